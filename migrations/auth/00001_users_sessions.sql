@@ -1,0 +1,47 @@
+-- +goose Up
+-- A migration waits a few seconds for its locks and then gives up, so that it never queues the traffic of a
+-- running service behind itself.
+SET LOCAL lock_timeout = '5s';
+
+-- The schema may exist already, made by a DBA for a role that may not create it.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF to_regnamespace('booking_platform') IS NULL THEN
+        CREATE SCHEMA booking_platform;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TABLE IF NOT EXISTS booking_platform.schema_versions (
+    set_name text PRIMARY KEY,
+    version  integer NOT NULL
+);
+
+CREATE TABLE booking_platform.users (
+    id            uuid PRIMARY KEY,
+    -- Lower case and trimmed by the code that writes it, so that one address is one user.
+    email         text NOT NULL UNIQUE CHECK (email <> '' AND email = lower(email)),
+    password_hash text NOT NULL,
+    role          text NOT NULL CHECK (role <> ''),
+    active        boolean NOT NULL DEFAULT true,
+    created_at    timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at    timestamptz NOT NULL DEFAULT statement_timestamp()
+);
+
+-- user_id is text without a foreign key: the users may be somebody else's, in another table or another system.
+CREATE TABLE booking_platform.sessions (
+    -- HMAC of the cookie's token under SESSION_SECRET: who reads this table cannot log in with it.
+    token_hash   bytea PRIMARY KEY,
+    user_id      text NOT NULL CHECK (user_id <> ''),
+    created_at   timestamptz NOT NULL DEFAULT statement_timestamp(),
+    last_seen_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    expires_at   timestamptz NOT NULL
+);
+
+CREATE INDEX sessions_user ON booking_platform.sessions (user_id);
+CREATE INDEX sessions_expiry ON booking_platform.sessions (expires_at);
+
+INSERT INTO booking_platform.schema_versions (set_name, version) VALUES ('auth', 1)
+ON CONFLICT (set_name) DO UPDATE SET version = GREATEST(booking_platform.schema_versions.version, EXCLUDED.version);

@@ -1,0 +1,97 @@
+package migrations
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+)
+
+//go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql
+var files embed.FS
+
+// Set names the tables of one or more packages. Sets combine with |, and a set brings the sets its tables refer to.
+type Set uint8
+
+const (
+	// Booking holds resources, opening hours, bookings and the deadlines of holds. It needs the extension btree_gist.
+	Booking Set = 1 << iota
+	// Webhook holds the ledger of Stripe events, and nothing else.
+	Webhook
+	// Payments holds the payments. It brings Booking and Webhook, to which it belongs.
+	Payments
+	// Auth holds users and sessions.
+	Auth
+	// All is everything the reference host needs.
+	All = Booking | Webhook | Payments | Auth
+)
+
+// The order in which sets are applied: payments refers to bookings.
+var ordered = []struct {
+	set  Set
+	name string
+}{{Booking, "booking"}, {Webhook, "webhook"}, {Payments, "payments"}, {Auth, "auth"}}
+
+// names lists the sets in s, and those they bring, in the order of application.
+func (s Set) names() ([]string, error) {
+	if s == 0 || s&^All != 0 {
+		return nil, fmt.Errorf("migrations: unknown set %d", s)
+	}
+	if s&Payments != 0 {
+		s |= Booking | Webhook
+	}
+	var names []string
+	for _, o := range ordered {
+		if s&o.set != 0 {
+			names = append(names, o.name)
+		}
+	}
+	return names, nil
+}
+
+// String gives the names of the sets, for messages.
+func (s Set) String() string {
+	names, err := s.names()
+	if err != nil {
+		return "no set"
+	}
+	return strings.Join(names, ", ")
+}
+
+// FS returns the migration files: one folder per set (booking, webhook, payments, auth), numbered SQL in goose's
+// format. It is for those who run their own tool; the folders are applied in that order. Each file
+// creates the schema when it is missing and records its version in booking_platform.schema_versions, which
+// is what [Check] reads.
+func FS() fs.FS { return files }
+
+// Migration is one numbered file of a set and whether it is in the database.
+type Migration struct {
+	// Set is the folder of the file, such as "booking".
+	Set string
+	// Version is the number the file begins with; it counts within its set.
+	Version int
+	// File is the path within [FS].
+	File string
+	// Applied tells whether the database has it.
+	Applied bool
+}
+
+// list reads the files of a set in the order of their versions.
+func list(source fs.FS, set string) ([]Migration, error) {
+	entries, err := fs.ReadDir(source, set)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: read set %s: %w", set, err)
+	}
+	var out []Migration
+	for _, e := range entries {
+		number, _, _ := strings.Cut(e.Name(), "_")
+		version, err := strconv.Atoi(number)
+		if err != nil {
+			return nil, fmt.Errorf("migrations: %s/%s does not begin with a number: %w", set, e.Name(), err)
+		}
+		out = append(out, Migration{Set: set, Version: version, File: path.Join(set, e.Name())})
+	}
+	return out, nil
+}

@@ -1,0 +1,167 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// lockID is the advisory lock of these migrations: the first eight bytes of the SHA-256 of "booking_platform".
+// goose's default would make us wait for an embedder's own goose, and an embedder's nested Up for us.
+const lockID int64 = 0x14c7c8ac35a94943
+
+// Up applies what is missing of the sets and returns what it applied, in order; nothing to do is no error. Each
+// file runs in one transaction of its own: one that fails leaves nothing of itself, those before it
+// stay. The error is then a [*Error]. Files give up on a lock after five seconds rather than queue
+// a running service's traffic behind them; Up can simply be called again.
+//
+// It is safe on any number of replicas at once: they take turns under a session-level advisory lock, waiting up to
+// five minutes, and each file is applied once. That lock needs a session, so db must not go through a
+// pooler in transaction mode. db is not closed, and one free connection is enough.
+func Up(ctx context.Context, db *sql.DB, sets Set) ([]Migration, error) {
+	return up(ctx, db, files, sets)
+}
+
+func up(ctx context.Context, db *sql.DB, source fs.FS, sets Set) ([]Migration, error) {
+	names, err := sets.names()
+	if err != nil {
+		return nil, err
+	}
+	if err := ensureSchema(ctx, db); err != nil {
+		return nil, err
+	}
+	var done []Migration
+	for _, name := range names {
+		applied, err := upSet(ctx, db, source, name)
+		done = append(done, applied...)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// upSet makes a Provider for each call: one whose first Up failed stays broken. The Provider is not closed,
+// because closing it closes the caller's database.
+func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migration, error) {
+	folder, err := fs.Sub(source, name)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: open set %s: %w", name, err)
+	}
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID), lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return nil, fmt.Errorf("migrations: make the lock: %w", err)
+	}
+	seen := &statements{}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, folder,
+		goose.WithTableName("booking_platform.versions_"+name),
+		goose.WithSessionLocker(locker),
+		goose.WithDisableGlobalRegistry(true),
+		goose.WithVerbose(true),
+		goose.WithSlog(seen.logger()),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: read set %s: %w", name, err)
+	}
+	results, err := provider.Up(ctx)
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		results = partial.Applied
+		err = &Error{
+			File:      path.Join(name, path.Base(partial.Failed.Source.Path)),
+			Statement: seen.last(),
+			SQLState:  sqlState(partial.Err),
+			Err:       partial.Err,
+		}
+	} else if err != nil {
+		err = fmt.Errorf("migrations: apply set %s: %w", name, err)
+	}
+	var applied []Migration
+	for _, r := range results {
+		applied = append(applied, Migration{
+			Set: name, Version: int(r.Source.Version), File: path.Join(name, path.Base(r.Source.Path)), Applied: true,
+		})
+	}
+	return applied, err
+}
+
+const (
+	schemaExistsSQL = `SELECT to_regnamespace('booking_platform') IS NOT NULL`
+	schemaLockSQL   = `SELECT pg_advisory_xact_lock($1)`
+	schemaCreateSQL = `CREATE SCHEMA IF NOT EXISTS booking_platform`
+)
+
+// ensureSchema makes the schema that goose's version tables go to. Two replicas that both run CREATE SCHEMA IF NOT
+// EXISTS at once can still collide on the catalogue, so they take turns.
+func ensureSchema(ctx context.Context, db *sql.DB) error {
+	var exists bool
+	if err := db.QueryRowContext(ctx, schemaExistsSQL).Scan(&exists); err != nil {
+		return fmt.Errorf("migrations: look for the schema: %w", err)
+	}
+	if exists {
+		return nil
+	}
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return fmt.Errorf("migrations: create the schema: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, schemaLockSQL, lockID); err != nil {
+		return fmt.Errorf("migrations: create the schema: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, schemaCreateSQL); err != nil {
+		return &Error{File: "(schema)", Statement: schemaCreateSQL, SQLState: sqlState(err), Err: err}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("migrations: create the schema: %w", err)
+	}
+	return nil
+}
+
+// Error is a migration that failed and was rolled back.
+type Error struct {
+	// File is the path within [FS], or "(schema)" for the schema itself.
+	File string
+	// Statement is the one that failed; empty when it was the commit or goose's own bookkeeping.
+	Statement string
+	// SQLState is Postgres's code, such as 42501; empty when the failure was not Postgres's.
+	SQLState string
+	// Err is the driver's error.
+	Err error
+}
+
+// Error names file, SQLSTATE, the cause, the statement's beginning, and for a missing right the lines a superuser has to run.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "migrations: %s failed and was rolled back", e.File)
+	if e.SQLState != "" {
+		fmt.Fprintf(&b, " (SQLSTATE %s)", e.SQLState)
+	}
+	fmt.Fprintf(&b, ": %v", e.Err)
+	if e.Statement != "" {
+		fmt.Fprintf(&b, "; statement: %s", summary(e.Statement))
+	}
+	if e.SQLState == "42501" {
+		b.WriteString("; a superuser has to run once: CREATE SCHEMA booking_platform AUTHORIZATION <role>; CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public;")
+	}
+	return b.String()
+}
+
+// Unwrap gives the driver's error to errors.Is and errors.As.
+func (e *Error) Unwrap() error { return e.Err }
+
+// summary folds a statement into one line short enough for a log.
+func summary(statement string) string {
+	line := strings.Join(strings.Fields(statement), " ")
+	if r := []rune(line); len(r) > 300 {
+		return string(r[:300]) + " …"
+	}
+	return line
+}

@@ -1,0 +1,48 @@
+-- +goose Up
+-- A migration waits a few seconds for its locks and then gives up, so that it never queues the traffic of a
+-- running service behind itself.
+SET LOCAL lock_timeout = '5s';
+
+-- The schema may exist already, made by a DBA for a role that may not create it.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF to_regnamespace('booking_platform') IS NULL THEN
+        CREATE SCHEMA booking_platform;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TABLE IF NOT EXISTS booking_platform.schema_versions (
+    set_name text PRIMARY KEY,
+    version  integer NOT NULL
+);
+
+-- The ledger: one row for each Stripe event that was verified, whatever became of it.
+CREATE TABLE booking_platform.payment_events (
+    stripe_event_id          text PRIMARY KEY,
+    type                     text NOT NULL,
+    api_version              text NOT NULL DEFAULT '',
+    account                  text NOT NULL DEFAULT '',
+    livemode                 boolean NOT NULL DEFAULT false,
+    object_id                text NOT NULL DEFAULT '',
+    stripe_session_id        text NOT NULL DEFAULT '',
+    stripe_payment_intent_id text NOT NULL DEFAULT '',
+    payment_ref              text NOT NULL DEFAULT '',
+    outcome                  text NOT NULL CHECK (outcome IN ('processed', 'ignored', 'unmatched', 'parked', 'failed')),
+    attempts                 integer NOT NULL DEFAULT 1,
+    last_error               text NOT NULL DEFAULT '',
+    payload                  text,
+    created_at               timestamptz,
+    received_at              timestamptz NOT NULL DEFAULT statement_timestamp(),
+    processed_at             timestamptz
+);
+
+-- The ledger is read newest first.
+CREATE INDEX payment_events_received ON booking_platform.payment_events (received_at DESC, stripe_event_id DESC);
+-- What waits for a person or for a row is looked for by outcome; what was processed is never looked for that way.
+CREATE INDEX payment_events_waiting ON booking_platform.payment_events (outcome, received_at) WHERE outcome IN ('failed', 'unmatched', 'parked');
+
+INSERT INTO booking_platform.schema_versions (set_name, version) VALUES ('webhook', 1)
+ON CONFLICT (set_name) DO UPDATE SET version = GREATEST(booking_platform.schema_versions.version, EXCLUDED.version);
