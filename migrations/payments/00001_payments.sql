@@ -33,8 +33,9 @@ CREATE TABLE booking_platform.payments (
 ) WITH (fillfactor = 70);
 
 CREATE INDEX payments_booking ON booking_platform.payments (booking_id, id);
--- A Checkout Session that may still be paid is looked for when its hold ends; what was paid never is.
-CREATE INDEX payments_open ON booking_platform.payments (session_expires_at) WHERE NOT completed AND NOT expired AND NOT failed;
+-- At most one Checkout Session of a booking can be open to payment. It is also the small index through which the steps find those whose
+-- time has passed: what was paid is not in it.
+CREATE UNIQUE INDEX payments_open ON booking_platform.payments (booking_id) WHERE NOT completed AND NOT expired AND NOT failed;
 
 INSERT INTO booking_platform.schema_versions (set_name, version) VALUES ('payments', 1)
 ON CONFLICT (set_name) DO UPDATE SET version = GREATEST(booking_platform.schema_versions.version, EXCLUDED.version);

@@ -1,0 +1,41 @@
+# The first target is what `make` alone does.
+.PHONY: help run test race bench fuzz lint generate verify
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## run the host: http://127.0.0.1:3000, nothing to configure
+	go run ./cmd/host
+
+test: ## run the tests against real Postgres
+	go test ./...
+
+race: ## run the tests under the race detector
+	go test -race ./...
+
+bench: ## run the benchmarks; compare ratios within one run, never two runs
+	go test -run '^$$' -bench . -benchmem ./...
+
+FUZZTIME ?= 30s
+fuzz: ## run each fuzz target for FUZZTIME (default 30s)
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+lint: ## gofmt, vet and staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'these files are not formatted: gofmt -w .'; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+generate: ## regenerate what is generated, and tidy the module
+	go generate ./...
+	go mod tidy
+
+verify: lint race ## what CI checks of the code, and that the other systems compile
+	GOOS=darwin go build ./...
+	GOOS=windows go build ./...
+	go mod verify
