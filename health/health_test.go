@@ -1,0 +1,223 @@
+package health_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/health"
+)
+
+func get(h http.Handler) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	return w
+}
+
+func healthy(context.Context) error { return nil }
+
+func TestLive(t *testing.T) {
+	t.Parallel()
+	w := get(health.Live())
+	require.Equal(t, http.StatusOK, w.Code)
+	require.JSONEq(t, `{"status":"ok"}`, w.Body.String())
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+}
+
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]http.Handler{"live": health.Live(), "ready": health.Ready(healthy, health.Options{})} {
+		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(method, "/", nil))
+			require.Equal(t, http.StatusMethodNotAllowed, w.Code, "%s %s", name, method)
+			require.Equal(t, "GET, HEAD", w.Header().Get("Allow"))
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/", nil))
+		require.Equal(t, http.StatusOK, w.Code, "%s HEAD", name)
+	}
+}
+
+func TestReadyFollowsTheCheckAndLeaksNothing(t *testing.T) {
+	t.Parallel()
+	var down atomic.Bool
+	h := health.Ready(func(context.Context) error {
+		if down.Load() {
+			return errors.New("dial 10.0.0.7: password=geheim")
+		}
+		return nil
+	}, health.Options{})
+
+	require.Equal(t, http.StatusOK, get(h).Code)
+	down.Store(true)
+	w := get(h)
+	require.Equal(t, http.StatusServiceUnavailable, w.Code)
+	require.JSONEq(t, `{"status":"unavailable"}`, w.Body.String())
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	down.Store(false)
+	require.Equal(t, http.StatusOK, get(h).Code)
+}
+
+func TestReadyFailsClosed(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, http.StatusServiceUnavailable, get(health.Ready(nil, health.Options{})).Code, "no check")
+	panics := health.Ready(func(context.Context) error { panic("nil map") }, health.Options{})
+	require.Equal(t, http.StatusServiceUnavailable, get(panics).Code, "panic")
+}
+
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	h := health.Ready(func(context.Context) error { calls.Add(1); return nil }, health.Options{})
+	require.Equal(t, http.StatusOK, get(h).Code)
+	h.Drain()
+	h.Drain()
+	require.Equal(t, http.StatusServiceUnavailable, get(h).Code)
+	require.EqualValues(t, 1, calls.Load(), "a draining service need not ask its database")
+}
+
+func TestDrainWhileTheCheckRuns(t *testing.T) {
+	t.Parallel()
+	running, release := make(chan struct{}), make(chan struct{})
+	h := health.Ready(func(context.Context) error {
+		close(running)
+		<-release
+		return nil
+	}, health.Options{Timeout: time.Minute})
+	answered := make(chan int)
+	go func() { answered <- get(h).Code }()
+	<-running
+	h.Drain()
+	close(release)
+	require.Equal(t, http.StatusServiceUnavailable, <-answered)
+}
+
+// A check that ignores its context must cost neither an unbounded wait nor a goroutine per probe.
+func TestHangingCheck(t *testing.T) {
+	t.Parallel()
+	var started, hanging atomic.Int32
+	release := make(chan struct{})
+	var released atomic.Bool
+	h := health.Ready(func(context.Context) error {
+		started.Add(1)
+		hanging.Add(1)
+		defer hanging.Add(-1)
+		if !released.Load() {
+			<-release
+		}
+		return nil
+	}, health.Options{Timeout: 20 * time.Millisecond})
+
+	begin := time.Now()
+	for range 50 {
+		require.Equal(t, http.StatusServiceUnavailable, get(h).Code)
+	}
+	require.Less(t, time.Since(begin), 10*time.Second, "answers are bounded")
+	require.EqualValues(t, 4, started.Load(), "only a few checks in flight, however many probes come")
+
+	released.Store(true)
+	close(release)
+	require.Eventually(t, func() bool { return get(h).Code == http.StatusOK }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return hanging.Load() == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// One lost check must not keep a service out whose database is back.
+func TestOneLostCheckIsOvertaken(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	lost := make(chan struct{})
+	t.Cleanup(func() { close(lost) })
+	h := health.Ready(func(context.Context) error {
+		if calls.Add(1) == 1 {
+			<-lost
+		}
+		return nil
+	}, health.Options{Timeout: 20 * time.Millisecond})
+	require.Equal(t, http.StatusServiceUnavailable, get(h).Code)
+	require.Equal(t, http.StatusOK, get(h).Code)
+}
+
+func TestConcurrentCallersShareOneCheck(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	release := make(chan struct{})
+	h := health.Ready(func(context.Context) error {
+		calls.Add(1)
+		<-release
+		return nil
+	}, health.Options{Timeout: time.Minute})
+
+	var wg sync.WaitGroup
+	var waiting atomic.Int32
+	codes := make(chan int, 20)
+	for range cap(codes) {
+		wg.Go(func() {
+			waiting.Add(1)
+			codes <- get(h).Code
+		})
+	}
+	require.Eventually(t, func() bool { return waiting.Load() == 20 && calls.Load() > 0 }, 10*time.Second, time.Millisecond)
+	require.EqualValues(t, 1, calls.Load())
+	close(release)
+	wg.Wait()
+	close(codes)
+	for code := range codes {
+		require.Equal(t, http.StatusOK, code)
+	}
+}
+
+// A prober that hangs up has said nothing about the service, and its context is not the check's.
+func TestImpatientProber(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	checked := make(chan error, 1)
+	var log bytes.Buffer
+	h := health.Ready(func(ctx context.Context) error {
+		<-release
+		checked <- ctx.Err()
+		return nil
+	}, health.Options{Timeout: time.Minute, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	ctx, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
+	require.Empty(t, log.String())
+	close(release)
+	require.NoError(t, <-checked)
+}
+
+func TestLogsOncePerChange(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	var down atomic.Bool
+	h := health.Ready(func(context.Context) error {
+		if down.Load() {
+			return errors.New("no route to host")
+		}
+		return nil
+	}, health.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+
+	get(h)
+	require.Empty(t, log.String(), "a healthy start is no news")
+	for _, state := range []bool{true, false, true} {
+		down.Store(state)
+		get(h)
+		get(h)
+		get(h)
+	}
+	require.Equal(t, 3, strings.Count(log.String(), "\n"), log.String())
+	require.Equal(t, 2, strings.Count(log.String(), "no route to host"))
+	require.Equal(t, 1, strings.Count(log.String(), "ready again"))
+}
