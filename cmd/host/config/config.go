@@ -1,0 +1,145 @@
+package config
+
+import (
+	"net/http"
+	"net/mail"
+	"net/url"
+	"strings"
+)
+
+// Config is a configuration that the host can run with.
+type Config struct {
+	// Production demands every secret and a database of its own.
+	Production bool
+	// Host is the IP address to listen on; Port 0 lets the system choose.
+	Host string
+	Port int
+	// AppURL is the public address without a trailing slash. Empty, in development only, means the address listened on.
+	AppURL string
+	// Version is APP_VERSION; empty means the build's own.
+	Version string
+	// Embedded asks for a private Postgres below DataDir; else DatabaseURL is complete for lib/pq.
+	Embedded           bool
+	DatabaseURL        string
+	DataDir            string
+	EmbeddedRepository string
+	// SessionSecrets sign sessions and owner tokens: the first signs, all are accepted. Empty in development only: see [KeepSessionSecret].
+	SessionSecrets []string
+	// StripeSecretKey is empty in development only, and then the stand-in takes Stripe's place.
+	StripeSecretKey      string
+	StripeWebhookSecrets []string
+	// StripeAPIBase is another address of Stripe's API, for tests; empty is Stripe.
+	StripeAPIBase string
+	TrustProxy    TrustProxy
+	Cookie        Cookie
+	// AdminEmail and AdminPassword make the first user; both are set or neither is.
+	AdminEmail, AdminPassword string
+}
+
+// Cookie is how the session cookie is sent.
+type Cookie struct {
+	Secure   bool
+	SameSite http.SameSite
+	Domain   string
+}
+
+// Load reads the configuration from the variables of environ. The error is [Problems]: all of them. It opens nothing and writes nothing.
+func Load(environ map[string]string) (Config, error) {
+	var problems Problems
+	e := parse(environ, &problems)
+	isProduction := e.AppEnv == production
+	c := Config{
+		Production:           isProduction,
+		Host:                 bindHost(e.Host, isProduction, &problems),
+		Port:                 int(e.Port),
+		Version:              e.AppVersion,
+		DataDir:              e.DataDir,
+		EmbeddedRepository:   e.EmbeddedRepository,
+		SessionSecrets:       sessionSecrets(e.SessionSecret, isProduction, &problems),
+		StripeSecretKey:      e.StripeSecretKey,
+		StripeWebhookSecrets: e.StripeWebhook,
+		StripeAPIBase:        strings.TrimRight(e.StripeAPIBase, "/"),
+		TrustProxy:           e.TrustProxy,
+		AdminEmail:           e.AdminEmail,
+		AdminPassword:        e.AdminPassword,
+	}
+	switch {
+	case e.AppURL != "":
+		c.AppURL = appURL(e.AppURL, isProduction, &problems)
+	case isProduction:
+		problems.add("APP_URL", "is missing", "set it to the public address, such as https://booking.example.com: customers return to it after paying")
+	}
+	c.storage(e, environ, &problems)
+	stripe(e, isProduction, &problems)
+	c.cookie(e, &problems)
+	c.admin(&problems)
+	if e.EmbeddedRepository != "" && absolute(e.EmbeddedRepository) == nil {
+		problems.add("EMBEDDED_POSTGRES_REPOSITORY", "is not an absolute http(s) URL", "it is a Maven repository, such as https://repo1.maven.org/maven2")
+	}
+	if len(problems) > 0 {
+		return Config{}, problems
+	}
+	return c, nil
+}
+
+// storage decides where the data is: DATABASE_URL where it is set, else, in development, a private Postgres.
+func (c *Config) storage(e environment, environ map[string]string, problems *Problems) {
+	driver := e.StorageDriver
+	if driver == "" {
+		driver = driverEmbedded
+		if e.DatabaseURL != "" || c.Production {
+			driver = driverDB
+		}
+	}
+	c.Embedded = driver == driverEmbedded
+	if c.Embedded && c.Production {
+		problems.add("STORAGE_DRIVER", "is embedded", "production needs a database of its own: set it to db, and DATABASE_URL")
+	}
+	// A malformed driver has been noted already, and what it would need is not known.
+	if driver != driverDB {
+		return
+	}
+	if e.DatabaseURL == "" {
+		problems.add("DATABASE_URL", "is missing", urlShape)
+		return
+	}
+	c.DatabaseURL = databaseURL(e.DatabaseURL, environ, problems)
+}
+
+func (c *Config) cookie(e environment, problems *Problems) {
+	c.Cookie = Cookie{Secure: c.Production, SameSite: http.SameSite(e.CookieSameSite), Domain: strings.TrimPrefix(e.CookieDomain, ".")}
+	if e.CookieSecure.set {
+		c.Cookie.Secure = e.CookieSecure.value
+	}
+	if !c.Cookie.Secure && c.Production && !strings.HasPrefix(c.AppURL, "http://") {
+		problems.add("COOKIE_SECURE", "is false", "production sends the session cookie over https alone: unset it")
+	}
+	if !c.Cookie.Secure && c.Cookie.SameSite == http.SameSiteNoneMode {
+		problems.add("COOKIE_SAMESITE", "is none without COOKIE_SECURE", "browsers drop such a cookie: use lax, or COOKIE_SECURE=true")
+	}
+	if c.Cookie.Domain == "" {
+		return
+	}
+	if strings.ContainsAny(c.Cookie.Domain, " ;,/:@") {
+		problems.add("COOKIE_DOMAIN", "is no domain", "it is a domain such as example.com; unset it to have the cookie for this host alone")
+		return
+	}
+	if u, err := url.Parse(c.AppURL); err == nil && c.AppURL != "" && u.Hostname() != c.Cookie.Domain && !strings.HasSuffix(u.Hostname(), "."+c.Cookie.Domain) {
+		problems.add("COOKIE_DOMAIN", "does not contain the host of APP_URL", "browsers drop such a cookie: unset it, or use a parent domain of that host")
+	}
+}
+
+func (c *Config) admin(problems *Problems) {
+	const remedy = "set ADMIN_EMAIL and ADMIN_PASSWORD together, or neither"
+	switch {
+	case c.AdminEmail == "" && c.AdminPassword == "":
+		return
+	case c.AdminEmail == "":
+		problems.add("ADMIN_EMAIL", "is missing", remedy)
+	case c.AdminPassword == "":
+		problems.add("ADMIN_PASSWORD", "is missing", remedy)
+	}
+	if a, err := mail.ParseAddress(c.AdminEmail); c.AdminEmail != "" && (err != nil || a.Address != c.AdminEmail) {
+		problems.add("ADMIN_EMAIL", "is no e-mail address", "it is an address such as admin@example.com")
+	}
+}

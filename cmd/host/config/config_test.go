@@ -1,0 +1,186 @@
+package config_test
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/cmd/host/config"
+)
+
+const secret = "0123456789abcdef0123456789abcdef"
+
+// produced is a whole production environment.
+var produced = map[string]string{
+	"APP_ENV":               "production",
+	"APP_URL":               "https://booking.example.com/",
+	"DATABASE_URL":          "postgres://booking:hunter2@db:5432/booking_platform",
+	"SESSION_SECRET":        secret + ", " + secret + "-old",
+	"STRIPE_SECRET_KEY":     "sk_live_correcthorse",
+	"STRIPE_WEBHOOK_SECRET": "whsec_batterystaple,whsec_batterystaple2",
+}
+
+// with returns the environment with changes; an empty value takes a variable out.
+func with(base map[string]string, changes ...string) map[string]string {
+	env := maps.Clone(base)
+	if env == nil {
+		env = map[string]string{}
+	}
+	for i := 0; i < len(changes); i += 2 {
+		env[changes[i]] = changes[i+1]
+	}
+	return env
+}
+
+func TestDevelopmentNeedsNothing(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(nil)
+	require.NoError(t, err)
+	require.Equal(t, config.Config{
+		Host: "127.0.0.1", Port: 3000, Embedded: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
+	}, c)
+}
+
+func TestProduction(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(with(produced, "TRUST_PROXY", "true"))
+	require.NoError(t, err)
+	require.Equal(t, config.Config{
+		Production: true, Host: "0.0.0.0", Port: 3000, AppURL: "https://booking.example.com", DataDir: "./.data",
+		DatabaseURL:          "postgres://booking:hunter2@db:5432/booking_platform?binary_parameters=yes&connect_timeout=5&sslmode=prefer",
+		SessionSecrets:       []string{secret, secret + "-old"},
+		StripeSecretKey:      "sk_live_correcthorse",
+		StripeWebhookSecrets: []string{"whsec_batterystaple", "whsec_batterystaple2"},
+		TrustProxy:           config.TrustProxy{Count: 1},
+		Cookie:               config.Cookie{Secure: true, SameSite: http.SameSiteLaxMode},
+	}, c)
+	_, err = config.Load(with(produced, "APP_ENV", "", "NODE_ENV", "production", "SESSION_SECRET", ""))
+	require.ErrorContains(t, err, "SESSION_SECRET", "the old name of APP_ENV counts")
+}
+
+// Every variable wrong in turn: its name comes first on the line, and nothing else is wrong.
+func TestEachProblem(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		base            map[string]string
+		name, value     string
+		wrong           string
+		also, alsoValue string
+	}{
+		{nil, "APP_ENV", "prod", `is "prod"`, "", ""},
+		{nil, "NODE_ENV", "test", `is "test"`, "", ""},
+		{nil, "HOST", "my-machine", "is no IP address", "", ""},
+		{nil, "PORT", "http", `is "http"`, "", ""},
+		{nil, "PORT", "65536", `is "65536"`, "", ""},
+		{nil, "PORT", "-1", `is "-1"`, "", ""},
+		{nil, "APP_URL", "booking.example.com", "is not an absolute", "", ""},
+		{nil, "APP_URL", "https://example.com/app", "has more than", "", ""},
+		{nil, "APP_URL", "https://u:p@example.com", "has more than", "", ""},
+		{produced, "APP_URL", "", "is missing", "", ""},
+		{produced, "APP_URL", "http://booking.example.com", "is plain http", "", ""},
+		{nil, "STORAGE_DRIVER", "sqlite", `is "sqlite"`, "", ""},
+		{produced, "STORAGE_DRIVER", "embedded", "is embedded", "", ""},
+		{produced, "DATABASE_URL", "", "is missing", "", ""},
+		{nil, "DATABASE_URL", "", "is missing", "STORAGE_DRIVER", "db"},
+		{nil, "DATABASE_URL", "postgres://u:hunter2%zz@db/b", "is not a URL", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2#x@db/b", "is not a URL", "", ""},
+		{nil, "DATABASE_URL", "mysql://u:hunter2@db/b", "does not begin with postgres://", "", ""},
+		{nil, "DATABASE_URL", "host=db password=hunter2", "does not begin with postgres://", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@a:1,b:2/b", "names several hosts", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@db/b?sslmode=maybe", "is refused by the driver", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@db/b?port=hunter2", "is refused by the driver", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@db/b?a=%zz", "has a malformed query", "", ""},
+		{produced, "SESSION_SECRET", "", "is missing", "", ""},
+		{nil, "SESSION_SECRET", secret + ",hunter2", "has a secret of 7 bytes (number 2)", "", ""},
+		{produced, "STRIPE_SECRET_KEY", "", "is missing", "", ""},
+		{produced, "STRIPE_SECRET_KEY", "pk_live_hunter2", "is not a secret key", "", ""},
+		{produced, "STRIPE_WEBHOOK_SECRET", "", "is missing", "", ""},
+		{nil, "STRIPE_WEBHOOK_SECRET", "", "is missing", "STRIPE_SECRET_KEY", "sk_test_hunter2"},
+		{nil, "STRIPE_WEBHOOK_SECRET", "whsec_12345678,hunter2", "no signing secret (number 2)", "", ""},
+		{produced, "STRIPE_API_BASE", "http://127.0.0.1:1", "is set", "", ""},
+		{nil, "STRIPE_API_BASE", "http://127.0.0.1:1", "is set without", "", ""},
+		{with(produced, "APP_ENV", ""), "STRIPE_API_BASE", "127.0.0.1:1", "is not an absolute", "", ""},
+		{nil, "EMBEDDED_POSTGRES_REPOSITORY", "maven", "is not an absolute", "", ""},
+		{nil, "TRUST_PROXY", "-1", "is -1", "", ""},
+		{nil, "TRUST_PROXY", "10.0.0.0/8, nginx", `has "nginx"`, "", ""},
+		{nil, "COOKIE_SECURE", "yes", `is "yes"`, "", ""},
+		{produced, "COOKIE_SECURE", "false", "is false", "", ""},
+		{nil, "COOKIE_SAMESITE", "loose", `is "loose"`, "", ""},
+		{nil, "COOKIE_SAMESITE", "none", "is none without", "", ""},
+		{produced, "COOKIE_DOMAIN", "example.org", "does not contain", "", ""},
+		{nil, "COOKIE_DOMAIN", "a b", "is no domain", "", ""},
+		{nil, "ADMIN_EMAIL", "", "is missing", "ADMIN_PASSWORD", "hunter2hunter2"},
+		{nil, "ADMIN_PASSWORD", "", "is missing", "ADMIN_EMAIL", "a@example.com"},
+		{nil, "ADMIN_EMAIL", "Ann <a@example.com>", "is no e-mail", "ADMIN_PASSWORD", "hunter2hunter2"},
+	} {
+		t.Run(c.name+"="+c.value, func(t *testing.T) {
+			t.Parallel()
+			env := with(c.base, c.name, c.value)
+			if c.also != "" {
+				env[c.also] = c.alsoValue
+			}
+			_, err := config.Load(env)
+			var problems config.Problems
+			require.ErrorAs(t, err, &problems)
+			require.Len(t, problems, 1, "%v", err)
+			require.Equal(t, c.name, problems[0].Name)
+			require.Contains(t, problems[0].Wrong, c.wrong)
+			require.NotEmpty(t, problems[0].Remedy)
+			require.NotContains(t, err.Error(), "hunter2", "a secret is never quoted")
+		})
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	t.Parallel()
+	wrong := map[string]string{
+		"APP_ENV": "production", "HOST": "here", "PORT": "x", "APP_URL": "nowhere", "STORAGE_DRIVER": "db",
+		"DATABASE_URL": "postgres://u:hunter2@a,b/c", "SESSION_SECRET": "hunter2", "STRIPE_SECRET_KEY": "hunter2",
+		"STRIPE_WEBHOOK_SECRET": "hunter2", "STRIPE_API_BASE": "x", "TRUST_PROXY": "x", "COOKIE_SECURE": "x",
+		"COOKIE_SAMESITE": "x", "COOKIE_DOMAIN": "a b", "EMBEDDED_POSTGRES_REPOSITORY": "x", "ADMIN_EMAIL": "x",
+	}
+	_, err := config.Load(wrong)
+	require.Error(t, err)
+	lines := strings.Split(err.Error(), "\n")
+	for name := range wrong {
+		if name == "APP_ENV" || name == "STORAGE_DRIVER" {
+			continue
+		}
+		require.True(t, strings.Contains(err.Error(), "\n  "+name+" "), "%s is not named in\n%v", name, err)
+	}
+	require.Contains(t, err.Error(), "\n  ADMIN_PASSWORD is missing")
+	var problems config.Problems
+	require.True(t, errors.As(err, &problems))
+	require.Len(t, lines, len(problems)+1, "one line each, and a heading")
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestValues(t *testing.T) {
+	t.Parallel()
+	load := func(changes ...string) config.Config {
+		c, err := config.Load(with(nil, changes...))
+		require.NoError(t, err)
+		return c
+	}
+	require.Equal(t, "::1", load("HOST", "::1").Host)
+	require.Equal(t, "127.0.0.1", load("HOST", "localhost").Host)
+	require.Equal(t, 0, load("PORT", "0").Port)
+	require.Equal(t, "http://localhost:8080", load("APP_URL", "http://localhost:8080/\r").AppURL)
+	require.Equal(t, config.TrustProxy{Count: 2}, load("TRUST_PROXY", "2").TrustProxy)
+	require.Equal(t, config.TrustProxy{}, load("TRUST_PROXY", "false").TrustProxy)
+	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32")},
+		load("TRUST_PROXY", "10.1.2.3/8, 192.168.1.7").TrustProxy.Networks)
+	require.True(t, load("COOKIE_SECURE", "true", "COOKIE_SAMESITE", "None").Cookie.Secure)
+	require.False(t, load("DATABASE_URL", "postgres://db/b").Embedded)
+	require.True(t, load("DATABASE_URL", "postgres://db/b", "STORAGE_DRIVER", "embedded").Embedded)
+	require.False(t, load("APP_ENV", "development", "NODE_ENV", "production").Production, "the new name wins")
+	require.Equal(t, "postgres://db/b?binary_parameters=no&connect_timeout=1&sslmode=disable",
+		load("DATABASE_URL", "postgres://db/b?sslmode=disable&binary_parameters=no&connect_timeout=1").DatabaseURL)
+	require.Contains(t, load("DATABASE_URL", "postgres:///b?host=a,b&port=1,2&target_session_attrs=read-write").DatabaseURL, "host=a%2Cb")
+	require.NotContains(t, load("DATABASE_URL", "postgres://db/b?sslrootcert=system").DatabaseURL, "sslmode")
+}

@@ -1,0 +1,102 @@
+package config
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// minSecret is the shortest SESSION_SECRET, in bytes: as long as the HMAC it keys.
+const minSecret = 32
+
+// sessionSecrets checks what signs sessions and owner tokens.
+func sessionSecrets(secrets []string, production bool, problems *Problems) []string {
+	const name, remedy = "SESSION_SECRET", "set it to 32 random bytes or more, such as the output of: openssl rand -base64 32"
+	if len(secrets) == 0 && production {
+		problems.add(name, "is missing", remedy)
+	}
+	for i, s := range secrets {
+		if len(s) < minSecret {
+			problems.add(name, fmt.Sprintf("has a secret of %d bytes (number %d)", len(s), i+1), remedy)
+		}
+	}
+	return secrets
+}
+
+// stripe checks the key and the signing secrets of Stripe together: a key without a signing secret could take money and never learn of it.
+func stripe(e environment, production bool, problems *Problems) {
+	const key, signing, base = "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE"
+	switch {
+	case e.StripeSecretKey == "" && production:
+		problems.add(key, "is missing", "set it to the secret key of your Stripe account (sk_live_… or rk_live_…); only development has the built-in stand-in")
+	case e.StripeSecretKey != "" && !strings.HasPrefix(e.StripeSecretKey, "sk_") && !strings.HasPrefix(e.StripeSecretKey, "rk_"):
+		problems.add(key, "is not a secret key", "a secret key begins with sk_, a restricted one with rk_; a publishable one (pk_) is of no use here")
+	}
+	if len(e.StripeWebhook) == 0 && (production || e.StripeSecretKey != "") {
+		problems.add(signing, "is missing", "set it to the signing secret of the webhook endpoint (whsec_…); in development `stripe listen --print-secret` shows one")
+	}
+	for i, s := range e.StripeWebhook {
+		if !strings.HasPrefix(s, "whsec_") || len(s) < len("whsec_")+8 {
+			problems.add(signing, fmt.Sprintf("has something that is no signing secret (number %d)", i+1), "one begins with whsec_; several are separated by commas")
+		}
+	}
+	switch {
+	case e.StripeAPIBase == "":
+	case production:
+		problems.add(base, "is set", "production talks to Stripe itself: unset it")
+	case e.StripeSecretKey == "":
+		problems.add(base, "is set without STRIPE_SECRET_KEY", "set both, or neither for the built-in stand-in")
+	case absolute(e.StripeAPIBase) == nil:
+		problems.add(base, "is not an absolute http(s) URL", "it is another address of Stripe's API, for tests, such as http://127.0.0.1:12111")
+	}
+}
+
+// KeepSessionSecret returns the secret in the file session_secret of dir, made at the first call, so that logins and owner tokens outlive
+// a restart. It is for development alone, where nobody sets SESSION_SECRET. Two processes that call it at once get the same one.
+func KeepSessionSecret(dir string) (string, error) {
+	path := filepath.Join(dir, "session_secret")
+	if kept, err := readSecret(path); !errors.Is(err, fs.ErrNotExist) {
+		return kept, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("config: keep a session secret: %w", err)
+	}
+	// Written whole elsewhere and then linked to its name, which fails where another process was first.
+	f, err := os.CreateTemp(dir, ".session_secret-*")
+	if err != nil {
+		return "", fmt.Errorf("config: keep a session secret: %w", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.WriteString(Random() + "\n")
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("config: keep a session secret: %w", err)
+	}
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("config: keep a session secret: %w", err)
+	}
+	return readSecret(path)
+}
+
+func readSecret(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("config: read the session secret: %w", err)
+	}
+	secret := strings.TrimSpace(string(content))
+	if len(secret) < minSecret {
+		return "", fmt.Errorf("config: %s holds no secret of %d bytes or more; remove the file to have one made", path, minSecret)
+	}
+	return secret, nil
+}
+
+// Random returns a fresh secret: 256 random bits as 43 characters.
+func Random() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // It never fails: the process ends instead.
+	return base64.RawURLEncoding.EncodeToString(b)
+}
