@@ -1,0 +1,76 @@
+package edge
+
+import (
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Stats counts what was answered since the start of this process.
+type Stats struct {
+	serverErrors atomic.Int64
+}
+
+// ServerErrors is how many answers had a status of 500 or above.
+func (s *Stats) ServerErrors() int64 { return s.serverErrors.Load() }
+
+// accessLog writes one line for each request. The query is left out: owner tokens travel in it.
+func accessLog(next http.Handler, opts Options) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		ctx := r.Context()
+		from(ctx).clientIP = opts.ClientIP.Of(r)
+		answer := &answer{ResponseWriter: w}
+		ended := false
+		// Deferred, because a connection that is to be cut comes by as a panic.
+		defer func() {
+			if answer.status == 0 && ended {
+				answer.status = http.StatusOK
+			}
+			level := slog.LevelInfo
+			if answer.status >= 500 {
+				level = slog.LevelError
+				opts.Stats.serverErrors.Add(1)
+			}
+			opts.Logger.LogAttrs(ctx, level, "request",
+				slog.String("method", r.Method),
+				slog.String("path", r.URL.Path),
+				slog.String("route", from(ctx).route),
+				slog.Int("status", answer.status),
+				slog.Int64("bytes", answer.bytes),
+				slog.Float64("duration_ms", float64(time.Since(began).Microseconds())/1000),
+				slog.String("client_ip", from(ctx).clientIP),
+				slog.Bool("cut", !ended),
+			)
+		}()
+		next.ServeHTTP(answer, r)
+		ended = true
+	})
+}
+
+// answer remembers what was answered. Unwrap lets http.ResponseController reach what is below.
+type answer struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *answer) WriteHeader(status int) {
+	// 1xx come before the answer; only the first of the others counts.
+	if a.status == 0 && status >= 200 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	n, err := a.ResponseWriter.Write(b)
+	a.bytes += int64(n)
+	return n, err
+}
