@@ -1,0 +1,153 @@
+package stripetest
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxBody bounds a call's parameters. Stripe's own limits on their number and
+// length stay far below.
+const maxBody = 1 << 20
+
+// call is one API request that was authorized and whose parameters are known.
+type call struct {
+	*http.Request
+	form      form
+	requestID string
+	key       string // Idempotency-Key, or empty
+}
+
+// endpoint does what a call asks for and returns the object to answer with.
+type endpoint func(*call) (any, error)
+
+// api mounts an endpoint: authorization, parameters, idempotency and the shape
+// of answers are the same for all of them. Nil parameters are not looked at.
+func (s *Server) api(pattern string, known set, do endpoint) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		c := &call{Request: r, requestID: newID("req_", 14)}
+		a := s.answer(w, c, known, do)
+		if a.refusal != nil {
+			// Its message may repeat what a customer typed.
+			s.log.WarnContext(r.Context(), "stripetest: call refused", "method", r.Method, "path", r.URL.Path,
+				"status", a.status, "code", a.refusal.Code, "param", a.refusal.Param, "stripe_request_id", c.requestID)
+		}
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "no-cache, no-store")
+		h.Set("Request-Id", c.requestID)
+		h.Set("Stripe-Version", APIVersion)
+		w.WriteHeader(a.status)
+		_, _ = w.Write(a.body) // a client that has gone hears nothing; what was done stands
+	})
+}
+
+// answer is a status and a body, as they are sent and kept for replays.
+type answer struct {
+	status  int
+	body    []byte
+	refusal *apiError // nil in a success
+}
+
+func (s *Server) answer(w http.ResponseWriter, c *call, known set, do endpoint) answer {
+	if err := s.authorize(c.Request); err != nil {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="Stripe"`)
+		return refusal(err)
+	}
+	var err error
+	if c.form, err = readForm(w, c.Request); err != nil {
+		return refusal(err)
+	}
+	if known != nil {
+		if err := c.form.refuseUnknown(known); err != nil {
+			return refusal(err)
+		}
+	}
+	if c.Method != http.MethodPost || c.Header.Get("Idempotency-Key") == "" {
+		return perform(c, do)
+	}
+	c.key = c.Header.Get("Idempotency-Key")
+	w.Header().Set("Idempotency-Key", c.key)
+	return s.once(w, c, do)
+}
+
+// perform runs an endpoint and encodes what comes out of it.
+func perform(c *call, do endpoint) answer {
+	object, err := do(c)
+	if err != nil {
+		return refusal(err)
+	}
+	return answer{status: http.StatusOK, body: encode(object)}
+}
+
+func refusal(err error) answer {
+	var e *apiError
+	if !errors.As(err, &e) {
+		e = &apiError{Status: http.StatusInternalServerError, Type: "api_error", Message: err.Error()}
+	}
+	return answer{status: e.Status, body: encode(map[string]any{"error": e}), refusal: e}
+}
+
+// encode writes JSON as Stripe does, indented.
+func encode(object any) []byte {
+	body, err := json.MarshalIndent(object, "", "  ")
+	if err != nil {
+		panic(err) // our own types, which always encode
+	}
+	return body
+}
+
+// authorize compares the key, given as a bearer token or as the user name of
+// basic authentication. The answer never repeats it.
+func (s *Server) authorize(r *http.Request) error {
+	key, _, ok := r.BasicAuth()
+	if !ok {
+		key, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	}
+	switch {
+	case !ok || key == "":
+		return refused(http.StatusUnauthorized, "", "You did not provide an API key. You need to provide "+
+			"your API key in the Authorization header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').")
+	case subtle.ConstantTimeCompare([]byte(key), []byte(s.opts.SecretKey)) != 1:
+		return refused(http.StatusUnauthorized, "", "Invalid API Key provided.")
+	}
+	return nil
+}
+
+// readForm reads the parameters of the query and, for a POST, of the body.
+func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, refused(http.StatusBadRequest, "", "Invalid query string.")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, refused(http.StatusRequestEntityTooLarge, "", "Request body is too large.")
+		}
+		return nil, refused(http.StatusBadRequest, "", "The request body could not be read.")
+	}
+	if len(body) > 0 {
+		media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		sent, err := url.ParseQuery(string(body))
+		if err != nil || media != "application/x-www-form-urlencoded" {
+			return nil, refused(http.StatusBadRequest, "", "Invalid request "+
+				"(check that your POST content type is application/x-www-form-urlencoded).")
+		}
+		for name, v := range sent {
+			values[name] = v
+		}
+	}
+	return form(values), nil
+}
+
+// unrecognized answers whatever has no endpoint here.
+func unrecognized(c *call) (any, error) {
+	return nil, refused(http.StatusNotFound, "", "Unrecognized request URL (%s: %s).", c.Method, c.URL.Path)
+}

@@ -1,0 +1,61 @@
+package stripetest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// ErrNotFound is returned by methods that are given the id of a session or an
+// event that this server does not know (any more).
+var ErrNotFound = errors.New("stripetest: no such object")
+
+// ErrNotOpen is returned when a session that is complete or expired is to be
+// paid, declined or expired. The session is returned beside it where the method
+// returns one.
+var ErrNotOpen = errors.New("stripetest: the session is not open")
+
+// apiError is an answer outside 2xx, in the shape Stripe gives it. The error of
+// a client library is decoded from it, so names and types are Stripe's.
+type apiError struct {
+	Status  int    `json:"-"`
+	Type    string `json:"type"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message"`
+	Param   string `json:"param,omitempty"`
+}
+
+func (e *apiError) Error() string { return e.Message }
+
+// invalid refuses one parameter.
+func invalid(param, code, format string, args ...any) *apiError {
+	return &apiError{
+		Status:  http.StatusBadRequest,
+		Type:    "invalid_request_error",
+		Code:    code,
+		Message: fmt.Sprintf(format, args...),
+		Param:   param,
+	}
+}
+
+func missing(param string) *apiError {
+	return invalid(param, "parameter_missing", "Missing required param: %s.", param)
+}
+
+func unknown(param string) *apiError {
+	return invalid(param, "parameter_unknown", "Received unknown parameter: %s. "+
+		"(This is the stripetest stand-in, which knows only a part of Stripe's parameters.)", param)
+}
+
+// refused is an answer that has nothing to do with one parameter.
+func refused(status int, code, format string, args ...any) *apiError {
+	e := invalid("", code, format, args...)
+	e.Status = status
+	return e
+}
+
+func noSuchSession(param, id string) *apiError {
+	e := invalid(param, "resource_missing", "No such checkout.session: %s", id)
+	e.Status = http.StatusNotFound
+	return e
+}

@@ -1,0 +1,134 @@
+package stripetest
+
+import (
+	_ "embed"
+	"errors"
+	"html/template"
+	"net/http"
+	"strings"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS []byte
+
+var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+
+// pageView is what the template shows. Strings that come from a session are
+// escaped by it.
+type pageView struct {
+	Session
+	Lines   []pageLine
+	Total   string
+	Until   string
+	Back    string // to the shop, from a session that is no longer open
+	Message string
+}
+
+type pageLine struct {
+	LineItem
+	Each, Total string
+}
+
+// showPage answers GET /pay/{id}.
+func (s *Server) showPage(w http.ResponseWriter, r *http.Request) {
+	sess, err := s.Session(r.PathValue("id"))
+	if err != nil {
+		noPage(w)
+		return
+	}
+	writePage(w, http.StatusOK, sess, "")
+}
+
+// usePage answers POST /pay/{id}: the three buttons of the page.
+func (s *Server) usePage(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	sess, err := s.Session(r.PathValue("id"))
+	if err != nil {
+		noPage(w)
+		return
+	}
+	const closed = "Nothing was done: this session is no longer open."
+	switch action := r.PostFormValue("action"); {
+	case action == "pay":
+		// Whether the webhook's first answer came, and what it was, is not the
+		// customer's concern.
+		paid, err := s.pay(r.Context(), sess.ID, r.PostFormValue("email"))
+		if errors.Is(err, ErrNotOpen) {
+			writePage(w, http.StatusConflict, paid, closed)
+			return
+		}
+		redirect(w, paid.successURL())
+	case action == "decline":
+		if s.Decline(sess.ID) != nil {
+			writePage(w, http.StatusConflict, sess, closed)
+			return
+		}
+		writePage(w, http.StatusPaymentRequired, sess, "The card was declined. Nothing was paid; you can try again.")
+	case action == "leave" && sess.CancelURL != "":
+		redirect(w, sess.CancelURL)
+	default:
+		writePage(w, http.StatusBadRequest, sess, "That is not one of the buttons.")
+	}
+}
+
+// successURL is where a customer goes who has paid.
+func (s Session) successURL() string {
+	return strings.ReplaceAll(s.SuccessURL, "{CHECKOUT_SESSION_ID}", s.ID)
+}
+
+// redirect sends the customer on, to exactly the address the session was created
+// with.
+func redirect(w http.ResponseWriter, address string) {
+	w.Header().Set("Location", address)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+func noPage(w http.ResponseWriter) {
+	http.Error(w, "There is no such Checkout Session (any more).", http.StatusNotFound)
+}
+
+func writePage(w http.ResponseWriter, status int, sess Session, message string) {
+	v := pageView{
+		Session: sess,
+		Total:   formatAmount(sess.AmountTotal, sess.Currency),
+		Until:   sess.ExpiresAt.Format("2 January 2006, 15:04 MST"),
+		Message: message,
+	}
+	for _, item := range sess.LineItems {
+		v.Lines = append(v.Lines, pageLine{
+			LineItem: item,
+			Each:     formatAmount(item.UnitAmount, sess.Currency),
+			Total:    formatAmount(item.UnitAmount*item.Quantity, sess.Currency),
+		})
+	}
+	switch sess.Status {
+	case Complete:
+		v.Back = sess.successURL()
+	case Expired:
+		v.Back = sess.CancelURL
+	}
+	var page strings.Builder
+	if err := pageTemplate.Execute(&page, v); err != nil {
+		panic(err) // the template and its data are ours
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	// A form's redirect is judged by form-action too, and the customer is sent
+	// back to wherever the shop is.
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self' http: https:; "+
+		"base-uri 'none'; frame-ancestors 'none'")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(page.String())) // a browser that has gone needs no page
+}
+
+func serveStyle(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/css; charset=utf-8")
+	w.Header().Set("Cache-Control", "max-age=300")
+	_, _ = w.Write(pageCSS)
+}

@@ -1,0 +1,136 @@
+package stripetest
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Status is what has become of a session: Stripe's status.
+type Status string
+
+// The statuses of a session. Only an open one can be paid, declined or expired.
+const (
+	Open     Status = "open"
+	Complete Status = "complete"
+	Expired  Status = "expired"
+)
+
+// PaymentStatus is whether a session's money has come: Stripe's payment_status.
+type PaymentStatus string
+
+// The payment statuses of a session. NothingToPay is that of a session whose
+// total is zero, from the beginning.
+const (
+	Unpaid       PaymentStatus = "unpaid"
+	Paid         PaymentStatus = "paid"
+	NothingToPay PaymentStatus = "no_payment_required"
+)
+
+// Session is a Checkout Session as it was at one moment: a copy that does not
+// change. Amounts are in minor units of Currency, which is in lower case; times
+// are UTC. Its JSON is the object that Stripe's API answers with.
+type Session struct {
+	ID            string
+	Status        Status
+	PaymentStatus PaymentStatus
+	Currency      string
+	AmountTotal   int64
+	LineItems     []LineItem
+
+	ClientReferenceID string
+	CustomerEmail     string            // as the session was created with
+	PaidByEmail       string            // as the customer gave it, once complete
+	Metadata          map[string]string // never nil
+
+	// PaymentIntentID is empty until money has come. PaymentIntentMetadata is
+	// what the payment intent gets as its metadata.
+	PaymentIntentID       string
+	PaymentIntentMetadata map[string]string
+
+	SuccessURL string // with the template {CHECKOUT_SESSION_ID} still in it
+	CancelURL  string
+	URL        string // of the pay page; empty when no longer open
+
+	CreatedAt time.Time
+	ExpiresAt time.Time
+
+	locale             string
+	submitType         string
+	paymentMethodTypes []string
+}
+
+// snapshot returns a copy that shares nothing with s.
+func (s *Session) snapshot() Session {
+	c := *s
+	c.LineItems = slices.Clone(s.LineItems)
+	c.Metadata = maps.Clone(s.Metadata)
+	c.PaymentIntentMetadata = maps.Clone(s.PaymentIntentMetadata)
+	return c
+}
+
+// MarshalJSON writes the object that Stripe's API answers with. Of what this
+// stand-in does not do, it says what Stripe says of a session without it.
+func (s Session) MarshalJSON() ([]byte, error) {
+	none := map[string]any{}
+	return json.Marshal(map[string]any{
+		"id":                  s.ID,
+		"object":              "checkout.session",
+		"livemode":            false,
+		"mode":                "payment",
+		"ui_mode":             "hosted",
+		"status":              s.Status,
+		"payment_status":      s.PaymentStatus,
+		"currency":            s.Currency,
+		"amount_subtotal":     s.AmountTotal,
+		"amount_total":        s.AmountTotal,
+		"total_details":       map[string]any{"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+		"client_reference_id": orNull(s.ClientReferenceID),
+		"customer_email":      orNull(s.CustomerEmail),
+		"customer_details":    s.customerDetails(),
+		"metadata":            s.Metadata,
+		"payment_intent":      orNull(s.PaymentIntentID),
+		"success_url":         s.SuccessURL,
+		"cancel_url":          orNull(s.CancelURL),
+		"url":                 orNull(s.URL),
+		"created":             s.CreatedAt.Unix(),
+		"expires_at":          s.ExpiresAt.Unix(),
+
+		"locale":               orNull(s.locale),
+		"submit_type":          orNull(s.submitType),
+		"payment_method_types": s.paymentMethodTypes,
+
+		"automatic_tax":             map[string]any{"enabled": false, "liability": nil, "status": nil},
+		"customer_creation":         "if_required",
+		"custom_fields":             []any{},
+		"custom_text":               map[string]any{"shipping_address": nil, "submit": nil, "terms_of_service_acceptance": nil, "after_submit": nil},
+		"payment_method_collection": "if_required",
+		"payment_method_options":    none,
+		"phone_number_collection":   map[string]any{"enabled": false},
+		"shipping_options":          []any{},
+
+		"after_expiration": nil, "allow_promotion_codes": nil, "billing_address_collection": nil, "client_secret": nil,
+		"consent": nil, "consent_collection": nil, "currency_conversion": nil, "customer": nil, "invoice": nil,
+		"invoice_creation": nil, "payment_link": nil, "payment_method_configuration_details": nil, "recovered_from": nil,
+		"setup_intent": nil, "shipping_address_collection": nil, "shipping_cost": nil, "subscription": nil,
+	})
+}
+
+// customerDetails is null until an address is known: the one the session was
+// created with, or the one the customer gave when paying.
+func (s Session) customerDetails() any {
+	email := cmp.Or(s.PaidByEmail, s.CustomerEmail)
+	if email == "" {
+		return nil
+	}
+	return map[string]any{"address": nil, "email": email, "name": nil, "phone": nil, "tax_exempt": "none", "tax_ids": nil}
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
