@@ -1,0 +1,24 @@
+// Package payments takes the money for a booking through Stripe Checkout, and makes sure that it is applied once.
+//
+// The problem: a customer pays on somebody else's page, and the news arrives by webhook: late, twice, before our own
+// call has returned, or after the hold has ended. The call that creates the Checkout Session may succeed at Stripe and
+// fail on the way back. Whoever trusts the browser's return, the order of events, or a second attempt with new
+// parameters, sells a slot for nothing or takes money twice.
+//
+// So the payment row is committed first, with the parameters of the call frozen in it; then Stripe is called, outside
+// any transaction, with an idempotency key derived from the row, and a repeat sends the same bytes. What Stripe says
+// later is applied inside the webhook's transaction, together with its ledger row, as facts that only grow. The status
+// of a payment is derived from those facts.
+//
+//	p, err := payments.New(db, bookings, os.Getenv("STRIPE_SECRET_KEY"), "https://example.com", payments.Options{})
+//	p.Register(receiver)                     // what a Stripe event does to a booking
+//	checkout, err := p.Checkout(ctx, held.ID) // where to send the customer
+//
+// Price and currency come from the booking, which took them from its resource; nothing a client sends reaches them.
+//
+// Money that cannot be applied (the amount differs, the hold is gone, the booking was paid already) is never dropped and never
+// confirms anything: the payment is parked with a reason, for a person.
+//
+// Locks are taken in the order booking, payment. The tables are those of migrations.Payments; other tables may refer to
+// booking_platform.payments (id).
+package payments

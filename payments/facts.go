@@ -1,0 +1,82 @@
+package payments
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// A session is matched by its id; else by our payment's id, and then only where no other session is stored: the event
+// may arrive before we have stored the id.
+const matchSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
+WHERE p.stripe_session_id = $1 OR (p.id = $2::uuid AND p.stripe_session_id IS NULL)
+ORDER BY p.stripe_session_id NULLS LAST LIMIT 1`
+
+// match finds the payment without locking it: the booking is locked first, everywhere.
+func match(ctx context.Context, tx webhook.Tx, ev webhook.Event) (Payment, bool, error) {
+	// A foreign reference, another system's cart number, is not worth an error in SQL: that would fail the event for ever.
+	ref, err := uuid.Parse(ev.Reference)
+	if err != nil {
+		ref = uuid.Nil
+	}
+	pay, err := scanPayment(tx.QueryRowContext(ctx, matchSQL, ev.SessionID, ref.String()))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Payment{}, false, nil
+	}
+	return pay, err == nil, err
+}
+
+// facts is what an event adds to a payment. Nothing in it is ever taken back.
+type facts struct {
+	completed, failed, expired bool
+	captured                   int64
+	parked                     string
+}
+
+// The first reason for parking stands; ids are filled in once.
+const recordSQL = `
+UPDATE booking_platform.payments AS p SET
+	stripe_session_id = coalesce(p.stripe_session_id, $2),
+	stripe_payment_intent_id = coalesce(p.stripe_payment_intent_id, nullif($3::text, '')),
+	completed = p.completed OR $4::boolean,
+	failed = p.failed OR $5::boolean,
+	expired = p.expired OR $6::boolean,
+	captured_minor = GREATEST(p.captured_minor, $7::bigint),
+	parked = p.parked OR $8::text <> '',
+	parked_reason = CASE WHEN p.parked THEN p.parked_reason ELSE $8::text END,
+	updated_at = statement_timestamp()
+WHERE p.id = $1::uuid`
+
+// record adds facts to the payment.
+func (a arrival) record(ctx context.Context, f facts) error {
+	_, err := a.tx.ExecContext(ctx, recordSQL, a.payment.ID, a.event.SessionID, a.event.PaymentIntentID,
+		f.completed, f.failed, f.expired, f.captured, f.parked)
+	return err
+}
+
+const otherPaidSQL = `
+SELECT EXISTS (SELECT FROM booking_platform.payments p
+WHERE p.booking_id = $1::uuid AND p.id <> $2::uuid AND p.captured_minor > 0 AND NOT p.parked)`
+
+// otherPaid tells whether another payment has paid for this booking. The booking's lock makes the answer hold.
+func (a arrival) otherPaid(ctx context.Context) (bool, error) {
+	var paid bool
+	err := a.tx.QueryRowContext(ctx, otherPaidSQL, a.booking.ID, a.payment.ID).Scan(&paid)
+	return paid, err
+}
+
+const othersAliveSQL = `
+SELECT EXISTS (SELECT FROM booking_platform.payments p
+WHERE p.booking_id = $1::uuid AND p.id <> $2::uuid AND NOT p.expired AND NOT p.failed)`
+
+// clock reads the database's time, which alone judges holds.
+func (a arrival) clock(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	err := a.tx.QueryRowContext(ctx, `SELECT statement_timestamp()`).Scan(&now)
+	return now, err
+}

@@ -1,0 +1,172 @@
+package payments
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// The reasons for which a payment is parked.
+const (
+	// ReasonAmount means that amount or currency differ from what was asked for.
+	ReasonAmount = "amount_differs"
+	// ReasonLate means that the money came after the hold had ended.
+	ReasonLate = "hold_expired"
+	// ReasonCancelled means that the money came for a cancelled booking.
+	ReasonCancelled = "booking_cancelled"
+	// ReasonPaidTwice means that another Checkout Session of the same booking was paid already.
+	ReasonPaidTwice = "booking_already_paid"
+)
+
+// Register puts the handlers of this package on a receiver. Call it before the receiver serves. Each runs inside the
+// receiver's transaction, in which the booking, the payment and the ledger row change together or not at all.
+//
+// Subscribe the endpoint at Stripe to these types: checkout.session.completed, checkout.session.expired,
+// checkout.session.async_payment_succeeded, checkout.session.async_payment_failed.
+func (p *Payments) Register(r *webhook.Receiver) {
+	r.Handle("checkout.session.completed", p.handle(p.completed))
+	r.Handle("checkout.session.async_payment_succeeded", p.handle(p.completed))
+	r.Handle("checkout.session.async_payment_failed", p.handle(p.asyncFailed))
+	r.Handle("checkout.session.expired", p.handle(p.expired))
+}
+
+// checkoutSession is what we use of Stripe's object (https://docs.stripe.com/api/checkout/sessions/object). A PaymentIntent may be
+// an id or, expanded, an object; the receiver has sorted that out already.
+type checkoutSession struct {
+	ID            string `json:"id"`
+	PaymentStatus string `json:"payment_status"`
+	AmountTotal   *int64 `json:"amount_total"`
+	Currency      string `json:"currency"`
+}
+
+// paid: "no_payment_required" is what a session says whose total a discount brought to nothing.
+func (s checkoutSession) paid() bool {
+	return s.PaymentStatus == "paid" || s.PaymentStatus == "no_payment_required"
+}
+
+// arrival is one event about one payment, with its booking locked until the transaction ends.
+type arrival struct {
+	tx       webhook.Tx
+	bookings *booking.Tx
+	event    webhook.Event
+	session  checkoutSession
+	payment  Payment
+	booking  booking.Booking
+}
+
+// handle finds the payment that an event is about, locks its booking, and then lets the step decide. An event that
+// matches nothing is unmatched: the row may still come.
+func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, error)) webhook.Handler {
+	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		var s checkoutSession
+		// An object that is no Checkout Session can match no payment. An error would have Stripe send it for three days.
+		if json.Unmarshal(ev.Object, &s) != nil || ev.SessionID == "" {
+			return webhook.Unmatched, nil
+		}
+		pay, found, err := match(ctx, tx, ev)
+		if err != nil {
+			return "", fmt.Errorf("payments: match %s: %w", ev.Type, err)
+		}
+		if !found {
+			return webhook.Unmatched, nil
+		}
+		bookings := p.bookings.Tx(tx)
+		b, err := bookings.Lock(ctx, pay.BookingID)
+		if err != nil {
+			return "", fmt.Errorf("payments: lock the booking: %w", err)
+		}
+		webhook.Annotate(ctx, slog.String("booking_id", b.ID), slog.String("payment_id", pay.ID))
+		outcome, err := step(ctx, arrival{tx: tx, bookings: bookings, event: ev, session: s, payment: pay, booking: b})
+		if err != nil {
+			return "", fmt.Errorf("payments: %s: %w", ev.Type, err)
+		}
+		return outcome, nil
+	}
+}
+
+// completed handles the end of a Checkout: paid, or, by a delayed method, not yet. It bears to be called for the same session
+// any number of times, by both of its event types.
+func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, error) {
+	if a.session.AmountTotal == nil || (booking.Money{Minor: *a.session.AmountTotal, Currency: a.session.Currency}) != a.payment.Amount {
+		return p.park(ctx, a, ReasonAmount)
+	}
+	if !a.session.paid() {
+		return p.processing(ctx, a)
+	}
+	paidElsewhere, err := a.otherPaid(ctx)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case paidElsewhere:
+		return p.park(ctx, a, ReasonPaidTwice)
+	case a.booking.Status == booking.Pending:
+		// The units are still held, so the customer gets them, even when the clock has just passed the hold's end.
+		if _, err := a.bookings.ConfirmLate(ctx, a.booking.ID); err != nil {
+			return "", err
+		}
+	case a.booking.Status == booking.Expired:
+		return p.park(ctx, a, ReasonLate)
+	case a.booking.Status == booking.Cancelled && a.payment.Captured.Minor == 0:
+		return p.park(ctx, a, ReasonCancelled)
+	}
+	return webhook.Processed, a.record(ctx, facts{completed: true, captured: a.payment.Amount.Minor})
+}
+
+// processing keeps the slot for a delayed method while the customer's bank makes up its mind, but not beyond the booking's start.
+func (p *Payments) processing(ctx context.Context, a arrival) (webhook.Outcome, error) {
+	if a.booking.Status == booking.Pending {
+		until, err := a.clock(ctx)
+		if err != nil {
+			return "", err
+		}
+		until = until.Add(p.opts.ProcessingHold)
+		if until.After(a.booking.Start) {
+			until = a.booking.Start
+		}
+		if err := ignoreSettled(a.bookings.Extend(ctx, a.booking.ID, until)); err != nil {
+			return "", err
+		}
+	}
+	return webhook.Processed, a.record(ctx, facts{completed: true})
+}
+
+// park records the money that came and why it cannot be applied. The booking stays as it is.
+func (p *Payments) park(ctx context.Context, a arrival, reason string) (webhook.Outcome, error) {
+	f := facts{completed: true, parked: reason}
+	if a.session.paid() && a.session.AmountTotal != nil {
+		f.captured = *a.session.AmountTotal
+	}
+	p.log.LogAttrs(ctx, slog.LevelWarn, "payment parked for an operator", slog.String("payment_id", a.payment.ID),
+		slog.String("booking_id", a.booking.ID), slog.String("reason", reason))
+	return webhook.Parked, a.record(ctx, f)
+}
+
+// asyncFailed handles a delayed method that was refused: the slot is free again.
+func (p *Payments) asyncFailed(ctx context.Context, a arrival) (webhook.Outcome, error) {
+	if err := a.record(ctx, facts{completed: true, failed: true}); err != nil {
+		return "", err
+	}
+	return webhook.Processed, a.giveBack(ctx)
+}
+
+// expired handles a Checkout that nobody paid in time: the slot is free again.
+func (p *Payments) expired(ctx context.Context, a arrival) (webhook.Outcome, error) {
+	if err := a.record(ctx, facts{expired: true}); err != nil {
+		return "", err
+	}
+	return webhook.Processed, a.giveBack(ctx)
+}
+
+// giveBack ends a hold that no other Checkout Session of the booking can still pay for.
+func (a arrival) giveBack(ctx context.Context) error {
+	var alive bool
+	if err := a.tx.QueryRowContext(ctx, othersAliveSQL, a.booking.ID, a.payment.ID).Scan(&alive); err != nil || alive {
+		return err
+	}
+	return ignoreSettled(a.bookings.Expire(ctx, a.booking.ID))
+}

@@ -1,0 +1,190 @@
+package payments_test
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+)
+
+func TestOneEffectHoweverManyEventsNameASession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	var wg sync.WaitGroup
+	statuses := make([]int, 20)
+	for i := range statuses {
+		id, kind := "evt_completed", "checkout.session.completed"
+		if i%2 == 1 {
+			id, kind = "evt_async", "checkout.session.async_payment_succeeded"
+		}
+		wg.Go(func() { statuses[i] = w.send(id, kind, session(c, nil)) })
+	}
+	wg.Wait()
+	for _, s := range statuses {
+		require.Equal(t, http.StatusOK, s)
+	}
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.EqualValues(t, price, w.payment(b.ID).Captured.Minor)
+	require.Equal(t, map[string]int{"checkout.session.completed processed": 1, "checkout.session.async_payment_succeeded processed": 1}, w.outcomes())
+}
+
+func TestWhatIsNotWhatWasAskedForIsParked(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]map[string]any{
+		"less":           {"amount_total": price - 1},
+		"more":           {"amount_total": price + 1},
+		"other currency": {"currency": "usd"},
+		"no amount":      {"amount_total": nil},
+		"less, unpaid":   {"amount_total": 1, "payment_status": "unpaid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			b := w.hold(0)
+			c := w.checkout(b)
+			require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", session(c, change)))
+			require.Equal(t, booking.Pending, w.status(b.ID), "never confirmed")
+			p := w.payment(b.ID)
+			require.Equal(t, payments.Parked, p.Status())
+			require.Equal(t, payments.ReasonAmount, p.ParkedReason)
+			require.Equal(t, map[string]int{"checkout.session.completed parked": 1}, w.outcomes())
+		})
+	}
+}
+
+func TestMoneyThatCannotBeAppliedIsParked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+
+	late := w.hold(0)
+	lateCheckout := w.checkout(late)
+	w.endHold(late.ID)
+	_, err := w.bookings.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	w.pay(lateCheckout)
+	require.Equal(t, booking.Expired, w.status(late.ID))
+	require.Equal(t, payments.ReasonLate, w.payment(late.ID).ParkedReason)
+
+	cancelled := w.hold(1)
+	cancelledCheckout := w.checkout(cancelled)
+	_, err = w.bookings.Cancel(t.Context(), cancelled.ID, "changed their mind")
+	require.NoError(t, err)
+	w.pay(cancelledCheckout)
+	require.Equal(t, booking.Cancelled, w.status(cancelled.ID))
+	require.Equal(t, payments.ReasonCancelled, w.payment(cancelled.ID).ParkedReason)
+
+	// Another customer gets the late one's slot, and nothing of it is touched.
+	other := w.hold(0)
+	w.pay(w.checkout(other))
+	require.Equal(t, booking.Confirmed, w.status(other.ID))
+	require.Equal(t, map[string]int{"checkout.session.completed parked": 2, "checkout.session.completed processed": 1}, w.outcomes())
+}
+
+// The clock has just passed the hold's end, but nobody has taken the slot: the customer who paid gets it.
+func TestPaymentAtTheLastMomentWins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	w.endHold(b.ID)
+	w.pay(c)
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	n, err := w.bookings.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+func TestSecondPaidSessionIsParked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	first := w.checkout(b)
+	// The first was given up on our side, and paid all the same.
+	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
+	second := w.checkout(b)
+	require.NotEqual(t, first.SessionID, second.SessionID)
+	var wg sync.WaitGroup
+	for _, c := range []payments.Checkout{first, second} {
+		wg.Go(func() { w.pay(c) })
+	}
+	wg.Wait()
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	require.Equal(t, map[string]int{"checkout.session.completed parked": 1, "checkout.session.completed processed": 1}, w.outcomes())
+	var parked int
+	require.NoError(t, w.db.QueryRow(`SELECT count(*) FROM booking_platform.payments WHERE parked_reason = $1`, payments.ReasonPaidTwice).Scan(&parked))
+	require.Equal(t, 1, parked)
+}
+
+func TestDelayedMethod(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	for i, async := range []string{"checkout.session.async_payment_succeeded", "checkout.session.async_payment_failed"} {
+		b := w.hold(i)
+		c := w.checkout(b)
+		require.Equal(t, http.StatusOK, w.send("evt_done_"+async, "checkout.session.completed", session(c, map[string]any{"payment_status": "unpaid"})))
+		require.Equal(t, booking.Pending, w.status(b.ID))
+		require.Equal(t, payments.Processing, w.payment(b.ID).Status())
+		held, err := w.bookings.Get(t.Context(), b.ID)
+		require.NoError(t, err)
+		require.WithinDuration(t, b.Start, held.HoldExpiresAt, time.Second, "kept, but not beyond its start")
+
+		status := map[bool]string{true: "paid", false: "unpaid"}[i == 0]
+		require.Equal(t, http.StatusOK, w.send("evt_"+async, async, session(c, map[string]any{"payment_status": status})))
+		want := map[bool]booking.Status{true: booking.Confirmed, false: booking.Expired}[i == 0]
+		require.Equal(t, want, w.status(b.ID))
+		wantPayment := map[bool]payments.Status{true: payments.Paid, false: payments.Failed}[i == 0]
+		require.Equal(t, wantPayment, w.payment(b.ID).Status())
+	}
+}
+
+func TestExpiredSessionGivesTheSlotBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.expired", session(c, map[string]any{"payment_status": "unpaid"})))
+	require.Equal(t, booking.Expired, w.status(b.ID))
+	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
+	w.hold(0)
+}
+
+// An old session's end says nothing about the one that the customer is at now.
+func TestExpiredSessionLeavesANewerOneItsHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	first := w.checkout(b)
+	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
+	second := w.checkout(b)
+	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.expired", session(first, map[string]any{"payment_status": "unpaid"})))
+	require.Equal(t, booking.Pending, w.status(b.ID))
+	w.pay(second)
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+}
+
+func TestWhatMatchesNothingIsUnmatched(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	for name, s := range map[string]map[string]any{
+		"foreign":               {"id": "cs_foreign", "client_reference_id": "cart_42"},
+		"another session":       session(c, map[string]any{"id": "cs_another"}),
+		"unknown payment":       {"id": "cs_x", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000"},
+		"nothing":               {},
+		"object of wrong types": {"id": 7, "amount_total": "many"},
+	} {
+		require.Equal(t, http.StatusOK, w.send("evt_"+name, "checkout.session.completed", s), name)
+	}
+	require.Equal(t, map[string]int{"checkout.session.completed unmatched": 5}, w.outcomes())
+	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, payments.Open, w.payment(b.ID).Status())
+}

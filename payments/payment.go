@@ -1,0 +1,152 @@
+package payments
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// Status is what the facts of a payment amount to. It is derived, never stored beside them.
+type Status string
+
+// The statuses of a payment.
+const (
+	// Open waits for the customer.
+	Open Status = "open"
+	// Processing was completed by a delayed method, and the money has not come yet.
+	Processing Status = "processing"
+	// Paid has the money.
+	Paid Status = "paid"
+	// PartiallyRefunded gave some of it back.
+	PartiallyRefunded Status = "partially_refunded"
+	// Refunded gave all of it back.
+	Refunded Status = "refunded"
+	// Disputed is contested by the customer's bank.
+	Disputed Status = "disputed"
+	// DisputeLost was taken back by the customer's bank.
+	DisputeLost Status = "dispute_lost"
+	// Failed was refused by a delayed method, or could never be begun.
+	Failed Status = "failed"
+	// Expired was not paid in time.
+	Expired Status = "expired"
+	// Parked waits for a person; ParkedReason says why.
+	Parked Status = "parked"
+)
+
+// Payment is one Checkout Session for one booking. Amounts are in minor units; times are UTC.
+type Payment struct {
+	ID        string
+	BookingID string
+	// SessionID is Stripe's id (cs_…); empty until Stripe has answered or an event has named it.
+	SessionID string
+	// PaymentIntentID is Stripe's id (pi_…); empty until it was paid.
+	PaymentIntentID string
+	// URL is Stripe's page for the customer; empty until Stripe has answered.
+	URL string
+	// Amount is what was asked for.
+	Amount booking.Money
+	// Captured is what Stripe says was paid.
+	Captured booking.Money
+	// Refunded is what Stripe says went back.
+	Refunded booking.Money
+	// ParkedReason says in one word why a person has to look: see the Reason constants. Empty unless parked.
+	ParkedReason string
+	// ExpiresAt is when the Checkout Session ends by itself.
+	ExpiresAt time.Time
+	CreatedAt time.Time
+	UpdatedAt time.Time
+
+	completed, failed, expired, disputed, parked bool
+	disputeOutcome                               string
+	parameters                                   string
+	attempt                                      int
+}
+
+// Status derives the status from the facts. Parked comes first, because a person has to look whatever else is true.
+func (p Payment) Status() Status {
+	switch {
+	case p.parked:
+		return Parked
+	case p.disputed && p.disputeOutcome == "lost":
+		return DisputeLost
+	case p.disputed && p.disputeOutcome == "":
+		return Disputed
+	case p.Captured.Minor > 0 && p.Refunded.Minor >= p.Captured.Minor:
+		return Refunded
+	case p.Refunded.Minor > 0:
+		return PartiallyRefunded
+	case p.Captured.Minor > 0:
+		return Paid
+	case p.failed:
+		return Failed
+	case p.expired:
+		return Expired
+	case p.completed:
+		return Processing
+	default:
+		return Open
+	}
+}
+
+// open tells whether the customer may still pay.
+func (p Payment) open() bool { return !p.completed && !p.failed && !p.expired }
+
+// paymentColumns is what scanPayment reads, in its order.
+const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_session_id, ''), coalesce(p.stripe_payment_intent_id, ''),
+	p.checkout_url, p.amount_minor, p.currency, p.captured_minor, p.refunded_minor, p.parked_reason,
+	p.session_expires_at, p.created_at, p.updated_at, p.completed, p.failed, p.expired, p.disputed, p.parked,
+	p.dispute_outcome, p.parameters::text, p.attempt`
+
+func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
+	var p Payment
+	err := row.Scan(&p.ID, &p.BookingID, &p.SessionID, &p.PaymentIntentID,
+		&p.URL, &p.Amount.Minor, &p.Amount.Currency, &p.Captured.Minor, &p.Refunded.Minor, &p.ParkedReason,
+		&p.ExpiresAt, &p.CreatedAt, &p.UpdatedAt, &p.completed, &p.failed, &p.expired, &p.disputed, &p.parked,
+		&p.disputeOutcome, &p.parameters, &p.attempt)
+	p.Captured.Currency, p.Refunded.Currency = p.Amount.Currency, p.Amount.Currency
+	p.ExpiresAt, p.CreatedAt, p.UpdatedAt = p.ExpiresAt.UTC(), p.CreatedAt.UTC(), p.UpdatedAt.UTC()
+	return p, err
+}
+
+// The payment that counts for a booking is the one that has money, else the latest.
+const forBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
+WHERE p.booking_id = $1::uuid ORDER BY (p.captured_minor > 0 AND NOT p.parked) DESC, p.id DESC LIMIT 1`
+
+// ForBooking returns the payment that counts for a booking: the one that was paid, else the latest. A booking without one,
+// a free one for instance, gives ErrNotFound. One round trip.
+func (p *Payments) ForBooking(ctx context.Context, bookingID string) (Payment, error) {
+	if uuid.Validate(bookingID) != nil {
+		return Payment{}, ErrNotFound
+	}
+	return p.one(ctx, "for booking", forBookingSQL, bookingID)
+}
+
+const bySessionSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p WHERE p.stripe_session_id = $1`
+
+// BySession returns the payment of a Checkout Session (cs_…), or ErrNotFound. One round trip.
+func (p *Payments) BySession(ctx context.Context, sessionID string) (Payment, error) {
+	// Postgres refuses a NUL in a text, and no session id has one.
+	for _, r := range sessionID {
+		if r < ' ' || r > '~' {
+			return Payment{}, ErrNotFound
+		}
+	}
+	return p.one(ctx, "by session", bySessionSQL, sessionID)
+}
+
+func (p *Payments) one(ctx context.Context, what, query, arg string) (Payment, error) {
+	pay, err := scanPayment(p.db.QueryRowContext(ctx, query, arg))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Payment{}, ErrNotFound
+	}
+	if err != nil {
+		return Payment{}, fmt.Errorf("payments: %s: %w", what, err)
+	}
+	return pay, nil
+}

@@ -1,0 +1,124 @@
+package payments
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/checkout/session"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// Errors of this package, found with errors.Is.
+var (
+	// ErrUnavailable means that Stripe could not be asked, did not answer in time, or refused the call. The payment row
+	// stays as it is, and the same call may be made again: it sends the same bytes under the same key.
+	ErrUnavailable = errors.New("payment service unavailable")
+	// ErrNotFound means that there is no such payment.
+	ErrNotFound = errors.New("payment not found")
+	// ErrNotPayable means that the booking is not a hold that waits for its payment: it was cancelled, or is confirmed.
+	ErrNotPayable = errors.New("booking is not waiting for a payment")
+)
+
+// Options tune Payments; the zero value works.
+type Options struct {
+	// Logger receives what operators need to know; nil discards it. Keys and customers' data are never logged.
+	Logger *slog.Logger
+	// BaseURL is another address of Stripe's API, for tests and the stand-in; "" is Stripe itself.
+	BaseURL string
+	// HTTPClient makes the calls; nil is a client of our own with bounded connections and Timeout. One that is given
+	// should have a timeout of its own.
+	HTTPClient *http.Client
+	// Timeout bounds one operation at Stripe, its single retry included; 0 is 8 seconds.
+	Timeout time.Duration
+	// ProcessingHold is how long a hold is kept for a delayed payment method (a bank debit) whose Checkout is completed but
+	// unpaid, counted from the event; never beyond the start of the booking. 0 is 7 days.
+	ProcessingHold time.Duration
+	// RequestID gives the id of the request that a context belongs to; it goes into the session's metadata, so that the
+	// webhook's log line can be joined to the request that began it. nil leaves it out.
+	RequestID func(context.Context) string
+}
+
+// Payments creates Checkout Sessions and applies what Stripe says of them. It is safe for concurrent use, and on any
+// number of replicas at once.
+type Payments struct {
+	db       *sql.DB
+	bookings *booking.Store
+	sessions session.Client
+	appURL   string
+	opts     Options
+	log      *slog.Logger
+}
+
+// New makes Payments. db and bookings stay the caller's. secretKey is Stripe's (sk_… or rk_…), and appURL the public address of the
+// service, such as https://example.com: customers return to appURL/success?session_id=… or appURL/cancel?booking=….
+// It never comes from a request. A missing key, or an appURL that is no absolute http(s) URL, is an error.
+func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Options) (*Payments, error) {
+	if db == nil || bookings == nil {
+		return nil, errors.New("payments: a database and a booking store are required")
+	}
+	if strings.TrimSpace(secretKey) == "" {
+		return nil, errors.New("payments: a Stripe secret key is required")
+	}
+	u, err := url.Parse(appURL)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, errors.New("payments: the application's URL must be absolute, such as https://example.com")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Timeout <= 0 {
+		opts.Timeout = 8 * time.Second
+	}
+	if opts.ProcessingHold <= 0 {
+		opts.ProcessingHold = 7 * 24 * time.Hour
+	}
+	if opts.RequestID == nil {
+		opts.RequestID = func(context.Context) string { return "" }
+	}
+	if opts.HTTPClient == nil {
+		// The library's default waits 80 seconds.
+		opts.HTTPClient = &http.Client{Timeout: opts.Timeout}
+	}
+	backend, err := newBackend(opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Payments{
+		db:       db,
+		bookings: bookings,
+		sessions: session.Client{B: backend, Key: secretKey},
+		appURL:   strings.TrimRight(appURL, "/"),
+		opts:     opts,
+		log:      opts.Logger,
+	}, nil
+}
+
+// newBackend makes a backend of our own: the library's global one would be shared with the embedder's other uses of it.
+func newBackend(opts Options) (stripe.Backend, error) {
+	config := &stripe.BackendConfig{
+		HTTPClient: opts.HTTPClient,
+		// Its log lines are not structured; errors are logged here, with the context.
+		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+		// One retry under the same key mends a connection that was closed while idle. More would outlast the
+		// customer's patience: its pauses ignore the context.
+		MaxNetworkRetries: stripe.Int64(1),
+		EnableTelemetry:   stripe.Bool(false),
+	}
+	if opts.BaseURL != "" {
+		u, err := url.Parse(opts.BaseURL)
+		if err != nil || u.Host == "" {
+			return nil, fmt.Errorf("payments: Options.BaseURL %q is no absolute URL", opts.BaseURL)
+		}
+		config.URL = stripe.String(opts.BaseURL)
+	}
+	return stripe.GetBackendWithConfig(stripe.APIBackend, config), nil
+}
