@@ -1,0 +1,63 @@
+package testdb
+
+import (
+	"database/sql"
+	"net/url"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // The driver "pgx".
+	_ "github.com/lib/pq"              // The driver "postgres".
+	"github.com/stretchr/testify/require"
+)
+
+// Driver is a database/sql driver and the way it talks to the server.
+type Driver string
+
+// The drivers that an embedder may bring, and their modes: each sends parameters and reads results in its own way.
+const (
+	PQ        Driver = "pq"
+	PQBinary  Driver = "pq-binary"
+	PGX       Driver = "pgx"
+	PGXExec   Driver = "pgx-exec"
+	PGXSimple Driver = "pgx-simple"
+)
+
+// Drivers lists all of them.
+var Drivers = []Driver{PQ, PQBinary, PGX, PGXExec, PGXSimple}
+
+// The name under which each driver is registered, and the parameter of the URL that chooses its mode.
+var registered = map[Driver]struct{ name, key, value string }{
+	PQ:        {name: "postgres"},
+	PQBinary:  {"postgres", "binary_parameters", "yes"},
+	PGX:       {name: "pgx"},
+	PGXExec:   {"pgx", "default_query_exec_mode", "exec"},
+	PGXSimple: {"pgx", "default_query_exec_mode", "simple_protocol"},
+}
+
+// Open opens a database through a driver, and closes it when the test ends. The test fails when nobody answers there.
+func Open(t testing.TB, d Driver, databaseURL string) *sql.DB {
+	t.Helper()
+	driver, ok := registered[d]
+	require.True(t, ok, "testdb: no driver %q", d)
+	u, err := url.Parse(databaseURL)
+	require.NoError(t, err)
+	if driver.key != "" {
+		query := u.Query()
+		query.Set(driver.key, driver.value)
+		u.RawQuery = query.Encode()
+	}
+	db, err := sql.Open(driver.name, u.String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// EachDriver runs f once per driver, as parallel subtests, each on a clone of its own.
+func EachDriver(t *testing.T, f func(t *testing.T, db *sql.DB)) {
+	for _, d := range Drivers {
+		t.Run(string(d), func(t *testing.T) {
+			t.Parallel()
+			f(t, Open(t, d, URL(t)))
+		})
+	}
+}
