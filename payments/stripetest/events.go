@@ -88,7 +88,7 @@ func (s *Server) emit(eventType string, sess *Session, c *call) *event {
 		"type":             eventType,
 	})
 	s.events = append(s.events, e)
-	if len(s.events) > keep {
+	if len(s.events) > s.keep {
 		s.events = s.events[1:]
 	}
 	if s.opts.WebhookURL != "" {

@@ -97,7 +97,7 @@ func (s *Server) forgetKeys() {
 	for len(s.replyOrder) > 0 {
 		r := s.replyOrder[0]
 		current := s.replies[r.key] == r
-		if current && len(s.replyOrder) < keep && r.at.After(limit) {
+		if current && len(s.replyOrder) < s.keep && r.at.After(limit) {
 			return
 		}
 		if current {

@@ -140,7 +140,7 @@ func (s *Server) expire(sess *Session, c *call) {
 func (s *Server) add(sess *Session) {
 	s.sessions[sess.ID] = sess
 	s.order = append(s.order, sess.ID)
-	if len(s.order) > keep {
+	if len(s.order) > s.keep {
 		delete(s.sessions, s.order[0])
 		s.order = s.order[1:]
 	}

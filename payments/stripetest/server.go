@@ -15,9 +15,9 @@ import (
 // one that stripe-go v76 pins, and that its webhook.ConstructEvent insists on.
 const APIVersion = "2023-10-16"
 
-// keep bounds what a long-running server remembers, of sessions, of events and
+// defaultKeep bounds what a long-running server remembers, of sessions, of events and
 // of idempotency keys each; the oldest are forgotten first.
-const keep = 10_000
+const defaultKeep = 10_000
 
 // Options configures a Server. SecretKey is required; every other field has a
 // zero value that works.
@@ -68,6 +68,7 @@ type Server struct {
 	log    *slog.Logger
 	client *http.Client
 	mux    *http.ServeMux
+	keep   int // defaultKeep, but for tests
 
 	mu       sync.Mutex
 	advanced time.Duration // by Advance
@@ -110,6 +111,7 @@ func New(opts Options) (*Server, error) {
 		log:      opts.Logger,
 		client:   deliveryClient(),
 		mux:      http.NewServeMux(),
+		keep:     defaultKeep,
 		changed:  make(chan struct{}),
 		sessions: map[string]*Session{},
 		replies:  map[string]*reply{},

@@ -1,0 +1,243 @@
+package stripetest_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/checkout/session"
+	"github.com/stripe/stripe-mock/spec"
+
+	"github.com/booking-platform/booking-platform/internal/stripemock"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// These tests hold the stand-in against Stripe's published description, so that
+// it does not invent a Stripe of its own. The description is of a later API
+// version than 2023-10-16; what these objects say is in both.
+
+func TestTheSessionHasOnlyFieldsThatStripeDescribes(t *testing.T) {
+	t.Parallel()
+	described := stripemock.Description(t).Components.Schemas["checkout.session"]
+	s := start(t, stripetest.Options{})
+	open := s.create(t)
+	paid, expired := s.create(t), s.create(t)
+	_, err := s.Pay(within(t), paid.ID)
+	require.NoError(t, err)
+	_, err = s.Server.Expire(expired.ID)
+	require.NoError(t, err)
+	for _, id := range []string{open.ID, paid.ID, expired.ID} {
+		sess, err := s.sessions.Get(id, nil)
+		require.NoError(t, err)
+		var object map[string]any
+		require.NoError(t, json.Unmarshal(sess.LastResponse.RawJSON, &object))
+		matches(t, described, object, "checkout.session", map[string]string{
+			"checkout.session.ui_mode": "hosted, its name in 2023-10-16, is called hosted_page since",
+		})
+	}
+}
+
+func TestTheEventHasOnlyFieldsThatStripeDescribes(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	_, err := s.Pay(within(t), s.create(t).ID)
+	require.NoError(t, err)
+	var object map[string]any
+	require.NoError(t, json.Unmarshal(s.Events()[0].Payload, &object))
+	matches(t, stripemock.Description(t).Components.Schemas["event"], object, "event", nil)
+}
+
+func TestTheListIsAsStripeDescribesIt(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	s.create(t)
+	var object map[string]any
+	require.NoError(t, json.Unmarshal([]byte(read(t, get(t, s.url+"/v1/checkout/sessions"))), &object))
+	operation := stripemock.Description(t).Paths["/v1/checkout/sessions"]["get"]
+	delete(object, "data") // sessions, which have a test of their own
+	described := operation.Responses["200"].Content["application/json"].Schema
+	for name := range object {
+		require.Contains(t, described.Properties, name)
+	}
+	require.Equal(t, "list", object["object"])
+}
+
+// matches compares an answer with its description: names, types, null, enums,
+// and the fields that are always there.
+func matches(t *testing.T, described *spec.Schema, got any, path string, except map[string]string) {
+	t.Helper()
+	if _, ok := except[path]; ok {
+		return
+	}
+	if got == nil {
+		require.True(t, described.Nullable, "%s is null", path)
+		return
+	}
+	described = resolve(t, described, got)
+	if len(described.Enum) > 0 {
+		require.Contains(t, described.Enum, got, path)
+	}
+	switch got := got.(type) {
+	case map[string]any:
+		require.Contains(t, []string{"object", ""}, described.Type, path)
+		for _, name := range described.Required {
+			require.Contains(t, got, name, path)
+		}
+		for name, value := range got {
+			field := described.Properties[name]
+			if field == nil {
+				field = described.AdditionalProperties
+			}
+			if field == nil && len(described.Properties) == 0 {
+				continue // described as any object at all
+			}
+			require.NotNil(t, field, "%s.%s is not described", path, name)
+			matches(t, field, value, path+"."+name, except)
+		}
+	case []any:
+		require.Equal(t, "array", described.Type, path)
+		for _, value := range got {
+			matches(t, described.Items, value, path+"[]", except)
+		}
+	case string:
+		require.Equal(t, "string", described.Type, path)
+	case bool:
+		require.Equal(t, "boolean", described.Type, path)
+	case float64:
+		require.Contains(t, []string{"integer", "number"}, described.Type, path)
+	}
+}
+
+// resolve follows references and chooses, of several possible schemas, the one
+// for an id or the one for an object.
+func resolve(t *testing.T, s *spec.Schema, got any) *spec.Schema {
+	t.Helper()
+	for {
+		if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok {
+			s = stripemock.Description(t).Components.Schemas[name]
+			require.NotNil(t, s, name)
+			continue
+		}
+		if len(s.AnyOf) == 0 {
+			return s
+		}
+		_, text := got.(string)
+		chosen := s.AnyOf[0]
+		for _, one := range s.AnyOf {
+			if (one.Type == "string") == text {
+				chosen = one
+			}
+		}
+		s = chosen
+	}
+}
+
+func TestEveryKnownParameterIsDescribed(t *testing.T) {
+	t.Parallel()
+	paths := stripemock.Description(t).Paths
+	body := func(path spec.Path) *spec.Schema {
+		return paths[path]["post"].RequestBody.Content["application/x-www-form-urlencoded"].Schema
+	}
+	for _, endpoint := range []struct {
+		known     map[string]bool
+		described *spec.Schema
+	}{
+		{stripetest.CreateParameters, body("/v1/checkout/sessions")},
+		{stripetest.ExpireParameters, body("/v1/checkout/sessions/{session}/expire")},
+		{stripetest.ListParameters, spec.BuildQuerySchema(paths["/v1/checkout/sessions"]["get"])},
+		{stripetest.RetrieveParameters, spec.BuildQuerySchema(paths["/v1/checkout/sessions/{session}"]["get"])},
+	} {
+		require.NotEmpty(t, endpoint.known)
+		for pattern := range endpoint.known {
+			require.True(t, describes(endpoint.described, pattern), pattern)
+		}
+	}
+}
+
+var step = regexp.MustCompile(`[^\[\]]+|\[\]`)
+
+// describes walks from a schema to the parameter that a pattern such as
+// line_items[][price_data][currency] stands for.
+func describes(s *spec.Schema, pattern string) bool {
+	at := []*spec.Schema{s}
+	for _, name := range step.FindAllString(pattern, -1) {
+		var next []*spec.Schema
+		for _, s := range at {
+			for _, one := range append([]*spec.Schema{s}, s.AnyOf...) {
+				switch {
+				case name != "[]" && one.Properties[name] != nil:
+					next = append(next, one.Properties[name])
+				case name == "[]" && one.Items != nil:
+					next = append(next, one.Items)
+				case name == "[]" && one.AdditionalProperties != nil: // metadata
+					next = append(next, one.AdditionalProperties)
+				}
+			}
+		}
+		at = next
+	}
+	return len(at) > 0
+}
+
+// What the stand-in takes, stripe-mock takes; what stripe-mock can see to be
+// wrong, neither takes.
+func TestStripeMockAgrees(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	mock := client(stripemock.Start(t), stripemock.Key)
+	full := map[string]string{
+		"mode": "payment", "success_url": "https://shop.example/done?id={CHECKOUT_SESSION_ID}", "cancel_url": "https://shop.example/",
+		"customer_email": "ada@example.com", "client_reference_id": "payment-1", "locale": "de", "submit_type": "book",
+		"payment_method_types[0]": "card", "expand[0]": "payment_intent", "metadata[booking_id]": "b-1",
+		"payment_intent_data[metadata][booking_id]": "b-1", "payment_intent_data[description]": "Boat tour",
+		"payment_intent_data[receipt_email]": "ada@example.com", "payment_intent_data[statement_descriptor]": "BOATS",
+		"payment_intent_data[statement_descriptor_suffix]":               "TOUR",
+		"line_items[0][price_data][product_data][description]":           "Two hours",
+		"line_items[0][price_data][product_data][images][0]":             "https://shop.example/boat.png",
+		"line_items[0][price_data][product_data][metadata][resource_id]": "r-1",
+	}
+	maps.Copy(full, lineItem(0, "eur"))
+	maps.Copy(full, lineItem(1, "eur"))
+	for name, c := range map[string]struct {
+		change   map[string]string
+		accepted bool
+	}{
+		"all that is known":    {nil, true},
+		"unknown":              {map[string]string{"sucess_url": "https://a.example"}, false},
+		"amount not a number":  {map[string]string{"line_items[0][price_data][unit_amount]": "free"}, false},
+		"expiry not a number":  {map[string]string{"expires_at": "soon"}, false},
+		"mode that is unknown": {map[string]string{"mode": "pay"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for who, api := range map[string]session.Client{"the stand-in": s.sessions, "stripe-mock": mock} {
+				params := &stripe.CheckoutSessionParams{}
+				sent := maps.Clone(full)
+				maps.Copy(sent, c.change)
+				for name, value := range sent {
+					params.AddExtra(name, value)
+				}
+				_, err := api.New(params)
+				if c.accepted {
+					require.NoError(t, err, who)
+					continue
+				}
+				require.Equal(t, http.StatusBadRequest, stripeError(t, err).HTTPStatusCode, who)
+			}
+		})
+	}
+	sess := s.create(t)
+	_, err := mock.Get(sess.ID, nil)
+	require.NoError(t, err)
+	_, err = mock.Expire(sess.ID, nil)
+	require.NoError(t, err)
+	params := order()
+	params.ExpiresAt = stripe.Int64(time.Now().Add(time.Hour).Unix())
+	_, err = mock.New(params)
+	require.NoError(t, err)
+}

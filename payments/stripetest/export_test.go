@@ -1,0 +1,13 @@
+package stripetest
+
+// What each endpoint knows, to be compared with Stripe's description.
+var (
+	CreateParameters   = createParameters
+	ExpireParameters   = expireParameters
+	ListParameters     = listParameters
+	RetrieveParameters = retrieveParameters
+)
+
+// Keep sets how many sessions, events and idempotency keys each are remembered.
+// It is called before the server is used.
+func (s *Server) Keep(n int) { s.keep = n }
