@@ -1,0 +1,39 @@
+// Package webhook receives Stripe's webhooks so that each event takes effect exactly once.
+//
+// The problem: Stripe sends an event again after every answer outside 2xx, sends some twice without a reason, in no
+// order, and for up to three days. A service that changes its tables first and notes the event afterwards applies a
+// payment twice when it dies in between; one that notes the event first loses it. Checking "have I seen this id"
+// before the work lets two deliveries pass at once. And the library's own helper refuses every event of another API
+// version, with a valid signature, which loses paid orders on the day somebody upgrades the endpoint.
+//
+// So the event's row in a ledger and the handler's own changes are one transaction:
+//
+//	BEGIN
+//	claim    insert the event's id; no row comes back when somebody did it: 200, duplicate
+//	handle   your rows change here, in the same transaction
+//	COMMIT   200
+//
+// A delivery that dies anywhere has done nothing, and the next one does the work; a delivery that comes twice finds the
+// row. An error or a panic rolls back, is noted beside the event, and answers 500 so that Stripe sends it again.
+//
+// [New] makes a [Receiver], an http.Handler to be mounted where Stripe sends. Nothing may read or rewrite the body
+// before it: the signature covers the raw bytes. The table comes from the migration set migrations.Webhook. Any
+// number of replicas may serve at once. Who owns the transaction, a queue consumer for one, uses [Verify] and [Claim].
+//
+// # Writing a handler
+//
+// A handler works inside the transaction it is given and nowhere else. It may run more than once for one event (a
+// deadlock, a failed commit, a repeated delivery): only what it did through that transaction is undone with it. So
+// it calls no network and sends no mail; it writes down what is to be done, and something else does it later.
+// Events come in any order: a handler compares states, not times.
+//
+// An event whose type has no handler is acknowledged as [Ignored]. A handler that finds nothing the event is about
+// returns [Unmatched]; it is acknowledged, stays visible in the ledger, and a later delivery or a replay may do it.
+//
+// # Time
+//
+// A delivery that was verified is carried to its end even when the sender has gone away, and is answered within
+// Options.Timeout even when the database hangs or a handler ignores its context: then the answer is 500, while the
+// transaction goes on in the background and keeps its place among the deliveries in flight until it has ended. If it commits
+// after all, the next delivery is a duplicate, and that is right.
+package webhook

@@ -1,0 +1,82 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+)
+
+var (
+	errBusy    = errors.New("webhook: the deliveries before this one took too long")
+	errTimeout = errors.New("webhook: the transaction did not end in time and goes on in the background")
+	errGoexit  = errors.New("webhook: the handler ended its goroutine")
+)
+
+// panicError is a panic below a delivery, and where it happened.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("webhook: panic: %v", e.value) }
+
+// process runs a verified event through claim, handler and commit, and comes back within the time limit whatever
+// database and handler do. The work has a goroutine of its own, because neither a driver whose read hangs nor a
+// handler that ignores its context can be stopped. Its place at the gate stays taken until it has ended.
+func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, error) {
+	limit, stop := context.WithTimeout(ctx, r.opts.Timeout)
+	defer stop()
+	// What the transaction leaves of the time is for recording that it failed.
+	working, cancel := context.WithTimeout(ctx, r.opts.Timeout-r.recordTimeout())
+	leave, err := r.gate.enter(working, ev.ID)
+	if err != nil {
+		cancel()
+		return Failed, errBusy
+	}
+
+	done := make(chan Delivery)
+	go func() {
+		start := time.Now()
+		d := Delivery{Outcome: Failed, EventID: ev.ID, EventType: ev.Type, Bytes: len(ev.Payload), Err: errGoexit}
+		// Deferred, because a handler may panic, which must not be the process's end, and may end this goroutine: a
+		// test's FailNow does.
+		defer func() {
+			cancel()
+			if p := recover(); p != nil {
+				d.Err = &panicError{value: p, stack: debug.Stack()}
+			}
+			if d.Err != nil {
+				d.Err = errors.Join(d.Err, r.recordFailure(ctx, ev, d.Err))
+			}
+			leave()
+			select {
+			case done <- d:
+			case <-limit.Done():
+				// The delivery's own line has said that it failed. This one says what came of it after all.
+				d.Duration = time.Since(start)
+				r.logDelivery(ctx, slog.LevelWarn, "webhook delivery ended after its answer", d, n)
+			}
+		}()
+		d.Outcome, d.Err = r.transact(working, ev, n)
+	}()
+
+	select {
+	case d := <-done:
+		return d.Outcome, d.Err
+	case <-limit.Done():
+		return Failed, errTimeout
+	}
+}
+
+// recordFailure notes a failed attempt beside the event, in a statement and a time of its own: the attempt's
+// transaction is gone, and its context perhaps too.
+func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, r.recordTimeout())
+	defer cancel()
+	return recordFailure(ctx, r.db, ev, cause)
+}
+
+func (r *Receiver) recordTimeout() time.Duration { return r.opts.Timeout / 5 }

@@ -1,0 +1,126 @@
+package webhook
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Handler brings about what an event means, in the transaction it is given, and says what became of it: Processed;
+// Unmatched, when it found nothing the event is about; Parked, when a person must decide. Whatever it wrote is
+// committed together with the ledger row, with all three: who returns Unmatched should have written nothing,
+// since the event will be handled again.
+//
+// An error, a panic, or another outcome rolls everything back and answers 500, and Stripe sends the event again. Return an error only
+// for what a later attempt can heal. A handler may run more than once for one event, and for several events at once.
+type Handler func(ctx context.Context, tx Tx, ev Event) (Outcome, error)
+
+// Options may be left at its zero value.
+type Options struct {
+	// Logger gets one line per delivery; nil is silence. Payloads, headers and secrets are never logged.
+	Logger *slog.Logger
+	// Tolerance is the greatest age of a signature, past or future; 0 is DefaultTolerance.
+	Tolerance time.Duration
+	// MaxBody is the largest body in bytes; 0 is 1 MiB. Real events pass 64 KiB at times.
+	MaxBody int64
+	// Timeout bounds the reading of the body, and then again the work on it until its answer; 0 is 10 s. The last fifth of it is
+	// kept for recording a failure, so a handler's context ends after four fifths. Stripe's pay page waits about
+	// 10 s before it sends the customer back.
+	Timeout time.Duration
+	// MaxInFlight is how many deliveries may use the database at once; the others wait. 0 is half of the pool's maximum
+	// as it stands when New is called, or 16 where that is unlimited.
+	MaxInFlight int
+	// KeepPayload keeps every event's body in the ledger, not only of those a person may need (failed, unmatched, parked).
+	KeepPayload bool
+	// Now is the clock that judges signatures; nil is time.Now.
+	Now func() time.Time
+	// Observe is called once for each delivery, before its answer is sent, possibly by many goroutines at once: a place
+	// for metrics. It should return at once.
+	Observe func(ctx context.Context, d Delivery)
+}
+
+// Receiver is the http.Handler that Stripe sends to. It is safe for concurrent use, and any number of them, in one
+// process or many, may share a database.
+type Receiver struct {
+	db      *sqlx.DB
+	secrets []string
+	opts    Options
+	log     *slog.Logger
+	gate    *gate
+	counts  counters
+
+	mu       sync.RWMutex
+	handlers map[string]Handler
+}
+
+// New makes a receiver that keeps its ledger in db, which stays the caller's, and accepts what was signed with one of the secrets
+// (whsec_…; several while one is being rolled, or for several endpoints). It fails without a database, without
+// a secret, and with an empty one. It neither connects nor starts anything.
+func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
+	if db == nil {
+		return nil, errors.New("webhook: no database")
+	}
+	secrets, err := cleanSecrets(secrets)
+	if err != nil {
+		return nil, err
+	}
+	if opts.MaxBody <= 0 {
+		opts.MaxBody = 1 << 20
+	}
+	if opts.Timeout <= 0 {
+		opts.Timeout = 10 * time.Second
+	}
+	if opts.MaxInFlight <= 0 {
+		opts.MaxInFlight = defaultInFlight(db)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Receiver{
+		// The name says which placeholders to write, whatever name the caller's driver was registered under.
+		db:       sqlx.NewDb(db, "postgres"),
+		secrets:  secrets,
+		opts:     opts,
+		log:      opts.Logger,
+		gate:     newGate(opts.MaxInFlight),
+		handlers: map[string]Handler{},
+	}, nil
+}
+
+// defaultInFlight leaves the caller's other work half of the pool.
+func defaultInFlight(db *sql.DB) int {
+	if limit := db.Stats().MaxOpenConnections; limit > 0 {
+		return max(1, limit/2)
+	}
+	return 16
+}
+
+// Handle registers the handler for a type of event, checkout.session.completed for one. Do it before serving: an event without a
+// handler is acknowledged, and is not delivered again. It panics on an empty type, a nil handler, and a second
+// handler for a type, as http.ServeMux does.
+func (r *Receiver) Handle(eventType string, h Handler) {
+	if eventType == "" || h == nil {
+		panic("webhook: Handle needs a type and a handler")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, taken := r.handlers[eventType]; taken {
+		panic("webhook: a second handler for " + eventType)
+	}
+	r.handlers[eventType] = h
+}
+
+// handler returns the handler for a type, or nil.
+func (r *Receiver) handler(eventType string) Handler {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.handlers[eventType]
+}

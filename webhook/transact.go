@@ -1,0 +1,90 @@
+package webhook
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// maxTries is how often a transaction is run that lost a fight with others.
+const maxTries = 3
+
+// transact runs the event's transaction, and again when Postgres says that it lost a fight: nothing of it has happened then.
+func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (outcome Outcome, err error) {
+	handle := r.handler(ev.Type)
+	for range maxTries {
+		n.reset()
+		if outcome, err = r.attempt(ctx, ev, handle); !retryable(err) {
+			break
+		}
+	}
+	if err != nil {
+		return Failed, err
+	}
+	return outcome, nil
+}
+
+// attempt is the transaction that matters: claim, handle, commit.
+func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler) (Outcome, error) {
+	tx, err := r.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return "", fmt.Errorf("webhook: begin: %w", err)
+	}
+	// After a commit this does nothing.
+	defer func() { _ = tx.Rollback() }()
+
+	outcome := Processed
+	if handle == nil {
+		outcome = Ignored
+	}
+	claimed, err := claim(ctx, tx, ev, outcome, r.opts.KeepPayload)
+	if err != nil {
+		return "", err
+	}
+	if !claimed {
+		return Duplicate, nil
+	}
+	if handle != nil {
+		if outcome, err = call(ctx, handle, handlerTx{tx}, ev); err != nil {
+			return "", err
+		}
+	}
+	if outcome == Unmatched || outcome == Parked {
+		if err := settle(ctx, tx, ev, outcome, r.opts.KeepPayload); err != nil {
+			return "", err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return "", fmt.Errorf("webhook: commit: %w", err)
+	}
+	return outcome, nil
+}
+
+// call runs a handler and takes only the outcomes it may return. Its panics are caught in [Receiver.process].
+func call(ctx context.Context, handle Handler, tx Tx, ev Event) (Outcome, error) {
+	outcome, err := handle(ctx, tx, ev)
+	if err != nil {
+		return "", fmt.Errorf("webhook: handle %s: %w", ev.Type, err)
+	}
+	switch outcome {
+	case Processed, Unmatched, Parked:
+		return outcome, nil
+	}
+	return "", fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
+}
+
+// retryable tells whether Postgres asks to run the whole transaction again: a serialization failure or a deadlock.
+func retryable(err error) bool {
+	state := sqlState(err)
+	return state == "40001" || state == "40P01"
+}
+
+// sqlState is the SQLSTATE of a database error, whichever driver made it, or "".
+func sqlState(err error) string {
+	var coded interface{ SQLState() string }
+	if errors.As(err, &coded) {
+		return coded.SQLState()
+	}
+	return ""
+}

@@ -1,0 +1,63 @@
+package webhook
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Querier is the caller's transaction or connection: *sql.Tx, *sql.Conn, *sqlx.Tx and [Tx] satisfy it.
+type Querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Tx is the transaction a handler works in. It can do everything but end: the receiver commits it together with the
+// event's ledger row, or rolls both back. sqlx's functions (sqlx.GetContext, sqlx.NamedExecContext) and generated code such as
+// sqlc's take it, and so does the store of another package that joins transactions. It is READ COMMITTED, and dead
+// once the handler has returned.
+type Tx interface {
+	sqlx.ExtContext
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// handlerTx hands on what a handler may do. It does not embed the transaction: Commit and Rollback would come along
+// and be found by a type assertion.
+type handlerTx struct {
+	tx *sqlx.Tx
+}
+
+func (h handlerTx) DriverName() string { return h.tx.DriverName() }
+
+func (h handlerTx) Rebind(query string) string { return h.tx.Rebind(query) }
+
+func (h handlerTx) BindNamed(query string, arg any) (string, []any, error) {
+	return h.tx.BindNamed(query, arg)
+}
+
+func (h handlerTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return h.tx.ExecContext(ctx, query, args...)
+}
+
+func (h handlerTx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
+	return h.tx.PrepareContext(ctx, query)
+}
+
+func (h handlerTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return h.tx.QueryContext(ctx, query, args...)
+}
+
+func (h handlerTx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return h.tx.QueryRowContext(ctx, query, args...)
+}
+
+func (h handlerTx) QueryxContext(ctx context.Context, query string, args ...any) (*sqlx.Rows, error) {
+	return h.tx.QueryxContext(ctx, query, args...)
+}
+
+func (h handlerTx) QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row {
+	return h.tx.QueryRowxContext(ctx, query, args...)
+}

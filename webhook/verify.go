@@ -1,0 +1,105 @@
+package webhook
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	stripe "github.com/stripe/stripe-go/v76/webhook"
+)
+
+// DefaultTolerance is how old a signature may be, and how far ahead, where nothing else is said. Stripe signs anew for every attempt.
+const DefaultTolerance = 300 * time.Second
+
+// RejectedError says that something is not an event that Stripe signed with one of our secrets, and why.
+type RejectedError struct {
+	Reason Reason
+}
+
+// Error names the reason. It repeats nothing of what was sent.
+func (e *RejectedError) Error() string { return "webhook: rejected: " + string(e.Reason) }
+
+var errNoSecret = errors.New("webhook: no signing secret, or an empty one")
+
+// Verify checks that payload was signed with one of the secrets, at most tolerance before or after now, and reads the
+// event. The header is that of Stripe-Signature. While a secret is being rolled, give the old and the new one. A
+// tolerance of zero is [DefaultTolerance]; a queue consumer, who verifies later than it received, wants a longer one.
+//
+// What is not a signed event is a *[RejectedError]; a missing or blank secret is another error, since anybody can sign with nothing.
+// Events of every API version pass. It uses neither network nor database.
+func Verify(payload []byte, header string, secrets []string, tolerance time.Duration, now time.Time) (Event, error) {
+	secrets, err := cleanSecrets(secrets)
+	if err != nil {
+		return Event{}, err
+	}
+	return verify(payload, header, secrets, tolerance, now)
+}
+
+// cleanSecrets takes away the white space that an environment variable or a file brings along.
+func cleanSecrets(secrets []string) ([]string, error) {
+	clean := make([]string, 0, len(secrets))
+	for _, s := range secrets {
+		if s = strings.TrimSpace(s); s == "" {
+			return nil, errNoSecret
+		}
+		clean = append(clean, s)
+	}
+	if len(clean) == 0 {
+		return nil, errNoSecret
+	}
+	return clean, nil
+}
+
+func verify(payload []byte, header string, secrets []string, tolerance time.Duration, now time.Time) (Event, error) {
+	if tolerance <= 0 {
+		tolerance = DefaultTolerance
+	}
+	header = strings.TrimSpace(header)
+	// The age is judged after the signature, so that the reason given is the true one, and against the caller's clock.
+	if err := matchAny(payload, header, secrets); err != nil {
+		return Event{}, err
+	}
+	signed, ok := signedAt(header)
+	if !ok {
+		return Event{}, &RejectedError{ReasonSignatureMalformed}
+	}
+	switch age := now.Sub(signed); {
+	case age > tolerance:
+		return Event{}, &RejectedError{ReasonTooOld}
+	case age < -tolerance:
+		return Event{}, &RejectedError{ReasonFuture}
+	}
+	ev, ok := decode(payload)
+	if !ok {
+		return Event{}, &RejectedError{ReasonNotAnEvent}
+	}
+	return ev, nil
+}
+
+// matchAny returns nil when one of the header's signatures was made with one of the secrets.
+func matchAny(payload []byte, header string, secrets []string) error {
+	for _, secret := range secrets {
+		switch err := stripe.ValidatePayloadIgnoringTolerance(payload, header, secret); {
+		case err == nil:
+			return nil
+		case errors.Is(err, stripe.ErrNotSigned):
+			return &RejectedError{ReasonSignatureMissing}
+		case errors.Is(err, stripe.ErrInvalidHeader):
+			return &RejectedError{ReasonSignatureMalformed}
+		}
+	}
+	return &RejectedError{ReasonSignatureWrong}
+}
+
+// signedAt reads the timestamp of a header that stripe-go has accepted. Of several it takes the last, as stripe-go does: taking another
+// than the one that was signed would let an old delivery pass for a new one.
+func signedAt(header string) (at time.Time, ok bool) {
+	for pair := range strings.SplitSeq(header, ",") {
+		if v, found := strings.CutPrefix(pair, "t="); found {
+			sec, err := strconv.ParseInt(v, 10, 64)
+			at, ok = time.Unix(sec, 0), err == nil
+		}
+	}
+	return at, ok
+}
