@@ -3,36 +3,43 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/booking-platform/booking-platform/cmd/host/config"
 )
 
-// healthcheck is `host healthcheck`: it asks the host that listens on this machine whether it is ready, and fails when it is not. An image
-// without a shell or curl has nothing else to ask with.
-//
-// The address is the one that the host listens on; "every interface" is asked through loopback. It takes at most four seconds, one less than
-// the image gives it.
-func healthcheck(ctx context.Context, host, port string) error {
+// healthcheck asks the host on this machine whether it is ready, for images that have no curl.
+func healthcheck(ctx context.Context, environ map[string]string, stdout io.Writer) error {
+	host, port, err := config.Address(environ)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "127.0.0.1"
+	url := "http://" + net.JoinHostPort(reachable(host), fmt.Sprint(port)) + "/health/db"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
 	}
-	address := "http://" + net.JoinHostPort(host, port) + "/health/db"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("healthcheck: %w", err)
 	}
-	// The default client would take HTTP_PROXY into account, which has no business between a host and itself.
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("healthcheck: %w", err)
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("healthcheck: %s answers %s", url, answer.Status)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("healthcheck: %s answered %d", address, resp.StatusCode)
-	}
+	fmt.Fprintln(stdout, "ready")
 	return nil
+}
+
+// reachable is an address on which this machine reaches what listens on host.
+func reachable(host string) string {
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		return "127.0.0.1"
+	}
+	return host
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,10 +17,9 @@ func TestHealthcheckFollowsReadiness(t *testing.T) {
 		mux.HandleFunc("GET /health/db", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 		srv := httptest.NewServer(mux)
 		t.Cleanup(srv.Close)
-		_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
-		require.NoError(t, err)
 		for _, host := range []string{"", "0.0.0.0", "::", "127.0.0.1"} {
-			require.Equal(t, ready, healthcheck(t.Context(), host, port) == nil, "status %d, host %q", status, host)
+			environ := map[string]string{"HOST": host, "PORT": portOf(t, srv.Listener)}
+			require.Equal(t, ready, healthcheck(t.Context(), environ, io.Discard) == nil, "status %d, host %q", status, host)
 		}
 	}
 }
@@ -28,8 +28,12 @@ func TestHealthcheckFailsWhereNobodyListens(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	require.ErrorContains(t, healthcheck(t.Context(), map[string]string{"PORT": portOf(t, l)}, io.Discard), "connection refused")
+}
+
+func portOf(t *testing.T, l net.Listener) string {
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	require.ErrorContains(t, healthcheck(t.Context(), "", port), "connection refused")
+	return port
 }

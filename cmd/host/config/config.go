@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // Config is a configuration that the host can run with.
@@ -73,13 +74,35 @@ func Load(environ map[string]string) (Config, error) {
 	stripe(e, isProduction, &problems)
 	c.cookie(e, &problems)
 	c.admin(&problems)
-	if e.EmbeddedRepository != "" && absolute(e.EmbeddedRepository) == nil {
-		problems.add("EMBEDDED_POSTGRES_REPOSITORY", "is not an absolute http(s) URL", "it is a Maven repository, such as https://repo1.maven.org/maven2")
-	}
 	if len(problems) > 0 {
 		return Config{}, problems
 	}
 	return c, nil
+}
+
+// LoadStorage reads only what says where the data is: migrations can be applied where the host itself cannot start yet.
+func LoadStorage(environ map[string]string) (Config, error) {
+	var all Problems
+	e := parse(environ, &all)
+	problems := all.of("APP_ENV", "NODE_ENV", "STORAGE_DRIVER")
+	c := Config{Production: e.AppEnv == production, DataDir: e.DataDir, EmbeddedRepository: e.EmbeddedRepository}
+	c.storage(e, environ, &problems)
+	if len(problems) > 0 {
+		return Config{}, problems
+	}
+	return c, nil
+}
+
+// Address reads only where the host listens.
+func Address(environ map[string]string) (host string, port int, err error) {
+	var all Problems
+	e := parse(environ, &all)
+	problems := all.of("APP_ENV", "NODE_ENV", "PORT")
+	host = bindHost(e.Host, e.AppEnv == production, &problems)
+	if len(problems) > 0 {
+		return "", 0, problems
+	}
+	return host, int(e.Port), nil
 }
 
 // storage decides where the data is: DATABASE_URL where it is set, else, in development, a private Postgres.
@@ -94,6 +117,9 @@ func (c *Config) storage(e environment, environ map[string]string, problems *Pro
 	c.Embedded = driver == driverEmbedded
 	if c.Embedded && c.Production {
 		problems.add("STORAGE_DRIVER", "is embedded", "production needs a database of its own: set it to db, and DATABASE_URL")
+	}
+	if c.EmbeddedRepository != "" && absolute(c.EmbeddedRepository) == nil {
+		problems.add("EMBEDDED_POSTGRES_REPOSITORY", "is not an absolute http(s) URL", "it is a Maven repository, such as https://repo1.maven.org/maven2")
 	}
 	// A malformed driver has been noted already, and what it would need is not known.
 	if driver != driverDB {
@@ -138,6 +164,9 @@ func (c *Config) admin(problems *Problems) {
 		problems.add("ADMIN_EMAIL", "is missing", remedy)
 	case c.AdminPassword == "":
 		problems.add("ADMIN_PASSWORD", "is missing", remedy)
+	}
+	if n := utf8.RuneCountInString(c.AdminPassword); c.AdminPassword != "" && (n < 10 || len(c.AdminPassword) > 1024) {
+		problems.add("ADMIN_PASSWORD", "is too short or too long", "it has 10 characters or more, and 1024 bytes at most")
 	}
 	if a, err := mail.ParseAddress(c.AdminEmail); c.AdminEmail != "" && (err != nil || a.Address != c.AdminEmail) {
 		problems.add("ADMIN_EMAIL", "is no e-mail address", "it is an address such as admin@example.com")

@@ -116,6 +116,7 @@ func TestEachProblem(t *testing.T) {
 		{nil, "COOKIE_DOMAIN", "a b", "is no domain", "", ""},
 		{nil, "ADMIN_EMAIL", "", "is missing", "ADMIN_PASSWORD", "hunter2hunter2"},
 		{nil, "ADMIN_PASSWORD", "", "is missing", "ADMIN_EMAIL", "a@example.com"},
+		{nil, "ADMIN_PASSWORD", "hunter2", "is too short", "ADMIN_EMAIL", "a@example.com"},
 		{nil, "ADMIN_EMAIL", "Ann <a@example.com>", "is no e-mail", "ADMIN_PASSWORD", "hunter2hunter2"},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
@@ -183,4 +184,24 @@ func TestValues(t *testing.T) {
 		load("DATABASE_URL", "postgres://db/b?sslmode=disable&binary_parameters=no&connect_timeout=1").DatabaseURL)
 	require.Contains(t, load("DATABASE_URL", "postgres:///b?host=a,b&port=1,2&target_session_attrs=read-write").DatabaseURL, "host=a%2Cb")
 	require.NotContains(t, load("DATABASE_URL", "postgres://db/b?sslrootcert=system").DatabaseURL, "sslmode")
+}
+
+func TestPartsAreReadAlone(t *testing.T) {
+	t.Parallel()
+	// A production host that lacks every secret can still be migrated and asked.
+	c, err := config.LoadStorage(map[string]string{"APP_ENV": "production", "DATABASE_URL": "postgres://db/b", "PORT": "x"})
+	require.NoError(t, err)
+	require.Contains(t, c.DatabaseURL, "sslmode=prefer")
+	_, err = config.LoadStorage(map[string]string{"APP_ENV": "production", "PORT": "x"})
+	require.EqualError(t, err, "configuration: 1 problem\n  DATABASE_URL is missing: it has the form postgres://user:password@host:5432/database, "+
+		"with %40 for @, %2F for / and %23 for # in a password")
+	_, err = config.LoadStorage(map[string]string{"STORAGE_DRIVER": "x"})
+	require.ErrorContains(t, err, "STORAGE_DRIVER")
+
+	host, port, err := config.Address(map[string]string{"APP_ENV": "production", "PORT": "8080", "COOKIE_SECURE": "x"})
+	require.NoError(t, err)
+	require.Equal(t, "0.0.0.0", host)
+	require.Equal(t, 8080, port)
+	_, _, err = config.Address(map[string]string{"PORT": "x", "HOST": "here"})
+	require.ErrorContains(t, err, "2 problems")
 }

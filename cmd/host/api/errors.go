@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/checkout"
+	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/payments"
+)
+
+var (
+	// errNotFound hides whether a thing does not exist or is not the asker's.
+	errNotFound = errors.New("not found")
+	// errPaid refuses to cancel what was paid for: there is no refund yet, and keeping the money is not for us to decide.
+	errPaid = errors.New("the booking has been paid for")
+)
+
+// known maps errors to answers; the first that matches counts.
+var known = []struct {
+	err    error
+	status int
+	code   string
+}{
+	{errNotFound, http.StatusNotFound, "not_found"},
+	{errMediaType, http.StatusUnsupportedMediaType, "unsupported_media_type"},
+	{errTooLarge, http.StatusRequestEntityTooLarge, "body_too_large"},
+	{errBody, http.StatusBadRequest, "invalid_body"},
+	{errPaid, http.StatusConflict, "refund_not_available"},
+	{booking.ErrSlotTaken, http.StatusConflict, "slot_taken"},
+	{booking.ErrHoldExpired, http.StatusConflict, "hold_expired"},
+	{booking.ErrIdempotencyMismatch, http.StatusUnprocessableEntity, "idempotency_mismatch"},
+	{booking.ErrNotFound, http.StatusNotFound, "not_found"},
+	{payments.ErrNotFound, http.StatusNotFound, "not_found"},
+	{checkout.ErrPaymentUnavailable, http.StatusServiceUnavailable, "payment_unavailable"},
+}
+
+// fail answers with what an error is to a client. Nothing of its text leaves the host unless it names the client's own fields; what the host is
+// to blame for is logged.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var invalid *booking.ValidationError
+	if errors.As(err, &invalid) {
+		edge.WriteError(w, r, http.StatusBadRequest, "validation_failed", invalid.Fields)
+		return
+	}
+	var settled *booking.StatusError
+	if errors.As(err, &settled) {
+		edge.WriteError(w, r, http.StatusConflict, "status_"+string(settled.Status), nil)
+		return
+	}
+	for _, k := range known {
+		if errors.Is(err, k.err) {
+			edge.WriteError(w, r, k.status, k.code, nil)
+			return
+		}
+	}
+	// What is left is the database's, or a limit of time: nothing that the client could mend.
+	a.log(r.Context(), err)
+	w.Header().Set("Retry-After", "1")
+	edge.WriteError(w, r, http.StatusServiceUnavailable, "unavailable", nil)
+}
+
+func (a *API) log(ctx context.Context, err error) {
+	if errors.Is(err, context.Canceled) {
+		// The client hung up, and what it had asked for ended with it.
+		a.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "request given up by the client")
+		return
+	}
+	var db interface{ SQLState() string }
+	state := ""
+	if errors.As(err, &db) {
+		state = db.SQLState()
+	}
+	a.opts.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("error", err.Error()), slog.String("sqlstate", state))
+}

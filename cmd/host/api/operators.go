@@ -1,0 +1,110 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// entryView is one event of Stripe's and what became of it, without its payload.
+type entryView struct {
+	ID              string          `json:"id"`
+	Type            string          `json:"type"`
+	Outcome         webhook.Outcome `json:"outcome"`
+	Attempts        int             `json:"attempts"`
+	LastError       string          `json:"lastError,omitempty"`
+	ObjectID        string          `json:"objectId"`
+	StripeSessionID string          `json:"stripeSessionId"`
+	PaymentIntentID string          `json:"paymentIntentId"`
+	Reference       string          `json:"reference"`
+	APIVersion      string          `json:"apiVersion"`
+	Account         string          `json:"account,omitempty"`
+	Livemode        bool            `json:"livemode"`
+	Created         *time.Time      `json:"created"`
+	ReceivedAt      time.Time       `json:"receivedAt"`
+	ProcessedAt     *time.Time      `json:"processedAt"`
+}
+
+// ledger answers what Stripe has sent, newest first. Each page says where the next one begins.
+func (a *API) ledger(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	limit, err := readLimit(query)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	for _, name := range []string{"before", "type", "outcome"} {
+		// Postgres would refuse some of what is no name or id.
+		if query.Has(name) && !printable(query.Get(name)) {
+			a.fail(w, r, &booking.ValidationError{Fields: map[string]string{name: "must be 1 to 200 printable ASCII characters"}})
+			return
+		}
+	}
+	entries, err := webhook.List(r.Context(), a.opts.DB, webhook.ListOptions{
+		Limit: limit, Before: query.Get("before"), Type: query.Get("type"), Outcome: webhook.Outcome(query.Get("outcome")),
+	})
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	answer := list[entryView]{Items: make([]entryView, 0, len(entries)), Meta: &listMeta{Count: len(entries)}}
+	for _, e := range entries {
+		answer.Items = append(answer.Items, entryView{
+			ID: e.ID, Type: e.Type, Outcome: e.Outcome, Attempts: e.Attempts, LastError: e.LastError, ObjectID: e.ObjectID,
+			StripeSessionID: e.SessionID, PaymentIntentID: e.PaymentIntentID, Reference: e.Reference, APIVersion: e.APIVersion,
+			Account: e.Account, Livemode: e.Livemode, Created: orNull(e.Created), ReceivedAt: e.ReceivedAt, ProcessedAt: orNull(e.ProcessedAt),
+		})
+	}
+	if len(entries) == limit {
+		answer.Meta.Next = entries[limit-1].ID
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+type metricsView struct {
+	Webhook webhookView `json:"webhook"`
+	Runtime runtimeView `json:"runtime"`
+}
+
+type webhookView struct {
+	Received     int64 `json:"received"`
+	Processed    int64 `json:"processed"`
+	Duplicates   int64 `json:"duplicates"`
+	Ignored      int64 `json:"ignored"`
+	Unmatched    int64 `json:"unmatched"`
+	Parked       int64 `json:"parked"`
+	Errors       int64 `json:"errors"`
+	Rejected     int64 `json:"rejected"`
+	OtherVersion int64 `json:"otherVersion"`
+}
+
+type runtimeView struct {
+	UptimeSeconds int64  `json:"uptimeSeconds"`
+	HTTP5xx       int64  `json:"http5xx"`
+	Version       string `json:"version"`
+}
+
+// metrics answers what this process has counted since it began; other replicas have counts of their own.
+func (a *API) metrics(w http.ResponseWriter, _ *http.Request) {
+	s := a.opts.Receiver.Stats()
+	writeJSON(w, http.StatusOK, metricsView{
+		Webhook: webhookView{
+			Received: s.Received, Processed: s.Processed, Duplicates: s.Duplicates, Ignored: s.Ignored, Unmatched: s.Unmatched,
+			Parked: s.Parked, Errors: s.Errors, Rejected: s.Rejected, OtherVersion: s.OtherVersion,
+		},
+		Runtime: runtimeView{
+			UptimeSeconds: int64(time.Since(a.opts.Started) / time.Second),
+			HTTP5xx:       a.opts.Stats.ServerErrors(),
+			Version:       a.opts.Version,
+		},
+	})
+}

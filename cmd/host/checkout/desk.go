@@ -1,0 +1,98 @@
+package checkout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+)
+
+// ErrPaymentUnavailable means that Stripe could not be asked. The slot is free again; the customer may try once more.
+var ErrPaymentUnavailable = errors.New("payment unavailable")
+
+// giveUp bounds the time in which a booking is given up whose Checkout could not be made.
+const giveUp = 5 * time.Second
+
+// Desk holds slots and sends customers to pay for them. It is safe for concurrent use and on several replicas at once.
+type Desk struct {
+	bookings *booking.Store
+	payments *payments.Payments
+	links    *Links
+	log      *slog.Logger
+}
+
+// NewDesk makes a Desk.
+func NewDesk(bookings *booking.Store, pay *payments.Payments, links *Links, logger *slog.Logger) *Desk {
+	return &Desk{bookings: bookings, payments: pay, links: links, log: logger}
+}
+
+// Begun is a booking and where its customer goes next.
+type Begun struct {
+	Booking booking.Booking
+	// URL is Stripe's page, or the booking's own page when there is nothing to pay.
+	URL string
+	// SessionID is Stripe's; empty when there is nothing to pay.
+	SessionID string
+}
+
+// Begin holds the slot and makes its Checkout Session; what costs nothing is confirmed at once. A repeat under the same idempotency key
+// gives what the first one gave, with the status that the booking has now.
+//
+// Errors: those of booking.Store.Hold; [ErrPaymentUnavailable], and then the hold has been released; booking.ErrHoldExpired, when making the
+// session took longer than the hold lasts.
+func (d *Desk) Begin(ctx context.Context, wish booking.HoldRequest) (Begun, error) {
+	held, err := d.bookings.Hold(ctx, wish)
+	if err != nil {
+		return Begun{}, err
+	}
+	if held.Status != booking.Pending {
+		return d.begunBefore(ctx, held)
+	}
+	session, err := d.payments.Checkout(ctx, held.ID)
+	switch {
+	case errors.Is(err, payments.ErrUnavailable):
+		d.release(ctx, held.ID)
+		return Begun{}, fmt.Errorf("%w: %w", ErrPaymentUnavailable, err)
+	case errors.Is(err, payments.ErrNotPayable):
+		// A repeat, and the first one was paid for in between.
+		if held, err = d.bookings.Get(ctx, held.ID); err != nil {
+			return Begun{}, err
+		}
+		return d.begunBefore(ctx, held)
+	case err != nil:
+		return Begun{}, err
+	case session.Confirmed:
+		if held, err = d.bookings.Get(ctx, held.ID); err != nil {
+			return Begun{}, err
+		}
+		return Begun{Booking: held, URL: d.links.Page(held.ID)}, nil
+	}
+	return Begun{Booking: held, URL: session.URL, SessionID: session.SessionID}, nil
+}
+
+// begunBefore answers the repeat of a request whose booking is no longer waiting.
+func (d *Desk) begunBefore(ctx context.Context, b booking.Booking) (Begun, error) {
+	payment, err := d.payments.ForBooking(ctx, b.ID)
+	if errors.Is(err, payments.ErrNotFound) {
+		return Begun{Booking: b, URL: d.links.Page(b.ID)}, nil
+	}
+	if err != nil {
+		return Begun{}, err
+	}
+	return Begun{Booking: b, URL: payment.URL, SessionID: payment.SessionID}, nil
+}
+
+// release gives the slot back at once, although the request may be over: nobody is going to pay for it. Should it fail, the hold
+// ends by itself.
+func (d *Desk) release(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUp)
+	defer cancel()
+	if err := d.payments.Abandon(ctx, id); err != nil {
+		d.log.LogAttrs(ctx, slog.LevelError, "could not release the hold; it ends by itself",
+			slog.String("booking_id", id), slog.String("error", err.Error()))
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const usage = `host runs booking-platform.
+
+  host [serve]         serve the booking page, the API and the webhook; what the database lacks is applied first
+  host migrate up      apply what the database lacks
+  host migrate status  list what the database has; exit status 1 when something is pending
+  host healthcheck     ask the host that runs here whether it is ready; exit status 1 when it is not
+  host version         print the version
+  host help            print this
+
+Configuration comes from the environment; .env.example in the repository lists it. Without any, host serves
+http://127.0.0.1:3000 on a private Postgres, with a stand-in for Stripe.
+`
+
+// run does one command and returns the exit status: 0 done, 1 failed, 2 not understood. The context, SIGINT or SIGTERM end it in order; a
+// second signal ends the process at once.
+func run(ctx context.Context, args []string, environ map[string]string, stdout, stderr io.Writer) int {
+	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer restore()
+	context.AfterFunc(ctx, restore)
+
+	name := "serve"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	takes := 0
+	if name == "migrate" {
+		takes = 1
+	}
+	if len(args) > takes {
+		return misunderstood(stderr)
+	}
+	var err error
+	switch name {
+	case "serve":
+		err = serve(ctx, environ, stdout, stderr)
+	case "migrate":
+		switch {
+		case len(args) == 1 && args[0] == "up":
+			err = migrateUp(ctx, environ, stdout, stderr)
+		case len(args) == 1 && args[0] == "status":
+			err = migrateStatus(ctx, environ, stdout, stderr)
+		default:
+			return misunderstood(stderr)
+		}
+	case "healthcheck":
+		err = healthcheck(ctx, environ, stdout)
+	case "version":
+		fmt.Fprintln(stdout, versionOf(environ["APP_VERSION"]))
+	case "help", "-h", "-help", "--help":
+		fmt.Fprint(stdout, usage)
+	default:
+		return misunderstood(stderr)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "host: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func misunderstood(stderr io.Writer) int {
+	fmt.Fprint(stderr, usage)
+	return 2
+}

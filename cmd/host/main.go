@@ -1,0 +1,19 @@
+// Command host runs booking-platform: the booking page, the JSON routes and Stripe's webhooks, on one Postgres. See `host help`.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/caarlos0/env/v11"
+
+	// The binary runs in images that have no time zones.
+	_ "time/tzdata"
+)
+
+// version is set when a release is built: -ldflags "-X main.version=v1.2.3".
+var version string
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], env.ToMap(os.Environ()), os.Stdout, os.Stderr))
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/migrations"
+)
+
+// migrateUp applies what the database lacks and says what it was.
+func migrateUp(ctx context.Context, environ map[string]string, stdout, stderr io.Writer) (err error) {
+	s, err := storageOf(ctx, environ, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	applied, err := s.migrate(ctx, newLogger(stderr))
+	if err != nil {
+		return err
+	}
+	for _, m := range applied {
+		fmt.Fprintln(stdout, "applied", m.File)
+	}
+	if len(applied) == 0 {
+		fmt.Fprintln(stdout, "nothing to apply")
+	}
+	return nil
+}
+
+// errPending gives `host migrate status` its exit status.
+var errPending = errors.New("something is pending: host migrate up")
+
+// migrateStatus prints a table of all migrations. It changes nothing.
+func migrateStatus(ctx context.Context, environ map[string]string, stdout, stderr io.Writer) (err error) {
+	s, err := storageOf(ctx, environ, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	all, err := migrations.Status(ctx, s.db, migrations.All)
+	if err != nil {
+		return err
+	}
+	pending := false
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SET\tVERSION\tSTATE\tFILE")
+	for _, m := range all {
+		state := "applied"
+		if !m.Applied {
+			state, pending = "pending", true
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", m.Set, m.Version, state, m.File)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if pending {
+		return errPending
+	}
+	return nil
+}
+
+// storageOf opens what the environment says, whether or not the rest of it would let the host start.
+func storageOf(ctx context.Context, environ map[string]string, stderr io.Writer) (*storage, error) {
+	cfg, err := config.LoadStorage(environ)
+	if err != nil {
+		return nil, err
+	}
+	return openStorage(ctx, cfg, newLogger(stderr))
+}

@@ -1,0 +1,47 @@
+package pages
+
+import (
+	"database/sql"
+	"log/slog"
+	"net/http"
+
+	"github.com/gorilla/mux"
+
+	"github.com/booking-platform/booking-platform/auth"
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/checkout"
+	"github.com/booking-platform/booking-platform/payments"
+)
+
+// Options are what the pages stand on; all of it is required.
+type Options struct {
+	DB       *sql.DB
+	Bookings *booking.Store
+	Payments *payments.Payments
+	Auth     *auth.Auth
+	Desk     *checkout.Desk
+	Links    *checkout.Links
+	Logger   *slog.Logger
+	// StandIn puts a banner on each page that says that no money moves.
+	StandIn bool
+}
+
+// Pages are the pages. They are safe for concurrent use and keep nothing between requests.
+type Pages struct{ opts Options }
+
+// New makes the pages.
+func New(opts Options) *Pages { return &Pages{opts} }
+
+// Register puts the pages, each behind its guard, on a router.
+func (p *Pages) Register(r *mux.Router) {
+	get := []string{http.MethodGet, http.MethodHead}
+	r.HandleFunc("/", p.book).Methods(get...)
+	r.HandleFunc("/book", p.takeBooking).Methods(http.MethodPost)
+	r.HandleFunc("/success", p.success).Methods(get...)
+	r.HandleFunc("/cancel", p.left).Methods(get...)
+	r.HandleFunc("/login", p.login).Methods(get...)
+	r.HandleFunc("/login", p.takeLogin).Methods(http.MethodPost)
+	r.HandleFunc("/logout", p.logout).Methods(http.MethodPost)
+	r.Handle("/dashboard", p.opts.Auth.RequirePage(http.HandlerFunc(p.dashboard))).Methods(get...)
+	r.PathPrefix("/static/").Handler(static()).Methods(get...)
+}

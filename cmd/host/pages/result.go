@@ -1,0 +1,144 @@
+package pages
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+)
+
+// maxRefreshes bounds how often a page asks again by itself, once a second, whether the payment has arrived.
+const maxRefreshes = 30
+
+// bookingView is one booking as its customer sees it.
+type bookingView struct {
+	page
+	Mark, Tone, Headline, Text string
+	What, When, Name           string
+	Party                      int
+	Amount, Payment            string
+	Status                     booking.Status
+	ID                         string
+	// Again is a link to ask again; Keep is the link that shows the booking at any time.
+	Again, Keep string
+}
+
+// success is where customers return from paying, and what their link shows. It tells what is known and changes nothing: the payment is confirmed by
+// its event, and not by who visits an address.
+func (p *Pages) success(w http.ResponseWriter, r *http.Request) {
+	b, pay, err := p.find(r)
+	if errors.Is(err, booking.ErrNotFound) || errors.Is(err, payments.ErrNotFound) {
+		p.notFound(w)
+		return
+	}
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	resource, err := p.opts.Bookings.Resource(r.Context(), b.ResourceID)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	zone, err := time.LoadLocation(resource.TimeZone)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	v := bookingView{
+		page: p.page("Your booking"),
+		What: resource.Name, When: when(b, zone), Name: b.Customer.FirstName + " " + b.Customer.LastName, Party: b.Party,
+		Amount: amount(b.Amount), Status: b.Status, ID: b.ID, Keep: p.opts.Links.Page(b.ID),
+	}
+	if pay != nil {
+		v.Payment = string(pay.Status())
+	}
+	if v.tell(pay) {
+		v.askAgain(r)
+	}
+	v.Title = v.Headline
+	p.render(w, http.StatusOK, "booking.html", v)
+}
+
+// find reads the booking of a Checkout Session, whose id only its customer has, or the one that a link with its token names.
+func (p *Pages) find(r *http.Request) (booking.Booking, *payments.Payment, error) {
+	query, ctx := r.URL.Query(), r.Context()
+	id := query.Get("booking")
+	if session := query.Get("session_id"); session != "" {
+		pay, err := p.opts.Payments.BySession(ctx, session)
+		if err != nil {
+			return booking.Booking{}, nil, err
+		}
+		id = pay.BookingID
+	} else if !p.opts.Links.Owns(id, query.Get("token")) {
+		return booking.Booking{}, nil, booking.ErrNotFound
+	}
+	b, err := p.opts.Bookings.Get(ctx, id)
+	if err != nil {
+		return booking.Booking{}, nil, err
+	}
+	pay, err := p.opts.Payments.ForBooking(ctx, id)
+	if errors.Is(err, payments.ErrNotFound) {
+		return b, nil, nil
+	}
+	return b, &pay, err
+}
+
+// tell chooses the words, and tells whether there is more to come soon.
+func (v *bookingView) tell(pay *payments.Payment) (waiting bool) {
+	v.Mark, v.Tone = "…", "wait"
+	switch {
+	case v.Status == booking.Confirmed:
+		v.Mark, v.Tone, v.Headline, v.Text = "✓", "good", "Your booking is confirmed", "Thank you. We look forward to seeing you."
+	case v.Status == booking.Completed:
+		v.Mark, v.Tone, v.Headline, v.Text = "✓", "good", "You were here", "Thank you for coming."
+	case v.Status == booking.NoShow:
+		v.Mark, v.Headline, v.Text = "–", "You were missed", "We were ready for you, and you did not come."
+	case pay != nil && pay.Captured.Minor > 0:
+		v.Headline, v.Text = "Your payment has arrived", "It could not be applied to your booking by itself. Somebody looks into it and comes back to you."
+	case pay != nil && v.Status == booking.Pending && pay.Status() == payments.Processing:
+		v.Headline, v.Text = "Your bank is at work", "Your payment takes a while to arrive. Your time is kept for you meanwhile."
+	case v.Status == booking.Pending:
+		v.Headline, v.Text = "Waiting for your payment", "As soon as it has arrived, this page says so."
+		return true
+	case v.Status == booking.Cancelled:
+		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "This booking was cancelled", "Nothing was charged."
+	default:
+		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "This hold has ended", "It was not paid for in time. Nothing was charged."
+	}
+	return false
+}
+
+// askAgain has the browser come back a bounded number of times, and then leaves it to the customer.
+func (v *bookingView) askAgain(r *http.Request) {
+	query := r.URL.Query()
+	n, err := strconv.Atoi(query.Get("n"))
+	if err != nil || n < 0 {
+		n = 0
+	}
+	next := url.Values{}
+	for _, name := range []string{"session_id", "booking", "token"} {
+		if query.Has(name) {
+			next.Set(name, query.Get(name))
+		}
+	}
+	v.Again = "/success?" + next.Encode()
+	if n < maxRefreshes {
+		next.Set("n", strconv.Itoa(n+1))
+		v.Refresh = "1;url=/success?" + next.Encode()
+	}
+}
+
+// left is where customers return who did not pay. It says so and changes nothing: the hold ends by itself, and until then they may
+// go back and pay.
+func (p *Pages) left(w http.ResponseWriter, _ *http.Request) {
+	p.render(w, http.StatusOK, "nothing.html", nothing{
+		page: p.page("You left before paying"),
+		Text: "Nothing was charged. Your time is kept for a little while: go back in your browser to pay for it after all, or book again.",
+		Back: "/",
+	})
+}

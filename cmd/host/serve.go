@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/cmd/host/edge"
+)
+
+// How long requests may go on after a signal.
+const shutdownLimit = 15 * time.Second
+
+// host is a host that is ready to serve.
+type host struct {
+	*rooms
+	listener net.Listener
+	server   *http.Server
+	storage  *storage
+	// self is the address at which this machine reaches it.
+	self string
+}
+
+func newLogger(w io.Writer) *slog.Logger {
+	return slog.New(edge.LogHandler(slog.NewJSONHandler(w, nil)))
+}
+
+// serve starts the host and serves until the context ends.
+func serve(ctx context.Context, environ map[string]string, stdout, stderr io.Writer) error {
+	cfg, err := config.Load(environ)
+	if err != nil {
+		return err
+	}
+	h, err := start(ctx, cfg, newLogger(stderr))
+	if err != nil {
+		return err
+	}
+	if !cfg.Production {
+		note := "Ctrl-C stops it"
+		if h.standIn != nil {
+			note = "no money moves: Stripe is a built-in stand-in; " + note
+		}
+		fmt.Fprintf(stdout, "booking-platform is at %s (%s)\n", h.self, note)
+	}
+	return h.run(ctx)
+}
+
+// start does all that comes before the first answer. The port is taken first: a port that is in use is the likeliest mistake, and a
+// start that fails on it has done nothing else.
+func start(ctx context.Context, cfg config.Config, logger *slog.Logger) (*host, error) {
+	listener, err := listen(cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := &host{listener: listener, self: selfURL(cfg.Host, listener)}
+	if err := h.prepare(ctx, cfg, logger); err != nil {
+		_ = listener.Close()
+		if h.storage != nil {
+			err = errors.Join(err, h.storage.close())
+		}
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *host) prepare(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error) {
+	if h.storage, err = openStorage(ctx, cfg, logger); err != nil {
+		return err
+	}
+	if _, err = h.storage.migrate(ctx, logger); err != nil {
+		return err
+	}
+	if h.rooms, err = wire(cfg, h.storage.db, h.self, logger); err != nil {
+		return err
+	}
+	if !cfg.Production {
+		if err = addSample(ctx, h.bookings); err != nil {
+			return fmt.Errorf("add the sample resource: %w", err)
+		}
+	}
+	if cfg.AdminEmail != "" {
+		created, err := h.users.EnsureAdmin(ctx, cfg.AdminEmail, cfg.AdminPassword)
+		if err != nil {
+			return fmt.Errorf("create the admin of ADMIN_EMAIL: %w", err)
+		}
+		if created {
+			logger.Info("admin created")
+		}
+	}
+	handler, err := h.handler()
+	if err != nil {
+		return err
+	}
+	h.server = edge.NewServer(handler, logger)
+	return nil
+}
+
+// listen takes the port.
+func listen(cfg config.Config) (net.Listener, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
+	// Windows has a number of its own for it.
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.Errno(10048)) {
+		return nil, fmt.Errorf("port %d is in use, by another host or another program; stop that one, or choose another port: PORT=%d go run ./cmd/host", cfg.Port, cfg.Port%65535+1)
+	}
+	return listener, err
+}
+
+// selfURL is where this machine reaches the listener.
+func selfURL(bound string, listener net.Listener) string {
+	port := listener.Addr().(*net.TCPAddr).Port
+	return "http://" + net.JoinHostPort(reachable(bound), strconv.Itoa(port))
+}
+
+// run serves until the context ends, and then ends in order: readiness fails, requests finish, the rounds stop, the database goes last.
+func (h *host) run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var rounds sync.WaitGroup
+	for _, r := range h.rounds() {
+		rounds.Go(func() { r.run(background, h.logger) })
+	}
+	if h.standIn != nil {
+		deliver := step{"stand-in", 1 << 62, func(ctx context.Context) (int, error) { return 0, h.standIn.Run(ctx) }}
+		rounds.Go(func() { deliver.run(background, h.logger) })
+	}
+	served := make(chan error, 1)
+	go func() { served <- h.server.Serve(h.listener) }()
+	h.logger.Info("serving", slog.String("address", h.self), slog.String("version", versionOf(h.cfg.Version)),
+		slog.Bool("production", h.cfg.Production), slog.Bool("stripe_stand_in", h.standIn != nil))
+
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		err = h.shutdown(context.WithoutCancel(ctx))
+	}
+	stop()
+	rounds.Wait()
+	if closeErr := h.storage.close(); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("close the database: %w", closeErr))
+	}
+	h.logger.Info("stopped")
+	return err
+}
+
+// shutdown lets what runs finish, for a while.
+func (h *host) shutdown(ctx context.Context) error {
+	h.logger.Info("shutting down")
+	h.ready.Drain()
+	ctx, cancel := context.WithTimeout(ctx, shutdownLimit)
+	defer cancel()
+	if err := h.server.Shutdown(ctx); err != nil {
+		_ = h.server.Close()
+		return fmt.Errorf("requests were cut off after %s: %w", shutdownLimit, err)
+	}
+	return nil
+}

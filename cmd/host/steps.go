@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+)
+
+// round is work that is done again and again, on every replica: its steps one after the other, then a pause.
+type round struct {
+	every time.Duration
+	steps []step
+}
+
+// step is one call into a room; it tells how many things it has done.
+type step struct {
+	name    string
+	timeout time.Duration
+	do      func(context.Context) (int, error)
+}
+
+// run goes on until the context ends. The pause varies, so that replicas that were started together do not ask together.
+func (r round) run(ctx context.Context, logger *slog.Logger) {
+	for {
+		for _, s := range r.steps {
+			s.run(ctx, logger)
+		}
+		pause := time.NewTimer(r.every*3/4 + rand.N(r.every/2))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		case <-pause.C:
+		}
+	}
+}
+
+// run does the step once. A failure is logged, and the next round tries again; a panic is a failure, and not the end of the process.
+func (s step) run(ctx context.Context, logger *slog.Logger) {
+	stop := ctx
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	n, err := s.guarded(ctx)
+	switch {
+	case err != nil && stop.Err() == nil:
+		logger.LogAttrs(ctx, slog.LevelError, "step failed", slog.String("step", s.name), slog.String("error", err.Error()))
+	case n > 0:
+		logger.LogAttrs(ctx, slog.LevelInfo, "step", slog.String("step", s.name), slog.Int("count", n))
+	}
+}
+
+func (s step) guarded(ctx context.Context) (n int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return s.do(ctx)
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/booking-platform/booking-platform/auth"
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/api"
+	"github.com/booking-platform/booking-platform/cmd/host/checkout"
+	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/pages"
+	"github.com/booking-platform/booking-platform/health"
+	"github.com/booking-platform/booking-platform/migrations"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// rooms are the library packages, put together.
+type rooms struct {
+	cfg      config.Config
+	db       *sql.DB
+	logger   *slog.Logger
+	bookings *booking.Store
+	payments *payments.Payments
+	receiver *webhook.Receiver
+	users    *auth.UserTable
+	auth     *auth.Auth
+	links    *checkout.Links
+	ready    *health.Readiness
+	stats    *edge.Stats
+	// standIn takes Stripe's place in development; else nil.
+	standIn *stripetest.Server
+}
+
+// wire puts the rooms together. self is the address at which this machine reaches the host.
+func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*rooms, error) {
+	r := &rooms{cfg: cfg, db: db, logger: logger, stats: &edge.Stats{}}
+	if r.cfg.AppURL == "" {
+		r.cfg.AppURL = self
+	}
+	if len(r.cfg.SessionSecrets) == 0 {
+		r.cfg.SessionSecrets = []string{keptSecret(cfg.DataDir, logger)}
+	}
+	if err := r.useStandIn(self); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.bookings, err = booking.New(db, booking.Options{Logger: logger}); err != nil {
+		return nil, err
+	}
+	r.payments, err = payments.New(db, r.bookings, r.cfg.StripeSecretKey, r.cfg.AppURL, payments.Options{
+		Logger: logger, BaseURL: r.cfg.StripeAPIBase, RequestID: edge.RequestID,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{Logger: logger}); err != nil {
+		return nil, err
+	}
+	r.payments.Register(r.receiver)
+	if r.users, err = auth.NewUsers(db, auth.UsersOptions{Logger: logger}); err != nil {
+		return nil, err
+	}
+	r.auth, err = auth.New(db, r.cfg.SessionSecrets, auth.Options{
+		Logger: logger, Users: r.users, WriteError: edge.WriteError,
+		Cookie: auth.CookieOptions{Insecure: !cfg.Cookie.Secure, SameSite: cfg.Cookie.SameSite, Domain: cfg.Cookie.Domain},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.links, err = checkout.NewLinks(r.cfg.AppURL, r.cfg.SessionSecrets); err != nil {
+		return nil, err
+	}
+	check := func(ctx context.Context) error { return migrations.Check(ctx, db, migrations.All) }
+	r.ready = health.Ready(check, health.Options{Logger: logger})
+	return r, nil
+}
+
+// useStandIn starts a Stripe of our own where no key of the real one is given, which the configuration allows in development alone.
+func (r *rooms) useStandIn(self string) error {
+	if r.cfg.StripeSecretKey != "" {
+		return nil
+	}
+	r.cfg.StripeSecretKey = "sk_test_" + config.Random()
+	r.cfg.StripeAPIBase = self + "/stripe"
+	if len(r.cfg.StripeWebhookSecrets) == 0 {
+		r.cfg.StripeWebhookSecrets = []string{"whsec_" + config.Random()}
+	}
+	var err error
+	r.standIn, err = stripetest.New(stripetest.Options{
+		SecretKey: r.cfg.StripeSecretKey, PublicURL: r.cfg.AppURL + "/stripe",
+		WebhookURL: self + "/webhook", WebhookSecret: r.cfg.StripeWebhookSecrets[0], Logger: r.logger,
+	})
+	if err != nil {
+		return fmt.Errorf("start the Stripe stand-in: %w", err)
+	}
+	return nil
+}
+
+// keptSecret signs sessions in development, where nobody sets a secret. Where it cannot be kept, logins end with the process.
+func keptSecret(dir string, logger *slog.Logger) string {
+	secret, err := config.KeepSessionSecret(dir)
+	if err != nil {
+		logger.Warn("the session secret cannot be kept; logins end with this process", slog.String("error", err.Error()))
+		return config.Random()
+	}
+	return secret
+}
+
+// handler is everything that the host answers.
+func (r *rooms) handler() (http.Handler, error) {
+	desk := checkout.NewDesk(r.bookings, r.payments, r.links, r.logger)
+	routes := router(r,
+		api.New(api.Options{
+			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk, Links: r.links,
+			Stats: r.stats, Logger: r.logger, Version: versionOf(r.cfg.Version), Started: time.Now(),
+		}),
+		pages.New(pages.Options{
+			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Desk: desk, Links: r.links, Logger: r.logger,
+			StandIn: r.standIn != nil,
+		}))
+	opts := edge.Options{
+		Logger: r.logger, ClientIP: edge.NewClientIP(r.cfg.TrustProxy.Count, r.cfg.TrustProxy.Networks), Stats: r.stats,
+		HSTS: r.cfg.Production, TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"},
+	}
+	if r.standIn != nil {
+		opts.FormTargets = []string{r.cfg.AppURL}
+	}
+	return edge.Handler(routes, opts)
+}
+
+// rounds is the work that goes on beside the requests.
+func (r *rooms) rounds() []round {
+	return []round{
+		// Sessions end before their slots are given away, so that nobody pays for what is gone.
+		{every: 5 * time.Second, steps: []step{
+			{"payments.ExpireSessions", 20 * time.Second, r.payments.ExpireSessions},
+			{"booking.ReleaseExpired", 20 * time.Second, r.bookings.ReleaseExpired},
+		}},
+		{every: 10 * time.Minute, steps: []step{{"auth.DeleteExpired", 20 * time.Second, r.auth.DeleteExpired}}},
+	}
+}
