@@ -31,8 +31,8 @@ var (
 )
 
 // Readiness is an http.Handler that answers 200 {"status":"ok"} when its check succeeds and 503
-// {"status":"unavailable"} when it fails, takes too long, or [Readiness.Drain] was called. It is safe for concurrent use;
-// each replica has its own.
+// {"status":"unavailable"} when it fails, takes too long, or [Readiness.Drain] was called. It is safe for
+// concurrent use; each replica has its own.
 type Readiness struct {
 	check    func(context.Context) error
 	timeout  time.Duration
@@ -63,9 +63,9 @@ func (f *flight) verdict() error {
 	}
 }
 
-// Ready returns a handler that runs check for each request, or joins the run that is under way. The context that check gets
-// ends after Options.Timeout and does not belong to any one request. A nil check is never ready, and a check that panics
-// has failed.
+// Ready returns a handler that runs check for each request, or joins the run that is under way. The context that
+// check gets ends after Options.Timeout and does not belong to any one request. A nil check is never ready, and a
+// check that panics has failed.
 func Ready(check func(context.Context) error, opts Options) *Readiness {
 	if check == nil {
 		check = func(context.Context) error { return errNoCheck }

@@ -1,0 +1,143 @@
+package auth
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// User is who a session belongs to.
+type User struct {
+	// ID is the user's identity: a UUID in [UserTable], any non-empty text in somebody else's table.
+	ID string `json:"id"`
+	// Email is shown to the user; nothing here depends on it.
+	Email string `json:"email"`
+	// Role is what [Auth.RequireRole] compares, exactly as written.
+	Role string `json:"role"`
+}
+
+// The roles the reference host knows. A role is any text: an embedder may have others.
+const (
+	// RoleAdmin may do everything.
+	RoleAdmin = "ADMIN"
+	// RoleOps runs the service: bookings, payments, metrics.
+	RoleOps = "OPS"
+	// RoleReadOnly looks and changes nothing.
+	RoleReadOnly = "READONLY"
+)
+
+// Users is where users come from. [UserTable] is one; an embedder with a users table of its own writes another. Its
+// methods are called concurrently.
+type Users interface {
+	// Authenticate returns the user with this address and password. It returns ErrCredentials, after the same
+	// work, for an unknown address, a wrong password and a user that may not log in. Any other error means
+	// that the question could not be answered, and becomes a 503.
+	Authenticate(ctx context.Context, email, password string) (User, error)
+	// User returns the user with this id, and ErrNotFound when there is none or it has been disabled. It is called with
+	// each request that carries a session, which is what makes disabling a user take effect at once.
+	User(ctx context.Context, id string) (User, error)
+}
+
+// Options adjusts [New]. The zero value works.
+type Options struct {
+	// Logger gets logins, refusals and database errors; nil discards.
+	Logger *slog.Logger
+	// Users is where users come from; nil means our own table, as from NewUsers with zero options.
+	Users Users
+	// Cookie shapes the session cookie.
+	Cookie CookieOptions
+	// IdleTimeout ends a session that was not used for so long; 0 means 12 hours. Use is recorded about once a
+	// minute, so a session may end up to a minute early.
+	IdleTimeout time.Duration
+	// AbsoluteTimeout ends a session so long after its login, however busy it is; 0 means 7 days. It is
+	// fixed when the session begins.
+	AbsoluteTimeout time.Duration
+	// Timeout bounds the check of one request, one login and one logout, waiting for the database included; 0 means
+	// 10 seconds. It is a context's deadline, which lib/pq does not heed while it connects: give its URL a connect_timeout.
+	Timeout time.Duration
+	// LoginPath is where RequirePage sends a visitor without a session; "" means /login.
+	LoginPath string
+	// WriteError writes every error answer of this package, so that a host can add its request id. The codes are
+	// unauthorized, invalid_credentials, forbidden, validation_failed, invalid_body, body_too_large,
+	// unsupported_media_type, method_not_allowed and unavailable; fields is nil except with validation_failed, where it
+	// maps a field to what is wrong with it. nil writes {"error":"<code>"}, with "fields" where there are any.
+	WriteError func(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string)
+}
+
+// Auth keeps sessions and guards handlers. Make one with [New]; it is safe for concurrent use, and any number of
+// replicas share one database.
+type Auth struct {
+	db         *sql.DB
+	keys       [][]byte
+	users      Users
+	cookie     cookie
+	logger     *slog.Logger
+	idle       time.Duration
+	absolute   time.Duration
+	timeout    time.Duration
+	loginPath  string
+	writeError func(http.ResponseWriter, *http.Request, int, string, map[string]string)
+}
+
+const minSecret = 32 // Bytes: the strength of the HMAC.
+
+// New returns an Auth on db that signs with the first of secrets and accepts all of them. To rotate, put a new
+// secret in front, and drop the old one when AbsoluteTimeout has passed; sessions signed with a secret that is no
+// longer listed have ended. It returns an error when db is nil, when there is no secret or one is shorter than 32
+// bytes, and when the options contradict each other. It does not talk to the database.
+func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
+	if db == nil {
+		return nil, errors.New("auth: no database given")
+	}
+	if len(secrets) == 0 {
+		return nil, errors.New("auth: no session secret given")
+	}
+	a := &Auth{db: db, users: opts.Users, logger: opts.Logger, writeError: opts.WriteError}
+	for i, secret := range secrets {
+		if len(secret) < minSecret {
+			return nil, fmt.Errorf("auth: session secret %d has %d bytes, at least %d are needed", i+1, len(secret), minSecret)
+		}
+		a.keys = append(a.keys, []byte(secret))
+	}
+	var err error
+	if a.cookie, err = newCookie(opts.Cookie); err != nil {
+		return nil, err
+	}
+	if opts.IdleTimeout < 0 || opts.AbsoluteTimeout < 0 || opts.Timeout < 0 {
+		return nil, errors.New("auth: a timeout is negative")
+	}
+	a.idle = orDefault(opts.IdleTimeout, 12*time.Hour)
+	a.absolute = orDefault(opts.AbsoluteTimeout, 7*24*time.Hour)
+	a.timeout = orDefault(opts.Timeout, 10*time.Second)
+
+	if a.loginPath = opts.LoginPath; a.loginPath == "" {
+		a.loginPath = "/login"
+	}
+	if SafeNext(a.loginPath) != a.loginPath || strings.ContainsAny(a.loginPath, "?#") {
+		return nil, fmt.Errorf("auth: login path %q is no path of this service", a.loginPath)
+	}
+	if a.logger == nil {
+		a.logger = slog.New(slog.DiscardHandler)
+	}
+	if a.writeError == nil {
+		a.writeError = writeError
+	}
+	if a.users == nil {
+		if a.users, err = NewUsers(db, UsersOptions{Logger: a.logger}); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}

@@ -1,0 +1,78 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// CookieOptions shapes the session cookie. The zero value is right for production: __Host-booking_session, Secure,
+// HttpOnly, SameSite=Lax, Path=/.
+type CookieOptions struct {
+	// Insecure leaves Secure away, for development over http. The name loses its __Host- prefix then, which browsers
+	// accept with Secure alone.
+	Insecure bool
+	// SameSite is Lax when left zero. None needs Secure, or browsers drop the cookie.
+	SameSite http.SameSite
+	// Domain shares the cookie with the domain's subdomains. The name loses its __Host- prefix then, which forbids
+	// a domain.
+	Domain string
+}
+
+const cookieName = "booking_session"
+
+type cookie struct{ blank http.Cookie }
+
+func newCookie(opts CookieOptions) (cookie, error) {
+	c := http.Cookie{
+		Name:     "__Host-" + cookieName,
+		Path:     "/",
+		Domain:   opts.Domain,
+		Secure:   !opts.Insecure,
+		HttpOnly: true,
+		SameSite: opts.SameSite,
+	}
+	if opts.Insecure || opts.Domain != "" {
+		c.Name = cookieName
+	}
+	switch opts.SameSite {
+	case 0, http.SameSiteDefaultMode:
+		c.SameSite = http.SameSiteLaxMode
+	case http.SameSiteLaxMode, http.SameSiteStrictMode:
+	case http.SameSiteNoneMode:
+		if opts.Insecure {
+			return cookie{}, errors.New("auth: a cookie with SameSite=None must be Secure")
+		}
+	default:
+		return cookie{}, fmt.Errorf("auth: unknown SameSite mode %d", opts.SameSite)
+	}
+	if err := c.Valid(); err != nil {
+		return cookie{}, fmt.Errorf("auth: session cookie: %w", err)
+	}
+	return cookie{blank: c}, nil
+}
+
+// set gives the browser a token. There is no Max-Age: the database judges how long a session lives, and a browser
+// that is closed forgets it.
+func (c cookie) set(w http.ResponseWriter, token string) {
+	fresh := c.blank
+	fresh.Value = token
+	http.SetCookie(w, &fresh)
+	w.Header().Set("Cache-Control", "no-store")
+}
+
+func (c cookie) clear(w http.ResponseWriter) {
+	gone := c.blank
+	gone.MaxAge = -1
+	http.SetCookie(w, &gone)
+	w.Header().Set("Cache-Control", "no-store")
+}
+
+// token returns what the request carries, "" when it carries nothing that can be a token of ours.
+func (c cookie) token(r *http.Request) string {
+	got, err := r.Cookie(c.blank.Name)
+	if err != nil || !plausibleToken(got.Value) {
+		return ""
+	}
+	return got.Value
+}

@@ -1,0 +1,54 @@
+package auth
+
+import (
+	"fmt"
+	"net/mail"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxEmail    = 254  // Bytes: the longest address SMTP can carry.
+	maxPassword = 1024 // Bytes: hashing what is longer is work for an attacker's benefit.
+	minPassword = 10   // Characters.
+)
+
+// normalizeEmail makes one address one user.
+func normalizeEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
+
+// checkCredentials refuses cheaply what cannot be a login, and what Postgres would not take as text.
+func checkCredentials(email, password string) error {
+	fields := map[string]string{}
+	switch {
+	case strings.TrimSpace(email) == "":
+		fields["email"] = "must not be empty"
+	case len(email) > maxEmail:
+		fields["email"] = fmt.Sprintf("must be at most %d bytes", maxEmail)
+	case !utf8.ValidString(email) || strings.ContainsFunc(email, unicode.IsControl):
+		fields["email"] = "must not contain control characters"
+	}
+	switch {
+	case password == "":
+		fields["password"] = "must not be empty"
+	case len(password) > maxPassword:
+		fields["password"] = fmt.Sprintf("must be at most %d bytes", maxPassword)
+	}
+	return invalid(fields)
+}
+
+// checkNewUser is stricter: what is stored must be an address, and a password worth the name.
+func checkNewUser(email, password string) error {
+	fields := map[string]string{}
+	bare := strings.TrimSpace(email)
+	if parsed, err := mail.ParseAddress(bare); err != nil || parsed.Address != bare || len(bare) > maxEmail {
+		fields["email"] = "must be an e-mail address"
+	}
+	switch {
+	case utf8.RuneCountInString(password) < minPassword:
+		fields["password"] = fmt.Sprintf("must be at least %d characters", minPassword)
+	case len(password) > maxPassword:
+		fields["password"] = fmt.Sprintf("must be at most %d bytes", maxPassword)
+	}
+	return invalid(fields)
+}

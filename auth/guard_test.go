@@ -1,0 +1,174 @@
+package auth_test
+
+import (
+	"database/sql"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/auth"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// greet answers with the role it finds, so that a test sees who got through.
+var greet = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	user, ok := auth.UserFrom(r.Context())
+	if !ok {
+		panic("reached without a user")
+	}
+	w.Header().Set("X-Role", user.Role)
+})
+
+func TestRequireAPI(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	a := newAuth(t, db, auth.Options{})
+	cookie := start(t, a, addUser(t, db, "u@example.com", "OPS").ID)
+
+	w := send(a.RequireAPI(greet), http.MethodGet, "/api/bookings", "", cookie)
+	require.Equal(t, "OPS", w.Header().Get("X-Role"))
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+
+	unknown := &http.Cookie{Name: cookie.Name, Value: strings.Repeat("A", 43)}
+	renamed := &http.Cookie{Name: "booking_session", Value: cookie.Value}
+	for _, c := range []*http.Cookie{nil, unknown, renamed, {Name: cookie.Name, Value: "' OR 1=1"}, {Name: cookie.Name, Value: cookie.Value + "AA"}} {
+		r := httptest.NewRequest(http.MethodGet, "/api/bookings", nil)
+		r.Header.Set("Accept", "text/html")
+		if c != nil {
+			r.AddCookie(c)
+		}
+		w := httptest.NewRecorder()
+		a.RequireAPI(greet).ServeHTTP(w, r)
+		require.Equal(t, http.StatusUnauthorized, w.Code)
+		require.JSONEq(t, `{"error":"unauthorized"}`, w.Body.String())
+		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	}
+}
+
+func TestRequirePage(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	a := newAuth(t, db, auth.Options{})
+	for _, tc := range []struct{ method, target, want string }{
+		{"GET", "/dashboard", "/login?next=/dashboard"},
+		{"HEAD", "/dashboard", "/login?next=/dashboard"},
+		{"GET", "/dashboard?day=2026-12-01&q=a%20b", "/login?next=/dashboard%3Fday%3D2026-12-01%26q%3Da%2520b"},
+		{"GET", "/a%2Fb", "/login?next=/a%252Fb"},
+		{"GET", "http://evil.example/dashboard", "/login?next=/dashboard"},
+		{"GET", "//evil.example/x", "/login?next=/"},
+		{"GET", "/%2f%2fevil.example", "/login?next=/"},
+		{"POST", "/dashboard", "/login"},
+	} {
+		w := send(a.RequirePage(greet), tc.method, tc.target, "", nil)
+		require.Equal(t, http.StatusFound, w.Code, tc.target)
+		require.Equal(t, tc.want, w.Header().Get("Location"), "%s %s", tc.method, tc.target)
+		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	}
+	cookie := start(t, a, addUser(t, db, "u@example.com", "OPS").ID)
+	require.Equal(t, "OPS", send(a.RequirePage(greet), http.MethodGet, "/dashboard", "", cookie).Header().Get("X-Role"))
+
+	elsewhere := newAuth(t, db, auth.Options{LoginPath: "/staff/login"})
+	mounted := http.StripPrefix("/staff", elsewhere.RequirePage(greet))
+	require.Equal(t, "/staff/login?next=/staff/orders%3Fp%3D2", send(mounted, http.MethodGet, "/staff/orders?p=2", "", nil).Header().Get("Location"),
+		"the way back has the prefix that the handler does not see")
+}
+
+func TestRequireRole(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	a := newAuth(t, db, auth.Options{})
+	guarded := a.RequireAPI(a.RequireRole(auth.RoleAdmin, auth.RoleOps)(greet))
+	for i, tc := range []struct {
+		role string
+		want int
+	}{{"ADMIN", 200}, {"OPS", 200}, {"READONLY", 403}, {"admin", 403}, {"ADMINISTRATOR", 403}} {
+		cookie := start(t, a, addUser(t, db, fmt.Sprintf("u%d@example.com", i), tc.role).ID)
+		w := send(guarded, http.MethodGet, "/admin/metrics", "", cookie)
+		require.Equal(t, tc.want, w.Code, tc.role)
+		if tc.want == http.StatusForbidden {
+			require.JSONEq(t, `{"error":"forbidden"}`, w.Body.String())
+		}
+	}
+	require.Equal(t, http.StatusUnauthorized, send(guarded, http.MethodGet, "/", "", nil).Code)
+	require.Equal(t, http.StatusUnauthorized, send(a.RequireRole("ADMIN")(greet), http.MethodGet, "/", "", nil).Code, "the outer guard was forgotten")
+	cookie := start(t, a, addUser(t, db, "x@example.com", "ADMIN").ID)
+	require.Equal(t, http.StatusForbidden, send(a.RequireAPI(a.RequireRole()(greet)), http.MethodGet, "/", "", cookie).Code, "no roles, nobody")
+}
+
+// A role that is taken away is gone with the next request.
+func TestRoleIsReadWithEachRequest(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	a := newAuth(t, db, auth.Options{})
+	cookie := start(t, a, addUser(t, db, "u@example.com", "ADMIN").ID)
+	guarded := a.RequireAPI(a.RequireRole("ADMIN")(greet))
+	require.Equal(t, http.StatusOK, send(guarded, http.MethodGet, "/", "", cookie).Code)
+	exec(t, db, `UPDATE booking_platform.users SET role = 'READONLY'`)
+	require.Equal(t, http.StatusForbidden, send(guarded, http.MethodGet, "/", "", cookie).Code)
+}
+
+func TestForeignUsers(t *testing.T) {
+	t.Parallel()
+	users := foreign{"7": {ID: "7", Email: "u@example.com", Role: "warehouse"}}
+	a := newAuth(t, testdb.New(t), auth.Options{Users: users})
+	cookie := start(t, a, "7")
+	require.Equal(t, http.StatusOK, send(a.RequireAPI(a.RequireRole("warehouse")(greet)), http.MethodGet, "/", "", cookie).Code)
+	require.Equal(t, http.StatusOK, login(a, "u@example.com", password, nil).Code)
+	require.Equal(t, http.StatusUnauthorized, login(a, "u@example.com", "wrong", nil).Code)
+	delete(users, "7")
+	require.Equal(t, http.StatusUnauthorized, me(a, cookie))
+	require.Error(t, a.Start(t.Context(), httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), ""))
+}
+
+// Neither a 401, which would log everybody out, nor a pass, nor detail, nor an endless wait.
+func TestDatabaseDown(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // Accepts and never answers.
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
+	// pgx, because lib/pq heeds no context while it connects.
+	hanging := testdb.Open(t, "pgx", "postgres://u:geheim@"+silent.Addr().String()+"/x?sslmode=disable")
+	closed := testdb.New(t)
+	cookie := start(t, newAuth(t, closed, auth.Options{}), "7")
+	require.NoError(t, closed.Close())
+
+	for name, db := range map[string]*sql.DB{"hangs": hanging, "gone": closed} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAuth(t, db, auth.Options{Timeout: 100 * time.Millisecond})
+			for route, h := range map[string]http.Handler{"api": a.RequireAPI(greet), "page": a.RequirePage(greet), "me": a.MeHandler()} {
+				requireUnavailable(t, send(h, http.MethodGet, "/", "", cookie), route)
+			}
+			requireUnavailable(t, login(a, "u@example.com", password, nil), "login")
+			requireUnavailable(t, send(a.LogoutHandler(), http.MethodPost, "/", "", cookie), "logout")
+			require.Equal(t, http.StatusUnauthorized, me(a, nil), "without a cookie there is nothing to ask")
+		})
+	}
+}
+
+func requireUnavailable(t *testing.T, w *httptest.ResponseRecorder, route string) {
+	t.Helper()
+	require.Equal(t, http.StatusServiceUnavailable, w.Code, route)
+	require.JSONEq(t, `{"error":"unavailable"}`, w.Body.String(), route)
+	require.Empty(t, w.Header().Values("Set-Cookie"), "%s: the cookie stays, to try again with", route)
+}
+
+func TestWriteErrorHook(t *testing.T) {
+	t.Parallel()
+	a := newAuth(t, testdb.New(t), auth.Options{Users: foreign{}, WriteError: func(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string) {
+		w.Header().Set("X-Error", code+" "+r.URL.Path+" "+fields["password"])
+		w.WriteHeader(status)
+	}})
+	w := send(a.RequireAPI(greet), http.MethodGet, "/x", "", nil)
+	require.Equal(t, http.StatusUnauthorized, w.Code)
+	require.Equal(t, "unauthorized /x ", w.Header().Get("X-Error"))
+	w = send(a.LoginHandler(), http.MethodPost, "/y", `{"email":"u@example.com"}`, nil)
+	require.Equal(t, http.StatusBadRequest, w.Code)
+	require.Equal(t, "validation_failed /y must not be empty", w.Header().Get("X-Error"))
+}

@@ -1,0 +1,68 @@
+package auth_test
+
+import (
+	"database/sql"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/auth"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+func TestNewFailsClosed(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	for name, tc := range map[string]struct {
+		db      *sql.DB
+		secrets []string
+		opts    auth.Options
+		want    string
+	}{
+		"no database":          {nil, []string{secret}, auth.Options{}, "no database"},
+		"no secret":            {db, nil, auth.Options{}, "no session secret"},
+		"empty secret":         {db, []string{""}, auth.Options{}, "secret 1 has 0 bytes"},
+		"short secret":         {db, []string{secret, secret[:31]}, auth.Options{}, "secret 2 has 31 bytes, at least 32"},
+		"none without secure":  {db, []string{secret}, auth.Options{Cookie: auth.CookieOptions{SameSite: http.SameSiteNoneMode, Insecure: true}}, "must be Secure"},
+		"unknown SameSite":     {db, []string{secret}, auth.Options{Cookie: auth.CookieOptions{SameSite: 9}}, "SameSite"},
+		"bad domain":           {db, []string{secret}, auth.Options{Cookie: auth.CookieOptions{Domain: "exa mple; Path=/x"}}, "session cookie"},
+		"negative timeout":     {db, []string{secret}, auth.Options{IdleTimeout: -time.Second}, "negative"},
+		"login page elsewhere": {db, []string{secret}, auth.Options{LoginPath: "//evil.example/login"}, "login path"},
+		"login page, query":    {db, []string{secret}, auth.Options{LoginPath: "/login?a=b"}, "login path"},
+	} {
+		a, err := auth.New(tc.db, tc.secrets, tc.opts)
+		require.ErrorContains(t, err, tc.want, name)
+		require.NotContains(t, err.Error(), secret[:31], name)
+		require.Nil(t, a, name)
+	}
+	_, err := auth.NewUsers(nil, auth.UsersOptions{})
+	require.ErrorContains(t, err, "no database")
+}
+
+func TestCookieAttributes(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	for _, tc := range []struct {
+		opts auth.CookieOptions
+		name string
+		rest string
+	}{
+		{auth.CookieOptions{}, "__Host-booking_session", "; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		{auth.CookieOptions{SameSite: http.SameSiteDefaultMode}, "__Host-booking_session", "; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		{auth.CookieOptions{SameSite: http.SameSiteStrictMode}, "__Host-booking_session", "; Path=/; HttpOnly; Secure; SameSite=Strict"},
+		{auth.CookieOptions{SameSite: http.SameSiteNoneMode}, "__Host-booking_session", "; Path=/; HttpOnly; Secure; SameSite=None"},
+		{auth.CookieOptions{Insecure: true}, "booking_session", "; Path=/; HttpOnly; SameSite=Lax"},
+		{auth.CookieOptions{Domain: "example.com"}, "booking_session", "; Path=/; Domain=example.com; HttpOnly; Secure; SameSite=Lax"},
+	} {
+		a := newAuth(t, db, auth.Options{Cookie: tc.opts, Users: foreign{"7": {ID: "7"}}})
+		w := httptest.NewRecorder()
+		require.NoError(t, a.Start(t.Context(), w, httptest.NewRequest(http.MethodGet, "/", nil), "7"))
+		cookie := sessionCookie(t, w)
+		require.Equal(t, tc.name+"="+cookie.Value+tc.rest, w.Header().Get("Set-Cookie"))
+		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+		require.Equal(t, http.StatusOK, me(a, cookie))
+	}
+}

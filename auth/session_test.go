@@ -1,0 +1,242 @@
+package auth_test
+
+import (
+	"database/sql"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/auth"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+const sessionsOf = `SELECT count(*) FROM booking_platform.sessions WHERE user_id = $1::text`
+
+// Every statement of the package once, with every driver.
+func TestEachDriver(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		users, err := auth.NewUsers(db, auth.UsersOptions{})
+		require.NoError(t, err)
+		created, err := users.EnsureAdmin(t.Context(), "Admin@Example.com ", password)
+		require.NoError(t, err)
+		require.True(t, created)
+
+		a := newAuth(t, db, auth.Options{Users: users})
+		w := login(a, "admin@example.com", password, nil)
+		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+		first := sessionCookie(t, w)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.AddCookie(first)
+		admin, err := a.Current(r)
+		require.NoError(t, err)
+		require.Equal(t, auth.User{ID: admin.ID, Email: "admin@example.com", Role: "ADMIN"}, admin)
+
+		exec(t, db, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '1 hour'`)
+		require.Equal(t, http.StatusOK, me(a, first))
+		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.sessions WHERE last_seen_at < statement_timestamp() - interval '1 minute'`), "use is recorded")
+
+		second := start(t, a, admin.ID)
+		require.Equal(t, http.StatusOK, send(a.LogoutHandler(), http.MethodPost, "/", "", second).Code)
+		require.Equal(t, http.StatusUnauthorized, me(a, second))
+		require.Equal(t, http.StatusOK, me(a, first))
+
+		n, err := a.EndAll(t.Context(), admin.ID)
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.Equal(t, http.StatusUnauthorized, me(a, first))
+
+		start(t, a, admin.ID)
+		exec(t, db, `UPDATE booking_platform.sessions SET expires_at = statement_timestamp()`)
+		n, err = a.DeleteExpired(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+	})
+}
+
+func TestTokenIsStoredHashed(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	a := newAuth(t, db, auth.Options{})
+	cookie := start(t, a, addUser(t, db, "u@example.com", "OPS").ID)
+	require.Len(t, cookie.Value, 43, "256 bits in base64url")
+	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.sessions WHERE token_hash = $1::text::bytea OR octet_length(token_hash) <> 32`, cookie.Value))
+	other := start(t, a, "someone")
+	require.NotEqual(t, cookie.Value, other.Value)
+}
+
+func TestExpiry(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	for name, tc := range map[string]struct {
+		opts auth.Options
+		move string // what has happened to the row
+		want int
+	}{
+		"fresh":            {move: `last_seen_at = last_seen_at`, want: 200},
+		"idle, in time":    {move: `last_seen_at = statement_timestamp() - interval '11 hours 59 minutes'`, want: 200},
+		"idle, too long":   {move: `last_seen_at = statement_timestamp() - interval '12 hours 1 second'`, want: 401},
+		"busy, past end":   {move: `expires_at = statement_timestamp()`, want: 401},
+		"idle of a minute": {opts: auth.Options{IdleTimeout: time.Minute}, move: `last_seen_at = statement_timestamp() - interval '61 seconds'`, want: 401},
+		// The clock that judges is the database's; a session of the future is one made by a faster clock than ours
+		// would be.
+		"seen a moment ahead": {move: `last_seen_at = statement_timestamp() + interval '5 seconds'`, want: 200},
+	} {
+		a := newAuth(t, db, tc.opts)
+		user := addUser(t, db, name+"@example.com", "OPS")
+		cookie := start(t, a, user.ID)
+		exec(t, db, `UPDATE booking_platform.sessions SET `+tc.move+` WHERE user_id = $1::text`, user.ID)
+		require.Equal(t, tc.want, me(a, cookie), name)
+		require.Equal(t, tc.want, me(a, cookie), "%s: asking did not revive it", name)
+	}
+}
+
+func TestDefaultLifetimes(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	start(t, newAuth(t, db, auth.Options{}), "seven days")
+	start(t, newAuth(t, db, auth.Options{AbsoluteTimeout: 90 * time.Minute}), "as told")
+	for user, want := range map[string]float64{"seven days": 7 * 24 * 3600, "as told": 90 * 60} {
+		var seconds float64
+		require.NoError(t, db.QueryRow(`SELECT extract(epoch FROM expires_at - created_at)::float8 FROM booking_platform.sessions WHERE user_id = $1::text`, user).Scan(&seconds))
+		require.InDelta(t, want, seconds, 1)
+	}
+}
+
+// xmin changes with each write of the row.
+func TestUseIsRecordedOnceAMinute(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	a := newAuth(t, db, auth.Options{})
+	cookie := start(t, a, addUser(t, db, "u@example.com", "OPS").ID)
+	version := func() (v string) {
+		require.NoError(t, db.QueryRow(`SELECT xmin::text FROM booking_platform.sessions`).Scan(&v))
+		return v
+	}
+	before := version()
+	require.Equal(t, http.StatusOK, me(a, cookie))
+	require.Equal(t, before, version(), "a request within the minute writes nothing")
+	exec(t, db, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '61 seconds'`)
+	before = version()
+	require.Equal(t, http.StatusOK, me(a, cookie))
+	require.NotEqual(t, before, version())
+}
+
+// A transaction that is ending a user's sessions holds their rows: the user's own requests must not queue behind it.
+func TestRecordingUseWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	a := newAuth(t, db, auth.Options{Timeout: time.Minute})
+	user := addUser(t, db, "u@example.com", "OPS")
+	cookie := start(t, a, user.ID)
+	exec(t, db, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '1 hour'`)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = a.EndAllTx(t.Context(), tx, user.ID)
+	require.NoError(t, err)
+
+	answered := make(chan int, 1)
+	go func() { answered <- me(a, cookie) }()
+	select {
+	case code := <-answered:
+		require.Equal(t, http.StatusOK, code, "not committed, so not ended")
+	case <-time.After(20 * time.Second):
+		t.Fatal("the request waits for the caller's transaction")
+	}
+}
+
+func TestEndAllInTheCallersTransaction(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	a := newAuth(t, db, auth.Options{})
+	user, other := addUser(t, db, "u@example.com", "OPS"), addUser(t, db, "o@example.com", "OPS")
+	one, two, theirs := start(t, a, user.ID), start(t, a, user.ID), start(t, a, other.ID)
+
+	for _, commit := range []bool{false, true} {
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		n, err := a.EndAllTx(t.Context(), tx, user.ID)
+		require.NoError(t, err)
+		require.Equal(t, 2, n)
+		want := http.StatusOK
+		if commit {
+			require.NoError(t, tx.Commit())
+			want = http.StatusUnauthorized
+		} else {
+			require.NoError(t, tx.Rollback())
+		}
+		require.Equal(t, want, me(a, one))
+		require.Equal(t, want, me(a, two))
+	}
+	require.Equal(t, http.StatusOK, me(a, theirs))
+}
+
+func TestDeleteExpired(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	a := newAuth(t, db, auth.Options{})
+	for _, user := range []string{"idle", "old", "live", "live"} {
+		start(t, a, user)
+	}
+	exec(t, db, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '13 hours' WHERE user_id = 'idle'`)
+	exec(t, db, `UPDATE booking_platform.sessions SET expires_at = statement_timestamp() - interval '1 second' WHERE user_id = 'old'`)
+
+	n, err := a.DeleteExpired(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	require.Equal(t, 2, count(t, db, sessionsOf, "live"))
+	n, err = a.DeleteExpired(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	user := addUser(t, db, "u@example.com", "OPS")
+	with := func(secrets ...string) *auth.Auth {
+		a, err := auth.New(db, secrets, auth.Options{})
+		require.NoError(t, err)
+		return a
+	}
+	old, both, fresh := with(secret), with(secret2, secret), with(secret2)
+
+	signedOld, signedBoth := start(t, old, user.ID), start(t, both, user.ID)
+	require.Equal(t, http.StatusOK, me(both, signedOld), "all secrets are accepted")
+	require.Equal(t, http.StatusOK, me(fresh, signedBoth), "the first one signs")
+	require.Equal(t, http.StatusUnauthorized, me(old, signedBoth))
+	require.Equal(t, http.StatusUnauthorized, me(fresh, signedOld), "a retired secret ends its sessions")
+
+	require.Equal(t, http.StatusOK, send(both.LogoutHandler(), http.MethodPost, "/", "", signedOld).Code)
+	require.Equal(t, http.StatusUnauthorized, me(old, signedOld), "what an old secret signed can be ended too")
+}
+
+// Two replicas know nothing of each other but the database.
+func TestReplicasAgreeAtOnce(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	db := testdb.Open(t, "pq", url)
+	here, there := newAuth(t, db, auth.Options{}), newAuth(t, testdb.Open(t, "pq", url), auth.Options{})
+	user := addUser(t, db, "u@example.com", "OPS")
+
+	cookie := start(t, here, user.ID)
+	require.Equal(t, http.StatusOK, me(there, cookie))
+	require.Equal(t, http.StatusOK, send(here.LogoutHandler(), http.MethodPost, "/", "", cookie).Code)
+	require.Equal(t, http.StatusUnauthorized, me(there, cookie), "logout")
+
+	cookie = start(t, here, user.ID)
+	require.Equal(t, http.StatusOK, me(there, cookie))
+	_, err := here.EndAll(t.Context(), user.ID)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusUnauthorized, me(there, cookie), "all of a user")
+
+	cookie = start(t, here, user.ID)
+	require.Equal(t, http.StatusOK, me(there, cookie))
+	exec(t, db, `UPDATE booking_platform.users SET active = false WHERE id = $1::uuid`, user.ID)
+	require.Equal(t, http.StatusUnauthorized, me(here, cookie), "disabled")
+	require.Equal(t, http.StatusUnauthorized, me(there, cookie), "disabled")
+}

@@ -1,0 +1,139 @@
+package auth
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/google/uuid"
+)
+
+// UsersOptions adjusts [NewUsers]. The zero value works.
+type UsersOptions struct {
+	// Logger hears of stored hashes that cannot be read; nil discards.
+	Logger *slog.Logger
+	// MaxHashing bounds the password hashes computed at the same time, 19 MiB and one core each; 0 means
+	// GOMAXPROCS. More logins wait.
+	MaxHashing int
+}
+
+// UserTable is the [Users] in booking_platform.users, with argon2id hashes (19 MiB, two passes, one lane). It is safe
+// for concurrent use and on several replicas at once.
+type UserTable struct {
+	db        *sql.DB
+	logger    *slog.Logger
+	passwords *passwords
+}
+
+// NewUsers returns the users in db. It returns an error when db is nil, and does not talk to it.
+func NewUsers(db *sql.DB, opts UsersOptions) (*UserTable, error) {
+	if db == nil {
+		return nil, errors.New("auth: no database given")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &UserTable{db: db, logger: opts.Logger, passwords: newPasswords(opts.MaxHashing)}, nil
+}
+
+const userByEmail = `
+SELECT id::text, email, role, active, password_hash
+FROM booking_platform.users
+WHERE email = $1::text`
+
+// Authenticate implements [Users]. The address is trimmed and compared without case. It returns *ValidationError
+// for an empty or overlong field. One round trip, then exactly one hash whatever was found, with no connection held
+// meanwhile; it waits for its turn to hash until ctx ends.
+func (t *UserTable) Authenticate(ctx context.Context, email, password string) (User, error) {
+	if err := checkCredentials(email, password); err != nil {
+		return User{}, err
+	}
+	var user User
+	var active bool
+	var stored string
+	err := t.db.QueryRowContext(ctx, userByEmail, normalizeEmail(email)).
+		Scan(&user.ID, &user.Email, &user.Role, &active, &stored)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return User{}, fmt.Errorf("auth: look up user: %w", err)
+	}
+	// Whoever may not log in is compared with a hash that nothing matches, so that all refusals take the same time.
+	hash := t.passwords.dummy
+	if err == nil && active {
+		if readableHash(stored) {
+			hash = stored
+		} else {
+			t.logger.WarnContext(ctx, "stored password hash cannot be read", slog.String("user_id", user.ID))
+		}
+	}
+	match, err := t.passwords.matches(ctx, password, hash)
+	if err != nil {
+		return User{}, fmt.Errorf("auth: compare password: %w", err)
+	}
+	if !match {
+		return User{}, ErrCredentials
+	}
+	return user, nil
+}
+
+const userByID = `
+SELECT id::text, email, role
+FROM booking_platform.users
+WHERE id = $1::uuid AND active`
+
+// User implements [Users]: ErrNotFound for an id that is unknown, inactive, or no UUID. One round trip.
+func (t *UserTable) User(ctx context.Context, id string) (User, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return User{}, ErrNotFound
+	}
+	var user User
+	err = t.db.QueryRowContext(ctx, userByID, parsed.String()).Scan(&user.ID, &user.Email, &user.Role)
+	if errors.Is(err, sql.ErrNoRows) {
+		return User{}, ErrNotFound
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("auth: load user: %w", err)
+	}
+	return user, nil
+}
+
+const (
+	userExists = `SELECT EXISTS (SELECT 1 FROM booking_platform.users WHERE email = $1::text)`
+	insertUser = `
+INSERT INTO booking_platform.users (id, email, password_hash, role)
+VALUES ($1::uuid, $2::text, $3::text, $4::text)
+ON CONFLICT DO NOTHING`
+)
+
+// EnsureAdmin creates an active user with role ADMIN when no user has this address, and returns whether it did. An
+// existing user stays as it is, password, role and active flag included, so it can be called at each start of each
+// replica. It returns *ValidationError for a malformed address and for a password under 10 characters or over 1024
+// bytes. One round trip when the user exists, and no hashing.
+func (t *UserTable) EnsureAdmin(ctx context.Context, email, password string) (created bool, err error) {
+	if err := checkNewUser(email, password); err != nil {
+		return false, err
+	}
+	email = normalizeEmail(email)
+	var exists bool
+	if err := t.db.QueryRowContext(ctx, userExists, email).Scan(&exists); err != nil {
+		return false, fmt.Errorf("auth: look for the admin: %w", err)
+	}
+	if exists {
+		return false, nil
+	}
+	hash, err := t.passwords.hash(ctx, password)
+	if err != nil {
+		return false, fmt.Errorf("auth: hash the admin's password: %w", err)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return false, fmt.Errorf("auth: make an id: %w", err)
+	}
+	n, err := affected(t.db.ExecContext(ctx, insertUser, id.String(), email, hash, RoleAdmin))
+	if err != nil {
+		return false, fmt.Errorf("auth: create the admin: %w", err)
+	}
+	return n == 1, nil
+}

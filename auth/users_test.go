@@ -1,0 +1,169 @@
+package auth_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/auth"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+func newUsers(t *testing.T, opts auth.UsersOptions) (*auth.UserTable, func(query string, args ...any) int) {
+	t.Helper()
+	db := testdb.New(t)
+	users, err := auth.NewUsers(db, opts)
+	require.NoError(t, err)
+	return users, func(query string, args ...any) int { return count(t, db, query, args...) }
+}
+
+// The dummy costs what a real hash costs, or the time would tell who exists.
+func TestHashParameters(t *testing.T) {
+	t.Parallel()
+	users, _ := newUsers(t, auth.UsersOptions{})
+	real, err := auth.Hash(password)
+	require.NoError(t, err)
+	want := &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	for _, hash := range []string{real, auth.DummyHash(users)} {
+		params, _, _, err := argon2id.DecodeHash(hash)
+		require.NoError(t, err)
+		require.Equal(t, want, params)
+	}
+	match, err := argon2id.ComparePasswordAndHash(password, auth.DummyHash(users))
+	require.NoError(t, err)
+	require.False(t, match)
+}
+
+func TestEnsureAdmin(t *testing.T) {
+	t.Parallel()
+	users, count := newUsers(t, auth.UsersOptions{})
+	created, err := users.EnsureAdmin(t.Context(), " Root@Example.com", password)
+	require.NoError(t, err)
+	require.True(t, created)
+
+	created, err = users.EnsureAdmin(t.Context(), "root@example.COM", "quite another password")
+	require.NoError(t, err)
+	require.False(t, created)
+	admin, err := users.Authenticate(t.Context(), "root@example.com", password)
+	require.NoError(t, err, "the first password still holds")
+	require.Equal(t, "ADMIN", admin.Role)
+	_, err = users.Authenticate(t.Context(), "root@example.com", "quite another password")
+	require.ErrorIs(t, err, auth.ErrCredentials)
+	require.Equal(t, 1, count(`SELECT count(*) FROM booking_platform.users WHERE active`))
+}
+
+func TestEnsureAdminLeavesAnExistingUserAlone(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	users, err := auth.NewUsers(db, auth.UsersOptions{})
+	require.NoError(t, err)
+	addUser(t, db, "u@example.com", "READONLY")
+	exec(t, db, `UPDATE booking_platform.users SET active = false`)
+	created, err := users.EnsureAdmin(t.Context(), "u@example.com", password)
+	require.NoError(t, err)
+	require.False(t, created)
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.users WHERE role = 'READONLY' AND NOT active`))
+}
+
+func TestEnsureAdminFromEveryReplicaAtOnce(t *testing.T) {
+	t.Parallel()
+	users, count := newUsers(t, auth.UsersOptions{MaxHashing: 8})
+	var wg sync.WaitGroup
+	var made atomic.Int32
+	begin := make(chan struct{})
+	errs := make(chan error, 8)
+	for range 8 {
+		wg.Go(func() {
+			<-begin
+			created, err := users.EnsureAdmin(t.Context(), "root@example.com", password)
+			if created {
+				made.Add(1)
+			}
+			errs <- err
+		})
+	}
+	close(begin)
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(t, err)
+	}
+	require.EqualValues(t, 1, made.Load())
+	require.Equal(t, 1, count(`SELECT count(*) FROM booking_platform.users`))
+}
+
+func TestEnsureAdminNamesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	users, count := newUsers(t, auth.UsersOptions{})
+	for _, tc := range []struct{ email, password, field string }{
+		{"", password, "email"}, {"root", password, "email"}, {"Root <root@example.com>", password, "email"}, {"a@b\x00.example", password, "email"},
+		{strings.Repeat("a", 250) + "@example.com", password, "email"},
+		{"root@example.com", "", "password"}, {"root@example.com", "123456789", "password"}, {"root@example.com", "äöüäöüäöü", "password"},
+		{"root@example.com", strings.Repeat("x", 1025), "password"},
+	} {
+		_, err := users.EnsureAdmin(t.Context(), tc.email, tc.password)
+		var wrong *auth.ValidationError
+		require.ErrorAs(t, err, &wrong)
+		require.Contains(t, wrong.Fields, tc.field, "%q", tc.email)
+		require.Len(t, wrong.Fields, 1)
+	}
+	_, err := users.EnsureAdmin(t.Context(), "root", "short")
+	require.EqualError(t, err, "auth: email must be an e-mail address; password must be at least 10 characters")
+	require.Zero(t, count(`SELECT count(*) FROM booking_platform.users`))
+	created, err := users.EnsureAdmin(t.Context(), "admin@localhost", strings.Repeat("x", 10))
+	require.NoError(t, err)
+	require.True(t, created)
+}
+
+func TestUserByID(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	users, err := auth.NewUsers(db, auth.UsersOptions{})
+	require.NoError(t, err)
+	user := addUser(t, db, "u@example.com", "OPS")
+	got, err := users.User(t.Context(), user.ID)
+	require.NoError(t, err)
+	require.Equal(t, user, got)
+	for _, id := range []string{"", "7", "00000000-0000-7000-8000-000000000000", "'; DROP TABLE users"} {
+		_, err := users.User(t.Context(), id)
+		require.ErrorIs(t, err, auth.ErrNotFound, id)
+	}
+}
+
+// Each hash takes 19 MiB: a crowd waits its turn, and no longer than it is allowed to.
+func TestHashingIsBounded(t *testing.T) {
+	t.Parallel()
+	users, _ := newUsers(t, auth.UsersOptions{MaxHashing: 1})
+	entered, release := make(chan struct{}), make(chan struct{})
+	var hashes atomic.Int32
+	auth.ReplaceComparison(users, func(string, string) (bool, error) {
+		if hashes.Add(1) == 1 {
+			close(entered)
+			<-release
+		}
+		return false, nil
+	})
+	first := make(chan error, 1)
+	go func() {
+		_, err := users.Authenticate(context.Background(), "a@example.com", password)
+		first <- err
+	}()
+	<-entered
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := users.Authenticate(ctx, "b@example.com", password)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NotErrorIs(t, err, auth.ErrCredentials, "not asked is not refused")
+	require.EqualValues(t, 1, hashes.Load())
+
+	close(release)
+	require.ErrorIs(t, <-first, auth.ErrCredentials)
+	_, err = users.Authenticate(t.Context(), "b@example.com", password)
+	require.ErrorIs(t, err, auth.ErrCredentials, "the turn was given back")
+}
