@@ -28,6 +28,8 @@ const (
 	price         = 2500
 )
 
+var ada = booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"}
+
 // world is the whole path on real parts: Postgres, the receiver over HTTP, and the Stripe stand-in over HTTP.
 type world struct {
 	t        *testing.T
@@ -103,7 +105,7 @@ func (w *world) newResource(slug string, price int64, capacity int) booking.Reso
 func (w *world) hold(nth int) booking.Booking {
 	w.t.Helper()
 	b, err := w.bookings.Hold(w.t.Context(), booking.HoldRequest{
-		Resource: w.resource.ID, Start: slot(nth), Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
+		Resource: w.resource.ID, Start: slot(nth), Customer: ada,
 	})
 	require.NoError(w.t, err)
 	return b

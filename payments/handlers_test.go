@@ -110,10 +110,22 @@ func TestSecondPaidSessionIsParked(t *testing.T) {
 	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
 	second := w.checkout(b)
 	require.NotEqual(t, first.SessionID, second.SessionID)
+	// Both deliveries are made to meet at the booking, where the second has to see what the first did.
+	tx, err := w.db.Begin()
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.Exec(`SELECT id FROM booking_platform.bookings WHERE id = $1::uuid FOR UPDATE`, b.ID)
+	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for _, c := range []payments.Checkout{first, second} {
 		wg.Go(func() { w.pay(c) })
 	}
+	require.Eventually(t, func() bool {
+		var waiting int
+		err := w.db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+		return err == nil && waiting == 2
+	}, 10*time.Second, 10*time.Millisecond)
+	require.NoError(t, tx.Commit())
 	wg.Wait()
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
