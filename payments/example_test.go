@@ -1,0 +1,70 @@
+package payments_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// A service holds a slot, sends the customer to Stripe, and lets the webhook confirm it.
+func Example() {
+	db, err := sql.Open("postgres", os.Getenv("DATABASE_URL"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	bookings, err := booking.New(db, booking.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	pay, err := payments.New(db, bookings, os.Getenv("STRIPE_SECRET_KEY"), "https://example.com", payments.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	receiver, err := webhook.New(db, []string{os.Getenv("STRIPE_WEBHOOK_SECRET")}, webhook.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	pay.Register(receiver)
+	http.Handle("POST /webhook", receiver)
+
+	http.HandleFunc("POST /book", func(w http.ResponseWriter, r *http.Request) {
+		held, err := bookings.Hold(r.Context(), booking.HoldRequest{
+			Resource: "meeting-room",
+			Start:    time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC),
+			Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
+		})
+		if err != nil {
+			http.Error(w, "that slot is not free", http.StatusConflict)
+			return
+		}
+		checkout, err := pay.Checkout(r.Context(), held.ID)
+		if err != nil {
+			http.Error(w, "please try again", http.StatusServiceUnavailable)
+			return
+		}
+		http.Redirect(w, r, checkout.URL, http.StatusSeeOther)
+	})
+}
+
+// When Stripe cannot be asked, the hold is given back at once, so that the slot is not kept from the next customer.
+func ExamplePayments_Abandon() {
+	var pay *payments.Payments
+	ctx, bookingID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
+
+	checkout, err := pay.Checkout(ctx, bookingID)
+	if errors.Is(err, payments.ErrUnavailable) {
+		if err := pay.Abandon(ctx, bookingID); err != nil {
+			log.Print(err)
+		}
+		return
+	}
+	log.Print(checkout.URL)
+}

@@ -1,0 +1,32 @@
+package payments
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+func TestStatusFollowsFromTheFacts(t *testing.T) {
+	t.Parallel()
+	eur := func(minor int64) booking.Money { return booking.Money{Minor: minor, Currency: "eur"} }
+	for want, p := range map[Status]Payment{
+		Open:              {},
+		Processing:        {completed: true},
+		Paid:              {completed: true, Captured: eur(100)},
+		PartiallyRefunded: {completed: true, Captured: eur(100), Refunded: eur(40)},
+		Refunded:          {completed: true, Captured: eur(100), Refunded: eur(100)},
+		Disputed:          {completed: true, Captured: eur(100), disputed: true},
+		DisputeLost:       {completed: true, Captured: eur(100), disputed: true, disputeOutcome: "lost"},
+		Failed:            {completed: true, failed: true},
+		Expired:           {expired: true},
+		Parked:            {completed: true, Captured: eur(100), parked: true, ParkedReason: ReasonLate},
+	} {
+		require.Equal(t, want, p.Status())
+	}
+	// Facts arrive in any order, and the later one must not hide the money.
+	require.Equal(t, Paid, Payment{expired: true, Captured: eur(100)}.Status())
+	require.Equal(t, Paid, Payment{completed: true, Captured: eur(100), disputed: true, disputeOutcome: "won"}.Status())
+	require.Equal(t, PartiallyRefunded, Payment{Refunded: eur(100)}.Status(), "a refund that waits for its payment")
+}
