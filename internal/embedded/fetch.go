@@ -1,0 +1,147 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+)
+
+// What is fetched for data of each major version. A new folder gets the version that compose runs.
+var fetchable = map[int]embeddedpostgres.PostgresVersion{
+	0:  embeddedpostgres.V16,
+	14: embeddedpostgres.V14,
+	15: embeddedpostgres.V15,
+	16: embeddedpostgres.V16,
+	17: embeddedpostgres.V17,
+	18: embeddedpostgres.V18,
+}
+
+// fetchTimeout bounds a download, which is some ten megabytes.
+const fetchTimeout = 10 * time.Minute
+
+// fetched returns programs from the user's cache folder, and fetches them into it first where they are not there yet.
+// What is there is complete: it was unpacked and run beside its place, and moved there in one step.
+func fetched(ctx context.Context, major int, opts Options) (programs, error) {
+	version, ok := fetchable[major]
+	if !ok {
+		return programs{}, fmt.Errorf("Postgres %d is not offered", major)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return programs{}, fmt.Errorf("no cache folder: %w", err)
+	}
+	cache = filepath.Join(cache, "booking-platform")
+	name := fmt.Sprintf("postgres-%s-%s-%s", version, runtime.GOOS, runtime.GOARCH)
+	place := filepath.Join(cache, name)
+	if p, err := inspect(ctx, filepath.Join(place, "bin")); err == nil {
+		return p, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return programs{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	lock, err := waitForLock(ctx, place+".lock")
+	if err != nil {
+		return programs{}, err
+	}
+	defer func() { _ = lock.Close() }()
+	// Somebody else may have fetched them while we waited.
+	if p, err := inspect(ctx, filepath.Join(place, "bin")); err == nil {
+		return p, nil
+	}
+	opts.Logger.InfoContext(ctx, "fetching Postgres, once", "version", string(version), "into", place)
+	return fetch(ctx, lock, place, version, opts.Repository)
+}
+
+// fetch is called by one process at a time.
+func fetch(ctx context.Context, lock *os.File, place string, version embeddedpostgres.PostgresVersion, repository string) (programs, error) {
+	// Beside the place, so that the move is one step; whoever fetched here before and was killed left the same folder.
+	beside := place + ".new"
+	defer func() { _ = os.RemoveAll(beside) }()
+	if err := errors.Join(os.RemoveAll(beside), os.RemoveAll(place), os.Mkdir(beside, 0o755)); err != nil {
+		return programs{}, err
+	}
+	unpacked := filepath.Join(beside, "programs")
+	if err := fetchElsewhere(ctx, lock, fetchOrder{Version: version, Repository: repository, Work: beside, Into: unpacked}); err != nil {
+		return programs{}, err
+	}
+	if _, err := inspect(ctx, filepath.Join(unpacked, "bin")); err != nil {
+		return programs{}, fmt.Errorf("what was fetched does not run: %w", err)
+	}
+	if err := os.Rename(unpacked, place); err != nil {
+		return programs{}, err
+	}
+	return inspect(ctx, filepath.Join(place, "bin"))
+}
+
+// fetchOrder is what the fetching process is told.
+type fetchOrder struct {
+	Version    embeddedpostgres.PostgresVersion
+	Repository string
+	// Work is a folder for what is left over, Into the one for the programs.
+	Work, Into string
+}
+
+// fetchElsewhere fetches in a process of its own, because the library knows no context, panics when it cannot
+// remove a file, and leaves open files and a temporary one behind. That process has the lock too: it may outlive us.
+func fetchElsewhere(ctx context.Context, lock *os.File, o fetchOrder) error {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	cmd, err := again(ctx, roleFetch)
+	if err != nil {
+		return err
+	}
+	cmd.Env = append(os.Environ(), cmd.Env...)
+	cmd.Env = append(cmd.Env, "TMPDIR="+o.Work, "TMP="+o.Work)
+	cmd.Stdin = bytes.NewReader(text)
+	inherit(cmd, lock)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("fetch Postgres %s: %w", o.Version, context.Cause(ctx))
+	case errors.As(err, &exit):
+		return fmt.Errorf("fetch Postgres %s: %s", o.Version, bytes.TrimSpace(out))
+	}
+	return err
+}
+
+// runFetch is the fetching process.
+func runFetch(in io.Reader, out io.Writer) int {
+	var o fetchOrder
+	if err := json.NewDecoder(in).Decode(&o); err != nil {
+		fmt.Fprintln(out, err)
+		return 1
+	}
+	config := embeddedpostgres.DefaultConfig().
+		Version(o.Version).
+		CachePath(filepath.Join(o.Work, "download")).
+		RuntimePath(o.Into).
+		// The library can only start a server, and has no step for fetching alone. Before it makes a cluster it clears the
+		// folder for it, and Go refuses to remove one that is named so: that is where it ends, with everything unpacked.
+		DataPath(o.Into + string(filepath.Separator) + ".").
+		Port(0).
+		Logger(io.Discard)
+	if o.Repository != "" {
+		config = config.BinaryRepositoryURL(o.Repository)
+	}
+	err := embeddedpostgres.NewDatabase(config).Start()
+	if _, missing := os.Stat(program(filepath.Join(o.Into, "bin"), "postgres")); missing != nil {
+		fmt.Fprintln(out, err)
+		return 1
+	}
+	return 0
+}

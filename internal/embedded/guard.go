@@ -1,0 +1,95 @@
+package embedded
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// How long each part of a life may take.
+const (
+	// A former guard has to stop its server before the folder is free, and does so within stopTimeout.
+	holdTimeout  = stopTimeout + 5*time.Second
+	startTimeout = 90 * time.Second
+	// Postgres is asked, then told, then killed.
+	fastTimeout      = 10 * time.Second
+	immediateTimeout = 5 * time.Second
+	stopTimeout      = fastTimeout + immediateTimeout + 5*time.Second
+	// A holder that lives is believed after this long; one that has just died takes its name away sooner.
+	beliefTimeout = 2 * time.Second
+)
+
+var errParentGone = errors.New("the process that wanted the server is gone")
+
+// runGuard is the guard process. It runs on the thread that the process began with, and starts Postgres from there:
+// the signal that Linux sends to Postgres when the guard is killed is tied to that thread.
+func runGuard(in io.Reader, out io.Writer) int {
+	// A signal to the whole group or service is the parent's to act on: only the end of the pipe ends us. They are taken and
+	// dropped, not ignored, because Postgres would inherit that.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	pipe := bufio.NewReader(in)
+	line, err := pipe.ReadBytes('\n')
+	if err != nil {
+		return 1
+	}
+	ctx, gone := context.WithCancelCause(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, pipe)
+		gone(errParentGone)
+	}()
+	var o order
+	if err := json.Unmarshal(line, &o); err != nil {
+		return 1
+	}
+	answer := func(r report) { _ = json.NewEncoder(out).Encode(r) }
+	if err := guard(ctx, o, answer); err != nil {
+		var held *HeldError
+		if errors.As(err, &held) {
+			answer(report{Held: held})
+		} else {
+			answer(report{Error: err.Error()})
+		}
+		return 1
+	}
+	return 0
+}
+
+// guard holds the folder and runs the server until ctx ends. An error is one of the beginning: afterwards there is
+// nobody to tell.
+func guard(ctx context.Context, o order, answer func(report)) error {
+	held, err := hold(ctx, o.Dir, o.Holder)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = held.Close() }()
+	if o.Ephemeral {
+		defer func() { _ = os.RemoveAll(o.Dir) }()
+	}
+	// First of all, so that a successor knows that the folder is about to be free.
+	context.AfterFunc(ctx, func() { _ = os.Remove(filepath.Join(o.Dir, holderFile)) })
+
+	c := &cluster{dir: o.Dir, programs: o.Programs, ephemeral: o.Ephemeral, held: held}
+	starting, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it took too long"))
+	defer cancel()
+	url, err := c.start(starting)
+	if err != nil {
+		_ = os.Remove(filepath.Join(o.Dir, holderFile))
+		return err
+	}
+	answer(report{URL: url})
+	select {
+	case <-ctx.Done():
+	case <-c.server.done:
+		// It was killed or has crashed. Who uses it sees that for himself; the folder is free again.
+		_ = os.Remove(filepath.Join(o.Dir, holderFile))
+	}
+	c.server.stop(o.Ephemeral)
+	return nil
+}

@@ -1,0 +1,57 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+)
+
+// identity is whom the programs run as.
+type identity struct {
+	name string
+	// attributes are those of the processes; Go changes the user between fork and exec.
+	attributes func() *syscall.SysProcAttr
+	// uid and gid are whose the files have to be, as seen from here; negative leaves them as they are.
+	uid, gid int
+	// outside tells that this user may not enter our folder as it is made.
+	outside bool
+}
+
+// identify finds out whom the programs can run as, by running one of them in the folder.
+func (c *cluster) identify(ctx context.Context) (identity, error) {
+	candidates, err := identities(c.data())
+	if err != nil {
+		return identity{}, err
+	}
+	var failed []string
+	for _, who := range candidates {
+		if err = c.try(ctx, who); err == nil {
+			return who, nil
+		}
+		failed = append(failed, who.name+": "+err.Error())
+	}
+	if len(candidates) == 1 {
+		return identity{}, fmt.Errorf("run Postgres: %w", err)
+	}
+	return identity{}, fmt.Errorf("Postgres does not run as root, and nothing else works here (%s): start as an ordinary user, "+
+		"or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)", strings.Join(failed, "; "))
+}
+
+func (c *cluster) try(ctx context.Context, who identity) error {
+	if who.outside {
+		if err := letIn(c.dir); err != nil {
+			return err
+		}
+	}
+	cmd := (&cluster{dir: c.dir, programs: c.programs, held: c.held, who: who}).command(ctx, "postgres", "--version")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+	}
+	return err
+}

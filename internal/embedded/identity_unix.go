@@ -1,0 +1,127 @@
+//go:build unix
+
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// identities lists whom the programs can run as, the best first. An ordinary user runs them himself. For root it is
+// whose the data is already; then a user namespace, where files stay root's and every folder can be reached; then users
+// that are there for such a purpose.
+func identities(data string) ([]identity, error) {
+	if os.Geteuid() != 0 {
+		return []identity{{name: "this user", attributes: func() *syscall.SysProcAttr { return tied(&syscall.SysProcAttr{}) }, uid: -1, gid: -1}}, nil
+	}
+	var all []identity
+	info, err := os.Stat(data)
+	if err == nil {
+		if stat := info.Sys().(*syscall.Stat_t); stat.Uid != 0 {
+			all = append(all, another("the owner of the data", stat.Uid, stat.Gid))
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, name := range []string{"postgres", "_postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		if err != nil {
+			continue
+		}
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
+		if err != nil {
+			continue
+		}
+		all = append(all, namespaced(name, int(uid), int(gid))...)
+		all = append(all, another("the user "+name, uint32(uid), uint32(gid)))
+	}
+	return all, nil
+}
+
+func another(name string, uid, gid uint32) identity {
+	return identity{
+		name: name, uid: int(uid), gid: int(gid), outside: true,
+		attributes: func() *syscall.SysProcAttr {
+			return tied(&syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}})
+		},
+	}
+}
+
+// letIn lets other users pass through the folder. What is in it stays closed to them.
+func letIn(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, info.Mode().Perm()|0o011)
+}
+
+// own gives our files to whom the programs run as. Only root can, and only root needs to: an ordinary user whose data
+// it is has to be able to work on it afterwards.
+func (c *cluster) own() error {
+	if c.who.uid < 0 {
+		return nil
+	}
+	for _, name := range []string{lockFile, holderFile, logFile, passwordFile, dataFolder, dataFolder + ".new"} {
+		if err := give(filepath.Join(c.dir, name), c.who.uid, c.who.gid); err != nil {
+			return fmt.Errorf("give the data to %s: %w", c.who.name, err)
+		}
+	}
+	return nil
+}
+
+// give changes the owner of a file or a folder with all that is in it, unless it is right or there is none.
+func give(path string, uid, gid int) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if stat := info.Sys().(*syscall.Stat_t); int(stat.Uid) == uid {
+		return nil
+	}
+	if !info.IsDir() {
+		return os.Lchown(path, uid, gid)
+	}
+	// The folder itself comes last: it says that the rest is done.
+	err = filepath.WalkDir(path, func(below string, _ fs.DirEntry, err error) error {
+		if err != nil || below == path {
+			return err
+		}
+		return os.Lchown(below, uid, gid)
+	})
+	if err != nil {
+		return err
+	}
+	return os.Lchown(path, uid, gid)
+}
+
+func removeStale(data string) error {
+	if err := os.Remove(filepath.Join(data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// apart puts the guard into a session of its own: a terminal's Ctrl-C and hang-up are not for it.
+func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// shutdown is how Postgres is told to end.
+type shutdown = syscall.Signal
+
+const (
+	fast      = syscall.SIGINT
+	immediate = syscall.SIGQUIT
+)

@@ -1,0 +1,165 @@
+package embedded
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// oldest is the first major version with multiranges, which the schema needs.
+const oldest = 14
+
+// programs is a folder with the programs of one Postgres.
+type programs struct {
+	Folder  string
+	Version string
+	major   int
+}
+
+func (p programs) String() string { return "Postgres " + p.Version + " in " + p.Folder }
+
+// Where packages put them. A folder that is not there costs nothing, so the list is the same on every system.
+var usual = []string{
+	"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
+	"/usr/pgsql-*/bin",                  // Red Hat, from postgresql.org
+	"/usr/libexec/postgresql*",          // Alpine
+	"/usr/local/pgsql/bin",              // From source
+	"/opt/homebrew/opt/postgresql*/bin", // Homebrew on ARM
+	"/usr/local/opt/postgresql*/bin",    // Homebrew on Intel
+	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+	`C:\Program Files\PostgreSQL\*\bin`,
+}
+
+// choose finds the programs for the data folder: those of the version that made the data, any for a new one.
+func choose(ctx context.Context, dir string, opts Options) (programs, error) {
+	major, err := majorOf(dir)
+	if err != nil {
+		return programs{}, err
+	}
+	var found []programs
+	if opts.Programs != Fetched {
+		found = onMachine(ctx, os.Getenv("PATH"), usual)
+		for _, p := range found {
+			if p.major == major || major == 0 && p.major >= oldest {
+				return p, nil
+			}
+		}
+	}
+	if opts.Programs == Machine {
+		err = errors.New("not looked for elsewhere")
+	} else {
+		var p programs
+		if p, err = fetched(ctx, major, opts); err == nil {
+			return p, nil
+		}
+	}
+	return programs{}, missing(dir, major, found, err)
+}
+
+// missing is the one message about programs that are not there.
+func missing(dir string, major int, found []programs, fetch error) error {
+	have := "there is none on PATH or in the usual folders"
+	if len(found) > 0 {
+		list := make([]string, len(found))
+		for i, p := range found {
+			list[i] = p.String()
+		}
+		have = "found are " + strings.Join(list, ", ")
+	}
+	if major == 0 {
+		return fmt.Errorf("no Postgres (%d or later) to run: %s, and none could be fetched: %w; "+
+			"install one, or use a running one (STORAGE_DRIVER=db, DATABASE_URL)", oldest, have, fetch)
+	}
+	return fmt.Errorf("the data in %s was made by Postgres %d, which is needed to run it: %s, and none could be fetched: %w; "+
+		"install Postgres %d, or choose another folder (DATA_DIR)", dir, major, have, fetch, major)
+}
+
+// majorOf reads which major version made the data, 0 when there is none yet.
+func majorOf(dir string) (int, error) {
+	text, err := os.ReadFile(filepath.Join(dir, dataFolder, "PG_VERSION"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, nil
+	case errors.Is(err, fs.ErrPermission):
+		return 0, fmt.Errorf("%w: the data belongs to another user; start as that user, or choose another folder (DATA_DIR)", err)
+	case err != nil:
+		return 0, err
+	}
+	major, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("what is in %s is no Postgres data: %w", dir, err)
+	}
+	return major, nil
+}
+
+// onMachine lists the programs on a PATH and then those in folders that match the patterns, newest first.
+func onMachine(ctx context.Context, path string, patterns []string) []programs {
+	var found []programs
+	seen := map[string]bool{}
+	look := func(folder string) (all []programs) {
+		if resolved, err := filepath.EvalSymlinks(folder); err == nil && !seen[resolved] {
+			seen[resolved] = true
+			if p, err := inspect(ctx, folder); err == nil {
+				all = append(all, p)
+			}
+		}
+		return all
+	}
+	for _, folder := range filepath.SplitList(path) {
+		if filepath.IsAbs(folder) {
+			found = append(found, look(folder)...)
+		}
+	}
+	var others []programs
+	for _, pattern := range patterns {
+		folders, _ := filepath.Glob(pattern)
+		for _, folder := range folders {
+			others = append(others, look(folder)...)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b programs) int { return cmp.Compare(b.major, a.major) })
+	return append(found, others...)
+}
+
+var versionOutput = regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`)
+
+// inspect tells whether a folder has the programs that are needed, and which version they are.
+func inspect(ctx context.Context, folder string) (programs, error) {
+	if _, err := os.Stat(program(folder, "initdb")); err != nil {
+		return programs{}, err
+	}
+	if _, err := os.Stat(program(folder, "postgres")); err != nil {
+		return programs{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program(folder, "postgres"), "--version").CombinedOutput()
+	if err != nil {
+		return programs{}, fmt.Errorf("run %s: %w: %s", program(folder, "postgres"), err, out)
+	}
+	match := versionOutput.FindSubmatch(out)
+	if match == nil {
+		return programs{}, fmt.Errorf("%s says %q of itself", program(folder, "postgres"), out)
+	}
+	major, err := strconv.Atoi(string(match[2]))
+	return programs{Folder: folder, Version: string(match[1]), major: major}, err
+}
+
+func program(folder, name string) string {
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	return filepath.Join(folder, name)
+}
