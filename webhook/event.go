@@ -24,8 +24,9 @@ type Event struct {
 	Livemode bool
 	// ObjectID is the id of the object the event is about, whatever its kind.
 	ObjectID string
-	// SessionID is the object's id when it is a Checkout Session.
-	SessionID string
+	// SessionID is the object's id when it is a Checkout Session, and PaymentStatus what that says: paid, unpaid (a delayed method:
+	// checkout.session.async_payment_succeeded or _failed follows), or no_payment_required.
+	SessionID, PaymentStatus string
 	// PaymentIntentID is the PaymentIntent that the object belongs to or is.
 	PaymentIntentID string
 	// Reference is what the maker of the Checkout Session put there to find the own row again: client_reference_id, else
@@ -63,6 +64,7 @@ type object struct {
 	ID                string     `json:"id"`
 	Kind              string     `json:"object"`
 	PaymentIntent     expandable `json:"payment_intent"`
+	PaymentStatus     string     `json:"payment_status"`
 	ClientReferenceID string     `json:"client_reference_id"`
 	Metadata          struct {
 		PaymentID string `json:"payment_id"`
@@ -128,7 +130,7 @@ func (ev *Event) readObject(raw json.RawMessage) {
 	ev.PaymentIntentID = bounded(string(o.PaymentIntent), maxID)
 	switch o.Kind {
 	case "checkout.session":
-		ev.SessionID = ev.ObjectID
+		ev.SessionID, ev.PaymentStatus = ev.ObjectID, bounded(o.PaymentStatus, maxID)
 	case "payment_intent":
 		ev.PaymentIntentID = ev.ObjectID
 	}

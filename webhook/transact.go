@@ -74,6 +74,25 @@ func call(ctx context.Context, handle Handler, tx Tx, ev Event) (Outcome, error)
 	return "", fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
 }
 
+// Matched turns the result of a handler's statement into what the handler returns: Processed when it touched a row,
+// Unmatched when it touched none, and its error. Write the statement so that it touches a row that is already as it
+// should be, too.
+//
+//	return webhook.Matched(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
+func Matched(res sql.Result, err error) (Outcome, error) {
+	if err != nil {
+		return "", err
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return "", err
+	}
+	if n == 0 {
+		return Unmatched, nil
+	}
+	return Processed, nil
+}
+
 // retryable tells whether Postgres asks to run the whole transaction again: a serialization failure or a deadlock.
 func retryable(err error) bool {
 	state := sqlState(err)

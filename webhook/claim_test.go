@@ -1,0 +1,164 @@
+package webhook_test
+
+import (
+	"database/sql"
+	"testing"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+func someEvent(t testing.TB, id string) webhook.Event {
+	t.Helper()
+	ev, err := verified(t, string(event(id, completed)))
+	require.NoError(t, err)
+	return ev
+}
+
+// Claim lives and dies with the caller's transaction, of whatever kind that is.
+func TestClaimInTheCallersTransaction(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		ev := someEvent(t, "evt_1")
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		claimed, err := webhook.Claim(t.Context(), tx, ev, webhook.Processed)
+		require.NoError(t, err)
+		require.True(t, claimed)
+		require.NoError(t, tx.Rollback())
+		_, exists := ledger(t, db, "evt_1")
+		require.False(t, exists, "the claim of a transaction that rolls back never was")
+
+		txx, err := sqlx.NewDb(db, "postgres").BeginTxx(t.Context(), nil)
+		require.NoError(t, err)
+		claimed, err = webhook.Claim(t.Context(), txx, ev, webhook.Processed)
+		require.NoError(t, err)
+		require.True(t, claimed)
+		require.NoError(t, txx.Commit())
+
+		conn, err := db.Conn(t.Context())
+		require.NoError(t, err)
+		defer conn.Close()
+		claimed, err = webhook.Claim(t.Context(), conn, ev, webhook.Processed)
+		require.NoError(t, err)
+		require.False(t, claimed, "somebody has done it")
+	})
+}
+
+// A service on pgx begins its transaction natively, and the claim joins it on the same connection.
+func TestClaimBesideNativePgx(t *testing.T) {
+	t.Parallel()
+	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
+	effects(t, db)
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	native := func(query string, args ...any) {
+		require.NoError(t, conn.Raw(func(driverConn any) error {
+			_, err := driverConn.(*stdlib.Conn).Conn().Exec(t.Context(), query, args...)
+			return err
+		}))
+	}
+	for _, end := range []string{"ROLLBACK", "COMMIT"} {
+		native("BEGIN")
+		native(`INSERT INTO public.effects (event_id) VALUES ($1)`, "evt_1")
+		claimed, err := webhook.Claim(t.Context(), conn, someEvent(t, "evt_1"), webhook.Processed)
+		require.NoError(t, err)
+		require.True(t, claimed)
+		native(end)
+	}
+	require.Equal(t, 1, countEffects(t, db))
+	require.Equal(t, webhook.Processed, entry(t, db, "evt_1").Outcome)
+}
+
+// Two consumers claim one event at once: the second waits for the first, and does the work only if that rolls back.
+func TestClaimWaitsForAnother(t *testing.T) {
+	t.Parallel()
+	for _, end := range []struct {
+		name string
+		of   func(*sql.Tx) error
+		want bool
+	}{{"commit", (*sql.Tx).Commit, false}, {"rollback", (*sql.Tx).Rollback, true}} {
+		t.Run(end.name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			ev := someEvent(t, "evt_1")
+			first, err := db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			_, err = webhook.Claim(t.Context(), first, ev, webhook.Processed)
+			require.NoError(t, err)
+			type result struct {
+				claimed bool
+				err     error
+			}
+			second := make(chan result, 1)
+			go func() {
+				conn, err := db.Conn(t.Context())
+				if err != nil {
+					second <- result{err: err}
+					return
+				}
+				defer conn.Close()
+				claimed, err := webhook.Claim(t.Context(), conn, ev, webhook.Processed)
+				second <- result{claimed, err}
+			}()
+			eventually(t, "the second waits", func() bool {
+				var waiting bool
+				err := db.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+					WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waiting)
+				return err == nil && waiting
+			})
+			require.NoError(t, end.of(first))
+			got := within(t, second, "the second claim")
+			require.NoError(t, got.err)
+			require.Equal(t, end.want, got.claimed)
+		})
+	}
+}
+
+// The receiver and a queue consumer share one ledger.
+func TestClaimOutcomes(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	ev := someEvent(t, "evt_1")
+	for _, bad := range []webhook.Outcome{webhook.Failed, webhook.Duplicate, webhook.Rejected, "", "done"} {
+		_, err := webhook.Claim(t.Context(), conn, ev, bad)
+		require.Error(t, err, bad)
+	}
+	_, err = webhook.Claim(t.Context(), conn, webhook.Event{Type: "t"}, webhook.Processed)
+	require.Error(t, err, "no id")
+
+	for _, step := range []struct {
+		outcome webhook.Outcome
+		claimed bool
+	}{{webhook.Unmatched, true}, {webhook.Unmatched, true}, {webhook.Parked, true}, {webhook.Processed, false}} {
+		claimed, err := webhook.Claim(t.Context(), conn, ev, step.outcome)
+		require.NoError(t, err)
+		require.Equal(t, step.claimed, claimed)
+	}
+	e := entry(t, db, "evt_1")
+	require.Equal(t, webhook.Parked, e.Outcome)
+	require.Equal(t, 3, e.Attempts)
+	require.NotEmpty(t, e.Payload)
+	require.Equal(t, done(webhook.Duplicate), send(t, newReceiver(t, db, webhook.Options{}), event("evt_1", completed)))
+}
+
+// An event that a caller made by hand needs no more than its id and type.
+func TestClaimOfABareEvent(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	claimed, err := webhook.Claim(t.Context(), conn, webhook.Event{ID: "evt_1", Type: "t"}, webhook.Unmatched)
+	require.NoError(t, err)
+	require.True(t, claimed)
+	require.True(t, entry(t, db, "evt_1").Created.IsZero())
+}

@@ -1,0 +1,66 @@
+package webhook_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/booking-platform/booking-platform/migrations"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// A service with an orders table of its own gains exactly-once Stripe webhooks. It made the Checkout Session with the
+// order's number as client_reference_id.
+func Example() {
+	db, err := sql.Open("postgres", os.Getenv("DATABASE_URL"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := migrations.Up(context.Background(), db, migrations.Webhook); err != nil {
+		log.Fatal(err)
+	}
+	stripe, err := webhook.New(db, []string{os.Getenv("STRIPE_WEBHOOK_SECRET")}, webhook.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// The order's row and the event's ledger row are committed together, or neither is.
+	stripe.Handle("checkout.session.completed", func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		if ev.PaymentStatus == "unpaid" {
+			return webhook.Processed, nil // A delayed method: checkout.session.async_payment_succeeded follows.
+		}
+		return webhook.Matched(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
+	})
+	http.Handle("/webhook", stripe)
+	log.Fatal(http.ListenAndServe(":8080", nil))
+}
+
+// A queue consumer owns its transaction: it verifies what the queue brought, claims the event, does the work, and commits. The
+// message may be days old, and is acknowledged when consume returns nil.
+func ExampleClaim() {
+	consume := func(ctx context.Context, db *sql.DB, body []byte, signature string) error {
+		ev, err := webhook.Verify(body, signature, []string{os.Getenv("STRIPE_WEBHOOK_SECRET")}, 72*time.Hour, time.Now())
+		if rejected := (*webhook.RejectedError)(nil); errors.As(err, &rejected) {
+			return nil // Not from Stripe, and never going to be.
+		} else if err != nil {
+			return err
+		}
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		claimed, err := webhook.Claim(ctx, tx, ev, webhook.Processed)
+		if err != nil || !claimed {
+			return err // Not claimed: somebody has done it.
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}
+	_ = consume
+}

@@ -1,0 +1,4 @@
+package webhook
+
+// ListSQL lets a test look at its plan.
+const ListSQL = listSQL

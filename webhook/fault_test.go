@@ -1,0 +1,213 @@
+package webhook_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// behind makes a receiver whose link to the database can fail, and a direct way to look at the same database.
+func behind(t *testing.T, driver testdb.Driver, opts webhook.Options) (*webhook.Receiver, *proxy, *sql.DB) {
+	t.Helper()
+	direct := testdb.URL(t)
+	db := testdb.Open(t, testdb.PQ, direct)
+	effects(t, db)
+	p, url := newProxy(t, direct)
+	return newReceiver(t, testdb.Open(t, driver, url), opts), p, db
+}
+
+// The drivers differ in how they find out that a link is dead.
+var eachOf = []testdb.Driver{testdb.PQ, testdb.PGX}
+
+func TestDatabaseGoneAndBack(t *testing.T) {
+	t.Parallel()
+	for _, driver := range eachOf {
+		t.Run(string(driver), func(t *testing.T) {
+			t.Parallel()
+			r, p, db := behind(t, driver, webhook.Options{})
+			r.Handle(completed, effect)
+			require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
+			p.set(true)
+			for range 3 {
+				require.Equal(t, failed, send(t, r, event("evt_2", completed)))
+			}
+			p.set(false)
+			require.Equal(t, done(webhook.Processed), send(t, r, event("evt_2", completed)))
+			require.Equal(t, 2, countEffects(t, db))
+		})
+	}
+}
+
+// The link breaks while the handler works: rolled back.
+func TestLinkBreaksBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	for _, driver := range eachOf {
+		t.Run(string(driver), func(t *testing.T) {
+			t.Parallel()
+			r, p, db := behind(t, driver, webhook.Options{})
+			cut := true
+			r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+				outcome, err := effect(ctx, tx, ev)
+				if cut {
+					p.set(true)
+					p.set(false)
+				}
+				return outcome, err
+			})
+			require.Equal(t, failed, send(t, r, event("evt_1", completed)))
+			require.Zero(t, countEffects(t, db))
+			require.Equal(t, webhook.Failed, entry(t, db, "evt_1").Outcome)
+			cut = false
+			require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
+			require.Equal(t, 1, countEffects(t, db))
+		})
+	}
+}
+
+// COMMIT is carried out and its answer lost: 500, because nobody knows. The record of that failure must not hide
+// the success, and the redelivery is a duplicate.
+func TestCommitWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	for _, driver := range eachOf {
+		t.Run(string(driver), func(t *testing.T) {
+			t.Parallel()
+			r, p, db := behind(t, driver, webhook.Options{})
+			r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+				outcome, err := effect(ctx, tx, ev)
+				p.loseNext()
+				return outcome, err
+			})
+			require.Equal(t, failed, send(t, r, event("evt_1", completed)))
+			require.Equal(t, webhook.Processed, entry(t, db, "evt_1").Outcome)
+			require.Equal(t, done(webhook.Duplicate), send(t, r, event("evt_1", completed)))
+			require.Equal(t, 1, countEffects(t, db))
+		})
+	}
+}
+
+// A commit that Postgres refuses (a deferred constraint, here) is a failure like any other.
+func TestCommitFails(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		effects(t, db)
+		_, err := db.ExecContext(t.Context(), `ALTER TABLE public.effects ADD CONSTRAINT once UNIQUE (event_id) DEFERRABLE INITIALLY DEFERRED`)
+		require.NoError(t, err)
+		r := newReceiver(t, db, webhook.Options{})
+		twice := true
+		r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+			if twice {
+				if outcome, err := effect(ctx, tx, ev); err != nil {
+					return outcome, err
+				}
+			}
+			return effect(ctx, tx, ev)
+		})
+		require.Equal(t, failed, send(t, r, event("evt_1", completed)))
+		require.Zero(t, countEffects(t, db))
+		require.Contains(t, entry(t, db, "evt_1").LastError, "commit")
+		twice = false
+		require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
+	})
+}
+
+// The database hangs without closing anything, so that a driver's read may hang with it: the answer comes in time all
+// the same, others find the gate bounded, and when it is back everything is.
+func TestDatabaseHangs(t *testing.T) {
+	t.Parallel()
+	for _, driver := range eachOf {
+		t.Run(string(driver), func(t *testing.T) {
+			t.Parallel()
+			const limit = time.Second
+			r, p, db := behind(t, driver, webhook.Options{Timeout: limit, MaxInFlight: 1})
+			r.Handle(completed, effect)
+			require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
+			p.hang()
+			for _, id := range []string{"evt_2", "evt_3", "evt_2"} {
+				start := time.Now()
+				require.Equal(t, failed, send(t, r, event(id, completed)))
+				require.Less(t, time.Since(start), limit+patience/2)
+			}
+			p.resume()
+			for _, id := range []string{"evt_2", "evt_3"} {
+				eventually(t, "the redelivery of "+id, func() bool { return send(t, r, event(id, completed)).Status == 200 })
+			}
+			require.Equal(t, 3, countEffects(t, db))
+		})
+	}
+}
+
+// A handler that does not look at its context is answered for in time. Its transaction is rolled back when it comes to its
+// end, and until then another delivery of the same event waits, in bounded time too.
+func TestHandlerThatIgnoresItsContext(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	effects(t, db)
+	var log lines
+	r := newReceiver(t, db, webhook.Options{Timeout: 2 * time.Second, Logger: log.logger()})
+	release := make(chan struct{})
+	r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		outcome, err := effect(ctx, tx, ev)
+		<-release
+		return outcome, err
+	})
+	require.Equal(t, failed, send(t, r, event("evt_1", completed)))
+	require.Equal(t, failed, send(t, r, event("evt_1", completed)), "its place is still taken")
+	_, recorded := ledger(t, db, "evt_1")
+	require.False(t, recorded)
+	close(release)
+	eventually(t, "the failure is recorded", func() bool { _, ok := ledger(t, db, "evt_1"); return ok })
+	require.Equal(t, webhook.Failed, entry(t, db, "evt_1").Outcome)
+	require.Zero(t, countEffects(t, db))
+	require.Contains(t, log.String(), "goes on in the background")
+	eventually(t, "its end is logged", func() bool { return len(log.all(t)) == 3 })
+	require.Equal(t, "webhook delivery ended after its answer", log.all(t)[2]["msg"])
+	eventually(t, "the next delivery does the work", func() bool { return send(t, r, event("evt_1", completed)) == done(webhook.Processed) })
+	require.Equal(t, 1, countEffects(t, db))
+}
+
+// A handler that heeds its context is answered for with its own error, and the failure is recorded before the answer.
+func TestHandlerThatRunsOutOfTime(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	effects(t, db)
+	var log lines
+	r := newReceiver(t, db, webhook.Options{Timeout: 5 * time.Second, Logger: log.logger()})
+	r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		if _, err := effect(ctx, tx, ev); err != nil {
+			return "", err
+		}
+		<-ctx.Done()
+		return "", context.Cause(ctx)
+	})
+	require.Equal(t, failed, send(t, r, event("evt_1", completed)))
+	require.Contains(t, entry(t, db, "evt_1").LastError, context.DeadlineExceeded.Error())
+	require.Zero(t, countEffects(t, db))
+	require.Len(t, log.all(t), 1)
+}
+
+// One statement fails for one event: that event is answered 500, the others are not troubled.
+func TestOneStatementFails(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	effects(t, db)
+	_, err := db.ExecContext(t.Context(), `
+		CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON booking_platform.payment_events
+		FOR EACH ROW WHEN (NEW.stripe_event_id = 'evt_bad') EXECUTE FUNCTION public.refuse()`)
+	require.NoError(t, err)
+	var log lines
+	r := newReceiver(t, db, webhook.Options{Logger: log.logger()})
+	r.Handle(completed, effect)
+	require.Equal(t, failed, send(t, r, event("evt_bad", completed)))
+	require.Equal(t, done(webhook.Processed), send(t, r, event("evt_good", completed)))
+	require.Equal(t, 1, countEffects(t, db))
+	line := log.all(t)[0]
+	require.Equal(t, "P0001", line["sqlstate"])
+	require.Contains(t, line["error"], "record the failure", "the log says what the ledger could not")
+}

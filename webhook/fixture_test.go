@@ -1,0 +1,186 @@
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	stripe "github.com/stripe/stripe-go/v76/webhook"
+
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+const (
+	secret    = "whsec_test"
+	completed = "checkout.session.completed"
+	// patience bounds what ought to happen at once, on a machine that is busy.
+	patience = 20 * time.Second
+)
+
+// event is the body of an event about a Checkout Session.
+func event(id, eventType string) []byte {
+	return fmt.Appendf(nil, `{"id":%q,"object":"event","api_version":"2023-10-16","created":1795000000,"livemode":false,"type":%q,
+		"data":{"object":{"id":"cs_test_1","object":"checkout.session","payment_status":"paid","payment_intent":"pi_1","client_reference_id":"order-1"}}}`, id, eventType)
+}
+
+// sign makes the header for a payload.
+func sign(payload []byte, secret string, at time.Time) string {
+	return stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: payload, Secret: secret, Timestamp: at}).Header
+}
+
+func request(payload []byte) *http.Request {
+	req := httptest.NewRequest(http.MethodPost, "/webhook", bytes.NewReader(payload))
+	req.Header.Set("Stripe-Signature", sign(payload, secret, time.Now()))
+	return req
+}
+
+// answer is what a delivery got.
+type answer struct {
+	Status   int
+	Received bool   `json:"received"`
+	Outcome  string `json:"outcome"`
+	Error    string `json:"error"`
+}
+
+// send delivers a signed payload. It may be called by any goroutine.
+func send(t testing.TB, h http.Handler, payload []byte) answer {
+	t.Helper()
+	return serve(t, h, request(payload))
+}
+
+func serve(t testing.TB, h http.Handler, req *http.Request) answer {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, req)
+	a := answer{Status: w.Code}
+	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	assert.NoError(t, json.Unmarshal(w.Body.Bytes(), &a), w.Body.String())
+	return a
+}
+
+func done(outcome webhook.Outcome) answer {
+	return answer{Status: http.StatusOK, Received: true, Outcome: string(outcome)}
+}
+
+func refused(reason webhook.Reason) answer {
+	return answer{Status: http.StatusBadRequest, Error: string(reason)}
+}
+
+var failed = answer{Status: http.StatusInternalServerError, Error: "internal"}
+
+func newReceiver(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiver {
+	t.Helper()
+	r, err := webhook.New(db, []string{secret}, opts)
+	require.NoError(t, err)
+	return r
+}
+
+// effects makes the embedder's own table, in which a handler notes each time it takes effect.
+func effects(t testing.TB, db *sql.DB) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), `CREATE TABLE public.effects (event_id text NOT NULL)`)
+	require.NoError(t, err)
+}
+
+// effect is a handler that takes effect.
+func effect(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+	_, err := tx.ExecContext(ctx, `INSERT INTO public.effects (event_id) VALUES ($1::text)`, ev.ID)
+	return webhook.Processed, err
+}
+
+func countEffects(t testing.TB, db *sql.DB) int {
+	t.Helper()
+	var n int
+	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM public.effects`).Scan(&n))
+	return n
+}
+
+// row is what a test asks of a ledger row; ledger reads one, or says that there is none.
+type row struct {
+	webhook.Entry
+	Payload string
+}
+
+func ledger(t testing.TB, db *sql.DB, id string) (row, bool) {
+	t.Helper()
+	entries, err := webhook.List(t.Context(), db, webhook.ListOptions{Limit: 500})
+	require.NoError(t, err)
+	for _, e := range entries {
+		if e.ID == id {
+			var payload sql.NullString
+			require.NoError(t, db.QueryRowContext(t.Context(),
+				`SELECT payload FROM booking_platform.payment_events WHERE stripe_event_id = $1::text`, id).Scan(&payload))
+			return row{e, payload.String}, true
+		}
+	}
+	return row{}, false
+}
+
+// entry reads a row that must be there.
+func entry(t testing.TB, db *sql.DB, id string) row {
+	t.Helper()
+	e, ok := ledger(t, db, id)
+	require.True(t, ok, "no ledger row for %s", id)
+	return e
+}
+
+// lines collects log lines.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// all parses every line.
+func (l *lines) all(t testing.TB) []map[string]any {
+	t.Helper()
+	var out []map[string]any
+	for line := range bytes.Lines([]byte(l.String())) {
+		var m map[string]any
+		require.NoError(t, json.Unmarshal(line, &m), string(line))
+		out = append(out, m)
+	}
+	return out
+}
+
+// within waits for something that another goroutine is about to do.
+func within[T any](t testing.TB, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		require.FailNow(t, "waited in vain", what)
+		panic("unreachable")
+	}
+}
+
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	require.Eventually(t, is, patience, 5*time.Millisecond, what)
+}

@@ -1,0 +1,239 @@
+package webhook_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// failing takes effect, and then fails.
+func failing(cause error) webhook.Handler {
+	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		return webhook.Processed, cause
+	}
+}
+
+// However a handler fails: nothing half done, 500, the cause in the ledger, and the next delivery does the work.
+func TestHandlerFails(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fail  func() (webhook.Outcome, error)
+		cause string
+	}{
+		"an error":                 {func() (webhook.Outcome, error) { return "", errors.New("out of tea") }, "out of tea"},
+		"an error and an outcome":  {func() (webhook.Outcome, error) { return webhook.Parked, errors.New("out of tea") }, "out of tea"},
+		"a panic":                  {func() (webhook.Outcome, error) { panic("out of tea") }, "panic: out of tea"},
+		"a panic with nil":         {func() (webhook.Outcome, error) { panic(nil) }, "panic"},
+		"the end of its goroutine": {func() (webhook.Outcome, error) { runtime.Goexit(); return "", nil }, "ended its goroutine"},
+		"no outcome":               {func() (webhook.Outcome, error) { return "", nil }, `"" is no outcome`},
+		"Duplicate":                {func() (webhook.Outcome, error) { return webhook.Duplicate, nil }, `"duplicate" is no outcome`},
+		"Ignored":                  {func() (webhook.Outcome, error) { return webhook.Ignored, nil }, `"ignored" is no outcome`},
+		"Failed":                   {func() (webhook.Outcome, error) { return webhook.Failed, nil }, `"failed" is no outcome`},
+		"Rejected":                 {func() (webhook.Outcome, error) { return webhook.Rejected, nil }, `"rejected" is no outcome`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			effects(t, db)
+			var log lines
+			r := newReceiver(t, db, webhook.Options{Logger: log.logger()})
+			broken := true
+			r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+				if _, err := effect(ctx, tx, ev); err != nil {
+					return "", err
+				}
+				if broken {
+					return c.fail()
+				}
+				return webhook.Processed, nil
+			})
+			require.Equal(t, failed, send(t, r, event("evt_1", completed)))
+			require.Zero(t, countEffects(t, db))
+			e := entry(t, db, "evt_1")
+			require.Equal(t, webhook.Failed, e.Outcome)
+			require.Contains(t, e.LastError, c.cause)
+			require.Contains(t, log.String(), `"outcome":"failed"`)
+			require.Zero(t, db.Stats().InUse, "the connection is back in the pool")
+
+			broken = false
+			require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
+			require.Equal(t, 1, countEffects(t, db))
+			require.Equal(t, webhook.Stats{Received: 2, Processed: 1, Errors: 1}, r.Stats())
+		})
+	}
+}
+
+func TestPanicIsLoggedWithItsStack(t *testing.T) {
+	t.Parallel()
+	var log lines
+	r := newReceiver(t, testdb.New(t), webhook.Options{Logger: log.logger()})
+	r.Handle(completed, panickingHandler)
+	require.Equal(t, failed, send(t, r, event("evt_1", completed)))
+	line := log.all(t)[0]
+	require.Equal(t, "webhook: panic: boom", line["error"])
+	require.Contains(t, line["stack"], "panickingHandler")
+}
+
+func panickingHandler(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+	panic("boom")
+}
+
+// A handler that swallows a statement's error leaves a transaction that Postgres will not commit. That must not be answered 200.
+func TestHandlerThatSwallowsAnError(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		effects(t, db)
+		r := newReceiver(t, db, webhook.Options{})
+		broken := true
+		r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+			if broken {
+				_, _ = tx.ExecContext(ctx, `SELECT no_such_function()`)
+				return webhook.Processed, nil
+			}
+			return effect(ctx, tx, ev)
+		})
+		require.Equal(t, failed, send(t, r, event("evt_1", completed)))
+		require.Equal(t, webhook.Failed, entry(t, db, "evt_1").Outcome)
+		broken = false
+		require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
+		require.Equal(t, 1, countEffects(t, db))
+	})
+}
+
+// What a handler wrote before it said Unmatched or Parked is committed with the ledger row, as with Processed.
+func TestUnmatchedAndParkedCommitWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	effects(t, db)
+	r := newReceiver(t, db, webhook.Options{})
+	for _, outcome := range []webhook.Outcome{webhook.Unmatched, webhook.Parked} {
+		r.Handle(string(outcome), func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+			_, err := effect(ctx, tx, ev)
+			return outcome, err
+		})
+		require.Equal(t, done(outcome), send(t, r, event("evt_"+string(outcome), string(outcome))))
+	}
+	require.Equal(t, 2, countEffects(t, db))
+}
+
+// An event that matched nothing is handled by the delivery that comes once its row is there.
+func TestUnmatchedBecomesProcessed(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReceiver(t, db, webhook.Options{})
+	there := false
+	r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+		if !there {
+			return webhook.Unmatched, nil
+		}
+		return webhook.Processed, nil
+	})
+	require.Equal(t, done(webhook.Unmatched), send(t, r, event("evt_1", completed)))
+	there = true
+	require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
+	require.Equal(t, done(webhook.Duplicate), send(t, r, event("evt_1", completed)))
+	e := entry(t, db, "evt_1")
+	require.Equal(t, 2, e.Attempts)
+	require.False(t, e.ProcessedAt.IsZero())
+	require.Empty(t, e.Payload)
+}
+
+// Postgres asks for the whole transaction again: nothing of it has happened, so it is run again, but not for ever.
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	for state, heals := range map[string]bool{"40001": true, "40P01": true, "23505": false} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+				effects(t, db)
+				var log lines
+				r := newReceiver(t, db, webhook.Options{Logger: log.logger()})
+				var calls, failures atomic.Int64
+				r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+					calls.Add(1)
+					if _, err := effect(ctx, tx, ev); err != nil {
+						return "", err
+					}
+					if failures.Add(-1) < 0 {
+						return webhook.Processed, nil
+					}
+					_, err := tx.ExecContext(ctx, `DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '`+state+`'; END $$`)
+					return webhook.Processed, err
+				})
+
+				failures.Store(2)
+				want, runs := done(webhook.Processed), 3
+				if !heals {
+					want, runs = failed, 1
+				}
+				require.Equal(t, want, send(t, r, event("evt_1", completed)))
+				require.EqualValues(t, runs, calls.Load())
+
+				calls.Store(0)
+				failures.Store(1000)
+				require.Equal(t, failed, send(t, r, event("evt_2", completed)))
+				if heals {
+					require.EqualValues(t, 3, calls.Load(), "bounded")
+					require.Equal(t, 1, countEffects(t, db), "only the attempt that was committed counts")
+				}
+				line := log.all(t)[len(log.all(t))-1]
+				require.Equal(t, state, line["sqlstate"])
+			})
+		})
+	}
+}
+
+// Two handlers that lock the same rows in opposed order: Postgres ends one of them, and both are answered 200.
+func TestDeadlockReachesNobody(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	effects(t, db)
+	_, err := db.ExecContext(t.Context(), `INSERT INTO public.effects (event_id) VALUES ('a'), ('b')`)
+	require.NoError(t, err)
+	r := newReceiver(t, db, webhook.Options{})
+	lock := func(ctx context.Context, tx webhook.Tx, id string) error {
+		_, err := tx.ExecContext(ctx, `UPDATE public.effects SET event_id = event_id WHERE event_id = $1::text`, id)
+		return err
+	}
+	var bothHold sync.WaitGroup
+	bothHold.Add(2)
+	opposed := func(first, second string) webhook.Handler {
+		var once sync.Once
+		return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+			if err := lock(ctx, tx, first); err != nil {
+				return "", err
+			}
+			once.Do(func() { bothHold.Done(); bothHold.Wait() })
+			return webhook.Processed, lock(ctx, tx, second)
+		}
+	}
+	r.Handle("ab", opposed("a", "b"))
+	r.Handle("ba", opposed("b", "a"))
+	answers := make(chan answer, 2)
+	go func() { answers <- send(t, r, event("evt_1", "ab")) }()
+	go func() { answers <- send(t, r, event("evt_2", "ba")) }()
+	require.Equal(t, done(webhook.Processed), within(t, answers, "the first of the two"))
+	require.Equal(t, done(webhook.Processed), within(t, answers, "the second of the two"))
+}
+
+// A receiver may be given handlers while it serves; the race detector watches.
+func TestHandleWhileServing(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, testdb.New(t), webhook.Options{})
+	registered := make(chan struct{})
+	go func() {
+		defer close(registered)
+		r.Handle(completed, failing(nil))
+	}()
+	require.Equal(t, 200, send(t, r, event("evt_1", completed)).Status)
+	within(t, registered, "the registration")
+}
