@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"bytes"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// dbProxy stands between a host and Postgres. Armed, it lets the COMMIT of the next transaction that touched the ledger
+// through to Postgres, and keeps the answer: to the host, its commit never returns.
+type dbProxy struct {
+	target string
+	armed  atomic.Bool
+	once   sync.Once
+	held   chan struct{} // closed when a commit's answer is being kept
+}
+
+// newDBProxy returns the proxy and the database's URL through it.
+func newDBProxy(t *testing.T, database string) (*dbProxy, string) {
+	t.Helper()
+	u, err := url.Parse(database)
+	require.NoError(t, err)
+	p := &dbProxy{target: u.Host, held: make(chan struct{})}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(conn)
+		}
+	}()
+	u.Host = listener.Addr().String()
+	return p, u.String()
+}
+
+func (p *dbProxy) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	var keep atomic.Bool
+	go func() {
+		defer client.Close()
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(buf)
+			if err != nil {
+				return
+			}
+			if keep.Load() {
+				p.once.Do(func() { close(p.held) })
+				continue
+			}
+			if _, err := client.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	ledger := false
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buf)
+		if err != nil {
+			return
+		}
+		chunk := buf[:n]
+		ledger = ledger || bytes.Contains(chunk, []byte("payment_events"))
+		if bytes.Contains(chunk, []byte("COMMIT")) {
+			if ledger && p.armed.CompareAndSwap(true, false) {
+				keep.Store(true)
+			}
+			ledger = false
+		}
+		if _, err := server.Write(chunk); err != nil {
+			return
+		}
+	}
+}

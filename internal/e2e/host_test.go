@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// binary is built once, by the first test that needs it.
+var binary = struct {
+	once sync.Once
+	path string
+	err  error
+	out  []byte
+}{}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "booking-host-")
+	if err != nil {
+		panic(err)
+	}
+	binary.path = filepath.Join(dir, "host")
+	testdb.Main(tests{m, dir})
+}
+
+// tests are those of this package, and the folder of the binary that goes when they have run.
+type tests struct {
+	*testing.M
+	dir string
+}
+
+func (m tests) Run() int {
+	defer os.RemoveAll(m.dir)
+	return m.M.Run()
+}
+
+// host is one running process.
+type host struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	base string
+	done chan struct{}
+	mu   sync.Mutex
+	log  []string
+}
+
+var address = regexp.MustCompile(`http://[0-9.:]+`)
+
+// startHost runs the binary with nothing in its environment but what is given, on a port of its own choosing, and
+// waits for the line that says where it is.
+func startHost(t *testing.T, env map[string]string) *host {
+	t.Helper()
+	binary.once.Do(func() {
+		binary.out, binary.err = exec.Command("go", "build", "-o", binary.path, "../../cmd/host").CombinedOutput()
+	})
+	require.NoError(t, binary.err, string(binary.out))
+	h := &host{t: t, cmd: exec.Command(binary.path), done: make(chan struct{})}
+	home := t.TempDir()
+	h.cmd.Dir = home
+	h.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "PORT=0"}
+	for k, v := range env {
+		h.cmd.Env = append(h.cmd.Env, k+"="+v)
+	}
+	stdout, err := h.cmd.StdoutPipe()
+	require.NoError(t, err)
+	stderr, err := h.cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, h.cmd.Start())
+	found := make(chan string, 1)
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			h.note(lines.Text())
+			if url := address.FindString(lines.Text()); url != "" {
+				select {
+				case found <- url:
+				default:
+				}
+			}
+		}
+	})
+	readers.Go(func() {
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			h.note(lines.Text())
+		}
+	})
+	go func() {
+		readers.Wait()
+		_ = h.cmd.Wait()
+		close(h.done)
+	}()
+	t.Cleanup(func() {
+		h.kill()
+		if t.Failed() {
+			t.Log("host:\n" + h.logs())
+		}
+	})
+	select {
+	case h.base = <-found:
+	case <-h.done:
+		t.Fatal("the host ended:\n" + h.logs())
+	case <-time.After(60 * time.Second):
+		t.Fatal("the host did not say where it is:\n" + h.logs())
+	}
+	return h
+}
+
+// kill is kill -9, and waits until the process is gone.
+func (h *host) kill() {
+	_ = h.cmd.Process.Kill()
+	<-h.done
+}
+
+// stop is SIGTERM; the process has to end by itself.
+func (h *host) stop() {
+	h.t.Helper()
+	require.NoError(h.t, h.cmd.Process.Signal(os.Interrupt))
+	select {
+	case <-h.done:
+	case <-time.After(30 * time.Second):
+		h.t.Fatal("the host did not stop")
+	}
+}
+
+func (h *host) note(line string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.log = append(h.log, line)
+}
+
+func (h *host) logs() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Join(h.log, "\n")
+}
+
+// eventually polls a condition, with a deadline.
+func eventually(t *testing.T, what string, condition func(context.Context) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !condition(ctx) {
+		select {
+		case <-ctx.Done():
+			t.Fatal("never: " + what)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+func days(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly) }
+
+// ledger counts the rows of the ledger and those processed, straight from the database.
+func ledger(t *testing.T, db *sql.DB) (rows, processed int) {
+	t.Helper()
+	require.NoError(t, db.QueryRow(`SELECT count(*), count(*) FILTER (WHERE outcome = 'processed') FROM booking_platform.payment_events`).Scan(&rows, &processed))
+	return rows, processed
+}
+
+// statusOf reads a booking's status straight from the database.
+func statusOf(t *testing.T, db *sql.DB, id string) string {
+	t.Helper()
+	var status string
+	require.NoError(t, db.QueryRow(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`, id).Scan(&status))
+	return status
+}
+
+// What a new user does: no configuration at all, a booking on the page, the stand-in's pay page, and "confirmed". Then
+// the host is killed, and its data is there at the next start.
+func TestNothingConfigured(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{
+		"DATA_DIR":    filepath.Join(t.TempDir(), "data"),
+		"ADMIN_EMAIL": "admin@example.com", "ADMIN_PASSWORD": "correct horse battery",
+	}
+	h := startHost(t, env)
+	ada := newCustomer(t, h.base)
+	require.Contains(t, ada.get(h.base+"/"), "stand-in")
+	b := ada.book(ada.firstSlot())
+	require.Contains(t, ada.payOnPage(b.URL), "confirmed")
+
+	admin := newCustomer(t, h.base)
+	login := map[string]string{"email": "admin@example.com", "password": "correct horse battery"}
+	admin.json(http.MethodPost, "/auth/login", login, http.StatusOK, nil)
+	var events struct {
+		Items []struct{ Outcome string }
+		Meta  struct{ Count int }
+	}
+	admin.json(http.MethodGet, "/payments", nil, http.StatusOK, &events)
+	require.Len(t, events.Items, 1)
+	require.Equal(t, "processed", events.Items[0].Outcome)
+
+	h.kill()
+	h = startHost(t, env)
+	admin = newCustomer(t, h.base)
+	admin.json(http.MethodPost, "/auth/login", login, http.StatusOK, nil)
+	var found struct{ Status string }
+	admin.json(http.MethodGet, "/api/bookings/"+b.ID, nil, http.StatusOK, &found)
+	require.Equal(t, "confirmed", found.Status)
+	h.stop()
+}
+
+func TestWebhookTenTimesAtOnce(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	db := testdb.Open(t, testdb.PQ, url)
+	stripe := newStripe(t, stripetest.Options{})
+	h := startHost(t, stripe.env(url))
+	stripe.pointAt(h)
+	ada := newCustomer(t, h.base)
+	b := ada.book(ada.firstSlot())
+	require.Contains(t, ada.payOnPage(b.URL), "confirmed")
+	attempts, err := stripe.Resend(t.Context(), stripe.Events()[0].ID, 10)
+	require.NoError(t, err)
+	for _, a := range attempts {
+		require.Equal(t, http.StatusOK, a.Status)
+	}
+	rows, processed := ledger(t, db)
+	require.Equal(t, []int{1, 1}, []int{rows, processed})
+	require.Equal(t, "confirmed", statusOf(t, db, b.ID))
+}
+
+// All ten are first deliveries: the event reaches the host ten times at the same moment before any of them is answered.
+func TestFirstDeliveryTenTimesAtOnce(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	db := testdb.Open(t, testdb.PQ, url)
+	stripe := newStripe(t, stripetest.Options{})
+	h := startHost(t, stripe.env(url))
+	ada := newCustomer(t, h.base)
+	b := ada.book(ada.firstSlot())
+	// Nobody is reached yet: the payment happens, and its event waits.
+	_, err := stripe.Pay(t.Context(), b.StripeSessionID)
+	require.NoError(t, err)
+	stripe.pointAt(h)
+	attempts, err := stripe.Resend(t.Context(), stripe.Events()[0].ID, 10)
+	require.NoError(t, err)
+	for _, a := range attempts {
+		require.Equal(t, http.StatusOK, a.Status)
+	}
+	rows, processed := ledger(t, db)
+	require.Equal(t, []int{1, 1}, []int{rows, processed})
+	require.Equal(t, "confirmed", statusOf(t, db, b.ID))
+}
+
+func TestWebhookBeforeTheSessionIsStored(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	db := testdb.Open(t, testdb.PQ, url)
+	var stripe *stripeWorld
+	stripe = newStripe(t, stripetest.Options{OnCreate: func(s stripetest.Session) {
+		// Returns when the webhook was answered; only then is the call that makes the session answered.
+		if _, err := stripe.Pay(context.Background(), s.ID); err != nil {
+			t.Errorf("pay: %v", err)
+		}
+	}})
+	h := startHost(t, stripe.env(url))
+	stripe.pointAt(h)
+	ada := newCustomer(t, h.base)
+	var b created
+	ada.json(http.MethodPost, "/api/bookings", map[string]any{
+		"start": ada.firstSlot(), "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com",
+	}, http.StatusCreated, &b)
+	require.Equal(t, "confirmed", statusOf(t, db, b.ID))
+	rows, processed := ledger(t, db)
+	require.Equal(t, []int{1, 1}, []int{rows, processed})
+	require.Equal(t, 200, stripe.Events()[0].Attempts[0].Status, "found its payment at once")
+}
+
+// The host is killed after Postgres has committed and before the answer has left: the redelivery, to the host started
+// again, is a duplicate.
+func TestKilledBetweenCommitAndAnswer(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	db := testdb.Open(t, testdb.PQ, url)
+	proxy, proxied := newDBProxy(t, url)
+	stripe := newStripe(t, stripetest.Options{})
+	h := startHost(t, stripe.env(proxied))
+	stripe.pointAt(h)
+	ada := newCustomer(t, h.base)
+	b := ada.book(ada.firstSlot())
+
+	proxy.armed.Store(true)
+	paid := make(chan struct{})
+	go func() {
+		defer close(paid)
+		_, _ = stripe.Pay(context.Background(), b.StripeSessionID)
+	}()
+	select {
+	case <-proxy.held:
+	case <-time.After(30 * time.Second):
+		t.Fatal("no commit was held")
+	}
+	eventually(t, "committed", func(context.Context) bool { _, processed := ledger(t, db); return processed == 1 })
+	h.kill()
+	<-paid
+	first := stripe.Events()[0].Attempts
+	require.NotEmpty(t, first)
+	require.False(t, first[0].OK(), "Stripe has no answer yet")
+
+	again := startHost(t, stripe.env(url))
+	stripe.pointAt(again)
+	eventually(t, "delivered", func(context.Context) bool { return stripe.Events()[0].Delivered })
+	rows, processed := ledger(t, db)
+	require.Equal(t, []int{1, 1}, []int{rows, processed})
+	require.Equal(t, "confirmed", statusOf(t, db, b.ID))
+	require.Contains(t, again.logs(), `"outcome":"duplicate"`)
+}
