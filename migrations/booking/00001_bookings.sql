@@ -33,7 +33,7 @@ CREATE TABLE booking_platform.resources (
     time_zone             text NOT NULL CHECK (time_zone <> ''),
     capacity              integer NOT NULL CHECK (capacity BETWEEN 1 AND 10000),
     slot_seconds          integer NOT NULL CHECK (slot_seconds > 0),
-    step_seconds          integer NOT NULL CHECK (step_seconds > 0),
+    step_seconds          integer NOT NULL CHECK (step_seconds BETWEEN 60 AND 86400),
     buffer_before_seconds integer NOT NULL DEFAULT 0 CHECK (buffer_before_seconds >= 0),
     buffer_after_seconds  integer NOT NULL DEFAULT 0 CHECK (buffer_after_seconds >= 0),
     notice_seconds        integer NOT NULL DEFAULT 0 CHECK (notice_seconds >= 0),
@@ -42,9 +42,10 @@ CREATE TABLE booking_platform.resources (
     price_minor           bigint NOT NULL CHECK (price_minor >= 0),
     currency              text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     active                boolean NOT NULL DEFAULT true,
-    -- Raised by every change of the resource or of its opening hours. A hold names the version its rules were read
-    -- at, so that a cached resource never sells a slot under rules that are gone.
-    version               bigint NOT NULL DEFAULT 1,
+    -- Another one with every change of the resource or of its opening hours, whoever makes it: triggers below see to that. A hold
+    -- names the version its rules were read at, so that a cached resource never sells a slot under rules that are gone. It is random
+    -- and not a counter: a change that is rolled back would leave its number to the next one.
+    version               uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at            timestamptz NOT NULL DEFAULT statement_timestamp(),
     updated_at            timestamptz NOT NULL DEFAULT statement_timestamp()
 );
@@ -60,15 +61,41 @@ CREATE TABLE booking_platform.opening_hours (
     CHECK (closes_minute > opens_minute AND closes_minute - opens_minute <= 1440)
 );
 
+-- +goose StatementBegin
+CREATE FUNCTION booking_platform.resource_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.version := gen_random_uuid();
+    NEW.updated_at := statement_timestamp();
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TRIGGER resource_changed BEFORE UPDATE ON booking_platform.resources
+    FOR EACH ROW EXECUTE FUNCTION booking_platform.resource_changed();
+
+-- +goose StatementBegin
+CREATE FUNCTION booking_platform.opening_hours_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE booking_platform.resources SET updated_at = statement_timestamp()
+    WHERE id IN (OLD.resource_id, NEW.resource_id);
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TRIGGER opening_hours_changed AFTER INSERT OR UPDATE OR DELETE ON booking_platform.opening_hours
+    FOR EACH ROW EXECUTE FUNCTION booking_platform.opening_hours_changed();
+
 CREATE TABLE booking_platform.bookings (
     id              uuid PRIMARY KEY,
     resource_id     uuid NOT NULL REFERENCES booking_platform.resources (id),
     -- Which of the resource's units 1..capacity are taken. A party of three is one row with three units.
-    units           int4multirange NOT NULL CHECK (NOT isempty(units)),
+    units           int4multirange NOT NULL CHECK (NOT isempty(units) AND units <@ int4range(1, 10001)),
     party           integer NOT NULL CHECK (party >= 1),
     during          tstzrange NOT NULL CHECK (NOT isempty(during) AND lower_inc(during) AND NOT upper_inc(during)),
     -- during with the buffers around it: stored, because adding an interval to a timestamptz is not immutable.
-    blocked         tstzrange NOT NULL CHECK (NOT isempty(blocked) AND lower_inc(blocked) AND NOT upper_inc(blocked)),
+    blocked         tstzrange NOT NULL CHECK (NOT isempty(blocked) AND lower_inc(blocked) AND NOT upper_inc(blocked) AND NOT upper_inf(blocked)),
     status          text NOT NULL CHECK (status IN ('pending', 'confirmed', 'cancelled', 'completed', 'no_show', 'expired')),
     -- The constraint's predicate names this column and not status: a confirmation does not change it, and stays a HOT
     -- update that rewrites no index.

@@ -1,0 +1,117 @@
+package booking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+var (
+	// ErrSlotTaken tells that fewer units of the slot are free than the party needs.
+	ErrSlotTaken = errors.New("slot is taken")
+	// ErrHoldExpired tells that a hold's time has passed, or that it was released because of that.
+	ErrHoldExpired = errors.New("hold has expired")
+	// ErrNotFound tells that no booking, or no resource, has that id or slug.
+	ErrNotFound = errors.New("not found")
+	// ErrIdempotencyMismatch tells that the idempotency key was used before, for another request.
+	ErrIdempotencyMismatch = errors.New("idempotency key was used for another request")
+)
+
+// errRunAgain marks an error after which the caller's transaction has to be run again from its beginning.
+var errRunAgain = errors.New("run the transaction again")
+
+// ValidationError names everything that is wrong with a request, all at once. The database has not changed.
+type ValidationError struct {
+	// Fields maps a field, named as in the JSON body (resource, start, party, firstName, lastName, email, …), to what is
+	// wrong with it: a short phrase such as "is required", fit for the customer.
+	Fields map[string]string
+
+	// cause is ErrNotFound when the resource does not exist, for errors.Is.
+	cause error
+}
+
+// Error lists the fields in alphabetical order.
+func (e *ValidationError) Error() string {
+	parts := make([]string, 0, len(e.Fields))
+	for _, field := range slices.Sorted(maps.Keys(e.Fields)) {
+		parts = append(parts, field+" "+e.Fields[field])
+	}
+	return "invalid request: " + strings.Join(parts, "; ")
+}
+
+// Unwrap makes errors.Is(err, [ErrNotFound]) true when the resource that was named does not exist.
+func (e *ValidationError) Unwrap() error { return e.cause }
+
+// problems collects what is wrong with each field; the first finding about a field stands.
+type problems map[string]string
+
+func (p problems) add(field, problem string) {
+	if _, known := p[field]; !known && problem != "" {
+		p[field] = problem
+	}
+}
+
+func (p problems) merge(other problems) {
+	for field, problem := range other {
+		p.add(field, problem)
+	}
+}
+
+// err is nil when nothing was found.
+func (p problems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return &ValidationError{Fields: p}
+}
+
+// StatusError tells that a booking's status does not allow the operation. The booking has not changed.
+type StatusError struct {
+	// ID is the booking's.
+	ID string
+	// Status is the one it has.
+	Status Status
+	// Op is what was asked for: "confirm", "cancel", "release" or "extend".
+	Op string
+}
+
+// Error names the booking, its status and the operation.
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("booking %s is %s: cannot %s", e.ID, e.Status, e.Op)
+}
+
+// IsRetryable tells that nothing is wrong with what was asked, and that the whole transaction should be rolled back and run again
+// from its beginning: Postgres ended it in favour of another one (SQLSTATE 40001 serialization failure, 40P01 deadlock), or it
+// cannot see, at its isolation level, what has been committed since it began. [Store] runs its own transactions
+// again by itself, a bounded number of times; in a transaction of the caller's ([Tx]) that is the caller's to do.
+func IsRetryable(err error) bool {
+	if errors.Is(err, errRunAgain) {
+		return true
+	}
+	state := sqlState(err)
+	return state == "40001" || state == "40P01"
+}
+
+// sqlState reads the SQLSTATE of a database error from any driver; "" when there is none.
+func sqlState(err error) string {
+	var s interface{ SQLState() string }
+	if errors.As(err, &s) {
+		return s.SQLState()
+	}
+	return ""
+}
+
+// wrap gives an error its one prefix. A driver may report a cancelled query with an error of its own (lib/pq: SQLSTATE
+// 57014), so the context's error is added where the driver left it out.
+func wrap(ctx context.Context, op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ended := ctx.Err(); ended != nil && sqlState(err) == "57014" && !errors.Is(err, ended) {
+		return fmt.Errorf("booking: %s: %w: %w", op, ended, err)
+	}
+	return fmt.Errorf("booking: %s: %w", op, err)
+}

@@ -1,0 +1,176 @@
+package booking
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/google/uuid"
+)
+
+// Hold takes a slot for a party, for as long as the resource's HoldFor, and returns the pending booking. All of the party get
+// in, or none. On any number of replicas, no unit is ever held twice, and while a hold whose time has
+// passed is in the way, it is released at once: nobody is refused because of it.
+//
+// Without contention it is one round trip, once the resource's rules are in memory; they are checked with every
+// hold, so that nothing is sold by rules that were changed meanwhile. Under contention it tries again, until ctx ends at the
+// latest, and it waits for transactions of others that have taken the same units and not ended yet.
+//
+// The errors:
+//   - [*ValidationError] names every field that is wrong: resource, start, party, firstName, lastName, email, reference,
+//     idempotencyKey, metadata. When the resource does not exist, errors.Is(err, [ErrNotFound]) holds too.
+//   - [ErrSlotTaken]: the slot exists, but fewer units are free than the party needs.
+//   - [ErrIdempotencyMismatch]: the key was used for another request.
+//
+// With an idempotency key, a repeat of the same request returns the booking the first one made. It may have moved on since: see its
+// Status. After [Store.Release] the key is free again.
+func (s *Store) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
+	h := holder{store: s, run: s.run}
+	b, err := h.hold(ctx, req)
+	return b, wrap(ctx, "hold", err)
+}
+
+// maxAttempts bounds how often a hold tries again. Each time it does, somebody else has got units or given some back, so this many
+// in a row mean that something is wrong.
+const maxAttempts = 200
+
+// holder takes a slot: for the store, or in a caller's transaction.
+type holder struct {
+	store *Store
+	run   runner
+	// caller is the connection of the caller's transaction; nil for the store's own.
+	caller Querier
+}
+
+func (h holder) hold(ctx context.Context, req HoldRequest) (Booking, error) {
+	if req.Party == 0 {
+		req.Party = 1
+	}
+	r, err := h.rules(ctx, req)
+	if err != nil {
+		return h.refuse(ctx, req, r, err)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Booking{}, fmt.Errorf("make an id: %w", err)
+	}
+	for range maxAttempts {
+		if err := ctx.Err(); err != nil {
+			return Booking{}, err
+		}
+		b, row, known, err := h.attempt(ctx, id.String(), req, r)
+		if err != nil || row.Held {
+			return b, err
+		}
+		if !known {
+			// The rules in memory are gone, or the resource is.
+			if r, err = h.reload(ctx, req); err != nil {
+				return h.refuse(ctx, req, r, err)
+			}
+			continue
+		}
+		if b, found, err := h.repeated(ctx, req, r); found || err != nil {
+			return b, err
+		}
+		switch {
+		case row.TooSoon:
+			return Booking{}, problems{"start": tooSoon}.err()
+		case row.TooFar:
+			return Booking{}, problems{"start": tooFar}.err()
+		case row.Free >= req.Party:
+			// Somebody took some of the units that were picked; enough may be left. A new statement sees them: each is a
+			// transaction of its own, or one in a caller's READ COMMITTED transaction. Above READ COMMITTED this is
+			// never reached: Postgres answers such a conflict with 40001.
+		case row.Lapsed:
+			if err := h.makeRoom(ctx, r, req.Start); err != nil {
+				return Booking{}, err
+			}
+		default:
+			return Booking{}, ErrSlotTaken
+		}
+	}
+	return Booking{}, fmt.Errorf("the contention does not end: %w", errRunAgain)
+}
+
+// attempt runs the statement once; known is false when the resource no longer has the rules it names.
+func (h holder) attempt(ctx context.Context, id string, req HoldRequest, r *rules) (b Booking, row holdRow, known bool, err error) {
+	from, to := r.blocked(req.Start)
+	amount, _ := r.Price.times(req.Party)
+	b = Booking{
+		ID: id, ResourceID: r.ID, Start: req.Start.UTC(), End: req.Start.Add(r.SlotLength).UTC(), Party: req.Party, Status: Pending,
+		Customer: req.Customer, Amount: amount, Reference: req.Reference, IdempotencyKey: req.IdempotencyKey,
+	}
+	err = h.run(ctx, func(q Querier) (err error) {
+		row, known, err = selectOne[holdRow](ctx, q, holdSQL,
+			id, r.ID, r.version, b.Start, b.End, from.UTC(), to.UTC(), b.Party, b.Customer.FirstName, b.Customer.LastName,
+			b.Customer.Email, amount.Minor, amount.Currency, b.Reference, b.IdempotencyKey, req.hash(r.ID),
+			metadataJSON(req.Metadata))
+		return err
+	})
+	if err != nil || !row.Held {
+		return Booking{}, row, known, err
+	}
+	b.HoldExpiresAt, b.CreatedAt, b.UpdatedAt = row.HoldExpiresAt.UTC(), row.CreatedAt.UTC(), row.UpdatedAt.UTC()
+	if len(req.Metadata) > 0 {
+		b.Metadata = maps.Clone(req.Metadata)
+	}
+	return b, row, known, nil
+}
+
+// rules returns those in memory if the request is right by them; a refusal is given only by rules that were just read.
+func (h holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
+	if r, ok := h.store.cache.get(req.Resource); ok && len(req.check()) == 0 && len(r.check(req)) == 0 {
+		return r, nil
+	}
+	return h.reload(ctx, req)
+}
+
+// reload reads the rules and checks everything about the request at once.
+func (h holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
+	p := req.check()
+	r, err := h.store.load(ctx, h.run, req.Resource)
+	if errors.Is(err, ErrNotFound) {
+		p.add("resource", "does not exist")
+		return nil, &ValidationError{Fields: p, cause: ErrNotFound}
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.merge(r.check(req))
+	p.add("start", r.timing(req.Start, r.clock))
+	return r, p.err()
+}
+
+// refuse gives a refusal, unless the same request was accepted before under its key: what has been accepted stays so, though
+// the slot may have passed meanwhile, or the rules may have changed.
+func (h holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal error) (Booking, error) {
+	if r == nil || len(req.check()) > 0 {
+		return Booking{}, refusal
+	}
+	if b, found, err := h.repeated(ctx, req, r); found || err != nil {
+		return b, err
+	}
+	return Booking{}, refusal
+}
+
+// repeated returns the booking that was made under the request's key, if it has one.
+func (h holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Booking, found bool, err error) {
+	if req.IdempotencyKey == "" {
+		return Booking{}, false, nil
+	}
+	var row bookingRow
+	err = h.run(ctx, func(q Querier) (err error) {
+		row, found, err = selectOne[bookingRow](ctx, q, bookingByKeySQL, req.IdempotencyKey)
+		return err
+	})
+	if err != nil || !found {
+		return Booking{}, false, err
+	}
+	if !bytes.Equal(row.RequestHash, req.hash(r.ID)) {
+		return Booking{}, true, ErrIdempotencyMismatch
+	}
+	b, err = row.booking()
+	return b, true, err
+}

@@ -1,0 +1,117 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+func keyed(start time.Time) booking.HoldRequest {
+	req := request(start)
+	req.IdempotencyKey = "key"
+	req.Metadata = map[string]string{"a": "1", "b": "2"}
+	return req
+}
+
+func TestRepeatAnswersTheSameBooking(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		resource := create(t, store, func(r *booking.Resource) { r.Capacity = 3 })
+		first := hold(t, store, keyed(slot(0)))
+		require.Equal(t, first, hold(t, store, keyed(slot(0))))
+
+		req := keyed(slot(0).In(time.FixedZone("", 7200)))
+		req.Resource, req.Party = resource.ID, 1
+		require.Equal(t, first, hold(t, store, req), "the same request, written another way")
+
+		for name, change := range map[string]func(*booking.HoldRequest){
+			"start":     func(r *booking.HoldRequest) { r.Start = slot(1) },
+			"party":     func(r *booking.HoldRequest) { r.Party = 2 },
+			"customer":  func(r *booking.HoldRequest) { r.Customer.Email = "other@example.com" },
+			"reference": func(r *booking.HoldRequest) { r.Reference = "other" },
+			"metadata":  func(r *booking.HoldRequest) { r.Metadata = nil },
+		} {
+			req := keyed(slot(0))
+			change(&req)
+			_, err := store.Hold(t.Context(), req)
+			require.ErrorIs(t, err, booking.ErrIdempotencyMismatch, name)
+		}
+		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
+	})
+}
+
+func TestRepeatAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 5 })
+		var mu sync.Mutex
+		ids := map[string]int{}
+		errs := atOnce(t, db, 20, func(store *booking.Store, _ int) error {
+			b, err := store.Hold(context.Background(), keyed(slot(0)))
+			mu.Lock()
+			defer mu.Unlock()
+			ids[b.ID]++
+			return err
+		})
+		requireSold(t, 20, errs)
+		require.Len(t, ids, 1)
+		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
+	})
+}
+
+// What was accepted is answered again, though the same request would be refused by now: the slot is taken by this very booking, has
+// passed, is no slot any more, or the resource is closed.
+func TestRepeatOfWhatWouldBeRefusedNow(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]string{
+		"taken":      `SELECT 1`,
+		"passed":     `UPDATE booking_platform.resources SET notice_seconds = 864000`,
+		"no slot":    `UPDATE booking_platform.resources SET step_seconds = 61`,
+		"not active": `UPDATE booking_platform.resources SET active = false`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			store := newStore(t, db)
+			create(t, store)
+			first := hold(t, store, keyed(slot(0)))
+			exec(t, db, change)
+			require.Equal(t, first, hold(t, store, keyed(slot(0))))
+			require.Equal(t, first, hold(t, newStore(t, db), keyed(slot(0))))
+			_, err := store.Hold(t.Context(), request(slot(0)))
+			require.Error(t, err)
+			other := keyed(slot(0))
+			other.Reference = "other"
+			_, err = store.Hold(t.Context(), other)
+			require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
+		})
+	}
+}
+
+func TestRepeatAfterTheHoldHasEnded(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	first := hold(t, store, keyed(slot(0)))
+	released, err := store.Release(t.Context(), first.ID)
+	require.NoError(t, err)
+	require.Empty(t, released.IdempotencyKey)
+	second := hold(t, store, keyed(slot(0)))
+	require.NotEqual(t, first.ID, second.ID, "a released hold frees its key")
+
+	lapse(t, db, second.ID)
+	_, err = store.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	again := hold(t, store, keyed(slot(0)))
+	require.Equal(t, second.ID, again.ID, "an expired one keeps it: the repeat tells what became of the first")
+	require.Equal(t, booking.Expired, again.Status)
+}

@@ -1,0 +1,179 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// holdInTx is what callers are told to do: the whole transaction again when the error says so.
+func holdInTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, req booking.HoldRequest) error {
+	for {
+		err := func() error {
+			tx, err := db.BeginTx(context.Background(), &sql.TxOptions{Isolation: level})
+			if err != nil {
+				return err
+			}
+			defer func() { _ = tx.Rollback() }()
+			if _, err := store.Tx(tx).Hold(context.Background(), req); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}()
+		if !booking.IsRetryable(err) {
+			return err
+		}
+	}
+}
+
+var levels = map[string]sql.IsolationLevel{
+	"read committed": sql.LevelReadCommitted, "repeatable read": sql.LevelRepeatableRead, "serializable": sql.LevelSerializable,
+}
+
+func TestContentionInCallersTransactions(t *testing.T) {
+	t.Parallel()
+	for name, level := range levels {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 12 })
+			fill(t, db, newStore(t, db), 12, slot(1))
+			for round := range 2 {
+				errs := atOnce(t, db, 20, func(store *booking.Store, _ int) error {
+					return holdInTx(db, store, level, request(slot(round)))
+				})
+				requireSold(t, 12, errs)
+			}
+			requireInvariants(t, db)
+		})
+	}
+}
+
+// Above READ COMMITTED a transaction does not see what was committed since it began, and is told to begin anew.
+func TestHoldBehindASnapshotIsRetryable(t *testing.T) {
+	t.Parallel()
+	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
+		db := testdb.New(t)
+		store := newStore(t, db)
+		create(t, store)
+		expired := fill(t, db, store, 1, slot(5))
+		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
+		require.NoError(t, err)
+		exec(t, tx, `SELECT 1`)
+		hold(t, store, request(slot(0)))
+		_, err = store.Tx(tx).Hold(t.Context(), request(slot(0)))
+		require.True(t, booking.IsRetryable(err), "%v", err)
+		require.NotErrorIs(t, err, booking.ErrSlotTaken)
+		require.NoError(t, tx.Rollback())
+		require.ErrorIs(t, holdInTx(db, store, level, request(slot(0))), booking.ErrSlotTaken)
+
+		tx, err = db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
+		require.NoError(t, err)
+		_, err = store.Tx(tx).Hold(t.Context(), request(slot(5)))
+		require.True(t, booking.IsRetryable(err), "%v", err)
+		require.NotErrorIs(t, err, booking.ErrSlotTaken)
+		exec(t, tx, `SELECT 1`)
+		require.NoError(t, tx.Rollback())
+		b, err := store.Get(t.Context(), expired[0])
+		require.NoError(t, err)
+		require.Equal(t, booking.Expired, b.Status, "released for the next run")
+		require.NoError(t, holdInTx(db, store, level, request(slot(5))))
+	}
+}
+
+// At READ COMMITTED the expired hold is released beside the transaction, which then takes the slot in the same run.
+func TestExpiredHoldInTheWayOfACallersTransaction(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store)
+		expired := fill(t, db, store, 1, slot(0))
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		_, err = store.Tx(tx).Hold(t.Context(), request(slot(0)))
+		require.NoError(t, err)
+		require.NoError(t, tx.Rollback())
+		b, err := store.Get(t.Context(), expired[0])
+		require.NoError(t, err)
+		require.Equal(t, booking.Expired, b.Status)
+	})
+}
+
+// The caller holds the only connection there is: the hold gives up soon, says that it may be run again, and leaves the transaction usable.
+func TestPoolOfOne(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	fill(t, db, store, 1, slot(0))
+	db.SetMaxOpenConns(1)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	joined := store.Tx(tx)
+	began := time.Now()
+	_, err = joined.Hold(t.Context(), request(slot(0)))
+	require.True(t, booking.IsRetryable(err), "%v", err)
+	require.NotErrorIs(t, err, booking.ErrSlotTaken)
+	require.Less(t, time.Since(began), 5*time.Second)
+	b, err := joined.Hold(t.Context(), request(slot(1)))
+	require.NoError(t, err, "everything else needs no second connection")
+	_, err = joined.Confirm(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.NoError(t, tx.Commit())
+	released, err := store.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, released)
+	require.NoError(t, holdInTx(db, store, sql.LevelReadCommitted, request(slot(0))))
+}
+
+// The caller itself has the expired hold locked: nobody can be waited for.
+func TestExpiredHoldLockedByTheCaller(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	expired := fill(t, db, store, 1, slot(0))
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	exec(t, tx, `SELECT FROM booking_platform.bookings WHERE id = $1::uuid FOR UPDATE`, expired[0])
+	_, err = store.Tx(tx).Hold(t.Context(), request(slot(0)))
+	require.True(t, booking.IsRetryable(err), "%v", err)
+	exec(t, tx, `SELECT 1`)
+}
+
+// Callers that take two slots in opposite orders deadlock; one of them is told to run again, and then both succeed or are refused.
+func TestDeadlockOfCallersIsRetryable(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	first, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = first.Rollback() }()
+	second, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = second.Rollback() }()
+	_, err = store.Tx(first).Hold(t.Context(), request(slot(0)))
+	require.NoError(t, err)
+	_, err = store.Tx(second).Hold(t.Context(), request(slot(1)))
+	require.NoError(t, err)
+	answer := make(chan error)
+	go func() {
+		_, err := store.Tx(first).Hold(t.Context(), request(slot(1)))
+		_ = first.Rollback()
+		answer <- err
+	}()
+	waitForLock(t, db)
+	_, here := store.Tx(second).Hold(t.Context(), request(slot(0)))
+	_ = second.Rollback()
+	err = errors.Join(here, <-answer)
+	require.True(t, booking.IsRetryable(err), "%v", err)
+}

@@ -1,0 +1,144 @@
+package booking_test
+
+import (
+	"database/sql"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// A confirmation is a HOT update: it rewrites no index.
+func TestConfirmationIsAHotUpdate(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	var ids []string
+	for n := range 30 {
+		ids = append(ids, hold(t, store, request(slot(n))).ID)
+	}
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	for _, id := range []string{ids[0], ids[7], ids[29]} {
+		_, err := store.Tx(tx).Confirm(t.Context(), id)
+		require.NoError(t, err)
+	}
+	_, err = store.Tx(tx).Extend(t.Context(), ids[10], slot(0))
+	require.NoError(t, err)
+	const updated = `SELECT pg_stat_get_xact_tuples_updated('booking_platform.bookings'::regclass)`
+	const hot = `SELECT pg_stat_get_xact_tuples_hot_updated('booking_platform.bookings'::regclass)`
+	require.Equal(t, 4, count(t, tx, updated))
+	require.Equal(t, 4, count(t, tx, hot))
+	_, err = store.Tx(tx).Release(t.Context(), ids[20])
+	require.NoError(t, err)
+	require.Equal(t, 5, count(t, tx, updated))
+	require.Equal(t, 4, count(t, tx, hot), "a release leaves the constraint's index, so this test can tell")
+}
+
+// many fills a database as a busy year does.
+func many(t *testing.T, db *sql.DB) booking.Resource {
+	t.Helper()
+	store := newStore(t, db)
+	r := create(t, store)
+	for _, slug := range []string{"a", "b", "c", "d"} {
+		create(t, store, func(r *booking.Resource) { r.Slug = slug })
+	}
+	exec(t, db, `
+		INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, reference)
+		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'confirmed', lower(s), 0, 'eur', 'order ' || n
+		FROM booking_platform.resources r, generate_series(1, 4000) n,
+			LATERAL (SELECT tstzrange(now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour')) AS t(s)`)
+	exec(t, db, `
+		INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
+		SELECT statement_timestamp() + n * interval '1 second', gen_random_uuid() FROM generate_series(1, 20000) n`)
+	exec(t, db, `VACUUM ANALYZE`)
+	return r
+}
+
+// indexes explains a statement and returns the indexes it reads; a scan of a whole table counts as "Seq Scan on" it.
+func indexes(t *testing.T, db *sql.DB, query string, args ...any) []string {
+	t.Helper()
+	var text string
+	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN (FORMAT JSON) `+query, args...).Scan(&text))
+	var found []string
+	var walk func(node any)
+	walk = func(node any) {
+		switch node := node.(type) {
+		case []any:
+			for _, child := range node {
+				walk(child)
+			}
+		case map[string]any:
+			if name, ok := node["Index Name"].(string); ok {
+				found = append(found, name)
+			}
+			if node["Node Type"] == "Seq Scan" {
+				found = append(found, "Seq Scan on "+node["Relation Name"].(string))
+			}
+			for _, child := range node {
+				walk(child)
+			}
+		}
+	}
+	var plan any
+	require.NoError(t, json.NewDecoder(strings.NewReader(text)).Decode(&plan))
+	walk(plan)
+	return found
+}
+
+func TestStatementsReadIndexes(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := many(t, db)
+	from, to := time.Now(), time.Now().Add(time.Hour)
+	const overlap, key, deadline = "bookings_no_overlap", "bookings_idempotency_key", "hold_deadlines_pkey"
+
+	found := indexes(t, db, booking.HoldSQL, r.ID, r.ID, r.ID, from, to, from, to, 1, "", "", "", 0, "eur", "", "", []byte{}, "{}")
+	require.Contains(t, found, overlap)
+	require.NotContains(t, found, "Seq Scan on bookings")
+	found = indexes(t, db, booking.TakenSQL, r.ID, from, to.Add(7*24*time.Hour))
+	require.Contains(t, found, overlap)
+	require.NotContains(t, found, "Seq Scan on bookings")
+	found = indexes(t, db, booking.ReleaseLapsedSQL, r.ID, from, to)
+	require.Contains(t, found, overlap)
+	require.NotContains(t, found, "Seq Scan on bookings")
+	require.Equal(t, []string{key}, indexes(t, db, booking.BookingByKeySQL, "key"))
+	found = indexes(t, db, booking.SweepSQL, booking.SweepBatch)
+	require.Contains(t, found, deadline)
+	require.NotContains(t, found, "Seq Scan on hold_deadlines")
+	require.NotContains(t, found, "Seq Scan on bookings")
+
+	for index, opts := range map[string]booking.ListOptions{
+		"bookings_pkey":        {Before: r.ID},
+		"bookings_by_resource": {Resource: r.ID, Before: r.ID},
+		"bookings_reference":   {Reference: "order 7"},
+	} {
+		query, args := booking.ListQuery(opts)
+		require.Equal(t, []string{index}, indexes(t, db, query, args...))
+	}
+}
+
+// With nothing due the sweep reads a few pages, however many holds and bookings there are.
+func TestSweepWithNothingDueIsCheap(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	many(t, db)
+	var text string
+	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+booking.SweepSQL, booking.SweepBatch).Scan(&text))
+	var plan []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &plan))
+	require.Len(t, plan, 1)
+	require.Less(t, plan[0].Plan.Hit+plan[0].Plan.Read, 30)
+}

@@ -1,0 +1,101 @@
+package booking
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Customer is who the booking is for. All three are required: the names at most 200 characters each, the e-mail address a
+// single bare one of at most 254.
+type Customer struct {
+	FirstName, LastName, Email string
+}
+
+// HoldRequest asks for a slot.
+type HoldRequest struct {
+	// Resource is an id or a slug.
+	Resource string
+	// Start is the instant at which the slot begins, in any zone.
+	Start time.Time
+	// Party is how many come, up to the resource's capacity; 0 stands for 1. All of them get in, or none.
+	Party int
+	// Customer is who it is for.
+	Customer Customer
+	// Reference is the caller's own, indexed, at most 255 characters: the id of an order, say. It need not be unique.
+	Reference string
+	// IdempotencyKey makes a repeat of the same request answer with the same booking instead of taking another: at most 255
+	// characters, one namespace for the whole database. "" is no key.
+	IdempotencyKey string
+	// Metadata is kept with the booking and returned: at most 50 entries and 16 KiB as JSON.
+	Metadata map[string]string
+}
+
+const (
+	maxMetadataKeys  = 50
+	maxMetadataBytes = 16 << 10
+)
+
+// check returns what is wrong with the request whatever the resource is like.
+func (r HoldRequest) check() problems {
+	p := problems{}
+	if r.Resource == "" {
+		p.add("resource", "is required")
+	}
+	p.add("start", instantProblem(r.Start))
+	if r.Party < 0 {
+		p.add("party", "must be at least 1")
+	}
+	p.add("firstName", requiredProblem(r.Customer.FirstName, 200))
+	p.add("lastName", requiredProblem(r.Customer.LastName, 200))
+	p.add("email", emailProblem(r.Customer.Email))
+	p.add("reference", textProblem(r.Reference, 255, ""))
+	p.add("idempotencyKey", textProblem(r.IdempotencyKey, 255, ""))
+	p.add("metadata", metadataProblem(r.Metadata))
+	return p
+}
+
+func metadataProblem(m map[string]string) string {
+	if len(m) > maxMetadataKeys {
+		return fmt.Sprintf("has more than %d entries", maxMetadataKeys)
+	}
+	size := 0
+	for key, value := range m {
+		if size += len(key) + len(value); size > maxMetadataBytes {
+			break
+		}
+		if p := textProblem(key, 255, ""); p != "" {
+			return "has a key that " + p
+		}
+		if p := textProblem(value, maxMetadataBytes, "\n\r\t"); p != "" {
+			return "has a value that " + p
+		}
+	}
+	if size > maxMetadataBytes || len(metadataJSON(m)) > maxMetadataBytes {
+		return "is larger than 16 KiB"
+	}
+	return ""
+}
+
+// metadataJSON writes an object, sorted by key; nil is the empty one.
+func metadataJSON(m map[string]string) string {
+	if len(m) == 0 {
+		return "{}"
+	}
+	// Strings can always be written.
+	text, _ := json.Marshal(m)
+	return string(text)
+}
+
+// hash tells requests under one idempotency key apart. It is over what was asked for, with the resource by its id, so that
+// a repeat that names it by its slug is the same request.
+func (r HoldRequest) hash(resourceID string) []byte {
+	// The instant was checked before, and strings can always be written.
+	text, _ := json.Marshal([]any{
+		resourceID, r.Start.UTC(), r.Party, r.Customer.FirstName, r.Customer.LastName, r.Customer.Email,
+		r.Reference, metadataJSON(r.Metadata),
+	})
+	sum := sha256.Sum256(text)
+	return sum[:]
+}

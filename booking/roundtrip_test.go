@@ -1,0 +1,115 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"net"
+	"net/url"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// trips counts the round trips of a connection: each time something is read after something was written.
+type trips struct {
+	net.Conn
+	wrote bool
+	count *atomic.Int64
+}
+
+func (c *trips) Write(b []byte) (int, error) {
+	c.wrote = true
+	return c.Conn.Write(b)
+}
+
+func (c *trips) Read(b []byte) (int, error) {
+	if c.wrote {
+		c.wrote = false
+		c.count.Add(1)
+	}
+	return c.Conn.Read(b)
+}
+
+type tripDialer struct{ count *atomic.Int64 }
+
+func (d tripDialer) Dial(network, address string) (net.Conn, error) {
+	conn, err := net.Dial(network, address)
+	return &trips{Conn: conn, count: d.count}, err
+}
+
+func (d tripDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	conn, err := net.DialTimeout(network, address, timeout)
+	return &trips{Conn: conn, count: d.count}, err
+}
+
+// counted opens a database whose round trips are counted.
+func counted(t *testing.T) (*sql.DB, *atomic.Int64) {
+	t.Helper()
+	u, err := url.Parse(testdb.URL(t))
+	require.NoError(t, err)
+	query := u.Query()
+	query.Set("binary_parameters", "yes")
+	u.RawQuery = query.Encode()
+	connector, err := pq.NewConnector(u.String())
+	require.NoError(t, err)
+	var n atomic.Int64
+	connector.Dialer(tripDialer{&n})
+	db := sql.OpenDB(connector)
+	t.Cleanup(func() { _ = db.Close() })
+	return db, &n
+}
+
+// Without contention, and with the resource in memory, each operation is one round trip.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	db, trips := counted(t)
+	store := newStore(t, db)
+	create(t, store)
+	_, err := store.Slots(t.Context(), "court", slot(0), slot(5), 1)
+	require.NoError(t, err)
+	taken := hold(t, store, request(slot(0)))
+
+	costs := func(want int, what string, f func(ctx context.Context) error) {
+		before := trips.Load()
+		require.NoError(t, f(t.Context()), what)
+		require.EqualValues(t, want, trips.Load()-before, what)
+	}
+	var b booking.Booking
+	costs(1, "hold", func(ctx context.Context) (err error) {
+		req := keyed(slot(1))
+		b, err = store.Hold(ctx, req)
+		return err
+	})
+	costs(1, "confirm", func(ctx context.Context) error { _, err := store.Confirm(ctx, b.ID); return err })
+	costs(2, "confirm again", func(ctx context.Context) error { _, err := store.Confirm(ctx, b.ID); return err })
+	costs(1, "slots", func(ctx context.Context) error {
+		_, err := store.Slots(ctx, "court", slot(0), slot(500), 1)
+		return err
+	})
+	costs(1, "get", func(ctx context.Context) error { _, err := store.Get(ctx, b.ID); return err })
+	costs(1, "list", func(ctx context.Context) error { _, err := store.List(ctx, booking.ListOptions{}); return err })
+	costs(1, "cancel", func(ctx context.Context) error { _, err := store.Cancel(ctx, b.ID, "rain"); return err })
+	costs(1, "release", func(ctx context.Context) error { _, err := store.Release(ctx, taken.ID); return err })
+	costs(1, "nothing to sweep", func(ctx context.Context) error { _, err := store.ReleaseExpired(ctx); return err })
+	costs(1, "hold of what was given back", func(ctx context.Context) error {
+		b, err = store.Hold(ctx, request(slot(0)))
+		return err
+	})
+	costs(1, "refusal", func(ctx context.Context) error {
+		_, err := store.Hold(ctx, request(slot(0)))
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+		return nil
+	})
+	costs(1, "confirm late", func(ctx context.Context) error { _, err := store.ConfirmLate(ctx, b.ID); return err })
+	lapse(t, db, hold(t, store, request(slot(7))).ID)
+	costs(3, "hold with an expired one in the way", func(ctx context.Context) error {
+		_, err := store.Hold(ctx, request(slot(7)))
+		return err
+	})
+}

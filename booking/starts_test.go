@@ -1,0 +1,130 @@
+package booking_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+	_ "time/tzdata"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// daily is open every day of the week between two wall-clock times, given in minutes.
+func daily(opens, closes int) []booking.Hours {
+	var hours []booking.Hours
+	for weekday := time.Sunday; weekday <= time.Saturday; weekday++ {
+		hours = append(hours, booking.Hours{Weekday: weekday, Opens: opens, Closes: closes})
+	}
+	return hours
+}
+
+// Each case lists the starts of one local day, as RFC 3339 in the zone of the resource, without the date.
+func TestStartsOnTheDaysClocksChange(t *testing.T) {
+	t.Parallel()
+	hour, half := time.Hour, 30*time.Minute
+	tests := map[string]struct {
+		zone         string
+		date         string
+		length, step time.Duration
+		hours        []booking.Hours
+		want         []string
+	}{
+		"an ordinary day": {"Europe/Paris", "2027-03-15", hour, 0, daily(0, 240), []string{
+			"00:00:00+01:00", "01:00:00+01:00", "02:00:00+01:00", "03:00:00+01:00",
+		}},
+		"Paris, the hour that is missing": {"Europe/Paris", "2027-03-28", hour, 0, daily(0, 300), []string{
+			"00:00:00+01:00", "01:00:00+01:00", "03:00:00+02:00", "04:00:00+02:00",
+		}},
+		"Paris, the hour that comes twice": {"Europe/Paris", "2027-10-31", hour, 0, daily(0, 240), []string{
+			"00:00:00+02:00", "01:00:00+02:00", "02:00:00+02:00", "02:00:00+01:00", "03:00:00+01:00",
+		}},
+		"Paris, around the clock through the missing hour": {"Europe/Paris", "2027-03-28", 4 * hour, 0, nil, []string{
+			"00:00:00+01:00", "04:00:00+02:00", "08:00:00+02:00", "12:00:00+02:00", "16:00:00+02:00", "20:00:00+02:00",
+		}},
+		"Paris, closing in the missing hour": {"Europe/Paris", "2027-03-28", hour, half, daily(0, 150), []string{
+			// 1:30 would last until 3:30 by the clock on the wall, after closing time.
+			"00:00:00+01:00", "00:30:00+01:00", "01:00:00+01:00",
+		}},
+		"Paris, opening in the missing hour": {"Europe/Paris", "2027-03-28", hour, 0, daily(150, 360), []string{
+			"03:30:00+02:00", "04:30:00+02:00",
+		}},
+		"Paris, closing in the hour that comes twice": {"Europe/Paris", "2027-10-31", half, 0, daily(60, 150), []string{
+			"01:00:00+02:00", "01:30:00+02:00", "02:00:00+02:00", "02:00:00+01:00",
+		}},
+		"New York, the hour that is missing": {"America/New_York", "2027-03-14", hour, 0, daily(60, 300), []string{
+			"01:00:00-05:00", "03:00:00-04:00", "04:00:00-04:00",
+		}},
+		"New York, the hour that comes twice": {"America/New_York", "2027-11-07", hour, 0, daily(60, 180), []string{
+			"01:00:00-04:00", "01:00:00-05:00", "02:00:00-05:00",
+		}},
+		"Lord Howe, the half hour that is missing": {"Australia/Lord_Howe", "2027-10-03", half, 0, daily(60, 240), []string{
+			"01:00:00+10:30", "01:30:00+10:30", "02:30:00+11:00", "03:00:00+11:00", "03:30:00+11:00",
+		}},
+		"Lord Howe, full hours are not shifted": {"Australia/Lord_Howe", "2027-10-03", hour, 0, daily(60, 300), []string{
+			// 1:00 lasts until 2:30 by the clock on the wall, 2:00 does not exist.
+			"01:00:00+10:30", "03:00:00+11:00", "04:00:00+11:00",
+		}},
+		"Lord Howe, the half hour that comes twice": {"Australia/Lord_Howe", "2027-04-04", half, 0, daily(60, 180), []string{
+			"01:00:00+11:00", "01:30:00+11:00", "01:30:00+10:30", "02:00:00+10:30", "02:30:00+10:30",
+		}},
+		"Kathmandu, a quarter past": {"Asia/Kathmandu", "2027-05-05", hour, 0, daily(600, 720), []string{
+			"10:00:00+05:45", "11:00:00+05:45",
+		}},
+		"Apia, the day that never was": {"Pacific/Apia", "2011-12-30", hour, 0, nil, nil},
+		"across midnight": {"Europe/Paris", "2027-05-05", hour, 0, daily(1320, 1560), []string{
+			"00:00:00+02:00", "01:00:00+02:00", "22:00:00+02:00", "23:00:00+02:00",
+		}},
+		"across midnight into the missing hour": {"Europe/Paris", "2027-03-28", hour, 0, daily(1320, 1680), []string{
+			"00:00:00+01:00", "01:00:00+01:00", "03:00:00+02:00", "22:00:00+02:00", "23:00:00+02:00",
+		}},
+		"two intervals": {"Europe/Paris", "2027-05-05", hour, 0, append(daily(540, 660), daily(780, 840)...), []string{
+			"09:00:00+02:00", "10:00:00+02:00", "13:00:00+02:00",
+		}},
+		"closed that weekday": {"Europe/Paris", "2027-05-05", hour, 0, []booking.Hours{{Weekday: time.Thursday, Opens: 540, Closes: 660}}, nil},
+		"half a step too short": {"Europe/Paris", "2027-05-05", hour, 45 * time.Minute, daily(540, 660), []string{
+			"09:00:00+02:00", "09:45:00+02:00",
+		}},
+		"leap day": {"Europe/Paris", "2028-02-29", 12 * hour, 0, nil, []string{"00:00:00+01:00", "12:00:00+01:00"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			zone, err := time.LoadLocation(test.zone)
+			require.NoError(t, err)
+			date, err := time.Parse(time.DateOnly, test.date)
+			require.NoError(t, err)
+			resource := booking.Resource{TimeZone: test.zone, SlotLength: test.length, SlotStep: test.step, Hours: test.hours}
+			rules, err := booking.RulesOf(resource)
+			require.NoError(t, err)
+			var got []string
+			// Wide enough for any zone; what belongs to other days is left out.
+			for start := range rules.Starts(date.Add(-48*time.Hour), date.Add(72*time.Hour)) {
+				if local := start.In(zone); local.Format(time.DateOnly) == test.date {
+					got = append(got, local.Format("15:04:05-07:00"))
+				}
+			}
+			require.Equal(t, test.want, got)
+		})
+	}
+}
+
+// Asking for a year at once, day by day, or for one instant gives the same starts.
+func TestStartsDoNotDependOnTheRange(t *testing.T) {
+	t.Parallel()
+	for _, zone := range []string{"Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "UTC"} {
+		resource := booking.Resource{TimeZone: zone, SlotLength: 50 * time.Minute, SlotStep: 40 * time.Minute, Hours: daily(1200, 1700)}
+		from := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+		rules, err := booking.RulesOf(resource)
+		require.NoError(t, err)
+		year := slices.Collect(rules.Starts(from, from.AddDate(1, 0, 0)))
+		require.True(t, slices.IsSortedFunc(year, time.Time.Compare))
+		var pieces []time.Time
+		for n := range 120 {
+			piece := from.Add(time.Duration(n) * 73 * time.Hour)
+			pieces = slices.AppendSeq(pieces, rules.Starts(piece, piece.Add(73*time.Hour)))
+		}
+		require.Equal(t, year, pieces)
+	}
+}

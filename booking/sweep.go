@@ -1,0 +1,62 @@
+package booking
+
+import "context"
+
+// sweepBatch bounds how many rows one transaction of the sweep locks.
+const sweepBatch = 500
+
+// hold_deadlines is a list of work, and the booking tells what is true: its hold may have been confirmed, given back or
+// extended since the row was written. Rows and bookings that somebody else has locked are left for the next time; so this waits
+// for nobody, and any number of replicas share the work.
+const sweepSQL = `
+WITH due AS MATERIALIZED (
+    SELECT d.due_at, d.booking_id, b.hold_expires_at, b.status = 'pending' AS pending,
+           b.hold_expires_at <= statement_timestamp() AS lapsed
+    FROM booking_platform.hold_deadlines d JOIN booking_platform.bookings b ON b.id = d.booking_id
+    WHERE d.due_at <= statement_timestamp()
+    ORDER BY d.due_at, d.booking_id
+    LIMIT $1::integer
+    FOR UPDATE OF d, b SKIP LOCKED
+), expired AS (
+    UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
+    FROM due WHERE b.id = due.booking_id AND due.pending AND due.lapsed
+    RETURNING b.id
+), moved AS (
+    UPDATE booking_platform.hold_deadlines d SET due_at = due.hold_expires_at
+    FROM due WHERE d.due_at = due.due_at AND d.booking_id = due.booking_id AND due.pending AND NOT due.lapsed
+), done AS (
+    DELETE FROM booking_platform.hold_deadlines d
+    USING due WHERE d.due_at = due.due_at AND d.booking_id = due.booking_id AND NOT (due.pending AND NOT due.lapsed)
+)
+SELECT (SELECT count(*) FROM due) AS seen, (SELECT count(*) FROM expired) AS expired`
+
+type sweepRow struct {
+	Seen    int `db:"seen"`
+	Expired int `db:"expired"`
+}
+
+// ReleaseExpired is a step to run every now and then, every half minute say: it gives back the units of holds whose time has passed, in batches, until
+// none is left or ctx ends, and returns how many it released. A hold that needs the units does not wait for it, so it may run
+// seldom. Every replica may run it at any time: they share the work and never wait for each other, nor for a
+// booking that somebody is just confirming. Nothing to do is one round trip that reads one index.
+func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
+	released := 0
+	for {
+		var row sweepRow
+		err := s.run(ctx, func(q Querier) (err error) {
+			row, _, err = selectOne[sweepRow](ctx, q, sweepSQL, sweepBatch)
+			return err
+		})
+		if err != nil {
+			return released, wrap(ctx, "release expired holds", err)
+		}
+		released += row.Expired
+		if row.Seen < sweepBatch {
+			break
+		}
+	}
+	if released > 0 {
+		s.log.InfoContext(ctx, "booking: released expired holds", "count", released)
+	}
+	return released, nil
+}

@@ -1,0 +1,67 @@
+package booking
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// transition is a change of one booking that is one UPDATE, and only when that found nothing to change a look at the reason.
+type transition struct {
+	// op names it in errors.
+	op string
+	// sql changes the booking $1 if its status, and for some the clock, allows it, and returns bookingColumns.
+	sql string
+	// from are the statuses it starts from.
+	from []Status
+	// settled is the status in which there is nothing left to do, and the booking is answered as it is; "" is none.
+	settled Status
+	// hold tells that it concerns a hold: one that has expired answers ErrHoldExpired.
+	hold bool
+	// clock tells that the hold's time must not have passed.
+	clock bool
+}
+
+const bookingByIDSQL = `SELECT` + bookingColumns + `
+FROM booking_platform.bookings b WHERE b.id = $1::uuid`
+
+// do makes the change and returns the booking after it.
+func (t transition) do(ctx context.Context, run runner, id string, args ...any) (Booking, error) {
+	var b Booking
+	err := run(ctx, func(q Querier) (err error) {
+		b, err = t.step(ctx, q, id, args)
+		return err
+	})
+	return b, wrap(ctx, t.op, err)
+}
+
+func (t transition) step(ctx context.Context, q Querier, id string, args []any) (Booking, error) {
+	if !isID(id) {
+		return Booking{}, ErrNotFound
+	}
+	// Between the update and the look the booking may have become one that can be changed; it does not go back and forth for long.
+	for range 3 {
+		row, changed, err := selectOne[bookingRow](ctx, q, t.sql, append([]any{strings.ToLower(id)}, args...)...)
+		if err != nil {
+			return Booking{}, err
+		}
+		if changed {
+			return row.booking()
+		}
+		row, found, err := selectOne[bookingRow](ctx, q, bookingByIDSQL, strings.ToLower(id))
+		switch {
+		case err != nil:
+			return Booking{}, err
+		case !found:
+			return Booking{}, ErrNotFound
+		case row.Status == t.settled:
+			return row.booking()
+		case t.hold && (row.Status == Expired || t.clock && row.Status == Pending && row.Lapsed):
+			return Booking{}, ErrHoldExpired
+		case !slices.Contains(t.from, row.Status):
+			return Booking{}, &StatusError{ID: row.ID, Status: row.Status, Op: t.op}
+		}
+	}
+	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRunAgain)
+}

@@ -1,0 +1,190 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// Every operation from every status, and from a hold whose time has passed: the status afterwards, or the error.
+func TestOperationsByStatus(t *testing.T) {
+	t.Parallel()
+	refused := &booking.StatusError{}
+	type want map[string]any
+	tests := map[string]struct {
+		do   func(context.Context, *booking.Store, string) (booking.Booking, error)
+		want want
+	}{
+		"confirm": {
+			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.Confirm(ctx, id)
+			},
+			want{
+				"pending": booking.Confirmed, "lapsed": booking.ErrHoldExpired, "confirmed": booking.Confirmed, "cancelled": refused,
+				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
+			},
+		},
+		"confirm late": {
+			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.ConfirmLate(ctx, id)
+			},
+			want{
+				"pending": booking.Confirmed, "lapsed": booking.Confirmed, "confirmed": booking.Confirmed, "cancelled": refused,
+				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
+			},
+		},
+		"cancel": {
+			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.Cancel(ctx, id, "")
+			},
+			want{
+				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": booking.Cancelled,
+				"cancelled": booking.Cancelled, "completed": refused, "no_show": refused, "expired": refused,
+			},
+		},
+		"release": {
+			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.Release(ctx, id)
+			},
+			want{
+				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": refused, "cancelled": refused,
+				"completed": refused, "no_show": refused, "expired": refused,
+			},
+		},
+		"extend": {
+			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.Extend(ctx, id, slot(0))
+			},
+			want{
+				"pending": booking.Pending, "lapsed": booking.Pending, "confirmed": refused, "cancelled": refused,
+				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
+			},
+		},
+		"extend in vain": {
+			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.Extend(ctx, id, slot(-100))
+			},
+			want{"pending": booking.Pending, "lapsed": booking.ErrHoldExpired},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			store := newStore(t, db)
+			create(t, store)
+			hours := 0
+			for status, want := range test.want {
+				hours++
+				id := hold(t, store, request(slot(hours))).ID
+				if status == "lapsed" {
+					lapse(t, db, id)
+				} else {
+					exec(t, db, `UPDATE booking_platform.bookings SET status = $2::text WHERE id = $1::uuid`, id, status)
+				}
+				before, err := store.Get(t.Context(), id)
+				require.NoError(t, err)
+				b, err := test.do(t.Context(), store, id)
+				after, readErr := store.Get(t.Context(), id)
+				require.NoError(t, readErr)
+				switch want := want.(type) {
+				case booking.Status:
+					require.NoError(t, err, status)
+					require.Equal(t, want, b.Status, status)
+					require.Equal(t, after, b, status)
+					require.False(t, after.HoldExpiresAt.Before(before.HoldExpiresAt))
+				case *booking.StatusError:
+					require.ErrorAs(t, err, &want, status)
+					require.Equal(t, booking.StatusError{ID: id, Status: before.Status, Op: want.Op}, *want)
+					require.Equal(t, before, after, "nothing has changed")
+				case error:
+					require.ErrorIs(t, err, want, status)
+					require.Equal(t, before, after, "nothing has changed")
+				}
+			}
+			for _, id := range []string{"", "nonsense", "019a2b3c-0000-7000-8000-000000000000"} {
+				_, err := test.do(t.Context(), store, id)
+				require.ErrorIs(t, err, booking.ErrNotFound)
+			}
+		})
+	}
+}
+
+func TestCancelKeepsTheFirstReason(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	b := hold(t, store, request(slot(0)))
+	_, err := store.Cancel(t.Context(), b.ID, "bad\x00reason")
+	requireFields(t, err, "reason")
+	for _, reason := range []string{"rain", "snow"} {
+		_, err = store.Cancel(t.Context(), b.ID, reason)
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE reason = 'rain'`))
+}
+
+// A hold is confirmed, given back, cancelled and swept at once, many times: it ends in one status, and whoever succeeded says so rightly.
+func TestOneOutcomeOfARace(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	for round := range 60 {
+		id := hold(t, store, request(slot(round))).ID
+		if round%2 == 0 {
+			lapse(t, db, id)
+		}
+		var confirmed, released error
+		atOnce(t, db, 4, func(store *booking.Store, client int) error {
+			switch client {
+			case 0:
+				_, confirmed = store.ConfirmLate(context.Background(), id)
+			case 1:
+				_, released = store.Release(context.Background(), id)
+			default:
+				_, err := store.ReleaseExpired(context.Background())
+				require.NoError(t, err)
+			}
+			return nil
+		})
+		b, err := store.Get(t.Context(), id)
+		require.NoError(t, err)
+		switch b.Status {
+		case booking.Confirmed:
+			require.NoError(t, confirmed)
+			require.ErrorAs(t, released, new(*booking.StatusError))
+		case booking.Cancelled:
+			require.NoError(t, released)
+			require.ErrorAs(t, confirmed, new(*booking.StatusError))
+		case booking.Expired:
+			require.Zero(t, round%2, "its time had not passed")
+			require.ErrorIs(t, confirmed, booking.ErrHoldExpired)
+			require.ErrorAs(t, released, new(*booking.StatusError))
+		default:
+			require.Fail(t, "no outcome", string(b.Status))
+		}
+	}
+}
+
+func TestExtendNeverShortens(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store)
+		b := hold(t, store, request(slot(0)))
+		later, err := store.Extend(t.Context(), b.ID, b.HoldExpiresAt.Add(time.Hour))
+		require.NoError(t, err)
+		require.Equal(t, b.HoldExpiresAt.Add(time.Hour), later.HoldExpiresAt)
+		earlier, err := store.Extend(t.Context(), b.ID, b.HoldExpiresAt)
+		require.NoError(t, err)
+		require.Equal(t, later.HoldExpiresAt, earlier.HoldExpiresAt)
+	})
+}
