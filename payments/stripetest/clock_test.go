@@ -16,7 +16,9 @@ func TestRunExpiresSessionsWhoseTimeHasCome(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))
 	now := newClock()
-	s := start(t, stripetest.Options{WebhookURL: r.url, Now: now.Now}).run(t)
+	s := start(t, stripetest.Options{WebhookURL: r.url, Now: now.Now})
+	s.LookAgain(time.Millisecond)
+	s.run(t)
 	params := order()
 	params.ExpiresAt = stripe.Int64(now.Now().Add(31 * time.Minute).Unix())
 	short, err := s.sessions.New(params)
@@ -25,7 +27,7 @@ func TestRunExpiresSessionsWhoseTimeHasCome(t *testing.T) {
 
 	// Nobody asks for the session here: Run looks at the clock by itself.
 	now.Add(31 * time.Minute)
-	d := <-r.deliveries
+	d := r.next(t)
 	ev, err := webhook.ConstructEventWithTolerance(d.body, d.signature, webhookSecret, time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, stripe.EventTypeCheckoutSessionExpired, ev.Type)
@@ -62,7 +64,7 @@ func TestAdvanceDoesNotReachSignatures(t *testing.T) {
 	s.create(t)
 	before := time.Now().Add(-time.Second)
 	s.Advance(48 * time.Hour)
-	d := <-r.deliveries
+	d := r.next(t)
 	_, err := webhook.ConstructEvent(d.body, d.signature, webhookSecret)
 	require.NoError(t, err)
 	require.NoError(t, s.WaitDelivered(within(t)))

@@ -18,8 +18,6 @@ const (
 	// maxFlying bounds the deliveries on their way at once, so that one receiver
 	// that hangs does not hold the other events up.
 	maxFlying = 16
-	// lookAgain is how often Run looks at a clock that it cannot wait for.
-	lookAgain = time.Second
 )
 
 var defaultBackoff = []time.Duration{
@@ -72,7 +70,7 @@ func (s *Server) takeDue() (due []*event, pause time.Duration, changed <-chan st
 	s.lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	pause = lookAgain
+	pause = s.lookAgain
 	for _, e := range s.pending {
 		switch {
 		case e.flying:

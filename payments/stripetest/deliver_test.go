@@ -24,7 +24,7 @@ func TestStripesLibraryAcceptsWhatIsDelivered(t *testing.T) {
 	_, err := s.Pay(within(t), sess.ID)
 	require.NoError(t, err)
 
-	d := <-r.deliveries
+	d := r.next(t)
 	ev, err := webhook.ConstructEvent(d.body, d.signature, webhookSecret)
 	require.NoError(t, err)
 	require.Equal(t, stripe.EventTypeCheckoutSessionCompleted, ev.Type)
@@ -58,7 +58,7 @@ func TestAnEventNamesTheCallThatCausedIt(t *testing.T) {
 	expired, err := s.sessions.Expire(s.create(t).ID, expire)
 	require.NoError(t, err)
 
-	d := <-r.deliveries
+	d := r.next(t)
 	ev, err := webhook.ConstructEvent(d.body, d.signature, webhookSecret)
 	require.NoError(t, err)
 	require.Equal(t, stripe.EventTypeCheckoutSessionExpired, ev.Type)
@@ -98,7 +98,7 @@ func TestUntilA2xxItIsSentAgain(t *testing.T) {
 	var first delivery
 	signatures := map[string]bool{}
 	for i := range len(failures) + 1 {
-		d := <-r.deliveries
+		d := r.next(t)
 		if i == 0 {
 			first = d
 		}
@@ -121,30 +121,49 @@ func TestUntilA2xxItIsSentAgain(t *testing.T) {
 func TestPausesGrowAndEndAfterThreeDays(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusInternalServerError))
+	var looks atomic.Int64
+	begin := time.Now()
+	pauses := []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour}
 	s := start(t, stripetest.Options{
-		WebhookURL: r.url, Backoff: []time.Duration{time.Minute, time.Hour, 24 * time.Hour}, Now: newClock().Now,
-	}).run(t)
-	_, err := s.Pay(within(t), s.create(t).ID)
+		WebhookURL: r.url, Backoff: pauses,
+		// Ten minutes go by whenever somebody looks.
+		Now: func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * 10 * time.Minute) },
+	})
+	_, err := s.Server.Expire(s.create(t).ID)
 	require.NoError(t, err)
-	attempts := func(n int) func() bool {
-		return func() bool { return len(s.Events()[0].Attempts) == n }
-	}
-	for i, pause := range []time.Duration{time.Minute, time.Hour, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour} {
-		<-r.deliveries
-		require.Eventually(t, attempts(i+1), 10*time.Second, time.Millisecond)
-		s.Advance(pause - time.Nanosecond)
-		require.Empty(t, r.deliveries, "not before its time")
-		s.Advance(time.Nanosecond)
-	}
-	<-r.deliveries
-	require.Eventually(t, attempts(6), 10*time.Second, time.Millisecond)
 	e := s.Events()[0]
+	s.LookAgain(time.Millisecond)
+	s.run(t)
+	require.ErrorContains(t, s.WaitDelivered(within(t), e.ID), "given up")
+
+	e = s.Events()[0]
 	require.True(t, e.GivenUp)
 	require.False(t, e.Delivered)
-	require.Error(t, s.WaitDelivered(within(t), e.ID))
+	last := len(e.Attempts) - 1
+	require.Greater(t, last, 1)
+	for i := range last {
+		require.GreaterOrEqual(t, e.Attempts[i+1].At.Sub(e.Attempts[i].At), pauses[min(i, 2)])
+	}
+	require.Less(t, e.Attempts[last-1].At.Sub(e.CreatedAt), 72*time.Hour)
+	require.Greater(t, time.Duration(looks.Load())*10*time.Minute, 72*time.Hour)
+	require.Len(t, r.deliveries, last+1)
+}
 
-	s.Advance(30 * 24 * time.Hour)
-	require.Empty(t, r.deliveries)
+func TestAdvanceEndsAPause(t *testing.T) {
+	t.Parallel()
+	var up atomic.Bool
+	r := receive(t, func(w http.ResponseWriter, _ *http.Request) {
+		if !up.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	s := start(t, stripetest.Options{WebhookURL: r.url, Backoff: []time.Duration{time.Hour}}).run(t)
+	_, err := s.Pay(within(t), s.create(t).ID)
+	require.NoError(t, err)
+	up.Store(true)
+	s.Advance(time.Hour)
+	require.NoError(t, s.WaitDelivered(within(t)))
+	require.Len(t, s.Events()[0].Attempts, 2)
 }
 
 // An event whose receiver hangs holds no other one up.
@@ -161,7 +180,7 @@ func TestOneStuckDeliveryDoesNotHoldTheOthers(t *testing.T) {
 	s := start(t, stripetest.Options{WebhookURL: r.url, DeliveryTimeout: time.Hour}).run(t)
 	_, err := s.Server.Expire(s.create(t).ID)
 	require.NoError(t, err)
-	<-r.deliveries
+	r.next(t)
 	for range 20 {
 		paid, err := s.Pay(within(t), s.create(t).ID)
 		require.NoError(t, err)
@@ -216,7 +235,7 @@ func TestPayWaitsForTheFirstAnswerAndNoLonger(t *testing.T) {
 		_, err := s.Pay(impatient, sess.ID)
 		paid <- err
 	}()
-	<-r.deliveries
+	r.next(t)
 	require.Empty(t, paid, "the webhook has no answer yet")
 	cancel()
 	require.ErrorIs(t, <-paid, context.Canceled)
@@ -229,7 +248,7 @@ func TestPayWaitsForTheFirstAnswerAndNoLonger(t *testing.T) {
 		_, err := s.Pay(context.Background(), other.ID)
 		paid <- err
 	}()
-	<-r.deliveries
+	r.next(t)
 	close(answer)
 	require.NoError(t, <-paid, "a 500 is an answer")
 }
@@ -299,7 +318,9 @@ func TestRunIsOneAtATimeAndGoesOnWhereItWas(t *testing.T) {
 	go func() { ended <- s.Run(ctx) }()
 	_, err := s.Pay(within(t), s.create(t).ID)
 	require.NoError(t, err)
-	require.Error(t, s.Run(ctx), "a second one")
+	over, end := context.WithCancel(ctx)
+	end()
+	require.Error(t, s.Run(over), "a second one")
 	cancel()
 	require.NoError(t, <-ended)
 	require.False(t, s.Events()[0].Delivered)

@@ -1,5 +1,7 @@
 package stripetest
 
+import "time"
+
 // What each endpoint knows, to be compared with Stripe's description.
 var (
 	CreateParameters   = createParameters
@@ -11,3 +13,6 @@ var (
 // Keep sets how many sessions, events and idempotency keys each are remembered.
 // It is called before the server is used.
 func (s *Server) Keep(n int) { s.keep = n }
+
+// LookAgain sets how often Run looks at the clock. It is called before Run.
+func (s *Server) LookAgain(d time.Duration) { s.lookAgain = d }

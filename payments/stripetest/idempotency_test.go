@@ -60,9 +60,16 @@ func TestAKeyIsForOneRequest(t *testing.T) {
 	expire.SetIdempotencyKey("k")
 	_, err = s.sessions.Expire(first.ID, expire)
 	require.Equal(t, stripe.ErrorTypeIdempotency, stripeError(t, err).Type)
-
 	require.Len(t, s.Sessions(), 1)
-	known, err := s.Session(first.ID)
+
+	// Neither call has parameters, but they are not the same call.
+	second := s.create(t)
+	expire.SetIdempotencyKey("e")
+	_, err = s.sessions.Expire(first.ID, expire)
+	require.NoError(t, err)
+	_, err = s.sessions.Expire(second.ID, expire)
+	require.Equal(t, stripe.ErrorTypeIdempotency, stripeError(t, err).Type)
+	known, err := s.Session(second.ID)
 	require.NoError(t, err)
 	require.Equal(t, stripetest.Open, known.Status)
 }

@@ -42,7 +42,8 @@ type Options struct {
 	// Logger is told about sessions, refused calls and deliveries. Nil discards.
 	Logger *slog.Logger
 
-	// Now is the clock. Nil means time.Now. It must be safe for concurrent use.
+	// Now is the clock. Nil means time.Now. It must be safe for concurrent use. Run
+	// looks at it once a second, and whenever Advance is called.
 	Now func() time.Time
 
 	// Backoff holds the pauses, on this server's clock, after a delivery's first,
@@ -69,6 +70,9 @@ type Server struct {
 	client *http.Client
 	mux    *http.ServeMux
 	keep   int // defaultKeep, but for tests
+
+	// lookAgain is how often Run looks at the clock, which it cannot wait for.
+	lookAgain time.Duration
 
 	mu       sync.Mutex
 	advanced time.Duration // by Advance
@@ -107,14 +111,15 @@ func New(opts Options) (*Server, error) {
 		opts.DeliveryTimeout = 10 * time.Second
 	}
 	s := &Server{
-		opts:     opts,
-		log:      opts.Logger,
-		client:   deliveryClient(),
-		mux:      http.NewServeMux(),
-		keep:     defaultKeep,
-		changed:  make(chan struct{}),
-		sessions: map[string]*Session{},
-		replies:  map[string]*reply{},
+		opts:      opts,
+		log:       opts.Logger,
+		client:    deliveryClient(),
+		mux:       http.NewServeMux(),
+		keep:      defaultKeep,
+		lookAgain: time.Second,
+		changed:   make(chan struct{}),
+		sessions:  map[string]*Session{},
+		replies:   map[string]*reply{},
 	}
 	s.routes()
 	return s, nil

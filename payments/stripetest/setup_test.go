@@ -59,6 +59,7 @@ func (s standIn) run(t *testing.T) standIn {
 func client(url, key string) session.Client {
 	return session.Client{Key: key, B: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
 		URL:               &url,
+		HTTPClient:        &http.Client{Timeout: 20 * time.Second},
 		MaxNetworkRetries: stripe.Int64(0),
 		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
 	})}
@@ -97,7 +98,7 @@ func (s standIn) create(t *testing.T) *stripe.CheckoutSession {
 // within bounds what a test waits for. Nothing waits this long unless it fails.
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -126,6 +127,18 @@ func receive(t *testing.T, h http.HandlerFunc) receiver {
 	}))
 	t.Cleanup(web.Close)
 	return receiver{url: web.URL + "/webhook", deliveries: got}
+}
+
+// next is the next delivery.
+func (r receiver) next(t *testing.T) delivery {
+	t.Helper()
+	select {
+	case d := <-r.deliveries:
+		return d
+	case <-within(t).Done():
+		require.FailNow(t, "no delivery came")
+		return delivery{}
+	}
 }
 
 func answering(status int) http.HandlerFunc {
