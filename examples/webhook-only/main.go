@@ -1,0 +1,124 @@
+// Command webhook-only is a shop that had orders, and gained Stripe webhooks that take effect exactly once.
+//
+// The shop is an ordinary net/http service on lib/pq, with tables of its own (orders.go, pages.go). What it took from
+// booking-platform is in stripe.go, and that is all of it.
+//
+//	go run ./examples/webhook-only
+//
+// runs it with a private Postgres, gone at the end, and with Stripe's stand-in, so that nothing needs to be set up.
+// It places an order and prints where to pay for it; the order's page then says "paid", with one parcel, however
+// often the webhook is delivered.
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	_ "github.com/lib/pq"
+
+	"github.com/booking-platform/booking-platform/internal/embedded"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:4242", "address to listen on")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *addr, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "webhook-only:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, addr string, out io.Writer) error {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("%w (choose another address with -addr)", err)
+	}
+	defer listener.Close()
+	postgres, err := embedded.Start(ctx, "", embedded.Options{Ephemeral: true, Logger: slog.New(slog.NewTextHandler(out, nil))})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = postgres.Stop() }()
+	db, err := sql.Open("postgres", postgres.URL())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	p, err := assemble(ctx, db, "http://"+listener.Addr().String(), slog.New(slog.NewTextHandler(out, nil)))
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	go func() { served <- p.serve(ctx, listener) }()
+	o, payAt, err := p.shop.placeOrder(ctx)
+	if err != nil {
+		stop()
+		return errors.Join(err, <-served)
+	}
+	defer stop()
+	fmt.Fprintf(out, "The shop is at %s\nOrder %d is at %s/orders/%d\nPay for it at %s\nStop with Ctrl-C.\n", p.shop.url, o.ID, p.shop.url, o.ID, payAt)
+	return <-served
+}
+
+// program is the shop, its webhook, and what stands in for Stripe.
+type program struct {
+	shop   *shop
+	stripe *stripetest.Server
+	routes http.Handler
+}
+
+// assemble puts the program together, to be served at url.
+func assemble(ctx context.Context, db *sql.DB, url string, log *slog.Logger) (*program, error) {
+	const secretKey, webhookSecret = "sk_test_example", "whsec_example"
+	stand, err := stripetest.New(stripetest.Options{
+		SecretKey: secretKey, PublicURL: url + "/stripe", WebhookURL: url + "/webhook", WebhookSecret: webhookSecret,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s, err := newShop(ctx, db, url, secretKey, url+"/stripe")
+	if err != nil {
+		return nil, err
+	}
+	receiver, err := newWebhook(ctx, db, webhookSecret, log)
+	if err != nil {
+		return nil, err
+	}
+	mux := s.routes()
+	mux.Handle("/webhook", receiver)
+	mux.Handle("/stripe/", http.StripPrefix("/stripe", stand))
+	return &program{shop: s, stripe: stand, routes: mux}, nil
+}
+
+// serve answers requests and has the stand-in deliver its webhooks until ctx ends; then what is under way is finished.
+func (p *program) serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{Handler: p.routes, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	served, delivered := make(chan error, 1), make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	go func() { delivered <- p.stripe.Run(ctx) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(server.Shutdown(grace), <-delivered)
+}
