@@ -19,8 +19,10 @@
 //
 // Tests then act for the customer with [Server.Pay], [Server.Decline] and
 // [Server.Expire], for time with [Server.Advance], and for Stripe's stubbornness
-// with [Server.Resend]; [Server.WaitDelivered] takes the place of a sleep. The
-// example shows a whole test. The handler also runs below a prefix:
+// with [Server.Resend]; [Server.WaitDelivered] takes the place of a sleep, and
+// Options.OnCreate lets a webhook arrive before the answer to the call that
+// created its session. The example shows a whole test. The handler also runs
+// below a prefix:
 //
 //	mux.Handle("/stripe/", http.StripPrefix("/stripe", server)) // Options.PublicURL ends in /stripe
 //
@@ -28,7 +30,7 @@
 // before calling it (nothing happened there) or after (it happened, the answer
 // was lost).
 //
-// # What it is like Stripe in
+// # Where it is like Stripe
 //
 //   - POST, GET and list of /v1/checkout/sessions and /expire, with API version
 //     2023-10-16's objects, errors, pagination, Request-Id and authorization.
@@ -51,6 +53,7 @@
 // subscriptions, taxes, coupons or shipping, no PaymentIntents, Charges, Refunds
 // or Events to ask for, no delayed payment methods, no Connect, and the
 // parameter expand is accepted without effect. Only checkout.session.completed
-// and checkout.session.expired are sent. Everything is kept in memory: the
-// newest 10,000 sessions, events and idempotency keys each.
+// and checkout.session.expired are sent. Everything is kept in memory, the
+// newest 10,000 sessions, events and idempotency keys each, and ends with the
+// process.
 package stripetest
