@@ -16,9 +16,15 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// atOnce runs f for n clients that all start together, spread over a few stores as over replicas.
+// crowds bounds how many tests crowd the server at a time, which has only so many connections.
+var crowds = make(chan struct{}, 2)
+
+// atOnce runs f for n clients that all start together, spread over a few stores as over replicas, on 32 connections.
 func atOnce(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client int) error) []error {
 	t.Helper()
+	crowds <- struct{}{}
+	defer func() { <-crowds }()
+	db.SetMaxOpenConns(32)
 	stores := []*booking.Store{newStore(t, db), newStore(t, db), newStore(t, db)}
 	errs := make([]error, n)
 	start := make(chan struct{})

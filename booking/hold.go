@@ -26,6 +26,9 @@ import (
 //
 // With an idempotency key, a repeat of the same request returns the booking the first one made. It may have moved on since: see its
 // Status. After [Store.Release] the key is free again.
+//
+// A context or a connection that ends while a statement runs leaves open whether the slot is held: without a key, it
+// may be held until its time has passed. With one, the same request asked again tells.
 func (s *Store) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	h := holder{store: s, run: s.run}
 	b, err := h.hold(ctx, req)
