@@ -1,0 +1,142 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/embedded"
+)
+
+func TestServerDiesWithAKilledHostAndItsDataStays(t *testing.T) {
+	t.Parallel()
+	dir := open(t)
+	// Variables that would lead Postgres astray, if it saw them.
+	astray := []string{"PGPORT=1", "PGDATA=/nowhere", "PGOPTIONS=--nonsense", "PGHOST=/nowhere"}
+	for start := range 3 {
+		host := spawn(t, life{Dir: dir}, nil, astray...)
+		require.Empty(t, host.Error)
+		remember(t, host.URL, start)
+		host.kill()
+		if start == 1 {
+			requireGone(t, host.URL)
+		}
+		// Otherwise the next one comes while the server is still being stopped.
+	}
+	server, err := embedded.Start(t.Context(), dir, embedded.Options{})
+	require.NoError(t, err)
+	remember(t, server.URL(), 3)
+	require.NoError(t, server.Stop())
+}
+
+func TestAHostThatIsToldToStopStopsTheServer(t *testing.T) {
+	t.Parallel()
+	host := spawn(t, life{Dir: open(t)}, nil)
+	require.Empty(t, host.Error)
+	require.NoError(t, host.in.Close())
+	require.NoError(t, host.cmd.Wait())
+	requireGone(t, host.URL)
+}
+
+func TestStalePostmasterPidDoesNotKeepTheServerFromStarting(t *testing.T) {
+	t.Parallel()
+	dir := open(t)
+	server, err := embedded.Start(t.Context(), dir, embedded.Options{})
+	require.NoError(t, err)
+	remember(t, server.URL(), 0)
+	require.NoError(t, server.Stop())
+	// What a kill -9 of everything leaves, when the number of the dead server has been given to another process: ours.
+	stale := strconv.Itoa(os.Getpid()) + "\n" + filepath.Join(dir, "data") + "\n1700000000\n5432\n\n127.0.0.1\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(stale), 0o600))
+	server, err = embedded.Start(t.Context(), dir, embedded.Options{})
+	require.NoError(t, err)
+	remember(t, server.URL(), 1)
+	require.NoError(t, server.Stop())
+}
+
+func TestSecondHostIsToldWhoHoldsTheFolder(t *testing.T) {
+	t.Parallel()
+	dir := open(t)
+	first := spawn(t, life{Dir: dir}, nil)
+	require.Empty(t, first.Error)
+	_, err := embedded.Start(t.Context(), dir, embedded.Options{})
+	var held *embedded.HeldError
+	require.ErrorAs(t, err, &held)
+	require.Equal(t, first.cmd.Process.Pid, held.PID)
+	require.WithinDuration(t, time.Now(), held.Since, time.Minute)
+	require.Contains(t, err.Error(), dir)
+	require.Contains(t, err.Error(), "process "+strconv.Itoa(first.cmd.Process.Pid)+" (test), since ")
+	require.Contains(t, err.Error(), "DATA_DIR")
+	remember(t, first.URL, 0)
+}
+
+func TestManyHostsAtOnceAndOneGetsTheFolder(t *testing.T) {
+	t.Parallel()
+	dir := open(t)
+	results := make(chan error, 4)
+	servers := make(chan *embedded.Server, 4)
+	for range cap(results) {
+		go func() {
+			server, err := embedded.Start(t.Context(), dir, embedded.Options{})
+			if err == nil {
+				servers <- server
+			}
+			results <- err
+		}()
+	}
+	refused := 0
+	for range cap(results) {
+		if err := <-results; err != nil {
+			require.ErrorAs(t, err, new(*embedded.HeldError))
+			refused++
+		}
+	}
+	require.Equal(t, cap(results)-1, refused)
+	require.NoError(t, (<-servers).Stop())
+}
+
+func TestEphemeralServerLeavesNothing(t *testing.T) {
+	t.Parallel()
+	parent := open(t)
+	stopped, killed := filepath.Join(parent, "stopped"), filepath.Join(parent, "killed")
+	server, err := embedded.Start(t.Context(), stopped, embedded.Options{Ephemeral: true})
+	require.NoError(t, err)
+	require.DirExists(t, stopped)
+	require.NoError(t, server.Stop())
+	require.NoDirExists(t, stopped)
+
+	host := spawn(t, life{Dir: killed, Opts: embedded.Options{Ephemeral: true}}, nil)
+	require.Empty(t, host.Error)
+	host.kill()
+	eventually(t, "the folder is gone", func() bool {
+		_, err := os.Stat(killed)
+		return errors.Is(err, os.ErrNotExist)
+	})
+	requireGone(t, host.URL)
+}
+
+func TestEndedContextLeavesNothingRunning(t *testing.T) {
+	t.Parallel()
+	dir := open(t)
+	// At different moments of a first start, the making of the cluster included.
+	for _, after := range []time.Duration{1, 50, 200, 400} {
+		ctx, cancel := context.WithTimeout(t.Context(), after*time.Millisecond)
+		server, err := embedded.Start(ctx, dir, embedded.Options{})
+		cancel()
+		if err == nil {
+			require.NoError(t, server.Stop())
+			continue
+		}
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	server, err := embedded.Start(t.Context(), dir, embedded.Options{})
+	require.NoError(t, err)
+	remember(t, server.URL(), 0)
+	require.NoError(t, server.Stop())
+}
