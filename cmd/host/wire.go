@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gorilla/mux"
+
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/api"
@@ -114,10 +116,10 @@ func keptSecret(dir string, logger *slog.Logger) string {
 	return secret
 }
 
-// handler is everything that the host answers.
-func (r *rooms) handler() (http.Handler, error) {
+// routes is every route of the host.
+func (r *rooms) routes() *mux.Router {
 	desk := checkout.NewDesk(r.bookings, r.payments, r.links, r.logger)
-	routes := router(r,
+	return router(r,
 		api.New(api.Options{
 			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk, Links: r.links,
 			Stats: r.stats, Logger: r.logger, Version: versionOf(r.cfg.Version), Started: time.Now(),
@@ -126,6 +128,10 @@ func (r *rooms) handler() (http.Handler, error) {
 			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Desk: desk, Links: r.links, Logger: r.logger,
 			StandIn: r.standIn != nil,
 		}))
+}
+
+// handler is the routes with the edge around them.
+func (r *rooms) handler() (http.Handler, error) {
 	opts := edge.Options{
 		Logger: r.logger, ClientIP: edge.NewClientIP(r.cfg.TrustProxy.Count, r.cfg.TrustProxy.Networks), Stats: r.stats,
 		HSTS: r.cfg.Production, TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"},
@@ -133,7 +139,7 @@ func (r *rooms) handler() (http.Handler, error) {
 	if r.standIn != nil {
 		opts.FormTargets = []string{r.cfg.AppURL}
 	}
-	return edge.Handler(routes, opts)
+	return edge.Handler(r.routes(), opts)
 }
 
 // rounds is the work that goes on beside the requests.

@@ -128,7 +128,9 @@ func (p *Pages) fillDays(ctx context.Context, v *bookView, from string) error {
 	if day, err := time.ParseInLocation(time.DateOnly, from, zone); err == nil && day.After(today) && !day.After(last) {
 		first = day
 	}
-	slots, err := p.opts.Bookings.Slots(ctx, v.Resource.ID, first, first.AddDate(0, 0, daysLooked), max(1, v.Form.heads()))
+	// Times that are too small for the party are not offered; a party that is too large for any has been told so.
+	heads := min(max(1, v.Form.heads()), v.Resource.Capacity)
+	slots, err := p.opts.Bookings.Slots(ctx, v.Resource.ID, first, first.AddDate(0, 0, daysLooked), heads)
 	if err != nil {
 		return err
 	}

@@ -23,8 +23,8 @@ type bookingView struct {
 	Amount, Payment            string
 	Status                     booking.Status
 	ID                         string
-	// Again is a link to ask again; Keep is the link that shows the booking at any time.
-	Again, Keep string
+	// Again is a link to ask again, Pay to Stripe's page while it can be paid; Keep is the link that shows the booking at any time.
+	Again, Pay, Keep string
 }
 
 // success is where customers return from paying, and what their link shows. It tells what is known and changes nothing: the payment is confirmed by
@@ -103,6 +103,9 @@ func (v *bookingView) tell(pay *payments.Payment) (waiting bool) {
 	case pay != nil && v.Status == booking.Pending && pay.Status() == payments.Processing:
 		v.Headline, v.Text = "Your bank is at work", "Your payment takes a while to arrive. Your time is kept for you meanwhile."
 	case v.Status == booking.Pending:
+		if pay != nil && pay.Status() == payments.Open {
+			v.Pay = pay.URL
+		}
 		v.Headline, v.Text = "Waiting for your payment", "As soon as it has arrived, this page says so."
 		return true
 	case v.Status == booking.Cancelled:

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// What the tests, in their own package, see of this one.
+
+type Host = host
+
+var Run = run
+
+// Start does what serve does before it prints.
+func Start(ctx context.Context, environ map[string]string, stderr io.Writer) (*Host, error) {
+	cfg, err := config.Load(environ)
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, cfg, newLogger(stderr))
+}
+
+func (h *host) Serve(ctx context.Context) error { return h.run(ctx) }
+func (h *host) URL() string                     { return h.self }
+func (h *host) Bookings() *booking.Store        { return h.bookings }
+func (h *host) StandIn() *stripetest.Server     { return h.standIn }
+func (h *host) Routes() *mux.Router             { return h.routes() }
+
+// StepRun runs a step once, and RoundRun a round until the context ends.
+func StepRun(ctx context.Context, name string, timeout time.Duration, do func(context.Context) (int, error), log io.Writer) {
+	step{name, timeout, do}.run(ctx, newLogger(log))
+}
+
+func RoundRun(ctx context.Context, every time.Duration, do func(context.Context) (int, error), log io.Writer) {
+	round{every, []step{{"test", time.Minute, do}}}.run(ctx, newLogger(log))
+}
+
+var OpenDB = openDB

@@ -1,0 +1,227 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	host "github.com/booking-platform/booking-platform/cmd/host"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+func TestMain(m *testing.M) { testdb.Main(m) }
+
+const (
+	adminEmail    = "admin@example.com"
+	adminPassword = "correct horse battery"
+)
+
+// running is a host in this process: what main starts, on a port and a database of its own.
+type running struct {
+	*host.Host
+	t   *testing.T
+	db  *sql.DB
+	log *logBook
+	// stop ends the host in order, and returns what serving returned.
+	stop func() error
+}
+
+// startHost starts a host; environ changes what it is started with.
+func startHost(t *testing.T, environ map[string]string) *running {
+	t.Helper()
+	url := environ["DATABASE_URL"]
+	if url == "" {
+		url = testdb.URL(t)
+	}
+	env := map[string]string{
+		"PORT": "0", "DATABASE_URL": url, "DATA_DIR": t.TempDir(), "ADMIN_EMAIL": adminEmail, "ADMIN_PASSWORD": adminPassword,
+	}
+	for name, value := range environ {
+		env[name] = value
+	}
+	log := &logBook{}
+	h, err := host.Start(t.Context(), env, log)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(ctx) }()
+	r := &running{Host: h, t: t, log: log}
+	r.stop = sync.OnceValue(func() error {
+		cancel()
+		select {
+		case err := <-served:
+			return err
+		case <-time.After(time.Minute):
+			return context.DeadlineExceeded
+		}
+	})
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Errorf("the host ended with: %v", err)
+		}
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	r.db = testdb.Open(t, testdb.PQ, url)
+	return r
+}
+
+// logBook collects log lines.
+type logBook struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// client is somebody with a cookie jar, who follows no redirects.
+type client struct {
+	*running
+	http *http.Client
+}
+
+func (r *running) client() *client {
+	jar, err := cookiejar.New(nil)
+	require.NoError(r.t, err)
+	return &client{r, &http.Client{
+		Jar: jar, Timeout: time.Minute,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// admin is a client who has logged in.
+func (r *running) admin() *client {
+	r.t.Helper()
+	c := r.client()
+	a := c.post("/auth/login", map[string]string{"email": adminEmail, "password": adminPassword})
+	require.Equal(r.t, http.StatusOK, a.status, a.body)
+	return c
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// into decodes the body.
+func (a answer) into(t *testing.T, v any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal([]byte(a.body), v), a.body)
+}
+
+// code is the error that a JSON answer carries, and fields what is wrong with which field.
+func (a answer) code(t *testing.T) (code string, fields map[string]string) {
+	t.Helper()
+	var e struct {
+		Error, RequestID string
+		Fields           map[string]string
+	}
+	a.into(t, &e)
+	require.Equal(t, a.header.Get("X-Request-Id"), e.RequestID)
+	return e.Error, e.Fields
+}
+
+func (c *client) do(method, path, contentType string, body io.Reader, header ...string) answer {
+	c.t.Helper()
+	address := path
+	if strings.HasPrefix(path, "/") {
+		address = c.URL() + path
+	}
+	req, err := http.NewRequestWithContext(c.t.Context(), method, address, body)
+	require.NoError(c.t, err)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := c.http.Do(req)
+	require.NoError(c.t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(c.t, err)
+	return answer{res.StatusCode, res.Header, string(text)}
+}
+
+func (c *client) get(path string, header ...string) answer {
+	c.t.Helper()
+	return c.do(http.MethodGet, path, "", nil, header...)
+}
+
+func (c *client) post(path string, body any, header ...string) answer {
+	c.t.Helper()
+	raw, err := json.Marshal(body)
+	require.NoError(c.t, err)
+	return c.do(http.MethodPost, path, "application/json", bytes.NewReader(raw), header...)
+}
+
+// m is a JSON object.
+type m map[string]any
+
+// wish is a good body of a booking, with changes; nil takes a field out.
+func wish(start string, changes m) m {
+	body := m{"start": start, "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com"}
+	for name, value := range changes {
+		if body[name] = value; value == nil {
+			delete(body, name)
+		}
+	}
+	return body
+}
+
+// slot is the start of the nth free slot of the sample resource, from tomorrow on.
+func (c *client) slot(n int) string {
+	c.t.Helper()
+	var slots struct{ Items []struct{ Start string } }
+	c.get("/api/resources/studio/availability?from="+soon()).into(c.t, &slots)
+	require.Greater(c.t, len(slots.Items), n)
+	return slots.Items[n].Start
+}
+
+// count counts the rows of one of our tables.
+func (r *running) count(table string) (n int) {
+	r.t.Helper()
+	require.NoError(r.t, r.db.QueryRow(`SELECT count(*) FROM booking_platform.`+table).Scan(&n))
+	return n
+}
+
+// addResource adds something else to book.
+func (r *running) addResource(res booking.Resource) booking.Resource {
+	r.t.Helper()
+	if res.TimeZone == "" {
+		res.TimeZone = "Europe/Paris"
+	}
+	if res.SlotLength == 0 {
+		res.SlotLength = time.Hour
+	}
+	if res.Price.Currency == "" {
+		res.Price.Currency = "eur"
+	}
+	res, err := r.Bookings().CreateResource(r.t.Context(), res)
+	require.NoError(r.t, err)
+	return res
+}

@@ -1,0 +1,59 @@
+package pages_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/pages"
+)
+
+func TestAmount(t *testing.T) {
+	t.Parallel()
+	for want, m := range map[string]booking.Money{
+		"EUR 12.50": {Minor: 1250, Currency: "eur"}, "EUR 0.05": {Minor: 5, Currency: "eur"}, "EUR 0.00": {Currency: "eur"},
+		"JPY 1250": {Minor: 1250, Currency: "jpy"}, "KWD 1.250": {Minor: 1250, Currency: "KWD"}, "USD 1000000.00": {Minor: 100000000, Currency: "usd"},
+	} {
+		require.Equal(t, want, pages.Amount(m))
+	}
+}
+
+func TestLength(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "1 hour", pages.Length(time.Hour))
+	require.Equal(t, "90 minutes", pages.Length(90*time.Minute))
+	require.Equal(t, "2 days", pages.Length(48*time.Hour))
+}
+
+// On the day the clocks are put back two slots show the same time: each says which it is.
+func TestByDayOnTheDayClocksChange(t *testing.T) {
+	t.Parallel()
+	zone, err := time.LoadLocation("Europe/Paris")
+	require.NoError(t, err)
+	var slots []booking.Slot
+	for at := time.Date(2026, 10, 24, 23, 0, 0, 0, time.UTC); len(slots) < 25; at = at.Add(time.Hour) {
+		slots = append(slots, booking.Slot{Start: at, End: at.Add(time.Hour), Remaining: 2})
+	}
+	days := pages.ByDay(slots, zone, 2, slots[2].Start)
+	require.Len(t, days, 2)
+	require.Equal(t, "Sunday, 25 October", days[0].Title)
+	require.Len(t, days[0].Slots, 24, "from one o'clock on; the day has 25 hours")
+	require.Equal(t, "02:00 CEST", days[0].Slots[1].Time)
+	require.Equal(t, "02:00 CET", days[0].Slots[2].Time)
+	require.Equal(t, "03:00", days[0].Slots[3].Time)
+	require.True(t, days[0].Slots[2].Checked)
+	require.False(t, days[0].Slots[1].Checked)
+	require.Equal(t, "2026-10-25T02:00:00+01:00", days[0].Slots[2].Value)
+	require.Equal(t, "2 left", days[0].Slots[2].Left)
+}
+
+func TestWhen(t *testing.T) {
+	t.Parallel()
+	zone, err := time.LoadLocation("Asia/Tokyo")
+	require.NoError(t, err)
+	start := time.Date(2026, 12, 1, 14, 0, 0, 0, time.UTC)
+	require.Equal(t, "Tuesday, 1 December 2026, 23:00 to 23:45 (Asia/Tokyo)", pages.When(booking.Booking{Start: start, End: start.Add(45 * time.Minute)}, zone))
+	require.Equal(t, "Tuesday, 1 December 2026, 23:00 to Wednesday, 2 December 2026, 01:00 (Asia/Tokyo)", pages.When(booking.Booking{Start: start, End: start.Add(2 * time.Hour)}, zone))
+}
