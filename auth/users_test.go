@@ -140,6 +140,8 @@ func TestUserByID(t *testing.T) {
 func TestHashingIsBounded(t *testing.T) {
 	t.Parallel()
 	users, _ := newUsers(t, auth.UsersOptions{MaxHashing: 1})
+	_, err := users.EnsureAdmin(t.Context(), "root@example.com", password)
+	require.NoError(t, err)
 	entered, release := make(chan struct{}), make(chan struct{})
 	var hashes atomic.Int32
 	auth.ReplaceComparison(users, func(string, string) (bool, error) {
@@ -157,10 +159,16 @@ func TestHashingIsBounded(t *testing.T) {
 	<-entered
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err := users.Authenticate(ctx, "b@example.com", password)
+	_, err = users.Authenticate(ctx, "b@example.com", password)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NotErrorIs(t, err, auth.ErrCredentials, "not asked is not refused")
 	require.EqualValues(t, 1, hashes.Load())
+
+	patient, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	created, err := users.EnsureAdmin(patient, "root@example.com", password)
+	require.NoError(t, err, "for a user that exists nothing is hashed")
+	require.False(t, created)
 
 	close(release)
 	require.ErrorIs(t, <-first, auth.ErrCredentials)
