@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/lib/pq"
@@ -19,7 +20,7 @@ import (
 const poolSize = 20
 
 // A read from Postgres that takes longer than this is given up; requests and steps end sooner by themselves.
-const readLimit = 25 * time.Second
+const readLimit = 18 * time.Second
 
 // How long a start waits for a database that is not up yet.
 const databaseWait = 30 * time.Second
@@ -40,6 +41,13 @@ func openStorage(ctx context.Context, cfg config.Config, logger *slog.Logger) (*
 			return nil, err
 		}
 		s.server, s.url = server, server.URL()
+		if u, err := url.Parse(s.url); err == nil {
+			// One round trip fewer for each statement, as DATABASE_URL gets it too.
+			query := u.Query()
+			query.Set("binary_parameters", "yes")
+			u.RawQuery = query.Encode()
+			s.url = u.String()
+		}
 	}
 	db, err := openDB(s.url, readLimit)
 	if err != nil {

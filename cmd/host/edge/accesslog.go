@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -28,8 +30,10 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 			if answer.status == 0 && ended {
 				answer.status = http.StatusOK
 			}
+			// A client that hangs up ends the context, and what fails because of that is no failure of the host's.
+			gone := errors.Is(ctx.Err(), context.Canceled)
 			level := slog.LevelInfo
-			if answer.status >= 500 {
+			if answer.status >= 500 && !gone {
 				level = slog.LevelError
 				opts.Stats.serverErrors.Add(1)
 			}
@@ -41,7 +45,7 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 				slog.Int64("bytes", answer.bytes),
 				slog.Float64("duration_ms", float64(time.Since(began).Microseconds())/1000),
 				slog.String("client_ip", from(ctx).clientIP),
-				slog.Bool("cut", !ended),
+				slog.Bool("cut", !ended || gone),
 			)
 		}()
 		next.ServeHTTP(answer, r)

@@ -16,7 +16,7 @@ type Options struct {
 	Logger *slog.Logger
 	// ClientIP says who asks: see [NewClientIP].
 	ClientIP *ClientIP
-	// Timeout ends the context of a request; 0 is 20 seconds. What a route does must end with its context.
+	// Timeout ends the context of a request; 0 is 15 seconds. What a route does must end with its context.
 	Timeout time.Duration
 	// HSTS tells browsers to come back over https alone, for two years; for production.
 	HSTS bool
@@ -38,7 +38,7 @@ func Handler(next http.Handler, opts Options) (http.Handler, error) {
 		return nil, errors.New("edge: a logger and a client address are required")
 	}
 	if opts.Timeout == 0 {
-		opts.Timeout = 20 * time.Second
+		opts.Timeout = 15 * time.Second
 	}
 	if opts.Stats == nil {
 		opts.Stats = &Stats{}

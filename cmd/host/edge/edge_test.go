@@ -225,3 +225,26 @@ func TestConstructorFailsClosed(t *testing.T) {
 	})
 	require.Error(t, err)
 }
+
+// A client that hangs up is not counted as a failure of the host.
+func TestClientHangsUp(t *testing.T) {
+	t.Parallel()
+	stats := &edge.Stats{}
+	arrived, left := make(chan struct{}), make(chan struct{})
+	server, book := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done()
+		edge.WriteError(w, r, http.StatusServiceUnavailable, "unavailable", nil)
+		close(left)
+	}), edge.Options{Stats: stats})
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+	require.NoError(t, err)
+	go func() { <-arrived; cancel() }()
+	_, err = http.DefaultClient.Do(r)
+	require.ErrorIs(t, err, context.Canceled)
+	<-left
+	server.Close() // Waits for the handler, and its line.
+	require.Zero(t, stats.ServerErrors())
+	require.Equal(t, true, book.lines(t)[0]["cut"])
+}

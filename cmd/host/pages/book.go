@@ -69,6 +69,9 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusBadRequest
 		again.Problems = invalid.Fields
 		again.Message = "Please look at what is marked below."
+		if invalid.Fields["resource"] != "" {
+			again.Message = "What you chose cannot be booked any more. This can:"
+		}
 		if invalid.Fields["start"] != "" && f.Start == "" {
 			again.Problems["start"] = "please choose a time"
 		}
