@@ -45,13 +45,6 @@ func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, er
 		}
 		return Checkout{Confirmed: true}, nil
 	}
-	switch b.Status {
-	case booking.Pending:
-	case booking.Expired:
-		return Checkout{}, booking.ErrHoldExpired
-	default:
-		return Checkout{}, ErrNotPayable
-	}
 	pay, err := p.intend(ctx, b)
 	if err != nil {
 		return Checkout{}, err
@@ -64,28 +57,36 @@ func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, er
 	return Checkout{PaymentID: pay.ID, SessionID: pay.SessionID, URL: pay.URL, ExpiresAt: pay.ExpiresAt}, nil
 }
 
-// A hold whose time has passed gets no new payment. ON CONFLICT: somebody else has just made the row, which is then read.
+// A payment is made for a hold that still runs and has none that counts: one that is open, was completed, or has money. The booking is
+// locked first, as everywhere, so this waits for whoever is just ending or paying it, and then sees the booking as it became. Of the payments
+// it sees those from before the wait, which errs on the side of making none. ON CONFLICT: somebody else has just made the row, which is then read.
 const intendSQL = `
+WITH held AS (
+	SELECT b.id, b.hold_expires_at FROM booking_platform.bookings b
+	WHERE b.id = $2::uuid AND b.status = 'pending' AND b.hold_expires_at > statement_timestamp()
+	FOR NO KEY UPDATE)
 INSERT INTO booking_platform.payments AS p (id, booking_id, amount_minor, currency, parameters, session_expires_at)
-SELECT $1::uuid, $2::uuid, $3::bigint, $4::text, $5::json,
-       GREATEST($6::timestamptz, statement_timestamp() + interval '31 minutes')
-WHERE $6::timestamptz > statement_timestamp()
+SELECT $1::uuid, h.id, $3::bigint, $4::text, $5::json,
+       GREATEST(h.hold_expires_at, statement_timestamp() + interval '31 minutes')
+FROM held h
+WHERE NOT EXISTS (SELECT FROM booking_platform.payments o
+	WHERE o.booking_id = h.id AND (NOT o.expired AND NOT o.failed OR o.captured_minor > 0))
 ON CONFLICT DO NOTHING
 RETURNING ` + paymentColumns
 
+// The session of a hold that is gone is about to be ended: nobody is sent there any more.
 const openForBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
+JOIN booking_platform.bookings b ON b.id = p.booking_id
 WHERE p.booking_id = $1::uuid AND NOT p.completed AND NOT p.expired AND NOT p.failed
-AND p.session_expires_at > statement_timestamp()`
+AND p.session_expires_at > statement_timestamp()
+AND b.status = 'pending' AND b.hold_expires_at > statement_timestamp()`
+
+const lapsedSQL = `
+SELECT b.status = 'expired' OR b.status = 'pending' AND b.hold_expires_at <= statement_timestamp()
+FROM booking_platform.bookings b WHERE b.id = $1::uuid`
 
 // intend commits the intent to be paid, with its parameters frozen, or finds the one that is open.
 func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, error) {
-	pay, err := scanPayment(p.db.QueryRowContext(ctx, openForBookingSQL, b.ID))
-	if err == nil {
-		return pay, nil
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return Payment{}, fmt.Errorf("payments: find the open payment: %w", err)
-	}
 	resource, err := p.bookings.Resource(ctx, b.ResourceID)
 	if err != nil {
 		return Payment{}, err
@@ -98,8 +99,7 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, erro
 	if err != nil {
 		return Payment{}, fmt.Errorf("payments: make an id: %w", err)
 	}
-	pay, err = scanPayment(p.db.QueryRowContext(ctx, intendSQL,
-		id.String(), b.ID, b.Amount.Minor, b.Amount.Currency, frozen, b.HoldExpiresAt))
+	pay, err := scanPayment(p.db.QueryRowContext(ctx, intendSQL, id.String(), b.ID, b.Amount.Minor, b.Amount.Currency, frozen))
 	if err == nil {
 		return pay, nil
 	}
@@ -107,13 +107,20 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, erro
 		return Payment{}, fmt.Errorf("payments: store the intent: %w", err)
 	}
 	pay, err = scanPayment(p.db.QueryRowContext(ctx, openForBookingSQL, b.ID))
-	if errors.Is(err, sql.ErrNoRows) {
-		return Payment{}, booking.ErrHoldExpired
+	if err == nil {
+		return pay, nil
 	}
-	if err != nil {
+	if !errors.Is(err, sql.ErrNoRows) {
 		return Payment{}, fmt.Errorf("payments: find the open payment: %w", err)
 	}
-	return pay, nil
+	var lapsed bool
+	if err := p.db.QueryRowContext(ctx, lapsedSQL, b.ID).Scan(&lapsed); err != nil {
+		return Payment{}, fmt.Errorf("payments: look at the hold: %w", err)
+	}
+	if lapsed {
+		return Payment{}, booking.ErrHoldExpired
+	}
+	return Payment{}, ErrNotPayable
 }
 
 // The event of a session may have come first and have named it already.

@@ -194,3 +194,13 @@ func session(c payments.Checkout, changes map[string]any) map[string]any {
 	}
 	return s
 }
+
+// awaitWaiting waits until n connections to this test's database wait for a lock.
+func (w *world) awaitWaiting(n int) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		var waiting int
+		err := w.db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+		return err == nil && waiting == n
+	}, 10*time.Second, 10*time.Millisecond)
+}

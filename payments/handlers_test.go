@@ -120,11 +120,7 @@ func TestSecondPaidSessionIsParked(t *testing.T) {
 	for _, c := range []payments.Checkout{first, second} {
 		wg.Go(func() { w.pay(c) })
 	}
-	require.Eventually(t, func() bool {
-		var waiting int
-		err := w.db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
-		return err == nil && waiting == 2
-	}, 10*time.Second, 10*time.Millisecond)
+	w.awaitWaiting(2)
 	require.NoError(t, tx.Commit())
 	wg.Wait()
 	require.Equal(t, booking.Confirmed, w.status(b.ID))

@@ -24,7 +24,8 @@ var (
 	ErrUnavailable = errors.New("payment service unavailable")
 	// ErrNotFound means that there is no such payment.
 	ErrNotFound = errors.New("payment not found")
-	// ErrNotPayable means that the booking is not a hold that waits for its payment: it was cancelled, or is confirmed.
+	// ErrNotPayable means that the booking is not a hold that waits for its payment: it was cancelled, is confirmed, or the customer has
+	// completed a Checkout Session whose money is on its way or waits for a person.
 	ErrNotPayable = errors.New("booking is not waiting for a payment")
 )
 
