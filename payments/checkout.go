@@ -27,9 +27,9 @@ type Checkout struct {
 // Checkout makes the Checkout Session of a held booking, or returns the one it has: called twice, at once or on two replicas,
 // there is one. A booking that costs nothing is confirmed at once, without Stripe.
 //
-// Amount and currency are the booking's. The session ends with the hold, but not before the 30 minutes that Stripe demands, counted
-// when it gets the call (https://docs.stripe.com/api/checkout/sessions/create, expires_at); hold for longer than that, and
-// no customer pays for a slot that is gone.
+// Amount and currency are the booking's. The session ends with the hold, within what Stripe allows, counted when it gets the call:
+// not before 30 minutes have passed, and not after a day (https://docs.stripe.com/api/checkout/sessions/create, expires_at). Hold for longer
+// than the one, and no customer pays for a slot that is gone; a hold that is longer than the other ends with its session.
 //
 // The payment row is committed before Stripe is called, and the session's id is stored after, so db must not be a transaction of the
 // caller's, and the booking must be committed. Errors: [ErrUnavailable] when Stripe could not be asked: call again, or [Payments.Abandon];
@@ -67,7 +67,8 @@ WITH held AS (
 	FOR NO KEY UPDATE)
 INSERT INTO booking_platform.payments AS p (id, booking_id, amount_minor, currency, parameters, session_expires_at)
 SELECT $1::uuid, h.id, $3::bigint, $4::text, $5::json,
-       GREATEST(h.hold_expires_at, statement_timestamp() + interval '31 minutes')
+       LEAST(GREATEST(h.hold_expires_at, statement_timestamp() + interval '31 minutes'),
+             statement_timestamp() + interval '23 hours 55 minutes')
 FROM held h
 WHERE NOT EXISTS (SELECT FROM booking_platform.payments o
 	WHERE o.booking_id = h.id AND (NOT o.expired AND NOT o.failed OR o.captured_minor > 0))
@@ -123,11 +124,11 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, erro
 	return Payment{}, ErrNotPayable
 }
 
-// The event of a session may have come first and have named it already.
+// The event of a session may have come first and have named it already. One whose payment was given up meanwhile is not stored.
 const storeSessionSQL = `
 UPDATE booking_platform.payments AS p
 SET stripe_session_id = $2, checkout_url = $3, updated_at = statement_timestamp()
-WHERE p.id = $1::uuid AND (p.stripe_session_id IS NULL OR p.stripe_session_id = $2)
+WHERE p.id = $1::uuid AND (p.stripe_session_id IS NULL OR p.stripe_session_id = $2) AND NOT p.failed AND NOT p.expired
 RETURNING ` + paymentColumns
 
 // createSession calls Stripe, outside any transaction, and stores what it answered.
@@ -151,6 +152,10 @@ func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, err
 	storeCtx, cancelStore := context.WithTimeout(context.WithoutCancel(ctx), p.opts.Timeout)
 	defer cancelStore()
 	stored, err := scanPayment(p.db.QueryRowContext(storeCtx, storeSessionSQL, pay.ID, s.ID, s.URL))
+	if errors.Is(err, sql.ErrNoRows) {
+		// Nobody is told this session's URL, so nobody pays there, and it ends by itself.
+		return Payment{}, fmt.Errorf("payments: the Checkout was given up meanwhile: %w", ErrUnavailable)
+	}
 	if err != nil {
 		return Payment{}, fmt.Errorf("payments: store the Checkout Session: %w", err)
 	}
@@ -165,11 +170,14 @@ func (p *Payments) awaitSession(ctx context.Context, pay Payment) (Payment, erro
 	defer tick.Stop()
 	for {
 		current, err := p.one(ctx, "await the Checkout Session", byIDSQL, pay.ID)
-		if err != nil || (current.SessionID != "" && current.URL != "") {
-			return current, err
+		if err != nil {
+			return Payment{}, err
 		}
-		if !current.open() {
+		if current.failed || current.expired {
 			return Payment{}, fmt.Errorf("payments: the other call gave up: %w", ErrUnavailable)
+		}
+		if current.SessionID != "" && current.URL != "" {
+			return current, nil
 		}
 		select {
 		case <-ctx.Done():

@@ -3,6 +3,7 @@ package payments_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -81,4 +82,14 @@ func TestCheckoutMeetsAnotherTransaction(t *testing.T) {
 			require.Len(t, w.stripe.Sessions(), sessions)
 		})
 	}
+}
+
+// A hold may last for 30 days, and a session for one.
+func TestSessionOfALongHoldEndsWithinADay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	w.exec(`UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() + interval '30 days' WHERE id = $1::uuid`, b.ID)
+	c := w.checkout(b)
+	require.WithinDuration(t, time.Now().Add(24*time.Hour), c.ExpiresAt, 10*time.Minute)
 }

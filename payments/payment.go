@@ -94,9 +94,6 @@ func (p Payment) Status() Status {
 	}
 }
 
-// open tells whether the customer may still pay.
-func (p Payment) open() bool { return !p.completed && !p.failed && !p.expired }
-
 // paymentColumns is what scanPayment reads, in its order.
 const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_session_id, ''), coalesce(p.stripe_payment_intent_id, ''),
 	p.checkout_url, p.amount_minor, p.currency, p.captured_minor, p.refunded_minor, p.parked_reason,
