@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -112,34 +111,6 @@ func TestSlowBodyIsBounded(t *testing.T) {
 	defer resp.Body.Close()
 	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
 	require.Equal(t, webhook.Stats{Received: 1, Rejected: 1}, r.Stats())
-}
-
-// The deadline for the body ends with the body: left on the connection, it would end the request's context under the caller's own
-// middleware while the handler works.
-func TestDeadlineEndsWithTheBody(t *testing.T) {
-	t.Parallel()
-	r := newReceiver(t, testdb.New(t), webhook.Options{Timeout: time.Second})
-	release := make(chan struct{})
-	r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
-		<-release
-		return webhook.Processed, nil
-	})
-	after := make(chan error, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r.ServeHTTP(w, req)
-		after <- req.Context().Err()
-	}))
-	t.Cleanup(server.Close)
-	payload := event("evt_1", completed)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, bytes.NewReader(payload))
-	require.NoError(t, err)
-	req.Header.Set("Stripe-Signature", sign(payload, secret, time.Now()))
-	resp, err := server.Client().Do(req)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	require.Equal(t, http.StatusInternalServerError, resp.StatusCode)
-	require.NoError(t, within(t, after, "the middleware's turn"))
-	close(release)
 }
 
 // Announcing a megabyte costs the sender nothing, so it must cost us nothing either.

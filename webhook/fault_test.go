@@ -177,7 +177,7 @@ func TestHandlerThatRunsOutOfTime(t *testing.T) {
 	db := testdb.New(t)
 	effects(t, db)
 	var log lines
-	r := newReceiver(t, db, webhook.Options{Timeout: 5 * time.Second, Logger: log.logger()})
+	r := newReceiver(t, db, webhook.Options{Timeout: 3 * time.Second, Logger: log.logger()})
 	r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		if _, err := effect(ctx, tx, ev); err != nil {
 			return "", err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,8 @@ func failing(cause error) webhook.Handler {
 // However a handler fails: nothing half done, 500, the cause in the ledger, and the next delivery does the work.
 func TestHandlerFails(t *testing.T) {
 	t.Parallel()
+	db := testdb.New(t)
+	effects(t, db)
 	for name, c := range map[string]struct {
 		fail  func() (webhook.Outcome, error)
 		cause string
@@ -41,9 +44,8 @@ func TestHandlerFails(t *testing.T) {
 		"Rejected":                 {func() (webhook.Outcome, error) { return webhook.Rejected, nil }, `"rejected" is no outcome`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db := testdb.New(t)
-			effects(t, db)
+			id := "evt_" + strings.ReplaceAll(name, " ", "_")
+			before := countEffects(t, db)
 			var log lines
 			r := newReceiver(t, db, webhook.Options{Logger: log.logger()})
 			broken := true
@@ -56,17 +58,17 @@ func TestHandlerFails(t *testing.T) {
 				}
 				return webhook.Processed, nil
 			})
-			require.Equal(t, failed, send(t, r, event("evt_1", completed)))
-			require.Zero(t, countEffects(t, db))
-			e := entry(t, db, "evt_1")
+			require.Equal(t, failed, send(t, r, event(id, completed)))
+			require.Equal(t, before, countEffects(t, db))
+			e := entry(t, db, id)
 			require.Equal(t, webhook.Failed, e.Outcome)
 			require.Contains(t, e.LastError, c.cause)
 			require.Contains(t, log.String(), `"outcome":"failed"`)
 			require.Zero(t, db.Stats().InUse, "the connection is back in the pool")
 
 			broken = false
-			require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
-			require.Equal(t, 1, countEffects(t, db))
+			require.Equal(t, done(webhook.Processed), send(t, r, event(id, completed)))
+			require.Equal(t, before+1, countEffects(t, db))
 			require.Equal(t, webhook.Stats{Received: 2, Processed: 1, Errors: 1}, r.Stats())
 		})
 	}
@@ -150,46 +152,44 @@ func TestUnmatchedBecomesProcessed(t *testing.T) {
 // Postgres asks for the whole transaction again: nothing of it has happened, so it is run again, but not for ever.
 func TestRetries(t *testing.T) {
 	t.Parallel()
-	for state, heals := range map[string]bool{"40001": true, "40P01": true, "23505": false} {
-		t.Run(state, func(t *testing.T) {
-			t.Parallel()
-			testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-				effects(t, db)
-				var log lines
-				r := newReceiver(t, db, webhook.Options{Logger: log.logger()})
-				var calls, failures atomic.Int64
-				r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
-					calls.Add(1)
-					if _, err := effect(ctx, tx, ev); err != nil {
-						return "", err
-					}
-					if failures.Add(-1) < 0 {
-						return webhook.Processed, nil
-					}
-					_, err := tx.ExecContext(ctx, `DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '`+state+`'; END $$`)
-					return webhook.Processed, err
-				})
-
-				failures.Store(2)
-				want, runs := done(webhook.Processed), 3
-				if !heals {
-					want, runs = failed, 1
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		effects(t, db)
+		for state, heals := range map[string]bool{"40001": true, "40P01": true, "23505": false} {
+			var log lines
+			r := newReceiver(t, db, webhook.Options{Logger: log.logger()})
+			var calls, failures atomic.Int64
+			r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+				calls.Add(1)
+				if _, err := effect(ctx, tx, ev); err != nil {
+					return "", err
 				}
-				require.Equal(t, want, send(t, r, event("evt_1", completed)))
-				require.EqualValues(t, runs, calls.Load())
-
-				calls.Store(0)
-				failures.Store(1000)
-				require.Equal(t, failed, send(t, r, event("evt_2", completed)))
-				if heals {
-					require.EqualValues(t, 3, calls.Load(), "bounded")
-					require.Equal(t, 1, countEffects(t, db), "only the attempt that was committed counts")
+				if failures.Add(-1) < 0 {
+					return webhook.Processed, nil
 				}
-				line := log.all(t)[len(log.all(t))-1]
-				require.Equal(t, state, line["sqlstate"])
+				_, err := tx.ExecContext(ctx, `DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '`+state+`'; END $$`)
+				return webhook.Processed, err
 			})
-		})
-	}
+
+			before := countEffects(t, db)
+			failures.Store(2)
+			want, runs := done(webhook.Processed), 3
+			if !heals {
+				want, runs = failed, 1
+			}
+			require.Equal(t, want, send(t, r, event("evt_heals_"+state, completed)), state)
+			require.EqualValues(t, runs, calls.Load(), state)
+
+			calls.Store(0)
+			failures.Store(1000)
+			require.Equal(t, failed, send(t, r, event("evt_fails_"+state, completed)), state)
+			if heals {
+				require.EqualValues(t, 3, calls.Load(), "bounded")
+				require.Equal(t, before+1, countEffects(t, db), "only the attempt that was committed counts")
+			}
+			written := log.all(t)
+			require.Equal(t, state, written[len(written)-1]["sqlstate"])
+		}
+	})
 }
 
 // Two handlers that lock the same rows in opposed order: Postgres ends one of them, and both are answered 200.

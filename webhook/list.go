@@ -77,7 +77,7 @@ type entryRow struct {
 	ProcessedAt     sql.Null[time.Time] `db:"processed_at"`
 }
 
-// Our own mapper, because sqlx.NameMapper is the embedding program's to change.
+// Our own mapper: a caller's, and sqlx.NameMapper, are the caller's to change.
 var mapper = reflectx.NewMapperFunc("db", strings.ToLower)
 
 // List reads the ledger, newest first, in one round trip. Payloads are left out: they hold customers' data.

@@ -67,14 +67,9 @@ func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http
 // readBody reads the raw body. It grows with what arrives, whatever length was announced, so that many slow senders
 // cost little memory.
 func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
-	conn := http.NewResponseController(w)
-	// Both are refused by a writer that hides its connection; see ServeHTTP.
-	_ = conn.SetReadDeadline(time.Now().Add(r.opts.Timeout))
-	payload, err := io.ReadAll(http.MaxBytesReader(w, req.Body, r.opts.MaxBody))
-	if err == nil {
-		_ = conn.SetReadDeadline(time.Time{})
-	}
-	return payload, err
+	// net/http takes the deadline back when the body has been read. A writer that hides its connection refuses it; see ServeHTTP.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.opts.Timeout))
+	return io.ReadAll(http.MaxBytesReader(w, req.Body, r.opts.MaxBody))
 }
 
 // body is what the sender is told: the outcome, or an error's short name, and nothing from inside.

@@ -3,17 +3,17 @@ package webhook_test
 import (
 	"context"
 	"database/sql"
-	"strings"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/jmoiron/sqlx/reflectx"
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// within runs f in a handler and hands its failure to the test.
+// inHandler runs f in a handler and hands its failure to the test.
 func inHandler(t *testing.T, db *sql.DB, f func(ctx context.Context, t require.TestingT, tx webhook.Tx)) {
 	t.Helper()
 	r := newReceiver(t, db, webhook.Options{})
@@ -93,13 +93,17 @@ func TestTxIsolation(t *testing.T) {
 	})
 }
 
-// The embedding program may have changed sqlx's mapper for its own structs. Ours are read all the same. It is a global, so
-// this test does not run beside others.
+// The embedding program maps its own structs by another tag. Ours are read all the same.
 func TestForeignMapper(t *testing.T) {
+	t.Parallel()
 	db := testdb.New(t)
 	require.Equal(t, done(webhook.Ignored), send(t, newReceiver(t, db, webhook.Options{}), event("evt_1", "other")))
-	before := sqlx.NameMapper
-	sqlx.NameMapper = strings.ToUpper
-	defer func() { sqlx.NameMapper = before }()
-	require.Equal(t, "cs_test_1", entry(t, db, "evt_1").SessionID)
+	theirs := sqlx.NewDb(db, "postgres")
+	theirs.Mapper = reflectx.NewMapper("json")
+	tx, err := theirs.BeginTxx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	entries, err := webhook.List(t.Context(), tx, webhook.ListOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "cs_test_1", entries[0].SessionID)
 }
