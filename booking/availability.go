@@ -17,8 +17,9 @@ type Slot struct {
 // maxSlotRange bounds the range of one call, and so its time and memory.
 const maxSlotRange = 62 * day
 
-// The version tells whether the rules in memory are still the database's, and the clock which slots are within notice and
-// horizon. Bookings come unit range by unit range, by their beginning; expired holds keep nobody out and are left out.
+// The version tells whether the rules in memory are still the database's, and the clock which slots are within notice
+// and horizon. Bookings come unit range by unit range, by their beginning; expired holds keep nobody out and are left
+// out.
 const takenSQL = `
 SELECT r.version::text AS version, statement_timestamp() AS clock, t.blocked_from, t.blocked_to, t.unit_from, t.unit_to
 FROM booking_platform.resources r LEFT JOIN LATERAL (
@@ -39,12 +40,12 @@ type takenRow struct {
 	UnitTo      *int       `db:"unit_to"`
 }
 
-// Slots returns the slots of a resource that begin in [from, to) and have room for a party (0 stands for 1), in order. What it offers
-// [Store.Hold] accepts, until somebody else takes it: opening hours, notice, horizon, buffers, bookings and daylight saving
-// are all looked at. An inactive resource has none.
+// Slots returns the slots of a resource that begin in [from, to) and have room for a party (0 stands for 1), in
+// order. What it offers [Store.Hold] accepts, until somebody else takes it: opening hours, notice, horizon, buffers,
+// bookings and daylight saving are all looked at. An inactive resource has none.
 //
-// The range is 62 days at most. The errors are [ErrNotFound] and a [*ValidationError] that names from, to or party. One round trip, once the
-// resource's rules are in memory.
+// The range is 62 days at most. The errors are [ErrNotFound] and a [*ValidationError] that names from, to or party.
+// One round trip, once the resource's rules are in memory.
 func (s *Store) Slots(ctx context.Context, idOrSlug string, from, to time.Time, party int) ([]Slot, error) {
 	if party == 0 {
 		party = 1

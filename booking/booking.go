@@ -42,7 +42,8 @@ type Booking struct {
 	Party int
 	// Status is where it is in its life. A hold whose time has passed is still pending until it is released.
 	Status Status
-	// HoldExpiresAt is when the hold ends, in UTC, by the database's clock. It keeps its value when the booking is confirmed.
+	// HoldExpiresAt is when the hold ends, in UTC, by the database's clock. It keeps its value when the booking is
+	// confirmed.
 	HoldExpiresAt time.Time
 	// Customer is who it is for.
 	Customer Customer
@@ -58,7 +59,8 @@ type Booking struct {
 	CreatedAt, UpdatedAt time.Time
 }
 
-// bookingColumns is what bookingRow reads, of a table or RETURNING with the alias b. lapsed is judged by the database's clock.
+// bookingColumns is what bookingRow reads, of a table or RETURNING with the alias b. lapsed is judged by the
+// database's clock.
 const bookingColumns = `
     b.id::text AS id, b.resource_id::text AS resource_id, lower(b.during) AS starts_at, upper(b.during) AS ends_at, b.party, b.status,
     b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.reference,

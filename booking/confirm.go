@@ -13,12 +13,12 @@ WHERE b.id = $1::uuid AND b.status = 'pending' AND b.hold_expires_at > statement
 RETURNING` + bookingColumns,
 }
 
-// Confirm makes a hold stand. Confirming a confirmed booking answers it again, so it may be repeated. The errors are [ErrHoldExpired]
-// when the hold's time has passed, by the database's clock; [ErrNotFound]; and a [*StatusError] for a
-// booking that was cancelled, completed or missed.
+// Confirm makes a hold stand. Confirming a confirmed booking answers it again, so it may be repeated. The errors are
+// [ErrHoldExpired] when the hold's time has passed, by the database's clock; [ErrNotFound]; and a [*StatusError] for
+// a booking that was cancelled, completed or missed.
 //
-// It is one round trip when it confirms, and touches no index. On any number of replicas at once, against releases and
-// the sweep too, a hold ends in one status.
+// It is one round trip when it confirms, and touches no index. On any number of replicas at once, against releases
+// and the sweep too, a hold ends in one status.
 func (s *Store) Confirm(ctx context.Context, id string) (Booking, error) {
 	return confirm.do(ctx, s.run, id)
 }
@@ -31,9 +31,9 @@ WHERE b.id = $1::uuid AND b.status = 'pending'
 RETURNING` + bookingColumns,
 }
 
-// ConfirmLate is [Store.Confirm] for money that has already arrived: a hold whose time has passed is confirmed all the same, as long as it
-// still keeps its units, because nobody else has got them. Once it was released the error is [ErrHoldExpired]. One round trip when it
-// confirms.
+// ConfirmLate is [Store.Confirm] for money that has already arrived: a hold whose time has passed is confirmed all
+// the same, as long as it still keeps its units, because nobody else has got them. Once it was released the error is
+// [ErrHoldExpired]. One round trip when it confirms.
 func (s *Store) ConfirmLate(ctx context.Context, id string) (Booking, error) {
 	return confirmLate.do(ctx, s.run, id)
 }
@@ -48,10 +48,11 @@ WHERE b.id = $1::uuid AND b.status = 'pending' AND GREATEST(b.hold_expires_at, $
 RETURNING` + bookingColumns,
 }
 
-// Extend moves the end of a hold to until, later and never earlier; the booking returned tells when it ends now. A hold whose time has
-// passed but which still keeps its units is taken up again, because nobody else has got them. The errors are [ErrHoldExpired] when it was
-// released or until has passed as well, [ErrNotFound], and a [*StatusError] for a booking that is no longer
-// pending. How long a hold may be kept at all is the caller's to decide. One round trip when it extends.
+// Extend moves the end of a hold to until, later and never earlier; the booking returned tells when it ends now. A
+// hold whose time has passed but which still keeps its units is taken up again, because nobody else has got them. The
+// errors are [ErrHoldExpired] when it was released or until has passed as well, [ErrNotFound], and a [*StatusError]
+// for a booking that is no longer pending. How long a hold may be kept at all is the caller's to decide. One round
+// trip when it extends.
 func (s *Store) Extend(ctx context.Context, id string, until time.Time) (Booking, error) {
 	return extend.do(ctx, s.run, id, until.UTC())
 }

@@ -40,7 +40,8 @@ func atOnce(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client
 	return errs
 }
 
-// requireSold checks that exactly so many succeeded and that everyone else was told that the slot is taken, and nothing else.
+// requireSold checks that exactly so many succeeded and that everyone else was told that the slot is taken, and
+// nothing else.
 func requireSold(t *testing.T, want int, errs []error) {
 	t.Helper()
 	sold := 0
@@ -116,7 +117,8 @@ func TestPartiesOnOverlappingSlots(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// Without the constraint the slot is sold twice: the tests above can fail. Two transactions overlap here in a way that needs no luck.
+// Without the constraint the slot is sold twice: the tests above can fail. Two transactions overlap here in a way
+// that needs no luck.
 func TestControlWithoutTheConstraintASlotIsSoldTwice(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -1,19 +1,20 @@
 // Package booking sells the time of resources, and never the same time twice.
 //
-// The problem: a room, a court, a tour with twelve seats is offered in slots; many customers reach for the
-// same slot at once, on many servers, and pay a while later, or never. A check in the application sees a free slot and
-// inserts a booking, and between the two another server does the same. Locks put in front of it are
-// forgotten by the next code path, or make every customer wait.
+// The problem: a room, a court, a tour with twelve seats is offered in slots; many customers reach for the same slot
+// at once, on many servers, and pay a while later, or never. A check in the application sees a free slot and inserts
+// a booking, and between the two another server does the same. Locks put in front of it are forgotten by the next
+// code path, or make every customer wait.
 //
 // Here Postgres itself refuses: each booking takes numbered units of its resource for a range of time, and an
-// exclusion constraint forbids that two active bookings share a unit while their ranges overlap. Whatever code, replica or
-// script writes to the table, a unit is not sold twice.
+// exclusion constraint forbids that two active bookings share a unit while their ranges overlap. Whatever code,
+// replica or script writes to the table, a unit is not sold twice.
 //
 // # Life of a booking
 //
-// [Store.Hold] takes a slot for a party, at once and for a while: the booking is pending. [Store.Confirm] makes it stand;
-// [Store.Release] gives it back; a hold whose time has passed never keeps anyone out, and [Store.ReleaseExpired],
-// which the program calls every now and then, tidies it away. [Store.Cancel] ends a pending or a confirmed one.
+// [Store.Hold] takes a slot for a party, at once and for a while: the booking is pending. [Store.Confirm] makes it
+// stand; [Store.Release] gives it back; a hold whose time has passed never keeps anyone out, and
+// [Store.ReleaseExpired], which the program calls every now and then, tidies it away. [Store.Cancel] ends a pending
+// or a confirmed one.
 //
 //	resource, err := store.CreateResource(ctx, booking.Resource{Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris",
 //		SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"}})
@@ -25,21 +26,21 @@
 //
 // [Store.Tx] gives the same operations inside a transaction of the caller's, so that an order and its booking commit
 // together or not at all. Tables of the caller's may refer to booking_platform.bookings (id) and
-// booking_platform.resources (id), both uuid, by foreign key; no other column is promised. The rows are the
-// store's: they are read freely, and changed through it alone, except that a resource and its opening hours may be
-// changed by SQL too, as every replica notices that.
+// booking_platform.resources (id), both uuid, by foreign key; no other column is promised. The rows are the store's:
+// they are read freely, and changed through it alone, except that a resource and its opening hours may be changed by
+// SQL too, as every replica notices that.
 //
 // # Time and money
 //
-// Instants are returned in UTC. What is a slot is judged by the wall clock of the resource's own zone, where an hour that is
-// missing has no slots and one that comes twice has both; a slot's length is real time. Whether a hold
-// has passed, or a start is too soon, is judged by the database's clock, never by that of a server. Zones are looked
-// up by [time.LoadLocation]: a program that may run where no zone database is installed imports
-// time/tzdata itself. Amounts are whole minor units of a currency.
+// Instants are returned in UTC. What is a slot is judged by the wall clock of the resource's own zone, where an hour
+// that is missing has no slots and one that comes twice has both; a slot's length is real time. Whether a hold has
+// passed, or a start is too soon, is judged by the database's clock, never by that of a server. Zones are looked up
+// by [time.LoadLocation]: a program that may run where no zone database is installed imports time/tzdata itself.
+// Amounts are whole minor units of a currency.
 //
 // # What it needs
 //
-// Postgres 14 or later with the set Booking of package migrations, and any database/sql driver: lib/pq, with binary_parameters or
-// without, and pgx's are tested. A Store starts no goroutine, reads no environment and never closes the database it
-// was given. Every method is safe for concurrent use, and on any number of replicas at once.
+// Postgres 14 or later with the set Booking of package migrations, and any database/sql driver: lib/pq, with
+// binary_parameters or without, and pgx's are tested. A Store starts no goroutine, reads no environment and never
+// closes the database it was given. Every method is safe for concurrent use, and on any number of replicas at once.
 package booking

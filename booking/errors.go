@@ -25,8 +25,8 @@ var errRunAgain = errors.New("run the transaction again")
 
 // ValidationError names everything that is wrong with a request, all at once. The database has not changed.
 type ValidationError struct {
-	// Fields maps a field, named as in the JSON body (resource, start, party, firstName, lastName, email, …), to what is
-	// wrong with it: a short phrase such as "is required", fit for the customer.
+	// Fields maps a field, named as in the JSON body (resource, start, party, firstName, lastName, email, …), to what
+	// is wrong with it: a short phrase such as "is required", fit for the customer.
 	Fields map[string]string
 
 	// cause is ErrNotFound when the resource does not exist, for errors.Is.
@@ -83,10 +83,11 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("booking %s is %s: cannot %s", e.ID, e.Status, e.Op)
 }
 
-// IsRetryable tells that nothing is wrong with what was asked, and that the whole transaction should be rolled back and run again
-// from its beginning: Postgres ended it in favour of another one (SQLSTATE 40001 serialization failure, 40P01 deadlock), or it
-// cannot see, at its isolation level, what has been committed since it began. [Store] runs its own transactions
-// again by itself, a bounded number of times; in a transaction of the caller's ([Tx]) that is the caller's to do.
+// IsRetryable tells that nothing is wrong with what was asked, and that the whole transaction should be rolled back
+// and run again from its beginning: Postgres ended it in favour of another one (SQLSTATE 40001 serialization failure,
+// 40P01 deadlock), or it cannot see, at its isolation level, what has been committed since it began. [Store] runs its
+// own transactions again by itself, a bounded number of times; in a transaction of the caller's ([Tx]) that is the
+// caller's to do.
 func IsRetryable(err error) bool {
 	if errors.Is(err, errRunAgain) {
 		return true
@@ -104,8 +105,8 @@ func sqlState(err error) string {
 	return ""
 }
 
-// wrap gives an error its one prefix. A driver may report a cancelled query with an error of its own (lib/pq: SQLSTATE
-// 57014), so the context's error is added where the driver left it out.
+// wrap gives an error its one prefix. A driver may report a cancelled query with an error of its own (lib/pq:
+// SQLSTATE 57014), so the context's error is added where the driver left it out.
 func wrap(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil

@@ -73,8 +73,8 @@ func ExampleStore_Hold() {
 	}
 }
 
-// An order of the caller's and its booking are committed together; when Postgres ends the transaction in favour of another one,
-// the whole of it is run again.
+// An order of the caller's and its booking are committed together; when Postgres ends the transaction in favour of
+// another one, the whole of it is run again.
 func ExampleStore_Tx() {
 	order := func() error {
 		tx, err := db.BeginTx(ctx, nil)

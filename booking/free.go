@@ -16,8 +16,8 @@ func (r *rules) free(from, to time.Time, party int, taken []takenRow) []Slot {
 	if !r.Active {
 		return slots
 	}
-	// The slots come by their beginning and all are equally long: what is in the way of one enters the window by its beginning,
-	// and leaves it by its end.
+	// The slots come by their beginning and all are equally long: what is in the way of one enters the window by its
+	// beginning, and leaves it by its end.
 	leaving := slices.Clone(taken)
 	slices.SortFunc(leaving, func(a, b takenRow) int { return a.BlockedTo.Compare(*b.BlockedTo) })
 	units := newUnitCount(r.Capacity)
@@ -51,7 +51,8 @@ type unitCount struct {
 
 func newUnitCount(capacity int) *unitCount { return &unitCount{bookings: make([]int, capacity+1)} }
 
-// add enters a booking's units, or takes them out again with by = -1. Units above the capacity are of a time when it was larger.
+// add enters a booking's units, or takes them out again with by = -1. Units above the capacity are of a time when it
+// was larger.
 func (c *unitCount) add(row takenRow, by int) {
 	for unit := *row.UnitFrom; unit < min(*row.UnitTo, len(c.bookings)); unit++ {
 		was := c.bookings[unit]

@@ -10,22 +10,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// Hold takes a slot for a party, for as long as the resource's HoldFor, and returns the pending booking. All of the party get
-// in, or none. On any number of replicas, no unit is ever held twice, and while a hold whose time has
+// Hold takes a slot for a party, for as long as the resource's HoldFor, and returns the pending booking. All of the
+// party get in, or none. On any number of replicas, no unit is ever held twice, and while a hold whose time has
 // passed is in the way, it is released at once: nobody is refused because of it.
 //
-// Without contention it is one round trip, once the resource's rules are in memory; they are checked with every
-// hold, so that nothing is sold by rules that were changed meanwhile. Under contention it tries again, until ctx ends at the
-// latest, and it waits for transactions of others that have taken the same units and not ended yet.
+// Without contention it is one round trip, once the resource's rules are in memory; they are checked with every hold,
+// so that nothing is sold by rules that were changed meanwhile. Under contention it tries again, until ctx ends at
+// the latest, and it waits for transactions of others that have taken the same units and not ended yet.
 //
 // The errors:
-//   - [*ValidationError] names every field that is wrong: resource, start, party, firstName, lastName, email, reference,
-//     idempotencyKey, metadata. When the resource does not exist, errors.Is(err, [ErrNotFound]) holds too.
+//   - [*ValidationError] names every field that is wrong: resource, start, party, firstName, lastName, email,
+//     reference, idempotencyKey, metadata. When the resource does not exist, errors.Is(err, [ErrNotFound]) holds too.
 //   - [ErrSlotTaken]: the slot exists, but fewer units are free than the party needs.
 //   - [ErrIdempotencyMismatch]: the key was used for another request.
 //
-// With an idempotency key, a repeat of the same request returns the booking the first one made. It may have moved on since: see its
-// Status. After [Store.Release] the key is free again.
+// With an idempotency key, a repeat of the same request returns the booking the first one made. It may have moved on
+// since: see its Status. After [Store.Release] the key is free again.
 //
 // A context or a connection that ends while a statement runs leaves open whether the slot is held: without a key, it
 // may be held until its time has passed. With one, the same request asked again tells.
@@ -35,8 +35,8 @@ func (s *Store) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	return b, wrap(ctx, "hold", err)
 }
 
-// maxAttempts bounds how often a hold tries again. Each time it does, somebody else has got units or given some back, so this many
-// in a row mean that something is wrong.
+// maxAttempts bounds how often a hold tries again. Each time it does, somebody else has got units or given some back,
+// so this many in a row mean that something is wrong.
 const maxAttempts = 200
 
 // holder takes a slot: for the store, or in a caller's transaction.
@@ -83,9 +83,9 @@ func (h holder) hold(ctx context.Context, req HoldRequest) (Booking, error) {
 		case row.TooFar:
 			return Booking{}, problems{"start": tooFar}.err()
 		case row.Free >= req.Party:
-			// Somebody took some of the units that were picked; enough may be left. A new statement sees them: each is a
-			// transaction of its own, or one in a caller's READ COMMITTED transaction. Above READ COMMITTED this is
-			// never reached: Postgres answers such a conflict with 40001.
+			// Somebody took some of the units that were picked; enough may be left. A new statement sees them: each
+			// is a transaction of its own, or one in a caller's READ COMMITTED transaction. Above READ COMMITTED this
+			// is never reached: Postgres answers such a conflict with 40001.
 		case row.Lapsed:
 			if err := h.makeRoom(ctx, r, req.Start); err != nil {
 				return Booking{}, err
@@ -122,7 +122,8 @@ func (h holder) attempt(ctx context.Context, id string, req HoldRequest, r *rule
 	return b, row, known, nil
 }
 
-// rules returns those in memory if the request is right by them; a refusal is given only by rules that were just read.
+// rules returns those in memory if the request is right by them; a refusal is given only by rules that were just
+// read.
 func (h holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
 	if r, ok := h.store.cache.get(req.Resource); ok && len(req.check()) == 0 && len(r.check(req)) == 0 {
 		return r, nil
@@ -146,8 +147,8 @@ func (h holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
 	return r, p.err()
 }
 
-// refuse gives a refusal, unless the same request was accepted before under its key: what has been accepted stays so, though
-// the slot may have passed meanwhile, or the rules may have changed.
+// refuse gives a refusal, unless the same request was accepted before under its key: what has been accepted stays so,
+// though the slot may have passed meanwhile, or the rules may have changed.
 func (h holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal error) (Booking, error) {
 	if r == nil || len(req.check()) > 0 {
 		return Booking{}, refusal

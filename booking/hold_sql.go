@@ -2,19 +2,19 @@ package booking
 
 import "time"
 
-// The whole hold is one statement. It names the version of the rules the request was checked by, judges notice and horizon by the
-// database's clock, sees which units are free, takes as many of those as the party needs, and notes when to look at the
-// hold again.
+// The whole hold is one statement. It names the version of the rules the request was checked by, judges notice and
+// horizon by the database's clock, sees which units are free, takes as many of those as the party needs, and notes
+// when to look at the hold again.
 //
-// The units are taken at random: clients that see the same free units and all took the lowest would
-// collide on it, one would win, and the others would have to try again for each unit there is.
+// The units are taken at random: clients that see the same free units and all took the lowest would collide on it,
+// one would win, and the others would have to try again for each unit there is.
 //
 // ON CONFLICT names no constraint, so that it covers both the overlap and the idempotency key, and so that a conflict
 // ends without an error: that leaves a caller's transaction usable, and a bare insert into an exclusion constraint
 // deadlocks in a fight.
 //
-// Expired holds count as taken here, and are told of. Releasing them in this statement would either run too late for the
-// insert or deadlock; see makeRoom.
+// Expired holds count as taken here, and are told of. Releasing them in this statement would either run too late for
+// the insert or deadlock; see makeRoom.
 const holdSQL = `
 WITH taken AS MATERIALIZED (
     SELECT range_agg(n.span) AS units, bool_or(n.lapsed) AS lapsed

@@ -67,8 +67,8 @@ func TestRepeatAtTheSameTime(t *testing.T) {
 	})
 }
 
-// What was accepted is answered again, though the same request would be refused by now: the slot is taken by this very booking, has
-// passed, is no slot any more, or the resource is closed.
+// What was accepted is answered again, though the same request would be refused by now: the slot is taken by this
+// very booking, has passed, is no slot any more, or the resource is closed.
 func TestRepeatOfWhatWouldBeRefusedNow(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]string{

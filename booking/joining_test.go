@@ -140,8 +140,8 @@ func TestHoldWaitsForACallersTransaction(t *testing.T) {
 	}
 }
 
-// In a transaction opened long ago now() stands still: a hold made there lives from when it was made, and its end is judged by
-// when the confirmation is asked for.
+// In a transaction opened long ago now() stands still: a hold made there lives from when it was made, and its end is
+// judged by when the confirmation is asked for.
 func TestTransactionOpenedLongAgo(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -62,12 +62,18 @@ func hold(t testing.TB, store *booking.Store, req booking.HoldRequest) booking.B
 	return b
 }
 
+const (
+	lapseHold     = `UPDATE booking_platform.bookings SET hold_expires_at = $2::timestamptz WHERE id = $1::uuid`
+	lapseDeadline = `UPDATE booking_platform.hold_deadlines SET due_at = $2::timestamptz WHERE booking_id = $1::uuid`
+)
+
 // lapse lets the time of holds pass.
 func lapse(t testing.TB, db *sql.DB, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		exec(t, db, `UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 second' WHERE id = $1::uuid`, id)
-		exec(t, db, `UPDATE booking_platform.hold_deadlines SET due_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid`, id)
+		for _, statement := range []string{lapseHold, lapseDeadline} {
+			exec(t, db, statement, id, time.Now().Add(-time.Hour))
+		}
 	}
 }
 
@@ -85,15 +91,20 @@ func count(t testing.TB, db booking.Querier, query string, args ...any) int {
 	return n
 }
 
-// soldTwice is the invariant: it counts the pairs of active bookings that share a unit of a resource at the same time.
+// soldTwice is the invariant: it counts the pairs of active bookings that share a unit of a resource at the same
+// time.
 const soldTwice = `
-SELECT count(*) FROM booking_platform.bookings a JOIN booking_platform.bookings b ON a.resource_id = b.resource_id AND a.id < b.id
-WHERE a.status IN ('pending', 'confirmed') AND b.status IN ('pending', 'confirmed') AND a.blocked && b.blocked AND a.units && b.units`
+SELECT count(*)
+FROM booking_platform.bookings a JOIN booking_platform.bookings b ON a.resource_id = b.resource_id AND a.id < b.id
+WHERE a.status IN ('pending', 'confirmed') AND b.status IN ('pending', 'confirmed')
+  AND a.blocked && b.blocked AND a.units && b.units`
 
-// oversold counts the active bookings that have units their resource does not have, or another number than their party.
+// oversold counts the active bookings that have units their resource does not have, or another number than their
+// party.
 const oversold = `
 SELECT count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
-WHERE NOT b.units <@ int4range(1, r.capacity + 1) OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u)`
+WHERE NOT b.units <@ int4range(1, r.capacity + 1)
+   OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u)`
 
 func requireInvariants(t testing.TB, db booking.Querier) {
 	t.Helper()

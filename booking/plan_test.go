@@ -51,7 +51,9 @@ func many(t *testing.T, db *sql.DB) booking.Resource {
 		create(t, store, func(r *booking.Resource) { r.Slug = slug })
 	}
 	exec(t, db, `
-		INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, reference)
+		INSERT INTO booking_platform.bookings (
+			id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, reference
+		)
 		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'confirmed', lower(s), 0, 'eur', 'order ' || n
 		FROM booking_platform.resources r, generate_series(1, 4000) n,
 			LATERAL (SELECT tstzrange(now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour')) AS t(s)`)
@@ -131,7 +133,8 @@ func TestSweepWithNothingDueIsCheap(t *testing.T) {
 	db := testdb.New(t)
 	many(t, db)
 	var text string
-	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+booking.SweepSQL, booking.SweepBatch).Scan(&text))
+	const explain = `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ` + booking.SweepSQL
+	require.NoError(t, db.QueryRowContext(t.Context(), explain, booking.SweepBatch).Scan(&text))
 	var plan []struct {
 		Plan struct {
 			Hit  int `json:"Shared Hit Blocks"`

@@ -15,8 +15,8 @@ type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// mapper reads the db tags of our own row types. sqlx's default is a global variable that belongs to the program, and the
-// caller's *sqlx.Tx has the caller's.
+// mapper reads the db tags of our own row types. sqlx's default is a global variable that belongs to the program, and
+// the caller's *sqlx.Tx has the caller's.
 var mapper = reflectx.NewMapper("db")
 
 // selectAll runs a query in one round trip and scans every row into a T by its db tags.

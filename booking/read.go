@@ -33,7 +33,8 @@ type ListOptions struct {
 	Before string
 	// Limit is the size of a page, 1 to 500; 0 stands for 50.
 	Limit int
-	// Resource, an id or a slug, Reference and Status narrow the list down; "" does not. An unknown resource has no bookings.
+	// Resource, an id or a slug, Reference and Status narrow the list down; "" does not. An unknown resource has no
+	// bookings.
 	Resource, Reference string
 	Status              Status
 }
@@ -48,9 +49,9 @@ const (
 	listOrderLimitSQL = ` ORDER BY b.id DESC LIMIT $%d::integer`
 )
 
-// List returns bookings, the newest first, a page at a time: pass the last one's id as Before for the next page, until a page is
-// empty. What is booked meanwhile shifts nothing. A [*ValidationError] names before, limit, resource, reference or status. One round
-// trip, through an index unless the status alone narrows it down.
+// List returns bookings, the newest first, a page at a time: pass the last one's id as Before for the next page,
+// until a page is empty. What is booked meanwhile shifts nothing. A [*ValidationError] names before, limit, resource,
+// reference or status. One round trip, through an index unless the status alone narrows it down.
 func (s *Store) List(ctx context.Context, opts ListOptions) ([]Booking, error) {
 	return list(ctx, s.run, opts)
 }
@@ -99,7 +100,8 @@ func (o ListOptions) check() problems {
 	return p
 }
 
-// query puts together the conditions that are asked for and no others, so that each list finds its index; the values are parameters.
+// query puts together the conditions that are asked for and no others, so that each list finds its index; the values
+// are parameters.
 func (o ListOptions) query() (string, []any) {
 	query, args := listSQL, []any{}
 	where := func(condition string, value any) {

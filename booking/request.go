@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Customer is who the booking is for. All three are required: the names at most 200 characters each, the e-mail address a
-// single bare one of at most 254.
+// Customer is who the booking is for. All three are required: the names at most 200 characters each, the e-mail
+// address a single bare one of at most 254.
 type Customer struct {
 	FirstName, LastName, Email string
 }
@@ -25,8 +25,8 @@ type HoldRequest struct {
 	Customer Customer
 	// Reference is the caller's own, indexed, at most 255 characters: the id of an order, say. It need not be unique.
 	Reference string
-	// IdempotencyKey makes a repeat of the same request answer with the same booking instead of taking another: at most 255
-	// characters, one namespace for the whole database. "" is no key.
+	// IdempotencyKey makes a repeat of the same request answer with the same booking instead of taking another: at
+	// most 255 characters, one namespace for the whole database. "" is no key.
 	IdempotencyKey string
 	// Metadata is kept with the booking and returned: at most 50 entries and 16 KiB as JSON.
 	Metadata map[string]string
@@ -88,8 +88,8 @@ func metadataJSON(m map[string]string) string {
 	return string(text)
 }
 
-// hash tells requests under one idempotency key apart. It is over what was asked for, with the resource by its id, so that
-// a repeat that names it by its slug is the same request.
+// hash tells requests under one idempotency key apart. It is over what was asked for, with the resource by its id, so
+// that a repeat that names it by its slug is the same request.
 func (r HoldRequest) hash(resourceID string) []byte {
 	// The instant was checked before, and strings can always be written.
 	text, _ := json.Marshal([]any{

@@ -9,7 +9,8 @@ import "time"
 type Resource struct {
 	// ID is a UUIDv7 in canonical text, made by the store.
 	ID string
-	// Slug names the resource in links: 1 to 63 of a-z, 0-9 and hyphens, beginning with no hyphen, unique, and not of the form of an ID.
+	// Slug names the resource in links: 1 to 63 of a-z, 0-9 and hyphens, beginning with no hyphen, unique, and not of
+	// the form of an ID.
 	Slug string
 	// Name is required, at most 200 characters.
 	Name string
@@ -19,10 +20,12 @@ type Resource struct {
 	TimeZone string
 	// Capacity is how many heads a slot takes, 1 to 10,000; 0 stands for 1.
 	Capacity int
-	// SlotLength is how long a booking lasts, in real time: from a minute to 31 days, in whole seconds. It is required.
+	// SlotLength is how long a booking lasts, in real time: from a minute to 31 days, in whole seconds. It is
+	// required.
 	SlotLength time.Duration
-	// SlotStep is how far apart slots begin by the wall clock, counted from each opening: from a minute to 24 hours; 0 stands for
-	// SlotLength, or for 24 hours where that is longer. Shorter than SlotLength, slots overlap, and selling one takes the others away.
+	// SlotStep is how far apart slots begin by the wall clock, counted from each opening: from a minute to 24 hours;
+	// 0 stands for SlotLength, or for 24 hours where that is longer. Shorter than SlotLength, slots overlap, and
+	// selling one takes the others away.
 	SlotStep time.Duration
 	// BufferBefore and BufferAfter keep the units empty around a booking, to clean a room, say: up to 7 days each.
 	BufferBefore, BufferAfter time.Duration
@@ -30,26 +33,29 @@ type Resource struct {
 	Notice time.Duration
 	// Horizon is how far ahead a slot can be taken, up to 10 years of 365 days; 0 stands for 365 days.
 	Horizon time.Duration
-	// HoldFor is how long a hold lasts, from a second to 30 days; 0 stands for 35 minutes. A Checkout Session of Stripe's
-	// lives at least 30 minutes, counted when Stripe gets the call: a hold that outlasts it makes no late payments.
+	// HoldFor is how long a hold lasts, from a second to 30 days; 0 stands for 35 minutes. A Checkout Session of
+	// Stripe's lives at least 30 minutes, counted when Stripe gets the call: a hold that outlasts it makes no late
+	// payments.
 	HoldFor time.Duration
 	// Price is per head: a booking costs Price times its party. The currency is required even where the amount is 0.
 	Price Money
-	// Active tells whether the resource can be booked. [Store.CreateResource] makes active ones, whatever it is given here.
+	// Active tells whether the resource can be booked. [Store.CreateResource] makes active ones, whatever it is given
+	// here.
 	Active bool
-	// Hours are the opening hours; none at all is open around the clock, where slots are counted from each local midnight.
+	// Hours are the opening hours; none at all is open around the clock, where slots are counted from each local
+	// midnight.
 	Hours []Hours
 	// CreatedAt and UpdatedAt are set by the store, in UTC. A change of the hours counts as one of the resource.
 	CreatedAt, UpdatedAt time.Time
 }
 
-// Hours is an interval in which the resource is open, every week. Slots are counted from Opens, and each ends, by the wall
-// clock, no later than Closes. Intervals must not overlap.
+// Hours is an interval in which the resource is open, every week. Slots are counted from Opens, and each ends, by the
+// wall clock, no later than Closes. Intervals must not overlap.
 type Hours struct {
 	// Weekday is the day on which the interval begins.
 	Weekday time.Weekday
-	// Opens and Closes are minutes after local midnight by the wall clock: 540 is 9:00. Opens is below 1440; Closes may pass 1440 (1560 is
-	// 2:00 of the next day), at most 24 hours after Opens.
+	// Opens and Closes are minutes after local midnight by the wall clock: 540 is 9:00. Opens is below 1440; Closes
+	// may pass 1440 (1560 is 2:00 of the next day), at most 24 hours after Opens.
 	Opens, Closes int
 }
 

@@ -45,8 +45,8 @@ func (r Resource) check() problems {
 
 func notLetter(c rune) bool { return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') }
 
-// loadZone refuses the two names by which LoadLocation means something other than a zone of the database: "" is UTC, and
-// "Local" whatever the server it runs on is set to.
+// loadZone refuses the two names by which LoadLocation means something other than a zone of the database: "" is UTC,
+// and "Local" whatever the server it runs on is set to.
 func loadZone(name string) (*time.Location, error) {
 	if name == "" || name == "Local" {
 		return nil, fmt.Errorf("%q is not an IANA time zone", name)

@@ -30,12 +30,12 @@ WITH created AS (
 )
 SELECT c.id::text AS id FROM created c`
 
-// CreateResource adds a resource and returns it as stored: with its id, its defaults filled in and the currency in lower case. It
-// is active. ID, Active, CreatedAt and UpdatedAt of what is passed are not looked at.
+// CreateResource adds a resource and returns it as stored: with its id, its defaults filled in and the currency in
+// lower case. It is active. ID, Active, CreatedAt and UpdatedAt of what is passed are not looked at.
 //
-// A [*ValidationError] names every field that is wrong: slug (also when another resource has it), name,
-// description, timeZone, capacity, slotLength, slotStep, bufferBefore, bufferAfter, notice, horizon, holdFor, price,
-// currency, hours.
+// A [*ValidationError] names every field that is wrong: slug (also when another resource has it), name, description,
+// timeZone, capacity, slotLength, slotStep, bufferBefore, bufferAfter, notice, horizon, holdFor, price, currency,
+// hours.
 func (s *Store) CreateResource(ctx context.Context, r Resource) (Resource, error) {
 	r = r.withDefaults()
 	if err := r.check().err(); err != nil {
@@ -82,8 +82,8 @@ func (s *Store) createResource(ctx context.Context, r Resource) (Resource, error
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// Resource returns one resource, active or not, by its id or its slug, as the database has it now. The error is [ErrNotFound]
-// when there is none. One round trip.
+// Resource returns one resource, active or not, by its id or its slug, as the database has it now. The error is
+// [ErrNotFound] when there is none. One round trip.
 func (s *Store) Resource(ctx context.Context, idOrSlug string) (Resource, error) {
 	r, err := s.load(ctx, s.run, idOrSlug)
 	if err != nil {

@@ -30,8 +30,9 @@ func TestCreateResource(t *testing.T) {
 		require.WithinDuration(t, time.Now(), plain.CreatedAt, time.Minute)
 
 		full := booking.Resource{
-			Slug: "full", Name: "A full one", Description: "Two\nlines, an 'apostrophe' and ünïcode", TimeZone: "Australia/Lord_Howe", Capacity: 12,
-			SlotLength: 45 * time.Minute, SlotStep: 15 * time.Minute, BufferBefore: time.Minute, BufferAfter: 2 * time.Minute,
+			Slug: "full", Name: "A full one", Description: "Two\nlines, an 'apostrophe' and ünïcode",
+			TimeZone: "Australia/Lord_Howe", Capacity: 12, SlotLength: 45 * time.Minute, SlotStep: 15 * time.Minute,
+			BufferBefore: time.Minute, BufferAfter: 2 * time.Minute,
 			Notice: time.Hour, Horizon: 30 * 24 * time.Hour, HoldFor: 20 * time.Minute, Price: booking.Money{Minor: 1999, Currency: "usd"},
 			Hours: []booking.Hours{
 				{Weekday: time.Sunday, Opens: 1320, Closes: 1560}, {Weekday: time.Tuesday, Opens: 540, Closes: 720},
@@ -88,13 +89,19 @@ func TestCreateResourceRefuses(t *testing.T) {
 			func(r *booking.Resource) { r.Name = " " }, func(r *booking.Resource) { r.Name = strings.Repeat("n", 201) },
 			func(r *booking.Resource) { r.Name = "a\x00b" }, func(r *booking.Resource) { r.Name = "a\xffb" },
 		},
-		"description": {func(r *booking.Resource) { r.Description = strings.Repeat("d", 10001) }, func(r *booking.Resource) { r.Description = "\x1b[1m" }},
+		"description": {
+			func(r *booking.Resource) { r.Description = strings.Repeat("d", 10001) },
+			func(r *booking.Resource) { r.Description = "\x1b[1m" },
+		},
 		"timeZone": {
 			func(r *booking.Resource) { r.TimeZone = "" }, func(r *booking.Resource) { r.TimeZone = "Local" },
 			func(r *booking.Resource) { r.TimeZone = "Mars/Olympus" }, func(r *booking.Resource) { r.TimeZone = "../../etc/passwd" },
 		},
-		"capacity":     {func(r *booking.Resource) { r.Capacity = -1 }, func(r *booking.Resource) { r.Capacity = 10001 }},
-		"slotLength":   {func(r *booking.Resource) { r.SlotLength = 32 * 24 * time.Hour }, func(r *booking.Resource) { r.SlotLength += time.Millisecond; r.SlotStep = time.Hour }},
+		"capacity": {func(r *booking.Resource) { r.Capacity = -1 }, func(r *booking.Resource) { r.Capacity = 10001 }},
+		"slotLength": {
+			func(r *booking.Resource) { r.SlotLength = 32 * 24 * time.Hour },
+			func(r *booking.Resource) { r.SlotLength, r.SlotStep = time.Hour+time.Millisecond, time.Hour },
+		},
 		"slotStep":     {func(r *booking.Resource) { r.SlotStep = time.Second }, func(r *booking.Resource) { r.SlotStep = 25 * time.Hour }},
 		"bufferBefore": {func(r *booking.Resource) { r.BufferBefore = -1 }},
 		"bufferAfter":  {func(r *booking.Resource) { r.BufferAfter = 8 * 24 * time.Hour }},
@@ -149,8 +156,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	exec(t, db, `
-		INSERT INTO booking_platform.resources (id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds, price_minor, currency)
-		SELECT gen_random_uuid(), 'r' || n, 'R', 'UTC', 1, 3600, 3600, 31536000, 600, 0, 'eur' FROM generate_series(1, $1::integer) n`, booking.MaxCached+20)
+		INSERT INTO booking_platform.resources (
+			id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds, price_minor, currency
+		)
+		SELECT gen_random_uuid(), 'r' || n, 'R', 'UTC', 1, 3600, 3600, 31536000, 600, 0, 'eur'
+		FROM generate_series(1, $1::integer) n`, booking.MaxCached+20)
 	for n := range booking.MaxCached + 20 {
 		_, err := store.Resource(t.Context(), fmt.Sprintf("r%d", n+1))
 		require.NoError(t, err)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Expires the holds in the way whose time has passed, less those that somebody else has locked. It never waits, so it cannot
-// deadlock, however many it takes.
+// Expires the holds in the way whose time has passed, less those that somebody else has locked. It never waits, so it
+// cannot deadlock, however many it takes.
 const releaseLapsedSQL = `
 UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
 WHERE b.id IN (
@@ -17,8 +17,8 @@ WHERE b.id IN (
     FOR UPDATE SKIP LOCKED
 )`
 
-// The same for one of them, waiting for whoever has it locked. It waits while it holds no lock of its own, so it cannot deadlock
-// either. Afterwards that hold is expired, confirmed after all, or extended.
+// The same for one of them, waiting for whoever has it locked. It waits while it holds no lock of its own, so it
+// cannot deadlock either. Afterwards that hold is expired, confirmed after all, or extended.
 const awaitLapsedSQL = `
 UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
 WHERE b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AND b.id = (
@@ -28,11 +28,11 @@ WHERE b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AND b.
     LIMIT 1
 )`
 
-// makeRoom releases the expired holds that are in the way of a slot, and commits that: the insert that comes after it must find
-// them gone, and two clients that each released some and kept them locked while they insert would deadlock.
+// makeRoom releases the expired holds that are in the way of a slot, and commits that: the insert that comes after it
+// must find them gone, and two clients that each released some and kept them locked while they insert would deadlock.
 //
-// Every call gets on: it releases some, or waits until another transaction has decided about one. So whoever calls it until the
-// slot is taken or free does not spin, and is not refused because somebody else was just releasing.
+// Every call gets on: it releases some, or waits until another transaction has decided about one. So whoever calls it
+// until the slot is taken or free does not spin, and is not refused because somebody else was just releasing.
 func (s *Store) makeRoom(ctx context.Context, resourceID string, from, to time.Time) error {
 	var released int64
 	for _, query := range []string{releaseLapsedSQL, awaitLapsedSQL} {
@@ -50,13 +50,15 @@ func (s *Store) makeRoom(ctx context.Context, resourceID string, from, to time.T
 	return nil
 }
 
-// maxRoomWait bounds how long a hold in a caller's transaction waits for a connection besides the caller's and for whoever has
-// the expired holds locked. That may be the caller itself, whose connection we keep busy: then waiting longer would be in vain.
+// maxRoomWait bounds how long a hold in a caller's transaction waits for a connection besides the caller's and for
+// whoever has the expired holds locked. That may be the caller itself, whose connection we keep busy: then waiting
+// longer would be in vain.
 const maxRoomWait = time.Second
 
 const isolationSQL = `SELECT current_setting('transaction_isolation') AS isolation`
 
-// makeRoom releases the expired holds in the way on a connection of the store's own, also where the hold is in a caller's transaction.
+// makeRoom releases the expired holds in the way on a connection of the store's own, also where the hold is in a
+// caller's transaction.
 func (h holder) makeRoom(ctx context.Context, r *rules, start time.Time) error {
 	from, to := r.blocked(start)
 	if h.caller == nil {

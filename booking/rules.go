@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// rules are a resource as it was read from the database, with its zone at hand. They are never changed, and may be shared.
+// rules are a resource as it was read from the database, with its zone at hand. They are never changed, and may be
+// shared.
 type rules struct {
 	Resource
 	// version changes with every change of the resource; what is sold by these rules names it.

@@ -63,7 +63,7 @@ func TestWhatIsOfferedCanBeHeld(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, func(r *booking.Resource) {
-		r.Capacity, r.SlotStep, r.BufferBefore, r.BufferAfter, r.Notice = 4, 20*time.Minute, 10*time.Minute, 5*time.Minute, time.Hour
+		r.Capacity, r.SlotStep, r.BufferBefore, r.BufferAfter, r.Notice = 4, 20*time.Minute, 10*time.Minute, 15*time.Minute, time.Hour
 		r.Hours = daily(480, 1500)
 	})
 	// Yesterday too, where notice leaves nothing.
@@ -158,11 +158,11 @@ func TestRulesThatHaveChanged(t *testing.T) {
 	for weekday := range 7 {
 		exec(t, db, `INSERT INTO booking_platform.opening_hours VALUES ($1::uuid, $2::smallint, 0, 1)`, r.ID, weekday)
 	}
-	_, err = store.Hold(t.Context(), request(slot(4)))
-	requireFields(t, err, "start")
 	slots, err := store.Slots(t.Context(), "court", slot(0), slot(100), 1)
 	require.NoError(t, err)
 	require.Empty(t, slots)
+	_, err = store.Hold(t.Context(), request(slot(4)))
+	requireFields(t, err, "start")
 	exec(t, db, `DELETE FROM booking_platform.opening_hours`)
 	hold(t, store, request(slot(4)))
 

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// A slot begins where the wall clock of the resource's zone shows opening time plus a whole number of steps. On the day clocks
-// change nothing is shifted by that: a time that is skipped begins no slot, one that comes twice begins two, and the others stay
-// where customers expect them. The length of a slot is real time.
+// A slot begins where the wall clock of the resource's zone shows opening time plus a whole number of steps. On the
+// day clocks change nothing is shifted by that: a time that is skipped begins no slot, one that comes twice begins
+// two, and the others stay where customers expect them. The length of a slot is real time.
 
-// starts yields, in order, the instants in [from, to) at which a slot begins, in UTC. It looks at the rules alone: not at what is
-// sold, nor at notice and horizon.
+// starts yields, in order, the instants in [from, to) at which a slot begins, in UTC. It looks at the rules alone:
+// not at what is sold, nor at notice and horizon.
 func (r *rules) starts(from, to time.Time) iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
 		// Between two changes of its clocks a zone has one offset, and wall clock and real time differ by that alone.
@@ -39,7 +39,8 @@ func (r *rules) isStart(t time.Time) bool {
 	return false
 }
 
-// wallStarts yields the starts in [from, to), all of them wall-clock times counted in seconds as if the zone were UTC.
+// wallStarts yields the starts in [from, to), all of them wall-clock times counted in seconds as if the zone were
+// UTC.
 func (r *rules) wallStarts(from, to, offset int64) iter.Seq[int64] {
 	return func(yield func(int64) bool) {
 		step := int64(r.SlotStep / time.Second)
@@ -60,8 +61,8 @@ func (r *rules) wallStarts(from, to, offset int64) iter.Seq[int64] {
 	}
 }
 
-// endsInTime tells whether the wall clock, in the last second of a slot that begins at start, is still before closing time. When the
-// clocks change meanwhile, which is after the wall clock shows change, that second has another offset.
+// endsInTime tells whether the wall clock, in the last second of a slot that begins at start, is still before closing
+// time. When the clocks change meanwhile, which is after the wall clock shows change, that second has another offset.
 func (r *rules) endsInTime(start, closes, change, offset int64) bool {
 	last := start + int64(r.SlotLength/time.Second) - 1
 	if last >= change {

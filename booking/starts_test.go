@@ -82,7 +82,9 @@ func TestStartsOnTheDaysClocksChange(t *testing.T) {
 		"two intervals": {"Europe/Paris", "2027-05-05", hour, 0, append(daily(540, 660), daily(780, 840)...), []string{
 			"09:00:00+02:00", "10:00:00+02:00", "13:00:00+02:00",
 		}},
-		"closed that weekday": {"Europe/Paris", "2027-05-05", hour, 0, []booking.Hours{{Weekday: time.Thursday, Opens: 540, Closes: 660}}, nil},
+		"closed that weekday": {
+			"Europe/Paris", "2027-05-05", hour, 0, []booking.Hours{{Weekday: time.Thursday, Opens: 540, Closes: 660}}, nil,
+		},
 		"half a step too short": {"Europe/Paris", "2027-05-05", hour, 45 * time.Minute, daily(540, 660), []string{
 			"09:00:00+02:00", "09:45:00+02:00",
 		}},

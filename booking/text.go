@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// textProblem says what is wrong with a text, or nothing. Postgres stores neither NUL nor invalid UTF-8, and other control
-// characters in a name have no business in logs, mails and pages. Those in allowed pass.
+// textProblem says what is wrong with a text, or nothing. Postgres stores neither NUL nor invalid UTF-8, and other
+// control characters in a name have no business in logs, mails and pages. Those in allowed pass.
 func textProblem(s string, maxRunes int, allowed string) string {
 	switch {
 	case !utf8.ValidString(s):

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// transition is a change of one booking that is one UPDATE, and only when that found nothing to change a look at the reason.
+// transition is a change of one booking that is one UPDATE, and only when that found nothing to change a look at the
+// reason.
 type transition struct {
 	// op names it in errors.
 	op string
@@ -40,7 +41,8 @@ func (t transition) step(ctx context.Context, q Querier, id string, args []any) 
 	if !isID(id) {
 		return Booking{}, ErrNotFound
 	}
-	// Between the update and the look the booking may have become one that can be changed; it does not go back and forth for long.
+	// Between the update and the look the booking may have become one that can be changed; it does not go back and
+	// forth for long.
 	for range 3 {
 		row, changed, err := selectOne[bookingRow](ctx, q, t.sql, append([]any{strings.ToLower(id)}, args...)...)
 		if err != nil {

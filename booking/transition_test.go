@@ -131,7 +131,8 @@ func TestCancelKeepsTheFirstReason(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE reason = 'rain'`))
 }
 
-// A hold is confirmed, given back, cancelled and swept at once, many times: it ends in one status, and whoever succeeded says so rightly.
+// A hold is confirmed, given back, cancelled and swept at once, many times: it ends in one status, and whoever
+// succeeded says so rightly.
 func TestOneOutcomeOfARace(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -5,24 +5,25 @@ import (
 	"time"
 )
 
-// Tx is the store inside a transaction of the caller's: what it does is there when the caller commits, and was never done when the
-// caller rolls back. So an order, its booking and the event that caused them commit together or not at all, where two
-// transactions leave a booking without an order when the program dies in between.
+// Tx is the store inside a transaction of the caller's: what it does is there when the caller commits, and was never
+// done when the caller rolls back. So an order, its booking and the event that caused them commit together or not at
+// all, where two transactions leave a booking without an order when the program dies in between.
 //
-// A Tx never commits, rolls back, retries, sets anything or uses savepoints. A refusal ([ErrSlotTaken], [*ValidationError], [*StatusError],
-// …) leaves the transaction as usable as before; an error of the database's ends it, as always in Postgres. When
-// [IsRetryable] is true of an error, nothing was wrong with the request: roll back, and run the whole transaction again from its
-// beginning. What to expect:
+// A Tx never commits, rolls back, retries, sets anything or uses savepoints. A refusal ([ErrSlotTaken],
+// [*ValidationError], [*StatusError], …) leaves the transaction as usable as before; an error of the database's ends
+// it, as always in Postgres. When [IsRetryable] is true of an error, nothing was wrong with the request: roll back,
+// and run the whole transaction again from its beginning. What to expect:
 //
-//   - READ COMMITTED is the level to use. Above it Postgres refuses with 40001 what READ COMMITTED sorts out, and a hold in whose way
-//     others have just been cannot be decided on: run it again.
-//   - A hold waits for other transactions that have taken the same units and not ended, and they wait for this one: up to
-//     lock_timeout (55P03), where one is set. Keep such transactions short; no network calls.
-//   - Transactions that take several slots in different orders can deadlock; Postgres ends one of them with 40P01. Take slots in one order, say by
-//     resource and start, and that does not happen.
-//   - Where an expired hold is in the way, it is released by the store on a connection of its own, besides the caller's, and
-//     that stays so even if the caller rolls back. That waits a second at most; when it cannot be done in that time, because the pool has
-//     only the caller's connection, say, the error is retryable: [Store.ReleaseExpired] between the two runs makes room as well.
+//   - READ COMMITTED is the level to use. Above it Postgres refuses with 40001 what READ COMMITTED sorts out, and a
+//     hold in whose way others have just been cannot be decided on: run it again.
+//   - A hold waits for other transactions that have taken the same units and not ended, and they wait for this one:
+//     up to lock_timeout (55P03), where one is set. Keep such transactions short; no network calls.
+//   - Transactions that take several slots in different orders can deadlock; Postgres ends one of them with 40P01.
+//     Take slots in one order, say by resource and start, and that does not happen.
+//   - Where an expired hold is in the way, it is released by the store on a connection of its own, besides the
+//     caller's, and that stays so even if the caller rolls back. That waits a second at most; when it cannot be done
+//     in that time, because the pool has only the caller's connection, say, the error is retryable:
+//     [Store.ReleaseExpired] between the two runs makes room as well.
 //   - A context that ends in the middle of a statement ends the transaction.
 //
 // Times are judged when each statement begins, not when the transaction did.
@@ -38,8 +39,8 @@ func (s *Store) Tx(q Querier) *Tx { return &Tx{store: s, q: q} }
 // run does a step once, on the caller's connection.
 func (t *Tx) run(_ context.Context, step func(Querier) error) error { return step(t.q) }
 
-// Hold is [Store.Hold] in the caller's transaction: the units are taken for everyone else from now on, and given back if the
-// caller rolls back. One round trip without contention, once the rules are in memory.
+// Hold is [Store.Hold] in the caller's transaction: the units are taken for everyone else from now on, and given back
+// if the caller rolls back. One round trip without contention, once the rules are in memory.
 func (t *Tx) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	b, err := holder{store: t.store, run: t.run, caller: t.q}.hold(ctx, req)
 	return b, wrap(ctx, "hold", err)

@@ -14,7 +14,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Every field wrong in turn, and all at once: the error names the field, nothing is stored, and no error is the database's.
+// Every field wrong in turn, and all at once: the error names the field, nothing is stored, and no error is the
+// database's.
 func TestHoldRefusesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -52,7 +53,8 @@ func TestHoldRefusesWhatIsWrong(t *testing.T) {
 		"reference":      texts(func(r *booking.HoldRequest, s string) { r.Reference = s }, strings.Repeat("r", 256)),
 		"idempotencyKey": texts(func(r *booking.HoldRequest, s string) { r.IdempotencyKey = s }, strings.Repeat("k", 256)),
 		"metadata": {
-			metadata(many), metadata(map[string]string{"k": strings.Repeat("v", 16<<10)}), metadata(map[string]string{"k": strings.Repeat("\n", 10<<10)}),
+			metadata(many), metadata(map[string]string{"k": strings.Repeat("v", 16<<10)}),
+			metadata(map[string]string{"k": strings.Repeat("\n", 10<<10)}),
 			metadata(map[string]string{"k": "\x00"}), metadata(map[string]string{"\x00": "v"}), metadata(map[string]string{"k": "\xff"}),
 			metadata(map[string]string{"k": strings.Repeat("v", 64<<20)}),
 		},
@@ -134,7 +136,8 @@ func (e stateError) SQLState() string { return string(e) }
 func TestIsRetryable(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]bool{
-		stateError("40001"): true, stateError("40P01"): true, stateError("23505"): false, booking.ErrSlotTaken: false, errors.New("40001"): false,
+		stateError("40001"): true, stateError("40P01"): true, stateError("23505"): false,
+		booking.ErrSlotTaken: false, errors.New("40001"): false,
 	} {
 		require.Equal(t, want, booking.IsRetryable(fmt.Errorf("wrapped: %w", err)), "%v", err)
 	}
