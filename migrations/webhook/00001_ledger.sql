@@ -33,7 +33,9 @@ CREATE TABLE booking_platform.payment_events (
     outcome                  text NOT NULL CHECK (outcome IN ('processed', 'ignored', 'unmatched', 'parked', 'failed')),
     attempts                 integer NOT NULL DEFAULT 1,
     last_error               text NOT NULL DEFAULT '',
+    -- The body as it was signed: text, so that a replay sees the very bytes. Kept for what a person or a replay will need.
     payload                  text,
+    -- When Stripe made the event, when we first heard of it, and when it was settled: NULL while it is failed or unmatched.
     created_at               timestamptz,
     received_at              timestamptz NOT NULL DEFAULT statement_timestamp(),
     processed_at             timestamptz
