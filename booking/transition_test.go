@@ -144,7 +144,7 @@ func TestOneOutcomeOfARace(t *testing.T) {
 			lapse(t, db, id)
 		}
 		var confirmed, released error
-		atOnce(t, db, 4, func(store *booking.Store, client int) error {
+		errs := atOnce(t, db, 4, func(store *booking.Store, client int) error {
 			switch client {
 			case 0:
 				_, confirmed = store.ConfirmLate(context.Background(), id)
@@ -152,10 +152,11 @@ func TestOneOutcomeOfARace(t *testing.T) {
 				_, released = store.Release(context.Background(), id)
 			default:
 				_, err := store.ReleaseExpired(context.Background())
-				require.NoError(t, err)
+				return err
 			}
 			return nil
 		})
+		requireSold(t, 4, errs)
 		b, err := store.Get(t.Context(), id)
 		require.NoError(t, err)
 		switch b.Status {

@@ -19,7 +19,7 @@ import (
 //   - A hold waits for other transactions that have taken the same units and not ended, and they wait for this one:
 //     up to lock_timeout (55P03), where one is set. Keep such transactions short; no network calls.
 //   - Transactions that take several slots in different orders can deadlock; Postgres ends one of them with 40P01.
-//     Take slots in one order, say by resource and start, and that does not happen.
+//     Take slots in one order, say by resource and start, and it is rare.
 //   - Where an expired hold is in the way, it is released by the store on a connection of its own, besides the
 //     caller's, and that stays so even if the caller rolls back. That waits a second at most; when it cannot be done
 //     in that time, because the pool has only the caller's connection, say, the error is retryable:
