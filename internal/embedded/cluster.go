@@ -136,8 +136,13 @@ func (c *cluster) run(port int) (*process, error) {
 
 // command runs one of the programs as whom they have to run as, in our folder, with the lock.
 func (c *cluster) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, program(c.programs, name), args...)
+	path := program(c.programs, name)
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = c.dir
+	if c.who.late {
+		cmd = exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", `cd "$1" && shift && exec "$@"`, "sh", c.dir, path}, args...)...)
+		cmd.Dir = "/"
+	}
 	cmd.SysProcAttr = c.who.attributes()
 	inherit(cmd, c.held)
 	return cmd

@@ -40,6 +40,8 @@ type Server struct {
 	stop                   func() error
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 // Start runs a private Postgres whose data lives below dir, which is made when it is missing, and returns when it
 // can be used. With Ephemeral, dir may be empty: it is then a new folder among the temporary ones.
 //
@@ -49,7 +51,7 @@ type Server struct {
 // there are no programs.
 func Start(ctx context.Context, dir string, opts Options) (*Server, error) {
 	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
+		opts.Logger = discard
 	}
 	dir, err := makeFolder(dir, opts.Ephemeral)
 	if err != nil {

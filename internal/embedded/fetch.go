@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
@@ -126,20 +127,21 @@ func runFetch(in io.Reader, out io.Writer) int {
 		fmt.Fprintln(out, err)
 		return 1
 	}
+	// The library can only start a server, and has no step for fetching alone. Before it makes a cluster it clears the
+	// folder for it, and Go refuses to remove one that is named so: that is where it ends, with everything unpacked.
+	impossible := o.Into + string(filepath.Separator) + "."
 	config := embeddedpostgres.DefaultConfig().
 		Version(o.Version).
 		CachePath(filepath.Join(o.Work, "download")).
 		RuntimePath(o.Into).
-		// The library can only start a server, and has no step for fetching alone. Before it makes a cluster it clears the
-		// folder for it, and Go refuses to remove one that is named so: that is where it ends, with everything unpacked.
-		DataPath(o.Into + string(filepath.Separator) + ".").
+		DataPath(impossible).
 		Port(0).
 		Logger(io.Discard)
 	if o.Repository != "" {
 		config = config.BinaryRepositoryURL(o.Repository)
 	}
 	err := embeddedpostgres.NewDatabase(config).Start()
-	if _, missing := os.Stat(program(filepath.Join(o.Into, "bin"), "postgres")); missing != nil {
+	if err == nil || !strings.HasPrefix(err.Error(), "unable to clean up data directory "+impossible) {
 		fmt.Fprintln(out, err)
 		return 1
 	}

@@ -19,6 +19,8 @@ type identity struct {
 	uid, gid int
 	// outside tells that this user may not enter our folder as it is made.
 	outside bool
+	// late tells that what entitles the processes to enter our folder is theirs only once they run.
+	late bool
 }
 
 // identify finds out whom the programs can run as, by running one of them in the folder.
@@ -50,8 +52,12 @@ func (c *cluster) try(ctx context.Context, who identity) error {
 	cmd := (&cluster{dir: c.dir, programs: c.programs, held: c.held, who: who}).command(ctx, "postgres", "--version")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	switch {
+	case errors.As(err, &exit):
 		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+	case errors.Is(err, syscall.ENOSPC):
+		// The kernel's word for a limit, here; the disk has nothing to do with it.
+		return errors.New("no more of them are allowed")
 	}
 	return err
 }

@@ -4,7 +4,7 @@ import "syscall"
 
 // namespaced runs the programs in a user namespace where root is a user of that number: to the files they are root's
 // processes, to themselves they are not. The user has to exist, because Postgres asks for its name.
-func namespaced(name string, uid, gid int) []identity {
+func namespaced(uid, gid int) []identity {
 	return []identity{{
 		name: "a user namespace", uid: 0, gid: 0,
 		attributes: func() *syscall.SysProcAttr {
@@ -12,6 +12,21 @@ func namespaced(name string, uid, gid int) []identity {
 				Cloneflags:  syscall.CLONE_NEWUSER,
 				UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: 0, Size: 1}},
 				GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: 0, Size: 1}},
+			})
+		},
+	}}
+}
+
+// entitled runs them as another user who keeps one of root's rights, to pass by the permissions of files. That is what is
+// left in a container, which has no user namespaces, when the folder or the programs are below /root.
+func entitled(name string, uid, gid uint32) []identity {
+	const passPermissions = 1 // CAP_DAC_OVERRIDE
+	return []identity{{
+		name: name, uid: int(uid), gid: int(gid), late: true,
+		attributes: func() *syscall.SysProcAttr {
+			return tied(&syscall.SysProcAttr{
+				Credential:  &syscall.Credential{Uid: uid, Gid: gid},
+				AmbientCaps: []uintptr{passPermissions},
 			})
 		},
 	}}

@@ -4,7 +4,9 @@ package embedded
 
 import "syscall"
 
-// Only Linux has user namespaces, and a signal for the death of a parent.
-func namespaced(string, int, int) []identity { return nil }
+// Only Linux has user namespaces, root's rights one by one, and a signal for the death of a parent.
+func namespaced(int, int) []identity { return nil }
+
+func entitled(string, uint32, uint32) []identity { return nil }
 
 func tied(attr *syscall.SysProcAttr) *syscall.SysProcAttr { return attr }

@@ -29,6 +29,7 @@ func identities(data string) ([]identity, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	inside := false
 	for _, name := range []string{"postgres", "_postgres", "nobody"} {
 		u, err := user.Lookup(name)
 		if err != nil {
@@ -42,8 +43,13 @@ func identities(data string) ([]identity, error) {
 		if err != nil {
 			continue
 		}
-		all = append(all, namespaced(name, int(uid), int(gid))...)
+		if !inside {
+			// The first will do: the number means nothing outside.
+			all = append(all, namespaced(int(uid), int(gid))...)
+			inside = true
+		}
 		all = append(all, another("the user "+name, uint32(uid), uint32(gid)))
+		all = append(all, entitled("the user "+name+" with a right of root", uint32(uid), uint32(gid))...)
 	}
 	return all, nil
 }

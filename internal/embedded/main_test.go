@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,13 +26,47 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(childVariable); text != "" {
 		child(text)
 	}
-	os.Exit(m.Run())
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "booking-embedded-test-")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	self = filepath.Join(dir, "test")
+	if err := copySelf(dir); err != nil {
+		panic(err)
+	}
+	return m.Run()
+}
+
+// self is a copy of this binary that every user can run: the original lies in a folder that is closed to others. It
+// is made before there are tests, because a program cannot be run while a process that another test is just
+// starting has it open for writing.
+var self string
+
+func copySelf(dir string) error {
+	original, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(original)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Chmod(dir, 0o755), os.WriteFile(self, text, 0o755))
 }
 
 // life is what a child is told to do, and started what it answers.
 type life struct {
 	Dir  string
 	Opts embedded.Options
+	// Patience bounds the start, when it is not zero.
+	Patience time.Duration
+	// NoNamespaces forbids user namespaces first.
+	NoNamespaces bool
 }
 
 type started struct {
@@ -45,8 +80,19 @@ func child(text string) {
 	if err := json.Unmarshal([]byte(text), &l); err != nil {
 		panic(err)
 	}
+	if l.NoNamespaces {
+		if err := os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0); err != nil {
+			panic(err)
+		}
+	}
+	ctx := context.Background()
+	if l.Patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.Patience)
+		defer cancel()
+	}
 	answer := started{}
-	server, err := embedded.Start(context.Background(), l.Dir, l.Opts)
+	server, err := embedded.Start(ctx, l.Dir, l.Opts)
 	if err != nil {
 		answer.Error = err.Error()
 	} else {
@@ -76,7 +122,7 @@ func spawn(t *testing.T, l life, as *syscall.SysProcAttr, env ...string) *runnin
 	t.Helper()
 	text, err := json.Marshal(l)
 	require.NoError(t, err)
-	cmd := exec.Command(self(t))
+	cmd := exec.Command(self)
 	cmd.Dir = "/"
 	cmd.Env = append(append(os.Environ(), env...), childVariable+"="+string(text))
 	cmd.SysProcAttr = as
@@ -96,23 +142,6 @@ func spawn(t *testing.T, l life, as *syscall.SysProcAttr, env ...string) *runnin
 func (r *running) kill() {
 	_ = r.cmd.Process.Kill()
 	_ = r.cmd.Wait()
-}
-
-// self is a copy of this binary that every user can run: the original lies in a folder that is closed to others.
-func self(t *testing.T) string {
-	t.Helper()
-	to := filepath.Join(open(t), "test")
-	from, err := os.Executable()
-	require.NoError(t, err)
-	source, err := os.Open(from)
-	require.NoError(t, err)
-	defer func() { _ = source.Close() }()
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	require.NoError(t, err)
-	_, err = io.Copy(target, source)
-	require.NoError(t, err)
-	require.NoError(t, target.Close())
-	return to
 }
 
 // open is a temporary folder that every user may enter and nobody else may write to.

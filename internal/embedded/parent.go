@@ -59,6 +59,8 @@ func startGuard(o order) (*guarded, error) {
 		}
 	}
 	cmd.Env = append(cmd.Env, "LC_ALL=C")
+	// Not in ours, which somebody may want to remove or unmount.
+	cmd.Dir = os.TempDir()
 	cmd.Stderr = log
 	cmd.SysProcAttr = apart()
 	pipe, err := cmd.StdinPipe()

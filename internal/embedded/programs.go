@@ -1,11 +1,10 @@
 package embedded
 
 import (
+	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -40,68 +38,6 @@ var usual = []string{
 	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
 	"/Applications/Postgres.app/Contents/Versions/*/bin",
 	`C:\Program Files\PostgreSQL\*\bin`,
-}
-
-// choose finds the programs for the data folder: those of the version that made the data, any for a new one.
-func choose(ctx context.Context, dir string, opts Options) (programs, error) {
-	major, err := majorOf(dir)
-	if err != nil {
-		return programs{}, err
-	}
-	var found []programs
-	if opts.Programs != Fetched {
-		found = onMachine(ctx, os.Getenv("PATH"), usual)
-		for _, p := range found {
-			if p.major == major || major == 0 && p.major >= oldest {
-				return p, nil
-			}
-		}
-	}
-	if opts.Programs == Machine {
-		err = errors.New("not looked for elsewhere")
-	} else {
-		var p programs
-		if p, err = fetched(ctx, major, opts); err == nil {
-			return p, nil
-		}
-	}
-	return programs{}, missing(dir, major, found, err)
-}
-
-// missing is the one message about programs that are not there.
-func missing(dir string, major int, found []programs, fetch error) error {
-	have := "there is none on PATH or in the usual folders"
-	if len(found) > 0 {
-		list := make([]string, len(found))
-		for i, p := range found {
-			list[i] = p.String()
-		}
-		have = "found are " + strings.Join(list, ", ")
-	}
-	if major == 0 {
-		return fmt.Errorf("no Postgres (%d or later) to run: %s, and none could be fetched: %w; "+
-			"install one, or use a running one (STORAGE_DRIVER=db, DATABASE_URL)", oldest, have, fetch)
-	}
-	return fmt.Errorf("the data in %s was made by Postgres %d, which is needed to run it: %s, and none could be fetched: %w; "+
-		"install Postgres %d, or choose another folder (DATA_DIR)", dir, major, have, fetch, major)
-}
-
-// majorOf reads which major version made the data, 0 when there is none yet.
-func majorOf(dir string) (int, error) {
-	text, err := os.ReadFile(filepath.Join(dir, dataFolder, "PG_VERSION"))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return 0, nil
-	case errors.Is(err, fs.ErrPermission):
-		return 0, fmt.Errorf("%w: the data belongs to another user; start as that user, or choose another folder (DATA_DIR)", err)
-	case err != nil:
-		return 0, err
-	}
-	major, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0, fmt.Errorf("what is in %s is no Postgres data: %w", dir, err)
-	}
-	return major, nil
 }
 
 // onMachine lists the programs on a PATH and then those in folders that match the patterns, newest first.
@@ -147,7 +83,7 @@ func inspect(ctx context.Context, folder string) (programs, error) {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, program(folder, "postgres"), "--version").CombinedOutput()
 	if err != nil {
-		return programs{}, fmt.Errorf("run %s: %w: %s", program(folder, "postgres"), err, out)
+		return programs{}, fmt.Errorf("run %s: %w: %s", program(folder, "postgres"), err, bytes.TrimSpace(out))
 	}
 	match := versionOutput.FindSubmatch(out)
 	if match == nil {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	_ "github.com/lib/pq" // The driver "postgres".
 )
@@ -13,7 +12,8 @@ import (
 // setUp waits until the server lets us in, and makes what is missing of the role, its database and its rights: a
 // first start may have been killed in between.
 func (c *cluster) setUp(ctx context.Context, port int) error {
-	db, err := sql.Open("postgres", c.url(superuser, "postgres", port))
+	// Whoever has taken our port may accept and say nothing, and this driver opens a connection without our context.
+	db, err := sql.Open("postgres", c.url(superuser, "postgres", port)+"&connect_timeout=2")
 	if err != nil {
 		return err
 	}
@@ -51,10 +51,7 @@ func (c *cluster) setUp(ctx context.Context, port int) error {
 // it knows it too, so this is our server and no other one.
 func (c *cluster) wait(ctx context.Context, db *sql.DB) error {
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := db.PingContext(attempt)
-		cancel()
-		if err == nil {
+		if db.PingContext(ctx) == nil {
 			return nil
 		}
 		select {

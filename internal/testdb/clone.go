@@ -2,24 +2,16 @@ package testdb
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"fmt"
 	"net/url"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/migrations"
 )
-
-// patience bounds every statement of this package.
-const patience = 60 * time.Second
-
-// run tells the databases of this test binary from those of others on the same server.
-var run = rand.Text()[:10]
 
 var counter atomic.Int64
 
@@ -33,30 +25,35 @@ func clone(t testing.TB, migrated bool) string {
 		from, err = s.template()
 		require.NoError(t, err, "testdb: migrate the template")
 	}
-	name := fmt.Sprintf("booking_test_%s_%d", run, counter.Add(1))
+	name := fmt.Sprintf("%s%s_%d", prefix, s.run, counter.Add(1))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, err = s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`)
-	require.NoError(t, err, "testdb: clone %s", from)
+	require.NoError(t, s.create(ctx, name, from), "testdb: clone")
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if _, err := s.admin.ExecContext(ctx, `DROP DATABASE IF EXISTS "`+name+`" WITH (FORCE)`); err != nil {
-			t.Errorf("testdb: drop %s: %v", name, err)
+		if err := s.drop(ctx, name); err != nil {
+			t.Errorf("testdb: %v", err)
 		}
 	})
-	return s.urlOf(name)
+	databaseURL, err := s.urlOf(name)
+	require.NoError(t, err)
+	return databaseURL
 }
 
 // makeTemplate migrates a database that nobody may connect to afterwards: Postgres clones only what nobody uses.
-func (s *server) makeTemplate() (string, error) {
-	name := "booking_test_" + run + "_template"
+func (s *session) makeTemplate() (string, error) {
+	name := prefix + s.run + "_template"
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if _, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE template0`); err != nil {
+	if err := s.create(ctx, name, "template0"); err != nil {
 		return "", err
 	}
-	db, err := sql.Open("postgres", s.urlOf(name))
+	databaseURL, err := s.urlOf(name)
+	if err != nil {
+		return "", err
+	}
+	db, err := sql.Open("postgres", databaseURL)
 	if err != nil {
 		return "", err
 	}
@@ -71,12 +68,20 @@ func (s *server) makeTemplate() (string, error) {
 	return name, err
 }
 
+// create makes a database. The names are ours, of letters, digits and underscores.
+func (s *session) create(ctx context.Context, name, from string) error {
+	if _, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`); err != nil {
+		return fmt.Errorf("create %s from %s: %w", name, from, err)
+	}
+	return nil
+}
+
 // urlOf is the server's URL with another database.
-func (s *server) urlOf(database string) string {
+func (s *session) urlOf(database string) (string, error) {
 	u, err := url.Parse(s.url)
 	if err != nil {
-		return s.url
+		return "", fmt.Errorf("read the server's URL: %w", err)
 	}
 	u.Path = "/" + database
-	return u.String()
+	return u.String(), nil
 }

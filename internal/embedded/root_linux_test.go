@@ -1,0 +1,67 @@
+package embedded_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Where there are no user namespaces, as in many containers, root's server runs as another user, in folders that are
+// closed to others too.
+func TestRootWithoutNamespaces(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []os.FileMode{0o755, 0o700} {
+		parent := open(t)
+		require.NoError(t, os.Chmod(parent, mode))
+		dir := filepath.Join(parent, "data")
+		for start := range 2 {
+			as := contained(1 << 16)
+			forbid := possible(as)
+			if !forbid {
+				// We are not root, or in such a container.
+				as = nil
+			}
+			host := spawn(t, life{Dir: dir, NoNamespaces: forbid}, as)
+			require.Empty(t, host.Error)
+			remember(t, host.URL, start)
+			host.kill()
+			requireGone(t, host.URL)
+		}
+	}
+}
+
+// What cannot work is said, with what to do.
+func TestRootWhereNothingWorks(t *testing.T) {
+	t.Parallel()
+	// No namespaces, and no users but root.
+	as := contained(1)
+	if !possible(as) {
+		// Then there is no such place to be made here, either.
+		return
+	}
+	host := spawn(t, life{Dir: filepath.Join(open(t), "data"), NoNamespaces: true}, as)
+	require.Contains(t, host.Error, "Postgres does not run as root")
+	require.Contains(t, host.Error, "a user namespace: ")
+	require.Contains(t, host.Error, "the user nobody: ")
+	require.Contains(t, host.Error, "start as an ordinary user, or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)")
+}
+
+// contained makes a child root in a user namespace of its own, with so many users in it.
+func contained(users int) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:                 syscall.CLONE_NEWUSER,
+		UidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: users}},
+		GidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: users}},
+		GidMappingsEnableSetgroups: users > 1,
+	}
+}
+
+func possible(as *syscall.SysProcAttr) bool {
+	cmd := exec.Command("/bin/sh", "-c", "echo 0 >/proc/sys/user/max_user_namespaces")
+	cmd.SysProcAttr = as
+	return cmd.Run() == nil
+}

@@ -1,0 +1,113 @@
+package testdb
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/pkg/authconfig"
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/log"
+	"github.com/testcontainers/testcontainers-go/modules/postgres"
+)
+
+const (
+	// An engine that is asked for anything has to answer within this time. testcontainers itself repeats for minutes.
+	engineTimeout = 5 * time.Second
+	// Once the engine has said that the image can be had, pulling it may take as long as it takes on a slow line.
+	containerTimeout = 5 * time.Minute
+	stopTimeout      = 30 * time.Second
+)
+
+func byContainer(ctx context.Context) (_ *server, err error) {
+	// It says much, and what matters comes back as an error.
+	log.SetDefault(log.NewNoopLogger())
+	image := cmp.Or(os.Getenv("POSTGRES_IMAGE"), "postgres:16-alpine")
+	images := []string{image}
+	// Ryuk removes the containers of test binaries that were killed.
+	if !testcontainers.ReadConfig().Config.RyukDisabled {
+		images = append(images, testcontainers.ReaperDefaultImage)
+	}
+	if err := canRun(ctx, images); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, containerTimeout)
+	defer cancel()
+	container, err := postgres.Run(ctx, image,
+		postgres.WithDatabase("booking_platform"), postgres.WithUsername("booking"), postgres.WithPassword("booking"),
+		testcontainers.WithCmdArgs("-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "timezone=UTC"),
+		postgres.BasicWaitStrategies(),
+	)
+	end := func() error {
+		if container == nil {
+			return nil
+		}
+		return testcontainers.TerminateContainer(container, testcontainers.StopTimeout(stopTimeout))
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, end())
+		}
+	}()
+	if err != nil {
+		return nil, fmt.Errorf("start a container of %s: %w", image, err)
+	}
+	url, err := container.ConnectionString(ctx, "sslmode=disable")
+	if err != nil {
+		return nil, fmt.Errorf("find the container of %s: %w", image, err)
+	}
+	return &server{url: url, by: "a container of " + image, end: end}, nil
+}
+
+// canRun asks the engine whether it has the images or their registries would give them, and pulls nothing.
+func canRun(ctx context.Context, images []string) (err error) {
+	// What looks for an engine panics in some of the places where there is none.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("no container engine: %v", r)
+		}
+	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, engineTimeout, fmt.Errorf("no answer in %v", engineTimeout))
+	defer cancel()
+	engine, err := testcontainers.NewDockerClientWithOpts(ctx)
+	if err != nil {
+		return fmt.Errorf("no container engine: %w", err)
+	}
+	defer func() { _ = engine.Close() }()
+	if _, err := engine.Ping(ctx, client.PingOptions{}); err != nil {
+		return fmt.Errorf("no container engine: %w", err)
+	}
+	for _, image := range images {
+		_, err := engine.ImageInspect(ctx, image)
+		if errdefs.IsNotFound(err) {
+			_, err = engine.DistributionInspect(ctx, image, client.DistributionInspectOptions{EncodedRegistryAuth: credentials(ctx, image)})
+		}
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("the engine has no image %s and cannot get it: %w", image, context.Cause(ctx))
+		case err != nil && image == testcontainers.ReaperDefaultImage:
+			return fmt.Errorf("the engine has no image %s, which removes what killed tests leave (TESTCONTAINERS_RYUK_DISABLED=true does without), and cannot get it: %w", image, err)
+		case err != nil:
+			return fmt.Errorf("the engine has no image %s and cannot get it: %w", image, err)
+		}
+	}
+	return nil
+}
+
+// credentials are those that the user's docker login has left for the registry of an image, empty for none.
+func credentials(ctx context.Context, image string) string {
+	_, auth, err := testcontainers.DockerImageAuth(ctx, image)
+	if err != nil {
+		return ""
+	}
+	encoded, err := authconfig.Encode(auth)
+	if err != nil {
+		return ""
+	}
+	return encoded
+}

@@ -1,0 +1,26 @@
+package testdb
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/booking-platform/booking-platform/internal/embedded"
+)
+
+func byPrograms(ctx context.Context) (*server, error) { return byEmbedded(ctx, embedded.Machine) }
+
+func byFetched(ctx context.Context) (*server, error) { return byEmbedded(ctx, embedded.Fetched) }
+
+func byEmbedded(ctx context.Context, source embedded.Source) (*server, error) {
+	s, err := embedded.Start(ctx, "", embedded.Options{
+		Ephemeral:  true,
+		Programs:   source,
+		Repository: os.Getenv("EMBEDDED_POSTGRES_REPOSITORY"),
+		Logger:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &server{url: s.URL(), by: "programs in " + s.Programs(), end: s.Stop}, nil
+}

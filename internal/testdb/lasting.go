@@ -1,0 +1,80 @@
+package testdb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// sweep drops what test binaries that were killed have left on a server that others use too. Each test binary
+// holds an advisory lock on its run for as long as it is connected; whoever gets the lock of another run knows
+// that nobody needs its databases any more.
+func (s *session) sweep(ctx context.Context) error {
+	// The lock belongs to this connection, which nobody else gets and which ends with this process.
+	conn, err := s.admin.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock(hashtextextended($1::text, 0))`, prefix+s.run); err != nil {
+		return fmt.Errorf("lock this run: %w", err)
+	}
+	names, err := s.databases(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		run, _, _ := strings.Cut(strings.TrimPrefix(name, prefix), "_")
+		var over bool
+		if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1::text, 0))`, prefix+run).Scan(&over); err != nil {
+			return fmt.Errorf("look whether run %s is over: %w", run, err)
+		}
+		if !over || run == s.run {
+			continue
+		}
+		if err := s.drop(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropAll drops the databases of this run: the template, and those of tests that ended in a panic.
+func (s *session) dropAll() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	names, err := s.databases(ctx, prefix+s.run+"_")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := s.drop(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// databases lists those whose name begins so.
+func (s *session) databases(ctx context.Context, begin string) ([]string, error) {
+	rows, err := s.admin.QueryContext(ctx, `SELECT datname::text FROM pg_catalog.pg_database WHERE starts_with(datname::text, $1::text)`, begin)
+	if err != nil {
+		return nil, fmt.Errorf("list databases: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
+}
+
+func (s *session) drop(ctx context.Context, name string) error {
+	if _, err := s.admin.ExecContext(ctx, `DROP DATABASE IF EXISTS "`+name+`" WITH (FORCE)`); err != nil {
+		return fmt.Errorf("drop %s: %w", name, err)
+	}
+	return nil
+}
