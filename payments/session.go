@@ -1,0 +1,70 @@
+package payments
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+)
+
+// createSession calls Stripe, outside any transaction, and stores what it answered.
+func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, error) {
+	params, err := pay.sessionParams()
+	if err != nil {
+		return Payment{}, err
+	}
+	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
+	defer cancel()
+	params.Context = callCtx
+	s, err := p.newSession(callCtx, params)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		// The caller has gone, which says nothing about Stripe. Whoever asks again, under the same key, gets the same session.
+		return Payment{}, fmt.Errorf("payments: create the Checkout Session: %w", ctx.Err())
+	}
+	if err != nil {
+		p.retireKey(ctx, pay, err)
+		return Payment{}, p.unavailable(ctx, "create the Checkout Session", pay.ID, err)
+	}
+	return p.storeSession(ctx, pay, s)
+}
+
+// newSession asks Stripe, and asks again while another caller's call under the same key, on whichever replica, is under way there: once that
+// is answered, Stripe answers us the same, even if the other caller has died meanwhile.
+func (p *Payments) newSession(ctx context.Context, params *stripe.CheckoutSessionParams) (*stripe.CheckoutSession, error) {
+	for {
+		s, err := p.sessions.New(params)
+		if !inUse(err) {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// The event of a session may have come first and have named it already. One whose payment was given up meanwhile is not stored.
+const storeSessionSQL = `
+UPDATE booking_platform.payments AS p
+SET stripe_session_id = $2, checkout_url = $3, updated_at = statement_timestamp()
+WHERE p.id = $1::uuid AND (p.stripe_session_id IS NULL OR p.stripe_session_id = $2) AND NOT p.failed AND NOT p.expired
+RETURNING ` + paymentColumns
+
+// storeSession stores the session's id and URL, even when the customer has just gone away.
+func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.CheckoutSession) (Payment, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.Timeout)
+	defer cancel()
+	stored, err := scanPayment(p.db.QueryRowContext(ctx, storeSessionSQL, pay.ID, s.ID, s.URL))
+	if errors.Is(err, sql.ErrNoRows) {
+		// Nobody is told this session's URL, so nobody pays there, and it ends by itself.
+		return Payment{}, fmt.Errorf("payments: the Checkout was given up meanwhile: %w", ErrUnavailable)
+	}
+	if err != nil {
+		return Payment{}, fmt.Errorf("payments: store the Checkout Session: %w", err)
+	}
+	return stored, nil
+}
