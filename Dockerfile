@@ -9,6 +9,9 @@ ARG GO_IMAGE=golang:1.26-alpine
 ARG BASE_IMAGE=scratch
 
 FROM ${GO_IMAGE} AS build
+# What the classic builder leaves behind of this stage is found by it:
+# docker image prune --filter label=booking-platform.stage=build
+LABEL booking-platform.stage=build
 WORKDIR /src
 # Where modules come from, for networks that do not reach the public proxy.
 ARG GOPROXY
