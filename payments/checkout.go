@@ -32,12 +32,15 @@ type Checkout struct {
 // than the one, and no customer pays for a slot that is gone; a hold that is longer than the other ends with its session.
 //
 // The payment row is committed before Stripe is called and the session's id is stored after, each in a transaction of our own, so the
-// booking must be committed. Without a failure it takes four round trips to Postgres and one call to Stripe.
+// booking must be committed. Without a failure it takes four round trips to Postgres and one call to Stripe. It ends within Options.Timeout, plus
+// a second in which to store what Stripe has answered.
 //
 // Errors: [ErrUnavailable] when Stripe could not be asked: call again, or [Payments.Abandon]; [ErrNotPayable]; booking.ErrHoldExpired;
 // booking.ErrNotFound. A caller whose context is cancelled gets context.Canceled and not ErrUnavailable: a browser that drops
 // a request often sends it anew, and then gets the session of the first one.
 func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
+	defer cancel()
 	b, err := p.bookings.Get(ctx, bookingID)
 	if err != nil {
 		return Checkout{}, err

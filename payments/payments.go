@@ -38,7 +38,8 @@ type Options struct {
 	// HTTPClient makes the calls; nil is a client of our own with bounded connections and Timeout. One that is given
 	// should have a timeout of its own.
 	HTTPClient *http.Client
-	// Timeout bounds one operation at Stripe, its single retry included; 0 is 8 seconds.
+	// Timeout bounds a Checkout, its statements and its call to Stripe together, and each other operation at Stripe, the library's single
+	// retry included; 0 is 8 seconds.
 	Timeout time.Duration
 	// ProcessingHold is how long a hold is kept for a delayed payment method (a bank debit) whose Checkout is completed but
 	// unpaid, counted from the event; never beyond the start of the booking. 0 is 7 days.

@@ -10,16 +10,17 @@ import (
 	"github.com/stripe/stripe-go/v76"
 )
 
+// storeLimit bounds the storing of what Stripe has answered. It is beyond the limit of the whole, which the call may have used up.
+const storeLimit = time.Second
+
 // createSession calls Stripe, outside any transaction, and stores what it answered.
 func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, error) {
 	params, err := pay.sessionParams()
 	if err != nil {
 		return Payment{}, err
 	}
-	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
-	defer cancel()
-	params.Context = callCtx
-	s, err := p.newSession(callCtx, params)
+	params.Context = ctx
+	s, err := p.newSession(ctx, params)
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		// The caller has gone, which says nothing about Stripe. Whoever asks again, under the same key, gets the same session.
 		return Payment{}, fmt.Errorf("payments: create the Checkout Session: %w", ctx.Err())
@@ -56,7 +57,7 @@ RETURNING ` + paymentColumns
 
 // storeSession stores the session's id and URL, even when the customer has just gone away.
 func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.CheckoutSession) (Payment, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
 	defer cancel()
 	stored, err := scanPayment(p.db.QueryRowContext(ctx, storeSessionSQL, pay.ID, s.ID, s.URL))
 	if errors.Is(err, sql.ErrNoRows) {

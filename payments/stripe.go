@@ -29,7 +29,7 @@ func (p *Payments) retireKey(ctx context.Context, pay Payment, err error) {
 		se.LastResponse.Header.Get("Idempotent-Replayed") != "true" {
 		return
 	}
-	if _, err := p.db.ExecContext(context.WithoutCancel(ctx), nextAttemptSQL, pay.ID, pay.attempt); err != nil {
+	if _, err := p.db.ExecContext(ctx, nextAttemptSQL, pay.ID, pay.attempt); err != nil {
 		p.log.LogAttrs(ctx, slog.LevelError, "payments: could not move to the next attempt",
 			slog.String("payment_id", pay.ID), slog.String("error", err.Error()))
 	}
