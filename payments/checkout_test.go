@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/stripe/stripe-go/v76"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/stripemock"
@@ -173,42 +172,6 @@ func TestLostAnswerIsFoundAgain(t *testing.T) {
 	c := w.checkout(b)
 	require.Len(t, w.stripe.Sessions(), 1)
 	require.Equal(t, w.stripe.Sessions()[0].ID, c.SessionID)
-}
-
-// A failure of its own that Stripe has stored is replayed under the same key for a day.
-func TestStoredFailureIsNotReplayedForEver(t *testing.T) {
-	t.Parallel()
-	var mu sync.Mutex
-	keys := map[string]int{}
-	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			key := r.Header.Get("Idempotency-Key")
-			mu.Lock()
-			keys[key]++
-			first, seen := len(keys) == 1, keys[key] > 1
-			mu.Unlock()
-			if !first {
-				next.ServeHTTP(rw, r)
-				return
-			}
-			if seen {
-				rw.Header().Set("Idempotent-Replayed", "true")
-			}
-			rw.WriteHeader(http.StatusInternalServerError)
-			_, _ = rw.Write([]byte(`{"error":{"type":"api_error","message":"stored"}}`))
-		})
-	}})
-	b := w.hold(0)
-	// The first failure may hide a success, so the key stays; the second says that it is a stored one.
-	for range 2 {
-		_, err := w.payments.Checkout(t.Context(), b.ID)
-		require.ErrorIs(t, err, payments.ErrUnavailable)
-		var se *stripe.Error
-		require.ErrorAs(t, err, &se)
-		require.Len(t, keys, 1)
-	}
-	w.checkout(b)
-	require.Len(t, keys, 2)
 }
 
 func TestAbandonReleasesUnlessASessionIsKnown(t *testing.T) {

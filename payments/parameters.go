@@ -48,11 +48,19 @@ func describe(b booking.Booking, when string) string {
 	return when + ", " + strconv.Itoa(b.Party) + " people"
 }
 
-// sessionParams turns a row into the call. The idempotency key is the row's and its attempt's.
-func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
+func (p Payment) frozen() (parameters, error) {
 	var frozen parameters
 	if err := json.Unmarshal([]byte(p.parameters), &frozen); err != nil {
-		return nil, fmt.Errorf("payments: frozen parameters of %s: %w", p.ID, err)
+		return parameters{}, fmt.Errorf("payments: frozen parameters of %s: %w", p.ID, err)
+	}
+	return frozen, nil
+}
+
+// sessionParams turns a row into the call. The idempotency key is the row's and its attempt's.
+func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
+	frozen, err := p.frozen()
+	if err != nil {
+		return nil, err
 	}
 	metadata := map[string]string{"payment_id": p.ID, "booking_id": p.BookingID}
 	if frozen.RequestID != "" {

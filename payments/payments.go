@@ -19,8 +19,10 @@ import (
 
 // Errors of this package, found with errors.Is.
 var (
-	// ErrUnavailable means that Stripe could not be asked, did not answer in time, or refused the call. The payment row
-	// stays as it is, and the same call may be made again: it sends the same bytes under the same key.
+	// ErrUnavailable means that Stripe could not be asked, did not answer in time, or refused the call. The same call may be made again:
+	// it sends the same bytes under the same key, so that a session which Stripe has made all the same is found, and moves to another key
+	// where Stripe says that this one is spent. What Stripe answered, if it did, is a *stripe.Error for errors.As: its HTTPStatusCode
+	// tells a refusal, which an operator has to mend (a wrong key, an amount below Stripe's least), from a passing failure.
 	ErrUnavailable = errors.New("payment service unavailable")
 	// ErrNotFound means that there is no such payment.
 	ErrNotFound = errors.New("payment not found")

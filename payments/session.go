@@ -13,28 +13,38 @@ import (
 // storeLimit bounds the storing of what Stripe has answered. It is beyond the limit of the whole, which the call may have used up.
 const storeLimit = time.Second
 
+// maxAttempts bounds how many keys one Checkout goes through.
+const maxAttempts = 3
+
 // createSession calls Stripe, outside any transaction, and stores what it answered.
 func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, error) {
-	params, err := pay.sessionParams()
-	if err != nil {
-		return Payment{}, err
+	for n := 1; ; n++ {
+		s, err := p.newSession(ctx, pay)
+		if err == nil {
+			return p.storeSession(ctx, pay, s)
+		}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			// The caller has gone, which says nothing about Stripe. Whoever asks again, under the same key, gets the same session.
+			return Payment{}, fmt.Errorf("payments: create the Checkout Session: %w", ctx.Err())
+		}
+		failure := p.unavailable(ctx, "create the Checkout Session", pay.ID, err)
+		if n == maxAttempts || !spent(err) {
+			return Payment{}, failure
+		}
+		if pay, err = p.nextAttempt(ctx, pay, err); err != nil {
+			return Payment{}, err
+		}
 	}
-	params.Context = ctx
-	s, err := p.newSession(ctx, params)
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		// The caller has gone, which says nothing about Stripe. Whoever asks again, under the same key, gets the same session.
-		return Payment{}, fmt.Errorf("payments: create the Checkout Session: %w", ctx.Err())
-	}
-	if err != nil {
-		p.retireKey(ctx, pay, err)
-		return Payment{}, p.unavailable(ctx, "create the Checkout Session", pay.ID, err)
-	}
-	return p.storeSession(ctx, pay, s)
 }
 
 // newSession asks Stripe, and asks again while another caller's call under the same key, on whichever replica, is under way there: once that
 // is answered, Stripe answers us the same, even if the other caller has died meanwhile.
-func (p *Payments) newSession(ctx context.Context, params *stripe.CheckoutSessionParams) (*stripe.CheckoutSession, error) {
+func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.CheckoutSession, error) {
+	params, err := pay.sessionParams()
+	if err != nil {
+		return nil, err
+	}
+	params.Context = ctx
 	for {
 		s, err := p.sessions.New(params)
 		if !inUse(err) {

@@ -1,0 +1,72 @@
+package payments
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/stripe/stripe-go/v76"
+)
+
+const (
+	paramExpiresAt = "expires_at"
+	paramEmail     = "customer_email"
+)
+
+// spent tells whether the call can never succeed under its key, although it could under another. None of these made a session
+// whose URL anybody has been told.
+func spent(err error) bool {
+	var se *stripe.Error
+	if !errors.As(err, &se) {
+		return false
+	}
+	// Stripe replays a failure that it has stored for a day (https://docs.stripe.com/api/idempotent_requests). One that is not a replay
+	// keeps the key: the call may have succeeded, and the repeat must find that out.
+	replayed := se.LastResponse != nil && se.LastResponse.Header.Get("Idempotent-Replayed") == "true"
+	// Another version of this program made other bytes of the same row.
+	otherBytes := se.Type == stripe.ErrorTypeIdempotency
+	// The end that was frozen is too near by now, because the call is repeated late; or Stripe does not take the customer's address.
+	refused := se.Param == paramExpiresAt || se.Param == paramEmail
+	return replayed || otherBytes || refused
+}
+
+// The session's end is counted anew, with the key.
+const nextAttemptSQL = `
+UPDATE booking_platform.payments AS p
+SET attempt = p.attempt + 1, parameters = $3::json, updated_at = statement_timestamp(),
+	session_expires_at = GREATEST(p.session_expires_at, statement_timestamp() + interval '31 minutes')
+WHERE p.id = $1::uuid AND p.attempt = $2::int AND p.stripe_session_id IS NULL AND NOT p.failed AND NOT p.expired
+RETURNING ` + paymentColumns
+
+// nextAttempt freezes another key, and parameters without what Stripe has refused.
+func (p *Payments) nextAttempt(ctx context.Context, pay Payment, refusal error) (Payment, error) {
+	parameters, err := pay.parametersAfter(refusal)
+	if err != nil {
+		return Payment{}, err
+	}
+	next, err := scanPayment(p.db.QueryRowContext(ctx, nextAttemptSQL, pay.ID, pay.attempt, parameters))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Payment{}, fmt.Errorf("payments: another caller was faster: %w", ErrUnavailable)
+	}
+	if err != nil {
+		return Payment{}, fmt.Errorf("payments: move to the next attempt: %w", err)
+	}
+	return next, nil
+}
+
+// parametersAfter leaves out an address that Stripe does not take: its page asks the customer for one.
+func (p Payment) parametersAfter(refusal error) (string, error) {
+	var se *stripe.Error
+	if !errors.As(refusal, &se) || se.Param != paramEmail {
+		return p.parameters, nil
+	}
+	frozen, err := p.frozen()
+	if err != nil {
+		return "", err
+	}
+	frozen.Email = ""
+	text, err := json.Marshal(frozen)
+	return string(text), err
+}
