@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,10 +117,14 @@ func TestHealthcheck(t *testing.T) {
 		require.Equal(t, 0, status, stderr)
 		require.Equal(t, "ready\n", stdout)
 	}
-	require.NoError(t, h.stop())
-	status, _, stderr := command(t, map[string]string{"PORT": port}, "healthcheck")
+	ill := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer ill.Close()
+	status, _, stderr := command(t, map[string]string{"PORT": ill.URL[strings.LastIndex(ill.URL, ":")+1:]}, "healthcheck")
 	require.Equal(t, 1, status)
-	require.Contains(t, stderr, "healthcheck")
+	require.Contains(t, stderr, "/health/db answers 503")
+	status, _, stderr = command(t, map[string]string{"PORT": "1"}, "healthcheck")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "healthcheck: ")
 }
 
 // The first start makes the sample, and a later one leaves alone what is there. Nobody but development gets one.

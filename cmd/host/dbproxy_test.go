@@ -11,10 +11,11 @@ import (
 
 // dbProxy stands between a host and its Postgres, so that a test can take the database away and give it back.
 type dbProxy struct {
-	address, target string
-	mu              sync.Mutex
-	listener        net.Listener
-	conns           map[net.Conn]bool
+	target   string
+	listener net.Listener
+	mu       sync.Mutex
+	conns    map[net.Conn]bool
+	down     bool
 	// frozen, when not nil, is closed to let bytes flow again.
 	frozen chan struct{}
 }
@@ -26,35 +27,39 @@ func newDBProxy(t *testing.T, databaseURL string) (*dbProxy, string) {
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &dbProxy{address: listener.Addr().String(), target: u.Host, conns: map[net.Conn]bool{}}
-	p.serve(listener)
-	t.Cleanup(func() { p.thaw(); p.cut() })
-	u.Host = p.address
+	p := &dbProxy{target: u.Host, listener: listener, conns: map[net.Conn]bool{}}
+	go p.serve()
+	t.Cleanup(func() { p.thaw(); p.cut(); _ = listener.Close() })
+	u.Host = listener.Addr().String()
 	return p, u.String()
 }
 
-func (p *dbProxy) serve(listener net.Listener) {
-	p.mu.Lock()
-	p.listener = listener
-	p.mu.Unlock()
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", p.target)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.conns[client], p.conns[server] = true, true
-			p.mu.Unlock()
-			go p.pipe(client, server)
-			go p.pipe(server, client)
+func (p *dbProxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
 		}
-	}()
+		server, err := net.Dial("tcp", p.target)
+		if err != nil || !p.keep(client, server) {
+			_ = client.Close()
+			continue
+		}
+		go p.pipe(client, server)
+		go p.pipe(server, client)
+	}
+}
+
+// keep notes a connection, unless the database is down.
+func (p *dbProxy) keep(client, server net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.down {
+		_ = server.Close()
+		return false
+	}
+	p.conns[client], p.conns[server] = true, true
+	return true
 }
 
 func (p *dbProxy) pipe(from, to net.Conn) {
@@ -79,23 +84,21 @@ func (p *dbProxy) pipe(from, to net.Conn) {
 	}
 }
 
-// cut ends every connection and refuses new ones, as a server that was killed does.
+// cut ends every connection, and new ones at once. The port stays ours: given up, it could become another test's.
 func (p *dbProxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = p.listener.Close()
+	p.down = true
 	for c := range p.conns {
 		_ = c.Close()
 	}
 	p.conns = map[net.Conn]bool{}
 }
 
-// mend listens again at the same address.
-func (p *dbProxy) mend(t *testing.T) {
-	t.Helper()
-	listener, err := net.Listen("tcp", p.address)
-	require.NoError(t, err)
-	p.serve(listener)
+func (p *dbProxy) mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = false
 }
 
 // freeze keeps connections open and lets nothing through, as a server that was stopped does.

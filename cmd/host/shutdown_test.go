@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -29,22 +30,27 @@ func TestShutdownFinishesWhatRuns(t *testing.T) {
 	// The host has the head and half of the body: the request runs.
 	_, err = fmt.Fprintf(conn, "POST /api/bookings HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", address, len(body), body[:20])
 	require.NoError(t, err)
-	// Another one on a connection of its own shows that the first has arrived.
-	require.Equal(t, http.StatusOK, h.client().get("/health").status)
+	// Another one, on a connection that stays, shows that the first has arrived.
+	idle, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer idle.Close()
+	_, err = fmt.Fprintf(idle, "GET /health HTTP/1.1\r\nHost: %s\r\n\r\n", address)
+	require.NoError(t, err)
+	answers := bufio.NewReader(idle)
+	res, err := http.ReadResponse(answers, nil)
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, res.Body)
+	require.NoError(t, err)
 
 	stopped := make(chan error, 1)
 	began := time.Now()
 	go func() { stopped <- h.stop() }()
-	eventually(t, "refused", func() bool {
-		c, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err != nil
-	})
+	// The end begins with the connections on which nothing runs.
+	_, err = answers.ReadByte()
+	require.ErrorIs(t, err, io.EOF)
 	_, err = conn.Write([]byte(body[20:]))
 	require.NoError(t, err)
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	res, err = http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	defer res.Body.Close()
 	require.Equal(t, http.StatusCreated, res.StatusCode)
