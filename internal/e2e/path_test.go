@@ -23,12 +23,25 @@ func ledger(t *testing.T, db *sql.DB) (rows, processed int) {
 	return rows, processed
 }
 
-// statusOf reads a booking's status straight from the database.
-func statusOf(t *testing.T, db *sql.DB, id string) string {
+// requireOnce is what has to be true in the database after a payment, however often it was told of: one ledger row, and a confirmed booking.
+func requireOnce(t *testing.T, db *sql.DB, id string) {
 	t.Helper()
+	rows, processed := ledger(t, db)
+	require.Equal(t, []int{1, 1}, []int{rows, processed}, "rows of the ledger, and those processed")
 	var status string
 	require.NoError(t, db.QueryRow(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`, id).Scan(&status))
-	return status
+	require.Equal(t, "confirmed", status)
+}
+
+// tenTimesAtOnce delivers the first event ten times at the same moment; each delivery has to be acknowledged.
+func tenTimesAtOnce(t *testing.T, stripe *stripeWorld) {
+	t.Helper()
+	attempts, err := stripe.Resend(t.Context(), stripe.Events()[0].ID, 10)
+	require.NoError(t, err)
+	require.Len(t, attempts, 10)
+	for _, a := range attempts {
+		require.Equal(t, http.StatusOK, a.Status)
+	}
 }
 
 // What a new user does: no configuration at all, a booking on the page, the stand-in's pay page, and "confirmed". Then
@@ -76,14 +89,8 @@ func TestWebhookTenTimesAtOnce(t *testing.T) {
 	ada := newCustomer(t, h.base)
 	b := ada.book(ada.firstSlot())
 	require.Contains(t, ada.payOnPage(b.URL), "confirmed")
-	attempts, err := stripe.Resend(t.Context(), stripe.Events()[0].ID, 10)
-	require.NoError(t, err)
-	for _, a := range attempts {
-		require.Equal(t, http.StatusOK, a.Status)
-	}
-	rows, processed := ledger(t, db)
-	require.Equal(t, []int{1, 1}, []int{rows, processed})
-	require.Equal(t, "confirmed", statusOf(t, db, b.ID))
+	tenTimesAtOnce(t, stripe)
+	requireOnce(t, db, b.ID)
 }
 
 // All ten are first deliveries: the event reaches the host ten times at the same moment before any of them is answered.
@@ -99,14 +106,8 @@ func TestFirstDeliveryTenTimesAtOnce(t *testing.T) {
 	_, err := stripe.Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 	stripe.pointAt(h)
-	attempts, err := stripe.Resend(t.Context(), stripe.Events()[0].ID, 10)
-	require.NoError(t, err)
-	for _, a := range attempts {
-		require.Equal(t, http.StatusOK, a.Status)
-	}
-	rows, processed := ledger(t, db)
-	require.Equal(t, []int{1, 1}, []int{rows, processed})
-	require.Equal(t, "confirmed", statusOf(t, db, b.ID))
+	tenTimesAtOnce(t, stripe)
+	requireOnce(t, db, b.ID)
 }
 
 func TestWebhookBeforeTheSessionIsStored(t *testing.T) {
@@ -127,9 +128,7 @@ func TestWebhookBeforeTheSessionIsStored(t *testing.T) {
 	ada.json(http.MethodPost, "/api/bookings", map[string]any{
 		"start": ada.firstSlot(), "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com",
 	}, http.StatusCreated, &b)
-	require.Equal(t, "confirmed", statusOf(t, db, b.ID))
-	rows, processed := ledger(t, db)
-	require.Equal(t, []int{1, 1}, []int{rows, processed})
+	requireOnce(t, db, b.ID)
 	require.Equal(t, 200, stripe.Events()[0].Attempts[0].Status, "found its payment at once")
 }
 
@@ -167,8 +166,6 @@ func TestKilledBetweenCommitAndAnswer(t *testing.T) {
 	again := startHost(t, stripe.env(url))
 	stripe.pointAt(again)
 	eventually(t, "delivered", func(context.Context) bool { return stripe.Events()[0].Delivered })
-	rows, processed := ledger(t, db)
-	require.Equal(t, []int{1, 1}, []int{rows, processed})
-	require.Equal(t, "confirmed", statusOf(t, db, b.ID))
+	requireOnce(t, db, b.ID)
 	require.Contains(t, again.logs(), `"outcome":"duplicate"`)
 }
