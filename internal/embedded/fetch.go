@@ -35,7 +35,7 @@ const fetchTimeout = 10 * time.Minute
 func fetched(ctx context.Context, major int, opts Options) (programs, error) {
 	version, ok := fetchable[major]
 	if !ok {
-		return programs{}, fmt.Errorf("Postgres %d is not offered", major)
+		return programs{}, fmt.Errorf("no Postgres %d is offered", major)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {

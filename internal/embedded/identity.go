@@ -39,7 +39,7 @@ func (c *cluster) identify(ctx context.Context) (identity, error) {
 	if len(candidates) == 1 {
 		return identity{}, fmt.Errorf("run Postgres: %w", err)
 	}
-	return identity{}, fmt.Errorf("Postgres does not run as root, and nothing else works here (%s): start as an ordinary user, "+
+	return identity{}, fmt.Errorf("choose its user: Postgres does not run as root, and nothing else works here (%s): start as an ordinary user, "+
 		"or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)", strings.Join(failed, "; "))
 }
 
