@@ -6,59 +6,74 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/stripe/stripe-go/v76"
 )
 
-// How many sessions one round of the step takes, and for how long it has them to itself.
 const (
+	// expireBatch is how many sessions one run of the step takes at most.
 	expireBatch = 20
-	expireLease = 120 // seconds: longer than a batch of calls that all run into their time limit needs in practice
+	// expireLease, in seconds, is for how long a session is left to whoever took it: longer than asking Stripe about one takes. It is also
+	// how long one that failed has to wait.
+	expireLease = 120
 )
 
-// A session is to be ended when its hold is gone, by whatever way, and it could still be paid.
+// A session is to be ended when its hold is gone, by whatever way, and it could still be paid. Should it turn out to be paid, its hold is kept until the
+// time that is returned, so that its event finds the slot: a quarter of an hour at a time, but not beyond its start.
 const leaseGoneSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
-WHERE p.id IN (
+FROM booking_platform.bookings h
+WHERE h.id = p.booking_id AND p.id = (
 	SELECT o.id FROM booking_platform.payments o JOIN booking_platform.bookings b ON b.id = o.booking_id
 	WHERE NOT o.completed AND NOT o.expired AND NOT o.failed AND o.stripe_session_id IS NOT NULL
 	AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
 	AND (b.status IN ('expired', 'cancelled') OR (b.status = 'pending' AND b.hold_expires_at <= statement_timestamp()))
-	ORDER BY o.session_expires_at LIMIT $2::int
+	ORDER BY o.session_expires_at LIMIT 1
 	FOR UPDATE OF o SKIP LOCKED)
-RETURNING p.id::text, p.booking_id::text, p.stripe_session_id`
+RETURNING p.id::text, p.booking_id::text, p.stripe_session_id,
+	LEAST(lower(h.during), statement_timestamp() + interval '15 minutes')`
 
 // Whoever died between the intent and Stripe's answer leaves a row without a session id. Its URL was told to nobody.
 const forgetSQL = `
 UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
-WHERE NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL
-AND p.session_expires_at < statement_timestamp()`
+WHERE p.id IN (
+	SELECT o.id FROM booking_platform.payments o
+	WHERE NOT o.completed AND NOT o.expired AND NOT o.failed AND o.stripe_session_id IS NULL
+	AND o.session_expires_at < statement_timestamp()
+	FOR UPDATE SKIP LOCKED)`
 
 const markExpiredSQL = `
 UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
 WHERE p.id = $1::uuid AND NOT p.completed`
 
 // ExpireSessions is one step: it ends, at Stripe, the Checkout Sessions whose hold is gone, so that nobody pays for a slot that
-// another can take, and gives the slot back. Run it before booking.ReleaseExpired, every few seconds. It returns how many it ended.
+// another can take, and gives the slot back. Run it before booking.ReleaseExpired, every few seconds. It returns how many it ended, 20 at
+// most; nothing to do is two round trips.
 //
-// A session that Stripe will not end, because the customer has just paid, is left alone: the payment wins, and its event settles it.
+// A session that Stripe will not end, because the customer has just paid, is left alone: the payment wins. Its hold is kept while its event, which
+// settles it, is on its way.
+//
 // Each session is leased in the database before the call, so the step is safe on every replica at once, and no transaction is
-// open while Stripe is asked.
+// open while Stripe is asked. It goes on after a session that failed, and returns what failed; it ends with ctx.
 func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 	if _, err := p.db.ExecContext(ctx, forgetSQL); err != nil {
 		return 0, fmt.Errorf("payments: forget unbegun payments: %w", err)
 	}
-	gone, err := p.leaseGone(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("payments: lease sessions: %w", err)
-	}
 	ended := 0
 	var failures []error
-	for _, g := range gone {
-		ok, err := p.expireSession(ctx, g)
+	for range expireBatch {
+		l, found, err := p.leaseGone(ctx)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("payments: lease a session: %w", err))
+			break
+		}
+		if !found {
+			break
+		}
+		ok, err := p.expireSession(ctx, l)
 		if err != nil {
 			failures = append(failures, err)
-			continue
 		}
 		if ok {
 			ended++
@@ -67,26 +82,21 @@ func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 	return ended, errors.Join(failures...)
 }
 
-type leased struct{ paymentID, bookingID, sessionID string }
-
-func (p *Payments) leaseGone(ctx context.Context) ([]leased, error) {
-	rows, err := p.db.QueryContext(ctx, leaseGoneSQL, expireLease, expireBatch)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []leased
-	for rows.Next() {
-		var l leased
-		if err := rows.Scan(&l.paymentID, &l.bookingID, &l.sessionID); err != nil {
-			return nil, err
-		}
-		out = append(out, l)
-	}
-	return out, rows.Err()
+type leased struct {
+	paymentID, bookingID, sessionID string
+	keepUntil                       time.Time
 }
 
-// expireSession asks Stripe, then records the answer.
+func (p *Payments) leaseGone(ctx context.Context) (leased, bool, error) {
+	var l leased
+	err := p.db.QueryRowContext(ctx, leaseGoneSQL, expireLease).Scan(&l.paymentID, &l.bookingID, &l.sessionID, &l.keepUntil)
+	if errors.Is(err, sql.ErrNoRows) {
+		return leased{}, false, nil
+	}
+	return l, err == nil, err
+}
+
+// expireSession asks Stripe, then records the answer; true when the session has ended.
 func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
@@ -97,15 +107,13 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 	if err != nil {
 		current, getErr := p.sessionStatus(callCtx, l.sessionID)
 		switch {
-		case getErr != nil:
-			return false, p.unavailable(ctx, "expire the Checkout Session", l.paymentID, err)
-		case current == stripe.CheckoutSessionStatusComplete:
-			return false, nil
-		case current == stripe.CheckoutSessionStatusOpen:
+		case getErr == nil && current == stripe.CheckoutSessionStatusComplete:
+			return false, ignoreSettled(p.bookings.Extend(ctx, l.bookingID, l.keepUntil))
+		case getErr != nil || current != stripe.CheckoutSessionStatusExpired:
 			return false, p.unavailable(ctx, "expire the Checkout Session", l.paymentID, err)
 		}
 	}
-	return true, p.inTx(ctx, "record an expired session", func(tx *sql.Tx) error {
+	err = p.inTx(ctx, "record an expired session", func(tx *sql.Tx) error {
 		bookings := p.bookings.Tx(tx)
 		if _, err := bookings.Lock(ctx, l.bookingID); err != nil {
 			return err
@@ -119,6 +127,7 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 		}
 		return ignoreSettled(bookings.Expire(ctx, l.bookingID))
 	})
+	return err == nil, err
 }
 
 // sessionStatus asks what a session has become. One that Stripe does not know counts as expired.

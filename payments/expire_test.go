@@ -1,8 +1,13 @@
 package payments_test
 
 import (
+	"context"
+	"io"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,6 +62,11 @@ func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
 	n, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
+	// The slot is paid for: neither the sweep nor another customer gets it before the event has come.
+	_, err = w.bookings.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	_, err = w.bookings.Hold(t.Context(), booking.HoldRequest{Resource: "room", Start: b.Start, Customer: ada})
+	require.ErrorIs(t, err, booking.ErrSlotTaken)
 	require.Equal(t, booking.Pending, w.status(b.ID))
 	w.exec(`ALTER TABLE booking_platform.payment_events_away RENAME TO payment_events`)
 	for _, e := range w.stripe.Events() {
@@ -78,4 +88,82 @@ func TestUnbegunPaymentIsForgotten(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
 	require.Equal(t, booking.Pending, w.status(b.ID))
+}
+
+// Whatever answers in Stripe's place, a session is over when Stripe says so, and not when it says something else.
+func TestSessionOfWhichNothingIsKnownIsNotExpired(t *testing.T) {
+	t.Parallel()
+	var away atomic.Bool
+	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			switch {
+			case !away.Load():
+				next.ServeHTTP(rw, r)
+			case r.Method == http.MethodGet:
+				_, _ = rw.Write([]byte(`{}`))
+			default:
+				rw.WriteHeader(http.StatusBadRequest)
+				_, _ = rw.Write([]byte(`{"error":{"type":"invalid_request_error","message":"no"}}`))
+			}
+		})
+	}})
+	b := w.hold(0)
+	w.checkout(b)
+	w.endHold(b.ID)
+	away.Store(true)
+	n, err := w.payments.ExpireSessions(t.Context())
+	require.ErrorIs(t, err, payments.ErrUnavailable)
+	require.Zero(t, n)
+	require.Equal(t, payments.Open, w.payment(b.ID).Status())
+	require.Equal(t, booking.Pending, w.status(b.ID))
+}
+
+// While Stripe hangs, the step's time is up after a session or two. It must not keep the others from the replica that comes next.
+func TestSessionsAreLeasedOneByOne(t *testing.T) {
+	t.Parallel()
+	var hang atomic.Bool
+	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if hang.Load() {
+				_, _ = io.Copy(io.Discard, r.Body)
+				<-r.Context().Done()
+				return
+			}
+			next.ServeHTTP(rw, r)
+		})
+	}})
+	for i := range 3 {
+		b := w.hold(i)
+		w.checkout(b)
+		w.endHold(b.ID)
+	}
+	hang.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := w.payments.ExpireSessions(ctx)
+	require.Error(t, err)
+	var leased int
+	require.NoError(t, w.db.QueryRow(`SELECT count(leased_until) FROM booking_platform.payments`).Scan(&leased))
+	require.Equal(t, 1, leased)
+	hang.Store(false)
+	n, err := w.payments.ExpireSessions(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+}
+
+// The step waits for nobody: a row that somebody has locked is left for the next time.
+func TestStepPassesOverLockedRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	unbegun, ended := w.hold(0), w.hold(1)
+	c := w.checkout(unbegun)
+	w.exec(`UPDATE booking_platform.payments SET stripe_session_id = NULL, session_expires_at = statement_timestamp() - interval '1 second' WHERE id = $1::uuid`, c.PaymentID)
+	w.checkout(ended)
+	w.endHold(ended.ID)
+	w.lock(`SELECT id FROM booking_platform.payments WHERE id = $1::uuid FOR UPDATE`, c.PaymentID)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	n, err := w.payments.ExpireSessions(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
 }
