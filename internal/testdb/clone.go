@@ -25,7 +25,7 @@ func clone(t testing.TB, migrated bool) string {
 		from, err = s.template()
 		require.NoError(t, err, "testdb: migrate the template")
 	}
-	name := fmt.Sprintf("%s%s_%d", prefix, s.run, counter.Add(1))
+	name := fmt.Sprintf("%s%d", s.run, counter.Add(1))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(t, s.create(ctx, name, from), "testdb: clone")
@@ -43,7 +43,7 @@ func clone(t testing.TB, migrated bool) string {
 
 // makeTemplate migrates a database that nobody may connect to afterwards: Postgres clones only what nobody uses.
 func (s *session) makeTemplate() (string, error) {
-	name := prefix + s.run + "_template"
+	name := s.run + "template"
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := s.create(ctx, name, "template0"); err != nil {

@@ -8,27 +8,28 @@ import (
 
 // sweep drops what test binaries that were killed have left on a server that others use too. Each test binary
 // holds an advisory lock on its run for as long as it is connected; whoever gets the lock of another run knows
-// that nobody needs its databases any more.
+// that nobody needs its databases any more. Such a lock counts in one database only, the one that TEST_DATABASE_URL
+// names, which is why that stands in the names.
 func (s *session) sweep(ctx context.Context) error {
 	// The lock belongs to this connection, which nobody else gets and which ends with this process.
 	conn, err := s.admin.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock(hashtextextended($1::text, 0))`, prefix+s.run); err != nil {
+	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock(hashtextextended($1::text, 0))`, s.run); err != nil {
 		return fmt.Errorf("lock this run: %w", err)
 	}
-	names, err := s.databases(ctx, prefix)
+	names, err := s.databases(ctx, s.place)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		run, _, _ := strings.Cut(strings.TrimPrefix(name, prefix), "_")
+		run := name[:strings.LastIndex(name, "_")+1]
 		var over bool
-		if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1::text, 0))`, prefix+run).Scan(&over); err != nil {
-			return fmt.Errorf("look whether run %s is over: %w", run, err)
+		if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1::text, 0))`, run).Scan(&over); err != nil {
+			return fmt.Errorf("look whether the run of %s is over: %w", name, err)
 		}
-		if !over || run == s.run {
+		if !over {
 			continue
 		}
 		if err := s.drop(ctx, name); err != nil {
@@ -42,7 +43,7 @@ func (s *session) sweep(ctx context.Context) error {
 func (s *session) dropAll() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	names, err := s.databases(ctx, prefix+s.run+"_")
+	names, err := s.databases(ctx, s.run)
 	if err != nil {
 		return err
 	}

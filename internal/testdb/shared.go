@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,15 +15,13 @@ import (
 // patience bounds everything that is asked of a server, on a machine that runs other tests too.
 const patience = 60 * time.Second
 
-// prefix begins the name of every database that is made here, and nothing else's.
-const prefix = "booking_test_"
-
 // session is the use of a server by this test binary.
 type session struct {
 	*server
-	// run tells the databases of this test binary from those of others on the same server.
-	run   string
-	admin *sql.DB
+	// place begins the names of the databases of every test binary that was given this server in the same way, run those of
+	// this one.
+	place, run string
+	admin      *sql.DB
 	// template makes the template when the first test wants a clone of it.
 	template func() (string, error)
 }
@@ -46,11 +45,15 @@ func shared() (*session, error) {
 }
 
 func open(ctx context.Context) (*session, error) {
-	server, err := begin(ctx)
+	candidates, err := candidates(os.Getenv("TEST_DATABASE_WAY"), os.Getenv("TEST_DATABASE_URL") != "")
 	if err != nil {
 		return nil, err
 	}
-	s := &session{server: server, run: rand.Text()[:12]}
+	server, err := begin(ctx, candidates)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{server: server}
 	s.template = sync.OnceValues(s.makeTemplate)
 	if err := s.connect(ctx); err != nil {
 		err = fmt.Errorf("by %s: %w", server.by, err)
@@ -68,10 +71,13 @@ func (s *session) connect(ctx context.Context) (err error) {
 	if s.admin, err = sql.Open("postgres", s.url); err != nil {
 		return err
 	}
-	var version string
-	if err := s.admin.QueryRowContext(ctx, `SELECT current_setting('server_version')`).Scan(&version); err != nil {
+	var version, database string
+	if err := s.admin.QueryRowContext(ctx, `SELECT current_setting('server_version'), oid::text FROM pg_catalog.pg_database WHERE datname = current_database()`).
+		Scan(&version, &database); err != nil {
 		return err
 	}
+	s.place = "booking_test_" + database + "_"
+	s.run = s.place + strings.ToLower(rand.Text()[:12]) + "_"
 	fmt.Fprintf(os.Stderr, "testdb: Postgres %s by %s\n", version, s.by)
 	if s.lasting {
 		return s.sweep(ctx)

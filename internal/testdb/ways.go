@@ -26,16 +26,10 @@ type way struct {
 	begin func(context.Context) (*server, error)
 }
 
-const wayURL = "url"
+var ways = []way{{"url", byURL}, {"container", byContainer}, {"programs", byPrograms}, {"fetched", byFetched}}
 
-var ways = []way{{wayURL, byURL}, {"container", byContainer}, {"programs", byPrograms}, {"fetched", byFetched}}
-
-// begin gets a server by the first way that works, or by the only one that is asked for.
-func begin(ctx context.Context) (*server, error) {
-	candidates, err := candidates(os.Getenv("TEST_DATABASE_WAY"), os.Getenv("TEST_DATABASE_URL") != "")
-	if err != nil {
-		return nil, err
-	}
+// begin gets a server by the first way that works, and says why those before it do not.
+func begin(ctx context.Context, candidates []way) (*server, error) {
 	var tried []error
 	for _, w := range candidates {
 		s, err := w.begin(ctx)

@@ -1,0 +1,54 @@
+package testdb
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Candidates are the names of the ways that are tried.
+func Candidates(forced string, withURL bool) ([]string, error) {
+	all, err := candidates(forced, withURL)
+	var names []string
+	for _, w := range all {
+		names = append(names, w.name)
+	}
+	return names, err
+}
+
+// Begin tries made-up ways in the order of the errors; nil is one that works. It returns what that calls itself.
+func Begin(errs ...error) (string, error) {
+	var all []way
+	for i, err := range errs {
+		all = append(all, way{fmt.Sprintf("way %d", i), func(context.Context) (*server, error) {
+			return &server{by: fmt.Sprintf("way %d", i)}, err
+		}})
+	}
+	s, err := begin(context.Background(), all)
+	if err != nil {
+		return "", err
+	}
+	return s.by, nil
+}
+
+// Hold is a test binary with a template and a clone, which says how its databases' names begin and waits. The end of its
+// input is the end of its tests.
+type Hold struct{}
+
+func (Hold) Run() int {
+	s, err := shared()
+	if err == nil {
+		var template string
+		if template, err = s.template(); err == nil {
+			err = s.create(context.Background(), s.run+"held", template)
+		}
+	}
+	if err != nil {
+		fmt.Println("failed:", err)
+		return 1
+	}
+	fmt.Println(s.run)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return 0
+}
