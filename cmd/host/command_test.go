@@ -113,7 +113,7 @@ func TestHealthcheck(t *testing.T) {
 	h := startHost(t, nil)
 	port := h.URL()[strings.LastIndex(h.URL(), ":")+1:]
 	for _, address := range []string{"", "0.0.0.0", "::", "localhost"} {
-		status, stdout, stderr := command(t, map[string]string{"PORT": port, "HOST": address}, "healthcheck")
+		status, stdout, stderr := command(t, map[string]string{"PORT": port, "BIND_ADDRESS": address}, "healthcheck")
 		require.Equal(t, 0, status, stderr)
 		require.Equal(t, "ready\n", stdout)
 	}
@@ -140,7 +140,7 @@ func TestSampleResource(t *testing.T) {
 	require.Equal(t, 1, h.count("resources"))
 
 	produced := startHost(t, map[string]string{
-		"APP_ENV": "production", "HOST": "127.0.0.1", "APP_URL": "https://booking.example.com", "SESSION_SECRET": strings.Repeat("s", 32),
+		"APP_ENV": "production", "BIND_ADDRESS": "127.0.0.1", "APP_URL": "https://booking.example.com", "SESSION_SECRET": strings.Repeat("s", 32),
 		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678",
 	})
 	require.Zero(t, produced.count("resources"))

@@ -18,7 +18,7 @@ func TestHealthcheckFollowsReadiness(t *testing.T) {
 		srv := httptest.NewServer(mux)
 		t.Cleanup(srv.Close)
 		for _, host := range []string{"", "0.0.0.0", "::", "127.0.0.1"} {
-			environ := map[string]string{"HOST": host, "PORT": portOf(t, srv.Listener)}
+			environ := map[string]string{"BIND_ADDRESS": host, "PORT": portOf(t, srv.Listener)}
 			require.Equal(t, ready, healthcheck(t.Context(), environ, io.Discard) == nil, "status %d, host %q", status, host)
 		}
 	}

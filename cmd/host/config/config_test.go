@@ -74,7 +74,7 @@ func TestEachProblem(t *testing.T) {
 	}{
 		{nil, "APP_ENV", "prod", `is "prod"`, "", ""},
 		{nil, "NODE_ENV", "test", `is "test"`, "", ""},
-		{nil, "HOST", "my-machine", "is no IP address", "", ""},
+		{nil, "BIND_ADDRESS", "my-machine", "is no IP address", "", ""},
 		{nil, "PORT", "http", `is "http"`, "", ""},
 		{nil, "PORT", "65536", `is "65536"`, "", ""},
 		{nil, "PORT", "-1", `is "-1"`, "", ""},
@@ -140,7 +140,7 @@ func TestEachProblem(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	wrong := map[string]string{
-		"APP_ENV": "production", "HOST": "here", "PORT": "x", "APP_URL": "nowhere", "STORAGE_DRIVER": "db",
+		"APP_ENV": "production", "BIND_ADDRESS": "here", "PORT": "x", "APP_URL": "nowhere", "STORAGE_DRIVER": "db",
 		"DATABASE_URL": "postgres://u:hunter2@a,b/c", "SESSION_SECRET": "hunter2", "STRIPE_SECRET_KEY": "hunter2",
 		"STRIPE_WEBHOOK_SECRET": "hunter2", "STRIPE_API_BASE": "x", "TRUST_PROXY": "x", "COOKIE_SECURE": "x",
 		"COOKIE_SAMESITE": "x", "COOKIE_DOMAIN": "a b", "EMBEDDED_POSTGRES_REPOSITORY": "x", "ADMIN_EMAIL": "x",
@@ -168,8 +168,8 @@ func TestValues(t *testing.T) {
 		require.NoError(t, err)
 		return c
 	}
-	require.Equal(t, "::1", load("HOST", "::1").Host)
-	require.Equal(t, "127.0.0.1", load("HOST", "localhost").Host)
+	require.Equal(t, "::1", load("BIND_ADDRESS", "::1").Host)
+	require.Equal(t, "127.0.0.1", load("BIND_ADDRESS", "localhost").Host)
 	require.Equal(t, 0, load("PORT", "0").Port)
 	require.Equal(t, "http://localhost:8080", load("APP_URL", "http://localhost:8080/\r").AppURL)
 	require.Equal(t, config.TrustProxy{Count: 2}, load("TRUST_PROXY", "2").TrustProxy)
@@ -202,6 +202,6 @@ func TestPartsAreReadAlone(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "0.0.0.0", host)
 	require.Equal(t, 8080, port)
-	_, _, err = config.Address(map[string]string{"PORT": "x", "HOST": "here"})
+	_, _, err = config.Address(map[string]string{"PORT": "x", "BIND_ADDRESS": "here"})
 	require.ErrorContains(t, err, "2 problems")
 }

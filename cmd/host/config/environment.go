@@ -16,7 +16,7 @@ import (
 type environment struct {
 	AppEnv             mode       `env:"APP_ENV"`
 	NodeEnv            string     `env:"NODE_ENV"`
-	Host               string     `env:"HOST"`
+	Host               string     `env:"BIND_ADDRESS"`
 	Port               port       `env:"PORT" envDefault:"3000"`
 	AppURL             string     `env:"APP_URL"`
 	AppVersion         string     `env:"APP_VERSION"`

@@ -38,7 +38,7 @@ func loopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || (err == nil && addr.IsLoopback())
 }
 
-// bindHost checks the address to listen on. A host name is refused: some shells set HOST to the machine's own, which is not meant.
+// bindHost checks the address to listen on. A host name is refused: an address says which of the machine's networks are meant.
 func bindHost(raw string, production bool, problems *Problems) string {
 	switch {
 	case raw == "" && production:
@@ -46,7 +46,7 @@ func bindHost(raw string, production bool, problems *Problems) string {
 	case raw == "" || raw == "localhost":
 		return "127.0.0.1"
 	case net.ParseIP(raw) == nil:
-		problems.add("HOST", "is no IP address", "it is the address to listen on: 127.0.0.1 for this machine alone, 0.0.0.0 for all; unset it for the default")
+		problems.add("BIND_ADDRESS", "is no IP address", "it is the address to listen on: 127.0.0.1 for this machine alone, 0.0.0.0 for all; unset it for the default")
 		return ""
 	}
 	return raw
