@@ -51,7 +51,7 @@ func (p *Payments) nextAttempt(ctx context.Context, pay Payment, refusal error) 
 		return Payment{}, fmt.Errorf("payments: another caller was faster: %w", ErrUnavailable)
 	}
 	if err != nil {
-		return Payment{}, fmt.Errorf("payments: move to the next attempt: %w", err)
+		return Payment{}, wrap(ctx, "move to the next attempt", err)
 	}
 	return next, nil
 }

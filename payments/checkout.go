@@ -111,18 +111,18 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, erro
 		return pay, nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
-		return Payment{}, fmt.Errorf("payments: store the intent: %w", err)
+		return Payment{}, wrap(ctx, "store the intent", err)
 	}
 	pay, err = scanPayment(p.db.QueryRowContext(ctx, openForBookingSQL, b.ID))
 	if err == nil {
 		return pay, nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
-		return Payment{}, fmt.Errorf("payments: find the open payment: %w", err)
+		return Payment{}, wrap(ctx, "find the open payment", err)
 	}
 	var lapsed bool
 	if err := p.db.QueryRowContext(ctx, lapsedSQL, b.ID).Scan(&lapsed); err != nil {
-		return Payment{}, fmt.Errorf("payments: look at the hold: %w", err)
+		return Payment{}, wrap(ctx, "look at the hold", err)
 	}
 	if lapsed {
 		return Payment{}, booking.ErrHoldExpired

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -58,14 +57,14 @@ WHERE p.id = $1::uuid AND NOT p.completed`
 // open while Stripe is asked. It goes on after a session that failed, and returns what failed; it ends with ctx.
 func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 	if _, err := p.db.ExecContext(ctx, forgetSQL); err != nil {
-		return 0, fmt.Errorf("payments: forget unbegun payments: %w", err)
+		return 0, wrap(ctx, "forget unbegun payments", err)
 	}
 	ended := 0
 	var failures []error
 	for range expireBatch {
 		l, found, err := p.leaseGone(ctx)
 		if err != nil {
-			failures = append(failures, fmt.Errorf("payments: lease a session: %w", err))
+			failures = append(failures, wrap(ctx, "lease a session", err))
 			break
 		}
 		if !found {

@@ -1,9 +1,12 @@
 package payments_test
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -166,4 +169,32 @@ func TestStepPassesOverLockedRows(t *testing.T) {
 	n, err := w.payments.ExpireSessions(ctx)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
+}
+
+// A host that is shut down has no complaint about Stripe.
+func TestStepThatIsStopped(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	ctx, stop := context.WithCancel(t.Context())
+	w := newWorld(t, setup{
+		opts: payments.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))},
+		wrap: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/expire") {
+					_, _ = io.Copy(io.Discard, r.Body)
+					stop()
+					<-r.Context().Done()
+					return
+				}
+				next.ServeHTTP(rw, r)
+			})
+		},
+	})
+	b := w.hold(0)
+	w.checkout(b)
+	w.endHold(b.ID)
+	_, err := w.payments.ExpireSessions(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, payments.ErrUnavailable)
+	require.Empty(t, log.String())
 }

@@ -31,6 +31,7 @@ func TestCheckoutEndsInTimeBeforeItsCall(t *testing.T) {
 	defer cancel()
 	_, err := w.payments.Checkout(ctx, b.ID)
 	require.Error(t, err)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NotErrorIs(t, err, payments.ErrUnavailable, "Stripe was not asked")
 	require.NoError(t, ctx.Err(), "it did not wait for its caller's limit")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -143,7 +142,7 @@ func (p *Payments) one(ctx context.Context, what, query, arg string) (Payment, e
 		return Payment{}, ErrNotFound
 	}
 	if err != nil {
-		return Payment{}, fmt.Errorf("payments: %s: %w", what, err)
+		return Payment{}, wrap(ctx, what, err)
 	}
 	return pay, nil
 }

@@ -23,12 +23,8 @@ func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, err
 		if err == nil {
 			return p.storeSession(ctx, pay, s)
 		}
-		if errors.Is(ctx.Err(), context.Canceled) {
-			// The caller has gone, which says nothing about Stripe. Whoever asks again, under the same key, gets the same session.
-			return Payment{}, fmt.Errorf("payments: create the Checkout Session: %w", ctx.Err())
-		}
 		failure := p.unavailable(ctx, "create the Checkout Session", pay.ID, err)
-		if n == maxAttempts || !spent(err) {
+		if n == maxAttempts || ctx.Err() != nil || !spent(err) {
 			return Payment{}, failure
 		}
 		if pay, err = p.nextAttempt(ctx, pay, err); err != nil {
@@ -75,7 +71,7 @@ func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.Chec
 		return Payment{}, fmt.Errorf("payments: the Checkout was given up meanwhile: %w", ErrUnavailable)
 	}
 	if err != nil {
-		return Payment{}, fmt.Errorf("payments: store the Checkout Session: %w", err)
+		return Payment{}, wrap(ctx, "store the Checkout Session", err)
 	}
 	return stored, nil
 }

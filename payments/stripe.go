@@ -16,8 +16,12 @@ func inUse(err error) bool {
 	return errors.As(err, &se) && se.HTTPStatusCode == http.StatusConflict
 }
 
-// unavailable logs what Stripe said, without its message, which can quote parameters, and wraps it for the caller.
+// unavailable logs what Stripe said, without its message, which can quote parameters, and wraps it for the caller. A caller who has gone says
+// nothing about Stripe.
 func (p *Payments) unavailable(ctx context.Context, what, paymentID string, err error) error {
+	if gone := ctx.Err(); errors.Is(gone, context.Canceled) {
+		return fmt.Errorf("payments: %s: %w", what, gone)
+	}
 	attrs := []slog.Attr{slog.String("payment_id", paymentID)}
 	var se *stripe.Error
 	if errors.As(err, &se) {
