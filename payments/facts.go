@@ -59,15 +59,15 @@ func (a arrival) record(ctx context.Context, f facts) error {
 	return err
 }
 
-const otherPaidSQL = `
-SELECT EXISTS (SELECT FROM booking_platform.payments p
-WHERE p.booking_id = $1::uuid AND p.id <> $2::uuid AND p.captured_minor > 0 AND NOT p.parked)`
+const appliedSQL = `
+SELECT coalesce(bool_or(p.id = $2::uuid), false), coalesce(bool_or(p.id <> $2::uuid), false)
+FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked`
 
-// otherPaid tells whether another payment has paid for this booking. The booking's lock makes the answer hold.
-func (a arrival) otherPaid(ctx context.Context) (bool, error) {
-	var paid bool
-	err := a.tx.QueryRowContext(ctx, otherPaidSQL, a.booking.ID, a.payment.ID).Scan(&paid)
-	return paid, err
+// applied tells whether this payment, or another one, has paid for the booking. The booking's lock makes the answer hold; what was read
+// before it may have changed since.
+func (a arrival) applied(ctx context.Context) (this, other bool, err error) {
+	err = a.tx.QueryRowContext(ctx, appliedSQL, a.booking.ID, a.payment.ID).Scan(&this, &other)
+	return this, other, err
 }
 
 const othersAliveSQL = `

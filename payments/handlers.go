@@ -48,7 +48,8 @@ func (s checkoutSession) paid() bool {
 	return s.PaymentStatus == "paid" || s.PaymentStatus == "no_payment_required"
 }
 
-// arrival is one event about one payment, with its booking locked until the transaction ends.
+// arrival is one event about one payment, with its booking locked until the transaction ends. The payment was read before the lock: of it, only
+// what never changes is to be used.
 type arrival struct {
 	tx       webhook.Tx
 	bookings *booking.Tx
@@ -97,11 +98,13 @@ func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, e
 	if !a.session.paid() {
 		return p.processing(ctx, a)
 	}
-	paidElsewhere, err := a.otherPaid(ctx)
+	applied, paidElsewhere, err := a.applied(ctx)
 	if err != nil {
 		return "", err
 	}
 	switch {
+	case applied:
+		// Whatever the booking has become since, this money is no riddle.
 	case paidElsewhere:
 		return p.park(ctx, a, ReasonPaidTwice)
 	case a.booking.Status == booking.Pending:
@@ -111,7 +114,7 @@ func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, e
 		}
 	case a.booking.Status == booking.Expired:
 		return p.park(ctx, a, ReasonLate)
-	case a.booking.Status == booking.Cancelled && a.payment.Captured.Minor == 0:
+	case a.booking.Status == booking.Cancelled:
 		return p.park(ctx, a, ReasonCancelled)
 	}
 	return webhook.Processed, a.record(ctx, facts{completed: true, captured: a.payment.Amount.Minor})
