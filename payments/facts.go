@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
@@ -34,7 +35,7 @@ func match(ctx context.Context, tx webhook.Tx, ev webhook.Event) (Payment, bool,
 // facts is what an event adds to a payment. Nothing in it is ever taken back.
 type facts struct {
 	completed, failed, expired bool
-	captured                   int64
+	captured                   booking.Money
 	parked                     string
 }
 
@@ -47,6 +48,7 @@ UPDATE booking_platform.payments AS p SET
 	failed = p.failed OR $5::boolean,
 	expired = p.expired OR $6::boolean,
 	captured_minor = GREATEST(p.captured_minor, $7::bigint),
+	captured_currency = CASE WHEN p.captured_minor > 0 THEN p.captured_currency ELSE $9::text END,
 	parked = p.parked OR $8::text <> '',
 	parked_reason = CASE WHEN p.parked THEN p.parked_reason ELSE $8::text END,
 	updated_at = statement_timestamp()
@@ -55,7 +57,7 @@ WHERE p.id = $1::uuid`
 // record adds facts to the payment.
 func (a arrival) record(ctx context.Context, f facts) error {
 	_, err := a.tx.ExecContext(ctx, recordSQL, a.payment.ID, a.event.SessionID, a.event.PaymentIntentID,
-		f.completed, f.failed, f.expired, f.captured, f.parked)
+		f.completed, f.failed, f.expired, f.captured.Minor, f.parked, f.captured.Currency)
 	return err
 }
 

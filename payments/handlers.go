@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"strings"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -47,6 +49,18 @@ type checkoutSession struct {
 func (s checkoutSession) paid() bool {
 	return s.PaymentStatus == "paid" || s.PaymentStatus == "no_payment_required"
 }
+
+// total is what the customer was asked for, which can be in another currency than ours: Stripe converts prices where the account is set so. One that
+// cannot be read, or stored, is unknown.
+func (s checkoutSession) total() (booking.Money, bool) {
+	currency := strings.ToLower(s.Currency)
+	if s.AmountTotal == nil || !currencyCode.MatchString(currency) {
+		return booking.Money{}, false
+	}
+	return booking.Money{Minor: *s.AmountTotal, Currency: currency}, true
+}
+
+var currencyCode = regexp.MustCompile(`^[a-z]{3}$`)
 
 // arrival is one event about one payment, with its booking locked until the transaction ends. The payment was read before the lock: of it, only
 // what never changes is to be used.
@@ -92,7 +106,7 @@ func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, 
 // completed handles the end of a Checkout: paid, or, by a delayed method, not yet. It bears to be called for the same session
 // any number of times, by both of its event types.
 func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, error) {
-	if a.session.AmountTotal == nil || (booking.Money{Minor: *a.session.AmountTotal, Currency: a.session.Currency}) != a.payment.Amount {
+	if total, known := a.session.total(); !known || total != a.payment.Amount {
 		return p.park(ctx, a, ReasonAmount)
 	}
 	if !a.session.paid() {
@@ -117,7 +131,7 @@ func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, e
 	case a.booking.Status == booking.Cancelled:
 		return p.park(ctx, a, ReasonCancelled)
 	}
-	return webhook.Processed, a.record(ctx, facts{completed: true, captured: a.payment.Amount.Minor})
+	return webhook.Processed, a.record(ctx, facts{completed: true, captured: a.payment.Amount})
 }
 
 // processing keeps the slot for a delayed method while the customer's bank makes up its mind, but not beyond the booking's start.
@@ -141,8 +155,8 @@ func (p *Payments) processing(ctx context.Context, a arrival) (webhook.Outcome, 
 // park records the money that came and why it cannot be applied. The booking stays as it is.
 func (p *Payments) park(ctx context.Context, a arrival, reason string) (webhook.Outcome, error) {
 	f := facts{completed: true, parked: reason}
-	if a.session.paid() && a.session.AmountTotal != nil {
-		f.captured = *a.session.AmountTotal
+	if total, known := a.session.total(); known && a.session.paid() {
+		f.captured = total
 	}
 	p.log.LogAttrs(ctx, slog.LevelWarn, "payment parked for an operator", slog.String("payment_id", a.payment.ID),
 		slog.String("booking_id", a.booking.ID), slog.String("reason", reason))

@@ -41,6 +41,7 @@ func TestWhatIsNotWhatWasAskedForIsParked(t *testing.T) {
 		"less":           {"amount_total": price - 1},
 		"more":           {"amount_total": price + 1},
 		"other currency": {"currency": "usd"},
+		"no currency":    {"currency": "\x00"},
 		"no amount":      {"amount_total": nil},
 		"less, unpaid":   {"amount_total": 1, "payment_status": "unpaid"},
 	} {
@@ -54,6 +55,10 @@ func TestWhatIsNotWhatWasAskedForIsParked(t *testing.T) {
 			p := w.payment(b.ID)
 			require.Equal(t, payments.Parked, p.Status())
 			require.Equal(t, payments.ReasonAmount, p.ParkedReason)
+			require.Equal(t, booking.Money{Minor: price, Currency: "eur"}, p.Amount)
+			if change["currency"] == "usd" {
+				require.Equal(t, booking.Money{Minor: price, Currency: "usd"}, p.Captured, "a person has to know what came")
+			}
 			require.Equal(t, map[string]int{"checkout.session.completed parked": 1}, w.outcomes())
 		})
 	}

@@ -50,9 +50,9 @@ type Payment struct {
 	URL string
 	// Amount is what was asked for.
 	Amount booking.Money
-	// Captured is what Stripe says was paid.
+	// Captured is what Stripe says was paid: in the currency of Amount, unless the payment is parked with ReasonAmount.
 	Captured booking.Money
-	// Refunded is what Stripe says went back.
+	// Refunded is what Stripe says went back, in the currency of Captured.
 	Refunded booking.Money
 	// ParkedReason says in one word why a person has to look: see the Reason constants. Empty unless parked.
 	ParkedReason string
@@ -95,17 +95,18 @@ func (p Payment) Status() Status {
 
 // paymentColumns is what scanPayment reads, in its order.
 const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_session_id, ''), coalesce(p.stripe_payment_intent_id, ''),
-	p.checkout_url, p.amount_minor, p.currency, p.captured_minor, p.refunded_minor, p.parked_reason,
+	p.checkout_url, p.amount_minor, p.currency, p.captured_minor, coalesce(nullif(p.captured_currency, ''), p.currency),
+	p.refunded_minor, p.parked_reason,
 	p.session_expires_at, p.created_at, p.updated_at, p.completed, p.failed, p.expired, p.disputed, p.parked,
 	p.dispute_outcome, p.parameters::text, p.attempt`
 
 func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 	var p Payment
 	err := row.Scan(&p.ID, &p.BookingID, &p.SessionID, &p.PaymentIntentID,
-		&p.URL, &p.Amount.Minor, &p.Amount.Currency, &p.Captured.Minor, &p.Refunded.Minor, &p.ParkedReason,
+		&p.URL, &p.Amount.Minor, &p.Amount.Currency, &p.Captured.Minor, &p.Captured.Currency, &p.Refunded.Minor, &p.ParkedReason,
 		&p.ExpiresAt, &p.CreatedAt, &p.UpdatedAt, &p.completed, &p.failed, &p.expired, &p.disputed, &p.parked,
 		&p.disputeOutcome, &p.parameters, &p.attempt)
-	p.Captured.Currency, p.Refunded.Currency = p.Amount.Currency, p.Amount.Currency
+	p.Refunded.Currency = p.Captured.Currency
 	p.ExpiresAt, p.CreatedAt, p.UpdatedAt = p.ExpiresAt.UTC(), p.CreatedAt.UTC(), p.UpdatedAt.UTC()
 	return p, err
 }

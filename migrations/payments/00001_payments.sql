@@ -20,6 +20,8 @@ CREATE TABLE booking_platform.payments (
     leased_until             timestamptz,
     completed                boolean NOT NULL DEFAULT false,
     captured_minor           bigint NOT NULL DEFAULT 0 CHECK (captured_minor >= 0),
+    -- What came may be in another currency than what was asked for. Empty while nothing has come.
+    captured_currency        text NOT NULL DEFAULT '',
     refunded_minor           bigint NOT NULL DEFAULT 0 CHECK (refunded_minor >= 0),
     refund_committed         bigint NOT NULL DEFAULT 0 CHECK (refund_committed >= 0 AND refund_committed <= amount_minor),
     failed                   boolean NOT NULL DEFAULT false,
