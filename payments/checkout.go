@@ -46,7 +46,11 @@ func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, er
 		return Checkout{}, err
 	}
 	if b.Amount.Minor == 0 {
-		if _, err := p.bookings.Confirm(ctx, b.ID); err != nil {
+		_, err := p.bookings.Confirm(ctx, b.ID)
+		if settled := (*booking.StatusError)(nil); errors.As(err, &settled) {
+			return Checkout{}, fmt.Errorf("%w: %w", ErrNotPayable, err)
+		}
+		if err != nil {
 			return Checkout{}, err
 		}
 		return Checkout{Confirmed: true}, nil

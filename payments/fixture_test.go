@@ -39,6 +39,7 @@ type world struct {
 	receiver *webhook.Receiver
 	stripe   *stripetest.Server
 	hook     string
+	api      string
 	resource booking.Resource
 }
 
@@ -80,7 +81,7 @@ func newWorld(t *testing.T, s setup) *world {
 	go func() { defer close(done); _ = w.stripe.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
 
-	s.opts.BaseURL = api.URL
+	w.api, s.opts.BaseURL = api.URL, api.URL
 	w.payments, err = payments.New(w.db, w.bookings, secretKey, appURL, s.opts)
 	require.NoError(t, err)
 	w.payments.Register(w.receiver)

@@ -24,7 +24,8 @@ const (
 	ReasonPaidTwice = "booking_already_paid"
 )
 
-// Register puts the handlers of this package on a receiver. Call it before the receiver serves. Each runs inside the
+// Register puts the handlers of this package on a receiver. Call it once, before the receiver serves; it panics where a type has a handler
+// already. Each runs inside the
 // receiver's transaction, in which the booking, the payment and the ledger row change together or not at all.
 //
 // Subscribe the endpoint at Stripe to these types: checkout.session.completed, checkout.session.expired,

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stripe/stripe-go/v76"
 
@@ -24,10 +25,17 @@ type parameters struct {
 	RequestID   string `json:"request_id,omitempty"`
 }
 
+// maxMetadata is how many characters Stripe takes of a value in metadata.
+const maxMetadata = 500
+
+// freeze fixes what the session is going to say. A request id that Stripe would refuse is not worth the payment.
 func (p *Payments) freeze(b booking.Booking, r booking.Resource, requestID string) (string, error) {
 	zone, err := time.LoadLocation(r.TimeZone)
 	if err != nil {
 		return "", fmt.Errorf("payments: zone of resource %s: %w", r.Slug, err)
+	}
+	if utf8.RuneCountInString(requestID) > maxMetadata {
+		requestID = ""
 	}
 	frozen, err := json.Marshal(parameters{
 		Name:        r.Name,

@@ -118,7 +118,8 @@ WHERE p.booking_id = $1::uuid ORDER BY (p.captured_minor > 0 AND NOT p.parked) D
 // ForBooking returns the payment that counts for a booking: the one that was paid, else the latest. A booking without one,
 // a free one for instance, gives ErrNotFound. One round trip.
 func (p *Payments) ForBooking(ctx context.Context, bookingID string) (Payment, error) {
-	if uuid.Validate(bookingID) != nil {
+	// uuid.Validate knows longer forms, which Postgres does not.
+	if len(bookingID) != 36 || uuid.Validate(bookingID) != nil {
 		return Payment{}, ErrNotFound
 	}
 	return p.one(ctx, "for booking", forBookingSQL, bookingID)

@@ -37,17 +37,17 @@ type Options struct {
 	Logger *slog.Logger
 	// BaseURL is another address of Stripe's API, for tests and the stand-in; "" is Stripe itself.
 	BaseURL string
-	// HTTPClient makes the calls; nil is a client of our own with bounded connections and Timeout. One that is given
-	// should have a timeout of its own.
+	// HTTPClient makes the calls, which end with Timeout whatever it allows; nil is one with http.DefaultTransport.
 	HTTPClient *http.Client
 	// Timeout bounds a Checkout, its statements and its call to Stripe together, and each other operation at Stripe, the library's single
 	// retry included; 0 is 8 seconds.
 	Timeout time.Duration
 	// ProcessingHold is how long a hold is kept for a delayed payment method (a bank debit) whose Checkout is completed but
-	// unpaid, counted from the event; never beyond the start of the booking. 0 is 7 days.
+	// unpaid, counted from when that event is handled; never beyond the start of the booking. 0 is 7 days.
 	ProcessingHold time.Duration
 	// RequestID gives the id of the request that a context belongs to; it goes into the session's metadata, so that the
-	// webhook's log line can be joined to the request that began it. nil leaves it out.
+	// webhook's log line can be joined to the request that began it. nil leaves it out, and so does what is longer than the 500 characters
+	// that Stripe takes.
 	RequestID func(context.Context) string
 }
 
@@ -62,19 +62,21 @@ type Payments struct {
 	log      *slog.Logger
 }
 
-// New makes Payments. db and bookings stay the caller's. secretKey is Stripe's (sk_… or rk_…), and appURL the public address of the
-// service, such as https://example.com: customers return to appURL/success?session_id=… or appURL/cancel?booking=….
-// It never comes from a request. A missing key, or an appURL that is no absolute http(s) URL, is an error.
+// New makes Payments. db and bookings, which must be on the same database, stay the caller's. secretKey is Stripe's (sk_… or rk_…), and
+// appURL the public address of the service, such as https://example.com: customers return to appURL/success?session_id=… or
+// appURL/cancel?booking=…. It never comes from a request. A missing key, or an appURL that is no absolute http(s) URL or has a query, is an error.
 func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Options) (*Payments, error) {
 	if db == nil || bookings == nil {
 		return nil, errors.New("payments: a database and a booking store are required")
 	}
-	if strings.TrimSpace(secretKey) == "" {
+	// What was read from a file ends with its line.
+	secretKey = strings.TrimSpace(secretKey)
+	if secretKey == "" {
 		return nil, errors.New("payments: a Stripe secret key is required")
 	}
 	u, err := url.Parse(appURL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, errors.New("payments: the application's URL must be absolute, such as https://example.com")
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New("payments: the application's URL must be absolute and without a query, such as https://example.com")
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -89,7 +91,7 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		opts.RequestID = func(context.Context) string { return "" }
 	}
 	if opts.HTTPClient == nil {
-		// The library's default waits 80 seconds.
+		// The library's default is one that it shares with everything else in the program.
 		opts.HTTPClient = &http.Client{Timeout: opts.Timeout}
 	}
 	backend, err := newBackend(opts)

@@ -43,6 +43,9 @@ func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.Checkou
 	params.Context = ctx
 	for {
 		s, err := p.sessions.New(params)
+		if err == nil && (s.ID == "" || s.URL == "") {
+			return nil, errors.New("what answered is not Stripe's API: no id or no URL")
+		}
 		if !inUse(err) {
 			return s, err
 		}
