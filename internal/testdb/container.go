@@ -22,6 +22,9 @@ const (
 	// Once the engine has said that the image can be had, pulling it may take as long as it takes on a slow line.
 	containerTimeout = 5 * time.Minute
 	stopTimeout      = 30 * time.Second
+	// The image that this version of testcontainers removes leftovers with. It exports the name no longer; an old one here
+	// only makes the answer slower where the image cannot be had.
+	reaperImage = "testcontainers/ryuk:0.14.0"
 )
 
 func byContainer(ctx context.Context) (_ *server, err error) {
@@ -31,7 +34,7 @@ func byContainer(ctx context.Context) (_ *server, err error) {
 	images := []string{image}
 	// Ryuk removes the containers of test binaries that were killed.
 	if !testcontainers.ReadConfig().Config.RyukDisabled {
-		images = append(images, testcontainers.ReaperDefaultImage)
+		images = append(images, reaperImage)
 	}
 	if err := canRun(ctx, images); err != nil {
 		return nil, err
@@ -90,7 +93,7 @@ func canRun(ctx context.Context, images []string) (err error) {
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("the engine has no image %s and cannot get it: %w", image, context.Cause(ctx))
-		case err != nil && image == testcontainers.ReaperDefaultImage:
+		case err != nil && image == reaperImage:
 			return fmt.Errorf("the engine has no image %s, which removes what killed tests leave (TESTCONTAINERS_RYUK_DISABLED=true does without), and cannot get it: %w", image, err)
 		case err != nil:
 			return fmt.Errorf("the engine has no image %s and cannot get it: %w", image, err)
