@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,38 @@ func TestStalePostmasterPidDoesNotKeepTheServerFromStarting(t *testing.T) {
 	require.NoError(t, err)
 	remember(t, server.URL(), 1)
 	require.NoError(t, server.Stop())
+}
+
+// The server is killed and the host lives: it finds the server again, with the data, at the same address.
+func TestKilledServerComesBack(t *testing.T) {
+	t.Parallel()
+	dir := open(t)
+	server, err := embedded.Start(t.Context(), dir, embedded.Options{})
+	require.NoError(t, err)
+	for start := range 3 {
+		remember(t, server.URL(), start)
+		before := postmaster(t, dir)
+		process, err := os.FindProcess(before)
+		require.NoError(t, err)
+		require.NoError(t, process.Kill())
+		eventually(t, "another server runs", func() bool { return postmaster(t, dir) != before && ping(t, server.URL()) == nil })
+	}
+	require.NoError(t, server.Stop())
+	requireGone(t, server.URL())
+}
+
+// postmaster is the process that the data folder names.
+func postmaster(t *testing.T, dir string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.SplitN(string(text), "\n", 2)[0])
+	if err != nil {
+		return 0
+	}
+	return pid
 }
 
 func TestSecondHostIsToldWhoHoldsTheFolder(t *testing.T) {

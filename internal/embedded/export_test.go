@@ -33,11 +33,12 @@ func RunOn(ctx context.Context, dir string, port int) error {
 	// The signal for the death of the thread that started it would come too early.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if c.server, err = c.run(port); err != nil {
+	c.port = port
+	if err := c.run(ctx); err != nil {
 		return err
 	}
-	defer c.server.stop(true)
-	return c.setUp(ctx, port)
+	c.server.stop(true)
+	return nil
 }
 
 // ErrPortTaken leads to another port.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -24,6 +25,8 @@ const (
 	stopTimeout      = fastTimeout + immediateTimeout + 5*time.Second
 	// A holder that lives is believed after this long; one that has just died takes its name away sooner.
 	beliefTimeout = 2 * time.Second
+	// Between the end of a server that was not told to and its next beginning.
+	restartPause = time.Second
 )
 
 var errParentGone = errors.New("the process that wanted the server is gone")
@@ -72,24 +75,50 @@ func guard(ctx context.Context, o order, answer func(report)) error {
 	if o.Ephemeral {
 		defer func() { _ = os.RemoveAll(o.Dir) }()
 	}
-	// First of all, so that a successor knows that the folder is about to be free.
-	context.AfterFunc(ctx, func() { _ = os.Remove(filepath.Join(o.Dir, holderFile)) })
+	unsign := func() { _ = os.Remove(filepath.Join(o.Dir, holderFile)) }
+	// Before the server is stopped, so that a successor knows that the folder is about to be free, and not after the folder
+	// is his.
+	unsigned := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(unsigned)
+		unsign()
+	})
+	defer func() {
+		unsign()
+		if ctx.Err() != nil {
+			<-unsigned
+		}
+	}()
 
 	c := &cluster{dir: o.Dir, programs: o.Programs, ephemeral: o.Ephemeral, held: held}
 	starting, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it took too long"))
 	defer cancel()
 	url, err := c.start(starting)
 	if err != nil {
-		_ = os.Remove(filepath.Join(o.Dir, holderFile))
 		return err
 	}
 	answer(report{URL: url})
-	select {
-	case <-ctx.Done():
-	case <-c.server.done:
-		// It was killed or has crashed. Who uses it sees that for himself; the folder is free again.
-		_ = os.Remove(filepath.Join(o.Dir, holderFile))
+	for {
+		select {
+		case <-ctx.Done():
+			c.server.stop(o.Ephemeral)
+			return nil
+		case <-c.server.done:
+		}
+		// Somebody has killed it, or memory or disk were full. Its users come back to the same port.
+		fmt.Fprintln(os.Stderr, "guard: the server has ended by itself and is started again:", c.server.err)
+		if err := restart(ctx, c); err != nil {
+			fmt.Fprintln(os.Stderr, "guard:", err)
+		}
 	}
-	c.server.stop(o.Ephemeral)
-	return nil
+}
+
+// restart fails while processes of the old server are left. It is called again.
+func restart(ctx context.Context, c *cluster) error {
+	if err := pause(ctx, restartPause); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return c.run(ctx)
 }

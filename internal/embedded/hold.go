@@ -46,7 +46,7 @@ func hold(ctx context.Context, dir string, who holder) (*os.File, error) {
 		case time.Since(named) > beliefTimeout:
 			return nil, &HeldError{Dir: dir, PID: other.PID, Program: other.Program, Since: other.Since}
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, rhythm); err != nil {
 			return nil, &HeldError{Dir: dir}
 		}
 	}

@@ -43,11 +43,17 @@ func (c *cluster) identify(ctx context.Context) (identity, error) {
 		"or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)", strings.Join(failed, "; "))
 }
 
-func (c *cluster) try(ctx context.Context, who identity) error {
+func (c *cluster) try(ctx context.Context, who identity) (failed error) {
 	if who.outside {
-		if err := letIn(c.dir); err != nil {
+		shutAgain, err := letIn(c.dir)
+		if err != nil {
 			return err
 		}
+		defer func() {
+			if failed != nil {
+				shutAgain()
+			}
+		}()
 	}
 	cmd := (&cluster{dir: c.dir, programs: c.programs, held: c.held, who: who}).command(ctx, "postgres", "--version")
 	out, err := cmd.CombinedOutput()

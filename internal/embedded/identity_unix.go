@@ -63,13 +63,14 @@ func another(name string, uid, gid uint32) identity {
 	}
 }
 
-// letIn lets other users pass through the folder. What is in it stays closed to them.
-func letIn(dir string) error {
+// letIn lets other users pass through the folder, until it is shut again. What is in it stays closed to them.
+func letIn(dir string) (shutAgain func(), err error) {
 	info, err := os.Stat(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return os.Chmod(dir, info.Mode().Perm()|0o011)
+	before := info.Mode().Perm()
+	return func() { _ = os.Chmod(dir, before) }, os.Chmod(dir, before|0o011)
 }
 
 // own gives our files to whom the programs run as. Only root can, and only root needs to: an ordinary user whose data

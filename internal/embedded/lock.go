@@ -31,15 +31,18 @@ func waitForLock(ctx context.Context, path string) (*os.File, error) {
 		if !errors.Is(err, errLocked) {
 			return f, err
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, rhythm); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// pause is the rhythm of everything here that waits for another process, which nobody announces.
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(20 * time.Millisecond)
+// rhythm is how often something is looked at that another process does and nobody announces.
+const rhythm = 20 * time.Millisecond
+
+// pause waits, unless ctx ends first: then it returns why.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -11,9 +11,9 @@ import (
 
 // setUp waits until the server lets us in, and makes what is missing of the role, its database and its rights: a
 // first start may have been killed in between.
-func (c *cluster) setUp(ctx context.Context, port int) error {
+func (c *cluster) setUp(ctx context.Context) error {
 	// Whoever has taken our port may accept and say nothing, and this driver opens a connection without our context.
-	db, err := sql.Open("postgres", c.url(superuser, "postgres", port)+"&connect_timeout=2")
+	db, err := sql.Open("postgres", c.url(superuser, "postgres")+"&connect_timeout=2")
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *cluster) wait(ctx context.Context, db *sql.DB) error {
 			return fmt.Errorf("start Postgres: %w", explain(c.server.said(), c.server.err))
 		default:
 		}
-		if pause(ctx) != nil {
+		if pause(ctx, rhythm) != nil {
 			return fmt.Errorf("start Postgres: %w", explain(c.server.said(), context.Cause(ctx)))
 		}
 	}
