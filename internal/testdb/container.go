@@ -22,7 +22,7 @@ const (
 	// Once the engine has said that the image can be had, pulling it may take as long as it takes on a slow line.
 	containerTimeout = 5 * time.Minute
 	stopTimeout      = 30 * time.Second
-	// The image that this version of testcontainers removes leftovers with. It exports the name no longer; an old one here
+	// The image that this version of testcontainers removes leftovers with. Its own name for it is deprecated; an old one here
 	// only makes the answer slower where the image cannot be had.
 	reaperImage = "testcontainers/ryuk:0.14.0"
 )
