@@ -46,14 +46,11 @@ func (p *Payments) nextAttempt(ctx context.Context, pay Payment, refusal error) 
 	if err != nil {
 		return Payment{}, err
 	}
-	next, err := scanPayment(p.db.QueryRowContext(ctx, nextAttemptSQL, pay.ID, pay.attempt, parameters))
+	next, err := p.queryPayment(ctx, "move to the next attempt", nextAttemptSQL, pay.ID, pay.attempt, parameters)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Payment{}, fmt.Errorf("payments: another caller was faster: %w", ErrUnavailable)
 	}
-	if err != nil {
-		return Payment{}, wrap(ctx, "move to the next attempt", err)
-	}
-	return next, nil
+	return next, err
 }
 
 // parametersAfter leaves out an address that Stripe does not take: its page asks the customer for one.

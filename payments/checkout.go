@@ -110,23 +110,20 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, erro
 	if err != nil {
 		return Payment{}, fmt.Errorf("payments: make an id: %w", err)
 	}
-	pay, err := scanPayment(p.db.QueryRowContext(ctx, intendSQL, id.String(), b.ID, b.Amount.Minor, b.Amount.Currency, frozen))
-	if err == nil {
-		return pay, nil
-	}
+	pay, err := p.queryPayment(ctx, "store the intent", intendSQL, id.String(), b.ID, b.Amount.Minor, b.Amount.Currency, frozen)
 	if !errors.Is(err, sql.ErrNoRows) {
-		return Payment{}, wrap(ctx, "store the intent", err)
+		return pay, err
 	}
-	pay, err = scanPayment(p.db.QueryRowContext(ctx, openForBookingSQL, b.ID))
-	if err == nil {
-		return pay, nil
-	}
+	pay, err = p.queryPayment(ctx, "find the open payment", openForBookingSQL, b.ID)
 	if !errors.Is(err, sql.ErrNoRows) {
-		return Payment{}, wrap(ctx, "find the open payment", err)
+		return pay, err
 	}
 	var lapsed bool
-	if err := p.db.QueryRowContext(ctx, lapsedSQL, b.ID).Scan(&lapsed); err != nil {
-		return Payment{}, wrap(ctx, "look at the hold", err)
+	err = p.alone(ctx, "look at the hold", func(q booking.Querier) error {
+		return q.QueryRowContext(ctx, lapsedSQL, b.ID).Scan(&lapsed)
+	})
+	if err != nil {
+		return Payment{}, err
 	}
 	if lapsed {
 		return Payment{}, booking.ErrHoldExpired

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
+
+	"github.com/booking-platform/booking-platform/booking"
 )
 
 const (
@@ -56,15 +58,19 @@ WHERE p.id = $1::uuid AND NOT p.completed`
 // Each session is leased in the database before the call, so the step is safe on every replica at once, and no transaction is
 // open while Stripe is asked. It goes on after a session that failed, and returns what failed; it ends with ctx.
 func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
-	if _, err := p.db.ExecContext(ctx, forgetSQL); err != nil {
-		return 0, wrap(ctx, "forget unbegun payments", err)
+	err := p.alone(ctx, "forget unbegun payments", func(q booking.Querier) error {
+		_, err := q.ExecContext(ctx, forgetSQL)
+		return err
+	})
+	if err != nil {
+		return 0, err
 	}
 	ended := 0
 	var failures []error
 	for range expireBatch {
 		l, found, err := p.leaseGone(ctx)
 		if err != nil {
-			failures = append(failures, wrap(ctx, "lease a session", err))
+			failures = append(failures, err)
 			break
 		}
 		if !found {
@@ -88,7 +94,9 @@ type leased struct {
 
 func (p *Payments) leaseGone(ctx context.Context) (leased, bool, error) {
 	var l leased
-	err := p.db.QueryRowContext(ctx, leaseGoneSQL, expireLease).Scan(&l.paymentID, &l.bookingID, &l.sessionID, &l.keepUntil)
+	err := p.alone(ctx, "lease a session", func(q booking.Querier) error {
+		return q.QueryRowContext(ctx, leaseGoneSQL, expireLease).Scan(&l.paymentID, &l.bookingID, &l.sessionID, &l.keepUntil)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return leased{}, false, nil
 	}

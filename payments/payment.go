@@ -139,12 +139,9 @@ func (p *Payments) BySession(ctx context.Context, sessionID string) (Payment, er
 }
 
 func (p *Payments) one(ctx context.Context, what, query, arg string) (Payment, error) {
-	pay, err := scanPayment(p.db.QueryRowContext(ctx, query, arg))
+	pay, err := p.queryPayment(ctx, what, query, arg)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Payment{}, ErrNotFound
 	}
-	if err != nil {
-		return Payment{}, wrap(ctx, what, err)
-	}
-	return pay, nil
+	return pay, err
 }

@@ -68,13 +68,10 @@ RETURNING ` + paymentColumns
 func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.CheckoutSession) (Payment, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
 	defer cancel()
-	stored, err := scanPayment(p.db.QueryRowContext(ctx, storeSessionSQL, pay.ID, s.ID, s.URL))
+	stored, err := p.queryPayment(ctx, "store the Checkout Session", storeSessionSQL, pay.ID, s.ID, s.URL)
 	if errors.Is(err, sql.ErrNoRows) {
 		// Nobody is told this session's URL, so nobody pays there, and it ends by itself.
 		return Payment{}, fmt.Errorf("payments: the Checkout was given up meanwhile: %w", ErrUnavailable)
 	}
-	if err != nil {
-		return Payment{}, wrap(ctx, "store the Checkout Session", err)
-	}
-	return stored, nil
+	return stored, err
 }
