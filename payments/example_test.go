@@ -50,6 +50,10 @@ func Example() {
 			http.Error(w, "please try again", http.StatusServiceUnavailable)
 			return
 		}
+		if checkout.Confirmed {
+			http.Redirect(w, r, "/thanks", http.StatusSeeOther) // there was nothing to pay
+			return
+		}
 		http.Redirect(w, r, checkout.URL, http.StatusSeeOther)
 	})
 }

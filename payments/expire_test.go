@@ -80,6 +80,26 @@ func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 }
 
+// A host died after Stripe had ended the session, and before it had recorded that; and the event is late.
+func TestSessionThatWasEndedBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	w.endHold(b.ID)
+	w.exec(`ALTER TABLE booking_platform.payment_events RENAME TO payment_events_away`)
+	_, err := w.stripe.Expire(c.SessionID)
+	require.NoError(t, err)
+	n, err := w.payments.ExpireSessions(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
+	require.Equal(t, booking.Expired, w.status(b.ID))
+	n, err = w.payments.ExpireSessions(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
 // A host died between the intent and Stripe's answer.
 func TestUnbegunPaymentIsForgotten(t *testing.T) {
 	t.Parallel()

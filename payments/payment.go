@@ -40,7 +40,9 @@ const (
 
 // Payment is one Checkout Session for one booking. Amounts are in minor units; times are UTC.
 type Payment struct {
-	ID        string
+	// ID is ours, a UUIDv7: the session's client_reference_id, and payment_id in its metadata.
+	ID string
+	// BookingID is the booking that it pays for.
 	BookingID string
 	// SessionID is Stripe's id (cs_…); empty until Stripe has answered or an event has named it.
 	SessionID string
@@ -58,8 +60,8 @@ type Payment struct {
 	ParkedReason string
 	// ExpiresAt is when the Checkout Session ends by itself.
 	ExpiresAt time.Time
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	// CreatedAt and UpdatedAt are by the database's clock.
+	CreatedAt, UpdatedAt time.Time
 
 	completed, failed, expired, disputed, parked bool
 	disputeOutcome                               string
