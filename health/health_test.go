@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -131,6 +132,22 @@ func TestHangingCheck(t *testing.T) {
 	close(release)
 	require.Eventually(t, func() bool { return get(h).Code == http.StatusOK }, 10*time.Second, time.Millisecond)
 	require.Eventually(t, func() bool { return hanging.Load() == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// A check that ends its goroutine has failed, at once, and its place is free again.
+func TestCheckThatEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	h := health.Ready(func(context.Context) error {
+		if calls.Add(1) <= 10 {
+			runtime.Goexit()
+		}
+		return nil
+	}, health.Options{Timeout: 100 * time.Millisecond})
+	for range 10 {
+		require.Equal(t, http.StatusServiceUnavailable, get(h).Code)
+	}
+	require.Equal(t, http.StatusOK, get(h).Code)
 }
 
 // One lost check must not keep a service out whose database is back.

@@ -28,6 +28,7 @@ var (
 	errNoCheck  = errors.New("health: no check was given")
 	errTooSlow  = errors.New("health: the check did not answer in time")
 	errDraining = errors.New("health: draining")
+	errGoexit   = errors.New("health: the check ended its goroutine")
 )
 
 // Readiness is an http.Handler that answers 200 {"status":"ok"} when its check succeeds and 503
@@ -126,19 +127,22 @@ func (h *Readiness) join() *flight {
 		return h.current
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
-	f := &flight{ctx: ctx, done: make(chan struct{})}
+	f := &flight{ctx: ctx, done: make(chan struct{}), err: errGoexit}
 	h.current = f
 	h.inFlight++
 	go func() {
+		// Deferred, because a check may end this goroutine: a test's FailNow does.
+		defer func() {
+			h.mu.Lock()
+			h.inFlight--
+			if h.current == f {
+				h.current = nil
+			}
+			h.mu.Unlock()
+			close(f.done)
+			cancel()
+		}()
 		f.err = h.run(ctx)
-		h.mu.Lock()
-		h.inFlight--
-		if h.current == f {
-			h.current = nil
-		}
-		h.mu.Unlock()
-		close(f.done)
-		cancel()
 	}()
 	return f
 }
