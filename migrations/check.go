@@ -28,6 +28,8 @@ WHERE conrelid = to_regclass('booking_platform.bookings') AND conname = 'booking
 // there. A newer schema is fine, so that a rolled-back binary and a rolling deployment stay ready. Otherwise the
 // error wraps [ErrPending], or is the database's. It writes nothing, needs no goose, and takes one round trip, two
 // with the set Booking.
+//
+// Where no set was ever applied, the statement that finds out fails: a transaction that q may be cannot be used after that.
 func Check(ctx context.Context, q Querier, sets Set) error {
 	states, err := Status(ctx, q, sets)
 	if err != nil {
@@ -55,7 +57,8 @@ func Check(ctx context.Context, q Querier, sets Set) error {
 	return fmt.Errorf("migrations: constraint bookings_no_overlap is missing, a slot could be sold twice: %w", ErrPending)
 }
 
-// Status lists the files of the sets and whether each is in the database. It writes nothing and takes one round trip.
+// Status lists the files of the sets and whether each is in the database. It writes nothing and takes one round trip. What
+// [Check] says of a transaction holds here too.
 func Status(ctx context.Context, q Querier, sets Set) ([]Migration, error) {
 	names, err := sets.names()
 	if err != nil {

@@ -11,13 +11,20 @@
 //
 //	applied, err := migrations.Up(ctx, db, migrations.Webhook)
 //
-// Who runs another tool takes the files from [FS]. They are in goose's format, one folder per set, each file
+// Who runs another tool takes the files from [FS] instead. They are in goose's format, one folder per set, each file
 // meant to run in one transaction. [Check] tells whether the schema is one this code can work with, and depends
 // on no tool at all: each file records its own version.
 //
-// The extension btree_gist goes to the schema public. A role that may not create a schema or an extension needs a
-// superuser to run this once; [Up] says so when it finds out:
+// The extension btree_gist, which the set Booking needs, goes to the schema public; one that is there already, in
+// whatever schema, is used as it is. A role that may not create a schema or an extension needs a superuser to run this
+// once; [Up] says so when it finds out:
 //
 //	CREATE SCHEMA booking_platform AUTHORIZATION <role>;
 //	CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public;
+//
+// What [Up] makes belongs to the role it runs as: use the same one each time. A service that runs as another, with fewer
+// rights, calls [Check] at its start and not Up, and needs, granted by the first role after each Up that applied something:
+//
+//	GRANT USAGE ON SCHEMA booking_platform TO <service>;
+//	GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA booking_platform TO <service>;
 package migrations

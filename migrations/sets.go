@@ -64,6 +64,9 @@ func (s Set) String() string {
 // format. It is for those who run their own tool; the folders are applied in that order. Each file
 // creates the schema when it is missing and records its version in booking_platform.schema_versions, which
 // is what [Check] reads.
+//
+// Every folder begins with version 1, so each needs a table of versions of its own in that tool, apart from the caller's
+// files. [Up] does not know what another tool has applied and would begin anew: a database stays with the one it began with.
 func FS() fs.FS { return files }
 
 // Migration is one numbered file of a set and whether it is in the database.

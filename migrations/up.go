@@ -80,6 +80,9 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 			SQLState:  sqlState(partial.Err),
 			Err:       partial.Err,
 		}
+	} else if sqlState(err) == missingRight {
+		// goose could not make or read the set's table of versions: the schema is there, made by another role.
+		err = &Error{File: name, SQLState: missingRight, Err: err}
 	} else if err != nil {
 		err = fmt.Errorf("migrations: apply set %s: %w", name, err)
 	}
@@ -96,6 +99,7 @@ const (
 	schemaExistsSQL = `SELECT to_regnamespace('booking_platform') IS NOT NULL`
 	schemaLockSQL   = `SELECT pg_advisory_xact_lock($1)`
 	schemaCreateSQL = `CREATE SCHEMA IF NOT EXISTS booking_platform`
+	schemaFile      = "(schema)"
 )
 
 // ensureSchema makes the schema that goose's version tables go to. Two replicas that both run CREATE SCHEMA IF NOT
@@ -117,7 +121,7 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("migrations: create the schema: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx, schemaCreateSQL); err != nil {
-		return &Error{File: "(schema)", Statement: schemaCreateSQL, SQLState: sqlState(err), Err: err}
+		return &Error{File: schemaFile, Statement: schemaCreateSQL, SQLState: sqlState(err), Err: err}
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("migrations: create the schema: %w", err)
@@ -127,7 +131,8 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 
 // Error is a migration that failed and was rolled back.
 type Error struct {
-	// File is the path within [FS], or "(schema)" for the schema itself.
+	// File is the path within [FS]; "(schema)" for the schema itself; the set's folder alone where the role may not make or
+	// read the set's table of versions.
 	File string
 	// Statement is the one that failed; empty when it was the commit or goose's own bookkeeping.
 	Statement string
@@ -136,6 +141,8 @@ type Error struct {
 	// Err is the driver's error.
 	Err error
 }
+
+const missingRight = "42501" // insufficient_privilege
 
 // Error names file, SQLSTATE, the cause, the statement's beginning, and for a missing right the lines a superuser has to run.
 func (e *Error) Error() string {
@@ -148,8 +155,12 @@ func (e *Error) Error() string {
 	if e.Statement != "" {
 		fmt.Fprintf(&b, "; statement: %s", summary(e.Statement))
 	}
-	if e.SQLState == "42501" {
-		b.WriteString("; a superuser has to run once: CREATE SCHEMA booking_platform AUTHORIZATION <role>; CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public;")
+	if e.SQLState == missingRight {
+		schema := "ALTER SCHEMA booking_platform OWNER TO <role>"
+		if e.File == schemaFile {
+			schema = "CREATE SCHEMA booking_platform AUTHORIZATION <role>"
+		}
+		fmt.Fprintf(&b, "; a superuser has to run once: %s; CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public;", schema)
 	}
 	return b.String()
 }

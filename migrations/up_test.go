@@ -250,6 +250,52 @@ func TestRoleWithoutRights(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A schema that is there but belongs to another role is told apart, and its remedy is another.
+func TestRoleWithoutRightsInTheSchema(t *testing.T) {
+	t.Parallel()
+	db := testdb.Empty(t)
+	// One connection, so that SET ROLE holds for all that follows.
+	db.SetMaxOpenConns(1)
+	exec := func(q string) {
+		t.Helper()
+		_, err := db.Exec(q)
+		require.NoError(t, err, q)
+	}
+	var superuser bool
+	require.NoError(t, db.QueryRow(`SELECT rolsuper FROM pg_roles WHERE rolname = current_user`).Scan(&superuser))
+	revoke, grant := `SET ROLE pg_monitor`, `RESET ROLE`
+	exec(`CREATE SCHEMA booking_platform`)
+	if superuser {
+		exec(`GRANT USAGE ON SCHEMA booking_platform TO pg_monitor`)
+	} else {
+		revoke = `REVOKE CREATE ON SCHEMA booking_platform FROM CURRENT_USER`
+		grant = `GRANT CREATE ON SCHEMA booking_platform TO CURRENT_USER`
+	}
+	exec(revoke)
+	_, err := migrations.Up(t.Context(), db, migrations.Webhook)
+	var failed *migrations.Error
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, "webhook", failed.File)
+	require.Equal(t, "42501", failed.SQLState)
+	require.ErrorContains(t, err, "ALTER SCHEMA booking_platform OWNER TO")
+	require.NotContains(t, err.Error(), "CREATE SCHEMA", "it is there")
+
+	exec(grant)
+	_, err = migrations.Up(t.Context(), db, migrations.Webhook)
+	require.NoError(t, err)
+}
+
+// Many databases have the extension already, in a schema that no search_path of ours names.
+func TestExtensionInAnotherSchema(t *testing.T) {
+	t.Parallel()
+	db := testdb.Empty(t)
+	_, err := db.Exec(`CREATE SCHEMA extensions; CREATE EXTENSION btree_gist SCHEMA extensions`)
+	require.NoError(t, err)
+	_, err = migrations.Up(t.Context(), db, migrations.Booking)
+	require.NoError(t, err)
+	require.NoError(t, migrations.Check(t.Context(), db, migrations.Booking))
+}
+
 func tables(t *testing.T, db *sql.DB) []string {
 	t.Helper()
 	rows, err := db.Query(`SELECT tablename FROM pg_tables WHERE schemaname = 'booking_platform'
