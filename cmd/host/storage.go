@@ -83,6 +83,7 @@ func await(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
 	defer cancel()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	var last error
 	for {
 		try, done := context.WithTimeout(ctx, 5*time.Second)
 		err := db.PingContext(try)
@@ -90,6 +91,11 @@ func await(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
 		if err == nil {
 			return nil
 		}
+		// A try that the end of the wait cut short says nothing of the database; the one before it does.
+		if ctx.Err() != nil && last != nil {
+			err = last
+		}
+		last = err
 		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()))
 		select {
 		case <-ctx.Done():
