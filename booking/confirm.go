@@ -50,9 +50,19 @@ RETURNING` + bookingColumns,
 
 // Extend moves the end of a hold to until, later and never earlier; the booking returned tells when it ends now. A
 // hold whose time has passed but which still keeps its units is taken up again, because nobody else has got them. The
-// errors are [ErrHoldExpired] when it was released or until has passed as well, [ErrNotFound], and a [*StatusError]
-// for a booking that is no longer pending. How long a hold may be kept at all is the caller's to decide. One round
-// trip when it extends.
+// errors are [ErrHoldExpired] when it was released or until has passed as well, [ErrNotFound], a [*StatusError] for a
+// booking that is no longer pending, and a [*ValidationError] for the field until where it is not between the years
+// 1970 and 9998. How long a hold may be kept at all is the caller's to decide. Safe on several replicas at once; one
+// round trip when it extends.
 func (s *Store) Extend(ctx context.Context, id string, until time.Time) (Booking, error) {
-	return extend.do(ctx, s.run, id, until.UTC())
+	return extendTo(ctx, s.run, id, until)
+}
+
+func extendTo(ctx context.Context, run runner, id string, until time.Time) (Booking, error) {
+	p := problems{}
+	p.add("until", instantProblem(until))
+	if err := p.err(); err != nil {
+		return Booking{}, wrap(ctx, extend.op, err)
+	}
+	return extend.do(ctx, run, id, until.UTC())
 }

@@ -190,3 +190,25 @@ func TestExtendNeverShortens(t *testing.T) {
 		require.Equal(t, later.HoldExpiresAt, earlier.HoldExpiresAt)
 	})
 }
+
+// A time that Postgres or JSON cannot write is refused before the database is asked, so a caller's transaction stays
+// usable.
+func TestExtendRefusesTimesThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	b := hold(t, store, request(slot(0)))
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	for _, until := range []time.Time{{}, time.Unix(1<<40, 0), time.Unix(1<<50, 0)} {
+		_, err := store.Extend(t.Context(), b.ID, until)
+		requireFields(t, err, "until")
+		_, err = store.Tx(tx).Extend(t.Context(), b.ID, until)
+		requireFields(t, err, "until")
+	}
+	got, err := store.Tx(tx).Get(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Equal(t, b, got)
+}

@@ -68,7 +68,7 @@ func (t *Tx) Release(ctx context.Context, id string) (Booking, error) {
 
 // Extend is [Store.Extend] in the caller's transaction.
 func (t *Tx) Extend(ctx context.Context, id string, until time.Time) (Booking, error) {
-	return extend.do(ctx, t.run, id, until.UTC())
+	return extendTo(ctx, t.run, id, until)
 }
 
 // Get is [Store.Get] in the caller's transaction, which sees its own changes.
