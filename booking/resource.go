@@ -50,7 +50,8 @@ type Resource struct {
 }
 
 // Hours is an interval in which the resource is open, every week. Slots are counted from Opens, and each ends, by the
-// wall clock, no later than Closes. Intervals must not overlap.
+// wall clock, no later than Closes; where clocks go back and show Closes twice, no slot lasts beyond the first and
+// into the hour that comes again. Intervals must not overlap.
 type Hours struct {
 	// Weekday is the day on which the interval begins.
 	Weekday time.Weekday

@@ -2,6 +2,7 @@ package booking
 
 import (
 	"iter"
+	"math"
 	"time"
 )
 
@@ -17,11 +18,15 @@ func (r *rules) starts(from, to time.Time) iter.Seq[time.Time] {
 		for begin := from; begin.Before(to); {
 			local := begin.In(r.zone)
 			_, end := local.ZoneBounds()
+			_, offset := local.Zone()
+			change := int64(math.MaxInt64)
+			if !end.IsZero() {
+				change = wallClock(end, offset)
+			}
 			if end.IsZero() || end.After(to) {
 				end = to
 			}
-			_, offset := local.Zone()
-			for wall := range r.wallStarts(wallClock(begin, offset), wallClock(end, offset), int64(offset)) {
+			for wall := range r.wallStarts(wallClock(begin, offset), wallClock(end, offset), change, int64(offset)) {
 				if !yield(time.Unix(wall-int64(offset), 0).UTC()) {
 					return
 				}
@@ -40,8 +45,8 @@ func (r *rules) isStart(t time.Time) bool {
 }
 
 // wallStarts yields the starts in [from, to), all of them wall-clock times counted in seconds as if the zone were
-// UTC.
-func (r *rules) wallStarts(from, to, offset int64) iter.Seq[int64] {
+// UTC. The clocks change next when they show change.
+func (r *rules) wallStarts(from, to, change, offset int64) iter.Seq[int64] {
 	return func(yield func(int64) bool) {
 		step := int64(r.SlotStep / time.Second)
 		// What opened the day before may still be open after midnight.
@@ -52,7 +57,7 @@ func (r *rules) wallStarts(from, to, offset int64) iter.Seq[int64] {
 				opens, closes := midnight+o.opens, midnight+o.closes
 				first := opens + max(0, -floorDiv(opens-from, step))*step
 				for start := first; start < min(to, closes); start += step {
-					if (o.aroundTheClock || r.endsInTime(start, closes, to, offset)) && !yield(start) {
+					if (o.aroundTheClock || r.endsInTime(start, closes, change, offset)) && !yield(start) {
 						return
 					}
 				}
@@ -61,11 +66,15 @@ func (r *rules) wallStarts(from, to, offset int64) iter.Seq[int64] {
 	}
 }
 
-// endsInTime tells whether the wall clock, in the last second of a slot that begins at start, is still before closing
-// time. When the clocks change meanwhile, which is after the wall clock shows change, that second has another offset.
+// endsInTime tells whether the wall clock is before closing time in every second of a slot that begins at start. When
+// the clocks change meanwhile, which is when they show change, it was before closing time until then, and the last
+// second has another offset. Where clocks go back, closing time comes twice, and a slot has to end by the first.
 func (r *rules) endsInTime(start, closes, change, offset int64) bool {
 	last := start + int64(r.SlotLength/time.Second) - 1
 	if last >= change {
+		if closes < change {
+			return false
+		}
 		instant := time.Unix(last-offset, 0)
 		_, later := instant.In(r.zone).Zone()
 		last = wallClock(instant, later)

@@ -11,7 +11,7 @@ import (
 )
 
 // offered is the rule in its plainest form: what the clock on the wall shows at the instant, and in the last second
-// of the slot.
+// of every minute of the slot.
 func offered(r booking.Resource, zone *time.Location, start time.Time) bool {
 	wall := func(t time.Time) (midnight time.Time, seconds int) {
 		local := t.In(zone)
@@ -23,15 +23,20 @@ func offered(r booking.Resource, zone *time.Location, start time.Time) bool {
 	if len(r.Hours) == 0 {
 		return seconds%step == 0
 	}
-	endDate, endSeconds := wall(start.Add(r.SlotLength - time.Second))
 	for _, h := range r.Hours {
 		// The interval may have begun today or yesterday.
 		for back := range 2 {
 			opened := date.AddDate(0, 0, -back)
 			begins := seconds + back*86400
-			ends := endSeconds + int(endDate.Sub(opened)/time.Second)
-			if opened.Weekday() == h.Weekday && begins >= h.Opens*60 && begins < h.Closes*60 && ends < h.Closes*60 &&
-				(begins-h.Opens*60)%step == 0 {
+			if opened.Weekday() != h.Weekday || begins < h.Opens*60 || begins >= h.Closes*60 || (begins-h.Opens*60)%step != 0 {
+				continue
+			}
+			inTime := true
+			for at := time.Minute; at <= r.SlotLength && inTime; at += time.Minute {
+				endDate, endSeconds := wall(start.Add(at - time.Second))
+				inTime = endSeconds+int(endDate.Sub(opened)/time.Second) < h.Closes*60
+			}
+			if inTime {
 				return true
 			}
 		}
