@@ -163,7 +163,10 @@ func TestRulesThatHaveChanged(t *testing.T) {
 	require.Empty(t, slots)
 	_, err = store.Hold(t.Context(), request(slot(4)))
 	requireFields(t, err, "start")
-	exec(t, db, `DELETE FROM booking_platform.opening_hours`)
+	exec(t, db, `TRUNCATE booking_platform.opening_hours`)
+	slots, err = store.Slots(t.Context(), "court", slot(0), slot(100), 1)
+	require.NoError(t, err)
+	require.NotEmpty(t, slots, "open around the clock again")
 	hold(t, store, request(slot(4)))
 
 	exec(t, db, `UPDATE booking_platform.resources SET active = false`)

@@ -77,8 +77,12 @@ CREATE TRIGGER resource_changed BEFORE UPDATE ON booking_platform.resources
 -- +goose StatementBegin
 CREATE FUNCTION booking_platform.opening_hours_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE booking_platform.resources SET updated_at = statement_timestamp()
-    WHERE id IN (OLD.resource_id, NEW.resource_id);
+    IF TG_OP = 'TRUNCATE' THEN
+        UPDATE booking_platform.resources SET updated_at = statement_timestamp();
+    ELSE
+        UPDATE booking_platform.resources SET updated_at = statement_timestamp()
+        WHERE id IN (OLD.resource_id, NEW.resource_id);
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -86,6 +90,10 @@ $$;
 
 CREATE TRIGGER opening_hours_changed AFTER INSERT OR UPDATE OR DELETE ON booking_platform.opening_hours
     FOR EACH ROW EXECUTE FUNCTION booking_platform.opening_hours_changed();
+
+-- A row trigger does not see this one.
+CREATE TRIGGER opening_hours_emptied AFTER TRUNCATE ON booking_platform.opening_hours
+    FOR EACH STATEMENT EXECUTE FUNCTION booking_platform.opening_hours_changed();
 
 CREATE TABLE booking_platform.bookings (
     id              uuid PRIMARY KEY,
