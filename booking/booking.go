@@ -24,7 +24,7 @@ const (
 	Completed Status = "completed"
 	// NoShow was confirmed, and nobody came.
 	NoShow Status = "no_show"
-	// Expired was a hold whose time has passed, and which was released because of that.
+	// Expired was a hold that was released because its time has passed, or ended before by [Tx.Expire].
 	Expired Status = "expired"
 )
 

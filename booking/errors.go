@@ -12,7 +12,7 @@ import (
 var (
 	// ErrSlotTaken tells that fewer units of the slot are free than the party needs.
 	ErrSlotTaken = errors.New("slot is taken")
-	// ErrHoldExpired tells that a hold's time has passed, or that it was released because of that.
+	// ErrHoldExpired tells that a hold's time has passed, or that the hold was ended as expired.
 	ErrHoldExpired = errors.New("hold has expired")
 	// ErrNotFound tells that no booking, or no resource, has that id or slug.
 	ErrNotFound = errors.New("not found")
@@ -74,7 +74,7 @@ type StatusError struct {
 	ID string
 	// Status is the one it has.
 	Status Status
-	// Op is what was asked for: "confirm", "cancel", "release" or "extend".
+	// Op is what was asked for: "confirm", "cancel", "release", "extend" or "expire".
 	Op string
 }
 

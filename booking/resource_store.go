@@ -35,7 +35,8 @@ SELECT c.id::text AS id FROM created c`
 //
 // A [*ValidationError] names every field that is wrong: slug (also when another resource has it), name, description,
 // timeZone, capacity, slotLength, slotStep, bufferBefore, bufferAfter, notice, horizon, holdFor, price, currency,
-// hours.
+// hours. Of several calls for one slug at once, on any number of replicas, one creates it. One transaction of two
+// statements.
 func (s *Store) CreateResource(ctx context.Context, r Resource) (Resource, error) {
 	r = r.withDefaults()
 	if err := r.check().err(); err != nil {

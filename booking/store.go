@@ -14,8 +14,8 @@ type Options struct {
 }
 
 // Store keeps resources and bookings in Postgres. It is safe for concurrent use, and on any number of replicas at
-// once: what it keeps in memory are the rules of resources, and nothing is sold by rules that the database no longer
-// has.
+// once: what it keeps in memory are the rules of resources, and nothing is sold by rules that the database, as the
+// statement that sells sees it, no longer has.
 type Store struct {
 	db    *sql.DB
 	log   *slog.Logger

@@ -14,8 +14,9 @@ import (
 // it, as always in Postgres. When [IsRetryable] is true of an error, nothing was wrong with the request: roll back,
 // and run the whole transaction again from its beginning. What to expect:
 //
-//   - READ COMMITTED is the level to use. Above it Postgres refuses with 40001 what READ COMMITTED sorts out, and a
-//     hold in whose way others have just been cannot be decided on: run it again.
+//   - READ COMMITTED is the level to use. Above it Postgres refuses with 40001 what READ COMMITTED sorts out, a hold
+//     in whose way others have just been cannot be decided on (run it again), and a resource is sold by the rules and
+//     the price it had when the transaction began.
 //   - A hold waits for other transactions that have taken the same units and not ended, and they wait for this one:
 //     up to lock_timeout (55P03), where one is set. Keep such transactions short; no network calls.
 //   - Transactions that take several slots in different orders can deadlock; Postgres ends one of them with 40P01.
