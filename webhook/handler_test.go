@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -125,6 +126,27 @@ func TestUnmatchedAndParkedCommitWhatWasWritten(t *testing.T) {
 		require.Equal(t, done(outcome), send(t, r, event("evt_"+string(outcome), string(outcome))))
 	}
 	require.Equal(t, 2, countEffects(t, db))
+}
+
+// Who looks at the ledger sees why the last attempt failed, of an event that had been unmatched, too.
+func TestUnmatchedThatFailsIsNoted(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReceiver(t, db, webhook.Options{})
+	var fail error
+	r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+		return webhook.Unmatched, fail
+	})
+	require.Equal(t, done(webhook.Unmatched), send(t, r, event("evt_1", completed)))
+	fail = errors.New("no luck")
+	require.Equal(t, http.StatusInternalServerError, send(t, r, event("evt_1", completed)).Status)
+	entries, err := webhook.List(t.Context(), db, webhook.ListOptions{Outcome: webhook.Failed})
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.Equal(t, 2, entries[0].Attempts)
+	require.Contains(t, entries[0].LastError, "no luck")
+	fail = nil
+	require.Equal(t, done(webhook.Unmatched), send(t, r, event("evt_1", completed)))
 }
 
 // An event that matched nothing is handled by the delivery that comes once its row is there.

@@ -31,7 +31,7 @@ RETURNING true`
 // acknowledge the event. The claim of a transaction that rolls back never was.
 //
 // The outcome is Processed, Ignored, Unmatched or Parked; an event that was left Unmatched, or has failed, can be claimed again.
-// The payload is kept with Unmatched and Parked, and dropped when the event becomes another. It takes one round trip,
+// The payload is kept with Unmatched and Parked, and dropped with the others. It takes one round trip,
 // plus the wait for another transaction that has claimed the same event and not yet ended, and is safe on any number
 // of replicas. In a REPEATABLE READ or SERIALIZABLE transaction it can fail with SQLSTATE 40001: run the whole
 // again. A conflict with the caller's own locks can fail with 40P01: likewise.
@@ -72,9 +72,9 @@ func settle(ctx context.Context, q Querier, ev Event, outcome Outcome, keepPaylo
 	return nil
 }
 
-// Another delivery may have processed the event between the rollback and this record, and that must stand.
+// Another delivery may have settled the event between the rollback and this record, and that must stand.
 const recordFailureSQL = insertSQL + `
-WHERE e.outcome = 'failed'`
+WHERE e.outcome IN ('failed', 'unmatched')`
 
 // recordFailure notes a failed attempt in a statement of its own, after the attempt's transaction was rolled back.
 func recordFailure(ctx context.Context, q Querier, ev Event, cause error) error {

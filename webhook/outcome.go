@@ -19,7 +19,7 @@ const (
 	Unmatched Outcome = "unmatched"
 	// Parked means that a person must look at it. It is final as far as Stripe's deliveries go.
 	Parked Outcome = "parked"
-	// Failed means that the database or the handler failed: nothing took effect, and the next delivery does the work.
+	// Failed means that the database or the handler failed: nothing of that attempt took effect, and the next delivery does the work.
 	Failed Outcome = "failed"
 	// Rejected means that what arrived is not a signed event. It is never stored.
 	Rejected Outcome = "rejected"
