@@ -32,8 +32,8 @@ type Options struct {
 	// kept for recording a failure, so a handler's context ends after four fifths. Stripe's pay page waits about
 	// 10 s before it sends the customer back.
 	Timeout time.Duration
-	// MaxInFlight is how many deliveries may use the database at once; the others wait. 0 is half of the pool's maximum
-	// as it stands when New is called, or 16 where that is unlimited.
+	// MaxInFlight is how many deliveries may use the database at once; the others wait, and are answered 500 when their time
+	// is up. 0 is half of the pool's maximum as it stands when New is called, or 16 where that is unlimited.
 	MaxInFlight int
 	// KeepPayload keeps every event's body in the ledger, not only of those a person may need (failed, unmatched, parked).
 	KeepPayload bool

@@ -14,10 +14,13 @@ type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Tx is the transaction a handler works in. It can do everything but end: the receiver commits it together with the
+// Tx is the transaction a handler works in. It can do everything but end; the receiver commits it together with the
 // event's ledger row, or rolls both back. sqlx's functions (sqlx.GetContext, sqlx.NamedExecContext) and generated code such as
 // sqlc's take it, and so does the store of another package that joins transactions. It is READ COMMITTED, and dead
-// once the handler has returned.
+// once the handler has returned. A handler closes the rows it has opened.
+//
+// It has no method that ends it, and COMMIT as a statement must not be sent either. Structs are scanned by the tag db and
+// sqlx.NameMapper: the Mapper of the caller's own *sqlx.DB is not known here.
 type Tx interface {
 	sqlx.ExtContext
 	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
