@@ -46,4 +46,6 @@ func RoundRun(ctx context.Context, every time.Duration, do func(context.Context)
 var OpenDB = openDB
 
 // Await waits for a database, for as long as the context allows.
-func Await(ctx context.Context, db *sql.DB, log io.Writer) error { return await(ctx, db, newLogger(log)) }
+func Await(ctx context.Context, db *sql.DB, log io.Writer) error {
+	return await(ctx, db, newLogger(log))
+}
