@@ -34,7 +34,8 @@ const (
 // Users is where users come from. [UserTable] is one; an embedder with a users table of its own writes another. Its
 // methods are called concurrently.
 type Users interface {
-	// Authenticate returns the user with this address and password. It returns ErrCredentials, after the same
+	// Authenticate returns the user with this address and password, both as they were typed: not empty, of bounded length,
+	// the address neither trimmed nor in lower case. It returns ErrCredentials, after the same
 	// work, for an unknown address, a wrong password and a user that may not log in. Any other error means
 	// that the question could not be answered, and becomes a 503.
 	Authenticate(ctx context.Context, email, password string) (User, error)
@@ -86,7 +87,8 @@ type Auth struct {
 
 const minSecret = 32 // Bytes: the strength of the HMAC.
 
-// New returns an Auth on db that signs with the first of secrets and accepts all of them. To rotate, put a new
+// New returns an Auth on db that signs with the first of secrets and accepts all of them. They are used byte for byte, a line
+// end that a file brings along included, and must be the same on every replica. To rotate, put a new
 // secret in front, and drop the old one when AbsoluteTimeout has passed; sessions signed with a secret that is no
 // longer listed have ended. It returns an error when db is nil, when there is no secret or one is shorter than 32
 // bytes, and when the options contradict each other. It does not talk to the database.
