@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,28 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
+
+// Where there are user namespaces, what the server writes stays ours: nobody else is let in, and it can be removed.
+func TestFilesStayOurs(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 && !possible(contained(1)) {
+		// Then the next test is about this place.
+		return
+	}
+	dir := filepath.Join(open(t), "data")
+	host := spawn(t, life{Dir: dir}, nil)
+	require.Empty(t, host.Error)
+	require.NoError(t, filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		// A running server removes files, too.
+		if info, err := os.Lstat(path); err == nil {
+			require.EqualValues(t, os.Geteuid(), info.Sys().(*syscall.Stat_t).Uid, path)
+		}
+		return nil
+	}))
+}
 
 // Where there are no user namespaces, as in many containers, root's server runs as another user, in folders that are
 // closed to others too.
