@@ -72,6 +72,19 @@ func TestPortInUse(t *testing.T) {
 	require.NoDirExists(t, data)
 }
 
+// An address that cannot be taken is named with the variables that choose it.
+func TestAddressThatCannotBeTaken(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	// An address for documentation, which no machine has.
+	status, _, stderr := command(t, map[string]string{"BIND_ADDRESS": "203.0.113.9", "PORT": "0", "DATA_DIR": data})
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "BIND_ADDRESS")
+	require.Contains(t, stderr, "PORT")
+	require.Contains(t, stderr, "203.0.113.9")
+	require.NoDirExists(t, data)
+}
+
 func TestMigrateCommands(t *testing.T) {
 	t.Parallel()
 	// Nothing but the database is configured, and the rest would not let the host start.

@@ -111,7 +111,10 @@ func listen(cfg config.Config) (net.Listener, error) {
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.Errno(10048)) {
 		return nil, fmt.Errorf("port %d is in use, by another host or another program; stop that one, or choose another port: PORT=%d go run ./cmd/host", cfg.Port, cfg.Port%65535+1)
 	}
-	return listener, err
+	if err != nil {
+		return nil, fmt.Errorf("take the address that BIND_ADDRESS and PORT name: %w", err)
+	}
+	return listener, nil
 }
 
 // selfURL is where this machine reaches the listener.
