@@ -37,7 +37,7 @@ func (a *Auth) Start(ctx context.Context, w http.ResponseWriter, r *http.Request
 		return errors.New("auth: start session: no user id given")
 	}
 	token := newToken()
-	_, err := a.db.ExecContext(ctx, startSession,
+	_, err := execAlone(ctx, a.db, startSession,
 		a.hashes(a.cookie.token(r)), tokenHash(a.keys[0], token), userID, a.absolute.Seconds())
 	if err != nil {
 		return fmt.Errorf("auth: start session: %w", err)
@@ -96,7 +96,7 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	}
 	if stale {
 		// The user is known, so the request goes on even where the use cannot be recorded, on a read-only standby say.
-		if _, err := a.db.ExecContext(ctx, touchSession, hashes, touchAfter); err != nil {
+		if _, err := execAlone(ctx, a.db, touchSession, hashes, touchAfter); err != nil {
 			a.logError(r.Context(), "session use not recorded", err)
 		}
 	}
@@ -118,7 +118,7 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 	if hashes := a.hashes(a.cookie.token(r)); hashes != "" {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
-		if _, err := a.db.ExecContext(ctx, endSession, hashes); err != nil {
+		if _, err := execAlone(ctx, a.db, endSession, hashes); err != nil {
 			return fmt.Errorf("auth: end session: %w", err)
 		}
 	}
@@ -129,7 +129,11 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 // EndAll ends every session of a user, on every replica, and returns how many there were: after a password change,
 // say. One round trip.
 func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
-	return a.EndAllTx(ctx, a.db, userID)
+	n, err := affected(execAlone(ctx, a.db, endAllSessions, userID))
+	if err != nil {
+		return 0, fmt.Errorf("auth: end sessions of a user: %w", err)
+	}
+	return n, nil
 }
 
 const endAllSessions = `DELETE FROM booking_platform.sessions WHERE user_id = $1::text`
@@ -160,7 +164,7 @@ WHERE token_hash = ANY (ARRAY(
 // lets nobody in, cleared away or not: call this every few minutes or hours to keep the table small. It is one
 // statement, safe on every replica at once.
 func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
-	n, err := affected(a.db.ExecContext(ctx, deleteExpired, a.idle.Seconds()))
+	n, err := affected(execAlone(ctx, a.db, deleteExpired, a.idle.Seconds()))
 	if err != nil {
 		return 0, fmt.Errorf("auth: delete expired sessions: %w", err)
 	}

@@ -131,7 +131,7 @@ func (t *UserTable) EnsureAdmin(ctx context.Context, email, password string) (cr
 	if err != nil {
 		return false, fmt.Errorf("auth: make an id: %w", err)
 	}
-	n, err := affected(t.db.ExecContext(ctx, insertUser, id.String(), email, hash, RoleAdmin))
+	n, err := affected(execAlone(ctx, t.db, insertUser, id.String(), email, hash, RoleAdmin))
 	if err != nil {
 		return false, fmt.Errorf("auth: create the admin: %w", err)
 	}
