@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -71,12 +72,22 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, er
 	}
 }
 
-// recordFailure notes a failed attempt beside the event, in a statement and a time of its own: the attempt's
+// recordFailure notes a failed attempt beside the event, in a transaction and a time of its own: the attempt's
 // transaction is gone, and its context perhaps too.
 func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.recordTimeout())
 	defer cancel()
-	return recordFailure(ctx, r.db, ev, cause)
+	// READ COMMITTED by name: where the role's default is above it, two failures at once would be a failure to record.
+	tx, err := r.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return fmt.Errorf("webhook: record the failure: %w", err)
+	}
+	// After a commit this does nothing.
+	defer func() { _ = tx.Rollback() }()
+	if err := recordFailure(ctx, tx, ev, cause); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 func (r *Receiver) recordTimeout() time.Duration { return r.opts.Timeout / 5 }
