@@ -33,7 +33,7 @@ type Checkout struct {
 //
 // The payment row is committed before Stripe is called and the session's id is stored after, each in a transaction of our own, so the
 // booking must be committed. Without a failure it takes four round trips to Postgres and one call to Stripe. It ends within Options.Timeout, plus
-// a second in which to store what Stripe has answered.
+// a second at most in which to store what Stripe has answered.
 //
 // Errors: [ErrUnavailable] when Stripe could not be asked: call again, or [Payments.Abandon]; [ErrNotPayable]; booking.ErrHoldExpired;
 // booking.ErrNotFound. A caller whose context is cancelled gets context.Canceled and not ErrUnavailable: a browser that drops

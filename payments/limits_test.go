@@ -36,11 +36,11 @@ func TestCheckoutEndsInTimeBeforeItsCall(t *testing.T) {
 	require.NoError(t, ctx.Err(), "it did not wait for its caller's limit")
 }
 
-// Once Stripe has answered there is a second for storing that, whatever is left of the limit, and no more.
+// Once Stripe has answered there is what is left of the limit for storing that, a second at least, and no more.
 func TestCheckoutEndsInTimeAfterItsCall(t *testing.T) {
 	t.Parallel()
 	var w *world
-	w = newWorld(t, setup{stripe: stripetest.Options{OnCreate: func(s stripetest.Session) {
+	w = newWorld(t, setup{opts: payments.Options{Timeout: 2 * time.Second}, stripe: stripetest.Options{OnCreate: func(s stripetest.Session) {
 		w.lock(`SELECT id FROM booking_platform.payments WHERE id = $1::uuid FOR UPDATE`, s.ClientReferenceID)
 	}}})
 	b := w.hold(0)

@@ -10,7 +10,7 @@ import (
 	"github.com/stripe/stripe-go/v76"
 )
 
-// storeLimit bounds the storing of what Stripe has answered. It is beyond the limit of the whole, which the call may have used up.
+// storeLimit is what the storing of Stripe's answer has at least. It may go beyond the limit of the whole, which the call may have used up.
 const storeLimit = time.Second
 
 // maxAttempts bounds how many keys one Checkout goes through.
@@ -66,7 +66,11 @@ RETURNING ` + paymentColumns
 
 // storeSession stores the session's id and URL, even when the customer has just gone away.
 func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.CheckoutSession) (Payment, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
+	limit := storeLimit
+	if end, ok := ctx.Deadline(); ok {
+		limit = max(limit, time.Until(end))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	stored, err := p.queryPayment(ctx, "store the Checkout Session", storeSessionSQL, pay.ID, s.ID, s.URL)
 	if errors.Is(err, sql.ErrNoRows) {
