@@ -119,7 +119,7 @@ func (c *Config) storage(e environment, environ map[string]string, problems *Pro
 		problems.add("STORAGE_DRIVER", "is embedded", "production needs a database of its own: set it to db, and DATABASE_URL")
 	}
 	if c.EmbeddedRepository != "" && absolute(c.EmbeddedRepository) == nil {
-		problems.add("EMBEDDED_POSTGRES_REPOSITORY", "is not an absolute http(s) URL", "it is a Maven repository, such as https://repo1.maven.org/maven2")
+		problems.add("EMBEDDED_POSTGRES_REPOSITORY", "is not an absolute http(s) URL", "it is a Maven repository, such as https://maven.example.com/maven2")
 	}
 	// A malformed driver has been noted already, and what it would need is not known.
 	if driver != driverDB {

@@ -1,0 +1,27 @@
+package migrations_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/booking-platform/booking-platform/migrations"
+)
+
+// A service that embeds package webhook alone brings the ledger into its own database before it serves, on as many
+// replicas at once as there are.
+func ExampleUp() {
+	db, err := sql.Open("postgres", os.Getenv("DATABASE_URL"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	applied, err := migrations.Up(context.Background(), db, migrations.Webhook)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, m := range applied {
+		fmt.Println("applied", m.File)
+	}
+}
