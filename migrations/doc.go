@@ -12,7 +12,8 @@
 //	applied, err := migrations.Up(ctx, db, migrations.Webhook)
 //
 // Who runs another tool takes the files from [FS] instead. They are in goose's format, one folder per set, each file
-// meant to run in one transaction. [Check] tells whether the schema is one this code can work with, and depends
+// meant to run in one transaction, unless it begins with "-- +goose NO TRANSACTION": that one builds indexes concurrently, statement
+// by statement, and a run of it that failed is repeated from its beginning. [Check] tells whether the schema is one this code can work with, and depends
 // on no tool at all: each file records its own version.
 //
 // The extension btree_gist, which the set Booking needs, goes to the schema public; one that is there already, in

@@ -10,3 +10,6 @@ import (
 func UpFrom(ctx context.Context, db *sql.DB, source fs.FS, sets Set) ([]Migration, error) {
 	return up(ctx, db, source, sets)
 }
+
+// LockID is the advisory lock under which hosts take turns.
+const LockID = lockID

@@ -17,13 +17,24 @@ import (
 // goose's default would make us wait for an embedder's own goose, and an embedder's nested Up for us.
 const lockID int64 = 0x14c7c8ac35a94943
 
-// Up applies what is missing of the sets and returns what it applied, in order; nothing to do is no error. Each
-// file runs in one transaction of its own: one that fails leaves nothing of itself, those before it
-// stay. The error is then a [*Error]. Files give up on a lock after five seconds rather than queue
-// a running service's traffic behind them; Up can simply be called again.
+// schemaLockID is another lock, for the moment in which the schema itself is made. Who waits for it waits inside a
+// statement, with a snapshot, and a file that builds an index concurrently waits for every older snapshot: with one
+// lock for both, the host that builds and the host that waits would deadlock.
+const schemaLockID = lockID + 1
+
+// Up applies what is missing of the sets and returns what it applied, in order; nothing to do is no error. A file that
+// fails makes the error a [*Error]; those before it stay, and Up can simply be called again.
+//
+// A file runs in one transaction of its own, leaves nothing of itself when it fails, and gives up on a lock after five
+// seconds rather than queue a running service's traffic behind it. Files that build indexes of large tables are the
+// exception: they build them concurrently, beside the traffic, which no transaction can do. Such a file commits statement by
+// statement, so one that fails may leave some of its work, which a repeat takes up or replaces; and it waits for the transactions
+// that were open before it, two minutes for each of its locks, while nobody waits for it. A dump of the database that runs meanwhile
+// is such a transaction, and so is one that the caller itself left open.
 //
 // It is safe on any number of replicas at once: they take turns under a session-level advisory lock, waiting up to
-// five minutes, and each file is applied once. That lock needs a session, so db must not go through a
+// five minutes, and each file is applied once. Where an index takes longer to build, those that waited return an error and
+// find it built when they are started again. That lock needs a session, so db must not go through a
 // pooler in transaction mode. db is not closed, and one free connection is enough.
 func Up(ctx context.Context, db *sql.DB, sets Set) ([]Migration, error) {
 	return up(ctx, db, files, sets)
@@ -62,7 +73,7 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 	seen := &statements{}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, folder,
 		goose.WithTableName("booking_platform.versions_"+name),
-		goose.WithSessionLocker(locker),
+		goose.WithSessionLocker(&session{SessionLocker: locker}),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithVerbose(true),
 		goose.WithSlog(seen.logger()),
@@ -78,6 +89,7 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 			File:      path.Join(name, path.Base(partial.Failed.Source.Path)),
 			Statement: seen.last(),
 			SQLState:  sqlState(partial.Err),
+			Partial:   partial.Failed.Source != nil && !transactional(folder, partial.Failed.Source.Path),
 			Err:       partial.Err,
 		}
 	} else if sqlState(err) == missingRight {
@@ -93,6 +105,38 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 		})
 	}
 	return applied, err
+}
+
+// session is the lock, which also leaves the settings of the session as it found them: a file without a transaction has to SET them
+// for the session, and that goes back to the caller's pool.
+type session struct {
+	lock.SessionLocker
+	lockTimeout, statementTimeout string
+}
+
+const (
+	settingsSQL = `SELECT current_setting('lock_timeout'), current_setting('statement_timeout')`
+	restoreSQL  = `SELECT set_config('lock_timeout', $1::text, false), set_config('statement_timeout', $2::text, false)`
+)
+
+// SessionLock reads the settings and takes the lock.
+func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	if err := conn.QueryRowContext(ctx, settingsSQL).Scan(&s.lockTimeout, &s.statementTimeout); err != nil {
+		return err
+	}
+	return s.SessionLocker.SessionLock(ctx, conn)
+}
+
+// SessionUnlock gives the settings back, and then the lock.
+func (s *session) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, restoreSQL, s.lockTimeout, s.statementTimeout)
+	return errors.Join(s.SessionLocker.SessionUnlock(ctx, conn), err)
+}
+
+// transactional tells whether a file runs in one transaction, as all do that do not say otherwise.
+func transactional(folder fs.FS, file string) bool {
+	content, err := fs.ReadFile(folder, path.Base(file))
+	return err != nil || !strings.Contains(string(content), "-- +goose NO TRANSACTION")
 }
 
 const (
@@ -117,7 +161,7 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("migrations: create the schema: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(ctx, schemaLockSQL, lockID); err != nil {
+	if _, err := tx.ExecContext(ctx, schemaLockSQL, schemaLockID); err != nil {
 		return fmt.Errorf("migrations: create the schema: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx, schemaCreateSQL); err != nil {
@@ -129,7 +173,7 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// Error is a migration that failed and was rolled back.
+// Error is a migration that failed. Unless Partial, it was rolled back.
 type Error struct {
 	// File is the path within [FS]; "(schema)" for the schema itself; the set's folder alone where the role may not make or
 	// read the set's table of versions.
@@ -138,6 +182,9 @@ type Error struct {
 	Statement string
 	// SQLState is Postgres's code, such as 42501; empty when the failure was not Postgres's.
 	SQLState string
+	// Partial tells that the file runs outside a transaction: statements before the one that failed stand, and a repeat
+	// of [Up] begins with the first again.
+	Partial bool
 	// Err is the driver's error.
 	Err error
 }
@@ -147,7 +194,12 @@ const missingRight = "42501" // insufficient_privilege
 // Error names file, SQLSTATE, the cause, the statement's beginning, and for a missing right the lines a superuser has to run.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "migrations: %s failed and was rolled back", e.File)
+	fmt.Fprintf(&b, "migrations: %s failed ", e.File)
+	if e.Partial {
+		b.WriteString("and can be repeated")
+	} else {
+		b.WriteString("and was rolled back")
+	}
 	if e.SQLState != "" {
 		fmt.Fprintf(&b, " (SQLSTATE %s)", e.SQLState)
 	}

@@ -25,6 +25,7 @@ const (
 type cluster struct {
 	dir, programs string
 	ephemeral     bool
+	settings      []string
 	held          *os.File
 	who           identity
 	password      string
@@ -78,7 +79,7 @@ func (c *cluster) run(ctx context.Context) error {
 		settings = append(settings, "fsync=off", "synchronous_commit=off", "full_page_writes=off")
 	}
 	args := []string{"-D", dataFolder}
-	for _, s := range settings {
+	for _, s := range append(settings, c.settings...) {
 		args = append(args, "-c", s)
 	}
 	// Without ctx, whose end would kill it: it is stopped.

@@ -20,6 +20,8 @@ type Options struct {
 	Programs Source
 	// Repository is the Maven repository that programs are fetched from. Empty is Maven Central.
 	Repository string
+	// Settings are given to the server besides ours, as name=value, and win over them: for who measures it.
+	Settings []string
 }
 
 // Source says where Postgres's programs come from.
@@ -73,7 +75,7 @@ func start(ctx context.Context, dir string, opts Options) (*Server, error) {
 		return nil, err
 	}
 	g, err := startGuard(order{
-		Dir: dir, Programs: programs.Folder, Ephemeral: opts.Ephemeral,
+		Dir: dir, Programs: programs.Folder, Ephemeral: opts.Ephemeral, Settings: opts.Settings,
 		Holder: holder{PID: os.Getpid(), Program: filepath.Base(os.Args[0])},
 	})
 	if err != nil {

@@ -90,7 +90,7 @@ func guard(ctx context.Context, o order, answer func(report)) error {
 		}
 	}()
 
-	c := &cluster{dir: o.Dir, programs: o.Programs, ephemeral: o.Ephemeral, held: held}
+	c := &cluster{dir: o.Dir, programs: o.Programs, ephemeral: o.Ephemeral, settings: o.Settings, held: held}
 	starting, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it took too long"))
 	defer cancel()
 	url, err := c.start(starting)

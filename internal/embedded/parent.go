@@ -16,6 +16,7 @@ import (
 type order struct {
 	Dir, Programs string
 	Ephemeral     bool
+	Settings      []string
 	Holder        holder
 }
 
