@@ -28,14 +28,27 @@ const (
 	Expired Status = "expired"
 )
 
+// Kind tells what a booking is.
+type Kind string
+
+// The kinds of a booking.
+const (
+	// Sold was held for a customer.
+	Sold Kind = "booking"
+	// Block keeps units from being sold, for maintenance say; see [Store.Block].
+	Block Kind = "block"
+)
+
 // Booking is a slot that was taken for a party.
 //
 // The column booking_platform.bookings.id may be referenced by foreign keys.
 type Booking struct {
 	// ID is a UUIDv7 in canonical text; newer ones sort after older ones.
 	ID string
-	// ResourceID is the id of its resource.
-	ResourceID string
+	// Kind tells a customer's booking from a block.
+	Kind Kind
+	// ResourceID is the id of its resource, and Offer the slug of the offer it was sold as; "" is the resource's own slot.
+	ResourceID, Offer string
 	// Start and End are in UTC; End is the instant after the last.
 	Start, End time.Time
 	// Party is how many heads.
@@ -49,12 +62,21 @@ type Booking struct {
 	Customer Customer
 	// Amount is what the whole party pays: the resource's price per head, at the time of the hold, times the party.
 	Amount Money
+	// Policy is the resource's at the time of the hold.
+	Policy Policy
+	// Refund is what its cancellation gives back of Amount; nil while nobody has decided.
+	Refund *Money
+	// Sequence counts the times it was moved or cancelled, as calendar files do.
+	Sequence int
 	// Reference is the caller's own.
 	Reference string
 	// IdempotencyKey is the one of its hold; "" when there was none, or the hold was given back by [Store.Release].
 	IdempotencyKey string
 	// Metadata is what was given; nil when nothing was.
 	Metadata map[string]string
+	// OwnerToken proves that a link is the customer's own; see [Store.Owned]. Only what [Store.Hold] returns has it, a
+	// repeat under an idempotency key too, and only where [Options.OwnerSecrets] are given.
+	OwnerToken string
 	// CreatedAt and UpdatedAt are in UTC, by the database's clock.
 	CreatedAt, UpdatedAt time.Time
 }
@@ -62,14 +84,17 @@ type Booking struct {
 // bookingColumns is what bookingRow reads, of a table or RETURNING with the alias b. lapsed is judged by the
 // database's clock.
 const bookingColumns = `
-    b.id::text AS id, b.resource_id::text AS resource_id, lower(b.during) AS starts_at, upper(b.during) AS ends_at, b.party, b.status,
-    b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.reference,
+    b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at, upper(b.during) AS ends_at, b.party, b.status,
+    b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.policy::text AS policy,
+    b.refund_minor, b.sequence, b.owner_token_hash, b.owner_token_number, b.reference,
     COALESCE(b.idempotency_key, '') AS idempotency_key, b.request_hash, b.metadata::text AS metadata, b.created_at,
     b.updated_at, b.hold_expires_at <= statement_timestamp() AS lapsed`
 
 type bookingRow struct {
 	ID             string    `db:"id"`
+	Kind           Kind      `db:"kind"`
 	ResourceID     string    `db:"resource_id"`
+	Offer          string    `db:"offer"`
 	StartsAt       time.Time `db:"starts_at"`
 	EndsAt         time.Time `db:"ends_at"`
 	Party          int       `db:"party"`
@@ -80,6 +105,11 @@ type bookingRow struct {
 	Email          string    `db:"email"`
 	AmountMinor    int64     `db:"amount_minor"`
 	Currency       string    `db:"currency"`
+	Policy         string    `db:"policy"`
+	RefundMinor    *int64    `db:"refund_minor"`
+	Sequence       int       `db:"sequence"`
+	OwnerTokenHash []byte    `db:"owner_token_hash"`
+	OwnerTokenNo   int       `db:"owner_token_number"`
 	Reference      string    `db:"reference"`
 	IdempotencyKey string    `db:"idempotency_key"`
 	RequestHash    []byte    `db:"request_hash"`
@@ -96,11 +126,19 @@ func (row bookingRow) booking() (Booking, error) {
 			return Booking{}, fmt.Errorf("read metadata of %s: %w", row.ID, err)
 		}
 	}
+	policy, err := readPolicy(row.Policy)
+	if err != nil {
+		return Booking{}, fmt.Errorf("read policy of %s: %w", row.ID, err)
+	}
+	var refund *Money
+	if row.RefundMinor != nil {
+		refund = &Money{Minor: *row.RefundMinor, Currency: row.Currency}
+	}
 	return Booking{
-		ID: row.ID, ResourceID: row.ResourceID, Start: row.StartsAt.UTC(), End: row.EndsAt.UTC(), Party: row.Party,
+		ID: row.ID, Kind: row.Kind, ResourceID: row.ResourceID, Offer: row.Offer, Start: row.StartsAt.UTC(), End: row.EndsAt.UTC(), Party: row.Party,
 		Status: row.Status, HoldExpiresAt: row.HoldExpiresAt.UTC(),
 		Customer: Customer{FirstName: row.FirstName, LastName: row.LastName, Email: row.Email},
-		Amount:   Money{Minor: row.AmountMinor, Currency: row.Currency}, Reference: row.Reference,
+		Amount:   Money{Minor: row.AmountMinor, Currency: row.Currency}, Policy: policy, Refund: refund, Sequence: row.Sequence, Reference: row.Reference,
 		IdempotencyKey: row.IdempotencyKey, Metadata: metadata,
 		CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
 	}, nil

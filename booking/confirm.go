@@ -7,10 +7,9 @@ import (
 
 var confirm = transition{
 	op: "confirm", from: []Status{Pending}, settled: Confirmed, hold: true, clock: true,
-	sql: `
-UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
-WHERE b.id = $1::uuid AND b.status = 'pending' AND b.hold_expires_at > statement_timestamp()
-RETURNING` + bookingColumns,
+	sql: recorded(`
+    UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
+    WHERE b.id = $1::uuid AND b.status = 'pending' AND b.hold_expires_at > statement_timestamp()`, `'pending'`),
 }
 
 // Confirm makes a hold stand. Confirming a confirmed booking answers it again, so it may be repeated. The errors are
@@ -20,22 +19,21 @@ RETURNING` + bookingColumns,
 // It is one round trip when it confirms, and touches no index. On any number of replicas at once, against releases
 // and the sweep too, a hold ends in one status.
 func (s *Store) Confirm(ctx context.Context, id string) (Booking, error) {
-	return confirm.do(ctx, s.run, id)
+	return confirm.do(ctx, s.run, id, actorOf(ctx), "")
 }
 
 var confirmLate = transition{
 	op: "confirm", from: []Status{Pending}, settled: Confirmed, hold: true,
-	sql: `
-UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
-WHERE b.id = $1::uuid AND b.status = 'pending'
-RETURNING` + bookingColumns,
+	sql: recorded(`
+    UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
+    WHERE b.id = $1::uuid AND b.status = 'pending'`, `'pending'`),
 }
 
 // ConfirmLate is [Store.Confirm] for money that has already arrived: a hold whose time has passed is confirmed all
 // the same, as long as it still keeps its units, because nobody else has got them. Once it was released the error is
 // [ErrHoldExpired]. One round trip when it confirms.
 func (s *Store) ConfirmLate(ctx context.Context, id string) (Booking, error) {
-	return confirmLate.do(ctx, s.run, id)
+	return confirmLate.do(ctx, s.run, id, actorOf(ctx), "")
 }
 
 // A time that is earlier than the hold's end changes nothing, and one that has passed does not bring a hold back.

@@ -22,6 +22,12 @@
 //	// … the customer pays …
 //	confirmed, err := store.Confirm(ctx, held.ID)
 //
+// A resource may have offers besides its own slot, of another length and price, which share its units:
+// [HoldRequest.Offer] names one. Units are where somebody sits, and are nobody's for good: where enough heads are free
+// for a slot, neighbours are re-seated and it is sold. [Options] limit the open holds of one customer and of one client,
+// exactly, on however many replicas; and give bookings owner tokens, for links that only the customer has
+// ([Store.Owned]).
+//
 // # Somebody else's transaction
 //
 // [Store.Tx] gives the same operations inside a transaction of the caller's, so that an order and its booking commit

@@ -12,8 +12,12 @@ import (
 var (
 	// ErrSlotTaken tells that fewer units of the slot are free than the party needs.
 	ErrSlotTaken = errors.New("slot is taken")
+	// ErrSlotGone tells that a slot cannot be taken again: it has begun, or its resource is no longer active.
+	ErrSlotGone = errors.New("slot is gone")
 	// ErrHoldExpired tells that a hold's time has passed, or that the hold was ended as expired.
 	ErrHoldExpired = errors.New("hold has expired")
+	// ErrPolicy tells that the booking's policy does not allow the customer what was asked for.
+	ErrPolicy = errors.New("the booking's policy does not allow it")
 	// ErrNotFound tells that no booking, or no resource, has that id or slug.
 	ErrNotFound = errors.New("not found")
 	// ErrIdempotencyMismatch tells that the idempotency key was used before, for another request.
@@ -74,7 +78,7 @@ type StatusError struct {
 	ID string
 	// Status is the one it has.
 	Status Status
-	// Op is what was asked for: "confirm", "cancel", "release", "extend" or "expire".
+	// Op is what was asked for: "confirm", "cancel", "release", "extend", "expire", "reschedule", "retake", …
 	Op string
 }
 
@@ -82,6 +86,20 @@ type StatusError struct {
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("booking %s is %s: cannot %s", e.ID, e.Status, e.Op)
 }
+
+// ConflictError names what is in the way of a block. errors.Is(err, [ErrSlotTaken]) holds for it.
+type ConflictError struct {
+	// Bookings are those that keep units meanwhile, by their start: up to 100 of them.
+	Bookings []Booking
+}
+
+// Error counts them.
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%s: %d bookings are in the way", ErrSlotTaken, len(e.Bookings))
+}
+
+// Unwrap makes errors.Is(err, [ErrSlotTaken]) true.
+func (e *ConflictError) Unwrap() error { return ErrSlotTaken }
 
 // IsRetryable tells that nothing is wrong with what was asked, and that the whole transaction should be rolled back
 // and run again from its beginning: Postgres ended it in favour of another one (SQLSTATE 40001 serialization failure,

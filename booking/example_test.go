@@ -132,3 +132,28 @@ func ExampleStore_Slots() {
 		fmt.Println(s.Start, "to", s.End, "for up to", s.Remaining)
 	}
 }
+
+// When two rooms are free on one day, for an offer that both have.
+func ExampleStore_Availability() {
+	found, err := store.Availability(ctx, booking.AvailabilityRequest{
+		Resources: []string{"court-1", "court-2"}, Offer: "90-minutes", From: start, To: start.AddDate(0, 0, 1), Party: 2,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, resource := range found {
+		fmt.Println(resource.Slug, len(resource.Slots), "times")
+	}
+}
+
+// The first free time from tomorrow on.
+func ExampleStore_NextSlot() {
+	s, err := store.NextSlot(ctx, booking.NextSlotRequest{Resource: "court-1", After: time.Now().AddDate(0, 0, 1)})
+	if errors.Is(err, booking.ErrNoSlot) {
+		fmt.Println("sold out")
+	} else if err != nil {
+		log.Fatal(err)
+	} else {
+		fmt.Println(s.Start)
+	}
+}

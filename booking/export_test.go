@@ -1,6 +1,8 @@
 package booking
 
 import (
+	"context"
+	"encoding/binary"
 	"iter"
 	"time"
 )
@@ -28,6 +30,20 @@ func (r *rules) Starts(from, to time.Time) iter.Seq[time.Time] { return r.starts
 // IsStart tells whether a hold at t would be taken for a slot.
 func (r *rules) IsStart(t time.Time) bool { return r.isStart(t) }
 
+// Changes are what the database answers when so many heads come or go at some instants, by time.
+func Changes(at []time.Time, heads []int) (taken []byte) {
+	for n, t := range at {
+		taken = binary.BigEndian.AppendUint64(taken, uint64(t.UnixMicro()-epoch2000))
+		taken = binary.BigEndian.AppendUint64(taken, uint64(int64(heads[n])))
+	}
+	return taken
+}
+
+// Free are the slots that are left by what is taken, without a database.
+func (r *rules) Free(from, to, clock time.Time, party int, taken []byte) []Slot {
+	return r.free(from, to, party, takenRow{Clock: clock, Changes: taken})
+}
+
 // Cached counts the resources in memory.
 func (s *Store) Cached() int {
 	s.cache.mu.Lock()
@@ -40,3 +56,28 @@ func HoursProblem(hours []Hours) string { return hoursProblem(hours) }
 
 // Times is what a party pays.
 func Times(price Money, heads int) (Money, bool) { return price.times(heads) }
+
+// Hash is what tells a request from others under its idempotency key.
+func (r HoldRequest) Hash(resourceID string) []byte { return r.hash(resourceID) }
+
+// Reseat makes room for a party in the slot that begins at start.
+func (s *Store) Reseat(ctx context.Context, idOrSlug string, start time.Time, party int) error {
+	r, err := s.load(ctx, s.run, idOrSlug)
+	if err != nil {
+		return err
+	}
+	from, to := r.blocked(start)
+	return s.reseat(ctx, r, from, to, party)
+}
+
+// ReseatRange makes room for a party in a range.
+func (s *Store) ReseatRange(ctx context.Context, idOrSlug string, from, to time.Time, party int) error {
+	r, err := s.load(ctx, s.run, idOrSlug)
+	if err != nil {
+		return err
+	}
+	return s.reseat(ctx, r, from, to, party)
+}
+
+// Terms are those of a policy.
+func (p Policy) Terms(start, at time.Time, amount Money) Terms { return p.terms(start, at, amount) }

@@ -1,67 +1,63 @@
 package booking
 
 import (
-	"slices"
+	"iter"
 	"time"
 )
 
-// free returns the slots in [from, to) with room for a party, given what is taken, by its beginning.
-func (r *rules) free(from, to time.Time, party int, taken []takenRow) []Slot {
-	clock := taken[0].Clock
-	if taken[0].UnitFrom == nil {
-		// The one row of a resource without bookings.
-		taken = nil
+// free returns, in order, the slots in [from, to) with room for a party, given what is taken of the resource.
+func (r *rules) free(from, to time.Time, party int, taken takenRow) []Slot {
+	if !r.Active || !to.After(from) {
+		return []Slot{}
 	}
-	slots := []Slot{}
-	if !r.Active {
-		return slots
+	type found struct {
+		start     int64
+		remaining int
 	}
-	// The slots come by their beginning and all are equally long: what is in the way of one enters the window by its
-	// beginning, and leaves it by its end.
-	leaving := slices.Clone(taken)
-	slices.SortFunc(leaving, func(a, b takenRow) int { return a.BlockedTo.Compare(*b.BlockedTo) })
-	units := newUnitCount(r.Capacity)
-	// They come in order already, and once each, unless overlapping hours were written to the database by hand.
-	starts := slices.Compact(slices.SortedFunc(r.starts(from, to), time.Time.Compare))
-	for _, start := range starts {
-		if r.timing(start, clock) != "" {
-			continue
-		}
-		begins, ends := r.blocked(start)
-		for len(taken) > 0 && taken[0].BlockedFrom.Before(ends) {
-			units.add(taken[0], 1)
-			taken = taken[1:]
-		}
-		for len(leaving) > 0 && !leaving[0].BlockedTo.After(begins) {
-			units.add(leaving[0], -1)
-			leaving = leaving[1:]
-		}
-		if remaining := r.Capacity - units.taken; remaining >= party {
-			slots = append(slots, Slot{Start: start, End: start.Add(r.SlotLength), Remaining: remaining})
-		}
+	// A slot is large, and most of a busy month are taken: they are made when it is known how many are left.
+	all := make([]found, 0, to.Sub(from)/r.SlotStep+2)
+	for start, remaining := range r.freeStarts(from, to, party, taken) {
+		all = append(all, found{start, remaining})
+	}
+	slots := make([]Slot, len(all))
+	for n, f := range all {
+		slots[n] = r.slot(f.start, f.remaining)
 	}
 	return slots
 }
 
-// unitCount counts the bookings in the window by unit, and the units that have any.
-type unitCount struct {
-	bookings []int
-	taken    int
+// slot is one that begins at a second of Unix time.
+func (r *rules) slot(start int64, remaining int) Slot {
+	return Slot{Start: time.Unix(start, 0).UTC(), End: time.Unix(start+int64(r.SlotLength/time.Second), 0).UTC(), Remaining: remaining}
 }
 
-func newUnitCount(capacity int) *unitCount { return &unitCount{bookings: make([]int, capacity+1)} }
-
-// add enters a booking's units, or takes them out again with by = -1. Units above the capacity are of a time when it
-// was larger.
-func (c *unitCount) add(row takenRow, by int) {
-	for unit := *row.UnitFrom; unit < min(*row.UnitTo, len(c.bookings)); unit++ {
-		was := c.bookings[unit]
-		c.bookings[unit] += by
-		switch {
-		case was == 0:
-			c.taken++
-		case c.bookings[unit] == 0:
-			c.taken--
+// freeStarts yields where the free slots begin, in seconds of Unix time, and what remains of each: what the busiest
+// instant of its time and its buffers leaves. Who has which unit does not matter to that: where enough heads are free and
+// no unit is for all of the time, a hold moves others to other units.
+func (r *rules) freeStarts(from, to time.Time, party int, taken takenRow) iter.Seq2[int64, int] {
+	return func(yield func(int64, int) bool) {
+		from, to := r.timely(from, to, taken.Clock)
+		before, after := r.BufferBefore.Microseconds(), (r.SlotLength + r.BufferAfter).Microseconds()
+		heads := busiest{coming: taken.Changes}
+		for start := range r.startSeconds(from, to) {
+			at := start * 1e6
+			remaining := r.Capacity - heads.within(at-before, at+after)
+			if remaining >= party && !yield(start, remaining) {
+				return
+			}
 		}
 	}
+}
+
+// timely is the part of [from, to) that is within notice and horizon at an instant of the database's clock, as timing
+// has it.
+func (r *rules) timely(from, to, clock time.Time) (time.Time, time.Time) {
+	if first := clock.Add(r.Notice); from.Before(first) {
+		from = first
+	}
+	// A slot may begin at the horizon.
+	if end := clock.Add(r.Horizon + 1); to.After(end) {
+		to = end
+	}
+	return from, to
 }

@@ -12,25 +12,34 @@ import (
 
 // Hold takes a slot for a party, for as long as the resource's HoldFor, and returns the pending booking. All of the
 // party get in, or none. On any number of replicas, no unit is ever held twice, and while a hold whose time has
-// passed is in the way, it is released at once: nobody is refused because of it.
+// passed is in the way, it is released at once: nobody is refused because of it. Nor is anybody because of where others
+// sit: where enough heads are free and no set of units is, neighbours get other units, which nobody notices.
 //
-// Without contention it is one round trip, once the resource's rules are in memory; they are checked with every hold,
-// so that nothing is sold by rules that were changed meanwhile. Under contention it tries again, until ctx ends at
-// the latest, and it waits for transactions of others that have taken the same units and not ended yet.
+// Without contention it is one round trip, once the resource's rules are in memory, and a refusal is one too; they are
+// checked with every hold, so that nothing is sold by rules that were changed meanwhile: a hold waits for
+// [Store.ApplyResource]. Under contention it tries again, until ctx ends at the latest, and it waits for transactions of
+// others that have taken the same units, or the same number of a limit, and not ended yet. Expired holds and neighbours
+// in the way cost a transaction each, and the statement again.
 //
 // The errors:
-//   - [*ValidationError] names every field that is wrong: resource, start, party, firstName, lastName, email,
-//     reference, idempotencyKey, metadata. When the resource does not exist, errors.Is(err, [ErrNotFound]) holds too.
-//   - [ErrSlotTaken]: the slot exists, but fewer units are free than the party needs.
+//   - [*ValidationError] names every field that is wrong: resource, offer, start, party, firstName, lastName, email,
+//     reference, idempotencyKey, metadata, client. An offer that the resource does not have, or that is not active, is
+//     wrong. When the resource does not exist, errors.Is(err, [ErrNotFound]) holds too.
+//   - [ErrSlotTaken]: the slot exists, but fewer heads are free than the party needs.
+//   - [ErrTooManyHolds], a [*HoldLimitError]: the e-mail address or the client has as many open holds as [Options]
+//     allow. It is looked at before the slot is.
 //   - [ErrIdempotencyMismatch]: the key was used for another request.
 //
-// With an idempotency key, a repeat of the same request returns the booking the first one made. It may have moved on
-// since: see its Status. After [Store.Release] the key is free again.
+// With an idempotency key, a repeat of the same request returns the booking the first one made, whatever the limits. It
+// may have moved on since: see its Status. After [Store.Release] the key is free again.
+//
+// The booking has its OwnerToken, where the store has secrets for it, and its history begins with the hold, by the actor
+// of ctx ([WithActor]).
 //
 // A context or a connection that ends while a statement runs leaves open whether the slot is held: without a key, it
 // may be held until its time has passed. With one, the same request asked again tells.
 func (s *Store) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
-	h := holder{store: s, run: s.run}
+	h := &holder{store: s, run: s.run}
 	b, err := h.hold(ctx, req)
 	return b, wrap(ctx, "hold", err)
 }
@@ -45,9 +54,30 @@ type holder struct {
 	run   runner
 	// caller is the connection of the caller's transaction; nil for the store's own.
 	caller Querier
+	// reseats counts how often neighbours were re-seated beside a caller's transaction.
+	reseats int
+	// lost are the ids of attempts that got the numbers of an open hold, and then no booking.
+	lost []string
 }
 
-func (h holder) hold(ctx context.Context, req HoldRequest) (Booking, error) {
+func (h *holder) hold(ctx context.Context, req HoldRequest) (Booking, error) {
+	b, err := h.take(ctx, req)
+	if ctx.Err() != nil || sqlState(err) != "" {
+		return b, err
+	}
+	switch lost := h.returnNumbers(ctx); {
+	case lost == nil:
+		return b, err
+	case h.caller != nil:
+		// Its transaction has ended with that.
+		return Booking{}, lost
+	default:
+		h.store.log.WarnContext(ctx, "booking: numbers of open holds are left", "error", lost)
+		return b, err
+	}
+}
+
+func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 	if req.Party == 0 {
 		req.Party = 1
 	}
@@ -55,15 +85,11 @@ func (h holder) hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	if err != nil {
 		return h.refuse(ctx, req, r, err)
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return Booking{}, fmt.Errorf("make an id: %w", err)
-	}
 	for range maxAttempts {
 		if err := ctx.Err(); err != nil {
 			return Booking{}, err
 		}
-		b, row, known, err := h.attempt(ctx, id.String(), req, r)
+		b, row, known, err := h.attempt(ctx, req, r)
 		if err != nil || row.Held {
 			return b, err
 		}
@@ -82,12 +108,19 @@ func (h holder) hold(ctx context.Context, req HoldRequest) (Booking, error) {
 			return Booking{}, problems{"start": tooSoon}.err()
 		case row.TooFar:
 			return Booking{}, problems{"start": tooFar}.err()
+		case row.LimitScope != "":
+			return Booking{}, &HoldLimitError{Scope: row.LimitScope, Limit: *row.LimitAllowed, Until: row.LimitUntil.UTC()}
 		case row.Free >= req.Party:
-			// Somebody took some of the units that were picked; enough may be left. A new statement sees them: each
-			// is a transaction of its own, or one in a caller's READ COMMITTED transaction. Above READ COMMITTED this
-			// is never reached: Postgres answers such a conflict with 40001.
+			// Somebody took some of the units that were picked, or a number; enough may be left. A new statement sees
+			// them: each is a transaction of its own, or one in a caller's READ COMMITTED transaction. Above READ
+			// COMMITTED this is never reached: Postgres answers such a conflict with 40001.
 		case row.Lapsed:
 			if err := h.makeRoom(ctx, r, req.Start); err != nil {
+				return Booking{}, err
+			}
+		case row.Heads >= req.Party:
+			// Enough heads are free and no set of units is: neighbours get other units.
+			if err := h.reseat(ctx, r, req.Start, req.Party); err != nil {
 				return Booking{}, err
 			}
 		default:
@@ -98,24 +131,38 @@ func (h holder) hold(ctx context.Context, req HoldRequest) (Booking, error) {
 }
 
 // attempt runs the statement once; known is false when the resource no longer has the rules it names.
-func (h holder) attempt(ctx context.Context, id string, req HoldRequest, r *rules) (b Booking, row holdRow, known bool, err error) {
+func (h *holder) attempt(ctx context.Context, req HoldRequest, r *rules) (b Booking, row holdRow, known bool, err error) {
+	// Each attempt has an id of its own; see numbersSQL.
+	v7, err := uuid.NewV7()
+	if err != nil {
+		return Booking{}, row, false, fmt.Errorf("make an id: %w", err)
+	}
+	id := v7.String()
+	token, tokenHash := h.store.newOwnerToken(id)
 	from, to := r.blocked(req.Start)
 	amount, _ := r.Price.times(req.Party)
 	b = Booking{
-		ID: id, ResourceID: r.ID, Start: req.Start.UTC(), End: req.Start.Add(r.SlotLength).UTC(), Party: req.Party, Status: Pending,
-		Customer: req.Customer, Amount: amount, Reference: req.Reference, IdempotencyKey: req.IdempotencyKey,
+		ID: id, Kind: Sold, ResourceID: r.ID, Offer: req.Offer, Start: req.Start.UTC(), End: req.Start.Add(r.SlotLength).UTC(), Party: req.Party, Status: Pending,
+		Customer: req.Customer, Amount: amount, Policy: r.Policy, Reference: req.Reference, IdempotencyKey: req.IdempotencyKey,
 	}
+	args := []any{
+		id, r.ID, r.version, b.Start, b.End, from.UTC(), to.UTC(), b.Party, b.Customer.FirstName, b.Customer.LastName,
+		b.Customer.Email, amount.Minor, amount.Currency, b.Reference, b.IdempotencyKey, req.hash(r.ID),
+		metadataJSON(req.Metadata), b.Offer, actorOf(ctx),
+	}
+	args = append(append(args, h.store.limits(req)...), tokenHash)
 	err = h.run(ctx, func(q Querier) (err error) {
-		row, known, err = selectOne[holdRow](ctx, q, holdSQL,
-			id, r.ID, r.version, b.Start, b.End, from.UTC(), to.UTC(), b.Party, b.Customer.FirstName, b.Customer.LastName,
-			b.Customer.Email, amount.Minor, amount.Currency, b.Reference, b.IdempotencyKey, req.hash(r.ID),
-			metadataJSON(req.Metadata))
+		row, known, err = selectOne[holdRow](ctx, q, holdSQL, args...)
 		return err
 	})
 	if err != nil || !row.Held {
+		if row.Numbers > 0 {
+			h.lost = append(h.lost, id)
+		}
 		return Booking{}, row, known, err
 	}
 	b.HoldExpiresAt, b.CreatedAt, b.UpdatedAt = row.HoldExpiresAt.UTC(), row.CreatedAt.UTC(), row.UpdatedAt.UTC()
+	b.OwnerToken = token
 	if len(req.Metadata) > 0 {
 		b.Metadata = maps.Clone(req.Metadata)
 	}
@@ -124,15 +171,17 @@ func (h holder) attempt(ctx context.Context, id string, req HoldRequest, r *rule
 
 // rules returns those in memory if the request is right by them; a refusal is given only by rules that were just
 // read.
-func (h holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
-	if r, ok := h.store.cache.get(req.Resource); ok && len(req.check()) == 0 && len(r.check(req)) == 0 {
-		return r, nil
+func (h *holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
+	if r, ok := h.store.cache.get(req.Resource); ok && len(req.check()) == 0 {
+		if sold, p := r.selling(req); len(p) == 0 {
+			return sold, nil
+		}
 	}
 	return h.reload(ctx, req)
 }
 
 // reload reads the rules and checks everything about the request at once.
-func (h holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
+func (h *holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
 	p := req.check()
 	r, err := h.store.load(ctx, h.run, req.Resource)
 	if errors.Is(err, ErrNotFound) {
@@ -142,14 +191,15 @@ func (h holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.merge(r.check(req))
+	r, wrong := r.selling(req)
+	p.merge(wrong)
 	p.add("start", r.timing(req.Start, r.clock))
 	return r, p.err()
 }
 
 // refuse gives a refusal, unless the same request was accepted before under its key: what has been accepted stays so,
 // though the slot may have passed meanwhile, or the rules may have changed.
-func (h holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal error) (Booking, error) {
+func (h *holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal error) (Booking, error) {
 	if r == nil || len(req.check()) > 0 {
 		return Booking{}, refusal
 	}
@@ -160,7 +210,7 @@ func (h holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal e
 }
 
 // repeated returns the booking that was made under the request's key, if it has one.
-func (h holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Booking, found bool, err error) {
+func (h *holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Booking, found bool, err error) {
 	if req.IdempotencyKey == "" {
 		return Booking{}, false, nil
 	}
@@ -176,5 +226,6 @@ func (h holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Book
 		return Booking{}, true, ErrIdempotencyMismatch
 	}
 	b, err = row.booking()
+	b.OwnerToken = h.store.ownerToken(row)
 	return b, true, err
 }

@@ -4,7 +4,11 @@ import "time"
 
 // The whole hold is one statement. It names the version of the rules the request was checked by, judges notice and
 // horizon by the database's clock, sees which units are free, takes as many of those as the party needs, and notes
-// when to look at the hold again.
+// when to look at the hold again and what was done.
+//
+// Where there is room, the resource is locked as the foreign key's check would lock it: a change of the rules by
+// [Store.ApplyResource] keeps that lock away until it is committed, and the version is then looked at again. So no
+// hold by old rules comes after their change. A refusal locks nothing, and writes nothing.
 //
 // The units are taken at random: clients that see the same free units and all took the lowest would collide on it,
 // one would win, and the others would have to try again for each unit there is.
@@ -13,18 +17,23 @@ import "time"
 // ends without an error: that leaves a caller's transaction usable, and a bare insert into an exclusion constraint
 // deadlocks in a fight.
 //
+// Where a party finds too few units free, the answer says how many heads are: what is left of the capacity at the
+// fullest instant of the slot and its buffers. Enough of them is a matter of seating.
+//
 // Expired holds count as taken here, and are told of. Releasing them in this statement would either run too late for
 // the insert or deadlock; see makeRoom.
+//
+// Where open holds are limited, their numbers are taken before the booking is made; see numbersSQL.
 const holdSQL = `
-WITH taken AS MATERIALIZED (
+WITH near AS MATERIALIZED (
+    SELECT b.units, b.party, b.blocked, b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed
+    FROM booking_platform.bookings b
+    WHERE b.active AND b.resource_id = $2::uuid AND b.blocked && tstzrange($6::timestamptz, $7::timestamptz, '[)')
+), taken AS MATERIALIZED (
     SELECT range_agg(n.span) AS units, bool_or(n.lapsed) AS lapsed
-    FROM (
-        SELECT unnest(b.units) AS span, b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed
-        FROM booking_platform.bookings b
-        WHERE b.active AND b.resource_id = $2::uuid AND b.blocked && tstzrange($6::timestamptz, $7::timestamptz, '[)')
-    ) n
+    FROM (SELECT unnest(near.units) AS span, near.lapsed FROM near) n
 ), state AS MATERIALIZED (
-    SELECT r.id, statement_timestamp() + make_interval(secs => r.hold_seconds) AS hold_expires_at, t.lapsed,
+    SELECT r.id, r.capacity, statement_timestamp() + make_interval(secs => r.hold_seconds) AS hold_expires_at, t.lapsed,
            $4::timestamptz < statement_timestamp() + make_interval(secs => r.notice_seconds) AS too_soon,
            $4::timestamptz > statement_timestamp() + make_interval(secs => r.horizon_seconds) AS too_far,
            ARRAY(
@@ -34,26 +43,49 @@ WITH taken AS MATERIALIZED (
            ) AS free
     FROM booking_platform.resources r, taken t
     WHERE r.id = $2::uuid AND r.version = $3::uuid AND r.active
+), numbers AS MATERIALIZED (` + numbersSQL + `
+), sold AS MATERIALIZED (
+    SELECT s.id, r.policy, s.hold_expires_at, s.free
+    FROM state s JOIN booking_platform.resources r ON r.id = s.id
+    WHERE r.version = $3::uuid AND NOT s.too_soon AND NOT s.too_far AND cardinality(s.free) >= $8::integer
+      AND NOT EXISTS (SELECT FROM numbers n WHERE n.until IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM booking_platform.bookings k WHERE k.idempotency_key = NULLIF($15::text, ''))
+    FOR KEY SHARE OF r
+), numbered AS (` + takeNumbersSQL + `
 ), inserted AS (
     INSERT INTO booking_platform.bookings AS b (
         id, resource_id, units, party, during, blocked, status, hold_expires_at,
-        first_name, last_name, email, amount_minor, currency, reference, idempotency_key, request_hash, metadata
+        first_name, last_name, email, amount_minor, currency, reference, idempotency_key, request_hash, metadata,
+        offer, policy, owner_token_hash
     )
     SELECT $1::uuid, s.id, (SELECT range_agg(int4range(u, u + 1)) FROM unnest(s.free[1:$8::integer]) AS u), $8::integer,
            tstzrange($4::timestamptz, $5::timestamptz, '[)'), tstzrange($6::timestamptz, $7::timestamptz, '[)'),
            'pending', s.hold_expires_at,
-           $9::text, $10::text, $11::text, $12::bigint, $13::text, $14::text, NULLIF($15::text, ''), $16::bytea, $17::jsonb
-    FROM state s
-    WHERE NOT s.too_soon AND NOT s.too_far AND cardinality(s.free) >= $8::integer
+           $9::text, $10::text, $11::text, $12::bigint, $13::text, $14::text, NULLIF($15::text, ''), $16::bytea, $17::jsonb,
+           $18::text, s.policy, $24::bytea
+    FROM sold s
+    WHERE (SELECT count(*) FROM numbered) = (SELECT count(*) FROM numbers)
     ON CONFLICT DO NOTHING
     RETURNING b.id, b.hold_expires_at, b.created_at, b.updated_at
 ), deadline AS (
     INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
     SELECT i.hold_expires_at, i.id FROM inserted i
+), history AS (
+    INSERT INTO booking_platform.booking_history (booking_id, from_status, to_status, actor)
+    SELECT i.id, '', 'pending', $19::text FROM inserted i
 )
 SELECT i.id IS NOT NULL AS held, i.hold_expires_at, i.created_at, i.updated_at, s.too_soon, s.too_far,
-       cardinality(s.free) AS free, COALESCE(s.lapsed, false) AS lapsed
-FROM state s LEFT JOIN inserted i ON true`
+       cardinality(s.free) AS free, COALESCE(s.lapsed, false) AS lapsed,
+       CASE WHEN cardinality(s.free) < $8::integer THEN s.capacity - COALESCE((
+           SELECT max(h.heads) FROM (
+               SELECT sum(e.heads) OVER (ORDER BY e.at, e.heads) AS heads
+               FROM near n, LATERAL (VALUES (lower(n.blocked), n.party), (upper(n.blocked), -n.party)) AS e(at, heads)
+           ) h
+       ), 0)::integer ELSE 0 END AS heads,
+       (SELECT count(*) FROM numbered) AS numbers, COALESCE(l.scope, '') AS limit_scope, l.allowed AS limit_allowed, l.until AS limit_until
+FROM state s LEFT JOIN inserted i ON true LEFT JOIN LATERAL (
+    SELECT n.scope, n.allowed, n.until FROM numbers n WHERE n.until IS NOT NULL ORDER BY n.scope DESC LIMIT 1
+) l ON true`
 
 // holdRow is the answer of holdSQL. There is none when the resource no longer has the version that was named.
 type holdRow struct {
@@ -67,6 +99,15 @@ type holdRow struct {
 	Free int `db:"free"`
 	// Lapsed tells that expired holds are in the way.
 	Lapsed bool `db:"lapsed"`
+	// Heads counts, only where Free is less than the party, the heads that still get in once everyone has the right
+	// units. Those of expired holds are not among them.
+	Heads int `db:"heads"`
+	// Numbers counts those that were taken.
+	Numbers int `db:"numbers"`
+	// LimitScope is that of a limit which was met; "" for none.
+	LimitScope   string     `db:"limit_scope"`
+	LimitAllowed *int       `db:"limit_allowed"`
+	LimitUntil   *time.Time `db:"limit_until"`
 }
 
 const bookingByKeySQL = `SELECT` + bookingColumns + `

@@ -25,7 +25,7 @@ func TestHoldConfirmCancel(t *testing.T) {
 		}
 		held := hold(t, store, req)
 		require.Equal(t, booking.Booking{
-			ID: held.ID, ResourceID: resource.ID, Start: start, End: start.Add(time.Hour), Party: 3, Status: booking.Pending,
+			ID: held.ID, Kind: booking.Sold, ResourceID: resource.ID, Start: start, End: start.Add(time.Hour), Party: 3, Status: booking.Pending,
 			HoldExpiresAt: held.CreatedAt.Add(35 * time.Minute), Customer: ada, Amount: booking.Money{Minor: 7500, Currency: "eur"},
 			Reference: "order 7", IdempotencyKey: "key", Metadata: req.Metadata, CreatedAt: held.CreatedAt, UpdatedAt: held.CreatedAt,
 		}, held)

@@ -29,10 +29,9 @@ func (t *Tx) Lock(ctx context.Context, id string) (Booking, error) {
 
 var expire = transition{
 	op: "expire", from: []Status{Pending}, settled: Expired,
-	sql: `
-UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
-WHERE b.id = $1::uuid AND b.status = 'pending'
-RETURNING` + bookingColumns,
+	sql: recorded(`
+    UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
+    WHERE b.id = $1::uuid AND b.status = 'pending'`, `'pending'`),
 }
 
 // Expire ends a hold before its time, because nothing can come of it any more: its Checkout Session has expired, say.
@@ -40,5 +39,5 @@ RETURNING` + bookingColumns,
 // idempotency key stays taken. Expiring an expired one answers it again. The errors are [ErrNotFound], and a
 // [*StatusError] for a booking that is no longer pending. One round trip when it expires.
 func (t *Tx) Expire(ctx context.Context, id string) (Booking, error) {
-	return expire.do(ctx, t.run, id)
+	return expire.do(ctx, t.run, id, actorOf(ctx), "")
 }

@@ -103,8 +103,9 @@ WHERE a.status IN ('pending', 'confirmed') AND b.status IN ('pending', 'confirme
 // party.
 const oversold = `
 SELECT count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
-WHERE NOT b.units <@ int4range(1, r.capacity + 1)
-   OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u)`
+WHERE b.status IN ('pending', 'confirmed') AND (
+    NOT b.units <@ int4range(1, r.capacity + 1) OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u)
+)`
 
 func requireInvariants(t testing.TB, db booking.Querier) {
 	t.Helper()
@@ -123,4 +124,53 @@ func requireFields(t testing.TB, err error, fields ...string) {
 		got = append(got, field)
 	}
 	require.ElementsMatch(t, fields, got, fmt.Sprint(invalid.Fields))
+}
+
+// brokenHistory lists what is wrong with the histories of all bookings: each begins with nothing, goes on from where
+// the change before ended, by a way that a booking can take, and ends with what the booking is now.
+const brokenHistory = `
+WITH changes AS (
+    SELECT h.booking_id, h.from_status, h.to_status, h.from_start, h.to_start,
+           lag(h.to_status, 1, '') OVER w AS before, lead(h.id) OVER w IS NULL AS last
+    FROM booking_platform.booking_history h WINDOW w AS (PARTITION BY h.booking_id ORDER BY h.id)
+), moves AS (
+    SELECT h.booking_id, h.from_start, h.to_start, lag(h.to_start) OVER w AS before, lead(h.id) OVER w IS NULL AS last
+    FROM booking_platform.booking_history h WHERE h.from_start IS NOT NULL OR h.to_start IS NOT NULL
+    WINDOW w AS (PARTITION BY h.booking_id ORDER BY h.id)
+)
+SELECT b.id || ': no history'
+FROM booking_platform.bookings b WHERE NOT EXISTS (SELECT FROM changes c WHERE c.booking_id = b.id)
+UNION ALL
+SELECT c.booking_id || ': from "' || c.from_status || '" after "' || c.before || '"'
+FROM changes c WHERE c.from_status <> c.before
+UNION ALL
+SELECT c.booking_id || ': from "' || c.from_status || '" to "' || c.to_status || '"'
+FROM changes c WHERE (c.from_status, c.to_status) NOT IN (
+    ('', 'pending'), ('', 'confirmed'), ('pending', 'confirmed'), ('pending', 'cancelled'), ('pending', 'expired'),
+    ('confirmed', 'cancelled'), ('confirmed', 'completed'), ('confirmed', 'no_show'), ('completed', 'no_show'),
+    ('no_show', 'completed'), ('expired', 'confirmed')
+) AND NOT (c.from_status = c.to_status AND c.from_status IN ('pending', 'confirmed') AND c.from_start <> c.to_start)
+UNION ALL
+SELECT c.booking_id || ': ended "' || c.to_status || '" and is "' || COALESCE(b.status, '') || '"'
+FROM changes c LEFT JOIN booking_platform.bookings b ON b.id = c.booking_id
+WHERE c.last AND b.status IS DISTINCT FROM c.to_status
+UNION ALL
+SELECT m.booking_id || ': moved from ' || COALESCE(m.from_start::text, 'nowhere') || ' to ' || COALESCE(m.to_start::text, 'nowhere')
+FROM moves m JOIN booking_platform.bookings b ON b.id = m.booking_id
+WHERE m.from_start IS NULL OR m.to_start IS NULL OR m.from_start <> m.before OR m.last AND m.to_start <> lower(b.during)`
+
+// requireHistory checks that the history of every booking tells how it became what it is.
+func requireHistory(t testing.TB, db booking.Querier) {
+	t.Helper()
+	var broken []string
+	rows, err := db.QueryContext(t.Context(), brokenHistory)
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var what string
+		require.NoError(t, rows.Scan(&what))
+		broken = append(broken, what)
+	}
+	require.NoError(t, rows.Err())
+	require.Empty(t, broken)
 }

@@ -65,7 +65,7 @@ func many(t *testing.T, db *sql.DB) booking.Resource {
 }
 
 // indexes explains a statement and returns the indexes it reads; a scan of a whole table counts as "Seq Scan on" it.
-func indexes(t *testing.T, db *sql.DB, query string, args ...any) []string {
+func indexes(t *testing.T, db booking.Querier, query string, args ...any) []string {
 	t.Helper()
 	var text string
 	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN (FORMAT JSON) `+query, args...).Scan(&text))
@@ -95,6 +95,32 @@ func indexes(t *testing.T, db *sql.DB, query string, args ...any) []string {
 	return found
 }
 
+// A prepared statement may be planned for whatever parameters come; such a plan reads the same indexes.
+func TestPreparedStatementsReadIndexes(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := many(t, db)
+	exec(t, db, `
+		INSERT INTO booking_platform.hold_quota (scope, key, number, booking_id)
+		SELECT 'email', n || '@example.com', 1, gen_random_uuid() FROM generate_series(1, 5000) n`)
+	exec(t, db, `ANALYZE booking_platform.hold_quota`)
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	for _, statement := range []string{
+		`SET plan_cache_mode = force_generic_plan`, `PREPARE hold AS ` + booking.HoldSQL, `PREPARE taken AS ` + booking.TakenSQL,
+	} {
+		exec(t, conn, statement)
+	}
+	found := indexes(t, conn, `EXECUTE hold ('`+r.ID+`', '`+r.ID+`', '`+r.ID+`', now(), now(), now(), now(), 1, '', '', '', 0, 'eur', '', '', '', '{}', '', '', 'a', 3, 'b', 100, NULL)`)
+	require.Contains(t, found, "bookings_no_overlap")
+	require.Contains(t, found, "hold_quota_pkey")
+	require.NotContains(t, found, "Seq Scan on bookings")
+	found = indexes(t, conn, `EXECUTE taken ('{`+r.ID+`}', now(), now())`)
+	require.Contains(t, found, "bookings_no_overlap")
+	require.NotContains(t, found, "Seq Scan on bookings")
+}
+
 func TestStatementsReadIndexes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -102,17 +128,17 @@ func TestStatementsReadIndexes(t *testing.T) {
 	from, to := time.Now(), time.Now().Add(time.Hour)
 	const overlap, key, deadline = "bookings_no_overlap", "bookings_idempotency_key", "hold_deadlines_pkey"
 
-	found := indexes(t, db, booking.HoldSQL, r.ID, r.ID, r.ID, from, to, from, to, 1, "", "", "", 0, "eur", "", "", []byte{}, "{}")
+	found := indexes(t, db, booking.HoldSQL, r.ID, r.ID, r.ID, from, to, from, to, 1, "", "", "", 0, "eur", "", "", []byte{}, "{}", "", "", "ada@example.com", 3, "client", 100, nil)
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
-	found = indexes(t, db, booking.TakenSQL, r.ID, from, to.Add(7*24*time.Hour))
+	found = indexes(t, db, booking.TakenSQL, "{"+r.ID+"}", from, to.Add(7*24*time.Hour))
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
-	found = indexes(t, db, booking.ReleaseLapsedSQL, r.ID, from, to)
+	found = indexes(t, db, booking.ReleaseLapsedSQL, r.ID, from, to, "")
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
 	require.Equal(t, []string{key}, indexes(t, db, booking.BookingByKeySQL, "key"))
-	found = indexes(t, db, booking.SweepSQL, booking.SweepBatch)
+	found = indexes(t, db, booking.SweepSQL, booking.SweepBatch, "")
 	require.Contains(t, found, deadline)
 	require.NotContains(t, found, "Seq Scan on hold_deadlines")
 	require.NotContains(t, found, "Seq Scan on bookings")
@@ -134,7 +160,7 @@ func TestSweepWithNothingDueIsCheap(t *testing.T) {
 	many(t, db)
 	var text string
 	const explain = `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ` + booking.SweepSQL
-	require.NoError(t, db.QueryRowContext(t.Context(), explain, booking.SweepBatch).Scan(&text))
+	require.NoError(t, db.QueryRowContext(t.Context(), explain, booking.SweepBatch, "").Scan(&text))
 	var plan []struct {
 		Plan struct {
 			Hit  int `json:"Shared Hit Blocks"`

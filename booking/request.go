@@ -17,6 +17,9 @@ type Customer struct {
 type HoldRequest struct {
 	// Resource is an id or a slug.
 	Resource string
+	// Offer is the slug of one of the resource's offers, which has a length, a grid and a price of its own; "" is the
+	// resource's own slot.
+	Offer string
 	// Start is the instant at which the slot begins, in any zone.
 	Start time.Time
 	// Party is how many come, up to the resource's capacity; 0 stands for 1. All of them get in, or none.
@@ -30,6 +33,9 @@ type HoldRequest struct {
 	IdempotencyKey string
 	// Metadata is kept with the booking and returned: at most 50 entries and 16 KiB as JSON.
 	Metadata map[string]string
+	// Client is who asks: the address the request came from, say. It counts for [Options.MaxHoldsPerClient] alone, and
+	// a repeat may come from another; at most 255 characters. "" has no limit.
+	Client string
 }
 
 const (
@@ -53,6 +59,7 @@ func (r HoldRequest) check() problems {
 	p.add("reference", textProblem(r.Reference, 255, ""))
 	p.add("idempotencyKey", textProblem(r.IdempotencyKey, 255, ""))
 	p.add("metadata", metadataProblem(r.Metadata))
+	p.add("client", textProblem(r.Client, 255, ""))
 	return p
 }
 
@@ -88,14 +95,32 @@ func metadataJSON(m map[string]string) string {
 	return string(text)
 }
 
+// selling returns the rules of what is asked for, the offer's or those of the resource's own slot, and what is wrong
+// with the request under them, whenever it is made.
+func (r *rules) selling(req HoldRequest) (*rules, problems) {
+	if sold, ok := r.as(req.Offer); ok {
+		return sold, sold.check(req)
+	}
+	p := r.check(req)
+	// Which instants are starts, only the offer could tell.
+	delete(p, "start")
+	p.add("offer", "is not one of the resource's")
+	return r, p
+}
+
 // hash tells requests under one idempotency key apart. It is over what was asked for, with the resource by its id, so
-// that a repeat that names it by its slug is the same request.
+// that a repeat that names it by its slug is the same request. Without an offer it is what it was before there were
+// offers: keys of that time are still known.
 func (r HoldRequest) hash(resourceID string) []byte {
 	// The instant was checked before, and strings can always be written.
-	text, _ := json.Marshal([]any{
+	asked := []any{
 		resourceID, r.Start.UTC(), r.Party, r.Customer.FirstName, r.Customer.LastName, r.Customer.Email,
 		r.Reference, metadataJSON(r.Metadata),
-	})
+	}
+	if r.Offer != "" {
+		asked = append(asked, r.Offer)
+	}
+	text, _ := json.Marshal(asked)
 	sum := sha256.Sum256(text)
 	return sum[:]
 }

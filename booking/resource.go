@@ -1,6 +1,10 @@
 package booking
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Resource is something whose time is sold: a room, a court, a tour. Its rules decide which slots exist; what is sold
 // keeps the price and the times it was sold at.
@@ -37,14 +41,25 @@ type Resource struct {
 	// Stripe's lives at least 30 minutes, counted when Stripe gets the call: a hold that outlasts it makes no late
 	// payments.
 	HoldFor time.Duration
+	// HoldCap is how long a hold lasts at most, counted from when it was made, however often it is extended: at least
+	// HoldFor and at most 90 days; 0 stands for 14 days, which the slowest bank debits take, or for HoldFor where that
+	// is longer.
+	HoldCap time.Duration
 	// Price is per head: a booking costs Price times its party. The currency is required even where the amount is 0.
 	Price Money
+	// Policy is what customers may cancel and move, and what it costs them.
+	Policy Policy
 	// Active tells whether the resource can be booked. [Store.CreateResource] makes active ones, whatever it is given
-	// here.
+	// here; [Store.ApplyResource] does what it says.
 	Active bool
 	// Hours are the opening hours; none at all is open around the clock, where slots are counted from each local
 	// midnight.
 	Hours []Hours
+	// Exceptions are dates with other hours than those of their weekday, each at most once; at most 1000.
+	Exceptions []Exception
+	// Offers are other lengths, prices or grids in which the same units are sold, in the order they are shown; at most
+	// 100. The resource's own slot can be booked besides.
+	Offers []Offer
 	// CreatedAt and UpdatedAt are set by the store, in UTC. A change of the hours counts as one of the resource.
 	CreatedAt, UpdatedAt time.Time
 }
@@ -60,10 +75,45 @@ type Hours struct {
 	Opens, Closes int
 }
 
+// Interval is a stretch of opening hours, in minutes after local midnight by the wall clock, as in [Hours].
+type Interval struct {
+	Opens, Closes int
+}
+
+// Exception replaces the intervals that begin on one date, whatever its weekday has. What was open the day before and
+// goes on past midnight is the day before's. Intervals must not overlap each other, nor run into those of the date after
+// where that is an exception too; beside what the weekdays have, overlapping is allowed, and offers each slot once.
+type Exception struct {
+	// Date is a day in the resource's zone.
+	Date Date
+	// Hours are the intervals of that day; none at all is closed.
+	Hours []Interval
+}
+
+// Offer is another way to sell a resource's time: another length, price or grid. What is sold through one takes the
+// units away from all, because they are the same.
+type Offer struct {
+	// Slug names the offer in requests, unique among the resource's: as a resource's slug.
+	Slug string
+	// Name is required, at most 200 characters.
+	Name string
+	// SlotLength and SlotStep are as a resource's; 0 stands for the resource's SlotLength, and for a step as long as
+	// the offer's slot, or 24 hours where that is longer.
+	SlotLength, SlotStep time.Duration
+	// BufferBefore and BufferAfter are as a resource's; 0 is no buffer, whatever the resource has.
+	BufferBefore, BufferAfter time.Duration
+	// Price is per head, in the resource's currency; an empty currency stands for that. An amount of 0 is free of
+	// charge, whatever the resource's own slot costs.
+	Price Money
+	// Inactive takes the offer out of sale.
+	Inactive bool
+}
+
 // The defaults of a resource's zero values.
 const (
 	defaultHorizon = 365 * 24 * time.Hour
 	defaultHoldFor = 35 * time.Minute
+	defaultHoldCap = 14 * 24 * time.Hour
 )
 
 // withDefaults fills in what was left out. What remains zero is checked by problems.
@@ -80,5 +130,27 @@ func (r Resource) withDefaults() Resource {
 	if r.HoldFor == 0 {
 		r.HoldFor = defaultHoldFor
 	}
+	if r.HoldCap == 0 {
+		r.HoldCap = max(defaultHoldCap, r.HoldFor)
+	}
+	r.Price.Currency = strings.ToLower(r.Price.Currency)
+	r.Offers = slices.Clone(r.Offers)
+	for i, o := range r.Offers {
+		r.Offers[i] = o.withDefaults(r)
+	}
 	return r
+}
+
+func (o Offer) withDefaults(r Resource) Offer {
+	if o.SlotLength == 0 {
+		o.SlotLength = r.SlotLength
+	}
+	if o.SlotStep == 0 {
+		o.SlotStep = min(o.SlotLength, 24*time.Hour)
+	}
+	if o.Price.Currency == "" {
+		o.Price.Currency = r.Price.Currency
+	}
+	o.Price.Currency = strings.ToLower(o.Price.Currency)
+	return o
 }

@@ -9,11 +9,17 @@ import (
 
 const day = 24 * time.Hour
 
+const badSlug = "must be 1 to 63 of a-z, 0-9 and hyphens, not begin with a hyphen, and not look like an id"
+
+// Validate tells what [Store.CreateResource] would refuse about a resource, without asking a database: nil, or a
+// [*ValidationError] that names every field that is wrong. What was left out is taken as its default.
+func (r Resource) Validate() error { return r.withDefaults().check().err() }
+
 // check returns everything that is wrong with a resource whose defaults are filled in.
 func (r Resource) check() problems {
 	p := problems{}
 	if !isSlug(r.Slug) {
-		p.add("slug", "must be 1 to 63 of a-z, 0-9 and hyphens, not begin with a hyphen, and not look like an id")
+		p.add("slug", badSlug)
 	}
 	p.add("name", requiredProblem(r.Name, 200))
 	p.add("description", textProblem(r.Description, 10000, "\n\r\t"))
@@ -30,6 +36,8 @@ func (r Resource) check() problems {
 	p.add("notice", durationProblem(r.Notice, 0, 365*day))
 	p.add("horizon", durationProblem(r.Horizon, time.Second, 3650*day))
 	p.add("holdFor", durationProblem(r.HoldFor, time.Second, 30*day))
+	p.add("holdCap", durationProblem(r.HoldCap, max(time.Second, r.HoldFor), 90*day))
+	p.add("policy", r.Policy.problem())
 	switch {
 	case r.Price.Minor < 0:
 		p.add("price", "must not be negative")
@@ -40,6 +48,8 @@ func (r Resource) check() problems {
 		p.add("currency", "must be three letters, such as eur")
 	}
 	p.add("hours", hoursProblem(r.Hours))
+	p.add("exceptions", exceptionsProblem(r.Exceptions))
+	p.add("offers", r.offersProblem())
 	return p
 }
 
@@ -57,7 +67,7 @@ func loadZone(name string) (*time.Location, error) {
 func durationProblem(d, least, most time.Duration) string {
 	switch {
 	case d < least || d > most:
-		return fmt.Sprintf("must be between %s and %s", least, most)
+		return fmt.Sprintf("must be between %s and %s", durationWords(least), durationWords(most))
 	case d%time.Second != 0:
 		return "must be whole seconds"
 	}

@@ -24,7 +24,8 @@ func TestCreateResource(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, booking.Resource{
 			ID: plain.ID, Slug: "plain", Name: "Plain", TimeZone: "UTC", Capacity: 1, SlotLength: 90 * time.Minute,
-			SlotStep: 90 * time.Minute, Horizon: 365 * 24 * time.Hour, HoldFor: 35 * time.Minute, Price: booking.Money{Currency: "eur"},
+			SlotStep: 90 * time.Minute, Horizon: 365 * 24 * time.Hour, HoldFor: 35 * time.Minute,
+			HoldCap: 14 * 24 * time.Hour, Price: booking.Money{Currency: "eur"},
 			Active: true, CreatedAt: plain.CreatedAt, UpdatedAt: plain.UpdatedAt,
 		}, plain)
 		require.WithinDuration(t, time.Now(), plain.CreatedAt, time.Minute)
@@ -33,7 +34,14 @@ func TestCreateResource(t *testing.T) {
 			Slug: "full", Name: "A full one", Description: "Two\nlines, an 'apostrophe' and ünïcode",
 			TimeZone: "Australia/Lord_Howe", Capacity: 12, SlotLength: 45 * time.Minute, SlotStep: 15 * time.Minute,
 			BufferBefore: time.Minute, BufferAfter: 2 * time.Minute,
-			Notice: time.Hour, Horizon: 30 * 24 * time.Hour, HoldFor: 20 * time.Minute, Price: booking.Money{Minor: 1999, Currency: "usd"},
+			Notice: time.Hour, Horizon: 30 * 24 * time.Hour, HoldFor: 20 * time.Minute, HoldCap: time.Hour,
+			Price:      booking.Money{Minor: 1999, Currency: "usd"},
+			Policy:     booking.Policy{FreeUntil: 48 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50, FeeMinor: 100},
+			Exceptions: []booking.Exception{{Date: booking.Date{Year: 2026, Month: 12, Day: 24}, Hours: []booking.Interval{{Opens: 540, Closes: 720}}}, {Date: booking.Date{Year: 2026, Month: 12, Day: 25}}},
+			Offers: []booking.Offer{
+				{Slug: "long", Name: "Long", SlotLength: 90 * time.Minute, SlotStep: 30 * time.Minute, BufferAfter: time.Minute, Price: booking.Money{Minor: 2999, Currency: "usd"}},
+				{Slug: "short", Name: "Short", SlotLength: 20 * time.Minute, SlotStep: 20 * time.Minute, Price: booking.Money{Currency: "usd"}, Inactive: true},
+			},
 			Hours: []booking.Hours{
 				{Weekday: time.Sunday, Opens: 1320, Closes: 1560}, {Weekday: time.Tuesday, Opens: 540, Closes: 720},
 				{Weekday: time.Tuesday, Opens: 780, Closes: 1020},
@@ -108,6 +116,65 @@ func TestCreateResourceRefuses(t *testing.T) {
 		"notice":       {func(r *booking.Resource) { r.Notice = -time.Hour }},
 		"horizon":      {func(r *booking.Resource) { r.Horizon = -time.Hour }},
 		"holdFor":      {func(r *booking.Resource) { r.HoldFor = time.Millisecond }},
+		"holdCap": {
+			func(r *booking.Resource) { r.HoldCap = -time.Second }, func(r *booking.Resource) { r.HoldCap = 91 * 24 * time.Hour },
+			func(r *booking.Resource) { r.HoldFor, r.HoldCap = time.Hour, time.Minute },
+			func(r *booking.Resource) { r.HoldCap = time.Hour + time.Millisecond },
+		},
+		"policy": {
+			func(r *booking.Resource) { r.Policy.FreeUntil = -1 }, func(r *booking.Resource) { r.Policy.FreeUntil = 366 * 24 * time.Hour },
+			func(r *booking.Resource) { r.Policy.FreeUntil, r.Policy.ClosedFrom = time.Hour, -time.Hour },
+			func(r *booking.Resource) { r.Policy.FreeUntil, r.Policy.ClosedFrom = time.Hour, 2*time.Hour },
+			func(r *booking.Resource) { r.Policy.FreeUntil = time.Hour + time.Millisecond },
+			func(r *booking.Resource) { r.Policy.FeePercent = -1 }, func(r *booking.Resource) { r.Policy.FeePercent = 101 },
+			func(r *booking.Resource) { r.Policy.FeeMinor = -1 },
+		},
+		"exceptions": {
+			exceptions("2026-02-30"), exceptions("1969-12-31"), exceptions("9999-01-01"),
+			exceptions("2026-12-24", "9:00-12:00", "2026-12-24"),
+			exceptions("2026-12-24", "9:00-12:00", "11:59-13:00"),
+			exceptions("2026-12-24", "22:00-2:00", "2026-12-25", "1:00-3:00"),
+			exceptions("2026-12-25", "1:00-3:00", "2026-12-24", "22:00-2:00"),
+			exceptions("2026-12-31", "22:00-2:00", "2027-01-01", "0:00-3:00"),
+			func(r *booking.Resource) {
+				exceptions("2026-12-24")(r)
+				r.Exceptions[0].Hours = []booking.Interval{{Opens: -1, Closes: 60}}
+			},
+			func(r *booking.Resource) {
+				exceptions("2026-12-24")(r)
+				r.Exceptions[0].Hours = []booking.Interval{{Opens: 60, Closes: 1501}}
+			},
+			func(r *booking.Resource) {
+				exceptions("2026-12-24")(r)
+				for n := range 25 {
+					r.Exceptions[0].Hours = append(r.Exceptions[0].Hours, booking.Interval{Opens: n, Closes: n + 1})
+				}
+			},
+			func(r *booking.Resource) {
+				for n := range 1001 {
+					r.Exceptions = append(r.Exceptions, booking.Exception{Date: booking.DateOf(time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC))})
+				}
+			},
+		},
+		"offers": {
+			offer(func(o *booking.Offer) { o.Slug = "" }), offer(func(o *booking.Offer) { o.Slug = "A" }),
+			offer(func(o *booking.Offer) { o.Slug = "019a2b3c-0000-7000-8000-000000000000" }),
+			func(r *booking.Resource) { offer(nil)(r); offer(nil)(r) },
+			offer(func(o *booking.Offer) { o.Name = "" }), offer(func(o *booking.Offer) { o.Name = strings.Repeat("n", 201) }),
+			offer(func(o *booking.Offer) { o.SlotLength = time.Second }), offer(func(o *booking.Offer) { o.SlotLength = -time.Hour }),
+			offer(func(o *booking.Offer) { o.SlotStep = 25 * time.Hour }), offer(func(o *booking.Offer) { o.SlotStep = time.Minute + 1 }),
+			offer(func(o *booking.Offer) { o.BufferBefore = -1 }), offer(func(o *booking.Offer) { o.BufferAfter = 8 * 24 * time.Hour }),
+			offer(func(o *booking.Offer) { o.Price.Minor = -1 }), offer(func(o *booking.Offer) { o.Price.Currency = "usd" }),
+			func(r *booking.Resource) {
+				offer(func(o *booking.Offer) { o.Price.Minor = math.MaxInt64 / 2 })(r)
+				r.Capacity = 3
+			},
+			func(r *booking.Resource) {
+				for n := range 101 {
+					offer(func(o *booking.Offer) { o.Slug = fmt.Sprint("o", n) })(r)
+				}
+			},
+		},
 		"price": {
 			func(r *booking.Resource) { r.Price.Minor = -1 },
 			func(r *booking.Resource) { r.Price.Minor, r.Capacity = math.MaxInt64/2, 3 },
@@ -138,6 +205,7 @@ func TestCreateResourceRefuses(t *testing.T) {
 			change(&r)
 			_, err := store.CreateResource(t.Context(), r)
 			requireFields(t, err, field)
+			requireFields(t, r.Validate(), field)
 			if n == 0 {
 				change(&all)
 			}
@@ -145,6 +213,8 @@ func TestCreateResourceRefuses(t *testing.T) {
 	}
 	_, err := store.CreateResource(t.Context(), all)
 	requireFields(t, err, fields...)
+	requireFields(t, all.Validate(), fields...)
+	require.NoError(t, court().Validate())
 	_, err = store.CreateResource(t.Context(), booking.Resource{})
 	requireFields(t, err, "slug", "name", "timeZone", "slotLength", "slotStep", "currency")
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.resources`))

@@ -51,10 +51,18 @@ func (d tripDialer) DialTimeout(network, address string, timeout time.Duration) 
 // counted opens a database whose round trips are counted.
 func counted(t *testing.T) (*sql.DB, *atomic.Int64) {
 	t.Helper()
+	return countedBy(t, true)
+}
+
+// countedBy is counted, with lib/pq's binary_parameters or without.
+func countedBy(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
+	t.Helper()
 	u, err := url.Parse(testdb.URL(t))
 	require.NoError(t, err)
 	query := u.Query()
-	query.Set("binary_parameters", "yes")
+	if binary {
+		query.Set("binary_parameters", "yes")
+	}
 	u.RawQuery = query.Encode()
 	connector, err := pq.NewConnector(u.String())
 	require.NoError(t, err)
@@ -111,5 +119,33 @@ func TestRoundTrips(t *testing.T) {
 	costs(3, "hold with an expired one in the way", func(ctx context.Context) error {
 		_, err := store.Hold(ctx, request(slot(7)))
 		return err
+	})
+
+	// Limits and owner tokens cost nothing more, and a repeat is a look more.
+	limited, err := booking.New(db, booking.Options{MaxHoldsPerEmail: 2, MaxHoldsPerClient: 100, OwnerSecrets: secrets})
+	require.NoError(t, err)
+	_, err = limited.Resource(t.Context(), "court")
+	require.NoError(t, err)
+	first, second := from(slot(20), "bob@example.com", "10.0.0.1"), from(slot(21), "bob@example.com", "10.0.0.1")
+	costs(1, "hold within limits", func(ctx context.Context) error { _, err := limited.Hold(ctx, first); return err })
+	second.IdempotencyKey = "second"
+	costs(1, "hold within limits", func(ctx context.Context) error { b, err = limited.Hold(ctx, second); return err })
+	costs(2, "repeat", func(ctx context.Context) error { _, err := limited.Hold(ctx, second); return err })
+	costs(1, "hold above the limit", func(ctx context.Context) error {
+		_, err := limited.Hold(ctx, from(slot(22), "bob@example.com", "10.0.0.1"))
+		require.ErrorIs(t, err, booking.ErrTooManyHolds)
+		return nil
+	})
+	costs(1, "owned", func(ctx context.Context) error { _, err := limited.Owned(ctx, b.ID, b.OwnerToken); return err })
+	costs(2, "renew the owner token", func(ctx context.Context) error { _, err := limited.RenewOwnerToken(ctx, b.ID); return err })
+	_, err = limited.Release(t.Context(), b.ID)
+	require.NoError(t, err)
+	exec(t, db, `UPDATE booking_platform.bookings SET idempotency_key = 'first' WHERE reference = '' AND lower(during) = $1::timestamptz`, slot(20))
+	first.IdempotencyKey = "first"
+	costs(2, "a key that is taken, where there is room", func(ctx context.Context) error {
+		first.Start = slot(25)
+		_, err := limited.Hold(ctx, first)
+		require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
+		return nil
 	})
 }

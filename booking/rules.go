@@ -14,8 +14,13 @@ type rules struct {
 	// version changes with every change of the resource; what is sold by these rules names it.
 	version string
 	zone    *time.Location
-	// weekly are the opening hours of each weekday.
+	// weekly are the opening hours of each weekday, and dated those of the dates that have others, by their midnight.
 	weekly [7][]opening
+	dated  map[int64][]opening
+	// datedDays are the midnights of those dates, in order.
+	datedDays []int64
+	// offers are the same rules with the slot of each active offer in place of the resource's own.
+	offers map[string]*rules
 	// clock is when the database was read, by its own clock.
 	clock time.Time
 }
@@ -40,10 +45,59 @@ func newRules(r Resource, version string, clock time.Time) (*rules, error) {
 	for _, h := range r.Hours {
 		out.weekly[h.Weekday] = append(out.weekly[h.Weekday], opening{opens: int64(h.Opens) * 60, closes: int64(h.Closes) * 60})
 	}
+	byOpens := func(a, b opening) int { return cmp.Compare(a.opens, b.opens) }
 	for _, openings := range out.weekly {
-		slices.SortFunc(openings, func(a, b opening) int { return cmp.Compare(a.opens, b.opens) })
+		slices.SortFunc(openings, byOpens)
 	}
+	for _, e := range r.Exceptions {
+		openings := []opening{}
+		for _, h := range e.Hours {
+			openings = append(openings, opening{opens: int64(h.Opens) * 60, closes: int64(h.Closes) * 60})
+		}
+		slices.SortFunc(openings, byOpens)
+		if out.dated == nil {
+			out.dated = map[int64][]opening{}
+		}
+		out.dated[e.Date.midnight()] = openings
+		out.datedDays = append(out.datedDays, e.Date.midnight())
+	}
+	slices.Sort(out.datedDays)
+	out.addOffers()
 	return out, nil
+}
+
+func (r *rules) addOffers() {
+	for _, o := range r.Offers {
+		if o.Inactive {
+			continue
+		}
+		sold := *r
+		sold.SlotLength, sold.SlotStep, sold.BufferBefore, sold.BufferAfter = o.SlotLength, o.SlotStep, o.BufferBefore, o.BufferAfter
+		sold.Price, sold.offers = o.Price, nil
+		if r.offers == nil {
+			r.offers = map[string]*rules{}
+		}
+		r.offers[o.Slug] = &sold
+	}
+}
+
+// as returns the rules of an offer; those of the resource's own slot for "".
+func (r *rules) as(offer string) (*rules, bool) {
+	if offer == "" {
+		return r, true
+	}
+	sold, ok := r.offers[offer]
+	return sold, ok
+}
+
+// openings are the intervals that begin on the day whose midnight this is, by the wall clock.
+func (r *rules) openings(midnight int64) []opening {
+	if dated, ok := r.dated[midnight]; ok {
+		return dated
+	}
+	// Day 0 of Unix time was a Thursday.
+	weekday := (floorDiv(midnight, 86400)%7 + 7 + int64(time.Thursday)) % 7
+	return r.weekly[weekday]
 }
 
 // blocked is the range of time a slot keeps its units for: the slot with the buffers around it.

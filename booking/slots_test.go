@@ -63,7 +63,8 @@ func TestWhatIsOfferedCanBeHeld(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, func(r *booking.Resource) {
-		r.Capacity, r.SlotStep, r.BufferBefore, r.BufferAfter, r.Notice = 4, 20*time.Minute, 10*time.Minute, 15*time.Minute, time.Hour
+		// Slots and their buffers do not overlap, so that whoever fits fits without anybody being moved.
+		r.Capacity, r.SlotStep, r.BufferBefore, r.BufferAfter, r.Notice = 4, 85*time.Minute, 10*time.Minute, 15*time.Minute, time.Hour
 		r.Hours = daily(480, 1500)
 	})
 	// Yesterday too, where notice leaves nothing.

@@ -4,26 +4,46 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 )
 
 // Options are what [New] can do without; the zero value works.
 type Options struct {
 	// Logger receives what is worth knowing; nil discards it.
 	Logger *slog.Logger
+	// MaxHoldsPerEmail and MaxHoldsPerClient bound how many open holds one e-mail address, in whatever case, and one
+	// [HoldRequest.Client] have at a time, up to 1000, so that nobody holds the whole calendar; 0 is no limit. Who
+	// meets one gets a [*HoldLimitError]. They are exact on any number of replicas that have the same limits. A hold is
+	// open until it is confirmed, given back or past its time.
+	MaxHoldsPerEmail, MaxHoldsPerClient int
+	// OwnerSecrets make the owner tokens of bookings, at least 32 bytes each: the first makes new ones, and all of them
+	// are tried where a repeat under an idempotency key asks for one again. Without any, bookings have no owner tokens.
+	OwnerSecrets []string
+	// Prepare keeps the statements of a hold, a confirmation and a list of slots prepared on each connection, which
+	// saves Postgres from reading and planning them each time, and lib/pq without binary_parameters=yes its second round
+	// trip. The first use on a connection is a round trip more. It is not for a pooler in transaction mode that knows
+	// nothing of prepared statements, nor for connections that are cleared of them in between. [Store.Tx] is without it.
+	Prepare bool
 }
 
 // Store keeps resources and bookings in Postgres. It is safe for concurrent use, and on any number of replicas at
 // once: what it keeps in memory are the rules of resources, and nothing is sold by rules that the database, as the
 // statement that sells sees it, no longer has.
 type Store struct {
-	db    *sql.DB
-	log   *slog.Logger
-	cache cache
+	db *sql.DB
+	// single runs what is one statement, without a transaction around it.
+	single Querier
+	log    *slog.Logger
+	cache  cache
+
+	perEmail, perClient int
+	secrets             []string
 }
 
 // New returns a store on a database that has the set Booking of package migrations. It asks the database nothing, and
-// never closes it. A nil db is an error.
+// never closes it. A nil db is an error, and so are limits and secrets out of their bounds.
 //
 // Every method takes one connection of db at a time, for one short statement or transaction. The usual hold,
 // confirmation and list of slots is one statement in one round trip; lib/pq without binary_parameters=yes adds one to
@@ -35,7 +55,24 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Store{db: db, log: opts.Logger}, nil
+	err := errors.Join(
+		limitProblem("MaxHoldsPerEmail", opts.MaxHoldsPerEmail), limitProblem("MaxHoldsPerClient", opts.MaxHoldsPerClient))
+	for i, secret := range opts.OwnerSecrets {
+		if len(secret) < minSecret {
+			err = errors.Join(err, fmt.Errorf("OwnerSecrets: number %d has less than %d bytes", i+1, minSecret))
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("booking: new store: %w", err)
+	}
+	var single Querier = db
+	if opts.Prepare {
+		single = &preparing{DB: db}
+	}
+	return &Store{
+		db: db, single: single, log: opts.Logger, perEmail: opts.MaxHoldsPerEmail, perClient: opts.MaxHoldsPerClient,
+		secrets: slices.Clone(opts.OwnerSecrets),
+	}, nil
 }
 
 // runner runs one step of an operation: the store's on its own database, a [Tx]'s on the caller's connection.
@@ -48,7 +85,7 @@ const maxReruns = 10
 // isolation is then the role's default. Where that is above READ COMMITTED Postgres may refuse it with 40001, and it
 // is run again in a transaction that asks for READ COMMITTED by name.
 func (s *Store) run(ctx context.Context, step func(Querier) error) error {
-	err := step(s.db)
+	err := step(s.single)
 	for n := 1; n <= maxReruns && IsRetryable(err); n++ {
 		s.log.DebugContext(ctx, "booking: run again", "sqlstate", sqlState(err), "run", n)
 		err = s.transact(ctx, step)

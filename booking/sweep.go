@@ -6,8 +6,10 @@ import "context"
 const sweepBatch = 500
 
 // hold_deadlines is a list of work, and the booking tells what is true: its hold may have been confirmed, given back
-// or extended since the row was written. Rows and bookings that somebody else has locked are left for the next time;
-// so this waits for nobody, and any number of replicas share the work.
+// or extended since the row was written, and the booking may have been deleted. Rows and bookings that somebody else
+// has locked are left for the next time; so this waits for nobody, and any number of replicas share the work. NO KEY:
+// a row that refers to a booking by a foreign key does not keep its hold alive. With the deadline go the numbers that the
+// booking had among the open holds.
 const sweepSQL = `
 WITH due AS MATERIALIZED (
     SELECT d.due_at, d.booking_id, b.hold_expires_at, b.status = 'pending' AS pending,
@@ -16,19 +18,42 @@ WITH due AS MATERIALIZED (
     WHERE d.due_at <= statement_timestamp()
     ORDER BY d.due_at, d.booking_id
     LIMIT $1::integer
-    FOR UPDATE OF d, b SKIP LOCKED
+    FOR UPDATE OF d SKIP LOCKED
+    FOR NO KEY UPDATE OF b SKIP LOCKED
 ), expired AS (
     UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
     FROM due WHERE b.id = due.booking_id AND due.pending AND due.lapsed
     RETURNING b.id
+), recorded AS (` + recordSQL + `
+    SELECT e.id, 'pending', 'expired', NULL, NULL, $2::text, '' FROM expired e
 ), moved AS (
     UPDATE booking_platform.hold_deadlines d SET due_at = due.hold_expires_at
     FROM due WHERE d.due_at = due.due_at AND d.booking_id = due.booking_id AND due.pending AND NOT due.lapsed
+), free AS MATERIALIZED (
+    SELECT q.scope, q.key, q.number
+    FROM due JOIN booking_platform.hold_quota q ON q.booking_id = due.booking_id
+    WHERE NOT (due.pending AND NOT due.lapsed)
+    FOR UPDATE OF q SKIP LOCKED
 ), done AS (
     DELETE FROM booking_platform.hold_deadlines d
     USING due WHERE d.due_at = due.due_at AND d.booking_id = due.booking_id AND NOT (due.pending AND NOT due.lapsed)
+), numbers AS (
+    DELETE FROM booking_platform.hold_quota q
+    USING free WHERE q.scope = free.scope AND q.key = free.key AND q.number = free.number
+), oldest AS MATERIALIZED (
+    SELECT d.due_at, d.booking_id
+    FROM booking_platform.hold_deadlines d
+    WHERE d.due_at <= statement_timestamp()
+    ORDER BY d.due_at, d.booking_id
+    LIMIT $1::integer
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM booking_platform.hold_deadlines d
+    USING oldest o WHERE d.due_at = o.due_at AND d.booking_id = o.booking_id
+        AND NOT EXISTS (SELECT FROM booking_platform.bookings b WHERE b.id = o.booking_id)
+    RETURNING d.booking_id
 )
-SELECT (SELECT count(*) FROM due) AS seen, (SELECT count(*) FROM expired) AS expired`
+SELECT GREATEST((SELECT count(*) FROM due), (SELECT count(*) FROM gone)) AS seen, (SELECT count(*) FROM expired) AS expired`
 
 type sweepRow struct {
 	Seen    int `db:"seen"`
@@ -45,7 +70,7 @@ func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
 	for {
 		var row sweepRow
 		err := s.run(ctx, func(q Querier) (err error) {
-			row, _, err = selectOne[sweepRow](ctx, q, sweepSQL, sweepBatch)
+			row, _, err = selectOne[sweepRow](ctx, q, sweepSQL, sweepBatch, sweeper(ctx))
 			return err
 		})
 		if err != nil {

@@ -91,3 +91,54 @@ func TestReleaseExpiredOnSeveralReplicas(t *testing.T) {
 	require.Zero(t, count(t, db, deadlines))
 	require.Equal(t, holds, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE status = 'expired'`))
 }
+
+// A row that refers to a booking by a foreign key, and was inserted in a transaction that is still open, keeps
+// nobody's expired hold alive: neither for the sweep nor for who needs the slot. So payments may be made meanwhile.
+func TestReleaseExpiredBesideAForeignKey(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	exec(t, db, `CREATE TABLE orders (booking_id uuid REFERENCES booking_platform.bookings (id))`)
+	swept, inTheWay := hold(t, store, request(slot(0))), hold(t, store, request(slot(1)))
+	lapse(t, db, swept.ID)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	for _, b := range []booking.Booking{swept, inTheWay} {
+		exec(t, tx, `INSERT INTO orders (booking_id) VALUES ($1::uuid)`, b.ID)
+	}
+	released, err := store.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, released)
+
+	lapse(t, db, inTheWay.ID)
+	result, err := db.ExecContext(t.Context(), booking.ReleaseLapsedSQL, inTheWay.ResourceID, slot(1), slot(2), "booking")
+	require.NoError(t, err)
+	n, err := result.RowsAffected()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+	require.NoError(t, tx.Commit())
+}
+
+// A booking that was deleted leaves its deadline behind, which keeps nothing from being done and goes once it is due.
+func TestDeadlinesOfDeletedBookings(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	running, expired := hold(t, store, request(slot(0))), hold(t, store, request(slot(1)))
+	gone := hold(t, store, request(slot(2)))
+	lapse(t, db, expired.ID, gone.ID)
+	exec(t, db, `DELETE FROM booking_platform.bookings WHERE id = $1::uuid`, gone.ID)
+	const lost = 2*booking.SweepBatch + 7
+	exec(t, db, `
+		INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
+		SELECT statement_timestamp() - interval '1 day' + n * interval '1 second', gen_random_uuid()
+		FROM generate_series(1, $1::integer) n`, lost)
+	released, err := store.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, released)
+	require.Equal(t, 1, count(t, db, deadlines))
+	require.Equal(t, 1, count(t, db, deadlines+` WHERE booking_id = $1::uuid`, running.ID))
+}

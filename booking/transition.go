@@ -12,7 +12,8 @@ import (
 type transition struct {
 	// op names it in errors.
 	op string
-	// sql changes the booking $1 if its status, and for some the clock, allows it, and returns bookingColumns.
+	// sql changes the booking $1 if its status, and for some the clock, allows it, and returns bookingColumns. What
+	// recorded makes takes the actor as $2 and the reason as $3.
 	sql string
 	// from are the statuses it starts from.
 	from []Status
@@ -26,6 +27,26 @@ type transition struct {
 
 const bookingByIDSQL = `SELECT` + bookingColumns + `
 FROM booking_platform.bookings b WHERE b.id = $1::uuid`
+
+// storedColumns are those that bookingColumns reads, for the RETURNING of a change from which it reads on.
+const storedColumns = `
+        b.id, b.kind, b.resource_id, b.offer, b.during, b.party, b.status, b.hold_expires_at, b.first_name, b.last_name,
+        b.email, b.amount_minor, b.currency, b.policy, b.refund_minor, b.sequence, b.owner_token_hash,
+        b.owner_token_number, b.reference, b.idempotency_key, b.request_hash, b.metadata, b.created_at, b.updated_at`
+
+// recorded makes a statement of an UPDATE of bookings b: it writes the change of status into the history as well, and
+// returns bookingColumns. was is the status before the change. The UPDATE cannot tell it, so it is either the only one
+// that the UPDATE allows, or comes from a row that the statement has locked.
+func recorded(update, was string) string {
+	return `
+WITH changed AS (` + update + `
+    RETURNING ` + was + ` AS was,` + storedColumns + `
+), recorded AS (` + recordSQL + `
+    SELECT c.id, c.was, c.status, NULL, NULL, $2::text, $3::text FROM changed c
+)
+SELECT` + bookingColumns + `
+FROM changed b`
+}
 
 // do makes the change and returns the booking after it.
 func (t transition) do(ctx context.Context, run runner, id string, args ...any) (Booking, error) {

@@ -15,16 +15,17 @@ import (
 // and run the whole transaction again from its beginning. What to expect:
 //
 //   - READ COMMITTED is the level to use. Above it Postgres refuses with 40001 what READ COMMITTED sorts out, a hold
-//     in whose way others have just been cannot be decided on (run it again), and a resource is sold by the rules and
-//     the price it had when the transaction began.
+//     in whose way others have just been cannot be decided on (run it again), and a resource that was changed by SQL
+//     is sold by the rules and the price it had when the transaction began.
 //   - A hold waits for other transactions that have taken the same units and not ended, and they wait for this one:
 //     up to lock_timeout (55P03), where one is set. Keep such transactions short; no network calls.
 //   - Transactions that take several slots in different orders can deadlock; Postgres ends one of them with 40P01.
 //     Take slots in one order, say by resource and start, and it is rare.
-//   - Where an expired hold is in the way, it is released by the store on a connection of its own, besides the
-//     caller's, and that stays so even if the caller rolls back. That waits a second at most; when it cannot be done
-//     in that time, because the pool has only the caller's connection, say, the error is retryable:
-//     [Store.ReleaseExpired] between the two runs makes room as well.
+//   - Where an expired hold is in the way, or neighbours have to be re-seated, the store does that on a connection of its
+//     own, besides the caller's, and it stays done even if the caller rolls back. That waits a second at most; when it
+//     cannot be done in that time, because the pool has only the caller's connection, say, or because the bookings in
+//     the way are this transaction's own, the error is retryable: [Store.ReleaseExpired] between the two runs makes room
+//     as well.
 //   - A context that ends in the middle of a statement ends the transaction.
 //
 // Times are judged when each statement begins, not when the transaction did.
@@ -43,18 +44,19 @@ func (t *Tx) run(_ context.Context, step func(Querier) error) error { return ste
 // Hold is [Store.Hold] in the caller's transaction: the units are taken for everyone else from now on, and given back
 // if the caller rolls back. One round trip without contention, once the rules are in memory.
 func (t *Tx) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
-	b, err := holder{store: t.store, run: t.run, caller: t.q}.hold(ctx, req)
+	h := &holder{store: t.store, run: t.run, caller: t.q}
+	b, err := h.hold(ctx, req)
 	return b, wrap(ctx, "hold", err)
 }
 
 // Confirm is [Store.Confirm] in the caller's transaction. One round trip when it confirms.
 func (t *Tx) Confirm(ctx context.Context, id string) (Booking, error) {
-	return confirm.do(ctx, t.run, id)
+	return confirm.do(ctx, t.run, id, actorOf(ctx), "")
 }
 
 // ConfirmLate is [Store.ConfirmLate] in the caller's transaction. One round trip when it confirms.
 func (t *Tx) ConfirmLate(ctx context.Context, id string) (Booking, error) {
-	return confirmLate.do(ctx, t.run, id)
+	return confirmLate.do(ctx, t.run, id, actorOf(ctx), "")
 }
 
 // Cancel is [Store.Cancel] in the caller's transaction.
@@ -64,7 +66,7 @@ func (t *Tx) Cancel(ctx context.Context, id, reason string) (Booking, error) {
 
 // Release is [Store.Release] in the caller's transaction.
 func (t *Tx) Release(ctx context.Context, id string) (Booking, error) {
-	return release.do(ctx, t.run, id)
+	return release.do(ctx, t.run, id, actorOf(ctx), "")
 }
 
 // Extend is [Store.Extend] in the caller's transaction.

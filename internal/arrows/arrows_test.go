@@ -20,6 +20,7 @@ var foreign = []rule{
 	{"github.com/testcontainers/testcontainers-go", "test helpers are for tests"},
 	{"github.com/gorilla/mux", "the embedder chooses its router"},
 	{"github.com/stripe/stripe-go/v76/client", "it links 134 packages, the narrow imports 6"},
+	{"go.yaml.in/yaml", "files of resources are the host's"},
 	{"github.com/prometheus/client_golang", "metrics are a hook, the adapter is the host's"},
 	{module + "/internal", "no embedder may import it, and what it holds is for tests and for the host"},
 	{module + "/cmd", "the host stands on the rooms, not under them"},

@@ -1,0 +1,30 @@
+package booking
+
+import (
+	"context"
+	"strings"
+	"unicode"
+)
+
+type actorKey struct{}
+
+// maxActor bounds what is kept of an actor, in characters.
+const maxActor = 200
+
+// WithActor says who acts in the calls that are given the context: "customer", "user:ada@example.com",
+// "stripe:evt_123". It is written beside each change in the booking's history, cut off after 200 characters, and
+// control characters are left out. Without it, nobody is named.
+func WithActor(ctx context.Context, actor string) context.Context {
+	kept := []rune(strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) || c == unicode.ReplacementChar {
+			return -1
+		}
+		return c
+	}, actor))
+	return context.WithValue(ctx, actorKey{}, string(kept[:min(len(kept), maxActor)]))
+}
+
+func actorOf(ctx context.Context) string {
+	actor, _ := ctx.Value(actorKey{}).(string)
+	return actor
+}

@@ -1,0 +1,180 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+func TestBlock(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		r := create(t, store, halfSteps(3))
+		ctx := booking.WithActor(t.Context(), "user:ada")
+		// On no grid, of a part of the units.
+		from, to := slot(0).Add(7*time.Minute), slot(0).Add(50*time.Minute)
+		got, err := store.Block(ctx, booking.BlockRequest{Resource: "court", From: from, To: to, Units: 2, Reason: "new floor"})
+		require.NoError(t, err)
+		require.Equal(t, booking.Booking{
+			ID: got.ID, Kind: booking.Block, ResourceID: r.ID, Start: from, End: to, Party: 2, Status: booking.Confirmed,
+			HoldExpiresAt: got.HoldExpiresAt, Amount: booking.Money{Currency: "eur"}, CreatedAt: got.CreatedAt, UpdatedAt: got.UpdatedAt,
+		}, got)
+		stored, err := store.Get(t.Context(), got.ID)
+		require.NoError(t, err)
+		require.Equal(t, got, stored)
+		history, err := store.History(t.Context(), got.ID)
+		require.NoError(t, err)
+		require.Equal(t, []booking.Change{{At: history[0].At, To: booking.Confirmed, Actor: "user:ada", Reason: "new floor"}}, history)
+
+		remaining := func(start time.Time) int {
+			slots, err := store.Slots(t.Context(), "court", start, start.Add(time.Minute), 1)
+			require.NoError(t, err)
+			if len(slots) == 0 {
+				return 0
+			}
+			return slots[0].Remaining
+		}
+		require.Equal(t, 1, remaining(slot(0)))
+		require.Equal(t, 3, remaining(slot(1)))
+		req := request(slot(0))
+		req.Party = 2
+		_, err = store.Hold(t.Context(), req)
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+		req.Party = 1
+		hold(t, store, req)
+
+		// All of the units, without a customer's confirmation or price, in the past too and when nothing is sold.
+		exec(t, db, `UPDATE booking_platform.resources SET active = false`)
+		all, err := store.Block(ctx, booking.BlockRequest{Resource: strings.ToUpper(r.ID), From: slot(-100), To: slot(-50)})
+		require.NoError(t, err)
+		require.Equal(t, 3, all.Party)
+		exec(t, db, `UPDATE booking_platform.resources SET active = true`)
+
+		ended, err := store.Cancel(t.Context(), got.ID, "done")
+		require.NoError(t, err)
+		require.Equal(t, booking.Cancelled, ended.Status)
+		require.Equal(t, 2, remaining(slot(0)))
+		requireInvariants(t, db)
+	})
+}
+
+func TestBlockRefused(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, func(r *booking.Resource) { r.Capacity = 2 })
+	valid := booking.BlockRequest{Resource: "court", From: slot(0), To: slot(1)}
+	for field, change := range map[string]func(*booking.BlockRequest){
+		"resource": func(r *booking.BlockRequest) { r.Resource = "" },
+		"from":     func(r *booking.BlockRequest) { r.From = time.Time{} },
+		"to":       func(r *booking.BlockRequest) { r.To = r.From },
+		"units":    func(r *booking.BlockRequest) { r.Units = -1 },
+		"reason":   func(r *booking.BlockRequest) { r.Reason = strings.Repeat("x", 501) },
+	} {
+		req := valid
+		change(&req)
+		_, err := store.Block(t.Context(), req)
+		requireFields(t, err, field)
+	}
+	for field, change := range map[string]func(*booking.BlockRequest){
+		"to":       func(r *booking.BlockRequest) { r.To = r.From.Add(366*24*time.Hour + 1) },
+		"units":    func(r *booking.BlockRequest) { r.Units = 3 },
+		"resource": func(r *booking.BlockRequest) { r.Resource = "nothing" },
+	} {
+		req := valid
+		change(&req)
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		_, err = store.Tx(tx).Block(t.Context(), req)
+		requireFields(t, err, field)
+		require.Equal(t, field == "resource", errors.Is(err, booking.ErrNotFound))
+		exec(t, tx, `SELECT 1`)
+		require.NoError(t, tx.Rollback())
+	}
+	require.Equal(t, "\n", everything(t, db))
+}
+
+// What is in the way is named: not what has ended, nor expired holds, which are released.
+func TestBlockNamesWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, func(r *booking.Resource) { r.Capacity = 2 })
+	second, first := hold(t, store, request(slot(2))), hold(t, store, request(slot(0)))
+	hold(t, store, request(slot(3)))
+	gone := hold(t, store, request(slot(1)))
+	lapse(t, db, gone.ID)
+	_, err := store.Cancel(t.Context(), hold(t, store, request(slot(1))).ID, "")
+	require.NoError(t, err)
+	before := everything(t, db)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	req := booking.BlockRequest{Resource: "court", From: slot(0), To: slot(3)}
+	_, err = store.Tx(tx).Block(t.Context(), req)
+	require.ErrorIs(t, err, booking.ErrSlotTaken)
+	var conflict *booking.ConflictError
+	require.ErrorAs(t, err, &conflict)
+	require.Equal(t, []booking.Booking{first, second}, conflict.Bookings)
+	require.NoError(t, tx.Commit())
+	require.Equal(t, before, everything(t, db))
+	req.Units = 1
+	_, err = store.Block(t.Context(), req)
+	require.NoError(t, err)
+	requireInvariants(t, db)
+}
+
+// Half of the units of a resource that is half full: neighbours make room, and expired holds are released.
+func TestBlockReseats(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, halfSteps(4))
+	for n := range 6 {
+		for unit := range 2 {
+			seatedOn(t, db, store, slot(n), 1+(2*n+unit+n/2)%4)
+		}
+	}
+	expired := fill(t, db, store, 2, slot(2))
+	_, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(0), To: slot(6), Units: 3})
+	require.ErrorIs(t, err, booking.ErrSlotTaken)
+	_, err = store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(0), To: slot(6), Units: 2})
+	require.NoError(t, err)
+	b, err := store.Get(t.Context(), expired[0])
+	require.NoError(t, err)
+	require.Equal(t, booking.Expired, b.Status)
+	requireInvariants(t, db)
+}
+
+// Blocks and holds for the same units at once, in callers' transactions too: whoever is first has them.
+func TestBlockAtOnce(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 8 })
+	errs := atOnce(t, db, 24, func(store *booking.Store, client int) error {
+		ctx := context.Background()
+		req := booking.BlockRequest{Resource: "court", From: slot(0), To: slot(1), Units: 1}
+		switch client % 3 {
+		case 0:
+			_, err := store.Hold(ctx, request(slot(0)))
+			return err
+		case 1:
+			return inTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+				_, err := tx.Block(ctx, req)
+				return err
+			})
+		}
+		_, err := store.Block(ctx, req)
+		return err
+	})
+	requireSold(t, 8, errs)
+	requireInvariants(t, db)
+}

@@ -1,0 +1,124 @@
+package booking_test
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// stay is a number of heads for a range of time.
+type stay struct {
+	from, to time.Time
+	heads    int
+}
+
+// changesOf are the instants at which the number of heads changes, and by how many.
+func changesOf(stays []stay) ([]time.Time, []int) {
+	changes := map[time.Time]int{}
+	for _, s := range stays {
+		changes[s.from] += s.heads
+		changes[s.to] -= s.heads
+	}
+	at := slices.SortedFunc(maps.Keys(changes), time.Time.Compare)
+	at = slices.DeleteFunc(at, func(t time.Time) bool { return changes[t] == 0 })
+	var heads []int
+	for _, t := range at {
+		heads = append(heads, changes[t])
+	}
+	return at, heads
+}
+
+// What remains of a slot is what its busiest second leaves, buffers included, and no slot is forgotten.
+func TestRemainingIsWhatTheBusiestSecondLeaves(t *testing.T) {
+	t.Parallel()
+	from := date(2027, 5, 3)
+	rapid.Check(t, func(t *rapid.T) {
+		minutes := func(least, most int, what string) time.Duration {
+			return time.Duration(rapid.IntRange(least, most).Draw(t, what)) * time.Minute
+		}
+		r := booking.Resource{
+			Active: true, TimeZone: "Europe/Paris", Capacity: rapid.IntRange(1, 6).Draw(t, "capacity"),
+			SlotLength: minutes(1, 90, "length"), SlotStep: minutes(1, 40, "step"),
+			BufferBefore: minutes(0, 30, "before"), BufferAfter: minutes(0, 30, "after"),
+		}
+		rules, err := booking.RulesOf(r)
+		require.NoError(t, err)
+		var stays []stay
+		for range rapid.IntRange(0, 12).Draw(t, "stays") {
+			begins := from.Add(minutes(-200, 500, "begins")).Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "odd")) * time.Microsecond)
+			// More heads than there is room for are not for this to judge.
+			stays = append(stays, stay{begins, begins.Add(minutes(1, 200, "lasts")), rapid.IntRange(1, 2).Draw(t, "heads")})
+		}
+		at, heads := changesOf(stays)
+		party := rapid.IntRange(1, r.Capacity).Draw(t, "party")
+		to := from.Add(8 * time.Hour)
+		var want []booking.Slot
+		for start := range rules.Starts(from, to) {
+			begins, ends := start.Add(-r.BufferBefore), start.Add(r.SlotLength+r.BufferAfter)
+			most := 0
+			for now := begins; now.Before(ends); {
+				there, next := 0, ends
+				for _, s := range stays {
+					if !now.Before(s.from) && now.Before(s.to) {
+						there += s.heads
+					}
+					for _, change := range []time.Time{s.from, s.to} {
+						if change.After(now) && change.Before(next) {
+							next = change
+						}
+					}
+				}
+				most, now = max(most, there), next
+			}
+			if r.Capacity-most >= party {
+				want = append(want, booking.Slot{Start: start, End: start.Add(r.SlotLength), Remaining: r.Capacity - most})
+			}
+		}
+		got := rules.Free(from, to, from.Add(-time.Hour), party, booking.Changes(at, heads))
+		require.Equal(t, want, append([]booking.Slot(nil), got...))
+	})
+}
+
+// A month of slots of an hour, half an hour apart and around the clock, of which nine heads in ten are sold: what is
+// computed beside the query.
+func BenchmarkMonthOfSlots(b *testing.B) {
+	from := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
+	to := from.AddDate(0, 1, 0)
+	for _, capacity := range []int{1, 50} {
+		b.Run("capacity="+strconv.Itoa(capacity), func(b *testing.B) {
+			r := booking.Resource{Active: true, TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour, SlotStep: 30 * time.Minute}
+			rules, err := booking.RulesOf(r)
+			require.NoError(b, err)
+			random := rand.New(rand.NewPCG(1, 2))
+			var stays []stay
+			for range capacity {
+				for start := from; start.Before(to); {
+					if random.IntN(10) == 0 {
+						start = start.Add(30 * time.Minute)
+						continue
+					}
+					stays = append(stays, stay{start, start.Add(time.Hour), 1})
+					start = start.Add(time.Hour)
+				}
+			}
+			at, heads := changesOf(stays)
+			taken := booking.Changes(at, heads)
+			var slots []booking.Slot
+			b.ReportAllocs()
+			for b.Loop() {
+				slots = rules.Free(from, to, from.Add(-time.Hour), 1, taken)
+			}
+			b.ReportMetric(float64(len(stays)), "bookings")
+			b.ReportMetric(float64(len(at)), "changes")
+			b.ReportMetric(float64(len(slots)), "slots")
+		})
+	}
+}

@@ -1,0 +1,322 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// limited returns a store that allows so many open holds.
+func limited(t testing.TB, db *sql.DB, perEmail, perClient int) *booking.Store {
+	t.Helper()
+	store, err := booking.New(db, booking.Options{MaxHoldsPerEmail: perEmail, MaxHoldsPerClient: perClient})
+	require.NoError(t, err)
+	return store
+}
+
+// from is a request of somebody at an address.
+func from(start time.Time, email, client string) booking.HoldRequest {
+	req := request(start)
+	req.Customer.Email, req.Client = email, client
+	return req
+}
+
+// requireLimit checks that an error tells of a limit, and until when.
+func requireLimit(t *testing.T, err error, scope string, limit int, until time.Time) {
+	t.Helper()
+	require.ErrorIs(t, err, booking.ErrTooManyHolds)
+	require.NotErrorIs(t, err, booking.ErrSlotTaken)
+	var met *booking.HoldLimitError
+	require.ErrorAs(t, err, &met)
+	require.Equal(t, booking.HoldLimitError{Scope: scope, Limit: limit, Until: until}, *met)
+}
+
+// Whatever stands in the table of numbers beside open holds is left over.
+const (
+	numbers      = `SELECT count(*) FROM booking_platform.hold_quota`
+	strayNumbers = `
+SELECT count(*) FROM booking_platform.hold_quota q LEFT JOIN booking_platform.bookings b ON b.id = q.booking_id
+WHERE b.id IS NULL`
+	strayHistory = `
+SELECT (SELECT count(*) FROM booking_platform.booking_history h LEFT JOIN booking_platform.bookings b ON b.id = h.booking_id WHERE b.id IS NULL)
+     + (SELECT count(*) FROM booking_platform.hold_deadlines d LEFT JOIN booking_platform.bookings b ON b.id = d.booking_id WHERE b.id IS NULL)`
+)
+
+func TestLimitOfOpenHolds(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := limited(t, db, 2, 3)
+		create(t, store, func(r *booking.Resource) { r.Capacity = 20 })
+		first := hold(t, store, from(slot(0), "ada@example.com", "10.0.0.1"))
+		second := hold(t, store, from(slot(1), "ADA@Example.com", "10.0.0.1"))
+		_, err := store.Hold(t.Context(), from(slot(2), "Ada@example.com", "10.0.0.2"))
+		requireLimit(t, err, "email", 2, first.HoldExpiresAt)
+		require.EqualError(t, err, "booking: hold: too many open holds: 2 for one e-mail address")
+		other := hold(t, store, from(slot(2), "bob@example.com", "10.0.0.1"))
+		_, err = store.Hold(t.Context(), from(slot(2), "carl@example.com", "10.0.0.1"))
+		requireLimit(t, err, "client", 3, first.HoldExpiresAt)
+		require.EqualError(t, err, "booking: hold: too many open holds: 3 for one client")
+		_, err = store.Hold(t.Context(), from(slot(2), "ada@example.com", "10.0.0.1"))
+		requireLimit(t, err, "email", 2, first.HoldExpiresAt)
+		for n := range 4 {
+			hold(t, store, from(slot(3), fmt.Sprintf("%d@example.com", n), ""))
+		}
+		require.Equal(t, 3+3+4, count(t, db, numbers))
+
+		// Each end of a hold frees its number.
+		_, err = store.Confirm(t.Context(), first.ID)
+		require.NoError(t, err)
+		third := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
+		_, err = store.Hold(t.Context(), from(slot(2), "ada@example.com", ""))
+		requireLimit(t, err, "email", 2, second.HoldExpiresAt)
+		_, err = store.Cancel(t.Context(), second.ID, "")
+		require.NoError(t, err)
+		fourth := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
+		_, err = store.Release(t.Context(), third.ID)
+		require.NoError(t, err)
+		fifth := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
+		lapse(t, db, fourth.ID)
+		hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
+		lapse(t, db, other.ID, fifth.ID)
+		_, err = store.ReleaseExpired(t.Context())
+		require.NoError(t, err)
+		hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
+		_, err = store.Hold(t.Context(), from(slot(4), "ada@example.com", "10.0.0.1"))
+		require.ErrorIs(t, err, booking.ErrTooManyHolds)
+		require.Zero(t, count(t, db, strayNumbers))
+		require.Zero(t, count(t, db, strayHistory))
+	})
+}
+
+// Exactly as many holds as the limit, whichever way they come together: on different slots by one address, by one
+// client under many names, in the store's own transactions or in callers'.
+func TestLimitUnderContention(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		create(t, newStore(t, db))
+		stores := []*booking.Store{limited(t, db, 3, 4), limited(t, db, 3, 4), limited(t, db, 3, 4)}
+		var mu sync.Mutex
+		round := func(want int, req func(client int) booking.HoldRequest) {
+			t.Helper()
+			var held []string
+			errs := atOnce(t, db, 50, func(_ *booking.Store, client int) error {
+				b, err := stores[client%len(stores)].Hold(context.Background(), req(client))
+				if err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					held = append(held, b.ID)
+				}
+				return err
+			})
+			for _, err := range errs {
+				if err != nil {
+					require.ErrorIs(t, err, booking.ErrTooManyHolds)
+				}
+			}
+			require.Len(t, held, want)
+			require.Equal(t, want, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE status = 'pending' AND hold_expires_at > statement_timestamp()`))
+			require.Zero(t, count(t, db, strayNumbers))
+			require.Zero(t, count(t, db, strayHistory))
+			requireHistory(t, db)
+			for n, id := range held {
+				if n%2 == 0 {
+					lapse(t, db, id)
+					continue
+				}
+				_, err := stores[0].Release(t.Context(), id)
+				require.NoError(t, err)
+			}
+		}
+		for n := range 2 {
+			round(3, func(client int) booking.HoldRequest {
+				return from(slot(100*n+client), "ada@example.com", fmt.Sprintf("10.0.0.%d", client))
+			})
+			round(4, func(client int) booking.HoldRequest {
+				return from(slot(100*n+50+client), fmt.Sprintf("%d@example.com", client), "10.0.0.1")
+			})
+			// Both limits are met at once, by 50 who cross in both.
+			round(4, func(client int) booking.HoldRequest {
+				return from(slot(300+100*n+client), fmt.Sprintf("%d@example.com", client%2), "10.0.0.1")
+			})
+		}
+	})
+}
+
+// A fight for one slot, with limits on, loses no number: whoever lost it holds as many others as before.
+func TestFightForASlotLeavesNoNumbers(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	create(t, newStore(t, db))
+	stores := []*booking.Store{limited(t, db, 3, 100), limited(t, db, 3, 100)}
+	for n := range 3 {
+		requireSold(t, 1, atOnce(t, db, 32, func(_ *booking.Store, client int) error {
+			_, err := stores[client%2].Hold(context.Background(), from(slot(n), fmt.Sprintf("%d@example.com", client), "10.0.0.1"))
+			return err
+		}))
+		require.Equal(t, 2*(n+1), count(t, db, numbers))
+		require.Zero(t, count(t, db, strayNumbers))
+	}
+}
+
+// A repeat is answered, from wherever it comes and however many holds are open.
+func TestRepeatIsNotLimited(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := limited(t, db, 1, 1)
+		create(t, store, func(r *booking.Resource) { r.Capacity = 3 })
+		req := keyed(slot(0))
+		req.Client = "10.0.0.1"
+		first := hold(t, store, req)
+		require.Equal(t, first, hold(t, store, req))
+		req.Client = "10.0.0.2"
+		require.Equal(t, first, hold(t, store, req), "the client is no part of the request")
+		confirmed, err := store.Confirm(t.Context(), first.ID)
+		require.NoError(t, err)
+		hold(t, store, from(slot(1), ada.Email, "10.0.0.1"))
+		require.Equal(t, confirmed, hold(t, store, req))
+		req.Reference = "another"
+		_, err = store.Hold(t.Context(), req)
+		require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
+		require.Equal(t, 2, count(t, db, numbers))
+		// Many at once.
+		again := keyed(slot(2))
+		again.IdempotencyKey, again.Customer.Email = "other", "bob@example.com"
+		for _, err := range atOnce(t, db, 12, func(*booking.Store, int) error {
+			_, err := store.Hold(context.Background(), again)
+			return err
+		}) {
+			require.NoError(t, err)
+		}
+		require.Zero(t, count(t, db, strayNumbers))
+	})
+}
+
+// In a caller's transaction numbers come and go with it, and a refusal leaves it usable.
+func TestLimitInACallersTransaction(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := limited(t, db, 2, 0)
+		create(t, store)
+		for _, commit := range []bool{false, true} {
+			tx, err := db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			defer func() { _ = tx.Rollback() }()
+			joined := store.Tx(tx)
+			b, err := joined.Hold(t.Context(), request(slot(0)))
+			require.NoError(t, err)
+			_, err = joined.Hold(t.Context(), request(slot(1)))
+			require.NoError(t, err)
+			_, err = joined.Hold(t.Context(), request(slot(2)))
+			requireLimit(t, err, "email", 2, b.HoldExpiresAt)
+			_, err = joined.Confirm(t.Context(), b.ID)
+			require.NoError(t, err, "a refused transaction goes on, and sees what it confirmed itself")
+			_, err = joined.Hold(t.Context(), request(slot(2)))
+			require.NoError(t, err)
+			if !commit {
+				require.NoError(t, tx.Rollback())
+				require.Zero(t, count(t, db, numbers))
+				continue
+			}
+			require.NoError(t, tx.Commit())
+		}
+		_, err := store.Hold(t.Context(), request(slot(5)))
+		require.ErrorIs(t, err, booking.ErrTooManyHolds)
+	})
+}
+
+func TestLimitInCallersTransactionsUnderContention(t *testing.T) {
+	t.Parallel()
+	for name, level := range levels {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			create(t, newStore(t, db))
+			store := limited(t, db, 3, 5)
+			sold := 0
+			for _, err := range atOnce(t, db, 20, func(_ *booking.Store, client int) error {
+				return holdInTx(db, store, level, from(slot(client), "ada@example.com", "10.0.0.1"))
+			}) {
+				if err == nil {
+					sold++
+					continue
+				}
+				require.ErrorIs(t, err, booking.ErrTooManyHolds)
+			}
+			require.Equal(t, 3, sold)
+			require.Zero(t, count(t, db, strayNumbers))
+		})
+	}
+}
+
+// The sweep takes the numbers of holds that have ended, and no others.
+func TestSweepTakesNumbers(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := limited(t, db, 10, 10)
+	create(t, store)
+	var ids []string
+	for n := range 4 {
+		ids = append(ids, hold(t, store, from(slot(n), ada.Email, "10.0.0.1")).ID)
+	}
+	_, err := store.Confirm(t.Context(), ids[0])
+	require.NoError(t, err)
+	exec(t, db, lapseDeadline, ids[0], time.Now().Add(-time.Hour))
+	lapse(t, db, ids[1])
+	exec(t, db, lapseDeadline, ids[2], time.Now().Add(-time.Hour))
+	require.Equal(t, 8, count(t, db, numbers))
+	_, err = store.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 4, count(t, db, numbers))
+	require.Equal(t, 4, count(t, db, `SELECT count(*) FROM booking_platform.hold_quota WHERE booking_id IN ($1::uuid, $2::uuid)`, ids[2], ids[3]))
+}
+
+// A number that somebody is just taking over does not stop the sweep.
+func TestSweepWaitsForNoNumber(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := limited(t, db, 1, 0)
+	create(t, store)
+	lapse(t, db, hold(t, store, request(slot(0))).ID)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = store.Tx(tx).Hold(t.Context(), request(slot(1)))
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	released, err := store.ReleaseExpired(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 1, released)
+	require.NoError(t, tx.Commit())
+	require.Equal(t, 1, count(t, db, numbers))
+	_, err = store.Hold(t.Context(), request(slot(2)))
+	require.ErrorIs(t, err, booking.ErrTooManyHolds)
+}
+
+func TestBoundsOfOptions(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	for _, opts := range []booking.Options{
+		{MaxHoldsPerEmail: -1}, {MaxHoldsPerClient: -1}, {MaxHoldsPerEmail: 1001}, {MaxHoldsPerClient: 1001},
+		{OwnerSecrets: []string{""}}, {OwnerSecrets: []string{strings.Repeat("x", 32), strings.Repeat("x", 31)}},
+	} {
+		_, err := booking.New(db, opts)
+		require.Error(t, err, "%+v", opts)
+		require.NotContains(t, err.Error(), "xxx", "no secret is told")
+	}
+	store := limited(t, db, 1000, 1000)
+	create(t, store)
+	hold(t, store, from(slot(0), ada.Email, strings.Repeat("é", 255)))
+	_, err := store.Hold(t.Context(), from(slot(1), ada.Email, strings.Repeat("é", 256)))
+	requireFields(t, err, "client")
+	_, err = store.Hold(t.Context(), from(slot(1), ada.Email, "\x00"))
+	requireFields(t, err, "client")
+}

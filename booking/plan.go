@@ -1,0 +1,179 @@
+package booking
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// wish is a place that is asked for.
+type wish struct {
+	from, to time.Time
+	party    int
+	// self is the booking that asks, which is not in its own way; "" is none.
+	self string
+}
+
+// plan is who goes where: the wish's units, and the neighbours who make room for them.
+type plan struct {
+	units      []int
+	neighbours []place
+}
+
+// errLapsed tells that holds are in the way whose time has passed: they are to be released, and the plan made anew.
+var errLapsed = errors.New("expired holds are in the way")
+
+const seatsSQL = `
+SELECT b.id::text AS id, lower(b.blocked) AS blocked_from, upper(b.blocked) AS blocked_to, b.units::text AS units,
+       b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed
+FROM booking_platform.bookings b
+WHERE b.active AND b.resource_id = $1::uuid AND b.blocked && tstzrange($2::timestamptz, $3::timestamptz, '[)')
+  AND b.id IS DISTINCT FROM NULLIF($4::text, '')::uuid
+ORDER BY lower(b.blocked), b.id`
+
+type seatRow struct {
+	ID     string    `db:"id"`
+	From   time.Time `db:"blocked_from"`
+	To     time.Time `db:"blocked_to"`
+	Units  string    `db:"units"`
+	Lapsed bool      `db:"lapsed"`
+}
+
+func (w wish) seat() seat {
+	return seat{from: w.from.UnixMicro(), to: w.to.UnixMicro(), party: w.party}
+}
+
+// seats reads who is there in a range, besides the one who wishes.
+func (m moves) seats(ctx context.Context, w wish, from, to time.Time) ([]seatRow, []seat, error) {
+	rows, err := selectAll[seatRow](ctx, m.q, seatsSQL, m.resourceID, from.UTC(), to.UTC(), w.self)
+	if err != nil {
+		return nil, nil, err
+	}
+	seats := make([]seat, len(rows))
+	for i, row := range rows {
+		units, err := readUnits(row.Units)
+		if err != nil {
+			return nil, nil, err
+		}
+		seats[i] = seat{from: row.From.UnixMicro(), to: row.To.UnixMicro(), units: units}
+	}
+	return rows, seats, nil
+}
+
+// plan finds a place for a wish: units that are free, or else ones that neighbours make free who can as well sit elsewhere. The
+// errors are ErrSlotTaken when not even the heads are free, and errLapsed. The neighbours are locked.
+func (m moves) plan(ctx context.Context, w wish) (plan, error) {
+	rows, seats, err := m.seats(ctx, w, w.from, w.to)
+	if err != nil {
+		return plan{}, err
+	}
+	var live []seat
+	for i, row := range rows {
+		if !row.Lapsed {
+			live = append(live, seats[i])
+		}
+	}
+	s := w.seat()
+	if m.capacity-mostHeads(live, s.from, s.to) < w.party {
+		return plan{}, ErrSlotTaken
+	}
+	if free := freeUnits(m.capacity, seats, s.from, s.to); len(free) >= w.party {
+		return plan{units: pick(free, w.party)}, nil
+	}
+	if len(live) < len(rows) {
+		return plan{}, errLapsed
+	}
+	return m.reseated(ctx, w)
+}
+
+// reseated asks neighbours to change units, as few as possible. It looks no further around the wish than it has to; whoever reaches
+// beyond what it looks at, or is locked by somebody else, stays where he is, unless it cannot be done without him.
+func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
+	kept := map[string]bool{}
+	wait := false
+	for around := w.to.Sub(w.from); ; {
+		from, to := w.from.Add(-around), w.to.Add(around)
+		rows, seats, err := m.seats(ctx, w, from, to)
+		if err != nil {
+			return plan{}, err
+		}
+		beyond := false
+		for i, row := range rows {
+			reaches := row.From.Before(from) || row.To.After(to)
+			beyond = beyond || reaches
+			seats[i].pinned = reaches || kept[row.ID]
+		}
+		found, ok := seatWish(m.capacity, seats, w.seat())
+		if !ok {
+			switch {
+			case beyond:
+				around *= 4
+			case len(kept) > 0:
+				kept, wait = map[string]bool{}, true
+			default:
+				// Where the capacity was lowered below what is sold, heads are not enough.
+				return plan{}, ErrSlotTaken
+			}
+			continue
+		}
+		out := plan{units: found[len(seats)]}
+		for _, i := range found.changes(seats) {
+			p, err := newPlace(rows[i].ID, seats[i].units, found[i], rows[i].From, rows[i].To)
+			if err != nil {
+				return plan{}, err
+			}
+			out.neighbours = append(out.neighbours, p)
+		}
+		missing, err := m.lock(ctx, out.neighbours, wait)
+		if err != nil || len(missing) == 0 {
+			return out, err
+		}
+		for _, id := range missing {
+			kept[id] = true
+		}
+	}
+}
+
+const (
+	lockSeatsSQL = `
+SELECT b.id::text AS id FROM booking_platform.bookings b
+WHERE b.active AND b.id IN (SELECT x::uuid FROM jsonb_array_elements_text($1::jsonb) AS x)
+ORDER BY b.id FOR NO KEY UPDATE`
+	lockFreeSeatsSQL = lockSeatsSQL + ` SKIP LOCKED`
+)
+
+// lock locks the bookings that are about to move, before any of them does, and returns those it could not lock: somebody else has
+// them, or they have ended. A booking that ended has left its units; the next look finds it gone.
+func (m moves) lock(ctx context.Context, places []place, wait bool) (missing []string, err error) {
+	if len(places) == 0 {
+		return nil, nil
+	}
+	var ids []string
+	for _, p := range places {
+		ids = append(ids, p.ID)
+	}
+	// Texts can always be written.
+	text, _ := json.Marshal(ids)
+	query := lockFreeSeatsSQL
+	if wait {
+		query = lockSeatsSQL
+	}
+	type row struct {
+		ID string `db:"id"`
+	}
+	rows, err := selectAll[row](ctx, m.q, query, string(text))
+	if err != nil {
+		return nil, err
+	}
+	locked := map[string]bool{}
+	for _, r := range rows {
+		locked[r.ID] = true
+	}
+	for _, id := range ids {
+		if !locked[id] {
+			missing = append(missing, id)
+		}
+	}
+	return missing, nil
+}

@@ -1,0 +1,56 @@
+package booking
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+)
+
+// prepared lists the statements that are worth keeping prepared: those of the hot path.
+var prepared = map[string]bool{holdSQL: true, confirm.sql: true, confirmLate.sql: true, takenSQL: true}
+
+// preparing is a database whose hot statements are prepared once on each connection that runs them; database/sql sees to
+// that, and prepares them again on a connection that is new. They are closed with their connection or their database.
+type preparing struct {
+	*sql.DB
+
+	mu         sync.Mutex
+	statements map[string]*sql.Stmt
+}
+
+// QueryContext runs a statement, prepared where it is one of the hot ones.
+func (p *preparing) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if !prepared[query] {
+		return p.DB.QueryContext(ctx, query, args...)
+	}
+	s, err := p.statement(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
+
+// statement makes a statement on its first use, and keeps it. Of several at once one is kept, and nobody waits for the
+// round trip of another.
+func (p *preparing) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	p.mu.Lock()
+	s, ok := p.statements[query]
+	p.mu.Unlock()
+	if ok {
+		return s, nil
+	}
+	made, err := p.DB.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, ok := p.statements[query]; ok {
+		return s, made.Close()
+	}
+	if p.statements == nil {
+		p.statements = map[string]*sql.Stmt{}
+	}
+	p.statements[query] = made
+	return made, nil
+}

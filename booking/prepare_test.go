@@ -1,0 +1,123 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// preparing returns a store that keeps its hot statements prepared.
+func preparing(t testing.TB, db *sql.DB) *booking.Store {
+	t.Helper()
+	store, err := booking.New(db, booking.Options{Prepare: true, MaxHoldsPerEmail: 40, OwnerSecrets: secrets})
+	require.NoError(t, err)
+	return store
+}
+
+// All of the hot path, often enough for Postgres to go over to plans that know no parameters.
+func playHotPath(t *testing.T, store *booking.Store, day int) {
+	t.Helper()
+	for n := range 8 {
+		start := slot(24*day + n)
+		b := hold(t, store, request(start))
+		_, err := store.Hold(t.Context(), request(start))
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+		slots, err := store.Slots(t.Context(), "court", slot(24*day), slot(24*day+8), 1)
+		require.NoError(t, err)
+		require.Len(t, slots, 7-n)
+		if n%2 == 0 {
+			b, err = store.Confirm(t.Context(), b.ID)
+		} else {
+			b, err = store.ConfirmLate(t.Context(), b.ID)
+		}
+		require.NoError(t, err)
+		require.Equal(t, booking.Confirmed, b.Status)
+	}
+}
+
+// Hold, confirm, confirm late and slots, as they stand on this connection.
+const hotStatements = `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%booking_platform.%' AND statement NOT LIKE '%' || 'pg_prepared' || '%'`
+
+func TestPreparedStatements(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		db.SetMaxOpenConns(1)
+		store := preparing(t, db)
+		create(t, store)
+		playHotPath(t, store, 1)
+		require.GreaterOrEqual(t, count(t, db, hotStatements), 4)
+
+		// The connection is given up, and another one knows nothing.
+		db.SetMaxIdleConns(0)
+		db.SetMaxIdleConns(1)
+		playHotPath(t, store, 2)
+		require.GreaterOrEqual(t, count(t, db, hotStatements), 4)
+		requireInvariants(t, db)
+		requireHistory(t, db)
+	})
+}
+
+// The server ends every connection: whoever was on one may be told, and afterwards all is as before.
+func TestPreparedStatementsAfterTheServerEndedTheConnection(t *testing.T) {
+	t.Parallel()
+	for _, driver := range testdb.Drivers {
+		t.Run(string(driver), func(t *testing.T) {
+			t.Parallel()
+			url := testdb.URL(t)
+			db, admin := testdb.Open(t, driver, url), testdb.Open(t, testdb.PQ, url)
+			db.SetMaxOpenConns(1)
+			store := preparing(t, db)
+			create(t, store)
+			playHotPath(t, store, 1)
+			exec(t, admin, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`)
+			for range 3 {
+				if _, err := store.Slots(t.Context(), "court", slot(0), slot(1), 1); err == nil {
+					break
+				}
+			}
+			playHotPath(t, store, 2)
+			require.GreaterOrEqual(t, count(t, db, hotStatements), 4)
+		})
+	}
+}
+
+// A resource that is full is full by prepared statements too, and Postgres notices what a newer migration adds.
+func TestPreparedStatementsUnderContention(t *testing.T) {
+	t.Parallel()
+	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
+	store := preparing(t, db)
+	create(t, store, func(r *booking.Resource) { r.Capacity = 16 })
+	for n := range 3 {
+		requireSold(t, 16, atOnce(t, db, 32, func(*booking.Store, int) error {
+			_, err := store.Hold(context.Background(), request(slot(n)))
+			return err
+		}))
+		exec(t, db, `ALTER TABLE booking_platform.bookings ADD COLUMN extra`+string(rune('a'+n))+` integer NOT NULL DEFAULT 7`)
+		exec(t, db, `UPDATE booking_platform.bookings SET status = 'confirmed'`)
+	}
+	requireInvariants(t, db)
+}
+
+// Prepared, an operation is one round trip with lib/pq as it comes, too.
+func TestRoundTripsPrepared(t *testing.T) {
+	t.Parallel()
+	for _, binary := range []bool{true, false} {
+		db, trips := countedBy(t, binary)
+		db.SetMaxOpenConns(1)
+		store := preparing(t, db)
+		create(t, store)
+		playHotPath(t, store, 1)
+		before := trips.Load()
+		b := hold(t, store, request(slot(100)))
+		_, err := store.Slots(t.Context(), "court", slot(100), slot(105), 1)
+		require.NoError(t, err)
+		_, err = store.Confirm(t.Context(), b.ID)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, trips.Load()-before)
+	}
+}

@@ -1,0 +1,137 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// Above READ COMMITTED a place that somebody has taken since the transaction began is not seen: it is to be run again.
+func TestRescheduleBehindASnapshotIsRetryable(t *testing.T) {
+	t.Parallel()
+	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
+		db := testdb.New(t)
+		store := newStore(t, db)
+		create(t, store)
+		b := hold(t, store, request(slot(0)))
+		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
+		require.NoError(t, err)
+		exec(t, tx, `SELECT 1`)
+		hold(t, store, request(slot(3)))
+		_, err = store.Tx(tx).Reschedule(t.Context(), to(b.ID, slot(3)))
+		require.True(t, booking.IsRetryable(err), "%v", err)
+		require.NoError(t, tx.Rollback())
+		_, err = store.Reschedule(t.Context(), to(b.ID, slot(3)))
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+	}
+}
+
+// Two bookings that want each other's place are refused, or one after the other finds a free one; nobody deadlocks.
+func TestRescheduleSwaps(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	create(t, newStore(t, db), halfSteps(2))
+	var ids []string
+	for n := range 8 {
+		ids = append(ids, hold(t, newStore(t, db), request(slot(n/2))).ID)
+	}
+	_, err := newStore(t, db).Cancel(t.Context(), ids[1], "")
+	require.NoError(t, err)
+	ids = slices.Delete(ids, 1, 2)
+	errs := atOnce(t, db, 16, func(store *booking.Store, client int) error {
+		random := rand.New(rand.NewPCG(3, uint64(client)))
+		for range 20 {
+			_, err := store.Reschedule(context.Background(), to(ids[random.IntN(len(ids))], halfHour(random.IntN(7))))
+			if err != nil && !errors.Is(err, booking.ErrSlotTaken) {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	requireInvariants(t, db)
+	require.Equal(t, 7, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE active`))
+	require.Equal(t, count(t, db, `SELECT sum(sequence) FROM booking_platform.bookings WHERE active`),
+		count(t, db, `SELECT count(*) FROM booking_platform.booking_history WHERE from_start IS NOT NULL`))
+}
+
+// 32 clients move, hold, confirm and cancel on one resource, some in transactions of their own: every answer is yes or no.
+func TestRescheduleAgainstHolds(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	const capacity, starts = 4, 10
+	create(t, newStore(t, db), halfSteps(capacity))
+	errs := atOnce(t, db, 32, func(store *booking.Store, client int) error {
+		random := rand.New(rand.NewPCG(5, uint64(client)))
+		ctx := context.Background()
+		var mine []string
+		for range 15 {
+			var err error
+			switch start := halfHour(random.IntN(starts)); {
+			case len(mine) == 0 || random.IntN(4) == 0:
+				var b booking.Booking
+				req := request(start)
+				req.Party = 1 + random.IntN(2)
+				if b, err = store.Hold(ctx, req); err == nil {
+					mine = append(mine, b.ID)
+				}
+			case random.IntN(8) == 0:
+				_, err = store.Cancel(ctx, mine[0], "")
+				mine = mine[1:]
+			case client%4 == 0:
+				err = inTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+					_, err := tx.Reschedule(ctx, to(mine[0], start))
+					return err
+				})
+			default:
+				_, err = store.Reschedule(ctx, to(mine[random.IntN(len(mine))], start))
+			}
+			if err != nil && !errors.Is(err, booking.ErrSlotTaken) {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	requireInvariants(t, db)
+	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE email = ''`), "placeholders are left")
+	store := newStore(t, db)
+	for n := range starts {
+		for mostHeads(t, db, halfHour(n)) < capacity {
+			_, err := holdAfterReseating(t.Context(), store, request(halfHour(n)))
+			require.NoError(t, err)
+		}
+	}
+}
+
+// inTx does what callers are told to: the whole transaction again when the error says so.
+func inTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, f func(tx *booking.Tx) error) error {
+	for {
+		err := func() error {
+			tx, err := db.BeginTx(context.Background(), &sql.TxOptions{Isolation: level})
+			if err != nil {
+				return err
+			}
+			defer func() { _ = tx.Rollback() }()
+			if err := f(store.Tx(tx)); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}()
+		if !booking.IsRetryable(err) {
+			return err
+		}
+	}
+}

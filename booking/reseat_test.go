@@ -1,0 +1,214 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// halfSteps is a resource whose slots of an hour begin every half hour, so that each is in the way of its neighbours.
+func halfSteps(capacity int) func(*booking.Resource) {
+	return func(r *booking.Resource) { r.Capacity, r.SlotStep = capacity, 30*time.Minute }
+}
+
+func halfHour(n int) time.Time { return slot(0).Add(time.Duration(n) * 30 * time.Minute) }
+
+// mostHeads is the largest number of heads at any instant of an hour, by the bookings as they are.
+func mostHeads(t testing.TB, db *sql.DB, start time.Time) int {
+	t.Helper()
+	return count(t, db, `
+SELECT COALESCE(max(n), 0) FROM (
+    SELECT (
+        SELECT sum(b.party) FROM booking_platform.bookings b WHERE b.active AND b.blocked @> greatest(lower(a.blocked), $1::timestamptz)
+    ) AS n
+    FROM booking_platform.bookings a
+    WHERE a.active AND a.blocked && tstzrange($1::timestamptz, $1::timestamptz + interval '1 hour', '[)')
+) x`, start)
+}
+
+// holdAfterReseating takes a slot, with neighbours re-seated where that makes room.
+func holdAfterReseating(ctx context.Context, store *booking.Store, req booking.HoldRequest) (booking.Booking, error) {
+	for {
+		b, err := store.Hold(ctx, req)
+		if !errors.Is(err, booking.ErrSlotTaken) {
+			return b, err
+		}
+		if err := store.Reseat(ctx, req.Resource, req.Start, max(req.Party, 1)); err != nil {
+			return b, err
+		}
+		if b, err = store.Hold(ctx, req); err == nil || errors.Is(err, booking.ErrSlotTaken) {
+			return b, err
+		}
+	}
+}
+
+// Whatever heads allow is sold: slots that overlap by half are filled until every one of them is refused, in any order, among holds,
+// bookings and blocks. Without re-seating about an eighth stays empty.
+func TestReseatFillsWhatHeadsAllow(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		const capacity, starts = 10, 16
+		create(t, store, halfSteps(capacity))
+		before := map[string]booking.Booking{}
+		sold := 0
+		refused := map[int]bool{}
+		for len(refused) < starts {
+			n := rand.IntN(starts)
+			b, err := holdAfterReseating(t.Context(), store, request(halfHour(n)))
+			if err != nil {
+				require.ErrorIs(t, err, booking.ErrSlotTaken)
+				require.Equal(t, capacity, mostHeads(t, db, halfHour(n)), "refused while heads were free")
+				refused[n] = true
+				continue
+			}
+			require.False(t, refused[n])
+			sold++
+			switch rand.IntN(4) {
+			case 0:
+				b, err = store.Confirm(t.Context(), b.ID)
+				require.NoError(t, err)
+			case 1:
+				exec(t, db, `UPDATE booking_platform.bookings SET kind = 'block', status = 'confirmed' WHERE id = $1::uuid`, b.ID)
+				b, err = store.Get(t.Context(), b.ID)
+				require.NoError(t, err)
+			}
+			before[b.ID] = b
+		}
+		requireInvariants(t, db)
+		for n := range starts {
+			require.Equal(t, capacity, mostHeads(t, db, halfHour(n)))
+		}
+		for id, was := range before {
+			b, err := store.Get(t.Context(), id)
+			require.NoError(t, err)
+			require.Equal(t, was, b, "re-seating changed more than units")
+		}
+		require.Equal(t, sold, count(t, db, `SELECT count(*) FROM booking_platform.bookings`), "placeholders are left")
+	})
+}
+
+// Seats change while others hold, confirm, cancel and reseat: nobody gets another error than that the slot is taken, and at the end
+// every head that is free can be sold.
+func TestReseatAmongHoldsConfirmationsAndCancellations(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	const capacity, starts = 6, 8
+	create(t, newStore(t, db), halfSteps(capacity))
+	errs := atOnce(t, db, 16, func(store *booking.Store, client int) error {
+		random := rand.New(rand.NewPCG(7, uint64(client)))
+		ctx := context.Background()
+		for range 25 {
+			req := request(halfHour(random.IntN(starts)))
+			req.Party = 1 + random.IntN(2)
+			b, err := holdAfterReseating(ctx, store, req)
+			if errors.Is(err, booking.ErrSlotTaken) {
+				continue
+			}
+			if err == nil && random.IntN(2) == 0 {
+				_, err = store.Confirm(ctx, b.ID)
+			}
+			if err == nil && random.IntN(3) > 0 {
+				_, err = store.Cancel(ctx, b.ID, "")
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	requireInvariants(t, db)
+	store := newStore(t, db)
+	for n := range starts {
+		for mostHeads(t, db, halfHour(n)) < capacity {
+			_, err := holdAfterReseating(t.Context(), store, request(halfHour(n)))
+			require.NoError(t, err)
+		}
+	}
+	requireInvariants(t, db)
+}
+
+// seatedOn puts a booking of an hour on a unit.
+func seatedOn(t *testing.T, db *sql.DB, store *booking.Store, start time.Time, unit int) booking.Booking {
+	t.Helper()
+	b := hold(t, store, request(start))
+	exec(t, db, `UPDATE booking_platform.bookings SET units = int4multirange(int4range($2::integer, $2::integer + 1)) WHERE id = $1::uuid`, b.ID, unit)
+	return b
+}
+
+func seatOf(t *testing.T, db *sql.DB, id string) string {
+	t.Helper()
+	var units string
+	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT units::text FROM booking_platform.bookings WHERE id = $1::uuid`, id).Scan(&units))
+	return units
+}
+
+// Somebody has one of two neighbours locked: the other one moves, and nobody waits. Where both are locked it waits.
+func TestReseatPassesByWhoIsLocked(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, halfSteps(2))
+	left, right := seatedOn(t, db, store, halfHour(0), 1), seatedOn(t, db, store, halfHour(3), 2)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = store.Tx(tx).Confirm(t.Context(), right.ID)
+	require.NoError(t, err)
+	// From the middle of one to the middle of the other: each unit has one of them.
+	from, to := halfHour(1), halfHour(4)
+	require.NoError(t, store.ReseatRange(t.Context(), "court", from, to, 1))
+	require.Equal(t, "{[2,3)}", seatOf(t, db, left.ID))
+	require.Equal(t, "{[2,3)}", seatOf(t, db, right.ID))
+
+	exec(t, db, `UPDATE booking_platform.bookings SET units = '{[1,2)}' WHERE id = $1::uuid`, left.ID)
+	exec(t, tx, `SELECT FROM booking_platform.bookings WHERE id = $1::uuid FOR UPDATE`, left.ID)
+	answer := make(chan error)
+	go func() { answer <- store.ReseatRange(context.Background(), "court", from, to, 1) }()
+	waitForLock(t, db)
+	require.NoError(t, tx.Commit())
+	require.NoError(t, <-answer)
+	require.Equal(t, seatOf(t, db, left.ID), seatOf(t, db, right.ID))
+	requireInvariants(t, db)
+}
+
+// The room is there, or heads do not suffice, or the resource is unknown: nothing happens.
+func TestReseatWithNothingToDo(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, halfSteps(2))
+	b := seatedOn(t, db, store, halfHour(0), 1)
+	for _, party := range []int{1, 2} {
+		require.NoError(t, store.Reseat(t.Context(), "court", halfHour(1), party))
+		require.Equal(t, "{[1,2)}", seatOf(t, db, b.ID))
+	}
+}
+
+// A resource whose capacity was lowered in the database below what is sold: no error but that the slot is taken.
+func TestReseatBelowALoweredCapacity(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, halfSteps(3))
+	seatedOn(t, db, store, halfHour(0), 1)
+	seatedOn(t, db, store, halfHour(3), 2)
+	for unit := 1; unit <= 3; unit++ {
+		seatedOn(t, db, store, halfHour(5), unit)
+		seatedOn(t, db, store, halfHour(-2), unit)
+	}
+	exec(t, db, `UPDATE booking_platform.resources SET capacity = 2`)
+	require.NoError(t, store.ReseatRange(t.Context(), "court", halfHour(1), halfHour(4), 1))
+	require.Zero(t, count(t, db, soldTwice))
+}

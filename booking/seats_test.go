@@ -1,0 +1,212 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+const sitOn = `UPDATE booking_platform.bookings SET units = ('{[' || $2::integer || ',' || $2::integer + 1 || ')}')::int4multirange WHERE id = $1::uuid`
+
+// apart fills two slots that follow each other, at capacity 2, each on a unit of its own: one that overlaps both finds a
+// head free all the time, and no unit.
+func apart(t *testing.T, db *sql.DB, store *booking.Store) {
+	t.Helper()
+	create(t, store, halfSteps(2))
+	exec(t, db, sitOn, hold(t, store, request(halfHour(0))).ID, 1)
+	exec(t, db, sitOn, hold(t, store, request(halfHour(2))).ID, 2)
+}
+
+func TestHoldWhereHeadsAreFreeAndNoUnitIs(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		apart(t, db, store)
+		two := request(halfHour(1))
+		two.Party = 2
+		_, err := store.Hold(t.Context(), two)
+		require.ErrorIs(t, err, booking.ErrSlotTaken, "one head, not two")
+		held := hold(t, store, request(halfHour(1)))
+		_, err = store.Hold(t.Context(), request(halfHour(1)))
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+		stored, err := store.Get(t.Context(), held.ID)
+		require.NoError(t, err)
+		require.Equal(t, held, stored)
+		require.Equal(t, 3, count(t, db, `SELECT count(*) FROM booking_platform.booking_history`), "who was moved was not changed")
+		requireInvariants(t, db)
+	})
+}
+
+// An expired hold is released before anyone is moved: it may be all that is in the way.
+func TestExpiredHoldIsReleasedBeforeAnyoneMoves(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	apart(t, db, store)
+	lapse(t, db, hold(t, store, request(halfHour(1))).ID)
+	held := hold(t, store, request(halfHour(1)))
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE status = 'expired'`))
+	_, err := store.Release(t.Context(), held.ID)
+	require.NoError(t, err)
+	requireInvariants(t, db)
+}
+
+func TestSeatsInACallersTransaction(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		apart(t, db, store)
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer func() { _ = tx.Rollback() }()
+		joined := store.Tx(tx)
+		_, err = joined.Hold(t.Context(), request(halfHour(1)))
+		require.NoError(t, err)
+		_, err = joined.Hold(t.Context(), request(halfHour(1)))
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+		require.NoError(t, tx.Commit())
+		requireInvariants(t, db)
+	})
+}
+
+// Above READ COMMITTED the transaction does not see that its neighbours have moved: it is run again.
+func TestSeatsBehindASnapshot(t *testing.T) {
+	t.Parallel()
+	for name, level := range levels {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			store := newStore(t, db)
+			apart(t, db, store)
+			require.NoError(t, holdInTx(db, store, level, request(halfHour(1))))
+			requireInvariants(t, db)
+		})
+	}
+}
+
+// Without a second connection, and where the transaction's own bookings are those to be moved, which nobody else sees,
+// the hold gives up soon, says that it may be run again, and leaves the transaction usable.
+func TestSeatsThatCannotBeChangedNow(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]func(t *testing.T, db *sql.DB, store *booking.Store, tx *sql.Tx){
+		"a pool of one": func(t *testing.T, db *sql.DB, store *booking.Store, _ *sql.Tx) {
+			db.SetMaxOpenConns(1)
+		},
+		"bookings of its own": func(t *testing.T, _ *sql.DB, _ *booking.Store, tx *sql.Tx) {
+			exec(t, tx, `UPDATE booking_platform.bookings SET reason = 'mine'`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			store := newStore(t, db)
+			apart(t, db, store)
+			tx, err := db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			defer func() { _ = tx.Rollback() }()
+			prepare(t, db, store, tx)
+			joined := store.Tx(tx)
+			_, err = joined.Hold(t.Context(), request(halfHour(1)))
+			require.True(t, booking.IsRetryable(err), "%v", err)
+			require.NotErrorIs(t, err, booking.ErrSlotTaken)
+			_, err = joined.Hold(t.Context(), request(halfHour(8)))
+			require.NoError(t, err)
+			require.NoError(t, tx.Commit())
+		})
+	}
+	t.Run("made by itself", func(t *testing.T) {
+		t.Parallel()
+		db := testdb.New(t)
+		store := newStore(t, db)
+		create(t, store, halfSteps(2))
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		joined := store.Tx(tx)
+		for n, unit := range []int{1, 2} {
+			b, err := joined.Hold(t.Context(), request(halfHour(2*n)))
+			require.NoError(t, err)
+			exec(t, tx, sitOn, b.ID, unit)
+		}
+		_, err = joined.Hold(t.Context(), request(halfHour(1)))
+		require.True(t, booking.IsRetryable(err), "%v", err)
+		require.ErrorContains(t, err, "this transaction's own bookings are in the way")
+		require.NoError(t, tx.Commit())
+		hold(t, store, request(halfHour(1)))
+	})
+}
+
+// 32 clients with limits on fill slots that overlap by half with parties of 1 to 4, give some back, let some lapse, and
+// are told nothing but that a slot is taken or that they hold too much. In the end all that remains can be booked.
+func TestSeatsUnderContention(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []testdb.Driver{testdb.PQBinary, testdb.PGX} {
+		t.Run(string(driver), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.Open(t, driver, testdb.URL(t))
+			store := newStore(t, db)
+			const starts = 9
+			create(t, store, halfSteps(10))
+			stores := []*booking.Store{limited(t, db, 6, 40), limited(t, db, 6, 40), limited(t, db, 6, 40)}
+			errs := atOnce(t, db, 32, func(_ *booking.Store, client int) error {
+				ctx := context.Background()
+				random := rand.New(rand.NewPCG(2, uint64(client)))
+				store := stores[client%len(stores)]
+				for range 15 {
+					req := from(halfHour(random.IntN(starts)), fmt.Sprintf("%d@example.com", client%8), fmt.Sprintf("10.0.0.%d", client%3))
+					req.Party = 1 + random.IntN(4)
+					b, err := store.Hold(ctx, req)
+					switch {
+					case errors.Is(err, booking.ErrSlotTaken), errors.Is(err, booking.ErrTooManyHolds):
+						continue
+					case err != nil:
+						return err
+					}
+					switch random.IntN(5) {
+					case 0, 1:
+						_, err = store.Release(ctx, b.ID)
+					case 2:
+						_, err = store.Confirm(ctx, b.ID)
+					case 3:
+						_, err = db.ExecContext(ctx, lapseHold, b.ID, b.CreatedAt)
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			for _, err := range errs {
+				require.NoError(t, err)
+			}
+			requireInvariants(t, db)
+			requireHistory(t, db)
+			require.Zero(t, count(t, db, strayNumbers))
+			for n := range starts {
+				free, err := store.Slots(t.Context(), "court", halfHour(n), halfHour(n+1), 1)
+				require.NoError(t, err)
+				req := request(halfHour(n))
+				if len(free) == 0 {
+					_, err := store.Hold(t.Context(), req)
+					require.ErrorIs(t, err, booking.ErrSlotTaken)
+					continue
+				}
+				req.Party = free[0].Remaining + 1
+				if req.Party <= 10 {
+					_, err := store.Hold(t.Context(), req)
+					require.ErrorIs(t, err, booking.ErrSlotTaken, "more than remains")
+				}
+				req.Party = free[0].Remaining
+				hold(t, store, req)
+			}
+			requireInvariants(t, db)
+		})
+	}
+}
