@@ -27,6 +27,8 @@ func TestEachFieldWrong(t *testing.T) {
 		"resource of another type":  {m{"resource": 7}, "resource"},
 		"resource unknown":          {m{"resource": "cellar"}, "resource"},
 		"resource with a NUL":       {m{"resource": "a\x00b"}, "resource"},
+		"offer of another type":     {m{"offer": 1}, "offer"},
+		"offer unknown":             {m{"offer": "royal"}, "offer"},
 		"start missing":             {m{"start": nil}, "start"},
 		"start of another type":     {m{"start": 1764579600}, "start"},
 		"start without a zone":      {m{"start": "2026-12-01T10:00:00"}, "start"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,11 @@ const usage = `host runs booking-platform.
   host [serve]         serve the booking page, the API and the webhook; what the database lacks is applied first
   host migrate up      apply what the database lacks
   host migrate status  list what the database has; exit status 1 when something is pending
+  host resource apply -f file [-dry-run]
+                       make resources what a file says, in YAML or JSON; -f - reads standard input
+  host resource list   list the resources
+  host resource show slug...
+                       print resources as apply reads them
   host healthcheck     ask the host that runs here whether it is ready; exit status 1 when it is not
   host version         print the version
   host help            print this
@@ -29,6 +35,11 @@ const sameSignal = time.Second
 // run does one command and returns the exit status: 0 done, 1 failed, 2 not understood. The context, SIGINT or SIGTERM end it in order; a
 // second signal, a second or more after the first, ends the process at once.
 func run(ctx context.Context, args []string, environ map[string]string, stdout, stderr io.Writer) int {
+	return runWith(ctx, args, environ, streams{os.Stdin, stdout, stderr})
+}
+
+func runWith(ctx context.Context, args []string, environ map[string]string, std streams) int {
+	stdout, stderr := std.out, std.err
 	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer restore()
 	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, restore) })
@@ -37,11 +48,8 @@ func run(ctx context.Context, args []string, environ map[string]string, stdout, 
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
-	takes := 0
-	if name == "migrate" {
-		takes = 1
-	}
-	if len(args) > takes {
+	takes := map[string]int{"migrate": 1, "resource": len(args)}
+	if len(args) > takes[name] {
 		return misunderstood(stderr)
 	}
 	var err error
@@ -55,6 +63,10 @@ func run(ctx context.Context, args []string, environ map[string]string, stdout, 
 		case len(args) == 1 && args[0] == "status":
 			err = migrateStatus(ctx, environ, stdout, stderr)
 		default:
+			return misunderstood(stderr)
+		}
+	case "resource":
+		if err = resource(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
 			return misunderstood(stderr)
 		}
 	case "healthcheck":

@@ -19,6 +19,11 @@ type Host = host
 
 var Run = run
 
+// RunWith is Run with something to read.
+func RunWith(ctx context.Context, args []string, environ map[string]string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return runWith(ctx, args, environ, streams{stdin, stdout, stderr})
+}
+
 // Start does what serve does before it prints.
 func Start(ctx context.Context, environ map[string]string, stderr io.Writer) (*Host, error) {
 	cfg, err := config.Load(environ)

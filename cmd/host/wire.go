@@ -134,7 +134,7 @@ func (r *rooms) routes() *mux.Router {
 func (r *rooms) handler() (http.Handler, error) {
 	opts := edge.Options{
 		Logger: r.logger, ClientIP: edge.NewClientIP(r.cfg.TrustProxy.Count, r.cfg.TrustProxy.Networks), Stats: r.stats,
-		HSTS: r.cfg.Production, TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"},
+		HSTS: r.cfg.Production, TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"}, Private: []string{"/calendar/"},
 	}
 	if r.standIn != nil {
 		opts.FormTargets = []string{r.cfg.AppURL}

@@ -21,6 +21,7 @@ func (a *API) readWish(w http.ResponseWriter, r *http.Request) (booking.HoldRequ
 	}
 	wish := booking.HoldRequest{
 		Resource: b.text("resource"),
+		Offer:    b.text("offer"),
 		Party:    b.count("party"),
 		Customer: booking.Customer{FirstName: b.text("firstName"), LastName: b.text("lastName"), Email: b.text("email")},
 	}

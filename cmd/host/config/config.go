@@ -35,6 +35,8 @@ type Config struct {
 	Cookie        Cookie
 	// AdminEmail and AdminPassword make the first user; both are set or neither is.
 	AdminEmail, AdminPassword string
+	// HoldsPerEmail and HoldsPerAddress are how many open holds an e-mail address and a client address may have; 0 is no limit.
+	HoldsPerEmail, HoldsPerAddress int
 }
 
 // Cookie is how the session cookie is sent.
@@ -63,6 +65,8 @@ func Load(environ map[string]string) (Config, error) {
 		TrustProxy:           e.TrustProxy,
 		AdminEmail:           e.AdminEmail,
 		AdminPassword:        e.AdminPassword,
+		HoldsPerEmail:        int(e.HoldsPerEmail),
+		HoldsPerAddress:      int(e.HoldsPerAddress),
 	}
 	switch {
 	case e.AppURL != "":

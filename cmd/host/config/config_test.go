@@ -43,6 +43,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, config.Config{
 		Host: "127.0.0.1", Port: 3000, Embedded: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
+		HoldsPerEmail: 3, HoldsPerAddress: 100,
 	}, c)
 }
 
@@ -58,6 +59,8 @@ func TestProduction(t *testing.T) {
 		StripeWebhookSecrets: []string{"whsec_batterystaple", "whsec_batterystaple2"},
 		TrustProxy:           config.TrustProxy{Count: 1},
 		Cookie:               config.Cookie{Secure: true, SameSite: http.SameSiteLaxMode},
+		HoldsPerEmail:        3,
+		HoldsPerAddress:      100,
 	}, c)
 	_, err = config.Load(with(produced, "APP_ENV", "", "NODE_ENV", "production", "SESSION_SECRET", ""))
 	require.ErrorContains(t, err, "SESSION_SECRET", "the old name of APP_ENV counts")
@@ -118,6 +121,9 @@ func TestEachProblem(t *testing.T) {
 		{nil, "ADMIN_PASSWORD", "", "is missing", "ADMIN_EMAIL", "a@example.com"},
 		{nil, "ADMIN_PASSWORD", "hunter2", "is too short", "ADMIN_EMAIL", "a@example.com"},
 		{nil, "ADMIN_EMAIL", "Ann <a@example.com>", "is no e-mail", "ADMIN_PASSWORD", "hunter2hunter2"},
+		{nil, "HOLDS_PER_EMAIL", "-1", `is "-1"`, "", ""},
+		{nil, "HOLDS_PER_EMAIL", "three", `is "three"`, "", ""},
+		{nil, "HOLDS_PER_ADDRESS", "1000001", `is "1000001"`, "", ""},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			t.Parallel()
@@ -144,6 +150,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"DATABASE_URL": "postgres://u:hunter2@a,b/c", "SESSION_SECRET": "hunter2", "STRIPE_SECRET_KEY": "hunter2",
 		"STRIPE_WEBHOOK_SECRET": "hunter2", "STRIPE_API_BASE": "x", "TRUST_PROXY": "x", "COOKIE_SECURE": "x",
 		"COOKIE_SAMESITE": "x", "COOKIE_DOMAIN": "a b", "EMBEDDED_POSTGRES_REPOSITORY": "x", "ADMIN_EMAIL": "x",
+		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x",
 	}
 	_, err := config.Load(wrong)
 	require.Error(t, err)
@@ -171,6 +178,8 @@ func TestValues(t *testing.T) {
 	require.Equal(t, "::1", load("BIND_ADDRESS", "::1").Host)
 	require.Equal(t, "127.0.0.1", load("BIND_ADDRESS", "localhost").Host)
 	require.Equal(t, 0, load("PORT", "0").Port)
+	require.Equal(t, 0, load("HOLDS_PER_EMAIL", "0").HoldsPerEmail, "no limit")
+	require.Equal(t, 20, load("HOLDS_PER_ADDRESS", "20").HoldsPerAddress)
 	require.Equal(t, "http://localhost:8080", load("APP_URL", "http://localhost:8080/\r").AppURL)
 	require.Equal(t, config.TrustProxy{Count: 2}, load("TRUST_PROXY", "2").TrustProxy)
 	require.Equal(t, config.TrustProxy{}, load("TRUST_PROXY", "false").TrustProxy)

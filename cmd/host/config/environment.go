@@ -34,6 +34,8 @@ type environment struct {
 	CookieDomain       string     `env:"COOKIE_DOMAIN"`
 	AdminEmail         string     `env:"ADMIN_EMAIL"`
 	AdminPassword      string     `env:"ADMIN_PASSWORD"`
+	HoldsPerEmail      count      `env:"HOLDS_PER_EMAIL" envDefault:"3"`
+	HoldsPerAddress    count      `env:"HOLDS_PER_ADDRESS" envDefault:"100"`
 }
 
 // parse reads every variable and notes those that are malformed. An empty variable counts as absent, which is what compose files
@@ -115,6 +117,19 @@ func (p *port) UnmarshalText(text []byte) error {
 		return malformed{fmt.Sprintf("is %q", text), "it is a port number, such as 3000"}
 	}
 	*p = port(n)
+	return nil
+}
+
+// count is a limit; 0 is none.
+type count int
+
+// UnmarshalText accepts whole numbers up to a million, which is more than anybody means.
+func (c *count) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 32)
+	if err != nil || n > 1_000_000 {
+		return malformed{fmt.Sprintf("is %q", text), "it is a whole number such as 3; 0 is no limit"}
+	}
+	*c = count(n)
 	return nil
 }
 

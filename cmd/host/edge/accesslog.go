@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -17,7 +18,7 @@ type Stats struct {
 // ServerErrors is how many answers had a status of 500 or above.
 func (s *Stats) ServerErrors() int64 { return s.serverErrors.Load() }
 
-// accessLog writes one line for each request. The query is left out: owner tokens travel in it.
+// accessLog writes one line for each request. The query is left out, because owner tokens travel in it, and so is the rest of a path that is private.
 func accessLog(next http.Handler, opts Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
@@ -39,7 +40,7 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 			}
 			opts.Logger.LogAttrs(ctx, level, "request",
 				slog.String("method", r.Method),
-				slog.String("path", r.URL.Path),
+				slog.String("path", shown(r.URL.Path, opts.Private)),
 				slog.String("route", from(ctx).route),
 				slog.Int("status", answer.status),
 				slog.Int64("bytes", answer.bytes),
@@ -51,6 +52,16 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 		next.ServeHTTP(answer, r)
 		ended = true
 	})
+}
+
+// shown is a path without what is secret in it.
+func shown(path string, private []string) string {
+	for _, prefix := range private {
+		if strings.HasPrefix(path, prefix) {
+			return prefix + "…"
+		}
+	}
+	return path
 }
 
 // answer remembers what was answered. Unwrap lets http.ResponseController reach what is below.

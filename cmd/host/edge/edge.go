@@ -27,6 +27,8 @@ type Options struct {
 	TrustedOrigins []string
 	// Exempt are patterns of http.ServeMux that browsers do not post to and other services do, such as "POST /webhook".
 	Exempt []string
+	// Private are the beginnings of paths whose rest is a secret, such as "/calendar/": the access log leaves it out.
+	Private []string
 	// Stats counts answers; nil counts nothing.
 	Stats *Stats
 }
@@ -116,6 +118,10 @@ func RequestID(ctx context.Context) string { return from(ctx).id }
 
 // Address returns the address of the client, as [ClientIP] saw it; empty outside of a request.
 func Address(ctx context.Context) string { return from(ctx).clientIP }
+
+// Network returns what a limit per client counts the client as: its address, or the /64 that an IPv6 address is in; empty outside of a
+// request.
+func Network(ctx context.Context) string { return network(from(ctx).clientIP) }
 
 // SetRoute names the route that took the request, for the access log. The router calls it, in the request's own goroutine.
 func SetRoute(ctx context.Context, route string) { from(ctx).route = route }

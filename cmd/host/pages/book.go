@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -15,22 +14,30 @@ import (
 type bookView struct {
 	page
 	Resource booking.Resource
-	// Others are all resources, where there are several.
-	Others        []booking.Resource
-	Length, Price string
-	Free          bool
-	Days          []dayView
-	// From is the first day that was looked at; Earlier and Later are links.
-	From, Earlier, Later string
-	Form                 form
-	Problems             map[string]string
-	Message              string
+	// Others, Offers and Parties are links to what else can be booked, in which ways, and for how many; none where there is no choice.
+	Others, Offers, Parties []choice
+	// More tells that larger parties than those with a link can come.
+	More bool
+	// Length and Price are facts; Total is what the whole party pays.
+	Length, Price, Total string
+	Free                 bool
+	Week                 week
+	// From is the first day that is shown.
+	From     string
+	Form     form
+	Problems map[string]string
+	Message  string
 }
 
-// book shows what is free. The query chooses the resource and the first day.
+// book shows what is free. The query chooses the resource, the offer, the party and the first day.
 func (p *Pages) book(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	p.showBook(w, r, http.StatusOK, query.Get("resource"), query.Get("from"), bookView{Form: emptyForm()})
+	f := emptyForm()
+	f.Resource, f.Offer, f.From = query.Get("resource"), query.Get("offer"), query.Get("from")
+	if query.Has("party") {
+		f.Party = query.Get("party")
+	}
+	p.showBook(w, r, http.StatusOK, bookView{Form: f})
 }
 
 // takeBooking does what POST /api/bookings does, and sends the customer on to pay.
@@ -79,11 +86,11 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
-	p.showBook(w, r, status, r.PostForm.Get("resource"), r.PostForm.Get("from"), again)
+	p.showBook(w, r, status, again)
 }
 
 // showBook fills in what is free and renders.
-func (p *Pages) showBook(w http.ResponseWriter, r *http.Request, status int, resource, from string, v bookView) {
+func (p *Pages) showBook(w http.ResponseWriter, r *http.Request, status int, v bookView) {
 	ctx := r.Context()
 	all, err := p.opts.Bookings.Resources(ctx)
 	if err != nil {
@@ -96,67 +103,41 @@ func (p *Pages) showBook(w http.ResponseWriter, r *http.Request, status int, res
 	}
 	v.Resource = all[0]
 	for _, res := range all {
-		if resource == res.Slug || resource == res.ID {
+		if v.Form.Resource == res.Slug || v.Form.Resource == res.ID {
 			v.Resource = res
 		}
 	}
-	if len(all) > 1 {
-		v.Others = all
-	}
 	v.page = p.page(v.Resource.Name)
-	v.Length, v.Free = length(v.Resource.SlotLength), v.Resource.Price.IsZero()
-	v.Price = amount(v.Resource.Price)
-	if v.Free {
-		v.Price = "Free of charge"
-	} else if v.Resource.Capacity > 1 {
-		v.Price += " per person"
-	}
-	if err := p.fillDays(ctx, &v, from); err != nil {
+	v.Wide = true
+	if err := p.fillWeek(ctx, &v, all); err != nil {
 		p.fail(w, r, err)
 		return
 	}
 	p.render(w, status, "book.html", v)
 }
 
-// fillDays finds the days to show, from the one that was asked for, or today.
-func (p *Pages) fillDays(ctx context.Context, v *bookView, from string) error {
+// fillWeek finds the week to show, from the day that was asked for, or today, and the links around it.
+func (p *Pages) fillWeek(ctx context.Context, v *bookView, all []booking.Resource) error {
 	zone, err := time.LoadLocation(v.Resource.TimeZone)
 	if err != nil {
 		return err
 	}
-	now := time.Now().In(zone)
-	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, zone)
-	last := now.Add(v.Resource.Horizon)
-	first := today
-	if day, err := time.ParseInLocation(time.DateOnly, from, zone); err == nil && day.After(today) && !day.After(last) {
-		first = day
-	}
+	today, last := bounds(v.Resource, zone, time.Now())
 	// Times that are too small for the party are not offered; a party that is too large for any has been told so.
-	heads := min(max(1, v.Form.heads()), v.Resource.Capacity)
-	slots, err := p.opts.Bookings.Slots(ctx, v.Resource.ID, first, first.AddDate(0, 0, daysLooked), heads)
+	at := ask{resource: v.Resource.Slug, party: min(max(1, v.Form.heads()), v.Resource.Capacity), from: firstDay(v.Form.From, today, last)}
+	offer := v.choose(&at)
+	v.describe(at, offer)
+	v.link(at, all)
+	from, to := span(at.from, zone)
+	slots, err := p.opts.Bookings.Slots(ctx, v.Resource.ID, from, to, at.party)
 	if err != nil {
 		return err
 	}
 	chosen, _ := time.Parse(time.RFC3339, v.Form.Start)
-	v.Days = byDay(slots, zone, v.Resource.Capacity, chosen)
-	next := first.AddDate(0, 0, daysLooked)
-	if len(v.Days) > daysShown {
-		next, _ = time.ParseInLocation(time.DateOnly, v.Days[daysShown].date, zone)
-		v.Days = v.Days[:daysShown]
-	}
-	v.From = first.Format(time.DateOnly)
-	link := func(day time.Time) string {
-		return "/?" + url.Values{"resource": {v.Resource.Slug}, "from": {day.Format(time.DateOnly)}}.Encode()
-	}
-	if !next.After(last) {
-		v.Later = link(next)
-	}
-	if first.After(today) {
-		earlier := first.AddDate(0, 0, -daysShown)
-		if earlier.Before(today) {
-			earlier = today
-		}
-		v.Earlier = link(earlier)
-	}
+	v.Week = newWeek(slots, zone, at.from, today, last, v.Resource.Capacity, chosen, func(day booking.Date) string {
+		other := at
+		other.from = day
+		return other.link()
+	})
 	return nil
 }

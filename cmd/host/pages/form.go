@@ -15,7 +15,9 @@ import (
 
 // form is what was typed, kept when the page has to be shown again.
 type form struct {
-	Resource, Start, FirstName, LastName, Email, Party string
+	Resource, Offer, Start, FirstName, LastName, Email, Party string
+	// From is the first day that was shown; it is no part of the wish.
+	From string `json:"-"`
 	// Key makes the same form sent twice one booking: a double click, or going back and on again.
 	Key string
 }
@@ -27,7 +29,7 @@ func newKey() string { return rand.Text() }
 func readForm(values url.Values) form {
 	text := func(name string) string { return strings.TrimSpace(values.Get(name)) }
 	return form{
-		Resource: text("resource"), Start: text("start"), FirstName: text("firstName"), LastName: text("lastName"),
+		Resource: text("resource"), Offer: text("offer"), From: text("from"), Start: text("start"), FirstName: text("firstName"), LastName: text("lastName"),
 		Email: text("email"), Party: text("party"), Key: text("key"),
 	}
 }
@@ -47,6 +49,7 @@ func (f form) wish() (booking.HoldRequest, map[string]string) {
 	problems := map[string]string{}
 	wish := booking.HoldRequest{
 		Resource: f.Resource,
+		Offer:    f.Offer,
 		Customer: booking.Customer{FirstName: f.FirstName, LastName: f.LastName, Email: f.Email},
 		Party:    f.heads(),
 	}

@@ -36,9 +36,12 @@ func TestByDayOnTheDayClocksChange(t *testing.T) {
 	for at := time.Date(2026, 10, 24, 23, 0, 0, 0, time.UTC); len(slots) < 25; at = at.Add(time.Hour) {
 		slots = append(slots, booking.Slot{Start: at, End: at.Add(time.Hour), Remaining: 2})
 	}
-	days := pages.ByDay(slots, zone, 2, slots[2].Start)
-	require.Len(t, days, 2)
-	require.Equal(t, "Sunday, 25 October", days[0].Title)
+	days := pages.ByDay(slots, zone, booking.Date{Year: 2026, Month: time.October, Day: 25}, 2, slots[2].Start)
+	require.Len(t, days, 7)
+	require.Equal(t, "Sunday", days[0].Weekday)
+	require.Equal(t, "25 October", days[0].Date)
+	require.Len(t, days[1].Slots, 1)
+	require.Empty(t, days[2].Slots)
 	require.Len(t, days[0].Slots, 24, "from one o'clock on; the day has 25 hours")
 	require.Equal(t, "02:00 CEST", days[0].Slots[1].Time)
 	require.Equal(t, "02:00 CET", days[0].Slots[2].Time)

@@ -7,17 +7,11 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// The page shows the first few days on which something is free, and looks for them in the next few weeks.
-const (
-	daysShown  = 5
-	daysLooked = 21
-)
-
-// dayView is one day on which something is free.
+// dayView is one day and what is free on it.
 type dayView struct {
-	Title string
-	Slots []slotView
-	date  string
+	// Weekday and Date are its title.
+	Weekday, Date string
+	Slots         []slotView
 }
 
 // slotView is one choice. Left says how many heads it has room for, where that is worth saying.
@@ -26,18 +20,26 @@ type slotView struct {
 	Checked           bool
 }
 
-// byDay groups slots, which come in order, by their day in a zone, and marks the one that was chosen. A clock that shows the same time
-// twice, when it is put back, has its offset beside it.
-func byDay(slots []booking.Slot, zone *time.Location, capacity int, chosen time.Time) []dayView {
-	var days []dayView
+// byDay puts slots, which come in order, under the days from first on by their date in a zone, and marks the one that was chosen. A clock
+// that shows the same time twice, when it is put back, has its offset beside it.
+func byDay(slots []booking.Slot, zone *time.Location, first booking.Date, capacity int, chosen time.Time) []dayView {
+	days := make([]dayView, daysShown)
+	place := map[booking.Date]int{}
+	for i := range days {
+		date := addDays(first, i)
+		place[date] = i
+		title := midnight(date, time.UTC)
+		days[i] = dayView{Weekday: title.Format("Monday"), Date: title.Format("2 January")}
+	}
 	seen := map[string]int{}
 	for _, s := range slots {
 		seen[s.Start.In(zone).Format("2006-01-02 15:04")]++
 	}
 	for _, s := range slots {
 		start := s.Start.In(zone)
-		if date := start.Format(time.DateOnly); len(days) == 0 || days[len(days)-1].date != date {
-			days = append(days, dayView{Title: start.Format("Monday, 2 January"), date: date})
+		i, shown := place[booking.DateOf(start)]
+		if !shown {
+			continue
 		}
 		v := slotView{Value: start.Format(time.RFC3339), Time: start.Format("15:04"), Checked: start.Equal(chosen)}
 		if seen[start.Format("2006-01-02 15:04")] > 1 {
@@ -46,8 +48,7 @@ func byDay(slots []booking.Slot, zone *time.Location, capacity int, chosen time.
 		if capacity > 1 {
 			v.Left = fmt.Sprintf("%d left", s.Remaining)
 		}
-		day := &days[len(days)-1]
-		day.Slots = append(day.Slots, v)
+		days[i].Slots = append(days[i].Slots, v)
 	}
 	return days
 }

@@ -1,0 +1,97 @@
+package pages
+
+import (
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// daysShown is how many days are side by side.
+const daysShown = 7
+
+// maxNumbers is how many parties have a link of their own; larger ones are typed.
+const maxNumbers = 10
+
+// ask is what a visitor looks for; links to the page say it in their query.
+type ask struct {
+	resource, offer string
+	party           int
+	from            booking.Date
+}
+
+func (a ask) link() string {
+	query := url.Values{"resource": {a.resource}, "from": {a.from.String()}}
+	if a.offer != "" {
+		query.Set("offer", a.offer)
+	}
+	if a.party > 1 {
+		query.Set("party", strconv.Itoa(a.party))
+	}
+	return "/?" + query.Encode()
+}
+
+// choice is one of several links; the chosen one is where the visitor is.
+type choice struct {
+	Text, Link string
+	Chosen     bool
+}
+
+// week is seven days side by side. Earlier and Later are links.
+type week struct {
+	Days           []dayView
+	Earlier, Later string
+	// Free tells that a day has something, and Next is a link to where there is something else.
+	Free       bool
+	Next, Sees string
+}
+
+// firstDay reads the first day that is shown: the one that was asked for, or today, within what can be booked.
+func firstDay(text string, today, last booking.Date) booking.Date {
+	day, err := booking.ParseDate(text)
+	if err != nil || before(day, today) || before(last, day) {
+		return today
+	}
+	return day
+}
+
+// newWeek puts slots under the days that begin with first. link gives the address of the week from a day on.
+func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booking.Date, capacity int, chosen time.Time, link func(booking.Date) string) week {
+	w := week{Days: byDay(slots, zone, first, capacity, chosen)}
+	for _, day := range w.Days {
+		w.Free = w.Free || len(day.Slots) > 0
+	}
+	if next := addDays(first, daysShown); !before(last, next) {
+		w.Later = link(next)
+	}
+	if before(today, first) {
+		earlier := addDays(first, -daysShown)
+		if before(earlier, today) {
+			earlier = today
+		}
+		w.Earlier = link(earlier)
+	}
+	return w
+}
+
+// span is the stretch of time that the days from first on are.
+func span(first booking.Date, zone *time.Location) (from, to time.Time) {
+	return midnight(first, zone), midnight(addDays(first, daysShown), zone)
+}
+
+func midnight(d booking.Date, zone *time.Location) time.Time {
+	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, zone)
+}
+
+// addDays counts by the calendar: days need not have 24 hours.
+func addDays(d booking.Date, n int) booking.Date {
+	return booking.DateOf(time.Date(d.Year, d.Month, d.Day+n, 0, 0, 0, 0, time.UTC))
+}
+
+func before(a, b booking.Date) bool { return a.String() < b.String() }
+
+// bounds are the first and the last day on which a resource can be booked.
+func bounds(r booking.Resource, zone *time.Location, now time.Time) (today, last booking.Date) {
+	return booking.DateOf(now.In(zone)), booking.DateOf(now.Add(r.Horizon).In(zone))
+}

@@ -1,0 +1,152 @@
+package main_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	host "github.com/booking-platform/booking-platform/cmd/host"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// apply runs `host resource apply` on a text.
+func applyText(t *testing.T, environ map[string]string, text string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	status = host.RunWith(t.Context(), append([]string{"resource", "apply", "-f", "-"}, args...), environ, strings.NewReader(text), &out, &err)
+	return status, out.String(), err.String()
+}
+
+func TestResourceUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{}, {"x"}, {"list", "x"}, {"show"}, {"apply"}, {"apply", "-f"}, {"apply", "-dry-run"}, {"apply", "file"}, {"apply", "-f", "x", "y"},
+		{"apply", "-f", "x", "-q"},
+	} {
+		status, stdout, stderr := command(t, nil, append([]string{"resource"}, args...)...)
+		require.Equal(t, 2, status, args)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, "host resource apply -f file [-dry-run]")
+	}
+	status, _, stderr := command(t, nil, "resource", "apply", "-f", filepath.Join(t.TempDir(), "nothing.yaml"))
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "nothing.yaml")
+}
+
+// A database that lacks something is named with the remedy.
+func TestResourceNeedsTheSchema(t *testing.T) {
+	t.Parallel()
+	status, _, stderr := command(t, map[string]string{"DATABASE_URL": testdb.EmptyURL(t)}, "resource", "list")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "host migrate up")
+}
+
+// The example of docs/resources.md is applied, shown, and applied again without a change.
+func TestResourceExample(t *testing.T) {
+	t.Parallel()
+	docs, err := os.ReadFile("../../docs/resources.md")
+	require.NoError(t, err)
+	_, example, found := strings.Cut(string(docs), "```yaml\n")
+	require.True(t, found)
+	example, _, found = strings.Cut(example, "```")
+	require.True(t, found)
+	// Nothing but the database is configured.
+	env := map[string]string{"APP_ENV": "production", "DATABASE_URL": testdb.URL(t)}
+
+	status, stdout, stderr := applyText(t, env, example, "-dry-run")
+	require.Equal(t, 0, status, stderr)
+	require.Equal(t, "studio: created\ndry run: nothing was written\n", stdout)
+	status, _, stderr = command(t, env, "resource", "show", "studio")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, `there is no resource "studio"`)
+
+	status, stdout, stderr = applyText(t, env, example)
+	require.Equal(t, 0, status, stderr)
+	require.Equal(t, "studio: created\n", stdout)
+	status, stdout, _ = applyText(t, env, example)
+	require.Equal(t, 0, status)
+	require.Equal(t, "studio: unchanged\n", stdout)
+	status, shown, _ := command(t, env, "resource", "show", "studio")
+	require.Equal(t, 0, status)
+	file := filepath.Join(t.TempDir(), "studio.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(shown), 0o600))
+	status, stdout, stderr = command(t, env, "resource", "apply", "-f", file)
+	require.Equal(t, 0, status, stderr)
+	require.Equal(t, "studio: unchanged\n", stdout, "what is shown changes nothing")
+
+	changed := strings.NewReplacer(`price: "25.00"`, `price: "30.00"`, `description: A bright room with a piano.`, "", `"2026-12-25": closed`, `"2026-12-26": closed`).Replace(example)
+	want := "studio: changed\n  - description: A bright room with a piano.\n  ~ price: 25.00 EUR -> 30.00 EUR\n" +
+		"  + exceptions.2026-12-26: closed\n  - exceptions.2026-12-25: closed\n"
+	status, stdout, _ = applyText(t, env, changed, "-dry-run")
+	require.Equal(t, 0, status)
+	require.Equal(t, want+"dry run: nothing was written\n", stdout)
+	status, stdout, _ = applyText(t, env, changed)
+	require.Equal(t, 0, status)
+	require.Equal(t, want, stdout)
+	status, stdout, _ = command(t, env, "resource", "list")
+	require.Equal(t, 0, status)
+	require.Equal(t, []string{"studio", "The", "Studio", "6", "30.00", "EUR", "2", "Europe/Paris", "yes"}, strings.Fields(strings.Split(stdout, "\n")[1]))
+}
+
+// The files of the examples are read, and each can be applied twice.
+func TestResourceFiles(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
+	for name, want := range map[string]string{
+		"tours.yaml": "harbour-tour: created\nnight-tour: created\n", "room.json": "room: created\n",
+	} {
+		file := filepath.Join("testdata", "resources", name)
+		status, stdout, stderr := command(t, env, "resource", "apply", "-f", file)
+		require.Equal(t, 0, status, stderr)
+		require.Equal(t, want, stdout)
+		_, stdout, _ = command(t, env, "resource", "apply", "-f", file)
+		require.Equal(t, strings.ReplaceAll(want, "created", "unchanged"), stdout)
+	}
+	status, shown, _ := command(t, env, "resource", "show", "harbour-tour", "night-tour", "room")
+	require.Equal(t, 0, status)
+	_, stdout, _ := applyText(t, env, shown)
+	require.Equal(t, "harbour-tour: unchanged\nnight-tour: unchanged\nroom: unchanged\n", stdout)
+}
+
+// What is wrong, or refused, in one resource of a file keeps all of it from being written.
+func TestResourceRefusals(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	env := map[string]string{"DATABASE_URL": url}
+	tour := "slug: tour\nname: Tour\ntimeZone: Europe/Paris\nslotLength: 1h\ncapacity: 8\ncurrency: EUR\nprice: \"10.00\"\n"
+	status, _, stderr := applyText(t, env, tour)
+	require.Equal(t, 0, status, stderr)
+
+	other := strings.Replace(tour, "tour", "other", 1)
+	status, stdout, stderr := applyText(t, env, other+"---\n"+tour+"colour: red\nprice: 1\n")
+	require.Equal(t, 1, status)
+	require.Empty(t, stdout)
+	require.Contains(t, stderr, "host: -: 2 problems\n  line 16: tour.colour is unknown")
+
+	db := testdb.Open(t, testdb.PQ, url)
+	store, err := booking.New(db, booking.Options{})
+	require.NoError(t, err)
+	start := time.Now().AddDate(0, 0, 3).UTC().Truncate(time.Hour)
+	sold, err := store.Hold(t.Context(), booking.HoldRequest{
+		Resource: "tour", Start: start, Party: 5, Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
+	})
+	require.NoError(t, err)
+	for _, args := range [][]string{nil, {"-dry-run"}} {
+		status, stdout, stderr = applyText(t, env, other+"---\n"+strings.Replace(tour, "8", "4", 1), args...)
+		require.Equal(t, 1, status)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, "host: tour: capacity 4 is too small: 5 heads are sold at one time; in the way, in the time of Europe/Paris:\n  "+sold.ID)
+		require.Contains(t, stderr, "party 5  pending")
+		require.NotContains(t, stderr, "Ada")
+	}
+	_, stdout, _ = command(t, env, "resource", "list")
+	require.NotContains(t, stdout, "other")
+	status, _, stderr = applyText(t, env, strings.Replace(tour, "8", "5", 1))
+	require.Equal(t, 0, status, stderr)
+}
