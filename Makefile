@@ -14,6 +14,7 @@ race: ## run the tests under the race detector
 	go test -race ./...
 
 bench: ## run the benchmarks; compare ratios within one run, never two runs
+	go run ./internal/bench
 	go test -run '^$$' -bench . -benchmem ./...
 
 FUZZTIME ?= 30s

@@ -1,0 +1,92 @@
+// Command bench measures the booking engine against what Postgres itself can do, in ratios within one run: pgbench
+// sends the same statements, prepared, from as many clients, to the same server. `make bench` runs it; docs/BENCHMARKS.md
+// says what came out, and on what machine.
+//
+// It runs a Postgres of its own that syncs to disk, in a folder that it removes. It is told by the environment:
+//
+//	BENCH_SECONDS   how long each contender runs in each round (default 4)
+//	BENCH_ROUNDS    how many rounds there are; ratios are the median of theirs (default 3)
+//	BENCH_ONLY      some of holds, refusals; comma separated (default all)
+//	BENCH_PROFILE   a folder for CPU profiles of the Go contenders (default none)
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/booking-platform/booking-platform/internal/embedded"
+)
+
+// clients is how many there are at once, for every contender.
+const clients = 32
+
+// bench is one run.
+type bench struct {
+	server   *server
+	seconds  int
+	rounds   int
+	profiles string
+}
+
+func main() {
+	// The server's guard is this program too.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	b := &bench{
+		seconds: number("BENCH_SECONDS", 4), rounds: number("BENCH_ROUNDS", 3),
+		profiles: os.Getenv("BENCH_PROFILE"),
+	}
+	dir, err := os.MkdirTemp("", "booking-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if b.server, err = startServer(ctx, dir); err != nil {
+		return err
+	}
+	defer func() { _ = b.server.Stop() }()
+	fmt.Printf("%s %s/%s, %d processors, Postgres %s, fsync on\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), b.server.Version())
+	parts := []struct {
+		name string
+		run  func(context.Context) error
+	}{{"holds", b.holds}, {"refusals", b.refusals}}
+	for _, part := range parts {
+		if only := os.Getenv("BENCH_ONLY"); only != "" && !slices.Contains(strings.Split(only, ","), part.name) {
+			continue
+		}
+		began := time.Now()
+		if err := part.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+		fmt.Printf("(%s took %s)\n\n", part.name, time.Since(began).Round(time.Second))
+	}
+	return nil
+}
+
+func number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// server is a Postgres that is reached over TCP and over a socket.
+type server struct {
+	*embedded.Server
+	sockets string
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// contender is one way to do the same work; run returns how often it was done a second.
+type contender struct {
+	name string
+	run  func(ctx context.Context) (float64, error)
+}
+
+// race lets the contenders run one after the other, round by round, and prints what each did, and how much that is of
+// what the first did in the same round: the machine is busier in some rounds than in others.
+func (b *bench) race(ctx context.Context, title string, contenders []contender) error {
+	rates, ratios := make([][]float64, len(contenders)), make([][]float64, len(contenders))
+	for range b.rounds {
+		for n, c := range contenders {
+			rate, err := c.run(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			rates[n] = append(rates[n], rate)
+			ratios[n] = append(ratios[n], rate/rates[0][len(rates[0])-1])
+		}
+	}
+	fmt.Printf("| %s | per second | ratio | lowest and highest |\n| --- | --- | --- | --- |\n", title)
+	for n, c := range contenders {
+		fmt.Printf("| %s | %.0f | %.2f | %.2f to %.2f |\n", c.name, median(rates[n]), median(ratios[n]), slices.Min(ratios[n]), slices.Max(ratios[n]))
+	}
+	fmt.Println()
+	return nil
+}
+
+func median(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	return values[len(values)/2]
+}
+
+// crowd does something from every client at once for as long as a round lasts, and counts how often it was done.
+func (b *bench) crowd(ctx context.Context, name string, do func(ctx context.Context, client int) error) (float64, error) {
+	if b.profiles != "" {
+		file, err := os.Create(filepath.Join(b.profiles, strings.NewReplacer(" ", "-", ",", "").Replace(name)+".prof"))
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = file.Close() }()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return 0, err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var done atomic.Int64
+	var wg sync.WaitGroup
+	began := time.Now()
+	end := began.Add(time.Duration(b.seconds) * time.Second)
+	for client := range clients {
+		wg.Go(func() {
+			for time.Now().Before(end) && ctx.Err() == nil {
+				if err := do(ctx, client); err != nil {
+					cancel(err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return 0, err
+	}
+	return float64(done.Load()) / time.Since(began).Seconds(), ctx.Err()
+}
