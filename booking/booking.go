@@ -64,7 +64,8 @@ type Booking struct {
 	Amount Money
 	// Policy is the resource's at the time of the hold.
 	Policy Policy
-	// Refund is what its cancellation gives back of Amount; nil while nobody has decided.
+	// Refund is what its cancellation gives back of Amount; nil while nobody has decided, and where a hold or a block was cancelled, for
+	// which nothing was paid.
 	Refund *Money
 	// Sequence counts the times it was moved or cancelled, as calendar files do.
 	Sequence int

@@ -102,7 +102,10 @@ func TestRoundTrips(t *testing.T) {
 	})
 	costs(1, "get", func(ctx context.Context) error { _, err := store.Get(ctx, b.ID); return err })
 	costs(1, "list", func(ctx context.Context) error { _, err := store.List(ctx, booking.ListOptions{}); return err })
-	costs(1, "cancel", func(ctx context.Context) error { _, err := store.Cancel(ctx, b.ID, "rain"); return err })
+	costs(1, "cancel", func(ctx context.Context) error {
+		_, err := store.Cancel(ctx, booking.CancelRequest{ID: b.ID, Reason: "rain"})
+		return err
+	})
 	costs(1, "release", func(ctx context.Context) error { _, err := store.Release(ctx, taken.ID); return err })
 	costs(1, "nothing to sweep", func(ctx context.Context) error { _, err := store.ReleaseExpired(ctx); return err })
 	costs(1, "hold of what was given back", func(ctx context.Context) error {

@@ -41,7 +41,7 @@ func TestOperationsByStatus(t *testing.T) {
 		},
 		"cancel": {
 			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
-				return s.Cancel(ctx, id, "")
+				return s.Cancel(ctx, booking.CancelRequest{ID: id})
 			},
 			want{
 				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": booking.Cancelled,
@@ -122,10 +122,10 @@ func TestCancelKeepsTheFirstReason(t *testing.T) {
 	store := newStore(t, db)
 	create(t, store)
 	b := hold(t, store, request(slot(0)))
-	_, err := store.Cancel(t.Context(), b.ID, "bad\x00reason")
+	_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: "bad\x00reason"})
 	requireFields(t, err, "reason")
 	for _, reason := range []string{"rain", "snow"} {
-		_, err = store.Cancel(t.Context(), b.ID, reason)
+		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: reason})
 		require.NoError(t, err)
 	}
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE reason = 'rain'`))
