@@ -85,7 +85,7 @@ var acts = map[string]kind{
 		}},
 	"cancel": {weight: 2, about: true,
 		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
-			return s.Cancel(ctx, id, "rain")
+			return s.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "rain"})
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
 			if b.wasExpired(got, "status expired") {

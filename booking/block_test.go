@@ -59,7 +59,7 @@ func TestBlock(t *testing.T) {
 		require.Equal(t, 3, all.Party)
 		exec(t, db, `UPDATE booking_platform.resources SET active = true`)
 
-		ended, err := store.Cancel(t.Context(), got.ID, "done")
+		ended, err := store.Cancel(t.Context(), booking.CancelRequest{ID: got.ID, Reason: "done"})
 		require.NoError(t, err)
 		require.Equal(t, booking.Cancelled, ended.Status)
 		require.Equal(t, 2, remaining(slot(0)))
@@ -113,7 +113,7 @@ func TestBlockNamesWhatIsInTheWay(t *testing.T) {
 	hold(t, store, request(slot(3)))
 	gone := hold(t, store, request(slot(1)))
 	lapse(t, db, gone.ID)
-	_, err := store.Cancel(t.Context(), hold(t, store, request(slot(1))).ID, "")
+	_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: hold(t, store, request(slot(1))).ID})
 	require.NoError(t, err)
 	before := everything(t, db)
 	tx, err := db.BeginTx(t.Context(), nil)

@@ -85,7 +85,7 @@ func TestLoweringStopsAtWhatIsSold(t *testing.T) {
 		require.Contains(t, err.Error(), "5 heads")
 		require.NoError(t, lower(t, store, r, 5))
 		requireInvariants(t, db)
-		_, err = store.Cancel(t.Context(), second.ID, "")
+		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: second.ID})
 		require.NoError(t, err)
 		require.NoError(t, lower(t, store, r, 4))
 		requireInvariants(t, db)
@@ -268,7 +268,7 @@ func TestWhatIsPromisedAfterLoweringCanBeBooked(t *testing.T) {
 			}
 		}
 		for _, b := range sold[:len(sold)/2] {
-			_, err := store.Cancel(t.Context(), b.ID, "")
+			_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
 			require.NoError(t, err)
 		}
 		most := count(t, db, `
@@ -325,7 +325,7 @@ func TestLoweringAgainstHolds(t *testing.T) {
 					mine = append(mine, b.ID)
 				}
 				if len(mine) > 2 {
-					_, cancelErr := own.Cancel(ctx, mine[0], "")
+					_, cancelErr := own.Cancel(ctx, booking.CancelRequest{ID: mine[0]})
 					err, mine = errors.Join(err, cancelErr), mine[1:]
 				}
 				var invalid *booking.ValidationError

@@ -58,10 +58,13 @@ func TestHistoryOfEachChange(t *testing.T) {
 				_, err := tx.ConfirmLate(ctx, id)
 				return err
 			}), booking.Change{From: booking.Pending, To: booking.Confirmed, Actor: clerk}},
-			{"cancel", false, func(ctx context.Context, id string) error { _, err := store.Cancel(ctx, id, "rain"); return err },
+			{"cancel", false, func(ctx context.Context, id string) error {
+				_, err := store.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "rain"})
+				return err
+			},
 				booking.Change{From: booking.Pending, To: booking.Cancelled, Actor: clerk, Reason: "rain"}},
 			{"cancel joined", false, in(func(tx *booking.Tx, ctx context.Context, id string) error {
-				_, err := tx.Cancel(ctx, id, "snow")
+				_, err := tx.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "snow"})
 				return err
 			}), booking.Change{From: booking.Pending, To: booking.Cancelled, Actor: clerk, Reason: "snow"}},
 			{"release", false, func(ctx context.Context, id string) error { _, err := store.Release(ctx, id); return err },
@@ -129,7 +132,7 @@ func TestHistoryOfWhatDidNotHappen(t *testing.T) {
 	b := hold(t, store, request(slot(0)))
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	_, err = store.Tx(tx).Cancel(t.Context(), b.ID, "by mistake")
+	_, err = store.Tx(tx).Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: "by mistake"})
 	require.NoError(t, err)
 	seen, err := store.Tx(tx).History(t.Context(), b.ID)
 	require.NoError(t, err)
@@ -147,7 +150,7 @@ func TestHistoryOfWhatDidNotHappen(t *testing.T) {
 	require.ErrorAs(t, err, new(*booking.StatusError))
 	require.Len(t, changes(t, store, b.ID), 1)
 	for range 2 {
-		_, err = store.Cancel(t.Context(), b.ID, "rain")
+		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: "rain"})
 		require.NoError(t, err)
 	}
 	require.Equal(t, []booking.Change{
@@ -198,7 +201,7 @@ func TestHistoryAfterWaiting(t *testing.T) {
 		require.NoError(t, err)
 		answer := make(chan error)
 		go func() {
-			_, err := store.Cancel(t.Context(), b.ID, "rain")
+			_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: "rain"})
 			answer <- err
 		}()
 		waitForLock(t, db)

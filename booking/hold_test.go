@@ -55,7 +55,7 @@ func TestHoldConfirmCancel(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, slot(0), extended.HoldExpiresAt)
 
-		cancelled, err := store.Cancel(t.Context(), held.ID, "rain")
+		cancelled, err := store.Cancel(t.Context(), booking.CancelRequest{ID: held.ID, Reason: "rain"})
 		require.NoError(t, err)
 		require.Equal(t, booking.Cancelled, cancelled.Status)
 		require.Equal(t, 4, hold(t, store, booking.HoldRequest{Resource: "court", Start: start, Party: 4, Customer: ada}).Party)

@@ -78,7 +78,7 @@ func TestLimitOfOpenHolds(t *testing.T) {
 		third := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
 		_, err = store.Hold(t.Context(), from(slot(2), "ada@example.com", ""))
 		requireLimit(t, err, "email", 2, second.HoldExpiresAt)
-		_, err = store.Cancel(t.Context(), second.ID, "")
+		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: second.ID})
 		require.NoError(t, err)
 		fourth := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
 		_, err = store.Release(t.Context(), third.ID)

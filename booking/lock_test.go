@@ -33,7 +33,7 @@ func TestLock(t *testing.T) {
 			answer <- err
 		}()
 		waitForLock(t, db)
-		_, err = store.Tx(tx).Cancel(t.Context(), b.ID, "decided")
+		_, err = store.Tx(tx).Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: "decided"})
 		require.NoError(t, err)
 		require.NoError(t, tx.Commit())
 		require.ErrorAs(t, <-answer, new(*booking.StatusError))

@@ -37,6 +37,24 @@ type Terms struct {
 	Fee, Refund Money
 }
 
+// Terms tell what cancelling gives its customer at an instant, so that a page can show it before. Only [Store.Cancel] decides, by the
+// database's clock. It asks nobody.
+//
+// A confirmed booking has the terms of its Policy. A hold may always be cancelled, and nothing was paid for it: it is Allowed, Fee and
+// Refund are nothing, and FreeUntil and Until are those it will have once it is confirmed. What has ended, and a block, is not for
+// customers to cancel: not Allowed, without times and amounts.
+func (b Booking) Terms(at time.Time) Terms {
+	nothing := Money{Currency: b.Amount.Currency}
+	if b.Kind == Block || b.Status != Pending && b.Status != Confirmed {
+		return Terms{Fee: nothing, Refund: nothing}
+	}
+	t := b.Policy.terms(b.Start, at, b.Amount)
+	if b.Status == Pending {
+		t.Allowed, t.Fee, t.Refund = true, nothing, nothing
+	}
+	return t
+}
+
 // terms applies a policy to a booking that begins at start and costs amount. An instant at which something ends is
 // already after it.
 func (p Policy) terms(start, at time.Time, amount Money) Terms {

@@ -43,7 +43,7 @@ func TestRescheduleSwaps(t *testing.T) {
 	for n := range 8 {
 		ids = append(ids, hold(t, newStore(t, db), request(slot(n/2))).ID)
 	}
-	_, err := newStore(t, db).Cancel(t.Context(), ids[1], "")
+	_, err := newStore(t, db).Cancel(t.Context(), booking.CancelRequest{ID: ids[1]})
 	require.NoError(t, err)
 	ids = slices.Delete(ids, 1, 2)
 	errs := atOnce(t, db, 16, func(store *booking.Store, client int) error {
@@ -86,7 +86,7 @@ func TestRescheduleAgainstHolds(t *testing.T) {
 					mine = append(mine, b.ID)
 				}
 			case random.IntN(8) == 0:
-				_, err = store.Cancel(ctx, mine[0], "")
+				_, err = store.Cancel(ctx, booking.CancelRequest{ID: mine[0]})
 				mine = mine[1:]
 			case client%4 == 0:
 				err = inTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {

@@ -123,7 +123,7 @@ func TestRescheduleRefused(t *testing.T) {
 	offered := hold(t, store, long)
 	lapsed, ended := hold(t, store, request(slot(11))), hold(t, store, request(slot(12)))
 	lapse(t, db, lapsed.ID)
-	_, err := store.Cancel(t.Context(), ended.ID, "")
+	_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: ended.ID})
 	require.NoError(t, err)
 	block, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(14), To: slot(15)})
 	require.NoError(t, err)

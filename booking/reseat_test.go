@@ -117,7 +117,7 @@ func TestReseatAmongHoldsConfirmationsAndCancellations(t *testing.T) {
 				_, err = store.Confirm(ctx, b.ID)
 			}
 			if err == nil && random.IntN(3) > 0 {
-				_, err = store.Cancel(ctx, b.ID, "")
+				_, err = store.Cancel(ctx, booking.CancelRequest{ID: b.ID})
 			}
 			if err != nil {
 				return err

@@ -76,7 +76,7 @@ func TestRetakeRefused(t *testing.T) {
 	hold(t, store, party(3, slot(0)))
 	hold(t, store, party(2, slot(3).Add(30*time.Minute)))
 	pending, cancelled := hold(t, store, request(slot(7))), hold(t, store, request(slot(8)))
-	_, err := store.Cancel(t.Context(), cancelled.ID, "")
+	_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID})
 	require.NoError(t, err)
 	block, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(9), To: slot(10)})
 	require.NoError(t, err)

@@ -42,7 +42,7 @@ func TestSlots(t *testing.T) {
 		expired := take(2, 4)
 		require.Equal(t, []int{2, 1, 5}, free(1))
 		require.Equal(t, []int{2, 5}, free(2))
-		_, err := store.Cancel(t.Context(), gone.ID, "")
+		_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: gone.ID})
 		require.NoError(t, err)
 		lapse(t, db, expired.ID)
 		require.Equal(t, []int{2, 5, 5, 5}, free(1), "an expired hold keeps nobody out")

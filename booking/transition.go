@@ -23,6 +23,9 @@ type transition struct {
 	hold bool
 	// clock tells that the hold's time must not have passed.
 	clock bool
+	// refused tells why a booking that has one of the statuses was not changed all the same; nil where nothing but them decides, and
+	// an error that is nil where it can be changed by now.
+	refused func(bookingRow) error
 }
 
 const bookingByIDSQL = `SELECT` + bookingColumns + `
@@ -84,6 +87,11 @@ func (t transition) step(ctx context.Context, q Querier, id string, args []any) 
 			return Booking{}, ErrHoldExpired
 		case !slices.Contains(t.from, row.Status):
 			return Booking{}, &StatusError{ID: row.ID, Status: row.Status, Op: t.op}
+		}
+		if t.refused != nil {
+			if err := t.refused(row); err != nil {
+				return Booking{}, err
+			}
 		}
 	}
 	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRunAgain)

@@ -59,11 +59,6 @@ func (t *Tx) ConfirmLate(ctx context.Context, id string) (Booking, error) {
 	return confirmLate.do(ctx, t.run, id, actorOf(ctx), "")
 }
 
-// Cancel is [Store.Cancel] in the caller's transaction.
-func (t *Tx) Cancel(ctx context.Context, id, reason string) (Booking, error) {
-	return cancel(ctx, t.run, id, reason)
-}
-
 // Release is [Store.Release] in the caller's transaction.
 func (t *Tx) Release(ctx context.Context, id string) (Booking, error) {
 	return release.do(ctx, t.run, id, actorOf(ctx), "")

@@ -124,7 +124,7 @@ func TestCheckoutOfAnEndedHold(t *testing.T) {
 	_, err = w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, booking.ErrHoldExpired)
 	cancelled := w.hold(1)
-	_, err = w.bookings.Cancel(t.Context(), cancelled.ID, "")
+	_, err = w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID})
 	require.NoError(t, err)
 	_, err = w.payments.Checkout(t.Context(), cancelled.ID)
 	require.ErrorIs(t, err, payments.ErrNotPayable)

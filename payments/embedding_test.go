@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -37,7 +38,7 @@ func TestFreeBookingThatWasCancelled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{price: -1})
 	b := w.hold(0)
-	_, err := w.bookings.Cancel(t.Context(), b.ID, "")
+	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
 	require.NoError(t, err)
 	_, err = w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrNotPayable)

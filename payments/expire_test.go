@@ -27,7 +27,7 @@ func TestExpireSessionsEndsWhatHasNoHold(t *testing.T) {
 	}
 	w.pay(w.checkout(paid))
 	w.endHold(ended.ID)
-	_, err := w.bookings.Cancel(t.Context(), cancelled.ID, "")
+	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID})
 	require.NoError(t, err)
 
 	// Three replicas at once end each session once.

@@ -79,7 +79,7 @@ func TestMoneyThatCannotBeAppliedIsParked(t *testing.T) {
 
 	cancelled := w.hold(1)
 	cancelledCheckout := w.checkout(cancelled)
-	_, err = w.bookings.Cancel(t.Context(), cancelled.ID, "changed their mind")
+	_, err = w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID, Reason: "changed their mind"})
 	require.NoError(t, err)
 	w.pay(cancelledCheckout)
 	require.Equal(t, booking.Cancelled, w.status(cancelled.ID))

@@ -159,7 +159,7 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, errPaid)
 		return
 	}
-	b, err := a.opts.Bookings.Cancel(r.Context(), id, "cancelled by request")
+	b, err := a.opts.Bookings.Cancel(r.Context(), booking.CancelRequest{ID: id, Reason: "cancelled by request"})
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -1,0 +1,237 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+func byCustomer(id string) booking.CancelRequest {
+	return booking.CancelRequest{ID: id, ByCustomer: true, Reason: "ill"}
+}
+
+func minor(n int64) *int64 { return &n }
+
+// startsIn moves a booking by SQL, so that it begins so long after the database's clock. That is how the tests let time pass.
+func startsIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
+	t.Helper()
+	exec(t, db, `
+		UPDATE booking_platform.bookings b SET during = s.during, blocked = s.during
+		FROM (SELECT statement_timestamp() + make_interval(secs => $2::double precision)) AS c(start),
+			LATERAL (SELECT tstzrange(c.start, c.start + interval '1 hour')) AS s(during)
+		WHERE b.id = $1::uuid`, id, d.Seconds())
+}
+
+// eachWay runs a step on the store, and in a caller's transaction at each isolation level.
+func eachWay(t *testing.T, db *sql.DB, store *booking.Store, f func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error))) {
+	t.Helper()
+	t.Run("store", func(t *testing.T) {
+		f(t, func(req booking.CancelRequest) (booking.Booking, error) {
+			return store.Cancel(context.Background(), req)
+		})
+	})
+	for name, level := range levels {
+		t.Run(name, func(t *testing.T) {
+			f(t, func(req booking.CancelRequest) (b booking.Booking, err error) {
+				err = inTx(db, store, level, func(tx *booking.Tx) error {
+					b, err = tx.Cancel(context.Background(), req)
+					return err
+				})
+				return b, err
+			})
+		})
+	}
+}
+
+// What a policy gives at its times, by the database's clock.
+func TestCancelByCustomer(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	fees := booking.Policy{FreeUntil: 2 * day, ClosedFrom: time.Hour, FeePercent: 30, FeeMinor: 100}
+	tests := map[string]struct {
+		policy booking.Policy
+		in     time.Duration
+		// refund of 5000; nil is not allowed.
+		refund *int64
+	}{
+		"free":                {fees, 2*day + time.Minute, minor(5000)},
+		"fee":                 {fees, 2*day - time.Second, minor(5000 - 1500 - 100)},
+		"fee, to the end":     {fees, time.Hour + time.Minute, minor(5000 - 1500 - 100)},
+		"closed":              {fees, time.Hour - time.Second, nil},
+		"begun":               {fees, -time.Second, nil},
+		"all of it is kept":   {booking.Policy{FreeUntil: day, FeePercent: 100}, time.Hour, minor(0)},
+		"never":               {booking.Policy{Never: true}, 300 * day, nil},
+		"zero value":          {booking.Policy{}, time.Minute, minor(5000)},
+		"zero value, begun":   {booking.Policy{}, -time.Second, nil},
+		"zero value, is over": {booking.Policy{}, -day, nil},
+	}
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		ctx := context.Background()
+		for name, test := range tests {
+			r := create(t, store, func(r *booking.Resource) {
+				r.Slug, r.Capacity, r.Policy = strings.NewReplacer(" ", "-", ",", "").Replace(name), 2, test.policy
+			})
+			eachWay(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
+				req := request(slot(0))
+				req.Resource, req.Party = r.ID, 2
+				id := hold(t, store, req).ID
+				_, err := store.Confirm(ctx, id)
+				require.NoError(t, err)
+				startsIn(t, db, id, test.in)
+				before, err := store.Get(ctx, id)
+				require.NoError(t, err)
+				terms := before.Terms(time.Now())
+				require.Equal(t, test.refund != nil, terms.Allowed, name)
+				got, err := cancel(byCustomer(id))
+				refund := test.refund
+				if refund == nil {
+					require.ErrorIs(t, err, booking.ErrPolicy, name)
+					after, err := store.Get(ctx, id)
+					require.NoError(t, err)
+					require.Equal(t, before, after, name)
+					got, err = cancel(booking.CancelRequest{ID: id, Reason: "ill", Refund: minor(7)})
+					require.NoError(t, err, "staff are not bound")
+					refund = minor(7)
+				} else {
+					require.NoError(t, err, name)
+					require.Equal(t, terms.Refund, *got.Refund)
+				}
+				want := before
+				want.Status, want.Sequence, want.UpdatedAt = booking.Cancelled, 1, got.UpdatedAt
+				want.Refund = &booking.Money{Minor: *refund, Currency: "eur"}
+				require.Equal(t, want, got, name)
+				// Whoever asks again gets the first answer, though it is no longer allowed, or would be another refund.
+				startsIn(t, db, id, -time.Hour)
+				want.Start, want.End = time.Time{}, time.Time{}
+				for _, again := range []booking.CancelRequest{byCustomer(id), {ID: id, Reason: "snow"}, {ID: id, Refund: minor(99999)}} {
+					got, err := cancel(again)
+					require.NoError(t, err)
+					got.Start, got.End = time.Time{}, time.Time{}
+					require.Equal(t, want, got)
+				}
+				all := changes(t, store, id)
+				require.Equal(t, booking.Change{From: booking.Confirmed, To: booking.Cancelled, Reason: "ill"}, all[len(all)-1])
+				require.Len(t, all, 2)
+			})
+		}
+	})
+}
+
+// A hold is its customer's to give up, whatever the policy says, and nothing was paid for it.
+func TestCancelOfAHoldByCustomer(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, func(r *booking.Resource) { r.Policy.Never = true })
+	eachWay(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
+		for _, lapsed := range []bool{false, true} {
+			b := hold(t, store, request(slot(0)))
+			if lapsed {
+				lapse(t, db, b.ID)
+			}
+			got, err := cancel(byCustomer(b.ID))
+			require.NoError(t, err)
+			require.Equal(t, booking.Cancelled, got.Status)
+			require.Nil(t, got.Refund)
+			require.Equal(t, 1, got.Sequence)
+		}
+	})
+}
+
+func TestCancelByStaff(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, func(r *booking.Resource) { r.Policy = booking.Policy{Never: true} })
+	eachWay(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
+		for _, test := range []struct{ refund, want *int64 }{
+			{nil, minor(2500)}, {minor(0), minor(0)}, {minor(2500), minor(2500)}, {minor(2501), nil}, {minor(-1), nil},
+		} {
+			b := hold(t, store, request(slot(0)))
+			req := booking.CancelRequest{ID: b.ID, Refund: test.refund}
+			if test.refund != nil {
+				_, err := cancel(req)
+				requireFields(t, err, "refund")
+				req.ByCustomer = true
+				_, err = cancel(req)
+				requireFields(t, err, "refund")
+				req.ByCustomer = false
+			}
+			before, err := store.Confirm(t.Context(), b.ID)
+			require.NoError(t, err)
+			got, err := cancel(req)
+			if test.want == nil {
+				requireFields(t, err, "refund")
+				after, err := store.Get(t.Context(), b.ID)
+				require.NoError(t, err)
+				require.Equal(t, before, after)
+				_, err = cancel(booking.CancelRequest{ID: b.ID})
+				require.NoError(t, err)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, &booking.Money{Minor: *test.want, Currency: "eur"}, got.Refund)
+			require.Equal(t, 1, got.Sequence)
+			stored, err := store.Get(t.Context(), b.ID)
+			require.NoError(t, err)
+			require.Equal(t, stored, got)
+		}
+	})
+	requireHistory(t, db)
+}
+
+// A block is not a customer's, and has no price.
+func TestCancelOfABlock(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	eachWay(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
+		b, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(0), To: slot(1)})
+		require.NoError(t, err)
+		_, err = cancel(booking.CancelRequest{ID: b.ID, Refund: minor(0)})
+		requireFields(t, err, "refund")
+		for _, status := range []booking.Status{booking.Confirmed, booking.Cancelled} {
+			_, err = cancel(byCustomer(b.ID))
+			var refused *booking.StatusError
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, booking.StatusError{ID: b.ID, Status: status, Op: "cancel"}, *refused)
+			got, err := cancel(booking.CancelRequest{ID: b.ID})
+			require.NoError(t, err)
+			require.Nil(t, got.Refund)
+			require.Equal(t, 1, got.Sequence)
+		}
+	})
+}
+
+// The terms of every kind of booking.
+func TestTermsOfABooking(t *testing.T) {
+	t.Parallel()
+	at := slot(0)
+	b := booking.Booking{
+		Kind: booking.Sold, Start: at.Add(time.Hour), Status: booking.Confirmed, Amount: booking.Money{Minor: 1000, Currency: "eur"},
+		Policy: booking.Policy{FreeUntil: 2 * time.Hour, FeePercent: 25},
+	}
+	none := booking.Money{Currency: "eur"}
+	want := b.Policy.Terms(b.Start, at, b.Amount)
+	require.Equal(t, int64(750), want.Refund.Minor)
+	require.Equal(t, want, b.Terms(at))
+	b.Status, want.Fee, want.Refund = booking.Pending, none, none
+	require.Equal(t, want, b.Terms(at))
+	want.Allowed = true
+	require.Equal(t, want, b.Terms(b.Start.Add(time.Hour)), "a hold may always be given up")
+	for _, status := range []booking.Status{booking.Cancelled, booking.Completed, booking.NoShow, booking.Expired} {
+		b.Status = status
+		require.Equal(t, booking.Terms{Fee: none, Refund: none}, b.Terms(at))
+	}
+	b.Status, b.Kind = booking.Confirmed, booking.Block
+	require.Equal(t, booking.Terms{Fee: none, Refund: none}, b.Terms(at))
+}
