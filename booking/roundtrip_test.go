@@ -102,6 +102,14 @@ func TestRoundTrips(t *testing.T) {
 	})
 	costs(1, "get", func(ctx context.Context) error { _, err := store.Get(ctx, b.ID); return err })
 	costs(1, "list", func(ctx context.Context) error { _, err := store.List(ctx, booking.ListOptions{}); return err })
+	costs(1, "list by start", func(ctx context.Context) error {
+		_, err := store.List(ctx, booking.ListOptions{Order: booking.ByStart, Resource: "court", Statuses: []booking.Status{booking.Confirmed}, Limit: 1})
+		return err
+	})
+	costs(1, "count", func(ctx context.Context) error {
+		_, err := store.Count(ctx, booking.ListOptions{Resource: "court"})
+		return err
+	})
 	costs(1, "cancel", func(ctx context.Context) error { _, err := store.Cancel(ctx, b.ID, "rain"); return err })
 	costs(1, "release", func(ctx context.Context) error { _, err := store.Release(ctx, taken.ID); return err })
 	costs(1, "nothing to sweep", func(ctx context.Context) error { _, err := store.ReleaseExpired(ctx); return err })
