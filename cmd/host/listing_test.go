@@ -90,7 +90,7 @@ func TestListsOfBookings(t *testing.T) {
 		"order=id": "order", "limit=x": "limit", "kind=x": "kind", "resource=No+Slug": "resource", "customer=%00": "customer", "from=x": "from",
 		"to=10000-01-01T00:00:00Z": "to", "from=0001-01-01T00:00:00Z": "from", "from=2027-01-02&to=2027-01-01": "to", "total=perhaps": "total",
 		"after=x": "after", "status=": "status", "status=pending,": "status", "order=start&order=start": "order", "offset=5": "offset",
-		"order=start&after=" + next: "after", "customer=x&after=" + next: "after", "after=" + strings.Repeat("A", 100_000): "after",
+		"order=start&after=" + next: "after", "customer=x&after=" + next: "after", "after=" + strings.Repeat("A", 10_000): "after",
 	} {
 		a := admin.get("/api/bookings?" + query)
 		require.Equal(t, http.StatusBadRequest, a.status, "%.80s: %.200s", query, a.body)
