@@ -155,7 +155,7 @@ func TestContentionAtOtherDefaultIsolationLevels(t *testing.T) {
 			requireSold(t, 16, atOnce(t, db, 32, holdOnce(slot(0))))
 			held, err := newStore(t, db).List(t.Context(), booking.ListOptions{})
 			require.NoError(t, err)
-			for _, b := range held {
+			for _, b := range held.Bookings {
 				lapse(t, db, b.ID)
 			}
 			requireSold(t, 16, atOnce(t, db, 32, holdOnce(slot(0))))

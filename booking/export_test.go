@@ -19,8 +19,26 @@ const (
 	MaxCached        = maxCached
 )
 
-// ListQuery is the statement of a list.
-func ListQuery(opts ListOptions) (string, []any) { return opts.query() }
+// Examined is how many rows a page looks at.
+const Examined = examined
+
+// ListQuery is the statement of a page.
+func ListQuery(opts ListOptions) (string, []any) {
+	opts = opts.normal()
+	after, _ := opts.position()
+	return opts.query(after)
+}
+
+// CountQuery is the statement of a count that looks at so many rows at most.
+func CountQuery(opts ListOptions, most int) (string, []any) { return opts.normal().countQuery(most) }
+
+// Counted is how many rows a count looks at.
+const Counted = counted
+
+// Cursor is where a page ends that ends with a booking.
+func Cursor(opts ListOptions, b Booking) string {
+	return opts.normal().cursor(position{start: b.Start, id: b.ID})
+}
 
 // RulesOf are the rules of a resource, without a database.
 func RulesOf(r Resource) (*rules, error) { return newRules(r.withDefaults(), "", time.Time{}) }

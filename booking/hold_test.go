@@ -47,9 +47,9 @@ func TestHoldConfirmCancel(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, confirmed, again)
 
-		list, err := store.List(t.Context(), booking.ListOptions{Resource: "court", Reference: "order 7", Status: booking.Confirmed})
+		list, err := store.List(t.Context(), booking.ListOptions{Resource: "court", Reference: "order 7", Statuses: []booking.Status{booking.Confirmed}})
 		require.NoError(t, err)
-		require.Equal(t, []booking.Booking{confirmed}, list)
+		require.Equal(t, booking.Page{Bookings: []booking.Booking{confirmed}}, list)
 
 		extended, err := store.Extend(t.Context(), hold(t, store, request(slot(5))).ID, slot(0))
 		require.NoError(t, err)

@@ -46,9 +46,9 @@ func (w *world) look() (found, error) {
 			return found{}, fmt.Errorf("%d bookings: %s; before: %s", n, wrong.name, w.model)
 		}
 	}
-	list, err := w.stores[0].List(ctx, booking.ListOptions{Resource: w.slug, Limit: 500})
+	page, err := w.stores[0].List(ctx, booking.ListOptions{Resource: w.slug, Limit: 500})
 	out := found{bookings: map[string]booking.Booking{}}
-	for _, b := range list {
+	for _, b := range page.Bookings {
 		out.bookings[b.ID] = b
 	}
 	return out, err

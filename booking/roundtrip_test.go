@@ -110,6 +110,14 @@ func TestRoundTrips(t *testing.T) {
 		_, err := store.Cancel(ctx, booking.CancelRequest{ID: b.ID})
 		return err
 	})
+	costs(1, "list by start", func(ctx context.Context) error {
+		_, err := store.List(ctx, booking.ListOptions{Order: booking.ByStart, Resource: "court", Statuses: []booking.Status{booking.Confirmed}, Limit: 1})
+		return err
+	})
+	costs(1, "count", func(ctx context.Context) error {
+		_, err := store.Count(ctx, booking.ListOptions{Resource: "court"})
+		return err
+	})
 	costs(1, "release", func(ctx context.Context) error { _, err := store.Release(ctx, taken.ID); return err })
 	costs(1, "nothing to sweep", func(ctx context.Context) error { _, err := store.ReleaseExpired(ctx); return err })
 	costs(1, "hold of what was given back", func(ctx context.Context) error {

@@ -73,6 +73,9 @@ func (t *Tx) Extend(ctx context.Context, id string, until time.Time) (Booking, e
 func (t *Tx) Get(ctx context.Context, id string) (Booking, error) { return get(ctx, t.run, id) }
 
 // List is [Store.List] in the caller's transaction, which sees its own changes.
-func (t *Tx) List(ctx context.Context, opts ListOptions) ([]Booking, error) {
-	return list(ctx, t.run, opts)
+func (t *Tx) List(ctx context.Context, opts ListOptions) (Page, error) { return list(ctx, t.run, opts) }
+
+// Count is [Store.Count] in the caller's transaction, which sees its own changes.
+func (t *Tx) Count(ctx context.Context, opts ListOptions) (Count, error) {
+	return countBookings(ctx, t.run, opts)
 }

@@ -38,8 +38,9 @@ SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'pending', statement_timesta
 FROM booking_platform.resources r, tstzrange('2030-01-01Z', '2030-01-01T01:00Z', '[)') AS s`
 
 const (
-	invalidSQL  = `SELECT count(*) FROM pg_index WHERE NOT indisvalid`
-	builtSQL    = `SELECT count(*) FROM pg_class WHERE relname IN ('bookings_by_start', 'bookings_by_resource_start', 'bookings_by_email')`
+	invalidSQL = `SELECT count(*) FROM pg_index WHERE NOT indisvalid`
+	builtSQL   = `SELECT count(*) FROM pg_class WHERE relname IN ('bookings_by_start', 'bookings_by_resource_start', 'bookings_by_email',
+		'bookings_by_email_start', 'bookings_by_reference_start')`
 	settingsSQL = `SELECT current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')`
 )
 
@@ -102,7 +103,7 @@ func TestTrafficGoesOnWhileIndexesAreBuilt(t *testing.T) {
 	require.Empty(t, done, "it still waits for the reader")
 	require.NoError(t, reader.Commit())
 	require.NoError(t, <-done)
-	require.Equal(t, 3, number(t, db, builtSQL))
+	require.Equal(t, 5, number(t, db, builtSQL))
 	require.Zero(t, number(t, db, invalidSQL))
 	require.Zero(t, number(t, db, `SELECT count(*) FROM pg_constraint WHERE NOT convalidated`))
 	require.NoError(t, migrations.Check(t.Context(), db, migrations.Booking))
@@ -115,7 +116,8 @@ func TestFailedBuildOfAnIndexIsRepeated(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, full *sql.DB) {
 		// EachDriver gives a full schema: the indexes are taken away, as if they had never been there.
 		for _, statement := range []string{
-			`DROP INDEX booking_platform.bookings_by_start, booking_platform.bookings_by_resource_start, booking_platform.bookings_by_email`,
+			`DROP INDEX booking_platform.bookings_by_start, booking_platform.bookings_by_resource_start, booking_platform.bookings_by_email,
+				booking_platform.bookings_by_email_start, booking_platform.bookings_by_reference_start`,
 			`UPDATE booking_platform.schema_versions SET version = 2 WHERE set_name = 'booking'`,
 			`CREATE TABLE IF NOT EXISTS booking_platform.versions_booking (version_id bigint)`,
 			`DELETE FROM booking_platform.versions_booking WHERE version_id >= 3`,
@@ -147,7 +149,7 @@ func TestFailedBuildOfAnIndexIsRepeated(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, applied, 1)
 		require.Zero(t, number(t, full, invalidSQL))
-		require.Equal(t, 3, number(t, full, builtSQL))
+		require.Equal(t, 5, number(t, full, builtSQL))
 		require.Equal(t, was, settings(t, full))
 		require.NoError(t, migrations.Check(t.Context(), full, migrations.Booking))
 	})

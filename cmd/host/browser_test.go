@@ -101,9 +101,9 @@ func TestBrowserBooksForTwo(t *testing.T) {
 	require.Contains(t, shown, "EUR 30.00")
 	all, err := h.Bookings().List(t.Context(), booking.ListOptions{})
 	require.NoError(t, err)
-	require.Len(t, all, 1)
-	require.Equal(t, 2, all[0].Party)
-	require.Equal(t, booking.Confirmed, all[0].Status)
+	require.Len(t, all.Bookings, 1)
+	require.Equal(t, 2, all.Bookings[0].Party)
+	require.Equal(t, booking.Confirmed, all.Bookings[0].Status)
 }
 
 // everyDay is open on all days of the week between two hours.

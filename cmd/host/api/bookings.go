@@ -71,38 +71,6 @@ func (a *API) view(ctx context.Context, known zones, b booking.Booking) (booking
 	}, nil
 }
 
-// list answers the bookings, newest first. Each page says where the next one begins.
-func (a *API) list(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	limit, err := readLimit(query)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	found, err := a.opts.Bookings.List(r.Context(), booking.ListOptions{
-		Before: query.Get("before"), Limit: limit,
-		Resource: query.Get("resource"), Reference: query.Get("reference"), Status: booking.Status(query.Get("status")),
-	})
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	answer := list[bookingView]{Items: make([]bookingView, 0, len(found)), Meta: &listMeta{Count: len(found)}}
-	known := zones{}
-	for _, b := range found {
-		v, err := a.view(r.Context(), known, b)
-		if err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		answer.Items = append(answer.Items, v)
-	}
-	if len(found) == limit {
-		answer.Meta.Next = found[limit-1].ID
-	}
-	writeJSON(w, http.StatusOK, answer)
-}
-
 // readLimit reads how many items a page has: 50 unless said otherwise, 500 at most.
 func readLimit(query url.Values) (int, error) {
 	if !query.Has("limit") {

@@ -129,23 +129,12 @@ type span struct {
 func readSpan(query url.Values, zone *time.Location, now time.Time) (span, error) {
 	problems := map[string]string{}
 	s := span{from: now, party: 1}
-	read := func(name string, days int) time.Time {
-		text := query.Get(name)
-		if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
-			return day.AddDate(0, 0, days)
-		}
-		at, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			problems[name] = "must be a date such as 2026-12-01, or a time such as 2026-12-01T10:00:00Z"
-		}
-		return at
-	}
 	if query.Has("from") {
-		s.from = read("from", 0)
+		s.from = readTime(query, "from", zone, 0, problems)
 	}
 	s.to = s.from.AddDate(0, 0, defaultDays)
 	if query.Has("to") {
-		s.to = read("to", 1)
+		s.to = readTime(query, "to", zone, 1, problems)
 	}
 	if text := query.Get("party"); query.Has("party") {
 		n, err := strconv.Atoi(text)

@@ -67,21 +67,18 @@ func (p *Pages) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// latest is how many bookings and events the dashboard shows.
+// latest is how many events the dashboard shows.
 const latest = 50
 
 // dashboardView is the operators' page.
 type dashboardView struct {
 	page
 	User     auth.User
+	Filter   listFilter
 	Bookings []bookingRow
-	Events   []eventRow
-}
-
-type bookingRow struct {
-	When, What, Name, Email, Amount string
-	Party, More                     int
-	Status                          booking.Status
+	// Next leads to the next page of bookings; empty on the last.
+	Next   string
+	Events []eventRow
 }
 
 type eventRow struct {
@@ -94,30 +91,14 @@ func (p *Pages) dashboard(w http.ResponseWriter, r *http.Request) {
 	v := dashboardView{page: p.page("Dashboard")}
 	v.Staff, v.Wide = true, true
 	v.User, _ = auth.UserFrom(ctx)
-	bookings, err := p.opts.Bookings.List(ctx, booking.ListOptions{Limit: latest})
-	if err != nil {
+	err := p.listBookings(ctx, &v, r.URL.Query())
+	var invalid *booking.ValidationError
+	status := http.StatusOK
+	if errors.As(err, &invalid) {
+		v.Filter.Problems, status = invalid.Fields, http.StatusBadRequest
+	} else if err != nil {
 		p.fail(w, r, err)
 		return
-	}
-	resources := map[string]booking.Resource{}
-	for _, b := range bookings {
-		res, known := resources[b.ResourceID]
-		if !known {
-			if res, err = p.opts.Bookings.Resource(ctx, b.ResourceID); err != nil {
-				p.fail(w, r, err)
-				return
-			}
-			resources[b.ResourceID] = res
-		}
-		zone, err := time.LoadLocation(res.TimeZone)
-		if err != nil {
-			p.fail(w, r, err)
-			return
-		}
-		v.Bookings = append(v.Bookings, bookingRow{
-			When: b.Start.In(zone).Format("Mon 2 Jan 2006, 15:04 MST"), What: res.Name, Name: b.Customer.FirstName + " " + b.Customer.LastName,
-			Email: b.Customer.Email, Amount: amount(b.Amount), Party: b.Party, More: b.Party - 1, Status: b.Status,
-		})
 	}
 	events, err := webhook.List(ctx, p.opts.DB, webhook.ListOptions{Limit: latest})
 	if err != nil {
@@ -127,5 +108,5 @@ func (p *Pages) dashboard(w http.ResponseWriter, r *http.Request) {
 	for _, e := range events {
 		v.Events = append(v.Events, eventRow{Received: e.ReceivedAt.UTC().Format(time.DateTime), Type: e.Type, ID: e.ID, Outcome: e.Outcome})
 	}
-	p.render(w, http.StatusOK, "dashboard.html", v)
+	p.render(w, status, "dashboard.html", v)
 }

@@ -1,0 +1,150 @@
+package booking
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The rows of an index, in its order, as many as may be looked at; and of those the ones that fit, and the last. Both
+// the order and the index it comes from are fixed by the conditions of index below.
+const listSQL = `
+SELECT` + bookingColumns + `, b.fits, b.nth
+FROM (
+    SELECT` + storedColumns + `, %[4]s, COALESCE(%[1]s, false) AS fits,
+        row_number() OVER (ORDER BY %[3]s ROWS UNBOUNDED PRECEDING) AS nth
+    FROM booking_platform.bookings b
+    WHERE %[2]s
+    ORDER BY %[3]s
+    LIMIT %[5]d
+) b
+WHERE b.fits OR b.nth = %[5]d
+ORDER BY %[6]s
+LIMIT %[7]s::integer`
+
+const (
+	listReferenceSQL = `b.reference = ANY (ARRAY[%s::text]) AND b.reference <> ''`
+	listCustomerSQL  = `lower(b.email) = ANY (ARRAY[lower(%s::text)])`
+	listResourceSQL  = `b.resource_id = ANY (ARRAY[%s::uuid])`
+	listSlugSQL      = `b.resource_id = ANY (ARRAY[(SELECT r.id FROM booking_platform.resources r WHERE r.slug = %s::text)])`
+	listStatusSQL    = `b.status = ANY (%s::text::text[])`
+	listKindSQL      = `b.kind = %s::text`
+	listFromSQL      = `lower(b.during) >= %s::timestamptz`
+	listToSQL        = `lower(b.during) < %s::timestamptz`
+	listAfterSQL     = `(lower(b.during), b.id) %s (%s::timestamptz, %s::uuid)`
+	listAfterIDSQL   = `b.id %s %s::uuid`
+)
+
+// listing is a statement in the making.
+type listing struct {
+	args []any
+	// scanned are the conditions that an index answers, and filtered those that are looked at row by row.
+	scanned, filtered []string
+	// keys are the columns of the index.
+	keys []string
+}
+
+// arg adds a parameter and returns its name.
+func (l *listing) arg(value any) string {
+	l.args = append(l.args, value)
+	return fmt.Sprintf("$%d", len(l.args))
+}
+
+// lookUp has a column looked up in the index, if none is yet. Its condition is = ANY of one value and not =, and the
+// column is named in the order: so the planner, which would drop a column that is equal to a constant from the order,
+// has no other index with that order. It could take one without the column otherwise and read any number of rows
+// before it finds one that fits.
+func (l *listing) lookUp(condition, column, value string) {
+	condition = fmt.Sprintf(condition, l.arg(value))
+	if len(l.keys) > 0 {
+		l.filtered = append(l.filtered, condition)
+		return
+	}
+	l.scanned, l.keys = append(l.scanned, condition), []string{column}
+}
+
+// listing puts together the conditions that are asked for and no others, the order and the index.
+func (o ListOptions) listing(after *position) *listing {
+	l := &listing{}
+	if o.Reference != "" {
+		l.lookUp(listReferenceSQL, "b.reference", o.Reference)
+	}
+	if o.Customer != "" {
+		l.lookUp(listCustomerSQL, "lower(b.email)", o.Customer)
+	}
+	switch {
+	case isID(o.Resource):
+		l.lookUp(listResourceSQL, "b.resource_id", o.Resource)
+	case o.Resource != "":
+		l.lookUp(listSlugSQL, "b.resource_id", o.Resource)
+	}
+	where := &l.filtered
+	if o.Order.byStart() {
+		where = &l.scanned
+		l.keys = append(l.keys, "lower(b.during)")
+	}
+	l.keys = append(l.keys, "b.id")
+	// The place to go on from is a bound like the one of the range on its side. A scan may begin at either where there
+	// are both, so there is one.
+	if !o.From.IsZero() && (after == nil || o.Order != ByStart) {
+		*where = append(*where, fmt.Sprintf(listFromSQL, l.arg(o.From)))
+	}
+	if !o.To.IsZero() && (after == nil || o.Order != ByStartDescending) {
+		*where = append(*where, fmt.Sprintf(listToSQL, l.arg(o.To)))
+	}
+	if len(o.Statuses) > 0 {
+		l.filtered = append(l.filtered, fmt.Sprintf(listStatusSQL, l.arg(statusArray(o.Statuses))))
+	}
+	if o.Kind != "" {
+		l.filtered = append(l.filtered, fmt.Sprintf(listKindSQL, l.arg(string(o.Kind))))
+	}
+	beyond := ">"
+	if o.Order.descending() {
+		beyond = "<"
+	}
+	switch {
+	case after == nil:
+	case o.Order.byStart():
+		l.scanned = append(l.scanned, fmt.Sprintf(listAfterSQL, beyond, l.arg(after.start), l.arg(after.id)))
+	default:
+		l.scanned = append(l.scanned, fmt.Sprintf(listAfterIDSQL, beyond, l.arg(after.id)))
+	}
+	return l
+}
+
+// order writes columns in the direction of the list.
+func (o ListOptions) order(columns []string) string {
+	direction := ""
+	if o.Order.descending() {
+		direction = " DESC"
+	}
+	return strings.Join(columns, direction+", ") + direction
+}
+
+// query is the statement of a page.
+func (o ListOptions) query(after *position) (string, []any) {
+	l := o.listing(after)
+	limit := l.arg(o.Limit + 1)
+	named, names := make([]string, len(l.keys)), make([]string, len(l.keys))
+	for i, key := range l.keys {
+		named[i], names[i] = fmt.Sprintf("%s AS key_%d", key, i+1), fmt.Sprintf("b.key_%d", i+1)
+	}
+	return fmt.Sprintf(listSQL,
+		all(l.filtered), all(l.scanned), o.order(l.keys), strings.Join(named, ", "), examined, o.order(names), limit), l.args
+}
+
+// all joins conditions, of which there may be none.
+func all(conditions []string) string {
+	if len(conditions) == 0 {
+		return "true"
+	}
+	return strings.Join(conditions, " AND ")
+}
+
+// statusArray writes statuses, which are known to be ones, as an array of Postgres.
+func statusArray(statuses []Status) string {
+	texts := make([]string, len(statuses))
+	for i, status := range statuses {
+		texts[i] = string(status)
+	}
+	return "{" + strings.Join(texts, ",") + "}"
+}
