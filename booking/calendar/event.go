@@ -6,6 +6,8 @@ import (
 	"net/mail"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	ics "github.com/arran4/golang-ical"
 
@@ -52,7 +54,7 @@ func write(cal *ics.Calendar) ([]byte, error) {
 
 // check refuses what would write a wrong file.
 func check(domain string, r booking.Resource, b booking.Booking) error {
-	if domain == "" || len(domain) > 253 || strings.Trim(domain, domainLetters) != "" {
+	if domain == "" || len(domain) > 253 || strings.Contains(domain, "@") || !isWord(domain) {
 		return fmt.Errorf("calendar: the domain is no host name: %q", domain)
 	}
 	if b.ResourceID != r.ID {
@@ -61,16 +63,13 @@ func check(domain string, r booking.Resource, b booking.Booking) error {
 	return nil
 }
 
-// Colons are in addresses that stand for a name.
-const domainLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:"
-
 // isLink accepts an absolute address, which is written as it is, or none.
 func isLink(s string) bool {
 	if s == "" {
 		return true
 	}
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && isPrintable(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && isWord(s)
 }
 
 // isAddress accepts a bare e-mail address, which is written as it is, or none.
@@ -79,11 +78,10 @@ func isAddress(s string) bool {
 		return true
 	}
 	parsed, err := mail.ParseAddress(s)
-	return err == nil && parsed.Name == "" && parsed.Address == s && isPrintable(s)
+	return err == nil && parsed.Name == "" && parsed.Address == s && isWord(s)
 }
 
-// isPrintable tells whether all of s is printable ASCII without a space. golang-ical escapes text alone: anything else must
-// not have what ends a line.
-func isPrintable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+// isWord tells whether all of s can be seen. golang-ical escapes text alone: anything else must not have what ends a line.
+func isWord(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) })
 }
