@@ -11,16 +11,15 @@ var lineBreaks = strings.NewReplacer(
 	"\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n",
 )
 
-// lines is a text of several lines, as a calendar may have it. Bytes that are no UTF-8 are replaced: folding counts on
-// whole characters.
+// lines is a text of several lines, as a calendar may have it. Map replaces bytes that are no UTF-8: folding counts on whole
+// characters.
 func lines(s string) string {
-	s = lineBreaks.Replace(strings.ToValidUTF8(s, "\uFFFD"))
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return -1
 		}
 		return r
-	}, s)
+	}, lineBreaks.Replace(s))
 }
 
 // line is a text of one line.
