@@ -28,7 +28,7 @@
 // [HoldRequest.Offer] names one. Units are where somebody sits, and are nobody's for good: where enough heads are free
 // for a slot, neighbours are re-seated and it is sold. [Options] limit the open holds of one customer and of one client,
 // exactly, on however many replicas; and give bookings owner tokens, for links that only the customer has
-// ([Store.Owned]).
+// ([Store.Owned]). [Store.Feed] reads a private calendar of a resource, which package booking/calendar writes.
 //
 // # Somebody else's transaction
 //

@@ -20,7 +20,7 @@ var (
 	ErrNotBegun = errors.New("booking has not begun")
 	// ErrPolicy tells that the booking's policy does not allow the customer what was asked for.
 	ErrPolicy = errors.New("the booking's policy does not allow it")
-	// ErrNotFound tells that no booking, or no resource, has that id or slug.
+	// ErrNotFound tells that no booking, or no resource, has that id or slug, or no feed that token.
 	ErrNotFound = errors.New("not found")
 	// ErrIdempotencyMismatch tells that the idempotency key was used before, for another request.
 	ErrIdempotencyMismatch = errors.New("idempotency key was used for another request")

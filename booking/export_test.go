@@ -15,6 +15,8 @@ const (
 	TakenSQL         = takenSQL
 	ReleaseLapsedSQL = releaseLapsedSQL
 	BookingByKeySQL  = bookingByKeySQL
+	FeedBookingsSQL  = feedBookingsSQL
+	FeedResourceSQL  = feedResourceSQL
 	SweepBatch       = sweepBatch
 	MaxCached        = maxCached
 )
@@ -96,6 +98,11 @@ func (s *Store) ReseatRange(ctx context.Context, idOrSlug string, from, to time.
 		return err
 	}
 	return s.reseat(ctx, r, from, to, party)
+}
+
+// FeedOf is [Store.Feed] with another bound.
+func (s *Store) FeedOf(ctx context.Context, token string, limit int) (Feed, error) {
+	return s.feed(ctx, token, limit)
 }
 
 // Terms are those of a policy.

@@ -16,6 +16,7 @@ var public = []string{
 	"GET /", "POST /book", "GET /success", "GET /cancel", "GET /login", "POST /login", "POST /logout", "GET /static/",
 	"GET /health", "GET /health/db", "POST /webhook", "POST /auth/login", "POST /auth/logout",
 	"POST /api/bookings", "POST /create-checkout-session", "GET /api/resources", "GET /api/resources/{resource}/availability",
+	"GET /calendar/{token}.ics",
 	"* /stripe/",
 }
 

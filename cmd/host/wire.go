@@ -122,7 +122,7 @@ func (r *rooms) routes() *mux.Router {
 	return router(r,
 		api.New(api.Options{
 			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk, Links: r.links,
-			Stats: r.stats, Logger: r.logger, Version: versionOf(r.cfg.Version), Started: time.Now(),
+			Stats: r.stats, Logger: r.logger, AppURL: r.cfg.AppURL, Version: versionOf(r.cfg.Version), Started: time.Now(),
 		}),
 		pages.New(pages.Options{
 			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Desk: desk, Links: r.links, Logger: r.logger,

@@ -18,6 +18,7 @@ var foreign = []rule{
 	{"github.com/jackc/pgx", "the embedder chooses its driver"},
 	{"github.com/stretchr/testify", "test helpers are for tests"},
 	{"github.com/testcontainers/testcontainers-go", "test helpers are for tests"},
+	{"github.com/emersion/go-ical", "the second parser of calendar files is for tests"},
 	{"github.com/gorilla/mux", "the embedder chooses its router"},
 	{"github.com/stripe/stripe-go/v76/client", "it links 134 packages, the narrow imports 6"},
 	{"go.yaml.in/yaml", "files of resources are the host's"},
@@ -30,6 +31,7 @@ var foreign = []rule{
 // rooms maps each library room to those of the module it may import, with its packages below.
 var rooms = map[string][]string{
 	"booking":             nil,
+	"booking/calendar":    {"booking"},
 	"webhook":             nil,
 	"auth":                nil,
 	"health":              nil,

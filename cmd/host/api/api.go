@@ -34,8 +34,10 @@ type Options struct {
 	Links    *checkout.Links
 	Stats    *edge.Stats
 	Logger   *slog.Logger
-	Version  string
-	Started  time.Time
+	// AppURL is the public address of the host, without a slash at its end.
+	AppURL  string
+	Version string
+	Started time.Time
 }
 
 // API is the JSON routes. It is safe for concurrent use and keeps nothing between requests.
@@ -59,6 +61,10 @@ func (a *API) Register(r *mux.Router) {
 	r.Handle("/reservations", session(http.HandlerFunc(a.list))).Methods(get...)
 	r.Handle("/api/bookings/{id}", a.ownerOr(session, a.show)).Methods(get...)
 	r.Handle("/api/bookings/{id}/cancel", a.ownerOr(staff, a.cancel)).Methods(http.MethodPost)
+	r.Handle("/api/bookings/{id}/calendar.ics", a.ownerOr(session, a.calendarFile)).Methods(get...)
+	r.HandleFunc("/calendar/{token}.ics", a.calendarFeed).Methods(get...)
+	r.Handle("/api/resources/{resource}/feeds", staff(http.HandlerFunc(a.createFeed))).Methods(http.MethodPost)
+	r.Handle("/api/resources/{resource}/feeds", staff(http.HandlerFunc(a.deleteFeeds))).Methods(http.MethodDelete)
 	r.Handle("/payments", session(http.HandlerFunc(a.ledger))).Methods(get...)
 	r.Handle("/admin/metrics", staff(http.HandlerFunc(a.metrics))).Methods(get...)
 

@@ -25,6 +25,8 @@ type bookingView struct {
 	ID                         string
 	// Again is a link to ask again, Pay to Stripe's page while it can be paid; Keep is the link that shows the booking at any time.
 	Again, Pay, Keep string
+	// Calendar is where the file for the customer's calendar is.
+	Calendar string
 }
 
 // success is where customers return from paying, and what their link shows. It tells what is known and changes nothing: the payment is confirmed by
@@ -54,6 +56,9 @@ func (p *Pages) success(w http.ResponseWriter, r *http.Request) {
 		What: resource.Name, When: when(b, zone), Name: b.Customer.FirstName + " " + b.Customer.LastName, Party: b.Party,
 		Amount: amount(b.Amount), Status: b.Status, ID: b.ID, Keep: p.opts.Links.Page(b.ID),
 	}
+	if b.Status == booking.Confirmed {
+		v.Calendar = calendarLink(b.ID, v.Keep)
+	}
 	if pay != nil {
 		v.Payment = string(pay.Status())
 	}
@@ -62,6 +67,15 @@ func (p *Pages) success(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Title = v.Headline
 	p.render(w, http.StatusOK, "booking.html", v)
+}
+
+// calendarLink leads to a booking's calendar file, by the token of its link to keep; "" without one.
+func calendarLink(id, keep string) string {
+	u, err := url.Parse(keep)
+	if err != nil || !u.Query().Has("token") {
+		return ""
+	}
+	return "/api/bookings/" + id + "/calendar.ics?" + url.Values{"token": {u.Query().Get("token")}}.Encode()
 }
 
 // find reads the booking of a Checkout Session, whose id only its customer has, or the one that a link with its token names.

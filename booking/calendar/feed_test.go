@@ -1,0 +1,121 @@
+package calendar_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/booking/calendar"
+)
+
+func TestFeedTellsOfTheResource(t *testing.T) {
+	t.Parallel()
+	r := court
+	r.Name = "Court, by the river"
+	file, err := calendar.Feed(domain, r, nil, calendar.FeedOptions{})
+	require.NoError(t, err)
+	cal := read(t, file)
+	require.Empty(t, cal.Children)
+	require.ElementsMatch(t, []string{"PRODID", "VERSION", "CALSCALE", "NAME", "X-WR-CALNAME", "REFRESH-INTERVAL", "X-PUBLISHED-TTL"}, names(cal.Props))
+	require.Equal(t, r.Name, text(t, cal.Props, "NAME"))
+	require.Equal(t, r.Name, text(t, cal.Props, "X-WR-CALNAME"))
+	require.Equal(t, "DURATION", cal.Props.Get("REFRESH-INTERVAL").Params.Get("VALUE"))
+	for _, name := range []string{"REFRESH-INTERVAL", "X-PUBLISHED-TTL"} {
+		refresh, err := cal.Props.Get(name).Duration()
+		require.NoError(t, err)
+		require.Equal(t, 15*time.Minute, refresh)
+	}
+	file, err = calendar.Feed(domain, r, nil, calendar.FeedOptions{Refresh: 2 * time.Hour})
+	require.NoError(t, err)
+	refresh, err := read(t, file).Props.Get("REFRESH-INTERVAL").Duration()
+	require.NoError(t, err)
+	require.Equal(t, 2*time.Hour, refresh)
+}
+
+func TestEventsOfAFeed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		change                       func(*booking.Booking)
+		summary, description, status string
+	}{
+		{func(*booking.Booking) {}, "Ada Lovelace", "Party: 1\nStatus: confirmed", "CONFIRMED"},
+		{func(b *booking.Booking) { b.Party, b.Offer, b.Reference = 3, "long", "order 42" }, "Ada Lovelace (3) – An hour and a half", "Party: 3\nStatus: confirmed\nReference: order 42", "CONFIRMED"},
+		{func(b *booking.Booking) { b.Status = booking.Pending }, "Ada Lovelace", "Party: 1\nStatus: pending", "TENTATIVE"},
+		{func(b *booking.Booking) { b.Status = booking.Completed }, "Ada Lovelace", "Party: 1\nStatus: completed", "CONFIRMED"},
+		{func(b *booking.Booking) { b.Status = booking.NoShow }, "Ada Lovelace", "Party: 1\nStatus: no show", "CONFIRMED"},
+		{func(b *booking.Booking) { b.Status = booking.Cancelled }, "Ada Lovelace", "Party: 1\nStatus: cancelled", "CANCELLED"},
+		{func(b *booking.Booking) { b.Customer = booking.Customer{} }, "Booking", "Party: 1\nStatus: confirmed", "CONFIRMED"},
+		{func(b *booking.Booking) { b.Kind, b.Party, b.Customer = booking.Block, 2, booking.Customer{} }, "Blocked (2)", "Units: 2\nStatus: confirmed", "CONFIRMED"},
+	} {
+		b := sold(c.change)
+		file, err := calendar.Feed(domain, court, []booking.Booking{b}, calendar.FeedOptions{})
+		require.NoError(t, err)
+		props := event(t, file).Props
+		require.Equal(t, c.summary, text(t, props, "SUMMARY"))
+		require.Equal(t, c.description, text(t, props, "DESCRIPTION"))
+		require.Equal(t, c.status, text(t, props, "STATUS"))
+		require.Equal(t, bookingID+"@example.com", text(t, props, "UID"), "as in its file")
+		require.NotContains(t, string(file), "ada@example.com")
+	}
+	file, err := calendar.Feed(domain, court, []booking.Booking{sold(func(b *booking.Booking) { b.Status = booking.Expired })}, calendar.FeedOptions{})
+	require.NoError(t, err)
+	require.Empty(t, read(t, file).Children)
+}
+
+// crowd is many bookings, one after the other, in the order of their start.
+func crowd(n int) (out []booking.Booking) {
+	for i := range n {
+		out = append(out, sold(func(b *booking.Booking) {
+			b.ID = fmt.Sprintf("019a2b3c-0000-7000-8000-%012d", i)
+			b.Start, b.End = b.Start.Add(time.Duration(i)*time.Hour), b.End.Add(time.Duration(i)*time.Hour)
+			b.Reference = fmt.Sprint("order ", i)
+		}))
+	}
+	return out
+}
+
+func TestLargeFeed(t *testing.T) {
+	t.Parallel()
+	many := crowd(2000)
+	began := time.Now()
+	file, err := calendar.Feed(domain, court, many, calendar.FeedOptions{})
+	require.NoError(t, err)
+	// It takes some 15 ms; a slow machine gets its time, and work for each pair of events does not.
+	require.Less(t, time.Since(began), 5*time.Second)
+	require.Less(t, len(file), 2000*500, "bytes")
+	events := read(t, file).Events()
+	require.Len(t, events, len(many))
+	for i, e := range events {
+		require.Equal(t, many[i].ID+"@example.com", text(t, e.Props, "UID"))
+		require.Equal(t, many[i].Start, instant(t, e.Props, "DTSTART"))
+	}
+}
+
+// The longest names and references bound what one event takes.
+func TestLargestEvent(t *testing.T) {
+	t.Parallel()
+	b := sold(func(b *booking.Booking) {
+		name := strings.Repeat("👍", 200)
+		b.Customer.FirstName, b.Customer.LastName, b.Reference, b.Offer = name, name, strings.Repeat("👍", 255), "long"
+	})
+	r := court
+	r.Offers = []booking.Offer{{Slug: "long", Name: strings.Repeat("👍", 200)}}
+	file, err := calendar.Feed(domain, r, []booking.Booking{b}, calendar.FeedOptions{})
+	require.NoError(t, err)
+	event(t, file)
+	require.Less(t, len(file), 6000)
+}
+
+func BenchmarkFeed(b *testing.B) {
+	many := crowd(2000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := calendar.Feed(domain, court, many, calendar.FeedOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

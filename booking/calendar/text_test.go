@@ -1,0 +1,122 @@
+package calendar_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/booking/calendar"
+)
+
+// written are the name and the description that a file has for those of a resource.
+func written(t tester, name, description string) (summary, body string) {
+	t.Helper()
+	r := court
+	r.Name, r.Description = name, description
+	file, err := calendar.File(domain, r, sold(), calendar.FileOptions{})
+	require.NoError(t, err)
+	props := event(t, file).Props
+	if props.Get("DESCRIPTION") != nil {
+		body = text(t, props, "DESCRIPTION")
+	}
+	return text(t, props, "SUMMARY"), body
+}
+
+func TestTextComesBackAsItWas(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{
+		"Müller, Söhne; & Co: \"the\" 'court'", `C:\new\, \; \\n \N \`, `\`, `\\`, `\n`, "a,b;c:d", ",", ";", "日本語の予約", "👩‍👩‍👧‍👦 family",
+		"x\tone tab", " leading and trailing ", "<b>no</b> <i>markup</i>", "END:VEVENT", "BEGIN:VCALENDAR", "é́combining", "…",
+	} {
+		summary, description := written(t, s, s+"\n\n"+s+"\n")
+		require.Equal(t, s, summary)
+		require.Equal(t, s+"\n\n"+s+"\n", description)
+	}
+}
+
+// A long text is folded at 75 octets, wherever characters of one to four octets, escapes and spaces fall.
+func TestFolding(t *testing.T) {
+	t.Parallel()
+	for _, piece := range []string{"a", "ü", "€", "👍", "👩‍👧", `\`, ",", ";", "\n", " ", "\t", "a ", "ü ", "<", "a>", "  a"} {
+		for shift := range 80 {
+			s := strings.Repeat("x", shift) + strings.Repeat(piece, 120) + "end"
+			_, description := written(t, "Court", s)
+			require.Equal(t, s, description, "%q after %d", piece, shift)
+		}
+	}
+}
+
+// Whatever is in a name, it writes no line of its own.
+func TestNoTextBecomesALine(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"\r\n", "\n", "\r", "\r\r\n", "\n\r", "\v", "\f", "\u0085", "\u2028", "\u2029", "\x00\r\n", "\\\r\n", "\\\n"} {
+		for _, evil := range []string{
+			end + "BEGIN:VEVENT", end + "END:VEVENT" + end + "BEGIN:VEVENT" + end + "UID:1@evil", end + "ATTENDEE:mailto:eve@example.com",
+			end + " folded", end + "STATUS:CANCELLED", end + end + end,
+		} {
+			s := "Court" + evil
+			summary, description := written(t, s, s)
+			require.NotContains(t, summary, "\n")
+			require.True(t, strings.HasPrefix(summary, "Court"), summary)
+			require.True(t, strings.HasPrefix(description, "Court"), description)
+
+			// Staff's feed has what customers wrote.
+			b := sold(func(b *booking.Booking) {
+				b.Customer = booking.Customer{FirstName: s, LastName: evil}
+				b.Reference, b.Offer = evil, "x"+evil
+			})
+			r := court
+			r.Name = s
+			file, err := calendar.Feed(domain, r, []booking.Booking{b}, calendar.FeedOptions{})
+			require.NoError(t, err)
+			e := event(t, file)
+			require.ElementsMatch(t, []string{
+				"UID", "DTSTAMP", "CREATED", "LAST-MODIFIED", "SEQUENCE", "STATUS", "DTSTART", "DTEND", "SUMMARY", "DESCRIPTION",
+			}, names(e.Props))
+			require.Equal(t, "CONFIRMED", text(t, e.Props, "STATUS"))
+			require.Equal(t, bookingID+"@example.com", text(t, e.Props, "UID"))
+		}
+	}
+	summary, description := written(t, "a\r\nb\x00\x1b[31m\x7f\u0080c\xffd", "a\r\nb\r\rc\u2028d\x00\te\xc3")
+	require.Equal(t, "a b[31mc\uFFFDd", summary)
+	require.Equal(t, "a\nb\n\nc\nd\te\uFFFD", description)
+}
+
+// Random text that a calendar can hold comes back as it was, and of any other bytes a file comes out that can be read.
+func TestAnyText(t *testing.T) {
+	t.Parallel()
+	pieces := []string{
+		"\r\n", "\r", "\n", "\\", "\\n", ",", ";", ":", "\"", " ", "\t", "\u2028", "\u0085", "\x00", "\xff", "\xe2\x82", "ü", "€", "👍", "<", ">",
+		"BEGIN:VEVENT", "END:VCALENDAR", "a", "some words that take up room ",
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var b strings.Builder
+		for range rapid.IntRange(0, 60).Draw(t, "pieces") {
+			if rapid.Bool().Draw(t, "free") {
+				b.WriteString(rapid.String().Draw(t, "text"))
+			} else {
+				b.WriteString(rapid.SampledFrom(pieces).Draw(t, "piece"))
+			}
+		}
+		s := b.String()
+		_, description := written(t, "Court", s)
+		require.True(t, utf8.ValidString(description))
+		if isPlain(s) {
+			require.Equal(t, s, description)
+		}
+		// Written once, it changes no more.
+		_, again := written(t, "Court", description)
+		require.Equal(t, description, again)
+	})
+}
+
+// isPlain tells what needs no change but escapes.
+func isPlain(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029
+	})
+}

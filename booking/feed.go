@@ -1,0 +1,167 @@
+package booking
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"slices"
+	"strings"
+)
+
+// Feed is what a private calendar of a resource shows.
+type Feed struct {
+	// Resource is the feed's, active or not.
+	Resource Resource
+	// Bookings are those that begin from 30 days ago on, however far ahead, by their start; blocks and cancelled ones
+	// are among them, so that a calendar that showed one drops it. Holds that have expired are not. There are at most
+	// 5000: the next ones, and in what they leave of that number the latest of the past.
+	Bookings []Booking
+}
+
+// maxFeed bounds how many bookings a feed has.
+const maxFeed = 5000
+
+const (
+	createFeedSQL = `
+INSERT INTO booking_platform.calendar_feeds (token_hash, resource_id)
+SELECT $1::bytea, r.id FROM booking_platform.resources r WHERE `
+	deleteFeedsSQL = `
+WITH resource AS (
+    SELECT r.id FROM booking_platform.resources r WHERE `
+	deletedFeedsSQL = `
+), gone AS (
+    DELETE FROM booking_platform.calendar_feeds f USING resource WHERE f.resource_id = resource.id RETURNING f.token_hash
+)
+SELECT (SELECT count(*) FROM gone) AS feeds FROM resource`
+	feedResourceSQL = `SELECT` + resourceColumns + `
+WHERE r.id = (SELECT f.resource_id FROM booking_platform.calendar_feeds f WHERE f.token_hash = $1::bytea)`
+
+	feedOfSQL = `
+    FROM booking_platform.bookings b
+    WHERE b.resource_id = $1::uuid AND b.status <> 'expired'
+      AND NOT (b.status = 'pending' AND b.hold_expires_at <= statement_timestamp()) AND `
+	// Two ranges of one index, read away from now in both directions: whatever the limit cuts off is farthest away.
+	feedBookingsSQL = `
+(
+    SELECT` + bookingColumns + feedOfSQL + `lower(b.during) >= statement_timestamp()
+    ORDER BY lower(b.during), b.id LIMIT $2::integer
+) UNION ALL (
+    SELECT` + bookingColumns + feedOfSQL + `lower(b.during) < statement_timestamp()
+      AND lower(b.during) >= statement_timestamp() - interval '30 days'
+    ORDER BY lower(b.during) DESC, b.id DESC LIMIT $2::integer
+)`
+)
+
+// CreateFeed opens a private calendar of a resource, given by its id or slug, and returns the token that reads it: 43
+// characters that are safe in an address, 256 bits of chance. Only its SHA-256 is stored, so nobody can tell it again.
+// A resource may have several, one for each member of staff, say; they are good until [Store.DeleteFeeds]. The error
+// is [ErrNotFound] when there is no such resource. Safe on several replicas at once; one round trip.
+func (s *Store) CreateFeed(ctx context.Context, idOrSlug string) (token string, err error) {
+	token, err = s.createFeed(ctx, idOrSlug)
+	return token, wrap(ctx, "create feed", err)
+}
+
+func (s *Store) createFeed(ctx context.Context, idOrSlug string) (string, error) {
+	is, key, err := resourceIs(idOrSlug, "$2")
+	if err != nil {
+		return "", err
+	}
+	random := make([]byte, 32)
+	// It never fails: where there is no chance to be had, the program ends.
+	_, _ = rand.Read(random)
+	token := base64.RawURLEncoding.EncodeToString(random)
+	err = s.run(ctx, func(q Querier) error {
+		result, err := q.ExecContext(ctx, createFeedSQL+is, hashToken(token), key)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n > 0 {
+			return err
+		}
+		return ErrNotFound
+	})
+	if err != nil {
+		return "", err
+	}
+	return token, nil
+}
+
+// resourceIs is the condition by which a resource is found, with a parameter of that name for the key.
+func resourceIs(idOrSlug, parameter string) (is, key string, err error) {
+	switch {
+	case isID(idOrSlug):
+		return "r.id = " + parameter + "::uuid", strings.ToLower(idOrSlug), nil
+	case isSlug(idOrSlug):
+		return "r.slug = " + parameter + "::text", idOrSlug, nil
+	}
+	return "", "", ErrNotFound
+}
+
+// Feed returns what the private calendar with that token shows. The error is [ErrNotFound] for a token that is unknown,
+// was taken back, or could be none, all alike. Two round trips, through indexes: the resource, and its bookings.
+func (s *Store) Feed(ctx context.Context, token string) (Feed, error) {
+	f, err := s.feed(ctx, token, maxFeed)
+	return f, wrap(ctx, "feed", err)
+}
+
+func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err error) {
+	err = s.run(ctx, func(q Querier) error {
+		resource, found, err := selectOne[resourceRow](ctx, q, feedResourceSQL, hashToken(token))
+		if err == nil && !found {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if f.Resource, err = resource.resource(); err != nil {
+			return err
+		}
+		rows, err := selectAll[bookingRow](ctx, q, feedBookingsSQL, resource.ID, limit)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(rows, func(a, b bookingRow) int { return cmp.Or(a.StartsAt.Compare(b.StartsAt), cmp.Compare(a.ID, b.ID)) })
+		// Each range had up to the limit: what is too much is at the beginning, the farthest past.
+		rows = rows[max(0, len(rows)-limit):]
+		f.Bookings = make([]Booking, len(rows))
+		for i, row := range rows {
+			if f.Bookings[i], err = row.booking(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Feed{}, err
+	}
+	return f, nil
+}
+
+// DeleteFeeds takes back every token of a resource's private calendars, and returns how many there were: none of them
+// reads anything any more. The error is [ErrNotFound] when there is no such resource. Safe on several replicas at once;
+// one round trip.
+func (s *Store) DeleteFeeds(ctx context.Context, idOrSlug string) (int, error) {
+	n, err := s.deleteFeeds(ctx, idOrSlug)
+	return n, wrap(ctx, "delete feeds", err)
+}
+
+func (s *Store) deleteFeeds(ctx context.Context, idOrSlug string) (int, error) {
+	is, key, err := resourceIs(idOrSlug, "$1")
+	if err != nil {
+		return 0, err
+	}
+	type row struct {
+		Feeds int `db:"feeds"`
+	}
+	var gone row
+	err = s.run(ctx, func(q Querier) error {
+		var found bool
+		gone, found, err = selectOne[row](ctx, q, deleteFeedsSQL+is+deletedFeedsSQL, key)
+		if err == nil && !found {
+			err = ErrNotFound
+		}
+		return err
+	})
+	return gone.Feeds, err
+}
