@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestFeed(t *testing.T) {
 		hold(t, store, elsewhere)
 		_, err = store.Confirm(t.Context(), confirmed.ID)
 		require.NoError(t, err)
-		_, err = store.Cancel(t.Context(), cancelled.ID, "rain")
+		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID, Reason: "rain"})
 		require.NoError(t, err)
 		block, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(2), To: slot(3), Units: 1})
 		require.NoError(t, err)
@@ -179,10 +180,14 @@ func TestFeedReadsIndexes(t *testing.T) {
 		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'cancelled', lower(s), 0, 'eur'
 		FROM booking_platform.resources r, generate_series(1, 1000) n,
 			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`)
+	// What is read of one resource may as well be read in the order of the table and sorted, where there is less of it than the limit.
+	reads := func() []string {
+		return slices.DeleteFunc(indexes(t, db, booking.FeedBookingsSQL, r.ID, 5000), func(s string) bool { return s == "Sort" })
+	}
 	const start = "bookings_by_resource_start"
-	require.Equal(t, []string{start, start}, indexes(t, db, booking.FeedBookingsSQL, r.ID, 5000))
+	require.Equal(t, []string{start, start}, reads())
 	exec(t, db, `ANALYZE booking_platform.bookings`)
-	require.Equal(t, []string{start, start}, indexes(t, db, booking.FeedBookingsSQL, r.ID, 5000))
+	require.Equal(t, []string{start, start}, reads())
 	exec(t, db, `
 		INSERT INTO booking_platform.calendar_feeds (token_hash, resource_id)
 		SELECT sha256(n::text::bytea), $1::uuid FROM generate_series(1, 5000) n`, r.ID)
