@@ -226,7 +226,7 @@ func TestMachine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, a := range rapid.SliceOfN(drawAct, 1, 30).Draw(t, "acts") {
+		for _, a := range rapid.SliceOfN(drawAct, 8, 30).Draw(t, "acts") {
 			if err := w.batch([]act{a}); err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +247,7 @@ func TestMachineOfSeveral(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, batch := range rapid.SliceOfN(rapid.SliceOfN(drawAct, 1, 4), 1, 10).Draw(t, "batches") {
+		for _, batch := range rapid.SliceOfN(rapid.SliceOfN(drawAct, 1, 4), 4, 10).Draw(t, "batches") {
 			if err := w.batch(batch); err != nil {
 				t.Fatal(err)
 			}
