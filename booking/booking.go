@@ -10,6 +10,8 @@ import (
 //
 //	pending -> confirmed -> cancelled | completed | no_show
 //	pending -> expired | cancelled
+//	expired -> confirmed
+//	completed -> no_show, no_show -> completed
 type Status string
 
 // The statuses of a booking. Pending and Confirmed keep their units; the others have given them back.
@@ -20,9 +22,9 @@ const (
 	Confirmed Status = "confirmed"
 	// Cancelled was ended by [Store.Cancel] or [Store.Release].
 	Cancelled Status = "cancelled"
-	// Completed took place.
+	// Completed took place, as [Store.Complete] or [Store.CompletePast] noted.
 	Completed Status = "completed"
-	// NoShow was confirmed, and nobody came.
+	// NoShow was confirmed, and nobody came, as [Store.NoShow] noted.
 	NoShow Status = "no_show"
 	// Expired was a hold that was released because its time has passed, or ended before by [Tx.Expire].
 	Expired Status = "expired"
@@ -82,14 +84,14 @@ type Booking struct {
 	CreatedAt, UpdatedAt time.Time
 }
 
-// bookingColumns is what bookingRow reads, of a table or RETURNING with the alias b. lapsed is judged by the
-// database's clock.
+// bookingColumns is what bookingRow reads, of a table or RETURNING with the alias b. lapsed and begun are judged by
+// the database's clock.
 const bookingColumns = `
     b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at, upper(b.during) AS ends_at, b.party, b.status,
     b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.policy::text AS policy,
     b.refund_minor, b.sequence, b.owner_token_hash, b.owner_token_number, b.reference,
     COALESCE(b.idempotency_key, '') AS idempotency_key, b.request_hash, b.metadata::text AS metadata, b.created_at,
-    b.updated_at, b.hold_expires_at <= statement_timestamp() AS lapsed`
+    b.updated_at, b.hold_expires_at <= statement_timestamp() AS lapsed, lower(b.during) <= statement_timestamp() AS begun`
 
 type bookingRow struct {
 	ID             string    `db:"id"`
@@ -118,6 +120,7 @@ type bookingRow struct {
 	CreatedAt      time.Time `db:"created_at"`
 	UpdatedAt      time.Time `db:"updated_at"`
 	Lapsed         bool      `db:"lapsed"`
+	Begun          bool      `db:"begun"`
 }
 
 func (row bookingRow) booking() (Booking, error) {

@@ -36,22 +36,28 @@ func (s *Store) ConfirmLate(ctx context.Context, id string) (Booking, error) {
 	return confirmLate.do(ctx, s.run, id, actorOf(ctx), "")
 }
 
-// A time that is earlier than the hold's end changes nothing, and one that has passed does not bring a hold back.
+// A time that is earlier than the hold's end changes nothing, and one that has passed does not bring a hold back. The rules of the
+// resource are read as they are: whoever changes them meanwhile is not waited for.
 var extend = transition{
 	op: "extend", from: []Status{Pending}, hold: true, clock: true,
 	sql: `
 UPDATE booking_platform.bookings b
-SET hold_expires_at = GREATEST(b.hold_expires_at, $2::timestamptz), updated_at = statement_timestamp()
-WHERE b.id = $1::uuid AND b.status = 'pending' AND GREATEST(b.hold_expires_at, $2::timestamptz) > statement_timestamp()
+SET hold_expires_at = GREATEST(b.hold_expires_at, LEAST($2::timestamptz, b.created_at + make_interval(secs => r.hold_cap_seconds))),
+    updated_at = statement_timestamp()
+FROM booking_platform.resources r
+WHERE b.id = $1::uuid AND b.status = 'pending' AND r.id = b.resource_id
+  AND GREATEST(b.hold_expires_at, LEAST($2::timestamptz, b.created_at + make_interval(secs => r.hold_cap_seconds))) > statement_timestamp()
 RETURNING` + bookingColumns,
 }
 
-// Extend moves the end of a hold to until, later and never earlier; the booking returned tells when it ends now. A
-// hold whose time has passed but which still keeps its units is taken up again, because nobody else has got them. The
-// errors are [ErrHoldExpired] when it was released or until has passed as well, [ErrNotFound], a [*StatusError] for a
-// booking that is no longer pending, and a [*ValidationError] for the field until where it is not between the years
-// 1970 and 9998. How long a hold may be kept at all is the caller's to decide. Safe on several replicas at once; one
-// round trip when it extends.
+// Extend moves the end of a hold to until, or to the HoldCap of its resource after it was made where that is earlier; and
+// never to before the end it has. So one call that asks for too much gets what there is, and the booking returned tells when
+// it ends now. A hold whose time has passed but which still keeps its units is taken up again, because nobody else has got
+// them, as long as the cap has not passed; money that comes later still is for [Store.ConfirmLate].
+//
+// The errors are [ErrHoldExpired] when the hold was released, or its time and until or the cap have passed; [ErrNotFound]; a
+// [*StatusError] for a booking that is no longer pending; and a [*ValidationError] for the field until where it is not
+// between the years 1970 and 9998. Safe on several replicas at once; one round trip when it extends.
 func (s *Store) Extend(ctx context.Context, id string, until time.Time) (Booking, error) {
 	return extendTo(ctx, s.run, id, until)
 }

@@ -13,8 +13,10 @@
 //
 // [Store.Hold] takes a slot for a party, at once and for a while: the booking is pending. [Store.Confirm] makes it
 // stand; [Store.Release] gives it back; a hold whose time has passed never keeps anyone out, and
-// [Store.ReleaseExpired], which the program calls every now and then, tidies it away. [Store.Cancel] ends a pending
-// or a confirmed one.
+// [Store.ReleaseExpired], which the program calls every now and then, tidies it away. [Store.Extend] keeps it for longer,
+// up to a cap. [Store.Cancel] ends a pending or a confirmed one, under the policy it was sold with where its customer asks
+// ([Booking.Terms] tell before), and says what is given back. Once it has begun, [Store.Complete] and [Store.NoShow] note
+// what became of it, and [Store.CompletePast] does where nobody did.
 //
 //	resource, err := store.CreateResource(ctx, booking.Resource{Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris",
 //		SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"}})

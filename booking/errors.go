@@ -16,6 +16,8 @@ var (
 	ErrSlotGone = errors.New("slot is gone")
 	// ErrHoldExpired tells that a hold's time has passed, or that the hold was ended as expired.
 	ErrHoldExpired = errors.New("hold has expired")
+	// ErrNotBegun tells that a booking cannot be completed or missed yet, because it has not begun.
+	ErrNotBegun = errors.New("booking has not begun")
 	// ErrPolicy tells that the booking's policy does not allow the customer what was asked for.
 	ErrPolicy = errors.New("the booking's policy does not allow it")
 	// ErrNotFound tells that no booking, or no resource, has that id or slug.
@@ -78,7 +80,7 @@ type StatusError struct {
 	ID string
 	// Status is the one it has.
 	Status Status
-	// Op is what was asked for: "confirm", "cancel", "release", "extend", "expire", "reschedule", "retake", …
+	// Op is what was asked for: "confirm", "cancel", "release", "extend", "expire", "complete", "no-show", "reschedule", "retake", …
 	Op string
 }
 

@@ -11,6 +11,7 @@ import (
 const (
 	HoldSQL          = holdSQL
 	SweepSQL         = sweepSQL
+	CompletePastSQL  = completePastSQL
 	TakenSQL         = takenSQL
 	ReleaseLapsedSQL = releaseLapsedSQL
 	BookingByKeySQL  = bookingByKeySQL

@@ -153,14 +153,25 @@ func TestStatementsReadIndexes(t *testing.T) {
 	}
 }
 
-// With nothing due the sweep reads a few pages, however many holds and bookings there are.
-func TestSweepWithNothingDueIsCheap(t *testing.T) {
+// Completing what is past reads the index by end: where much is due, and where nothing is a few pages.
+func TestCompletePastReadsItsIndex(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	many(t, db)
+	const never, all = 20000 * 3600.0, 3600.0
+	for _, after := range []float64{never, all} {
+		found := indexes(t, db, booking.CompletePastSQL, after, booking.SweepBatch, "")
+		require.ElementsMatch(t, []string{"bookings_by_end", "bookings_pkey"}, found)
+	}
+	require.Less(t, pages(t, db, booking.CompletePastSQL, never, booking.SweepBatch, ""), 30)
+	require.Greater(t, pages(t, db, booking.CompletePastSQL, all, booking.SweepBatch, ""), 1000, "so this test can tell")
+}
+
+// pages runs a statement and counts the pages it reads.
+func pages(t *testing.T, db booking.Querier, query string, args ...any) int {
+	t.Helper()
 	var text string
-	const explain = `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ` + booking.SweepSQL
-	require.NoError(t, db.QueryRowContext(t.Context(), explain, booking.SweepBatch, "").Scan(&text))
+	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+query, args...).Scan(&text))
 	var plan []struct {
 		Plan struct {
 			Hit  int `json:"Shared Hit Blocks"`
@@ -169,5 +180,13 @@ func TestSweepWithNothingDueIsCheap(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(text), &plan))
 	require.Len(t, plan, 1)
-	require.Less(t, plan[0].Plan.Hit+plan[0].Plan.Read, 30)
+	return plan[0].Plan.Hit + plan[0].Plan.Read
+}
+
+// With nothing due the sweep reads a few pages, however many holds and bookings there are.
+func TestSweepWithNothingDueIsCheap(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	many(t, db)
+	require.Less(t, pages(t, db, booking.SweepSQL, booking.SweepBatch, ""), 30)
 }

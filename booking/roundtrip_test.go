@@ -106,6 +106,10 @@ func TestRoundTrips(t *testing.T) {
 		_, err := store.Cancel(ctx, booking.CancelRequest{ID: b.ID, Reason: "rain"})
 		return err
 	})
+	costs(2, "cancel again", func(ctx context.Context) error {
+		_, err := store.Cancel(ctx, booking.CancelRequest{ID: b.ID})
+		return err
+	})
 	costs(1, "release", func(ctx context.Context) error { _, err := store.Release(ctx, taken.ID); return err })
 	costs(1, "nothing to sweep", func(ctx context.Context) error { _, err := store.ReleaseExpired(ctx); return err })
 	costs(1, "hold of what was given back", func(ctx context.Context) error {
@@ -151,4 +155,66 @@ func TestRoundTrips(t *testing.T) {
 		require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
 		return nil
 	})
+}
+
+// What comes after the confirmation, each in the store and in a caller's transaction.
+func TestRoundTripsOfALife(t *testing.T) {
+	t.Parallel()
+	db, trips := counted(t)
+	store, err := booking.New(db, booking.Options{CompleteAfter: time.Hour})
+	require.NoError(t, err)
+	create(t, store)
+	held := func(start int) string { return hold(t, store, request(slot(start))).ID }
+	stands := func(start int) string {
+		id := held(start)
+		_, err := store.Confirm(t.Context(), id)
+		require.NoError(t, err)
+		return id
+	}
+	ids := map[string]string{"hold": held(0), "confirmed": stands(1), "begun": stands(2)}
+	startsIn(t, db, ids["begun"], -time.Minute)
+	tests := []struct {
+		name, of string
+		want     int
+		do       func(ctx context.Context, tx *booking.Tx, id string) error
+	}{
+		{"extend", "hold", 1, func(ctx context.Context, tx *booking.Tx, id string) error {
+			_, err := tx.Extend(ctx, id, slot(0))
+			return err
+		}},
+		{"cancel by staff", "confirmed", 1, func(ctx context.Context, tx *booking.Tx, id string) error {
+			_, err := tx.Cancel(ctx, booking.CancelRequest{ID: id, Refund: minor(5)})
+			return err
+		}},
+		{"cancel by customer", "confirmed", 2, func(ctx context.Context, tx *booking.Tx, id string) error {
+			_, err := tx.Cancel(ctx, byCustomer(id))
+			return err
+		}},
+		{"cancel of a hold by customer", "hold", 2, func(ctx context.Context, tx *booking.Tx, id string) error {
+			_, err := tx.Cancel(ctx, byCustomer(id))
+			return err
+		}},
+		{"complete", "begun", 1, func(ctx context.Context, tx *booking.Tx, id string) error { _, err := tx.Complete(ctx, id); return err }},
+		{"no-show", "begun", 1, func(ctx context.Context, tx *booking.Tx, id string) error { _, err := tx.NoShow(ctx, id); return err }},
+	}
+	for _, test := range tests {
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		before := trips.Load()
+		require.NoError(t, test.do(t.Context(), store.Tx(tx), ids[test.of]), test.name)
+		require.EqualValues(t, test.want, trips.Load()-before, test.name)
+		require.NoError(t, tx.Rollback())
+	}
+	costs := func(want int, what string, f func(ctx context.Context) error) {
+		before := trips.Load()
+		require.NoError(t, f(t.Context()), what)
+		require.EqualValues(t, want, trips.Load()-before, what)
+	}
+	costs(2, "cancel by customer", func(ctx context.Context) error {
+		_, err := store.Cancel(ctx, byCustomer(ids["confirmed"]))
+		return err
+	})
+	costs(1, "complete", func(ctx context.Context) error { _, err := store.Complete(ctx, ids["begun"]); return err })
+	costs(1, "extend", func(ctx context.Context) error { _, err := store.Extend(ctx, ids["hold"], slot(0)); return err })
+	costs(1, "nothing to complete", func(ctx context.Context) error { _, err := store.CompletePast(ctx); return err })
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 )
 
 // Options are what [New] can do without; the zero value works.
@@ -21,6 +22,9 @@ type Options struct {
 	// OwnerSecrets make the owner tokens of bookings, at least 32 bytes each: the first makes new ones, and all of them
 	// are tried where a repeat under an idempotency key asks for one again. Without any, bookings have no owner tokens.
 	OwnerSecrets []string
+	// CompleteAfter is how long after their end [Store.CompletePast] completes confirmed bookings, so that there is time to note who
+	// did not come; 0 is never. It must not be negative.
+	CompleteAfter time.Duration
 	// Prepare keeps the statements of a hold, a confirmation and a list of slots prepared on each connection, which
 	// saves Postgres from reading and planning them each time, and lib/pq without binary_parameters=yes its second round
 	// trip. The first use on a connection is a round trip more. It is not for a pooler in transaction mode that knows
@@ -40,10 +44,11 @@ type Store struct {
 
 	perEmail, perClient int
 	secrets             []string
+	completeAfter       time.Duration
 }
 
 // New returns a store on a database that has the set Booking of package migrations. It asks the database nothing, and
-// never closes it. A nil db is an error, and so are limits and secrets out of their bounds.
+// never closes it. A nil db is an error, and so are options out of their bounds.
 //
 // Every method takes one connection of db at a time, for one short statement or transaction. The usual hold,
 // confirmation and list of slots is one statement in one round trip; lib/pq without binary_parameters=yes adds one to
@@ -62,6 +67,9 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 			err = errors.Join(err, fmt.Errorf("OwnerSecrets: number %d has less than %d bytes", i+1, minSecret))
 		}
 	}
+	if opts.CompleteAfter < 0 {
+		err = errors.Join(err, errors.New("CompleteAfter must not be negative"))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("booking: new store: %w", err)
 	}
@@ -71,7 +79,7 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	}
 	return &Store{
 		db: db, single: single, log: opts.Logger, perEmail: opts.MaxHoldsPerEmail, perClient: opts.MaxHoldsPerClient,
-		secrets: slices.Clone(opts.OwnerSecrets),
+		secrets: slices.Clone(opts.OwnerSecrets), completeAfter: opts.CompleteAfter,
 	}, nil
 }
 

@@ -20,57 +20,116 @@ func TestOperationsByStatus(t *testing.T) {
 	tests := map[string]struct {
 		do   func(context.Context, *booking.Store, string) (booking.Booking, error)
 		want want
+		// begun moves the booking into the past.
+		begun bool
 	}{
 		"confirm": {
-			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
 				return s.Confirm(ctx, id)
 			},
-			want{
+			want: want{
 				"pending": booking.Confirmed, "lapsed": booking.ErrHoldExpired, "confirmed": booking.Confirmed, "cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
 		},
 		"confirm late": {
-			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
 				return s.ConfirmLate(ctx, id)
 			},
-			want{
+			want: want{
 				"pending": booking.Confirmed, "lapsed": booking.Confirmed, "confirmed": booking.Confirmed, "cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
 		},
 		"cancel": {
-			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
 				return s.Cancel(ctx, booking.CancelRequest{ID: id})
 			},
-			want{
+			want: want{
 				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": booking.Cancelled,
 				"cancelled": booking.Cancelled, "completed": refused, "no_show": refused, "expired": refused,
 			},
 		},
+		"cancel by customer": {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.Cancel(ctx, byCustomer(id))
+			},
+			want: want{
+				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": booking.Cancelled,
+				"cancelled": booking.Cancelled, "completed": refused, "no_show": refused, "expired": refused,
+			},
+		},
+		"cancel by customer, begun": {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.Cancel(ctx, byCustomer(id))
+			},
+			want: want{
+				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": booking.ErrPolicy,
+				"cancelled": booking.Cancelled, "completed": refused, "no_show": refused, "expired": refused,
+			},
+			begun: true,
+		},
+		"complete": {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.Complete(ctx, id)
+			},
+			want: want{
+				"pending": refused, "lapsed": refused, "confirmed": booking.Completed, "cancelled": refused,
+				"completed": booking.Completed, "no_show": booking.Completed, "expired": refused,
+			},
+			begun: true,
+		},
+		"complete, not begun": {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.Complete(ctx, id)
+			},
+			want: want{
+				"pending": refused, "lapsed": refused, "confirmed": booking.ErrNotBegun, "cancelled": refused,
+				"completed": booking.Completed, "no_show": booking.ErrNotBegun, "expired": refused,
+			},
+		},
+		"no-show": {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.NoShow(ctx, id)
+			},
+			want: want{
+				"pending": refused, "lapsed": refused, "confirmed": booking.NoShow, "cancelled": refused,
+				"completed": booking.NoShow, "no_show": booking.NoShow, "expired": refused,
+			},
+			begun: true,
+		},
+		"no-show, not begun": {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+				return s.NoShow(ctx, id)
+			},
+			want: want{
+				"pending": refused, "lapsed": refused, "confirmed": booking.ErrNotBegun, "cancelled": refused,
+				"completed": booking.ErrNotBegun, "no_show": booking.NoShow, "expired": refused,
+			},
+		},
 		"release": {
-			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
 				return s.Release(ctx, id)
 			},
-			want{
+			want: want{
 				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": refused, "cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": refused,
 			},
 		},
 		"extend": {
-			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
 				return s.Extend(ctx, id, slot(0))
 			},
-			want{
+			want: want{
 				"pending": booking.Pending, "lapsed": booking.Pending, "confirmed": refused, "cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
 		},
 		"extend in vain": {
-			func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
+			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
 				return s.Extend(ctx, id, slot(-100))
 			},
-			want{"pending": booking.Pending, "lapsed": booking.ErrHoldExpired},
+			want: want{"pending": booking.Pending, "lapsed": booking.ErrHoldExpired},
 		},
 	}
 	for name, test := range tests {
@@ -87,6 +146,9 @@ func TestOperationsByStatus(t *testing.T) {
 					lapse(t, db, id)
 				} else {
 					exec(t, db, `UPDATE booking_platform.bookings SET status = $2::text WHERE id = $1::uuid`, id, status)
+				}
+				if test.begun {
+					startsIn(t, db, id, -2*time.Duration(hours)*time.Hour)
 				}
 				before, err := store.Get(t.Context(), id)
 				require.NoError(t, err)
@@ -174,6 +236,49 @@ func TestOneOutcomeOfARace(t *testing.T) {
 			require.Fail(t, "no outcome", string(b.Status))
 		}
 	}
+}
+
+// An extension ends at the cap of the resource, counted from the hold, whatever is asked for; and after it there is none.
+func TestExtendUpToTheCap(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store, func(r *booking.Resource) { r.HoldFor, r.HoldCap = time.Hour, 3*time.Hour })
+		b := hold(t, store, request(slot(0)))
+		for _, test := range []struct{ ask, want time.Duration }{
+			{2 * time.Hour, 2 * time.Hour}, {time.Hour, 2 * time.Hour}, {3*time.Hour + time.Microsecond, 3 * time.Hour},
+			{1000 * time.Hour, 3 * time.Hour}, {2 * time.Hour, 3 * time.Hour},
+		} {
+			for name, level := range levels {
+				require.NoError(t, inTx(db, store, level, func(tx *booking.Tx) error {
+					got, err := tx.Extend(t.Context(), b.ID, b.CreatedAt.Add(test.ask))
+					require.Equal(t, b.CreatedAt.Add(test.want), got.HoldExpiresAt, name)
+					return err
+				}))
+			}
+			stored, err := store.Get(t.Context(), b.ID)
+			require.NoError(t, err)
+			require.Equal(t, b.CreatedAt.Add(test.want), stored.HoldExpiresAt)
+		}
+
+		// A cap that was lowered meanwhile shortens nothing.
+		exec(t, db, `UPDATE booking_platform.resources SET hold_cap_seconds = 7200`)
+		got, err := store.Extend(t.Context(), b.ID, slot(0))
+		require.NoError(t, err)
+		require.Equal(t, b.CreatedAt.Add(3*time.Hour), got.HoldExpiresAt)
+
+		// Its time has passed, and the cap has not: it is taken up again. Then the cap has passed as well.
+		lapse(t, db, b.ID)
+		got, err = store.Extend(t.Context(), b.ID, slot(0))
+		require.NoError(t, err)
+		require.Equal(t, b.CreatedAt.Add(2*time.Hour), got.HoldExpiresAt)
+		lapse(t, db, b.ID)
+		exec(t, db, `UPDATE booking_platform.bookings SET created_at = created_at - interval '2 hours' WHERE id = $1::uuid`, b.ID)
+		_, err = store.Extend(t.Context(), b.ID, slot(0))
+		require.ErrorIs(t, err, booking.ErrHoldExpired)
+		_, err = store.ConfirmLate(t.Context(), b.ID)
+		require.NoError(t, err, "its money may still come")
+	})
 }
 
 func TestExtendNeverShortens(t *testing.T) {

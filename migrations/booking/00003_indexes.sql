@@ -22,6 +22,10 @@ CREATE INDEX CONCURRENTLY bookings_by_resource_start ON booking_platform.booking
 DROP INDEX CONCURRENTLY IF EXISTS booking_platform.bookings_by_email;
 CREATE INDEX CONCURRENTLY bookings_by_email ON booking_platform.bookings (lower(email), id) WHERE email <> '';
 
+-- For the step that completes what is past: what it has completed is not in it any more, and blocks, which stay confirmed, never are.
+DROP INDEX CONCURRENTLY IF EXISTS booking_platform.bookings_by_end;
+CREATE INDEX CONCURRENTLY bookings_by_end ON booking_platform.bookings (upper(during)) WHERE active AND kind = 'booking';
+
 RESET statement_timeout;
 RESET lock_timeout;
 
