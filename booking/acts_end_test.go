@@ -57,6 +57,20 @@ var ending = map[string]kind{
 			}
 			return got.class == "policy"
 		}},
+	"complete": {weight: 1, about: true,
+		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+			return s.Complete(ctx, id)
+		},
+		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+			return got.notes(b, booking.Completed, booking.NoShow)
+		}},
+	"no-show": {weight: 1, about: true,
+		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+			return s.NoShow(ctx, id)
+		},
+		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+			return got.notes(b, booking.NoShow, booking.Completed)
+		}},
 	"expire": {weight: 1, about: true,
 		do: func(w *world, ctx context.Context, s *booking.Store, _ act, id string) (b booking.Booking, err error) {
 			tx, err := w.db.BeginTx(ctx, nil)
@@ -92,6 +106,19 @@ func (got answer) cancels(b *sold, reason string, refund int64) bool {
 	return got.ends(b, booking.Cancelled, reason)
 }
 
+// notes tells whether it was noted how a booking that has begun went, or went otherwise than was noted before.
+func (got answer) notes(b *sold, status, other booking.Status) bool {
+	switch {
+	case b.status != booking.Confirmed && b.status != other:
+		return got.settled(b, status)
+	case b.kind != booking.Sold:
+		return got.class == "status "+string(b.status)
+	case b.begun == 0:
+		return got.class == "not begun"
+	}
+	return got.ends(b, status, "")
+}
+
 // timePasses are the acts of the clock, and of those who tidy up after it.
 var timePasses = map[string]kind{
 	// The time of a hold passes.
@@ -102,6 +129,30 @@ var timePasses = map[string]kind{
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
 			b.lapsed = b.lapsed || b.status == booking.Pending
+			return got.class == "ok"
+		}},
+	// The time of a booking comes and passes: with all that is in its way it goes to a past of its own.
+	"begin": {weight: 2, about: true,
+		do: func(w *world, ctx context.Context, _ *booking.Store, a act, id string) (booking.Booking, error) {
+			tx, err := w.db.BeginTx(ctx, nil)
+			if err != nil {
+				return booking.Booking{}, err
+			}
+			defer func() { _ = tx.Rollback() }()
+			// As whoever moves one does.
+			if _, err := tx.ExecContext(ctx, `SELECT FROM booking_platform.resources WHERE id = $1::uuid FOR NO KEY UPDATE`, w.id); err != nil {
+				return booking.Booking{}, err
+			}
+			if _, err := tx.ExecContext(ctx, begin, id, int64(w.past(a)/time.Second)); err != nil {
+				return booking.Booking{}, err
+			}
+			return booking.Booking{}, tx.Commit()
+		},
+		explain: func(w *world, _ *model, a act, b *sold, got answer) bool {
+			if b.status == booking.Confirmed && b.kind == booking.Sold && b.begun == 0 {
+				b.begun = w.past(a)
+				b.start, b.end, b.from, b.to = b.start.Add(-b.begun), b.end.Add(-b.begun), b.from.Add(-b.begun), b.to.Add(-b.begun)
+			}
 			return got.class == "ok"
 		}},
 	"sweep": {weight: 1, wants: everywhere,
@@ -120,6 +171,17 @@ var timePasses = map[string]kind{
 			return got.class == "ok"
 		}},
 }
+
+// past is how far back a booking goes: no two go to the same.
+func (w *world) past(a act) time.Duration {
+	return time.Duration(10+a.Which%len(w.model.bookings)) * 24 * time.Hour
+}
+
+const begin = `
+UPDATE booking_platform.bookings b SET
+    during = tstzrange(lower(b.during) - make_interval(secs => $2::bigint), upper(b.during) - make_interval(secs => $2::bigint)),
+    blocked = tstzrange(lower(b.blocked) - make_interval(secs => $2::bigint), upper(b.blocked) - make_interval(secs => $2::bigint))
+WHERE b.id = $1::uuid AND b.status = 'confirmed' AND b.kind = 'booking' AND lower(b.during) > statement_timestamp()`
 
 const lapseBoth = `
 WITH b AS (

@@ -70,14 +70,15 @@ var moving = map[string]kind{
 			_, err := s.ApplyResource(ctx, r, booking.ApplyOptions{})
 			return booking.Booking{}, err
 		},
-		explain: func(_ *world, m *model, a act, _ *sold, got answer) bool {
+		explain: func(w *world, m *model, a act, _ *sold, got answer) bool {
 			capacity := a.Party + a.Which%2
 			for i := range m.bookings {
 				if b := &m.bookings[i]; m.alone && capacity < m.capacity && b.status == booking.Pending && b.lapsed {
 					b.become(booking.Expired, got.by, "")
 				}
 			}
-			if heads := m.heads(time.Time{}, time.Unix(1<<40, 0), ""); capacity < m.capacity && heads > capacity {
+			// What is over does not count.
+			if heads := m.heads(w.base.Add(-24*time.Hour), time.Unix(1<<40, 0), ""); capacity < m.capacity && heads > capacity {
 				return got.class == fmt.Sprintf("sold %d", heads)
 			}
 			m.capacity = capacity
@@ -114,6 +115,7 @@ func explainMove(w *world, m *model, a act, b *sold, got answer) bool {
 	}
 	b.history = append(b.history, change{from: b.status, to: b.status, fromStart: b.start, toStart: start, actor: got.by, reason: "moved"})
 	b.start, b.end, b.from, b.to = start, start.Add(offer.length), from, to
+	b.begun = 0
 	b.sequence++
 	return got.class == "ok" && got.booking.Start.Equal(start) && got.booking.Sequence == b.sequence
 }

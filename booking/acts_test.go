@@ -173,7 +173,7 @@ func classify(err error) string {
 	var small *booking.CapacityError
 	for target, class := range map[error]string{
 		booking.ErrSlotTaken: "taken", booking.ErrHoldExpired: "expired", booking.ErrPolicy: "policy", booking.ErrSlotGone: "gone",
-		booking.ErrIdempotencyMismatch: "mismatch",
+		booking.ErrIdempotencyMismatch: "mismatch", booking.ErrNotBegun: "not begun",
 	} {
 		if errors.Is(err, target) {
 			return class

@@ -52,7 +52,8 @@ func newWorld(db *sql.DB, capacity int) (*world, error) {
 	var err error
 	w.resource, err = w.stores[0].CreateResource(context.Background(), booking.Resource{
 		Slug: w.slug, Name: "World", TimeZone: "UTC", Capacity: capacity, SlotLength: time.Hour, SlotStep: 75 * time.Minute,
-		BufferAfter: 15 * time.Minute, Price: booking.Money{Minor: 1000, Currency: "eur"},
+		// The buffer reaches into the next slot.
+		BufferAfter: 20 * time.Minute, Price: booking.Money{Minor: 1000, Currency: "eur"},
 		Policy: booking.Policy{FreeUntil: before(w.free), ClosedFrom: before(w.closed), FeePercent: 50},
 		Offers: []booking.Offer{{
 			Slug: "long", Name: "Long", SlotLength: 105 * time.Minute, SlotStep: 30 * time.Minute, BufferBefore: 15 * time.Minute,
@@ -61,7 +62,7 @@ func newWorld(db *sql.DB, capacity int) (*world, error) {
 	})
 	w.id = w.resource.ID
 	w.model = model{capacity: capacity, offers: map[string]sale{
-		"":     {length: time.Hour, step: 75 * time.Minute, after: 15 * time.Minute, price: 1000},
+		"":     {length: time.Hour, step: 75 * time.Minute, after: 20 * time.Minute, price: 1000},
 		"long": {length: 105 * time.Minute, step: 30 * time.Minute, before: 15 * time.Minute, price: 1500},
 	}}
 	return w, err

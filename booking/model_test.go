@@ -40,8 +40,9 @@ type sold struct {
 	amount     int64
 	refund     *int64
 	status     booking.Status
-	// lapsed tells that its hold's time has passed.
+	// lapsed tells that its hold's time has passed, and begun how far back it went when its own came.
 	lapsed   bool
+	begun    time.Duration
 	sequence int
 	history  []change
 }
