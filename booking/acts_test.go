@@ -20,6 +20,8 @@ type act struct {
 	// Offer, Start, in quarters of an hour after the world's base, and Party are what is asked for.
 	Offer        string
 	Start, Party int
+	// Key numbers the idempotency keys; 0 is none.
+	Key int
 	// Which is the booking it is about: a place among those there are.
 	Which int
 }
@@ -28,22 +30,43 @@ type act struct {
 type answer struct {
 	class   string
 	booking booking.Booking
+	// by is who acted, in the history.
+	by string
 }
 
 // kind of act: how it is done, and whether the model can explain an answer. What the answer means is done to the model.
 type kind struct {
 	do      func(w *world, ctx context.Context, store *booking.Store, a act, id string) (booking.Booking, error)
 	explain func(w *world, m *model, a act, b *sold, got answer) bool
+	// wants is where it takes units, and so may end holds whose time has passed; nil is nowhere.
+	wants func(w *world, a act, b *sold) span
 	// weight is how often it is drawn; about tells that it needs a booking that exists.
 	weight int
 	about  bool
 }
 
-// actor is who acts, in the history.
-const actor = "user:ada@example.com"
+// span is a stretch of time.
+type span struct{ from, to time.Time }
 
-var acts = map[string]kind{
-	"hold": {weight: 8, do: doHold, explain: explainHold},
+// everywhere is where whoever looks at all bookings of a resource wants something.
+func everywhere(*world, act, *sold) span { return span{time.Time{}, time.Unix(1<<40, 0)} }
+
+// acts are all there are.
+var acts = map[string]kind{}
+
+func init() {
+	for _, some := range []map[string]kind{holding, ending, moving, timePasses} {
+		for name, k := range some {
+			acts[name] = k
+		}
+	}
+}
+
+// holding are those about the life of a hold.
+var holding = map[string]kind{
+	"hold": {weight: 8, do: doHold, explain: explainHold, wants: wantHold},
+	// A repeat is the same hold once more; see world.batch.
+	"repeat": {weight: 1, about: true},
 	"confirm": {weight: 3, about: true,
 		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
 			return s.Confirm(ctx, id)
@@ -62,123 +85,76 @@ var acts = map[string]kind{
 			return s.ConfirmLate(ctx, id)
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			if b.wasExpired(got, "expired") {
-				return true
-			}
 			if b.status == booking.Pending {
 				return got.ends(b, booking.Confirmed, "")
 			}
 			return b.status == booking.Expired && got.class == "expired" || got.settled(b, booking.Confirmed)
-		}},
-	"release": {weight: 1, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
-			return s.Release(ctx, id)
-		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			if b.wasExpired(got, "status expired") {
-				return true
-			}
-			if b.status == booking.Pending {
-				return got.ends(b, booking.Cancelled, "")
-			}
-			return got.class == "status "+string(b.status)
-		}},
-	"cancel": {weight: 2, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
-			return s.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "rain"})
-		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			if b.wasExpired(got, "status expired") {
-				return true
-			}
-			if b.status == booking.Pending || b.status == booking.Confirmed {
-				return got.ends(b, booking.Cancelled, "rain")
-			}
-			return got.settled(b, booking.Cancelled)
-		}},
-	"expire": {weight: 1, about: true,
-		do: func(w *world, ctx context.Context, s *booking.Store, _ act, id string) (b booking.Booking, err error) {
-			tx, err := w.db.BeginTx(ctx, nil)
-			if err != nil {
-				return b, err
-			}
-			defer func() { _ = tx.Rollback() }()
-			if b, err = s.Tx(tx).Expire(ctx, id); err != nil {
-				return b, err
-			}
-			return b, tx.Commit()
-		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			if b.status == booking.Pending && b.shaky && got.class == "ok" {
-				b.become(booking.Expired, anybody, "")
-				return true
-			}
-			if b.status == booking.Pending {
-				return got.ends(b, booking.Expired, "")
-			}
-			return got.settled(b, booking.Expired)
 		}},
 	"extend": {weight: 1, about: true,
 		do: func(w *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
 			return s.Extend(ctx, id, w.base)
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			if b.wasExpired(got, "expired") {
-				return true
-			}
 			switch b.status {
 			case booking.Pending:
-				b.lapsed, b.shaky = false, false
+				b.lapsed = false
 				return got.class == "ok"
 			case booking.Expired:
 				return got.class == "expired"
 			}
 			return got.class == "status "+string(b.status)
 		}},
-	// The time of a hold passes.
-	"lapse": {weight: 3, about: true,
-		do: func(w *world, ctx context.Context, _ *booking.Store, _ act, id string) (booking.Booking, error) {
-			_, err := w.db.ExecContext(ctx, lapseBoth, id, time.Now().Add(-time.Hour))
-			return booking.Booking{}, err
-		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			b.lapsed = b.lapsed || b.status == booking.Pending
-			return got.class == "ok"
-		}},
-	"sweep": {weight: 1,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, _ string) (booking.Booking, error) {
-			_, err := s.ReleaseExpired(ctx)
-			return booking.Booking{}, err
-		},
-		explain: func(_ *world, m *model, _ act, _ *sold, got answer) bool {
-			for i := range m.bookings {
-				b := &m.bookings[i]
-				switch {
-				case b.status != booking.Pending || !b.lapsed:
-				case m.alone:
-					b.become(booking.Expired, anybody, "")
-				default:
-					// One that somebody else has locked is left for the next time.
-					b.shaky = true
-				}
-			}
-			return got.class == "ok"
-		}},
 }
 
-const lapseBoth = `
-WITH b AS (
-    UPDATE booking_platform.bookings SET hold_expires_at = $2::timestamptz WHERE id = $1::uuid AND status = 'pending' RETURNING id
-)
-UPDATE booking_platform.hold_deadlines d SET due_at = $2::timestamptz FROM b WHERE d.booking_id = b.id`
+func (w *world) request(a act) booking.HoldRequest {
+	req := booking.HoldRequest{Resource: w.slug, Offer: a.Offer, Start: w.at(a.Start), Party: a.Party, Customer: ada}
+	if a.Key > 0 {
+		req.IdempotencyKey = fmt.Sprint(w.slug, " ", a.Key)
+	}
+	return req
+}
+
+func doHold(w *world, ctx context.Context, s *booking.Store, a act, _ string) (booking.Booking, error) {
+	return s.Hold(ctx, w.request(a))
+}
+
+func wantHold(w *world, a act, _ *sold) span {
+	from, to := w.model.offers[a.Offer].blocked(w.at(a.Start))
+	return span{from, to}
+}
+
+func explainHold(w *world, m *model, a act, _ *sold, got answer) bool {
+	offer, start := m.offers[a.Offer], w.at(a.Start)
+	if first := m.keyed(a.Key); first != nil {
+		if asked := first.asked; asked.Offer != a.Offer || asked.Start != a.Start || asked.Party != a.Party {
+			return got.class == "mismatch"
+		}
+		return got.class == "ok" && got.booking.ID == first.id && got.booking.IdempotencyKey == w.request(a).IdempotencyKey
+	}
+	switch onGrid := offer.isStart(start); {
+	case !onGrid && a.Party > m.capacity:
+		return got.class == "invalid party, start"
+	case !onGrid:
+		return got.class == "invalid start"
+	case a.Party > m.capacity:
+		return got.class == "invalid party"
+	}
+	from, to := offer.blocked(start)
+	if m.heads(from, to, "")+a.Party > m.capacity {
+		return got.class == "taken"
+	}
+	b := sold{
+		id: got.booking.ID, kind: booking.Sold, asked: a, key: a.Key, offer: a.Offer, start: start, end: start.Add(offer.length), from: from, to: to,
+		party: a.Party, amount: offer.price * int64(a.Party),
+	}
+	b.become(booking.Pending, got.by, "")
+	m.bookings = append(m.bookings, b)
+	return got.class == "ok" && m.known(got.booking.ID) == 1
+}
 
 // ends tells whether an act that changes a booking's status was done, and does it to the model.
 func (got answer) ends(b *sold, status booking.Status, reason string) bool {
-	b.become(status, actor, reason)
-	b.lapsed = false
-	if status == booking.Cancelled && reason != "" {
-		b.sequence++
-	}
+	b.become(status, got.by, reason)
 	return got.class == "ok" && got.booking.Status == status
 }
 
@@ -190,54 +166,24 @@ func (got answer) settled(b *sold, settled booking.Status) bool {
 	return got.class == "status "+string(b.status)
 }
 
-// wasExpired tells whether an answer shows that a hold that has lapsed was ended by whoever needed its units.
-func (b *sold) wasExpired(got answer, class string) bool {
-	if b.status != booking.Pending || !b.shaky || got.class != class {
-		return false
-	}
-	b.become(booking.Expired, anybody, "")
-	return true
-}
-
-func doHold(w *world, ctx context.Context, s *booking.Store, a act, _ string) (booking.Booking, error) {
-	return s.Hold(ctx, booking.HoldRequest{Resource: w.slug, Start: w.at(a.Start), Party: a.Party, Customer: ada})
-}
-
-func explainHold(w *world, m *model, a act, _ *sold, got answer) bool {
-	offer, start := m.offers[a.Offer], w.at(a.Start)
-	switch onGrid := offer.isStart(start); {
-	case !onGrid && a.Party > m.capacity:
-		return got.class == "invalid party, start"
-	case !onGrid:
-		return got.class == "invalid start"
-	case a.Party > m.capacity:
-		return got.class == "invalid party"
-	}
-	from, to := offer.blocked(start)
-	m.reach(from, to)
-	if m.heads(from, to, "")+a.Party > m.capacity {
-		return got.class == "taken"
-	}
-	b := sold{
-		id: got.booking.ID, kind: booking.Sold, offer: a.Offer, start: start, end: start.Add(offer.length), from: from, to: to,
-		party: a.Party, amount: offer.price * int64(a.Party),
-	}
-	b.become(booking.Pending, actor, "")
-	m.bookings = append(m.bookings, b)
-	return got.class == "ok"
-}
-
 // classify says how an act ended. What is not foreseen explains nothing.
 func classify(err error) string {
 	var status *booking.StatusError
 	var invalid *booking.ValidationError
+	var small *booking.CapacityError
+	for target, class := range map[error]string{
+		booking.ErrSlotTaken: "taken", booking.ErrHoldExpired: "expired", booking.ErrPolicy: "policy", booking.ErrSlotGone: "gone",
+		booking.ErrIdempotencyMismatch: "mismatch", booking.ErrNotBegun: "not begun",
+	} {
+		if errors.Is(err, target) {
+			return class
+		}
+	}
 	switch {
 	case err == nil:
 		return "ok"
-	case errors.Is(err, booking.ErrSlotTaken):
-		return "taken"
-	case errors.Is(err, booking.ErrHoldExpired):
-		return "expired"
+	case errors.As(err, &small):
+		return fmt.Sprintf("sold %d", small.Sold)
 	case errors.As(err, &status):
 		return "status " + string(status.Status)
 	case errors.As(err, &invalid):
@@ -251,7 +197,10 @@ func classify(err error) string {
 	return fmt.Sprintf("error %v", err)
 }
 
-// drawAct draws any of them.
+// starts are those of the resource's own slot, every five quarters, of the long offer, every two, and one of neither.
+var starts = []int{0, 0, 10, 10, 5, 5, 15, 2, 4, 6, 8, 12, 14, 7}
+
+// drawAct draws any of them. Three of four have no key.
 var drawAct = rapid.Custom(func(t *rapid.T) act {
 	var names []string
 	for name, k := range acts {
@@ -262,9 +211,10 @@ var drawAct = rapid.Custom(func(t *rapid.T) act {
 	slices.Sort(names)
 	return act{
 		Do:    rapid.SampledFrom(names).Draw(t, "do"),
-		Offer: rapid.SampledFrom([]string{""}).Draw(t, "offer"),
-		Start: rapid.IntRange(0, quarters-1).Draw(t, "start"),
+		Offer: rapid.SampledFrom([]string{"", "", "long"}).Draw(t, "offer"),
+		Start: rapid.SampledFrom(starts).Draw(t, "start"),
 		Party: rapid.IntRange(1, 4).Draw(t, "party"),
+		Key:   max(0, rapid.IntRange(-5, 2).Draw(t, "key")),
 		Which: rapid.IntRange(0, 20).Draw(t, "which"),
 	}
 })

@@ -44,6 +44,14 @@
 // that is missing has no slots and one that comes twice has both; a slot's length is real time. Whether a hold has
 // passed, or a start is too soon, is judged by the database's clock, never by that of a server. Zones are looked up
 // by [time.LoadLocation]: a program that may run where no zone database is installed imports time/tzdata itself.
+//
+// What is sold keeps its instants. Where a resource is given another zone, or the rules of its zone are changed between
+// the booking and its slot, the booking begins and ends when it did, whatever the clock on the wall shows then, and
+// stands in the way of what overlaps it in real time; whoever should come at the same hour by the clock is moved with
+// [Store.Reschedule]. New slots follow the zone database of the program that offers them. A resource's zone is read
+// together with its rules and kept with them in memory, so a replica takes up a new zone database when it is started
+// again. Until all have, they may disagree on where slots begin, and still sell no unit twice.
+//
 // Amounts are whole minor units of a currency.
 //
 // # What it needs

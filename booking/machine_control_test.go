@@ -41,7 +41,7 @@ func TestControlTheMachineSeesWhatTheConstraintForbids(t *testing.T) {
 				require.NoError(t, err)
 				for _, batch := range batches.Example(seed) {
 					// The first two want the same.
-					batch[0].Do, batch[0].Party, batch[0].Start = "hold", 1, 0
+					batch[0] = act{Do: "hold", Party: 1}
 					batch[1] = batch[0]
 					if failure = w.batch(batch); failure != nil {
 						break

@@ -17,6 +17,8 @@ type model struct {
 	bookings []sold
 	// alone tells that nothing else happens at the same time.
 	alone bool
+	// wanted is where those who act at the same time want units.
+	wanted []span
 }
 
 // sale is a length and a grid in which the resource is sold; "" is its own.
@@ -27,23 +29,29 @@ type sale struct {
 
 // sold is a booking as the model sees it.
 type sold struct {
-	id, offer  string
-	kind       booking.Kind
+	id, offer string
+	kind      booking.Kind
+	// asked is the act that made it, and key the one that it still keeps.
+	asked      act
+	key        int
 	start, end time.Time
 	from, to   time.Time
 	party      int
 	amount     int64
+	refund     *int64
 	status     booking.Status
-	// lapsed tells that its hold's time has passed, and shaky that somebody who needed its units may have ended it since.
-	lapsed, shaky bool
-	sequence      int
-	history       []change
+	// lapsed tells that its hold's time has passed, and begun how far back it went when its own came.
+	lapsed   bool
+	begun    time.Duration
+	sequence int
+	history  []change
 }
 
 // change is a row of a booking's history. Whoever expires a hold because its units are needed is anybody.
 type change struct {
-	from, to      booking.Status
-	actor, reason string
+	from, to           booking.Status
+	fromStart, toStart time.Time
+	actor, reason      string
 }
 
 const anybody = "*"
@@ -51,9 +59,14 @@ const anybody = "*"
 func (m model) clone() model {
 	m.bookings = slices.Clone(m.bookings)
 	for i, b := range m.bookings {
-		m.bookings[i].history = slices.Clone(b.history)
+		m.bookings[i] = b.clone()
 	}
 	return m
+}
+
+func (b sold) clone() sold {
+	b.history = slices.Clone(b.history)
+	return b
 }
 
 // counts tells whether a booking keeps others out.
@@ -88,13 +101,10 @@ func (m model) heads(from, to time.Time, without string) int {
 	return most
 }
 
-// reach notes that somebody wants units in a range: whose hold has lapsed there may have lost them.
-func (m *model) reach(from, to time.Time) {
-	for i, b := range m.bookings {
-		if b.status == booking.Pending && b.lapsed && b.overlaps(from, to) {
-			m.bookings[i].shaky = true
-		}
-	}
+// mayHaveEnded tells whether a hold's time has passed and somebody wants its units: he may have ended it, at any time meanwhile,
+// whatever he was answered himself and when.
+func (m *model) mayHaveEnded(b *sold) bool {
+	return b.status == booking.Pending && b.lapsed && slices.ContainsFunc(m.wanted, func(s span) bool { return b.overlaps(s.from, s.to) })
 }
 
 func (s sale) blocked(start time.Time) (from, to time.Time) {
@@ -125,16 +135,35 @@ func (m model) slots(offer string, from, to time.Time, party int) []booking.Slot
 // become changes a booking's status and writes its row of history.
 func (b *sold) become(status booking.Status, actor, reason string) {
 	b.history = append(b.history, change{from: b.status, to: status, actor: actor, reason: reason})
-	b.status, b.shaky = status, false
+	b.status, b.lapsed = status, false
 }
 
 // find returns a booking by its id; nil when there is none.
 func (m *model) find(id string) *sold {
-	n := slices.IndexFunc(m.bookings, func(b sold) bool { return b.id == id })
+	return m.first(func(b sold) bool { return b.id == id })
+}
+
+// keyed returns the booking that has an idempotency key; nil when there is none.
+func (m *model) keyed(key int) *sold {
+	return m.first(func(b sold) bool { return key > 0 && b.key == key })
+}
+
+func (m *model) first(is func(sold) bool) *sold {
+	n := slices.IndexFunc(m.bookings, is)
 	if n < 0 {
 		return nil
 	}
 	return &m.bookings[n]
+}
+
+// known counts the bookings with an id.
+func (m *model) known(id string) (n int) {
+	for _, b := range m.bookings {
+		if b.id == id {
+			n++
+		}
+	}
+	return n
 }
 
 // String is for a person who reads why a test failed.
@@ -142,8 +171,8 @@ func (m model) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "capacity %d", m.capacity)
 	for _, b := range m.bookings {
-		fmt.Fprintf(&out, "\n  %s %s %q %s to %s party %d %s lapsed %t", b.id, b.kind, b.offer, b.start.Format("02T15:04"),
-			b.end.Format("15:04"), b.party, b.status, b.lapsed)
+		fmt.Fprintf(&out, "\n  %s %s %q %s to %s party %d %s lapsed %t key %d", b.id, b.kind, b.offer, b.start.Format("02T15:04"),
+			b.end.Format("15:04"), b.party, b.status, b.lapsed, b.key)
 	}
 	return out.String()
 }

@@ -56,10 +56,11 @@ func (r Resource) check() problems {
 func notLetter(c rune) bool { return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') }
 
 // loadZone refuses the two names by which LoadLocation means something other than a zone of the database: "" is UTC,
-// and "Local" whatever the server it runs on is set to.
+// and "Local" whatever the server it runs on is set to; and what is longer than any name, which it would look for in
+// every place it knows.
 func loadZone(name string) (*time.Location, error) {
-	if name == "" || name == "Local" {
-		return nil, fmt.Errorf("%q is not an IANA time zone", name)
+	if name == "" || name == "Local" || len(name) > 100 {
+		return nil, fmt.Errorf("%.100q is not an IANA time zone", name)
 	}
 	return time.LoadLocation(name)
 }

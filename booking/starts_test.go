@@ -76,6 +76,16 @@ func TestStartsOnTheDaysClocksChange(t *testing.T) {
 		"Kathmandu, a quarter past": {"Asia/Kathmandu", "2027-05-05", hour, 0, daily(600, 720), []string{
 			"10:00:00+05:45", "11:00:00+05:45",
 		}},
+		"Casablanca, the hour that comes twice as Ramadan nears": {"Africa/Casablanca", "2025-02-23", hour, 0, daily(60, 240), []string{
+			"01:00:00+01:00", "02:00:00+01:00", "02:00:00+00:00", "03:00:00+00:00",
+		}},
+		"Casablanca, in Ramadan": {"Africa/Casablanca", "2025-03-10", hour, 0, daily(60, 180), []string{"01:00:00+00:00", "02:00:00+00:00"}},
+		"Casablanca, the hour that is missing after Ramadan": {"Africa/Casablanca", "2025-04-06", hour, 0, daily(60, 300), []string{
+			"01:00:00+00:00", "03:00:00+01:00", "04:00:00+01:00",
+		}},
+		"Apia, the day before":         {"Pacific/Apia", "2011-12-29", 12 * hour, 0, nil, []string{"00:00:00-10:00", "12:00:00-10:00"}},
+		"Apia, the day after":          {"Pacific/Apia", "2011-12-31", 12 * hour, 0, nil, []string{"00:00:00+14:00", "12:00:00+14:00"}},
+		"year's end":                   {"America/New_York", "2027-12-31", hour, 0, daily(1380, 1500), []string{"00:00:00-05:00", "23:00:00-05:00"}},
 		"Apia, the day that never was": {"Pacific/Apia", "2011-12-30", hour, 0, nil, nil},
 		"across midnight": {"Europe/Paris", "2027-05-05", hour, 0, daily(1320, 1560), []string{
 			"00:00:00+02:00", "01:00:00+02:00", "22:00:00+02:00", "23:00:00+02:00",

@@ -1,0 +1,190 @@
+package booking_test
+
+import (
+	"context"
+	"time"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// ending are the acts that end a booking.
+var ending = map[string]kind{
+	"release": {weight: 1, about: true,
+		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+			return s.Release(ctx, id)
+		},
+		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+			if b.status == booking.Pending {
+				b.key = 0
+				return got.ends(b, booking.Cancelled, "")
+			}
+			return got.class == "status "+string(b.status)
+		}},
+	"cancel": {weight: 2, about: true,
+		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+			return s.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "rain"})
+		},
+		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+			return b.open() && got.cancels(b, "rain", b.amount) || !b.open() && got.settled(b, booking.Cancelled)
+		}},
+	"cancel for a part": {weight: 1, about: true,
+		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+			return s.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "flood", Refund: minor(200)})
+		},
+		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+			switch {
+			case !b.open():
+				return got.settled(b, booking.Cancelled)
+			case b.kind == booking.Block || b.status == booking.Pending:
+				return got.class == "invalid refund"
+			}
+			return got.cancels(b, "flood", 200)
+		}},
+	"cancel by the customer": {weight: 2, about: true,
+		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+			return s.Cancel(ctx, booking.CancelRequest{ID: id, ByCustomer: true, Reason: "ill"})
+		},
+		explain: func(w *world, _ *model, _ act, b *sold, got answer) bool {
+			switch {
+			case b.kind == booking.Block:
+				return got.class == "status "+string(b.status)
+			case !b.open():
+				return got.settled(b, booking.Cancelled)
+			case b.status == booking.Pending || b.start.After(w.free):
+				return got.cancels(b, "ill", b.amount)
+			case b.start.After(w.closed):
+				return got.cancels(b, "ill", b.amount/2)
+			}
+			return got.class == "policy"
+		}},
+	"complete": {weight: 1, about: true,
+		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+			return s.Complete(ctx, id)
+		},
+		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+			return got.notes(b, booking.Completed, booking.NoShow)
+		}},
+	"no-show": {weight: 1, about: true,
+		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+			return s.NoShow(ctx, id)
+		},
+		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+			return got.notes(b, booking.NoShow, booking.Completed)
+		}},
+	"expire": {weight: 1, about: true,
+		do: func(w *world, ctx context.Context, s *booking.Store, _ act, id string) (b booking.Booking, err error) {
+			tx, err := w.db.BeginTx(ctx, nil)
+			if err != nil {
+				return b, err
+			}
+			defer func() { _ = tx.Rollback() }()
+			if b, err = s.Tx(tx).Expire(ctx, id); err != nil {
+				return b, err
+			}
+			return b, tx.Commit()
+		},
+		explain: func(_ *world, m *model, _ act, b *sold, got answer) bool {
+			if b.status == booking.Pending && m.mayHaveEnded(b) {
+				// By whom is not known then.
+				b.become(booking.Expired, anybody, "")
+			} else if b.status == booking.Pending {
+				b.become(booking.Expired, got.by, "")
+			}
+			return got.settled(b, booking.Expired)
+		}},
+}
+
+// open tells whether a booking can still be cancelled.
+func (b *sold) open() bool { return b.status == booking.Pending || b.status == booking.Confirmed }
+
+// cancels tells whether a booking was cancelled, and how much was given back: nothing of what nobody has paid.
+func (got answer) cancels(b *sold, reason string, refund int64) bool {
+	if b.kind == booking.Sold && b.status == booking.Confirmed {
+		b.refund = &refund
+	}
+	b.sequence++
+	return got.ends(b, booking.Cancelled, reason)
+}
+
+// notes tells whether it was noted how a booking that has begun went, or went otherwise than was noted before.
+func (got answer) notes(b *sold, status, other booking.Status) bool {
+	switch {
+	case b.status != booking.Confirmed && b.status != other:
+		return got.settled(b, status)
+	case b.kind != booking.Sold:
+		return got.class == "status "+string(b.status)
+	case b.begun == 0:
+		return got.class == "not begun"
+	}
+	return got.ends(b, status, "")
+}
+
+// timePasses are the acts of the clock, and of those who tidy up after it.
+var timePasses = map[string]kind{
+	// The time of a hold passes.
+	"lapse": {weight: 3, about: true,
+		do: func(w *world, ctx context.Context, _ *booking.Store, _ act, id string) (booking.Booking, error) {
+			_, err := w.db.ExecContext(ctx, lapseBoth, id, time.Now().Add(-time.Hour))
+			return booking.Booking{}, err
+		},
+		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+			b.lapsed = b.lapsed || b.status == booking.Pending
+			return got.class == "ok"
+		}},
+	// The time of a booking comes and passes: with all that is in its way it goes to a past of its own.
+	"begin": {weight: 2, about: true,
+		do: func(w *world, ctx context.Context, _ *booking.Store, a act, id string) (booking.Booking, error) {
+			tx, err := w.db.BeginTx(ctx, nil)
+			if err != nil {
+				return booking.Booking{}, err
+			}
+			defer func() { _ = tx.Rollback() }()
+			// As whoever moves one does.
+			if _, err := tx.ExecContext(ctx, `SELECT FROM booking_platform.resources WHERE id = $1::uuid FOR NO KEY UPDATE`, w.id); err != nil {
+				return booking.Booking{}, err
+			}
+			if _, err := tx.ExecContext(ctx, begin, id, int64(w.past(a)/time.Second)); err != nil {
+				return booking.Booking{}, err
+			}
+			return booking.Booking{}, tx.Commit()
+		},
+		explain: func(w *world, _ *model, a act, b *sold, got answer) bool {
+			if b.status == booking.Confirmed && b.kind == booking.Sold && b.begun == 0 {
+				b.begun = w.past(a)
+				b.start, b.end, b.from, b.to = b.start.Add(-b.begun), b.end.Add(-b.begun), b.from.Add(-b.begun), b.to.Add(-b.begun)
+			}
+			return got.class == "ok"
+		}},
+	"sweep": {weight: 1, wants: everywhere,
+		do: func(_ *world, _ context.Context, s *booking.Store, _ act, _ string) (booking.Booking, error) {
+			// Nobody's.
+			_, err := s.ReleaseExpired(context.Background())
+			return booking.Booking{}, err
+		},
+		explain: func(_ *world, m *model, _ act, _ *sold, got answer) bool {
+			for i := range m.bookings {
+				// Among others, one that somebody else has locked is left for the next time.
+				if b := &m.bookings[i]; m.alone && b.status == booking.Pending && b.lapsed {
+					b.become(booking.Expired, "booking", "")
+				}
+			}
+			return got.class == "ok"
+		}},
+}
+
+// past is how far back a booking goes: no two go to the same.
+func (w *world) past(a act) time.Duration {
+	return time.Duration(10+a.Which%len(w.model.bookings)) * 24 * time.Hour
+}
+
+const begin = `
+UPDATE booking_platform.bookings b SET
+    during = tstzrange(lower(b.during) - make_interval(secs => $2::bigint), upper(b.during) - make_interval(secs => $2::bigint)),
+    blocked = tstzrange(lower(b.blocked) - make_interval(secs => $2::bigint), upper(b.blocked) - make_interval(secs => $2::bigint))
+WHERE b.id = $1::uuid AND b.status = 'confirmed' AND b.kind = 'booking' AND lower(b.during) > statement_timestamp()`
+
+const lapseBoth = `
+WITH b AS (
+    UPDATE booking_platform.bookings SET hold_expires_at = $2::timestamptz WHERE id = $1::uuid AND status = 'pending' RETURNING id
+)
+UPDATE booking_platform.hold_deadlines d SET due_at = $2::timestamptz FROM b WHERE d.booking_id = b.id`

@@ -1,0 +1,205 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// fight is everything that can be done to one resource at once: 32 clients on capacity 10, with parties of 1 to 4 on slots that
+// overlap by half.
+type fight struct {
+	db       *sql.DB
+	resource booking.Resource
+
+	mu  sync.Mutex
+	ids []string
+}
+
+const fightStarts = 9
+
+func (f *fight) add(b booking.Booking) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ids = append(f.ids, b.ID)
+}
+
+// some is any booking that was made so far, whoever made it.
+func (f *fight) some(random *rand.Rand) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.ids) == 0 {
+		return "00000000-0000-7000-8000-000000000000"
+	}
+	return f.ids[random.IntN(len(f.ids))]
+}
+
+// act does something.
+func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand) error {
+	start, id := halfHour(random.IntN(fightStarts)), f.some(random)
+	switch random.IntN(16) {
+	default:
+		req := request(start)
+		req.Party = 1 + random.IntN(4)
+		b, err := store.Hold(ctx, req)
+		if err == nil {
+			f.add(b)
+		}
+		return err
+	case 0:
+		_, err := store.Confirm(ctx, id)
+		return err
+	case 1:
+		_, err := store.Cancel(ctx, booking.CancelRequest{ID: id})
+		return err
+	case 2:
+		_, err := f.db.ExecContext(ctx, lapseBoth, id, time.Now().Add(-time.Hour))
+		return err
+	case 3:
+		_, err := store.ReleaseExpired(ctx)
+		return err
+	case 4, 5:
+		_, err := store.Reschedule(ctx, to(id, start))
+		return err
+	case 6:
+		// A swap in a transaction of the caller's, by way of a third place.
+		other := f.some(random)
+		return inTx(f.db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+			mine, err := tx.Get(ctx, id)
+			if err != nil {
+				return err
+			}
+			theirs, err := tx.Get(ctx, other)
+			if err != nil {
+				return err
+			}
+			for _, req := range []booking.RescheduleRequest{to(id, halfHour(fightStarts+4)), to(other, mine.Start), to(id, theirs.Start)} {
+				if _, err := tx.Reschedule(ctx, req); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	case 7, 8:
+		_, err := store.Retake(ctx, id)
+		return err
+	case 9:
+		// A capacity that is lower for a while, where that is possible.
+		r := f.resource
+		r.Capacity = 7 + random.IntN(4)
+		_, err := store.ApplyResource(ctx, r, booking.ApplyOptions{})
+		return err
+	case 10:
+		b, err := store.Block(ctx, booking.BlockRequest{Resource: "court", From: start.Add(7 * time.Minute), To: start.Add(50 * time.Minute), Units: 1})
+		if err == nil {
+			f.add(b)
+		}
+		return err
+	}
+}
+
+// refusal tells whether an error is one that callers are promised. Neither a deadlock nor a transaction to run again is.
+func refusal(err error) bool {
+	var status *booking.StatusError
+	var small *booking.CapacityError
+	var invalid *booking.ValidationError
+	if errors.As(err, &invalid) {
+		// A party that is above the capacity of that moment.
+		return len(invalid.Fields) == 1 && invalid.Fields["party"] != ""
+	}
+	return errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrHoldExpired) || errors.Is(err, booking.ErrNotFound) ||
+		errors.As(err, &status) || errors.As(err, &small)
+}
+
+// Holds, confirmations, cancellations, moves, swaps, retakes, blocks, re-seatings and changes of the capacity, while holds expire: nobody
+// is told anything but yes or no, nothing is sold twice, every history is whole, and at the end all that remains can be booked.
+func TestFightOfEverything(t *testing.T) {
+	t.Parallel()
+	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
+	f := &fight{db: db, resource: create(t, newStore(t, db), halfSteps(10))}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	errs := atOnce(t, db, 32, func(store *booking.Store, client int) error {
+		random := rand.New(rand.NewPCG(seed, uint64(client)))
+		for n := range 20 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			err := f.act(ctx, store, random)
+			cancel()
+			if err != nil && (!refusal(err) || booking.IsRetryable(err)) {
+				return fmt.Errorf("seed %d, client %d, act %d: %w", seed, client, n, err)
+			}
+		}
+		return nil
+	})
+	require.NoError(t, errors.Join(errs...))
+	requireInvariants(t, db)
+	requireHistory(t, db)
+	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE email = '' AND reason = '' AND kind = 'block' AND currency = 'xxx'`),
+		"placeholders are left")
+	requireBookable(t, newStore(t, db), fightStarts)
+	requireInvariants(t, db)
+}
+
+// requireBookable books all that remains of the half hours from the first on, and nothing more.
+func requireBookable(t *testing.T, store *booking.Store, starts int) {
+	t.Helper()
+	r, err := store.Resource(t.Context(), "court")
+	require.NoError(t, err)
+	for n := range starts {
+		free, err := store.Slots(t.Context(), "court", halfHour(n), halfHour(n+1), 1)
+		require.NoError(t, err)
+		remaining := 0
+		if len(free) > 0 {
+			remaining = free[0].Remaining
+		}
+		req := request(halfHour(n))
+		if req.Party = remaining + 1; req.Party <= r.Capacity {
+			_, err = store.Hold(t.Context(), req)
+			require.ErrorIs(t, err, booking.ErrSlotTaken, "more than remains")
+		}
+		if req.Party = remaining; remaining > 0 {
+			hold(t, store, req)
+		}
+	}
+}
+
+// 32 clients want one of three slots that are in each other's way, two at a time and whole or not at all.
+func TestNeighbouringSlotsAtOnce(t *testing.T) {
+	t.Parallel()
+	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
+	create(t, newStore(t, db), halfSteps(10))
+	errs := atOnce(t, db, 32, func(store *booking.Store, client int) error {
+		req := request(halfHour(client % 3))
+		req.Party = 2
+		_, err := store.Hold(context.Background(), req)
+		return err
+	})
+	sold := 0
+	for _, err := range errs {
+		if err == nil {
+			sold++
+			continue
+		}
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+	}
+	// The first and the last do not overlap; whoever has the middle is in the way of both.
+	require.GreaterOrEqual(t, sold, 5)
+	require.LessOrEqual(t, sold, 10)
+	requireInvariants(t, db)
+	requireBookable(t, newStore(t, db), 3)
+	for n := range 3 {
+		slots, err := newStore(t, db).Slots(t.Context(), "court", halfHour(n), halfHour(n+1), 1)
+		require.NoError(t, err)
+		require.Empty(t, slots)
+	}
+}
