@@ -31,7 +31,6 @@ type Options struct {
 	Auth     *auth.Auth
 	Receiver *webhook.Receiver
 	Desk     *checkout.Desk
-	Links    *checkout.Links
 	Stats    *edge.Stats
 	Logger   *slog.Logger
 	Version  string
@@ -54,11 +53,13 @@ func (a *API) Register(r *mux.Router) {
 	r.Handle("/create-checkout-session", a.create(http.StatusOK)).Methods(http.MethodPost)
 	r.HandleFunc("/api/resources", a.resources).Methods(get...)
 	r.HandleFunc("/api/resources/{resource}/availability", a.availability).Methods(get...)
+	r.HandleFunc("/api/resources/{resource}/next", a.next).Methods(get...)
 
 	r.Handle("/api/bookings", session(http.HandlerFunc(a.list))).Methods(get...)
 	r.Handle("/reservations", session(http.HandlerFunc(a.list))).Methods(get...)
 	r.Handle("/api/bookings/{id}", a.ownerOr(session, a.show)).Methods(get...)
 	r.Handle("/api/bookings/{id}/cancel", a.ownerOr(staff, a.cancel)).Methods(http.MethodPost)
+	r.Handle("/api/bookings/{id}/reschedule", a.ownerOr(staff, a.reschedule)).Methods(http.MethodPost)
 	r.Handle("/payments", session(http.HandlerFunc(a.ledger))).Methods(get...)
 	r.Handle("/admin/metrics", staff(http.HandlerFunc(a.metrics))).Methods(get...)
 
