@@ -127,7 +127,7 @@ func (r *rooms) routes() *mux.Router {
 	desk := checkout.NewDesk(r.db, r.bookings, r.payments, r.links, r.logger)
 	return router(r,
 		api.New(api.Options{
-			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk,
+			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk, Links: r.links,
 			Stats: r.stats, Logger: r.logger, Version: versionOf(r.cfg.Version), Started: time.Now(),
 		}),
 		pages.New(pages.Options{

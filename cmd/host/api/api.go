@@ -31,6 +31,7 @@ type Options struct {
 	Auth     *auth.Auth
 	Receiver *webhook.Receiver
 	Desk     *checkout.Desk
+	Links    *checkout.Links
 	Stats    *edge.Stats
 	Logger   *slog.Logger
 	Version  string
@@ -60,6 +61,7 @@ func (a *API) Register(r *mux.Router) {
 	r.Handle("/api/bookings/{id}", a.ownerOr(session, a.show)).Methods(get...)
 	r.Handle("/api/bookings/{id}/cancel", a.ownerOr(staff, a.cancel)).Methods(http.MethodPost)
 	r.Handle("/api/bookings/{id}/reschedule", a.ownerOr(staff, a.reschedule)).Methods(http.MethodPost)
+	r.Handle("/api/bookings/{id}/renew-link", staff(http.HandlerFunc(a.renewLink))).Methods(http.MethodPost)
 	r.Handle("/payments", session(http.HandlerFunc(a.ledger))).Methods(get...)
 	r.Handle("/admin/metrics", staff(http.HandlerFunc(a.metrics))).Methods(get...)
 

@@ -35,6 +35,7 @@ var known = []struct {
 	{booking.ErrHoldExpired, http.StatusConflict, "hold_expired"},
 	{booking.ErrIdempotencyMismatch, http.StatusUnprocessableEntity, "idempotency_mismatch"},
 	{booking.ErrNotFound, http.StatusNotFound, "not_found"},
+	{payments.ErrNotPayable, http.StatusConflict, "not_payable"},
 	{payments.ErrNotFound, http.StatusNotFound, "not_found"},
 	{checkout.ErrPaymentUnavailable, http.StatusServiceUnavailable, "payment_unavailable"},
 }

@@ -47,6 +47,8 @@ func (f found) movable(terms booking.Terms, at time.Time) bool {
 func (f found) words(t booking.Terms) string {
 	b := f.booking
 	switch {
+	case b.Status == booking.Pending && f.refundDue(t):
+		return "Your money is on its way: please get in touch with us to cancel."
 	case b.Status == booking.Pending:
 		return "Nothing has been paid yet: you may cancel free of charge."
 	case b.Status != booking.Confirmed:
