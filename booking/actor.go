@@ -24,6 +24,10 @@ func WithActor(ctx context.Context, actor string) context.Context {
 	return context.WithValue(ctx, actorKey{}, string(kept[:min(len(kept), maxActor)]))
 }
 
+// Actor returns who acts in a context, as [WithActor] said; "" where nobody was named. It is for who names an actor only where
+// the caller has not.
+func Actor(ctx context.Context) string { return actorOf(ctx) }
+
 func actorOf(ctx context.Context) string {
 	actor, _ := ctx.Value(actorKey{}).(string)
 	return actor

@@ -78,7 +78,7 @@ type Booking struct {
 	// Metadata is what was given; nil when nothing was.
 	Metadata map[string]string
 	// OwnerToken proves that a link is the customer's own; see [Store.Owned]. Only what [Store.Hold] returns has it, a
-	// repeat under an idempotency key too, and only where [Options.OwnerSecrets] are given.
+	// repeat under an idempotency key too, and what [Store.WithOwnerToken] does, and only where [Options.OwnerSecrets] are given.
 	OwnerToken string
 	// CreatedAt and UpdatedAt are in UTC, by the database's clock.
 	CreatedAt, UpdatedAt time.Time

@@ -61,22 +61,48 @@ func (s *Store) Owned(ctx context.Context, id, token string) (Booking, error) {
 }
 
 func (s *Store) owned(ctx context.Context, id, token string) (Booking, error) {
-	if !isID(id) {
-		return Booking{}, ErrNotFound
-	}
-	var row bookingRow
-	var found bool
-	err := s.run(ctx, func(q Querier) (err error) {
-		row, found, err = selectOne[bookingRow](ctx, q, bookingByIDSQL, strings.ToLower(id))
-		return err
-	})
+	row, err := s.row(ctx, id)
 	if err != nil {
 		return Booking{}, err
 	}
-	if !found || subtle.ConstantTimeCompare(hashToken(token), row.OwnerTokenHash) != 1 {
+	if subtle.ConstantTimeCompare(hashToken(token), row.OwnerTokenHash) != 1 {
 		return Booking{}, ErrNotFound
 	}
 	return row.booking()
+}
+
+// WithOwnerToken returns a booking with its owner token in OwnerToken, as [Store.Hold] does: for who knows by other means that it
+// is the customer who asks, and gives them their link again. The token is "" where the booking has none, and where the
+// secret it was made with is no longer among [Options.OwnerSecrets]. The error is [ErrNotFound]. One round trip.
+func (s *Store) WithOwnerToken(ctx context.Context, id string) (Booking, error) {
+	b, err := s.withOwnerToken(ctx, id)
+	return b, wrap(ctx, "with owner token", err)
+}
+
+func (s *Store) withOwnerToken(ctx context.Context, id string) (Booking, error) {
+	row, err := s.row(ctx, id)
+	if err != nil {
+		return Booking{}, err
+	}
+	b, err := row.booking()
+	b.OwnerToken = s.ownerToken(row)
+	return b, err
+}
+
+// row reads a booking with what its token is checked against.
+func (s *Store) row(ctx context.Context, id string) (row bookingRow, err error) {
+	if !isID(id) {
+		return row, ErrNotFound
+	}
+	var found bool
+	err = s.run(ctx, func(q Querier) (err error) {
+		row, found, err = selectOne[bookingRow](ctx, q, bookingByIDSQL, strings.ToLower(id))
+		return err
+	})
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return row, err
 }
 
 // The number is compared, so that of two renewals at once each has its own.

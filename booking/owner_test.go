@@ -36,6 +36,13 @@ func TestOwnerToken(t *testing.T) {
 		owned, err := store.Owned(t.Context(), strings.ToUpper(held.ID), held.OwnerToken)
 		require.NoError(t, err)
 		require.Equal(t, stored, owned)
+		told, err := store.WithOwnerToken(t.Context(), strings.ToUpper(held.ID))
+		require.NoError(t, err)
+		require.Equal(t, held, told)
+		for _, nowhere := range []string{"019a2b3c-0000-7000-8000-000000000000", "no id", ""} {
+			_, err := store.WithOwnerToken(t.Context(), nowhere)
+			require.ErrorIs(t, err, booking.ErrNotFound)
+		}
 		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings b WHERE b::text LIKE '%' || $1::text || '%'`, held.OwnerToken))
 
 		other := hold(t, store, request(slot(0)))
@@ -97,7 +104,10 @@ func TestBookingWithoutOwnerToken(t *testing.T) {
 	with := owning(t, db, secrets...)
 	require.Empty(t, hold(t, with, keyed(slot(0))).OwnerToken)
 	for _, s := range []*booking.Store{store, with} {
-		_, err := s.Owned(t.Context(), held.ID, "")
+		told, err := s.WithOwnerToken(t.Context(), held.ID)
+		require.NoError(t, err)
+		require.Empty(t, told.OwnerToken)
+		_, err = s.Owned(t.Context(), held.ID, "")
 		require.ErrorIs(t, err, booking.ErrNotFound)
 	}
 	_, err := store.RenewOwnerToken(t.Context(), held.ID)

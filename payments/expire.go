@@ -56,7 +56,7 @@ WHERE p.id = $1::uuid AND NOT p.completed`
 // settles it, is on its way.
 //
 // Each session is leased in the database before the call, so the step is safe on every replica at once, and no transaction is
-// open while Stripe is asked. It goes on after a session that failed, and returns what failed; it ends with ctx.
+// open while Stripe is asked. The history of a hold that it ends names "payments", unless the context names an actor. It goes on after a session that failed, and returns what failed; it ends with ctx.
 func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 	err := p.alone(ctx, "forget unbegun payments", func(q booking.Querier) error {
 		_, err := q.ExecContext(ctx, forgetSQL)
@@ -105,6 +105,7 @@ func (p *Payments) leaseGone(ctx context.Context) (leased, bool, error) {
 
 // expireSession asks Stripe, then records the answer; true when the session has ended.
 func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
+	ctx = actingAs(ctx, "payments")
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
 	params := &stripe.CheckoutSessionExpireParams{}

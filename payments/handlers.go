@@ -26,7 +26,8 @@ const (
 
 // Register puts the handlers of this package on a receiver. Call it once, before the receiver serves; it panics where a type has a handler
 // already. Each runs inside the
-// receiver's transaction, in which the booking, the payment and the ledger row change together or not at all.
+// receiver's transaction, in which the booking, the payment and the ledger row change together or not at all. The booking's history names
+// the event as the actor, "stripe:evt_…", unless the context names one: see booking.WithActor.
 //
 // Subscribe the endpoint at Stripe to these types: checkout.session.completed, checkout.session.expired,
 // checkout.session.async_payment_succeeded, checkout.session.async_payment_failed.
@@ -90,6 +91,7 @@ func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, 
 		if !found {
 			return webhook.Unmatched, nil
 		}
+		ctx = actingAs(ctx, "stripe:"+ev.ID)
 		bookings := p.bookings.Tx(tx)
 		b, err := bookings.Lock(ctx, pay.BookingID)
 		if err != nil {
@@ -102,6 +104,14 @@ func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, 
 		}
 		return outcome, nil
 	}
+}
+
+// actingAs names an actor where the caller has not.
+func actingAs(ctx context.Context, actor string) context.Context {
+	if booking.Actor(ctx) != "" {
+		return ctx
+	}
+	return booking.WithActor(ctx, actor)
 }
 
 // completed handles the end of a Checkout: paid, or, by a delayed method, not yet. It bears to be called for the same session

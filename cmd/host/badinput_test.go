@@ -176,6 +176,12 @@ func TestBadQueries(t *testing.T) {
 		"/api/resources/studio/availability?from=2027-01-01&to=2027-12-01": "to",
 		"/api/resources/studio/availability?party=0":                       "party",
 		"/api/resources/studio/availability?party=x":                       "party",
+		"/api/resources/studio/availability?offer=royal":                   "offer",
+		"/api/resources/studio/next?after=x":                               "after",
+		"/api/resources/studio/next?after=9999-06-01":                      "after",
+		"/api/resources/studio/next?party=0":                               "party",
+		"/api/resources/studio/next?offer=royal":                           "offer",
+		"/api/resources/studio/next?offer=%00":                             "offer",
 		"/api/bookings?limit=0":                                            "limit",
 		"/api/bookings?limit=501":                                          "limit",
 		"/api/bookings?before=x":                                           "before",
@@ -191,7 +197,8 @@ func TestBadQueries(t *testing.T) {
 		require.Equal(t, []string{field}, keys(fields), path)
 	}
 	for _, path := range []string{
-		"/api/resources/cellar/availability", "/api/resources/%00/availability", "/api/bookings/x", "/api/bookings/%00", "/success?session_id=%00",
+		"/api/resources/cellar/availability", "/api/resources/cellar/next", "/booking/cancel", "/booking/move?booking=x&token=y", "/booking/move?booking=%00&token=%00",
+		"/api/resources/%00/availability", "/api/bookings/x", "/api/bookings/%00", "/success?session_id=%00",
 		"/success?session_id=cs_unknown", "/success", "/success?booking=x&token=y", "/nothing", "/api", "//", "/api//bookings", "/static/", "/static/none", "/static/../main.go",
 	} {
 		a := c.get(path)

@@ -53,8 +53,14 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	if err := r.useStandIn(self); err != nil {
 		return nil, err
 	}
-	var err error
-	if r.bookings, err = booking.New(db, booking.Options{Logger: logger}); err != nil {
+	owners, err := checkout.OwnerSecrets(r.cfg.SessionSecrets)
+	if err != nil {
+		return nil, err
+	}
+	r.bookings, err = booking.New(db, booking.Options{
+		Logger: logger, MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerClient: cfg.HoldsPerAddress, OwnerSecrets: owners,
+	})
+	if err != nil {
 		return nil, err
 	}
 	r.payments, err = payments.New(db, r.bookings, r.cfg.StripeSecretKey, r.cfg.AppURL, payments.Options{
@@ -77,7 +83,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	if err != nil {
 		return nil, err
 	}
-	if r.links, err = checkout.NewLinks(r.cfg.AppURL, r.cfg.SessionSecrets); err != nil {
+	if r.links, err = checkout.NewLinks(r.cfg.AppURL); err != nil {
 		return nil, err
 	}
 	check := func(ctx context.Context) error { return migrations.Check(ctx, db, migrations.All) }
@@ -118,7 +124,7 @@ func keptSecret(dir string, logger *slog.Logger) string {
 
 // routes is every route of the host.
 func (r *rooms) routes() *mux.Router {
-	desk := checkout.NewDesk(r.bookings, r.payments, r.links, r.logger)
+	desk := checkout.NewDesk(r.db, r.bookings, r.payments, r.links, r.logger)
 	return router(r,
 		api.New(api.Options{
 			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk, Links: r.links,

@@ -56,6 +56,7 @@ func (a *API) Register(r *mux.Router) {
 	r.Handle("/create-checkout-session", a.create(http.StatusOK)).Methods(http.MethodPost)
 	r.HandleFunc("/api/resources", a.resources).Methods(get...)
 	r.HandleFunc("/api/resources/{resource}/availability", a.availability).Methods(get...)
+	r.HandleFunc("/api/resources/{resource}/next", a.next).Methods(get...)
 
 	r.Handle("/api/bookings", session(http.HandlerFunc(a.list))).Methods(get...)
 	r.Handle("/reservations", session(http.HandlerFunc(a.list))).Methods(get...)
@@ -65,6 +66,8 @@ func (a *API) Register(r *mux.Router) {
 	r.HandleFunc("/calendar/{token}.ics", a.calendarFeed).Methods(get...)
 	r.Handle("/api/resources/{resource}/feeds", staff(http.HandlerFunc(a.createFeed))).Methods(http.MethodPost)
 	r.Handle("/api/resources/{resource}/feeds", staff(http.HandlerFunc(a.deleteFeeds))).Methods(http.MethodDelete)
+	r.Handle("/api/bookings/{id}/reschedule", a.ownerOr(staff, a.reschedule)).Methods(http.MethodPost)
+	r.Handle("/api/bookings/{id}/renew-link", staff(http.HandlerFunc(a.renewLink))).Methods(http.MethodPost)
 	r.Handle("/payments", session(http.HandlerFunc(a.ledger))).Methods(get...)
 	r.Handle("/admin/metrics", staff(http.HandlerFunc(a.metrics))).Methods(get...)
 

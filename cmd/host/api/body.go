@@ -25,8 +25,25 @@ type body struct {
 	problems map[string]string
 }
 
+// readOptionalBody is readBody where there may be none, or null.
+func readOptionalBody(w http.ResponseWriter, r *http.Request) (*body, error) {
+	if r.ContentLength == 0 {
+		return &body{problems: map[string]string{}}, nil
+	}
+	return readJSON(w, r)
+}
+
 // readBody reads the whole body of a request: one JSON object of at most 64 KiB and nothing after it.
 func readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
+	b, err := readJSON(w, r)
+	if err == nil && b.rest == nil {
+		return nil, errBody
+	}
+	return b, err
+}
+
+// readJSON reads an object, or null.
+func readJSON(w http.ResponseWriter, r *http.Request) (*body, error) {
 	// Anything but JSON could be sent by a form on another site.
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return nil, errMediaType
@@ -38,7 +55,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	}
 	b := &body{problems: map[string]string{}}
 	// The decoder would replace what is no UTF-8, and a name would be stored that nobody has.
-	if err != nil || !utf8.Valid(raw) || json.Unmarshal(raw, &b.rest) != nil || b.rest == nil {
+	if err != nil || !utf8.Valid(raw) || json.Unmarshal(raw, &b.rest) != nil {
 		return nil, errBody
 	}
 	return b, nil

@@ -25,12 +25,8 @@ func (a *API) domain() (string, error) {
 
 // calendarFile answers one booking as a calendar file. The owner's has a link to their page, with the token they showed; staff's has none.
 // What has no file is not found.
-func (a *API) calendarFile(w http.ResponseWriter, r *http.Request) {
-	b, err := a.opts.Bookings.Get(r.Context(), mux.Vars(r)["id"])
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
+func (a *API) calendarFile(w http.ResponseWriter, r *http.Request, of asked) {
+	b := of.booking
 	resource, err := a.opts.Bookings.Resource(r.Context(), b.ResourceID)
 	if err != nil {
 		a.fail(w, r, err)
@@ -48,7 +44,7 @@ func (a *API) calendarFile(w http.ResponseWriter, r *http.Request) {
 	}
 	link := ""
 	if token := ownerToken(r); token != "" {
-		link = a.opts.AppURL + "/success?" + url.Values{"booking": {b.ID}, "token": {token}}.Encode()
+		link = a.opts.Links.Page(b.ID, token)
 	}
 	file, err := calendar.File(domain, resource, b, calendar.FileOptions{Link: link})
 	var none *calendar.NoFileError

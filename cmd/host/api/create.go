@@ -15,7 +15,7 @@ type created struct {
 	StripeSessionID string         `json:"stripeSessionId"`
 	Status          booking.Status `json:"status"`
 	ExpiresAt       time.Time      `json:"expiresAt"`
-	// Token proves, to GET /api/bookings/{id} and its cancel, that the booking is the customer's.
+	// Token proves, to GET /api/bookings/{id} to its cancel and its reschedule, that the booking is the customer's.
 	Token string `json:"token"`
 }
 
@@ -30,7 +30,7 @@ func (a *API) create(status int) http.Handler {
 			a.fail(w, r, err)
 			return
 		}
-		begun, err := a.opts.Desk.Begin(r.Context(), wish)
+		begun, err := a.opts.Desk.Begin(booking.WithActor(r.Context(), customer), wish)
 		if err != nil {
 			a.fail(w, r, err)
 			return
@@ -41,7 +41,7 @@ func (a *API) create(status int) http.Handler {
 			StripeSessionID: begun.SessionID,
 			Status:          begun.Booking.Status,
 			ExpiresAt:       begun.Booking.HoldExpiresAt,
-			Token:           a.opts.Links.Token(begun.Booking.ID),
+			Token:           begun.Booking.OwnerToken,
 		})
 	})
 }

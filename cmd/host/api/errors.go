@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
@@ -12,12 +14,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-var (
-	// errNotFound hides whether a thing does not exist or is not the asker's.
-	errNotFound = errors.New("not found")
-	// errPaid refuses to cancel what was paid for: there is no refund yet, and keeping the money is not for us to decide.
-	errPaid = errors.New("the booking has been paid for")
-)
+// errNotFound hides whether a thing does not exist or is not the asker's.
+var errNotFound = errors.New("not found")
 
 // known maps errors to answers; the first that matches counts.
 var known = []struct {
@@ -29,11 +27,15 @@ var known = []struct {
 	{errMediaType, http.StatusUnsupportedMediaType, "unsupported_media_type"},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "body_too_large"},
 	{errBody, http.StatusBadRequest, "invalid_body"},
-	{errPaid, http.StatusConflict, "refund_not_available"},
+	{checkout.ErrRefundNotAvailable, http.StatusConflict, "refund_not_available"},
 	{booking.ErrSlotTaken, http.StatusConflict, "slot_taken"},
+	{booking.ErrSlotGone, http.StatusConflict, "slot_gone"},
+	{booking.ErrPolicy, http.StatusConflict, "not_allowed_by_policy"},
+	{booking.ErrNoSlot, http.StatusNotFound, "no_slot"},
 	{booking.ErrHoldExpired, http.StatusConflict, "hold_expired"},
 	{booking.ErrIdempotencyMismatch, http.StatusUnprocessableEntity, "idempotency_mismatch"},
 	{booking.ErrNotFound, http.StatusNotFound, "not_found"},
+	{payments.ErrNotPayable, http.StatusConflict, "not_payable"},
 	{payments.ErrNotFound, http.StatusNotFound, "not_found"},
 	{checkout.ErrPaymentUnavailable, http.StatusServiceUnavailable, "payment_unavailable"},
 }
@@ -49,6 +51,17 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var settled *booking.StatusError
 	if errors.As(err, &settled) {
 		edge.WriteError(w, r, http.StatusConflict, "status_"+string(settled.Status), nil)
+		return
+	}
+	var limit *booking.HoldLimitError
+	if errors.As(err, &limit) {
+		w.Header().Set("Retry-After", strconv.Itoa(checkout.RetryAfter(limit, time.Now())))
+		edge.WriteError(w, r, http.StatusTooManyRequests, "too_many_holds", nil)
+		return
+	}
+	var capacity *booking.CapacityError
+	if errors.As(err, &capacity) {
+		edge.WriteError(w, r, http.StatusConflict, "capacity_too_small", nil)
 		return
 	}
 	for _, k := range known {

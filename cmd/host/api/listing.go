@@ -70,53 +70,50 @@ var listParameters = map[string]bool{
 
 // readListing reads what is asked for. A parameter that is there has a value, and one that is unknown is refused: a misspelt filter would
 // answer all there is.
-func (a *API) readListing(ctx context.Context, query url.Values) (opts booking.ListOptions, total bool, err error) {
-	problems := map[string]string{}
-	for name, values := range query {
+func (a *API) readListing(ctx context.Context, values url.Values) (opts booking.ListOptions, total bool, err error) {
+	q := query{values, map[string]string{}}
+	for name, given := range values {
 		switch {
 		case !listParameters[name]:
-			problems[name] = "is not a parameter of this list"
-		case len(values) > 1 && name != "status":
-			problems[name] = "is there more than once"
-		case values[0] == "":
-			problems[name] = "is empty"
+			q.problems[name] = "is not a parameter of this list"
+		case len(given) > 1 && name != "status":
+			q.problems[name] = "is there more than once"
+		case given[0] == "":
+			q.problems[name] = "is empty"
 		}
 	}
 	opts = booking.ListOptions{
-		Order: booking.Order(query.Get("order")), After: query.Get("after"), Kind: booking.Kind(query.Get("kind")),
-		Resource: query.Get("resource"), Customer: query.Get("customer"), Reference: query.Get("reference"),
+		Order: booking.Order(values.Get("order")), After: values.Get("after"), Kind: booking.Kind(values.Get("kind")),
+		Resource: values.Get("resource"), Customer: values.Get("customer"), Reference: values.Get("reference"),
 	}
-	limit, err := readLimit(query)
+	limit, err := readLimit(values)
 	if err != nil {
-		problems["limit"] = "must be between 1 and 500"
+		q.problems["limit"] = "must be between 1 and 500"
 	}
 	opts.Limit = limit
-	for status := range strings.SplitSeq(strings.Join(query["status"], ","), ",") {
-		if query.Has("status") {
+	for status := range strings.SplitSeq(strings.Join(values["status"], ","), ",") {
+		if values.Has("status") {
 			opts.Statuses = append(opts.Statuses, booking.Status(status))
 		}
 	}
-	if query.Has("total") {
-		if total, err = strconv.ParseBool(query.Get("total")); err != nil {
-			problems["total"] = "must be true or false"
+	if values.Has("total") {
+		if total, err = strconv.ParseBool(values.Get("total")); err != nil {
+			q.problems["total"] = "must be true or false"
 		}
 	}
 	zone := time.UTC
-	if query.Has("from") || query.Has("to") {
+	if values.Has("from") || values.Has("to") {
 		if zone, err = a.listZone(ctx, opts.Resource); err != nil {
 			return opts, false, err
 		}
 	}
-	if query.Has("from") {
-		opts.From = readTime(query, "from", zone, 0, problems)
+	if values.Has("from") {
+		opts.From = q.instant("from", zone, 0)
 	}
-	if query.Has("to") {
-		opts.To = readTime(query, "to", zone, 1, problems)
+	if values.Has("to") {
+		opts.To = q.instant("to", zone, 1)
 	}
-	if len(problems) > 0 {
-		return opts, false, &booking.ValidationError{Fields: problems}
-	}
-	return opts, total, nil
+	return opts, total, q.err()
 }
 
 // listZone is the zone that dates are meant in: that of the resource, and UTC where none is named.
@@ -132,17 +129,4 @@ func (a *API) listZone(ctx context.Context, resource string) (*time.Location, er
 		return nil, err
 	}
 	return time.LoadLocation(res.TimeZone)
-}
-
-// readTime reads a time, or a date, which stands for the midnight in a zone that so many days later begins.
-func readTime(query url.Values, name string, zone *time.Location, days int, problems map[string]string) time.Time {
-	text := query.Get(name)
-	if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
-		return day.AddDate(0, 0, days)
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || at.IsZero() {
-		problems[name] = "must be a date such as 2026-12-01, or a time such as 2026-12-01T10:00:00Z"
-	}
-	return at
 }

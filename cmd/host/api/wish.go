@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/edge"
 )
 
 // keyPrefix keeps the keys that clients choose apart from those of an embedder, who shares the table.
@@ -24,6 +25,7 @@ func (a *API) readWish(w http.ResponseWriter, r *http.Request) (booking.HoldRequ
 		Offer:    b.text("offer"),
 		Party:    b.count("party"),
 		Customer: booking.Customer{FirstName: b.text("firstName"), LastName: b.text("lastName"), Email: b.text("email")},
+		Client:   edge.Network(r.Context()),
 	}
 	if keys, sent := r.Header["Idempotency-Key"]; sent && (len(keys) != 1 || !printable(keys[0])) {
 		b.problems["Idempotency-Key"] = "must be 1 to 200 printable ASCII characters"

@@ -2,6 +2,7 @@ package checkout
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,21 +18,23 @@ var ErrPaymentUnavailable = errors.New("payment unavailable")
 // giveUp bounds the time in which a booking is given up whose Checkout could not be made.
 const giveUp = 5 * time.Second
 
-// Desk holds slots and sends customers to pay for them. It is safe for concurrent use and on several replicas at once.
+// Desk holds slots, sends customers to pay for them, and cancels. It is safe for concurrent use and on several replicas at once.
 type Desk struct {
+	db       *sql.DB
 	bookings *booking.Store
 	payments *payments.Payments
 	links    *Links
 	log      *slog.Logger
 }
 
-// NewDesk makes a Desk.
-func NewDesk(bookings *booking.Store, pay *payments.Payments, links *Links, logger *slog.Logger) *Desk {
-	return &Desk{bookings: bookings, payments: pay, links: links, log: logger}
+// NewDesk makes a Desk. All are on the same database.
+func NewDesk(db *sql.DB, bookings *booking.Store, pay *payments.Payments, links *Links, logger *slog.Logger) *Desk {
+	return &Desk{db: db, bookings: bookings, payments: pay, links: links, log: logger}
 }
 
 // Begun is a booking and where its customer goes next.
 type Begun struct {
+	// Booking has its owner token.
 	Booking booking.Booking
 	// URL is Stripe's page, or the booking's own page when there is nothing to pay.
 	URL string
@@ -59,26 +62,33 @@ func (d *Desk) Begin(ctx context.Context, wish booking.HoldRequest) (Begun, erro
 		return Begun{}, fmt.Errorf("%w: %w", ErrPaymentUnavailable, err)
 	case errors.Is(err, payments.ErrNotPayable):
 		// A repeat, and the first one was paid for in between.
-		if held, err = d.bookings.Get(ctx, held.ID); err != nil {
+		if held, err = d.again(ctx, held); err != nil {
 			return Begun{}, err
 		}
 		return d.begunBefore(ctx, held)
 	case err != nil:
 		return Begun{}, err
 	case session.Confirmed:
-		if held, err = d.bookings.Get(ctx, held.ID); err != nil {
+		if held, err = d.again(ctx, held); err != nil {
 			return Begun{}, err
 		}
-		return Begun{Booking: held, URL: d.links.Page(held.ID)}, nil
+		return Begun{Booking: held, URL: d.links.Page(held.ID, held.OwnerToken)}, nil
 	}
 	return Begun{Booking: held, URL: session.URL, SessionID: session.SessionID}, nil
+}
+
+// again reads a booking as it has become, and keeps the token that only its hold tells.
+func (d *Desk) again(ctx context.Context, held booking.Booking) (booking.Booking, error) {
+	b, err := d.bookings.Get(ctx, held.ID)
+	b.OwnerToken = held.OwnerToken
+	return b, err
 }
 
 // begunBefore answers the repeat of a request whose booking is no longer waiting.
 func (d *Desk) begunBefore(ctx context.Context, b booking.Booking) (Begun, error) {
 	payment, err := d.payments.ForBooking(ctx, b.ID)
 	if errors.Is(err, payments.ErrNotFound) {
-		return Begun{Booking: b, URL: d.links.Page(b.ID)}, nil
+		return Begun{Booking: b, URL: d.links.Page(b.ID, b.OwnerToken)}, nil
 	}
 	if err != nil {
 		return Begun{}, err

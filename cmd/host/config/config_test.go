@@ -123,7 +123,7 @@ func TestEachProblem(t *testing.T) {
 		{nil, "ADMIN_EMAIL", "Ann <a@example.com>", "is no e-mail", "ADMIN_PASSWORD", "hunter2hunter2"},
 		{nil, "HOLDS_PER_EMAIL", "-1", `is "-1"`, "", ""},
 		{nil, "HOLDS_PER_EMAIL", "three", `is "three"`, "", ""},
-		{nil, "HOLDS_PER_ADDRESS", "1000001", `is "1000001"`, "", ""},
+		{nil, "HOLDS_PER_ADDRESS", "1001", `is "1001"`, "", ""},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			t.Parallel()

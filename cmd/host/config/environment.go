@@ -123,11 +123,11 @@ func (p *port) UnmarshalText(text []byte) error {
 // count is a limit; 0 is none.
 type count int
 
-// UnmarshalText accepts whole numbers up to a million, which is more than anybody means.
+// UnmarshalText accepts whole numbers up to a thousand, the most that booking counts to.
 func (c *count) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 10, 32)
-	if err != nil || n > 1_000_000 {
-		return malformed{fmt.Sprintf("is %q", text), "it is a whole number such as 3; 0 is no limit"}
+	if err != nil || n > 1000 {
+		return malformed{fmt.Sprintf("is %q", text), "it is a whole number such as 3, up to 1000; 0 is no limit"}
 	}
 	*c = count(n)
 	return nil

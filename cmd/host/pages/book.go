@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
+	"github.com/booking-platform/booking-platform/cmd/host/edge"
 )
 
 // bookView is the page that books.
@@ -42,21 +44,22 @@ func (p *Pages) book(w http.ResponseWriter, r *http.Request) {
 
 // takeBooking does what POST /api/bookings does, and sends the customer on to pay.
 func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	if err := r.ParseForm(); err != nil {
-		p.render(w, http.StatusBadRequest, "nothing.html", nothing{page: p.page("That could not be read"), Text: "Please try again.", Back: "/"})
+	if !p.parse(w, r) {
 		return
 	}
 	f := readForm(r.PostForm)
 	wish, problems := f.wish()
+	ctx := booking.WithActor(r.Context(), customer)
+	wish.Client = edge.Network(ctx)
 	begun, err := checkout.Begun{}, error(nil)
 	if len(problems) > 0 {
-		err = p.opts.Desk.Explain(r.Context(), wish, problems)
+		err = p.opts.Desk.Explain(ctx, wish, problems)
 	} else {
-		begun, err = p.opts.Desk.Begin(r.Context(), wish)
+		begun, err = p.opts.Desk.Begin(ctx, wish)
 	}
 	again := bookView{Form: f}
 	var invalid *booking.ValidationError
+	var limit *booking.HoldLimitError
 	status := http.StatusConflict
 	switch {
 	case err == nil && (begun.Booking.Status == booking.Pending || begun.Booking.Status == booking.Confirmed):
@@ -68,6 +71,11 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, booking.ErrSlotTaken):
 		again.Message = "Somebody was faster: that time has just been taken. These are still free."
 		again.Form.Start = ""
+	case errors.As(err, &limit):
+		status = http.StatusTooManyRequests
+		seconds := checkout.RetryAfter(limit, time.Now())
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		again.Message = tooMany(limit, seconds)
 	case errors.Is(err, checkout.ErrPaymentUnavailable):
 		status = http.StatusServiceUnavailable
 		again.Message = "The payment service cannot be reached right now. Nothing was charged and nothing is booked; please try again in a moment."
@@ -87,6 +95,15 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.showBook(w, r, status, again)
+}
+
+// tooMany says what to do about a limit of open holds.
+func tooMany(limit *booking.HoldLimitError, seconds int) string {
+	wait := plural((seconds+59)/60, "minute")
+	if limit.Scope == "email" {
+		return "You hold " + plural(limit.Limit, "time") + " already. Please pay for one of them, or try again in " + wait + "."
+	}
+	return "Too many times are being held from where you are. Please try again in " + wait + "."
 }
 
 // showBook fills in what is free and renders.
@@ -129,15 +146,18 @@ func (p *Pages) fillWeek(ctx context.Context, v *bookView, all []booking.Resourc
 	v.describe(at, offer)
 	v.link(at, all)
 	from, to := span(at.from, zone)
-	slots, err := p.opts.Bookings.Slots(ctx, v.Resource.ID, from, to, at.party)
+	free, err := p.opts.Bookings.Availability(ctx, booking.AvailabilityRequest{
+		Resources: []string{v.Resource.ID}, Offer: at.offer, From: from, To: to, Party: at.party,
+	})
 	if err != nil {
 		return err
 	}
 	chosen, _ := time.Parse(time.RFC3339, v.Form.Start)
-	v.Week = newWeek(slots, zone, at.from, today, last, v.Resource.Capacity, chosen, func(day booking.Date) string {
+	link := func(day booking.Date) string {
 		other := at
 		other.from = day
 		return other.link()
-	})
-	return nil
+	}
+	v.Week = newWeek(free[0].Slots, zone, at.from, today, last, v.Resource.Capacity, chosen, link)
+	return p.pointOn(ctx, &v.Week, booking.NextSlotRequest{Resource: v.Resource.ID, Offer: at.offer, Party: at.party, After: to}, zone, link)
 }

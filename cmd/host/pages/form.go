@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -69,4 +70,14 @@ func (f form) wish() (booking.HoldRequest, map[string]string) {
 		wish.IdempotencyKey = "page:" + hex.EncodeToString(sum[:])
 	}
 	return wish, problems
+}
+
+// parse reads a form of at most 64 KiB; false when the answer has been given.
+func (p *Pages) parse(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	if err := r.ParseForm(); err != nil {
+		p.render(w, http.StatusBadRequest, "nothing.html", nothing{page: p.page("That could not be read"), Text: "Please try again.", Back: "/"})
+		return false
+	}
+	return true
 }

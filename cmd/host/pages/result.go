@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -27,83 +26,49 @@ type bookingView struct {
 	Again, Pay, Keep string
 	// Calendar is where the file for the customer's calendar is.
 	Calendar string
+	// Terms say what cancelling gives; Cancel and Move are links to where that is done, as long as it may be.
+	Terms, Cancel, Move string
 }
 
 // success is where customers return from paying, and what their link shows. It tells what is known and changes nothing: the payment is confirmed by
 // its event, and not by who visits an address.
 func (p *Pages) success(w http.ResponseWriter, r *http.Request) {
-	b, pay, err := p.find(r)
-	if errors.Is(err, booking.ErrNotFound) || errors.Is(err, payments.ErrNotFound) {
-		p.notFound(w)
-		return
-	}
+	f, err := p.find(r)
 	if err != nil {
-		p.fail(w, r, err)
+		p.failFinding(w, r, err)
 		return
 	}
-	resource, err := p.opts.Bookings.Resource(r.Context(), b.ResourceID)
-	if err != nil {
-		p.fail(w, r, err)
-		return
-	}
-	zone, err := time.LoadLocation(resource.TimeZone)
-	if err != nil {
-		p.fail(w, r, err)
-		return
-	}
+	b := f.booking
 	v := bookingView{
 		page: p.page("Your booking"),
-		What: resource.Name, When: when(b, zone), Name: b.Customer.FirstName + " " + b.Customer.LastName, Party: b.Party,
-		Amount: amount(b.Amount), Status: b.Status, ID: b.ID, Keep: p.opts.Links.Page(b.ID),
+		What: f.what(), When: when(b, f.zone), Name: b.Customer.FirstName + " " + b.Customer.LastName, Party: b.Party,
+		Amount: amount(b.Amount), Status: b.Status, ID: b.ID,
 	}
-	if b.Status == booking.Confirmed {
-		v.Calendar = calendarLink(b.ID, v.Keep)
+	if f.payment != nil {
+		v.Payment = string(f.payment.Status())
 	}
-	if pay != nil {
-		v.Payment = string(pay.Status())
-	}
-	if v.tell(pay) {
+	if v.tell(f) {
 		v.askAgain(r)
+	}
+	if b.OwnerToken != "" {
+		v.Keep = p.opts.Links.Page(b.ID, b.OwnerToken)
+		v.offer(f, time.Now())
+		if b.Status == booking.Confirmed {
+			v.Calendar = calendarLink(b.ID, b.OwnerToken)
+		}
 	}
 	v.Title = v.Headline
 	p.render(w, http.StatusOK, "booking.html", v)
 }
 
-// calendarLink leads to a booking's calendar file, by the token of its link to keep; "" without one.
-func calendarLink(id, keep string) string {
-	u, err := url.Parse(keep)
-	if err != nil || !u.Query().Has("token") {
-		return ""
-	}
-	return "/api/bookings/" + id + "/calendar.ics?" + url.Values{"token": {u.Query().Get("token")}}.Encode()
-}
-
-// find reads the booking of a Checkout Session, whose id only its customer has, or the one that a link with its token names.
-func (p *Pages) find(r *http.Request) (booking.Booking, *payments.Payment, error) {
-	query, ctx := r.URL.Query(), r.Context()
-	id := query.Get("booking")
-	if session := query.Get("session_id"); session != "" {
-		pay, err := p.opts.Payments.BySession(ctx, session)
-		if err != nil {
-			return booking.Booking{}, nil, err
-		}
-		id = pay.BookingID
-	} else if !p.opts.Links.Owns(id, query.Get("token")) {
-		return booking.Booking{}, nil, booking.ErrNotFound
-	}
-	b, err := p.opts.Bookings.Get(ctx, id)
-	if err != nil {
-		return booking.Booking{}, nil, err
-	}
-	pay, err := p.opts.Payments.ForBooking(ctx, id)
-	if errors.Is(err, payments.ErrNotFound) {
-		return b, nil, nil
-	}
-	return b, &pay, err
+// calendarLink leads to a booking's calendar file, for who has its token.
+func calendarLink(id, token string) string {
+	return "/api/bookings/" + id + "/calendar.ics?" + url.Values{"token": {token}}.Encode()
 }
 
 // tell chooses the words, and tells whether there is more to come soon.
-func (v *bookingView) tell(pay *payments.Payment) (waiting bool) {
+func (v *bookingView) tell(f found) (waiting bool) {
+	pay := f.payment
 	v.Mark, v.Tone = "…", "wait"
 	switch {
 	case v.Status == booking.Confirmed:
@@ -112,6 +77,8 @@ func (v *bookingView) tell(pay *payments.Payment) (waiting bool) {
 		v.Mark, v.Tone, v.Headline, v.Text = "✓", "good", "You were here", "Thank you for coming."
 	case v.Status == booking.NoShow:
 		v.Mark, v.Headline, v.Text = "–", "You were missed", "We were ready for you, and you did not come."
+	case v.Status == booking.Cancelled && pay != nil && pay.Captured.Minor > 0 && pay.ParkedReason == "" && f.booking.Refund != nil:
+		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "This booking was cancelled", kept(f.booking.Amount, *f.booking.Refund)
 	case pay != nil && pay.Captured.Minor > 0:
 		v.Headline, v.Text = "Your payment has arrived", "It could not be applied to your booking by itself. Somebody looks into it and comes back to you."
 	case pay != nil && v.Status == booking.Pending && pay.Status() == payments.Processing:

@@ -1,6 +1,8 @@
 package pages
 
 import (
+	"context"
+	"errors"
 	"net/url"
 	"strconv"
 	"time"
@@ -42,7 +44,7 @@ type choice struct {
 type week struct {
 	Days           []dayView
 	Earlier, Later string
-	// Free tells that a day has something, and Next is a link to where there is something else.
+	// Free tells that a day has something; where none has, Next is a link to the first that has, and Sees its time.
 	Free       bool
 	Next, Sees string
 }
@@ -73,6 +75,22 @@ func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booki
 		w.Earlier = link(earlier)
 	}
 	return w
+}
+
+// pointOn finds the next free time for a week that has none.
+func (p *Pages) pointOn(ctx context.Context, w *week, ask booking.NextSlotRequest, zone *time.Location, link func(booking.Date) string) error {
+	if w.Free {
+		return nil
+	}
+	slot, err := p.opts.Bookings.NextSlot(ctx, ask)
+	if errors.Is(err, booking.ErrNoSlot) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.Next, w.Sees = link(booking.DateOf(slot.Start.In(zone))), moment(slot.Start, zone)
+	return nil
 }
 
 // span is the stretch of time that the days from first on are.

@@ -1,0 +1,67 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/api"
+	"github.com/booking-platform/booking-platform/cmd/host/checkout"
+	"github.com/booking-platform/booking-platform/payments"
+)
+
+// Whatever booking, payments and checkout may answer has an answer of its own, wrapped or not, and none tells more than its code.
+func TestEveryErrorHasItsAnswer(t *testing.T) {
+	t.Parallel()
+	a := api.New(api.Options{Logger: slog.New(slog.DiscardHandler)})
+	for _, w := range []struct {
+		err        error
+		status     int
+		code       string
+		retryAfter string
+	}{
+		{&booking.ValidationError{Fields: map[string]string{"start": "is required"}}, 400, "validation_failed", ""},
+		{&booking.StatusError{ID: "secret", Status: booking.NoShow, Op: "cancel"}, 409, "status_no_show", ""},
+		{booking.ErrSlotTaken, 409, "slot_taken", ""},
+		{&booking.ConflictError{Bookings: make([]booking.Booking, 2)}, 409, "slot_taken", ""},
+		{booking.ErrSlotGone, 409, "slot_gone", ""},
+		{booking.ErrHoldExpired, 409, "hold_expired", ""},
+		{booking.ErrPolicy, 409, "not_allowed_by_policy", ""},
+		{booking.ErrNotFound, 404, "not_found", ""},
+		{booking.ErrNoSlot, 404, "no_slot", ""},
+		{booking.ErrIdempotencyMismatch, 422, "idempotency_mismatch", ""},
+		{&booking.HoldLimitError{Scope: "email", Limit: 3, Until: time.Now().Add(-time.Hour)}, 429, "too_many_holds", "1"},
+		{&booking.HoldLimitError{Scope: "client", Limit: 3, Until: time.Now().AddDate(0, 0, 7)}, 429, "too_many_holds", "3600"},
+		{&booking.CapacityError{Capacity: 1, Sold: 2}, 409, "capacity_too_small", ""},
+		{checkout.ErrRefundNotAvailable, 409, "refund_not_available", ""},
+		{checkout.ErrPaymentUnavailable, 503, "payment_unavailable", ""},
+		{payments.ErrNotFound, 404, "not_found", ""},
+		{payments.ErrNotPayable, 409, "not_payable", ""},
+		{context.DeadlineExceeded, 503, "unavailable", "1"},
+		{errors.New("pq: secret"), 503, "unavailable", "1"},
+	} {
+		for _, err := range []error{w.err, fmt.Errorf("booking: secret: %w", w.err)} {
+			rec := httptest.NewRecorder()
+			a.Fail(rec, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), err)
+			require.Equal(t, w.status, rec.Code, "%v", err)
+			require.Equal(t, w.retryAfter, rec.Header().Get("Retry-After"), "%v", err)
+			require.NotContains(t, rec.Body.String(), "secret")
+			var answer struct {
+				Error  string
+				Fields map[string]string
+			}
+			require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &answer))
+			require.Equal(t, w.code, answer.Error, "%v", err)
+			require.Equal(t, w.status == 400, answer.Fields != nil, "%v", err)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+)
+
+// cancellationView is what cancelling gives the customer at this moment. FreeUntil and Until are null where it is never allowed, or over.
+type cancellationView struct {
+	Allowed   bool    `json:"allowed"`
+	FreeUntil *string `json:"freeUntil"`
+	Until     *string `json:"until"`
+	Fee       int64   `json:"fee"`
+	Refund    int64   `json:"refund"`
+}
+
+type paymentView struct {
+	Status          payments.Status `json:"status"`
+	Amount          int64           `json:"amount"`
+	AmountPaid      int64           `json:"amountPaid"`
+	AmountRefunded  int64           `json:"amountRefunded"`
+	Currency        string          `json:"currency"`
+	StripeSessionID string          `json:"stripeSessionId"`
+}
+
+// show answers one booking with its payment, to its owner or to staff.
+func (a *API) show(w http.ResponseWriter, r *http.Request, of asked) {
+	a.answer(w, r, of.booking)
+}
+
+func (a *API) answer(w http.ResponseWriter, r *http.Request, b booking.Booking) {
+	v, err := a.whole(r.Context(), b)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, v)
+}
+
+// whole is a booking with what lists leave out: its payment, and what cancelling it now would give.
+func (a *API) whole(ctx context.Context, b booking.Booking) (bookingView, error) {
+	known := zones{}
+	v, err := a.view(ctx, known, b)
+	if err != nil {
+		return bookingView{}, err
+	}
+	v.Cancellation = cancellation(b, known[b.ResourceID], time.Now())
+	p, err := a.opts.Payments.ForBooking(ctx, b.ID)
+	if errors.Is(err, payments.ErrNotFound) {
+		return v, nil
+	}
+	v.Payment = &paymentView{
+		Status: p.Status(), Amount: p.Amount.Minor, AmountPaid: p.Captured.Minor, AmountRefunded: p.Refunded.Minor,
+		Currency: p.Amount.Currency, StripeSessionID: p.SessionID,
+	}
+	return v, err
+}
+
+// cancellation writes the terms; the times are null where there are none.
+func cancellation(b booking.Booking, zone *time.Location, at time.Time) *cancellationView {
+	t := b.Terms(at)
+	v := &cancellationView{Allowed: t.Allowed, Fee: t.Fee.Minor, Refund: t.Refund.Minor}
+	if !t.Until.IsZero() {
+		free, until := local(t.FreeUntil, zone), local(t.Until, zone)
+		v.FreeUntil, v.Until = &free, &until
+	}
+	return v
+}

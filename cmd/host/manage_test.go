@@ -1,0 +1,173 @@
+package main_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+var (
+	keepLink   = regexp.MustCompile(`class="keep" href="([^"]+)"`)
+	cancelLink = regexp.MustCompile(`href="(/booking/cancel\?[^"]+)"`)
+	moveLink   = regexp.MustCompile(`href="(/booking/move\?[^"]+)"`)
+)
+
+// proof is the booking and token that a form carries.
+func proof(b created) url.Values { return url.Values{"booking": {b.ID}, "token": {b.Token}} }
+
+// What a customer does who cannot come: the page after Stripe, its link, the question, the button.
+func TestPageCancel(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	ada := h.client()
+	b := ada.book("studio", mustTime(t, ada.slot(0)), false)
+	page := ada.get("/success?session_id=" + b.StripeSessionID)
+	require.Contains(t, page.body, "Nothing has been paid yet: you may cancel free of charge.")
+	link := first(t, cancelLink, page.body)
+	ask := ada.get(link)
+	require.Equal(t, http.StatusOK, ask.status)
+	require.Contains(t, ask.body, "Cancel this booking?")
+	require.Contains(t, ask.body, `<form method="post" action="/booking/cancel">`)
+	require.Contains(t, ada.get(first(t, keepLink, page.body)).body, "Waiting for your payment", "a look at the question cancels nothing")
+
+	done := ada.form("/booking/cancel", proof(b))
+	require.Equal(t, http.StatusSeeOther, done.status, done.body)
+	after := ada.get(done.header.Get("Location"))
+	require.Contains(t, after.body, "This booking was cancelled")
+	require.Contains(t, after.body, "Nothing was charged")
+	require.NotRegexp(t, cancelLink, after.body)
+	require.NotRegexp(t, moveLink, after.body)
+	require.Equal(t, http.StatusSeeOther, ada.form("/booking/cancel", proof(b)).status, "once more does no harm")
+	changes, err := h.Bookings().History(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Equal(t, "customer", changes[len(changes)-1].Actor)
+}
+
+// The pages say what the policy says, and offer what it allows.
+func TestPageTerms(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, many)
+	h.rooms()
+	ada := h.client()
+	for slug, w := range map[string]struct {
+		words        string
+		cancel, move bool
+	}{
+		"free":  {"As money is to be given back, please get in touch with us to cancel.", false, true},
+		"never": {"This booking can be neither cancelled nor moved.", false, false},
+		"fee":   {"The whole price, EUR 25.00, is kept.", true, false},
+		"half":  {"EUR 12.50 of EUR 25.00 is kept, and EUR 12.50 is given back.", false, false},
+	} {
+		b := ada.book(slug, day(9), true)
+		page := ada.get("/success?booking=" + b.ID + "&token=" + b.Token)
+		require.Contains(t, page.body, w.words, slug)
+		require.Equal(t, w.cancel, cancelLink.MatchString(page.body), slug)
+		require.Equal(t, w.move, moveLink.MatchString(page.body), slug)
+		ask := ada.get("/booking/cancel?" + proof(b).Encode())
+		require.Equal(t, w.cancel, strings.Contains(ask.body, "<form"), slug)
+		require.Equal(t, w.move, strings.Contains(ada.get("/booking/move?"+proof(b).Encode()).body, "<form"), slug)
+
+		// Whoever posts all the same is refused, and told why.
+		if !w.cancel {
+			a := ada.form("/booking/cancel", proof(b))
+			require.Equal(t, http.StatusConflict, a.status, slug)
+			require.Contains(t, a.body, `role="alert"`)
+		}
+		if !w.move {
+			form := proof(b)
+			form.Set("start", day(12).Format(time.RFC3339))
+			a := ada.form("/booking/move", form)
+			require.Equal(t, http.StatusConflict, a.status, slug)
+			require.Contains(t, a.body, "can no longer be moved")
+		}
+	}
+	// The policy holds where no money is in the way, too.
+	h.addResource(booking.Resource{Slug: "talk", Name: "Talk", Policy: booking.Policy{Never: true}})
+	talk := ada.book("talk", day(9), false)
+	a := ada.form("/booking/cancel", proof(talk))
+	require.Equal(t, http.StatusConflict, a.status)
+	require.Contains(t, a.body, "this booking can no longer be cancelled")
+
+	// The times of a booking's terms are those of its resource.
+	h.addResource(booking.Resource{Slug: "visit", Name: "Visit", TimeZone: "Asia/Kathmandu", Policy: booking.Policy{FreeUntil: 2 * time.Hour, ClosedFrom: 2 * time.Hour}})
+	start := day(9).Add(15 * time.Minute)
+	b := ada.book("visit", start, false)
+	require.Contains(t, ada.get("/success?booking="+b.ID+"&token="+b.Token).body, start.Add(225*time.Minute).Format("You may cancel until Monday, 2 January 2006, 15:04 "))
+}
+
+// What a customer does who would rather come at another time.
+func TestPageMove(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	ada := h.client()
+	start := mustTime(t, ada.slot(0))
+	b := ada.book("studio", start, true)
+	link := first(t, moveLink, ada.get("/success?booking="+b.ID+"&token="+b.Token).body)
+	page := ada.get(link + "&from=" + soon())
+	require.Equal(t, http.StatusOK, page.status)
+	require.Contains(t, page.body, "stays EUR 25.00")
+	require.Contains(t, page.body, `<form method="post" action="/booking/move">`)
+	later := first(t, regexp.MustCompile(`rel="next" href="([^"]+)"`), page.body)
+	require.Equal(t, http.StatusOK, ada.get(later).status)
+	require.NotEqual(t, page.body, ada.get(later).body, "another week")
+	to := first(t, slotInput, page.body)
+	require.False(t, start.Equal(mustTime(t, to)))
+
+	form := proof(b)
+	form.Set("from", soon())
+	a := ada.form("/booking/move", form)
+	require.Equal(t, http.StatusBadRequest, a.status)
+	require.Contains(t, a.body, "please choose a time")
+	form.Set("start", start.Add(time.Minute).Format(time.RFC3339))
+	a = ada.form("/booking/move", form)
+	require.Equal(t, http.StatusBadRequest, a.status)
+	require.Contains(t, a.body, "is not the start of a slot")
+	other := h.client().book("studio", mustTime(t, to), false)
+	form.Set("start", to)
+	a = ada.form("/booking/move", form)
+	require.Equal(t, http.StatusConflict, a.status)
+	require.Contains(t, a.body, "Somebody was faster")
+	require.Equal(t, http.StatusOK, ada.act(other, "cancel", nil).status)
+
+	done := ada.form("/booking/move", form)
+	require.Equal(t, http.StatusSeeOther, done.status, done.body)
+	after := ada.get(done.header.Get("Location"))
+	require.Contains(t, after.body, "Your booking is confirmed")
+	require.Contains(t, after.body, mustTime(t, to).Format("Monday, 2 January 2006, 15:04"))
+	require.True(t, start.Equal(mustTime(t, ada.slot(0))), "the old time is free again")
+}
+
+// Nobody gets anywhere without the token, nor from another site, and nothing on these pages is inline.
+func TestManagePagesAreTheOwners(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	ada, eve := h.client(), h.client()
+	hers := ada.book("studio", mustTime(t, ada.slot(0)), false)
+	other := eve.book("studio", mustTime(t, ada.slot(0)), false)
+	for _, path := range []string{"/booking/cancel", "/booking/move"} {
+		for _, token := range []string{other.Token, "", "x", "\x00"} {
+			form := url.Values{"booking": {hers.ID}, "token": {token}, "start": {ada.slot(0)}}
+			require.Equal(t, http.StatusNotFound, eve.get(path+"?"+form.Encode()).status)
+			require.Equal(t, http.StatusNotFound, eve.form(path, form).status)
+			// A link is not enough to act, and a form reads no query.
+			require.Equal(t, http.StatusNotFound, eve.form(path+"?"+proof(hers).Encode(), form).status)
+		}
+		a := eve.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(proof(hers).Encode()), "Sec-Fetch-Site", "cross-site")
+		require.Equal(t, http.StatusForbidden, a.status)
+		require.Equal(t, http.StatusBadRequest, eve.form(path, url.Values{"x": {strings.Repeat("x", 100_000)}}).status)
+		page := ada.get(path + "?" + proof(hers).Encode())
+		require.Equal(t, http.StatusOK, page.status)
+		require.NotRegexp(t, `(?i)<script|<style|\sstyle=|\son[a-z]+=|javascript:`, page.body)
+		require.Equal(t, "no-store", page.header.Get("Cache-Control"))
+		require.NotContains(t, page.header.Get("Content-Security-Policy"), "unsafe")
+	}
+	require.Equal(t, "pending", ada.get("/api/bookings/"+hers.ID+"?token="+hers.Token).changed(t).Status)
+	require.NotContains(t, h.log.String(), hers.Token)
+}
