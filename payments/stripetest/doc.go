@@ -50,10 +50,9 @@
 // # What it leaves out
 //
 // Mode "payment" with inline prices is all there is: no customers, products,
-// subscriptions, taxes, coupons or shipping, no PaymentIntents, Charges, Refunds
-// or Events to ask for, no delayed payment methods, no Connect, and the
-// parameter expand is accepted without effect. Only checkout.session.completed
-// and checkout.session.expired are sent. Everything is kept in memory, the
+// subscriptions, taxes, coupons or shipping, no
+// Events to ask for, no delayed payment methods, no Connect, and the
+// parameter expand is accepted without effect. Everything is kept in memory, the
 // newest 10,000 sessions, events and idempotency keys each, and ends with the
 // process.
 package stripetest

@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// Event is something that happened to a session and that webhooks tell, as it
-// was at one moment.
+// Event is something that happened to a session or its money and that webhooks
+// tell, as it was at one moment.
 type Event struct {
 	ID        string
-	Type      string // checkout.session.completed or checkout.session.expired
-	SessionID string
+	Type      string // such as checkout.session.completed
+	SessionID string // of the session it all began with
+	ObjectID  string // of what it is about: a session, a charge, a refund, a dispute
 	CreatedAt time.Time
 	Payload   []byte // the body of its deliveries: the same bytes each time
 
@@ -66,22 +67,22 @@ func (s *Server) Events() []Event {
 	return all
 }
 
-// emit records that something happened to a session, because of a call or (nil)
-// by a customer or time alone, and has it delivered. Callers hold s.mu.
-func (s *Server) emit(eventType string, sess *Session, c *call) *event {
+// emit records that something happened to an object, because of a call or (nil)
+// by a customer, a bank or time alone, and has it delivered. Callers hold s.mu.
+func (s *Server) emit(eventType, sessionID, objectID string, object any, c *call) *event {
 	now := s.now().UTC()
 	request := map[string]any{"id": nil, "idempotency_key": nil}
 	if c != nil {
 		request["id"] = c.requestID
 		request["idempotency_key"] = orNull(c.key)
 	}
-	e := &event{due: now, Event: Event{ID: newID("evt_1", 23), Type: eventType, SessionID: sess.ID, CreatedAt: now}}
+	e := &event{due: now, Event: Event{ID: newID("evt_1", 23), Type: eventType, SessionID: sessionID, ObjectID: objectID, CreatedAt: now}}
 	e.Payload = encode(map[string]any{
 		"id":               e.ID,
 		"object":           "event",
 		"api_version":      APIVersion,
 		"created":          now.Unix(),
-		"data":             map[string]any{"object": sess},
+		"data":             map[string]any{"object": object},
 		"livemode":         false,
 		"pending_webhooks": 1,
 		"request":          request,

@@ -8,6 +8,9 @@ var (
 	ExpireParameters   = expireParameters
 	ListParameters     = listParameters
 	RetrieveParameters = retrieveParameters
+
+	RefundParameters     = refundParameters
+	RefundListParameters = refundListParameters
 )
 
 // Keep sets how many sessions, events and idempotency keys each are remembered.

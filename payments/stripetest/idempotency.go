@@ -42,7 +42,7 @@ func (s *Server) once(w http.ResponseWriter, c *call, do endpoint) answer {
 	a := perform(c, do)
 	// Stripe refuses parameters before it begins to execute a call, and stores
 	// nothing then: the call can be made again with the same key.
-	if a.refusal == nil || a.refusal.Param == "" {
+	if a.refusal == nil || a.refusal.Param == "" || a.refusal.Executed {
 		stored = &a
 	}
 	return a

@@ -58,10 +58,9 @@ func (s *Server) pay(ctx context.Context, id, email string) (Session, error) {
 	sess.URL = ""
 	sess.PaidByEmail = cmp.Or(sess.CustomerEmail, email, "customer@example.com")
 	if sess.AmountTotal > 0 {
-		sess.PaymentStatus = Paid
-		sess.PaymentIntentID = newID("pi_3", 23)
+		s.capture(sess, s.charge(sess, card))
 	}
-	ev := s.emit("checkout.session.completed", sess, nil)
+	ev := s.emit("checkout.session.completed", sess.ID, sess.ID, sess, nil)
 	paid := sess.snapshot()
 	s.mu.Unlock()
 
@@ -104,7 +103,7 @@ func (s *Server) expireSession(c *call) (any, error) {
 	defer s.mu.Unlock()
 	sess, err := s.open(c.PathValue("id"))
 	if sess == nil {
-		return nil, noSuchSession("session", c.PathValue("id"))
+		return nil, noSuch("checkout.session", "session", c.PathValue("id"))
 	}
 	if err != nil {
 		return nil, refused(http.StatusBadRequest, "", "Only Checkout Sessions with a status in [\"open\"] can be expired. "+
@@ -132,7 +131,7 @@ func (s *Server) open(id string) (*Session, error) {
 func (s *Server) expire(sess *Session, c *call) {
 	sess.Status = Expired
 	sess.URL = ""
-	s.emit("checkout.session.expired", sess, c)
+	s.emit("checkout.session.expired", sess.ID, sess.ID, sess, c)
 }
 
 // add remembers a new session, and forgets the oldest when there are too many.

@@ -15,8 +15,8 @@ import (
 // one that stripe-go v76 pins, and that its webhook.ConstructEvent insists on.
 const APIVersion = "2023-10-16"
 
-// defaultKeep bounds what a long-running server remembers, of sessions, of events and
-// of idempotency keys each; the oldest are forgotten first.
+// defaultKeep bounds what a long-running server remembers, of sessions, of events, of
+// idempotency keys and of each other kind of object; the oldest are forgotten first.
 const defaultKeep = 10_000
 
 // Options configures a Server. SecretKey is required; every other field has a
@@ -59,6 +59,14 @@ type Options struct {
 	// test pays in it to have the webhook arrive first. It may call any method
 	// of the Server and may be called from several goroutines at once.
 	OnCreate func(Session)
+
+	// OnRefund is the same for each refund that a call makes: its events can be
+	// delivered before the call is answered.
+	OnRefund func(Refund)
+
+	// PendingRefunds makes all refunds pending until a test settles them; see also
+	// MakeRefundsPending.
+	PendingRefunds bool
 }
 
 // Server is a stateful Stripe in memory: the API below /v1/, the customer's page
@@ -83,8 +91,16 @@ type Server struct {
 	sessions   map[string]*Session
 	order      []string  // session ids, oldest first
 	nextExpiry time.Time // no open session expires before; zero when none is open
-	events     []*event  // oldest first
-	pending    []*event  // of these, the ones Run has still to deliver
+	intents    store[PaymentIntent]
+	charges    store[Charge]
+	refunds    store[Refund]
+	disputes   store[Dispute]   // by charge
+	balance    map[string]Money // by currency
+
+	pendingRefunds int // how many of the next refunds will be pending
+
+	events     []*event // oldest first
+	pending    []*event // of these, the ones Run has still to deliver
 	replies    map[string]*reply
 	replyOrder []*reply // oldest first
 }
@@ -119,6 +135,11 @@ func New(opts Options) (*Server, error) {
 		lookAgain: time.Second,
 		changed:   make(chan struct{}),
 		sessions:  map[string]*Session{},
+		intents:   newStore[PaymentIntent](),
+		charges:   newStore[Charge](),
+		refunds:   newStore[Refund](),
+		disputes:  newStore[Dispute](),
+		balance:   map[string]Money{},
 		replies:   map[string]*reply{},
 	}
 	s.routes()
@@ -163,6 +184,11 @@ func (s *Server) routes() {
 	s.api("GET /v1/checkout/sessions", listParameters, s.listSessions)
 	s.api("GET /v1/checkout/sessions/{id}", retrieveParameters, s.retrieveSession)
 	s.api("POST /v1/checkout/sessions/{id}/expire", expireParameters, s.expireSession)
+	s.api("GET /v1/payment_intents/{id}", retrieveParameters, s.retrieveIntent)
+	s.api("GET /v1/charges/{id}", retrieveParameters, s.retrieveCharge)
+	s.api("POST /v1/refunds", refundParameters, s.createRefund)
+	s.api("GET /v1/refunds", refundListParameters, s.listRefunds)
+	s.api("GET /v1/refunds/{id}", retrieveParameters, s.retrieveRefund)
 	s.api("/v1/", nil, unrecognized)
 
 	s.mux.HandleFunc("GET /pay/style.css", serveStyle)

@@ -1,0 +1,77 @@
+package stripetest_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-mock/spec"
+
+	"github.com/booking-platform/booking-platform/internal/stripemock"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// objectAt is what the API answers.
+func (s standIn) objectAt(t *testing.T, path string) map[string]any {
+	t.Helper()
+	resp := get(t, s.url+path)
+	require.Equal(t, 200, resp.StatusCode, path)
+	var object map[string]any
+	require.NoError(t, json.Unmarshal([]byte(read(t, resp)), &object))
+	return object
+}
+
+// Every object of the money, in every status it can have, and as events carry it.
+func TestMoneyHasOnlyFieldsThatStripeDescribes(t *testing.T) {
+	t.Parallel()
+	schemas := stripemock.Description(t).Components.Schemas
+	s := start(t, stripetest.Options{PendingRefunds: true})
+	sess := s.paid(t)
+	for range 3 {
+		_, err := s.RefundFromDashboard(sess.ID, 100)
+		require.NoError(t, err)
+	}
+	_, err := s.SettleRefund(s.Refunds()[0].ID)
+	require.NoError(t, err)
+	_, err = s.FailRefund(s.Refunds()[1].ID, "lost_or_stolen_card")
+	require.NoError(t, err)
+
+	for _, c := range s.Charges() {
+		matches(t, schemas["charge"], s.objectAt(t, "/v1/charges/"+c.ID), "charge", nil)
+		matches(t, schemas["payment_intent"], s.objectAt(t, "/v1/payment_intents/"+c.PaymentIntentID), "payment_intent", nil)
+	}
+	for _, r := range s.Refunds() {
+		matches(t, schemas["refund"], s.objectAt(t, "/v1/refunds/"+r.ID), "refund", nil)
+	}
+	for _, e := range s.Events() {
+		var object map[string]any
+		require.NoError(t, json.Unmarshal(e.Payload, &object))
+		matches(t, schemas["event"], object, "event", nil)
+		about := object["data"].(map[string]any)["object"].(map[string]any)
+		require.Equal(t, e.ObjectID, about["id"])
+		if kind := about["object"].(string); kind != "checkout.session" {
+			matches(t, schemas[kind], about, kind, nil)
+		}
+	}
+}
+
+func TestEveryParameterOfMoneyIsDescribed(t *testing.T) {
+	t.Parallel()
+	paths := stripemock.Description(t).Paths
+	query := func(path spec.Path) *spec.Schema { return spec.BuildQuerySchema(paths[path]["get"]) }
+	for _, endpoint := range []struct {
+		known     map[string]bool
+		described *spec.Schema
+	}{
+		{stripetest.RefundParameters, paths["/v1/refunds"]["post"].RequestBody.Content["application/x-www-form-urlencoded"].Schema},
+		{stripetest.RefundListParameters, query("/v1/refunds")},
+		{stripetest.RetrieveParameters, query("/v1/refunds/{refund}")},
+		{stripetest.RetrieveParameters, query("/v1/charges/{charge}")},
+		{stripetest.RetrieveParameters, query("/v1/payment_intents/{intent}")},
+	} {
+		require.NotEmpty(t, endpoint.known)
+		for pattern := range endpoint.known {
+			require.True(t, describes(endpoint.described, pattern), pattern)
+		}
+	}
+}
