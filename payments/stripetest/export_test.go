@@ -11,6 +11,7 @@ var (
 
 	RefundParameters     = refundParameters
 	RefundListParameters = refundListParameters
+	EventListParameters  = eventListParameters
 )
 
 // Keep sets how many sessions, events and idempotency keys each are remembered.
