@@ -89,7 +89,8 @@ func (s *Server) answer(w http.ResponseWriter, c *call, known set, do endpoint) 
 
 // perform runs an endpoint and encodes what comes out of it.
 func (s *Server) perform(c *call, do endpoint) answer {
-	if s.takeFault(c.Request, true) != nil {
+	if f := s.takeFault(c.Request, true); f != nil {
+		f.strike()
 		return refusal(internal())
 	}
 	object, err := do(c)

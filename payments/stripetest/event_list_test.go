@@ -73,16 +73,16 @@ func TestEventsAreFiltered(t *testing.T) {
 		params *stripe.EventListParams
 		want   []string
 	}{
-		"all":        {&stripe.EventListParams{}, all},
-		"undeliverd": {&stripe.EventListParams{DeliverySuccess: stripe.Bool(false)}, all},
-		"type":       {&stripe.EventListParams{Type: stripe.String("refund.created")}, all[1:2]},
-		"group":      {&stripe.EventListParams{Type: stripe.String("charge.*")}, all[:1]},
-		"types":      {&stripe.EventListParams{Types: stripe.StringSlice([]string{"refund.created", "charge.refunded"})}, all[:2]},
-		"second":     {&stripe.EventListParams{Created: &second}, all[:2]},
-		"since":      {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: second}}, all[:2]},
-		"after":      {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThan: second}}, nil},
-		"before":     {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{LesserThan: second}}, all[2:]},
-		"until":      {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{LesserThanOrEqual: second}}, all},
+		"all":         {&stripe.EventListParams{}, all},
+		"undelivered": {&stripe.EventListParams{DeliverySuccess: stripe.Bool(false)}, all},
+		"type":        {&stripe.EventListParams{Type: stripe.String("refund.created")}, all[1:2]},
+		"group":       {&stripe.EventListParams{Type: stripe.String("charge.*")}, all[:1]},
+		"types":       {&stripe.EventListParams{Types: stripe.StringSlice([]string{"refund.created", "charge.refunded"})}, all[:2]},
+		"second":      {&stripe.EventListParams{Created: &second}, all[:2]},
+		"since":       {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: second}}, all[:2]},
+		"after":       {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThan: second}}, nil},
+		"before":      {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{LesserThan: second}}, all[2:]},
+		"until":       {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{LesserThanOrEqual: second}}, all},
 	} {
 		require.Equal(t, c.want, s.listed(t, c.params), name)
 	}

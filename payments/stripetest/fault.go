@@ -78,7 +78,8 @@ func (s *Server) Fault(match func(*http.Request) bool, kind FaultKind, times int
 	return f
 }
 
-// Fired is how often it has fired.
+// Fired is how often it has fired: counted when it strikes, so after the effect
+// for those that come after it.
 func (f *Fault) Fired() int {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
@@ -107,10 +108,16 @@ func (s *Server) takeFault(r *http.Request, executing bool) *Fault {
 	for _, f := range s.faults {
 		if executing == (f.kind == FailBefore) && f.match(r) {
 			f.left--
-			f.fired++
-			s.wake()
 			return f
 		}
 	}
 	return nil
+}
+
+// strike counts that it fires.
+func (f *Fault) strike() {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	f.fired++
+	f.s.wake()
 }

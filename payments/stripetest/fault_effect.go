@@ -5,22 +5,25 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
 
 // before does what f does before the call, and tells whether that ends it.
 func (f *Fault) before(w http.ResponseWriter, r *http.Request) (over bool) {
-	if f == nil {
+	if f == nil || !slices.Contains([]FaultKind{ResetBefore, HangBefore, TooMany, BadGateway}, f.kind) {
 		return false
 	}
+	// A client sees its connection cut, and the server sees the client go, once the
+	// body has been read.
+	body, _ := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
+	f.strike()
 	switch f.kind {
 	case ResetBefore:
 		reset(w)
 	case HangBefore:
-		// The server notices a client that has gone once the body has been read.
-		body, _ := io.ReadAll(io.LimitReader(r.Body, maxBody))
-		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
 		return !f.hang(r)
 	case TooMany:
 		w.Header().Set("Retry-After", strconv.Itoa(int(RetryAfter/time.Second)))
@@ -29,25 +32,25 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request) (over bool) {
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusBadGateway)
 		_, _ = io.WriteString(w, "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n")
-	default:
-		return false
 	}
 	return true
 }
 
 // after does what f does to a call's answer, and tells whether that ends it.
 func (f *Fault) after(w http.ResponseWriter, r *http.Request) (over bool) {
-	switch {
-	case f == nil:
+	if f == nil || !slices.Contains([]FaultKind{FailAfter, ResetAfter, HangAfter}, f.kind) {
 		return false
-	case f.kind == FailAfter:
-		send(w, refusal(internal()))
-		return true
-	case f.kind == ResetAfter:
-		reset(w)
-		return true
 	}
-	return f.kind == HangAfter && !f.hang(r)
+	f.strike()
+	switch f.kind {
+	case FailAfter:
+		send(w, refusal(internal()))
+	case ResetAfter:
+		reset(w)
+	case HangAfter:
+		return !f.hang(r)
+	}
+	return true
 }
 
 // hang waits for Release, and returns false when the client goes first.

@@ -151,3 +151,34 @@ func TestAnEventThatWasNeverMade(t *testing.T) {
 	require.NoError(t, s.WaitDelivered(within(t)))
 	require.Len(t, r.deliveries, 2)
 }
+
+// What has been delivered is not sent again because of a pause that was planned
+// before, nor because a copy of it failed.
+func TestADeliveredEventIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	answers := make(chan int, 10)
+	r := receive(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(<-answers) })
+	now := newClock()
+	var copies atomic.Int32
+	copies.Store(1)
+	s := start(t, stripetest.Options{WebhookURL: r.url, Now: now.Now, Backoff: []time.Duration{time.Hour},
+		Deliver: func(stripetest.Event) []time.Duration {
+			return []time.Duration{0, time.Minute}[:copies.Load()]
+		}}).run(t)
+	answers <- http.StatusInternalServerError
+	s.paid(t)
+	answers <- http.StatusOK
+	_, err := s.Resend(within(t), s.Events()[0].ID, 1)
+	require.NoError(t, err)
+	require.NoError(t, s.WaitDelivered(within(t)), "Run has nothing left to send")
+
+	copies.Store(2)
+	answers <- http.StatusOK
+	s.paid(t)
+	answers <- http.StatusInternalServerError // for the copy, a minute later
+	s.Advance(time.Minute)
+	require.NoError(t, s.WaitDelivered(within(t)))
+	require.Len(t, s.Events()[0].Attempts, 2)
+	require.Len(t, s.Events()[1].Attempts, 2)
+	require.True(t, s.Events()[1].Delivered)
+}
