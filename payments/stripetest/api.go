@@ -31,20 +31,31 @@ type endpoint func(*call) (any, error)
 func (s *Server) api(pattern string, known set, do endpoint) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Request: r, requestID: newID("req_", 14)}
+		fault := s.takeFault(r, false)
+		if fault.before(w, r) {
+			return
+		}
 		a := s.answer(w, c, known, do)
 		if a.refusal != nil {
 			// Its message may repeat what a customer typed.
 			s.log.WarnContext(r.Context(), "stripetest: call refused", "method", r.Method, "path", r.URL.Path,
 				"status", a.status, "code", a.refusal.Code, "param", a.refusal.Param, "stripe_request_id", c.requestID)
 		}
-		h := w.Header()
-		h.Set("Content-Type", "application/json")
-		h.Set("Cache-Control", "no-cache, no-store")
-		h.Set("Request-Id", c.requestID)
-		h.Set("Stripe-Version", APIVersion)
-		w.WriteHeader(a.status)
-		_, _ = w.Write(a.body) // a client that has gone hears nothing; what was done stands
+		w.Header().Set("Request-Id", c.requestID)
+		if fault.after(w, r) {
+			return
+		}
+		send(w, a)
 	})
+}
+
+func send(w http.ResponseWriter, a answer) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-cache, no-store")
+	h.Set("Stripe-Version", APIVersion)
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body) // a client that has gone hears nothing; what was done stands
 }
 
 // answer is a status and a body, as they are sent and kept for replays.
@@ -69,7 +80,7 @@ func (s *Server) answer(w http.ResponseWriter, c *call, known set, do endpoint) 
 		}
 	}
 	if c.Method != http.MethodPost || c.Header.Get("Idempotency-Key") == "" {
-		return perform(c, do)
+		return s.perform(c, do)
 	}
 	c.key = c.Header.Get("Idempotency-Key")
 	w.Header().Set("Idempotency-Key", c.key)
@@ -77,7 +88,11 @@ func (s *Server) answer(w http.ResponseWriter, c *call, known set, do endpoint) 
 }
 
 // perform runs an endpoint and encodes what comes out of it.
-func perform(c *call, do endpoint) answer {
+func (s *Server) perform(c *call, do endpoint) answer {
+	if f := s.takeFault(c.Request, true); f != nil {
+		f.strike()
+		return refusal(internal())
+	}
 	object, err := do(c)
 	if err != nil {
 		return refusal(err)

@@ -38,6 +38,9 @@ func (s *Server) createSession(c *call) (any, error) {
 		s.mu.Unlock()
 		return nil, err
 	}
+	if s.opts.BankDebit && len(c.form.list("payment_method_types")) == 0 {
+		sess.paymentMethodTypes = append(sess.paymentMethodTypes, bankDebit)
+	}
 	base := s.opts.PublicURL
 	if base == "" {
 		base = "http://" + c.Host

@@ -66,7 +66,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // takeDue returns the events to be sent now, how long the next one waits at
 // most, and what tells of changes earlier than that.
-func (s *Server) takeDue() (due []*event, pause time.Duration, changed <-chan struct{}) {
+func (s *Server) takeDue() (due []*shipment, pause time.Duration, changed <-chan struct{}) {
 	s.lock()
 	defer s.mu.Unlock()
 	now := s.now()
@@ -86,32 +86,33 @@ func (s *Server) takeDue() (due []*event, pause time.Duration, changed <-chan st
 	return due, max(pause, time.Millisecond), s.changed
 }
 
-// deliver makes one of Run's attempts and plans the next one.
-func (s *Server) deliver(ctx context.Context, e *event) {
+// deliver makes one of Run's attempts and plans the next one. A copy of what has
+// been delivered otherwise is not made again.
+func (s *Server) deliver(ctx context.Context, e *shipment) {
 	a := s.post(ctx, e.Payload)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.flying = false
 	s.flying--
-	if !a.OK() {
+	over := a.OK() || e.Delivered
+	if !over {
 		e.due = s.now().Add(s.opts.Backoff[min(e.failures, len(s.opts.Backoff)-1)])
 		e.failures++
 		e.GivenUp = s.now().Sub(e.CreatedAt) >= deliverFor
+		over = e.GivenUp
 		s.log.WarnContext(ctx, "stripetest: event not delivered", "event", e.ID, "type", e.Type,
 			"status", a.Status, "error", a.Error, "attempt", e.failures, "given_up", e.GivenUp)
 	}
-	s.record(e, a)
+	if over {
+		s.pending = slices.DeleteFunc(s.pending, func(one *shipment) bool { return one == e })
+	}
+	s.record(e.event, a)
 }
 
 // record notes an attempt. Callers hold s.mu.
 func (s *Server) record(e *event, a Attempt) {
 	e.Attempts = append(e.Attempts, a)
 	e.Delivered = e.Delivered || a.OK()
-	if e.Delivered || e.GivenUp {
-		if i := slices.Index(s.pending, e); i >= 0 {
-			s.pending = slices.Delete(s.pending, i, i+1)
-		}
-	}
 	s.wake()
 }
 

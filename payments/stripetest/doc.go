@@ -17,43 +17,74 @@
 //
 //	stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{URL: &address})
 //
-// Tests then act for the customer with [Server.Pay], [Server.Decline] and
-// [Server.Expire], for time with [Server.Advance], and for Stripe's stubbornness
-// with [Server.Resend]; [Server.WaitDelivered] takes the place of a sleep, and
-// Options.OnCreate lets a webhook arrive before the answer to the call that
-// created its session. The example shows a whole test. The handler also runs
-// below a prefix:
+// Tests then act for everybody else:
+//
+//   - for the customer with [Server.Pay], [Server.PayDelayed] (a bank debit),
+//     [Server.Decline] and [Server.Expire];
+//   - for the banks with [Server.SettlePayment], [Server.FailPayment],
+//     [Server.SettleRefund], [Server.FailRefund], [Server.Dispute] and
+//     [Server.CloseDispute];
+//   - for the colleague in Stripe's dashboard with [Server.RefundFromDashboard];
+//   - for time with [Server.Advance];
+//   - for the network with [Server.Fault], and by delivering webhooks late, in
+//     another order, twice or never: [Server.HoldDelivery] and
+//     [Server.ReleaseDelivery], [Server.Resend], Options.Deliver and
+//     Options.NeverMade. Options.OnCreate and Options.OnRefund let a webhook
+//     arrive before the answer to the call that caused it.
+//
+// [Server.WaitDelivered] takes the place of a sleep. [Server.Balance],
+// [Server.Charges] and [Server.Refunds] are the truth that the program's own
+// books are compared with in the end. The examples show whole tests. The handler
+// also runs below a prefix:
 //
 //	mux.Handle("/stripe/", http.StripPrefix("/stripe", server)) // Options.PublicURL ends in /stripe
 //
-// Faults on the way to Stripe need no option: wrap the handler, and answer 500
-// before calling it (nothing happened there) or after (it happened, the answer
-// was lost).
-//
 // # Where it is like Stripe
 //
-//   - POST, GET and list of /v1/checkout/sessions and /expire, with API version
-//     2023-10-16's objects, errors, pagination, Request-Id and authorization.
+//   - POST, GET and list of /v1/checkout/sessions, and /expire; GET of
+//     /v1/payment_intents and /v1/charges by id; POST, GET and list of
+//     /v1/refunds; GET and list of /v1/events: with API version 2023-10-16's
+//     objects, errors, pagination, Request-Id and authorization.
 //   - What it knows it checks as Stripe does: required parameters, absolute
 //     URLs, expires_at between 30 minutes and 24 hours, currencies, amounts and
 //     their minimum. What it does not know it refuses as an unknown parameter;
 //     it never accepts and ignores one that changes what a payment does.
-//   - Idempotency keys: the same key and parameters replay the stored answer,
-//     other parameters are refused, a repeat while the first is still being
-//     answered is a 409, and keys are forgotten after 24 hours. An answer that
-//     refuses a parameter is not stored.
+//   - Idempotency keys: the same key and parameters replay the stored answer, a
+//     500 too, other parameters are refused, a repeat while the first is still
+//     being answered is a 409, and keys are forgotten after 24 hours. An answer
+//     that refuses a parameter is not stored, unless the refusal comes from
+//     executing the call: a refund of more than is left.
+//   - A payment intent and a charge exist once the customer has paid or set out
+//     to. Both have the metadata of payment_intent_data.
+//   - A refund is taken off what can be refunded when it is made, pending or not,
+//     and given back when it fails or is canceled. More than is left, a charge
+//     refunded in full, and one with a dispute that is open or lost are refused.
+//   - A refund makes refund.created and charge.refunded (whose charge has no list
+//     of refunds); settling, failing or canceling it makes refund.updated and
+//     charge.refund.updated.
+//   - A delayed payment completes its session unpaid, and makes
+//     checkout.session.async_payment_succeeded or _failed later.
+//   - A dispute takes back what was not refunded. It makes charge.dispute.created
+//     and .funds_withdrawn, then .closed, and .funds_reinstated when it is won.
 //   - Webhooks are signed, sent again with a fresh signature after anything but
 //     a 2xx (redirects are not followed), and given up after three days. Their
 //     order is not guaranteed. The page waits for a webhook's first answer, ten
 //     seconds at most, before it sends the customer back.
+//   - Events can be asked for during 30 days, by delivery_success, type, types
+//     and created. Without a webhook URL all of them count as undelivered.
+//
+// Answers and parameters are checked against the description that Stripe
+// publishes of its API, in this package's tests.
 //
 // # What it leaves out
 //
 // Mode "payment" with inline prices is all there is: no customers, products,
-// subscriptions, taxes, coupons or shipping, no PaymentIntents, Charges, Refunds
-// or Events to ask for, no delayed payment methods, no Connect, and the
-// parameter expand is accepted without effect. Only checkout.session.completed
-// and checkout.session.expired are sent. Everything is kept in memory, the
-// newest 10,000 sessions, events and idempotency keys each, and ends with the
-// process.
+// subscriptions, taxes, coupons or shipping, no Connect, no fees, payouts or
+// balance transactions, no evidence in disputes. The parameter expand is accepted
+// without effect. Only the events named above are made, checkout.session.completed
+// and .expired among them: no payment_intent.* and no charge.succeeded; and they
+// carry no previous_attributes. A declined card leaves no failed charge behind.
+// Everything is kept in memory, the newest 10,000 of each kind of object, of
+// events and of idempotency keys, and ends with the process; only the Balance
+// goes on counting what was forgotten.
 package stripetest

@@ -6,14 +6,18 @@ import (
 	"net/http"
 )
 
-// ErrNotFound is returned by methods that are given the id of a session or an
-// event that this server does not know (any more).
+// ErrNotFound is returned by methods that are given the id of something that
+// this server does not know (any more).
 var ErrNotFound = errors.New("stripetest: no such object")
 
 // ErrNotOpen is returned when a session that is complete or expired is to be
 // paid, declined or expired. The session is returned beside it where the method
 // returns one.
 var ErrNotOpen = errors.New("stripetest: the session is not open")
+
+// ErrNotPending is returned when what is to be settled, failed or closed is
+// settled already, or was never waiting: a refund, a delayed payment, a dispute.
+var ErrNotPending = errors.New("stripetest: nothing is pending")
 
 // apiError is an answer outside 2xx, in the shape Stripe gives it. The error of
 // a client library is decoded from it, so names and types are Stripe's.
@@ -23,6 +27,10 @@ type apiError struct {
 	Code    string `json:"code,omitempty"`
 	Message string `json:"message"`
 	Param   string `json:"param,omitempty"`
+
+	// Executed is true when Stripe finds out only while it executes the call,
+	// although the refusal names a parameter: it is stored under the call's key.
+	Executed bool `json:"-"`
 }
 
 func (e *apiError) Error() string { return e.Message }
@@ -54,8 +62,9 @@ func refused(status int, code, format string, args ...any) *apiError {
 	return e
 }
 
-func noSuchSession(param, id string) *apiError {
-	e := invalid(param, "resource_missing", "No such checkout.session: %s", id)
+// noSuch is the answer to a path, or to starting_after, that names what does not exist.
+func noSuch(kind, param, id string) *apiError {
+	e := invalid(param, "resource_missing", "No such %s: '%s'", kind, id)
 	e.Status = http.StatusNotFound
 	return e
 }

@@ -1,21 +1,23 @@
 package stripetest
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 )
 
-// Event is something that happened to a session and that webhooks tell, as it
-// was at one moment.
+// Event is something that happened to a session or its money and that webhooks
+// tell, as it was at one moment.
 type Event struct {
 	ID        string
-	Type      string // checkout.session.completed or checkout.session.expired
-	SessionID string
+	Type      string // such as checkout.session.completed
+	SessionID string // of the session it all began with
+	ObjectID  string // of what it is about: a session, a charge, a refund, a dispute
 	CreatedAt time.Time
 	Payload   []byte // the body of its deliveries: the same bytes each time
 
-	// Attempts are the deliveries that have ended, by Run and by Resend, in the
-	// order of their ends.
+	// Attempts are the deliveries that have ended, by Run, Resend and
+	// ReleaseDelivery, in the order of their ends.
 	Attempts []Attempt
 
 	// Delivered is true once an attempt was answered with a 2xx; GivenUp when
@@ -23,6 +25,9 @@ type Event struct {
 	// deliver it, and neither ever is without a webhook URL.
 	Delivered bool
 	GivenUp   bool
+
+	Held bool // by HoldDelivery
+	Lost bool // nobody will deliver it: Options.Deliver or ReleaseDelivery left it out
 }
 
 // Attempt is one delivery of an event.
@@ -44,66 +49,81 @@ func (e Event) LastStatus() int {
 	return e.Attempts[len(e.Attempts)-1].Status
 }
 
-// event is an Event and what Run knows about it.
+// event is an Event and what the API answers with.
 type event struct {
 	Event
-	due      time.Time // of the next attempt
-	failures int       // attempts by Run that failed
-	flying   bool      // an attempt by Run is on its way
+	body eventBody
+	late bool // its first delivery is planned for later, so nobody waits for it
+}
+
+// eventBody is the object that Stripe's API answers with and webhooks carry.
+type eventBody struct {
+	ID              string         `json:"id"`
+	Object          string         `json:"object"`
+	APIVersion      string         `json:"api_version"`
+	Created         int64          `json:"created"`
+	Data            eventData      `json:"data"`
+	Livemode        bool           `json:"livemode"`
+	PendingWebhooks int            `json:"pending_webhooks"`
+	Request         map[string]any `json:"request"`
+	Type            string         `json:"type"`
+}
+
+// eventData is the object as it was then.
+type eventData struct {
+	Object json.RawMessage `json:"object"`
+}
+
+// snapshot returns a copy that shares nothing with e.
+func (e *event) snapshot() Event {
+	c := e.Event
+	c.Payload = slices.Clone(e.Payload)
+	c.Attempts = slices.Clone(e.Attempts)
+	return c
 }
 
 // Events returns all events, oldest first, the newest 10,000 of them.
 func (s *Server) Events() []Event {
 	s.lock()
 	defer s.mu.Unlock()
-	all := make([]Event, 0, len(s.events))
-	for _, e := range s.events {
-		c := e.Event
-		c.Payload = slices.Clone(e.Payload)
-		c.Attempts = slices.Clone(e.Attempts)
-		all = append(all, c)
+	all := make([]Event, 0, len(s.events.order))
+	for e := range s.events.newestFirst() {
+		all = append(all, e.snapshot())
 	}
+	slices.Reverse(all)
 	return all
 }
 
-// emit records that something happened to a session, because of a call or (nil)
-// by a customer or time alone, and has it delivered. Callers hold s.mu.
-func (s *Server) emit(eventType string, sess *Session, c *call) *event {
+// emit records that something happened to an object, because of a call or (nil)
+// by a customer, a bank or time alone, and has it delivered. Callers hold s.mu.
+func (s *Server) emit(eventType, sessionID, objectID string, object any, c *call) *event {
 	now := s.now().UTC()
 	request := map[string]any{"id": nil, "idempotency_key": nil}
 	if c != nil {
 		request["id"] = c.requestID
 		request["idempotency_key"] = orNull(c.key)
 	}
-	e := &event{due: now, Event: Event{ID: newID("evt_1", 23), Type: eventType, SessionID: sess.ID, CreatedAt: now}}
-	e.Payload = encode(map[string]any{
-		"id":               e.ID,
-		"object":           "event",
-		"api_version":      APIVersion,
-		"created":          now.Unix(),
-		"data":             map[string]any{"object": sess},
-		"livemode":         false,
-		"pending_webhooks": 1,
-		"request":          request,
-		"type":             eventType,
-	})
-	s.events = append(s.events, e)
-	if len(s.events) > s.keep {
-		s.events = s.events[1:]
+	e := &event{Event: Event{ID: newID("evt_1", 23), Type: eventType, SessionID: sessionID, ObjectID: objectID, CreatedAt: now}}
+	e.body = eventBody{
+		ID:              e.ID,
+		Object:          "event",
+		APIVersion:      APIVersion,
+		Created:         now.Unix(),
+		Data:            eventData{Object: encode(object)},
+		PendingWebhooks: 1,
+		Request:         request,
+		Type:            eventType,
 	}
-	if s.opts.WebhookURL != "" {
-		s.pending = append(s.pending, e)
+	e.Payload = encode(e.body)
+	if s.opts.NeverMade != nil && s.opts.NeverMade(e.snapshot()) {
+		e.Lost = true
+		return e
 	}
+	s.events.add(e.ID, e, s.keep)
+	s.plan(e)
 	s.wake()
 	return e
 }
 
 // find returns an event, or nil. Callers hold s.mu.
-func (s *Server) find(id string) *event {
-	for _, e := range slices.Backward(s.events) {
-		if e.ID == id {
-			return e
-		}
-	}
-	return nil
-}
+func (s *Server) find(id string) *event { return s.events.byID[id] }

@@ -8,6 +8,10 @@ var (
 	ExpireParameters   = expireParameters
 	ListParameters     = listParameters
 	RetrieveParameters = retrieveParameters
+
+	RefundParameters     = refundParameters
+	RefundListParameters = refundListParameters
+	EventListParameters  = eventListParameters
 )
 
 // Keep sets how many sessions, events and idempotency keys each are remembered.

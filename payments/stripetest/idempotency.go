@@ -39,10 +39,10 @@ func (s *Server) once(w http.ResponseWriter, c *call, do endpoint) answer {
 	// Deferred, so that the key is freed when the endpoint panics, too.
 	var stored *answer
 	defer func() { s.settleKey(r, stored) }()
-	a := perform(c, do)
+	a := s.perform(c, do)
 	// Stripe refuses parameters before it begins to execute a call, and stores
 	// nothing then: the call can be made again with the same key.
-	if a.refusal == nil || a.refusal.Param == "" {
+	if a.refusal == nil || a.refusal.Param == "" || a.refusal.Executed {
 		stored = &a
 	}
 	return a

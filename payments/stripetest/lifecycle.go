@@ -41,10 +41,10 @@ func (s *Server) Session(id string) (Session, error) {
 // ErrNotOpen (of many who pay one session at once, one succeeds), the context's,
 // and one that says that ten seconds brought no answer.
 func (s *Server) Pay(ctx context.Context, id string) (Session, error) {
-	return s.pay(ctx, id, "")
+	return s.pay(ctx, id, "", card)
 }
 
-func (s *Server) pay(ctx context.Context, id, email string) (Session, error) {
+func (s *Server) pay(ctx context.Context, id, email, method string) (Session, error) {
 	s.lock()
 	sess, err := s.open(id)
 	if err != nil {
@@ -58,14 +58,16 @@ func (s *Server) pay(ctx context.Context, id, email string) (Session, error) {
 	sess.URL = ""
 	sess.PaidByEmail = cmp.Or(sess.CustomerEmail, email, "customer@example.com")
 	if sess.AmountTotal > 0 {
-		sess.PaymentStatus = Paid
-		sess.PaymentIntentID = newID("pi_3", 23)
+		charge := s.charge(sess, method)
+		if method == card {
+			s.capture(sess, charge)
+		}
 	}
-	ev := s.emit("checkout.session.completed", sess, nil)
+	ev := s.emit("checkout.session.completed", sess.ID, sess.ID, sess, nil)
 	paid := sess.snapshot()
 	s.mu.Unlock()
 
-	s.log.InfoContext(ctx, "stripetest: session paid", "session", id, "event", ev.ID)
+	s.log.InfoContext(ctx, "stripetest: session complete", "session", id, "payment_status", paid.PaymentStatus, "event", ev.ID)
 	if err := s.awaitFirstAnswer(ctx, ev); err != nil {
 		return paid, fmt.Errorf("stripetest: wait for the first answer to %s: %w", ev.ID, err)
 	}
@@ -104,7 +106,7 @@ func (s *Server) expireSession(c *call) (any, error) {
 	defer s.mu.Unlock()
 	sess, err := s.open(c.PathValue("id"))
 	if sess == nil {
-		return nil, noSuchSession("session", c.PathValue("id"))
+		return nil, noSuch("checkout.session", "session", c.PathValue("id"))
 	}
 	if err != nil {
 		return nil, refused(http.StatusBadRequest, "", "Only Checkout Sessions with a status in [\"open\"] can be expired. "+
@@ -132,7 +134,7 @@ func (s *Server) open(id string) (*Session, error) {
 func (s *Server) expire(sess *Session, c *call) {
 	sess.Status = Expired
 	sess.URL = ""
-	s.emit("checkout.session.expired", sess, c)
+	s.emit("checkout.session.expired", sess.ID, sess.ID, sess, c)
 }
 
 // add remembers a new session, and forgets the oldest when there are too many.

@@ -8,19 +8,19 @@ var (
 	listParameters     = setOf("expand[]", "limit", "payment_intent", "starting_after", "status")
 )
 
-// retrieveSession answers GET /v1/checkout/sessions/{id}.
-func (s *Server) retrieveSession(c *call) (any, error) {
-	s.lock()
-	defer s.mu.Unlock()
-	sess, ok := s.sessions[c.PathValue("id")]
-	if !ok {
-		return nil, noSuchSession("session", c.PathValue("id"))
-	}
-	return sess.snapshot(), nil
+// list is a page of objects, as Stripe answers with it.
+type list[T any] struct {
+	Object  string `json:"object"`
+	URL     string `json:"url"`
+	HasMore bool   `json:"has_more"`
+	Data    []T    `json:"data"`
 }
 
-// listSessions answers GET /v1/checkout/sessions, newest first.
-func (s *Server) listSessions(c *call) (any, error) {
+// page returns the objects that are wanted, newest first, as many as the
+// parameter limit says (10 without it), from the one after starting_after on.
+// The ids are in the order of their objects, oldest first; kind is what Stripe
+// calls them. Callers hold s.mu.
+func page[T any](c *call, kind string, ids []string, take func(id string) (object T, wanted bool)) (any, error) {
 	limit := int64(10)
 	var err error
 	if c.form.has("limit") {
@@ -28,6 +28,40 @@ func (s *Server) listSessions(c *call) (any, error) {
 			return nil, err
 		}
 	}
+	end := len(ids)
+	if after := c.form.get("starting_after"); after != "" {
+		if end = slices.Index(ids, after); end < 0 {
+			return nil, noSuch(kind, "starting_after", after)
+		}
+	}
+	l := list[T]{Object: "list", URL: c.URL.Path, Data: []T{}}
+	for _, id := range slices.Backward(ids[:end]) {
+		object, wanted := take(id)
+		if !wanted {
+			continue
+		}
+		if int64(len(l.Data)) == limit {
+			l.HasMore = true
+			break
+		}
+		l.Data = append(l.Data, object)
+	}
+	return l, nil
+}
+
+// retrieveSession answers GET /v1/checkout/sessions/{id}.
+func (s *Server) retrieveSession(c *call) (any, error) {
+	s.lock()
+	defer s.mu.Unlock()
+	sess, ok := s.sessions[c.PathValue("id")]
+	if !ok {
+		return nil, noSuch("checkout.session", "session", c.PathValue("id"))
+	}
+	return sess.snapshot(), nil
+}
+
+// listSessions answers GET /v1/checkout/sessions, newest first.
+func (s *Server) listSessions(c *call) (any, error) {
 	status := Status(c.form.get("status"))
 	if !slices.Contains([]Status{"", Open, Complete, Expired}, status) {
 		return nil, invalid("status", "", "Invalid status: must be one of open, complete, or expired")
@@ -36,28 +70,8 @@ func (s *Server) listSessions(c *call) (any, error) {
 
 	s.lock()
 	defer s.mu.Unlock()
-	end := len(s.order)
-	if after := c.form.get("starting_after"); after != "" {
-		if end = slices.Index(s.order, after); end < 0 {
-			return nil, noSuchSession("starting_after", after)
-		}
-	}
-	page := struct {
-		Object  string    `json:"object"`
-		URL     string    `json:"url"`
-		HasMore bool      `json:"has_more"`
-		Data    []Session `json:"data"`
-	}{Object: "list", URL: "/v1/checkout/sessions", Data: []Session{}}
-	for _, id := range slices.Backward(s.order[:end]) {
+	return page(c, "checkout.session", s.order, func(id string) (Session, bool) {
 		sess := s.sessions[id]
-		if status != "" && sess.Status != status || intent != "" && sess.PaymentIntentID != intent {
-			continue
-		}
-		if int64(len(page.Data)) == limit {
-			page.HasMore = true
-			break
-		}
-		page.Data = append(page.Data, sess.snapshot())
-	}
-	return page, nil
+		return sess.snapshot(), (status == "" || sess.Status == status) && (intent == "" || sess.PaymentIntentID == intent)
+	})
 }

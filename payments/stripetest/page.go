@@ -23,6 +23,7 @@ type pageView struct {
 	Lines   []pageLine
 	Total   string
 	Until   string
+	Debit   bool   // a bank debit is offered
 	Back    string // to the shop, from a session that is no longer open
 	Message string
 }
@@ -39,10 +40,10 @@ func (s *Server) showPage(w http.ResponseWriter, r *http.Request) {
 		noPage(w)
 		return
 	}
-	writePage(w, http.StatusOK, sess, "")
+	s.writePage(w, http.StatusOK, sess, "")
 }
 
-// usePage answers POST /pay/{id}: the three buttons of the page.
+// usePage answers POST /pay/{id}: the buttons of the page.
 func (s *Server) usePage(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	sess, err := s.Session(r.PathValue("id"))
@@ -51,26 +52,31 @@ func (s *Server) usePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	const closed = "Nothing was done: this session is no longer open."
+	debit := s.opts.BankDebit && sess.AmountTotal > 0
 	switch action := r.PostFormValue("action"); {
-	case action == "pay":
+	case action == "pay", action == "debit" && debit:
+		method := card
+		if action == "debit" {
+			method = bankDebit
+		}
 		// Whether the webhook's first answer came, and what it was, is not the
 		// customer's concern.
-		paid, err := s.pay(r.Context(), sess.ID, r.PostFormValue("email"))
+		paid, err := s.pay(r.Context(), sess.ID, r.PostFormValue("email"), method)
 		if errors.Is(err, ErrNotOpen) {
-			writePage(w, http.StatusConflict, paid, closed)
+			s.writePage(w, http.StatusConflict, paid, closed)
 			return
 		}
 		redirect(w, paid.successURL())
 	case action == "decline":
 		if s.Decline(sess.ID) != nil {
-			writePage(w, http.StatusConflict, sess, closed)
+			s.writePage(w, http.StatusConflict, sess, closed)
 			return
 		}
-		writePage(w, http.StatusPaymentRequired, sess, "The card was declined. Nothing was paid; you can try again.")
+		s.writePage(w, http.StatusPaymentRequired, sess, "The card was declined. Nothing was paid; you can try again.")
 	case action == "leave" && sess.CancelURL != "":
 		redirect(w, sess.CancelURL)
 	default:
-		writePage(w, http.StatusBadRequest, sess, "That is not one of the buttons.")
+		s.writePage(w, http.StatusBadRequest, sess, "That is not one of the buttons.")
 	}
 }
 
@@ -91,10 +97,11 @@ func noPage(w http.ResponseWriter) {
 	http.Error(w, "There is no such Checkout Session (any more).", http.StatusNotFound)
 }
 
-func writePage(w http.ResponseWriter, status int, sess Session, message string) {
+func (s *Server) writePage(w http.ResponseWriter, status int, sess Session, message string) {
 	v := pageView{
 		Session: sess,
 		Total:   formatAmount(sess.AmountTotal, sess.Currency),
+		Debit:   s.opts.BankDebit && sess.AmountTotal > 0,
 		Until:   sess.ExpiresAt.Format("2 January 2006, 15:04 MST"),
 		Message: message,
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,13 +14,14 @@ const firstAnswerWithin = 10 * time.Second
 
 // WaitDelivered waits until the events with these ids, or all events there are
 // when none is given, have been answered with a 2xx. It returns ErrNotFound for
-// an unknown id, an error for an event that was given up, and the context's
-// error when that ends first: give it one with a deadline. Without a webhook URL
-// nothing is delivered and nothing waited for.
+// an unknown id, an error for an event that was given up or lost, and the
+// context's error when that ends first: give it one with a deadline. Held events
+// and planned copies are waited for, lost ones only when they are named. Without a
+// webhook URL nothing is delivered and nothing waited for.
 func (s *Server) WaitDelivered(ctx context.Context, eventIDs ...string) error {
 	return s.await(ctx, func() (bool, error) {
 		if len(eventIDs) == 0 {
-			return len(s.pending) == 0, nil
+			return len(s.pending) == 0 && len(s.held) == 0, nil
 		}
 		for _, id := range eventIDs {
 			e := s.find(id)
@@ -28,6 +30,8 @@ func (s *Server) WaitDelivered(ctx context.Context, eventIDs ...string) error {
 				return false, fmt.Errorf("%w: event %s", ErrNotFound, id)
 			case e.GivenUp && !e.Delivered:
 				return false, fmt.Errorf("stripetest: event %s was given up", id)
+			case e.Lost && !e.Delivered:
+				return false, fmt.Errorf("stripetest: event %s was lost", id)
 			case !e.Delivered && s.opts.WebhookURL != "":
 				return false, nil
 			}
@@ -38,7 +42,7 @@ func (s *Server) WaitDelivered(ctx context.Context, eventIDs ...string) error {
 
 // Resend delivers an event n more times, all at once and apart from what Run
 // does, and returns the attempts when all have ended. It takes up events that
-// were delivered or given up, too, as the button in Stripe's dashboard does. It
+// were delivered, given up or lost, too, as the button in Stripe's dashboard does. It
 // returns ErrNotFound for an unknown id and an error without a webhook URL; what
 // the receiver answers is in the attempts.
 func (s *Server) Resend(ctx context.Context, eventID string, n int) ([]Attempt, error) {
@@ -60,13 +64,17 @@ func (s *Server) Resend(ctx context.Context, eventID string, n int) ([]Attempt, 
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.record(e, a)
+			if a.OK() {
+				s.pending = slices.DeleteFunc(s.pending, func(one *shipment) bool { return one.event == e && !one.flying })
+			}
 		})
 	}
 	all.Wait()
 	return attempts, nil
 }
 
-// awaitFirstAnswer waits for the first attempt to deliver e, successful or not.
+// awaitFirstAnswer waits for the first attempt to deliver e, successful or not,
+// unless none is to be made for now.
 func (s *Server) awaitFirstAnswer(ctx context.Context, e *event) error {
 	if s.opts.WebhookURL == "" {
 		return nil
@@ -74,7 +82,7 @@ func (s *Server) awaitFirstAnswer(ctx context.Context, e *event) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, firstAnswerWithin,
 		fmt.Errorf("none within %s (is Run at work?)", firstAnswerWithin))
 	defer cancel()
-	return s.await(ctx, func() (bool, error) { return len(e.Attempts) > 0, nil })
+	return s.await(ctx, func() (bool, error) { return len(e.Attempts) > 0 || e.Held || e.Lost || e.late, nil })
 }
 
 // await returns when done says so, which it asks under s.mu whenever something

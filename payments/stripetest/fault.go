@@ -1,0 +1,123 @@
+package stripetest
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// FaultKind is what goes wrong with a call.
+type FaultKind string
+
+// The kinds of faults. Before means that the call has no effect; after, that it
+// has its effect and the answer is lost: a repeat with the same idempotency key
+// gets the real answer, as it does from Stripe.
+const (
+	// FailBefore is Stripe failing while it executes the call: a 500 without an
+	// effect. It is stored under the call's key, as Stripe stores it, and answers
+	// every repeat with that key until the key is forgotten. A repeat that is
+	// answered so uses up no fault.
+	FailBefore FaultKind = "500 before the effect"
+
+	// FailAfter answers 500 in place of the real answer, on the way back: that
+	// one, not the 500, is stored under the key.
+	FailAfter FaultKind = "500 after the effect"
+
+	// ResetBefore and ResetAfter cut the connection. Go's HTTP client makes a call
+	// with an idempotency key again by itself when its connection had been used
+	// before: a test that wants to see the failure lets it fire twice.
+	ResetBefore FaultKind = "connection reset before the effect"
+	ResetAfter  FaultKind = "connection reset after the effect"
+
+	// HangBefore and HangAfter wait for Fault.Release, and then go on as if nothing
+	// had been. A client that gives up meanwhile ends it: before, nothing happens.
+	HangBefore FaultKind = "hang before the effect"
+	HangAfter  FaultKind = "hang after the effect"
+
+	// TooMany is Stripe's 429 rate_limit with a Retry-After of RetryAfter. Nothing
+	// is stored, and there is no effect.
+	TooMany FaultKind = "429 with Retry-After"
+
+	// BadGateway is a 502 with a page of HTML, from something that stands before
+	// Stripe: nothing is stored, and there is no effect.
+	BadGateway FaultKind = "HTML 502"
+)
+
+// RetryAfter is what a TooMany fault asks for, a whole number of seconds.
+const RetryAfter = 3 * time.Second
+
+// Fault is something that goes wrong a number of times. Its methods are safe for
+// concurrent use.
+type Fault struct {
+	s        *Server
+	match    func(*http.Request) bool
+	kind     FaultKind
+	left     int // how often it will still fire
+	fired    int
+	release  sync.Once
+	released chan struct{}
+}
+
+// Fault lets the next calls that match fail, as often as times says; of several
+// faults that match, the oldest fires. A nil match matches every call of the API.
+// The function is called with the Server locked: it must not call it, nor read the
+// body. It panics when times is below 1.
+func (s *Server) Fault(match func(*http.Request) bool, kind FaultKind, times int) *Fault {
+	if times < 1 {
+		panic("stripetest: a fault that never fires")
+	}
+	if match == nil {
+		match = func(*http.Request) bool { return true }
+	}
+	f := &Fault{s: s, match: match, kind: kind, left: times, released: make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, f)
+	return f
+}
+
+// Fired is how often it has fired: counted when it strikes, so after the effect
+// for those that come after it.
+func (f *Fault) Fired() int {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	return f.fired
+}
+
+// Wait returns when it has fired n times, or with the context's error.
+func (f *Fault) Wait(ctx context.Context, n int) error {
+	return f.s.await(ctx, func() (bool, error) { return f.fired >= n, nil })
+}
+
+// Release ends the fault: calls that hang go on, and it fires no more.
+func (f *Fault) Release() {
+	f.s.mu.Lock()
+	f.left = 0
+	f.s.mu.Unlock()
+	f.release.Do(func() { close(f.released) })
+}
+
+// takeFault returns the fault that a call meets, or nil. FailBefore is asked for
+// apart, where calls are executed.
+func (s *Server) takeFault(r *http.Request, executing bool) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = slices.DeleteFunc(s.faults, func(f *Fault) bool { return f.left == 0 })
+	for _, f := range s.faults {
+		if executing == (f.kind == FailBefore) && f.match(r) {
+			f.left--
+			return f
+		}
+	}
+	return nil
+}
+
+// strike counts that it fires.
+func (f *Fault) strike() {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	f.fired++
+	f.s.wake()
+}

@@ -1,0 +1,142 @@
+package stripetest_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+func creations(r *http.Request) bool {
+	return r.Method == "POST" && r.URL.Path == "/v1/checkout/sessions"
+}
+
+// Each kind fires once, has its effect or not, and a repeat with the same key
+// ends with one session: but for the 500 that Stripe has stored.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	status := func(code int) func(*testing.T, error) {
+		return func(t *testing.T, err error) { require.Equal(t, code, stripeError(t, err).HTTPStatusCode) }
+	}
+	cut := func(t *testing.T, err error) { require.ErrorIs(t, err, syscall.ECONNRESET) }
+	for kind, c := range map[stripetest.FaultKind]struct {
+		effect, stuck bool
+		failed        func(*testing.T, error)
+	}{
+		stripetest.FailBefore:  {false, true, status(500)},
+		stripetest.FailAfter:   {true, false, status(500)},
+		stripetest.ResetBefore: {false, false, cut},
+		stripetest.ResetAfter:  {true, false, cut},
+		stripetest.TooMany:     {false, false, status(429)},
+		stripetest.BadGateway: {false, false, func(t *testing.T, err error) {
+			var e *stripe.Error
+			require.False(t, errors.As(err, &e), "a page of HTML is no error of Stripe's")
+			require.Error(t, err)
+		}},
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			s := start(t, stripetest.Options{})
+			f := s.Fault(creations, kind, 1)
+			_, err := s.sessions.New(keyed("k"))
+			c.failed(t, err)
+			require.Equal(t, 1, f.Fired())
+			require.Equal(t, c.effect, len(s.Sessions()) == 1)
+			again, err := s.sessions.New(keyed("k"))
+			require.Equal(t, 1, f.Fired())
+			if c.stuck {
+				require.Equal(t, "true", stripeError(t, err).LastResponse.Header.Get("Idempotent-Replayed"))
+				s.Advance(25 * time.Hour)
+				again, err = s.sessions.New(keyed("k"))
+			}
+			require.NoError(t, err)
+			require.Len(t, s.Sessions(), 1)
+			require.Equal(t, s.Sessions()[0].ID, again.ID)
+		})
+	}
+}
+
+func TestTooManyTellsWhenToComeBack(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	s.Fault(nil, stripetest.TooMany, 1)
+	_, err := s.sessions.New(order())
+	refused := stripeError(t, err)
+	require.Equal(t, stripe.ErrorCodeRateLimit, refused.Code)
+	require.Equal(t, "3", refused.LastResponse.Header.Get("Retry-After"))
+}
+
+func TestAHangingCallGoesOnWhenItIsReleased(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []stripetest.FaultKind{stripetest.HangBefore, stripetest.HangAfter} {
+		s := start(t, stripetest.Options{})
+		f := s.Fault(creations, kind, 3)
+		answered := make(chan error, 1)
+		go func() { answered <- get1(s.sessions.New(order())) }()
+		require.NoError(t, f.Wait(within(t), 1))
+		if kind == stripetest.HangBefore {
+			require.Empty(t, s.Sessions())
+		}
+		require.Empty(t, answered)
+
+		f.Release()
+		require.NoError(t, <-answered)
+		require.NoError(t, get1(s.sessions.New(order())), "it fires no more")
+		require.Equal(t, 1, f.Fired())
+		require.Len(t, s.Sessions(), 2)
+	}
+}
+
+// Closing the web server waits for its calls, so it ends only when the stand-in
+// has noticed that the client is gone.
+func TestAClientThatGivesUpEndsAHangingCall(t *testing.T) {
+	t.Parallel()
+	for kind, effect := range map[stripetest.FaultKind]int{stripetest.HangBefore: 0, stripetest.HangAfter: 1} {
+		server, err := stripetest.New(stripetest.Options{SecretKey: secretKey})
+		require.NoError(t, err)
+		web := httptest.NewServer(server)
+		f := server.Fault(nil, kind, 1)
+		ctx, giveUp := context.WithCancel(context.Background())
+		params := order()
+		params.Context = ctx
+		gone := make(chan error, 1)
+		go func() { gone <- get1(client(web.URL, secretKey).New(params)) }()
+		require.NoError(t, f.Wait(within(t), 1))
+		giveUp()
+		require.ErrorIs(t, <-gone, context.Canceled)
+		web.Close()
+		require.Len(t, server.Sessions(), effect)
+	}
+}
+
+func TestFaultsFireInTheirOrderAndAsOftenAsTheyShould(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	first, second := s.Fault(creations, stripetest.FailAfter, 2), s.Fault(nil, stripetest.BadGateway, 1)
+	_ = s.sessions.List(nil).Next()
+	require.Zero(t, first.Fired(), "another call")
+	require.Equal(t, 1, second.Fired())
+	for range 3 {
+		_, _ = s.sessions.New(order())
+	}
+	require.Equal(t, 2, first.Fired())
+	require.Equal(t, 1, second.Fired())
+	require.Len(t, s.Sessions(), 3)
+	soon, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, first.Wait(soon, 3), context.Canceled)
+	require.Panics(t, func() { s.Fault(nil, stripetest.FailAfter, 0) })
+
+	// The pay page is no call.
+	s.Fault(nil, stripetest.FailBefore, 1)
+	require.False(t, strings.Contains(read(t, get(t, s.Sessions()[0].URL)), "fault"))
+}
