@@ -73,7 +73,7 @@ func TestHundredClientsOneSlot(t *testing.T) {
 
 func TestAsManyClientsAsUnitsAllGetOne(t *testing.T) {
 	t.Parallel()
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 32 })
 		for round := range 3 {
 			requireSold(t, 32, atOnce(t, db, 32, holdOnce(slot(round))))

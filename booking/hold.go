@@ -103,6 +103,10 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 		if b, found, err := h.repeated(ctx, req, r); found || err != nil {
 			return b, err
 		}
+		if row.Repeats {
+			// It was given back since, with its key: what was in the way may have been this very booking.
+			continue
+		}
 		switch {
 		case row.TooSoon:
 			return Booking{}, problems{"start": tooSoon}.err()

@@ -141,7 +141,7 @@ func TestHoldWaitsForAChangeOfTheRules(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+			eachLibrary(t, func(t *testing.T, db *sql.DB) {
 				store := newStore(t, db)
 				create(t, store, func(r *booking.Resource) { r.Capacity = 2 })
 				hold(t, store, request(slot(9)))

@@ -82,6 +82,9 @@ SELECT i.id IS NOT NULL AS held, i.hold_expires_at, i.created_at, i.updated_at, 
                FROM near n, LATERAL (VALUES (lower(n.blocked), n.party), (upper(n.blocked), -n.party)) AS e(at, heads)
            ) h
        ), 0)::integer ELSE 0 END AS heads,
+       i.id IS NULL AND EXISTS (
+           SELECT FROM booking_platform.bookings k WHERE k.idempotency_key = NULLIF($15::text, '')
+       ) AS repeats,
        (SELECT count(*) FROM numbered) AS numbers, COALESCE(l.scope, '') AS limit_scope, l.allowed AS limit_allowed, l.until AS limit_until
 FROM state s LEFT JOIN inserted i ON true LEFT JOIN LATERAL (
     SELECT n.scope, n.allowed, n.until FROM numbers n WHERE n.until IS NOT NULL ORDER BY n.scope DESC LIMIT 1
@@ -102,6 +105,8 @@ type holdRow struct {
 	// Heads counts, only where Free is less than the party, the heads that still get in once everyone has the right
 	// units. Those of expired holds are not among them.
 	Heads int `db:"heads"`
+	// Repeats tells that there was a booking under the request's key when the statement began.
+	Repeats bool `db:"repeats"`
 	// Numbers counts those that were taken.
 	Numbers int `db:"numbers"`
 	// LimitScope is that of a limit which was met; "" for none.

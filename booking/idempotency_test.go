@@ -96,6 +96,37 @@ func TestRepeatOfWhatWouldBeRefusedNow(t *testing.T) {
 	}
 }
 
+// meddled does something after the first query through it.
+type meddled struct {
+	booking.Querier
+	meddle func()
+}
+
+func (m *meddled) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	rows, err := m.Querier.QueryContext(ctx, query, args...)
+	if meddle := m.meddle; meddle != nil {
+		m.meddle = nil
+		meddle()
+	}
+	return rows, err
+}
+
+// The first booking is given back while a repeat is answered, which has found its slot taken and its key in use: it is not refused because
+// of what it asks for itself.
+func TestRepeatWhileTheHoldIsReleased(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	first := hold(t, store, keyed(slot(0)))
+	second, err := store.Tx(&meddled{db, func() {
+		_, err := store.Release(t.Context(), first.ID)
+		require.NoError(t, err)
+	}}).Hold(t.Context(), keyed(slot(0)))
+	require.NoError(t, err)
+	require.NotEqual(t, first.ID, second.ID)
+}
+
 func TestRepeatAfterTheHoldHasEnded(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

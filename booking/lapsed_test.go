@@ -29,7 +29,7 @@ func fill(t *testing.T, db *sql.DB, store *booking.Store, capacity int, starts .
 // of expired holds and release them at the same time, the sweep joins in, and bookings overlap several of them.
 func TestExpiredHoldsUnderContention(t *testing.T) {
 	t.Parallel()
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		create(t, store, func(r *booking.Resource) { r.Capacity, r.SlotStep = 16, 30*time.Minute })
 		for round := range 4 {

@@ -14,6 +14,17 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
+// eachLibrary is testdb.EachDriver with one driver of each library, for tests whose point is the engine, and which cost much. The
+// statements that they run are run with all drivers elsewhere.
+func eachLibrary(t *testing.T, f func(t *testing.T, db *sql.DB)) {
+	for _, driver := range []testdb.Driver{testdb.PQBinary, testdb.PGX} {
+		t.Run(string(driver), func(t *testing.T) {
+			t.Parallel()
+			f(t, testdb.Open(t, driver, testdb.URL(t)))
+		})
+	}
+}
+
 // newStore returns a store on a database.
 func newStore(t testing.TB, db *sql.DB) *booking.Store {
 	t.Helper()

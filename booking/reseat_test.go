@@ -54,7 +54,7 @@ func holdAfterReseating(ctx context.Context, store *booking.Store, req booking.H
 // bookings and blocks. Without re-seating about an eighth stays empty.
 func TestReseatFillsWhatHeadsAllow(t *testing.T) {
 	t.Parallel()
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		const capacity, starts = 10, 16
 		create(t, store, halfSteps(capacity))

@@ -130,7 +130,7 @@ func TestRetakeMakesRoom(t *testing.T) {
 // 32 late payments for one place, among holds: one of all gets it.
 func TestRetakeAtOnce(t *testing.T) {
 	t.Parallel()
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		create(t, store)
 		var ids []string
