@@ -26,7 +26,7 @@ func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
 		migrations.Webhook:                   {"payment_events"},
 		migrations.Auth:                      {"sessions", "users"},
 		migrations.Auth | migrations.Webhook: {"payment_events", "sessions", "users"},
-		migrations.Payments:                  append([]string{"payment_events", "payments"}, booking...),
+		migrations.Payments:                  append([]string{"payment_events", "payments", "refunds"}, booking...),
 	}
 	for set, want := range cases {
 		t.Run(set.String(), func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestFailureLeavesNothingAndNamesFileStatementAndState(t *testing.T) {
 	t.Parallel()
 	db := testdb.Empty(t)
 	broken := copyOf(t, migrations.FS())
-	broken["webhook/00002_broken.sql"] = &fstest.MapFile{Data: []byte(`-- +goose Up
+	broken["webhook/90000_broken.sql"] = &fstest.MapFile{Data: []byte(`-- +goose Up
 CREATE TABLE booking_platform.half_done (id bigint);
 INSERT INTO booking_platform.half_done (id) VALUES (1);
 INSERT INTO booking_platform.no_such_table (id) VALUES (2);
@@ -108,19 +108,19 @@ CREATE TABLE booking_platform.never_reached (id bigint);
 	applied, err := migrations.UpFrom(t.Context(), db, broken, migrations.Webhook)
 	var failed *migrations.Error
 	require.ErrorAs(t, err, &failed)
-	require.Equal(t, "webhook/00002_broken.sql", failed.File)
+	require.Equal(t, "webhook/90000_broken.sql", failed.File)
 	require.Equal(t, "42P01", failed.SQLState)
 	require.Contains(t, failed.Statement, "no_such_table")
-	for _, want := range []string{"webhook/00002_broken.sql", "42P01", "INSERT INTO booking_platform.no_such_table"} {
+	for _, want := range []string{"webhook/90000_broken.sql", "42P01", "INSERT INTO booking_platform.no_such_table"} {
 		require.Contains(t, err.Error(), want)
 	}
-	require.Len(t, applied, 1, "the file before it stays")
+	require.Len(t, applied, 2, "the files before it stay")
 	require.Equal(t, []string{"payment_events"}, tables(t, db))
 
 	// What was broken is mended, and the same call goes on from there.
 	require.False(t, failed.Partial)
 	require.Contains(t, err.Error(), "was rolled back")
-	broken["webhook/00002_broken.sql"].Data = []byte("-- +goose Up\nCREATE TABLE booking_platform.mended (id bigint);\n")
+	broken["webhook/90000_broken.sql"].Data = []byte("-- +goose Up\nCREATE TABLE booking_platform.mended (id bigint);\n")
 	applied, err = migrations.UpFrom(t.Context(), db, broken, migrations.Webhook)
 	require.NoError(t, err)
 	require.Len(t, applied, 1)
@@ -139,7 +139,7 @@ func TestLockIsGivenUp(t *testing.T) {
 	require.NoError(t, err)
 
 	next := copyOf(t, migrations.FS())
-	next["webhook/00002_add.sql"] = &fstest.MapFile{Data: []byte(`-- +goose Up
+	next["webhook/90000_add.sql"] = &fstest.MapFile{Data: []byte(`-- +goose Up
 SET LOCAL lock_timeout = '50ms';
 ALTER TABLE booking_platform.payment_events ADD COLUMN note text;
 `)}
