@@ -27,6 +27,18 @@ func (t *Tx) Lock(ctx context.Context, id string) (Booking, error) {
 	return b, wrap(ctx, "lock", err)
 }
 
+// LockWithResource is [Tx.Lock] for who may have to [Tx.Retake] or [Tx.Reschedule] the booking afterwards: it locks the booking's resource
+// first, as those do, so that two such transactions do not wait for each other. Other moves on the resource wait until the transaction ends; holds do
+// not. One round trip.
+func (t *Tx) LockWithResource(ctx context.Context, id string) (Booking, error) {
+	_, row, err := lockBooking(ctx, t.q, id)
+	if err != nil {
+		return Booking{}, wrap(ctx, "lock", err)
+	}
+	b, err := row.booking()
+	return b, wrap(ctx, "lock", err)
+}
+
 var expire = transition{
 	op: "expire", from: []Status{Pending}, settled: Expired,
 	sql: recorded(`
