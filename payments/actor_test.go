@@ -1,7 +1,6 @@
 package payments_test
 
 import (
-	"database/sql"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,44 +54,4 @@ func TestHistoryNamesTheCallersActor(t *testing.T) {
 	_, err := w.payments.ExpireSessions(booking.WithActor(t.Context(), "user:ops@example.com"))
 	require.NoError(t, err)
 	require.Equal(t, []string{"pending by ", "expired by user:ops@example.com"}, w.actors(b.ID))
-}
-
-// What a cancellation asks before it gives nothing back: has money come, or is it coming?
-func TestHasMoney(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, setup{})
-	has := func(id string) bool {
-		t.Helper()
-		var has bool
-		tx, err := w.db.BeginTx(t.Context(), &sql.TxOptions{})
-		require.NoError(t, err)
-		defer func() { require.NoError(t, tx.Rollback()) }()
-		has, err = w.payments.HasMoney(t.Context(), tx, id)
-		require.NoError(t, err)
-		return has
-	}
-	require.False(t, has("no id"))
-	require.False(t, has("019a2b3c-0000-7000-8000-000000000000"))
-	b := w.hold(0)
-	require.False(t, has(b.ID))
-	c := w.checkout(b)
-	require.False(t, has(b.ID), "an open page is no money")
-	require.Equal(t, 200, w.send("evt_1", "checkout.session.completed", session(c, map[string]any{"payment_status": "unpaid"})))
-	require.True(t, has(b.ID), "a delayed method's is on its way")
-	require.Equal(t, 200, w.send("evt_2", "checkout.session.async_payment_succeeded", session(c, nil)))
-	require.True(t, has(b.ID))
-	w.exec(`UPDATE booking_platform.payments SET refunded_minor = captured_minor - 1`)
-	require.True(t, has(b.ID))
-	w.exec(`UPDATE booking_platform.payments SET refunded_minor = captured_minor`)
-	require.False(t, has(b.ID), "all of it went back")
-
-	refused := w.hold(1)
-	c = w.checkout(refused)
-	require.Equal(t, 200, w.send("evt_3", "checkout.session.async_payment_failed", session(c, map[string]any{"payment_status": "unpaid"})))
-	require.False(t, has(refused.ID))
-
-	parked := w.hold(2)
-	c = w.checkout(parked)
-	require.Equal(t, 200, w.send("evt_4", "checkout.session.completed", session(c, map[string]any{"amount_total": price + 1})))
-	require.True(t, has(parked.ID), "a person has it to sort out")
 }

@@ -52,8 +52,8 @@ WHERE p.id = $1::uuid AND NOT p.completed`
 // another can take, and gives the slot back. Run it before booking.ReleaseExpired, every few seconds. It returns how many it ended, 20 at
 // most; nothing to do is two round trips.
 //
-// A session that Stripe will not end, because the customer has just paid, is left alone: the payment wins. Its hold is kept while its event, which
-// settles it, is on its way.
+// A session that Stripe will not end, because the customer has just paid, is left alone: the payment wins, and is applied at once ([Payments.Ask]). While a
+// bank makes up its mind about it, its hold is kept.
 //
 // Each session is leased in the database before the call, so the step is safe on every replica at once, and no transaction is
 // open while Stripe is asked. The history of a hold that it ends names "payments", unless the context names an actor. It goes on after a session that failed, and returns what failed; it ends with ctx.
@@ -116,7 +116,11 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 		current, getErr := p.sessionStatus(callCtx, l.sessionID)
 		switch {
 		case getErr == nil && current == stripe.CheckoutSessionStatusComplete:
-			return false, ignoreSettled(p.bookings.Extend(ctx, l.bookingID, l.keepUntil))
+			// The customer has just paid, or has begun to: what has come is applied at once, and the hold is kept for what has not.
+			if err := ignoreSettled(p.bookings.Extend(ctx, l.bookingID, l.keepUntil)); err != nil {
+				return false, err
+			}
+			return false, p.Ask(ctx, l.sessionID)
 		case getErr != nil || current != stripe.CheckoutSessionStatusExpired:
 			return false, p.unavailable(ctx, "expire the Checkout Session", l.paymentID, err)
 		}

@@ -14,29 +14,40 @@ import (
 
 // A session is matched by its id; else by our payment's id, and then only where no other session is stored: the event
 // may arrive before we have stored the id.
-const matchSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
+const matchSQL = `SELECT ` + paymentColumns + `,
+	(SELECT b.status = 'expired' FROM booking_platform.bookings b WHERE b.id = p.booking_id)
+FROM booking_platform.payments p
 WHERE p.stripe_session_id = $1 OR (p.id = $2::uuid AND p.stripe_session_id IS NULL)
 ORDER BY p.stripe_session_id NULLS LAST LIMIT 1`
 
-// match finds the payment without locking it: the booking is locked first, everywhere.
-func match(ctx context.Context, tx webhook.Tx, ev webhook.Event) (Payment, bool, error) {
+// match finds the payment without locking it: the booking is locked first, everywhere. It tells whether the booking has expired, so that who may
+// take its slot again locks the resource before it.
+func match(ctx context.Context, tx webhook.Tx, ev webhook.Event) (pay Payment, expired, found bool, err error) {
 	// A foreign reference, another system's cart number, is not worth an error in SQL: that would fail the event for ever.
 	ref, err := uuid.Parse(ev.Reference)
 	if err != nil {
 		ref = uuid.Nil
 	}
-	pay, err := scanPayment(tx.QueryRowContext(ctx, matchSQL, ev.SessionID, ref.String()))
+	pay, err = scanPayment(alsoScan{tx.QueryRowContext(ctx, matchSQL, ev.SessionID, ref.String()), &expired})
 	if errors.Is(err, sql.ErrNoRows) {
-		return Payment{}, false, nil
+		return Payment{}, false, false, nil
 	}
-	return pay, err == nil, err
+	return pay, expired, err == nil, err
 }
+
+// alsoScan reads one more column after those of a payment.
+type alsoScan struct {
+	row  *sql.Row
+	more any
+}
+
+func (s alsoScan) Scan(dest ...any) error { return s.row.Scan(append(dest, s.more)...) }
 
 // facts is what an event adds to a payment. Nothing in it is ever taken back.
 type facts struct {
 	completed, failed, expired bool
 	captured                   booking.Money
-	parked                     string
+	parked, unapplied          string
 }
 
 // The first reason for parking stands; ids are filled in once.
@@ -51,21 +62,22 @@ UPDATE booking_platform.payments AS p SET
 	captured_currency = CASE WHEN p.captured_minor > 0 THEN p.captured_currency ELSE $9::text END,
 	parked = p.parked OR $8::text <> '',
 	parked_reason = CASE WHEN p.parked THEN p.parked_reason ELSE $8::text END,
+	unapplied = CASE WHEN p.unapplied = '' THEN $10::text ELSE p.unapplied END,
 	updated_at = statement_timestamp()
 WHERE p.id = $1::uuid`
 
 // record adds facts to the payment.
 func (a arrival) record(ctx context.Context, f facts) error {
 	_, err := a.tx.ExecContext(ctx, recordSQL, a.payment.ID, a.event.SessionID, a.event.PaymentIntentID,
-		f.completed, f.failed, f.expired, f.captured.Minor, f.parked, f.captured.Currency)
+		f.completed, f.failed, f.expired, f.captured.Minor, f.parked, f.captured.Currency, f.unapplied)
 	return err
 }
 
 const appliedSQL = `
-SELECT coalesce(bool_or(p.id = $2::uuid), false), coalesce(bool_or(p.id <> $2::uuid), false)
+SELECT coalesce(bool_or(p.id = $2::uuid), false), coalesce(bool_or(p.id <> $2::uuid AND p.unapplied = ''), false)
 FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked`
 
-// applied tells whether this payment, or another one, has paid for the booking. The booking's lock makes the answer hold; what was read
+// applied tells whether what becomes of this payment's money has been decided, and whether another one has paid for the booking. The booking's lock makes the answer hold; what was read
 // before it may have changed since.
 func (a arrival) applied(ctx context.Context) (this, other bool, err error) {
 	err = a.tx.QueryRowContext(ctx, appliedSQL, a.booking.ID, a.payment.ID).Scan(&this, &other)

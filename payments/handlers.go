@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -12,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// The reasons for which a payment is parked.
+// The reasons for which a payment is parked, or not applied and refunded.
 const (
 	// ReasonAmount means that amount or currency differ from what was asked for.
 	ReasonAmount = "amount_differs"
@@ -30,12 +31,21 @@ const (
 // the event as the actor, "stripe:evt_…", unless the context names one: see booking.WithActor.
 //
 // Subscribe the endpoint at Stripe to these types: checkout.session.completed, checkout.session.expired,
-// checkout.session.async_payment_succeeded, checkout.session.async_payment_failed.
+// checkout.session.async_payment_succeeded, checkout.session.async_payment_failed, charge.refunded, charge.refund.updated, refund.created,
+// refund.updated, refund.failed, charge.dispute.created, charge.dispute.updated, charge.dispute.closed, charge.dispute.funds_withdrawn,
+// charge.dispute.funds_reinstated.
 func (p *Payments) Register(r *webhook.Receiver) {
 	r.Handle("checkout.session.completed", p.handle(p.completed))
 	r.Handle("checkout.session.async_payment_succeeded", p.handle(p.completed))
 	r.Handle("checkout.session.async_payment_failed", p.handle(p.asyncFailed))
 	r.Handle("checkout.session.expired", p.handle(p.expired))
+	r.Handle("charge.refunded", p.handleIntent(p.chargeRefunded))
+	for _, refund := range []string{"charge.refund.updated", "refund.created", "refund.updated", "refund.failed"} {
+		r.Handle(refund, p.handleIntent(p.refundTold))
+	}
+	for _, what := range []string{"created", "updated", "closed", "funds_withdrawn", "funds_reinstated"} {
+		r.Handle("charge.dispute."+what, p.handleIntent(p.dispute))
+	}
 }
 
 // checkoutSession is what we use of Stripe's object (https://docs.stripe.com/api/checkout/sessions/object). A PaymentIntent may be
@@ -67,7 +77,7 @@ var currencyCode = regexp.MustCompile(`^[a-z]{3}$`)
 // arrival is one event about one payment, with its booking locked until the transaction ends. The payment was read before the lock: of it, only
 // what never changes is to be used.
 type arrival struct {
-	tx       webhook.Tx
+	tx       booking.Querier
 	bookings *booking.Tx
 	event    webhook.Event
 	session  checkoutSession
@@ -84,26 +94,43 @@ func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, 
 		if json.Unmarshal(ev.Object, &s) != nil || ev.SessionID == "" {
 			return webhook.Unmatched, nil
 		}
-		pay, found, err := match(ctx, tx, ev)
+		pay, expired, found, err := match(ctx, tx, ev)
 		if err != nil {
 			return "", fmt.Errorf("payments: match %s: %w", ev.Type, err)
 		}
 		if !found {
 			return webhook.Unmatched, nil
 		}
-		ctx = actingAs(ctx, "stripe:"+ev.ID)
-		bookings := p.bookings.Tx(tx)
-		b, err := bookings.Lock(ctx, pay.BookingID)
-		if err != nil {
-			return "", fmt.Errorf("payments: lock the booking: %w", err)
+		lock := p.bookings.Tx(tx).Lock
+		if expired {
+			// Its slot may be taken again, which begins with the resource. Should the booking expire only now, the order is another, and
+			// Postgres ends one of two that wait for each other: that one is run again.
+			lock = p.bookings.Tx(tx).LockWithResource
 		}
-		webhook.Annotate(ctx, slog.String("booking_id", b.ID), slog.String("payment_id", pay.ID))
-		outcome, err := step(ctx, arrival{tx: tx, bookings: bookings, event: ev, session: s, payment: pay, booking: b})
-		if err != nil {
-			return "", fmt.Errorf("payments: %s: %w", ev.Type, err)
-		}
-		return outcome, nil
+		return p.arrive(ctx, tx, ev, pay, lock, func(ctx context.Context, a arrival) (webhook.Outcome, error) {
+			a.session = s
+			return step(ctx, a)
+		})
 	}
+}
+
+// arrive locks the booking of a payment and lets the step decide.
+func (p *Payments) arrive(
+	ctx context.Context, tx webhook.Tx, ev webhook.Event, pay Payment, lock func(context.Context, string) (booking.Booking, error),
+	step func(context.Context, arrival) (webhook.Outcome, error),
+) (webhook.Outcome, error) {
+	ctx = actingAs(ctx, "stripe:"+ev.ID)
+	bookings := p.bookings.Tx(tx)
+	b, err := lock(ctx, pay.BookingID)
+	if err != nil {
+		return "", fmt.Errorf("payments: lock the booking: %w", err)
+	}
+	webhook.Annotate(ctx, slog.String("booking_id", b.ID), slog.String("payment_id", pay.ID))
+	outcome, err := step(ctx, arrival{tx: tx, bookings: bookings, event: ev, payment: pay, booking: b})
+	if err != nil {
+		return "", fmt.Errorf("payments: %s: %w", ev.Type, err)
+	}
+	return outcome, nil
 }
 
 // actingAs names an actor where the caller has not.
@@ -123,26 +150,36 @@ func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, e
 	if !a.session.paid() {
 		return p.processing(ctx, a)
 	}
-	applied, paidElsewhere, err := a.applied(ctx)
+	settled, paidElsewhere, err := a.applied(ctx)
 	if err != nil {
 		return "", err
 	}
 	switch {
-	case applied:
-		// Whatever the booking has become since, this money is no riddle.
+	case settled:
+		// Whatever the booking has become since, this money is no riddle: it was applied, or is on its way back.
 	case paidElsewhere:
-		return p.park(ctx, a, ReasonPaidTwice)
+		return p.unapplied(ctx, a, ReasonPaidTwice)
 	case a.booking.Status == booking.Pending:
 		// The units are still held, so the customer gets them, even when the clock has just passed the hold's end.
 		if _, err := a.bookings.ConfirmLate(ctx, a.booking.ID); err != nil {
 			return "", err
 		}
 	case a.booking.Status == booking.Expired:
-		return p.park(ctx, a, ReasonLate)
+		// Somebody else may have the slot, or nobody.
+		_, err := a.bookings.Retake(ctx, a.booking.ID)
+		if errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrSlotGone) {
+			return p.unapplied(ctx, a, ReasonLate)
+		}
+		if err != nil {
+			return "", err
+		}
 	case a.booking.Status == booking.Cancelled:
-		return p.park(ctx, a, ReasonCancelled)
+		return p.unapplied(ctx, a, ReasonCancelled)
 	}
-	return webhook.Processed, a.record(ctx, facts{completed: true, captured: a.payment.Amount})
+	if err := a.record(ctx, facts{completed: true, captured: a.payment.Amount}); err != nil {
+		return "", err
+	}
+	return webhook.Processed, p.settleBooking(ctx, a.tx, a.bookings, a.payment.ID, a.booking.ID)
 }
 
 // processing keeps the slot for a delayed method while the customer's bank makes up its mind, but not beyond the booking's start.

@@ -64,15 +64,18 @@ func TestWhatIsNotWhatWasAskedForIsParked(t *testing.T) {
 	}
 }
 
-func TestMoneyThatCannotBeAppliedIsParked(t *testing.T) {
+func TestMoneyThatCannotBeAppliedIsParkedByOption(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{})
+	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
 
 	late := w.hold(0)
 	lateCheckout := w.checkout(late)
 	w.endHold(late.ID)
 	_, err := w.bookings.ReleaseExpired(t.Context())
 	require.NoError(t, err)
+	// Another customer gets the slot, and nothing of it is touched by what follows.
+	other := w.hold(0)
+	w.pay(w.checkout(other))
 	w.pay(lateCheckout)
 	require.Equal(t, booking.Expired, w.status(late.ID))
 	require.Equal(t, payments.ReasonLate, w.payment(late.ID).ParkedReason)
@@ -85,9 +88,6 @@ func TestMoneyThatCannotBeAppliedIsParked(t *testing.T) {
 	require.Equal(t, booking.Cancelled, w.status(cancelled.ID))
 	require.Equal(t, payments.ReasonCancelled, w.payment(cancelled.ID).ParkedReason)
 
-	// Another customer gets the late one's slot, and nothing of it is touched.
-	other := w.hold(0)
-	w.pay(w.checkout(other))
 	require.Equal(t, booking.Confirmed, w.status(other.ID))
 	require.Equal(t, map[string]int{"checkout.session.completed parked": 2, "checkout.session.completed processed": 1}, w.outcomes())
 }
@@ -106,7 +106,7 @@ func TestPaymentAtTheLastMomentWins(t *testing.T) {
 	require.Zero(t, n)
 }
 
-func TestSecondPaidSessionIsParked(t *testing.T) {
+func TestSecondPaidSessionIsRefunded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -130,10 +130,14 @@ func TestSecondPaidSessionIsParked(t *testing.T) {
 	wg.Wait()
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
-	require.Equal(t, map[string]int{"checkout.session.completed parked": 1, "checkout.session.completed processed": 1}, w.outcomes())
-	var parked int
-	require.NoError(t, w.db.QueryRow(`SELECT count(*) FROM booking_platform.payments WHERE parked_reason = $1`, payments.ReasonPaidTwice).Scan(&parked))
-	require.Equal(t, 1, parked)
+	require.Equal(t, map[string]int{"checkout.session.completed processed": 2}, w.outcomes())
+	var unapplied string
+	require.NoError(t, w.db.QueryRow(`SELECT id::text FROM booking_platform.payments WHERE unapplied = $1`, payments.ReasonPaidTwice).Scan(&unapplied))
+	refunds, err := w.payments.Refunds(t.Context(), unapplied)
+	require.NoError(t, err)
+	require.Len(t, refunds, 1)
+	require.Equal(t, payments.ReasonPaidTwice, refunds[0].Cause)
+	require.EqualValues(t, price, refunds[0].Amount.Minor)
 }
 
 func TestDelayedMethod(t *testing.T) {

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/booking-platform/booking-platform/booking"
 )
 
@@ -54,8 +52,12 @@ type Payment struct {
 	Amount booking.Money
 	// Captured is what Stripe says was paid: in the currency of Amount, unless the payment is parked with ReasonAmount.
 	Captured booking.Money
-	// Refunded is what Stripe says went back, in the currency of Captured.
+	// Refunded is what has gone back or is on its way, in the currency of Captured: what Stripe has been asked for and has not
+	// refused. What is due and has not been asked for is not in it.
 	Refunded booking.Money
+	// Unapplied says in one word why the money was not applied to the booking and goes back: see the Reason constants. Empty when it was
+	// applied, or has not come.
+	Unapplied string
 	// ParkedReason says in one word why a person has to look: see the Reason constants. Empty unless parked.
 	ParkedReason string
 	// ExpiresAt is when the Checkout Session ends by itself.
@@ -100,14 +102,14 @@ const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_sessio
 	p.checkout_url, p.amount_minor, p.currency, p.captured_minor, coalesce(nullif(p.captured_currency, ''), p.currency),
 	p.refunded_minor, p.parked_reason,
 	p.session_expires_at, p.created_at, p.updated_at, p.completed, p.failed, p.expired, p.disputed, p.parked,
-	p.dispute_outcome, p.parameters::text, p.attempt`
+	p.dispute_outcome, p.parameters::text, p.attempt, p.unapplied`
 
 func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 	var p Payment
 	err := row.Scan(&p.ID, &p.BookingID, &p.SessionID, &p.PaymentIntentID,
 		&p.URL, &p.Amount.Minor, &p.Amount.Currency, &p.Captured.Minor, &p.Captured.Currency, &p.Refunded.Minor, &p.ParkedReason,
 		&p.ExpiresAt, &p.CreatedAt, &p.UpdatedAt, &p.completed, &p.failed, &p.expired, &p.disputed, &p.parked,
-		&p.disputeOutcome, &p.parameters, &p.attempt)
+		&p.disputeOutcome, &p.parameters, &p.attempt, &p.Unapplied)
 	p.Refunded.Currency = p.Captured.Currency
 	p.ExpiresAt, p.CreatedAt, p.UpdatedAt = p.ExpiresAt.UTC(), p.CreatedAt.UTC(), p.UpdatedAt.UTC()
 	return p, err
@@ -115,13 +117,12 @@ func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 
 // The payment that counts for a booking is the one that has money, else the latest.
 const forBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
-WHERE p.booking_id = $1::uuid ORDER BY (p.captured_minor > 0 AND NOT p.parked) DESC, p.id DESC LIMIT 1`
+WHERE p.booking_id = $1::uuid ORDER BY (p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '') DESC, p.id DESC LIMIT 1`
 
 // ForBooking returns the payment that counts for a booking: the one that was paid, else the latest. A booking without one,
 // a free one for instance, gives ErrNotFound. One round trip.
 func (p *Payments) ForBooking(ctx context.Context, bookingID string) (Payment, error) {
-	// uuid.Validate knows longer forms, which Postgres does not.
-	if len(bookingID) != 36 || uuid.Validate(bookingID) != nil {
+	if !isID(bookingID) {
 		return Payment{}, ErrNotFound
 	}
 	return p.one(ctx, "for booking", forBookingSQL, bookingID)

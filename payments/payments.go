@@ -13,6 +13,8 @@ import (
 
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/checkout/session"
+	"github.com/stripe/stripe-go/v76/paymentintent"
+	"github.com/stripe/stripe-go/v76/refund"
 
 	"github.com/booking-platform/booking-platform/booking"
 )
@@ -45,6 +47,11 @@ type Options struct {
 	// ProcessingHold is how long a hold is kept for a delayed payment method (a bank debit) whose Checkout is completed but
 	// unpaid, counted from when that event is handled; never beyond the start of the booking. 0 is 7 days.
 	ProcessingHold time.Duration
+	// ParkUnapplied parks money that cannot be applied, because it came too late or twice, for a person to decide. Without it the money
+	// goes back in full.
+	ParkUnapplied bool
+	// KeepRefunded lets a booking stand that was refunded in full at Stripe, by hand; without it the booking is cancelled, if it lies ahead.
+	KeepRefunded bool
 	// RequestID gives the id of the request that a context belongs to; it goes into the session's metadata, so that the
 	// webhook's log line can be joined to the request that began it. nil leaves it out, and so does what is longer than the 500 characters
 	// that Stripe takes.
@@ -57,9 +64,12 @@ type Payments struct {
 	db       *sql.DB
 	bookings *booking.Store
 	sessions session.Client
-	appURL   string
-	opts     Options
-	log      *slog.Logger
+	intents  paymentintent.Client
+	// refundCalls are calls to Stripe; what is kept here of refunds is in refund.go.
+	refundCalls refund.Client
+	appURL      string
+	opts        Options
+	log         *slog.Logger
 }
 
 // New makes Payments. db and bookings, which must be on the same database, stay the caller's. secretKey is Stripe's (sk_… or rk_…), and
@@ -99,12 +109,14 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		return nil, err
 	}
 	return &Payments{
-		db:       db,
-		bookings: bookings,
-		sessions: session.Client{B: backend, Key: secretKey},
-		appURL:   strings.TrimRight(appURL, "/"),
-		opts:     opts,
-		log:      opts.Logger,
+		db:          db,
+		bookings:    bookings,
+		sessions:    session.Client{B: backend, Key: secretKey},
+		intents:     paymentintent.Client{B: backend, Key: secretKey},
+		refundCalls: refund.Client{B: backend, Key: secretKey},
+		appURL:      strings.TrimRight(appURL, "/"),
+		opts:        opts,
+		log:         opts.Logger,
 	}, nil
 }
 

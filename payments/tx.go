@@ -38,6 +38,15 @@ func (p *Payments) inTx(ctx context.Context, what string, f func(*sql.Tx) error)
 	return wrap(ctx, what, p.transact(ctx, f))
 }
 
+// transactAgain runs f in a transaction of our own, and again in a new one as long as nothing was wrong with what was asked.
+func (p *Payments) transactAgain(ctx context.Context, f func(*sql.Tx) error) error {
+	err := p.transact(ctx, f)
+	for n := 1; n <= maxReruns && booking.IsRetryable(err) && ctx.Err() == nil; n++ {
+		err = p.transact(ctx, f)
+	}
+	return err
+}
+
 func (p *Payments) transact(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := p.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {

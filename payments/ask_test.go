@@ -1,0 +1,125 @@
+package payments_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+)
+
+// past lets the time of all sessions pass, here and not at Stripe.
+func (w *world) past() {
+	w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 second', leased_until = NULL`)
+}
+
+// deaf is a world that no webhook reaches.
+func deaf(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, setup{})
+	w.stripe.HoldDelivery()
+	return w
+}
+
+// With every webhook lost, each payment is settled by the steps alone.
+func TestEveryWebhookIsLost(t *testing.T) {
+	t.Parallel()
+	w := deaf(t)
+	paid, delayed, refused, waiting, left, open := w.hold(0), w.hold(1), w.hold(2), w.hold(3), w.hold(4), w.hold(5)
+	_, err := w.stripe.Pay(t.Context(), w.checkout(paid).SessionID)
+	require.NoError(t, err)
+	for _, b := range []booking.Booking{delayed, refused, waiting} {
+		_, err = w.stripe.PayDelayed(t.Context(), w.checkout(b).SessionID)
+		require.NoError(t, err)
+	}
+	_, err = w.stripe.SettlePayment(w.payment(delayed.ID).SessionID)
+	require.NoError(t, err)
+	_, err = w.stripe.FailPayment(w.payment(refused.ID).SessionID)
+	require.NoError(t, err)
+	_, err = w.stripe.Expire(w.checkout(left).SessionID)
+	require.NoError(t, err)
+	w.checkout(open)
+
+	settled, err := w.payments.AskStripe(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, settled, "none is past its time")
+	w.past()
+	settled, err = w.payments.AskStripe(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 4, settled)
+	for _, want := range []struct {
+		id      string
+		payment payments.Status
+		booking booking.Status
+	}{
+		{paid.ID, payments.Paid, booking.Confirmed}, {delayed.ID, payments.Paid, booking.Confirmed},
+		{refused.ID, payments.Failed, booking.Expired}, {left.ID, payments.Expired, booking.Expired},
+		{open.ID, payments.Open, booking.Pending}, {waiting.ID, payments.Open, booking.Pending},
+	} {
+		require.Equal(t, want.booking, w.status(want.id))
+		require.Equal(t, want.payment, w.payment(want.id).Status())
+	}
+	settled, err = w.payments.AskStripe(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, settled, "those that wait are left alone for a while")
+
+	// The events come after all, and change nothing.
+	_, err = w.stripe.ReleaseDelivery(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, booking.Confirmed, w.status(paid.ID))
+	require.Equal(t, booking.Confirmed, w.status(delayed.ID))
+	require.Equal(t, payments.Failed, w.payment(refused.ID).Status())
+	require.Equal(t, map[string]int{"confirmed": 2}, w.confirmations())
+	w.requireBooks()
+}
+
+// confirmations counts, in the history, how often bookings were confirmed.
+func (w *world) confirmations() map[string]int {
+	w.t.Helper()
+	var n int
+	require.NoError(w.t, w.db.QueryRow(`SELECT count(*) FROM booking_platform.booking_history WHERE to_status = 'confirmed'`).Scan(&n))
+	return map[string]int{"confirmed": n}
+}
+
+// A customer who comes back before the webhook is told what Stripe says, and nothing by having come.
+func TestAskOnTheWayBack(t *testing.T) {
+	t.Parallel()
+	w := deaf(t)
+	b := w.hold(0)
+	c := w.checkout(b)
+	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	require.Equal(t, booking.Pending, w.status(b.ID))
+	_, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	// Several at once, as browsers reload.
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := w.payments.Ask(t.Context(), c.SessionID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, map[string]int{"confirmed": 1}, w.confirmations())
+	require.ErrorIs(t, w.payments.Ask(t.Context(), "cs_unknown"), payments.ErrNotFound)
+}
+
+// The hold is over, its session is about to be ended, and Stripe says that it was paid: no event is needed.
+func TestExpiringWhatWasPaidConfirmsIt(t *testing.T) {
+	t.Parallel()
+	w := deaf(t)
+	b := w.hold(0)
+	c := w.checkout(b)
+	_, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	w.endHold(b.ID)
+	ended, err := w.payments.ExpireSessions(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, ended)
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+}

@@ -1,0 +1,56 @@
+package payments
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// Cancel ends a booking as booking.Store.Cancel does, and commits, in the same transaction, to give back what that says of the money that was paid
+// for it: by the booking's policy for its customer, and what staff say for them. [Payments.SettleRefunds] then has Stripe do it. Cancelling a cancelled
+// booking answers it again, and gives nothing back twice. Of money that was refunded in part already, no more than the rest goes back; what has not come
+// yet goes back in full when it does.
+//
+// The errors are those of booking.Store.Cancel. Safe on several replicas at once, against the payment's own events too. Eight to ten round trips.
+func (p *Payments) Cancel(ctx context.Context, req booking.CancelRequest) (booking.Booking, error) {
+	var b booking.Booking
+	err := p.transactAgain(ctx, func(tx *sql.Tx) (err error) {
+		b, err = p.cancel(ctx, tx, req)
+		return err
+	})
+	return b, wrap(ctx, "cancel", err)
+}
+
+// The payment that was applied to a booking. The booking's lock makes the answer hold.
+const appliedPaymentSQL = `
+SELECT p.id::text, p.captured_minor - p.refund_committed FROM booking_platform.payments p
+WHERE p.booking_id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' ORDER BY p.id LIMIT 1`
+
+func (p *Payments) cancel(ctx context.Context, tx *sql.Tx, req booking.CancelRequest) (booking.Booking, error) {
+	bookings := p.bookings.Tx(tx)
+	if _, err := bookings.Lock(ctx, req.ID); err != nil {
+		return booking.Booking{}, err
+	}
+	b, err := bookings.Cancel(ctx, req)
+	if err != nil || b.Refund == nil || b.Refund.Minor == 0 {
+		return b, err
+	}
+	var payment string
+	var left int64
+	err = tx.QueryRowContext(ctx, appliedPaymentSQL, b.ID).Scan(&payment, &left)
+	if errors.Is(err, sql.ErrNoRows) {
+		return b, nil
+	}
+	if err != nil || left <= 0 {
+		return b, err
+	}
+	_, err = makeIntent(ctx, tx, RefundRequest{
+		PaymentID: payment, Amount: min(left, b.Refund.Minor), Cause: CauseCancelled, Reason: req.Reason, Actor: booking.Actor(ctx),
+	})
+	if errors.Is(err, ErrNothingToRefund) {
+		err = nil
+	}
+	return b, err
+}

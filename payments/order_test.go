@@ -1,0 +1,127 @@
+package payments_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// news is an event about one payment.
+type news struct {
+	kind   string
+	object map[string]any
+}
+
+func orders[T any](all []T) [][]T {
+	if len(all) <= 1 {
+		return [][]T{append([]T(nil), all...)}
+	}
+	var out [][]T
+	for i := range all {
+		rest := append(append([]T(nil), all[:i]...), all[i+1:]...)
+		for _, o := range orders(rest) {
+			out = append(out, append([]T{all[i]}, o...))
+		}
+	}
+	return out
+}
+
+// Whatever order the events of one payment come in, and though each comes twice, they end in the same state. An event that matched nothing is
+// sent again, as reconciliation does.
+func TestAnyOrderOfEvents(t *testing.T) {
+	t.Parallel()
+	charge := func(refunded int) func(c payments.Checkout) news {
+		return func(c payments.Checkout) news {
+			return news{"charge.refunded", map[string]any{"id": "ch_" + c.SessionID, "object": "charge", "payment_intent": "pi_" + c.SessionID, "amount_refunded": refunded}}
+		}
+	}
+	told := func(kind, id, status string, amount int) func(c payments.Checkout) news {
+		return func(c payments.Checkout) news {
+			return news{kind, map[string]any{"id": id + c.SessionID, "object": "refund", "payment_intent": "pi_" + c.SessionID,
+				"amount": amount, "currency": "eur", "status": status}}
+		}
+	}
+	dispute := func(kind, status string) func(c payments.Checkout) news {
+		return func(c payments.Checkout) news {
+			return news{"charge.dispute." + kind, map[string]any{"id": "dp_1", "object": "dispute", "payment_intent": "pi_" + c.SessionID, "status": status}}
+		}
+	}
+	checkout := func(kind, paid string) func(c payments.Checkout) news {
+		return func(c payments.Checkout) news {
+			return news{"checkout.session." + kind, session(c, map[string]any{"payment_status": paid})}
+		}
+	}
+	for name, test := range map[string]struct {
+		events  []func(payments.Checkout) news
+		status  payments.Status
+		booking booking.Status
+	}{
+		"refunded in parts": {
+			[]func(payments.Checkout) news{
+				checkout("completed", "paid"), told("refund.created", "re_1", "succeeded", 1000), told("refund.created", "re_2", "pending", 500),
+				told("refund.updated", "re_2", "succeeded", 500),
+			}, payments.PartiallyRefunded, booking.Confirmed,
+		},
+		"refunded in full": {
+			[]func(payments.Checkout) news{
+				checkout("completed", "paid"), told("refund.created", "re_1", "pending", price), told("charge.refund.updated", "re_1", "succeeded", price),
+				charge(price),
+			}, payments.Refunded, booking.Cancelled,
+		},
+		"a refund that fails": {
+			[]func(payments.Checkout) news{
+				checkout("completed", "paid"), told("refund.created", "re_1", "pending", 1000), told("refund.updated", "re_1", "succeeded", 1000),
+				told("refund.failed", "re_1", "failed", 1000),
+			}, payments.Paid, booking.Confirmed,
+		},
+		"dispute won": {
+			[]func(payments.Checkout) news{
+				checkout("completed", "paid"), dispute("created", "needs_response"), dispute("updated", "under_review"), dispute("closed", "won"),
+			}, payments.Paid, booking.Confirmed,
+		},
+		"dispute lost": {
+			[]func(payments.Checkout) news{
+				checkout("completed", "paid"), dispute("created", "needs_response"), dispute("funds_withdrawn", "needs_response"), dispute("closed", "lost"),
+			}, payments.DisputeLost, booking.Confirmed,
+		},
+		"a delayed method": {
+			[]func(payments.Checkout) news{
+				checkout("completed", "unpaid"), checkout("async_payment_succeeded", "paid"), dispute("created", "needs_response"),
+			}, payments.Disputed, booking.Confirmed,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{capacity: 1000})
+			for n, order := range orders(test.events) {
+				b := w.hold(0)
+				c := w.checkout(b)
+				for _, round := range []string{"first", "again"} {
+					for i, event := range order {
+						e := event(c)
+						id := fmt.Sprintf("evt_%d_%d", n, i)
+						require.Equal(t, http.StatusOK, w.send(id, e.kind, e.object), round)
+						if i%2 == 0 {
+							// Another event about the same thing.
+							require.Equal(t, http.StatusOK, w.send(id+"_twin", e.kind, e.object), round)
+						}
+					}
+				}
+				require.Equal(t, test.status, w.payment(b.ID).Status(), "order %d", n)
+				require.Equal(t, test.booking, w.status(b.ID), "order %d", n)
+			}
+			entries, err := webhook.List(t.Context(), w.db, webhook.ListOptions{Outcome: webhook.Unmatched, Limit: 500})
+			require.NoError(t, err)
+			require.Empty(t, entries, "everything found its row in the end")
+			var wrong int
+			require.NoError(t, w.db.QueryRow(`SELECT count(*) FROM booking_platform.payments WHERE refund_committed > captured_minor OR captured_minor <> amount_minor`).Scan(&wrong))
+			require.Zero(t, wrong)
+		})
+	}
+}

@@ -1,0 +1,133 @@
+package payments
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// RefundStatus is where a refund is. It only goes forward.
+type RefundStatus string
+
+// The statuses of a refund. All but RefundDue are Stripe's (https://docs.stripe.com/api/refunds/object, status).
+const (
+	// RefundDue is an intent: Stripe has not answered yet. [Payments.SettleRefunds] sees to it.
+	RefundDue RefundStatus = "due"
+	// RefundPending was made at Stripe, and the money is on its way.
+	RefundPending RefundStatus = "pending"
+	// RefundSucceeded has reached the customer's bank.
+	RefundSucceeded RefundStatus = "succeeded"
+	// RefundFailed was refused, by Stripe or by the customer's bank, perhaps after it had succeeded: the money is back here. It may be
+	// asked for again under another cause.
+	RefundFailed RefundStatus = "failed"
+	// RefundCanceled was taken back at Stripe.
+	RefundCanceled RefundStatus = "canceled"
+)
+
+// CauseCancelled is the cause of a refund that [Payments.Cancel] makes. The others of this package are the reasons for which a payment is not
+// applied ([ReasonLate], [ReasonCancelled], [ReasonPaidTwice]), and "stripe:" with the refund's id for one that was made at Stripe.
+const CauseCancelled = "cancelled"
+
+// ErrNothingToRefund tells that all of what was paid has been given back, or is about to be, or that nothing was paid.
+var ErrNothingToRefund = errors.New("nothing is left to refund")
+
+// RefundTooLargeError tells that less is left of a payment than was asked for. Nothing has changed.
+type RefundTooLargeError struct {
+	// Asked is what was asked for, and Left what may still be given back.
+	Asked, Left booking.Money
+}
+
+// Error names both amounts.
+func (e *RefundTooLargeError) Error() string {
+	return fmt.Sprintf("refund of %s is more than the %s that are left", e.Asked, e.Left)
+}
+
+// Refund is money that goes back to the customer. Times are UTC.
+type Refund struct {
+	// ID is ours, a UUIDv7; PaymentID is the payment it is of.
+	ID, PaymentID string
+	// Cause is why, once for each payment: the same cause never gives money back twice.
+	Cause string
+	// Amount is in the currency that was paid.
+	Amount booking.Money
+	// Status is where it is.
+	Status RefundStatus
+	// StripeID is Stripe's id (re_…); empty while it is due.
+	StripeID string
+	// Failure is Stripe's word for why it failed; empty else.
+	Failure string
+	// Reason and Actor are what was said to it, and who asked for it.
+	Reason, Actor string
+	// Tries counts the calls to Stripe, LastError is what the last of them came to, and NextTry is when the next one is due.
+	Tries     int
+	LastError string
+	NextTry   time.Time
+	// CreatedAt and UpdatedAt are by the database's clock.
+	CreatedAt, UpdatedAt time.Time
+}
+
+// refundColumns is what scanRefund reads, in its order.
+const refundColumns = `r.id::text, r.payment_id::text, r.cause, r.amount_minor, r.currency, r.status, coalesce(r.stripe_refund_id, ''),
+	r.failure, r.reason, r.actor, r.tries, r.last_error, r.next_try_at, r.created_at, r.updated_at`
+
+func scanRefund(row interface{ Scan(...any) error }) (Refund, error) {
+	var r Refund
+	err := row.Scan(&r.ID, &r.PaymentID, &r.Cause, &r.Amount.Minor, &r.Amount.Currency, &r.Status, &r.StripeID,
+		&r.Failure, &r.Reason, &r.Actor, &r.Tries, &r.LastError, &r.NextTry, &r.CreatedAt, &r.UpdatedAt)
+	r.NextTry, r.CreatedAt, r.UpdatedAt = r.NextTry.UTC(), r.CreatedAt.UTC(), r.UpdatedAt.UTC()
+	return r, err
+}
+
+const refundsOfSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r WHERE r.payment_id = $1::uuid ORDER BY r.id`
+
+// Refunds returns the refunds of a payment, the oldest first; none is no error. One round trip.
+func (p *Payments) Refunds(ctx context.Context, paymentID string) ([]Refund, error) {
+	if !isID(paymentID) {
+		return nil, nil
+	}
+	return p.refunds(ctx, "list refunds", refundsOfSQL, paymentID)
+}
+
+// Those that a person may have to look at: what failed, and what has been tried in vain.
+const troubledSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r
+WHERE r.status = 'failed' OR (r.status = 'due' AND r.tries >= 3) ORDER BY r.id DESC LIMIT $1::int`
+
+// TroubledRefunds returns the refunds that a person should look at, the newest first, 500 at most: those that failed, and those that Stripe
+// could not be brought to make in three tries. One round trip.
+func (p *Payments) TroubledRefunds(ctx context.Context) ([]Refund, error) {
+	return p.refunds(ctx, "list troubled refunds", troubledSQL, 500)
+}
+
+func (p *Payments) refunds(ctx context.Context, what, query string, args ...any) ([]Refund, error) {
+	var out []Refund
+	err := p.alone(ctx, what, func(q booking.Querier) error {
+		out = nil
+		rows, err := q.QueryContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			r, err := scanRefund(rows)
+			if err != nil {
+				return err
+			}
+			out = append(out, r)
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
+// queryRefund runs a statement that returns one refund; false when there is none.
+func queryRefund(ctx context.Context, q booking.Querier, query string, args ...any) (Refund, bool, error) {
+	r, err := scanRefund(q.QueryRowContext(ctx, query, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Refund{}, false, nil
+	}
+	return r, err == nil, err
+}

@@ -1,0 +1,119 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// findIntent asks Stripe which PaymentIntent the session made, where no event has said so.
+func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
+	if d.intent != "" {
+		return nil
+	}
+	params := &stripe.CheckoutSessionParams{}
+	params.Context = ctx
+	s, err := p.sessions.Get(d.session, params)
+	if err != nil {
+		return err
+	}
+	if s.PaymentIntent == nil || s.PaymentIntent.ID == "" {
+		return errors.New("the session has no PaymentIntent")
+	}
+	d.intent = s.PaymentIntent.ID
+	return nil
+}
+
+// refundsAtStripe lists the refunds of a PaymentIntent, all of them: there are few.
+func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]told, error) {
+	params := &stripe.RefundListParams{PaymentIntent: stripe.String(intent)}
+	params.Context = ctx
+	params.Limit = stripe.Int64(100)
+	var out []told
+	list := p.refundCalls.List(params)
+	for list.Next() {
+		t, err := toldBy(list.Refund())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, list.Err()
+}
+
+// findRefund looks for our refund at Stripe by its metadata, and returns it with all others of its payment; nil when it was never made.
+func (p *Payments) findRefund(ctx context.Context, d dueRefund) ([]told, error) {
+	all, err := p.refundsAtStripe(ctx, d.intent)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range all {
+		if t.ours == d.id {
+			return all, nil
+		}
+	}
+	return nil, nil
+}
+
+const nextKeySQL = `
+UPDATE booking_platform.refunds AS r SET attempt = r.attempt + 1, first_called_at = statement_timestamp()
+WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
+
+// nextKey moves a refund to another key, once it is known that none was made under the one before.
+func (p *Payments) nextKey(ctx context.Context, d *dueRefund) error {
+	err := p.alone(ctx, "move a refund to the next key", func(q booking.Querier) error {
+		result, err := q.ExecContext(ctx, nextKeySQL, d.id, d.attempt)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 1 {
+			return err
+		}
+		return errors.New("another caller was faster")
+	})
+	if err == nil {
+		d.attempt++
+	}
+	return err
+}
+
+// refusedForGood tells whether Stripe will never make this refund: the charge was refunded already, is disputed, or less is left of it. What an
+// operator can mend (a wrong key, a permission) and what passes (too many calls, another one under way) is not that.
+func refusedForGood(err error) bool {
+	var se *stripe.Error
+	return errors.As(err, &se) && se.Type == stripe.ErrorTypeInvalidRequest &&
+		(se.HTTPStatusCode == http.StatusBadRequest || se.HTTPStatusCode == http.StatusNotFound)
+}
+
+// refusalCode is Stripe's word for what happened. Its message is left out: it can quote parameters.
+func refusalCode(err error) string {
+	var se *stripe.Error
+	switch {
+	case !errors.As(err, &se):
+		return "no answer of Stripe's"
+	case se.Code != "":
+		return string(se.Code)
+	case se.Type != "":
+		return string(se.Type)
+	}
+	return "status " + strconv.Itoa(se.HTTPStatusCode)
+}
+
+// retryAfter is how long Stripe asks to be left alone, at most an hour.
+func retryAfter(err error) time.Duration {
+	var se *stripe.Error
+	if !errors.As(err, &se) || se.LastResponse == nil {
+		return 0
+	}
+	seconds, err := strconv.Atoi(se.LastResponse.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return min(time.Hour, time.Duration(seconds)*time.Second)
+}

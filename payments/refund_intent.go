@@ -1,0 +1,146 @@
+package payments
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// RefundRequest asks for money to go back.
+type RefundRequest struct {
+	// PaymentID is the payment's.
+	PaymentID string
+	// Amount is how much, in minor units of the currency that was paid; 0 is all that is left.
+	Amount int64
+	// Cause is why, 1 to 200 characters: a repeat under the same cause answers the refund that the first one made, so that a click that
+	// comes twice gives money back once. "staff" with the number of the case, say.
+	Cause string
+	// Reason is for people, at most 500 characters.
+	Reason string
+	// Actor is who asks, at most 200 characters: "user:ada@example.com".
+	Actor string
+}
+
+// Refund commits the intent to give money back; [Payments.SettleRefunds] then has Stripe do it. The sum of all refunds of a payment never exceeds what
+// was paid, however many ask at once on however many replicas. A refund does not change the booking; [Payments.Cancel] does both.
+//
+// Errors: [ErrNotFound]; [ErrNothingToRefund]; a [*RefundTooLargeError]; a [*booking.ValidationError] that names amount, cause, reason or actor. A
+// transaction of four statements.
+func (p *Payments) Refund(ctx context.Context, req RefundRequest) (Refund, error) {
+	var r Refund
+	err := p.inTx(ctx, "refund", func(tx *sql.Tx) (err error) {
+		r, err = makeIntent(ctx, tx, req)
+		return err
+	})
+	return r, err
+}
+
+func (req RefundRequest) check() error {
+	fields := map[string]string{}
+	if req.Amount < 0 {
+		fields["amount"] = "must not be negative"
+	}
+	if req.Cause == "" {
+		fields["cause"] = "is required"
+	}
+	for _, text := range []struct {
+		field, value string
+		limit        int
+	}{{"cause", req.Cause, 200}, {"reason", req.Reason, 500}, {"actor", req.Actor, 200}} {
+		if problem := textProblem(text.value, text.limit); problem != "" {
+			fields[text.field] = problem
+		}
+	}
+	if len(fields) > 0 {
+		return &booking.ValidationError{Fields: fields}
+	}
+	return nil
+}
+
+func textProblem(s string, limit int) string {
+	switch {
+	case !utf8.ValidString(s):
+		return "is not valid UTF-8"
+	case utf8.RuneCountInString(s) > limit:
+		return fmt.Sprintf("is longer than %d characters", limit)
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) && r != '\n' {
+			return "contains control characters"
+		}
+	}
+	return ""
+}
+
+// The payment's row is the lock under which everything about its refunds is decided.
+const lockPaymentSQL = `
+SELECT p.captured_minor, coalesce(nullif(p.captured_currency, ''), p.currency), p.refund_committed
+FROM booking_platform.payments p WHERE p.id = $1::uuid FOR NO KEY UPDATE`
+
+const refundByCauseSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r WHERE r.payment_id = $1::uuid AND r.cause = $2::text`
+
+// The bound is in the statement that raises the sum: whatever was read before it, more than was paid is never committed to.
+const intendRefundSQL = `
+WITH bounded AS (
+	UPDATE booking_platform.payments AS p
+	SET refund_committed = p.refund_committed + $3::bigint, updated_at = statement_timestamp()
+	WHERE p.id = $2::uuid AND p.refund_committed + $3::bigint <= p.captured_minor
+	RETURNING p.id)
+INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, reason, actor)
+SELECT $1::uuid, b.id, $4::text, $3::bigint, $5::text, 'due', $6::text, $7::text FROM bounded b
+RETURNING ` + refundColumns
+
+// makeIntent makes the intent in a transaction, which may be the caller's: a refusal leaves that usable.
+func makeIntent(ctx context.Context, q booking.Querier, req RefundRequest) (Refund, error) {
+	if err := req.check(); err != nil {
+		return Refund{}, err
+	}
+	if !isID(req.PaymentID) {
+		return Refund{}, ErrNotFound
+	}
+	var captured booking.Money
+	var committed int64
+	err := q.QueryRowContext(ctx, lockPaymentSQL, req.PaymentID).Scan(&captured.Minor, &captured.Currency, &committed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Refund{}, ErrNotFound
+	}
+	if err != nil {
+		return Refund{}, err
+	}
+	// After the lock, and in a statement of its own, which so sees what whoever had it before has done.
+	if made, found, err := queryRefund(ctx, q, refundByCauseSQL, req.PaymentID, req.Cause); found || err != nil {
+		return made, err
+	}
+	left := max(0, captured.Minor-committed)
+	amount := req.Amount
+	if amount == 0 {
+		amount = left
+	}
+	switch {
+	case left == 0:
+		return Refund{}, ErrNothingToRefund
+	case amount > left:
+		return Refund{}, &RefundTooLargeError{
+			Asked: booking.Money{Minor: amount, Currency: captured.Currency}, Left: booking.Money{Minor: left, Currency: captured.Currency},
+		}
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Refund{}, fmt.Errorf("make an id: %w", err)
+	}
+	made, found, err := queryRefund(ctx, q, intendRefundSQL, id.String(), req.PaymentID, amount, req.Cause, captured.Currency, req.Reason, req.Actor)
+	if err == nil && !found {
+		err = errors.New("the sum of the refunds has changed under the payment's lock")
+	}
+	return made, err
+}
+
+// isID tells whether Postgres would take it for a UUID: uuid.Validate knows longer forms, which Postgres does not.
+func isID(id string) bool { return len(id) == 36 && uuid.Validate(id) == nil }

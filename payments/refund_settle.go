@@ -1,0 +1,197 @@
+package payments
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+const (
+	// refundBatch is how many refunds one run of the step takes at most.
+	refundBatch = 20
+	// refundLease, in seconds, is for how long a refund is left to whoever took it: longer than its calls to Stripe take.
+	refundLease = 120
+	// keyMemory, in seconds, is how long a key is relied on: Stripe keeps it for a day at least
+	// (https://docs.stripe.com/api/idempotent_requests), and an hour of that is left for clocks and calls under way.
+	keyMemory = 23 * 3600
+)
+
+// The lease is the time of the next try: whoever dies leaves the refund to the next one.
+const leaseRefundSQL = `
+UPDATE booking_platform.refunds AS r SET
+	next_try_at = statement_timestamp() + make_interval(secs => $1::int), tries = r.tries + 1,
+	first_called_at = coalesce(r.first_called_at, statement_timestamp())
+FROM booking_platform.payments p
+WHERE p.id = r.payment_id AND r.id = (
+	SELECT d.id FROM booking_platform.refunds d
+	WHERE d.status = 'due' AND d.next_try_at <= statement_timestamp()
+	ORDER BY d.next_try_at LIMIT 1
+	FOR UPDATE SKIP LOCKED)
+RETURNING r.id::text, r.payment_id::text, p.booking_id::text, r.amount_minor, r.currency, r.attempt, r.tries,
+	coalesce(p.stripe_payment_intent_id, ''), coalesce(p.stripe_session_id, ''),
+	r.first_called_at < statement_timestamp() - make_interval(secs => $2::int)`
+
+// dueRefund is a refund that this replica is to make.
+type dueRefund struct {
+	id, paymentID, bookingID string
+	amount                   booking.Money
+	attempt, tries           int
+	intent, session          string
+	// stale tells that its key may have been forgotten.
+	stale bool
+}
+
+// SettleRefunds is one step: it has Stripe make the refunds that are due. Run it every few seconds. It returns how many it made, 20 at most; nothing to
+// do is one round trip that reads one small index.
+//
+// Each refund is leased in the database before the call, so the step is safe on every replica at once, and no transaction is open while
+// Stripe is asked. The idempotency key is made from the row: a repeat, after a crash or a lost answer, finds the refund that was made. Before a
+// key is used that Stripe may have forgotten, or that is spent, the refund is looked for at Stripe by its metadata.
+//
+// What Stripe refuses for good is failed, with Stripe's word for it, and stays visible ([Payments.TroubledRefunds]). What failed on the way is tried again,
+// later each time, up to an hour, or as Stripe's Retry-After says. The step goes on after one that failed, and returns what failed; it ends with ctx.
+func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
+	made := 0
+	var failures []error
+	for range refundBatch {
+		d, found, err := p.leaseRefund(ctx)
+		if err != nil {
+			failures = append(failures, err)
+			break
+		}
+		if !found {
+			break
+		}
+		ok, err := p.settleRefund(ctx, d)
+		if err != nil {
+			failures = append(failures, err)
+		}
+		if ok {
+			made++
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return made, errors.Join(failures...)
+}
+
+func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
+	var d dueRefund
+	err := p.alone(ctx, "lease a refund", func(q booking.Querier) error {
+		return q.QueryRowContext(ctx, leaseRefundSQL, refundLease, keyMemory).Scan(&d.id, &d.paymentID, &d.bookingID, &d.amount.Minor,
+			&d.amount.Currency, &d.attempt, &d.tries, &d.intent, &d.session, &d.stale)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return dueRefund{}, false, nil
+	}
+	return d, err == nil, err
+}
+
+// settleRefund asks Stripe, then records the answer; true when the refund exists there.
+func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) {
+	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
+	defer cancel()
+	made, err := p.makeRefund(callCtx, &d)
+	if err == nil {
+		err = p.noteAfterCall(ctx, d.paymentID, made)
+		return err == nil, err
+	}
+	if refusedForGood(err) {
+		return false, p.refundRefused(ctx, d, err)
+	}
+	return false, errors.Join(p.unavailable(ctx, "make the refund", d.paymentID, err), p.postpone(ctx, d, err))
+}
+
+// makeRefund makes it, or finds it made.
+func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]told, error) {
+	if err := p.findIntent(ctx, d); err != nil {
+		return nil, err
+	}
+	if d.stale {
+		if made, err := p.findRefund(ctx, *d); err != nil || made != nil {
+			return made, err
+		}
+		if err := p.nextKey(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+	params := &stripe.RefundParams{PaymentIntent: stripe.String(d.intent), Amount: stripe.Int64(d.amount.Minor)}
+	params.Context = ctx
+	params.Metadata = map[string]string{"refund_id": d.id, "payment_id": d.paymentID, "booking_id": d.bookingID}
+	params.SetIdempotencyKey("refund-" + d.id + "-" + strconv.Itoa(d.attempt))
+	r, err := p.refundCalls.New(params)
+	if err == nil {
+		t, err := toldBy(r)
+		return []told{t}, err
+	}
+	if spent(err) || refusedForGood(err) {
+		// A failure that Stripe has stored says nothing of whether the refund was made; and one that is refused, because nothing is left to
+		// give back, may have been made already, or by somebody at Stripe.
+		if made, lookErr := p.findRefund(ctx, *d); lookErr != nil || made != nil {
+			return made, lookErr
+		}
+	}
+	if spent(err) {
+		return nil, errors.Join(err, p.nextKey(ctx, d))
+	}
+	return nil, err
+}
+
+// noteAfterCall records what Stripe has answered even where the caller has just gone.
+func (p *Payments) noteAfterCall(ctx context.Context, paymentID string, made []told) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(storeLimit, p.opts.Timeout))
+	defer cancel()
+	return p.inTx(ctx, "record a refund", func(tx *sql.Tx) error { return note(ctx, tx, paymentID, made...) })
+}
+
+const refusedSQL = `
+UPDATE booking_platform.refunds AS r SET status = 'failed', failure = $2::text, last_error = '', updated_at = statement_timestamp()
+WHERE r.id = $1::uuid AND r.status = 'due'`
+
+// refundRefused gives a refund up that Stripe will never make: its amount can be given back another way.
+func (p *Payments) refundRefused(ctx context.Context, d dueRefund, refusal error) error {
+	code := refusalCode(refusal)
+	p.log.LogAttrs(ctx, slog.LevelError, "stripe refused a refund", slog.String("refund_id", d.id), slog.String("payment_id", d.paymentID),
+		slog.String("booking_id", d.bookingID), slog.String("stripe_code", code))
+	return p.inTx(ctx, "record a refused refund", func(tx *sql.Tx) error {
+		if err := lockPayment(ctx, tx, d.paymentID); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, refusedSQL, d.id, code); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, sumRefundsSQL, d.paymentID); err != nil {
+			return err
+		}
+		// What is left at Stripe is less than what is known here.
+		_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
+		return err
+	})
+}
+
+const postponeSQL = `
+UPDATE booking_platform.refunds AS r SET last_error = $2::text, next_try_at = statement_timestamp() + make_interval(secs => $3::int)
+WHERE r.id = $1::uuid AND r.status = 'due'`
+
+// postpone leaves a refund for later: five seconds after the first try, then twice as long each time, up to an hour.
+func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error {
+	pause := time.Hour
+	if d.tries < 10 {
+		pause = min(pause, 5*time.Second<<max(0, d.tries-1))
+	}
+	pause = max(pause, retryAfter(cause))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
+	defer cancel()
+	return p.alone(ctx, "postpone a refund", func(q booking.Querier) error {
+		_, err := q.ExecContext(ctx, postponeSQL, d.id, refusalCode(cause), int(pause/time.Second))
+		return err
+	})
+}

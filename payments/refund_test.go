@@ -1,0 +1,258 @@
+package payments_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// paid is a booking that was paid for, and its payment.
+func (w *world) paid(nth int) (booking.Booking, payments.Payment) {
+	w.t.Helper()
+	b := w.hold(nth)
+	w.pay(w.checkout(b))
+	require.Equal(w.t, booking.Confirmed, w.status(b.ID))
+	return b, w.payment(b.ID)
+}
+
+func (w *world) refund(p payments.Payment, amount int64, cause string) payments.Refund {
+	w.t.Helper()
+	r, err := w.payments.Refund(w.t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: amount, Cause: cause, Reason: "rain", Actor: "user:ada"})
+	require.NoError(w.t, err)
+	return r
+}
+
+// settle runs the step, and waits until the stand-in's events of it have been answered.
+func (w *world) settle(want int) {
+	w.t.Helper()
+	made, err := w.payments.SettleRefunds(w.t.Context())
+	require.NoError(w.t, err)
+	require.Equal(w.t, want, made)
+	require.NoError(w.t, w.stripe.WaitDelivered(w.t.Context()))
+}
+
+func (w *world) refundsOf(p payments.Payment) []payments.Refund {
+	w.t.Helper()
+	refunds, err := w.payments.Refunds(w.t.Context(), p.ID)
+	require.NoError(w.t, err)
+	return refunds
+}
+
+// requireBooks compares our books with the stand-in's: every refund there is one here, with the same status and amount, and nothing here says more.
+func (w *world) requireBooks() {
+	w.t.Helper()
+	rows, err := w.db.Query(`SELECT stripe_refund_id, status, amount_minor FROM booking_platform.refunds WHERE stripe_refund_id IS NOT NULL`)
+	require.NoError(w.t, err)
+	defer rows.Close()
+	ours := map[string]string{}
+	for rows.Next() {
+		var id, status string
+		var amount int64
+		require.NoError(w.t, rows.Scan(&id, &status, &amount))
+		ours[id] = fmt.Sprint(status, " ", amount)
+	}
+	require.NoError(w.t, rows.Err())
+	theirs := map[string]string{}
+	for _, r := range w.stripe.Refunds() {
+		theirs[r.ID] = fmt.Sprint(r.Status, " ", r.Amount)
+	}
+	require.Equal(w.t, theirs, ours)
+	var wrong int
+	require.NoError(w.t, w.db.QueryRow(`
+		SELECT count(*) FROM booking_platform.payments p
+		WHERE p.refund_committed > p.captured_minor OR p.refunded_minor > p.refund_committed
+		   OR p.refunded_minor <> (SELECT coalesce(sum(r.amount_minor), 0) FROM booking_platform.refunds r
+		                           WHERE r.payment_id = p.id AND r.status IN ('pending', 'succeeded'))`).Scan(&wrong))
+	require.Zero(w.t, wrong, "sums of refunds")
+}
+
+func TestRefundInParts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, p := w.paid(0)
+	first := w.refund(p, 1000, "case 1")
+	require.Equal(t, payments.RefundDue, first.Status)
+	require.Equal(t, first.ID, w.refund(p, 1000, "case 1").ID, "a click that comes twice")
+	w.settle(1)
+	w.settle(0)
+	require.Equal(t, payments.PartiallyRefunded, w.payment(p.BookingID).Status())
+
+	_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: price, Cause: "case 2"})
+	var tooLarge *payments.RefundTooLargeError
+	require.ErrorAs(t, err, &tooLarge)
+	require.EqualValues(t, price-1000, tooLarge.Left.Minor)
+
+	rest := w.refund(p, 0, "case 3")
+	require.EqualValues(t, price-1000, rest.Amount.Minor, "0 is all that is left")
+	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 4"})
+	require.ErrorIs(t, err, payments.ErrNothingToRefund)
+	w.settle(1)
+	require.Equal(t, payments.Refunded, w.payment(p.BookingID).Status())
+	require.Equal(t, booking.Confirmed, w.status(p.BookingID), "what becomes of the booking is the caller's to say")
+	require.Equal(t, stripetest.Money{Captured: price, Refunded: price}, w.stripe.Balance()["eur"])
+	w.requireBooks()
+	for _, r := range w.refundsOf(p) {
+		require.Equal(t, payments.RefundSucceeded, r.Status)
+		require.NotEmpty(t, r.StripeID)
+		require.Equal(t, "rain", r.Reason)
+	}
+}
+
+func TestRefundRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, p := w.paid(0)
+	for name, test := range map[string]struct {
+		req   payments.RefundRequest
+		field string
+		err   error
+	}{
+		"no payment":        {payments.RefundRequest{Cause: "x"}, "", payments.ErrNotFound},
+		"no id":             {payments.RefundRequest{PaymentID: "pay_1", Cause: "x"}, "", payments.ErrNotFound},
+		"unknown":           {payments.RefundRequest{PaymentID: "0193b3a0-0000-7000-8000-000000000000", Cause: "x"}, "", payments.ErrNotFound},
+		"no cause":          {payments.RefundRequest{PaymentID: p.ID}, "cause", nil},
+		"negative":          {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Amount: -1}, "amount", nil},
+		"long reason":       {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Reason: strings.Repeat("x", 501)}, "reason", nil},
+		"a NUL in a cause":  {payments.RefundRequest{PaymentID: p.ID, Cause: "x\x00"}, "cause", nil},
+		"no UTF-8 as actor": {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Actor: "\xff"}, "actor", nil},
+	} {
+		_, err := w.payments.Refund(t.Context(), test.req)
+		var invalid *booking.ValidationError
+		if test.err != nil {
+			require.ErrorIs(t, err, test.err, name)
+			continue
+		}
+		require.ErrorAs(t, err, &invalid, name)
+		require.Contains(t, invalid.Fields, test.field, name)
+	}
+	unpaid := w.hold(1)
+	open := w.checkout(unpaid)
+	_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: open.PaymentID, Cause: "x"})
+	require.ErrorIs(t, err, payments.ErrNothingToRefund)
+	require.Empty(t, w.refundsOf(p))
+}
+
+// However many ask at once, no more than was paid is committed to.
+func TestRefundsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, p := w.paid(0)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	made := map[string]bool{}
+	for i := range 32 {
+		wg.Go(func() {
+			// Pairs share a cause, so each refund is asked for twice.
+			r, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 300, Cause: fmt.Sprint("case ", i/2)})
+			var tooLarge *payments.RefundTooLargeError
+			if errors.As(err, &tooLarge) {
+				return
+			}
+			if mu.Lock(); err == nil {
+				made[r.ID] = true
+			} else {
+				t.Error(err)
+			}
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	require.Len(t, made, price/300)
+	// Several replicas settle them, and each is made once.
+	var steps sync.WaitGroup
+	for range 4 {
+		steps.Go(func() {
+			_, err := w.payments.SettleRefunds(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	steps.Wait()
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	require.Equal(t, stripetest.Money{Captured: price, Refunded: price / 300 * 300}, w.stripe.Balance()["eur"])
+	w.requireBooks()
+}
+
+// The faults of the call: whatever is lost on the way, there is one refund at Stripe.
+func TestRefundWhenTheCallFails(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(next http.Handler, w http.ResponseWriter, r *http.Request){
+		"500 before the effect": func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+		},
+		"500 after the effect": func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(discard{}, r)
+			w.WriteHeader(http.StatusInternalServerError)
+		},
+		"reset after the effect": func(next http.Handler, _ http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(discard{}, r)
+			panic(http.ErrAbortHandler)
+		},
+		"429": func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+		},
+		"HTML": func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = w.Write([]byte("<html>bad gateway</html>"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			// The library tries once more by itself, under the same key.
+			left, failed := 2, 0
+			w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					mu.Lock()
+					now := r.Method == http.MethodPost && r.URL.Path == "/v1/refunds" && left > 0
+					if now {
+						left--
+						failed++
+					}
+					mu.Unlock()
+					if now {
+						fail(next, rw, r)
+						return
+					}
+					next.ServeHTTP(rw, r)
+				})
+			}})
+			_, p := w.paid(0)
+			w.refund(p, 0, "case 1")
+			_, err := w.payments.SettleRefunds(t.Context())
+			if err != nil {
+				require.ErrorIs(t, err, payments.ErrUnavailable)
+			}
+			mu.Lock()
+			require.Positive(t, failed, "the fault was seen")
+			left = 0
+			mu.Unlock()
+			w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
+			_, err = w.payments.SettleRefunds(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+			require.Len(t, w.stripe.Refunds(), 1)
+			require.Equal(t, payments.RefundSucceeded, w.refundsOf(p)[0].Status)
+			require.Len(t, w.refundsOf(p), 1)
+			w.requireBooks()
+		})
+	}
+}
+
+// discard is a client that has gone.
+type discard struct{}
+
+func (discard) Header() http.Header         { return http.Header{} }
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) WriteHeader(int)             {}
