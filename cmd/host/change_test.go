@@ -117,16 +117,28 @@ func TestCancelUnderThePolicy(t *testing.T) {
 	require.Contains(t, page.body, "This booking was cancelled")
 	require.Contains(t, page.body, "EUR 25.00, is kept")
 
-	// Money that is to go back is refused for now, to staff too, and nothing has changed.
+	// What is to go back goes back by itself: what the policy says to a customer, and all of it to whom staff cancel.
 	half := ada.book("half", day(9), true)
 	require.Equal(t, int64(1250), show(half).Cancellation.Refund)
 	require.Equal(t, int64(1250), show(half).Cancellation.Fee)
-	ada.act(half, "cancel", nil).refused(t, "refund_not_available")
-	admin.post("/api/bookings/"+half.ID+"/cancel", nil).refused(t, "refund_not_available")
-	admin.post("/api/bookings/"+never.ID+"/cancel", nil).refused(t, "refund_not_available")
-	require.Equal(t, "confirmed", show(half).Status)
+	require.Equal(t, int64(1250), *ada.act(half, "cancel", nil).changed(t).Refund)
+	whole := ada.book("never", day(10), true)
+	require.Equal(t, int64(2500), *admin.post("/api/bookings/"+whole.ID+"/cancel", nil).changed(t).Refund)
+	for _, w := range []struct {
+		booking created
+		refund  int64
+		status  string
+		words   string
+	}{
+		{half, 1250, "partially_refunded", "EUR 12.50 is given back"}, {whole, 2500, "refunded", "The whole price, EUR 25.00, is given back"},
+	} {
+		eventually(t, "the money has gone back", func() bool { return show(w.booking).Payment.Status == w.status })
+		require.Equal(t, w.refund, show(w.booking).Payment.AmountRefunded)
+		require.Contains(t, ada.get("/success?session_id="+w.booking.StripeSessionID).body, w.words)
+	}
+	require.Equal(t, int64(3750), h.StandIn().Balance()["eur"].Refunded)
 
-	// Staff are not bound by the policy, where no money is in the way.
+	// Staff are not bound by the policy of what costs nothing either.
 	h.addResource(booking.Resource{Slug: "talk", Name: "Talk", Policy: booking.Policy{Never: true}})
 	talk := ada.book("talk", day(9), false)
 	require.Equal(t, "confirmed", talk.Status)
@@ -145,7 +157,7 @@ func TestCancelUnderThePolicy(t *testing.T) {
 	ada.act(never, "reschedule", m{"start": day(12)}).refused(t, "status_no_show")
 }
 
-// Money and a cancellation at the same moment: whoever has the booking first decides, and the money is applied or parked, never lost.
+// Money and a cancellation at the same moment: whichever comes second, the money goes back in full, once.
 func TestCancelWhileMoneyArrives(t *testing.T) {
 	t.Parallel()
 	for name, moneyFirst := range map[string]bool{"money first": true, "cancel first": false} {
@@ -182,25 +194,30 @@ func TestCancelWhileMoneyArrives(t *testing.T) {
 			a := <-cancelled
 			require.NoError(t, <-paid)
 
-			c := ada.get("/api/bookings/" + b.ID + "?token=" + b.Token).changed(t)
-			require.EqualValues(t, 2500, c.Payment.AmountPaid)
+			require.Equal(t, http.StatusOK, a.status, a.body)
+			show := func() changed { return ada.get("/api/bookings/" + b.ID + "?token=" + b.Token).changed(t) }
+			require.EqualValues(t, 2500, show().Payment.AmountPaid)
+			require.Equal(t, "cancelled", show().Status)
+			eventually(t, "the money has gone back", func() bool { return show().Payment.Status == "refunded" })
+			require.Len(t, h.StandIn().Refunds(), 1)
+			var causes, unapplied string
+			require.NoError(t, h.db.QueryRow(`
+				SELECT string_agg(r.cause, ' '), max(p.unapplied) FROM booking_platform.payments p JOIN booking_platform.refunds r ON r.payment_id = p.id
+				WHERE p.booking_id = $1::uuid`, b.ID).Scan(&causes, &unapplied))
 			if moneyFirst {
-				a.refused(t, "refund_not_available")
-				require.Equal(t, "confirmed", c.Status)
-				require.Equal(t, "paid", c.Payment.Status)
+				require.Equal(t, payments.CauseCancelled, causes)
+				require.Empty(t, unapplied)
 				return
 			}
-			require.Equal(t, http.StatusOK, a.status, a.body)
-			require.Equal(t, "cancelled", c.Status)
-			require.Equal(t, "parked", c.Payment.Status)
-			var reason string
-			require.NoError(t, h.db.QueryRow(`SELECT p.parked_reason FROM booking_platform.payments p WHERE p.booking_id = $1::uuid`, b.ID).Scan(&reason))
-			require.Equal(t, payments.ReasonCancelled, reason)
+			require.Equal(t, payments.ReasonCancelled, causes)
+			require.Equal(t, payments.ReasonCancelled, unapplied)
+			require.Contains(t, ada.get("/success?session_id="+b.StripeSessionID).body, "EUR 25.00, goes back to you by itself")
 		})
 	}
 }
 
-// Money of a delayed method is on its way, and money that differs waits for a person: a hold that has either is not given up.
+// Money of a delayed method is on its way, and money that differs waits for a person: a hold that has either can be given up, and what
+// comes later goes back.
 func TestCancelWithMoneyOnItsWay(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -212,13 +229,13 @@ func TestCancelWithMoneyOnItsWay(t *testing.T) {
 		b := ada.book("studio", mustTime(t, ada.slot(0)), false)
 		_, err := h.db.Exec(`UPDATE booking_platform.payments SET `+facts+` WHERE booking_id = $1::uuid`, b.ID)
 		require.NoError(t, err)
-		ada.act(b, "cancel", nil).refused(t, "refund_not_available")
-		c := ada.get("/api/bookings/" + b.ID + "?token=" + b.Token).changed(t)
-		require.Equal(t, "pending", c.Status)
-		require.Equal(t, status, c.Payment.Status)
 		page := ada.get("/success?booking=" + b.ID + "&token=" + b.Token)
-		require.Contains(t, page.body, "please get in touch with us to cancel")
-		require.NotRegexp(t, cancelLink, page.body)
+		require.Equal(t, status == "processing", strings.Contains(page.body, "all of it is given back as soon as it has arrived"))
+		require.Regexp(t, cancelLink, page.body)
+		c := ada.act(b, "cancel", nil).changed(t)
+		require.Equal(t, "cancelled", c.Status)
+		require.Nil(t, c.Refund)
+		require.Equal(t, status, c.Payment.Status)
 	}
 }
 

@@ -60,10 +60,10 @@ func TestPageTerms(t *testing.T) {
 		words        string
 		cancel, move bool
 	}{
-		"free":  {"As money is to be given back, please get in touch with us to cancel.", false, true},
+		"free":  {"You may cancel free of charge until ", true, true},
 		"never": {"This booking can be neither cancelled nor moved.", false, false},
 		"fee":   {"The whole price, EUR 25.00, is kept.", true, false},
-		"half":  {"EUR 12.50 of EUR 25.00 is kept, and EUR 12.50 is given back.", false, false},
+		"half":  {"EUR 12.50 of EUR 25.00 is kept, and EUR 12.50 is given back.", true, false},
 	} {
 		b := ada.book(slug, day(9), true)
 		page := ada.get("/success?booking=" + b.ID + "&token=" + b.Token)

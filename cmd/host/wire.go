@@ -58,7 +58,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	r.bookings, err = booking.New(db, booking.Options{
-		Logger: logger, MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerClient: cfg.HoldsPerAddress, OwnerSecrets: owners,
+		Logger: logger, MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerClient: cfg.HoldsPerAddress, OwnerSecrets: owners, CompleteAfter: 24 * time.Hour,
 	})
 	if err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func keptSecret(dir string, logger *slog.Logger) string {
 
 // routes is every route of the host.
 func (r *rooms) routes() *mux.Router {
-	desk := checkout.NewDesk(r.db, r.bookings, r.payments, r.links, r.logger)
+	desk := checkout.NewDesk(r.bookings, r.payments, r.links, r.logger)
 	return router(r,
 		api.New(api.Options{
 			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk, Links: r.links,
@@ -155,6 +155,16 @@ func (r *rooms) rounds() []round {
 		{every: 5 * time.Second, steps: []step{
 			{"payments.ExpireSessions", 20 * time.Second, r.payments.ExpireSessions},
 			{"booking.ReleaseExpired", 20 * time.Second, r.bookings.ReleaseExpired},
+		}},
+		// Events that came before what they are about, and refunds that are due.
+		{every: 5 * time.Second, steps: []step{
+			{"webhook.RetryWaiting", 20 * time.Second, r.receiver.RetryWaiting},
+			{"payments.SettleRefunds", 20 * time.Second, r.payments.SettleRefunds},
+			{"payments.LookUpRefunds", 20 * time.Second, r.payments.LookUpRefunds},
+		}},
+		{every: time.Minute, steps: []step{
+			{"payments.AskStripe", 45 * time.Second, r.payments.AskStripe},
+			{"booking.CompletePast", 20 * time.Second, r.bookings.CompletePast},
 		}},
 		{every: 10 * time.Minute, steps: []step{{"auth.DeleteExpired", 20 * time.Second, r.auth.DeleteExpired}}},
 	}

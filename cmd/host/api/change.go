@@ -8,7 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// cancel ends a booking: by its owner under its policy, by ADMIN or OPS freely. The body, which may be left out, says why.
+// cancel ends a booking: by its owner under its policy, by ADMIN or OPS freely. What is to go back of the money goes back by itself. The body,
+// which may be left out, says why.
 func (a *API) cancel(w http.ResponseWriter, r *http.Request, of asked) {
 	b, err := readOptionalBody(w, r)
 	if err != nil {
@@ -24,7 +25,7 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request, of asked) {
 		a.fail(w, r, b.together(err))
 		return
 	}
-	cancelled, err := a.opts.Desk.Cancel(r.Context(), req)
+	cancelled, err := a.opts.Payments.Cancel(r.Context(), req)
 	if err != nil {
 		a.fail(w, r, err)
 		return

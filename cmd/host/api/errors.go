@@ -27,7 +27,6 @@ var known = []struct {
 	{errMediaType, http.StatusUnsupportedMediaType, "unsupported_media_type"},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "body_too_large"},
 	{errBody, http.StatusBadRequest, "invalid_body"},
-	{checkout.ErrRefundNotAvailable, http.StatusConflict, "refund_not_available"},
 	{booking.ErrSlotTaken, http.StatusConflict, "slot_taken"},
 	{booking.ErrSlotGone, http.StatusConflict, "slot_gone"},
 	{booking.ErrPolicy, http.StatusConflict, "not_allowed_by_policy"},

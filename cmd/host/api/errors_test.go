@@ -42,7 +42,6 @@ func TestEveryErrorHasItsAnswer(t *testing.T) {
 		{&booking.HoldLimitError{Scope: "email", Limit: 3, Until: time.Now().Add(-time.Hour)}, 429, "too_many_holds", "1"},
 		{&booking.HoldLimitError{Scope: "client", Limit: 3, Until: time.Now().AddDate(0, 0, 7)}, 429, "too_many_holds", "3600"},
 		{&booking.CapacityError{Capacity: 1, Sold: 2}, 409, "capacity_too_small", ""},
-		{checkout.ErrRefundNotAvailable, 409, "refund_not_available", ""},
 		{checkout.ErrPaymentUnavailable, 503, "payment_unavailable", ""},
 		{payments.ErrNotFound, 404, "not_found", ""},
 		{payments.ErrNotPayable, 409, "not_payable", ""},

@@ -2,7 +2,6 @@ package checkout
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,16 +19,15 @@ const giveUp = 5 * time.Second
 
 // Desk holds slots, sends customers to pay for them, and cancels. It is safe for concurrent use and on several replicas at once.
 type Desk struct {
-	db       *sql.DB
 	bookings *booking.Store
 	payments *payments.Payments
 	links    *Links
 	log      *slog.Logger
 }
 
-// NewDesk makes a Desk. All are on the same database.
-func NewDesk(db *sql.DB, bookings *booking.Store, pay *payments.Payments, links *Links, logger *slog.Logger) *Desk {
-	return &Desk{db: db, bookings: bookings, payments: pay, links: links, log: logger}
+// NewDesk makes a Desk. Both stores are on the same database.
+func NewDesk(bookings *booking.Store, pay *payments.Payments, links *Links, logger *slog.Logger) *Desk {
+	return &Desk{bookings: bookings, payments: pay, links: links, log: logger}
 }
 
 // Begun is a booking and where its customer goes next.

@@ -33,7 +33,7 @@ func (p *Pages) showCancel(w http.ResponseWriter, status int, f found, message s
 	terms := f.booking.Terms(time.Now())
 	v := cancelView{
 		page: p.page("Cancel this booking?"), What: f.what(), When: when(f.booking, f.zone), Terms: f.words(terms), Message: message,
-		ID: f.booking.ID, Token: f.booking.OwnerToken, Allowed: f.cancellable(terms), Back: checkout.PagePath(f.booking.ID, f.booking.OwnerToken),
+		ID: f.booking.ID, Token: f.booking.OwnerToken, Allowed: terms.Allowed, Back: checkout.PagePath(f.booking.ID, f.booking.OwnerToken),
 	}
 	if !v.Allowed && message == "" {
 		v.Title = "This booking cannot be cancelled here"
@@ -47,7 +47,7 @@ func (p *Pages) takeCancel(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	_, err := p.opts.Desk.Cancel(booking.WithActor(r.Context(), customer), booking.CancelRequest{ID: f.booking.ID, ByCustomer: true})
+	_, err := p.opts.Payments.Cancel(booking.WithActor(r.Context(), customer), booking.CancelRequest{ID: f.booking.ID, ByCustomer: true})
 	var settled *booking.StatusError
 	switch {
 	case err == nil, errors.As(err, &settled):
@@ -55,8 +55,6 @@ func (p *Pages) takeCancel(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, checkout.PagePath(f.booking.ID, f.booking.OwnerToken), http.StatusSeeOther)
 	case errors.Is(err, booking.ErrPolicy):
 		p.showCancel(w, http.StatusConflict, f, "It is too late: this booking can no longer be cancelled.")
-	case errors.Is(err, checkout.ErrRefundNotAvailable):
-		p.showCancel(w, http.StatusConflict, f, "Money is to be given back, which cannot be done here yet. Please get in touch with us to cancel.")
 	default:
 		p.failFinding(w, r, err)
 	}

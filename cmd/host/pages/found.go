@@ -3,6 +3,7 @@ package pages
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -30,6 +31,10 @@ func (p *Pages) find(r *http.Request) (found, error) {
 	if session == "" {
 		return p.owned(r.Context(), query)
 	}
+	// The first time, Stripe is asked: its webhook may be late. The page's own reloads count on that it comes.
+	if !query.Has("n") {
+		p.ask(r.Context(), session)
+	}
 	pay, err := p.opts.Payments.BySession(r.Context(), session)
 	if err != nil {
 		return found{}, err
@@ -39,6 +44,18 @@ func (p *Pages) find(r *http.Request) (found, error) {
 		return found{}, err
 	}
 	return p.around(r.Context(), b)
+}
+
+// askLimit bounds how long a customer waits for what Stripe says.
+const askLimit = 2 * time.Second
+
+// ask asks Stripe what has become of a Checkout Session. What it cannot say now its webhook will say.
+func (p *Pages) ask(ctx context.Context, session string) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	if err := p.opts.Payments.Ask(ctx, session); err != nil && !errors.Is(err, payments.ErrNotFound) {
+		p.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "could not ask Stripe for a customer who came back", slog.String("error", err.Error()))
+	}
 }
 
 // owned reads the booking whose id and token are in a query, or in a form.

@@ -30,8 +30,8 @@ type bookingView struct {
 	Terms, Cancel, Move string
 }
 
-// success is where customers return from paying, and what their link shows. It tells what is known and changes nothing: the payment is confirmed by
-// its event, and not by who visits an address.
+// success is where customers return from paying, and what their link shows. It tells what is known: a payment is confirmed by what Stripe says, its
+// event or its answer, and not by who visits an address.
 func (p *Pages) success(w http.ResponseWriter, r *http.Request) {
 	f, err := p.find(r)
 	if err != nil {
@@ -77,8 +77,11 @@ func (v *bookingView) tell(f found) (waiting bool) {
 		v.Mark, v.Tone, v.Headline, v.Text = "✓", "good", "You were here", "Thank you for coming."
 	case v.Status == booking.NoShow:
 		v.Mark, v.Headline, v.Text = "–", "You were missed", "We were ready for you, and you did not come."
-	case v.Status == booking.Cancelled && pay != nil && pay.Captured.Minor > 0 && pay.ParkedReason == "" && f.booking.Refund != nil:
+	case v.Status == booking.Cancelled && pay != nil && pay.Captured.Minor > 0 && pay.ParkedReason == "" && pay.Unapplied == "" && f.booking.Refund != nil:
 		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "This booking was cancelled", kept(f.booking.Amount, *f.booking.Refund)
+	case pay != nil && pay.Captured.Minor > 0 && pay.Unapplied != "":
+		v.Mark, v.Tone, v.Headline = "×", "bad", "Your payment is given back"
+		v.Text = "It came when this time was no longer yours. All of it, " + amount(pay.Captured) + ", goes back to you by itself."
 	case pay != nil && pay.Captured.Minor > 0:
 		v.Headline, v.Text = "Your payment has arrived", "It could not be applied to your booking by itself. Somebody looks into it and comes back to you."
 	case pay != nil && v.Status == booking.Pending && pay.Status() == payments.Processing:

@@ -12,26 +12,12 @@ import (
 func (v *bookingView) offer(f found, at time.Time) {
 	terms := f.booking.Terms(at)
 	v.Terms = f.words(terms)
-	if f.cancellable(terms) {
+	if terms.Allowed {
 		v.Cancel = f.path("/booking/cancel")
 	}
 	if f.movable(terms, at) {
 		v.Move = f.path("/booking/move")
 	}
-}
-
-// cancellable tells whether the booking can be cancelled here: by its policy, and without money to give back, which nobody does yet.
-func (f found) cancellable(terms booking.Terms) bool { return terms.Allowed && !f.refundDue(terms) }
-
-func (f found) refundDue(terms booking.Terms) bool {
-	if f.payment == nil || f.booking.Status == booking.Confirmed && terms.Refund.Minor == 0 {
-		return false
-	}
-	switch f.payment.Status() {
-	case payments.Open, payments.Expired, payments.Failed, payments.Refunded:
-		return false
-	}
-	return true
 }
 
 // movable tells whether the booking can be moved: as long as cancelling is free.
@@ -47,8 +33,8 @@ func (f found) movable(terms booking.Terms, at time.Time) bool {
 func (f found) words(t booking.Terms) string {
 	b := f.booking
 	switch {
-	case b.Status == booking.Pending && f.refundDue(t):
-		return "Your money is on its way: please get in touch with us to cancel."
+	case b.Status == booking.Pending && f.payment != nil && f.payment.Status() == payments.Processing:
+		return "Your money is on its way: when you cancel, all of it is given back as soon as it has arrived."
 	case b.Status == booking.Pending:
 		return "Nothing has been paid yet: you may cancel free of charge."
 	case b.Status != booking.Confirmed:
@@ -69,9 +55,6 @@ func (f found) words(t booking.Terms) string {
 		text = "You may cancel free of charge until " + moment(t.FreeUntil, f.zone) + ", and not after that."
 	default:
 		text = "You may cancel until " + moment(t.Until, f.zone) + ". " + kept(b.Amount, t.Refund)
-	}
-	if f.refundDue(t) {
-		text += " As money is to be given back, please get in touch with us to cancel."
 	}
 	return text
 }
