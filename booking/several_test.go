@@ -2,6 +2,7 @@ package booking_test
 
 import (
 	"database/sql"
+	"fmt"
 	"testing"
 	"time"
 
@@ -152,4 +153,25 @@ func TestRoundTripsOfAvailability(t *testing.T) {
 	_, err = store.NextSlot(t.Context(), booking.NextSlotRequest{Resource: "hall", After: time.Unix(0, 0)})
 	require.NoError(t, err)
 	require.EqualValues(t, 4, trips.Load()-before, "what has passed is not looked through")
+}
+
+// Many resources with a grid of a minute have more slots than memory should hold for one answer.
+func TestAvailabilityIsBounded(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	var all []string
+	for n := range 8 {
+		slug := fmt.Sprint("fine-", n)
+		create(t, store, func(r *booking.Resource) { r.Slug, r.SlotLength, r.SlotStep = slug, time.Minute, time.Minute })
+		all = append(all, slug)
+	}
+	req := booking.AvailabilityRequest{Resources: all, From: slot(0), To: slot(24 * 62)}
+	_, err := store.Availability(t.Context(), req)
+	requireFields(t, err, "to")
+	req.Resources = all[:5]
+	found, err := store.Availability(t.Context(), req)
+	require.NoError(t, err)
+	require.Len(t, found, 5)
+	require.Len(t, found[4].Slots, 62*24*60)
 }

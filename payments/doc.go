@@ -16,9 +16,17 @@
 //
 // Price and currency come from the booking, which took them from its resource; nothing a client sends reaches them.
 //
-// Money that cannot be applied (the amount differs, the hold is gone, the booking was paid already) is never dropped and never
-// confirms anything: the payment is parked with a reason, for a person.
+// Money that comes too late takes its slot again, where that is still to be had. Money that cannot be applied (the slot is gone, the booking was
+// cancelled, or paid already) goes back in full, once; an amount that differs is parked for a person. None of it is ever dropped.
 //
-// Locks are taken in the order booking, payment. The tables are those of migrations.Payments; other tables may refer to
+// A refund is an intent first: a row, bounded by what was paid, committed together with its cause ([Payments.Cancel], [Payments.Refund], an event). A step
+// has Stripe make it. Run the steps every few seconds, on every replica if you like:
+//
+//	p.ExpireSessions(ctx)  // end what can still be paid for slots that are gone
+//	p.SettleRefunds(ctx)   // make the refunds that are due
+//	p.LookUpRefunds(ctx)   // find out about refunds that Stripe has hinted at
+//	p.AskStripe(ctx)       // settle payments of which no event has come
+//
+// Locks are taken in the order resource, booking, payment, refund. The tables are those of migrations.Payments; other tables may refer to
 // booking_platform.payments (id).
 package payments

@@ -131,7 +131,7 @@ func TestPrivateFeed(t *testing.T) {
 
 	// What is no feed is not found, whatever it looks like.
 	wrong := strings.ToLower(token)
-	for _, path := range []string{"/calendar/" + wrong + ".ics", "/calendar/" + token, "/calendar/" + token + ".ics/", "/calendar/x.ics", "/calendar/.ics", "/calendar/"} {
+	for _, path := range []string{"/calendar/" + wrong + ".ics", "/calendar/" + token, "/calendar/" + token + ".ics/", "//calendar/" + token + ".ics", "/x/calendar/" + token, "/calendar/x.ics", "/calendar/.ics", "/calendar/"} {
 		requireNotFound(t, ada.get(path))
 	}
 	a = admin.do(http.MethodDelete, "/api/resources/studio/feeds", "", nil)

@@ -57,8 +57,9 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 // shown is a path without what is secret in it.
 func shown(path string, private []string) string {
 	for _, prefix := range private {
-		if strings.HasPrefix(path, prefix) {
-			return prefix + "…"
+		// Wherever it stands: an address that was mangled on its way to us still has its secret.
+		if at := strings.Index(path, prefix); at >= 0 {
+			return path[:at] + prefix + "…"
 		}
 	}
 	return path
