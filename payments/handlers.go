@@ -74,17 +74,6 @@ func (s checkoutSession) total() (booking.Money, bool) {
 
 var currencyCode = regexp.MustCompile(`^[a-z]{3}$`)
 
-// arrival is one event about one payment, with its booking locked until the transaction ends. The payment was read before the lock: of it, only
-// what never changes is to be used.
-type arrival struct {
-	tx       booking.Querier
-	bookings *booking.Tx
-	event    webhook.Event
-	session  checkoutSession
-	payment  Payment
-	booking  booking.Booking
-}
-
 // handle finds the payment that an event is about, locks its booking, and then lets the step decide. An event that
 // matches nothing is unmatched: the row may still come.
 func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, error)) webhook.Handler {
@@ -112,33 +101,6 @@ func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, 
 			return step(ctx, a)
 		})
 	}
-}
-
-// arrive locks the booking of a payment and lets the step decide.
-func (p *Payments) arrive(
-	ctx context.Context, tx webhook.Tx, ev webhook.Event, pay Payment, lock func(context.Context, string) (booking.Booking, error),
-	step func(context.Context, arrival) (webhook.Outcome, error),
-) (webhook.Outcome, error) {
-	ctx = actingAs(ctx, "stripe:"+ev.ID)
-	bookings := p.bookings.Tx(tx)
-	b, err := lock(ctx, pay.BookingID)
-	if err != nil {
-		return "", fmt.Errorf("payments: lock the booking: %w", err)
-	}
-	webhook.Annotate(ctx, slog.String("booking_id", b.ID), slog.String("payment_id", pay.ID))
-	outcome, err := step(ctx, arrival{tx: tx, bookings: bookings, event: ev, payment: pay, booking: b})
-	if err != nil {
-		return "", fmt.Errorf("payments: %s: %w", ev.Type, err)
-	}
-	return outcome, nil
-}
-
-// actingAs names an actor where the caller has not.
-func actingAs(ctx context.Context, actor string) context.Context {
-	if booking.Actor(ctx) != "" {
-		return ctx
-	}
-	return booking.WithActor(ctx, actor)
 }
 
 // completed handles the end of a Checkout: paid, or, by a delayed method, not yet. It bears to be called for the same session
