@@ -71,7 +71,9 @@ func TestWaitingEventsAtOnce(t *testing.T) {
 	db := testdb.New(t)
 	effects(t, db)
 	r := newReceiver(t, db, webhook.Options{})
-	handle := func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) { return webhook.Unmatched, nil }
+	handle := func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+		return webhook.Unmatched, nil
+	}
 	var mu sync.Mutex
 	r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		mu.Lock()
