@@ -64,7 +64,7 @@ func run(ctx context.Context) (err error) {
 	parts := []struct {
 		name string
 		run  func(context.Context) error
-	}{{"holds", b.holds}, {"refusals", b.refusals}}
+	}{{"holds", b.holds}, {"refusals", b.refusals}, {"size", b.size}}
 	for _, part := range parts {
 		if only := os.Getenv("BENCH_ONLY"); only != "" && !slices.Contains(strings.Split(only, ","), part.name) {
 			continue
