@@ -12,6 +12,7 @@ const (
 	HoldSQL          = holdSQL
 	SweepSQL         = sweepSQL
 	TakenSQL         = takenSQL
+	TakenOneSQL      = takenOneSQL
 	ReleaseLapsedSQL = releaseLapsedSQL
 	BookingByKeySQL  = bookingByKeySQL
 	SweepBatch       = sweepBatch

@@ -7,7 +7,7 @@ import (
 )
 
 // prepared lists the statements that are worth keeping prepared: those of the hot path.
-var prepared = map[string]bool{holdSQL: true, confirm.sql: true, confirmLate.sql: true, takenSQL: true}
+var prepared = map[string]bool{holdSQL: true, confirm.sql: true, confirmLate.sql: true, takenSQL: true, takenOneSQL: true}
 
 // preparing is a database whose hot statements are prepared once on each connection that runs them; database/sql sees to
 // that, and prepares them again on a connection that is new. They are closed with their connection or their database.
