@@ -54,7 +54,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	var err error
-	if r.bookings, err = booking.New(db, booking.Options{Logger: logger}); err != nil {
+	if r.bookings, err = booking.New(db, booking.Options{Logger: logger, Prepare: cfg.Prepare}); err != nil {
 		return nil, err
 	}
 	r.payments, err = payments.New(db, r.bookings, r.cfg.StripeSecretKey, r.cfg.AppURL, payments.Options{
