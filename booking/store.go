@@ -21,7 +21,7 @@ type Options struct {
 	// OwnerSecrets make the owner tokens of bookings, at least 32 bytes each: the first makes new ones, and all of them
 	// are tried where a repeat under an idempotency key asks for one again. Without any, bookings have no owner tokens.
 	OwnerSecrets []string
-	// Prepare keeps the statements of a hold, a confirmation and a list of slots prepared on each connection, which
+	// Prepare keeps the statements of a hold, a confirmation, a move and a list of slots prepared on each connection, which
 	// saves Postgres from reading and planning them each time, and lib/pq without binary_parameters=yes its second round
 	// trip. The first use on a connection is a round trip more. It is not for a pooler in transaction mode that knows
 	// nothing of prepared statements, nor for connections that are cleared of them in between. [Store.Tx] is without it.
@@ -101,7 +101,11 @@ func (s *Store) transact(ctx context.Context, step func(Querier) error) error {
 	}
 	// After a commit this does nothing.
 	defer func() { _ = tx.Rollback() }()
-	if err := step(tx); err != nil {
+	var q Querier = tx
+	if p, ok := s.single.(*preparing); ok {
+		q = preparedTx{tx, p}
+	}
+	if err := step(q); err != nil {
 		return err
 	}
 	return tx.Commit()
