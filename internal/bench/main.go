@@ -67,11 +67,19 @@ func run(ctx context.Context) (err error) {
 	defer func() { _ = b.server.Stop() }()
 	fmt.Printf("%s %s/%s, %d processors, Postgres %s, fsync on\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), b.server.Version())
 	parts := []struct {
-		name string
-		run  func(context.Context) error
-	}{{"holds", b.holds}, {"refusals", b.refusals}, {"httpholds", b.httpHolds}, {"httprefusals", b.httpRefusals}, {"moves", b.moves}, {"size", b.size}}
+		name    string
+		run     func(context.Context) error
+		pgbench bool
+	}{
+		{"holds", b.holds, true}, {"refusals", b.refusals, true}, {"httpholds", b.httpHolds, true}, {"httprefusals", b.httpRefusals, true},
+		{"moves", b.moves, false}, {"size", b.size, false},
+	}
 	for _, part := range parts {
 		if only := os.Getenv("BENCH_ONLY"); only != "" && !slices.Contains(strings.Split(only, ","), part.name) {
+			continue
+		}
+		if part.pgbench && findPgbench(b.server.Programs()) == "" {
+			fmt.Printf("%s is left out: there is no pgbench, which packages of Postgres have (Debian: apt-get install postgresql)\n\n", part.name)
 			continue
 		}
 		began := time.Now()
