@@ -13,6 +13,7 @@ const (
 	SweepSQL         = sweepSQL
 	CompletePastSQL  = completePastSQL
 	TakenSQL         = takenSQL
+	TakenOneSQL      = takenOneSQL
 	ReleaseLapsedSQL = releaseLapsedSQL
 	BookingByKeySQL  = bookingByKeySQL
 	FeedBookingsSQL  = feedBookingsSQL

@@ -113,6 +113,7 @@ func TestPreparedStatementsReadIndexes(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	for _, statement := range []string{
 		`SET plan_cache_mode = force_generic_plan`, `PREPARE hold AS ` + booking.HoldSQL, `PREPARE taken AS ` + booking.TakenSQL,
+		`PREPARE one AS ` + booking.TakenOneSQL,
 	} {
 		exec(t, conn, statement)
 	}
@@ -120,9 +121,31 @@ func TestPreparedStatementsReadIndexes(t *testing.T) {
 	require.Contains(t, found, "bookings_no_overlap")
 	require.Contains(t, found, "hold_quota_pkey")
 	require.NotContains(t, found, "Seq Scan on bookings")
-	found = indexes(t, conn, `EXECUTE taken ('{`+r.ID+`}', now(), now())`)
-	require.Contains(t, found, "bookings_no_overlap")
-	require.NotContains(t, found, "Seq Scan on bookings")
+	for _, taken := range []string{`EXECUTE taken ('{` + r.ID + `}', now(), now())`, `EXECUTE one ('` + r.ID + `', now(), now())`} {
+		found = indexes(t, conn, taken)
+		require.Contains(t, found, "bookings_no_overlap")
+		require.NotContains(t, found, "Seq Scan on bookings")
+	}
+}
+
+// Kept prepared, the hot statements are planned a few times and then no more: their plans are worth it only if Postgres
+// chooses those that know no parameters. To plan a statement takes longer than to run it.
+func TestPreparedStatementsArePlannedOnce(t *testing.T) {
+	t.Parallel()
+	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
+	db.SetMaxOpenConns(1)
+	many(t, db)
+	store := preparing(t, db)
+	for n := range 12 {
+		b := hold(t, store, request(slot(n)))
+		_, err := store.Hold(t.Context(), request(slot(n)))
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+		_, err = store.Confirm(t.Context(), b.ID)
+		require.NoError(t, err)
+		_, err = store.Slots(t.Context(), "court", slot(0), slot(7*24), 1)
+		require.NoError(t, err)
+	}
+	require.Equal(t, 3, count(t, db, `SELECT count(*) FROM pg_prepared_statements WHERE generic_plans >= 6 AND custom_plans <= 6`))
 }
 
 func TestStatementsReadIndexes(t *testing.T) {
@@ -136,6 +159,9 @@ func TestStatementsReadIndexes(t *testing.T) {
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
 	found = indexes(t, db, booking.TakenSQL, "{"+r.ID+"}", from, to.Add(7*24*time.Hour))
+	require.Contains(t, found, overlap)
+	require.NotContains(t, found, "Seq Scan on bookings")
+	found = indexes(t, db, booking.TakenOneSQL, r.ID, from, to.Add(7*24*time.Hour))
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
 	found = indexes(t, db, booking.ReleaseLapsedSQL, r.ID, from, to, "")

@@ -6,8 +6,12 @@ import (
 	"sync"
 )
 
-// prepared lists the statements that are worth keeping prepared: those of the hot path.
-var prepared = map[string]bool{holdSQL: true, confirm.sql: true, confirmLate.sql: true, takenSQL: true}
+// prepared lists the statements that are worth keeping prepared: those of the hot path, and those of a move, which has the
+// resource locked while they run.
+var prepared = map[string]bool{
+	holdSQL: true, confirm.sql: true, confirmLate.sql: true, takenSQL: true, takenOneSQL: true, bookingByIDSQL: true,
+	lockForMoveSQL: true, seatsSQL: true, reserveSQL: true, moveSQL: true,
+}
 
 // preparing is a database whose hot statements are prepared once on each connection that runs them; database/sql sees to
 // that, and prepares them again on a connection that is new. They are closed with their connection or their database.
@@ -28,6 +32,34 @@ func (p *preparing) QueryContext(ctx context.Context, query string, args ...any)
 		return nil, err
 	}
 	return s.QueryContext(ctx, args...)
+}
+
+// preparedTx is a transaction of the store's own that runs the statements which are prepared.
+type preparedTx struct {
+	*sql.Tx
+	prepared *preparing
+}
+
+// QueryContext runs a statement, prepared where the database has it so. It makes none: that takes a connection more, while the
+// transaction has one, and where the pool has no other it would wait for itself.
+func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	t.prepared.mu.Lock()
+	s, ok := t.prepared.statements[query]
+	t.prepared.mu.Unlock()
+	if !ok {
+		return t.Tx.QueryContext(ctx, query, args...)
+	}
+	return t.StmtContext(ctx, s).QueryContext(ctx, args...)
+}
+
+// prepareMoves makes the statements of a move before its transaction begins.
+func (p *preparing) prepareMoves(ctx context.Context) error {
+	for _, query := range []string{lockForMoveSQL, seatsSQL, reserveSQL, moveSQL} {
+		if _, err := p.statement(ctx, query); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // statement makes a statement on its first use, and keeps it. Of several at once one is kept, and nobody waits for the

@@ -37,10 +37,15 @@ func playHotPath(t *testing.T, store *booking.Store, day int) {
 		}
 		require.NoError(t, err)
 		require.Equal(t, booking.Confirmed, b.Status)
+		for _, hour := range []int{12, n} {
+			moved, err := store.Reschedule(t.Context(), to(b.ID, slot(24*day+hour)))
+			require.NoError(t, err)
+			require.True(t, moved.Start.Equal(slot(24*day+hour)))
+		}
 	}
 }
 
-// Hold, confirm, confirm late and slots, as they stand on this connection.
+// Hold, confirm, confirm late, slots and the four of a move, as they stand on this connection.
 const hotStatements = `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%booking_platform.%' AND statement NOT LIKE '%' || 'pg_prepared' || '%'`
 
 func TestPreparedStatements(t *testing.T) {
@@ -50,13 +55,13 @@ func TestPreparedStatements(t *testing.T) {
 		store := preparing(t, db)
 		create(t, store)
 		playHotPath(t, store, 1)
-		require.GreaterOrEqual(t, count(t, db, hotStatements), 4)
+		require.GreaterOrEqual(t, count(t, db, hotStatements), 8)
 
 		// The connection is given up, and another one knows nothing.
 		db.SetMaxIdleConns(0)
 		db.SetMaxIdleConns(1)
 		playHotPath(t, store, 2)
-		require.GreaterOrEqual(t, count(t, db, hotStatements), 4)
+		require.GreaterOrEqual(t, count(t, db, hotStatements), 8)
 		requireInvariants(t, db)
 		requireHistory(t, db)
 	})
@@ -81,7 +86,7 @@ func TestPreparedStatementsAfterTheServerEndedTheConnection(t *testing.T) {
 				}
 			}
 			playHotPath(t, store, 2)
-			require.GreaterOrEqual(t, count(t, db, hotStatements), 4)
+			require.GreaterOrEqual(t, count(t, db, hotStatements), 8)
 		})
 	}
 }

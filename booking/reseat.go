@@ -48,6 +48,11 @@ func (s *Store) reseat(ctx context.Context, r *rules, from, to time.Time, party 
 // again does a step as one transaction, and again in a new one as long as its error says so: somebody else got a place that was
 // reserved, or Postgres ended it in favour of another transaction.
 func (s *Store) again(ctx context.Context, step func(Querier) error) error {
+	if p, ok := s.single.(*preparing); ok {
+		if err := p.prepareMoves(ctx); err != nil {
+			return err
+		}
+	}
 	for range maxAttempts {
 		err := s.transact(ctx, step)
 		if !IsRetryable(err) {

@@ -25,7 +25,7 @@ type Options struct {
 	// CompleteAfter is how long after their end [Store.CompletePast] completes confirmed bookings, so that there is time to note who
 	// did not come; 0 is never. It must not be negative.
 	CompleteAfter time.Duration
-	// Prepare keeps the statements of a hold, a confirmation and a list of slots prepared on each connection, which
+	// Prepare keeps the statements of a hold, a confirmation, a move and a list of slots prepared on each connection, which
 	// saves Postgres from reading and planning them each time, and lib/pq without binary_parameters=yes its second round
 	// trip. The first use on a connection is a round trip more. It is not for a pooler in transaction mode that knows
 	// nothing of prepared statements, nor for connections that are cleared of them in between. [Store.Tx] is without it.
@@ -109,7 +109,11 @@ func (s *Store) transact(ctx context.Context, step func(Querier) error) error {
 	}
 	// After a commit this does nothing.
 	defer func() { _ = tx.Rollback() }()
-	if err := step(tx); err != nil {
+	var q Querier = tx
+	if p, ok := s.single.(*preparing); ok {
+		q = preparedTx{tx, p}
+	}
+	if err := step(q); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -59,6 +59,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	}
 	r.bookings, err = booking.New(db, booking.Options{
 		Logger: logger, MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerClient: cfg.HoldsPerAddress, OwnerSecrets: owners, CompleteAfter: 24 * time.Hour,
+		Prepare: cfg.Prepare,
 	})
 	if err != nil {
 		return nil, err

@@ -65,13 +65,15 @@ func anywhere() (resource, minute int) { return 1 + rand.IntN(resources), rand.I
 
 // way is one of the ways in which a Go program reaches Postgres.
 type way struct {
-	name   string
-	socket bool
+	name     string
+	socket   bool
+	prepared bool
 }
 
 var ways = []way{
-	{"Go, unix socket", true},
-	{"Go, TCP", false},
+	{"Go, prepared, unix socket", true, true},
+	{"Go, prepared, TCP", false, true},
+	{"Go, unix socket", true, false},
 }
 
 // overWays adds a contender for each way, and warms it up: the resources are in memory, the connections open.
@@ -88,7 +90,7 @@ func (b *bench) overWays(ctx context.Context, t *track, contenders []contender, 
 			return nil, shut, err
 		}
 		open = append(open, db)
-		store, err := booking.New(db, booking.Options{})
+		store, err := booking.New(db, booking.Options{Prepare: w.prepared})
 		if err != nil {
 			return nil, shut, err
 		}

@@ -6,7 +6,9 @@
 //
 //	BENCH_SECONDS   how long each contender runs in each round (default 4)
 //	BENCH_ROUNDS    how many rounds there are; ratios are the median of theirs (default 3)
-//	BENCH_ONLY      some of holds, refusals; comma separated (default all)
+//	BENCH_ONLY      some of holds, refusals, httpholds, httprefusals, moves, size; comma separated
+//	                (default all)
+//	BENCH_ROWS      how many bookings the larger database of size has (default 10000000)
 //	BENCH_PROFILE   a folder for CPU profiles of the Go contenders (default none)
 package main
 
@@ -19,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/booking-platform/booking-platform/internal/embedded"
@@ -30,6 +33,7 @@ const clients = 32
 // bench is one run.
 type bench struct {
 	server   *server
+	dir      string
 	seconds  int
 	rounds   int
 	profiles string
@@ -37,7 +41,7 @@ type bench struct {
 
 func main() {
 	// The server's guard is this program too.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
 	stop()
 	if err != nil {
@@ -56,17 +60,26 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	b.dir = dir
 	if b.server, err = startServer(ctx, dir); err != nil {
 		return err
 	}
 	defer func() { _ = b.server.Stop() }()
 	fmt.Printf("%s %s/%s, %d processors, Postgres %s, fsync on\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), b.server.Version())
 	parts := []struct {
-		name string
-		run  func(context.Context) error
-	}{{"holds", b.holds}, {"refusals", b.refusals}}
+		name    string
+		run     func(context.Context) error
+		pgbench bool
+	}{
+		{"holds", b.holds, true}, {"refusals", b.refusals, true}, {"httpholds", b.httpHolds, true}, {"httprefusals", b.httpRefusals, true},
+		{"moves", b.moves, false}, {"size", b.size, false},
+	}
 	for _, part := range parts {
 		if only := os.Getenv("BENCH_ONLY"); only != "" && !slices.Contains(strings.Split(only, ","), part.name) {
+			continue
+		}
+		if part.pgbench && findPgbench(b.server.Programs()) == "" {
+			fmt.Printf("%s is left out: there is no pgbench, which packages of Postgres have (Debian: apt-get install postgresql)\n\n", part.name)
 			continue
 		}
 		began := time.Now()

@@ -49,6 +49,11 @@ func median(values []float64) float64 {
 
 // crowd does something from every client at once for as long as a round lasts, and counts how often it was done.
 func (b *bench) crowd(ctx context.Context, name string, do func(ctx context.Context, client int) error) (float64, error) {
+	return b.answers(ctx, name, func(ctx context.Context, client int) (bool, error) { return true, do(ctx, client) })
+}
+
+// answers is crowd for what is counted only where do says so.
+func (b *bench) answers(ctx context.Context, name string, do func(ctx context.Context, client int) (bool, error)) (float64, error) {
 	if b.profiles != "" {
 		file, err := os.Create(filepath.Join(b.profiles, strings.NewReplacer(" ", "-", ",", "").Replace(name)+".prof"))
 		if err != nil {
@@ -69,11 +74,14 @@ func (b *bench) crowd(ctx context.Context, name string, do func(ctx context.Cont
 	for client := range clients {
 		wg.Go(func() {
 			for time.Now().Before(end) && ctx.Err() == nil {
-				if err := do(ctx, client); err != nil {
+				counts, err := do(ctx, client)
+				if err != nil {
 					cancel(err)
 					return
 				}
-				done.Add(1)
+				if counts {
+					done.Add(1)
+				}
 			}
 		})
 	}

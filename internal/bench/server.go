@@ -76,6 +76,17 @@ func (s *server) create(ctx context.Context, name string) error {
 	return err
 }
 
+// drop ends a database, and gives its disk space back.
+func (s *server) drop(ctx context.Context, name string) error {
+	admin, err := s.admin("postgres")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = admin.Close() }()
+	_, err = admin.ExecContext(ctx, `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`)
+	return err
+}
+
 // open makes a pool that has a connection for every client.
 func (s *server) open(database string, socket bool) (*sql.DB, error) {
 	db, err := sql.Open("postgres", s.url(database, socket))

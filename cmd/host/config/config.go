@@ -24,6 +24,9 @@ type Config struct {
 	DatabaseURL        string
 	DataDir            string
 	EmbeddedRepository string
+	// Prepare keeps hot statements prepared on each connection. Nothing in front of the database may hand a connection on between
+	// statements without knowing of that, so only the embedded one has it by itself.
+	Prepare bool
 	// SessionSecrets sign sessions and owner tokens: the first signs, all are accepted. Empty in development only: see [KeepSessionSecret].
 	SessionSecrets []string
 	// StripeSecretKey is empty in development only, and then the stand-in takes Stripe's place.
@@ -119,6 +122,10 @@ func (c *Config) storage(e environment, environ map[string]string, problems *Pro
 		}
 	}
 	c.Embedded = driver == driverEmbedded
+	c.Prepare = c.Embedded
+	if e.DatabasePrepare.set {
+		c.Prepare = e.DatabasePrepare.value
+	}
 	if c.Embedded && c.Production {
 		problems.add("STORAGE_DRIVER", "is embedded", "production needs a database of its own: set it to db, and DATABASE_URL")
 	}

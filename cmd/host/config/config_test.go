@@ -42,7 +42,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 	c, err := config.Load(nil)
 	require.NoError(t, err)
 	require.Equal(t, config.Config{
-		Host: "127.0.0.1", Port: 3000, Embedded: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
+		Host: "127.0.0.1", Port: 3000, Embedded: true, Prepare: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
 		HoldsPerEmail: 3, HoldsPerAddress: 100,
 	}, c)
 }
@@ -187,6 +187,9 @@ func TestValues(t *testing.T) {
 		load("TRUST_PROXY", "10.1.2.3/8, 192.168.1.7").TrustProxy.Networks)
 	require.True(t, load("COOKIE_SECURE", "true", "COOKIE_SAMESITE", "None").Cookie.Secure)
 	require.False(t, load("DATABASE_URL", "postgres://db/b").Embedded)
+	require.False(t, load("DATABASE_URL", "postgres://db/b").Prepare, "there may be a pooler that knows nothing of it")
+	require.True(t, load("DATABASE_URL", "postgres://db/b", "DATABASE_PREPARE", "true").Prepare)
+	require.False(t, load("DATABASE_PREPARE", "false").Prepare)
 	require.True(t, load("DATABASE_URL", "postgres://db/b", "STORAGE_DRIVER", "embedded").Embedded)
 	require.False(t, load("APP_ENV", "development", "NODE_ENV", "production").Production, "the new name wins")
 	require.Equal(t, "postgres://db/b?binary_parameters=no&connect_timeout=1&sslmode=disable",

@@ -22,6 +22,7 @@ type environment struct {
 	AppVersion         string     `env:"APP_VERSION"`
 	StorageDriver      driver     `env:"STORAGE_DRIVER"`
 	DatabaseURL        string     `env:"DATABASE_URL"`
+	DatabasePrepare    boolean    `env:"DATABASE_PREPARE"`
 	DataDir            string     `env:"DATA_DIR" envDefault:"./.data"`
 	EmbeddedRepository string     `env:"EMBEDDED_POSTGRES_REPOSITORY"`
 	SessionSecret      list       `env:"SESSION_SECRET"`

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// client sends requests over one connection that is kept alive. It costs a fraction of what net/http's does, which would take the
+// processors from those who are measured.
+type client struct {
+	net.Conn
+	in      *bufio.Reader
+	address string
+}
+
+func dial(address string) (*client, error) {
+	conn, err := net.Dial("tcp", address)
+	return &client{conn, bufio.NewReader(conn), address}, err
+}
+
+// post sends JSON and returns the status and the body of the answer.
+func (c *client) post(path, body string) (int, string, error) {
+	if _, err := io.WriteString(c.Conn, "POST "+path+" HTTP/1.1\r\nHost: "+c.address+
+		"\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body); err != nil {
+		return 0, "", err
+	}
+	line, err := c.in.ReadString('\n')
+	if err != nil {
+		return 0, "", err
+	}
+	var status int
+	if _, err := fmt.Sscanf(line, "HTTP/1.1 %d", &status); err != nil {
+		return 0, "", fmt.Errorf("%q is no answer: %w", line, err)
+	}
+	length := -1
+	for {
+		line, err := c.in.ReadString('\n')
+		if err != nil {
+			return 0, "", err
+		}
+		name, value, more := strings.Cut(strings.TrimSpace(line), ":")
+		if !more {
+			break
+		}
+		if strings.EqualFold(name, "Content-Length") {
+			if length, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
+				return 0, "", err
+			}
+		}
+	}
+	if length < 0 {
+		return 0, "", fmt.Errorf("an answer without a length")
+	}
+	answer := make([]byte, length)
+	_, err = io.ReadFull(c.in, answer)
+	return status, string(answer), err
+}

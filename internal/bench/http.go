@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// httpHolds: holds through the host. What is free of charge is confirmed at once, so that each is four statements.
+func (b *bench) httpHolds(ctx context.Context) error {
+	return b.overHTTP(ctx, "httpholds", "holds through HTTP, free of charge and so confirmed, 32 clients", false)
+}
+
+// httpRefusals: every client wants the one slot that is gone.
+func (b *bench) httpRefusals(ctx context.Context) error {
+	return b.overHTTP(ctx, "httprefusals", "refusals through HTTP of one slot, 32 clients", true)
+}
+
+func (t *track) wish(resource, minute int) string {
+	return fmt.Sprintf(`{"resource":"r%d","start":%q,"party":1,"firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`,
+		resource, t.start.Add(time.Duration(minute)*time.Minute).Format(time.RFC3339))
+}
+
+func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (err error) {
+	t, err := b.track(ctx, name)
+	if err != nil {
+		return err
+	}
+	program, err := b.buildHost(ctx)
+	if err != nil {
+		return err
+	}
+	text, err := b.capturedHTTP(ctx, t, program, fight)
+	if err != nil {
+		return err
+	}
+	h, err := b.startHost(ctx, program, b.server.url(t.name, false))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.stop()) }()
+	return b.race(ctx, title, []contender{
+		{"pgbench, prepared, unix socket", func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }},
+		{"the host, HTTP, and TCP to Postgres", func(ctx context.Context) (float64, error) {
+			// Anew in each round: the host ends a connection that sends nothing meanwhile.
+			all := make([]*client, clients)
+			for n := range all {
+				if all[n], err = dial(h.address); err != nil {
+					return 0, err
+				}
+				defer func() { _ = all[n].Close() }()
+			}
+			return b.crowd(ctx, t.name, func(_ context.Context, n int) error {
+				resource, minute := 1, 0
+				if !fight {
+					resource, minute = anywhere()
+				}
+				status, answer, err := all[n].post("/api/bookings", t.wish(resource, minute))
+				if err == nil && status != http.StatusConflict && (fight || status != http.StatusCreated) {
+					err = fmt.Errorf("status %d: %.200s", status, answer)
+				}
+				return err
+			})
+		}},
+	})
+}
+
+// capturedHTTP is the script of what the host sends to Postgres for one request, once its rules are in memory.
+func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, fight bool) (text string, err error) {
+	tap, url, err := newTap(b.server.url(t.name, false))
+	if err != nil {
+		return "", err
+	}
+	defer tap.close()
+	h, err := b.startHost(ctx, program, url)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, h.stop()) }()
+	c, err := dial(h.address)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close() }()
+	want := http.StatusCreated
+	minutes := []int{0, 1}
+	if fight {
+		minutes = []int{0, 0}
+	}
+	var held struct{ ID string }
+	for n, minute := range minutes {
+		tap.take()
+		status, answer, err := c.post("/api/bookings", t.wish(1, minute))
+		if err == nil && n == 1 && fight {
+			want = http.StatusConflict
+		}
+		if err != nil || status != want {
+			return "", errors.Join(err, fmt.Errorf("status %d: %.200s", status, answer))
+		}
+		if err := json.Unmarshal([]byte(answer), &held); err != nil {
+			return "", err
+		}
+	}
+	// What the host does beside requests is not theirs.
+	var sent []statement
+	for _, s := range tap.take() {
+		if !strings.Contains(s.query, "hold_deadlines d") && !strings.Contains(s.query, "booking_platform.sessions") {
+			sent = append(sent, s)
+		}
+	}
+	id := held.ID
+	if fight {
+		id = ""
+	}
+	// The distances are told from the slot that was asked for.
+	return script(sent, t.values(id, "ada@example.com"), t.start.Add(time.Duration(minutes[1])*time.Minute), fight), nil
+}
