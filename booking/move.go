@@ -161,7 +161,8 @@ func (m moves) reserve(ctx context.Context, places []place) (bool, error) {
 	return err == nil && row.Reserved == len(places), err
 }
 
-// Whoever is put somewhere finds the placeholders gone: it waits for the count.
+// Whoever is put somewhere finds the placeholders gone: it waits for the count. A new booking is its own placeholder, and had no units to be
+// put back on; the check of its row would come before it is seen that the row is gone.
 const settleSQL = `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.placeholder, w.units
@@ -170,7 +171,7 @@ WITH wanted AS MATERIALIZED (
     DELETE FROM booking_platform.bookings b USING wanted w WHERE b.id = w.placeholder RETURNING b.id
 )
 UPDATE booking_platform.bookings b SET units = w.units
-FROM wanted w WHERE b.id = w.id AND b.active AND (SELECT count(*) FROM gone) >= 0`
+FROM wanted w WHERE b.id = w.id AND b.active AND NOT isempty(w.units) AND (SELECT count(*) FROM gone) >= 0`
 
 // settle puts bookings on their units, in place of the placeholders. It changes nothing else of them: units are nobody's business
 // but the constraint's.
