@@ -59,7 +59,7 @@ func many(t *testing.T, db *sql.DB) booking.Resource {
 			LATERAL (SELECT tstzrange(now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour')) AS t(s)`)
 	exec(t, db, `
 		INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
-		SELECT statement_timestamp() + n * interval '1 second', gen_random_uuid() FROM generate_series(1, 20000) n`)
+		SELECT statement_timestamp() + interval '1 hour' + n * interval '1 second', gen_random_uuid() FROM generate_series(1, 20000) n`)
 	exec(t, db, `VACUUM ANALYZE`)
 	return r
 }
