@@ -88,7 +88,7 @@ func TestDatabaseGone(t *testing.T) {
 func TestFrozenDatabaseIsGivenUp(t *testing.T) {
 	t.Parallel()
 	proxy, through := newDBProxy(t, testdb.URL(t))
-	db, err := host.OpenDB(through, 300*time.Millisecond)
+	db, err := host.OpenDB(through, 3*time.Second)
 	require.NoError(t, err)
 	defer db.Close()
 	require.NoError(t, db.PingContext(t.Context()))
