@@ -71,7 +71,7 @@ func TestWrittenIsRead(t *testing.T) {
 			written.Offers = append(written.Offers, o)
 		}
 		if r.Validate() != nil {
-			t.Skip("not a resource")
+			return // It is not a resource: that it was refused is all there is to see.
 		}
 		other := written
 		other.Slug += "-2"
