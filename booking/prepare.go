@@ -22,7 +22,7 @@ type preparing struct {
 	statements map[string]*sql.Stmt
 }
 
-// QueryContext runs a statement, prepared where it is one of the hot ones.
+// QueryContext runs a statement, prepared where it is one of the hot ones. While another caller is preparing it, it runs as it is.
 func (p *preparing) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if !prepared[query] {
 		return p.DB.QueryContext(ctx, query, args...)
@@ -30,6 +30,9 @@ func (p *preparing) QueryContext(ctx context.Context, query string, args ...any)
 	s, err := p.statement(ctx, query)
 	if err != nil {
 		return nil, err
+	}
+	if s == nil {
+		return p.DB.QueryContext(ctx, query, args...)
 	}
 	return s.QueryContext(ctx, args...)
 }
@@ -44,9 +47,9 @@ type preparedTx struct {
 // transaction has one, and where the pool has no other it would wait for itself.
 func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	t.prepared.mu.Lock()
-	s, ok := t.prepared.statements[query]
+	s := t.prepared.statements[query]
 	t.prepared.mu.Unlock()
-	if !ok {
+	if s == nil {
 		return t.Tx.QueryContext(ctx, query, args...)
 	}
 	return t.StmtContext(ctx, s).QueryContext(ctx, args...)
@@ -62,26 +65,28 @@ func (p *preparing) prepareMoves(ctx context.Context) error {
 	return nil
 }
 
-// statement makes a statement on its first use, and keeps it. Of several at once one is kept, and nobody waits for the
-// round trip of another.
+// statement makes a statement on its first use, and keeps it; nil while another caller is making it. One makes it, and nobody waits for that:
+// one too many would have to be closed, and that waits for its connection, on which somebody may be waiting for us.
 func (p *preparing) statement(ctx context.Context, query string) (*sql.Stmt, error) {
 	p.mu.Lock()
-	s, ok := p.statements[query]
+	s, begun := p.statements[query]
+	if !begun {
+		if p.statements == nil {
+			p.statements = map[string]*sql.Stmt{}
+		}
+		p.statements[query] = nil
+	}
 	p.mu.Unlock()
-	if ok {
+	if begun {
 		return s, nil
 	}
 	made, err := p.DB.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s, ok := p.statements[query]; ok {
-		return s, made.Close()
-	}
-	if p.statements == nil {
-		p.statements = map[string]*sql.Stmt{}
+	if err != nil {
+		// The next caller tries again.
+		delete(p.statements, query)
+		return nil, err
 	}
 	p.statements[query] = made
 	return made, nil

@@ -3,7 +3,9 @@ package booking_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -124,5 +126,42 @@ func TestRoundTripsPrepared(t *testing.T) {
 		_, err = store.Confirm(t.Context(), b.ID)
 		require.NoError(t, err)
 		require.EqualValues(t, 3, trips.Load()-before)
+	}
+}
+
+// Who prepares a statement may not wait for a connection on which somebody waits for the statement: the first moves of a store, all at
+// once, which have the resource locked, come to their end.
+func TestPreparingAtOnceDoesNotDeadlock(t *testing.T) {
+	t.Parallel()
+	const clients = 24
+	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
+	db.SetMaxOpenConns(clients)
+	db.SetMaxIdleConns(clients)
+	create(t, newStore(t, db), halfSteps(1))
+	ids := make([]string, clients)
+	for n := range ids {
+		ids[n] = hold(t, newStore(t, db), request(slot(n))).ID
+	}
+	for range 10 {
+		store := preparing(t, db)
+		ended := make(chan []error, 1)
+		go func() {
+			ended <- atOnce(t, db, clients, func(_ *booking.Store, client int) error {
+				_, err := store.Reschedule(context.Background(), to(ids[client], halfHour(client*2+1)))
+				if errors.Is(err, booking.ErrSlotTaken) {
+					return nil
+				}
+				return err
+			})
+		}()
+		select {
+		case errs := <-ended:
+			for _, err := range errs {
+				require.NoError(t, err)
+			}
+		case <-time.After(time.Minute):
+			// Those who wait for each other would keep the database from being closed, too.
+			panic("the first moves of a store wait for each other")
+		}
 	}
 }
