@@ -44,11 +44,11 @@ func (h *holder) beside(ctx context.Context, what string, do func(context.Contex
 	if h.caller == nil {
 		return do(ctx)
 	}
-	bounded, cancel := context.WithTimeout(ctx, maxBesideWait)
+	bounded, cancel := context.WithTimeout(ctx, h.store.besideWait)
 	defer cancel()
 	err := do(bounded)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return fmt.Errorf("%s: not done within %s: %w", what, maxBesideWait, errRunAgain)
+		return fmt.Errorf("%s: not done within %s: %w", what, h.store.besideWait, errRunAgain)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)

@@ -66,6 +66,12 @@ func (r *rules) Free(from, to, clock time.Time, party int, taken []byte) []Slot 
 	return r.free(from, to, party, takenRow{Clock: clock, Changes: taken})
 }
 
+// Patient lets a hold in a caller's transaction wait longer than [maxBesideWait]: a busy machine may need more for what is done beside it.
+func (s *Store) Patient() *Store {
+	s.besideWait = time.Minute
+	return s
+}
+
 // Cached counts the resources in memory.
 func (s *Store) Cached() int {
 	s.cache.mu.Lock()

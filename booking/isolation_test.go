@@ -61,7 +61,7 @@ func TestHoldBehindASnapshotIsRetryable(t *testing.T) {
 	t.Parallel()
 	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
 		db := testdb.New(t)
-		store := newStore(t, db)
+		store := newStore(t, db).Patient()
 		create(t, store)
 		expired := fill(t, db, store, 1, slot(5))
 		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
@@ -92,7 +92,7 @@ func TestHoldBehindASnapshotIsRetryable(t *testing.T) {
 func TestExpiredHoldInTheWayOfACallersTransaction(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		store := newStore(t, db)
+		store := newStore(t, db).Patient()
 		create(t, store)
 		expired := fill(t, db, store, 1, slot(0))
 		tx, err := db.BeginTx(t.Context(), nil)

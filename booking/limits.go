@@ -111,7 +111,7 @@ func (h *holder) returnNumbers(ctx context.Context) error {
 	// Ids can always be written.
 	ids, _ := json.Marshal(h.lost)
 	if h.caller == nil {
-		bounded, cancel := context.WithTimeout(ctx, maxBesideWait)
+		bounded, cancel := context.WithTimeout(ctx, h.store.besideWait)
 		defer cancel()
 		ctx = bounded
 	}
