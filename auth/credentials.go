@@ -12,6 +12,7 @@ const (
 	maxEmail    = 254  // Bytes: the longest address SMTP can carry.
 	maxPassword = 1024 // Bytes: hashing what is longer is work for an attacker's benefit.
 	minPassword = 10   // Characters.
+	maxRole     = 64   // Bytes.
 )
 
 // normalizeEmail makes one address one user.
@@ -44,11 +45,33 @@ func checkNewUser(email, password string) error {
 	if parsed, err := mail.ParseAddress(bare); err != nil || parsed.Address != bare || len(bare) > maxEmail {
 		fields["email"] = "must be an e-mail address"
 	}
-	switch {
-	case utf8.RuneCountInString(password) < minPassword:
-		fields["password"] = fmt.Sprintf("must be at least %d characters", minPassword)
-	case len(password) > maxPassword:
-		fields["password"] = fmt.Sprintf("must be at most %d bytes", maxPassword)
+	if problem := newPasswordProblem(password); problem != "" {
+		fields["password"] = problem
 	}
 	return invalid(fields)
+}
+
+func checkNewPassword(password string) error {
+	if problem := newPasswordProblem(password); problem != "" {
+		return invalid(map[string]string{"password": problem})
+	}
+	return nil
+}
+
+func newPasswordProblem(password string) string {
+	switch {
+	case utf8.RuneCountInString(password) < minPassword:
+		return fmt.Sprintf("must be at least %d characters", minPassword)
+	case len(password) > maxPassword:
+		return fmt.Sprintf("must be at most %d bytes", maxPassword)
+	}
+	return ""
+}
+
+// checkRole refuses what RequireRole could not compare, and what Postgres would not take as text.
+func checkRole(role string) error {
+	if role == "" || len(role) > maxRole || !utf8.ValidString(role) || strings.ContainsFunc(role, unicode.IsControl) || strings.TrimSpace(role) != role {
+		return invalid(map[string]string{"role": fmt.Sprintf("must be a name of at most %d bytes", maxRole)})
+	}
+	return nil
 }

@@ -14,13 +14,15 @@ var (
 	ErrCredentials = errors.New("auth: invalid credentials")
 	// ErrNotFound says that there is no such user, or that it has been disabled.
 	ErrNotFound = errors.New("auth: user not found")
+	// ErrExists says that a user with this address is there already.
+	ErrExists = errors.New("auth: user exists")
 	// ErrNoSession says that the request carries no session, or one that has ended.
 	ErrNoSession = errors.New("auth: no session")
 )
 
 // ValidationError names the fields of an input that are wrong. Nothing was looked up or stored.
 type ValidationError struct {
-	// Fields maps "email" and "password" to what is wrong, in words fit for the user. It never holds the value.
+	// Fields maps "email", "password" and "role" to what is wrong, in words fit for the user. It never holds the value.
 	Fields map[string]string
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"runtime"
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // hashParams follow OWASP's first recommendation for argon2id: about 45 ms on one core.
@@ -27,7 +29,7 @@ func newPasswords(limit int) *passwords {
 	if limit <= 0 {
 		limit = runtime.GOMAXPROCS(0)
 	}
-	return &passwords{turns: make(chan struct{}, limit), dummy: dummyHash(), compare: argon2id.ComparePasswordAndHash}
+	return &passwords{turns: make(chan struct{}, limit), dummy: dummyHash(), compare: compareHash}
 }
 
 // dummyHash has a random key in place of a hash: no password is known to lead there, and making it costs nothing.
@@ -39,10 +41,34 @@ func dummyHash() string {
 		hashParams.Parallelism, enc.EncodeToString(b[:hashParams.SaltLength]), enc.EncodeToString(b[hashParams.SaltLength:]))
 }
 
-// readableHash guards the comparison, which panics on a hash that claims no passes or no lanes.
+// maxBcryptCost bounds what a stored hash may ask of us: each step above doubles the work, 14 is about a second.
+const maxBcryptCost = 14
+
+// compareHash compares a password with an argon2id hash, or with a bcrypt one, as other systems leave behind: bcrypt looks at the first 72 bytes alone.
+func compareHash(password, hash string) (bool, error) {
+	if _, err := bcrypt.Cost([]byte(hash)); err != nil {
+		return argon2id.ComparePasswordAndHash(password, hash)
+	}
+	err := bcrypt.CompareHashAndPassword([]byte(hash), []byte(password))
+	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// readableHash guards the comparison, which panics on an argon2id hash that claims no passes or no lanes, and must not take for ever.
 func readableHash(hash string) bool {
+	if cost, err := bcrypt.Cost([]byte(hash)); err == nil {
+		return cost <= maxBcryptCost
+	}
 	params, _, key, err := argon2id.DecodeHash(hash)
 	return err == nil && params.Iterations > 0 && params.Parallelism > 0 && len(key) > 0
+}
+
+// outdated tells whether a readable hash is made otherwise than we make them today.
+func outdated(hash string) bool {
+	params, _, _, err := argon2id.DecodeHash(hash)
+	return err != nil || *params != *hashParams
 }
 
 func (p *passwords) matches(ctx context.Context, password, hash string) (bool, error) {

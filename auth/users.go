@@ -44,8 +44,9 @@ FROM booking_platform.users
 WHERE email = $1::text`
 
 // Authenticate implements [Users]. The address is trimmed and compared without case. It returns *ValidationError
-// for an empty or overlong field. One round trip, then exactly one hash whatever was found, with no connection held
-// meanwhile; it waits for its turn to hash until ctx ends.
+// for an empty or overlong field. One round trip, then exactly one comparison whatever was found, with no connection held
+// meanwhile; it waits for its turn to hash until ctx ends. A bcrypt hash (cost 14 at most) is accepted, as is argon2id of other parameters; either is
+// replaced by one of today's at the first login, which takes a hash and a round trip more. Until then comparing takes the time that such a hash takes.
 func (t *UserTable) Authenticate(ctx context.Context, email, password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
 		return User{}, err
@@ -74,7 +75,26 @@ func (t *UserTable) Authenticate(ctx context.Context, email, password string) (U
 	if !match {
 		return User{}, ErrCredentials
 	}
+	if outdated(stored) {
+		t.rehash(ctx, user.ID, password, stored)
+	}
 	return user, nil
+}
+
+// A password that was changed meanwhile stays.
+const rehashUser = `
+UPDATE booking_platform.users u SET password_hash = $3::text WHERE u.id = $1::uuid AND u.password_hash = $2::text`
+
+// rehash stores the hash of a password that has just been seen to be right, as it is made today. That it failed does not keep the user out: the
+// next login tries again.
+func (t *UserTable) rehash(ctx context.Context, id, password, stored string) {
+	hash, err := t.passwords.hash(ctx, password)
+	if err == nil {
+		_, err = execAlone(ctx, t.db, rehashUser, id, stored, hash)
+	}
+	if err != nil {
+		t.logger.WarnContext(ctx, "password hash not renewed", slog.String("user_id", id), slog.String("error", err.Error()))
+	}
 }
 
 const userByID = `

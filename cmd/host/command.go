@@ -21,6 +21,14 @@ const usage = `host runs booking-platform.
   host resource list   list the resources
   host resource show slug...
                        print resources as apply reads them
+  host user add [-role ADMIN|OPS|READONLY] email
+                       add a user; the password is asked for, or read from standard input
+  host user list       list the users
+  host user role email ADMIN|OPS|READONLY
+  host user passwd email
+  host user disable email
+  host user enable email
+                       change a user; another password and disabling end the user's sessions
   host healthcheck     ask the host that runs here whether it is ready; exit status 1 when it is not
   host version         print the version
   host help            print this
@@ -48,7 +56,7 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
-	takes := map[string]int{"migrate": 1, "resource": len(args)}
+	takes := map[string]int{"migrate": 1, "resource": len(args), "user": len(args)}
 	if len(args) > takes[name] {
 		return misunderstood(stderr)
 	}
@@ -67,6 +75,10 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 		}
 	case "resource":
 		if err = resource(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
+			return misunderstood(stderr)
+		}
+	case "user":
+		if err = user(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
 			return misunderstood(stderr)
 		}
 	case "healthcheck":

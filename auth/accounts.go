@@ -1,0 +1,172 @@
+package auth
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Account is a user as an administrator sees it. Times are UTC.
+type Account struct {
+	User
+	// Active is false for a user that has been disabled.
+	Active bool `json:"active"`
+	// CreatedAt is when the user was added, UpdatedAt when password, role or Active last changed.
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+const accountColumns = ` u.id::text, u.email, u.role, u.active, u.created_at, u.updated_at`
+
+func scanAccount(scan func(...any) error) (Account, error) {
+	var a Account
+	err := scan(&a.ID, &a.Email, &a.Role, &a.Active, &a.CreatedAt, &a.UpdatedAt)
+	a.CreatedAt, a.UpdatedAt = a.CreatedAt.UTC(), a.UpdatedAt.UTC()
+	return a, err
+}
+
+const addUser = `
+INSERT INTO booking_platform.users AS u (id, email, password_hash, role)
+VALUES ($1::uuid, $2::text, $3::text, $4::text)
+ON CONFLICT DO NOTHING
+RETURNING` + accountColumns
+
+// Add adds an active user. The errors are [ErrExists] where the address, compared without case, is taken, and *[ValidationError] for a malformed
+// address, a password under 10 characters or over 1024 bytes, and a role that is empty or over 64 bytes. One hash and one round trip.
+func (t *UserTable) Add(ctx context.Context, email, password, role string) (Account, error) {
+	if err := checkNewUser(email, password); err != nil {
+		return Account{}, err
+	}
+	if err := checkRole(role); err != nil {
+		return Account{}, err
+	}
+	hash, err := t.passwords.hash(ctx, password)
+	if err != nil {
+		return Account{}, fmt.Errorf("auth: hash the password: %w", err)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Account{}, fmt.Errorf("auth: make an id: %w", err)
+	}
+	a, err := scanAccount(t.db.QueryRowContext(ctx, addUser, id.String(), normalizeEmail(email), hash, role).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Account{}, ErrExists
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("auth: add a user: %w", err)
+	}
+	return a, nil
+}
+
+const listUsers = `
+SELECT` + accountColumns + `
+FROM booking_platform.users u
+WHERE u.email > $1::text
+ORDER BY u.email LIMIT $2::integer`
+
+// List returns users by address, those after the given one; "" begins with the first. Give the last address of one page to get the next. The limit is
+// 1 to 500; anything else is 500. One round trip.
+func (t *UserTable) List(ctx context.Context, after string, limit int) ([]Account, error) {
+	if limit < 1 || limit > 500 {
+		limit = 500
+	}
+	rows, err := t.db.QueryContext(ctx, listUsers, normalizeEmail(after), limit)
+	if err != nil {
+		return nil, fmt.Errorf("auth: list users: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []Account
+	for rows.Next() {
+		a, err := scanAccount(rows.Scan)
+		if err != nil {
+			return nil, fmt.Errorf("auth: list users: %w", err)
+		}
+		out = append(out, a)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("auth: list users: %w", err)
+	}
+	return out, nil
+}
+
+const setRole = `
+UPDATE booking_platform.users u
+SET role = $2::text, updated_at = CASE WHEN u.role = $2::text THEN u.updated_at ELSE statement_timestamp() END
+WHERE u.email = $1::text
+RETURNING` + accountColumns
+
+// SetRole gives a user another role. It takes effect with the user's next request, on every replica: sessions keep no role. The errors are [ErrNotFound]
+// and *[ValidationError]. One round trip.
+func (t *UserTable) SetRole(ctx context.Context, email, role string) (Account, error) {
+	if err := checkRole(role); err != nil {
+		return Account{}, err
+	}
+	return t.change(ctx, "set the role", setRole, email, role)
+}
+
+const enable = `
+UPDATE booking_platform.users u
+SET active = true, updated_at = CASE WHEN u.active THEN u.updated_at ELSE statement_timestamp() END
+WHERE u.email = $1::text
+RETURNING` + accountColumns
+
+// Enable lets a user that was disabled log in again; the sessions from before stay ended. The error is [ErrNotFound]. One round trip.
+func (t *UserTable) Enable(ctx context.Context, email string) (Account, error) {
+	return t.change(ctx, "enable", enable, email)
+}
+
+// A session that begins while the user is disabled is of no use, and is gone with the others when it is disabled again.
+const disable = `
+WITH changed AS (
+    UPDATE booking_platform.users u
+    SET active = false, updated_at = CASE WHEN u.active THEN statement_timestamp() ELSE u.updated_at END
+    WHERE u.email = $1::text
+    RETURNING` + accountColumns + `
+), ended AS (
+    DELETE FROM booking_platform.sessions s USING changed c WHERE s.user_id = c.id
+)
+SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
+
+// Disable keeps a user from logging in, and ends the user's sessions, on every replica, in the same statement. The error is [ErrNotFound]. One round trip.
+func (t *UserTable) Disable(ctx context.Context, email string) (Account, error) {
+	return t.change(ctx, "disable", disable, email)
+}
+
+const setPassword = `
+WITH changed AS (
+    UPDATE booking_platform.users u SET password_hash = $2::text, updated_at = statement_timestamp()
+    WHERE u.email = $1::text
+    RETURNING` + accountColumns + `
+), ended AS (
+    DELETE FROM booking_platform.sessions s USING changed c WHERE s.user_id = c.id
+)
+SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
+
+// SetPassword gives a user another password, and ends the user's sessions, on every replica, in the same statement. A login with the old password
+// that is under way at that moment may still begin one: who fears a thief disables the user first. The errors are [ErrNotFound] and *[ValidationError].
+// One hash and one round trip.
+func (t *UserTable) SetPassword(ctx context.Context, email, password string) (Account, error) {
+	if err := checkNewPassword(password); err != nil {
+		return Account{}, err
+	}
+	hash, err := t.passwords.hash(ctx, password)
+	if err != nil {
+		return Account{}, fmt.Errorf("auth: hash the password: %w", err)
+	}
+	return t.change(ctx, "set the password", setPassword, email, hash)
+}
+
+func (t *UserTable) change(ctx context.Context, op, query, email string, args ...any) (Account, error) {
+	a, err := scanAccount(t.db.QueryRowContext(ctx, query, append([]any{normalizeEmail(email)}, args...)...).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Account{}, ErrNotFound
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("auth: %s: %w", op, err)
+	}
+	return a, nil
+}

@@ -1,0 +1,94 @@
+package main_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/auth"
+	host "github.com/booking-platform/booking-platform/cmd/host"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// userCommand runs `host user …` with something on standard input.
+func userCommand(t *testing.T, environ map[string]string, in string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	status = host.RunWith(t.Context(), append([]string{"user"}, args...), environ, strings.NewReader(in), &out, &err)
+	return status, out.String(), err.String()
+}
+
+func TestUserUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{}, {"x"}, {"list", "x"}, {"add"}, {"add", "a@example.com", "a password on the command line"}, {"add", "-role"}, {"role", "a@example.com"},
+		{"passwd"}, {"passwd", "a@example.com", "a password on the command line"}, {"enable"}, {"disable", "a", "b"}, {"disable", "-x"},
+	} {
+		status, stdout, stderr := userCommand(t, nil, "", args...)
+		require.Equal(t, 2, status, args)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, "host user add [-role ADMIN|OPS|READONLY] email")
+	}
+}
+
+func TestUserCommands(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	env := map[string]string{"APP_ENV": "production", "DATABASE_URL": url}
+	const password, another = "correct horse battery", "quite another password"
+	users, err := auth.NewUsers(testdb.Open(t, testdb.PQ, url), auth.UsersOptions{})
+	require.NoError(t, err)
+	login := func(password string) error {
+		_, err := users.Authenticate(t.Context(), "ada@example.com", password)
+		return err
+	}
+
+	status, stdout, stderr := userCommand(t, env, password+"\n", "add", "-role", "OPS", "Ada@Example.com")
+	require.Equal(t, 0, status, stderr)
+	require.Contains(t, stdout, "ada@example.com")
+	require.NoError(t, login(password))
+	status, _, stderr = userCommand(t, env, password+"\n", "add", "ada@example.com")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "already")
+	status, _, stderr = userCommand(t, env, "short\n", "add", "bob@example.com")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "password must be at least 10 characters")
+	status, _, stderr = userCommand(t, env, password+"\n", "add", "-role", "ROOT", "bob@example.com")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "ADMIN, OPS, READONLY")
+	status, _, _ = userCommand(t, env, password, "add", "bob@example.com")
+	require.Equal(t, 0, status, "a last line without an end")
+
+	status, stdout, _ = userCommand(t, env, "", "role", "ada@example.com", "ADMIN")
+	require.Equal(t, 0, status)
+	require.Regexp(t, `ada@example.com +ADMIN +active`, stdout)
+	status, stdout, _ = userCommand(t, env, "", "disable", "ada@example.com")
+	require.Equal(t, 0, status)
+	require.Regexp(t, `ada@example.com +ADMIN +disabled`, stdout)
+	require.ErrorIs(t, login(password), auth.ErrCredentials)
+	status, _, _ = userCommand(t, env, "", "enable", "ada@example.com")
+	require.Equal(t, 0, status)
+	status, _, stderr = userCommand(t, env, another+"\r\n", "passwd", "ada@example.com")
+	require.Equal(t, 0, status, stderr)
+	require.ErrorIs(t, login(password), auth.ErrCredentials)
+	require.NoError(t, login(another))
+
+	status, stdout, _ = userCommand(t, env, "", "list")
+	require.Equal(t, 0, status)
+	require.Regexp(t, `(?s)ada@example.com +ADMIN +active.*bob@example.com +READONLY +active`, stdout)
+	for _, args := range [][]string{{"role", "nobody@example.com", "OPS"}, {"disable", "nobody@example.com"}, {"passwd", "nobody@example.com"}} {
+		status, _, stderr = userCommand(t, env, password+"\n", args...)
+		require.Equal(t, 1, status)
+		require.Contains(t, stderr, `there is no user "nobody@example.com"`)
+	}
+	require.NotContains(t, stdout+stderr, password)
+}
+
+func TestUserNeedsTheSchema(t *testing.T) {
+	t.Parallel()
+	status, _, stderr := userCommand(t, map[string]string{"DATABASE_URL": testdb.EmptyURL(t)}, "", "list")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "host migrate up")
+}
