@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/internal/embedded"
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
@@ -64,11 +65,17 @@ func migrateStatus(ctx context.Context, environ map[string]string, stdout, stder
 	return nil
 }
 
-// storageOf opens what the environment says, whether or not the rest of it would let the host start.
+// storageOf opens what the environment says, whether or not the rest of it would let the host start. Where a host runs on the same data folder, its
+// server is asked.
 func storageOf(ctx context.Context, environ map[string]string, stderr io.Writer) (*storage, error) {
 	cfg, err := config.LoadStorage(environ)
 	if err != nil {
 		return nil, err
 	}
-	return openStorage(ctx, cfg, newLogger(stderr))
+	logger := newLogger(stderr)
+	s, err := openStorage(ctx, cfg, logger)
+	if held := (*embedded.HeldError)(nil); errors.As(err, &held) {
+		return openRunning(ctx, cfg, logger)
+	}
+	return s, err
 }

@@ -40,15 +40,34 @@ func openStorage(ctx context.Context, cfg config.Config, logger *slog.Logger) (*
 		if err != nil {
 			return nil, err
 		}
-		s.server, s.url = server, server.URL()
-		if u, err := url.Parse(s.url); err == nil {
-			// One round trip fewer for each statement, as DATABASE_URL gets it too.
-			query := u.Query()
-			query.Set("binary_parameters", "yes")
-			u.RawQuery = query.Encode()
-			s.url = u.String()
-		}
+		s.server, s.url = server, withBinary(server.URL())
 	}
+	return s.open(ctx, logger)
+}
+
+// openRunning opens the database of a host that runs here already on the same data folder: for a command beside it.
+func openRunning(ctx context.Context, cfg config.Config, logger *slog.Logger) (*storage, error) {
+	running, err := embedded.Running(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	return (&storage{url: withBinary(running)}).open(ctx, logger)
+}
+
+// withBinary saves one round trip for each statement, as DATABASE_URL gets it too.
+func withBinary(databaseURL string) string {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return databaseURL
+	}
+	query := u.Query()
+	query.Set("binary_parameters", "yes")
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// open makes the pool and waits until the database answers.
+func (s *storage) open(ctx context.Context, logger *slog.Logger) (*storage, error) {
 	db, err := openDB(s.url, readLimit)
 	if err != nil {
 		return nil, errors.Join(err, s.close())

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/auth"
 	host "github.com/booking-platform/booking-platform/cmd/host"
+	"github.com/booking-platform/booking-platform/internal/embedded"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
@@ -91,4 +93,22 @@ func TestUserNeedsTheSchema(t *testing.T) {
 	status, _, stderr := userCommand(t, map[string]string{"DATABASE_URL": testdb.EmptyURL(t)}, "", "list")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "host migrate up")
+}
+
+// A command asks the private Postgres of the host that runs beside it, and leaves it running.
+func TestUserBesideARunningHost(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	server, err := embedded.Start(t.Context(), dir, embedded.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, server.Stop()) }()
+	env := map[string]string{"DATA_DIR": dir}
+	status, _, stderr := command(t, env, "migrate", "up")
+	require.Equal(t, 0, status, stderr)
+	status, stdout, stderr := userCommand(t, env, "correct horse battery", "add", "ada@example.com")
+	require.Equal(t, 0, status, stderr)
+	require.Contains(t, stdout, "ada@example.com")
+	status, stdout, stderr = userCommand(t, env, "", "list")
+	require.Equal(t, 0, status, stderr)
+	require.Contains(t, stdout, "ada@example.com")
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,13 +110,8 @@ func (c *cluster) command(ctx context.Context, name string, args ...string) *exe
 
 func (c *cluster) data() string { return filepath.Join(c.dir, dataFolder) }
 
-// url is where the server is. The encryption that lib/pq asks for by default has no use on the loopback.
 func (c *cluster) url(role, database string) string {
-	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword(role, c.password),
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)), Path: "/" + database, RawQuery: "sslmode=disable",
-	}
-	return u.String()
+	return serverURL(role, c.password, c.port, database)
 }
 
 func freePort() (int, error) {

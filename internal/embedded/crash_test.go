@@ -106,6 +106,11 @@ func TestSecondHostIsToldWhoHoldsTheFolder(t *testing.T) {
 	require.Contains(t, err.Error(), dir)
 	require.Contains(t, err.Error(), "process "+strconv.Itoa(first.cmd.Process.Pid)+" (test), since ")
 	require.Contains(t, err.Error(), "DATA_DIR")
+	running, err := embedded.Running(dir)
+	require.NoError(t, err)
+	require.Equal(t, first.URL, running, "a command beside it may ask it")
+	_, err = embedded.Running(t.TempDir())
+	require.ErrorIs(t, err, os.ErrNotExist)
 	remember(t, first.URL, 0)
 }
 
