@@ -62,6 +62,7 @@ type Receiver struct {
 
 	mu       sync.RWMutex
 	handlers map[string]Handler
+	together map[string]*together
 }
 
 // New makes a receiver that keeps its ledger in db, which stays the caller's, and accepts what was signed with one of the secrets
@@ -103,6 +104,7 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 		log:      opts.Logger,
 		gate:     newGate(opts.MaxInFlight),
 		handlers: map[string]Handler{},
+		together: map[string]*together{},
 	}, nil
 }
 
@@ -134,4 +136,11 @@ func (r *Receiver) handler(eventType string) Handler {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.handlers[eventType]
+}
+
+// handlerTogether returns what handles a type's events together, or nil.
+func (r *Receiver) handlerTogether(eventType string) *together {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.together[eventType]
 }
