@@ -64,7 +64,7 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, er
 				r.logDelivery(ctx, slog.LevelWarn, "webhook delivery ended after its answer", d, n)
 			}
 		}()
-		if t := r.handlerTogether(ev.Type); t != nil && t.settle(working, ev) {
+		if t := r.handlerTogether(ev); t != nil && t.settle(working, ev) {
 			d.Outcome, d.Err = Processed, nil
 			return
 		}

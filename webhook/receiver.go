@@ -137,10 +137,3 @@ func (r *Receiver) handler(eventType string) Handler {
 	defer r.mu.RUnlock()
 	return r.handlers[eventType]
 }
-
-// handlerTogether returns what handles a type's events together, or nil.
-func (r *Receiver) handlerTogether(eventType string) *together {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.together[eventType]
-}

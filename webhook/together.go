@@ -46,6 +46,16 @@ func (r *Receiver) HandleTogether(eventType string, h BatchHandler) {
 	r.together[eventType] = &together{receiver: r, handle: h}
 }
 
+// handlerTogether returns where an event waits for a batch, or nil. What has no handler, for whatever reason, is for the transaction that ignores it.
+func (r *Receiver) handlerTogether(ev Event) *together {
+	if r.handler(ev.Type) == nil {
+		return nil
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.together[ev.Type]
+}
+
 // together is what waits of one type. It needs no timer and no goroutine that waits for work: whoever finds less than maxBatches under way begins one,
 // and each that ends begins the next.
 type together struct {
