@@ -16,6 +16,8 @@ import (
 // else, and what could not be settled together, is handled by itself, and the state afterwards is the same. It is for an endpoint that gets more
 // events a second than it can commit; see [webhook.Receiver.HandleTogether].
 func (p *Payments) RegisterTogether(r *webhook.Receiver) {
+	// What is to happen besides with each payment that arrives, a callback of the caller's say, happens one by one: where there is one, nothing is
+	// registered here.
 	r.HandleTogether("checkout.session.completed", p.completedTogether)
 }
 
