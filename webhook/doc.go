@@ -30,6 +30,11 @@
 // An event whose type has no handler is acknowledged as [Ignored]. A handler that finds nothing the event is about
 // returns [Unmatched]; it is acknowledged, stays visible in the ledger, and a later delivery or a replay may do it.
 //
+// # Many at once
+//
+// Each event has a transaction of its own. An endpoint that gets more events a second than its database commits can have those that wait
+// at the same time share one: see [Receiver.HandleTogether].
+//
 // # Time
 //
 // A delivery that was verified is carried to its end even when the sender has gone away, and is answered within

@@ -18,21 +18,18 @@ func newGate(slots int) *gate {
 	return &gate{slots: make(chan struct{}, slots), busy: map[string]chan struct{}{}}
 }
 
-// enter waits for its turn, or for the context's end. Who is let in calls leave once. The event's turn comes before the slot, so that
-// deliveries of one event that wait for each other hold a single slot.
-func (g *gate) enter(ctx context.Context, id string) (leave func(), err error) {
-	if err := g.enterEvent(ctx, id); err != nil {
-		return nil, err
-	}
+// enterSlot waits for one of the connections that deliveries may use, or for the context's end. Who is let in calls leave once. The event's turn comes
+// before the slot, so that deliveries of one event that wait for each other hold a single slot.
+func (g *gate) enterSlot(ctx context.Context) (leave func(), err error) {
 	select {
 	case g.slots <- struct{}{}:
-		return func() { <-g.slots; g.leaveEvent(id) }, nil
+		return func() { <-g.slots }, nil
 	case <-ctx.Done():
-		g.leaveEvent(id)
 		return nil, ctx.Err()
 	}
 }
 
+// enterEvent waits for the event's turn, or for the context's end. Who is let in calls leaveEvent once.
 func (g *gate) enterEvent(ctx context.Context, id string) error {
 	for {
 		g.mu.Lock()

@@ -26,14 +26,14 @@ func (e *panicError) Error() string { return fmt.Sprintf("webhook: panic: %v", e
 
 // process runs a verified event through claim, handler and commit, and comes back within the time limit whatever
 // database and handler do. The work has a goroutine of its own, because neither a driver whose read hangs nor a
-// handler that ignores its context can be stopped. Its place at the gate stays taken until it has ended.
+// handler that ignores its context can be stopped. Its place at the gate stays taken until it has ended. Where the event's type has a handler
+// together, the event is first offered to those that wait beside it.
 func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, error) {
 	limit, stop := context.WithTimeout(ctx, r.opts.Timeout)
 	defer stop()
 	// What the transaction leaves of the time is for recording that it failed.
 	working, cancel := context.WithTimeout(ctx, r.opts.Timeout-r.recordTimeout())
-	leave, err := r.gate.enter(working, ev.ID)
-	if err != nil {
+	if err := r.gate.enterEvent(working, ev.ID); err != nil {
 		cancel()
 		return Failed, errBusy
 	}
@@ -41,6 +41,7 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, er
 	done := make(chan Delivery)
 	go func() {
 		start := time.Now()
+		leave := func() {}
 		d := Delivery{Outcome: Failed, EventID: ev.ID, EventType: ev.Type, Bytes: len(ev.Payload), Err: errGoexit}
 		// Deferred, because a handler may panic, which must not be the process's end, and may end this goroutine: a
 		// test's FailNow does.
@@ -49,10 +50,12 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, er
 			if p := recover(); p != nil {
 				d.Err = &panicError{value: p, stack: debug.Stack()}
 			}
-			if d.Err != nil {
+			// Who has not had a turn takes no connection to say so.
+			if d.Err != nil && !errors.Is(d.Err, errBusy) {
 				d.Err = errors.Join(d.Err, r.recordFailure(ctx, ev, d.Err))
 			}
 			leave()
+			r.gate.leaveEvent(ev.ID)
 			select {
 			case done <- d:
 			case <-limit.Done():
@@ -61,6 +64,16 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, er
 				r.logDelivery(ctx, slog.LevelWarn, "webhook delivery ended after its answer", d, n)
 			}
 		}()
+		if t := r.handlerTogether(ev); t != nil && t.settle(working, ev) {
+			d.Outcome, d.Err = Processed, nil
+			return
+		}
+		slot, err := r.gate.enterSlot(working)
+		if err != nil {
+			d.Err = errBusy
+			return
+		}
+		leave = slot
 		d.Outcome, d.Err = r.transact(working, ev, n)
 	}()
 

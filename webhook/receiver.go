@@ -37,6 +37,10 @@ type Options struct {
 	MaxInFlight int
 	// KeepPayload keeps every event's body in the ledger, not only of those a person may need (failed, unmatched, parked).
 	KeepPayload bool
+	// Prepare keeps the statements that are sent within the receiver's transactions prepared on each connection, the handlers' own too, up to a hundred
+	// different texts: it saves Postgres from reading and planning them each time, and lib/pq without binary_parameters=yes its second round trip. It is
+	// not for a pooler in transaction mode that knows nothing of prepared statements, nor for connections that are cleared of them in between.
+	Prepare bool
 	// Now is the clock that judges signatures; nil is time.Now.
 	Now func() time.Time
 	// Observe is called once for each delivery, before its answer is sent, possibly by many goroutines at once: a place
@@ -53,9 +57,12 @@ type Receiver struct {
 	log     *slog.Logger
 	gate    *gate
 	counts  counters
+	// prepared is nil without Options.Prepare.
+	prepared *preparing
 
 	mu       sync.RWMutex
 	handlers map[string]Handler
+	together map[string]*together
 }
 
 // New makes a receiver that keeps its ledger in db, which stays the caller's, and accepts what was signed with one of the secrets
@@ -84,7 +91,12 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	var prepared *preparing
+	if opts.Prepare {
+		prepared = &preparing{db: db, statements: map[string]*sql.Stmt{}}
+	}
 	return &Receiver{
+		prepared: prepared,
 		// The name says which placeholders to write, whatever name the caller's driver was registered under.
 		db:       sqlx.NewDb(db, "postgres"),
 		secrets:  secrets,
@@ -92,6 +104,7 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 		log:      opts.Logger,
 		gate:     newGate(opts.MaxInFlight),
 		handlers: map[string]Handler{},
+		together: map[string]*together{},
 	}, nil
 }
 

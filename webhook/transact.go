@@ -27,9 +27,9 @@ func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (outcome Ou
 
 // attempt is the transaction that matters: claim, handle, commit.
 func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler) (Outcome, error) {
-	tx, err := r.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	tx, err := r.begin(ctx)
 	if err != nil {
-		return "", fmt.Errorf("webhook: begin: %w", err)
+		return "", err
 	}
 	// After a commit this does nothing.
 	defer func() { _ = tx.Rollback() }()
@@ -59,6 +59,16 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler) (Outco
 		return "", fmt.Errorf("webhook: commit: %w", err)
 	}
 	return outcome, nil
+}
+
+// begin opens a transaction of the receiver's own, after preparing what the ones before it have sent.
+func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
+	r.prepared.prepare(ctx)
+	tx, err := r.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return txQuerier{}, fmt.Errorf("webhook: begin: %w", err)
+	}
+	return txQuerier{tx, r.prepared}, nil
 }
 
 // call runs a handler and takes only the outcomes it may return. Its panics are caught in [Receiver.process].

@@ -30,7 +30,7 @@ type Tx interface {
 // handlerTx hands on what a handler may do. It does not embed the transaction: Commit and Rollback would come along
 // and be found by a type assertion.
 type handlerTx struct {
-	tx *sqlx.Tx
+	tx txQuerier
 }
 
 func (h handlerTx) DriverName() string { return h.tx.DriverName() }

@@ -70,10 +70,11 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	if err != nil {
 		return nil, err
 	}
-	if r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{Logger: logger}); err != nil {
+	if r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{Logger: logger, Prepare: cfg.Prepare}); err != nil {
 		return nil, err
 	}
 	r.payments.Register(r.receiver)
+	r.payments.RegisterTogether(r.receiver)
 	if r.users, err = auth.NewUsers(db, auth.UsersOptions{Logger: logger}); err != nil {
 		return nil, err
 	}

@@ -22,10 +22,14 @@ func dial(address string) (*client, error) {
 	return &client{conn, bufio.NewReader(conn), address}, err
 }
 
-// post sends JSON and returns the status and the body of the answer.
-func (c *client) post(path, body string) (int, string, error) {
+// post sends JSON, with further headers, and returns the status and the body of the answer.
+func (c *client) post(path, body string, headers ...string) (int, string, error) {
+	more := ""
+	for _, header := range headers {
+		more += header + "\r\n"
+	}
 	if _, err := io.WriteString(c.Conn, "POST "+path+" HTTP/1.1\r\nHost: "+c.address+
-		"\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body); err != nil {
+		"\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n"+more+"\r\n"+body); err != nil {
 		return 0, "", err
 	}
 	line, err := c.in.ReadString('\n')

@@ -28,14 +28,15 @@ func (b *bench) buildHost(ctx context.Context) (string, error) {
 	return program, nil
 }
 
-// startHost starts the host on a database, and waits until it serves.
-func (b *bench) startHost(ctx context.Context, program, databaseURL string) (*host, error) {
+// startHost starts the host on a database, with more in its environment, and waits until it serves.
+func (b *bench) startHost(ctx context.Context, program, databaseURL string, environment ...string) (*host, error) {
 	h := &host{cmd: exec.CommandContext(ctx, program, "serve")}
 	h.cmd.Cancel = func() error { return h.cmd.Process.Signal(syscall.SIGTERM) }
 	h.cmd.Env = append(os.Environ(),
 		"APP_ENV=development", "PORT=0", "BIND_ADDRESS=127.0.0.1", "APP_URL=", "DATABASE_URL="+databaseURL, "DATABASE_PREPARE=true", "STORAGE_DRIVER=db",
 		"DATA_DIR="+filepath.Join(b.dir, "data"), "STRIPE_SECRET_KEY=", "HOLDS_PER_EMAIL=0", "HOLDS_PER_ADDRESS=0",
 	)
+	h.cmd.Env = append(h.cmd.Env, environment...)
 	// It writes its log as it does elsewhere, to a file.
 	log, err := os.Create(filepath.Join(b.dir, "host.log"))
 	if err != nil {

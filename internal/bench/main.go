@@ -6,8 +6,9 @@
 //
 //	BENCH_SECONDS   how long each contender runs in each round (default 4)
 //	BENCH_ROUNDS    how many rounds there are; ratios are the median of theirs (default 3)
-//	BENCH_ONLY      some of holds, refusals, httpholds, httprefusals, moves, size; comma separated
+//	BENCH_ONLY      some of holds, refusals, httpholds, httprefusals, webhook, moves, size; comma separated
 //	                (default all)
+//	BENCH_EVENTS    how many bookings wait for their events in each run of webhook (default 120000)
 //	BENCH_ROWS      how many bookings the larger database of size has (default 10000000)
 //	BENCH_PROFILE   a folder for CPU profiles of the Go contenders (default none)
 package main
@@ -72,7 +73,7 @@ func run(ctx context.Context) (err error) {
 		pgbench bool
 	}{
 		{"holds", b.holds, true}, {"refusals", b.refusals, true}, {"httpholds", b.httpHolds, true}, {"httprefusals", b.httpRefusals, true},
-		{"moves", b.moves, false}, {"size", b.size, false},
+		{"webhook", b.webhook, true}, {"moves", b.moves, false}, {"size", b.size, false},
 	}
 	for _, part := range parts {
 		if only := os.Getenv("BENCH_ONLY"); only != "" && !slices.Contains(strings.Split(only, ","), part.name) {

@@ -92,6 +92,11 @@ func findPgbench(beside string) string {
 
 // pgbench runs a script, prepared, and returns how many times a second it was done.
 func (b *bench) pgbench(ctx context.Context, database, script string) (float64, error) {
+	return b.pgbenchAs(ctx, database, script, clients)
+}
+
+// pgbenchAs is pgbench with so many clients. Each of them counts in a variable n of its own.
+func (b *bench) pgbenchAs(ctx context.Context, database, script string, clients int) (float64, error) {
 	path := filepath.Join(b.server.sockets, "script.sql")
 	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
 		return 0, err
@@ -99,7 +104,7 @@ func (b *bench) pgbench(ctx context.Context, database, script string) (float64, 
 	var matches [][][]byte
 	// A machine that is very busy takes as long as that to open the connections: then once more.
 	for try := 0; len(matches) <= warming; try++ {
-		cmd := exec.CommandContext(ctx, findPgbench(b.server.Programs()), "--no-vacuum", "--protocol=prepared", "--client="+strconv.Itoa(clients), "--jobs=2",
+		cmd := exec.CommandContext(ctx, findPgbench(b.server.Programs()), "--no-vacuum", "--protocol=prepared", "--client="+strconv.Itoa(clients), "--jobs=2", "--define=n=0",
 			"--progress=1", "--time="+strconv.Itoa(b.seconds+warming), "--file="+path, strings.ReplaceAll(b.server.url(database, true), "binary_parameters=yes&", ""))
 		out, err := cmd.CombinedOutput()
 		if err != nil {

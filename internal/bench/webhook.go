@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A checkout.session.completed as Stripe sends it. The numbers of twelve noughts in it are the event's own.
+//
+//go:embed event.json
+var eventTemplate []byte
+
+const hookSecret = "whsec_bench_0123456789abcdef"
+
+// webhook: signed events through the host, each for a booking of its own that waits for its payment.
+func (b *bench) webhook(ctx context.Context) error {
+	events := number("BENCH_EVENTS", eventsWaiting)
+	if err := b.waiting(ctx, "webhook", events); err != nil {
+		return err
+	}
+	program, err := b.buildHost(ctx)
+	if err != nil {
+		return err
+	}
+	for _, connections := range []int{16, 64} {
+		per := events / connections
+		bare := func(ctx context.Context, script string) (float64, error) {
+			return b.copied(ctx, "webhook", func(name string) (float64, error) {
+				return b.pgbenchAs(ctx, name, strings.ReplaceAll(script, ":per", strconv.Itoa(per)), connections)
+			})
+		}
+		var two float64
+		var seen []delivered
+		err := b.race(ctx, fmt.Sprintf("webhook, %d connections", connections), []contender{
+			{"pgbench, the same rows: ledger, payment, booking, history", func(ctx context.Context) (float64, error) { return bare(ctx, sameRows) }},
+			{"pgbench, two rows: ledger, booking", func(ctx context.Context) (rate float64, err error) {
+				two, err = bare(ctx, twoRows)
+				return two, err
+			}},
+			{"the host, HTTP, and TCP to Postgres", func(ctx context.Context) (float64, error) {
+				return b.copied(ctx, "webhook", func(name string) (float64, error) {
+					d, err := b.deliver(ctx, program, name, connections, per)
+					d.toTwo = d.rate / two
+					seen = append(seen, d)
+					return d.rate, err
+				})
+			}},
+		})
+		if err != nil {
+			return err
+		}
+		of := func(f func(delivered) float64) float64 {
+			var values []float64
+			for _, d := range seen {
+				values = append(values, f(d))
+			}
+			return median(values)
+		}
+		fmt.Printf("the host at %d connections: %.2f of the two rows; p50 %.1f ms, p99 %.1f ms; memory %.0f MB, at most %.0f MB\n\n", connections,
+			of(func(d delivered) float64 { return d.toTwo }), of(func(d delivered) float64 { return d.p50 }), of(func(d delivered) float64 { return d.p99 }),
+			of(func(d delivered) float64 { return d.memory }), of(func(d delivered) float64 { return d.peak }))
+	}
+	return nil
+}
+
+// delivered is what a run of the host came to: events a second, how much that is of the statement of two rows, ms, and MB.
+type delivered struct {
+	rate, toTwo, p50, p99, memory, peak float64
+}
+
+// deliver starts the host on a database and sends it events over so many connections. What it does in the first seconds is not counted, as for pgbench.
+func (b *bench) deliver(ctx context.Context, program, database string, connections, per int) (d delivered, err error) {
+	h, err := b.startHost(ctx, program, b.server.url(database, false), "STRIPE_WEBHOOK_SECRET="+hookSecret)
+	if err != nil {
+		return d, err
+	}
+	defer func() { err = errors.Join(err, h.stop()) }()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	counted := time.Now().Add(warming * time.Second)
+	end := counted.Add(time.Duration(b.seconds) * time.Second)
+	var mu sync.Mutex
+	var took []time.Duration
+	var wg sync.WaitGroup
+	for connection := range connections {
+		wg.Go(func() {
+			mine, err := deliverTo(ctx, h.address, connection*per, per, counted, end)
+			if err != nil {
+				cancel(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, mine...)
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return d, err
+	}
+	slices.Sort(took)
+	if len(took) == 0 {
+		return d, errors.New("the host answered nothing in time")
+	}
+	ms := func(share float64) float64 {
+		return float64(took[int(share*float64(len(took)-1))].Microseconds()) / 1000
+	}
+	d = delivered{rate: float64(len(took)) / float64(b.seconds), p50: ms(0.5), p99: ms(0.99)}
+	d.memory, d.peak = h.memory()
+	return d, nil
+}
+
+// deliverTo sends events, the next one when the last was answered, and returns how long those took that were answered between two times.
+func deliverTo(ctx context.Context, address string, first, per int, counted, end time.Time) ([]time.Duration, error) {
+	c, err := dial(address)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	var took []time.Duration
+	for n := range per {
+		body := bytes.ReplaceAll(eventTemplate, []byte("000000000000"), fmt.Appendf(nil, "%012d", first+n+1))
+		began := time.Now()
+		status, answer, err := c.post("/webhook", string(body), "Stripe-Signature: "+signature(body, began))
+		if err == nil && (status != http.StatusOK || !strings.Contains(answer, `"processed"`)) {
+			err = fmt.Errorf("status %d: %.200s", status, answer)
+		}
+		if err != nil {
+			return nil, err
+		}
+		now := time.Now()
+		if now.After(counted) && !now.After(end) {
+			took = append(took, now.Sub(began))
+		}
+		if now.After(end) || ctx.Err() != nil {
+			return took, nil
+		}
+	}
+	return nil, errors.New("there were too few bookings (BENCH_EVENTS)")
+}
+
+func signature(body []byte, at time.Time) string {
+	seconds := strconv.FormatInt(at.Unix(), 10)
+	mac := hmac.New(sha256.New, []byte(hookSecret))
+	mac.Write([]byte(seconds + "."))
+	mac.Write(body)
+	return "t=" + seconds + ",v1=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+var resident = regexp.MustCompile(`Vm(HWM|RSS):\s+(\d+) kB`)
+
+// memory is what the process has of the machine's, and the most it had, in MB; 0 where the system does not tell.
+func (h *host) memory() (now, peak float64) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.cmd.Process.Pid))
+	for _, match := range resident.FindAllStringSubmatch(string(text), -1) {
+		kb, _ := strconv.ParseFloat(match[2], 64)
+		if match[1] == "HWM" {
+			peak = kb / 1024
+		} else {
+			now = kb / 1024
+		}
+	}
+	return now, peak
+}

@@ -1,0 +1,142 @@
+package payments
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// RegisterTogether has payments that arrive at the same time share a transaction, besides [Payments.Register], which comes first. Only what is plain shares
+// one: a paid checkout.session.completed of the right amount, for an open payment whose session is known, and a hold whose time has not passed. All
+// else, and what could not be settled together, is handled by itself, and the state afterwards is the same. It is for an endpoint that gets more
+// events a second than it can commit; see [webhook.Receiver.HandleTogether].
+func (p *Payments) RegisterTogether(r *webhook.Receiver) {
+	// What is to happen besides with each payment that arrives, a callback of the caller's say, happens one by one: where there is one, nothing is
+	// registered here.
+	r.HandleTogether("checkout.session.completed", p.completedTogether)
+}
+
+// toldTogether is what an event says, as the statements read it.
+type toldTogether struct {
+	EventID   string `json:"event_id"`
+	SessionID string `json:"session_id"`
+	IntentID  string `json:"intent_id"`
+	Total     int64  `json:"total"`
+	Currency  string `json:"currency"`
+	PaymentID string `json:"payment_id"`
+	BookingID string `json:"booking_id"`
+}
+
+// openPlain is true of a payment p about which nothing has been heard, and whose booking no other payment has paid for.
+const openPlain = `NOT p.completed AND NOT p.failed AND NOT p.expired AND NOT p.parked AND NOT p.disputed AND p.captured_minor = 0 AND p.refunded_minor = 0
+	AND p.refunds_unknown = 0 AND p.unapplied = ''
+	AND NOT EXISTS (SELECT FROM booking_platform.payments o WHERE o.booking_id = p.booking_id AND o.id <> p.id AND o.captured_minor > 0)`
+
+// One event for each booking: of two the order would matter.
+const plainSQL = `
+SELECT DISTINCT ON (p.booking_id) t.event_id, p.id::text, p.booking_id::text
+FROM jsonb_to_recordset($1::jsonb) AS t(event_id text, session_id text, total bigint, currency text)
+JOIN booking_platform.payments p ON p.stripe_session_id = t.session_id
+WHERE p.amount_minor = t.total AND p.currency = t.currency AND ` + openPlain + `
+ORDER BY p.booking_id, t.event_id`
+
+// The bookings are locked by now, so that what is said of the payments holds.
+const recordPlainSQL = `
+UPDATE booking_platform.payments AS p SET
+	stripe_payment_intent_id = coalesce(p.stripe_payment_intent_id, nullif(t.intent_id, '')),
+	completed = true, captured_minor = p.amount_minor, captured_currency = p.currency, updated_at = statement_timestamp()
+FROM jsonb_to_recordset($1::jsonb) AS t(payment_id uuid, intent_id text)
+WHERE p.id = t.payment_id AND ` + openPlain
+
+var errChanged = errors.New("payments: a payment has changed since it was looked at")
+
+// completedTogether settles the plain ones among completed Checkouts: what completed does, where it confirms a hold.
+func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx, events []webhook.Waiting) ([]string, error) {
+	plain, err := plainOnes(ctx, tx, events)
+	if err != nil || len(plain) == 0 {
+		return nil, err
+	}
+	wanted := make([]booking.Confirmation, 0, len(plain))
+	for _, w := range events {
+		if t, ok := plain[w.Event.ID]; ok {
+			wanted = append(wanted, booking.Confirmation{ID: t.BookingID, Actor: booking.Actor(actingAs(w.Context, "stripe:"+w.Event.ID))})
+		}
+	}
+	confirmed, err := p.bookings.Tx(tx).ConfirmSeveral(ctx, wanted)
+	if err != nil || len(confirmed) == 0 {
+		return nil, err
+	}
+	byBooking := make(map[string]toldTogether, len(plain))
+	for _, t := range plain {
+		byBooking[t.BookingID] = t
+	}
+	record := make([]toldTogether, len(confirmed))
+	settled := make([]string, len(confirmed))
+	for n, id := range confirmed {
+		record[n], settled[n] = byBooking[id], byBooking[id].EventID
+	}
+	res, err := tx.ExecContext(ctx, recordPlainSQL, asJSON(record))
+	if err != nil {
+		return nil, fmt.Errorf("payments: record together: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || int(n) != len(record) {
+		return nil, errors.Join(errChanged, err)
+	}
+	for _, w := range events {
+		if t, ok := plain[w.Event.ID]; ok {
+			webhook.Annotate(w.Context, slog.String("booking_id", t.BookingID), slog.String("payment_id", t.PaymentID))
+		}
+	}
+	return settled, nil
+}
+
+// plainOnes finds the events that are plain by what they and their payments say.
+func plainOnes(ctx context.Context, tx webhook.Tx, events []webhook.Waiting) (map[string]toldTogether, error) {
+	told := make([]toldTogether, 0, len(events))
+	byEvent := make(map[string]toldTogether, len(events))
+	for _, w := range events {
+		var s checkoutSession
+		if json.Unmarshal(w.Event.Object, &s) != nil || w.Event.SessionID == "" || !s.paid() {
+			continue
+		}
+		if total, known := s.total(); known {
+			t := toldTogether{
+				EventID: w.Event.ID, SessionID: w.Event.SessionID, IntentID: w.Event.PaymentIntentID, Total: total.Minor, Currency: total.Currency,
+			}
+			told, byEvent[t.EventID] = append(told, t), t
+		}
+	}
+	if len(told) == 0 {
+		return nil, nil
+	}
+	rows, err := tx.QueryContext(ctx, plainSQL, asJSON(told))
+	if err != nil {
+		return nil, fmt.Errorf("payments: match together: %w", err)
+	}
+	defer rows.Close()
+	plain := make(map[string]toldTogether, len(told))
+	for rows.Next() {
+		var event, payment, bookingID string
+		if err := rows.Scan(&event, &payment, &bookingID); err != nil {
+			return nil, fmt.Errorf("payments: match together: %w", err)
+		}
+		t := byEvent[event]
+		t.PaymentID, t.BookingID = payment, bookingID
+		plain[event] = t
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("payments: match together: %w", err)
+	}
+	return plain, nil
+}
+
+func asJSON(told []toldTogether) string {
+	// Strings that the receiver has checked, and numbers, can always be written.
+	text, _ := json.Marshal(told)
+	return string(text)
+}
