@@ -19,7 +19,7 @@ import (
 func TestCommitSentAnswerLost(t *testing.T) {
 	t.Parallel()
 	l := &link{}
-	w := newWorld(t, setup{link: l, stripe: lost})
+	w := newWorld(t, setup{link: l, lost: true})
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)
@@ -40,7 +40,7 @@ func TestCommitSentAnswerLost(t *testing.T) {
 // delivery is a duplicate.
 func TestFailedAttemptIsRecordedLate(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{stripe: lost})
+	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)

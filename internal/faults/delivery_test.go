@@ -15,7 +15,7 @@ import (
 // Duplicate storm: one event 50 times over 3 hosts. One ledger row, one effect.
 func TestDuplicateStorm(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{stripe: lost})
+	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)
@@ -41,7 +41,7 @@ func TestDuplicateStorm(t *testing.T) {
 // Two events, one session: two ids for the same session and type; completed plus async_payment_succeeded. One effect.
 func TestTwoEventsOneSession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{stripe: lost})
+	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)
@@ -72,7 +72,7 @@ func TestTwoEventsOneSession(t *testing.T) {
 // Late, old, replayed: 3 days later; older than the tolerance. 200 without effect; 400 without a row.
 func TestLateOldReplayed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{stripe: lost})
+	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)
@@ -103,7 +103,7 @@ func TestSecretRotation(t *testing.T) {
 	t.Parallel()
 	const next = "whsec_next"
 	// One host for each stage: before, during, after.
-	w := newWorld(t, setup{stripe: lost, secrets: [][]string{{webhookSecret}, {webhookSecret, next}, {next}}})
+	w := newWorld(t, setup{lost: true, secrets: [][]string{{webhookSecret}, {webhookSecret, next}, {next}}})
 	sign := func(payload []byte, secrets ...string) string {
 		header := ""
 		for i, secret := range secrets {
@@ -149,7 +149,7 @@ func TestSecretRotation(t *testing.T) {
 // Another API version: valid signature. Processed, counted apart.
 func TestAnotherAPIVersion(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{stripe: lost})
+	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)

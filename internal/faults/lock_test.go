@@ -53,7 +53,7 @@ func (w *world) awaitWaiting(n int) {
 func lockWait(t *testing.T) {
 	t.Parallel()
 	const limit = 2 * time.Second
-	w := newWorld(t, setup{stripe: lost, webhook: webhook.Options{Timeout: limit}})
+	w := newWorld(t, setup{lost: true, webhook: webhook.Options{Timeout: limit}})
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)
@@ -75,7 +75,7 @@ func lockWait(t *testing.T) {
 // The event has the booking and wants the payment; somebody has the payment and wants the booking. Postgres ends one of the two.
 func deadlock(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{stripe: lost})
+	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)
@@ -107,7 +107,7 @@ func deadlock(t *testing.T) {
 // A transaction is refused in favour of another: twice, which the receiver mends by itself, and for good.
 func serialization(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{stripe: lost})
+	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)

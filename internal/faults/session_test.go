@@ -17,13 +17,13 @@ import (
 // Stripe's events lost, or never made: deliver none. Reconciliation settles every payment.
 func TestStripesEventsLostOrNeverMade(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string]stripetest.Options{
-		"lost":       lost,
-		"never made": {NeverMade: func(stripetest.Event) bool { return true }},
+	for name, s := range map[string]setup{
+		"lost":       {lost: true},
+		"never made": {stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, setup{stripe: opts})
+			w := newWorld(t, s)
 			paid, paidCheckout := w.begun(0)
 			delayed, delayedCheckout := w.begun(1)
 			refused, refusedCheckout := w.begun(2)
@@ -101,7 +101,7 @@ func TestPaymentAfterTheSlotWasSoldAgain(t *testing.T) {
 // Expire refused because the customer just paid: the stand-in refuses. The payment wins.
 func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{stripe: lost})
+	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
 	w.endHold(b)
 	w.pay(c)

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"net/http"
@@ -50,28 +51,31 @@ type world struct {
 
 	turn    atomic.Int64
 	mu      sync.Mutex
-	sent    []string // events that the test has sent itself, and that were answered 200
+	sent    []string                      // events that the test has sent itself, and that were answered 200
+	made    map[string][]stripetest.Event // by session, where the test delivers
 	calls   map[string]int
+	telling sync.Mutex // stories are told one after the other
 	fired   int
 	checked bool
 }
 
 type setup struct {
-	stripe   stripetest.Options
-	opts     payments.Options
-	webhook  webhook.Options
-	secrets  [][]string // of each host; nil is the one
-	link     *link      // of the first host
-	capacity int
+	stripe  stripetest.Options
+	opts    payments.Options
+	webhook webhook.Options
+	secrets [][]string // of each host; nil is the one
+	link    *link      // of the first host
+	lost    bool       // the stand-in delivers nothing by itself: the test does
+	pool    int        // connections of each host; 0 is 4
 }
-
-// lost has the stand-in deliver nothing by itself: the test does.
-var lost = stripetest.Options{Deliver: func(stripetest.Event) []time.Duration { return nil }}
 
 func newWorld(t *testing.T, s setup) *world {
 	t.Helper()
 	url := testdb.URL(t)
-	w := &world{t: t, url: url, db: testdb.Open(t, testdb.PQ, url), calls: map[string]int{}}
+	w := &world{t: t, url: url, db: testdb.Open(t, testdb.PQ, url), calls: map[string]int{}, made: map[string][]stripetest.Event{}}
+	if s.lost {
+		s.stripe.Deliver = w.lose
+	}
 	hook := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.hosts[int(w.turn.Add(1))%len(w.hosts)].receiver.ServeHTTP(rw, r)
 	}))
@@ -92,8 +96,8 @@ func newWorld(t *testing.T, s setup) *world {
 		if i == 0 && s.link != nil {
 			db = s.link.open(t, url)
 		}
-		db.SetMaxOpenConns(8)
-		db.SetMaxIdleConns(8)
+		db.SetMaxOpenConns(cmp.Or(s.pool, 4))
+		db.SetMaxIdleConns(cmp.Or(s.pool, 4))
 		w.hosts = append(w.hosts, newHost(t, db, secrets, s))
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -106,7 +110,7 @@ func newWorld(t *testing.T, s setup) *world {
 			t.Error("the invariants were not asked")
 		}
 	})
-	w.resource = w.newResource("room", max(s.capacity, 1))
+	w.resource = w.newResource("room", 1)
 	return w
 }
 
@@ -129,6 +133,21 @@ func (w *world) newResource(slug string, capacity int) booking.Resource {
 	})
 	require.NoError(w.t, err)
 	return r
+}
+
+// lose has an event delivered by nobody but the test.
+func (w *world) lose(e stripetest.Event) []time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.made[e.SessionID] = append(w.made[e.SessionID], e)
+	return nil
+}
+
+// eventsOf are the events of a session that nobody has delivered, in the order in which they happened.
+func (w *world) eventsOf(c payments.Checkout) []stripetest.Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]stripetest.Event(nil), w.made[c.SessionID]...)
 }
 
 // count is Stripe's API, with a tally of what was asked and answered.
