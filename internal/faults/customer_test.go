@@ -83,8 +83,8 @@ func (w *world) refunds(p payments.Payment) []payments.Refund {
 // endHold moves a hold's end into the past, on the database's clock.
 func (w *world) endHold(b booking.Booking) {
 	w.t.Helper()
-	w.exec(`UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 second' WHERE id = $1::uuid`, b.ID)
-	w.exec(`UPDATE booking_platform.hold_deadlines SET due_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid`, b.ID)
+	w.exec(`WITH due AS (UPDATE booking_platform.hold_deadlines SET due_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid)
+		UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 second' WHERE id = $1::uuid`, b.ID)
 }
 
 // release lets a hold's time pass, and gives its slot back.

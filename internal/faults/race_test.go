@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,12 +18,11 @@ func TestPaymentAtTheHoldsLastMoment(t *testing.T) {
 	t.Parallel()
 	const races, workers = 1000, 8
 	w := newWorld(t, setup{lost: true, pool: 8})
-	start := time.Now()
 	var next, secondGot atomic.Int64
 	var all sync.WaitGroup
 	for range workers {
 		all.Go(func() {
-			for n := int(next.Add(1)) - 1; n < races && !t.Failed(); n = int(next.Add(1)) - 1 {
+			for n := int(next.Add(1)); n <= races && !t.Failed(); n = int(next.Add(1)) {
 				if w.race(n) {
 					secondGot.Add(1)
 				}
@@ -32,11 +30,7 @@ func TestPaymentAtTheHoldsLastMoment(t *testing.T) {
 		})
 	}
 	all.Wait()
-	var deadlocks int
-	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks))
-	t.Log("raced in", time.Since(start), "deadlocks", deadlocks)
 	w.settle()
-	t.Log("settled in", time.Since(start))
 
 	var confirmed, refunded int
 	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FILTER (WHERE b.status = 'confirmed' AND p.unapplied = '' AND p.refunded_minor = 0),
