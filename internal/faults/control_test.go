@@ -27,7 +27,9 @@ func TestEachInvariantCatchesItsMistake(t *testing.T) {
 		}},
 		"the unique index is gone, and an event has two rows": {2, []string{
 			`ALTER TABLE booking_platform.payment_events DROP CONSTRAINT payment_events_pkey`,
-			`INSERT INTO booking_platform.payment_events SELECT * FROM booking_platform.payment_events e WHERE e.type = 'charge.refunded' LIMIT 1`,
+			`INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, object_id, stripe_payment_intent_id)
+				SELECT e.stripe_event_id, e.type, e.outcome, e.object_id, e.stripe_payment_intent_id
+				FROM booking_platform.payment_events e WHERE e.type = 'charge.refunded' LIMIT 1`,
 		}},
 		"a paid booking is released": {3, []string{`UPDATE booking_platform.bookings SET status = 'expired' WHERE id = $1`}},
 		"late money counts as applied, and its booking is gone": {3, []string{

@@ -29,13 +29,14 @@ func (v Violation) String() string {
 // Every query begins with the truth, as tables. An applied payment is one that paid for its booking.
 const truthSQL = `
 WITH truth AS (SELECT $1::jsonb AS t),
-charges AS (SELECT c.* FROM truth, jsonb_to_recordset(t->'charges') AS c (id text, session text, amount bigint, currency text, succeeded boolean)),
-theirs AS (SELECT r.* FROM truth, jsonb_to_recordset(t->'refunds') AS r (id text, session text, amount bigint, currency text, status text)),
-events AS (SELECT e.* FROM truth, jsonb_to_recordset(t->'events') AS e (id text, type text, session text)),
+charges AS (SELECT c.id, c.session, c.amount, c.currency, c.succeeded FROM truth, jsonb_to_recordset(t->'charges') AS c (id text, session text, amount bigint, currency text, succeeded boolean)),
+theirs AS (SELECT r.id, r.session, r.amount, r.currency, r.status FROM truth, jsonb_to_recordset(t->'refunds') AS r (id text, session text, amount bigint, currency text, status text)),
+events AS (SELECT e.id, e.type, e.session FROM truth, jsonb_to_recordset(t->'events') AS e (id text, type text, session text)),
 answered AS (SELECT a.id FROM truth, jsonb_array_elements_text(t->'answered') AS a (id)),
 balance AS (SELECT b.key AS currency, (b.value->>'captured')::bigint AS captured, (b.value->>'refunded')::bigint AS refunded,
 	(b.value->>'pending')::bigint AS pending FROM truth, jsonb_each(t->'balance') AS b),
-money AS (SELECT p.*, p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' AS applied,
+money AS (SELECT p.id, p.booking_id, p.stripe_session_id, p.stripe_payment_intent_id, p.completed, p.failed, p.expired, p.disputed, p.parked,
+	p.unapplied, p.captured_minor, p.refunded_minor, p.refund_committed, p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' AS applied,
 	coalesce(nullif(p.captured_currency, ''), p.currency) AS came_in FROM booking_platform.payments p)`
 
 // Invariants are all of them. The numbers 9 and 10 are none of the database's: nothing stays pending, and the run was not empty.

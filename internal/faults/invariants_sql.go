@@ -36,7 +36,8 @@ const effectSQL = `,
 told AS (SELECT e.stripe_event_id AS id, e.stripe_session_id AS session FROM booking_platform.payment_events e
 	WHERE e.outcome IN ('processed', 'parked')
 	AND e.type IN ('checkout.session.completed', 'checkout.session.async_payment_succeeded')),
-processed AS (SELECT e.* FROM booking_platform.payment_events e WHERE e.outcome = 'processed')
+processed AS (SELECT e.stripe_event_id, e.type, e.object_id, e.stripe_session_id, e.stripe_payment_intent_id
+	FROM booking_platform.payment_events e WHERE e.outcome = 'processed')
 SELECT format('booking %s became %s by %s, which the ledger does not know', h.booking_id, h.to_status, h.actor)
 FROM booking_platform.booking_history h
 WHERE h.actor LIKE 'stripe:%' AND NOT EXISTS (SELECT FROM processed e WHERE 'stripe:' || e.stripe_event_id = h.actor)
@@ -93,7 +94,7 @@ FROM money p, LATERAL (SELECT coalesce(sum(r.amount_minor) FILTER (WHERE r.statu
 WHERE s.live > p.captured_minor OR p.refund_committed > p.captured_minor OR p.refunded_minor <> s.gone
 UNION ALL
 SELECT format('refund %s: here %s %s %s, at Stripe %s %s %s', coalesce(r.stripe_refund_id, t.id), r.amount_minor, r.currency, r.status, t.amount, t.currency, t.status)
-FROM (SELECT * FROM booking_platform.refunds WHERE stripe_refund_id IS NOT NULL) r FULL JOIN theirs t ON t.id = r.stripe_refund_id
+FROM (SELECT stripe_refund_id, payment_id, amount_minor, currency, status FROM booking_platform.refunds WHERE stripe_refund_id IS NOT NULL) r FULL JOIN theirs t ON t.id = r.stripe_refund_id
 LEFT JOIN money p ON p.id = r.payment_id
 WHERE (r.amount_minor, r.currency, r.status, p.stripe_session_id) IS DISTINCT FROM (t.amount, t.currency, t.status, t.session)
 UNION ALL
