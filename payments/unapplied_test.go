@@ -1,10 +1,7 @@
 package payments_test
 
 import (
-	"context"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -74,65 +71,4 @@ func TestPaymentForACancelledBooking(t *testing.T) {
 	w.settle(1)
 	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
 	w.requireBooks()
-}
-
-// The payment races the release of its hold, and a second customer waits for the slot: the payment is confirmed or refunded in full, and never
-// neither; the slot is sold once.
-func TestPaymentAtTheHoldsLastMoment(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, setup{})
-	const races = 60
-	confirmed := 0
-	for n := range races {
-		b := w.hold(n)
-		c := w.checkout(b)
-		w.endHold(b.ID)
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			_, err := w.stripe.Pay(t.Context(), c.SessionID)
-			if err != nil {
-				t.Error(err)
-			}
-		})
-		wg.Go(func() {
-			if _, err := w.bookings.ReleaseExpired(t.Context()); err != nil {
-				t.Error(err)
-			}
-		})
-		var second booking.Booking
-		var taken error
-		wg.Go(func() {
-			second, taken = w.bookings.Hold(t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: slot(n), Customer: ada})
-		})
-		wg.Wait()
-		require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-		p := w.payment(b.ID)
-		switch w.status(b.ID) {
-		case booking.Confirmed:
-			confirmed++
-			require.ErrorIs(t, taken, booking.ErrSlotTaken)
-			require.Empty(t, p.Unapplied)
-			require.Empty(t, w.refundsOf(p))
-		case booking.Expired:
-			require.NoError(t, taken)
-			require.NotEmpty(t, second.ID)
-			require.Equal(t, payments.ReasonLate, p.Unapplied)
-			require.EqualValues(t, price, w.refundsOf(p)[0].Amount.Minor)
-		default:
-			t.Fatal(w.status(b.ID))
-		}
-	}
-	for {
-		made, err := w.payments.SettleRefunds(t.Context())
-		require.NoError(t, err)
-		if made == 0 {
-			break
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	require.NoError(t, w.stripe.WaitDelivered(ctx))
-	require.EqualValues(t, int64(confirmed)*price, w.stripe.Balance()["eur"].Kept())
-	w.requireBooks()
-	t.Logf("%d of %d payments were in time", confirmed, races)
 }

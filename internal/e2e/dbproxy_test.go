@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"net/url"
 	"sync"
@@ -11,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dbProxy stands between a host and Postgres. Armed, it lets the COMMIT of the next transaction that touched the ledger
-// through to Postgres, and keeps the answer: to the host, its commit never returns.
+// dbProxy stands between a host and Postgres. Armed, it lets the COMMIT of the next transaction that wrote to the ledger
+// through to Postgres, and keeps the answer: to the host, its commit never returns. With before, the COMMIT itself is kept.
 type dbProxy struct {
 	target string
+	before bool
 	armed  atomic.Bool
 	once   sync.Once
-	held   chan struct{} // closed when a commit's answer is being kept
+	held   chan struct{} // closed when a commit, or its answer, is being kept
 }
 
 // newDBProxy returns the proxy and the database's URL through it.
@@ -75,10 +77,17 @@ func (p *dbProxy) serve(client net.Conn) {
 			return
 		}
 		chunk := buf[:n]
-		ledger = ledger || bytes.Contains(chunk, []byte("payment_events"))
+		// The steps read the ledger too, and roll back where they find nothing.
+		ledger = ledger && !bytes.Contains(chunk, []byte("ROLLBACK")) || bytes.Contains(chunk, []byte("INSERT INTO booking_platform.payment_events"))
 		if bytes.Contains(chunk, []byte("COMMIT")) {
 			if ledger && p.armed.CompareAndSwap(true, false) {
 				keep.Store(true)
+				if p.before {
+					p.once.Do(func() { close(p.held) })
+					// Whoever waits for it is gone when this ends.
+					_, _ = io.Copy(io.Discard, client)
+					return
+				}
 			}
 			ledger = false
 		}

@@ -1,0 +1,110 @@
+package faults_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// COMMIT sent, answer lost: the database link is cut after the bytes left. 500; redelivery 200, one effect.
+func TestCommitSentAnswerLost(t *testing.T) {
+	t.Parallel()
+	l := &link{}
+	w := newWorld(t, setup{link: l, lost: true})
+	b, c := w.begun(0)
+	w.pay(c)
+	ev := w.event(c, completed)
+	var once sync.Once
+	l.set(func(c *linked, sent []byte) {
+		if c.ledger && bytes.Contains(sent, []byte("COMMIT")) {
+			once.Do(func() { c.lose.Store(true); w.seen(1) })
+		}
+	})
+	require.Equal(t, failed, w.deliver(0, ev.Payload), "nobody knows")
+	require.Equal(t, webhook.Processed, w.outcome(ev.ID), "the record of the failure does not hide the success")
+	require.Equal(t, done(webhook.Duplicate), w.deliver(1, ev.Payload))
+	w.once(b)
+	w.holds()
+}
+
+// A failed attempt is recorded late: A claims and rolls back; B claims and commits; then A's failure record. B's processed stands; the next
+// delivery is a duplicate.
+func TestFailedAttemptIsRecordedLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{lost: true})
+	b, c := w.begun(0)
+	w.pay(c)
+	ev := w.event(c, completed)
+
+	// A is a host on which this event fails.
+	l := &link{}
+	a, err := webhook.New(l.open(t, w.url), []string{webhookSecret}, webhook.Options{})
+	require.NoError(t, err)
+	rolledBack, recording, goOn := false, make(chan struct{}), make(chan struct{})
+	var mu sync.Mutex
+	l.set(func(_ *linked, sent []byte) {
+		mu.Lock()
+		late := rolledBack && bytes.Contains(sent, []byte("payment_events"))
+		mu.Unlock()
+		if late {
+			close(recording)
+			<-goOn
+		}
+	})
+	a.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		rolledBack = true
+		return "", errors.New("this host cannot")
+	})
+	w.hosts = append(w.hosts, &host{w.hosts[0].bookings, w.hosts[0].payments, a})
+	answered := make(chan answer, 1)
+	go func() { answered <- w.deliver(3, ev.Payload) }()
+	select {
+	case <-recording:
+		w.seen(1)
+	case <-time.After(patience):
+		t.Fatal("no failure is being recorded")
+	}
+	w.hosts = w.hosts[:3]
+	require.Equal(t, done(webhook.Processed), w.deliver(1, ev.Payload))
+	close(goOn)
+	require.Equal(t, failed, <-answered)
+	require.Equal(t, webhook.Processed, w.outcome(ev.ID))
+	require.Equal(t, done(webhook.Duplicate), w.deliver(2, ev.Payload))
+	w.once(b)
+	w.holds()
+}
+
+// One statement fails: a trigger that raises for one id. R0 for that event, 200 for the others.
+func TestOneStatementFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	bad, badCheckout := w.begun(0)
+	good, goodCheckout := w.begun(1)
+	w.exec(`CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$`)
+	w.exec(`CREATE TRIGGER refuse BEFORE UPDATE ON booking_platform.payments
+		FOR EACH ROW WHEN (NEW.id = '` + badCheckout.PaymentID + `') EXECUTE FUNCTION public.refuse()`)
+	w.pay(badCheckout)
+	w.pay(goodCheckout)
+	w.once(good)
+	w.untouched(bad)
+	ev := w.event(badCheckout, completed)
+	require.Equal(t, http.StatusInternalServerError, ev.Attempts[0].Status)
+	require.False(t, ev.Delivered)
+	require.Equal(t, webhook.Failed, w.outcome(ev.ID))
+	w.seen(len(ev.Attempts))
+	w.exec(`DROP TRIGGER refuse ON booking_platform.payments`)
+	w.holds()
+	w.once(bad)
+	require.Equal(t, payments.Paid, w.payment(bad).Status())
+}

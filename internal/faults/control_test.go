@@ -1,0 +1,96 @@
+package faults_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/faults"
+	"github.com/booking-platform/booking-platform/payments"
+)
+
+// Each invariant is shown to catch a planted mistake, and no other one reports it. $1 is the booking that was paid for and refunded in part, and $2
+// the one whose payment came too late.
+func TestEachInvariantCatchesItsMistake(t *testing.T) {
+	t.Parallel()
+	for name, plant := range map[string]struct {
+		number     int
+		statements []string
+	}{
+		"the constraint is gone, and a slot is sold twice": {1, []string{
+			`ALTER TABLE booking_platform.bookings DROP CONSTRAINT bookings_no_overlap`,
+			`INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency)
+				SELECT gen_random_uuid(), b.resource_id, b.units, b.party, b.during, b.blocked, 'pending', b.hold_expires_at, b.amount_minor, b.currency
+				FROM booking_platform.bookings b WHERE b.id = $1`,
+		}},
+		"the unique index is gone, and an event has two rows": {2, []string{
+			`ALTER TABLE booking_platform.payment_events DROP CONSTRAINT payment_events_pkey`,
+			`INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, object_id, stripe_payment_intent_id)
+				SELECT e.stripe_event_id, e.type, e.outcome, e.object_id, e.stripe_payment_intent_id
+				FROM booking_platform.payment_events e WHERE e.type = 'charge.refunded' LIMIT 1`,
+		}},
+		"a paid booking is released": {3, []string{`UPDATE booking_platform.bookings SET status = 'expired' WHERE id = $1`}},
+		"late money counts as applied, and its booking is gone": {3, []string{
+			`UPDATE booking_platform.payments SET unapplied = '' WHERE booking_id = $2`,
+		}},
+		"the amount differs":   {4, []string{`UPDATE booking_platform.bookings SET amount_minor = amount_minor + 1 WHERE id = $1`}},
+		"the currency differs": {4, []string{`UPDATE booking_platform.bookings SET currency = 'usd' WHERE id = $1`}},
+		"an event is processed without effect": {5, []string{
+			`INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, stripe_session_id)
+				SELECT 'evt_planted', 'checkout.session.expired', 'processed', p.stripe_session_id FROM booking_platform.payments p WHERE p.booking_id = $1`,
+		}},
+		"an effect has no processed event": {5, []string{
+			`UPDATE booking_platform.payment_events e SET outcome = 'ignored' FROM booking_platform.payments p
+				WHERE p.booking_id = $1 AND e.stripe_session_id = p.stripe_session_id`,
+		}},
+		"money is parked that never came": {6, []string{`UPDATE booking_platform.payments SET captured_minor = captured_minor + 1 WHERE parked`}},
+		"refunds beyond what was paid": {7, []string{
+			`INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status)
+				SELECT gen_random_uuid(), p.id, 'planted', p.captured_minor, p.currency, 'due' FROM booking_platform.payments p WHERE p.booking_id = $1`,
+		}},
+		"a refund that Stripe does not know": {7, []string{
+			`INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status, stripe_refund_id)
+				SELECT gen_random_uuid(), p.id, 'planted', 1, p.currency, 'failed', 're_planted' FROM booking_platform.payments p WHERE p.booking_id = $1`,
+		}},
+		"an answered event is not in the ledger": {8, []string{`DELETE FROM booking_platform.payment_events WHERE type = 'charge.refunded'`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, paid, late := someOfEach(t)
+			broken, err := faults.Broken(t.Context(), w.db, w.truth())
+			require.NoError(t, err)
+			require.Empty(t, broken, "before")
+			for _, statement := range plant.statements {
+				w.exec(strings.NewReplacer("$1", "'"+paid.ID+"'", "$2", "'"+late.ID+"'").Replace(statement))
+			}
+			broken, err = faults.Broken(t.Context(), w.db, w.truth())
+			require.NoError(t, err)
+			require.NotEmpty(t, broken)
+			for _, v := range broken {
+				require.Equal(t, plant.number, v.Invariant.Number, v.String())
+			}
+			w.checked = true
+		})
+	}
+}
+
+// someOfEach is a world in which every end of a payment has been reached: a booking that was paid for and refunded in part, one whose payment came too
+// late and has gone back, the one that has its slot, and a payment that is parked.
+func someOfEach(t *testing.T) (w *world, paid, late booking.Booking) {
+	t.Helper()
+	w = newWorld(t, setup{})
+	paid, p := w.paid(0)
+	_, err := w.hosts[0].payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "rain"})
+	require.NoError(t, err)
+	late, c := w.begun(1)
+	w.release(late)
+	w.paid(1)
+	w.pay(c)
+	_, parked := w.begun(2)
+	w.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`, parked.PaymentID)
+	w.pay(parked)
+	w.settle()
+	return w, paid, late
+}

@@ -1,0 +1,192 @@
+package faults_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+const completed = "checkout.session.completed"
+
+func slot(nth int) time.Time {
+	return time.Now().UTC().Truncate(24 * time.Hour).Add(time.Duration(48+nth) * time.Hour)
+}
+
+// hold takes the nth hour of the day after tomorrow.
+func (w *world) hold(nth int) booking.Booking {
+	w.t.Helper()
+	b, err := w.hosts[nth%len(w.hosts)].bookings.Hold(w.t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: slot(nth), Customer: ada})
+	require.NoError(w.t, err)
+	return b
+}
+
+func (w *world) checkout(b booking.Booking) payments.Checkout {
+	w.t.Helper()
+	c, err := w.hosts[0].payments.Checkout(w.t.Context(), b.ID)
+	require.NoError(w.t, err)
+	return c
+}
+
+// begun is a booking whose customer is at Stripe's page.
+func (w *world) begun(nth int) (booking.Booking, payments.Checkout) {
+	w.t.Helper()
+	b := w.hold(nth)
+	return b, w.checkout(b)
+}
+
+func (w *world) pay(c payments.Checkout) {
+	w.t.Helper()
+	_, err := w.stripe.Pay(w.t.Context(), c.SessionID)
+	require.NoError(w.t, err)
+}
+
+// paid is a booking that was paid for, and its payment.
+func (w *world) paid(nth int) (booking.Booking, payments.Payment) {
+	w.t.Helper()
+	b, c := w.begun(nth)
+	w.pay(c)
+	require.Equal(w.t, booking.Confirmed, w.status(b))
+	return b, w.payment(b)
+}
+
+func (w *world) status(b booking.Booking) booking.Status {
+	w.t.Helper()
+	found, err := w.hosts[0].bookings.Get(w.t.Context(), b.ID)
+	require.NoError(w.t, err)
+	return found.Status
+}
+
+func (w *world) payment(b booking.Booking) payments.Payment {
+	w.t.Helper()
+	p, err := w.hosts[0].payments.ForBooking(w.t.Context(), b.ID)
+	require.NoError(w.t, err)
+	return p
+}
+
+func (w *world) refunds(p payments.Payment) []payments.Refund {
+	w.t.Helper()
+	refunds, err := w.hosts[0].payments.Refunds(w.t.Context(), p.ID)
+	require.NoError(w.t, err)
+	return refunds
+}
+
+// endHold moves a hold's end into the past, on the database's clock.
+func (w *world) endHold(b booking.Booking) {
+	w.t.Helper()
+	w.exec(`WITH due AS (UPDATE booking_platform.hold_deadlines SET due_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid)
+		UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 second' WHERE id = $1::uuid`, b.ID)
+}
+
+// release lets a hold's time pass, and gives its slot back.
+func (w *world) release(b booking.Booking) {
+	w.t.Helper()
+	w.endHold(b)
+	_, err := w.hosts[0].bookings.ReleaseExpired(w.t.Context())
+	require.NoError(w.t, err)
+	require.Equal(w.t, booking.Expired, w.status(b))
+}
+
+// event is the only event of a type about a session.
+func (w *world) event(c payments.Checkout, eventType string) stripetest.Event {
+	w.t.Helper()
+	var found []stripetest.Event
+	for _, e := range w.stripe.Events() {
+		if e.SessionID == c.SessionID && e.Type == eventType {
+			found = append(found, e)
+		}
+	}
+	require.Len(w.t, found, 1)
+	return found[0]
+}
+
+// answer is what a delivery got.
+type answer struct {
+	Status  int
+	Outcome webhook.Outcome `json:"outcome"`
+	Error   string          `json:"error"`
+}
+
+func done(outcome webhook.Outcome) answer { return answer{Status: http.StatusOK, Outcome: outcome} }
+
+var failed = answer{Status: http.StatusInternalServerError, Error: "internal"}
+
+// deliver sends a payload to one of the hosts, signed now, as Stripe would. It may be called by any goroutine.
+func (w *world) deliver(to int, payload []byte) answer {
+	w.t.Helper()
+	return w.send(to, payload, stripetest.Sign(payload, webhookSecret, time.Now()))
+}
+
+func (w *world) send(to int, payload []byte, signature string) answer {
+	w.t.Helper()
+	req := httptest.NewRequestWithContext(w.t.Context(), http.MethodPost, "/webhook", bytes.NewReader(payload))
+	req.Header.Set("Stripe-Signature", signature)
+	rw := httptest.NewRecorder()
+	w.hosts[to%len(w.hosts)].receiver.ServeHTTP(rw, req)
+	a := answer{Status: rw.Code}
+	assert.NoError(w.t, json.Unmarshal(rw.Body.Bytes(), &a), rw.Body.String())
+	if a.Status == http.StatusOK {
+		var sent struct{ ID string }
+		assert.NoError(w.t, json.Unmarshal(payload, &sent))
+		w.mu.Lock()
+		w.sent = append(w.sent, sent.ID)
+		w.mu.Unlock()
+	}
+	return a
+}
+
+// changed is an event with other fields.
+func (w *world) changed(payload []byte, fields map[string]any) []byte {
+	w.t.Helper()
+	var event map[string]any
+	require.NoError(w.t, json.Unmarshal(payload, &event))
+	for k, v := range fields {
+		event[k] = v
+	}
+	out, err := json.Marshal(event)
+	require.NoError(w.t, err)
+	return out
+}
+
+// outcome is what the ledger says of an event; empty when it has no row.
+func (w *world) outcome(id string) webhook.Outcome {
+	w.t.Helper()
+	var outcome webhook.Outcome
+	require.NoError(w.t, w.db.QueryRowContext(w.t.Context(),
+		`SELECT coalesce((SELECT e.outcome FROM booking_platform.payment_events e WHERE e.stripe_event_id = $1::text), '')`, id).Scan(&outcome))
+	return outcome
+}
+
+// untouched requires what must be while a fault lasts: nothing of the payment has been applied.
+func (w *world) untouched(b booking.Booking) {
+	w.t.Helper()
+	require.Equal(w.t, booking.Pending, w.status(b))
+	require.Equal(w.t, payments.Open, w.payment(b).Status())
+	require.Zero(w.t, w.confirmations(b))
+}
+
+// confirmations is how often a booking was confirmed.
+func (w *world) confirmations(b booking.Booking) int {
+	w.t.Helper()
+	var n int
+	require.NoError(w.t, w.db.QueryRowContext(w.t.Context(),
+		`SELECT count(*) FROM booking_platform.booking_history h WHERE h.booking_id = $1::uuid AND h.to_status = 'confirmed'`, b.ID).Scan(&n))
+	return n
+}
+
+// once requires one effect: confirmed once, with the price captured.
+func (w *world) once(b booking.Booking) {
+	w.t.Helper()
+	require.Equal(w.t, booking.Confirmed, w.status(b))
+	require.Equal(w.t, 1, w.confirmations(b))
+	require.EqualValues(w.t, price, w.payment(b).Captured.Minor)
+}

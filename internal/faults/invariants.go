@@ -1,0 +1,88 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// Invariant is something that must be true after every fault. Number is the one by which it is known: those about payments are 1 to 8.
+type Invariant struct {
+	Number int
+	// Says is the invariant in words.
+	Says string
+	// query returns one line of text for each row that breaks it.
+	query string
+}
+
+// Violation is a row that breaks an invariant.
+type Violation struct {
+	Invariant Invariant
+	Row       string
+}
+
+// String names the invariant and the row.
+func (v Violation) String() string {
+	return fmt.Sprintf("invariant %d (%s): %s", v.Invariant.Number, v.Invariant.Says, v.Row)
+}
+
+// Every query begins with the truth, as tables. An applied payment is one that paid for its booking.
+const truthSQL = `
+WITH truth AS (SELECT $1::jsonb AS t),
+charges AS (SELECT c.id, c.session, c.amount, c.currency, c.succeeded FROM truth, jsonb_to_recordset(t->'charges') AS c (id text, session text, amount bigint, currency text, succeeded boolean)),
+theirs AS (SELECT r.id, r.session, r.amount, r.currency, r.status FROM truth, jsonb_to_recordset(t->'refunds') AS r (id text, session text, amount bigint, currency text, status text)),
+events AS (SELECT e.id, e.type, e.session FROM truth, jsonb_to_recordset(t->'events') AS e (id text, type text, session text)),
+answered AS (SELECT a.id FROM truth, jsonb_array_elements_text(t->'answered') AS a (id)),
+balance AS (SELECT b.key AS currency, (b.value->>'captured')::bigint AS captured, (b.value->>'refunded')::bigint AS refunded,
+	(b.value->>'pending')::bigint AS pending FROM truth, jsonb_each(t->'balance') AS b),
+money AS (SELECT p.id, p.booking_id, p.stripe_session_id, p.stripe_payment_intent_id, p.completed, p.failed, p.expired, p.disputed, p.parked,
+	p.unapplied, p.captured_minor, p.refunded_minor, p.refund_committed, p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' AS applied,
+	coalesce(nullif(p.captured_currency, ''), p.currency) AS came_in FROM booking_platform.payments p)`
+
+// Invariants are all of them. The numbers 9 and 10 are none of the database's: nothing stays pending, and the run was not empty.
+var Invariants = []Invariant{
+	{1, "no two active bookings of one resource's unit overlap", overlapSQL},
+	{2, "one ledger row per event id", onceSQL},
+	{3, "each succeeded payment is exactly one of: a booking that was confirmed, refunded in full, parked", decidedSQL},
+	{4, "a confirmed paid booking has a paid payment of the same amount and currency", paidForSQL},
+	{5, "no effect without its ledger row or reconciliation record; no processed row without its effect", effectSQL},
+	{6, "captured at Stripe = kept for bookings + refunded + parked, in each currency", moneySQL},
+	{7, "refunds never exceed what was paid; refund ids equal Stripe's", refundsSQL},
+	{8, "every event answered 200 is in the ledger", answeredSQL},
+}
+
+// Broken runs all invariants and returns what breaks them; none is how it should be. One round trip each.
+func Broken(ctx context.Context, db *sql.DB, truth Truth) ([]Violation, error) {
+	parameter, err := truth.parameter()
+	if err != nil {
+		return nil, err
+	}
+	var out []Violation
+	for _, i := range Invariants {
+		rows, err := i.rows(ctx, db, parameter)
+		if err != nil {
+			return nil, fmt.Errorf("faults: invariant %d: %w", i.Number, err)
+		}
+		for _, row := range rows {
+			out = append(out, Violation{i, row})
+		}
+	}
+	return out, nil
+}
+
+func (i Invariant) rows(ctx context.Context, db *sql.DB, truth string) ([]string, error) {
+	rows, err := db.QueryContext(ctx, truthSQL+i.query, truth)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var out []string
+	for rows.Next() {
+		var row string
+		if err := rows.Scan(&row); err != nil {
+			return nil, err
+		}
+		out = append(out, row)
+	}
+	return out, rows.Err()
+}

@@ -1,0 +1,106 @@
+package faults
+
+const overlapSQL = `
+SELECT format('bookings %s and %s', a.id, b.id) FROM booking_platform.bookings a JOIN booking_platform.bookings b
+ON a.resource_id = b.resource_id AND a.id < b.id AND a.blocked && b.blocked AND a.units && b.units WHERE a.active AND b.active`
+
+const onceSQL = `
+SELECT format('event %s has %s rows', e.stripe_event_id, count(*)) FROM booking_platform.payment_events e
+GROUP BY e.stripe_event_id HAVING count(*) > 1`
+
+// A cancelled booking has given back what its policy gave, or all that came. Of two payments of one booking only one can be its own.
+const decidedSQL = `,
+decided AS (
+	SELECT c.id, c.session, p.id AS payment, b.id AS booking, p.applied,
+		p.applied
+		AND b.status IN ('confirmed', 'cancelled', 'completed', 'no_show')
+		AND EXISTS (SELECT FROM booking_platform.booking_history h WHERE h.booking_id = b.id AND h.to_status = 'confirmed')
+		AND (b.status <> 'cancelled' OR p.refunded_minor >= LEAST(coalesce(b.refund_minor, p.captured_minor), p.captured_minor)) AS booked,
+		NOT p.parked AND p.unapplied <> '' AND p.captured_minor > 0 AND p.refunded_minor = p.captured_minor AS refunded,
+		p.parked AS parked
+	FROM charges c LEFT JOIN money p ON p.stripe_session_id = c.session LEFT JOIN booking_platform.bookings b ON b.id = p.booking_id
+	WHERE c.succeeded)
+SELECT format('charge %s, payment %s, booking %s: booked %s, refunded %s, parked %s', d.id, d.payment, d.booking, d.booked, d.refunded, d.parked)
+FROM decided d WHERE coalesce(d.booked, false)::int + coalesce(d.refunded, false)::int + coalesce(d.parked, false)::int <> 1
+UNION ALL
+SELECT format('booking %s was paid by %s payments', d.booking, count(*)) FROM decided d WHERE d.applied GROUP BY d.booking HAVING count(*) > 1`
+
+const paidForSQL = `
+SELECT format('booking %s, %s %s', b.id, b.amount_minor, b.currency) FROM booking_platform.bookings b
+WHERE b.kind = 'booking' AND b.status IN ('confirmed', 'completed', 'no_show') AND b.amount_minor > 0
+AND NOT EXISTS (SELECT FROM money p WHERE p.booking_id = b.id AND p.applied AND p.captured_minor = b.amount_minor AND p.came_in = b.currency)`
+
+// The history names the event, or "payments" where Stripe was asked; so do refunds of what could not be applied. Of a delayed method,
+// checkout.session.completed says only that it was completed.
+const effectSQL = `,
+told AS (SELECT e.stripe_event_id AS id, e.stripe_session_id AS session FROM booking_platform.payment_events e
+	WHERE e.outcome IN ('processed', 'parked')
+	AND e.type IN ('checkout.session.completed', 'checkout.session.async_payment_succeeded')),
+processed AS (SELECT e.stripe_event_id, e.type, e.object_id, e.stripe_session_id, e.stripe_payment_intent_id
+	FROM booking_platform.payment_events e WHERE e.outcome = 'processed')
+SELECT format('booking %s became %s by %s, which the ledger does not know', h.booking_id, h.to_status, h.actor)
+FROM booking_platform.booking_history h
+WHERE h.actor LIKE 'stripe:%' AND NOT EXISTS (SELECT FROM processed e WHERE 'stripe:' || e.stripe_event_id = h.actor)
+UNION ALL
+SELECT format('booking %s was confirmed by %L', h.booking_id, h.actor)
+FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id
+WHERE h.to_status = 'confirmed' AND b.amount_minor > 0 AND h.actor NOT LIKE 'stripe:%' AND h.actor <> 'payments'
+UNION ALL
+SELECT format('refund %s by %s, which the ledger does not know', r.id, r.actor) FROM booking_platform.refunds r
+WHERE r.actor LIKE 'stripe:%' AND r.actor <> 'stripe:asked'
+AND NOT EXISTS (SELECT FROM processed e WHERE 'stripe:' || e.stripe_event_id = r.actor)
+UNION ALL
+SELECT format('payment %s has money, and neither event nor record', p.id) FROM money p
+WHERE p.captured_minor > 0 AND NOT EXISTS (SELECT FROM told e WHERE e.session = p.stripe_session_id)
+AND NOT EXISTS (SELECT FROM booking_platform.booking_history h WHERE h.booking_id = p.booking_id AND h.to_status = 'confirmed' AND h.actor = 'payments')
+AND NOT EXISTS (SELECT FROM booking_platform.refunds r WHERE r.payment_id = p.id AND r.actor = 'stripe:asked')
+UNION ALL
+SELECT format('event %s (%s) is processed without effect', e.stripe_event_id, e.type) FROM processed e
+LEFT JOIN money p ON (e.stripe_session_id <> '' AND p.stripe_session_id = e.stripe_session_id)
+	OR (e.stripe_session_id = '' AND p.stripe_payment_intent_id = e.stripe_payment_intent_id)
+LEFT JOIN charges c ON c.session = p.stripe_session_id
+WHERE NOT coalesce(CASE
+	WHEN e.type = 'checkout.session.completed' AND (c.succeeded IS NOT TRUE OR EXISTS (
+		SELECT FROM events a WHERE a.session = c.session AND a.type = 'checkout.session.async_payment_succeeded')) THEN p.completed
+	WHEN e.type IN ('checkout.session.completed', 'checkout.session.async_payment_succeeded') THEN p.captured_minor > 0
+	WHEN e.type = 'checkout.session.async_payment_failed' THEN p.failed
+	WHEN e.type = 'checkout.session.expired' THEN p.expired
+	WHEN e.type LIKE 'charge.dispute.%' THEN p.disputed
+	WHEN e.type LIKE 'refund.%' OR e.type = 'charge.refund.updated' THEN EXISTS (
+		SELECT FROM booking_platform.refunds r WHERE r.payment_id = p.id AND r.stripe_refund_id = e.object_id)
+	ELSE p.id IS NOT NULL END, false)`
+
+// Kept is what applied payments have not given back; what was not applied keeps nothing. A payment that is parked stays as it came.
+const moneySQL = `,
+ours AS (SELECT p.came_in AS currency, sum(p.captured_minor) AS captured,
+	coalesce(sum(p.captured_minor - p.refunded_minor) FILTER (WHERE p.applied), 0) AS kept,
+	coalesce(sum(p.captured_minor - p.refunded_minor) FILTER (WHERE p.parked), 0) AS parked,
+	sum(p.refunded_minor) AS gone FROM money p WHERE p.captured_minor > 0 GROUP BY p.came_in),
+back AS (SELECT r.currency, coalesce(sum(r.amount_minor) FILTER (WHERE r.status = 'succeeded'), 0) AS succeeded,
+	coalesce(sum(r.amount_minor) FILTER (WHERE r.status = 'pending'), 0) AS pending FROM booking_platform.refunds r GROUP BY r.currency),
+books AS (SELECT coalesce(b.currency, o.currency, r.currency) AS currency, coalesce(b.captured, 0) AS captured, coalesce(b.refunded, 0) AS refunded,
+	coalesce(b.pending, 0) AS pending, coalesce(o.kept, 0) AS kept, coalesce(o.parked, 0) AS parked,
+	coalesce(r.succeeded, 0) AS our_refunded, coalesce(r.pending, 0) AS our_pending
+	FROM balance b FULL JOIN ours o ON o.currency = b.currency FULL JOIN back r ON r.currency = coalesce(b.currency, o.currency))
+SELECT format('%s: captured %s at Stripe; here kept %s, refunded %s, on its way %s, parked %s; refunded there %s, on its way %s',
+	k.currency, k.captured, k.kept, k.our_refunded, k.our_pending, k.parked, k.refunded, k.pending)
+FROM books k WHERE k.captured <> k.kept + k.our_refunded + k.our_pending + k.parked OR k.refunded <> k.our_refunded OR k.pending <> k.our_pending`
+
+const refundsSQL = `
+SELECT format('payment %s: captured %s, committed %s, refunded %s, sum of its refunds %s', p.id, p.captured_minor, p.refund_committed, p.refunded_minor, s.live)
+FROM money p, LATERAL (SELECT coalesce(sum(r.amount_minor) FILTER (WHERE r.status NOT IN ('failed', 'canceled')), 0) AS live,
+	coalesce(sum(r.amount_minor) FILTER (WHERE r.status IN ('pending', 'succeeded')), 0) AS gone
+	FROM booking_platform.refunds r WHERE r.payment_id = p.id) s
+WHERE s.live > p.captured_minor OR p.refund_committed > p.captured_minor OR p.refunded_minor <> s.gone
+UNION ALL
+SELECT format('refund %s: here %s %s %s, at Stripe %s %s %s', coalesce(r.stripe_refund_id, t.id), r.amount_minor, r.currency, r.status, t.amount, t.currency, t.status)
+FROM (SELECT stripe_refund_id, payment_id, amount_minor, currency, status FROM booking_platform.refunds WHERE stripe_refund_id IS NOT NULL) r FULL JOIN theirs t ON t.id = r.stripe_refund_id
+LEFT JOIN money p ON p.id = r.payment_id
+WHERE (r.amount_minor, r.currency, r.status, p.stripe_session_id) IS DISTINCT FROM (t.amount, t.currency, t.status, t.session)
+UNION ALL
+SELECT format('charge %s: refunded %s of %s', c.id, sum(t.amount), c.amount) FROM charges c JOIN theirs t ON t.session = c.session
+WHERE t.status IN ('pending', 'succeeded') GROUP BY c.id, c.amount HAVING sum(t.amount) > c.amount`
+
+const answeredSQL = `
+SELECT format('event %s', a.id) FROM answered a
+WHERE NOT EXISTS (SELECT FROM booking_platform.payment_events e WHERE e.stripe_event_id = a.id)`

@@ -1,0 +1,84 @@
+package faults_test
+
+import (
+	"bytes"
+	"database/sql"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/stretchr/testify/require"
+)
+
+// link is what a host's connections to Postgres go over. A test may look at what is about to be sent, hold it up, and lose the answer to it.
+type link struct {
+	mu    sync.Mutex
+	watch func(c *linked, sent []byte)
+}
+
+// linked is one connection.
+type linked struct {
+	net.Conn
+	link *link
+	// ledger tells that the transaction under way has touched the ledger. Only the writer uses it.
+	ledger bool
+	// lose lets the connection break in place of the next answer.
+	lose atomic.Bool
+}
+
+func (l *link) set(watch func(c *linked, sent []byte)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watch = watch
+}
+
+func (l *link) Dial(network, address string) (net.Conn, error) {
+	return l.DialTimeout(network, address, 30*time.Second)
+}
+
+func (l *link) DialTimeout(network, address string, limit time.Duration) (net.Conn, error) {
+	c, err := net.DialTimeout(network, address, limit)
+	if err != nil {
+		return nil, err
+	}
+	return &linked{Conn: c, link: l}, nil
+}
+
+// open opens a database over the link.
+func (l *link) open(t *testing.T, url string) *sql.DB {
+	t.Helper()
+	connector, err := pq.NewConnector(url)
+	require.NoError(t, err)
+	connector.Dialer(l)
+	db := sql.OpenDB(connector)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func (c *linked) Write(b []byte) (int, error) {
+	c.ledger = c.ledger || bytes.Contains(b, []byte("payment_events"))
+	c.link.mu.Lock()
+	watch := c.link.watch
+	c.link.mu.Unlock()
+	if watch != nil {
+		watch(c, b)
+	}
+	if bytes.Contains(b, []byte("COMMIT")) || bytes.Contains(b, []byte("ROLLBACK")) {
+		c.ledger = false
+	}
+	return c.Conn.Write(b)
+}
+
+// Read waits for the answer before it loses it: Postgres has done by then what it was told.
+func (c *linked) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == nil && c.lose.Load() {
+		_ = c.Conn.Close()
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, err
+}

@@ -1,0 +1,133 @@
+package faults_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// Lock wait, deadlock, 40001: somebody holds FOR UPDATE; opposed order. Bounded; retried a bounded number of times, or R0.
+func TestLockWaitDeadlock40001(t *testing.T) {
+	t.Parallel()
+	t.Run("lock wait", lockWait)
+	t.Run("deadlock", deadlock)
+	t.Run("40001", serialization)
+}
+
+// transaction is somebody with psql.
+func (w *world) transaction() *sql.Tx {
+	w.t.Helper()
+	tx, err := w.db.BeginTx(w.t.Context(), nil)
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { _ = tx.Rollback() })
+	return tx
+}
+
+func (w *world) lock(tx *sql.Tx, query, id string) {
+	w.t.Helper()
+	_, err := tx.ExecContext(w.t.Context(), query, id)
+	require.NoError(w.t, err)
+}
+
+const (
+	lockBooking = `SELECT id FROM booking_platform.bookings WHERE id = $1::uuid FOR UPDATE`
+	lockPayment = `SELECT id FROM booking_platform.payments WHERE id = $1::uuid FOR UPDATE`
+)
+
+// awaitWaiting waits until n connections to this test's database wait for a lock.
+func (w *world) awaitWaiting(n int) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		var waiting int
+		err := w.db.QueryRowContext(w.t.Context(),
+			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+		return err == nil && waiting == n
+	}, patience, 5*time.Millisecond)
+}
+
+func lockWait(t *testing.T) {
+	t.Parallel()
+	const limit = 2 * time.Second
+	w := newWorld(t, setup{lost: true, webhook: webhook.Options{Timeout: limit}})
+	b, c := w.begun(0)
+	w.pay(c)
+	ev := w.event(c, completed)
+	tx := w.transaction()
+	w.lock(tx, lockBooking, b.ID)
+	start := time.Now()
+	require.Equal(t, failed, w.deliver(0, ev.Payload))
+	require.Less(t, time.Since(start), 10*limit, "in bounded time")
+	w.seen(1)
+	w.untouched(b)
+	require.NotEqual(t, webhook.Processed, w.outcome(ev.ID))
+	require.NoError(t, tx.Rollback())
+	// The attempt has gone from the server by now, or goes soon.
+	require.Eventually(t, func() bool { return w.deliver(1, ev.Payload) == done(webhook.Processed) }, patience, 10*time.Millisecond)
+	w.once(b)
+	w.holds()
+}
+
+// The event has the booking and wants the payment; somebody has the payment and wants the booking. Postgres ends one of the two.
+func deadlock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{lost: true})
+	b, c := w.begun(0)
+	w.pay(c)
+	ev := w.event(c, completed)
+	tx := w.transaction()
+	w.lock(tx, lockPayment, c.PaymentID)
+	answered := make(chan answer, 1)
+	go func() { answered <- w.deliver(0, ev.Payload) }()
+	w.awaitWaiting(1)
+	if _, err := tx.ExecContext(t.Context(), lockBooking, b.ID); err == nil {
+		// The other one was ended, and has begun again behind us.
+		require.NoError(t, tx.Commit())
+	}
+	select {
+	case a := <-answered:
+		require.Equal(t, done(webhook.Processed), a, "whoever was ended, the event was not lost")
+	case <-time.After(patience):
+		t.Fatal("no answer")
+	}
+	require.Eventually(t, func() bool {
+		var n int
+		err := w.db.QueryRowContext(t.Context(), `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&n)
+		return err == nil && n > 0
+	}, patience, 20*time.Millisecond, "Postgres has counted a deadlock")
+	w.seen(1)
+	w.once(b)
+	w.holds()
+}
+
+// A transaction is refused in favour of another: twice, which the receiver mends by itself, and for good.
+func serialization(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{lost: true})
+	b, c := w.begun(0)
+	w.pay(c)
+	ev := w.event(c, completed)
+	// A sequence counts what is rolled back too.
+	w.exec(`CREATE SEQUENCE public.struck`)
+	strike := func(times string) {
+		w.exec(`CREATE OR REPLACE FUNCTION public.strike() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF nextval('public.struck') <= ` + times + ` THEN RAISE EXCEPTION 'fight' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$`)
+	}
+	strike("1000")
+	w.exec(`CREATE TRIGGER strike BEFORE UPDATE ON booking_platform.payments FOR EACH ROW EXECUTE FUNCTION public.strike()`)
+	require.Equal(t, failed, w.deliver(0, ev.Payload))
+	w.untouched(b)
+	var struck int
+	require.NoError(t, w.db.QueryRowContext(context.Background(), `SELECT last_value FROM public.struck`).Scan(&struck))
+	require.Equal(t, 3, struck, "tried a bounded number of times")
+	w.seen(struck)
+	// Twice more, and the third try of the redelivery does it.
+	strike("5")
+	require.Equal(t, done(webhook.Processed), w.deliver(1, ev.Payload))
+	w.once(b)
+	w.holds()
+}

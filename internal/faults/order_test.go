@@ -1,0 +1,223 @@
+package faults_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// story is what happens to a booking at Stripe, and how it has to end in whatever order the news of it come.
+type story struct {
+	name string
+	// sessions is how many Checkout Sessions the booking has; all but the last were given up on our side.
+	sessions int
+	tell     func(s *stripetest.Server, ids []string) error
+	// events is how many that makes, without those of one type that say what another one says: each would make five times as many orders.
+	events  int
+	without string
+	end     string
+}
+
+var stories = []story{
+	{"refunded in parts", 1, func(s *stripetest.Server, ids []string) error {
+		return chain(pay(s, ids[0]), refund(s, ids[0], 1000, ""), refund(s, ids[0], 500, ""))
+	}, 5, "", "confirmed; partially_refunded: succeeded 1000, succeeded 500"},
+	{"refunded in full", 1, func(s *stripetest.Server, ids []string) error {
+		return chain(pay(s, ids[0]), refund(s, ids[0], price, ""))
+	}, 3, "", "cancelled; refunded: succeeded 2500"},
+	{"a refund on its way", 1, func(s *stripetest.Server, ids []string) error {
+		return chain(pay(s, ids[0]), refund(s, ids[0], 1000, stripetest.RefundSucceeded))
+	}, 4, "charge.refund.updated", "confirmed; partially_refunded: succeeded 1000"},
+	{"a refund that fails", 1, func(s *stripetest.Server, ids []string) error {
+		return chain(pay(s, ids[0]), refund(s, ids[0], 1000, stripetest.RefundFailed))
+	}, 4, "charge.refund.updated", "confirmed; paid: failed 1000"},
+	{"a dispute won", 1, func(s *stripetest.Server, ids []string) error {
+		return chain(pay(s, ids[0]), dispute(s, ids[0]), closeDispute(s, ids[0], true))
+	}, 4, "charge.dispute.funds_withdrawn", "confirmed; paid"},
+	{"a dispute lost", 1, func(s *stripetest.Server, ids []string) error {
+		return chain(pay(s, ids[0]), dispute(s, ids[0]), closeDispute(s, ids[0], false))
+	}, 4, "", "confirmed; dispute_lost"},
+	{"a delayed method that pays, and is refunded in part", 1, func(s *stripetest.Server, ids []string) error {
+		return chain(payDelayed(s, ids[0]), func() error { _, err := s.SettlePayment(ids[0]); return err }, refund(s, ids[0], 1000, ""))
+	}, 4, "", "confirmed; partially_refunded: succeeded 1000"},
+	{"a delayed method that is refused", 1, func(s *stripetest.Server, ids []string) error {
+		return chain(payDelayed(s, ids[0]), func() error { _, err := s.FailPayment(ids[0]); return err })
+	}, 2, "", "expired; failed"},
+	{"a session that ended, and a second that was paid, refunded in part and disputed", 2, func(s *stripetest.Server, ids []string) error {
+		return chain(func() error { _, err := s.Expire(ids[0]); return err }, pay(s, ids[1]), refund(s, ids[1], 1000, ""), dispute(s, ids[1]))
+	}, 5, "charge.dispute.funds_withdrawn", "confirmed; disputed: succeeded 1000; failed"},
+	{"two sessions that were paid, one of them by a delayed method", 2, func(s *stripetest.Server, ids []string) error {
+		return chain(pay(s, ids[0]), payDelayed(s, ids[1]), func() error { _, err := s.SettlePayment(ids[1]); return err })
+	}, 3, "", "confirmed; paid; refunded: succeeded 2500"},
+}
+
+func chain(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// told is a booking and the events of its story, in an order of their own.
+type told struct {
+	story   story
+	booking booking.Booking
+	events  []stripetest.Event
+	order   []int
+}
+
+// Any order: every permutation of completed, expired, refunded, disputed. The same final state. Each event comes twice: right after itself, or when
+// all have come; and once more where it matched nothing.
+func TestAnyOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{lost: true, pool: 8})
+	var all []told
+	for i, s := range stories {
+		resource := w.newResource(fmt.Sprint("story-", i), 1000)
+		for _, order := range orders(s.events) {
+			b, err := w.hosts[0].bookings.Hold(t.Context(), booking.HoldRequest{Resource: resource.ID, Start: slot(len(all)), Customer: ada})
+			require.NoError(t, err)
+			all = append(all, told{story: s, booking: b, order: order})
+		}
+	}
+	inParallel(len(all), func(i int) { w.tell(&all[i]) })
+	require.False(t, t.Failed())
+	inParallel(len(all), func(i int) { w.deliverInOrder(all[i], i%2 == 0) })
+	require.False(t, t.Failed())
+	w.settle()
+	ends := w.ends()
+	for _, one := range all {
+		require.Equal(t, one.story.end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
+	}
+	var waiting int
+	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FROM booking_platform.payment_events e WHERE e.outcome <> 'processed'`).Scan(&waiting))
+	require.Zero(t, waiting, "everything found its row in the end")
+	w.seen(len(all))
+	w.holds()
+	t.Logf("%d orders, %d deliveries", len(all), len(w.sent))
+}
+
+// orders are all permutations of the numbers below n.
+func orders(n int) [][]int {
+	if n == 0 {
+		return [][]int{nil}
+	}
+	var out [][]int
+	for _, o := range orders(n - 1) {
+		for at := range n {
+			out = append(out, slices.Insert(slices.Clone(o), at, n-1))
+		}
+	}
+	return out
+}
+
+func inParallel(n int, do func(i int)) {
+	var all sync.WaitGroup
+	for worker := range 8 {
+		all.Go(func() {
+			for i := worker; i < n; i += 8 {
+				do(i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// tell opens the sessions of a booking and lets its story happen at Stripe.
+func (w *world) tell(one *told) {
+	var sessions []payments.Checkout
+	var ids []string
+	for n := range one.story.sessions {
+		c, err := w.hosts[n].payments.Checkout(w.t.Context(), one.booking.ID)
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		if n < one.story.sessions-1 {
+			if _, err := w.db.ExecContext(w.t.Context(), `UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, c.PaymentID); err != nil {
+				w.t.Error(err)
+			}
+		}
+		sessions, ids = append(sessions, c), append(ids, c.SessionID)
+	}
+	w.telling.Lock()
+	defer w.telling.Unlock()
+	if err := one.story.tell(w.stripe, ids); err != nil {
+		w.t.Error(one.story.name, err)
+	}
+	for _, c := range sessions {
+		for _, e := range w.eventsOf(c) {
+			if e.Type != one.story.without {
+				one.events = append(one.events, e)
+			}
+		}
+	}
+	if len(one.events) != len(one.order) {
+		w.t.Errorf("%s makes %d events", one.story.name, len(one.events))
+	}
+}
+
+func (w *world) deliverInOrder(one told, atOnce bool) {
+	order := slices.Clone(one.order)
+	if atOnce {
+		for i := range one.order {
+			order = slices.Insert(order, 2*i, one.order[i])
+		}
+	} else {
+		order = append(order, one.order...)
+	}
+	for n, i := range order {
+		if a := w.deliver(n, one.events[i].Payload); a.Status != http.StatusOK {
+			w.t.Errorf("%s, order %v: %+v", one.story.name, one.order, a)
+		}
+	}
+}
+
+// ends tells of each booking how it and its payments have ended, the one that counts first.
+func (w *world) ends() map[string]string {
+	w.t.Helper()
+	rows, err := w.db.QueryContext(w.t.Context(), `SELECT b.id::text, b.status FROM booking_platform.bookings b`)
+	require.NoError(w.t, err)
+	defer rows.Close()
+	out := map[string]string{}
+	for rows.Next() {
+		var id, status string
+		require.NoError(w.t, rows.Scan(&id, &status))
+		out[id] = status
+	}
+	require.NoError(w.t, rows.Err())
+	for id, status := range out {
+		out[id] = w.paymentsOf(id, status)
+	}
+	return out
+}
+
+func (w *world) paymentsOf(booking, status string) string {
+	rows, err := w.db.QueryContext(w.t.Context(), `SELECT p.stripe_session_id,
+		coalesce((SELECT ': ' || string_agg(r.status || ' ' || r.amount_minor, ', ' ORDER BY r.amount_minor DESC) FROM booking_platform.refunds r WHERE r.payment_id = p.id), '')
+		FROM booking_platform.payments p WHERE p.booking_id = $1::uuid
+		ORDER BY p.captured_minor > 0 AND p.unapplied = '' DESC, p.id`, booking)
+	require.NoError(w.t, err)
+	defer rows.Close()
+	all := []string{status}
+	for rows.Next() {
+		var session, refunds string
+		require.NoError(w.t, rows.Scan(&session, &refunds))
+		p, err := w.hosts[0].payments.BySession(w.t.Context(), session)
+		require.NoError(w.t, err)
+		all = append(all, string(p.Status())+refunds)
+	}
+	require.NoError(w.t, rows.Err())
+	return strings.Join(all, "; ")
+}

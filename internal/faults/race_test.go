@@ -1,0 +1,75 @@
+package faults_test
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// Payment at the hold's last moment: race it against the release, many times. Confirmed or refunded in full; never paid and nothing. A second
+// customer waits for each slot.
+func TestPaymentAtTheHoldsLastMoment(t *testing.T) {
+	t.Parallel()
+	const races, workers = 1000, 8
+	w := newWorld(t, setup{lost: true, pool: 8})
+	var next, secondGot atomic.Int64
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for n := int(next.Add(1)); n <= races && !t.Failed(); n = int(next.Add(1)) {
+				if w.race(n) {
+					secondGot.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	w.settle()
+
+	var confirmed, refunded int
+	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FILTER (WHERE b.status = 'confirmed' AND p.unapplied = '' AND p.refunded_minor = 0),
+		count(*) FILTER (WHERE b.status = 'expired' AND p.unapplied <> '' AND p.refunded_minor = p.captured_minor)
+		FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id`).Scan(&confirmed, &refunded))
+	t.Logf("of %d payments %d were in time, and %d were refunded", races, confirmed, refunded)
+	require.Equal(t, races, confirmed+refunded)
+	require.EqualValues(t, refunded, secondGot.Load(), "the second customer has the slot where the first was refunded, and only there")
+	require.Positive(t, confirmed)
+	require.Positive(t, refunded)
+	require.Equal(t, stripetest.Money{Captured: races * price, Refunded: int64(refunded) * price}, w.stripe.Balance()["eur"])
+	w.seen(min(confirmed, refunded))
+	w.holds()
+}
+
+// race lets a payment's event, the release of its hold and a second customer meet at one slot; true when the second customer got it.
+func (w *world) race(n int) bool {
+	b, c := w.begun(n)
+	w.pay(c)
+	payload := w.eventsOf(c)[0].Payload
+	w.endHold(b)
+	var all sync.WaitGroup
+	all.Go(func() {
+		if a := w.deliver(n, payload); a.Status != 200 {
+			w.t.Error(a)
+		}
+	})
+	all.Go(func() {
+		if _, err := w.hosts[(n+1)%3].bookings.ReleaseExpired(w.t.Context()); err != nil {
+			w.t.Error(err)
+		}
+	})
+	var err error
+	all.Go(func() {
+		_, err = w.hosts[(n+2)%3].bookings.Hold(w.t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: slot(n), Customer: ada})
+	})
+	all.Wait()
+	if err != nil && !errors.Is(err, booking.ErrSlotTaken) {
+		w.t.Error(err)
+	}
+	return err == nil
+}

@@ -1,0 +1,209 @@
+package faults_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// Stripe's events lost, or never made: deliver none. Reconciliation settles every payment.
+func TestStripesEventsLostOrNeverMade(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]setup{
+		"lost":       {lost: true},
+		"never made": {stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, s)
+			paid, paidCheckout := w.begun(0)
+			delayed, delayedCheckout := w.begun(1)
+			refused, refusedCheckout := w.begun(2)
+			left, leftCheckout := w.begun(3)
+			late, lateCheckout := w.begun(4)
+			w.release(late)
+			other, otherCheckout := w.begun(4)
+			for _, c := range []payments.Checkout{paidCheckout, lateCheckout, otherCheckout} {
+				w.pay(c)
+			}
+			for _, c := range []payments.Checkout{delayedCheckout, refusedCheckout} {
+				_, err := w.stripe.PayDelayed(t.Context(), c.SessionID)
+				require.NoError(t, err)
+			}
+			_, err := w.stripe.SettlePayment(delayedCheckout.SessionID)
+			require.NoError(t, err)
+			_, err = w.stripe.FailPayment(refusedCheckout.SessionID)
+			require.NoError(t, err)
+			_, err = w.stripe.Expire(leftCheckout.SessionID)
+			require.NoError(t, err)
+			w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 second'`)
+			var all sync.WaitGroup
+			settled := make([]int, len(w.hosts))
+			for i, h := range w.hosts {
+				all.Go(func() {
+					var err error
+					if settled[i], err = h.payments.AskStripe(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			require.Equal(t, 6, settled[0]+settled[1]+settled[2])
+			w.settle()
+			for b, want := range map[*booking.Booking]struct {
+				booking booking.Status
+				payment payments.Status
+			}{
+				&paid: {booking.Confirmed, payments.Paid}, &delayed: {booking.Confirmed, payments.Paid}, &other: {booking.Confirmed, payments.Paid},
+				&refused: {booking.Expired, payments.Failed}, &left: {booking.Expired, payments.Expired},
+				&late: {booking.Expired, payments.Refunded},
+			} {
+				require.Equal(t, want.booking, w.status(*b))
+				require.Equal(t, want.payment, w.payment(*b).Status())
+			}
+			truth := w.truth()
+			require.Empty(t, truth.Answered, "not one event came")
+			w.seen(len(truth.Charges))
+			w.holds()
+		})
+	}
+}
+
+// Payment after the slot was sold again: one full refund; the other booking untouched.
+func TestPaymentAfterTheSlotWasSoldAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	late, c := w.begun(0)
+	w.release(late)
+	other, otherPayment := w.paid(0)
+	w.pay(c)
+	w.settle()
+	p := w.payment(late)
+	require.Equal(t, payments.Refunded, p.Status())
+	require.Equal(t, payments.ReasonLate, p.Unapplied)
+	w.seen(1)
+	require.Len(t, w.refunds(p), 1)
+	require.EqualValues(t, price, w.refunds(p)[0].Amount.Minor)
+	require.Equal(t, otherPayment, w.payment(other))
+	require.Equal(t, booking.Expired, w.status(late))
+	w.once(other)
+	w.holds()
+}
+
+// Expire refused because the customer just paid: the stand-in refuses. The payment wins.
+func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{lost: true})
+	b, c := w.begun(0)
+	w.endHold(b)
+	w.pay(c)
+	n, err := w.hosts[0].payments.ExpireSessions(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+	w.seen(w.called("POST /v1/checkout/sessions/"+c.SessionID+"/expire", http.StatusBadRequest))
+	_, err = w.hosts[1].bookings.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	_, err = w.hosts[2].bookings.Hold(t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: b.Start, Customer: ada})
+	require.ErrorIs(t, err, booking.ErrSlotTaken)
+	w.once(b)
+	require.Equal(t, done(webhook.Processed), w.deliver(1, w.event(c, completed).Payload), "its event comes after all")
+	w.once(b)
+	w.holds()
+}
+
+// Amount or currency differs: signed event. Parked, not confirmed.
+func TestAmountOrCurrencyDiffers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	for nth, change := range []string{`amount_minor = amount_minor + 1`, `amount_minor = amount_minor - 1`, `currency = 'usd'`} {
+		b, c := w.begun(nth)
+		// What we asked for is another sum than the one that the customer is shown.
+		w.exec(`UPDATE booking_platform.payments SET `+change+` WHERE id = $1::uuid`, c.PaymentID)
+		w.pay(c)
+		require.Equal(t, booking.Pending, w.status(b), "never confirmed")
+		p := w.payment(b)
+		require.Equal(t, payments.Parked, p.Status())
+		require.Equal(t, payments.ReasonAmount, p.ParkedReason)
+		require.Equal(t, booking.Money{Minor: price, Currency: "eur"}, p.Captured)
+		require.Equal(t, webhook.Parked, w.outcome(w.event(c, completed).ID))
+		w.seen(1)
+	}
+	w.holds()
+}
+
+// Stripe call fails after it succeeded there: 500 or reset on the way back. Same idempotency key, one object there.
+func TestStripeCallFailsAfterItSucceededThere(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []stripetest.FaultKind{stripetest.FailAfter, stripetest.ResetAfter} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			// Both the library and net/http make a call again by themselves.
+			fault := func(path string) *stripetest.Fault {
+				return w.stripe.Fault(func(r *http.Request) bool { return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, path) }, kind, 20)
+			}
+			b := w.hold(0)
+			session := fault("/v1/checkout/sessions")
+			_, err := w.hosts[0].payments.Checkout(t.Context(), b.ID)
+			require.ErrorIs(t, err, payments.ErrUnavailable)
+			require.Positive(t, session.Fired())
+			session.Release()
+			w.untouched(b)
+			c := w.checkout(b)
+			require.Len(t, w.stripe.Sessions(), 1)
+			w.pay(c)
+			w.once(b)
+
+			_, err = w.hosts[0].payments.Refund(t.Context(), payments.RefundRequest{PaymentID: c.PaymentID, Cause: "rain"})
+			require.NoError(t, err)
+			refund := fault("/v1/refunds")
+			_, err = w.hosts[0].payments.SettleRefunds(t.Context())
+			require.ErrorIs(t, err, payments.ErrUnavailable)
+			require.Positive(t, refund.Fired())
+			w.seen(session.Fired() + refund.Fired())
+			refund.Release()
+			w.holds()
+			require.Len(t, w.stripe.Refunds(), 1)
+			require.Len(t, w.refunds(w.payment(b)), 1)
+			require.Equal(t, payments.Refunded, w.payment(b).Status())
+		})
+	}
+}
+
+// Two sessions of one booking both paid: one confirms, the other is refunded in full.
+func TestTwoSessionsOfOneBookingBothPaid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b, first := w.begun(0)
+	// Given up on our side, and paid all the same.
+	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
+	second := w.checkout(b)
+	require.NotEqual(t, first.SessionID, second.SessionID)
+	// Both deliveries meet at the booking, where the one that comes second has to see what the first did.
+	tx := w.transaction()
+	w.lock(tx, lockBooking, b.ID)
+	var all sync.WaitGroup
+	for _, c := range []payments.Checkout{first, second} {
+		all.Go(func() { _, _ = w.stripe.Pay(t.Context(), c.SessionID) })
+	}
+	w.awaitWaiting(2)
+	w.seen(1)
+	require.NoError(t, tx.Commit())
+	all.Wait()
+	w.settle()
+	w.once(b)
+	var twice int
+	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FROM booking_platform.payments p
+		WHERE p.booking_id = $1::uuid AND p.unapplied = $2 AND p.refunded_minor = p.captured_minor`, b.ID, payments.ReasonPaidTwice).Scan(&twice))
+	require.Equal(t, 1, twice)
+	require.Equal(t, stripetest.Money{Captured: 2 * price, Refunded: price}, w.stripe.Balance()["eur"])
+	w.holds()
+}

@@ -1,0 +1,45 @@
+package faults_test
+
+import (
+	"context"
+
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// What customers, banks and colleagues do at Stripe, as the steps of a story.
+
+func pay(s *stripetest.Server, id string) func() error {
+	return func() error { _, err := s.Pay(context.Background(), id); return err }
+}
+
+func payDelayed(s *stripetest.Server, id string) func() error {
+	return func() error { _, err := s.PayDelayed(context.Background(), id); return err }
+}
+
+// refund gives money back in Stripe's dashboard: at once, or pending until it ends as said.
+func refund(s *stripetest.Server, id string, amount int64, end stripetest.RefundStatus) func() error {
+	return func() error {
+		if end != "" {
+			s.MakeRefundsPending(1)
+		}
+		made, err := s.RefundFromDashboard(id, amount)
+		if err != nil {
+			return err
+		}
+		switch end {
+		case stripetest.RefundSucceeded:
+			_, err = s.SettleRefund(made)
+		case stripetest.RefundFailed:
+			_, err = s.FailRefund(made, "expired_or_canceled_card")
+		}
+		return err
+	}
+}
+
+func dispute(s *stripetest.Server, id string) func() error {
+	return func() error { _, err := s.Dispute(id); return err }
+}
+
+func closeDispute(s *stripetest.Server, id string, won bool) func() error {
+	return func() error { _, err := s.CloseDispute(id, won); return err }
+}

@@ -1,0 +1,245 @@
+package faults_test
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/faults"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+func TestMain(m *testing.M) { testdb.Main(m) }
+
+const (
+	secretKey     = "sk_test_faults"
+	webhookSecret = "whsec_faults"
+	price         = 2500
+	// patience bounds what ought to happen at once, on a machine that is busy.
+	patience = 60 * time.Second
+)
+
+var ada = booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"}
+
+// host is what one replica is made of.
+type host struct {
+	bookings *booking.Store
+	payments *payments.Payments
+	receiver *webhook.Receiver
+}
+
+// world is several hosts, one Postgres, and one Stripe.
+type world struct {
+	t        *testing.T
+	url      string
+	db       *sql.DB
+	hosts    []*host
+	stripe   *stripetest.Server
+	resource booking.Resource
+
+	turn    atomic.Int64
+	mu      sync.Mutex
+	sent    []string                      // events that the test has sent itself, and that were answered 200
+	made    map[string][]stripetest.Event // by session, where the test delivers
+	calls   map[string]int
+	telling sync.Mutex // stories are told one after the other
+	fired   int
+	checked bool
+}
+
+type setup struct {
+	stripe  stripetest.Options
+	opts    payments.Options
+	webhook webhook.Options
+	secrets [][]string // of each host; nil is the one
+	link    *link      // of the first host
+	lost    bool       // the stand-in delivers nothing by itself: the test does
+	pool    int        // connections of each host; 0 is 4
+}
+
+func newWorld(t *testing.T, s setup) *world {
+	t.Helper()
+	url := testdb.URL(t)
+	w := &world{t: t, url: url, db: testdb.Open(t, testdb.PQ, url), calls: map[string]int{}, made: map[string][]stripetest.Event{}}
+	if s.lost {
+		s.stripe.Deliver = w.lose
+	}
+	hook := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.hosts[int(w.turn.Add(1))%len(w.hosts)].receiver.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(hook.Close)
+	s.stripe.SecretKey, s.stripe.WebhookURL, s.stripe.WebhookSecret = secretKey, hook.URL, webhookSecret
+	s.stripe.Backoff = []time.Duration{100 * time.Millisecond}
+	var err error
+	w.stripe, err = stripetest.New(s.stripe)
+	require.NoError(t, err)
+	api := httptest.NewServer(http.HandlerFunc(w.count))
+	t.Cleanup(api.Close)
+	s.opts.BaseURL = api.URL
+	if s.secrets == nil {
+		s.secrets = [][]string{{webhookSecret}, {webhookSecret}, {webhookSecret}}
+	}
+	for i, secrets := range s.secrets {
+		db := testdb.Open(t, testdb.PQ, url)
+		if i == 0 && s.link != nil {
+			db = s.link.open(t, url)
+		}
+		db.SetMaxOpenConns(cmp.Or(s.pool, 4))
+		db.SetMaxIdleConns(cmp.Or(s.pool, 4))
+		w.hosts = append(w.hosts, newHost(t, db, secrets, s))
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = w.stripe.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		<-done
+		if !w.checked && !t.Failed() {
+			t.Error("the invariants were not asked")
+		}
+	})
+	w.resource = w.newResource("room", 1)
+	return w
+}
+
+func newHost(t *testing.T, db *sql.DB, secrets []string, s setup) *host {
+	t.Helper()
+	bookings, err := booking.New(db, booking.Options{})
+	require.NoError(t, err)
+	receiver, err := webhook.New(db, secrets, s.webhook)
+	require.NoError(t, err)
+	p, err := payments.New(db, bookings, secretKey, "https://booking.example", s.opts)
+	require.NoError(t, err)
+	p.Register(receiver)
+	return &host{bookings, p, receiver}
+}
+
+func (w *world) newResource(slug string, capacity int) booking.Resource {
+	w.t.Helper()
+	r, err := w.hosts[0].bookings.CreateResource(w.t.Context(), booking.Resource{
+		Slug: slug, Name: "Room", TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour, Price: booking.Money{Minor: price, Currency: "eur"},
+	})
+	require.NoError(w.t, err)
+	return r
+}
+
+// lose has an event delivered by nobody but the test.
+func (w *world) lose(e stripetest.Event) []time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.made[e.SessionID] = append(w.made[e.SessionID], e)
+	return nil
+}
+
+// eventsOf are the events of a session that nobody has delivered, in the order in which they happened.
+func (w *world) eventsOf(c payments.Checkout) []stripetest.Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]stripetest.Event(nil), w.made[c.SessionID]...)
+}
+
+// count is Stripe's API, with a tally of what was asked and answered.
+func (w *world) count(rw http.ResponseWriter, r *http.Request) {
+	answer := &statusWriter{ResponseWriter: rw, status: http.StatusOK}
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.calls[r.Method+" "+r.URL.Path+" "+http.StatusText(answer.status)]++
+	}()
+	w.stripe.ServeHTTP(answer, r)
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusWriter) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// called is how often a call was answered with a status.
+func (w *world) called(methodAndPath string, status int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls[methodAndPath+" "+http.StatusText(status)]
+}
+
+// seen notes that the fault was seen to fire n times.
+func (w *world) seen(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fired += n
+}
+
+// settle runs the steps of all hosts until none has anything left to do. Nobody waits for a pause to end.
+func (w *world) settle() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*patience)
+	defer cancel()
+	for done := 1; done > 0; {
+		require.NoError(w.t, w.stripe.WaitDelivered(ctx))
+		w.exec(`UPDATE booking_platform.payment_events SET retry_at = statement_timestamp() WHERE outcome IN ('failed', 'unmatched')`)
+		w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() WHERE status = 'due'`)
+		var all sync.WaitGroup
+		var sum atomic.Int64
+		for _, h := range w.hosts {
+			all.Go(func() {
+				for _, step := range []func(context.Context) (int, error){
+					h.receiver.RetryWaiting, h.payments.ExpireSessions, h.payments.SettleRefunds, h.payments.LookUpRefunds,
+				} {
+					n, err := step(ctx)
+					if err != nil {
+						w.t.Error(err)
+						cancel()
+					}
+					sum.Add(int64(n))
+				}
+			})
+		}
+		all.Wait()
+		done = int(sum.Load())
+	}
+	require.NoError(w.t, w.stripe.WaitDelivered(ctx))
+}
+
+// truth is the stand-in's, and what the test has sent itself.
+func (w *world) truth() faults.Truth {
+	truth := faults.TruthOf(w.stripe)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	truth.Answered = append(truth.Answered, w.sent...)
+	return truth
+}
+
+// holds ends a test: the steps do what is left, and then every invariant holds. The run was not empty: money has moved, and the fault has fired.
+func (w *world) holds() {
+	w.t.Helper()
+	w.settle()
+	truth := w.truth()
+	broken, err := faults.Broken(w.t.Context(), w.db, truth)
+	require.NoError(w.t, err)
+	require.Empty(w.t, broken)
+	require.NotEmpty(w.t, truth.Charges, "nobody has paid")
+	require.Positive(w.t, w.fired, "the fault was not seen to fire")
+	w.checked = true
+}
+
+func (w *world) exec(query string, args ...any) {
+	w.t.Helper()
+	_, err := w.db.ExecContext(w.t.Context(), query, args...)
+	require.NoError(w.t, err)
+}
