@@ -41,15 +41,16 @@ func Claim(ctx context.Context, q Querier, ev Event, outcome Outcome) (bool, err
 	default:
 		return false, fmt.Errorf("webhook: claim: %q is no outcome to claim an event for", outcome)
 	}
-	return claim(ctx, q, ev, outcome, false)
+	return claim(ctx, q, ev, outcome, "", false)
 }
 
-func claim(ctx context.Context, q Querier, ev Event, outcome Outcome, keepPayload bool) (bool, error) {
+// claim also notes why an event is ignored that there may be a handler for.
+func claim(ctx context.Context, q Querier, ev Event, outcome Outcome, why Reason, keepPayload bool) (bool, error) {
 	if ev.ID == "" || ev.Type == "" {
 		return false, errors.New("webhook: claim: the event has no id or no type")
 	}
 	var claimed bool
-	err := q.QueryRowContext(ctx, claimSQL, rowArgs(ev, outcome, "", keepPayload)...).Scan(&claimed)
+	err := q.QueryRowContext(ctx, claimSQL, rowArgs(ev, outcome, string(why), keepPayload)...).Scan(&claimed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

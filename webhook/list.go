@@ -25,7 +25,7 @@ type Entry struct {
 	Outcome         Outcome
 	// Attempts counts the deliveries that were worked on; duplicates are not.
 	Attempts int
-	// LastError is why the last attempt failed; empty once one has not.
+	// LastError is why the last attempt failed, or the Reason that the event was Ignored although there may be a handler for it; else empty.
 	LastError string
 	// Created is when Stripe made the event, zero when unknown.
 	Created time.Time

@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -35,9 +38,22 @@ type Options struct {
 	// MaxInFlight is how many deliveries may use the database at once; the others wait, and are answered 500 when their time
 	// is up. 0 is half of the pool's maximum as it stands when New is called, or 16 where that is unlimited.
 	MaxInFlight int
+	// Mode keeps events of the other mode from having an effect: a test event on a live host, for one. They are recorded and acknowledged
+	// as Ignored. The zero value takes both.
+	Mode Mode
+	// Accounts are the connected accounts (acct_…) whose events are handled, beside one's own; AnyAccount is all of them. An event of
+	// another account is recorded and acknowledged as Ignored: its ids mean nothing here. Who has no connected accounts leaves it empty.
+	Accounts []string
+	// MaxBadSignatures is how many deliveries without a good signature one address may send in a minute until they are answered 429 and
+	// no longer logged; 0 is 20, and a negative number is no limit. It is counted in a table of a fixed size in this process's memory.
+	// A good signature is looked for first, so that a genuine event passes wherever it comes from.
+	MaxBadSignatures int
+	// ClientAddress says where a request comes from, for MaxBadSignatures; nil is the host part of RemoteAddr. Behind a proxy that is
+	// the proxy's.
+	ClientAddress func(*http.Request) string
 	// KeepPayload keeps every event's body in the ledger, not only of those a person may need (failed, unmatched, parked).
 	KeepPayload bool
-	// Now is the clock that judges signatures; nil is time.Now.
+	// Now is the clock that judges signatures, and the minute of MaxBadSignatures; nil is time.Now.
 	Now func() time.Time
 	// Observe is called once for each delivery, before its answer is sent, possibly by many goroutines at once: a place
 	// for metrics. It should return at once.
@@ -53,6 +69,7 @@ type Receiver struct {
 	log     *slog.Logger
 	gate    *gate
 	counts  counters
+	forgers *forgers
 
 	mu       sync.RWMutex
 	handlers map[string]Handler
@@ -69,6 +86,11 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch opts.Mode {
+	case AnyMode, LiveMode, TestMode:
+	default:
+		return nil, fmt.Errorf("webhook: there is no mode %q", opts.Mode)
+	}
 	if opts.MaxBody <= 0 {
 		opts.MaxBody = 1 << 20
 	}
@@ -81,6 +103,12 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
+	if opts.MaxBadSignatures == 0 {
+		opts.MaxBadSignatures = 20
+	}
+	if opts.ClientAddress == nil {
+		opts.ClientAddress = peer
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -91,6 +119,8 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 		opts:     opts,
 		log:      opts.Logger,
 		gate:     newGate(opts.MaxInFlight),
+		counts:   counters{secrets: make([]atomic.Int64, len(secrets))},
+		forgers:  newForgers(),
 		handlers: map[string]Handler{},
 	}, nil
 }
@@ -118,9 +148,12 @@ func (r *Receiver) Handle(eventType string, h Handler) {
 	r.handlers[eventType] = h
 }
 
-// handler returns the handler for a type, or nil.
-func (r *Receiver) handler(eventType string) Handler {
+// handler returns the handler for an event, or nil: of what is not for this receiver, there is none.
+func (r *Receiver) handler(ev Event) Handler {
+	if r.foreign(ev) != "" {
+		return nil
+	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.handlers[eventType]
+	return r.handlers[ev.Type]
 }
