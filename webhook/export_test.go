@@ -1,4 +1,9 @@
 package webhook
 
-// ListSQL lets a test look at its plan.
-const ListSQL = listSQL
+// The statements let a test look at their plans.
+const (
+	ListSQL         = listSQL
+	WaitingSQL      = waitingSQL
+	DropPayloadsSQL = dropPayloadsSQL
+	DeleteRowsSQL   = deleteRowsSQL
+)

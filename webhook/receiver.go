@@ -53,6 +53,11 @@ type Options struct {
 	ClientAddress func(*http.Request) string
 	// KeepPayload keeps every event's body in the ledger, not only of those a person may need (failed, unmatched, parked).
 	KeepPayload bool
+	// KeepPayloadFor is how long DeleteOld leaves the payload of a settled event that has one; 0 is 7 days. KeepRowsFor is how long it leaves
+	// the event itself; 0 is 90 days, and less than 30 days is an error.
+	KeepPayloadFor, KeepRowsFor time.Duration
+	// DeleteWaiting lets DeleteOld delete events that are still failed, unmatched or parked as well.
+	DeleteWaiting bool
 	// Now is the clock that judges signatures, and the minute of MaxBadSignatures; nil is time.Now.
 	Now func() time.Time
 	// Observe is called once for each delivery, before its answer is sent, possibly by many goroutines at once: a place
@@ -90,6 +95,9 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	case AnyMode, LiveMode, TestMode:
 	default:
 		return nil, fmt.Errorf("webhook: there is no mode %q", opts.Mode)
+	}
+	if err := opts.retention(); err != nil {
+		return nil, err
 	}
 	if opts.MaxBody <= 0 {
 		opts.MaxBody = 1 << 20

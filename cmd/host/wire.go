@@ -184,6 +184,9 @@ func (r *rooms) rounds() []round {
 			{"payments.AskStripe", 45 * time.Second, r.payments.AskStripe},
 			{"booking.CompletePast", 20 * time.Second, r.bookings.CompletePast},
 		}},
-		{every: 10 * time.Minute, steps: []step{{"auth.DeleteExpired", 20 * time.Second, r.auth.DeleteExpired}}},
+		{every: 10 * time.Minute, steps: []step{
+			{"auth.DeleteExpired", 20 * time.Second, r.auth.DeleteExpired},
+			{"webhook.DeleteOld", time.Minute, r.receiver.DeleteOld},
+		}},
 	}
 }
