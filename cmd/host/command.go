@@ -29,6 +29,8 @@ const usage = `host runs booking-platform.
   host events replay [-id id,...] [-outcome o,...] [-type t] [-since s] [-limit n] [-dry-run] [-json]
                        handle events again that have failed or matched nothing, as another delivery would; parked
                        and ignored ones when -outcome names them; exit status 1 when one is left unsettled
+  host events waiting [-json]
+                       count the events that are not done, with the age of the oldest
   host healthcheck     ask the host that runs here whether it is ready; exit status 1 when it is not
   host version         print the version
   host help            print this

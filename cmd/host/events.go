@@ -15,7 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// events does `host events list`, `show` and `replay`.
+// events does `host events list`, `show`, `replay` and `waiting`.
 func events(ctx context.Context, args []string, environ map[string]string, std streams) error {
 	if len(args) == 0 {
 		return errMisunderstood
@@ -27,6 +27,8 @@ func events(ctx context.Context, args []string, environ map[string]string, std s
 		return showEventsCommand(ctx, rest, environ, std)
 	case "replay":
 		return replayCommand(ctx, rest, environ, std)
+	case "waiting":
+		return waitingCommand(ctx, rest, environ, std)
 	}
 	return errMisunderstood
 }
@@ -114,6 +116,21 @@ func replayCommand(ctx context.Context, args []string, environ map[string]string
 		}
 		replayed, err := r.receiver.Replay(ctx, opts)
 		return errors.Join(printReplayed(std.out, replayed, opts.DryRun, *asJSON), err)
+	})
+}
+
+func waitingCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
+	flags := quietFlags("waiting")
+	asJSON := flags.Bool("json", false, "")
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+		return errMisunderstood
+	}
+	return withLedger(ctx, environ, std, func(s *storage) error {
+		backlog, err := webhook.Waiting(ctx, s.db)
+		if err != nil {
+			return err
+		}
+		return printBacklog(std.out, backlog, *asJSON)
 	})
 }
 

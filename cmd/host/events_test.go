@@ -15,7 +15,7 @@ func TestEventsUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"x"}, {"list", "x"}, {"list", "-outcome", "lost"}, {"list", "-since", "yesterday"}, {"list", "-since", "-1h"}, {"list", "-limit", "0"},
 		{"list", "-limit", "501"}, {"show"}, {"show", "-x"}, {"replay", "evt_1"}, {"replay", "-outcome", "processed"}, {"replay", "-outcome", "failed,x"},
-		{"replay", "-id", "evt_1", "-since", "1h"}, {"replay", "-limit", "10001"},
+		{"replay", "-id", "evt_1", "-since", "1h"}, {"replay", "-limit", "10001"}, {"waiting", "x"},
 	} {
 		status, stdout, stderr := command(t, nil, append([]string{"events"}, args...)...)
 		require.Equal(t, 2, status, args)
@@ -56,7 +56,7 @@ func TestEvents(t *testing.T) {
 			('evt_bare', 'checkout.session.expired', 'failed', $1, NULL, E'bad\x1b[31m luck', 'infinity'),
 			('evt_old', 'other', 'processed', '', NULL, '', 'infinity')`, payment, payload)
 	require.NoError(t, err)
-	_, err = h.db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = '2026-01-01' WHERE stripe_event_id = 'evt_old'`)
+	_, err = h.db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = '2026-01-01', processed_at = '2026-01-01' WHERE stripe_event_id = 'evt_old'`)
 	require.NoError(t, err)
 
 	status, stdout, stderr := command(t, env, "events", "list")
@@ -83,6 +83,13 @@ func TestEvents(t *testing.T) {
 	status, _, stderr = command(t, env, "events", "show", "evt_none")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, `there is no event "evt_none"`)
+
+	status, stdout, _ = command(t, env, "events", "waiting")
+	require.Equal(t, 0, status)
+	require.Regexp(t, `^failed: +1\nunmatched: +1\nparked: +0\noldest unprocessed: 20\S+Z, \d+s old\nlast processed: +20\S+Z\n$`, stdout)
+	status, stdout, _ = command(t, env, "events", "waiting", "-json")
+	require.Equal(t, 0, status)
+	require.Contains(t, stdout, `{"failed":1,"unmatched":1,"parked":0,"oldestAgeSeconds":`)
 
 	status, stdout, stderr = command(t, env, "events", "replay", "-id", "evt_early", "-dry-run")
 	require.Equal(t, 0, status, stderr)

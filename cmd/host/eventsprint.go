@@ -105,6 +105,32 @@ func instant(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
+// backlogLine is what waits, in JSON.
+type backlogLine struct {
+	Failed           int       `json:"failed"`
+	Unmatched        int       `json:"unmatched"`
+	Parked           int       `json:"parked"`
+	OldestAgeSeconds int64     `json:"oldestAgeSeconds"`
+	Oldest           time.Time `json:"oldest,omitzero"`
+	LastProcessed    time.Time `json:"lastProcessed,omitzero"`
+}
+
+func printBacklog(out io.Writer, b webhook.Backlog, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(backlogLine{b.Failed, b.Unmatched, b.Parked, int64(b.Age / time.Second), b.Oldest, b.LastProcessed})
+	}
+	oldest, last := "none", "none of the newest 1000"
+	if !b.Oldest.IsZero() {
+		oldest = fmt.Sprintf("%s, %s old", instant(b.Oldest), b.Age.Truncate(time.Second))
+	}
+	if !b.LastProcessed.IsZero() {
+		last = instant(b.LastProcessed)
+	}
+	_, err := fmt.Fprintf(out, "failed:             %d\nunmatched:          %d\nparked:             %d\noldest unprocessed: %s\nlast processed:     %s\n",
+		b.Failed, b.Unmatched, b.Parked, oldest, last)
+	return err
+}
+
 // replayedLine is what became of one event, in JSON.
 type replayedLine struct {
 	ID      string          `json:"id"`
