@@ -102,5 +102,8 @@ func (r *Receiver) batch(ctx context.Context, query string, args []any) (int, er
 	if err != nil {
 		return 0, err
 	}
-	return int(n), tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return 0, err
+	}
+	return int(n), nil
 }
