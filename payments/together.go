@@ -56,7 +56,7 @@ WHERE p.id = t.payment_id AND ` + openPlain
 var errChanged = errors.New("payments: a payment has changed since it was looked at")
 
 // completedTogether settles the plain ones among completed Checkouts: what completed does, where it confirms a hold.
-func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx, events []webhook.Waiting) ([]string, error) {
+func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
 	plain, err := plainOnes(ctx, tx, events)
 	if err != nil || len(plain) == 0 {
 		return nil, err
@@ -96,7 +96,7 @@ func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx, events 
 }
 
 // plainOnes finds the events that are plain by what they and their payments say.
-func plainOnes(ctx context.Context, tx webhook.Tx, events []webhook.Waiting) (map[string]toldTogether, error) {
+func plainOnes(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) (map[string]toldTogether, error) {
 	told := make([]toldTogether, 0, len(events))
 	byEvent := make(map[string]toldTogether, len(events))
 	for _, w := range events {

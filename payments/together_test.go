@@ -172,7 +172,7 @@ type batches struct {
 // handleTogether is RegisterTogether whose first two batches wait until what comes after them is there.
 func (w *world) handleTogether() *batches {
 	taken := &batches{release: make(chan struct{})}
-	w.receiver.HandleTogether(checkoutCompleted, func(ctx context.Context, tx webhook.Tx, events []webhook.Waiting) ([]string, error) {
+	w.receiver.HandleTogether(checkoutCompleted, func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
 		select {
 		case <-taken.release:
 		case <-ctx.Done():

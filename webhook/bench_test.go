@@ -14,7 +14,7 @@ import (
 )
 
 // realistic is an event of the size and shape that Stripe sends for a Checkout Session.
-func realistic(b *testing.B) []byte {
+func realistic(b testing.TB) []byte {
 	b.Helper()
 	payload, err := os.ReadFile("testdata/checkout.session.completed.json")
 	require.NoError(b, err)

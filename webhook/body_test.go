@@ -91,7 +91,7 @@ func TestBodyThatBreaksOff(t *testing.T) {
 	req := request(payload)
 	req.Body = io.NopCloser(io.MultiReader(bytes.NewReader(payload[:20]), iotest.ErrReader(io.ErrUnexpectedEOF)))
 	require.Equal(t, refused(webhook.ReasonBodyUnreadable), serve(t, r, req))
-	require.Equal(t, webhook.Stats{Received: 1, Rejected: 1}, r.Stats())
+	require.Equal(t, webhook.Stats{Received: 1, Rejected: 1}, sums(r))
 }
 
 // A sender that announces more than it sends is cut off, without any help from the server's settings.
@@ -110,12 +110,12 @@ func TestSlowBodyIsBounded(t *testing.T) {
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
-	require.Equal(t, webhook.Stats{Received: 1, Rejected: 1}, r.Stats())
+	require.Equal(t, webhook.Stats{Received: 1, Rejected: 1}, sums(r))
 }
 
 // Announcing a megabyte costs the sender nothing, so it must cost us nothing either.
 func TestAnnouncedLengthTakesNoMemory(t *testing.T) {
-	r := newReceiver(t, testdb.New(t), webhook.Options{})
+	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBadSignatures: -1})
 	const senders = 200
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

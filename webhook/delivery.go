@@ -11,12 +11,14 @@ import (
 // Delivery is what became of one request, for Options.Observe.
 type Delivery struct {
 	Outcome Outcome
-	// Reason says why it was Rejected.
+	// Reason says why it was Rejected, or Ignored for another reason than that there is no handler for its type.
 	Reason Reason
 	// EventID and EventType are empty when it was rejected.
 	EventID, EventType string
 	// OtherVersion says that the event's API version is not the one stripe-go is made for.
 	OtherVersion bool
+	// Secret is the position among the receiver's secrets of the one it was signed with, 1 for the first; 0 when it was rejected.
+	Secret int
 	// Status is that of the HTTP answer.
 	Status int
 	// Bytes is how much of the body was read.
@@ -25,6 +27,10 @@ type Delivery struct {
 	Duration time.Duration
 	// Err says why it Failed, or why the body could not be read.
 	Err error
+
+	// retryAfter is for a sender of too many bad signatures; silent keeps such a delivery out of the log.
+	retryAfter time.Duration
+	silent     bool
 }
 
 // notes collects what a handler wants on its delivery's log line. A handler that has outlived its time limit may still add to it.
@@ -60,14 +66,19 @@ func (n *notes) list() []slog.Attr {
 
 // logDelivery writes the delivery's one line. The handler of the caller's logger adds the request's id from the context.
 func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message string, d Delivery, n *notes) {
-	if !r.log.Enabled(ctx, level) {
+	if d.silent || !r.log.Enabled(ctx, level) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("outcome", string(d.Outcome)), slog.Int("bytes", d.Bytes), slog.Duration("duration", d.Duration)}
-	if d.Outcome == Rejected {
+	if d.Reason != "" {
 		attrs = append(attrs, slog.String("reason", string(d.Reason)))
-	} else {
+	}
+	if d.Outcome != Rejected {
 		attrs = append(attrs, slog.String("event_id", d.EventID), slog.String("event_type", d.EventType))
+	}
+	// Who still signs with an older secret is looked for when that is to be retired.
+	if d.Secret > 1 {
+		attrs = append(attrs, slog.Int("secret_position", d.Secret))
 	}
 	if d.Err != nil {
 		attrs = append(attrs, slog.String("error", d.Err.Error()))

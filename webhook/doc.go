@@ -35,6 +35,20 @@
 // Each event has a transaction of its own. An endpoint that gets more events a second than its database commits can have those that wait
 // at the same time share one: see [Receiver.HandleTogether].
 //
+// # Modes, accounts, secrets
+//
+// A good signature does not say that an event is meant for this program: test events reach a live endpoint of Connect, and a forgotten
+// secret of test mode lets all of them in. Options.Mode and Options.Accounts say what has an effect; the rest is [Ignored], with the reason
+// in the ledger, and events of connected accounts are, unless they are listed.
+//
+// While a secret is being rolled, New takes the new one and the old, in this order. Stats.Secrets counts which of them fitted: the old one
+// can go when its count stands still.
+//
+// # Operating
+//
+// [Receiver.RetryWaiting] and [Receiver.DeleteOld] are steps to be run again and again; [Waiting] is what an alarm reads; [List], [Find] and
+// [Receiver.Replay] are for the person who looks at what has failed, is unmatched or parked.
+//
 // # Time
 //
 // A delivery that was verified is carried to its end even when the sender has gone away, and is answered within

@@ -37,6 +37,9 @@ type Event struct {
 	Object json.RawMessage
 	// Payload is the whole body as it was signed. Do not change it.
 	Payload []byte
+
+	// takes are the outcomes that a replay's claim takes up, separated by commas; empty is what a delivery's does.
+	takes string
 }
 
 // The longest that Stripe makes an id, and a metadata value or client_reference_id.

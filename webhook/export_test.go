@@ -1,7 +1,12 @@
 package webhook
 
-// ListSQL lets a test look at its plan.
-const ListSQL = listSQL
+// The statements let a test look at their plans.
+const (
+	ListSQL         = listSQL
+	WaitingSQL      = waitingSQL
+	DropPayloadsSQL = dropPayloadsSQL
+	DeleteRowsSQL   = deleteRowsSQL
+)
 
 // WaitingTogether is how many events of a type wait for a batch.
 func (r *Receiver) WaitingTogether(eventType string) int {

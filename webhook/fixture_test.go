@@ -85,6 +85,13 @@ func newReceiver(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiv
 	return r
 }
 
+// sums are the receiver's counters without those that say more of a delivery.
+func sums(r *webhook.Receiver) webhook.Stats {
+	s := r.Stats()
+	s.Reasons, s.Secrets, s.LastProcessed = nil, nil, time.Time{}
+	return s
+}
+
 // effects makes the embedder's own table, in which a handler notes each time it takes effect.
 func effects(t testing.TB, db *sql.DB) {
 	t.Helper()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // A row is written with the outcome the delivery is going to have, so the usual path is one statement. What it was first received
@@ -26,6 +25,11 @@ const claimSQL = insertSQL + `
 WHERE e.outcome IN ('failed', 'unmatched')
 RETURNING true`
 
+// A replay names the outcomes it takes up.
+const replayClaimSQL = insertSQL + `
+WHERE e.outcome = ANY (string_to_array($14::text, ','))
+RETURNING true`
+
 // Claim writes the event's ledger row, with the outcome the caller is about to bring about, in the caller's
 // transaction. True: do the work in the same transaction and commit. False: somebody has done it; roll back and
 // acknowledge the event. The claim of a transaction that rolls back never was.
@@ -41,15 +45,20 @@ func Claim(ctx context.Context, q Querier, ev Event, outcome Outcome) (bool, err
 	default:
 		return false, fmt.Errorf("webhook: claim: %q is no outcome to claim an event for", outcome)
 	}
-	return claim(ctx, q, ev, outcome, false)
+	return claim(ctx, q, ev, outcome, "", false)
 }
 
-func claim(ctx context.Context, q Querier, ev Event, outcome Outcome, keepPayload bool) (bool, error) {
+// claim also notes why an event is ignored that there may be a handler for.
+func claim(ctx context.Context, q Querier, ev Event, outcome Outcome, why Reason, keepPayload bool) (bool, error) {
 	if ev.ID == "" || ev.Type == "" {
 		return false, errors.New("webhook: claim: the event has no id or no type")
 	}
+	query, args := claimSQL, rowArgs(ev, outcome, string(why), keepPayload)
+	if ev.takes != "" {
+		query, args = replayClaimSQL, append(args, ev.takes)
+	}
 	var claimed bool
-	err := q.QueryRowContext(ctx, claimSQL, rowArgs(ev, outcome, "", keepPayload)...).Scan(&claimed)
+	err := q.QueryRowContext(ctx, query, args...).Scan(&claimed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -85,9 +94,8 @@ func recordFailure(ctx context.Context, q Querier, ev Event, cause error) error 
 }
 
 func rowArgs(ev Event, outcome Outcome, lastError string, keepPayload bool) []any {
-	created := sql.Null[time.Time]{V: ev.Created, Valid: !ev.Created.IsZero()}
 	return []any{ev.ID, ev.Type, ev.APIVersion, ev.Account, ev.Livemode, ev.ObjectID, ev.SessionID,
-		ev.PaymentIntentID, ev.Reference, string(outcome), lastError, storedPayload(ev, outcome, keepPayload), created}
+		ev.PaymentIntentID, ev.Reference, string(outcome), lastError, storedPayload(ev, outcome, keepPayload), orNull(ev.Created)}
 }
 
 // storedPayload is the body where a person or a replay will need it, else NULL: storing it with every event costs

@@ -36,9 +36,9 @@ type ledgerRow struct {
 }
 
 // claimTogether claims as processed what has no row yet, and returns it.
-func claimTogether(ctx context.Context, q Querier, batch []*waiter, keepPayload bool) ([]Waiting, error) {
+func claimTogether(ctx context.Context, q Querier, batch []*waiter, keepPayload bool) ([]WaitingEvent, error) {
 	rows := make([]ledgerRow, len(batch))
-	byID := make(map[string]Waiting, len(batch))
+	byID := make(map[string]WaitingEvent, len(batch))
 	for n, w := range batch {
 		ev := w.Event
 		rows[n] = ledgerRow{
@@ -51,13 +51,13 @@ func claimTogether(ctx context.Context, q Querier, batch []*waiter, keepPayload 
 		if !ev.Created.IsZero() {
 			rows[n].CreatedAt = &ev.Created
 		}
-		byID[ev.ID] = w.Waiting
+		byID[ev.ID] = w.WaitingEvent
 	}
 	ids, err := queryIDs(ctx, q, claimTogetherSQL, rows)
 	if err != nil {
 		return nil, fmt.Errorf("webhook: claim together: %w", err)
 	}
-	claimed := make([]Waiting, len(ids))
+	claimed := make([]WaitingEvent, len(ids))
 	for n, id := range ids {
 		claimed[n] = byID[id]
 	}
@@ -70,7 +70,7 @@ WHERE e.stripe_event_id IN (SELECT t.id FROM jsonb_to_recordset($1::jsonb) AS t(
 RETURNING e.stripe_event_id`
 
 // unclaim takes back the rows that this transaction has inserted for events which are not settled.
-func unclaim(ctx context.Context, q Querier, claimed []Waiting, settled []string) error {
+func unclaim(ctx context.Context, q Querier, claimed []WaitingEvent, settled []string) error {
 	var rows []ledgerRow
 	for _, w := range claimed {
 		if !slices.Contains(settled, w.Event.ID) {

@@ -25,7 +25,7 @@ type Entry struct {
 	Outcome         Outcome
 	// Attempts counts the deliveries that were worked on; duplicates are not.
 	Attempts int
-	// LastError is why the last attempt failed; empty once one has not.
+	// LastError is why the last attempt failed, or the Reason that the event was Ignored although there may be a handler for it; else empty.
 	LastError string
 	// Created is when Stripe made the event, zero when unknown.
 	Created time.Time
@@ -40,6 +40,8 @@ type ListOptions struct {
 	// Outcome and Type keep only events that have them.
 	Outcome Outcome
 	Type    string
+	// Since and Until keep only events received at or after the one and before the other; zero is no bound.
+	Since, Until time.Time
 	// Before is an event's id: only events received before it are listed. Give the last ID of one page to get the next. An id that is
 	// not in the ledger has nothing before it.
 	Before string
@@ -56,6 +58,7 @@ WHERE ($1::text = '' OR e.outcome = $1::text)
 	AND ($2::text = '' OR e.type = $2::text)
 	AND (e.received_at, e.stripe_event_id) < (CASE WHEN $3::text = '' THEN 'infinity'::timestamptz ELSE
 		(SELECT b.received_at FROM booking_platform.payment_events b WHERE b.stripe_event_id = $3::text) END, $3::text)
+	AND e.received_at >= COALESCE($5::timestamptz, '-infinity'::timestamptz) AND e.received_at < COALESCE($6::timestamptz, 'infinity'::timestamptz)
 ORDER BY e.received_at DESC, e.stripe_event_id DESC
 LIMIT $4::integer`
 
@@ -80,13 +83,13 @@ type entryRow struct {
 // Our own mapper: a caller's, and sqlx.NameMapper, are the caller's to change.
 var mapper = reflectx.NewMapperFunc("db", strings.ToLower)
 
-// List reads the ledger, newest first, in one round trip. Payloads are left out: they hold customers' data.
+// List reads the ledger, newest first, in one round trip. Payloads are left out: they hold customers' data, and [Find] reads one.
 func List(ctx context.Context, q Querier, opts ListOptions) ([]Entry, error) {
 	limit := opts.Limit
 	if limit <= 0 {
 		limit = 50
 	}
-	rows, err := q.QueryContext(ctx, listSQL, string(opts.Outcome), opts.Type, opts.Before, min(limit, 500))
+	rows, err := q.QueryContext(ctx, listSQL, string(opts.Outcome), opts.Type, opts.Before, min(limit, 500), orNull(opts.Since), orNull(opts.Until))
 	if err != nil {
 		return nil, fmt.Errorf("webhook: list: %w", err)
 	}
@@ -112,6 +115,10 @@ func (e entryRow) entry() Entry {
 		Outcome: Outcome(e.Outcome), Attempts: e.Attempts, LastError: e.LastError,
 		Created: utc(e.Created), ReceivedAt: e.ReceivedAt.UTC(), ProcessedAt: utc(e.ProcessedAt),
 	}
+}
+
+func orNull(t time.Time) sql.Null[time.Time] {
+	return sql.Null[time.Time]{V: t, Valid: !t.IsZero()}
 }
 
 func utc(t sql.Null[time.Time]) time.Time {

@@ -1,10 +1,12 @@
 package webhook_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -65,15 +67,67 @@ func TestListUsesTheIndex(t *testing.T) {
 		SELECT 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 second' FROM generate_series(1, 20000) i;
 		ANALYZE booking_platform.payment_events`)
 	require.NoError(t, err)
-	rows, err := db.QueryContext(t.Context(), `EXPLAIN `+webhook.ListSQL, "", "", "evt_10", 50)
+	require.Contains(t, plan(t, db, webhook.ListSQL, "", "", "evt_10", 50, nil, nil), "Index Cond: ((ROW(received_at, stripe_event_id) <")
+}
+
+// plan is how Postgres would run a statement.
+func plan(t testing.TB, db *sql.DB, query string, args ...any) string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `EXPLAIN `+query, args...)
 	require.NoError(t, err)
 	defer rows.Close()
-	var plan strings.Builder
+	var out strings.Builder
 	for rows.Next() {
 		var line string
 		require.NoError(t, rows.Scan(&line))
-		plan.WriteString(line + "\n")
+		out.WriteString(line + "\n")
 	}
 	require.NoError(t, rows.Err())
-	require.Contains(t, plan.String(), "Index Cond: (ROW(received_at, stripe_event_id) <")
+	return out.String()
+}
+
+// Since is a bound that belongs to the list, Until one that does not.
+func TestListOfATime(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		_, err := db.ExecContext(t.Context(), `
+			INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, received_at)
+			SELECT 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 hour' FROM generate_series(1, 9) i`)
+		require.NoError(t, err)
+		at := func(hour int) time.Time { return time.Date(2026, 11, 1, hour, 0, 0, 0, time.UTC) }
+		ids := func(opts webhook.ListOptions) (out []string) {
+			entries, err := webhook.List(t.Context(), db, opts)
+			require.NoError(t, err)
+			for _, e := range entries {
+				out = append(out, e.ID)
+			}
+			return out
+		}
+		require.Equal(t, []string{"evt_9", "evt_8"}, ids(webhook.ListOptions{Since: at(8)}))
+		require.Equal(t, []string{"evt_2", "evt_1"}, ids(webhook.ListOptions{Until: at(3)}))
+		require.Equal(t, []string{"evt_4", "evt_3"}, ids(webhook.ListOptions{Since: at(3), Until: at(6), Before: "evt_5"}))
+		require.Empty(t, ids(webhook.ListOptions{Since: at(10)}))
+	})
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		r := newReceiver(t, db, webhook.Options{})
+		r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) { return webhook.Parked, nil })
+		payload := event("evt_1", completed)
+		send(t, r, payload)
+		send(t, r, event("evt_2", "other"))
+		record, err := webhook.Find(t.Context(), db, "evt_1")
+		require.NoError(t, err)
+		require.Equal(t, entry(t, db, "evt_1").Entry, record.Entry)
+		require.Equal(t, string(payload), string(record.Payload))
+		record, err = webhook.Find(t.Context(), db, "evt_2")
+		require.NoError(t, err)
+		require.Nil(t, record.Payload)
+		for _, id := range []string{"", "evt_3", "evt\x00", strings.Repeat("x", 10_000)} {
+			_, err = webhook.Find(t.Context(), db, id)
+			require.ErrorIs(t, err, webhook.ErrNotFound)
+		}
+	})
 }

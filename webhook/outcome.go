@@ -13,7 +13,8 @@ const (
 	Processed Outcome = "processed"
 	// Duplicate means that an earlier delivery settled the event. It is never stored.
 	Duplicate Outcome = "duplicate"
-	// Ignored means that there is no handler for the event's type. It is final.
+	// Ignored means that there is no handler for the event's type, or that the event is not for this receiver: see Options.Mode and
+	// Options.Accounts. It is final.
 	Ignored Outcome = "ignored"
 	// Unmatched means that the handler found nothing the event is about. A later delivery is handled anew.
 	Unmatched Outcome = "unmatched"
@@ -25,7 +26,7 @@ const (
 	Rejected Outcome = "rejected"
 )
 
-// Reason says why a delivery was rejected.
+// Reason says why a delivery was rejected, or ignored whatever handlers there are.
 type Reason string
 
 const (
@@ -45,9 +46,19 @@ const (
 	ReasonBodyTooLarge Reason = "body_too_large"
 	// ReasonBodyUnreadable means that the body ended early, or did not arrive in time.
 	ReasonBodyUnreadable Reason = "body_unreadable"
+	// ReasonTooManyForgeries stands for one of the three reasons of a bad signature, where the address has sent too many of those: see
+	// Options.MaxBadSignatures.
+	ReasonTooManyForgeries Reason = "too_many_bad_signatures"
+
+	// ReasonTestMode means that an event of Stripe's test mode was ignored, because the receiver is for live ones.
+	ReasonTestMode Reason = "test_mode"
+	// ReasonLiveMode means that a live event was ignored, because the receiver is for test mode.
+	ReasonLiveMode Reason = "live_mode"
+	// ReasonOtherAccount means that an event of a connected account was ignored that Options.Accounts does not list.
+	ReasonOtherAccount Reason = "other_account"
 )
 
-// verdict is what a delivery came to: an outcome, and with Rejected a reason.
+// verdict is what a delivery came to: an outcome, and with Rejected, or Ignored, a reason.
 type verdict struct {
 	outcome Outcome
 	reason  Reason
@@ -70,12 +81,17 @@ var consequences = map[verdict]consequence{
 	{outcome: Parked}:    {http.StatusOK, slog.LevelWarn, countParked},
 	{outcome: Failed}:    {http.StatusInternalServerError, slog.LevelError, countErrors},
 
-	{Rejected, ReasonSignatureMissing}:   {http.StatusBadRequest, slog.LevelWarn, countRejected},
-	{Rejected, ReasonSignatureMalformed}: {http.StatusBadRequest, slog.LevelWarn, countRejected},
-	{Rejected, ReasonSignatureWrong}:     {http.StatusBadRequest, slog.LevelWarn, countRejected},
-	{Rejected, ReasonTooOld}:             {http.StatusBadRequest, slog.LevelWarn, countRejected},
-	{Rejected, ReasonFuture}:             {http.StatusBadRequest, slog.LevelWarn, countRejected},
-	{Rejected, ReasonNotAnEvent}:         {http.StatusBadRequest, slog.LevelWarn, countRejected},
-	{Rejected, ReasonBodyUnreadable}:     {http.StatusBadRequest, slog.LevelWarn, countRejected},
-	{Rejected, ReasonBodyTooLarge}:       {http.StatusRequestEntityTooLarge, slog.LevelWarn, countRejected},
+	{Ignored, ReasonTestMode}:     {http.StatusOK, slog.LevelWarn, countTestMode},
+	{Ignored, ReasonLiveMode}:     {http.StatusOK, slog.LevelWarn, countLiveMode},
+	{Ignored, ReasonOtherAccount}: {http.StatusOK, slog.LevelWarn, countOtherAccount},
+
+	{Rejected, ReasonSignatureMissing}:   {http.StatusBadRequest, slog.LevelWarn, countSignatureMissing},
+	{Rejected, ReasonSignatureMalformed}: {http.StatusBadRequest, slog.LevelWarn, countSignatureMalformed},
+	{Rejected, ReasonSignatureWrong}:     {http.StatusBadRequest, slog.LevelWarn, countSignatureWrong},
+	{Rejected, ReasonTooOld}:             {http.StatusBadRequest, slog.LevelWarn, countTooOld},
+	{Rejected, ReasonFuture}:             {http.StatusBadRequest, slog.LevelWarn, countFuture},
+	{Rejected, ReasonNotAnEvent}:         {http.StatusBadRequest, slog.LevelWarn, countNotAnEvent},
+	{Rejected, ReasonBodyUnreadable}:     {http.StatusBadRequest, slog.LevelWarn, countBodyUnreadable},
+	{Rejected, ReasonBodyTooLarge}:       {http.StatusRequestEntityTooLarge, slog.LevelWarn, countBodyTooLarge},
+	{Rejected, ReasonTooManyForgeries}:   {http.StatusTooManyRequests, slog.LevelWarn, countTooManyForgeries},
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -35,13 +38,31 @@ type Options struct {
 	// MaxInFlight is how many deliveries may use the database at once; the others wait, and are answered 500 when their time
 	// is up. 0 is half of the pool's maximum as it stands when New is called, or 16 where that is unlimited.
 	MaxInFlight int
+	// Mode keeps events of the other mode from having an effect: a test event on a live host, for one. They are recorded and acknowledged
+	// as Ignored. The zero value takes both.
+	Mode Mode
+	// Accounts are the connected accounts (acct_…) whose events are handled, beside one's own; AnyAccount is all of them. An event of
+	// another account is recorded and acknowledged as Ignored: its ids mean nothing here. Who has no connected accounts leaves it empty.
+	Accounts []string
+	// MaxBadSignatures is how many deliveries without a good signature one address may send in a minute until they are answered 429 and
+	// no longer logged; 0 is 20, and a negative number is no limit. It is counted in a table of a fixed size in this process's memory.
+	// A good signature is looked for first, so that a genuine event passes wherever it comes from.
+	MaxBadSignatures int
+	// ClientAddress says where a request comes from, for MaxBadSignatures; nil is the host part of RemoteAddr. Behind a proxy that is
+	// the proxy's.
+	ClientAddress func(*http.Request) string
 	// KeepPayload keeps every event's body in the ledger, not only of those a person may need (failed, unmatched, parked).
 	KeepPayload bool
 	// Prepare keeps the statements that are sent within the receiver's transactions prepared on each connection, the handlers' own too, up to a hundred
 	// different texts: it saves Postgres from reading and planning them each time, and lib/pq without binary_parameters=yes its second round trip. It is
 	// not for a pooler in transaction mode that knows nothing of prepared statements, nor for connections that are cleared of them in between.
 	Prepare bool
-	// Now is the clock that judges signatures; nil is time.Now.
+	// KeepPayloadFor is how long DeleteOld leaves the payload of a settled event that has one; 0 is 7 days. KeepRowsFor is how long it leaves
+	// the event itself; 0 is 90 days, and less than 30 days is an error.
+	KeepPayloadFor, KeepRowsFor time.Duration
+	// DeleteWaiting lets DeleteOld delete events that are still failed, unmatched or parked as well.
+	DeleteWaiting bool
+	// Now is the clock that judges signatures, and the minute of MaxBadSignatures; nil is time.Now.
 	Now func() time.Time
 	// Observe is called once for each delivery, before its answer is sent, possibly by many goroutines at once: a place
 	// for metrics. It should return at once.
@@ -59,6 +80,7 @@ type Receiver struct {
 	counts  counters
 	// prepared is nil without Options.Prepare.
 	prepared *preparing
+	forgers  *forgers
 
 	mu       sync.RWMutex
 	handlers map[string]Handler
@@ -76,6 +98,14 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch opts.Mode {
+	case AnyMode, LiveMode, TestMode:
+	default:
+		return nil, fmt.Errorf("webhook: there is no mode %q", opts.Mode)
+	}
+	if err := opts.retention(); err != nil {
+		return nil, err
+	}
 	if opts.MaxBody <= 0 {
 		opts.MaxBody = 1 << 20
 	}
@@ -87,6 +117,12 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.MaxBadSignatures == 0 {
+		opts.MaxBadSignatures = 20
+	}
+	if opts.ClientAddress == nil {
+		opts.ClientAddress = peer
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -103,6 +139,8 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 		opts:     opts,
 		log:      opts.Logger,
 		gate:     newGate(opts.MaxInFlight),
+		counts:   counters{secrets: make([]atomic.Int64, len(secrets))},
+		forgers:  newForgers(),
 		handlers: map[string]Handler{},
 		together: map[string]*together{},
 	}, nil
@@ -131,9 +169,12 @@ func (r *Receiver) Handle(eventType string, h Handler) {
 	r.handlers[eventType] = h
 }
 
-// handler returns the handler for a type, or nil.
-func (r *Receiver) handler(eventType string) Handler {
+// handler returns the handler for an event, or nil: of what is not for this receiver, there is none.
+func (r *Receiver) handler(ev Event) Handler {
+	if r.foreign(ev) != "" {
+		return nil
+	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.handlers[eventType]
+	return r.handlers[ev.Type]
 }

@@ -93,8 +93,10 @@ func (r *Receiver) retry(ctx context.Context, ev Event) (Outcome, error) {
 	if err != nil {
 		level = slog.LevelError
 	}
-	r.logDelivery(ctx, level, "webhook event taken up again", Delivery{
-		Outcome: outcome, EventID: ev.ID, EventType: ev.Type, Bytes: len(ev.Payload), Duration: time.Since(start), Err: err,
-	}, n)
+	d := Delivery{Outcome: outcome, EventID: ev.ID, EventType: ev.Type, Bytes: len(ev.Payload), Duration: time.Since(start), Err: err}
+	if outcome == Ignored {
+		d.Reason = r.foreign(ev)
+	}
+	r.logDelivery(ctx, level, "webhook event taken up again", d, n)
 	return outcome, err
 }

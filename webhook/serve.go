@@ -5,13 +5,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
 )
 
 // ServeHTTP answers a delivery: 200 when its event is settled, now or before; 400 or 413 when it is not an event of Stripe's; 405 when
-// it is no POST; 500 when the database or the handler failed and another delivery is wanted. The usual path takes BEGIN, one
+// it is no POST; 429 when it is none and its address has sent too many such; 500 when the database or the handler failed and another delivery is wanted. The usual path takes BEGIN, one
 // statement, the handler's own, and COMMIT.
 //
 // It needs the raw body, so nothing may read it before. A slow sender is cut off after Options.Timeout where the server's
@@ -28,17 +29,17 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	// context carries, the request's id for one, stays.
 	ctx := context.WithValue(context.WithoutCancel(req.Context()), notesKey{}, n)
 
-	r.counts.add(countReceived)
+	r.counts.counts[countReceived].Add(1)
 	d := r.receive(ctx, w, req, n)
 	c := consequences[verdict{d.Outcome, d.Reason}]
 	d.Status, d.Duration = c.status, time.Since(start)
-	r.counts.add(c.counter)
-	if d.OtherVersion {
-		r.counts.add(countOtherVersion)
-	}
+	r.counts.note(d, c.counter, start.Add(d.Duration))
 	r.logDelivery(ctx, c.level, "webhook delivery", d, n)
 	if r.opts.Observe != nil {
 		r.opts.Observe(ctx, d)
+	}
+	if d.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((d.retryAfter+time.Second-1)/time.Second)))
 	}
 	reply(w, c.status, body(d))
 }
@@ -53,15 +54,21 @@ func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http
 		}
 		return Delivery{Outcome: Rejected, Reason: reason, Bytes: len(payload), Err: err}
 	}
-	ev, err := verify(payload, req.Header.Get("Stripe-Signature"), r.secrets, r.opts.Tolerance, r.opts.Now())
+	ev, position, err := verify(payload, req.Header.Get("Stripe-Signature"), r.secrets, r.opts.Tolerance, r.opts.Now())
 	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
-		return Delivery{Outcome: Rejected, Reason: rejected.Reason, Bytes: len(payload)}
+		d := Delivery{Outcome: Rejected, Reason: rejected.Reason, Bytes: len(payload)}
+		r.limit(&d, req)
+		return d
 	}
 	outcome, err := r.process(ctx, ev, n)
-	return Delivery{
+	d := Delivery{
 		Outcome: outcome, EventID: ev.ID, EventType: ev.Type, OtherVersion: ev.APIVersion != stripe.APIVersion,
-		Bytes: len(payload), Err: err,
+		Secret: position, Bytes: len(payload), Err: err,
 	}
+	if outcome == Ignored {
+		d.Reason = r.foreign(ev)
+	}
+	return d
 }
 
 // readBody reads the raw body. It grows with what arrives, whatever length was announced, so that many slow senders

@@ -14,8 +14,8 @@ const (
 	maxBatches = 2
 )
 
-// Waiting is an event that waits to be handled, with the context of its delivery, for [Annotate].
-type Waiting struct {
+// WaitingEvent is an event that waits to be handled, with the context of its delivery, for [Annotate].
+type WaitingEvent struct {
 	Context context.Context
 	Event   Event
 }
@@ -26,7 +26,7 @@ type Waiting struct {
 // the same either way. It must not take two events that touch the same row, whose order may matter, and lock rows in the order of their ids.
 //
 // Its context is the transaction's; that of each delivery is with the event, and only for values.
-type BatchHandler func(ctx context.Context, tx Tx, events []Waiting) (settled []string, err error)
+type BatchHandler func(ctx context.Context, tx Tx, events []WaitingEvent) (settled []string, err error)
 
 // HandleTogether has events of a type that wait at the same time share one transaction of [BatchHandler], besides the [Handler] that the type has
 // to have. Nothing waits for company: who comes alone goes at once, and those who come while two such transactions are under way share
@@ -48,7 +48,7 @@ func (r *Receiver) HandleTogether(eventType string, h BatchHandler) {
 
 // handlerTogether returns where an event waits for a batch, or nil. What has no handler, for whatever reason, is for the transaction that ignores it.
 func (r *Receiver) handlerTogether(ev Event) *together {
-	if r.handler(ev.Type) == nil {
+	if r.handler(ev) == nil {
 		return nil
 	}
 	r.mu.RLock()
@@ -68,14 +68,14 @@ type together struct {
 }
 
 type waiter struct {
-	Waiting
+	WaitingEvent
 	// settled gets the answer. It has room for it, so that nobody waits for who has gone.
 	settled chan bool
 }
 
 // settle waits for a batch and its end; false when the event is to be handled by itself: nothing of it has happened then.
 func (t *together) settle(ctx context.Context, ev Event) bool {
-	w := &waiter{Waiting{ctx, ev}, make(chan bool, 1)}
+	w := &waiter{WaitingEvent{ctx, ev}, make(chan bool, 1)}
 	t.mu.Lock()
 	t.waiting = append(t.waiting, w)
 	t.begin()

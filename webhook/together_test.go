@@ -20,7 +20,7 @@ import (
 )
 
 // effectTogether takes effect for all but those whose id ends in "_odd".
-func effectTogether(ctx context.Context, tx webhook.Tx, events []webhook.Waiting) ([]string, error) {
+func effectTogether(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
 	var settled []string
 	for _, w := range events {
 		if strings.HasSuffix(w.Event.ID, "_odd") {
@@ -54,7 +54,7 @@ func newCrowd(t *testing.T, db *sql.DB, opts webhook.Options, one webhook.Handle
 	}
 	effects(t, db)
 	c.Handle(completed, one)
-	c.HandleTogether(completed, func(ctx context.Context, tx webhook.Tx, events []webhook.Waiting) ([]string, error) {
+	c.HandleTogether(completed, func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
 		c.mu.Lock()
 		c.sizes = append(c.sizes, len(events))
 		first := len(c.sizes) <= 2
@@ -162,7 +162,7 @@ func TestTogetherLeavesSome(t *testing.T) {
 func TestTogetherFails(t *testing.T) {
 	t.Parallel()
 	after := func(fail func(ctx context.Context, tx webhook.Tx) ([]string, error)) webhook.BatchHandler {
-		return func(ctx context.Context, tx webhook.Tx, events []webhook.Waiting) ([]string, error) {
+		return func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
 			if _, err := effectTogether(ctx, tx, events); err != nil {
 				return nil, err
 			}
@@ -177,12 +177,12 @@ func TestTogetherFails(t *testing.T) {
 			_, err := tx.ExecContext(ctx, `SELECT 1 / 0`)
 			return nil, err
 		}),
-		"an error that it hides": func(ctx context.Context, tx webhook.Tx, events []webhook.Waiting) ([]string, error) {
+		"an error that it hides": func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
 			settled, err := effectTogether(ctx, tx, events)
 			_, _ = tx.ExecContext(ctx, `SELECT 1 / 0`)
 			return settled, err
 		},
-		"the commit": func(ctx context.Context, tx webhook.Tx, events []webhook.Waiting) ([]string, error) {
+		"the commit": func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
 			if _, err := tx.ExecContext(ctx, `CREATE TABLE public.once (n integer UNIQUE DEFERRABLE INITIALLY DEFERRED)`); err != nil {
 				return nil, err
 			}

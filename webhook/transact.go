@@ -12,7 +12,7 @@ const maxTries = 3
 
 // transact runs the event's transaction, and again when Postgres says that it lost a fight: nothing of it has happened then.
 func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (outcome Outcome, err error) {
-	handle := r.handler(ev.Type)
+	handle := r.handler(ev)
 	for range maxTries {
 		n.reset()
 		if outcome, err = r.attempt(ctx, ev, handle); !retryable(err) {
@@ -34,11 +34,11 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler) (Outco
 	// After a commit this does nothing.
 	defer func() { _ = tx.Rollback() }()
 
-	outcome := Processed
+	outcome, why := Processed, Reason("")
 	if handle == nil {
-		outcome = Ignored
+		outcome, why = Ignored, r.foreign(ev)
 	}
-	claimed, err := claim(ctx, tx, ev, outcome, r.opts.KeepPayload)
+	claimed, err := claim(ctx, tx, ev, outcome, why, r.opts.KeepPayload)
 	if err != nil {
 		return "", err
 	}

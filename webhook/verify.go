@@ -33,7 +33,8 @@ func Verify(payload []byte, header string, secrets []string, tolerance time.Dura
 	if err != nil {
 		return Event{}, err
 	}
-	return verify(payload, header, secrets, tolerance, now)
+	ev, _, err := verify(payload, header, secrets, tolerance, now)
+	return ev, err
 }
 
 // cleanSecrets takes away the white space that an environment variable or a file brings along.
@@ -51,45 +52,45 @@ func cleanSecrets(secrets []string) ([]string, error) {
 	return clean, nil
 }
 
-func verify(payload []byte, header string, secrets []string, tolerance time.Duration, now time.Time) (Event, error) {
+// verify also says which secret the event was signed with: 1 is the first.
+func verify(payload []byte, header string, secrets []string, tolerance time.Duration, now time.Time) (ev Event, position int, err error) {
 	if tolerance <= 0 {
 		tolerance = DefaultTolerance
 	}
 	header = strings.TrimSpace(header)
 	// The age is judged after the signature, so that the reason given is the true one, and against the caller's clock.
-	if err := matchAny(payload, header, secrets); err != nil {
-		return Event{}, err
+	if position, err = matchAny(payload, header, secrets); err != nil {
+		return Event{}, 0, err
 	}
 	signed, ok := signedAt(header)
 	if !ok {
-		return Event{}, &RejectedError{ReasonSignatureMalformed}
+		return Event{}, 0, &RejectedError{ReasonSignatureMalformed}
 	}
 	switch age := now.Sub(signed); {
 	case age > tolerance:
-		return Event{}, &RejectedError{ReasonTooOld}
+		return Event{}, 0, &RejectedError{ReasonTooOld}
 	case age < -tolerance:
-		return Event{}, &RejectedError{ReasonFuture}
+		return Event{}, 0, &RejectedError{ReasonFuture}
 	}
-	ev, ok := decode(payload)
-	if !ok {
-		return Event{}, &RejectedError{ReasonNotAnEvent}
+	if ev, ok = decode(payload); !ok {
+		return Event{}, 0, &RejectedError{ReasonNotAnEvent}
 	}
-	return ev, nil
+	return ev, position, nil
 }
 
-// matchAny returns nil when one of the header's signatures was made with one of the secrets.
-func matchAny(payload []byte, header string, secrets []string) error {
-	for _, secret := range secrets {
+// matchAny finds the first secret that one of the header's signatures was made with: 1 is the first of all.
+func matchAny(payload []byte, header string, secrets []string) (position int, err error) {
+	for i, secret := range secrets {
 		switch err := stripe.ValidatePayloadIgnoringTolerance(payload, header, secret); {
 		case err == nil:
-			return nil
+			return i + 1, nil
 		case errors.Is(err, stripe.ErrNotSigned):
-			return &RejectedError{ReasonSignatureMissing}
+			return 0, &RejectedError{ReasonSignatureMissing}
 		case errors.Is(err, stripe.ErrInvalidHeader):
-			return &RejectedError{ReasonSignatureMalformed}
+			return 0, &RejectedError{ReasonSignatureMalformed}
 		}
 	}
-	return &RejectedError{ReasonSignatureWrong}
+	return 0, &RejectedError{ReasonSignatureWrong}
 }
 
 // signedAt reads the timestamp of a header that stripe-go has accepted. Of several it takes the last, as stripe-go does: taking another

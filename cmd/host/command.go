@@ -21,6 +21,16 @@ const usage = `host runs booking-platform.
   host resource list   list the resources
   host resource show slug...
                        print resources as apply reads them
+  host events list [-outcome o] [-type t] [-since s] [-before id] [-limit n] [-json]
+                       list Stripe's events and what became of them, newest first; -since is an age
+                       such as 24h, a day such as 2026-11-01, or an instant in RFC 3339
+  host events show [-json] id...
+                       print events with their payloads, which hold customers' data
+  host events replay [-id id,...] [-outcome o,...] [-type t] [-since s] [-limit n] [-dry-run] [-json]
+                       handle events again that have failed or matched nothing, as another delivery would; parked
+                       and ignored ones when -outcome names them; exit status 1 when one is left unsettled
+  host events waiting [-json]
+                       count the events that are not done, with the age of the oldest
   host user add [-role ADMIN|OPS|READONLY] email
                        add a user; the password is asked for, or read from standard input
   host user list       list the users
@@ -56,7 +66,7 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
-	takes := map[string]int{"migrate": 1, "resource": len(args), "user": len(args)}
+	takes := map[string]int{"migrate": 1, "resource": len(args), "events": len(args), "user": len(args)}
 	if len(args) > takes[name] {
 		return misunderstood(stderr)
 	}
@@ -75,6 +85,10 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 		}
 	case "resource":
 		if err = resource(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
+			return misunderstood(stderr)
+		}
+	case "events":
+		if err = events(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
 			return misunderstood(stderr)
 		}
 	case "user":

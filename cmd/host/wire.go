@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -70,7 +71,11 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	if err != nil {
 		return nil, err
 	}
-	if r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{Logger: logger, Prepare: cfg.Prepare}); err != nil {
+	r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{
+		Logger: logger, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey),
+		ClientAddress: func(req *http.Request) string { return edge.Network(req.Context()) },
+	})
+	if err != nil {
 		return nil, err
 	}
 	r.payments.Register(r.receiver)
@@ -112,6 +117,18 @@ func (r *rooms) useStandIn(self string) error {
 		return fmt.Errorf("start the Stripe stand-in: %w", err)
 	}
 	return nil
+}
+
+// modeOf says which events are meant for a host with this key of Stripe's. The stand-in's key is one of test mode.
+func modeOf(key string) webhook.Mode {
+	_, rest, _ := strings.Cut(key, "_")
+	switch {
+	case strings.HasPrefix(rest, "live_"):
+		return webhook.LiveMode
+	case strings.HasPrefix(rest, "test_"):
+		return webhook.TestMode
+	}
+	return webhook.AnyMode
 }
 
 // keptSecret signs sessions in development, where nobody sets a secret. Where it cannot be kept, logins end with the process.
@@ -168,6 +185,9 @@ func (r *rooms) rounds() []round {
 			{"payments.AskStripe", 45 * time.Second, r.payments.AskStripe},
 			{"booking.CompletePast", 20 * time.Second, r.bookings.CompletePast},
 		}},
-		{every: 10 * time.Minute, steps: []step{{"auth.DeleteExpired", 20 * time.Second, r.auth.DeleteExpired}}},
+		{every: 10 * time.Minute, steps: []step{
+			{"auth.DeleteExpired", 20 * time.Second, r.auth.DeleteExpired},
+			{"webhook.DeleteOld", time.Minute, r.receiver.DeleteOld},
+		}},
 	}
 }

@@ -85,6 +85,11 @@ type webhookView struct {
 	Errors       int64 `json:"errors"`
 	Rejected     int64 `json:"rejected"`
 	OtherVersion int64 `json:"otherVersion"`
+	// Reasons counts the rejected by cause, and the events that were not for this host; Secrets the verified deliveries by the secret, in
+	// the order of STRIPE_WEBHOOK_SECRET.
+	Reasons       map[webhook.Reason]int64 `json:"reasons"`
+	Secrets       []int64                  `json:"secrets"`
+	LastProcessed *time.Time               `json:"lastProcessed"`
 }
 
 type runtimeView struct {
@@ -100,6 +105,7 @@ func (a *API) metrics(w http.ResponseWriter, _ *http.Request) {
 		Webhook: webhookView{
 			Received: s.Received, Processed: s.Processed, Duplicates: s.Duplicates, Ignored: s.Ignored, Unmatched: s.Unmatched,
 			Parked: s.Parked, Errors: s.Errors, Rejected: s.Rejected, OtherVersion: s.OtherVersion,
+			Reasons: s.Reasons, Secrets: s.Secrets, LastProcessed: orNull(s.LastProcessed),
 		},
 		Runtime: runtimeView{
 			UptimeSeconds: int64(time.Since(a.opts.Started) / time.Second),

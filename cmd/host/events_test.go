@@ -1,0 +1,116 @@
+package main_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+func TestEventsUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{}, {"x"}, {"list", "x"}, {"list", "-outcome", "lost"}, {"list", "-since", "yesterday"}, {"list", "-since", "-1h"}, {"list", "-limit", "0"},
+		{"list", "-limit", "501"}, {"show"}, {"show", "-x"}, {"replay", "evt_1"}, {"replay", "-outcome", "processed"}, {"replay", "-outcome", "failed,x"},
+		{"replay", "-id", "evt_1", "-since", "1h"}, {"replay", "-limit", "10001"}, {"waiting", "x"},
+	} {
+		status, stdout, stderr := command(t, nil, append([]string{"events"}, args...)...)
+		require.Equal(t, 2, status, args)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, "host events list")
+	}
+}
+
+func TestEventsNeedTheSchema(t *testing.T) {
+	t.Parallel()
+	status, _, stderr := command(t, map[string]string{"DATABASE_URL": testdb.EmptyURL(t)}, "events", "list")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "host migrate up")
+}
+
+// An event that came before what it is about is listed, shown, and handled again by the very handlers that serve has.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	// What serve is started with, too; the stand-in makes the session.
+	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
+	h := startHost(t, env)
+	var b created
+	c := h.client()
+	c.post("/api/bookings", wish(c.slot(0), nil)).into(t, &b)
+	payment := b.StripeSessionID
+	require.NotEmpty(t, payment)
+	// The host's own step must not be the one that takes the event up.
+	require.NoError(t, h.stop())
+	env["STRIPE_SECRET_KEY"], env["STRIPE_API_BASE"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_x", "http://127.0.0.1:1", "whsec_12345678"
+	statusOf := func() (status string) {
+		require.NoError(t, h.db.QueryRowContext(t.Context(), `SELECT status FROM booking_platform.bookings WHERE id = $1`, b.ID).Scan(&status))
+		return status
+	}
+	payload := strings.NewReplacer("evt_1", "evt_early", "LIVE", "false", "cs_1", payment).Replace(sessionExpired)
+	_, err := h.db.ExecContext(t.Context(), `
+		INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, stripe_session_id, payload, last_error, retry_at) VALUES
+			('evt_early', 'checkout.session.expired', 'unmatched', $1, $2, '', 'infinity'),
+			('evt_bare', 'checkout.session.expired', 'failed', $1, NULL, E'bad\x1b[31m luck', 'infinity'),
+			('evt_old', 'other', 'processed', '', NULL, '', 'infinity')`, payment, payload)
+	require.NoError(t, err)
+	_, err = h.db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = '2026-01-01', processed_at = '2026-01-01' WHERE stripe_event_id = 'evt_old'`)
+	require.NoError(t, err)
+
+	status, stdout, stderr := command(t, env, "events", "list")
+	require.Equal(t, 0, status, stderr)
+	require.Contains(t, stdout, `bad\x1b[31m luck`)
+	require.Equal(t, 4, strings.Count(stdout, "\n"))
+	status, stdout, _ = command(t, env, "events", "list", "-since", "24h", "-outcome", "unmatched", "-type", "checkout.session.expired", "-limit", "5", "-json")
+	require.Equal(t, 0, status)
+	var line struct{ ID, Outcome, StripeSessionID string }
+	require.NoError(t, json.Unmarshal([]byte(stdout), &line))
+	require.Equal(t, struct{ ID, Outcome, StripeSessionID string }{"evt_early", "unmatched", payment}, line)
+
+	status, stdout, _ = command(t, env, "events", "show", "evt_early")
+	require.Equal(t, 0, status)
+	require.Contains(t, stdout, payload)
+	status, stdout, _ = command(t, env, "events", "show", "-json", "evt_early")
+	require.Equal(t, 0, status)
+	var shown struct{ Payload string }
+	require.NoError(t, json.Unmarshal([]byte(stdout), &shown))
+	require.Equal(t, payload, shown.Payload)
+	status, stdout, _ = command(t, env, "events", "show", "evt_bare")
+	require.Equal(t, 0, status)
+	require.Contains(t, stdout, "the payload is not kept")
+	status, _, stderr = command(t, env, "events", "show", "evt_none")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, `there is no event "evt_none"`)
+
+	status, stdout, _ = command(t, env, "events", "waiting")
+	require.Equal(t, 0, status)
+	require.Regexp(t, `^failed: +1\nunmatched: +1\nparked: +0\noldest unprocessed: 20\S+Z, \d+s old\nlast processed: +20\S+Z\n$`, stdout)
+	status, stdout, _ = command(t, env, "events", "waiting", "-json")
+	require.Equal(t, 0, status)
+	require.Contains(t, stdout, `{"failed":1,"unmatched":1,"parked":0,"oldestAgeSeconds":`)
+
+	status, stdout, stderr = command(t, env, "events", "replay", "-id", "evt_early", "-dry-run")
+	require.Equal(t, 0, status, stderr)
+	require.Equal(t, "evt_early: checkout.session.expired, unmatched\ndry run: nothing was done\n", stdout)
+	require.Equal(t, "pending", statusOf())
+
+	status, stdout, stderr = command(t, env, "events", "replay", "-since", "24h")
+	require.Equal(t, 1, status, "one of them cannot be replayed")
+	require.Contains(t, stdout, "evt_early: checkout.session.expired, unmatched -> processed\n")
+	require.Contains(t, stdout, "evt_bare: failed, and its payload is not kept\n")
+	require.Contains(t, stderr, "1 of 2 events are not settled")
+	require.Equal(t, "expired", statusOf(), "the handlers of payments did it")
+
+	status, stdout, _ = command(t, env, "events", "replay", "-outcome", "unmatched,parked")
+	require.Equal(t, 0, status)
+	require.Equal(t, "nothing to replay\n", stdout)
+	status, stdout, _ = command(t, env, "events", "replay", "-json", "-id", "evt_old,evt_none")
+	require.Equal(t, 1, status)
+	require.Equal(t, `{"id":"evt_old","type":"other","was":"processed","skipped":"outcome"}`+"\n"+`{"id":"evt_none","skipped":"unknown"}`+"\n", stdout)
+	delete(env, "STRIPE_WEBHOOK_SECRET")
+	status, _, stderr = command(t, env, "events", "replay")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "STRIPE_WEBHOOK_SECRET", "a replay needs what serve needs")
+}
