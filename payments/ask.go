@@ -97,8 +97,10 @@ func (p *Payments) ask(ctx context.Context, pay Payment) (bool, error) {
 		if err != nil {
 			return err
 		}
-		outcome, err = step(ctx, arrival{tx: tx, bookings: bookings, event: ev, session: s, payment: pay, booking: b})
-		return err
+		return p.watch(ctx, tx, b.ID, func() (err error) {
+			outcome, err = step(ctx, arrival{tx: tx, bookings: bookings, event: ev, session: s, payment: pay, booking: b})
+			return err
+		})
 	})
 	if err != nil {
 		return false, wrap(ctx, "apply what Stripe answered", err)

@@ -52,6 +52,16 @@ type Options struct {
 	ParkUnapplied bool
 	// KeepRefunded lets a booking stand that was refunded in full at Stripe, by hand; without it the booking is cancelled, if it lies ahead.
 	KeepRefunded bool
+	// OnTransition is called for each thing that happens to a payment (paid, refunded, disputed, ...: see [Transition]), once, in the transaction that makes
+	// it, whichever way that came: an event, what Stripe answered, a step, a call of this package. It writes what belongs to it, the row of an invoice
+	// or of a mail that is to go out; the row is there if and only if the change is. Its error rolls both back: an event is then answered 500 and sent
+	// again, a step makes the change the next time, a call returns the error.
+	//
+	// The transaction may still be rolled back, and run again, after it returned: it sends nothing itself, no mail and no request; who reads the rows
+	// after the commit does. The booking and its payments are locked meanwhile, so it is short, and takes no lock that is held elsewhere while
+	// one of these is waited for. It may be called by many goroutines at once. With it, a change takes six round trips more.
+	// nil is none. A booking that costs nothing has no payment: nothing is told of it.
+	OnTransition func(ctx context.Context, tx Tx, t Transition) error
 	// RequestID gives the id of the request that a context belongs to; it goes into the session's metadata, so that the
 	// webhook's log line can be joined to the request that began it. nil leaves it out, and so does what is longer than the 500 characters
 	// that Stripe takes.

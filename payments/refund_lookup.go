@@ -75,12 +75,14 @@ func (p *Payments) lookUpRefunds(ctx context.Context, d dueRefund, heard int) er
 		if err != nil {
 			return err
 		}
-		if err := note(ctx, tx, d.paymentID, all...); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, knownSQL, d.paymentID, heard); err != nil {
-			return err
-		}
-		return p.settleBooking(ctx, tx, bookings, d.paymentID, b.ID)
+		return p.watch(ctx, tx, b.ID, func() error {
+			if err := note(ctx, tx, d.paymentID, all...); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, knownSQL, d.paymentID, heard); err != nil {
+				return err
+			}
+			return p.settleBooking(ctx, tx, bookings, d.paymentID, b.ID)
+		})
 	})
 }
