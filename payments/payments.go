@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
@@ -77,9 +78,15 @@ type Payments struct {
 	intents  paymentintent.Client
 	// refundCalls are calls to Stripe; what is kept here of refunds is in refund.go.
 	refundCalls refund.Client
+	backend     stripe.Backend
+	key         string
 	appURL      string
 	opts        Options
 	log         *slog.Logger
+
+	// takenTo is the event from which TakeUndelivered goes on; taking guards it.
+	taking  sync.Mutex
+	takenTo string
 }
 
 // New makes Payments. db and bookings, which must be on the same database, stay the caller's. secretKey is Stripe's (sk_… or rk_…), and
@@ -124,6 +131,8 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		sessions:    session.Client{B: backend, Key: secretKey},
 		intents:     paymentintent.Client{B: backend, Key: secretKey},
 		refundCalls: refund.Client{B: backend, Key: secretKey},
+		backend:     backend,
+		key:         secretKey,
 		appURL:      strings.TrimRight(appURL, "/"),
 		opts:        opts,
 		log:         opts.Logger,

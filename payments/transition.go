@@ -80,7 +80,8 @@ func transitions(before, after state) []Transition {
 	unapplied := is.Unapplied != "" && was.Unapplied == ""
 	became := func(s Status) bool { return is.Status() == s && was.Status() != s }
 	add(became(Processing), TransitionProcessing, 0, nil)
-	add(came && is.Unapplied == "" && !parked, TransitionPaid, is.Captured.Minor, nil)
+	paid := came && is.Unapplied == "" && !parked
+	add(paid, TransitionPaid, is.Captured.Minor, nil)
 	add(unapplied, TransitionUnapplied, is.Captured.Minor, nil)
 	add(parked, TransitionParked, is.Captured.Minor, nil)
 	add(became(Failed), TransitionFailed, 0, nil)
@@ -95,7 +96,9 @@ func transitions(before, after state) []Transition {
 		}
 		add(true, stage, r.Amount.Minor, &r)
 	}
-	add(after.booking.Status == booking.Cancelled && before.booking.Status == booking.Confirmed, TransitionCancelled, 0, nil)
+	// Money that was given back before it was heard of confirms its booking and cancels it at once.
+	confirmed := paid || before.booking.Status == booking.Confirmed
+	add(confirmed && after.booking.Status == booking.Cancelled && before.booking.Status != booking.Cancelled, TransitionCancelled, 0, nil)
 	return out
 }
 
