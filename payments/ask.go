@@ -42,6 +42,9 @@ func (p *Payments) AskStripe(ctx context.Context) (int, error) {
 	settled := 0
 	var failures []error
 	for range askBatch {
+		if p.quiet() {
+			break
+		}
 		pay, err := p.queryPayment(ctx, "lease a payment to ask about", leasePastSQL, askPause)
 		if errors.Is(err, sql.ErrNoRows) {
 			break

@@ -55,6 +55,9 @@ func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 	ended := 0
 	var failures []error
 	for range expireBatch {
+		if p.quiet() {
+			break
+		}
 		l, found, err := p.leaseGone(ctx)
 		if err != nil {
 			failures = append(failures, err)

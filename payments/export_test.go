@@ -2,3 +2,9 @@ package payments
 
 // SessionStatus asks Stripe about a session, as the steps do.
 var SessionStatus = (*Payments).sessionStatus
+
+// EndPause is when the pause has passed that Stripe has asked for.
+func EndPause(p *Payments) { p.courtesy.until.Store(0) }
+
+// ReadRetryAfter reads the header.
+var ReadRetryAfter = readRetryAfter

@@ -78,6 +78,7 @@ type Payments struct {
 	intents  paymentintent.Client
 	// refundCalls are calls to Stripe; what is kept here of refunds is in refund.go.
 	refundCalls refund.Client
+	courtesy    *courtesy
 	backend     stripe.Backend
 	key         string
 	appURL      string
@@ -121,7 +122,12 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		// The library's default is one that it shares with everything else in the program.
 		opts.HTTPClient = &http.Client{Timeout: opts.Timeout}
 	}
-	backend, err := newBackend(opts)
+	transport := opts.HTTPClient.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	calls := &courtesy{next: transport}
+	backend, err := newBackend(opts, calls)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +137,7 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		sessions:    session.Client{B: backend, Key: secretKey},
 		intents:     paymentintent.Client{B: backend, Key: secretKey},
 		refundCalls: refund.Client{B: backend, Key: secretKey},
+		courtesy:    calls,
 		backend:     backend,
 		key:         secretKey,
 		appURL:      strings.TrimRight(appURL, "/"),
@@ -140,9 +147,12 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 }
 
 // newBackend makes a backend of our own: the library's global one would be shared with the embedder's other uses of it.
-func newBackend(opts Options) (stripe.Backend, error) {
+func newBackend(opts Options, transport http.RoundTripper) (stripe.Backend, error) {
+	// A copy: the caller's client stays as it is.
+	client := *opts.HTTPClient
+	client.Transport = transport
 	config := &stripe.BackendConfig{
-		HTTPClient: opts.HTTPClient,
+		HTTPClient: &client,
 		// Its log lines are not structured; errors are logged here, with the context.
 		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
 		// One retry under the same key mends a connection that was closed while idle. More would outlast the

@@ -35,6 +35,9 @@ func (p *Payments) LookUpRefunds(ctx context.Context) (int, error) {
 	asked := 0
 	var failures []error
 	for range refundBatch {
+		if p.quiet() {
+			break
+		}
 		var d dueRefund
 		var heard int
 		err := p.alone(ctx, "lease a payment to look up", func(q booking.Querier) error {

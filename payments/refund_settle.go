@@ -56,11 +56,14 @@ type dueRefund struct {
 // key is used that Stripe may have forgotten, or that is spent, the refund is looked for at Stripe by its metadata.
 //
 // What Stripe refuses for good is failed, with Stripe's word for it, and stays visible ([Payments.TroubledRefunds]). What failed on the way is tried again,
-// later each time, up to an hour, or as Stripe's Retry-After says. The step goes on after one that failed, and returns what failed; it ends with ctx.
+// later each time, up to an hour, or as Stripe's Retry-After says, for which this process does not ask for any other either. The step goes on after one that failed, and returns what failed; it ends with ctx.
 func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
 	made := 0
 	var failures []error
 	for range refundBatch {
+		if p.quiet() {
+			break
+		}
 		d, found, err := p.leaseRefund(ctx)
 		if err != nil {
 			failures = append(failures, err)
@@ -193,7 +196,7 @@ func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error
 	if d.tries < 10 {
 		pause = min(pause, 5*time.Second<<max(0, d.tries-1))
 	}
-	pause = max(pause, retryAfter(cause))
+	pause = max(pause, RetryAfter(cause))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
 	defer cancel()
 	return p.alone(ctx, "postpone a refund", func(q booking.Querier) error {

@@ -47,6 +47,9 @@ func (p *Payments) TakeUndelivered(ctx context.Context, receiver *webhook.Receiv
 	defer p.taking.Unlock()
 	settled := 0
 	for range undeliveredPages {
+		if p.quiet() {
+			break
+		}
 		page, err := p.undelivered(ctx, p.takenTo)
 		if err != nil {
 			// The event to go on from may be gone: the next run begins anew.

@@ -168,5 +168,6 @@ func TestUndeliveredEventsWhileStripeIsDown(t *testing.T) {
 		require.ErrorIs(t, err, payments.ErrUnavailable)
 		f.Release()
 	}
+	payments.EndPause(w.payments)
 	require.Equal(t, 1, w.takeUndelivered())
 }
