@@ -79,6 +79,7 @@ type Payments struct {
 	// refundCalls are calls to Stripe; what is kept here of refunds is in refund.go.
 	refundCalls refund.Client
 	courtesy    *courtesy
+	asking      asking
 	backend     stripe.Backend
 	key         string
 	appURL      string
@@ -138,6 +139,7 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		intents:     paymentintent.Client{B: backend, Key: secretKey},
 		refundCalls: refund.Client{B: backend, Key: secretKey},
 		courtesy:    calls,
+		asking:      asking{now: map[string]*question{}},
 		backend:     backend,
 		key:         secretKey,
 		appURL:      strings.TrimRight(appURL, "/"),

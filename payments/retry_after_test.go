@@ -69,7 +69,7 @@ func TestCheckoutIsNotRepeatedBeforeItsTime(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"Stripe's own": `{"error":{"type":"api_error","message":"later"}}`,
-		"a spent key": `{"error":{"type":"idempotency_error","message":"later"}}`,
+		"a spent key":  `{"error":{"type":"idempotency_error","message":"later"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
