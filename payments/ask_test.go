@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -141,6 +142,17 @@ func TestAskAtOnceAsksOnce(t *testing.T) {
 	first, others := make(chan error, 1), make(chan error, 4)
 	go func() { first <- w.payments.Ask(ctx, c.SessionID) }()
 	require.NoError(t, f.Wait(t.Context(), 1))
+	for range 4 {
+		go func() {
+			short, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			others <- w.payments.Ask(short, c.SessionID)
+		}()
+	}
+	for range 4 {
+		require.ErrorIs(t, <-others, context.DeadlineExceeded)
+	}
+	require.Equal(t, 1, f.Fired(), "they waited for the first")
 	for range 4 {
 		go func() { others <- w.payments.Ask(t.Context(), c.SessionID) }()
 	}
