@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/booking-platform/booking-platform/booking"
 )
@@ -13,13 +14,19 @@ SELECT p.booking_id::text FROM booking_platform.payments p
 WHERE NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL AND p.session_expires_at < statement_timestamp()
 LIMIT $1::int`
 
+// Who has either of them locked is not waited for: they are left for the next time.
+const lockForgottenSQL = `
+SELECT b.id::text FROM booking_platform.bookings b JOIN booking_platform.payments p ON p.booking_id = b.id
+WHERE b.id = $1::uuid AND NOT p.completed AND NOT p.expired AND NOT p.failed
+FOR NO KEY UPDATE OF b, p SKIP LOCKED`
+
 // Of a booking's payments one at most is open.
 const forgetSQL = `
 UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
 WHERE p.booking_id = $1::uuid
 AND NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL AND p.session_expires_at < statement_timestamp()`
 
-// forget ends payments that nobody can pay, 20 at most. Nothing to do is one round trip; replicas that find the same one wait for each other.
+// forget ends payments that nobody can pay, 20 at most. Nothing to do is one round trip.
 func (p *Payments) forget(ctx context.Context) error {
 	var bookings []string
 	err := p.alone(ctx, "find unbegun payments", func(q booking.Querier) error {
@@ -43,7 +50,11 @@ func (p *Payments) forget(ctx context.Context) error {
 			return err
 		}
 		err = p.inTx(ctx, "forget an unbegun payment", func(tx *sql.Tx) error {
-			if _, err := p.bookings.Tx(tx).Lock(ctx, id); err != nil {
+			err := tx.QueryRowContext(ctx, lockForgottenSQL, id).Scan(&id)
+			if errors.Is(err, sql.ErrNoRows) {
+				return nil
+			}
+			if err != nil {
 				return err
 			}
 			return p.watch(ctx, tx, id, func() error {
