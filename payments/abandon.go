@@ -27,14 +27,16 @@ func (p *Payments) Abandon(ctx context.Context, bookingID string) error {
 		if _, err := bookings.Lock(ctx, bookingID); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, abandonSQL, bookingID); err != nil {
-			return err
-		}
-		var others bool
-		if err := tx.QueryRowContext(ctx, othersOpenSQL, bookingID).Scan(&others); err != nil || others {
-			return err
-		}
-		return ignoreSettled(bookings.Release(ctx, bookingID))
+		return p.watch(ctx, tx, bookingID, func() error {
+			if _, err := tx.ExecContext(ctx, abandonSQL, bookingID); err != nil {
+				return err
+			}
+			var others bool
+			if err := tx.QueryRowContext(ctx, othersOpenSQL, bookingID).Scan(&others); err != nil || others {
+				return err
+			}
+			return ignoreSettled(bookings.Release(ctx, bookingID))
+		})
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 // arrival is one event about one payment, with its booking locked until the transaction ends. The payment was read before the lock: of it, only
 // what never changes is to be used.
 type arrival struct {
-	tx       booking.Querier
+	tx       Tx
 	bookings *booking.Tx
 	event    webhook.Event
 	session  checkoutSession
@@ -32,7 +32,11 @@ func (p *Payments) arrive(
 		return "", fmt.Errorf("payments: lock the booking: %w", err)
 	}
 	webhook.Annotate(ctx, slog.String("booking_id", b.ID), slog.String("payment_id", pay.ID))
-	outcome, err := step(ctx, arrival{tx: tx, bookings: bookings, event: ev, payment: pay, booking: b})
+	var outcome webhook.Outcome
+	err = p.watch(ctx, tx, b.ID, func() (err error) {
+		outcome, err = step(ctx, arrival{tx: tx, bookings: bookings, event: ev, payment: pay, booking: b})
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("payments: %s: %w", ev.Type, err)
 	}

@@ -42,6 +42,9 @@ func (p *Payments) AskStripe(ctx context.Context) (int, error) {
 	settled := 0
 	var failures []error
 	for range askBatch {
+		if p.quiet() {
+			break
+		}
 		pay, err := p.queryPayment(ctx, "lease a payment to ask about", leasePastSQL, askPause)
 		if errors.Is(err, sql.ErrNoRows) {
 			break
@@ -64,7 +67,7 @@ func (p *Payments) AskStripe(ctx context.Context) (int, error) {
 
 // Ask asks Stripe about one Checkout Session now (cs_…), and applies the answer as its event would have been: for the page to which a customer
 // comes back, where a webhook may be late. Only what Stripe says counts, not that somebody came. It asks nothing where the payment is settled
-// already. The errors are [ErrNotFound] and [ErrUnavailable]. Safe to repeat, and on several replicas at once.
+// already, and once where several ask at once in this process. The errors are [ErrNotFound] and [ErrUnavailable]. Safe to repeat, and on several replicas at once.
 func (p *Payments) Ask(ctx context.Context, sessionID string) error {
 	pay, err := p.BySession(ctx, sessionID)
 	if err != nil {
@@ -73,8 +76,10 @@ func (p *Payments) Ask(ctx context.Context, sessionID string) error {
 	if status := pay.Status(); status != Open && status != Processing {
 		return nil
 	}
-	_, err = p.ask(ctx, pay)
-	return err
+	return p.asking.once(ctx, pay.SessionID, func() error {
+		_, err := p.ask(ctx, pay)
+		return err
+	})
 }
 
 // ask gets the session and applies it; true when the payment is settled by that.
@@ -97,8 +102,10 @@ func (p *Payments) ask(ctx context.Context, pay Payment) (bool, error) {
 		if err != nil {
 			return err
 		}
-		outcome, err = step(ctx, arrival{tx: tx, bookings: bookings, event: ev, session: s, payment: pay, booking: b})
-		return err
+		return p.watch(ctx, tx, b.ID, func() (err error) {
+			outcome, err = step(ctx, arrival{tx: tx, bookings: bookings, event: ev, session: s, payment: pay, booking: b})
+			return err
+		})
 	})
 	if err != nil {
 		return false, wrap(ctx, "apply what Stripe answered", err)

@@ -1,13 +1,17 @@
 package payments_test
 
 import (
+	"context"
+	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
 // past lets the time of all sessions pass, here and not at Stripe.
@@ -122,4 +126,46 @@ func TestExpiringWhatWasPaidConfirmsIt(t *testing.T) {
 	require.Zero(t, ended)
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+}
+
+// Several who come back at once ask Stripe once; should the one who asks go away, another asks.
+func TestAskAtOnceAsksOnce(t *testing.T) {
+	t.Parallel()
+	w := deaf(t)
+	b := w.hold(0)
+	c := w.checkout(b)
+	_, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	get := func(r *http.Request) bool { return r.Method == http.MethodGet }
+	f := w.stripe.Fault(get, stripetest.HangBefore, 100)
+	ctx, leave := context.WithCancel(t.Context())
+	first, others := make(chan error, 1), make(chan error, 4)
+	go func() { first <- w.payments.Ask(ctx, c.SessionID) }()
+	require.NoError(t, f.Wait(t.Context(), 1))
+	for range 4 {
+		go func() {
+			short, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			others <- w.payments.Ask(short, c.SessionID)
+		}()
+	}
+	for range 4 {
+		require.ErrorIs(t, <-others, context.DeadlineExceeded)
+	}
+	require.Equal(t, 1, f.Fired(), "they waited for the first")
+	for range 4 {
+		go func() { others <- w.payments.Ask(t.Context(), c.SessionID) }()
+	}
+	leave()
+	require.ErrorIs(t, <-first, context.Canceled)
+	require.NoError(t, f.Wait(t.Context(), 2))
+	waiting, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, w.payments.Ask(waiting, c.SessionID), context.Canceled)
+	f.Release()
+	for range 4 {
+		require.NoError(t, <-others)
+	}
+	require.Equal(t, 2, f.Fired(), "one after the other, and each for all")
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
 }

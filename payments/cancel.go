@@ -17,8 +17,13 @@ import (
 func (p *Payments) Cancel(ctx context.Context, req booking.CancelRequest) (booking.Booking, error) {
 	var b booking.Booking
 	err := p.transactAgain(ctx, func(tx *sql.Tx) (err error) {
-		b, err = p.cancel(ctx, tx, req)
-		return err
+		if _, err := p.bookings.Tx(tx).Lock(ctx, req.ID); err != nil {
+			return err
+		}
+		return p.watch(ctx, tx, req.ID, func() (err error) {
+			b, err = p.cancel(ctx, tx, req)
+			return err
+		})
 	})
 	return b, wrap(ctx, "cancel", err)
 }
@@ -28,12 +33,9 @@ const appliedPaymentSQL = `
 SELECT p.id::text, p.captured_minor - p.refund_committed FROM booking_platform.payments p
 WHERE p.booking_id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' ORDER BY p.id LIMIT 1`
 
+// cancel is Cancel, with the booking locked.
 func (p *Payments) cancel(ctx context.Context, tx *sql.Tx, req booking.CancelRequest) (booking.Booking, error) {
-	bookings := p.bookings.Tx(tx)
-	if _, err := bookings.Lock(ctx, req.ID); err != nil {
-		return booking.Booking{}, err
-	}
-	b, err := bookings.Cancel(ctx, req)
+	b, err := p.bookings.Tx(tx).Cancel(ctx, req)
 	if err != nil || b.Refund == nil || b.Refund.Minor == 0 {
 		return b, err
 	}

@@ -26,6 +26,12 @@
 //	p.SettleRefunds(ctx)   // make the refunds that are due
 //	p.LookUpRefunds(ctx)   // find out about refunds that Stripe has hinted at
 //	p.AskStripe(ctx)       // settle payments of which no event has come
+//	p.TakeUndelivered(ctx, receiver) // take the events that were not delivered
+//
+// Where Stripe asks to be left alone (Retry-After), the steps of that process do so. Each call at Stripe ends within Options.Timeout.
+//
+// Options.OnTransition is called, in the transaction that makes it, for each thing that happens to a payment: there an embedder writes the row of an invoice
+// or a mail. See [Transition].
 //
 // Locks are taken in the order resource, booking, payment, refund. The tables are those of migrations.Payments; other tables may refer to
 // booking_platform.payments (id).

@@ -35,15 +35,6 @@ WHERE h.id = p.booking_id AND p.id = (
 RETURNING p.id::text, p.booking_id::text, p.stripe_session_id,
 	LEAST(lower(h.during), statement_timestamp() + interval '15 minutes')`
 
-// Whoever died between the intent and Stripe's answer leaves a row without a session id. Its URL was told to nobody.
-const forgetSQL = `
-UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
-WHERE p.id IN (
-	SELECT o.id FROM booking_platform.payments o
-	WHERE NOT o.completed AND NOT o.expired AND NOT o.failed AND o.stripe_session_id IS NULL
-	AND o.session_expires_at < statement_timestamp()
-	FOR UPDATE SKIP LOCKED)`
-
 const markExpiredSQL = `
 UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
 WHERE p.id = $1::uuid AND NOT p.completed`
@@ -58,16 +49,15 @@ WHERE p.id = $1::uuid AND NOT p.completed`
 // Each session is leased in the database before the call, so the step is safe on every replica at once, and no transaction is
 // open while Stripe is asked. The history of a hold that it ends names "payments", unless the context names an actor. It goes on after a session that failed, and returns what failed; it ends with ctx.
 func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
-	err := p.alone(ctx, "forget unbegun payments", func(q booking.Querier) error {
-		_, err := q.ExecContext(ctx, forgetSQL)
-		return err
-	})
-	if err != nil {
+	if err := p.forget(ctx); err != nil {
 		return 0, err
 	}
 	ended := 0
 	var failures []error
 	for range expireBatch {
+		if p.quiet() {
+			break
+		}
 		l, found, err := p.leaseGone(ctx)
 		if err != nil {
 			failures = append(failures, err)
@@ -130,14 +120,16 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 		if _, err := bookings.Lock(ctx, l.bookingID); err != nil {
 			return err
 		}
-		result, err := tx.ExecContext(ctx, markExpiredSQL, l.paymentID)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return err
-		}
-		return ignoreSettled(bookings.Expire(ctx, l.bookingID))
+		return p.watch(ctx, tx, l.bookingID, func() error {
+			result, err := tx.ExecContext(ctx, markExpiredSQL, l.paymentID)
+			if err != nil {
+				return err
+			}
+			if n, err := result.RowsAffected(); err != nil || n == 0 {
+				return err
+			}
+			return ignoreSettled(bookings.Expire(ctx, l.bookingID))
+		})
 	})
 	return err == nil, err
 }

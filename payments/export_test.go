@@ -5,3 +5,9 @@ var SessionStatus = (*Payments).sessionStatus
 
 // CompletedTogether handles completed Checkouts together.
 var CompletedTogether = (*Payments).completedTogether
+
+// EndPause is when the pause has passed that Stripe has asked for.
+func EndPause(p *Payments) { p.courtesy.until.Store(0) }
+
+// ReadRetryAfter reads the header.
+var ReadRetryAfter = readRetryAfter

@@ -174,6 +174,12 @@ func (w *world) send(id, eventType string, session map[string]any) int {
 		"created": time.Now().Unix(), "data": map[string]any{"object": session},
 	})
 	require.NoError(w.t, err)
+	return w.sendRaw(payload)
+}
+
+// sendRaw signs and delivers a payload, and returns the answer's status.
+func (w *world) sendRaw(payload []byte) int {
+	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.hook, bytes.NewReader(payload))
 	require.NoError(w.t, err)
 	req.Header.Set("Stripe-Signature", stripetest.Sign(payload, webhookSecret, time.Now()))

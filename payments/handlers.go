@@ -35,17 +35,27 @@ const (
 // refund.updated, refund.failed, charge.dispute.created, charge.dispute.updated, charge.dispute.closed, charge.dispute.funds_withdrawn,
 // charge.dispute.funds_reinstated.
 func (p *Payments) Register(r *webhook.Receiver) {
-	r.Handle("checkout.session.completed", p.handle(p.completed))
-	r.Handle("checkout.session.async_payment_succeeded", p.handle(p.completed))
-	r.Handle("checkout.session.async_payment_failed", p.handle(p.asyncFailed))
-	r.Handle("checkout.session.expired", p.handle(p.expired))
-	r.Handle("charge.refunded", p.handleIntent(p.chargeRefunded))
+	for eventType, handler := range p.handlers() {
+		r.Handle(eventType, handler)
+	}
+}
+
+// handlers are those of Register, by the type of their event.
+func (p *Payments) handlers() map[string]webhook.Handler {
+	all := map[string]webhook.Handler{
+		"checkout.session.completed":               p.handle(p.completed),
+		"checkout.session.async_payment_succeeded": p.handle(p.completed),
+		"checkout.session.async_payment_failed":    p.handle(p.asyncFailed),
+		"checkout.session.expired":                 p.handle(p.expired),
+		"charge.refunded":                          p.handleIntent(p.chargeRefunded),
+	}
 	for _, refund := range []string{"charge.refund.updated", "refund.created", "refund.updated", "refund.failed"} {
-		r.Handle(refund, p.handleIntent(p.refundTold))
+		all[refund] = p.handleIntent(p.refundTold)
 	}
 	for _, what := range []string{"created", "updated", "closed", "funds_withdrawn", "funds_reinstated"} {
-		r.Handle("charge.dispute."+what, p.handleIntent(p.dispute))
+		all["charge.dispute."+what] = p.handleIntent(p.dispute)
 	}
+	return all
 }
 
 // checkoutSession is what we use of Stripe's object (https://docs.stripe.com/api/checkout/sessions/object). A PaymentIntent may be

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
@@ -52,6 +53,16 @@ type Options struct {
 	ParkUnapplied bool
 	// KeepRefunded lets a booking stand that was refunded in full at Stripe, by hand; without it the booking is cancelled, if it lies ahead.
 	KeepRefunded bool
+	// OnTransition is called for each thing that happens to a payment (paid, refunded, disputed, ...: see [Transition]), once, in the transaction that makes
+	// it, whichever way that came: an event, what Stripe answered, a step, a call of this package. It writes what belongs to it, the row of an invoice
+	// or of a mail that is to go out; the row is there if and only if the change is. Its error rolls both back: an event is then answered 500 and sent
+	// again, a step makes the change the next time, a call returns the error.
+	//
+	// The transaction may still be rolled back, and run again, after it returned: it sends nothing itself, no mail and no request; who reads the rows
+	// after the commit does. The booking and its payments are locked meanwhile, so it is short, and takes no lock that is held elsewhere while
+	// one of these is waited for. It may be called by many goroutines at once. With it, a change takes six round trips more.
+	// nil is none. A booking that costs nothing has no payment: nothing is told of it.
+	OnTransition func(ctx context.Context, tx Tx, t Transition) error
 	// RequestID gives the id of the request that a context belongs to; it goes into the session's metadata, so that the
 	// webhook's log line can be joined to the request that began it. nil leaves it out, and so does what is longer than the 500 characters
 	// that Stripe takes.
@@ -67,9 +78,17 @@ type Payments struct {
 	intents  paymentintent.Client
 	// refundCalls are calls to Stripe; what is kept here of refunds is in refund.go.
 	refundCalls refund.Client
+	courtesy    *courtesy
+	asking      asking
+	backend     stripe.Backend
+	key         string
 	appURL      string
 	opts        Options
 	log         *slog.Logger
+
+	// takenTo is the event from which TakeUndelivered goes on; taking guards it.
+	taking  sync.Mutex
+	takenTo string
 }
 
 // New makes Payments. db and bookings, which must be on the same database, stay the caller's. secretKey is Stripe's (sk_… or rk_…), and
@@ -104,7 +123,12 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		// The library's default is one that it shares with everything else in the program.
 		opts.HTTPClient = &http.Client{Timeout: opts.Timeout}
 	}
-	backend, err := newBackend(opts)
+	transport := opts.HTTPClient.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	calls := &courtesy{next: transport}
+	backend, err := newBackend(opts, calls)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +138,10 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		sessions:    session.Client{B: backend, Key: secretKey},
 		intents:     paymentintent.Client{B: backend, Key: secretKey},
 		refundCalls: refund.Client{B: backend, Key: secretKey},
+		courtesy:    calls,
+		asking:      asking{now: map[string]*question{}},
+		backend:     backend,
+		key:         secretKey,
 		appURL:      strings.TrimRight(appURL, "/"),
 		opts:        opts,
 		log:         opts.Logger,
@@ -121,9 +149,12 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 }
 
 // newBackend makes a backend of our own: the library's global one would be shared with the embedder's other uses of it.
-func newBackend(opts Options) (stripe.Backend, error) {
+func newBackend(opts Options, transport http.RoundTripper) (stripe.Backend, error) {
+	// A copy: the caller's client stays as it is.
+	client := *opts.HTTPClient
+	client.Transport = transport
 	config := &stripe.BackendConfig{
-		HTTPClient: opts.HTTPClient,
+		HTTPClient: &client,
 		// Its log lines are not structured; errors are logged here, with the context.
 		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
 		// One retry under the same key mends a connection that was closed while idle. More would outlast the

@@ -104,23 +104,28 @@ func (p *Payments) TroubledRefunds(ctx context.Context) ([]Refund, error) {
 
 func (p *Payments) refunds(ctx context.Context, what, query string, args ...any) ([]Refund, error) {
 	var out []Refund
-	err := p.alone(ctx, what, func(q booking.Querier) error {
-		out = nil
-		rows, err := q.QueryContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			r, err := scanRefund(rows)
-			if err != nil {
-				return err
-			}
-			out = append(out, r)
-		}
-		return rows.Err()
+	err := p.alone(ctx, what, func(q booking.Querier) (err error) {
+		out, err = scanRefunds(ctx, q, query, args...)
+		return err
 	})
 	return out, err
+}
+
+func scanRefunds(ctx context.Context, q booking.Querier, query string, args ...any) ([]Refund, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var out []Refund
+	for rows.Next() {
+		r, err := scanRefund(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
 }
 
 // queryRefund runs a statement that returns one refund; false when there is none.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/stripe/stripe-go/v76"
 
@@ -103,17 +102,4 @@ func refusalCode(err error) string {
 		return string(se.Type)
 	}
 	return "status " + strconv.Itoa(se.HTTPStatusCode)
-}
-
-// retryAfter is how long Stripe asks to be left alone, at most an hour.
-func retryAfter(err error) time.Duration {
-	var se *stripe.Error
-	if !errors.As(err, &se) || se.LastResponse == nil {
-		return 0
-	}
-	seconds, err := strconv.Atoi(se.LastResponse.Header.Get("Retry-After"))
-	if err != nil || seconds < 0 {
-		return 0
-	}
-	return min(time.Hour, time.Duration(seconds)*time.Second)
 }

@@ -36,8 +36,10 @@ type RefundRequest struct {
 func (p *Payments) Refund(ctx context.Context, req RefundRequest) (Refund, error) {
 	var r Refund
 	err := p.inTx(ctx, "refund", func(tx *sql.Tx) (err error) {
-		r, err = makeIntent(ctx, tx, req)
-		return err
+		return p.watchPayment(ctx, tx, req.PaymentID, func() (err error) {
+			r, err = makeIntent(ctx, tx, req)
+			return err
+		})
 	})
 	return r, err
 }

@@ -35,6 +35,9 @@ func (p *Payments) LookUpRefunds(ctx context.Context) (int, error) {
 	asked := 0
 	var failures []error
 	for range refundBatch {
+		if p.quiet() {
+			break
+		}
 		var d dueRefund
 		var heard int
 		err := p.alone(ctx, "lease a payment to look up", func(q booking.Querier) error {
@@ -75,12 +78,14 @@ func (p *Payments) lookUpRefunds(ctx context.Context, d dueRefund, heard int) er
 		if err != nil {
 			return err
 		}
-		if err := note(ctx, tx, d.paymentID, all...); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, knownSQL, d.paymentID, heard); err != nil {
-			return err
-		}
-		return p.settleBooking(ctx, tx, bookings, d.paymentID, b.ID)
+		return p.watch(ctx, tx, b.ID, func() error {
+			if err := note(ctx, tx, d.paymentID, all...); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, knownSQL, d.paymentID, heard); err != nil {
+				return err
+			}
+			return p.settleBooking(ctx, tx, bookings, d.paymentID, b.ID)
+		})
 	})
 }

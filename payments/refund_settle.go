@@ -56,11 +56,14 @@ type dueRefund struct {
 // key is used that Stripe may have forgotten, or that is spent, the refund is looked for at Stripe by its metadata.
 //
 // What Stripe refuses for good is failed, with Stripe's word for it, and stays visible ([Payments.TroubledRefunds]). What failed on the way is tried again,
-// later each time, up to an hour, or as Stripe's Retry-After says. The step goes on after one that failed, and returns what failed; it ends with ctx.
+// later each time, up to an hour, or as Stripe's Retry-After says, for which this process does not ask for any other either. The step goes on after one that failed, and returns what failed; it ends with ctx.
 func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
 	made := 0
 	var failures []error
 	for range refundBatch {
+		if p.quiet() {
+			break
+		}
 		d, found, err := p.leaseRefund(ctx)
 		if err != nil {
 			failures = append(failures, err)
@@ -101,7 +104,7 @@ func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) 
 	defer cancel()
 	made, err := p.makeRefund(callCtx, &d)
 	if err == nil {
-		err = p.noteAfterCall(ctx, d.paymentID, made)
+		err = p.noteAfterCall(ctx, d, made)
 		return err == nil, err
 	}
 	if refusedForGood(err) {
@@ -146,10 +149,12 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]told, error)
 }
 
 // noteAfterCall records what Stripe has answered even where the caller has just gone.
-func (p *Payments) noteAfterCall(ctx context.Context, paymentID string, made []told) error {
+func (p *Payments) noteAfterCall(ctx context.Context, d dueRefund, made []told) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(storeLimit, p.opts.Timeout))
 	defer cancel()
-	return p.inTx(ctx, "record a refund", func(tx *sql.Tx) error { return note(ctx, tx, paymentID, made...) })
+	return p.inTx(ctx, "record a refund", func(tx *sql.Tx) error {
+		return p.watch(ctx, tx, d.bookingID, func() error { return note(ctx, tx, d.paymentID, made...) })
+	})
 }
 
 const refusedSQL = `
@@ -162,19 +167,23 @@ func (p *Payments) refundRefused(ctx context.Context, d dueRefund, refusal error
 	p.log.LogAttrs(ctx, slog.LevelError, "stripe refused a refund", slog.String("refund_id", d.id), slog.String("payment_id", d.paymentID),
 		slog.String("booking_id", d.bookingID), slog.String("stripe_code", code))
 	return p.inTx(ctx, "record a refused refund", func(tx *sql.Tx) error {
-		if err := lockPayment(ctx, tx, d.paymentID); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, refusedSQL, d.id, code); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, sumRefundsSQL, d.paymentID); err != nil {
-			return err
-		}
-		// What is left at Stripe is less than what is known here.
-		_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
-		return err
+		return p.watch(ctx, tx, d.bookingID, func() error { return refused(ctx, tx, d, code) })
 	})
+}
+
+func refused(ctx context.Context, tx *sql.Tx, d dueRefund, code string) error {
+	if err := lockPayment(ctx, tx, d.paymentID); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, refusedSQL, d.id, code); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, sumRefundsSQL, d.paymentID); err != nil {
+		return err
+	}
+	// What is left at Stripe is less than what is known here.
+	_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
+	return err
 }
 
 const postponeSQL = `
@@ -187,7 +196,7 @@ func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error
 	if d.tries < 10 {
 		pause = min(pause, 5*time.Second<<max(0, d.tries-1))
 	}
-	pause = max(pause, retryAfter(cause))
+	pause = max(pause, RetryAfter(cause))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
 	defer cancel()
 	return p.alone(ctx, "postpone a refund", func(q booking.Querier) error {

@@ -239,6 +239,7 @@ func TestRefundWhenTheCallFails(t *testing.T) {
 			left = 0
 			mu.Unlock()
 			w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
+			payments.EndPause(w.payments)
 			_, err = w.payments.SettleRefunds(t.Context())
 			require.NoError(t, err)
 			require.NoError(t, w.stripe.WaitDelivered(t.Context()))

@@ -24,7 +24,7 @@ func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, err
 			return p.storeSession(ctx, pay, s)
 		}
 		failure := p.unavailable(ctx, "create the Checkout Session", pay.ID, err)
-		if n == maxAttempts || ctx.Err() != nil || !spent(err) {
+		if n == maxAttempts || ctx.Err() != nil || !spent(err) || RetryAfter(err) > 0 {
 			return Payment{}, failure
 		}
 		if pay, err = p.nextAttempt(ctx, pay, err); err != nil {
@@ -49,10 +49,11 @@ func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.Checkou
 		if !inUse(err) {
 			return s, err
 		}
+		pause := max(250*time.Millisecond, RetryAfter(err))
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -14,10 +14,12 @@ import (
 // RegisterTogether has payments that arrive at the same time share a transaction, besides [Payments.Register], which comes first. Only what is plain shares
 // one: a paid checkout.session.completed of the right amount, for an open payment whose session is known, and a hold whose time has not passed. All
 // else, and what could not be settled together, is handled by itself, and the state afterwards is the same. It is for an endpoint that gets more
-// events a second than it can commit; see [webhook.Receiver.HandleTogether].
+// events a second than it can commit; see [webhook.Receiver.HandleTogether]. Where Options.OnTransition is set it does nothing: what that is told happens
+// one by one.
 func (p *Payments) RegisterTogether(r *webhook.Receiver) {
-	// What is to happen besides with each payment that arrives, a callback of the caller's say, happens one by one: where there is one, nothing is
-	// registered here.
+	if p.opts.OnTransition != nil {
+		return
+	}
 	r.HandleTogether("checkout.session.completed", p.completedTogether)
 }
 

@@ -185,6 +185,10 @@ func (r *rooms) rounds() []round {
 			{"payments.AskStripe", 45 * time.Second, r.payments.AskStripe},
 			{"booking.CompletePast", 20 * time.Second, r.bookings.CompletePast},
 		}},
+		// What was not delivered although Stripe went on sending, or while the endpoint was switched off.
+		{every: 5 * time.Minute, steps: []step{{"payments.TakeUndelivered", 60 * time.Second, func(ctx context.Context) (int, error) {
+			return r.payments.TakeUndelivered(ctx, r.receiver)
+		}}}},
 		{every: 10 * time.Minute, steps: []step{
 			{"auth.DeleteExpired", 20 * time.Second, r.auth.DeleteExpired},
 			{"webhook.DeleteOld", time.Minute, r.receiver.DeleteOld},

@@ -63,6 +63,9 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		edge.WriteError(w, r, http.StatusConflict, "capacity_too_small", nil)
 		return
 	}
+	if errors.Is(err, checkout.ErrPaymentUnavailable) {
+		w.Header().Set("Retry-After", strconv.Itoa(checkout.PaymentRetryAfter(err)))
+	}
 	for _, k := range known {
 		if errors.Is(err, k.err) {
 			edge.WriteError(w, r, k.status, k.code, nil)

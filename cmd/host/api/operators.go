@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"time"
 
+	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -25,6 +27,13 @@ type entryView struct {
 	Created         *time.Time      `json:"created"`
 	ReceivedAt      time.Time       `json:"receivedAt"`
 	ProcessedAt     *time.Time      `json:"processedAt"`
+}
+
+// mayKnowSessions tells whether the id of a Checkout Session may be told: to a customer, whose it is, and to those who may renew a customer's link.
+// Whoever has it gets the owner's link by the page to which customers come back from paying, and READONLY must not.
+func mayKnowSessions(ctx context.Context) bool {
+	user, staff := auth.UserFrom(ctx)
+	return !staff || user.Role == roleAdmin || user.Role == roleOps
 }
 
 // ledger answers what Stripe has sent, newest first. Each page says where the next one begins.
@@ -50,7 +59,14 @@ func (a *API) ledger(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := list[entryView]{Items: make([]entryView, 0, len(entries)), Meta: &listMeta{Count: len(entries)}}
+	maySee := mayKnowSessions(r.Context())
 	for _, e := range entries {
+		if !maySee && e.SessionID != "" {
+			if e.ObjectID == e.SessionID {
+				e.ObjectID = ""
+			}
+			e.SessionID = ""
+		}
 		answer.Items = append(answer.Items, entryView{
 			ID: e.ID, Type: e.Type, Outcome: e.Outcome, Attempts: e.Attempts, LastError: e.LastError, ObjectID: e.ObjectID,
 			StripeSessionID: e.SessionID, PaymentIntentID: e.PaymentIntentID, Reference: e.Reference, APIVersion: e.APIVersion,

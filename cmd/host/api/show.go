@@ -58,6 +58,9 @@ func (a *API) whole(ctx context.Context, b booking.Booking) (bookingView, error)
 		Status: p.Status(), Amount: p.Amount.Minor, AmountPaid: p.Captured.Minor, AmountRefunded: p.Refunded.Minor,
 		Currency: p.Amount.Currency, StripeSessionID: p.SessionID,
 	}
+	if !mayKnowSessions(ctx) {
+		v.Payment.StripeSessionID = ""
+	}
 	return v, err
 }
 

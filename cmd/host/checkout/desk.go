@@ -14,8 +14,12 @@ import (
 // ErrPaymentUnavailable means that Stripe could not be asked. The slot is free again; the customer may try once more.
 var ErrPaymentUnavailable = errors.New("payment unavailable")
 
-// giveUp bounds the time in which a booking is given up whose Checkout could not be made.
-const giveUp = 5 * time.Second
+// A customer has an answer within ten seconds: beginLimit is for the hold and its Checkout, to which payments adds a second at most in which it stores
+// what Stripe has answered, and giveUp is for giving the hold up where that could not be made.
+const (
+	beginLimit = 7 * time.Second
+	giveUp     = 1500 * time.Millisecond
+)
 
 // Desk holds slots, sends customers to pay for them, and cancels. It is safe for concurrent use and on several replicas at once.
 type Desk struct {
@@ -43,9 +47,11 @@ type Begun struct {
 // Begin holds the slot and makes its Checkout Session; what costs nothing is confirmed at once. A repeat under the same idempotency key
 // gives what the first one gave, with the status that the booking has now.
 //
-// Errors: those of booking.Store.Hold; [ErrPaymentUnavailable], and then the hold has been released; booking.ErrHoldExpired, when making the
-// session took longer than the hold lasts.
+// It ends within ten seconds. Errors: those of booking.Store.Hold; [ErrPaymentUnavailable], and then the hold has been released; booking.ErrHoldExpired,
+// when making the session took longer than the hold lasts. Where the database failed after the hold, that is released too, if it can be.
 func (d *Desk) Begin(ctx context.Context, wish booking.HoldRequest) (Begun, error) {
+	ctx, cancel := context.WithTimeout(ctx, beginLimit)
+	defer cancel()
 	held, err := d.bookings.Hold(ctx, wish)
 	if err != nil {
 		return Begun{}, err
@@ -64,7 +70,11 @@ func (d *Desk) Begin(ctx context.Context, wish booking.HoldRequest) (Begun, erro
 			return Begun{}, err
 		}
 		return d.begunBefore(ctx, held)
+	case errors.Is(err, context.Canceled), errors.Is(err, booking.ErrHoldExpired):
+		// A browser that dropped the request often sends it anew, and gets the session of this one.
+		return Begun{}, err
 	case err != nil:
+		d.release(ctx, held.ID)
 		return Begun{}, err
 	case session.Confirmed:
 		if held, err = d.again(ctx, held); err != nil {

@@ -78,6 +78,7 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 		again.Message = tooMany(limit, seconds)
 	case errors.Is(err, checkout.ErrPaymentUnavailable):
 		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", strconv.Itoa(checkout.PaymentRetryAfter(err)))
 		again.Message = "The payment service cannot be reached right now. Nothing was charged and nothing is booked; please try again in a moment."
 		again.Form.Key = newKey()
 	case errors.As(err, &invalid):

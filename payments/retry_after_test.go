@@ -1,0 +1,103 @@
+package payments_test
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// Stripe asks to be left alone. No step of this process asks for anything until then, for whatever payment; a customer who comes meanwhile is served.
+func TestStepsLeaveStripeAloneForAsLongAsItAsks(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lost}, wrap: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { calls.Add(1); next.ServeHTTP(rw, r) })
+	}})
+	var paid []string
+	for i := range 3 {
+		b := w.hold(i)
+		_, err := w.stripe.Pay(t.Context(), w.checkout(b).SessionID)
+		require.NoError(t, err)
+		paid = append(paid, b.ID)
+	}
+	w.ask()
+	due := w.hold(3)
+	w.checkout(due)
+	w.endHold(due.ID)
+	for _, id := range paid {
+		_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: w.payment(id).ID, Cause: "staff"})
+		require.NoError(t, err)
+	}
+	w.exec(`UPDATE booking_platform.payments SET refunds_unknown = 1, leased_until = NULL WHERE captured_minor > 0`)
+	steps := []func(context.Context) (int, error){
+		w.payments.SettleRefunds, w.payments.LookUpRefunds, w.payments.ExpireSessions, w.payments.AskStripe,
+		func(ctx context.Context) (int, error) { return w.payments.TakeUndelivered(ctx, w.receiver) },
+	}
+	f := w.stripe.Fault(func(r *http.Request) bool { return r.URL.Path == "/v1/refunds" }, stripetest.TooMany, 100)
+	before := calls.Load()
+	_, err := steps[0](t.Context())
+	require.ErrorIs(t, err, payments.ErrUnavailable)
+	require.Equal(t, stripetest.RetryAfter, payments.RetryAfter(err))
+	require.Equal(t, before+1, calls.Load(), "the first of three, and that once")
+	for _, step := range steps {
+		_, err := step(t.Context())
+		require.NoError(t, err)
+	}
+	require.Equal(t, before+1, calls.Load())
+	w.checkout(w.hold(4))
+	require.Equal(t, before+2, calls.Load())
+
+	f.Release()
+	payments.EndPause(w.payments)
+	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
+	for _, step := range steps {
+		_, err := step(t.Context())
+		require.NoError(t, err)
+	}
+	require.Len(t, w.stripe.Refunds(), 3, "it comes back by itself")
+}
+
+// A call that was refused with a Retry-After is not made again half a second later, by the library nor by us.
+func TestCheckoutIsNotRepeatedBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"Stripe's own": `{"error":{"type":"api_error","message":"later"}}`,
+		"a spent key":  `{"error":{"type":"idempotency_error","message":"later"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int32
+			w := newWorld(t, setup{wrap: func(http.Handler) http.Handler {
+				return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+					calls.Add(1)
+					rw.Header().Set("Retry-After", "7")
+					rw.Header().Set("Stripe-Should-Retry", "true")
+					rw.WriteHeader(http.StatusServiceUnavailable)
+					_, _ = rw.Write([]byte(body))
+				})
+			}})
+			_, err := w.payments.Checkout(t.Context(), w.hold(0).ID)
+			require.ErrorIs(t, err, payments.ErrUnavailable)
+			require.EqualValues(t, 1, calls.Load())
+			require.Equal(t, 7*time.Second, payments.RetryAfter(err))
+		})
+	}
+}
+
+// What Stripe says is bounded, and what is no number of seconds is nothing.
+func TestRetryAfterIsBounded(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]time.Duration{
+		"": 0, "0": 0, "-1": 0, "soon": 0, "12": 12 * time.Second, "86400": time.Hour, "9223372036854775807": time.Hour,
+	} {
+		require.Equal(t, want, payments.ReadRetryAfter(http.Header{"Retry-After": {said}}), said)
+	}
+	require.Zero(t, payments.RetryAfter(nil))
+}

@@ -1,0 +1,396 @@
+package payments_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// outbox writes a row for each transition: what is rolled back is not in it.
+func outbox(ctx context.Context, tx payments.Tx, t payments.Transition) error {
+	refund := sql.NullString{}
+	if t.Refund != nil {
+		refund = sql.NullString{String: t.Refund.ID, Valid: true}
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO outbox (kind, payment, refund, told) VALUES ($1, $2, $3, $4)`,
+		string(t.Kind), t.Payment.ID, refund, fmt.Sprintf("%s %d of %d: %s %s", t.Kind, t.Amount.Minor, t.Payment.Refunded.Minor, t.Payment.Status(), t.Booking.Status))
+	return err
+}
+
+// withOutbox is a world with an outbox.
+func withOutbox(t *testing.T, s setup) *world {
+	t.Helper()
+	s.db = testdb.New(t)
+	_, err := s.db.Exec(`CREATE TABLE outbox (id bigserial PRIMARY KEY, kind text, payment text, refund text, told text)`)
+	require.NoError(t, err)
+	if s.opts.OnTransition == nil {
+		s.opts.OnTransition = outbox
+	}
+	return newWorld(t, s)
+}
+
+// requireTold compares what was told since the last time, in its order.
+func (w *world) requireTold(want ...string) {
+	w.t.Helper()
+	rows, err := w.db.Query(`WITH taken AS (DELETE FROM outbox RETURNING id, told) SELECT told FROM taken ORDER BY id`)
+	require.NoError(w.t, err)
+	defer rows.Close()
+	got := []string{}
+	for rows.Next() {
+		var s string
+		require.NoError(w.t, rows.Scan(&s))
+		got = append(got, s)
+	}
+	require.NoError(w.t, rows.Err())
+	require.Equal(w.t, append([]string{}, want...), got)
+}
+
+// toldOf lists the kinds that were told of one payment, sorted.
+func (w *world) toldOf(payment string) []string {
+	w.t.Helper()
+	var all sql.NullString
+	require.NoError(w.t, w.db.QueryRow(`SELECT string_agg(kind, ' ' ORDER BY kind COLLATE "C") FROM outbox WHERE payment = $1`, payment).Scan(&all))
+	return strings.Fields(all.String)
+}
+
+func (w *world) ask() {
+	w.t.Helper()
+	w.past()
+	_, err := w.payments.AskStripe(w.t.Context())
+	require.NoError(w.t, err)
+}
+
+// all delivers every event so far once more under its id and, under another one, as news that are none.
+func (w *world) all() {
+	w.t.Helper()
+	for _, e := range w.stripe.Events() {
+		_, err := w.stripe.Resend(w.t.Context(), e.ID, 1)
+		require.NoError(w.t, err)
+		twin := strings.Replace(string(e.Payload), e.ID, e.ID+"_twin", 1)
+		require.Equal(w.t, http.StatusOK, w.sendRaw([]byte(twin)))
+	}
+}
+
+// What the webhook brings is told once, with what is true at that moment, though every event comes again under its own id and another.
+func TestTransitionsByWebhook(t *testing.T) {
+	t.Parallel()
+	w := withOutbox(t, setup{})
+	paid := w.hold(0)
+	c := w.checkout(paid)
+	w.pay(c)
+	w.requireTold("paid 2500 of 0: paid confirmed")
+
+	delayed := w.checkout(w.hold(1))
+	_, err := w.stripe.PayDelayed(t.Context(), delayed.SessionID)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.requireTold("processing 0 of 0: processing pending")
+	_, err = w.stripe.SettlePayment(delayed.SessionID)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.requireTold("paid 2500 of 0: paid confirmed")
+
+	refused := w.checkout(w.hold(2))
+	_, err = w.stripe.PayDelayed(t.Context(), refused.SessionID)
+	require.NoError(t, err)
+	_, err = w.stripe.FailPayment(refused.SessionID)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.requireTold("processing 0 of 0: processing pending", "failed 0 of 0: failed expired")
+
+	_, err = w.stripe.Expire(w.checkout(w.hold(3)).SessionID)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.requireTold("expired 0 of 0: expired expired")
+
+	_, err = w.stripe.Dispute(delayed.SessionID)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.requireTold("disputed 0 of 0: disputed confirmed")
+	_, err = w.stripe.CloseDispute(delayed.SessionID, true)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.requireTold("dispute_closed 0 of 0: paid confirmed")
+
+	_, err = w.stripe.RefundFromDashboard(c.SessionID, 1000)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.requireTold("refunded 1000 of 1000: partially_refunded confirmed")
+	_, err = w.stripe.RefundFromDashboard(c.SessionID, 1500)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.requireTold("refunded 1500 of 2500: refunded cancelled", "cancelled 0 of 2500: refunded cancelled")
+
+	w.all()
+	w.requireTold()
+}
+
+// What Stripe is asked for is told as its event would be, and the event that comes after all tells nothing more.
+func TestTransitionsByAsking(t *testing.T) {
+	t.Parallel()
+	w := withOutbox(t, setup{})
+	w.stripe.HoldDelivery()
+	c := w.checkout(w.hold(0))
+	_, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	w.ask()
+	w.ask()
+	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	w.requireTold("paid 2500 of 0: paid confirmed")
+
+	refused := w.checkout(w.hold(1))
+	_, err = w.stripe.PayDelayed(t.Context(), refused.SessionID)
+	require.NoError(t, err)
+	_, err = w.stripe.FailPayment(refused.SessionID)
+	require.NoError(t, err)
+	_, err = w.stripe.Expire(w.checkout(w.hold(2)).SessionID)
+	require.NoError(t, err)
+	w.ask()
+	w.requireTold("failed 0 of 0: failed expired", "expired 0 of 0: expired expired")
+
+	_, err = w.stripe.ReleaseDelivery(t.Context(), nil)
+	require.NoError(t, err)
+	w.all()
+	w.requireTold()
+}
+
+// Our own calls and steps: a cancellation with its refund, a refund by staff that fails, a hold that ends, a Checkout that is given up, and one
+// whose maker died.
+func TestTransitionsByCallsAndSteps(t *testing.T) {
+	t.Parallel()
+	w := withOutbox(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
+	b := w.hold(0)
+	c := w.checkout(b)
+	w.pay(c)
+	w.requireTold("paid 2500 of 0: paid confirmed")
+	pay := w.payment(b.ID)
+	for range 2 {
+		_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: pay.ID, Amount: 500, Cause: "staff 1"})
+		require.NoError(t, err)
+	}
+	w.requireTold("refund_due 500 of 0: paid confirmed")
+	w.settle(1)
+	w.requireTold("refunded 500 of 500: partially_refunded confirmed")
+	_, err := w.stripe.FailRefund(w.stripe.Refunds()[0].ID, "expired_or_canceled_card")
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.requireTold("refund_failed 500 of 0: paid confirmed")
+	for range 2 {
+		_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Refund: new(int64(2000))})
+		require.NoError(t, err)
+	}
+	w.requireTold("refund_due 2000 of 0: paid cancelled", "cancelled 0 of 0: paid cancelled")
+	w.settle(1)
+	w.requireTold("refunded 2000 of 2000: partially_refunded cancelled")
+	_, err = w.stripe.SettleRefund(w.stripe.Refunds()[0].ID)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.requireTold()
+
+	ended := w.hold(1)
+	w.checkout(ended)
+	w.endHold(ended.ID)
+	for range 2 {
+		_, err = w.payments.ExpireSessions(t.Context())
+		require.NoError(t, err)
+	}
+	w.requireTold("expired 0 of 0: expired expired")
+
+	begun := w.hold(2)
+	w.checkout(begun)
+	w.exec(`UPDATE booking_platform.payments SET stripe_session_id = NULL WHERE booking_id = $1::uuid`, begun.ID)
+	for range 2 {
+		require.NoError(t, w.payments.Abandon(t.Context(), begun.ID))
+	}
+	w.requireTold("failed 0 of 0: failed cancelled")
+
+	orphan := w.hold(3)
+	w.checkout(orphan)
+	w.exec(`UPDATE booking_platform.payments SET stripe_session_id = NULL, session_expires_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid`, orphan.ID)
+	for range 2 {
+		_, err = w.payments.ExpireSessions(t.Context())
+		require.NoError(t, err)
+	}
+	w.requireTold("expired 0 of 0: expired pending")
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.all()
+	w.requireTold()
+}
+
+// Money that cannot be applied is told with its refund, or as parked.
+func TestTransitionsOfMoneyThatIsNotApplied(t *testing.T) {
+	t.Parallel()
+	w := withOutbox(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+	require.NoError(t, err)
+	w.requireTold()
+	w.pay(c)
+	w.requireTold("unapplied 2500 of 0: paid cancelled", "refund_due 2500 of 0: paid cancelled")
+	w.settle(1)
+	w.requireTold("refunded 2500 of 2500: refunded cancelled")
+
+	other := w.checkout(w.hold(1))
+	for _, id := range []string{"evt_1", "evt_2"} {
+		require.Equal(t, http.StatusOK, w.send(id, "checkout.session.completed", session(other, map[string]any{"amount_total": 1})))
+	}
+	w.requireTold("parked 1 of 0: parked pending")
+}
+
+// A refund that Stripe refuses, and refunds that are looked up because only their sum was told.
+func TestTransitionsOfRefundsRefusedAndLookedUp(t *testing.T) {
+	t.Parallel()
+	w := withOutbox(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	w.pay(c)
+	w.stripe.HoldDelivery()
+	_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: w.payment(b.ID).ID, Amount: 2000, Cause: "staff"})
+	require.NoError(t, err)
+	_, err = w.stripe.RefundFromDashboard(c.SessionID, 2500)
+	require.NoError(t, err)
+	w.requireTold("paid 2500 of 0: paid confirmed", "refund_due 2000 of 0: paid confirmed")
+	_, _ = w.payments.SettleRefunds(t.Context())
+	w.requireTold("refund_failed 2000 of 0: paid confirmed")
+	for range 2 {
+		_, err = w.payments.LookUpRefunds(t.Context())
+		require.NoError(t, err)
+	}
+	w.requireTold("refunded 2500 of 2500: refunded cancelled", "cancelled 0 of 2500: refunded cancelled")
+}
+
+// A hook that fails leaves nothing, whichever way the change came, and the next attempt makes it and tells it once.
+func TestTransitionHookThatFails(t *testing.T) {
+	t.Parallel()
+	failure := errors.New("the outbox is full")
+	var full atomic.Bool
+	w := withOutbox(t, setup{opts: payments.Options{OnTransition: func(ctx context.Context, tx payments.Tx, tr payments.Transition) error {
+		if err := outbox(ctx, tx, tr); err != nil {
+			return err
+		}
+		if full.Load() {
+			return failure
+		}
+		return nil
+	}}})
+	w.stripe.HoldDelivery()
+	full.Store(true)
+	b := w.hold(0)
+	c := w.checkout(b)
+	at, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	paid := session(c, map[string]any{"payment_intent": at.PaymentIntentID})
+	require.Equal(t, http.StatusInternalServerError, w.send("evt_1", "checkout.session.completed", paid))
+	require.ErrorIs(t, w.payments.Ask(t.Context(), c.SessionID), failure)
+	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, payments.Open, w.payment(b.ID).Status())
+	w.requireTold()
+	full.Store(false)
+	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", paid))
+	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	w.requireTold("paid 2500 of 0: paid confirmed")
+
+	full.Store(true)
+	pay := w.payment(b.ID)
+	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: pay.ID, Cause: "staff"})
+	require.ErrorIs(t, err, failure)
+	_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+	require.ErrorIs(t, err, failure)
+	refunds, err := w.payments.Refunds(t.Context(), pay.ID)
+	require.NoError(t, err)
+	require.Empty(t, refunds)
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	w.requireTold()
+	full.Store(false)
+	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: pay.ID, Amount: 700, Cause: "staff"})
+	require.NoError(t, err)
+	w.requireTold("refund_due 700 of 0: paid confirmed")
+
+	// Stripe has made the refund, and it could not be written down: the repeat finds it there.
+	full.Store(true)
+	_, err = w.payments.SettleRefunds(t.Context())
+	require.ErrorIs(t, err, failure)
+	full.Store(false)
+	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
+	_, err = w.payments.SettleRefunds(t.Context())
+	require.NoError(t, err)
+	require.Len(t, w.stripe.Refunds(), 1)
+	w.requireTold("refunded 700 of 700: partially_refunded confirmed")
+
+	full.Store(true)
+	ended, begun := w.hold(1), w.hold(2)
+	w.checkout(ended)
+	w.checkout(begun)
+	w.endHold(ended.ID)
+	_, err = w.payments.ExpireSessions(t.Context())
+	require.ErrorIs(t, err, failure)
+	require.Equal(t, payments.Open, w.payment(ended.ID).Status())
+	w.exec(`UPDATE booking_platform.payments SET stripe_session_id = NULL WHERE booking_id = $1::uuid`, begun.ID)
+	require.ErrorIs(t, w.payments.Abandon(t.Context(), begun.ID), failure)
+	require.Equal(t, payments.Open, w.payment(begun.ID).Status())
+	w.requireTold()
+}
+
+// What the hook gets cannot end the transaction it is in.
+func TestTransitionHookCannotCommit(t *testing.T) {
+	t.Parallel()
+	var seen atomic.Int32
+	w := withOutbox(t, setup{opts: payments.Options{OnTransition: func(ctx context.Context, tx payments.Tx, tr payments.Transition) error {
+		seen.Add(1)
+		_, commits := any(tx).(interface{ Commit() error })
+		_, rolls := any(tx).(interface{ Rollback() error })
+		if commits || rolls {
+			return errors.New("it can end the transaction")
+		}
+		return nil
+	}}})
+	b := w.hold(0)
+	w.pay(w.checkout(b))
+	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, seen.Load(), int32(2), "by the webhook and by a call")
+}
+
+// Several at once, by every way, make one change and tell it once.
+func TestTransitionToldOnceThoughManyBringIt(t *testing.T) {
+	t.Parallel()
+	w := withOutbox(t, setup{})
+	w.stripe.HoldDelivery()
+	c := w.checkout(w.hold(0))
+	_, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	done := make(chan string, 8)
+	for i := range 8 {
+		go func() {
+			if i%2 == 0 {
+				done <- fmt.Sprint(w.payments.Ask(context.Background(), c.SessionID))
+				return
+			}
+			status := w.send(fmt.Sprintf("evt_%d", i), "checkout.session.completed", session(c, map[string]any{"payment_intent": "pi_1"}))
+			done <- http.StatusText(status)
+		}()
+	}
+	for range 8 {
+		select {
+		case got := <-done:
+			require.Contains(t, []string{"<nil>", "OK"}, got)
+		case <-time.After(time.Minute):
+			require.Fail(t, "still at it")
+		}
+	}
+	w.requireTold("paid 2500 of 0: paid confirmed")
+}
