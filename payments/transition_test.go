@@ -30,7 +30,7 @@ func outbox(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	return err
 }
 
-// withOutbox is a world with an outbox.
+// withOutbox is a world with an outbox. What arrives together is told of all the same, since it then does not.
 func withOutbox(t *testing.T, s setup) *world {
 	t.Helper()
 	s.db = testdb.New(t)
@@ -39,7 +39,9 @@ func withOutbox(t *testing.T, s setup) *world {
 	if s.opts.OnTransition == nil {
 		s.opts.OnTransition = outbox
 	}
-	return newWorld(t, s)
+	w := newWorld(t, s)
+	w.payments.RegisterTogether(w.receiver)
+	return w
 }
 
 // requireTold compares what was told since the last time, in its order.
