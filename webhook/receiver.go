@@ -45,7 +45,7 @@ type Options struct {
 	// another account is recorded and acknowledged as Ignored: its ids mean nothing here. Who has no connected accounts leaves it empty.
 	Accounts []string
 	// MaxBadSignatures is how many deliveries without a good signature one address may send in a minute until they are answered 429 and
-	// no longer logged; 0 is 20, and a negative number is no limit. It is counted in a table of a fixed size in this process's memory.
+	// no longer logged; 0 is 100, and a negative number is no limit. It is counted in a table of a fixed size in this process's memory.
 	// A good signature is looked for first, so that a genuine event passes wherever it comes from.
 	MaxBadSignatures int
 	// ClientAddress says where a request comes from, for MaxBadSignatures; nil is the host part of RemoteAddr. Behind a proxy that is
@@ -119,7 +119,7 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 		opts.Now = time.Now
 	}
 	if opts.MaxBadSignatures == 0 {
-		opts.MaxBadSignatures = 20
+		opts.MaxBadSignatures = 100
 	}
 	if opts.ClientAddress == nil {
 		opts.ClientAddress = peer

@@ -87,10 +87,12 @@ func orNull(t time.Time) *time.Time {
 }
 
 type metricsView struct {
-	Webhook webhookView `json:"webhook"`
-	Runtime runtimeView `json:"runtime"`
+	Webhook       webhookView       `json:"webhook"`
+	WebhookDetail webhookDetailView `json:"webhookDetail"`
+	Runtime       runtimeView       `json:"runtime"`
 }
 
+// webhookView is counts and nothing else: programs read it as a table of numbers.
 type webhookView struct {
 	Received     int64 `json:"received"`
 	Processed    int64 `json:"processed"`
@@ -101,6 +103,9 @@ type webhookView struct {
 	Errors       int64 `json:"errors"`
 	Rejected     int64 `json:"rejected"`
 	OtherVersion int64 `json:"otherVersion"`
+}
+
+type webhookDetailView struct {
 	// Reasons counts the rejected by cause, and the events that were not for this host; Secrets the verified deliveries by the secret, in
 	// the order of STRIPE_WEBHOOK_SECRET.
 	Reasons       map[webhook.Reason]int64 `json:"reasons"`
@@ -121,8 +126,8 @@ func (a *API) metrics(w http.ResponseWriter, _ *http.Request) {
 		Webhook: webhookView{
 			Received: s.Received, Processed: s.Processed, Duplicates: s.Duplicates, Ignored: s.Ignored, Unmatched: s.Unmatched,
 			Parked: s.Parked, Errors: s.Errors, Rejected: s.Rejected, OtherVersion: s.OtherVersion,
-			Reasons: s.Reasons, Secrets: s.Secrets, LastProcessed: orNull(s.LastProcessed),
 		},
+		WebhookDetail: webhookDetailView{Reasons: s.Reasons, Secrets: s.Secrets, LastProcessed: orNull(s.LastProcessed)},
 		Runtime: runtimeView{
 			UptimeSeconds: int64(time.Since(a.opts.Started) / time.Second),
 			HTTP5xx:       a.opts.Stats.ServerErrors(),
