@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log"
 	"log/slog"
 	"net/http"
 
@@ -112,4 +113,21 @@ func ExampleAuth_Login() {
 			http.Redirect(w, r, auth.SafeNext(r.PostFormValue("next")), http.StatusSeeOther)
 		}
 	})
+}
+
+// Users are added and changed without a page for it, by an installer say. Another password and disabling end the user's sessions.
+func ExampleUserTable_Add() {
+	var db *sql.DB
+	ctx := context.Background()
+	users, err := auth.NewUsers(db, auth.UsersOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = users.Add(ctx, "ada@example.com", "correct horse battery", auth.RoleOps)
+	if err != nil && !errors.Is(err, auth.ErrExists) {
+		log.Fatal(err)
+	}
+	if _, err := users.Disable(ctx, "grace@example.com"); err != nil && !errors.Is(err, auth.ErrNotFound) {
+		log.Fatal(err)
+	}
 }

@@ -1,0 +1,74 @@
+package webhook_test
+
+import (
+	"context"
+	"database/sql"
+	"log"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// A handler had a mistake, and has been mended: what failed or was parked since yesterday is handled again. First it is only said what would be.
+func ExampleReceiver_Replay() {
+	var stripe *webhook.Receiver // With the handlers of the service.
+	opts := webhook.ReplayOptions{
+		Outcomes: []webhook.Outcome{webhook.Failed, webhook.Parked}, Since: time.Now().Add(-24 * time.Hour), DryRun: true,
+	}
+	found, err := stripe.Replay(context.Background(), opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Print(len(found), " events would be handled again")
+
+	opts.DryRun = false
+	replayed, err := stripe.Replay(context.Background(), opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range replayed {
+		if !r.Settled() {
+			log.Print(r.ID, " is left: ", r.Skipped, r.Err)
+		}
+	}
+}
+
+// What an alarm asks: whether something waits that should not.
+func ExampleWaiting() {
+	var db *sql.DB
+	backlog, err := webhook.Waiting(context.Background(), db)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if backlog.Age > 10*time.Minute {
+		log.Print("an event waits since ", backlog.Oldest)
+	}
+}
+
+// A busy endpoint settles what waits at the same time in one transaction. The handler takes only what is plain: here, orders that are still
+// unpaid, each once, and in one order everywhere, so that two batches do not wait for each other in a circle.
+func ExampleReceiver_HandleTogether() {
+	var stripe *webhook.Receiver // With a Handler for the type already, for what is left over.
+	stripe.HandleTogether("checkout.session.completed", func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+		slices.SortFunc(events, func(a, b webhook.WaitingEvent) int { return strings.Compare(a.Event.Reference, b.Event.Reference) })
+		var settled []string
+		seen := map[string]bool{}
+		for _, w := range events {
+			if w.Event.PaymentStatus != "paid" || seen[w.Event.Reference] {
+				continue
+			}
+			seen[w.Event.Reference] = true
+			res, err := tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1 AND status = 'unpaid'`, w.Event.Reference)
+			if err != nil {
+				return nil, err
+			}
+			if n, err := res.RowsAffected(); err != nil || n == 0 {
+				continue
+			}
+			settled = append(settled, w.Event.ID)
+		}
+		return settled, nil
+	})
+}
