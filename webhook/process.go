@@ -85,6 +85,23 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, er
 	}
 }
 
+// takeUp is process for an event that no request has brought: it writes the line that a delivery has, unless what came of it is not worth one.
+func (r *Receiver) takeUp(ctx context.Context, ev Event, message string, silent Outcome) (Outcome, error) {
+	start := time.Now()
+	n := &notes{}
+	ctx = context.WithValue(ctx, notesKey{}, n)
+	outcome, err := r.process(ctx, ev, n)
+	if outcome == silent {
+		return outcome, err
+	}
+	d := Delivery{Outcome: outcome, EventID: ev.ID, EventType: ev.Type, Bytes: len(ev.Payload), Duration: time.Since(start), Err: err}
+	if outcome == Ignored {
+		d.Reason = r.foreign(ev)
+	}
+	r.logDelivery(ctx, consequences[verdict{d.Outcome, d.Reason}].level, message, d, n)
+	return outcome, err
+}
+
 // recordFailure notes a failed attempt beside the event, in a transaction and a time of its own: the attempt's
 // transaction is gone, and its context perhaps too.
 func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) error {

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"time"
 )
 
 // Receive takes an event that is known to be Stripe's without a signature, because Stripe answered it to a call of ours (GET /v1/events), through
@@ -17,14 +16,5 @@ func (r *Receiver) Receive(ctx context.Context, payload []byte) (Outcome, error)
 	if !ok {
 		return Rejected, &RejectedError{ReasonNotAnEvent}
 	}
-	start := time.Now()
-	n := &notes{}
-	ctx = context.WithValue(ctx, notesKey{}, n)
-	outcome, err := r.process(ctx, ev, n)
-	if outcome != Duplicate {
-		r.logDelivery(ctx, consequences[verdict{outcome: outcome}].level, "webhook event received without a delivery", Delivery{
-			Outcome: outcome, EventID: ev.ID, EventType: ev.Type, Bytes: len(payload), Duration: time.Since(start), Err: err,
-		}, n)
-	}
-	return outcome, err
+	return r.takeUp(ctx, ev, "webhook event received without a delivery", Duplicate)
 }

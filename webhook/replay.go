@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 )
@@ -157,19 +156,7 @@ func (r *Receiver) replay(ctx context.Context, id, takes string, dry bool) (Repl
 	case dry:
 		return one, nil
 	}
-	start := time.Now()
-	n := &notes{}
-	ctx = context.WithValue(ctx, notesKey{}, n)
 	ev.takes = takes
-	one.Outcome, one.Err = r.process(ctx, ev, n)
-	level := slog.LevelInfo
-	if one.Err != nil {
-		level = slog.LevelError
-	}
-	d := Delivery{Outcome: one.Outcome, EventID: id, EventType: ev.Type, Bytes: len(ev.Payload), Duration: time.Since(start), Err: one.Err}
-	if d.Outcome == Ignored {
-		d.Reason = r.foreign(ev)
-	}
-	r.logDelivery(ctx, level, "webhook event replayed", d, n)
+	one.Outcome, one.Err = r.takeUp(ctx, ev, "webhook event replayed", "")
 	return one, nil
 }

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
-	"time"
 )
 
 // retryBatch is how many events one run of the step takes at most.
@@ -49,7 +47,8 @@ func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 		if !ok {
 			continue
 		}
-		outcome, err := r.retry(ctx, ev)
+		// One that still matches nothing is not worth a line each time.
+		outcome, err := r.takeUp(ctx, ev, "webhook event taken up again", Unmatched)
 		switch {
 		case err != nil:
 			failures = append(failures, err)
@@ -78,25 +77,4 @@ func (r *Receiver) lease(ctx context.Context, payload *sql.NullString) error {
 		return fmt.Errorf("webhook: lease an event: %w", err)
 	}
 	return nil
-}
-
-// retry works on one event, and says what came of it. One that still matches nothing is not worth a line each time.
-func (r *Receiver) retry(ctx context.Context, ev Event) (Outcome, error) {
-	start := time.Now()
-	n := &notes{}
-	ctx = context.WithValue(ctx, notesKey{}, n)
-	outcome, err := r.process(ctx, ev, n)
-	if outcome == Unmatched {
-		return outcome, nil
-	}
-	level := slog.LevelInfo
-	if err != nil {
-		level = slog.LevelError
-	}
-	d := Delivery{Outcome: outcome, EventID: ev.ID, EventType: ev.Type, Bytes: len(ev.Payload), Duration: time.Since(start), Err: err}
-	if outcome == Ignored {
-		d.Reason = r.foreign(ev)
-	}
-	r.logDelivery(ctx, level, "webhook event taken up again", d, n)
-	return outcome, err
 }
