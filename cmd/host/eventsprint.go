@@ -8,43 +8,21 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/booking-platform/booking-platform/cmd/host/api"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// entryLine is an event of the ledger in JSON: one on each line, with the names that GET /payments has.
-type entryLine struct {
-	ID              string          `json:"id"`
-	Type            string          `json:"type"`
-	Outcome         webhook.Outcome `json:"outcome"`
-	Attempts        int             `json:"attempts"`
-	LastError       string          `json:"lastError,omitempty"`
-	ObjectID        string          `json:"objectId"`
-	StripeSessionID string          `json:"stripeSessionId"`
-	PaymentIntentID string          `json:"paymentIntentId"`
-	Reference       string          `json:"reference"`
-	APIVersion      string          `json:"apiVersion"`
-	Account         string          `json:"account,omitempty"`
-	Livemode        bool            `json:"livemode"`
-	Created         time.Time       `json:"created,omitzero"`
-	ReceivedAt      time.Time       `json:"receivedAt"`
-	ProcessedAt     time.Time       `json:"processedAt,omitzero"`
-	// Payload is the body, as text: its bytes are what was signed.
+// recordLine is an event of the ledger in JSON, with its body as text: its bytes are what was signed.
+type recordLine struct {
+	api.Entry
 	Payload string `json:"payload,omitempty"`
-}
-
-func lineOf(e webhook.Entry) entryLine {
-	return entryLine{
-		ID: e.ID, Type: e.Type, Outcome: e.Outcome, Attempts: e.Attempts, LastError: e.LastError, ObjectID: e.ObjectID,
-		StripeSessionID: e.SessionID, PaymentIntentID: e.PaymentIntentID, Reference: e.Reference, APIVersion: e.APIVersion,
-		Account: e.Account, Livemode: e.Livemode, Created: e.Created, ReceivedAt: e.ReceivedAt, ProcessedAt: e.ProcessedAt,
-	}
 }
 
 func printEntries(out io.Writer, entries []webhook.Entry, asJSON bool) error {
 	if asJSON {
 		lines := json.NewEncoder(out)
 		for _, e := range entries {
-			if err := lines.Encode(lineOf(e)); err != nil {
+			if err := lines.Encode(api.EntryOf(e)); err != nil {
 				return err
 			}
 		}
@@ -66,10 +44,8 @@ func plain(text string) string {
 }
 
 func printRecord(out io.Writer, record webhook.Record, asJSON bool) error {
-	one := lineOf(record.Entry)
-	one.Payload = string(record.Payload)
 	if asJSON {
-		return json.NewEncoder(out).Encode(one)
+		return json.NewEncoder(out).Encode(recordLine{api.EntryOf(record.Entry), string(record.Payload)})
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	live := "no"

@@ -10,8 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// entryView is one event of Stripe's and what became of it, without its payload.
-type entryView struct {
+// Entry is one event of Stripe's and what became of it, without its payload, as GET /payments and `host events` write it.
+type Entry struct {
 	ID              string          `json:"id"`
 	Type            string          `json:"type"`
 	Outcome         webhook.Outcome `json:"outcome"`
@@ -27,6 +27,15 @@ type entryView struct {
 	Created         *time.Time      `json:"created"`
 	ReceivedAt      time.Time       `json:"receivedAt"`
 	ProcessedAt     *time.Time      `json:"processedAt"`
+}
+
+// EntryOf is an event of the ledger as it is written.
+func EntryOf(e webhook.Entry) Entry {
+	return Entry{
+		ID: e.ID, Type: e.Type, Outcome: e.Outcome, Attempts: e.Attempts, LastError: e.LastError, ObjectID: e.ObjectID,
+		StripeSessionID: e.SessionID, PaymentIntentID: e.PaymentIntentID, Reference: e.Reference, APIVersion: e.APIVersion,
+		Account: e.Account, Livemode: e.Livemode, Created: orNull(e.Created), ReceivedAt: e.ReceivedAt, ProcessedAt: orNull(e.ProcessedAt),
+	}
 }
 
 // mayKnowSessions tells whether the id of a Checkout Session may be told: to a customer, whose it is, and to those who may renew a customer's link.
@@ -58,7 +67,7 @@ func (a *API) ledger(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	answer := list[entryView]{Items: make([]entryView, 0, len(entries)), Meta: &listMeta{Count: len(entries)}}
+	answer := list[Entry]{Items: make([]Entry, 0, len(entries)), Meta: &listMeta{Count: len(entries)}}
 	maySee := mayKnowSessions(r.Context())
 	for _, e := range entries {
 		if !maySee && e.SessionID != "" {
@@ -67,11 +76,7 @@ func (a *API) ledger(w http.ResponseWriter, r *http.Request) {
 			}
 			e.SessionID = ""
 		}
-		answer.Items = append(answer.Items, entryView{
-			ID: e.ID, Type: e.Type, Outcome: e.Outcome, Attempts: e.Attempts, LastError: e.LastError, ObjectID: e.ObjectID,
-			StripeSessionID: e.SessionID, PaymentIntentID: e.PaymentIntentID, Reference: e.Reference, APIVersion: e.APIVersion,
-			Account: e.Account, Livemode: e.Livemode, Created: orNull(e.Created), ReceivedAt: e.ReceivedAt, ProcessedAt: orNull(e.ProcessedAt),
-		})
+		answer.Items = append(answer.Items, EntryOf(e))
 	}
 	if len(entries) == limit {
 		answer.Meta.Next = entries[limit-1].ID
