@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -109,6 +110,13 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 		return 1
 	}
 	return 0
+}
+
+// quietFlags leaves it to the command to say that it was misunderstood.
+func quietFlags(name string) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	return flags
 }
 
 func misunderstood(stderr io.Writer) int {

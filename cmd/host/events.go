@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +43,7 @@ func listEventsCommand(ctx context.Context, args []string, environ map[string]st
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
 		return errMisunderstood
 	}
-	return withLedger(ctx, environ, std, func(s *storage) error {
+	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
 		entries, err := webhook.List(ctx, s.db, opts)
 		if err != nil {
 			return err
@@ -60,7 +58,7 @@ func showEventsCommand(ctx context.Context, args []string, environ map[string]st
 	if err := flags.Parse(args); err != nil || flags.NArg() == 0 {
 		return errMisunderstood
 	}
-	return withLedger(ctx, environ, std, func(s *storage) error {
+	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
 		for _, id := range flags.Args() {
 			record, err := webhook.Find(ctx, s.db, id)
 			if errors.Is(err, webhook.ErrNotFound) {
@@ -108,7 +106,7 @@ func replayCommand(ctx context.Context, args []string, environ map[string]string
 	if err != nil {
 		return err
 	}
-	return withLedger(ctx, environ, std, func(s *storage) error {
+	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
 		// Nothing is listened on, and handlers call no network, so the address is of no use to anyone.
 		r, err := wire(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), newLogger(std.err))
 		if err != nil {
@@ -125,36 +123,13 @@ func waitingCommand(ctx context.Context, args []string, environ map[string]strin
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
 		return errMisunderstood
 	}
-	return withLedger(ctx, environ, std, func(s *storage) error {
+	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
 		backlog, err := webhook.Waiting(ctx, s.db)
 		if err != nil {
 			return err
 		}
 		return printBacklog(std.out, backlog, *asJSON)
 	})
-}
-
-// withLedger opens the database that `host migrate` opens, and does something with it.
-func withLedger(ctx context.Context, environ map[string]string, std streams, do func(*storage) error) (err error) {
-	s, err := storageOf(ctx, environ, std.err)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if err := migrations.Check(ctx, s.db, migrations.All); err != nil {
-		if errors.Is(err, migrations.ErrPending) {
-			err = fmt.Errorf("%w: host migrate up", err)
-		}
-		return err
-	}
-	return do(s)
-}
-
-// quietFlags leaves it to the command to say that it was misunderstood.
-func quietFlags(name string) *flag.FlagSet {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	return flags
 }
 
 // readOutcome reads an outcome that a row of the ledger can have.

@@ -79,3 +79,19 @@ func storageOf(ctx context.Context, environ map[string]string, stderr io.Writer)
 	}
 	return s, err
 }
+
+// withStorage opens what the environment says, sees that its schema has what the sets need, and does something with it.
+func withStorage(ctx context.Context, environ map[string]string, std streams, sets migrations.Set, do func(*storage) error) (err error) {
+	s, err := storageOf(ctx, environ, std.err)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := migrations.Check(ctx, s.db, sets); err != nil {
+		if errors.Is(err, migrations.ErrPending) {
+			err = fmt.Errorf("%w: host migrate up", err)
+		}
+		return err
+	}
+	return do(s)
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -48,8 +47,7 @@ func resource(ctx context.Context, args []string, environ map[string]string, std
 }
 
 func applyCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := flag.NewFlagSet("apply", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+	flags := quietFlags("apply")
 	name := flags.String("f", "", "")
 	dry := flags.Bool("dry-run", false, "")
 	if err := flags.Parse(args); err != nil || *name == "" || flags.NArg() > 0 {
@@ -86,23 +84,14 @@ func readResourceFile(name string, in io.Reader) ([]byte, error) {
 }
 
 // withResources opens the database that `host migrate` opens, and does something with the store.
-func withResources(ctx context.Context, environ map[string]string, std streams, do func(*booking.Store) error) (err error) {
-	s, err := storageOf(ctx, environ, std.err)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if err := migrations.Check(ctx, s.db, migrations.Booking); err != nil {
-		if errors.Is(err, migrations.ErrPending) {
-			err = fmt.Errorf("%w: host migrate up", err)
+func withResources(ctx context.Context, environ map[string]string, std streams, do func(*booking.Store) error) error {
+	return withStorage(ctx, environ, std, migrations.Booking, func(s *storage) error {
+		store, err := booking.New(s.db, booking.Options{Logger: newLogger(std.err)})
+		if err != nil {
+			return err
 		}
-		return err
-	}
-	store, err := booking.New(s.db, booking.Options{Logger: newLogger(std.err)})
-	if err != nil {
-		return err
-	}
-	return do(store)
+		return do(store)
+	})
 }
 
 // applyResources looks at all of them first: what would be refused is told before anything has changed.

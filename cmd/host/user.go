@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -77,8 +76,7 @@ func roleProblem(role string) error {
 }
 
 func addUser(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := flag.NewFlagSet("add", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+	flags := quietFlags("add")
 	role := flags.String("role", auth.RoleReadOnly, "")
 	if err := flags.Parse(args); err != nil || flags.NArg() != 1 {
 		return errMisunderstood
@@ -137,23 +135,14 @@ func askPassword(terminal *os.File, out io.Writer, question string) (string, err
 }
 
 // withUsers opens the database that `host migrate` opens, and does something with its users.
-func withUsers(ctx context.Context, environ map[string]string, std streams, do func(*auth.UserTable) error) (err error) {
-	s, err := storageOf(ctx, environ, std.err)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if err := migrations.Check(ctx, s.db, migrations.Auth); err != nil {
-		if errors.Is(err, migrations.ErrPending) {
-			err = fmt.Errorf("%w: host migrate up", err)
+func withUsers(ctx context.Context, environ map[string]string, std streams, do func(*auth.UserTable) error) error {
+	return withStorage(ctx, environ, std, migrations.Auth, func(s *storage) error {
+		users, err := auth.NewUsers(s.db, auth.UsersOptions{Logger: newLogger(std.err)})
+		if err != nil {
+			return err
 		}
-		return err
-	}
-	users, err := auth.NewUsers(s.db, auth.UsersOptions{Logger: newLogger(std.err)})
-	if err != nil {
-		return err
-	}
-	return do(users)
+		return do(users)
+	})
 }
 
 func listUsers(ctx context.Context, users *auth.UserTable, out io.Writer) error {
