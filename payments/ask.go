@@ -82,6 +82,10 @@ func (p *Payments) Ask(ctx context.Context, sessionID string) error {
 	})
 }
 
+// The record that stands where an event's row in the ledger would: committed with what Stripe's answer does, and the first one stays.
+const askedSQL = `
+UPDATE booking_platform.payments SET asked_at = statement_timestamp() WHERE id = $1::uuid AND asked_at IS NULL`
+
 // ask gets the session and applies it; true when the payment is settled by that.
 func (p *Payments) ask(ctx context.Context, pay Payment) (bool, error) {
 	ctx = actingAs(ctx, "payments")
@@ -100,6 +104,9 @@ func (p *Payments) ask(ctx context.Context, pay Payment) (bool, error) {
 		bookings := p.bookings.Tx(tx)
 		b, err := bookings.LockWithResource(ctx, pay.BookingID)
 		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, askedSQL, pay.ID); err != nil {
 			return err
 		}
 		return p.watch(ctx, tx, b.ID, func() (err error) {

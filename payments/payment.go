@@ -62,7 +62,10 @@ type Payment struct {
 	ParkedReason string
 	// ExpiresAt is when the Checkout Session ends by itself.
 	ExpiresAt time.Time
-	// CreatedAt and UpdatedAt are by the database's clock.
+	// AskedAt is when Stripe, asked by [Payments.Ask] or [Payments.AskStripe], first said something that was applied to the payment: what it
+	// has no event for in the ledger came from there. Zero when only events have told of it.
+	AskedAt time.Time
+	// CreatedAt and UpdatedAt are by the database's clock, as AskedAt is.
 	CreatedAt, UpdatedAt time.Time
 
 	completed, failed, expired, disputed, parked bool
@@ -102,15 +105,19 @@ const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_sessio
 	p.checkout_url, p.amount_minor, p.currency, p.captured_minor, coalesce(nullif(p.captured_currency, ''), p.currency),
 	p.refunded_minor, p.parked_reason,
 	p.session_expires_at, p.created_at, p.updated_at, p.completed, p.failed, p.expired, p.disputed, p.parked,
-	p.dispute_outcome, p.parameters::text, p.attempt, p.unapplied`
+	p.dispute_outcome, p.parameters::text, p.attempt, p.unapplied, p.asked_at`
 
 func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 	var p Payment
+	var asked sql.NullTime
 	err := row.Scan(&p.ID, &p.BookingID, &p.SessionID, &p.PaymentIntentID,
 		&p.URL, &p.Amount.Minor, &p.Amount.Currency, &p.Captured.Minor, &p.Captured.Currency, &p.Refunded.Minor, &p.ParkedReason,
 		&p.ExpiresAt, &p.CreatedAt, &p.UpdatedAt, &p.completed, &p.failed, &p.expired, &p.disputed, &p.parked,
-		&p.disputeOutcome, &p.parameters, &p.attempt, &p.Unapplied)
+		&p.disputeOutcome, &p.parameters, &p.attempt, &p.Unapplied, &asked)
 	p.Refunded.Currency = p.Captured.Currency
+	if asked.Valid {
+		p.AskedAt = asked.Time.UTC()
+	}
 	p.ExpiresAt, p.CreatedAt, p.UpdatedAt = p.ExpiresAt.UTC(), p.CreatedAt.UTC(), p.UpdatedAt.UTC()
 	return p, err
 }

@@ -36,7 +36,7 @@ answered AS (SELECT a.id FROM truth, jsonb_array_elements_text(t->'answered') AS
 balance AS (SELECT b.key AS currency, (b.value->>'captured')::bigint AS captured, (b.value->>'refunded')::bigint AS refunded,
 	(b.value->>'pending')::bigint AS pending FROM truth, jsonb_each(t->'balance') AS b),
 money AS (SELECT p.id, p.booking_id, p.stripe_session_id, p.stripe_payment_intent_id, p.completed, p.failed, p.expired, p.disputed, p.parked,
-	p.unapplied, p.captured_minor, p.refunded_minor, p.refund_committed, p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' AS applied,
+	p.unapplied, p.asked_at, p.captured_minor, p.refunded_minor, p.refund_committed, p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' AS applied,
 	coalesce(nullif(p.captured_currency, ''), p.currency) AS came_in FROM booking_platform.payments p)`
 
 // Invariants are all of them. The numbers 9 and 10 are none of the database's: nothing stays pending, and the run was not empty.

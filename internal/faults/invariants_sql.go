@@ -30,7 +30,7 @@ SELECT format('booking %s, %s %s', b.id, b.amount_minor, b.currency) FROM bookin
 WHERE b.kind = 'booking' AND b.status IN ('confirmed', 'completed', 'no_show') AND b.amount_minor > 0
 AND NOT EXISTS (SELECT FROM money p WHERE p.booking_id = b.id AND p.applied AND p.captured_minor = b.amount_minor AND p.came_in = b.currency)`
 
-// The history names the event, or "payments" where Stripe was asked; so do refunds of what could not be applied. Of a delayed method,
+// The history names the event, or "payments" where Stripe was asked; the payment has the record of that. Of a delayed method,
 // checkout.session.completed says only that it was completed.
 const effectSQL = `,
 told AS (SELECT e.stripe_event_id AS id, e.stripe_session_id AS session FROM booking_platform.payment_events e
@@ -52,8 +52,7 @@ AND NOT EXISTS (SELECT FROM processed e WHERE 'stripe:' || e.stripe_event_id = r
 UNION ALL
 SELECT format('payment %s has money, and neither event nor record', p.id) FROM money p
 WHERE p.captured_minor > 0 AND NOT EXISTS (SELECT FROM told e WHERE e.session = p.stripe_session_id)
-AND NOT EXISTS (SELECT FROM booking_platform.booking_history h WHERE h.booking_id = p.booking_id AND h.to_status = 'confirmed' AND h.actor = 'payments')
-AND NOT EXISTS (SELECT FROM booking_platform.refunds r WHERE r.payment_id = p.id AND r.actor = 'stripe:asked')
+AND p.asked_at IS NULL
 UNION ALL
 SELECT format('event %s (%s) is processed without effect', e.stripe_event_id, e.type) FROM processed e
 LEFT JOIN money p ON (e.stripe_session_id <> '' AND p.stripe_session_id = e.stripe_session_id)

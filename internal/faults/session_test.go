@@ -5,10 +5,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/faults"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -136,6 +138,36 @@ func TestAmountOrCurrencyDiffers(t *testing.T) {
 		require.Equal(t, webhook.Parked, w.outcome(w.event(c, completed).ID))
 		w.seen(1)
 	}
+	w.holds()
+}
+
+// Amount differs, and none of its events comes: it is parked by asking Stripe, with a record of that, and what Stripe sends later changes nothing.
+func TestAmountDiffersAndItsEventsAreLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{lost: true})
+	b, c := w.begun(0)
+	w.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`, c.PaymentID)
+	w.pay(c)
+	require.True(t, w.payment(b).AskedAt.IsZero())
+	require.NoError(t, w.hosts[0].payments.Ask(t.Context(), c.SessionID))
+	p := w.payment(b)
+	require.Equal(t, payments.Parked, p.Status())
+	require.False(t, p.AskedAt.IsZero())
+	require.Equal(t, booking.Pending, w.status(b), "never confirmed")
+	require.NoError(t, w.hosts[1].payments.Ask(t.Context(), c.SessionID))
+	require.Equal(t, p, w.payment(b), "asked again, nothing changes")
+	w.seen(1)
+	w.holds()
+
+	w.exec(`UPDATE booking_platform.payments SET asked_at = NULL WHERE id = $1::uuid`, c.PaymentID)
+	broken, err := faults.Broken(t.Context(), w.db, w.truth())
+	require.NoError(t, err)
+	require.Len(t, broken, 1)
+	require.Equal(t, 5, broken[0].Invariant.Number, "without the record nothing tells where the money came from")
+	require.Equal(t, done(webhook.Parked), w.deliver(2, w.event(c, completed).Payload), "its event comes after all, and is a record as well")
+	p.AskedAt = time.Time{}
+	p.UpdatedAt = w.payment(b).UpdatedAt
+	require.Equal(t, p, w.payment(b))
 	w.holds()
 }
 
