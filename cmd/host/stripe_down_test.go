@@ -95,6 +95,30 @@ func TestStripeIsDown(t *testing.T) {
 	}
 }
 
+// Where the database is slow and Stripe hangs after it, the two together have ten seconds, and the hold is given up.
+func TestDatabaseIsSlowAndStripeHangs(t *testing.T) {
+	t.Parallel()
+	h, _, mode := stripeDown(t)
+	ada := h.client()
+	free := ada.slot(0)
+	mode.Store("hangs")
+	lock, err := h.db.Begin()
+	require.NoError(t, err)
+	defer func() { _ = lock.Rollback() }()
+	_, err = lock.Exec(`LOCK TABLE booking_platform.bookings IN EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	began := time.Now()
+	answered := make(chan answer, 1)
+	go func() { answered <- ada.post("/api/bookings", wish(free, nil)) }()
+	// The time itself is what is tried: the hold has less than the whole, and more than what is left after Stripe's.
+	time.AfterFunc(4*time.Second, func() { _ = lock.Rollback() })
+	a := <-answered
+	require.Equal(t, http.StatusServiceUnavailable, a.status, a.body)
+	require.Greater(t, time.Since(began), 4*time.Second, "it has waited for the database")
+	require.Less(t, time.Since(began), 10*time.Second)
+	require.Equal(t, free, ada.slot(0), "free again")
+}
+
 // A customer who comes back while Stripe hangs sees the page within little more than two seconds, unconfirmed.
 func TestSuccessPageWhileStripeHangs(t *testing.T) {
 	t.Parallel()
