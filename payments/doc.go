@@ -25,6 +25,7 @@
 //	p.ExpireSessions(ctx)  // end what can still be paid for slots that are gone
 //	p.SettleRefunds(ctx)   // make the refunds that are due
 //	p.LookUpRefunds(ctx)   // find out about refunds that Stripe has hinted at
+//	p.FindRefunds(ctx)     // and about those of which it has said nothing
 //	p.AskStripe(ctx)       // settle payments of which no event has come
 //	p.TakeUndelivered(ctx, receiver) // take the events that were not delivered
 //

@@ -74,15 +74,20 @@ func (s *Server) retrieveRefund(c *call) (any, error) {
 	return r.snapshot(), nil
 }
 
-var refundListParameters = setOf("charge", "expand[]", "limit", "payment_intent", "starting_after")
+var refundListParameters = setOf("charge", "created", "created[gt]", "created[gte]", "created[lt]", "created[lte]",
+	"expand[]", "limit", "payment_intent", "starting_after")
 
 // listRefunds answers GET /v1/refunds, newest first.
 func (s *Server) listRefunds(c *call) (any, error) {
 	charge, intent := c.form.get("charge"), c.form.get("payment_intent")
+	within, err := createdWithin(c.form)
+	if err != nil {
+		return nil, err
+	}
 	s.lock()
 	defer s.mu.Unlock()
 	return page(c, "refund", s.refunds.order, func(id string) (Refund, bool) {
 		r := s.refunds.byID[id]
-		return r.snapshot(), (charge == "" || r.ChargeID == charge) && (intent == "" || r.PaymentIntentID == intent)
+		return r.snapshot(), within(r.CreatedAt.Unix()) && (charge == "" || r.ChargeID == charge) && (intent == "" || r.PaymentIntentID == intent)
 	})
 }

@@ -1,0 +1,122 @@
+package payments_test
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// neverMade is a world of whose events Stripe makes none.
+func neverMade(t *testing.T, s setup) *world {
+	t.Helper()
+	s.stripe.NeverMade = func(stripetest.Event) bool { return true }
+	return newWorld(t, s)
+}
+
+// foundRefunds runs the step, and then the one that looks up what it found.
+func (w *world) foundRefunds() int {
+	w.t.Helper()
+	n, err := w.payments.FindRefunds(w.t.Context())
+	require.NoError(w.t, err)
+	asked, err := w.payments.LookUpRefunds(w.t.Context())
+	require.NoError(w.t, err)
+	require.Equal(w.t, min(n, 20), asked)
+	return n
+}
+
+// A refund that was made by hand at Stripe, which made no event of it, is found all the same, and so is a bank that sends it back.
+func TestRefundsWithoutEvents(t *testing.T) {
+	t.Parallel()
+	w := neverMade(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
+	inPart, inFull := w.hold(0), w.hold(1)
+	for _, b := range []booking.Booking{inPart, inFull} {
+		c := w.checkout(b)
+		_, err := w.stripe.Pay(t.Context(), c.SessionID)
+		require.NoError(t, err)
+		require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	}
+	require.Zero(t, w.foundRefunds())
+	part, err := w.stripe.RefundFromDashboard(w.payment(inPart.ID).SessionID, 100)
+	require.NoError(t, err)
+	_, err = w.stripe.RefundFromDashboard(w.payment(inFull.ID).SessionID, 0)
+	require.NoError(t, err)
+	require.Equal(t, 2, w.foundRefunds())
+	require.Equal(t, payments.PartiallyRefunded, w.payment(inPart.ID).Status())
+	require.Equal(t, booking.Confirmed, w.status(inPart.ID))
+	require.Equal(t, payments.Refunded, w.payment(inFull.ID).Status())
+	require.Equal(t, booking.Cancelled, w.status(inFull.ID), "somebody has called it off")
+	require.Zero(t, w.foundRefunds(), "known by now")
+
+	_, err = w.stripe.FailRefund(part, "lost_or_stolen_card")
+	require.NoError(t, err)
+	require.Equal(t, 1, w.foundRefunds(), "it has another status")
+	require.Equal(t, payments.Paid, w.payment(inPart.ID).Status())
+	require.Zero(t, w.foundRefunds())
+	w.requireBooks()
+}
+
+// Refunds of other things that the account's owner sells are nothing to us, and our own one is not news. A list is read in pages of a hundred.
+func TestFindRefundsInPages(t *testing.T) {
+	t.Parallel()
+	w := neverMade(t, setup{})
+	b, other := w.hold(0), w.hold(1)
+	for _, b := range []booking.Booking{b, other} {
+		c := w.checkout(b)
+		_, err := w.stripe.Pay(t.Context(), c.SessionID)
+		require.NoError(t, err)
+		require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	}
+	w.refund(w.payment(b.ID), 100, "rain")
+	w.settle(1)
+	_, err := w.stripe.RefundFromDashboard(w.payment(b.ID).SessionID, 100)
+	require.NoError(t, err)
+	// The oldest is on the second page.
+	for range 110 {
+		_, err := w.stripe.RefundFromDashboard(w.payment(other.ID).SessionID, 1)
+		require.NoError(t, err)
+	}
+	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = 'pi_foreign' WHERE booking_id = $1::uuid`, other.ID)
+
+	// On several replicas at once each is told of once, or looked up twice, which does no harm.
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if _, err := w.payments.FindRefunds(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	asked, err := w.payments.LookUpRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, asked)
+	require.EqualValues(t, 200, w.payment(b.ID).Refunded.Minor)
+	require.Len(t, w.refundsOf(w.payment(b.ID)), 2)
+	require.Zero(t, w.payment(other.ID).Refunded.Minor)
+}
+
+// What Stripe does not answer is said, and the next run finds it.
+func TestFindRefundsWhileStripeIsDown(t *testing.T) {
+	t.Parallel()
+	w := neverMade(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	_, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	p := w.payment(b.ID)
+	_, err = w.stripe.RefundFromDashboard(p.SessionID, 100)
+	require.NoError(t, err)
+	// The library makes a call twice.
+	f := w.stripe.Fault(func(r *http.Request) bool { return r.URL.Path == "/v1/refunds" }, stripetest.FailBefore, 2)
+	_, err = w.payments.FindRefunds(t.Context())
+	require.ErrorIs(t, err, payments.ErrUnavailable)
+	require.Equal(t, 2, f.Fired())
+	require.Equal(t, 1, w.foundRefunds())
+}
