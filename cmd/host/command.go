@@ -32,6 +32,14 @@ const usage = `host runs booking-platform.
                        and ignored ones when -outcome names them; exit status 1 when one is left unsettled
   host events waiting [-json]
                        count the events that are not done, with the age of the oldest
+  host payment list [-json]
+                       list the payments and refunds that wait for a person
+  host payment show [-json] id...
+                       print payments with their refunds, by the id of the payment, of its booking, or of its Checkout Session
+  host payment refund [-amount 25.00] -cause text [-reason text] id
+                       give back what was paid, or a part; the same cause gives it back once
+  host payment retry refund-id
+                       have a refund tried again: a due one now, one that failed by another in its place
   host user add [-role ADMIN|OPS|READONLY] email
                        add a user; the password is asked for, or read from standard input
   host user list       list the users
@@ -67,7 +75,7 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
-	takes := map[string]int{"migrate": 1, "resource": len(args), "events": len(args), "user": len(args)}
+	takes := map[string]int{"migrate": 1, "resource": len(args), "events": len(args), "payment": len(args), "user": len(args)}
 	if len(args) > takes[name] {
 		return misunderstood(stderr)
 	}
@@ -90,6 +98,10 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 		}
 	case "events":
 		if err = events(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
+			return misunderstood(stderr)
+		}
+	case "payment":
+		if err = payment(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
 			return misunderstood(stderr)
 		}
 	case "user":
