@@ -1,0 +1,49 @@
+package runbook_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/runbook"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	blocks, err := runbook.Parse("# A\n\n## 3.1 Stuck refund!\n```sh\nhost x\nhost y\n```\nprints\n```text\nz\n```\n### B\n```sh compose\ndocker ps\n```\n")
+	require.NoError(t, err)
+	require.Equal(t, []runbook.Block{
+		{Section: "31-stuck-refund", Line: 4, Commands: "host x\nhost y\n", Prints: "z\n", Checked: true},
+		{Section: "b", Line: 13, Compose: true, Commands: "docker ps\n"},
+	}, blocks)
+	for _, bad := range []string{"```bash\nx\n```\n", "```sh\nx\n", "```text\nx\n```\n", "```sh\nx\n```sh\n", "```sh\nx\n```\n## B\n```text\nx\n```\n"} {
+		_, err := runbook.Parse(bad)
+		require.Error(t, err, bad)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		prints, output string
+		same           bool
+	}{
+		{"a  b\n", "a b\n", true}, {"a\n", "b\n", false}, {"a\n", "", false}, {"", "a\n", false}, {"", "\n", true},
+		{"a … c\n", "a b c\n", true}, {"a … c\n", "a b\n", false}, {"…\nb\n…\n", "x\ny\nb\n", true}, {"…\nb\n", "x\n", false},
+		{" id | n \n----+---\n … | 2\n(1 row)\n", "id | n\n7 | 2\n", true}, {"(1)\n", "1\n", false}, {"a.c\n", "abc\n", false},
+	} {
+		err := runbook.Block{Prints: c.prints, Checked: true}.Compare(c.output)
+		require.Equal(t, c.same, err == nil, "%q %q", c.prints, c.output)
+	}
+	require.NoError(t, runbook.Block{}.Compare("anything"))
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	shell := runbook.Shell{Prelude: `say() { echo "$@ in $PLACE"; }`, Dir: t.TempDir(), Env: append(os.Environ(), "PLACE=here")}
+	require.NoError(t, shell.Run(t.Context(), runbook.Block{Commands: "say hello", Prints: "hello in here", Checked: true}))
+	require.ErrorContains(t, shell.Run(t.Context(), runbook.Block{Line: 7, Commands: "say hello", Prints: "bye", Checked: true}), "RUNBOOK.md:7")
+	require.ErrorContains(t, shell.Run(t.Context(), runbook.Block{Line: 7, Commands: "echo no >&2; false; say hello"}), "no")
+	require.Error(t, shell.Run(t.Context(), runbook.Block{Commands: "say $UNSET"}))
+}
