@@ -26,6 +26,7 @@ var binary = struct {
 }{}
 
 func TestMain(m *testing.M) {
+	beSQL()
 	dir, err := os.MkdirTemp("", "booking-host-")
 	if err != nil {
 		panic(err)

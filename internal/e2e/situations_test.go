@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// situations are what the sections of RUNBOOK.md are about; a section without one is read on a host that is well.
+var situations = map[string]situation{
+	"webhook-retries": {before: map[int]func(*night){
+		0: func(n *night) {
+			// The handler of the payment fails, and nothing delivers the event again.
+			n.exec(`CREATE FUNCTION public.broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'planted'; END $$`)
+			n.exec(`CREATE TRIGGER broken BEFORE UPDATE ON booking_platform.payments FOR EACH ROW WHEN (NEW.completed) EXECUTE FUNCTION public.broken()`)
+			b := n.book()
+			// It waits for a delivery that succeeds, and none does.
+			go func() { _, _ = n.stripe.Pay(n.t.Context(), b.StripeSessionID) }()
+			n.eventually("failed", func() bool {
+				return n.value(`SELECT count(*) FROM booking_platform.payment_events WHERE outcome = 'failed'`) == "1"
+			})
+			n.never()
+			n.paid = b
+		},
+		2: func(n *night) { n.exec(`DROP TRIGGER broken ON booking_platform.payments`) },
+	}, after: func(n *night) {
+		require.Equal(n.t, "confirmed", n.value(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`, n.paid.ID))
+	}},
+	"invalid-signatures": {before: map[int]func(*night){0: func(n *night) {
+		require.Equal(n.t, 400, n.deliver(map[string]any{"id": "evt_1", "object": "event", "type": "x"}, "whsec_of_another_endpoint"))
+	}}},
+	"unmatched-event": {before: map[int]func(*night){0: func(n *night) {
+		id := "evt_" + uuid.NewString()
+		n.names["EVENT"] = id
+		require.Equal(n.t, 200, n.deliver(map[string]any{
+			"id": id, "object": "event", "type": "checkout.session.completed", "livemode": false, "created": time.Now().Unix(),
+			"data": map[string]any{"object": map[string]any{
+				"id": "cs_test_gone", "object": "checkout.session", "payment_status": "paid", "amount_total": 2500, "currency": "eur",
+				"client_reference_id": uuid.NewString(),
+			}},
+		}, webhookSecret))
+		n.never()
+	}}},
+	"database-down": {before: map[int]func(*night){
+		0: func(n *night) { n.proxy.cut() },
+		1: func(n *night) { n.proxy.mend() },
+	}, after: func(n *night) { n.pay() }},
+	"stuck-refund": {stripe: stripetest.Options{PendingRefunds: true}, before: map[int]func(*night){0: func(n *night) {
+		n.command("", "payment", "refund", "-cause", "rain", n.paymentOf(n.paid))
+		n.eventually("asked for", func() bool { return len(n.stripe.Refunds()) == 1 })
+		_, err := n.stripe.FailRefund(n.stripe.Refunds()[0].ID, "lost_or_stolen_card")
+		require.NoError(n.t, err)
+		n.eventually("failed", func() bool {
+			return n.value(`SELECT count(*) FROM booking_platform.refunds WHERE status = 'failed'`) == "1"
+		})
+		n.names["REFUND"] = n.value(`SELECT id::text FROM booking_platform.refunds`)
+	}}, after: func(n *night) {
+		n.eventually("made again", func() bool { return len(n.stripe.Refunds()) == 2 })
+	}},
+	"parked-payment": {before: map[int]func(*night){0: func(n *night) {
+		b := n.book()
+		n.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`, n.paymentOf(b))
+		n.payFor(b)
+	}}, after: func(n *night) {
+		n.eventually("given back", func() bool { return len(n.stripe.Refunds()) == 1 })
+		require.Contains(n.t, n.command("", "payment", "list"), "nothing waits for a person")
+	}},
+	"disputed-payment": {before: map[int]func(*night){0: func(n *night) {
+		n.paymentOf(n.paid)
+		_, err := n.stripe.Dispute(n.paid.StripeSessionID)
+		require.NoError(n.t, err)
+		require.NoError(n.t, n.stripe.WaitDelivered(n.t.Context()))
+	}}},
+	"restore": {before: map[int]func(*night){0: func(n *night) {
+		// Paid after the backup, of which the restored database knows nothing.
+		n.exec(`DELETE FROM booking_platform.payment_events`)
+	}}, after: func(n *night) {
+		require.NotEqual(n.t, "0", n.value(`SELECT count(*) FROM booking_platform.payment_events`))
+	}},
+	"after-a-deployment": {standIn: true},
+}
