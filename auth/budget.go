@@ -29,8 +29,10 @@ func (a *Auth) admit(ctx context.Context, r *http.Request, account string, brows
 	if a.limits.Off {
 		return nil
 	}
-	budgets := []budget{{"own", a.limitKey("browser", string(browser), account), a.limits.Browser}}
-	if browser == nil {
+	var budgets []budget
+	if browser != nil {
+		budgets = []budget{{"own", a.limitKey("browser", string(browser), account), a.limits.Browser}}
+	} else {
 		network := a.clientAddress(r)
 		budgets = []budget{
 			{"own", a.limitKey("own", network, account), a.limits.Own},

@@ -55,7 +55,7 @@ func NewPasswords(turns int, compare func(password, hash string) (bool, error)) 
 }
 
 // Refusal is how long a refusal takes by default.
-const Refusal = 300 * time.Millisecond
+const Refusal = 500 * time.Millisecond
 
 // Hash makes a stored password hash.
 func Hash(password string) (string, error) { return argon2id.CreateHash(password, hashParams) }

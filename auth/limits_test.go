@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -162,7 +163,7 @@ func TestDeviceCookie(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, attempt(a, "third", "ada@example.com", password, hers).Code)
 
 	// What is somebody else's, forged or cut is as good as none.
-	for n, value := range []string{eves.Value, strings.Repeat("A", 64), hers.Value[:63], hers.Value + "A", "A" + hers.Value[1:], "", "!"} {
+	for n, value := range []string{eves.Value, strings.Repeat("A", 64), hers.Value[:63], hers.Value + "A", turned(hers.Value), "", "!"} {
 		from := fmt.Sprintf("fresh %d", n)
 		got := allowed(t, a, from, "ada@example.com", &http.Cookie{Name: hers.Name, Value: value})
 		require.GreaterOrEqual(t, got, 4, "%q: the budgets of the network count", value)
@@ -173,6 +174,14 @@ func TestDeviceCookie(t *testing.T) {
 	insecure := newAuth(t, db, auth.Options{Users: users, ClientAddress: network, Cookie: auth.CookieOptions{Insecure: true}})
 	c := namedCookie(t, attempt(insecure, "new", "eve@example.com", password), "booking_device")
 	require.Equal(t, "booking_device="+c.Value+"; Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax", c.Raw)
+}
+
+// turned is another value of the same form.
+func turned(value string) string {
+	if value[0] == 'A' {
+		return "B" + value[1:]
+	}
+	return "A" + value[1:]
 }
 
 func TestDeviceCookieOutlivesASecret(t *testing.T) {
@@ -215,10 +224,7 @@ func TestLimitsAreAlike(t *testing.T) {
 	exec(t, db, `UPDATE booking_platform.rate_limits SET full_at = full_at + interval '1 day' WHERE full_at < statement_timestamp() + interval '1 hour 1 minute'`)
 	for _, email := range emails {
 		for _, given := range []string{"wrong", password} {
-			w := attempt(a, "m", email, given)
-			if w.Code == http.StatusUnauthorized || w.Code == http.StatusOK {
-				w = attempt(a, "n", email, given)
-			}
+			w := attempt(a, "n", email, given)
 			var dump bytes.Buffer
 			require.NoError(t, w.Result().Write(&dump))
 			if first == "" {
@@ -340,19 +346,23 @@ func TestBudgetsDoNotDeadlock(t *testing.T) {
 	db := testdb.New(t)
 	keys := [][]string{{"own", "shared"}, {"shared", "own"}}
 	var wg sync.WaitGroup
-	errs := make(chan error, 2*8*50)
+	var once sync.Once
+	var failed error
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	for n := range 16 {
 		wg.Go(func() {
 			for range 50 {
-				errs <- auth.TakeOnce(t.Context(), db, keys[n%2])
+				if err := auth.TakeOnce(ctx, db, keys[n%2]); err != nil {
+					once.Do(func() { failed = err })
+					stop()
+					return
+				}
 			}
 		})
 	}
 	wg.Wait()
-	close(errs)
-	for err := range errs {
-		require.NoError(t, err)
-	}
+	require.NoError(t, failed)
 }
 
 func TestFullBudgetsAreClearedAway(t *testing.T) {

@@ -32,7 +32,7 @@ func newPasswords(limit int, refusal time.Duration) *passwords {
 	if limit <= 0 {
 		limit = runtime.GOMAXPROCS(0)
 	}
-	return &passwords{turns: make(chan struct{}, limit), refusal: orDefault(refusal, 300*time.Millisecond), dummy: dummyHash(), compare: compareHash}
+	return &passwords{turns: make(chan struct{}, limit), refusal: orDefault(refusal, 500*time.Millisecond), dummy: dummyHash(), compare: compareHash}
 }
 
 // dummyHash has a random key in place of a hash: no password is known to lead there, and making it costs nothing.

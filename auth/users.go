@@ -18,7 +18,7 @@ type UsersOptions struct {
 	// MaxHashing bounds the password hashes computed at the same time, 19 MiB and one core each; 0 means
 	// GOMAXPROCS. More logins wait, for five seconds at most, and then fail with [ErrBusy].
 	MaxHashing int
-	// RefusalTime is how long comparing a password takes at least that turns out wrong; 0 means 300 ms, enough for a bcrypt hash of cost 12 from another
+	// RefusalTime is how long comparing a password takes at least that turns out wrong; 0 means 500 ms, enough for a bcrypt hash of cost 12 from another
 	// system. Where costlier ones were imported it should be more than they take. Waiting for it takes neither a core nor a turn.
 	RefusalTime time.Duration
 }
