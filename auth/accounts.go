@@ -119,11 +119,11 @@ func (t *UserTable) Enable(ctx context.Context, email string) (Account, error) {
 	return t.change(ctx, "enable", enable, email)
 }
 
-// A session that begins while the user is disabled is of no use, and is gone with the others when it is disabled again.
+// The version ends what a login under way begins after the others have been deleted.
 const disable = `
 WITH changed AS (
     UPDATE booking_platform.users u
-    SET active = false, updated_at = CASE WHEN u.active THEN statement_timestamp() ELSE u.updated_at END
+    SET active = false, version = u.version + 1, updated_at = CASE WHEN u.active THEN statement_timestamp() ELSE u.updated_at END
     WHERE u.email = $1::text
     RETURNING` + accountColumns + `
 ), ended AS (
@@ -131,14 +131,14 @@ WITH changed AS (
 )
 SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
 
-// Disable keeps a user from logging in, and ends the user's sessions, on every replica, in the same statement. The error is [ErrNotFound]. One round trip.
+// Disable keeps a user from logging in, and ends the user's sessions, on every replica, in the same statement: that of a login under way too, for good. The error is [ErrNotFound]. One round trip.
 func (t *UserTable) Disable(ctx context.Context, email string) (Account, error) {
 	return t.change(ctx, "disable", disable, email)
 }
 
 const setPassword = `
 WITH changed AS (
-    UPDATE booking_platform.users u SET password_hash = $2::text, updated_at = statement_timestamp()
+    UPDATE booking_platform.users u SET password_hash = $2::text, version = u.version + 1, updated_at = statement_timestamp()
     WHERE u.email = $1::text
     RETURNING` + accountColumns + `
 ), ended AS (
@@ -146,8 +146,8 @@ WITH changed AS (
 )
 SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
 
-// SetPassword gives a user another password, and ends the user's sessions, on every replica, in the same statement. A login with the old password
-// that is under way at that moment may still begin one: who fears a thief disables the user first. The errors are [ErrNotFound] and *[ValidationError].
+// SetPassword gives a user another password, and ends the user's sessions, on every replica, in the same statement: that of a login with the old password
+// under way too, as soon as it begins. The errors are [ErrNotFound] and *[ValidationError].
 // One hash and one round trip.
 func (t *UserTable) SetPassword(ctx context.Context, email, password string) (Account, error) {
 	if err := checkNewPassword(password); err != nil {

@@ -11,26 +11,34 @@ const maxReruns = 10
 // execAlone runs one statement as a transaction of its own. It needs no BEGIN, and so no further round trip; its isolation is
 // then the role's default. Where that is above READ COMMITTED Postgres may refuse it with 40001, and it is run again in a
 // transaction that asks for READ COMMITTED by name.
-func execAlone(ctx context.Context, db *sql.DB, query string, args ...any) (sql.Result, error) {
-	res, err := db.ExecContext(ctx, query, args...)
-	for n := 1; n <= maxReruns && outrun(err); n++ {
-		res, err = execReadCommitted(ctx, db, query, args...)
-	}
+func execAlone(ctx context.Context, db *sql.DB, query string, args ...any) (res sql.Result, err error) {
+	err = runAlone(ctx, db, func(q Querier) (err error) {
+		res, err = q.ExecContext(ctx, query, args...)
+		return err
+	})
 	return res, err
 }
 
-func execReadCommitted(ctx context.Context, db *sql.DB, query string, args ...any) (sql.Result, error) {
+// runAlone is execAlone for any one statement, which do runs.
+func runAlone(ctx context.Context, db *sql.DB, do func(Querier) error) error {
+	err := do(db)
+	for n := 1; n <= maxReruns && outrun(err); n++ {
+		err = runReadCommitted(ctx, db, do)
+	}
+	return err
+}
+
+func runReadCommitted(ctx context.Context, db *sql.DB, do func(Querier) error) error {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// After a commit this does nothing.
 	defer func() { _ = tx.Rollback() }()
-	res, err := tx.ExecContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
+	if err := do(tx); err != nil {
+		return err
 	}
-	return res, tx.Commit()
+	return tx.Commit()
 }
 
 // outrun tells a serialization failure and a deadlock from other errors: nothing has happened, and a repeat may go through.

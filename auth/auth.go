@@ -19,6 +19,8 @@ type User struct {
 	Email string `json:"email"`
 	// Role is what [Auth.RequireRole] compares, exactly as written.
 	Role string `json:"role"`
+	// Version is for a [Users] to set: another one ends the user's sessions. See there. Nothing else looks at it, and it is handed on to nobody.
+	Version string `json:"-"`
 }
 
 // The roles the reference host knows. A role is any text: an embedder may have others.
@@ -33,6 +35,10 @@ const (
 
 // Users is where users come from. [UserTable] is one; an embedder with a users table of its own writes another. Its
 // methods are called concurrently.
+//
+// A login that is under way while the user's password changes has seen the old one, and begins its session after those of the user have been
+// ended. Users that need not fear this leave User.Version empty. Others return, from both methods, something that is changed
+// together with the password, such as a number: a session that a login has begun is over as soon as the two differ.
 type Users interface {
 	// Authenticate returns the user with this address and password, both as they were typed: not empty, of bounded length,
 	// the address neither trimmed nor in lower case. It returns ErrCredentials, after the same
@@ -61,10 +67,15 @@ type Options struct {
 	// Timeout bounds the check of one request, one login and one logout, waiting for the database included; 0 means
 	// 10 seconds. It is a context's deadline, which lib/pq does not heed while it connects: give its URL a connect_timeout.
 	Timeout time.Duration
+	// Limits bounds the attempts to log in.
+	Limits LoginLimits
+	// ClientAddress says which network a login comes from, for Limits. What it returns is compared as it is: an IPv4 address, the /64 of an IPv6
+	// address. nil is that of RemoteAddr, which behind a proxy is the proxy's, and makes one network of all clients.
+	ClientAddress func(*http.Request) string
 	// LoginPath is where RequirePage sends a visitor without a session; "" means /login.
 	LoginPath string
 	// WriteError writes every error answer of this package, so that a host can add its request id. The codes are
-	// unauthorized, invalid_credentials, forbidden, validation_failed, invalid_body, body_too_large,
+	// unauthorized, invalid_credentials, too_many_logins, forbidden, validation_failed, invalid_body, body_too_large,
 	// unsupported_media_type, method_not_allowed and unavailable; fields is nil except with validation_failed, where it
 	// maps a field to what is wrong with it. nil writes {"error":"<code>"}, with "fields" where there are any.
 	WriteError func(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string)
@@ -77,12 +88,16 @@ type Auth struct {
 	keys       [][]byte
 	users      Users
 	cookie     cookie
+	device     deviceCookie
 	logger     *slog.Logger
 	idle       time.Duration
 	absolute   time.Duration
 	timeout    time.Duration
+	limits     LoginLimits
 	loginPath  string
 	writeError func(http.ResponseWriter, *http.Request, int, string, map[string]string)
+
+	clientAddress func(*http.Request) string
 }
 
 const minSecret = 32 // Bytes: the strength of the HMAC.
@@ -90,7 +105,7 @@ const minSecret = 32 // Bytes: the strength of the HMAC.
 // New returns an Auth on db that signs with the first of secrets and accepts all of them. They are used byte for byte, a line
 // end that a file brings along included, and must be the same on every replica. To rotate, put a new
 // secret in front, and drop the old one when AbsoluteTimeout has passed; sessions signed with a secret that is no
-// longer listed have ended. It returns an error when db is nil, when there is no secret or one is shorter than 32
+// longer listed have ended, and browsers are no longer known to have logged in. Another first secret begins the budgets of [LoginLimits] anew. It returns an error when db is nil, when there is no secret or one is shorter than 32
 // bytes, and when the options contradict each other. It does not talk to the database.
 func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 	if db == nil {
@@ -99,7 +114,7 @@ func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("auth: no session secret given")
 	}
-	a := &Auth{db: db, users: opts.Users, logger: opts.Logger, writeError: opts.WriteError}
+	a := &Auth{db: db, users: opts.Users, logger: opts.Logger, writeError: opts.WriteError, clientAddress: opts.ClientAddress}
 	for i, secret := range secrets {
 		if len(secret) < minSecret {
 			return nil, fmt.Errorf("auth: session secret %d has %d bytes, at least %d are needed", i+1, len(secret), minSecret)
@@ -108,6 +123,10 @@ func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 	}
 	var err error
 	if a.cookie, err = newCookie(opts.Cookie); err != nil {
+		return nil, err
+	}
+	a.device = newDeviceCookie(a.cookie.blank, a.keys)
+	if a.limits, err = opts.Limits.orDefaults(); err != nil {
 		return nil, err
 	}
 	if opts.IdleTimeout < 0 || opts.AbsoluteTimeout < 0 || opts.Timeout < 0 {
@@ -122,6 +141,9 @@ func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 	}
 	if SafeNext(a.loginPath) != a.loginPath || strings.ContainsAny(a.loginPath, "?#") {
 		return nil, fmt.Errorf("auth: login path %q is no path of this service", a.loginPath)
+	}
+	if a.clientAddress == nil {
+		a.clientAddress = networkOf
 	}
 	if a.logger == nil {
 		a.logger = slog.New(slog.DiscardHandler)

@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// CookieOptions shapes the session cookie. The zero value is right for production: __Host-booking_session, Secure,
-// HttpOnly, SameSite=Lax, Path=/.
+// CookieOptions shapes the session cookie, and the one that [LoginLimits] knows a browser by. The zero value is right for production:
+// __Host-booking_session and __Host-booking_device, Secure, HttpOnly, SameSite=Lax, Path=/.
 type CookieOptions struct {
 	// Insecure leaves Secure away, for development over http. The name loses its __Host- prefix then, which browsers
 	// accept with Secure alone.

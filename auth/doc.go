@@ -22,8 +22,8 @@
 //
 // The tables come with the set Auth of package migrations. DeleteExpired is a step to run now and then. Nothing
 // here protects against cross-site requests beyond SameSite: wrap the whole service in
-// [net/http.CrossOriginProtection], and let no GET change anything. Limits on the rate of logins are the caller's
-// as well.
+// [net/http.CrossOriginProtection], and let no GET change anything. The number of logins is limited ([LoginLimits]); behind
+// a proxy Options.ClientAddress has to tell the clients apart.
 //
 // Everything is safe for concurrent use and on several replicas at once. Tokens, cookies, passwords and the
 // addresses typed into a login are never logged.

@@ -16,6 +16,8 @@ var (
 	ErrNotFound = errors.New("auth: user not found")
 	// ErrExists says that a user with this address is there already.
 	ErrExists = errors.New("auth: user exists")
+	// ErrBusy says that so many log in at once that a password's turn to be hashed did not come within five seconds. Nothing is known about it.
+	ErrBusy = errors.New("auth: too many passwords to hash")
 	// ErrNoSession says that the request carries no session, or one that has ended.
 	ErrNoSession = errors.New("auth: no session")
 )

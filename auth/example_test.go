@@ -7,6 +7,8 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/booking-platform/booking-platform/auth"
 )
@@ -32,69 +34,6 @@ func Example() {
 	_ = http.NewCrossOriginProtection().Handler(mux) // serve this
 }
 
-// customers are the users of somebody else's table: ids, roles and passwords are theirs.
-type customers struct{ db *sql.DB }
-
-// Authenticate refuses everybody: these users come from a single sign-on and have no password here.
-func (c customers) Authenticate(context.Context, string, string) (auth.User, error) {
-	return auth.User{}, auth.ErrCredentials
-}
-
-func (c customers) User(ctx context.Context, id string) (auth.User, error) {
-	u := auth.User{ID: id}
-	err := c.db.QueryRowContext(ctx, `SELECT email, role FROM customers WHERE id::text = $1 AND NOT locked`, id).Scan(&u.Email, &u.Role)
-	if errors.Is(err, sql.ErrNoRows) {
-		return auth.User{}, auth.ErrNotFound // the session ends, on every replica
-	}
-	return u, err
-}
-
-// A single sign-on has established who the visitor is; the session is ours, the user is not.
-func ExampleAuth_Start() {
-	var db *sql.DB
-	var sessionSecret string
-	var verifySSO func(*http.Request) (customerID string, err error)
-
-	a, err := auth.New(db, []string{sessionSecret}, auth.Options{Users: customers{db}})
-	if err != nil {
-		return
-	}
-	http.HandleFunc("GET /sso/callback", func(w http.ResponseWriter, r *http.Request) {
-		id, err := verifySSO(r)
-		if err != nil {
-			http.Error(w, "not signed in", http.StatusForbidden)
-			return
-		}
-		if err := a.Start(r.Context(), w, r, id); err != nil {
-			http.Error(w, "try again later", http.StatusServiceUnavailable)
-			return
-		}
-		http.Redirect(w, r, auth.SafeNext(r.FormValue("next")), http.StatusSeeOther)
-	})
-}
-
-// A customer is locked and loses every session in one transaction: both happen or neither.
-func ExampleAuth_EndAllTx() {
-	var a *auth.Auth
-	var db *sql.DB
-
-	lock := func(ctx context.Context, id string) error {
-		tx, err := db.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		defer tx.Rollback()
-		if _, err := tx.ExecContext(ctx, `UPDATE customers SET locked = true WHERE id::text = $1`, id); err != nil {
-			return err
-		}
-		if _, err := a.EndAllTx(ctx, tx, id); err != nil {
-			return err
-		}
-		return tx.Commit()
-	}
-	_ = lock
-}
-
 // A login page without scripts takes a form and writes its own answers.
 func ExampleAuth_Login() {
 	var a *auth.Auth
@@ -104,7 +43,11 @@ func ExampleAuth_Login() {
 		r.Body = http.MaxBytesReader(w, r.Body, 8<<10)
 		_, err := a.Login(r.Context(), w, r, r.PostFormValue("email"), r.PostFormValue("password"))
 		var wrong *auth.ValidationError
+		var limited *auth.LimitError
 		switch {
+		case errors.As(err, &limited):
+			w.Header().Set("Retry-After", strconv.Itoa(int(limited.RetryAfter/time.Second)))
+			render(w, http.StatusTooManyRequests, "Too many attempts. Please wait a moment.")
 		case errors.As(err, &wrong), errors.Is(err, auth.ErrCredentials):
 			render(w, http.StatusUnauthorized, "Address or password is wrong.")
 		case err != nil:

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"net"
@@ -152,9 +153,24 @@ func TestDatabaseDown(t *testing.T) {
 	}
 }
 
+// busy are users of which none has a turn.
+type busy struct{ foreign }
+
+func (busy) Authenticate(context.Context, string, string) (auth.User, error) {
+	return auth.User{}, fmt.Errorf("compare: %w", auth.ErrBusy)
+}
+
+func TestTooManyAtOnce(t *testing.T) {
+	t.Parallel()
+	w := login(newAuth(t, testdb.New(t), auth.Options{Users: busy{}}), "u@example.com", password, nil)
+	requireUnavailable(t, w, "login")
+	require.Equal(t, "5", w.Header().Get("Retry-After"))
+}
+
 func requireUnavailable(t *testing.T, w *httptest.ResponseRecorder, route string) {
 	t.Helper()
 	require.Equal(t, http.StatusServiceUnavailable, w.Code, route)
+	require.NotEmpty(t, w.Header().Get("Retry-After"), route)
 	require.JSONEq(t, `{"error":"unavailable"}`, w.Body.String(), route)
 	require.Empty(t, w.Header().Values("Set-Cookie"), "%s: the cookie stays, to try again with", route)
 }

@@ -69,10 +69,20 @@ func start(t *testing.T, a *auth.Auth, userID string) *http.Cookie {
 
 func sessionCookie(t *testing.T, w *httptest.ResponseRecorder) *http.Cookie {
 	t.Helper()
-	cookies := w.Result().Cookies()
-	require.Len(t, cookies, 1)
-	require.Contains(t, cookies[0].Name, "booking_session")
-	return cookies[0]
+	return namedCookie(t, w, "booking_session")
+}
+
+// namedCookie returns the one cookie of that name, with its prefix or without.
+func namedCookie(t *testing.T, w *httptest.ResponseRecorder, name string) *http.Cookie {
+	t.Helper()
+	var found []*http.Cookie
+	for _, c := range w.Result().Cookies() {
+		if strings.TrimPrefix(c.Name, "__Host-") == name {
+			found = append(found, c)
+		}
+	}
+	require.Len(t, found, 1)
+	return found[0]
 }
 
 // send runs one request; cookie may be nil. A body makes it a POST of JSON.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,6 +43,25 @@ func TestStricterDefaultIsolation(t *testing.T) {
 			for err := range errs {
 				require.NoError(t, err)
 			}
+
+			limits := auth.LoginLimits{Own: slow(4), Shared: slow(6)}
+			var tried atomic.Int32
+			for range 8 {
+				other := limited(t, testdb.Open(t, testdb.PQ, url), limits)
+				wg.Go(func() {
+					for range 4 {
+						switch code := attempt(other, "n", "ada@example.com", "wrong").Code; code {
+						case http.StatusUnauthorized:
+							tried.Add(1)
+						case http.StatusTooManyRequests:
+						default:
+							t.Errorf("answered %d", code)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			require.EqualValues(t, 10, tried.Load(), "the budget is exact")
 		})
 	}
 }

@@ -10,14 +10,16 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Login checks an address and a password, begins a session and sets the cookie; call it before anything is written
 // to w. It is what LoginHandler does, for a page that takes a form and writes its own answers. It returns
-// *ValidationError when a field is empty or too long (before any hashing), ErrCredentials when the login is
-// refused, and any other error when the database could not be asked in time. A session that r carried has ended
-// when the login succeeds. Two round trips and one password hash, about 45 ms.
+// *ValidationError when a field is empty or too long, *LimitError when there were too many attempts (both before any
+// hashing), ErrCredentials when the login is refused, [ErrBusy] when there is no turn to hash, and any other error when the database could not be
+// asked in time. A session that r carried has ended when the login succeeds. Three round trips, five from somebody new, and one password hash, about 45 ms.
 func (a *Auth) Login(ctx context.Context, w http.ResponseWriter, r *http.Request, email, password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
 		return User{}, err
@@ -25,6 +27,14 @@ func (a *Auth) Login(ctx context.Context, w http.ResponseWriter, r *http.Request
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 
+	account := normalizeEmail(email)
+	browser := a.device.of(r, account)
+	if err := a.admit(ctx, r, account, browser); err != nil {
+		if errors.As(err, new(*LimitError)) {
+			a.logger.InfoContext(ctx, "too many logins")
+		}
+		return User{}, err
+	}
 	user, err := a.users.Authenticate(ctx, email, password)
 	// ErrNotFound is the slip of a foreign Users; passed on, it would tell who exists.
 	if errors.Is(err, ErrCredentials) || errors.Is(err, ErrNotFound) {
@@ -34,9 +44,13 @@ func (a *Auth) Login(ctx context.Context, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return User{}, fmt.Errorf("auth: log in: %w", err)
 	}
-	if err := a.Start(ctx, w, r, user.ID); err != nil {
+	if err := a.start(ctx, w, r, user.ID, user.Version); err != nil {
 		return User{}, err
 	}
+	if !a.limits.Off {
+		a.device.set(w, browser, account)
+	}
+	user.Version = ""
 	a.logger.InfoContext(ctx, "logged in", slog.String("user_id", user.ID))
 	return user, nil
 }
@@ -47,8 +61,8 @@ type userBody struct {
 
 // LoginHandler answers POST with a JSON body {"email":"…","password":"…"} of at most 8 KiB: 200
 // {"user":{"id","email","role"}} and a new session; 400 validation_failed with the fields that are wrong, unknown
-// ones included; 400 invalid_body; 401 invalid_credentials, the same bytes for unknown, wrong and inactive; 405,
-// 413, 415; 503 when the database cannot be asked. See [Auth.Login].
+// ones included; 400 invalid_body; 401 invalid_credentials, the same bytes for unknown, wrong and inactive; 429
+// too_many_logins with Retry-After, the same bytes whoever it is about; 405, 413, 415; 503 with Retry-After when the database cannot be asked or too many log in at once. See [Auth.Login].
 func (a *Auth) LoginHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		email, password, ok := a.readLogin(w, r)
@@ -57,9 +71,13 @@ func (a *Auth) LoginHandler() http.Handler {
 		}
 		user, err := a.Login(r.Context(), w, r, email, password)
 		var wrong *ValidationError
+		var limited *LimitError
 		switch {
 		case errors.As(err, &wrong):
 			a.writeError(w, r, http.StatusBadRequest, "validation_failed", wrong.Fields)
+		case errors.As(err, &limited):
+			w.Header().Set("Retry-After", strconv.Itoa(int(limited.RetryAfter/time.Second)))
+			a.writeError(w, r, http.StatusTooManyRequests, "too_many_logins", nil)
 		case errors.Is(err, ErrCredentials):
 			a.writeError(w, r, http.StatusUnauthorized, "invalid_credentials", nil)
 		case err != nil:

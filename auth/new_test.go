@@ -31,6 +31,10 @@ func TestNewFailsClosed(t *testing.T) {
 		"bad domain":           {db, []string{secret}, auth.Options{Cookie: auth.CookieOptions{Domain: "exa mple; Path=/x"}}, "session cookie"},
 		"negative timeout":     {db, []string{secret}, auth.Options{IdleTimeout: -time.Second}, "negative"},
 		"login page elsewhere": {db, []string{secret}, auth.Options{LoginPath: "//evil.example/login"}, "login path"},
+		"negative burst":       {db, []string{secret}, auth.Options{Limits: auth.LoginLimits{Own: auth.Rate{Burst: -1}}}, "burst of logins is -1"},
+		"a burst too many":     {db, []string{secret}, auth.Options{Limits: auth.LoginLimits{Browser: auth.Rate{Burst: 1_000_001}}}, "burst of logins is 1000001"},
+		"a lock":               {db, []string{secret}, auth.Options{Limits: auth.LoginLimits{Shared: auth.Rate{Every: time.Hour + 1}}}, "from a millisecond to an hour"},
+		"no time":              {db, []string{secret}, auth.Options{Limits: auth.LoginLimits{Network: auth.Rate{Every: -1}}}, "from a millisecond to an hour"},
 		"login page, query":    {db, []string{secret}, auth.Options{LoginPath: "/login?a=b"}, "login path"},
 	} {
 		a, err := auth.New(tc.db, tc.secrets, tc.opts)
@@ -40,6 +44,8 @@ func TestNewFailsClosed(t *testing.T) {
 	}
 	_, err := auth.NewUsers(nil, auth.UsersOptions{})
 	require.ErrorContains(t, err, "no database")
+	_, err = auth.NewUsers(db, auth.UsersOptions{RefusalTime: -1})
+	require.ErrorContains(t, err, "negative")
 }
 
 func TestCookieAttributes(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/crypto/argon2"
@@ -19,17 +20,19 @@ var hashParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism:
 // passwords computes hashes, only so many at a time: a hundred logins at once would otherwise take two gigabytes.
 type passwords struct {
 	turns chan struct{}
+	// refusal is how long a comparison takes that ends in a refusal, at least.
+	refusal time.Duration
 	// dummy costs as much to compare with as a real hash and matches nothing.
 	dummy string
 	// compare is replaced by the tests that count.
 	compare func(password, hash string) (bool, error)
 }
 
-func newPasswords(limit int) *passwords {
+func newPasswords(limit int, refusal time.Duration) *passwords {
 	if limit <= 0 {
 		limit = runtime.GOMAXPROCS(0)
 	}
-	return &passwords{turns: make(chan struct{}, limit), dummy: dummyHash(), compare: compareHash}
+	return &passwords{turns: make(chan struct{}, limit), refusal: orDefault(refusal, 500*time.Millisecond), dummy: dummyHash(), compare: compareHash}
 }
 
 // dummyHash has a random key in place of a hash: no password is known to lead there, and making it costs nothing.
@@ -71,10 +74,27 @@ func outdated(hash string) bool {
 	return err != nil || *params != *hashParams
 }
 
+// matches compares. Hashes of other systems take other times than ours: what does not match is told only when the time of a refusal has passed, which is
+// waited for without a turn, so that the time does not tell which users have such a hash, nor who exists.
 func (p *passwords) matches(ctx context.Context, password, hash string) (bool, error) {
 	if err := p.enter(ctx); err != nil {
 		return false, err
 	}
+	began := time.Now()
+	match, err := p.compareAndLeave(password, hash)
+	if err != nil || match {
+		return match, err
+	}
+	rest := time.NewTimer(p.refusal - time.Since(began))
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-ctx.Done():
+	}
+	return false, nil
+}
+
+func (p *passwords) compareAndLeave(password, hash string) (bool, error) {
 	defer p.leave()
 	return p.compare(password, hash)
 }
@@ -87,10 +107,17 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	return argon2id.CreateHash(password, hashParams)
 }
 
+// patience bounds the wait for a turn: whoever waits longer waits behind a flood.
+const patience = 5 * time.Second
+
 func (p *passwords) enter(ctx context.Context) error {
+	late := time.NewTimer(patience)
+	defer late.Stop()
 	select {
 	case p.turns <- struct{}{}:
 		return nil
+	case <-late.C:
+		return ErrBusy
 	case <-ctx.Done():
 		return fmt.Errorf("wait for a turn to hash: %w", ctx.Err())
 	}

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 )
@@ -27,6 +28,10 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 // again, nor a pass.
 func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, msg string, err error) {
 	a.logError(r.Context(), msg, err)
+	w.Header().Set("Retry-After", "1")
+	if errors.Is(err, ErrBusy) {
+		w.Header().Set("Retry-After", "5")
+	}
 	a.writeError(w, r, http.StatusServiceUnavailable, "unavailable", nil)
 }
 

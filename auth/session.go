@@ -25,20 +25,25 @@ WITH ended AS (
     DELETE FROM booking_platform.sessions
     WHERE token_hash = ANY (ARRAY(SELECT decode(h, 'hex') FROM unnest(string_to_array($1::text, ',')) AS h))
 )
-INSERT INTO booking_platform.sessions (token_hash, user_id, expires_at)
-VALUES ($2::bytea, $3::text, statement_timestamp() + make_interval(secs => $4::float8))`
+INSERT INTO booking_platform.sessions (token_hash, user_id, expires_at, user_version)
+VALUES ($2::bytea, $3::text, statement_timestamp() + make_interval(secs => $4::float8), $5::text)`
 
 // Start begins a session for a user who has proven who they are in some other way, such as a single sign-on, and
 // sets the cookie; call it before anything is written to w. The token is always new, and a session that r carried
 // has ended, so that a token planted before the login is worth nothing after it. The user is not looked up: the
-// next request does that. One round trip.
+// next request does that. It is not limited either. One round trip.
 func (a *Auth) Start(ctx context.Context, w http.ResponseWriter, r *http.Request, userID string) error {
+	return a.start(ctx, w, r, userID, "")
+}
+
+// start begins a session that is over when the user has another version; an empty one is compared with none.
+func (a *Auth) start(ctx context.Context, w http.ResponseWriter, r *http.Request, userID, version string) error {
 	if userID == "" {
 		return errors.New("auth: start session: no user id given")
 	}
 	token := newToken()
 	_, err := execAlone(ctx, a.db, startSession,
-		a.hashes(a.cookie.token(r)), tokenHash(a.keys[0], token), userID, a.absolute.Seconds())
+		a.hashes(a.cookie.token(r)), tokenHash(a.keys[0], token), userID, a.absolute.Seconds(), version)
 	if err != nil {
 		return fmt.Errorf("auth: start session: %w", err)
 	}
@@ -47,7 +52,7 @@ func (a *Auth) Start(ctx context.Context, w http.ResponseWriter, r *http.Request
 }
 
 const loadSession = `
-SELECT user_id, last_seen_at < statement_timestamp() - make_interval(secs => $3::float8)
+SELECT user_id, user_version, last_seen_at < statement_timestamp() - make_interval(secs => $3::float8)
 FROM booking_platform.sessions
 WHERE token_hash = ANY (ARRAY(SELECT decode(h, 'hex') FROM unnest(string_to_array($1::text, ',')) AS h))
   AND expires_at > statement_timestamp()
@@ -66,7 +71,7 @@ WHERE token_hash = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED))`
 
 // Current returns the user whose session the request carries. It returns ErrNoSession when there is none, when it
-// has expired by the database's clock, or when its user is gone or disabled; any other error means that the
+// has expired by the database's clock, when its user is gone or disabled, or has another [User].Version than at the login; any other error means that the
 // database could not be asked. Without a well-formed cookie it does not go to the database. Otherwise it takes one
 // round trip for the session and one for the user, and about once a minute one more that records the use.
 func (a *Auth) Current(r *http.Request) (User, error) {
@@ -77,10 +82,10 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), a.timeout)
 	defer cancel()
 
-	var userID string
+	var userID, version string
 	var stale bool
 	touchAfter := a.touchAfter().Seconds()
-	err := a.db.QueryRowContext(ctx, loadSession, hashes, a.idle.Seconds(), touchAfter).Scan(&userID, &stale)
+	err := a.db.QueryRowContext(ctx, loadSession, hashes, a.idle.Seconds(), touchAfter).Scan(&userID, &version, &stale)
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, ErrNoSession
 	}
@@ -94,6 +99,11 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("auth: load user: %w", err)
 	}
+	// Begun by a login that had seen what no longer holds: see Users.
+	if version != "" && version != user.Version {
+		return User{}, ErrNoSession
+	}
+	user.Version = ""
 	if stale {
 		// The user is known, so the request goes on even where the use cannot be recorded, on a read-only standby say.
 		if _, err := execAlone(ctx, a.db, touchSession, hashes, touchAfter); err != nil {
@@ -127,7 +137,7 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 }
 
 // EndAll ends every session of a user, on every replica, and returns how many there were: after a password change,
-// say. One round trip.
+// say. A login that is under way may begin another; [Users] tells how to prevent it. One round trip.
 func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 	n, err := affected(execAlone(ctx, a.db, endAllSessions, userID))
 	if err != nil {
@@ -160,15 +170,22 @@ WHERE token_hash = ANY (ARRAY(
     LIMIT 10000
     FOR UPDATE SKIP LOCKED))`
 
-// DeleteExpired clears away up to 10,000 sessions that have expired and returns how many it was. An expired session
-// lets nobody in, cleared away or not: call this every few minutes or hours to keep the table small. It is one
-// statement, safe on every replica at once.
+// DeleteExpired clears away up to 10,000 sessions that have expired and 100,000 budgets of [LoginLimits] that are full again, and returns how many rows it
+// was. An expired session lets nobody in and a full budget refuses nothing, cleared away or not: call this every few minutes or hours to keep the
+// tables small. It works in batches of 10,000, each a statement of its own, safe on every replica at once.
 func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
 	n, err := affected(execAlone(ctx, a.db, deleteExpired, a.idle.Seconds()))
 	if err != nil {
 		return 0, fmt.Errorf("auth: delete expired sessions: %w", err)
 	}
-	return n, nil
+	if a.limits.Off {
+		return n, nil
+	}
+	budgets, err := a.deleteFullBudgets(ctx)
+	if err != nil {
+		return n, fmt.Errorf("auth: delete budgets of logins: %w", err)
+	}
+	return n + budgets, nil
 }
 
 func affected(res sql.Result, err error) (int, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -15,8 +16,11 @@ type UsersOptions struct {
 	// Logger hears of stored hashes that cannot be read; nil discards.
 	Logger *slog.Logger
 	// MaxHashing bounds the password hashes computed at the same time, 19 MiB and one core each; 0 means
-	// GOMAXPROCS. More logins wait.
+	// GOMAXPROCS. More logins wait, for five seconds at most, and then fail with [ErrBusy].
 	MaxHashing int
+	// RefusalTime is how long comparing a password takes at least that turns out wrong; 0 means 500 ms, enough for a bcrypt hash of cost 12 from another
+	// system. Where costlier ones were imported it should be more than they take. Waiting for it takes neither a core nor a turn.
+	RefusalTime time.Duration
 }
 
 // UserTable is the [Users] in booking_platform.users, with argon2id hashes (19 MiB, two passes, one lane). It is safe
@@ -32,21 +36,24 @@ func NewUsers(db *sql.DB, opts UsersOptions) (*UserTable, error) {
 	if db == nil {
 		return nil, errors.New("auth: no database given")
 	}
+	if opts.RefusalTime < 0 {
+		return nil, errors.New("auth: the time of a refusal is negative")
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &UserTable{db: db, logger: opts.Logger, passwords: newPasswords(opts.MaxHashing)}, nil
+	return &UserTable{db: db, logger: opts.Logger, passwords: newPasswords(opts.MaxHashing, opts.RefusalTime)}, nil
 }
 
 const userByEmail = `
-SELECT id::text, email, role, active, password_hash
+SELECT id::text, email, role, version::text, active, password_hash
 FROM booking_platform.users
 WHERE email = $1::text`
 
 // Authenticate implements [Users]. The address is trimmed and compared without case. It returns *ValidationError
 // for an empty or overlong field. One round trip, then exactly one comparison whatever was found, with no connection held
-// meanwhile; it waits for its turn to hash until ctx ends. A bcrypt hash (cost 14 at most) is accepted, as is argon2id of other parameters; either is
-// replaced by one of today's at the first login, which takes a hash and a round trip more. Until then comparing takes the time that such a hash takes.
+// meanwhile; it waits for its turn to hash until ctx ends, for five seconds at most ([ErrBusy]). A bcrypt hash (cost 14 at most) is accepted, as is argon2id of other parameters; either is
+// replaced by one of today's at the first login, which takes a hash and a round trip more. A refusal takes RefusalTime, whatever the hash.
 func (t *UserTable) Authenticate(ctx context.Context, email, password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
 		return User{}, err
@@ -55,7 +62,7 @@ func (t *UserTable) Authenticate(ctx context.Context, email, password string) (U
 	var active bool
 	var stored string
 	err := t.db.QueryRowContext(ctx, userByEmail, normalizeEmail(email)).
-		Scan(&user.ID, &user.Email, &user.Role, &active, &stored)
+		Scan(&user.ID, &user.Email, &user.Role, &user.Version, &active, &stored)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return User{}, fmt.Errorf("auth: look up user: %w", err)
 	}
@@ -98,7 +105,7 @@ func (t *UserTable) rehash(ctx context.Context, id, password, stored string) {
 }
 
 const userByID = `
-SELECT id::text, email, role
+SELECT id::text, email, role, version::text
 FROM booking_platform.users
 WHERE id = $1::uuid AND active`
 
@@ -109,7 +116,7 @@ func (t *UserTable) User(ctx context.Context, id string) (User, error) {
 		return User{}, ErrNotFound
 	}
 	var user User
-	err = t.db.QueryRowContext(ctx, userByID, parsed.String()).Scan(&user.ID, &user.Email, &user.Role)
+	err = t.db.QueryRowContext(ctx, userByID, parsed.String()).Scan(&user.ID, &user.Email, &user.Role, &user.Version)
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, ErrNotFound
 	}

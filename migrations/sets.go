@@ -22,7 +22,7 @@ const (
 	Webhook
 	// Payments holds the payments. It brings Booking and Webhook, to which it belongs.
 	Payments
-	// Auth holds users and sessions.
+	// Auth holds users, sessions and the limits on logins.
 	Auth
 	// All is everything the reference host needs.
 	All = Booking | Webhook | Payments | Auth

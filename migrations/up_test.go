@@ -24,8 +24,8 @@ func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
 	cases := map[migrations.Set][]string{
 		migrations.Booking:                   booking,
 		migrations.Webhook:                   {"payment_events"},
-		migrations.Auth:                      {"sessions", "users"},
-		migrations.Auth | migrations.Webhook: {"payment_events", "sessions", "users"},
+		migrations.Auth:                      {"rate_limits", "sessions", "users"},
+		migrations.Auth | migrations.Webhook: {"payment_events", "rate_limits", "sessions", "users"},
 		migrations.Payments:                  append([]string{"payment_events", "payments", "refunds"}, booking...),
 	}
 	for set, want := range cases {

@@ -108,7 +108,7 @@ func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, figh
 	// What the host does beside requests is not theirs.
 	var sent []statement
 	for _, s := range tap.take() {
-		if !strings.Contains(s.query, "hold_deadlines d") && !strings.Contains(s.query, "booking_platform.sessions") {
+		if !strings.Contains(s.query, "hold_deadlines d") && !strings.Contains(s.query, "booking_platform.sessions") && !strings.Contains(s.query, "booking_platform.rate_limits") {
 			sent = append(sent, s)
 		}
 	}

@@ -2,7 +2,9 @@ package pages
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/booking-platform/booking-platform/auth"
@@ -45,7 +47,16 @@ func (p *Pages) takeLogin(w http.ResponseWriter, r *http.Request) {
 	again := loginView{Email: r.PostForm.Get("email"), Next: r.PostForm.Get("next")}
 	_, err := p.opts.Auth.Login(r.Context(), w, r, again.Email, r.PostForm.Get("password"))
 	var invalid *auth.ValidationError
+	var limited *auth.LimitError
 	switch {
+	case errors.As(err, &limited):
+		seconds := int(limited.RetryAfter / time.Second)
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		again.Message = fmt.Sprintf("There were too many attempts to log in. Please try again in %d seconds.", seconds)
+		if seconds == 1 {
+			again.Message = "There were too many attempts to log in. Please try again in a second."
+		}
+		p.showLogin(w, http.StatusTooManyRequests, again)
 	case errors.As(err, &invalid):
 		again.Problems = invalid.Fields
 		p.showLogin(w, http.StatusBadRequest, again)
