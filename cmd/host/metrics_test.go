@@ -208,10 +208,11 @@ func TestMetricsAddressInUse(t *testing.T) {
 	require.NoError(t, err)
 	defer taken.Close()
 	address := taken.Addr().String()
-	status, _, stderr := command(t, map[string]string{"PORT": "0", "METRICS_ADDR": address, "DATA_DIR": t.TempDir()})
-	require.Equal(t, 1, status)
-	require.Contains(t, stderr, "METRICS_ADDR")
-	require.Contains(t, stderr, address)
+	_, err = host.Start(t.Context(), map[string]string{
+		"PORT": "0", "METRICS_ADDR": address, "DATABASE_URL": testdb.EmptyURL(t), "DATA_DIR": t.TempDir(),
+	}, &logBook{})
+	require.ErrorContains(t, err, "METRICS_ADDR")
+	require.ErrorContains(t, err, address)
 
 	log := &logBook{}
 	server, err := host.ListenForScrapes(config.Config{Metrics: config.Metrics{Address: address}}, host.NewLogger(log))
