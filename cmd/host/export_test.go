@@ -41,11 +41,17 @@ func (h *host) Routes() *mux.Router             { return h.routes() }
 
 // StepRun runs a step once, and RoundRun a round until the context ends.
 func StepRun(ctx context.Context, name string, timeout time.Duration, do func(context.Context) (int, error), log io.Writer) {
-	step{name, timeout, do}.run(ctx, newLogger(log))
+	step{name, timeout, do}.run(ctx, newLogger(log), nil)
+}
+
+// StepWatched runs a step once, and returns what is told of it: how many things it has done, and its error; told is false for nothing.
+func StepWatched(ctx context.Context, do func(context.Context) (int, error), log io.Writer) (items int, err error, told bool) {
+	step{"test", time.Minute, do}.run(ctx, newLogger(log), func(_ string, _ time.Duration, n int, failure error) { items, err, told = n, failure, true })
+	return items, err, told
 }
 
 func RoundRun(ctx context.Context, every time.Duration, do func(context.Context) (int, error), log io.Writer) {
-	round{every, []step{{"test", time.Minute, do}}}.run(ctx, newLogger(log))
+	round{every, []step{{"test", time.Minute, do}}}.run(ctx, newLogger(log), nil)
 }
 
 var OpenDB = openDB
@@ -54,3 +60,16 @@ var OpenDB = openDB
 func Await(ctx context.Context, db *sql.DB, log io.Writer) error {
 	return await(ctx, db, newLogger(log))
 }
+
+// MetricsURL is where Prometheus reads; empty where it does not.
+func (h *host) MetricsURL() string {
+	if h.scrapes == nil {
+		return ""
+	}
+	return h.scrapes.URL()
+}
+
+var (
+	ListenForScrapes = listenForScrapes
+	NewLogger        = newLogger
+)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/metrics"
 )
 
 // How long requests may go on after a signal.
@@ -26,6 +27,8 @@ type host struct {
 	listener net.Listener
 	server   *http.Server
 	storage  *storage
+	// scrapes answers Prometheus; nil where nobody asks for it.
+	scrapes *metrics.Server
 	// self is the address at which this machine reaches it.
 	self string
 }
@@ -62,8 +65,15 @@ func start(ctx context.Context, cfg config.Config, logger *slog.Logger) (*host, 
 		return nil, err
 	}
 	h := &host{listener: listener, self: selfURL(cfg.Host, listener)}
+	if h.scrapes, err = listenForScrapes(cfg, logger); err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
 	if err := h.prepare(ctx, cfg, logger); err != nil {
 		_ = listener.Close()
+		if h.scrapes != nil {
+			_ = h.scrapes.Close()
+		}
 		if h.storage != nil {
 			err = errors.Join(err, h.storage.close())
 		}
@@ -123,17 +133,22 @@ func selfURL(bound string, listener net.Listener) string {
 	return "http://" + net.JoinHostPort(reachable(bound), strconv.Itoa(port))
 }
 
-// run serves until the context ends, and then ends in order: readiness fails, requests finish, the rounds stop, the database goes last.
+// run serves until the context ends, and then ends in order: readiness fails, requests finish, the rounds stop, scrapes
+// end, the database goes last.
 func (h *host) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var rounds sync.WaitGroup
 	for _, r := range h.rounds() {
-		rounds.Go(func() { r.run(background, h.logger) })
+		rounds.Go(func() { r.run(background, h.logger, h.metrics.Step) })
 	}
 	if h.standIn != nil {
 		deliver := step{"stand-in", 1 << 62, func(ctx context.Context) (int, error) { return 0, h.standIn.Run(ctx) }}
-		rounds.Go(func() { deliver.run(background, h.logger) })
+		rounds.Go(func() { deliver.run(background, h.logger, nil) })
+	}
+	if h.scrapes != nil {
+		h.scrapes.Serve(h.metrics)
+		h.logger.Info("metrics", slog.String("address", h.scrapes.URL()))
 	}
 	served := make(chan error, 1)
 	go func() { served <- h.server.Serve(h.listener) }()
@@ -148,6 +163,10 @@ func (h *host) run(ctx context.Context) error {
 	}
 	stop()
 	rounds.Wait()
+	// A scrape still shows what the end was like; it reads the database, which goes last.
+	if h.scrapes != nil {
+		err = errors.Join(err, h.scrapes.Close())
+	}
 	if closeErr := h.storage.close(); closeErr != nil {
 		err = errors.Join(err, fmt.Errorf("close the database: %w", closeErr))
 	}

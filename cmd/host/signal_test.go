@@ -26,7 +26,7 @@ const signalled = "TEST_SIGNALLED_HOST"
 // TestSignalledHost is the process that TestOneSignalSentTwice signals, and nothing otherwise.
 func TestSignalledHost(t *testing.T) {
 	if url := os.Getenv(signalled); url != "" {
-		os.Exit(host.Run(t.Context(), nil, map[string]string{"DATABASE_URL": url, "PORT": "0", "DATA_DIR": t.TempDir()}, os.Stdout, os.Stderr))
+		os.Exit(host.Run(t.Context(), nil, map[string]string{"DATABASE_URL": url, "PORT": "0", "METRICS_ADDR": "off", "DATA_DIR": t.TempDir()}, os.Stdout, os.Stderr))
 	}
 }
 

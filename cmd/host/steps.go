@@ -22,11 +22,14 @@ type step struct {
 	do      func(context.Context) (int, error)
 }
 
+// watcher is told each run of a step: how long it took, how many things it has done, and why it failed. nil is nobody.
+type watcher func(step string, took time.Duration, items int, err error)
+
 // run goes on until the context ends. The pause varies, so that replicas that were started together do not ask together.
-func (r round) run(ctx context.Context, logger *slog.Logger) {
+func (r round) run(ctx context.Context, logger *slog.Logger, watch watcher) {
 	for {
 		for _, s := range r.steps {
-			s.run(ctx, logger)
+			s.run(ctx, logger, watch)
 		}
 		pause := time.NewTimer(r.every*3/4 + rand.N(r.every/2))
 		select {
@@ -38,14 +41,20 @@ func (r round) run(ctx context.Context, logger *slog.Logger) {
 	}
 }
 
-// run does the step once. A failure is logged, and the next round tries again; a panic is a failure, and not the end of the process.
-func (s step) run(ctx context.Context, logger *slog.Logger) {
+// run does the step once. A failure is logged, and the next round tries again; a panic is a failure, and not the end of the process. What
+// a shutdown interrupts is neither failed nor done.
+func (s step) run(ctx context.Context, logger *slog.Logger, watch watcher) {
 	stop := ctx
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	began := time.Now()
 	n, err := s.guarded(ctx)
+	interrupted := err != nil && stop.Err() != nil
+	if watch != nil && !interrupted {
+		watch(s.name, time.Since(began), n, err)
+	}
 	switch {
-	case err != nil && stop.Err() == nil:
+	case err != nil && !interrupted:
 		logger.LogAttrs(ctx, slog.LevelError, "step failed", slog.String("step", s.name), slog.String("error", err.Error()))
 	case n > 0:
 		logger.LogAttrs(ctx, slog.LevelInfo, "step", slog.String("step", s.name), slog.Int("count", n))

@@ -62,3 +62,23 @@ func TestStepInterrupted(t *testing.T) {
 	}, log)
 	require.Empty(t, log.String())
 }
+
+// Who watches the steps is told each run, and why it failed; of one that a shutdown interrupts nothing.
+func TestStepIsWatched(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the third thing failed")
+	items, err, told := host.StepWatched(t.Context(), func(context.Context) (int, error) { return 2, broken }, &logBook{})
+	require.True(t, told)
+	require.ErrorIs(t, err, broken)
+	require.Equal(t, 2, items)
+	_, err, told = host.StepWatched(t.Context(), func(context.Context) (int, error) { panic("a mistake") }, &logBook{})
+	require.True(t, told)
+	require.ErrorContains(t, err, "a mistake")
+	ctx, cancel := context.WithCancel(t.Context())
+	_, _, told = host.StepWatched(ctx, func(ctx context.Context) (int, error) {
+		cancel()
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}, &logBook{})
+	require.False(t, told)
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/metrics"
 	"github.com/booking-platform/booking-platform/cmd/host/pages"
 	"github.com/booking-platform/booking-platform/health"
 	"github.com/booking-platform/booking-platform/migrations"
@@ -38,6 +39,7 @@ type rooms struct {
 	links    *checkout.Links
 	ready    *health.Readiness
 	stats    *edge.Stats
+	metrics  *metrics.Metrics
 	// standIn takes Stripe's place in development; else nil.
 	standIn *stripetest.Server
 }
@@ -96,6 +98,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	}
 	check := func(ctx context.Context) error { return migrations.Check(ctx, db, migrations.All) }
 	r.ready = health.Ready(check, health.Options{Logger: logger})
+	r.useMetrics()
 	return r, nil
 }
 
@@ -145,6 +148,7 @@ func keptSecret(dir string, logger *slog.Logger) string {
 // routes is every route of the host.
 func (r *rooms) routes() *mux.Router {
 	desk := checkout.NewDesk(r.bookings, r.payments, r.links, r.logger)
+	desk.OnBegin(r.metrics.Hold)
 	return router(r,
 		api.New(api.Options{
 			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk, Links: r.links,

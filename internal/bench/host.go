@@ -33,7 +33,7 @@ func (b *bench) startHost(ctx context.Context, program, databaseURL string, envi
 	h := &host{cmd: exec.CommandContext(ctx, program, "serve")}
 	h.cmd.Cancel = func() error { return h.cmd.Process.Signal(syscall.SIGTERM) }
 	h.cmd.Env = append(os.Environ(),
-		"APP_ENV=development", "PORT=0", "BIND_ADDRESS=127.0.0.1", "APP_URL=", "DATABASE_URL="+databaseURL, "DATABASE_PREPARE=true", "STORAGE_DRIVER=db",
+		"APP_ENV=development", "PORT=0", "METRICS_ADDR=off", "BIND_ADDRESS=127.0.0.1", "APP_URL=", "DATABASE_URL="+databaseURL, "DATABASE_PREPARE=true", "STORAGE_DRIVER=db",
 		"DATA_DIR="+filepath.Join(b.dir, "data"), "STRIPE_SECRET_KEY=", "HOLDS_PER_EMAIL=0", "HOLDS_PER_ADDRESS=0",
 	)
 	h.cmd.Env = append(h.cmd.Env, environment...)

@@ -27,6 +27,7 @@ type Desk struct {
 	payments *payments.Payments
 	links    *Links
 	log      *slog.Logger
+	began    func(result string)
 }
 
 // NewDesk makes a Desk. Both stores are on the same database.
@@ -50,6 +51,14 @@ type Begun struct {
 // It ends within ten seconds. Errors: those of booking.Store.Hold; [ErrPaymentUnavailable], and then the hold has been released; booking.ErrHoldExpired,
 // when making the session took longer than the hold lasts. Where the database failed after the hold, that is released too, if it can be.
 func (d *Desk) Begin(ctx context.Context, wish booking.HoldRequest) (Begun, error) {
+	begun, err := d.begin(ctx, wish)
+	if d.began != nil {
+		d.began(Result(err))
+	}
+	return begun, err
+}
+
+func (d *Desk) begin(ctx context.Context, wish booking.HoldRequest) (Begun, error) {
 	ctx, cancel := context.WithTimeout(ctx, beginLimit)
 	defer cancel()
 	held, err := d.bookings.Hold(ctx, wish)

@@ -40,6 +40,8 @@ type Config struct {
 	AdminEmail, AdminPassword string
 	// HoldsPerEmail and HoldsPerAddress are how many open holds an e-mail address and a client address may have; 0 is no limit.
 	HoldsPerEmail, HoldsPerAddress int
+	// Metrics is where Prometheus reads.
+	Metrics Metrics
 }
 
 // Cookie is how the session cookie is sent.
@@ -70,6 +72,10 @@ func Load(environ map[string]string) (Config, error) {
 		AdminPassword:        e.AdminPassword,
 		HoldsPerEmail:        int(e.HoldsPerEmail),
 		HoldsPerAddress:      int(e.HoldsPerAddress),
+		Metrics:              e.Metrics,
+	}
+	if !c.Metrics.Set {
+		c.Metrics.Address = metricsDefault
 	}
 	switch {
 	case e.AppURL != "":

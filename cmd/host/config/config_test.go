@@ -43,7 +43,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, config.Config{
 		Host: "127.0.0.1", Port: 3000, Embedded: true, Prepare: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
-		HoldsPerEmail: 3, HoldsPerAddress: 100,
+		HoldsPerEmail: 3, HoldsPerAddress: 100, Metrics: config.Metrics{Address: "127.0.0.1:9464"},
 	}, c)
 }
 
@@ -61,6 +61,7 @@ func TestProduction(t *testing.T) {
 		Cookie:               config.Cookie{Secure: true, SameSite: http.SameSiteLaxMode},
 		HoldsPerEmail:        3,
 		HoldsPerAddress:      100,
+		Metrics:              config.Metrics{Address: "127.0.0.1:9464"},
 	}, c)
 	_, err = config.Load(with(produced, "APP_ENV", "", "NODE_ENV", "production", "SESSION_SECRET", ""))
 	require.ErrorContains(t, err, "SESSION_SECRET", "the old name of APP_ENV counts")
@@ -124,6 +125,10 @@ func TestEachProblem(t *testing.T) {
 		{nil, "HOLDS_PER_EMAIL", "-1", `is "-1"`, "", ""},
 		{nil, "HOLDS_PER_EMAIL", "three", `is "three"`, "", ""},
 		{nil, "HOLDS_PER_ADDRESS", "1001", `is "1001"`, "", ""},
+		{nil, "METRICS_ADDR", "none", `is "none"`, "", ""},
+		{nil, "METRICS_ADDR", "9464", `is "9464"`, "", ""},
+		{nil, "METRICS_ADDR", "my-machine:9464", "does not begin with an IP address", "", ""},
+		{nil, "METRICS_ADDR", "127.0.0.1:65536", "does not end with a port number", "", ""},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			t.Parallel()
@@ -150,7 +155,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"DATABASE_URL": "postgres://u:hunter2@a,b/c", "SESSION_SECRET": "hunter2", "STRIPE_SECRET_KEY": "hunter2",
 		"STRIPE_WEBHOOK_SECRET": "hunter2", "STRIPE_API_BASE": "x", "TRUST_PROXY": "x", "COOKIE_SECURE": "x",
 		"COOKIE_SAMESITE": "x", "COOKIE_DOMAIN": "a b", "EMBEDDED_POSTGRES_REPOSITORY": "x", "ADMIN_EMAIL": "x",
-		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x",
+		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x", "METRICS_ADDR": "x",
 	}
 	_, err := config.Load(wrong)
 	require.Error(t, err)
@@ -180,6 +185,13 @@ func TestValues(t *testing.T) {
 	require.Equal(t, 0, load("PORT", "0").Port)
 	require.Equal(t, 0, load("HOLDS_PER_EMAIL", "0").HoldsPerEmail, "no limit")
 	require.Equal(t, 20, load("HOLDS_PER_ADDRESS", "20").HoldsPerAddress)
+	for value, want := range map[string]config.Metrics{
+		"": {Address: "127.0.0.1:9464"}, "off": {Set: true}, "10.0.0.7:9464": {Address: "10.0.0.7:9464", Set: true},
+		"127.0.0.1:9464": {Address: "127.0.0.1:9464", Set: true}, "localhost:0": {Address: "127.0.0.1:0", Set: true},
+		":9464": {Address: ":9464", Set: true}, "[::1]:9464": {Address: "[::1]:9464", Set: true},
+	} {
+		require.Equal(t, want, load("METRICS_ADDR", value).Metrics, value)
+	}
 	require.Equal(t, "http://localhost:8080", load("APP_URL", "http://localhost:8080/\r").AppURL)
 	require.Equal(t, config.TrustProxy{Count: 2}, load("TRUST_PROXY", "2").TrustProxy)
 	require.Equal(t, config.TrustProxy{}, load("TRUST_PROXY", "false").TrustProxy)

@@ -37,6 +37,7 @@ type environment struct {
 	AdminPassword      string     `env:"ADMIN_PASSWORD"`
 	HoldsPerEmail      count      `env:"HOLDS_PER_EMAIL" envDefault:"3"`
 	HoldsPerAddress    count      `env:"HOLDS_PER_ADDRESS" envDefault:"100"`
+	Metrics            Metrics    `env:"METRICS_ADDR"`
 }
 
 // parse reads every variable and notes those that are malformed. An empty variable counts as absent, which is what compose files

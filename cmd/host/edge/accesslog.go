@@ -13,6 +13,7 @@ import (
 // Stats counts what was answered since the start of this process.
 type Stats struct {
 	serverErrors atomic.Int64
+	answered     func(Answered)
 }
 
 // ServerErrors is how many answers had a status of 500 or above.
@@ -38,6 +39,7 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 				level = slog.LevelError
 				opts.Stats.serverErrors.Add(1)
 			}
+			opts.Stats.note(from(ctx).route, r.Method, answer.status, time.Since(began), gone)
 			opts.Logger.LogAttrs(ctx, level, "request",
 				slog.String("method", r.Method),
 				slog.String("path", shown(r.URL.Path, opts.Private)),

@@ -1,0 +1,138 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// exposed is a scrape of a host on which each series has come into being: one answered, one refused, one failed, and one event.
+func exposed(t *testing.T) (s scraped) {
+	t.Helper()
+	h := startHost(t, onOwnPort)
+	c := h.client()
+	c.booked(0).pay()
+	c.get("/health/db")
+	_, err := h.db.Exec(`ALTER TABLE booking_platform.offers RENAME TO offers_hidden`)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, c.get("/api/resources").status, http.StatusInternalServerError)
+	eventually(t, "the event is read", func() bool {
+		s = c.scrape()
+		_, ok := s.value(t, "booking_webhook_last_processed_timestamp_seconds")
+		return ok
+	})
+	return s
+}
+
+// matcher is one condition of a selector.
+type matcher struct{ label, op, value string }
+
+// selector is one mention of a series in an expression.
+type selector struct {
+	name     string
+	matchers []matcher
+}
+
+var (
+	quoted   = regexp.MustCompile(`"[^"]*"`)
+	braces   = regexp.MustCompile(`\{[^}]*\}`)
+	ranges   = regexp.MustCompile(`\[[^\]]*\]`)
+	grouping = regexp.MustCompile(`\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)`)
+	word     = regexp.MustCompile(`([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\(|\{[^}]*\})?`)
+	matching = regexp.MustCompile(`([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"([^"]*)"`)
+)
+
+// operators are the words of an expression that name no series. promtool, in .ci/ops, sees to it that the expression is one.
+var operators = []string{"and", "or", "unless", "bool", "by", "offset"}
+
+// selectors finds the series in an expression: every word that is no operator, no function and no label.
+func selectors(t *testing.T, expr string) (found []selector) {
+	t.Helper()
+	expr = grouping.ReplaceAllString(ranges.ReplaceAllString(expr, ""), " ")
+	for _, m := range word.FindAllStringSubmatch(expr, -1) {
+		if m[2] == "(" || slices.Contains(operators, m[1]) {
+			continue
+		}
+		sel := selector{name: m[1]}
+		for _, pair := range matching.FindAllStringSubmatch(m[2], -1) {
+			sel.matchers = append(sel.matchers, matcher{pair[1], pair[2], pair[3]})
+		}
+		found = append(found, sel)
+	}
+	// Nothing was overlooked: as many selectors have matchers as there are braces.
+	with := slices.DeleteFunc(slices.Clone(found), func(s selector) bool { return s.matchers == nil })
+	require.Len(t, with, len(braces.FindAllString(expr, -1)), expr)
+	require.NotEmpty(t, found, expr)
+	return found
+}
+
+// grouped lists the labels by which an expression groups.
+func grouped(expr string) (labels []string) {
+	for _, m := range grouping.FindAllStringSubmatch(quoted.ReplaceAllString(expr, ""), -1) {
+		labels = append(labels, regexp.MustCompile(`\w+`).FindAllString(m[1], -1)...)
+	}
+	return labels
+}
+
+// ofPrometheus are the labels that a scrape gets from its job.
+var ofPrometheus = []string{"job", "instance"}
+
+// values are those that a label of a series has.
+func (s scraped) values(name, label string) (values []string) {
+	for _, one := range s.samples {
+		if v, ok := one.labels[label]; one.name == name && ok {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// problem tells what is wrong with a condition on a series: its label is not there, or no value that it names.
+func (s scraped) problem(name string, m matcher) string {
+	if slices.Contains(ofPrometheus, m.label) {
+		return ""
+	}
+	values := s.values(name, m.label)
+	if len(values) == 0 {
+		return fmt.Sprintf("%s has no label %s", name, m.label)
+	}
+	wanted := []string{m.value}
+	if strings.HasSuffix(m.op, "~") {
+		wanted = strings.Split(m.value, "|")
+	}
+	for _, value := range wanted {
+		if !slices.Contains(values, value) {
+			return fmt.Sprintf("%s has no %s %q, but %v", name, m.label, value, values)
+		}
+	}
+	return ""
+}
+
+// anyHas tells whether one of the series has a label.
+func (s scraped) anyHas(sels []selector, label string) bool {
+	return slices.Contains(ofPrometheus, label) || slices.ContainsFunc(sels, func(sel selector) bool { return len(s.values(sel.name, label)) > 0 })
+}
+
+// labels are those of a family, in their order.
+func (s scraped) labels(family, kind string) (labels []string) {
+	if kind == "histogram" {
+		family += "_count"
+	}
+	for _, one := range s.samples {
+		if one.name != family {
+			continue
+		}
+		for label := range one.labels {
+			if !slices.Contains(labels, label) {
+				labels = append(labels, label)
+			}
+		}
+	}
+	slices.Sort(labels)
+	return labels
+}

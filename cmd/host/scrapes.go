@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/booking-platform/booking-platform/cmd/host/checkout"
+	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/metrics"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// listenForScrapes takes the address of METRICS_ADDR; nil where there is none. The default is taken where it is free: a second host on one machine
+// starts without metrics rather than not at all. Who has set an address wants it.
+func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, error) {
+	if cfg.Metrics.Address == "" {
+		return nil, nil
+	}
+	server, err := metrics.Listen(cfg.Metrics.Address)
+	if err == nil {
+		return server, nil
+	}
+	if cfg.Metrics.Set {
+		return nil, fmt.Errorf("take the address of METRICS_ADDR: %w", err)
+	}
+	logger.Warn("no metrics: their default address cannot be taken; METRICS_ADDR names another, or is off", slog.String("error", err.Error()))
+	return nil, nil
+}
+
+// useMetrics makes the series, and has them told of what happens.
+func (r *rooms) useMetrics() {
+	var steps []string
+	for _, round := range r.rounds() {
+		for _, s := range round.steps {
+			steps = append(steps, s.name)
+		}
+	}
+	r.metrics = metrics.New(metrics.Options{
+		Version: versionOf(r.cfg.Version), DB: r.db, Webhook: r.receiver.Stats, Steps: steps, Results: checkout.Results, Logger: r.logger,
+		Sources: metrics.Sources{
+			Ready: r.ready, Bookings: r.bookings.Backlog, Payments: r.payments.Backlog,
+			Webhook: func(ctx context.Context) (webhook.Backlog, error) { return webhook.Waiting(ctx, r.db) },
+		},
+	})
+	r.stats.OnAnswer(func(a edge.Answered) { r.metrics.Request(a.Route, a.Method, a.Status, a.Took) })
+}
