@@ -18,6 +18,7 @@ const (
 	BookingByKeySQL  = bookingByKeySQL
 	FeedBookingsSQL  = feedBookingsSQL
 	FeedResourceSQL  = feedResourceSQL
+	BacklogSQL       = backlogSQL
 	SweepBatch       = sweepBatch
 	MaxCached        = maxCached
 )

@@ -11,3 +11,6 @@ func EndPause(p *Payments) { p.courtesy.until.Store(0) }
 
 // ReadRetryAfter reads the header.
 var ReadRetryAfter = readRetryAfter
+
+// BacklogSQL lets a test look at its plan.
+const BacklogSQL = backlogSQL

@@ -1,0 +1,110 @@
+package payments
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// Waiting is how many of something there are, and since when there has been one. Times are UTC.
+type Waiting struct {
+	Count int
+	// Oldest is since when the oldest of them waits, zero when there is none, and Age how long ago that is, by the database's clock: an
+	// alarm belongs on it.
+	Oldest time.Time
+	Age    time.Duration
+}
+
+// Backlog is what the payments have that is not done, of all replicas together.
+type Backlog struct {
+	// Overdue are open, although their Checkout Session has ended: since it did. [Payments.ExpireSessions] and [Payments.AskStripe] see to them.
+	Overdue Waiting
+	// Processing were completed by a delayed method whose money has not come: since the last that was heard of them. That takes days.
+	Processing Waiting
+	// Parked wait for a person: since the last that was heard of them. One whose money has gone back in full, or is due to, is not counted.
+	Parked Waiting
+	// Disputed are contested, and the dispute is not closed: since the last that was heard of them. Parked ones are counted here too.
+	Disputed Waiting
+	// RefundsDue have not been made at Stripe: since they were asked for. [Payments.SettleRefunds] sees to them. RefundsStuck are those of
+	// them that Stripe could not be brought to make in three tries.
+	RefundsDue, RefundsStuck Waiting
+	// RefundsFailed were refused, by Stripe or by the customer's bank: since then. One is done when a later refund of the same payment, of
+	// its amount or more, has taken its place, or nothing is left to give back.
+	RefundsFailed Waiting
+	// RefundsUnknown are payments of which something has gone back that no refund here tells of: since the last change of the payment.
+	// [Payments.LookUpRefunds] sees to them.
+	RefundsUnknown Waiting
+}
+
+// Each part reads a small index in which nothing is that is settled: payments_waiting, payments_attention, payments_refunds_unknown, refunds_due
+// and refunds_failed.
+const backlogSQL = `
+WITH waits (what, since) AS MATERIALIZED (
+	SELECT 'overdue', p.session_expires_at FROM booking_platform.payments p
+	WHERE p.captured_minor = 0 AND NOT p.expired AND NOT p.failed AND NOT p.parked
+	AND NOT p.completed AND p.session_expires_at < statement_timestamp()
+	UNION ALL
+	SELECT 'processing', p.updated_at FROM booking_platform.payments p
+	WHERE p.captured_minor = 0 AND NOT p.expired AND NOT p.failed AND NOT p.parked AND p.completed
+	UNION ALL
+	SELECT 'parked', p.updated_at FROM booking_platform.payments p
+	WHERE p.parked AND (p.captured_minor = 0 OR p.refund_committed < p.captured_minor)
+	UNION ALL
+	SELECT 'disputed', p.updated_at FROM booking_platform.payments p WHERE p.disputed AND p.dispute_outcome = ''
+	UNION ALL
+	SELECT 'due', r.created_at FROM booking_platform.refunds r WHERE r.status = 'due'
+	UNION ALL
+	SELECT 'stuck', r.created_at FROM booking_platform.refunds r WHERE r.status = 'due' AND r.tries >= 3
+	UNION ALL
+	SELECT 'refused', r.updated_at FROM booking_platform.refunds r JOIN booking_platform.payments p ON p.id = r.payment_id
+	WHERE r.status = 'failed' AND p.refund_committed < p.captured_minor AND NOT EXISTS (
+		SELECT FROM booking_platform.refunds l
+		WHERE l.payment_id = r.payment_id AND l.created_at > r.created_at AND l.amount_minor >= r.amount_minor AND l.status NOT IN ('failed', 'canceled'))
+	UNION ALL
+	SELECT 'unknown', p.updated_at FROM booking_platform.payments p WHERE p.refunds_unknown > 0
+)
+SELECT w.what, count(*), min(w.since), GREATEST(0, extract(epoch FROM statement_timestamp() - min(w.since)) * 1000)::bigint
+FROM waits w GROUP BY w.what`
+
+// Backlog reads what the payments have that is not done, in one round trip. It reads what waits alone, however many payments are settled.
+func (p *Payments) Backlog(ctx context.Context) (Backlog, error) {
+	var b Backlog
+	err := p.alone(ctx, "read what waits", func(q booking.Querier) (err error) {
+		b, err = readBacklog(ctx, q)
+		return err
+	})
+	if err != nil {
+		return Backlog{}, err
+	}
+	return b, nil
+}
+
+func readBacklog(ctx context.Context, q booking.Querier) (Backlog, error) {
+	var b Backlog
+	parts := map[string]*Waiting{
+		"overdue": &b.Overdue, "processing": &b.Processing, "parked": &b.Parked, "disputed": &b.Disputed,
+		"due": &b.RefundsDue, "stuck": &b.RefundsStuck, "refused": &b.RefundsFailed, "unknown": &b.RefundsUnknown,
+	}
+	rows, err := q.QueryContext(ctx, backlogSQL)
+	if err != nil {
+		return b, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var what string
+		var w Waiting
+		var milliseconds int64
+		if err := rows.Scan(&what, &w.Count, &w.Oldest, &milliseconds); err != nil {
+			return b, err
+		}
+		part, ok := parts[what]
+		if !ok {
+			return b, fmt.Errorf("what waits has an unknown part %q", what)
+		}
+		w.Oldest, w.Age = w.Oldest.UTC(), time.Duration(milliseconds)*time.Millisecond
+		*part = w
+	}
+	return b, rows.Err()
+}
