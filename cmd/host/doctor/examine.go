@@ -73,7 +73,7 @@ var checks = []check{
 	{Reconciliation, (*examination).readable, (*examination).payments},
 	{Background, (*examination).readable, (*examination).background},
 	{Stripe, nil, (*examination).stripe},
-	{EventsUndelivered, (*examination).hasStripe, (*examination).eventsUndelivered},
+	{EventsUndelivered, (*examination).comparable, (*examination).eventsUndelivered},
 }
 
 // Examine makes every check, in a bounded time each, and returns what was found in the order in which it is best read. It changes nothing.

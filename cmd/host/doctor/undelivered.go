@@ -64,11 +64,11 @@ func (e *examination) eventsUndelivered(ctx context.Context) ([]Finding, error) 
 		"See in Stripe's dashboard what the endpoint answers: 400 means that STRIPE_WEBHOOK_SECRET is another endpoint's; a host that runs fetches what was missed within minutes.")}, nil
 }
 
-// settled tells whether the ledger has done with an event. Without the database nothing is known to be.
+// comparable tells that both Stripe and the ledger can be asked: what Stripe lists alone may all have been fetched.
+func (e *examination) comparable() bool { return e.hasStripe() && e.readable() }
+
+// settled tells whether the ledger has done with an event.
 func (e *examination) settled(ctx context.Context, id string) (bool, error) {
-	if !e.readable() {
-		return false, nil
-	}
 	record, err := webhook.Find(ctx, e.DB, id)
 	if errors.Is(err, webhook.ErrNotFound) {
 		return false, nil
