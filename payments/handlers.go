@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -38,6 +40,11 @@ func (p *Payments) Register(r *webhook.Receiver) {
 	for eventType, handler := range p.handlers() {
 		r.Handle(eventType, handler)
 	}
+}
+
+// EventTypes are the types of Stripe's events that [Payments.Register] handles, in alphabetical order: what the endpoint at Stripe has to be subscribed to.
+func EventTypes() []string {
+	return slices.Sorted(maps.Keys((&Payments{}).handlers()))
 }
 
 // handlers are those of Register, by the type of their event.

@@ -48,6 +48,13 @@ const usage = `host runs booking-platform.
   host user disable email
   host user enable email
                        change a user; another password and disabling end the user's sessions
+  host doctor [-json] [-hosts n]
+                       examine configuration, database, Stripe and what is left undone, from beside a running host or without
+                       one, and change nothing; exit status 1 when there is a problem, 0 with warnings alone. -hosts is how
+                       many hosts run at once, those of a deployment included (2)
+  host doctor -base url [-json] [-pay [-resource slug] [-wait 10m]]
+                       examine a host that runs, over HTTP; with -pay and in Stripe's test mode alone, book a slot, pay for it,
+                       see it confirmed once, and cancel it again
   host healthcheck     ask the host that runs here whether it is ready; exit status 1 when it is not
   host version         print the version
   host help            print this
@@ -75,7 +82,9 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
-	takes := map[string]int{"migrate": 1, "resource": len(args), "events": len(args), "payment": len(args), "user": len(args)}
+	takes := map[string]int{
+		"migrate": 1, "resource": len(args), "events": len(args), "payment": len(args), "user": len(args), "doctor": len(args),
+	}
 	if len(args) > takes[name] {
 		return misunderstood(stderr)
 	}
@@ -106,6 +115,10 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 		}
 	case "user":
 		if err = user(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
+			return misunderstood(stderr)
+		}
+	case "doctor":
+		if err = doctorCommand(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
 			return misunderstood(stderr)
 		}
 	case "healthcheck":

@@ -43,8 +43,9 @@
 //
 //   - POST, GET and list of /v1/checkout/sessions, and /expire; GET of
 //     /v1/payment_intents and /v1/charges by id; POST, GET and list of
-//     /v1/refunds; GET and list of /v1/events: with API version 2023-10-16's
-//     objects, errors, pagination, Request-Id and authorization.
+//     /v1/refunds; GET and list of /v1/events; list of /v1/webhook_endpoints:
+//     with API version 2023-10-16's objects, errors, pagination, Request-Id and
+//     authorization.
 //   - What it knows it checks as Stripe does: required parameters, absolute
 //     URLs, expires_at between 30 minutes and 24 hours, currencies, amounts and
 //     their minimum. What it does not know it refuses as an unknown parameter;

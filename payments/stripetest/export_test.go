@@ -12,6 +12,8 @@ var (
 	RefundParameters     = refundParameters
 	RefundListParameters = refundListParameters
 	EventListParameters  = eventListParameters
+
+	EndpointListParameters = endpointListParameters
 )
 
 // Keep sets how many sessions, events and idempotency keys each are remembered.

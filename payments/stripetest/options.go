@@ -28,6 +28,10 @@ type Options struct {
 	// WebhookSecret signs deliveries. It is required with WebhookURL.
 	WebhookSecret string
 
+	// WebhookEndpoints are what the account's list of endpoints shows, oldest first. Nil
+	// shows one for WebhookURL, where there is one. Nothing is sent to them.
+	WebhookEndpoints []WebhookEndpoint
+
 	// Logger is told about sessions, refused calls and deliveries. Nil discards.
 	Logger *slog.Logger
 

@@ -56,6 +56,8 @@ type Server struct {
 	replies    map[string]*reply
 	replyOrder []*reply // oldest first
 	faults     []*Fault // oldest first
+
+	endpoints []WebhookEndpoint // oldest first; never changed
 }
 
 // New returns a Server. It starts nothing: webhooks go out, and sessions expire
@@ -95,6 +97,7 @@ func New(opts Options) (*Server, error) {
 		disputes:  newStore[Dispute](),
 		balance:   map[string]Money{},
 		replies:   map[string]*reply{},
+		endpoints: opts.endpoints(),
 	}
 	s.routes()
 	return s, nil
@@ -112,6 +115,7 @@ func (s *Server) routes() {
 	s.api("GET /v1/refunds/{id}", retrieveParameters, s.retrieveRefund)
 	s.api("GET /v1/events", eventListParameters, s.listEvents)
 	s.api("GET /v1/events/{id}", retrieveParameters, s.retrieveEvent)
+	s.api("GET /v1/webhook_endpoints", endpointListParameters, s.listEndpoints)
 	s.api("/v1/", nil, unrecognized)
 
 	s.mux.HandleFunc("GET /pay/style.css", serveStyle)

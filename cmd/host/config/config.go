@@ -53,6 +53,15 @@ type Cookie struct {
 
 // Load reads the configuration from the variables of environ. The error is [Problems]: all of them. It opens nothing and writes nothing.
 func Load(environ map[string]string) (Config, error) {
+	c, problems := Read(environ)
+	if len(problems) > 0 {
+		return Config{}, problems
+	}
+	return c, nil
+}
+
+// Read is [Load] for who looks at a configuration rather than runs with it: what could be read is there, whatever else is wrong.
+func Read(environ map[string]string) (Config, Problems) {
 	var problems Problems
 	e := parse(environ, &problems)
 	isProduction := e.AppEnv == production
@@ -87,10 +96,7 @@ func Load(environ map[string]string) (Config, error) {
 	stripe(e, isProduction, &problems)
 	c.cookie(e, &problems)
 	c.admin(&problems)
-	if len(problems) > 0 {
-		return Config{}, problems
-	}
-	return c, nil
+	return c, problems
 }
 
 // LoadStorage reads only what says where the data is: migrations can be applied where the host itself cannot start yet.

@@ -1,0 +1,72 @@
+package stripetest
+
+import "encoding/json"
+
+// WebhookEndpoint is where an account has its events sent, as its dashboard shows it. The
+// account's endpoints are for programs that check them; where this server sends its
+// events, Options.WebhookURL alone says.
+type WebhookEndpoint struct {
+	// ID is we_…; made up when it is left empty.
+	ID  string
+	URL string
+	// EnabledEvents are the types that are sent; "*" stands for all.
+	EnabledEvents []string
+	// APIVersion is the version that its events are written in; empty is the account's own.
+	APIVersion string
+	// Disabled endpoints get nothing.
+	Disabled bool
+	Livemode bool
+}
+
+var endpointListParameters = setOf("expand[]", "limit", "starting_after")
+
+// endpoints are those of the options, with their ids: without any, the one that events go to.
+func (o Options) endpoints() []WebhookEndpoint {
+	given := o.WebhookEndpoints
+	if given == nil && o.WebhookURL != "" {
+		given = []WebhookEndpoint{{URL: o.WebhookURL, EnabledEvents: []string{"*"}, APIVersion: APIVersion}}
+	}
+	all := make([]WebhookEndpoint, 0, len(given))
+	for _, e := range given {
+		if e.ID == "" {
+			e.ID = newID("we_", 24)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// listEndpoints answers GET /v1/webhook_endpoints, newest first.
+func (s *Server) listEndpoints(c *call) (any, error) {
+	ids := make([]string, 0, len(s.endpoints))
+	byID := map[string]WebhookEndpoint{}
+	for _, e := range s.endpoints {
+		ids = append(ids, e.ID)
+		byID[e.ID] = e
+	}
+	return page(c, "webhook endpoint", ids, func(id string) (WebhookEndpoint, bool) { return byID[id], true })
+}
+
+// MarshalJSON writes the object as the API shows it; its secret is told only when it is made.
+func (e WebhookEndpoint) MarshalJSON() ([]byte, error) {
+	object := struct {
+		ID            string            `json:"id"`
+		Object        string            `json:"object"`
+		APIVersion    *string           `json:"api_version"`
+		Application   *string           `json:"application"`
+		Created       int64             `json:"created"`
+		Description   *string           `json:"description"`
+		EnabledEvents []string          `json:"enabled_events"`
+		Livemode      bool              `json:"livemode"`
+		Metadata      map[string]string `json:"metadata"`
+		Status        string            `json:"status"`
+		URL           string            `json:"url"`
+	}{ID: e.ID, Object: "webhook_endpoint", EnabledEvents: e.EnabledEvents, Livemode: e.Livemode, Metadata: map[string]string{}, Status: "enabled", URL: e.URL}
+	if e.APIVersion != "" {
+		object.APIVersion = &e.APIVersion
+	}
+	if e.Disabled {
+		object.Status = "disabled"
+	}
+	return json.Marshal(object)
+}
