@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -40,6 +41,10 @@ type Config struct {
 	AdminEmail, AdminPassword string
 	// HoldsPerEmail and HoldsPerAddress are how many open holds an e-mail address and a client address may have; 0 is no limit.
 	HoldsPerEmail, HoldsPerAddress int
+	// MaxConnections is how many connections there are at once, and WaitingPerAddress how many of one client address may wait for their client.
+	MaxConnections, WaitingPerAddress int
+	// ShutdownGrace is how long readiness fails before the host stops to take connections; 0 is not at all.
+	ShutdownGrace time.Duration
 }
 
 // Cookie is how the session cookie is sent.
@@ -70,6 +75,9 @@ func Load(environ map[string]string) (Config, error) {
 		AdminPassword:        e.AdminPassword,
 		HoldsPerEmail:        int(e.HoldsPerEmail),
 		HoldsPerAddress:      int(e.HoldsPerAddress),
+		MaxConnections:       int(e.MaxConnections),
+		WaitingPerAddress:    int(e.WaitingPerAddress),
+		ShutdownGrace:        time.Duration(e.ShutdownGrace) * time.Second,
 	}
 	switch {
 	case e.AppURL != "":

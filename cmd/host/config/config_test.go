@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,7 +44,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, config.Config{
 		Host: "127.0.0.1", Port: 3000, Embedded: true, Prepare: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
-		HoldsPerEmail: 3, HoldsPerAddress: 100,
+		HoldsPerEmail: 3, HoldsPerAddress: 100, MaxConnections: 4096, WaitingPerAddress: 128,
 	}, c)
 }
 
@@ -61,6 +62,8 @@ func TestProduction(t *testing.T) {
 		Cookie:               config.Cookie{Secure: true, SameSite: http.SameSiteLaxMode},
 		HoldsPerEmail:        3,
 		HoldsPerAddress:      100,
+		MaxConnections:       4096,
+		WaitingPerAddress:    128,
 	}, c)
 	_, err = config.Load(with(produced, "APP_ENV", "", "NODE_ENV", "production", "SESSION_SECRET", ""))
 	require.ErrorContains(t, err, "SESSION_SECRET", "the old name of APP_ENV counts")
@@ -180,6 +183,8 @@ func TestValues(t *testing.T) {
 	require.Equal(t, 0, load("PORT", "0").Port)
 	require.Equal(t, 0, load("HOLDS_PER_EMAIL", "0").HoldsPerEmail, "no limit")
 	require.Equal(t, 20, load("HOLDS_PER_ADDRESS", "20").HoldsPerAddress)
+	require.Equal(t, 100000, load("MAX_CONNECTIONS", "100000").MaxConnections)
+	require.Equal(t, 5*time.Second, load("SHUTDOWN_GRACE", "5").ShutdownGrace)
 	require.Equal(t, "http://localhost:8080", load("APP_URL", "http://localhost:8080/\r").AppURL)
 	require.Equal(t, config.TrustProxy{Count: 2}, load("TRUST_PROXY", "2").TrustProxy)
 	require.Equal(t, config.TrustProxy{}, load("TRUST_PROXY", "false").TrustProxy)
