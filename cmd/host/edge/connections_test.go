@@ -100,6 +100,7 @@ func isCut(t *testing.T, c net.Conn) bool {
 		return true // A pipe says so at once.
 	}
 	_, err := c.Read(make([]byte, 1))
+	require.NoError(t, c.SetReadDeadline(time.Time{}))
 	return err == io.EOF
 }
 
