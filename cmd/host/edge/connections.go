@@ -21,8 +21,13 @@ type ConnectionOptions struct {
 	ClientIP *ClientIP
 }
 
-// patience is how long a connection may wait for its client, however many others of its network do. A burst of genuine clients is served within it.
-const patience = time.Second
+const (
+	// patience is how long a connection may wait for its client, however many others of its network do. A burst of genuine clients is served
+	// within it.
+	patience = time.Second
+	// blink is how long it may in any case: an answer that is on its way is not cut off.
+	blink = 100 * time.Millisecond
+)
 
 // Connections bounds the connections of a server in a way that slow clients cannot turn into an outage: what counts against a network is only
 // connections that wait for their client (for a request, the rest of one, or for room to answer), not those that are at work; and where one too
@@ -107,8 +112,8 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) Close() error {
 	l.of.mu.Lock()
 	l.of.closed = true
-	l.of.room.Broadcast()
 	l.of.mu.Unlock()
+	l.of.look()
 	return l.Listener.Close()
 }
 
@@ -123,19 +128,31 @@ func (cs *Connections) admit(raw net.Conn) (net.Conn, error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for cs.open >= cs.max {
-		if longest := cs.waiting.Front(); longest != nil {
-			cs.cutOff(longest.Value.(*conn))
-			continue
-		}
 		if cs.closed {
 			_ = raw.Close()
 			return nil, net.ErrClosed
+		}
+		if longest := cs.waiting.Front(); longest != nil {
+			c := longest.Value.(*conn)
+			age := time.Since(c.since)
+			if age >= blink {
+				cs.cutOff(c)
+				continue
+			}
+			time.AfterFunc(blink-age, cs.look)
 		}
 		cs.room.Wait()
 	}
 	cs.open++
 	cs.wait(c)
 	return c, nil
+}
+
+// look has who waits for room look again.
+func (cs *Connections) look() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.room.Broadcast()
 }
 
 // conn is a connection and whether it waits for its client. What is below Conn is guarded by the mutex of its Connections.
