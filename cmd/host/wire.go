@@ -49,7 +49,7 @@ type rooms struct {
 func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*rooms, error) {
 	r := &rooms{cfg: cfg, db: db, logger: logger, stats: &edge.Stats{}}
 	r.clientIP = edge.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
-	r.connections = edge.NewConnections(edge.ConnectionOptions{Max: cfg.MaxConnections, PerNetwork: cfg.WaitingPerAddress, ClientIP: r.clientIP})
+	r.connections = edge.NewConnections(edge.ConnectionOptions{Max: cfg.MaxConnections, ClientIP: r.clientIP})
 	if r.cfg.AppURL == "" {
 		r.cfg.AppURL = self
 	}

@@ -41,8 +41,8 @@ type Config struct {
 	AdminEmail, AdminPassword string
 	// HoldsPerEmail and HoldsPerAddress are how many open holds an e-mail address and a client address may have; 0 is no limit.
 	HoldsPerEmail, HoldsPerAddress int
-	// MaxConnections is how many connections there are at once, and WaitingPerAddress how many of one client address may wait for their client.
-	MaxConnections, WaitingPerAddress int
+	// MaxConnections is how many connections there are at once.
+	MaxConnections int
 	// ShutdownGrace is how long readiness fails before the host stops to take connections; 0 is not at all.
 	ShutdownGrace time.Duration
 }
@@ -76,7 +76,6 @@ func Load(environ map[string]string) (Config, error) {
 		HoldsPerEmail:        int(e.HoldsPerEmail),
 		HoldsPerAddress:      int(e.HoldsPerAddress),
 		MaxConnections:       int(e.MaxConnections),
-		WaitingPerAddress:    int(e.WaitingPerAddress),
 		ShutdownGrace:        time.Duration(e.ShutdownGrace) * time.Second,
 	}
 	switch {

@@ -44,7 +44,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, config.Config{
 		Host: "127.0.0.1", Port: 3000, Embedded: true, Prepare: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
-		HoldsPerEmail: 3, HoldsPerAddress: 100, MaxConnections: 4096, WaitingPerAddress: 128,
+		HoldsPerEmail: 3, HoldsPerAddress: 100, MaxConnections: 4096,
 	}, c)
 }
 
@@ -63,7 +63,6 @@ func TestProduction(t *testing.T) {
 		HoldsPerEmail:        3,
 		HoldsPerAddress:      100,
 		MaxConnections:       4096,
-		WaitingPerAddress:    128,
 	}, c)
 	_, err = config.Load(with(produced, "APP_ENV", "", "NODE_ENV", "production", "SESSION_SECRET", ""))
 	require.ErrorContains(t, err, "SESSION_SECRET", "the old name of APP_ENV counts")

@@ -38,7 +38,6 @@ type environment struct {
 	HoldsPerEmail      count      `env:"HOLDS_PER_EMAIL" envDefault:"3"`
 	HoldsPerAddress    count      `env:"HOLDS_PER_ADDRESS" envDefault:"100"`
 	MaxConnections     places     `env:"MAX_CONNECTIONS" envDefault:"4096"`
-	WaitingPerAddress  places     `env:"WAITING_PER_ADDRESS" envDefault:"128"`
 	ShutdownGrace      seconds    `env:"SHUTDOWN_GRACE" envDefault:"0"`
 }
 

@@ -14,42 +14,39 @@ import (
 type ConnectionOptions struct {
 	// Max is how many connections there are at once; 0 is 4096. It is less where the system allows the process fewer files.
 	Max int
-	// PerNetwork is how many connections of one network (an IPv4 address, the /64 of an IPv6 one) may wait for their client; 0 is 128, and a
-	// negative number is no limit.
-	PerNetwork int
-	// ClientIP knows the proxies, behind which many clients share an address: theirs are not limited by network. nil knows of none.
+	// ClientIP knows the proxies, behind which many clients share an address; nil knows of none.
 	ClientIP *ClientIP
 }
 
 const (
-	// patience is how long a connection may wait for its client, however many others of its network do. A burst of genuine clients is served
-	// within it.
-	patience = time.Second
-	// blink is how long it may in any case: an answer that is on its way is not cut off.
+	// blink is how long a connection may wait for its client in any case: an answer that is on its way is not cut off.
 	blink = 100 * time.Millisecond
+	// writeBuffer is what the system keeps of an answer that is not read. By itself it would keep megabytes for each connection.
+	writeBuffer = 64 << 10
 )
 
-// Connections bounds the connections of a server in a way that slow clients cannot turn into an outage: what counts against a network is only
-// connections that wait for their client (for a request, the rest of one, or for room to answer), not those that are at work; and where one too
-// many waits, or all places are taken, the one that has waited longest is cut, rather than the newcomer refused. Only while every place is at work
-// does a newcomer wait, in the system's queue, until one of them is done.
+// Connections bounds the connections of a server in a way that slow clients cannot turn into an outage. While there is room nobody is cut: whoever is cut
+// comes again, and costs more than one who waits. Where every place is taken, a newcomer gets the place of one that waits for its client (for a
+// request, the rest of one, or for room to answer): of the network that has the most of these (an IPv4 address, the /64 of an IPv6 one), the one that has
+// waited longest. So many from one address take places from each other, and those at work are never cut. Only while all are at work does a newcomer wait, in
+// the system's queue, until one of them is done.
 //
 // It belongs to one server, see [NewServer], and is safe for concurrent use.
 type Connections struct {
-	max, perNetwork int
-	proxy           func(netip.Addr) bool
+	max   int
+	proxy func(netip.Addr) bool
 
 	mu   sync.Mutex
 	room *sync.Cond
 	open int
 	cut  int64
-	// waiting has those that wait for their client, the one that has waited longest first; networks has the same by network.
-	waiting  list.List
-	networks map[string]*list.List
-	closed   bool
+	// waiting has those that wait for their client, by network, the one that has waited longest first. The proxies' are under "".
+	waiting map[string]*list.List
+	closed  bool
 }
 
-// ConnectionStats are the connections of a process. Cut counts, since its start, those that were cut to make room for others.
+// ConnectionStats are the connections of a process: those that are open, those of them that wait for their client, and those that were cut, since its
+// start, to make room for others.
 type ConnectionStats struct {
 	Open, Waiting int
 	Cut           int64
@@ -60,13 +57,7 @@ func NewConnections(opts ConnectionOptions) *Connections {
 	if opts.Max <= 0 {
 		opts.Max = 4096
 	}
-	if opts.PerNetwork == 0 {
-		opts.PerNetwork = 128
-	}
-	cs := &Connections{
-		max: max(1, min(opts.Max, spareFiles())), perNetwork: opts.PerNetwork, networks: map[string]*list.List{},
-		proxy: func(netip.Addr) bool { return false },
-	}
+	cs := &Connections{max: max(1, min(opts.Max, spareFiles())), waiting: map[string]*list.List{}, proxy: func(netip.Addr) bool { return false }}
 	if opts.ClientIP != nil {
 		cs.proxy = opts.ClientIP.trusted
 	}
@@ -78,7 +69,11 @@ func NewConnections(opts ConnectionOptions) *Connections {
 func (cs *Connections) Stats() ConnectionStats {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	return ConnectionStats{Open: cs.open, Waiting: cs.waiting.Len(), Cut: cs.cut}
+	s := ConnectionStats{Open: cs.open, Cut: cs.cut}
+	for _, own := range cs.waiting {
+		s.Waiting += own.Len()
+	}
+	return s
 }
 
 // CutWaiting cuts the connections that have waited for their client for so long, and returns how many there were. A shutdown calls it: nothing is
@@ -86,11 +81,31 @@ func (cs *Connections) Stats() ConnectionStats {
 func (cs *Connections) CutWaiting(age time.Duration) (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	for e := cs.waiting.Front(); e != nil && time.Since(e.Value.(*conn).since) >= age; e = cs.waiting.Front() {
-		cs.cutOff(e.Value.(*conn))
-		n++
+	for _, own := range cs.waiting {
+		for own.Len() > 0 && time.Since(longest(own).since) >= age {
+			cs.cutOff(longest(own))
+			n++
+		}
 	}
 	return n
+}
+
+// longest is the one that has waited longest.
+func longest(own *list.List) *conn { return own.Front().Value.(*conn) }
+
+// least is whose place a newcomer gets, or nil. The mutex is held.
+func (cs *Connections) least() (c *conn) {
+	most := 0
+	for network, own := range cs.waiting {
+		n := own.Len()
+		if network == "" {
+			n = 0 // A proxy has the clients of many.
+		}
+		if c == nil || n > most || n == most && longest(own).since.Before(c.since) {
+			c, most = longest(own), n
+		}
+	}
+	return c
 }
 
 // Listener returns l with the limits. Closing it wakes who waits for room.
@@ -119,8 +134,12 @@ func (l *listener) Close() error {
 
 // admit finds a place for a connection.
 func (cs *Connections) admit(raw net.Conn) (net.Conn, error) {
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		// A connection that refuses it has gone.
+		_ = tcp.SetWriteBuffer(writeBuffer)
+	}
 	c := &conn{Conn: raw, of: cs}
-	if peer, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil && cs.perNetwork > 0 {
+	if peer, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
 		if addr := peer.Addr().Unmap(); !cs.proxy(addr) {
 			c.network = network(addr.String())
 		}
@@ -132,8 +151,7 @@ func (cs *Connections) admit(raw net.Conn) (net.Conn, error) {
 			_ = raw.Close()
 			return nil, net.ErrClosed
 		}
-		if longest := cs.waiting.Front(); longest != nil {
-			c := longest.Value.(*conn)
+		if c := cs.least(); c != nil {
 			age := time.Since(c.since)
 			if age >= blink {
 				cs.cutOff(c)
@@ -155,60 +173,45 @@ func (cs *Connections) look() {
 	cs.room.Broadcast()
 }
 
-// conn is a connection and whether it waits for its client. What is below Conn is guarded by the mutex of its Connections.
+// conn is a connection and whether it waits for its client. What is below network is guarded by the mutex of its Connections.
 type conn struct {
 	net.Conn
 	of      *Connections
 	network string
 
-	since       time.Time
-	inAll, inIt *list.Element
-	gone        bool
+	// place is where it stands among those that wait, and since when; nil while it is at work.
+	place *list.Element
+	since time.Time
+	gone  bool
 }
 
 // wait notes that c waits for its client; false when it did already. The mutex is held.
 func (cs *Connections) wait(c *conn) bool {
-	if c.gone || c.inAll != nil {
+	if c.gone || c.place != nil {
 		return false
 	}
-	c.since = time.Now()
-	c.inAll = cs.waiting.PushBack(c)
-	// Who waits can be cut to make room.
-	cs.room.Signal()
-	if c.network == "" {
-		return true
-	}
-	own := cs.networks[c.network]
+	own := cs.waiting[c.network]
 	if own == nil {
 		own = list.New()
-		cs.networks[c.network] = own
+		cs.waiting[c.network] = own
 	}
-	c.inIt = own.PushBack(c)
-	for own.Len() > cs.perNetwork {
-		longest := own.Front().Value.(*conn)
-		if c.since.Sub(longest.since) < patience {
-			break
-		}
-		cs.cutOff(longest)
-	}
+	c.since = time.Now()
+	c.place = own.PushBack(c)
+	// Who waits can be cut to make room.
+	cs.room.Signal()
 	return true
 }
 
 // work notes that c waits no more. The mutex is held.
 func (cs *Connections) work(c *conn) {
-	if c.inAll == nil {
+	if c.place == nil {
 		return
 	}
-	cs.waiting.Remove(c.inAll)
-	c.inAll = nil
-	if c.inIt == nil {
-		return
-	}
-	own := cs.networks[c.network]
-	own.Remove(c.inIt)
-	c.inIt = nil
+	own := cs.waiting[c.network]
+	own.Remove(c.place)
+	c.place = nil
 	if own.Len() == 0 {
-		delete(cs.networks, c.network)
+		delete(cs.waiting, c.network)
 	}
 }
 

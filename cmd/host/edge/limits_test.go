@@ -86,7 +86,9 @@ func TestHeads(t *testing.T) {
 		require.Equal(t, 5*time.Second, time.Since(began))
 
 		large := n.dial(t, "192.0.2.1")
-		go func() { _, _ = io.WriteString(large, "GET / HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("x", 64<<10)+"\r\n\r\n") }()
+		go func() {
+			_, _ = io.WriteString(large, "GET / HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")
+		}()
 		res, err := http.ReadResponse(bufio.NewReader(large), nil)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, res.StatusCode)
