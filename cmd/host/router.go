@@ -15,7 +15,7 @@ import (
 // router names every route of the host. Paths are taken as they come: one that is not clean is not found, rather than redirected.
 func router(r *rooms, a *api.API, p *pages.Pages) *mux.Router {
 	routes := mux.NewRouter().SkipClean(true)
-	routes.Use(nameRoute)
+	routes.Use(known)
 	get := []string{http.MethodGet, http.MethodHead}
 	routes.Handle("/health", health.Live()).Methods(get...)
 	routes.Handle("/health/db", r.ready).Methods(get...)
@@ -36,13 +36,14 @@ func router(r *rooms, a *api.API, p *pages.Pages) *mux.Router {
 	return routes
 }
 
-// nameRoute tells the access log which route took the request.
-func nameRoute(next http.Handler) http.Handler {
+// known tells the access log which route took the request, and gives the request the route's limits.
+func known(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if template, err := mux.CurrentRoute(r).GetPathTemplate(); err == nil {
+		template, err := mux.CurrentRoute(r).GetPathTemplate()
+		if err == nil {
 			edge.SetRoute(r.Context(), template)
 		}
-		next.ServeHTTP(w, r)
+		limitsOf(template).Serve(next, w, r)
 	})
 }
 

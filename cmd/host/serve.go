@@ -34,7 +34,7 @@ type host struct {
 }
 
 func newLogger(w io.Writer) *slog.Logger {
-	return slog.New(edge.LogHandler(slog.NewJSONHandler(w, nil)))
+	return slog.New(edge.LogHandler(slog.NewJSONHandler(edge.LogWriter(w), nil)))
 }
 
 // serve starts the host and serves until the context ends.
@@ -110,7 +110,8 @@ func (h *host) prepare(ctx context.Context, cfg config.Config, logger *slog.Logg
 	if err != nil {
 		return err
 	}
-	h.server = edge.NewServer(handler, logger)
+	h.server = edge.NewServer(handler, h.connections, logger)
+	h.listener = h.connections.Listener(h.listener)
 	return nil
 }
 

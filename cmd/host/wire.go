@@ -40,6 +40,9 @@ type rooms struct {
 	ready    *health.Readiness
 	stats    *edge.Stats
 	metrics  *metrics.Metrics
+	clientIP *edge.ClientIP
+	// connections are the limits below HTTP.
+	connections *edge.Connections
 	// standIn takes Stripe's place in development; else nil.
 	standIn *stripetest.Server
 }
@@ -47,6 +50,8 @@ type rooms struct {
 // wire puts the rooms together. self is the address at which this machine reaches the host.
 func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*rooms, error) {
 	r := &rooms{cfg: cfg, db: db, logger: logger, stats: &edge.Stats{}}
+	r.clientIP = edge.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
+	r.connections = edge.NewConnections(edge.ConnectionOptions{Max: cfg.MaxConnections, ClientIP: r.clientIP})
 	if r.cfg.AppURL == "" {
 		r.cfg.AppURL = self
 	}
@@ -74,7 +79,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{
-		Logger: logger, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey),
+		Logger: logger, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey), MaxBody: limits["/webhook"].Body,
 		ClientAddress: func(req *http.Request) string { return edge.Network(req.Context()) },
 	})
 	if err != nil {
@@ -163,8 +168,10 @@ func (r *rooms) routes() *mux.Router {
 // handler is the routes with the edge around them.
 func (r *rooms) handler() (http.Handler, error) {
 	opts := edge.Options{
-		Logger: r.logger, ClientIP: edge.NewClientIP(r.cfg.TrustProxy.Count, r.cfg.TrustProxy.Networks), Stats: r.stats,
-		HSTS: r.cfg.Production, TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"}, Private: []string{"/calendar/"},
+		Logger: r.logger, ClientIP: r.clientIP, Stats: r.stats, HSTS: strings.HasPrefix(r.cfg.AppURL, "https://"),
+		TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"}, Private: []string{"/calendar/"}, Counted: []string{"/webhook"},
+		// The longest of any route's.
+		Timeout: limits["/webhook"].Time,
 	}
 	if r.standIn != nil {
 		opts.FormTargets = []string{r.cfg.AppURL}

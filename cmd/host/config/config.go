@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -42,6 +43,10 @@ type Config struct {
 	HoldsPerEmail, HoldsPerAddress int
 	// Metrics is where Prometheus reads.
 	Metrics Metrics
+	// MaxConnections is how many connections there are at once.
+	MaxConnections int
+	// ShutdownGrace is how long readiness fails before the host stops to take connections; 0 is not at all.
+	ShutdownGrace time.Duration
 }
 
 // Cookie is how the session cookie is sent.
@@ -82,6 +87,8 @@ func Read(environ map[string]string) (Config, Problems) {
 		HoldsPerEmail:        int(e.HoldsPerEmail),
 		HoldsPerAddress:      int(e.HoldsPerAddress),
 		Metrics:              e.Metrics,
+		MaxConnections:       int(e.MaxConnections),
+		ShutdownGrace:        time.Duration(e.ShutdownGrace) * time.Second,
 	}
 	if !c.Metrics.Set {
 		c.Metrics.Address = metricsDefault

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,7 +44,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, config.Config{
 		Host: "127.0.0.1", Port: 3000, Embedded: true, Prepare: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
-		HoldsPerEmail: 3, HoldsPerAddress: 100, Metrics: config.Metrics{Address: "127.0.0.1:9464"},
+		HoldsPerEmail: 3, HoldsPerAddress: 100, Metrics: config.Metrics{Address: "127.0.0.1:9464"}, MaxConnections: 4096,
 	}, c)
 }
 
@@ -62,6 +63,7 @@ func TestProduction(t *testing.T) {
 		HoldsPerEmail:        3,
 		HoldsPerAddress:      100,
 		Metrics:              config.Metrics{Address: "127.0.0.1:9464"},
+		MaxConnections:       4096,
 	}, c)
 	_, err = config.Load(with(produced, "APP_ENV", "", "NODE_ENV", "production", "SESSION_SECRET", ""))
 	require.ErrorContains(t, err, "SESSION_SECRET", "the old name of APP_ENV counts")
@@ -192,6 +194,8 @@ func TestValues(t *testing.T) {
 	} {
 		require.Equal(t, want, load("METRICS_ADDR", value).Metrics, value)
 	}
+	require.Equal(t, 100000, load("MAX_CONNECTIONS", "100000").MaxConnections)
+	require.Equal(t, 5*time.Second, load("SHUTDOWN_GRACE", "5").ShutdownGrace)
 	require.Equal(t, "http://localhost:8080", load("APP_URL", "http://localhost:8080/\r").AppURL)
 	require.Equal(t, config.TrustProxy{Count: 2}, load("TRUST_PROXY", "2").TrustProxy)
 	require.Equal(t, config.TrustProxy{}, load("TRUST_PROXY", "false").TrustProxy)

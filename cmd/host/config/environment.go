@@ -38,6 +38,8 @@ type environment struct {
 	HoldsPerEmail      count      `env:"HOLDS_PER_EMAIL" envDefault:"3"`
 	HoldsPerAddress    count      `env:"HOLDS_PER_ADDRESS" envDefault:"100"`
 	Metrics            Metrics    `env:"METRICS_ADDR"`
+	MaxConnections     places     `env:"MAX_CONNECTIONS" envDefault:"4096"`
+	ShutdownGrace      seconds    `env:"SHUTDOWN_GRACE" envDefault:"0"`
 }
 
 // parse reads every variable and notes those that are malformed. An empty variable counts as absent, which is what compose files
@@ -132,6 +134,32 @@ func (c *count) UnmarshalText(text []byte) error {
 		return malformed{fmt.Sprintf("is %q", text), "it is a whole number such as 3, up to 1000; 0 is no limit"}
 	}
 	*c = count(n)
+	return nil
+}
+
+// places is how many connections there may be.
+type places int
+
+// UnmarshalText accepts whole numbers from 1 to a million.
+func (p *places) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 32)
+	if err != nil || n == 0 || n > 1_000_000 {
+		return malformed{fmt.Sprintf("is %q", text), "it is a whole number from 1 to 1000000"}
+	}
+	*p = places(n)
+	return nil
+}
+
+// seconds is a time of up to a minute.
+type seconds int
+
+// UnmarshalText accepts whole numbers.
+func (s *seconds) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 32)
+	if err != nil || n > 60 {
+		return malformed{fmt.Sprintf("is %q", text), "it is a whole number of seconds, up to 60"}
+	}
+	*s = seconds(n)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,8 +20,9 @@ type Stats struct {
 // ServerErrors is how many answers had a status of 500 or above.
 func (s *Stats) ServerErrors() int64 { return s.serverErrors.Load() }
 
-// accessLog writes one line for each request. The query is left out, because owner tokens travel in it, and so is the rest of a path that is private.
+// accessLog writes one line for each request, but for those that Options.Counted is about. The query is left out, because owner tokens travel in it, and so is the rest of a path that is private.
 func accessLog(next http.Handler, opts Options) http.Handler {
+	refused := &refusals{logger: opts.Logger, counts: map[string]*int{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		ctx := r.Context()
@@ -40,6 +42,9 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 				opts.Stats.serverErrors.Add(1)
 			}
 			opts.Stats.note(from(ctx).route, r.Method, answer.status, time.Since(began), gone)
+			if answer.status/100 == 4 && slices.Contains(opts.Counted, from(ctx).route) && !refused.first(Network(ctx), from(ctx).route) {
+				return
+			}
 			opts.Logger.LogAttrs(ctx, level, "request",
 				slog.String("method", r.Method),
 				slog.String("path", shown(r.URL.Path, opts.Private)),

@@ -29,11 +29,14 @@ type Options struct {
 	Exempt []string
 	// Private are the beginnings of paths whose rest is a secret, such as "/calendar/": the access log leaves it out.
 	Private []string
+	// Counted are routes, as [SetRoute] names them, that strangers may flood with what is refused, such as "/webhook": of the requests that are
+	// answered 4xx there, the access log has the first of each client in a minute, and then their number.
+	Counted []string
 	// Stats counts answers; nil counts nothing.
 	Stats *Stats
 }
 
-// Handler wraps the host's routes. From the outside in: request id, access log, recovery from a panic, headers, time limit, and the refusal of
+// Handler wraps the host's routes. From the outside in: the connection's state, request id, access log, recovery from a panic, headers, time limit, and the refusal of
 // posts from other sites. It is safe for concurrent use and keeps nothing between requests.
 func Handler(next http.Handler, opts Options) (http.Handler, error) {
 	if opts.Logger == nil || opts.ClientIP == nil {
@@ -53,7 +56,7 @@ func Handler(next http.Handler, opts Options) (http.Handler, error) {
 	h = headers(h, opts)
 	h = recovered(h, opts.Logger)
 	h = accessLog(h, opts)
-	return requestID(h), nil
+	return watched(requestID(h)), nil
 }
 
 // timeLimit ends the context of each request.

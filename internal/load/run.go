@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/booking-platform/booking-platform/booking"
+)
+
+// settings are how many of each there are: slow connections, and from how many addresses; forged and genuine deliveries a second; and for how long.
+type settings struct {
+	slow, addresses, forged, genuine int
+	length                           time.Duration
+}
+
+// seen is what came of it.
+type seen struct {
+	took       []time.Duration
+	failed     []string
+	open, cut  int64
+	refused    map[int]int64
+	rate       float64
+	now, peak  float64
+	logLines   int
+	settled    int
+	slowAsked  int
+	accessSeen int
+}
+
+func (s seen) String() string {
+	ms := func(share float64) float64 {
+		if len(s.took) == 0 {
+			return 0
+		}
+		return float64(s.took[int(share*float64(len(s.took)-1))].Microseconds()) / 1000
+	}
+	return fmt.Sprintf("  genuine: %d answered 200 (%d failed), p50 %.1f ms, p99 %.1f ms, max %.1f ms\n"+
+		"  slow: %d of %d open at the end, %d times cut off; forged: %.0f answered a second %v\n  host: VmRSS %.0f MB, VmHWM %.0f MB; log %d lines, %d of refused deliveries\n",
+		len(s.took), len(s.failed), ms(0.5), ms(0.99), ms(1), s.open, s.slowAsked, s.cut, s.rate, s.refused, s.now, s.peak, s.logLines, s.accessSeen)
+}
+
+// run books what the genuine events are about, then starts everybody, and ends with the last genuine event.
+func run(ctx context.Context, h *host, databaseURL string, s settings) (seen, error) {
+	db, err := sql.Open("postgres", databaseURL)
+	if err != nil {
+		return seen{}, err
+	}
+	defer func() { _ = db.Close() }()
+	events := int(s.length.Seconds() * float64(s.genuine))
+	sessions, err := book(ctx, h, db, events)
+	if err != nil {
+		return seen{}, err
+	}
+	var result seen
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var everybody sync.WaitGroup
+	var open, cut atomic.Int64
+	for i := range s.slow {
+		everybody.Go(func() { slow{h.address, fromAddress(i % s.addresses), &open, &cut}.run(ctx, i) })
+	}
+	// They begin together, and the events when all of them are there, or as many as there can be.
+	if s.slow > 0 {
+		for range 50 {
+			if open.Load() == int64(s.slow) {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	answered := &[600]atomic.Int64{}
+	turns := make(chan time.Time)
+	for i := range 20 {
+		everybody.Go(func() { forger{h.address, net.IPv4(127, 0, 0, 2), i%2 == 0, answered}.run(ctx, turns) })
+	}
+	began := time.Now()
+	everybody.Go(func() { pace(ctx, s.forged, turns) })
+
+	var mu sync.Mutex
+	var genuine sync.WaitGroup
+	tick := time.NewTicker(time.Second / time.Duration(s.genuine))
+	defer tick.Stop()
+	for i, session := range sessions {
+		select {
+		case <-ctx.Done():
+			return seen{}, context.Cause(ctx)
+		case <-tick.C:
+		}
+		genuine.Go(func() {
+			sent := time.Now()
+			err := deliver(ctx, h.address, fmt.Sprintf("evt_%d_%d", began.UnixNano(), i), session)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				result.failed = append(result.failed, err.Error())
+				return
+			}
+			result.took = append(result.took, time.Since(sent))
+		})
+	}
+	genuine.Wait()
+	lasted := time.Since(began)
+	result.open, result.slowAsked = open.Load(), s.slow
+	result.now, result.peak = h.memory()
+	stop()
+	everybody.Wait()
+	result.cut = cut.Load() - result.open
+	result.refused = map[int]int64{}
+	total := int64(0)
+	for status := range answered {
+		if n := answered[status].Load(); n > 0 {
+			result.refused[status] = n
+			total += n
+		}
+	}
+	result.rate = float64(total) / lasted.Seconds()
+	slices.Sort(result.took)
+	result.logLines = h.lines("")
+	result.accessSeen = h.lines(`"status":400`) + h.lines(`"status":429`) + h.lines(`"requests refused"`)
+	err = db.QueryRow(`SELECT count(*) FROM booking_platform.payment_events e WHERE e.outcome = 'processed' AND e.stripe_event_id LIKE $1`,
+		fmt.Sprintf("evt_%d_%%", began.UnixNano())).Scan(&result.settled)
+	return result, err
+}
+
+// pace hands out so many turns a second, those that are overdue included.
+func pace(ctx context.Context, rate int, turns chan<- time.Time) {
+	began, given := time.Now(), 0
+	for rate > 0 {
+		for due := int(time.Since(began).Seconds() * float64(rate)); given < due; given++ {
+			select {
+			case turns <- time.Now():
+			case <-ctx.Done():
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// deliver sends one genuine event over a connection of its own.
+func deliver(ctx context.Context, address, id, session string) error {
+	c, err := dialFrom(ctx, net.IPv4(127, 0, 0, 1), address)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	body := event(id, session)
+	status, answer, err := post(c, body, signature(hookSecret, body, time.Now()))
+	if err == nil && (status != http.StatusOK || !strings.Contains(answer, `"processed"`)) {
+		err = fmt.Errorf("status %d: %s", status, answer)
+	}
+	return err
+}
+
+// book makes bookings that wait for their payment, through the host, and returns their Checkout Sessions.
+func book(ctx context.Context, h *host, db *sql.DB, n int) ([]string, error) {
+	store, err := booking.New(db, booking.Options{})
+	if err != nil {
+		return nil, err
+	}
+	slug := fmt.Sprintf("load-%d", time.Now().UnixNano())
+	_, err = store.CreateResource(ctx, booking.Resource{
+		Slug: slug, Name: "Load", TimeZone: "Europe/Paris", Capacity: 1000, SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now().AddDate(0, 0, 7).UTC().Truncate(24 * time.Hour).Add(10 * time.Hour).Format(time.RFC3339)
+	sessions := make([]string, n)
+	var fails error
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range 8 {
+		wg.Go(func() {
+			for i := range next {
+				var err error
+				if sessions[i], err = bookOne(ctx, h, slug, start); err != nil {
+					mu.Lock()
+					fails = errors.Join(fails, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return sessions, fails
+}
+
+func bookOne(ctx context.Context, h *host, slug, start string) (string, error) {
+	body := fmt.Sprintf(`{"resource":%q,"start":%q,"firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`, slug, start)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+h.address+"/api/bookings", strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = res.Body.Close() }()
+	var made struct{ StripeSessionID string }
+	if err := json.NewDecoder(res.Body).Decode(&made); err != nil || made.StripeSessionID == "" {
+		return "", fmt.Errorf("book: status %d: %w", res.StatusCode, err)
+	}
+	return made.StripeSessionID, nil
+}

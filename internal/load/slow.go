@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// slow is a client of the worst kind: whenever it is cut off it comes again.
+type slow struct {
+	address string
+	// from is the address that it has.
+	from net.IP
+	// open counts those that are connected, and cut how often one was cut off.
+	open, cut *atomic.Int64
+}
+
+// fromAddress is the nth address of this machine. All of 127.0.0.0/8 are, on Linux.
+func fromAddress(n int) net.IP { return net.IPv4(127, 1, byte(n/250), byte(n%250+1)) }
+
+func dialFrom(ctx context.Context, from net.IP, address string) (*net.TCPConn, error) {
+	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 10 * time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// run keeps one connection slow until the context ends, in one of three ways.
+func (s slow) run(ctx context.Context, way int) {
+	for ctx.Err() == nil {
+		if c, err := dialFrom(ctx, s.from, s.address); err == nil {
+			s.open.Add(1)
+			stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+			switch way % 3 {
+			case 0:
+				drip(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+			case 1:
+				drip(c, "POST /webhook HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=00\r\nContent-Length: 4000\r\n\r\n{")
+			case 2:
+				stuff(c)
+			}
+			stop()
+			_ = c.Close()
+			s.open.Add(-1)
+			s.cut.Add(1)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50*time.Millisecond + rand.N(100*time.Millisecond)):
+		}
+	}
+}
+
+// drip sends a beginning, and then a byte a second until it is cut off.
+func drip(c net.Conn, beginning string) {
+	_, err := io.WriteString(c, beginning)
+	for err == nil {
+		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := c.Read(make([]byte, 512)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+		_, err = io.WriteString(c, "x")
+	}
+}
+
+// stuff asks for as much as the host's buffers hold, reads no answer, and asks again when there is room.
+func stuff(c *net.TCPConn) {
+	_ = c.SetReadBuffer(4096)
+	for {
+		if _, err := io.WriteString(c, "GET /static/style.css HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			return
+		}
+	}
+}
