@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -46,7 +47,7 @@ func (s step) run(ctx context.Context, logger *slog.Logger) {
 	n, err := s.guarded(ctx)
 	switch {
 	case err != nil && stop.Err() == nil:
-		logger.LogAttrs(ctx, slog.LevelError, "step failed", slog.String("step", s.name), slog.String("error", err.Error()))
+		logger.LogAttrs(ctx, slog.LevelError, "step failed", slog.String("step", s.name), slog.String("error", err.Error()), slog.String("sqlstate", sqlState(err)))
 	case n > 0:
 		logger.LogAttrs(ctx, slog.LevelInfo, "step", slog.String("step", s.name), slog.Int("count", n))
 	}
@@ -59,4 +60,13 @@ func (s step) guarded(ctx context.Context) (n int, err error) {
 		}
 	}()
 	return s.do(ctx)
+}
+
+// sqlState is the SQLSTATE of a database error, or "".
+func sqlState(err error) string {
+	var coded interface{ SQLState() string }
+	if errors.As(err, &coded) {
+		return coded.SQLState()
+	}
+	return ""
 }
