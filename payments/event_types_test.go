@@ -23,7 +23,9 @@ func TestEventTypesAreThoseOfRegister(t *testing.T) {
 	told := strings.Split(strings.ReplaceAll(comment, "\n// ", " "), ", ")
 	require.ElementsMatch(t, told, payments.EventTypes())
 	w := newWorld(t, setup{})
-	none := func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) { return webhook.Processed, nil }
+	none := func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+		return webhook.Processed, nil
+	}
 	for _, eventType := range payments.EventTypes() {
 		require.PanicsWithValue(t, "webhook: a second handler for "+eventType, func() { w.receiver.Handle(eventType, none) })
 	}

@@ -15,6 +15,8 @@ type Delivery struct {
 	Reason Reason
 	// EventID and EventType are empty when it was rejected.
 	EventID, EventType string
+	// OriginRequestID is the id of the request that made what the event is about: see [Event.RequestID].
+	OriginRequestID string
 	// OtherVersion says that the event's API version is not the one stripe-go is made for.
 	OtherVersion bool
 	// Secret is the position among the receiver's secrets of the one it was signed with, 1 for the first; 0 when it was rejected.
@@ -75,6 +77,9 @@ func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message st
 	}
 	if d.Outcome != Rejected {
 		attrs = append(attrs, slog.String("event_id", d.EventID), slog.String("event_type", d.EventType))
+	}
+	if d.OriginRequestID != "" {
+		attrs = append(attrs, slog.String("origin_request_id", d.OriginRequestID))
 	}
 	// Who still signs with an older secret is looked for when that is to be retired.
 	if d.Secret > 1 {

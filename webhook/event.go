@@ -3,6 +3,7 @@ package webhook
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -32,6 +33,9 @@ type Event struct {
 	// Reference is what the maker of the Checkout Session put there to find the own row again: client_reference_id, else
 	// metadata.payment_id. Parse it in Go: a foreign value cast in SQL would fail the event for ever.
 	Reference string
+	// RequestID is the object's metadata.request_id: that of the request that made it, where it looks like one (8 to 64 letters, digits, dots, dashes and
+	// underscores), else empty. It is for the log alone.
+	RequestID string
 	// Object is data.object as it was sent, or nil when there is none. Strings in it are not checked: what Postgres
 	// cannot store, a NUL for one, is the handler's to refuse.
 	Object json.RawMessage
@@ -71,6 +75,7 @@ type object struct {
 	ClientReferenceID string     `json:"client_reference_id"`
 	Metadata          struct {
 		PaymentID string `json:"payment_id"`
+		RequestID string `json:"request_id"`
 	} `json:"metadata"`
 }
 
@@ -141,7 +146,13 @@ func (ev *Event) readObject(raw json.RawMessage) {
 	if ev.Reference == "" {
 		ev.Reference = bounded(o.Metadata.PaymentID, maxReference)
 	}
+	if requestID.MatchString(o.Metadata.RequestID) {
+		ev.RequestID = o.Metadata.RequestID
+	}
 }
+
+// requestID is what a log line can bear: nothing of it breaks a line, or is read as anything else.
+var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
 
 func bounded(s string, limit int) string {
 	if len(s) > limit || strings.IndexByte(s, 0) >= 0 {

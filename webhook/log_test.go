@@ -53,7 +53,8 @@ func TestLogLines(t *testing.T) {
 	deliver(request(payload))
 	deliver(request(event("evt_2", "failing")))
 	deliver(request(event("evt_3", "sql")))
-	deliver(request([]byte(`{"id":"evt\r\n\u001b[31mred","type":"other"}`)))
+	deliver(request([]byte(`{"id":"evt\r\n\u001b[31mred","type":"other","data":{"object":{"metadata":{"request_id":"req-origin-1"}}}}`)))
+	deliver(request([]byte(`{"id":"evt_5","type":"other","data":{"object":{"metadata":{"request_id":"req\r\nforged: x"}}}}`)))
 	forged := request(payload)
 	forged.Header.Set("Stripe-Signature", sign(payload, "whsec_other", time.Now()))
 	deliver(forged)
@@ -65,7 +66,8 @@ func TestLogLines(t *testing.T) {
 		{"level": "INFO", "outcome": "duplicate", "event_id": "evt_1"},
 		{"level": "ERROR", "outcome": "failed", "event_id": "evt_2", "error": "webhook: handle failing: no luck\nat all"},
 		{"level": "ERROR", "outcome": "failed", "event_id": "evt_3", "sqlstate": "22012"},
-		{"level": "INFO", "outcome": "ignored", "event_id": "evt\r\n\x1b[31mred"},
+		{"level": "INFO", "outcome": "ignored", "event_id": "evt\r\n\x1b[31mred", "origin_request_id": "req-origin-1"},
+		{"level": "INFO", "outcome": "ignored", "event_id": "evt_5"},
 		{"level": "WARN", "outcome": "rejected", "reason": "signature_wrong", "bytes": float64(len(payload))},
 		{"level": "WARN", "outcome": "rejected", "reason": "body_too_large", "bytes": float64(1 << 20)},
 	}
@@ -75,6 +77,7 @@ func TestLogLines(t *testing.T) {
 		require.Subset(t, got[i], line)
 	}
 	require.NotContains(t, got[1], "booking_id", "the duplicate's handler did not run")
+	require.NotContains(t, got[5], "origin_request_id", "it is no id of a request")
 	for _, secret := range []string{secret, "whsec_other", "v1=", "client_reference_id", "order-1", "\x1b"} {
 		require.NotContains(t, log.String(), secret)
 	}

@@ -42,7 +42,7 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, er
 	go func() {
 		start := time.Now()
 		leave := func() {}
-		d := Delivery{Outcome: Failed, EventID: ev.ID, EventType: ev.Type, Bytes: len(ev.Payload), Err: errGoexit}
+		d := Delivery{Outcome: Failed, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID, Bytes: len(ev.Payload), Err: errGoexit}
 		// Deferred, because a handler may panic, which must not be the process's end, and may end this goroutine: a
 		// test's FailNow does.
 		defer func() {
@@ -94,7 +94,7 @@ func (r *Receiver) takeUp(ctx context.Context, ev Event, message string, silent 
 	if outcome == silent {
 		return outcome, err
 	}
-	d := Delivery{Outcome: outcome, EventID: ev.ID, EventType: ev.Type, Bytes: len(ev.Payload), Duration: time.Since(start), Err: err}
+	d := Delivery{Outcome: outcome, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID, Bytes: len(ev.Payload), Duration: time.Since(start), Err: err}
 	if outcome == Ignored {
 		d.Reason = r.foreign(ev)
 	}

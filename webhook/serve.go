@@ -62,7 +62,7 @@ func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http
 	}
 	outcome, err := r.process(ctx, ev, n)
 	d := Delivery{
-		Outcome: outcome, EventID: ev.ID, EventType: ev.Type, OtherVersion: ev.APIVersion != stripe.APIVersion,
+		Outcome: outcome, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID, OtherVersion: ev.APIVersion != stripe.APIVersion,
 		Secret: position, Bytes: len(payload), Err: err,
 	}
 	if outcome == Ignored {

@@ -37,6 +37,7 @@ func (h *host) Serve(ctx context.Context) error { return h.run(ctx) }
 func (h *host) URL() string                     { return h.self }
 func (h *host) Bookings() *booking.Store        { return h.bookings }
 func (h *host) StandIn() *stripetest.Server     { return h.standIn }
+func (h *host) Open() int                       { return h.connections.Stats().Open }
 func (h *host) Routes() *mux.Router             { return h.routes() }
 
 // StepRun runs a step once, and RoundRun a round until the context ends.

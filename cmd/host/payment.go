@@ -95,17 +95,17 @@ func showPaymentsCommand(ctx context.Context, args []string, environ map[string]
 // findPayment takes what an operator has at hand: the payment's id, the booking's, or the Checkout Session's.
 func findPayment(ctx context.Context, p *payments.Payments, id string) (payments.Payment, error) {
 	if strings.HasPrefix(id, "cs_") {
-		return known(id)(p.BySession(ctx, id))
+		return orUnknown(id)(p.BySession(ctx, id))
 	}
 	pay, err := p.Get(ctx, id)
 	if errors.Is(err, payments.ErrNotFound) {
 		pay, err = p.ForBooking(ctx, id)
 	}
-	return known(id)(pay, err)
+	return orUnknown(id)(pay, err)
 }
 
-// known says which payment is not there.
-func known(id string) func(payments.Payment, error) (payments.Payment, error) {
+// orUnknown says which payment is not there.
+func orUnknown(id string) func(payments.Payment, error) (payments.Payment, error) {
 	return func(pay payments.Payment, err error) (payments.Payment, error) {
 		if errors.Is(err, payments.ErrNotFound) {
 			err = fmt.Errorf("there is no payment of %q; it is a payment's id, a booking's, or a Checkout Session's (cs_...)", id)

@@ -18,8 +18,14 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/metrics"
 )
 
-// How long requests may go on after a signal.
-const shutdownLimit = 15 * time.Second
+const (
+	// shutdownLimit is how long requests may go on after a signal, and the steps of the rounds, which are told to end.
+	shutdownLimit = 15 * time.Second
+	// clientLimit is how long, in that time, a connection may wait for its client.
+	clientLimit = 5 * time.Second
+	// stepsLimit is how long the steps have in which to end after the last request.
+	stepsLimit = 5 * time.Second
+)
 
 // host is a host that is ready to serve.
 type host struct {
@@ -134,14 +140,16 @@ func selfURL(bound string, listener net.Listener) string {
 	return "http://" + net.JoinHostPort(reachable(bound), strconv.Itoa(port))
 }
 
-// run serves until the context ends, and then ends in order: readiness fails, requests finish, the rounds stop, scrapes
-// end, the database goes last.
+// run serves until the context ends, and then ends in order: readiness fails, requests finish while the rounds stop, scrapes end, the database
+// goes last.
 func (h *host) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	stepping, stopSteps := context.WithCancel(background)
+	defer stopSteps()
 	var rounds sync.WaitGroup
 	for _, r := range h.rounds() {
-		rounds.Go(func() { r.run(background, h.logger, h.metrics.Step) })
+		rounds.Go(func() { r.run(stepping, h.logger, h.metrics.Step) })
 	}
 	if h.standIn != nil {
 		deliver := step{"stand-in", 1 << 62, func(ctx context.Context) (int, error) { return 0, h.standIn.Run(ctx) }}
@@ -160,10 +168,13 @@ func (h *host) run(ctx context.Context) error {
 	select {
 	case err = <-served:
 	case <-ctx.Done():
-		err = h.shutdown(context.WithoutCancel(ctx))
+		err = h.shutdown(context.WithoutCancel(ctx), stopSteps)
 	}
 	stop()
-	rounds.Wait()
+	if !within(stepsLimit, rounds.Wait) {
+		// A database that hangs has them. What they had begun is rolled back with their connections.
+		h.logger.Warn("steps that do not end are left behind")
+	}
 	// A scrape still shows what the end was like; it reads the database, which goes last.
 	if h.scrapes != nil {
 		err = errors.Join(err, h.scrapes.Close())
@@ -175,15 +186,49 @@ func (h *host) run(ctx context.Context) error {
 	return err
 }
 
-// shutdown lets what runs finish, for a while.
-func (h *host) shutdown(ctx context.Context) error {
-	h.logger.Info("shutting down")
+// shutdown fails readiness, for a while where a balancer is to notice that; then it lets what runs finish, for a while.
+func (h *host) shutdown(ctx context.Context, stopSteps func()) error {
+	h.logger.Info("shutting down", slog.Duration("grace", h.cfg.ShutdownGrace))
 	h.ready.Drain()
+	time.Sleep(h.cfg.ShutdownGrace)
+	stopSteps()
 	ctx, cancel := context.WithTimeout(ctx, shutdownLimit)
 	defer cancel()
+	go h.cutSlow(ctx)
 	if err := h.server.Shutdown(ctx); err != nil {
 		_ = h.server.Close()
 		return fmt.Errorf("requests were cut off after %s: %w", shutdownLimit, err)
 	}
 	return nil
+}
+
+// cutSlow cuts connections that wait for slow clients, until the context ends: nobody else waits for them.
+func (h *host) cutSlow(ctx context.Context) {
+	tick := time.NewTicker(clientLimit / 10)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if n := h.connections.CutWaiting(clientLimit); n > 0 {
+				h.logger.Info("slow connections were cut", slog.Int("count", n))
+			}
+		}
+	}
+}
+
+// within tells whether f ended in time.
+func within(limit time.Duration, f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		return false
+	}
 }

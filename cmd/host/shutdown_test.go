@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
 // A request that is under way when the host is told to stop is finished; new ones are refused; the end comes soon.
@@ -57,4 +58,52 @@ func TestShutdownFinishesWhatRuns(t *testing.T) {
 	require.NoError(t, <-stopped)
 	require.Less(t, time.Since(began), 15*time.Second)
 	require.Contains(t, h.log.String(), `"msg":"stopped"`)
+}
+
+// A database that hangs keeps nobody from stopping: requests are answered within their limits, and what does not end is left behind.
+func TestShutdownWhileTheDatabaseHangs(t *testing.T) {
+	t.Parallel()
+	proxy, url := newDBProxy(t, testdb.URL(t))
+	h := startHost(t, map[string]string{"DATABASE_URL": url})
+	c := h.client()
+	require.Equal(t, http.StatusOK, c.get("/api/resources").status)
+	proxy.freeze()
+	answered := make(chan int, 1)
+	go func() {
+		res, err := http.Get(h.URL() + "/api/resources")
+		if err != nil {
+			answered <- 0
+			return
+		}
+		defer res.Body.Close()
+		answered <- res.StatusCode
+	}()
+	require.Eventually(t, func() bool { return h.Open() > 1 }, 10*time.Second, time.Millisecond)
+	began := time.Now()
+	err := h.stop()
+	require.Less(t, time.Since(began), 40*time.Second)
+	if status := <-answered; status != 0 {
+		require.Equal(t, http.StatusServiceUnavailable, status)
+		require.NoError(t, err)
+	} else {
+		require.ErrorContains(t, err, "requests were cut off")
+	}
+}
+
+// With a grace readiness fails first, and requests are still taken.
+func TestShutdownGrace(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, map[string]string{"SHUTDOWN_GRACE": "5"})
+	c := h.client()
+	require.Equal(t, http.StatusOK, c.get("/health/db").status)
+	stopped := make(chan error, 1)
+	began := time.Now()
+	go func() { stopped <- h.stop() }()
+	require.Eventually(t, func() bool {
+		return h.client().get("/health/db").status == http.StatusServiceUnavailable
+	}, 4*time.Second, time.Millisecond)
+	require.Equal(t, http.StatusOK, h.client().get("/health").status)
+	require.Equal(t, http.StatusOK, h.client().get("/api/resources").status)
+	require.NoError(t, <-stopped)
+	require.GreaterOrEqual(t, time.Since(began), 5*time.Second)
 }

@@ -21,37 +21,26 @@ import (
 )
 
 // signalled, set in the environment, is the database of a host that this program is to be, in a process of its own.
-const signalled = "TEST_SIGNALLED_HOST"
+const (
+	signalled       = "TEST_SIGNALLED_HOST"
+	signalledSecret = "whsec_signalled"
+)
 
-// TestSignalledHost is the process that TestOneSignalSentTwice signals, and nothing otherwise.
+// TestSignalledHost is the process that other tests signal, and nothing otherwise.
 func TestSignalledHost(t *testing.T) {
 	if url := os.Getenv(signalled); url != "" {
-		os.Exit(host.Run(t.Context(), nil, map[string]string{"DATABASE_URL": url, "PORT": "0", "METRICS_ADDR": "off", "DATA_DIR": t.TempDir()}, os.Stdout, os.Stderr))
+		os.Exit(host.Run(t.Context(), nil, map[string]string{
+			"DATABASE_URL": url, "PORT": "0", "METRICS_ADDR": "off", "DATA_DIR": t.TempDir(), "STRIPE_WEBHOOK_SECRET": signalledSecret,
+			"HOLDS_PER_EMAIL": "0", "HOLDS_PER_ADDRESS": "0",
+		}, os.Stdout, os.Stderr))
 	}
 }
 
 // Supervisors send one signal to the process and to its group, so it comes twice: what runs is finished all the same.
 func TestOneSignalSentTwice(t *testing.T) {
 	t.Parallel()
-	program, err := os.Executable()
-	require.NoError(t, err)
-	child := exec.CommandContext(t.Context(), program, "-test.run=^TestSignalledHost$", "-test.timeout=60s")
-	child.Env = append(os.Environ(), signalled+"="+testdb.URL(t))
-	stderr, err := child.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, child.Start())
-	lines := bufio.NewScanner(stderr)
-	await := func(what string) string {
-		for lines.Scan() {
-			if strings.Contains(lines.Text(), what) {
-				return lines.Text()
-			}
-		}
-		require.Fail(t, "the host ended without a line", what)
-		return ""
-	}
-	_, address, _ := strings.Cut(await(`"msg":"serving"`), `"address":"http://`)
-	address, _, _ = strings.Cut(address, `"`)
+	child := startSignalled(t, testdb.URL(t))
+	await, address := child.await, child.address
 	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
 	require.NoError(t, err)
 	defer conn.Close()
@@ -76,4 +65,43 @@ func TestOneSignalSentTwice(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, res.StatusCode)
 	await(`"msg":"stopped"`)
 	require.NoError(t, child.Wait())
+}
+
+// signalledHost is a host in a process of its own.
+type signalledHost struct {
+	*exec.Cmd
+	address string
+	// await returns the next line of its log that has a text in it.
+	await func(what string) string
+}
+
+func startSignalled(t *testing.T, databaseURL string) *signalledHost {
+	t.Helper()
+	program, err := os.Executable()
+	require.NoError(t, err)
+	child := exec.CommandContext(t.Context(), program, "-test.run=^TestSignalledHost$", "-test.timeout=120s")
+	child.Env = append(os.Environ(), signalled+"="+databaseURL)
+	stderr, err := child.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	// Read as they come: a log that nobody reads stops who writes it.
+	lines := make(chan string, 1<<16)
+	go func() {
+		defer close(lines)
+		for scanner := bufio.NewScanner(stderr); scanner.Scan(); {
+			lines <- scanner.Text()
+		}
+	}()
+	await := func(what string) string {
+		for line := range lines {
+			if strings.Contains(line, what) {
+				return line
+			}
+		}
+		require.Fail(t, "the host ended without a line", what)
+		return ""
+	}
+	_, address, _ := strings.Cut(await(`"msg":"serving"`), `"address":"http://`)
+	address, _, _ = strings.Cut(address, `"`)
+	return &signalledHost{child, address, await}
 }

@@ -1,0 +1,147 @@
+//go:build unix
+
+package main_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// SIGTERM under load: what was answered is so, nothing is left half done, no request is answered 5xx, and clients that neither send nor
+// read do not keep the process.
+func TestSignalUnderLoad(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	child := startSignalled(t, url)
+	db := testdb.Open(t, testdb.PQ, url)
+	store, err := booking.New(db, booking.Options{})
+	require.NoError(t, err)
+	_, err = store.CreateResource(t.Context(), booking.Resource{
+		Slug: "talk", Name: "Talk", TimeZone: "UTC", SlotLength: time.Hour, Capacity: 1000, Price: booking.Money{Currency: "eur"},
+	})
+	require.NoError(t, err)
+	for i := range 30 {
+		conn, err := net.Dial("tcp", child.address)
+		require.NoError(t, err)
+		defer conn.Close()
+		switch i % 3 {
+		case 0:
+			_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+		case 1:
+			_, err = io.WriteString(conn, "POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+		case 2:
+			require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4096))
+			_, err = io.WriteString(conn, strings.Repeat("GET /static/style.css HTTP/1.1\r\nHost: x\r\n\r\n", 200))
+		}
+		require.NoError(t, err)
+	}
+
+	start := time.Now().AddDate(0, 0, 3).UTC().Truncate(time.Hour).Format(time.RFC3339)
+	var mu sync.Mutex
+	var events, bookings []string
+	var strange []string
+	enough := make(chan struct{})
+	var answers atomic.Int64
+	send := func(path, body string, header ...string) (string, bool) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+child.address+path, strings.NewReader(body))
+		if err != nil {
+			return "", false
+		}
+		req.Header.Set("Content-Type", "application/json")
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return "", false // It was never taken, or was cut.
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			return "", false
+		}
+		if res.StatusCode/100 != 2 {
+			mu.Lock()
+			strange = append(strange, fmt.Sprintf("%s: %d %s", path, res.StatusCode, text))
+			mu.Unlock()
+		}
+		if answers.Add(1) == 200 {
+			close(enough)
+		}
+		return string(text), res.StatusCode/100 == 2
+	}
+	var senders sync.WaitGroup
+	for worker := range 8 {
+		senders.Go(func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("evt_%d_%d", worker, i)
+				body := fmt.Sprintf(`{"id":%q,"object":"event","type":"checkout.session.completed","data":{"object":{"id":"cs_%s","object":"checkout.session","payment_status":"paid"}}}`, id, id)
+				_, ok := send("/webhook", body, "Stripe-Signature", signedWith(signalledSecret, body))
+				if !ok {
+					return
+				}
+				mu.Lock()
+				events = append(events, id)
+				mu.Unlock()
+			}
+		})
+		senders.Go(func() {
+			for {
+				text, ok := send("/api/bookings", fmt.Sprintf(`{"resource":"talk","start":%q,"firstName":"Ada","lastName":"L","email":"a%d@example.com"}`, start, worker))
+				if !ok {
+					return
+				}
+				var made created
+				if json.Unmarshal([]byte(text), &made) == nil {
+					mu.Lock()
+					bookings = append(bookings, made.ID)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	<-enough
+	began := time.Now()
+	require.NoError(t, child.Process.Signal(syscall.SIGTERM))
+	child.await(`"msg":"stopped"`)
+	require.NoError(t, child.Wait(), "every request was finished")
+	require.Less(t, time.Since(began), 30*time.Second)
+	senders.Wait()
+
+	require.Empty(t, strange)
+	require.NotEmpty(t, events)
+	require.NotEmpty(t, bookings)
+	count := func(query string, args ...any) (n int) {
+		require.NoError(t, db.QueryRow(query, args...).Scan(&n))
+		return n
+	}
+	require.Equal(t, len(events), count(`SELECT count(*) FROM booking_platform.payment_events e WHERE e.outcome = 'unmatched' AND e.stripe_event_id = ANY (string_to_array($1, ','))`, strings.Join(events, ",")),
+		"every event that was answered 200 is in the ledger")
+	require.Equal(t, len(bookings), count(`SELECT count(*) FROM booking_platform.bookings b WHERE b.status = 'confirmed' AND b.id::text = ANY (string_to_array($1, ','))`, strings.Join(bookings, ",")))
+	require.Zero(t, count(`SELECT count(*) FROM booking_platform.bookings b WHERE b.status <> 'confirmed'`), "nothing was left half done")
+}
+
+// signedWith is the header of a delivery that is signed now.
+func signedWith(secret, body string) string {
+	now := time.Now().Unix()
+	mac := hmac.New(sha256.New, []byte(secret))
+	fmt.Fprintf(mac, "%d.%s", now, body)
+	return fmt.Sprintf("t=%d,v1=%s", now, hex.EncodeToString(mac.Sum(nil)))
+}
