@@ -48,7 +48,10 @@ func RoundRun(ctx context.Context, every time.Duration, do func(context.Context)
 	round{every, []step{{"test", time.Minute, do}}}.run(ctx, newLogger(log))
 }
 
-var OpenDB = openDB
+// OpenDB opens a database as serve does.
+func OpenDB(databaseURL string, wait time.Duration) (*sql.DB, error) {
+	return openDB(databaseURL, servingLimits, wait)
+}
 
 // Await waits for a database, for as long as the context allows.
 func Await(ctx context.Context, db *sql.DB, log io.Writer) error {

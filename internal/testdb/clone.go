@@ -37,6 +37,9 @@ func clone(t testing.TB, migrated bool) string {
 		}
 	})
 	databaseURL, err := s.urlOf(name)
+	if err == nil && s.pooler != nil {
+		databaseURL, err = s.pooler.through(databaseURL)
+	}
 	require.NoError(t, err)
 	return databaseURL
 }
