@@ -32,6 +32,9 @@ func clone(t testing.TB, migrated bool) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
+		if s.pooler != nil {
+			s.quiet(ctx, name)
+		}
 		if err := s.drop(ctx, name); err != nil {
 			t.Errorf("testdb: %v", err)
 		}

@@ -79,7 +79,7 @@ func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	args := []string{"-c", `dir=$1; shift; "$@" & cat >/dev/null; kill $!; wait $!; rm -r "$dir"`, "sh", dir, program}
+	args := []string{"-c", `dir=$1; shift; "$@" & cat >/dev/null; kill $!; ended=$?; wait $!; rm -r "$dir"; exit $ended`, "sh", dir, program}
 	if os.Geteuid() == 0 {
 		// It refuses root, and changes to whom it is told; that one has to read what we have written.
 		who, err := nobody(dir, settings)
@@ -129,7 +129,7 @@ func nobody(files ...string) (string, error) {
 func endPooler(cmd *exec.Cmd, in io.Closer) error {
 	_ = in.Close()
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("stop pgbouncer: %w", err)
+		return fmt.Errorf("stop pgbouncer, which had ended by itself: %w", err)
 	}
 	return nil
 }
@@ -172,6 +172,27 @@ func (p *pooler) through(databaseURL string) (string, error) {
 	query.Set("sslmode", "disable")
 	u.RawQuery = query.Encode()
 	return u.String(), nil
+}
+
+const busySQL = `SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = $1::text AND state <> 'idle'`
+
+// quiet waits until nobody is at work in a database any more, for a moment: PgBouncer 1.18 falls over when many connections end under those who have
+// just cancelled on them.
+func (s *session) quiet(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for busy := 1; busy > 0; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s.admin.QueryRowContext(ctx, busySQL, name).Scan(&busy) != nil {
+			return
+		}
+	}
 }
 
 func freePort() (int, error) {
