@@ -68,10 +68,19 @@ func Open(t testing.TB, d Driver, databaseURL string) *sql.DB {
 
 // EachDriver runs f once per driver, as parallel subtests, each on a clone of its own.
 func EachDriver(t *testing.T, f func(t *testing.T, db *sql.DB)) {
+	eachDriver(t, URL, f)
+}
+
+// EachDriverDirect is EachDriver by way of no pooler, as [Direct].
+func EachDriverDirect(t *testing.T, why string, f func(t *testing.T, db *sql.DB)) {
+	eachDriver(t, func(t testing.TB) string { return Direct(t, URL(t), why) }, f)
+}
+
+func eachDriver(t *testing.T, databaseURL func(testing.TB) string, f func(t *testing.T, db *sql.DB)) {
 	for _, d := range Drivers {
 		t.Run(string(d), func(t *testing.T) {
 			t.Parallel()
-			f(t, Open(t, d, URL(t)))
+			f(t, Open(t, d, databaseURL(t)))
 		})
 	}
 }
