@@ -33,7 +33,9 @@ func clone(t testing.TB, migrated bool) string {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if s.pooler != nil {
-			s.quiet(ctx, name)
+			if err := s.pooler.quiet(ctx, name); err != nil {
+				t.Errorf("testdb: %v", err)
+			}
 		}
 		if err := s.drop(ctx, name); err != nil {
 			t.Errorf("testdb: %v", err)

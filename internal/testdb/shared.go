@@ -100,7 +100,7 @@ func stop() error {
 	}
 	var err error
 	if current.pooler != nil {
-		err = current.pooler.end()
+		err = errors.Join(current.pooler.console.Close(), current.pooler.end())
 	}
 	if current.lasting {
 		err = errors.Join(err, current.dropAll())
