@@ -48,6 +48,12 @@ func RoundRun(ctx context.Context, every time.Duration, do func(context.Context)
 	round{every, []step{{"test", time.Minute, do}}}.run(ctx, newLogger(log))
 }
 
+// DB is the host's pool.
+func (h *host) DB() *sql.DB { return h.storage.db }
+
+// KeepsPrepared tells whether DATABASE_PREPARE can be kept.
+var KeepsPrepared = keepsPrepared
+
 // OpenDB opens a database as serve does.
 func OpenDB(databaseURL string, wait time.Duration) (*sql.DB, error) {
 	return openDB(databaseURL, servingLimits, wait)
