@@ -38,6 +38,10 @@ func TestConnectionsHaveLimits(t *testing.T) {
 		require.NoError(t, err)
 		defer db.Close()
 		require.Equal(t, want, limitsOf(t, db), more)
+		migrating, err := host.OpenMigrating(direct + more)
+		require.NoError(t, err)
+		defer migrating.Close()
+		require.Equal(t, "0 0 0", limitsOf(t, migrating), "a migration may take its time")
 	}
 }
 

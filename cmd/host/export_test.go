@@ -51,6 +51,9 @@ func RoundRun(ctx context.Context, every time.Duration, do func(context.Context)
 // DB is the host's pool.
 func (h *host) DB() *sql.DB { return h.storage.db }
 
+// OpenMigrating opens a database as a migration does.
+func OpenMigrating(databaseURL string) (*sql.DB, error) { return openDB(databaseURL, migratingLimits, 0) }
+
 // KeepsPrepared tells whether DATABASE_PREPARE can be kept.
 var KeepsPrepared = keepsPrepared
 
