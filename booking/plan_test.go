@@ -102,7 +102,7 @@ func indexes(t *testing.T, db booking.Querier, query string, args ...any) []stri
 // A prepared statement may be planned for whatever parameters come; such a plan reads the same indexes.
 func TestPreparedStatementsReadIndexes(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
+	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), sessions))
 	r := many(t, db)
 	exec(t, db, `
 		INSERT INTO booking_platform.hold_quota (scope, key, number, booking_id)
@@ -132,7 +132,7 @@ func TestPreparedStatementsReadIndexes(t *testing.T) {
 // chooses those that know no parameters. To plan a statement takes longer than to run it.
 func TestPreparedStatementsArePlannedOnce(t *testing.T) {
 	t.Parallel()
-	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
+	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
 	db.SetMaxOpenConns(1)
 	many(t, db)
 	store := preparing(t, db)

@@ -13,6 +13,9 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
+// sessions is why these tests need a session of their own.
+const sessions = "a prepared statement is the session's"
+
 // preparing returns a store that keeps its hot statements prepared.
 func preparing(t testing.TB, db *sql.DB) *booking.Store {
 	t.Helper()
@@ -52,7 +55,7 @@ const hotStatements = `SELECT count(*) FROM pg_prepared_statements WHERE stateme
 
 func TestPreparedStatements(t *testing.T) {
 	t.Parallel()
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+	testdb.EachDriverDirect(t, sessions, func(t *testing.T, db *sql.DB) {
 		db.SetMaxOpenConns(1)
 		store := preparing(t, db)
 		create(t, store)
@@ -75,7 +78,7 @@ func TestPreparedStatementsAfterTheServerEndedTheConnection(t *testing.T) {
 	for _, driver := range testdb.Drivers {
 		t.Run(string(driver), func(t *testing.T) {
 			t.Parallel()
-			url := testdb.URL(t)
+			url := testdb.Direct(t, testdb.URL(t), sessions)
 			db, admin := testdb.Open(t, driver, url), testdb.Open(t, testdb.PQ, url)
 			db.SetMaxOpenConns(1)
 			store := preparing(t, db)
@@ -96,7 +99,7 @@ func TestPreparedStatementsAfterTheServerEndedTheConnection(t *testing.T) {
 // A resource that is full is full by prepared statements too, and Postgres notices what a newer migration adds.
 func TestPreparedStatementsUnderContention(t *testing.T) {
 	t.Parallel()
-	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
+	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
 	store := preparing(t, db)
 	create(t, store, func(r *booking.Resource) { r.Capacity = 16 })
 	for n := range 3 {
@@ -134,7 +137,7 @@ func TestRoundTripsPrepared(t *testing.T) {
 func TestPreparingAtOnceDoesNotDeadlock(t *testing.T) {
 	t.Parallel()
 	const clients = 24
-	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
+	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
 	db.SetMaxOpenConns(clients)
 	db.SetMaxIdleConns(clients)
 	create(t, newStore(t, db), halfSteps(1))

@@ -57,7 +57,7 @@ func counted(t *testing.T) (*sql.DB, *atomic.Int64) {
 // countedBy is counted, with lib/pq's binary_parameters or without.
 func countedBy(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
 	t.Helper()
-	u, err := url.Parse(testdb.URL(t))
+	u, err := url.Parse(testdb.Direct(t, testdb.URL(t), "with and without binary_parameters, and with prepared statements, which are the session's"))
 	require.NoError(t, err)
 	query := u.Query()
 	if binary {

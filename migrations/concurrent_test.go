@@ -126,7 +126,8 @@ func TestFailedBuildOfAnIndexIsRepeated(t *testing.T) {
 			require.NoError(t, err, statement)
 		}
 		reader := openReader(t, full)
-		full.SetMaxOpenConns(2)
+		// One of them is the reader's.
+		full.SetMaxOpenConns(3)
 		impatient := copyOf(t, migrations.FS())
 		impatient[indexesFile].Data = []byte(strings.Replace(string(impatient[indexesFile].Data), "'2min'", "'100ms'", 1))
 		was := settings(t, full)
@@ -160,7 +161,8 @@ func TestFailedBuildOfAnIndexIsRepeated(t *testing.T) {
 func TestSchemaIsMadeWithoutTheLockOfTheBuild(t *testing.T) {
 	t.Parallel()
 	url := testdb.EmptyURL(t)
-	db := testdb.Open(t, testdb.PQ, url)
+	// Older programs take the session's lock; this one has to wait for it, and they for this one's.
+	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, url, "the builder's lock is the session's"))
 	builder, err := db.Conn(t.Context())
 	require.NoError(t, err)
 	defer builder.Close()

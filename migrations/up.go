@@ -10,17 +10,7 @@ import (
 	"strings"
 
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
-
-// lockID is the advisory lock of these migrations: the first eight bytes of the SHA-256 of "booking_platform".
-// goose's default would make us wait for an embedder's own goose, and an embedder's nested Up for us.
-const lockID int64 = 0x14c7c8ac35a94943
-
-// schemaLockID is another lock, for the moment in which the schema itself is made. Who waits for it waits inside a
-// statement, with a snapshot, and a file that builds an index concurrently waits for every older snapshot: with one
-// lock for both, the host that builds and the host that waits would deadlock.
-const schemaLockID = lockID + 1
 
 // Up applies what is missing of the sets and returns what it applied, in order; nothing to do is no error. A file that
 // fails makes the error a [*Error]; those before it stay, and Up can simply be called again.
@@ -32,10 +22,14 @@ const schemaLockID = lockID + 1
 // that were open before it, two minutes for each of its locks, while nobody waits for it. A dump of the database that runs meanwhile
 // is such a transaction, and so is one that the caller itself left open.
 //
-// It is safe on any number of replicas at once: they take turns under a session-level advisory lock, waiting up to
+// It is safe on any number of replicas at once: they take turns under an advisory lock, waiting up to
 // five minutes, and each file is applied once. Where an index takes longer to build, those that waited return an error and
-// find it built when they are started again. That lock needs a session, so db must not go through a
-// pooler in transaction mode. db is not closed, and one free connection is enough.
+// find it built when they are started again. The lock belongs to a transaction that is held open on a second connection meanwhile, so
+// db may go through a pooler in transaction mode, and needs two free connections. A pool that is limited to one connection takes the lock for the
+// session of that connection, and must lead to Postgres itself. db is not closed.
+//
+// Behind such a pooler the limits on time that a file sets for its session may reach another session; what the role has then holds: see
+// docs/database.md.
 func Up(ctx context.Context, db *sql.DB, sets Set) ([]Migration, error) {
 	return up(ctx, db, files, sets)
 }
@@ -66,7 +60,7 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 	if err != nil {
 		return nil, fmt.Errorf("migrations: open set %s: %w", name, err)
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID), lock.WithLockTimeout(1, 300))
+	locker, err := lockerOf(db)
 	if err != nil {
 		return nil, fmt.Errorf("migrations: make the lock: %w", err)
 	}
@@ -105,32 +99,6 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 		})
 	}
 	return applied, err
-}
-
-// session is the lock, which also leaves the settings of the session as it found them: a file without a transaction has to SET them
-// for the session, and that goes back to the caller's pool.
-type session struct {
-	lock.SessionLocker
-	lockTimeout, statementTimeout string
-}
-
-const (
-	settingsSQL = `SELECT current_setting('lock_timeout'), current_setting('statement_timeout')`
-	restoreSQL  = `SELECT set_config('lock_timeout', $1::text, false), set_config('statement_timeout', $2::text, false)`
-)
-
-// SessionLock reads the settings and takes the lock.
-func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	if err := conn.QueryRowContext(ctx, settingsSQL).Scan(&s.lockTimeout, &s.statementTimeout); err != nil {
-		return err
-	}
-	return s.SessionLocker.SessionLock(ctx, conn)
-}
-
-// SessionUnlock gives the settings back, and then the lock.
-func (s *session) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, restoreSQL, s.lockTimeout, s.statementTimeout)
-	return errors.Join(s.SessionLocker.SessionUnlock(ctx, conn), err)
 }
 
 // transactional tells whether a file runs in one transaction, as all do that do not say otherwise.

@@ -68,14 +68,22 @@ func TestStatusFollowsUp(t *testing.T) {
 
 func TestThreeHostsAtOnceApplyEachFileOnce(t *testing.T) {
 	t.Parallel()
-	url := testdb.EmptyURL(t)
+	t.Run("two connections", func(t *testing.T) { t.Parallel(); threeHosts(t, testdb.EmptyURL(t), 2) })
+	t.Run("one connection", func(t *testing.T) {
+		t.Parallel()
+		threeHosts(t, testdb.Direct(t, testdb.EmptyURL(t), "with one connection the lock is the session's"), 1)
+	})
+}
+
+// threeHosts bring one database up at once, with so many connections each.
+func threeHosts(t *testing.T, url string, connections int) {
+	t.Helper()
 	var wg sync.WaitGroup
 	results := make([][]migrations.Migration, 3)
 	errs := make([]error, 3)
 	for i := range results {
 		db := testdb.Open(t, testdb.PQ, url)
-		// One connection must do.
-		db.SetMaxOpenConns(1)
+		db.SetMaxOpenConns(connections)
 		wg.Go(func() { results[i], errs[i] = migrations.Up(t.Context(), db, migrations.All) })
 	}
 	wg.Wait()
@@ -200,7 +208,7 @@ INSERT INTO users (id) VALUES (7);
 // An embedder's own migration tool may hold goose's lock while it calls Up.
 func TestForeignGooseLockIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	db := testdb.Empty(t)
+	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.EmptyURL(t), "goose's lock is the session's"))
 	conn, err := db.Conn(t.Context())
 	require.NoError(t, err)
 	defer conn.Close()
@@ -229,7 +237,7 @@ func TestCheckMissesTheConstraintAndAcceptsANewerSchema(t *testing.T) {
 // A role that may not create a schema is told what a superuser has to run, and once that was run it works.
 func TestRoleWithoutRights(t *testing.T) {
 	t.Parallel()
-	db := testdb.Empty(t)
+	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.EmptyURL(t), "SET ROLE is the session's"))
 	// One connection, so that SET ROLE holds for all that follows.
 	db.SetMaxOpenConns(1)
 	var superuser bool
@@ -266,7 +274,7 @@ func TestRoleWithoutRights(t *testing.T) {
 // A schema that is there but belongs to another role is told apart, and its remedy is another.
 func TestRoleWithoutRightsInTheSchema(t *testing.T) {
 	t.Parallel()
-	db := testdb.Empty(t)
+	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.EmptyURL(t), "SET ROLE is the session's"))
 	// One connection, so that SET ROLE holds for all that follows.
 	db.SetMaxOpenConns(1)
 	exec := func(q string) {

@@ -29,6 +29,8 @@
 //	p.AskStripe(ctx)       // settle payments of which no event has come
 //	p.TakeUndelivered(ctx, receiver) // take the events that were not delivered
 //
+// [Payments.TakeSince] takes every event since a time, delivered or not: once, after a backup was restored.
+//
 // Where Stripe asks to be left alone (Retry-After), the steps of that process do so. Each call at Stripe ends within Options.Timeout.
 //
 // Options.OnTransition is called, in the transaction that makes it, for each thing that happens to a payment: there an embedder writes the row of an invoice

@@ -18,7 +18,7 @@ func TestRoleWithAHigherIsolation(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			t.Parallel()
 			url := testdb.URL(t)
-			_, err := testdb.Open(t, testdb.PQ, url).Exec(`
+			_, err := testdb.Open(t, testdb.PQ, testdb.Direct(t, url, "the setting counts for sessions that begin after it")).Exec(`
 				DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '` + level + `'); END $$`)
 			require.NoError(t, err)
 			db := testdb.Open(t, testdb.PQ, url)

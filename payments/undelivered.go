@@ -50,7 +50,7 @@ func (p *Payments) TakeUndelivered(ctx context.Context, receiver *webhook.Receiv
 		if p.quiet() {
 			break
 		}
-		page, err := p.undelivered(ctx, p.takenTo)
+		page, err := p.listEvents(ctx, &stripe.EventListParams{DeliverySuccess: stripe.Bool(false)}, time.Now().Add(-eventsKept), p.takenTo)
 		if err != nil {
 			// The event to go on from may be gone: the next run begins anew.
 			p.takenTo = ""
@@ -69,15 +69,12 @@ func (p *Payments) TakeUndelivered(ctx context.Context, receiver *webhook.Receiv
 	return settled, nil
 }
 
-// undelivered reads one page, from the event after the one that is named.
-func (p *Payments) undelivered(ctx context.Context, after string) (*eventPage, error) {
+// listEvents reads one page of the events of our types that were made since then, from the event after the one that is named, newest first.
+func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParams, since time.Time, after string) (*eventPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
-	params := &stripe.EventListParams{
-		DeliverySuccess: stripe.Bool(false),
-		CreatedRange:    &stripe.RangeQueryParams{GreaterThanOrEqual: time.Now().Add(-eventsKept).Unix()},
-		Types:           stripe.StringSlice(slices.Sorted(maps.Keys(p.handlers()))),
-	}
+	params.CreatedRange = &stripe.RangeQueryParams{GreaterThanOrEqual: since.Unix()}
+	params.Types = stripe.StringSlice(slices.Sorted(maps.Keys(p.handlers())))
 	params.Limit = stripe.Int64(undeliveredPage)
 	if after != "" {
 		params.StartingAfter = stripe.String(after)

@@ -15,7 +15,8 @@ import (
 // behind makes a receiver whose link to the database can fail, and a direct way to look at the same database.
 func behind(t *testing.T, driver testdb.Driver, opts webhook.Options) (*webhook.Receiver, *proxy, *sql.DB) {
 	t.Helper()
-	direct := testdb.URL(t)
+	// The faults are those of a link to Postgres; a pooler would put another one behind it.
+	direct := testdb.Direct(t, testdb.URL(t), testdb.Cancels)
 	db := testdb.Open(t, testdb.PQ, direct)
 	effects(t, db)
 	p, url := newProxy(t, direct)
@@ -146,7 +147,7 @@ func TestDatabaseHangs(t *testing.T) {
 // end, and until then another delivery of the same event waits, in bounded time too.
 func TestHandlerThatIgnoresItsContext(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
+	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
 	effects(t, db)
 	var log lines
 	r := newReceiver(t, db, webhook.Options{Timeout: 2 * time.Second, Logger: log.logger()})
@@ -174,7 +175,7 @@ func TestHandlerThatIgnoresItsContext(t *testing.T) {
 // A handler that heeds its context is answered for with its own error, and the failure is recorded before the answer.
 func TestHandlerThatRunsOutOfTime(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
+	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
 	effects(t, db)
 	var log lines
 	r := newReceiver(t, db, webhook.Options{Timeout: 3 * time.Second, Logger: log.logger()})

@@ -17,7 +17,7 @@ const preparedStatements = `SELECT count(*) FROM pg_prepared_statements WHERE st
 // The receiver's statements and its handlers' are prepared, with a pool of one connection too, and not without end.
 func TestPreparedStatements(t *testing.T) {
 	t.Parallel()
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+	testdb.EachDriverDirect(t, "a prepared statement is the session's", func(t *testing.T, db *sql.DB) {
 		db.SetMaxOpenConns(1)
 		effects(t, db)
 		r := newReceiver(t, db, webhook.Options{Prepare: true})

@@ -203,7 +203,7 @@ func TestReplaysAtOnce(t *testing.T) {
 // Who stops a replay gets what was done.
 func TestReplayStopped(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
+	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
 	first(t, db, webhook.Options{})
 	r := newReceiver(t, db, webhook.Options{})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -110,7 +110,11 @@ func TestTogether(t *testing.T) {
 			t.Run(fmt.Sprint(driver, prepare), func(t *testing.T) {
 				t.Parallel()
 				var log lines
-				c := newCrowd(t, testdb.Open(t, driver, testdb.URL(t)), webhook.Options{Logger: log.logger(), KeepPayload: true, Prepare: prepare}, failing(errors.New("by itself")), effectTogether)
+				url := testdb.URL(t)
+				if prepare {
+					url = testdb.Direct(t, url, "a prepared statement is the session's")
+				}
+				c := newCrowd(t, testdb.Open(t, driver, url), webhook.Options{Logger: log.logger(), KeepPayload: true, Prepare: prepare}, failing(errors.New("by itself")), effectTogether)
 				for id, a := range c.together(numbered(10)...) {
 					require.Equal(t, done(webhook.Processed), a, id)
 					e := entry(t, c.db, id)
@@ -231,7 +235,7 @@ func TestTogetherBehindBatchesThatHang(t *testing.T) {
 // Two replicas get the same events at the same time, each in an order of its own: each takes effect once, and nobody is refused.
 func TestTogetherOnTwoReplicas(t *testing.T) {
 	t.Parallel()
-	url := testdb.URL(t)
+	url := testdb.Direct(t, testdb.URL(t), "a prepared statement is the session's")
 	var hosts []*webhook.Receiver
 	var db *sql.DB
 	for _, driver := range []testdb.Driver{testdb.PQ, testdb.PGX} {

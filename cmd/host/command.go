@@ -30,6 +30,9 @@ const usage = `host runs booking-platform.
   host events replay [-id id,...] [-outcome o,...] [-type t] [-since s] [-limit n] [-dry-run] [-json]
                        handle events again that have failed or matched nothing, as another delivery would; parked
                        and ignored ones when -outcome names them; exit status 1 when one is left unsettled
+  host events fetch -since s [-dry-run] [-json]
+                       handle every event that Stripe has made since then, delivered or not, as a delivery would: after
+                       a backup was restored; exit status 1 when one failed or matches nothing
   host events waiting [-json]
                        count the events that are not done, with the age of the oldest
   host payment list [-json]

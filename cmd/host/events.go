@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// events does `host events list`, `show`, `replay` and `waiting`.
+// events does `host events list`, `show`, `replay`, `fetch` and `waiting`.
 func events(ctx context.Context, args []string, environ map[string]string, std streams) error {
 	if len(args) == 0 {
 		return errMisunderstood
@@ -25,6 +25,8 @@ func events(ctx context.Context, args []string, environ map[string]string, std s
 		return showEventsCommand(ctx, rest, environ, std)
 	case "replay":
 		return replayCommand(ctx, rest, environ, std)
+	case "fetch":
+		return fetchCommand(ctx, rest, environ, std)
 	case "waiting":
 		return waitingCommand(ctx, rest, environ, std)
 	}

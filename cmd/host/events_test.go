@@ -2,6 +2,9 @@ package main_test
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -16,6 +19,7 @@ func TestEventsUsage(t *testing.T) {
 		{}, {"x"}, {"list", "x"}, {"list", "-outcome", "lost"}, {"list", "-since", "yesterday"}, {"list", "-since", "-1h"}, {"list", "-limit", "0"},
 		{"list", "-limit", "501"}, {"show"}, {"show", "-x"}, {"replay", "evt_1"}, {"replay", "-outcome", "processed"}, {"replay", "-outcome", "failed,x"},
 		{"replay", "-id", "evt_1", "-since", "1h"}, {"replay", "-limit", "10001"}, {"waiting", "x"},
+		{"fetch"}, {"fetch", "-since", "yesterday"}, {"fetch", "-since", "1h", "x"},
 	} {
 		status, stdout, stderr := command(t, nil, append([]string{"events"}, args...)...)
 		require.Equal(t, 2, status, args)
@@ -113,4 +117,42 @@ func TestEvents(t *testing.T) {
 	status, _, stderr = command(t, env, "events", "replay")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "STRIPE_WEBHOOK_SECRET", "a replay needs what serve needs")
+}
+
+// A ledger that knows nothing of what was delivered: fetch lists it, takes it once, and names what matches nothing.
+func TestEventsFetch(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
+	status, _, stderr := command(t, env, "events", "fetch", "-since", "1h")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "STRIPE_SECRET_KEY")
+	stripe := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		require.Equal(t, "/v1/events", r.URL.Path)
+		_, _ = io.WriteString(rw, `{"object":"list","has_more":false,"data":[`+strings.NewReplacer("evt_1", "evt_lost", "LIVE", "false").Replace(sessionExpired)+`]}`)
+	}))
+	defer stripe.Close()
+	env["STRIPE_SECRET_KEY"], env["STRIPE_API_BASE"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_x", stripe.URL, "whsec_12345678"
+
+	status, stdout, stderr := command(t, env, "events", "fetch", "-since", "24h", "-dry-run")
+	require.Equal(t, 0, status, stderr)
+	require.Contains(t, stdout, "evt_lost: checkout.session.expired (")
+	require.Contains(t, stdout, "1 events listed, 1 of them new here\ndry run: nothing was done")
+	status, stdout, _ = command(t, env, "events", "list")
+	require.Equal(t, 0, status)
+	require.NotContains(t, stdout, "evt_lost")
+
+	for range 2 {
+		status, stdout, stderr = command(t, env, "events", "fetch", "-since", "24h")
+		require.Equal(t, 1, status)
+		require.Contains(t, stdout, "evt_lost: checkout.session.expired -> unmatched (")
+		require.Contains(t, stderr, "1 of 1 events failed or match nothing here")
+	}
+	status, stdout, _ = command(t, env, "events", "fetch", "-since", "24h", "-json")
+	require.Equal(t, 1, status)
+	var line struct{ ID, Was, Outcome, StripeSessionID string }
+	require.NoError(t, json.Unmarshal([]byte(stdout), &line))
+	require.Equal(t, struct{ ID, Was, Outcome, StripeSessionID string }{"evt_lost", "unmatched", "unmatched", "cs_1"}, line)
+	status, stdout, _ = command(t, env, "events", "list", "-outcome", "unmatched")
+	require.Equal(t, 0, status)
+	require.Contains(t, stdout, "evt_lost")
 }

@@ -55,7 +55,21 @@ func RoundRun(ctx context.Context, every time.Duration, do func(context.Context)
 	round{every, []step{{"test", time.Minute, do}}}.run(ctx, newLogger(log), nil)
 }
 
-var OpenDB = openDB
+// DB is the host's pool.
+func (h *host) DB() *sql.DB { return h.storage.db }
+
+// OpenMigrating opens a database as a migration does.
+func OpenMigrating(databaseURL string) (*sql.DB, error) {
+	return openDB(databaseURL, migratingLimits, 0)
+}
+
+// KeepsPrepared tells whether DATABASE_PREPARE can be kept.
+var KeepsPrepared = keepsPrepared
+
+// OpenDB opens a database as serve does.
+func OpenDB(databaseURL string, wait time.Duration) (*sql.DB, error) {
+	return openDB(databaseURL, servingLimits, wait)
+}
 
 // Await waits for a database, for as long as the context allows.
 func Await(ctx context.Context, db *sql.DB, log io.Writer) error {

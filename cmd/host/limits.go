@@ -9,8 +9,8 @@ import (
 // usual is what a request of most routes may cost: a page, a form, a JSON object.
 var usual = edge.Limits{Body: 64 << 10, Read: 10 * time.Second, Time: 15 * time.Second}
 
-// limits are those of the routes that need others, by the path template of the router.
-var limits = map[string]edge.Limits{
+// routeLimits are those of the routes that need others, by the path template of the router.
+var routeLimits = map[string]edge.Limits{
 	// Real events pass 64 KiB at times. The receiver bounds its work itself, and goes on with it when the sender has gone.
 	"/webhook": {Body: 1 << 20, Read: 10 * time.Second, Time: 25 * time.Second},
 	// An address and a password, before anybody is known.
@@ -26,7 +26,7 @@ var limits = map[string]edge.Limits{
 
 // limitsOf are the limits of a route.
 func limitsOf(template string) edge.Limits {
-	if l, ok := limits[template]; ok {
+	if l, ok := routeLimits[template]; ok {
 		return l
 	}
 	return usual

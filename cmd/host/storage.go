@@ -9,15 +9,10 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/lib/pq"
-
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/internal/embedded"
 	"github.com/booking-platform/booking-platform/migrations"
 )
-
-// The pool of one host. Three hosts and an operator stay below the 100 connections that Postgres has by default.
-const poolSize = 20
 
 // A read from Postgres that takes longer than this is given up; requests and steps end sooner by themselves.
 const readLimit = 18 * time.Second
@@ -42,7 +37,7 @@ func openStorage(ctx context.Context, cfg config.Config, logger *slog.Logger) (*
 		}
 		s.server, s.url = server, withBinary(server.URL())
 	}
-	return s.open(ctx, logger)
+	return s.open(ctx, cfg, logger)
 }
 
 // openRunning opens the database of a host that runs here already on the same data folder: for a command beside it.
@@ -51,7 +46,7 @@ func openRunning(ctx context.Context, cfg config.Config, logger *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	return (&storage{url: withBinary(running)}).open(ctx, logger)
+	return (&storage{url: withBinary(running)}).open(ctx, cfg, logger)
 }
 
 // withBinary saves one round trip for each statement, as DATABASE_URL gets it too.
@@ -66,34 +61,42 @@ func withBinary(databaseURL string) string {
 	return u.String()
 }
 
-// open makes the pool and waits until the database answers.
-func (s *storage) open(ctx context.Context, logger *slog.Logger) (*storage, error) {
-	db, err := openDB(s.url, readLimit)
+// open makes the pool, waits until the database answers, and sees that it is as the configuration says.
+func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logger) (*storage, error) {
+	db, err := openDB(s.url, servingLimits, readLimit)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	s.db = db
-	db.SetMaxOpenConns(poolSize)
-	db.SetMaxIdleConns(poolSize)
+	db.SetMaxOpenConns(cfg.DatabasePool)
+	db.SetMaxIdleConns(cfg.DatabasePool)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	// A standby that was promoted, or a server that was added, gets its share within the hour.
 	db.SetConnMaxLifetime(time.Hour)
 	if err := await(ctx, db, logger); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
+	if err := look(ctx, db, cfg, logger); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	return s, nil
 }
 
-// openDB makes a pool; limit bounds each read, and 0 is no limit.
-func openDB(url string, limit time.Duration) (*sql.DB, error) {
-	connector, err := pq.NewConnector(url)
+// look warns of limits that the connections do not have, and refuses to go on without prepared statements that are asked for.
+func look(ctx context.Context, db *sql.DB, cfg config.Config, logger *slog.Logger) error {
+	missing, err := missingLimits(ctx, db)
 	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
+		return fmt.Errorf("read the settings of the database: %w", err)
 	}
-	if limit > 0 {
-		connector.Dialer(dialer{limit})
+	if missing != "" {
+		logger.LogAttrs(ctx, slog.LevelWarn, "the database connections have no limit on time: ALTER ROLE … SET them, see docs/database.md",
+			slog.String("settings", missing))
 	}
-	return sql.OpenDB(connector), nil
+	// Nothing stands in front of our own.
+	if cfg.Embedded || !cfg.Prepare {
+		return nil
+	}
+	return keepsPrepared(ctx, db)
 }
 
 // await asks until the database answers, because in compose and after a power cut everything starts at once.
@@ -126,7 +129,7 @@ func await(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
 
 // migrate applies what the database lacks, through a connection of its own: a migration may take its time.
 func (s *storage) migrate(ctx context.Context, logger *slog.Logger) ([]migrations.Migration, error) {
-	db, err := openDB(s.url, 0)
+	db, err := openDB(s.url, migratingLimits, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{
-		Logger: logger, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey), MaxBody: limits["/webhook"].Body,
+		Logger: logger, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey), MaxBody: routeLimits["/webhook"].Body,
 		ClientAddress: func(req *http.Request) string { return edge.Network(req.Context()) },
 	})
 	if err != nil {
@@ -171,7 +171,7 @@ func (r *rooms) handler() (http.Handler, error) {
 		Logger: r.logger, ClientIP: r.clientIP, Stats: r.stats, HSTS: strings.HasPrefix(r.cfg.AppURL, "https://"),
 		TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"}, Private: []string{"/calendar/"}, Counted: []string{"/webhook"},
 		// The longest of any route's.
-		Timeout: limits["/webhook"].Time,
+		Timeout: routeLimits["/webhook"].Time,
 	}
 	if r.standIn != nil {
 		opts.FormTargets = []string{r.cfg.AppURL}

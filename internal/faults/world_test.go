@@ -48,6 +48,7 @@ type world struct {
 	hosts    []*host
 	stripe   *stripetest.Server
 	resource booking.Resource
+	setup    setup
 
 	turn    atomic.Int64
 	mu      sync.Mutex
@@ -88,6 +89,7 @@ func newWorld(t *testing.T, s setup) *world {
 	api := httptest.NewServer(http.HandlerFunc(w.count))
 	t.Cleanup(api.Close)
 	s.opts.BaseURL = api.URL
+	w.setup = s
 	if s.secrets == nil {
 		s.secrets = [][]string{{webhookSecret}, {webhookSecret}, {webhookSecret}}
 	}

@@ -32,11 +32,19 @@ func clone(t testing.TB, migrated bool) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
+		if s.pooler != nil {
+			if err := s.pooler.quiet(ctx, name); err != nil {
+				t.Errorf("testdb: %v", err)
+			}
+		}
 		if err := s.drop(ctx, name); err != nil {
 			t.Errorf("testdb: %v", err)
 		}
 	})
 	databaseURL, err := s.urlOf(name)
+	if err == nil && s.pooler != nil {
+		databaseURL, err = s.pooler.through(databaseURL)
+	}
 	require.NoError(t, err)
 	return databaseURL
 }

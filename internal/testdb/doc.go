@@ -23,4 +23,6 @@
 // TEST_DATABASE_WAY names one of them, and then no other is tried. Which one it became, and why not an earlier one, stands
 // on stderr (go test shows that with -v, and when a test fails). If none works every test fails and says
 // what was tried. No test is ever skipped for want of a database.
+//
+// TEST_DATABASE_POOLER=pgbouncer puts a PgBouncer in transaction mode in front of whichever server it is. See [Direct].
 package testdb

@@ -22,6 +22,8 @@ type session struct {
 	// this one.
 	place, run string
 	admin      *sql.DB
+	// pooler stands in front of what the tests get, where one is asked for; admin goes by no pooler.
+	pooler *pooler
 	// template makes the template when the first test wants a clone of it.
 	template func() (string, error)
 }
@@ -55,7 +57,11 @@ func open(ctx context.Context) (*session, error) {
 	}
 	s := &session{server: server}
 	s.template = sync.OnceValues(s.makeTemplate)
-	if err := s.connect(ctx); err != nil {
+	err = s.connect(ctx)
+	if err == nil && pooled() {
+		s.pooler, err = startPooler(ctx, s.url)
+	}
+	if err != nil {
 		err = fmt.Errorf("by %s: %w", server.by, err)
 		if s.admin != nil {
 			err = errors.Join(err, s.admin.Close())
@@ -93,8 +99,11 @@ func stop() error {
 		return nil
 	}
 	var err error
+	if current.pooler != nil {
+		err = errors.Join(current.pooler.console.Close(), current.pooler.end())
+	}
 	if current.lasting {
-		err = current.dropAll()
+		err = errors.Join(err, current.dropAll())
 	}
 	return errors.Join(err, current.admin.Close(), current.end())
 }

@@ -67,7 +67,7 @@ func TestBrokenWaysFail(t *testing.T) {
 // with the next.
 func TestBinariesShareAServerAndLeaveNothing(t *testing.T) {
 	t.Parallel()
-	server := testdb.EmptyURL(t)
+	server := testdb.Direct(t, testdb.EmptyURL(t), "a test binary holds a lock for as long as its session lasts")
 	here := "TEST_DATABASE_URL=" + server
 	living, killed := start(t, here), start(t, here)
 	require.Equal(t, 2, count(t, server, living.says))

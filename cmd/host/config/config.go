@@ -25,6 +25,8 @@ type Config struct {
 	DatabaseURL        string
 	DataDir            string
 	EmbeddedRepository string
+	// DatabasePool is how many connections the host opens at most.
+	DatabasePool int
 	// Prepare keeps hot statements prepared on each connection. Nothing in front of the database may hand a connection on between
 	// statements without knowing of that, so only the embedded one has it by itself.
 	Prepare bool
@@ -110,7 +112,7 @@ func Read(environ map[string]string) (Config, Problems) {
 func LoadStorage(environ map[string]string) (Config, error) {
 	var all Problems
 	e := parse(environ, &all)
-	problems := all.of("APP_ENV", "NODE_ENV", "STORAGE_DRIVER")
+	problems := all.of("APP_ENV", "NODE_ENV", "STORAGE_DRIVER", "DATABASE_POOL")
 	c := Config{Production: e.AppEnv == production, DataDir: e.DataDir, EmbeddedRepository: e.EmbeddedRepository}
 	c.storage(e, environ, &problems)
 	if len(problems) > 0 {
@@ -141,6 +143,7 @@ func (c *Config) storage(e environment, environ map[string]string, problems *Pro
 		}
 	}
 	c.Embedded = driver == driverEmbedded
+	c.DatabasePool = int(e.DatabasePool)
 	c.Prepare = c.Embedded
 	if e.DatabasePrepare.set {
 		c.Prepare = e.DatabasePrepare.value

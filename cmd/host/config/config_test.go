@@ -44,7 +44,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, config.Config{
 		Host: "127.0.0.1", Port: 3000, Embedded: true, Prepare: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
-		HoldsPerEmail: 3, HoldsPerAddress: 100, Metrics: config.Metrics{Address: "127.0.0.1:9464"}, MaxConnections: 4096,
+		HoldsPerEmail: 3, HoldsPerAddress: 100, Metrics: config.Metrics{Address: "127.0.0.1:9464"}, MaxConnections: 4096, DatabasePool: 20,
 	}, c)
 }
 
@@ -64,6 +64,7 @@ func TestProduction(t *testing.T) {
 		HoldsPerAddress:      100,
 		Metrics:              config.Metrics{Address: "127.0.0.1:9464"},
 		MaxConnections:       4096,
+		DatabasePool:         20,
 	}, c)
 	_, err = config.Load(with(produced, "APP_ENV", "", "NODE_ENV", "production", "SESSION_SECRET", ""))
 	require.ErrorContains(t, err, "SESSION_SECRET", "the old name of APP_ENV counts")
@@ -101,6 +102,13 @@ func TestEachProblem(t *testing.T) {
 		{nil, "DATABASE_URL", "postgres://u:hunter2@db/b?sslmode=maybe", "is refused by the driver", "", ""},
 		{nil, "DATABASE_URL", "postgres://u:hunter2@db/b?port=hunter2", "is refused by the driver", "", ""},
 		{nil, "DATABASE_URL", "postgres://u:hunter2@db/b?a=%zz", "has a malformed query", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@/b?host=a,b,c&port=1,2", "could not match 2 port numbers to 3 hosts", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@a/b?target_session_attrs=writable", "is refused by the driver", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@/b?host=a,b&target_session_attrs=any", "has target_session_attrs=any", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@a/b?target_session_attrs=prefer-standby", "has target_session_attrs=prefer-standby", "", ""},
+		{nil, "DATABASE_POOL", "1", `is "1"`, "", ""},
+		{nil, "DATABASE_POOL", "many", `is "many"`, "", ""},
+		{nil, "DATABASE_POOL", "1001", `is "1001"`, "", ""},
 		{produced, "SESSION_SECRET", "", "is missing", "", ""},
 		{nil, "SESSION_SECRET", secret + ",hunter2", "has a secret of 7 bytes (number 2)", "", ""},
 		{produced, "STRIPE_SECRET_KEY", "", "is missing", "", ""},
@@ -157,7 +165,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"DATABASE_URL": "postgres://u:hunter2@a,b/c", "SESSION_SECRET": "hunter2", "STRIPE_SECRET_KEY": "hunter2",
 		"STRIPE_WEBHOOK_SECRET": "hunter2", "STRIPE_API_BASE": "x", "TRUST_PROXY": "x", "COOKIE_SECURE": "x",
 		"COOKIE_SAMESITE": "x", "COOKIE_DOMAIN": "a b", "EMBEDDED_POSTGRES_REPOSITORY": "x", "ADMIN_EMAIL": "x",
-		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x", "METRICS_ADDR": "x",
+		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x", "METRICS_ADDR": "x", "DATABASE_POOL": "x", "MAX_CONNECTIONS": "x", "SHUTDOWN_GRACE": "x",
 	}
 	_, err := config.Load(wrong)
 	require.Error(t, err)
@@ -210,7 +218,12 @@ func TestValues(t *testing.T) {
 	require.False(t, load("APP_ENV", "development", "NODE_ENV", "production").Production, "the new name wins")
 	require.Equal(t, "postgres://db/b?binary_parameters=no&connect_timeout=1&sslmode=disable",
 		load("DATABASE_URL", "postgres://db/b?sslmode=disable&binary_parameters=no&connect_timeout=1").DatabaseURL)
-	require.Contains(t, load("DATABASE_URL", "postgres:///b?host=a,b&port=1,2&target_session_attrs=read-write").DatabaseURL, "host=a%2Cb")
+	require.Equal(t, "postgres://u:p@/b?binary_parameters=yes&connect_timeout=5&host=a%2Cb&port=1%2C2&sslmode=prefer&target_session_attrs=read-write",
+		load("DATABASE_URL", "postgres://u:p@/b?host=a,b&port=1,2").DatabaseURL, "a standby alone would not do")
+	require.Contains(t, load("DATABASE_URL", "postgres:///b?host=a,b&target_session_attrs=primary").DatabaseURL, "target_session_attrs=primary")
+	require.NotContains(t, load("DATABASE_URL", "postgres://db/b").DatabaseURL, "target_session_attrs")
+	require.Equal(t, 20, load().DatabasePool)
+	require.Equal(t, 7, load("DATABASE_POOL", "7").DatabasePool)
 	require.NotContains(t, load("DATABASE_URL", "postgres://db/b?sslrootcert=system").DatabaseURL, "sslmode")
 }
 

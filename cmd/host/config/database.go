@@ -14,6 +14,7 @@ const urlShape = "it has the form postgres://user:password@host:5432/database, w
 //   - sslmode=prefer, as psql does, where nothing is said: TLS when the server has it. lib/pq alone demands it.
 //   - binary_parameters=yes: one round trip fewer for each statement, and it works behind a pooler in transaction mode.
 //   - connect_timeout=5 seconds: a host that swallows packets is given up in bounded time.
+//   - target_session_attrs=read-write where there are several hosts: of a primary and its standby only the primary will do, whichever that is now.
 //
 // The problems it notes never quote the URL, because it has the password in it.
 func databaseURL(raw string, environ map[string]string, problems *Problems) string {
@@ -47,8 +48,20 @@ func databaseURL(raw string, environ map[string]string, problems *Problems) stri
 		query.Set("connect_timeout", "5")
 	}
 	u.RawQuery = query.Encode()
-	if _, err := pq.NewConnector(u.String()); err != nil {
+	// The driver also reads the variables that psql reads, PGHOST say.
+	cfg, err := pq.NewConfig(u.String())
+	if err != nil {
 		problems.add(name, "is refused by the driver ("+redact(err.Error(), u)+")", urlShape)
+		return ""
+	}
+	switch attrs := cfg.TargetSessionAttrs; {
+	case attrs == pq.TargetSessionAttrsReadWrite || attrs == pq.TargetSessionAttrsPrimary:
+	case len(cfg.Multi) == 0 && (attrs == "" || attrs == pq.TargetSessionAttrsAny):
+	case attrs == "":
+		query.Set("target_session_attrs", string(pq.TargetSessionAttrsReadWrite))
+		u.RawQuery = query.Encode()
+	default:
+		problems.add(name, "has target_session_attrs="+string(attrs)+", which leads to servers that cannot be written to", "make it read-write")
 		return ""
 	}
 	return u.String()

@@ -22,6 +22,7 @@ type environment struct {
 	AppVersion         string     `env:"APP_VERSION"`
 	StorageDriver      driver     `env:"STORAGE_DRIVER"`
 	DatabaseURL        string     `env:"DATABASE_URL"`
+	DatabasePool       poolSize   `env:"DATABASE_POOL" envDefault:"20"`
 	DatabasePrepare    boolean    `env:"DATABASE_PREPARE"`
 	DataDir            string     `env:"DATA_DIR" envDefault:"./.data"`
 	EmbeddedRepository string     `env:"EMBEDDED_POSTGRES_REPOSITORY"`
@@ -160,6 +161,19 @@ func (s *seconds) UnmarshalText(text []byte) error {
 		return malformed{fmt.Sprintf("is %q", text), "it is a whole number of seconds, up to 60"}
 	}
 	*s = seconds(n)
+	return nil
+}
+
+// poolSize is how many connections a host opens at most. Three hosts of 20 and an operator stay below the 100 that Postgres has by default.
+type poolSize int
+
+// UnmarshalText accepts whole numbers of connections. With one alone, who holds it and wants another would wait for itself.
+func (p *poolSize) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 32)
+	if err != nil || n < 2 || n > 1000 {
+		return malformed{fmt.Sprintf("is %q", text), "it is how many connections to open at most, such as 20, from 2 to 1000"}
+	}
+	*p = poolSize(n)
 	return nil
 }
 
