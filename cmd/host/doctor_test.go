@@ -159,7 +159,7 @@ func TestDoctorVisitsABadHost(t *testing.T) {
 		"cookie for all":  {cut: "; HttpOnly", want: doctor.BaseCookie, level: doctor.Problem},
 		"cookie anywhere": {cut: "; SameSite=Lax", want: doctor.BaseCookie, level: doctor.Problem},
 		"open API":        {path: "/api/bookings", answer: says(200, `{"items":[]}`), want: doctor.BaseAPI, level: doctor.Problem},
-		"API to a page":   {path: "/api/bookings", answer: http.RedirectHandler("/login", 302).ServeHTTP, want: doctor.BaseAPI, level: doctor.Problem},
+		"API to a page":   {path: "/api/bookings", answer: http.RedirectHandler("/login", http.StatusFound).ServeHTTP, want: doctor.BaseAPI, level: doctor.Problem},
 		"open page":       {path: "/dashboard", answer: says(200, ""), want: doctor.BasePage, level: doctor.Problem},
 		"webhook":         {path: "/webhook", answer: says(200, ""), want: doctor.BaseWebhook, level: doctor.Problem},
 		"webhook limited": {path: "/webhook", answer: says(429, ""), want: doctor.BaseWebhook, level: doctor.Warning},

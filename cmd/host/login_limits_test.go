@@ -49,8 +49,10 @@ func TestLoginLimits(t *testing.T) {
 		for _, status := range statuses {
 			tried[status]++
 		}
-		require.Len(t, tried, 2, "%v", tried)
-		require.InDelta(t, want, tried[http.StatusUnauthorized], 1, "one may have been given back meanwhile")
+		// A busy machine answers 503 to some of those that the limits let pass: more hashes at once than it computes.
+		passed := tried[http.StatusUnauthorized] + tried[http.StatusServiceUnavailable]
+		require.Equal(t, 40, passed+tried[http.StatusTooManyRequests], "%v", tried)
+		require.InDelta(t, want, passed, 1, "one may have been given back meanwhile")
 		require.InDelta(t, 40-want, tried[http.StatusTooManyRequests], 1)
 
 		a := page(there, email, office)

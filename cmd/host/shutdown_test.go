@@ -85,7 +85,8 @@ func TestShutdownWhileTheDatabaseHangs(t *testing.T) {
 	if status := <-answered; status != 0 {
 		require.Equal(t, http.StatusServiceUnavailable, status)
 		require.NoError(t, err)
-	} else {
+	} else if err != nil {
+		// Without an error the end came before the request was read.
 		require.ErrorContains(t, err, "requests were cut off")
 	}
 }
