@@ -47,7 +47,7 @@ func newNight(t *testing.T, s situation) *night {
 	n.db = testdb.Open(t, testdb.PQ, n.url)
 	var url string
 	n.proxy, url = newCutProxy(t, n.url)
-	port := freePort(t)
+	port := aPort(t)
 	s.stripe.Deliver = func(stripetest.Event) []time.Duration { return []time.Duration{0} }
 	n.stripe = newStripe(t, s.stripe)
 	n.env = n.stripe.env(url)
@@ -65,8 +65,8 @@ func newNight(t *testing.T, s situation) *night {
 	return n
 }
 
-// freePort is a port that a host can be told, so that commands beside it know it too.
-func freePort(t *testing.T) string {
+// aPort is a port that a host can be told, so that commands beside it know it too.
+func aPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
