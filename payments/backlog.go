@@ -38,8 +38,24 @@ type Backlog struct {
 	RefundsUnknown Waiting
 }
 
+// What waits for a person: parked ones whose money has not gone back in full and is not about to, and disputes that are open.
+const (
+	waitsParkedSQL   = `p.parked AND (p.captured_minor = 0 OR p.refund_committed < p.captured_minor)`
+	waitsDisputedSQL = `p.disputed AND p.dispute_outcome = ''`
+)
+
+// Refunds that were refused, where no later one has taken their place and something is left to give back. OFFSET 0 keeps the planner from looking
+// them up with several processes: to start those takes longer.
+const waitsRefusedSQL = `
+	SELECT f.id, f.updated_at FROM (
+		SELECT r.id, r.payment_id, r.amount_minor, r.created_at, r.updated_at FROM booking_platform.refunds r WHERE r.status = 'failed' OFFSET 0) f
+	WHERE EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = f.payment_id AND p.refund_committed < p.captured_minor)
+	AND NOT EXISTS (
+		SELECT FROM booking_platform.refunds l
+		WHERE l.payment_id = f.payment_id AND l.created_at > f.created_at AND l.amount_minor >= f.amount_minor AND l.status NOT IN ('failed', 'canceled'))`
+
 // Each part reads a small index in which nothing is that is settled: payments_waiting, payments_attention, payments_refunds_unknown, refunds_due
-// and refunds_failed. OFFSET 0 keeps the planner from looking the failed refunds up with several processes: to start those takes longer.
+// and refunds_failed.
 const backlogSQL = `
 WITH waits (what, since) AS MATERIALIZED (
 	SELECT 'overdue', p.session_expires_at FROM booking_platform.payments p
@@ -50,20 +66,15 @@ WITH waits (what, since) AS MATERIALIZED (
 	WHERE p.captured_minor = 0 AND NOT p.expired AND NOT p.failed AND NOT p.parked AND p.completed
 	UNION ALL
 	SELECT 'parked', p.updated_at FROM booking_platform.payments p
-	WHERE p.parked AND (p.captured_minor = 0 OR p.refund_committed < p.captured_minor)
+	WHERE ` + waitsParkedSQL + `
 	UNION ALL
-	SELECT 'disputed', p.updated_at FROM booking_platform.payments p WHERE p.disputed AND p.dispute_outcome = ''
+	SELECT 'disputed', p.updated_at FROM booking_platform.payments p WHERE ` + waitsDisputedSQL + `
 	UNION ALL
 	SELECT 'due', r.created_at FROM booking_platform.refunds r WHERE r.status = 'due'
 	UNION ALL
 	SELECT 'stuck', r.created_at FROM booking_platform.refunds r WHERE r.status = 'due' AND r.tries >= 3
 	UNION ALL
-	SELECT 'refused', f.updated_at FROM (
-		SELECT r.payment_id, r.amount_minor, r.created_at, r.updated_at FROM booking_platform.refunds r WHERE r.status = 'failed' OFFSET 0) f
-	WHERE EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = f.payment_id AND p.refund_committed < p.captured_minor)
-	AND NOT EXISTS (
-		SELECT FROM booking_platform.refunds l
-		WHERE l.payment_id = f.payment_id AND l.created_at > f.created_at AND l.amount_minor >= f.amount_minor AND l.status NOT IN ('failed', 'canceled'))
+	SELECT 'refused', f.updated_at FROM (` + waitsRefusedSQL + `) f
 	UNION ALL
 	SELECT 'unknown', p.updated_at FROM booking_platform.payments p WHERE p.refunds_unknown > 0
 )

@@ -92,12 +92,14 @@ func (p *Payments) Refunds(ctx context.Context, paymentID string) ([]Refund, err
 	return p.refunds(ctx, "list refunds", refundsOfSQL, paymentID)
 }
 
-// Those that a person may have to look at: what failed, and what has been tried in vain.
 const troubledSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r
-WHERE r.status = 'failed' OR (r.status = 'due' AND r.tries >= 3) ORDER BY r.id DESC LIMIT $1::int`
+WHERE r.id = ANY (ARRAY(
+	SELECT f.id FROM (` + waitsRefusedSQL + `) f
+	UNION ALL SELECT d.id FROM booking_platform.refunds d WHERE d.status = 'due' AND d.tries >= 3))
+ORDER BY r.id DESC LIMIT $1::int`
 
-// TroubledRefunds returns the refunds that a person should look at, the newest first, 500 at most: those that failed, and those that Stripe
-// could not be brought to make in three tries. One round trip.
+// TroubledRefunds returns the refunds that a person should look at, the newest first, 500 at most: those that [Backlog] counts as failed, in whose
+// place no other has come, and those that Stripe could not be brought to make in three tries. One round trip.
 func (p *Payments) TroubledRefunds(ctx context.Context) ([]Refund, error) {
 	return p.refunds(ctx, "list troubled refunds", troubledSQL, 500)
 }

@@ -7,14 +7,11 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Those that a person has to look at. Of a parked one whose money has gone back in full, or is about to, nothing is left to decide.
 const troubledPaymentsSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
-WHERE (p.parked OR (p.disputed AND p.dispute_outcome = ''))
-AND ((p.disputed AND p.dispute_outcome = '') OR p.captured_minor = 0 OR p.refund_committed < p.captured_minor)
-ORDER BY p.id DESC LIMIT $1::int`
+WHERE (` + waitsParkedSQL + `) OR (` + waitsDisputedSQL + `) ORDER BY p.id DESC LIMIT $1::int`
 
-// Troubled returns the payments that a person should look at, the newest first, 500 at most: those that are parked and still have money here, and those
-// whose dispute is open. One round trip.
+// Troubled returns the payments that a person should look at, the newest first, 500 at most: those that [Backlog] counts as
+// parked and as disputed. One round trip.
 func (p *Payments) Troubled(ctx context.Context) ([]Payment, error) {
 	var out []Payment
 	err := p.alone(ctx, "list troubled payments", func(q booking.Querier) error {
