@@ -63,7 +63,7 @@ func Example_singleSignOn() {
 	if err != nil {
 		panic(err)
 	}
-	const sessionSecret = "32 bytes or more from the configuration" //nolint:gosec // An example.
+	const sessionSecret = "32 bytes or more from the configuration"
 	a, err := auth.New(db, []string{sessionSecret}, auth.Options{Users: customers{db}, LoginPath: "/sso"})
 	if err != nil {
 		panic(err)

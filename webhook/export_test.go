@@ -15,3 +15,6 @@ func (r *Receiver) WaitingTogether(eventType string) int {
 	defer t.mu.Unlock()
 	return len(t.waiting)
 }
+
+// ShareAPlace tells whether two addresses are counted together.
+func ShareAPlace(r *Receiver, a, b string) bool { return r.forgers.place(a) == r.forgers.place(b) }

@@ -46,7 +46,7 @@ func newForgers() *forgers { return &forgers{seed: maphash.MakeSeed()} }
 
 // add counts a bad signature: how many came from that address, when its window ends, and whether there is still room for a line in the log.
 func (f *forgers) add(address string, limit int, now time.Time) (count int, ends time.Time, logged bool) {
-	place := maphash.String(f.seed, address) % forgerySlots
+	place := f.place(address)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	count, ends = f.slots[place].add(now)
@@ -57,6 +57,8 @@ func (f *forgers) add(address string, limit int, now time.Time) (count int, ends
 	lines, _ := f.lines.add(now)
 	return count, ends, lines <= forgeryLines
 }
+
+func (f *forgers) place(address string) uint64 { return maphash.String(f.seed, address) % forgerySlots }
 
 // limit counts a delivery that was rejected for its signature, and turns it away as one of too many where it is.
 func (r *Receiver) limit(d *Delivery, req *http.Request) {
