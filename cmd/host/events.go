@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/migrations"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -104,16 +103,7 @@ func replayCommand(ctx context.Context, args []string, environ map[string]string
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 || narrowed && len(opts.IDs) > 0 {
 		return errMisunderstood
 	}
-	cfg, err := config.Load(environ)
-	if err != nil {
-		return err
-	}
-	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
-		// Nothing is listened on, and handlers call no network, so the address is of no use to anyone.
-		r, err := wire(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), newLogger(std.err))
-		if err != nil {
-			return err
-		}
+	return withRooms(ctx, environ, std, func(r *rooms) error {
 		replayed, err := r.receiver.Replay(ctx, opts)
 		return errors.Join(printReplayed(std.out, replayed, opts.DryRun, *asJSON), err)
 	})

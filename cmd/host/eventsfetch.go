@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
-	"github.com/booking-platform/booking-platform/cmd/host/config"
-	"github.com/booking-platform/booking-platform/migrations"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -26,18 +23,10 @@ func fetchCommand(ctx context.Context, args []string, environ map[string]string,
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 || since.IsZero() {
 		return errMisunderstood
 	}
-	cfg, err := config.Load(environ)
-	if err != nil {
-		return err
-	}
-	// The stand-in lives in the process of serve, and its events with it.
-	if cfg.StripeSecretKey == "" {
-		return errors.New("there is nobody to ask: STRIPE_SECRET_KEY is not set")
-	}
-	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
-		r, err := wire(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), newLogger(std.err))
-		if err != nil {
-			return err
+	return withRooms(ctx, environ, std, func(r *rooms) error {
+		// The stand-in lives in the process of serve, and its events with it.
+		if r.standIn != nil {
+			return errors.New("there is nobody to ask: STRIPE_SECRET_KEY is not set")
 		}
 		f := fetched{out: std.out, dry: opts.DryRun, asJSON: *asJSON}
 		opts.Each = f.add

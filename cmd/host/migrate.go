@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/booking-platform/booking-platform/cmd/host/config"
@@ -94,4 +95,20 @@ func withStorage(ctx context.Context, environ map[string]string, std streams, se
 		return err
 	}
 	return do(s)
+}
+
+// withRooms is withStorage for a command that needs the whole configuration, not only the database: the rooms are those that serve would have.
+func withRooms(ctx context.Context, environ map[string]string, std streams, do func(*rooms) error) error {
+	cfg, err := config.Load(environ)
+	if err != nil {
+		return err
+	}
+	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
+		// Nothing is listened on, and handlers call no network, so the address is of no use to anyone.
+		r, err := wire(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), newLogger(std.err))
+		if err != nil {
+			return err
+		}
+		return do(r)
+	})
 }

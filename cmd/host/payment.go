@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/config"
-	"github.com/booking-platform/booking-platform/migrations"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -34,19 +31,9 @@ func payment(ctx context.Context, args []string, environ map[string]string, std 
 	return errMisunderstood
 }
 
-// withPayments opens the database and puts the rooms together. Nothing is asked of Stripe here: a step of a running host does that.
+// withPayments is withRooms for the payments alone. Nothing is asked of Stripe here: a step of a running host does that.
 func withPayments(ctx context.Context, environ map[string]string, std streams, do func(*payments.Payments) error) error {
-	cfg, err := config.Load(environ)
-	if err != nil {
-		return err
-	}
-	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
-		r, err := wire(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), newLogger(std.err))
-		if err != nil {
-			return err
-		}
-		return do(r.payments)
-	})
+	return withRooms(ctx, environ, std, func(r *rooms) error { return do(r.payments) })
 }
 
 func listPaymentsCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
