@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/hostprocess"
 )
 
 // httpHolds: holds through the host. What is free of charge is confirmed at once, so that each is four statements.
@@ -30,7 +32,7 @@ func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (e
 	if err != nil {
 		return err
 	}
-	program, err := b.buildHost(ctx)
+	program, err := hostprocess.Build(ctx, b.dir)
 	if err != nil {
 		return err
 	}
@@ -42,14 +44,14 @@ func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.stop()) }()
+	defer func() { err = errors.Join(err, h.Stop()) }()
 	return b.race(ctx, title, []contender{
 		{"pgbench, prepared, unix socket", func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }},
 		{"the host, HTTP, and TCP to Postgres", func(ctx context.Context) (float64, error) {
 			// Anew in each round: the host ends a connection that sends nothing meanwhile.
 			all := make([]*client, clients)
 			for n := range all {
-				if all[n], err = dial(h.address); err != nil {
+				if all[n], err = dial(h.Address); err != nil {
 					return 0, err
 				}
 				defer func() { _ = all[n].Close() }()
@@ -80,8 +82,8 @@ func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, figh
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, h.stop()) }()
-	c, err := dial(h.address)
+	defer func() { err = errors.Join(err, h.Stop()) }()
+	c, err := dial(h.Address)
 	if err != nil {
 		return "", err
 	}

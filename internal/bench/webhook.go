@@ -3,20 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/hostprocess"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
 // A checkout.session.completed as Stripe sends it. The numbers of twelve noughts in it are the event's own.
@@ -32,7 +30,7 @@ func (b *bench) webhook(ctx context.Context) error {
 	if err := b.waiting(ctx, "webhook", events); err != nil {
 		return err
 	}
-	program, err := b.buildHost(ctx)
+	program, err := hostprocess.Build(ctx, b.dir)
 	if err != nil {
 		return err
 	}
@@ -88,7 +86,7 @@ func (b *bench) deliver(ctx context.Context, program, database string, connectio
 	if err != nil {
 		return d, err
 	}
-	defer func() { err = errors.Join(err, h.stop()) }()
+	defer func() { err = errors.Join(err, h.Stop()) }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	counted := time.Now().Add(warming * time.Second)
@@ -98,7 +96,7 @@ func (b *bench) deliver(ctx context.Context, program, database string, connectio
 	var wg sync.WaitGroup
 	for connection := range connections {
 		wg.Go(func() {
-			mine, err := deliverTo(ctx, h.address, connection*per, per, counted, end)
+			mine, err := deliverTo(ctx, h.Address, connection*per, per, counted, end)
 			if err != nil {
 				cancel(err)
 			}
@@ -119,7 +117,7 @@ func (b *bench) deliver(ctx context.Context, program, database string, connectio
 		return float64(took[int(share*float64(len(took)-1))].Microseconds()) / 1000
 	}
 	d = delivered{rate: float64(len(took)) / float64(b.seconds), p50: ms(0.5), p99: ms(0.99)}
-	d.memory, d.peak = h.memory()
+	d.memory, d.peak = h.Memory()
 	return d, nil
 }
 
@@ -134,7 +132,7 @@ func deliverTo(ctx context.Context, address string, first, per int, counted, end
 	for n := range per {
 		body := bytes.ReplaceAll(eventTemplate, []byte("000000000000"), fmt.Appendf(nil, "%012d", first+n+1))
 		began := time.Now()
-		status, answer, err := c.post("/webhook", string(body), "Stripe-Signature: "+signature(body, began))
+		status, answer, err := c.post("/webhook", string(body), "Stripe-Signature: "+stripetest.Sign(body, hookSecret, began))
 		if err == nil && (status != http.StatusOK || !strings.Contains(answer, `"processed"`)) {
 			err = fmt.Errorf("status %d: %.200s", status, answer)
 		}
@@ -150,28 +148,4 @@ func deliverTo(ctx context.Context, address string, first, per int, counted, end
 		}
 	}
 	return nil, errors.New("there were too few bookings (BENCH_EVENTS)")
-}
-
-func signature(body []byte, at time.Time) string {
-	seconds := strconv.FormatInt(at.Unix(), 10)
-	mac := hmac.New(sha256.New, []byte(hookSecret))
-	mac.Write([]byte(seconds + "."))
-	mac.Write(body)
-	return "t=" + seconds + ",v1=" + hex.EncodeToString(mac.Sum(nil))
-}
-
-var resident = regexp.MustCompile(`Vm(HWM|RSS):\s+(\d+) kB`)
-
-// memory is what the process has of the machine's, and the most it had, in MB; 0 where the system does not tell.
-func (h *host) memory() (now, peak float64) {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.cmd.Process.Pid))
-	for _, match := range resident.FindAllStringSubmatch(string(text), -1) {
-		kb, _ := strconv.ParseFloat(match[2], 64)
-		if match[1] == "HWM" {
-			peak = kb / 1024
-		} else {
-			now = kb / 1024
-		}
-	}
-	return now, peak
 }

@@ -13,13 +13,49 @@ import (
 )
 
 // dbProxy stands between a host and Postgres. Armed, it lets the COMMIT of the next transaction that wrote to the ledger
-// through to Postgres, and keeps the answer: to the host, its commit never returns. With before, the COMMIT itself is kept.
+// through to Postgres, and keeps the answer: to the host, its commit never returns. With before, the COMMIT itself is kept. Cut, it ends what goes
+// through it, and takes nothing new until it is mended.
 type dbProxy struct {
 	target string
 	before bool
 	armed  atomic.Bool
 	once   sync.Once
 	held   chan struct{} // closed when a commit, or its answer, is being kept
+
+	mu   sync.Mutex
+	down bool
+	open map[net.Conn]bool
+}
+
+func (p *dbProxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = true
+	for conn := range p.open {
+		conn.Close()
+	}
+}
+
+func (p *dbProxy) mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = false
+}
+
+// keep tells whether a connection may go on, and remembers it.
+func (p *dbProxy) keep(conn net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.down {
+		p.open[conn] = true
+	}
+	return !p.down
+}
+
+func (p *dbProxy) drop(conn net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, conn)
 }
 
 // newDBProxy returns the proxy and the database's URL through it.
@@ -27,7 +63,7 @@ func newDBProxy(t *testing.T, database string) (*dbProxy, string) {
 	t.Helper()
 	u, err := url.Parse(database)
 	require.NoError(t, err)
-	p := &dbProxy{target: u.Host, held: make(chan struct{})}
+	p := &dbProxy{target: u.Host, held: make(chan struct{}), open: map[net.Conn]bool{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { listener.Close() })
@@ -46,6 +82,10 @@ func newDBProxy(t *testing.T, database string) (*dbProxy, string) {
 
 func (p *dbProxy) serve(client net.Conn) {
 	defer client.Close()
+	if !p.keep(client) {
+		return
+	}
+	defer p.drop(client)
 	server, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return

@@ -28,7 +28,7 @@ type night struct {
 	env    map[string]string
 	// names are what the page calls by a name: PAYMENT, REFUND, EVENT, BOOKING.
 	names map[string]string
-	proxy *cutProxy
+	proxy *dbProxy
 	paid  created
 }
 
@@ -46,7 +46,7 @@ func newNight(t *testing.T, s situation) *night {
 	n := &night{t: t, url: testdb.URL(t), names: map[string]string{}}
 	n.db = testdb.Open(t, testdb.PQ, n.url)
 	var url string
-	n.proxy, url = newCutProxy(t, n.url)
+	n.proxy, url = newDBProxy(t, n.url)
 	port := aPort(t)
 	s.stripe.Deliver = func(stripetest.Event) []time.Duration { return []time.Duration{0} }
 	n.stripe = newStripe(t, s.stripe)

@@ -3,9 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -14,13 +11,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-)
 
-func signature(secret, body string, at time.Time) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	fmt.Fprintf(mac, "%d.%s", at.Unix(), body)
-	return fmt.Sprintf("t=%d,v1=%s", at.Unix(), hex.EncodeToString(mac.Sum(nil)))
-}
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
 
 // post sends a delivery over a connection, and returns the answer.
 func post(c net.Conn, body, signed string) (status int, answer string, err error) {
@@ -79,7 +72,7 @@ func (f forger) run(ctx context.Context, turn <-chan time.Time) {
 			}
 			c = fresh
 		}
-		status, _, err := post(c, body, signature("whsec_guess", body, time.Now()))
+		status, _, err := post(c, body, stripetest.Sign([]byte(body), "whsec_guess", time.Now()))
 		if err != nil {
 			status = 0
 		}

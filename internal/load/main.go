@@ -77,7 +77,7 @@ func measure(ctx context.Context) error {
 			return err
 		}
 		seen, err := run(ctx, h, server.URL(), part.settings)
-		if stopErr := h.stop(); err == nil {
+		if stopErr := h.Stop(); err == nil {
 			err = stopErr
 		}
 		if err != nil {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/hostprocess"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
 // settings are how many of each there are: slow connections, and from how many addresses; forged and genuine deliveries a second; and for how long.
@@ -50,7 +52,7 @@ func (s seen) String() string {
 }
 
 // run books what the genuine events are about, then starts everybody, and ends with the last genuine event.
-func run(ctx context.Context, h *host, databaseURL string, s settings) (seen, error) {
+func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s settings) (seen, error) {
 	db, err := sql.Open("postgres", databaseURL)
 	if err != nil {
 		return seen{}, err
@@ -67,7 +69,7 @@ func run(ctx context.Context, h *host, databaseURL string, s settings) (seen, er
 	var everybody sync.WaitGroup
 	var open, cut atomic.Int64
 	for i := range s.slow {
-		everybody.Go(func() { slow{h.address, fromAddress(i % s.addresses), &open, &cut}.run(ctx, i) })
+		everybody.Go(func() { slow{h.Address, fromAddress(i % s.addresses), &open, &cut}.run(ctx, i) })
 	}
 	// They begin together, and the events when all of them are there, or as many as there can be.
 	if s.slow > 0 {
@@ -81,7 +83,7 @@ func run(ctx context.Context, h *host, databaseURL string, s settings) (seen, er
 	answered := &[600]atomic.Int64{}
 	turns := make(chan time.Time)
 	for i := range 20 {
-		everybody.Go(func() { forger{h.address, net.IPv4(127, 0, 0, 2), i%2 == 0, answered}.run(ctx, turns) })
+		everybody.Go(func() { forger{h.Address, net.IPv4(127, 0, 0, 2), i%2 == 0, answered}.run(ctx, turns) })
 	}
 	began := time.Now()
 	everybody.Go(func() { pace(ctx, s.forged, turns) })
@@ -98,7 +100,7 @@ func run(ctx context.Context, h *host, databaseURL string, s settings) (seen, er
 		}
 		genuine.Go(func() {
 			sent := time.Now()
-			err := deliver(ctx, h.address, fmt.Sprintf("evt_%d_%d", began.UnixNano(), i), session)
+			err := deliver(ctx, h.Address, fmt.Sprintf("evt_%d_%d", began.UnixNano(), i), session)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -111,7 +113,7 @@ func run(ctx context.Context, h *host, databaseURL string, s settings) (seen, er
 	genuine.Wait()
 	lasted := time.Since(began)
 	result.open, result.slowAsked = open.Load(), s.slow
-	result.now, result.peak = h.memory()
+	result.now, result.peak = h.Memory()
 	stop()
 	everybody.Wait()
 	result.cut = cut.Load() - result.open
@@ -125,8 +127,8 @@ func run(ctx context.Context, h *host, databaseURL string, s settings) (seen, er
 	}
 	result.rate = float64(total) / lasted.Seconds()
 	slices.Sort(result.took)
-	result.logLines = h.lines("")
-	result.accessSeen = h.lines(`"status":400`) + h.lines(`"status":429`) + h.lines(`"requests refused"`)
+	result.logLines = lines(h.Log, "")
+	result.accessSeen = lines(h.Log, `"status":400`) + lines(h.Log, `"status":429`) + lines(h.Log, `"requests refused"`)
 	err = db.QueryRow(`SELECT count(*) FROM booking_platform.payment_events e WHERE e.outcome = 'processed' AND e.stripe_event_id LIKE $1`,
 		fmt.Sprintf("evt_%d_%%", began.UnixNano())).Scan(&result.settled)
 	return result, err
@@ -159,7 +161,7 @@ func deliver(ctx context.Context, address, id, session string) error {
 	}
 	defer func() { _ = c.Close() }()
 	body := event(id, session)
-	status, answer, err := post(c, body, signature(hookSecret, body, time.Now()))
+	status, answer, err := post(c, body, stripetest.Sign([]byte(body), hookSecret, time.Now()))
 	if err == nil && (status != http.StatusOK || !strings.Contains(answer, `"processed"`)) {
 		err = fmt.Errorf("status %d: %s", status, answer)
 	}
@@ -167,7 +169,7 @@ func deliver(ctx context.Context, address, id, session string) error {
 }
 
 // book makes bookings that wait for their payment, through the host, and returns their Checkout Sessions.
-func book(ctx context.Context, h *host, db *sql.DB, n int) ([]string, error) {
+func book(ctx context.Context, h *hostprocess.Process, db *sql.DB, n int) ([]string, error) {
 	store, err := booking.New(db, booking.Options{})
 	if err != nil {
 		return nil, err
@@ -205,9 +207,9 @@ func book(ctx context.Context, h *host, db *sql.DB, n int) ([]string, error) {
 	return sessions, fails
 }
 
-func bookOne(ctx context.Context, h *host, slug, start string) (string, error) {
+func bookOne(ctx context.Context, h *hostprocess.Process, slug, start string) (string, error) {
 	body := fmt.Sprintf(`{"resource":%q,"start":%q,"firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`, slug, start)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+h.address+"/api/bookings", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+h.Address+"/api/bookings", strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}
