@@ -2,8 +2,8 @@
 //
 //	go run ./internal/runbook/run 'PRELUDE' section...
 //
-// It runs the blocks of the sections that are named, in the page's order, after the prelude, and ends with the first that fails. With no
-// section it prints those that have such blocks.
+// It runs the blocks of the sections that are named, in the page's order, each after the prelude and what the page itself has one define first
+// (before-you-begin), and ends with the first that fails. With no section it prints those that have such blocks.
 package main
 
 import (
@@ -39,6 +39,11 @@ func run(args []string) error {
 		return nil
 	}
 	shell := runbook.Shell{Prelude: args[0], Env: os.Environ()}
+	for _, b := range blocks {
+		if b.Section == "before-you-begin" {
+			shell.Prelude += "\n" + b.Commands
+		}
+	}
 	for _, section := range args[1:] {
 		n := 0
 		for _, b := range blocks {
