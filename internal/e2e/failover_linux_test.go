@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -159,7 +160,8 @@ func (l *load) customer() {
 		}
 		l.booked.Add(1)
 		l.note(&l.acknowledged, b.ID)
-		if _, err := l.stripe.Pay(context.Background(), b.StripeSessionID); err != nil {
+		// Ten seconds is also what the host gives a delivery: whoever pays while the database hangs is sent on without an answer, and has paid.
+		if _, err := l.stripe.Pay(context.Background(), b.StripeSessionID); err != nil && !errors.Is(err, stripetest.ErrNoAnswer) {
 			l.note(&l.wrong, err.Error())
 			continue
 		}

@@ -39,7 +39,7 @@ func (s *Server) Session(id string) (Session, error) {
 // bounds only this waiting, which ends after ten seconds anyway: with an error,
 // the session is returned and paid nevertheless. Errors are ErrNotFound and
 // ErrNotOpen (of many who pay one session at once, one succeeds), the context's,
-// and one that says that ten seconds brought no answer.
+// and ErrNoAnswer.
 func (s *Server) Pay(ctx context.Context, id string) (Session, error) {
 	return s.pay(ctx, id, "", card)
 }

@@ -79,8 +79,7 @@ func (s *Server) awaitFirstAnswer(ctx context.Context, e *event) error {
 	if s.opts.WebhookURL == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, firstAnswerWithin,
-		fmt.Errorf("none within %s (is Run at work?)", firstAnswerWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, firstAnswerWithin, ErrNoAnswer)
 	defer cancel()
 	return s.await(ctx, func() (bool, error) { return len(e.Attempts) > 0 || e.Held || e.Lost || e.late, nil })
 }
