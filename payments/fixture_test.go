@@ -32,7 +32,7 @@ var ada = booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@e
 
 // world is the whole path on real parts: Postgres, the receiver over HTTP, and the Stripe stand-in over HTTP.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	db       *sql.DB
 	bookings *booking.Store
 	payments *payments.Payments
@@ -52,7 +52,7 @@ type setup struct {
 	capacity int
 }
 
-func newWorld(t *testing.T, s setup) *world {
+func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
 	w := &world{t: t, db: s.db}
 	if w.db == nil {
