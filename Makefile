@@ -1,5 +1,5 @@
 # The first target is what `make` alone does.
-.PHONY: help run test race bench fuzz lint generate verify
+.PHONY: help run test race bench fuzz lint gosec vulnerabilities sbom generate verify
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,19 @@ lint: ## gofmt, vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'these files are not formatted: gofmt -w .'; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
+
+# Its rules alone, see .ci/gosec: gosec's own command takes ten minutes to compile.
+gosec: ## gosec's rules, but for what .ci/gosec/accepted.txt has
+	@folders=$$(go list -f '{{.Dir}}' ./...) && program=$$(mktemp) && trap 'rm -f "$$program"' EXIT && \
+		(cd .ci/gosec && go build -o "$$program" .) && "$$program" .ci/gosec/accepted.txt $$folders
+
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+vulnerabilities: ## known vulnerabilities of what is linked; VULNDB=URL for another database
+	go run $(GOVULNCHECK) $(if $(VULNDB),-db $(VULNDB)) $(VULNFLAGS) ./...
+
+CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+sbom: ## what the host is made of, as CycloneDX: sbom.json
+	go run $(CYCLONEDX) app -json -licenses -std -main cmd/host -output sbom.json .
 
 generate: ## regenerate what is generated, and tidy the module
 	go generate ./...
