@@ -29,11 +29,15 @@ var greet = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 func TestRequireAPI(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	a := newAuth(t, db, auth.Options{})
-	cookie := start(t, a, addUser(t, db, "u@example.com", "OPS").ID)
+	var seen []auth.User
+	a := newAuth(t, db, auth.Options{Seen: func(_ context.Context, user auth.User) { seen = append(seen, user) }})
+	user := addUser(t, db, "u@example.com", "OPS")
+	cookie := start(t, a, user.ID)
 
 	w := send(a.RequireAPI(greet), http.MethodGet, "/api/bookings", "", cookie)
 	require.Equal(t, "OPS", w.Header().Get("X-Role"))
+	require.Len(t, seen, 1)
+	require.Equal(t, user.ID, seen[0].ID)
 	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 
 	unknown := &http.Cookie{Name: cookie.Name, Value: strings.Repeat("A", 43)}
@@ -50,6 +54,7 @@ func TestRequireAPI(t *testing.T) {
 		require.JSONEq(t, `{"error":"unauthorized"}`, w.Body.String())
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	}
+	require.Len(t, seen, 1, "nobody else came through")
 }
 
 func TestRequirePage(t *testing.T) {

@@ -45,7 +45,7 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 			if answer.status/100 == 4 && slices.Contains(opts.Counted, from(ctx).route) && !refused.first(Network(ctx), from(ctx).route) {
 				return
 			}
-			opts.Logger.LogAttrs(ctx, level, "request",
+			line := []slog.Attr{
 				slog.String("method", r.Method),
 				slog.String("path", shown(r.URL.Path, opts.Private)),
 				slog.String("route", from(ctx).route),
@@ -54,7 +54,11 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 				slog.Float64("duration_ms", float64(time.Since(began).Microseconds())/1000),
 				slog.String("client_ip", from(ctx).clientIP),
 				slog.Bool("cut", !ended || gone),
-			)
+			}
+			if user := from(ctx).user; user != "" {
+				line = append(line, slog.String("user_id", user))
+			}
+			opts.Logger.LogAttrs(ctx, level, "request", line...)
 		}()
 		next.ServeHTTP(answer, r)
 		ended = true

@@ -70,8 +70,8 @@ func timeLimit(next http.Handler, limit time.Duration) http.Handler {
 
 type requestKey struct{}
 
-// request is what is known of one request; route is set by the router, further in.
-type request struct{ id, clientIP, route string }
+// request is what is known of one request; route and user are set further in.
+type request struct{ id, clientIP, route, user string }
 
 // requestID takes the caller's id when it is well formed, else makes one, and returns it.
 func requestID(next http.Handler) http.Handler {
@@ -128,3 +128,6 @@ func Network(ctx context.Context) string { return network(from(ctx).clientIP) }
 
 // SetRoute names the route that took the request, for the access log. The router calls it, in the request's own goroutine.
 func SetRoute(ctx context.Context, route string) { from(ctx).route = route }
+
+// SetUser names who is logged in, by id, for the access log. It is called in the request's own goroutine.
+func SetUser(ctx context.Context, id string) { from(ctx).user = id }

@@ -100,6 +100,7 @@ func TestAccessLine(t *testing.T) {
 	t.Parallel()
 	server, book := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edge.SetRoute(r.Context(), "/things/{id}")
+		edge.SetUser(r.Context(), "user-7")
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = io.WriteString(w, "short and stout")
 	}), edge.Options{})
@@ -112,7 +113,7 @@ func TestAccessLine(t *testing.T) {
 	delete(line, "time")
 	require.Equal(t, map[string]any{
 		"level": "INFO", "msg": "request", "method": "GET", "path": "/things/7\nforged", "route": "/things/{id}", "status": 418.0,
-		"bytes": 15.0, "client_ip": "127.0.0.1", "cut": false, "request_id": "request-7",
+		"bytes": 15.0, "client_ip": "127.0.0.1", "cut": false, "request_id": "request-7", "user_id": "user-7",
 	}, line, "the query, with its token, is not logged")
 }
 
