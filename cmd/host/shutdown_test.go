@@ -65,6 +65,7 @@ func TestShutdownWhileTheDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	proxy, url := newDBProxy(t, testdb.URL(t))
 	h := startHost(t, map[string]string{"DATABASE_URL": url})
+	h.failing = true
 	c := h.client()
 	require.Equal(t, http.StatusOK, c.get("/api/resources").status)
 	proxy.freeze()
