@@ -17,7 +17,7 @@ import (
 // eventually waits for what happens by itself.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, 30*time.Second, 10*time.Millisecond, what)
+	require.Eventually(t, condition, time.Minute, 10*time.Millisecond, what)
 }
 
 // shown is a booking as its owner sees it.

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"database/sql"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -95,8 +94,8 @@ func (c *cluster) start(t *testing.T) *host {
 			_ = cmd.Process.Kill()
 			t.Error("a host did not end")
 		}
-		if t.Failed() && os.Getenv("SECURITY_LOG") != "" {
-			t.Log(h.log.String())
+		if log := h.log.String(); t.Failed() {
+			t.Log("the end of a host's log:\n" + log[max(0, len(log)-2000):])
 		}
 	})
 	return h
@@ -110,22 +109,20 @@ var (
 // await waits until the host has said where it is.
 func (h *host) await(t *testing.T) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	var address []string
+	eventually(t, "a host says where it is, or ends", func() bool {
+		address = serving.FindStringSubmatch(h.log.String())
 		select {
 		case <-h.ended:
-			t.Fatal("a host ended:\n" + h.log.String())
+			return true
 		default:
+			return address != nil
 		}
-		address := serving.FindStringSubmatch(h.log.String())
-		if address == nil {
-			return false
-		}
-		h.base = address[1]
-		return true
-	}, time.Minute, 20*time.Millisecond, "a host did not say where it is")
+	})
+	require.NotNil(t, address, "a host ended:\n%s", h.log.String())
 	metrics := scraped.FindStringSubmatch(h.log.String())
 	require.NotNil(t, metrics)
-	h.metrics = metrics[1]
+	h.base, h.metrics = address[1], metrics[1]
 }
 
 // command runs the program as an operator does, with something on its standard input.
