@@ -154,6 +154,12 @@ func (c *cluster) addRoom(t *testing.T) string {
 	return slug
 }
 
+// eventually waits for what happens by itself.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, time.Minute, 10*time.Millisecond, what)
+}
+
 // logBook collects what a process writes.
 type logBook struct {
 	mu  sync.Mutex

@@ -3,7 +3,12 @@
 package security
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
@@ -63,5 +68,24 @@ func TestSecurity(t *testing.T) {
 	})
 	for _, p := range afterwards {
 		t.Run(p.name, func(t *testing.T) { p.test(t, c) })
+	}
+}
+
+// Each parser of what strangers send has a target, which make fuzz runs.
+func TestFuzzTargets(t *testing.T) {
+	t.Parallel()
+	for what, target := range map[string]struct{ dir, name string }{
+		"signature header": {"webhook", "FuzzVerifyHeader"}, "event body": {"webhook", "FuzzEvent"}, "next": {"auth", "FuzzSafeNext"},
+		"X-Forwarded-For": {"cmd/host/edge", "FuzzClientIP"},
+	} {
+		files, err := filepath.Glob("../../" + target.dir + "/*_test.go")
+		require.NoError(t, err)
+		found := false
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			found = found || strings.Contains(string(source), "func "+target.name+"(f *testing.F)")
+		}
+		require.True(t, found, "%s has no fuzz target", what)
 	}
 }
