@@ -1,0 +1,179 @@
+//go:build linux
+
+package security
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const wrong = "wrong horse battery"
+
+// told is an answer without what is the request's alone, which it names.
+func (a answer) told(email string) string {
+	header := a.header.Clone()
+	for _, name := range []string{"Date", "X-Request-Id"} {
+		header.Del(name)
+	}
+	text := fmt.Sprintf("%d %v\n%s", a.status, header, a.body)
+	return strings.NewReplacer(a.header.Get("X-Request-Id"), "ID", email, "EMAIL").Replace(text)
+}
+
+func sameBytes(t *testing.T, c *cluster) {
+	known, password := c.addUser(t, "OPS")
+	disabled, itsPassword := c.addUser(t, "OPS")
+	c.command(t, "", "user", "disable", disabled)
+	unknown := strings.Replace(known, "user", "none", 1)
+	ways := map[string]func(email, password string) answer{
+		"JSON": func(email, password string) answer { return c.stranger(t).logIn(email, password) },
+		"form": func(email, password string) answer {
+			return c.stranger(t).logInByForm(email, password, "")
+		},
+	}
+	for way, ask := range ways {
+		want := ask(known, wrong)
+		require.Equal(t, http.StatusUnauthorized, want.status, way)
+		require.Empty(t, want.cookies, way)
+		for what, a := range map[string]answer{
+			"unknown": ask(unknown, wrong), "unknown, with a password that somebody has": ask(unknown, password),
+			"disabled, with the right password": ask(disabled, itsPassword), "disabled": ask(disabled, wrong),
+		} {
+			email := unknown
+			if strings.HasPrefix(what, "disabled") {
+				email = disabled
+			}
+			require.Equal(t, want.told(known), a.told(email), "%s, %s", way, what)
+		}
+	}
+}
+
+// One after the other, so that a busy machine is as busy for both.
+func sameTime(t *testing.T, c *cluster) {
+	known, _ := c.addUser(t, "OPS")
+	unknown := strings.Replace(known, "user", "none", 1)
+	took := map[string][]time.Duration{}
+	for range 15 {
+		for _, email := range []string{known, unknown} {
+			browser := c.stranger(t)
+			browser.get("/login")
+			began := time.Now()
+			require.Equal(t, http.StatusUnauthorized, browser.logIn(email, wrong).status)
+			took[email] = append(took[email], time.Since(began))
+		}
+	}
+	slices.Sort(took[known])
+	slices.Sort(took[unknown])
+	ratio := float64(took[unknown][7]) / float64(took[known][7])
+	require.Greater(t, ratio, 0.5, "%v", took)
+	require.Less(t, ratio, 2.0, "%v", took)
+}
+
+// attempts logs in many times at once, a few at a time, each by another host in turn, and counts the answers.
+func (c *cluster) attempts(t *testing.T, n int, from func(int) string, email func(int) string) map[int]int {
+	t.Helper()
+	statuses := make([]int, n)
+	turns := make(chan struct{}, 12)
+	var all sync.WaitGroup
+	for i := range n {
+		browser := c.strangerAt(t, from(i))
+		turns <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turns }()
+			statuses[i] = browser.post("/auth/login", m{"email": email(i), "password": wrong}).status
+		})
+	}
+	all.Wait()
+	count := map[int]int{}
+	for _, status := range statuses {
+		count[status]++
+	}
+	return count
+}
+
+// refused looks at answers to attempts: too many, but for the few that a budget gives back while time passes.
+func refused(t *testing.T, longest time.Duration, since time.Time, answers ...answer) {
+	t.Helper()
+	refused := 0
+	for _, a := range answers {
+		if a.status != http.StatusTooManyRequests {
+			continue
+		}
+		refused++
+		seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, seconds, 1)
+		require.LessOrEqual(t, seconds, int(longest/time.Second))
+	}
+	require.GreaterOrEqual(t, refused, len(answers)-int(time.Since(since)/longest))
+}
+
+func limitedPerAccount(t *testing.T, c *cluster) {
+	owner := c.member(t, "OPS") // Whose browser is known from now on.
+	stranger := c.address()
+	began := time.Now()
+	count := c.attempts(t, 40, func(int) string { return stranger }, func(int) string { return owner.email })
+	// A busy machine answers 503 to some that the limits let pass: more hashes at once than it computes.
+	passed := count[http.StatusUnauthorized] + count[http.StatusServiceUnavailable]
+	given := 1 + int(time.Since(began)/time.Minute)
+	require.Equal(t, 40, passed+count[http.StatusTooManyRequests], "%v", count)
+	require.GreaterOrEqual(t, passed, 25)
+	require.LessOrEqual(t, passed, 25+given, "five of his own and twenty that all share, over all replicas: %v", count)
+
+	// The right password does not help him, on whichever host, by whichever route.
+	for _, h := range c.hosts {
+		he := c.strangerAt(t, stranger).at(h)
+		refused(t, time.Minute, began, he.logIn(owner.email, owner.password), he.logInByForm(owner.email, owner.password, ""))
+	}
+	// Other networks of his have their own five, and no more.
+	elsewhere := c.address()
+	count = c.attempts(t, 10, func(int) string { return elsewhere }, func(int) string { return owner.email })
+	passed = count[http.StatusUnauthorized] + count[http.StatusServiceUnavailable]
+	require.GreaterOrEqual(t, passed, 5, "%v", count)
+	require.LessOrEqual(t, passed, 5+int(time.Since(began)/time.Minute), "%v", count)
+
+	// He has not locked the account: its owner logs in from another network, and on his own with the browser that has logged in before.
+	owner.login(c.stranger(t))
+	known := c.strangerAt(t, stranger)
+	known.cookies[deviceName] = owner.cookies[deviceName]
+	owner.login(known)
+	// A browser that makes one up is not known, and one that is has a budget too.
+	forged := c.strangerAt(t, stranger)
+	first := map[bool]string{true: "B", false: "A"}[strings.HasPrefix(owner.cookies[deviceName], "A")]
+	forged.cookies[deviceName] = first + owner.cookies[deviceName][1:]
+	refused(t, time.Minute, began, forged.logIn(owner.email, owner.password))
+	last := time.Now()
+	for range 9 {
+		require.Equal(t, http.StatusUnauthorized, known.logIn(owner.email, wrong).status, "ten, of which one is the owner's login")
+	}
+	refused(t, time.Minute, last, known.logIn(owner.email, wrong), known.logIn(owner.email, owner.password))
+}
+
+// Whatever accounts it tries, and whether there are such accounts.
+func limitedPerAddress(t *testing.T, c *cluster) {
+	real, password := c.addUser(t, "OPS")
+	address := c.address()
+	began := time.Now()
+	count := c.attempts(t, 115, func(int) string { return address }, func(n int) string { return fmt.Sprintf("n%d@example.com", n) })
+	passed := count[http.StatusUnauthorized] + count[http.StatusServiceUnavailable]
+	given := 1 + int(time.Since(began)/(6*time.Second))
+	require.Equal(t, 115, passed+count[http.StatusTooManyRequests], "%v", count)
+	require.GreaterOrEqual(t, passed, 100)
+	require.LessOrEqual(t, passed, 100+given, "over all replicas: %v", count)
+	// What has been given back since is used up first.
+	last := time.Now()
+	c.attempts(t, 1+int(time.Since(began)/(6*time.Second)), func(int) string { return address }, func(int) string { return real })
+	var answers []answer
+	for n := range 6 {
+		answers = append(answers, c.strangerAt(t, address).at(c.hosts[n%3]).logIn(real, password))
+	}
+	refused(t, 6*time.Second, last.Add(-6*time.Second), answers...)
+	require.Equal(t, http.StatusOK, c.stranger(t).logIn(real, password).status, "from elsewhere")
+}

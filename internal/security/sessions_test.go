@@ -1,0 +1,155 @@
+//go:build linux
+
+package security
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func sessionCookie(t *testing.T, c *cluster) {
+	email, password := c.addUser(t, "OPS")
+	byForm, byJSON := c.stranger(t), c.stranger(t)
+	answers := map[string]answer{
+		"login by form": byForm.logInByForm(email, password, ""),
+		"login by JSON": byJSON.logIn(email, password),
+	}
+	require.Equal(t, http.StatusSeeOther, answers["login by form"].status)
+	require.Equal(t, http.StatusOK, answers["login by JSON"].status)
+	for what, a := range answers {
+		require.Len(t, a.cookies, 2, what)
+	}
+	// Browsers refuse to clear such a cookie with less.
+	answers["logout by form"] = byForm.form("/logout", nil)
+	answers["logout by JSON"] = byJSON.post("/auth/logout", nil)
+	for what, a := range answers {
+		names := map[string]bool{}
+		for _, cookie := range a.cookies {
+			names[cookie.Name] = true
+			require.True(t, strings.HasPrefix(cookie.Name, "__Host-"), "%s: %s", what, cookie.Name)
+			require.True(t, cookie.Secure, "%s: %s", what, cookie.Name)
+			require.True(t, cookie.HttpOnly, "%s: %s", what, cookie.Name)
+			require.Equal(t, http.SameSiteLaxMode, cookie.SameSite, "%s: %s", what, cookie.Name)
+			// What the prefix asks for, without which browsers drop the cookie.
+			require.Equal(t, "/", cookie.Path, what)
+			require.Empty(t, cookie.Domain, what)
+		}
+		require.True(t, names[sessionName], what)
+	}
+}
+
+func newTokenAtLogin(t *testing.T, c *cluster) {
+	ops := c.member(t, "OPS")
+	old := ops.cookies[sessionName]
+	for what, again := range map[string]func(){
+		"by JSON": func() { ops.login(ops.client) },
+		"by form": func() {
+			a := ops.logInByForm(ops.email, ops.password, "")
+			require.Equal(t, http.StatusSeeOther, a.status)
+		},
+	} {
+		require.Equal(t, everywhere, ops.onEvery(), what)
+		again()
+		fresh := ops.cookies[sessionName]
+		require.NotEqual(t, old, fresh, what)
+		require.Equal(t, nowhere, ops.with(old).onEvery(), "%s: the old one is dead", what)
+		require.Equal(t, everywhere, ops.onEvery(), what)
+		old = fresh
+	}
+	// Nor is a token taken that somebody has planted, of the right shape or another's.
+	victim := c.stranger(t)
+	for _, planted := range []string{strings.Repeat("A", 43), old} {
+		victim.cookies[sessionName] = planted
+		email, password := c.addUser(t, "READONLY")
+		require.Equal(t, http.StatusOK, victim.logIn(email, password).status)
+		require.NotEqual(t, planted, victim.cookies[sessionName])
+		require.Equal(t, nowhere, victim.with(planted).onEvery())
+	}
+}
+
+func logoutEverywhere(t *testing.T, c *cluster) {
+	ops := c.member(t, "OPS")
+	other := c.stranger(t)
+	ops.login(other)
+	for what, path := range map[string]string{"by form": "/logout", "by JSON": "/auth/logout"} {
+		browser := c.stranger(t)
+		ops.login(browser)
+		token := browser.cookies[sessionName]
+		require.Equal(t, everywhere, browser.onEvery(), what)
+		require.Less(t, browser.do(http.MethodPost, path, "application/x-www-form-urlencoded", "").status, 400, what)
+		require.NotContains(t, browser.cookies, sessionName, what)
+		require.Equal(t, nowhere, browser.with(token).onEvery(), what)
+	}
+	require.Equal(t, everywhere, other.onEvery(), "another browser stays")
+}
+
+func disableEverywhere(t *testing.T, c *cluster) {
+	ops, other := c.member(t, "OPS"), c.member(t, "OPS")
+	second := c.stranger(t)
+	ops.login(second)
+	require.Equal(t, everywhere, ops.onEvery())
+	require.Equal(t, everywhere, second.onEvery())
+	c.command(t, "", "user", "disable", ops.email)
+	require.Equal(t, nowhere, ops.onEvery())
+	require.Equal(t, nowhere, second.onEvery())
+	require.Equal(t, http.StatusFound, ops.get("/dashboard").status)
+	require.Equal(t, http.StatusUnauthorized, c.stranger(t).logIn(ops.email, ops.password).status)
+	require.Equal(t, everywhere, other.onEvery(), "another user stays")
+
+	c.command(t, "", "user", "enable", ops.email)
+	require.Equal(t, nowhere, ops.onEvery(), "what has ended does not come back")
+	ops.login(ops.client)
+	require.Equal(t, everywhere, ops.onEvery())
+}
+
+func passwordEverywhere(t *testing.T, c *cluster) {
+	ops, other := c.member(t, "OPS"), c.member(t, "OPS")
+	second := c.stranger(t)
+	ops.login(second)
+	require.Equal(t, everywhere, ops.onEvery())
+	require.Equal(t, everywhere, second.onEvery())
+	fresh := "another " + ops.password
+	c.know("a password", fresh)
+	c.command(t, fresh+"\n", "user", "passwd", ops.email)
+	require.Equal(t, nowhere, ops.onEvery())
+	require.Equal(t, nowhere, second.onEvery())
+	require.Equal(t, http.StatusUnauthorized, c.stranger(t).logIn(ops.email, ops.password).status)
+	require.Equal(t, http.StatusOK, c.stranger(t).logIn(ops.email, fresh).status)
+	require.Equal(t, everywhere, other.onEvery(), "another user stays")
+}
+
+// ofUser are the sessions of the user with the address $1.
+const ofUser = ` WHERE user_id = (SELECT id::text FROM booking_platform.users WHERE email = $1)`
+
+// The database's clock judges, so what is moved is the last use.
+func idleExpiry(t *testing.T, c *cluster) {
+	ops := c.member(t, "OPS")
+	const idle = `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - $2::interval`
+	for range 2 {
+		c.exec(t, idle+ofUser, ops.email, "11 hours 58 minutes")
+		require.Equal(t, everywhere, ops.onEvery(), "each use makes it last longer")
+	}
+	c.exec(t, idle+ofUser, ops.email, "12 hours 1 second")
+	require.Equal(t, nowhere, ops.onEvery())
+	require.Equal(t, http.StatusFound, ops.get("/dashboard").status)
+	require.Equal(t, nowhere, ops.onEvery(), "asking does not bring it back")
+}
+
+func absoluteExpiry(t *testing.T, c *cluster) {
+	ops := c.member(t, "OPS")
+	const lasts = `SELECT extract(epoch FROM expires_at - created_at)::int, expires_at::text FROM booking_platform.sessions`
+	var seconds int
+	var before, after string
+	require.NoError(t, c.db.QueryRow(lasts+ofUser, ops.email).Scan(&seconds, &before))
+	require.Equal(t, 7*24*60*60, seconds)
+	c.exec(t, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '1 hour'`+ofUser, ops.email)
+	require.Equal(t, everywhere, ops.onEvery())
+	require.NoError(t, c.db.QueryRow(lasts+ofUser, ops.email).Scan(&seconds, &after))
+	require.Equal(t, before, after, "however busy it is, it does not last longer")
+
+	c.exec(t, `UPDATE booking_platform.sessions SET expires_at = statement_timestamp() - interval '1 second'`+ofUser, ops.email)
+	require.Equal(t, nowhere, ops.onEvery())
+}
