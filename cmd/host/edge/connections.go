@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -139,7 +138,7 @@ func (cs *Connections) admit(raw net.Conn) (net.Conn, error) {
 		// A connection that refuses it has gone.
 		_ = tcp.SetWriteBuffer(writeBuffer)
 	}
-	c := &conn{Conn: raw, of: cs, ended: make(chan struct{})}
+	c := &conn{Conn: raw, of: cs}
 	if peer, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
 		if addr := peer.Addr().Unmap(); !cs.proxy(addr) {
 			c.network = network(addr.String())
@@ -174,18 +173,11 @@ func (cs *Connections) look() {
 	cs.room.Broadcast()
 }
 
-// conn is a connection and whether it waits for its client. What stands last is guarded by the mutex of its Connections.
+// conn is a connection and whether it waits for its client. What is below network is guarded by the mutex of its Connections.
 type conn struct {
 	net.Conn
 	of      *Connections
 	network string
-
-	// ended is closed when the place is given back.
-	ended chan struct{}
-	// read is whether something was read since the last answer, and early how many requests came without that. Requests of a connection follow one
-	// another, so early needs no guard.
-	read  atomic.Bool
-	early int
 
 	// place is where it stands among those that wait, and since when; nil while it is at work.
 	place *list.Element
@@ -230,7 +222,6 @@ func (cs *Connections) end(c *conn) {
 	}
 	cs.work(c)
 	c.gone = true
-	close(c.ended)
 	cs.open--
 	cs.room.Signal()
 }
@@ -247,9 +238,6 @@ func (cs *Connections) changed(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*conn)
 	if !ok {
 		return
-	}
-	if state == http.StateIdle {
-		c.read.Store(false)
 	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
