@@ -100,7 +100,7 @@ func (t *UserTable) rehash(ctx context.Context, id, password, stored string) {
 		_, err = execAlone(ctx, t.db, rehashUser, id, stored, hash)
 	}
 	if err != nil {
-		t.logger.WarnContext(ctx, "password hash not renewed", slog.String("user_id", id), slog.String("error", err.Error()))
+		t.logger.WarnContext(ctx, "password hash not renewed", slog.String("user_id", id), slog.String("error", err.Error()), slog.String("sqlstate", sqlState(err)))
 	}
 }
 

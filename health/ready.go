@@ -167,7 +167,12 @@ func (h *Readiness) note(ctx context.Context, err error) {
 		return
 	}
 	if err != nil {
-		h.logger.WarnContext(ctx, "not ready", slog.Any("error", err))
+		var db interface{ SQLState() string }
+		state := ""
+		if errors.As(err, &db) {
+			state = db.SQLState()
+		}
+		h.logger.WarnContext(ctx, "not ready", slog.Any("error", err), slog.String("sqlstate", state))
 		return
 	}
 	h.logger.InfoContext(ctx, "ready again")

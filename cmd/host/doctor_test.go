@@ -327,7 +327,7 @@ func TestDoctorAsksAPersonToPay(t *testing.T) {
 func TestDoctorDoesNotPayInLiveMode(t *testing.T) {
 	t.Parallel()
 	h := realStripe(t, map[string]string{}, true, false)
-	status, found, stderr := examined(t, map[string]string{"STRIPE_SECRET_KEY": "sk_test_4eC39HqLyjWDarjtT1zdp7dc"}, "-base", h.URL(), "-pay")
+	status, found, stderr := examined(t, map[string]string{"STRIPE_SECRET_KEY": "sk_test_4eC39HqLyjWDarjtT1zdp7dc"}, "-base", h.URL(), "-pay", "-wait", "1s")
 	require.Equal(t, 1, status)
 	require.Equal(t, map[doctor.Name]doctor.Level{doctor.PayMode: doctor.Problem}, amiss(found))
 	require.Contains(t, found[doctor.PayMode].Found, "live mode")

@@ -118,7 +118,7 @@ func await(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
 			err = last
 		}
 		last = err
-		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()))
+		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()), slog.String("sqlstate", sqlState(err)))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the database does not answer: %w", err)

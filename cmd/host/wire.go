@@ -170,7 +170,7 @@ func (r *rooms) routes() *mux.Router {
 func (r *rooms) handler() (http.Handler, error) {
 	opts := edge.Options{
 		Logger: r.logger, ClientIP: r.clientIP, Stats: r.stats, HSTS: strings.HasPrefix(r.cfg.AppURL, "https://"),
-		TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"}, Private: []string{"/calendar/"}, Counted: []string{"/webhook"},
+		TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"}, Private: []string{"/calendar/", "token=", "session_id="}, Counted: []string{"/webhook"},
 		// The longest of any route's.
 		Timeout: routeLimits["/webhook"].Time,
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -24,8 +25,9 @@ const (
 // only once it runs, and changes when it is started again.
 type stripeWorld struct {
 	*stripetest.Server
-	api    string
-	target atomic.Pointer[string]
+	api         string
+	key, secret string
+	target      atomic.Pointer[string]
 }
 
 func newStripe(t *testing.T, opts stripetest.Options) *stripeWorld {
@@ -33,7 +35,9 @@ func newStripe(t *testing.T, opts stripetest.Options) *stripeWorld {
 	w := &stripeWorld{}
 	relay := httptest.NewServer(http.HandlerFunc(w.relay))
 	t.Cleanup(relay.Close)
-	opts.SecretKey, opts.WebhookURL, opts.WebhookSecret = stripeKey, relay.URL, webhookSecret
+	opts.WebhookURL = relay.URL
+	opts.SecretKey, opts.WebhookSecret = cmp.Or(opts.SecretKey, stripeKey), cmp.Or(opts.WebhookSecret, webhookSecret)
+	w.key, w.secret = opts.SecretKey, opts.WebhookSecret
 	opts.Backoff = []time.Duration{100 * time.Millisecond}
 	var err error
 	w.Server, err = stripetest.New(opts)
@@ -79,6 +83,6 @@ func (w *stripeWorld) relay(rw http.ResponseWriter, r *http.Request) {
 func (w *stripeWorld) env(database string) map[string]string {
 	return map[string]string{
 		"DATABASE_URL": database, "STORAGE_DRIVER": "db",
-		"STRIPE_SECRET_KEY": stripeKey, "STRIPE_WEBHOOK_SECRET": webhookSecret, "STRIPE_API_BASE": w.api,
+		"STRIPE_SECRET_KEY": w.key, "STRIPE_WEBHOOK_SECRET": w.secret, "STRIPE_API_BASE": w.api,
 	}
 }

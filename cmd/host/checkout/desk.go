@@ -119,7 +119,12 @@ func (d *Desk) release(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUp)
 	defer cancel()
 	if err := d.payments.Abandon(ctx, id); err != nil {
+		var db interface{ SQLState() string }
+		state := ""
+		if errors.As(err, &db) {
+			state = db.SQLState()
+		}
 		d.log.LogAttrs(ctx, slog.LevelError, "could not release the hold; it ends by itself",
-			slog.String("booking_id", id), slog.String("error", err.Error()))
+			slog.String("booking_id", id), slog.String("error", err.Error()), slog.String("sqlstate", state))
 	}
 }

@@ -21,6 +21,11 @@ func atHome(t *testing.T, opts doctor.Options, environ map[string]string) []doct
 	if environ["DATA_DIR"] == "" {
 		environ["DATA_DIR"] = filepath.Join(t.TempDir(), "data")
 	}
+	for name, value := range map[string]string{"PORT": "1", "METRICS_ADDR": "127.0.0.1:2"} {
+		if environ[name] == "" {
+			environ[name] = value
+		}
+	}
 	opts.Config, opts.Problems = config.Read(environ)
 	opts.PoolSize, opts.Hosts = 20, 2
 	return doctor.Examine(t.Context(), opts)

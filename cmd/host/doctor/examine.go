@@ -50,6 +50,7 @@ var checks = []check{
 	{Environment, nil, (*examination).environment},
 	{CookieSecure, nil, (*examination).cookie},
 	{TrustProxy, nil, (*examination).proxy},
+	{MetricsAddress, nil, (*examination).metrics},
 	{SessionSecret, nil, (*examination).sessionSecret},
 	{WebhookSecret, nil, (*examination).webhookSecret},
 	{StripeKey, nil, (*examination).stripeKey},

@@ -55,6 +55,8 @@ func newWorld(t *testing.T) *world {
 		"STRIPE_SECRET_KEY":     liveKey,
 		"STRIPE_WEBHOOK_SECRET": "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd",
 		"TRUST_PROXY":           "1",
+		// Where nobody listens.
+		"PORT": "1", "METRICS_ADDR": "127.0.0.1:2",
 	}}
 	w.endpoints = []stripetest.WebhookEndpoint{{URL: hook, EnabledEvents: payments.EventTypes(), APIVersion: stripetest.APIVersion, Livemode: true}}
 	users, err := auth.NewUsers(w.db, auth.UsersOptions{})

@@ -5,13 +5,14 @@ type Name string
 
 // What Examine finds.
 const (
-	Configuration Name = "configuration"
-	Environment   Name = "environment"
-	AppURL        Name = "app-url"
-	CookieSecure  Name = "cookie-secure"
-	CookieSite    Name = "cookie-samesite"
-	CookieDomain  Name = "cookie-domain"
-	TrustProxy    Name = "trust-proxy"
+	Configuration  Name = "configuration"
+	Environment    Name = "environment"
+	AppURL         Name = "app-url"
+	CookieSecure   Name = "cookie-secure"
+	CookieSite     Name = "cookie-samesite"
+	CookieDomain   Name = "cookie-domain"
+	TrustProxy     Name = "trust-proxy"
+	MetricsAddress Name = "metrics-address"
 
 	SessionSecret    Name = "session-secret"
 	WebhookSecret    Name = "webhook-secret"

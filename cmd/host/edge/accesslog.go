@@ -65,12 +65,14 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 	})
 }
 
-// shown is a path without what is secret in it.
+// shown is a path without what is secret in it, from the first beginning of a secret on. Wherever that stands, and in whatever case: an address that was
+// mangled on its way to us still has its secret.
 func shown(path string, private []string) string {
-	for _, prefix := range private {
-		// Wherever it stands: an address that was mangled on its way to us still has its secret.
-		if at := strings.Index(path, prefix); at >= 0 {
-			return path[:at] + prefix + "…"
+	for at := range path {
+		for _, beginning := range private {
+			if end := at + len(beginning); end <= len(path) && strings.EqualFold(path[at:end], beginning) {
+				return path[:at] + beginning + "…"
+			}
 		}
 	}
 	return path

@@ -27,7 +27,8 @@ type Options struct {
 	TrustedOrigins []string
 	// Exempt are patterns of http.ServeMux that browsers do not post to and other services do, such as "POST /webhook".
 	Exempt []string
-	// Private are the beginnings of paths whose rest is a secret, such as "/calendar/": the access log leaves it out.
+	// Private are what secrets in paths begin with, such as "/calendar/", or "token=", which gets there where a question mark was escaped: the access log
+	// leaves out what follows.
 	Private []string
 	// Counted are routes, as [SetRoute] names them, that strangers may flood with what is refused, such as "/webhook": of the requests that are
 	// answered 4xx there, the access log has the first of each client in a minute, and then their number.

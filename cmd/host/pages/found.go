@@ -54,7 +54,7 @@ func (p *Pages) ask(ctx context.Context, session string) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	if err := p.opts.Payments.Ask(ctx, session); err != nil && !errors.Is(err, payments.ErrNotFound) {
-		p.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "could not ask Stripe for a customer who came back", slog.String("error", err.Error()))
+		p.log(ctx, slog.LevelWarn, "could not ask Stripe for a customer who came back", err)
 	}
 }
 

@@ -53,18 +53,23 @@ func (p *Pages) notFound(w http.ResponseWriter) {
 	})
 }
 
+// log says what went wrong, with its SQLSTATE where that was the database's.
+func (p *Pages) log(ctx context.Context, level slog.Level, message string, err error) {
+	var db interface{ SQLState() string }
+	state := ""
+	if errors.As(err, &db) {
+		state = db.SQLState()
+	}
+	p.opts.Logger.LogAttrs(ctx, level, message, slog.String("error", err.Error()), slog.String("sqlstate", state))
+}
+
 // fail is the page for what the visitor cannot mend. What went wrong is logged, and not said.
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	level := slog.LevelError
 	if errors.Is(err, context.Canceled) {
 		level = slog.LevelInfo
 	}
-	var db interface{ SQLState() string }
-	state := ""
-	if errors.As(err, &db) {
-		state = db.SQLState()
-	}
-	p.opts.Logger.LogAttrs(r.Context(), level, "page failed", slog.String("error", err.Error()), slog.String("sqlstate", state))
+	p.log(r.Context(), level, "page failed", err)
 	w.Header().Set("Retry-After", "1")
 	p.render(w, http.StatusServiceUnavailable, "nothing.html", nothing{
 		page: p.page("Please try again in a moment"), Text: "Something on our side is not working right now. Nothing was charged.",

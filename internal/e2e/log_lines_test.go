@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// line is one of a log.
+type line map[string]any
+
+type logLines []line
+
+// parse reads a log: each line is JSON with its time, level and message, but for the one that says to a person where the host is.
+func parse(t *testing.T, log string) (all logLines) {
+	t.Helper()
+	for text := range strings.Lines(log) {
+		if strings.HasPrefix(text, "booking-platform is at ") {
+			continue
+		}
+		var l line
+		require.NoError(t, json.Unmarshal([]byte(text), &l), text)
+		at, err := time.Parse(time.RFC3339, l.text("time"))
+		require.NoError(t, err, text)
+		require.WithinDuration(t, time.Now(), at, time.Hour)
+		require.Contains(t, []string{"INFO", "WARN", "ERROR"}, l.text("level"), text)
+		require.NotEmpty(t, l.text("msg"), text)
+		all = append(all, l)
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+func (l line) text(name string) string {
+	if l[name] == nil {
+		return ""
+	}
+	return fmt.Sprint(l[name])
+}
+
+func (all logLines) where(name, value string) (some logLines) {
+	for _, l := range all {
+		if l.text(name) == value {
+			some = append(some, l)
+		}
+	}
+	return some
+}
+
+// of is the messages of a request's lines, and states the SQLSTATEs of those that have one, empty or not.
+func (all logLines) of(id string) (messages []string) {
+	for _, l := range all.where("request_id", id) {
+		messages = append(messages, l.text("msg"))
+	}
+	return messages
+}
+
+func (all logLines) states(id string) (states []string) {
+	for _, l := range all.where("request_id", id) {
+		if _, has := l["sqlstate"]; has {
+			states = append(states, l.text("sqlstate"))
+		}
+	}
+	return states
+}

@@ -1,0 +1,61 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Whatever is asked of the host, and whatever fails, nothing secret is in what it and its commands write; and each line of its log is JSON that says which
+// request it is about.
+func TestLogs(t *testing.T) {
+	t.Parallel()
+	f := newFlow(t)
+	admin := f.loggingIn()
+	paid := f.customers(admin)
+	f.badDeliveries()
+	failures := f.stripeFailures(admin, paid)
+	refused := f.databaseFailures(admin)
+	f.commands()
+	f.host.stop()
+
+	log := f.host.logs()
+	require.Empty(t, f.in(log), "in the log")
+	// Commands are for who runs the host: they name Checkout Sessions.
+	for what := range f.values {
+		if strings.HasPrefix(what, "Checkout Session") {
+			delete(f.values, what)
+		}
+	}
+	require.Empty(t, f.in(f.said.String()), "in what the commands write:\n"+f.said.String())
+
+	lines := parse(t, log)
+	for _, l := range lines {
+		if l.text("msg") == "request" || ofRequest[l.text("msg")] {
+			require.NotEmpty(t, l.text("request_id"), l)
+		}
+		if strings.Contains(l.text("error"), "pq: ") {
+			require.NotEmpty(t, l.text("sqlstate"), l)
+		}
+	}
+	for id, want := range failures {
+		require.Contains(t, lines.of(id), want, "%s of request %s", want, id)
+	}
+	for id, state := range refused {
+		require.Contains(t, lines.states(id), state, "SQLSTATE of request %s", id)
+	}
+	webhooks := lines.where("booking_id", paid.ID).where("outcome", "processed").where("msg", "webhook delivery")
+	require.Len(t, webhooks, 1)
+	require.Equal(t, paid.request, webhooks[0].text("origin_request_id"))
+	require.NotEqual(t, paid.request, webhooks[0].text("request_id"), "it has one of its own")
+	session, err := f.stripe.Session(paid.StripeSessionID)
+	require.NoError(t, err)
+	require.Equal(t, paid.request, session.Metadata["request_id"])
+	require.NotEmpty(t, lines.where("outcome", "failed").where("sqlstate", "P0001").where("msg", "webhook delivery"))
+	require.NotEmpty(t, lines.where("secret_position", "2"), "an event that the old secret signed")
+}
+
+// ofRequest are the lines that only a request can have.
+var ofRequest = map[string]bool{"request failed": true, "page failed": true, "login not checked": true, "session not checked": true, "webhook delivery": true,
+	"login refused": true, "logged in": true, "not ready": true, "could not ask Stripe for a customer who came back": true}
