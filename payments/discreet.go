@@ -1,43 +1,58 @@
 package payments
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/url"
 	"strings"
 
 	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/form"
 )
 
-// refusal is an error of Stripe's API without its message, which can quote what it was sent: the key, and what customers are called. errors.As finds all
-// of it.
-type refusal struct{ err *stripe.Error }
+// discreetBackend makes the calls, and returns their errors as they can be logged, by us and by who called us.
+type discreetBackend struct{ stripe.Backend }
 
-func (r refusal) Error() string {
-	return strings.Join(strings.Fields(fmt.Sprintf("Stripe answered %d %s %s %s", r.err.HTTPStatusCode, r.err.Type, r.err.Code, r.err.RequestID)), " ")
+func (b discreetBackend) Call(method, path, key string, params stripe.ParamsContainer, v stripe.LastResponseSetter) error {
+	return discreet(b.Backend.Call(method, path, key, params, v))
 }
 
-func (r refusal) Unwrap() error { return r.err }
+func (b discreetBackend) CallRaw(method, path, key string, body *form.Values, params *stripe.Params, v stripe.LastResponseSetter) error {
+	return discreet(b.Backend.CallRaw(method, path, key, body, params, v))
+}
 
-// discreet is the error of a call to Stripe as it can be logged, by us and by who called us: without what was answered, and without the address that was asked, in
-// which the id of a Checkout Session is, and whoever has that is shown the booking.
+// discreetError is an error of a call with other words. errors.Is and errors.As find all of it.
+type discreetError struct {
+	said string
+	err  error
+}
+
+func (e discreetError) Error() string { return e.said }
+
+func (e discreetError) Unwrap() error { return e.err }
+
+// discreet leaves out of an error's words what was answered, which can quote the key and what customers are called, and the address that was asked, in which the id
+// of a Checkout Session is: whoever has that is shown the booking. What else can go wrong with a call keeps its words.
 func discreet(err error) error {
-	if se := (*stripe.Error)(nil); errors.As(err, &se) {
-		return refusal{se}
-	}
-	if ue := (*url.Error)(nil); errors.As(err, &ue) {
-		return ue.Err
-	}
-	if ne := (net.Error)(nil); errors.As(err, &ne) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled) {
-		return err
-	}
-	// What is left are the library's words about an answer that it cannot read, a proxy's page for one, with the beginning of that answer.
+	var se *stripe.Error
+	var ue *url.Error
 	status := 0
-	if _, failed := fmt.Sscanf(err.Error(), "Couldn't deserialize JSON (response status: %d,", &status); failed == nil {
-		return fmt.Errorf("an answer with status %d that is none of Stripe's API", status)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &se):
+		words := fmt.Sprintf("Stripe answered %d %s %s %s %s", se.HTTPStatusCode, se.Type, se.Code, se.Param, se.RequestID)
+		return discreetError{strings.Join(strings.Fields(words), " "), err}
+	case errors.As(err, &ue):
+		return discreetError{ue.Op + ": " + ue.Err.Error(), err}
+	case strings.HasPrefix(err.Error(), "Couldn't deserialize JSON"):
+		// The library's words about an answer that it cannot read, a proxy's page for one, with its beginning.
+		_, _ = fmt.Sscanf(err.Error(), "Couldn't deserialize JSON (response status: %d,", &status)
+		return discreetError{fmt.Sprintf("an answer with status %d that is none of Stripe's API", status), err}
+	case json.Valid([]byte(err.Error())):
+		// A whole answer, where it is JSON without an error in it.
+		return discreetError{"an answer that is none of Stripe's API", err}
 	}
-	return errors.New("an answer that is none of Stripe's API")
+	return err
 }

@@ -169,5 +169,5 @@ func newBackend(opts Options, transport http.RoundTripper) (stripe.Backend, erro
 		}
 		config.URL = stripe.String(opts.BaseURL)
 	}
-	return stripe.GetBackendWithConfig(stripe.APIBackend, config), nil
+	return discreetBackend{stripe.GetBackendWithConfig(stripe.APIBackend, config)}, nil
 }

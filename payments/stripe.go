@@ -22,7 +22,6 @@ func (p *Payments) unavailable(ctx context.Context, what, paymentID string, err 
 	if gone := ctx.Err(); errors.Is(gone, context.Canceled) {
 		return fmt.Errorf("payments: %s: %w", what, gone)
 	}
-	err = discreet(err)
 	attrs := []slog.Attr{slog.String("payment_id", paymentID)}
 	var se *stripe.Error
 	if errors.As(err, &se) {
