@@ -34,16 +34,17 @@ lint: ## gofmt, vet and staticcheck
 
 # Its rules alone, see .ci/gosec: gosec's own command takes ten minutes to compile.
 gosec: ## gosec's rules, but for what .ci/gosec/accepted.txt has
-	@folders=$$(go list -f '{{.Dir}}' ./...) && program=$$(mktemp) && trap 'rm -f "$$program"' EXIT && \
-		(cd .ci/gosec && go build -o "$$program" .) && "$$program" .ci/gosec/accepted.txt $$folders
+	@program=$$(mktemp) && trap 'rm -f "$$program"' EXIT && (cd .ci/gosec && go build -o "$$program" .) && \
+		go list -f '{{.Dir}}' ./... | "$$program" .ci/gosec/accepted.txt
 
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 vulnerabilities: ## known vulnerabilities of what is linked; VULNDB=URL for another database
 	go run $(GOVULNCHECK) $(if $(VULNDB),-db $(VULNDB)) $(VULNFLAGS) ./...
 
 CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+SBOM = sbom.json
 sbom: ## what the host is made of, as CycloneDX: sbom.json
-	go run $(CYCLONEDX) app -json -licenses -std -main cmd/host -output sbom.json .
+	go run $(CYCLONEDX) app -json -licenses -std -main cmd/host -output $(SBOM) .
 
 generate: ## regenerate what is generated, and tidy the module
 	go generate ./...
