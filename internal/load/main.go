@@ -2,7 +2,7 @@
 // 1,000 forged deliveries a second from one address, and beside them genuine events at an even pace, each over a connection of its own. It prints how
 // long those took, and the memory of the host.
 //
-// It runs a Postgres of its own, and the host as a process of its own, both in a folder that it removes. It is told by the environment:
+// It runs a Postgres of its own, and the host and the attackers as processes of their own, both in a folder that it removes. It is told by the environment:
 //
 //	LOAD_SECONDS   how long each part runs (default 20)
 //	LOAD_SLOW      how many slow connections there are (default 2000)
@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -29,7 +30,17 @@ import (
 func main() {
 	// The server's guard is this program too.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := measure(ctx)
+	do := measure
+	if what := os.Getenv(attackEnv); what != "" {
+		do = func(ctx context.Context) error {
+			var a attack
+			if err := json.Unmarshal([]byte(what), &a); err != nil {
+				return err
+			}
+			return a.run(ctx)
+		}
+	}
+	err := do(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -63,30 +62,14 @@ func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s sett
 	if err != nil {
 		return seen{}, err
 	}
-	var result seen
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var everybody sync.WaitGroup
-	var open, cut atomic.Int64
-	for i := range s.slow {
-		everybody.Go(func() { slow{h.Address, fromAddress(i % s.addresses), &open, &cut}.run(ctx, i) })
-	}
-	// They begin together, and the events when all of them are there, or as many as there can be.
-	if s.slow > 0 {
-		for range 50 {
-			if open.Load() == int64(s.slow) {
-				break
-			}
-			time.Sleep(20 * time.Millisecond)
+	result := seen{slowAsked: s.slow}
+	var others *attackers
+	if s.slow > 0 || s.forged > 0 {
+		if others, err = startAttackers(ctx, attack{h.Address, s.slow, s.addresses, s.forged}); err != nil {
+			return seen{}, err
 		}
 	}
-	answered := &[600]atomic.Int64{}
-	turns := make(chan time.Time)
-	for i := range 20 {
-		everybody.Go(func() { forger{h.Address, net.IPv4(127, 0, 0, 2), i%2 == 0, answered}.run(ctx, turns) })
-	}
 	began := time.Now()
-	everybody.Go(func() { pace(ctx, s.forged, turns) })
 
 	var mu sync.Mutex
 	var genuine sync.WaitGroup
@@ -112,45 +95,23 @@ func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s sett
 	}
 	genuine.Wait()
 	lasted := time.Since(began)
-	result.open, result.slowAsked = open.Load(), s.slow
 	result.now, result.peak = h.Memory()
-	stop()
-	everybody.Wait()
-	result.cut = cut.Load() - result.open
-	result.refused = map[int]int64{}
-	total := int64(0)
-	for status := range answered {
-		if n := answered[status].Load(); n > 0 {
-			result.refused[status] = n
-			total += n
+	if others != nil {
+		c, err := others.stop()
+		if err != nil {
+			return seen{}, err
+		}
+		result.open, result.cut, result.refused = c.Open, c.Cut, c.Refused
+		for _, n := range c.Refused {
+			result.rate += float64(n) / lasted.Seconds()
 		}
 	}
-	result.rate = float64(total) / lasted.Seconds()
 	slices.Sort(result.took)
 	result.logLines = lines(h.Log, "")
 	result.accessSeen = lines(h.Log, `"status":400`) + lines(h.Log, `"status":429`) + lines(h.Log, `"requests refused"`)
 	err = db.QueryRow(`SELECT count(*) FROM booking_platform.payment_events e WHERE e.outcome = 'processed' AND e.stripe_event_id LIKE $1`,
 		fmt.Sprintf("evt_%d_%%", began.UnixNano())).Scan(&result.settled)
 	return result, err
-}
-
-// pace hands out so many turns a second, those that are overdue included.
-func pace(ctx context.Context, rate int, turns chan<- time.Time) {
-	began, given := time.Now(), 0
-	for rate > 0 {
-		for due := int(time.Since(began).Seconds() * float64(rate)); given < due; given++ {
-			select {
-			case turns <- time.Now():
-			case <-ctx.Done():
-				return
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(time.Millisecond):
-		}
-	}
 }
 
 // deliver sends one genuine event over a connection of its own.

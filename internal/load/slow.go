@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -70,14 +69,11 @@ func drip(c net.Conn, beginning string) {
 	}
 }
 
-// asked are many requests at once: to write each by itself would take more of this machine than the host does.
-var asked = strings.Repeat("GET /static/style.css HTTP/1.1\r\nHost: x\r\n\r\n", 1000)
-
 // stuff asks for as much as all buffers hold, reads no answer, and asks again when there is room.
 func stuff(c *net.TCPConn) {
 	_ = c.SetReadBuffer(4096)
 	for {
-		if _, err := io.WriteString(c, asked); err != nil {
+		if _, err := io.WriteString(c, "GET /static/style.css HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			return
 		}
 	}
