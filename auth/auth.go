@@ -72,8 +72,9 @@ type Options struct {
 	// ClientAddress says which network a login comes from, for Limits. What it returns is compared as it is: an IPv4 address, the /64 of an IPv6
 	// address. nil is that of RemoteAddr, which behind a proxy is the proxy's, and makes one network of all clients.
 	ClientAddress func(*http.Request) string
-	// Seen is told of each user whom RequireAPI or RequirePage lets through, so that a log outside of them can name who it was; nil tells nobody.
-	Seen func(context.Context, User)
+	// OnUser is told of each user whom RequireAPI or RequirePage knows, before the handler runs and in the request's own goroutine, so that a log outside
+	// of them can name who it was. That includes those whom RequireRole then refuses. It must not block; nil tells nobody.
+	OnUser func(context.Context, User)
 	// LoginPath is where RequirePage sends a visitor without a session; "" means /login.
 	LoginPath string
 	// WriteError writes every error answer of this package, so that a host can add its request id. The codes are
@@ -100,7 +101,7 @@ type Auth struct {
 	writeError func(http.ResponseWriter, *http.Request, int, string, map[string]string)
 
 	clientAddress func(*http.Request) string
-	seen          func(context.Context, User)
+	onUser        func(context.Context, User)
 }
 
 const minSecret = 32 // Bytes: the strength of the HMAC.
@@ -117,7 +118,7 @@ func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("auth: no session secret given")
 	}
-	a := &Auth{db: db, users: opts.Users, logger: opts.Logger, writeError: opts.WriteError, clientAddress: opts.ClientAddress, seen: opts.Seen}
+	a := &Auth{db: db, users: opts.Users, logger: opts.Logger, writeError: opts.WriteError, clientAddress: opts.ClientAddress, onUser: opts.OnUser}
 	for i, secret := range secrets {
 		if len(secret) < minSecret {
 			return nil, fmt.Errorf("auth: session secret %d has %d bytes, at least %d are needed", i+1, len(secret), minSecret)

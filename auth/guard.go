@@ -44,8 +44,8 @@ func (a *Auth) require(next http.Handler, anonymous http.HandlerFunc) http.Handl
 			a.unavailable(w, r, "session not checked", err)
 			return
 		}
-		if a.seen != nil {
-			a.seen(r.Context(), user)
+		if a.onUser != nil {
+			a.onUser(r.Context(), user)
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, user)))

@@ -30,11 +30,15 @@ func TestRequireAPI(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	var seen []auth.User
-	a := newAuth(t, db, auth.Options{Seen: func(_ context.Context, user auth.User) { seen = append(seen, user) }})
+	a := newAuth(t, db, auth.Options{OnUser: func(_ context.Context, user auth.User) { seen = append(seen, user) }})
 	user := addUser(t, db, "u@example.com", "OPS")
 	cookie := start(t, a, user.ID)
 
-	w := send(a.RequireAPI(greet), http.MethodGet, "/api/bookings", "", cookie)
+	known := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		require.Len(t, seen, 1, "told before the handler runs")
+		greet(w, r)
+	})
+	w := send(a.RequireAPI(known), http.MethodGet, "/api/bookings", "", cookie)
 	require.Equal(t, "OPS", w.Header().Get("X-Role"))
 	require.Len(t, seen, 1)
 	require.Equal(t, user.ID, seen[0].ID)
@@ -55,6 +59,11 @@ func TestRequireAPI(t *testing.T) {
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	}
 	require.Len(t, seen, 1, "nobody else came through")
+
+	// Whom RequireRole refuses is known all the same.
+	require.Equal(t, http.StatusForbidden, send(a.RequireAPI(a.RequireRole("ADMIN")(greet)), http.MethodGet, "/", "", cookie).Code)
+	require.Len(t, seen, 2)
+	require.Equal(t, user.ID, seen[1].ID)
 }
 
 func TestRequirePage(t *testing.T) {

@@ -61,11 +61,12 @@ func TestDoctorUsage(t *testing.T) {
 	}
 }
 
-// Who has configured nothing is told that nothing is wrong, and nothing is made.
+// Who has configured nothing is told that nothing is wrong, and nothing is made. The metrics are off, because at their default address there may be a host of who
+// runs the tests.
 func TestDoctorOfANewUser(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
-	status, stdout, stderr := command(t, map[string]string{"DATA_DIR": data}, "doctor")
+	status, stdout, stderr := command(t, map[string]string{"DATA_DIR": data, "METRICS_ADDR": "off"}, "doctor")
 	require.Equal(t, 0, status, stderr)
 	require.Empty(t, stderr)
 	require.Contains(t, stdout, "\n0 problems, 0 warnings")
@@ -94,7 +95,7 @@ func TestDoctorOfABadConfiguration(t *testing.T) {
 // Beside a running host on its own Postgres, what is in it is examined, and nothing has changed afterwards.
 func TestDoctorBesideAHost(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
+	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir(), "METRICS_ADDR": "off"}
 	h := startHost(t, env)
 	before, err := os.ReadDir(env["DATA_DIR"])
 	require.NoError(t, err)
@@ -113,7 +114,7 @@ func TestDoctorOfAFrozenDatabase(t *testing.T) {
 	t.Parallel()
 	frozen, through := newDBProxy(t, testdb.URL(t))
 	frozen.freeze()
-	status, found, _ := examined(t, map[string]string{"DATABASE_URL": through})
+	status, found, _ := examined(t, map[string]string{"DATABASE_URL": through, "METRICS_ADDR": "off"})
 	require.Equal(t, 1, status)
 	require.Equal(t, map[doctor.Name]doctor.Level{doctor.Database: doctor.Problem}, amiss(found))
 	require.Contains(t, found, doctor.Stripe)

@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
 	"time"
+
+	"github.com/booking-platform/booking-platform/cmd/host/edge"
 )
 
 // round is work that is done again and again, on every replica: its steps one after the other, then a pause.
@@ -56,7 +57,7 @@ func (s step) run(ctx context.Context, logger *slog.Logger, watch watcher) {
 	}
 	switch {
 	case err != nil && !interrupted:
-		logger.LogAttrs(ctx, slog.LevelError, "step failed", slog.String("step", s.name), slog.String("error", err.Error()), slog.String("sqlstate", sqlState(err)))
+		logger.LogAttrs(ctx, slog.LevelError, "step failed", slog.String("step", s.name), slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
 	case n > 0:
 		logger.LogAttrs(ctx, slog.LevelInfo, "step", slog.String("step", s.name), slog.Int("count", n))
 	}
@@ -69,13 +70,4 @@ func (s step) guarded(ctx context.Context) (n int, err error) {
 		}
 	}()
 	return s.do(ctx)
-}
-
-// sqlState is the SQLSTATE of a database error, or "".
-func sqlState(err error) string {
-	var coded interface{ SQLState() string }
-	if errors.As(err, &coded) {
-		return coded.SQLState()
-	}
-	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/cmd/host/edge"
 	"github.com/booking-platform/booking-platform/internal/embedded"
 	"github.com/booking-platform/booking-platform/migrations"
 )
@@ -118,7 +119,7 @@ func await(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
 			err = last
 		}
 		last = err
-		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()), slog.String("sqlstate", sqlState(err)))
+		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the database does not answer: %w", err)

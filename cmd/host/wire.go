@@ -93,7 +93,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	r.auth, err = auth.New(db, r.cfg.SessionSecrets, auth.Options{
 		Logger: logger, Users: r.users, WriteError: edge.WriteError,
 		ClientAddress: func(req *http.Request) string { return edge.Network(req.Context()) },
-		Seen:          func(ctx context.Context, user auth.User) { edge.SetUser(ctx, user.ID) },
+		OnUser:        func(ctx context.Context, user auth.User) { edge.SetUser(ctx, user.ID) },
 		Cookie:        auth.CookieOptions{Insecure: !cfg.Cookie.Secure, SameSite: cfg.Cookie.SameSite, Domain: cfg.Cookie.Domain},
 	})
 	if err != nil {

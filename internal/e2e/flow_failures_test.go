@@ -84,48 +84,43 @@ func (f *flow) stripeFailures(admin *http.Client, paid booked) map[string]string
 	return expected
 }
 
-// databaseFailures are a database that refuses statements, and one that is away. It returns the SQLSTATE that is to be in the log, by request.
-func (f *flow) databaseFailures(admin *http.Client) map[string]string {
+// trouble is a line that is to be in the log, about a request that the database has failed. The SQLSTATE of a database that is away is empty.
+type trouble struct{ message, sqlstate string }
+
+// databaseFailures are a database that refuses statements, and one that is away. It returns what is to be in the log, by request.
+func (f *flow) databaseFailures(admin *http.Client) map[string]trouble {
 	b := f.book()
 	wish := f.wish()
 	password, err := json.Marshal(f.password("password while the database fails"))
 	require.NoError(f.t, err)
 	who := f.visitor()
-	everything := func() (ids []string) {
-		for _, a := range []answer{
-			f.post(who, http.StatusServiceUnavailable, "/api/bookings", wish),
-			f.post(who, http.StatusServiceUnavailable, "/auth/login", `{"email":"admin@example.com","password":`+string(password)+`}`),
-			f.get(admin, http.StatusServiceUnavailable, "/auth/me"),
-			f.get(who, http.StatusServiceUnavailable, "/success?"+b.query()),
-			f.get(who, http.StatusServiceUnavailable, "/success?session_id="+b.StripeSessionID),
-			f.get(who, http.StatusServiceUnavailable, "/api/bookings/"+b.ID, "Authorization", "Bearer "+b.Token),
-			f.post(who, http.StatusServiceUnavailable, "/booking/cancel", b.query()),
-			f.get(who, http.StatusServiceUnavailable, "/calendar/"+f.plant("token while the database fails", "")+".ics"),
-		} {
-			ids = append(ids, a.id)
-		}
+	expected := map[string]trouble{}
+	everything := func(sqlstate string) {
+		is := func(message string, a answer) { expected[a.id] = trouble{message, sqlstate} }
+		is("request failed", f.post(who, http.StatusServiceUnavailable, "/api/bookings", wish))
+		is("login not checked", f.post(who, http.StatusServiceUnavailable, "/auth/login", `{"email":"admin@example.com","password":`+string(password)+`}`))
+		is("session not checked", f.get(admin, http.StatusServiceUnavailable, "/auth/me"))
+		is("page failed", f.get(who, http.StatusServiceUnavailable, "/success?"+b.query()))
+		is("page failed", f.get(who, http.StatusServiceUnavailable, "/success?session_id="+b.StripeSessionID))
+		is("request failed", f.get(who, http.StatusServiceUnavailable, "/api/bookings/"+b.ID, "Authorization", "Bearer "+b.Token))
+		is("page failed", f.post(who, http.StatusServiceUnavailable, "/booking/cancel", b.query()))
+		is("request failed", f.get(who, http.StatusServiceUnavailable, "/calendar/"+f.plant("token while the database fails", "")+".ics"))
 		require.Equal(f.t, http.StatusInternalServerError, f.deliver(map[string]any{"id": fmt.Sprintf("evt_%d", f.asked), "object": "event", "type": "checkout.session.completed"}, f.stripe.secret))
 		f.get(who, http.StatusServiceUnavailable, "/health/db")
-		return ids
 	}
-	states := map[string]string{}
 	f.exec(`ALTER SCHEMA booking_platform RENAME TO elsewhere`)
-	for _, id := range everything() {
-		states[id] = "42P01"
-	}
+	everything("42P01")
 	f.does("", "events", "list")
 	f.does("", "doctor")
 	f.exec(`ALTER SCHEMA elsewhere RENAME TO booking_platform`)
 	f.proxy.cut()
-	for _, id := range everything() {
-		states[id] = ""
-	}
+	everything("")
 	f.does("", "doctor")
 	f.proxy.mend()
 	eventually(f.t, "ready again", func(context.Context) bool {
 		return f.ask(who, http.MethodGet, "/health/db", "").status == http.StatusOK
 	})
-	return states
+	return expected
 }
 
 // commands are those of who runs the host, with the host's environment, and with one that is wrong.

@@ -51,19 +51,10 @@ func (all logLines) where(name, value string) (some logLines) {
 	return some
 }
 
-// of is the messages of a request's lines, and states the SQLSTATEs of those that have one, empty or not.
+// of is the messages of a request's lines.
 func (all logLines) of(id string) (messages []string) {
 	for _, l := range all.where("request_id", id) {
 		messages = append(messages, l.text("msg"))
 	}
 	return messages
-}
-
-func (all logLines) states(id string) (states []string) {
-	for _, l := range all.where("request_id", id) {
-		if _, has := l["sqlstate"]; has {
-			states = append(states, l.text("sqlstate"))
-		}
-	}
-	return states
 }

@@ -16,7 +16,7 @@ func TestLogs(t *testing.T) {
 	paid := f.customers(admin)
 	f.badDeliveries()
 	failures := f.stripeFailures(admin, paid)
-	refused := f.databaseFailures(admin)
+	troubles := f.databaseFailures(admin)
 	f.commands()
 	f.host.stop()
 
@@ -42,9 +42,12 @@ func TestLogs(t *testing.T) {
 	for id, want := range failures {
 		require.Contains(t, lines.of(id), want, "%s of request %s", want, id)
 	}
-	for id, state := range refused {
-		require.Contains(t, lines.states(id), state, "SQLSTATE of request %s", id)
+	for id, want := range troubles {
+		said := lines.where("request_id", id).where("msg", want.message)
+		require.Len(t, said, 1, "%s of request %s", want.message, id)
+		require.Equal(t, want.sqlstate, said[0]["sqlstate"], "%s of request %s", want.message, id)
 	}
+	require.Len(t, troubles, 16)
 	webhooks := lines.where("booking_id", paid.ID).where("outcome", "processed").where("msg", "webhook delivery")
 	require.Len(t, webhooks, 1)
 	require.Equal(t, paid.request, webhooks[0].text("origin_request_id"))

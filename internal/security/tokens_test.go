@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Of sixteen tokens every byte differs in at least two, and there are sixteen bytes or more of them.
+// A byte is random where sixteen tokens have more than eight values of it, and each kind of token has sixteen such bytes or more.
 func randomTokens(t *testing.T, c *cluster) {
 	email, password := c.addUser(t, "OPS")
 	room := c.addRoom(t)

@@ -84,10 +84,5 @@ func (a *API) log(ctx context.Context, err error) {
 		a.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "request given up by the client")
 		return
 	}
-	var db interface{ SQLState() string }
-	state := ""
-	if errors.As(err, &db) {
-		state = db.SQLState()
-	}
-	a.opts.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("error", err.Error()), slog.String("sqlstate", state))
+	a.opts.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
 }

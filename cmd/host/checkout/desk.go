@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/edge"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -119,12 +120,7 @@ func (d *Desk) release(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUp)
 	defer cancel()
 	if err := d.payments.Abandon(ctx, id); err != nil {
-		var db interface{ SQLState() string }
-		state := ""
-		if errors.As(err, &db) {
-			state = db.SQLState()
-		}
 		d.log.LogAttrs(ctx, slog.LevelError, "could not release the hold; it ends by itself",
-			slog.String("booking_id", id), slog.String("error", err.Error()), slog.String("sqlstate", state))
+			slog.String("booking_id", id), slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -24,9 +25,11 @@ type Options struct {
 	PoolSize, Hosts int
 	// Timeout bounds each check; 0 is 8 seconds.
 	Timeout time.Duration
-	// Now is this machine's clock, and FreeSpace tells how many bytes are free where a folder is; nil are the system's. For tests.
+	// Now is this machine's clock, FreeSpace tells how many bytes are free where a folder is, and Addresses are this machine's, each with its prefix; nil
+	// are the system's. For tests.
 	Now       func() time.Time
 	FreeSpace func(dir string) (uint64, error)
+	Addresses func() ([]net.Addr, error)
 }
 
 // examination is one run of the checks.
@@ -87,6 +90,9 @@ func Examine(ctx context.Context, opts Options) []Finding {
 	}
 	if opts.FreeSpace == nil {
 		opts.FreeSpace = freeSpace
+	}
+	if opts.Addresses == nil {
+		opts.Addresses = net.InterfaceAddrs
 	}
 	e := &examination{Options: opts}
 	var found []Finding

@@ -42,6 +42,14 @@ func set(pairs ...string) func(*world) {
 	}
 }
 
+// listens has the metrics at an address of a machine that has another one, too.
+func listens(at, address string) func(*world) {
+	return func(w *world) {
+		w.environ["METRICS_ADDR"] = at
+		w.addresses = append(w.addresses, address)
+	}
+}
+
 // endpoint changes the endpoint at Stripe.
 func endpoint(change func(*stripetest.WebhookEndpoint)) func(*world) {
 	return func(w *world) { change(&w.endpoints[0]) }
@@ -80,9 +88,9 @@ func TestEachMistakeIsFound(t *testing.T) {
 		"a cookie for all of com":      {set("COOKIE_DOMAIN", "com"), "problem cookie-domain"},
 		"a proxy nobody told of":       {set("TRUST_PROXY", "0"), "warning trust-proxy"},
 		"no metrics":                   {set("METRICS_ADDR", "off"), "warning metrics-address"},
-		"metrics on every address":     {set("METRICS_ADDR", "0.0.0.0:2"), "warning metrics-address"},
-		"metrics on all of IPv6":       {set("METRICS_ADDR", "[::]:2"), "warning metrics-address"},
-		"metrics on no address":        {set("METRICS_ADDR", ":2"), "warning metrics-address"},
+		"metrics on every address":     {listens("0.0.0.0:2", "203.0.113.7/24"), "warning metrics-address"},
+		"metrics on all of IPv6":       {listens("[::]:2", "2001:db8::7/64"), "warning metrics-address"},
+		"metrics on no address":        {listens(":2", "2001:db8::7/64"), "warning metrics-address"},
 		"metrics for the public":       {set("METRICS_ADDR", "192.0.2.7:2"), "problem metrics-address"},
 		"metrics at the host's port":   {set("METRICS_ADDR", "127.0.0.1:1"), "problem metrics-address"},
 		"the default port is taken":    {set("METRICS_ADDR", "", "PORT", "9464"), "warning metrics-address"},

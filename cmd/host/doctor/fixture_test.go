@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"database/sql"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -43,6 +44,9 @@ type world struct {
 	// lostFor is the age of an event that was never delivered; 0 is none.
 	lostFor time.Duration
 	keep    *stripetest.Server
+	// addresses are this machine's, each with its prefix, and metrics is the address of the metrics where it is not what environ says.
+	addresses []string
+	metrics   string
 }
 
 func newWorld(t *testing.T) *world {
@@ -58,6 +62,7 @@ func newWorld(t *testing.T) *world {
 		// Where nobody listens.
 		"PORT": "1", "METRICS_ADDR": "127.0.0.1:2",
 	}}
+	w.addresses = []string{"127.0.0.1/8", "172.18.0.3/16", "::1/128"}
 	w.endpoints = []stripetest.WebhookEndpoint{{URL: hook, EnabledEvents: payments.EventTypes(), APIVersion: stripetest.APIVersion, Livemode: true}}
 	users, err := auth.NewUsers(w.db, auth.UsersOptions{})
 	require.NoError(t, err)
@@ -67,8 +72,19 @@ func newWorld(t *testing.T) *world {
 		Slug: "room", Name: "Room", TimeZone: "Europe/Paris", SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"},
 	})
 	require.NoError(t, err)
-	w.options = doctor.Options{DB: w.db, PoolSize: 20, Hosts: 2, FreeSpace: func(string) (uint64, error) { return 50 << 30, nil }}
+	w.options = doctor.Options{DB: w.db, PoolSize: 20, Hosts: 2, FreeSpace: func(string) (uint64, error) { return 50 << 30, nil }, Addresses: w.interfaces}
 	return w
+}
+
+func (w *world) interfaces() (all []net.Addr, err error) {
+	for _, a := range w.addresses {
+		ip, network, err := net.ParseCIDR(a)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, &net.IPNet{IP: ip, Mask: network.Mask})
+	}
+	return all, nil
 }
 
 func (w *world) bookings() *booking.Store {
@@ -128,6 +144,10 @@ func (w *world) examine() []doctor.Finding {
 	// Production refuses another address of Stripe; its place is taken behind the configuration's back.
 	if w.options.Config.StripeAPIBase == "" {
 		w.options.Config.StripeAPIBase = w.account()
+	}
+	// The default address of the metrics is one at which whoever runs the tests may run a host.
+	if w.metrics != "" {
+		w.options.Config.Metrics.Address = w.metrics
 	}
 	if w.lostFor > 0 {
 		w.pays()

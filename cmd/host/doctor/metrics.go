@@ -14,9 +14,6 @@ import (
 // metricsLimit bounds one question to a host that may not be there.
 const metricsLimit = 2 * time.Second
 
-// shared is what providers and overlay networks use within themselves: RFC 6598.
-var shared = netip.MustParsePrefix("100.64.0.0/10")
-
 // metrics looks at the address of Prometheus's /metrics: whoever reaches it reads how the business goes.
 func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	address := e.Config.Metrics.Address
@@ -36,13 +33,19 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	}
 	var found []Finding
 	ip, everywhere := listensAt(host)
-	switch {
-	case everywhere:
-		found = append(found, warning(MetricsAddress, address+" is every address of this machine",
-			"Name a private one in METRICS_ADDR, or see that nobody but Prometheus gets there: in a container, that its port is not published."))
-	case !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast() && !shared.Contains(ip):
-		found = append(found, e.inProduction(MetricsAddress, address+" is a public address: anybody may read how many bookings and payments there are",
-			"Set METRICS_ADDR to a private address that Prometheus reaches, such as 127.0.0.1:9464."))
+	if everywhere {
+		open, err := e.publicAddress(ip)
+		if err != nil {
+			return nil, err
+		}
+		if open.IsValid() {
+			found = append(found, warning(MetricsAddress, address+" is every address of this machine, and "+open.String()+" is a public one",
+				"Name a private one in METRICS_ADDR, or see that nobody but Prometheus gets there."))
+		}
+	} else if public(ip) {
+		// It is not asked: it may be somebody else's.
+		return []Finding{e.inProduction(MetricsAddress, address+" is a public address: anybody may read how many bookings and payments there are",
+			"Set METRICS_ADDR to a private address that Prometheus reaches, such as 127.0.0.1:9464.")}, nil
 	}
 	if e.takesThePort(ip, everywhere, port) {
 		return append(found, e.portTaken(address)), nil
@@ -51,13 +54,6 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 		found = append(found, f)
 	}
 	return found, nil
-}
-
-// listensAt is the address of a listener, as one of an interface; everywhere tells that it is all of them.
-func listensAt(host string) (ip netip.Addr, everywhere bool) {
-	ip, err := netip.ParseAddr(host)
-	ip = ip.Unmap()
-	return ip, err != nil || ip.IsUnspecified()
 }
 
 // takesThePort tells whether the host's own listener and this one are in each other's way.
@@ -99,14 +95,6 @@ func (e *examination) scrape(ctx context.Context, ip netip.Addr, everywhere bool
 			"Look for METRICS_ADDR in what the host logged at its start, and start it with the environment of this command.")
 	}
 	return ok(MetricsAddress, at+" is not public; no host runs here to be asked")
-}
-
-// askedAt is where a listener is reached from this machine.
-func askedAt(ip netip.Addr, everywhere bool) string {
-	if everywhere {
-		return "127.0.0.1"
-	}
-	return ip.String()
 }
 
 // ask gets a page, or the beginning of one, from this machine's own network: through no proxy.

@@ -55,12 +55,7 @@ func (p *Pages) notFound(w http.ResponseWriter) {
 
 // log says what went wrong, with its SQLSTATE where that was the database's.
 func (p *Pages) log(ctx context.Context, level slog.Level, message string, err error) {
-	var db interface{ SQLState() string }
-	state := ""
-	if errors.As(err, &db) {
-		state = db.SQLState()
-	}
-	p.opts.Logger.LogAttrs(ctx, level, message, slog.String("error", err.Error()), slog.String("sqlstate", state))
+	p.opts.Logger.LogAttrs(ctx, level, message, slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
 }
 
 // fail is the page for what the visitor cannot mend. What went wrong is logged, and not said.

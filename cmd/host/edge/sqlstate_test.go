@@ -1,0 +1,19 @@
+package edge_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/lib/pq"
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/cmd/host/edge"
+)
+
+func TestSQLState(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "42P01", edge.SQLState(fmt.Errorf("list: %w", &pq.Error{Code: "42P01"})))
+	require.Empty(t, edge.SQLState(errors.New("no database's")))
+	require.Empty(t, edge.SQLState(nil))
+}
