@@ -80,14 +80,19 @@ func (a attack) run(ctx context.Context) error {
 	defer stop()
 	var everybody sync.WaitGroup
 	var open, cut atomic.Int64
+	var arriving sync.WaitGroup
+	arriving.Add(a.Slow)
 	for i := range a.Slow {
-		everybody.Go(func() { slow{a.Address, fromAddress(i % a.Addresses), &open, &cut}.run(ctx, i) })
+		everybody.Go(func() {
+			slow{a.Address, fromAddress(i % a.Addresses), &open, &cut, sync.OnceFunc(arriving.Done)}.run(ctx, i)
+		})
 	}
-	for range 100 {
-		if open.Load() == int64(a.Slow) {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
+	all := make(chan struct{})
+	go func() { arriving.Wait(); close(all) }()
+	select {
+	case <-all:
+	case <-time.After(5 * time.Second): // There may be no place for some.
+	case <-ctx.Done():
 	}
 	answered := &[600]atomic.Int64{}
 	turns := make(chan time.Time)

@@ -18,6 +18,8 @@ type slow struct {
 	from net.IP
 	// open counts those that are connected, and cut how often one was cut off.
 	open, cut *atomic.Int64
+	// there is called when it is connected for the first time.
+	there func()
 }
 
 // fromAddress is the nth address of this machine. All of 127.0.0.0/8 are, on Linux.
@@ -36,6 +38,7 @@ func (s slow) run(ctx context.Context, way int) {
 	for ctx.Err() == nil {
 		if c, err := dialFrom(ctx, s.from, s.address); err == nil {
 			s.open.Add(1)
+			s.there()
 			stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 			switch way % 3 {
 			case 0:
