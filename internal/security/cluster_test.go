@@ -72,7 +72,7 @@ func startCluster(t *testing.T) *cluster {
 	return c
 }
 
-// host is one process. base is where it is reached without the proxy, and metrics its private address.
+// host is one process; in production it says where it is in its log alone, for which internal/hostprocess does not look. base is where it is reached without the proxy, and metrics its private address.
 type host struct {
 	base, metrics string
 	log           logBook

@@ -17,7 +17,7 @@ var ErrNotOpen = errors.New("stripetest: the session is not open")
 
 // ErrNoAnswer is returned by [Server.Pay] when ten seconds brought no answer to the event that says so: nobody delivers (Run is not at work), or the
 // receiver takes longer. The session is paid, and the event goes on its way.
-var ErrNoAnswer = errors.New("stripetest: no answer within ten seconds")
+var ErrNoAnswer = errors.New("stripetest: no answer within ten seconds (is Run at work?)")
 
 // ErrNotPending is returned when what is to be settled, failed or closed is
 // settled already, or was never waiting: a refund, a delayed payment, a dispute.
