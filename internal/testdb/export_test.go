@@ -52,3 +52,6 @@ func (Hold) Run() int {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return 0
 }
+
+// ClusterFolder is clusterFolder.
+var ClusterFolder = clusterFolder
