@@ -89,9 +89,8 @@ func (s *Server) answer(w http.ResponseWriter, c *call, known set, do endpoint) 
 
 // perform runs an endpoint and encodes what comes out of it.
 func (s *Server) perform(c *call, do endpoint) answer {
-	if f := s.takeFault(c.Request, true); f != nil {
-		f.strike()
-		return refusal(internal())
+	if e := s.takeFault(c.Request, true).during(); e != nil {
+		return refusal(e)
 	}
 	object, err := do(c)
 	if err != nil {

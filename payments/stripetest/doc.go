@@ -22,8 +22,8 @@
 //   - for the customer with [Server.Pay], [Server.PayDelayed] (a bank debit),
 //     [Server.Decline] and [Server.Expire];
 //   - for the banks with [Server.SettlePayment], [Server.FailPayment],
-//     [Server.SettleRefund], [Server.FailRefund], [Server.Dispute] and
-//     [Server.CloseDispute];
+//     [Server.SettleRefund], [Server.FailRefund], [Server.CancelRefund],
+//     [Server.Dispute] and [Server.CloseDispute];
 //   - for the colleague in Stripe's dashboard with [Server.RefundFromDashboard];
 //   - for time with [Server.Advance];
 //   - for the network with [Server.Fault], and by delivering webhooks late, in

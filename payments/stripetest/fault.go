@@ -40,6 +40,19 @@ const (
 	// is stored, and there is no effect.
 	TooMany FaultKind = "429 with Retry-After"
 
+	// HangDuring is Stripe taking long to execute a call: its idempotency key is in
+	// use (409 for every repeat) until Fault.Release, and then the call has its
+	// effect and its answer is stored, whether the client has waited or not.
+	HangDuring FaultKind = "hang during the effect"
+
+	// KeyInUse answers 409 idempotency_key_in_use, under the error type that
+	// Options.KeyInUseType says. Nothing is stored, and there is no effect.
+	KeyInUse FaultKind = "409 key in use"
+
+	// NotFound answers 404 resource_missing, as Stripe does for the objects of
+	// another account or mode. Nothing is stored, and there is no effect.
+	NotFound FaultKind = "404 for a known object"
+
 	// BadGateway is a 502 with a page of HTML, from something that stands before
 	// Stripe: nothing is stored, and there is no effect.
 	BadGateway FaultKind = "HTML 502"
@@ -99,14 +112,14 @@ func (f *Fault) Release() {
 	f.release.Do(func() { close(f.released) })
 }
 
-// takeFault returns the fault that a call meets, or nil. FailBefore is asked for
-// apart, where calls are executed.
+// takeFault returns the fault that a call meets, or nil. FailBefore and HangDuring
+// are asked for apart, where calls are executed.
 func (s *Server) takeFault(r *http.Request, executing bool) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = slices.DeleteFunc(s.faults, func(f *Fault) bool { return f.left == 0 })
 	for _, f := range s.faults {
-		if executing == (f.kind == FailBefore) && f.match(r) {
+		if executing == (f.kind == FailBefore || f.kind == HangDuring) && f.match(r) {
 			f.left--
 			return f
 		}

@@ -12,7 +12,7 @@ import (
 
 // before does what f does before the call, and tells whether that ends it.
 func (f *Fault) before(w http.ResponseWriter, r *http.Request) (over bool) {
-	if f == nil || !slices.Contains([]FaultKind{ResetBefore, HangBefore, TooMany, BadGateway}, f.kind) {
+	if f == nil || !slices.Contains([]FaultKind{ResetBefore, HangBefore, TooMany, KeyInUse, NotFound, BadGateway}, f.kind) {
 		return false
 	}
 	// A client sees its connection cut, and the server sees the client go, once the
@@ -28,6 +28,10 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request) (over bool) {
 	case TooMany:
 		w.Header().Set("Retry-After", strconv.Itoa(int(RetryAfter/time.Second)))
 		send(w, refusal(refused(http.StatusTooManyRequests, "rate_limit", "Request rate limit exceeded.")))
+	case KeyInUse:
+		send(w, refusal(f.s.keyInUse(r.Header.Get("Idempotency-Key"))))
+	case NotFound:
+		send(w, refusal(refused(http.StatusNotFound, "resource_missing", "No such object: '%s'", r.URL.Path)))
 	case BadGateway:
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusBadGateway)
@@ -51,6 +55,20 @@ func (f *Fault) after(w http.ResponseWriter, r *http.Request) (over bool) {
 		return !f.hang(r)
 	}
 	return true
+}
+
+// during does what f does while a call is executed, and returns what is answered
+// instead; nil lets the call go on.
+func (f *Fault) during() *apiError {
+	if f == nil {
+		return nil
+	}
+	f.strike()
+	if f.kind == HangDuring {
+		<-f.released
+		return nil
+	}
+	return internal()
 }
 
 // hang waits for Release, and returns false when the client goes first.

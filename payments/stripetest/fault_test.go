@@ -37,6 +37,7 @@ func TestFaults(t *testing.T) {
 		stripetest.ResetBefore: {false, false, cut},
 		stripetest.ResetAfter:  {true, false, cut},
 		stripetest.TooMany:     {false, false, status(429)},
+		stripetest.NotFound:    {false, false, status(404)},
 		stripetest.BadGateway: {false, false, func(t *testing.T, err error) {
 			var e *stripe.Error
 			require.False(t, errors.As(err, &e), "a page of HTML is no error of Stripe's")
@@ -116,6 +117,57 @@ func TestAClientThatGivesUpEndsAHangingCall(t *testing.T) {
 		web.Close()
 		require.Len(t, server.Sessions(), effect)
 	}
+}
+
+// M2: a call that hangs while Stripe executes it has its effect in the end, although its
+// client has gone; until then a repeat with its key is refused, and afterwards gets its answer.
+func TestFault_HangDuringKeepsKeyInUse(t *testing.T) {
+	t.Parallel()
+	for given, answered := range map[string]string{"": "invalid_request_error", "idempotency_error": "idempotency_error"} {
+		s := start(t, stripetest.Options{KeyInUseType: given})
+		f := s.Fault(creations, stripetest.HangDuring, 1)
+		t.Cleanup(f.Release)
+		ctx, giveUp := context.WithCancel(t.Context())
+		params := keyed("k")
+		params.Context = ctx
+		gone := make(chan error, 1)
+		go func() { gone <- get1(s.sessions.New(params)) }()
+		require.NoError(t, f.Wait(within(t), 1))
+		giveUp()
+		require.ErrorIs(t, <-gone, context.Canceled)
+		_, err := s.sessions.New(keyed("k"))
+		refused := stripeError(t, err)
+		require.Equal(t, http.StatusConflict, refused.HTTPStatusCode)
+		require.Equal(t, stripe.ErrorCodeIdempotencyKeyInUse, refused.Code)
+		require.Equal(t, answered, string(refused.Type))
+		require.Empty(t, s.Sessions())
+
+		f.Release()
+		require.Eventually(t, func() bool { return len(s.Sessions()) == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool {
+			again, err := s.sessions.New(keyed("k"))
+			return err == nil && again.ID == s.Sessions()[0].ID
+		}, 10*time.Second, time.Millisecond)
+		require.Len(t, s.Sessions(), 1)
+	}
+	_, err := stripetest.New(stripetest.Options{SecretKey: secretKey, KeyInUseType: "api_error"})
+	require.Error(t, err)
+}
+
+// M2: a key in use without another call of ours, under either error type.
+func TestFault_KeyInUse(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{KeyInUseType: "idempotency_error"})
+	// The library makes the call twice by itself.
+	f := s.Fault(creations, stripetest.KeyInUse, 2)
+	_, err := s.sessions.New(keyed("k"))
+	refused := stripeError(t, err)
+	require.Equal(t, http.StatusConflict, refused.HTTPStatusCode)
+	require.Equal(t, stripe.ErrorTypeIdempotency, refused.Type)
+	require.Positive(t, f.Fired())
+	f.Release()
+	require.NoError(t, get1(s.sessions.New(keyed("k"))))
+	require.Len(t, s.Sessions(), 1)
 }
 
 func TestFaultsFireInTheirOrderAndAsOftenAsTheyShould(t *testing.T) {

@@ -73,9 +73,7 @@ func (s *Server) claimKey(c *call) (*reply, *answer, error) {
 			"they were first used with. Try using a key other than '%s' if you meant to execute a different "+
 			"request.", c.key)
 	case r.answer == nil:
-		return nil, nil, refused(http.StatusConflict, "idempotency_key_in_use", "There is currently another "+
-			"in-progress request using this Idempotent Key (that probably means you submitted twice, and the "+
-			"other request is still going through): %s. Please try again later.", c.key)
+		return nil, nil, s.keyInUse(c.key)
 	}
 	return r, r.answer, nil
 }
@@ -105,6 +103,17 @@ func (s *Server) forgetKeys() {
 		}
 		s.replyOrder = s.replyOrder[1:]
 	}
+}
+
+// keyInUse refuses a repeat while the first call with the key is being answered.
+func (s *Server) keyInUse(key string) *apiError {
+	e := refused(http.StatusConflict, "idempotency_key_in_use", "There is currently another in-progress request using this "+
+		"Idempotent Key (that probably means you submitted twice, and the other request is still going through): %s. "+
+		"Please try again later.", key)
+	if s.opts.KeyInUseType != "" {
+		e.Type = s.opts.KeyInUseType
+	}
+	return e
 }
 
 func idempotencyError(format string, args ...any) *apiError {

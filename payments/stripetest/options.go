@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -72,6 +73,10 @@ type Options struct {
 	// delivered before the call is answered.
 	OnRefund func(Refund)
 
+	// KeyInUseType is the error type of a 409 idempotency_key_in_use. Sources differ on
+	// Stripe's: invalid_request_error, which "" stands for, or idempotency_error.
+	KeyInUseType string
+
 	// PendingRefunds makes all refunds pending until a test settles them; see also
 	// MakeRefundsPending.
 	PendingRefunds bool
@@ -100,6 +105,9 @@ func (o Options) check() error {
 	}
 	if o.DeliveryTimeout < 0 {
 		return errors.New("the delivery timeout is negative")
+	}
+	if !slices.Contains([]string{"", "invalid_request_error", "idempotency_error"}, o.KeyInUseType) {
+		return errors.New("the error type of a key in use is neither invalid_request_error nor idempotency_error")
 	}
 	return nil
 }

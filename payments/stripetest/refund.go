@@ -11,10 +11,11 @@ type RefundStatus string
 
 // The statuses of a refund.
 const (
-	RefundPending   RefundStatus = "pending"
-	RefundSucceeded RefundStatus = "succeeded"
-	RefundFailed    RefundStatus = "failed"
-	RefundCanceled  RefundStatus = "canceled"
+	RefundPending        RefundStatus = "pending"
+	RefundRequiresAction RefundStatus = "requires_action"
+	RefundSucceeded      RefundStatus = "succeeded"
+	RefundFailed         RefundStatus = "failed"
+	RefundCanceled       RefundStatus = "canceled"
 )
 
 // Refund is money on its way back, as it was at one moment. Its JSON is the

@@ -104,6 +104,10 @@ func (s *Server) refund(charge *Charge, wanted Refund, c *call) (*Refund, error)
 		s.pendingRefunds = max(s.pendingRefunds-1, 0)
 		r.Status = RefundPending
 	}
+	if s.actionRefunds > 0 {
+		s.actionRefunds--
+		r.Status = RefundRequiresAction
+	}
 	if r.Metadata == nil {
 		r.Metadata = map[string]string{}
 	}
@@ -118,7 +122,7 @@ func (s *Server) refund(charge *Charge, wanted Refund, c *call) (*Refund, error)
 // of is where a refund of a status is booked; one that has failed, nowhere.
 func (m *Money) of(status RefundStatus) *int64 {
 	switch status {
-	case RefundPending:
+	case RefundPending, RefundRequiresAction:
 		return &m.Pending
 	case RefundSucceeded:
 		return &m.Refunded

@@ -9,6 +9,15 @@ func (s *Server) MakeRefundsPending(n int) {
 	s.pendingRefunds = n
 }
 
+// MakeRefundsRequireAction makes the next n refunds require an action of their
+// customers, who are asked for a bank account by e-mail. They stay so until
+// SettleRefund, FailRefund or CancelRefund.
+func (s *Server) MakeRefundsRequireAction(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.actionRefunds = n
+}
+
 // SettleRefund lets a pending refund succeed; refund.updated and
 // charge.refund.updated go out, and are not waited for. It returns ErrNotFound,
 // or the refund and ErrNotPending.
@@ -29,7 +38,8 @@ func (s *Server) FailRefund(id, reason string) (Refund, error) {
 	return s.moveRefund(id, RefundFailed, reason)
 }
 
-// CancelRefund cancels a pending refund, as FailRefund fails one.
+// CancelRefund cancels a refund that is pending or requires an action, as
+// FailRefund fails one.
 func (s *Server) CancelRefund(id string) (Refund, error) {
 	return s.moveRefund(id, RefundCanceled, "")
 }
@@ -42,7 +52,7 @@ func (s *Server) moveRefund(id string, to RefundStatus, reason string) (Refund, 
 		return Refund{}, ErrNotFound
 	}
 	late := r.Status == RefundSucceeded && to == RefundFailed
-	if r.Status != RefundPending && !late {
+	if r.Status != RefundPending && r.Status != RefundRequiresAction && !late {
 		return r.snapshot(), ErrNotPending
 	}
 	s.book(r.Currency, func(m *Money) {

@@ -38,6 +38,24 @@ func TestAPendingRefundIsSettled(t *testing.T) {
 	require.Equal(t, stripe.RefundStatusSucceeded, next.Status, "one was to be pending")
 }
 
+// M18: a refund that requires an action of its customer can be canceled; its amount is then
+// refundable again.
+func TestRefund_RequiresActionIsCanceled(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	sess := s.paid(t)
+	s.MakeRefundsRequireAction(1)
+	made, err := s.refunds().New(of(sess, 2000))
+	require.NoError(t, err)
+	require.Equal(t, stripe.RefundStatusRequiresAction, made.Status)
+	require.Equal(t, stripetest.Money{Captured: 2500, Pending: 2000}, s.Balance()["eur"])
+	canceled, err := s.CancelRefund(made.ID)
+	require.NoError(t, err)
+	require.Equal(t, stripetest.RefundCanceled, canceled.Status)
+	require.Equal(t, stripetest.Money{Captured: 2500}, s.Balance()["eur"])
+	require.Zero(t, s.Charges()[0].AmountRefunded)
+}
+
 // What failed can be refunded again: a pending one, one that had succeeded, and
 // one that was canceled.
 func TestAFailedRefundGivesItsAmountBack(t *testing.T) {

@@ -46,6 +46,7 @@ type Server struct {
 	disputes       store[Dispute]   // by charge
 	balance        map[string]Money // by currency
 	pendingRefunds int              // how many of the next refunds will be pending
+	actionRefunds  int              // how many of the next refunds will require an action
 
 	events    store[event]
 	pending   []*shipment // what Run has still to deliver
