@@ -66,7 +66,7 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 	}
 	seen := &statements{}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, folder,
-		goose.WithTableName("booking_platform.versions_"+name),
+		goose.WithTableName("booking_platform.goose_"+name),
 		goose.WithSessionLocker(&session{SessionLocker: locker}),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithVerbose(true),

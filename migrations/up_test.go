@@ -122,7 +122,7 @@ CREATE TABLE booking_platform.never_reached (id bigint);
 	for _, want := range []string{"webhook/90000_broken.sql", "42P01", "INSERT INTO booking_platform.no_such_table"} {
 		require.Contains(t, err.Error(), want)
 	}
-	require.Len(t, applied, 3, "the files before it stay")
+	require.Len(t, applied, 1, "the files before it stay")
 	require.Equal(t, []string{"payment_events"}, tables(t, db))
 
 	// What was broken is mended, and the same call goes on from there.
@@ -320,7 +320,7 @@ func TestExtensionInAnotherSchema(t *testing.T) {
 func tables(t *testing.T, db *sql.DB) []string {
 	t.Helper()
 	rows, err := db.Query(`SELECT tablename FROM pg_tables WHERE schemaname = 'booking_platform'
-		AND tablename NOT LIKE 'versions\_%' AND tablename <> 'schema_versions' ORDER BY tablename`)
+		AND tablename NOT LIKE 'goose\_%' AND tablename <> 'schema_versions' ORDER BY tablename`)
 	require.NoError(t, err)
 	defer rows.Close()
 	var out []string

@@ -26,6 +26,9 @@ CREATE TABLE booking_platform.users (
     password_hash text NOT NULL,
     role          text NOT NULL CHECK (role <> ''),
     active        boolean NOT NULL DEFAULT true,
+    -- Raised when the user's sessions must end, a login under way included: sessions of
+    -- another version have ended.
+    version       bigint NOT NULL DEFAULT 1,
     created_at    timestamptz NOT NULL DEFAULT statement_timestamp(),
     updated_at    timestamptz NOT NULL DEFAULT statement_timestamp()
 );
@@ -35,6 +38,8 @@ CREATE TABLE booking_platform.sessions (
     -- HMAC of the cookie's token under SESSION_SECRET: who reads this table cannot log in with it.
     token_hash   bytea PRIMARY KEY,
     user_id      text NOT NULL CHECK (user_id <> ''),
+    -- Empty for sessions that no login has begun, and for users that have no versions.
+    user_version text NOT NULL DEFAULT '',
     created_at   timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_seen_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     expires_at   timestamptz NOT NULL
@@ -43,6 +48,19 @@ CREATE TABLE booking_platform.sessions (
 -- There is no index on the times. last_seen_at is written again and again for as long as a session lives: unindexed, and with some
 -- room left on its page, that is a HOT update. Clearing away what has expired reads the table, which holds live sessions only.
 CREATE INDEX sessions_user ON booking_platform.sessions (user_id);
+
+-- The budgets of logins. A row that is missing is a full budget, and so is one whose full_at has passed.
+--
+-- UNLOGGED: a crash, a failover and a restore leave the table empty, and every budget begins anew, which gives whoever guesses a few tries more
+-- and keeps nobody out. In return a flood of guesses writes nothing that is flushed to disk or waits for a standby.
+CREATE UNLOGGED TABLE booking_platform.rate_limits (
+    -- HMAC of what is limited, under SESSION_SECRET: who reads this table does not learn who tries to log in, nor from where.
+    key     bytea PRIMARY KEY,
+    -- When the budget is full again if nothing more is taken from it.
+    full_at timestamptz NOT NULL
+) WITH (fillfactor = 80);
+
+-- There is no index on full_at: it is written with each attempt, and unindexed, with room on its page, that is a HOT update.
 
 INSERT INTO booking_platform.schema_versions (set_name, version) VALUES ('auth', 1)
 ON CONFLICT (set_name) DO UPDATE SET version = GREATEST(booking_platform.schema_versions.version, EXCLUDED.version);

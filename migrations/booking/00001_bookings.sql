@@ -42,9 +42,16 @@ CREATE TABLE booking_platform.resources (
     price_minor           bigint NOT NULL CHECK (price_minor >= 0),
     currency              text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     active                boolean NOT NULL DEFAULT true,
-    -- Another one with every change of the resource or of its opening hours, whoever makes it: triggers below see to that. A hold
-    -- names the version its rules were read at, so that a cached resource never sells a slot under rules that are gone. It is random
-    -- and not a counter: a change that is rolled back would leave its number to the next one.
+    -- What a customer may cancel or move, and what it costs. The empty object is the zero
+    -- value of booking.Policy.
+    policy                jsonb NOT NULL DEFAULT '{}',
+    -- How long a hold lasts at most, however often it is extended. The default is that of
+    -- booking.Resource.
+    hold_cap_seconds      integer NOT NULL DEFAULT 1209600,
+    -- Changes with every change of the resource, its hours or its offers, by the triggers
+    -- below. A hold names the version its rules were read at, so that a cached resource
+    -- never sells a slot by rules that are gone. It is random and not a counter: a change
+    -- that is rolled back would leave its number to the next one.
     version               uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at            timestamptz NOT NULL DEFAULT statement_timestamp(),
     updated_at            timestamptz NOT NULL DEFAULT statement_timestamp()
@@ -95,11 +102,48 @@ CREATE TRIGGER opening_hours_changed AFTER INSERT OR UPDATE OR DELETE ON booking
 CREATE TRIGGER opening_hours_emptied AFTER TRUNCATE ON booking_platform.opening_hours
     FOR EACH STATEMENT EXECUTE FUNCTION booking_platform.opening_hours_changed();
 
+-- Another length, price or grid on the same resource: they share its opening hours, its units and its constraint.
+CREATE TABLE booking_platform.offers (
+    resource_id           uuid NOT NULL REFERENCES booking_platform.resources (id) ON DELETE CASCADE,
+    slug                  text NOT NULL CHECK (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+    name                  text NOT NULL CHECK (name <> ''),
+    position              integer NOT NULL,
+    slot_seconds          integer NOT NULL CHECK (slot_seconds > 0),
+    step_seconds          integer NOT NULL CHECK (step_seconds BETWEEN 60 AND 86400),
+    buffer_before_seconds integer NOT NULL CHECK (buffer_before_seconds >= 0),
+    buffer_after_seconds  integer NOT NULL CHECK (buffer_after_seconds >= 0),
+    price_minor           bigint NOT NULL CHECK (price_minor >= 0),
+    active                boolean NOT NULL DEFAULT true,
+    PRIMARY KEY (resource_id, slug)
+);
+
+-- What a date has instead of the hours of its weekday: the intervals that begin on it. One from 0 to 0 is closed.
+CREATE TABLE booking_platform.opening_exceptions (
+    resource_id   uuid NOT NULL REFERENCES booking_platform.resources (id) ON DELETE CASCADE,
+    on_date       date NOT NULL,
+    opens_minute  integer NOT NULL CHECK (opens_minute BETWEEN 0 AND 1439),
+    closes_minute integer NOT NULL CHECK (closes_minute BETWEEN 0 AND 2880),
+    PRIMARY KEY (resource_id, on_date, opens_minute),
+    CHECK (opens_minute = 0 AND closes_minute = 0 OR closes_minute > opens_minute AND closes_minute - opens_minute <= 1440)
+);
+
+-- They are rules like the opening hours: a change renews the resource's version.
+CREATE TRIGGER offers_changed AFTER INSERT OR UPDATE OR DELETE ON booking_platform.offers
+    FOR EACH ROW EXECUTE FUNCTION booking_platform.opening_hours_changed();
+CREATE TRIGGER offers_emptied AFTER TRUNCATE ON booking_platform.offers
+    FOR EACH STATEMENT EXECUTE FUNCTION booking_platform.opening_hours_changed();
+CREATE TRIGGER opening_exceptions_changed AFTER INSERT OR UPDATE OR DELETE ON booking_platform.opening_exceptions
+    FOR EACH ROW EXECUTE FUNCTION booking_platform.opening_hours_changed();
+CREATE TRIGGER opening_exceptions_emptied AFTER TRUNCATE ON booking_platform.opening_exceptions
+    FOR EACH STATEMENT EXECUTE FUNCTION booking_platform.opening_hours_changed();
+
 CREATE TABLE booking_platform.bookings (
     id              uuid PRIMARY KEY,
     resource_id     uuid NOT NULL REFERENCES booking_platform.resources (id),
     -- Which of the resource's units 1..capacity are taken. A party of three is one row with three units.
-    units           int4multirange NOT NULL CHECK (NOT isempty(units) AND units <@ int4range(1, 10001)),
+    -- Units above 10000 belong to no resource: a booking that changes its units passes through
+    -- them, because a constraint looks at one row after the other.
+    units           int4multirange NOT NULL,
     party           integer NOT NULL CHECK (party >= 1),
     during          tstzrange NOT NULL CHECK (NOT isempty(during) AND lower_inc(during) AND NOT upper_inc(during)),
     -- during with the buffers around it: stored, because adding an interval to a timestamptz is not immutable.
@@ -120,15 +164,45 @@ CREATE TABLE booking_platform.bookings (
     request_hash    bytea,
     metadata        jsonb NOT NULL DEFAULT '{}',
     reason          text NOT NULL DEFAULT '',
+    -- A block keeps units from being sold, for maintenance for example. It obeys the same
+    -- constraint.
+    kind            text NOT NULL DEFAULT 'booking',
+    -- The slug of the offer it was sold as; empty for the resource's own slot.
+    offer           text NOT NULL DEFAULT '',
+    -- The resource's policy at the time of the hold: what was sold keeps its terms.
+    policy          jsonb NOT NULL DEFAULT '{}',
+    -- How often it was moved or cancelled: SEQUENCE in calendar files.
+    sequence        integer NOT NULL DEFAULT 0,
+    -- What its cancellation gives back; NULL while that is not decided.
+    refund_minor    bigint,
+    -- SHA-256 of the token in the customer's link, and how many links were revoked before it.
+    owner_token_hash   bytea,
+    owner_token_number integer NOT NULL DEFAULT 0,
     created_at      timestamptz NOT NULL DEFAULT statement_timestamp(),
     updated_at      timestamptz NOT NULL DEFAULT statement_timestamp(),
     CHECK (blocked @> during),
+    CONSTRAINT bookings_kind_known CHECK (kind IN ('booking', 'block')),
+    CONSTRAINT bookings_refund_in_bounds CHECK (refund_minor BETWEEN 0 AND amount_minor),
+    CONSTRAINT bookings_units_known CHECK (NOT isempty(units) AND units <@ int4range(1, 20001)),
     CONSTRAINT bookings_no_overlap EXCLUDE USING gist (resource_id WITH =, blocked WITH &&, units WITH &&) WHERE (active)
 ) WITH (fillfactor = 70);
 
 CREATE UNIQUE INDEX bookings_idempotency_key ON booking_platform.bookings (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX bookings_reference ON booking_platform.bookings (reference, id) WHERE reference <> '';
 CREATE INDEX bookings_by_resource ON booking_platform.bookings (resource_id, id);
+
+-- None of these names status or updated_at: a confirmation changes no index and stays a HOT
+-- update.
+CREATE INDEX bookings_by_start ON booking_platform.bookings (lower(during), id);
+CREATE INDEX bookings_by_resource_start ON booking_platform.bookings (resource_id, lower(during), id);
+-- Not partial, though blocks have no address: the planner would not know how often an
+-- address occurs.
+CREATE INDEX bookings_by_email ON booking_platform.bookings (lower(email), id);
+CREATE INDEX bookings_by_email_start ON booking_platform.bookings (lower(email), lower(during), id);
+CREATE INDEX bookings_by_reference_start ON booking_platform.bookings (reference, lower(during), id) WHERE reference <> '';
+-- For the step that completes past bookings: those it has completed are not in it, and
+-- blocks, which stay confirmed, never are.
+CREATE INDEX bookings_by_end ON booking_platform.bookings (upper(during)) WHERE active AND kind = 'booking';
 
 -- When to look at a hold again. It is a list of work beside bookings, whose hold_expires_at stays the truth: an index there would
 -- end the HOT update, and here a row is dropped by the sweep once it is due and its booking is settled.
@@ -138,6 +212,43 @@ CREATE TABLE booking_platform.hold_deadlines (
     booking_id uuid NOT NULL,
     PRIMARY KEY (due_at, booking_id)
 );
+
+-- Every change of a booking's status or time: from, to, who, why, when. Rows are added and never changed. Without a foreign key,
+-- whose check would lock the booking row a second time for each change.
+CREATE TABLE booking_platform.booking_history (
+    booking_id  uuid NOT NULL,
+    id          bigint GENERATED ALWAYS AS IDENTITY,
+    at          timestamptz NOT NULL DEFAULT statement_timestamp(),
+    -- Empty for a booking that is new.
+    from_status text NOT NULL,
+    to_status   text NOT NULL,
+    -- When it begins, before and after; both only where that changed.
+    from_start  timestamptz,
+    to_start    timestamptz,
+    actor       text NOT NULL DEFAULT '',
+    reason      text NOT NULL DEFAULT '',
+    PRIMARY KEY (booking_id, id)
+);
+
+-- One row for each open hold that a customer, or a client address, may have: whoever gets the number n of a key has one of at most n.
+-- The number of a hold that has ended is taken over by naming that hold in replaces.
+CREATE TABLE booking_platform.hold_quota (
+    scope      text NOT NULL CHECK (scope IN ('email', 'client')),
+    key        text NOT NULL,
+    number     integer NOT NULL CHECK (number > 0),
+    booking_id uuid NOT NULL,
+    replaces   uuid,
+    PRIMARY KEY (scope, key, number)
+);
+CREATE INDEX hold_quota_booking ON booking_platform.hold_quota (booking_id);
+
+-- Private calendar feeds. The token is in the feed's address, and only its SHA-256 is here.
+CREATE TABLE booking_platform.calendar_feeds (
+    token_hash  bytea PRIMARY KEY,
+    resource_id uuid NOT NULL REFERENCES booking_platform.resources (id) ON DELETE CASCADE,
+    created_at  timestamptz NOT NULL DEFAULT statement_timestamp()
+);
+CREATE INDEX calendar_feeds_resource ON booking_platform.calendar_feeds (resource_id);
 
 INSERT INTO booking_platform.schema_versions (set_name, version) VALUES ('booking', 1)
 ON CONFLICT (set_name) DO UPDATE SET version = GREATEST(booking_platform.schema_versions.version, EXCLUDED.version);

@@ -23,21 +23,76 @@ CREATE TABLE booking_platform.payments (
     -- What came may be in another currency than what was asked for. Empty while nothing has come.
     captured_currency        text NOT NULL DEFAULT '',
     refunded_minor           bigint NOT NULL DEFAULT 0 CHECK (refunded_minor >= 0),
-    refund_committed         bigint NOT NULL DEFAULT 0 CHECK (refund_committed >= 0 AND refund_committed <= amount_minor),
+    refund_committed         bigint NOT NULL DEFAULT 0,
     failed                   boolean NOT NULL DEFAULT false,
     expired                  boolean NOT NULL DEFAULT false,
     disputed                 boolean NOT NULL DEFAULT false,
     dispute_outcome          text NOT NULL DEFAULT '',
     parked                   boolean NOT NULL DEFAULT false,
     parked_reason            text NOT NULL DEFAULT '',
+    -- Why the money was not applied to its booking and is to go back: it came too late, or
+    -- twice. Empty when it was applied, or has not come. A fact like the others: it is never
+    -- taken back.
+    unapplied                text NOT NULL DEFAULT '',
+    -- How often Stripe reported refunds that have no row here; they are to be looked up at
+    -- Stripe. 0 is never.
+    refunds_unknown          integer NOT NULL DEFAULT 0,
+    -- When Stripe, asked about the Checkout Session, first answered something that was applied:
+    -- the record of a change that no event caused.
+    asked_at                 timestamptz,
     created_at               timestamptz NOT NULL DEFAULT statement_timestamp(),
-    updated_at               timestamptz NOT NULL DEFAULT statement_timestamp()
+    updated_at               timestamptz NOT NULL DEFAULT statement_timestamp(),
+    -- What may be given back is what came, not what was asked for: an overpayment goes back
+    -- whole.
+    CONSTRAINT payments_refunds_bounded CHECK (refund_committed BETWEEN 0 AND GREATEST(amount_minor, captured_minor))
 ) WITH (fillfactor = 70);
 
 CREATE INDEX payments_booking ON booking_platform.payments (booking_id, id);
 -- At most one Checkout Session of a booking can be open to payment. It is also the small index through which the steps find those whose
 -- time has passed: what was paid is not in it.
 CREATE UNIQUE INDEX payments_open ON booking_platform.payments (booking_id) WHERE NOT completed AND NOT expired AND NOT failed;
+
+-- Refunds and disputes name the PaymentIntent alone.
+CREATE INDEX payments_intent ON booking_platform.payments (stripe_payment_intent_id) WHERE stripe_payment_intent_id IS NOT NULL;
+-- Small: a payment is in it until its refunds have been looked up.
+CREATE INDEX payments_refunds_unknown ON booking_platform.payments (id) WHERE refunds_unknown > 0;
+-- Small: payments that wait for a delayed method, and those no event has told of.
+CREATE INDEX payments_waiting ON booking_platform.payments (session_expires_at) WHERE captured_minor = 0 AND NOT expired AND NOT failed AND NOT parked;
+-- For counting what needs attention. It names no column that an ordinary payment or refund
+-- changes, so that those updates write no more than before.
+CREATE INDEX payments_attention ON booking_platform.payments (id) WHERE parked OR (disputed AND dispute_outcome = '');
+
+-- A refund is an intent first: a row, committed with the reason for it. Stripe is called later, under a lease, and what it answers, or
+-- reports of a refund that somebody made there, is a fact of that row.
+CREATE TABLE booking_platform.refunds (
+    id               uuid PRIMARY KEY,
+    payment_id       uuid NOT NULL REFERENCES booking_platform.payments (id),
+    -- Why, once for each payment: what forbids a second refund for the same reason, next week too, when Stripe has forgotten the key.
+    cause            text NOT NULL CHECK (cause <> ''),
+    amount_minor     bigint NOT NULL CHECK (amount_minor > 0),
+    currency         text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    -- In the order in which they follow each other; a status never goes back.
+    status           text NOT NULL CHECK (status IN ('due', 'pending', 'succeeded', 'failed', 'canceled')),
+    stripe_refund_id text UNIQUE,
+    -- What Stripe says of one that failed.
+    failure          text NOT NULL DEFAULT '',
+    reason           text NOT NULL DEFAULT '',
+    actor            text NOT NULL DEFAULT '',
+    -- The number of the idempotency key, and when it was first used: Stripe may forget it after a day.
+    attempt          integer NOT NULL DEFAULT 1,
+    first_called_at  timestamptz,
+    tries            integer NOT NULL DEFAULT 0,
+    last_error       text NOT NULL DEFAULT '',
+    next_try_at      timestamptz NOT NULL DEFAULT statement_timestamp(),
+    created_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
+    UNIQUE (payment_id, cause)
+);
+
+-- Of those that are settled none is in it.
+CREATE INDEX refunds_due ON booking_platform.refunds (next_try_at) WHERE status = 'due';
+-- Small: refunds that Stripe or a bank has refused.
+CREATE INDEX refunds_failed ON booking_platform.refunds (payment_id) WHERE status = 'failed';
 
 INSERT INTO booking_platform.schema_versions (set_name, version) VALUES ('payments', 1)
 ON CONFLICT (set_name) DO UPDATE SET version = GREATEST(booking_platform.schema_versions.version, EXCLUDED.version);

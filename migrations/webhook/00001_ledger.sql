@@ -38,13 +38,19 @@ CREATE TABLE booking_platform.payment_events (
     -- When Stripe made the event, when we first heard of it, and when it was settled: NULL while it is failed or unmatched.
     created_at               timestamptz,
     received_at              timestamptz NOT NULL DEFAULT statement_timestamp(),
-    processed_at             timestamptz
+    processed_at             timestamptz,
+    -- When an event that waits is taken up again without a delivery.
+    retry_at                 timestamptz NOT NULL DEFAULT statement_timestamp() + interval '5 seconds'
 );
 
 -- The ledger is read newest first.
 CREATE INDEX payment_events_received ON booking_platform.payment_events (received_at DESC, stripe_event_id DESC);
 -- What waits for a person or for a row is looked for by outcome; what was processed is never looked for that way.
 CREATE INDEX payment_events_waiting ON booking_platform.payment_events (outcome, received_at) WHERE outcome IN ('failed', 'unmatched', 'parked');
+CREATE INDEX payment_events_retry ON booking_platform.payment_events (retry_at) WHERE outcome IN ('failed', 'unmatched');
+-- For the step that drops old payloads: only settled events that have one are in it.
+CREATE INDEX payment_events_payloads ON booking_platform.payment_events (received_at)
+    WHERE payload IS NOT NULL AND outcome IN ('processed', 'ignored');
 
 INSERT INTO booking_platform.schema_versions (set_name, version) VALUES ('webhook', 1)
 ON CONFLICT (set_name) DO UPDATE SET version = GREATEST(booking_platform.schema_versions.version, EXCLUDED.version);

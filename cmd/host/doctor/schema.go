@@ -77,7 +77,7 @@ SELECT c.relname, p.name
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p(name)
-WHERE n.nspname = 'booking_platform' AND c.relkind IN ('r', 'p') AND c.relname NOT LIKE 'versions\_%'
+WHERE n.nspname = 'booking_platform' AND c.relkind IN ('r', 'p') AND c.relname NOT LIKE 'goose\_%'
 	AND (p.name = 'SELECT' OR c.relname <> 'schema_versions')
 	AND NOT (pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, p.name))
 ORDER BY c.relname, p.name`
