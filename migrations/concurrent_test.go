@@ -48,9 +48,9 @@ SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'pending', statement_timesta
 FROM booking_platform.resources r, tstzrange('2030-01-01Z', '2030-01-01T01:00Z', '[)') AS s`
 
 const (
-	invalidSQL = `SELECT count(*) FROM pg_index WHERE NOT indisvalid`
-	builtSQL   = `SELECT count(*) FROM pg_class WHERE relname = 'bookings_by_party'`
-	versionSQL = `SELECT version FROM booking_platform.schema_versions WHERE set_name = 'booking'`
+	invalidSQL  = `SELECT count(*) FROM pg_index WHERE NOT indisvalid`
+	builtSQL    = `SELECT count(*) FROM pg_class WHERE relname = 'bookings_by_party'`
+	versionSQL  = `SELECT version FROM booking_platform.schema_versions WHERE set_name = 'booking'`
 	settingsSQL = `SELECT current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')`
 )
 
