@@ -23,7 +23,8 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION
-RUN go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /out/host ./cmd/host
+RUN go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /out/host ./cmd/host \
+ && mkdir /out/data
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="booking-platform" \
@@ -32,7 +33,10 @@ LABEL org.opencontainers.image.title="booking-platform" \
 # Stripe is reached over TLS, Postgres often is.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/host /usr/local/bin/host
-ENV PATH=/usr/local/bin
+# A volume here belongs to the user below: in development without SESSION_SECRET the host
+# keeps the secret that it makes in it.
+COPY --from=build --chown=65532:65532 /out/data /data
+ENV PATH=/usr/local/bin DATA_DIR=/data
 # A number, so that an orchestrator can see that it is not root.
 USER 65532:65532
 EXPOSE 3000

@@ -71,7 +71,7 @@ func Load(environ map[string]string) (Config, error) {
 func Read(environ map[string]string) (Config, Problems) {
 	var problems Problems
 	e := parse(environ, &problems)
-	isProduction := e.AppEnv == production
+	isProduction := e.production()
 	c := Config{
 		Production:           isProduction,
 		Host:                 bindHost(e.Host, isProduction, &problems),
@@ -105,6 +105,7 @@ func Read(environ map[string]string) (Config, Problems) {
 	stripe(e, isProduction, &problems)
 	c.cookie(e, &problems)
 	c.admin(&problems)
+	c.mistakenForDevelopment(e, &problems)
 	return c, problems
 }
 
@@ -112,8 +113,8 @@ func Read(environ map[string]string) (Config, Problems) {
 func LoadStorage(environ map[string]string) (Config, error) {
 	var all Problems
 	e := parse(environ, &all)
-	problems := all.of("APP_ENV", "NODE_ENV", "STORAGE_DRIVER", "DATABASE_POOL")
-	c := Config{Production: e.AppEnv == production, DataDir: e.DataDir, EmbeddedRepository: e.EmbeddedRepository}
+	problems := all.only("APP_ENV", "NODE_ENV", "STORAGE_DRIVER", "DATABASE_POOL")
+	c := Config{Production: e.production(), DataDir: e.DataDir, EmbeddedRepository: e.EmbeddedRepository}
 	c.storage(e, environ, &problems)
 	if len(problems) > 0 {
 		return Config{}, problems
@@ -125,8 +126,8 @@ func LoadStorage(environ map[string]string) (Config, error) {
 func Address(environ map[string]string) (host string, port int, err error) {
 	var all Problems
 	e := parse(environ, &all)
-	problems := all.of("APP_ENV", "NODE_ENV", "PORT")
-	host = bindHost(e.Host, e.AppEnv == production, &problems)
+	problems := all.only("APP_ENV", "NODE_ENV", "PORT")
+	host = bindHost(e.Host, e.production(), &problems)
 	if len(problems) > 0 {
 		return "", 0, problems
 	}

@@ -66,8 +66,87 @@ func TestProduction(t *testing.T) {
 		MaxConnections:       4096,
 		DatabasePool:         20,
 	}, c)
-	_, err = config.Load(with(produced, "APP_ENV", "", "NODE_ENV", "production", "SESSION_SECRET", ""))
-	require.ErrorContains(t, err, "SESSION_SECRET", "the old name of APP_ENV counts")
+}
+
+// M11: either name of the environment makes production, an empty one counts as not set, and two that
+// disagree are a problem under which the rules of production hold.
+func TestEnvironmentHasTwoNames(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		app, node  string
+		production bool
+		problem    string
+	}{
+		{"", "", false, ""}, {" ", "\r", false, ""},
+		{"production", "", true, ""}, {"", "production", true, ""}, {"production", "production", true, ""},
+		{"", " production\r", true, ""}, {"  ", "production", true, ""},
+		{"development", "", false, ""}, {"", "development", false, ""}, {"development", "development", false, ""},
+		{"development", "production", true, "NODE_ENV"}, {"production", "development", true, "NODE_ENV"},
+		{"", "Production", false, "NODE_ENV"}, {"production", "test", true, "NODE_ENV"}, {"prod", "production", true, "APP_ENV"},
+	} {
+		env := with(produced, "APP_ENV", c.app, "NODE_ENV", c.node)
+		if !c.production {
+			env = with(nil, "APP_ENV", c.app, "NODE_ENV", c.node)
+		}
+		got, problems := config.Read(env)
+		require.Equal(t, c.production, got.Production, "%q %q", c.app, c.node)
+		require.Equal(t, c.production, got.Cookie.Secure, "%q %q", c.app, c.node)
+		for _, load := range []func(map[string]string) error{
+			func(env map[string]string) error { _, err := config.Load(env); return err },
+			func(env map[string]string) error { _, err := config.LoadStorage(env); return err },
+			func(env map[string]string) error { _, _, err := config.Address(env); return err },
+		} {
+			err := load(env)
+			if c.problem == "" {
+				require.NoError(t, err, "%q %q", c.app, c.node)
+				continue
+			}
+			require.ErrorAs(t, err, &problems)
+			require.Len(t, problems, 1, "%v", err)
+			require.Equal(t, c.problem, problems[0].Name)
+		}
+	}
+	_, err := config.Load(with(produced, "APP_ENV", "", "NODE_ENV", "production", "SESSION_SECRET", ""))
+	require.ErrorContains(t, err, "SESSION_SECRET", "the old name demands what production needs")
+}
+
+// M11: development beside settings of production is a production that lost APP_ENV.
+func TestMistakenForDevelopment(t *testing.T) {
+	t.Parallel()
+	const endpoint = "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd"
+	for name, c := range map[string]struct {
+		environ []string
+		wrong   string
+	}{
+		"a live key":            {[]string{"STRIPE_SECRET_KEY", "sk_live_x", "STRIPE_WEBHOOK_SECRET", "whsec_x"}, "is a live key"},
+		"a live restricted key": {[]string{"STRIPE_SECRET_KEY", "rk_live_x", "STRIPE_WEBHOOK_SECRET", "whsec_x"}, "is a live key"},
+		"a public address":      {[]string{"APP_URL", "https://booking.example.com"}, "beside an https APP_URL"},
+		"a secure cookie":       {[]string{"COOKIE_SECURE", "true"}, "beside COOKIE_SECURE=true"},
+		"a cookie's domain":     {[]string{"COOKIE_DOMAIN", "example.com"}, "beside COOKIE_DOMAIN"},
+		"an endpoint's secret":  {[]string{"STRIPE_WEBHOOK_SECRET", "whsec_mine," + endpoint}, "beside the STRIPE_WEBHOOK_SECRET"},
+		"all but the two": {[]string{"APP_URL", "https://booking.example.com", "COOKIE_SECURE", "true", "STRIPE_WEBHOOK_SECRET", endpoint,
+			"APP_ENV", "development"}, "an https APP_URL and COOKIE_SECURE=true and the STRIPE_WEBHOOK_SECRET of an endpoint"},
+	} {
+		_, err := config.Load(with(nil, c.environ...))
+		var problems config.Problems
+		require.ErrorAs(t, err, &problems, name)
+		require.Len(t, problems, 1, name)
+		require.Equal(t, "STRIPE_SECRET_KEY", problems[0].Name, name)
+		require.Contains(t, problems[0].Wrong, c.wrong, name)
+		require.NotContains(t, err.Error(), endpoint)
+	}
+	for name, environ := range map[string][]string{
+		"https on this machine": {"APP_URL", "https://localhost:3000", "COOKIE_SECURE", "true"},
+		"a local name":          {"APP_URL", "https://booking.localhost", "COOKIE_DOMAIN", "booking.localhost"},
+		"the local network":     {"APP_URL", "http://192.168.1.7:3000"},
+		"a tunnel, a test key":  {"APP_URL", "https://x.example.com", "STRIPE_SECRET_KEY", "sk_test_x", "STRIPE_WEBHOOK_SECRET", endpoint},
+		"stripe listen":         {"STRIPE_WEBHOOK_SECRET", "whsec_" + strings.Repeat("0123456789abcdef", 4)},
+		"a made-up secret":      {"STRIPE_WEBHOOK_SECRET", "whsec_12345678"},
+		"a proxy":               {"TRUST_PROXY", "1"},
+	} {
+		_, err := config.Load(with(nil, environ...))
+		require.NoError(t, err, name)
+	}
 }
 
 // Every variable wrong in turn: its name comes first on the line, and nothing else is wrong.
@@ -118,7 +197,7 @@ func TestEachProblem(t *testing.T) {
 		{nil, "STRIPE_WEBHOOK_SECRET", "whsec_12345678,hunter2", "no signing secret (number 2)", "", ""},
 		{produced, "STRIPE_API_BASE", "http://127.0.0.1:1", "is set", "", ""},
 		{nil, "STRIPE_API_BASE", "http://127.0.0.1:1", "is set without", "", ""},
-		{with(produced, "APP_ENV", ""), "STRIPE_API_BASE", "127.0.0.1:1", "is not an absolute", "", ""},
+		{with(produced, "APP_ENV", "", "STRIPE_SECRET_KEY", "sk_test_x"), "STRIPE_API_BASE", "127.0.0.1:1", "is not an absolute", "", ""},
 		{nil, "EMBEDDED_POSTGRES_REPOSITORY", "maven", "is not an absolute", "", ""},
 		{nil, "TRUST_PROXY", "-1", "is -1", "", ""},
 		{nil, "TRUST_PROXY", "10.0.0.0/8, nginx", `has "nginx"`, "", ""},
@@ -209,13 +288,12 @@ func TestValues(t *testing.T) {
 	require.Equal(t, config.TrustProxy{}, load("TRUST_PROXY", "false").TrustProxy)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32")},
 		load("TRUST_PROXY", "10.1.2.3/8, 192.168.1.7").TrustProxy.Networks)
-	require.True(t, load("COOKIE_SECURE", "true", "COOKIE_SAMESITE", "None").Cookie.Secure)
+	require.True(t, load("COOKIE_SECURE", "true", "COOKIE_SAMESITE", "None", "APP_URL", "https://localhost").Cookie.Secure)
 	require.False(t, load("DATABASE_URL", "postgres://db/b").Embedded)
 	require.False(t, load("DATABASE_URL", "postgres://db/b").Prepare, "there may be a pooler that knows nothing of it")
 	require.True(t, load("DATABASE_URL", "postgres://db/b", "DATABASE_PREPARE", "true").Prepare)
 	require.False(t, load("DATABASE_PREPARE", "false").Prepare)
 	require.True(t, load("DATABASE_URL", "postgres://db/b", "STORAGE_DRIVER", "embedded").Embedded)
-	require.False(t, load("APP_ENV", "development", "NODE_ENV", "production").Production, "the new name wins")
 	require.Equal(t, "postgres://db/b?binary_parameters=no&connect_timeout=1&sslmode=disable",
 		load("DATABASE_URL", "postgres://db/b?sslmode=disable&binary_parameters=no&connect_timeout=1").DatabaseURL)
 	require.Equal(t, "postgres://u:p@/b?binary_parameters=yes&connect_timeout=5&host=a%2Cb&port=1%2C2&sslmode=prefer&target_session_attrs=read-write",

@@ -15,7 +15,7 @@ import (
 // environment is what the variables say, each read by itself. What they mean together is Load's.
 type environment struct {
 	AppEnv             mode       `env:"APP_ENV"`
-	NodeEnv            string     `env:"NODE_ENV"`
+	NodeEnv            mode       `env:"NODE_ENV"`
 	Host               string     `env:"BIND_ADDRESS"`
 	Port               port       `env:"PORT" envDefault:"3000"`
 	AppURL             string     `env:"APP_URL"`
@@ -66,14 +66,16 @@ func parse(environ map[string]string, problems *Problems) environment {
 		// The library's own words could quote a value. There is no variable that it parses by itself.
 		problems.add("environment", "cannot be read", "this is a mistake of the program; please report it")
 	}
-	if trimmed["APP_ENV"] == "" {
-		var why malformed
-		if errors.As(e.AppEnv.UnmarshalText([]byte(e.NodeEnv)), &why) {
-			problems.add("NODE_ENV", why.wrong, "as the old name of APP_ENV it is production or development; it is not looked at where APP_ENV is set")
-		}
+	if e.AppEnv.known() && e.NodeEnv.known() && e.AppEnv != e.NodeEnv {
+		problems.add("NODE_ENV", fmt.Sprintf("is %q, and APP_ENV is %q", e.NodeEnv, e.AppEnv),
+			"NODE_ENV is the old name of APP_ENV: set one of them, or both to the same")
 	}
 	return e
 }
+
+// production reports whether either name of the environment says so. Where they disagree, which is a
+// problem, the rest is judged by the stricter rules.
+func (e environment) production() bool { return e.AppEnv == production || e.NodeEnv == production }
 
 // variable gives the name of the variable of a field of environment.
 func variable(field string) string {
@@ -87,6 +89,8 @@ const (
 	production  mode = "production"
 	development mode = "development"
 )
+
+func (m mode) known() bool { return m == production || m == development }
 
 // UnmarshalText accepts the two environments there are.
 func (m *mode) UnmarshalText(text []byte) error {

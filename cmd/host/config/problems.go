@@ -44,7 +44,7 @@ type malformed struct{ wrong, remedy string }
 // Error is for the parser's interface only; Load takes the two parts.
 func (m malformed) Error() string { return m.wrong + ": " + m.remedy }
 
-// of keeps the problems of some variables.
-func (ps Problems) of(names ...string) Problems {
-	return slices.DeleteFunc(ps, func(p Problem) bool { return !slices.Contains(names, p.Name) })
+// only returns the problems of some variables.
+func (ps Problems) only(names ...string) Problems {
+	return slices.DeleteFunc(slices.Clone(ps), func(p Problem) bool { return !slices.Contains(names, p.Name) })
 }

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -53,6 +56,45 @@ func stripe(e environment, production bool, problems *Problems) {
 		problems.add(base, "is set without STRIPE_SECRET_KEY", "set both, or neither for the built-in stand-in")
 	case absolute(e.StripeAPIBase) == nil:
 		problems.add(base, "is not an absolute http(s) URL", "it is another address of Stripe's API, for tests, such as http://127.0.0.1:12111")
+	}
+}
+
+// endpointSecret is the form of a webhook endpoint's signing secret. `stripe listen` prints 64
+// hexadecimal digits, and what developers make up is short.
+var endpointSecret = regexp.MustCompile(`^whsec_[A-Za-z0-9]{16,63}$`)
+
+// mistakenForDevelopment finds a production configuration that lost APP_ENV. It would sell with a live
+// key under the rules of development, or, without a key, confirm bookings that nothing was paid for.
+func (c *Config) mistakenForDevelopment(e environment, problems *Problems) {
+	const key = "STRIPE_SECRET_KEY"
+	if c.Production {
+		return
+	}
+	// With STRIPE_API_BASE, which production refuses, the key does not go to Stripe.
+	live := strings.HasPrefix(e.StripeSecretKey, "sk_live_") || strings.HasPrefix(e.StripeSecretKey, "rk_live_")
+	if live && e.StripeAPIBase == "" {
+		problems.add(key, "is a live key, in development", "real money moves with it: set APP_ENV=production, or use a key of test mode (sk_test_…)")
+	}
+	if e.StripeSecretKey != "" {
+		return
+	}
+	var signs []string
+	public, _ := url.Parse(c.AppURL) // It has been checked.
+	if public.Scheme == "https" && !loopback(public.Hostname()) {
+		signs = append(signs, "an https APP_URL")
+	}
+	if e.CookieSecure.value && !loopback(public.Hostname()) {
+		signs = append(signs, "COOKIE_SECURE=true")
+	}
+	if c.Cookie.Domain != "" && !loopback(c.Cookie.Domain) && len(problems.only("COOKIE_DOMAIN")) == 0 {
+		signs = append(signs, "COOKIE_DOMAIN")
+	}
+	if slices.ContainsFunc(e.StripeWebhook, endpointSecret.MatchString) {
+		signs = append(signs, "the STRIPE_WEBHOOK_SECRET of an endpoint")
+	}
+	if len(signs) > 0 {
+		problems.add(key, "is missing, in development, beside "+strings.Join(signs, " and "),
+			"the built-in stand-in confirms bookings that nothing is paid for: set APP_ENV=production and the key, or unset what is beside it")
 	}
 }
 

@@ -58,9 +58,12 @@ func TestMistakesOfDevelopment(t *testing.T) {
 		want    string
 	}{
 		"a live key":              {[]string{"STRIPE_SECRET_KEY", liveKey, "STRIPE_WEBHOOK_SECRET", "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd", "STRIPE_API_BASE", "http://127.0.0.1:1"}, "warning stripe-key-mode,problem stripe"},
-		"a public address":        {[]string{"APP_URL", "https://booking.example.com"}, "warning environment"},
-		"a secure cookie on http": {[]string{"COOKIE_SECURE", "true", "APP_URL", "http://192.168.1.7:3000"}, "problem cookie-secure"},
-		"a weak secret":           {[]string{"SESSION_SECRET", strings.Repeat("s", 40)}, "warning session-secret"},
+		"a live key of Stripe's":  {[]string{"STRIPE_SECRET_KEY", liveKey, "STRIPE_WEBHOOK_SECRET", "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd"}, "problem configuration"},
+		"a public address":        {[]string{"APP_URL", "https://booking.example.com"}, "problem configuration,warning environment"},
+		"a secure cookie on http": {[]string{"COOKIE_SECURE", "true", "APP_URL", "http://192.168.1.7:3000"}, "problem configuration,problem cookie-secure"},
+		"two environments": {[]string{"APP_ENV", "development", "NODE_ENV", "production", "APP_URL", "https://booking.example.com", "DATABASE_URL", "postgres://db/b",
+			"SESSION_SECRET", "kXk6V0lHq2B8ZtqC0yq3n0Wm5m5d1fJr7uYb9sPzE4A=", "TRUST_PROXY", "1", "STRIPE_SECRET_KEY", liveKey, "STRIPE_WEBHOOK_SECRET", "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd", "STRIPE_API_BASE", "http://127.0.0.1:1"}, "problem configuration,problem configuration"},
+		"a weak secret": {[]string{"SESSION_SECRET", strings.Repeat("s", 40)}, "warning session-secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
