@@ -39,6 +39,39 @@ func (d *Date) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
+// AddDays returns the date n days later by the calendar, or earlier where n is negative.
+func (d Date) AddDays(n int) Date {
+	return DateOf(time.Date(d.Year, d.Month, d.Day+n, 0, 0, 0, 0, time.UTC))
+}
+
+// Before tells whether d is an earlier day than other.
+func (d Date) Before(other Date) bool { return d.midnight() < other.midnight() }
+
+// At returns the instant, in zone, at which the wall clock shows that many minutes after
+// midnight of the date; 1440 and more are minutes of the following days. Of a time that
+// comes twice, because clocks are put back, it is the first. A time that does not exist,
+// because clocks are put forward over it, answers false and the instant at which they are.
+//
+// d.At(0, zone) is therefore the beginning of the day in every zone, also where midnight is
+// skipped. Use At wherever a date becomes an instant: time.Date answers a time of the day
+// before where midnight does not exist.
+func (d Date) At(minute int, zone *time.Location) (at time.Time, exists bool) {
+	wall := d.midnight() + int64(minute)*60
+	// No offset is as large as two days.
+	for begin := time.Unix(wall-2*daySeconds, 0).In(zone); ; {
+		_, end := begin.ZoneBounds()
+		_, zoneOffset := begin.Zone()
+		offset := int64(zoneOffset)
+		if end.IsZero() || wall < wallClock(end, offset) {
+			if begin.Unix()+offset > wall {
+				return begin, false
+			}
+			return time.Unix(wall-offset, 0).In(zone), true
+		}
+		begin = end.In(zone)
+	}
+}
+
 // midnight is the beginning of the day as a wall clock shows it, counted in seconds as if the zone were UTC.
 func (d Date) midnight() int64 {
 	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC).Unix()

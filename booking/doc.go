@@ -42,8 +42,9 @@
 //
 // Instants are returned in UTC. What is a slot is judged by the wall clock of the resource's own zone, where an hour
 // that is missing has no slots and one that comes twice has both; a slot's length is real time. Whether a hold has
-// passed, or a start is too soon, is judged by the database's clock, never by that of a server. Zones are looked up
-// by [time.LoadLocation]: a program that may run where no zone database is installed imports time/tzdata itself.
+// passed, or a start is too soon, is judged by the database's clock, never by that of a server. A zone is one
+// of the names that [LoadZone] accepts on every machine; its rules are the system's, or those linked into the program where the
+// system has none. [Date.At] is the one place where a date and a time of day become an instant.
 //
 // What is sold keeps its instants. Where a resource is given another zone, or the rules of its zone are changed between
 // the booking and its slot, the booking begins and ends when it did, whatever the clock on the wall shows then, and

@@ -23,6 +23,9 @@ const (
 	MaxCached        = maxCached
 )
 
+// ZoneNames are the names of the zones that LoadZone accepts, one a line.
+var ZoneNames = zoneNames
+
 // Examined is how many rows a page looks at.
 const Examined = examined
 

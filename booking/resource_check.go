@@ -23,7 +23,7 @@ func (r Resource) check() problems {
 	}
 	p.add("name", requiredProblem(r.Name, 200))
 	p.add("description", textProblem(r.Description, 10000, "\n\r\t"))
-	if _, err := loadZone(r.TimeZone); err != nil {
+	if _, err := r.Zone(); err != nil {
 		p.add("timeZone", "is not an IANA time zone that this system knows, such as Europe/Paris")
 	}
 	if r.Capacity < 1 || r.Capacity > 10000 {
@@ -54,16 +54,6 @@ func (r Resource) check() problems {
 }
 
 func notLetter(c rune) bool { return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') }
-
-// loadZone refuses the two names by which LoadLocation means something other than a zone of the database: "" is UTC,
-// and "Local" whatever the server it runs on is set to; and what is longer than any name, which it would look for in
-// every place it knows.
-func loadZone(name string) (*time.Location, error) {
-	if name == "" || name == "Local" || len(name) > 100 {
-		return nil, fmt.Errorf("%.100q is not an IANA time zone", name)
-	}
-	return time.LoadLocation(name)
-}
 
 func durationProblem(d, least, most time.Duration) string {
 	switch {

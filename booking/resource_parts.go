@@ -38,7 +38,7 @@ func exceptionsProblem(exceptions []Exception) string {
 		}
 	}
 	for _, e := range exceptions {
-		next := DateOf(time.Date(e.Date.Year, e.Date.Month, e.Date.Day+1, 0, 0, 0, 0, time.UTC))
+		next := e.Date.AddDays(1)
 		all := slices.Clone(e.Hours)
 		for _, h := range byDate[next] {
 			all = append(all, Interval{Opens: h.Opens + 1440, Closes: h.Closes + 1440})

@@ -32,7 +32,7 @@ type opening struct {
 }
 
 func newRules(r Resource, version string, clock time.Time) (*rules, error) {
-	zone, err := loadZone(r.TimeZone)
+	zone, err := r.Zone()
 	if err != nil {
 		return nil, err
 	}

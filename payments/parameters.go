@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"github.com/stripe/stripe-go/v76"
@@ -30,7 +29,7 @@ const maxMetadata = 500
 
 // freeze fixes what the session is going to say. A request id that Stripe would refuse is not worth the payment.
 func (p *Payments) freeze(b booking.Booking, r booking.Resource, requestID string) (string, error) {
-	zone, err := time.LoadLocation(r.TimeZone)
+	zone, err := r.Zone()
 	if err != nil {
 		return "", fmt.Errorf("payments: zone of resource %s: %w", r.Slug, err)
 	}

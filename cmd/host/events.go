@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/migrations"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -138,8 +139,9 @@ func readSince(s string) (time.Time, error) {
 	if ago, err := time.ParseDuration(s); err == nil && ago > 0 {
 		return time.Now().Add(-ago), nil
 	}
-	if day, err := time.Parse(time.DateOnly, s); err == nil {
-		return day, nil
+	if day, err := booking.ParseDate(s); err == nil {
+		at, _ := day.At(0, time.UTC)
+		return at, nil
 	}
 	return time.Parse(time.RFC3339, s)
 }

@@ -162,7 +162,7 @@ func refusal(r booking.Resource, err error) error {
 	if !errors.As(err, &small) {
 		return fmt.Errorf("%s: %w", r.Slug, err)
 	}
-	zone, zoneErr := time.LoadLocation(r.TimeZone)
+	zone, zoneErr := r.Zone()
 	if zoneErr != nil {
 		zone = time.UTC
 	}

@@ -79,19 +79,23 @@ func (a *API) named(r *http.Request) (booking.Resource, *time.Location, error) {
 	if err != nil {
 		return booking.Resource{}, nil, err
 	}
-	zone, err := time.LoadLocation(resource.TimeZone)
+	zone, err := resource.Zone()
 	return resource, zone, err
 }
 
-// readSpan reads from, to, party and offer. A date stands for its midnight in the resource's zone; as to, for the midnight after it, so that
-// the day itself is in.
+// readSpan reads from, to, party and offer. A date stands for the beginning of its day in the
+// resource's zone; as to, for the beginning of the next day, so that the day itself is in.
+// Without to, the span is seven days: of the calendar where from is a date.
 func readSpan(values url.Values, zone *time.Location, now time.Time) (booking.AvailabilityRequest, error) {
 	q := query{values, map[string]string{}}
 	req := booking.AvailabilityRequest{From: now, Offer: values.Get("offer"), Party: q.party()}
 	if values.Has("from") {
 		req.From = q.instant("from", zone, 0)
 	}
-	req.To = req.From.AddDate(0, 0, defaultDays)
+	req.To = req.From.Add(defaultDays * 24 * time.Hour)
+	if _, err := booking.ParseDate(values.Get("from")); err == nil {
+		req.To = q.instant("from", zone, defaultDays)
+	}
 	if values.Has("to") {
 		req.To = q.instant("to", zone, 1)
 	}
@@ -104,11 +108,12 @@ type query struct {
 	problems map[string]string
 }
 
-// instant reads a time, or a date, which stands for the midnight so many days after it.
+// instant reads a time, or a date, which stands for the beginning of the day so many days later.
 func (q query) instant(name string, zone *time.Location, days int) time.Time {
 	text := q.values.Get(name)
-	if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
-		return day.AddDate(0, 0, days)
+	if day, err := booking.ParseDate(text); err == nil {
+		at, _ := day.AddDays(days).At(0, zone)
+		return at
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil || at.IsZero() {

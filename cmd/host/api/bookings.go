@@ -42,7 +42,7 @@ func (a *API) zone(ctx context.Context, known zones, resource string) (*time.Loc
 	if err != nil {
 		return nil, err
 	}
-	z, err := time.LoadLocation(res.TimeZone)
+	z, err := res.Zone()
 	known[resource] = z
 	return z, err
 }

@@ -32,7 +32,7 @@ func (a *API) calendarFile(w http.ResponseWriter, r *http.Request, of asked) {
 		a.fail(w, r, err)
 		return
 	}
-	zone, err := time.LoadLocation(resource.TimeZone)
+	zone, err := resource.Zone()
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -128,5 +128,5 @@ func (a *API) listZone(ctx context.Context, resource string) (*time.Location, er
 	if err != nil {
 		return nil, err
 	}
-	return time.LoadLocation(res.TimeZone)
+	return res.Zone()
 }

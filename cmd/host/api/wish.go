@@ -80,7 +80,7 @@ func (a *API) readStart(ctx context.Context, b *body, wish *booking.HoldRequest)
 
 // readLocalStart reads the old form.
 func (a *API) readLocalStart(ctx context.Context, b *body, wish *booking.HoldRequest, date, clock string) error {
-	day, err := time.Parse(time.DateOnly, date)
+	day, err := booking.ParseDate(date)
 	if err != nil {
 		b.problems["date"] = "must be a date such as 2026-12-01"
 	}
@@ -98,31 +98,17 @@ func (a *API) readLocalStart(ctx context.Context, b *body, wish *booking.HoldReq
 	if err != nil {
 		return err
 	}
-	zone, err := time.LoadLocation(resource.TimeZone)
+	zone, err := resource.Zone()
 	if err != nil {
 		return err
 	}
-	var exists bool
-	if wish.Start, exists = localTime(day, at, zone); !exists {
+	start, exists := day.At(at.Hour()*60+at.Minute(), zone)
+	if !exists {
 		b.problems["time"] = "does not exist on that day: the clocks are put forward"
+		return nil
 	}
+	wish.Start = start
 	return nil
-}
-
-// localTime gives the instant of a wall-clock time. One that comes twice, when clocks are put back, is the first of the two; for one that
-// is left out it returns false.
-func localTime(day, clock time.Time, zone *time.Location) (time.Time, bool) {
-	t := time.Date(day.Year(), day.Month(), day.Day(), clock.Hour(), clock.Minute(), 0, 0, zone)
-	if t.Day() != day.Day() || t.Hour() != clock.Hour() || t.Minute() != clock.Minute() {
-		return time.Time{}, false
-	}
-	// Of the offsets around here, the one that was in force before gives the earlier instant with the same clock.
-	_, now := t.Zone()
-	_, before := t.Add(-24 * time.Hour).Zone()
-	if earlier := t.Add(time.Duration(now-before) * time.Second); earlier.Before(t) && earlier.Hour() == t.Hour() && earlier.Minute() == t.Minute() {
-		return earlier, true
-	}
-	return t, true
 }
 
 // onlyResource is the resource that a booking is for when it does not say; empty unless there is exactly one.

@@ -136,7 +136,7 @@ func (p *Pages) showBook(w http.ResponseWriter, r *http.Request, status int, v b
 
 // fillWeek finds the week to show, from the day that was asked for, or today, and the links around it.
 func (p *Pages) fillWeek(ctx context.Context, v *bookView, all []booking.Resource) error {
-	zone, err := time.LoadLocation(v.Resource.TimeZone)
+	zone, err := v.Resource.Zone()
 	if err != nil {
 		return err
 	}

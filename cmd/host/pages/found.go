@@ -87,7 +87,7 @@ func (p *Pages) around(ctx context.Context, b booking.Booking) (f found, err err
 	if f.resource, err = p.opts.Bookings.Resource(ctx, b.ResourceID); err != nil {
 		return found{}, err
 	}
-	if f.zone, err = time.LoadLocation(f.resource.TimeZone); err != nil {
+	if f.zone, err = f.resource.Zone(); err != nil {
 		return found{}, err
 	}
 	pay, err := p.opts.Payments.ForBooking(ctx, b.ID)

@@ -46,7 +46,8 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 		opts.Statuses = []booking.Status{booking.Status(v.Filter.Status)}
 	}
 	if v.Filter.From != "" {
-		if opts.From, err = time.ParseInLocation(time.DateOnly, v.Filter.From, zone); err != nil || opts.From.IsZero() {
+		day, err := booking.ParseDate(v.Filter.From)
+		if opts.From, _ = day.At(0, zone); err != nil || opts.From.IsZero() {
 			return &booking.ValidationError{Fields: map[string]string{"from": "must be a date such as 2026-12-01"}}
 		}
 	}
@@ -69,14 +70,17 @@ func listZone(resources []booking.Resource, chosen string) (*time.Location, erro
 	for _, r := range resources {
 		switch {
 		case chosen == r.Slug || chosen == r.ID:
-			return time.LoadLocation(r.TimeZone)
+			return r.Zone()
 		case name == "":
 			name = r.TimeZone
 		case name != r.TimeZone:
 			name = "UTC"
 		}
 	}
-	return time.LoadLocation(name) // Of no resources, it is UTC.
+	if name == "" {
+		return time.UTC, nil
+	}
+	return booking.LoadZone(name)
 }
 
 func (p *Pages) bookingRows(ctx context.Context, bookings []booking.Booking) (rows []bookingRow, err error) {
@@ -89,7 +93,7 @@ func (p *Pages) bookingRows(ctx context.Context, bookings []booking.Booking) (ro
 			}
 			resources[b.ResourceID] = res
 		}
-		zone, err := time.LoadLocation(res.TimeZone)
+		zone, err := res.Zone()
 		if err != nil {
 			return nil, err
 		}

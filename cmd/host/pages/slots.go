@@ -26,9 +26,9 @@ func byDay(slots []booking.Slot, zone *time.Location, first booking.Date, capaci
 	days := make([]dayView, daysShown)
 	place := map[booking.Date]int{}
 	for i := range days {
-		date := addDays(first, i)
+		date := first.AddDays(i)
 		place[date] = i
-		title := midnight(date, time.UTC)
+		title, _ := date.At(0, time.UTC)
 		days[i] = dayView{Weekday: title.Format("Monday"), Date: title.Format("2 January")}
 	}
 	seen := map[string]int{}

@@ -52,7 +52,7 @@ type week struct {
 // firstDay reads the first day that is shown: the one that was asked for, or today, within what can be booked.
 func firstDay(text string, today, last booking.Date) booking.Date {
 	day, err := booking.ParseDate(text)
-	if err != nil || before(day, today) || before(last, day) {
+	if err != nil || day.Before(today) || last.Before(day) {
 		return today
 	}
 	return day
@@ -64,12 +64,12 @@ func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booki
 	for _, day := range w.Days {
 		w.Free = w.Free || len(day.Slots) > 0
 	}
-	if next := addDays(first, daysShown); !before(last, next) {
+	if next := first.AddDays(daysShown); !last.Before(next) {
 		w.Later = link(next)
 	}
-	if before(today, first) {
-		earlier := addDays(first, -daysShown)
-		if before(earlier, today) {
+	if today.Before(first) {
+		earlier := first.AddDays(-daysShown)
+		if earlier.Before(today) {
 			earlier = today
 		}
 		w.Earlier = link(earlier)
@@ -95,19 +95,10 @@ func (p *Pages) pointOn(ctx context.Context, w *week, ask booking.NextSlotReques
 
 // span is the stretch of time that the days from first on are.
 func span(first booking.Date, zone *time.Location) (from, to time.Time) {
-	return midnight(first, zone), midnight(addDays(first, daysShown), zone)
+	from, _ = first.At(0, zone)
+	to, _ = first.AddDays(daysShown).At(0, zone)
+	return from, to
 }
-
-func midnight(d booking.Date, zone *time.Location) time.Time {
-	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, zone)
-}
-
-// addDays counts by the calendar: days need not have 24 hours.
-func addDays(d booking.Date, n int) booking.Date {
-	return booking.DateOf(time.Date(d.Year, d.Month, d.Day+n, 0, 0, 0, 0, time.UTC))
-}
-
-func before(a, b booking.Date) bool { return a.String() < b.String() }
 
 // bounds are the first and the last day on which a resource can be booked.
 func bounds(r booking.Resource, zone *time.Location, now time.Time) (today, last booking.Date) {
