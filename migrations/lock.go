@@ -37,14 +37,18 @@ func lockerOf(db *sql.DB) (lock.SessionLocker, error) {
 // transaction mode: it stays with the connection that the pooler has lent for that one statement, and the unlocking goes to another. Both are the same
 // lock to Postgres, so a program that still takes the session's and one that takes this wait for each other.
 //
-// While it is held the transaction has neither a snapshot nor a row: an index that is built concurrently does not wait for it.
+// While it is held the transaction has neither a snapshot nor a row, so that an index that is
+// built concurrently does not wait for it. At REPEATABLE READ or SERIALIZABLE, which may be
+// the role's default, it would keep its first snapshot; so it asks for READ COMMITTED.
 type beside struct {
 	db *sql.DB
 	tx *sql.Tx
 }
 
 const (
-	// Whoever ends idle transactions is not meant: this one is idle for as long as the migrations take.
+	// Limits of the role on transactions are lifted: this one is idle for as long as the
+	// migrations take. transaction_timeout exists from Postgres 17 on.
+	endlessSQL = `SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'`
 	patientSQL = `SET LOCAL idle_in_transaction_session_timeout = 0`
 	tryLockSQL = `SELECT pg_try_advisory_xact_lock($1::bigint)`
 )
@@ -75,7 +79,7 @@ func (b *beside) SessionLock(ctx context.Context, _ *sql.Conn) error {
 
 func (b *beside) try(ctx context.Context) (_ *sql.Tx, err error) {
 	// Not with ctx, whose end would end the transaction while what it guards still goes on.
-	tx, err := b.db.BeginTx(context.WithoutCancel(ctx), nil)
+	tx, err := b.db.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +95,10 @@ func (b *beside) try(ctx context.Context) (_ *sql.Tx, err error) {
 	if !got {
 		return nil, errLocked
 	}
-	// After the lock, and not before it: until the next statement what a SELECT has answered stays open, with its snapshot.
+	if _, err := tx.ExecContext(ctx, endlessSQL); err != nil {
+		return nil, err
+	}
+	// The last statement is no SELECT: the answer of one stays open until the next statement, with its snapshot.
 	if _, err := tx.ExecContext(ctx, patientSQL); err != nil {
 		return nil, err
 	}

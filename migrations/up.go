@@ -124,7 +124,8 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 	if exists {
 		return nil
 	}
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	// The end of ctx must not cancel the COMMIT: a cancelled COMMIT that waits for a standby reports success.
+	tx, err := db.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return fmt.Errorf("migrations: create the schema: %w", err)
 	}
@@ -134,6 +135,9 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 	}
 	if _, err := tx.ExecContext(ctx, schemaCreateSQL); err != nil {
 		return &Error{File: schemaFile, Statement: schemaCreateSQL, SQLState: sqlState(err), Err: err}
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("migrations: create the schema: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("migrations: create the schema: %w", err)

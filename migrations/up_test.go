@@ -164,6 +164,10 @@ func TestEveryFileSetsALockTimeout(t *testing.T) {
 	t.Parallel()
 	for name, f := range copyOf(t, migrations.FS()) {
 		want := "SET LOCAL lock_timeout"
+		if transactional := !strings.Contains(string(f.Data), "+goose NO TRANSACTION"); transactional {
+			// M10: whoever applies it, under whatever default.
+			require.Contains(t, string(f.Data), "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;", name)
+		}
 		if strings.Contains(string(f.Data), "+goose NO TRANSACTION") {
 			want = "SET lock_timeout"
 			require.Contains(t, string(f.Data), "RESET lock_timeout", name)

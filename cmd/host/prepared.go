@@ -47,7 +47,7 @@ func keepsOne(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	defer func() { _ = statement.Close() }()
-	tx, err := other.BeginTx(ctx, nil)
+	tx, err := other.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return err
 	}

@@ -76,12 +76,13 @@ func (s *session) makeTemplate() (string, error) {
 	return name, err
 }
 
-// create makes a database. The names are ours, of letters, digits and underscores.
+// create makes a database with the settings of this run. The names are ours, of letters, digits and underscores.
 func (s *session) create(ctx context.Context, name, from string) error {
 	if _, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`); err != nil {
 		return fmt.Errorf("create %s from %s: %w", name, from, err)
 	}
-	return nil
+	// A clone does not inherit them from its template.
+	return s.applySettings(ctx, name)
 }
 
 // urlOf is the server's URL with another database.

@@ -27,4 +27,7 @@
 // what was tried. No test is ever skipped for want of a database.
 //
 // TEST_DATABASE_POOLER=pgbouncer puts a PgBouncer in transaction mode in front of whichever server it is. See [Direct].
+//
+// TEST_DATABASE_SETTINGS gives every database, empty or migrated, defaults of its own, as ALTER DATABASE and ALTER ROLE do:
+// default_transaction_isolation=serializable; timezone=Asia/Kolkata.
 package testdb

@@ -24,6 +24,8 @@ type session struct {
 	admin      *sql.DB
 	// pooler stands in front of what the tests get, where one is asked for; admin goes by no pooler.
 	pooler *pooler
+	// settings are defaults of each database that is made.
+	settings [][2]string
 	// template makes the template when the first test wants a clone of it.
 	template func() (string, error)
 }
@@ -51,11 +53,15 @@ func open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	settings, err := defaultSettings()
+	if err != nil {
+		return nil, err
+	}
 	server, err := begin(ctx, candidates)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{server: server}
+	s := &session{server: server, settings: settings}
 	s.template = sync.OnceValues(s.makeTemplate)
 	err = s.connect(ctx)
 	if err == nil && pooled() {
@@ -85,6 +91,9 @@ func (s *session) connect(ctx context.Context) (err error) {
 	s.place = "booking_test_" + database + "_"
 	s.run = s.place + strings.ToLower(rand.Text()[:12]) + "_"
 	fmt.Fprintf(os.Stderr, "testdb: Postgres %s by %s\n", version, s.by)
+	if len(s.settings) > 0 {
+		fmt.Fprintf(os.Stderr, "testdb: %s: %v\n", settingsVariable, s.settings)
+	}
 	if s.lasting {
 		return s.sweep(ctx)
 	}

@@ -2,6 +2,8 @@
 -- A migration waits a few seconds for its locks and then gives up, so that it never queues the traffic of a
 -- running service behind itself.
 SET LOCAL lock_timeout = '5s';
+-- The role's default may be another isolation, or read only.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- Both may exist already, made by a DBA for a role that may not create them. CREATE SCHEMA IF NOT EXISTS asks for the
 -- right before it looks, so it is asked for only where the schema is missing.

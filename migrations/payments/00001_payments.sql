@@ -2,6 +2,8 @@
 -- A migration waits a few seconds for its locks and then gives up, so that it never queues the traffic of a
 -- running service behind itself.
 SET LOCAL lock_timeout = '5s';
+-- The role's default may be another isolation, or read only.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- A payment is one Checkout Session of ours. Its status is derived from facts that only grow, so that events in any
 -- order, and repeated, end in the same row.
