@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
 // Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn and *sqlx.Tx are such.
@@ -181,7 +183,7 @@ func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
 	if a.limits.Off {
 		return n, nil
 	}
-	budgets, err := a.deleteFullBudgets(ctx)
+	budgets, err := ratelimit.DeleteFull(ctx, a.db)
 	if err != nil {
 		return n, fmt.Errorf("auth: delete budgets of logins: %w", err)
 	}

@@ -28,7 +28,7 @@ FROM (
 		min(b.hold_expires_at) FILTER (WHERE b.hold_expires_at <= statement_timestamp()) AS oldest
 	FROM booking_platform.hold_deadlines d CROSS JOIN LATERAL (
 		SELECT h.status, h.hold_expires_at FROM booking_platform.bookings h WHERE h.id = d.booking_id OFFSET 0) b
-	WHERE b.status = 'pending') w`
+	WHERE NOT d.free AND b.status = 'pending') w`
 
 type backlogRow struct {
 	Open         int                 `db:"open"`

@@ -26,12 +26,12 @@ import (
 //     reference, idempotencyKey, metadata, client. An offer that the resource does not have, or that is not active, is
 //     wrong. When the resource does not exist, errors.Is(err, [ErrNotFound]) holds too.
 //   - [ErrSlotTaken]: the slot exists, but fewer heads are free than the party needs.
-//   - [ErrTooManyHolds], a [*HoldLimitError]: the e-mail address or the client has as many open holds as [Options]
-//     allow. It is looked at before the slot is.
-//   - [ErrIdempotencyMismatch]: the key was used for another request.
+//   - [ErrTooManyHolds], a [*HoldLimitError]: the e-mail address or the client has as many open holds and upcoming free
+//     bookings as [Options] allow. It is looked at before the slot is.
+//   - [ErrIdempotencyMismatch]: the customer used the key for another request.
 //
-// With an idempotency key, a repeat of the same request returns the booking the first one made, whatever the limits. It
-// may have moved on since: see its Status. After [Store.Release] the key is free again.
+// With an idempotency key, a repeat of the same request by the same customer returns the booking the first one made,
+// whatever the limits. It may have moved on since: see its Status. After [Store.Release] the key is free again.
 //
 // The booking has its OwnerToken, where the store has secrets for it, and its history begins with the hold, by the actor
 // of ctx ([WithActor]).
@@ -213,14 +213,14 @@ func (h *holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal 
 	return Booking{}, refusal
 }
 
-// repeated returns the booking that was made under the request's key, if it has one.
+// repeated returns the booking that the customer made under the request's key, if there is one.
 func (h *holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Booking, found bool, err error) {
 	if req.IdempotencyKey == "" {
 		return Booking{}, false, nil
 	}
 	var row bookingRow
 	err = h.run(ctx, func(q Querier) (err error) {
-		row, found, err = selectOne[bookingRow](ctx, q, bookingByKeySQL, req.IdempotencyKey)
+		row, found, err = selectOne[bookingRow](ctx, q, bookingByKeySQL, req.IdempotencyKey, quotaKey(customerKey(req.Customer.Email)))
 		return err
 	})
 	if err != nil || !found {

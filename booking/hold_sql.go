@@ -27,7 +27,8 @@ import "time"
 // hundredth of a resource's bookings in a range, and would plan a prepared statement anew each time, which takes longer than
 // to run it, rather than read so many. Twice it expects a hundredth of those.
 //
-// Where open holds are limited, their numbers are taken before the booking is made; see numbersSQL.
+// Where open holds are limited, their numbers are taken before the booking is made; see numbersSQL. The same hash of
+// the customer's e-mail address is the key of a limit and scopes the idempotency key.
 const holdSQL = `
 WITH near AS MATERIALIZED (
     SELECT b.units, b.party, b.blocked, b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed
@@ -54,20 +55,22 @@ WITH near AS MATERIALIZED (
     FROM state s JOIN booking_platform.resources r ON r.id = s.id
     WHERE r.version = $3::uuid AND NOT s.too_soon AND NOT s.too_far AND cardinality(s.free) >= $8::integer
       AND NOT EXISTS (SELECT FROM numbers n WHERE n.until IS NOT NULL)
-      AND NOT EXISTS (SELECT FROM booking_platform.bookings k WHERE k.idempotency_key = NULLIF($15::text, ''))
+      AND NOT EXISTS (
+          SELECT FROM booking_platform.bookings k WHERE k.idempotency_key = NULLIF($15::text, '') AND k.customer_hash = $24::bytea
+      )
     FOR KEY SHARE OF r
 ), numbered AS (` + takeNumbersSQL + `
 ), inserted AS (
     INSERT INTO booking_platform.bookings AS b (
         id, resource_id, units, party, during, blocked, status, hold_expires_at,
         first_name, last_name, email, amount_minor, currency, reference, idempotency_key, request_hash, metadata,
-        offer, policy, owner_token_hash
+        offer, policy, owner_token_hash, customer_hash
     )
     SELECT $1::uuid, s.id, (SELECT range_agg(int4range(u, u + 1)) FROM unnest(s.free[1:$8::integer]) AS u), $8::integer,
            tstzrange($4::timestamptz, $5::timestamptz, '[)'), tstzrange($6::timestamptz, $7::timestamptz, '[)'),
            'pending', s.hold_expires_at,
            $9::text, $10::text, $11::text, $12::bigint, $13::text, $14::text, NULLIF($15::text, ''), $16::bytea, $17::jsonb,
-           $18::text, s.policy, $24::bytea
+           $18::text, s.policy, $26::bytea, CASE WHEN $15::text <> '' THEN $24::bytea END
     FROM sold s
     WHERE (SELECT count(*) FROM numbered) = (SELECT count(*) FROM numbers)
     ON CONFLICT DO NOTHING
@@ -88,7 +91,7 @@ SELECT i.id IS NOT NULL AS held, i.hold_expires_at, i.created_at, i.updated_at, 
            ) h
        ), 0)::integer ELSE 0 END AS heads,
        i.id IS NULL AND EXISTS (
-           SELECT FROM booking_platform.bookings k WHERE k.idempotency_key = NULLIF($15::text, '')
+           SELECT FROM booking_platform.bookings k WHERE k.idempotency_key = NULLIF($15::text, '') AND k.customer_hash = $24::bytea
        ) AS repeats,
        (SELECT count(*) FROM numbered) AS numbers, COALESCE(l.scope, '') AS limit_scope, l.allowed AS limit_allowed, l.until AS limit_until
 FROM state s LEFT JOIN inserted i ON true LEFT JOIN LATERAL (
@@ -110,7 +113,7 @@ type holdRow struct {
 	// Heads counts, only where Free is less than the party, the heads that still get in once everyone has the right
 	// units. Those of expired holds are not among them.
 	Heads int `db:"heads"`
-	// Repeats tells that there was a booking under the request's key when the statement began.
+	// Repeats tells that the customer had a booking under the request's key when the statement began.
 	Repeats bool `db:"repeats"`
 	// Numbers counts those that were taken.
 	Numbers int `db:"numbers"`
@@ -121,4 +124,4 @@ type holdRow struct {
 }
 
 const bookingByKeySQL = `SELECT` + bookingColumns + `
-FROM booking_platform.bookings b WHERE b.idempotency_key = $1::text`
+FROM booking_platform.bookings b WHERE b.idempotency_key = $1::text AND b.customer_hash = $2::bytea`

@@ -3,6 +3,7 @@ package booking_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -30,12 +31,13 @@ func TestRepeatAnswersTheSameBooking(t *testing.T) {
 
 		req := keyed(slot(0).In(time.FixedZone("", 7200)))
 		req.Resource, req.Party = resource.ID, 1
+		req.Customer.Email = "ADA@Example.com"
 		require.Equal(t, first, hold(t, store, req), "the same request, written another way")
 
 		for name, change := range map[string]func(*booking.HoldRequest){
 			"start":     func(r *booking.HoldRequest) { r.Start = slot(1) },
 			"party":     func(r *booking.HoldRequest) { r.Party = 2 },
-			"customer":  func(r *booking.HoldRequest) { r.Customer.Email = "other@example.com" },
+			"name":      func(r *booking.HoldRequest) { r.Customer.LastName = "Byron" },
 			"reference": func(r *booking.HoldRequest) { r.Reference = "other" },
 			"metadata":  func(r *booking.HoldRequest) { r.Metadata = nil },
 		} {
@@ -46,6 +48,55 @@ func TestRepeatAnswersTheSameBooking(t *testing.T) {
 		}
 		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
 	})
+}
+
+// M20: a key belongs to its customer. The same key of another one is another key, whatever else is in the request: it
+// tells nothing of the first booking, is no conflict, and is not spent by being used first.
+func TestHold_KeyOfAnotherCustomer(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store, err := booking.New(db, booking.Options{OwnerSecrets: secrets})
+		require.NoError(t, err)
+		create(t, store, func(r *booking.Resource) { r.Capacity = 5 })
+		bobs := keyed(slot(0))
+		bobs.Customer.Email = "bob@example.com"
+		first := hold(t, store, bobs)
+		adas := hold(t, store, keyed(slot(0)))
+		require.NotEqual(t, first.ID, adas.ID)
+		require.NotEqual(t, first.OwnerToken, adas.OwnerToken)
+		other := keyed(slot(1))
+		other.Customer.Email, other.Party = "carl@example.com", 2
+		require.NotEqual(t, first.ID, hold(t, store, other).ID, "another body is no conflict either")
+
+		require.Equal(t, first, hold(t, store, bobs))
+		require.Equal(t, adas, hold(t, store, keyed(slot(0))))
+		again := keyed(slot(0))
+		again.Customer.Email = "Bob@EXAMPLE.com"
+		require.Equal(t, first, hold(t, store, again), "letter case makes no other customer")
+		again.Party = 2
+		_, err = store.Hold(t.Context(), again)
+		require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
+
+		_, err = store.Release(t.Context(), adas.ID)
+		require.NoError(t, err)
+		require.Equal(t, first, hold(t, store, bobs), "a release frees the key of one customer")
+		require.NotEqual(t, adas.ID, hold(t, store, keyed(slot(0))).ID)
+	})
+}
+
+// M20: many customers use one key at once, each several times: each has one booking.
+func TestHold_OneKeyOfManyCustomersAtOnce(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 10 })
+	requireSold(t, 24, atOnce(t, db, 24, func(store *booking.Store, client int) error {
+		req := keyed(slot(0))
+		req.Customer.Email = fmt.Sprintf("%d@example.com", client%6)
+		_, err := store.Hold(context.Background(), req)
+		return err
+	}))
+	require.Equal(t, 6, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
+	require.Equal(t, 6, count(t, db, `SELECT count(DISTINCT email) FROM booking_platform.bookings`))
 }
 
 func TestRepeatAtTheSameTime(t *testing.T) {

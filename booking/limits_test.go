@@ -58,7 +58,7 @@ func TestLimitOfOpenHolds(t *testing.T) {
 		create(t, store, func(r *booking.Resource) { r.Capacity = 20 })
 		first := hold(t, store, from(slot(0), "ada@example.com", "10.0.0.1"))
 		second := hold(t, store, from(slot(1), "ADA@Example.com", "10.0.0.1"))
-		_, err := store.Hold(t.Context(), from(slot(2), "Ada@example.com", "10.0.0.2"))
+		_, err := store.Hold(t.Context(), from(slot(2), "Ada@example.com", "10.0.0.1"))
 		requireLimit(t, err, "email", 2, first.HoldExpiresAt)
 		require.EqualError(t, err, "booking: hold: too many open holds: 2 for one e-mail address")
 		other := hold(t, store, from(slot(2), "bob@example.com", "10.0.0.1"))
@@ -70,13 +70,13 @@ func TestLimitOfOpenHolds(t *testing.T) {
 		for n := range 4 {
 			hold(t, store, from(slot(3), fmt.Sprintf("%d@example.com", n), ""))
 		}
-		require.Equal(t, 3+3+4, count(t, db, numbers))
+		require.Equal(t, 3+3+4, count(t, db, numbers), "without a client there is no limit of a client's")
 
 		// Each end of a hold frees its number.
 		_, err = store.Confirm(t.Context(), first.ID)
 		require.NoError(t, err)
 		third := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
-		_, err = store.Hold(t.Context(), from(slot(2), "ada@example.com", ""))
+		_, err = store.Hold(t.Context(), from(slot(2), "ada@example.com", "10.0.0.1"))
 		requireLimit(t, err, "email", 2, second.HoldExpiresAt)
 		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: second.ID})
 		require.NoError(t, err)
@@ -138,7 +138,7 @@ func TestLimitUnderContention(t *testing.T) {
 		}
 		for n := range 2 {
 			round(3, func(client int) booking.HoldRequest {
-				return from(slot(100*n+client), "ada@example.com", fmt.Sprintf("10.0.0.%d", client))
+				return from(slot(100*n+client), "ada@example.com", "10.0.0.2")
 			})
 			round(4, func(client int) booking.HoldRequest {
 				return from(slot(100*n+50+client), fmt.Sprintf("%d@example.com", client), "10.0.0.1")
@@ -306,6 +306,7 @@ func TestBoundsOfOptions(t *testing.T) {
 	db := testdb.New(t)
 	for _, opts := range []booking.Options{
 		{MaxHoldsPerEmail: -1}, {MaxHoldsPerClient: -1}, {MaxHoldsPerEmail: 1001}, {MaxHoldsPerClient: 1001},
+		{MaxHoldsPerEmailAnywhere: 3}, {MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 2}, {MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 1001},
 		{OwnerSecrets: []string{""}}, {OwnerSecrets: []string{strings.Repeat("x", 32), strings.Repeat("x", 31)}},
 	} {
 		_, err := booking.New(db, opts)

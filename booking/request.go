@@ -28,13 +28,15 @@ type HoldRequest struct {
 	Customer Customer
 	// Reference is the caller's own, indexed, at most 255 characters: the id of an order, say. It need not be unique.
 	Reference string
-	// IdempotencyKey makes a repeat of the same request answer with the same booking instead of taking another: at
-	// most 255 characters, one namespace for the whole database. "" is no key.
+	// IdempotencyKey makes a repeat of the same request answer with the same booking, its OwnerToken included, instead of
+	// taking another: at most 255 characters. "" is no key. Keys belong to the customer, whose e-mail address is compared
+	// without regard to letter case: two customers may use the same one. The address is all that tells customers apart, so
+	// a key should be random: a client that knows the address and the key can use it first.
 	IdempotencyKey string
 	// Metadata is kept with the booking and returned: at most 50 entries and 16 KiB as JSON.
 	Metadata map[string]string
-	// Client is who asks: the address the request came from, say. It counts for [Options.MaxHoldsPerClient] alone, and
-	// a repeat may come from another; at most 255 characters. "" has no limit.
+	// Client is where the request came from, a network address for example. It counts for the limits of [Options] alone,
+	// and a repeat may come from another; at most 255 characters. "" is not limited by [Options.MaxHoldsPerClient].
 	Client string
 }
 
@@ -114,7 +116,7 @@ func (r *rules) selling(req HoldRequest) (*rules, problems) {
 func (r HoldRequest) hash(resourceID string) []byte {
 	// The instant was checked before, and strings can always be written.
 	asked := []any{
-		resourceID, r.Start.UTC(), r.Party, r.Customer.FirstName, r.Customer.LastName, r.Customer.Email,
+		resourceID, r.Start.UTC(), r.Party, r.Customer.FirstName, r.Customer.LastName, customerKey(r.Customer.Email),
 		r.Reference, metadataJSON(r.Metadata),
 	}
 	if r.Offer != "" {

@@ -155,7 +155,8 @@ func TestRoundTrips(t *testing.T) {
 	costs(2, "renew the owner token", func(ctx context.Context) error { _, err := limited.RenewOwnerToken(ctx, b.ID); return err })
 	_, err = limited.Release(t.Context(), b.ID)
 	require.NoError(t, err)
-	exec(t, db, `UPDATE booking_platform.bookings SET idempotency_key = 'first' WHERE reference = '' AND lower(during) = $1::timestamptz`, slot(20))
+	exec(t, db, `UPDATE booking_platform.bookings SET idempotency_key = 'first', customer_hash = sha256('bob@example.com')
+		WHERE reference = '' AND lower(during) = $1::timestamptz`, slot(20))
 	first.IdempotencyKey = "first"
 	costs(2, "a key that is taken, where there is room", func(ctx context.Context) error {
 		first.Start = slot(25)

@@ -14,11 +14,17 @@ import (
 type Options struct {
 	// Logger receives what is worth knowing; nil discards it.
 	Logger *slog.Logger
-	// MaxHoldsPerEmail and MaxHoldsPerClient bound how many open holds one e-mail address, in whatever case, and one
-	// [HoldRequest.Client] have at a time, up to 1000, so that nobody holds the whole calendar; 0 is no limit. Who
-	// meets one gets a [*HoldLimitError]. They are exact on any number of replicas that have the same limits. A hold is
-	// open until it is confirmed, given back or past its time.
-	MaxHoldsPerEmail, MaxHoldsPerClient int
+	// MaxHoldsPerEmail and MaxHoldsPerClient bound how much of the calendar is taken without payment: the open holds,
+	// and the upcoming bookings of amount 0, that one e-mail address has from one [HoldRequest.Client], and that one
+	// client has for all addresses; up to 1000 each, 0 is no limit. A request above one gets a [*HoldLimitError]. They
+	// are exact on any number of replicas that have the same limits. A hold is open until it is confirmed, given back or
+	// past its time; a free booking counts until it begins or is cancelled. Addresses are compared without regard to
+	// letter case. Requests without a client are those of one client, which only the limits per address bound.
+	//
+	// MaxHoldsPerEmail is per client so that one client cannot use up the limit of a customer by holding in the customer's
+	// name. MaxHoldsPerEmailAnywhere bounds one address over all clients; 0 is no limit. The first hold of an address
+	// from each client does not count for it, so it locks no customer out. It must not be less than MaxHoldsPerEmail.
+	MaxHoldsPerEmail, MaxHoldsPerClient, MaxHoldsPerEmailAnywhere int
 	// OwnerSecrets make the owner tokens of bookings, at least 32 bytes each: the first makes new ones, and all of them
 	// are tried where a repeat under an idempotency key asks for one again. Without any, bookings have no owner tokens.
 	OwnerSecrets []string
@@ -42,9 +48,9 @@ type Store struct {
 	log    *slog.Logger
 	cache  cache
 
-	perEmail, perClient int
-	secrets             []string
-	completeAfter       time.Duration
+	holdLimits    holdLimits
+	secrets       []string
+	completeAfter time.Duration
 	// besideWait is maxBesideWait, but in tests that ask what comes of it on a machine of whatever speed.
 	besideWait time.Duration
 }
@@ -62,8 +68,7 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	err := errors.Join(
-		limitProblem("MaxHoldsPerEmail", opts.MaxHoldsPerEmail), limitProblem("MaxHoldsPerClient", opts.MaxHoldsPerClient))
+	limits, err := newHoldLimits(opts)
 	for i, secret := range opts.OwnerSecrets {
 		if len(secret) < minSecret {
 			err = errors.Join(err, fmt.Errorf("OwnerSecrets: number %d has less than %d bytes", i+1, minSecret))
@@ -80,7 +85,7 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 		single = &preparing{DB: db}
 	}
 	return &Store{
-		db: db, single: single, log: opts.Logger, perEmail: opts.MaxHoldsPerEmail, perClient: opts.MaxHoldsPerClient,
+		db: db, single: single, log: opts.Logger, holdLimits: limits,
 		secrets: slices.Clone(opts.OwnerSecrets), completeAfter: opts.CompleteAfter, besideWait: maxBesideWait,
 	}, nil
 }

@@ -9,11 +9,16 @@ const sweepBatch = 500
 // or extended since the row was written, and the booking may have been deleted. Rows and bookings that somebody else
 // has locked are left for the next time; so this waits for nobody, and any number of replicas share the work. NO KEY:
 // a row that refers to a booking by a foreign key does not keep its hold alive. With the deadline go the numbers that the
-// booking had among the open holds.
+// booking had in hold_quota. A booking that was confirmed free of charge keeps them until it begins: its deadline is
+// moved there.
 const sweepSQL = `
 WITH due AS MATERIALIZED (
-    SELECT d.due_at, d.booking_id, b.hold_expires_at, b.status = 'pending' AS pending,
-           b.hold_expires_at <= statement_timestamp() AS lapsed
+    SELECT d.due_at, d.booking_id, b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed,
+           b.status = 'confirmed' AS free,
+           CASE
+               WHEN b.status = 'pending' AND b.hold_expires_at > statement_timestamp() THEN b.hold_expires_at
+               WHEN ` + freeSQL + ` AND EXISTS (SELECT FROM booking_platform.hold_quota q WHERE q.booking_id = b.id) THEN lower(b.during)
+           END AS again
     FROM booking_platform.hold_deadlines d JOIN booking_platform.bookings b ON b.id = d.booking_id
     WHERE d.due_at <= statement_timestamp()
     ORDER BY d.due_at, d.booking_id
@@ -22,21 +27,21 @@ WITH due AS MATERIALIZED (
     FOR NO KEY UPDATE OF b SKIP LOCKED
 ), expired AS (
     UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
-    FROM due WHERE b.id = due.booking_id AND due.pending AND due.lapsed
+    FROM due WHERE b.id = due.booking_id AND due.lapsed
     RETURNING b.id
 ), recorded AS (` + recordSQL + `
     SELECT e.id, 'pending', 'expired', NULL, NULL, $2::text, '' FROM expired e
 ), moved AS (
-    UPDATE booking_platform.hold_deadlines d SET due_at = due.hold_expires_at
-    FROM due WHERE d.due_at = due.due_at AND d.booking_id = due.booking_id AND due.pending AND NOT due.lapsed
+    UPDATE booking_platform.hold_deadlines d SET due_at = due.again, free = due.free
+    FROM due WHERE d.due_at = due.due_at AND d.booking_id = due.booking_id AND due.again IS NOT NULL
 ), free AS MATERIALIZED (
     SELECT q.scope, q.key, q.number
     FROM due JOIN booking_platform.hold_quota q ON q.booking_id = due.booking_id
-    WHERE NOT (due.pending AND NOT due.lapsed)
+    WHERE due.again IS NULL
     FOR UPDATE OF q SKIP LOCKED
 ), done AS (
     DELETE FROM booking_platform.hold_deadlines d
-    USING due WHERE d.due_at = due.due_at AND d.booking_id = due.booking_id AND NOT (due.pending AND NOT due.lapsed)
+    USING due WHERE d.due_at = due.due_at AND d.booking_id = due.booking_id AND due.again IS NULL
 ), numbers AS (
     DELETE FROM booking_platform.hold_quota q
     USING free WHERE q.scope = free.scope AND q.key = free.key AND q.number = free.number

@@ -162,6 +162,8 @@ CREATE TABLE booking_platform.bookings (
     currency        text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     reference       text NOT NULL DEFAULT '',
     idempotency_key text CHECK (idempotency_key <> ''),
+    -- Whose key it is: the SHA-256 of the customer's e-mail address in lower case. NULL without a key.
+    customer_hash   bytea,
     -- SHA-256 of what was asked for under the key: the same key with another request is an error, not another answer.
     request_hash    bytea,
     metadata        jsonb NOT NULL DEFAULT '{}',
@@ -189,7 +191,7 @@ CREATE TABLE booking_platform.bookings (
     CONSTRAINT bookings_no_overlap EXCLUDE USING gist (resource_id WITH =, blocked WITH &&, units WITH &&) WHERE (active)
 ) WITH (fillfactor = 70);
 
-CREATE UNIQUE INDEX bookings_idempotency_key ON booking_platform.bookings (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX bookings_idempotency_key ON booking_platform.bookings (idempotency_key, customer_hash) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX bookings_reference ON booking_platform.bookings (reference, id) WHERE reference <> '';
 CREATE INDEX bookings_by_resource ON booking_platform.bookings (resource_id, id);
 
@@ -212,6 +214,8 @@ CREATE INDEX bookings_by_end ON booking_platform.bookings (upper(during)) WHERE 
 CREATE TABLE booking_platform.hold_deadlines (
     due_at     timestamptz NOT NULL,
     booking_id uuid NOT NULL,
+    -- The hold has been confirmed free of charge, and has numbers in hold_quota until it begins.
+    free       boolean NOT NULL DEFAULT false,
     PRIMARY KEY (due_at, booking_id)
 );
 
@@ -232,11 +236,13 @@ CREATE TABLE booking_platform.booking_history (
     PRIMARY KEY (booking_id, id)
 );
 
--- One row for each open hold that a customer, or a client address, may have: whoever gets the number n of a key has one of at most n.
--- The number of a hold that has ended is taken over by naming that hold in replaces.
+-- The numbers of open holds, and of upcoming bookings that cost nothing: a hold takes one number from 1 to the limit of
+-- each key that it counts for. The number of a hold that has ended is taken over by naming that hold in replaces.
 CREATE TABLE booking_platform.hold_quota (
-    scope      text NOT NULL CHECK (scope IN ('email', 'client')),
-    key        text NOT NULL,
+    -- email: one e-mail address from one client; client: one client; anywhere: one e-mail address from all clients.
+    scope      text NOT NULL CHECK (scope IN ('email', 'client', 'anywhere')),
+    -- SHA-256 of the e-mail address in lower case, of the client, or of both.
+    key        bytea NOT NULL,
     number     integer NOT NULL CHECK (number > 0),
     booking_id uuid NOT NULL,
     replaces   uuid,

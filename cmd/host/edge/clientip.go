@@ -54,13 +54,3 @@ func (c *ClientIP) Of(r *http.Request) string {
 	}
 	return addr.String()
 }
-
-// network is what a limit counts an address as: an IPv4 address is itself, one of IPv6 its /64, because whoever has one has all of it.
-func network(address string) string {
-	addr, err := netip.ParseAddr(address)
-	if err != nil || !addr.Is6() {
-		return address
-	}
-	prefix, _ := addr.WithZone("").Prefix(64) // An IPv6 address has 64 bits.
-	return prefix.String()
-}

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
 // ConnectionOptions tune [NewConnections]; the zero value works.
@@ -141,7 +143,7 @@ func (cs *Connections) admit(raw net.Conn) (net.Conn, error) {
 	c := &conn{Conn: raw, of: cs}
 	if peer, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
 		if addr := peer.Addr().Unmap(); !cs.proxy(addr) {
-			c.network = network(addr.String())
+			c.network = ratelimit.Network(addr.String())
 		}
 	}
 	cs.mu.Lock()

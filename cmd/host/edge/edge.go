@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
 // Options tune [Handler]; ClientIP and Logger are required.
@@ -123,9 +125,9 @@ func RequestID(ctx context.Context) string { return from(ctx).id }
 // Address returns the address of the client, as [ClientIP] saw it; empty outside of a request.
 func Address(ctx context.Context) string { return from(ctx).clientIP }
 
-// Network returns what a limit per client counts the client as: its address, or the /64 that an IPv6 address is in; empty outside of a
-// request.
-func Network(ctx context.Context) string { return network(from(ctx).clientIP) }
+// Network returns what the limits of one client count the client as: its address, or the /64 that an IPv6 address is in;
+// see [ratelimit.Network]. It is empty outside of a request.
+func Network(ctx context.Context) string { return ratelimit.Network(from(ctx).clientIP) }
 
 // SetRoute names the route that took the request, for the access log. The router calls it, in the request's own goroutine.
 func SetRoute(ctx context.Context, route string) { from(ctx).route = route }

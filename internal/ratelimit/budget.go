@@ -1,0 +1,169 @@
+// Package ratelimit counts attempts against budgets in Postgres: exactly, whatever the number of replicas that share
+// the database. The logins of package auth and the bookings of the host use it. Its table, rate_limits, is in the
+// migrations of the set Auth.
+package ratelimit
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Rate is the size of a budget and how fast it fills.
+type Rate struct {
+	// Burst is how many attempts a full budget holds, at least 1.
+	Burst int
+	// Every is the time until one more attempt is there.
+	Every time.Duration
+}
+
+// Budget is one budget that an attempt may take from. Its key comes from [Key].
+type Budget struct {
+	Key  string
+	Rate Rate
+}
+
+// Choice is a list of budgets of which an attempt takes from one: the first that is not empty.
+type Choice []Budget
+
+// Key names a budget by an HMAC under a secret, in hexadecimal, so that the table shows neither addresses nor accounts.
+// Different lists of parts have different keys.
+func Key(secret []byte, parts ...string) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("booking-platform/limit"))
+	for _, part := range parts {
+		mac.Write([]byte("\x00" + strconv.Itoa(len(part)) + "\x00" + part))
+	}
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// The generic cell rate algorithm. full_at is when a budget is full again; an attempt adds every to it, and is allowed
+// while the sum lies no more than every * burst ahead. The rows are locked in the order of their keys, so that two
+// attempts do not deadlock. They are judged together: an attempt that is refused changes nothing. A missing row is a
+// full budget; where an attempt has to take from one, its key is returned and nothing is taken, and putBudgets inserts
+// it first. A full_at further ahead than every * burst (the clock was set back, the rate was changed) counts as an
+// empty budget, so that the wait is never longer than every.
+const takeBudgets = `
+WITH asked AS (
+    SELECT choice, place, decode(h, 'hex') AS key, make_interval(secs => secs::float8) AS every, burst::integer AS burst
+    FROM unnest(string_to_array($1::text, ','), string_to_array($2::text, ','), string_to_array($3::text, ','), string_to_array($4::text, ','))
+        WITH ORDINALITY AS t (choice, h, secs, burst, place)
+), held AS MATERIALIZED (
+    SELECT l.key, l.full_at
+    FROM booking_platform.rate_limits l
+    WHERE l.key = ANY (ARRAY(SELECT a.key FROM asked a))
+    ORDER BY l.key
+    FOR UPDATE
+), budget AS (
+    SELECT a.choice, a.place, a.key, a.every, a.burst, h.key IS NULL AS missing,
+           LEAST(GREATEST(h.full_at, statement_timestamp()), statement_timestamp() + a.every * a.burst) AS full_at
+    FROM asked a LEFT JOIN held h ON h.key = a.key
+), judged AS (
+    SELECT choice, place, key, missing, full_at + every AS full_at, full_at - statement_timestamp() - every * (burst - 1) AS wait
+    FROM budget
+), verdict AS (
+    SELECT max(c.wait) AS wait FROM (SELECT min(j.wait) AS wait FROM judged j GROUP BY j.choice) c
+), due AS MATERIALIZED (
+    SELECT DISTINCT ON (j.choice) j.key, j.full_at, j.missing
+    FROM judged j, verdict v
+    WHERE v.wait <= interval '0' AND j.wait <= interval '0'
+    ORDER BY j.choice, j.place
+), taken AS (
+    UPDATE booking_platform.rate_limits l
+    SET full_at = d.full_at
+    FROM due d
+    WHERE l.key = d.key AND NOT EXISTS (SELECT 1 FROM due m WHERE m.missing)
+)
+SELECT EXTRACT(epoch FROM v.wait)::float8, COALESCE((SELECT string_agg(encode(m.key, 'hex'), ',') FROM due m WHERE m.missing), '')
+FROM verdict v`
+
+// In the order of the locks above. A row that is there already is made as young as now, so that DeleteFull does not
+// delete it before it is taken from.
+const putBudgets = `
+INSERT INTO booking_platform.rate_limits AS l (key, full_at)
+SELECT k.key, statement_timestamp()
+FROM (SELECT decode(h, 'hex') AS key FROM unnest(string_to_array($1::text, ',')) AS h) k
+ORDER BY k.key
+ON CONFLICT (key) DO UPDATE SET full_at = GREATEST(l.full_at, EXCLUDED.full_at)`
+
+// Take takes one attempt from one budget of each choice, and returns 0; or, where a choice has only empty budgets,
+// takes nothing and returns how long to wait, in whole seconds. Any error means that nothing is known: the attempt must
+// not be let through.
+//
+// One round trip; three where a budget has not been used for long. Safe on several replicas at once.
+func Take(ctx context.Context, db *sql.DB, choices ...Choice) (wait time.Duration, err error) {
+	args := arguments(choices)
+	// What is missing is inserted once, and a second time where another attempt has emptied the first budget of a choice
+	// in between and the next one is due.
+	for range 2 + 2*len(choices) {
+		var seconds float64
+		var missing string
+		err := run(ctx, db, func(q querier) error { return q.QueryRowContext(ctx, takeBudgets, args...).Scan(&seconds, &missing) })
+		if err != nil {
+			return 0, err
+		}
+		if seconds > 0 {
+			return time.Duration(math.Ceil(seconds)) * time.Second, nil
+		}
+		if missing == "" {
+			return 0, nil
+		}
+		err = run(ctx, db, func(q querier) error {
+			_, err := q.ExecContext(ctx, putBudgets, missing)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return 0, errors.New("the budgets are deleted as they are inserted")
+}
+
+// arguments are those of takeBudgets.
+func arguments(choices []Choice) []any {
+	var choice, keys, every, burst []string
+	for n, budgets := range choices {
+		for _, b := range budgets {
+			choice, keys = append(choice, strconv.Itoa(n)), append(keys, b.Key)
+			every = append(every, strconv.FormatFloat(b.Rate.Every.Seconds(), 'f', -1, 64))
+			burst = append(burst, strconv.Itoa(b.Rate.Burst))
+		}
+	}
+	return []any{strings.Join(choice, ","), strings.Join(keys, ","), strings.Join(every, ","), strings.Join(burst, ",")}
+}
+
+// The minute keeps rows that putBudgets has just inserted. SKIP LOCKED makes replicas share the work.
+const deleteFull = `
+DELETE FROM booking_platform.rate_limits
+WHERE key = ANY (ARRAY(
+    SELECT key
+    FROM booking_platform.rate_limits
+    WHERE full_at < statement_timestamp() - interval '1 minute'
+    LIMIT 10000
+    FOR UPDATE SKIP LOCKED))`
+
+// DeleteFull deletes up to 100,000 budgets that are full again, in batches of 10,000, and returns how many. A full
+// budget refuses nothing, deleted or not. Safe on several replicas at once.
+func DeleteFull(ctx context.Context, db *sql.DB) (total int, err error) {
+	for range 10 {
+		var n int64
+		err := run(ctx, db, func(q querier) error {
+			result, err := q.ExecContext(ctx, deleteFull)
+			if err == nil {
+				n, err = result.RowsAffected()
+			}
+			return err
+		})
+		if total += int(n); err != nil || n < 10_000 {
+			return total, err
+		}
+	}
+	return total, nil
+}
