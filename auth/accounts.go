@@ -52,7 +52,7 @@ func (t *UserTable) Add(ctx context.Context, email, password, role string) (Acco
 	if err != nil {
 		return Account{}, fmt.Errorf("auth: make an id: %w", err)
 	}
-	a, err := scanAccount(t.db.QueryRowContext(ctx, addUser, id.String(), normalizeEmail(email), hash, role).Scan)
+	a, err := queryRow(ctx, t.db, accountRow, addUser, id.String(), normalizeEmail(email), hash, role)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Account{}, ErrExists
 	}
@@ -161,7 +161,7 @@ func (t *UserTable) SetPassword(ctx context.Context, email, password string) (Ac
 }
 
 func (t *UserTable) change(ctx context.Context, op, query, email string, args ...any) (Account, error) {
-	a, err := scanAccount(t.db.QueryRowContext(ctx, query, append([]any{normalizeEmail(email)}, args...)...).Scan)
+	a, err := queryRow(ctx, t.db, accountRow, query, append([]any{normalizeEmail(email)}, args...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Account{}, ErrNotFound
 	}

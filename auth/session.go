@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
@@ -44,7 +45,7 @@ func (a *Auth) start(ctx context.Context, w http.ResponseWriter, r *http.Request
 		return errors.New("auth: start session: no user id given")
 	}
 	token := newToken()
-	_, err := execAlone(ctx, a.db, startSession,
+	_, err := pg.ExecAlone(ctx, a.db, startSession,
 		a.hashes(a.cookie.token(r)), tokenHash(a.keys[0], token), userID, a.absolute.Seconds(), version)
 	if err != nil {
 		return fmt.Errorf("auth: start session: %w", err)
@@ -108,7 +109,7 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	user.Version = ""
 	if stale {
 		// The user is known, so the request goes on even where the use cannot be recorded, on a read-only standby say.
-		if _, err := execAlone(ctx, a.db, touchSession, hashes, touchAfter); err != nil {
+		if _, err := pg.ExecAlone(ctx, a.db, touchSession, hashes, touchAfter); err != nil {
 			a.logError(r.Context(), "session use not recorded", err)
 		}
 	}
@@ -130,7 +131,7 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 	if hashes := a.hashes(a.cookie.token(r)); hashes != "" {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
-		if _, err := execAlone(ctx, a.db, endSession, hashes); err != nil {
+		if _, err := pg.ExecAlone(ctx, a.db, endSession, hashes); err != nil {
 			return fmt.Errorf("auth: end session: %w", err)
 		}
 	}
@@ -141,7 +142,7 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 // EndAll ends every session of a user, on every replica, and returns how many there were: after a password change,
 // say. A login that is under way may begin another; [Users] tells how to prevent it. One round trip.
 func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
-	n, err := affected(execAlone(ctx, a.db, endAllSessions, userID))
+	n, err := affected(pg.ExecAlone(ctx, a.db, endAllSessions, userID))
 	if err != nil {
 		return 0, fmt.Errorf("auth: end sessions of a user: %w", err)
 	}
@@ -176,7 +177,7 @@ WHERE token_hash = ANY (ARRAY(
 // was. An expired session lets nobody in and a full budget refuses nothing, cleared away or not: call this every few minutes or hours to keep the
 // tables small. It works in batches of 10,000, each a statement of its own, safe on every replica at once.
 func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
-	n, err := affected(execAlone(ctx, a.db, deleteExpired, a.idle.Seconds()))
+	n, err := affected(pg.ExecAlone(ctx, a.db, deleteExpired, a.idle.Seconds()))
 	if err != nil {
 		return 0, fmt.Errorf("auth: delete expired sessions: %w", err)
 	}

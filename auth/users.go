@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // UsersOptions adjusts [NewUsers]. The zero value works.
@@ -97,7 +99,7 @@ UPDATE booking_platform.users u SET password_hash = $3::text WHERE u.id = $1::uu
 func (t *UserTable) rehash(ctx context.Context, id, password, stored string) {
 	hash, err := t.passwords.hash(ctx, password)
 	if err == nil {
-		_, err = execAlone(ctx, t.db, rehashUser, id, stored, hash)
+		_, err = pg.ExecAlone(ctx, t.db, rehashUser, id, stored, hash)
 	}
 	if err != nil {
 		t.logger.WarnContext(ctx, "password hash not renewed", slog.String("user_id", id), slog.String("error", err.Error()), slog.String("sqlstate", sqlState(err)))
@@ -158,7 +160,7 @@ func (t *UserTable) EnsureAdmin(ctx context.Context, email, password string) (cr
 	if err != nil {
 		return false, fmt.Errorf("auth: make an id: %w", err)
 	}
-	n, err := affected(execAlone(ctx, t.db, insertUser, id.String(), email, hash, RoleAdmin))
+	n, err := affected(pg.ExecAlone(ctx, t.db, insertUser, id.String(), email, hash, RoleAdmin))
 	if err != nil {
 		return false, fmt.Errorf("auth: create the admin: %w", err)
 	}

@@ -44,7 +44,7 @@ func (s *Store) ApplyResource(ctx context.Context, r Resource, opts ApplyOptions
 	}
 	if opts.DryRun {
 		var out Applied
-		err := s.run(ctx, func(q Querier) (err error) {
+		err := s.read(ctx, func(q Querier) (err error) {
 			out, err = planResource(ctx, q, r)
 			return err
 		})

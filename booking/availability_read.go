@@ -30,7 +30,7 @@ func (s *Store) look(ctx context.Context, idsOrSlugs []string, offer string, fro
 			var err error
 			fresh := all[n] == nil
 			if fresh {
-				if all[n], err = s.load(ctx, s.run, idOrSlug); errors.Is(err, ErrNotFound) {
+				if all[n], err = s.load(ctx, s.read, idOrSlug); errors.Is(err, ErrNotFound) {
 					return unknownResource{idOrSlug}
 				} else if err != nil {
 					return err
@@ -39,7 +39,7 @@ func (s *Store) look(ctx context.Context, idsOrSlugs []string, offer string, fro
 			var known bool
 			if sold[n], known = all[n].as(offer); !known && !fresh {
 				// A refusal is given only by rules that were just read.
-				if all[n], err = s.load(ctx, s.run, idOrSlug); err != nil {
+				if all[n], err = s.load(ctx, s.read, idOrSlug); err != nil {
 					return err
 				}
 				sold[n], known = all[n].as(offer)

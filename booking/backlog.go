@@ -41,7 +41,7 @@ type backlogRow struct {
 // about the length of a hold, however many others there are.
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	var row backlogRow
-	err := s.run(ctx, func(q Querier) (err error) {
+	err := s.read(ctx, func(q Querier) (err error) {
 		row, _, err = selectOne[backlogRow](ctx, q, backlogSQL)
 		return err
 	})

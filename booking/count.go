@@ -37,7 +37,7 @@ type countRow struct {
 // where there are more: "more than 10000", or, where a filter had to be looked at row by row, "37 at least". It never
 // reads the whole table. A [*ValidationError] names what is wrong, as that of a list does. One round trip.
 func (s *Store) Count(ctx context.Context, opts ListOptions) (Count, error) {
-	return countBookings(ctx, s.run, opts)
+	return countBookings(ctx, s.read, opts)
 }
 
 func countBookings(ctx context.Context, run runner, opts ListOptions) (Count, error) {

@@ -106,7 +106,7 @@ func (s *Store) Feed(ctx context.Context, token string) (Feed, error) {
 }
 
 func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err error) {
-	err = s.run(ctx, func(q Querier) error {
+	err = s.read(ctx, func(q Querier) error {
 		resource, found, err := selectOne[resourceRow](ctx, q, feedResourceSQL, hashToken(token))
 		if err == nil && !found {
 			err = ErrNotFound

@@ -58,7 +58,7 @@ func (row changeRow) change() Change {
 // from before there was a history, those since. That a hold was extended, or seated on other units, is no change. The
 // error is [ErrNotFound] when there is no such booking. One round trip.
 func (s *Store) History(ctx context.Context, id string) ([]Change, error) {
-	return history(ctx, s.run, id)
+	return history(ctx, s.read, id)
 }
 
 // History is [Store.History] in the caller's transaction, which sees its own changes.

@@ -72,7 +72,7 @@ const examined = 2000
 // A [*ValidationError] names order, after, limit, status, kind, resource, customer, reference, from or to; after is
 // also that of another order or another filter. One round trip.
 func (s *Store) List(ctx context.Context, opts ListOptions) (Page, error) {
-	return list(ctx, s.run, opts)
+	return list(ctx, s.read, opts)
 }
 
 func list(ctx context.Context, run runner, opts ListOptions) (Page, error) {

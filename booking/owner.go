@@ -95,7 +95,7 @@ func (s *Store) row(ctx context.Context, id string) (row bookingRow, err error) 
 		return row, ErrNotFound
 	}
 	var found bool
-	err = s.run(ctx, func(q Querier) (err error) {
+	err = s.read(ctx, func(q Querier) (err error) {
 		row, found, err = selectOne[bookingRow](ctx, q, bookingByIDSQL, strings.ToLower(id))
 		return err
 	})

@@ -6,6 +6,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/jmoiron/sqlx/reflectx"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // Querier is what a caller's transaction is used through: *sql.Tx, *sqlx.Tx and *sql.Conn satisfy it.
@@ -21,6 +23,11 @@ var mapper = reflectx.NewMapper("db")
 
 // selectAll runs a query in one round trip and scans every row into a T by its db tags.
 func selectAll[T any](ctx context.Context, q Querier, query string, args ...any) ([]T, error) {
+	if c, ok := q.(committing); ok {
+		return pg.Write(ctx, c.db, func(ctx context.Context) ([]T, error) {
+			return selectAll[T](ctx, c.Querier, query, args...)
+		})
+	}
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -50,4 +57,17 @@ func selectOne[T any](ctx context.Context, q Querier, query string, args ...any)
 		return none, false, err
 	}
 	return rows[0], true, nil
+}
+
+// committing runs single statements that commit by themselves, see [pg.Write].
+type committing struct {
+	Querier
+	db *sql.DB
+}
+
+// ExecContext runs a statement without rows.
+func (c committing) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return pg.Write(ctx, c.db, func(ctx context.Context) (sql.Result, error) {
+		return c.Querier.ExecContext(ctx, query, args...)
+	})
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // Get returns a booking by its id; the error is [ErrNotFound] when there is none. One round trip.
-func (s *Store) Get(ctx context.Context, id string) (Booking, error) { return get(ctx, s.run, id) }
+func (s *Store) Get(ctx context.Context, id string) (Booking, error) { return get(ctx, s.read, id) }
 
 func get(ctx context.Context, run runner, id string) (Booking, error) {
 	var b Booking

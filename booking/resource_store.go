@@ -131,7 +131,7 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 // Resource returns one resource, active or not, by its id or its slug, as the database has it now. The error is
 // [ErrNotFound] when there is none. One round trip.
 func (s *Store) Resource(ctx context.Context, idOrSlug string) (Resource, error) {
-	r, err := s.load(ctx, s.run, idOrSlug)
+	r, err := s.load(ctx, s.read, idOrSlug)
 	if err != nil {
 		return Resource{}, wrap(ctx, "resource", err)
 	}
@@ -150,7 +150,7 @@ func (s *Store) AllResources(ctx context.Context) ([]Resource, error) {
 
 func (s *Store) listResources(ctx context.Context, query string) ([]Resource, error) {
 	var rows []resourceRow
-	err := s.run(ctx, func(q Querier) (err error) {
+	err := s.read(ctx, func(q Querier) (err error) {
 		rows, err = selectAll[resourceRow](ctx, q, query)
 		return err
 	})

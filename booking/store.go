@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // Options are what [New] can do without; the zero value works.
@@ -96,11 +98,22 @@ type runner func(ctx context.Context, step func(Querier) error) error
 // maxReruns bounds how often a step that Postgres ended in favour of another transaction is run again.
 const maxReruns = 10
 
-// run does a step as a transaction of its own. A single statement needs no BEGIN, and so no further round trip; its
-// isolation is then the role's default. Where that is above READ COMMITTED Postgres may refuse it with 40001, and it
-// is run again in a transaction that asks for READ COMMITTED by name.
+// run does a step of one statement as a transaction of its own. It needs no BEGIN, and so no
+// further round trip; its isolation is then the role's default. Where that is above READ
+// COMMITTED, Postgres may refuse it with 40001, and it is run again in a transaction that
+// names READ COMMITTED. The statement is not cancelled when ctx ends, see package pg: the
+// step returns [pg.ErrUnconfirmed] then, and the statement may still succeed.
 func (s *Store) run(ctx context.Context, step func(Querier) error) error {
-	err := step(s.single)
+	return s.retry(ctx, step, step(committing{s.single, s.db}))
+}
+
+// read is run for a step that changes nothing. The end of ctx cancels it.
+func (s *Store) read(ctx context.Context, step func(Querier) error) error {
+	return s.retry(ctx, step, step(s.single))
+}
+
+// retry repeats a step that Postgres ended in favour of another transaction.
+func (s *Store) retry(ctx context.Context, step func(Querier) error, err error) error {
 	for n := 1; n <= maxReruns && IsRetryable(err); n++ {
 		s.log.DebugContext(ctx, "booking: run again", "sqlstate", sqlState(err), "run", n)
 		err = s.transact(ctx, step)
@@ -110,18 +123,10 @@ func (s *Store) run(ctx context.Context, step func(Querier) error) error {
 
 // transact does a step of one or several statements in one transaction.
 func (s *Store) transact(ctx context.Context, step func(Querier) error) error {
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
-		return err
-	}
-	// After a commit this does nothing.
-	defer func() { _ = tx.Rollback() }()
-	var q Querier = tx
-	if p, ok := s.single.(*preparing); ok {
-		q = preparedTx{tx, p}
-	}
-	if err := step(q); err != nil {
-		return err
-	}
-	return tx.Commit()
+	return pg.InTx(ctx, s.db, func(tx *sql.Tx) error {
+		if p, ok := s.single.(*preparing); ok {
+			return step(preparedTx{tx, p})
+		}
+		return step(tx)
+	})
 }

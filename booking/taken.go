@@ -124,7 +124,7 @@ func (s *Store) taken(ctx context.Context, all []*rules, from, to time.Time) (ma
 		query, ids = takenSQL, "{"+strings.Join(several, ",")+"}"
 	}
 	var rows []takenRow
-	err := s.run(ctx, func(q Querier) (err error) {
+	err := s.read(ctx, func(q Querier) (err error) {
 		rows, err = selectAll[takenRow](ctx, q, query, ids, from.UTC(), to.UTC())
 		return err
 	})

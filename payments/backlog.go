@@ -84,7 +84,7 @@ FROM waits w GROUP BY w.what`
 // Backlog reads what the payments have that is not done, in one round trip. It reads what waits alone, however many payments are settled.
 func (p *Payments) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
-	err := p.alone(ctx, "read what waits", func(q booking.Querier) (err error) {
+	err := p.read(ctx, "read what waits", func(q booking.Querier) (err error) {
 		b, err = readBacklog(ctx, q)
 		return err
 	})

@@ -119,7 +119,7 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, erro
 		return pay, err
 	}
 	var lapsed bool
-	err = p.alone(ctx, "look at the hold", func(q booking.Querier) error {
+	err = p.read(ctx, "look at the hold", func(q booking.Querier) error {
 		return q.QueryRowContext(ctx, lapsedSQL, b.ID).Scan(&lapsed)
 	})
 	if err != nil {

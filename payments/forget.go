@@ -29,7 +29,7 @@ AND NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id I
 // forget ends payments that nobody can pay, 20 at most. Nothing to do is one round trip.
 func (p *Payments) forget(ctx context.Context) error {
 	var bookings []string
-	err := p.alone(ctx, "find unbegun payments", func(q booking.Querier) error {
+	err := p.read(ctx, "find unbegun payments", func(q booking.Querier) error {
 		bookings = nil
 		rows, err := q.QueryContext(ctx, forgottenSQL, expireBatch)
 		if err != nil {

@@ -106,7 +106,7 @@ func (p *Payments) TroubledRefunds(ctx context.Context) ([]Refund, error) {
 
 func (p *Payments) refunds(ctx context.Context, what, query string, args ...any) ([]Refund, error) {
 	var out []Refund
-	err := p.alone(ctx, what, func(q booking.Querier) (err error) {
+	err := p.read(ctx, what, func(q booking.Querier) (err error) {
 		out, err = scanRefunds(ctx, q, query, args...)
 		return err
 	})

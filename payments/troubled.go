@@ -14,7 +14,7 @@ WHERE (` + waitsParkedSQL + `) OR (` + waitsDisputedSQL + `) ORDER BY p.id DESC 
 // parked and as disputed. One round trip.
 func (p *Payments) Troubled(ctx context.Context) ([]Payment, error) {
 	var out []Payment
-	err := p.alone(ctx, "list troubled payments", func(q booking.Querier) error {
+	err := p.read(ctx, "list troubled payments", func(q booking.Querier) error {
 		out = nil
 		rows, err := q.QueryContext(ctx, troubledPaymentsSQL, 500)
 		if err != nil {

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // maxPrepared bounds how many statements are kept: a handler that writes values into its statements makes new ones for ever.
@@ -67,8 +69,15 @@ func (p *preparing) prepare(ctx context.Context) {
 // txQuerier runs a transaction's statements, prepared where they are so.
 type txQuerier struct {
 	*sqlx.Tx
+	own      *pg.Tx
 	prepared *preparing
 }
+
+// CommitWait is [pg.Tx.CommitWait].
+func (q txQuerier) CommitWait(ctx context.Context) error { return q.own.CommitWait(ctx) }
+
+// Rollback is [pg.Tx.Rollback].
+func (q txQuerier) Rollback() error { return q.own.Rollback() }
 
 func (q txQuerier) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if s := q.prepared.statement(query); s != nil {

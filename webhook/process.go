@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 var (
@@ -50,8 +52,9 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, er
 			if p := recover(); p != nil {
 				d.Err = &panicError{value: p, stack: debug.Stack()}
 			}
-			// Who has not had a turn takes no connection to say so.
-			if d.Err != nil && !errors.Is(d.Err, errBusy) {
+			// A delivery that had no turn takes no connection to record it, and while commits wait
+			// the record would wait too.
+			if d.Err != nil && !errors.Is(d.Err, errBusy) && !errors.Is(d.Err, pg.ErrSuspended) {
 				d.Err = errors.Join(d.Err, r.recordFailure(ctx, ev, d.Err))
 			}
 			leave()
@@ -107,17 +110,7 @@ func (r *Receiver) takeUp(ctx context.Context, ev Event, message string, silent 
 func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.recordTimeout())
 	defer cancel()
-	// READ COMMITTED by name: where the role's default is above it, two failures at once would be a failure to record.
-	tx, err := r.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
-		return fmt.Errorf("webhook: record the failure: %w", err)
-	}
-	// After a commit this does nothing.
-	defer func() { _ = tx.Rollback() }()
-	if err := recordFailure(ctx, tx, ev, cause); err != nil {
-		return err
-	}
-	return tx.Commit()
+	return pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) error { return recordFailure(ctx, tx, ev, cause) })
 }
 
 func (r *Receiver) recordTimeout() time.Duration { return r.opts.Timeout / 5 }

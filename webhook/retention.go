@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // minRows is the shortest time that a row is kept: as long as Stripe lists an event and lets it be sent again. A row that is gone cannot
@@ -87,22 +89,16 @@ func (r *Receiver) inBatches(ctx context.Context, query string, args ...any) (to
 }
 
 func (r *Receiver) batch(ctx context.Context, query string, args []any) (int, error) {
-	// READ COMMITTED by name: where the role's default is above it, two replicas at once would be a failure.
-	tx, err := r.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	var n int64
+	err := pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
 	if err != nil {
-		return 0, err
-	}
-	// After a commit this does nothing.
-	defer func() { _ = tx.Rollback() }()
-	res, err := tx.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return 0, err
-	}
-	if err := tx.Commit(); err != nil {
 		return 0, err
 	}
 	return int(n), nil

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // retryBatch is how many events one run of the step takes at most.
@@ -63,17 +65,10 @@ func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 }
 
 func (r *Receiver) lease(ctx context.Context, payload *sql.NullString) error {
-	// READ COMMITTED by name: where the role's default is above it, two replicas at once would be a failure.
-	tx, err := r.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	err := pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, leaseSQL).Scan(payload)
+	})
 	if err != nil {
-		return fmt.Errorf("webhook: lease an event: %w", err)
-	}
-	// After a commit this does nothing.
-	defer func() { _ = tx.Rollback() }()
-	if err := tx.QueryRowContext(ctx, leaseSQL).Scan(payload); err != nil {
-		return fmt.Errorf("webhook: lease an event: %w", err)
-	}
-	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("webhook: lease an event: %w", err)
 	}
 	return nil

@@ -183,7 +183,7 @@ func (r *Receiver) attemptTogether(ctx context.Context, batch []*waiter, handle 
 			return nil, err
 		}
 	}
-	if err := tx.Commit(); err != nil {
+	if err := tx.CommitWait(ctx); err != nil {
 		return nil, fmt.Errorf("webhook: commit: %w", err)
 	}
 	return settled, nil

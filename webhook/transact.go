@@ -5,6 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // maxTries is how often a transaction is run that lost a fight with others.
@@ -25,7 +29,8 @@ func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (outcome Ou
 	return outcome, nil
 }
 
-// attempt is the transaction that matters: claim, handle, commit.
+// attempt is the transaction that matters: claim, handle, commit. It waits for the answer to
+// COMMIT however long that takes: [Receiver.process] answers the delivery in time.
 func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler) (Outcome, error) {
 	tx, err := r.begin(ctx)
 	if err != nil {
@@ -55,7 +60,7 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler) (Outco
 			return "", err
 		}
 	}
-	if err := tx.Commit(); err != nil {
+	if err := tx.CommitWait(ctx); err != nil {
 		return "", fmt.Errorf("webhook: commit: %w", err)
 	}
 	return outcome, nil
@@ -64,11 +69,11 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler) (Outco
 // begin opens a transaction of the receiver's own, after preparing what the ones before it have sent.
 func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
 	r.prepared.prepare(ctx)
-	tx, err := r.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	tx, err := pg.Begin(ctx, r.db.DB)
 	if err != nil {
 		return txQuerier{}, fmt.Errorf("webhook: begin: %w", err)
 	}
-	return txQuerier{tx, r.prepared}, nil
+	return txQuerier{&sqlx.Tx{Tx: tx.Tx, Mapper: r.db.Mapper}, tx, r.prepared}, nil
 }
 
 // call runs a handler and takes only the outcomes it may return. Its panics are caught in [Receiver.process].

@@ -33,12 +33,12 @@ type handlerTx struct {
 	tx txQuerier
 }
 
-func (h handlerTx) DriverName() string { return h.tx.DriverName() }
+func (h handlerTx) DriverName() string { return "postgres" }
 
-func (h handlerTx) Rebind(query string) string { return h.tx.Rebind(query) }
+func (h handlerTx) Rebind(query string) string { return sqlx.Rebind(sqlx.DOLLAR, query) }
 
 func (h handlerTx) BindNamed(query string, arg any) (string, []any, error) {
-	return h.tx.BindNamed(query, arg)
+	return sqlx.BindNamed(sqlx.DOLLAR, query, arg)
 }
 
 func (h handlerTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {

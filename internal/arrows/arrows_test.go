@@ -24,7 +24,7 @@ var foreign = []rule{
 	{"github.com/stripe/stripe-go/v76/client", "it links 134 packages, the narrow imports 6"},
 	{"go.yaml.in/yaml", "files of resources are the host's"},
 	{"github.com/prometheus/client_golang", "metrics are a hook, the adapter is the host's"},
-	{module + "/internal", "of internal, library packages import ratelimit alone"},
+	{module + "/internal", "of internal, library packages import pg, valid, periodic and ratelimit alone"},
 	{module + "/cmd", "the host stands on the rooms, not under them"},
 	{module + "/examples", "examples stand on the rooms, not under them"},
 }
@@ -41,9 +41,10 @@ var rooms = map[string][]string{
 	"payments/stripetest": nil,
 }
 
-// plumbing are the packages of internal that library packages may import. ratelimit is there because the logins of
-// package auth and the bookings of the host are limited by the same statement on the same table.
-var plumbing = []string{"internal/ratelimit"}
+// plumbing are the packages of internal that library packages may import. ratelimit is there
+// because the logins of package auth and the bookings of the host are limited by the same
+// statement on the same table.
+var plumbing = []string{"internal/pg", "internal/valid", "internal/periodic", "internal/ratelimit"}
 
 func init() {
 	for name, allowed := range rooms {
@@ -52,7 +53,7 @@ func init() {
 		}
 	}
 	for _, name := range plumbing {
-		rooms[name] = nil
+		rooms[name] = plumbing
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // Rate is the size of a budget and how fast it fills.
@@ -93,6 +95,12 @@ FROM (SELECT decode(h, 'hex') AS key FROM unnest(string_to_array($1::text, ','))
 ORDER BY k.key
 ON CONFLICT (key) DO UPDATE SET full_at = GREATEST(l.full_at, EXCLUDED.full_at)`
 
+// answer is what takeBudgets returns.
+type answer struct {
+	seconds float64
+	missing string
+}
+
 // Take takes one attempt from one budget of each choice, and returns 0; or, where a choice has only empty budgets,
 // takes nothing and returns how long to wait, in whole seconds. Any error means that nothing is known: the attempt must
 // not be let through.
@@ -103,23 +111,20 @@ func Take(ctx context.Context, db *sql.DB, choices ...Choice) (wait time.Duratio
 	// What is missing is inserted once, and a second time where another attempt has emptied the first budget of a choice
 	// in between and the next one is due.
 	for range 2 + 2*len(choices) {
-		var seconds float64
-		var missing string
-		err := run(ctx, db, func(q querier) error { return q.QueryRowContext(ctx, takeBudgets, args...).Scan(&seconds, &missing) })
+		a, err := pg.WriteAlone(ctx, db, func(ctx context.Context, q pg.Querier) (a answer, err error) {
+			err = q.QueryRowContext(ctx, takeBudgets, args...).Scan(&a.seconds, &a.missing)
+			return a, err
+		})
 		if err != nil {
 			return 0, err
 		}
-		if seconds > 0 {
-			return time.Duration(math.Ceil(seconds)) * time.Second, nil
+		if a.seconds > 0 {
+			return time.Duration(math.Ceil(a.seconds)) * time.Second, nil
 		}
-		if missing == "" {
+		if a.missing == "" {
 			return 0, nil
 		}
-		err = run(ctx, db, func(q querier) error {
-			_, err := q.ExecContext(ctx, putBudgets, missing)
-			return err
-		})
-		if err != nil {
+		if _, err := pg.ExecAlone(ctx, db, putBudgets, a.missing); err != nil {
 			return 0, err
 		}
 	}
@@ -154,13 +159,10 @@ WHERE key = ANY (ARRAY(
 func DeleteFull(ctx context.Context, db *sql.DB) (total int, err error) {
 	for range 10 {
 		var n int64
-		err := run(ctx, db, func(q querier) error {
-			result, err := q.ExecContext(ctx, deleteFull)
-			if err == nil {
-				n, err = result.RowsAffected()
-			}
-			return err
-		})
+		result, err := pg.ExecAlone(ctx, db, deleteFull)
+		if err == nil {
+			n, err = result.RowsAffected()
+		}
 		if total += int(n); err != nil || n < 10_000 {
 			return total, err
 		}

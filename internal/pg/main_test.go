@@ -1,0 +1,9 @@
+package pg_test
+
+import (
+	"testing"
+
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+func TestMain(m *testing.M) { testdb.Main(m) }

@@ -1,0 +1,247 @@
+package pg_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// gate is a table whose COMMIT waits while the test holds the lock of the gate, as a COMMIT
+// waits for a synchronous standby.
+const gateSQL = `
+CREATE TABLE public.notes (id int PRIMARY KEY);
+CREATE FUNCTION public.wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_advisory_xact_lock_shared(7);
+	RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER wait_at_gate AFTER INSERT ON public.notes DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION public.wait_at_gate();`
+
+const insertSQL = `INSERT INTO public.notes (id) VALUES ($1::int)`
+
+// closedGate returns a pool and a function that opens the gate. Until then every COMMIT of
+// a transaction that has inserted a note waits.
+func closedGate(t *testing.T) (db *sql.DB, open func()) {
+	t.Helper()
+	url := testdb.EmptyURL(t)
+	db = testdb.Open(t, testdb.PQ, url)
+	_, err := db.ExecContext(t.Context(), gateSQL)
+	require.NoError(t, err)
+	other := testdb.Open(t, testdb.PQ, url)
+	tx, err := other.BeginTx(context.WithoutCancel(t.Context()), nil)
+	require.NoError(t, err)
+	_, err = tx.ExecContext(t.Context(), `SELECT pg_advisory_xact_lock(7)`)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback() })
+	return db, func() { require.NoError(t, tx.Rollback()) }
+}
+
+func notes(t *testing.T, db *sql.DB) (n int) {
+	t.Helper()
+	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM public.notes`).Scan(&n))
+	return n
+}
+
+// atGate waits until n commits wait.
+func atGate(t *testing.T, db *sql.DB, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var waiting int
+		err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+			WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted`).Scan(&waiting)
+		return err == nil && waiting == n
+	}, 30*time.Second, 5*time.Millisecond)
+}
+
+func insert(ctx context.Context, db *sql.DB, id int) error {
+	return pg.InTx(ctx, db, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, insertSQL, id)
+		return err
+	})
+}
+
+// M33: a context that ends while COMMIT waits cancels nothing; its caller is told that the
+// commit is not confirmed, and the commit succeeds when the database answers.
+func TestInTx_ContextEndsDuringCommit(t *testing.T) {
+	t.Parallel()
+	db, open := closedGate(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan error, 1)
+	go func() { answer <- insert(ctx, db, 1) }()
+	atGate(t, db, 1)
+	cancel()
+	err := <-answer
+	require.ErrorIs(t, err, pg.ErrUnconfirmed)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, notes(t, db))
+	open()
+	require.Eventually(t, func() bool { return notes(t, db) == 1 }, 30*time.Second, 5*time.Millisecond)
+}
+
+// M33: so does a statement that commits by itself.
+func TestWrite_ContextEndsDuringCommit(t *testing.T) {
+	t.Parallel()
+	db, open := closedGate(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan error, 1)
+	go func() {
+		_, err := pg.ExecAlone(ctx, db, insertSQL, 1)
+		answer <- err
+	}()
+	atGate(t, db, 1)
+	cancel()
+	require.ErrorIs(t, <-answer, pg.ErrUnconfirmed)
+	open()
+	require.Eventually(t, func() bool { return notes(t, db) == 1 }, 30*time.Second, 5*time.Millisecond)
+}
+
+func TestCommit_ContextEndedBefore(t *testing.T) {
+	t.Parallel()
+	db, open := closedGate(t)
+	open()
+	for name, commit := range map[string]func(*pg.Tx, context.Context) error{"Commit": (*pg.Tx).Commit, "CommitWait": (*pg.Tx).CommitWait} {
+		ctx, cancel := context.WithCancel(t.Context())
+		tx, err := pg.Begin(ctx, db)
+		require.NoError(t, err)
+		_, err = tx.ExecContext(ctx, insertSQL, 1)
+		require.NoError(t, err)
+		cancel()
+		_, err = tx.ExecContext(t.Context(), insertSQL, 2)
+		require.NoError(t, err, "the end of the context does not end the transaction")
+		require.ErrorIs(t, commit(tx, ctx), context.Canceled, name)
+		require.Zero(t, notes(t, db), name)
+		require.ErrorIs(t, tx.Rollback(), sql.ErrTxDone)
+		require.Zero(t, db.Stats().InUse)
+	}
+}
+
+func TestBegin_IsReadCommitted(t *testing.T) {
+	t.Parallel()
+	db := testdb.Empty(t)
+	_, err := db.ExecContext(t.Context(), `SET default_transaction_isolation = 'serializable'`)
+	require.NoError(t, err)
+	var level string
+	require.NoError(t, pg.InTx(t.Context(), db, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(t.Context(), `SELECT current_setting('transaction_isolation')`).Scan(&level)
+	}))
+	require.Equal(t, "read committed", level)
+}
+
+func TestBegin_ContextEndsBeforeAConnectionIsFree(t *testing.T) {
+	t.Parallel()
+	db := testdb.Empty(t)
+	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan error, 1)
+	go func() {
+		_, err := pg.Begin(ctx, db)
+		answer <- err
+	}()
+	require.Eventually(t, func() bool { return db.Stats().WaitCount == 1 }, 30*time.Second, time.Millisecond)
+	cancel()
+	require.ErrorIs(t, <-answer, context.Canceled)
+	require.NoError(t, conn.Close())
+	require.NoError(t, pg.InTx(t.Context(), db, func(*sql.Tx) error { return nil }), "its slot is free again")
+}
+
+func TestInTx_ErrorAndPanicRollBack(t *testing.T) {
+	t.Parallel()
+	db, open := closedGate(t)
+	open()
+	failure := errors.New("not this one")
+	require.ErrorIs(t, pg.InTx(t.Context(), db, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), insertSQL, 1)
+		require.NoError(t, err)
+		return failure
+	}), failure)
+	require.Panics(t, func() {
+		_ = pg.InTx(t.Context(), db, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(t.Context(), insertSQL, 1)
+			require.NoError(t, err)
+			panic("handler")
+		})
+	})
+	require.Zero(t, notes(t, db))
+	require.Zero(t, db.Stats().InUse)
+}
+
+// M33: commits that wait take three quarters of the pool, and reads go on.
+func TestWrites_LeaveConnectionsToReads(t *testing.T) {
+	t.Parallel()
+	db, open := closedGate(t)
+	db.SetMaxOpenConns(8)
+	const slots = 6
+	answers := make(chan error, slots)
+	for id := range slots {
+		go func() { answers <- insert(t.Context(), db, id) }()
+	}
+	atGate(t, db, slots)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, insert(ctx, db, 100), context.DeadlineExceeded)
+	require.Zero(t, notes(t, db), "a read has a connection")
+	open()
+	for range slots {
+		require.NoError(t, <-answers)
+	}
+	require.Equal(t, slots, notes(t, db))
+}
+
+func TestWrites_SlotsOfAPool(t *testing.T) {
+	t.Parallel()
+	for maxOpen, want := range map[int]int{0: 64, 1: 1, 2: 2, 3: 3, 4: 3, 8: 6, 20: 15, 100: 75} {
+		require.Equal(t, want, pg.SlotsOf(maxOpen), maxOpen)
+	}
+}
+
+// A suspended pool asks the database, and goes on when no commit waits for a standby.
+func TestWrites_SuspensionEnds(t *testing.T) {
+	t.Parallel()
+	db, open := closedGate(t)
+	open()
+	pg.Suspend(db)
+	require.NoError(t, insert(t.Context(), db, 1))
+	require.NoError(t, insert(t.Context(), db, 2))
+
+	pg.Suspend(db)
+	require.NoError(t, db.Close())
+	require.ErrorIs(t, insert(t.Context(), db, 3), pg.ErrSuspended, "a database that does not answer ends no suspension")
+}
+
+func TestConnectionLost(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{
+		driver.ErrBadConn, fmt.Errorf("read: %w", io.EOF), io.ErrUnexpectedEOF, &net.OpError{Op: "read", Err: errors.New("i/o timeout")},
+	} {
+		require.True(t, pg.ConnectionLost(err), "%v", err)
+	}
+	for _, err := range []error{nil, sql.ErrNoRows, errors.New("pq: deadlock detected")} {
+		require.False(t, pg.ConnectionLost(err), "%v", err)
+	}
+}
+
+func TestReadAlone_ContextEnds(t *testing.T) {
+	t.Parallel()
+	db := testdb.Empty(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := pg.ReadAlone(ctx, db, func(ctx context.Context, q pg.Querier) (n int, err error) {
+		return n, q.QueryRowContext(ctx, `SELECT 1`).Scan(&n)
+	})
+	require.ErrorIs(t, err, context.Canceled)
+}
