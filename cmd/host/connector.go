@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,17 +21,30 @@ const (
 	idleLimit      = 30 * time.Second
 )
 
-// limits are settings of Postgres that a connection begins with.
-type limits map[string]time.Duration
+// settings are those of Postgres that a connection begins with.
+type settings map[string]string
+
+// isolation is that of statements outside a transaction, whatever the role's default: they
+// are written for READ COMMITTED, as every transaction of ours asks for it.
+const isolation = "default_transaction_isolation"
 
 var (
-	// servingLimits are those of requests and steps.
-	servingLimits = limits{"statement_timeout": statementLimit, "lock_timeout": lockLimit, "idle_in_transaction_session_timeout": idleLimit}
-	// migratingLimits take away what the role may have: a migration bounds its locks itself, and may take its time.
-	migratingLimits = limits{"statement_timeout": 0, "lock_timeout": 0, "idle_in_transaction_session_timeout": 0}
+	// servingSettings are those of requests and steps.
+	servingSettings = settings{
+		"statement_timeout":                   milliseconds(statementLimit),
+		"lock_timeout":                        milliseconds(lockLimit),
+		"idle_in_transaction_session_timeout": milliseconds(idleLimit),
+		isolation:                             "read committed",
+	}
+	// migratingSettings take away what the role may have: a migration bounds its locks itself, and may take its time.
+	migratingSettings = settings{
+		"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", isolation: "read committed",
+	}
 )
 
-// connector makes connections that begin with limits. They are parameters of the connection's startup, which a pooler in transaction mode either
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// connector makes connections that begin with settings. They are parameters of the connection's startup, which a pooler in transaction mode either
 // ignores, or refuses as it does everything that it cannot keep apart for those who share a connection. Where they are refused it connects
 // without: then the role has to have them, and [missingLimits] tells.
 type connector struct {
@@ -39,7 +53,7 @@ type connector struct {
 }
 
 // newConnector reads the URL. What that says of a limit is kept, but for the limits of a migration. wait bounds each read, and 0 is no limit.
-func newConnector(databaseURL string, l limits, wait time.Duration) (*connector, error) {
+func newConnector(databaseURL string, begin settings, wait time.Duration) (*connector, error) {
 	cfg, err := pq.NewConfig(databaseURL)
 	if err != nil {
 		return nil, err
@@ -48,10 +62,10 @@ func newConnector(databaseURL string, l limits, wait time.Duration) (*connector,
 	if with.Runtime == nil {
 		with.Runtime = map[string]string{}
 	}
-	for name, limit := range l {
+	for name, value := range begin {
 		_, said := cfg.Runtime[name]
-		if limit == 0 || !said && !strings.Contains(cfg.Options, name) {
-			with.Runtime[name] = fmt.Sprint(limit.Milliseconds())
+		if name == isolation || value == "0" || !said && !strings.Contains(cfg.Options, name) {
+			with.Runtime[name] = value
 		}
 	}
 	c := &connector{}
@@ -63,9 +77,7 @@ func newConnector(databaseURL string, l limits, wait time.Duration) (*connector,
 		if err != nil {
 			return nil, err
 		}
-		if wait > 0 {
-			made.Dialer(dialer{wait})
-		}
+		made.Dialer(dialer{wait})
 		*one.made = made
 	}
 	return c, nil
@@ -74,22 +86,32 @@ func newConnector(databaseURL string, l limits, wait time.Duration) (*connector,
 // Connect is for database/sql.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !c.refused.Load() {
-		conn, err := c.limited.Connect(ctx)
+		conn, err := connect(ctx, c.limited)
 		// By its words, because with several hosts the codes of the others are beside it; PgBouncer's code is the general one of the protocol.
 		if err == nil || !strings.Contains(err.Error(), "unsupported startup parameter") {
 			return conn, err
 		}
 		c.refused.Store(true)
 	}
-	return c.plain.Connect(ctx)
+	return connect(ctx, c.plain)
+}
+
+// connect makes one connection and closes the sockets that the driver has opened beside it.
+func connect(ctx context.Context, c *pq.Connector) (driver.Conn, error) {
+	sockets := &attempt{}
+	conn, err := c.Connect(context.WithValue(ctx, attemptKey{}, sockets))
+	if err != nil {
+		sockets.next(nil)
+	}
+	return conn, err
 }
 
 // Driver is for database/sql.
 func (c *connector) Driver() driver.Driver { return c.plain.Driver() }
 
-// openDB makes a pool of connections with these limits; wait bounds each read, and 0 is no limit.
-func openDB(databaseURL string, l limits, wait time.Duration) (*sql.DB, error) {
-	c, err := newConnector(databaseURL, l, wait)
+// openDB makes a pool of connections with these settings; wait bounds each read, and 0 is no limit.
+func openDB(databaseURL string, begin settings, wait time.Duration) (*sql.DB, error) {
+	c, err := newConnector(databaseURL, begin, wait)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}

@@ -17,7 +17,31 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	return &impatientConn{Conn: conn, limit: d.limit}, nil
+	if d.limit > 0 {
+		conn = &impatientConn{Conn: conn, limit: d.limit}
+	}
+	if sockets, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		sockets.next(conn)
+	}
+	return conn, nil
+}
+
+// attempt is one connection while the driver makes it, server by server, with and without
+// TLS. lib/pq leaves the socket of a refused TLS request open when it dials again
+// (sslmode=prefer), and that of a refused login under sslmode=allow; a server that is told
+// to stop then waits for their clients. The driver uses one socket at a time, the newest.
+type attempt struct{ current net.Conn }
+
+// attemptKey carries the attempt in the context of a dial. The driver also dials to cancel a
+// statement, under another context: those sockets it closes itself.
+type attemptKey struct{}
+
+// next closes the socket that the driver has abandoned. Closing one twice does no harm.
+func (a *attempt) next(conn net.Conn) {
+	if a.current != nil {
+		_ = a.current.Close()
+	}
+	a.current = conn
 }
 
 // Dial is for the driver's interface.

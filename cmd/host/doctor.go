@@ -55,7 +55,7 @@ func doctorCommand(ctx context.Context, args []string, environ map[string]string
 		found = doctor.Visit(ctx, visit)
 	} else {
 		found = doctor.Examine(ctx, doctor.Options{
-			Config: cfg, Problems: problems, DB: db, SSLMode: environ["PGSSLMODE"], PoolSize: cfg.DatabasePool, Hosts: hosts,
+			Config: cfg, Problems: problems, DB: db, PoolSize: cfg.DatabasePool, Hosts: hosts,
 		})
 	}
 	if err := printFindings(std.out, found, *asJSON); err != nil {
@@ -83,7 +83,7 @@ func besideDB(cfg config.Config) (*sql.DB, error) {
 	if url == "" {
 		return nil, nil
 	}
-	db, err := openDB(url, limits{}, doctorRead)
+	db, err := openDB(url, settings{}, doctorRead)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func (h *host) DB() *sql.DB { return h.storage.db }
 
 // OpenMigrating opens a database as a migration does.
 func OpenMigrating(databaseURL string) (*sql.DB, error) {
-	return openDB(databaseURL, migratingLimits, 0)
+	return openDB(databaseURL, migratingSettings, 0)
 }
 
 // KeepsPrepared tells whether DATABASE_PREPARE can be kept.
@@ -68,12 +68,12 @@ var KeepsPrepared = keepsPrepared
 
 // OpenDB opens a database as serve does.
 func OpenDB(databaseURL string, wait time.Duration) (*sql.DB, error) {
-	return openDB(databaseURL, servingLimits, wait)
+	return openDB(databaseURL, servingSettings, wait)
 }
 
 // Await waits for a database, for as long as the context allows.
 func Await(ctx context.Context, db *sql.DB, log io.Writer) error {
-	return await(ctx, db, newLogger(log))
+	return await(ctx, db, ping, func(error) error { return nil }, newLogger(log))
 }
 
 // MetricsURL is where Prometheus reads; empty where it does not.

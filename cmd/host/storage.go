@@ -11,6 +11,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/postgres"
 	"github.com/booking-platform/booking-platform/internal/embedded"
 	"github.com/booking-platform/booking-platform/migrations"
 )
@@ -31,6 +32,9 @@ type storage struct {
 // openStorage starts or finds the database and waits until it answers.
 func openStorage(ctx context.Context, cfg config.Config, logger *slog.Logger) (*storage, error) {
 	s := &storage{url: cfg.DatabaseURL}
+	for _, w := range cfg.DatabaseWarnings {
+		logger.LogAttrs(ctx, slog.LevelWarn, w)
+	}
 	if cfg.Embedded {
 		server, err := embedded.Start(ctx, cfg.DataDir, embedded.Options{Logger: logger, Repository: cfg.EmbeddedRepository})
 		if err != nil {
@@ -64,7 +68,7 @@ func withBinary(databaseURL string) string {
 
 // open makes the pool, waits until the database answers, and sees that it is as the configuration says.
 func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logger) (*storage, error) {
-	db, err := openDB(s.url, servingLimits, readLimit)
+	db, err := openDB(s.url, servingSettings, readLimit)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -74,7 +78,7 @@ func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logg
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	// A standby that was promoted, or a server that was added, gets its share within the hour.
 	db.SetConnMaxLifetime(time.Hour)
-	if err := await(ctx, db, logger); err != nil {
+	if err := await(ctx, db, ping, refusalOf(cfg), logger); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	if err := look(ctx, db, cfg, logger); err != nil {
@@ -100,8 +104,22 @@ func look(ctx context.Context, db *sql.DB, cfg config.Config, logger *slog.Logge
 	return keepsPrepared(ctx, db)
 }
 
-// await asks until the database answers, because in compose and after a power cut everything starts at once.
-func await(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
+// refusalOf recognises an error that a repeat would give again. The embedded server's own
+// are told by the package that runs it.
+func refusalOf(cfg config.Config) func(error) error {
+	return func(err error) error {
+		if p, refused := config.Refusal(err); refused && !cfg.Embedded {
+			return config.Problems{p}
+		}
+		return nil
+	}
+}
+
+func ping(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }
+
+// await asks until the database answers, because in compose and after a power cut everything
+// starts at once. An error that final makes something of ends the wait with that.
+func await(ctx context.Context, db *sql.DB, ask func(context.Context, *sql.DB) error, final func(error) error, logger *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseWait)
 	defer cancel()
 	tick := time.NewTicker(time.Second)
@@ -109,10 +127,13 @@ func await(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
 	var last error
 	for {
 		try, done := context.WithTimeout(ctx, 5*time.Second)
-		err := db.PingContext(try)
+		err := ask(try, db)
 		done()
 		if err == nil {
 			return nil
+		}
+		if end := final(err); end != nil {
+			return end
 		}
 		// A try that the end of the wait cut short says nothing of the database; the one before it does.
 		if ctx.Err() != nil && last != nil {
@@ -128,9 +149,35 @@ func await(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
 	}
 }
 
-// migrate applies what the database lacks, through a connection of its own: a migration may take its time.
+// errStandby is a server that may be promoted yet.
+var errStandby = errors.New("the server is a standby")
+
+// fit returns when the server can be worked with: a standby is given the time to be
+// promoted, and what else does not do is an error at once.
+func fit(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
+	var unfit *postgres.Fault
+	err := await(ctx, db, func(ctx context.Context, db *sql.DB) error {
+		s, err := postgres.Read(ctx, db)
+		if err != nil {
+			return err
+		}
+		if unfit = s.Unfit(); unfit != nil && s.Standby {
+			return fmt.Errorf("%w (%w)", errStandby, unfit)
+		}
+		return nil
+	}, func(error) error { return nil }, logger)
+	if err == nil && unfit != nil {
+		return fmt.Errorf("the database cannot be used: %w", unfit)
+	}
+	return err
+}
+
+// migrate sees that the database can be worked with, and applies what it lacks, through a connection of its own: a migration may take its time.
 func (s *storage) migrate(ctx context.Context, logger *slog.Logger) ([]migrations.Migration, error) {
-	db, err := openDB(s.url, migratingLimits, 0)
+	if err := fit(ctx, s.db, logger); err != nil {
+		return nil, err
+	}
+	db, err := openDB(s.url, migratingSettings, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -21,8 +21,10 @@ type Config struct {
 	// Version is APP_VERSION; empty means the build's own.
 	Version string
 	// Embedded asks for a private Postgres below DataDir; else DatabaseURL is complete for lib/pq.
-	Embedded           bool
-	DatabaseURL        string
+	Embedded    bool
+	DatabaseURL string
+	// DatabaseWarnings say what of DATABASE_URL and of the environment has no effect on its connections.
+	DatabaseWarnings   []string
 	DataDir            string
 	EmbeddedRepository string
 	// DatabasePool is how many connections the host opens at most.
@@ -163,7 +165,10 @@ func (c *Config) storage(e environment, environ map[string]string, problems *Pro
 		problems.add("DATABASE_URL", "is missing", urlShape)
 		return
 	}
-	c.DatabaseURL = databaseURL(e.DatabaseURL, environ, problems)
+	c.DatabaseURL, c.DatabaseWarnings = databaseURL(e.DatabaseURL, problems)
+	if unread := unreadVariables(environ); len(unread) > 0 {
+		c.DatabaseWarnings = append(c.DatabaseWarnings, strings.Join(unread, ", ")+" are not read: DATABASE_URL alone says how to connect")
+	}
 }
 
 func (c *Config) cookie(e environment, problems *Problems) {

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/cmd/host/postgres"
 )
 
 // reach finds out whether the database answers. What is asked of it afterwards is asked only if it does.
@@ -23,6 +26,9 @@ func (e *examination) reach(ctx context.Context) ([]Finding, error) {
 		return []Finding{ok(Database, notRunning)}, nil
 	}
 	if err != nil {
+		if p, refused := config.Refusal(err); refused && !e.Config.Embedded {
+			return []Finding{problem(Database, p.Name+" "+p.Wrong, sentence(p.Remedy))}, nil
+		}
 		return []Finding{problem(Database, "cannot be reached: "+err.Error(),
 			"See that Postgres runs and that DATABASE_URL is right and reachable from here; nothing in it could be examined.")}, nil
 	}
@@ -35,47 +41,45 @@ func refused(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.Errno(10061))
 }
 
-// minVersion is the oldest Postgres: multiranges, of which the exclusion constraint is made, came with 14.
-const minVersion = 140000
-
-const serverVersionSQL = `SELECT current_setting('server_version_num')::integer, current_setting('server_version')`
-
-func (e *examination) databaseVersion(ctx context.Context) ([]Finding, error) {
-	var number int
-	var version string
-	if err := e.DB.QueryRowContext(ctx, serverVersionSQL).Scan(&number, &version); err != nil {
+// database looks at what the server and the database are.
+func (e *examination) database(ctx context.Context) ([]Finding, error) {
+	s, err := e.Server(ctx, e.DB)
+	if err != nil {
 		return nil, err
 	}
-	return []Finding{versionFinding(number, version)}, nil
+	found := []Finding{ok(DatabaseVersion, "Postgres "+s.Version), ok(DatabaseEncoding, s.Encoding+", "+s.Locale), ok(DatabaseReadOnly, "can be written to")}
+	if f := s.OfVersion(); f != nil {
+		found[0] = problem(DatabaseVersion, f.Found, sentence(f.Remedy))
+	}
+	if f := s.OfText(); f != nil {
+		found[1] = problem(DatabaseEncoding, f.Found, sentence(f.Remedy))
+	}
+	if f := s.OfWriting(); f != nil {
+		found[2] = problem(DatabaseReadOnly, f.Found, sentence(f.Remedy))
+	}
+	if e.Config.Production {
+		found = append(found, durability(s))
+	}
+	made, now, err := s.Collation(ctx, e.DB)
+	if err != nil {
+		return found, err
+	}
+	return append(found, collation(made, now)), nil
 }
 
-func versionFinding(number int, version string) Finding {
-	if number < minVersion {
-		return problem(DatabaseVersion, "Postgres "+version+" is too old", "Use Postgres 14 or newer.")
+func durability(s postgres.Server) Finding {
+	if f := s.OfCommits(); f != nil {
+		return problem(DatabaseDurability, f.Found, sentence(f.Remedy))
 	}
-	return ok(DatabaseVersion, "Postgres "+version)
+	return ok(DatabaseDurability, "what is committed stays")
 }
 
-const readOnlySQL = `SELECT pg_catalog.pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'`
-
-func (e *examination) databaseReadOnly(ctx context.Context) ([]Finding, error) {
-	var standby, readOnly bool
-	if err := e.DB.QueryRowContext(ctx, readOnlySQL).Scan(&standby, &readOnly); err != nil {
-		return nil, err
+func collation(made, now string) Finding {
+	if made != now && made != "" && now != "" {
+		return warning(DatabaseCollation, "the indexes were made with version "+made+" of the collation, and the server's machine has "+now+": an index of text may miss rows",
+			"REINDEX DATABASE, then ALTER DATABASE … REFRESH COLLATION VERSION.")
 	}
-	return []Finding{readOnlyFinding(standby, readOnly)}, nil
-}
-
-func readOnlyFinding(standby, readOnly bool) Finding {
-	switch {
-	case standby:
-		return problem(DatabaseReadOnly, "the server is a standby: nothing can be booked",
-			"Name all servers and add target_session_attrs=read-write to DATABASE_URL, so that the primary is found.")
-	case readOnly:
-		return problem(DatabaseReadOnly, "transactions are read-only: nothing can be booked",
-			"Take default_transaction_read_only from the database, the role or the server; a disk that is nearly full may be why it is set.")
-	}
-	return ok(DatabaseReadOnly, "can be written to")
+	return ok(DatabaseCollation, "is that of the indexes")
 }
 
 // How far the clocks may be apart. The database's judges holds and sessions, so the difference shows first in what people are told.

@@ -20,6 +20,18 @@ func servers(databaseURL string) (hosts, ports []string) {
 	return append(split(u.Hostname()), split(query.Get("host"))...), append(split(u.Port()), split(query.Get("port"))...)
 }
 
+// databaseURL repeats what of DATABASE_URL and of the environment has no effect.
+func (e *examination) databaseURL(context.Context) ([]Finding, error) {
+	var found []Finding
+	for _, w := range e.Config.DatabaseWarnings {
+		found = append(found, warning(DatabaseURL, w, "Take out what has no effect, or write into DATABASE_URL what the driver has in its place."))
+	}
+	if len(found) == 0 {
+		found = append(found, ok(DatabaseURL, "every parameter has its effect"))
+	}
+	return found, nil
+}
+
 // remote tells a server across a network from one on this machine, or in the same compose project or pod, whose name has no dot.
 func remote(host string) bool {
 	return !strings.HasPrefix(host, "/") && !local(host) && strings.ContainsAny(host, ".:")
@@ -36,9 +48,6 @@ func (e *examination) databaseTLS(context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	sslmode := u.Query().Get("sslmode")
-	if sslmode == "" {
-		sslmode = e.SSLMode
-	}
 	// The driver then verifies everything.
 	if u.Query().Get("sslrootcert") == "system" {
 		sslmode = "verify-full"

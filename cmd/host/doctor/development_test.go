@@ -122,10 +122,9 @@ func TestChecksAreBounded(t *testing.T) {
 	}
 }
 
-func TestServersThatNoTestHas(t *testing.T) {
+func TestCollation_AnotherVersion(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, doctor.Problem, doctor.VersionFinding(130018, "13.18").Level)
-	require.Equal(t, doctor.OK, doctor.VersionFinding(140000, "14.0").Level)
-	require.Contains(t, doctor.ReadOnlyFinding(true, true).Found, "standby")
-	require.Equal(t, doctor.Problem, doctor.ReadOnlyFinding(true, true).Level)
+	require.Equal(t, doctor.Warning, doctor.Collation("2.31", "2.36").Level)
+	require.Equal(t, doctor.OK, doctor.Collation("2.36", "2.36").Level)
+	require.Equal(t, doctor.OK, doctor.Collation("", "").Level)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/cmd/host/postgres"
 )
 
 // Options are what [Examine] looks at.
@@ -19,8 +20,6 @@ type Options struct {
 	Problems config.Problems
 	// DB is the host's database; it stays the caller's. nil is none: for the embedded one, that no host runs it.
 	DB *sql.DB
-	// SSLMode is how the driver connects where the database's URL does not say: PGSSLMODE.
-	SSLMode string
 	// PoolSize is how many connections one host opens, and Hosts how many hosts there are at once, a deployment's included.
 	PoolSize, Hosts int
 	// Timeout bounds each check; 0 is 8 seconds.
@@ -30,6 +29,8 @@ type Options struct {
 	Now       func() time.Time
 	FreeSpace func(dir string) (uint64, error)
 	Addresses func() ([]net.Addr, error)
+	// Server reads what the server is; nil asks it. For tests.
+	Server func(context.Context, *sql.DB) (postgres.Server, error)
 }
 
 // examination is one run of the checks.
@@ -61,11 +62,11 @@ var checks = []check{
 	{DataDir, (*examination).embedded, (*examination).dataDir},
 	{Disk, (*examination).embedded, (*examination).disk},
 	{Database, nil, (*examination).reach},
+	{DatabaseURL, (*examination).elsewhere, (*examination).databaseURL},
 	{DatabasePassword, (*examination).elsewhere, (*examination).databasePassword},
 	{DatabaseTLS, (*examination).elsewhere, (*examination).databaseTLS},
 	{DatabasePrepare, (*examination).elsewhere, (*examination).databasePrepare},
-	{DatabaseVersion, (*examination).answers, (*examination).databaseVersion},
-	{DatabaseReadOnly, (*examination).answers, (*examination).databaseReadOnly},
+	{DatabaseVersion, (*examination).answers, (*examination).database},
 	{DatabaseClock, (*examination).answers, (*examination).databaseClock},
 	{DatabaseConnections, (*examination).answers, (*examination).databaseConnections},
 	{Schema, (*examination).answers, (*examination).schema},
@@ -93,6 +94,9 @@ func Examine(ctx context.Context, opts Options) []Finding {
 	}
 	if opts.Addresses == nil {
 		opts.Addresses = net.InterfaceAddrs
+	}
+	if opts.Server == nil {
+		opts.Server = postgres.Read
 	}
 	e := &examination{Options: opts}
 	var found []Finding

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/cmd/host/doctor"
+	"github.com/booking-platform/booking-platform/cmd/host/postgres"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
@@ -41,6 +42,9 @@ func set(pairs ...string) func(*world) {
 		}
 	}
 }
+
+// other is another server than the test's.
+func other(change func(*postgres.Server)) func(*world) { return func(w *world) { w.change = change } }
 
 // listens has the metrics at an address of a machine that has another one, too.
 func listens(at, address string) func(*world) {
@@ -116,6 +120,15 @@ func TestEachMistakeIsFound(t *testing.T) {
 			w.exec(`ALTER DATABASE "` + w.name() + `" SET default_transaction_read_only = on`)
 			w.reconnect()
 		}, "problem database-read-only"},
+		// M26: what a connection string has and nothing keeps, and what a database cannot store.
+		"a parameter left out":     {set("DATABASE_URL", "postgres://booking:T7gqv2mZ1xk9@db/b?channel_binding=require"), "warning database-url"},
+		"a variable of libpq":      {set("PGSSLMODE", "verify-full"), "warning database-url"},
+		"an old server":            {other(func(s *postgres.Server) { s.Number, s.Version = 130018, "13.18" }), "problem database-version"},
+		"a standby":                {other(func(s *postgres.Server) { s.Standby, s.ReadOnly = true, true }), "problem database-read-only"},
+		"a database of Latin 1":    {other(func(s *postgres.Server) { s.Encoding = "LATIN1" }), "problem database-encoding"},
+		"a Turkish locale":         {other(func(s *postgres.Server) { s.FoldsLetters = false }), "problem database-encoding"},
+		"commits that do not wait": {other(func(s *postgres.Server) { s.SynchronousCommit = "off" }), "problem database-durability"},
+		"unchecked foreign keys":   {other(func(s *postgres.Server) { s.ReplicationRole = "replica" }), "problem database-durability"},
 		"a clock of a minute and a half": {func(w *world) {
 			w.skew = -90 * time.Second
 			w.options.Now = func() time.Time { return time.Now().Add(-90 * time.Second) }

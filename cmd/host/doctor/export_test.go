@@ -1,7 +1,4 @@
 package doctor
 
-// Servers that no test has: one that is too old, and a standby.
-var (
-	VersionFinding  = versionFinding
-	ReadOnlyFinding = readOnlyFinding
-)
+// Collation is the finding for two versions of a collation, which no test has.
+var Collation = collation

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"context"
 	"database/sql"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/cmd/host/doctor"
+	"github.com/booking-platform/booking-platform/cmd/host/postgres"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
@@ -47,6 +49,8 @@ type world struct {
 	// addresses are this machine's, each with its prefix, and metrics is the address of the metrics where it is not what environ says.
 	addresses []string
 	metrics   string
+	// change is what another server would say.
+	change func(*postgres.Server)
 }
 
 func newWorld(t *testing.T) *world {
@@ -72,8 +76,18 @@ func newWorld(t *testing.T) *world {
 		Slug: "room", Name: "Room", TimeZone: "Europe/Paris", SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"},
 	})
 	require.NoError(t, err)
-	w.options = doctor.Options{DB: w.db, PoolSize: 20, Hosts: 2, FreeSpace: func(string) (uint64, error) { return 50 << 30, nil }, Addresses: w.interfaces}
+	w.options = doctor.Options{DB: w.db, Server: w.server, PoolSize: 20, Hosts: 2, FreeSpace: func(string) (uint64, error) { return 50 << 30, nil }, Addresses: w.interfaces}
 	return w
+}
+
+// server is the test's, which does without what only a machine that fails would need.
+func (w *world) server(ctx context.Context, db *sql.DB) (postgres.Server, error) {
+	s, err := postgres.Read(ctx, db)
+	s.Fsync, s.FullPageWrites, s.SynchronousCommit = "on", "on", "on"
+	if w.change != nil {
+		w.change(&s)
+	}
+	return s, err
 }
 
 func (w *world) interfaces() (all []net.Addr, err error) {

@@ -25,7 +25,11 @@ const (
 	Disk    Name = "disk"
 
 	Database            Name = "database"
+	DatabaseURL         Name = "database-url"
 	DatabaseVersion     Name = "database-version"
+	DatabaseEncoding    Name = "database-encoding"
+	DatabaseCollation   Name = "database-collation"
+	DatabaseDurability  Name = "database-durability"
 	DatabaseReadOnly    Name = "database-read-only"
 	DatabaseClock       Name = "database-clock"
 	DatabaseConnections Name = "database-connections"
