@@ -95,9 +95,11 @@ type load struct {
 	all    sync.WaitGroup
 
 	booked, paid, refused atomic.Int64
-	mu                    sync.Mutex
-	acknowledged          []string // bookings that were answered 201
-	wrong                 []string // answers that nobody may get
+	// paused keeps customers from taking another slot.
+	paused       atomic.Bool
+	mu           sync.Mutex
+	acknowledged []string // bookings that were answered 201
+	wrong        []string // answers that nobody may get
 }
 
 func newLoad(t *testing.T, url string) *load {
@@ -132,12 +134,15 @@ func (l *load) end() {
 func (l *load) customer() {
 	client := &http.Client{Timeout: 40 * time.Second}
 	for {
-		n := int(l.next.Add(1)) - 1
 		select {
 		case <-l.stop:
 			return
 		case <-time.After(20 * time.Millisecond):
 		}
+		if l.paused.Load() {
+			continue
+		}
+		n := int(l.next.Add(1)) - 1
 		if n >= len(l.slots) {
 			return
 		}
