@@ -27,6 +27,10 @@ import (
 //     the way are this transaction's own, the error is retryable: [Store.ReleaseExpired] between the two runs makes room
 //     as well.
 //   - A context that ends in the middle of a statement ends the transaction.
+//   - Begin it under a context that cannot be cancelled, pass the request's context to the
+//     statements, and ask ctx.Err() before Commit. lib/pq and pgx send a cancel request when
+//     the context given to BeginTx ends, during COMMIT too; where the commit waits for a
+//     synchronous standby, Postgres then reports success for what only the primary has.
 //
 // Times are judged when each statement begins, not when the transaction did.
 type Tx struct {
