@@ -25,10 +25,10 @@ type Backlog struct {
 	Processing Waiting
 	// Parked wait for a person: since the last that was heard of them. One whose money has gone back in full, or is due to, is not counted.
 	Parked Waiting
-	// Disputed are contested, and the dispute is not closed: since the last that was heard of them. Parked ones are counted here too.
+	// Disputed have a dispute that is open: since the last that was heard of them. Parked ones are counted here too.
 	Disputed Waiting
 	// RefundsDue have not been made at Stripe: since they were asked for. [Payments.SettleRefunds] sees to them. RefundsStuck are those of
-	// them that Stripe could not be brought to make in three tries.
+	// them that Stripe could not be brought to make in three tries. Refunds of a payment that is disputed wait for that and are in neither.
 	RefundsDue, RefundsStuck Waiting
 	// RefundsFailed were refused, by Stripe or by the customer's bank: since then. One is done when a later refund of the same payment, of
 	// its amount or more, has taken its place, or nothing is left to give back.
@@ -40,8 +40,10 @@ type Backlog struct {
 
 // What waits for a person: parked ones whose money has not gone back in full and is not about to, and disputes that are open.
 const (
-	waitsParkedSQL   = `p.parked AND (p.captured_minor = 0 OR p.refund_committed < p.captured_minor)`
-	waitsDisputedSQL = `p.disputed AND p.dispute_outcome = ''`
+	waitsParkedSQL   = `p.parked AND CASE WHEN p.captured_minor = 0 THEN NOT p.failed AND NOT p.expired ELSE p.refund_committed + p.dispute_lost_minor < p.captured_minor END`
+	waitsDisputedSQL = `p.disputes_open > 0`
+	// What a refund of the payment p waits for, instead of a step: nothing is asked of Stripe meanwhile.
+	undisputedSQL = `EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AND p.disputes_open = 0)`
 )
 
 // Refunds that were refused, where no later one has taken their place and something is left to give back. OFFSET 0 keeps the planner from looking
@@ -49,7 +51,7 @@ const (
 const waitsRefusedSQL = `
 	SELECT f.id, f.updated_at FROM (
 		SELECT r.id, r.payment_id, r.amount_minor, r.created_at, r.updated_at FROM booking_platform.refunds r WHERE r.status = 'failed' OFFSET 0) f
-	WHERE EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = f.payment_id AND p.refund_committed < p.captured_minor)
+	WHERE EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = f.payment_id AND p.refund_committed + p.dispute_lost_minor < p.captured_minor)
 	AND NOT EXISTS (
 		SELECT FROM booking_platform.refunds l
 		WHERE l.payment_id = f.payment_id AND l.created_at > f.created_at AND l.amount_minor >= f.amount_minor AND l.status NOT IN ('failed', 'canceled'))`
@@ -70,9 +72,9 @@ WITH waits (what, since) AS MATERIALIZED (
 	UNION ALL
 	SELECT 'disputed', p.updated_at FROM booking_platform.payments p WHERE ` + waitsDisputedSQL + `
 	UNION ALL
-	SELECT 'due', r.created_at FROM booking_platform.refunds r WHERE r.status = 'due'
+	SELECT 'due', r.created_at FROM booking_platform.refunds r WHERE r.status = 'due' AND ` + undisputedSQL + `
 	UNION ALL
-	SELECT 'stuck', r.created_at FROM booking_platform.refunds r WHERE r.status = 'due' AND r.tries >= 3
+	SELECT 'stuck', r.created_at FROM booking_platform.refunds r WHERE r.status = 'due' AND r.tries >= 3 AND ` + undisputedSQL + `
 	UNION ALL
 	SELECT 'refused', f.updated_at FROM (` + waitsRefusedSQL + `) f
 	UNION ALL

@@ -30,7 +30,7 @@ func (p *Payments) Cancel(ctx context.Context, req booking.CancelRequest) (booki
 
 // The payment that was applied to a booking. The booking's lock makes the answer hold.
 const appliedPaymentSQL = `
-SELECT p.id::text, p.captured_minor - p.refund_committed FROM booking_platform.payments p
+SELECT p.id::text FROM booking_platform.payments p
 WHERE p.booking_id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' ORDER BY p.id LIMIT 1`
 
 // cancel is Cancel, with the booking locked.
@@ -40,19 +40,12 @@ func (p *Payments) cancel(ctx context.Context, tx *sql.Tx, req booking.CancelReq
 		return b, err
 	}
 	var payment string
-	var left int64
-	err = tx.QueryRowContext(ctx, appliedPaymentSQL, b.ID).Scan(&payment, &left)
+	err = tx.QueryRowContext(ctx, appliedPaymentSQL, b.ID).Scan(&payment)
 	if errors.Is(err, sql.ErrNoRows) {
 		return b, nil
 	}
-	if err != nil || left <= 0 {
+	if err != nil {
 		return b, err
 	}
-	_, err = makeIntent(ctx, tx, RefundRequest{
-		PaymentID: payment, Amount: min(left, b.Refund.Minor), Cause: CauseCancelled, Reason: req.Reason, Actor: booking.Actor(ctx),
-	})
-	if errors.Is(err, ErrNothingToRefund) {
-		err = nil
-	}
-	return b, err
+	return b, makeDue(ctx, tx, payment, req.Reason, booking.Actor(ctx))
 }

@@ -50,7 +50,8 @@ type facts struct {
 	parked, unapplied          string
 }
 
-// The first reason for parking stands; ids are filled in once.
+// The first reason for parking stands, and ids are filled in once. $11 is true when it was decided what becomes of the money: it is
+// then no longer parked, and what came is what was decided on.
 const recordSQL = `
 UPDATE booking_platform.payments AS p SET
 	stripe_session_id = coalesce(p.stripe_session_id, $2),
@@ -58,30 +59,39 @@ UPDATE booking_platform.payments AS p SET
 	completed = p.completed OR $4::boolean,
 	failed = p.failed OR $5::boolean,
 	expired = p.expired OR $6::boolean,
-	captured_minor = GREATEST(p.captured_minor, $7::bigint),
-	captured_currency = CASE WHEN p.captured_minor > 0 THEN p.captured_currency ELSE $9::text END,
-	parked = p.parked OR $8::text <> '',
-	parked_reason = CASE WHEN p.parked THEN p.parked_reason ELSE $8::text END,
+	captured_minor = CASE WHEN p.parked AND $11::boolean THEN $7::bigint ELSE GREATEST(p.captured_minor, $7::bigint) END,
+	captured_currency = CASE WHEN p.captured_minor > 0 AND NOT (p.parked AND $11::boolean) THEN p.captured_currency ELSE $9::text END,
+	parked = NOT $11::boolean AND (p.parked OR $8::text <> ''),
+	parked_reason = CASE WHEN $11::boolean THEN '' WHEN p.parked THEN p.parked_reason ELSE $8::text END,
 	unapplied = CASE WHEN p.unapplied = '' THEN $10::text ELSE p.unapplied END,
 	updated_at = statement_timestamp()
 WHERE p.id = $1::uuid`
 
 // record adds facts to the payment.
 func (a arrival) record(ctx context.Context, f facts) error {
+	decided := f.captured.Minor > 0 && f.parked == ""
 	_, err := a.tx.ExecContext(ctx, recordSQL, a.payment.ID, a.event.SessionID, a.event.PaymentIntentID,
-		f.completed, f.failed, f.expired, f.captured.Minor, f.parked, f.captured.Currency, f.unapplied)
+		f.completed, f.failed, f.expired, f.captured.Minor, f.parked, f.captured.Currency, f.unapplied, decided)
 	return err
 }
 
-const appliedSQL = `
-SELECT coalesce(bool_or(p.id = $2::uuid), false), coalesce(bool_or(p.id <> $2::uuid AND p.unapplied = ''), false)
-FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked`
+const decidedSQL = `
+SELECT coalesce(bool_or(p.id = $2::uuid AND NOT p.parked), false), coalesce(bool_or(p.id <> $2::uuid AND NOT p.parked AND p.unapplied = ''), false),
+	coalesce(bool_or(p.id = $2::uuid AND p.parked AND (p.refund_committed > 0 OR p.refunds_unknown > 0 OR p.dispute_lost_minor > 0)), false)
+FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND p.captured_minor > 0`
 
-// applied tells whether what becomes of this payment's money has been decided, and whether another one has paid for the booking. The booking's lock makes the answer hold; what was read
-// before it may have changed since.
-func (a arrival) applied(ctx context.Context) (this, other bool, err error) {
-	err = a.tx.QueryRowContext(ctx, appliedSQL, a.booking.ID, a.payment.ID).Scan(&this, &other)
-	return this, other, err
+// decisions is what has been decided about the money of a booking.
+type decisions struct {
+	// this: what becomes of this payment's money. other: another payment has paid for the booking.
+	this, other bool
+	// goneBack: this payment is parked, and some of its money has gone back, or is about to.
+	goneBack bool
+}
+
+// decided reads what was decided before. The booking's lock makes the answer hold; what was read before it may have changed since.
+func (a arrival) decided(ctx context.Context) (d decisions, err error) {
+	err = a.tx.QueryRowContext(ctx, decidedSQL, a.booking.ID, a.payment.ID).Scan(&d.this, &d.other, &d.goneBack)
+	return d, err
 }
 
 const othersAliveSQL = `

@@ -60,7 +60,7 @@ func (p *Payments) handlers() map[string]webhook.Handler {
 		all[refund] = p.handleIntent(p.refundTold)
 	}
 	for _, what := range []string{"created", "updated", "closed", "funds_withdrawn", "funds_reinstated"} {
-		all["charge.dispute."+what] = p.handleIntent(p.dispute)
+		all["charge.dispute."+what] = p.handleIntent(p.disputed)
 	}
 	return all
 }
@@ -120,23 +120,28 @@ func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, 
 	}
 }
 
-// completed handles the end of a Checkout: paid, or, by a delayed method, not yet. It bears to be called for the same session
-// any number of times, by both of its event types.
+// completed handles the end of a Checkout: paid, or, by a delayed method, not yet. It may be called any number of times for one
+// session, by both of its event types, and by the replay of an event that was parked: then it decides anew, on what is true now.
 func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, error) {
-	if total, known := a.session.total(); !known || total != a.payment.Amount {
-		return p.park(ctx, a, ReasonAmount)
-	}
-	if !a.session.paid() {
-		return p.processing(ctx, a)
-	}
-	settled, paidElsewhere, err := a.applied(ctx)
+	d, err := a.decided(ctx)
 	if err != nil {
 		return "", err
 	}
+	total, known := a.session.total()
 	switch {
-	case settled:
-		// Whatever the booking has become since, this money is no riddle: it was applied, or is on its way back.
-	case paidElsewhere:
+	case d.this && (!known || total != a.payment.Amount):
+		// The money was applied, or is on its way back: what another event says of the amount changes nothing of that.
+		return webhook.Processed, nil
+	case !known || total != a.payment.Amount:
+		return p.park(ctx, a, ReasonAmount)
+	case !a.session.paid():
+		return p.processing(ctx, a)
+	case d.goneBack:
+		// Parked, and an operator has begun to give it back: there is nothing to confirm a booking with.
+		return webhook.Parked, nil
+	case d.this:
+		// Whatever the booking has become since, this money was applied, or is on its way back.
+	case d.other:
 		return p.unapplied(ctx, a, ReasonPaidTwice)
 	case a.booking.Status == booking.Pending:
 		// The units are still held, so the customer gets them, even when the clock has just passed the hold's end.
@@ -144,7 +149,7 @@ func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, e
 			return "", err
 		}
 	case a.booking.Status == booking.Expired:
-		// Somebody else may have the slot, or nobody.
+		// The slot may be taken again, if it is still free.
 		_, err := a.bookings.Retake(ctx, a.booking.ID)
 		if errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrSlotGone) {
 			return p.unapplied(ctx, a, ReasonLate)

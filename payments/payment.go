@@ -24,9 +24,9 @@ const (
 	PartiallyRefunded Status = "partially_refunded"
 	// Refunded gave all of it back.
 	Refunded Status = "refunded"
-	// Disputed is contested by the customer's bank.
+	// Disputed has a dispute that is open, or several. No refund of it is made meanwhile.
 	Disputed Status = "disputed"
-	// DisputeLost was taken back by the customer's bank.
+	// DisputeLost has no open dispute, and has lost one: Payment.Lost is with the customer.
 	DisputeLost Status = "dispute_lost"
 	// Failed was refused by a delayed method, or could never be begun.
 	Failed Status = "failed"
@@ -55,6 +55,10 @@ type Payment struct {
 	// Refunded is what has gone back or is on its way, in the currency of Captured: what Stripe has been asked for and has not
 	// refused. What is due and has not been asked for is not in it.
 	Refunded booking.Money
+	// Lost is what lost disputes took, in the currency of Captured. It counts as given back: it is never refunded.
+	Lost booking.Money
+	// OpenDisputes is how many disputes of it are undecided; see [Payments.Disputes].
+	OpenDisputes int
 	// Unapplied says in one word why the money was not applied to the booking and goes back: see the Reason constants. Empty when it was
 	// applied, or has not come.
 	Unapplied string
@@ -68,21 +72,21 @@ type Payment struct {
 	// CreatedAt and UpdatedAt are by the database's clock, as AskedAt is.
 	CreatedAt, UpdatedAt time.Time
 
-	completed, failed, expired, disputed, parked bool
-	disputeOutcome                               string
-	parameters                                   string
-	attempt                                      int
+	completed, failed, expired, parked bool
+	parameters                         string
+	attempt                            int
 }
 
-// Status derives the status from the facts. Parked comes first, because a person has to look whatever else is true.
+// Status derives the status from the facts. Parked comes first, because a person has to look whatever else is true, as long as there
+// is something to decide.
 func (p Payment) Status() Status {
 	switch {
-	case p.parked:
+	case p.parked && !p.nothingParked():
 		return Parked
-	case p.disputed && p.disputeOutcome == "lost":
-		return DisputeLost
-	case p.disputed && p.disputeOutcome == "":
+	case p.OpenDisputes > 0:
 		return Disputed
+	case p.Lost.Minor > 0:
+		return DisputeLost
 	case p.Captured.Minor > 0 && p.Refunded.Minor >= p.Captured.Minor:
 		return Refunded
 	case p.Refunded.Minor > 0:
@@ -100,21 +104,29 @@ func (p Payment) Status() Status {
 	}
 }
 
+// nothingParked tells whether there is no money to decide about: all of it has gone back, or it never came and will not.
+func (p Payment) nothingParked() bool {
+	if p.Captured.Minor == 0 {
+		return p.failed || p.expired
+	}
+	return p.Refunded.Minor+p.Lost.Minor >= p.Captured.Minor
+}
+
 // paymentColumns is what scanPayment reads, in its order.
 const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_session_id, ''), coalesce(p.stripe_payment_intent_id, ''),
 	p.checkout_url, p.amount_minor, p.currency, p.captured_minor, coalesce(nullif(p.captured_currency, ''), p.currency),
 	p.refunded_minor, p.parked_reason,
-	p.session_expires_at, p.created_at, p.updated_at, p.completed, p.failed, p.expired, p.disputed, p.parked,
-	p.dispute_outcome, p.parameters::text, p.attempt, p.unapplied, p.asked_at`
+	p.session_expires_at, p.created_at, p.updated_at, p.completed, p.failed, p.expired, p.parked,
+	p.disputes_open, p.dispute_lost_minor, p.parameters::text, p.attempt, p.unapplied, p.asked_at`
 
 func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 	var p Payment
 	var asked sql.NullTime
 	err := row.Scan(&p.ID, &p.BookingID, &p.SessionID, &p.PaymentIntentID,
 		&p.URL, &p.Amount.Minor, &p.Amount.Currency, &p.Captured.Minor, &p.Captured.Currency, &p.Refunded.Minor, &p.ParkedReason,
-		&p.ExpiresAt, &p.CreatedAt, &p.UpdatedAt, &p.completed, &p.failed, &p.expired, &p.disputed, &p.parked,
-		&p.disputeOutcome, &p.parameters, &p.attempt, &p.Unapplied, &asked)
-	p.Refunded.Currency = p.Captured.Currency
+		&p.ExpiresAt, &p.CreatedAt, &p.UpdatedAt, &p.completed, &p.failed, &p.expired, &p.parked,
+		&p.OpenDisputes, &p.Lost.Minor, &p.parameters, &p.attempt, &p.Unapplied, &asked)
+	p.Refunded.Currency, p.Lost.Currency = p.Captured.Currency, p.Captured.Currency
 	if asked.Valid {
 		p.AskedAt = asked.Time.UTC()
 	}

@@ -60,7 +60,7 @@ type Options struct {
 	//
 	// The transaction may still be rolled back, and run again, after it returned: it sends nothing itself, no mail and no request; who reads the rows
 	// after the commit does. The booking and its payments are locked meanwhile, so it is short, and takes no lock that is held elsewhere while
-	// one of these is waited for. It may be called by many goroutines at once. With it, a change takes six round trips more.
+	// one of these is waited for. It may be called by many goroutines at once. With it, a change takes eight round trips more.
 	// nil is none. A booking that costs nothing has no payment: nothing is told of it.
 	OnTransition func(ctx context.Context, tx Tx, t Transition) error
 	// RequestID gives the id of the request that a context belongs to; it goes into the session's metadata, so that the

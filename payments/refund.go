@@ -35,6 +35,10 @@ const CauseCancelled = "cancelled"
 // ErrNothingToRefund tells that all of what was paid has been given back, or is about to be, or that nothing was paid.
 var ErrNothingToRefund = errors.New("nothing is left to refund")
 
+// ErrDisputed tells that a dispute of the payment is open: Stripe refuses refunds of it, and what is decided may go to the customer
+// that way. Once it is over, ask again; what a cancellation gives back is then committed to by itself.
+var ErrDisputed = errors.New("the payment is disputed: nothing can be refunded until the dispute is over")
+
 // RefundTooLargeError tells that less is left of a payment than was asked for. Nothing has changed.
 type RefundTooLargeError struct {
 	// Asked is what was asked for, and Left what may still be given back.
@@ -95,7 +99,7 @@ func (p *Payments) Refunds(ctx context.Context, paymentID string) ([]Refund, err
 const troubledSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r
 WHERE r.id = ANY (ARRAY(
 	SELECT f.id FROM (` + waitsRefusedSQL + `) f
-	UNION ALL SELECT d.id FROM booking_platform.refunds d WHERE d.status = 'due' AND d.tries >= 3))
+	UNION ALL SELECT r.id FROM booking_platform.refunds r WHERE r.status = 'due' AND r.tries >= 3 AND ` + undisputedSQL + `))
 ORDER BY r.id DESC LIMIT $1::int`
 
 // TroubledRefunds returns the refunds that a person should look at, the newest first, 500 at most: those that [Backlog] counts as failed, in whose

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/google/uuid"
 	"github.com/stripe/stripe-go/v76"
@@ -74,38 +73,5 @@ func (p *Payments) chargeRefunded(ctx context.Context, a arrival) (webhook.Outco
 		return webhook.Unmatched, nil
 	}
 	_, err := a.tx.ExecContext(ctx, refundsUnknownSQL, a.payment.ID, charge.AmountRefunded, a.event.PaymentIntentID)
-	return webhook.Processed, err
-}
-
-// The outcome is written once, when the dispute is closed: an event of its beginning that comes later does not open it again.
-const disputedSQL = `
-UPDATE booking_platform.payments AS p SET
-	disputed = true, dispute_outcome = CASE WHEN p.dispute_outcome = '' THEN $2::text ELSE p.dispute_outcome END,
-	updated_at = statement_timestamp()
-WHERE p.id = $1::uuid`
-
-// dispute handles a customer's bank that takes its customer's part, and what came of it
-// (https://docs.stripe.com/api/disputes/object, status).
-func (p *Payments) dispute(ctx context.Context, a arrival) (webhook.Outcome, error) {
-	var d struct {
-		Status string `json:"status"`
-		Reason string `json:"reason"`
-	}
-	if json.Unmarshal(a.event.Object, &d) != nil {
-		return webhook.Unmatched, nil
-	}
-	outcome := ""
-	switch d.Status {
-	case "won", "lost":
-		outcome = d.Status
-	case "warning_closed":
-		// An inquiry that became no dispute.
-		outcome = "won"
-	}
-	if outcome != "won" {
-		p.log.LogAttrs(ctx, slog.LevelError, "a payment is disputed", slog.String("payment_id", a.payment.ID),
-			slog.String("booking_id", a.booking.ID), slog.String("outcome", outcome))
-	}
-	_, err := a.tx.ExecContext(ctx, disputedSQL, a.payment.ID, outcome)
 	return webhook.Processed, err
 }

@@ -31,7 +31,7 @@ type RefundRequest struct {
 // Refund commits the intent to give money back; [Payments.SettleRefunds] then has Stripe do it. The sum of all refunds of a payment never exceeds what
 // was paid, however many ask at once on however many replicas. A refund does not change the booking; [Payments.Cancel] does both.
 //
-// Errors: [ErrNotFound]; [ErrNothingToRefund]; a [*RefundTooLargeError]; a [*booking.ValidationError] that names amount, cause, reason or actor. A
+// Errors: [ErrNotFound]; [ErrNothingToRefund]; [ErrDisputed]; a [*RefundTooLargeError]; a [*booking.ValidationError] that names amount, cause, reason or actor. A
 // transaction of four statements.
 func (p *Payments) Refund(ctx context.Context, req RefundRequest) (Refund, error) {
 	var r Refund
@@ -83,7 +83,7 @@ func textProblem(s string, limit int) string {
 
 // The payment's row is the lock under which everything about its refunds is decided.
 const lockPaymentSQL = `
-SELECT p.captured_minor, coalesce(nullif(p.captured_currency, ''), p.currency), p.refund_committed
+SELECT p.captured_minor - p.dispute_lost_minor, coalesce(nullif(p.captured_currency, ''), p.currency), p.refund_committed, p.disputes_open > 0
 FROM booking_platform.payments p WHERE p.id = $1::uuid FOR NO KEY UPDATE`
 
 const refundByCauseSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r WHERE r.payment_id = $1::uuid AND r.cause = $2::text`
@@ -93,7 +93,8 @@ const intendRefundSQL = `
 WITH bounded AS (
 	UPDATE booking_platform.payments AS p
 	SET refund_committed = p.refund_committed + $3::bigint, updated_at = statement_timestamp()
-	WHERE p.id = $2::uuid AND p.refund_committed + $3::bigint <= p.captured_minor
+	WHERE p.id = $2::uuid AND p.disputes_open = 0
+		AND p.refund_committed + $3::bigint <= p.captured_minor - p.dispute_lost_minor
 	RETURNING p.id)
 INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, reason, actor)
 SELECT $1::uuid, b.id, $4::text, $3::bigint, $5::text, 'due', $6::text, $7::text FROM bounded b
@@ -109,7 +110,8 @@ func makeIntent(ctx context.Context, q booking.Querier, req RefundRequest) (Refu
 	}
 	var captured booking.Money
 	var committed int64
-	err := q.QueryRowContext(ctx, lockPaymentSQL, req.PaymentID).Scan(&captured.Minor, &captured.Currency, &committed)
+	var disputed bool
+	err := q.QueryRowContext(ctx, lockPaymentSQL, req.PaymentID).Scan(&captured.Minor, &captured.Currency, &committed, &disputed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Refund{}, ErrNotFound
 	}
@@ -126,6 +128,8 @@ func makeIntent(ctx context.Context, q booking.Querier, req RefundRequest) (Refu
 		amount = left
 	}
 	switch {
+	case disputed:
+		return Refund{}, ErrDisputed
 	case left == 0:
 		return Refund{}, ErrNothingToRefund
 	case amount > left:

@@ -105,7 +105,8 @@ func note(ctx context.Context, q booking.Querier, paymentID string, refunds ...t
 func lockPayment(ctx context.Context, q booking.Querier, id string) error {
 	var captured booking.Money
 	var committed int64
-	err := q.QueryRowContext(ctx, lockPaymentSQL, id).Scan(&captured.Minor, &captured.Currency, &committed)
+	var disputed bool
+	err := q.QueryRowContext(ctx, lockPaymentSQL, id).Scan(&captured.Minor, &captured.Currency, &committed, &disputed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrNotFound
 	}

@@ -30,10 +30,10 @@ UPDATE booking_platform.refunds AS r SET
 	first_called_at = coalesce(r.first_called_at, statement_timestamp())
 FROM booking_platform.payments p
 WHERE p.id = r.payment_id AND r.id = (
-	SELECT d.id FROM booking_platform.refunds d
-	WHERE d.status = 'due' AND d.next_try_at <= statement_timestamp()
+	SELECT d.id FROM booking_platform.refunds d JOIN booking_platform.payments o ON o.id = d.payment_id
+	WHERE d.status = 'due' AND d.next_try_at <= statement_timestamp() AND o.disputes_open = 0
 	ORDER BY d.next_try_at LIMIT 1
-	FOR UPDATE SKIP LOCKED)
+	FOR UPDATE OF d SKIP LOCKED)
 RETURNING r.id::text, r.payment_id::text, p.booking_id::text, r.amount_minor, r.currency, r.attempt, r.tries,
 	coalesce(p.stripe_payment_intent_id, ''), coalesce(p.stripe_session_id, ''),
 	r.first_called_at < statement_timestamp() - make_interval(secs => $2::int)`

@@ -35,7 +35,7 @@ type toldTogether struct {
 }
 
 // openPlain is true of a payment p about which nothing has been heard, and whose booking no other payment has paid for.
-const openPlain = `NOT p.completed AND NOT p.failed AND NOT p.expired AND NOT p.parked AND NOT p.disputed AND p.captured_minor = 0 AND p.refunded_minor = 0
+const openPlain = `NOT p.completed AND NOT p.failed AND NOT p.expired AND NOT p.parked AND p.disputes = 0 AND p.captured_minor = 0 AND p.refunded_minor = 0
 	AND p.refunds_unknown = 0 AND p.unapplied = ''
 	AND NOT EXISTS (SELECT FROM booking_platform.payments o WHERE o.booking_id = p.booking_id AND o.id <> p.id AND o.captured_minor > 0)`
 

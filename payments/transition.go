@@ -20,7 +20,7 @@ type Tx interface {
 type TransitionKind string
 
 // The kinds of transitions. Each tells of a fact that is new, and facts only grow: so whatever the order of the events and however often they come, one
-// happens once for a payment, and those of refunds once for each refund.
+// happens once for a payment, and those of refunds and disputes once for each refund and each dispute.
 const (
 	// TransitionProcessing: the Checkout was completed by a delayed method, and the money has not come yet.
 	TransitionProcessing TransitionKind = "processing"
@@ -34,9 +34,9 @@ const (
 	TransitionFailed TransitionKind = "failed"
 	// TransitionExpired: nobody paid in time. Money can still come after it.
 	TransitionExpired TransitionKind = "expired"
-	// TransitionDisputed: the customer's bank takes its customer's part.
+	// TransitionDisputed: a dispute was opened, or an inquiry. Dispute is that one.
 	TransitionDisputed TransitionKind = "disputed"
-	// TransitionDisputeClosed: the dispute is won or lost; the payment's status tells which.
+	// TransitionDisputeClosed: a dispute is over; the status of Dispute tells how.
 	TransitionDisputeClosed TransitionKind = "dispute_closed"
 	// TransitionRefundDue: a refund has been committed to, which a step has Stripe make. Amount and Refund are that refund.
 	TransitionRefundDue TransitionKind = "refund_due"
@@ -60,8 +60,9 @@ type Transition struct {
 	Booking booking.Booking
 	// Amount is what moved: the money that came, or the refund's. It is zero, with the payment's currency, where none did.
 	Amount booking.Money
-	// Refund is the refund that it is about; nil where it is about none.
-	Refund *Refund
+	// Refund is the refund that it is about, and Dispute the dispute; nil where it is about none.
+	Refund  *Refund
+	Dispute *Dispute
 }
 
 // transitions compares a payment and its booking before and after a change. The order is that in which things happen to a payment.
@@ -76,7 +77,9 @@ func transitions(before, after state) []Transition {
 			})
 		}
 	}
-	came, parked := was.Captured.Minor == 0 && is.Captured.Minor > 0, is.parked && !was.parked
+	// Money that was parked comes when it is decided what becomes of it.
+	came := is.Captured.Minor > 0 && (was.Captured.Minor == 0 || was.parked && !is.parked)
+	parked := is.parked && !was.parked
 	unapplied := is.Unapplied != "" && was.Unapplied == ""
 	became := func(s Status) bool { return is.Status() == s && was.Status() != s }
 	add(became(Processing), TransitionProcessing, 0, nil)
@@ -86,8 +89,19 @@ func transitions(before, after state) []Transition {
 	add(parked, TransitionParked, is.Captured.Minor, nil)
 	add(became(Failed), TransitionFailed, 0, nil)
 	add(became(Expired), TransitionExpired, 0, nil)
-	add(is.disputed && !was.disputed, TransitionDisputed, 0, nil)
-	add(is.disputeOutcome != "" && was.disputeOutcome == "", TransitionDisputeClosed, 0, nil)
+	for i := range after.disputes {
+		d := after.disputes[i]
+		known, open := before.dispute(d.ID)
+		for _, t := range []struct {
+			happened bool
+			kind     TransitionKind
+		}{{!known, TransitionDisputed}, {!d.Status.Open() && (!known || open), TransitionDisputeClosed}} {
+			add(t.happened, t.kind, 0, nil)
+			if t.happened {
+				out[len(out)-1].Dispute = &d
+			}
+		}
+	}
 	for i := range after.refunds {
 		r := after.refunds[i]
 		stage := r.Status.stage()

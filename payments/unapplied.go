@@ -2,15 +2,15 @@ package payments
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// unapplied records money that cannot be applied to its booking, and why, and has it go back in full: once, because the reason is the cause
-// of the refund. The booking stays as it is.
+// unapplied records money that cannot be applied to its booking, and why, and commits to give it back in full: once, because the
+// reason is the refund's cause. While a dispute of it is open it only records; makeDue follows when that is over. The booking stays as
+// it is.
 func (p *Payments) unapplied(ctx context.Context, a arrival, reason string) (webhook.Outcome, error) {
 	if p.opts.ParkUnapplied {
 		return p.park(ctx, a, reason)
@@ -18,9 +18,7 @@ func (p *Payments) unapplied(ctx context.Context, a arrival, reason string) (web
 	if err := a.record(ctx, facts{completed: true, captured: a.payment.Amount, unapplied: reason}); err != nil {
 		return "", err
 	}
-	_, err := makeIntent(ctx, a.tx, RefundRequest{PaymentID: a.payment.ID, Cause: reason, Actor: "stripe:" + a.event.ID})
-	// Somebody at Stripe may have given it back before its own event came.
-	if err != nil && !errors.Is(err, ErrNothingToRefund) {
+	if err := makeDue(ctx, a.tx, a.payment.ID, "", "stripe:"+a.event.ID); err != nil {
 		return "", err
 	}
 	p.log.LogAttrs(ctx, slog.LevelWarn, "payment cannot be applied and is refunded", slog.String("payment_id", a.payment.ID),

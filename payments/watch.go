@@ -11,9 +11,20 @@ import (
 
 // state is a payment with its refunds and its booking, at one moment of a transaction.
 type state struct {
-	payment Payment
-	refunds []Refund
-	booking booking.Booking
+	payment  Payment
+	refunds  []Refund
+	disputes []Dispute
+	booking  booking.Booking
+}
+
+// dispute tells whether a dispute was there before, and open.
+func (s state) dispute(id string) (known, open bool) {
+	for _, d := range s.disputes {
+		if d.ID == id {
+			return true, d.Status.Open()
+		}
+	}
+	return false, false
 }
 
 // stage is the transition that a refund has made before; "" for one that was not there.
@@ -85,7 +96,10 @@ WHERE p.booking_id = $1::uuid ORDER BY p.id FOR NO KEY UPDATE`
 const stateRefundsSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r
 JOIN booking_platform.payments p ON p.id = r.payment_id WHERE p.booking_id = $1::uuid ORDER BY r.id`
 
-// states reads the payments of a booking, in the order of their ids. Two round trips.
+const stateDisputesSQL = `SELECT ` + disputeColumns + ` FROM booking_platform.disputes d
+JOIN booking_platform.payments p ON p.id = d.payment_id WHERE p.booking_id = $1::uuid ORDER BY d.created_at, d.id`
+
+// states reads the payments of a booking, in the order of their ids. Three round trips.
 func states(ctx context.Context, tx Tx, b booking.Booking) ([]state, error) {
 	rows, err := tx.QueryContext(ctx, statePaymentsSQL, b.ID)
 	if err != nil {
@@ -104,10 +118,21 @@ func states(ctx context.Context, tx Tx, b booking.Booking) ([]state, error) {
 		return nil, err
 	}
 	refunds, err := scanRefunds(ctx, tx, stateRefundsSQL, b.ID)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range refunds {
 		for i := range all {
 			if all[i].payment.ID == r.PaymentID {
 				all[i].refunds = append(all[i].refunds, r)
+			}
+		}
+	}
+	disputes, err := scanDisputes(ctx, tx, stateDisputesSQL, b.ID)
+	for _, d := range disputes {
+		for i := range all {
+			if all[i].payment.ID == d.PaymentID {
+				all[i].disputes = append(all[i].disputes, d)
 			}
 		}
 	}

@@ -28,8 +28,11 @@ CREATE TABLE booking_platform.payments (
     refund_committed         bigint NOT NULL DEFAULT 0,
     failed                   boolean NOT NULL DEFAULT false,
     expired                  boolean NOT NULL DEFAULT false,
-    disputed                 boolean NOT NULL DEFAULT false,
-    dispute_outcome          text NOT NULL DEFAULT '',
+    -- Sums over the payment's rows in disputes, written together with them: how many there are,
+    -- how many are open, and what lost ones took.
+    disputes                 integer NOT NULL DEFAULT 0,
+    disputes_open            integer NOT NULL DEFAULT 0,
+    dispute_lost_minor       bigint NOT NULL DEFAULT 0 CHECK (dispute_lost_minor >= 0),
     parked                   boolean NOT NULL DEFAULT false,
     parked_reason            text NOT NULL DEFAULT '',
     -- Why the money was not applied to its booking and is to go back: it came too late, or
@@ -62,7 +65,7 @@ CREATE INDEX payments_refunds_unknown ON booking_platform.payments (id) WHERE re
 CREATE INDEX payments_waiting ON booking_platform.payments (session_expires_at) WHERE captured_minor = 0 AND NOT expired AND NOT failed AND NOT parked;
 -- For counting what needs attention. It names no column that an ordinary payment or refund
 -- changes, so that those updates write no more than before.
-CREATE INDEX payments_attention ON booking_platform.payments (id) WHERE parked OR (disputed AND dispute_outcome = '');
+CREATE INDEX payments_attention ON booking_platform.payments (id) WHERE parked OR disputes_open > 0;
 
 -- A refund is an intent first: a row, committed with the reason for it. Stripe is called later, under a lease, and what it answers, or
 -- reports of a refund that somebody made there, is a fact of that row.
@@ -95,6 +98,36 @@ CREATE TABLE booking_platform.refunds (
 CREATE INDEX refunds_due ON booking_platform.refunds (next_try_at) WHERE status = 'due';
 -- Small: refunds that Stripe or a bank has refused.
 CREATE INDEX refunds_failed ON booking_platform.refunds (payment_id) WHERE status = 'failed';
+
+-- A dispute at Stripe. Facts only grow, so that its events in any order, and repeated, end in
+-- the same row; what became of it follows from them.
+CREATE TABLE booking_platform.disputes (
+    -- Stripe's id: dp_..., du_...
+    id               text NOT NULL CHECK (id <> ''),
+    payment_id       uuid NOT NULL REFERENCES booking_platform.payments (id),
+    -- What is disputed, in minor units of currency. 0 when Stripe did not say: then it is all of the payment.
+    amount_minor     bigint NOT NULL CHECK (amount_minor >= 0),
+    currency         text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    -- False while Stripe has only called it an inquiry (a warning_ status, and no money moved).
+    claimed          boolean NOT NULL DEFAULT false,
+    withdrawn        boolean NOT NULL DEFAULT false,
+    reinstated       boolean NOT NULL DEFAULT false,
+    -- How much moved, by its balance transactions, in minor units of the account's currency,
+    -- which may be another: only the ratio of the two is used. 0 is unknown.
+    withdrawn_minor  bigint NOT NULL DEFAULT 0 CHECK (withdrawn_minor >= 0),
+    reinstated_minor bigint NOT NULL DEFAULT 0 CHECK (reinstated_minor >= 0),
+    closed           boolean NOT NULL DEFAULT false,
+    won              boolean NOT NULL DEFAULT false,
+    lost             boolean NOT NULL DEFAULT false,
+    -- Stripe's status at the end (won, lost, warning_closed, prevented, ...), and its reason.
+    outcome          text NOT NULL DEFAULT '',
+    reason           text NOT NULL DEFAULT '',
+    created_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
+    -- A dispute is of one charge, and so of one payment; the payment comes first because
+    -- disputes are read by it.
+    PRIMARY KEY (payment_id, id)
+);
 
 INSERT INTO booking_platform.schema_versions (set_name, version) VALUES ('payments', 1)
 ON CONFLICT (set_name) DO UPDATE SET version = GREATEST(booking_platform.schema_versions.version, EXCLUDED.version);
