@@ -53,6 +53,12 @@ func TestAnyOrderOfEvents(t *testing.T) {
 			return news{"charge.dispute." + kind, map[string]any{"id": "dp_1", "object": "dispute", "payment_intent": "pi_" + c.SessionID, "status": status}}
 		}
 	}
+	disputeOf := func(id, kind, status string, amount int) func(c payments.Checkout) news {
+		return func(c payments.Checkout) news {
+			return news{"charge.dispute." + kind, map[string]any{"id": id + c.SessionID, "object": "dispute", "payment_intent": "pi_" + c.SessionID,
+				"status": status, "amount": amount, "currency": "eur"}}
+		}
+	}
 	checkout := func(kind, paid string) func(c payments.Checkout) news {
 		return func(c payments.Checkout) news {
 			return news{"checkout.session." + kind, session(c, map[string]any{"payment_status": paid})}
@@ -92,6 +98,25 @@ func TestAnyOrderOfEvents(t *testing.T) {
 			[]func(payments.Checkout) news{
 				checkout("completed", "paid"), dispute("created", "needs_response"), dispute("funds_withdrawn", "needs_response"), dispute("closed", "lost"),
 			}, payments.DisputeLost, booking.Confirmed, []string{"dispute_closed", "disputed", "paid"}, nil,
+		},
+		// M7: of two disputes of one payment, each has its own outcome.
+		"two disputes, the second lost": {
+			[]func(payments.Checkout) news{
+				checkout("completed", "paid"), disputeOf("dp_a", "created", "needs_response", price), disputeOf("dp_a", "closed", "won", price),
+				disputeOf("dp_b", "funds_withdrawn", "needs_response", 1000), disputeOf("dp_b", "closed", "lost", 1000),
+			}, payments.DisputeLost, booking.Confirmed, []string{"dispute_closed", "dispute_closed", "disputed", "disputed", "paid"}, nil,
+		},
+		"two disputes, one of them open": {
+			[]func(payments.Checkout) news{
+				checkout("completed", "paid"), disputeOf("dp_a", "closed", "lost", price), disputeOf("dp_a", "funds_reinstated", "won", price),
+				disputeOf("dp_b", "created", "warning_needs_response", 1000), disputeOf("dp_b", "updated", "needs_response", 1000),
+			}, payments.Disputed, booking.Confirmed, []string{"dispute_closed", "disputed", "disputed", "paid"}, nil,
+		},
+		"two disputes and nothing lost": {
+			[]func(payments.Checkout) news{
+				checkout("completed", "paid"), disputeOf("dp_a", "closed", "warning_closed", price), disputeOf("dp_b", "closed", "no_such_status", price),
+				disputeOf("dp_b", "funds_withdrawn", "needs_response", price), disputeOf("dp_b", "funds_reinstated", "no_such_status", price),
+			}, payments.Paid, booking.Confirmed, []string{"dispute_closed", "dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"a delayed method": {
 			[]func(payments.Checkout) news{

@@ -36,7 +36,7 @@ WHERE p.id = r.payment_id AND r.id = (
 	FOR UPDATE OF d SKIP LOCKED)
 RETURNING r.id::text, r.payment_id::text, p.booking_id::text, r.amount_minor, r.currency, r.attempt, r.tries,
 	coalesce(p.stripe_payment_intent_id, ''), coalesce(p.stripe_session_id, ''),
-	r.first_called_at < statement_timestamp() - make_interval(secs => $2::int)`
+	r.first_called_at < statement_timestamp() - make_interval(secs => $2::int), p.dispute_lost_minor > 0`
 
 // dueRefund is a refund that this replica is to make.
 type dueRefund struct {
@@ -46,6 +46,8 @@ type dueRefund struct {
 	intent, session          string
 	// stale tells that its key may have been forgotten.
 	stale bool
+	// lost tells that a dispute took some of its payment.
+	lost bool
 }
 
 // SettleRefunds is one step: it has Stripe make the refunds that are due. Run it every few seconds. It returns how many it made, 20 at most; nothing to
@@ -90,7 +92,7 @@ func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
 	var d dueRefund
 	err := p.alone(ctx, "lease a refund", func(q booking.Querier) error {
 		return q.QueryRowContext(ctx, leaseRefundSQL, refundLease, keyMemory).Scan(&d.id, &d.paymentID, &d.bookingID, &d.amount.Minor,
-			&d.amount.Currency, &d.attempt, &d.tries, &d.intent, &d.session, &d.stale)
+			&d.amount.Currency, &d.attempt, &d.tries, &d.intent, &d.session, &d.stale, &d.lost)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return dueRefund{}, false, nil
@@ -100,6 +102,13 @@ func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
 
 // settleRefund asks Stripe, then records the answer; true when the refund exists there.
 func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) {
+	if d.lost {
+		if goOn, err := p.afterLoss(ctx, &d); err != nil {
+			return false, errors.Join(p.unavailable(ctx, "find the refund", d.paymentID, err), p.postpone(ctx, d, err))
+		} else if !goOn {
+			return false, nil
+		}
+	}
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
 	made, err := p.makeRefund(callCtx, &d)

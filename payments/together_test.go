@@ -72,7 +72,7 @@ func stories() []story {
 			w.exec(`UPDATE booking_platform.payments SET expired = true WHERE booking_id = $1::uuid`, b.ID)
 		}, []string{""}, nil},
 		{"disputed before", func(w *world, b booking.Booking, c payments.Checkout) {
-			w.exec(`UPDATE booking_platform.payments SET disputed = true WHERE booking_id = $1::uuid`, b.ID)
+			w.exec(`UPDATE booking_platform.payments SET disputes = 1, disputes_open = 1 WHERE booking_id = $1::uuid`, b.ID)
 		}, []string{""}, nil},
 		{"refunded before", func(w *world, b booking.Booking, c payments.Checkout) {
 			w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = $2 WHERE booking_id = $1::uuid`, b.ID, "pi_"+c.SessionID)

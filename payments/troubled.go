@@ -55,7 +55,7 @@ RETURNING ` + refundColumns
 // [Payments.SettleRefunds]; one that failed or was canceled by another refund in its place, which is returned and whose cause is "retry:" with the id of
 // the first. So a repeat answers the same. What is on its way or has succeeded is returned as it is. actor is who asks, as in [RefundRequest].
 //
-// Errors: [ErrNotFound], and of what failed those of [Payments.Refund]. One or two round trips, or a transaction of four statements.
+// Errors: [ErrNotFound]; [ErrDisputed], with the refund that is due after the dispute; and of what failed those of [Payments.Refund]. Two round trips, or a transaction of four statements.
 func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Refund, error) {
 	if !isID(refundID) {
 		return Refund{}, ErrNotFound
@@ -76,6 +76,13 @@ func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Ref
 	})
 	if errors.Is(err, ErrNotFound) {
 		return Refund{}, ErrNotFound
+	}
+	if err == nil && r.Status == RefundDue {
+		pay, err := p.Get(ctx, r.PaymentID)
+		if err == nil && pay.OpenDisputes > 0 {
+			err = ErrDisputed
+		}
+		return r, err
 	}
 	if err != nil || (r.Status != RefundFailed && r.Status != RefundCanceled) {
 		return r, err

@@ -59,14 +59,18 @@
 //     to. Both have the metadata of payment_intent_data.
 //   - A refund is taken off what can be refunded when it is made, pending or not,
 //     and given back when it fails or is canceled. More than is left, a charge
-//     refunded in full, and one with a dispute that is open or lost are refused.
+//     refunded in full, one with a dispute that is open, and one of which disputes
+//     took all are refused.
 //   - A refund makes refund.created and charge.refunded (whose charge has no list
 //     of refunds); settling, failing or canceling it makes refund.updated and
 //     charge.refund.updated.
 //   - A delayed payment completes its session unpaid, and makes
 //     checkout.session.async_payment_succeeded or _failed later.
-//   - A dispute takes back what was not refunded. It makes charge.dispute.created
-//     and .funds_withdrawn, then .closed, and .funds_reinstated when it is won.
+//   - A charge can have several disputes, of all that was not refunded or of a part.
+//     Each takes its amount back, and makes charge.dispute.created and
+//     .funds_withdrawn, then .closed, and .funds_reinstated unless it is lost. An
+//     inquiry takes nothing, leaves the charge refundable, and can become a
+//     dispute. Disputes can be listed and retrieved.
 //   - Webhooks are signed, sent again with a fresh signature after anything but
 //     a 2xx (redirects are not followed), and given up after three days. Their
 //     order is not guaranteed. The page waits for a webhook's first answer, ten

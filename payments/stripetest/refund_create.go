@@ -76,17 +76,17 @@ func (s *Server) refundCharge(f form) (*Charge, error) {
 // refund makes a refund of a charge: all that is left when no amount is wanted.
 // c is the call that asked for it, nil when it is made by hand. Callers hold s.mu.
 func (s *Server) refund(charge *Charge, wanted Refund, c *call) (*Refund, error) {
-	left := charge.Unrefunded()
+	left := charge.Unrefunded() - s.withdrawn(charge.ID)
 	if wanted.Amount == 0 {
 		wanted.Amount = left
 	}
-	switch d := s.disputes.byID[charge.ID]; {
+	switch {
 	case charge.Status != ChargeSucceeded:
 		return nil, refused(http.StatusBadRequest, "", "This PaymentIntent (%s) does not have a successful charge to refund.",
 			charge.PaymentIntentID)
-	case d != nil && d.Status != DisputeWon:
+	case !s.refundable(charge):
 		return nil, refused(http.StatusBadRequest, "charge_disputed", "Charge %s has been charged back; cannot issue a refund.", charge.ID)
-	case left == 0:
+	case left <= 0:
 		return nil, refused(http.StatusBadRequest, "charge_already_refunded", "Charge %s has already been refunded.", charge.ID)
 	case wanted.Amount > left:
 		e := invalid("amount", "", "Refund amount (%s) is greater than unrefunded amount on charge (%s)",

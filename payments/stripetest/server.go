@@ -43,7 +43,7 @@ type Server struct {
 	intents        store[PaymentIntent]
 	charges        store[Charge]
 	refunds        store[Refund]
-	disputes       store[Dispute]   // by charge
+	disputes       store[Dispute]
 	balance        map[string]Money // by currency
 	pendingRefunds int              // how many of the next refunds will be pending
 	actionRefunds  int              // how many of the next refunds will require an action
@@ -114,6 +114,8 @@ func (s *Server) routes() {
 	s.api("POST /v1/refunds", refundParameters, s.createRefund)
 	s.api("GET /v1/refunds", refundListParameters, s.listRefunds)
 	s.api("GET /v1/refunds/{id}", retrieveParameters, s.retrieveRefund)
+	s.api("GET /v1/disputes", disputeListParameters, s.listDisputes)
+	s.api("GET /v1/disputes/{id}", retrieveParameters, s.retrieveDispute)
 	s.api("GET /v1/events", eventListParameters, s.listEvents)
 	s.api("GET /v1/events/{id}", retrieveParameters, s.retrieveEvent)
 	s.api("GET /v1/webhook_endpoints", endpointListParameters, s.listEndpoints)

@@ -171,7 +171,7 @@ func TestEachMistakeIsFound(t *testing.T) {
 		"a refund that was refused":    {func(w *world) { w.refund("failed", 1) }, "problem refunds-failed"},
 		"a parked payment":             {func(w *world) { w.payment(`parked = true, completed = true, parked_reason = 'amount_differs'`) }, "warning payments-parked"},
 		"a disputed payment": {func(w *world) {
-			w.payment(`disputed = true, completed = true, captured_minor = 2500, captured_currency = 'eur'`)
+			w.payment(`disputes = 1, disputes_open = 1, completed = true, captured_minor = 2500, captured_currency = 'eur'`)
 		}, "warning payments-disputed"},
 		"a payment nobody asks about": {func(w *world) { w.payment(`session_expires_at = statement_timestamp() - interval '1 hour'`) }, "warning reconciliation"},
 		"a hold that nobody releases": {func(w *world) {

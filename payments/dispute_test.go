@@ -1,0 +1,369 @@
+package payments_test
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// dispute delivers an event about a dispute of a payment.
+func (w *world) dispute(p payments.Payment, id, kind, status string, amount int64, changes ...map[string]any) {
+	w.t.Helper()
+	object := map[string]any{
+		"id": id, "object": "dispute", "payment_intent": p.PaymentIntentID, "status": status, "amount": amount, "currency": "eur", "reason": "fraudulent",
+	}
+	for _, change := range changes {
+		for k, v := range change {
+			object[k] = v
+		}
+	}
+	require.Equal(w.t, http.StatusOK, w.send("evt_"+uuid.NewString(), "charge.dispute."+kind, object))
+}
+
+func (w *world) disputes(p payments.Payment) []payments.Dispute {
+	w.t.Helper()
+	all, err := w.payments.Disputes(w.t.Context(), p.ID)
+	require.NoError(w.t, err)
+	return all
+}
+
+// delivered waits until what the stand-in has made of events is answered.
+func (w *world) delivered() {
+	w.t.Helper()
+	require.NoError(w.t, w.stripe.WaitDelivered(w.t.Context()))
+}
+
+// M7: a second dispute of a payment has an outcome of its own.
+func TestDispute_SecondOfAPayment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b, p := w.paid(0)
+	for range 2 {
+		_, err := w.stripe.Dispute(p.SessionID)
+		require.NoError(t, err)
+		w.delivered()
+		require.Equal(t, payments.Disputed, w.payment(b.ID).Status())
+		require.Equal(t, 1, w.backlog().Disputed.Count)
+		_, err = w.stripe.CloseDispute(p.SessionID, true)
+		require.NoError(t, err)
+		w.delivered()
+		require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+		require.Zero(t, w.backlog())
+	}
+	_, err := w.stripe.Dispute(p.SessionID)
+	require.NoError(t, err)
+	_, err = w.stripe.CloseDispute(p.SessionID, false)
+	require.NoError(t, err)
+	w.delivered()
+	require.Equal(t, payments.DisputeLost, w.payment(b.ID).Status())
+	require.EqualValues(t, price, w.payment(b.ID).Lost.Minor)
+	require.Zero(t, w.backlog())
+	var statuses []payments.DisputeStatus
+	for _, d := range w.disputes(p) {
+		require.Equal(t, booking.Money{Minor: price, Currency: "eur"}, d.Amount)
+		require.True(t, d.Withdrawn)
+		statuses = append(statuses, d.Status)
+	}
+	require.Equal(t, []payments.DisputeStatus{payments.DisputeStatusWon, payments.DisputeStatusWon, payments.DisputeStatusLost}, statuses)
+}
+
+// M7: charge.dispute.closed closes a dispute, whatever its status is called; money decides what was lost.
+func TestDispute_ClosedWithAnyStatus(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{capacity: 100})
+	for n, test := range []struct {
+		status              string
+		withdrawn, returned bool
+		want                payments.DisputeStatus
+		lost                int64
+	}{
+		{"won", true, true, payments.DisputeStatusWon, 0},
+		{"won", true, false, payments.DisputeStatusWon, 0},
+		{"won", false, false, payments.DisputeStatusWon, 0},
+		{"lost", true, false, payments.DisputeStatusLost, 1000},
+		{"lost", false, false, payments.DisputeStatusLost, 1000},
+		{"lost", true, true, payments.DisputeStatusWon, 0},
+		{"warning_closed", false, false, payments.DisputeStatusClosed, 0},
+		{"prevented", false, false, payments.DisputeStatusClosed, 0},
+		{"prevented", true, false, payments.DisputeStatusLost, 1000},
+		{"prevented", true, true, payments.DisputeStatusClosed, 0},
+		{"charge_refunded", false, false, payments.DisputeStatusClosed, 0},
+		{"not_yet_invented", true, false, payments.DisputeStatusLost, 1000},
+		{"not_yet_invented", false, false, payments.DisputeStatusClosed, 0},
+		{"", false, false, payments.DisputeStatusClosed, 0},
+	} {
+		_, p := w.paid(n)
+		id := "dp_" + strconv.Itoa(n)
+		w.dispute(p, id, "created", "warning_needs_response", 1000)
+		require.Equal(t, payments.DisputeStatusInquiry, w.disputes(p)[0].Status)
+		require.Equal(t, payments.Disputed, w.payment(p.BookingID).Status())
+		if test.withdrawn {
+			w.dispute(p, id, "funds_withdrawn", "under_review", 1000)
+			require.Equal(t, payments.DisputeStatusOpen, w.disputes(p)[0].Status)
+		}
+		w.dispute(p, id, "closed", test.status, 1000)
+		if test.returned {
+			w.dispute(p, id, "funds_reinstated", test.status, 1000)
+		}
+		d := w.disputes(p)[0]
+		require.Equal(t, test.want, d.Status, "%+v", test)
+		require.Equal(t, test.status, d.Outcome)
+		require.Equal(t, test.lost, w.payment(p.BookingID).Lost.Minor, "%+v", test)
+		require.Zero(t, w.backlog().Disputed)
+	}
+}
+
+// The amount of a dispute: unknown or in another currency it is all of the payment; never more than that; and less what
+// Stripe gave back of it, by its balance transactions.
+func TestDispute_AmountLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{capacity: 100})
+	moves := func(all ...int64) map[string]any {
+		var list []map[string]any
+		for _, m := range all {
+			list = append(list, map[string]any{"amount": m})
+		}
+		return map[string]any{"balance_transactions": list}
+	}
+	for n, test := range []struct {
+		amount  int64
+		changes map[string]any
+		want    int64
+	}{
+		{1000, nil, 1000},
+		{price + 1, nil, price},
+		{9223372036854775807, nil, price},
+		{0, nil, price},
+		{1000, map[string]any{"amount": "1000"}, price},
+		{1000, map[string]any{"currency": "usd"}, price},
+		{1000, map[string]any{"currency": "EUR", "reason": 5, "balance_transactions": "txn_1"}, 1000},
+		{1000, moves(-1100), 1000},
+		{1000, moves(-1100, 1100), 0},
+		{1000, moves(-1100, 550), 500},
+		{1000, moves(-3, 1), 667},
+	} {
+		_, p := w.paid(n)
+		w.dispute(p, "dp_"+strconv.Itoa(n), "closed", "lost", test.amount, test.changes)
+		require.Equal(t, test.want, w.payment(p.BookingID).Lost.Minor, "%+v", test)
+	}
+}
+
+// A dispute that comes before the money it is of waits for it.
+func TestDispute_BeforeItsPayment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	w.dispute(payments.Payment{PaymentIntentID: "pi_" + c.SessionID}, "dp_1", "created", "needs_response", price)
+	require.Equal(t, map[string]int{"charge.dispute.created unmatched": 1}, w.outcomes())
+	require.Equal(t, http.StatusOK, w.send("evt_paid", "checkout.session.completed", session(c, nil)))
+	_, err := w.receiver.Replay(t.Context(), webhookUnmatched)
+	require.NoError(t, err)
+	require.Equal(t, payments.Disputed, w.payment(b.ID).Status())
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+}
+
+// M8: while a dispute is open a cancellation promises nothing, and Stripe is asked for nothing. When it is over, what
+// the dispute did not take goes back.
+func TestCancel_WhileDisputed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		dispute stripetest.NewDispute
+		end     stripetest.DisputeStatus
+		policy  bool
+		want    int64
+	}{
+		"won":                       {stripetest.NewDispute{}, stripetest.DisputeWon, false, price},
+		"lost":                      {stripetest.NewDispute{}, stripetest.DisputeLost, false, 0},
+		"prevented":                 {stripetest.NewDispute{}, stripetest.DisputePrevented, false, price},
+		"an inquiry":                {stripetest.NewDispute{Inquiry: true}, stripetest.InquiryClosed, false, price},
+		"a part, lost":              {stripetest.NewDispute{Amount: 1000}, stripetest.DisputeLost, false, price - 1000},
+		"a part, won":               {stripetest.NewDispute{Amount: 1000}, stripetest.DisputeWon, false, price},
+		"half is kept, won":         {stripetest.NewDispute{}, stripetest.DisputeWon, true, price / 2},
+		"half is kept, a part lost": {stripetest.NewDispute{Amount: 1000}, stripetest.DisputeLost, true, price/2 - 1000},
+		"half is kept, half lost":   {stripetest.NewDispute{Amount: price / 2}, stripetest.DisputeLost, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			if test.policy {
+				w.halfAfter(300 * 3600e9)
+			}
+			b, p := w.paid(0)
+			d, err := w.stripe.OpenDispute(p.SessionID, test.dispute)
+			require.NoError(t, err)
+			w.delivered()
+			for range 2 {
+				cancelled, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, ByCustomer: true})
+				require.NoError(t, err)
+				require.Equal(t, booking.Cancelled, cancelled.Status)
+			}
+			require.Empty(t, w.refundsOf(p))
+			w.settle(0)
+			require.Equal(t, payments.Disputed, w.payment(b.ID).Status())
+
+			_, err = w.stripe.EndDispute(d.ID, test.end)
+			require.NoError(t, err)
+			w.delivered()
+			made := 0
+			if test.want > 0 {
+				made = 1
+			}
+			w.settle(made)
+			require.Len(t, w.refundsOf(p), made)
+			require.EqualValues(t, test.want, w.stripe.Balance()["eur"].Refunded)
+			require.Zero(t, w.backlog().RefundsFailed, "nothing for staff to pay in another way")
+			require.Zero(t, w.backlog().RefundsDue)
+			w.requireBooks()
+		})
+	}
+}
+
+// M8: an operator's refund, a retry, and one that was due before: none is made while a dispute is open.
+func TestRefund_WhileDisputed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, p := w.paid(0)
+	due := w.refund(p, 1000, "case 1")
+	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '1 day', tries = 3`)
+	require.Equal(t, 1, w.backlog().RefundsStuck.Count)
+	w.dispute(p, "dp_1", "created", "needs_response", price)
+	w.settle(0)
+	require.Zero(t, w.backlog().RefundsDue, "it waits for the dispute, not for a step")
+	require.Zero(t, w.backlog().RefundsStuck)
+	troubled, err := w.payments.TroubledRefunds(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, troubled)
+	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 500, Cause: "case 2"})
+	require.ErrorIs(t, err, payments.ErrDisputed)
+	same, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "case 1"})
+	require.NoError(t, err)
+	require.Equal(t, due.ID, same.ID, "it was asked for before")
+	_, err = w.payments.RetryRefund(t.Context(), due.ID, "operator")
+	require.ErrorIs(t, err, payments.ErrDisputed)
+	w.settle(0)
+
+	w.exec(`UPDATE booking_platform.refunds SET tries = 0`)
+	w.dispute(p, "dp_1", "closed", "won", price)
+	w.settle(1)
+	require.EqualValues(t, 1000, w.stripe.Balance()["eur"].Refunded)
+	w.requireBooks()
+}
+
+// What was due when a dispute was lost is lowered to what is left, or given up.
+func TestRefund_DueWhenTheDisputeIsLost(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		lost, want int64
+		status     payments.RefundStatus
+		cancelled  bool
+		tried      bool
+	}{
+		"a part":                         {1000, price - 1000, payments.RefundSucceeded, true, false},
+		"a part, asked by staff":         {1000, price - 1000, payments.RefundSucceeded, false, false},
+		"a part, tried before":           {1000, price - 1000, payments.RefundSucceeded, true, true},
+		"all":                            {0, 0, payments.RefundCanceled, true, false},
+		"all, asked by staff":            {0, 0, payments.RefundCanceled, false, false},
+		"all, tried before and not made": {0, 0, payments.RefundCanceled, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			b, p := w.paid(0)
+			if test.cancelled {
+				_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+				require.NoError(t, err)
+			} else {
+				w.refund(p, 0, "case 1")
+			}
+			if test.tried {
+				w.exec(`UPDATE booking_platform.refunds SET tries = 1, first_called_at = statement_timestamp()`)
+			}
+			_, err := w.stripe.OpenDispute(p.SessionID, stripetest.NewDispute{Amount: test.lost})
+			require.NoError(t, err)
+			_, err = w.stripe.CloseDispute(p.SessionID, false)
+			require.NoError(t, err)
+			w.delivered()
+			made, err := w.payments.SettleRefunds(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, test.want > 0, made == 1)
+			w.delivered()
+			r := w.refundsOf(p)
+			require.Len(t, r, 1)
+			require.Equal(t, test.status, r[0].Status)
+			require.EqualValues(t, test.want, w.stripe.Balance()["eur"].Refunded)
+			if test.want == 0 {
+				require.Equal(t, payments.FailureDisputeLost, r[0].Failure)
+			} else {
+				require.Equal(t, test.want, r[0].Amount.Minor)
+			}
+			_, err = w.payments.LookUpRefunds(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, w.backlog())
+			_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 9"})
+			require.ErrorIs(t, err, payments.ErrNothingToRefund)
+			w.requireBooks()
+		})
+	}
+}
+
+// A refund whose answer was lost was made before the dispute: it is found, and keeps its amount.
+func TestRefund_MadeBeforeTheDisputeWasLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, p := w.paid(0)
+	due := w.refund(p, 1500, "case 1")
+	w.settle(1)
+	_, err := w.stripe.Dispute(p.SessionID)
+	require.NoError(t, err)
+	_, err = w.stripe.CloseDispute(p.SessionID, false)
+	require.NoError(t, err)
+	w.delivered()
+	// As after a crash: the row knows nothing of what was made.
+	w.exec(`UPDATE booking_platform.refunds SET status = 'due', stripe_refund_id = NULL, next_try_at = statement_timestamp()`)
+	_, err = w.payments.SettleRefunds(t.Context())
+	require.NoError(t, err)
+	r := w.refundsOf(p)
+	require.Len(t, r, 1)
+	require.Equal(t, due.ID, r[0].ID)
+	require.Equal(t, payments.RefundSucceeded, r[0].Status)
+	require.EqualValues(t, 1500, r[0].Amount.Minor)
+	w.requireBooks()
+}
+
+// M8: money that cannot be applied waits for its dispute like any other refund.
+func TestDispute_OfMoneyThatCannotBeApplied(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"won", "lost"} {
+		t.Run(end, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			b := w.hold(0)
+			c := w.checkout(b)
+			// The PaymentIntent is known, and the money is not here yet.
+			require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", session(c, map[string]any{"payment_status": "unpaid"})))
+			_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+			require.NoError(t, err)
+			p := w.payment(b.ID)
+			w.dispute(p, "dp_1", "created", "needs_response", price)
+			require.Equal(t, http.StatusOK, w.send("evt_2", "checkout.session.async_payment_succeeded", session(c, nil)))
+			require.Equal(t, payments.ReasonCancelled, w.payment(b.ID).Unapplied)
+			require.Empty(t, w.refundsOf(p))
+			w.dispute(p, "dp_1", "closed", end, price)
+			if end == "lost" {
+				require.Empty(t, w.refundsOf(p))
+				return
+			}
+			require.Len(t, w.refundsOf(p), 1)
+			require.Equal(t, payments.ReasonCancelled, w.refundsOf(p)[0].Cause)
+			require.EqualValues(t, price, w.refundsOf(p)[0].Amount.Minor)
+		})
+	}
+}

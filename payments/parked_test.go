@@ -1,0 +1,159 @@
+package payments_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+var (
+	webhookUnmatched = webhook.ReplayOptions{}
+	webhookParked    = webhook.ReplayOptions{Outcomes: []webhook.Outcome{webhook.Parked}}
+)
+
+// parkedLate is a payment that is parked because another customer has its slot.
+func (w *world) parkedLate() (late, other booking.Booking) {
+	w.t.Helper()
+	late = w.hold(0)
+	c := w.checkout(late)
+	w.release(late.ID)
+	other, _ = w.paid(0)
+	w.pay(c)
+	require.Equal(w.t, payments.Parked, w.payment(late.ID).Status())
+	return late, other
+}
+
+func (w *world) replayParked(want webhook.Outcome) {
+	w.t.Helper()
+	all, err := w.receiver.Replay(w.t.Context(), webhookParked)
+	require.NoError(w.t, err)
+	require.Len(w.t, all, 1)
+	require.NoError(w.t, all[0].Err)
+	require.Equal(w.t, want, all[0].Outcome)
+}
+
+// M13: a replay that confirms the booking leaves its payment paid, and its cancellation gives back what it says.
+func TestReplay_OfAParkedPayment(t *testing.T) {
+	t.Parallel()
+	w := withOutbox(t, setup{opts: payments.Options{ParkUnapplied: true, OnTransition: outbox}})
+	late, other := w.parkedLate()
+	w.replayParked(webhook.Parked)
+	require.Equal(t, payments.Parked, w.payment(late.ID).Status(), "the slot is still another's")
+	require.Equal(t, 1, w.backlog().Parked.Count)
+
+	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: other.ID})
+	require.NoError(t, err)
+	w.requireTold("paid 2500 of 0: paid confirmed", "parked 2500 of 0: parked expired", "refund_due 2500 of 0: paid cancelled", "cancelled 0 of 0: paid cancelled")
+	w.replayParked(webhook.Processed)
+	w.requireTold("paid 2500 of 0: paid confirmed")
+	require.Equal(t, booking.Confirmed, w.status(late.ID))
+	p := w.payment(late.ID)
+	require.Equal(t, payments.Paid, p.Status())
+	require.Empty(t, p.ParkedReason)
+	require.Zero(t, w.backlog().Parked)
+
+	cancelled, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: late.ID, ByCustomer: true})
+	require.NoError(t, err)
+	require.EqualValues(t, price, cancelled.Refund.Minor)
+	require.Len(t, w.refundsOf(p), 1)
+	w.settle(2)
+	require.Equal(t, payments.Refunded, w.payment(late.ID).Status())
+	w.requireBooks()
+}
+
+// M13: what was parked is refunded by a replay where unapplied money goes back now.
+func TestReplay_OfAParkedPaymentThatIsNowGivenBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
+	late, _ := w.parkedLate()
+	giving, err := payments.New(w.db, w.bookings, secretKey, appURL, payments.Options{BaseURL: w.api})
+	require.NoError(t, err)
+	receiver, err := webhook.New(w.db, []string{webhookSecret}, webhook.Options{})
+	require.NoError(t, err)
+	giving.Register(receiver)
+	all, err := receiver.Replay(t.Context(), webhookParked)
+	require.NoError(t, err)
+	require.Equal(t, webhook.Processed, all[0].Outcome)
+	p := w.payment(late.ID)
+	require.Equal(t, payments.ReasonLate, p.Unapplied)
+	require.Equal(t, payments.Paid, p.Status(), "its refund is due")
+	require.Len(t, w.refundsOf(p), 1)
+	w.settle(1)
+	require.Equal(t, payments.Refunded, w.payment(late.ID).Status())
+}
+
+// M13: an operator has begun to give parked money back: a replay confirms nothing with it.
+func TestReplay_OfAParkedPaymentThatWasGivenBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
+	late, other := w.parkedLate()
+	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: other.ID})
+	require.NoError(t, err)
+	w.refund(w.payment(late.ID), 0, "case 42")
+	w.replayParked(webhook.Parked)
+	require.Equal(t, booking.Expired, w.status(late.ID))
+	w.settle(2)
+	require.Equal(t, payments.Refunded, w.payment(late.ID).Status(), "there is nothing left to decide")
+	w.replayParked(webhook.Parked)
+	require.Equal(t, booking.Expired, w.status(late.ID))
+	require.Zero(t, w.backlog().Parked)
+	w.requireBooks()
+}
+
+// M13: an operator accepts the amount that came, and the replay applies it.
+func TestReplay_OfAnAmountThatWasAccepted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", session(c, map[string]any{"amount_total": price - 500})))
+	require.Equal(t, payments.Parked, w.payment(b.ID).Status())
+	w.exec(`UPDATE booking_platform.payments SET amount_minor = $1 WHERE booking_id = $2::uuid`, price-500, b.ID)
+	w.exec(`UPDATE booking_platform.bookings SET amount_minor = $1 WHERE id = $2::uuid`, price-500, b.ID)
+	w.replayParked(webhook.Processed)
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+	require.NoError(t, err)
+	require.EqualValues(t, price-500, w.refundsOf(w.payment(b.ID))[0].Amount.Minor)
+}
+
+// M13: parked before the money came, which then never came: nothing waits for a person.
+func TestParked_AndTheDelayedMethodFailed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	unpaid := session(c, map[string]any{"amount_total": price + 1, "payment_status": "unpaid"})
+	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", unpaid))
+	require.Equal(t, 1, w.backlog().Parked.Count)
+	require.Equal(t, http.StatusOK, w.send("evt_2", "checkout.session.async_payment_failed", unpaid))
+	require.Equal(t, payments.Failed, w.payment(b.ID).Status())
+	require.Zero(t, w.backlog())
+	troubled, err := w.payments.Troubled(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, troubled)
+}
+
+// M13: of two events that differ in the amount, the one that fits decides, whichever comes first.
+func TestParked_ByOneOfTwoEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{capacity: 2})
+	fits, differs := map[string]any(nil), map[string]any{"amount_total": price + 1}
+	for n, order := range [][]map[string]any{{fits, differs}, {differs, fits}} {
+		b := w.hold(n)
+		c := w.checkout(b)
+		for i, change := range order {
+			require.Equal(t, http.StatusOK, w.send("evt_"+b.ID+string(rune('a'+i)), "checkout.session.completed", session(c, change)))
+		}
+		require.Equal(t, booking.Confirmed, w.status(b.ID))
+		p := w.payment(b.ID)
+		require.Equal(t, payments.Paid, p.Status())
+		require.EqualValues(t, price, p.Captured.Minor)
+	}
+}
