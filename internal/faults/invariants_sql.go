@@ -8,15 +8,18 @@ const onceSQL = `
 SELECT format('event %s has %s rows', e.stripe_event_id, count(*)) FROM booking_platform.payment_events e
 GROUP BY e.stripe_event_id HAVING count(*) > 1`
 
-// A cancelled booking has given back what its policy gave, or all that came. Of two payments of one booking only one can be its own.
+// A cancelled booking has given back what its policy gave, or all that came; what a lost dispute took counts as given back, and nothing
+// goes back while one is open. Of two payments of one booking only one can be its own.
 const decidedSQL = `,
 decided AS (
 	SELECT c.id, c.session, p.id AS payment, b.id AS booking, p.applied,
 		p.applied
 		AND b.status IN ('confirmed', 'cancelled', 'completed', 'no_show')
 		AND EXISTS (SELECT FROM booking_platform.booking_history h WHERE h.booking_id = b.id AND h.to_status = 'confirmed')
-		AND (b.status <> 'cancelled' OR p.refunded_minor >= LEAST(coalesce(b.refund_minor, p.captured_minor), p.captured_minor)) AS booked,
-		NOT p.parked AND p.unapplied <> '' AND p.captured_minor > 0 AND p.refunded_minor = p.captured_minor AS refunded,
+		AND (b.status <> 'cancelled' OR p.disputes_open > 0
+			OR p.refunded_minor + p.lost >= LEAST(coalesce(b.refund_minor, p.captured_minor), p.captured_minor)) AS booked,
+		NOT p.parked AND p.unapplied <> '' AND p.captured_minor > 0
+			AND (p.disputes_open > 0 OR p.refunded_minor + p.lost >= p.captured_minor) AS refunded,
 		p.parked AS parked
 	FROM charges c LEFT JOIN money p ON p.stripe_session_id = c.session LEFT JOIN booking_platform.bookings b ON b.id = p.booking_id
 	WHERE c.succeeded)
@@ -64,33 +67,50 @@ WHERE NOT coalesce(CASE
 	WHEN e.type IN ('checkout.session.completed', 'checkout.session.async_payment_succeeded') THEN p.captured_minor > 0
 	WHEN e.type = 'checkout.session.async_payment_failed' THEN p.failed
 	WHEN e.type = 'checkout.session.expired' THEN p.expired
-	WHEN e.type LIKE 'charge.dispute.%' THEN p.disputed
+	WHEN e.type LIKE 'charge.dispute.%' THEN EXISTS (SELECT FROM held d WHERE d.payment_id = p.id AND d.id = e.object_id
+		AND (e.type <> 'charge.dispute.closed' OR d.closed) AND (e.type <> 'charge.dispute.funds_withdrawn' OR d.withdrawn)
+		AND (e.type <> 'charge.dispute.funds_reinstated' OR d.reinstated))
 	WHEN e.type LIKE 'refund.%' OR e.type = 'charge.refund.updated' THEN EXISTS (
 		SELECT FROM booking_platform.refunds r WHERE r.payment_id = p.id AND r.stripe_refund_id = e.object_id)
 	ELSE p.id IS NOT NULL END, false)`
 
-// Kept is what applied payments have not given back; what was not applied keeps nothing. A payment that is parked stays as it came.
+// Kept is what applied payments have neither given back nor lost; what was not applied keeps nothing. A payment that is parked stays as it
+// came. Disputed is what open disputes hold and lost ones took.
 const moneySQL = `,
+taken AS (SELECT h.payment_id, sum(h.amount_minor) AS amount FROM held h WHERE h.away GROUP BY h.payment_id),
 ours AS (SELECT p.came_in AS currency, sum(p.captured_minor) AS captured,
-	coalesce(sum(p.captured_minor - p.refunded_minor) FILTER (WHERE p.applied), 0) AS kept,
-	coalesce(sum(p.captured_minor - p.refunded_minor) FILTER (WHERE p.parked), 0) AS parked,
-	sum(p.refunded_minor) AS gone FROM money p WHERE p.captured_minor > 0 GROUP BY p.came_in),
+	coalesce(sum(p.captured_minor - p.refunded_minor - coalesce(t.amount, 0)) FILTER (WHERE p.applied), 0) AS kept,
+	coalesce(sum(p.captured_minor - p.refunded_minor - coalesce(t.amount, 0)) FILTER (WHERE p.parked), 0) AS parked,
+	coalesce(sum(t.amount), 0) AS disputed,
+	sum(p.refunded_minor) AS gone FROM money p LEFT JOIN taken t ON t.payment_id = p.id WHERE p.captured_minor > 0 GROUP BY p.came_in),
 back AS (SELECT r.currency, coalesce(sum(r.amount_minor) FILTER (WHERE r.status = 'succeeded'), 0) AS succeeded,
 	coalesce(sum(r.amount_minor) FILTER (WHERE r.status = 'pending'), 0) AS pending FROM booking_platform.refunds r GROUP BY r.currency),
 books AS (SELECT coalesce(b.currency, o.currency, r.currency) AS currency, coalesce(b.captured, 0) AS captured, coalesce(b.refunded, 0) AS refunded,
-	coalesce(b.pending, 0) AS pending, coalesce(o.kept, 0) AS kept, coalesce(o.parked, 0) AS parked,
-	coalesce(r.succeeded, 0) AS our_refunded, coalesce(r.pending, 0) AS our_pending
+	coalesce(b.pending, 0) AS pending, coalesce(b.disputed, 0) AS disputed, coalesce(o.kept, 0) AS kept, coalesce(o.parked, 0) AS parked,
+	coalesce(o.disputed, 0) AS our_disputed, coalesce(r.succeeded, 0) AS our_refunded, coalesce(r.pending, 0) AS our_pending
 	FROM balance b FULL JOIN ours o ON o.currency = b.currency FULL JOIN back r ON r.currency = coalesce(b.currency, o.currency))
-SELECT format('%s: captured %s at Stripe; here kept %s, refunded %s, on its way %s, parked %s; refunded there %s, on its way %s',
-	k.currency, k.captured, k.kept, k.our_refunded, k.our_pending, k.parked, k.refunded, k.pending)
-FROM books k WHERE k.captured <> k.kept + k.our_refunded + k.our_pending + k.parked OR k.refunded <> k.our_refunded OR k.pending <> k.our_pending`
+SELECT format('%s: captured %s at Stripe; here kept %s, refunded %s, on its way %s, parked %s, disputed %s; refunded there %s, on its way %s, disputed %s',
+	k.currency, k.captured, k.kept, k.our_refunded, k.our_pending, k.parked, k.our_disputed, k.refunded, k.pending, k.disputed)
+FROM books k WHERE k.captured <> k.kept + k.our_refunded + k.our_pending + k.parked + k.our_disputed
+	OR k.refunded <> k.our_refunded OR k.pending <> k.our_pending OR k.disputed <> k.our_disputed`
 
 const refundsSQL = `
 SELECT format('payment %s: captured %s, committed %s, refunded %s, sum of its refunds %s', p.id, p.captured_minor, p.refund_committed, p.refunded_minor, s.live)
 FROM money p, LATERAL (SELECT coalesce(sum(r.amount_minor) FILTER (WHERE r.status NOT IN ('failed', 'canceled')), 0) AS live,
 	coalesce(sum(r.amount_minor) FILTER (WHERE r.status IN ('pending', 'succeeded')), 0) AS gone
 	FROM booking_platform.refunds r WHERE r.payment_id = p.id) s
-WHERE s.live > p.captured_minor OR p.refund_committed > p.captured_minor OR p.refunded_minor <> s.gone
+WHERE s.live > p.captured_minor OR p.refund_committed > p.captured_minor OR p.refunded_minor <> s.gone OR s.gone + p.lost > p.captured_minor
+UNION ALL
+SELECT format('dispute %s: here %s %s, closed %s as %L; at Stripe %s %s, closed %s as %L', coalesce(h.id, t.id), h.amount_minor, h.currency, h.closed, h.outcome,
+	t.amount, t.currency, t.closed, t.status)
+FROM held h FULL JOIN contested t ON t.id = h.id LEFT JOIN money p ON p.id = h.payment_id
+WHERE (h.amount_minor, h.currency, h.closed, p.stripe_session_id) IS DISTINCT FROM (t.amount, t.currency, t.closed, t.session)
+	OR (h.closed AND h.outcome <> t.status)
+UNION ALL
+SELECT format('payment %s: %s disputes are open, and %s lost; by its disputes %s and %s', p.id, p.disputes_open, p.lost, s.open, s.lost)
+FROM money p, LATERAL (SELECT count(*) FILTER (WHERE NOT h.closed) AS open, coalesce(sum(h.amount_minor) FILTER (WHERE h.closed AND h.away), 0) AS lost
+	FROM held h WHERE h.payment_id = p.id) s
+WHERE p.disputes_open <> s.open OR p.lost <> s.lost
 UNION ALL
 SELECT format('refund %s: here %s %s %s, at Stripe %s %s %s', coalesce(r.stripe_refund_id, t.id), r.amount_minor, r.currency, r.status, t.amount, t.currency, t.status)
 FROM (SELECT stripe_refund_id, payment_id, amount_minor, currency, status FROM booking_platform.refunds WHERE stripe_refund_id IS NOT NULL) r FULL JOIN theirs t ON t.id = r.stripe_refund_id

@@ -9,10 +9,11 @@ import (
 
 // Truth is what happened outside of our database. Amounts are in minor units.
 type Truth struct {
-	// Charges, Refunds and Events are the stand-in's.
-	Charges []Charge `json:"charges"`
-	Refunds []Refund `json:"refunds"`
-	Events  []Event  `json:"events"`
+	// Charges, Refunds, Disputes and Events are the stand-in's.
+	Charges  []Charge  `json:"charges"`
+	Refunds  []Refund  `json:"refunds"`
+	Disputes []Dispute `json:"disputes"`
+	Events   []Event   `json:"events"`
 	// Balance is the stand-in's ledger of money, by currency.
 	Balance map[string]Money `json:"balance"`
 	// Answered are the ids of the events that were answered 200: those that the stand-in delivered, and what a test adds that has sent events itself.
@@ -38,6 +39,16 @@ type Refund struct {
 	Status   string `json:"status"`
 }
 
+// Dispute is a dispute as Stripe has it.
+type Dispute struct {
+	ID       string `json:"id"`
+	Session  string `json:"session"`
+	Amount   int64  `json:"amount"`
+	Currency string `json:"currency"`
+	Closed   bool   `json:"closed"`
+	Status   string `json:"status"`
+}
+
 // Event is an event that Stripe has made.
 type Event struct {
 	ID      string `json:"id"`
@@ -50,16 +61,20 @@ type Money struct {
 	Captured int64 `json:"captured"`
 	Refunded int64 `json:"refunded"`
 	Pending  int64 `json:"pending"`
+	Disputed int64 `json:"disputed"`
 }
 
 // TruthOf reads the stand-in: the newest 10,000 of each kind, which is all that a test makes.
 func TruthOf(s *stripetest.Server) Truth {
-	t := Truth{Balance: map[string]Money{}, Charges: []Charge{}, Refunds: []Refund{}, Events: []Event{}, Answered: []string{}}
+	t := Truth{Balance: map[string]Money{}, Charges: []Charge{}, Refunds: []Refund{}, Disputes: []Dispute{}, Events: []Event{}, Answered: []string{}}
 	for _, c := range s.Charges() {
 		t.Charges = append(t.Charges, Charge{c.ID, c.SessionID, c.Amount, c.Currency, c.Status == stripetest.ChargeSucceeded})
 	}
 	for _, r := range s.Refunds() {
 		t.Refunds = append(t.Refunds, Refund{r.ID, r.SessionID, r.Amount, r.Currency, string(r.Status)})
+	}
+	for _, d := range s.Disputes() {
+		t.Disputes = append(t.Disputes, Dispute{d.ID, d.SessionID, d.Amount, d.Currency, d.Closed, string(d.Status)})
 	}
 	for _, e := range s.Events() {
 		t.Events = append(t.Events, Event{e.ID, e.Type, e.SessionID})
@@ -68,7 +83,7 @@ func TruthOf(s *stripetest.Server) Truth {
 		}
 	}
 	for currency, m := range s.Balance() {
-		t.Balance[currency] = Money{m.Captured, m.Refunded, m.Pending}
+		t.Balance[currency] = Money{m.Captured, m.Refunded, m.Pending, m.Disputed}
 	}
 	return t
 }
