@@ -9,6 +9,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/faults"
 	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
 // Each invariant is shown to catch a planted mistake, and no other one reports it. $1 is the booking that was paid for and refunded in part, and $2
@@ -45,7 +46,16 @@ func TestEachInvariantCatchesItsMistake(t *testing.T) {
 			`UPDATE booking_platform.payment_events e SET outcome = 'ignored' FROM booking_platform.payments p
 				WHERE p.booking_id = $1 AND e.stripe_session_id = p.stripe_session_id`,
 		}},
-		"money is parked that never came": {6, []string{`UPDATE booking_platform.payments SET captured_minor = captured_minor + 1 WHERE parked`}},
+		"a dispute event is processed without effect": {5, []string{
+			`INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, object_id, stripe_payment_intent_id)
+				SELECT 'evt_planted', 'charge.dispute.created', 'processed', 'dp_planted', p.stripe_payment_intent_id
+				FROM booking_platform.payments p WHERE p.booking_id = $1`,
+		}},
+		"money that a dispute holds counts as kept": {6, []string{`UPDATE booking_platform.disputes SET reinstated = true WHERE NOT closed`}},
+		"a dispute that Stripe does not know": {7, []string{`INSERT INTO booking_platform.disputes (id, payment_id, amount_minor, currency, closed)
+				SELECT 'dp_planted', p.id, 1, p.currency, true FROM booking_platform.payments p WHERE p.booking_id = $1`}},
+		"a dispute's end is not counted for its payment": {7, []string{`UPDATE booking_platform.payments SET disputes_open = 0`}},
+		"money is parked that never came":                {6, []string{`UPDATE booking_platform.payments SET captured_minor = captured_minor + 1 WHERE parked`}},
 		"refunds beyond what was paid": {7, []string{
 			`INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status)
 				SELECT gen_random_uuid(), p.id, 'planted', p.captured_minor, p.currency, 'due' FROM booking_platform.payments p WHERE p.booking_id = $1`,
@@ -77,7 +87,8 @@ func TestEachInvariantCatchesItsMistake(t *testing.T) {
 }
 
 // someOfEach is a world in which every end of a payment has been reached: a booking that was paid for and refunded in part, one whose payment came too
-// late and has gone back, the one that has its slot, and a payment that is parked.
+// late and has gone back, the one that has its slot, a payment that is parked, one that is disputed, and one of which a dispute took a part and whose
+// booking was cancelled.
 func someOfEach(t *testing.T) (w *world, paid, late booking.Booking) {
 	t.Helper()
 	w = newWorld(t, setup{})
@@ -91,6 +102,15 @@ func someOfEach(t *testing.T) (w *world, paid, late booking.Booking) {
 	_, parked := w.begun(2)
 	w.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`, parked.PaymentID)
 	w.pay(parked)
+	_, disputed := w.paid(3)
+	require.NoError(t, dispute(w.stripe, disputed.SessionID)())
+	cancelled, lost := w.paid(4)
+	require.NoError(t, disputeOf(w.stripe, lost.SessionID, 1000, false)())
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	_, err = w.hosts[0].payments.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID})
+	require.NoError(t, err)
+	require.NoError(t, endDispute(w.stripe, lost.SessionID, stripetest.DisputeLost)())
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
 	w.settle()
 	return w, paid, late
 }

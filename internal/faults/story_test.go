@@ -43,3 +43,15 @@ func dispute(s *stripetest.Server, id string) func() error {
 func closeDispute(s *stripetest.Server, id string, won bool) func() error {
 	return func() error { _, err := s.CloseDispute(id, won); return err }
 }
+
+// disputeOf opens a dispute of a part, or an inquiry; 0 is all that is left.
+func disputeOf(s *stripetest.Server, id string, amount int64, inquiry bool) func() error {
+	return func() error {
+		_, err := s.OpenDispute(id, stripetest.NewDispute{Amount: amount, Inquiry: inquiry})
+		return err
+	}
+}
+
+func endDispute(s *stripetest.Server, id string, status stripetest.DisputeStatus) func() error {
+	return func() error { _, err := s.EndDispute(id, status); return err }
+}

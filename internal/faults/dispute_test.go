@@ -1,0 +1,61 @@
+package faults_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// M7, M8: two disputes of one payment, the first lost, the second won or closed with an unknown status; the booking is
+// cancelled somewhere between their events, and in whatever order those come, the same goes back.
+func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{lost: true, pool: 8})
+	told := []told{}
+	end := "cancelled; dispute_lost: succeeded 1500"
+	for i, second := range []stripetest.DisputeStatus{stripetest.DisputeWon, "not_yet_invented"} {
+		s := story{fmt.Sprint("second dispute ", second), 1, func(s *stripetest.Server, ids []string) error {
+			return chain(pay(s, ids[0]), disputeOf(s, ids[0], 1000, false), endDispute(s, ids[0], stripetest.DisputeLost),
+				disputeOf(s, ids[0], 1500, false), endDispute(s, ids[0], second))
+		}, 5, "funds_", end}
+		resource := w.newResource(fmt.Sprint("disputes-", i), 1000)
+		// The payment comes first: without it there is nothing to cancel under the policy.
+		for _, order := range orders(4) {
+			for k := range order {
+				order[k]++
+			}
+			b, err := w.hosts[0].bookings.Hold(t.Context(), booking.HoldRequest{Resource: resource.ID, Start: slot(len(told)), Customer: ada})
+			require.NoError(t, err)
+			told = append(told, one(s, b, append([]int{0}, order...)))
+		}
+	}
+	inParallel(len(told), func(i int) { w.tell(&told[i]) })
+	require.False(t, t.Failed())
+	inParallel(len(told), func(i int) {
+		before := told[i]
+		after := before
+		at := 1 + i%5
+		before.order, after.order = before.order[:at], after.order[at:]
+		w.deliverInOrder(before, true)
+		if _, err := w.hosts[i%3].payments.Cancel(t.Context(), booking.CancelRequest{ID: before.booking.ID, ByCustomer: true}); err != nil {
+			t.Error(err)
+		}
+		w.deliverInOrder(after, i%2 == 0)
+	})
+	require.False(t, t.Failed())
+	w.settle()
+	ends := w.ends()
+	for _, one := range told {
+		require.Equal(t, end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
+	}
+	w.seen(len(told))
+	w.holds()
+}
+
+func one(s story, b booking.Booking, order []int) told {
+	return told{story: s, booking: b, order: order}
+}
