@@ -69,6 +69,9 @@ type Booking struct {
 	// Refund is what its cancellation gives back of Amount; nil while nobody has decided, and where a hold or a block was cancelled, for
 	// which nothing was paid.
 	Refund *Money
+	// LateRefund is what goes back of money that comes although it was cancelled while it was a hold; nil is all of it. See
+	// [Tx.ApplyLateRefund].
+	LateRefund *Money
 	// Sequence counts the times it was moved or cancelled, as calendar files do.
 	Sequence int
 	// Reference is the caller's own.
@@ -89,7 +92,7 @@ type Booking struct {
 const bookingColumns = `
     b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at, upper(b.during) AS ends_at, b.party, b.status,
     b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.policy::text AS policy,
-    b.refund_minor, b.sequence, b.owner_token_hash, b.owner_token_number, b.reference,
+    b.refund_minor, b.late_refund_minor, b.sequence, b.owner_token_hash, b.owner_token_number, b.reference,
     COALESCE(b.idempotency_key, '') AS idempotency_key, b.request_hash, b.metadata::text AS metadata, b.created_at,
     b.updated_at, b.hold_expires_at <= statement_timestamp() AS lapsed, lower(b.during) <= statement_timestamp() AS begun`
 
@@ -110,6 +113,7 @@ type bookingRow struct {
 	Currency       string    `db:"currency"`
 	Policy         string    `db:"policy"`
 	RefundMinor    *int64    `db:"refund_minor"`
+	LateMinor      *int64    `db:"late_refund_minor"`
 	Sequence       int       `db:"sequence"`
 	OwnerTokenHash []byte    `db:"owner_token_hash"`
 	OwnerTokenNo   int       `db:"owner_token_number"`
@@ -134,15 +138,18 @@ func (row bookingRow) booking() (Booking, error) {
 	if err != nil {
 		return Booking{}, fmt.Errorf("read policy of %s: %w", row.ID, err)
 	}
-	var refund *Money
-	if row.RefundMinor != nil {
-		refund = &Money{Minor: *row.RefundMinor, Currency: row.Currency}
+	money := func(minor *int64) *Money {
+		if minor == nil {
+			return nil
+		}
+		return &Money{Minor: *minor, Currency: row.Currency}
 	}
 	return Booking{
 		ID: row.ID, Kind: row.Kind, ResourceID: row.ResourceID, Offer: row.Offer, Start: row.StartsAt.UTC(), End: row.EndsAt.UTC(), Party: row.Party,
 		Status: row.Status, HoldExpiresAt: row.HoldExpiresAt.UTC(),
 		Customer: Customer{FirstName: row.FirstName, LastName: row.LastName, Email: row.Email},
-		Amount:   Money{Minor: row.AmountMinor, Currency: row.Currency}, Policy: policy, Refund: refund, Sequence: row.Sequence, Reference: row.Reference,
+		Amount:   Money{Minor: row.AmountMinor, Currency: row.Currency}, Policy: policy,
+		Refund: money(row.RefundMinor), LateRefund: money(row.LateMinor), Sequence: row.Sequence, Reference: row.Reference,
 		IdempotencyKey: row.IdempotencyKey, Metadata: metadata,
 		CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
 	}, nil

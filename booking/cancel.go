@@ -2,6 +2,7 @@ package booking
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +19,9 @@ type CancelRequest struct {
 	// Refund is what staff give back of a confirmed booking's amount, in minor units of its currency; nil is all of it. What a
 	// customer gets is the policy's to say.
 	Refund *int64
+	// Paying tells of a hold that its customer has begun to pay for it, and the money is on its way: the policy then binds a customer
+	// as after the confirmation, and staff may say what goes back once it comes. It has no meaning for a confirmed booking.
+	Paying bool
 }
 
 // Cancel ends a pending or confirmed booking and gives its units back. It decides what is given back of the amount and keeps that
@@ -26,15 +30,16 @@ type CancelRequest struct {
 //   - A confirmed booking that its customer cancels gives back what [Booking.Terms] tell at that instant, by the database's clock;
 //     one that staff cancel, all of it or the Refund asked for. Where it is moved at the same time, the terms are those of the time
 //     it then has.
-//   - A hold may always be cancelled, by its customer too. Nothing was paid, so its Refund stays nil: money that comes after all
-//     is to be given back in full.
+//   - A hold may always be cancelled, by its customer too, unless it is Paying and the policy does not allow it. Nothing was paid
+//     yet, so its Refund stays nil. What goes back of money that comes after all is kept as its LateRefund: what the policy gives at
+//     that instant where its customer cancels, and all of it, or the Refund asked for, where staff do.
 //   - A block is for staff only, and gives nothing back.
 //
 // Cancelling a cancelled booking answers it again, with the first reason and the first refund, whoever asks.
 //
 // The errors are [ErrPolicy] where the policy does not allow it to the customer; [ErrNotFound]; a [*StatusError] for a booking that
 // has expired, was completed or missed, and for a block by a customer; and a [*ValidationError] for the fields reason and refund: one
-// is not for customers, not for holds and blocks, and between 0 and the amount.
+// is not for customers, not for blocks and holds that are not Paying, and between 0 and the amount.
 //
 // Safe on several replicas at once. One round trip when staff cancel, two when a customer does, and more only where the booking
 // changes in between.
@@ -55,7 +60,7 @@ func (req CancelRequest) do(ctx context.Context, run runner) (Booking, error) {
 	if !req.ByCustomer {
 		t := cancelling
 		t.refused = req.refused
-		return t.do(ctx, run, req.ID, actorOf(ctx), req.Reason, req.Refund)
+		return t.do(ctx, run, req.ID, actorOf(ctx), req.Reason, req.Refund, req.Paying)
 	}
 	var b Booking
 	err := run(ctx, func(q Querier) (err error) {
@@ -84,13 +89,15 @@ var cancelling = transition{
 	sql: recorded(`
     UPDATE booking_platform.bookings b
     SET status = 'cancelled', reason = $3::text, sequence = b.sequence + 1, updated_at = statement_timestamp(),
-        refund_minor = CASE WHEN old.paid THEN COALESCE($4::bigint, b.amount_minor) END
+        refund_minor = CASE WHEN old.paid THEN COALESCE($4::bigint, b.amount_minor) END,
+        late_refund_minor = CASE WHEN old.paying THEN $4::bigint END
     FROM (
-        SELECT o.id, o.status, o.status = 'confirmed' AND o.kind = 'booking' AS paid FROM booking_platform.bookings o
+        SELECT o.id, o.status, o.status = 'confirmed' AND o.kind = 'booking' AS paid,
+            o.status = 'pending' AND o.kind = 'booking' AND $5::boolean AS paying FROM booking_platform.bookings o
         WHERE o.id = $1::uuid AND o.status IN ('pending', 'confirmed')
         FOR NO KEY UPDATE
     ) old
-    WHERE b.id = old.id AND ($4::bigint IS NULL OR old.paid AND $4::bigint <= b.amount_minor)`, `old.status`),
+    WHERE b.id = old.id AND ($4::bigint IS NULL OR (old.paid OR old.paying) AND $4::bigint <= b.amount_minor)`, `old.status`),
 }
 
 // refused tells why a booking that could be cancelled was not.
@@ -98,7 +105,7 @@ func (req CancelRequest) refused(row bookingRow) error {
 	switch {
 	case req.Refund == nil:
 		return nil
-	case row.Kind != Sold || row.Status != Confirmed:
+	case row.Kind != Sold || row.Status != Confirmed && !(row.Status == Pending && req.Paying):
 		return problems{"refund": "is not for what was not paid"}.err()
 	case *req.Refund > row.AmountMinor:
 		return problems{"refund": "is more than the amount"}.err()
@@ -118,7 +125,7 @@ type termsRow struct {
 var cancelByTermsSQL = recorded(`
     UPDATE booking_platform.bookings b
     SET status = 'cancelled', reason = $3::text, sequence = b.sequence + 1, updated_at = statement_timestamp(),
-        refund_minor = $4::bigint
+        refund_minor = $4::bigint, late_refund_minor = $7::bigint
     WHERE b.id = $1::uuid AND b.status = $5::text AND lower(b.during) = $6::timestamptz`, `$5::text`)
 
 func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, error) {
@@ -138,11 +145,11 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 		if err != nil || b.Kind == Sold && b.Status == Cancelled {
 			return b, err
 		}
-		refund, err := b.refundAt(row.Clock)
+		refund, late, err := req.refundAt(b, row.Clock)
 		if err != nil {
 			return Booking{}, err
 		}
-		cancelled, done, err := selectOne[bookingRow](ctx, q, cancelByTermsSQL, id, actorOf(ctx), req.Reason, refund, string(b.Status), b.Start)
+		cancelled, done, err := selectOne[bookingRow](ctx, q, cancelByTermsSQL, id, actorOf(ctx), req.Reason, refund, string(b.Status), b.Start, late)
 		if err != nil {
 			return Booking{}, err
 		}
@@ -155,17 +162,50 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRunAgain)
 }
 
-// refundAt is what a customer gets back who cancels at an instant; nil for a hold.
-func (b Booking) refundAt(at time.Time) (*int64, error) {
+// refundAt is what a customer gets back who cancels at an instant, of what was paid and of what may still come. One of them is nil: the
+// one for a hold, the other for a confirmed booking.
+func (req CancelRequest) refundAt(b Booking, at time.Time) (refund, late *int64, err error) {
 	if b.Kind != Sold || b.Status != Pending && b.Status != Confirmed {
-		return nil, &StatusError{ID: b.ID, Status: b.Status, Op: cancelling.op}
+		return nil, nil, &StatusError{ID: b.ID, Status: b.Status, Op: cancelling.op}
 	}
-	terms := b.Terms(at)
+	terms := b.TermsPaid(at)
 	switch {
+	case b.Status == Pending && !req.Paying:
+		return nil, &terms.Refund.Minor, nil
 	case !terms.Allowed:
-		return nil, ErrPolicy
+		return nil, nil, ErrPolicy
 	case b.Status == Pending:
-		return nil, nil
+		return nil, &terms.Refund.Minor, nil
 	}
-	return &terms.Refund.Minor, nil
+	return &terms.Refund.Minor, nil, nil
+}
+
+// begun is NULL where it is not known when the customer began to pay: it was before the cancellation, with which the payment ends.
+const lateRefundSQL = `
+UPDATE booking_platform.bookings b
+SET refund_minor = b.late_refund_minor, updated_at = statement_timestamp()
+WHERE b.id = $1::uuid AND b.status = 'cancelled' AND b.refund_minor IS NULL AND b.late_refund_minor < b.amount_minor
+  AND ($2::timestamptz IS NULL OR $2::timestamptz <= (
+      SELECT max(h.at) FROM booking_platform.booking_history h WHERE h.booking_id = b.id AND h.to_status = 'cancelled'))
+RETURNING` + bookingColumns
+
+// ApplyLateRefund tells what becomes of money that came for a booking which was cancelled while it was a hold. Where a part of it is kept, the
+// booking's Refund becomes its LateRefund, once, and true is returned: the rest is the fee of its policy. False means that all of the
+// money goes back: the cancellation was free, staff waived the fee, or the customer began to pay after it. begun is when that was, by
+// Stripe's clock, zero where it is not known. One round trip.
+func (t *Tx) ApplyLateRefund(ctx context.Context, id string, begun time.Time) (b Booking, kept bool, err error) {
+	if !isID(id) {
+		return Booking{}, false, wrap(ctx, "apply a late refund", ErrNotFound)
+	}
+	at := sql.NullTime{Time: begun.UTC(), Valid: !begun.IsZero()}
+	err = t.run(ctx, func(q Querier) error {
+		row, found, err := selectOne[bookingRow](ctx, q, lateRefundSQL, strings.ToLower(id), at)
+		if err != nil || !found {
+			return err
+		}
+		b, err = row.booking()
+		kept = err == nil
+		return err
+	})
+	return b, kept, wrap(ctx, "apply a late refund", err)
 }

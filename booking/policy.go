@@ -55,6 +55,15 @@ func (b Booking) Terms(at time.Time) Terms {
 	return t
 }
 
+// TermsPaid are the terms of a hold whose customer has begun to pay, by a method that takes days for example: those of its Policy, as
+// if it were confirmed. Of anything but a hold they are its Terms.
+func (b Booking) TermsPaid(at time.Time) Terms {
+	if b.Kind != Sold || b.Status != Pending {
+		return b.Terms(at)
+	}
+	return b.Policy.terms(b.Start, at, b.Amount)
+}
+
 // terms applies a policy to a booking that begins at start and costs amount. An instant at which something ends is
 // already after it.
 func (p Policy) terms(start, at time.Time, amount Money) Terms {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -158,12 +159,32 @@ func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, e
 			return "", err
 		}
 	case a.booking.Status == booking.Cancelled:
-		return p.unapplied(ctx, a, ReasonCancelled)
+		return p.afterCancellation(ctx, a)
 	}
 	if err := a.record(ctx, facts{completed: true, captured: a.payment.Amount}); err != nil {
 		return "", err
 	}
 	return webhook.Processed, p.settleBooking(ctx, a.tx, a.bookings, a.payment.ID, a.booking.ID)
+}
+
+// afterCancellation handles money that came for a booking that was cancelled as a hold: what its policy keeps is kept, and the rest
+// goes back; all of it where the customer began to pay only after the cancellation.
+func (p *Payments) afterCancellation(ctx context.Context, a arrival) (webhook.Outcome, error) {
+	var begun time.Time
+	if a.event.Type == "checkout.session.completed" {
+		begun = a.event.Created
+	}
+	_, kept, err := a.bookings.ApplyLateRefund(ctx, a.booking.ID, begun)
+	if err != nil {
+		return "", err
+	}
+	if !kept {
+		return p.unapplied(ctx, a, ReasonCancelled)
+	}
+	if err := a.record(ctx, facts{completed: true, captured: a.payment.Amount}); err != nil {
+		return "", err
+	}
+	return webhook.Processed, makeDue(ctx, a.tx, a.payment.ID, "", "stripe:"+a.event.ID)
 }
 
 // processing keeps the slot for a delayed method while the customer's bank makes up its mind, but not beyond the booking's start.

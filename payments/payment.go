@@ -104,6 +104,17 @@ func (p Payment) Status() Status {
 	}
 }
 
+// GoesBack is what the customer gets through us of an amount that a cancellation gives back: less what lost disputes took, and while a
+// dispute is open no more than what has been refunded before it. amount is in the currency of Captured.
+func (p Payment) GoesBack(amount booking.Money) booking.Money {
+	if p.OpenDisputes > 0 {
+		amount.Minor = min(amount.Minor, p.Refunded.Minor)
+		return amount
+	}
+	amount.Minor = max(0, amount.Minor-p.Lost.Minor)
+	return amount
+}
+
 // nothingParked tells whether there is no money to decide about: all of it has gone back, or it never came and will not.
 func (p Payment) nothingParked() bool {
 	if p.Captured.Minor == 0 {

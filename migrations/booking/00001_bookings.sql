@@ -179,6 +179,9 @@ CREATE TABLE booking_platform.bookings (
     sequence        integer NOT NULL DEFAULT 0,
     -- What its cancellation gives back; NULL while that is not decided.
     refund_minor    bigint,
+    -- What goes back of money that comes after its hold was cancelled: its policy at that time,
+    -- or what staff said. NULL is all of it.
+    late_refund_minor bigint CHECK (late_refund_minor BETWEEN 0 AND amount_minor),
     -- SHA-256 of the token in the customer's link, and how many links were revoked before it.
     owner_token_hash   bytea,
     owner_token_number integer NOT NULL DEFAULT 0,

@@ -11,6 +11,7 @@ import (
 )
 
 // cancellationView is what cancelling gives the customer at this moment. FreeUntil and Until are null where it is never allowed, or over.
+// Refund is nothing while a dispute is open; see paymentView.RefundsWait.
 type cancellationView struct {
 	Allowed   bool    `json:"allowed"`
 	FreeUntil *string `json:"freeUntil"`
@@ -20,12 +21,16 @@ type cancellationView struct {
 }
 
 type paymentView struct {
-	Status          payments.Status `json:"status"`
-	Amount          int64           `json:"amount"`
-	AmountPaid      int64           `json:"amountPaid"`
-	AmountRefunded  int64           `json:"amountRefunded"`
-	Currency        string          `json:"currency"`
-	StripeSessionID string          `json:"stripeSessionId"`
+	Status         payments.Status `json:"status"`
+	Amount         int64           `json:"amount"`
+	AmountPaid     int64           `json:"amountPaid"`
+	AmountRefunded int64           `json:"amountRefunded"`
+	// AmountLost is what lost disputes took: the customer has it from the bank.
+	AmountLost int64 `json:"amountLost"`
+	// RefundsWait says in one word why nothing is refunded for now; it is left out where nothing keeps refunds.
+	RefundsWait     string `json:"refundsWait,omitempty"`
+	Currency        string `json:"currency"`
+	StripeSessionID string `json:"stripeSessionId"`
 }
 
 // show answers one booking with its payment, to its owner or to staff.
@@ -49,25 +54,38 @@ func (a *API) whole(ctx context.Context, b booking.Booking) (bookingView, error)
 	if err != nil {
 		return bookingView{}, err
 	}
-	v.Cancellation = cancellation(b, known[b.ResourceID], time.Now())
 	p, err := a.opts.Payments.ForBooking(ctx, b.ID)
-	if errors.Is(err, payments.ErrNotFound) {
+	if err != nil && !errors.Is(err, payments.ErrNotFound) {
+		return v, err
+	}
+	v.Cancellation = cancellation(b, p, known[b.ResourceID], time.Now())
+	if err != nil {
 		return v, nil
+	}
+	if b.Refund != nil {
+		back := p.GoesBack(*b.Refund).Minor
+		v.Refund = &back
 	}
 	v.Payment = &paymentView{
 		Status: p.Status(), Amount: p.Amount.Minor, AmountPaid: p.Captured.Minor, AmountRefunded: p.Refunded.Minor,
-		Currency: p.Amount.Currency, StripeSessionID: p.SessionID,
+		AmountLost: p.Lost.Minor, Currency: p.Amount.Currency, StripeSessionID: p.SessionID,
+	}
+	if p.OpenDisputes > 0 {
+		v.Payment.RefundsWait = "disputed"
 	}
 	if !mayKnowSessions(ctx) {
 		v.Payment.StripeSessionID = ""
 	}
-	return v, err
+	return v, nil
 }
 
-// cancellation writes the terms; the times are null where there are none.
-func cancellation(b booking.Booking, zone *time.Location, at time.Time) *cancellationView {
+// cancellation writes the terms; the times are null where there are none. p is the booking's payment, or the zero one.
+func cancellation(b booking.Booking, p payments.Payment, zone *time.Location, at time.Time) *cancellationView {
 	t := b.Terms(at)
-	v := &cancellationView{Allowed: t.Allowed, Fee: t.Fee.Minor, Refund: t.Refund.Minor}
+	if p.Status() == payments.Processing {
+		t = b.TermsPaid(at)
+	}
+	v := &cancellationView{Allowed: t.Allowed, Fee: t.Fee.Minor, Refund: p.GoesBack(t.Refund).Minor}
 	if !t.Until.IsZero() {
 		free, until := local(t.FreeUntil, zone), local(t.Until, zone)
 		v.FreeUntil, v.Until = &free, &until

@@ -30,7 +30,7 @@ func (p *Pages) askCancel(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) showCancel(w http.ResponseWriter, status int, f found, message string) {
-	terms := f.booking.Terms(time.Now())
+	terms := f.terms(time.Now())
 	v := cancelView{
 		page: p.page("Cancel this booking?"), What: f.what(), When: when(f.booking, f.zone), Terms: f.words(terms), Message: message,
 		ID: f.booking.ID, Token: f.booking.OwnerToken, Allowed: terms.Allowed, Back: checkout.PagePath(f.booking.ID, f.booking.OwnerToken),

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -78,7 +79,10 @@ func (v *bookingView) tell(f found) (waiting bool) {
 	case v.Status == booking.NoShow:
 		v.Mark, v.Headline, v.Text = "–", "You were missed", "We were ready for you, and you did not come."
 	case v.Status == booking.Cancelled && pay != nil && pay.Captured.Minor > 0 && pay.ParkedReason == "" && pay.Unapplied == "" && f.booking.Refund != nil:
-		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "This booking was cancelled", kept(f.booking.Amount, *f.booking.Refund)
+		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "This booking was cancelled", f.kept(*f.booking.Refund)
+	case pay != nil && pay.Captured.Minor > 0 && pay.Unapplied != "" && pay.GoesBack(pay.Captured) != pay.Captured:
+		v.Mark, v.Tone, v.Headline = "×", "bad", "Your payment came too late"
+		v.Text = strings.TrimSpace(f.contested(pay.Captured))
 	case pay != nil && pay.Captured.Minor > 0 && pay.Unapplied != "":
 		v.Mark, v.Tone, v.Headline = "×", "bad", "Your payment is given back"
 		v.Text = "It came when this time was no longer yours. All of it, " + amount(pay.Captured) + ", goes back to you by itself."
@@ -92,6 +96,13 @@ func (v *bookingView) tell(f found) (waiting bool) {
 		}
 		v.Headline, v.Text = "Waiting for your payment", "As soon as it has arrived, this page says so."
 		return true
+	case v.Status == booking.Cancelled && f.paying():
+		refund := f.booking.Amount
+		if f.booking.LateRefund != nil {
+			refund = *f.booking.LateRefund
+		}
+		v.Mark, v.Tone, v.Headline = "×", "bad", "This booking was cancelled"
+		v.Text = "Your payment is still on its way. When it has arrived: " + f.kept(refund)
 	case v.Status == booking.Cancelled:
 		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "This booking was cancelled", "Nothing was charged."
 	default:

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"strings"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -10,7 +11,7 @@ import (
 // offer fills in what the customer may do about the booking at an instant. What is offered may be over by the time it is asked for: who
 // decides is booking.
 func (v *bookingView) offer(f found, at time.Time) {
-	terms := f.booking.Terms(at)
+	terms := f.terms(at)
 	v.Terms = f.words(terms)
 	if terms.Allowed {
 		v.Cancel = f.path("/booking/cancel")
@@ -19,6 +20,17 @@ func (v *bookingView) offer(f found, at time.Time) {
 		v.Move = f.path("/booking/move")
 	}
 }
+
+// terms are what cancelling gives: the policy's as soon as the customer has begun to pay.
+func (f found) terms(at time.Time) booking.Terms {
+	if f.paying() {
+		return f.booking.TermsPaid(at)
+	}
+	return f.booking.Terms(at)
+}
+
+// paying tells whether money is on its way.
+func (f found) paying() bool { return f.payment != nil && f.payment.Status() == payments.Processing }
 
 // movable tells whether the booking can be moved: as long as cancelling is free.
 func (f found) movable(terms booking.Terms, at time.Time) bool {
@@ -33,12 +45,17 @@ func (f found) movable(terms booking.Terms, at time.Time) bool {
 func (f found) words(t booking.Terms) string {
 	b := f.booking
 	switch {
-	case b.Status == booking.Pending && f.payment != nil && f.payment.Status() == payments.Processing:
+	case b.Status == booking.Pending && f.paying() && t.Allowed && t.Refund == b.Amount:
 		return "Your money is on its way: when you cancel, all of it is given back as soon as it has arrived."
+	case b.Status == booking.Pending && f.paying() && t.Allowed:
+		return "Your money is on its way. When you cancel and it has arrived: " + f.kept(t.Refund)
+	case b.Status == booking.Pending && !f.paying():
+		return f.unpaid()
 	case b.Status == booking.Pending:
-		return "Nothing has been paid yet: you may cancel free of charge."
 	case b.Status != booking.Confirmed:
 		return ""
+	}
+	switch {
 	case t.Until.IsZero():
 		return "This booking can be neither cancelled nor moved."
 	case !t.Allowed:
@@ -54,9 +71,46 @@ func (f found) words(t booking.Terms) string {
 	case t.Refund == b.Amount:
 		text = "You may cancel free of charge until " + moment(t.FreeUntil, f.zone) + ", and not after that."
 	default:
-		text = "You may cancel until " + moment(t.Until, f.zone) + ". " + kept(b.Amount, t.Refund)
+		text = "You may cancel until " + moment(t.Until, f.zone) + ". " + f.kept(t.Refund)
+		return text
+	}
+	return text + f.contested(t.Refund)
+}
+
+// unpaid says what cancelling a hold gives. The customer may have paid a moment ago, of which nothing is known here yet.
+func (f found) unpaid() string {
+	b := f.booking
+	text := "Nothing has been paid yet: you may cancel free of charge."
+	if t := b.TermsPaid(time.Now()); t.Refund != b.Amount {
+		text += " If you have just paid, the terms of a paid booking apply: " + kept(b.Amount, t.Refund)
 	}
 	return text
+}
+
+// kept says how the amount is divided by a cancellation, and what a dispute makes of that.
+func (f found) kept(refund booking.Money) string {
+	if f.payment == nil || f.payment.GoesBack(refund) == refund {
+		return kept(f.booking.Amount, refund)
+	}
+	return strings.TrimSpace(f.contested(refund))
+}
+
+// contested says what a dispute with the customer's bank makes of a refund; "" where it makes nothing.
+func (f found) contested(refund booking.Money) string {
+	switch {
+	case f.payment == nil || refund.Minor == 0:
+		return ""
+	case f.payment.OpenDisputes > 0:
+		return " Your bank is looking into this payment: nothing is given back until that is decided."
+	case f.payment.Lost.Minor > 0:
+		back := f.payment.GoesBack(refund)
+		text := " Your bank has given you " + amount(f.payment.Lost) + " back already"
+		if back.Minor > 0 {
+			return text + ", and " + amount(back) + " is given back by us."
+		}
+		return text + ": nothing more is given back."
+	}
+	return ""
 }
 
 // kept says how an amount is divided by a cancellation.
