@@ -71,7 +71,11 @@ func showPaymentsCommand(ctx context.Context, args []string, environ map[string]
 			if err != nil {
 				return err
 			}
-			if err := printPayment(std.out, pay, refunds, *asJSON); err != nil {
+			disputes, err := p.Disputes(ctx, pay.ID)
+			if err != nil {
+				return err
+			}
+			if err := printPayment(std.out, pay, refunds, disputes, *asJSON); err != nil {
 				return err
 			}
 		}

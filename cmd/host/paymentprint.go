@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -20,6 +21,8 @@ type paymentLine struct {
 	Captured        int64           `json:"captured"`
 	CaptureCurrency string          `json:"capturedCurrency"`
 	Refunded        int64           `json:"refunded"`
+	Lost            int64           `json:"lost"`
+	OpenDisputes    int             `json:"openDisputes"`
 	ParkedReason    string          `json:"parkedReason,omitempty"`
 	Unapplied       string          `json:"unapplied,omitempty"`
 	StripeSessionID string          `json:"stripeSessionId,omitempty"`
@@ -28,6 +31,21 @@ type paymentLine struct {
 	CreatedAt       time.Time       `json:"createdAt"`
 	UpdatedAt       time.Time       `json:"updatedAt"`
 	Refunds         []refundLine    `json:"refunds,omitempty"`
+	Disputes        []disputeLine   `json:"disputes,omitempty"`
+}
+
+// disputeLine is a dispute in JSON.
+type disputeLine struct {
+	ID         string                 `json:"id"`
+	Status     payments.DisputeStatus `json:"status"`
+	Amount     int64                  `json:"amount"`
+	Currency   string                 `json:"currency"`
+	Withdrawn  bool                   `json:"withdrawn"`
+	Reinstated bool                   `json:"reinstated"`
+	Outcome    string                 `json:"outcome,omitempty"`
+	Reason     string                 `json:"reason,omitempty"`
+	CreatedAt  time.Time              `json:"createdAt"`
+	UpdatedAt  time.Time              `json:"updatedAt"`
 }
 
 // refundLine is a refund in JSON.
@@ -46,14 +64,21 @@ type refundLine struct {
 	CreatedAt      time.Time             `json:"createdAt"`
 }
 
-func paymentLineOf(p payments.Payment, refunds []payments.Refund) paymentLine {
+func paymentLineOf(p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute) paymentLine {
 	line := paymentLine{
 		ID: p.ID, BookingID: p.BookingID, Status: p.Status(), Amount: p.Amount.Minor, Currency: p.Amount.Currency, Captured: p.Captured.Minor,
-		CaptureCurrency: p.Captured.Currency, Refunded: p.Refunded.Minor, ParkedReason: p.ParkedReason, Unapplied: p.Unapplied,
+		CaptureCurrency: p.Captured.Currency, Refunded: p.Refunded.Minor,
+		Lost: p.Lost.Minor, OpenDisputes: p.OpenDisputes, ParkedReason: p.ParkedReason, Unapplied: p.Unapplied,
 		StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID, AskedAt: p.AskedAt, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
 	for _, r := range refunds {
 		line.Refunds = append(line.Refunds, refundLineOf(r))
+	}
+	for _, d := range disputes {
+		line.Disputes = append(line.Disputes, disputeLine{
+			ID: d.ID, Status: d.Status, Amount: d.Amount.Minor, Currency: d.Amount.Currency, Withdrawn: d.Withdrawn, Reinstated: d.Reinstated,
+			Outcome: d.Outcome, Reason: d.Reason, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
+		})
 	}
 	return line
 }
@@ -74,7 +99,7 @@ func printTroubled(out io.Writer, troubled []payments.Payment, refunds []payment
 	if asJSON {
 		lines := json.NewEncoder(out)
 		for _, p := range troubled {
-			if err := lines.Encode(paymentLineOf(p, nil)); err != nil {
+			if err := lines.Encode(paymentLineOf(p, nil, nil)); err != nil {
 				return err
 			}
 		}
@@ -118,14 +143,15 @@ func printRefunds(out io.Writer, refunds []payments.Refund) error {
 	return table.Flush()
 }
 
-func printPayment(out io.Writer, p payments.Payment, refunds []payments.Refund, asJSON bool) error {
+func printPayment(out io.Writer, p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(out).Encode(paymentLineOf(p, refunds))
+		return json.NewEncoder(out).Encode(paymentLineOf(p, refunds, disputes))
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, field := range [][2]string{
 		{"payment", p.ID}, {"booking", p.BookingID}, {"status", string(p.Status())}, {"parked because", plain(p.ParkedReason)},
 		{"not applied because", plain(p.Unapplied)}, {"asked for", p.Amount.String()}, {"came", p.Captured.String()}, {"went back", p.Refunded.String()},
+		{"lost to disputes", unlessZero(p.Lost)},
 		{"session", plain(p.SessionID)}, {"payment intent", plain(p.PaymentIntentID)}, {"told by asking Stripe", instant(p.AskedAt)},
 		{"created", instant(p.CreatedAt)}, {"changed", instant(p.UpdatedAt)},
 	} {
@@ -133,8 +159,36 @@ func printPayment(out io.Writer, p payments.Payment, refunds []payments.Refund, 
 			fmt.Fprintf(table, "%s:\t%s\n", field[0], field[1])
 		}
 	}
-	if err := table.Flush(); err != nil || len(refunds) == 0 {
+	if err := table.Flush(); err != nil {
 		return err
 	}
+	if len(disputes) > 0 {
+		if err := printDisputes(out, disputes); err != nil {
+			return err
+		}
+	}
+	if len(refunds) == 0 {
+		return nil
+	}
 	return printRefunds(out, refunds)
+}
+
+func unlessZero(m booking.Money) string {
+	if m.Minor == 0 {
+		return ""
+	}
+	return m.String()
+}
+
+func printDisputes(out io.Writer, disputes []payments.Dispute) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "DISPUTE\tSTATUS\tAMOUNT\tREASON\tCLOSED AS\tSINCE")
+	for _, d := range disputes {
+		amount := "all"
+		if d.Amount.Minor > 0 {
+			amount = d.Amount.String()
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", plain(d.ID), d.Status, amount, d.Reason, d.Outcome, instant(d.CreatedAt))
+	}
+	return table.Flush()
 }

@@ -56,7 +56,7 @@ func paymentFindings(b payments.Backlog) []Finding {
 	}
 	if disputed := b.Disputed; disputed.Count > 0 {
 		found = append(found, warning(PaymentsDisputed, fmt.Sprintf("%d payments are disputed, the oldest for %s", disputed.Count, age(disputed)),
-			"Answer in Stripe's dashboard before the day that is shown there; who does not has lost."))
+			"Answer in Stripe's dashboard before the day that is shown there, or the dispute is lost. Refund nothing meanwhile: what is due after it goes back by itself."))
 	} else {
 		found = append(found, ok(PaymentsDisputed, "none is disputed"))
 	}
