@@ -45,13 +45,13 @@ func wordOf(raw json.RawMessage) string {
 }
 
 // readDispute reads a dispute object; false when it is none. The amount of one that names none
-// that could be stored is zero, in the currency that is given.
-func readDispute(id string, object json.RawMessage, currency string) (disputeFacts, bool) {
+// that could be stored is zero.
+func readDispute(id string, object json.RawMessage) (disputeFacts, bool) {
 	var o disputeObject
 	if id == "" || json.Unmarshal(object, &o) != nil {
 		return disputeFacts{}, false
 	}
-	f := disputeFacts{id: id, amount: booking.Money{Currency: currency}, reason: wordOf(o.Reason)}
+	f := disputeFacts{id: id, reason: wordOf(o.Reason)}
 	var minor int64
 	if c := strings.ToLower(wordOf(lowered(o.Currency))); currencyCode.MatchString(c) && json.Unmarshal(o.Amount, &minor) == nil && minor > 0 {
 		f.amount = booking.Money{Minor: minor, Currency: c}
@@ -105,8 +105,9 @@ func (f *disputeFacts) readEvent(ev webhook.Event) {
 const noteDisputeSQL = `
 INSERT INTO booking_platform.disputes AS d (id, payment_id, amount_minor, currency, claimed, withdrawn, reinstated, withdrawn_minor,
 	reinstated_minor, closed, won, lost, outcome, reason)
-VALUES ($1::text, $2::uuid, $3::bigint, $4::text, $5::boolean, $6::boolean, $7::boolean, $8::bigint, $9::bigint, $10::boolean,
-	$11::boolean, $12::boolean, $13::text, $14::text)
+SELECT $1::text, p.id, $3::bigint, coalesce(nullif($4::text, ''), p.currency), $5::boolean, $6::boolean, $7::boolean, $8::bigint, $9::bigint, $10::boolean,
+	$11::boolean, $12::boolean, $13::text, $14::text
+FROM booking_platform.payments p WHERE p.id = $2::uuid
 ON CONFLICT (payment_id, id) DO UPDATE SET
 	amount_minor = CASE WHEN d.currency = EXCLUDED.currency OR EXCLUDED.amount_minor = 0 THEN GREATEST(d.amount_minor, EXCLUDED.amount_minor)
 		WHEN d.amount_minor = 0 OR d.currency < EXCLUDED.currency THEN EXCLUDED.amount_minor ELSE d.amount_minor END,
@@ -152,7 +153,7 @@ func noteDispute(ctx context.Context, q booking.Querier, paymentID string, f dis
 // disputed handles what Stripe tells of a dispute. When none is open any more, what is due is
 // committed to.
 func (p *Payments) disputed(ctx context.Context, a arrival) (webhook.Outcome, error) {
-	f, ok := readDispute(a.event.ObjectID, a.event.Object, a.payment.Amount.Currency)
+	f, ok := readDispute(a.event.ObjectID, a.event.Object)
 	if !ok {
 		// Sent again it would be the same.
 		return webhook.Unmatched, nil

@@ -3,6 +3,7 @@ package payments_test
 import (
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -366,4 +367,51 @@ func TestDispute_OfMoneyThatCannotBeApplied(t *testing.T) {
 			require.EqualValues(t, price, w.refundsOf(p)[0].Amount.Minor)
 		})
 	}
+}
+
+// No event of a dispute was ever made: a step finds it, and its end, and what is due goes back.
+func TestFindDisputes_WithoutEvents(t *testing.T) {
+	t.Parallel()
+	var old atomic.Bool
+	w := withOutbox(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }}, wrap: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v1/disputes" && old.Load() {
+				_, _ = rw.Write([]byte(`{"object":"list","data":[],"has_more":false}`))
+				return
+			}
+			next.ServeHTTP(rw, r)
+		})
+	}})
+	find := func(want int) {
+		t.Helper()
+		n, err := w.payments.FindDisputes(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, n)
+	}
+	b := w.hold(0)
+	c := w.checkout(b)
+	w.pay(c)
+	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	p := w.payment(b.ID)
+	find(0)
+	d, err := w.stripe.OpenDispute(p.SessionID, stripetest.NewDispute{Amount: 1000})
+	require.NoError(t, err)
+	find(1)
+	find(0)
+	require.Equal(t, payments.Disputed, w.payment(b.ID).Status())
+	_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+	require.NoError(t, err)
+	_, err = w.stripe.EndDispute(d.ID, stripetest.DisputeLost)
+	require.NoError(t, err)
+	// It was opened so long ago that it is listed no more.
+	old.Store(true)
+	find(0)
+	w.exec(`UPDATE booking_platform.disputes SET asked_at = statement_timestamp() - interval '1 day'`)
+	find(1)
+	find(0)
+	require.Equal(t, payments.DisputeLost, w.payment(b.ID).Status())
+	w.settle(1)
+	require.EqualValues(t, price-1000, w.stripe.Balance()["eur"].Refunded)
+	require.Equal(t, []string{"cancelled", "dispute_closed", "disputed", "paid", "refund_due", "refunded"}, w.toldOf(p.ID))
+	w.requireBooks()
 }

@@ -26,6 +26,7 @@
 //	p.SettleRefunds(ctx)   // make the refunds that are due
 //	p.LookUpRefunds(ctx)   // find out about refunds that Stripe has hinted at
 //	p.FindRefunds(ctx)     // and about those of which it has said nothing
+//	p.FindDisputes(ctx)    // find disputes, and their ends, of which no event has come
 //	p.AskStripe(ctx)       // settle payments of which no event has come
 //	p.TakeUndelivered(ctx, receiver) // take the events that were not delivered
 //

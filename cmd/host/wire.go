@@ -202,7 +202,9 @@ func (r *rooms) rounds() []round {
 		{every: 5 * time.Minute, steps: []step{{"payments.TakeUndelivered", 60 * time.Second, func(ctx context.Context) (int, error) {
 			return r.payments.TakeUndelivered(ctx, r.receiver)
 		}}}},
-		{every: 15 * time.Minute, steps: []step{{"payments.FindRefunds", 2 * time.Minute, r.payments.FindRefunds}}},
+		{every: 15 * time.Minute, steps: []step{
+			{"payments.FindRefunds", 2 * time.Minute, r.payments.FindRefunds}, {"payments.FindDisputes", 2 * time.Minute, r.payments.FindDisputes},
+		}},
 		{every: 10 * time.Minute, steps: []step{
 			{"auth.DeleteExpired", 20 * time.Second, r.auth.DeleteExpired},
 			{"webhook.DeleteOld", time.Minute, r.receiver.DeleteOld},

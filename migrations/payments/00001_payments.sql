@@ -122,12 +122,15 @@ CREATE TABLE booking_platform.disputes (
     -- Stripe's status at the end (won, lost, warning_closed, prevented, ...), and its reason.
     outcome          text NOT NULL DEFAULT '',
     reason           text NOT NULL DEFAULT '',
+    -- When Stripe was last asked about it, as a step does while it is open.
+    asked_at         timestamptz NOT NULL DEFAULT statement_timestamp(),
     created_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
     updated_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
     -- A dispute is of one charge, and so of one payment; the payment comes first because
     -- disputes are read by it.
     PRIMARY KEY (payment_id, id)
 );
+CREATE INDEX disputes_open ON booking_platform.disputes (asked_at) WHERE NOT closed;
 
 INSERT INTO booking_platform.schema_versions (set_name, version) VALUES ('payments', 1)
 ON CONFLICT (set_name) DO UPDATE SET version = GREATEST(booking_platform.schema_versions.version, EXCLUDED.version);
