@@ -26,8 +26,8 @@
 //
 // A resource may have offers besides its own slot, of another length and price, which share its units:
 // [HoldRequest.Offer] names one. Units are where somebody sits, and are nobody's for good: where enough heads are free
-// for a slot, neighbours are re-seated and it is sold. [Options] limit the open holds of one customer and of one client,
-// exactly, on however many replicas; and give bookings owner tokens, for links that only the customer has
+// for a slot, neighbours are re-seated and it is sold. [Options] limit the open holds and the upcoming free bookings of
+// one customer and of one client, exactly, on however many replicas; and give bookings owner tokens, for links that only the customer has
 // ([Store.Owned]). [Store.Feed] reads a private calendar of a resource, which package booking/calendar writes.
 //
 // # Somebody else's transaction

@@ -66,8 +66,8 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	r.bookings, err = booking.New(db, booking.Options{
-		Logger: logger, MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerClient: cfg.HoldsPerAddress, OwnerSecrets: owners, CompleteAfter: 24 * time.Hour,
-		Prepare: cfg.Prepare,
+		Logger: logger, OwnerSecrets: owners, CompleteAfter: 24 * time.Hour, Prepare: cfg.Prepare,
+		MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerEmailAnywhere: cfg.HoldsPerEmailAnywhere, MaxHoldsPerClient: cfg.HoldsPerAddress,
 	})
 	if err != nil {
 		return nil, err
@@ -153,7 +153,8 @@ func keptSecret(dir string, logger *slog.Logger) string {
 
 // routes is every route of the host.
 func (r *rooms) routes() *mux.Router {
-	desk := checkout.NewDesk(r.bookings, r.payments, r.links, r.logger)
+	limiter := checkout.NewLimiter(r.db, r.cfg.SessionSecrets[0], r.cfg.BookingsPerMinute, r.cfg.BookingsAtOnce)
+	desk := checkout.NewDesk(r.bookings, r.payments, r.links, limiter, r.logger)
 	desk.OnBegin(r.metrics.Hold)
 	return router(r,
 		api.New(api.Options{

@@ -61,7 +61,7 @@ func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of asked) {
 		a.fail(w, r, b.together(err))
 		return
 	}
-	moved, err := a.opts.Bookings.Reschedule(r.Context(), req)
+	moved, err := a.opts.Desk.Move(r.Context(), req)
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -58,6 +58,12 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		edge.WriteError(w, r, http.StatusTooManyRequests, "too_many_holds", nil)
 		return
 	}
+	var rate *checkout.RateError
+	if errors.As(err, &rate) {
+		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
+		edge.WriteError(w, r, http.StatusTooManyRequests, "too_many_bookings", nil)
+		return
+	}
 	var capacity *booking.CapacityError
 	if errors.As(err, &capacity) {
 		edge.WriteError(w, r, http.StatusConflict, "capacity_too_small", nil)

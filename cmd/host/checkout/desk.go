@@ -27,13 +27,14 @@ type Desk struct {
 	bookings *booking.Store
 	payments *payments.Payments
 	links    *Links
+	limiter  *Limiter
 	log      *slog.Logger
 	began    func(result string)
 }
 
-// NewDesk makes a Desk. Both stores are on the same database.
-func NewDesk(bookings *booking.Store, pay *payments.Payments, links *Links, logger *slog.Logger) *Desk {
-	return &Desk{bookings: bookings, payments: pay, links: links, log: logger}
+// NewDesk makes a Desk. Both stores and the limiter are on the same database.
+func NewDesk(bookings *booking.Store, pay *payments.Payments, links *Links, limiter *Limiter, logger *slog.Logger) *Desk {
+	return &Desk{bookings: bookings, payments: pay, links: links, limiter: limiter, log: logger}
 }
 
 // Begun is a booking and where its customer goes next.
@@ -49,7 +50,8 @@ type Begun struct {
 // Begin holds the slot and makes its Checkout Session; what costs nothing is confirmed at once. A repeat under the same idempotency key
 // gives what the first one gave, with the status that the booking has now.
 //
-// It ends within ten seconds. Errors: those of booking.Store.Hold; [ErrPaymentUnavailable], and then the hold has been released; booking.ErrHoldExpired,
+// It ends within ten seconds. Errors: those of booking.Store.Hold; [*RateError] where the network of ctx makes too many,
+// which a request that is not valid does not count for; [ErrPaymentUnavailable], and then the hold has been released; booking.ErrHoldExpired,
 // when making the session took longer than the hold lasts. Where the database failed after the hold, that is released too, if it can be.
 func (d *Desk) Begin(ctx context.Context, wish booking.HoldRequest) (Begun, error) {
 	begun, err := d.begin(ctx, wish)
@@ -62,6 +64,12 @@ func (d *Desk) Begin(ctx context.Context, wish booking.HoldRequest) (Begun, erro
 func (d *Desk) begin(ctx context.Context, wish booking.HoldRequest) (Begun, error) {
 	ctx, cancel := context.WithTimeout(ctx, beginLimit)
 	defer cancel()
+	// What is not valid is refused by Hold, and makes nothing.
+	if d.bookings.Check(ctx, wish) == nil {
+		if err := d.limiter.admit(ctx); err != nil {
+			return Begun{}, err
+		}
+	}
 	held, err := d.bookings.Hold(ctx, wish)
 	if err != nil {
 		return Begun{}, err
@@ -93,6 +101,17 @@ func (d *Desk) begin(ctx context.Context, wish booking.HoldRequest) (Begun, erro
 		return Begun{Booking: held, URL: d.links.Page(held.ID, held.OwnerToken)}, nil
 	}
 	return Begun{Booking: held, URL: session.URL, SessionID: session.SessionID}, nil
+}
+
+// Move gives a booking another time. A customer's move counts as a booking of the customer's network. Errors: those of
+// booking.Store.Reschedule, and [*RateError].
+func (d *Desk) Move(ctx context.Context, req booking.RescheduleRequest) (booking.Rescheduled, error) {
+	if req.ByCustomer {
+		if err := d.limiter.admit(ctx); err != nil {
+			return booking.Rescheduled{}, err
+		}
+	}
+	return d.bookings.Reschedule(ctx, req)
 }
 
 // again reads a booking as it has become, and keeps the token that only its hold tells.

@@ -16,13 +16,14 @@ var Results = []string{"held", "taken", "limit", "invalid", "payment_unavailable
 // Result says in one word what an error of [Desk.Begin] means: held is none. A repeat that finds its booking is held too.
 func Result(err error) string {
 	var limit *booking.HoldLimitError
+	var rate *RateError
 	var invalid *booking.ValidationError
 	switch {
 	case err == nil:
 		return "held"
 	case errors.Is(err, booking.ErrSlotTaken), errors.Is(err, booking.ErrSlotGone):
 		return "taken"
-	case errors.As(err, &limit):
+	case errors.As(err, &limit), errors.As(err, &rate):
 		return "limit"
 	case errors.As(err, &invalid), errors.Is(err, booking.ErrNotFound), errors.Is(err, booking.ErrIdempotencyMismatch):
 		return "invalid"

@@ -20,7 +20,7 @@ func TestResult(t *testing.T) {
 		err  error
 		want string
 	}{
-		{nil, "held"}, {booking.ErrSlotTaken, "taken"}, {booking.ErrSlotGone, "taken"}, {&booking.HoldLimitError{}, "limit"},
+		{nil, "held"}, {booking.ErrSlotTaken, "taken"}, {booking.ErrSlotGone, "taken"}, {&booking.HoldLimitError{}, "limit"}, {&checkout.RateError{}, "limit"},
 		{&booking.ValidationError{}, "invalid"}, {booking.ErrNotFound, "invalid"}, {booking.ErrIdempotencyMismatch, "invalid"},
 		{checkout.ErrPaymentUnavailable, "payment_unavailable"}, {booking.ErrHoldExpired, "expired"}, {context.Canceled, "cancelled"},
 		{context.DeadlineExceeded, "failed"}, {errors.New("anything else"), "failed"},

@@ -43,8 +43,12 @@ type Config struct {
 	Cookie        Cookie
 	// AdminEmail and AdminPassword make the first user; both are set or neither is.
 	AdminEmail, AdminPassword string
-	// HoldsPerEmail and HoldsPerAddress are how many open holds an e-mail address and a client address may have; 0 is no limit.
-	HoldsPerEmail, HoldsPerAddress int
+	// HoldsPerEmail, HoldsPerEmailAnywhere and HoldsPerAddress limit what is held or comes free of charge: for an e-mail
+	// address from one client network, for an address over all networks, and for a network; 0 is no limit.
+	HoldsPerEmail, HoldsPerEmailAnywhere, HoldsPerAddress int
+	// BookingsPerMinute is how many bookings and moves a client network may make each minute, and BookingsAtOnce how many
+	// at one time; 0 is no limit.
+	BookingsPerMinute, BookingsAtOnce int
 	// Metrics is where Prometheus reads.
 	Metrics Metrics
 	// MaxConnections is how many connections there are at once.
@@ -88,8 +92,6 @@ func Read(environ map[string]string) (Config, Problems) {
 		TrustProxy:           e.TrustProxy,
 		AdminEmail:           e.AdminEmail,
 		AdminPassword:        e.AdminPassword,
-		HoldsPerEmail:        int(e.HoldsPerEmail),
-		HoldsPerAddress:      int(e.HoldsPerAddress),
 		Metrics:              e.Metrics,
 		MaxConnections:       int(e.MaxConnections),
 		ShutdownGrace:        time.Duration(e.ShutdownGrace) * time.Second,
@@ -105,6 +107,7 @@ func Read(environ map[string]string) (Config, Problems) {
 	}
 	c.storage(e, environ, &problems)
 	stripe(e, isProduction, &problems)
+	c.limits(e, &problems)
 	c.cookie(e, &problems)
 	c.admin(&problems)
 	c.mistakenForDevelopment(e, &problems)

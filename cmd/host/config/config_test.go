@@ -44,7 +44,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, config.Config{
 		Host: "127.0.0.1", Port: 3000, Embedded: true, Prepare: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
-		HoldsPerEmail: 3, HoldsPerAddress: 100, Metrics: config.Metrics{Address: "127.0.0.1:9464"}, MaxConnections: 4096, DatabasePool: 20,
+		HoldsPerEmail: 3, HoldsPerEmailAnywhere: 12, HoldsPerAddress: 100, BookingsPerMinute: 30, BookingsAtOnce: 130, Metrics: config.Metrics{Address: "127.0.0.1:9464"}, MaxConnections: 4096, DatabasePool: 20,
 	}, c)
 }
 
@@ -60,11 +60,11 @@ func TestProduction(t *testing.T) {
 		StripeWebhookSecrets: []string{"whsec_batterystaple", "whsec_batterystaple2"},
 		TrustProxy:           config.TrustProxy{Count: 1},
 		Cookie:               config.Cookie{Secure: true, SameSite: http.SameSiteLaxMode},
-		HoldsPerEmail:        3,
-		HoldsPerAddress:      100,
 		Metrics:              config.Metrics{Address: "127.0.0.1:9464"},
 		MaxConnections:       4096,
 		DatabasePool:         20,
+
+		HoldsPerEmail: 3, HoldsPerEmailAnywhere: 12, HoldsPerAddress: 100, BookingsPerMinute: 30, BookingsAtOnce: 130,
 	}, c)
 }
 
@@ -214,6 +214,10 @@ func TestEachProblem(t *testing.T) {
 		{nil, "HOLDS_PER_EMAIL", "-1", `is "-1"`, "", ""},
 		{nil, "HOLDS_PER_EMAIL", "three", `is "three"`, "", ""},
 		{nil, "HOLDS_PER_ADDRESS", "1001", `is "1001"`, "", ""},
+		{nil, "BOOKINGS_PER_MINUTE", "-1", `is "-1"`, "", ""},
+		{nil, "HOLDS_PER_EMAIL_ANYWHERE", "many", `is "many"`, "", ""},
+		{nil, "HOLDS_PER_EMAIL_ANYWHERE", "2", "is less than HOLDS_PER_EMAIL", "", ""},
+		{nil, "HOLDS_PER_EMAIL_ANYWHERE", "2", "is less than HOLDS_PER_EMAIL", "HOLDS_PER_EMAIL", "0"},
 		{nil, "METRICS_ADDR", "none", `is "none"`, "", ""},
 		{nil, "METRICS_ADDR", "9464", `is "9464"`, "", ""},
 		{nil, "METRICS_ADDR", "my-machine:9464", "does not begin with an IP address", "", ""},
@@ -244,7 +248,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"DATABASE_URL": "postgres://u:hunter2@a,b/c", "SESSION_SECRET": "hunter2", "STRIPE_SECRET_KEY": "hunter2",
 		"STRIPE_WEBHOOK_SECRET": "hunter2", "STRIPE_API_BASE": "x", "TRUST_PROXY": "x", "COOKIE_SECURE": "x",
 		"COOKIE_SAMESITE": "x", "COOKIE_DOMAIN": "a b", "EMBEDDED_POSTGRES_REPOSITORY": "x", "ADMIN_EMAIL": "x",
-		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x", "METRICS_ADDR": "x", "DATABASE_POOL": "x", "MAX_CONNECTIONS": "x", "SHUTDOWN_GRACE": "x",
+		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x", "BOOKINGS_PER_MINUTE": "x", "METRICS_ADDR": "x", "DATABASE_POOL": "x", "MAX_CONNECTIONS": "x", "SHUTDOWN_GRACE": "x",
 	}
 	_, err := config.Load(wrong)
 	require.Error(t, err)
@@ -274,6 +278,18 @@ func TestValues(t *testing.T) {
 	require.Equal(t, 0, load("PORT", "0").Port)
 	require.Equal(t, 0, load("HOLDS_PER_EMAIL", "0").HoldsPerEmail, "no limit")
 	require.Equal(t, 20, load("HOLDS_PER_ADDRESS", "20").HoldsPerAddress)
+	for _, c := range []struct {
+		environ              []string
+		anywhere, rate, most int
+	}{
+		{[]string{"HOLDS_PER_ADDRESS", "20"}, 12, 30, 50}, {[]string{"HOLDS_PER_ADDRESS", "0"}, 12, 0, 0},
+		{[]string{"HOLDS_PER_ADDRESS", "0", "BOOKINGS_PER_MINUTE", "5"}, 12, 5, 5}, {[]string{"BOOKINGS_PER_MINUTE", "0"}, 12, 0, 0},
+		{[]string{"HOLDS_PER_EMAIL", "0"}, 0, 30, 130}, {[]string{"HOLDS_PER_EMAIL", "400"}, 1000, 30, 130},
+		{[]string{"HOLDS_PER_EMAIL_ANYWHERE", "3"}, 3, 30, 130}, {[]string{"HOLDS_PER_EMAIL_ANYWHERE", "0"}, 0, 30, 130},
+	} {
+		got := load(c.environ...)
+		require.Equal(t, []int{c.anywhere, c.rate, c.most}, []int{got.HoldsPerEmailAnywhere, got.BookingsPerMinute, got.BookingsAtOnce}, c.environ)
+	}
 	for value, want := range map[string]config.Metrics{
 		"": {Address: "127.0.0.1:9464"}, "off": {Set: true}, "10.0.0.7:9464": {Address: "10.0.0.7:9464", Set: true},
 		"127.0.0.1:9464": {Address: "127.0.0.1:9464", Set: true}, "localhost:0": {Address: "127.0.0.1:0", Set: true},

@@ -38,6 +38,8 @@ type environment struct {
 	AdminPassword      string     `env:"ADMIN_PASSWORD"`
 	HoldsPerEmail      count      `env:"HOLDS_PER_EMAIL" envDefault:"3"`
 	HoldsPerAddress    count      `env:"HOLDS_PER_ADDRESS" envDefault:"100"`
+	HoldsAnywhere      ownCount   `env:"HOLDS_PER_EMAIL_ANYWHERE"`
+	BookingsPerMinute  ownCount   `env:"BOOKINGS_PER_MINUTE"`
 	Metrics            Metrics    `env:"METRICS_ADDR"`
 	MaxConnections     places     `env:"MAX_CONNECTIONS" envDefault:"4096"`
 	ShutdownGrace      seconds    `env:"SHUTDOWN_GRACE" envDefault:"0"`
@@ -140,6 +142,18 @@ func (c *count) UnmarshalText(text []byte) error {
 	}
 	*c = count(n)
 	return nil
+}
+
+// ownCount is a count whose default follows from other variables.
+type ownCount struct {
+	set   bool
+	value count
+}
+
+// UnmarshalText accepts what count does.
+func (c *ownCount) UnmarshalText(text []byte) error {
+	c.set = true
+	return c.value.UnmarshalText(text)
 }
 
 // places is how many connections there may be.

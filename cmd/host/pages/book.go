@@ -60,6 +60,7 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 	again := bookView{Form: f}
 	var invalid *booking.ValidationError
 	var limit *booking.HoldLimitError
+	var rate *checkout.RateError
 	status := http.StatusConflict
 	switch {
 	case err == nil && (begun.Booking.Status == booking.Pending || begun.Booking.Status == booking.Confirmed):
@@ -76,6 +77,10 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 		seconds := checkout.RetryAfter(limit, time.Now())
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		again.Message = tooMany(limit, seconds)
+	case errors.As(err, &rate):
+		status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
+		again.Message = tooFast(rate)
 	case errors.Is(err, checkout.ErrPaymentUnavailable):
 		status = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", strconv.Itoa(checkout.PaymentRetryAfter(err)))
@@ -98,13 +103,22 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 	p.showBook(w, r, status, again)
 }
 
-// tooMany says what to do about a limit of open holds.
+// tooMany says what to do about a limit of what is held or comes free of charge. What ends in more than an hour is a
+// booking that costs nothing.
 func tooMany(limit *booking.HoldLimitError, seconds int) string {
-	wait := plural((seconds+59)/60, "minute")
-	if limit.Scope == "email" {
-		return "You hold " + plural(limit.Limit, "time") + " already. Please pay for one of them, or try again in " + wait + "."
+	wait, mine, free := "in "+plural((seconds+59)/60, "minute"), "Please pay for one of them", ""
+	if seconds >= 3600 {
+		wait, mine, free = "later", "Please pay for one of them or cancel it", ", with those that cost nothing"
 	}
-	return "Too many times are being held from where you are. Please try again in " + wait + "."
+	if limit.Scope == booking.ScopeClient {
+		return "Too many times are being held from where you are. Please try again " + wait + "."
+	}
+	return "You hold " + plural(limit.Limit, "time") + " already" + free + ". " + mine + ", or try again " + wait + "."
+}
+
+// tooFast says when a network may book again.
+func tooFast(rate *checkout.RateError) string {
+	return "Too many bookings are being made from where you are. Please try again in " + plural(rate.Seconds(), "second") + "."
 }
 
 // showBook fills in what is free and renders.

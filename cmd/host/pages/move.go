@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,11 +53,12 @@ func (p *Pages) takeMove(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	again.chosen = start
-	_, err = p.opts.Bookings.Reschedule(booking.WithActor(r.Context(), customer), booking.RescheduleRequest{
+	_, err = p.opts.Desk.Move(booking.WithActor(r.Context(), customer), booking.RescheduleRequest{
 		ID: f.booking.ID, Start: start, ByCustomer: true,
 	})
 	var settled *booking.StatusError
 	var invalid *booking.ValidationError
+	var rate *checkout.RateError
 	switch {
 	case err == nil, errors.As(err, &settled), errors.Is(err, booking.ErrHoldExpired):
 		// Its page tells what it is.
@@ -67,6 +69,10 @@ func (p *Pages) takeMove(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, booking.ErrPolicy):
 		again.Message = "It is too late: this booking can no longer be moved."
 		p.showMove(w, r, http.StatusConflict, f, again)
+	case errors.As(err, &rate):
+		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
+		again.Message = tooFast(rate) + " Your booking is as it was."
+		p.showMove(w, r, http.StatusTooManyRequests, f, again)
 	case errors.As(err, &invalid):
 		again.Problem = invalid.Fields["start"]
 		if again.Problem == "" {
