@@ -65,10 +65,12 @@ func (d *Desk) begin(ctx context.Context, wish booking.HoldRequest) (Begun, erro
 	ctx, cancel := context.WithTimeout(ctx, beginLimit)
 	defer cancel()
 	// What is not valid is refused by Hold, and makes nothing.
-	if d.bookings.Check(ctx, wish) == nil {
-		if err := d.limiter.admit(ctx); err != nil {
-			return Begun{}, err
-		}
+	err := d.bookings.Check(ctx, wish)
+	if err == nil {
+		err = d.limiter.admit(ctx)
+	}
+	if err != nil && !errors.As(err, new(*booking.ValidationError)) {
+		return Begun{}, err
 	}
 	held, err := d.bookings.Hold(ctx, wish)
 	if err != nil {
