@@ -148,7 +148,7 @@ func TestFreeBookingsAreLimited(t *testing.T) {
 	page := ada.form("/book", form(3, "ada@example.com"))
 	require.Equal(t, http.StatusTooManyRequests, page.status)
 	require.Contains(t, page.body, "You hold 3 times already, with those that cost nothing.")
-	ada.post("/api/bookings", wish(ada.slot(0), nil)).refusedForHolds(t)
+	ada.post("/api/bookings", wish(ada.slot(0), m{"resource": "studio"})).refusedForHolds(t)
 
 	require.Equal(t, http.StatusOK, ada.act(first, "cancel", nil).status)
 	require.Equal(t, http.StatusCreated, ada.post("/api/bookings", body(3, "ada@example.com")).status)
