@@ -10,7 +10,7 @@ func (s *Store) Check(ctx context.Context, req HoldRequest) error {
 	if req.Party == 0 {
 		req.Party = 1
 	}
-	h := &holder{store: s, run: s.run}
+	h := &holder{store: s, run: s.read}
 	_, err := h.rules(ctx, req)
 	return wrap(ctx, "check", err)
 }
