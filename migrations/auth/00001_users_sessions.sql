@@ -51,7 +51,7 @@ CREATE TABLE booking_platform.sessions (
 -- room left on its page, that is a HOT update. Clearing away what has expired reads the table, which holds live sessions only.
 CREATE INDEX sessions_user ON booking_platform.sessions (user_id);
 
--- The budgets of logins. A row that is missing is a full budget, and so is one whose full_at has passed.
+-- The budgets of logins, and those of bookings in the host. A row that is missing is a full budget, and so is one whose full_at has passed.
 --
 -- UNLOGGED: a crash, a failover and a restore leave the table empty, and every budget begins anew, which gives whoever guesses a few tries more
 -- and keeps nobody out. In return a flood of guesses writes nothing that is flushed to disk or waits for a standby.
