@@ -92,7 +92,7 @@ type Booking struct {
 const bookingColumns = `
     b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at, upper(b.during) AS ends_at, b.party, b.status,
     b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.policy::text AS policy,
-    b.refund_minor, b.late_refund_minor, b.sequence, b.owner_token_hash, b.owner_token_number, b.reference,
+    b.refund_minor, b.late_refund_minor, b.sequence, b.owner_secret, b.owner_nonce, b.reference,
     COALESCE(b.idempotency_key, '') AS idempotency_key, b.request_hash, b.metadata::text AS metadata, b.created_at,
     b.updated_at, b.hold_expires_at <= statement_timestamp() AS lapsed, lower(b.during) <= statement_timestamp() AS begun`
 
@@ -115,8 +115,8 @@ type bookingRow struct {
 	RefundMinor    *int64    `db:"refund_minor"`
 	LateMinor      *int64    `db:"late_refund_minor"`
 	Sequence       int       `db:"sequence"`
-	OwnerTokenHash []byte    `db:"owner_token_hash"`
-	OwnerTokenNo   int       `db:"owner_token_number"`
+	OwnerSecret    string    `db:"owner_secret"`
+	OwnerNonce     []byte    `db:"owner_nonce"`
 	Reference      string    `db:"reference"`
 	IdempotencyKey string    `db:"idempotency_key"`
 	RequestHash    []byte    `db:"request_hash"`

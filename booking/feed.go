@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -24,8 +25,8 @@ const maxFeed = 5000
 
 const (
 	createFeedSQL = `
-INSERT INTO booking_platform.calendar_feeds (token_hash, resource_id)
-SELECT $1::bytea, r.id FROM booking_platform.resources r WHERE `
+INSERT INTO booking_platform.calendar_feeds (token_hash, secret, resource_id)
+SELECT $1::bytea, $2::text, r.id FROM booking_platform.resources r WHERE `
 	deleteFeedsSQL = `
 WITH resource AS (
     SELECT r.id FROM booking_platform.resources r WHERE `
@@ -53,26 +54,33 @@ WHERE r.id = (SELECT f.resource_id FROM booking_platform.calendar_feeds f WHERE 
 )`
 )
 
-// CreateFeed opens a private calendar of a resource, given by its id or slug, and returns the token that reads it: 43
-// characters that are safe in an address, 256 bits of chance. Only its SHA-256 is stored, so nobody can tell it again.
-// A resource may have several, one for each member of staff, say; they are good until [Store.DeleteFeeds]. The error
-// is [ErrNotFound] when there is no such resource. Safe on several replicas at once; one round trip.
+// CreateFeed opens a private calendar of a resource, given by its id or slug, and returns the token that reads it:
+// characters that are safe in an address, with 256 random bits. It names the first of [Options.OwnerSecrets]. Only
+// its HMAC under that secret is stored, or its SHA-256 where there is none, so it cannot be told again. A resource may
+// have several, one for each member of staff for example. They are good until [Store.DeleteFeeds], and as long as the
+// secret is listed. The error is [ErrNotFound] when there is no such resource. Safe on several replicas at once; one
+// round trip.
 func (s *Store) CreateFeed(ctx context.Context, idOrSlug string) (token string, err error) {
 	token, err = s.createFeed(ctx, idOrSlug)
 	return token, wrap(ctx, "create feed", err)
 }
 
 func (s *Store) createFeed(ctx context.Context, idOrSlug string) (string, error) {
-	is, key, err := resourceIs(idOrSlug, "$2")
+	is, key, err := resourceIs(idOrSlug, "$3")
 	if err != nil {
 		return "", err
 	}
 	random := make([]byte, 32)
 	// It never fails: where there is no chance to be had, the program ends.
 	_, _ = rand.Read(random)
-	token := base64.RawURLEncoding.EncodeToString(random)
+	token, secret := base64.RawURLEncoding.EncodeToString(random), ""
+	if len(s.secrets) > 0 {
+		secret = s.secrets[0].id
+		token = secret + tokenSeparator + token
+	}
+	hash, _ := s.feedHash(token)
 	err = s.run(ctx, func(q Querier) error {
-		result, err := q.ExecContext(ctx, createFeedSQL+is, hashToken(token), key)
+		result, err := q.ExecContext(ctx, createFeedSQL+is, hash, secret, key)
 		if err != nil {
 			return err
 		}
@@ -98,16 +106,35 @@ func resourceIs(idOrSlug, parameter string) (is, key string, err error) {
 	return "", "", ErrNotFound
 }
 
+// feedHash is the key under which a token is stored; false where it cannot be one of this store's, because it names
+// a secret that is not listed.
+func (s *Store) feedHash(token string) ([]byte, bool) {
+	if len(s.secrets) == 0 {
+		sum := sha256.Sum256([]byte(token))
+		return sum[:], true
+	}
+	secret, listed := s.secretOf(token)
+	if !listed {
+		return nil, false
+	}
+	return secret.mac("calendar feed", token), true
+}
+
 // Feed returns what the private calendar with that token shows. The error is [ErrNotFound] for a token that is unknown,
-// was taken back, or could be none, all alike. Two round trips, through indexes: the resource, and its bookings.
+// was taken back, names a secret that is not one of [Options.OwnerSecrets], or could be none, all alike. Two round
+// trips, through indexes: the resource, and its bookings.
 func (s *Store) Feed(ctx context.Context, token string) (Feed, error) {
 	f, err := s.feed(ctx, token, maxFeed)
 	return f, wrap(ctx, "feed", err)
 }
 
 func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err error) {
+	hash, ok := s.feedHash(token)
+	if !ok {
+		return Feed{}, ErrNotFound
+	}
 	err = s.read(ctx, func(q Querier) error {
-		resource, found, err := selectOne[resourceRow](ctx, q, feedResourceSQL, hashToken(token))
+		resource, found, err := selectOne[resourceRow](ctx, q, feedResourceSQL, hash)
 		if err == nil && !found {
 			err = ErrNotFound
 		}

@@ -219,3 +219,37 @@ func TestRoundTripsOfFeeds(t *testing.T) {
 	require.NoError(t, err)
 	costs(1)
 }
+
+// M3: the token of a private calendar names the secret that it was made with, and ends with it.
+func TestFeed_EndsWithItsSecret(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		before, during, after := owning(t, db, secrets[0]), owning(t, db, secrets[1], secrets[0]), owning(t, db, secrets[1])
+		create(t, before)
+		token, err := before.CreateFeed(t.Context(), "court")
+		require.NoError(t, err)
+		require.Regexp(t, `^[0-9a-f]{12}-[A-Za-z0-9_-]{43}$`, token)
+		for _, store := range []*booking.Store{before, during} {
+			_, err = store.Feed(t.Context(), token)
+			require.NoError(t, err)
+			for _, wrong := range []string{token[:55], token + "A", token[13:], token[:13], "", "-"} {
+				_, err = store.Feed(t.Context(), wrong)
+				require.ErrorIs(t, err, booking.ErrNotFound)
+			}
+		}
+		for _, store := range []*booking.Store{after, newStore(t, db)} {
+			_, err = store.Feed(t.Context(), token)
+			require.ErrorIs(t, err, booking.ErrNotFound)
+		}
+		fresh, err := during.CreateFeed(t.Context(), "court")
+		require.NoError(t, err)
+		_, err = after.Feed(t.Context(), fresh)
+		require.NoError(t, err)
+		_, err = before.Feed(t.Context(), fresh)
+		require.ErrorIs(t, err, booking.ErrNotFound)
+		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.calendar_feeds f WHERE f::text LIKE '%' || $1::text || '%'`, token[13:]))
+		gone, err := after.DeleteFeeds(t.Context(), "court")
+		require.NoError(t, err)
+		require.Equal(t, 2, gone, "those of a secret that is gone too")
+	})
+}

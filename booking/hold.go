@@ -142,7 +142,7 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest, r *rules) (b Book
 		return Booking{}, row, false, fmt.Errorf("make an id: %w", err)
 	}
 	id := v7.String()
-	token, tokenHash := h.store.newOwnerToken(id)
+	token, secret, nonce := h.store.newOwnerToken(id)
 	from, to := r.blocked(req.Start)
 	amount, _ := r.Price.times(req.Party)
 	b = Booking{
@@ -154,7 +154,7 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest, r *rules) (b Book
 		b.Customer.Email, amount.Minor, amount.Currency, b.Reference, b.IdempotencyKey, req.hash(r.ID),
 		metadataJSON(req.Metadata), b.Offer, actorOf(ctx),
 	}
-	args = append(append(args, h.store.limits(req)...), tokenHash)
+	args = append(append(args, h.store.limits(req)...), secret, nonce)
 	err = h.run(ctx, func(q Querier) (err error) {
 		row, known, err = selectOne[holdRow](ctx, q, holdSQL, args...)
 		return err
@@ -229,7 +229,6 @@ func (h *holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Boo
 	if !bytes.Equal(row.RequestHash, req.hash(r.ID)) {
 		return Booking{}, true, ErrIdempotencyMismatch
 	}
-	b, err = row.booking()
-	b.OwnerToken = h.store.ownerToken(row)
+	b, err = h.store.told(row)
 	return b, true, err
 }

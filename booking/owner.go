@@ -2,78 +2,72 @@ package booking
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
+	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
-	"fmt"
-	"strconv"
 	"strings"
 )
 
-// minSecret is how many bytes a secret has at least.
-const minSecret = 32
+// nonceBytes is how much of an owner token is random.
+const nonceBytes = 16
 
-// ownerToken is what proves that a link is a customer's own: made from a secret, the booking's id and how many tokens
-// were taken back before it, so that it need not be stored to be told again. What is stored is its SHA-256.
-func ownerToken(secret, id string, number int) (token string, hash []byte) {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte("booking owner\x00" + id + "\x00" + strconv.Itoa(number)))
-	token = base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-	return token, hashToken(token)
+// ownerToken proves that a link is a customer's own. It names the secret that it was made with, and is an HMAC
+// of the booking's id and of a nonce under that secret. The row keeps the secret's id and the nonce, so that
+// the token can be told again; neither the row nor the secret is enough by itself to make it.
+func ownerToken(secret ownerSecret, id string, nonce []byte) string {
+	mac := secret.mac("owner token", id, base64.RawURLEncoding.EncodeToString(nonce))
+	return secret.id + tokenSeparator + base64.RawURLEncoding.EncodeToString(mac)
 }
 
-func hashToken(token string) []byte {
-	sum := sha256.Sum256([]byte(token))
-	return sum[:]
-}
-
-// newOwnerToken makes the token of a new booking; the hash is NULL where there are no secrets.
-func (s *Store) newOwnerToken(id string) (token string, hash any) {
+// newOwnerToken makes the token of a booking with the first secret, and what the row keeps of it. All are empty
+// where there are no secrets; nonce is then NULL.
+func (s *Store) newOwnerToken(id string) (token, secret string, nonce any) {
 	if len(s.secrets) == 0 {
-		return "", nil
+		return "", "", nil
 	}
-	return ownerToken(s.secrets[0], id, 0)
+	random := make([]byte, nonceBytes)
+	_, _ = rand.Read(random) // It never fails: the process ends instead.
+	return ownerToken(s.secrets[0], id, random), s.secrets[0].id, random
 }
 
-// ownerToken tells a booking's token again: that of the secret it was made with. "" where there is no such secret any
-// more, or no token.
+// ownerToken tells a booking's token again: "" where it has none, or where its secret is not listed.
 func (s *Store) ownerToken(row bookingRow) string {
-	if row.OwnerTokenHash == nil {
+	secret, listed := s.secret(row.OwnerSecret)
+	if !listed || row.OwnerNonce == nil {
 		return ""
 	}
-	for _, secret := range s.secrets {
-		token, hash := ownerToken(secret, row.ID, row.OwnerTokenNo)
-		if subtle.ConstantTimeCompare(hash, row.OwnerTokenHash) == 1 {
-			return token
-		}
-	}
-	return ""
+	return ownerToken(secret, row.ID, row.OwnerNonce)
 }
 
-// Owned returns a booking to who has its owner token. The error is [ErrNotFound] for a wrong token, for a booking that
-// has none, and where there is no such booking, all alike. A token is good until it is renewed, whatever becomes of
-// the secrets. One round trip.
+// Owned returns the booking that an owner token is good for. A token is good until it is renewed, and as long as
+// the secret that it names is one of [Options.OwnerSecrets]. The error is [ErrNotFound] for any other token, for
+// a booking that has none, and where there is no such booking, all alike. One round trip; none for a token that
+// names no listed secret.
 func (s *Store) Owned(ctx context.Context, id, token string) (Booking, error) {
 	b, err := s.owned(ctx, id, token)
 	return b, wrap(ctx, "owned", err)
 }
 
 func (s *Store) owned(ctx context.Context, id, token string) (Booking, error) {
+	if _, listed := s.secretOf(token); !listed {
+		return Booking{}, ErrNotFound
+	}
 	row, err := s.row(ctx, id)
 	if err != nil {
 		return Booking{}, err
 	}
-	if subtle.ConstantTimeCompare(hashToken(token), row.OwnerTokenHash) != 1 {
+	// No token is empty.
+	if subtle.ConstantTimeCompare([]byte(token), []byte(s.ownerToken(row))) != 1 {
 		return Booking{}, ErrNotFound
 	}
 	return row.booking()
 }
 
-// WithOwnerToken returns a booking with its owner token in OwnerToken, as [Store.Hold] does: for who knows by other means that it
-// is the customer who asks, and gives them their link again. The token is "" where the booking has none, and where the
-// secret it was made with is no longer among [Options.OwnerSecrets]. The error is [ErrNotFound]. One round trip.
+// WithOwnerToken returns a booking with its owner token in OwnerToken, as [Store.Hold] does. Use it where the
+// customer is known by other means, to give them their link again. The token is "" where the booking has none,
+// and where the secret it was made with is not one of [Options.OwnerSecrets]; [Store.RenewOwnerToken] then makes
+// one. The error is [ErrNotFound]. One round trip.
 func (s *Store) WithOwnerToken(ctx context.Context, id string) (Booking, error) {
 	b, err := s.withOwnerToken(ctx, id)
 	return b, wrap(ctx, "with owner token", err)
@@ -84,6 +78,11 @@ func (s *Store) withOwnerToken(ctx context.Context, id string) (Booking, error) 
 	if err != nil {
 		return Booking{}, err
 	}
+	return s.told(row)
+}
+
+// told is the booking of a row, with its owner token.
+func (s *Store) told(row bookingRow) (Booking, error) {
 	b, err := row.booking()
 	b.OwnerToken = s.ownerToken(row)
 	return b, err
@@ -105,14 +104,16 @@ func (s *Store) row(ctx context.Context, id string) (row bookingRow, err error) 
 	return row, err
 }
 
-// The number is compared, so that of two renewals at once each has its own.
 const renewOwnerTokenSQL = `
-UPDATE booking_platform.bookings SET owner_token_hash = $3::bytea, owner_token_number = $2::integer
-WHERE id = $1::uuid AND owner_token_number = $2::integer - 1`
+UPDATE booking_platform.bookings SET owner_secret = $2::text, owner_nonce = $3::bytea WHERE id = $1::uuid`
 
-// RenewOwnerToken gives a booking another owner token and returns it: every link with an older one is dead. A booking
-// without one gets its first. The errors are [ErrNotFound], and one where the store has no [Options.OwnerSecrets].
-// Safe on several replicas at once: of several renewals the token of the last is good. Two round trips.
+// errNoSecrets is what a store without [Options.OwnerSecrets] answers to renewals.
+var errNoSecrets = errors.New("no owner secrets")
+
+// RenewOwnerToken gives a booking another owner token, made with the first of [Options.OwnerSecrets], and returns
+// it: every link with an older one is dead. A booking without one gets its first. The errors are [ErrNotFound],
+// and one where the store has no secrets. Safe on several replicas at once: of several renewals the token of the
+// last is good. One round trip.
 func (s *Store) RenewOwnerToken(ctx context.Context, id string) (string, error) {
 	token, err := s.renewOwnerToken(ctx, id)
 	return token, wrap(ctx, "renew owner token", err)
@@ -120,35 +121,26 @@ func (s *Store) RenewOwnerToken(ctx context.Context, id string) (string, error) 
 
 func (s *Store) renewOwnerToken(ctx context.Context, id string) (string, error) {
 	if len(s.secrets) == 0 {
-		return "", errors.New("no owner secrets")
+		return "", errNoSecrets
 	}
 	if !isID(id) {
 		return "", ErrNotFound
 	}
 	id = strings.ToLower(id)
-	for range maxAttempts {
-		var token string
-		var changed int64
-		err := s.run(ctx, func(q Querier) error {
-			row, found, err := selectOne[bookingRow](ctx, q, bookingByIDSQL, id)
-			if err == nil && !found {
-				err = ErrNotFound
-			}
-			if err != nil {
-				return err
-			}
-			number := row.OwnerTokenNo + 1
-			var hash []byte
-			token, hash = ownerToken(s.secrets[0], id, number)
-			result, err := q.ExecContext(ctx, renewOwnerTokenSQL, id, number, hash)
-			if err == nil {
-				changed, err = result.RowsAffected()
-			}
-			return err
-		})
-		if err != nil || changed > 0 {
-			return token, err
+	token, secret, nonce := s.newOwnerToken(id)
+	var changed int64
+	err := s.run(ctx, func(q Querier) error {
+		result, err := q.ExecContext(ctx, renewOwnerTokenSQL, id, secret, nonce)
+		if err == nil {
+			changed, err = result.RowsAffected()
 		}
+		return err
+	})
+	if err == nil && changed == 0 {
+		err = ErrNotFound
 	}
-	return "", fmt.Errorf("the contention does not end: %w", errRunAgain)
+	if err != nil {
+		return "", err
+	}
+	return token, nil
 }

@@ -28,7 +28,7 @@ func TestOwnerToken(t *testing.T) {
 		store := owning(t, db, secrets...)
 		create(t, store, func(r *booking.Resource) { r.Capacity = 5 })
 		held := hold(t, store, keyed(slot(0)))
-		require.Len(t, held.OwnerToken, 43)
+		require.Regexp(t, `^[0-9a-f]{12}-[A-Za-z0-9_-]{43}$`, held.OwnerToken)
 		require.Equal(t, held, hold(t, store, keyed(slot(0))), "a repeat tells it again")
 		stored, err := store.Get(t.Context(), held.ID)
 		require.NoError(t, err)
@@ -48,7 +48,8 @@ func TestOwnerToken(t *testing.T) {
 		other := hold(t, store, request(slot(0)))
 		require.NotEqual(t, held.OwnerToken, other.OwnerToken)
 		for _, wrong := range []struct{ id, token string }{
-			{held.ID, other.OwnerToken}, {held.ID, ""}, {held.ID, held.OwnerToken + "A"}, {held.ID, held.OwnerToken[:42]},
+			{held.ID, other.OwnerToken}, {held.ID, ""}, {held.ID, held.OwnerToken + "A"}, {held.ID, held.OwnerToken[:55]}, {held.ID, "-"},
+			{held.ID, held.OwnerToken[:12]}, {held.ID, held.OwnerToken[:13]}, {held.ID, held.OwnerToken[13:]}, {held.ID, strings.ToUpper(held.OwnerToken)},
 			{held.ID, strings.ToLower(held.OwnerToken)}, {"019a2b3c-0000-7000-8000-000000000000", held.OwnerToken}, {"", held.OwnerToken}, {"no id", ""},
 		} {
 			_, err := store.Owned(t.Context(), wrong.id, wrong.token)
@@ -73,24 +74,60 @@ func TestOwnerToken(t *testing.T) {
 	})
 }
 
-// Secrets are changed by putting a new one in front: links stay good, also when the old one is gone.
-func TestOwnerTokenWhenSecretsChange(t *testing.T) {
+// M3: a token ends with the secret that it was made with. While the secret is listed it can be told again; once
+// it is gone, the token and everything that the secret and the booking's id could make are refused.
+func TestOwnerToken_EndsWithItsSecret(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
-	before := owning(t, db, secrets[0])
-	create(t, before)
-	held := hold(t, before, keyed(slot(0)))
-	during := owning(t, db, secrets[1], secrets[0])
-	require.Equal(t, held.OwnerToken, hold(t, during, keyed(slot(0))).OwnerToken)
-	after := owning(t, db, secrets[1])
-	require.Empty(t, hold(t, after, keyed(slot(0))).OwnerToken, "nobody can tell it any more")
-	for _, store := range []*booking.Store{before, during, after, newStore(t, db)} {
-		_, err := store.Owned(t.Context(), held.ID, held.OwnerToken)
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		before := owning(t, db, secrets[0])
+		create(t, before)
+		held := hold(t, before, keyed(slot(0)))
+		during := owning(t, db, secrets[1], secrets[0])
+		require.Equal(t, held.OwnerToken, hold(t, during, keyed(slot(0))).OwnerToken)
+		_, err := during.Owned(t.Context(), held.ID, held.OwnerToken)
 		require.NoError(t, err)
-	}
-	token, err := during.RenewOwnerToken(t.Context(), held.ID)
+		after := owning(t, db, secrets[1])
+		require.Empty(t, hold(t, after, keyed(slot(0))).OwnerToken)
+		told, err := after.WithOwnerToken(t.Context(), held.ID)
+		require.NoError(t, err)
+		require.Empty(t, told.OwnerToken)
+		for _, store := range []*booking.Store{after, newStore(t, db)} {
+			_, err := store.Owned(t.Context(), held.ID, held.OwnerToken)
+			require.ErrorIs(t, err, booking.ErrNotFound)
+		}
+		_, err = before.Owned(t.Context(), held.ID, held.OwnerToken)
+		require.NoError(t, err, "a secret that is put back")
+
+		// Renewed under the new secret, the old token is dead even where the old secret is listed.
+		token, err := after.RenewOwnerToken(t.Context(), held.ID)
+		require.NoError(t, err)
+		require.NotEqual(t, held.OwnerToken[:12], token[:12])
+		require.Equal(t, token, hold(t, after, keyed(slot(0))).OwnerToken)
+		for _, store := range []*booking.Store{before, during, after} {
+			_, err := store.Owned(t.Context(), held.ID, held.OwnerToken)
+			require.ErrorIs(t, err, booking.ErrNotFound)
+		}
+		_, err = during.Owned(t.Context(), held.ID, token)
+		require.NoError(t, err)
+	})
+}
+
+// M3: the secret alone makes no token, because a nonce in the row is part of it; and the row alone makes none.
+func TestOwnerToken_NeedsSecretAndRow(t *testing.T) {
+	t.Parallel()
+	db, elsewhere := testdb.New(t), testdb.New(t)
+	store, forger := owning(t, db, secrets[0]), owning(t, elsewhere, secrets[0])
+	create(t, store)
+	create(t, forger)
+	held := hold(t, store, request(slot(0)))
+	forged := hold(t, forger, request(slot(0)))
+	exec(t, elsewhere, `UPDATE booking_platform.bookings SET id = $1::uuid WHERE id = $2::uuid`, held.ID, forged.ID)
+	made, err := forger.WithOwnerToken(t.Context(), held.ID)
 	require.NoError(t, err)
-	require.Equal(t, token, hold(t, after, keyed(slot(0))).OwnerToken)
+	require.Equal(t, held.OwnerToken[:13], made.OwnerToken[:13], "the same secret")
+	_, err = store.Owned(t.Context(), held.ID, made.OwnerToken)
+	require.ErrorIs(t, err, booking.ErrNotFound)
+	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings b WHERE b::text LIKE '%' || $1::text || '%'`, secrets[0][:16]))
 }
 
 // Without secrets there are no tokens, and a booking without one is nobody's.
@@ -114,8 +151,10 @@ func TestBookingWithoutOwnerToken(t *testing.T) {
 	require.EqualError(t, err, "booking: renew owner token: no owner secrets")
 	token, err := with.RenewOwnerToken(t.Context(), held.ID)
 	require.NoError(t, err)
-	_, err = store.Owned(t.Context(), held.ID, token)
+	_, err = with.Owned(t.Context(), held.ID, token)
 	require.NoError(t, err, "its first")
+	_, err = store.Owned(t.Context(), held.ID, token)
+	require.ErrorIs(t, err, booking.ErrNotFound, "a store without secrets knows none")
 }
 
 // Of many renewals at once exactly one token is good in the end.

@@ -152,7 +152,12 @@ func TestRoundTrips(t *testing.T) {
 		return nil
 	})
 	costs(1, "owned", func(ctx context.Context) error { _, err := limited.Owned(ctx, b.ID, b.OwnerToken); return err })
-	costs(2, "renew the owner token", func(ctx context.Context) error { _, err := limited.RenewOwnerToken(ctx, b.ID); return err })
+	costs(0, "owned by a token of no secret", func(ctx context.Context) error {
+		_, err := limited.Owned(ctx, b.ID, "x"+b.OwnerToken)
+		require.ErrorIs(t, err, booking.ErrNotFound)
+		return nil
+	})
+	costs(1, "renew the owner token", func(ctx context.Context) error { _, err := limited.RenewOwnerToken(ctx, b.ID); return err })
 	_, err = limited.Release(t.Context(), b.ID)
 	require.NoError(t, err)
 	exec(t, db, `UPDATE booking_platform.bookings SET idempotency_key = 'first', customer_hash = sha256('bob@example.com')

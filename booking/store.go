@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/booking-platform/booking-platform/internal/pg"
@@ -27,8 +26,10 @@ type Options struct {
 	// name. MaxHoldsPerEmailAnywhere bounds one address over all clients; 0 is no limit. The first hold of an address
 	// from each client does not count for it, so it locks no customer out. It must not be less than MaxHoldsPerEmail.
 	MaxHoldsPerEmail, MaxHoldsPerClient, MaxHoldsPerEmailAnywhere int
-	// OwnerSecrets make the owner tokens of bookings, at least 32 bytes each: the first makes new ones, and all of them
-	// are tried where a repeat under an idempotency key asks for one again. Without any, bookings have no owner tokens.
+	// OwnerSecrets make the owner tokens of bookings and the tokens of private calendars, at least 32 bytes each.
+	// The first makes new ones, and a token is good only as long as the secret that it names is listed. To replace
+	// a secret, put another one in front, and take the old one out once [Store.SecretUse] says that nothing
+	// depends on it. Without any, bookings have no owner tokens, and calendars have tokens that name no secret.
 	OwnerSecrets []string
 	// CompleteAfter is how long after their end [Store.CompletePast] completes confirmed bookings, so that there is time to note who
 	// did not come; 0 is never. It must not be negative.
@@ -51,7 +52,7 @@ type Store struct {
 	cache  cache
 
 	holdLimits    holdLimits
-	secrets       []string
+	secrets       []ownerSecret
 	completeAfter time.Duration
 	// besideWait is maxBesideWait, but in tests that ask what comes of it on a machine of whatever speed.
 	besideWait time.Duration
@@ -71,16 +72,16 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	limits, err := newHoldLimits(opts)
-	for i, secret := range opts.OwnerSecrets {
-		if len(secret) < minSecret {
-			err = errors.Join(err, fmt.Errorf("OwnerSecrets: number %d has less than %d bytes", i+1, minSecret))
-		}
-	}
+	err = errors.Join(err, secretsProblem(opts.OwnerSecrets))
 	if opts.CompleteAfter < 0 {
 		err = errors.Join(err, errors.New("CompleteAfter must not be negative"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("booking: new store: %w", err)
+	}
+	var secrets []ownerSecret
+	for _, secret := range opts.OwnerSecrets {
+		secrets = append(secrets, newOwnerSecret(secret))
 	}
 	var single Querier = db
 	if opts.Prepare {
@@ -88,7 +89,7 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	}
 	return &Store{
 		db: db, single: single, log: opts.Logger, holdLimits: limits,
-		secrets: slices.Clone(opts.OwnerSecrets), completeAfter: opts.CompleteAfter, besideWait: maxBesideWait,
+		secrets: secrets, completeAfter: opts.CompleteAfter, besideWait: maxBesideWait,
 	}, nil
 }
 

@@ -34,8 +34,8 @@ FROM booking_platform.bookings b WHERE b.id = $1::uuid`
 // storedColumns are those that bookingColumns reads, for the RETURNING of a change from which it reads on.
 const storedColumns = `
         b.id, b.kind, b.resource_id, b.offer, b.during, b.party, b.status, b.hold_expires_at, b.first_name, b.last_name,
-        b.email, b.amount_minor, b.currency, b.policy, b.refund_minor, b.late_refund_minor, b.sequence, b.owner_token_hash,
-        b.owner_token_number, b.reference, b.idempotency_key, b.request_hash, b.metadata, b.created_at, b.updated_at`
+        b.email, b.amount_minor, b.currency, b.policy, b.refund_minor, b.late_refund_minor, b.sequence, b.owner_secret,
+        b.owner_nonce, b.reference, b.idempotency_key, b.request_hash, b.metadata, b.created_at, b.updated_at`
 
 // recorded makes a statement of an UPDATE of bookings b: it writes the change of status into the history as well, and
 // returns bookingColumns. was is the status before the change. The UPDATE cannot tell it, so it is either the only one

@@ -16,8 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// browser starts the Chromium of this machine. There is no way to go on without one: whoever runs these tests asks for a browser.
-func browser(t *testing.T) context.Context {
+// browser starts the Chromium of this machine, with further flags, and fails the test where there is none.
+func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	path := os.Getenv("CHROMIUM")
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
@@ -26,10 +26,12 @@ func browser(t *testing.T) context.Context {
 		}
 	}
 	require.NotEmpty(t, path, "no Chromium is on the PATH, and CHROMIUM does not name one")
-	ctx, cancel := chromedp.NewContext(t.Context(), chromedp.WithAllocatorOptions(
+	flags = append([]chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 1000),
 		// Chromium's sandbox refuses root, and small machines have a small /dev/shm.
-		chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true)))
+		chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true),
+	}, flags...)
+	ctx, cancel := chromedp.NewContext(t.Context(), chromedp.WithAllocatorOptions(flags...))
 	t.Cleanup(cancel)
 	// Whoever comes first starts the browser, which lives as long as this context.
 	require.NoError(t, chromedp.Do(ctx))
@@ -72,7 +74,7 @@ func TestBrowserBooksForTwo(t *testing.T) {
 		Hours: everyDay(10, 18),
 	})
 	ctx := browser(t)
-	const someDay = `(//div[@class="week"]/fieldset[3]//label)[1]`
+	const first = `(` + someDay + `//label)[1]`
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Navigate(h.URL()+"/?resource=atelier"),
 		picture("book"),
@@ -82,9 +84,9 @@ func TestBrowserBooksForTwo(t *testing.T) {
 	days, err := chromedp.Run(ctx, chromedp.Nodes(chromedp.CSSAll(".week legend")))
 	require.NoError(t, err)
 	require.Len(t, days, 7, "a week")
-	require.Equal(t, "6 left", text(t, ctx, someDay+`//small`))
+	require.Equal(t, "6 left", text(t, ctx, first+`//small`))
 	require.NoError(t, chromedp.Do(ctx,
-		chromedp.Click(someDay),
+		chromedp.Click(first),
 		chromedp.SendKeys(chromedp.ID("firstName"), "Ada"),
 		chromedp.SendKeys(chromedp.ID("lastName"), "Lovelace"),
 		chromedp.SendKeys(chromedp.ID("email"), "ada@example.com"),
@@ -112,4 +114,115 @@ func everyDay(opens, closes int) (hours []booking.Hours) {
 		hours = append(hours, booking.Hours{Weekday: day, Opens: opens * 60, Closes: closes * 60})
 	}
 	return hours
+}
+
+// withoutBackForwardCache makes Back load the page again, as it does some minutes later anyway. The browser then
+// puts back into the form what was in it.
+var withoutBackForwardCache = chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,BackForwardCache")
+
+// someDay is the third day of the week that is shown.
+const someDay = `//div[@class="week"]/fieldset[3]`
+
+// chosen is the time that is marked on a page; "" where none is.
+func chosen(t *testing.T, ctx context.Context) string {
+	t.Helper()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector('input[name=start]:checked')?.value ?? ''`))
+	require.NoError(t, err)
+	return value
+}
+
+// M12: browsers restore radios by their order, and on the way back from the pay page the customer's own time
+// has left the list: the next one would be chosen, and paid for.
+func TestBrowserBackFromThePayPage(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	h.addResource(booking.Resource{
+		Slug: "atelier", Name: "A tour of the atelier", Price: booking.Money{Minor: 1500, Currency: "eur"}, Hours: everyDay(10, 18),
+	})
+	ctx := browser(t, withoutBackForwardCache)
+	noon := someDay + `//label[normalize-space()="12:00"]`
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.Navigate(h.URL()+"/?resource=atelier"),
+		chromedp.Click(noon),
+		chromedp.SendKeys(chromedp.ID("firstName"), "Ada"),
+		chromedp.SendKeys(chromedp.ID("lastName"), "Lovelace"),
+		chromedp.SendKeys(chromedp.ID("email"), "ada@example.com"),
+	))
+	require.Contains(t, chosen(t, ctx), "T12:00:00")
+	key, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector('input[name=key]').value`))
+	require.NoError(t, err)
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.Click(chromedp.CSS(`form[method="post"] button.main`)),
+		chromedp.WaitVisible(chromedp.CSS(`button[value="pay"]`)),
+		chromedp.NavigateBack(),
+		chromedp.WaitVisible(chromedp.ID("firstName")),
+	))
+	// What was typed is put back, so the page was loaded again and its form restored.
+	_, err = chromedp.Run(ctx, chromedp.Poll[bool](`document.getElementById('firstName').value === 'Ada'`))
+	require.NoError(t, err)
+	require.Empty(t, chosen(t, ctx), "no other time is chosen")
+	times, err := chromedp.Run(ctx, chromedp.Evaluate[string](`[...document.querySelectorAll('fieldset:nth-of-type(3) label')].map(l => l.textContent.trim()).join()`))
+	require.NoError(t, err)
+	require.Equal(t, "10:00,11:00,13:00,14:00,15:00,16:00,17:00", times)
+	again, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector('input[name=key]').value`))
+	require.NoError(t, err)
+	require.NotEqual(t, key, again, "hidden fields are those of the page that is shown")
+
+	// Without a choice the form is not sent.
+	require.NoError(t, chromedp.Do(ctx, chromedp.Click(chromedp.CSS(`form[method="post"] button.main`))))
+	at, err := chromedp.Run(ctx, chromedp.Location())
+	require.NoError(t, err)
+	require.Equal(t, h.URL()+"/?resource=atelier", at)
+	require.Equal(t, 1, h.count("bookings"))
+}
+
+// M12: the page that moves a booking has the same list of times.
+func TestBrowserBackFromAMove(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	h.addResource(booking.Resource{Slug: "atelier", Name: "A tour of the atelier", Hours: everyDay(10, 18)})
+	ada := h.client()
+	b := ada.book("atelier", mustTime(t, ada.slotOf("atelier", 0)), false)
+	ctx := browser(t, withoutBackForwardCache)
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.Navigate(h.URL()+"/booking/move?booking="+b.ID+"&token="+b.Token),
+		chromedp.Click(someDay+`//label[normalize-space()="12:00"]`),
+	))
+	require.Contains(t, chosen(t, ctx), "T12:00:00")
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.Click(chromedp.CSS(`form[method="post"] button.main`)),
+		chromedp.WaitVisible(`//h1[text()="Your booking is confirmed"]`),
+		chromedp.NavigateBack(),
+		chromedp.WaitVisible(someDay+`//label[normalize-space()="13:00"]`),
+	))
+	gone, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.readyState === 'complete' && !document.querySelector('fieldset:nth-of-type(3)').textContent.includes('12:00')`))
+	require.NoError(t, err)
+	require.True(t, gone, "the page was loaded again")
+	require.Empty(t, chosen(t, ctx), "no other time is chosen")
+}
+
+// M12: the size of a party is part of the address; what was typed for another page does not come back over it.
+func TestBrowserBackFromALargerParty(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	h.addResource(booking.Resource{Slug: "atelier", Name: "A tour of the atelier", Capacity: 20, Hours: everyDay(10, 18)})
+	ctx := browser(t, withoutBackForwardCache)
+	party := chromedp.ID("party")
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.Navigate(h.URL()+"/?resource=atelier"),
+		chromedp.SetValue(party, ""),
+		chromedp.SendKeys(party, "12"),
+		chromedp.SendKeys(chromedp.ID("firstName"), "Ada"),
+		chromedp.Click(`//button[text()="Show times"]`),
+		chromedp.WaitVisible(`//button[contains(., "12 people")]`),
+		chromedp.NavigateBack(),
+		chromedp.WaitVisible(chromedp.ID("firstName")),
+	))
+	_, err := chromedp.Run(ctx, chromedp.Poll[bool](`document.getElementById('firstName').value === 'Ada'`))
+	require.NoError(t, err)
+	for _, field := range []string{"#party", `form[method="post"] input[name=party]`} {
+		value, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector('`+field+`').value`))
+		require.NoError(t, err)
+		require.Equal(t, "1", value, field)
+	}
 }

@@ -99,7 +99,7 @@ func TestPrivateFeed(t *testing.T) {
 	a.into(t, &made)
 	path, ok := strings.CutPrefix(made.URL, "http://booking.localhost:3000")
 	require.True(t, ok, made.URL)
-	require.Regexp(t, `^/calendar/[A-Za-z0-9_-]{43}\.ics$`, path)
+	require.Regexp(t, `^/calendar/[A-Za-z0-9_-]{56}\.ics$`, path)
 	token := strings.TrimSuffix(strings.TrimPrefix(path, "/calendar/"), ".ics")
 
 	// A program without a session reads it, and is told when nothing has changed.

@@ -43,6 +43,13 @@ const usage = `host runs booking-platform.
                        give back what was paid, or a part; the same cause gives it back once
   host payment retry refund-id
                        have a refund tried again: a due one now, one that failed by another in its place
+  host booking renew-links [-secret id | -all] [-after id] [-links] [-json]
+                       make new links for coming bookings whose link is dead, because the secret that it was made with was
+                       taken out of SESSION_SECRET; -secret: for those of one secret, by its id (host doctor lists them);
+                       -all: for all. Every older link of theirs is then dead. -links prints the new ones with the
+                       customers' addresses, and -after continues a run of -secret or -all that was interrupted
+  host booking renew-links [-json] id...
+                       make new links for these bookings and print them
   host user add [-role ADMIN|OPS|READONLY] email
                        add a user; the password is asked for, or read from standard input
   host user list       list the users
@@ -86,7 +93,7 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 		name, args = args[0], args[1:]
 	}
 	takes := map[string]int{
-		"migrate": 1, "resource": len(args), "events": len(args), "payment": len(args), "user": len(args), "doctor": len(args),
+		"migrate": 1, "resource": len(args), "events": len(args), "payment": len(args), "booking": len(args), "user": len(args), "doctor": len(args),
 	}
 	if len(args) > takes[name] {
 		return misunderstood(stderr)
@@ -114,6 +121,10 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 		}
 	case "payment":
 		if err = payment(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
+			return misunderstood(stderr)
+		}
+	case "booking":
+		if err = bookingCommand(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
 			return misunderstood(stderr)
 		}
 	case "user":

@@ -199,8 +199,14 @@ func wish(start string, changes m) m {
 // slot is the start of the nth free slot of the sample resource, from tomorrow on.
 func (c *client) slot(n int) string {
 	c.t.Helper()
+	return c.slotOf("studio", n)
+}
+
+// slotOf is slot for any resource.
+func (c *client) slotOf(resource string, n int) string {
+	c.t.Helper()
 	var slots struct{ Items []struct{ Start string } }
-	c.get("/api/resources/studio/availability?from="+soon()).into(c.t, &slots)
+	c.get("/api/resources/"+resource+"/availability?from="+soon()).into(c.t, &slots)
 	require.Greater(c.t, len(slots.Items), n)
 	return slots.Items[n].Start
 }

@@ -1,7 +1,10 @@
 package main_test
 
 import (
+	"encoding/json"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,6 +16,13 @@ const (
 	oldSecret = "an old secret of 32 bytes or more and made up"
 	newSecret = "a new secret of 32 bytes or more and made up"
 )
+
+func mustURL(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	require.NoError(t, err)
+	return u
+}
 
 // The database has nothing by which somebody who reads it could open a customer's link.
 func TestTokensAreStoredHashed(t *testing.T) {
@@ -28,24 +38,165 @@ func TestTokensAreStoredHashed(t *testing.T) {
 	require.NotContains(t, h.log.String(), b.Token)
 }
 
-// A customer's link outlives the secret it was made with; only the page after Stripe can no longer tell it.
-func TestLinksOutliveASecret(t *testing.T) {
+// M3: with a new SESSION_SECRET beside the old one everything goes on; with the new one alone, whatever the old one
+// made is dead: links, calendar files, feeds, sessions, and a browser's cookie.
+func TestSessionSecretRetired(t *testing.T) {
 	t.Parallel()
-	url := testdb.URL(t)
-	before := startHost(t, map[string]string{"DATABASE_URL": url, "SESSION_SECRET": oldSecret})
-	ada := before.client()
+	database := testdb.URL(t)
+	env := map[string]string{"DATABASE_URL": database, "SESSION_SECRET": oldSecret, "DATA_DIR": t.TempDir()}
+	before := startHost(t, env)
+	ada, admin := before.client(), before.admin()
 	start := ada.slot(0)
 	var b, repeat created
 	ada.post("/api/bookings", wish(start, nil), "Idempotency-Key", "k").into(t, &b)
-	for secrets, told := range map[string]bool{newSecret + "," + oldSecret: true, newSecret: false} {
-		after := startHost(t, map[string]string{"DATABASE_URL": url, "SESSION_SECRET": secrets}).client()
-		require.Equal(t, http.StatusOK, after.get("/api/bookings/"+b.ID+"?token="+b.Token).status)
-		require.Equal(t, http.StatusOK, after.get("/success?booking="+b.ID+"&token="+b.Token).status)
+	_, err := before.StandIn().Pay(t.Context(), b.StripeSessionID)
+	require.NoError(t, err)
+	eventually(t, "the booking is confirmed", func() bool {
+		var v shown
+		ada.get("/api/bookings/"+b.ID+"?token="+b.Token).into(t, &v)
+		return v.Status == "confirmed"
+	})
+	var feed struct{ URL string }
+	admin.post("/api/resources/studio/feeds", nil).into(t, &feed)
+	feedPath := feed.URL[strings.LastIndex(feed.URL, "/calendar/"):]
+	cookies := func() (session, device string) {
+		for _, c := range admin.http.Jar.Cookies(mustURL(t, before.URL())) {
+			switch c.Name {
+			case "booking_session":
+				session = c.Name + "=" + c.Value
+			case "booking_device":
+				device = c.Name + "=" + c.Value
+			}
+		}
+		return session, device
+	}
+	session, device := cookies()
+	require.NotEmpty(t, session)
+	require.NotEmpty(t, device)
+	query := "booking=" + b.ID + "&token=" + b.Token
+	paths := []string{
+		"/api/bookings/" + b.ID + "?token=" + b.Token, "/api/bookings/" + b.ID + "/calendar.ics?token=" + b.Token,
+		"/success?" + query, "/booking/cancel?" + query, "/booking/move?" + query, feedPath,
+	}
+	// The page after Stripe and a repeat of its request tell a token only while there is one.
+	look := func(secrets string, status, sessionStatus int, told bool) {
+		after := startHost(t, map[string]string{"DATABASE_URL": database, "SESSION_SECRET": secrets}).client()
+		for _, path := range paths {
+			require.Equal(t, status, after.get(path).status, path)
+		}
+		for _, post := range []string{"cancel", "reschedule"} {
+			if status != http.StatusOK {
+				a := after.post("/api/bookings/"+b.ID+"/"+post, m{"start": start}, "Authorization", "Bearer "+b.Token)
+				require.Equal(t, status, a.status, post)
+			}
+		}
+		require.Equal(t, sessionStatus, after.get("/auth/me", "Cookie", session).status)
 		page := after.get("/success?session_id=" + b.StripeSessionID)
 		require.Equal(t, http.StatusOK, page.status)
 		require.Equal(t, told, keepLink.MatchString(page.body))
+		repeat = created{}
 		after.post("/api/bookings", wish(start, nil), "Idempotency-Key", "k").into(t, &repeat)
 		require.Equal(t, told, repeat.Token == b.Token)
+	}
+	look(newSecret+","+oldSecret, http.StatusOK, http.StatusOK, true)
+	look(newSecret, http.StatusNotFound, http.StatusUnauthorized, false)
+
+	// What the old secret and the booking's id make, without the database.
+	forged := startHost(t, map[string]string{"SESSION_SECRET": oldSecret})
+	stolen := forged.client()
+	var made created
+	stolen.post("/api/bookings", wish(stolen.slot(0), nil)).into(t, &made)
+	_, err = forged.db.Exec(`DELETE FROM booking_platform.payments`)
+	require.NoError(t, err)
+	_, err = forged.db.Exec(`UPDATE booking_platform.bookings SET id = $1::uuid WHERE id = $2::uuid`, b.ID, made.ID)
+	require.NoError(t, err)
+	derived, err := forged.Bookings().WithOwnerToken(t.Context(), b.ID)
+	require.NoError(t, err)
+	for _, secrets := range []string{oldSecret, newSecret} {
+		c := startHost(t, map[string]string{"DATABASE_URL": database, "SESSION_SECRET": secrets}).client()
+		require.Equal(t, http.StatusNotFound, c.get("/api/bookings/"+b.ID+"?token="+derived.OwnerToken).status)
+	}
+
+	// One command makes new links.
+	env["SESSION_SECRET"] = newSecret
+	status, stdout, stderr := command(t, env, "booking", "renew-links")
+	require.Equal(t, 0, status, stderr)
+	require.Equal(t, "1 link renewed\n", stdout)
+	after := startHost(t, env).client()
+	require.Equal(t, http.StatusNotFound, after.get(paths[0]).status)
+	page := after.get("/success?session_id=" + b.StripeSessionID)
+	link := keepLink.FindStringSubmatch(page.body)
+	require.NotEmpty(t, link)
+}
+
+// M3: what host booking renew-links prints. Links are shown for bookings that are named, and for many only on request.
+func TestRenewLinksCommand(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"DATABASE_URL": testdb.URL(t), "SESSION_SECRET": oldSecret, "DATA_DIR": t.TempDir()}
+	h := startHost(t, env)
+	ada := h.client()
+	var all []created
+	for i := range 3 {
+		all = append(all, ada.book("studio", mustTime(t, ada.slot(2*i)), false))
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		status, stdout, stderr := command(t, env, append([]string{"booking", "renew-links"}, args...)...)
+		require.Equal(t, 0, status, stderr)
+		return stdout
+	}
+	opens := func(id, link string) {
+		t.Helper()
+		u := mustURL(t, link)
+		require.Equal(t, http.StatusOK, ada.get("/api/bookings/"+id+"?token="+u.Query().Get("token")).status)
+	}
+	require.Equal(t, "0 links renewed\n", run())
+	require.JSONEq(t, `{"renewed":0}`, run("-json"))
+	require.Equal(t, http.StatusOK, ada.get("/api/bookings/"+all[0].ID+"?token="+all[0].Token).status)
+	require.Equal(t, "0 links renewed\n", run("-secret", "0123456789ab"))
+	id, _, _ := strings.Cut(all[0].Token, "-")
+	require.Equal(t, "3 links renewed\n", run("-secret", id))
+	for _, b := range all {
+		require.Equal(t, http.StatusNotFound, ada.get("/api/bookings/"+b.ID+"?token="+b.Token).status)
+	}
+	lines := strings.Split(strings.TrimSpace(run("-all", "-links", "-json")), "\n")
+	require.Len(t, lines, 3)
+	var line struct{ ID, Email, FirstName, Link string }
+	for i, b := range all {
+		require.NoError(t, json.Unmarshal([]byte(lines[i]), &line))
+		require.Equal(t, b.ID, line.ID)
+		require.Equal(t, "ada@example.com", line.Email)
+		opens(b.ID, line.Link)
+	}
+	require.Equal(t, "1 link renewed\n", run("-all", "-after", all[1].ID))
+	table := run("-all", "-links")
+	require.Regexp(t, `^BOOKING +START +E-MAIL +LINK\n`+all[0].ID+` +\S+Z +ada@example.com +http\S+\n`, table)
+	require.Contains(t, table, "\n3 links renewed\n")
+	named := strings.Fields(run(all[1].ID))
+	opens(all[1].ID, named[len(named)-1])
+	require.NoError(t, json.Unmarshal([]byte(run("-json", all[2].ID)), &line))
+	opens(all[2].ID, line.Link)
+
+	for _, args := range [][]string{{}, {"x"}, {"renew-links", "-all", "-secret", id}, {"renew-links", "-all", all[0].ID}, {"renew-links", "-x"}} {
+		status, stdout, stderr := command(t, env, append([]string{"booking"}, args...)...)
+		require.Equal(t, 2, status, args)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, "host booking renew-links")
+	}
+	for want, args := range map[string][]string{
+		`there is no booking "x"`:        {"x"},
+		"-secret must be the id":         {"-secret", "old"},
+		"-after must be the id":          {"-all", "-after", "x"},
+		"SESSION_SECRET has a secret of": nil,
+	} {
+		with := env
+		if args == nil {
+			with = map[string]string{"DATABASE_URL": env["DATABASE_URL"], "SESSION_SECRET": "short"}
+		}
+		status, stdout, stderr := command(t, with, append([]string{"booking", "renew-links"}, args...)...)
+		require.Equal(t, 1, status)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, want)
 	}
 }
 

@@ -144,6 +144,37 @@ func (n *night) deliver(event map[string]any, secret string) int {
 	return resp.StatusCode
 }
 
+// get asks the host for a path, with a cookie or "", and returns the status.
+func (n *night) get(path, cookie string) int {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, n.host.base+path, http.NoBody)
+	require.NoError(n.t, err)
+	if cookie != "" {
+		req.Header.Set("Cookie", cookie)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(n.t, err)
+	require.NoError(n.t, resp.Body.Close())
+	return resp.StatusCode
+}
+
+// login returns the session cookie of a user as name=value.
+func (n *night) login(email, password string) string {
+	n.t.Helper()
+	body, err := json.Marshal(map[string]string{"email": email, "password": password})
+	require.NoError(n.t, err)
+	resp, err := http.Post(n.host.base+"/auth/login", "application/json", bytes.NewReader(body))
+	require.NoError(n.t, err)
+	require.NoError(n.t, resp.Body.Close())
+	for _, c := range resp.Cookies() {
+		if strings.HasSuffix(c.Name, "booking_session") {
+			return c.Name + "=" + c.Value
+		}
+	}
+	n.t.Fatalf("no session: %s", resp.Status)
+	return ""
+}
+
 // never keeps the host's own steps from what a person is to see.
 func (n *night) never() {
 	n.exec(`UPDATE booking_platform.payment_events SET retry_at = 'infinity' WHERE outcome IN ('failed', 'unmatched')`)

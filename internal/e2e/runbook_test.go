@@ -31,7 +31,7 @@ func TestRunbook(t *testing.T) {
 	require.NoError(t, err)
 	sections := map[string][]runbook.Block{}
 	for _, b := range blocks {
-		if !b.Compose {
+		if b.Host {
 			sections[b.Section] = append(sections[b.Section], b)
 		}
 	}

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,6 +50,23 @@ var situations = map[string]situation{
 		0: func(n *night) { n.proxy.cut() },
 		1: func(n *night) { n.proxy.mend() },
 	}, after: func(n *night) { n.pay() }},
+	// M3 and O1: everything that the leaked secret made is dead.
+	"leaked-secret": {before: map[int]func(*night){0: func(n *night) {
+		var line struct{ Link string }
+		require.NoError(n.t, json.Unmarshal([]byte(n.command("", "booking", "renew-links", "-json", n.paid.ID)), &line))
+		_, query, _ := strings.Cut(line.Link, "?")
+		look := func() (link, session int) {
+			n.names["OLD_LINK"] = line.Link
+			return n.get("/success?"+query, ""), n.get("/auth/me", n.names["OLD_COOKIE"])
+		}
+		n.names["OLD_COOKIE"] = n.login("ada@example.com", "a long enough password")
+		link, session := look()
+		require.Equal(n.t, []int{200, 200}, []int{link, session})
+		n.host.kill()
+		n.env["SESSION_SECRET"] = "another secret of this test alone of 32 bytes or more"
+		n.host = startHost(n.t, n.env)
+		n.stripe.pointAt(n.host)
+	}}},
 	"stuck-refund": {stripe: stripetest.Options{PendingRefunds: true}, before: map[int]func(*night){0: func(n *night) {
 		n.command("", "payment", "refund", "-cause", "rain", n.paymentOf(n.paid))
 		n.eventually("asked for", func() bool { return len(n.stripe.Refunds()) == 1 })

@@ -11,8 +11,9 @@ type Block struct {
 	// Section is the anchor of the heading above it, such as "stuck-refund"; Line is where its fence begins.
 	Section string
 	Line    int
-	// Compose tells that it is about the containers.
-	Compose bool
+	// Compose says that it is run with the containers of docker-compose.yml, Host that it is run beside a host
+	// without them.
+	Compose, Host bool
 	// Commands are for a shell. Prints is what they print; Checked tells whether the page says so.
 	Commands, Prints string
 	Checked          bool
@@ -33,9 +34,9 @@ func Parse(page string) ([]Block, error) {
 			if title, ok := heading(line); ok {
 				section, open = anchor(title), nil
 			}
-		case fence == "" && (kind == "sh" || kind == "sh compose"):
+		case fence == "" && (kind == "sh" || kind == "sh compose" || kind == "sh everywhere"):
 			fence = kind
-			blocks = append(blocks, Block{Section: section, Line: i + 1, Compose: kind == "sh compose"})
+			blocks = append(blocks, Block{Section: section, Line: i + 1, Compose: kind != "sh", Host: kind != "sh compose"})
 			open = &blocks[len(blocks)-1]
 		case fence == "" && kind == "text" && open != nil && !open.Checked:
 			fence = kind

@@ -11,11 +11,12 @@ import (
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	blocks, err := runbook.Parse("# A\n\n## 3.1 Stuck refund!\n```sh\nhost x\nhost y\n```\nprints\n```text\nz\n```\n### B\n```sh compose\ndocker ps\n```\n")
+	blocks, err := runbook.Parse("# A\n\n## 3.1 Stuck refund!\n```sh\nhost x\nhost y\n```\nprints\n```text\nz\n```\n### B\n```sh compose\ndocker ps\n```\n```sh everywhere\nhost z\n```\n")
 	require.NoError(t, err)
 	require.Equal(t, []runbook.Block{
-		{Section: "31-stuck-refund", Line: 4, Commands: "host x\nhost y\n", Prints: "z\n", Checked: true},
+		{Section: "31-stuck-refund", Line: 4, Host: true, Commands: "host x\nhost y\n", Prints: "z\n", Checked: true},
 		{Section: "b", Line: 13, Compose: true, Commands: "docker ps\n"},
+		{Section: "b", Line: 16, Compose: true, Host: true, Commands: "host z\n"},
 	}, blocks)
 	for _, bad := range []string{"```bash\nx\n```\n", "```sh\nx\n", "```text\nx\n```\n", "```sh\nx\n```sh\n", "```sh\nx\n```\n## B\n```text\nx\n```\n"} {
 		_, err := runbook.Parse(bad)

@@ -182,14 +182,16 @@ CREATE TABLE booking_platform.bookings (
     -- What goes back of money that comes after its hold was cancelled: its policy at that time,
     -- or what staff said. NULL is all of it.
     late_refund_minor bigint CHECK (late_refund_minor BETWEEN 0 AND amount_minor),
-    -- SHA-256 of the token in the customer's link, and how many links were revoked before it.
-    owner_token_hash   bytea,
-    owner_token_number integer NOT NULL DEFAULT 0,
+    -- What the token in the customer's link was made from, beside the booking's id: a secret,
+    -- of which this is the id, and a nonce. Both are absent where there is no token.
+    owner_secret    text NOT NULL DEFAULT '',
+    owner_nonce     bytea,
     created_at      timestamptz NOT NULL DEFAULT statement_timestamp(),
     updated_at      timestamptz NOT NULL DEFAULT statement_timestamp(),
     CHECK (blocked @> during),
     CONSTRAINT bookings_kind_known CHECK (kind IN ('booking', 'block')),
     CONSTRAINT bookings_refund_in_bounds CHECK (refund_minor BETWEEN 0 AND amount_minor),
+    CONSTRAINT bookings_owner_token_whole CHECK ((owner_secret = '') = (owner_nonce IS NULL)),
     CONSTRAINT bookings_units_known CHECK (NOT isempty(units) AND units <@ int4range(1, 20001)),
     CONSTRAINT bookings_no_overlap EXCLUDE USING gist (resource_id WITH =, blocked WITH &&, units WITH &&) WHERE (active)
 ) WITH (fillfactor = 70);
@@ -253,9 +255,11 @@ CREATE TABLE booking_platform.hold_quota (
 );
 CREATE INDEX hold_quota_booking ON booking_platform.hold_quota (booking_id);
 
--- Private calendar feeds. The token is in the feed's address, and only its SHA-256 is here.
+-- Private calendar feeds. The token is in the feed's address. Here is its HMAC under the secret
+-- of which this is the id, or its SHA-256 where the id is empty.
 CREATE TABLE booking_platform.calendar_feeds (
     token_hash  bytea PRIMARY KEY,
+    secret      text NOT NULL DEFAULT '',
     resource_id uuid NOT NULL REFERENCES booking_platform.resources (id) ON DELETE CASCADE,
     created_at  timestamptz NOT NULL DEFAULT statement_timestamp()
 );

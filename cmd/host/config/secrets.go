@@ -102,7 +102,7 @@ func (c *Config) mistakenForDevelopment(e environment, problems *Problems) {
 // a restart. It is for development alone, where nobody sets SESSION_SECRET. Two processes that call it at once get the same one.
 func KeepSessionSecret(dir string) (string, error) {
 	path := filepath.Join(dir, "session_secret")
-	if kept, err := readSecret(path); !errors.Is(err, fs.ErrNotExist) {
+	if kept, err := KeptSessionSecret(dir); !errors.Is(err, fs.ErrNotExist) {
 		return kept, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -122,6 +122,12 @@ func KeepSessionSecret(dir string) (string, error) {
 		return "", fmt.Errorf("config: keep a session secret: %w", err)
 	}
 	return readSecret(path)
+}
+
+// KeptSessionSecret returns the secret that [KeepSessionSecret] has made, and makes none: the error is
+// fs.ErrNotExist where there is none.
+func KeptSessionSecret(dir string) (string, error) {
+	return readSecret(filepath.Join(dir, "session_secret"))
 }
 
 func readSecret(path string) (string, error) {

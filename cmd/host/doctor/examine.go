@@ -71,6 +71,7 @@ var checks = []check{
 	{DatabaseConnections, (*examination).answers, (*examination).databaseConnections},
 	{Schema, (*examination).answers, (*examination).schema},
 	{DatabaseRights, (*examination).answers, (*examination).databaseRights},
+	{SecretUse, (*examination).readable, (*examination).secretUse},
 	{AdminUser, (*examination).readable, (*examination).adminUser},
 	{Resources, (*examination).readable, (*examination).resources},
 	{EventsWaiting, (*examination).readable, (*examination).eventsWaiting},

@@ -174,6 +174,13 @@ func TestEachMistakeIsFound(t *testing.T) {
 			w.payment(`disputes = 1, disputes_open = 1, completed = true, captured_minor = 2500, captured_currency = 'eur'`)
 		}, "warning payments-disputed"},
 		"a payment nobody asks about": {func(w *world) { w.payment(`session_expires_at = statement_timestamp() - interval '1 hour'`) }, "warning reconciliation"},
+		"links of a secret that is gone": {func(w *world) {
+			w.payment(`completed = true`)
+			w.exec(`UPDATE booking_platform.bookings SET owner_secret = '0123456789ab', owner_nonce = '\x00'`)
+		}, "warning secret-gone"},
+		"a feed of a secret that is gone": {func(w *world) {
+			w.exec(`INSERT INTO booking_platform.calendar_feeds (token_hash, secret, resource_id) SELECT '\x00', '0123456789ab', id FROM booking_platform.resources`)
+		}, "warning secret-gone"},
 		"a hold that nobody releases": {func(w *world) {
 			w.payment(`failed = true`)
 			w.exec(`UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 hour'`)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/cmd/host/doctor"
 	"github.com/booking-platform/booking-platform/cmd/host/postgres"
@@ -99,6 +100,16 @@ func (w *world) interfaces() (all []net.Addr, err error) {
 		all = append(all, &net.IPNet{IP: ip, Mask: network.Mask})
 	}
 	return all, nil
+}
+
+// owners is the store of a host with these session secrets.
+func (w *world) owners(sessionSecrets ...string) *booking.Store {
+	w.t.Helper()
+	secrets, err := checkout.OwnerSecrets(sessionSecrets)
+	require.NoError(w.t, err)
+	bookings, err := booking.New(w.db, booking.Options{OwnerSecrets: secrets})
+	require.NoError(w.t, err)
+	return bookings
 }
 
 func (w *world) bookings() *booking.Store {

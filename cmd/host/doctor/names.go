@@ -19,6 +19,8 @@ const (
 	StripeKey        Name = "stripe-key"
 	StripeKeyMode    Name = "stripe-key-mode"
 	SecretReused     Name = "secret-reused"
+	SecretUse        Name = "secret-use"
+	SecretGone       Name = "secret-gone"
 	DatabasePassword Name = "database-password"
 
 	DataDir Name = "data-dir"
