@@ -76,8 +76,9 @@ RETURNING` + bookingColumns
 // All, or the first secret, it is continued after the last booking, or links that it made are renewed once more.
 //
 // It is safe beside everything else on any number of replicas, and of several runs at once each booking is
-// renewed by one. What was renewed before an error is returned with it. A batch is two round trips, and one more
-// for each booking that another transaction had locked. The error is one where the store has no secrets, or a
+// renewed by one. What was renewed before an error is returned with it, unless the answer to a COMMIT is lost:
+// [Store.WithOwnerToken] tells those tokens. A batch is a read and a transaction, and one more transaction for each
+// booking that another one had locked. The error is one where the store has no secrets, or a
 // [*ValidationError] for a wrong After, Limit or Secret.
 func (s *Store) RenewOwnerTokens(ctx context.Context, req RenewRequest) (RenewedTokens, error) {
 	batch, err := s.renewOwnerTokens(ctx, req)
@@ -111,7 +112,7 @@ func (s *Store) renewOwnerTokens(ctx context.Context, req RenewRequest) (batch R
 		listed = append(listed, secret.id)
 	}
 	var was []renewableRow
-	err = s.run(ctx, func(q Querier) (err error) {
+	err = s.read(ctx, func(q Querier) (err error) {
 		was, err = selectAll[renewableRow](ctx, q, renewableSQL, strings.ToLower(after), req.All, req.Secret,
 			strings.Join(listed, ","), limit)
 		return err
@@ -150,23 +151,35 @@ func (s *Store) renewSeveral(ctx context.Context, was []renewableRow, renewed ma
 		ids, nonces = append(ids, row.ID), append(nonces, row.Nonce)
 	}
 	var rows []bookingRow
-	err := s.run(ctx, func(q Querier) (err error) {
+	err := s.renew(ctx, func(q Querier) (err error) {
 		rows, err = selectAll[bookingRow](ctx, q, renewSeveralSQL, s.secrets[0].id, strings.Join(ids, ","), strings.Join(nonces, ","))
 		return err
 	})
+	if err != nil {
+		return err
+	}
 	for _, row := range rows {
 		renewed[row.ID] = row
 	}
-	return err
+	return nil
+}
+
+// renew runs a step in a transaction, so that the end of ctx cancels it: what is renewed after that would be told to
+// no caller.
+func (s *Store) renew(ctx context.Context, step func(Querier) error) error {
+	return s.retry(ctx, step, s.transact(ctx, step))
 }
 
 // renewLocked renews one that was locked, unless it has been renewed meanwhile.
 func (s *Store) renewLocked(ctx context.Context, was renewableRow, renewed map[string]bookingRow) error {
-	return s.run(ctx, func(q Querier) error {
-		row, found, err := selectOne[bookingRow](ctx, q, renewLockedSQL, s.secrets[0].id, was.ID, was.Nonce)
-		if err == nil && found {
-			renewed[row.ID] = row
-		}
+	var row bookingRow
+	var found bool
+	err := s.renew(ctx, func(q Querier) (err error) {
+		row, found, err = selectOne[bookingRow](ctx, q, renewLockedSQL, s.secrets[0].id, was.ID, was.Nonce)
 		return err
 	})
+	if err == nil && found {
+		renewed[row.ID] = row
+	}
+	return err
 }

@@ -94,7 +94,7 @@ type secretUseRow struct {
 // out of the list without ending a link. One round trip, which reads every coming booking.
 func (s *Store) SecretUse(ctx context.Context) ([]SecretUse, error) {
 	var rows []secretUseRow
-	err := s.run(ctx, func(q Querier) (err error) {
+	err := s.read(ctx, func(q Querier) (err error) {
 		rows, err = selectAll[secretUseRow](ctx, q, secretUseSQL)
 		return err
 	})
