@@ -47,9 +47,11 @@
 //     with API version 2023-10-16's objects, errors, pagination, Request-Id and
 //     authorization.
 //   - What it knows it checks as Stripe does: required parameters, absolute
-//     URLs, expires_at between 30 minutes and 24 hours, currencies, amounts and
-//     their minimum. What it does not know it refuses as an unknown parameter;
-//     it never accepts and ignores one that changes what a payment does.
+//     URLs, expires_at between 30 minutes and 24 hours, currencies, amounts with
+//     their last digits, minimum and maximum (its account is paid out in whatever
+//     currency is charged), and lengths of texts. What it does not know it
+//     refuses as an unknown parameter; it never accepts and ignores one that
+//     changes what a payment does.
 //   - Idempotency keys: the same key and parameters replay the stored answer, a
 //     500 too, other parameters are refused, a repeat while the first is still
 //     being answered is a 409, and keys are forgotten after 24 hours. An answer

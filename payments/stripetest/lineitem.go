@@ -1,6 +1,10 @@
 package stripetest
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
+)
 
 // LineItem is one thing that is bought. UnitAmount is in minor units of the
 // session's currency.
@@ -11,8 +15,8 @@ type LineItem struct {
 	UnitAmount  int64
 }
 
-// largestAmount is the widest of Stripe's limits, which differ by currency, so
-// that nothing is refused here that Stripe would take.
+// largestAmount bounds every amount before its currency is looked at. The limit of
+// a currency is that of the table of currencies.
 const largestAmount = 999_999_999_999
 
 // parseLineItems sets what is bought, the currency and the total.
@@ -35,13 +39,15 @@ func parseLineItems(f form, sess *Session) error {
 		sess.Currency = currency
 		sess.LineItems = append(sess.LineItems, item)
 		sess.AmountTotal += item.Quantity * item.UnitAmount
-		if sess.AmountTotal > largestAmount {
-			return invalid("line_items", "amount_too_large", "The total amount is too large.")
+		if most := valid.CurrencyOf(currency).Most; sess.AmountTotal > most {
+			return invalid("line_items", "amount_too_large",
+				"The Checkout Session's total amount due must be no more than %s.", formatAmount(most, currency))
 		}
 	}
+	// The account of the stand-in is paid out in whatever currency is charged.
 	if sess.AmountTotal == 0 {
 		sess.PaymentStatus = NothingToPay
-	} else if least := leastAmount[sess.Currency]; sess.AmountTotal < least {
+	} else if least := valid.CurrencyOf(sess.Currency).Least; sess.AmountTotal < least {
 		return invalid("line_items", "amount_too_small",
 			"The Checkout Session's total amount due must add up to at least %s.", formatAmount(least, sess.Currency))
 	}
@@ -56,15 +62,24 @@ func parseLineItem(f form, name string) (item LineItem, currency string, err err
 	if currency, err = f.required(price + "[currency]"); err != nil {
 		return item, "", err
 	}
-	if currency = strings.ToLower(currency); !currencies[currency] {
+	currency = strings.ToLower(currency)
+	if _, known := valid.LookupCurrency(currency); !known {
 		return item, "", invalid(price+"[currency]", "", "Invalid currency: %s.", currency)
 	}
 	if item.UnitAmount, err = f.integer(price+"[unit_amount]", 0, largestAmount); err != nil {
 		return item, "", err
 	}
-	if item.Name, err = f.required(price + "[product_data][name]"); err != nil {
+	if err = refuseDigits(price+"[unit_amount]", item.UnitAmount, currency); err != nil {
 		return item, "", err
 	}
-	item.Description = f.get(price + "[product_data][description]")
+	if _, err = f.required(price + "[product_data][name]"); err != nil {
+		return item, "", err
+	}
+	if item.Name, err = f.text(price+"[product_data][name]", 5000); err != nil {
+		return item, "", err
+	}
+	if item.Description, err = f.text(price+"[product_data][description]", 40_000); err != nil {
+		return item, "", err
+	}
 	return item, currency, nil
 }

@@ -60,6 +60,12 @@ func TestAmountsAreWrittenByCurrency(t *testing.T) {
 		require.Equal(t, strings.ToLower(currency), string(sess.Currency))
 		require.Contains(t, read(t, get(t, sess.URL)), want)
 	}
+	// M4: 50000 shillings are 5000000 to Stripe, and written without decimals.
+	shillings := order()
+	shillings.LineItems[0].PriceData.Currency, shillings.LineItems[0].PriceData.UnitAmount = stripe.String("ugx"), stripe.Int64(5000000)
+	paid, err := s.sessions.New(shillings)
+	require.NoError(t, err)
+	require.Contains(t, read(t, get(t, paid.URL)), "Pay UGX 100000<")
 	free := order()
 	free.LineItems[0].PriceData.UnitAmount = stripe.Int64(0)
 	sess, err := s.sessions.New(free)

@@ -94,6 +94,11 @@ func (s *Server) refund(charge *Charge, wanted Refund, c *call) (*Refund, error)
 		e.Executed = true
 		return nil, e
 	}
+	if wanted.Amount < left {
+		if err := refuseDigits("amount", wanted.Amount, charge.Currency); err != nil {
+			return nil, err
+		}
+	}
 	r := wanted
 	r.ID = newID("re_3", 23)
 	r.ChargeID, r.PaymentIntentID, r.SessionID = charge.ID, charge.PaymentIntentID, charge.SessionID

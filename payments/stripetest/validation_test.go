@@ -61,6 +61,23 @@ func TestEachParameterIsCheckedAsStripeChecksIt(t *testing.T) {
 		{set: map[string]string{price + "[unit_amount]": "24"}, param: "line_items", code: stripe.ErrorCodeAmountTooSmall},
 		{set: map[string]string{price + "[unit_amount]": "25"}},
 		{set: map[string]string{price + "[unit_amount]": "999999999999"}, param: "line_items", code: stripe.ErrorCodeAmountTooLarge},
+		// M24: twice the unit amount is charged.
+		{set: map[string]string{price + "[unit_amount]": "49999999"}},
+		{set: map[string]string{price + "[unit_amount]": "50000000"}, param: "line_items", code: stripe.ErrorCodeAmountTooLarge},
+		{set: map[string]string{price + "[unit_amount]": "1000000000000"}, param: price + "[unit_amount]", code: stripe.ErrorCodeParameterInvalidInteger},
+		{set: in("idr", "50000000")}, {set: in("huf", "50000000")}, {set: in("cop", "50000000")},
+		{set: in("idr", "500000000000"), param: "line_items", code: stripe.ErrorCodeAmountTooLarge},
+		{set: in("krw", "50000000"), param: "line_items", code: stripe.ErrorCodeAmountTooLarge},
+		{set: in("jpy", "24"), param: "line_items", code: stripe.ErrorCodeAmountTooSmall}, {set: in("jpy", "25")},
+		{set: in("huf", "8749"), param: "line_items", code: stripe.ErrorCodeAmountTooSmall}, {set: in("huf", "8750")},
+		{set: in("krw", "24"), param: "line_items", code: stripe.ErrorCodeAmountTooSmall}, {set: in("gbp", "15")},
+		{set: in("isk", "2550"), param: price + "[unit_amount]", code: stripe.ErrorCodeParameterInvalidInteger}, {set: in("isk", "2500")},
+		{set: in("ugx", "50"), param: price + "[unit_amount]", code: stripe.ErrorCodeParameterInvalidInteger}, {set: in("ugx", "5000000")},
+		{set: in("kwd", "18605"), param: price + "[unit_amount]", code: stripe.ErrorCodeParameterInvalidInteger}, {set: in("kwd", "18600")},
+		{set: in("tnd", "18601"), param: price + "[unit_amount]", code: stripe.ErrorCodeParameterInvalidInteger}, {set: in("twd", "80045")},
+		{set: in("isk", "0")},
+		{set: map[string]string{product + "[name]": strings.Repeat("é", 5001)}, param: product + "[name]"},
+		{set: map[string]string{product + "[description]": strings.Repeat("é", 40001)}, param: product + "[description]"},
 		{set: map[string]string{product + "[name]": "-"}, param: product + "[name]", code: stripe.ErrorCodeParameterMissing},
 		{set: map[string]string{product + "[name]": ""}, param: product + "[name]", code: stripe.ErrorCodeParameterInvalidEmpty},
 		{set: map[string]string{"line_items[0][quantity]": "-"}, param: "line_items[0][quantity]", code: stripe.ErrorCodeParameterMissing},
@@ -112,6 +129,11 @@ func TestEachParameterIsCheckedAsStripeChecksIt(t *testing.T) {
 			require.Len(t, s.Sessions(), before, "nothing is stored")
 		})
 	}
+}
+
+// in is the line item in another currency.
+func in(currency, amount string) map[string]string {
+	return map[string]string{"line_items[0][price_data][currency]": currency, "line_items[0][price_data][unit_amount]": amount}
 }
 
 // lineItem is two times 12.50.
