@@ -254,12 +254,12 @@ func TestMoneyText(t *testing.T) {
 	for _, m := range []struct {
 		minor          int64
 		currency, text string
-	}{{2500, "eur", "25.00"}, {5, "eur", "0.05"}, {0, "usd", "0.00"}, {2500, "jpy", "2500"}, {1, "kwd", "0.001"}, {1<<63 - 1, "jpy", "9223372036854775807"}, {1<<63 - 1, "eur", "92233720368547758.07"}} {
+	}{{2500, "eur", "25.00"}, {5, "eur", "0.05"}, {0, "usd", "0.00"}, {2500, "jpy", "2500"}, {1, "kwd", "0.001"}, {5000000, "ugx", "50000"}, {255000, "ISK", "2550"}, {0, "ugx", "0"}, {1045, "huf", "10.45"}, {80045, "twd", "800.45"}, {1<<63 - 1, "jpy", "9223372036854775807"}, {1<<63 - 1, "eur", "92233720368547758.07"}} {
 		money := booking.Money{Minor: m.minor, Currency: m.currency}
 		require.Equal(t, m.text, money.Decimal())
 		got, err := booking.ParseMoney(m.text, m.currency)
 		require.NoError(t, err)
-		require.Equal(t, money, got)
+		require.True(t, money.Equal(got), "%v is %v", money, got)
 	}
 	require.Equal(t, "-0.05 EUR", booking.Money{Minor: -5, Currency: "eur"}.String())
 	require.Equal(t, "-92233720368547758.08", booking.Money{Minor: -1 << 63, Currency: "eur"}.Decimal())
@@ -271,4 +271,12 @@ func TestMoneyText(t *testing.T) {
 		_, err := booking.ParseMoney(wrong, "jpy")
 		require.Error(t, err, wrong)
 	}
+	// M4: a fraction of a currency that has none is no amount, but zeros after the point are.
+	for _, wrong := range []string{"25.50", "0.5", "25.", "25.000"} {
+		for _, currency := range []string{"isk", "ugx"} {
+			_, err := booking.ParseMoney(wrong, currency)
+			require.Error(t, err, "%s %s", wrong, currency)
+		}
+	}
+	require.Equal(t, "25.50 ISK", booking.Money{Minor: 2550, Currency: "isk"}.String(), "what somebody wrote by SQL is not hidden")
 }

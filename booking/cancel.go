@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 // CancelRequest asks for the end of a booking.
@@ -39,7 +41,8 @@ type CancelRequest struct {
 //
 // The errors are [ErrPolicy] where the policy does not allow it to the customer; [ErrNotFound]; a [*StatusError] for a booking that
 // has expired, was completed or missed, and for a block by a customer; and a [*ValidationError] for the fields reason and refund: one
-// is not for customers, not for blocks and holds that are not Paying, and between 0 and the amount.
+// is not for customers, not for blocks and holds that are not Paying, between 0 and the amount, and one that Stripe makes in the
+// currency (no fractions of isk and ugx, for one).
 //
 // Safe on several replicas at once. One round trip when staff cancel, two when a customer does, and more only where the booking
 // changes in between.
@@ -60,7 +63,7 @@ func (req CancelRequest) do(ctx context.Context, run runner) (Booking, error) {
 	if !req.ByCustomer {
 		t := cancelling
 		t.refused = req.refused
-		return t.do(ctx, run, req.ID, actorOf(ctx), req.Reason, req.Refund, req.Paying)
+		return t.do(ctx, run, req.ID, actorOf(ctx), req.Reason, req.Refund, req.Paying, req.notIn())
 	}
 	var b Booking
 	err := run(ctx, func(q Querier) (err error) {
@@ -97,7 +100,16 @@ var cancelling = transition{
         WHERE o.id = $1::uuid AND o.status IN ('pending', 'confirmed')
         FOR NO KEY UPDATE
     ) old
-    WHERE b.id = old.id AND ($4::bigint IS NULL OR (old.paid OR old.paying) AND $4::bigint <= b.amount_minor)`, `old.status`),
+    WHERE b.id = old.id AND ($4::bigint IS NULL OR (old.paid OR old.paying) AND $4::bigint <= b.amount_minor
+        AND ($4::bigint = b.amount_minor OR b.currency <> ALL (string_to_array($6::text, ' '))))`, `old.status`),
+}
+
+// notIn are the currencies, separated by spaces, in which Stripe does not refund what is asked for.
+func (req CancelRequest) notIn() string {
+	if req.Refund == nil {
+		return ""
+	}
+	return strings.Join(valid.StepRefusedIn(*req.Refund), " ")
 }
 
 // refused tells why a booking that could be cancelled was not.
@@ -109,6 +121,8 @@ func (req CancelRequest) refused(row bookingRow) error {
 		return problems{"refund": "is not for what was not paid"}.err()
 	case *req.Refund > row.AmountMinor:
 		return problems{"refund": "is more than the amount"}.err()
+	case *req.Refund < row.AmountMinor && valid.StepProblem(*req.Refund, row.Currency) != "":
+		return problems{"refund": valid.StepProblem(*req.Refund, row.Currency)}.err()
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/big"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 // Policy says until when customers may cancel and move their bookings, and what that costs them. Staff are not bound by
@@ -17,11 +19,13 @@ type Policy struct {
 	FreeUntil time.Duration
 	// ClosedFrom is how long before the start nothing can be cancelled any more; 0 when it begins. At most FreeUntil.
 	ClosedFrom time.Duration
-	// FeePercent of the booking's amount is kept when it is cancelled after FreeUntil, 0 to 100, rounded down to a
-	// whole minor unit: in the customer's favour.
+	// FeePercent of the booking's amount is kept when it is cancelled after FreeUntil, 0 to 100.
+	// What is kept is rounded down, in the customer's favour, to an amount whose rest Stripe can
+	// refund: a minor unit in most currencies, a whole króna or shilling in isk and ugx, ten
+	// minor units in those with three decimal places.
 	FeePercent int
-	// FeeMinor is kept besides, once for the whole party, in minor units of the booking's currency. Both together
-	// never exceed the amount.
+	// FeeMinor is kept besides, once for the whole party, in minor units of the booking's
+	// currency. Both together never exceed the amount.
 	FeeMinor int64
 }
 
@@ -77,7 +81,7 @@ func (p Policy) terms(start, at time.Time, amount Money) Terms {
 	case at.Before(t.FreeUntil):
 		refund = amount.Minor
 	case t.Allowed:
-		refund = amount.Minor - p.fee(amount.Minor)
+		refund = amount.Minor - p.fee(amount)
 	}
 	t.Fee, t.Refund = amount.split(refund)
 	return t
@@ -89,14 +93,15 @@ func (m Money) split(refund int64) (kept, given Money) {
 }
 
 // fee is what is kept of an amount after FreeUntil, in whole numbers that cannot overflow.
-func (p Policy) fee(amount int64) int64 {
-	share := new(big.Int).Mul(big.NewInt(amount), big.NewInt(int64(p.FeePercent)))
+func (p Policy) fee(amount Money) int64 {
+	share := new(big.Int).Mul(big.NewInt(amount.Minor), big.NewInt(int64(p.FeePercent)))
 	share.Div(share, big.NewInt(100))
 	share.Add(share, big.NewInt(p.FeeMinor))
-	if share.Cmp(big.NewInt(amount)) >= 0 {
-		return amount
+	if share.Cmp(big.NewInt(amount.Minor)) >= 0 {
+		return amount.Minor
 	}
-	return share.Int64()
+	kept := share.Int64()
+	return kept - kept%valid.CurrencyOf(amount.Currency).Step
 }
 
 func (p Policy) problem() string {

@@ -2,8 +2,6 @@ package booking
 
 import (
 	"fmt"
-	"math"
-	"strings"
 	"time"
 )
 
@@ -38,15 +36,9 @@ func (r Resource) check() problems {
 	p.add("holdFor", durationProblem(r.HoldFor, time.Second, 30*day))
 	p.add("holdCap", durationProblem(r.HoldCap, max(time.Second, r.HoldFor), 90*day))
 	p.add("policy", r.Policy.problem())
-	switch {
-	case r.Price.Minor < 0:
-		p.add("price", "must not be negative")
-	case r.Capacity > 0 && r.Price.Minor > math.MaxInt64/int64(r.Capacity):
-		p.add("price", "times the capacity is too large")
-	}
-	if len(r.Price.Currency) != 3 || strings.ContainsFunc(r.Price.Currency, notLetter) {
-		p.add("currency", "must be three letters, such as eur")
-	}
+	p.add("policy", feeProblem(r.Policy.FeeMinor, r.Price.Currency))
+	p.add("price", priceProblem(r.Price, r.Capacity))
+	p.add("currency", currencyProblem(r.Price.Currency))
 	p.add("hours", hoursProblem(r.Hours))
 	p.add("exceptions", exceptionsProblem(r.Exceptions))
 	p.add("offers", r.offersProblem())

@@ -3,7 +3,6 @@ package booking
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -98,12 +97,7 @@ func (o Offer) check(r Resource) problems {
 	p.add("slot step", durationProblem(o.SlotStep, time.Minute, day))
 	p.add("buffer before", durationProblem(o.BufferBefore, 0, 7*day))
 	p.add("buffer after", durationProblem(o.BufferAfter, 0, 7*day))
-	switch {
-	case o.Price.Minor < 0:
-		p.add("price", "must not be negative")
-	case r.Capacity > 0 && o.Price.Minor > math.MaxInt64/int64(r.Capacity):
-		p.add("price", "times the capacity is too large")
-	}
+	p.add("price", priceProblem(o.Price, r.Capacity))
 	if o.Price.Currency != r.Price.Currency {
 		p.add("currency", "is not the resource's")
 	}

@@ -14,6 +14,7 @@ func TestAmount(t *testing.T) {
 	t.Parallel()
 	for want, m := range map[string]booking.Money{
 		"EUR 12.50": {Minor: 1250, Currency: "eur"}, "EUR 0.05": {Minor: 5, Currency: "eur"}, "EUR 0.00": {Currency: "eur"},
+		"UGX 50000": {Minor: 5000000, Currency: "ugx"}, "ISK 12": {Minor: 1200, Currency: "isk"}, "EUR -0.05": {Minor: -5, Currency: "eur"}, // M4
 		"JPY 1250": {Minor: 1250, Currency: "jpy"}, "KWD 1.250": {Minor: 1250, Currency: "KWD"}, "USD 1000000.00": {Minor: 100000000, Currency: "usd"},
 	} {
 		require.Equal(t, want, pages.Amount(m))
