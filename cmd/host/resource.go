@@ -145,6 +145,10 @@ func printApplied(out io.Writer, a booking.Applied) {
 			fmt.Fprintf(out, "  ~ %s: %s -> %s\n", c.Field, line(c.From), line(c.To))
 		}
 	}
+	// A warning does not depend on what changed: it is repeated until the file is another one.
+	for _, w := range a.Resource.Warnings() {
+		fmt.Fprintf(out, "  warning: %s\n", w)
+	}
 }
 
 // line is a text on one line that is not too long.

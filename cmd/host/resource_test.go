@@ -94,6 +94,48 @@ func TestResourceExample(t *testing.T) {
 	require.Equal(t, []string{"studio", "The", "Studio", "6", "30.00", "EUR", "2", "Europe/Paris", "yes"}, strings.Fields(strings.Split(stdout, "\n")[1]))
 }
 
+// M24: what Stripe always refuses is refused by apply, and nothing is written. A price below the
+// least amount is applied with a warning, each time, and doctor repeats it.
+func TestResourceApply_PricesThatStripeRefuses(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
+	file := func(currency, price string) string {
+		return "slug: court\nname: Court\ntimeZone: UTC\nslotLength: 1h\ncurrency: " + currency + "\nprice: \"" + price + "\"\n"
+	}
+	for _, c := range [][3]string{
+		{"EUR", "1000000.00", "price must not be more than 999999.99 EUR"}, {"XYZ", "25.00", "currency is not a currency that Stripe takes"},
+		{"KWD", "18.605", "price must end in 0"}, {"ISK", "25.50", "price is"}, {"UGX", "0.50", "price is"}, {"JPY", "10.5", "price is"},
+	} {
+		for _, args := range [][]string{nil, {"-dry-run"}} {
+			status, stdout, stderr := applyText(t, env, file(c[0], c[1]), args...)
+			require.Equal(t, 1, status, c)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, c[2])
+		}
+	}
+	status, stdout, stderr := command(t, env, "resource", "list")
+	require.Equal(t, 0, status, stderr)
+	require.NotContains(t, stdout, "court")
+
+	const warned = "  warning: price is 0.25 EUR: less than 0.50 EUR, the least that Stripe charges for an account paid out in EUR\n"
+	status, stdout, stderr = applyText(t, env, file("EUR", "0.25"), "-dry-run")
+	require.Equal(t, 0, status, stderr)
+	require.Equal(t, "court: created\n"+warned+"dry run: nothing was written\n", stdout)
+	_, stdout, _ = applyText(t, env, file("EUR", "0.25"))
+	require.Equal(t, "court: created\n"+warned, stdout)
+	_, stdout, _ = applyText(t, env, file("EUR", "0.25"))
+	require.Equal(t, "court: unchanged\n"+warned, stdout)
+	_, stdout, _ = command(t, env, "doctor")
+	require.Contains(t, stdout, "warning  prices: Stripe may refuse to charge one person: court: price is 0.25 EUR")
+	_, stdout, _ = applyText(t, env, file("EUR", "0.00"))
+	require.Equal(t, "court: changed\n  ~ price: 0.25 EUR -> 0.00 EUR\n", stdout, "free of charge is not charged")
+	// M4: the CLI prints and reads shillings without decimals.
+	_, stdout, _ = applyText(t, env, file("UGX", "50000"))
+	require.Equal(t, "court: changed\n  ~ price: 0.00 EUR -> 50000 UGX\n  ~ policy.fee: 0.00 EUR -> 0 UGX\n", stdout)
+	_, stdout, _ = command(t, env, "resource", "show", "court")
+	require.Contains(t, stdout, "currency: UGX\nprice: \"50000\"\n")
+}
+
 // The files of the examples are read, and each can be applied twice.
 func TestResourceFiles(t *testing.T) {
 	t.Parallel()

@@ -74,6 +74,7 @@ var checks = []check{
 	{SecretUse, (*examination).readable, (*examination).secretUse},
 	{AdminUser, (*examination).readable, (*examination).adminUser},
 	{Resources, (*examination).readable, (*examination).resources},
+	{Prices, (*examination).readable, (*examination).prices},
 	{EventsWaiting, (*examination).readable, (*examination).eventsWaiting},
 	{EventsOtherMode, (*examination).readable, (*examination).eventsOfOtherMode},
 	{Reconciliation, (*examination).readable, (*examination).payments},

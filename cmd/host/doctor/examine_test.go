@@ -26,7 +26,7 @@ func TestAGoodHostIsSilent(t *testing.T) {
 	}
 	for _, name := range []doctor.Name{
 		doctor.Configuration, doctor.StripeKeyMode, doctor.Database, doctor.DatabaseVersion, doctor.DatabaseReadOnly, doctor.DatabaseClock, doctor.DatabaseConnections,
-		doctor.Schema, doctor.DatabaseRights, doctor.AdminUser, doctor.Resources, doctor.EventsWaiting, doctor.EventsOtherMode, doctor.RefundsStuck, doctor.RefundsFailed,
+		doctor.Schema, doctor.DatabaseRights, doctor.AdminUser, doctor.Resources, doctor.Prices, doctor.EventsWaiting, doctor.EventsOtherMode, doctor.RefundsStuck, doctor.RefundsFailed,
 		doctor.PaymentsParked, doctor.PaymentsDisputed, doctor.Reconciliation, doctor.Background, doctor.Stripe, doctor.StripeClock, doctor.WebhookEndpoint,
 		doctor.WebhookEndpointTypes, doctor.WebhookEndpointVersion, doctor.EventsUndelivered,
 	} {

@@ -63,6 +63,7 @@ const (
 	Background        Name = "background"
 	AdminUser         Name = "admin-user"
 	Resources         Name = "resources"
+	Prices            Name = "prices"
 )
 
 // What Visit finds.
