@@ -73,7 +73,7 @@ var ending = map[string]kind{
 		}},
 	"expire": {weight: 1, about: true,
 		do: func(w *world, ctx context.Context, s *booking.Store, _ act, id string) (b booking.Booking, err error) {
-			tx, err := w.db.BeginTx(ctx, nil)
+			tx, err := w.db.BeginTx(ctx, readCommitted)
 			if err != nil {
 				return b, err
 			}
@@ -134,7 +134,7 @@ var timePasses = map[string]kind{
 	// The time of a booking comes and passes: with all that is in its way it goes to a past of its own.
 	"begin": {weight: 2, about: true,
 		do: func(w *world, ctx context.Context, _ *booking.Store, a act, id string) (booking.Booking, error) {
-			tx, err := w.db.BeginTx(ctx, nil)
+			tx, err := w.db.BeginTx(ctx, readCommitted)
 			if err != nil {
 				return booking.Booking{}, err
 			}

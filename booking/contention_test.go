@@ -127,7 +127,7 @@ func TestControlWithoutTheConstraintASlotIsSoldTwice(t *testing.T) {
 	exec(t, db, `ALTER TABLE booking_platform.bookings DROP CONSTRAINT bookings_no_overlap`)
 	var txs []*sql.Tx
 	for range 2 {
-		tx, err := db.BeginTx(t.Context(), nil)
+		tx, err := db.BeginTx(t.Context(), readCommitted)
 		require.NoError(t, err)
 		_, err = store.Tx(tx).Hold(t.Context(), request(slot(0)))
 		require.NoError(t, err)

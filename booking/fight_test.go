@@ -63,8 +63,7 @@ func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand
 		_, err := store.Cancel(ctx, booking.CancelRequest{ID: id})
 		return err
 	case 2:
-		_, err := f.db.ExecContext(ctx, lapseBoth, id, time.Now().Add(-time.Hour))
-		return err
+		return execReadCommitted(ctx, f.db, lapseBoth, id, time.Now().Add(-time.Hour))
 	case 3:
 		_, err := store.ReleaseExpired(ctx)
 		return err

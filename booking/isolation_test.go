@@ -95,7 +95,7 @@ func TestExpiredHoldInTheWayOfACallersTransaction(t *testing.T) {
 		store := newStore(t, db).Patient()
 		create(t, store)
 		expired := fill(t, db, store, 1, slot(0))
-		tx, err := db.BeginTx(t.Context(), nil)
+		tx, err := db.BeginTx(t.Context(), readCommitted)
 		require.NoError(t, err)
 		_, err = store.Tx(tx).Hold(t.Context(), request(slot(0)))
 		require.NoError(t, err)

@@ -286,7 +286,7 @@ func TestSweepWaitsForNoNumber(t *testing.T) {
 	store := limited(t, db, 1, 0)
 	create(t, store)
 	lapse(t, db, hold(t, store, request(slot(0))).ID)
-	tx, err := db.BeginTx(t.Context(), nil)
+	tx, err := db.BeginTx(t.Context(), readCommitted)
 	require.NoError(t, err)
 	_, err = store.Tx(tx).Hold(t.Context(), request(slot(1)))
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package booking_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"testing"
@@ -71,6 +72,23 @@ func hold(t testing.TB, store *booking.Store, req booking.HoldRequest) booking.B
 	b, err := store.Hold(t.Context(), req)
 	require.NoError(t, err)
 	return b
+}
+
+// readCommitted is what a caller's transaction needs that sees what was committed since it
+// began, whatever the role's default.
+var readCommitted = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+
+// execReadCommitted runs one statement beside others that change the same rows.
+func execReadCommitted(ctx context.Context, db *sql.DB, query string, args ...any) error {
+	tx, err := db.BeginTx(ctx, readCommitted)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 const (

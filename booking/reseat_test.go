@@ -161,7 +161,7 @@ func TestReseatPassesByWhoIsLocked(t *testing.T) {
 	store := newStore(t, db)
 	create(t, store, halfSteps(2))
 	left, right := seatedOn(t, db, store, halfHour(0), 1), seatedOn(t, db, store, halfHour(3), 2)
-	tx, err := db.BeginTx(t.Context(), nil)
+	tx, err := db.BeginTx(t.Context(), readCommitted)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
 	_, err = store.Tx(tx).Confirm(t.Context(), right.ID)

@@ -64,7 +64,7 @@ func TestSeatsInACallersTransaction(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		apart(t, db, store)
-		tx, err := db.BeginTx(t.Context(), nil)
+		tx, err := db.BeginTx(t.Context(), readCommitted)
 		require.NoError(t, err)
 		defer func() { _ = tx.Rollback() }()
 		joined := store.Tx(tx)
@@ -127,7 +127,7 @@ func TestSeatsThatCannotBeChangedNow(t *testing.T) {
 		db := testdb.New(t)
 		store := newStore(t, db)
 		create(t, store, halfSteps(2))
-		tx, err := db.BeginTx(t.Context(), nil)
+		tx, err := db.BeginTx(t.Context(), readCommitted)
 		require.NoError(t, err)
 		joined := store.Tx(tx)
 		for n, unit := range []int{1, 2} {
@@ -175,7 +175,7 @@ func TestSeatsUnderContention(t *testing.T) {
 					case 2:
 						_, err = store.Confirm(ctx, b.ID)
 					case 3:
-						_, err = db.ExecContext(ctx, lapseHold, b.ID, b.CreatedAt)
+						err = execReadCommitted(ctx, db, lapseHold, b.ID, b.CreatedAt)
 					}
 					if err != nil {
 						return err

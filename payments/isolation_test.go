@@ -19,7 +19,10 @@ func TestRoleWithAHigherIsolation(t *testing.T) {
 			t.Parallel()
 			url := testdb.URL(t)
 			_, err := testdb.Open(t, testdb.PQ, testdb.Direct(t, url, "the setting counts for sessions that begin after it")).Exec(`
-				DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '` + level + `'); END $$`)
+				DO $$ BEGIN
+					EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '` + level + `');
+					EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET default_transaction_isolation = %L', current_database(), '` + level + `');
+				END $$`)
 			require.NoError(t, err)
 			db := testdb.Open(t, testdb.PQ, url)
 			var got string

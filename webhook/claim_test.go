@@ -87,7 +87,7 @@ func TestClaimWaitsForAnother(t *testing.T) {
 			t.Parallel()
 			db := testdb.New(t)
 			ev := someEvent(t, "evt_1")
-			first, err := db.BeginTx(t.Context(), nil)
+			first, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 			require.NoError(t, err)
 			_, err = webhook.Claim(t.Context(), first, ev, webhook.Processed)
 			require.NoError(t, err)
@@ -97,13 +97,13 @@ func TestClaimWaitsForAnother(t *testing.T) {
 			}
 			second := make(chan result, 1)
 			go func() {
-				conn, err := db.Conn(t.Context())
+				tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 				if err != nil {
 					second <- result{err: err}
 					return
 				}
-				defer conn.Close()
-				claimed, err := webhook.Claim(t.Context(), conn, ev, webhook.Processed)
+				defer func() { _ = tx.Rollback() }()
+				claimed, err := webhook.Claim(t.Context(), tx, ev, webhook.Processed)
 				second <- result{claimed, err}
 			}()
 			eventually(t, "the second waits", func() bool {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/booking-platform/booking-platform/internal/pgenv"
+
 	// The binary runs in images that have no time zones.
 	_ "time/tzdata"
 )
@@ -15,5 +17,8 @@ import (
 var version string
 
 func main() {
-	os.Exit(run(context.Background(), os.Args[1:], env.ToMap(os.Environ()), os.Stdout, os.Stderr))
+	environ := env.ToMap(os.Environ())
+	// The configuration names those that were set.
+	pgenv.Clear()
+	os.Exit(run(context.Background(), os.Args[1:], environ, os.Stdout, os.Stderr))
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/booking-platform/booking-platform/internal/pgenv"
 )
 
 // Options are what [Start] can be told. The zero value works.
@@ -51,7 +53,11 @@ var discard = slog.New(slog.DiscardHandler)
 // errors say what to do, and carry the end of Postgres's log. Ending ctx ends the attempt, not a server that has
 // started. Every step is bounded; the first start takes about a second, a later one a tenth, plus the download where
 // there are no programs.
+//
+// The variables of libpq (PGHOST, PGSERVICE, …) are taken out of this process's environment:
+// a driver that connects to the server would read them.
 func Start(ctx context.Context, dir string, opts Options) (*Server, error) {
+	pgenv.Clear()
 	if opts.Logger == nil {
 		opts.Logger = discard
 	}

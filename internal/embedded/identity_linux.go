@@ -1,17 +1,25 @@
 package embedded
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
-// namespaced runs the programs in a user namespace where root is a user of that number: to the files they are root's
-// processes, to themselves they are not. The user has to exist, because Postgres asks for its name.
+// namespaced runs the programs in a user namespace where this user has that number: to the files they are this user's
+// processes, to themselves they are not. The number has to exist, because Postgres asks for its name.
 func namespaced(uid, gid int) []identity {
+	host, group := os.Geteuid(), os.Getegid()
+	owner, ownerGroup := -1, -1
+	if host == 0 {
+		owner, ownerGroup = 0, 0
+	}
 	return []identity{{
-		name: "a user namespace", uid: 0, gid: 0,
+		name: "a user namespace", uid: owner, gid: ownerGroup,
 		attributes: func() *syscall.SysProcAttr {
 			return tied(&syscall.SysProcAttr{
 				Cloneflags:  syscall.CLONE_NEWUSER,
-				UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: 0, Size: 1}},
-				GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: 0, Size: 1}},
+				UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: host, Size: 1}},
+				GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: group, Size: 1}},
 			})
 		},
 	}}

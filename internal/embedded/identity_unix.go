@@ -18,7 +18,8 @@ import (
 // that are there for such a purpose.
 func identities(data string) ([]identity, error) {
 	if os.Geteuid() != 0 {
-		return []identity{{name: "this user", attributes: func() *syscall.SysProcAttr { return tied(&syscall.SysProcAttr{}) }, uid: -1, gid: -1}}, nil
+		self := identity{name: "this user", attributes: func() *syscall.SysProcAttr { return tied(&syscall.SysProcAttr{}) }, uid: -1, gid: -1}
+		return append(named(), self), nil
 	}
 	var all []identity
 	info, err := os.Stat(data)
@@ -52,6 +53,26 @@ func identities(data string) ([]identity, error) {
 		all = append(all, entitled("the user "+name+" with a right of root", uint32(uid), uint32(gid))...)
 	}
 	return all, nil
+}
+
+// named are ways to run as an ordinary user whose number has no entry in /etc/passwd, as a
+// container may be given one: initdb asks for the name. None is needed where there is one.
+func named() []identity {
+	if _, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
+		return nil
+	}
+	for _, name := range []string{"postgres", "_postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, uidErr := strconv.Atoi(u.Uid)
+		gid, gidErr := strconv.Atoi(u.Gid)
+		if uidErr == nil && gidErr == nil {
+			return namespaced(uid, gid)
+		}
+	}
+	return nil
 }
 
 func another(name string, uid, gid uint32) identity {

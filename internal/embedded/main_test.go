@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,11 +68,13 @@ type life struct {
 	Patience time.Duration
 	// NoNamespaces forbids user namespaces first.
 	NoNamespaces bool
+	// Ask has the child connect as a program does, and answer its session's settings.
+	Ask bool
 }
 
 type started struct {
 	URL, Version, Programs string
-	Error                  string
+	Error, Settings        string
 	Held                   *embedded.HeldError
 }
 
@@ -97,6 +100,9 @@ func child(text string) {
 		answer.Error = err.Error()
 	} else {
 		answer.URL, answer.Version, answer.Programs = server.URL(), server.Version(), server.Programs()
+		if l.Ask {
+			answer.Settings = settings(server.URL())
+		}
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(answer)
 	// The test holds the other end for as long as it lives.
@@ -108,6 +114,22 @@ func child(text string) {
 		}
 	}
 	os.Exit(0)
+}
+
+// settings are those that the caller's environment could change; where the connection fails, the error.
+func settings(databaseURL string) (settings string) {
+	db, err := sql.Open("postgres", databaseURL)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = db.Close() }()
+	err = db.QueryRow(`SELECT concat_ws(', ', current_user, current_database(), current_setting('datestyle'), current_setting('client_encoding'),
+		current_setting('timezone'), current_setting('search_path'), current_setting('lc_messages'), d.datcollate, pg_encoding_to_char(d.encoding))
+		FROM pg_database d WHERE d.datname = current_database()`).Scan(&settings)
+	if err != nil {
+		return err.Error()
+	}
+	return settings
 }
 
 // running is a child.

@@ -3,6 +3,7 @@
 package embedded_test
 
 import (
+	"errors"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -42,6 +43,58 @@ func TestUsersTakeTurns(t *testing.T) {
 		remember(t, host.URL, start)
 		host.kill()
 	}
+}
+
+// M32: a number without an entry in /etc/passwd, as containers are given. It works where
+// user namespaces do; elsewhere the error says what there is to do.
+func TestUser_WithoutPasswdEntry(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		// Root alone can become such a user.
+		return
+	}
+	const number = 54321
+	_, err := user.LookupId(strconv.Itoa(number))
+	require.Error(t, err)
+	dir := filepath.Join(open(t), "data")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	require.NoError(t, os.Chown(dir, number, number))
+	as := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: number, Gid: number}}
+	host := spawn(t, life{Dir: dir}, as)
+	if host.Error != "" {
+		require.Contains(t, host.Error, "add a line for its number to /etc/passwd")
+		return
+	}
+	remember(t, host.URL, 0)
+	host.kill()
+	requireGone(t, host.URL)
+	info, err := os.Stat(filepath.Join(dir, "data"))
+	require.NoError(t, err)
+	require.EqualValues(t, number, info.Sys().(*syscall.Stat_t).Uid, "the data is that user's")
+	host = spawn(t, life{Dir: dir}, as)
+	require.Empty(t, host.Error)
+	remember(t, host.URL, 1)
+}
+
+// M32: initdb's own words for it.
+func TestExplain_UserWithoutName(t *testing.T) {
+	t.Parallel()
+	err := embedded.Explain([]byte("initdb: error: could not look up effective user ID 54321: user does not exist\n"), errors.New("exit status 1"))
+	require.ErrorContains(t, err, "add a line for its number to /etc/passwd")
+	require.ErrorContains(t, err, "54321")
+}
+
+// M32: neither the server nor who connects to it hears the caller's variables.
+func TestStart_CallersVariables(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(open(t), "data")
+	host := spawn(t, life{Dir: dir, Ask: true}, nil,
+		"PGDATESTYLE=German", "PGCLIENTENCODING=LATIN1", "PGSERVICE=nowhere", "PGSERVICEFILE=/nowhere", "PGOPTIONS=-c search_path=evil",
+		"PGHOST=192.0.2.1", "PGHOSTADDR=192.0.2.1", "PGPORT=1", "PGUSER=x", "PGDATABASE=x", "PGPASSWORD=x", "PGTZ=Asia/Kolkata", "PGSSLMODE=verify-full",
+		"PGDATA=/nowhere", "PGCHANNELBINDING=require", "PGGSSENCMODE=require", "PGREQUIREAUTH=none", "PGCONNECT_TIMEOUT=soon",
+		"PGTARGETSESSIONATTRS=standby", "PGAPPNAME=x", "LC_ALL=tr_TR.UTF-8", "LC_MESSAGES=de_DE.UTF-8", "LANG=tr_TR.UTF-8", "TZ=Asia/Kolkata")
+	require.Empty(t, host.Error)
+	require.Equal(t, `booking, booking_platform, ISO, MDY, UTF8, UTC, "$user", public, C, C, UTF8`, host.Settings)
 }
 
 func TestFolderOfAnotherUser(t *testing.T) {

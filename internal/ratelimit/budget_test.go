@@ -100,7 +100,8 @@ func TestTake_OneMoreAfterEvery(t *testing.T) {
 // end one of two with 40P01. Nothing is run again here.
 func TestTake_OpposedOrdersDoNotDeadlock(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
+	// Above READ COMMITTED, which may be the role's default, 40001 comes in place of the wait.
+	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), "a connection begins with its settings")+"&default_transaction_isolation=read%20committed")
 	a, b := budget("a", 1_000_000), budget("b", 1_000_000)
 	a.Rate.Every, b.Rate.Every = time.Millisecond, time.Millisecond
 	orders := [][]ratelimit.Choice{{{a}, {b}}, {{b}, {a}}}

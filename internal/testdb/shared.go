@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/pgenv"
 )
 
 // patience bounds everything that is asked of a server, on a machine that runs other tests too.
@@ -49,6 +51,7 @@ func shared() (*session, error) {
 }
 
 func open(ctx context.Context) (*session, error) {
+	pgenv.Clear()
 	candidates, err := candidates(os.Getenv("TEST_DATABASE_WAY"), os.Getenv("TEST_DATABASE_URL") != "")
 	if err != nil {
 		return nil, err
