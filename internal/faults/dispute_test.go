@@ -3,6 +3,7 @@ package faults_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -58,4 +59,58 @@ func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 
 func one(s story, b booking.Booking, order []int) told {
 	return told{story: s, booking: b, order: order}
+}
+
+// M22: customers cancel while their money is on its way; what the policy keeps is kept, in every order of the events, and of
+// a dispute that follows too.
+func TestCancel_MoneyComesAfterwards(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{lost: true, pool: 8})
+	policy := booking.Policy{FreeUntil: 365 * 24 * time.Hour, FeePercent: 40}
+	var all []told
+	const end = "cancelled; partially_refunded: succeeded 1500"
+	for i, s := range []story{
+		{"a card", 1, func(s *stripetest.Server, ids []string) error { return pay(s, ids[0])() }, 1, "", end},
+		{"a delayed method", 1, func(s *stripetest.Server, ids []string) error {
+			return chain(payDelayed(s, ids[0]), func() error { _, err := s.SettlePayment(ids[0]); return err })
+		}, 2, "", end},
+		{"a delayed method, disputed and won", 1, func(s *stripetest.Server, ids []string) error {
+			return chain(payDelayed(s, ids[0]), func() error { _, err := s.SettlePayment(ids[0]); return err },
+				dispute(s, ids[0]), endDispute(s, ids[0], stripetest.DisputeWon))
+		}, 4, "funds_", end},
+	} {
+		resource := w.newResource(fmt.Sprint("late-", i), 1000)
+		w.exec(`UPDATE booking_platform.resources SET policy = $1::jsonb WHERE id = $2::uuid`,
+			fmt.Sprintf(`{"free_until_seconds": %d, "fee_percent": %d}`, int(policy.FreeUntil.Seconds()), policy.FeePercent), resource.ID)
+		for _, order := range orders(s.events) {
+			b, err := w.hosts[0].bookings.Hold(t.Context(), booking.HoldRequest{Resource: resource.ID, Start: slot(len(all)), Customer: ada})
+			require.NoError(t, err)
+			all = append(all, one(s, b, order))
+		}
+	}
+	inParallel(len(all), func(i int) { w.tell(&all[i]) })
+	require.False(t, t.Failed())
+	inParallel(len(all), func(i int) {
+		before := all[i]
+		after := before
+		// At most the beginning of a delayed payment is known when the booking is cancelled.
+		at := 0
+		if before.events[before.order[0]].Type == "checkout.session.completed" && len(before.order) > 1 && i%2 == 0 {
+			at = 1
+		}
+		before.order, after.order = before.order[:at], after.order[at:]
+		w.deliverInOrder(before, true)
+		if _, err := w.hosts[i%3].payments.Cancel(t.Context(), booking.CancelRequest{ID: before.booking.ID, ByCustomer: true}); err != nil {
+			t.Error(err)
+		}
+		w.deliverInOrder(after, i%2 == 0)
+	})
+	require.False(t, t.Failed())
+	w.settle()
+	ends := w.ends()
+	for _, one := range all {
+		require.Equal(t, end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
+	}
+	w.seen(len(all))
+	w.holds()
 }

@@ -8,14 +8,15 @@ const onceSQL = `
 SELECT format('event %s has %s rows', e.stripe_event_id, count(*)) FROM booking_platform.payment_events e
 GROUP BY e.stripe_event_id HAVING count(*) > 1`
 
-// A cancelled booking has given back what its policy gave, or all that came; what a lost dispute took counts as given back, and nothing
+// A booking that was cancelled as a hold keeps the fee of its policy when the money comes. A cancelled booking has given back what its policy gave, or all that came; what a lost dispute took counts as given back, and nothing
 // goes back while one is open. Of two payments of one booking only one can be its own.
 const decidedSQL = `,
 decided AS (
 	SELECT c.id, c.session, p.id AS payment, b.id AS booking, p.applied,
 		p.applied
 		AND b.status IN ('confirmed', 'cancelled', 'completed', 'no_show')
-		AND EXISTS (SELECT FROM booking_platform.booking_history h WHERE h.booking_id = b.id AND h.to_status = 'confirmed')
+		AND (EXISTS (SELECT FROM booking_platform.booking_history h WHERE h.booking_id = b.id AND h.to_status = 'confirmed')
+			OR b.status = 'cancelled' AND b.refund_minor = b.late_refund_minor)
 		AND (b.status <> 'cancelled' OR p.disputes_open > 0
 			OR p.refunded_minor + p.lost >= LEAST(coalesce(b.refund_minor, p.captured_minor), p.captured_minor)) AS booked,
 		NOT p.parked AND p.unapplied <> '' AND p.captured_minor > 0
