@@ -19,11 +19,11 @@ func (w *world) actors(id string) (all []string) {
 	return all
 }
 
-// forgetSession ends a hold whose session Stripe does not know: so no event of Stripe's can end it before the step does.
-func (w *world) forgetSession(b booking.Booking) {
+// overUnheard ends a hold and keeps Stripe's events back: none ends it before the step does.
+func (w *world) overUnheard(b booking.Booking) {
 	w.t.Helper()
 	w.endHold(b.ID)
-	w.exec(`UPDATE booking_platform.payments SET stripe_session_id = 'cs_unknown' WHERE booking_id = $1::uuid`, b.ID)
+	w.stripe.HoldDelivery()
 }
 
 // The history says which event of Stripe's did it.
@@ -37,7 +37,7 @@ func TestHistoryNamesTheEvent(t *testing.T) {
 	require.Equal(t, 200, w.send("evt_left", "checkout.session.expired", session(w.checkout(left), map[string]any{"payment_status": "unpaid"})))
 	require.Equal(t, []string{"pending by ", "expired by stripe:evt_left"}, w.actors(left.ID))
 
-	w.forgetSession(gone)
+	w.overUnheard(gone)
 	ended, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, ended)
@@ -50,7 +50,7 @@ func TestHistoryNamesTheCallersActor(t *testing.T) {
 	w := newWorld(t, setup{})
 	b := w.hold(0)
 	w.checkout(b)
-	w.forgetSession(b)
+	w.overUnheard(b)
 	_, err := w.payments.ExpireSessions(booking.WithActor(t.Context(), "user:ops@example.com"))
 	require.NoError(t, err)
 	require.Equal(t, []string{"pending by ", "expired by user:ops@example.com"}, w.actors(b.ID))

@@ -5,11 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
-	"net/http"
 	"strings"
 
 	"github.com/stripe/stripe-go/v76"
 
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
@@ -27,7 +28,7 @@ WHERE p.id = (
 	SELECT o.id FROM booking_platform.payments o
 	WHERE o.captured_minor = 0 AND NOT o.expired AND NOT o.failed AND NOT o.parked AND o.stripe_session_id IS NOT NULL
 	AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
-	AND o.session_expires_at < statement_timestamp()
+	AND o.session_expires_at < statement_timestamp() AND o.account IN ('', $2::text)
 	ORDER BY o.session_expires_at LIMIT 1
 	FOR UPDATE SKIP LOCKED)
 RETURNING ` + paymentColumns
@@ -39,13 +40,14 @@ RETURNING ` + paymentColumns
 // Each payment is leased in the database before the call, so the step is safe on every replica at once, against their events too, and no
 // transaction is open while Stripe is asked. It goes on after one that failed, and returns what failed; it ends with ctx.
 func (p *Payments) AskStripe(ctx context.Context) (int, error) {
+	ctx = inBackground(ctx)
 	settled := 0
 	var failures []error
 	for range askBatch {
 		if p.quiet() {
 			break
 		}
-		pay, err := p.queryPayment(ctx, "lease a payment to ask about", leasePastSQL, askPause)
+		pay, err := p.queryPayment(ctx, "lease a payment to ask about", leasePastSQL, askPause, p.account)
 		if errors.Is(err, sql.ErrNoRows) {
 			break
 		}
@@ -65,21 +67,64 @@ func (p *Payments) AskStripe(ctx context.Context) (int, error) {
 	return settled, errors.Join(failures...)
 }
 
-// Ask asks Stripe about one Checkout Session now (cs_…), and applies the answer as its event would have been: for the page to which a customer
-// comes back, where a webhook may be late. Only what Stripe says counts, not that somebody came. It asks nothing where the payment is settled
-// already, and once where several ask at once in this process. The errors are [ErrNotFound] and [ErrUnavailable]. Safe to repeat, and on several replicas at once.
+// pageReadPause, in seconds, is how long a payment is not asked about again for a page.
+const pageReadPause = 5
+
+const pageReadSQL = `
+UPDATE booking_platform.payments SET page_read_at = statement_timestamp()
+WHERE id = $1::uuid AND (page_read_at IS NULL OR page_read_at < statement_timestamp() - make_interval(secs => $2::int))
+RETURNING true`
+
+const pageReadFailedSQL = `UPDATE booking_platform.payments SET page_read_at = NULL WHERE id = $1::uuid`
+
+// Ask asks Stripe about one Checkout Session (cs_…), and applies the answer as its event would
+// have been: for the page to which a customer comes back, where a webhook may be late. Only what
+// Stripe says counts, not that the page was visited.
+//
+// A page can be visited by anyone who has its address, any number of times. So Stripe is asked
+// once per payment in five seconds, over all replicas; a call in between waits for one that is
+// under way in this process, and else returns nil at once. Nothing is asked where the payment is
+// settled or another account's. Where Stripe answers with a Retry-After, this process asks for no
+// page until then; background steps do not heed it.
+//
+// The errors are [ErrNotFound] and [ErrUnavailable]. Safe to repeat, and on several replicas at
+// once. Two round trips and one call, and where that brings news a transaction.
 func (p *Payments) Ask(ctx context.Context, sessionID string) error {
 	pay, err := p.BySession(ctx, sessionID)
 	if err != nil {
 		return err
 	}
-	if status := pay.Status(); status != Open && status != Processing {
+	if status := pay.Status(); status != Open && status != Processing || !p.owns(pay) {
 		return nil
 	}
-	return p.asking.once(ctx, pay.SessionID, func() error {
-		_, err := p.ask(ctx, pay)
-		return err
+	return p.asking.once(ctx, pay.SessionID, func() error { return p.askForPage(ctx, pay) })
+}
+
+func (p *Payments) askForPage(ctx context.Context, pay Payment) error {
+	if p.courtesy.pagesQuiet() {
+		return nil
+	}
+	_, err := pg.WriteAlone(ctx, p.db, func(ctx context.Context, q pg.Querier) (due bool, err error) {
+		err = q.QueryRowContext(ctx, pageReadSQL, pay.ID, pageReadPause).Scan(&due)
+		return due, err
 	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return wrap(ctx, "note a page's question", err)
+	}
+	_, err = p.ask(forPage(ctx), pay)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		// Stripe has not answered in the caller's time: the next visit may ask.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
+		defer cancel()
+		err = errors.Join(err, p.alone(ctx, "forget a page's question", func(q booking.Querier) error {
+			_, err := q.ExecContext(ctx, pageReadFailedSQL, pay.ID)
+			return err
+		}))
+	}
+	return err
 }
 
 // The record that stands where an event's row in the ledger would: committed with what Stripe's answer does, and the first one stays.
@@ -129,9 +174,7 @@ func (p *Payments) whatBecame(ctx context.Context, id string) (
 	params := &stripe.CheckoutSessionParams{}
 	params.Context = ctx
 	found, err := p.sessions.Get(id, params)
-	var se *stripe.Error
-	if errors.As(err, &se) && se.HTTPStatusCode == http.StatusNotFound {
-		// What Stripe does not know nobody can pay.
+	if p.gone(err) {
 		return p.expired, s, "", nil
 	}
 	if err != nil {

@@ -15,23 +15,6 @@ const (
 	paramEmail     = "customer_email"
 )
 
-// spent tells whether the call can never succeed under its key, although it could under another. None of these made a session
-// whose URL anybody has been told.
-func spent(err error) bool {
-	var se *stripe.Error
-	if !errors.As(err, &se) {
-		return false
-	}
-	// Stripe replays a failure that it has stored for a day (https://docs.stripe.com/api/idempotent_requests). One that is not a replay
-	// keeps the key: the call may have succeeded, and the repeat must find that out.
-	replayed := se.LastResponse != nil && se.LastResponse.Header.Get("Idempotent-Replayed") == "true"
-	// Another version of this program made other bytes of the same row.
-	otherBytes := se.Type == stripe.ErrorTypeIdempotency
-	// The end that was frozen is too near by now, because the call is repeated late; or Stripe does not take the customer's address.
-	refused := se.Param == paramExpiresAt || se.Param == paramEmail
-	return replayed || otherBytes || refused
-}
-
 // The session's end is counted anew, with the key.
 const nextAttemptSQL = `
 UPDATE booking_platform.payments AS p

@@ -17,7 +17,7 @@ type Waiting struct {
 	Age    time.Duration
 }
 
-// Backlog is what the payments have that is not done, of all replicas together.
+// Backlog is what the payments of one account have that is not done, of all replicas together.
 type Backlog struct {
 	// Overdue are open, although their Checkout Session has ended: since it did. [Payments.ExpireSessions] and [Payments.AskStripe] see to them.
 	Overdue Waiting
@@ -30,12 +30,19 @@ type Backlog struct {
 	// RefundsDue have not been made at Stripe: since they were asked for. [Payments.SettleRefunds] sees to them. RefundsStuck are those of
 	// them that Stripe could not be brought to make in three tries. Refunds of a payment that is disputed wait for that and are in neither.
 	RefundsDue, RefundsStuck Waiting
-	// RefundsFailed were refused, by Stripe or by the customer's bank: since then. One is done when a later refund of the same payment, of
+	// RefundsPending were made at Stripe, and the money is on its way: since they were asked
+	// for. That takes days, and longer where the account's balance does not cover one, or where
+	// Stripe waits for the customer.
+	RefundsPending Waiting
+	// RefundsFailed were refused, by Stripe or by the customer's bank, or canceled at Stripe: since then. One is done when a later refund of the same payment, of
 	// its amount or more, has taken its place, or nothing is left to give back.
 	RefundsFailed Waiting
 	// RefundsUnknown are payments of which something has gone back that no refund here tells of: since the last change of the payment.
 	// [Payments.LookUpRefunds] sees to them.
 	RefundsUnknown Waiting
+	// OtherAccounts are payments of other accounts or modes that are overdue, and refunds of
+	// theirs that are due: since then. Only a process with their key and name takes them.
+	OtherAccounts Waiting
 }
 
 // What waits for a person: parked ones whose money has not gone back in full and is not about to, and disputes that are open.
@@ -49,45 +56,53 @@ const (
 // Refunds that were refused, where no later one has taken their place and something is left to give back. OFFSET 0 keeps the planner from looking
 // them up with several processes: to start those takes longer.
 const waitsRefusedSQL = `
-	SELECT f.id, f.updated_at FROM (
-		SELECT r.id, r.payment_id, r.amount_minor, r.created_at, r.updated_at FROM booking_platform.refunds r WHERE r.status = 'failed' OFFSET 0) f
+	SELECT f.id, f.updated_at, f.payment_id FROM (
+		SELECT r.id, r.payment_id, r.amount_minor, r.created_at, r.updated_at FROM booking_platform.refunds r WHERE r.status IN ('failed', 'canceled') OFFSET 0) f
 	WHERE EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = f.payment_id AND p.refund_committed + p.dispute_lost_minor < p.captured_minor)
 	AND NOT EXISTS (
 		SELECT FROM booking_platform.refunds l
 		WHERE l.payment_id = f.payment_id AND l.created_at > f.created_at AND l.amount_minor >= f.amount_minor AND l.status NOT IN ('failed', 'canceled'))`
 
-// Each part reads a small index in which nothing is that is settled: payments_waiting, payments_attention, payments_refunds_unknown, refunds_due
-// and refunds_failed.
+// Each part reads a small index in which nothing is that is settled: payments_waiting, payments_attention, payments_refunds_unknown, refunds_due,
+// refunds_pending and refunds_failed; whose it is costs a look at each payment that waits.
 const backlogSQL = `
-WITH waits (what, since) AS MATERIALIZED (
-	SELECT 'overdue', p.session_expires_at FROM booking_platform.payments p
+WITH waits (what, since, payment_id) AS MATERIALIZED (
+	SELECT 'overdue', p.session_expires_at, p.id FROM booking_platform.payments p
 	WHERE p.captured_minor = 0 AND NOT p.expired AND NOT p.failed AND NOT p.parked
 	AND NOT p.completed AND p.session_expires_at < statement_timestamp()
 	UNION ALL
-	SELECT 'processing', p.updated_at FROM booking_platform.payments p
+	SELECT 'processing', p.updated_at, p.id FROM booking_platform.payments p
 	WHERE p.captured_minor = 0 AND NOT p.expired AND NOT p.failed AND NOT p.parked AND p.completed
 	UNION ALL
-	SELECT 'parked', p.updated_at FROM booking_platform.payments p
+	SELECT 'parked', p.updated_at, p.id FROM booking_platform.payments p
 	WHERE ` + waitsParkedSQL + `
 	UNION ALL
-	SELECT 'disputed', p.updated_at FROM booking_platform.payments p WHERE ` + waitsDisputedSQL + `
+	SELECT 'disputed', p.updated_at, p.id FROM booking_platform.payments p WHERE ` + waitsDisputedSQL + `
 	UNION ALL
-	SELECT 'due', r.created_at FROM booking_platform.refunds r WHERE r.status = 'due' AND ` + undisputedSQL + `
+	SELECT 'due', r.created_at, r.payment_id FROM booking_platform.refunds r WHERE r.status = 'due' AND ` + undisputedSQL + `
 	UNION ALL
-	SELECT 'stuck', r.created_at FROM booking_platform.refunds r WHERE r.status = 'due' AND r.tries >= 3 AND ` + undisputedSQL + `
+	SELECT 'stuck', r.created_at, r.payment_id FROM booking_platform.refunds r WHERE r.status = 'due' AND r.tries >= 3 AND ` + undisputedSQL + `
 	UNION ALL
-	SELECT 'refused', f.updated_at FROM (` + waitsRefusedSQL + `) f
+	SELECT 'pending', r.created_at, r.payment_id FROM booking_platform.refunds r WHERE r.status = 'pending'
 	UNION ALL
-	SELECT 'unknown', p.updated_at FROM booking_platform.payments p WHERE p.refunds_unknown > 0
+	SELECT 'refused', f.updated_at, f.payment_id FROM (` + waitsRefusedSQL + `) f
+	UNION ALL
+	SELECT 'unknown', p.updated_at, p.id FROM booking_platform.payments p WHERE p.refunds_unknown > 0
+), whose AS (
+	SELECT w.what, w.since, p.account IN ('', $1::text) AS ours FROM waits w JOIN booking_platform.payments p ON p.id = w.payment_id
+), counted (what, since) AS (
+	SELECT w.what, w.since FROM whose w WHERE w.ours
+	UNION ALL
+	SELECT 'other', w.since FROM whose w WHERE NOT w.ours AND w.what IN ('overdue', 'due')
 )
 SELECT w.what, count(*), min(w.since), GREATEST(0, extract(epoch FROM statement_timestamp() - min(w.since)) * 1000)::bigint
-FROM waits w GROUP BY w.what`
+FROM counted w GROUP BY w.what`
 
 // Backlog reads what the payments have that is not done, in one round trip. It reads what waits alone, however many payments are settled.
 func (p *Payments) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := p.read(ctx, "read what waits", func(q booking.Querier) (err error) {
-		b, err = readBacklog(ctx, q)
+		b, err = readBacklog(ctx, q, p.account)
 		return err
 	})
 	if err != nil {
@@ -96,13 +111,14 @@ func (p *Payments) Backlog(ctx context.Context) (Backlog, error) {
 	return b, nil
 }
 
-func readBacklog(ctx context.Context, q booking.Querier) (Backlog, error) {
+func readBacklog(ctx context.Context, q booking.Querier, account string) (Backlog, error) {
 	var b Backlog
 	parts := map[string]*Waiting{
 		"overdue": &b.Overdue, "processing": &b.Processing, "parked": &b.Parked, "disputed": &b.Disputed,
 		"due": &b.RefundsDue, "stuck": &b.RefundsStuck, "refused": &b.RefundsFailed, "unknown": &b.RefundsUnknown,
+		"pending": &b.RefundsPending, "other": &b.OtherAccounts,
 	}
-	rows, err := q.QueryContext(ctx, backlogSQL)
+	rows, err := q.QueryContext(ctx, backlogSQL, account)
 	if err != nil {
 		return b, err
 	}

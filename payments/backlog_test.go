@@ -9,6 +9,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
 func (w *world) backlog() payments.Backlog {
@@ -142,17 +143,17 @@ func TestBacklogUsesTheIndexes(t *testing.T) {
 	} {
 		w.exec(query)
 	}
-	plan := w.explain(payments.BacklogSQL)
-	for _, index := range []string{"payments_waiting", "payments_attention", "payments_refunds_unknown", "refunds_due", "refunds_failed"} {
+	plan := w.explain(payments.BacklogSQL, "test")
+	for _, index := range []string{"payments_waiting", "payments_attention", "payments_refunds_unknown", "refunds_due", "refunds_pending", "refunds_failed"} {
 		require.Contains(t, plan, index)
 	}
 	require.NotContains(t, plan, "Seq Scan")
 }
 
 // explain is how Postgres would run a statement.
-func (w *world) explain(query string) string {
+func (w *world) explain(query string, args ...any) string {
 	w.t.Helper()
-	rows, err := w.db.QueryContext(w.t.Context(), `EXPLAIN `+query)
+	rows, err := w.db.QueryContext(w.t.Context(), `EXPLAIN `+query, args...)
 	require.NoError(w.t, err)
 	defer rows.Close()
 	text := ""
@@ -163,4 +164,107 @@ func (w *world) explain(query string) string {
 	}
 	require.NoError(w.t, rows.Err())
 	return text
+}
+
+// M18: a refund that is canceled at Stripe, and one that fails after it had succeeded, wait for a
+// person, whether the event came or the refund was found; one on its way is counted, and listed
+// where Stripe waits for the customer or it takes too long.
+func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
+	t.Parallel()
+	for name, event := range map[string]bool{"by event": true, "found": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			_, p := w.paid(0)
+			_, q := w.paid(1)
+			_, late := w.paid(2)
+			if !event {
+				w.stripe.HoldDelivery()
+			}
+			troubled := func() (all []string) {
+				refunds, err := w.payments.TroubledRefunds(t.Context())
+				require.NoError(t, err)
+				for _, r := range refunds {
+					all = append(all, r.PaymentID)
+				}
+				return all
+			}
+			hear := func() {
+				if event {
+					require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+					return
+				}
+				_, err := w.payments.FindRefunds(t.Context())
+				require.NoError(t, err)
+				_, err = w.payments.LookUpRefunds(t.Context())
+				require.NoError(t, err)
+			}
+			settle := func() {
+				_, err := w.payments.SettleRefunds(t.Context())
+				require.NoError(t, err)
+				hear()
+			}
+			w.stripe.MakeRefundsRequireAction(1)
+			w.refund(p, 0, "case 1")
+			settle()
+			require.Equal(t, 1, w.backlog().RefundsPending.Count)
+			require.Equal(t, []string{p.ID}, troubled(), "Stripe waits for the customer")
+			require.Equal(t, "requires_action", w.refundsOf(p)[0].LastError)
+			w.stripe.MakeRefundsPending(1)
+			w.refund(late, 0, "case 2")
+			settle()
+			require.Equal(t, 2, w.backlog().RefundsPending.Count)
+			require.Equal(t, []string{p.ID}, troubled())
+			w.refund(q, 0, "case 3")
+			settle()
+			require.Equal(t, payments.RefundSucceeded, w.refundsOf(q)[0].Status)
+
+			_, err := w.stripe.CancelRefund(w.refundsOf(p)[0].StripeID)
+			require.NoError(t, err)
+			hear()
+			require.Equal(t, payments.RefundCanceled, w.refundsOf(p)[0].Status)
+			requireWaiting(t, w.backlog().RefundsFailed, 1, 0)
+			require.Equal(t, []string{p.ID}, troubled())
+			_, err = w.stripe.FailRefund(w.refundsOf(q)[0].StripeID, "")
+			require.NoError(t, err)
+			hear()
+			requireWaiting(t, w.backlog().RefundsFailed, 2, 0)
+			require.Equal(t, []string{q.ID, p.ID}, troubled())
+			require.Equal(t, payments.Paid, w.payment(p.BookingID).Status())
+			w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '15 days' WHERE payment_id = $1::uuid`, late.ID)
+			require.Contains(t, troubled(), late.ID, "it has been on its way for too long")
+
+			_, err = w.payments.RetryRefund(t.Context(), w.refundsOf(p)[0].ID, "operator")
+			require.NoError(t, err)
+			settle()
+			requireWaiting(t, w.backlog().RefundsFailed, 1, 0)
+		})
+	}
+}
+
+// M18: a refund that is on its way for longer than Stripe's list reaches is asked about once a day.
+func TestFindRefunds_PendingForLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }, PendingRefunds: true}})
+	b := w.hold(0)
+	c := w.checkout(b)
+	_, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	p := w.payment(b.ID)
+	w.refund(p, 0, "case 1")
+	w.settle(1)
+	_, err = w.stripe.CancelRefund(w.refundsOf(p)[0].StripeID)
+	require.NoError(t, err)
+	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '40 days', updated_at = statement_timestamp() - interval '2 days'`)
+	// As if the list did not reach it.
+	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = stripe_payment_intent_id || '_'`)
+	found, err := w.payments.FindRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, found)
+	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = rtrim(stripe_payment_intent_id, '_')`)
+	asked, err := w.payments.LookUpRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, asked)
+	require.Equal(t, payments.RefundCanceled, w.refundsOf(p)[0].Status)
 }

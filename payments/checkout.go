@@ -35,8 +35,8 @@ type Checkout struct {
 // booking must be committed. Without a failure it takes four round trips to Postgres and one call to Stripe. It ends within Options.Timeout, plus
 // a second at most in which to store what Stripe has answered.
 //
-// Errors: [ErrUnavailable] when Stripe could not be asked: call again, or [Payments.Abandon]; [ErrNotPayable]; booking.ErrHoldExpired;
-// booking.ErrNotFound. A caller whose context is cancelled gets context.Canceled and not ErrUnavailable: a browser that drops
+// Errors: [ErrUnavailable] when Stripe could not be asked: call again, or [Payments.Abandon]; [ErrRefused] when Stripe will refuse it
+// again: [Payments.Abandon]; [ErrNotPayable]; booking.ErrHoldExpired; booking.ErrNotFound. A caller whose context is cancelled gets context.Canceled and not ErrUnavailable: a browser that drops
 // a request often sends it anew, and then gets the session of the first one.
 func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
@@ -60,6 +60,9 @@ func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, er
 		return Checkout{}, err
 	}
 	if pay.SessionID == "" || pay.URL == "" {
+		if !p.owns(pay) {
+			return Checkout{}, fmt.Errorf("payments: the Checkout is another Stripe account's: %w", ErrUnavailable)
+		}
 		if pay, err = p.createSession(ctx, pay); err != nil {
 			return Checkout{}, err
 		}
@@ -75,8 +78,8 @@ WITH held AS (
 	SELECT b.id, b.hold_expires_at FROM booking_platform.bookings b
 	WHERE b.id = $2::uuid AND b.status = 'pending' AND b.hold_expires_at > statement_timestamp()
 	FOR NO KEY UPDATE)
-INSERT INTO booking_platform.payments AS p (id, booking_id, amount_minor, currency, parameters, session_expires_at)
-SELECT $1::uuid, h.id, $3::bigint, $4::text, $5::json,
+INSERT INTO booking_platform.payments AS p (id, booking_id, amount_minor, currency, parameters, account, session_expires_at)
+SELECT $1::uuid, h.id, $3::bigint, $4::text, $5::json, $6::text,
        LEAST(GREATEST(h.hold_expires_at, statement_timestamp() + interval '31 minutes'),
              statement_timestamp() + interval '23 hours 55 minutes')
 FROM held h
@@ -110,7 +113,7 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, erro
 	if err != nil {
 		return Payment{}, fmt.Errorf("payments: make an id: %w", err)
 	}
-	pay, err := p.queryPayment(ctx, "store the intent", intendSQL, id.String(), b.ID, b.Amount.Minor, b.Amount.Currency, frozen)
+	pay, err := p.queryPayment(ctx, "store the intent", intendSQL, id.String(), b.ID, b.Amount.Minor, b.Amount.Currency, frozen, p.account)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return pay, err
 	}

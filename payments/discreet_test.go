@@ -93,6 +93,8 @@ func TestDatabaseErrorBetweenCallsIsFound(t *testing.T) {
 	w.pay(c)
 	_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: c.PaymentID, Cause: "test"})
 	require.NoError(t, err)
+	// The call with other parameters, for which the key is refused, has ended by now.
+	w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '20 minutes'`)
 	w.exec(`CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$`)
 	w.exec(`CREATE TRIGGER full_disk BEFORE UPDATE OF attempt ON booking_platform.refunds FOR EACH ROW EXECUTE FUNCTION public.full()`)
 	_, err = w.payments.SettleRefunds(t.Context())

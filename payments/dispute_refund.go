@@ -40,12 +40,12 @@ func (p *Payments) afterLoss(ctx context.Context, d *dueRefund) (goOn bool, err 
 		if err := p.findIntent(callCtx, d); err != nil {
 			return false, err
 		}
-		made, err := p.findRefund(callCtx, *d)
+		all, made, err := p.findRefund(callCtx, *d)
 		if err != nil {
 			return false, err
 		}
-		if made != nil {
-			return false, p.noteAfterCall(ctx, *d, made)
+		if made {
+			return false, p.noteAfterCall(ctx, *d, all)
 		}
 	}
 	goOn = true

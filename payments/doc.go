@@ -34,6 +34,9 @@
 //
 // Where Stripe asks to be left alone (Retry-After), the steps of that process do so. Each call at Stripe ends within Options.Timeout.
 //
+// What follows from each answer of Stripe's to a refund or a Checkout is in one table, answers.go. An object that Stripe does not know (404) ends nothing:
+// a key of another account or mode is answered the same. Several services with accounts of their own may share a database: see Options.Account.
+//
 // Options.OnTransition is called, in the transaction that makes it, for each thing that happens to a payment: there an embedder writes the row of an invoice
 // or a mail. See [Transition].
 //

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
@@ -29,6 +28,7 @@ WHERE h.id = p.booking_id AND p.id = (
 	SELECT o.id FROM booking_platform.payments o JOIN booking_platform.bookings b ON b.id = o.booking_id
 	WHERE NOT o.completed AND NOT o.expired AND NOT o.failed AND o.stripe_session_id IS NOT NULL
 	AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
+	AND o.account IN ('', $2::text)
 	AND (b.status IN ('expired', 'cancelled') OR (b.status = 'pending' AND b.hold_expires_at <= statement_timestamp()))
 	ORDER BY o.session_expires_at LIMIT 1
 	FOR UPDATE OF o SKIP LOCKED)
@@ -43,7 +43,7 @@ WHERE p.id = $1::uuid AND NOT p.completed`
 // another can take, and gives the slot back. Run it before booking.ReleaseExpired, every few seconds. It returns how many it ended, 20 at
 // most; nothing to do is two round trips.
 //
-// A session that Stripe will not end, because the customer has just paid, is left alone: the payment wins, and is applied at once ([Payments.Ask]). While a
+// A session that Stripe will not end, because the customer has just paid, is left alone: the payment wins, and is applied at once. While a
 // bank makes up its mind about it, its hold is kept.
 //
 // Each session is leased in the database before the call, so the step is safe on every replica at once, and no transaction is
@@ -52,6 +52,7 @@ func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 	if err := p.forget(ctx); err != nil {
 		return 0, err
 	}
+	ctx = inBackground(ctx)
 	ended := 0
 	var failures []error
 	for range expireBatch {
@@ -85,7 +86,7 @@ type leased struct {
 func (p *Payments) leaseGone(ctx context.Context) (leased, bool, error) {
 	var l leased
 	err := p.alone(ctx, "lease a session", func(q booking.Querier) error {
-		return q.QueryRowContext(ctx, leaseGoneSQL, expireLease).Scan(&l.paymentID, &l.bookingID, &l.sessionID, &l.keepUntil)
+		return q.QueryRowContext(ctx, leaseGoneSQL, expireLease, p.account).Scan(&l.paymentID, &l.bookingID, &l.sessionID, &l.keepUntil)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return leased{}, false, nil
@@ -110,7 +111,11 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 			if err := ignoreSettled(p.bookings.Extend(ctx, l.bookingID, l.keepUntil)); err != nil {
 				return false, err
 			}
-			return false, p.Ask(ctx, l.sessionID)
+			pay, err := p.BySession(ctx, l.sessionID)
+			if err == nil {
+				_, err = p.ask(ctx, pay)
+			}
+			return false, err
 		case getErr != nil || current != stripe.CheckoutSessionStatusExpired:
 			return false, p.unavailable(ctx, "expire the Checkout Session", l.paymentID, err)
 		}
@@ -134,13 +139,13 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 	return err == nil, err
 }
 
-// sessionStatus asks what a session has become. One that Stripe does not know counts as expired.
+// sessionStatus asks what a session has become. One that Stripe does not know is an error, but
+// for Options.MissingIsGone.
 func (p *Payments) sessionStatus(ctx context.Context, id string) (stripe.CheckoutSessionStatus, error) {
 	params := &stripe.CheckoutSessionParams{}
 	params.Context = ctx
 	s, err := p.sessions.Get(id, params)
-	var se *stripe.Error
-	if errors.As(err, &se) && se.HTTPStatusCode == http.StatusNotFound {
+	if p.gone(err) {
 		return stripe.CheckoutSessionStatusExpired, nil
 	}
 	if err != nil {

@@ -7,7 +7,7 @@ var SessionStatus = (*Payments).sessionStatus
 var CompletedTogether = (*Payments).completedTogether
 
 // EndPause is when the pause has passed that Stripe has asked for.
-func EndPause(p *Payments) { p.courtesy.until.Store(0) }
+func EndPause(p *Payments) { p.courtesy.steps.Store(0); p.courtesy.pages.Store(0) }
 
 // ReadRetryAfter reads the header.
 var ReadRetryAfter = readRetryAfter

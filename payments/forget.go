@@ -12,6 +12,7 @@ import (
 const forgottenSQL = `
 SELECT p.booking_id::text FROM booking_platform.payments p
 WHERE NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL AND p.session_expires_at < statement_timestamp()
+AND p.account IN ('', $2::text)
 LIMIT $1::int`
 
 // Who has either of them locked is not waited for: they are left for the next time.
@@ -31,7 +32,7 @@ func (p *Payments) forget(ctx context.Context) error {
 	var bookings []string
 	err := p.read(ctx, "find unbegun payments", func(q booking.Querier) error {
 		bookings = nil
-		rows, err := q.QueryContext(ctx, forgottenSQL, expireBatch)
+		rows, err := q.QueryContext(ctx, forgottenSQL, expireBatch, p.account)
 		if err != nil {
 			return err
 		}

@@ -46,6 +46,9 @@ type Payment struct {
 	SessionID string
 	// PaymentIntentID is Stripe's id (pi_…); empty until it was paid.
 	PaymentIntentID string
+	// Account is whose payment it is at Stripe: Options.Account and the mode of the key, such as
+	// "live" or "shop/test".
+	Account string
 	// URL is Stripe's page for the customer; empty until Stripe has answered.
 	URL string
 	// Amount is what was asked for.
@@ -128,7 +131,7 @@ const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_sessio
 	p.checkout_url, p.amount_minor, p.currency, p.captured_minor, coalesce(nullif(p.captured_currency, ''), p.currency),
 	p.refunded_minor, p.parked_reason,
 	p.session_expires_at, p.created_at, p.updated_at, p.completed, p.failed, p.expired, p.parked,
-	p.disputes_open, p.dispute_lost_minor, p.parameters::text, p.attempt, p.unapplied, p.asked_at`
+	p.disputes_open, p.dispute_lost_minor, p.parameters::text, p.attempt, p.unapplied, p.asked_at, p.account`
 
 func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 	var p Payment
@@ -136,7 +139,7 @@ func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 	err := row.Scan(&p.ID, &p.BookingID, &p.SessionID, &p.PaymentIntentID,
 		&p.URL, &p.Amount.Minor, &p.Amount.Currency, &p.Captured.Minor, &p.Captured.Currency, &p.Refunded.Minor, &p.ParkedReason,
 		&p.ExpiresAt, &p.CreatedAt, &p.UpdatedAt, &p.completed, &p.failed, &p.expired, &p.parked,
-		&p.OpenDisputes, &p.Lost.Minor, &p.parameters, &p.attempt, &p.Unapplied, &asked)
+		&p.OpenDisputes, &p.Lost.Minor, &p.parameters, &p.attempt, &p.Unapplied, &asked, &p.Account)
 	p.Refunded.Currency, p.Lost.Currency = p.Captured.Currency, p.Captured.Currency
 	if asked.Valid {
 		p.AskedAt = asked.Time.UTC()

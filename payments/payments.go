@@ -22,11 +22,16 @@ import (
 
 // Errors of this package, found with errors.Is.
 var (
-	// ErrUnavailable means that Stripe could not be asked, did not answer in time, or refused the call. The same call may be made again:
-	// it sends the same bytes under the same key, so that a session which Stripe has made all the same is found, and moves to another key
-	// where Stripe says that this one is spent. What Stripe answered, if it did, is a *stripe.Error for errors.As: its HTTPStatusCode
-	// tells a refusal, which an operator has to mend (a wrong key, an amount below Stripe's least), from a passing failure.
+	// ErrUnavailable means that Stripe could not be asked, did not answer in time, or cannot
+	// serve the call now. The same call may be made again: it sends the same bytes under the
+	// same key, so that a session which Stripe has made all the same is found, and moves to
+	// another key where Stripe says that this one brings nothing any more. What Stripe
+	// answered, if it did, is a *stripe.Error for errors.As.
 	ErrUnavailable = errors.New("payment service unavailable")
+	// ErrRefused means that Stripe refused to make a Checkout Session and will refuse it again,
+	// until an operator mends what it names: an amount below Stripe's least, a currency it does
+	// not know, a wrong key. Its answer is a *stripe.Error for errors.As.
+	ErrRefused = errors.New("payment service refused the call")
 	// ErrNotFound means that there is no such payment.
 	ErrNotFound = errors.New("payment not found")
 	// ErrNotPayable means that the booking is not a hold that waits for its payment: it was cancelled, is confirmed, or the customer has
@@ -40,6 +45,15 @@ type Options struct {
 	Logger *slog.Logger
 	// BaseURL is another address of Stripe's API, for tests and the stand-in; "" is Stripe itself.
 	BaseURL string
+	// Account names the Stripe account of the key, where two services with an account each share
+	// a database; with the key's mode (live or test) it is whose a payment is. Background steps
+	// take the payments of their own account, lists and counts tell of those. "" suits a database
+	// with one account. Keys of one account and mode need the same name.
+	Account string
+	// MissingIsGone takes a session or a PaymentIntent that Stripe does not know for one that is
+	// gone for good. It is for a stand-in that forgets when it is restarted, and never for
+	// Stripe: there a key of another account or mode has the same answer.
+	MissingIsGone bool
 	// HTTPClient makes the calls, which end with Timeout whatever it allows; nil is one with http.DefaultTransport.
 	HTTPClient *http.Client
 	// Timeout bounds a Checkout, its statements and its call to Stripe together, and each other operation at Stripe, the library's single
@@ -83,6 +97,7 @@ type Payments struct {
 	backend     stripe.Backend
 	key         string
 	appURL      string
+	account     string
 	opts        Options
 	log         *slog.Logger
 
@@ -93,15 +108,15 @@ type Payments struct {
 
 // New makes Payments. db and bookings, which must be on the same database, stay the caller's. secretKey is Stripe's (sk_… or rk_…), and
 // appURL the public address of the service, such as https://example.com: customers return to appURL/success?session_id=… or
-// appURL/cancel?booking=…. It never comes from a request. A missing key, or an appURL that is no absolute http(s) URL or has a query, is an error.
+// appURL/cancel?booking=…. It never comes from a request. An appURL that is no absolute http(s) URL or has a query is an error, and so is a missing key or one
+// of another kind (pk_…, whsec_…); blanks around it are no part of it.
 func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Options) (*Payments, error) {
 	if db == nil || bookings == nil {
 		return nil, errors.New("payments: a database and a booking store are required")
 	}
-	// What was read from a file ends with its line.
-	secretKey = strings.TrimSpace(secretKey)
-	if secretKey == "" {
-		return nil, errors.New("payments: a Stripe secret key is required")
+	secretKey, err := checkKey(secretKey)
+	if err != nil {
+		return nil, err
 	}
 	u, err := url.Parse(appURL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
@@ -142,6 +157,7 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		asking:      asking{now: map[string]*question{}},
 		backend:     backend,
 		key:         secretKey,
+		account:     accountOf(opts.Account, secretKey),
 		appURL:      strings.TrimRight(appURL, "/"),
 		opts:        opts,
 		log:         opts.Logger,

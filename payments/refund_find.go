@@ -3,7 +3,6 @@ package payments
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strconv"
 
 	"github.com/stripe/stripe-go/v76"
@@ -29,7 +28,9 @@ func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
 	return nil
 }
 
-// refundsAtStripe lists the refunds of a PaymentIntent, all of them: there are few.
+// refundsAtStripe lists the refunds of a PaymentIntent, all of them: there are few. None says
+// something only where Stripe knows the PaymentIntent: with a key of another account or mode the
+// answer is an error.
 func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]told, error) {
 	params := &stripe.RefundListParams{PaymentIntent: stripe.String(intent)}
 	params.Context = ctx
@@ -43,21 +44,34 @@ func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]told, 
 		}
 		out = append(out, t)
 	}
-	return out, list.Err()
+	if err := list.Err(); err != nil || len(out) > 0 {
+		return out, err
+	}
+	known := &stripe.PaymentIntentParams{}
+	known.Context = ctx
+	_, err := p.intents.Get(intent, known)
+	return nil, err
 }
 
-// findRefund looks for our refund at Stripe by its metadata, and returns it with all others of its payment; nil when it was never made.
-func (p *Payments) findRefund(ctx context.Context, d dueRefund) ([]told, error) {
-	all, err := p.refundsAtStripe(ctx, d.intent)
-	if err != nil {
-		return nil, err
-	}
+// findRefund looks for our refund at Stripe by its metadata. It returns all refunds of the
+// payment, and whether ours is one of them.
+func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []told, made bool, err error) {
+	all, err = p.refundsAtStripe(ctx, d.intent)
 	for _, t := range all {
-		if t.ours == d.id {
-			return all, nil
+		made = made || t.ours == d.id
+	}
+	return all, made, err
+}
+
+// left is what Stripe can still give back of the payment, by the refunds that it lists.
+func (d dueRefund) left(all []told) int64 {
+	left := d.captured
+	for _, t := range all {
+		if t.status == RefundPending || t.status == RefundSucceeded {
+			left -= t.amount.Minor
 		}
 	}
-	return nil, nil
+	return max(0, left)
 }
 
 const nextKeySQL = `
@@ -82,12 +96,11 @@ func (p *Payments) nextKey(ctx context.Context, d *dueRefund) error {
 	return err
 }
 
-// refusedForGood tells whether Stripe will never make this refund: the charge was refunded already, is disputed, or less is left of it. What an
-// operator can mend (a wrong key, a permission) and what passes (too many calls, another one under way) is not that.
-func refusedForGood(err error) bool {
+// refusesAmount tells whether Stripe says that less is left than was asked for. Where its list
+// of refunds says otherwise, the list is behind, and ours may be what is missing in it.
+func refusesAmount(err error) bool {
 	var se *stripe.Error
-	return errors.As(err, &se) && se.Type == stripe.ErrorTypeInvalidRequest &&
-		(se.HTTPStatusCode == http.StatusBadRequest || se.HTTPStatusCode == http.StatusNotFound)
+	return errors.As(err, &se) && (se.Param == "amount" || se.Code == stripe.ErrorCodeChargeAlreadyRefunded || se.Code == stripe.ErrorCodeAmountTooLarge)
 }
 
 // refusalCode is Stripe's word for what happened. Its message is left out: it can quote parameters.

@@ -24,7 +24,7 @@ WITH listed AS (
 	SELECT t.id, t.intent, t.status FROM jsonb_to_recordset($1::jsonb) AS t (id text, intent text, status text)
 ), news AS (
 	SELECT p.id FROM booking_platform.payments p
-	WHERE p.stripe_payment_intent_id = ANY (ARRAY(SELECT l.intent FROM listed l)) AND p.refunds_unknown = 0
+	WHERE p.stripe_payment_intent_id = ANY (ARRAY(SELECT l.intent FROM listed l)) AND p.refunds_unknown = 0 AND p.account IN ('', $2::text)
 	AND EXISTS (
 		SELECT FROM listed l WHERE l.intent = p.stripe_payment_intent_id AND NOT EXISTS (
 			SELECT FROM booking_platform.refunds r WHERE r.stripe_refund_id = l.id
@@ -34,6 +34,14 @@ WITH listed AS (
 UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1
 FROM news n WHERE p.id = n.id`
 
+// What Stripe's list does not reach any more and is on its way still is asked about once a day.
+const markPendingSQL = `
+UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1
+WHERE p.refunds_unknown = 0 AND p.account IN ('', $2::text) AND p.id IN (
+	SELECT r.payment_id FROM booking_platform.refunds r
+	WHERE r.status = 'pending' AND r.created_at < statement_timestamp() - make_interval(secs => $1::int)
+	AND r.updated_at < statement_timestamp() - interval '1 day')`
+
 // FindRefunds is one step: it lists, at Stripe, the refunds of the last 30 days, and has those of which no event told looked up by
 // [Payments.LookUpRefunds]: so one that was made by hand, or that a bank has sent back, is known here though Stripe never made its event. Run it
 // every quarter of an hour. It returns how many payments there is news of.
@@ -41,7 +49,11 @@ FROM news n WHERE p.id = n.id`
 // It reads 5,000 refunds at most, the newest first, a page of 100 in one call and one round trip; no transaction is open while Stripe is asked. It is safe
 // on every replica at once. What Stripe does not answer is [ErrUnavailable]. It ends with ctx.
 func (p *Payments) FindRefunds(ctx context.Context) (int, error) {
-	found := 0
+	ctx = inBackground(ctx)
+	found, err := p.markPending(ctx)
+	if err != nil {
+		return 0, err
+	}
 	after := ""
 	for range refundPages {
 		if p.quiet() {
@@ -64,6 +76,20 @@ func (p *Payments) FindRefunds(ctx context.Context) (int, error) {
 		}
 	}
 	return found, nil
+}
+
+// markPending has payments looked up whose refund is on its way for longer than the list reaches.
+func (p *Payments) markPending(ctx context.Context) (int, error) {
+	var n int64
+	err := p.alone(ctx, "mark refunds that are on their way", func(q booking.Querier) error {
+		result, err := q.ExecContext(ctx, markPendingSQL, int(refundsFor/time.Second), p.account)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return int(n), err
 }
 
 // refundPage reads the page that begins after a refund.
@@ -104,7 +130,7 @@ func (p *Payments) markRefunded(ctx context.Context, page []*stripe.Refund) (int
 	}
 	var n int64
 	err = p.alone(ctx, "mark payments that were refunded", func(q booking.Querier) error {
-		result, err := q.ExecContext(ctx, markRefundedSQL, string(encoded))
+		result, err := q.ExecContext(ctx, markRefundedSQL, string(encoded), p.account)
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ const leaseUnknownSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 WHERE p.id = (
 	SELECT o.id FROM booking_platform.payments o
-	WHERE o.refunds_unknown > 0 AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
+	WHERE o.refunds_unknown > 0 AND o.account IN ('', $2::text) AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
 	ORDER BY o.id LIMIT 1
 	FOR UPDATE SKIP LOCKED)
 RETURNING p.id::text, p.booking_id::text, coalesce(p.stripe_payment_intent_id, ''), coalesce(p.stripe_session_id, ''), p.refunds_unknown`
@@ -32,6 +32,7 @@ const unknownSQL = `UPDATE booking_platform.payments AS p SET refunds_unknown = 
 // Each payment is leased in the database before the call, so the step is safe on every replica at once, and no transaction is open while Stripe is
 // asked. It goes on after one that failed, which is asked about again after two minutes, and returns what failed; it ends with ctx.
 func (p *Payments) LookUpRefunds(ctx context.Context) (int, error) {
+	ctx = inBackground(ctx)
 	asked := 0
 	var failures []error
 	for range refundBatch {
@@ -41,7 +42,7 @@ func (p *Payments) LookUpRefunds(ctx context.Context) (int, error) {
 		var d dueRefund
 		var heard int
 		err := p.alone(ctx, "lease a payment to look up", func(q booking.Querier) error {
-			return q.QueryRowContext(ctx, leaseUnknownSQL, refundLease).Scan(&d.paymentID, &d.bookingID, &d.intent, &d.session, &heard)
+			return q.QueryRowContext(ctx, leaseUnknownSQL, refundLease, p.account).Scan(&d.paymentID, &d.bookingID, &d.intent, &d.session, &heard)
 		})
 		if errors.Is(err, sql.ErrNoRows) {
 			break
@@ -65,11 +66,12 @@ func (p *Payments) lookUpRefunds(ctx context.Context, d dueRefund, heard int) er
 	ctx = actingAs(ctx, "payments")
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
-	if err := p.findIntent(callCtx, &d); err != nil {
-		return p.unavailable(ctx, "find the PaymentIntent", d.paymentID, err)
+	var all []told
+	err := p.findIntent(callCtx, &d)
+	if err == nil {
+		all, err = p.refundsAtStripe(callCtx, d.intent)
 	}
-	all, err := p.refundsAtStripe(callCtx, d.intent)
-	if err != nil {
+	if err != nil && !p.gone(err) {
 		return p.unavailable(ctx, "list the refunds", d.paymentID, err)
 	}
 	return p.inTx(ctx, "record refunds", func(tx *sql.Tx) error {

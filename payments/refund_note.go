@@ -16,6 +16,8 @@ import (
 // told is a refund as Stripe tells of it: in an answer, in an event, or in a list.
 type told struct {
 	id, failure string
+	// waits is "requires_action" while Stripe waits for the customer.
+	waits string
 	// ours is the id of our row, from the metadata; empty for one that was made at Stripe.
 	ours   string
 	status RefundStatus
@@ -35,6 +37,8 @@ func toldBy(r *stripe.Refund) (told, error) {
 	switch s := RefundStatus(r.Status); s {
 	case RefundSucceeded, RefundFailed, RefundCanceled:
 		t.status = s
+	case RefundStatus(stripe.RefundStatusRequiresAction):
+		t.waits = string(s)
 	}
 	if !isID(t.ours) {
 		t.ours = uuid.Nil.String()
@@ -43,20 +47,21 @@ func toldBy(r *stripe.Refund) (told, error) {
 }
 
 // A status only goes forward, in whatever order the news of it come. Stripe may call a refund failed after it had succeeded, and never the
-// other way round (https://docs.stripe.com/refunds#failed-refunds). Our row is found by its id while it does not know Stripe's.
+// other way round (https://docs.stripe.com/refunds#failed-refunds). Our row is found by its id while it does not know Stripe's; whatever it says
+// by then, a refusal of a call too, Stripe's word replaces.
 const noteRefundSQL = `
 UPDATE booking_platform.refunds AS r SET
 	stripe_refund_id = $2::text,
-	status = CASE WHEN array_position('{due,pending,succeeded,failed,canceled}'::text[], r.status) < array_position('{due,pending,succeeded,failed,canceled}'::text[], $4::text)
+	status = CASE WHEN r.stripe_refund_id IS NULL OR array_position('{due,pending,succeeded,failed,canceled}'::text[], r.status) < array_position('{due,pending,succeeded,failed,canceled}'::text[], $4::text)
 		THEN $4::text ELSE r.status END,
 	failure = CASE WHEN r.failure = '' THEN $5::text ELSE r.failure END,
-	last_error = '', updated_at = statement_timestamp()
+	last_error = CASE WHEN r.status IN ('due', 'pending') THEN $6::text ELSE '' END, updated_at = statement_timestamp()
 WHERE r.payment_id = $1::uuid AND (r.stripe_refund_id = $2::text OR (r.id = $3::uuid AND r.stripe_refund_id IS NULL))`
 
 // One that was made at Stripe becomes a row too.
 const adoptRefundSQL = `
-INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, stripe_refund_id, failure, actor)
-VALUES ($1::uuid, $2::uuid, 'stripe:' || $3::text, $4::bigint, $5::text, $6::text, $3::text, $7::text, 'stripe')
+INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, stripe_refund_id, failure, last_error, actor, origin)
+VALUES ($1::uuid, $2::uuid, 'stripe:' || $3::text, $4::bigint, $5::text, $6::text, $3::text, $7::text, $8::text, 'stripe', 'stripe')
 ON CONFLICT DO NOTHING`
 
 // What is committed to is never more than what came, not even where somebody has given it back at Stripe while our own refund of it was due:
@@ -79,7 +84,7 @@ func note(ctx context.Context, q booking.Querier, paymentID string, refunds ...t
 		return err
 	}
 	for _, t := range refunds {
-		result, err := q.ExecContext(ctx, noteRefundSQL, paymentID, t.id, t.ours, string(t.status), t.failure)
+		result, err := q.ExecContext(ctx, noteRefundSQL, paymentID, t.id, t.ours, string(t.status), t.failure, t.waits)
 		if err != nil {
 			return err
 		}
@@ -93,7 +98,7 @@ func note(ctx context.Context, q booking.Querier, paymentID string, refunds ...t
 		if err != nil {
 			return fmt.Errorf("make an id: %w", err)
 		}
-		_, err = q.ExecContext(ctx, adoptRefundSQL, id.String(), paymentID, t.id, t.amount.Minor, t.amount.Currency, string(t.status), t.failure)
+		_, err = q.ExecContext(ctx, adoptRefundSQL, id.String(), paymentID, t.id, t.amount.Minor, t.amount.Currency, string(t.status), t.failure, t.waits)
 		if err != nil {
 			return err
 		}

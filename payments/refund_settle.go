@@ -21,6 +21,8 @@ const (
 	// keyMemory, in seconds, is how long a key is relied on: Stripe keeps it for a day at least
 	// (https://docs.stripe.com/api/idempotent_requests), and an hour of that is left for clocks and calls under way.
 	keyMemory = 23 * 3600
+	// callEnds, in seconds, is after how long a call at Stripe has ended, whatever came of it.
+	callEnds = 900
 )
 
 // The lease is the time of the next try: whoever dies leaves the refund to the next one.
@@ -31,12 +33,14 @@ UPDATE booking_platform.refunds AS r SET
 FROM booking_platform.payments p
 WHERE p.id = r.payment_id AND r.id = (
 	SELECT d.id FROM booking_platform.refunds d JOIN booking_platform.payments o ON o.id = d.payment_id
-	WHERE d.status = 'due' AND d.next_try_at <= statement_timestamp() AND o.disputes_open = 0
+	WHERE d.status = 'due' AND d.next_try_at <= statement_timestamp() AND o.disputes_open = 0 AND o.account IN ('', $4::text)
 	ORDER BY d.next_try_at LIMIT 1
 	FOR UPDATE OF d SKIP LOCKED)
 RETURNING r.id::text, r.payment_id::text, p.booking_id::text, r.amount_minor, r.currency, r.attempt, r.tries,
 	coalesce(p.stripe_payment_intent_id, ''), coalesce(p.stripe_session_id, ''),
-	r.first_called_at < statement_timestamp() - make_interval(secs => $2::int), p.dispute_lost_minor > 0`
+	r.first_called_at < statement_timestamp() - make_interval(secs => $2::int),
+	r.first_called_at < statement_timestamp() - make_interval(secs => $3::int), p.captured_minor - p.dispute_lost_minor,
+	p.dispute_lost_minor > 0`
 
 // dueRefund is a refund that this replica is to make.
 type dueRefund struct {
@@ -44,8 +48,11 @@ type dueRefund struct {
 	amount                   booking.Money
 	attempt, tries           int
 	intent, session          string
-	// stale tells that its key may have been forgotten.
-	stale bool
+	// stale tells that its key may have been forgotten, cold that a call which was made with
+	// it first has ended.
+	stale, cold bool
+	// captured is what was paid and not lost to a dispute, in minor units.
+	captured int64
 	// lost tells that a dispute took some of its payment.
 	lost bool
 }
@@ -60,6 +67,7 @@ type dueRefund struct {
 // What Stripe refuses for good is failed, with Stripe's word for it, and stays visible ([Payments.TroubledRefunds]). What failed on the way is tried again,
 // later each time, up to an hour, or as Stripe's Retry-After says, for which this process does not ask for any other either. The step goes on after one that failed, and returns what failed; it ends with ctx.
 func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
+	ctx = inBackground(ctx)
 	made := 0
 	var failures []error
 	for range refundBatch {
@@ -91,8 +99,8 @@ func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
 func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
 	var d dueRefund
 	err := p.alone(ctx, "lease a refund", func(q booking.Querier) error {
-		return q.QueryRowContext(ctx, leaseRefundSQL, refundLease, keyMemory).Scan(&d.id, &d.paymentID, &d.bookingID, &d.amount.Minor,
-			&d.amount.Currency, &d.attempt, &d.tries, &d.intent, &d.session, &d.stale, &d.lost)
+		return q.QueryRowContext(ctx, leaseRefundSQL, refundLease, keyMemory, callEnds, p.account).Scan(&d.id, &d.paymentID, &d.bookingID, &d.amount.Minor,
+			&d.amount.Currency, &d.attempt, &d.tries, &d.intent, &d.session, &d.stale, &d.cold, &d.captured, &d.lost)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return dueRefund{}, false, nil
@@ -112,24 +120,41 @@ func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) 
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
 	made, err := p.makeRefund(callCtx, &d)
-	if err == nil {
+	var final *refusedRefund
+	switch {
+	case err == nil:
 		err = p.noteAfterCall(ctx, d, made)
 		return err == nil, err
-	}
-	if refusedForGood(err) {
-		return false, p.refundRefused(ctx, d, err)
+	case errors.As(err, &final) && final.left > 0 && final.left < d.amount.Minor:
+		return false, p.takeRest(ctx, d, final)
+	case errors.As(err, &final):
+		return false, p.refundRefused(ctx, d, final)
 	}
 	return false, errors.Join(p.unavailable(ctx, "make the refund", d.paymentID, err), p.postpone(ctx, d, err))
 }
 
+// refusedRefund is a refund that Stripe will not make as it is. others are the refunds of the
+// payment at Stripe, and left is what can still be given back.
+type refusedRefund struct {
+	others []told
+	left   int64
+	err    error
+}
+
+func (r *refusedRefund) Error() string { return r.err.Error() }
+
+func (r *refusedRefund) Unwrap() error { return r.err }
+
 // makeRefund makes it, or finds it made.
 func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]told, error) {
-	if err := p.findIntent(ctx, d); err != nil {
+	if err := p.findIntent(ctx, d); p.gone(err) {
+		return nil, &refusedRefund{left: d.amount.Minor, err: err}
+	} else if err != nil {
 		return nil, err
 	}
 	if d.stale {
-		if made, err := p.findRefund(ctx, *d); err != nil || made != nil {
-			return made, err
+		if all, made, err := p.findRefund(ctx, *d); err != nil || made {
+			return all, err
 		}
 		if err := p.nextKey(ctx, d); err != nil {
 			return nil, err
@@ -144,17 +169,27 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]told, error)
 		t, err := toldBy(r)
 		return []told{t}, err
 	}
-	if spent(err) || refusedForGood(err) {
-		// A failure that Stripe has stored says nothing of whether the refund was made; and one that is refused, because nothing is left to
-		// give back, may have been made already, or by somebody at Stripe.
-		if made, lookErr := p.findRefund(ctx, *d); lookErr != nil || made != nil {
-			return made, lookErr
-		}
+	then := judge(refundAnswers, err)
+	if p.gone(err) {
+		return nil, &refusedRefund{left: d.amount.Minor, err: err}
 	}
-	if spent(err) {
-		return nil, errors.Join(err, p.nextKey(ctx, d))
+	if then == sameKey {
+		return nil, err
 	}
-	return nil, err
+	// It may have been made all the same: a failure that Stripe has stored says nothing of that,
+	// and one that is refused because too little is left may be what took it.
+	all, made, lookErr := p.findRefund(ctx, *d)
+	switch {
+	case lookErr != nil:
+		return nil, lookErr
+	case made:
+		return all, nil
+	case then == refused && !(d.left(all) >= d.amount.Minor && refusesAmount(err)):
+		return nil, &refusedRefund{others: all, left: d.left(all), err: err}
+	case then == nextKeyLater && !d.cold:
+		return nil, err
+	}
+	return nil, errors.Join(err, p.nextKey(ctx, d))
 }
 
 // noteAfterCall records what Stripe has answered even where the caller has just gone.
@@ -166,33 +201,61 @@ func (p *Payments) noteAfterCall(ctx context.Context, d dueRefund, made []told) 
 	})
 }
 
-const refusedSQL = `
-UPDATE booking_platform.refunds AS r SET status = 'failed', failure = $2::text, last_error = '', updated_at = statement_timestamp()
-WHERE r.id = $1::uuid AND r.status = 'due'`
+const restSQL = `
+UPDATE booking_platform.refunds AS r SET amount_minor = $3::bigint, attempt = r.attempt + 1, first_called_at = NULL,
+	next_try_at = statement_timestamp(), last_error = $4::text, updated_at = statement_timestamp()
+WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 
-// refundRefused gives a refund up that Stripe will never make: its amount can be given back another way.
-func (p *Payments) refundRefused(ctx context.Context, d dueRefund, refusal error) error {
-	code := refusalCode(refusal)
-	p.log.LogAttrs(ctx, slog.LevelError, "stripe refused a refund", slog.String("refund_id", d.id), slog.String("payment_id", d.paymentID),
-		slog.String("booking_id", d.bookingID), slog.String("stripe_code", code))
-	return p.inTx(ctx, "record a refused refund", func(tx *sql.Tx) error {
-		return p.watch(ctx, tx, d.bookingID, func() error { return refused(ctx, tx, d, code) })
+// takeRest lowers a refund to what is left at Stripe, where some of the payment was given back
+// in the dashboard meanwhile. Stripe has refused the call, so that nothing comes of its key; the
+// next call has another amount and so another key.
+func (p *Payments) takeRest(ctx context.Context, d dueRefund, r *refusedRefund) error {
+	p.log.LogAttrs(ctx, slog.LevelWarn, "refund lowered to what is left", slog.String("refund_id", d.id), slog.String("payment_id", d.paymentID),
+		slog.String("booking_id", d.bookingID), slog.Int64("from_minor", d.amount.Minor), slog.Int64("to_minor", r.left))
+	return p.inTx(ctx, "lower a refund", func(tx *sql.Tx) error {
+		return p.watch(ctx, tx, d.bookingID, func() error {
+			if err := lockPayment(ctx, tx, d.paymentID); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, restSQL, d.id, d.attempt, r.left, refusalCode(r)); err != nil {
+				return err
+			}
+			if err := note(ctx, tx, d.paymentID, r.others...); err != nil {
+				return err
+			}
+			// Others gave it back: what that means for the booking is decided by LookUpRefunds.
+			_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
+			return err
+		})
 	})
 }
 
-func refused(ctx context.Context, tx *sql.Tx, d dueRefund, code string) error {
-	if err := lockPayment(ctx, tx, d.paymentID); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, refusedSQL, d.id, code); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, sumRefundsSQL, d.paymentID); err != nil {
-		return err
-	}
-	// What is left at Stripe is less than what is known here.
-	_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
-	return err
+const refusedSQL = `
+UPDATE booking_platform.refunds AS r SET status = 'failed', failure = $2::text, last_error = '', updated_at = statement_timestamp()
+WHERE r.id = $1::uuid AND r.status = 'due' AND r.attempt = $3::int`
+
+// refundRefused gives up a refund that Stripe will never make: its amount can be given back
+// another way.
+func (p *Payments) refundRefused(ctx context.Context, d dueRefund, r *refusedRefund) error {
+	code := refusalCode(r)
+	p.log.LogAttrs(ctx, slog.LevelError, "stripe refused a refund", slog.String("refund_id", d.id), slog.String("payment_id", d.paymentID),
+		slog.String("booking_id", d.bookingID), slog.String("stripe_code", code))
+	return p.inTx(ctx, "record a refused refund", func(tx *sql.Tx) error {
+		return p.watch(ctx, tx, d.bookingID, func() error {
+			if err := lockPayment(ctx, tx, d.paymentID); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, refusedSQL, d.id, code, d.attempt); err != nil {
+				return err
+			}
+			if err := note(ctx, tx, d.paymentID); err != nil {
+				return err
+			}
+			// What others gave back is recorded by LookUpRefunds.
+			_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
+			return err
+		})
+	})
 }
 
 const postponeSQL = `

@@ -257,3 +257,69 @@ type discard struct{}
 func (discard) Header() http.Header         { return http.Header{} }
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 func (discard) WriteHeader(int)             {}
+
+// M14: a caller's cause never meets one of this package's own, nor one that names a refund.
+func TestRefund_CausesOfCallersAreApart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b, p := w.paid(0)
+	for _, cause := range []string{
+		payments.CauseCancelled, payments.ReasonLate, payments.ReasonCancelled, payments.ReasonPaidTwice, "stripe:re_1",
+	} {
+		require.Equal(t, payments.OriginRequest, w.refund(p, 100, cause).Origin)
+	}
+	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: "ill"})
+	require.NoError(t, err)
+	own := map[payments.RefundOrigin]int64{}
+	for _, r := range w.refundsOf(p) {
+		own[r.Origin] += r.Amount.Minor
+	}
+	require.Equal(t, map[payments.RefundOrigin]int64{payments.OriginRequest: 500, payments.OriginPayments: price - 500}, own)
+	made, err := w.payments.SettleRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 6, made)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	require.Equal(t, stripetest.Money{Captured: price, Refunded: price}, w.stripe.Balance()["eur"])
+	w.requireBooks()
+}
+
+// M14: a caller's "stripe:" is no refund from the dashboard, which would cancel the booking, and
+// a caller's "retry:" is not taken for the one that was made in another's place.
+func TestRefund_CausesThatLookLikeOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b, p := w.paid(0)
+	w.refund(p, 0, "stripe:re_1")
+	w.settle(1)
+	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+
+	_, q := w.paid(1)
+	w.stripe.MakeRefundsPending(1)
+	first := w.refund(q, 1000, "case 1")
+	w.refund(q, 100, "retry:"+first.ID)
+	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() + interval '1 hour' WHERE cause LIKE 'retry:%'`)
+	w.settle(1)
+	_, err := w.stripe.CancelRefund(w.refundsOf(q)[0].StripeID)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	again, err := w.payments.RetryRefund(t.Context(), first.ID, "operator")
+	require.NoError(t, err)
+	require.EqualValues(t, 1000, again.Amount.Minor)
+}
+
+// M14: the same cause with another amount is two callers, or a mistake: neither is answered with
+// the other's refund.
+func TestRefund_CauseWithAnotherAmount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, p := w.paid(0)
+	w.refund(p, 500, "case 1")
+	for _, amount := range []int64{0, 2000} {
+		_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: amount, Cause: "case 1"})
+		var invalid *booking.ValidationError
+		require.ErrorAs(t, err, &invalid)
+		require.Contains(t, invalid.Fields["cause"], "5.00 EUR")
+	}
+	require.Len(t, w.refundsOf(p), 1)
+}

@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -28,13 +29,31 @@ func readRetryAfter(h http.Header) time.Duration {
 	return min(3600, time.Duration(seconds)) * time.Second
 }
 
-// courtesy makes the calls, and hears where Stripe, or what stands before it, asks to be left alone. The steps of this process then do so; each replica hears
-// it of its own calls. Calls for a customer who waits are made all the same: theirs is another call, and not the repeat of the one that was refused.
+// courtesy makes the calls, and hears where Stripe, or what stands before it, asks to be left
+// alone. What the steps of this process are answered pauses its steps; what its pages are answered
+// pauses its pages alone, so that visitors cannot keep refunds from being made. A customer who
+// waits for a Checkout is served all the same. Each replica hears of its own calls.
 type courtesy struct {
 	next http.RoundTripper
-	// until is a time in nanoseconds.
-	until atomic.Int64
+	// steps and pages are times in nanoseconds.
+	steps, pages atomic.Int64
 }
+
+// caller tells for whom a call is made.
+type caller struct{}
+
+const (
+	forStep = "step"
+	forView = "page"
+)
+
+// inBackground marks the calls of a step.
+func inBackground(ctx context.Context) context.Context {
+	return context.WithValue(ctx, caller{}, forStep)
+}
+
+// forPage marks the calls of a page.
+func forPage(ctx context.Context) context.Context { return context.WithValue(ctx, caller{}, forView) }
 
 // RoundTrip keeps the library from making a call again by itself, half a second later, where Stripe asked for another pause. What is no answer of
 // Stripe's API, a proxy's page for one, it repeats once all the same.
@@ -45,16 +64,25 @@ func (c *courtesy) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if pause := readRetryAfter(resp.Header); pause > 0 {
 		resp.Header.Set("Stripe-Should-Retry", "false")
-		c.heed(time.Now().Add(pause).UnixNano())
+		until := time.Now().Add(pause).UnixNano()
+		switch r.Context().Value(caller{}) {
+		case forStep:
+			heed(&c.steps, until)
+		case forView:
+			heed(&c.pages, until)
+		}
 	}
 	return resp, nil
 }
 
 // heed keeps the longest pause that was asked for.
-func (c *courtesy) heed(until int64) {
-	for was := c.until.Load(); was < until && !c.until.CompareAndSwap(was, until); was = c.until.Load() {
+func heed(pause *atomic.Int64, until int64) {
+	for was := pause.Load(); was < until && !pause.CompareAndSwap(was, until); was = pause.Load() {
 	}
 }
 
 // quiet tells whether the steps are to leave Stripe alone.
-func (p *Payments) quiet() bool { return time.Now().UnixNano() < p.courtesy.until.Load() }
+func (p *Payments) quiet() bool { return time.Now().UnixNano() < p.courtesy.steps.Load() }
+
+// pagesQuiet tells whether pages are to leave Stripe alone.
+func (c *courtesy) pagesQuiet() bool { return time.Now().UnixNano() < c.pages.Load() }

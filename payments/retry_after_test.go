@@ -101,3 +101,22 @@ func TestRetryAfterIsBounded(t *testing.T) {
 	}
 	require.Zero(t, payments.RetryAfter(nil))
 }
+
+// M23: what Stripe answers to a page or to a customer's Checkout pauses no step; pages are paused
+// by what pages are answered.
+func TestRetryAfter_PageAndCheckoutPauseNoStep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, p := w.paid(0)
+	w.refund(p, 0, "case 1")
+	open, other := w.checkout(w.hold(1)), w.checkout(w.hold(2))
+	f := w.stripe.Fault(nil, stripetest.TooMany, 2)
+	require.ErrorIs(t, w.payments.Ask(t.Context(), open.SessionID), payments.ErrUnavailable)
+	require.NoError(t, w.payments.Ask(t.Context(), other.SessionID))
+	require.Equal(t, 1, f.Fired(), "pages leave Stripe alone for as long as it asks")
+	_, err := w.payments.Checkout(t.Context(), w.hold(3).ID)
+	require.ErrorIs(t, err, payments.ErrUnavailable)
+	require.Equal(t, 2, f.Fired())
+	w.settle(1)
+	require.Len(t, w.stripe.Refunds(), 1)
+}

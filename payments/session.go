@@ -23,8 +23,12 @@ func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, err
 		if err == nil {
 			return p.storeSession(ctx, pay, s)
 		}
+		then := judge(checkoutAnswers, err)
+		if then == refused {
+			return Payment{}, p.refusedBy(ctx, "create the Checkout Session", pay.ID, err)
+		}
 		failure := p.unavailable(ctx, "create the Checkout Session", pay.ID, err)
-		if n == maxAttempts || ctx.Err() != nil || !spent(err) || RetryAfter(err) > 0 {
+		if then != nextKey || n == maxAttempts || ctx.Err() != nil {
 			return Payment{}, failure
 		}
 		if pay, err = p.nextAttempt(ctx, pay, err); err != nil {

@@ -52,6 +52,7 @@ func (t Taken) Lacking() bool {
 // tells; the error is Stripe's (an [ErrUnavailable]), the database's, or the context's, and then a repeat begins anew. It takes one round trip for each event, and those
 // of a delivery.
 func (p *Payments) TakeSince(ctx context.Context, receiver *webhook.Receiver, since time.Time, opts SinceOptions) error {
+	ctx = inBackground(ctx)
 	if oldest := time.Now().Add(-eventsKept); since.Before(oldest) {
 		since = oldest
 	}

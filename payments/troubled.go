@@ -2,13 +2,14 @@ package payments
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 
 	"github.com/booking-platform/booking-platform/booking"
 )
 
 const troubledPaymentsSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
-WHERE (` + waitsParkedSQL + `) OR (` + waitsDisputedSQL + `) ORDER BY p.id DESC LIMIT $1::int`
+WHERE ((` + waitsParkedSQL + `) OR (` + waitsDisputedSQL + `)) AND p.account IN ('', $2::text) ORDER BY p.id DESC LIMIT $1::int`
 
 // Troubled returns the payments that a person should look at, the newest first, 500 at most: those that [Backlog] counts as
 // parked and as disputed. One round trip.
@@ -16,7 +17,7 @@ func (p *Payments) Troubled(ctx context.Context) ([]Payment, error) {
 	var out []Payment
 	err := p.read(ctx, "list troubled payments", func(q booking.Querier) error {
 		out = nil
-		rows, err := q.QueryContext(ctx, troubledPaymentsSQL, 500)
+		rows, err := q.QueryContext(ctx, troubledPaymentsSQL, 500, p.account)
 		if err != nil {
 			return err
 		}
@@ -43,36 +44,52 @@ func (p *Payments) Get(ctx context.Context, id string) (Payment, error) {
 	return p.one(ctx, "by id", byIDSQL, id)
 }
 
-const refundByIDSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r WHERE r.id = $1::uuid`
-
 // Its key stays, so that a call which is under way all the same makes no second refund.
 const tryNowSQL = `
 UPDATE booking_platform.refunds AS r SET next_try_at = statement_timestamp(), updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.status = 'due'
 RETURNING ` + refundColumns
 
-// RetryRefund has a refund tried again: one that is due at once rather than when its pause is over, by the next run of
-// [Payments.SettleRefunds]; one that failed or was canceled by another refund in its place, which is returned and whose cause is "retry:" with the id of
-// the first. So a repeat answers the same. What is on its way or has succeeded is returned as it is. actor is who asks, as in [RefundRequest].
+// Of a refund and those that were made in its place, the last.
+const lastRetrySQL = `
+WITH RECURSIVE chain AS (
+	SELECT r.id, 0 AS nth FROM booking_platform.refunds r WHERE r.id = $1::uuid
+	UNION ALL
+	SELECT n.id, c.nth + 1 FROM chain c JOIN booking_platform.refunds n ON n.origin = 'retry' AND n.cause = 'retry:' || c.id::text
+	WHERE n.payment_id = (SELECT f.payment_id FROM booking_platform.refunds f WHERE f.id = $1::uuid))
+SELECT ` + refundColumns + ` FROM booking_platform.refunds r WHERE r.id = (SELECT c.id FROM chain c ORDER BY c.nth DESC LIMIT 1)`
+
+// RetryRefund has a refund tried again. One that is due is tried at once, by the next run of
+// [Payments.SettleRefunds], rather than when its pause is over. In the place of one that failed or
+// was canceled another is made, which is returned: of its amount, or of what is left where that
+// is less. Its cause is "retry:" with the id of the first, so that a repeat answers the same until
+// that one has failed too. What is on its way or has succeeded is returned as it is. actor is who
+// asks, as in [RefundRequest].
 //
-// Errors: [ErrNotFound]; [ErrDisputed], with the refund that is due after the dispute; and of what failed those of [Payments.Refund]. Two round trips, or a transaction of four statements.
+// Errors: [ErrNotFound]; [ErrDisputed], with the refund that is due after the dispute; and of what
+// failed those of [Payments.Refund]. A transaction of one or two statements, and for what failed
+// another of four.
 func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Refund, error) {
 	if !isID(refundID) {
 		return Refund{}, ErrNotFound
 	}
 	var r Refund
-	err := p.alone(ctx, "try a refund again", func(q booking.Querier) error {
-		for _, query := range []string{tryNowSQL, refundByIDSQL} {
-			found, ok, err := queryRefund(ctx, q, query, refundID)
-			if err != nil {
-				return err
-			}
-			if ok {
-				r = found
-				return nil
-			}
+	err := p.alone(ctx, "find a refund to try again", func(q booking.Querier) error {
+		found, ok, err := queryRefund(ctx, q, lastRetrySQL, refundID)
+		if err == nil && !ok {
+			err = ErrNotFound
 		}
-		return ErrNotFound
+		if err != nil {
+			return err
+		}
+		r = found
+		if r.Status != RefundDue {
+			return nil
+		}
+		if found, ok, err = queryRefund(ctx, q, tryNowSQL, r.ID); ok {
+			r = found
+		}
+		return err
 	})
 	if errors.Is(err, ErrNotFound) {
 		return Refund{}, ErrNotFound
@@ -87,5 +104,12 @@ func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Ref
 	if err != nil || (r.Status != RefundFailed && r.Status != RefundCanceled) {
 		return r, err
 	}
-	return p.Refund(ctx, RefundRequest{PaymentID: r.PaymentID, Amount: r.Amount.Minor, Cause: "retry:" + r.ID, Reason: r.Reason, Actor: actor})
+	req := RefundRequest{PaymentID: r.PaymentID, Amount: r.Amount.Minor, Cause: "retry:" + r.ID, Reason: r.Reason, Actor: actor}
+	err = p.inTx(ctx, "make a refund in the place of another", func(tx *sql.Tx) error {
+		return p.watchPayment(ctx, tx, req.PaymentID, func() (err error) {
+			r, err = makeIntentOf(ctx, tx, OriginRetry, req)
+			return err
+		})
+	})
+	return r, err
 }

@@ -87,3 +87,43 @@ func TestRetryRefund(t *testing.T) {
 	require.Len(t, w.refundsOf(p), 2)
 	w.requireBooks()
 }
+
+// M16: a part was given back in the dashboard after ours of the whole had failed. A retry takes
+// what is left, once, and of a retry that failed too another can be made.
+func TestRetryRefund_TakesWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
+	_, p := w.paid(0)
+	r := w.refund(p, 0, "rain")
+	fail := func(id string) {
+		w.settle(1)
+		for _, r := range w.refundsOf(p) {
+			if r.ID == id {
+				_, err := w.stripe.FailRefund(r.StripeID, "")
+				require.NoError(t, err)
+			}
+		}
+		require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	}
+	fail(r.ID)
+	_, err := w.stripe.RefundFromDashboard(p.SessionID, 1000)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	retry := func() payments.Refund {
+		again, err := w.payments.RetryRefund(t.Context(), r.ID, "operator")
+		require.NoError(t, err)
+		require.EqualValues(t, price-1000, again.Amount.Minor)
+		require.Equal(t, payments.RefundDue, again.Status)
+		require.Equal(t, payments.OriginRetry, again.Origin)
+		return again
+	}
+	first := retry()
+	require.Equal(t, first.ID, retry().ID, "twice is once")
+	fail(first.ID)
+	second := retry()
+	require.NotEqual(t, first.ID, second.ID)
+	w.settle(1)
+	require.Equal(t, payments.Refunded, w.payment(p.BookingID).Status())
+	require.Zero(t, w.backlog().RefundsFailed)
+	w.requireBooks()
+}

@@ -30,7 +30,7 @@ func (p *Payments) unapplied(ctx context.Context, a arrival, reason string) (web
 const calledOffSQL = `
 SELECT p.captured_minor > 0 AND p.refunded_minor >= p.captured_minor AND NOT p.parked AND p.unapplied = ''
    AND EXISTS (SELECT FROM booking_platform.refunds r
-               WHERE r.payment_id = p.id AND r.cause LIKE 'stripe:%' AND r.status IN ('pending', 'succeeded')),
+               WHERE r.payment_id = p.id AND r.origin = 'stripe' AND r.status IN ('pending', 'succeeded')),
        lower(b.during) > statement_timestamp()
 FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id WHERE p.id = $1::uuid`
 

@@ -40,6 +40,7 @@ type eventPage struct {
 // goes on where it ended. Stripe lists what was not delivered for 30 days, duplicates included. Nothing to do is one call to Stripe and
 // no round trip. It goes on after an event that failed, to the end of its page, and returns the first failure; what Stripe does not answer is [ErrUnavailable]. It ends with ctx.
 func (p *Payments) TakeUndelivered(ctx context.Context, receiver *webhook.Receiver) (int, error) {
+	ctx = inBackground(ctx)
 	// Two at once in one process would only do the same twice.
 	if !p.taking.TryLock() {
 		return 0, nil

@@ -118,7 +118,7 @@ var templateLabel = regexp.MustCompile(`\$labels\.(\w+)`)
 // sections are those of RUNBOOK.md that an alarm may name.
 var sections = []string{
 	"stuck-refund", "parked-payment", "unmatched-event", "disputed-payment", "webhook-retries", "invalid-signatures", "database-down",
-	"full-disk", "failed-steps", "server-errors", "pool",
+	"full-disk", "failed-steps", "server-errors", "payment-refused", "pool",
 }
 
 func TestAlertsAreWhole(t *testing.T) {

@@ -83,3 +83,27 @@ func TestPaymentCommands(t *testing.T) {
 func refundIn(out string) string {
 	return regexp.MustCompile(`(?m)^[0-9a-f]{8}-[0-9a-f-]+`).FindString(out)
 }
+
+// M14: an operator's refund with the cause of the host's own leaves the customer's cancellation
+// whole: what is left goes back.
+func TestPaymentRefund_CauseCancelled(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
+	h := startHost(t, env)
+	var b created
+	c := h.client()
+	c.post("/api/bookings", wish(c.slot(0), nil)).into(t, &b)
+	_, err := h.StandIn().Pay(t.Context(), b.StripeSessionID)
+	require.NoError(t, err)
+	status, stdout, stderr := command(t, env, "payment", "refund", "-cause", "cancelled", "-amount", "5.00", b.ID)
+	require.Equal(t, 0, status, stderr)
+	require.Contains(t, stdout, "5.00 EUR")
+	status, _, stderr = command(t, env, "payment", "refund", "-cause", "cancelled", "-amount", "20.00", b.ID)
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "cause was used before, for 5.00 EUR")
+	a := c.post("/api/bookings/"+b.ID+"/cancel", nil, "Authorization", "Bearer "+b.Token)
+	require.Equal(t, 200, a.status, a.body)
+	eventually(t, "all of it goes back", func() bool {
+		return h.StandIn().Balance()["eur"].Refunded == 2500
+	})
+}

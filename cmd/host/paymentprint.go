@@ -15,6 +15,7 @@ import (
 type paymentLine struct {
 	ID              string          `json:"id"`
 	BookingID       string          `json:"bookingId"`
+	Account         string          `json:"account,omitempty"`
 	Status          payments.Status `json:"status"`
 	Amount          int64           `json:"amount"`
 	Currency        string          `json:"currency"`
@@ -54,7 +55,9 @@ type refundLine struct {
 	PaymentID      string                `json:"paymentId"`
 	Status         payments.RefundStatus `json:"status"`
 	Amount         int64                 `json:"amount"`
+	Asked          int64                 `json:"asked,omitempty"`
 	Currency       string                `json:"currency"`
+	Origin         payments.RefundOrigin `json:"origin"`
 	Cause          string                `json:"cause"`
 	StripeRefundID string                `json:"stripeRefundId,omitempty"`
 	Failure        string                `json:"failure,omitempty"`
@@ -66,7 +69,8 @@ type refundLine struct {
 
 func paymentLineOf(p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute) paymentLine {
 	line := paymentLine{
-		ID: p.ID, BookingID: p.BookingID, Status: p.Status(), Amount: p.Amount.Minor, Currency: p.Amount.Currency, Captured: p.Captured.Minor,
+		ID: p.ID, BookingID: p.BookingID, Account: p.Account, Status: p.Status(), Amount: p.Amount.Minor,
+		Currency: p.Amount.Currency, Captured: p.Captured.Minor,
 		CaptureCurrency: p.Captured.Currency, Refunded: p.Refunded.Minor,
 		Lost: p.Lost.Minor, OpenDisputes: p.OpenDisputes, ParkedReason: p.ParkedReason, Unapplied: p.Unapplied,
 		StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID, AskedAt: p.AskedAt, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
@@ -85,7 +89,8 @@ func paymentLineOf(p payments.Payment, refunds []payments.Refund, disputes []pay
 
 func refundLineOf(r payments.Refund) refundLine {
 	line := refundLine{
-		ID: r.ID, PaymentID: r.PaymentID, Status: r.Status, Amount: r.Amount.Minor, Currency: r.Amount.Currency, Cause: r.Cause,
+		ID: r.ID, PaymentID: r.PaymentID, Status: r.Status, Amount: r.Amount.Minor, Asked: r.Asked, Currency: r.Amount.Currency,
+		Origin: r.Origin, Cause: r.Cause,
 		StripeRefundID: r.StripeID, Failure: r.Failure, Tries: r.Tries, LastError: r.LastError, CreatedAt: r.CreatedAt,
 	}
 	if r.Status == payments.RefundDue {
@@ -152,7 +157,7 @@ func printPayment(out io.Writer, p payments.Payment, refunds []payments.Refund, 
 		{"payment", p.ID}, {"booking", p.BookingID}, {"status", string(p.Status())}, {"parked because", plain(p.ParkedReason)},
 		{"not applied because", plain(p.Unapplied)}, {"asked for", p.Amount.String()}, {"came", p.Captured.String()}, {"went back", p.Refunded.String()},
 		{"lost to disputes", unlessZero(p.Lost)},
-		{"session", plain(p.SessionID)}, {"payment intent", plain(p.PaymentIntentID)}, {"told by asking Stripe", instant(p.AskedAt)},
+		{"Stripe account", plain(p.Account)}, {"session", plain(p.SessionID)}, {"payment intent", plain(p.PaymentIntentID)}, {"told by asking Stripe", instant(p.AskedAt)},
 		{"created", instant(p.CreatedAt)}, {"changed", instant(p.UpdatedAt)},
 	} {
 		if field[1] != "" {

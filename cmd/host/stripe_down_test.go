@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
@@ -34,6 +36,12 @@ func stripeDown(t *testing.T) (*running, *stripetest.Server, *atomic.Value) {
 			panic(http.ErrAbortHandler)
 		case "500":
 			w.WriteHeader(http.StatusInternalServerError)
+		case "refuses the amount":
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error":{"type":"invalid_request_error","code":"amount_too_small","message":"sk_test_down: at least 50"}}`))
+		case "refuses the key":
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"error":{"type":"invalid_request_error","message":"Invalid API Key provided: sk_test_down"}}`))
 		case "asks to be left alone":
 			w.Header().Set("Retry-After", "17")
 			w.WriteHeader(http.StatusTooManyRequests)
@@ -95,6 +103,41 @@ func TestStripeIsDown(t *testing.T) {
 	}
 }
 
+// M24: what Stripe will refuse again is not "try again": it has an answer, a sentence for the
+// customer, a count and an alarm of its own, and no Retry-After; the slot is free again.
+func TestStripeRefuses(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"refuses the amount", "refuses the key"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			h, _, mode := stripeDown(t)
+			ada := h.client()
+			mode.Store(how)
+			free := ada.slot(0)
+			for _, path := range []string{"/api/bookings", "/create-checkout-session"} {
+				a := ada.post(path, wish(free, nil))
+				require.Equal(t, http.StatusServiceUnavailable, a.status, a.body)
+				code, _ := a.code(t)
+				require.Equal(t, "payment_refused", code)
+				require.Empty(t, a.header.Get("Retry-After"))
+				var body struct{ Message string }
+				a.into(t, &body)
+				require.Contains(t, body.Message, "Nothing was charged")
+				require.NotContains(t, a.body, "sk_test_down")
+				require.Equal(t, free, ada.slot(0), "free again")
+			}
+			page := ada.form("/book", filled(free, "k"))
+			require.Equal(t, http.StatusServiceUnavailable, page.status)
+			require.Empty(t, page.header.Get("Retry-After"))
+			require.Contains(t, page.body, "trying again will not help")
+			require.Contains(t, h.log.String(), "stripe refuses to create the Checkout Session, and will again")
+			require.NotContains(t, h.log.String(), "could not create the Checkout Session")
+			mode.Store("up")
+			require.Equal(t, http.StatusCreated, ada.post("/api/bookings", wish(free, nil)).status)
+		})
+	}
+}
+
 // Where the database is slow and Stripe hangs after it, the two together have ten seconds, and the hold is given up.
 func TestDatabaseIsSlowAndStripeHangs(t *testing.T) {
 	t.Parallel()
@@ -135,4 +178,46 @@ func TestSuccessPageWhileStripeHangs(t *testing.T) {
 	require.Contains(t, page.body, "Waiting for your payment")
 	mode.Store("up")
 	require.Contains(t, ada.get("/success?session_id="+b.StripeSessionID).body, "Your booking is confirmed", "no webhook came: Stripe was asked")
+}
+
+// M23: however often the page is visited, Stripe is read once per payment in a few seconds, and
+// what it answers to that keeps no refund from being made.
+func TestSuccessPage_ReadsStripeOnce(t *testing.T) {
+	t.Parallel()
+	const key, secret = "sk_test_reads", "whsec_12345678"
+	standIn, err := stripetest.New(stripetest.Options{SecretKey: key})
+	require.NoError(t, err)
+	var reads atomic.Int32
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/checkout/sessions/") {
+			reads.Add(1)
+			w.Header().Set("Retry-After", "600")
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = w.Write([]byte(`{"error":{"type":"invalid_request_error","code":"rate_limit","message":"later"}}`))
+			return
+		}
+		standIn.ServeHTTP(w, r)
+	}))
+	t.Cleanup(api.Close)
+	env := map[string]string{
+		"STRIPE_SECRET_KEY": key, "STRIPE_WEBHOOK_SECRET": secret, "STRIPE_API_BASE": api.URL, "DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir(),
+	}
+	h := startHost(t, env)
+	ada := h.client()
+	var paid, open created
+	ada.post("/api/bookings", wish(ada.slot(0), nil)).into(t, &paid)
+	ada.post("/api/bookings", wish(ada.slot(1), nil)).into(t, &open)
+	charged, err := standIn.Pay(t.Context(), paid.StripeSessionID)
+	require.NoError(t, err)
+	for range 100 {
+		require.Equal(t, http.StatusOK, ada.get("/success?session_id="+open.StripeSessionID).status)
+		require.Equal(t, http.StatusOK, ada.get("/success?n=1&session_id="+open.StripeSessionID).status)
+	}
+	require.EqualValues(t, 1, reads.Load(), "and no more after Retry-After")
+	_, err = h.db.Exec(`UPDATE booking_platform.payments SET completed = true, captured_minor = amount_minor, captured_currency = currency,
+		stripe_payment_intent_id = $2 WHERE booking_id = $1::uuid`, paid.ID, charged.PaymentIntentID)
+	require.NoError(t, err)
+	status, _, stderr := command(t, env, "payment", "refund", "-cause", "case 1", paid.ID)
+	require.Equal(t, 0, status, stderr)
+	eventually(t, "the refund is made", func() bool { return len(standIn.Refunds()) == 1 })
 }

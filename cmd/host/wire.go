@@ -74,6 +74,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	}
 	r.payments, err = payments.New(db, r.bookings, r.cfg.StripeSecretKey, r.cfg.AppURL, payments.Options{
 		Logger: logger, BaseURL: r.cfg.StripeAPIBase, RequestID: edge.RequestID,
+		Account: r.cfg.StripeAccount, MissingIsGone: r.standIn != nil,
 	})
 	if err != nil {
 		return nil, err

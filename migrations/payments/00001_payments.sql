@@ -42,6 +42,12 @@ CREATE TABLE booking_platform.payments (
     -- How often Stripe reported refunds that have no row here; they are to be looked up at
     -- Stripe. 0 is never.
     refunds_unknown          integer NOT NULL DEFAULT 0,
+    -- Whose payment it is at Stripe: the name of the account and the mode of its key, such as
+    -- live. Background steps take the payments of their own account. Empty is any account's.
+    account                  text NOT NULL DEFAULT '',
+    -- When a customer's page last had Stripe asked about it, so that pages ask once in a few
+    -- seconds, on all replicas together.
+    page_read_at             timestamptz,
     -- When Stripe, asked about the Checkout Session, first answered something that was applied:
     -- the record of a change that no event caused.
     asked_at                 timestamptz,
@@ -72,8 +78,13 @@ CREATE INDEX payments_attention ON booking_platform.payments (id) WHERE parked O
 CREATE TABLE booking_platform.refunds (
     id               uuid PRIMARY KEY,
     payment_id       uuid NOT NULL REFERENCES booking_platform.payments (id),
-    -- Why, once for each payment: what forbids a second refund for the same reason, next week too, when Stripe has forgotten the key.
+    -- Who made the row. Each origin has causes of its own, so that a caller's cause never meets
+    -- one of the package's.
+    origin           text NOT NULL DEFAULT 'payments' CHECK (origin IN ('payments', 'request', 'retry', 'stripe')),
+    -- Why, once for each payment and origin: what forbids a second refund for the same reason, next week too, when Stripe has forgotten the key.
     cause            text NOT NULL CHECK (cause <> ''),
+    -- What was asked for, in minor units; 0 is all that was left. The amount can be lower by now.
+    asked_minor      bigint NOT NULL DEFAULT 0 CHECK (asked_minor >= 0),
     amount_minor     bigint NOT NULL CHECK (amount_minor > 0),
     currency         text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     -- In the order in which they follow each other; a status never goes back.
@@ -91,13 +102,15 @@ CREATE TABLE booking_platform.refunds (
     next_try_at      timestamptz NOT NULL DEFAULT statement_timestamp(),
     created_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
     updated_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
-    UNIQUE (payment_id, cause)
+    UNIQUE (payment_id, origin, cause)
 );
 
 -- Of those that are settled none is in it.
 CREATE INDEX refunds_due ON booking_platform.refunds (next_try_at) WHERE status = 'due';
--- Small: refunds that Stripe or a bank has refused.
-CREATE INDEX refunds_failed ON booking_platform.refunds (payment_id) WHERE status = 'failed';
+-- Small: refunds that Stripe or a bank has refused, and those canceled at Stripe.
+CREATE INDEX refunds_failed ON booking_platform.refunds (payment_id) WHERE status IN ('failed', 'canceled');
+-- Small: refunds that are on their way.
+CREATE INDEX refunds_pending ON booking_platform.refunds (created_at) WHERE status = 'pending';
 
 -- A dispute at Stripe. Facts only grow, so that its events in any order, and repeated, end in
 -- the same row; what became of it follows from them.

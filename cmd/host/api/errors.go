@@ -69,6 +69,11 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		edge.WriteError(w, r, http.StatusConflict, "capacity_too_small", nil)
 		return
 	}
+	if errors.Is(err, checkout.ErrPaymentRefused) {
+		// No Retry-After: it would be refused again.
+		edge.WriteMessage(w, r, http.StatusServiceUnavailable, "payment_refused", checkout.PaymentRefused)
+		return
+	}
 	if errors.Is(err, checkout.ErrPaymentUnavailable) {
 		w.Header().Set("Retry-After", strconv.Itoa(checkout.PaymentRetryAfter(err)))
 	}

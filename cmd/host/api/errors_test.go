@@ -43,6 +43,7 @@ func TestEveryErrorHasItsAnswer(t *testing.T) {
 		{&booking.HoldLimitError{Scope: "client", Limit: 3, Until: time.Now().AddDate(0, 0, 7)}, 429, "too_many_holds", "3600"},
 		{&booking.CapacityError{Capacity: 1, Sold: 2}, 409, "capacity_too_small", ""},
 		{checkout.ErrPaymentUnavailable, 503, "payment_unavailable", "5"},
+		{checkout.ErrPaymentRefused, 503, "payment_refused", ""},
 		{payments.ErrNotFound, 404, "not_found", ""},
 		{payments.ErrNotPayable, 409, "not_payable", ""},
 		{context.DeadlineExceeded, 503, "unavailable", "1"},

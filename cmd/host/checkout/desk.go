@@ -15,6 +15,14 @@ import (
 // ErrPaymentUnavailable means that Stripe could not be asked. The slot is free again; the customer may try once more.
 var ErrPaymentUnavailable = errors.New("payment unavailable")
 
+// ErrPaymentRefused means that Stripe refused the Checkout Session and will refuse it again:
+// the price or the key is wrong, which an operator has to mend. The slot is free again.
+var ErrPaymentRefused = errors.New("payment refused")
+
+// PaymentRefused is what a customer is told of ErrPaymentRefused.
+const PaymentRefused = "This cannot be paid online at the moment, and trying again will not help. " +
+	"Nothing was charged and nothing is booked. Please contact us."
+
 // A customer has an answer within ten seconds: beginLimit is for the hold and its Checkout, to which payments adds a second at most in which it stores
 // what Stripe has answered, and giveUp is for giving the hold up where that could not be made.
 const (
@@ -51,7 +59,8 @@ type Begun struct {
 // gives what the first one gave, with the status that the booking has now.
 //
 // It ends within ten seconds. Errors: those of booking.Store.Hold; [*RateError] where the network of ctx makes too many,
-// which a request that is not valid does not count for; [ErrPaymentUnavailable], and then the hold has been released; booking.ErrHoldExpired,
+// which a request that is not valid does not count for; [ErrPaymentUnavailable] and [ErrPaymentRefused], and then
+// the hold has been released; booking.ErrHoldExpired,
 // when making the session took longer than the hold lasts. Where the database failed after the hold, that is released too, if it can be.
 func (d *Desk) Begin(ctx context.Context, wish booking.HoldRequest) (Begun, error) {
 	begun, err := d.begin(ctx, wish)
@@ -84,6 +93,9 @@ func (d *Desk) begin(ctx context.Context, wish booking.HoldRequest) (Begun, erro
 	case errors.Is(err, payments.ErrUnavailable):
 		d.release(ctx, held.ID)
 		return Begun{}, fmt.Errorf("%w: %w", ErrPaymentUnavailable, err)
+	case errors.Is(err, payments.ErrRefused):
+		d.release(ctx, held.ID)
+		return Begun{}, fmt.Errorf("%w: %w", ErrPaymentRefused, err)
 	case errors.Is(err, payments.ErrNotPayable):
 		// A repeat, and the first one was paid for in between.
 		if held, err = d.again(ctx, held); err != nil {

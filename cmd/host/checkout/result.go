@@ -11,7 +11,7 @@ import (
 func (d *Desk) OnBegin(f func(result string)) { d.began = f }
 
 // Results are the words of [Result].
-var Results = []string{"held", "taken", "limit", "invalid", "payment_unavailable", "expired", "cancelled", "failed"}
+var Results = []string{"held", "taken", "limit", "invalid", "payment_unavailable", "payment_refused", "expired", "cancelled", "failed"}
 
 // Result says in one word what an error of [Desk.Begin] means: held is none. A repeat that finds its booking is held too.
 func Result(err error) string {
@@ -29,6 +29,8 @@ func Result(err error) string {
 		return "invalid"
 	case errors.Is(err, ErrPaymentUnavailable):
 		return "payment_unavailable"
+	case errors.Is(err, ErrPaymentRefused):
+		return "payment_refused"
 	case errors.Is(err, booking.ErrHoldExpired):
 		return "expired"
 	case errors.Is(err, context.Canceled):

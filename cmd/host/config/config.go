@@ -34,6 +34,8 @@ type Config struct {
 	Prepare bool
 	// SessionSecrets sign sessions and owner tokens: the first signs, all are accepted. Empty in development only: see [KeepSessionSecret].
 	SessionSecrets []string
+	// StripeAccount names the Stripe account where several hosts with one each share a database.
+	StripeAccount string
 	// StripeSecretKey is empty in development only, and then the stand-in takes Stripe's place.
 	StripeSecretKey      string
 	StripeWebhookSecrets []string
@@ -88,6 +90,7 @@ func Read(environ map[string]string) (Config, Problems) {
 		SessionSecrets:       sessionSecrets(e.SessionSecret, isProduction, &problems),
 		StripeSecretKey:      e.StripeSecretKey,
 		StripeWebhookSecrets: e.StripeWebhook,
+		StripeAccount:        e.StripeAccount,
 		StripeAPIBase:        strings.TrimRight(e.StripeAPIBase, "/"),
 		TrustProxy:           e.TrustProxy,
 		AdminEmail:           e.AdminEmail,

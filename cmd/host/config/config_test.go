@@ -192,6 +192,11 @@ func TestEachProblem(t *testing.T) {
 		{nil, "SESSION_SECRET", secret + ",hunter2", "has a secret of 7 bytes (number 2)", "", ""},
 		{produced, "STRIPE_SECRET_KEY", "", "is missing", "", ""},
 		{produced, "STRIPE_SECRET_KEY", "pk_live_hunter2", "is not a secret key", "", ""},
+		// M28: what is no key of the API, and a list of keys.
+		{produced, "STRIPE_SECRET_KEY", "whsec_hunter2", "is not a secret key", "", ""},
+		{produced, "STRIPE_SECRET_KEY", "sk_live_hunter2,sk_live_hunter2", "has a character that no key has", "", ""},
+		{produced, "STRIPE_SECRET_KEY", "sk_live_hunter2 x", "has a character that no key has", "", ""},
+		{produced, "STRIPE_ACCOUNT", "hunter2 hunter2", "is not a name", "", ""},
 		{produced, "STRIPE_WEBHOOK_SECRET", "", "is missing", "", ""},
 		{nil, "STRIPE_WEBHOOK_SECRET", "", "is missing", "STRIPE_SECRET_KEY", "sk_test_hunter2"},
 		{nil, "STRIPE_WEBHOOK_SECRET", "whsec_12345678,hunter2", "no signing secret (number 2)", "", ""},

@@ -30,6 +30,7 @@ type environment struct {
 	StripeSecretKey    string     `env:"STRIPE_SECRET_KEY"`
 	StripeWebhook      list       `env:"STRIPE_WEBHOOK_SECRET"`
 	StripeAPIBase      string     `env:"STRIPE_API_BASE"`
+	StripeAccount      string     `env:"STRIPE_ACCOUNT"`
 	TrustProxy         TrustProxy `env:"TRUST_PROXY"`
 	CookieSecure       boolean    `env:"COOKIE_SECURE"`
 	CookieSameSite     sameSite   `env:"COOKIE_SAMESITE" envDefault:"lax"`

@@ -38,7 +38,12 @@ func stripe(e environment, production bool, problems *Problems) {
 	case e.StripeSecretKey == "" && production:
 		problems.add(key, "is missing", "set it to the secret key of your Stripe account (sk_live_… or rk_live_…); only development has the built-in stand-in")
 	case e.StripeSecretKey != "" && !strings.HasPrefix(e.StripeSecretKey, "sk_") && !strings.HasPrefix(e.StripeSecretKey, "rk_"):
-		problems.add(key, "is not a secret key", "a secret key begins with sk_, a restricted one with rk_; a publishable one (pk_) is of no use here")
+		problems.add(key, "is not a secret key", "a secret key begins with sk_, a restricted one with rk_; a publishable one (pk_) or a signing secret (whsec_) is of no use here")
+	case strings.ContainsFunc(e.StripeSecretKey, foreignToKeys):
+		problems.add(key, "has a character that no key has", "copy it once more: it is one key, without blanks and commas")
+	}
+	if len(e.StripeAccount) > 64 || strings.ContainsFunc(e.StripeAccount, foreignToKeys) {
+		problems.add("STRIPE_ACCOUNT", "is not a name", "it is a name of your own of 64 letters, digits, - and _ at most")
 	}
 	if len(e.StripeWebhook) == 0 && (production || e.StripeSecretKey != "") {
 		problems.add(signing, "is missing", "set it to the signing secret of the webhook endpoint (whsec_…); in development `stripe listen --print-secret` shows one")
@@ -96,6 +101,11 @@ func (c *Config) mistakenForDevelopment(e environment, problems *Problems) {
 		problems.add(key, "is missing, in development, beside "+strings.Join(signs, " and "),
 			"the built-in stand-in confirms bookings that nothing is paid for: set APP_ENV=production and the key, or unset what is beside it")
 	}
+}
+
+// foreignToKeys tells whether a character is in no key of Stripe's.
+func foreignToKeys(r rune) bool {
+	return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
 
 // KeepSessionSecret returns the secret in the file session_secret of dir, made at the first call, so that logins and owner tokens outlive

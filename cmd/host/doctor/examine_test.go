@@ -103,7 +103,7 @@ func TestEachMistakeIsFound(t *testing.T) {
 		"a placeholder":                {set("SESSION_SECRET", "ChangeMe-ChangeMe-ChangeMe-0123456789"), "problem session-secret"},
 		"a cut signing secret":         {set("STRIPE_WEBHOOK_SECRET", "whsec_Zt8f"), "problem webhook-secret"},
 		"a secret of stripe listen":    {set("STRIPE_WEBHOOK_SECRET", "whsec_"+strings.Repeat("0123456789abcdef", 4)), "warning webhook-secret"},
-		"a key with a blank":           {set("STRIPE_SECRET_KEY", "sk_live_4eC39 HqLyjWDarjtT1zdp7dc"), "problem stripe-key,problem stripe"},
+		"a key with a blank":           {set("STRIPE_SECRET_KEY", "sk_live_4eC39 HqLyjWDarjtT1zdp7dc"), "problem configuration"},
 		"a test key in production": {func(w *world) { set("STRIPE_SECRET_KEY", testKey)(w); w.endpoints[0].Livemode = false },
 			"problem stripe-key-mode"},
 		"a live key, a test endpoint": {endpoint(func(e *stripetest.WebhookEndpoint) { e.Livemode = false }), "problem webhook-endpoint-mode"},
@@ -155,21 +155,38 @@ func TestEachMistakeIsFound(t *testing.T) {
 		"events nobody needs": {endpoint(func(e *stripetest.WebhookEndpoint) {
 			e.EnabledEvents = append(payments.EventTypes(), "charge.succeeded")
 		}), "warning webhook-endpoint-surplus"},
-		"every event there is":         {endpoint(func(e *stripetest.WebhookEndpoint) { e.EnabledEvents = []string{"*"} }), "warning webhook-endpoint-surplus"},
-		"another API version":          {endpoint(func(e *stripetest.WebhookEndpoint) { e.APIVersion = "2020-08-27" }), "warning webhook-endpoint-version"},
-		"the account's API version":    {endpoint(func(e *stripetest.WebhookEndpoint) { e.APIVersion = "" }), "warning webhook-endpoint-version"},
-		"two endpoints":                {func(w *world) { w.endpoints = append(w.endpoints, w.endpoints[0]) }, "warning webhook-endpoint-twice"},
-		"a key that is dead":           {answering(http.StatusUnauthorized), "problem stripe"},
-		"a key that may not list":      {answering(http.StatusForbidden), "warning webhook-endpoint,warning events-undelivered"},
-		"Stripe is ill":                {answering(http.StatusInternalServerError), "problem stripe"},
-		"an event that never came":     {func(w *world) { w.lostFor = time.Hour }, "problem events-undelivered"},
-		"an event that fails":          {func(w *world) { w.event("failed", "x") }, "problem events-waiting"},
-		"an event without its payment": {func(w *world) { w.event("unmatched", "") }, "warning events-waiting"},
-		"events of test mode":          {func(w *world) { w.event("ignored", "test_mode") }, "warning events-other-mode"},
-		"a refund that is stuck":       {func(w *world) { w.refund("due", 3) }, "problem refunds-stuck"},
-		"a refund nobody makes":        {func(w *world) { w.refund("due", 0) }, "warning refunds-stuck"},
-		"a refund that was refused":    {func(w *world) { w.refund("failed", 1) }, "problem refunds-failed"},
-		"a parked payment":             {func(w *world) { w.payment(`parked = true, completed = true, parked_reason = 'amount_differs'`) }, "warning payments-parked"},
+		"every event there is":            {endpoint(func(e *stripetest.WebhookEndpoint) { e.EnabledEvents = []string{"*"} }), "warning webhook-endpoint-surplus"},
+		"another API version":             {endpoint(func(e *stripetest.WebhookEndpoint) { e.APIVersion = "2020-08-27" }), "warning webhook-endpoint-version"},
+		"the account's API version":       {endpoint(func(e *stripetest.WebhookEndpoint) { e.APIVersion = "" }), "warning webhook-endpoint-version"},
+		"two endpoints":                   {func(w *world) { w.endpoints = append(w.endpoints, w.endpoints[0]) }, "warning webhook-endpoint-twice"},
+		"a key that is dead":              {answering(http.StatusUnauthorized), "problem stripe"},
+		"a key that may not list":         {answering(http.StatusForbidden), "warning webhook-endpoint,warning events-undelivered"},
+		"Stripe is ill":                   {answering(http.StatusInternalServerError), "problem stripe"},
+		"an event that never came":        {func(w *world) { w.lostFor = time.Hour }, "problem events-undelivered"},
+		"an event that fails":             {func(w *world) { w.event("failed", "x") }, "problem events-waiting"},
+		"an event without its payment":    {func(w *world) { w.event("unmatched", "") }, "warning events-waiting"},
+		"events of test mode":             {func(w *world) { w.event("ignored", "test_mode") }, "warning events-other-mode"},
+		"a refund that is stuck":          {func(w *world) { w.refund("due", 3) }, "problem refunds-stuck"},
+		"a refund nobody makes":           {func(w *world) { w.refund("due", 0) }, "warning refunds-stuck"},
+		"a refund that was refused":       {func(w *world) { w.refund("failed", 1) }, "problem refunds-failed"},
+		"M18: a refund that was canceled": {func(w *world) { w.refund("canceled", 1) }, "problem refunds-failed"},
+		"M18: a refund on its way for long": {func(w *world) {
+			w.refund("pending", 1)
+			w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '15 days'`)
+		}, "warning refunds-failed"},
+		"M19: a refund of another account": {func(w *world) {
+			w.refund("due", 3)
+			w.exec(`UPDATE booking_platform.payments SET account = 'other/live'`)
+		}, "warning other-accounts"},
+		"M19: a refund of the other mode": {func(w *world) {
+			w.refund("due", 3)
+			w.exec(`UPDATE booking_platform.payments SET account = 'test'`)
+		}, "warning other-accounts"},
+		"M19: a refund of this account": {func(w *world) {
+			w.refund("due", 3)
+			w.exec(`UPDATE booking_platform.payments SET account = 'live'`)
+		}, "problem refunds-stuck"},
+		"a parked payment": {func(w *world) { w.payment(`parked = true, completed = true, parked_reason = 'amount_differs'`) }, "warning payments-parked"},
 		"a disputed payment": {func(w *world) {
 			w.payment(`disputes = 1, disputes_open = 1, completed = true, captured_minor = 2500, captured_currency = 'eur'`)
 		}, "warning payments-disputed"},

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -15,8 +16,13 @@ func (e *examination) payments(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Stripe is not called, so neither the key nor the address is of any use to anyone.
-	pay, err := payments.New(e.DB, bookings, "sk_test_doctor", "http://127.0.0.1", payments.Options{})
+	// Stripe is not called. The key's mode and the account's name tell whose payments are counted;
+	// the built-in stand-in is of test mode.
+	key := e.Config.StripeSecretKey
+	if key == "" || e.wrong("STRIPE_SECRET_KEY") {
+		key = "sk_test_doctor"
+	}
+	pay, err := payments.New(e.DB, bookings, key, "http://127.0.0.1", payments.Options{Account: e.Config.StripeAccount})
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +30,19 @@ func (e *examination) payments(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(refundFindings(b), paymentFindings(b)...), nil
+	return slices.Concat(refundFindings(b), paymentFindings(b), otherAccounts(b)), nil
+}
+
+// pendingLimit is how long a refund may be on its way at Stripe: banks take ten days.
+const pendingLimit = 14 * 24 * time.Hour
+
+func otherAccounts(b payments.Backlog) []Finding {
+	if b.OtherAccounts.Age <= waitLimit {
+		return nil
+	}
+	return []Finding{warning(OtherAccounts, fmt.Sprintf("%d payments and refunds of another Stripe account or mode wait, the oldest for %s: this host leaves them alone",
+		b.OtherAccounts.Count, age(b.OtherAccounts)),
+		"See that a host with their key and STRIPE_ACCOUNT runs, or set the key and the name that they were made with here.")}
 }
 
 func refundFindings(b payments.Backlog) []Finding {
@@ -40,8 +58,12 @@ func refundFindings(b payments.Backlog) []Finding {
 		found = append(found, ok(RefundsStuck, "no refund is stuck"))
 	}
 	if failed := b.RefundsFailed; failed.Count > 0 {
-		return append(found, problem(RefundsFailed, fmt.Sprintf("%d refunds were refused by Stripe or the customer's bank, the oldest %s ago: the customer has no money", failed.Count, age(failed)),
-			"Pay the customer back in another way, or again in Stripe's dashboard, which counts as soon as it is made."))
+		return append(found, problem(RefundsFailed, fmt.Sprintf("%d refunds were refused by Stripe or the customer's bank, or canceled at Stripe, the oldest %s ago: the customer has no money", failed.Count, age(failed)),
+			"Run host payment list, then host payment retry, or refund it again in Stripe's dashboard, which counts as soon as it is made."))
+	}
+	if pending := b.RefundsPending; pending.Age > pendingLimit {
+		return append(found, warning(RefundsFailed, fmt.Sprintf("%d refunds are on their way at Stripe, the oldest for %s", pending.Count, age(pending)),
+			"Look at it in Stripe's dashboard: the balance may not cover it, or Stripe waits for the customer; see host payment list."))
 	}
 	return append(found, ok(RefundsFailed, "no refund was refused"))
 }

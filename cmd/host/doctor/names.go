@@ -59,6 +59,7 @@ const (
 	RefundsFailed     Name = "refunds-failed"
 	PaymentsParked    Name = "payments-parked"
 	PaymentsDisputed  Name = "payments-disputed"
+	OtherAccounts     Name = "other-accounts"
 	Reconciliation    Name = "reconciliation"
 	Background        Name = "background"
 	AdminUser         Name = "admin-user"

@@ -188,7 +188,7 @@ func (v *visitor) book(ctx context.Context, resource, start string) (*trial, *Fi
 	t := &trial{start: start, resource: resource}
 	if r.status != http.StatusCreated || r.into(t) != nil || t.ID == "" || t.Token == "" {
 		f := problem(PaySlot, fmt.Sprintf("booking %s at %s is answered %d (%s)", resource, start, r.status, codeOf(r)),
-			"Look for the request in the host's log; payment_unavailable means that Stripe could not be asked.")
+			"Look for the request in the host's log; payment_unavailable means that Stripe could not be asked, payment_refused that it will refuse again.")
 		return nil, &f
 	}
 	return t, nil

@@ -20,9 +20,9 @@ var (
 	holdsOpenDesc     = desc("holds_open", "Holds that keep their slots from others, of all hosts.")
 	holdsExpiredDesc  = desc("holds_expired", "Holds whose time has passed and that were not released yet, of all hosts.")
 	oldestExpiredDesc = desc("holds_oldest_expired_seconds", "How long ago the time of the oldest of them passed; 0 where there is none.")
-	paymentsDesc      = desc("payments_waiting", "Payments that are not settled, of all hosts: overdue, processing, parked, disputed, refunds_unknown.", "state")
+	paymentsDesc      = desc("payments_waiting", "Payments that are not settled, of all hosts: overdue, processing, parked, disputed, refunds_unknown, and other_accounts.", "state")
 	oldestPaymentDesc = desc("payments_oldest_waiting_seconds", "For how long the oldest of them has been that; 0 where there is none.", "state")
-	refundsDesc       = desc("refunds_waiting", "Refunds that are not made, of all hosts: due, stuck (due, and tried three times in vain), failed.", "state")
+	refundsDesc       = desc("refunds_waiting", "Refunds that are not made, of all hosts: due, stuck (due, and tried three times in vain), pending (on their way), failed (or canceled).", "state")
 	oldestRefundDesc  = desc("refunds_oldest_waiting_seconds", "For how long the oldest of them has been that; 0 where there is none.", "state")
 )
 
@@ -83,11 +83,12 @@ func (d *database) Collect(ch chan<- prometheus.Metric) {
 	p := r.payments
 	for state, w := range map[string]payments.Waiting{
 		"overdue": p.Overdue, "processing": p.Processing, "parked": p.Parked, "disputed": p.Disputed, "refunds_unknown": p.RefundsUnknown,
+		"other_accounts": p.OtherAccounts,
 	} {
 		gauge(paymentsDesc, float64(w.Count), state)
 		gauge(oldestPaymentDesc, w.Age.Seconds(), state)
 	}
-	for state, w := range map[string]payments.Waiting{"due": p.RefundsDue, "stuck": p.RefundsStuck, "failed": p.RefundsFailed} {
+	for state, w := range map[string]payments.Waiting{"due": p.RefundsDue, "stuck": p.RefundsStuck, "pending": p.RefundsPending, "failed": p.RefundsFailed} {
 		gauge(refundsDesc, float64(w.Count), state)
 		gauge(oldestRefundDesc, w.Age.Seconds(), state)
 	}

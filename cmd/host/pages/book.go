@@ -86,6 +86,10 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", strconv.Itoa(checkout.PaymentRetryAfter(err)))
 		again.Message = "The payment service cannot be reached right now. Nothing was charged and nothing is booked; please try again in a moment."
 		again.Form.Key = newKey()
+	case errors.Is(err, checkout.ErrPaymentRefused):
+		status = http.StatusServiceUnavailable
+		again.Message = checkout.PaymentRefused
+		again.Form.Key = newKey()
 	case errors.As(err, &invalid):
 		status = http.StatusBadRequest
 		again.Problems = invalid.Fields

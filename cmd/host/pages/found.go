@@ -31,10 +31,8 @@ func (p *Pages) find(r *http.Request) (found, error) {
 	if session == "" {
 		return p.owned(r.Context(), query)
 	}
-	// The first time, Stripe is asked: its webhook may be late. The page's own reloads count on that it comes.
-	if !query.Has("n") {
-		p.ask(r.Context(), session)
-	}
+	// Its webhook may be late. Ask bounds how often Stripe is read, the page's reloads included.
+	p.ask(r.Context(), session)
 	pay, err := p.opts.Payments.BySession(r.Context(), session)
 	if err != nil {
 		return found{}, err

@@ -1,0 +1,222 @@
+package payments_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// otherStripe is the API of another account, in which nothing of ours exists.
+func otherStripe(t *testing.T, key string) string {
+	t.Helper()
+	other, err := stripetest.New(stripetest.Options{SecretKey: key})
+	require.NoError(t, err)
+	api := httptest.NewServer(other)
+	t.Cleanup(api.Close)
+	return api.URL
+}
+
+func (w *world) with(key string, opts payments.Options) *payments.Payments {
+	w.t.Helper()
+	p, err := payments.New(w.db, w.bookings, key, appURL, opts)
+	require.NoError(w.t, err)
+	return p
+}
+
+// again lets every pause and lease of the steps pass.
+func (w *world) again() {
+	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
+	w.exec(`UPDATE booking_platform.payments SET leased_until = NULL, page_read_at = NULL`)
+}
+
+// M19: with the key of another account, to which Stripe answers 404 for everything of ours, nothing
+// ends: no refund fails, no session and no hold expires; the right key then settles it all.
+func TestKeyOfAnotherAccount(t *testing.T) {
+	t.Parallel()
+	for name, gone := range map[string]bool{"nothing of ours is there": false, "404 to every call": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			base := otherStripe(t, secretKey)
+			if gone {
+				none := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+					rw.WriteHeader(http.StatusNotFound)
+					_, _ = rw.Write([]byte(`{"error":{"type":"invalid_request_error","code":"resource_missing","message":"No such object"}}`))
+				}))
+				t.Cleanup(none.Close)
+				base = none.URL
+			}
+			wrong := w.with(secretKey, payments.Options{BaseURL: base})
+			_, refunded := w.paid(0)
+			_, stale := w.paid(1)
+			_, marked := w.paid(2)
+			due := w.refund(refunded, 0, "case 1")
+			made := w.refund(stale, 1000, "case 2")
+			w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() + interval '1 hour' WHERE id = $1::uuid`, due.ID)
+			w.settle(1)
+			_, err := w.payments.LookUpRefunds(t.Context())
+			require.NoError(t, err)
+			// The answer was lost, and the key may be forgotten by now.
+			w.exec(`UPDATE booking_platform.refunds SET status = 'due', stripe_refund_id = NULL, first_called_at = statement_timestamp() - interval '2 days'
+				WHERE id = $1::uuid`, made.ID)
+			w.stripe.HoldDelivery()
+			_, err = w.stripe.RefundFromDashboard(marked.SessionID, 300)
+			require.NoError(t, err)
+			w.exec(`UPDATE booking_platform.payments SET refunds_unknown = 1 WHERE id = $1::uuid`, marked.ID)
+			paid, delayed, over := w.hold(3), w.hold(4), w.hold(5)
+			_, err = w.stripe.Pay(t.Context(), w.checkout(paid).SessionID)
+			require.NoError(t, err)
+			_, err = w.stripe.PayDelayed(t.Context(), w.checkout(delayed).SessionID)
+			require.NoError(t, err)
+			w.checkout(over)
+			w.endHold(over.ID)
+			w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 hour' WHERE booking_id IN ($1::uuid, $2::uuid)`,
+				paid.ID, delayed.ID)
+
+			for range 2 {
+				w.again()
+				_, err := wrong.SettleRefunds(t.Context())
+				require.ErrorIs(t, err, payments.ErrUnavailable)
+				_, err = wrong.LookUpRefunds(t.Context())
+				require.ErrorIs(t, err, payments.ErrUnavailable)
+				ended, err := wrong.ExpireSessions(t.Context())
+				require.ErrorIs(t, err, payments.ErrUnavailable)
+				require.Zero(t, ended)
+				settled, err := wrong.AskStripe(t.Context())
+				require.ErrorIs(t, err, payments.ErrUnavailable)
+				require.Zero(t, settled)
+				require.ErrorIs(t, wrong.Ask(t.Context(), w.payment(paid.ID).SessionID), payments.ErrUnavailable)
+			}
+			for _, b := range []booking.Booking{paid, delayed, over} {
+				require.Equal(t, booking.Pending, w.status(b.ID))
+				require.Equal(t, payments.Open, w.payment(b.ID).Status())
+			}
+			require.Equal(t, payments.RefundDue, w.refundsOf(refunded)[0].Status)
+			require.Equal(t, payments.RefundDue, w.refundsOf(stale)[0].Status)
+			require.Positive(t, w.backlog().RefundsUnknown.Count)
+
+			w.again()
+			asked, err := w.payments.AskStripe(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, 1, asked)
+			ended, err := w.payments.ExpireSessions(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, 1, ended)
+			_, err = w.payments.SettleRefunds(t.Context())
+			require.NoError(t, err)
+			_, err = w.payments.LookUpRefunds(t.Context())
+			require.NoError(t, err)
+			_, err = w.stripe.ReleaseDelivery(t.Context(), nil)
+			require.NoError(t, err)
+			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+			require.Equal(t, booking.Confirmed, w.status(paid.ID))
+			require.Equal(t, booking.Expired, w.status(over.ID))
+			require.Equal(t, payments.Refunded, w.payment(refunded.BookingID).Status())
+			require.Len(t, w.stripe.Refunds(), 3)
+			w.requireBooks()
+		})
+	}
+}
+
+// M19: two accounts on one database. Each one's steps, lists and counts take its own payments and
+// leave the other's alone, and say that there are some.
+func TestTwoAccountsOnOneDatabase(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{opts: payments.Options{Account: "north"}})
+	others := map[string]*payments.Payments{
+		"another name": w.with(secretKey, payments.Options{Account: "south", BaseURL: otherStripe(t, secretKey)}),
+		"another mode": w.with("sk_live_4eC39HqLyjWDarjtT1zdp7dc", payments.Options{Account: "north", BaseURL: "http://127.0.0.1:1"}),
+	}
+	b, p := w.paid(0)
+	require.Equal(t, "north/test", p.Account)
+	w.refund(p, 0, "case 1")
+	w.exec(`UPDATE booking_platform.payments SET refunds_unknown = 1`)
+	open := w.checkout(w.hold(1))
+	over := w.hold(2)
+	w.checkout(over)
+	w.endHold(over.ID)
+	w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 hour' WHERE id = $1::uuid`, open.PaymentID)
+	_, parked := w.paid(3)
+	w.exec(`UPDATE booking_platform.payments SET parked = true, parked_reason = 'x' WHERE id = $1::uuid`, parked.ID)
+	for name, other := range others {
+		for range 2 {
+			_, err := other.SettleRefunds(t.Context())
+			require.NoError(t, err, name)
+			_, err = other.LookUpRefunds(t.Context())
+			require.NoError(t, err, name)
+			_, err = other.ExpireSessions(t.Context())
+			require.NoError(t, err, name)
+			_, err = other.AskStripe(t.Context())
+			require.NoError(t, err, name)
+			require.NoError(t, other.Ask(t.Context(), open.SessionID), name)
+		}
+		backlog, err := other.Backlog(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, payments.Backlog{OtherAccounts: backlog.OtherAccounts}, backlog, name)
+		require.Equal(t, 2, backlog.OtherAccounts.Count)
+		troubled, err := other.Troubled(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, troubled)
+	}
+	mine := w.backlog()
+	require.Zero(t, mine.OtherAccounts)
+	require.Equal(t, 1, mine.RefundsDue.Count)
+	require.Equal(t, 1, mine.Overdue.Count)
+	require.Equal(t, 1, mine.Parked.Count)
+	w.settle(1)
+	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+}
+
+// M19: a stand-in that forgets its objects when it is restarted may say so: what it does not know is
+// gone.
+func TestMissingIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	forgetful := w.with(secretKey, payments.Options{BaseURL: otherStripe(t, secretKey), MissingIsGone: true})
+	_, p := w.paid(0)
+	w.refund(p, 0, "case 1")
+	b := w.hold(1)
+	w.checkout(b)
+	w.past()
+	_, err := forgetful.SettleRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, payments.RefundFailed, w.refundsOf(p)[0].Status)
+	asked, err := forgetful.LookUpRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, asked)
+	settled, err := forgetful.AskStripe(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, settled)
+	require.Equal(t, booking.Expired, w.status(b.ID))
+}
+
+// M28: what is no secret key of the API is refused at once; blanks around one are no part of it.
+func TestNew_Key(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	for _, key := range []string{
+		"", " ", "whsec_payments", " whsec_payments", "pk_test_payments", "pk_live_payments", "payments", "sk", "sk_", "rk__", "SK_test_payments",
+		"sk_test_payments,sk_test_other", "sk_test_pay ments", "sk_test_pay\nments", "sk_test_päyments", `"sk_test_payments"`, "sk_test_\x00",
+	} {
+		_, err := payments.New(w.db, w.bookings, key, appURL, payments.Options{})
+		require.Error(t, err, key)
+		if strings.Contains(key, "_payments") {
+			require.NotContains(t, err.Error(), strings.TrimSpace(key))
+		}
+	}
+	for _, key := range []string{secretKey + "\n", " " + secretKey, "\t" + secretKey + "\r\n"} {
+		p := w.with(key, payments.Options{BaseURL: w.api})
+		_, err := p.Checkout(t.Context(), w.hold(len(w.stripe.Sessions())).ID)
+		require.NoError(t, err)
+	}
+	for _, key := range []string{"rk_live_payments", "sk_live_51H", "sk_payments"} {
+		w.with(key, payments.Options{})
+	}
+}

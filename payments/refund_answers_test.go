@@ -1,0 +1,259 @@
+package payments_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+func refundCalls(r *http.Request) bool {
+	return r.Method == http.MethodPost && r.URL.Path == "/v1/refunds"
+}
+
+// tryRefunds runs the step with every pause over, and returns its error.
+func (w *world) tryRefunds() error {
+	w.t.Helper()
+	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() WHERE status = 'due'`)
+	payments.EndPause(w.payments)
+	_, err := w.payments.SettleRefunds(w.t.Context())
+	return err
+}
+
+// M2: the first call hangs at Stripe for longer than our time limit, and its repeats are told
+// that the key is in use, under either error type. One refund comes of it.
+func TestSettleRefunds_CallHangsAndKeyIsInUse(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"invalid_request_error", "idempotency_error"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{stripe: stripetest.Options{KeyInUseType: kind}, opts: payments.Options{Timeout: time.Second}})
+			_, p := w.paid(0)
+			w.refund(p, 1000, "case 1")
+			hang := w.stripe.Fault(refundCalls, stripetest.HangDuring, 1)
+			t.Cleanup(hang.Release)
+			for range 3 {
+				require.ErrorIs(t, w.tryRefunds(), payments.ErrUnavailable)
+			}
+			require.Equal(t, 1, hang.Fired())
+			require.Equal(t, payments.RefundDue, w.refundsOf(p)[0].Status)
+			require.Equal(t, "idempotency_key_in_use", w.refundsOf(p)[0].LastError)
+			hang.Release()
+			require.Eventually(t, func() bool { return len(w.stripe.Refunds()) == 1 }, 10*time.Second, time.Millisecond)
+			require.NoError(t, w.tryRefunds())
+			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+			require.Equal(t, stripetest.Money{Captured: price, Refunded: 1000}, w.stripe.Balance()["eur"])
+			w.requireBooks()
+		})
+	}
+}
+
+// stripeAnswer is an answer that a test has Stripe give, in place of its own.
+type stripeAnswer struct {
+	status            int
+	kind, code, param string
+	replayed, html    bool
+}
+
+func (a stripeAnswer) write(w http.ResponseWriter) {
+	if a.replayed {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	// The library repeats some calls by itself, after a pause.
+	w.Header().Set("Stripe-Should-Retry", "false")
+	w.WriteHeader(a.status)
+	if a.html {
+		_, _ = fmt.Fprint(w, "<html>")
+		return
+	}
+	_, _ = fmt.Fprintf(w, `{"error":{"type":%q,"code":%q,"param":%q,"message":"no"}}`, a.kind, a.code, a.param)
+}
+
+// interposed answers the calls that match until it is switched off, and records their keys.
+type interposed struct {
+	mu    sync.Mutex
+	match func(*http.Request) bool
+	with  *stripeAnswer
+	keys  map[string]int
+}
+
+func (i *interposed) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !i.match(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		i.mu.Lock()
+		with := i.with
+		i.keys[r.Header.Get("Idempotency-Key")]++
+		i.mu.Unlock()
+		if with == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		with.write(w)
+	})
+}
+
+func (i *interposed) set(a *stripeAnswer) {
+	i.mu.Lock()
+	i.with = a
+	i.mu.Unlock()
+}
+
+func (i *interposed) seen() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.keys)
+}
+
+// M2: what follows from each answer to a refund. By status and code, whatever the type says.
+func TestSettleRefunds_Answers(t *testing.T) {
+	t.Parallel()
+	const invalid, idempotency = "invalid_request_error", "idempotency_error"
+	const same, next, failed = "same key", "next key", "failed"
+	for name, c := range map[string]struct {
+		answer stripeAnswer
+		want   string
+	}{
+		"409 in use":                   {stripeAnswer{status: 409, kind: invalid, code: "idempotency_key_in_use"}, same},
+		"409 in use, idempotency":      {stripeAnswer{status: 409, kind: idempotency, code: "idempotency_key_in_use"}, same},
+		"409 without a code":           {stripeAnswer{status: 409, kind: idempotency}, same},
+		"409 replayed":                 {stripeAnswer{status: 409, kind: idempotency, replayed: true}, same},
+		"400 in use":                   {stripeAnswer{status: 400, kind: idempotency, code: "idempotency_key_in_use"}, same},
+		"404":                          {stripeAnswer{status: 404, kind: invalid, code: "resource_missing"}, same},
+		"404 without a code":           {stripeAnswer{status: 404, kind: invalid}, same},
+		"404 replayed":                 {stripeAnswer{status: 404, kind: invalid, code: "resource_missing", replayed: true}, same},
+		"400 missing":                  {stripeAnswer{status: 400, kind: invalid, code: "resource_missing", param: "payment_intent"}, same},
+		"401":                          {stripeAnswer{status: 401, kind: invalid}, same},
+		"403":                          {stripeAnswer{status: 403, kind: invalid}, same},
+		"429":                          {stripeAnswer{status: 429, kind: invalid, code: "rate_limit"}, same},
+		"429 lock":                     {stripeAnswer{status: 429, kind: invalid, code: "lock_timeout"}, same},
+		"500":                          {stripeAnswer{status: 500, kind: "api_error"}, same},
+		"500 replayed":                 {stripeAnswer{status: 500, kind: "api_error", replayed: true}, next},
+		"500 of other parameters":      {stripeAnswer{status: 500, kind: idempotency}, same},
+		"503 by a proxy":               {stripeAnswer{status: 503, html: true}, same},
+		"403 by a proxy":               {stripeAnswer{status: 403, html: true}, same},
+		"418, which is not listed":     {stripeAnswer{status: 418, kind: invalid}, same},
+		"400 of other parameters":      {stripeAnswer{status: 400, kind: idempotency}, next},
+		"400 too little balance":       {stripeAnswer{status: 400, kind: invalid, code: "balance_insufficient"}, next},
+		"402":                          {stripeAnswer{status: 402, kind: "card_error"}, next},
+		"400 disputed":                 {stripeAnswer{status: 400, kind: invalid, code: "charge_disputed"}, next},
+		"400 not refundable":           {stripeAnswer{status: 400, kind: invalid, code: "charge_not_refundable"}, failed},
+		"400 which is not listed":      {stripeAnswer{status: 400, kind: invalid}, failed},
+		"400 amount, against the list": {stripeAnswer{status: 400, kind: invalid, param: "amount"}, next},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			between := &interposed{match: refundCalls, keys: map[string]int{}}
+			w := newWorld(t, setup{wrap: between.wrap})
+			_, p := w.paid(0)
+			w.refund(p, 1000, "case 1")
+			// A call with other parameters has ended after a quarter of an hour.
+			w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '20 minutes'`)
+			between.set(&c.answer)
+			err := w.tryRefunds()
+			r := w.refundsOf(p)[0]
+			if c.want == failed {
+				require.NoError(t, err)
+				require.Equal(t, payments.RefundFailed, r.Status)
+				require.Equal(t, 1, w.backlog().RefundsFailed.Count)
+				return
+			}
+			require.ErrorIs(t, err, payments.ErrUnavailable)
+			require.Equal(t, payments.RefundDue, r.Status)
+			require.NotEmpty(t, r.LastError)
+			between.set(nil)
+			require.NoError(t, w.tryRefunds())
+			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+			keys := map[string]int{same: 1, next: 2}
+			require.Equal(t, keys[c.want], between.seen())
+			require.Len(t, w.stripe.Refunds(), 1)
+			w.requireBooks()
+		})
+	}
+}
+
+// M2: a call with other parameters may still be under way when its key is refused for it. The
+// key is kept until that call must have ended.
+func TestSettleRefunds_OtherParametersMayBeUnderWay(t *testing.T) {
+	t.Parallel()
+	between := &interposed{match: refundCalls, keys: map[string]int{}}
+	w := newWorld(t, setup{wrap: between.wrap})
+	_, p := w.paid(0)
+	w.refund(p, 1000, "case 1")
+	between.set(&stripeAnswer{status: 400, kind: "idempotency_error"})
+	for range 3 {
+		require.Error(t, w.tryRefunds())
+	}
+	require.Equal(t, 1, between.seen())
+	w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '20 minutes'`)
+	require.Error(t, w.tryRefunds())
+	between.set(nil)
+	require.NoError(t, w.tryRefunds())
+	require.Equal(t, 2, between.seen())
+	require.Len(t, w.stripe.Refunds(), 1)
+}
+
+// M2: what was failed here, because Stripe refused the call, and was made there all the same,
+// counts as Stripe says: a retry does not pay it a second time.
+func TestRefund_FailedHereAndMadeAtStripe(t *testing.T) {
+	t.Parallel()
+	between := &interposed{match: refundCalls, keys: map[string]int{}}
+	w := newWorld(t, setup{wrap: between.wrap})
+	_, p := w.paid(0)
+	r := w.refund(p, 0, "case 1")
+	between.set(&stripeAnswer{status: 400, kind: "invalid_request_error", code: "charge_not_refundable"})
+	require.NoError(t, w.tryRefunds())
+	require.Equal(t, payments.RefundFailed, w.refundsOf(p)[0].Status)
+	require.Equal(t, http.StatusOK, w.send("evt_made", "refund.created", map[string]any{
+		"id": "re_made", "object": "refund", "status": "succeeded", "amount": price, "currency": "eur",
+		"payment_intent": p.PaymentIntentID, "metadata": map[string]string{"refund_id": r.ID, "payment_id": p.ID},
+	}))
+	require.Equal(t, payments.Refunded, w.payment(p.BookingID).Status())
+	again, err := w.payments.RetryRefund(t.Context(), r.ID, "operator")
+	require.NoError(t, err)
+	require.Equal(t, payments.RefundSucceeded, again.Status)
+	require.Len(t, w.refundsOf(p), 1)
+}
+
+// M16: a part was given back in the dashboard while ours of the whole is due. Ours takes what is
+// left, whether its events came before or after.
+func TestSettleRefunds_TakesWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	for name, hold := range map[string]bool{"its event came": false, "its event is late": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			_, p := w.paid(0)
+			w.refund(p, 1500, "case 1")
+			w.refund(p, 0, "case 2")
+			if hold {
+				w.stripe.HoldDelivery()
+			}
+			_, err := w.stripe.RefundFromDashboard(p.SessionID, 300)
+			require.NoError(t, err)
+			if !hold {
+				require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+			}
+			made, err := w.payments.SettleRefunds(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, 2, made)
+			if hold {
+				_, err = w.stripe.ReleaseDelivery(t.Context(), nil)
+				require.NoError(t, err)
+			}
+			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+			require.Equal(t, stripetest.Money{Captured: price, Refunded: price}, w.stripe.Balance()["eur"])
+			require.Equal(t, payments.Refunded, w.payment(p.BookingID).Status())
+			require.Zero(t, w.backlog().RefundsFailed)
+			w.requireBooks()
+		})
+	}
+}
