@@ -195,3 +195,43 @@ func TestConnections_NoSocketIsLeftOpen(t *testing.T) {
 	require.Error(t, db.PingContext(t.Context()))
 	eventually(t, "no socket of a login that failed is left", func() bool { return open.Load() == 0 })
 }
+
+// M31: the socket is closed before the next one is used. Without that it stays open until
+// the garbage collector finds it, which the count above may not notice.
+func TestConnections_RefusedSocketIsClosedFirst(t *testing.T) {
+	t.Parallel()
+	for mode, answer := range map[string]string{
+		"prefer": "N", // No TLS here.
+		"allow":  "E\x00\x00\x00\x17SFATAL\x00C28000\x00Mno\x00\x00",
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer listener.Close()
+			db, err := host.OpenDB("postgres://u:p@"+listener.Addr().String()+"/b?sslmode="+mode, time.Minute)
+			require.NoError(t, err)
+			defer db.Close()
+			ended := make(chan error, 1)
+			go func() { ended <- db.PingContext(context.Background()) }()
+
+			packet := make([]byte, 4096)
+			first, err := listener.Accept()
+			require.NoError(t, err)
+			defer first.Close()
+			_, err = first.Read(packet)
+			require.NoError(t, err)
+			_, err = io.WriteString(first, answer)
+			require.NoError(t, err)
+			second, err := listener.Accept()
+			require.NoError(t, err)
+			_, err = second.Read(packet)
+			require.NoError(t, err)
+			require.NoError(t, first.SetReadDeadline(time.Now().Add(5*time.Second)))
+			_, err = first.Read(packet)
+			require.ErrorIs(t, err, io.EOF, "the socket of the refused attempt is closed")
+			require.NoError(t, second.Close())
+			require.Error(t, <-ended)
+		})
+	}
+}
