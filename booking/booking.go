@@ -57,8 +57,8 @@ type Booking struct {
 	Party int
 	// Status is where it is in its life. A hold whose time has passed is still pending until it is released.
 	Status Status
-	// HoldExpiresAt is when the hold ends, in UTC, by the database's clock. It keeps its value when the booking is
-	// confirmed.
+	// HoldExpiresAt is when the hold ends, in UTC, by the database's clock: never after Start. It
+	// keeps its value when the booking is confirmed.
 	HoldExpiresAt time.Time
 	// Customer is who it is for.
 	Customer Customer
@@ -94,7 +94,8 @@ const bookingColumns = `
     b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.policy::text AS policy,
     b.refund_minor, b.late_refund_minor, b.sequence, b.owner_secret, b.owner_nonce, b.reference,
     COALESCE(b.idempotency_key, '') AS idempotency_key, b.request_hash, b.metadata::text AS metadata, b.created_at,
-    b.updated_at, b.hold_expires_at <= statement_timestamp() AS lapsed, lower(b.during) <= statement_timestamp() AS begun`
+    b.updated_at, b.hold_expires_at <= statement_timestamp() AS lapsed,
+    lower(b.during) <= statement_timestamp() AS begun`
 
 type bookingRow struct {
 	ID             string    `db:"id"`

@@ -18,11 +18,12 @@ WITH wanted AS MATERIALIZED (
     SELECT w.id, w.actor FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, actor text)
 ), locked AS MATERIALIZED (
     SELECT b.id FROM booking_platform.bookings b
-    WHERE b.id IN (SELECT w.id FROM wanted w) AND b.status = 'pending' AND b.hold_expires_at > statement_timestamp()
+    WHERE b.id IN (SELECT w.id FROM wanted w) AND b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()
     FOR NO KEY UPDATE OF b SKIP LOCKED
 ), changed AS (
     UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
-    FROM locked l WHERE b.id = l.id AND b.status = 'pending' AND b.hold_expires_at > statement_timestamp()
+    FROM locked l WHERE b.id = l.id AND b.status = 'pending'
+      AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()
     RETURNING b.id
 ), recorded AS (` + recordSQL + `
     SELECT c.id, 'pending', 'confirmed', NULL, NULL, w.actor, '' FROM changed c JOIN wanted w ON w.id = c.id

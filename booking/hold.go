@@ -10,7 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Hold takes a slot for a party, for as long as the resource's HoldFor, and returns the pending booking. All of the
+// Hold takes a slot for a party, for as long as the resource's HoldFor, but not beyond the start of the slot, and
+// returns the pending booking. All of the
 // party get in, or none. On any number of replicas, no unit is ever held twice, and while a hold whose time has
 // passed is in the way, it is released at once: nobody is refused because of it. Nor is anybody because of where others
 // sit: where enough heads are free and no set of units is, neighbours get other units, which nobody notices.

@@ -39,7 +39,8 @@ WITH near AS MATERIALIZED (
     SELECT range_agg(n.span) AS units, bool_or(n.lapsed) AS lapsed
     FROM (SELECT unnest(near.units) AS span, near.lapsed FROM near) n
 ), state AS MATERIALIZED (
-    SELECT r.id, r.capacity, statement_timestamp() + make_interval(secs => r.hold_seconds) AS hold_expires_at, t.lapsed,
+    SELECT r.id, r.capacity, t.lapsed,
+           LEAST(statement_timestamp() + make_interval(secs => r.hold_seconds), $4::timestamptz) AS hold_expires_at,
            $4::timestamptz < statement_timestamp() + make_interval(secs => r.notice_seconds) AS too_soon,
            $4::timestamptz > statement_timestamp() + make_interval(secs => r.horizon_seconds) AS too_far,
            ARRAY(

@@ -29,7 +29,7 @@ type Rescheduled struct {
 // Reschedule gives a pending or confirmed booking another time, in one step: the new slot is taken and the old one freed, or nothing
 // changes at all. The new slot may overlap the old one. Party, offer, amount and customer stay; the length is that of the offer
 // today. Sequence is raised, and the history names both times. A booking that is there already is answered as it is, so a repeat does no
-// harm. Neighbours may get other units, which nobody sees, and expired holds in the way are released: nobody is refused
+// harm. A hold that is moved to an earlier slot ends, at the latest, when that begins. Neighbours may get other units, which nobody sees, and expired holds in the way are released: nobody is refused
 // because of them.
 //
 // The errors:
@@ -159,9 +159,14 @@ WITH gone AS (
 ), changed AS (
     UPDATE booking_platform.bookings b
     SET units = $3::text::int4multirange, during = tstzrange($4::timestamptz, $5::timestamptz, '[)'),
-        blocked = tstzrange($6::timestamptz, $7::timestamptz, '[)'), sequence = b.sequence + 1, updated_at = statement_timestamp()
+        blocked = tstzrange($6::timestamptz, $7::timestamptz, '[)'), sequence = b.sequence + 1, updated_at = statement_timestamp(),
+        hold_expires_at = CASE WHEN b.status = 'pending' THEN LEAST(b.hold_expires_at, $4::timestamptz) ELSE b.hold_expires_at END
     WHERE b.id = $1::uuid AND (SELECT count(*) FROM gone) >= 0
     RETURNING` + storedColumns + `
+), deadline AS (
+    UPDATE booking_platform.hold_deadlines d SET due_at = c.hold_expires_at
+    FROM changed c
+    WHERE d.booking_id = c.id AND d.due_at = $11::timestamptz AND c.status = 'pending' AND c.hold_expires_at < d.due_at
 ), recorded AS (` + recordSQL + `
     SELECT c.id, c.status, c.status, $8::timestamptz, lower(c.during), $9::text, $10::text FROM changed c
 )
@@ -179,7 +184,7 @@ func (m moves) move(ctx context.Context, w wish, row lockedRow, to Rescheduled, 
 		return Booking{}, err
 	}
 	moved, found, err := selectOne[bookingRow](ctx, m.q, moveSQL, row.ID, place.Placeholder, place.Units,
-		to.Start, to.End, w.from.UTC(), w.to.UTC(), row.StartsAt.UTC(), actorOf(ctx), reason)
+		to.Start, to.End, w.from.UTC(), w.to.UTC(), row.StartsAt.UTC(), actorOf(ctx), reason, row.HoldExpiresAt.UTC())
 	if err == nil && !found {
 		err = errors.New("the booking is gone, which was locked")
 	}

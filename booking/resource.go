@@ -37,7 +37,8 @@ type Resource struct {
 	Notice time.Duration
 	// Horizon is how far ahead a slot can be taken, up to 10 years of 365 days; 0 stands for 365 days.
 	Horizon time.Duration
-	// HoldFor is how long a hold lasts, from a second to 30 days; 0 stands for 35 minutes. A Checkout Session of
+	// HoldFor is how long a hold lasts, from a second to 30 days; 0 stands for 35 minutes. Whatever it says, a hold
+	// ends when its slot begins. A Checkout Session of
 	// Stripe's lives at least 30 minutes, counted when Stripe gets the call: a hold that outlasts it makes no late
 	// payments.
 	HoldFor time.Duration

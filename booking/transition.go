@@ -21,7 +21,7 @@ type transition struct {
 	settled Status
 	// hold tells that it concerns a hold: one that has expired answers ErrHoldExpired.
 	hold bool
-	// clock tells that the hold's time must not have passed.
+	// clock tells that the hold's time must not have passed, nor its slot have begun.
 	clock bool
 	// refused tells why a booking that has one of the statuses was not changed all the same; nil where nothing but them decides, and
 	// an error that is nil where it can be changed by now.
@@ -83,7 +83,7 @@ func (t transition) step(ctx context.Context, q Querier, id string, args []any) 
 			return Booking{}, ErrNotFound
 		case row.Status == t.settled:
 			return row.booking()
-		case t.hold && (row.Status == Expired || t.clock && row.Status == Pending && row.Lapsed):
+		case t.hold && (row.Status == Expired || t.clock && row.Status == Pending && (row.Lapsed || row.Begun)):
 			return Booking{}, ErrHoldExpired
 		case !slices.Contains(t.from, row.Status):
 			return Booking{}, &StatusError{ID: row.ID, Status: row.Status, Op: t.op}

@@ -145,8 +145,16 @@ func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, e
 	case d.other:
 		return p.unapplied(ctx, a, ReasonPaidTwice)
 	case a.booking.Status == booking.Pending:
-		// The units are still held, so the customer gets them, even when the clock has just passed the hold's end.
-		if _, err := a.bookings.ConfirmLate(ctx, a.booking.ID); err != nil {
+		// The units are still held, so the customer gets them, even when the clock has just passed the hold's end. Money that
+		// comes after the start of the slot goes back.
+		_, err := a.bookings.ConfirmLate(ctx, a.booking.ID)
+		if errors.Is(err, booking.ErrSlotGone) {
+			if err := ignoreSettled(a.bookings.Expire(ctx, a.booking.ID)); err != nil {
+				return "", err
+			}
+			return p.unapplied(ctx, a, ReasonLate)
+		}
+		if err != nil {
 			return "", err
 		}
 	case a.booking.Status == booking.Expired:

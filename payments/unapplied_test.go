@@ -72,3 +72,42 @@ func TestPaymentForACancelledBooking(t *testing.T) {
 	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
 	w.requireBooks()
 }
+
+// M17: money that comes after the start of the slot goes back in full, although the hold
+// still has its units and its row says that it lasts longer; the booking is not confirmed.
+func TestPayment_AfterTheStartOfTheSlot(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]func(w *world, c payments.Checkout){
+		"completed": func(w *world, c payments.Checkout) { w.pay(c) },
+		"a delayed method": func(w *world, c payments.Checkout) {
+			require.Equal(w.t, 200, w.send("evt_async", "checkout.session.async_payment_succeeded", session(c, nil)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			b := w.hold(0)
+			c := w.checkout(b)
+			w.exec(`UPDATE booking_platform.bookings SET during = tstzrange(statement_timestamp() - interval '1 minute', upper(during)),
+				blocked = tstzrange(statement_timestamp() - interval '1 minute', upper(blocked)) WHERE id = $1::uuid`, b.ID)
+			send(w, c)
+			require.Equal(t, booking.Expired, w.status(b.ID))
+			p := w.payment(b.ID)
+			require.Equal(t, payments.ReasonLate, p.Unapplied)
+			require.Len(t, w.refundsOf(p), 1)
+			require.EqualValues(t, price, w.refundsOf(p)[0].Amount.Minor)
+		})
+	}
+}
+
+// M17: a bank that makes up its mind for longer than until the start does not keep the hold.
+func TestPayment_ProcessingEndsWithTheStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	require.Equal(t, 200, w.send("evt_1", "checkout.session.completed", session(c, map[string]any{"payment_status": "unpaid"})))
+	got, err := w.bookings.Get(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Equal(t, b.Start, got.HoldExpiresAt)
+}
