@@ -14,7 +14,8 @@ import (
 //	completed -> no_show, no_show -> completed
 type Status string
 
-// The statuses of a booking. Pending and Confirmed keep their units; the others have given them back.
+// The statuses of a booking. Pending and Confirmed keep their units. Completed and NoShow keep them until the buffer after
+// the slot is over, if there is one. The others have given them back.
 const (
 	// Pending is held, until HoldExpiresAt.
 	Pending Status = "pending"

@@ -9,7 +9,7 @@ import "context"
 const completePastSQL = `
 WITH due AS MATERIALIZED (
     SELECT b.id FROM booking_platform.bookings b
-    WHERE b.active AND b.kind = 'booking' AND b.status = 'confirmed'
+    WHERE b.unsettled AND b.kind = 'booking' AND b.status = 'confirmed'
       AND upper(b.during) < statement_timestamp() - make_interval(secs => $1::double precision)
     ORDER BY upper(b.during)
     LIMIT $2::integer

@@ -20,6 +20,9 @@ import "time"
 // Where a party finds too few units free, the answer says how many heads are: what is left of the capacity at the
 // fullest instant of the slot and its buffers. Enough of them is a matter of seating.
 //
+// Where the capacity was lowered, in the database, below units that are taken, the constraint alone would let more heads in
+// than the capacity. A hold then takes none but the units that the function sellable describes.
+//
 // Expired holds count as taken here, and are told of. Releasing them in this statement would either run too late for
 // the insert or deadlock; see makeRoom.
 //
@@ -44,7 +47,19 @@ WITH near AS MATERIALIZED (
            $4::timestamptz < statement_timestamp() + make_interval(secs => r.notice_seconds) AS too_soon,
            $4::timestamptz > statement_timestamp() + make_interval(secs => r.horizon_seconds) AS too_far,
            ARRAY(
-               SELECT u FROM generate_series(1, r.capacity) AS u
+               SELECT u FROM generate_series(1, CASE WHEN COALESCE(upper(t.units), 0) <= r.capacity + 1 THEN r.capacity ELSE (
+                   SELECT max(n) FROM generate_series(GREATEST(r.capacity - (SELECT sum(near.party) FROM near), 0), r.capacity) AS n
+                   WHERE n + (
+                       SELECT max(h.heads) FROM (
+                           SELECT sum(e.heads) OVER (ORDER BY e.at, e.heads) AS heads
+                           FROM near, LATERAL unnest(near.units) AS span, LATERAL (
+                               SELECT GREATEST(upper(span) - GREATEST(lower(span), n + 1), 0) AS heads
+                           ) above, LATERAL (
+                               VALUES (lower(near.blocked), above.heads), (upper(near.blocked), -above.heads)
+                           ) AS e(at, heads)
+                       ) h
+                   ) <= r.capacity
+               )::integer END) AS u
                WHERE NOT COALESCE(t.units, '{}') @> u
                ORDER BY random()
            ) AS free

@@ -120,12 +120,13 @@ func count(t testing.TB, db booking.Querier, query string, args ...any) int {
 	return n
 }
 
-// soldTwice is the invariant: it counts the pairs of active bookings that share a unit of a resource at the same
-// time.
+// soldTwice is the invariant: it counts the pairs of bookings that share a unit of a resource at the same time,
+// buffers included, also after they were completed or missed.
 const soldTwice = `
 SELECT count(*)
 FROM booking_platform.bookings a JOIN booking_platform.bookings b ON a.resource_id = b.resource_id AND a.id < b.id
-WHERE a.status IN ('pending', 'confirmed') AND b.status IN ('pending', 'confirmed')
+WHERE (a.status IN ('pending', 'confirmed') OR a.status IN ('completed', 'no_show') AND upper(a.blocked) > upper(a.during))
+  AND (b.status IN ('pending', 'confirmed') OR b.status IN ('completed', 'no_show') AND upper(b.blocked) > upper(b.during))
   AND a.blocked && b.blocked AND a.units && b.units`
 
 // oversold counts the active bookings that have units their resource does not have, or another number than their

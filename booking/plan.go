@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -89,14 +90,22 @@ func (m moves) plan(ctx context.Context, w wish) (plan, error) {
 
 // reseated asks neighbours to change units, as few as possible. It looks no further around the wish than it has to; whoever reaches
 // beyond what it looks at, or is locked by somebody else, stays where he is, unless it cannot be done without him.
+// Where the capacity was lowered below units that are taken, it keeps holds away until the transaction ends.
 func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 	kept := map[string]bool{}
-	wait := false
+	wait, alone := false, false
 	for around := w.to.Sub(w.from); ; {
 		from, to := w.from.Add(-around), w.to.Add(around)
 		rows, seats, err := m.seats(ctx, w, from, to)
 		if err != nil {
 			return plan{}, err
+		}
+		if !alone && anyAbove(m.capacity, seats) {
+			if err := m.keepHoldsAway(ctx); err != nil {
+				return plan{}, err
+			}
+			alone = true
+			continue
 		}
 		beyond := false
 		for i, row := range rows {
@@ -104,7 +113,11 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 			beyond = beyond || reaches
 			seats[i].pinned = reaches || kept[row.ID]
 		}
-		found, ok := seatWish(m.capacity, seats, w.seat())
+		// Seats above the capacity are asked for others below it, and stay where that makes no room.
+		found, ok := seatWish(m.capacity, below(m.capacity, seats), w.seat())
+		if !ok && alone {
+			found, ok = seatWish(m.capacity, seats, w.seat())
+		}
 		if !ok {
 			switch {
 			case beyond:
@@ -119,6 +132,9 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 		}
 		out := plan{units: found[len(seats)]}
 		for _, i := range found.changes(seats) {
+			if seats[i].pinned {
+				continue
+			}
 			p, err := newPlace(rows[i].ID, seats[i].units, found[i], rows[i].From, rows[i].To)
 			if err != nil {
 				return plan{}, err
@@ -133,6 +149,37 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 			kept[id] = true
 		}
 	}
+}
+
+// below are the seats without their units above n, in place of which they need others.
+func below(n int, seats []seat) []seat {
+	if !anyAbove(n, seats) {
+		return seats
+	}
+	out := slices.Clone(seats)
+	for i, s := range seats {
+		first, _ := slices.BinarySearch(s.units, n+1)
+		out[i].units, out[i].party = s.units[:first], len(s.units)
+	}
+	return out
+}
+
+// Holds lock the resource FOR KEY SHARE, and name its version, which the trigger of the table
+// renews: those under way are waited for, and those that come find other rules and look again.
+const (
+	lockAloneSQL    = `SELECT FROM booking_platform.resources r WHERE r.id = $1::uuid FOR UPDATE`
+	renewVersionSQL = `UPDATE booking_platform.resources SET updated_at = statement_timestamp() WHERE id = $1::uuid`
+)
+
+// keepHoldsAway lets no hold of the resource commit, from now until the transaction ends, that
+// has not seen what the transaction did.
+func (m moves) keepHoldsAway(ctx context.Context) error {
+	for _, query := range []string{lockAloneSQL, renewVersionSQL} {
+		if _, err := m.q.ExecContext(ctx, query, m.resourceID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const (

@@ -31,8 +31,14 @@ func (s *Store) reseat(ctx context.Context, r *rules, from, to time.Time, party 
 			return nil
 		}
 		p, err := m.reseated(ctx, w)
-		if err != nil || len(p.neighbours) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(p.neighbours) == 0 {
+			if anyAbove(m.capacity, seats) {
+				return ErrSlotTaken
+			}
+			return nil
 		}
 		ok, err := m.reserve(ctx, p.neighbours)
 		if err == nil && !ok {

@@ -3,6 +3,7 @@ package booking
 import (
 	"cmp"
 	"slices"
+	"sort"
 )
 
 // Units are anonymous: a booking has to have as many as its party, and it does not matter which. So room that is there in heads and
@@ -199,7 +200,34 @@ func mostHeads(seats []seat, from, to int64) int {
 	return most
 }
 
-// freeUnits are the units that nobody has at any instant from one to another.
+// anyAbove tells whether a seat has a unit above n.
+func anyAbove(n int, seats []seat) bool {
+	return slices.ContainsFunc(seats, func(s seat) bool { return len(s.units) > 0 && s.units[len(s.units)-1] > n })
+}
+
+// sellable is the largest number n of units, up to the capacity, of which all may be taken
+// from one instant to another: at no instant are n and the heads on units above n more than
+// the capacity. It is the capacity unless that was lowered, in the database, below a unit
+// that is taken. Placements at the same time all keep to it, each by the seats it sees; so
+// together they do not exceed the capacity either, although the constraint compares units
+// and not heads.
+func sellable(capacity int, seats []seat, from, to int64) int {
+	if !anyAbove(capacity, seats) {
+		return capacity
+	}
+	// Of n more units, at most as many heads are no longer above: the sum does not fall.
+	return sort.Search(capacity, func(n int) bool {
+		n++
+		above := make([]seat, len(seats))
+		for i, s := range seats {
+			first, _ := slices.BinarySearch(s.units, n+1)
+			above[i] = seat{from: s.from, to: s.to, units: s.units[first:]}
+		}
+		return n+mostHeads(above, from, to) > capacity
+	})
+}
+
+// freeUnits are the sellable units that no seat has at any instant from one to another.
 func freeUnits(capacity int, seats []seat, from, to int64) []int {
 	taken := make([]bool, capacity+1)
 	for _, s := range seats {
@@ -210,7 +238,7 @@ func freeUnits(capacity int, seats []seat, from, to int64) []int {
 		}
 	}
 	var free []int
-	for unit := 1; unit <= capacity; unit++ {
+	for unit := 1; unit <= sellable(capacity, seats, from, to); unit++ {
 		if !taken[unit] {
 			free = append(free, unit)
 		}

@@ -75,6 +75,11 @@ CREATE FUNCTION booking_platform.resource_changed() RETURNS trigger LANGUAGE plp
 BEGIN
     NEW.version := gen_random_uuid();
     NEW.updated_at := statement_timestamp();
+    IF NEW.capacity < OLD.capacity THEN
+        -- Holds lock the row FOR KEY SHARE: those under way, by the larger capacity, are waited
+        -- for, and those that come find another version.
+        PERFORM FROM booking_platform.resources r WHERE r.id = OLD.id FOR UPDATE;
+    END IF;
     RETURN NEW;
 END
 $$;
@@ -151,9 +156,13 @@ CREATE TABLE booking_platform.bookings (
     -- during with the buffers around it: stored, because adding an interval to a timestamptz is not immutable.
     blocked         tstzrange NOT NULL CHECK (NOT isempty(blocked) AND lower_inc(blocked) AND NOT upper_inc(blocked) AND NOT upper_inf(blocked)),
     status          text NOT NULL CHECK (status IN ('pending', 'confirmed', 'cancelled', 'completed', 'no_show', 'expired')),
-    -- The constraint's predicate names this column and not status: a confirmation does not change it, and stays a HOT
-    -- update that rewrites no index.
-    active          boolean GENERATED ALWAYS AS (status IN ('pending', 'confirmed')) STORED,
+    -- Whether the booking has its units. One that was completed or missed keeps them where a
+    -- buffer follows its slot. The constraint's predicate names this column and not status: a
+    -- confirmation does not change it, and stays a HOT update that rewrites no index.
+    active          boolean GENERATED ALWAYS AS (
+        status IN ('pending', 'confirmed') OR status IN ('completed', 'no_show') AND upper(blocked) > upper(during)) STORED,
+    -- Whether it is not known yet what became of the booking.
+    unsettled       boolean GENERATED ALWAYS AS (status IN ('pending', 'confirmed')) STORED,
     hold_expires_at timestamptz NOT NULL,
     first_name      text NOT NULL DEFAULT '',
     last_name       text NOT NULL DEFAULT '',
@@ -211,7 +220,7 @@ CREATE INDEX bookings_by_email_start ON booking_platform.bookings (lower(email),
 CREATE INDEX bookings_by_reference_start ON booking_platform.bookings (reference, lower(during), id) WHERE reference <> '';
 -- For the step that completes past bookings: those it has completed are not in it, and
 -- blocks, which stay confirmed, never are.
-CREATE INDEX bookings_by_end ON booking_platform.bookings (upper(during)) WHERE active AND kind = 'booking';
+CREATE INDEX bookings_by_end ON booking_platform.bookings (upper(during)) WHERE unsettled AND kind = 'booking';
 
 -- When to look at a hold again. It is a list of work beside bookings, whose hold_expires_at stays the truth: an index there would
 -- end the HOT update, and here a row is dropped by the sweep once it is due and its booking is settled.

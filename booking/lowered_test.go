@@ -1,0 +1,214 @@
+package booking_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// lowerBySQL changes a capacity as booking/doc.go allows it: without the store.
+func lowerBySQL(t testing.TB, db *sql.DB, capacity int) {
+	t.Helper()
+	exec(t, db, `UPDATE booking_platform.resources SET capacity = $1::integer`, capacity)
+}
+
+// headsAt are the heads at each half hour.
+func headsAt(t testing.TB, db *sql.DB, halfHours int) []int {
+	t.Helper()
+	heads := make([]int, halfHours)
+	for n := range heads {
+		heads[n] = count(t, db, `SELECT COALESCE(sum(b.party), 0) FROM booking_platform.bookings b
+			WHERE b.status IN ('pending', 'confirmed') AND b.blocked @> $1::timestamptz`, halfHour(n))
+	}
+	return heads
+}
+
+// M15: what is sold on units above a capacity that was lowered by SQL counts as heads: a slot
+// sells what is left of the capacity, and nothing above it, to clients at the same time too.
+func TestHold_CapacityLoweredBySQL(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		units    []string
+		capacity int
+		left     int
+	}{
+		"all above":             {[]string{"{[7,8)}", "{[8,9)}", "{[9,10)}"}, 5, 2},
+		"some above":            {[]string{"{[1,2)}", "{[8,9)}", "{[9,10)}"}, 5, 2},
+		"at the edge":           {[]string{"{[5,6)}", "{[6,7)}", "{[7,8)}"}, 5, 2},
+		"a party across it":     {[]string{"{[4,8)}"}, 5, 1},
+		"scattered":             {[]string{"{[2,3),[10,11)}", "{[4,5),[9,10)}"}, 5, 1},
+		"as many as it":         {[]string{"{[6,11)}"}, 5, 0},
+		"more than it":          {[]string{"{[1,4)}", "{[6,11)}"}, 5, 0},
+		"down to one":           {[]string{"{[10,11)}"}, 1, 0},
+		"none above":            {[]string{"{[1,2)}", "{[3,4)}"}, 5, 3},
+		"lowered below nothing": {nil, 5, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			store := newStore(t, db)
+			create(t, store, halfSteps(10))
+			for _, units := range c.units {
+				req := request(slot(0))
+				req.Party = 1
+				b := place(t, db, store, req, units)
+				exec(t, db, `UPDATE booking_platform.bookings SET party = (SELECT sum(upper(u) - lower(u)) FROM unnest(units) AS u)
+					WHERE id = $1::uuid`, b.ID)
+			}
+			lowerBySQL(t, db, c.capacity)
+			slots, err := store.Slots(t.Context(), "court", slot(0), slot(0).Add(time.Minute), 1)
+			require.NoError(t, err)
+			remaining := 0
+			for _, s := range slots {
+				remaining = s.Remaining
+			}
+			require.Equal(t, c.left, remaining)
+			requireSold(t, c.left, atOnce(t, db, 8, func(store *booking.Store, _ int) error {
+				_, err := store.Hold(context.Background(), request(slot(0)))
+				return err
+			}))
+			require.Zero(t, count(t, db, soldTwice))
+			require.ErrorIs(t, func() error {
+				_, err := store.Hold(t.Context(), request(slot(0)))
+				return err
+			}(), booking.ErrSlotTaken)
+		})
+	}
+}
+
+// M15: moves, blocks and late payments sell nothing above a lowered capacity either, together
+// with holds, on bookings that overlap in any way; and all that fits is still sold.
+func TestCapacityLoweredBySQL_Fight(t *testing.T) {
+	t.Parallel()
+	const halfHours = 8
+	for round := range 6 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			store := newStore(t, db)
+			create(t, store, halfSteps(8))
+			var sold, late []booking.Booking
+			for range 14 {
+				req := request(halfHour(rand.IntN(halfHours - 1)))
+				req.Party = 1 + rand.IntN(3)
+				if b, err := store.Hold(t.Context(), req); err == nil {
+					sold = append(sold, b)
+				}
+			}
+			for _, b := range sold[:3] {
+				lapse(t, db, b.ID)
+				late = append(late, b)
+			}
+			_, err := store.ReleaseExpired(t.Context())
+			require.NoError(t, err)
+			sold = sold[3:]
+			capacity := 2 + round
+			before := headsAt(t, db, halfHours+2)
+			lowerBySQL(t, db, capacity)
+			errs := atOnce(t, db, 12, func(store *booking.Store, client int) error {
+				ctx := context.Background()
+				for range 4 {
+					var err error
+					start := halfHour(rand.IntN(halfHours - 1))
+					switch {
+					case client < 8:
+						req := request(start)
+						req.Party = 1 + rand.IntN(2)
+						if _, err = store.Hold(ctx, req); req.Party > capacity {
+							err = nil
+						}
+					case client == 8:
+						_, err = store.Retake(ctx, late[rand.IntN(len(late))].ID)
+					case client == 9:
+						_, err = store.Block(ctx, booking.BlockRequest{Resource: "court", From: start, To: start.Add(time.Hour), Units: 1})
+					default:
+						_, err = store.Reschedule(ctx, booking.RescheduleRequest{ID: sold[rand.IntN(len(sold))].ID, Start: start})
+					}
+					if err != nil && !errors.Is(err, booking.ErrSlotTaken) {
+						return err
+					}
+				}
+				return nil
+			})
+			for _, err := range errs {
+				require.NoError(t, err)
+			}
+			require.Zero(t, count(t, db, soldTwice))
+			for n, heads := range headsAt(t, db, halfHours+2) {
+				require.LessOrEqual(t, heads, max(capacity, before[n]), "half hour %d, capacity %d", n, capacity)
+			}
+		})
+	}
+}
+
+// M15: where a lowered capacity still has room in heads for every slot around, whatever is
+// offered can be held, wherever the others sit.
+func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
+	t.Parallel()
+	for round := range 4 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			store := newStore(t, db)
+			create(t, store, halfSteps(9))
+			const capacity, halfHours = 4, 10
+			// At most the later capacity, on units of the earlier one.
+			exec(t, db, `UPDATE booking_platform.resources SET capacity = $1::integer`, capacity)
+			for range 12 {
+				if b, err := store.Hold(t.Context(), request(halfHour(rand.IntN(halfHours)))); err == nil {
+					exec(t, db, `UPDATE booking_platform.bookings b SET units = s.units FROM (
+						SELECT int4multirange(int4range(u, u + 1)) AS units FROM generate_series(1, 9) AS u
+						WHERE NOT EXISTS (SELECT FROM booking_platform.bookings o, booking_platform.bookings self
+							WHERE self.id = $1::uuid AND o.id <> self.id AND o.active AND o.blocked && self.blocked AND o.units @> u)
+						ORDER BY random() LIMIT 1) s WHERE b.id = $1::uuid`, b.ID)
+				}
+			}
+			for range 200 {
+				slots, err := store.Slots(t.Context(), "court", halfHour(0), halfHour(halfHours), 1)
+				require.NoError(t, err)
+				if len(slots) == 0 {
+					break
+				}
+				s := slots[rand.IntN(len(slots))]
+				_, err = store.Hold(t.Context(), request(s.Start))
+				require.NoError(t, err, "%d remaining", s.Remaining)
+			}
+			for _, heads := range headsAt(t, db, halfHours+2) {
+				require.LessOrEqual(t, heads, capacity)
+			}
+			require.Zero(t, count(t, db, soldTwice))
+		})
+	}
+}
+
+// A capacity that is lowered by SQL waits for the holds that are being made by the larger one.
+func TestCapacityLoweredBySQL_WaitsForHolds(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, halfSteps(2))
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = store.Tx(tx).Hold(t.Context(), request(slot(0)))
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), `SET LOCAL lock_timeout = '200ms'; UPDATE booking_platform.resources SET capacity = 1`)
+	var state interface{ SQLState() string }
+	require.ErrorAs(t, err, &state)
+	require.Equal(t, "55P03", state.SQLState())
+	_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.resources SET capacity = 3`)
+	require.NoError(t, err, "a larger one does not wait")
+	require.NoError(t, tx.Commit())
+	lowerBySQL(t, db, 1)
+	_, err = store.Hold(t.Context(), request(slot(0)))
+	require.ErrorIs(t, err, booking.ErrSlotTaken)
+}
