@@ -3,6 +3,7 @@ package booking
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/jmoiron/sqlx/reflectx"
@@ -15,6 +16,40 @@ type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// ErrNoTransaction means that [Store.Tx] was given a pool of connections, such as a *sql.DB or a
+// *sqlx.DB, or nothing at all: each statement would then commit alone, and on a connection of
+// its own, and an operation that fails in the middle would leave its first half behind.
+var ErrNoTransaction = errors.New("not a transaction: pass a *sql.Tx, or a *sql.Conn on which one has begun")
+
+// transaction returns q, or a Querier that refuses every statement where q is no transaction:
+// what has the statistics of a pool or begins transactions, except a single connection, on
+// which the caller may have begun one in any way.
+func transaction(q Querier) Querier {
+	switch q := q.(type) {
+	case nil, interface{ Stats() sql.DBStats }, interface{ Begin() (*sql.Tx, error) }:
+		return refusing{}
+	case interface{ Raw(func(any) error) error }:
+		return q.(Querier)
+	case interface {
+		BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
+	}:
+		return refusing{}
+	}
+	return q
+}
+
+// refusing stands in the place of what is no transaction. The package runs no statement
+// through QueryRowContext, whose result cannot carry an error that is not the driver's.
+type refusing struct{ Querier }
+
+func (refusing) ExecContext(context.Context, string, ...any) (sql.Result, error) {
+	return nil, ErrNoTransaction
+}
+
+func (refusing) QueryContext(context.Context, string, ...any) (*sql.Rows, error) {
+	return nil, ErrNoTransaction
 }
 
 // mapper reads the db tags of our own row types. sqlx's default is a global variable that belongs to the program, and

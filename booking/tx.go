@@ -39,8 +39,9 @@ type Tx struct {
 }
 
 // Tx returns the operations that join the transaction q has open: a *sql.Tx, a *sqlx.Tx, or a *sql.Conn on which the
-// caller has begun one in whatever way. It must be on the store's database. Like q, it is not for concurrent use.
-func (s *Store) Tx(q Querier) *Tx { return &Tx{store: s, q: q} }
+// caller has begun one in whatever way. It must be on the store's database. Like q, it is not for concurrent use. Where q
+// is a pool of connections and so no transaction, every operation is refused with [ErrNoTransaction] and does nothing.
+func (s *Store) Tx(q Querier) *Tx { return &Tx{store: s, q: transaction(q)} }
 
 // run does a step once, on the caller's connection.
 func (t *Tx) run(_ context.Context, step func(Querier) error) error { return step(t.q) }
