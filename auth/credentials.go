@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 const (
@@ -28,6 +30,8 @@ func checkCredentials(email, password string) error {
 		fields["email"] = fmt.Sprintf("must be at most %d bytes", maxEmail)
 	case !utf8.ValidString(email) || strings.ContainsFunc(email, unicode.IsControl):
 		fields["email"] = "must not contain control characters"
+	case valid.WithoutHidden(email) != email:
+		fields["email"] = "must not contain characters that hide or reorder text"
 	}
 	switch {
 	case password == "":
@@ -70,7 +74,7 @@ func newPasswordProblem(password string) string {
 
 // checkRole refuses what RequireRole could not compare, and what Postgres would not take as text.
 func checkRole(role string) error {
-	if role == "" || len(role) > maxRole || !utf8.ValidString(role) || strings.ContainsFunc(role, unicode.IsControl) || strings.TrimSpace(role) != role {
+	if role == "" || len(role) > maxRole || !utf8.ValidString(role) || strings.ContainsFunc(role, unicode.IsControl) || valid.WithoutHidden(role) != role || strings.TrimSpace(role) != role {
 		return invalid(map[string]string{"role": fmt.Sprintf("must be a name of at most %d bytes", maxRole)})
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"unicode"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 type actorKey struct{}
@@ -13,14 +15,14 @@ const maxActor = 200
 
 // WithActor says who acts in the calls that are given the context: "customer", "user:ada@example.com",
 // "stripe:evt_123". It is written beside each change in the booking's history, cut off after 200 characters, and
-// control characters are left out. Without it, nobody is named.
+// control characters and those that hide or reorder text are left out. Without it, nobody is named.
 func WithActor(ctx context.Context, actor string) context.Context {
-	kept := []rune(strings.Map(func(c rune) rune {
+	kept := []rune(valid.WithoutHidden(strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || c == unicode.ReplacementChar {
 			return -1
 		}
 		return c
-	}, actor))
+	}, actor)))
 	return context.WithValue(ctx, actorKey{}, string(kept[:min(len(kept), maxActor)]))
 }
 

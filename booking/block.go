@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/booking-platform/booking-platform/internal/valid"
 	"github.com/google/uuid"
 )
 
@@ -64,7 +65,7 @@ func (req BlockRequest) check() problems {
 	if req.Units < 0 {
 		p.add("units", "must not be negative")
 	}
-	p.add("reason", textProblem(req.Reason, 500, "\n\r\t"))
+	p.add("reason", valid.Text(req.Reason, 500, "\n\r\t"))
 	return p
 }
 

@@ -75,7 +75,7 @@ func (req CancelRequest) do(ctx context.Context, run runner) (Booking, error) {
 
 func (req CancelRequest) check() problems {
 	p := problems{}
-	p.add("reason", textProblem(req.Reason, 500, "\n\r\t"))
+	p.add("reason", valid.Text(req.Reason, 500, "\n\r\t"))
 	switch {
 	case req.Refund == nil:
 	case req.ByCustomer:

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 func (o ListOptions) check() problems {
@@ -31,8 +33,8 @@ func (o ListOptions) check() problems {
 	if o.Resource != "" && !isID(o.Resource) && !isSlug(o.Resource) {
 		p.add("resource", "is neither an id nor a slug")
 	}
-	p.add("customer", textProblem(o.Customer, 254, ""))
-	p.add("reference", textProblem(o.Reference, 255, ""))
+	p.add("customer", valid.Storable(o.Customer, 254, ""))
+	p.add("reference", valid.Storable(o.Reference, 255, ""))
 	if !o.From.IsZero() {
 		p.add("from", instantProblem(o.From))
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 // Customer is who the booking is for. All three are required: the names at most 200 characters each, the e-mail
@@ -55,13 +57,13 @@ func (r HoldRequest) check() problems {
 	if r.Party < 0 {
 		p.add("party", "must be at least 1")
 	}
-	p.add("firstName", requiredProblem(r.Customer.FirstName, 200))
-	p.add("lastName", requiredProblem(r.Customer.LastName, 200))
+	p.add("firstName", valid.Required(r.Customer.FirstName, 200))
+	p.add("lastName", valid.Required(r.Customer.LastName, 200))
 	p.add("email", emailProblem(r.Customer.Email))
-	p.add("reference", textProblem(r.Reference, 255, ""))
-	p.add("idempotencyKey", textProblem(r.IdempotencyKey, 255, ""))
+	p.add("reference", valid.Text(r.Reference, 255, ""))
+	p.add("idempotencyKey", valid.Storable(r.IdempotencyKey, 255, ""))
 	p.add("metadata", metadataProblem(r.Metadata))
-	p.add("client", textProblem(r.Client, 255, ""))
+	p.add("client", valid.Storable(r.Client, 255, ""))
 	return p
 }
 
@@ -74,10 +76,10 @@ func metadataProblem(m map[string]string) string {
 		if size += len(key) + len(value); size > maxMetadataBytes {
 			break
 		}
-		if p := textProblem(key, 255, ""); p != "" {
+		if p := valid.Storable(key, 255, ""); p != "" {
 			return "has a key that " + p
 		}
-		if p := textProblem(value, maxMetadataBytes, "\n\r\t"); p != "" {
+		if p := valid.Storable(value, maxMetadataBytes, "\n\r\t"); p != "" {
 			return "has a value that " + p
 		}
 	}

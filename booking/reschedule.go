@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 // RescheduleRequest asks for another time for a booking.
@@ -88,7 +90,7 @@ func (m mover) reschedule(ctx context.Context, req RescheduleRequest) (out Resch
 func (req RescheduleRequest) check() problems {
 	p := problems{}
 	p.add("start", instantProblem(req.Start))
-	p.add("reason", textProblem(req.Reason, 500, "\n\r\t"))
+	p.add("reason", valid.Text(req.Reason, 500, "\n\r\t"))
 	return p
 }
 

@@ -3,6 +3,8 @@ package booking
 import (
 	"fmt"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 const day = 24 * time.Hour
@@ -19,8 +21,8 @@ func (r Resource) check() problems {
 	if !isSlug(r.Slug) {
 		p.add("slug", badSlug)
 	}
-	p.add("name", requiredProblem(r.Name, 200))
-	p.add("description", textProblem(r.Description, 10000, "\n\r\t"))
+	p.add("name", valid.Required(r.Name, 200))
+	p.add("description", valid.Text(r.Description, 10000, "\n\r\t"))
 	if _, err := r.Zone(); err != nil {
 		p.add("timeZone", "is not an IANA time zone that this system knows, such as Europe/Paris")
 	}

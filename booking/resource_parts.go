@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 const (
@@ -92,7 +94,7 @@ func (r Resource) offersProblem() string {
 // check returns what is wrong with an offer of r.
 func (o Offer) check(r Resource) problems {
 	p := problems{}
-	p.add("name", requiredProblem(o.Name, 200))
+	p.add("name", valid.Required(o.Name, 200))
 	p.add("slot length", durationProblem(o.SlotLength, time.Minute, 31*day))
 	p.add("slot step", durationProblem(o.SlotStep, time.Minute, day))
 	p.add("buffer before", durationProblem(o.BufferBefore, 0, 7*day))

@@ -1,39 +1,16 @@
 package booking
 
 import (
-	"fmt"
 	"net/mail"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
-
-// textProblem says what is wrong with a text, or nothing. Postgres stores neither NUL nor invalid UTF-8, and other
-// control characters in a name have no business in logs, mails and pages. Those in allowed pass.
-func textProblem(s string, maxRunes int, allowed string) string {
-	switch {
-	case !utf8.ValidString(s):
-		return "is not valid UTF-8"
-	case strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune(allowed, r) }):
-		return "contains control characters"
-	case utf8.RuneCountInString(s) > maxRunes:
-		return fmt.Sprintf("is longer than %d characters", maxRunes)
-	}
-	return ""
-}
-
-// requiredProblem is textProblem for a text that may not be blank.
-func requiredProblem(s string, maxRunes int) string {
-	if strings.TrimSpace(s) == "" {
-		return "is required"
-	}
-	return textProblem(s, maxRunes, "")
-}
 
 // emailProblem accepts one bare address that could receive mail: no display name, no comment, a domain with a dot.
 func emailProblem(s string) string {
-	if p := requiredProblem(s, 254); p != "" {
+	if p := valid.Required(s, 254); p != "" {
 		return p
 	}
 	const bad = "is not an e-mail address"

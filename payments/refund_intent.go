@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -59,7 +57,7 @@ func (req RefundRequest) check() error {
 		field, value string
 		limit        int
 	}{{"cause", req.Cause, 200}, {"reason", req.Reason, 500}, {"actor", req.Actor, 200}} {
-		if problem := textProblem(text.value, text.limit); problem != "" {
+		if problem := valid.Text(text.value, text.limit, "\n"); problem != "" {
 			fields[text.field] = problem
 		}
 	}
@@ -67,21 +65,6 @@ func (req RefundRequest) check() error {
 		return &booking.ValidationError{Fields: fields}
 	}
 	return nil
-}
-
-func textProblem(s string, limit int) string {
-	switch {
-	case !utf8.ValidString(s):
-		return "is not valid UTF-8"
-	case utf8.RuneCountInString(s) > limit:
-		return fmt.Sprintf("is longer than %d characters", limit)
-	}
-	for _, r := range s {
-		if unicode.IsControl(r) && r != '\n' {
-			return "contains control characters"
-		}
-	}
-	return ""
 }
 
 // The payment's row is the lock under which everything about its refunds is decided.

@@ -10,7 +10,8 @@ import (
 
 // FileOptions are what [File] can do without; the zero value works.
 type FileOptions struct {
-	// Link is where the customer sees the booking: an absolute http or https address, or "".
+	// Link is where the booking is seen: an absolute http or https address, or "". Customers forward
+	// files: an address with an owner token lets all who get the file cancel the booking.
 	Link string
 	// Organizer is the e-mail address of who offers the resource, or "". RFC 5546 asks for one; calendar programs do not.
 	Organizer string

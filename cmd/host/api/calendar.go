@@ -23,8 +23,9 @@ func (a *API) domain() (string, error) {
 	return u.Hostname(), nil
 }
 
-// calendarFile answers one booking as a calendar file. The owner's has a link to their page, with the token they showed; staff's has none.
-// What has no file is not found.
+// calendarFile answers one booking as a calendar file. It has no link to the booking's page:
+// that would carry the token, which cancels, to all the file is forwarded to. What has no file
+// is not found.
 func (a *API) calendarFile(w http.ResponseWriter, r *http.Request, of asked) {
 	b := of.booking
 	resource, err := a.opts.Bookings.Resource(r.Context(), b.ResourceID)
@@ -42,11 +43,7 @@ func (a *API) calendarFile(w http.ResponseWriter, r *http.Request, of asked) {
 		a.fail(w, r, err)
 		return
 	}
-	link := ""
-	if token := ownerToken(r); token != "" {
-		link = a.opts.Links.Page(b.ID, token)
-	}
-	file, err := calendar.File(domain, resource, b, calendar.FileOptions{Link: link})
+	file, err := calendar.File(domain, resource, b, calendar.FileOptions{})
 	var none *calendar.NoFileError
 	if errors.As(err, &none) {
 		err = errNotFound
