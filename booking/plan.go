@@ -114,9 +114,11 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 			seats[i].pinned = reaches || kept[row.ID]
 		}
 		// Seats above the capacity are asked for others below it, and stay where that makes no room.
-		found, ok := seatWish(m.capacity, below(m.capacity, seats), w.seat())
+		asked := below(m.capacity, seats)
+		found, ok := seatWish(m.capacity, asked, w.seat())
 		if !ok && alone {
-			found, ok = seatWish(m.capacity, seats, w.seat())
+			asked = seats
+			found, ok = seatWish(m.capacity, asked, w.seat())
 		}
 		if !ok {
 			switch {
@@ -131,10 +133,7 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 			continue
 		}
 		out := plan{units: found[len(seats)]}
-		for _, i := range found.changes(seats) {
-			if seats[i].pinned {
-				continue
-			}
+		for _, i := range found.changes(asked) {
 			p, err := newPlace(rows[i].ID, seats[i].units, found[i], rows[i].From, rows[i].To)
 			if err != nil {
 				return plan{}, err
