@@ -37,6 +37,7 @@
 // booking_platform.resources (id), both uuid, by foreign key; no other column is promised. The rows are the store's:
 // they are read freely, and changed through it alone, except that a resource and its opening hours may be changed by
 // SQL too, as every replica notices that.
+// A capacity that is lowered by SQL below what is sold ends nothing that is sold, and sells nothing above it.
 //
 // # Time and money
 //

@@ -28,7 +28,9 @@ type Checkout struct {
 // there is one. A booking that costs nothing is confirmed at once, without Stripe.
 //
 // Amount and currency are the booking's. The session ends with the hold, within what Stripe allows, counted when it gets the call:
-// not before 30 minutes have passed, and not after a day (https://docs.stripe.com/api/checkout/sessions/create, expires_at). Hold for longer
+// not before 30 minutes have passed, and not after a day (https://docs.stripe.com/api/checkout/sessions/create, expires_at). A hold ends with the
+// start of its slot, so near to that the session lives longer than the hold: [Payments.ExpireSessions] ends it, and money that comes after
+// the start is given back. Hold for longer
 // than the one, and no customer pays for a slot that is gone; a hold that is longer than the other ends with its session.
 //
 // The payment row is committed before Stripe is called and the session's id is stored after, each in a transaction of our own, so the

@@ -3,8 +3,6 @@ package calendar
 import (
 	"strings"
 	"unicode"
-
-	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 // lineBreaks are all that a program may take for the end of a line, the Unicode ones too. golang-ical escapes \n, and
@@ -13,15 +11,15 @@ var lineBreaks = strings.NewReplacer(
 	"\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n",
 )
 
-// lines is a text of several lines, as a calendar may have it, without what hides or reorders text. Map replaces bytes that are no UTF-8: folding counts on whole
+// lines is a text of several lines, as a calendar may have it. Map replaces bytes that are no UTF-8: folding counts on whole
 // characters.
 func lines(s string) string {
-	return valid.WithoutHidden(strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return -1
 		}
 		return r
-	}, lineBreaks.Replace(s)))
+	}, lineBreaks.Replace(s))
 }
 
 // line is a text of one line.
