@@ -78,7 +78,7 @@ func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, er
 const intendSQL = `
 WITH held AS (
 	SELECT b.id, b.hold_expires_at FROM booking_platform.bookings b
-	WHERE b.id = $2::uuid AND b.status = 'pending' AND b.hold_expires_at > statement_timestamp()
+	WHERE b.id = $2::uuid AND b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()
 	FOR NO KEY UPDATE)
 INSERT INTO booking_platform.payments AS p (id, booking_id, amount_minor, currency, parameters, account, session_expires_at)
 SELECT $1::uuid, h.id, $3::bigint, $4::text, $5::json, $6::text,
@@ -95,10 +95,10 @@ const openForBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.p
 JOIN booking_platform.bookings b ON b.id = p.booking_id
 WHERE p.booking_id = $1::uuid AND NOT p.completed AND NOT p.expired AND NOT p.failed
 AND p.session_expires_at > statement_timestamp()
-AND b.status = 'pending' AND b.hold_expires_at > statement_timestamp()`
+AND b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()`
 
 const lapsedSQL = `
-SELECT b.status = 'expired' OR b.status = 'pending' AND b.hold_expires_at <= statement_timestamp()
+SELECT b.status = 'expired' OR b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) <= statement_timestamp()
 FROM booking_platform.bookings b WHERE b.id = $1::uuid`
 
 // intend commits the intent to be paid, with its parameters frozen, or finds the one that is open.

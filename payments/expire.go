@@ -29,7 +29,7 @@ WHERE h.id = p.booking_id AND p.id = (
 	WHERE NOT o.completed AND NOT o.expired AND NOT o.failed AND o.stripe_session_id IS NOT NULL
 	AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
 	AND o.account IN ('', $2::text)
-	AND (b.status IN ('expired', 'cancelled') OR (b.status = 'pending' AND b.hold_expires_at <= statement_timestamp()))
+	AND (b.status IN ('expired', 'cancelled') OR (b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) <= statement_timestamp()))
 	ORDER BY o.session_expires_at LIMIT 1
 	FOR UPDATE OF o SKIP LOCKED)
 RETURNING p.id::text, p.booking_id::text, p.stripe_session_id,
