@@ -2,7 +2,7 @@ package booking_test
 
 import (
 	"archive/zip"
-	"os/exec"
+	osexec "os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,7 +41,7 @@ func TestLoadZone(t *testing.T) {
 // The list is that of the zone database which comes with Go.
 func TestLoadZone_ListIsComplete(t *testing.T) {
 	t.Parallel()
-	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	root, err := osexec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
 	require.NoError(t, err)
 	archive, err := zip.OpenReader(filepath.Join(strings.TrimSpace(string(root)), "lib", "time", "zoneinfo.zip"))
 	require.NoError(t, err)
