@@ -104,7 +104,8 @@ var cancelling = transition{
         AND ($4::bigint = b.amount_minor OR b.currency <> ALL (string_to_array($6::text, ' '))))`, `old.status`),
 }
 
-// notIn are the currencies, separated by spaces, in which Stripe does not refund what is asked for.
+// notIn are the currencies, separated by spaces, in which Stripe does not refund what is
+// asked for.
 func (req CancelRequest) notIn() string {
 	if req.Refund == nil {
 		return ""

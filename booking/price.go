@@ -7,8 +7,9 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// currencyProblem says why nothing can be sold in a currency: the table of currencies defines
-// what minor units are, so an amount of a currency outside of it would have no meaning.
+// currencyProblem says why nothing can be sold in a currency: the table of currencies
+// defines what minor units are, so an amount of a currency outside of it would have no
+// meaning.
 func currencyProblem(code string) string {
 	if len(code) != 3 || strings.ContainsFunc(code, notLetter) {
 		return "must be three letters, such as eur"
@@ -19,8 +20,8 @@ func currencyProblem(code string) string {
 	return ""
 }
 
-// priceProblem says why a price per head cannot be charged: to one customer, or to a party that
-// takes all of the capacity.
+// priceProblem says why a price per head cannot be charged: to one customer, or to a
+// party that takes all of the capacity.
 func priceProblem(price Money, capacity int) string {
 	if problem := valid.ChargeProblem(price.Minor, price.Currency); problem != "" {
 		return problem
@@ -32,8 +33,8 @@ func priceProblem(price Money, capacity int) string {
 	return ""
 }
 
-// feeProblem says why a fixed fee cannot be kept: what is left of the amount would be a refund
-// that Stripe does not make.
+// feeProblem says why a fixed fee cannot be kept: what is left of the amount would be a
+// refund that Stripe does not make.
 func feeProblem(minor int64, currency string) string {
 	if problem := valid.ChargeProblem(minor, currency); problem != "" {
 		return "keeps a fee that " + problem
@@ -41,8 +42,8 @@ func feeProblem(minor int64, currency string) string {
 	return ""
 }
 
-// Warning is something about a resource that may be a mistake, in words for people. It is not
-// refused, because whether it is one depends on what this module does not know.
+// Warning is something about a resource that may be a mistake, in words for people. It is
+// not refused, because whether it is one depends on what this module does not know.
 type Warning struct {
 	// Field is named as in [FieldChange]: "price", "offers.long.price".
 	Field string
@@ -53,10 +54,11 @@ type Warning struct {
 // String is the field and the text.
 func (w Warning) String() string { return w.Field + " " + w.Text }
 
-// Warnings are the prices that Stripe may refuse to charge for one person: an account that is
-// paid out in the currency of the price has a least amount in it. An account that is paid out in
-// another currency has that one's, converted, and some payment methods have none. Free of charge
-// is not below it. nil where there is nothing to warn of. It asks no database.
+// Warnings are the prices that Stripe may refuse to charge for one person: an account
+// that is paid out in the currency of the price has a least amount in it. An account that
+// is paid out in another currency has that one's, converted, and some payment methods
+// have none. Free of charge is not below it. nil where there is nothing to warn of. It
+// asks no database.
 func (r Resource) Warnings() []Warning {
 	r = r.withDefaults()
 	var found []Warning
@@ -65,8 +67,9 @@ func (r Resource) Warnings() []Warning {
 		if price.Minor <= 0 || price.Minor >= c.Least {
 			return
 		}
-		found = append(found, Warning{field, fmt.Sprintf("is %s: less than %s, the least that Stripe charges for an account paid out in %s",
-			price, Money{Minor: c.Least, Currency: c.Code}, strings.ToUpper(c.Code))})
+		text := fmt.Sprintf("is %s: less than %s, the least that Stripe charges for an account paid out in %s",
+			price, Money{Minor: c.Least, Currency: c.Code}, strings.ToUpper(c.Code))
+		found = append(found, Warning{field, text})
 	}
 	add("price", r.Price)
 	for _, o := range r.Offers {

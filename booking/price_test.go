@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// M24: what Stripe always refuses is refused where it becomes a price or a fee, by every way in
-// which a resource is written.
+// M24: what Stripe always refuses is refused where it becomes a price or a fee, by every
+// way in which a resource is written.
 func TestResource_PricesThatStripeNeverCharges(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -78,7 +78,8 @@ func TestResource_PricesThatStripeNeverCharges(t *testing.T) {
 	}
 }
 
-// M24: least amounts are warned of, each price by its name; nothing that is free or high enough is.
+// M24: least amounts are warned of, each price by its name; nothing that is free or high
+// enough is.
 func TestResource_Warnings(t *testing.T) {
 	t.Parallel()
 	r := court()
@@ -99,9 +100,9 @@ func TestResource_Warnings(t *testing.T) {
 	require.Empty(t, r.Warnings(), "Stripe documents no least amount of it")
 }
 
-// M4: what is kept and what goes back of a currency that Stripe does not charge to the last
-// minor unit: both are multiples of its step, the fee is rounded down, and together they are the
-// amount.
+// M4: what is kept and what goes back of a currency that Stripe does not charge to the
+// last minor unit: both are multiples of its step, the fee is rounded down, and together
+// they are the amount.
 func TestTerms_FeesOfSpecialCurrencies(t *testing.T) {
 	t.Parallel()
 	start := time.Now().Add(time.Hour)
@@ -124,8 +125,8 @@ func TestTerms_FeesOfSpecialCurrencies(t *testing.T) {
 	}
 }
 
-// M4: a price in shillings is stored, multiplied and given back in Stripe's unit. Staff cannot
-// give back a part that Stripe would not refund; the whole and nothing they can.
+// M4: a price in shillings is stored, multiplied and given back in Stripe's unit. Staff
+// cannot give back a part that Stripe would not refund; the whole and nothing they can.
 func TestCancel_RefundThatStripeDoesNotMake(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

@@ -11,8 +11,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// M4: what Stripe is asked to charge, what it reports and what goes back are in its unit, in every
-// kind of currency. The amounts are written down by hand from https://docs.stripe.com/currencies.
+// M4: what Stripe is asked to charge, what it reports and what goes back are in its unit,
+// in every kind of currency. The amounts are written down by hand from
+// https://docs.stripe.com/currencies.
 func TestCheckout_AmountsInStripesUnit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

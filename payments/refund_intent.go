@@ -16,8 +16,9 @@ import (
 type RefundRequest struct {
 	// PaymentID is the payment's.
 	PaymentID string
-	// Amount is how much, in minor units of the currency that was paid; 0 is all that is left. A part must be one that
-	// Stripe refunds: no fractions of isk and ugx, and no thousandths where a currency has three decimal places.
+	// Amount is how much, in minor units of the currency that was paid; 0 is all that is left.
+	// A part must be one that Stripe refunds: no fractions of isk and ugx, and no thousandths
+	// where a currency has three decimal places.
 	Amount int64
 	// Cause is why, 1 to 200 characters: a repeat under the same cause answers the refund that the first one made, so that a click that
 	// comes twice gives money back once. "staff" with the number of the case, say. The causes of callers are apart from this package's own.
@@ -134,7 +135,8 @@ func makeIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin, r
 			Asked: booking.Money{Minor: amount, Currency: captured.Currency}, Left: booking.Money{Minor: left, Currency: captured.Currency},
 		}
 	case amount < left && valid.StepProblem(amount, captured.Currency) != "":
-		return Refund{}, &booking.ValidationError{Fields: map[string]string{"amount": valid.StepProblem(amount, captured.Currency)}}
+		problem := valid.StepProblem(amount, captured.Currency)
+		return Refund{}, &booking.ValidationError{Fields: map[string]string{"amount": problem}}
 	}
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// M4: three packages had a table of decimal places each, with the same mistake in all of them.
-// Codes that stand in such a table, and that no other code has a reason to name, are in
-// internal/valid only.
+// M4: three packages had a table of decimal places each, with the same mistake in all of
+// them. Codes that stand in such a table, and that no other code has a reason to name,
+// are in internal/valid only.
 func TestCurrencyTable_ThereIsOne(t *testing.T) {
 	t.Parallel()
 	codes := regexp.MustCompile(`(?i)\b(bif|djf|gnf|kmf|pyg|rwf|vuv|xpf|omr|bhd)\b`)

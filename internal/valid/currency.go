@@ -7,31 +7,33 @@ import (
 	"strings"
 )
 
-// Currency says how Stripe counts the amounts of a currency and how people write them. Source:
-// https://docs.stripe.com/currencies. All amounts here are in minor units: the integers that
-// Stripe's API takes and reports.
+// Currency says how Stripe counts the amounts of a currency and how people write them.
+// Source: https://docs.stripe.com/currencies. All amounts here are in minor units: the
+// integers that Stripe's API takes and reports.
 type Currency struct {
 	// Code is the ISO 4217 code in lower case.
 	Code string
-	// Places is how many decimal places Stripe's integer has: 2 in eur, 0 in jpy, 3 in kwd, and
-	// 2 in isk and ugx, which have no fractions but are counted in hundredths all the same.
+	// Places is how many decimal places Stripe's integer has: 2 in eur, 0 in jpy, 3 in
+	// kwd, and 2 in isk and ugx, which have no fractions but are counted in hundredths
+	// all the same.
 	Places int
-	// Digits is how many digits people write after the point: Places, but 0 in isk and ugx.
+	// Digits is how many digits people write after the point: Places, but 0 in isk and
+	// ugx.
 	Digits int
-	// Step divides every amount that Stripe charges or refunds: 100 in isk and ugx, 10 where
-	// there are three places, 1 elsewhere.
+	// Step divides every amount that Stripe charges or refunds: 100 in isk and ugx, 10
+	// where there are three places, 1 elsewhere.
 	Step int64
-	// Least is the smallest charge of an account that is paid out in this currency; 0 where
-	// Stripe documents none. An account that is paid out in another currency has the least
-	// amount of that one, converted, and some payment methods have none.
+	// Least is the smallest charge of an account that is paid out in this currency; 0
+	// where Stripe documents none. An account that is paid out in another currency has
+	// the least amount of that one, converted, and some payment methods have none.
 	Least int64
 	// Most is the largest charge, a multiple of Step.
 	Most int64
 }
 
-// The presentment currencies of Stripe's page, over all countries of accounts and including
-// those that its editions of 2023 to 2026 do not all list, because what is refused here can
-// be sold in no way.
+// The presentment currencies of Stripe's page, over all countries of accounts and
+// including those that its editions of 2023 to 2026 do not all list, because what is
+// refused here can be sold in no way.
 const twoPlaces = `
 	aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop crc
 	cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr jmd kes kgs khr
@@ -42,8 +44,8 @@ const twoPlaces = `
 const (
 	noPlaces    = `bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf`
 	threePlaces = `bhd jod kwd omr tnd`
-	// Two places, but always 00: "special cases" of the page. huf and twd, which stand there
-	// too, are whole for payouts only; charges and refunds take their hundredths.
+	// Two places, but always 00: "special cases" of the page. huf and twd, which stand
+	// there too, are whole for payouts only; charges and refunds take their hundredths.
 	wholeOnly = `isk ugx`
 )
 
@@ -55,16 +57,17 @@ var leastCharge = map[string]int64{
 	"thb": 1000, "zar": 50,
 }
 
-// Eight digits, as the API reference says of amounts. The page has named larger maxima for
-// these currencies, for cards or for all methods; the editions differ, and the largest of them
-// counts, within the twelve digits that no amount exceeds.
+// Eight digits, as the API reference says of amounts. The page has named larger maxima
+// for these currencies, for cards or for all methods; the editions differ, and the
+// largest of them counts, within the twelve digits that no amount exceeds.
 const (
 	mostCharge   = 99_999_999
 	twelveDigits = 999_999_999_999
 )
 
 var mostChargeOf = map[string]int64{
-	"cop": twelveDigits, "huf": twelveDigits, "idr": twelveDigits, "inr": 999_999_999, "jpy": 9_999_999_999, "lbp": twelveDigits,
+	"cop": twelveDigits, "huf": twelveDigits, "idr": twelveDigits, "inr": 999_999_999, "jpy": 9_999_999_999,
+	"lbp": twelveDigits,
 }
 
 var currencies = func() map[string]Currency {
@@ -76,7 +79,8 @@ var currencies = func() map[string]Currency {
 				most = mostCharge
 			}
 			all[code] = Currency{
-				Code: code, Places: places, Digits: digits, Step: step, Least: leastCharge[code], Most: most - most%step,
+				Code: code, Places: places, Digits: digits, Step: step,
+				Least: leastCharge[code], Most: most - most%step,
 			}
 		}
 	}
@@ -87,15 +91,15 @@ var currencies = func() map[string]Currency {
 	return all
 }()
 
-// LookupCurrency returns the currency of a code, in either case; false where Stripe takes no
-// money in it.
+// LookupCurrency returns the currency of a code, in either case; false where Stripe takes
+// no money in it.
 func LookupCurrency(code string) (Currency, bool) {
 	c, ok := currencies[strings.ToLower(code)]
 	return c, ok
 }
 
-// CurrencyOf is LookupCurrency for amounts that exist already: a code that is not in the table
-// has two places, as all currencies have that the page does not name.
+// CurrencyOf is LookupCurrency for amounts that exist already: a code that is not in the
+// table has two places, as all currencies have that the page does not name.
 func CurrencyOf(code string) Currency {
 	if c, ok := LookupCurrency(code); ok {
 		return c
@@ -103,9 +107,10 @@ func CurrencyOf(code string) Currency {
 	return Currency{Code: strings.ToLower(code), Places: 2, Digits: 2, Step: 1, Most: mostCharge}
 }
 
-// Decimal writes an amount of minor units with the digits of its currency: 2500 is "25.00" in
-// eur, "2500" in jpy, "2.500" in kwd and "25" in ugx. An amount of isk or ugx that is not whole,
-// which Stripe would refuse, keeps its two digits so that it is not hidden.
+// Decimal writes an amount of minor units with the digits of its currency: 2500 is
+// "25.00" in eur, "2500" in jpy, "2.500" in kwd and "25" in ugx. An amount of isk or ugx
+// that is not whole, which Stripe would refuse, keeps its two digits so that it is not
+// hidden.
 func Decimal(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	digits, sign := strconv.FormatInt(minor, 10), ""
@@ -125,10 +130,10 @@ func Decimal(minor int64, currency string) string {
 	return sign + whole + "." + part
 }
 
-// ParseDecimal reads an amount that is not negative and has exactly the digits of its currency,
-// as Decimal writes it: "25.00" in eur, "2500" in jpy. Cents can so not be taken for euros. In
-// isk and ugx, "25.00" is read as "25" is. The result is in minor units; whether Stripe charges
-// it is ChargeProblem's to say.
+// ParseDecimal reads an amount that is not negative and has exactly the digits of its
+// currency, as Decimal writes it: "25.00" in eur, "2500" in jpy. Cents can so not be
+// taken for euros. In isk and ugx, "25.00" is read as "25" is. The result is in minor
+// units; whether Stripe charges it is ChargeProblem's to say.
 func ParseDecimal(text, currency string) (int64, error) {
 	c := CurrencyOf(currency)
 	whole, part, point := strings.Cut(text, ".")
@@ -151,8 +156,8 @@ func ParseDecimal(text, currency string) (int64, error) {
 	return minor, nil
 }
 
-// StepProblem says why Stripe neither charges nor refunds an amount of minor units, by its last
-// digits; "" when they are right.
+// StepProblem says why Stripe neither charges nor refunds an amount of minor units, by
+// its last digits; "" when they are right.
 func StepProblem(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	switch {
@@ -165,8 +170,8 @@ func StepProblem(minor int64, currency string) string {
 		Decimal(minor-minor%c.Step, currency), strings.ToUpper(c.Code))
 }
 
-// StepRefusedIn returns the codes of the currencies, in order, in which an amount of minor units
-// has a StepProblem.
+// StepRefusedIn returns the codes of the currencies, in order, in which an amount of
+// minor units has a StepProblem.
 func StepRefusedIn(minor int64) []string {
 	var codes []string
 	for code, c := range currencies {
@@ -178,9 +183,9 @@ func StepRefusedIn(minor int64) []string {
 	return codes
 }
 
-// ChargeProblem says why Stripe never charges an amount of minor units; "" when it does, or
-// when the amount is 0, which is not charged. That the amount may be below the least one is not
-// a problem here: it depends on the account.
+// ChargeProblem says why Stripe never charges an amount of minor units; "" when it does,
+// or when the amount is 0, which is not charged. That the amount may be below the least
+// one is not a problem here: it depends on the account.
 func ChargeProblem(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	switch {

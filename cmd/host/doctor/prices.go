@@ -12,8 +12,9 @@ import (
 // pricesNamed bounds how many prices a finding lists.
 const pricesNamed = 10
 
-// prices finds what Stripe refuses to charge. A resource file with such a price is not applied, so what is
-// always refused was written by SQL; what may be refused was told when the file was applied.
+// prices finds what Stripe refuses to charge. A resource file with such a price is not
+// applied, so what is always refused was written by SQL; what may be refused was told
+// when the file was applied.
 func (e *examination) prices(ctx context.Context) ([]Finding, error) {
 	bookings, err := booking.New(e.DB, booking.Options{})
 	if err != nil {
@@ -39,12 +40,13 @@ func (e *examination) prices(ctx context.Context) ([]Finding, error) {
 	}
 	var found []Finding
 	if len(refused) > 0 {
-		found = append(found, problem(Prices, "what is sold would be refused by host resource apply, and is not charged by Stripe: "+listed(refused),
+		found = append(found, problem(Prices,
+			"what is sold would be refused by host resource apply, and is not charged by Stripe: "+listed(refused),
 			"Change it in the file of the resource, and run host resource apply."))
 	}
 	if len(doubtful) > 0 {
 		found = append(found, warning(Prices, "Stripe may refuse to charge one person: "+listed(doubtful),
-			"Raise the price, or make it free; or leave it where the account at Stripe is paid out in another currency and has charged it."))
+			"Raise the price or make it free. It may stay where the account is paid out in another currency and has charged it."))
 	}
 	if len(found) == 0 {
 		found = append(found, ok(Prices, "what can be booked can be charged"))

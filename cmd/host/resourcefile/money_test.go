@@ -31,7 +31,8 @@ func TestRead_AmountsInStripesUnit(t *testing.T) {
 	}
 }
 
-// M24: what Stripe always refuses is refused with its line, as a price, an offer's price and a fee.
+// M24: what Stripe always refuses is refused with its line, as a price, an offer's price
+// and a fee.
 func TestRead_RefusesWhatStripeNeverCharges(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ currency, price, want string }{
