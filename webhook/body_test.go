@@ -67,7 +67,7 @@ func TestBodies(t *testing.T) {
 			}
 		})
 	}
-	entries, err := webhook.List(t.Context(), db, webhook.ListOptions{})
+	entries, err := webhook.List(t.Context(), db, "", webhook.ListOptions{})
 	require.NoError(t, err)
 	require.Len(t, entries, 5)
 }

@@ -26,7 +26,7 @@ func TestClaimInTheCallersTransaction(t *testing.T) {
 		ev := someEvent(t, "evt_1")
 		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
-		claimed, err := webhook.Claim(t.Context(), tx, ev, webhook.Processed)
+		claimed, err := webhook.Claim(t.Context(), tx, "", ev, webhook.Processed)
 		require.NoError(t, err)
 		require.True(t, claimed)
 		require.NoError(t, tx.Rollback())
@@ -35,7 +35,7 @@ func TestClaimInTheCallersTransaction(t *testing.T) {
 
 		txx, err := sqlx.NewDb(db, "postgres").BeginTxx(t.Context(), nil)
 		require.NoError(t, err)
-		claimed, err = webhook.Claim(t.Context(), txx, ev, webhook.Processed)
+		claimed, err = webhook.Claim(t.Context(), txx, "", ev, webhook.Processed)
 		require.NoError(t, err)
 		require.True(t, claimed)
 		require.NoError(t, txx.Commit())
@@ -43,9 +43,13 @@ func TestClaimInTheCallersTransaction(t *testing.T) {
 		conn, err := db.Conn(t.Context())
 		require.NoError(t, err)
 		defer conn.Close()
-		claimed, err = webhook.Claim(t.Context(), conn, ev, webhook.Processed)
+		_, err = conn.ExecContext(t.Context(), "BEGIN")
 		require.NoError(t, err)
-		require.False(t, claimed, "somebody has done it")
+		claimed, err = webhook.Claim(t.Context(), conn, "", ev, webhook.Processed)
+		require.NoError(t, err)
+		require.False(t, claimed, "it is settled")
+		_, err = conn.ExecContext(t.Context(), "ROLLBACK")
+		require.NoError(t, err)
 	})
 }
 
@@ -66,7 +70,7 @@ func TestClaimBesideNativePgx(t *testing.T) {
 	for _, end := range []string{"ROLLBACK", "COMMIT"} {
 		native("BEGIN")
 		native(`INSERT INTO public.effects (event_id) VALUES ($1)`, "evt_1")
-		claimed, err := webhook.Claim(t.Context(), conn, someEvent(t, "evt_1"), webhook.Processed)
+		claimed, err := webhook.Claim(t.Context(), conn, "", someEvent(t, "evt_1"), webhook.Processed)
 		require.NoError(t, err)
 		require.True(t, claimed)
 		native(end)
@@ -89,7 +93,7 @@ func TestClaimWaitsForAnother(t *testing.T) {
 			ev := someEvent(t, "evt_1")
 			first, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 			require.NoError(t, err)
-			_, err = webhook.Claim(t.Context(), first, ev, webhook.Processed)
+			_, err = webhook.Claim(t.Context(), first, "", ev, webhook.Processed)
 			require.NoError(t, err)
 			type result struct {
 				claimed bool
@@ -103,7 +107,7 @@ func TestClaimWaitsForAnother(t *testing.T) {
 					return
 				}
 				defer func() { _ = tx.Rollback() }()
-				claimed, err := webhook.Claim(t.Context(), tx, ev, webhook.Processed)
+				claimed, err := webhook.Claim(t.Context(), tx, "", ev, webhook.Processed)
 				second <- result{claimed, err}
 			}()
 			eventually(t, "the second waits", func() bool {
@@ -124,22 +128,25 @@ func TestClaimWaitsForAnother(t *testing.T) {
 func TestClaimOutcomes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	conn, err := db.Conn(t.Context())
-	require.NoError(t, err)
-	defer conn.Close()
+	claim := func(ev webhook.Event, outcome webhook.Outcome) (bool, error) {
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, tx.Commit()) }()
+		return webhook.Claim(t.Context(), tx, "", ev, outcome)
+	}
 	ev := someEvent(t, "evt_1")
 	for _, bad := range []webhook.Outcome{webhook.Failed, webhook.Duplicate, webhook.Rejected, "", "done"} {
-		_, err := webhook.Claim(t.Context(), conn, ev, bad)
+		_, err := claim(ev, bad)
 		require.Error(t, err, bad)
 	}
-	_, err = webhook.Claim(t.Context(), conn, webhook.Event{Type: "t"}, webhook.Processed)
+	_, err := claim(webhook.Event{Type: "t"}, webhook.Processed)
 	require.Error(t, err, "no id")
 
 	for _, step := range []struct {
 		outcome webhook.Outcome
 		claimed bool
 	}{{webhook.Unmatched, true}, {webhook.Unmatched, true}, {webhook.Parked, true}, {webhook.Processed, false}} {
-		claimed, err := webhook.Claim(t.Context(), conn, ev, step.outcome)
+		claimed, err := claim(ev, step.outcome)
 		require.NoError(t, err)
 		require.Equal(t, step.claimed, claimed)
 	}
@@ -154,11 +161,58 @@ func TestClaimOutcomes(t *testing.T) {
 func TestClaimOfABareEvent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	conn, err := db.Conn(t.Context())
+	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	defer conn.Close()
-	claimed, err := webhook.Claim(t.Context(), conn, webhook.Event{ID: "evt_1", Type: "t"}, webhook.Unmatched)
+	claimed, err := webhook.Claim(t.Context(), tx, "", webhook.Event{ID: "evt_1", Type: "t"}, webhook.Unmatched)
 	require.NoError(t, err)
 	require.True(t, claimed)
+	require.NoError(t, tx.Commit())
 	require.True(t, entry(t, db, "evt_1").Created.IsZero())
+}
+
+// instrumented is a pool in the wrapper of another library.
+type instrumented struct{ *sql.DB }
+
+// M27: a claim outside a transaction would commit without its work, so it is refused.
+func TestClaim_NoTransaction(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		conn, err := db.Conn(t.Context())
+		require.NoError(t, err)
+		defer conn.Close()
+		dbx := sqlx.NewDb(db, "postgres")
+		connx, err := dbx.Connx(t.Context())
+		require.NoError(t, err)
+		defer connx.Close()
+		for name, q := range map[string]webhook.Querier{
+			"pool": db, "sqlx pool": dbx, "wrapped pool": instrumented{db}, "connection": conn, "sqlx connection": connx,
+		} {
+			_, err := webhook.Claim(t.Context(), q, "", someEvent(t, "evt_1"), webhook.Processed)
+			require.ErrorIs(t, err, webhook.ErrNoTransaction, name)
+		}
+		_, exists := ledger(t, db, "evt_1")
+		require.False(t, exists)
+	})
+}
+
+// M1: a consumer's claims are those of its name, and what a replica ignored for want of a handler can be claimed.
+func TestClaim_ByName(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	send(t, newReceiver(t, db, webhook.Options{}), event("evt_1", completed))
+	for _, name := range []string{"", "queue"} {
+		for _, want := range []bool{true, false} {
+			tx, err := db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			claimed, err := webhook.Claim(t.Context(), tx, name, someEvent(t, "evt_1"), webhook.Processed)
+			require.NoError(t, err)
+			require.Equal(t, want, claimed, name)
+			require.NoError(t, tx.Commit())
+		}
+	}
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = webhook.Claim(t.Context(), tx, "A name", someEvent(t, "evt_1"), webhook.Processed)
+	require.ErrorContains(t, err, "name")
 }

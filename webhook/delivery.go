@@ -11,7 +11,7 @@ import (
 // Delivery is what became of one request, for Options.Observe.
 type Delivery struct {
 	Outcome Outcome
-	// Reason says why it was Rejected, or Ignored for another reason than that there is no handler for its type.
+	// Reason says why it was Rejected or Ignored.
 	Reason Reason
 	// EventID and EventType are empty when it was rejected.
 	EventID, EventType string

@@ -9,7 +9,7 @@
 // So the event's row in a ledger and the handler's own changes are one transaction:
 //
 //	BEGIN
-//	claim    insert the event's id; no row comes back when somebody did it: 200, duplicate
+//	claim    insert the event's id; no row comes back when it is settled: 200, duplicate
 //	handle   your rows change here, in the same transaction
 //	COMMIT   200
 //
@@ -27,8 +27,17 @@
 // it calls no network and sends no mail; it writes down what is to be done, and something else does it later.
 // Events come in any order: a handler compares states, not times.
 //
-// An event whose type has no handler is acknowledged as [Ignored]. A handler that finds nothing the event is about
-// returns [Unmatched]; it is acknowledged, stays visible in the ledger, and a later delivery or a replay may do it.
+// An event whose type has no handler is acknowledged as [Ignored]. A handler that finds no row the event is about
+// returns [Unmatched]: it is acknowledged and tried again, and ends as [Ignored] after Options.UnmatchedFor. One that
+// knows the event is another program's, because it lacks the reference that its own carry, returns [Ignored].
+//
+// # Names and replicas
+//
+// Options.Name names a receiver. Two services on one database, with an endpoint each at Stripe, need two names: each
+// event id has a row for each name, and everything else (retries, replays, lists, counts, retention) is by name too.
+// Replicas of one service share a name, and may differ during a rolling deployment: a replica without a handler for an
+// event records it as [Ignored] and keeps its payload for a week, and a replica that has one takes it up, by a later
+// delivery, [Receiver.RetryWaiting] or [Receiver.Replay]. It never ends an event that another replica has recorded.
 //
 // # Many at once
 //
@@ -46,8 +55,10 @@
 //
 // # Operating
 //
-// [Receiver.RetryWaiting] and [Receiver.DeleteOld] are steps to be run again and again; [Waiting] is what an alarm reads; [List], [Find] and
-// [Receiver.Replay] are for the person who looks at what has failed, is unmatched or parked.
+// [Receiver.Run] does the background work: [Receiver.RetryWaiting] and [Receiver.DeleteOld], which a program with a
+// scheduler of its own calls itself. Without it an event that came before its row was committed is never handled.
+// [Waiting] is what an alarm reads; [List], [Find], [Receiver.Replay] and [Ignore] are for the person who looks at what
+// has failed, is unmatched or parked.
 //
 // # Time
 //

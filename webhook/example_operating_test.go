@@ -38,7 +38,7 @@ func ExampleReceiver_Replay() {
 // What an alarm asks: whether something waits that should not.
 func ExampleWaiting() {
 	var db *sql.DB
-	backlog, err := webhook.Waiting(context.Background(), db)
+	backlog, err := webhook.Waiting(context.Background(), db, "")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -34,6 +34,9 @@ func Example() {
 		}
 		return webhook.Matched(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
 	})
+	// Events that came before their order was committed, or whose handler failed, are handled again
+	// by this; old ones are deleted. It is safe on every replica.
+	go func() { log.Fatal(stripe.Run(context.Background())) }()
 	http.Handle("/webhook", stripe)
 	log.Fatal(http.ListenAndServe(":8080", nil))
 }
@@ -53,9 +56,9 @@ func ExampleClaim() {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }()
-		claimed, err := webhook.Claim(ctx, tx, ev, webhook.Processed)
+		claimed, err := webhook.Claim(ctx, tx, "", ev, webhook.Processed)
 		if err != nil || !claimed {
-			return err // Not claimed: somebody has done it.
+			return err // Not claimed: the event is settled.
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference); err != nil {
 			return err

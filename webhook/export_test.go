@@ -6,6 +6,7 @@ const (
 	WaitingSQL      = waitingSQL
 	DropPayloadsSQL = dropPayloadsSQL
 	DeleteRowsSQL   = deleteRowsSQL
+	LeaseSQL        = leaseSQL
 )
 
 // WaitingTogether is how many events of a type wait for a batch.

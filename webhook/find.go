@@ -21,23 +21,28 @@ type Record struct {
 
 const findSQL = `
 SELECT e.stripe_event_id, e.type, e.api_version, e.account, e.livemode, e.object_id, e.stripe_session_id, e.stripe_payment_intent_id,
-	e.payment_ref, e.outcome, e.attempts, e.last_error, e.created_at, e.received_at, e.processed_at, e.payload
+	e.payment_ref, e.outcome, e.reason, e.attempts, e.last_error, e.created_at, e.received_at, e.processed_at, e.payload
 FROM booking_platform.payment_events e
-WHERE e.stripe_event_id = $1::text`
+WHERE e.receiver = $1::text AND e.stripe_event_id = $2::text`
 
 type recordRow struct {
 	entryRow
 	Payload sql.NullString `db:"payload"`
 }
 
-// Find reads one event with its payload, in one round trip. The error is [ErrNotFound] when there is none with that id, or the
-// database's.
-func Find(ctx context.Context, q Querier, id string) (Record, error) {
+// Find reads one event of the receiver of that name, with its payload, in one round trip.
+// Empty is DefaultName. The error is [ErrNotFound] when that receiver's ledger has no such
+// event.
+func Find(ctx context.Context, q Querier, name, id string) (Record, error) {
+	name, err := cleanName(name)
+	if err != nil {
+		return Record{}, err
+	}
 	// What was received has no such id, and Postgres would refuse it.
 	if bounded(id, maxID) == "" {
 		return Record{}, ErrNotFound
 	}
-	rows, err := q.QueryContext(ctx, findSQL, id)
+	rows, err := q.QueryContext(ctx, findSQL, name, id)
 	if err != nil {
 		return Record{}, fmt.Errorf("webhook: find %s: %w", id, err)
 	}
@@ -57,4 +62,9 @@ func Find(ctx context.Context, q Querier, id string) (Record, error) {
 		record.Payload = []byte(row.Payload.String)
 	}
 	return record, nil
+}
+
+// Find reads one event of this receiver's: see [Find].
+func (r *Receiver) Find(ctx context.Context, id string) (Record, error) {
+	return Find(ctx, r.db, r.name, id)
 }

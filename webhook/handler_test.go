@@ -40,7 +40,6 @@ func TestHandlerFails(t *testing.T) {
 		"the end of its goroutine": {func() (webhook.Outcome, error) { runtime.Goexit(); return "", nil }, "ended its goroutine"},
 		"no outcome":               {func() (webhook.Outcome, error) { return "", nil }, `"" is no outcome`},
 		"Duplicate":                {func() (webhook.Outcome, error) { return webhook.Duplicate, nil }, `"duplicate" is no outcome`},
-		"Ignored":                  {func() (webhook.Outcome, error) { return webhook.Ignored, nil }, `"ignored" is no outcome`},
 		"Failed":                   {func() (webhook.Outcome, error) { return webhook.Failed, nil }, `"failed" is no outcome`},
 		"Rejected":                 {func() (webhook.Outcome, error) { return webhook.Rejected, nil }, `"rejected" is no outcome`},
 	} {
@@ -140,7 +139,7 @@ func TestUnmatchedThatFailsIsNoted(t *testing.T) {
 	require.Equal(t, done(webhook.Unmatched), send(t, r, event("evt_1", completed)))
 	fail = errors.New("no luck")
 	require.Equal(t, http.StatusInternalServerError, send(t, r, event("evt_1", completed)).Status)
-	entries, err := webhook.List(t.Context(), db, webhook.ListOptions{Outcome: webhook.Failed})
+	entries, err := webhook.List(t.Context(), db, "", webhook.ListOptions{Outcome: webhook.Failed})
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
 	require.Equal(t, 2, entries[0].Attempts)

@@ -11,14 +11,14 @@ import (
 // Only what is new is claimed together: what has a row, settled or not, or gets one from another replica meanwhile, is left to its own transaction.
 // The rows are inserted in the order of their ids, so that two batches which wait for each other's do not do so in a circle.
 const claimTogetherSQL = `
-INSERT INTO booking_platform.payment_events (stripe_event_id, type, api_version, account, livemode, object_id, stripe_session_id,
+INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, account, livemode, object_id, stripe_session_id,
 	stripe_payment_intent_id, payment_ref, outcome, payload, created_at, processed_at)
-SELECT t.id, t.type, t.api_version, t.account, t.livemode, t.object_id, t.session_id,
+SELECT $2::text, t.id, t.type, t.api_version, t.account, t.livemode, t.object_id, t.session_id,
 	t.intent_id, t.ref, 'processed', t.payload, t.created_at, statement_timestamp()
 FROM jsonb_to_recordset($1::jsonb) AS t(id text, type text, api_version text, account text, livemode boolean, object_id text, session_id text,
 	intent_id text, ref text, payload text, created_at timestamptz)
 ORDER BY t.id
-ON CONFLICT (stripe_event_id) DO NOTHING
+ON CONFLICT (receiver, stripe_event_id) DO NOTHING
 RETURNING stripe_event_id`
 
 type ledgerRow struct {
@@ -35,8 +35,8 @@ type ledgerRow struct {
 	CreatedAt  *time.Time `json:"created_at"`
 }
 
-// claimTogether claims as processed what has no row yet, and returns it.
-func claimTogether(ctx context.Context, q Querier, batch []*waiter, keepPayload bool) ([]WaitingEvent, error) {
+// claimTogether claims as processed the events that have no row yet, and returns them.
+func (l ledger) claimTogether(ctx context.Context, q Querier, batch []*waiter) ([]WaitingEvent, error) {
 	rows := make([]ledgerRow, len(batch))
 	byID := make(map[string]WaitingEvent, len(batch))
 	for n, w := range batch {
@@ -45,7 +45,7 @@ func claimTogether(ctx context.Context, q Querier, batch []*waiter, keepPayload 
 			ID: ev.ID, Type: ev.Type, APIVersion: ev.APIVersion, Account: ev.Account, Livemode: ev.Livemode, ObjectID: ev.ObjectID,
 			SessionID: ev.SessionID, IntentID: ev.PaymentIntentID, Ref: ev.Reference,
 		}
-		if payload := storedPayload(ev, Processed, keepPayload); payload.Valid {
+		if payload := l.storedPayload(ev, Processed); payload.Valid {
 			rows[n].Payload = &payload.String
 		}
 		if !ev.Created.IsZero() {
@@ -53,7 +53,7 @@ func claimTogether(ctx context.Context, q Querier, batch []*waiter, keepPayload 
 		}
 		byID[ev.ID] = w.WaitingEvent
 	}
-	ids, err := queryIDs(ctx, q, claimTogetherSQL, rows)
+	ids, err := l.queryIDs(ctx, q, claimTogetherSQL, rows)
 	if err != nil {
 		return nil, fmt.Errorf("webhook: claim together: %w", err)
 	}
@@ -66,11 +66,11 @@ func claimTogether(ctx context.Context, q Querier, batch []*waiter, keepPayload 
 
 const unclaimSQL = `
 DELETE FROM booking_platform.payment_events e
-WHERE e.stripe_event_id IN (SELECT t.id FROM jsonb_to_recordset($1::jsonb) AS t(id text))
+WHERE e.receiver = $2::text AND e.stripe_event_id IN (SELECT t.id FROM jsonb_to_recordset($1::jsonb) AS t(id text))
 RETURNING e.stripe_event_id`
 
-// unclaim takes back the rows that this transaction has inserted for events which are not settled.
-func unclaim(ctx context.Context, q Querier, claimed []WaitingEvent, settled []string) error {
+// unclaim deletes the rows that this transaction has inserted for events which it did not settle.
+func (l ledger) unclaim(ctx context.Context, q Querier, claimed []WaitingEvent, settled []string) error {
 	var rows []ledgerRow
 	for _, w := range claimed {
 		if !slices.Contains(settled, w.Event.ID) {
@@ -80,17 +80,17 @@ func unclaim(ctx context.Context, q Querier, claimed []WaitingEvent, settled []s
 	if len(rows)+len(settled) != len(claimed) {
 		return fmt.Errorf("webhook: handle together: what was settled is not among what was to be")
 	}
-	if _, err := queryIDs(ctx, q, unclaimSQL, rows); err != nil {
+	if _, err := l.queryIDs(ctx, q, unclaimSQL, rows); err != nil {
 		return fmt.Errorf("webhook: take claims back: %w", err)
 	}
 	return nil
 }
 
 // queryIDs runs a statement about rows that are sent as JSON, and reads the ids it returns.
-func queryIDs(ctx context.Context, q Querier, query string, rows []ledgerRow) ([]string, error) {
+func (l ledger) queryIDs(ctx context.Context, q Querier, query string, rows []ledgerRow) ([]string, error) {
 	// Strings that were checked, flags and times until the year 9999 can always be written.
 	text, _ := json.Marshal(rows)
-	found, err := q.QueryContext(ctx, query, string(text))
+	found, err := q.QueryContext(ctx, query, string(text), l.name)
 	if err != nil {
 		return nil, err
 	}

@@ -23,9 +23,11 @@ type Entry struct {
 	PaymentIntentID string
 	Reference       string
 	Outcome         Outcome
+	// Reason says why the event was Ignored; else empty.
+	Reason Reason
 	// Attempts counts the deliveries that were worked on; duplicates are not.
 	Attempts int
-	// LastError is why the last attempt failed, or the Reason that the event was Ignored although there may be a handler for it; else empty.
+	// LastError is why the last attempt failed; else empty.
 	LastError string
 	// Created is when Stripe made the event, zero when unknown.
 	Created time.Time
@@ -37,8 +39,9 @@ type Entry struct {
 
 // ListOptions narrows [List]. The zero value is the newest 50 events.
 type ListOptions struct {
-	// Outcome and Type keep only events that have them.
+	// Outcome, Reason and Type keep only events that have them.
 	Outcome Outcome
+	Reason  Reason
 	Type    string
 	// Since and Until keep only events received at or after the one and before the other; zero is no bound.
 	Since, Until time.Time
@@ -52,12 +55,14 @@ type ListOptions struct {
 // The row comparison is written so that the index on (received_at, stripe_event_id) serves it, however deep the page.
 const listSQL = `
 SELECT e.stripe_event_id, e.type, e.api_version, e.account, e.livemode, e.object_id, e.stripe_session_id, e.stripe_payment_intent_id,
-	e.payment_ref, e.outcome, e.attempts, e.last_error, e.created_at, e.received_at, e.processed_at
+	e.payment_ref, e.outcome, e.reason, e.attempts, e.last_error, e.created_at, e.received_at, e.processed_at
 FROM booking_platform.payment_events e
-WHERE ($1::text = '' OR e.outcome = $1::text)
+WHERE e.receiver = $7::text
+	AND ($1::text = '' OR e.outcome = $1::text)
+	AND ($8::text = '' OR e.reason = $8::text)
 	AND ($2::text = '' OR e.type = $2::text)
 	AND (e.received_at, e.stripe_event_id) < (CASE WHEN $3::text = '' THEN 'infinity'::timestamptz ELSE
-		(SELECT b.received_at FROM booking_platform.payment_events b WHERE b.stripe_event_id = $3::text) END, $3::text)
+		(SELECT b.received_at FROM booking_platform.payment_events b WHERE b.receiver = $7::text AND b.stripe_event_id = $3::text) END, $3::text)
 	AND e.received_at >= COALESCE($5::timestamptz, '-infinity'::timestamptz) AND e.received_at < COALESCE($6::timestamptz, 'infinity'::timestamptz)
 ORDER BY e.received_at DESC, e.stripe_event_id DESC
 LIMIT $4::integer`
@@ -73,6 +78,7 @@ type entryRow struct {
 	PaymentIntentID string              `db:"stripe_payment_intent_id"`
 	Reference       string              `db:"payment_ref"`
 	Outcome         string              `db:"outcome"`
+	Reason          string              `db:"reason"`
 	Attempts        int                 `db:"attempts"`
 	LastError       string              `db:"last_error"`
 	Created         sql.Null[time.Time] `db:"created_at"`
@@ -83,13 +89,19 @@ type entryRow struct {
 // Our own mapper: a caller's, and sqlx.NameMapper, are the caller's to change.
 var mapper = reflectx.NewMapperFunc("db", strings.ToLower)
 
-// List reads the ledger, newest first, in one round trip. Payloads are left out: they hold customers' data, and [Find] reads one.
-func List(ctx context.Context, q Querier, opts ListOptions) ([]Entry, error) {
+// List reads the ledger of the receiver of that name, newest first, in one round trip. Empty
+// is DefaultName. Payloads are left out: they hold customers' data, and [Find] reads one.
+func List(ctx context.Context, q Querier, name string, opts ListOptions) ([]Entry, error) {
+	name, err := cleanName(name)
+	if err != nil {
+		return nil, err
+	}
 	limit := opts.Limit
 	if limit <= 0 {
 		limit = 50
 	}
-	rows, err := q.QueryContext(ctx, listSQL, string(opts.Outcome), opts.Type, opts.Before, min(limit, 500), orNull(opts.Since), orNull(opts.Until))
+	rows, err := q.QueryContext(ctx, listSQL, string(opts.Outcome), opts.Type, opts.Before, min(limit, 500),
+		orNull(opts.Since), orNull(opts.Until), name, string(opts.Reason))
 	if err != nil {
 		return nil, fmt.Errorf("webhook: list: %w", err)
 	}
@@ -108,11 +120,16 @@ func List(ctx context.Context, q Querier, opts ListOptions) ([]Entry, error) {
 	return out, nil
 }
 
+// List reads this receiver's ledger: see [List].
+func (r *Receiver) List(ctx context.Context, opts ListOptions) ([]Entry, error) {
+	return List(ctx, r.db, r.name, opts)
+}
+
 func (e entryRow) entry() Entry {
 	return Entry{
 		ID: e.ID, Type: e.Type, APIVersion: e.APIVersion, Account: e.Account, Livemode: e.Livemode,
 		ObjectID: e.ObjectID, SessionID: e.SessionID, PaymentIntentID: e.PaymentIntentID, Reference: e.Reference,
-		Outcome: Outcome(e.Outcome), Attempts: e.Attempts, LastError: e.LastError,
+		Outcome: Outcome(e.Outcome), Reason: Reason(e.Reason), Attempts: e.Attempts, LastError: e.LastError,
 		Created: utc(e.Created), ReceivedAt: e.ReceivedAt.UTC(), ProcessedAt: utc(e.ProcessedAt),
 	}
 }

@@ -26,13 +26,13 @@ func TestList(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		// Three events share each time of arrival, so that a page may end between two of them.
 		_, err := db.ExecContext(t.Context(), `
-			INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, received_at)
-			SELECT 'evt_' || lpad(i::text, 4, '0'), CASE WHEN i % 2 = 0 THEN 'even' ELSE 'odd' END,
+			INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at)
+			SELECT 'default', 'evt_' || lpad(i::text, 4, '0'), CASE WHEN i % 2 = 0 THEN 'even' ELSE 'odd' END,
 				CASE WHEN i % 10 = 0 THEN 'parked' ELSE 'processed' END, timestamptz '2026-11-01 00:00+00' + (i / 3) * interval '1 second'
 			FROM generate_series(1, 1000) i`)
 		require.NoError(t, err)
 		list := func(opts webhook.ListOptions) []string {
-			entries, err := webhook.List(t.Context(), db, opts)
+			entries, err := webhook.List(t.Context(), db, "", opts)
 			require.NoError(t, err)
 			return ids(entries)
 		}
@@ -63,11 +63,11 @@ func TestListUsesTheIndex(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	_, err := db.ExecContext(t.Context(), `
-		INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, received_at)
-		SELECT 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 second' FROM generate_series(1, 20000) i;
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at)
+		SELECT 'default', 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 second' FROM generate_series(1, 20000) i;
 		ANALYZE booking_platform.payment_events`)
 	require.NoError(t, err)
-	require.Contains(t, plan(t, db, webhook.ListSQL, "", "", "evt_10", 50, nil, nil), "Index Cond: ((ROW(received_at, stripe_event_id) <")
+	require.Contains(t, plan(t, db, webhook.ListSQL, "", "", "evt_10", 50, nil, nil, "default", ""), "(ROW(received_at, stripe_event_id) <")
 }
 
 // plan is how Postgres would run a statement.
@@ -91,12 +91,12 @@ func TestListOfATime(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		_, err := db.ExecContext(t.Context(), `
-			INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, received_at)
-			SELECT 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 hour' FROM generate_series(1, 9) i`)
+			INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at)
+			SELECT 'default', 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 hour' FROM generate_series(1, 9) i`)
 		require.NoError(t, err)
 		at := func(hour int) time.Time { return time.Date(2026, 11, 1, hour, 0, 0, 0, time.UTC) }
 		ids := func(opts webhook.ListOptions) (out []string) {
-			entries, err := webhook.List(t.Context(), db, opts)
+			entries, err := webhook.List(t.Context(), db, "", opts)
 			require.NoError(t, err)
 			for _, e := range entries {
 				out = append(out, e.ID)
@@ -115,18 +115,21 @@ func TestFind(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		r := newReceiver(t, db, webhook.Options{})
 		r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) { return webhook.Parked, nil })
+		r.Handle("other", func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+			return webhook.Processed, nil
+		})
 		payload := event("evt_1", completed)
 		send(t, r, payload)
 		send(t, r, event("evt_2", "other"))
-		record, err := webhook.Find(t.Context(), db, "evt_1")
+		record, err := webhook.Find(t.Context(), db, "", "evt_1")
 		require.NoError(t, err)
 		require.Equal(t, entry(t, db, "evt_1").Entry, record.Entry)
 		require.Equal(t, string(payload), string(record.Payload))
-		record, err = webhook.Find(t.Context(), db, "evt_2")
+		record, err = webhook.Find(t.Context(), db, "", "evt_2")
 		require.NoError(t, err)
 		require.Nil(t, record.Payload)
 		for _, id := range []string{"", "evt_3", "evt\x00", strings.Repeat("x", 10_000)} {
-			_, err = webhook.Find(t.Context(), db, id)
+			_, err = webhook.Find(t.Context(), db, "", id)
 			require.ErrorIs(t, err, webhook.ErrNotFound)
 		}
 	})

@@ -127,7 +127,7 @@ func TestObserve(t *testing.T) {
 	require.ErrorContains(t, seen[1].Err, "no luck")
 	seen[1].Err = nil
 	require.Equal(t, []webhook.Delivery{
-		{Outcome: webhook.Ignored, EventID: "evt_1", EventType: "other", OtherVersion: true, Secret: 1, Status: 200, Bytes: len(payload)},
+		{Outcome: webhook.Ignored, Reason: webhook.ReasonNoHandler, EventID: "evt_1", EventType: "other", OtherVersion: true, Secret: 1, Status: 200, Bytes: len(payload)},
 		{Outcome: webhook.Failed, EventID: "evt_2", EventType: "failing", Secret: 1, Status: 500, Bytes: len(event("evt_2", "failing"))},
 		{Outcome: webhook.Rejected, Reason: webhook.ReasonSignatureMissing, Status: 400},
 	}, seen)

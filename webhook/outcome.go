@@ -13,10 +13,13 @@ const (
 	Processed Outcome = "processed"
 	// Duplicate means that an earlier delivery settled the event. It is never stored.
 	Duplicate Outcome = "duplicate"
-	// Ignored means that there is no handler for the event's type, or that the event is not for this receiver: see Options.Mode and
-	// Options.Accounts. It is final.
+	// Ignored means that the event is not this receiver's, or that this replica has no handler
+	// for it; the Reason says which. Stripe does not send it again. With ReasonNoHandler,
+	// ReasonTestMode, ReasonLiveMode and ReasonOtherAccount a replica of the same name that
+	// has a handler for the event still takes it up; with the others it is final.
 	Ignored Outcome = "ignored"
-	// Unmatched means that the handler found nothing the event is about. A later delivery is handled anew.
+	// Unmatched means that the handler found no row the event is about. It is handled again, by
+	// a later delivery or [Receiver.RetryWaiting], and is Ignored after Options.UnmatchedFor.
 	Unmatched Outcome = "unmatched"
 	// Parked means that a person must look at it. It is final as far as Stripe's deliveries go.
 	Parked Outcome = "parked"
@@ -26,7 +29,7 @@ const (
 	Rejected Outcome = "rejected"
 )
 
-// Reason says why a delivery was rejected, or ignored whatever handlers there are.
+// Reason says why a delivery was rejected or ignored.
 type Reason string
 
 const (
@@ -50,6 +53,14 @@ const (
 	// Options.MaxBadSignatures.
 	ReasonTooManyForgeries Reason = "too_many_bad_signatures"
 
+	// ReasonNoHandler means that an event was ignored because the replica that received it has no
+	// handler for its type.
+	ReasonNoHandler Reason = "no_handler"
+	// ReasonNotOurs means that a handler returned Ignored, or Unmatched for longer than
+	// Options.UnmatchedFor: the event is about another program's objects.
+	ReasonNotOurs Reason = "not_ours"
+	// ReasonOperator means that [Ignore] ended the event.
+	ReasonOperator Reason = "operator"
 	// ReasonTestMode means that an event of Stripe's test mode was ignored, because the receiver is for live ones.
 	ReasonTestMode Reason = "test_mode"
 	// ReasonLiveMode means that a live event was ignored, because the receiver is for test mode.
@@ -58,7 +69,7 @@ const (
 	ReasonOtherAccount Reason = "other_account"
 )
 
-// verdict is what a delivery came to: an outcome, and with Rejected, or Ignored, a reason.
+// verdict is what a delivery came to: an outcome, and a reason with Rejected and Ignored.
 type verdict struct {
 	outcome Outcome
 	reason  Reason
@@ -76,11 +87,12 @@ type consequence struct {
 var consequences = map[verdict]consequence{
 	{outcome: Processed}: {http.StatusOK, slog.LevelInfo, countProcessed},
 	{outcome: Duplicate}: {http.StatusOK, slog.LevelInfo, countDuplicates},
-	{outcome: Ignored}:   {http.StatusOK, slog.LevelInfo, countIgnored},
 	{outcome: Unmatched}: {http.StatusOK, slog.LevelWarn, countUnmatched},
 	{outcome: Parked}:    {http.StatusOK, slog.LevelWarn, countParked},
 	{outcome: Failed}:    {http.StatusInternalServerError, slog.LevelError, countErrors},
 
+	{Ignored, ReasonNoHandler}:    {http.StatusOK, slog.LevelInfo, countNoHandler},
+	{Ignored, ReasonNotOurs}:      {http.StatusOK, slog.LevelInfo, countNotOurs},
 	{Ignored, ReasonTestMode}:     {http.StatusOK, slog.LevelWarn, countTestMode},
 	{Ignored, ReasonLiveMode}:     {http.StatusOK, slog.LevelWarn, countLiveMode},
 	{Ignored, ReasonOtherAccount}: {http.StatusOK, slog.LevelWarn, countOtherAccount},

@@ -30,14 +30,14 @@ func (e *panicError) Error() string { return fmt.Sprintf("webhook: panic: %v", e
 // database and handler do. The work has a goroutine of its own, because neither a driver whose read hangs nor a
 // handler that ignores its context can be stopped. Its place at the gate stays taken until it has ended. Where the event's type has a handler
 // together, the event is first offered to those that wait beside it.
-func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, error) {
+func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (verdict, error) {
 	limit, stop := context.WithTimeout(ctx, r.opts.Timeout)
 	defer stop()
 	// What the transaction leaves of the time is for recording that it failed.
 	working, cancel := context.WithTimeout(ctx, r.opts.Timeout-r.recordTimeout())
 	if err := r.gate.enterEvent(working, ev.ID); err != nil {
 		cancel()
-		return Failed, errBusy
+		return verdict{outcome: Failed}, errBusy
 	}
 
 	done := make(chan Delivery)
@@ -53,8 +53,10 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, er
 				d.Err = &panicError{value: p, stack: debug.Stack()}
 			}
 			// A delivery that had no turn takes no connection to record it, and while commits wait
-			// the record would wait too.
-			if d.Err != nil && !errors.Is(d.Err, errBusy) && !errors.Is(d.Err, pg.ErrSuspended) {
+			// the record would wait too. A replica without a handler records no failure: no replica
+			// may ever have one that settles it.
+			handle, _ := r.handler(ev)
+			if handle != nil && d.Err != nil && !errors.Is(d.Err, errBusy) && !errors.Is(d.Err, pg.ErrSuspended) {
 				d.Err = errors.Join(d.Err, r.recordFailure(ctx, ev, d.Err))
 			}
 			leave()
@@ -77,14 +79,15 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (Outcome, er
 			return
 		}
 		leave = slot
-		d.Outcome, d.Err = r.transact(working, ev, n)
+		v, err := r.transact(working, ev, n)
+		d.Outcome, d.Reason, d.Err = v.outcome, v.reason, err
 	}()
 
 	select {
 	case d := <-done:
-		return d.Outcome, d.Err
+		return verdict{d.Outcome, d.Reason}, d.Err
 	case <-limit.Done():
-		return Failed, errTimeout
+		return verdict{outcome: Failed}, errTimeout
 	}
 }
 
@@ -93,16 +96,16 @@ func (r *Receiver) takeUp(ctx context.Context, ev Event, message string, silent 
 	start := time.Now()
 	n := &notes{}
 	ctx = context.WithValue(ctx, notesKey{}, n)
-	outcome, err := r.process(ctx, ev, n)
-	if outcome == silent {
-		return outcome, err
+	v, err := r.process(ctx, ev, n)
+	if v.outcome == silent {
+		return v.outcome, err
 	}
-	d := Delivery{Outcome: outcome, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID, Bytes: len(ev.Payload), Duration: time.Since(start), Err: err}
-	if outcome == Ignored {
-		d.Reason = r.foreign(ev)
+	d := Delivery{
+		Outcome: v.outcome, Reason: v.reason, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID,
+		Bytes: len(ev.Payload), Duration: time.Since(start), Err: err,
 	}
-	r.logDelivery(ctx, consequences[verdict{d.Outcome, d.Reason}].level, message, d, n)
-	return outcome, err
+	r.logDelivery(ctx, consequences[v].level, message, d, n)
+	return v.outcome, err
 }
 
 // recordFailure notes a failed attempt beside the event, in a transaction and a time of its own: the attempt's
@@ -110,7 +113,7 @@ func (r *Receiver) takeUp(ctx context.Context, ev Event, message string, silent 
 func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.recordTimeout())
 	defer cancel()
-	return pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) error { return recordFailure(ctx, tx, ev, cause) })
+	return pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) error { return r.ledger.recordFailure(ctx, tx, ev, cause) })
 }
 
 func (r *Receiver) recordTimeout() time.Duration { return r.opts.Timeout / 5 }

@@ -15,7 +15,8 @@ type ReplayOptions struct {
 	// Outcomes are the outcomes that are taken up: Failed and Unmatched when it is empty. Parked and Ignored are taken up only when they are
 	// named. A processed event never is: its effect is a fact.
 	Outcomes []Outcome
-	// Type keeps only events of that type.
+	// Type keeps only events of that type. Events that this receiver has no handler for are left
+	// out in any case.
 	Type string
 	// Since and Until keep only events received at or after the one and before the other; zero is no bound.
 	Since, Until time.Time
@@ -31,6 +32,9 @@ type Skip string
 const (
 	// SkippedUnknown means that there is no such event in the ledger.
 	SkippedUnknown Skip = "unknown"
+	// SkippedNoHandler means that this receiver has no handler for the event, by its type, mode or
+	// account: a replica that has one may replay it.
+	SkippedNoHandler Skip = "no_handler"
 	// SkippedOutcome means that its outcome is not one of those that are taken up.
 	SkippedOutcome Skip = "outcome"
 	// SkippedNoPayload means that its body is not kept, so that there is nothing to handle.
@@ -47,7 +51,8 @@ type Replayed struct {
 	Outcome Outcome
 	// Skipped says why it was not taken up.
 	Skipped Skip
-	// Err is why it Failed. An event that was parked or ignored then stays what it was.
+	// Err is why it Failed. An event that was parked, or ignored as not ours or by an operator,
+	// then stays what it was.
 	Err error
 }
 
@@ -59,13 +64,14 @@ func (r Replayed) Settled() bool {
 const replaySQL = `
 SELECT e.stripe_event_id
 FROM booking_platform.payment_events e
-WHERE e.outcome = ANY (string_to_array($1::text, ','))
-	AND ($2::text = '' OR e.type = $2::text)
-	AND e.received_at >= COALESCE($3::timestamptz, '-infinity'::timestamptz) AND e.received_at < COALESCE($4::timestamptz, 'infinity'::timestamptz)
+WHERE e.receiver = $1::text AND ` + scopeSQL + `
+	AND e.outcome = ANY (string_to_array($5::text, ','))
+	AND ($6::text = '' OR e.type = $6::text)
+	AND e.received_at >= COALESCE($7::timestamptz, '-infinity'::timestamptz) AND e.received_at < COALESCE($8::timestamptz, 'infinity'::timestamptz)
 ORDER BY e.received_at, e.stripe_event_id
-LIMIT $5::integer`
+LIMIT $9::integer`
 
-// Replay takes up events of the ledger, one after the other, as another delivery of each would: through the same claim and the handlers
+// Replay takes up events of this receiver's name, one after the other, as another delivery of each would: through the same claim and the handlers
 // that are registered here, so that one which has been settled meanwhile is a duplicate, and two replays at once have one effect. It
 // returns what became of each that it came to. The error is the database's, or the context's, or one of the options; an event that fails
 // is not one.
@@ -119,7 +125,9 @@ func (r *Receiver) replayable(ctx context.Context, takes string, opts ReplayOpti
 	if limit <= 0 {
 		limit = 100
 	}
-	rows, err := r.db.QueryContext(ctx, replaySQL, takes, opts.Type, orNull(opts.Since), orNull(opts.Until), min(limit, 10_000))
+	types, accounts := r.scope()
+	rows, err := r.db.QueryContext(ctx, replaySQL, r.name, types, string(r.opts.Mode), accounts,
+		takes, opts.Type, orNull(opts.Since), orNull(opts.Until), min(limit, 10_000))
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +145,7 @@ func (r *Receiver) replayable(ctx context.Context, takes string, opts ReplayOpti
 
 // replay takes up one event. Its payload is read only now: a list of them could be large.
 func (r *Receiver) replay(ctx context.Context, id, takes string, dry bool) (Replayed, error) {
-	record, err := Find(ctx, r.db, id)
+	record, err := r.Find(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return Replayed{ID: id, Skipped: SkippedUnknown}, nil
 	}
@@ -153,7 +161,12 @@ func (r *Receiver) replay(ctx context.Context, id, takes string, dry bool) (Repl
 	case !readable:
 		one.Skipped = SkippedNoPayload
 		return one, nil
-	case dry:
+	}
+	if handle, _ := r.handler(ev); handle == nil {
+		one.Skipped = SkippedNoHandler
+		return one, nil
+	}
+	if dry {
 		return one, nil
 	}
 	ev.takes = takes

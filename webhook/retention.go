@@ -21,23 +21,36 @@ const (
 	deleteBatches = 20
 )
 
-// The array makes the inner statement run once, before the outer one.
+// The array makes the inner statement run once, before the outer one. An event that was received
+// long ago and settled lately, by a replay for one, is kept from then on: so with its row.
 const dropPayloadsSQL = `
 UPDATE booking_platform.payment_events SET payload = NULL
-WHERE stripe_event_id = ANY (ARRAY(
-	SELECT o.stripe_event_id FROM booking_platform.payment_events o
-	WHERE o.payload IS NOT NULL AND o.outcome IN ('processed', 'ignored') AND o.received_at < statement_timestamp() - $1::bigint * interval '1 second'
-	ORDER BY o.received_at LIMIT $2::integer
+WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
+	SELECT e.stripe_event_id FROM booking_platform.payment_events e
+	WHERE e.receiver = $1::text AND e.payload IS NOT NULL AND e.outcome IN ('processed', 'ignored')
+		AND e.received_at < statement_timestamp() - $3::bigint * interval '1 second'
+		AND COALESCE(e.processed_at, e.received_at) < statement_timestamp() - $3::bigint * interval '1 second'
+		AND (e.received_at < statement_timestamp() - $4::bigint * interval '1 second' OR NOT (` + passedOverSQL + `))
+	ORDER BY e.received_at LIMIT $2::integer
 	FOR UPDATE SKIP LOCKED))`
 
-// What was received long ago and settled lately, by a person for one, is kept from then on: whoever did it will look for it.
+// An unmatched event that no replica can handle again, because none has a handler for its type
+// any more or its payload is gone, ends with the others.
+const giveUpSQL = `
+UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'not_ours', processed_at = statement_timestamp()
+WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
+	SELECT e.stripe_event_id FROM booking_platform.payment_events e
+	WHERE e.receiver = $1::text AND e.outcome = 'unmatched' AND e.received_at < statement_timestamp() - $3::bigint * interval '1 second'
+	ORDER BY e.received_at LIMIT $2::integer
+	FOR UPDATE SKIP LOCKED))`
+
 const deleteRowsSQL = `
 DELETE FROM booking_platform.payment_events
-WHERE stripe_event_id = ANY (ARRAY(
+WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
 	SELECT o.stripe_event_id FROM booking_platform.payment_events o
-	WHERE o.received_at < statement_timestamp() - $1::bigint * interval '1 second'
-		AND COALESCE(o.processed_at, o.received_at) < statement_timestamp() - $1::bigint * interval '1 second'
-		AND (o.outcome IN ('processed', 'ignored') OR $3::boolean)
+	WHERE o.receiver = $1::text AND o.received_at < statement_timestamp() - $3::bigint * interval '1 second'
+		AND COALESCE(o.processed_at, o.received_at) < statement_timestamp() - $3::bigint * interval '1 second'
+		AND (o.outcome IN ('processed', 'ignored') OR $4::boolean)
 	ORDER BY o.received_at, o.stripe_event_id LIMIT $2::integer
 	FOR UPDATE SKIP LOCKED))`
 
@@ -49,7 +62,12 @@ func (o *Options) retention() error {
 	if o.KeepRowsFor == 0 {
 		o.KeepRowsFor = 90 * 24 * time.Hour
 	}
+	if o.UnmatchedFor == 0 {
+		o.UnmatchedFor = 72 * time.Hour
+	}
 	switch {
+	case o.UnmatchedFor < time.Minute:
+		return errors.New("webhook: UnmatchedFor is less than a minute")
 	case o.KeepPayloadFor < 0:
 		return errors.New("webhook: KeepPayloadFor is negative")
 	case o.KeepRowsFor < minRows:
@@ -58,23 +76,37 @@ func (o *Options) retention() error {
 	return nil
 }
 
-// DeleteOld is one step: it drops the payloads of settled events after Options.KeepPayloadFor, and deletes settled events after
-// Options.KeepRowsFor. Events that are failed, unmatched or parked stay, with their payloads, until they are settled, unless
-// Options.DeleteWaiting says otherwise. Run it every few minutes. It returns how many rows it touched.
+// DeleteOld is one step, on the events of this receiver's name: it drops the payloads of settled
+// events after Options.KeepPayloadFor, and deletes settled events after Options.KeepRowsFor.
+// Events that are failed or parked stay, with their payloads, until they are settled, unless
+// Options.DeleteWaiting says otherwise. An unmatched event that [Receiver.RetryWaiting] can not
+// end, because no replica has a handler for it any more, it ends a day after Options.UnmatchedFor
+// (after a week at the earliest), as Ignored with ReasonNotOurs. Run it every few minutes. It
+// returns how many rows it touched.
 //
-// It works in batches of 500 rows, each a transaction of its own that steps over rows in use, and takes 20 of each kind at most; nothing
-// to do is two round trips of BEGIN, one statement that reads an index, and COMMIT. It is safe on every replica at once.
+// It works in batches of 500 rows, each a transaction of its own that steps over rows in use, and
+// takes 20 of each kind at most; nothing to do is three transactions of one statement that reads
+// an index. It is safe on every replica at once.
 func (r *Receiver) DeleteOld(ctx context.Context) (int, error) {
-	payloads, err := r.inBatches(ctx, dropPayloadsSQL, int64(r.opts.KeepPayloadFor/time.Second), deleteBatch)
-	if err != nil {
-		return payloads, fmt.Errorf("webhook: drop old payloads: %w", err)
+	total := 0
+	for _, do := range []struct {
+		what, query string
+		args        []any
+	}{
+		{"end old unmatched events", giveUpSQL, []any{seconds(max(r.opts.UnmatchedFor+24*time.Hour, retryFor))}},
+		{"drop old payloads", dropPayloadsSQL, []any{seconds(r.opts.KeepPayloadFor), seconds(max(r.opts.KeepPayloadFor, retryFor))}},
+		{"delete old events", deleteRowsSQL, []any{seconds(r.opts.KeepRowsFor), r.opts.DeleteWaiting}},
+	} {
+		n, err := r.inBatches(ctx, do.query, append([]any{r.name, deleteBatch}, do.args...)...)
+		total += n
+		if err != nil {
+			return total, fmt.Errorf("webhook: %s: %w", do.what, err)
+		}
 	}
-	rows, err := r.inBatches(ctx, deleteRowsSQL, int64(r.opts.KeepRowsFor/time.Second), deleteBatch, r.opts.DeleteWaiting)
-	if err != nil {
-		return payloads + rows, fmt.Errorf("webhook: delete old events: %w", err)
-	}
-	return payloads + rows, nil
+	return total, nil
 }
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // inBatches repeats a statement until it finds no full batch.
 func (r *Receiver) inBatches(ctx context.Context, query string, args ...any) (total int, err error) {

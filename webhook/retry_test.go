@@ -2,9 +2,13 @@ package webhook_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -103,4 +107,133 @@ func TestWaitingEventsAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	require.Equal(t, len(ids), countEffects(t, db))
+}
+
+// unmatched makes a receiver whose handler matches the events of the ids alone.
+func unmatched(t testing.TB, db *sql.DB, opts webhook.Options, ids ...string) *webhook.Receiver {
+	t.Helper()
+	r := newReceiver(t, db, opts)
+	r.Handle("refund.created", func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		if !slices.Contains(ids, ev.ID) {
+			return webhook.Unmatched, nil
+		}
+		return effect(ctx, tx, ev)
+	})
+	return r
+}
+
+// refund is the body of an event about a refund, which names only a PaymentIntent.
+func refund(id string) []byte {
+	return fmt.Appendf(nil, `{"id":%q,"type":"refund.created","data":{"object":{"id":"re_1","object":"refund","payment_intent":"pi_1"}}}`, id)
+}
+
+// M34: events of another product on the account, all due at once, do not delay the retry of one of
+// ours, whether that failed or matched nothing yet, and have a bounded share of the step.
+func TestRetryWaiting_ForeignEventsDoNotDelayOurs(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	effects(t, db)
+	_, err := db.ExecContext(t.Context(), `
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, payload, received_at, retry_at)
+		SELECT 'default', 'evt_foreign_' || i, 'refund.created', 'unmatched',
+			'{"id":"evt_foreign_' || i || '","type":"refund.created","data":{"object":{"id":"re_' || i || '"}}}', at, at
+		FROM generate_series(1, 30000) i, LATERAL (SELECT statement_timestamp() - i * interval '5 seconds' AS at) x;
+		ANALYZE booking_platform.payment_events`)
+	require.NoError(t, err)
+	none := unmatched(t, db, webhook.Options{})
+	require.Equal(t, done(webhook.Unmatched), send(t, none, refund("evt_ours")))
+	fails := newReceiver(t, db, webhook.Options{})
+	fails.Handle("refund.created", failing(errors.New("no luck")))
+	require.Equal(t, failed, send(t, fails, refund("evt_fails")))
+	_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET retry_at = statement_timestamp() WHERE stripe_event_id IN ('evt_ours', 'evt_fails')`)
+	require.NoError(t, err)
+
+	settled, err := unmatched(t, db, webhook.Options{}, "evt_ours", "evt_fails").RetryWaiting(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, settled)
+	require.Equal(t, webhook.Processed, entry(t, db, "evt_ours").Outcome)
+	require.Equal(t, webhook.Processed, entry(t, db, "evt_fails").Outcome)
+	var tried int
+	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM booking_platform.payment_events WHERE attempts > 1 AND outcome = 'unmatched'`).Scan(&tried))
+	require.Equal(t, 24, tried, "the share of what matches nothing is 25, ours among them")
+}
+
+// M34: an event that matches nothing is tried less and less often, about 25 times in three days,
+// and ends as ignored with its last try: by a retry as by another delivery.
+func TestRetryWaiting_UnmatchedIsGivenUp(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := unmatched(t, db, webhook.Options{})
+	send(t, r, refund("evt_1"))
+	tries := 0
+	for entry(t, db, "evt_1").Outcome == webhook.Unmatched && tries < 100 {
+		// The clock is the database's, so the event grows older instead: by what it waits for.
+		_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events
+			SET received_at = received_at - (retry_at - statement_timestamp()), retry_at = statement_timestamp()`)
+		require.NoError(t, err)
+		_, err = r.RetryWaiting(t.Context())
+		require.NoError(t, err)
+		tries++
+	}
+	e := entry(t, db, "evt_1")
+	require.Equal(t, webhook.Ignored, e.Outcome)
+	require.Equal(t, webhook.ReasonNotOurs, e.Reason)
+	require.False(t, e.ProcessedAt.IsZero())
+	require.InDelta(t, 72*time.Hour, time.Since(e.ReceivedAt), float64(time.Minute))
+	require.InDelta(t, 25, tries, 5)
+	require.Equal(t, done(webhook.Duplicate), send(t, r, refund("evt_1")))
+	backlog, err := r.Waiting(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, backlog.Unmatched)
+
+	send(t, r, refund("evt_2"))
+	_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = received_at - interval '1 hour' WHERE stripe_event_id = 'evt_2'`)
+	require.NoError(t, err)
+	require.Equal(t, done(webhook.Unmatched), send(t, r, refund("evt_2")))
+	require.Equal(t, done(webhook.Ignored), send(t, unmatched(t, db, webhook.Options{UnmatchedFor: time.Hour}), refund("evt_2")))
+	_, err = webhook.New(db, []string{secret}, webhook.Options{UnmatchedFor: time.Second})
+	require.Error(t, err)
+}
+
+// M9: a handler that knows an event is not ours ends it at once.
+func TestHandler_NotOurs(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReceiver(t, db, webhook.Options{})
+	r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) { return webhook.Ignored, nil })
+	require.Equal(t, done(webhook.Ignored), send(t, r, event("evt_1", completed)))
+	require.Equal(t, done(webhook.Duplicate), send(t, r, event("evt_1", completed)))
+	e := entry(t, db, "evt_1")
+	require.Equal(t, webhook.Ignored, e.Outcome)
+	require.Equal(t, webhook.ReasonNotOurs, e.Reason)
+	require.Zero(t, retry(t, db, r), "another replica's handler does not take it up either")
+	stats := r.Stats()
+	require.EqualValues(t, 1, stats.Ignored)
+	require.EqualValues(t, 1, stats.Reasons[webhook.ReasonNotOurs])
+	_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = received_at - interval '8 days', processed_at = processed_at - interval '8 days'`)
+	require.NoError(t, err)
+	_, err = r.DeleteOld(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, entry(t, db, "evt_1").Payload)
+}
+
+// M9: an alarm counts unmatched events of Checkout Sessions, which a handler can tell from foreign
+// ones, and not those that name a PaymentIntent alone.
+func TestWaiting_ForeignEventsRaiseNoAlarm(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := unmatched(t, db, webhook.Options{})
+	r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+		return webhook.Unmatched, nil
+	})
+	send(t, r, refund("evt_1"))
+	backlog, err := r.Waiting(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, webhook.Backlog{Unmatched: 1}, backlog)
+	send(t, r, event("evt_2", completed))
+	backlog, err = r.Waiting(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, backlog.Unmatched)
+	require.Equal(t, 1, backlog.UnmatchedSessions)
+	require.Equal(t, entry(t, db, "evt_2").ReceivedAt, backlog.Oldest)
 }

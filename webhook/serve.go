@@ -60,15 +60,11 @@ func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http
 		r.limit(&d, req)
 		return d
 	}
-	outcome, err := r.process(ctx, ev, n)
-	d := Delivery{
-		Outcome: outcome, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID, OtherVersion: ev.APIVersion != stripe.APIVersion,
-		Secret: position, Bytes: len(payload), Err: err,
+	v, err := r.process(ctx, ev, n)
+	return Delivery{
+		Outcome: v.outcome, Reason: v.reason, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID,
+		OtherVersion: ev.APIVersion != stripe.APIVersion, Secret: position, Bytes: len(payload), Err: err,
 	}
-	if outcome == Ignored {
-		d.Reason = r.foreign(ev)
-	}
-	return d
 }
 
 // readBody reads the raw body. It grows with what arrives, whatever length was announced, so that many slow senders

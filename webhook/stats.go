@@ -20,7 +20,8 @@ type Stats struct {
 	// OtherVersion counts verified deliveries, whatever became of them, whose API version is not the one stripe-go is
 	// made for. A handler that decodes the object with stripe-go's types should look at them.
 	OtherVersion int64 `json:"otherVersion"`
-	// Reasons counts the rejected by cause, and the ignored that were not for this receiver. Every reason is in it, most of them at zero.
+	// Reasons counts the rejected and the ignored by reason. Every reason that a delivery can
+	// have is in it.
 	Reasons map[Reason]int64 `json:"reasons"`
 	// Secrets counts the verified deliveries by the secret that they were signed with, in the order that New was given. While a secret is
 	// being rolled Stripe signs with both, and the first that fits is counted: so give the new one first, and retire the old one when its
@@ -37,12 +38,13 @@ const (
 	countReceived counter = iota
 	countProcessed
 	countDuplicates
-	countIgnored
 	countUnmatched
 	countParked
 	countErrors
 	countOtherVersion
 
+	countNoHandler
+	countNotOurs
 	countTestMode
 	countLiveMode
 	countOtherAccount
@@ -89,7 +91,6 @@ func (r *Receiver) Stats() Stats {
 		Received:     c.counts[countReceived].Load(),
 		Processed:    c.counts[countProcessed].Load(),
 		Duplicates:   c.counts[countDuplicates].Load(),
-		Ignored:      c.counts[countIgnored].Load(),
 		Unmatched:    c.counts[countUnmatched].Load(),
 		Parked:       c.counts[countParked].Load(),
 		Errors:       c.counts[countErrors].Load(),

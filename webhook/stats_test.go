@@ -48,7 +48,7 @@ func TestRejectionsByCause(t *testing.T) {
 		require.Equal(t, stats.Rejected, sum)
 		require.Equal(t, []int64{0}, stats.Secrets, "none of them shows that a secret is in use")
 	}
-	require.Len(t, r.Stats().Reasons, 12, "a reason that was never given is there, at zero")
+	require.Len(t, r.Stats().Reasons, 14, "a reason that was never given is there, at zero")
 }
 
 // FAULTS.md: secret rotation. The counts by position prove when the old secret is no longer signed with.

@@ -48,7 +48,7 @@ func (r *Receiver) HandleTogether(eventType string, h BatchHandler) {
 
 // handlerTogether returns where an event waits for a batch, or nil. What has no handler, for whatever reason, is for the transaction that ignores it.
 func (r *Receiver) handlerTogether(ev Event) *together {
-	if r.handler(ev) == nil {
+	if h, _ := r.handler(ev); h == nil {
 		return nil
 	}
 	r.mu.RLock()
@@ -167,7 +167,7 @@ func (r *Receiver) attemptTogether(ctx context.Context, batch []*waiter, handle 
 	// After a commit this does nothing.
 	defer func() { _ = tx.Rollback() }()
 
-	claimed, err := claimTogether(ctx, tx, batch, r.opts.KeepPayload)
+	claimed, err := r.ledger.claimTogether(ctx, tx, batch)
 	if err != nil || len(claimed) == 0 {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (r *Receiver) attemptTogether(ctx context.Context, batch []*waiter, handle 
 		if len(settled) == 0 {
 			return nil, nil
 		}
-		if err := unclaim(ctx, tx, claimed, settled); err != nil {
+		if err := r.ledger.unclaim(ctx, tx, claimed, settled); err != nil {
 			return nil, err
 		}
 	}

@@ -146,7 +146,7 @@ func TestTogetherLeavesSome(t *testing.T) {
 		return effect(ctx, tx, ev)
 	}, effectTogether)
 	// It has a row, so it is not new: its own transaction takes it up again.
-	_, err := db.ExecContext(t.Context(), `INSERT INTO booking_platform.payment_events (stripe_event_id, type, api_version, outcome) VALUES ('evt_failed', 'x', 'x', 'failed')`)
+	_, err := db.ExecContext(t.Context(), `INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, outcome) VALUES ('default', 'evt_failed', 'x', 'x', 'failed')`)
 	require.NoError(t, err)
 	got := c.together("evt_1", "evt_2_odd", "evt_unmatched_odd", "evt_failed", "evt_3")
 	require.Equal(t, done(webhook.Unmatched), got["evt_unmatched_odd"])

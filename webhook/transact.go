@@ -14,56 +14,76 @@ import (
 // maxTries is how often a transaction is run that lost a fight with others.
 const maxTries = 3
 
-// transact runs the event's transaction, and again when Postgres says that it lost a fight: nothing of it has happened then.
-func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (outcome Outcome, err error) {
-	handle := r.handler(ev)
+// transact runs the event's transaction, and runs it again after a serialization failure or a
+// deadlock, which have rolled it back.
+func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (v verdict, err error) {
+	handle, why := r.handler(ev)
 	for range maxTries {
 		n.reset()
-		if outcome, err = r.attempt(ctx, ev, handle); !retryable(err) {
+		if v, err = r.attempt(ctx, ev, handle, why); !retryable(err) {
 			break
 		}
 	}
 	if err != nil {
-		return Failed, err
+		return verdict{outcome: Failed}, err
 	}
-	return outcome, nil
+	return v, nil
 }
 
 // attempt is the transaction that matters: claim, handle, commit. It waits for the answer to
-// COMMIT however long that takes: [Receiver.process] answers the delivery in time.
-func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler) (Outcome, error) {
+// COMMIT however long that takes: [Receiver.process] answers the delivery in time. Without a
+// handler, for the reason why, the event is recorded and left to other replicas.
+func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Reason) (v verdict, err error) {
 	tx, err := r.begin(ctx)
 	if err != nil {
-		return "", err
+		return verdict{}, err
 	}
 	// After a commit this does nothing.
 	defer func() { _ = tx.Rollback() }()
 
-	outcome, why := Processed, Reason("")
 	if handle == nil {
-		outcome, why = Ignored, r.foreign(ev)
+		v, err = r.passOver(ctx, tx, ev, why)
+	} else {
+		v, err = r.handle(ctx, tx, ev, handle)
 	}
-	claimed, err := claim(ctx, tx, ev, outcome, why, r.opts.KeepPayload)
-	if err != nil {
-		return "", err
-	}
-	if !claimed {
-		return Duplicate, nil
-	}
-	if handle != nil {
-		if outcome, err = call(ctx, handle, handlerTx{tx}, ev); err != nil {
-			return "", err
-		}
-	}
-	if outcome == Unmatched || outcome == Parked {
-		if err := settle(ctx, tx, ev, outcome, r.opts.KeepPayload); err != nil {
-			return "", err
-		}
+	if err != nil || v.outcome == Duplicate {
+		return v, err
 	}
 	if err := tx.CommitWait(ctx); err != nil {
-		return "", fmt.Errorf("webhook: commit: %w", err)
+		return verdict{}, fmt.Errorf("webhook: commit: %w", err)
 	}
-	return outcome, nil
+	return v, nil
+}
+
+// handle claims the event, has the handler do the work, and corrects the claim.
+func (r *Receiver) handle(ctx context.Context, tx txQuerier, ev Event, handle Handler) (verdict, error) {
+	claimed, overdue, err := r.ledger.claim(ctx, tx, ev, verdict{outcome: Processed})
+	if err != nil {
+		return verdict{}, err
+	}
+	if !claimed {
+		return verdict{outcome: Duplicate}, nil
+	}
+	v, err := call(ctx, handle, handlerTx{tx}, ev)
+	if err != nil {
+		return verdict{}, err
+	}
+	if v.outcome == Unmatched && overdue {
+		v = verdict{Ignored, ReasonNotOurs}
+	}
+	if v.outcome == Processed {
+		return v, nil
+	}
+	return v, r.ledger.settle(ctx, tx, ev, v)
+}
+
+// passOver records an event that this replica has no handler for.
+func (r *Receiver) passOver(ctx context.Context, tx txQuerier, ev Event, why Reason) (verdict, error) {
+	outcome, err := r.ledger.passOver(ctx, tx, ev, why)
+	if err != nil || outcome != Ignored {
+		why = ""
+	}
+	return verdict{outcome, why}, err
 }
 
 // begin opens a transaction of the receiver's own, after preparing what the ones before it have sent.
@@ -77,16 +97,18 @@ func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
 }
 
 // call runs a handler and takes only the outcomes it may return. Its panics are caught in [Receiver.process].
-func call(ctx context.Context, handle Handler, tx Tx, ev Event) (Outcome, error) {
+func call(ctx context.Context, handle Handler, tx Tx, ev Event) (verdict, error) {
 	outcome, err := handle(ctx, tx, ev)
 	if err != nil {
-		return "", fmt.Errorf("webhook: handle %s: %w", ev.Type, err)
+		return verdict{}, fmt.Errorf("webhook: handle %s: %w", ev.Type, err)
 	}
 	switch outcome {
 	case Processed, Unmatched, Parked:
-		return outcome, nil
+		return verdict{outcome: outcome}, nil
+	case Ignored:
+		return verdict{Ignored, ReasonNotOurs}, nil
 	}
-	return "", fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
+	return verdict{}, fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
 }
 
 // Matched turns the result of a handler's statement into what the handler returns: Processed when it touched a row,

@@ -3,15 +3,46 @@ package webhook
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
+
+// ErrNoTransaction means that a function that joins the caller's transaction was given a pool,
+// or a connection on which no transaction has begun: each of its statements would commit alone.
+var ErrNoTransaction = errors.New("webhook: not a transaction")
 
 // Querier is the caller's transaction or connection: *sql.Tx, *sql.Conn, *sqlx.Tx and [Tx] satisfy it.
 type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// requireTransaction refuses a pool, and a connection without a transaction. A transaction, *sql.Tx
+// for one, cannot begin another. A *sql.Conn can, and may be in one that its owner has begun
+// (BEGIN as a statement, or native pgx): then now() is the same in two statements.
+func requireTransaction(ctx context.Context, q Querier) error {
+	if _, pool := q.(interface{ Stats() sql.DBStats }); pool {
+		return ErrNoTransaction
+	}
+	if _, begins := q.(interface {
+		BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
+	}); !begins {
+		return nil
+	}
+	var first, second time.Time
+	for _, at := range []*time.Time{&first, &second} {
+		if err := q.QueryRowContext(ctx, `SELECT now()`).Scan(at); err != nil {
+			return fmt.Errorf("look for a transaction: %w", err)
+		}
+	}
+	if !first.Equal(second) {
+		return ErrNoTransaction
+	}
+	return nil
 }
 
 // Tx is the transaction a handler works in. It can do everything but end; the receiver commits it together with the

@@ -103,7 +103,7 @@ func TestForeignMapper(t *testing.T) {
 	tx, err := theirs.BeginTxx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
-	entries, err := webhook.List(t.Context(), tx, webhook.ListOptions{})
+	entries, err := webhook.List(t.Context(), tx, "", webhook.ListOptions{})
 	require.NoError(t, err)
 	require.Equal(t, "cs_test_1", entries[0].SessionID)
 }

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -22,11 +23,14 @@ func (e *RejectedError) Error() string { return "webhook: rejected: " + string(e
 
 var errNoSecret = errors.New("webhook: no signing secret, or an empty one")
 
+const secretPrefix = "whsec_"
+
 // Verify checks that payload was signed with one of the secrets, at most tolerance before or after now, and reads the
 // event. The header is that of Stripe-Signature. While a secret is being rolled, give the old and the new one. A
 // tolerance of zero is [DefaultTolerance]; a queue consumer, who verifies later than it received, wants a longer one.
 //
-// What is not a signed event is a *[RejectedError]; a missing or blank secret is another error, since anybody can sign with nothing.
+// What is not a signed event is a *[RejectedError]; a missing or blank secret, and a value that
+// is no signing secret, is another error, as of [New].
 // Events of every API version pass. It uses neither network nor database.
 func Verify(payload []byte, header string, secrets []string, tolerance time.Duration, now time.Time) (Event, error) {
 	secrets, err := cleanSecrets(secrets)
@@ -37,12 +41,18 @@ func Verify(payload []byte, header string, secrets []string, tolerance time.Dura
 	return ev, err
 }
 
-// cleanSecrets takes away the white space that an environment variable or a file brings along.
+// cleanSecrets removes the white space that an environment variable or a file brings along, and
+// checks that each value is one signing secret. Its errors repeat none of them. The same secret
+// twice is no error, and counts at its first position.
 func cleanSecrets(secrets []string) ([]string, error) {
 	clean := make([]string, 0, len(secrets))
-	for _, s := range secrets {
-		if s = strings.TrimSpace(s); s == "" {
+	for i, s := range secrets {
+		s = strings.TrimSpace(s)
+		if s == "" {
 			return nil, errNoSecret
+		}
+		if err := CheckSecret(s); err != nil {
+			return nil, fmt.Errorf("webhook: signing secret %d %w", i+1, err)
 		}
 		clean = append(clean, s)
 	}
@@ -50,6 +60,29 @@ func cleanSecrets(secrets []string) ([]string, error) {
 		return nil, errNoSecret
 	}
 	return clean, nil
+}
+
+// CheckSecret tells why a value is not one signing secret of Stripe's (whsec_…), such as "is an
+// API key"; nil when it may be one. The error does not repeat the value.
+func CheckSecret(secret string) error {
+	key, _, _ := strings.Cut(secret, "_")
+	switch {
+	case key == "sk" || key == "rk" || key == "pk":
+		return fmt.Errorf("is an API key (%s_…); a signing secret begins with %s", key, secretPrefix)
+	case !strings.HasPrefix(secret, secretPrefix):
+		return errors.New("does not begin with " + secretPrefix)
+	case secret == secretPrefix:
+		return errors.New("has nothing after " + secretPrefix)
+	case strings.ContainsFunc(secret, notInSecret):
+		return errors.New("has a comma, white space or another character that no signing secret has")
+	}
+	return nil
+}
+
+// notInSecret is true of what no signing secret has: a list in one string, quotes, anything that
+// does not print.
+func notInSecret(c rune) bool {
+	return c <= ' ' || c > '~' || strings.ContainsRune(",;\"'`", c)
 }
 
 // verify also says which secret the event was signed with: 1 is the first.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
@@ -19,7 +20,7 @@ func TestVerifySignatures(t *testing.T) {
 	by := func(secret string, age time.Duration) string { return sign(payload, secret, now.Add(-age)) }
 	v1 := func(header string) string { return header[strings.Index(header, "v1="):] }
 	at := func(age time.Duration) string { return fmt.Sprintf("t=%d", now.Add(-age).Unix()) }
-	good := by("new", 0)
+	good := by("whsec_new", 0)
 
 	for name, c := range map[string]struct {
 		header  string
@@ -27,22 +28,22 @@ func TestVerifySignatures(t *testing.T) {
 		reason  webhook.Reason // "" is accepted
 	}{
 		"the only secret":                       {header: good},
-		"the new secret of two":                 {header: good, secrets: []string{"old", "new"}},
-		"the old secret of two":                 {header: by("old", 0), secrets: []string{"new", "old"}},
-		"a retired secret":                      {header: by("retired", 0), secrets: []string{"new", "old"}, reason: webhook.ReasonSignatureWrong},
-		"rolled: signed with both, we have new": {header: by("old", 0) + "," + v1(good)},
-		"rolled: signed with both, we have old": {header: good + "," + v1(by("old", 0)), secrets: []string{"old"}},
-		"rolled: signed with neither":           {header: by("a", 0) + "," + v1(by("b", 0)), reason: webhook.ReasonSignatureWrong},
-		"a secret with white space":             {header: good, secrets: []string{" new\n"}},
+		"the new secret of two":                 {header: good, secrets: []string{"whsec_old", "whsec_new"}},
+		"the old secret of two":                 {header: by("whsec_old", 0), secrets: []string{"whsec_new", "whsec_old"}},
+		"a retired secret":                      {header: by("whsec_retired", 0), secrets: []string{"whsec_new", "whsec_old"}, reason: webhook.ReasonSignatureWrong},
+		"rolled: signed with both, we have new": {header: by("whsec_old", 0) + "," + v1(good)},
+		"rolled: signed with both, we have old": {header: good + "," + v1(by("whsec_old", 0)), secrets: []string{"whsec_old"}},
+		"rolled: signed with neither":           {header: by("whsec_a", 0) + "," + v1(by("whsec_b", 0)), reason: webhook.ReasonSignatureWrong},
+		"a secret with white space":             {header: good, secrets: []string{" whsec_new\n"}},
 		"a header with white space around":      {header: " " + good + "\r\n"},
 		"unknown schemes beside v1":             {header: good + ",v0=abcd,v2=xyz"},
-		"as old as allowed":                     {header: by("new", 300*time.Second)},
-		"a second too old":                      {header: by("new", 301*time.Second), reason: webhook.ReasonTooOld},
-		"as far ahead as allowed":               {header: by("new", -300*time.Second)},
-		"a second too far ahead":                {header: by("new", -301*time.Second), reason: webhook.ReasonFuture},
-		"too old and wrong":                     {header: by("x", time.Hour), reason: webhook.ReasonSignatureWrong},
-		"old, with a fresh time put before":     {header: at(0) + "," + by("new", time.Hour), reason: webhook.ReasonTooOld},
-		"old, with a fresh time put after":      {header: by("new", time.Hour) + "," + at(0), reason: webhook.ReasonSignatureWrong},
+		"as old as allowed":                     {header: by("whsec_new", 300*time.Second)},
+		"a second too old":                      {header: by("whsec_new", 301*time.Second), reason: webhook.ReasonTooOld},
+		"as far ahead as allowed":               {header: by("whsec_new", -300*time.Second)},
+		"a second too far ahead":                {header: by("whsec_new", -301*time.Second), reason: webhook.ReasonFuture},
+		"too old and wrong":                     {header: by("whsec_x", time.Hour), reason: webhook.ReasonSignatureWrong},
+		"old, with a fresh time put before":     {header: at(0) + "," + by("whsec_new", time.Hour), reason: webhook.ReasonTooOld},
+		"old, with a fresh time put after":      {header: by("whsec_new", time.Hour) + "," + at(0), reason: webhook.ReasonSignatureWrong},
 		"no header":                             {header: "", reason: webhook.ReasonSignatureMissing},
 		"a blank header":                        {header: " \t", reason: webhook.ReasonSignatureMissing},
 		"garbage":                               {header: "garbage", reason: webhook.ReasonSignatureMalformed},
@@ -60,7 +61,7 @@ func TestVerifySignatures(t *testing.T) {
 			t.Parallel()
 			secrets := c.secrets
 			if secrets == nil {
-				secrets = []string{"new"}
+				secrets = []string{"whsec_new"}
 			}
 			ev, err := webhook.Verify(payload, c.header, secrets, 0, now)
 			if c.reason == "" {
@@ -119,4 +120,32 @@ func TestVerifyTamperedPayload(t *testing.T) {
 	_, err := webhook.Verify(payload, header, []string{secret}, 0, time.Now())
 	require.Equal(t, &webhook.RejectedError{Reason: webhook.ReasonSignatureWrong}, err)
 	require.EqualError(t, err, "webhook: rejected: signature_wrong")
+}
+
+// M28: what is no signing secret is refused at once, in words that do not repeat it: with it every
+// delivery would be answered 400. White space around a secret and a secret given twice are harmless.
+func TestSecrets_Refused(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	payload := event("evt_1", completed)
+	for value, says := range map[string]string{
+		"sk_live_4eC39HqLyjW": "API key (sk_", "rk_test_4eC39HqLyjW": "API key (rk_", "pk_live_4eC39HqLyjW": "API key (pk_", " sk_live_4eC39HqLyjW\n": "API key",
+		"4eC39HqLyjWDarjtT1": "does not begin with whsec_", "WHSEC_4eC39HqLyjW": "does not begin with whsec_", "\"whsec_4eC39HqLyjW\"": "does not begin",
+		"whsec_": "nothing after", "whsec_4eC39HqLyjW,whsec_DarjtT1zdp7": "comma", "whsec_4eC39 HqLyjW": "white space", "whsec_4eC39HqLyjW\nwhsec_DarjtT1zdp7": "white space",
+		"whsec_4eC39HqLyjW\x00": "another character", "whsec_4eC39HqLyjW\u200b": "another character", "whsec_4eC39HqLyjW'": "another character",
+	} {
+		for _, secrets := range [][]string{{value}, {secret, value}} {
+			_, err := webhook.New(db, secrets, webhook.Options{})
+			require.ErrorContains(t, err, says, value)
+			require.NotContains(t, err.Error(), "4eC39")
+			_, err = webhook.Verify(payload, sign(payload, value, time.Now()), secrets, 0, time.Now())
+			require.ErrorContains(t, err, says, value)
+			var rejected *webhook.RejectedError
+			require.False(t, errors.As(err, &rejected), "a mistake of configuration, not of the sender")
+		}
+	}
+	r, err := webhook.New(db, []string{"\twhsec_other ", secret + "\r\n", secret}, webhook.Options{})
+	require.NoError(t, err)
+	require.Equal(t, done(webhook.Ignored), send(t, r, payload))
+	require.Equal(t, []int64{0, 1, 0}, r.Stats().Secrets)
 }

@@ -16,7 +16,7 @@ import (
 func TestWaiting(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		none, err := webhook.Waiting(t.Context(), db)
+		none, err := webhook.Waiting(t.Context(), db, "")
 		require.NoError(t, err)
 		require.Zero(t, none)
 
@@ -35,7 +35,7 @@ func TestWaiting(t *testing.T) {
 		_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = statement_timestamp() - CASE stripe_event_id
 			WHEN 'evt_4' THEN interval '1 hour' WHEN 'evt_5' THEN interval '2 days' WHEN 'evt_1' THEN interval '3 days' ELSE interval '1 minute' END`)
 		require.NoError(t, err)
-		b, err := webhook.Waiting(t.Context(), db)
+		b, err := webhook.Waiting(t.Context(), db, "")
 		require.NoError(t, err)
 		require.Equal(t, []int{2, 1, 1}, []int{b.Failed, b.Unmatched, b.Parked})
 		require.Equal(t, entry(t, db, "evt_4").ReceivedAt, b.Oldest, "what is parked has been looked at by Stripe's deliveries for the last time")
@@ -49,7 +49,7 @@ func TestWaitingUsesTheIndex(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	many(t, db)
-	p := plan(t, db, webhook.WaitingSQL)
+	p := plan(t, db, webhook.WaitingSQL, "default")
 	require.Contains(t, p, "payment_events_waiting")
 	require.NotContains(t, p, "Seq Scan on payment_events")
 }
@@ -58,8 +58,8 @@ func TestWaitingUsesTheIndex(t *testing.T) {
 func many(t testing.TB, db *sql.DB) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
-		INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, received_at, processed_at, payload)
-		SELECT 'evt_' || i, 't', CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'processed' END, at, CASE WHEN i % 1000 = 0 THEN NULL ELSE at END,
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at, processed_at, payload)
+		SELECT 'default', 'evt_' || i, 't', CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'processed' END, at, CASE WHEN i % 1000 = 0 THEN NULL ELSE at END,
 			CASE WHEN i % 1000 = 0 THEN '{}' END
 		FROM generate_series(1, 20000) i, LATERAL (SELECT statement_timestamp() - i * interval '1 minute' AS at) x;
 		ANALYZE booking_platform.payment_events`)

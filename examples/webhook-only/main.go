@@ -29,6 +29,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/internal/embedded"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/booking-platform/booking-platform/webhook"
 )
 
 func main() {
@@ -79,9 +80,10 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 
 // program is the shop, its webhook, and what stands in for Stripe.
 type program struct {
-	shop   *shop
-	stripe *stripetest.Server
-	routes http.Handler
+	shop     *shop
+	stripe   *stripetest.Server
+	receiver *webhook.Receiver
+	routes   http.Handler
 }
 
 // assemble puts the program together, to be served at url.
@@ -104,15 +106,18 @@ func assemble(ctx context.Context, db *sql.DB, url string, log *slog.Logger) (*p
 	mux := s.routes()
 	mux.Handle("/webhook", receiver)
 	mux.Handle("/stripe/", http.StripPrefix("/stripe", stand))
-	return &program{shop: s, stripe: stand, routes: mux}, nil
+	return &program{shop: s, stripe: stand, receiver: receiver, routes: mux}, nil
 }
 
-// serve answers requests and has the stand-in deliver its webhooks until ctx ends; then what is under way is finished.
+// serve answers requests, runs the receiver's background work and has the stand-in deliver its
+// webhooks until ctx ends; then what is under way is finished.
 func (p *program) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{Handler: p.routes, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	served, delivered := make(chan error, 1), make(chan error, 1)
+	served, delivered, worked := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	go func() { delivered <- p.stripe.Run(ctx) }()
+	// An event that is faster than its order's commit is handled again, and old events are deleted.
+	go func() { worked <- p.receiver.Run(ctx) }()
 	select {
 	case err := <-served:
 		return err
@@ -120,5 +125,5 @@ func (p *program) serve(ctx context.Context, listener net.Listener) error {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return errors.Join(server.Shutdown(grace), <-delivered)
+	return errors.Join(server.Shutdown(grace), <-delivered, <-worked)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// newWebhook is all that the shop had to gain: with it, main mounts one handler more.
+// newWebhook makes the webhook. main mounts it and runs its background work; that is all.
 func newWebhook(ctx context.Context, db *sql.DB, secret string, log *slog.Logger) (*webhook.Receiver, error) {
 	if _, err := migrations.Up(ctx, db, migrations.Webhook); err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func newWebhook(ctx context.Context, db *sql.DB, secret string, log *slog.Logger
 func orderPaid(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 	id, err := strconv.ParseInt(ev.Reference, 10, 64)
 	if err != nil {
-		return webhook.Unmatched, nil // Another system's session.
+		return webhook.Ignored, nil // Another system's session.
 	}
 	if ev.PaymentStatus == "unpaid" {
 		return webhook.Processed, nil // A delayed method: async_payment_succeeded follows.

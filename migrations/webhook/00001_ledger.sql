@@ -21,9 +21,11 @@ CREATE TABLE IF NOT EXISTS booking_platform.schema_versions (
     version  integer NOT NULL
 );
 
--- The ledger: one row for each Stripe event that was verified, whatever became of it.
+-- The ledger: one row for each receiver and Stripe event that was verified, whatever became of it.
 CREATE TABLE booking_platform.payment_events (
-    stripe_event_id          text PRIMARY KEY,
+    -- The receiver's name: two services on one database, each with an endpoint at Stripe, get the same event id.
+    receiver                 text NOT NULL CHECK (receiver <> ''),
+    stripe_event_id          text NOT NULL,
     type                     text NOT NULL,
     api_version              text NOT NULL DEFAULT '',
     account                  text NOT NULL DEFAULT '',
@@ -33,25 +35,35 @@ CREATE TABLE booking_platform.payment_events (
     stripe_payment_intent_id text NOT NULL DEFAULT '',
     payment_ref              text NOT NULL DEFAULT '',
     outcome                  text NOT NULL CHECK (outcome IN ('processed', 'ignored', 'unmatched', 'parked', 'failed')),
+    -- Why it is ignored. no_handler, test_mode, live_mode and other_account are the view of the replica that received
+    -- the event: one of the same receiver that has a handler for it takes it up.
+    reason                   text NOT NULL DEFAULT '' CHECK ((reason <> '') = (outcome = 'ignored')),
     attempts                 integer NOT NULL DEFAULT 1,
     last_error               text NOT NULL DEFAULT '',
-    -- The body as it was signed: text, so that a replay sees the very bytes. Kept for what a person or a replay will need.
+    -- The body as it was signed: text, so that a replay sees the very bytes. NULL for processed events, and for ignored
+    -- ones after a while.
     payload                  text,
-    -- When Stripe made the event, when we first heard of it, and when it was settled: NULL while it is failed or unmatched.
+    -- When Stripe made the event, when it was first received, and when it was settled: NULL while it is failed or unmatched.
     created_at               timestamptz,
     received_at              timestamptz NOT NULL DEFAULT statement_timestamp(),
     processed_at             timestamptz,
-    -- When an event that waits is taken up again without a delivery.
-    retry_at                 timestamptz NOT NULL DEFAULT statement_timestamp() + interval '5 seconds'
+    -- When the event is tried again without a delivery.
+    retry_at                 timestamptz NOT NULL DEFAULT statement_timestamp() + interval '5 seconds',
+    PRIMARY KEY (receiver, stripe_event_id)
 );
 
--- The ledger is read newest first.
-CREATE INDEX payment_events_received ON booking_platform.payment_events (received_at DESC, stripe_event_id DESC);
--- What waits for a person or for a row is looked for by outcome; what was processed is never looked for that way.
-CREATE INDEX payment_events_waiting ON booking_platform.payment_events (outcome, received_at) WHERE outcome IN ('failed', 'unmatched', 'parked');
-CREATE INDEX payment_events_retry ON booking_platform.payment_events (retry_at) WHERE outcome IN ('failed', 'unmatched');
+-- The ledger is listed newest first.
+CREATE INDEX payment_events_received ON booking_platform.payment_events (receiver, received_at DESC, stripe_event_id DESC);
+-- Events that wait are looked for by outcome; processed ones never are.
+CREATE INDEX payment_events_waiting ON booking_platform.payment_events (receiver, outcome, received_at)
+    WHERE outcome IN ('failed', 'unmatched', 'parked');
+CREATE INDEX payment_events_retry ON booking_platform.payment_events (receiver, outcome, retry_at) WHERE outcome IN ('failed', 'unmatched');
+-- For a replica that looks for events which another replica had no handler for. It asks for the types it handles, so events
+-- that no replica handles are in this index for as long as they have a payload, and are never read.
+CREATE INDEX payment_events_passed_over ON booking_platform.payment_events (receiver, type, livemode, account)
+    WHERE outcome = 'ignored' AND reason IN ('no_handler', 'test_mode', 'live_mode', 'other_account') AND payload IS NOT NULL;
 -- For the step that drops old payloads: only settled events that have one are in it.
-CREATE INDEX payment_events_payloads ON booking_platform.payment_events (received_at)
+CREATE INDEX payment_events_payloads ON booking_platform.payment_events (receiver, received_at)
     WHERE payload IS NOT NULL AND outcome IN ('processed', 'ignored');
 
 INSERT INTO booking_platform.schema_versions (set_name, version) VALUES ('webhook', 1)
