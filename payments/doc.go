@@ -20,15 +20,26 @@
 // cancelled, or paid already) goes back in full, once; an amount that differs is parked for a person. None of it is ever dropped.
 //
 // A refund is an intent first: a row, bounded by what was paid, committed together with its cause ([Payments.Cancel], [Payments.Refund], an event). A step
-// has Stripe make it. Run the steps every few seconds, on every replica if you like:
+// has Stripe make it. Each step is safe on every replica at once. With nothing to do, the steps of
+// the first group cost one statement; run them every few seconds:
 //
 //	p.ExpireSessions(ctx)  // end what can still be paid for slots that are gone
 //	p.SettleRefunds(ctx)   // make the refunds that are due
 //	p.LookUpRefunds(ctx)   // find out about refunds that Stripe has hinted at
-//	p.FindRefunds(ctx)     // and about those of which it has said nothing
-//	p.FindDisputes(ctx)    // find disputes, and their ends, of which no event has come
+//	receiver.RetryWaiting(ctx) // handle early and failed events again
+//
+// This one asks Stripe about single payments whose time is over; run it every minute:
+//
 //	p.AskStripe(ctx)       // settle payments of which no event has come
+//
+// These list up to 30 days at Stripe in each run, and count against its rate limit; run the first
+// every five minutes, the others every fifteen:
+//
 //	p.TakeUndelivered(ctx, receiver) // take the events that were not delivered
+//	p.FindRefunds(ctx)               // find refunds of which no event has come
+//	p.FindDisputes(ctx)              // find disputes, and their ends, of which no event has come
+//
+// And receiver.DeleteOld every ten minutes; or receiver.Run, which does both of the receiver's.
 //
 // [Payments.TakeSince] takes every event since a time, delivered or not: once, after a backup was restored.
 //

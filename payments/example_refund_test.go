@@ -47,12 +47,13 @@ func ExamplePayments_Refund() {
 	}
 }
 
-// The steps that see to it that money arrives where it belongs, whatever is lost on the way.
+// The steps that are cheap with nothing to do run every few seconds. The others, which list at Stripe, have
+// a pace of their own: see the package comment.
 func ExamplePayments_SettleRefunds() {
 	var pay *payments.Payments
 	ctx := context.Background()
 	for range time.Tick(5 * time.Second) {
-		for _, step := range []func(context.Context) (int, error){pay.ExpireSessions, pay.SettleRefunds, pay.LookUpRefunds, pay.AskStripe} {
+		for _, step := range []func(context.Context) (int, error){pay.ExpireSessions, pay.SettleRefunds, pay.LookUpRefunds} {
 			if _, err := step(ctx); err != nil {
 				log.Print(err)
 			}

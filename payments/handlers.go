@@ -92,21 +92,22 @@ func (s checkoutSession) total() (booking.Money, bool) {
 
 var currencyCode = regexp.MustCompile(`^[a-z]{3}$`)
 
-// handle finds the payment that an event is about, locks its booking, and then lets the step decide. An event that
-// matches nothing is unmatched: the row may still come.
+// handle finds the payment that an event is about, locks its booking, and then lets the step
+// decide. An event that matches no payment is unmatched, since the row may still come, or
+// ignored where it cannot be about a payment of ours.
 func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, error)) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		var s checkoutSession
 		// An object that is no Checkout Session can match no payment. An error would have Stripe send it for three days.
 		if json.Unmarshal(ev.Object, &s) != nil || ev.SessionID == "" {
-			return webhook.Unmatched, nil
+			return p.noPayment(ev), nil
 		}
 		pay, expired, found, err := match(ctx, tx, ev)
 		if err != nil {
 			return "", fmt.Errorf("payments: match %s: %w", ev.Type, err)
 		}
 		if !found {
-			return webhook.Unmatched, nil
+			return p.noPayment(ev), nil
 		}
 		lock := p.bookings.Tx(tx).Lock
 		if expired {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/webhook"
 )
 
 func TestOneEffectHoweverManyEventsNameASession(t *testing.T) {
@@ -187,7 +188,9 @@ func TestExpiredSessionLeavesANewerOneItsHold(t *testing.T) {
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 }
 
-func TestWhatMatchesNothingIsUnmatched(t *testing.T) {
+// M9: an event of a session without our reference, or with another program's success_url, is not
+// ours, and is ignored at once; one that may be ours and matches no payment is unmatched.
+func TestSession_NoPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -198,10 +201,52 @@ func TestWhatMatchesNothingIsUnmatched(t *testing.T) {
 		"unknown payment":       {"id": "cs_x", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000"},
 		"nothing":               {},
 		"object of wrong types": {"id": 7, "amount_total": "many"},
+		"our address":           {"id": "cs_y", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000", "success_url": appURL + "/success"},
+		"another address":       {"id": "cs_z", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000", "success_url": appURL + ".evil/success"},
+		"embedded":              {"id": "cs_z", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000", "success_url": nil},
+		"a payment link":        {"id": "cs_z", "client_reference_id": nil, "payment_link": "plink_1", "success_url": appURL + "/success"},
+		"a reference like ours": {"id": "cs_z", "client_reference_id": "0193b3a0-0000-7000-8000-00000000000Z"},
+		"in its metadata alone": {"id": "cs_z", "metadata": map[string]string{"payment_id": "0193b3a0-0000-7000-8000-000000000000"}},
 	} {
+		if s["id"] != 7 {
+			s["object"] = "checkout.session"
+		}
 		require.Equal(t, http.StatusOK, w.send("evt_"+name, "checkout.session.completed", s), name)
 	}
-	require.Equal(t, map[string]int{"checkout.session.completed unmatched": 5}, w.outcomes())
+	require.Equal(t, map[string]int{"checkout.session.completed unmatched": 4, "checkout.session.completed ignored": 7}, w.outcomes())
+	notOurs, err := w.receiver.List(t.Context(), webhook.ListOptions{Reason: webhook.ReasonNotOurs})
+	require.NoError(t, err)
+	require.Len(t, notOurs, 7)
 	require.Equal(t, booking.Pending, w.status(b.ID))
 	require.Equal(t, payments.Open, w.payment(b.ID).Status())
+}
+
+// M9: an event that names only a PaymentIntent which no payment has is tried for three days and then
+// ignored, and no alarm counts it; one whose payment becomes known meanwhile takes effect.
+func TestIntent_NoPayment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	objects := map[string]map[string]any{
+		"charge.refunded":        {"id": "ch_1", "object": "charge", "payment_intent": "pi_foreign", "amount_refunded": 100, "customer": "cus_1"},
+		"refund.created":         {"id": "re_1", "object": "refund", "payment_intent": "pi_foreign", "amount": 100, "currency": "eur", "status": "succeeded"},
+		"refund.failed":          {"id": "re_2", "object": "refund", "payment_intent": "pi_foreign", "metadata": map[string]string{"payment_id": "cart_42"}},
+		"charge.dispute.created": {"id": "dp_1", "object": "dispute", "payment_intent": "pi_foreign", "status": "needs_response"},
+		"charge.dispute.closed":  {"id": "dp_1", "object": "dispute", "payment_intent": nil, "status": "lost"},
+	}
+	for eventType, object := range objects {
+		require.Equal(t, http.StatusOK, w.send("evt_"+eventType, eventType, object))
+	}
+	backlog, err := w.receiver.Waiting(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, webhook.Backlog{Unmatched: len(objects)}, backlog)
+	w.exec(`UPDATE booking_platform.payment_events SET received_at = received_at - interval '73 hours', retry_at = statement_timestamp()`)
+	settled, err := w.receiver.RetryWaiting(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, len(objects), settled)
+	notOurs, err := w.receiver.List(t.Context(), webhook.ListOptions{Outcome: webhook.Ignored, Reason: webhook.ReasonNotOurs})
+	require.NoError(t, err)
+	require.Len(t, notOurs, len(objects))
+	backlog, err = w.receiver.Waiting(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, backlog.Unmatched)
 }
