@@ -22,7 +22,7 @@ const usage = `host runs booking-platform.
   host resource list   list the resources
   host resource show slug...
                        print resources as apply reads them
-  host events list [-outcome o] [-type t] [-since s] [-before id] [-limit n] [-json]
+  host events list [-outcome o] [-reason r] [-type t] [-since s] [-before id] [-limit n] [-json]
                        list Stripe's events and what became of them, newest first; -since is an age
                        such as 24h, a day such as 2026-11-01, or an instant in RFC 3339
   host events show [-json] id...
@@ -30,6 +30,9 @@ const usage = `host runs booking-platform.
   host events replay [-id id,...] [-outcome o,...] [-type t] [-since s] [-limit n] [-dry-run] [-json]
                        handle events again that have failed or matched nothing, as another delivery would; parked
                        and ignored ones when -outcome names them; exit status 1 when one is left unsettled
+  host events ignore [-json] id...
+                       end events that are failed, unmatched or parked and need nothing: they are neither tried again
+                       nor counted as waiting; exit status 1 when one was none of these
   host events fetch -since s [-dry-run] [-json]
                        handle every event that Stripe has made since then, delivered or not, as a delivery would: after
                        a backup was restored; exit status 1 when one failed or matches nothing

@@ -23,8 +23,8 @@ import (
 // them it is. What was booked is cancelled all the same, and paid back.
 func TestDoctorCountsWhatWasPaid(t *testing.T) {
 	t.Parallel()
-	const another = `INSERT INTO booking_platform.payment_events (stripe_event_id, type, stripe_session_id, outcome)
-		SELECT 'evt_another', type, stripe_session_id, 'processed' FROM booking_platform.payment_events WHERE type = 'checkout.session.completed'`
+	const another = `INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, stripe_session_id, outcome)
+		SELECT 'host', 'evt_another', type, stripe_session_id, 'processed' FROM booking_platform.payment_events WHERE type = 'checkout.session.completed'`
 	for name, c := range map[string]struct {
 		// was and is are what the answer about the booking says, once it is confirmed.
 		was, is string
@@ -37,7 +37,7 @@ func TestDoctorCountsWhatWasPaid(t *testing.T) {
 		"less was paid":          {was: `"amountPaid":2500`, is: `"amountPaid":2400`, want: doctor.PayConfirmed, says: "the booking is confirmed"},
 		"two rows of the ledger": {plant: another, want: doctor.PayOnce, says: "1 confirmed booking, 1 payment, 2 row of the ledger"},
 		"no row of the ledger": {
-			plant: `UPDATE booking_platform.payment_events SET outcome = 'ignored' WHERE type = 'checkout.session.completed'`,
+			plant: `UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'not_ours' WHERE type = 'checkout.session.completed'`,
 			want:  doctor.PayOnce, says: "1 confirmed booking, 1 payment, 0 row of the ledger",
 		},
 		"the payment has less": {

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/migrations"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// events does `host events list`, `show`, `replay`, `fetch` and `waiting`.
+// events does `host events list`, `show`, `replay`, `ignore`, `fetch` and `waiting`: on the events
+// of hosts alone, not on those of other receivers that share the database.
 func events(ctx context.Context, args []string, environ map[string]string, std streams) error {
 	if len(args) == 0 {
 		return errMisunderstood
@@ -25,6 +27,8 @@ func events(ctx context.Context, args []string, environ map[string]string, std s
 		return showEventsCommand(ctx, rest, environ, std)
 	case "replay":
 		return replayCommand(ctx, rest, environ, std)
+	case "ignore":
+		return ignoreCommand(ctx, rest, environ, std)
 	case "fetch":
 		return fetchCommand(ctx, rest, environ, std)
 	case "waiting":
@@ -37,6 +41,7 @@ func listEventsCommand(ctx context.Context, args []string, environ map[string]st
 	flags := quietFlags("list")
 	var opts webhook.ListOptions
 	flags.Func("outcome", "", func(s string) (err error) { opts.Outcome, err = readOutcome(s); return err })
+	flags.Func("reason", "", func(s string) error { opts.Reason = webhook.Reason(s); return nil })
 	flags.StringVar(&opts.Type, "type", "", "")
 	flags.StringVar(&opts.Before, "before", "", "")
 	flags.Func("since", "", func(s string) (err error) { opts.Since, err = readSince(s); return err })
@@ -46,7 +51,7 @@ func listEventsCommand(ctx context.Context, args []string, environ map[string]st
 		return errMisunderstood
 	}
 	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
-		entries, err := webhook.List(ctx, s.db, opts)
+		entries, err := webhook.List(ctx, s.db, config.ReceiverName, opts)
 		if err != nil {
 			return err
 		}
@@ -62,7 +67,7 @@ func showEventsCommand(ctx context.Context, args []string, environ map[string]st
 	}
 	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
 		for _, id := range flags.Args() {
-			record, err := webhook.Find(ctx, s.db, id)
+			record, err := webhook.Find(ctx, s.db, config.ReceiverName, id)
 			if errors.Is(err, webhook.ErrNotFound) {
 				return fmt.Errorf("there is no event %q", id)
 			}
@@ -110,6 +115,19 @@ func replayCommand(ctx context.Context, args []string, environ map[string]string
 	})
 }
 
+// ignoreCommand ends events that a person has decided to do nothing about.
+func ignoreCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
+	flags := quietFlags("ignore")
+	asJSON := flags.Bool("json", false, "")
+	if err := flags.Parse(args); err != nil || flags.NArg() == 0 {
+		return errMisunderstood
+	}
+	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
+		ignored, err := webhook.Ignore(ctx, s.db, config.ReceiverName, flags.Args()...)
+		return errors.Join(printIgnored(std.out, ignored, *asJSON), err)
+	})
+}
+
 func waitingCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
 	flags := quietFlags("waiting")
 	asJSON := flags.Bool("json", false, "")
@@ -117,7 +135,7 @@ func waitingCommand(ctx context.Context, args []string, environ map[string]strin
 		return errMisunderstood
 	}
 	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
-		backlog, err := webhook.Waiting(ctx, s.db)
+		backlog, err := webhook.Waiting(ctx, s.db, config.ReceiverName)
 		if err != nil {
 			return err
 		}

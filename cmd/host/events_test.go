@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/webhook"
 )
 
 func TestEventsUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{}, {"x"}, {"list", "x"}, {"list", "-outcome", "lost"}, {"list", "-since", "yesterday"}, {"list", "-since", "-1h"}, {"list", "-limit", "0"},
-		{"list", "-limit", "501"}, {"show"}, {"show", "-x"}, {"replay", "evt_1"}, {"replay", "-outcome", "processed"}, {"replay", "-outcome", "failed,x"},
+		{"list", "-limit", "501"}, {"show"}, {"ignore"}, {"ignore", "-outcome", "failed"}, {"show", "-x"}, {"replay", "evt_1"}, {"replay", "-outcome", "processed"}, {"replay", "-outcome", "failed,x"},
 		{"replay", "-id", "evt_1", "-since", "1h"}, {"replay", "-limit", "10001"}, {"waiting", "x"},
 		{"fetch"}, {"fetch", "-since", "yesterday"}, {"fetch", "-since", "1h", "x"},
 	} {
@@ -55,10 +57,10 @@ func TestEvents(t *testing.T) {
 	}
 	payload := strings.NewReplacer("evt_1", "evt_early", "LIVE", "false", "cs_1", payment).Replace(sessionExpired)
 	_, err := h.db.ExecContext(t.Context(), `
-		INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, stripe_session_id, payload, last_error, retry_at) VALUES
-			('evt_early', 'checkout.session.expired', 'unmatched', $1, $2, '', 'infinity'),
-			('evt_bare', 'checkout.session.expired', 'failed', $1, NULL, E'bad\x1b[31m luck', 'infinity'),
-			('evt_old', 'other', 'processed', '', NULL, '', 'infinity')`, payment, payload)
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, stripe_session_id, payload, last_error, retry_at) VALUES
+			('host', 'evt_early', 'checkout.session.expired', 'unmatched', $1, $2, '', 'infinity'),
+			('host', 'evt_bare', 'checkout.session.expired', 'failed', $1, NULL, E'bad\x1b[31m luck', 'infinity'),
+			('host', 'evt_old', 'other', 'processed', '', NULL, '', 'infinity')`, payment, payload)
 	require.NoError(t, err)
 	_, err = h.db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = '2026-01-01', processed_at = '2026-01-01' WHERE stripe_event_id = 'evt_old'`)
 	require.NoError(t, err)
@@ -90,10 +92,10 @@ func TestEvents(t *testing.T) {
 
 	status, stdout, _ = command(t, env, "events", "waiting")
 	require.Equal(t, 0, status)
-	require.Regexp(t, `^failed: +1\nunmatched: +1\nparked: +0\noldest unprocessed: 20\S+Z, \d+s old\nlast processed: +20\S+Z\n$`, stdout)
+	require.Regexp(t, `^failed: +1\nunmatched: +1\nof them sessions: +1\nparked: +0\noldest unprocessed: 20\S+Z, \d+s old\nlast processed: +20\S+Z\n$`, stdout)
 	status, stdout, _ = command(t, env, "events", "waiting", "-json")
 	require.Equal(t, 0, status)
-	require.Contains(t, stdout, `{"failed":1,"unmatched":1,"parked":0,"oldestAgeSeconds":`)
+	require.Contains(t, stdout, `{"failed":1,"unmatched":1,"unmatchedSessions":1,"parked":0,"oldestAgeSeconds":`)
 
 	status, stdout, stderr = command(t, env, "events", "replay", "-id", "evt_early", "-dry-run")
 	require.Equal(t, 0, status, stderr)
@@ -155,4 +157,50 @@ func TestEventsFetch(t *testing.T) {
 	status, stdout, _ = command(t, env, "events", "list", "-outcome", "unmatched")
 	require.Equal(t, 0, status)
 	require.Contains(t, stdout, "evt_lost")
+}
+
+// M1, M9: the host's commands see the hosts' events alone, and a person ends what needs nothing.
+func TestEvents_IgnoreAndOtherReceivers(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
+	db := testdb.Open(t, testdb.PQ, env["DATABASE_URL"])
+	theirs, err := webhook.New(db, []string{"whsec_12345678"}, webhook.Options{Name: "shop"})
+	require.NoError(t, err)
+	theirs.Handle("checkout.session.expired", func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+		return webhook.Unmatched, nil
+	})
+	payload := strings.NewReplacer("evt_1", "evt_theirs", "LIVE", "false").Replace(sessionExpired)
+	outcome, err := theirs.Receive(t.Context(), []byte(payload))
+	require.NoError(t, err)
+	require.Equal(t, webhook.Unmatched, outcome)
+	_, err = db.ExecContext(t.Context(), `
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, payload) VALUES
+			('host', 'evt_failed', 'charge.refunded', 'failed', '{}'), ('host', 'evt_done', 'charge.refunded', 'processed', NULL)`)
+	require.NoError(t, err)
+
+	status, stdout, stderr := command(t, env, "events", "list")
+	require.Equal(t, 0, status, stderr)
+	require.Contains(t, stdout, "evt_failed")
+	require.NotContains(t, stdout, "evt_theirs")
+	status, _, stderr = command(t, env, "events", "show", "evt_theirs")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, `there is no event "evt_theirs"`)
+	env["STRIPE_SECRET_KEY"], env["STRIPE_API_BASE"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_x", "http://127.0.0.1:1", "whsec_12345678"
+	status, stdout, _ = command(t, env, "events", "replay", "-id", "evt_theirs")
+	require.Equal(t, 1, status)
+	require.Equal(t, "evt_theirs: not in the ledger\n", stdout)
+
+	status, stdout, stderr = command(t, env, "events", "ignore", "evt_failed", "evt_done", "evt_theirs")
+	require.Equal(t, 1, status)
+	require.Equal(t, "evt_failed: failed -> ignored\nevt_done: processed, left as it is\nevt_theirs: not in the ledger\n", stdout)
+	require.Contains(t, stderr, "2 of 3 events were not waiting")
+	status, stdout, _ = command(t, env, "events", "ignore", "-json", "evt_failed")
+	require.Equal(t, 1, status)
+	require.Equal(t, `{"id":"evt_failed","was":"ignored","ignored":false}`+"\n", stdout)
+	status, stdout, _ = command(t, env, "events", "list", "-outcome", "ignored", "-reason", "operator", "-json")
+	require.Equal(t, 0, status)
+	require.Contains(t, stdout, `"outcome":"ignored","reason":"operator"`)
+	record, err := theirs.Find(t.Context(), "evt_theirs")
+	require.NoError(t, err)
+	require.Equal(t, webhook.Unmatched, record.Outcome)
 }

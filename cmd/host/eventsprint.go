@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -32,7 +33,7 @@ func printEntries(out io.Writer, entries []webhook.Entry, asJSON bool) error {
 	fmt.Fprintln(table, "RECEIVED\tID\tTYPE\tOUTCOME\tATTEMPTS\tOBJECT\tERROR")
 	for _, e := range entries {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
-			e.ReceivedAt.Format(time.RFC3339), plain(e.ID), plain(e.Type), e.Outcome, e.Attempts, plain(e.ObjectID), plain(line(e.LastError)))
+			e.ReceivedAt.Format(time.RFC3339), plain(e.ID), plain(e.Type), e.Outcome, e.Attempts, plain(e.ObjectID), plain(line(cmp.Or(e.LastError, string(e.Reason)))))
 	}
 	return table.Flush()
 }
@@ -53,7 +54,7 @@ func printRecord(out io.Writer, record webhook.Record, asJSON bool) error {
 		live = "yes"
 	}
 	for _, field := range [][2]string{
-		{"id", plain(record.ID)}, {"type", plain(record.Type)}, {"outcome", string(record.Outcome)}, {"attempts", fmt.Sprint(record.Attempts)},
+		{"id", plain(record.ID)}, {"type", plain(record.Type)}, {"outcome", string(record.Outcome)}, {"reason", plain(string(record.Reason))}, {"attempts", fmt.Sprint(record.Attempts)},
 		{"error", plain(record.LastError)}, {"live", live}, {"account", plain(record.Account)}, {"API version", plain(record.APIVersion)},
 		{"object", plain(record.ObjectID)}, {"session", plain(record.SessionID)}, {"payment intent", plain(record.PaymentIntentID)},
 		{"reference", plain(record.Reference)}, {"created", instant(record.Created)}, {"received", instant(record.ReceivedAt)},
@@ -85,6 +86,7 @@ func instant(t time.Time) string {
 type backlogLine struct {
 	Failed           int       `json:"failed"`
 	Unmatched        int       `json:"unmatched"`
+	UnmatchedSession int       `json:"unmatchedSessions"`
 	Parked           int       `json:"parked"`
 	OldestAgeSeconds int64     `json:"oldestAgeSeconds"`
 	Oldest           time.Time `json:"oldest,omitzero"`
@@ -93,7 +95,7 @@ type backlogLine struct {
 
 func printBacklog(out io.Writer, b webhook.Backlog, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(out).Encode(backlogLine{b.Failed, b.Unmatched, b.Parked, int64(b.Age / time.Second), b.Oldest, b.LastProcessed})
+		return json.NewEncoder(out).Encode(backlogLine{b.Failed, b.Unmatched, b.UnmatchedSessions, b.Parked, int64(b.Age / time.Second), b.Oldest, b.LastProcessed})
 	}
 	oldest, last := "none", "none of the newest 1000"
 	if !b.Oldest.IsZero() {
@@ -102,8 +104,8 @@ func printBacklog(out io.Writer, b webhook.Backlog, asJSON bool) error {
 	if !b.LastProcessed.IsZero() {
 		last = instant(b.LastProcessed)
 	}
-	_, err := fmt.Fprintf(out, "failed:             %d\nunmatched:          %d\nparked:             %d\noldest unprocessed: %s\nlast processed:     %s\n",
-		b.Failed, b.Unmatched, b.Parked, oldest, last)
+	_, err := fmt.Fprintf(out, "failed:             %d\nunmatched:          %d\nof them sessions:   %d\nparked:             %d\noldest unprocessed: %s\nlast processed:     %s\n",
+		b.Failed, b.Unmatched, b.UnmatchedSessions, b.Parked, oldest, last)
 	return err
 }
 
@@ -158,6 +160,8 @@ func describe(r replayedLine, dry bool) string {
 		return id + ": not in the ledger"
 	case webhook.SkippedOutcome:
 		return fmt.Sprintf("%s: %s, which was not asked for", id, r.Was)
+	case webhook.SkippedNoHandler:
+		return fmt.Sprintf("%s: %s, and this host has no handler for it (its type, mode or account)", id, r.Was)
 	case webhook.SkippedNoPayload:
 		return fmt.Sprintf("%s: %s, and its payload is not kept", id, r.Was)
 	}
@@ -169,4 +173,39 @@ func describe(r replayedLine, dry bool) string {
 		text += ": " + plain(r.Error)
 	}
 	return text
+}
+
+// ignoredLine is what became of an event that was to be ended, in JSON.
+type ignoredLine struct {
+	ID      string          `json:"id"`
+	Was     webhook.Outcome `json:"was,omitempty"`
+	Ignored bool            `json:"ignored"`
+}
+
+// printIgnored says what became of each event. The error gives the command its exit status.
+func printIgnored(out io.Writer, ignored []webhook.IgnoredByOperator, asJSON bool) error {
+	left := 0
+	lines := json.NewEncoder(out)
+	for _, e := range ignored {
+		if !e.Ended {
+			left++
+		}
+		text := fmt.Sprintf("%s: %s -> ignored", plain(e.ID), e.Was)
+		switch {
+		case asJSON:
+			if err := lines.Encode(ignoredLine{e.ID, e.Was, e.Ended}); err != nil {
+				return err
+			}
+			continue
+		case e.Was == "":
+			text = plain(e.ID) + ": not in the ledger"
+		case !e.Ended:
+			text = fmt.Sprintf("%s: %s, left as it is", plain(e.ID), e.Was)
+		}
+		fmt.Fprintln(out, text)
+	}
+	if left > 0 {
+		return fmt.Errorf("%d of %d events were not waiting", left, len(ignored))
+	}
+	return nil
 }

@@ -24,7 +24,7 @@ func (r *running) deliver(payload, secret, client string) (status int, retryAfte
 	return resp.StatusCode, resp.Header.Get("Retry-After")
 }
 
-const sessionExpired = `{"id":"evt_1","type":"checkout.session.expired","livemode":LIVE,"data":{"object":{"id":"cs_1","object":"checkout.session"}}}`
+const sessionExpired = `{"id":"evt_1","type":"checkout.session.expired","livemode":LIVE,"data":{"object":{"id":"cs_1","object":"checkout.session","client_reference_id":"0193b3a0-0000-7000-8000-000000000000"}}}`
 
 // The host takes the events of its key's mode, and records the others.
 func TestModeOfTheKey(t *testing.T) {
@@ -43,7 +43,7 @@ func TestModeOfTheKey(t *testing.T) {
 				require.Equal(t, http.StatusOK, status)
 				var outcome, why string
 				require.NoError(t, h.db.QueryRowContext(t.Context(),
-					`SELECT outcome, last_error FROM booking_platform.payment_events WHERE stripe_event_id = $1`, id).Scan(&outcome, &why))
+					`SELECT outcome, reason FROM booking_platform.payment_events WHERE stripe_event_id = $1`, id).Scan(&outcome, &why))
 				switch {
 				case live == isLive:
 					require.Equal(t, "unmatched", outcome, id)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 
@@ -9,7 +8,6 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/cmd/host/edge"
 	"github.com/booking-platform/booking-platform/cmd/host/metrics"
-	"github.com/booking-platform/booking-platform/webhook"
 )
 
 // listenForScrapes takes the address of METRICS_ADDR; nil where there is none. The default is taken where it is free: a second host on one machine
@@ -41,7 +39,7 @@ func (r *rooms) useMetrics() {
 		Version: versionOf(r.cfg.Version), DB: r.db, Webhook: r.receiver.Stats, Steps: steps, Results: checkout.Results, Logger: r.logger,
 		Sources: metrics.Sources{
 			Ready: r.ready, Bookings: r.bookings.Backlog, Payments: r.payments.Backlog,
-			Webhook: func(ctx context.Context) (webhook.Backlog, error) { return webhook.Waiting(ctx, r.db) },
+			Webhook: r.receiver.Waiting,
 		},
 	})
 	r.stats.OnAnswer(func(a edge.Answered) { r.metrics.Request(a.Route, a.Method, a.Status, a.Took) })

@@ -92,7 +92,7 @@ func TestSignalUnderLoad(t *testing.T) {
 		senders.Go(func() {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("evt_%d_%d", worker, i)
-				body := fmt.Sprintf(`{"id":%q,"object":"event","type":"checkout.session.completed","data":{"object":{"id":"cs_%s","object":"checkout.session","payment_status":"paid"}}}`, id, id)
+				body := fmt.Sprintf(`{"id":%q,"object":"event","type":"checkout.session.completed","data":{"object":{"id":"cs_%s","object":"checkout.session","payment_status":"paid","client_reference_id":"0193b3a0-0000-7000-8000-000000000000"}}}`, id, id)
 				_, ok := send("/webhook", body, "Stripe-Signature", signedWith(signalledSecret, body))
 				if !ok {
 					return

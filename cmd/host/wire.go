@@ -80,7 +80,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{
-		Logger: logger, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey), MaxBody: routeLimits["/webhook"].Body,
+		Logger: logger, Name: config.ReceiverName, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey), MaxBody: routeLimits["/webhook"].Body,
 		ClientAddress: func(req *http.Request) string { return edge.Network(req.Context()) },
 	})
 	if err != nil {
@@ -163,7 +163,7 @@ func (r *rooms) routes() *mux.Router {
 			Stats: r.stats, Logger: r.logger, AppURL: r.cfg.AppURL, Version: versionOf(r.cfg.Version), Started: time.Now(),
 		}),
 		pages.New(pages.Options{
-			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Desk: desk, Links: r.links, Logger: r.logger,
+			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk, Links: r.links, Logger: r.logger,
 			StandIn: r.standIn != nil,
 		}))
 }

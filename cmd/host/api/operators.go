@@ -15,6 +15,7 @@ type Entry struct {
 	ID              string          `json:"id"`
 	Type            string          `json:"type"`
 	Outcome         webhook.Outcome `json:"outcome"`
+	Reason          webhook.Reason  `json:"reason,omitempty"`
 	Attempts        int             `json:"attempts"`
 	LastError       string          `json:"lastError,omitempty"`
 	ObjectID        string          `json:"objectId"`
@@ -32,7 +33,7 @@ type Entry struct {
 // EntryOf is an event of the ledger as it is written.
 func EntryOf(e webhook.Entry) Entry {
 	return Entry{
-		ID: e.ID, Type: e.Type, Outcome: e.Outcome, Attempts: e.Attempts, LastError: e.LastError, ObjectID: e.ObjectID,
+		ID: e.ID, Type: e.Type, Outcome: e.Outcome, Reason: e.Reason, Attempts: e.Attempts, LastError: e.LastError, ObjectID: e.ObjectID,
 		StripeSessionID: e.SessionID, PaymentIntentID: e.PaymentIntentID, Reference: e.Reference, APIVersion: e.APIVersion,
 		Account: e.Account, Livemode: e.Livemode, Created: orNull(e.Created), ReceivedAt: e.ReceivedAt, ProcessedAt: orNull(e.ProcessedAt),
 	}
@@ -53,15 +54,16 @@ func (a *API) ledger(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	for _, name := range []string{"before", "type", "outcome"} {
+	for _, name := range []string{"before", "type", "outcome", "reason"} {
 		// Postgres would refuse some of what is no name or id.
 		if query.Has(name) && !printable(query.Get(name)) {
 			a.fail(w, r, &booking.ValidationError{Fields: map[string]string{name: "must be 1 to 200 printable ASCII characters"}})
 			return
 		}
 	}
-	entries, err := webhook.List(r.Context(), a.opts.DB, webhook.ListOptions{
+	entries, err := a.opts.Receiver.List(r.Context(), webhook.ListOptions{
 		Limit: limit, Before: query.Get("before"), Type: query.Get("type"), Outcome: webhook.Outcome(query.Get("outcome")),
+		Reason: webhook.Reason(query.Get("reason")),
 	})
 	if err != nil {
 		a.fail(w, r, err)
@@ -111,7 +113,7 @@ type webhookView struct {
 }
 
 type webhookDetailView struct {
-	// Reasons counts the rejected by cause, and the events that were not for this host; Secrets the verified deliveries by the secret, in
+	// Reasons counts the rejected and the ignored by reason; Secrets the verified deliveries by the secret, in
 	// the order of STRIPE_WEBHOOK_SECRET.
 	Reasons       map[webhook.Reason]int64 `json:"reasons"`
 	Secrets       []int64                  `json:"secrets"`

@@ -9,6 +9,10 @@ import (
 	"unicode/utf8"
 )
 
+// ReceiverName is the name under which hosts keep Stripe's events in the ledger: other programs
+// on the same database, with a webhook.Receiver of their own, have another.
+const ReceiverName = "host"
+
 // Config is a configuration that the host can run with.
 type Config struct {
 	// Production demands every secret and a database of its own.

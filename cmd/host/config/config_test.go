@@ -199,7 +199,10 @@ func TestEachProblem(t *testing.T) {
 		{produced, "STRIPE_ACCOUNT", "hunter2 hunter2", "is not a name", "", ""},
 		{produced, "STRIPE_WEBHOOK_SECRET", "", "is missing", "", ""},
 		{nil, "STRIPE_WEBHOOK_SECRET", "", "is missing", "STRIPE_SECRET_KEY", "sk_test_hunter2"},
-		{nil, "STRIPE_WEBHOOK_SECRET", "whsec_12345678,hunter2", "no signing secret (number 2)", "", ""},
+		{nil, "STRIPE_WEBHOOK_SECRET", "whsec_12345678,hunter2", "no signing secret: number 2 does not begin with whsec_", "", ""},
+		// M28: an API key, and a list without commas.
+		{nil, "STRIPE_WEBHOOK_SECRET", "sk_live_hunter2", "number 1 is an API key (sk_…)", "", ""},
+		{nil, "STRIPE_WEBHOOK_SECRET", "whsec_12345678 whsec_hunter2", "number 1 has a comma, white space", "", ""},
 		{produced, "STRIPE_API_BASE", "http://127.0.0.1:1", "is set", "", ""},
 		{nil, "STRIPE_API_BASE", "http://127.0.0.1:1", "is set without", "", ""},
 		{with(produced, "APP_ENV", "", "STRIPE_SECRET_KEY", "sk_test_x"), "STRIPE_API_BASE", "127.0.0.1:1", "is not an absolute", "", ""},

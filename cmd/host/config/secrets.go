@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/booking-platform/booking-platform/webhook"
 )
 
 // minSecret is the shortest SESSION_SECRET, in bytes: as long as the HMAC it keys.
@@ -49,8 +51,9 @@ func stripe(e environment, production bool, problems *Problems) {
 		problems.add(signing, "is missing", "set it to the signing secret of the webhook endpoint (whsec_…); in development `stripe listen --print-secret` shows one")
 	}
 	for i, s := range e.StripeWebhook {
-		if !strings.HasPrefix(s, "whsec_") || s == "whsec_" {
-			problems.add(signing, fmt.Sprintf("has something that is no signing secret (number %d)", i+1), "one begins with whsec_; several are separated by commas")
+		if err := webhook.CheckSecret(s); err != nil {
+			problems.add(signing, fmt.Sprintf("has a value that is no signing secret: number %d %s", i+1, err),
+				"one begins with whsec_; several are separated by commas")
 		}
 	}
 	switch {

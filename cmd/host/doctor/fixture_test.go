@@ -249,6 +249,6 @@ func (w *world) refund(status string, tries int) {
 // event adds a row of the ledger that is two hours old.
 func (w *world) event(outcome, lastError string) {
 	w.t.Helper()
-	w.exec(`INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, last_error, received_at)
-		VALUES ('evt_1', 'refund.created', $1, $2, statement_timestamp() - interval '2 hours')`, outcome, lastError)
+	w.exec(`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, last_error, stripe_session_id, received_at)
+		VALUES ('host', 'evt_1', 'checkout.session.completed', $1, CASE WHEN $1::text = 'ignored' THEN $2 ELSE '' END, $2, 'cs_1', statement_timestamp() - interval '2 hours')`, outcome, lastError)
 }

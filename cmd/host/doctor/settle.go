@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/booking-platform/booking-platform/cmd/host/config"
 )
 
 // settle has the booking paid for and looks at what became of it.
@@ -92,7 +94,7 @@ SELECT
 	(SELECT count(*) FROM booking_platform.bookings b WHERE b.id = $1::uuid AND b.status = 'confirmed'),
 	(SELECT count(*) FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND p.captured_minor = p.amount_minor),
 	(SELECT count(*) FROM booking_platform.payment_events e
-		WHERE e.stripe_session_id = $2::text AND e.type = 'checkout.session.completed' AND e.outcome = 'processed')`
+		WHERE e.receiver = $3::text AND e.stripe_session_id = $2::text AND e.type = 'checkout.session.completed' AND e.outcome = 'processed')`
 
 // once counts in the database, where there is one: one booking, one payment, one row of the ledger.
 func (v *visitor) once(ctx context.Context, t *trial) Finding {
@@ -103,7 +105,7 @@ func (v *visitor) once(ctx context.Context, t *trial) Finding {
 	var there, confirmed, payments, events int
 	for try := 0; ; try++ {
 		one, cancel := context.WithTimeout(ctx, v.Timeout)
-		err := v.DB.QueryRowContext(one, onceSQL, t.ID, t.StripeSessionID).Scan(&there, &confirmed, &payments, &events)
+		err := v.DB.QueryRowContext(one, onceSQL, t.ID, t.StripeSessionID, config.ReceiverName).Scan(&there, &confirmed, &payments, &events)
 		cancel()
 		if err != nil {
 			return warning(PayOnce, "not counted: the database of the environment cannot be asked: "+err.Error(), remedy)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
@@ -63,7 +64,7 @@ func (e *examination) resources(ctx context.Context) ([]Finding, error) {
 const waitLimit = 15 * time.Minute
 
 func (e *examination) eventsWaiting(ctx context.Context) ([]Finding, error) {
-	b, err := webhook.Waiting(ctx, e.DB)
+	b, err := webhook.Waiting(ctx, e.DB, config.ReceiverName)
 	if err != nil {
 		return nil, err
 	}
@@ -71,30 +72,29 @@ func (e *examination) eventsWaiting(ctx context.Context) ([]Finding, error) {
 	if !b.LastProcessed.IsZero() {
 		last = "the last one was processed at " + b.LastProcessed.Format(time.RFC3339)
 	}
-	found := fmt.Sprintf("%d of Stripe's events failed and %d matched nothing, the oldest %s ago; %s", b.Failed, b.Unmatched, b.Age.Round(time.Second), last)
-	const remedy = "Look with host events list, mend what the rows' errors name, and run host events replay."
+	found := fmt.Sprintf("%d of Stripe's events failed and %d of Checkout Sessions matched no payment, the oldest %s ago; %s",
+		b.Failed, b.UnmatchedSessions, b.Age.Round(time.Second), last)
+	const remedy = "Look with host events list, mend what the rows' errors name, and run host events replay; host events ignore ends what needs nothing."
 	switch {
 	case b.Age <= waitLimit:
 		return []Finding{ok(EventsWaiting, "no event of Stripe's waits for long; "+last)}, nil
 	case b.Failed > 0:
 		return []Finding{problem(EventsWaiting, found, remedy)}, nil
 	}
-	// They may be another program's that shares the account.
+	// Such a session carries this host's reference and address, so its payment was lost here.
 	return []Finding{warning(EventsWaiting, found, remedy)}, nil
 }
 
 // eventsOfOtherMode finds a signing secret of the wrong mode by what it lets in.
 func (e *examination) eventsOfOtherMode(ctx context.Context) ([]Finding, error) {
-	ignored, err := webhook.List(ctx, e.DB, webhook.ListOptions{Outcome: webhook.Ignored, Since: e.Now().Add(-24 * time.Hour), Limit: 500})
-	if err != nil {
-		return nil, err
-	}
-	other := map[string]int{}
-	for _, entry := range ignored {
-		other[entry.LastError]++
-	}
 	for reason, is := range map[webhook.Reason]string{webhook.ReasonTestMode: "test mode", webhook.ReasonLiveMode: "live mode"} {
-		if n := other[string(reason)]; n > 0 {
+		ignored, err := webhook.List(ctx, e.DB, config.ReceiverName, webhook.ListOptions{
+			Outcome: webhook.Ignored, Reason: reason, Since: e.Now().Add(-24 * time.Hour), Limit: 500,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if n := len(ignored); n > 0 {
 			return []Finding{warning(EventsOtherMode, fmt.Sprintf("%d events of %s came within a day, and STRIPE_SECRET_KEY is of the other: they are ignored", n, is),
 				"Take the other mode's signing secret out of STRIPE_WEBHOOK_SECRET, and switch its endpoint at Stripe off.")}, nil
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/event"
 
+	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -69,7 +70,7 @@ func (e *examination) comparable() bool { return e.hasStripe() && e.readable() }
 
 // settled tells whether the ledger has done with an event.
 func (e *examination) settled(ctx context.Context, id string) (bool, error) {
-	record, err := webhook.Find(ctx, e.DB, id)
+	record, err := webhook.Find(ctx, e.DB, config.ReceiverName, id)
 	if errors.Is(err, webhook.ErrNotFound) {
 		return false, nil
 	}

@@ -14,8 +14,8 @@ var (
 	upDesc            = desc("database_up", "1 where the series that come from the database could be read; 0 where not, and then they are missing.")
 	readFailuresDesc  = desc("database_read_failures_total", "Readings of those series that failed.")
 	readyDesc         = desc("ready", "1 where this host says at /health/db that it is ready.")
-	eventsDesc        = desc("webhook_events_waiting", "Events in the ledger that are not done, of all hosts: failed and unmatched are taken up again, parked wait for a person.", "outcome")
-	oldestEventDesc   = desc("webhook_oldest_waiting_seconds", "How long ago the oldest failed or unmatched event came; 0 where there is none.")
+	eventsDesc        = desc("webhook_events_waiting", "Events in the ledger that can still change, of all hosts: failed and unmatched (of Checkout Sessions) are tried again, parked wait for a person; unmatched_other may be another product's.", "outcome")
+	oldestEventDesc   = desc("webhook_oldest_waiting_seconds", "How long ago the oldest event came that failed, or is about a Checkout Session and unmatched; 0 where there is none.")
 	lastProcessedDesc = desc("webhook_last_processed_timestamp_seconds", "When an event was last processed, by any host; missing where none was among the newest thousand.")
 	holdsOpenDesc     = desc("holds_open", "Holds that keep their slots from others, of all hosts.")
 	holdsExpiredDesc  = desc("holds_expired", "Holds whose time has passed and that were not released yet, of all hosts.")
@@ -71,7 +71,8 @@ func (d *database) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	gauge(eventsDesc, float64(r.events.Failed), "failed")
-	gauge(eventsDesc, float64(r.events.Unmatched), "unmatched")
+	gauge(eventsDesc, float64(r.events.UnmatchedSessions), "unmatched")
+	gauge(eventsDesc, float64(r.events.Unmatched-r.events.UnmatchedSessions), "unmatched_other")
 	gauge(eventsDesc, float64(r.events.Parked), "parked")
 	gauge(oldestEventDesc, r.events.Age.Seconds())
 	if at := r.events.LastProcessed; !at.IsZero() {

@@ -10,7 +10,7 @@ import (
 
 var (
 	deliveriesDesc = desc("webhook_deliveries_total", "Deliveries to the webhook, by what became of them.", "outcome")
-	reasonsDesc    = desc("webhook_reasons_total", "Deliveries that were rejected, or ignored because they are not for this host, by why.", "reason")
+	reasonsDesc    = desc("webhook_reasons_total", "Deliveries that were rejected or ignored, by reason.", "reason")
 	signaturesDesc = desc("webhook_signatures_total", "Deliveries with a good signature, by which of STRIPE_WEBHOOK_SECRET, from 1 on.", "secret")
 	versionsDesc   = desc("webhook_other_version_total", "Deliveries with a good signature of another API version than the one this program is made for.")
 )

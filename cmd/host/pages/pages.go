@@ -11,6 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/webhook"
 )
 
 // Options are what the pages stand on; all of it is required.
@@ -19,6 +20,7 @@ type Options struct {
 	Bookings *booking.Store
 	Payments *payments.Payments
 	Auth     *auth.Auth
+	Receiver *webhook.Receiver
 	Desk     *checkout.Desk
 	Links    *checkout.Links
 	Logger   *slog.Logger
