@@ -28,9 +28,12 @@ func TestEachInvariantCatchesItsMistake(t *testing.T) {
 		}},
 		"the unique index is gone, and an event has two rows": {2, []string{
 			`ALTER TABLE booking_platform.payment_events DROP CONSTRAINT payment_events_pkey`,
-			`INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, object_id, stripe_payment_intent_id)
-				SELECT e.stripe_event_id, e.type, e.outcome, e.object_id, e.stripe_payment_intent_id
+			`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, object_id, stripe_payment_intent_id)
+				SELECT e.receiver, e.stripe_event_id, e.type, e.outcome, e.object_id, e.stripe_payment_intent_id
 				FROM booking_platform.payment_events e WHERE e.type = 'charge.refunded' LIMIT 1`,
+		}},
+		"an event was ignored by a replica without a handler, and never taken up": {2, []string{
+			`UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'no_handler' WHERE type = 'charge.refunded'`,
 		}},
 		"a paid booking is released": {3, []string{`UPDATE booking_platform.bookings SET status = 'expired' WHERE id = $1`}},
 		"late money counts as applied, and its booking is gone": {3, []string{
@@ -39,16 +42,16 @@ func TestEachInvariantCatchesItsMistake(t *testing.T) {
 		"the amount differs":   {4, []string{`UPDATE booking_platform.bookings SET amount_minor = amount_minor + 1 WHERE id = $1`}},
 		"the currency differs": {4, []string{`UPDATE booking_platform.bookings SET currency = 'usd' WHERE id = $1`}},
 		"an event is processed without effect": {5, []string{
-			`INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, stripe_session_id)
-				SELECT 'evt_planted', 'checkout.session.expired', 'processed', p.stripe_session_id FROM booking_platform.payments p WHERE p.booking_id = $1`,
+			`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, stripe_session_id)
+				SELECT 'default', 'evt_planted', 'checkout.session.expired', 'processed', p.stripe_session_id FROM booking_platform.payments p WHERE p.booking_id = $1`,
 		}},
 		"an effect has no processed event": {5, []string{
-			`UPDATE booking_platform.payment_events e SET outcome = 'ignored' FROM booking_platform.payments p
+			`UPDATE booking_platform.payment_events e SET outcome = 'ignored', reason = 'not_ours' FROM booking_platform.payments p
 				WHERE p.booking_id = $1 AND e.stripe_session_id = p.stripe_session_id`,
 		}},
 		"a dispute event is processed without effect": {5, []string{
-			`INSERT INTO booking_platform.payment_events (stripe_event_id, type, outcome, object_id, stripe_payment_intent_id)
-				SELECT 'evt_planted', 'charge.dispute.created', 'processed', 'dp_planted', p.stripe_payment_intent_id
+			`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, object_id, stripe_payment_intent_id)
+				SELECT 'default', 'evt_planted', 'charge.dispute.created', 'processed', 'dp_planted', p.stripe_payment_intent_id
 				FROM booking_platform.payments p WHERE p.booking_id = $1`,
 		}},
 		"money that a dispute holds counts as kept": {6, []string{`UPDATE booking_platform.disputes SET reinstated = true WHERE NOT closed`}},

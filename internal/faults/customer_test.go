@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/faults"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -162,7 +163,8 @@ func (w *world) outcome(id string) webhook.Outcome {
 	w.t.Helper()
 	var outcome webhook.Outcome
 	require.NoError(w.t, w.db.QueryRowContext(w.t.Context(),
-		`SELECT coalesce((SELECT e.outcome FROM booking_platform.payment_events e WHERE e.stripe_event_id = $1::text), '')`, id).Scan(&outcome))
+		`SELECT coalesce((SELECT e.outcome FROM booking_platform.payment_events e WHERE e.receiver = $2::text AND e.stripe_event_id = $1::text), '')`,
+		id, faults.HostReceiver).Scan(&outcome))
 	return outcome
 }
 

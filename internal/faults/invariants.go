@@ -34,6 +34,7 @@ theirs AS (SELECT r.id, r.session, r.amount, r.currency, r.status FROM truth, js
 contested AS (SELECT d.id, d.session, d.amount, d.currency, d.closed, d.status FROM truth,
 	jsonb_to_recordset(t->'disputes') AS d (id text, session text, amount bigint, currency text, closed boolean, status text)),
 events AS (SELECT e.id, e.type, e.session FROM truth, jsonb_to_recordset(t->'events') AS e (id text, type text, session text)),
+receivers AS (SELECT r.name, r.types, r.effects FROM truth, jsonb_to_recordset(t->'receivers') AS r (name text, types jsonb, effects jsonb)),
 answered AS (SELECT a.id FROM truth, jsonb_array_elements_text(t->'answered') AS a (id)),
 balance AS (SELECT b.key AS currency, (b.value->>'captured')::bigint AS captured, (b.value->>'refunded')::bigint AS refunded,
 	(b.value->>'pending')::bigint AS pending, (b.value->>'disputed')::bigint AS disputed FROM truth, jsonb_each(t->'balance') AS b),
@@ -47,7 +48,7 @@ held AS (SELECT d.id, d.payment_id, d.amount_minor, d.currency, d.closed, d.with
 // Invariants are all of them. The numbers 9 and 10 are none of the database's: nothing stays pending, and the run was not empty.
 var Invariants = []Invariant{
 	{1, "no two active bookings of one resource's unit overlap", overlapSQL},
-	{2, "one ledger row per event id", onceSQL},
+	{2, "one ledger row per receiver and event id; every event has its effect once for each receiver that has a handler for it", onceSQL},
 	{3, "each succeeded payment is exactly one of: a booking that was confirmed, refunded in full, parked", decidedSQL},
 	{4, "a confirmed paid booking has a paid payment of the same amount and currency", paidForSQL},
 	{5, "no effect without its ledger row or reconciliation record; no processed row without its effect", effectSQL},

@@ -4,9 +4,20 @@ const overlapSQL = `
 SELECT format('bookings %s and %s', a.id, b.id) FROM booking_platform.bookings a JOIN booking_platform.bookings b
 ON a.resource_id = b.resource_id AND a.id < b.id AND a.blocked && b.blocked AND a.units && b.units WHERE a.active AND b.active`
 
+// The effects of the hosts' receiver are asked by invariant 5; here, that no event which it has a
+// handler for was left ignored for want of one.
 const onceSQL = `
-SELECT format('event %s has %s rows', e.stripe_event_id, count(*)) FROM booking_platform.payment_events e
-GROUP BY e.stripe_event_id HAVING count(*) > 1`
+SELECT format('event %s of %s has %s rows', e.stripe_event_id, e.receiver, count(*)) FROM booking_platform.payment_events e
+GROUP BY e.receiver, e.stripe_event_id HAVING count(*) > 1
+UNION ALL
+SELECT format('event %s took effect %s times for %s', e.id, n.effects, r.name)
+FROM receivers r JOIN events e ON jsonb_exists(r.types, e.type),
+	LATERAL (SELECT count(*) AS effects FROM jsonb_array_elements_text(r.effects) AS f (id) WHERE f.id = e.id) n
+WHERE jsonb_typeof(r.effects) = 'array' AND n.effects <> 1
+UNION ALL
+SELECT format('event %s is %s (%s) for %s, which has a handler for it', e.stripe_event_id, e.outcome, e.reason, r.name)
+FROM receivers r JOIN booking_platform.payment_events e ON e.receiver = r.name AND jsonb_exists(r.types, e.type)
+WHERE e.outcome = 'ignored' AND e.reason = 'no_handler'`
 
 // A booking that was cancelled as a hold keeps the fee of its policy when the money comes. A cancelled booking has given back what its policy gave, or all that came; what a lost dispute took counts as given back, and nothing
 // goes back while one is open. Of two payments of one booking only one can be its own.
@@ -38,10 +49,10 @@ AND NOT EXISTS (SELECT FROM money p WHERE p.booking_id = b.id AND p.applied AND 
 // checkout.session.completed says only that it was completed.
 const effectSQL = `,
 told AS (SELECT e.stripe_event_id AS id, e.stripe_session_id AS session FROM booking_platform.payment_events e
-	WHERE e.outcome IN ('processed', 'parked')
+	WHERE e.receiver = '` + HostReceiver + `' AND e.outcome IN ('processed', 'parked')
 	AND e.type IN ('checkout.session.completed', 'checkout.session.async_payment_succeeded')),
 processed AS (SELECT e.stripe_event_id, e.type, e.object_id, e.stripe_session_id, e.stripe_payment_intent_id
-	FROM booking_platform.payment_events e WHERE e.outcome = 'processed')
+	FROM booking_platform.payment_events e WHERE e.receiver = '` + HostReceiver + `' AND e.outcome = 'processed')
 SELECT format('booking %s became %s by %s, which the ledger does not know', h.booking_id, h.to_status, h.actor)
 FROM booking_platform.booking_history h
 WHERE h.actor LIKE 'stripe:%' AND NOT EXISTS (SELECT FROM processed e WHERE 'stripe:' || e.stripe_event_id = h.actor)
@@ -123,4 +134,5 @@ WHERE t.status IN ('pending', 'succeeded') GROUP BY c.id, c.amount HAVING sum(t.
 
 const answeredSQL = `
 SELECT format('event %s', a.id) FROM answered a
-WHERE NOT EXISTS (SELECT FROM booking_platform.payment_events e WHERE e.stripe_event_id = a.id)`
+WHERE NOT EXISTS (SELECT FROM booking_platform.payment_events e
+	WHERE e.receiver = '` + HostReceiver + `' AND e.stripe_event_id = a.id)`

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/booking-platform/booking-platform/webhook"
 )
 
 // Truth is what happened outside of our database. Amounts are in minor units.
@@ -18,6 +20,21 @@ type Truth struct {
 	Balance map[string]Money `json:"balance"`
 	// Answered are the ids of the events that were answered 200: those that the stand-in delivered, and what a test adds that has sent events itself.
 	Answered []string `json:"answered"`
+	// Receivers share the ledger. That of the hosts is among them.
+	Receivers []Receiver `json:"receivers"`
+}
+
+// HostReceiver is the name of the receiver that payments' handlers are registered on.
+const HostReceiver = webhook.DefaultName
+
+// Receiver is a receiver and what its handlers did.
+type Receiver struct {
+	Name string `json:"name"`
+	// Types are those that a replica of it has a handler for.
+	Types []string `json:"types"`
+	// Effects are the ids of the events that took effect, each as often as it did. Nil for the
+	// hosts' receiver, whose effects are asked of the database.
+	Effects []string `json:"effects"`
 }
 
 // Charge is a payment that was made at Stripe.
@@ -66,7 +83,10 @@ type Money struct {
 
 // TruthOf reads the stand-in: the newest 10,000 of each kind, which is all that a test makes.
 func TruthOf(s *stripetest.Server) Truth {
-	t := Truth{Balance: map[string]Money{}, Charges: []Charge{}, Refunds: []Refund{}, Disputes: []Dispute{}, Events: []Event{}, Answered: []string{}}
+	t := Truth{
+		Balance: map[string]Money{}, Charges: []Charge{}, Refunds: []Refund{}, Disputes: []Dispute{}, Events: []Event{}, Answered: []string{},
+		Receivers: []Receiver{{Name: HostReceiver, Types: payments.EventTypes()}},
+	}
 	for _, c := range s.Charges() {
 		t.Charges = append(t.Charges, Charge{c.ID, c.SessionID, c.Amount, c.Currency, c.Status == stripetest.ChargeSucceeded})
 	}

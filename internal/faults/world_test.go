@@ -58,6 +58,8 @@ type world struct {
 	telling sync.Mutex // stories are told one after the other
 	fired   int
 	checked bool
+
+	services []*service
 }
 
 type setup struct {
@@ -194,7 +196,7 @@ func (w *world) settle() {
 	defer cancel()
 	for done := 1; done > 0; {
 		require.NoError(w.t, w.stripe.WaitDelivered(ctx))
-		w.exec(`UPDATE booking_platform.payment_events SET retry_at = statement_timestamp() WHERE outcome IN ('failed', 'unmatched')`)
+		w.exec(`UPDATE booking_platform.payment_events SET retry_at = statement_timestamp() WHERE outcome IN ('failed', 'unmatched', 'ignored')`)
 		w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() WHERE status = 'due'`)
 		var all sync.WaitGroup
 		var sum atomic.Int64
@@ -213,6 +215,9 @@ func (w *world) settle() {
 			})
 		}
 		all.Wait()
+		for _, s := range w.services {
+			sum.Add(int64(s.settle(w.t)))
+		}
 		done = int(sum.Load())
 	}
 	require.NoError(w.t, w.stripe.WaitDelivered(ctx))
@@ -224,6 +229,9 @@ func (w *world) truth() faults.Truth {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	truth.Answered = append(truth.Answered, w.sent...)
+	for _, s := range w.services {
+		truth.Receivers = append(truth.Receivers, s.truth(w.t))
+	}
 	return truth
 }
 

@@ -1,0 +1,148 @@
+package faults_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/faults"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// service is another program on the hosts' database, with an endpoint of its own at Stripe: two
+// replicas of one receiver, of which the old one has no handler for refunds.
+type service struct {
+	name     string
+	db       *sql.DB
+	replicas []*webhook.Receiver
+
+	mu     sync.Mutex
+	failed map[string]bool
+}
+
+var serviceTypes = []string{completed, "charge.refunded", "refund.created"}
+
+// newService makes one whose handlers fail once for each event, where they are told to.
+func (w *world) newService(name string, fails bool) *service {
+	w.t.Helper()
+	s := &service{name: name, db: testdb.Open(w.t, testdb.PQ, w.url), failed: map[string]bool{}}
+	w.exec(`CREATE TABLE IF NOT EXISTS public.service_effects (service text NOT NULL, event_id text NOT NULL)`)
+	handle := func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		_, err := tx.ExecContext(ctx, `INSERT INTO public.service_effects (service, event_id) VALUES ($1::text, $2::text)`, name, ev.ID)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if fails && !s.failed[ev.ID] && err == nil {
+			s.failed[ev.ID] = true
+			return "", errors.New("the first attempt fails")
+		}
+		return webhook.Processed, err
+	}
+	for _, types := range [][]string{serviceTypes[:1], serviceTypes} {
+		r, err := webhook.New(s.db, []string{webhookSecret}, webhook.Options{Name: name})
+		require.NoError(w.t, err)
+		for _, eventType := range types {
+			r.Handle(eventType, handle)
+		}
+		s.replicas = append(s.replicas, r)
+	}
+	w.services = append(w.services, s)
+	return s
+}
+
+// deliver sends an event to one of the replicas until it is answered 200, as Stripe does. It may be
+// called by any goroutine.
+func (s *service) deliver(t *testing.T, e stripetest.Event) {
+	for {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(e.Payload))
+		req.Header.Set("Stripe-Signature", stripetest.Sign(e.Payload, webhookSecret, time.Now()))
+		rw := httptest.NewRecorder()
+		s.replicas[rand.IntN(len(s.replicas))].ServeHTTP(rw, req)
+		if rw.Code == http.StatusOK || t.Context().Err() != nil {
+			return
+		}
+	}
+}
+
+// settle runs the step of each replica; what failed is tried again.
+func (s *service) settle(t *testing.T) (settled int) {
+	t.Helper()
+	for _, r := range s.replicas {
+		n, err := r.RetryWaiting(t.Context())
+		if err != nil {
+			require.ErrorContains(t, err, "the first attempt fails")
+			n = 1
+		}
+		settled += n
+	}
+	return settled
+}
+
+func (s *service) truth(t *testing.T) faults.Receiver {
+	t.Helper()
+	rows, err := s.db.QueryContext(t.Context(), `SELECT event_id FROM public.service_effects WHERE service = $1::text`, s.name)
+	require.NoError(t, err)
+	defer func() { _ = rows.Close() }()
+	r := faults.Receiver{Name: s.name, Types: serviceTypes, Effects: []string{}}
+	for rows.Next() {
+		var id string
+		require.NoError(t, rows.Scan(&id))
+		r.Effects = append(r.Effects, id)
+	}
+	require.NoError(t, rows.Err())
+	return r
+}
+
+// M1, FAULTS.md: two receivers, an old and a new replica of one, on one ledger, each with other
+// handlers, under failures, duplicates and steps that run meanwhile. Each event takes effect once
+// for each receiver that has a handler for it, and no other receiver's events are touched.
+func TestReceiversOnOneLedger(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	shop, mail := w.newService("shop", true), w.newService("mail", false)
+	_, p := w.paid(0)
+	_, err := w.hosts[0].payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "rain"})
+	require.NoError(t, err)
+	w.settle()
+	var all sync.WaitGroup
+	events := w.stripe.Events()
+	for range 3 {
+		for _, e := range events {
+			all.Go(func() { shop.deliver(t, e) })
+			all.Go(func() { mail.deliver(t, e) })
+		}
+		for _, s := range w.services {
+			all.Go(func() { _, _ = s.replicas[0].RetryWaiting(t.Context()) })
+		}
+		all.Go(func() { _, _ = w.hosts[0].receiver.RetryWaiting(t.Context()) })
+	}
+	all.Wait()
+	w.seen(len(shop.failed))
+	w.holds()
+
+	// The invariant catches each planted mistake.
+	for name, plant := range map[string]string{
+		"an effect is missing": `DELETE FROM public.service_effects WHERE ctid = (SELECT max(ctid) FROM public.service_effects WHERE service = 'shop')`,
+		"an effect is there twice": `INSERT INTO public.service_effects SELECT service, event_id FROM public.service_effects
+			WHERE service = 'mail' AND event_id = (SELECT max(event_id) FROM public.service_effects WHERE service = 'mail') LIMIT 1`,
+	} {
+		w.exec(plant)
+		broken, err := faults.Broken(t.Context(), w.db, w.truth())
+		require.NoError(t, err)
+		require.NotEmpty(t, broken, name)
+		for _, v := range broken {
+			require.Equal(t, 2, v.Invariant.Number, v.String())
+		}
+	}
+}
