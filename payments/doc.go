@@ -16,8 +16,11 @@
 //
 // Price and currency come from the booking, which took them from its resource; nothing a client sends reaches them.
 //
-// Money that comes too late takes its slot again, where that is still to be had. Money that cannot be applied (the slot is gone, the booking was
-// cancelled, or paid already) goes back in full, once; an amount that differs is parked for a person. None of it is ever dropped.
+// Money that comes too late takes its slot again, where that is still free. Money that cannot be applied (the slot is gone, or another
+// session has paid) goes back in full, once; an amount that differs is parked for a person. Of money that comes after a customer has
+// cancelled, the fee of the policy is kept.
+//
+// A payment can be disputed, more than once. While a dispute is open nothing is refunded; what a lost one took counts as given back.
 //
 // A refund is an intent first: a row, bounded by what was paid, committed together with its cause ([Payments.Cancel], [Payments.Refund], an event). A step
 // has Stripe make it. Each step is safe on every replica at once. With nothing to do, the steps of
