@@ -35,7 +35,7 @@ type Backlog struct {
 	// Stripe waits for the customer.
 	RefundsPending Waiting
 	// RefundsFailed were refused, by Stripe or by the customer's bank, or canceled at Stripe: since then. One is done when a later refund of the same payment, of
-	// its amount or more, has taken its place, or nothing is left to give back.
+	// its amount or more, or lost disputes of as much, have taken its place, or nothing is left to give back.
 	RefundsFailed Waiting
 	// RefundsUnknown are payments of which something has gone back that no refund here tells of: since the last change of the payment.
 	// [Payments.LookUpRefunds] sees to them.
@@ -53,15 +53,23 @@ const (
 	undisputedSQL = `EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AND p.disputes_open = 0)`
 )
 
-// Refunds that were refused, where no later one has taken their place and something is left to give back. OFFSET 0 keeps the planner from looking
+// Refunds that were refused, where neither a later one nor a lost dispute has taken their place, no dispute is open, and something is left
+// to give back. OFFSET 0 keeps the planner from looking
 // them up with several processes: to start those takes longer.
 const waitsRefusedSQL = `
 	SELECT f.id, f.updated_at, f.payment_id FROM (
-		SELECT r.id, r.payment_id, r.amount_minor, r.created_at, r.updated_at FROM booking_platform.refunds r WHERE r.status IN ('failed', 'canceled') OFFSET 0) f
-	WHERE EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = f.payment_id AND p.refund_committed + p.dispute_lost_minor < p.captured_minor)
+		SELECT r.id, r.payment_id, r.amount_minor, r.created_at, r.updated_at FROM booking_platform.refunds r
+		WHERE r.status IN ('failed', 'canceled') AND r.failure <> '` + FailureDisputeLost + `' OFFSET 0) f
+	WHERE EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = f.payment_id AND p.disputes_open = 0
+		AND p.refund_committed + p.dispute_lost_minor < p.captured_minor)
 	AND NOT EXISTS (
 		SELECT FROM booking_platform.refunds l
-		WHERE l.payment_id = f.payment_id AND l.created_at > f.created_at AND l.amount_minor >= f.amount_minor AND l.status NOT IN ('failed', 'canceled'))`
+		WHERE l.payment_id = f.payment_id AND l.created_at > f.created_at AND l.amount_minor >= f.amount_minor
+		AND (l.status NOT IN ('failed', 'canceled') OR l.failure = '` + FailureDisputeLost + `'))
+	AND NOT EXISTS (
+		SELECT FROM booking_platform.disputes d
+		WHERE d.payment_id = f.payment_id AND d.updated_at > f.created_at AND ` + disputeTakenSQL + `
+		HAVING sum(d.amount_minor) >= f.amount_minor)`
 
 // Each part reads a small index in which nothing is that is settled: payments_waiting, payments_attention, payments_refunds_unknown, refunds_due,
 // refunds_pending and refunds_failed; whose it is costs a look at each payment that waits.

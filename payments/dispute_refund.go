@@ -11,13 +11,20 @@ import (
 const FailureDisputeLost = "dispute_lost"
 
 // What was due when a dispute was lost is lowered to what still is: never more than is left of
-// the payment, and of what a cancellation gives back the part that the dispute did not.
+// the payment, and of what a cancellation gives back the part that the dispute did not. A refund
+// in the place of another that failed is for what the first one was for.
 const lowerByLossSQL = `
-WITH due AS (
+WITH RECURSIVE chain AS (
+	SELECT r.id, r.payment_id, r.origin, r.cause FROM booking_platform.refunds r WHERE r.id = $1::uuid
+	UNION ALL
+	SELECT o.id, o.payment_id, o.origin, o.cause FROM chain c
+	JOIN booking_platform.refunds o ON c.origin = '` + string(OriginRetry) + `' AND o.payment_id = c.payment_id AND c.cause = 'retry:' || o.id::text
+), due AS (
 	SELECT r.id, LEAST(
 		p.captured_minor - p.dispute_lost_minor - (SELECT coalesce(sum(o.amount_minor), 0) FROM booking_platform.refunds o
 			WHERE o.payment_id = r.payment_id AND o.id <> r.id AND o.status NOT IN ('failed', 'canceled')),
-		CASE WHEN r.cause = '` + CauseCancelled + `' AND b.status = 'cancelled' THEN coalesce(b.refund_minor, 0) - p.dispute_lost_minor ELSE r.amount_minor END
+		CASE WHEN b.status = 'cancelled' AND EXISTS (SELECT FROM chain c WHERE c.origin = '` + string(OriginPayments) + `' AND c.cause = '` + CauseCancelled + `')
+			THEN coalesce(b.refund_minor, 0) - p.dispute_lost_minor ELSE r.amount_minor END
 	) AS amount
 	FROM booking_platform.refunds r JOIN booking_platform.payments p ON p.id = r.payment_id JOIN booking_platform.bookings b ON b.id = p.booking_id
 	WHERE r.id = $1::uuid AND r.status = 'due' AND r.attempt = $2::int AND p.disputes_open = 0

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -195,7 +196,7 @@ func TestCancel_WhileDisputed(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, setup{})
 			if test.policy {
-				w.halfAfter(300 * 3600e9)
+				w.halfAfter(300 * time.Hour)
 			}
 			b, p := w.paid(0)
 			d, err := w.stripe.OpenDispute(p.SessionID, test.dispute)
@@ -312,6 +313,60 @@ func TestRefund_DueWhenTheDisputeIsLost(t *testing.T) {
 			require.ErrorIs(t, err, payments.ErrNothingToRefund)
 			w.requireBooks()
 		})
+	}
+}
+
+// M8: half was due and a dispute took as much: nothing waits for a person, although the other half is still here, and a
+// retry gives nothing back. So it is with a refund that stands in the place of one that failed.
+func TestRefund_NothingDueAfterTheDispute(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"due", "failed", "failed and retried"} {
+		w := newWorld(t, setup{})
+		w.halfAfter(300 * time.Hour)
+		b, p := w.paid(0)
+		_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, ByCustomer: true})
+		require.NoError(t, err)
+		if way != "due" {
+			w.settle(1)
+			_, err = w.stripe.FailRefund(w.refundsOf(p)[0].StripeID, "lost_or_stolen_card")
+			require.NoError(t, err)
+			w.delivered()
+			require.Equal(t, 1, w.backlog().RefundsFailed.Count)
+		}
+		if way == "failed and retried" {
+			_, err = w.payments.RetryRefund(t.Context(), w.refundsOf(p)[0].ID, "operator")
+			require.NoError(t, err)
+		}
+		_, err = w.stripe.OpenDispute(p.SessionID, stripetest.NewDispute{Amount: price / 2})
+		require.NoError(t, err)
+		w.delivered()
+		require.Zero(t, w.backlog().RefundsFailed, "it is not to be paid in another way meanwhile")
+		_, err = w.stripe.CloseDispute(p.SessionID, false)
+		require.NoError(t, err)
+		w.delivered()
+		w.settle(0)
+		require.Zero(t, w.backlog().RefundsFailed, way)
+		refunds := w.refundsOf(p)
+		last := refunds[len(refunds)-1]
+		if way != "failed" {
+			require.Equal(t, payments.RefundCanceled, last.Status)
+			require.Equal(t, payments.FailureDisputeLost, last.Failure)
+		}
+		if way == "failed" {
+			_, err = w.payments.RetryRefund(t.Context(), last.ID, "operator")
+			require.NoError(t, err)
+			w.settle(0)
+			refunds = w.refundsOf(p)
+			last = refunds[len(refunds)-1]
+			require.Equal(t, payments.FailureDisputeLost, last.Failure)
+		}
+		_, err = w.payments.RetryRefund(t.Context(), last.ID, "operator")
+		require.ErrorIs(t, err, payments.ErrNothingToRefund)
+		troubled, err := w.payments.TroubledRefunds(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, troubled, way)
+		require.Zero(t, w.backlog().RefundsFailed, way)
+		require.EqualValues(t, 0, w.stripe.Balance()["eur"].Refunded)
 	}
 }
 

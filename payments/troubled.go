@@ -104,6 +104,10 @@ func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Ref
 	if err != nil || (r.Status != RefundFailed && r.Status != RefundCanceled) {
 		return r, err
 	}
+	if r.Failure == FailureDisputeLost {
+		// The customer has it from the bank.
+		return r, ErrNothingToRefund
+	}
 	req := RefundRequest{PaymentID: r.PaymentID, Amount: r.Amount.Minor, Cause: "retry:" + r.ID, Reason: r.Reason, Actor: actor}
 	err = p.inTx(ctx, "make a refund in the place of another", func(tx *sql.Tx) error {
 		return p.watchPayment(ctx, tx, req.PaymentID, func() (err error) {
