@@ -107,6 +107,10 @@ func (p Payment) Status() Status {
 	}
 }
 
+// Applied tells whether money came and pays for the booking. It does not while a person has to decide about it
+// (ParkedReason), nor where it goes back because it came too late or twice (Unapplied).
+func (p Payment) Applied() bool { return p.Captured.Minor > 0 && !p.parked && p.Unapplied == "" }
+
 // GoesBack is what the customer gets through us of an amount that a cancellation gives back: less what lost disputes took, and while a
 // dispute is open no more than what has been refunded before it. amount is in the currency of Captured.
 func (p Payment) GoesBack(amount booking.Money) booking.Money {

@@ -59,12 +59,12 @@ func (a *API) whole(ctx context.Context, b booking.Booking) (bookingView, error)
 		return v, err
 	}
 	v.Cancellation = cancellation(b, p, known[b.ResourceID], time.Now())
+	if b.Refund != nil {
+		back := goesBack(p, *b.Refund)
+		v.Refund = &back
+	}
 	if err != nil {
 		return v, nil
-	}
-	if b.Refund != nil {
-		back := p.GoesBack(*b.Refund).Minor
-		v.Refund = &back
 	}
 	v.Payment = &paymentView{
 		Status: p.Status(), Amount: p.Amount.Minor, AmountPaid: p.Captured.Minor, AmountRefunded: p.Refunded.Minor,
@@ -79,13 +79,27 @@ func (a *API) whole(ctx context.Context, b booking.Booking) (bookingView, error)
 	return v, nil
 }
 
+// counts tells whether money pays for a booking or is on its way: nothing else is divided by a cancellation.
+func counts(p payments.Payment) bool { return p.Applied() || p.Status() == payments.Processing }
+
+// goesBack is what a cancellation gives back of the money that pays for the booking.
+func goesBack(p payments.Payment, refund booking.Money) int64 {
+	if !counts(p) {
+		return 0
+	}
+	return p.GoesBack(refund).Minor
+}
+
 // cancellation writes the terms; the times are null where there are none. p is the booking's payment, or the zero one.
 func cancellation(b booking.Booking, p payments.Payment, zone *time.Location, at time.Time) *cancellationView {
 	t := b.Terms(at)
 	if p.Status() == payments.Processing {
 		t = b.TermsPaid(at)
 	}
-	v := &cancellationView{Allowed: t.Allowed, Fee: t.Fee.Minor, Refund: p.GoesBack(t.Refund).Minor}
+	v := &cancellationView{Allowed: t.Allowed, Fee: t.Fee.Minor, Refund: goesBack(p, t.Refund)}
+	if !counts(p) {
+		v.Fee = 0
+	}
 	if !t.Until.IsZero() {
 		free, until := local(t.FreeUntil, zone), local(t.Until, zone)
 		v.FreeUntil, v.Until = &free, &until

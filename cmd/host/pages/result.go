@@ -4,11 +4,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/payments"
 )
 
 // maxRefreshes bounds how often a page asks again by itself, once a second, whether the payment has arrived.
@@ -65,50 +63,6 @@ func (p *Pages) success(w http.ResponseWriter, r *http.Request) {
 // calendarLink leads to a booking's calendar file, for who has its token.
 func calendarLink(id, token string) string {
 	return "/api/bookings/" + id + "/calendar.ics?" + url.Values{"token": {token}}.Encode()
-}
-
-// tell chooses the words, and tells whether there is more to come soon.
-func (v *bookingView) tell(f found) (waiting bool) {
-	pay := f.payment
-	v.Mark, v.Tone = "…", "wait"
-	switch {
-	case v.Status == booking.Confirmed:
-		v.Mark, v.Tone, v.Headline, v.Text = "✓", "good", "Your booking is confirmed", "Thank you. We look forward to seeing you."
-	case v.Status == booking.Completed:
-		v.Mark, v.Tone, v.Headline, v.Text = "✓", "good", "You were here", "Thank you for coming."
-	case v.Status == booking.NoShow:
-		v.Mark, v.Headline, v.Text = "–", "You were missed", "We were ready for you, and you did not come."
-	case v.Status == booking.Cancelled && pay != nil && pay.Captured.Minor > 0 && pay.ParkedReason == "" && pay.Unapplied == "" && f.booking.Refund != nil:
-		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "This booking was cancelled", f.kept(*f.booking.Refund)
-	case pay != nil && pay.Captured.Minor > 0 && pay.Unapplied != "" && pay.GoesBack(pay.Captured) != pay.Captured:
-		v.Mark, v.Tone, v.Headline = "×", "bad", "Your payment came too late"
-		v.Text = strings.TrimSpace(f.contested(pay.Captured))
-	case pay != nil && pay.Captured.Minor > 0 && pay.Unapplied != "":
-		v.Mark, v.Tone, v.Headline = "×", "bad", "Your payment is given back"
-		v.Text = "It came when this time was no longer yours. All of it, " + amount(pay.Captured) + ", goes back to you by itself."
-	case pay != nil && pay.Captured.Minor > 0:
-		v.Headline, v.Text = "Your payment has arrived", "It could not be applied to your booking by itself. Somebody looks into it and comes back to you."
-	case pay != nil && v.Status == booking.Pending && pay.Status() == payments.Processing:
-		v.Headline, v.Text = "Your bank is at work", "Your payment takes a while to arrive. Your time is kept for you meanwhile."
-	case v.Status == booking.Pending:
-		if pay != nil && pay.Status() == payments.Open {
-			v.Pay = pay.URL
-		}
-		v.Headline, v.Text = "Waiting for your payment", "As soon as it has arrived, this page says so."
-		return true
-	case v.Status == booking.Cancelled && f.paying():
-		refund := f.booking.Amount
-		if f.booking.LateRefund != nil {
-			refund = *f.booking.LateRefund
-		}
-		v.Mark, v.Tone, v.Headline = "×", "bad", "This booking was cancelled"
-		v.Text = "Your payment is still on its way. When it has arrived: " + f.kept(refund)
-	case v.Status == booking.Cancelled:
-		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "This booking was cancelled", "Nothing was charged."
-	default:
-		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "This hold has ended", "It was not paid for in time. Nothing was charged."
-	}
-	return false
 }
 
 // askAgain has the browser come back a bounded number of times, and then leaves it to the customer.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/payments"
 )
 
 // offer fills in what the customer may do about the booking at an instant. What is offered may be over by the time it is asked for: who
@@ -30,7 +29,7 @@ func (f found) terms(at time.Time) booking.Terms {
 }
 
 // paying tells whether money is on its way.
-func (f found) paying() bool { return f.payment != nil && f.payment.Status() == payments.Processing }
+func (f found) paying() bool { return moneyOf(f.payment) == moneyComing }
 
 // movable tells whether the booking can be moved: as long as cancelling is free.
 func (f found) movable(terms booking.Terms, at time.Time) bool {
@@ -54,6 +53,10 @@ func (f found) words(t booking.Terms) string {
 	case b.Status == booking.Pending:
 	case b.Status != booking.Confirmed:
 		return ""
+	case t.Allowed && b.Amount.Minor > 0:
+		if text := f.notApplied(); text != "" {
+			return "You may cancel until " + moment(t.Until, f.zone) + ". " + text
+		}
 	}
 	switch {
 	case t.Until.IsZero():
@@ -77,9 +80,30 @@ func (f found) words(t booking.Terms) string {
 	return text + f.contested(t.Refund)
 }
 
+// notApplied says what cancelling does to money that does not pay for the booking; "" where it does, or is on its way.
+func (f found) notApplied() string {
+	switch how := moneyOf(f.payment); how {
+	case moneyNone, moneyOpen, moneyFailed:
+		return "Nothing has been paid, and cancelling costs nothing."
+	case moneyReturning, moneyReturned:
+		_, text := f.returned(how)
+		return text
+	case moneyParked:
+		return "Your payment is being looked into: what is given back of it is decided by us, and we contact you."
+	}
+	return ""
+}
+
 // unpaid says what cancelling a hold gives. The customer may have paid a moment ago, of which nothing is known here yet.
 func (f found) unpaid() string {
 	b := f.booking
+	switch moneyOf(f.payment) {
+	case moneyNone, moneyOpen:
+	case moneyApplied:
+		return "Your payment has just arrived. Load this page again for what cancelling gives."
+	default:
+		return "You may cancel. " + f.notApplied()
+	}
 	text := "Nothing has been paid yet: you may cancel free of charge."
 	if t := b.TermsPaid(time.Now()); t.Refund != b.Amount {
 		text += " If you have just paid, the terms of a paid booking apply: " + kept(b.Amount, t.Refund)
