@@ -211,7 +211,7 @@ func TestCancelWhileMoneyArrives(t *testing.T) {
 			}
 			require.Equal(t, payments.ReasonCancelled, causes)
 			require.Equal(t, payments.ReasonCancelled, unapplied)
-			require.Contains(t, ada.get("/success?session_id="+b.StripeSessionID).body, "EUR 25.00, goes back to you by itself")
+			require.Regexp(t, `All of it, EUR 25.00, (is|has been) given back to you`, ada.get("/success?session_id="+b.StripeSessionID).body)
 		})
 	}
 }
