@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	slotInput = regexp.MustCompile(`name="start" value="([^"]+)"`)
+	slotInput = regexp.MustCompile(`name="start"[^>]* value="([^"]+)"`)
 	keyInput  = regexp.MustCompile(`name="key" value="([^"]+)"`)
 	refresh   = regexp.MustCompile(`http-equiv="refresh" content="1;url=([^"]+)"`)
 )
