@@ -116,8 +116,10 @@ func TestLoginBodies(t *testing.T) {
 		`{"email":" ","password":"x"}`:   {400, wrong + `{"email":"must not be empty"}}`},
 		`{"email":null,"password":null}`: {400, wrong + `{"email":"must not be empty","password":"must not be empty"}}`},
 		`{"email":1,"password":["x"]}`:   {400, wrong + `{"email":"must be a string","password":"must be a string"}}`},
-		`{"email":"u@example.com","password":"x","role":"ADMIN"}`:                  {400, wrong + `{"role":"is not known"}}`},
-		`{"Email":"u@example.com","password":"x"}`:                                 {400, wrong + `{"Email":"is not known"}}`},
+		`{"email":"u@example.com","password":"x","role":"ADMIN"}`: {400, wrong + `{"role":"is not known"}}`},
+		`{"Email":"u@example.com","password":"x"}`:                {400, wrong + `{"Email":"is not known"}}`},
+		// M30.
+		`{"email":"u\u202e@example.com","password":"x"}`:                           {400, wrong + `{"email":"must not contain characters that hide or reorder text"}}`},
 		`{"email":"u\u0000@example.com","password":"x"}`:                           {400, wrong + `{"email":"must not contain control characters"}}`},
 		`{"email":"` + strings.Repeat("a", 255) + `","password":"x"}`:              {400, wrong + `{"email":"must be at most 254 bytes"}}`},
 		`{"email":"u@example.com","password":"` + strings.Repeat("p", 1025) + `"}`: {400, wrong + `{"password":"must be at most 1024 bytes"}}`},

@@ -116,12 +116,14 @@ func TestRefundRefuses(t *testing.T) {
 		field string
 		err   error
 	}{
-		"no payment":        {payments.RefundRequest{Cause: "x"}, "", payments.ErrNotFound},
-		"no id":             {payments.RefundRequest{PaymentID: "pay_1", Cause: "x"}, "", payments.ErrNotFound},
-		"unknown":           {payments.RefundRequest{PaymentID: "0193b3a0-0000-7000-8000-000000000000", Cause: "x"}, "", payments.ErrNotFound},
-		"no cause":          {payments.RefundRequest{PaymentID: p.ID}, "cause", nil},
-		"negative":          {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Amount: -1}, "amount", nil},
-		"long reason":       {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Reason: strings.Repeat("x", 501)}, "reason", nil},
+		"no payment":  {payments.RefundRequest{Cause: "x"}, "", payments.ErrNotFound},
+		"no id":       {payments.RefundRequest{PaymentID: "pay_1", Cause: "x"}, "", payments.ErrNotFound},
+		"unknown":     {payments.RefundRequest{PaymentID: "0193b3a0-0000-7000-8000-000000000000", Cause: "x"}, "", payments.ErrNotFound},
+		"no cause":    {payments.RefundRequest{PaymentID: p.ID}, "cause", nil},
+		"negative":    {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Amount: -1}, "amount", nil},
+		"long reason": {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Reason: strings.Repeat("x", 501)}, "reason", nil},
+		// M30.
+		"hidden reason":     {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Reason: "x\u202ey"}, "reason", nil},
 		"a NUL in a cause":  {payments.RefundRequest{PaymentID: p.ID, Cause: "x\x00"}, "cause", nil},
 		"no UTF-8 as actor": {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Actor: "\xff"}, "actor", nil},
 	} {
