@@ -1,0 +1,179 @@
+package payments_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+
+// M8: an operator's refund, a retry, and one that was due before: none is made while a dispute is open.
+func TestRefund_WhileDisputed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, p := w.paid(0)
+	due := w.refund(p, 1000, "case 1")
+	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '1 day', tries = 3`)
+	require.Equal(t, 1, w.backlog().RefundsStuck.Count)
+	w.dispute(p, "dp_1", "created", "needs_response", price)
+	w.settle(0)
+	require.Zero(t, w.backlog().RefundsDue, "it waits for the dispute, not for a step")
+	require.Zero(t, w.backlog().RefundsStuck)
+	troubled, err := w.payments.TroubledRefunds(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, troubled)
+	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 500, Cause: "case 2"})
+	require.ErrorIs(t, err, payments.ErrDisputed)
+	same, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "case 1"})
+	require.NoError(t, err)
+	require.Equal(t, due.ID, same.ID, "it was asked for before")
+	_, err = w.payments.RetryRefund(t.Context(), due.ID, "operator")
+	require.ErrorIs(t, err, payments.ErrDisputed)
+	w.settle(0)
+
+	w.exec(`UPDATE booking_platform.refunds SET tries = 0`)
+	w.dispute(p, "dp_1", "closed", "won", price)
+	w.settle(1)
+	require.EqualValues(t, 1000, w.stripe.Balance()["eur"].Refunded)
+	w.requireBooks()
+}
+
+// What was due when a dispute was lost is lowered to what is left, or given up.
+func TestRefund_DueWhenTheDisputeIsLost(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		lost, want int64
+		status     payments.RefundStatus
+		cancelled  bool
+		tried      bool
+	}{
+		"a part":                         {1000, price - 1000, payments.RefundSucceeded, true, false},
+		"a part, asked by staff":         {1000, price - 1000, payments.RefundSucceeded, false, false},
+		"a part, tried before":           {1000, price - 1000, payments.RefundSucceeded, true, true},
+		"all":                            {0, 0, payments.RefundCanceled, true, false},
+		"all, asked by staff":            {0, 0, payments.RefundCanceled, false, false},
+		"all, tried before and not made": {0, 0, payments.RefundCanceled, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			b, p := w.paid(0)
+			if test.cancelled {
+				_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+				require.NoError(t, err)
+			} else {
+				w.refund(p, 0, "case 1")
+			}
+			if test.tried {
+				w.exec(`UPDATE booking_platform.refunds SET tries = 1, first_called_at = statement_timestamp()`)
+			}
+			_, err := w.stripe.OpenDispute(p.SessionID, stripetest.NewDispute{Amount: test.lost})
+			require.NoError(t, err)
+			_, err = w.stripe.CloseDispute(p.SessionID, false)
+			require.NoError(t, err)
+			w.delivered()
+			made, err := w.payments.SettleRefunds(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, test.want > 0, made == 1)
+			w.delivered()
+			r := w.refundsOf(p)
+			require.Len(t, r, 1)
+			require.Equal(t, test.status, r[0].Status)
+			require.EqualValues(t, test.want, w.stripe.Balance()["eur"].Refunded)
+			if test.want == 0 {
+				require.Equal(t, payments.FailureDisputeLost, r[0].Failure)
+			} else {
+				require.Equal(t, test.want, r[0].Amount.Minor)
+			}
+			_, err = w.payments.LookUpRefunds(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, w.backlog())
+			_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 9"})
+			require.ErrorIs(t, err, payments.ErrNothingToRefund)
+			w.requireBooks()
+		})
+	}
+}
+
+// M8: half was due and a dispute took as much: nothing waits for a person, although the other half is still here, and a
+// retry gives nothing back. So it is with a refund that stands in the place of one that failed.
+func TestRefund_NothingDueAfterTheDispute(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"due", "failed", "failed and retried"} {
+		w := newWorld(t, setup{})
+		w.halfAfter(300 * time.Hour)
+		b, p := w.paid(0)
+		_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, ByCustomer: true})
+		require.NoError(t, err)
+		if way != "due" {
+			w.settle(1)
+			_, err = w.stripe.FailRefund(w.refundsOf(p)[0].StripeID, "lost_or_stolen_card")
+			require.NoError(t, err)
+			w.delivered()
+			require.Equal(t, 1, w.backlog().RefundsFailed.Count)
+		}
+		if way == "failed and retried" {
+			_, err = w.payments.RetryRefund(t.Context(), w.refundsOf(p)[0].ID, "operator")
+			require.NoError(t, err)
+		}
+		_, err = w.stripe.OpenDispute(p.SessionID, stripetest.NewDispute{Amount: price / 2})
+		require.NoError(t, err)
+		w.delivered()
+		require.Zero(t, w.backlog().RefundsFailed, "it is not to be paid in another way meanwhile")
+		_, err = w.stripe.CloseDispute(p.SessionID, false)
+		require.NoError(t, err)
+		w.delivered()
+		w.settle(0)
+		require.Zero(t, w.backlog().RefundsFailed, way)
+		refunds := w.refundsOf(p)
+		last := refunds[len(refunds)-1]
+		if way != "failed" {
+			require.Equal(t, payments.RefundCanceled, last.Status)
+			require.Equal(t, payments.FailureDisputeLost, last.Failure)
+		}
+		if way == "failed" {
+			_, err = w.payments.RetryRefund(t.Context(), last.ID, "operator")
+			require.NoError(t, err)
+			w.settle(0)
+			refunds = w.refundsOf(p)
+			last = refunds[len(refunds)-1]
+			require.Equal(t, payments.FailureDisputeLost, last.Failure)
+		}
+		_, err = w.payments.RetryRefund(t.Context(), last.ID, "operator")
+		require.ErrorIs(t, err, payments.ErrNothingToRefund)
+		troubled, err := w.payments.TroubledRefunds(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, troubled, way)
+		require.Zero(t, w.backlog().RefundsFailed, way)
+		require.EqualValues(t, 0, w.stripe.Balance()["eur"].Refunded)
+	}
+}
+
+// A refund whose answer was lost was made before the dispute: it is found, and keeps its amount.
+func TestRefund_MadeBeforeTheDisputeWasLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, p := w.paid(0)
+	due := w.refund(p, 1500, "case 1")
+	w.settle(1)
+	_, err := w.stripe.Dispute(p.SessionID)
+	require.NoError(t, err)
+	_, err = w.stripe.CloseDispute(p.SessionID, false)
+	require.NoError(t, err)
+	w.delivered()
+	// As after a crash: the row knows nothing of what was made.
+	w.exec(`UPDATE booking_platform.refunds SET status = 'due', stripe_refund_id = NULL, next_try_at = statement_timestamp()`)
+	_, err = w.payments.SettleRefunds(t.Context())
+	require.NoError(t, err)
+	r := w.refundsOf(p)
+	require.Len(t, r, 1)
+	require.Equal(t, due.ID, r[0].ID)
+	require.Equal(t, payments.RefundSucceeded, r[0].Status)
+	require.EqualValues(t, 1500, r[0].Amount.Minor)
+	w.requireBooks()
+}
