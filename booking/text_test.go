@@ -66,7 +66,7 @@ func TestText_HidesOrReorders(t *testing.T) {
 	require.Equal(t, before, everything(t, db))
 	require.Equal(t, "user:ada", booking.Actor(booking.WithActor(ctx, "user:\u202eada\u2028")))
 
-	for n, name := range []string{"محمد", "שָׁלוֹם", "علی‌رضا", "क्\u200dष", "Zoe\u0308", "👩‍👩‍👧‍👦", "山田"} {
+	for n, name := range []string{"محمد", "שָׁלוֹם", "علی\u200cرضا", "क्\u200dष", "Zoe\u0308", "👩‍👩‍👧‍👦", "山田"} {
 		req := request(slot(n + 10))
 		req.Customer = booking.Customer{FirstName: name, LastName: name, Email: "ada@example.com"}
 		require.Equal(t, name, hold(t, store, req).Customer.FirstName)

@@ -11,7 +11,6 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-
 // M8: an operator's refund, a retry, and one that was due before: none is made while a dispute is open.
 func TestRefund_WhileDisputed(t *testing.T) {
 	t.Parallel()

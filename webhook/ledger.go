@@ -22,12 +22,12 @@ const updateSQL = insertSQL + `DO UPDATE SET
 	attempts = e.attempts + 1, outcome = EXCLUDED.outcome, reason = EXCLUDED.reason, last_error = EXCLUDED.last_error,
 	payload = EXCLUDED.payload, processed_at = EXCLUDED.processed_at`
 
-// passedOverSQL is true of a row that a replica without a handler for it has recorded: it
+// skippedSQL is true of a row that a replica without a handler for it has recorded: it
 // is settled for Stripe, not for a replica that has a handler.
-const passedOverSQL = `e.outcome = 'ignored' AND e.reason IN ('no_handler', 'test_mode', 'live_mode', 'other_account')`
+const skippedSQL = `e.outcome = 'ignored' AND e.reason IN ('no_handler', 'test_mode', 'live_mode', 'other_account')`
 
 // openSQL is true of a row that a delivery to a receiver with a handler takes up.
-const openSQL = `(e.outcome IN ('failed', 'unmatched') OR ` + passedOverSQL + `)`
+const openSQL = `(e.outcome IN ('failed', 'unmatched') OR ` + skippedSQL + `)`
 
 // overdueSQL tells whether an event has waited for longer than an unmatched one may.
 const overdueSQL = `e.received_at < statement_timestamp() - $16::bigint * interval '1 second'`

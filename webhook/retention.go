@@ -30,7 +30,7 @@ WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
 	WHERE e.receiver = $1::text AND e.payload IS NOT NULL AND e.outcome IN ('processed', 'ignored')
 		AND e.received_at < statement_timestamp() - $3::bigint * interval '1 second'
 		AND COALESCE(e.processed_at, e.received_at) < statement_timestamp() - $3::bigint * interval '1 second'
-		AND (e.received_at < statement_timestamp() - $4::bigint * interval '1 second' OR NOT (` + passedOverSQL + `))
+		AND (e.received_at < statement_timestamp() - $4::bigint * interval '1 second' OR NOT (` + skippedSQL + `))
 	ORDER BY e.received_at LIMIT $2::integer
 	FOR UPDATE SKIP LOCKED))`
 

@@ -56,7 +56,7 @@ WHERE e.receiver = $1::text AND e.stripe_event_id = ANY (
 			AND ` + scopeSQL + `
 		ORDER BY e.retry_at LIMIT $7::integer FOR UPDATE SKIP LOCKED)
 	|| ARRAY(SELECT e.stripe_event_id FROM booking_platform.payment_events e
-		WHERE e.receiver = $1::text AND ` + passedOverSQL + ` AND e.payload IS NOT NULL AND e.retry_at <= statement_timestamp()
+		WHERE e.receiver = $1::text AND ` + skippedSQL + ` AND e.payload IS NOT NULL AND e.retry_at <= statement_timestamp()
 			AND e.received_at >= statement_timestamp() - $6::bigint * interval '1 second' AND ` + scopeSQL + `
 		ORDER BY e.received_at LIMIT $7::integer FOR UPDATE SKIP LOCKED)
 	|| ARRAY(SELECT e.stripe_event_id FROM booking_platform.payment_events e

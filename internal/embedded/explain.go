@@ -14,7 +14,7 @@ var remedies = []struct {
 	err  error
 }{
 	{"could not bind", errPortTaken},
-	{"could not look up effective user ID", errors.New("Postgres needs a name for the user that it runs as, and this one has none on this machine: " +
+	{"could not look up effective user ID", errors.New("the server Postgres needs a name for the user that it runs as, and this one has none on this machine: " +
 		"add a line for its number to /etc/passwd, start as another user, or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)")},
 	{"No space left on device", errors.New("the disk is full: make room, or choose a folder elsewhere (DATA_DIR)")},
 	{"Disk quota exceeded", errors.New("the disk quota is used up: make room, or choose a folder elsewhere (DATA_DIR)")},

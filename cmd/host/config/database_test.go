@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/cmd/host/config"
@@ -123,7 +124,7 @@ func TestDatabaseURL_VariablesOfLibpqAreNotRead(t *testing.T) {
 func TestRefusal(t *testing.T) {
 	t.Parallel()
 	answer := func(code, message string) error {
-		return fmt.Errorf("connect: %w", &pq.Error{Severity: "FATAL", Code: pq.ErrorCode(code), Message: message})
+		return fmt.Errorf("connect: %w", &pq.Error{Severity: "FATAL", Code: pqerror.Code(code), Message: message})
 	}
 	down := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	noSocket := &net.OpError{Op: "dial", Net: "unix", Err: syscall.ENOENT}
