@@ -123,9 +123,9 @@ func TestLoweringLooksAhead(t *testing.T) {
 	store := newStore(t, db)
 	r := create(t, store, big)
 	over := hold(t, store, party(slot(0), 6))
-	shift(t, db, over, time.Now().Add(-3*time.Hour), time.Now().Add(-time.Hour))
 	_, err := store.Confirm(t.Context(), over.ID)
 	require.NoError(t, err)
+	shift(t, db, over, time.Now().Add(-3*time.Hour), time.Now().Add(-time.Hour))
 	lapsed := hold(t, store, party(slot(1), 6))
 	lapse(t, db, lapsed.ID)
 	began := hold(t, store, party(slot(2), 2))
@@ -228,9 +228,9 @@ func TestLoweringSeatsAgainBesideThePast(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
 	place4 := func(n int, units string, from, to time.Time) booking.Booking {
 		b := place(t, db, store, request(slot(n)), units)
-		shift(t, db, b, from, to)
 		_, err := store.Confirm(t.Context(), b.ID)
 		require.NoError(t, err)
+		shift(t, db, b, from, to)
 		return b
 	}
 	older := place4(0, "{[3,4)}", ago(9*time.Hour), ago(3*time.Hour))

@@ -117,7 +117,7 @@ func TestPreparedStatementsReadIndexes(t *testing.T) {
 	} {
 		exec(t, conn, statement)
 	}
-	found := indexes(t, conn, `EXECUTE hold ('`+r.ID+`', '`+r.ID+`', '`+r.ID+`', now(), now(), now(), now(), 1, '', '', '', 0, 'eur', '', '', '', '{}', '', '', 'a', 3, 'b', 100, 'c', 12, NULL)`)
+	found := indexes(t, conn, `EXECUTE hold ('`+r.ID+`', '`+r.ID+`', '`+r.ID+`', now(), now(), now(), now(), 1, '', '', '', 0, 'eur', '', '', '', '{}', '', '', 'a', 3, 'b', 100, 'c', 12, '', NULL)`)
 	require.Contains(t, found, "bookings_no_overlap")
 	require.Contains(t, found, "hold_quota_pkey")
 	require.NotContains(t, found, "Seq Scan on bookings")
@@ -155,7 +155,7 @@ func TestStatementsReadIndexes(t *testing.T) {
 	from, to := time.Now(), time.Now().Add(time.Hour)
 	const overlap, key, deadline = "bookings_no_overlap", "bookings_idempotency_key", "hold_deadlines_pkey"
 
-	found := indexes(t, db, booking.HoldSQL, r.ID, r.ID, r.ID, from, to, from, to, 1, "", "", "", 0, "eur", "", "", []byte{}, "{}", "", "", []byte("a"), 3, []byte("b"), 100, []byte("c"), 12, nil)
+	found := indexes(t, db, booking.HoldSQL, r.ID, r.ID, r.ID, from, to, from, to, 1, "", "", "", 0, "eur", "", "", []byte{}, "{}", "", "", []byte("a"), 3, []byte("b"), 100, []byte("c"), 12, "", nil)
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
 	found = indexes(t, db, booking.TakenSQL, "{"+r.ID+"}", from, to.Add(7*24*time.Hour))

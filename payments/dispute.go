@@ -84,7 +84,7 @@ func (p *Payments) Disputes(ctx context.Context, paymentID string) ([]Dispute, e
 		return nil, nil
 	}
 	var out []Dispute
-	err := p.alone(ctx, "list disputes", func(q booking.Querier) (err error) {
+	err := p.read(ctx, "list disputes", func(q booking.Querier) (err error) {
 		out, err = scanDisputes(ctx, q, disputesOfSQL, paymentID)
 		return err
 	})

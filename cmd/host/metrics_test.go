@@ -173,8 +173,12 @@ func TestMetricsWithoutADatabase(t *testing.T) {
 			proxy, through := newDBProxy(t, testdb.URL(t))
 			h := startHost(t, map[string]string{"DATABASE_URL": through, "METRICS_ADDR": "127.0.0.1:0"})
 			c := h.client()
-			s := c.scrape()
-			s.require(t, 1, "booking_database_up")
+			var s scraped
+			eventually(t, "a scrape has read the database", func() bool {
+				s = c.scrape()
+				up, _ := s.value(t, "booking_database_up")
+				return up == 1
+			})
 			s.require(t, 0, "booking_payments_waiting", "state", "parked")
 
 			take(proxy)

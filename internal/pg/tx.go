@@ -133,6 +133,10 @@ func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, 
 	if err != nil {
 		return none, err
 	}
+	if err := waitForConnection(ctx, db); err != nil {
+		release(err)
+		return none, err
+	}
 	type result struct {
 		value T
 		err   error
@@ -149,6 +153,20 @@ func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, 
 	case <-ctx.Done():
 		return none, fmt.Errorf("%w: %w", ErrUnconfirmed, ctx.Err())
 	}
+}
+
+// waitForConnection waits until a pool that is used up has a connection again, so that do
+// does not wait for one after its caller has left. Another caller may still take it.
+func waitForConnection(ctx context.Context, db *sql.DB) error {
+	pool := db.Stats()
+	if pool.MaxOpenConnections <= 0 || pool.InUse < pool.MaxOpenConnections {
+		return nil
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // WriteAlone runs one statement as a transaction of its own. It needs no BEGIN, and so no
