@@ -26,7 +26,7 @@ func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
 		migrations.Webhook:                   {"payment_events"},
 		migrations.Auth:                      {"rate_limits", "sessions", "users"},
 		migrations.Auth | migrations.Webhook: {"payment_events", "rate_limits", "sessions", "users"},
-		migrations.Payments:                  append([]string{"payment_events", "payments", "refunds"}, booking...),
+		migrations.Payments:                  append([]string{"disputes", "payment_events", "payments", "refunds"}, booking...),
 	}
 	for set, want := range cases {
 		t.Run(set.String(), func(t *testing.T) {

@@ -74,7 +74,7 @@ func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Ref
 		return Refund{}, ErrNotFound
 	}
 	var r Refund
-	err := p.read(ctx, "find a refund to try again", func(q booking.Querier) error {
+	err := p.alone(ctx, "find a refund to try again", func(q booking.Querier) error {
 		found, ok, err := queryRefund(ctx, q, lastRetrySQL, refundID)
 		if err == nil && !ok {
 			err = ErrNotFound

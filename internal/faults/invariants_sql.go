@@ -1,5 +1,8 @@
 package faults
 
+// hostsSQL names the hosts' receiver: the one whose effects are asked of the database.
+const hostsSQL = `SELECT r.name FROM receivers r WHERE jsonb_typeof(r.effects) IS DISTINCT FROM 'array'`
+
 const overlapSQL = `
 SELECT format('bookings %s and %s', a.id, b.id) FROM booking_platform.bookings a JOIN booking_platform.bookings b
 ON a.resource_id = b.resource_id AND a.id < b.id AND a.blocked && b.blocked AND a.units && b.units WHERE a.active AND b.active`
@@ -49,10 +52,10 @@ AND NOT EXISTS (SELECT FROM money p WHERE p.booking_id = b.id AND p.applied AND 
 // checkout.session.completed says only that it was completed.
 const effectSQL = `,
 told AS (SELECT e.stripe_event_id AS id, e.stripe_session_id AS session FROM booking_platform.payment_events e
-	WHERE e.receiver = '` + HostReceiver + `' AND e.outcome IN ('processed', 'parked')
+	WHERE e.receiver IN (` + hostsSQL + `) AND e.outcome IN ('processed', 'parked')
 	AND e.type IN ('checkout.session.completed', 'checkout.session.async_payment_succeeded')),
 processed AS (SELECT e.stripe_event_id, e.type, e.object_id, e.stripe_session_id, e.stripe_payment_intent_id
-	FROM booking_platform.payment_events e WHERE e.receiver = '` + HostReceiver + `' AND e.outcome = 'processed')
+	FROM booking_platform.payment_events e WHERE e.receiver IN (` + hostsSQL + `) AND e.outcome = 'processed')
 SELECT format('booking %s became %s by %s, which the ledger does not know', h.booking_id, h.to_status, h.actor)
 FROM booking_platform.booking_history h
 WHERE h.actor LIKE 'stripe:%' AND NOT EXISTS (SELECT FROM processed e WHERE 'stripe:' || e.stripe_event_id = h.actor)
@@ -135,4 +138,4 @@ WHERE t.status IN ('pending', 'succeeded') GROUP BY c.id, c.amount HAVING sum(t.
 const answeredSQL = `
 SELECT format('event %s', a.id) FROM answered a
 WHERE NOT EXISTS (SELECT FROM booking_platform.payment_events e
-	WHERE e.receiver = '` + HostReceiver + `' AND e.stripe_event_id = a.id)`
+	WHERE e.receiver IN (` + hostsSQL + `) AND e.stripe_event_id = a.id)`

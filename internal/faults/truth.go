@@ -24,7 +24,8 @@ type Truth struct {
 	Receivers []Receiver `json:"receivers"`
 }
 
-// HostReceiver is the name of the receiver that payments' handlers are registered on.
+// HostReceiver is the name of the receiver that payments' handlers are registered on, where
+// [Truth.ReceivedBy] does not say otherwise.
 const HostReceiver = webhook.DefaultName
 
 // Receiver is a receiver and what its handlers did.
@@ -79,6 +80,17 @@ type Money struct {
 	Refunded int64 `json:"refunded"`
 	Pending  int64 `json:"pending"`
 	Disputed int64 `json:"disputed"`
+}
+
+// ReceivedBy gives the hosts' receiver its name: the program's is not the package's default.
+func (t Truth) ReceivedBy(name string) Truth {
+	t.Receivers = append([]Receiver(nil), t.Receivers...)
+	for n := range t.Receivers {
+		if t.Receivers[n].Effects == nil {
+			t.Receivers[n].Name = name
+		}
+	}
+	return t
 }
 
 // TruthOf reads the stand-in: the newest 10,000 of each kind, which is all that a test makes.
