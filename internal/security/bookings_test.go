@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -89,6 +91,10 @@ func successPage(t *testing.T, c *cluster) {
 	// It is what Stripe says that counts.
 	_, err := c.stripe.Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
+	// A page asks Stripe once in five seconds about a payment.
+	require.Eventually(t, func() bool {
+		return strings.Contains(ada.get("/success?session_id="+b.StripeSessionID).body, "Your booking is confirmed")
+	}, time.Minute, 200*time.Millisecond)
 	visit("Your booking is confirmed")
 	require.Equal(t, "confirmed", ada.look(b).Status)
 	require.Equal(t, "paid", ada.look(b).Payment.Status)
