@@ -74,14 +74,34 @@ func (s *session) databases(ctx context.Context, begin string) ([]string, error)
 	return names, rows.Err()
 }
 
+// drop ends the connections to a database and drops it. On a busy machine a session can take
+// longer to end than Postgres waits for it, which is 55006: then it is tried again.
 func (s *session) drop(ctx context.Context, name string) error {
+	for {
+		err := s.dropOnce(ctx, name)
+		if sqlState(err) == "55006" && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("drop %s: %w", name, err)
+		}
+		return nil
+	}
+}
+
+func (s *session) dropOnce(ctx context.Context, name string) error {
 	_, err := s.admin.ExecContext(ctx, `DROP DATABASE IF EXISTS "`+name+`" WITH (FORCE)`)
-	if refused := (interface{ SQLState() string })(nil); errors.As(err, &refused) && refused.SQLState() == "42501" {
+	if sqlState(err) == "42501" {
 		// An autovacuum is at work there, which is a superuser's and not ours to end by force. Without force Postgres ends it by itself.
 		_, err = s.admin.ExecContext(ctx, `DROP DATABASE IF EXISTS "`+name+`"`)
 	}
-	if err != nil {
-		return fmt.Errorf("drop %s: %w", name, err)
+	return err
+}
+
+func sqlState(err error) string {
+	var refused interface{ SQLState() string }
+	if errors.As(err, &refused) {
+		return refused.SQLState()
 	}
-	return nil
+	return ""
 }
