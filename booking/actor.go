@@ -15,7 +15,7 @@ const maxActor = 200
 
 // WithActor says who acts in the calls that are given the context: "customer", "user:ada@example.com",
 // "stripe:evt_123". It is written beside each change in the booking's history, cut off after 200 characters, and
-// control characters and those that hide or reorder text are left out. Without it, nobody is named.
+// control characters and those that hide or reorder text are left out. Without it the actor is empty.
 func WithActor(ctx context.Context, actor string) context.Context {
 	kept := []rune(valid.WithoutHidden(strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || c == unicode.ReplacementChar {

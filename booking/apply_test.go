@@ -278,5 +278,5 @@ func TestMoneyText(t *testing.T) {
 			require.Error(t, err, "%s %s", wrong, currency)
 		}
 	}
-	require.Equal(t, "25.50 ISK", booking.Money{Minor: 2550, Currency: "isk"}.String(), "what somebody wrote by SQL is not hidden")
+	require.Equal(t, "25.50 ISK", booking.Money{Minor: 2550, Currency: "isk"}.String(), "a fraction that SQL wrote is shown")
 }

@@ -31,7 +31,8 @@ type Rescheduled struct {
 // Reschedule gives a pending or confirmed booking another time, in one step: the new slot is taken and the old one freed, or nothing
 // changes at all. The new slot may overlap the old one. Party, offer, amount and customer stay; the length is that of the offer
 // today. Sequence is raised, and the history names both times. A booking that is there already is answered as it is, so a repeat does no
-// harm. A hold that is moved to an earlier slot ends, at the latest, when that begins. Neighbours may get other units, which nobody sees, and expired holds in the way are released: nobody is refused
+// harm. A hold that is moved to an earlier slot ends, at the latest, when that begins. Neighbours may get
+// other units, and expired holds in the way are released: no customer is refused
 // because of them.
 //
 // The errors:

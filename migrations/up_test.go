@@ -165,7 +165,7 @@ func TestEveryFileSetsALockTimeout(t *testing.T) {
 	for name, f := range copyOf(t, migrations.FS()) {
 		want := "SET LOCAL lock_timeout"
 		if transactional := !strings.Contains(string(f.Data), "+goose NO TRANSACTION"); transactional {
-			// M10: whoever applies it, under whatever default.
+			// M10: every tool that applies it, under any default isolation.
 			require.Contains(t, string(f.Data), "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;", name)
 		}
 		if strings.Contains(string(f.Data), "+goose NO TRANSACTION") {
