@@ -113,24 +113,25 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 			beyond = beyond || reaches
 			seats[i].pinned = reaches || kept[row.ID]
 		}
-		// Seats above the capacity are asked for others below it, and stay where that makes no room.
+		// Seats above the capacity need units below it. They stay only when even the widest
+		// look finds none for them: a hold beside them may sell fewer units (sellable).
 		asked := below(m.capacity, seats)
 		found, ok := seatWish(m.capacity, asked, w.seat())
-		if !ok && alone {
+		switch {
+		case ok:
+		case beyond:
+			around *= 4
+			continue
+		case len(kept) > 0:
+			kept, wait = map[string]bool{}, true
+			continue
+		case alone:
 			asked = seats
 			found, ok = seatWish(m.capacity, asked, w.seat())
 		}
 		if !ok {
-			switch {
-			case beyond:
-				around *= 4
-			case len(kept) > 0:
-				kept, wait = map[string]bool{}, true
-			default:
-				// Where the capacity was lowered below what is sold, heads are not enough.
-				return plan{}, ErrSlotTaken
-			}
-			continue
+			// Where the capacity was lowered below what is sold, heads are not enough.
+			return plan{}, ErrSlotTaken
 		}
 		out := plan{units: found[len(seats)]}
 		for _, i := range found.changes(asked) {
