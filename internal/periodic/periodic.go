@@ -1,0 +1,97 @@
+// Package periodic runs the background steps of the library packages.
+//
+// The problem is that a step has to go on for the life of a process: it must not end with a
+// panic, hang for ever, or run on all replicas at the same instant. So each run of a step has
+// a time limit and recovers from panics, the pause between two runs varies, and an observer
+// is told the result of each run. Steps must be safe on several replicas at once; this
+// package does not elect one.
+package periodic
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
+)
+
+// Step is one piece of background work. Do returns how many items it processed.
+type Step struct {
+	Name string
+	// Timeout ends the context of a run.
+	Timeout time.Duration
+	Do      func(context.Context) (int, error)
+}
+
+// Round is a list of steps that run one after the other, and then pause.
+type Round struct {
+	// Every is the average pause; a single one is between 3/4 and 5/4 of it.
+	Every time.Duration
+	Steps []Step
+}
+
+// Observer is called after each run of a step. It must be safe for concurrent use. A run
+// that the end of the context interrupted is not observed.
+type Observer func(step string, took time.Duration, items int, err error)
+
+// Run runs the rounds side by side until ctx ends and the steps under way have returned. A
+// step that fails is logged and runs again in the next round.
+func Run(ctx context.Context, logger *slog.Logger, observe Observer, rounds ...Round) {
+	var wg sync.WaitGroup
+	for _, r := range rounds {
+		wg.Go(func() { r.run(ctx, logger, observe) })
+	}
+	wg.Wait()
+}
+
+func (r Round) run(ctx context.Context, logger *slog.Logger, observe Observer) {
+	for {
+		for _, s := range r.Steps {
+			if ctx.Err() != nil {
+				return
+			}
+			s.run(ctx, logger, observe)
+		}
+		pause := time.NewTimer(r.Every*3/4 + rand.N(r.Every/2))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		case <-pause.C:
+		}
+	}
+}
+
+func (s Step) run(parent context.Context, logger *slog.Logger, observe Observer) {
+	ctx, cancel := context.WithTimeout(parent, s.Timeout)
+	defer cancel()
+	began := time.Now()
+	n, err := s.recovered(ctx)
+	if err != nil && parent.Err() != nil {
+		return
+	}
+	if observe != nil {
+		observe(s.Name, time.Since(began), n, err)
+	}
+	switch {
+	case err != nil:
+		logger.LogAttrs(ctx, slog.LevelError, "step failed", slog.String("step", s.Name),
+			slog.String("error", err.Error()), slog.String("sqlstate", pg.SQLState(err)))
+	case n > 0:
+		logger.LogAttrs(ctx, slog.LevelInfo, "step", slog.String("step", s.Name), slog.Int("count", n))
+	}
+}
+
+// recovered returns a panic of the step as an error.
+func (s Step) recovered(ctx context.Context) (n int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return s.Do(ctx)
+}
