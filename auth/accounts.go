@@ -15,7 +15,8 @@ type Account struct {
 	User
 	// Active is false for a user that has been disabled.
 	Active bool `json:"active"`
-	// CreatedAt is when the user was added, UpdatedAt when password, role or Active last changed.
+	// CreatedAt is when the user was added, UpdatedAt when password, role or Active last
+	// changed.
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
 }
@@ -35,8 +36,10 @@ VALUES ($1::uuid, $2::text, $3::text, $4::text)
 ON CONFLICT DO NOTHING
 RETURNING` + accountColumns
 
-// Add adds an active user. The errors are [ErrExists] where the address, compared without case, is taken, and *[ValidationError] for a malformed
-// address, a password under 10 characters or over 1024 bytes, and a role that is empty or over 64 bytes. One hash and one round trip.
+// Add adds an active user. The errors are [ErrExists] where the address, compared without
+// case, is taken, and *[ValidationError] for a malformed address, a password under 10
+// characters or over 1024 bytes, and a role that is empty or over 64 bytes. One hash and
+// one round trip.
 func (t *UserTable) Add(ctx context.Context, email, password, role string) (Account, error) {
 	if err := checkNewUser(email, password); err != nil {
 		return Account{}, err
@@ -68,8 +71,9 @@ FROM booking_platform.users u
 WHERE u.email > $1::text
 ORDER BY u.email LIMIT $2::integer`
 
-// List returns users by address, those after the given one; "" begins with the first. Give the last address of one page to get the next. The limit is
-// 1 to 500; anything else is 500. One round trip.
+// List returns users by address, those after the given one; "" begins with the first.
+// Give the last address of one page to get the next. The limit is 1 to 500; anything else
+// is 500. One round trip.
 func (t *UserTable) List(ctx context.Context, after string, limit int) ([]Account, error) {
 	if limit < 1 || limit > 500 {
 		limit = 500
@@ -99,8 +103,9 @@ SET role = $2::text, updated_at = CASE WHEN u.role = $2::text THEN u.updated_at 
 WHERE u.email = $1::text
 RETURNING` + accountColumns
 
-// SetRole gives a user another role. It takes effect with the user's next request, on every replica: sessions keep no role. The errors are [ErrNotFound]
-// and *[ValidationError]. One round trip.
+// SetRole gives a user another role. It takes effect with the user's next request, on
+// every replica: sessions keep no role. The errors are [ErrNotFound] and
+// *[ValidationError]. One round trip.
 func (t *UserTable) SetRole(ctx context.Context, email, role string) (Account, error) {
 	if err := checkRole(role); err != nil {
 		return Account{}, err
@@ -114,7 +119,8 @@ SET active = true, updated_at = CASE WHEN u.active THEN u.updated_at ELSE statem
 WHERE u.email = $1::text
 RETURNING` + accountColumns
 
-// Enable lets a user that was disabled log in again; the sessions from before stay ended. The error is [ErrNotFound]. One round trip.
+// Enable lets a user that was disabled log in again; the sessions from before stay ended.
+// The error is [ErrNotFound]. One round trip.
 func (t *UserTable) Enable(ctx context.Context, email string) (Account, error) {
 	return t.change(ctx, "enable", enable, email)
 }
@@ -131,7 +137,9 @@ WITH changed AS (
 )
 SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
 
-// Disable keeps a user from logging in, and ends the user's sessions, on every replica, in the same statement: that of a login under way too, for good. The error is [ErrNotFound]. One round trip.
+// Disable keeps a user from logging in, and ends the user's sessions, on every replica,
+// in the same statement: that of a login under way too, for good. The error is
+// [ErrNotFound]. One round trip.
 func (t *UserTable) Disable(ctx context.Context, email string) (Account, error) {
 	return t.change(ctx, "disable", disable, email)
 }
@@ -146,9 +154,10 @@ WITH changed AS (
 )
 SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
 
-// SetPassword gives a user another password, and ends the user's sessions, on every replica, in the same statement: that of a login with the old password
-// under way too, as soon as it begins. The errors are [ErrNotFound] and *[ValidationError].
-// One hash and one round trip.
+// SetPassword gives a user another password, and ends the user's sessions, on every
+// replica, in the same statement: that of a login with the old password under way too, as
+// soon as it begins. The errors are [ErrNotFound] and *[ValidationError]. One hash and
+// one round trip.
 func (t *UserTable) SetPassword(ctx context.Context, email, password string) (Account, error) {
 	if err := checkNewPassword(password); err != nil {
 		return Account{}, err

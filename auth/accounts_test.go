@@ -92,8 +92,8 @@ func TestListUsers(t *testing.T) {
 	require.Equal(t, []string{"a@example.com", "b@example.com", "c@example.com"}, names)
 }
 
-// What is changed of a user takes effect with the next request; disabling and another password end the sessions, and enabling brings
-// none of them back.
+// What is changed of a user takes effect with the next request; disabling and another
+// password end the sessions, and enabling brings none of them back.
 func TestChangesOfAUser(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -159,7 +159,8 @@ func TestChangesOfAUser(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrNotFound)
 }
 
-// A hash of another system, or of other parameters, lets its owner in, and is one of today's from then on; a wrong password changes nothing.
+// A hash of another system, or of other parameters, lets its owner in, and is one of
+// today's from then on; a wrong password changes nothing.
 func TestHashesAreRenewed(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
-// admit takes one attempt from the budgets that it belongs to, or returns *LimitError. browser is what
-// [deviceCookie.of] found.
+// admit takes one attempt from the budgets that it belongs to, or returns *LimitError.
+// browser is what [deviceCookie.of] found.
 func (a *Auth) admit(ctx context.Context, r *http.Request, account string, browser []byte) error {
 	if a.limits.Off {
 		return nil

@@ -6,16 +6,17 @@ import (
 	"net/http"
 )
 
-// CookieOptions shapes the session cookie, and the one that [LoginLimits] knows a browser by. The zero value is right for production:
-// __Host-booking_session and __Host-booking_device, Secure, HttpOnly, SameSite=Lax, Path=/.
+// CookieOptions shapes the session cookie, and the one that [LoginLimits] knows a browser
+// by. The zero value is right for production: __Host-booking_session and
+// __Host-booking_device, Secure, HttpOnly, SameSite=Lax, Path=/.
 type CookieOptions struct {
-	// Insecure leaves Secure away, for development over http. The name loses its __Host- prefix then, which browsers
-	// accept with Secure alone.
+	// Insecure leaves Secure away, for development over http. The name loses its __Host-
+	// prefix then, which browsers accept with Secure alone.
 	Insecure bool
 	// SameSite is Lax when left zero. None needs Secure, or browsers drop the cookie.
 	SameSite http.SameSite
-	// Domain shares the cookie with the domain's subdomains. The name loses its __Host- prefix then, which forbids
-	// a domain.
+	// Domain shares the cookie with the domain's subdomains. The name loses its __Host-
+	// prefix then, which forbids a domain.
 	Domain string
 }
 
@@ -52,8 +53,8 @@ func newCookie(opts CookieOptions) (cookie, error) {
 	return cookie{blank: c}, nil
 }
 
-// set gives the browser a token. There is no Max-Age: the database judges how long a session lives, and a browser
-// that is closed forgets it.
+// set gives the browser a token. There is no Max-Age: the database judges how long a
+// session lives, and a browser that is closed forgets it.
 func (c cookie) set(w http.ResponseWriter, token string) {
 	fresh := c.blank
 	fresh.Value = token
@@ -68,7 +69,8 @@ func (c cookie) clear(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 }
 
-// token returns what the request carries, "" when it carries nothing that can be a token of ours.
+// token returns what the request carries, "" when it carries nothing that can be a token
+// of ours.
 func (c cookie) token(r *http.Request) string {
 	got, err := r.Cookie(c.blank.Name)
 	if err != nil || !plausibleToken(got.Value) {

@@ -20,7 +20,8 @@ const (
 // normalizeEmail makes one address one user.
 func normalizeEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
 
-// checkCredentials refuses cheaply what cannot be a login, and what Postgres would not take as text.
+// checkCredentials refuses cheaply what cannot be a login, and what Postgres would not
+// take as text.
 func checkCredentials(email, password string) error {
 	fields := map[string]string{}
 	switch {
@@ -42,7 +43,8 @@ func checkCredentials(email, password string) error {
 	return invalid(fields)
 }
 
-// checkNewUser is stricter: what is stored must be an address, and a password worth the name.
+// checkNewUser is stricter: what is stored must be an address, and a password worth the
+// name.
 func checkNewUser(email, password string) error {
 	fields := map[string]string{}
 	bare := strings.TrimSpace(email)
@@ -72,7 +74,8 @@ func newPasswordProblem(password string) string {
 	return ""
 }
 
-// checkRole refuses what RequireRole could not compare, and what Postgres would not take as text.
+// checkRole refuses what RequireRole could not compare, and what Postgres would not take
+// as text.
 func checkRole(role string) error {
 	if role == "" || len(role) > maxRole || !utf8.ValidString(role) || strings.ContainsFunc(role, unicode.IsControl) || valid.WithoutHidden(role) != role || strings.TrimSpace(role) != role {
 		return invalid(map[string]string{"role": fmt.Sprintf("must be a name of at most %d bytes", maxRole)})

@@ -15,8 +15,9 @@ const (
 	deviceSeconds = 400 * 24 * 60 * 60
 )
 
-// deviceCookie is what a browser carries that has logged in to an account: a random number, signed together with the account. It gives the browser a
-// budget of attempts of its own, and nothing else.
+// deviceCookie is what a browser carries that has logged in to an account: a random
+// number, signed together with the account. It gives the browser a budget of attempts of
+// its own, and nothing else.
 type deviceCookie struct {
 	blank http.Cookie
 	keys  [][]byte
@@ -40,7 +41,8 @@ func deviceMAC(key, nonce []byte, account string) []byte {
 	return mac.Sum(nil)
 }
 
-// of returns the browser's number when it has logged in to this account, and nil otherwise.
+// of returns the browser's number when it has logged in to this account, and nil
+// otherwise.
 func (d deviceCookie) of(r *http.Request, account string) []byte {
 	got, err := r.Cookie(d.blank.Name)
 	if err != nil {
@@ -59,8 +61,9 @@ func (d deviceCookie) of(r *http.Request, account string) []byte {
 	return nil
 }
 
-// set signs a browser's number anew, under today's secret. It keeps its number, and with it its budget: another with each login would be a budget
-// without end for whoever knows one password.
+// set signs a browser's number anew, under today's secret. It keeps its number, and with
+// it its budget: another with each login would be a budget without end for whoever knows
+// one password.
 func (d deviceCookie) set(w http.ResponseWriter, nonce []byte, account string) {
 	if nonce == nil {
 		nonce = make([]byte, nonceBytes)

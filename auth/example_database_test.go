@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// exampleTB gives an example what a test has: what fails is a panic, and what is to be cleaned up is so at the end.
+// exampleTB gives an example what a test has: what fails is a panic, and what is to be
+// cleaned up is so at the end.
 type exampleTB struct {
 	testing.TB
 	cleanups []func()

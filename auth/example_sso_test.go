@@ -12,10 +12,12 @@ import (
 	"github.com/booking-platform/booking-platform/auth"
 )
 
-// customers are the users of somebody else's table: ids, which are text, and roles are theirs.
+// customers are the users of somebody else's table: ids, which are text, and roles are
+// theirs.
 type customers struct{ db *sql.DB }
 
-// Authenticate refuses everybody: these users come from a single sign-on and have no password here.
+// Authenticate refuses everybody: these users come from a single sign-on and have no
+// password here.
 func (c customers) Authenticate(context.Context, string, string) (auth.User, error) {
 	return auth.User{}, auth.ErrCredentials
 }
@@ -30,7 +32,8 @@ func (c customers) User(ctx context.Context, id string) (auth.User, error) {
 	return u, err
 }
 
-// lock locks a customer and ends every session of hers: both happen or neither. fraud tells whether she is to be locked after all.
+// lock locks a customer and ends every session of hers: both happen or neither. fraud
+// tells whether she is to be locked after all.
 func lock(ctx context.Context, db *sql.DB, a *auth.Auth, id string, fraud func() bool) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -51,7 +54,8 @@ func lock(ctx context.Context, db *sql.DB, a *auth.Auth, id string, fraud func()
 	return tx.Commit()
 }
 
-// The sessions are ours, the users are somebody else's: a single sign-on has established who they are.
+// The sessions are ours, the users are somebody else's: a single sign-on has established
+// who they are.
 func Example_singleSignOn() {
 	db, done := exampleDatabase() // opened elsewhere, with the tables of migrations.Auth
 	defer done()

@@ -58,7 +58,8 @@ func ExampleAuth_Login() {
 	})
 }
 
-// Users are added and changed without a page for it, by an installer say. Another password and disabling end the user's sessions.
+// Users are added and changed without a page for it, by an installer say. Another
+// password and disabling end the user's sessions.
 func ExampleUserTable_Add() {
 	var db *sql.DB
 	ctx := context.Background()

@@ -27,7 +27,8 @@ func ReplaceComparison(t *UserTable, compare func(password, hash string) (bool, 
 // DummyHash is what those are compared with who may not log in.
 func DummyHash(t *UserTable) string { return t.passwords.dummy }
 
-// NewPasswords is how passwords are compared, for a test that has a clock of its own. Without turns nobody is let in.
+// NewPasswords is how passwords are compared, for a test that has a clock of its own.
+// Without turns nobody is let in.
 func NewPasswords(turns int, compare func(password, hash string) (bool, error)) func(context.Context) (bool, error) {
 	p := newPasswords(1, 0)
 	p.turns, p.compare = make(chan struct{}, turns), compare

@@ -9,23 +9,26 @@ import (
 
 type userKey struct{}
 
-// UserFrom returns the user that RequireAPI or RequirePage found, and false outside of them.
+// UserFrom returns the user that RequireAPI or RequirePage found, and false outside of
+// them.
 func UserFrom(ctx context.Context) (User, bool) {
 	user, ok := ctx.Value(userKey{}).(User)
 	return user, ok
 }
 
-// RequireAPI lets requests with a session through to next, which finds the user by [UserFrom], and answers 401
-// {"error":"unauthorized"} to others, whatever they accept. It answers 503 {"error":"unavailable"} when the session
-// cannot be checked. What passes is marked Cache-Control: no-store, which next may change.
+// RequireAPI lets requests with a session through to next, which finds the user by
+// [UserFrom], and answers 401 {"error":"unauthorized"} to others, whatever they accept.
+// It answers 503 {"error":"unavailable"} when the session cannot be checked. What passes
+// is marked Cache-Control: no-store, which next may change.
 func (a *Auth) RequireAPI(next http.Handler) http.Handler {
 	return a.require(next, func(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, http.StatusUnauthorized, "unauthorized", nil)
 	})
 }
 
-// RequirePage is RequireAPI for pages: a visitor without a session is redirected (302) to LoginPath, with the path
-// and query of a GET or HEAD in the parameter next. The login page passes that through [SafeNext].
+// RequirePage is RequireAPI for pages: a visitor without a session is redirected (302) to
+// LoginPath, with the path and query of a GET or HEAD in the parameter next. The login
+// page passes that through [SafeNext].
 func (a *Auth) RequirePage(next http.Handler) http.Handler {
 	return a.require(next, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -52,8 +55,9 @@ func (a *Auth) require(next http.Handler, anonymous http.HandlerFunc) http.Handl
 	})
 }
 
-// RequireRole lets users through who have one of roles and answers 403 {"error":"forbidden"} to others. It goes inside
-// RequireAPI or RequirePage; without them nobody is known, and everybody gets 401. It asks the database nothing.
+// RequireRole lets users through who have one of roles and answers 403
+// {"error":"forbidden"} to others. It goes inside RequireAPI or RequirePage; without them
+// nobody is known, and everybody gets 401. It asks the database nothing.
 func (a *Auth) RequireRole(roles ...string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

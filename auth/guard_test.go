@@ -141,7 +141,8 @@ func TestForeignUsers(t *testing.T) {
 	require.Error(t, a.Start(t.Context(), httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), ""))
 }
 
-// Neither a 401, which would log everybody out, nor a pass, nor detail, nor an endless wait.
+// Neither a 401, which would log everybody out, nor a pass, nor detail, nor an endless
+// wait.
 func TestDatabaseDown(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // Accepts and never answers.

@@ -13,7 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A role or a database may have a stricter default, under which statements that meet are refused with 40001.
+// A role or a database may have a stricter default, under which statements that meet are
+// refused with 40001.
 func TestStricterDefaultIsolation(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"repeatable read", "serializable"} {

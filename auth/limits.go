@@ -8,31 +8,40 @@ import (
 
 // Rate is a budget of attempts that fills up again: it is never locked for long.
 type Rate struct {
-	// Burst is how many attempts a full budget holds; 0 is the default, and 1,000,000 the most.
+	// Burst is how many attempts a full budget holds; 0 is the default, and 1,000,000 the
+	// most.
 	Burst int
-	// Every is how long it takes until one attempt more is there; 0 is the default, and an hour the most.
+	// Every is how long it takes until one attempt more is there; 0 is the default, and
+	// an hour the most.
 	Every time.Duration
 }
 
-// LoginLimits bounds how often somebody may try to log in, over all replicas that share a database. The zero value is what the fields say.
+// LoginLimits bounds how often somebody may try to log in, over all replicas that share a
+// database. The zero value is what the fields say.
 //
-// An attempt from a browser that has logged in to this account before takes from Browser alone. Any other takes from Network and from Own, and from
-// Shared in place of Own when Own is empty; it is refused when Network is empty, or Own and Shared both are. An attempt that is refused takes
-// from nothing, and one that succeeds gives nothing back. The addresses of accounts that do not exist are limited like those that do.
+// An attempt from a browser that has logged in to this account before takes from Browser
+// alone. Any other takes from Network and from Own, and from Shared in place of Own when
+// Own is empty; it is refused when Network is empty, or Own and Shared both are. An
+// attempt that is refused takes from nothing, and one that succeeds gives nothing back.
+// The addresses of accounts that do not exist are limited like those that do.
 //
-// A stranger can therefore use up Network, Own and Shared for browsers on the stranger's own network that have never logged in to the account. There
-// an attempt is free again a minute after the stranger stops, and may be snatched away for as long as the stranger goes on. On
-// any other network he can empty Shared alone, which leaves Own: five tries, and one every ten minutes. A browser that has logged in before he
-// cannot touch.
+// A stranger can therefore use up Network, Own and Shared for browsers on the stranger's
+// own network that have never logged in to the account. There an attempt is free again a
+// minute after the stranger stops, and may be snatched away for as long as the stranger
+// goes on. On any other network he can empty Shared alone, which leaves Own: five tries,
+// and one every ten minutes. A browser that has logged in before he cannot touch.
 type LoginLimits struct {
-	// Network bounds all attempts of one client network, as ClientAddress tells it, for all who sit behind one address: 100, and one every 6 seconds.
+	// Network bounds all attempts of one client network, as ClientAddress tells it, for
+	// all who sit behind one address: 100, and one every 6 seconds.
 	Network Rate
 	// Own bounds those of one network for one account: 5, and one every 10 minutes.
 	Own Rate
-	// Shared is one budget for each account, for networks that have used up their Own: 20, and one every minute.
+	// Shared is one budget for each account, for networks that have used up their Own:
+	// 20, and one every minute.
 	Shared Rate
-	// Browser bounds those of a browser that has logged in to the account before: 10, and one every minute. It is known by a signed cookie that lasts
-	// as long as a browser keeps it, names nobody, and grants this budget alone, for that account alone.
+	// Browser bounds those of a browser that has logged in to the account before: 10, and
+	// one every minute. It is known by a signed cookie that lasts as long as a browser
+	// keeps it, names nobody, and grants this budget alone, for that account alone.
 	Browser Rate
 	// Off lifts all limits, for a service that has its own.
 	Off bool
@@ -71,11 +80,12 @@ func (l LoginLimits) orDefaults() (LoginLimits, error) {
 	return l, nil
 }
 
-// LimitError says that an attempt to log in was refused because there had been too many. No password was looked at. It must be answered alike
-// for every account: 429 with Retry-After.
+// LimitError says that an attempt to log in was refused because there had been too many.
+// No password was looked at. It must be answered alike for every account: 429 with
+// Retry-After.
 type LimitError struct {
-	// RetryAfter is when the next attempt is let through if nobody else takes it: whole seconds, at least one and, with the
-	// default limits, at most sixty.
+	// RetryAfter is when the next attempt is let through if nobody else takes it: whole
+	// seconds, at least one and, with the default limits, at most sixty.
 	RetryAfter time.Duration
 }
 

@@ -24,7 +24,8 @@ func slow(burst int) auth.Rate { return auth.Rate{Burst: burst, Every: time.Hour
 
 var ada = foreign{"7": {ID: "7", Email: "ada@example.com", Role: "OPS"}}
 
-// limited is an Auth that takes the network of a login from a header. Its users cost no hash.
+// limited is an Auth that takes the network of a login from a header. Its users cost no
+// hash.
 func limited(t *testing.T, db *sql.DB, limits auth.LoginLimits) *auth.Auth {
 	t.Helper()
 	return newAuth(t, db, auth.Options{Users: ada, Limits: limits, ClientAddress: network})
@@ -46,7 +47,8 @@ func attempt(a *auth.Auth, network, email, password string, cookies ...*http.Coo
 	return w
 }
 
-// allowed attempts with a wrong password until it is refused, and returns how often it was not.
+// allowed attempts with a wrong password until it is refused, and returns how often it
+// was not.
 func allowed(t *testing.T, a *auth.Auth, network, email string, cookies ...*http.Cookie) (n int) {
 	t.Helper()
 	for ; n < 1000; n++ {
@@ -61,7 +63,8 @@ func allowed(t *testing.T, a *auth.Auth, network, email string, cookies ...*http
 	return n
 }
 
-// Two replicas know nothing of each other but the database. What is allowed is the budget, not one more or fewer, for budgets that are new too.
+// Two replicas know nothing of each other but the database. What is allowed is the
+// budget, not one more or fewer, for budgets that are new too.
 func TestBudgetIsExactOnEveryReplica(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -219,7 +222,8 @@ func TestLimitsAreAlike(t *testing.T) {
 		require.Equal(t, 2, allowed(t, a, "n", email), email)
 	}
 	require.EqualValues(t, 6, hashed.Load())
-	// Further ahead than a budget can be: they are empty, and stay so however slow this test is.
+	// Further ahead than a budget can be: they are empty, and stay so however slow this
+	// test is.
 	exec(t, db, `UPDATE booking_platform.rate_limits SET full_at = full_at + interval '1 day' WHERE full_at < statement_timestamp() + interval '1 hour 1 minute'`)
 	for _, email := range emails {
 		for _, given := range []string{"wrong", password} {
@@ -238,7 +242,8 @@ func TestLimitsAreAlike(t *testing.T) {
 	require.Contains(t, first, "Cache-Control: no-store\r\n")
 }
 
-// After the time that was told, and not long before, the next attempt is let through. The rows' time is moved, as if so much had passed.
+// After the time that was told, and not long before, the next attempt is let through. The
+// rows' time is moved, as if so much had passed.
 func TestRetryAfterIsHonest(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]auth.LoginLimits{
@@ -269,7 +274,8 @@ func TestRetryAfterIsHonest(t *testing.T) {
 	}
 }
 
-// A clock that has been set back, or numbers that were larger once, keep nobody out for longer.
+// A clock that has been set back, or numbers that were larger once, keep nobody out for
+// longer.
 func TestNoWaitIsLongerThanOneAttempt(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -303,7 +309,8 @@ func TestRefusedAttemptsTakeNothing(t *testing.T) {
 	require.Equal(t, before, state(), "what cannot be a login is none")
 }
 
-// The table tells neither who nor from where, and it is not the same under another secret.
+// The table tells neither who nor from where, and it is not the same under another
+// secret.
 func TestBudgetsAreKeptUnderHMACs(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

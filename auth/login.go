@@ -15,11 +15,14 @@ import (
 	"time"
 )
 
-// Login checks an address and a password, begins a session and sets the cookie; call it before anything is written
-// to w. It is what LoginHandler does, for a page that takes a form and writes its own answers. It returns
-// *ValidationError when a field is empty or too long, *LimitError when there were too many attempts (both before any
-// hashing), ErrCredentials when the login is refused, [ErrBusy] when there is no turn to hash, and any other error when the database could not be
-// asked in time. A session that r carried has ended when the login succeeds. Three round trips, five from somebody new, and one password hash, about 45 ms.
+// Login checks an address and a password, begins a session and sets the cookie; call it
+// before anything is written to w. It is what LoginHandler does, for a page that takes a
+// form and writes its own answers. It returns *ValidationError when a field is empty or
+// too long, *LimitError when there were too many attempts (both before any hashing),
+// ErrCredentials when the login is refused, [ErrBusy] when there is no turn to hash, and
+// any other error when the database could not be asked in time. A session that r carried
+// has ended when the login succeeds. Three round trips, five from somebody new, and one
+// password hash, about 45 ms.
 func (a *Auth) Login(ctx context.Context, w http.ResponseWriter, r *http.Request, email, password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
 		return User{}, err
@@ -59,10 +62,13 @@ type userBody struct {
 	User User `json:"user"`
 }
 
-// LoginHandler answers POST with a JSON body {"email":"…","password":"…"} of at most 8 KiB: 200
-// {"user":{"id","email","role"}} and a new session; 400 validation_failed with the fields that are wrong, unknown
-// ones included; 400 invalid_body; 401 invalid_credentials, the same bytes for unknown, wrong and inactive; 429
-// too_many_logins with Retry-After, the same bytes whoever it is about; 405, 413, 415; 503 with Retry-After when the database cannot be asked or too many log in at once. See [Auth.Login].
+// LoginHandler answers POST with a JSON body {"email":"…","password":"…"} of at most 8
+// KiB: 200 {"user":{"id","email","role"}} and a new session; 400 validation_failed with
+// the fields that are wrong, unknown ones included; 400 invalid_body; 401
+// invalid_credentials, the same bytes for unknown, wrong and inactive; 429
+// too_many_logins with Retry-After, the same bytes whoever it is about; 405, 413, 415;
+// 503 with Retry-After when the database cannot be asked or too many log in at once. See
+// [Auth.Login].
 func (a *Auth) LoginHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		email, password, ok := a.readLogin(w, r)
@@ -127,8 +133,9 @@ func (a *Auth) readLogin(w http.ResponseWriter, r *http.Request) (email, passwor
 	return email, password, true
 }
 
-// LogoutHandler answers POST: it ends the session and clears the cookie, 200 {"ok":true}, any number of times. 405
-// for other methods, 503 when the database cannot be asked; see [Auth.End].
+// LogoutHandler answers POST: it ends the session and clears the cookie, 200 {"ok":true},
+// any number of times. 405 for other methods, 503 when the database cannot be asked; see
+// [Auth.End].
 func (a *Auth) LogoutHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.method(w, r, http.MethodPost) {
@@ -144,7 +151,8 @@ func (a *Auth) LogoutHandler() http.Handler {
 	})
 }
 
-// MeHandler answers GET: 200 {"user":{"id","email","role"}} with a session, else as RequireAPI does.
+// MeHandler answers GET: 200 {"user":{"id","email","role"}} with a session, else as
+// RequireAPI does.
 func (a *Auth) MeHandler() http.Handler {
 	me := a.RequireAPI(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := UserFrom(r.Context())

@@ -30,7 +30,8 @@ func TestLogin(t *testing.T) {
 	require.JSONEq(t, `{"user":{"id":"`+user.ID+`","email":"ops@example.com","role":"OPS"}}`, w.Body.String())
 }
 
-// Unknown, wrong and inactive: the same bytes, and the same work, which is what takes the time.
+// Unknown, wrong and inactive: the same bytes, and the same work, which is what takes the
+// time.
 func TestRefusalsAreAlike(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -9,9 +9,10 @@ import (
 
 const maxNext = 2048 // Bytes; what is longer would not fit everybody's header limits.
 
-// SafeNext returns next when it is a path (with a query, perhaps) within this service, and "/" otherwise. Use it on
-// the login page, on whatever the next parameter holds, before redirecting: //host, /\host, encoded slashes,
-// control characters, dot segments, schemes and absolute URLs would lead a freshly logged-in user elsewhere.
+// SafeNext returns next when it is a path (with a query, perhaps) within this service,
+// and "/" otherwise. Use it on the login page, on whatever the next parameter holds,
+// before redirecting: //host, /\host, encoded slashes, control characters, dot segments,
+// schemes and absolute URLs would lead a freshly logged-in user elsewhere.
 func SafeNext(next string) string {
 	if len(next) > maxNext || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") {
 		return "/"
@@ -26,7 +27,8 @@ func SafeNext(next string) string {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil {
 		return "/"
 	}
-	// u.Path is decoded, so that %2f and %5c count as what some proxy in between may make of them.
+	// u.Path is decoded, so that %2f and %5c count as what some proxy in between may make
+	// of them.
 	for _, c := range []byte(u.Path) {
 		if c < ' ' || c == 0x7f || c == '\\' {
 			return "/"
@@ -39,13 +41,14 @@ func SafeNext(next string) string {
 	return next
 }
 
-// loginURL is where a visitor without a session is sent, with the way back where there is one: what was posted
-// cannot be repeated by a redirect.
+// loginURL is where a visitor without a session is sent, with the way back where there is
+// one: what was posted cannot be repeated by a redirect.
 func (a *Auth) loginURL(r *http.Request) string {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return a.loginPath
 	}
-	// RequestURI is what the browser asked for; r.URL may have lost a prefix to http.StripPrefix.
+	// RequestURI is what the browser asked for; r.URL may have lost a prefix to
+	// http.StripPrefix.
 	asked := r.URL.RequestURI()
 	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
 		asked = u.RequestURI()

@@ -17,7 +17,8 @@ import (
 // hashParams follow OWASP's first recommendation for argon2id: about 45 ms on one core.
 var hashParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// passwords computes hashes, only so many at a time: a hundred logins at once would otherwise take two gigabytes.
+// passwords computes hashes, only so many at a time: a hundred logins at once would
+// otherwise take two gigabytes.
 type passwords struct {
 	turns chan struct{}
 	// refusal is how long a comparison takes that ends in a refusal, at least.
@@ -35,7 +36,8 @@ func newPasswords(limit int, refusal time.Duration) *passwords {
 	return &passwords{turns: make(chan struct{}, limit), refusal: orDefault(refusal, 500*time.Millisecond), dummy: dummyHash(), compare: compareHash}
 }
 
-// dummyHash has a random key in place of a hash: no password is known to lead there, and making it costs nothing.
+// dummyHash has a random key in place of a hash: no password is known to lead there, and
+// making it costs nothing.
 func dummyHash() string {
 	b := make([]byte, hashParams.SaltLength+hashParams.KeyLength)
 	_, _ = rand.Read(b) // It never fails, see newToken.
@@ -44,10 +46,12 @@ func dummyHash() string {
 		hashParams.Parallelism, enc.EncodeToString(b[:hashParams.SaltLength]), enc.EncodeToString(b[hashParams.SaltLength:]))
 }
 
-// maxBcryptCost bounds what a stored hash may ask of us: each step above doubles the work, 14 is about a second.
+// maxBcryptCost bounds what a stored hash may ask of us: each step above doubles the
+// work, 14 is about a second.
 const maxBcryptCost = 14
 
-// compareHash compares a password with an argon2id hash, or with a bcrypt one, as other systems leave behind: bcrypt looks at the first 72 bytes alone.
+// compareHash compares a password with an argon2id hash, or with a bcrypt one, as other
+// systems leave behind: bcrypt looks at the first 72 bytes alone.
 func compareHash(password, hash string) (bool, error) {
 	if _, err := bcrypt.Cost([]byte(hash)); err != nil {
 		return argon2id.ComparePasswordAndHash(password, hash)
@@ -59,7 +63,8 @@ func compareHash(password, hash string) (bool, error) {
 	return err == nil, err
 }
 
-// readableHash guards the comparison, which panics on an argon2id hash that claims no passes or no lanes, and must not take for ever.
+// readableHash guards the comparison, which panics on an argon2id hash that claims no
+// passes or no lanes, and must not take for ever.
 func readableHash(hash string) bool {
 	if cost, err := bcrypt.Cost([]byte(hash)); err == nil {
 		return cost <= maxBcryptCost
@@ -74,8 +79,9 @@ func outdated(hash string) bool {
 	return err != nil || *params != *hashParams
 }
 
-// matches compares. Hashes of other systems take other times than ours: what does not match is told only when the time of a refusal has passed, which is
-// waited for without a turn, so that the time does not tell which users have such a hash, nor who exists.
+// matches compares. Hashes of other systems take other times than ours: what does not
+// match is told only when the time of a refusal has passed, which is waited for without a
+// turn, so that the time does not tell which users have such a hash, nor who exists.
 func (p *passwords) matches(ctx context.Context, password, hash string) (bool, error) {
 	if err := p.enter(ctx); err != nil {
 		return false, err

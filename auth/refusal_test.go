@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/auth"
 )
 
-// However long comparing takes, a hash of bcrypt say, a refusal takes the same time, by a clock that the test moves.
+// However long comparing takes, a hash of bcrypt say, a refusal takes the same time, by a
+// clock that the test moves.
 func TestRefusalsTakeTheSameTime(t *testing.T) {
 	t.Parallel()
 	for _, work := range []time.Duration{0, 45 * time.Millisecond, 300 * time.Millisecond} {
@@ -35,7 +36,8 @@ func TestRefusalsTakeTheSameTime(t *testing.T) {
 	}
 }
 
-// What is waited for at the end of a refusal keeps nobody else from hashing, and no longer than the caller waits.
+// What is waited for at the end of a refusal keeps nobody else from hashing, and no
+// longer than the caller waits.
 func TestRefusalsWaitWithoutATurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

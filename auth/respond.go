@@ -24,8 +24,8 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// unavailable is the answer where the database could not be asked: neither a 401, which would send the user to log in
-// again, nor a pass.
+// unavailable is the answer where the database could not be asked: neither a 401, which
+// would send the user to log in again, nor a pass.
 func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, msg string, err error) {
 	a.logError(r.Context(), msg, err)
 	w.Header().Set("Retry-After", "1")
@@ -38,7 +38,8 @@ func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, msg string, e
 func (a *Auth) logError(ctx context.Context, msg string, err error) {
 	level := slog.LevelError
 	if ctx.Err() != nil {
-		// The client hung up and took the query with it: nothing is wrong with the database.
+		// The client hung up and took the query with it: nothing is wrong with the
+		// database.
 		level = slog.LevelInfo
 	}
 	a.logger.LogAttrs(ctx, level, msg, slog.Any("error", err), slog.String("sqlstate", sqlState(err)))

@@ -31,15 +31,17 @@ WITH ended AS (
 INSERT INTO booking_platform.sessions (token_hash, user_id, expires_at, user_version)
 VALUES ($2::bytea, $3::text, statement_timestamp() + make_interval(secs => $4::float8), $5::text)`
 
-// Start begins a session for a user who has proven who they are in some other way, such as a single sign-on, and
-// sets the cookie; call it before anything is written to w. The token is always new, and a session that r carried
-// has ended, so that a token planted before the login is worth nothing after it. The user is not looked up: the
-// next request does that. It is not limited either. One round trip.
+// Start begins a session for a user who has proven who they are in some other way, such
+// as a single sign-on, and sets the cookie; call it before anything is written to w. The
+// token is always new, and a session that r carried has ended, so that a token planted
+// before the login is worth nothing after it. The user is not looked up: the next request
+// does that. It is not limited either. One round trip.
 func (a *Auth) Start(ctx context.Context, w http.ResponseWriter, r *http.Request, userID string) error {
 	return a.start(ctx, w, r, userID, "")
 }
 
-// start begins a session that is over when the user has another version; an empty one is compared with none.
+// start begins a session that is over when the user has another version; an empty one is
+// compared with none.
 func (a *Auth) start(ctx context.Context, w http.ResponseWriter, r *http.Request, userID, version string) error {
 	if userID == "" {
 		return errors.New("auth: start session: no user id given")
@@ -61,8 +63,8 @@ WHERE token_hash = ANY (ARRAY(SELECT decode(h, 'hex') FROM unnest(string_to_arra
   AND expires_at > statement_timestamp()
   AND last_seen_at > statement_timestamp() - make_interval(secs => $2::float8)`
 
-// SKIP LOCKED: a request must not wait for another that records the same, nor for a transaction that is ending the
-// user's sessions.
+// SKIP LOCKED: a request must not wait for another that records the same, nor for a
+// transaction that is ending the user's sessions.
 const touchSession = `
 UPDATE booking_platform.sessions
 SET last_seen_at = statement_timestamp()
@@ -73,10 +75,12 @@ WHERE token_hash = ANY (ARRAY(
       AND last_seen_at < statement_timestamp() - make_interval(secs => $2::float8)
     FOR UPDATE SKIP LOCKED))`
 
-// Current returns the user whose session the request carries. It returns ErrNoSession when there is none, when it
-// has expired by the database's clock, when its user is gone or disabled, or has another [User].Version than at the login; any other error means that the
-// database could not be asked. Without a well-formed cookie it does not go to the database. Otherwise it takes one
-// round trip for the session and one for the user, and about once a minute one more that records the use.
+// Current returns the user whose session the request carries. It returns ErrNoSession
+// when there is none, when it has expired by the database's clock, when its user is gone
+// or disabled, or has another [User].Version than at the login; any other error means
+// that the database could not be asked. Without a well-formed cookie it does not go to
+// the database. Otherwise it takes one round trip for the session and one for the user,
+// and about once a minute one more that records the use.
 func (a *Auth) Current(r *http.Request) (User, error) {
 	hashes := a.hashes(a.cookie.token(r))
 	if hashes == "" {
@@ -108,7 +112,8 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	}
 	user.Version = ""
 	if stale {
-		// The user is known, so the request goes on even where the use cannot be recorded, on a read-only standby say.
+		// The user is known, so the request goes on even where the use cannot be
+		// recorded, on a read-only standby say.
 		if _, err := pg.ExecAlone(ctx, a.db, touchSession, hashes, touchAfter); err != nil {
 			a.logError(r.Context(), "session use not recorded", err)
 		}
@@ -116,17 +121,18 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	return user, nil
 }
 
-// touchAfter keeps the hot path free of writes. A short idle timeout is recorded more often, or sessions in use
-// would end.
+// touchAfter keeps the hot path free of writes. A short idle timeout is recorded more
+// often, or sessions in use would end.
 func (a *Auth) touchAfter() time.Duration { return min(time.Minute, a.idle/4) }
 
 const endSession = `
 DELETE FROM booking_platform.sessions
 WHERE token_hash = ANY (ARRAY(SELECT decode(h, 'hex') FROM unnest(string_to_array($1::text, ',')) AS h))`
 
-// End ends the session that the request carries, on every replica, and clears the cookie; call it before anything
-// is written to w. A request without a session is no error. When the database cannot be asked the cookie stays, so
-// that the user can try again: without it the session would live on with nobody able to end it. One round trip.
+// End ends the session that the request carries, on every replica, and clears the cookie;
+// call it before anything is written to w. A request without a session is no error. When
+// the database cannot be asked the cookie stays, so that the user can try again: without
+// it the session would live on with nobody able to end it. One round trip.
 func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	if hashes := a.hashes(a.cookie.token(r)); hashes != "" {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
@@ -139,8 +145,9 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 	return nil
 }
 
-// EndAll ends every session of a user, on every replica, and returns how many there were: after a password change,
-// say. A login that is under way may begin another; [Users] tells how to prevent it. One round trip.
+// EndAll ends every session of a user, on every replica, and returns how many there were:
+// after a password change, say. A login that is under way may begin another; [Users]
+// tells how to prevent it. One round trip.
 func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 	n, err := affected(pg.ExecAlone(ctx, a.db, endAllSessions, userID))
 	if err != nil {
@@ -151,8 +158,8 @@ func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 
 const endAllSessions = `DELETE FROM booking_platform.sessions WHERE user_id = $1::text`
 
-// EndAllTx is EndAll inside the caller's transaction: the sessions end when it commits, together with whatever else
-// it did to the user, and live on when it does not.
+// EndAllTx is EndAll inside the caller's transaction: the sessions end when it commits,
+// together with whatever else it did to the user, and live on when it does not.
 func (a *Auth) EndAllTx(ctx context.Context, q Querier, userID string) (int, error) {
 	n, err := affected(q.ExecContext(ctx, endAllSessions, userID))
 	if err != nil {
@@ -161,8 +168,8 @@ func (a *Auth) EndAllTx(ctx context.Context, q Querier, userID string) (int, err
 	return n, nil
 }
 
-// The ARRAY makes the inner statement run once. SKIP LOCKED makes two replicas share the work, and neither wait for
-// the other.
+// The ARRAY makes the inner statement run once. SKIP LOCKED makes two replicas share the
+// work, and neither wait for the other.
 const deleteExpired = `
 DELETE FROM booking_platform.sessions
 WHERE token_hash = ANY (ARRAY(
@@ -173,9 +180,11 @@ WHERE token_hash = ANY (ARRAY(
     LIMIT 10000
     FOR UPDATE SKIP LOCKED))`
 
-// DeleteExpired clears away up to 10,000 sessions that have expired and 100,000 budgets of [LoginLimits] that are full again, and returns how many rows it
-// was. An expired session lets nobody in and a full budget refuses nothing, cleared away or not: call this every few minutes or hours to keep the
-// tables small. It works in batches of 10,000, each a statement of its own, safe on every replica at once.
+// DeleteExpired clears away up to 10,000 sessions that have expired and 100,000 budgets
+// of [LoginLimits] that are full again, and returns how many rows it was. An expired
+// session lets nobody in and a full budget refuses nothing, cleared away or not: call
+// this every few minutes or hours to keep the tables small. It works in batches of
+// 10,000, each a statement of its own, safe on every replica at once.
 func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
 	n, err := affected(pg.ExecAlone(ctx, a.db, deleteExpired, a.idle.Seconds()))
 	if err != nil {

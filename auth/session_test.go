@@ -81,8 +81,8 @@ func TestExpiry(t *testing.T) {
 		"idle, too long":   {move: `last_seen_at = statement_timestamp() - interval '12 hours 1 second'`, want: 401},
 		"busy, past end":   {move: `expires_at = statement_timestamp()`, want: 401},
 		"idle of a minute": {opts: auth.Options{IdleTimeout: time.Minute}, move: `last_seen_at = statement_timestamp() - interval '61 seconds'`, want: 401},
-		// The clock that judges is the database's; a session of the future is one made by a faster clock than ours
-		// would be.
+		// The clock that judges is the database's; a session of the future is one made by
+		// a faster clock than ours would be.
 		"seen a moment ahead": {move: `last_seen_at = statement_timestamp() + interval '5 seconds'`, want: 200},
 	} {
 		a := newAuth(t, db, tc.opts)
@@ -125,7 +125,8 @@ func TestUseIsRecordedOnceAMinute(t *testing.T) {
 	require.NotEqual(t, before, version())
 }
 
-// A transaction that is ending a user's sessions holds their rows: the user's own requests must not queue behind it.
+// A transaction that is ending a user's sessions holds their rows: the user's own
+// requests must not queue behind it.
 func TestRecordingUseWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

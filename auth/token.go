@@ -24,8 +24,8 @@ func plausibleToken(token string) bool {
 	return err == nil && len(b) == tokenBytes
 }
 
-// tokenHash is the primary key of the session's row. The prefix keeps it apart from anything else a host may sign
-// with the same secret.
+// tokenHash is the primary key of the session's row. The prefix keeps it apart from
+// anything else a host may sign with the same secret.
 func tokenHash(key []byte, token string) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("booking-platform/session\x00"))
@@ -33,8 +33,9 @@ func tokenHash(key []byte, token string) []byte {
 	return mac.Sum(nil)
 }
 
-// hashes lists the keys under which the session of a token may be stored, one per secret, as the comma-separated hex
-// that the statements take apart: one parameter and one round trip, however many secrets there are, with every driver.
+// hashes lists the keys under which the session of a token may be stored, one per secret,
+// as the comma-separated hex that the statements take apart: one parameter and one round
+// trip, however many secrets there are, with every driver.
 func (a *Auth) hashes(token string) string {
 	if token == "" {
 		return ""

@@ -17,23 +17,27 @@ import (
 type UsersOptions struct {
 	// Logger hears of stored hashes that cannot be read; nil discards.
 	Logger *slog.Logger
-	// MaxHashing bounds the password hashes computed at the same time, 19 MiB and one core each; 0 means
-	// GOMAXPROCS. More logins wait, for five seconds at most, and then fail with [ErrBusy].
+	// MaxHashing bounds the password hashes computed at the same time, 19 MiB and one
+	// core each; 0 means GOMAXPROCS. More logins wait, for five seconds at most, and then
+	// fail with [ErrBusy].
 	MaxHashing int
-	// RefusalTime is how long comparing a password takes at least that turns out wrong; 0 means 500 ms, enough for a bcrypt hash of cost 12 from another
-	// system. Where costlier ones were imported it should be more than they take. Waiting for it takes neither a core nor a turn.
+	// RefusalTime is how long comparing a password takes at least that turns out wrong; 0
+	// means 500 ms, enough for a bcrypt hash of cost 12 from another system. Where
+	// costlier ones were imported it should be more than they take. Waiting for it takes
+	// neither a core nor a turn.
 	RefusalTime time.Duration
 }
 
-// UserTable is the [Users] in booking_platform.users, with argon2id hashes (19 MiB, two passes, one lane). It is safe
-// for concurrent use and on several replicas at once.
+// UserTable is the [Users] in booking_platform.users, with argon2id hashes (19 MiB, two
+// passes, one lane). It is safe for concurrent use and on several replicas at once.
 type UserTable struct {
 	db        *sql.DB
 	logger    *slog.Logger
 	passwords *passwords
 }
 
-// NewUsers returns the users in db. It returns an error when db is nil, and does not talk to it.
+// NewUsers returns the users in db. It returns an error when db is nil, and does not talk
+// to it.
 func NewUsers(db *sql.DB, opts UsersOptions) (*UserTable, error) {
 	if db == nil {
 		return nil, errors.New("auth: no database given")
@@ -52,10 +56,13 @@ SELECT id::text, email, role, version::text, active, password_hash
 FROM booking_platform.users
 WHERE email = $1::text`
 
-// Authenticate implements [Users]. The address is trimmed and compared without case. It returns *ValidationError
-// for an empty or overlong field. One round trip, then exactly one comparison whatever was found, with no connection held
-// meanwhile; it waits for its turn to hash until ctx ends, for five seconds at most ([ErrBusy]). A bcrypt hash (cost 14 at most) is accepted, as is argon2id of other parameters; either is
-// replaced by one of today's at the first login, which takes a hash and a round trip more. A refusal takes RefusalTime, whatever the hash.
+// Authenticate implements [Users]. The address is trimmed and compared without case. It
+// returns *ValidationError for an empty or overlong field. One round trip, then exactly
+// one comparison whatever was found, with no connection held meanwhile; it waits for its
+// turn to hash until ctx ends, for five seconds at most ([ErrBusy]). A bcrypt hash (cost
+// 14 at most) is accepted, as is argon2id of other parameters; either is replaced by one
+// of today's at the first login, which takes a hash and a round trip more. A refusal
+// takes RefusalTime, whatever the hash.
 func (t *UserTable) Authenticate(ctx context.Context, email, password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
 		return User{}, err
@@ -68,7 +75,8 @@ func (t *UserTable) Authenticate(ctx context.Context, email, password string) (U
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return User{}, fmt.Errorf("auth: look up user: %w", err)
 	}
-	// Whoever may not log in is compared with a hash that nothing matches, so that all refusals take the same time.
+	// Whoever may not log in is compared with a hash that nothing matches, so that all
+	// refusals take the same time.
 	hash := t.passwords.dummy
 	if err == nil && active {
 		if readableHash(stored) {
@@ -94,8 +102,8 @@ func (t *UserTable) Authenticate(ctx context.Context, email, password string) (U
 const rehashUser = `
 UPDATE booking_platform.users u SET password_hash = $3::text WHERE u.id = $1::uuid AND u.password_hash = $2::text`
 
-// rehash stores the hash of a password that has just been seen to be right, as it is made today. That it failed does not keep the user out: the
-// next login tries again.
+// rehash stores the hash of a password that has just been seen to be right, as it is made
+// today. That it failed does not keep the user out: the next login tries again.
 func (t *UserTable) rehash(ctx context.Context, id, password, stored string) {
 	hash, err := t.passwords.hash(ctx, password)
 	if err == nil {
@@ -111,7 +119,8 @@ SELECT id::text, email, role, version::text
 FROM booking_platform.users
 WHERE id = $1::uuid AND active`
 
-// User implements [Users]: ErrNotFound for an id that is unknown, inactive, or no UUID. One round trip.
+// User implements [Users]: ErrNotFound for an id that is unknown, inactive, or no UUID.
+// One round trip.
 func (t *UserTable) User(ctx context.Context, id string) (User, error) {
 	parsed, err := uuid.Parse(id)
 	if err != nil {
@@ -136,10 +145,11 @@ VALUES ($1::uuid, $2::text, $3::text, $4::text)
 ON CONFLICT DO NOTHING`
 )
 
-// EnsureAdmin creates an active user with role ADMIN when no user has this address, and returns whether it did. An
-// existing user stays as it is, password, role and active flag included, so it can be called at each start of each
-// replica. It returns *ValidationError for a malformed address and for a password under 10 characters or over 1024
-// bytes. One round trip when the user exists, and no hashing.
+// EnsureAdmin creates an active user with role ADMIN when no user has this address, and
+// returns whether it did. An existing user stays as it is, password, role and active flag
+// included, so it can be called at each start of each replica. It returns
+// *ValidationError for a malformed address and for a password under 10 characters or over
+// 1024 bytes. One round trip when the user exists, and no hashing.
 func (t *UserTable) EnsureAdmin(ctx context.Context, email, password string) (created bool, err error) {
 	if err := checkNewUser(email, password); err != nil {
 		return false, err

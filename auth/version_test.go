@@ -12,7 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// pausing lets something happen between the moment at which a login has been found right and the beginning of its session.
+// pausing lets something happen between the moment at which a login has been found right
+// and the beginning of its session.
 type pausing struct {
 	auth.Users
 	meanwhile func()

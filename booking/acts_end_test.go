@@ -97,7 +97,8 @@ var ending = map[string]kind{
 // open tells whether a booking can still be cancelled.
 func (b *sold) open() bool { return b.status == booking.Pending || b.status == booking.Confirmed }
 
-// cancels tells whether a booking was cancelled, and how much was given back: nothing of what nobody has paid.
+// cancels tells whether a booking was cancelled, and how much was given back: nothing of
+// what nobody has paid.
 func (got answer) cancels(b *sold, reason string, refund int64) bool {
 	if b.kind == booking.Sold && b.status == booking.Confirmed {
 		b.refund = &refund
@@ -106,7 +107,8 @@ func (got answer) cancels(b *sold, reason string, refund int64) bool {
 	return got.ends(b, booking.Cancelled, reason)
 }
 
-// notes tells whether it was noted how a booking that has begun went, or went otherwise than was noted before.
+// notes tells whether it was noted how a booking that has begun went, or went otherwise
+// than was noted before.
 func (got answer) notes(b *sold, status, other booking.Status) bool {
 	switch {
 	case b.status != booking.Confirmed && b.status != other:
@@ -131,7 +133,8 @@ var timePasses = map[string]kind{
 			b.lapsed = b.lapsed || b.status == booking.Pending
 			return got.class == "ok"
 		}},
-	// The time of a booking comes and passes: with all that is in its way it goes to a past of its own.
+	// The time of a booking comes and passes: with all that is in its way it goes to a
+	// past of its own.
 	"begin": {weight: 2, about: true,
 		do: func(w *world, ctx context.Context, _ *booking.Store, a act, id string) (booking.Booking, error) {
 			tx, err := w.db.BeginTx(ctx, readCommitted)
@@ -163,7 +166,8 @@ var timePasses = map[string]kind{
 		},
 		explain: func(_ *world, m *model, _ act, _ *sold, got answer) bool {
 			for i := range m.bookings {
-				// Among others, one that somebody else has locked is left for the next time.
+				// Among others, one that somebody else has locked is left for the next
+				// time.
 				if b := &m.bookings[i]; m.alone && b.status == booking.Pending && b.lapsed {
 					b.become(booking.Expired, "booking", "")
 				}

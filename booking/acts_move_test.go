@@ -8,7 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// moving are the acts that lock the resource: they put bookings on other times and units, or change how many units there are.
+// moving are the acts that lock the resource: they put bookings on other times and units,
+// or change how many units there are.
 var moving = map[string]kind{
 	"move": {weight: 3, about: true, explain: explainMove, wants: wantMove,
 		do: func(w *world, ctx context.Context, s *booking.Store, a act, id string) (booking.Booking, error) {

@@ -13,11 +13,13 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// act is one thing that somebody does. It is data, so that a row of them that goes wrong can be shrunk and read.
+// act is one thing that somebody does. It is data, so that a row of them that goes wrong
+// can be shrunk and read.
 type act struct {
 	// Do is a name in acts.
 	Do string
-	// Offer, Start, in quarters of an hour after the world's base, and Party are what is asked for.
+	// Offer, Start, in quarters of an hour after the world's base, and Party are what is
+	// asked for.
 	Offer        string
 	Start, Party int
 	// Key numbers the idempotency keys; 0 is none.
@@ -34,11 +36,13 @@ type answer struct {
 	by string
 }
 
-// kind of act: how it is done, and whether the model can explain an answer. What the answer means is done to the model.
+// kind of act: how it is done, and whether the model can explain an answer. What the
+// answer means is done to the model.
 type kind struct {
 	do      func(w *world, ctx context.Context, store *booking.Store, a act, id string) (booking.Booking, error)
 	explain func(w *world, m *model, a act, b *sold, got answer) bool
-	// wants is where it takes units, and so may end holds whose time has passed; nil is nowhere.
+	// wants is where it takes units, and so may end holds whose time has passed; nil is
+	// nowhere.
 	wants func(w *world, a act, b *sold) span
 	// weight is how often it is drawn; about tells that it needs a booking that exists.
 	weight int
@@ -152,7 +156,8 @@ func explainHold(w *world, m *model, a act, _ *sold, got answer) bool {
 	return got.class == "ok" && m.known(got.booking.ID) == 1
 }
 
-// ends tells whether an act that changes a booking's status was done, and does it to the model.
+// ends tells whether an act that changes a booking's status was done, and does it to the
+// model.
 func (got answer) ends(b *sold, status booking.Status, reason string) bool {
 	b.become(status, got.by, reason)
 	return got.class == "ok" && got.booking.Status == status
@@ -197,7 +202,8 @@ func classify(err error) string {
 	return fmt.Sprintf("error %v", err)
 }
 
-// starts are those of the resource's own slot, every five quarters, of the long offer, every two, and one of neither.
+// starts are those of the resource's own slot, every five quarters, of the long offer,
+// every two, and one of neither.
 var starts = []int{0, 0, 10, 10, 5, 5, 15, 2, 4, 6, 8, 12, 14, 7}
 
 // drawAct draws any of them. Three of four have no key.

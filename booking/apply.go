@@ -8,8 +8,8 @@ import (
 
 // ApplyOptions are how [Store.ApplyResource] works; the zero value applies.
 type ApplyOptions struct {
-	// DryRun finds out what would change, and what would be refused, and writes nothing. It locks nothing either: what
-	// it says may be out of date by the time it is read.
+	// DryRun finds out what would change, and what would be refused, and writes nothing.
+	// It locks nothing either: what it says may be out of date by the time it is read.
 	DryRun bool
 }
 
@@ -19,24 +19,29 @@ type Applied struct {
 	Resource Resource
 	// Created tells that there was none with this slug.
 	Created bool
-	// Changes are the fields that changed, in the order of [Resource]; none where it was so already, or was created.
+	// Changes are the fields that changed, in the order of [Resource]; none where it was
+	// so already, or was created.
 	Changes []FieldChange
 }
 
-// ApplyResource makes the resource with this slug what r says: it is created where there is none, and changed in every
-// field that differs. What r leaves out is its default, not what was there before. It is idempotent: applying what
-// [Store.Resource] returned changes nothing. ID, CreatedAt and UpdatedAt of what is passed are not looked at; Active is.
+// ApplyResource makes the resource with this slug what r says: it is created where there
+// is none, and changed in every field that differs. What r leaves out is its default, not
+// what was there before. It is idempotent: applying what [Store.Resource] returned
+// changes nothing. ID, CreatedAt and UpdatedAt of what is passed are not looked at;
+// Active is.
 //
-// What is sold stays as it is, with its times and its price, however hours, lengths, zone or prices change. Nothing is
-// sold by the old rules once ApplyResource has returned, on any number of replicas: it waits for the holds that are
-// being made, and they for it. Of two calls for one slug at once, one comes after the other.
+// What is sold stays as it is, with its times and its price, however hours, lengths, zone
+// or prices change. Nothing is sold by the old rules once ApplyResource has returned, on
+// any number of replicas: it waits for the holds that are being made, and they for it. Of
+// two calls for one slug at once, one comes after the other.
 //
-// A smaller capacity needs room: a [*CapacityError] tells that more heads than that are sold at some instant from now
-// on, by the database's clock; nothing has changed then. What is over does not count, nor do holds whose time has
-// passed, which are released. Bookings on units that will be gone get other ones in the same transaction.
+// A smaller capacity needs room: a [*CapacityError] tells that more heads than that are
+// sold at some instant from now on, by the database's clock; nothing has changed then.
+// What is over does not count, nor do holds whose time has passed, which are released.
+// Bookings on units that will be gone get other ones in the same transaction.
 //
-// A [*ValidationError] names every field that is wrong, as for [Store.CreateResource]. One transaction of three
-// statements, four to six with a smaller capacity.
+// A [*ValidationError] names every field that is wrong, as for [Store.CreateResource].
+// One transaction of three statements, four to six with a smaller capacity.
 func (s *Store) ApplyResource(ctx context.Context, r Resource, opts ApplyOptions) (Applied, error) {
 	r = r.withDefaults()
 	if err := r.check().err(); err != nil {
@@ -69,7 +74,8 @@ func (s *Store) applyResource(ctx context.Context, r Resource) (Applied, error) 
 			out.Resource = stored.copy()
 			return out, nil
 		case errors.As(err, &lapsed) && n < maxAttempts:
-			// Outside of the transaction, as every hold does: who waits for a booking keeps nothing locked.
+			// Outside of the transaction, as every hold does: who waits for a booking
+			// keeps nothing locked.
 			if err := s.makeRoom(ctx, lapsed.resource, lapsed.from, lapsed.to); err != nil {
 				return Applied{}, err
 			}
@@ -103,8 +109,9 @@ func planResource(ctx context.Context, q Querier, r Resource) (Applied, error) {
 	return Applied{Resource: r, Changes: fieldChanges(old.Resource, r)}, nil
 }
 
-// FOR UPDATE waits for holds that are being made, because those lock the row FOR KEY SHARE, and keeps others waiting.
-// What is read of a resource comes from other tables too: a statement of its own, after the lock, sees them as they are.
+// FOR UPDATE waits for holds that are being made, because those lock the row FOR KEY
+// SHARE, and keeps others waiting. What is read of a resource comes from other tables
+// too: a statement of its own, after the lock, sees them as they are.
 const lockResourceSQL = `
 SELECT r.id::text AS id FROM booking_platform.resources r WHERE r.slug = $1::text FOR UPDATE`
 

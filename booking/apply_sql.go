@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// One statement. Rows that stay are not touched, and none is deleted and inserted again: within a statement the one
-// does not see the other. The triggers of the tables renew the version.
+// One statement. Rows that stay are not touched, and none is deleted and inserted again:
+// within a statement the one does not see the other. The triggers of the tables renew the
+// version.
 const updateResourceSQL = `
 WITH resource AS (
     UPDATE booking_platform.resources r SET

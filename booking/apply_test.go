@@ -109,7 +109,8 @@ func TestApplyResource(t *testing.T) {
 	})
 }
 
-// A resource that is not to be sold yet is created so; wrong ones are refused before anything is asked of the database.
+// A resource that is not to be sold yet is created so; wrong ones are refused before
+// anything is asked of the database.
 func TestApplyNewResources(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -188,7 +189,8 @@ func TestApplyAtOnce(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.resources`))
 }
 
-// An apply waits for a hold that is being made, and no hold that began under the old rules is sold after it.
+// An apply waits for a hold that is being made, and no hold that began under the old
+// rules is sold after it.
 func TestApplyAgainstHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -271,7 +273,8 @@ func TestMoneyText(t *testing.T) {
 		_, err := booking.ParseMoney(wrong, "jpy")
 		require.Error(t, err, wrong)
 	}
-	// M4: a fraction of a currency that has none is no amount, but zeros after the point are.
+	// M4: a fraction of a currency that has none is no amount, but zeros after the point
+	// are.
 	for _, wrong := range []string{"25.50", "0.5", "25.", "25.000"} {
 		for _, currency := range []string{"isk", "ugx"} {
 			_, err := booking.ParseMoney(wrong, currency)

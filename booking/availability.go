@@ -9,20 +9,21 @@ import (
 type Slot struct {
 	// Start and End are in UTC; End is the instant after the last.
 	Start, End time.Time
-	// Remaining is how many heads still get in: the capacity, less the most that are there at one instant of the slot and
-	// its buffers.
+	// Remaining is how many heads still get in: the capacity, less the most that are
+	// there at one instant of the slot and its buffers.
 	Remaining int
 }
 
 // maxSlotRange bounds the range of one call, and so its time and memory.
 const maxSlotRange = 62 * day
 
-// Slots returns the slots of a resource that begin in [from, to) and have room for a party (0 stands for 1), in
-// order. What it offers [Store.Hold] accepts, until somebody else takes it: opening hours, notice, horizon, buffers,
-// bookings and daylight saving are all looked at. An inactive resource has none.
+// Slots returns the slots of a resource that begin in [from, to) and have room for a
+// party (0 stands for 1), in order. What it offers [Store.Hold] accepts, until somebody
+// else takes it: opening hours, notice, horizon, buffers, bookings and daylight saving
+// are all looked at. An inactive resource has none.
 //
-// The range is 62 days at most. The errors are [ErrNotFound] and a [*ValidationError] that names from, to or party.
-// One round trip, once the resource's rules are in memory.
+// The range is 62 days at most. The errors are [ErrNotFound] and a [*ValidationError]
+// that names from, to or party. One round trip, once the resource's rules are in memory.
 func (s *Store) Slots(ctx context.Context, idOrSlug string, from, to time.Time, party int) ([]Slot, error) {
 	if party == 0 {
 		party = 1

@@ -13,12 +13,14 @@ type unknownResource struct{ idOrSlug string }
 func (e unknownResource) Error() string { return ErrNotFound.Error() }
 func (e unknownResource) Unwrap() error { return ErrNotFound }
 
-// errNoOffer is the error of look where a resource does not have the offer, or has taken it out of sale.
+// errNoOffer is the error of look where a resource does not have the offer, or has taken
+// it out of sale.
 var errNoOffer = errors.New("offer is not one of the resource's")
 
-// look tells, resource by resource in the order asked, what is taken of each between two instants and the buffers around them,
-// together with the rules of the offer: in one query, once the rules are in memory. All are seen at the same instant, by
-// the rules they had then.
+// look tells, resource by resource in the order asked, what is taken of each between two
+// instants and the buffers around them, together with the rules of the offer: in one
+// query, once the rules are in memory. All are seen at the same instant, by the rules
+// they had then.
 func (s *Store) look(ctx context.Context, idsOrSlugs []string, offer string, from, to time.Time, see func(*rules, takenRow)) error {
 	all, sold := make([]*rules, len(idsOrSlugs)), make([]*rules, len(idsOrSlugs))
 	for n, idOrSlug := range idsOrSlugs {

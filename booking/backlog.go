@@ -6,20 +6,24 @@ import (
 	"time"
 )
 
-// Backlog is what the bookings have that is not done, of all replicas together. Times are UTC.
+// Backlog is what the bookings have that is not done, of all replicas together. Times are
+// UTC.
 type Backlog struct {
 	// Open counts the holds that keep their units from others.
 	Open int
-	// Expired counts the holds whose time has passed and that nobody has released yet; they keep nobody out. [Store.ReleaseExpired] sees to them.
+	// Expired counts the holds whose time has passed and that nobody has released yet;
+	// they keep nobody out. [Store.ReleaseExpired] sees to them.
 	Expired int
-	// Oldest is when the time of the oldest of the expired passed, zero when there is none, and Age how long ago that is, by the
-	// database's clock: an alarm belongs on it.
+	// Oldest is when the time of the oldest of the expired passed, zero when there is
+	// none, and Age how long ago that is, by the database's clock: an alarm belongs on
+	// it.
 	Oldest time.Time
 	Age    time.Duration
 }
 
-// The bookings that a deadline names are looked at, and no others: all that are pending have one, and the sweep takes it away afterwards. OFFSET 0
-// keeps the planner from joining the other way: with many deadlines it would read every booking there ever was.
+// The bookings that a deadline names are looked at, and no others: all that are pending
+// have one, and the sweep takes it away afterwards. OFFSET 0 keeps the planner from
+// joining the other way: with many deadlines it would read every booking there ever was.
 const backlogSQL = `
 SELECT w.open, w.expired, w.oldest, COALESCE(extract(epoch FROM statement_timestamp() - w.oldest) * 1000, 0)::bigint AS milliseconds
 FROM (
@@ -37,8 +41,9 @@ type backlogRow struct {
 	Milliseconds int64               `db:"milliseconds"`
 }
 
-// Backlog reads what the bookings have that is not done, in one round trip. It reads the bookings that have a deadline, which are those of
-// about the length of a hold, however many others there are.
+// Backlog reads what the bookings have that is not done, in one round trip. It reads the
+// bookings that have a deadline, which are those of about the length of a hold, however
+// many others there are.
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	var row backlogRow
 	err := s.read(ctx, func(q Querier) (err error) {

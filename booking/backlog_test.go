@@ -52,7 +52,8 @@ func TestBacklog(t *testing.T) {
 	})
 }
 
-// Bookings that have no deadline, which are all but the newest, are not read, though many have one.
+// Bookings that have no deadline, which are all but the newest, are not read, though many
+// have one.
 func TestBacklogIsCheap(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// maxBesideWait bounds how long a hold in a caller's transaction waits for a connection besides the caller's and for
-// whoever has the bookings locked that are in the way. That may be the caller itself, whose connection we keep busy:
-// then waiting longer would be in vain.
+// maxBesideWait bounds how long a hold in a caller's transaction waits for a connection
+// besides the caller's and for whoever has the bookings locked that are in the way. That
+// may be the caller itself, whose connection we keep busy: then waiting longer would be
+// in vain.
 const maxBesideWait = time.Second
 
-// maxReseats bounds how often neighbours are re-seated for one hold in a caller's transaction, whose own bookings
-// nobody else sees: where they are in the way it does not help.
+// maxReseats bounds how often neighbours are re-seated for one hold in a caller's
+// transaction, whose own bookings nobody else sees: where they are in the way it does not
+// help.
 const maxReseats = 5
 
 const isolationSQL = `SELECT current_setting('transaction_isolation') AS isolation`
@@ -38,8 +40,8 @@ func (h *holder) reseat(ctx context.Context, r *rules, start time.Time, party in
 	})
 }
 
-// beside does what is in the way of a hold in a transaction of the store's own, also where the hold is in a caller's:
-// others must see it, whatever becomes of that.
+// beside does what is in the way of a hold in a transaction of the store's own, also
+// where the hold is in a caller's: others must see it, whatever becomes of that.
 func (h *holder) beside(ctx context.Context, what string, do func(context.Context) error) error {
 	if h.caller == nil {
 		return do(ctx)

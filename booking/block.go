@@ -14,7 +14,8 @@ import (
 type BlockRequest struct {
 	// Resource is an id or a slug.
 	Resource string
-	// From and To are instants in any zone, on no grid; To is the one after the last. At most 366 days.
+	// From and To are instants in any zone, on no grid; To is the one after the last. At
+	// most 366 days.
 	From, To time.Time
 	// Units is how many of the resource's units; 0 stands for all of them.
 	Units int
@@ -28,22 +29,26 @@ const maxBlock = 366 * day
 // maxConflicts bounds how many bookings a ConflictError names.
 const maxConflicts = 100
 
-// Block keeps units of a resource from being sold, for maintenance say. It is a confirmed booking of the kind [Block], of no customer
-// and no price, whose party is its units; it obeys the same constraint, availability counts its units as taken, and
-// [Store.Cancel] ends it. Opening hours, notice and horizon do not bind it, and the resource need not be active. Bookings in the way
-// get other units where that makes room; expired holds in the way are released.
+// Block keeps units of a resource from being sold, for maintenance say. It is a confirmed
+// booking of the kind [Block], of no customer and no price, whose party is its units; it
+// obeys the same constraint, availability counts its units as taken, and [Store.Cancel]
+// ends it. Opening hours, notice and horizon do not bind it, and the resource need not be
+// active. Bookings in the way get other units where that makes room; expired holds in the
+// way are released.
 //
-// The errors are a [*ConflictError] with the bookings in the way when not enough units can be had (errors.Is [ErrSlotTaken]), and a
-// [*ValidationError] that names resource, from, to, units or reason; where the resource does not exist, errors.Is(err, [ErrNotFound])
-// holds too. Safe on several replicas at once, against holds and moves too. Without contention it is a transaction of four
-// statements, six round trips.
+// The errors are a [*ConflictError] with the bookings in the way when not enough units
+// can be had (errors.Is [ErrSlotTaken]), and a [*ValidationError] that names resource,
+// from, to, units or reason; where the resource does not exist, errors.Is(err,
+// [ErrNotFound]) holds too. Safe on several replicas at once, against holds and moves
+// too. Without contention it is a transaction of four statements, six round trips.
 func (s *Store) Block(ctx context.Context, req BlockRequest) (Booking, error) {
 	b, err := mover{store: s}.block(ctx, req)
 	return b, wrap(ctx, "block", err)
 }
 
-// Block is [Store.Block] in the caller's transaction, in four round trips. From the first on, the resource is locked for other moves,
-// though not for holds, until the transaction ends. A refusal leaves the transaction usable, and nothing changed.
+// Block is [Store.Block] in the caller's transaction, in four round trips. From the first
+// on, the resource is locked for other moves, though not for holds, until the transaction
+// ends. A refusal leaves the transaction usable, and nothing changed.
 func (t *Tx) Block(ctx context.Context, req BlockRequest) (Booking, error) {
 	b, err := mover{t.store, t.q}.block(ctx, req)
 	return b, wrap(ctx, "block", err)

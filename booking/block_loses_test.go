@@ -11,8 +11,9 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A block has reserved its own place, and loses that of the neighbour who makes room for it to a hold under way: everybody is put back, and it is
-// decided anew by what the hold became.
+// A block has reserved its own place, and loses that of the neighbour who makes room for
+// it to a hold under way: everybody is put back, and it is decided anew by what the hold
+// became.
 func TestBlockLosesANeighboursPlace(t *testing.T) {
 	t.Parallel()
 	for _, commits := range []bool{false, true} {
@@ -23,7 +24,8 @@ func TestBlockLosesANeighboursPlace(t *testing.T) {
 		for id, units := range map[string]string{first.ID: "{[1,2)}", second.ID: "{[2,3)}"} {
 			exec(t, db, `UPDATE booking_platform.bookings SET units = $2::text::int4multirange WHERE id = $1::uuid`, id, units)
 		}
-		// Whoever blocks a unit for both hours asks the second one to take the first unit, which this hold has just taken there.
+		// Whoever blocks a unit for both hours asks the second one to take the first
+		// unit, which this hold has just taken there.
 		other, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
 		_, err = store.Tx(other).Hold(t.Context(), request(slot(1)))

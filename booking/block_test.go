@@ -52,7 +52,8 @@ func TestBlock(t *testing.T) {
 		req.Party = 1
 		hold(t, store, req)
 
-		// All of the units, without a customer's confirmation or price, in the past too and when nothing is sold.
+		// All of the units, without a customer's confirmation or price, in the past too
+		// and when nothing is sold.
 		exec(t, db, `UPDATE booking_platform.resources SET active = false`)
 		all, err := store.Block(ctx, booking.BlockRequest{Resource: strings.ToUpper(r.ID), From: slot(-100), To: slot(-50)})
 		require.NoError(t, err)
@@ -132,7 +133,8 @@ func TestBlockNamesWhatIsInTheWay(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// Half of the units of a resource that is half full: neighbours make room, and expired holds are released.
+// Half of the units of a resource that is half full: neighbours make room, and expired
+// holds are released.
 func TestBlockReseats(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -154,7 +156,8 @@ func TestBlockReseats(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// Blocks and holds for the same units at once, in callers' transactions too: whoever is first has them.
+// Blocks and holds for the same units at once, in callers' transactions too: whoever is
+// first has them.
 func TestBlockAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

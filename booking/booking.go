@@ -14,8 +14,9 @@ import (
 //	completed -> no_show, no_show -> completed
 type Status string
 
-// The statuses of a booking. Pending and Confirmed keep their units. Completed and NoShow keep them until the buffer after
-// the slot is over, if there is one. The others have given them back.
+// The statuses of a booking. Pending and Confirmed keep their units. Completed and NoShow
+// keep them until the buffer after the slot is over, if there is one. The others have
+// given them back.
 const (
 	// Pending is held, until HoldExpiresAt.
 	Pending Status = "pending"
@@ -27,7 +28,8 @@ const (
 	Completed Status = "completed"
 	// NoShow was confirmed, and nobody came, as [Store.NoShow] noted.
 	NoShow Status = "no_show"
-	// Expired was a hold that was released because its time has passed, or ended before by [Tx.Expire].
+	// Expired was a hold that was released because its time has passed, or ended before
+	// by [Tx.Expire].
 	Expired Status = "expired"
 )
 
@@ -50,46 +52,51 @@ type Booking struct {
 	ID string
 	// Kind tells a customer's booking from a block.
 	Kind Kind
-	// ResourceID is the id of its resource, and Offer the slug of the offer it was sold as; "" is the resource's own slot.
+	// ResourceID is the id of its resource, and Offer the slug of the offer it was sold
+	// as; "" is the resource's own slot.
 	ResourceID, Offer string
 	// Start and End are in UTC; End is the instant after the last.
 	Start, End time.Time
 	// Party is how many heads.
 	Party int
-	// Status is where it is in its life. A hold whose time has passed is still pending until it is released.
+	// Status is where it is in its life. A hold whose time has passed is still pending
+	// until it is released.
 	Status Status
-	// HoldExpiresAt is when the hold ends, in UTC, by the database's clock: never after Start. It
-	// keeps its value when the booking is confirmed.
+	// HoldExpiresAt is when the hold ends, in UTC, by the database's clock: never after
+	// Start. It keeps its value when the booking is confirmed.
 	HoldExpiresAt time.Time
 	// Customer is who it is for.
 	Customer Customer
-	// Amount is what the whole party pays: the resource's price per head, at the time of the hold, times the party.
+	// Amount is what the whole party pays: the resource's price per head, at the time of
+	// the hold, times the party.
 	Amount Money
 	// Policy is the resource's at the time of the hold.
 	Policy Policy
-	// Refund is what its cancellation gives back of Amount; nil while nobody has decided, and where a hold or a block was cancelled, for
-	// which nothing was paid.
+	// Refund is what its cancellation gives back of Amount; nil while nobody has decided,
+	// and where a hold or a block was cancelled, for which nothing was paid.
 	Refund *Money
-	// LateRefund is what goes back of money that comes although it was cancelled while it was a hold; nil is all of it. See
-	// [Tx.ApplyLateRefund].
+	// LateRefund is what goes back of money that comes although it was cancelled while it
+	// was a hold; nil is all of it. See [Tx.ApplyLateRefund].
 	LateRefund *Money
 	// Sequence counts the times it was moved or cancelled, as calendar files do.
 	Sequence int
 	// Reference is the caller's own.
 	Reference string
-	// IdempotencyKey is the one of its hold; "" when there was none, or the hold was given back by [Store.Release].
+	// IdempotencyKey is the one of its hold; "" when there was none, or the hold was
+	// given back by [Store.Release].
 	IdempotencyKey string
 	// Metadata is what was given; nil when nothing was.
 	Metadata map[string]string
-	// OwnerToken proves that a link is the customer's own; see [Store.Owned]. Only what [Store.Hold] returns has it, a
-	// repeat under an idempotency key too, and what [Store.WithOwnerToken] does, and only where [Options.OwnerSecrets] are given.
+	// OwnerToken proves that a link is the customer's own; see [Store.Owned]. Only what
+	// [Store.Hold] returns has it, a repeat under an idempotency key too, and what
+	// [Store.WithOwnerToken] does, and only where [Options.OwnerSecrets] are given.
 	OwnerToken string
 	// CreatedAt and UpdatedAt are in UTC, by the database's clock.
 	CreatedAt, UpdatedAt time.Time
 }
 
-// bookingColumns is what bookingRow reads, of a table or RETURNING with the alias b. lapsed and begun are judged by
-// the database's clock.
+// bookingColumns is what bookingRow reads, of a table or RETURNING with the alias b.
+// lapsed and begun are judged by the database's clock.
 const bookingColumns = `
     b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at, upper(b.during) AS ends_at, b.party, b.status,
     b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.policy::text AS policy,

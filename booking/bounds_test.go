@@ -15,8 +15,9 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Whatever is asked for with a range, an instant, a number or a text out of its bounds: an error that names the field, and no more memory
-// than a small part of what was sent. It counts what the whole process allocates, so it is not parallel.
+// Whatever is asked for with a range, an instant, a number or a text out of its bounds:
+// an error that names the field, and no more memory than a small part of what was sent.
+// It counts what the whole process allocates, so it is not parallel.
 func TestBadInputCostsLittle(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -164,7 +165,8 @@ func TestBadInputCostsLittle(t *testing.T) {
 	require.Equal(t, before, everything(t, db))
 }
 
-// At the end of what instants may be, ranges reach beyond the year 9999, which Postgres and the drivers can say.
+// At the end of what instants may be, ranges reach beyond the year 9999, which Postgres
+// and the drivers can say.
 func TestLastYears(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// starting moves a booking, buffers included, so that it starts in d; the grid of the slots is
-// of no matter to what is sold.
+// starting moves a booking, buffers included, so that it starts in d; the grid of the
+// slots is of no matter to what is sold.
 func starting(t testing.TB, db *sql.DB, id string, d time.Duration) {
 	t.Helper()
 	exec(t, db, `

@@ -8,9 +8,10 @@ import (
 // maxCached bounds the resources kept in memory.
 const maxCached = 1024
 
-// cache keeps the rules of resources by id and by slug, so that a hold needs no round trip to read them. It may be
-// behind the database, and may even hold what a transaction wrote and then rolled back: the statements that use it
-// name the version, and a refusal is checked against the database before it is given. What does not exist is not
+// cache keeps the rules of resources by id and by slug, so that a hold needs no round
+// trip to read them. It may be behind the database, and may even hold what a transaction
+// wrote and then rolled back: the statements that use it name the version, and a refusal
+// is checked against the database before it is given. What does not exist is not
 // remembered.
 type cache struct {
 	mu   sync.Mutex

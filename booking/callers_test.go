@@ -16,8 +16,8 @@ import (
 // operation is one that takes units or gives them back, in a caller's transaction.
 type operation struct {
 	name string
-	// prepare makes what the operation is about, in hours from the first one on that are the operation's own, and returns how it is
-	// done, and how it is refused.
+	// prepare makes what the operation is about, in hours from the first one on that are
+	// the operation's own, and returns how it is done, and how it is refused.
 	prepare func(t *testing.T, db *sql.DB, store *booking.Store, hour int) (done, refused func(*booking.Tx) (booking.Booking, error))
 	want    booking.Status
 }
@@ -75,8 +75,9 @@ var operations = []operation{
 	}, booking.Cancelled},
 }
 
-// At every isolation level: a transaction opened long ago in which an operation is refused goes on, and what is done in it bears the time
-// at which it was done; rolled back it was never done.
+// At every isolation level: a transaction opened long ago in which an operation is
+// refused goes on, and what is done in it bears the time at which it was done; rolled
+// back it was never done.
 func TestOperationsInCallersTransactions(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {

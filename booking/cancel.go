@@ -14,44 +14,53 @@ import (
 type CancelRequest struct {
 	// ID is the booking's.
 	ID string
-	// ByCustomer holds the cancellation to the booking's policy; staff are not bound by it.
+	// ByCustomer holds the cancellation to the booking's policy; staff are not bound by
+	// it.
 	ByCustomer bool
 	// Reason is kept with the booking and in the history, at most 500 characters.
 	Reason string
-	// Refund is what staff give back of a confirmed booking's amount, in minor units of its currency; nil is all of it. What a
-	// customer gets is the policy's to say.
+	// Refund is what staff give back of a confirmed booking's amount, in minor units of
+	// its currency; nil is all of it. What a customer gets is the policy's to say.
 	Refund *int64
-	// Paying tells of a hold that its customer has begun to pay for it, and the money is on its way: the policy then binds a customer
-	// as after the confirmation, and staff may say what goes back once it comes. It has no meaning for a confirmed booking.
+	// Paying tells of a hold that its customer has begun to pay for it, and the money is
+	// on its way: the policy then binds a customer as after the confirmation, and staff
+	// may say what goes back once it comes. It has no meaning for a confirmed booking.
 	Paying bool
 }
 
-// Cancel ends a pending or confirmed booking and gives its units back. It decides what is given back of the amount and keeps that
-// with the booking, see [Booking.Refund]; paying it back is somebody else's. Sequence is raised.
+// Cancel ends a pending or confirmed booking and gives its units back. It decides what is
+// given back of the amount and keeps that with the booking, see [Booking.Refund]; paying
+// it back is somebody else's. Sequence is raised.
 //
-//   - A confirmed booking that its customer cancels gives back what [Booking.Terms] tell at that instant, by the database's clock;
-//     one that staff cancel, all of it or the Refund asked for. Where it is moved at the same time, the terms are those of the time
-//     it then has.
-//   - A hold may always be cancelled, by its customer too, unless it is Paying and the policy does not allow it. Nothing was paid
-//     yet, so its Refund stays nil. What goes back of money that comes after all is kept as its LateRefund: what the policy gives at
-//     that instant where its customer cancels, and all of it, or the Refund asked for, where staff do.
+//   - A confirmed booking that its customer cancels gives back what [Booking.Terms] tell
+//     at that instant, by the database's clock; one that staff cancel, all of it or the
+//     Refund asked for. Where it is moved at the same time, the terms are those of the
+//     time it then has.
+//   - A hold may always be cancelled, by its customer too, unless it is Paying and the
+//     policy does not allow it. Nothing was paid yet, so its Refund stays nil. What goes
+//     back of money that comes after all is kept as its LateRefund: what the policy gives
+//     at that instant where its customer cancels, and all of it, or the Refund asked for,
+//     where staff do.
 //   - A block is for staff only, and gives nothing back.
 //
-// Cancelling a cancelled booking answers it again, with the first reason and the first refund, whoever asks.
+// Cancelling a cancelled booking answers it again, with the first reason and the first
+// refund, whoever asks.
 //
-// The errors are [ErrPolicy] where the policy does not allow it to the customer; [ErrNotFound]; a [*StatusError] for a booking that
-// has expired, was completed or missed, and for a block by a customer; and a [*ValidationError] for the fields reason and refund: one
-// is not for customers, not for blocks and holds that are not Paying, between 0 and the amount, and one that Stripe makes in the
-// currency (no fractions of isk and ugx, for one).
+// The errors are [ErrPolicy] where the policy does not allow it to the customer;
+// [ErrNotFound]; a [*StatusError] for a booking that has expired, was completed or
+// missed, and for a block by a customer; and a [*ValidationError] for the fields reason
+// and refund: one is not for customers, not for blocks and holds that are not Paying,
+// between 0 and the amount, and one that Stripe makes in the currency (no fractions of
+// isk and ugx, for one).
 //
-// Safe on several replicas at once. One round trip when staff cancel, two when a customer does, and more only where the booking
-// changes in between.
+// Safe on several replicas at once. One round trip when staff cancel, two when a customer
+// does, and more only where the booking changes in between.
 func (s *Store) Cancel(ctx context.Context, req CancelRequest) (Booking, error) {
 	return req.do(ctx, s.run)
 }
 
-// Cancel is [Store.Cancel] in the caller's transaction. Above READ COMMITTED, a booking that was changed since the transaction began
-// is a retryable error.
+// Cancel is [Store.Cancel] in the caller's transaction. Above READ COMMITTED, a booking
+// that was changed since the transaction began is a retryable error.
 func (t *Tx) Cancel(ctx context.Context, req CancelRequest) (Booking, error) {
 	return req.do(ctx, t.run)
 }
@@ -86,7 +95,8 @@ func (req CancelRequest) check() problems {
 	return p
 }
 
-// What staff cancel is decided on in the statement. Without a refund that was asked for it is all of the amount, where one was paid.
+// What staff cancel is decided on in the statement. Without a refund that was asked for
+// it is all of the amount, where one was paid.
 var cancelling = transition{
 	op: "cancel", from: []Status{Pending, Confirmed}, settled: Cancelled,
 	sql: recorded(`
@@ -136,7 +146,8 @@ type termsRow struct {
 	bookingRow
 }
 
-// It names what the terms depend on and may change: a booking that was confirmed or moved since it was read is not found.
+// It names what the terms depend on and may change: a booking that was confirmed or moved
+// since it was read is not found.
 var cancelByTermsSQL = recorded(`
     UPDATE booking_platform.bookings b
     SET status = 'cancelled', reason = $3::text, sequence = b.sequence + 1, updated_at = statement_timestamp(),
@@ -171,14 +182,16 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 		if done {
 			return cancelled.booking()
 		}
-		// It has changed in between. In a transaction, and in the one in which the store runs this again, it cannot a second time.
+		// It has changed in between. In a transaction, and in the one in which the store
+		// runs this again, it cannot a second time.
 		query = termsSQL + ` FOR NO KEY UPDATE OF b`
 	}
 	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRunAgain)
 }
 
-// refundAt is what a customer gets back who cancels at an instant, of what was paid and of what may still come. One of them is nil: the
-// one for a hold, the other for a confirmed booking.
+// refundAt is what a customer gets back who cancels at an instant, of what was paid and
+// of what may still come. One of them is nil: the one for a hold, the other for a
+// confirmed booking.
 func (req CancelRequest) refundAt(b Booking, at time.Time) (refund, late *int64, err error) {
 	if b.Kind != Sold || b.Status != Pending && b.Status != Confirmed {
 		return nil, nil, &StatusError{ID: b.ID, Status: b.Status, Op: cancelling.op}
@@ -195,7 +208,8 @@ func (req CancelRequest) refundAt(b Booking, at time.Time) (refund, late *int64,
 	return &terms.Refund.Minor, nil, nil
 }
 
-// begun is NULL where it is not known when the customer began to pay: it was before the cancellation, with which the payment ends.
+// begun is NULL where it is not known when the customer began to pay: it was before the
+// cancellation, with which the payment ends.
 const lateRefundSQL = `
 UPDATE booking_platform.bookings b
 SET refund_minor = b.late_refund_minor, updated_at = statement_timestamp()
@@ -204,10 +218,12 @@ WHERE b.id = $1::uuid AND b.status = 'cancelled' AND b.refund_minor IS NULL AND 
       SELECT max(h.at) FROM booking_platform.booking_history h WHERE h.booking_id = b.id AND h.to_status = 'cancelled'))
 RETURNING` + bookingColumns
 
-// ApplyLateRefund tells what becomes of money that came for a booking which was cancelled while it was a hold. Where a part of it is kept, the
-// booking's Refund becomes its LateRefund, once, and true is returned: the rest is the fee of its policy. False means that all of the
-// money goes back: the cancellation was free, staff waived the fee, or the customer began to pay after it. begun is when that was, by
-// Stripe's clock, zero where it is not known. One round trip.
+// ApplyLateRefund tells what becomes of money that came for a booking which was cancelled
+// while it was a hold. Where a part of it is kept, the booking's Refund becomes its
+// LateRefund, once, and true is returned: the rest is the fee of its policy. False means
+// that all of the money goes back: the cancellation was free, staff waived the fee, or
+// the customer began to pay after it. begun is when that was, by Stripe's clock, zero
+// where it is not known. One round trip.
 func (t *Tx) ApplyLateRefund(ctx context.Context, id string, begun time.Time) (b Booking, kept bool, err error) {
 	if !isID(id) {
 		return Booking{}, false, wrap(ctx, "apply a late refund", ErrNotFound)

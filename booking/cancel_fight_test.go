@@ -13,11 +13,12 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// feeSoon is free for long, and keeps 30 percent in the last two days: of slot(0), and not of slot(100).
+// feeSoon is free for long, and keeps 30 percent in the last two days: of slot(0), and
+// not of slot(100).
 var feeSoon = booking.Policy{FreeUntil: 48 * time.Hour, FeePercent: 30}
 
-// A customer cancels while the booking is being moved or confirmed: what counts is what it then is. So nobody gets out of a fee by it,
-// and nobody pays one that is not due.
+// A customer cancels while the booking is being moved or confirmed: what counts is what
+// it then is. So nobody gets out of a fee by it, and nobody pays one that is not due.
 func TestCancelWaitsForWhatItDependsOn(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -101,8 +102,9 @@ func confirmed(ctx context.Context, tx *booking.Tx, id string) error {
 	return err
 }
 
-// 32 clients cancel, confirm, complete and move one booking: it ends once, its history tells how, and all who cancelled it were told
-// the same refund, which is what its policy or the staff said.
+// 32 clients cancel, confirm, complete and move one booking: it ends once, its history
+// tells how, and all who cancelled it were told the same refund, which is what its policy
+// or the staff said.
 func TestLifeOfOneBookingUnderContention(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

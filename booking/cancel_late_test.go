@@ -12,7 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// M22: a hold that is cancelled keeps, by its policy at that time, what goes back of money that comes later.
+// M22: a hold that is cancelled keeps, by its policy at that time, what goes back of
+// money that comes later.
 func TestCancel_HoldKeepsItsLateRefund(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -19,7 +19,8 @@ func byCustomer(id string) booking.CancelRequest {
 
 func minor(n int64) *int64 { return &n }
 
-// startsIn moves a booking by SQL, so that it begins so long after the database's clock. That is how the tests let time pass.
+// startsIn moves a booking by SQL, so that it begins so long after the database's clock.
+// That is how the tests let time pass.
 func startsIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 	t.Helper()
 	exec(t, db, `
@@ -29,7 +30,8 @@ func startsIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 		WHERE b.id = $1::uuid`, id, d.Seconds())
 }
 
-// eachWay runs a step on the store, and in a caller's transaction at each isolation level.
+// eachWay runs a step on the store, and in a caller's transaction at each isolation
+// level.
 func eachWay(t *testing.T, db *sql.DB, store *booking.Store, f func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error))) {
 	t.Helper()
 	t.Run("store", func(t *testing.T) {
@@ -108,7 +110,8 @@ func TestCancelByCustomer(t *testing.T) {
 				want.Status, want.Sequence, want.UpdatedAt = booking.Cancelled, 1, got.UpdatedAt
 				want.Refund = &booking.Money{Minor: *refund, Currency: "eur"}
 				require.Equal(t, want, got, name)
-				// Whoever asks again gets the first answer, though it is no longer allowed, or would be another refund.
+				// Whoever asks again gets the first answer, though it is no longer
+				// allowed, or would be another refund.
 				startsIn(t, db, id, -time.Hour)
 				want.Start, want.End = time.Time{}, time.Time{}
 				for _, again := range []booking.CancelRequest{byCustomer(id), {ID: id, Reason: "snow"}, {ID: id, Refund: minor(99999)}} {
@@ -125,7 +128,8 @@ func TestCancelByCustomer(t *testing.T) {
 	})
 }
 
-// A hold is its customer's to give up, whatever the policy says, and nothing was paid for it.
+// A hold is its customer's to give up, whatever the policy says, and nothing was paid for
+// it.
 func TestCancelOfAHoldByCustomer(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

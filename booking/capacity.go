@@ -9,12 +9,14 @@ import (
 	"time"
 )
 
-// CapacityError tells that a resource's capacity cannot be lowered as far as was asked for, because more is sold.
+// CapacityError tells that a resource's capacity cannot be lowered as far as was asked
+// for, because more is sold.
 type CapacityError struct {
-	// Capacity is what was asked for, and Sold the largest number of heads at any instant from now on.
+	// Capacity is what was asked for, and Sold the largest number of heads at any instant
+	// from now on.
 	Capacity, Sold int
-	// Bookings stand in the way: those at an instant with more heads than Capacity, blocks too, by their start; up to
-	// 100 of them.
+	// Bookings stand in the way: those at an instant with more heads than Capacity,
+	// blocks too, by their start; up to 100 of them.
 	Bookings []Booking
 }
 
@@ -23,7 +25,8 @@ func (e *CapacityError) Error() string {
 	return fmt.Sprintf("capacity %d is too small: %d heads are sold at one time", e.Capacity, e.Sold)
 }
 
-// lapsedError tells that holds whose time has passed are there, and are to be released first.
+// lapsedError tells that holds whose time has passed are there, and are to be released
+// first.
 type lapsedError struct {
 	resource string
 	from, to time.Time
@@ -31,7 +34,8 @@ type lapsedError struct {
 
 func (e *lapsedError) Error() string { return "holds whose time has passed are in the way" }
 
-// The bookings that have units at some instant from $2 on, or from now on where that is earlier.
+// The bookings that have units at some instant from $2 on, or from now on where that is
+// earlier.
 const soldSQL = `
 SELECT b.id::text AS id, (extract(epoch FROM lower(b.blocked)) * 1000000)::bigint AS starts,
        (extract(epoch FROM upper(b.blocked)) * 1000000)::bigint AS ends,
@@ -88,7 +92,8 @@ func readSoldSince(ctx context.Context, q Querier, resource string, since int64)
 	return out, nil
 }
 
-// without leaves out the holds whose time has passed, where lapsed says so, and what is over.
+// without leaves out the holds whose time has passed, where lapsed says so, and what is
+// over.
 func (s soldUnits) without(lapsed bool) soldUnits {
 	var out soldUnits
 	for i, row := range s.rows {
@@ -111,7 +116,8 @@ func (s soldUnits) fit(ctx context.Context, q Querier, capacity int) error {
 	}
 	// Who leaves at an instant is gone before the next one comes.
 	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.heads, b.heads)) })
-	// full are the times, from one instant to the next change, at which there are too many.
+	// full are the times, from one instant to the next change, at which there are too
+	// many.
 	type span struct{ from, to int64 }
 	var full []span
 	heads, most := 0, 0

@@ -116,7 +116,8 @@ func TestLoweringNamesAHundred(t *testing.T) {
 	require.Equal(t, slot(0), small.Bookings[0].Start)
 }
 
-// What is over does not count, nor do holds whose time has passed, whoever looks at them meanwhile.
+// What is over does not count, nor do holds whose time has passed, whoever looks at them
+// meanwhile.
 func TestLoweringLooksAhead(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -170,7 +171,8 @@ func TestLoweringWaitsForALateConfirmation(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// A hold that is being made, in a transaction that has not ended, counts once it is committed.
+// A hold that is being made, in a transaction that has not ended, counts once it is
+// committed.
 func TestLoweringWaitsForHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -219,7 +221,8 @@ func TestLoweringSeatsAgain(t *testing.T) {
 	})
 }
 
-// One that has begun moves onto a unit that somebody had who is over and was never completed.
+// One that has begun moves onto a unit that somebody had who is over and was never
+// completed.
 func TestLoweringSeatsAgainBesideThePast(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -246,7 +249,8 @@ func TestLoweringSeatsAgainBesideThePast(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE NOT units <@ int4range(1, 10001)`), unitsOf(t, db, older))
 }
 
-// However a day was sold, it can be lowered to what is sold at once, and then everything that is promised can be booked.
+// However a day was sold, it can be lowered to what is sold at once, and then everything
+// that is promised can be booked.
 func TestWhatIsPromisedAfterLoweringCanBeBooked(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -297,7 +301,8 @@ func TestWhatIsPromisedAfterLoweringCanBeBooked(t *testing.T) {
 	}
 }
 
-// 32 clients hold while the capacity goes up and down: never a unit above it, and nobody hears of a deadlock.
+// 32 clients hold while the capacity goes up and down: never a unit above it, and nobody
+// hears of a deadlock.
 func TestLoweringAgainstHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -11,15 +11,17 @@ import (
 
 // FieldChange is one field that [Store.ApplyResource] changes, in words for people.
 type FieldChange struct {
-	// Field is named as in [ValidationError], with a part where it has parts: "price", "policy.freeUntil", "hours.mon",
-	// "exceptions.2026-12-25", "offers.long.price"; "offers" alone is their order.
+	// Field is named as in [ValidationError], with a part where it has parts: "price",
+	// "policy.freeUntil", "hours.mon", "exceptions.2026-12-25", "offers.long.price";
+	// "offers" alone is their order.
 	Field string
-	// From and To are the values before and after: "25.00 EUR", "1h30m", "9:00-12:30, 14:00-18:00". One of them is
-	// empty where there is no value.
+	// From and To are the values before and after: "25.00 EUR", "1h30m", "9:00-12:30,
+	// 14:00-18:00". One of them is empty where there is no value.
 	From, To string
 }
 
-// fieldChanges lists how two resources with defaults filled in differ, in the order of the fields.
+// fieldChanges lists how two resources with defaults filled in differ, in the order of
+// the fields.
 func fieldChanges(from, to Resource) []FieldChange {
 	was, is := from.fields(), to.fields()
 	old, seen := map[string]string{}, map[string]bool{}

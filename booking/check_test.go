@@ -9,7 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// M6: a request that is wrong is told from one that is to be limited, and nothing is taken.
+// M6: a request that is wrong is told from one that is to be limited, and nothing is
+// taken.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -2,25 +2,32 @@ package booking
 
 import "context"
 
-// Complete notes that a confirmed booking took place. It is only for one that has begun, by the database's clock; one that was noted as
-// missed becomes completed, as a correction. Where a buffer follows its slot, its units stay taken until that is over. Without one,
-// and before its end, they are free from now on, and can be sold again.
-// Completing a completed booking answers it again, so it may be repeated. Amount and Refund stay.
+// Complete notes that a confirmed booking took place. It is only for one that has begun,
+// by the database's clock; one that was noted as missed becomes completed, as a
+// correction. Where a buffer follows its slot, its units stay taken until that is over.
+// Without one, and before its end, they are free from now on, and can be sold again.
+// Completing a completed booking answers it again, so it may be repeated. Amount and
+// Refund stay.
 //
-// The errors are [ErrNotBegun]; [ErrNotFound]; and a [*StatusError] for a booking that is pending, has expired or was cancelled, and
-// for a block. Safe on several replicas at once; one round trip when it completes.
+// The errors are [ErrNotBegun]; [ErrNotFound]; and a [*StatusError] for a booking that is
+// pending, has expired or was cancelled, and for a block. Safe on several replicas at
+// once; one round trip when it completes.
 func (s *Store) Complete(ctx context.Context, id string) (Booking, error) {
 	return complete.do(ctx, s.run, id, actorOf(ctx), "")
 }
 
-// Complete is [Store.Complete] in the caller's transaction. One round trip when it completes.
+// Complete is [Store.Complete] in the caller's transaction. One round trip when it
+// completes.
 func (t *Tx) Complete(ctx context.Context, id string) (Booking, error) {
 	return complete.do(ctx, t.run, id, actorOf(ctx), "")
 }
 
-// NoShow notes that the customer of a confirmed booking did not come. It is [Store.Complete] with the other outcome: only for one that has begun, its
-// units stay taken until the buffer after it is over and are free at once where there is none, one that was noted as completed becomes missed, and a repeat is answered again. Nothing is given back: to
-// refund some of it, cancel the booking instead. The errors are the same; one round trip when it is noted.
+// NoShow notes that the customer of a confirmed booking did not come. It is
+// [Store.Complete] with the other outcome: only for one that has begun, its units stay
+// taken until the buffer after it is over and are free at once where there is none, one
+// that was noted as completed becomes missed, and a repeat is answered again. Nothing is
+// given back: to refund some of it, cancel the booking instead. The errors are the same;
+// one round trip when it is noted.
 func (s *Store) NoShow(ctx context.Context, id string) (Booking, error) {
 	return noShow.do(ctx, s.run, id, actorOf(ctx), "")
 }

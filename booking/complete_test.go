@@ -13,7 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A booking that has begun is completed or missed, and each is corrected into the other; its units are free at once.
+// A booking that has begun is completed or missed, and each is corrected into the other;
+// its units are free at once.
 func TestComplete(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

@@ -12,7 +12,8 @@ type Confirmation struct {
 	Actor string `json:"actor"`
 }
 
-// Locked first, and whoever has one locked is not waited for: so it takes no part in a deadlock.
+// Locked first, and whoever has one locked is not waited for: so it takes no part in a
+// deadlock.
 const confirmSeveralSQL = `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.actor FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, actor text)
@@ -30,9 +31,11 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT c.id::text AS id FROM changed c`
 
-// ConfirmSeveral confirms those of the bookings that are holds whose time has not passed, and returns their ids. The others are left as they are
-// and say no reason: what is no longer pending, has lapsed, is not there, is named twice or is being changed by somebody else at this moment. So it waits
-// for nobody. The ids of what it confirms are locked until the transaction ends. One round trip.
+// ConfirmSeveral confirms those of the bookings that are holds whose time has not passed,
+// and returns their ids. The others are left as they are and say no reason: what is no
+// longer pending, has lapsed, is not there, is named twice or is being changed by
+// somebody else at this moment. So it waits for nobody. The ids of what it confirms are
+// locked until the transaction ends. One round trip.
 func (t *Tx) ConfirmSeveral(ctx context.Context, wanted []Confirmation) ([]string, error) {
 	valid := make([]Confirmation, 0, len(wanted))
 	named := map[string]int{}

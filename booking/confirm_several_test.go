@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Of several bookings those are confirmed that are holds; the others are left as they are, and the one that somebody has locked is not waited for.
+// Of several bookings those are confirmed that are holds; the others are left as they
+// are, and the one that somebody has locked is not waited for.
 func TestConfirmSeveral(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

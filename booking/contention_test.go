@@ -16,10 +16,12 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// crowds bounds how many tests crowd the server at a time, which has only so many connections.
+// crowds bounds how many tests crowd the server at a time, which has only so many
+// connections.
 var crowds = make(chan struct{}, 2)
 
-// atOnce runs f for n clients that all start together, spread over a few stores as over replicas, on 32 connections.
+// atOnce runs f for n clients that all start together, spread over a few stores as over
+// replicas, on 32 connections.
 func atOnce(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client int) error) []error {
 	t.Helper()
 	crowds <- struct{}{}
@@ -40,8 +42,8 @@ func atOnce(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client
 	return errs
 }
 
-// requireSold checks that exactly so many succeeded and that everyone else was told that the slot is taken, and
-// nothing else.
+// requireSold checks that exactly so many succeeded and that everyone else was told that
+// the slot is taken, and nothing else.
 func requireSold(t *testing.T, want int, errs []error) {
 	t.Helper()
 	sold := 0
@@ -82,7 +84,8 @@ func TestAsManyClientsAsUnitsAllGetOne(t *testing.T) {
 	})
 }
 
-// Slots of an hour that begin every half hour, so that each is in the way of its neighbours.
+// Slots of an hour that begin every half hour, so that each is in the way of its
+// neighbours.
 func TestPartiesOnOverlappingSlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -117,8 +120,8 @@ func TestPartiesOnOverlappingSlots(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// Without the constraint the slot is sold twice: the tests above can fail. Two transactions overlap here in a way
-// that needs no luck.
+// Without the constraint the slot is sold twice: the tests above can fail. Two
+// transactions overlap here in a way that needs no luck.
 func TestControlWithoutTheConstraintASlotIsSoldTwice(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -139,7 +142,8 @@ func TestControlWithoutTheConstraintASlotIsSoldTwice(t *testing.T) {
 	require.Equal(t, 1, count(t, db, soldTwice))
 }
 
-// A role may have another isolation level than READ COMMITTED by default; what is sold must be the same.
+// A role may have another isolation level than READ COMMITTED by default; what is sold
+// must be the same.
 func TestContentionAtOtherDefaultIsolationLevels(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"serializable", "repeatable read"} {

@@ -32,10 +32,12 @@ type countRow struct {
 	LookedAt int `db:"looked_at"`
 }
 
-// Count counts the bookings that [Store.List] lists for the same options on all of its pages. After and Limit do not
-// matter, and neither does Order. It looks at 10,000 rows at most, by the index that a list would read, and says so
-// where there are more: "more than 10000", or, where a filter had to be looked at row by row, "37 at least". It never
-// reads the whole table. A [*ValidationError] names what is wrong, as that of a list does. One round trip.
+// Count counts the bookings that [Store.List] lists for the same options on all of its
+// pages. After and Limit do not matter, and neither does Order. It looks at 10,000 rows
+// at most, by the index that a list would read, and says so where there are more: "more
+// than 10000", or, where a filter had to be looked at row by row, "37 at least". It never
+// reads the whole table. A [*ValidationError] names what is wrong, as that of a list
+// does. One round trip.
 func (s *Store) Count(ctx context.Context, opts ListOptions) (Count, error) {
 	return countBookings(ctx, s.read, opts)
 }
@@ -53,8 +55,8 @@ func countBookings(ctx context.Context, run runner, opts ListOptions) (Count, er
 	return Count{N: min(row.N, counted), More: row.LookedAt > counted}, wrap(ctx, "count", err)
 }
 
-// countQuery is the statement of a count. Where a range is asked for, its index is read; the order only sees to it that
-// one is.
+// countQuery is the statement of a count. Where a range is asked for, its index is read;
+// the order only sees to it that one is.
 func (o ListOptions) countQuery(most int) (string, []any) {
 	if !o.From.IsZero() || !o.To.IsZero() {
 		o.Order = ByStart

@@ -19,13 +19,15 @@ type position struct {
 	id    string
 }
 
-// A cursor is, in base64: the first bytes of a hash of the order and the filters, the start in microseconds, the id.
+// A cursor is, in base64: the first bytes of a hash of the order and the filters, the
+// start in microseconds, the id.
 const (
 	cursorHash = 8
 	cursorSize = cursorHash + 8 + 16
 )
 
-// fingerprint tells lists apart that differ in their order or a filter. The options are normal.
+// fingerprint tells lists apart that differ in their order or a filter. The options are
+// normal.
 func (o ListOptions) fingerprint() []byte {
 	sum := sha256.Sum256(fmt.Appendf(nil, "1 %q %q %q %q %q %q %d %d",
 		o.Order, o.Statuses, o.Kind, o.Resource, strings.ToLower(o.Customer), o.Reference, o.From.UnixMicro(), o.To.UnixMicro()))
@@ -44,7 +46,8 @@ func (o ListOptions) cursor(at position) string {
 	return base64.RawURLEncoding.EncodeToString(append(raw, id[:]...))
 }
 
-// position reads the cursor the list goes on from, if there is one, or says what is wrong with it.
+// position reads the cursor the list goes on from, if there is one, or says what is wrong
+// with it.
 func (o ListOptions) position() (*position, string) {
 	if o.After == "" {
 		return nil, ""
@@ -63,7 +66,8 @@ func (o ListOptions) position() (*position, string) {
 		start: time.UnixMicro(int64(binary.BigEndian.Uint64(raw[cursorHash:]))).UTC(),
 		id:    uuid.UUID(raw[cursorHash+8:]).String(),
 	}
-	// The place stands for the bound of the range on its side, and is within it: only what was written by hand is not.
+	// The place stands for the bound of the range on its side, and is within it: only
+	// what was written by hand is not.
 	if o.Order.byStart() && (at.start.Year() < 1 || at.start.Year() > 9999 ||
 		!o.From.IsZero() && at.start.Before(o.From) || !o.To.IsZero() && !at.start.Before(o.To)) {
 		return nil, "is not where a page ended"

@@ -50,11 +50,12 @@ func (d Date) Before(other Date) bool { return d.midnight() < other.midnight() }
 // At returns the instant, in zone, at which the wall clock shows that many minutes after
 // midnight of the date; 1440 and more are minutes of the following days. Of a time that
 // comes twice, because clocks are put back, it is the first. A time that does not exist,
-// because clocks are put forward over it, answers false and the instant at which they are.
+// because clocks are put forward over it, answers false and the instant at which they
+// are.
 //
-// d.At(0, zone) is therefore the beginning of the day in every zone, also where midnight is
-// skipped. Use At wherever a date becomes an instant: time.Date answers a time of the day
-// before where midnight does not exist.
+// d.At(0, zone) is therefore the beginning of the day in every zone, also where midnight
+// is skipped. Use At wherever a date becomes an instant: time.Date answers a time of the
+// day before where midnight does not exist.
 func (d Date) At(minute int, zone *time.Location) (at time.Time, exists bool) {
 	wall := d.midnight() + int64(minute)*60
 	// No offset is as large as two days.
@@ -72,12 +73,14 @@ func (d Date) At(minute int, zone *time.Location) (at time.Time, exists bool) {
 	}
 }
 
-// midnight is the beginning of the day as a wall clock shows it, counted in seconds as if the zone were UTC.
+// midnight is the beginning of the day as a wall clock shows it, counted in seconds as if
+// the zone were UTC.
 func (d Date) midnight() int64 {
 	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC).Unix()
 }
 
-// exists tells whether the calendar has this day, in the years that JSON and a calendar can write.
+// exists tells whether the calendar has this day, in the years that JSON and a calendar
+// can write.
 func (d Date) exists() bool {
 	if d.Year < 1970 || d.Year > 9998 {
 		return false

@@ -54,8 +54,8 @@ func TestDate_At(t *testing.T) {
 	}
 }
 
-// M25: in every zone, around every change of its clocks from 2024 to 2030, At agrees with a
-// table that is made by reading the wall clock at each quarter of an hour.
+// M25: in every zone, around every change of its clocks from 2024 to 2030, At agrees with
+// a table that is made by reading the wall clock at each quarter of an hour.
 func TestDate_AtEveryChangeOfClocks(t *testing.T) {
 	t.Parallel()
 	const quarter = 15 * time.Minute
@@ -79,7 +79,8 @@ func TestDate_AtEveryChangeOfClocks(t *testing.T) {
 					want, shown := first[clock]
 					require.Equal(t, shown, exists, "%s %s", zone, clock)
 					if !shown {
-						// No change of these years is by anything but clocks put forward once.
+						// No change of these years is by anything but clocks put forward
+						// once.
 						want = change
 						if minute == 0 {
 							skippedMidnights++
@@ -95,8 +96,8 @@ func TestDate_AtEveryChangeOfClocks(t *testing.T) {
 	require.Greater(t, skippedMidnights, 20, "midnights that do not exist are among them")
 }
 
-// clockChanges are the instants of 2024 to 2030 at which a zone's offset changes, found by
-// halving the time between two instants with different offsets.
+// clockChanges are the instants of 2024 to 2030 at which a zone's offset changes, found
+// by halving the time between two instants with different offsets.
 func clockChanges(zone *time.Location) (changes []time.Time) {
 	offset := func(second int64) int {
 		_, offset := time.Unix(second, 0).In(zone).Zone()

@@ -12,27 +12,36 @@ import (
 var (
 	// ErrSlotTaken tells that fewer units of the slot are free than the party needs.
 	ErrSlotTaken = errors.New("slot is taken")
-	// ErrSlotGone tells that a slot cannot be taken again: it has begun, or its resource is no longer active.
+	// ErrSlotGone tells that a slot cannot be taken again: it has begun, or its resource
+	// is no longer active.
 	ErrSlotGone = errors.New("slot is gone")
-	// ErrHoldExpired tells that a hold's time has passed, or that the hold was ended as expired.
+	// ErrHoldExpired tells that a hold's time has passed, or that the hold was ended as
+	// expired.
 	ErrHoldExpired = errors.New("hold has expired")
-	// ErrNotBegun tells that a booking cannot be completed or missed yet, because it has not begun.
+	// ErrNotBegun tells that a booking cannot be completed or missed yet, because it has
+	// not begun.
 	ErrNotBegun = errors.New("booking has not begun")
-	// ErrPolicy tells that the booking's policy does not allow the customer what was asked for.
+	// ErrPolicy tells that the booking's policy does not allow the customer what was
+	// asked for.
 	ErrPolicy = errors.New("the booking's policy does not allow it")
-	// ErrNotFound tells that no booking, or no resource, has that id or slug, or no feed that token.
+	// ErrNotFound tells that no booking, or no resource, has that id or slug, or no feed
+	// that token.
 	ErrNotFound = errors.New("not found")
-	// ErrIdempotencyMismatch tells that the idempotency key was used before, for another request.
+	// ErrIdempotencyMismatch tells that the idempotency key was used before, for another
+	// request.
 	ErrIdempotencyMismatch = errors.New("idempotency key was used for another request")
 )
 
-// errRunAgain marks an error after which the caller's transaction has to be run again from its beginning.
+// errRunAgain marks an error after which the caller's transaction has to be run again
+// from its beginning.
 var errRunAgain = errors.New("run the transaction again")
 
-// ValidationError names everything that is wrong with a request, all at once. The database has not changed.
+// ValidationError names everything that is wrong with a request, all at once. The
+// database has not changed.
 type ValidationError struct {
-	// Fields maps a field, named as in the JSON body (resource, start, party, firstName, lastName, email, …), to what
-	// is wrong with it: a short phrase such as "is required", fit for the customer.
+	// Fields maps a field, named as in the JSON body (resource, start, party, firstName,
+	// lastName, email, …), to what is wrong with it: a short phrase such as "is
+	// required", fit for the customer.
 	Fields map[string]string
 
 	// cause is ErrNotFound when the resource does not exist, for errors.Is.
@@ -48,10 +57,12 @@ func (e *ValidationError) Error() string {
 	return "invalid request: " + strings.Join(parts, "; ")
 }
 
-// Unwrap makes errors.Is(err, [ErrNotFound]) true when the resource that was named does not exist.
+// Unwrap makes errors.Is(err, [ErrNotFound]) true when the resource that was named does
+// not exist.
 func (e *ValidationError) Unwrap() error { return e.cause }
 
-// problems collects what is wrong with each field; the first finding about a field stands.
+// problems collects what is wrong with each field; the first finding about a field
+// stands.
 type problems map[string]string
 
 func (p problems) add(field, problem string) {
@@ -74,13 +85,15 @@ func (p problems) err() error {
 	return &ValidationError{Fields: p}
 }
 
-// StatusError tells that a booking's status does not allow the operation. The booking has not changed.
+// StatusError tells that a booking's status does not allow the operation. The booking has
+// not changed.
 type StatusError struct {
 	// ID is the booking's.
 	ID string
 	// Status is the one it has.
 	Status Status
-	// Op is what was asked for: "confirm", "cancel", "release", "extend", "expire", "complete", "no-show", "reschedule", "retake", …
+	// Op is what was asked for: "confirm", "cancel", "release", "extend", "expire",
+	// "complete", "no-show", "reschedule", "retake", …
 	Op string
 }
 
@@ -89,7 +102,8 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("booking %s is %s: cannot %s", e.ID, e.Status, e.Op)
 }
 
-// ConflictError names what is in the way of a block. errors.Is(err, [ErrSlotTaken]) holds for it.
+// ConflictError names what is in the way of a block. errors.Is(err, [ErrSlotTaken]) holds
+// for it.
 type ConflictError struct {
 	// Bookings are those that keep units meanwhile, by their start: up to 100 of them.
 	Bookings []Booking
@@ -103,11 +117,12 @@ func (e *ConflictError) Error() string {
 // Unwrap makes errors.Is(err, [ErrSlotTaken]) true.
 func (e *ConflictError) Unwrap() error { return ErrSlotTaken }
 
-// IsRetryable tells that nothing is wrong with what was asked, and that the whole transaction should be rolled back
-// and run again from its beginning: Postgres ended it in favour of another one (SQLSTATE 40001 serialization failure,
-// 40P01 deadlock), or it cannot see, at its isolation level, what has been committed since it began. [Store] runs its
-// own transactions again by itself, a bounded number of times; in a transaction of the caller's ([Tx]) that is the
-// caller's to do.
+// IsRetryable tells that nothing is wrong with what was asked, and that the whole
+// transaction should be rolled back and run again from its beginning: Postgres ended it
+// in favour of another one (SQLSTATE 40001 serialization failure, 40P01 deadlock), or it
+// cannot see, at its isolation level, what has been committed since it began. [Store]
+// runs its own transactions again by itself, a bounded number of times; in a transaction
+// of the caller's ([Tx]) that is the caller's to do.
 func IsRetryable(err error) bool {
 	if errors.Is(err, errRunAgain) {
 		return true
@@ -125,8 +140,9 @@ func sqlState(err error) string {
 	return ""
 }
 
-// wrap gives an error its one prefix. A driver may report a cancelled query with an error of its own (lib/pq:
-// SQLSTATE 57014), so the context's error is added where the driver left it out.
+// wrap gives an error its one prefix. A driver may report a cancelled query with an error
+// of its own (lib/pq: SQLSTATE 57014), so the context's error is added where the driver
+// left it out.
 func wrap(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil

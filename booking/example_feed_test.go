@@ -30,7 +30,8 @@ func ExampleStore_Feed() {
 	}
 }
 
-// Somebody has left: all addresses of the court's calendar are dead, and those who stay get new ones.
+// Somebody has left: all addresses of the court's calendar are dead, and those who stay
+// get new ones.
 func ExampleStore_DeleteFeeds() {
 	n, err := store.DeleteFeeds(ctx, "court-1")
 	if err != nil {

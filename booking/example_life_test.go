@@ -9,7 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// A page shows what cancelling would give, and the customer then gets what the database's clock says.
+// A page shows what cancelling would give, and the customer then gets what the database's
+// clock says.
 func ExampleStore_Cancel() {
 	b, err := store.Get(ctx, "019a2b3c-0000-7000-8000-000000000000")
 	if err != nil {
@@ -69,7 +70,8 @@ func ExampleStore_CompletePast() {
 	}
 }
 
-// A hold is kept for a week while a bank makes up its mind, or for as long as the resource allows.
+// A hold is kept for a week while a bank makes up its mind, or for as long as the
+// resource allows.
 func ExampleStore_Extend() {
 	b, err := store.Extend(ctx, "019a2b3c-0000-7000-8000-000000000000", time.Now().AddDate(0, 0, 7))
 	if errors.Is(err, booking.ErrHoldExpired) {

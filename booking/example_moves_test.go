@@ -9,7 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// A customer moves a booking by a day. The new slot is taken and the old one freed, or nothing changes.
+// A customer moves a booking by a day. The new slot is taken and the old one freed, or
+// nothing changes.
 func ExampleStore_Reschedule() {
 	moved, err := store.Reschedule(booking.WithActor(ctx, "customer"), booking.RescheduleRequest{
 		ID: "019a2b3c-0000-7000-8000-000000000000", Start: start.AddDate(0, 0, 1), ByCustomer: true,
@@ -26,7 +27,8 @@ func ExampleStore_Reschedule() {
 	}
 }
 
-// Money has arrived for a hold that is over. Where the slot is still to be had it is taken again; else the money goes back.
+// Money has arrived for a hold that is over. Where the slot is still to be had it is
+// taken again; else the money goes back.
 func ExampleStore_Retake() {
 	_, err := store.Retake(ctx, "019a2b3c-0000-7000-8000-000000000000")
 	if errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrSlotGone) {
@@ -36,7 +38,8 @@ func ExampleStore_Retake() {
 	}
 }
 
-// Two of a court's units are out of order for a morning. Who has booked meanwhile is named, and nobody is turned away by surprise.
+// Two of a court's units are out of order for a morning. Who has booked meanwhile is
+// named, and nobody is turned away by surprise.
 func ExampleStore_Block() {
 	block, err := store.Block(booking.WithActor(ctx, "user:ada@example.com"), booking.BlockRequest{
 		Resource: "court-1", From: start, To: start.Add(3 * time.Hour), Units: 2, Reason: "new floor",

@@ -73,8 +73,8 @@ func ExampleStore_Hold() {
 	}
 }
 
-// An order of the caller's and its booking are committed together; when Postgres ends the transaction in favour of
-// another one, the whole of it is run again.
+// An order of the caller's and its booking are committed together; when Postgres ends the
+// transaction in favour of another one, the whole of it is run again.
 func ExampleStore_Tx() {
 	order := func() error {
 		tx, err := db.BeginTx(ctx, nil)
@@ -105,7 +105,8 @@ func ExampleStore_Tx() {
 	}
 }
 
-// A hold is confirmed when its money arrives; when that was too late, the slot may still be there.
+// A hold is confirmed when its money arrives; when that was too late, the slot may still
+// be there.
 func ExampleStore_ConfirmLate() {
 	_, err := store.ConfirmLate(ctx, "019a2b3c-0000-7000-8000-000000000000")
 	if errors.Is(err, booking.ErrHoldExpired) {
@@ -113,7 +114,8 @@ func ExampleStore_ConfirmLate() {
 	}
 }
 
-// Holds whose time has passed are tidied away by a step that the program schedules, on every replica if it likes.
+// Holds whose time has passed are tidied away by a step that the program schedules, on
+// every replica if it likes.
 func ExampleStore_ReleaseExpired() {
 	for range time.Tick(30 * time.Second) {
 		if _, err := store.ReleaseExpired(ctx); err != nil {

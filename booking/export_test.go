@@ -56,7 +56,8 @@ func (r *rules) Starts(from, to time.Time) iter.Seq[time.Time] { return r.starts
 // IsStart tells whether a hold at t would be taken for a slot.
 func (r *rules) IsStart(t time.Time) bool { return r.isStart(t) }
 
-// Changes are what the database answers when so many heads come or go at some instants, by time.
+// Changes are what the database answers when so many heads come or go at some instants,
+// by time.
 func Changes(at []time.Time, heads []int) (taken []byte) {
 	for n, t := range at {
 		taken = binary.BigEndian.AppendUint64(taken, uint64(t.UnixMicro()-epoch2000))
@@ -70,7 +71,8 @@ func (r *rules) Free(from, to, clock time.Time, party int, taken []byte) []Slot 
 	return r.free(from, to, party, takenRow{Clock: clock, Changes: taken})
 }
 
-// Patient lets a hold in a caller's transaction wait longer than [maxBesideWait]: a busy machine may need more for what is done beside it.
+// Patient lets a hold in a caller's transaction wait longer than [maxBesideWait]: a busy
+// machine may need more for what is done beside it.
 func (s *Store) Patient() *Store {
 	s.besideWait = time.Minute
 	return s

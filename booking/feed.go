@@ -14,9 +14,10 @@ import (
 type Feed struct {
 	// Resource is the feed's, active or not.
 	Resource Resource
-	// Bookings are those that begin from 30 days ago on, however far ahead, by their start; blocks and cancelled ones
-	// are among them, so that a calendar that showed one drops it. Holds that have expired are not. There are at most
-	// 5000: the next ones, and in what they leave of that number the latest of the past.
+	// Bookings are those that begin from 30 days ago on, however far ahead, by their
+	// start; blocks and cancelled ones are among them, so that a calendar that showed one
+	// drops it. Holds that have expired are not. There are at most 5000: the next ones,
+	// and in what they leave of that number the latest of the past.
 	Bookings []Booking
 }
 
@@ -42,7 +43,8 @@ WHERE r.id = (SELECT f.resource_id FROM booking_platform.calendar_feeds f WHERE 
     FROM booking_platform.bookings b
     WHERE b.resource_id = $1::uuid AND b.status <> 'expired'
       AND NOT (b.status = 'pending' AND b.hold_expires_at <= statement_timestamp()) AND `
-	// Two ranges of one index, read away from now in both directions: whatever the limit cuts off is farthest away.
+	// Two ranges of one index, read away from now in both directions: whatever the limit
+	// cuts off is farthest away.
 	feedBookingsSQL = `
 (
     SELECT` + bookingColumns + feedOfSQL + `lower(b.during) >= statement_timestamp()
@@ -54,12 +56,13 @@ WHERE r.id = (SELECT f.resource_id FROM booking_platform.calendar_feeds f WHERE 
 )`
 )
 
-// CreateFeed opens a private calendar of a resource, given by its id or slug, and returns the token that reads it:
-// characters that are safe in an address, with 256 random bits. It names the first of [Options.OwnerSecrets]. Only
-// its HMAC under that secret is stored, or its SHA-256 where there is none, so it cannot be told again. A resource may
-// have several, one for each member of staff for example. They are good until [Store.DeleteFeeds], and as long as the
-// secret is listed. The error is [ErrNotFound] when there is no such resource. Safe on several replicas at once; one
-// round trip.
+// CreateFeed opens a private calendar of a resource, given by its id or slug, and returns
+// the token that reads it: characters that are safe in an address, with 256 random bits.
+// It names the first of [Options.OwnerSecrets]. Only its HMAC under that secret is
+// stored, or its SHA-256 where there is none, so it cannot be told again. A resource may
+// have several, one for each member of staff for example. They are good until
+// [Store.DeleteFeeds], and as long as the secret is listed. The error is [ErrNotFound]
+// when there is no such resource. Safe on several replicas at once; one round trip.
 func (s *Store) CreateFeed(ctx context.Context, idOrSlug string) (token string, err error) {
 	token, err = s.createFeed(ctx, idOrSlug)
 	return token, wrap(ctx, "create feed", err)
@@ -95,7 +98,8 @@ func (s *Store) createFeed(ctx context.Context, idOrSlug string) (string, error)
 	return token, nil
 }
 
-// resourceIs is the condition by which a resource is found, with a parameter of that name for the key.
+// resourceIs is the condition by which a resource is found, with a parameter of that name
+// for the key.
 func resourceIs(idOrSlug, parameter string) (is, key string, err error) {
 	switch {
 	case isID(idOrSlug):
@@ -106,8 +110,8 @@ func resourceIs(idOrSlug, parameter string) (is, key string, err error) {
 	return "", "", ErrNotFound
 }
 
-// feedHash is the key under which a token is stored; false where it cannot be one of this store's, because it names
-// a secret that is not listed.
+// feedHash is the key under which a token is stored; false where it cannot be one of this
+// store's, because it names a secret that is not listed.
 func (s *Store) feedHash(token string) ([]byte, bool) {
 	if len(s.secrets) == 0 {
 		sum := sha256.Sum256([]byte(token))
@@ -120,9 +124,10 @@ func (s *Store) feedHash(token string) ([]byte, bool) {
 	return secret.mac("calendar feed", token), true
 }
 
-// Feed returns what the private calendar with that token shows. The error is [ErrNotFound] for a token that is unknown,
-// was taken back, names a secret that is not one of [Options.OwnerSecrets], or could be none, all alike. Two round
-// trips, through indexes: the resource, and its bookings.
+// Feed returns what the private calendar with that token shows. The error is
+// [ErrNotFound] for a token that is unknown, was taken back, names a secret that is not
+// one of [Options.OwnerSecrets], or could be none, all alike. Two round trips, through
+// indexes: the resource, and its bookings.
 func (s *Store) Feed(ctx context.Context, token string) (Feed, error) {
 	f, err := s.feed(ctx, token, maxFeed)
 	return f, wrap(ctx, "feed", err)
@@ -149,7 +154,8 @@ func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err 
 			return err
 		}
 		slices.SortFunc(rows, func(a, b bookingRow) int { return cmp.Or(a.StartsAt.Compare(b.StartsAt), cmp.Compare(a.ID, b.ID)) })
-		// Each range had up to the limit: what is too much is at the beginning, the farthest past.
+		// Each range had up to the limit: what is too much is at the beginning, the
+		// farthest past.
 		rows = rows[max(0, len(rows)-limit):]
 		f.Bookings = make([]Booking, len(rows))
 		for i, row := range rows {
@@ -165,9 +171,9 @@ func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err 
 	return f, nil
 }
 
-// DeleteFeeds takes back every token of a resource's private calendars, and returns how many there were: none of them
-// reads anything any more. The error is [ErrNotFound] when there is no such resource. Safe on several replicas at once;
-// one round trip.
+// DeleteFeeds takes back every token of a resource's private calendars, and returns how
+// many there were: none of them reads anything any more. The error is [ErrNotFound] when
+// there is no such resource. Safe on several replicas at once; one round trip.
 func (s *Store) DeleteFeeds(ctx context.Context, idOrSlug string) (int, error) {
 	n, err := s.deleteFeeds(ctx, idOrSlug)
 	return n, wrap(ctx, "delete feeds", err)

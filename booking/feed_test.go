@@ -180,7 +180,8 @@ func TestFeedReadsIndexes(t *testing.T) {
 		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'cancelled', lower(s), 0, 'eur'
 		FROM booking_platform.resources r, generate_series(1, 1000) n,
 			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`)
-	// What is read of one resource may as well be read in the order of the table and sorted, where there is less of it than the limit.
+	// What is read of one resource may as well be read in the order of the table and
+	// sorted, where there is less of it than the limit.
 	reads := func() []string {
 		return slices.DeleteFunc(indexes(t, db, booking.FeedBookingsSQL, r.ID, 5000), func(s string) bool { return s == "Sort" })
 	}
@@ -220,7 +221,8 @@ func TestRoundTripsOfFeeds(t *testing.T) {
 	costs(1)
 }
 
-// M3: the token of a private calendar names the secret that it was made with, and ends with it.
+// M3: the token of a private calendar names the secret that it was made with, and ends
+// with it.
 func TestFeed_EndsWithItsSecret(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

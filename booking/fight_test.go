@@ -16,8 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// fight is everything that can be done to one resource at once: 32 clients on capacity 10, with parties of 1 to 4 on slots that
-// overlap by half.
+// fight is everything that can be done to one resource at once: 32 clients on capacity
+// 10, with parties of 1 to 4 on slots that overlap by half.
 type fight struct {
 	db       *sql.DB
 	resource booking.Resource
@@ -107,7 +107,8 @@ func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand
 	}
 }
 
-// refusal tells whether an error is one that callers are promised. Neither a deadlock nor a transaction to run again is.
+// refusal tells whether an error is one that callers are promised. Neither a deadlock nor
+// a transaction to run again is.
 func refusal(err error) bool {
 	var status *booking.StatusError
 	var small *booking.CapacityError
@@ -120,8 +121,10 @@ func refusal(err error) bool {
 		errors.As(err, &status) || errors.As(err, &small)
 }
 
-// Holds, confirmations, cancellations, moves, swaps, retakes, blocks, re-seatings and changes of the capacity, while holds expire: nobody
-// is told anything but yes or no, nothing is sold twice, every history is whole, and at the end all that remains can be booked.
+// Holds, confirmations, cancellations, moves, swaps, retakes, blocks, re-seatings and
+// changes of the capacity, while holds expire: nobody is told anything but yes or no,
+// nothing is sold twice, every history is whole, and at the end all that remains can be
+// booked.
 func TestFightOfEverything(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
@@ -149,7 +152,8 @@ func TestFightOfEverything(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// requireBookable books all that remains of the half hours from the first on, and nothing more.
+// requireBookable books all that remains of the half hours from the first on, and nothing
+// more.
 func requireBookable(t *testing.T, store *booking.Store, starts int) {
 	t.Helper()
 	r, err := store.Resource(t.Context(), "court")
@@ -172,7 +176,8 @@ func requireBookable(t *testing.T, store *booking.Store, starts int) {
 	}
 }
 
-// 32 clients want one of three slots that are in each other's way, two at a time and whole or not at all.
+// 32 clients want one of three slots that are in each other's way, two at a time and
+// whole or not at all.
 func TestNeighbouringSlotsAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
@@ -191,7 +196,8 @@ func TestNeighbouringSlotsAtOnce(t *testing.T) {
 		}
 		require.ErrorIs(t, err, booking.ErrSlotTaken)
 	}
-	// The first and the last do not overlap; whoever has the middle is in the way of both.
+	// The first and the last do not overlap; whoever has the middle is in the way of
+	// both.
 	require.GreaterOrEqual(t, sold, 5)
 	require.LessOrEqual(t, sold, 10)
 	requireInvariants(t, db)

@@ -36,7 +36,8 @@ func changesOf(stays []stay) ([]time.Time, []int) {
 	return at, heads
 }
 
-// What remains of a slot is what its busiest second leaves, buffers included, and no slot is forgotten.
+// What remains of a slot is what its busiest second leaves, buffers included, and no slot
+// is forgotten.
 func TestRemainingIsWhatTheBusiestSecondLeaves(t *testing.T) {
 	t.Parallel()
 	from := date(2027, 5, 3)
@@ -87,8 +88,8 @@ func TestRemainingIsWhatTheBusiestSecondLeaves(t *testing.T) {
 	})
 }
 
-// A month of slots of an hour, half an hour apart and around the clock, of which nine heads in ten are sold: what is
-// computed beside the query.
+// A month of slots of an hour, half an hour apart and around the clock, of which nine
+// heads in ten are sold: what is computed beside the query.
 func BenchmarkMonthOfSlots(b *testing.B) {
 	from := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
 	to := from.AddDate(0, 1, 0)

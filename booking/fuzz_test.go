@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Whatever a client sends is refused by name or stored as it was sent; it is never an error of the database's.
+// Whatever a client sends is refused by name or stored as it was sent; it is never an
+// error of the database's.
 func FuzzHold(f *testing.F) {
 	store := newStore(f, testdb.New(f))
 	create(f, store, func(r *booking.Resource) { r.Capacity, r.SlotLength, r.Horizon = 10000, time.Minute, 3650*24*time.Hour })

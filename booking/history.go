@@ -9,16 +9,18 @@ import (
 
 // Change is one step in the life of a booking.
 type Change struct {
-	// At is when the statement that made the change began, in UTC, by the database's clock. One that had to wait for
-	// another may bear an earlier time than that: the order of the changes is that of the list.
+	// At is when the statement that made the change began, in UTC, by the database's
+	// clock. One that had to wait for another may bear an earlier time than that: the
+	// order of the changes is that of the list.
 	At time.Time
-	// From is the status before, "" for a booking that is new, and To the one after. They are the same where only the
-	// time changed.
+	// From is the status before, "" for a booking that is new, and To the one after. They
+	// are the same where only the time changed.
 	From, To Status
-	// FromStart and ToStart are when it began before and after, in UTC; both zero where that did not change.
+	// FromStart and ToStart are when it began before and after, in UTC; both zero where
+	// that did not change.
 	FromStart, ToStart time.Time
-	// Actor is who made the change, by [WithActor]; "" where nobody was named. Holds that are released because their
-	// time has passed name "booking" then.
+	// Actor is who made the change, by [WithActor]; "" where nobody was named. Holds that
+	// are released because their time has passed name "booking" then.
 	Actor string
 	// Reason is what was said to it.
 	Reason string
@@ -53,9 +55,10 @@ func (row changeRow) change() Change {
 	return c
 }
 
-// History returns what happened to a booking, the oldest change first: its hold, and every change of its status or
-// time since, each written together with the change itself. Of more than 1000 they are the last 1000; of a booking
-// from before there was a history, those since. That a hold was extended, or seated on other units, is no change. The
+// History returns what happened to a booking, the oldest change first: its hold, and
+// every change of its status or time since, each written together with the change itself.
+// Of more than 1000 they are the last 1000; of a booking from before there was a history,
+// those since. That a hold was extended, or seated on other units, is no change. The
 // error is [ErrNotFound] when there is no such booking. One round trip.
 func (s *Store) History(ctx context.Context, id string) ([]Change, error) {
 	return history(ctx, s.read, id)
@@ -90,9 +93,10 @@ func history(ctx context.Context, run runner, id string) ([]Change, error) {
 	return out, nil
 }
 
-// recordSQL begins the row of history that every change of a status or a time writes in its own statement: so there
-// is no change without it, none is written for a change that is rolled back, and it costs no round trip. The row
-// locks of the booking put the ids of its changes in their order.
+// recordSQL begins the row of history that every change of a status or a time writes in
+// its own statement: so there is no change without it, none is written for a change that
+// is rolled back, and it costs no round trip. The row locks of the booking put the ids of
+// its changes in their order.
 const recordSQL = `
     INSERT INTO booking_platform.booking_history (booking_id, from_status, to_status, from_start, to_start, actor, reason)`
 

@@ -93,7 +93,8 @@ func TestHistoryOfEachChange(t *testing.T) {
 	})
 }
 
-// Whoever takes the slot of an expired hold writes that hold's end as well, also where it had to wait.
+// Whoever takes the slot of an expired hold writes that hold's end as well, also where it
+// had to wait.
 func TestHistoryOfAHoldThatMadeRoom(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -186,8 +187,8 @@ func TestHistoryOfNothing(t *testing.T) {
 	require.Equal(t, time.Unix(1235, 0).UTC(), history[999].ToStart)
 }
 
-// A cancellation waits for a confirmation and for its end, whichever it is: what it then writes is the status that it
-// changed, and not the one it first saw.
+// A cancellation waits for a confirmation and for its end, whichever it is: what it then
+// writes is the status that it changed, and not the one it first saw.
 func TestHistoryAfterWaiting(t *testing.T) {
 	t.Parallel()
 	for _, confirms := range []bool{true, false} {

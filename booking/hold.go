@@ -10,43 +10,50 @@ import (
 	"github.com/google/uuid"
 )
 
-// Hold takes a slot for a party, for as long as the resource's HoldFor, but not beyond the start of the slot, and
-// returns the pending booking. All of the
-// party get in, or none. On any number of replicas, no unit is ever held twice, and while a hold whose time has
-// passed is in the way, it is released at once: nobody is refused because of it. Nor is anybody because of where others
-// sit: where enough heads are free and no set of units is, neighbours get other units, which nobody notices.
+// Hold takes a slot for a party, for as long as the resource's HoldFor, but not beyond
+// the start of the slot, and returns the pending booking. All of the party get in, or
+// none. On any number of replicas, no unit is ever held twice, and while a hold whose
+// time has passed is in the way, it is released at once: nobody is refused because of it.
+// Nor is anybody because of where others sit: where enough heads are free and no set of
+// units is, neighbours get other units, which nobody notices.
 //
-// Without contention it is one round trip, once the resource's rules are in memory, and a refusal is one too; they are
-// checked with every hold, so that nothing is sold by rules that were changed meanwhile: a hold waits for
-// [Store.ApplyResource]. Under contention it tries again, until ctx ends at the latest, and it waits for transactions of
-// others that have taken the same units, or the same number of a limit, and not ended yet. Expired holds and neighbours
-// in the way cost a transaction each, and the statement again.
+// Without contention it is one round trip, once the resource's rules are in memory, and a
+// refusal is one too; they are checked with every hold, so that nothing is sold by rules
+// that were changed meanwhile: a hold waits for [Store.ApplyResource]. Under contention
+// it tries again, until ctx ends at the latest, and it waits for transactions of others
+// that have taken the same units, or the same number of a limit, and not ended yet.
+// Expired holds and neighbours in the way cost a transaction each, and the statement
+// again.
 //
 // The errors:
-//   - [*ValidationError] names every field that is wrong: resource, offer, start, party, firstName, lastName, email,
-//     reference, idempotencyKey, metadata, client. An offer that the resource does not have, or that is not active, is
-//     wrong. When the resource does not exist, errors.Is(err, [ErrNotFound]) holds too.
+//   - [*ValidationError] names every field that is wrong: resource, offer, start, party,
+//     firstName, lastName, email, reference, idempotencyKey, metadata, client. An offer
+//     that the resource does not have, or that is not active, is wrong. When the resource
+//     does not exist, errors.Is(err, [ErrNotFound]) holds too.
 //   - [ErrSlotTaken]: the slot exists, but fewer heads are free than the party needs.
-//   - [ErrTooManyHolds], a [*HoldLimitError]: the e-mail address or the client has as many open holds and upcoming free
-//     bookings as [Options] allow. It is looked at before the slot is.
+//   - [ErrTooManyHolds], a [*HoldLimitError]: the e-mail address or the client has as
+//     many open holds and upcoming free bookings as [Options] allow. It is looked at
+//     before the slot is.
 //   - [ErrIdempotencyMismatch]: the customer used the key for another request.
 //
-// With an idempotency key, a repeat of the same request by the same customer returns the booking the first one made,
-// whatever the limits. It may have moved on since: see its Status. After [Store.Release] the key is free again.
+// With an idempotency key, a repeat of the same request by the same customer returns the
+// booking the first one made, whatever the limits. It may have moved on since: see its
+// Status. After [Store.Release] the key is free again.
 //
-// The booking has its OwnerToken, where the store has secrets for it, and its history begins with the hold, by the actor
-// of ctx ([WithActor]).
+// The booking has its OwnerToken, where the store has secrets for it, and its history
+// begins with the hold, by the actor of ctx ([WithActor]).
 //
-// A context or a connection that ends while a statement runs leaves open whether the slot is held: without a key, it
-// may be held until its time has passed. With one, the same request asked again tells.
+// A context or a connection that ends while a statement runs leaves open whether the slot
+// is held: without a key, it may be held until its time has passed. With one, the same
+// request asked again tells.
 func (s *Store) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	h := &holder{store: s, run: s.run}
 	b, err := h.hold(ctx, req)
 	return b, wrap(ctx, "hold", err)
 }
 
-// maxAttempts bounds how often a hold tries again. Each time it does, somebody else has got units or given some back,
-// so this many in a row mean that something is wrong.
+// maxAttempts bounds how often a hold tries again. Each time it does, somebody else has
+// got units or given some back, so this many in a row mean that something is wrong.
 const maxAttempts = 200
 
 // holder takes a slot: for the store, or in a caller's transaction.
@@ -57,7 +64,8 @@ type holder struct {
 	caller Querier
 	// reseats counts how often neighbours were re-seated beside a caller's transaction.
 	reseats int
-	// lost are the ids of attempts that got the numbers of an open hold, and then no booking.
+	// lost are the ids of attempts that got the numbers of an open hold, and then no
+	// booking.
 	lost []string
 }
 
@@ -105,7 +113,8 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 			return b, err
 		}
 		if row.Repeats {
-			// It was given back since, with its key: what was in the way may have been this very booking.
+			// It was given back since, with its key: what was in the way may have been
+			// this very booking.
 			continue
 		}
 		switch {
@@ -116,9 +125,10 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 		case row.LimitScope != "":
 			return Booking{}, &HoldLimitError{Scope: row.LimitScope, Limit: *row.LimitAllowed, Until: row.LimitUntil.UTC()}
 		case row.Free >= req.Party:
-			// Somebody took some of the units that were picked, or a number; enough may be left. A new statement sees
-			// them: each is a transaction of its own, or one in a caller's READ COMMITTED transaction. Above READ
-			// COMMITTED this is never reached: Postgres answers such a conflict with 40001.
+			// Somebody took some of the units that were picked, or a number; enough may
+			// be left. A new statement sees them: each is a transaction of its own, or
+			// one in a caller's READ COMMITTED transaction. Above READ COMMITTED this is
+			// never reached: Postgres answers such a conflict with 40001.
 		case row.Lapsed:
 			if err := h.makeRoom(ctx, r, req.Start); err != nil {
 				return Booking{}, err
@@ -135,7 +145,8 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 	return Booking{}, fmt.Errorf("the contention does not end: %w", errRunAgain)
 }
 
-// attempt runs the statement once; known is false when the resource no longer has the rules it names.
+// attempt runs the statement once; known is false when the resource no longer has the
+// rules it names.
 func (h *holder) attempt(ctx context.Context, req HoldRequest, r *rules) (b Booking, row holdRow, known bool, err error) {
 	// Each attempt has an id of its own; see numbersSQL.
 	v7, err := uuid.NewV7()
@@ -174,8 +185,8 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest, r *rules) (b Book
 	return b, row, known, nil
 }
 
-// rules returns those in memory if the request is right by them; a refusal is given only by rules that were just
-// read.
+// rules returns those in memory if the request is right by them; a refusal is given only
+// by rules that were just read.
 func (h *holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
 	if r, ok := h.store.cache.get(req.Resource); ok && len(req.check()) == 0 {
 		if sold, p := r.selling(req); len(p) == 0 {
@@ -202,8 +213,9 @@ func (h *holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
 	return r, p.err()
 }
 
-// refuse gives a refusal, unless the same request was accepted before under its key: what has been accepted stays so,
-// though the slot may have passed meanwhile, or the rules may have changed.
+// refuse gives a refusal, unless the same request was accepted before under its key: what
+// has been accepted stays so, though the slot may have passed meanwhile, or the rules may
+// have changed.
 func (h *holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal error) (Booking, error) {
 	if r == nil || len(req.check()) > 0 {
 		return Booking{}, refusal
@@ -214,7 +226,8 @@ func (h *holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal 
 	return Booking{}, refusal
 }
 
-// repeated returns the booking that the customer made under the request's key, if there is one.
+// repeated returns the booking that the customer made under the request's key, if there
+// is one.
 func (h *holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Booking, found bool, err error) {
 	if req.IdempotencyKey == "" {
 		return Booking{}, false, nil

@@ -13,7 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// lessons gives the court two offers besides its own slot: one for half the time, and one that is not sold.
+// lessons gives the court two offers besides its own slot: one for half the time, and one
+// that is not sold.
 func lessons(r *booking.Resource) {
 	r.Policy = booking.Policy{FreeUntil: 24 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50}
 	r.Offers = []booking.Offer{
@@ -101,8 +102,8 @@ func TestRepeatOfAnOfferThatIsGone(t *testing.T) {
 	requireFields(t, err, "offer")
 }
 
-// Keys outlive a deployment: the hash of a request without an offer is what it was before there were any, and whoever
-// asks is no part of what is asked for.
+// Keys outlive a deployment: the hash of a request without an offer is what it was before
+// there were any, and whoever asks is no part of what is asked for.
 func TestHashOfARequestStays(t *testing.T) {
 	t.Parallel()
 	req := booking.HoldRequest{
@@ -116,8 +117,9 @@ func TestHashOfARequestStays(t *testing.T) {
 	require.NotEqual(t, before, hex.EncodeToString(req.Hash(id)))
 }
 
-// Whoever changes a resource locks it first. A hold that finds room meanwhile waits, and is then judged, and priced, by
-// the new rules; one that begins earlier is there when the change looks at what is sold.
+// Whoever changes a resource locks it first. A hold that finds room meanwhile waits, and
+// is then judged, and priced, by the new rules; one that begins earlier is there when the
+// change looks at what is sold.
 func TestHoldWaitsForAChangeOfTheRules(t *testing.T) {
 	t.Parallel()
 	const locked = `SELECT FROM booking_platform.resources WHERE slug = 'court' FOR UPDATE`

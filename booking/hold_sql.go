@@ -2,36 +2,43 @@ package booking
 
 import "time"
 
-// The whole hold is one statement. It names the version of the rules the request was checked by, judges notice and
-// horizon by the database's clock, sees which units are free, takes as many of those as the party needs, and notes
-// when to look at the hold again and what was done.
+// The whole hold is one statement. It names the version of the rules the request was
+// checked by, judges notice and horizon by the database's clock, sees which units are
+// free, takes as many of those as the party needs, and notes when to look at the hold
+// again and what was done.
 //
-// Where there is room, the resource is locked as the foreign key's check would lock it: a change of the rules by
-// [Store.ApplyResource] keeps that lock away until it is committed, and the version is then looked at again. So no
-// hold by old rules comes after their change. A refusal locks nothing, and writes nothing.
+// Where there is room, the resource is locked as the foreign key's check would lock it: a
+// change of the rules by [Store.ApplyResource] keeps that lock away until it is
+// committed, and the version is then looked at again. So no hold by old rules comes after
+// their change. A refusal locks nothing, and writes nothing.
 //
-// The units are taken at random: clients that see the same free units and all took the lowest would collide on it,
-// one would win, and the others would have to try again for each unit there is.
+// The units are taken at random: clients that see the same free units and all took the
+// lowest would collide on it, one would win, and the others would have to try again for
+// each unit there is.
 //
-// ON CONFLICT names no constraint, so that it covers both the overlap and the idempotency key, and so that a conflict
-// ends without an error: that leaves a caller's transaction usable, and a bare insert into an exclusion constraint
-// deadlocks in a fight.
+// ON CONFLICT names no constraint, so that it covers both the overlap and the idempotency
+// key, and so that a conflict ends without an error: that leaves a caller's transaction
+// usable, and a bare insert into an exclusion constraint deadlocks in a fight.
 //
-// Where a party finds too few units free, the answer says how many heads are: what is left of the capacity at the
-// fullest instant of the slot and its buffers. Enough of them is a matter of seating.
+// Where a party finds too few units free, the answer says how many heads are: what is
+// left of the capacity at the fullest instant of the slot and its buffers. Enough of them
+// is a matter of seating.
 //
-// Where the capacity was lowered, in the database, below units that are taken, the constraint alone would let more heads in
-// than the capacity. A hold then takes none but the units that the function sellable describes.
+// Where the capacity was lowered, in the database, below units that are taken, the
+// constraint alone would let more heads in than the capacity. A hold then takes none but
+// the units that the function sellable describes.
 //
-// Expired holds count as taken here, and are told of. Releasing them in this statement would either run too late for
-// the insert or deadlock; see makeRoom.
+// Expired holds count as taken here, and are told of. Releasing them in this statement
+// would either run too late for the insert or deadlock; see makeRoom.
 //
-// The range is asked for twice, in two ways to write it, for the planner's sake: without knowing the parameters it expects a
-// hundredth of a resource's bookings in a range, and would plan a prepared statement anew each time, which takes longer than
-// to run it, rather than read so many. Twice it expects a hundredth of those.
+// The range is asked for twice, in two ways to write it, for the planner's sake: without
+// knowing the parameters it expects a hundredth of a resource's bookings in a range, and
+// would plan a prepared statement anew each time, which takes longer than to run it,
+// rather than read so many. Twice it expects a hundredth of those.
 //
-// Where open holds are limited, their numbers are taken before the booking is made; see numbersSQL. The same hash of
-// the customer's e-mail address is the key of a limit and scopes the idempotency key.
+// Where open holds are limited, their numbers are taken before the booking is made; see
+// numbersSQL. The same hash of the customer's e-mail address is the key of a limit and
+// scopes the idempotency key.
 const holdSQL = `
 WITH near AS MATERIALIZED (
     SELECT b.units, b.party, b.blocked, b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed
@@ -114,7 +121,8 @@ FROM state s LEFT JOIN inserted i ON true LEFT JOIN LATERAL (
     SELECT n.scope, n.allowed, n.until FROM numbers n WHERE n.until IS NOT NULL ORDER BY n.scope DESC LIMIT 1
 ) l ON true`
 
-// holdRow is the answer of holdSQL. There is none when the resource no longer has the version that was named.
+// holdRow is the answer of holdSQL. There is none when the resource no longer has the
+// version that was named.
 type holdRow struct {
 	Held          bool       `db:"held"`
 	HoldExpiresAt *time.Time `db:"hold_expires_at"`
@@ -122,14 +130,16 @@ type holdRow struct {
 	UpdatedAt     *time.Time `db:"updated_at"`
 	TooSoon       bool       `db:"too_soon"`
 	TooFar        bool       `db:"too_far"`
-	// Free counts the units that were free when the statement began, less those of expired holds.
+	// Free counts the units that were free when the statement began, less those of
+	// expired holds.
 	Free int `db:"free"`
 	// Lapsed tells that expired holds are in the way.
 	Lapsed bool `db:"lapsed"`
-	// Heads counts, only where Free is less than the party, the heads that still get in once everyone has the right
-	// units. Those of expired holds are not among them.
+	// Heads counts, only where Free is less than the party, the heads that still get in
+	// once everyone has the right units. Those of expired holds are not among them.
 	Heads int `db:"heads"`
-	// Repeats tells that the customer had a booking under the request's key when the statement began.
+	// Repeats tells that the customer had a booking under the request's key when the
+	// statement began.
 	Repeats bool `db:"repeats"`
 	// Numbers counts those that were taken.
 	Numbers int `db:"numbers"`

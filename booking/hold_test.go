@@ -83,7 +83,8 @@ func TestNoticeAndHorizonAreJudgedByTheDatabase(t *testing.T) {
 	create(t, store, func(r *booking.Resource) { r.Notice, r.Horizon = 26*time.Hour, 50*time.Hour })
 	hold(t, store, request(slot(5)))
 	for _, hours := range []int{-30, 0, 1, 27, 1000} {
-		// The first refuses by rules it has just read, the second has them in memory and leaves it to the statement.
+		// The first refuses by rules it has just read, the second has them in memory and
+		// leaves it to the statement.
 		for _, s := range []*booking.Store{newStore(t, db), store} {
 			_, err := s.Hold(t.Context(), request(slot(hours)))
 			requireFields(t, err, "start")

@@ -50,8 +50,9 @@ func TestRepeatAnswersTheSameBooking(t *testing.T) {
 	})
 }
 
-// M20: a key belongs to its customer. The same key of another one is another key, whatever else is in the request: it
-// tells nothing of the first booking, is no conflict, and is not spent by being used first.
+// M20: a key belongs to its customer. The same key of another one is another key,
+// whatever else is in the request: it tells nothing of the first booking, is no conflict,
+// and is not spent by being used first.
 func TestHold_KeyOfAnotherCustomer(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -118,8 +119,9 @@ func TestRepeatAtTheSameTime(t *testing.T) {
 	})
 }
 
-// What was accepted is answered again, though the same request would be refused by now: the slot is taken by this
-// very booking, has passed, is no slot any more, or the resource is closed.
+// What was accepted is answered again, though the same request would be refused by now:
+// the slot is taken by this very booking, has passed, is no slot any more, or the
+// resource is closed.
 func TestRepeatOfWhatWouldBeRefusedNow(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]string{
@@ -162,8 +164,8 @@ func (m *meddled) QueryContext(ctx context.Context, query string, args ...any) (
 	return rows, err
 }
 
-// The first booking is given back while a repeat is answered, which has found its slot taken and its key in use: it is not refused because
-// of what it asks for itself.
+// The first booking is given back while a repeat is answered, which has found its slot
+// taken and its key in use: it is not refused because of what it asks for itself.
 func TestRepeatWhileTheHoldIsReleased(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

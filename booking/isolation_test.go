@@ -13,7 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// holdInTx is what callers are told to do: the whole transaction again when the error says so.
+// holdInTx is what callers are told to do: the whole transaction again when the error
+// says so.
 func holdInTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, req booking.HoldRequest) error {
 	for {
 		err := func() error {
@@ -56,7 +57,8 @@ func TestContentionInCallersTransactions(t *testing.T) {
 	}
 }
 
-// Above READ COMMITTED a transaction does not see what was committed since it began, and is told to begin anew.
+// Above READ COMMITTED a transaction does not see what was committed since it began, and
+// is told to begin anew.
 func TestHoldBehindASnapshotIsRetryable(t *testing.T) {
 	t.Parallel()
 	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
@@ -88,7 +90,8 @@ func TestHoldBehindASnapshotIsRetryable(t *testing.T) {
 	}
 }
 
-// At READ COMMITTED the expired hold is released beside the transaction, which then takes the slot in the same run.
+// At READ COMMITTED the expired hold is released beside the transaction, which then takes
+// the slot in the same run.
 func TestExpiredHoldInTheWayOfACallersTransaction(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -106,8 +109,8 @@ func TestExpiredHoldInTheWayOfACallersTransaction(t *testing.T) {
 	})
 }
 
-// The caller holds the only connection there is: the hold gives up soon, says that it may be run again, and leaves
-// the transaction usable.
+// The caller holds the only connection there is: the hold gives up soon, says that it may
+// be run again, and leaves the transaction usable.
 func TestPoolOfOne(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -150,8 +153,8 @@ func TestExpiredHoldLockedByTheCaller(t *testing.T) {
 	exec(t, tx, `SELECT 1`)
 }
 
-// Callers that take two slots in opposite orders deadlock; one of them is told to run again, and then both succeed or
-// are refused.
+// Callers that take two slots in opposite orders deadlock; one of them is told to run
+// again, and then both succeed or are refused.
 func TestDeadlockOfCallersIsRetryable(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

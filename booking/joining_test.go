@@ -116,7 +116,8 @@ func TestJoiningACallersTransaction(t *testing.T) {
 	}
 }
 
-// Two transactions of callers that want the same slot: the second waits, and is decided by how the first ends.
+// Two transactions of callers that want the same slot: the second waits, and is decided
+// by how the first ends.
 func TestHoldWaitsForACallersTransaction(t *testing.T) {
 	t.Parallel()
 	for _, commits := range []bool{true, false} {
@@ -143,8 +144,8 @@ func TestHoldWaitsForACallersTransaction(t *testing.T) {
 	}
 }
 
-// In a transaction opened long ago now() stands still: a hold made there lives from when it was made, and its end is
-// judged by when the confirmation is asked for.
+// In a transaction opened long ago now() stands still: a hold made there lives from when
+// it was made, and its end is judged by when the confirmation is asked for.
 func TestTransactionOpenedLongAgo(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -25,8 +25,9 @@ func fill(t *testing.T, db *sql.DB, store *booking.Store, capacity int, starts .
 	return ids
 }
 
-// Expired holds keep nobody out: with as many clients as units each gets one, though all of them find the slot full
-// of expired holds and release them at the same time, the sweep joins in, and bookings overlap several of them.
+// Expired holds keep nobody out: with as many clients as units each gets one, though all
+// of them find the slot full of expired holds and release them at the same time, the
+// sweep joins in, and bookings overlap several of them.
 func TestExpiredHoldsUnderContention(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -34,8 +35,8 @@ func TestExpiredHoldsUnderContention(t *testing.T) {
 		create(t, store, func(r *booking.Resource) { r.Capacity, r.SlotStep = 16, 30*time.Minute })
 		for round := range 4 {
 			first := slot(4 * round)
-			// Slots of an hour half an hour apart: what is sold at first overlaps what has expired there and half an
-			// hour later.
+			// Slots of an hour half an hour apart: what is sold at first overlaps what
+			// has expired there and half an hour later.
 			fill(t, db, store, 8, first, first.Add(30*time.Minute))
 			errs := atOnce(t, db, 33, func(store *booking.Store, client int) error {
 				if client == 32 {
@@ -51,8 +52,8 @@ func TestExpiredHoldsUnderContention(t *testing.T) {
 	})
 }
 
-// Whoever finds an expired hold that somebody else has locked waits until it is decided about, and is then served or
-// refused by what was decided.
+// Whoever finds an expired hold that somebody else has locked waits until it is decided
+// about, and is then served or refused by what was decided.
 func TestExpiredHoldThatSomebodyIsDecidingAbout(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -10,18 +10,20 @@ import (
 	"time"
 )
 
-// ErrTooManyHolds tells that a customer or a client has as many open holds and upcoming free bookings already as
-// [Options] allow; see [HoldLimitError].
+// ErrTooManyHolds tells that a customer or a client has as many open holds and upcoming
+// free bookings already as [Options] allow; see [HoldLimitError].
 var ErrTooManyHolds = errors.New("too many open holds")
 
-// HoldLimitError tells which limit of [Options] a request has met. The database has not changed.
+// HoldLimitError tells which limit of [Options] a request has met. The database has not
+// changed.
 type HoldLimitError struct {
 	// Scope is [ScopeEmail], [ScopeAnywhere] or [ScopeClient].
 	Scope string
 	// Limit is the limit that was met.
 	Limit int
-	// Until is when the first of what is counted ends by itself, in UTC, by the database's clock: a hold with its time, a
-	// free booking with its start. It is earlier where one is paid for or given back, later where a hold is extended.
+	// Until is when the first of what is counted ends by itself, in UTC, by the
+	// database's clock: a hold with its time, a free booking with its start. It is
+	// earlier where one is paid for or given back, later where a hold is extended.
 	Until time.Time
 }
 
@@ -29,9 +31,11 @@ type HoldLimitError struct {
 const (
 	// ScopeEmail is one e-mail address from one client: [Options.MaxHoldsPerEmail].
 	ScopeEmail = "email"
-	// ScopeAnywhere is one e-mail address from all clients together: [Options.MaxHoldsPerEmailAnywhere].
+	// ScopeAnywhere is one e-mail address from all clients together:
+	// [Options.MaxHoldsPerEmailAnywhere].
 	ScopeAnywhere = "anywhere"
-	// ScopeClient is one client, whatever the e-mail addresses: [Options.MaxHoldsPerClient].
+	// ScopeClient is one client, whatever the e-mail addresses:
+	// [Options.MaxHoldsPerClient].
 	ScopeClient = "client"
 )
 
@@ -75,11 +79,13 @@ func newHoldLimits(opts Options) (holdLimits, error) {
 	return l, errors.Join(errs...)
 }
 
-// customerKey is what limits and idempotency keys compare e-mail addresses as. Letter case is no difference; everything
-// else is, since what a mail server makes of dots and plus signs is its own.
+// customerKey is what limits and idempotency keys compare e-mail addresses as. Letter
+// case is no difference; everything else is, since what a mail server makes of dots and
+// plus signs is its own.
 func customerKey(email string) string { return strings.ToLower(email) }
 
-// quotaKey has a bounded length, and shows neither addresses nor clients. No part contains a control character.
+// quotaKey has a bounded length, and shows neither addresses nor clients. No part
+// contains a control character.
 func quotaKey(parts ...string) []byte {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return sum[:]
@@ -98,18 +104,21 @@ func (s *Store) limits(req HoldRequest) []any {
 	}
 }
 
-// Each open hold, and each upcoming booking that cost nothing, has one of the numbers 1 to the limit of each key that it
-// counts for. A number may be taken when it has no row, or that of a booking which no longer counts: paid for, given
-// back, past its time, begun, or never made. Of each limit this finds one such number, at random, for the same reason as
-// with units; and where there is none, when the first will be free.
+// Each open hold, and each upcoming booking that cost nothing, has one of the numbers 1
+// to the limit of each key that it counts for. A number may be taken when it has no row,
+// or that of a booking which no longer counts: paid for, given back, past its time,
+// begun, or never made. Of each limit this finds one such number, at random, for the same
+// reason as with units; and where there is none, when the first will be free.
 //
-// The first number of an e-mail address from a client is taken before the others, and needs none of the address's
-// numbers over all clients: what other clients hold in a customer's name cannot use up the customer's own first hold.
+// The first number of an e-mail address from a client is taken before the others, and
+// needs none of the address's numbers over all clients: what other clients hold in a
+// customer's name cannot use up the customer's own first hold.
 //
-// The snapshot does not show who takes a number at the same time. So it is taken by naming what was seen in it: nothing,
-// or the booking it was of, and of two statements the second gets no row. All numbers are taken before the booking is
-// made, in one order of scopes, and the booking only with all of them. No two attempts to hold have the same id, so that
-// what was seen in a number cannot come back to it.
+// The snapshot does not show who takes a number at the same time. So it is taken by
+// naming what was seen in it: nothing, or the booking it was of, and of two statements
+// the second gets no row. All numbers are taken before the booking is made, in one order
+// of scopes, and the booking only with all of them. No two attempts to hold have the same
+// id, so that what was seen in a number cannot come back to it.
 const (
 	numbersSQL = `
     SELECT f.scope, f.key, f.allowed, f.number, f.replaces, f.until
@@ -153,9 +162,10 @@ WITH lost AS MATERIALIZED (
 )
 DELETE FROM booking_platform.hold_quota d USING lost l WHERE d.scope = l.scope AND d.key = l.key AND d.number = l.number`
 
-// returnNumbers gives back the numbers of attempts that took them and made no booking. Where it fails, they are as free
-// as before: their booking does not exist. So it waits a short time at most for a statement that has just failed to take
-// one of them; in a caller's transaction they are locked already.
+// returnNumbers gives back the numbers of attempts that took them and made no booking.
+// Where it fails, they are as free as before: their booking does not exist. So it waits a
+// short time at most for a statement that has just failed to take one of them; in a
+// caller's transaction they are locked already.
 func (h *holder) returnNumbers(ctx context.Context) error {
 	if len(h.lost) == 0 {
 		return nil

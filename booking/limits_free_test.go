@@ -22,8 +22,8 @@ const upcomingFree = `
 SELECT count(*) FROM booking_platform.bookings
 WHERE status = 'confirmed' AND amount_minor = 0 AND lower(during) > statement_timestamp()`
 
-// M6: upcoming bookings that cost nothing count as open holds do, for one e-mail address and for one client, until they
-// are cancelled or begin.
+// M6: upcoming bookings that cost nothing count as open holds do, for one e-mail address
+// and for one client, until they are cancelled or begin.
 func TestLimit_UpcomingFreeBookings(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -67,8 +67,8 @@ func haveBegun(t *testing.T, db *sql.DB, id string) {
 		FROM (SELECT tstzrange(now() - interval '1 hour', now()) AS s) r WHERE id = $1::uuid`, id)
 }
 
-// M6: exactly as many as the limits on several replicas, where holds are confirmed and cancelled as they are made, for a
-// free offer beside a slot that is paid.
+// M6: exactly as many as the limits on several replicas, where holds are confirmed and
+// cancelled as they are made, for a free offer beside a slot that is paid.
 func TestLimit_FreeBookingsUnderContention(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -104,7 +104,8 @@ func TestLimit_FreeBookingsUnderContention(t *testing.T) {
 	})
 }
 
-// M6: the sweep leaves the numbers of upcoming free bookings, and takes them once those have begun.
+// M6: the sweep leaves the numbers of upcoming free bookings, and takes them once those
+// have begun.
 func TestSweep_NumbersOfFreeBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -142,7 +143,8 @@ func TestSweep_NumbersOfFreeBookings(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines`))
 }
 
-// M21: what other clients hold in a customer's name does not use up the customer's own limit.
+// M21: what other clients hold in a customer's name does not use up the customer's own
+// limit.
 func TestLimit_OtherClientsInACustomersName(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -177,7 +179,8 @@ func anywhere(t *testing.T, db *sql.DB) *booking.Store {
 	return store
 }
 
-// M21: the limit of one address over all clients stops the second hold of a client, and never the first one.
+// M21: the limit of one address over all clients stops the second hold of a client, and
+// never the first one.
 func TestLimit_OverAllClients(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -208,7 +211,8 @@ func TestLimit_OverAllClients(t *testing.T) {
 	})
 }
 
-// M21: both limits of an address are exact together: one hold for each client, and four more.
+// M21: both limits of an address are exact together: one hold for each client, and four
+// more.
 func TestLimit_OverAllClientsUnderContention(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {

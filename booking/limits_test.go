@@ -97,8 +97,9 @@ func TestLimitOfOpenHolds(t *testing.T) {
 	})
 }
 
-// Exactly as many holds as the limit, whichever way they come together: on different slots by one address, by one
-// client under many names, in the store's own transactions or in callers'.
+// Exactly as many holds as the limit, whichever way they come together: on different
+// slots by one address, by one client under many names, in the store's own transactions
+// or in callers'.
 func TestLimitUnderContention(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -151,7 +152,8 @@ func TestLimitUnderContention(t *testing.T) {
 	})
 }
 
-// A fight for one slot, with limits on, loses no number: whoever lost it holds as many others as before.
+// A fight for one slot, with limits on, loses no number: whoever lost it holds as many
+// others as before.
 func TestFightForASlotLeavesNoNumbers(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

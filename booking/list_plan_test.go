@@ -17,8 +17,8 @@ import (
 
 var listOrders = []booking.Order{booking.NewestFirst, booking.OldestFirst, booking.ByStart, booking.ByStartDescending}
 
-// A busy resource has nearly all there is, its desk books for nearly everybody, and one project pays for it: what is
-// looked up is half of the table, or next to nothing.
+// A busy resource has nearly all there is, its desk books for nearly everybody, and one
+// project pays for it: what is looked up is half of the table, or next to nothing.
 const fillListSQL = `
 INSERT INTO booking_platform.bookings (
     id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, email, reference
@@ -33,7 +33,8 @@ WHERE r.slug = 'court' AND q.slug = 'quiet'`
 // start2030 is the beginning of what fillListSQL fills.
 var start2030 = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Lists on a table of some size, with ids in an order that has nothing to do with that of the table.
+// Lists on a table of some size, with ids in an order that has nothing to do with that of
+// the table.
 func TestListsOfManyBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -58,16 +59,17 @@ func literal(arg any) string {
 	return `'` + fmt.Sprint(arg) + `'`
 }
 
-// Every page of every list, in every order, and every count read one index and no more, whether planned for its
-// values or for any.
+// Every page of every list, in every order, and every count read one index and no more,
+// whether planned for its values or for any.
 func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	conn, err := db.Conn(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	exec(t, conn, `SET plan_cache_mode = force_generic_plan`)
 	from, to := start2030.Add(5000*time.Minute), start2030.Add(15000*time.Minute)
-	// What there is fewer of than a count may look at is read whole, and may as well be read in the order of the table
-	// and sorted. The table is small for a count, so the count is made small as well.
+	// What there is fewer of than a count may look at is read whole, and may as well be
+	// read in the order of the table and sorted. The table is small for a count, so the
+	// count is made small as well.
 	const few = "Sort"
 	for name, list := range map[string]struct {
 		opts             booking.ListOptions
@@ -148,7 +150,8 @@ func touched(t *testing.T, db *sql.DB, query string, args []any) int {
 	return plan[0].Plan.Hit + plan[0].Plan.Read
 }
 
-// A page in the middle of a list costs what the first one costs, and one that ends with its range ends there.
+// A page in the middle of a list costs what the first one costs, and one that ends with
+// its range ends there.
 func readLittle(t *testing.T, db *sql.DB) {
 	middle := start2030.Add(10500 * time.Minute)
 	for name, opts := range map[string]booking.ListOptions{

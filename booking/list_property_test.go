@@ -89,8 +89,9 @@ func some[T any](rt *rapid.T, name string, values []T) (v T) {
 	return v
 }
 
-// Whatever is added, cancelled and moved between the pages: who was there all along, fits, and was left alone comes
-// exactly once; all of it comes in order; and nobody comes who never fitted.
+// Whatever is added, cancelled and moved between the pages: who was there all along,
+// fits, and was left alone comes exactly once; all of it comes in order; and nobody comes
+// who never fitted.
 func TestPagesAgainstAModel(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// The rows of an index, in its order, as many as may be looked at; and of those the ones that fit, and the last. Both
-// the order and the index it comes from are fixed by the conditions of index below.
+// The rows of an index, in its order, as many as may be looked at; and of those the ones
+// that fit, and the last. Both the order and the index it comes from are fixed by the
+// conditions of index below.
 const listSQL = `
 SELECT` + bookingColumns + `, b.fits, b.nth
 FROM (
@@ -37,7 +38,8 @@ const (
 // listing is a statement in the making.
 type listing struct {
 	args []any
-	// scanned are the conditions that an index answers, and filtered those that are looked at row by row.
+	// scanned are the conditions that an index answers, and filtered those that are
+	// looked at row by row.
 	scanned, filtered []string
 	// keys are the columns of the index.
 	keys []string
@@ -49,9 +51,10 @@ func (l *listing) arg(value any) string {
 	return fmt.Sprintf("$%d", len(l.args))
 }
 
-// lookUp has a column looked up in the index, if none is yet. Its condition is = ANY of one value and not =, and the
-// column is named in the order: so the planner, which would drop a column that is equal to a constant from the order,
-// has no other index with that order. It could take one without the column otherwise and read any number of rows
+// lookUp has a column looked up in the index, if none is yet. Its condition is = ANY of
+// one value and not =, and the column is named in the order: so the planner, which would
+// drop a column that is equal to a constant from the order, has no other index with that
+// order. It could take one without the column otherwise and read any number of rows
 // before it finds one that fits.
 func (l *listing) lookUp(condition, column, value string) {
 	condition = fmt.Sprintf(condition, l.arg(value))
@@ -62,7 +65,8 @@ func (l *listing) lookUp(condition, column, value string) {
 	l.scanned, l.keys = append(l.scanned, condition), []string{column}
 }
 
-// listing puts together the conditions that are asked for and no others, the order and the index.
+// listing puts together the conditions that are asked for and no others, the order and
+// the index.
 func (o ListOptions) listing(after *position) *listing {
 	l := &listing{}
 	if o.Reference != "" {
@@ -83,8 +87,8 @@ func (o ListOptions) listing(after *position) *listing {
 		l.keys = append(l.keys, "lower(b.during)")
 	}
 	l.keys = append(l.keys, "b.id")
-	// The place to go on from is a bound like the one of the range on its side. A scan may begin at either where there
-	// are both, so there is one.
+	// The place to go on from is a bound like the one of the range on its side. A scan
+	// may begin at either where there are both, so there is one.
 	if !o.From.IsZero() && (after == nil || o.Order != ByStart) {
 		*where = append(*where, fmt.Sprintf(listFromSQL, l.arg(o.From)))
 	}

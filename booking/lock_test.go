@@ -10,7 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Whoever has locked a booking decides on what it saw: everyone else waits, and then sees what was decided.
+// Whoever has locked a booking decides on what it saw: everyone else waits, and then sees
+// what was decided.
 func TestLock(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

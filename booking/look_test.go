@@ -18,9 +18,10 @@ type found struct {
 	history  map[string][]change
 }
 
-// The invariants of main_test.go, of one resource, and that the heads of those who hold units fit at every instant. In this
-// order: what is sold twice may be too many heads too. Only those that keep their units, and are not over, can be
-// asked: the capacity may have been lowered since.
+// The invariants of main_test.go, of one resource, and that the heads of those who hold
+// units fit at every instant. In this order: what is sold twice may be too many heads
+// too. Only those that keep their units, and are not over, can be asked: the capacity may
+// have been lowered since.
 const wrongHere = `
 SELECT 'sold twice' AS wrong, n FROM (` + soldTwice + ` AND a.resource_id = $1::uuid) AS x(n) WHERE n > 0
 UNION ALL
@@ -83,7 +84,8 @@ func (w *world) look() (found, error) {
 	return out, rows.Err()
 }
 
-// is tells in what the database differs from the model. Holds of which either may be true are taken over from it.
+// is tells in what the database differs from the model. Holds of which either may be true
+// are taken over from it.
 func (f found) is(m *model) error {
 	if f.capacity != m.capacity {
 		return fmt.Errorf("capacity %d and not %d", f.capacity, m.capacity)
@@ -100,8 +102,8 @@ func (f found) is(m *model) error {
 		if got.Status == booking.Expired && m.mayHaveEnded(b) {
 			b.become(booking.Expired, anybody, "")
 		}
-		// Whether its time has passed shows in no status: where somebody extended a hold and somebody else let it lapse at once, this
-		// alone tells which came last.
+		// Whether its time has passed shows in no status: where somebody extended a hold
+		// and somebody else let it lapse at once, this alone tells which came last.
 		lapsed := got.Status == booking.Pending && !got.HoldExpiresAt.After(time.Now())
 		want := []any{b.kind, b.offer, b.start, b.end, b.party, b.amount, b.given(), b.status, b.lapsed, b.sequence, b.key > 0}
 		has := []any{
@@ -132,7 +134,8 @@ func (b *sold) given() *booking.Money {
 	return &booking.Money{Minor: *b.refund, Currency: "eur"}
 }
 
-// compareSlots compares what can be booked with the model, for every offer and in turns for parties of one and of three.
+// compareSlots compares what can be booked with the model, for every offer and in turns
+// for parties of one and of three.
 func (w *world) compareSlots() error {
 	from, to := w.base, w.at(quarters)
 	w.compared++

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// lowerCapacity makes room below a smaller capacity, in a transaction that has the resource locked FOR UPDATE: nobody
-// takes units meanwhile. It fails with a [*CapacityError] or a lapsedError, having changed nothing.
+// lowerCapacity makes room below a smaller capacity, in a transaction that has the
+// resource locked FOR UPDATE: nobody takes units meanwhile. It fails with a
+// [*CapacityError] or a lapsedError, having changed nothing.
 func lowerCapacity(ctx context.Context, q Querier, resource string, capacity int) error {
 	sold, err := readSold(ctx, q, resource)
 	if err != nil {
@@ -40,7 +41,8 @@ func lowerCapacity(ctx context.Context, q Querier, resource string, capacity int
 	return moveUnits(ctx, q, moved)
 }
 
-// lapsed tells of holds whose time has passed: while one is pending, its money may come and confirm it.
+// lapsed tells of holds whose time has passed: while one is pending, its money may come
+// and confirm it.
 func (s soldUnits) lapsed(resource string) error {
 	out := lapsedError{resource: resource}
 	for _, row := range s.rows {
@@ -112,8 +114,9 @@ func multirange(units []int, up int) string {
 	return b.String()
 }
 
-// seatPast makes way for bookings that have begun and change their units: what is over, and still stands as confirmed,
-// keeps its units from whoever overlapped it. It gets other ones, above the new capacity too, which matters to nobody.
+// seatPast makes way for bookings that have begun and change their units: what is over,
+// and still stands as confirmed, keeps its units from whoever overlapped it. It gets
+// other ones, above the new capacity too, which matters to nobody.
 func seatPast(ctx context.Context, q Querier, resource string, sold soldUnits, seated seating) ([]movedRow, error) {
 	now := map[string][]int{}
 	earliest := int64(farFuture)
@@ -121,7 +124,8 @@ func seatPast(ctx context.Context, q Querier, resource string, sold soldUnits, s
 		now[row.ID] = seated[i]
 		earliest = min(earliest, row.Starts)
 	}
-	// Who overlaps those that overlap them, and so on. Looking twice as far back each time ends soon.
+	// Who overlaps those that overlap them, and so on. Looking twice as far back each
+	// time ends soon.
 	var past soldUnits
 	for since, back := earliest, time.Hour.Microseconds(); ; since, back = since-back, 2*back {
 		var err error
@@ -142,7 +146,8 @@ func seatPast(ctx context.Context, q Querier, resource string, sold soldUnits, s
 		seats[i] = seat{from: row.Starts, to: row.Ends, units: units, party: len(units), pinned: stays}
 		capacity = max(capacity, past.units[i][len(past.units[i])-1])
 	}
-	// From the last to the first: whoever overlaps one that is over and ends later covers its end, when they all had units.
+	// From the last to the first: whoever overlaps one that is over and ends later covers
+	// its end, when they all had units.
 	found, ok := seatInOrder(capacity, seats, true)
 	if !ok {
 		return nil, fmt.Errorf("no units for those that are over: %w", errRunAgain)
@@ -157,7 +162,8 @@ func seatPast(ctx context.Context, q Querier, resource string, sold soldUnits, s
 	return over.moved(to), nil
 }
 
-// The constraint looks at one row after the other, so all of them leave before the first one sits down.
+// The constraint looks at one row after the other, so all of them leave before the first
+// one sits down.
 const (
 	parkUnitsSQL = `
 UPDATE booking_platform.bookings b SET units = m.parked::int4multirange

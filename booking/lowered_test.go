@@ -32,8 +32,9 @@ func headsAt(t testing.TB, db *sql.DB, halfHours int) []int {
 	return heads
 }
 
-// M15: what is sold on units above a capacity that was lowered by SQL counts as heads: a slot
-// sells what is left of the capacity, and nothing above it, to clients at the same time too.
+// M15: what is sold on units above a capacity that was lowered by SQL counts as heads: a
+// slot sells what is left of the capacity, and nothing above it, to clients at the same
+// time too.
 func TestHold_CapacityLoweredBySQL(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -85,8 +86,9 @@ func TestHold_CapacityLoweredBySQL(t *testing.T) {
 	}
 }
 
-// M15: moves, blocks and late payments sell nothing above a lowered capacity either, together
-// with holds, on bookings that overlap in any way; and all that fits is still sold.
+// M15: moves, blocks and late payments sell nothing above a lowered capacity either,
+// together with holds, on bookings that overlap in any way; and all that fits is still
+// sold.
 func TestCapacityLoweredBySQL_Fight(t *testing.T) {
 	t.Parallel()
 	const halfHours = 8
@@ -150,8 +152,8 @@ func TestCapacityLoweredBySQL_Fight(t *testing.T) {
 	}
 }
 
-// M15: where a lowered capacity still has room in heads for every slot around, whatever is
-// offered can be held, wherever the others sit.
+// M15: where a lowered capacity still has room in heads for every slot around, whatever
+// is offered can be held, wherever the others sit.
 func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
 	t.Parallel()
 	for round := range 4 {
@@ -190,7 +192,8 @@ func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
 	}
 }
 
-// A capacity that is lowered by SQL waits for the holds that are being made by the larger one.
+// A capacity that is lowered by SQL waits for the holds that are being made by the larger
+// one.
 func TestCapacityLoweredBySQL_WaitsForHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -10,13 +10,14 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// dawdle lets whoever inserts a booking wait, so that several who have seen the same free units insert at once: what
-// follows needs no luck.
+// dawdle lets whoever inserts a booking wait, so that several who have seen the same free
+// units insert at once: what follows needs no luck.
 const dawdle = `
 CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END $$;
 CREATE TRIGGER dawdle BEFORE INSERT ON booking_platform.bookings FOR EACH ROW EXECUTE FUNCTION dawdle()`
 
-// The machines can fail: where the database does not forbid it, a slot is sold twice, and they see it.
+// The machines can fail: where the database does not forbid it, a slot is sold twice, and
+// they see it.
 func TestControlTheMachineSeesWhatTheConstraintForbids(t *testing.T) {
 	t.Parallel()
 	const drop = `ALTER TABLE booking_platform.bookings DROP CONSTRAINT bookings_no_overlap`

@@ -17,7 +17,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// quarters is how many quarters of an hour the world is long: everybody is in everybody's way.
+// quarters is how many quarters of an hour the world is long: everybody is in everybody's
+// way.
 const quarters = 16
 
 // world is a resource in a real database, and the model of it.
@@ -28,7 +29,8 @@ type world struct {
 	slug     string
 	id       string
 	base     time.Time
-	// Who begins after free can be cancelled and moved by its customer free of charge, and after closed for half of the amount.
+	// Who begins after free can be cancelled and moved by its customer free of charge,
+	// and after closed for half of the amount.
 	free, closed time.Time
 	model        model
 	// compared counts how often the slots were.
@@ -72,7 +74,8 @@ func (w *world) at(quarter int) time.Time {
 	return w.base.Add(time.Duration(quarter) * 15 * time.Minute)
 }
 
-// target is the booking an act is about, by those there are now, and the act as it is done; false when there is none.
+// target is the booking an act is about, by those there are now, and the act as it is
+// done; false when there is none.
 func (w *world) target(a act) (act, *sold, bool) {
 	if !acts[a.Do].about {
 		return a, nil, true
@@ -95,8 +98,9 @@ func (w *world) do(n int, a act, id string) answer {
 	return answer{class: classify(err), booking: b, by: by}
 }
 
-// batch does some acts at once, each on a store of its own as on replicas, and looks for an order in which one after
-// the other they would have ended so and left the database as it is. One act alone is a batch too.
+// batch does some acts at once, each on a store of its own as on replicas, and looks for
+// an order in which one after the other they would have ended so and left the database as
+// it is. One act alone is a batch too.
 func (w *world) batch(drawn []act) error {
 	w.model.alone, w.model.wanted = len(drawn) == 1, nil
 	var batch []act
@@ -197,7 +201,8 @@ func orders(n int) func(yield func([]int) bool) {
 	}
 }
 
-// bookToTheLast books everything that the slots of every offer promise: what remains, slot by slot, until nothing does.
+// bookToTheLast books everything that the slots of every offer promise: what remains,
+// slot by slot, until nothing does.
 func (w *world) bookToTheLast() error {
 	for _, offer := range []string{"", "long"} {
 		for {
@@ -218,7 +223,8 @@ func (w *world) bookToTheLast() error {
 	return nil
 }
 
-// TestMachine does random acts one after the other. After each, slots and bookings are the model's.
+// TestMachine does random acts one after the other. After each, slots and bookings are
+// the model's.
 func TestMachine(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
@@ -238,8 +244,8 @@ func TestMachine(t *testing.T) {
 	})
 }
 
-// TestMachineOfSeveral does a few random acts at once, again and again: some order of them has to explain what each was
-// answered and what is in the database.
+// TestMachineOfSeveral does a few random acts at once, again and again: some order of
+// them has to explain what each was answered and what is in the database.
 func TestMachineOfSeveral(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))

@@ -15,8 +15,9 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
-// eachLibrary is testdb.EachDriver with one driver of each library, for tests whose point is the engine, and which cost much. The
-// statements that they run are run with all drivers elsewhere.
+// eachLibrary is testdb.EachDriver with one driver of each library, for tests whose point
+// is the engine, and which cost much. The statements that they run are run with all
+// drivers elsewhere.
 func eachLibrary(t *testing.T, f func(t *testing.T, db *sql.DB)) {
 	for _, driver := range []testdb.Driver{testdb.PQBinary, testdb.PGX} {
 		t.Run(string(driver), func(t *testing.T) {
@@ -74,8 +75,8 @@ func hold(t testing.TB, store *booking.Store, req booking.HoldRequest) booking.B
 	return b
 }
 
-// readCommitted is what a caller's transaction needs that sees what was committed since it
-// began, whatever the role's default.
+// readCommitted is what a caller's transaction needs that sees what was committed since
+// it began, whatever the role's default.
 var readCommitted = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 
 // execReadCommitted runs one statement beside others that change the same rows.
@@ -120,8 +121,8 @@ func count(t testing.TB, db booking.Querier, query string, args ...any) int {
 	return n
 }
 
-// soldTwice is the invariant: it counts the pairs of bookings that share a unit of a resource at the same time,
-// buffers included, also after they were completed or missed.
+// soldTwice is the invariant: it counts the pairs of bookings that share a unit of a
+// resource at the same time, buffers included, also after they were completed or missed.
 const soldTwice = `
 SELECT count(*)
 FROM booking_platform.bookings a JOIN booking_platform.bookings b ON a.resource_id = b.resource_id AND a.id < b.id
@@ -129,8 +130,8 @@ WHERE (a.status IN ('pending', 'confirmed') OR a.status IN ('completed', 'no_sho
   AND (b.status IN ('pending', 'confirmed') OR b.status IN ('completed', 'no_show') AND upper(b.blocked) > upper(b.during))
   AND a.blocked && b.blocked AND a.units && b.units`
 
-// oversold counts the active bookings that have units their resource does not have, or another number than their
-// party.
+// oversold counts the active bookings that have units their resource does not have, or
+// another number than their party.
 const oversold = `
 SELECT count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
 WHERE b.status IN ('pending', 'confirmed') AND (
@@ -156,8 +157,9 @@ func requireFields(t testing.TB, err error, fields ...string) {
 	require.ElementsMatch(t, fields, got, fmt.Sprint(invalid.Fields))
 }
 
-// brokenHistory lists what is wrong with the histories of all bookings: each begins with nothing, goes on from where
-// the change before ended, by a way that a booking can take, and ends with what the booking is now.
+// brokenHistory lists what is wrong with the histories of all bookings: each begins with
+// nothing, goes on from where the change before ended, by a way that a booking can take,
+// and ends with what the booking is now.
 const brokenHistory = `
 WITH changes AS (
     SELECT h.booking_id, h.from_status, h.to_status, h.from_start, h.to_start,

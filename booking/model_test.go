@@ -9,8 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// model is what a resource and its bookings should be: kept in memory, and counted in heads, because which units a
-// booking has is nobody's business.
+// model is what a resource and its bookings should be: kept in memory, and counted in
+// heads, because which units a booking has is nobody's business.
 type model struct {
 	capacity int
 	offers   map[string]sale
@@ -40,14 +40,16 @@ type sold struct {
 	amount     int64
 	refund     *int64
 	status     booking.Status
-	// lapsed tells that its hold's time has passed, and begun how far back it went when its own came.
+	// lapsed tells that its hold's time has passed, and begun how far back it went when
+	// its own came.
 	lapsed   bool
 	begun    time.Duration
 	sequence int
 	history  []change
 }
 
-// change is a row of a booking's history. Whoever expires a hold because its units are needed is anybody.
+// change is a row of a booking's history. Whoever expires a hold because its units are
+// needed is anybody.
 type change struct {
 	from, to           booking.Status
 	fromStart, toStart time.Time
@@ -76,7 +78,8 @@ func (b sold) counts() bool {
 
 func (b sold) overlaps(from, to time.Time) bool { return b.from.Before(to) && from.Before(b.to) }
 
-// heads is the largest number at any instant of [from, to) of those who keep others out, without one booking.
+// heads is the largest number at any instant of [from, to) of those who keep others out,
+// without one booking.
 func (m model) heads(from, to time.Time, without string) int {
 	var in []sold
 	instants := []time.Time{from}
@@ -101,8 +104,8 @@ func (m model) heads(from, to time.Time, without string) int {
 	return most
 }
 
-// mayHaveEnded tells whether a hold's time has passed and somebody wants its units: he may have ended it, at any time meanwhile,
-// whatever he was answered himself and when.
+// mayHaveEnded tells whether a hold's time has passed and somebody wants its units: he
+// may have ended it, at any time meanwhile, whatever he was answered himself and when.
 func (m *model) mayHaveEnded(b *sold) bool {
 	return b.status == booking.Pending && b.lapsed && slices.ContainsFunc(m.wanted, func(s span) bool { return b.overlaps(s.from, s.to) })
 }
@@ -111,7 +114,8 @@ func (s sale) blocked(start time.Time) (from, to time.Time) {
 	return start.Add(-s.before), start.Add(s.length + s.after)
 }
 
-// isStart tells whether a slot begins then: the resource is open around the clock, in UTC.
+// isStart tells whether a slot begins then: the resource is open around the clock, in
+// UTC.
 func (s sale) isStart(at time.Time) bool {
 	return at.Sub(at.Truncate(24*time.Hour))%s.step == 0
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// A move gives bookings other units or another time: it reschedules, takes again, re-seats or blocks. Two bare UPDATEs under an
-// exclusion constraint deadlock, each with its own row in the index and waiting for the other's; and where one fails with 23P01, a
+// A move gives bookings other units or another time: it reschedules, takes again,
+// re-seats or blocks. Two bare UPDATEs under an exclusion constraint deadlock, each with
+// its own row in the index and waiting for the other's; and where one fails with 23P01, a
 // caller's transaction is lost. So a move
 //
 //  1. locks the resource, which lets one move at a time pass and does not block holds;
@@ -24,7 +25,8 @@ import (
 //  4. in one statement takes the placeholders away and puts the bookings there. Nobody can come between: until the transaction ends,
 //     others wait for the placeholders and for the places that were left.
 //
-// Where a place was lost in step 3, everybody is put back, and it begins anew with step 2.
+// Where a place was lost in step 3, everybody is put back, and it begins anew with step
+// 2.
 
 // The resource is the first lock of every move. NO KEY: holds share the key, and go on.
 const (
@@ -36,7 +38,8 @@ SELECT r.id::text AS id, r.capacity, r.currency
 FROM booking_platform.resources r WHERE r.slug = $1::text FOR NO KEY UPDATE`
 )
 
-// lockForMoveSQL locks the resource of a booking, and then the booking: it is joined to what the lock has returned.
+// lockForMoveSQL locks the resource of a booking, and then the booking: it is joined to
+// what the lock has returned.
 const lockForMoveSQL = `
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.capacity, r.version, r.active
@@ -107,11 +110,13 @@ const parked = 10000
 
 // place is where a booking goes.
 type place struct {
-	// ID is the booking; Placeholder keeps the place for it, and Parked are the units where it waits.
+	// ID is the booking; Placeholder keeps the place for it, and Parked are the units
+	// where it waits.
 	ID          string `json:"id"`
 	Placeholder string `json:"placeholder"`
 	Parked      string `json:"parked"`
-	// Units are to be its own from From to To, buffers included. Party is how many they are.
+	// Units are to be its own from From to To, buffers included. Party is how many they
+	// are.
 	Units string    `json:"units"`
 	From  time.Time `json:"from"`
 	To    time.Time `json:"to"`
@@ -132,7 +137,8 @@ func newPlace(id string, was, units []int, from, to time.Time) (place, error) {
 	return place{id, placeholder.String(), unitsText(waiting), unitsText(units), from.UTC(), to.UTC(), len(units), was}, nil
 }
 
-// The rows that are parked are no longer in their places before the first placeholder is inserted: it waits for the count.
+// The rows that are parked are no longer in their places before the first placeholder is
+// inserted: it waits for the count.
 const reserveSQL = `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.placeholder, w.parked, w.units, tstzrange(w."from", w."to", '[)') AS during, w.party
@@ -152,7 +158,8 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT count(*)::integer AS reserved FROM reserved`
 
-// reserve parks those who move, and reserves their places; false when one of them was lost to somebody else.
+// reserve parks those who move, and reserves their places; false when one of them was
+// lost to somebody else.
 func (m moves) reserve(ctx context.Context, places []place) (bool, error) {
 	type answer struct {
 		Reserved int `db:"reserved"`
@@ -161,8 +168,9 @@ func (m moves) reserve(ctx context.Context, places []place) (bool, error) {
 	return err == nil && row.Reserved == len(places), err
 }
 
-// Whoever is put somewhere finds the placeholders gone: it waits for the count. A new booking is its own placeholder, and had no units to be
-// put back on; the check of its row would come before it is seen that the row is gone.
+// Whoever is put somewhere finds the placeholders gone: it waits for the count. A new
+// booking is its own placeholder, and had no units to be put back on; the check of its
+// row would come before it is seen that the row is gone.
 const settleSQL = `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.placeholder, w.units
@@ -173,8 +181,8 @@ WITH wanted AS MATERIALIZED (
 UPDATE booking_platform.bookings b SET units = w.units
 FROM wanted w WHERE b.id = w.id AND b.active AND NOT isempty(w.units) AND (SELECT count(*) FROM gone) >= 0`
 
-// settle puts bookings on their units, in place of the placeholders. It changes nothing else of them: units are nobody's business
-// but the constraint's.
+// settle puts bookings on their units, in place of the placeholders. It changes nothing
+// else of them: units are nobody's business but the constraint's.
 func (m moves) settle(ctx context.Context, places []place) error {
 	if len(places) == 0 {
 		return nil
@@ -233,7 +241,8 @@ func readUnits(text string) ([]int, error) {
 	return units, nil
 }
 
-// pick takes some of the free units at random, so that holds that come at the same time seldom want the same.
+// pick takes some of the free units at random, so that holds that come at the same time
+// seldom want the same.
 func pick(free []int, n int) []int {
 	rand.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
 	units := slices.Clone(free[:n])

@@ -14,8 +14,9 @@ type mover struct {
 	caller Querier
 }
 
-// do makes a step as one transaction of the store's own, or in the caller's. Where the step finds expired holds in the way of its
-// wish, and so has changed nothing yet, they are released beside it, and it is made anew.
+// do makes a step as one transaction of the store's own, or in the caller's. Where the
+// step finds expired holds in the way of its wish, and so has changed nothing yet, they
+// are released beside it, and it is made anew.
 func (m mover) do(ctx context.Context, step func(Querier) (moves, wish, error)) error {
 	for range maxAttempts {
 		var in moves
@@ -48,9 +49,10 @@ func (m mover) makeRoom(ctx context.Context, resourceID string, from, to time.Ti
 	})
 }
 
-// take reserves what a wish asks for, for the booking with that id, and puts the neighbours who make room for it on their new units.
-// What is left to the caller is to put the booking where its placeholder is, in a statement that deletes that first. The errors are
-// those of plan; nothing has changed then.
+// take reserves what a wish asks for, for the booking with that id, and puts the
+// neighbours who make room for it on their new units. What is left to the caller is to
+// put the booking where its placeholder is, in a statement that deletes that first. The
+// errors are those of plan; nothing has changed then.
 func (m moves) take(ctx context.Context, w wish, id string, was []int) (place, error) {
 	for range maxAttempts {
 		p, err := m.plan(ctx, w)

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// ErrNoSlot tells that no slot is free, from the instant asked for up to the resource's horizon.
+// ErrNoSlot tells that no slot is free, from the instant asked for up to the resource's
+// horizon.
 var ErrNoSlot = errors.New("no slot is free")
 
 // NextSlotRequest asks for the first free slot from an instant on.
@@ -27,12 +28,13 @@ const (
 	longestLook = 366 * day
 )
 
-// NextSlot returns the first free slot of a resource that begins at an instant or after it, by the rules of [Store.Slots].
-// The error is [ErrNoSlot] when there is none up to the resource's horizon, [ErrNotFound], or a [*ValidationError] that names
-// offer, after or party.
+// NextSlot returns the first free slot of a resource that begins at an instant or after
+// it, by the rules of [Store.Slots]. The error is [ErrNoSlot] when there is none up to
+// the resource's horizon, [ErrNotFound], or a [*ValidationError] that names offer, after
+// or party.
 //
-// One round trip when something is free within a week, once the resource's rules are in memory; 16 at most, when ten years
-// are sold out.
+// One round trip when something is free within a week, once the resource's rules are in
+// memory; 16 at most, when ten years are sold out.
 func (s *Store) NextSlot(ctx context.Context, req NextSlotRequest) (Slot, error) {
 	slot, err := s.nextSlot(ctx, req)
 	return slot, wrap(ctx, "next slot", err)
@@ -48,7 +50,8 @@ func (s *Store) nextSlot(ctx context.Context, req NextSlotRequest) (Slot, error)
 	}
 	from := req.After
 	if from.IsZero() {
-		// The database's clock says what has passed; this only has to be before it, whatever the clock here shows.
+		// The database's clock says what has passed; this only has to be before it,
+		// whatever the clock here shows.
 		from = time.Now().Add(-day)
 	}
 	p.add("after", instantProblem(from))

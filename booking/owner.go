@@ -12,16 +12,17 @@ import (
 // nonceBytes is how much of an owner token is random.
 const nonceBytes = 16
 
-// ownerToken proves that a link is a customer's own. It names the secret that it was made with, and is an HMAC
-// of the booking's id and of a nonce under that secret. The row keeps the secret's id and the nonce, so that
-// the token can be told again; neither the row nor the secret is enough by itself to make it.
+// ownerToken proves that a link is a customer's own. It names the secret that it was made
+// with, and is an HMAC of the booking's id and of a nonce under that secret. The row
+// keeps the secret's id and the nonce, so that the token can be told again; neither the
+// row nor the secret is enough by itself to make it.
 func ownerToken(secret ownerSecret, id string, nonce []byte) string {
 	mac := secret.mac("owner token", id, base64.RawURLEncoding.EncodeToString(nonce))
 	return secret.id + tokenSeparator + base64.RawURLEncoding.EncodeToString(mac)
 }
 
-// newOwnerToken makes the token of a booking with the first secret, and what the row keeps of it. All are empty
-// where there are no secrets; nonce is then NULL.
+// newOwnerToken makes the token of a booking with the first secret, and what the row
+// keeps of it. All are empty where there are no secrets; nonce is then NULL.
 func (s *Store) newOwnerToken(id string) (token, secret string, nonce any) {
 	if len(s.secrets) == 0 {
 		return "", "", nil
@@ -31,7 +32,8 @@ func (s *Store) newOwnerToken(id string) (token, secret string, nonce any) {
 	return ownerToken(s.secrets[0], id, random), s.secrets[0].id, random
 }
 
-// ownerToken tells a booking's token again: "" where it has none, or where its secret is not listed.
+// ownerToken tells a booking's token again: "" where it has none, or where its secret is
+// not listed.
 func (s *Store) ownerToken(row bookingRow) string {
 	secret, listed := s.secret(row.OwnerSecret)
 	if !listed || row.OwnerNonce == nil {
@@ -40,10 +42,11 @@ func (s *Store) ownerToken(row bookingRow) string {
 	return ownerToken(secret, row.ID, row.OwnerNonce)
 }
 
-// Owned returns the booking that an owner token is good for. A token is good until it is renewed, and as long as
-// the secret that it names is one of [Options.OwnerSecrets]. The error is [ErrNotFound] for any other token, for
-// a booking that has none, and where there is no such booking, all alike. One round trip; none for a token that
-// names no listed secret.
+// Owned returns the booking that an owner token is good for. A token is good until it is
+// renewed, and as long as the secret that it names is one of [Options.OwnerSecrets]. The
+// error is [ErrNotFound] for any other token, for a booking that has none, and where
+// there is no such booking, all alike. One round trip; none for a token that names no
+// listed secret.
 func (s *Store) Owned(ctx context.Context, id, token string) (Booking, error) {
 	b, err := s.owned(ctx, id, token)
 	return b, wrap(ctx, "owned", err)
@@ -64,10 +67,11 @@ func (s *Store) owned(ctx context.Context, id, token string) (Booking, error) {
 	return row.booking()
 }
 
-// WithOwnerToken returns a booking with its owner token in OwnerToken, as [Store.Hold] does. Use it where the
-// customer is known by other means, to give them their link again. The token is "" where the booking has none,
-// and where the secret it was made with is not one of [Options.OwnerSecrets]; [Store.RenewOwnerToken] then makes
-// one. The error is [ErrNotFound]. One round trip.
+// WithOwnerToken returns a booking with its owner token in OwnerToken, as [Store.Hold]
+// does. Use it where the customer is known by other means, to give them their link again.
+// The token is "" where the booking has none, and where the secret it was made with is
+// not one of [Options.OwnerSecrets]; [Store.RenewOwnerToken] then makes one. The error is
+// [ErrNotFound]. One round trip.
 func (s *Store) WithOwnerToken(ctx context.Context, id string) (Booking, error) {
 	b, err := s.withOwnerToken(ctx, id)
 	return b, wrap(ctx, "with owner token", err)
@@ -110,10 +114,11 @@ UPDATE booking_platform.bookings SET owner_secret = $2::text, owner_nonce = $3::
 // errNoSecrets is what a store without [Options.OwnerSecrets] answers to renewals.
 var errNoSecrets = errors.New("no owner secrets")
 
-// RenewOwnerToken gives a booking another owner token, made with the first of [Options.OwnerSecrets], and returns
-// it: every link with an older one is dead. A booking without one gets its first. The errors are [ErrNotFound],
-// and one where the store has no secrets. Safe on several replicas at once: of several renewals the token of the
-// last is good. One round trip.
+// RenewOwnerToken gives a booking another owner token, made with the first of
+// [Options.OwnerSecrets], and returns it: every link with an older one is dead. A booking
+// without one gets its first. The errors are [ErrNotFound], and one where the store has
+// no secrets. Safe on several replicas at once: of several renewals the token of the last
+// is good. One round trip.
 func (s *Store) RenewOwnerToken(ctx context.Context, id string) (string, error) {
 	token, err := s.renewOwnerToken(ctx, id)
 	return token, wrap(ctx, "renew owner token", err)

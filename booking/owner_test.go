@@ -74,8 +74,9 @@ func TestOwnerToken(t *testing.T) {
 	})
 }
 
-// M3: a token ends with the secret that it was made with. While the secret is listed it can be told again; once
-// it is gone, the token and everything that the secret and the booking's id could make are refused.
+// M3: a token ends with the secret that it was made with. While the secret is listed it
+// can be told again; once it is gone, the token and everything that the secret and the
+// booking's id could make are refused.
 func TestOwnerToken_EndsWithItsSecret(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -98,7 +99,8 @@ func TestOwnerToken_EndsWithItsSecret(t *testing.T) {
 		_, err = before.Owned(t.Context(), held.ID, held.OwnerToken)
 		require.NoError(t, err, "a secret that is put back")
 
-		// Renewed under the new secret, the old token is dead even where the old secret is listed.
+		// Renewed under the new secret, the old token is dead even where the old secret
+		// is listed.
 		token, err := after.RenewOwnerToken(t.Context(), held.ID)
 		require.NoError(t, err)
 		require.NotEqual(t, held.OwnerToken[:12], token[:12])
@@ -112,7 +114,8 @@ func TestOwnerToken_EndsWithItsSecret(t *testing.T) {
 	})
 }
 
-// M3: the secret alone makes no token, because a nonce in the row is part of it; and the row alone makes none.
+// M3: the secret alone makes no token, because a nonce in the row is part of it; and the
+// row alone makes none.
 func TestOwnerToken_NeedsSecretAndRow(t *testing.T) {
 	t.Parallel()
 	db, elsewhere := testdb.New(t), testdb.New(t)

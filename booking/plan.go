@@ -22,7 +22,8 @@ type plan struct {
 	neighbours []place
 }
 
-// errLapsed tells that holds are in the way whose time has passed: they are to be released, and the plan made anew.
+// errLapsed tells that holds are in the way whose time has passed: they are to be
+// released, and the plan made anew.
 var errLapsed = errors.New("expired holds are in the way")
 
 const seatsSQL = `
@@ -62,8 +63,9 @@ func (m moves) seats(ctx context.Context, w wish, from, to time.Time) ([]seatRow
 	return rows, seats, nil
 }
 
-// plan finds a place for a wish: units that are free, or else ones that neighbours make free who can as well sit elsewhere. The
-// errors are ErrSlotTaken when not even the heads are free, and errLapsed. The neighbours are locked.
+// plan finds a place for a wish: units that are free, or else ones that neighbours make
+// free who can as well sit elsewhere. The errors are ErrSlotTaken when not even the heads
+// are free, and errLapsed. The neighbours are locked.
 func (m moves) plan(ctx context.Context, w wish) (plan, error) {
 	rows, seats, err := m.seats(ctx, w, w.from, w.to)
 	if err != nil {
@@ -88,9 +90,11 @@ func (m moves) plan(ctx context.Context, w wish) (plan, error) {
 	return m.reseated(ctx, w)
 }
 
-// reseated asks neighbours to change units, as few as possible. It looks no further around the wish than it has to; whoever reaches
-// beyond what it looks at, or is locked by somebody else, stays where he is, unless it cannot be done without him.
-// Where the capacity was lowered below units that are taken, it keeps holds away until the transaction ends.
+// reseated asks neighbours to change units, as few as possible. It looks no further
+// around the wish than it has to; whoever reaches beyond what it looks at, or is locked
+// by somebody else, stays where he is, unless it cannot be done without him. Where the
+// capacity was lowered below units that are taken, it keeps holds away until the
+// transaction ends.
 func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 	kept := map[string]bool{}
 	wait, alone := false, false
@@ -113,8 +117,9 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 			beyond = beyond || reaches
 			seats[i].pinned = reaches || kept[row.ID]
 		}
-		// Seats above the capacity need units below it. They stay only when even the widest
-		// look finds none for them: a hold beside them may sell fewer units (sellable).
+		// Seats above the capacity need units below it. They stay only when even the
+		// widest look finds none for them: a hold beside them may sell fewer units
+		// (sellable).
 		asked := below(m.capacity, seats)
 		found, ok := seatWish(m.capacity, asked, w.seat())
 		switch {
@@ -164,15 +169,16 @@ func below(n int, seats []seat) []seat {
 	return out
 }
 
-// Holds lock the resource FOR KEY SHARE, and name its version, which the trigger of the table
-// renews: those under way are waited for, and those that come find other rules and look again.
+// Holds lock the resource FOR KEY SHARE, and name its version, which the trigger of the
+// table renews: those under way are waited for, and those that come find other rules and
+// look again.
 const (
 	lockAloneSQL    = `SELECT FROM booking_platform.resources r WHERE r.id = $1::uuid FOR UPDATE`
 	renewVersionSQL = `UPDATE booking_platform.resources SET updated_at = statement_timestamp() WHERE id = $1::uuid`
 )
 
-// keepHoldsAway lets no hold of the resource commit, from now until the transaction ends, that
-// has not seen what the transaction did.
+// keepHoldsAway lets no hold of the resource commit, from now until the transaction ends,
+// that has not seen what the transaction did.
 func (m moves) keepHoldsAway(ctx context.Context) error {
 	for _, query := range []string{lockAloneSQL, renewVersionSQL} {
 		if _, err := m.q.ExecContext(ctx, query, m.resourceID); err != nil {
@@ -190,8 +196,9 @@ ORDER BY b.id FOR NO KEY UPDATE`
 	lockFreeSeatsSQL = lockSeatsSQL + ` SKIP LOCKED`
 )
 
-// lock locks the bookings that are about to move, before any of them does, and returns those it could not lock: somebody else has
-// them, or they have ended. A booking that ended has left its units; the next look finds it gone.
+// lock locks the bookings that are about to move, before any of them does, and returns
+// those it could not lock: somebody else has them, or they have ended. A booking that
+// ended has left its units; the next look finds it gone.
 func (m moves) lock(ctx context.Context, places []place, wait bool) (missing []string, err error) {
 	if len(places) == 0 {
 		return nil, nil

@@ -64,8 +64,8 @@ func many(t *testing.T, db *sql.DB) booking.Resource {
 	return r
 }
 
-// indexes explains a statement and returns the indexes it reads; a scan of a whole table counts as "Seq Scan on" it,
-// and what is sorted as "Sort".
+// indexes explains a statement and returns the indexes it reads; a scan of a whole table
+// counts as "Seq Scan on" it, and what is sorted as "Sort".
 func indexes(t *testing.T, db booking.Querier, query string, args ...any) []string {
 	t.Helper()
 	var text string
@@ -99,7 +99,8 @@ func indexes(t *testing.T, db booking.Querier, query string, args ...any) []stri
 	return found
 }
 
-// A prepared statement may be planned for whatever parameters come; such a plan reads the same indexes.
+// A prepared statement may be planned for whatever parameters come; such a plan reads the
+// same indexes.
 func TestPreparedStatementsReadIndexes(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), sessions))
@@ -128,8 +129,9 @@ func TestPreparedStatementsReadIndexes(t *testing.T) {
 	}
 }
 
-// Kept prepared, the hot statements are planned a few times and then no more: their plans are worth it only if Postgres
-// chooses those that know no parameters. To plan a statement takes longer than to run it.
+// Kept prepared, the hot statements are planned a few times and then no more: their plans
+// are worth it only if Postgres chooses those that know no parameters. To plan a
+// statement takes longer than to run it.
 func TestPreparedStatementsArePlannedOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
@@ -175,7 +177,8 @@ func TestStatementsReadIndexes(t *testing.T) {
 
 }
 
-// Completing what is past reads the index by end: where much is due, and where nothing is a few pages.
+// Completing what is past reads the index by end: where much is due, and where nothing is
+// a few pages.
 func TestCompletePastReadsItsIndex(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -205,7 +208,8 @@ func pages(t *testing.T, db booking.Querier, query string, args ...any) int {
 	return plan[0].Plan.Hit + plan[0].Plan.Read
 }
 
-// With nothing due the sweep reads a few pages, however many holds and bookings there are.
+// With nothing due the sweep reads a few pages, however many holds and bookings there
+// are.
 func TestSweepWithNothingDueIsCheap(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// What a policy gives before, at and after each of its instants. What ends at an instant has ended then, to the
-// microsecond that the database's clock tells apart.
+// What a policy gives before, at and after each of its instants. What ends at an instant
+// has ended then, to the microsecond that the database's clock tells apart.
 func TestTermsOfAPolicy(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC)
@@ -65,8 +65,8 @@ func TestTermsOfAPolicy(t *testing.T) {
 	}
 }
 
-// A policy that somebody wrote by SQL and that none could be is refused where its resource is read, so that nothing
-// is sold by it.
+// A policy that somebody wrote by SQL and that none could be is refused where its
+// resource is read, so that nothing is sold by it.
 func TestPoliciesThatCannotBe(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -24,7 +24,8 @@ func preparing(t testing.TB, db *sql.DB) *booking.Store {
 	return store
 }
 
-// All of the hot path, often enough for Postgres to go over to plans that know no parameters.
+// All of the hot path, often enough for Postgres to go over to plans that know no
+// parameters.
 func playHotPath(t *testing.T, store *booking.Store, day int) {
 	t.Helper()
 	for n := range 8 {
@@ -50,7 +51,8 @@ func playHotPath(t *testing.T, store *booking.Store, day int) {
 	}
 }
 
-// Hold, confirm, confirm late, slots and the four of a move, as they stand on this connection.
+// Hold, confirm, confirm late, slots and the four of a move, as they stand on this
+// connection.
 const hotStatements = `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%booking_platform.%' AND statement NOT LIKE '%' || 'pg_prepared' || '%'`
 
 func TestPreparedStatements(t *testing.T) {
@@ -72,7 +74,8 @@ func TestPreparedStatements(t *testing.T) {
 	})
 }
 
-// The server ends every connection: whoever was on one may be told, and afterwards all is as before.
+// The server ends every connection: whoever was on one may be told, and afterwards all is
+// as before.
 func TestPreparedStatementsAfterTheServerEndedTheConnection(t *testing.T) {
 	t.Parallel()
 	for _, driver := range testdb.Drivers {
@@ -96,7 +99,8 @@ func TestPreparedStatementsAfterTheServerEndedTheConnection(t *testing.T) {
 	}
 }
 
-// A resource that is full is full by prepared statements too, and Postgres notices what a newer migration adds.
+// A resource that is full is full by prepared statements too, and Postgres notices what a
+// newer migration adds.
 func TestPreparedStatementsUnderContention(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
@@ -132,8 +136,9 @@ func TestRoundTripsPrepared(t *testing.T) {
 	}
 }
 
-// Who prepares a statement may not wait for a connection on which somebody waits for the statement: the first moves of a store, all at
-// once, which have the resource locked, come to their end.
+// Who prepares a statement may not wait for a connection on which somebody waits for the
+// statement: the first moves of a store, all at once, which have the resource locked,
+// come to their end.
 func TestPreparingAtOnceDoesNotDeadlock(t *testing.T) {
 	t.Parallel()
 	const clients = 24
@@ -163,7 +168,8 @@ func TestPreparingAtOnceDoesNotDeadlock(t *testing.T) {
 				require.NoError(t, err)
 			}
 		case <-time.After(time.Minute):
-			// Those who wait for each other would keep the database from being closed, too.
+			// Those who wait for each other would keep the database from being closed,
+			// too.
 			panic("the first moves of a store wait for each other")
 		}
 	}

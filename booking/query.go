@@ -11,21 +11,23 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Querier is what a caller's transaction is used through: *sql.Tx, *sqlx.Tx and *sql.Conn satisfy it.
+// Querier is what a caller's transaction is used through: *sql.Tx, *sqlx.Tx and *sql.Conn
+// satisfy it.
 type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// ErrNoTransaction means that [Store.Tx] was given a pool of connections, such as a *sql.DB or a
-// *sqlx.DB, or nothing at all: each statement would then commit alone, and on a connection of
-// its own, and an operation that fails in the middle would leave its first half behind.
+// ErrNoTransaction means that [Store.Tx] was given a pool of connections, such as a
+// *sql.DB or a *sqlx.DB, or nothing at all: each statement would then commit alone, and
+// on a connection of its own, and an operation that fails in the middle would leave its
+// first half behind.
 var ErrNoTransaction = errors.New("not a transaction: pass a *sql.Tx, or a *sql.Conn on which one has begun")
 
-// transaction returns q, or a Querier that refuses every statement where q is no transaction:
-// what has the statistics of a pool or begins transactions, except a single connection, on
-// which the caller may have begun one in any way.
+// transaction returns q, or a Querier that refuses every statement where q is no
+// transaction: what has the statistics of a pool or begins transactions, except a single
+// connection, on which the caller may have begun one in any way.
 func transaction(q Querier) Querier {
 	switch q := q.(type) {
 	case nil, interface{ Stats() sql.DBStats }, interface{ Begin() (*sql.Tx, error) }:
@@ -52,8 +54,8 @@ func (refusing) QueryContext(context.Context, string, ...any) (*sql.Rows, error)
 	return nil, ErrNoTransaction
 }
 
-// mapper reads the db tags of our own row types. sqlx's default is a global variable that belongs to the program, and
-// the caller's *sqlx.Tx has the caller's.
+// mapper reads the db tags of our own row types. sqlx's default is a global variable that
+// belongs to the program, and the caller's *sqlx.Tx has the caller's.
 var mapper = reflectx.NewMapper("db")
 
 // selectAll runs a query in one round trip and scans every row into a T by its db tags.
@@ -80,7 +82,8 @@ func selectAll[T any](ctx context.Context, q Querier, query string, args ...any)
 	if err := scanner.Err(); err != nil {
 		return nil, err
 	}
-	// An error of the commit, where the statement is a transaction of its own, may come as late as here.
+	// An error of the commit, where the statement is a transaction of its own, may come
+	// as late as here.
 	return out, rows.Close()
 }
 

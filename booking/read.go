@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Get returns a booking by its id; the error is [ErrNotFound] when there is none. One round trip.
+// Get returns a booking by its id; the error is [ErrNotFound] when there is none. One
+// round trip.
 func (s *Store) Get(ctx context.Context, id string) (Booking, error) { return get(ctx, s.read, id) }
 
 func get(ctx context.Context, run runner, id string) (Booking, error) {

@@ -7,12 +7,13 @@ import (
 	"strings"
 )
 
-// RenewRequest says which coming bookings [Store.RenewOwnerTokens] gives other owner tokens: pending and
-// confirmed ones that have not ended. The zero value stands for those whose link is dead, because its secret is not
-// one of [Options.OwnerSecrets], those without a token included: it ends no link that works.
+// RenewRequest says which coming bookings [Store.RenewOwnerTokens] gives other owner
+// tokens: pending and confirmed ones that have not ended. The zero value stands for those
+// whose link is dead, because its secret is not one of [Options.OwnerSecrets], those
+// without a token included: it ends no link that works.
 type RenewRequest struct {
-	// Secret is the id of a secret, listed or not, as [SecretUse] has it: only tokens that were made with it are
-	// renewed.
+	// Secret is the id of a secret, listed or not, as [SecretUse] has it: only tokens
+	// that were made with it are renewed.
 	Secret string
 	// All renews every token.
 	All bool
@@ -24,7 +25,8 @@ type RenewRequest struct {
 
 // RenewedTokens is one batch of renewals.
 type RenewedTokens struct {
-	// Bookings have their new OwnerToken, by id. Those that another renewal changed meanwhile are not among them.
+	// Bookings have their new OwnerToken, by id. Those that another renewal changed
+	// meanwhile are not among them.
 	Bookings []Booking
 	// Next is the After of the next batch; "" where there is none.
 	Next string
@@ -35,7 +37,8 @@ const (
 	maxRenewBatch = 1000
 )
 
-// A token is renewed only while it is the one that was read here, so that of two runs at once one renews it.
+// A token is renewed only while it is the one that was read here, so that of two runs at
+// once one renews it.
 const renewableSQL = `
 SELECT b.id::text AS id, COALESCE(encode(b.owner_nonce, 'hex'), 'none') AS nonce
 FROM booking_platform.bookings b
@@ -48,8 +51,8 @@ type renewableRow struct {
 	Nonce string `db:"nonce"`
 }
 
-// Rows that others have locked are passed over: waiting for one while others are locked could deadlock with a
-// hold that gives its neighbours other units.
+// Rows that others have locked are passed over: waiting for one while others are locked
+// could deadlock with a hold that gives its neighbours other units.
 const renewSeveralSQL = `
 WITH free AS MATERIALIZED (
     SELECT b.id
@@ -70,15 +73,18 @@ SET owner_secret = $1::text, owner_nonce = uuid_send(gen_random_uuid())
 WHERE b.id = $2::uuid AND COALESCE(encode(b.owner_nonce, 'hex'), 'none') = $3::text
 RETURNING` + bookingColumns
 
-// RenewOwnerTokens gives a batch of coming bookings other owner tokens, made with the first of
-// [Options.OwnerSecrets]. Every link with an older token is dead, so the new ones have to reach the customers.
-// Call it again with Next as After until Next is empty. A run that was interrupted is begun again from the start; with
-// All, or the first secret, it is continued after the last booking, or links that it made are renewed once more.
+// RenewOwnerTokens gives a batch of coming bookings other owner tokens, made with the
+// first of [Options.OwnerSecrets]. Every link with an older token is dead, so the new
+// ones have to reach the customers. Call it again with Next as After until Next is empty.
+// A run that was interrupted is begun again from the start; with All, or the first
+// secret, it is continued after the last booking, or links that it made are renewed once
+// more.
 //
-// It is safe beside everything else on any number of replicas, and of several runs at once each booking is
-// renewed by one. What was renewed before an error is returned with it, unless the answer to a COMMIT is lost:
-// [Store.WithOwnerToken] tells those tokens. A batch is a read and a transaction, and one more transaction for each
-// booking that another one had locked. The error is one where the store has no secrets, or a
+// It is safe beside everything else on any number of replicas, and of several runs at
+// once each booking is renewed by one. What was renewed before an error is returned with
+// it, unless the answer to a COMMIT is lost: [Store.WithOwnerToken] tells those tokens. A
+// batch is a read and a transaction, and one more transaction for each booking that
+// another one had locked. The error is one where the store has no secrets, or a
 // [*ValidationError] for a wrong After, Limit or Secret.
 func (s *Store) RenewOwnerTokens(ctx context.Context, req RenewRequest) (RenewedTokens, error) {
 	batch, err := s.renewOwnerTokens(ctx, req)
@@ -164,8 +170,8 @@ func (s *Store) renewSeveral(ctx context.Context, was []renewableRow, renewed ma
 	return nil
 }
 
-// renew runs a step in a transaction, so that the end of ctx cancels it: what is renewed after that would be told to
-// no caller.
+// renew runs a step in a transaction, so that the end of ctx cancels it: what is renewed
+// after that would be told to no caller.
 func (s *Store) renew(ctx context.Context, step func(Querier) error) error {
 	return s.retry(ctx, step, s.transact(ctx, step))
 }

@@ -35,7 +35,8 @@ func idsOf(bookings []booking.Booking) (ids []string) {
 	return ids
 }
 
-// M3: after a secret was retired, one run makes new links for what is coming, and a second has nothing to do.
+// M3: after a secret was retired, one run makes new links for what is coming, and a
+// second has nothing to do.
 func TestRenewOwnerTokens(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -125,8 +126,8 @@ func TestRenewOwnerTokens_Refused(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Bookings that another transaction has locked are waited for, and one that cannot be had is an error after the
-// rest was done and told.
+// Bookings that another transaction has locked are waited for, and one that cannot be had
+// is an error after the rest was done and told.
 func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -166,8 +167,8 @@ func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 	require.Equal(t, idsOf(held), idsOf(got.batch.Bookings))
 }
 
-// Several runs at once, on several replicas, beside holds and moves: each booking's link is told by one of them,
-// and the one that was told last is good.
+// Several runs at once, on several replicas, beside holds and moves: each booking's link
+// is told by one of them, and the one that was told last is good.
 func TestRenewOwnerTokens_SeveralRunsAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

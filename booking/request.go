@@ -9,8 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Customer is who the booking is for. All three are required: the names at most 200 characters each, the e-mail
-// address a single bare one of at most 254.
+// Customer is who the booking is for. All three are required: the names at most 200
+// characters each, the e-mail address a single bare one of at most 254.
 type Customer struct {
 	FirstName, LastName, Email string
 }
@@ -19,26 +19,32 @@ type Customer struct {
 type HoldRequest struct {
 	// Resource is an id or a slug.
 	Resource string
-	// Offer is the slug of one of the resource's offers, which has a length, a grid and a price of its own; "" is the
-	// resource's own slot.
+	// Offer is the slug of one of the resource's offers, which has a length, a grid and a
+	// price of its own; "" is the resource's own slot.
 	Offer string
 	// Start is the instant at which the slot begins, in any zone.
 	Start time.Time
-	// Party is how many come, up to the resource's capacity; 0 stands for 1. All of them get in, or none.
+	// Party is how many come, up to the resource's capacity; 0 stands for 1. All of them
+	// get in, or none.
 	Party int
 	// Customer is who it is for.
 	Customer Customer
-	// Reference is the caller's own, indexed, at most 255 characters: the id of an order, say. It need not be unique.
+	// Reference is the caller's own, indexed, at most 255 characters: the id of an order,
+	// say. It need not be unique.
 	Reference string
-	// IdempotencyKey makes a repeat of the same request answer with the same booking, its OwnerToken included, instead of
-	// taking another: at most 255 characters. "" is no key. Keys belong to the customer, whose e-mail address is compared
-	// without regard to letter case: two customers may use the same one. The address is all that tells customers apart, so
-	// a key should be random: a client that knows the address and the key can use it first.
+	// IdempotencyKey makes a repeat of the same request answer with the same booking, its
+	// OwnerToken included, instead of taking another: at most 255 characters. "" is no
+	// key. Keys belong to the customer, whose e-mail address is compared without regard
+	// to letter case: two customers may use the same one. The address is all that tells
+	// customers apart, so a key should be random: a client that knows the address and the
+	// key can use it first.
 	IdempotencyKey string
-	// Metadata is kept with the booking and returned: at most 50 entries and 16 KiB as JSON.
+	// Metadata is kept with the booking and returned: at most 50 entries and 16 KiB as
+	// JSON.
 	Metadata map[string]string
-	// Client is where the request came from, a network address for example. It counts for the limits of [Options] alone,
-	// and a repeat may come from another; at most 255 characters. "" is not limited by [Options.MaxHoldsPerClient].
+	// Client is where the request came from, a network address for example. It counts for
+	// the limits of [Options] alone, and a repeat may come from another; at most 255
+	// characters. "" is not limited by [Options.MaxHoldsPerClient].
 	Client string
 }
 
@@ -99,8 +105,8 @@ func metadataJSON(m map[string]string) string {
 	return string(text)
 }
 
-// selling returns the rules of what is asked for, the offer's or those of the resource's own slot, and what is wrong
-// with the request under them, whenever it is made.
+// selling returns the rules of what is asked for, the offer's or those of the resource's
+// own slot, and what is wrong with the request under them, whenever it is made.
 func (r *rules) selling(req HoldRequest) (*rules, problems) {
 	if sold, ok := r.as(req.Offer); ok {
 		return sold, sold.check(req)
@@ -112,9 +118,10 @@ func (r *rules) selling(req HoldRequest) (*rules, problems) {
 	return r, p
 }
 
-// hash tells requests under one idempotency key apart. It is over what was asked for, with the resource by its id, so
-// that a repeat that names it by its slug is the same request. Without an offer it is what it was before there were
-// offers: keys of that time are still known.
+// hash tells requests under one idempotency key apart. It is over what was asked for,
+// with the resource by its id, so that a repeat that names it by its slug is the same
+// request. Without an offer it is what it was before there were offers: keys of that time
+// are still known.
 func (r HoldRequest) hash(resourceID string) []byte {
 	// The instant was checked before, and strings can always be written.
 	asked := []any{

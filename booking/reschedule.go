@@ -23,35 +23,42 @@ type RescheduleRequest struct {
 // Rescheduled is a booking at its new time.
 type Rescheduled struct {
 	Booking
-	// Difference is what the slot costs by today's price less the booking's Amount, which stays what it is: negative where it has
-	// become cheaper. It is stated and not charged. Where the resource has another currency by now there is none: the zero Money.
+	// Difference is what the slot costs by today's price less the booking's Amount, which
+	// stays what it is: negative where it has become cheaper. It is stated and not
+	// charged. Where the resource has another currency by now there is none: the zero
+	// Money.
 	Difference Money
 }
 
-// Reschedule gives a pending or confirmed booking another time, in one step: the new slot is taken and the old one freed, or nothing
-// changes at all. The new slot may overlap the old one. Party, offer, amount and customer stay; the length is that of the offer
-// today. Sequence is raised, and the history names both times. A booking that is there already is answered as it is, so a repeat does no
-// harm. A hold that is moved to an earlier slot ends, at the latest, when that begins. Neighbours may get
-// other units, and expired holds in the way are released: no customer is refused
-// because of them.
+// Reschedule gives a pending or confirmed booking another time, in one step: the new slot
+// is taken and the old one freed, or nothing changes at all. The new slot may overlap the
+// old one. Party, offer, amount and customer stay; the length is that of the offer today.
+// Sequence is raised, and the history names both times. A booking that is there already
+// is answered as it is, so a repeat does no harm. A hold that is moved to an earlier slot
+// ends, at the latest, when that begins. Neighbours may get other units, and expired
+// holds in the way are released: no customer is refused because of them.
 //
 // The errors:
-//   - [*ValidationError] names id, start, reason, resource or offer: the new start must be that of a slot, within notice and horizon,
-//     for staff too; a resource or an offer that is no longer sold has none.
+//   - [*ValidationError] names id, start, reason, resource or offer: the new start must
+//     be that of a slot, within notice and horizon, for staff too; a resource or an offer
+//     that is no longer sold has none.
 //   - [ErrSlotTaken]: fewer units are free than the party needs.
-//   - [ErrPolicy]: customers may move as long as cancelling is free, or the fee could be dodged.
-//   - [ErrHoldExpired] for a hold whose time has passed, a [*StatusError] for a booking that has ended and for a block, and
-//     [ErrNotFound].
+//   - [ErrPolicy]: customers may move as long as cancelling is free, or the fee could be
+//     dodged.
+//   - [ErrHoldExpired] for a hold whose time has passed, a [*StatusError] for a booking
+//     that has ended and for a block, and [ErrNotFound].
 //
-// Safe on several replicas at once, against holds and other moves too: moves on one resource come one after the other. Without
-// contention it is a transaction of four statements, six round trips, once the rules are in memory.
+// Safe on several replicas at once, against holds and other moves too: moves on one
+// resource come one after the other. Without contention it is a transaction of four
+// statements, six round trips, once the rules are in memory.
 func (s *Store) Reschedule(ctx context.Context, req RescheduleRequest) (Rescheduled, error) {
 	out, err := mover{store: s}.reschedule(ctx, req)
 	return out, wrap(ctx, "reschedule", err)
 }
 
-// Reschedule is [Store.Reschedule] in the caller's transaction, in four round trips. From the first on, the resource is locked for
-// other moves, though not for holds, until the transaction ends. A refusal leaves the transaction usable, and nothing changed.
+// Reschedule is [Store.Reschedule] in the caller's transaction, in four round trips. From
+// the first on, the resource is locked for other moves, though not for holds, until the
+// transaction ends. A refusal leaves the transaction usable, and nothing changed.
 func (t *Tx) Reschedule(ctx context.Context, req RescheduleRequest) (Rescheduled, error) {
 	out, err := mover{t.store, t.q}.reschedule(ctx, req)
 	return out, wrap(ctx, "reschedule", err)
@@ -111,7 +118,8 @@ func (row lockedRow) mayMove(req RescheduleRequest) error {
 	return nil
 }
 
-// rulesFor returns the rules by which a locked booking is moved: nobody changes them until the transaction ends.
+// rulesFor returns the rules by which a locked booking is moved: nobody changes them
+// until the transaction ends.
 func (m mover) rulesFor(ctx context.Context, q Querier, row lockedRow) (*rules, error) {
 	r, ok := m.store.cache.get(row.ResourceID)
 	if !ok || r.version != row.Version {

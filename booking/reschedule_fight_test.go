@@ -14,7 +14,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Above READ COMMITTED a place that somebody has taken since the transaction began is not seen: it is to be run again.
+// Above READ COMMITTED a place that somebody has taken since the transaction began is not
+// seen: it is to be run again.
 func TestRescheduleBehindASnapshotIsRetryable(t *testing.T) {
 	t.Parallel()
 	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
@@ -34,7 +35,8 @@ func TestRescheduleBehindASnapshotIsRetryable(t *testing.T) {
 	}
 }
 
-// Two bookings that want each other's place are refused, or one after the other finds a free one; nobody deadlocks.
+// Two bookings that want each other's place are refused, or one after the other finds a
+// free one; nobody deadlocks.
 func TestRescheduleSwaps(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -65,7 +67,8 @@ func TestRescheduleSwaps(t *testing.T) {
 		count(t, db, `SELECT count(*) FROM booking_platform.booking_history WHERE from_start IS NOT NULL`))
 }
 
-// 32 clients move, hold, confirm and cancel on one resource, some in transactions of their own: every answer is yes or no.
+// 32 clients move, hold, confirm and cancel on one resource, some in transactions of
+// their own: every answer is yes or no.
 func TestRescheduleAgainstHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

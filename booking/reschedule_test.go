@@ -83,7 +83,8 @@ func TestReschedule(t *testing.T) {
 	})
 }
 
-// A booking is not in its own way: at capacity 1 it is shifted by less than its length, forth and back, pending or confirmed.
+// A booking is not in its own way: at capacity 1 it is shifted by less than its length,
+// forth and back, pending or confirmed.
 func TestRescheduleOntoItself(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -222,7 +223,8 @@ func TestRescheduleByCustomer(t *testing.T) {
 		_, err := store.Reschedule(t.Context(), req)
 		if test.allowed {
 			require.NoError(t, err, name)
-			// It has begun: the policy, which is free until then, does not allow it any more.
+			// It has begun: the policy, which is free until then, does not allow it any
+			// more.
 			exec(t, db, `UPDATE booking_platform.bookings SET during = tstzrange(statement_timestamp(), upper(during))
 				, blocked = tstzrange(statement_timestamp(), upper(blocked)) WHERE id = $1::uuid`, b.ID)
 			before = everything(t, db)
@@ -237,7 +239,8 @@ func TestRescheduleByCustomer(t *testing.T) {
 	}
 }
 
-// Expired holds in the way are released first, in the store's transactions and in the caller's.
+// Expired holds in the way are released first, in the store's transactions and in the
+// caller's.
 func TestRescheduleOverExpiredHolds(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -281,8 +284,9 @@ func TestRescheduleReseats(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// A place that was free when it was looked for is taken by a transaction that has not ended: the move waits for it, and then is refused,
-// or finds the place free. In a caller's transaction no error of the database's ends it.
+// A place that was free when it was looked for is taken by a transaction that has not
+// ended: the move waits for it, and then is refused, or finds the place free. In a
+// caller's transaction no error of the database's ends it.
 func TestRescheduleLosesAPlace(t *testing.T) {
 	t.Parallel()
 	for _, joined := range []bool{false, true} {
@@ -330,7 +334,8 @@ func TestRescheduleLosesAPlace(t *testing.T) {
 	}
 }
 
-// In a caller's transaction at each level, opened long ago: refused and used further, done, rolled back.
+// In a caller's transaction at each level, opened long ago: refused and used further,
+// done, rolled back.
 func TestRescheduleInACallersTransaction(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {

@@ -14,14 +14,16 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// halfSteps is a resource whose slots of an hour begin every half hour, so that each is in the way of its neighbours.
+// halfSteps is a resource whose slots of an hour begin every half hour, so that each is
+// in the way of its neighbours.
 func halfSteps(capacity int) func(*booking.Resource) {
 	return func(r *booking.Resource) { r.Capacity, r.SlotStep = capacity, 30*time.Minute }
 }
 
 func halfHour(n int) time.Time { return slot(0).Add(time.Duration(n) * 30 * time.Minute) }
 
-// mostHeads is the largest number of heads at any instant of an hour, by the bookings as they are.
+// mostHeads is the largest number of heads at any instant of an hour, by the bookings as
+// they are.
 func mostHeads(t testing.TB, db *sql.DB, start time.Time) int {
 	t.Helper()
 	return count(t, db, `
@@ -50,8 +52,9 @@ func holdAfterReseating(ctx context.Context, store *booking.Store, req booking.H
 	}
 }
 
-// Whatever heads allow is sold: slots that overlap by half are filled until every one of them is refused, in any order, among holds,
-// bookings and blocks. Without re-seating about an eighth stays empty.
+// Whatever heads allow is sold: slots that overlap by half are filled until every one of
+// them is refused, in any order, among holds, bookings and blocks. Without re-seating
+// about an eighth stays empty.
 func TestReseatFillsWhatHeadsAllow(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -96,8 +99,8 @@ func TestReseatFillsWhatHeadsAllow(t *testing.T) {
 	})
 }
 
-// Seats change while others hold, confirm, cancel and reseat: nobody gets another error than that the slot is taken, and at the end
-// every head that is free can be sold.
+// Seats change while others hold, confirm, cancel and reseat: nobody gets another error
+// than that the slot is taken, and at the end every head that is free can be sold.
 func TestReseatAmongHoldsConfirmationsAndCancellations(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -154,7 +157,8 @@ func seatOf(t *testing.T, db *sql.DB, id string) string {
 	return units
 }
 
-// Somebody has one of two neighbours locked: the other one moves, and nobody waits. Where both are locked it waits.
+// Somebody has one of two neighbours locked: the other one moves, and nobody waits. Where
+// both are locked it waits.
 func TestReseatPassesByWhoIsLocked(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -183,7 +187,8 @@ func TestReseatPassesByWhoIsLocked(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// The room is there, or heads do not suffice, or the resource is unknown: nothing happens.
+// The room is there, or heads do not suffice, or the resource is unknown: nothing
+// happens.
 func TestReseatWithNothingToDo(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -196,7 +201,8 @@ func TestReseatWithNothingToDo(t *testing.T) {
 	}
 }
 
-// A resource whose capacity was lowered in the database below what is sold: no error but that the slot is taken.
+// A resource whose capacity was lowered in the database below what is sold: no error but
+// that the slot is taken.
 func TestReseatBelowALoweredCapacity(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

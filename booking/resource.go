@@ -6,84 +6,96 @@ import (
 	"time"
 )
 
-// Resource is something whose time is sold: a room, a court, a tour. Its rules decide which slots exist; what is sold
-// keeps the price and the times it was sold at.
+// Resource is something whose time is sold: a room, a court, a tour. Its rules decide
+// which slots exist; what is sold keeps the price and the times it was sold at.
 //
 // The column booking_platform.resources.id may be referenced by foreign keys.
 type Resource struct {
 	// ID is a UUIDv7 in canonical text, made by the store.
 	ID string
-	// Slug names the resource in links: 1 to 63 of a-z, 0-9 and hyphens, beginning with no hyphen, unique, and not of
-	// the form of an ID.
+	// Slug names the resource in links: 1 to 63 of a-z, 0-9 and hyphens, beginning with
+	// no hyphen, unique, and not of the form of an ID.
 	Slug string
 	// Name is required, at most 200 characters.
 	Name string
 	// Description is at most 10,000 characters; lines may be broken.
 	Description string
-	// TimeZone is an IANA name such as "Europe/Paris". Opening hours are wall-clock times in it.
+	// TimeZone is an IANA name such as "Europe/Paris". Opening hours are wall-clock times
+	// in it.
 	TimeZone string
 	// Capacity is how many heads a slot takes, 1 to 10,000; 0 stands for 1.
 	Capacity int
-	// SlotLength is how long a booking lasts, in real time: from a minute to 31 days, in whole seconds. It is
-	// required.
+	// SlotLength is how long a booking lasts, in real time: from a minute to 31 days, in
+	// whole seconds. It is required.
 	SlotLength time.Duration
-	// SlotStep is how far apart slots begin by the wall clock, counted from each opening: from a minute to 24 hours;
-	// 0 stands for SlotLength, or for 24 hours where that is longer. Shorter than SlotLength, slots overlap, and
-	// selling one takes the others away.
+	// SlotStep is how far apart slots begin by the wall clock, counted from each opening:
+	// from a minute to 24 hours; 0 stands for SlotLength, or for 24 hours where that is
+	// longer. Shorter than SlotLength, slots overlap, and selling one takes the others
+	// away.
 	SlotStep time.Duration
-	// BufferBefore and BufferAfter keep the units empty around a booking, to clean a room, say: up to 7 days each.
+	// BufferBefore and BufferAfter keep the units empty around a booking, to clean a
+	// room, say: up to 7 days each.
 	BufferBefore, BufferAfter time.Duration
-	// Notice is how long before its start a slot can be taken at the latest; 0 until it begins. Up to 365 days.
+	// Notice is how long before its start a slot can be taken at the latest; 0 until it
+	// begins. Up to 365 days.
 	Notice time.Duration
-	// Horizon is how far ahead a slot can be taken, up to 10 years of 365 days; 0 stands for 365 days.
+	// Horizon is how far ahead a slot can be taken, up to 10 years of 365 days; 0 stands
+	// for 365 days.
 	Horizon time.Duration
-	// HoldFor is how long a hold lasts, from a second to 30 days; 0 stands for 35 minutes. Whatever it says, a hold
-	// ends when its slot begins. A Checkout Session of
-	// Stripe's lives at least 30 minutes, counted when Stripe gets the call: a hold that outlasts it makes no late
-	// payments.
+	// HoldFor is how long a hold lasts, from a second to 30 days; 0 stands for 35
+	// minutes. Whatever it says, a hold ends when its slot begins. A Checkout Session of
+	// Stripe's lives at least 30 minutes, counted when Stripe gets the call: a hold that
+	// outlasts it makes no late payments.
 	HoldFor time.Duration
-	// HoldCap is how long a hold lasts at most, counted from when it was made, however often it is extended: at least
-	// HoldFor and at most 90 days; 0 stands for 14 days, which the slowest bank debits take, or for HoldFor where that
-	// is longer.
+	// HoldCap is how long a hold lasts at most, counted from when it was made, however
+	// often it is extended: at least HoldFor and at most 90 days; 0 stands for 14 days,
+	// which the slowest bank debits take, or for HoldFor where that is longer.
 	HoldCap time.Duration
-	// Price is per head: a booking costs Price times its party. The currency is required even where the amount is 0.
+	// Price is per head: a booking costs Price times its party. The currency is required
+	// even where the amount is 0.
 	Price Money
 	// Policy is what customers may cancel and move, and what it costs them.
 	Policy Policy
-	// Active tells whether the resource can be booked. [Store.CreateResource] makes active ones, whatever it is given
-	// here; [Store.ApplyResource] does what it says.
+	// Active tells whether the resource can be booked. [Store.CreateResource] makes
+	// active ones, whatever it is given here; [Store.ApplyResource] does what it says.
 	Active bool
-	// Hours are the opening hours; none at all is open around the clock, where slots are counted from each local
-	// midnight.
+	// Hours are the opening hours; none at all is open around the clock, where slots are
+	// counted from each local midnight.
 	Hours []Hours
-	// Exceptions are dates with other hours than those of their weekday, each at most once; at most 1000.
+	// Exceptions are dates with other hours than those of their weekday, each at most
+	// once; at most 1000.
 	Exceptions []Exception
-	// Offers are other lengths, prices or grids in which the same units are sold, in the order they are shown; at most
-	// 100. The resource's own slot can be booked besides.
+	// Offers are other lengths, prices or grids in which the same units are sold, in the
+	// order they are shown; at most 100. The resource's own slot can be booked besides.
 	Offers []Offer
-	// CreatedAt and UpdatedAt are set by the store, in UTC. A change of the hours counts as one of the resource.
+	// CreatedAt and UpdatedAt are set by the store, in UTC. A change of the hours counts
+	// as one of the resource.
 	CreatedAt, UpdatedAt time.Time
 }
 
-// Hours is an interval in which the resource is open, every week. Slots are counted from Opens, and each ends, by the
-// wall clock, no later than Closes; where clocks go back and show Closes twice, no slot lasts beyond the first and
-// into the hour that comes again. Intervals must not overlap.
+// Hours is an interval in which the resource is open, every week. Slots are counted from
+// Opens, and each ends, by the wall clock, no later than Closes; where clocks go back and
+// show Closes twice, no slot lasts beyond the first and into the hour that comes again.
+// Intervals must not overlap.
 type Hours struct {
 	// Weekday is the day on which the interval begins.
 	Weekday time.Weekday
-	// Opens and Closes are minutes after local midnight by the wall clock: 540 is 9:00. Opens is below 1440; Closes
-	// may pass 1440 (1560 is 2:00 of the next day), at most 24 hours after Opens.
+	// Opens and Closes are minutes after local midnight by the wall clock: 540 is 9:00.
+	// Opens is below 1440; Closes may pass 1440 (1560 is 2:00 of the next day), at most
+	// 24 hours after Opens.
 	Opens, Closes int
 }
 
-// Interval is a stretch of opening hours, in minutes after local midnight by the wall clock, as in [Hours].
+// Interval is a stretch of opening hours, in minutes after local midnight by the wall
+// clock, as in [Hours].
 type Interval struct {
 	Opens, Closes int
 }
 
-// Exception replaces the intervals that begin on one date, whatever its weekday has. What was open the day before and
-// goes on past midnight is the day before's. Intervals must not overlap each other, nor run into those of the date after
-// where that is an exception too; beside what the weekdays have, overlapping is allowed, and offers each slot once.
+// Exception replaces the intervals that begin on one date, whatever its weekday has. What
+// was open the day before and goes on past midnight is the day before's. Intervals must
+// not overlap each other, nor run into those of the date after where that is an exception
+// too; beside what the weekdays have, overlapping is allowed, and offers each slot once.
 type Exception struct {
 	// Date is a day in the resource's zone.
 	Date Date
@@ -91,20 +103,23 @@ type Exception struct {
 	Hours []Interval
 }
 
-// Offer is another way to sell a resource's time: another length, price or grid. What is sold through one takes the
-// units away from all, because they are the same.
+// Offer is another way to sell a resource's time: another length, price or grid. What is
+// sold through one takes the units away from all, because they are the same.
 type Offer struct {
-	// Slug names the offer in requests, unique among the resource's: as a resource's slug.
+	// Slug names the offer in requests, unique among the resource's: as a resource's
+	// slug.
 	Slug string
 	// Name is required, at most 200 characters.
 	Name string
-	// SlotLength and SlotStep are as a resource's; 0 stands for the resource's SlotLength, and for a step as long as
-	// the offer's slot, or 24 hours where that is longer.
+	// SlotLength and SlotStep are as a resource's; 0 stands for the resource's
+	// SlotLength, and for a step as long as the offer's slot, or 24 hours where that is
+	// longer.
 	SlotLength, SlotStep time.Duration
-	// BufferBefore and BufferAfter are as a resource's; 0 is no buffer, whatever the resource has.
+	// BufferBefore and BufferAfter are as a resource's; 0 is no buffer, whatever the
+	// resource has.
 	BufferBefore, BufferAfter time.Duration
-	// Price is per head, in the resource's currency; an empty currency stands for that. An amount of 0 is free of
-	// charge, whatever the resource's own slot costs.
+	// Price is per head, in the resource's currency; an empty currency stands for that.
+	// An amount of 0 is free of charge, whatever the resource's own slot costs.
 	Price Money
 	// Inactive takes the offer out of sale.
 	Inactive bool

@@ -11,8 +11,9 @@ const day = 24 * time.Hour
 
 const badSlug = "must be 1 to 63 of a-z, 0-9 and hyphens, not begin with a hyphen, and not look like an id"
 
-// Validate tells what [Store.CreateResource] would refuse about a resource, without asking a database: nil, or a
-// [*ValidationError] that names every field that is wrong. What was left out is taken as its default.
+// Validate tells what [Store.CreateResource] would refuse about a resource, without
+// asking a database: nil, or a [*ValidationError] that names every field that is wrong.
+// What was left out is taken as its default.
 func (r Resource) Validate() error { return r.withDefaults().check().err() }
 
 // check returns everything that is wrong with a resource whose defaults are filled in.
@@ -59,7 +60,8 @@ func durationProblem(d, least, most time.Duration) string {
 	return ""
 }
 
-// hoursProblem checks each interval, and that none overlaps another one, round the end of the week too.
+// hoursProblem checks each interval, and that none overlaps another one, round the end of
+// the week too.
 func hoursProblem(hours []Hours) string {
 	if len(hours) > 7*24 {
 		return "are more than 168 intervals"

@@ -15,7 +15,8 @@ const (
 	maxOffers     = 100
 )
 
-// exceptionsProblem checks each date and its intervals, and those of one date against the next one's.
+// exceptionsProblem checks each date and its intervals, and those of one date against the
+// next one's.
 func exceptionsProblem(exceptions []Exception) string {
 	if len(exceptions) > maxExceptions {
 		return fmt.Sprintf("are more than %d dates", maxExceptions)
@@ -65,8 +66,8 @@ func intervalProblem(h Interval) string {
 	return ""
 }
 
-// offersProblem checks the offers of a resource whose defaults are filled in, and names everything that is wrong with
-// any of them.
+// offersProblem checks the offers of a resource whose defaults are filled in, and names
+// everything that is wrong with any of them.
 func (r Resource) offersProblem() string {
 	if len(r.Offers) > maxOffers {
 		return fmt.Sprintf("are more than %d", maxOffers)

@@ -12,7 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// exceptions gives a resource dates with other hours: each date is followed by its intervals.
+// exceptions gives a resource dates with other hours: each date is followed by its
+// intervals.
 func exceptions(texts ...string) func(*booking.Resource) {
 	return func(r *booking.Resource) {
 		for _, text := range texts {
@@ -63,7 +64,8 @@ func TestProblemsOfOffersAreNamed(t *testing.T) {
 		"short: slot step must be between 1m and 1d"}, invalid.Fields)
 }
 
-// What touches does not overlap, and a day's hours may run into the day after where that has no hours of its own.
+// What touches does not overlap, and a day's hours may run into the day after where that
+// has no hours of its own.
 func TestExceptionsThatAreFine(t *testing.T) {
 	t.Parallel()
 	for _, fine := range [][]string{

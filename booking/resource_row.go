@@ -157,8 +157,8 @@ func (r *rules) copy() Resource {
 	return out
 }
 
-// readRules reads a resource by its id or slug in one round trip; [ErrNotFound] without asking where it can be
-// neither.
+// readRules reads a resource by its id or slug in one round trip; [ErrNotFound] without
+// asking where it can be neither.
 func readRules(ctx context.Context, q Querier, idOrSlug string) (*rules, error) {
 	query, key := resourceBySlugSQL, idOrSlug
 	switch {

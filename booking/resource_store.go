@@ -44,13 +44,15 @@ WITH created AS (
 )
 SELECT c.id::text AS id FROM created c`
 
-// CreateResource adds a resource and returns it as stored: with its id, its defaults filled in and the currency in
-// lower case. It is active. ID, Active, CreatedAt and UpdatedAt of what is passed are not looked at.
+// CreateResource adds a resource and returns it as stored: with its id, its defaults
+// filled in and the currency in lower case. It is active. ID, Active, CreatedAt and
+// UpdatedAt of what is passed are not looked at.
 //
-// A [*ValidationError] names every field that is wrong: slug (also when another resource has it), name, description,
-// timeZone, capacity, slotLength, slotStep, bufferBefore, bufferAfter, notice, horizon, holdFor, holdCap, price,
-// currency, policy, hours, exceptions, offers. Of several calls for one slug at once, on any number of replicas, one
-// creates it. One transaction of two statements.
+// A [*ValidationError] names every field that is wrong: slug (also when another resource
+// has it), name, description, timeZone, capacity, slotLength, slotStep, bufferBefore,
+// bufferAfter, notice, horizon, holdFor, holdCap, price, currency, policy, hours,
+// exceptions, offers. Of several calls for one slug at once, on any number of replicas,
+// one creates it. One transaction of two statements.
 func (s *Store) CreateResource(ctx context.Context, r Resource) (Resource, error) {
 	r = r.withDefaults()
 	if err := r.check().err(); err != nil {
@@ -96,7 +98,8 @@ func insertResource(ctx context.Context, q Querier, r Resource, active bool) (id
 	return got.ID, created, err
 }
 
-// json writes the parts of a resource that are stored as rows of their own, and its policy.
+// json writes the parts of a resource that are stored as rows of their own, and its
+// policy.
 func (r Resource) json() (hours, exceptions, offers, policy string) {
 	h := []hoursRow{}
 	for _, x := range r.Hours {
@@ -128,8 +131,8 @@ func (r Resource) json() (hours, exceptions, offers, policy string) {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// Resource returns one resource, active or not, by its id or its slug, as the database has it now. The error is
-// [ErrNotFound] when there is none. One round trip.
+// Resource returns one resource, active or not, by its id or its slug, as the database
+// has it now. The error is [ErrNotFound] when there is none. One round trip.
 func (s *Store) Resource(ctx context.Context, idOrSlug string) (Resource, error) {
 	r, err := s.load(ctx, s.read, idOrSlug)
 	if err != nil {
@@ -143,7 +146,8 @@ func (s *Store) Resources(ctx context.Context) ([]Resource, error) {
 	return s.listResources(ctx, listResourcesSQL)
 }
 
-// AllResources returns the resources, active or not, by name: for operators. One round trip.
+// AllResources returns the resources, active or not, by name: for operators. One round
+// trip.
 func (s *Store) AllResources(ctx context.Context) ([]Resource, error) {
 	return s.listResources(ctx, allResourcesSQL)
 }

@@ -220,7 +220,8 @@ func TestCreateResourceRefuses(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.resources`))
 }
 
-// What is kept in memory is bounded, and a resource that was dropped from it is read again.
+// What is kept in memory is bounded, and a resource that was dropped from it is read
+// again.
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

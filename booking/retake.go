@@ -20,21 +20,25 @@ WITH gone AS (
 SELECT` + bookingColumns + `
 FROM changed b`
 
-// Retake takes the slot of an expired hold again, and confirms it: for money that has arrived too late. It gets whatever units are
-// free now, at the time, the price and the terms it was held at, whatever the rules have become. A confirmed booking is answered
+// Retake takes the slot of an expired hold again, and confirms it: for money that has
+// arrived too late. It gets whatever units are free now, at the time, the price and the
+// terms it was held at, whatever the rules have become. A confirmed booking is answered
 // as it is, so it may be repeated.
 //
-// The errors are [ErrSlotTaken] when fewer units are free than the party needs, [ErrSlotGone] when the slot has begun, by the
-// database's clock, or the resource is no longer active, a [*StatusError] for a booking that is neither expired nor confirmed (a
-// hold that still keeps its units is for [Store.ConfirmLate]), and [ErrNotFound]. Safe on several replicas at once, against holds and
-// moves too. Without contention it is a transaction of four statements, six round trips.
+// The errors are [ErrSlotTaken] when fewer units are free than the party needs,
+// [ErrSlotGone] when the slot has begun, by the database's clock, or the resource is no
+// longer active, a [*StatusError] for a booking that is neither expired nor confirmed (a
+// hold that still keeps its units is for [Store.ConfirmLate]), and [ErrNotFound]. Safe on
+// several replicas at once, against holds and moves too. Without contention it is a
+// transaction of four statements, six round trips.
 func (s *Store) Retake(ctx context.Context, id string) (Booking, error) {
 	b, err := mover{store: s}.retake(ctx, id)
 	return b, wrap(ctx, "retake", err)
 }
 
-// Retake is [Store.Retake] in the caller's transaction, in four round trips. From the first on, the resource is locked for other moves,
-// though not for holds, until the transaction ends. A refusal leaves the transaction usable, and nothing changed.
+// Retake is [Store.Retake] in the caller's transaction, in four round trips. From the
+// first on, the resource is locked for other moves, though not for holds, until the
+// transaction ends. A refusal leaves the transaction usable, and nothing changed.
 func (t *Tx) Retake(ctx context.Context, id string) (Booking, error) {
 	b, err := mover{t.store, t.q}.retake(ctx, id)
 	return b, wrap(ctx, "retake", err)

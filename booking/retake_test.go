@@ -58,7 +58,8 @@ func TestRetake(t *testing.T) {
 	})
 }
 
-// What is refused changes nothing, in the store's transactions and in the caller's, which goes on.
+// What is refused changes nothing, in the store's transactions and in the caller's, which
+// goes on.
 func TestRetakeRefused(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -156,7 +157,8 @@ func TestRetakeAtOnce(t *testing.T) {
 	})
 }
 
-// The same late payment, delivered to many replicas at once: all are answered with the booking that was taken again once.
+// The same late payment, delivered to many replicas at once: all are answered with the
+// booking that was taken again once.
 func TestRetakeOfOneAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

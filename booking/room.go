@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Expires the holds in the way whose time has passed, less those that somebody else has locked. It never waits, so it
-// cannot deadlock, however many it takes.
+// Expires the holds in the way whose time has passed, less those that somebody else has
+// locked. It never waits, so it cannot deadlock, however many it takes.
 const releaseLapsedSQL = `
 WITH released AS (
     UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
@@ -23,8 +23,9 @@ WITH released AS (
 const recordReleasedSQL = recordSQL + `
     SELECT r.id, 'pending', 'expired', NULL, NULL, $4::text, '' FROM released r`
 
-// The same for one of them, waiting for whoever has it locked. It waits while it holds no lock of its own, so it
-// cannot deadlock either. Afterwards that hold is expired, confirmed after all, or extended.
+// The same for one of them, waiting for whoever has it locked. It waits while it holds no
+// lock of its own, so it cannot deadlock either. Afterwards that hold is expired,
+// confirmed after all, or extended.
 const awaitLapsedSQL = `
 WITH released AS (
     UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
@@ -37,11 +38,13 @@ WITH released AS (
     RETURNING b.id
 )` + recordReleasedSQL
 
-// makeRoom releases the expired holds that are in the way of a slot, and commits that: the insert that comes after it
-// must find them gone, and two clients that each released some and kept them locked while they insert would deadlock.
+// makeRoom releases the expired holds that are in the way of a slot, and commits that:
+// the insert that comes after it must find them gone, and two clients that each released
+// some and kept them locked while they insert would deadlock.
 //
-// Every call gets on: it releases some, or waits until another transaction has decided about one. So whoever calls it
-// until the slot is taken or free does not spin, and is not refused because somebody else was just releasing.
+// Every call gets on: it releases some, or waits until another transaction has decided
+// about one. So whoever calls it until the slot is taken or free does not spin, and is
+// not refused because somebody else was just releasing.
 func (s *Store) makeRoom(ctx context.Context, resourceID string, from, to time.Time) error {
 	var released int64
 	for _, query := range []string{releaseLapsedSQL, awaitLapsedSQL} {

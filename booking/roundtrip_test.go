@@ -16,7 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// trips counts the round trips of a connection: each time something is read after something was written.
+// trips counts the round trips of a connection: each time something is read after
+// something was written.
 type trips struct {
 	net.Conn
 	wrote bool

@@ -7,25 +7,29 @@ import (
 	"time"
 )
 
-// rules are a resource as it was read from the database, with its zone at hand. They are never changed, and may be
-// shared.
+// rules are a resource as it was read from the database, with its zone at hand. They are
+// never changed, and may be shared.
 type rules struct {
 	Resource
-	// version changes with every change of the resource; what is sold by these rules names it.
+	// version changes with every change of the resource; what is sold by these rules
+	// names it.
 	version string
 	zone    *time.Location
-	// weekly are the opening hours of each weekday, and dated those of the dates that have others, by their midnight.
+	// weekly are the opening hours of each weekday, and dated those of the dates that
+	// have others, by their midnight.
 	weekly [7][]opening
 	dated  map[int64][]opening
 	// datedDays are the midnights of those dates, in order.
 	datedDays []int64
-	// offers are the same rules with the slot of each active offer in place of the resource's own.
+	// offers are the same rules with the slot of each active offer in place of the
+	// resource's own.
 	offers map[string]*rules
 	// clock is when the database was read, by its own clock.
 	clock time.Time
 }
 
-// opening is an interval in seconds after local midnight. One around the clock does not end with its day.
+// opening is an interval in seconds after local midnight. One around the clock does not
+// end with its day.
 type opening struct {
 	opens, closes  int64
 	aroundTheClock bool
@@ -90,7 +94,8 @@ func (r *rules) as(offer string) (*rules, bool) {
 	return sold, ok
 }
 
-// openings are the intervals that begin on the day whose midnight this is, by the wall clock.
+// openings are the intervals that begin on the day whose midnight this is, by the wall
+// clock.
 func (r *rules) openings(midnight int64) []opening {
 	if dated, ok := r.dated[midnight]; ok {
 		return dated
@@ -100,7 +105,8 @@ func (r *rules) openings(midnight int64) []opening {
 	return r.weekly[weekday]
 }
 
-// blocked is the range of time a slot keeps its units for: the slot with the buffers around it.
+// blocked is the range of time a slot keeps its units for: the slot with the buffers
+// around it.
 func (r *rules) blocked(start time.Time) (from, to time.Time) {
 	return start.Add(-r.BufferBefore), start.Add(r.SlotLength + r.BufferAfter)
 }
@@ -127,7 +133,8 @@ const (
 	tooFar  = "is too far ahead"
 )
 
-// timing says whether a start is within notice and horizon at an instant of the database's clock.
+// timing says whether a start is within notice and horizon at an instant of the
+// database's clock.
 func (r *rules) timing(start, clock time.Time) string {
 	switch {
 	case start.Before(clock.Add(r.Notice)):

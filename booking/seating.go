@@ -6,18 +6,22 @@ import (
 	"sort"
 )
 
-// Units are anonymous: a booking has to have as many as its party, and it does not matter which. So room that is there in heads and
-// in no free set of units is made by giving neighbours other units.
+// Units are anonymous: a booking has to have as many as its party, and it does not matter
+// which. So room that is there in heads and in no free set of units is made by giving
+// neighbours other units.
 //
-// Intervals are easy to seat. Go through them by their beginning and give each any units that are free then: whatever
-// overlaps it and has been seated covers that instant, and at no instant are there more heads than units. So it never fails, and
-// whatever began before the wish stays where it is. The same holds the other way round, by the ends. Both are tried, each keeping
-// everybody's own units wherever they are still free, and the one that changes fewer bookings is taken.
+// Intervals are easy to seat. Go through them by their beginning and give each any units
+// that are free then: whatever overlaps it and has been seated covers that instant, and
+// at no instant are there more heads than units. So it never fails, and whatever began
+// before the wish stays where it is. The same holds the other way round, by the ends.
+// Both are tried, each keeping everybody's own units wherever they are still free, and
+// the one that changes fewer bookings is taken.
 
 // seat is a booking on its units, from one instant to another in microseconds.
 type seat struct {
 	from, to int64
-	// units are in ascending order. Some may be above the capacity, of a time when it was larger.
+	// units are in ascending order. Some may be above the capacity, of a time when it was
+	// larger.
 	units []int
 	// party is how many units it needs, where it has none yet.
 	party int
@@ -30,14 +34,16 @@ func (s seat) overlaps(from, to int64) bool { return s.from < to && from < s.to 
 // seating is who sits where, by the index of the seat, with the wish as the last one.
 type seating [][]int
 
-// seatWish finds units for a party from one instant to another, and says who has to change for it: those of the seats whose units
-// are not their own any more. It finds some whenever nobody is pinned and no more heads than capacity are there at any instant.
+// seatWish finds units for a party from one instant to another, and says who has to
+// change for it: those of the seats whose units are not their own any more. It finds some
+// whenever nobody is pinned and no more heads than capacity are there at any instant.
 func seatWish(capacity int, seats []seat, wish seat) (seating, bool) {
 	wish.units, wish.pinned = nil, false
 	all := append(slices.Clone(seats), wish)
 	var best seating
 	fewest := len(all)
-	// Those who do not overlap the wish are asked to move only when it cannot be done without them.
+	// Those who do not overlap the wish are asked to move only when it cannot be done
+	// without them.
 	for _, beyond := range []bool{false, true} {
 		tried := slices.Clone(all)
 		for i := range tried {
@@ -68,7 +74,8 @@ func (s seating) changes(seats []seat) []int {
 	return changed
 }
 
-// seatInOrder seats everybody by their beginning, or by their end from the last to the first. Pinned ones are seated already.
+// seatInOrder seats everybody by their beginning, or by their end from the last to the
+// first. Pinned ones are seated already.
 func seatInOrder(capacity int, seats []seat, backwards bool) (seating, bool) {
 	seats = slices.Clone(seats)
 	order := make([]int, len(seats))
@@ -98,12 +105,14 @@ func seatInOrder(capacity int, seats []seat, backwards bool) (seating, bool) {
 	return out, true
 }
 
-// lines are the units: until when those already seated have each, and who sat there before and is still to come.
+// lines are the units: until when those already seated have each, and who sat there
+// before and is still to come.
 type lines struct {
 	seats []seat
 	order []int
 	busy  []int64
-	// next are the turns of those who had the unit, in order. Turns that have passed are dropped.
+	// next are the turns of those who had the unit, in order. Turns that have passed are
+	// dropped.
 	next [][]int
 }
 
@@ -122,8 +131,8 @@ func newLines(capacity int, seats []seat, order []int) *lines {
 	return l
 }
 
-// choose returns units for the one whose turn it is: its own where they are free, then those that fewest others will miss; nil when
-// there are not enough.
+// choose returns units for the one whose turn it is: its own where they are free, then
+// those that fewest others will miss; nil when there are not enough.
 func (l *lines) choose(turn int, s seat) []int {
 	var units []int
 	own := map[int]bool{}
@@ -158,7 +167,8 @@ func (l *lines) choose(turn int, s seat) []int {
 	return units
 }
 
-// missed counts those who are still to come, had the unit, and lose it when it is taken until then; false when one is pinned.
+// missed counts those who are still to come, had the unit, and lose it when it is taken
+// until then; false when one is pinned.
 func (l *lines) missed(turn, unit int, until int64) (n int, free bool) {
 	waiting := l.next[unit]
 	for len(waiting) > 0 && waiting[0] <= turn {
@@ -205,12 +215,12 @@ func anyAbove(n int, seats []seat) bool {
 	return slices.ContainsFunc(seats, func(s seat) bool { return len(s.units) > 0 && s.units[len(s.units)-1] > n })
 }
 
-// sellable is the largest number n of units, up to the capacity, of which all may be taken
-// from one instant to another: at no instant are n and the heads on units above n more than
-// the capacity. It is the capacity unless that was lowered, in the database, below a unit
-// that is taken. Placements at the same time all keep to it, each by the seats it sees; so
-// together they do not exceed the capacity either, although the constraint compares units
-// and not heads.
+// sellable is the largest number n of units, up to the capacity, of which all may be
+// taken from one instant to another: at no instant are n and the heads on units above n
+// more than the capacity. It is the capacity unless that was lowered, in the database,
+// below a unit that is taken. Placements at the same time all keep to it, each by the
+// seats it sees; so together they do not exceed the capacity either, although the
+// constraint compares units and not heads.
 func sellable(capacity int, seats []seat, from, to int64) int {
 	if !anyAbove(capacity, seats) {
 		return capacity

@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawSeats draws bookings as they come in: each takes units at random that are free, and where none are it is not taken.
+// drawSeats draws bookings as they come in: each takes units at random that are free, and
+// where none are it is not taken.
 func drawSeats(t *rapid.T, capacity, most int) []seat {
 	var seats []seat
 	for range rapid.IntRange(0, most).Draw(t, "n") {
@@ -38,8 +39,8 @@ func drawWish(t *rapid.T, capacity int, seats []seat) (seat, bool) {
 	return wish, true
 }
 
-// requireSeated checks that everybody has as many units as before, below the capacity, that nobody shares one, and
-// that the pinned ones have their own.
+// requireSeated checks that everybody has as many units as before, below the capacity,
+// that nobody shares one, and that the pinned ones have their own.
 func requireSeated(t require.TestingT, capacity int, seats []seat, wish seat, got seating) {
 	all := append(slices.Clone(seats), wish)
 	require.Len(t, got, len(all))
@@ -153,7 +154,8 @@ func fewestChanges(capacity int, seats []seat, i int, before seating, best int) 
 	return best
 }
 
-// Those who have units above the capacity, because it was lowered in the database, keep them until they have to move.
+// Those who have units above the capacity, because it was lowered in the database, keep
+// them until they have to move.
 func TestSeatWishAboveTheCapacity(t *testing.T) {
 	t.Parallel()
 	seats := []seat{{from: 0, to: 2, units: []int{1}}, {from: 1, to: 4, units: []int{5}}, {from: 2, to: 4, units: []int{2}}}

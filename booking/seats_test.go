@@ -16,8 +16,8 @@ import (
 
 const sitOn = `UPDATE booking_platform.bookings SET units = ('{[' || $2::integer || ',' || $2::integer + 1 || ')}')::int4multirange WHERE id = $1::uuid`
 
-// apart fills two slots that follow each other, at capacity 2, each on a unit of its own: one that overlaps both finds a
-// head free all the time, and no unit.
+// apart fills two slots that follow each other, at capacity 2, each on a unit of its own:
+// one that overlaps both finds a head free all the time, and no unit.
 func apart(t *testing.T, db *sql.DB, store *booking.Store) {
 	t.Helper()
 	create(t, store, halfSteps(2))
@@ -77,7 +77,8 @@ func TestSeatsInACallersTransaction(t *testing.T) {
 	})
 }
 
-// Above READ COMMITTED the transaction does not see that its neighbours have moved: it is run again.
+// Above READ COMMITTED the transaction does not see that its neighbours have moved: it is
+// run again.
 func TestSeatsBehindASnapshot(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {
@@ -92,8 +93,9 @@ func TestSeatsBehindASnapshot(t *testing.T) {
 	}
 }
 
-// Without a second connection, and where the transaction's own bookings are those to be moved, which nobody else sees,
-// the hold gives up soon, says that it may be run again, and leaves the transaction usable.
+// Without a second connection, and where the transaction's own bookings are those to be
+// moved, which nobody else sees, the hold gives up soon, says that it may be run again,
+// and leaves the transaction usable.
 func TestSeatsThatCannotBeChangedNow(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(t *testing.T, db *sql.DB, store *booking.Store, tx *sql.Tx){
@@ -143,8 +145,9 @@ func TestSeatsThatCannotBeChangedNow(t *testing.T) {
 	})
 }
 
-// 32 clients with limits on fill slots that overlap by half with parties of 1 to 4, give some back, let some lapse, and
-// are told nothing but that a slot is taken or that they hold too much. In the end all that remains can be booked.
+// 32 clients with limits on fill slots that overlap by half with parties of 1 to 4, give
+// some back, let some lapse, and are told nothing but that a slot is taken or that they
+// hold too much. In the end all that remains can be booked.
 func TestSeatsUnderContention(t *testing.T) {
 	t.Parallel()
 	for _, driver := range []testdb.Driver{testdb.PQBinary, testdb.PGX} {

@@ -12,15 +12,16 @@ import (
 // minSecret is how many bytes a secret has at least.
 const minSecret = 32
 
-// ownerSecret is one of [Options.OwnerSecrets]. Its id is in every token that was made with it and in the
-// rows of those tokens; the id is an HMAC, so it does not reveal the secret.
+// ownerSecret is one of [Options.OwnerSecrets]. Its id is in every token that was made
+// with it and in the rows of those tokens; the id is an HMAC, so it does not reveal the
+// secret.
 type ownerSecret struct {
 	id  string
 	key []byte
 }
 
-// secretIDLength is that of an id in hexadecimal digits. Of 48 bits, two secrets of one list do not share an
-// id by chance.
+// secretIDLength is that of an id in hexadecimal digits. Of 48 bits, two secrets of one
+// list do not share an id by chance.
 const secretIDLength = 12
 
 func newOwnerSecret(secret string) ownerSecret {
@@ -29,7 +30,8 @@ func newOwnerSecret(secret string) ownerSecret {
 	return s
 }
 
-// mac is the HMAC of parts under the secret. The first part is the purpose; no part has a NUL.
+// mac is the HMAC of parts under the secret. The first part is the purpose; no part has a
+// NUL.
 func (s ownerSecret) mac(parts ...string) []byte {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte("booking-platform/" + strings.Join(parts, "\x00")))
@@ -58,15 +60,17 @@ func (s *Store) secretOf(token string) (ownerSecret, bool) {
 // tokenSeparator ends the id of the secret in a token. No id has it.
 const tokenSeparator = "-"
 
-// SecretUse says what depends on one secret of [Options.OwnerSecrets], or on one that is no longer listed.
+// SecretUse says what depends on one secret of [Options.OwnerSecrets], or on one that is
+// no longer listed.
 type SecretUse struct {
-	// ID is the secret's, 12 hexadecimal digits; "" stands for bookings and feeds that were made by a
-	// store without secrets.
+	// ID is the secret's, 12 hexadecimal digits; "" stands for bookings and feeds that
+	// were made by a store without secrets.
 	ID string
-	// Number is its place in OwnerSecrets, from 1; 0 is a secret that is not listed, whose tokens are refused.
+	// Number is its place in OwnerSecrets, from 1; 0 is a secret that is not listed,
+	// whose tokens are refused.
 	Number int
-	// Bookings counts the coming bookings whose owner token was made with it: pending and confirmed ones that
-	// have not ended. Feeds counts the private calendars.
+	// Bookings counts the coming bookings whose owner token was made with it: pending and
+	// confirmed ones that have not ended. Feeds counts the private calendars.
 	Bookings, Feeds int
 }
 
@@ -89,9 +93,10 @@ type secretUseRow struct {
 	Feeds    int    `db:"feeds"`
 }
 
-// SecretUse returns what depends on each secret: first those of [Options.OwnerSecrets] in their order, used or
-// not, then those that are gone and something still names, by id. A secret that nothing depends on can be taken
-// out of the list without ending a link. One round trip, which reads every coming booking.
+// SecretUse returns what depends on each secret: first those of [Options.OwnerSecrets] in
+// their order, used or not, then those that are gone and something still names, by id. A
+// secret that nothing depends on can be taken out of the list without ending a link. One
+// round trip, which reads every coming booking.
 func (s *Store) SecretUse(ctx context.Context) ([]SecretUse, error) {
 	var rows []secretUseRow
 	err := s.read(ctx, func(q Querier) (err error) {

@@ -11,9 +11,11 @@ import (
 type AvailabilityRequest struct {
 	// Resources are ids or slugs, 1 to 100 of them.
 	Resources []string
-	// Offer is the slug of an offer that all of them have; "" is each resource's own slot.
+	// Offer is the slug of an offer that all of them have; "" is each resource's own
+	// slot.
 	Offer string
-	// From and To bound the starts of the slots, From included and To not; 62 days at most.
+	// From and To bound the starts of the slots, From included and To not; 62 days at
+	// most.
 	From, To time.Time
 	// Party is how many come; 0 stands for 1. Slots with less room are left out.
 	Party int
@@ -30,15 +32,17 @@ type ResourceSlots struct {
 const (
 	// maxResources bounds the resources of one call.
 	maxResources = 100
-	// maxSlots bounds how many slots one call may make, free or not, and so its memory: about 30 MB.
+	// maxSlots bounds how many slots one call may make, free or not, and so its memory:
+	// about 30 MB.
 	maxSlots = 500_000
 )
 
-// Availability returns the free slots of several resources, in the order asked for; see [Store.Slots]. All are seen at the same
-// instant, in one query.
+// Availability returns the free slots of several resources, in the order asked for; see
+// [Store.Slots]. All are seen at the same instant, in one query.
 //
-// A [*ValidationError] names resources, offer, from, to or party; errors.Is(err, [ErrNotFound]) holds where a resource does
-// not exist. Many resources with a fine grid can have more slots than one answer holds: 500,000 of them begin, free or not; a
+// A [*ValidationError] names resources, offer, from, to or party; errors.Is(err,
+// [ErrNotFound]) holds where a resource does not exist. Many resources with a fine grid
+// can have more slots than one answer holds: 500,000 of them begin, free or not; a
 // shorter range has less. One round trip, once the rules of all of them are in memory.
 func (s *Store) Availability(ctx context.Context, req AvailabilityRequest) ([]ResourceSlots, error) {
 	out, err := s.availability(ctx, req)

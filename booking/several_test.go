@@ -155,7 +155,8 @@ func TestRoundTripsOfAvailability(t *testing.T) {
 	require.EqualValues(t, 4, trips.Load()-before, "what has passed is not looked through")
 }
 
-// Many resources with a grid of a minute have more slots than memory should hold for one answer.
+// Many resources with a grid of a minute have more slots than memory should hold for one
+// answer.
 func TestAvailabilityIsBounded(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -57,13 +57,15 @@ func TestSlots(t *testing.T) {
 	})
 }
 
-// Whatever is offered can be held, and then is not offered any more; with buffers, overlapping slots and parties.
+// Whatever is offered can be held, and then is not offered any more; with buffers,
+// overlapping slots and parties.
 func TestWhatIsOfferedCanBeHeld(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, func(r *booking.Resource) {
-		// Slots and their buffers do not overlap, so that whoever fits fits without anybody being moved.
+		// Slots and their buffers do not overlap, so that whoever fits fits without
+		// anybody being moved.
 		r.Capacity, r.SlotStep, r.BufferBefore, r.BufferAfter, r.Notice = 4, 85*time.Minute, 10*time.Minute, 15*time.Minute, time.Hour
 		r.Hours = daily(480, 1500)
 	})
@@ -128,7 +130,8 @@ func TestSlotsRefusesRanges(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrNotFound)
 }
 
-// A replica that has rules in memory follows every change of them, at its next hold or list of slots.
+// A replica that has rules in memory follows every change of them, at its next hold or
+// list of slots.
 func TestRulesThatHaveChanged(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

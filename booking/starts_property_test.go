@@ -10,8 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// offered is the rule in its plainest form: what the clock on the wall shows at the instant, and in the last second
-// of every minute of the slot.
+// offered is the rule in its plainest form: what the clock on the wall shows at the
+// instant, and in the last second of every minute of the slot.
 func offered(r booking.Resource, zone *time.Location, start time.Time) bool {
 	wall := func(t time.Time) (midnight time.Time, seconds int) {
 		local := t.In(zone)
@@ -71,8 +71,8 @@ func drawResource(t *rapid.T) booking.Resource {
 	return r
 }
 
-// Every slot that is offered is accepted by a hold, and no other: both follow the plain rule, minute by minute, over
-// the days on which clocks change.
+// Every slot that is offered is accepted by a hold, and no other: both follow the plain
+// rule, minute by minute, over the days on which clocks change.
 func TestOfferedIsAccepted(t *testing.T) {
 	t.Parallel()
 	changes := []time.Time{

@@ -20,7 +20,8 @@ func daily(opens, closes int) []booking.Hours {
 	return hours
 }
 
-// Each case lists the starts of one local day, as RFC 3339 in the zone of the resource, without the date.
+// Each case lists the starts of one local day, as RFC 3339 in the zone of the resource,
+// without the date.
 func TestStartsOnTheDaysClocksChange(t *testing.T) {
 	t.Parallel()
 	hour, half := time.Hour, 30*time.Minute
@@ -54,7 +55,8 @@ func TestStartsOnTheDaysClocksChange(t *testing.T) {
 			"01:00:00+02:00", "01:30:00+02:00", "02:00:00+02:00", "02:00:00+01:00",
 		}},
 		"Paris, closed for a while in the hour that comes twice": {"Europe/Paris", "2027-10-31", 2 * hour, half, daily(0, 150), []string{
-			// 1:30 would last until the second 2:30, through the half hour after the first, in which it is closed.
+			// 1:30 would last until the second 2:30, through the half hour after the
+			// first, in which it is closed.
 			"00:00:00+02:00", "00:30:00+02:00",
 		}},
 		"New York, the hour that is missing": {"America/New_York", "2027-03-14", hour, 0, daily(60, 300), []string{

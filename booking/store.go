@@ -15,35 +15,46 @@ import (
 type Options struct {
 	// Logger receives what is worth knowing; nil discards it.
 	Logger *slog.Logger
-	// MaxHoldsPerEmail and MaxHoldsPerClient bound how much of the calendar is taken without payment: the open holds,
-	// and the upcoming bookings of amount 0, that one e-mail address has from one [HoldRequest.Client], and that one
-	// client has for all addresses; up to 1000 each, 0 is no limit. A request above one gets a [*HoldLimitError]. They
-	// are exact on any number of replicas that have the same limits. A hold is open until it is confirmed, given back or
-	// past its time; a free booking counts until it begins or is cancelled. Addresses are compared without regard to
-	// letter case. Requests without a client are those of one client, which only the limits per address bound.
+	// MaxHoldsPerEmail and MaxHoldsPerClient bound how much of the calendar is taken
+	// without payment: the open holds, and the upcoming bookings of amount 0, that one
+	// e-mail address has from one [HoldRequest.Client], and that one client has for all
+	// addresses; up to 1000 each, 0 is no limit. A request above one gets a
+	// [*HoldLimitError]. They are exact on any number of replicas that have the same
+	// limits. A hold is open until it is confirmed, given back or past its time; a free
+	// booking counts until it begins or is cancelled. Addresses are compared without
+	// regard to letter case. Requests without a client are those of one client, which
+	// only the limits per address bound.
 	//
-	// MaxHoldsPerEmail is per client so that one client cannot use up the limit of a customer by holding in the customer's
-	// name. MaxHoldsPerEmailAnywhere bounds one address over all clients; 0 is no limit. The first hold of an address
-	// from each client does not count for it, so it locks no customer out. It must not be less than MaxHoldsPerEmail.
+	// MaxHoldsPerEmail is per client so that one client cannot use up the limit of a
+	// customer by holding in the customer's name. MaxHoldsPerEmailAnywhere bounds one
+	// address over all clients; 0 is no limit. The first hold of an address from each
+	// client does not count for it, so it locks no customer out. It must not be less than
+	// MaxHoldsPerEmail.
 	MaxHoldsPerEmail, MaxHoldsPerClient, MaxHoldsPerEmailAnywhere int
-	// OwnerSecrets make the owner tokens of bookings and the tokens of private calendars, at least 32 bytes each.
-	// The first makes new ones, and a token is good only as long as the secret that it names is listed. To replace
-	// a secret, put another one in front, and take the old one out once [Store.SecretUse] says that nothing
-	// depends on it. Without any, bookings have no owner tokens, and calendars have tokens that name no secret.
+	// OwnerSecrets make the owner tokens of bookings and the tokens of private calendars,
+	// at least 32 bytes each. The first makes new ones, and a token is good only as long
+	// as the secret that it names is listed. To replace a secret, put another one in
+	// front, and take the old one out once [Store.SecretUse] says that nothing depends on
+	// it. Without any, bookings have no owner tokens, and calendars have tokens that name
+	// no secret.
 	OwnerSecrets []string
-	// CompleteAfter is how long after their end [Store.CompletePast] completes confirmed bookings, so that there is time to note who
-	// did not come; 0 is never. It must not be negative.
+	// CompleteAfter is how long after their end [Store.CompletePast] completes confirmed
+	// bookings, so that there is time to note who did not come; 0 is never. It must not
+	// be negative.
 	CompleteAfter time.Duration
-	// Prepare keeps the statements of a hold, a confirmation, a move and a list of slots prepared on each connection, which
-	// saves Postgres from reading and planning them each time, and lib/pq without binary_parameters=yes its second round
-	// trip. The first use on a connection is a round trip more. It is not for a pooler in transaction mode that knows
-	// nothing of prepared statements, nor for connections that are cleared of them in between. [Store.Tx] is without it.
+	// Prepare keeps the statements of a hold, a confirmation, a move and a list of slots
+	// prepared on each connection, which saves Postgres from reading and planning them
+	// each time, and lib/pq without binary_parameters=yes its second round trip. The
+	// first use on a connection is a round trip more. It is not for a pooler in
+	// transaction mode that knows nothing of prepared statements, nor for connections
+	// that are cleared of them in between. [Store.Tx] is without it.
 	Prepare bool
 }
 
-// Store keeps resources and bookings in Postgres. It is safe for concurrent use, and on any number of replicas at
-// once: what it keeps in memory are the rules of resources, and nothing is sold by rules that the database, as the
-// statement that sells sees it, no longer has.
+// Store keeps resources and bookings in Postgres. It is safe for concurrent use, and on
+// any number of replicas at once: what it keeps in memory are the rules of resources, and
+// nothing is sold by rules that the database, as the statement that sells sees it, no
+// longer has.
 type Store struct {
 	db *sql.DB
 	// single runs what is one statement, without a transaction around it.
@@ -54,16 +65,18 @@ type Store struct {
 	holdLimits    holdLimits
 	secrets       []ownerSecret
 	completeAfter time.Duration
-	// besideWait is maxBesideWait, but in tests that ask what comes of it on a machine of whatever speed.
+	// besideWait is maxBesideWait, but in tests that ask what comes of it on a machine of
+	// whatever speed.
 	besideWait time.Duration
 }
 
-// New returns a store on a database that has the set Booking of package migrations. It asks the database nothing, and
-// never closes it. A nil db is an error, and so are options out of their bounds.
+// New returns a store on a database that has the set Booking of package migrations. It
+// asks the database nothing, and never closes it. A nil db is an error, and so are
+// options out of their bounds.
 //
-// Every method takes one connection of db at a time, for one short statement or transaction. The usual hold,
-// confirmation and list of slots is one statement in one round trip; lib/pq without binary_parameters=yes adds one to
-// each.
+// Every method takes one connection of db at a time, for one short statement or
+// transaction. The usual hold, confirmation and list of slots is one statement in one
+// round trip; lib/pq without binary_parameters=yes adds one to each.
 func New(db *sql.DB, opts Options) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("booking: new store: no database")
@@ -93,17 +106,19 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	}, nil
 }
 
-// runner runs one step of an operation: the store's on its own database, a [Tx]'s on the caller's connection.
+// runner runs one step of an operation: the store's on its own database, a [Tx]'s on the
+// caller's connection.
 type runner func(ctx context.Context, step func(Querier) error) error
 
-// maxReruns bounds how often a step that Postgres ended in favour of another transaction is run again.
+// maxReruns bounds how often a step that Postgres ended in favour of another transaction
+// is run again.
 const maxReruns = 10
 
-// run does a step of one statement as a transaction of its own. It needs no BEGIN, and so no
-// further round trip; its isolation is then the role's default. Where that is above READ
-// COMMITTED, Postgres may refuse it with 40001, and it is run again in a transaction that
-// names READ COMMITTED. The statement is not cancelled when ctx ends, see package pg: the
-// step returns [pg.ErrUnconfirmed] then, and the statement may still succeed.
+// run does a step of one statement as a transaction of its own. It needs no BEGIN, and so
+// no further round trip; its isolation is then the role's default. Where that is above
+// READ COMMITTED, Postgres may refuse it with 40001, and it is run again in a transaction
+// that names READ COMMITTED. The statement is not cancelled when ctx ends, see package
+// pg: the step returns [pg.ErrUnconfirmed] then, and the statement may still succeed.
 func (s *Store) run(ctx context.Context, step func(Querier) error) error {
 	return s.retry(ctx, step, step(committing{s.single, s.db}))
 }

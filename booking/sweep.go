@@ -5,12 +5,13 @@ import "context"
 // sweepBatch bounds how many rows one transaction of the sweep locks.
 const sweepBatch = 500
 
-// hold_deadlines is a list of work, and the booking tells what is true: its hold may have been confirmed, given back
-// or extended since the row was written, and the booking may have been deleted. Rows and bookings that somebody else
-// has locked are left for the next time; so this waits for nobody, and any number of replicas share the work. NO KEY:
-// a row that refers to a booking by a foreign key does not keep its hold alive. With the deadline go the numbers that the
-// booking had in hold_quota. A booking that was confirmed free of charge keeps them until it begins: its deadline is
-// moved there.
+// hold_deadlines is a list of work, and the booking tells what is true: its hold may have
+// been confirmed, given back or extended since the row was written, and the booking may
+// have been deleted. Rows and bookings that somebody else has locked are left for the
+// next time; so this waits for nobody, and any number of replicas share the work. NO KEY:
+// a row that refers to a booking by a foreign key does not keep its hold alive. With the
+// deadline go the numbers that the booking had in hold_quota. A booking that was
+// confirmed free of charge keeps them until it begins: its deadline is moved there.
 const sweepSQL = `
 WITH due AS MATERIALIZED (
     SELECT d.due_at, d.booking_id, b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed,
@@ -65,11 +66,12 @@ type sweepRow struct {
 	Expired int `db:"expired"`
 }
 
-// ReleaseExpired is a step to run every now and then, every half minute say: it gives back the units of holds whose
-// time has passed, in batches, until none is left or ctx ends, and returns how many it released. A hold that needs
-// the units does not wait for it, so it may run seldom. Every replica may run it at any time: they share the work and
-// never wait for each other, nor for a booking that somebody is just confirming. Nothing to do is one round trip that
-// reads one index.
+// ReleaseExpired is a step to run every now and then, every half minute say: it gives
+// back the units of holds whose time has passed, in batches, until none is left or ctx
+// ends, and returns how many it released. A hold that needs the units does not wait for
+// it, so it may run seldom. Every replica may run it at any time: they share the work and
+// never wait for each other, nor for a booking that somebody is just confirming. Nothing
+// to do is one round trip that reads one index.
 func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
 	released := 0
 	for {

@@ -52,8 +52,8 @@ func TestReleaseExpired(t *testing.T) {
 	})
 }
 
-// Replicas share the work: each hold is released, and counted, once, and a booking that somebody has locked holds
-// nobody up.
+// Replicas share the work: each hold is released, and counted, once, and a booking that
+// somebody has locked holds nobody up.
 func TestReleaseExpiredOnSeveralReplicas(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -92,8 +92,9 @@ func TestReleaseExpiredOnSeveralReplicas(t *testing.T) {
 	require.Equal(t, holds, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE status = 'expired'`))
 }
 
-// A row that refers to a booking by a foreign key, and was inserted in a transaction that is still open, keeps
-// nobody's expired hold alive: neither for the sweep nor for who needs the slot. So payments may be made meanwhile.
+// A row that refers to a booking by a foreign key, and was inserted in a transaction that
+// is still open, keeps nobody's expired hold alive: neither for the sweep nor for who
+// needs the slot. So payments may be made meanwhile.
 func TestReleaseExpiredBesideAForeignKey(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -121,7 +122,8 @@ func TestReleaseExpiredBesideAForeignKey(t *testing.T) {
 	require.NoError(t, tx.Commit())
 }
 
-// A booking that was deleted leaves its deadline behind, which keeps nothing from being done and goes once it is due.
+// A booking that was deleted leaves its deadline behind, which keeps nothing from being
+// done and goes once it is due.
 func TestDeadlinesOfDeletedBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -7,17 +7,19 @@ import (
 	"time"
 )
 
-// How many heads each of some resources has from $2 to $3, as the instants at which that number changes: one row for each
-// resource, however many bookings it has, and where as many come as go nothing changes. It begins at nobody; whoever came
-// before $2 comes at $2. Blocks keep out as many as their units, and expired holds nobody.
+// How many heads each of some resources has from $2 to $3, as the instants at which that
+// number changes: one row for each resource, however many bookings it has, and where as
+// many come as go nothing changes. It begins at nobody; whoever came before $2 comes at
+// $2. Blocks keep out as many as their units, and expired holds nobody.
 //
-// The version tells whether the rules in memory are still the database's, and the clock which slots are within notice and
-// horizon.
+// The version tells whether the rules in memory are still the database's, and the clock
+// which slots are within notice and horizon.
 //
-// The ids of several come as the text of an array and not as JSON, because the planner looks into the one and not into the
-// other: it would expect many resources, and compile a query for which one is asked. One alone has a statement of its own:
-// prepared, an array could be of any length, and the statement would be planned each time, which takes three times as long
-// as to run it.
+// The ids of several come as the text of an array and not as JSON, because the planner
+// looks into the one and not into the other: it would expect many resources, and compile
+// a query for which one is asked. One alone has a statement of its own: prepared, an
+// array could be of any length, and the statement would be planned each time, which takes
+// three times as long as to run it.
 const (
 	takenSQL    = takenOfSQL + `r.id = ANY ($1::text::uuid[])`
 	takenOneSQL = takenOfSQL + `r.id = $1::uuid`
@@ -49,8 +51,8 @@ type takenRow struct {
 	Changes []byte    `db:"changes"`
 }
 
-// changes are pairs of big-endian numbers, by time: an instant, in microseconds since the year 2000, and how many heads
-// come then, or go where it is negative.
+// changes are pairs of big-endian numbers, by time: an instant, in microseconds since the
+// year 2000, and how many heads come then, or go where it is negative.
 type changes []byte
 
 const (
@@ -59,7 +61,8 @@ const (
 	epoch2000 = 946_684_800_000_000
 )
 
-// first returns the first change, at a microsecond of Unix time; false when there is none.
+// first returns the first change, at a microsecond of Unix time; false when there is
+// none.
 func (c changes) first() (at int64, heads int, ok bool) {
 	if len(c) < changeSize {
 		return 0, 0, false
@@ -67,15 +70,17 @@ func (c changes) first() (at int64, heads int, ok bool) {
 	return int64(binary.BigEndian.Uint64(c)) + epoch2000, int(int64(binary.BigEndian.Uint64(c[8:]))), true
 }
 
-// busiest finds the largest number of heads in windows of time that move forward: neither end of one is before the same
-// end of the window before it. It looks at each change once.
+// busiest finds the largest number of heads in windows of time that move forward: neither
+// end of one is before the same end of the window before it. It looks at each change
+// once.
 type busiest struct {
 	// coming are the changes that no window has reached.
 	coming changes
 	// heads are there after the last change that was reached.
 	heads int
-	// stretches begin before the window's end and end after its beginning, less those that are followed by one with as
-	// many heads: whatever window still sees the one sees the other too. So they come by time and by falling heads.
+	// stretches begin before the window's end and end after its beginning, less those
+	// that are followed by one with as many heads: whatever window still sees the one
+	// sees the other too. So they come by time and by falling heads.
 	stretches []stretch
 }
 
@@ -85,7 +90,8 @@ type stretch struct {
 	heads int
 }
 
-// within is the largest number of heads at any instant of [from, to), in microseconds of Unix time.
+// within is the largest number of heads at any instant of [from, to), in microseconds of
+// Unix time.
 func (b *busiest) within(from, to int64) int {
 	if b.stretches == nil {
 		b.stretches = make([]stretch, 0, len(b.coming)/changeSize)
@@ -113,7 +119,8 @@ func (b *busiest) within(from, to int64) int {
 
 const endOfTime = 1<<63 - 1
 
-// taken reads what is taken of one or more resources between two instants, by id. One that is gone has no row.
+// taken reads what is taken of one or more resources between two instants, by id. One
+// that is gone has no row.
 func (s *Store) taken(ctx context.Context, all []*rules, from, to time.Time) (map[string]takenRow, error) {
 	query, ids := takenOneSQL, all[0].ID
 	if len(all) > 1 {

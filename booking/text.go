@@ -8,7 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// emailProblem accepts one bare address that could receive mail: no display name, no comment, a domain with a dot.
+// emailProblem accepts one bare address that could receive mail: no display name, no
+// comment, a domain with a dot.
 func emailProblem(s string) string {
 	if p := valid.Required(s, 254); p != "" {
 		return p
@@ -36,7 +37,8 @@ func instantProblem(t time.Time) string {
 	return ""
 }
 
-// isID tells whether s is a UUID in its canonical form of 36 characters, which no slug is.
+// isID tells whether s is a UUID in its canonical form of 36 characters, which no slug
+// is.
 func isID(s string) bool {
 	if len(s) != 36 {
 		return false

@@ -12,7 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Every operation from every status, and from a hold whose time has passed: the status afterwards, or the error.
+// Every operation from every status, and from a hold whose time has passed: the status
+// afterwards, or the error.
 func TestOperationsByStatus(t *testing.T) {
 	t.Parallel()
 	refused := &booking.StatusError{}
@@ -193,8 +194,8 @@ func TestCancelKeepsTheFirstReason(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE reason = 'rain'`))
 }
 
-// A hold is confirmed, given back, cancelled and swept at once, many times: it ends in one status, and whoever
-// succeeded says so rightly.
+// A hold is confirmed, given back, cancelled and swept at once, many times: it ends in
+// one status, and whoever succeeded says so rightly.
 func TestOneOutcomeOfARace(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -238,7 +239,8 @@ func TestOneOutcomeOfARace(t *testing.T) {
 	}
 }
 
-// An extension ends at the cap of the resource, counted from the hold, whatever is asked for; and after it there is none.
+// An extension ends at the cap of the resource, counted from the hold, whatever is asked
+// for; and after it there is none.
 func TestExtendUpToTheCap(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -267,7 +269,8 @@ func TestExtendUpToTheCap(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, b.CreatedAt.Add(3*time.Hour), got.HoldExpiresAt)
 
-		// Its time has passed, and the cap has not: it is taken up again. Then the cap has passed as well.
+		// Its time has passed, and the cap has not: it is taken up again. Then the cap
+		// has passed as well.
 		lapse(t, db, b.ID)
 		got, err = store.Extend(t.Context(), b.ID, slot(0))
 		require.NoError(t, err)
@@ -296,8 +299,8 @@ func TestExtendNeverShortens(t *testing.T) {
 	})
 }
 
-// A time that Postgres or JSON cannot write is refused before the database is asked, so a caller's transaction stays
-// usable.
+// A time that Postgres or JSON cannot write is refused before the database is asked, so a
+// caller's transaction stays usable.
 func TestExtendRefusesTimesThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

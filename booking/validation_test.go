@@ -14,8 +14,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Every field wrong in turn, and all at once: the error names the field, nothing is stored, and no error is the
-// database's.
+// Every field wrong in turn, and all at once: the error names the field, nothing is
+// stored, and no error is the database's.
 func TestHoldRefusesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// durationWords writes a duration as people say it: "14d", "1h30m", "0s". A day is 24 hours.
+// durationWords writes a duration as people say it: "14d", "1h30m", "0s". A day is 24
+// hours.
 func durationWords(d time.Duration) string {
 	if d < 0 {
 		return "-" + durationWords(-d)
@@ -28,8 +29,8 @@ func durationWords(d time.Duration) string {
 	return out
 }
 
-// String writes the interval as a wall clock shows it: "9:00-12:30", and "22:00-2:00" for one that ends the next day.
-// A whole day from midnight is "0:00-24:00".
+// String writes the interval as a wall clock shows it: "9:00-12:30", and "22:00-2:00" for
+// one that ends the next day. A whole day from midnight is "0:00-24:00".
 func (i Interval) String() string {
 	closes := i.Closes
 	if closes > 1440 {
@@ -38,8 +39,8 @@ func (i Interval) String() string {
 	return fmt.Sprintf("%d:%02d-%d:%02d", i.Opens/60, i.Opens%60, closes/60, closes%60)
 }
 
-// ParseInterval reads what [Interval.String] writes. An interval that closes no later than it opens closes the next
-// day: "9:00-9:00" are 24 hours.
+// ParseInterval reads what [Interval.String] writes. An interval that closes no later
+// than it opens closes the next day: "9:00-9:00" are 24 hours.
 func ParseInterval(text string) (Interval, error) {
 	opens, closes, ok := strings.Cut(text, "-")
 	from, fromOK := clockTime(opens)

@@ -23,8 +23,8 @@ func utc(t testing.TB, texts ...string) []time.Time {
 	return out
 }
 
-// What a store offers and sells on the days clocks change, and on other odd ones, stated in UTC by hand. All lie so far ahead that it
-// matters little when the test runs.
+// What a store offers and sells on the days clocks change, and on other odd ones, stated
+// in UTC by hand. All lie so far ahead that it matters little when the test runs.
 func TestZonesThroughTheStore(t *testing.T) {
 	t.Parallel()
 	hour, half := time.Hour, 30*time.Minute
@@ -122,8 +122,9 @@ func TestZonesThroughTheStore(t *testing.T) {
 	}
 }
 
-// Four hours by the clock on the wall are three in real time on that night: the slot of midnight reaches into the next one, and whoever
-// has the one keeps the other from being sold.
+// Four hours by the clock on the wall are three in real time on that night: the slot of
+// midnight reaches into the next one, and whoever has the one keeps the other from being
+// sold.
 func TestSlotsOverlapAcrossTheMissingHour(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
@@ -144,8 +145,9 @@ func TestSlotsOverlapAcrossTheMissingHour(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
 }
 
-// A zone's rules change, or a resource is given another zone, after something was sold: that keeps its instants, stands in the way of what
-// overlaps it in real time, and can be confirmed, repeated and moved; new slots follow the new rules.
+// A zone's rules change, or a resource is given another zone, after something was sold:
+// that keeps its instants, stands in the way of what overlaps it in real time, and can be
+// confirmed, repeated and moved; new slots follow the new rules.
 func TestChangeOfTheZoneAfterASale(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -105,7 +105,8 @@ func TestDrainWhileTheCheckRuns(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, <-answered)
 }
 
-// A check that ignores its context must cost neither an unbounded wait nor a goroutine per probe.
+// A check that ignores its context must cost neither an unbounded wait nor a goroutine
+// per probe.
 func TestHangingCheck(t *testing.T) {
 	t.Parallel()
 	var started, hanging atomic.Int32
@@ -195,7 +196,8 @@ func TestConcurrentCallersShareOneCheck(t *testing.T) {
 	}
 }
 
-// A prober that hangs up has said nothing about the service, and its context is not the check's.
+// A prober that hangs up has said nothing about the service, and its context is not the
+// check's.
 func TestImpatientProber(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// Live returns a handler that answers 200 {"status":"ok"} to GET and HEAD while the process runs, without looking at
-// anything else. Other methods get 405.
+// Live returns a handler that answers 200 {"status":"ok"} to GET and HEAD while the
+// process runs, without looking at anything else. Other methods get 405.
 func Live() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if allowed(w, r) {

@@ -13,15 +13,17 @@ import (
 
 // Options adjusts [Ready]. The zero value works.
 type Options struct {
-	// Timeout bounds one check and so the time to an answer; 0 means two seconds. Keep it below the prober's own limit.
+	// Timeout bounds one check and so the time to an answer; 0 means two seconds. Keep it
+	// below the prober's own limit.
 	Timeout time.Duration
 	// Logger is told why readiness was lost and that it came back; nil discards.
 	Logger *slog.Logger
 }
 
-// maxInFlight bounds the checks that run at the same time. One is the rule. A further one is begun only when the
-// running one has overstayed its time limit, so that a single check lost for ever (a connection whose peer
-// vanished) does not keep a recovered service out for ever.
+// maxInFlight bounds the checks that run at the same time. One is the rule. A further one
+// is begun only when the running one has overstayed its time limit, so that a single
+// check lost for ever (a connection whose peer vanished) does not keep a recovered
+// service out for ever.
 const maxInFlight = 4
 
 var (
@@ -31,9 +33,9 @@ var (
 	errGoexit   = errors.New("health: the check ended its goroutine")
 )
 
-// Readiness is an http.Handler that answers 200 {"status":"ok"} when its check succeeds and 503
-// {"status":"unavailable"} when it fails, takes too long, or [Readiness.Drain] was called. It is safe for
-// concurrent use; each replica has its own.
+// Readiness is an http.Handler that answers 200 {"status":"ok"} when its check succeeds
+// and 503 {"status":"unavailable"} when it fails, takes too long, or [Readiness.Drain]
+// was called. It is safe for concurrent use; each replica has its own.
 type Readiness struct {
 	check    func(context.Context) error
 	timeout  time.Duration
@@ -53,8 +55,8 @@ type flight struct {
 	err  error
 }
 
-// verdict is for those who found the context ended. That happens at the time limit, and also right after the
-// check has returned, and then its result counts.
+// verdict is for those who found the context ended. That happens at the time limit, and
+// also right after the check has returned, and then its result counts.
 func (f *flight) verdict() error {
 	select {
 	case <-f.done:
@@ -64,9 +66,9 @@ func (f *flight) verdict() error {
 	}
 }
 
-// Ready returns a handler that runs check for each request, or joins the run that is under way. The context that
-// check gets ends after Options.Timeout and does not belong to any one request. A nil check is never ready, and a
-// check that panics has failed.
+// Ready returns a handler that runs check for each request, or joins the run that is
+// under way. The context that check gets ends after Options.Timeout and does not belong
+// to any one request. A nil check is never ready, and a check that panics has failed.
 func Ready(check func(context.Context) error, opts Options) *Readiness {
 	if check == nil {
 		check = func(context.Context) error { return errNoCheck }
@@ -80,8 +82,9 @@ func Ready(check func(context.Context) error, opts Options) *Readiness {
 	return &Readiness{check: check, timeout: opts.Timeout, logger: opts.Logger}
 }
 
-// Drain makes every answer from now on a 503, those whose check is still running included. Call it first when shutting
-// down. There is no way back, and calling it again does nothing.
+// Drain makes every answer from now on a 503, those whose check is still running
+// included. Call it first when shutting down. There is no way back, and calling it again
+// does nothing.
 func (h *Readiness) Drain() { h.draining.Store(true) }
 
 // ServeHTTP answers GET and HEAD as [Readiness] describes and other methods with 405.
@@ -109,7 +112,8 @@ func (h *Readiness) ask(ctx context.Context) error {
 	case <-f.ctx.Done():
 		err = f.verdict()
 	case <-ctx.Done():
-		// The prober has gone. That says nothing about the service, so it is no change of state.
+		// The prober has gone. That says nothing about the service, so it is no change of
+		// state.
 		return ctx.Err()
 	}
 	h.note(ctx, err)
@@ -147,7 +151,8 @@ func (h *Readiness) join() *flight {
 	return f
 }
 
-// run turns a panic into a failure: on a goroutine of ours it would end the caller's process.
+// run turns a panic into a failure: on a goroutine of ours it would end the caller's
+// process.
 func (h *Readiness) run(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -157,7 +162,8 @@ func (h *Readiness) run(ctx context.Context) (err error) {
 	return h.check(ctx)
 }
 
-// note logs changes only: a database that is away for an hour is one line, not one per probe.
+// note logs changes only: a database that is away for an hour is one line, not one per
+// probe.
 func (h *Readiness) note(ctx context.Context, err error) {
 	h.mu.Lock()
 	changed := h.down != (err != nil)

@@ -7,29 +7,33 @@ import (
 	"fmt"
 )
 
-// Querier is what [Check] and [Status] read through: *sql.DB, *sql.Tx, *sql.Conn and sqlx's types satisfy it.
+// Querier is what [Check] and [Status] read through: *sql.DB, *sql.Tx, *sql.Conn and
+// sqlx's types satisfy it.
 type Querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// ErrPending is returned by [Check] when the database lacks something this code needs. The remedy is [Up], or
-// `host migrate up`.
+// ErrPending is returned by [Check] when the database lacks something this code needs.
+// The remedy is [Up], or `host migrate up`.
 var ErrPending = errors.New("schema is older than this program needs")
 
 const versionsSQL = `SELECT set_name, version FROM booking_platform.schema_versions`
 
-// Without this constraint nothing keeps a slot from being sold twice; it is lost, for one, when the extension
-// btree_gist is dropped with CASCADE, and no version number would tell.
+// Without this constraint nothing keeps a slot from being sold twice; it is lost, for
+// one, when the extension btree_gist is dropped with CASCADE, and no version number would
+// tell.
 const constraintSQL = `
 SELECT conname FROM pg_catalog.pg_constraint
 WHERE conrelid = to_regclass('booking_platform.bookings') AND conname = 'bookings_no_overlap' AND contype = 'x' AND convalidated`
 
-// Check returns nil when the schema is at least the one this code needs, and the constraint that forbids overselling is
-// there. A newer schema is fine, so that a rolled-back binary and a rolling deployment stay ready. Otherwise the
-// error wraps [ErrPending], or is the database's. It writes nothing, needs no goose, and takes one round trip, two
-// with the set Booking.
+// Check returns nil when the schema is at least the one this code needs, and the
+// constraint that forbids overselling is there. A newer schema is fine, so that a
+// rolled-back binary and a rolling deployment stay ready. Otherwise the error wraps
+// [ErrPending], or is the database's. It writes nothing, needs no goose, and takes one
+// round trip, two with the set Booking.
 //
-// Where no set was ever applied, the statement that finds out fails: a transaction that q may be cannot be used after that.
+// Where no set was ever applied, the statement that finds out fails: a transaction that q
+// may be cannot be used after that.
 func Check(ctx context.Context, q Querier, sets Set) error {
 	states, err := Status(ctx, q, sets)
 	if err != nil {
@@ -57,8 +61,8 @@ func Check(ctx context.Context, q Querier, sets Set) error {
 	return fmt.Errorf("migrations: constraint bookings_no_overlap is missing, a slot could be sold twice: %w", ErrPending)
 }
 
-// Status lists the files of the sets and whether each is in the database. It writes nothing and takes one round trip. What
-// [Check] says of a transaction holds here too.
+// Status lists the files of the sets and whether each is in the database. It writes
+// nothing and takes one round trip. What [Check] says of a transaction holds here too.
 func Status(ctx context.Context, q Querier, sets Set) ([]Migration, error) {
 	names, err := sets.names()
 	if err != nil {

@@ -66,8 +66,8 @@ func settings(t *testing.T, db *sql.DB) (s string) {
 	return s
 }
 
-// openReader is a transaction that has looked at the bookings and goes on, such as a dump: an index that is built meanwhile has to wait
-// for its end.
+// openReader is a transaction that has looked at the bookings and goes on, such as a
+// dump: an index that is built meanwhile has to wait for its end.
 func openReader(t *testing.T, db *sql.DB) *sql.Tx {
 	t.Helper()
 	tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
@@ -78,7 +78,8 @@ func openReader(t *testing.T, db *sql.DB) *sql.Tx {
 	return tx
 }
 
-// While an index is built and waits for an old transaction, bookings are made as if nothing were.
+// While an index is built and waits for an old transaction, bookings are made as if
+// nothing were.
 func TestTrafficGoesOnWhileIndexesAreBuilt(t *testing.T) {
 	t.Parallel()
 	url := testdb.EmptyURL(t)
@@ -120,8 +121,8 @@ func TestTrafficGoesOnWhileIndexesAreBuilt(t *testing.T) {
 	require.NoError(t, migrations.Check(t.Context(), db, migrations.Booking))
 }
 
-// A build that failed half-way is said to be partial, keeps the version where it was, leaves the caller's session as it was, and is
-// simply begun again.
+// A build that failed half-way is said to be partial, keeps the version where it was,
+// leaves the caller's session as it was, and is simply begun again.
 func TestFailedBuildOfAnIndexIsRepeated(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, full *sql.DB) {
@@ -158,12 +159,14 @@ func TestFailedBuildOfAnIndexIsRepeated(t *testing.T) {
 	})
 }
 
-// Who waits inside a statement for the lock of a host that builds an index keeps that host waiting too, for ever: so the schema, which
-// is made while nobody has it yet, is made without that lock.
+// Who waits inside a statement for the lock of a host that builds an index keeps that
+// host waiting too, for ever: so the schema, which is made while nobody has it yet, is
+// made without that lock.
 func TestSchemaIsMadeWithoutTheLockOfTheBuild(t *testing.T) {
 	t.Parallel()
 	url := testdb.EmptyURL(t)
-	// Older programs take the session's lock; this one has to wait for it, and they for this one's.
+	// Older programs take the session's lock; this one has to wait for it, and they for
+	// this one's.
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, url, "the builder's lock is the session's"))
 	builder, err := db.Conn(t.Context())
 	require.NoError(t, err)

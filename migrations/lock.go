@@ -10,13 +10,15 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// lockID is the advisory lock of these migrations: the first eight bytes of the SHA-256 of "booking_platform".
-// goose's default would make us wait for an embedder's own goose, and an embedder's nested Up for us.
+// lockID is the advisory lock of these migrations: the first eight bytes of the SHA-256
+// of "booking_platform". goose's default would make us wait for an embedder's own goose,
+// and an embedder's nested Up for us.
 const lockID int64 = 0x14c7c8ac35a94943
 
-// schemaLockID is another lock, for the moment in which the schema itself is made. Who waits for it waits inside a
-// statement, with a snapshot, and a file that builds an index concurrently waits for every older snapshot: with one
-// lock for both, the host that builds and the host that waits would deadlock.
+// schemaLockID is another lock, for the moment in which the schema itself is made. Who
+// waits for it waits inside a statement, with a snapshot, and a file that builds an index
+// concurrently waits for every older snapshot: with one lock for both, the host that
+// builds and the host that waits would deadlock.
 const schemaLockID = lockID + 1
 
 // How often the lock is asked for, and how many times: five minutes.
@@ -33,13 +35,16 @@ func lockerOf(db *sql.DB) (lock.SessionLocker, error) {
 	return &beside{db: db}, nil
 }
 
-// beside is the lock, held by a transaction on a connection beside the one that migrates. A session's lock would get lost behind a pooler in
-// transaction mode: it stays with the connection that the pooler has lent for that one statement, and the unlocking goes to another. Both are the same
-// lock to Postgres, so a program that still takes the session's and one that takes this wait for each other.
+// beside is the lock, held by a transaction on a connection beside the one that migrates.
+// A session's lock would get lost behind a pooler in transaction mode: it stays with the
+// connection that the pooler has lent for that one statement, and the unlocking goes to
+// another. Both are the same lock to Postgres, so a program that still takes the
+// session's and one that takes this wait for each other.
 //
-// While it is held the transaction has neither a snapshot nor a row, so that an index that is
-// built concurrently does not wait for it. At REPEATABLE READ or SERIALIZABLE, which may be
-// the role's default, it would keep its first snapshot; so it asks for READ COMMITTED.
+// While it is held the transaction has neither a snapshot nor a row, so that an index
+// that is built concurrently does not wait for it. At REPEATABLE READ or SERIALIZABLE,
+// which may be the role's default, it would keep its first snapshot; so it asks for READ
+// COMMITTED.
 type beside struct {
 	db *sql.DB
 	tx *sql.Tx
@@ -55,7 +60,8 @@ const (
 
 var errLocked = errors.New("somebody else migrates")
 
-// SessionLock asks again and again, each time in a new transaction, so that nobody waits inside a statement.
+// SessionLock asks again and again, each time in a new transaction, so that nobody waits
+// inside a statement.
 func (b *beside) SessionLock(ctx context.Context, _ *sql.Conn) error {
 	tick := time.NewTicker(lockPause)
 	defer tick.Stop()
@@ -78,7 +84,8 @@ func (b *beside) SessionLock(ctx context.Context, _ *sql.Conn) error {
 }
 
 func (b *beside) try(ctx context.Context) (_ *sql.Tx, err error) {
-	// Not with ctx, whose end would end the transaction while what it guards still goes on.
+	// Not with ctx, whose end would end the transaction while what it guards still goes
+	// on.
 	tx, err := b.db.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return nil, err
@@ -98,14 +105,16 @@ func (b *beside) try(ctx context.Context) (_ *sql.Tx, err error) {
 	if _, err := tx.ExecContext(ctx, endlessSQL); err != nil {
 		return nil, err
 	}
-	// The last statement is no SELECT: the answer of one stays open until the next statement, with its snapshot.
+	// The last statement is no SELECT: the answer of one stays open until the next
+	// statement, with its snapshot.
 	if _, err := tx.ExecContext(ctx, patientSQL); err != nil {
 		return nil, err
 	}
 	return tx, nil
 }
 
-// SessionUnlock ends the transaction. That it has ended before, with its connection, means that somebody else may have migrated meanwhile.
+// SessionUnlock ends the transaction. That it has ended before, with its connection,
+// means that somebody else may have migrated meanwhile.
 func (b *beside) SessionUnlock(context.Context, *sql.Conn) error {
 	if err := b.tx.Commit(); err != nil {
 		return fmt.Errorf("the lock was lost meanwhile: %w", err)
@@ -113,8 +122,9 @@ func (b *beside) SessionUnlock(context.Context, *sql.Conn) error {
 	return nil
 }
 
-// session is a lock that also leaves the settings of the session as it found them: a file without a transaction has to SET them
-// for the session, and that goes back to the caller's pool.
+// session is a lock that also leaves the settings of the session as it found them: a file
+// without a transaction has to SET them for the session, and that goes back to the
+// caller's pool.
 type session struct {
 	lock.SessionLocker
 	lockTimeout, statementTimeout string

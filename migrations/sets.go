@@ -12,11 +12,13 @@ import (
 //go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql
 var files embed.FS
 
-// Set names the tables of one or more packages. Sets combine with |, and a set brings the sets its tables refer to.
+// Set names the tables of one or more packages. Sets combine with |, and a set brings the
+// sets its tables refer to.
 type Set uint8
 
 const (
-	// Booking holds resources, opening hours, bookings and the deadlines of holds. It needs the extension btree_gist.
+	// Booking holds resources, opening hours, bookings and the deadlines of holds. It
+	// needs the extension btree_gist.
 	Booking Set = 1 << iota
 	// Webhook holds the ledger of Stripe events, and nothing else.
 	Webhook
@@ -60,13 +62,14 @@ func (s Set) String() string {
 	return strings.Join(names, ", ")
 }
 
-// FS returns the migration files: one folder per set (booking, webhook, payments, auth), numbered SQL in goose's
-// format. It is for those who run their own tool; the folders are applied in that order. Each file
-// creates the schema when it is missing and records its version in booking_platform.schema_versions, which
-// is what [Check] reads.
+// FS returns the migration files: one folder per set (booking, webhook, payments, auth),
+// numbered SQL in goose's format. It is for those who run their own tool; the folders are
+// applied in that order. Each file creates the schema when it is missing and records its
+// version in booking_platform.schema_versions, which is what [Check] reads.
 //
-// Every folder begins with version 1, so each needs a table of versions of its own in that tool, apart from the caller's
-// files. [Up] does not know what another tool has applied and would begin anew: a database stays with the one it began with.
+// Every folder begins with version 1, so each needs a table of versions of its own in
+// that tool, apart from the caller's files. [Up] does not know what another tool has
+// applied and would begin anew: a database stays with the one it began with.
 func FS() fs.FS { return files }
 
 // Migration is one numbered file of a set and whether it is in the database.

@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// withDefaults is an empty database whose connections begin with the settings, as database
-// and as role default.
+// withDefaults is an empty database whose connections begin with the settings, as
+// database and as role default.
 func withDefaults(t *testing.T, settings ...string) string {
 	t.Helper()
 	url := testdb.Direct(t, testdb.EmptyURL(t), "settings of the role reach new sessions only")
@@ -28,8 +28,8 @@ func withDefaults(t *testing.T, settings ...string) string {
 	return url
 }
 
-// M10: the transaction that holds the lock kept a snapshot above READ COMMITTED, for which
-// CREATE INDEX CONCURRENTLY waits.
+// M10: the transaction that holds the lock kept a snapshot above READ COMMITTED, for
+// which CREATE INDEX CONCURRENTLY waits.
 func TestUp_DefaultIsolation(t *testing.T) {
 	t.Parallel()
 	for _, isolation := range []string{"serializable", "repeatable read", "read uncommitted"} {
@@ -76,7 +76,8 @@ func TestUp_OtherDefaults(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			files := withIndexes(t)
-			// Longer than the limit on idle transactions, under which the lock's own falls.
+			// Longer than the limit on idle transactions, under which the lock's own
+			// falls.
 			files[indexesFile].Data = []byte(strings.Replace(string(files[indexesFile].Data), "DROP INDEX", "SELECT pg_sleep(1.5);\nDROP INDEX", 1))
 			_, err := migrations.UpFrom(ctx, db, files, migrations.All)
 			require.NoError(t, err)

@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// statements is a log handler that remembers the statement goose last ran. goose's error names the file only, and
-// its verbose log is the one place where it says which statement it is at.
+// statements is a log handler that remembers the statement goose last ran. goose's error
+// names the file only, and its verbose log is the one place where it says which statement
+// it is at.
 type statements struct {
 	mu      sync.Mutex
 	current string
@@ -24,7 +25,8 @@ func (s *statements) last() string {
 // Enabled accepts every level: goose logs statements at one of its own choosing.
 func (s *statements) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle keeps the statement; any other line means that the statement before it succeeded.
+// Handle keeps the statement; any other line means that the statement before it
+// succeeded.
 func (s *statements) Handle(_ context.Context, r slog.Record) error {
 	statement := ""
 	r.Attrs(func(a slog.Attr) bool {

@@ -12,24 +12,29 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Up applies what is missing of the sets and returns what it applied, in order; nothing to do is no error. A file that
-// fails makes the error a [*Error]; those before it stay, and Up can simply be called again.
+// Up applies what is missing of the sets and returns what it applied, in order; nothing
+// to do is no error. A file that fails makes the error a [*Error]; those before it stay,
+// and Up can simply be called again.
 //
-// A file runs in one transaction of its own, leaves nothing of itself when it fails, and gives up on a lock after five
-// seconds rather than queue a running service's traffic behind it. Files that build indexes of large tables are the
-// exception: they build them concurrently, beside the traffic, which no transaction can do. Such a file commits statement by
-// statement, so one that fails may leave some of its work, which a repeat takes up or replaces; and it waits for the transactions
-// that were open before it, two minutes for each of its locks, while nobody waits for it. A dump of the database that runs meanwhile
-// is such a transaction, and so is one that the caller itself left open.
+// A file runs in one transaction of its own, leaves nothing of itself when it fails, and
+// gives up on a lock after five seconds rather than queue a running service's traffic
+// behind it. Files that build indexes of large tables are the exception: they build them
+// concurrently, beside the traffic, which no transaction can do. Such a file commits
+// statement by statement, so one that fails may leave some of its work, which a repeat
+// takes up or replaces; and it waits for the transactions that were open before it, two
+// minutes for each of its locks, while nobody waits for it. A dump of the database that
+// runs meanwhile is such a transaction, and so is one that the caller itself left open.
 //
-// It is safe on any number of replicas at once: they take turns under an advisory lock, waiting up to
-// five minutes, and each file is applied once. Where an index takes longer to build, those that waited return an error and
-// find it built when they are started again. The lock belongs to a transaction that is held open on a second connection meanwhile, so
-// db may go through a pooler in transaction mode, and needs two free connections. A pool that is limited to one connection takes the lock for the
-// session of that connection, and must lead to Postgres itself. db is not closed.
+// It is safe on any number of replicas at once: they take turns under an advisory lock,
+// waiting up to five minutes, and each file is applied once. Where an index takes longer
+// to build, those that waited return an error and find it built when they are started
+// again. The lock belongs to a transaction that is held open on a second connection
+// meanwhile, so db may go through a pooler in transaction mode, and needs two free
+// connections. A pool that is limited to one connection takes the lock for the session of
+// that connection, and must lead to Postgres itself. db is not closed.
 //
-// Behind such a pooler the limits on time that a file sets for its session may reach another session; what the role has then holds: see
-// docs/database.md.
+// Behind such a pooler the limits on time that a file sets for its session may reach
+// another session; what the role has then holds: see docs/database.md.
 func Up(ctx context.Context, db *sql.DB, sets Set) ([]Migration, error) {
 	return up(ctx, db, files, sets)
 }
@@ -53,8 +58,8 @@ func up(ctx context.Context, db *sql.DB, source fs.FS, sets Set) ([]Migration, e
 	return done, nil
 }
 
-// upSet makes a Provider for each call: one whose first Up failed stays broken. The Provider is not closed,
-// because closing it closes the caller's database.
+// upSet makes a Provider for each call: one whose first Up failed stays broken. The
+// Provider is not closed, because closing it closes the caller's database.
 func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migration, error) {
 	folder, err := fs.Sub(source, name)
 	if err != nil {
@@ -87,7 +92,8 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 			Err:       partial.Err,
 		}
 	} else if sqlState(err) == missingRight {
-		// goose could not make or read the set's table of versions: the schema is there, made by another role.
+		// goose could not make or read the set's table of versions: the schema is there,
+		// made by another role.
 		err = &Error{File: name, SQLState: missingRight, Err: err}
 	} else if err != nil {
 		err = fmt.Errorf("migrations: apply set %s: %w", name, err)
@@ -101,7 +107,8 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 	return applied, err
 }
 
-// transactional tells whether a file runs in one transaction, as all do that do not say otherwise.
+// transactional tells whether a file runs in one transaction, as all do that do not say
+// otherwise.
 func transactional(folder fs.FS, file string) bool {
 	content, err := fs.ReadFile(folder, path.Base(file))
 	return err != nil || !strings.Contains(string(content), "-- +goose NO TRANSACTION")
@@ -114,8 +121,9 @@ const (
 	schemaFile      = "(schema)"
 )
 
-// ensureSchema makes the schema that goose's version tables go to. Two replicas that both run CREATE SCHEMA IF NOT
-// EXISTS at once can still collide on the catalogue, so they take turns.
+// ensureSchema makes the schema that goose's version tables go to. Two replicas that both
+// run CREATE SCHEMA IF NOT EXISTS at once can still collide on the catalogue, so they
+// take turns.
 func ensureSchema(ctx context.Context, db *sql.DB) error {
 	var exists bool
 	if err := db.QueryRowContext(ctx, schemaExistsSQL).Scan(&exists); err != nil {
@@ -124,7 +132,8 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 	if exists {
 		return nil
 	}
-	// The end of ctx must not cancel the COMMIT: a cancelled COMMIT that waits for a standby reports success.
+	// The end of ctx must not cancel the COMMIT: a cancelled COMMIT that waits for a
+	// standby reports success.
 	tx, err := db.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return fmt.Errorf("migrations: create the schema: %w", err)
@@ -147,15 +156,17 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 
 // Error is a migration that failed. Unless Partial, it was rolled back.
 type Error struct {
-	// File is the path within [FS]; "(schema)" for the schema itself; the set's folder alone where the role may not make or
-	// read the set's table of versions.
+	// File is the path within [FS]; "(schema)" for the schema itself; the set's folder
+	// alone where the role may not make or read the set's table of versions.
 	File string
-	// Statement is the one that failed; empty when it was the commit or goose's own bookkeeping.
+	// Statement is the one that failed; empty when it was the commit or goose's own
+	// bookkeeping.
 	Statement string
-	// SQLState is Postgres's code, such as 42501; empty when the failure was not Postgres's.
+	// SQLState is Postgres's code, such as 42501; empty when the failure was not
+	// Postgres's.
 	SQLState string
-	// Partial tells that the file runs outside a transaction: statements before the one that failed stand, and a repeat
-	// of [Up] begins with the first again.
+	// Partial tells that the file runs outside a transaction: statements before the one
+	// that failed stand, and a repeat of [Up] begins with the first again.
 	Partial bool
 	// Err is the driver's error.
 	Err error
@@ -163,7 +174,8 @@ type Error struct {
 
 const missingRight = "42501" // insufficient_privilege
 
-// Error names file, SQLSTATE, the cause, the statement's beginning, and for a missing right the lines a superuser has to run.
+// Error names file, SQLSTATE, the cause, the statement's beginning, and for a missing
+// right the lines a superuser has to run.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "migrations: %s failed ", e.File)

@@ -134,7 +134,8 @@ CREATE TABLE booking_platform.never_reached (id bigint);
 	require.Len(t, applied, 1)
 }
 
-// A migration under traffic gives up on its lock instead of queueing every request behind itself.
+// A migration under traffic gives up on its lock instead of queueing every request behind
+// itself.
 func TestLockIsGivenUp(t *testing.T) {
 	t.Parallel()
 	db := testdb.Empty(t)
@@ -238,7 +239,8 @@ func TestCheckMissesTheConstraintAndAcceptsANewerSchema(t *testing.T) {
 	require.NoError(t, migrations.Check(t.Context(), db, migrations.Webhook), "the ledger does not need it")
 }
 
-// A role that may not create a schema is told what a superuser has to run, and once that was run it works.
+// A role that may not create a schema is told what a superuser has to run, and once that
+// was run it works.
 func TestRoleWithoutRights(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.EmptyURL(t), "SET ROLE is the session's"))
@@ -275,7 +277,8 @@ func TestRoleWithoutRights(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A schema that is there but belongs to another role is told apart, and its remedy is another.
+// A schema that is there but belongs to another role is told apart, and its remedy is
+// another.
 func TestRoleWithoutRightsInTheSchema(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.EmptyURL(t), "SET ROLE is the session's"))
@@ -310,7 +313,8 @@ func TestRoleWithoutRightsInTheSchema(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Many databases have the extension already, in a schema that no search_path of ours names.
+// Many databases have the extension already, in a schema that no search_path of ours
+// names.
 func TestExtensionInAnotherSchema(t *testing.T) {
 	t.Parallel()
 	db := testdb.Empty(t)

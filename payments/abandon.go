@@ -16,11 +16,13 @@ WHERE p.booking_id = $1::uuid AND p.stripe_session_id IS NULL AND NOT p.complete
 const othersOpenSQL = `
 SELECT EXISTS (SELECT FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND NOT p.failed AND NOT p.expired)`
 
-// Abandon gives up a checkout that Stripe could not be asked for: the payment is marked failed and the hold released, together.
-// A booking whose session is known by now, because another caller got it, is left alone. A session that Stripe made without our
-// learning of it has a URL that nobody was told, and ends by itself; a call that is still under way then gives [ErrUnavailable]. The
-// booking becomes Cancelled, and its idempotency key is free again. The error booking.ErrNotFound tells that there is no such booking.
-// Safe to repeat, and on several replicas at once; six round trips.
+// Abandon gives up a checkout that Stripe could not be asked for: the payment is marked
+// failed and the hold released, together. A booking whose session is known by now,
+// because another caller got it, is left alone. A session that Stripe made without our
+// learning of it has a URL that nobody was told, and ends by itself; a call that is still
+// under way then gives [ErrUnavailable]. The booking becomes Cancelled, and its
+// idempotency key is free again. The error booking.ErrNotFound tells that there is no
+// such booking. Safe to repeat, and on several replicas at once; six round trips.
 func (p *Payments) Abandon(ctx context.Context, bookingID string) error {
 	return p.inTx(ctx, "abandon", func(tx *sql.Tx) error {
 		bookings := p.bookings.Tx(tx)

@@ -36,8 +36,9 @@ func (w *world) again() {
 	w.exec(`UPDATE booking_platform.payments SET leased_until = NULL, page_read_at = NULL`)
 }
 
-// M19: with the key of another account, to which Stripe answers 404 for everything of ours, nothing
-// ends: no refund fails, no session and no hold expires; the right key then settles it all.
+// M19: with the key of another account, to which Stripe answers 404 for everything of
+// ours, nothing ends: no refund fails, no session and no hold expires; the right key then
+// settles it all.
 func TestKeyOfAnotherAccount(t *testing.T) {
 	t.Parallel()
 	for name, gone := range map[string]bool{"nothing of ours is there": false, "404 to every call": true} {
@@ -125,8 +126,8 @@ func TestKeyOfAnotherAccount(t *testing.T) {
 	}
 }
 
-// M19: two accounts on one database. Each one's steps, lists and counts take its own payments and
-// leave the other's alone, and say that there are some.
+// M19: two accounts on one database. Each one's steps, lists and counts take its own
+// payments and leave the other's alone, and say that there are some.
 func TestTwoAccountsOnOneDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{Account: "north"}})
@@ -174,8 +175,8 @@ func TestTwoAccountsOnOneDatabase(t *testing.T) {
 	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
 }
 
-// M19: a stand-in that forgets its objects when it is restarted may say so: what it does not know is
-// gone.
+// M19: a stand-in that forgets its objects when it is restarted may say so: what it does
+// not know is gone.
 func TestMissingIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -197,7 +198,8 @@ func TestMissingIsGone(t *testing.T) {
 	require.Equal(t, booking.Expired, w.status(b.ID))
 }
 
-// M28: what is no secret key of the API is refused at once; blanks around one are no part of it.
+// M28: what is no secret key of the API is refused at once; blanks around one are no part
+// of it.
 func TestNew_Key(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -19,7 +19,8 @@ func (w *world) actors(id string) (all []string) {
 	return all
 }
 
-// overUnheard ends a hold and keeps Stripe's events back: none ends it before the step does.
+// overUnheard ends a hold and keeps Stripe's events back: none ends it before the step
+// does.
 func (w *world) overUnheard(b booking.Booking) {
 	w.t.Helper()
 	w.endHold(b.ID)

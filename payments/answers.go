@@ -13,20 +13,22 @@ import (
 type next int
 
 const (
-	// sameKey: the call may be under way or done, or Stripe has not looked at it. It is made
-	// again later with the same key, so that at most one object comes of all repeats.
+	// sameKey: the call may be under way or done, or Stripe has not looked at it. It is
+	// made again later with the same key, so that at most one object comes of all
+	// repeats.
 	sameKey next = iota
-	// nextKey: this key brings nothing any more. The call is made again with the next key; a
-	// refund is looked for at Stripe first.
+	// nextKey: this key brings nothing any more. The call is made again with the next
+	// key; a refund is looked for at Stripe first.
 	nextKey
-	// nextKeyLater is nextKey where a call with other parameters may still be under way: the
-	// key is kept until that must have ended.
+	// nextKeyLater is nextKey where a call with other parameters may still be under way:
+	// the key is kept until that must have ended.
 	nextKeyLater
 	// refused: Stripe will answer the same again. A person has to decide.
 	refused
 )
 
-// answer is a row of a table of answers. The first row that fits counts; zero fields fit all.
+// answer is a row of a table of answers. The first row that fits counts; zero fields fit
+// all.
 type answer struct {
 	from, to int // HTTP status
 	codes    []stripe.ErrorCode
@@ -37,8 +39,9 @@ type answer struct {
 	then     next
 }
 
-// beforeExecution are the answers that say nothing of what becomes of the key. The type of a
-// 409 is not asked: sources differ on it. 404 comes of a key of another account or mode too.
+// beforeExecution are the answers that say nothing of what becomes of the key. The type
+// of a 409 is not asked: sources differ on it. 404 comes of a key of another account or
+// mode too.
 var beforeExecution = []answer{
 	{codes: []stripe.ErrorCode{stripe.ErrorCodeIdempotencyKeyInUse, stripe.ErrorCodeLockTimeout, stripe.ErrorCodeRateLimit}, then: sameKey},
 	{from: http.StatusRequestTimeout, to: http.StatusRequestTimeout, then: sameKey},
@@ -46,7 +49,8 @@ var beforeExecution = []answer{
 	{from: http.StatusTooManyRequests, to: http.StatusTooManyRequests, then: sameKey},
 }
 
-// refundAnswers are the answers to POST /v1/refunds (https://docs.stripe.com/error-codes).
+// refundAnswers are the answers to POST /v1/refunds
+// (https://docs.stripe.com/error-codes).
 var refundAnswers = append(beforeExecution[:len(beforeExecution):len(beforeExecution)], []answer{
 	{codes: []stripe.ErrorCode{stripe.ErrorCodeResourceMissing}, then: sameKey},
 	{from: http.StatusNotFound, to: http.StatusNotFound, then: sameKey},
@@ -57,7 +61,8 @@ var refundAnswers = append(beforeExecution[:len(beforeExecution):len(beforeExecu
 	{from: 500, to: 599, then: sameKey},
 	// The key was used with other parameters, by another version of this program.
 	{from: http.StatusBadRequest, to: http.StatusBadRequest, kind: stripe.ErrorTypeIdempotency, then: nextKeyLater},
-	// These pass, and Stripe has stored them: too little balance, and a dispute that is open.
+	// These pass, and Stripe has stored them: too little balance, and a dispute that is
+	// open.
 	{codes: []stripe.ErrorCode{
 		stripe.ErrorCodeBalanceInsufficient, stripe.ErrorCodeInsufficientFunds,
 		stripe.ErrorCodeChargeDisputed, stripe.ErrorCodeRefundDisputedPayment,
@@ -67,8 +72,8 @@ var refundAnswers = append(beforeExecution[:len(beforeExecution):len(beforeExecu
 	{then: sameKey},
 }...)
 
-// checkoutAnswers are the answers to POST /v1/checkout/sessions. A session whose answer was
-// lost has a URL that was told to no customer, so the next key needs no look-up.
+// checkoutAnswers are the answers to POST /v1/checkout/sessions. A session whose answer
+// was lost has a URL that was told to no customer, so the next key needs no look-up.
 var checkoutAnswers = append(beforeExecution[:len(beforeExecution):len(beforeExecution)], []answer{
 	{replayed: true, then: nextKey},
 	{from: 500, to: 599, then: sameKey},
@@ -82,8 +87,8 @@ var checkoutAnswers = append(beforeExecution[:len(beforeExecution):len(beforeExe
 }...)
 
 // judge finds what follows from an error. Without an answer of Stripe's API (a broken
-// connection, a time limit, a proxy's page) it is sameKey, and so it is while Stripe asks for a
-// pause.
+// connection, a time limit, a proxy's page) it is sameKey, and so it is while Stripe asks
+// for a pause.
 func judge(table []answer, err error) next {
 	var se *stripe.Error
 	if !errors.As(err, &se) || RetryAfter(err) > 0 {

@@ -9,8 +9,9 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// arrival is one event about one payment, with its booking locked until the transaction ends. The payment was read before the lock: of it, only
-// what never changes is to be used.
+// arrival is one event about one payment, with its booking locked until the transaction
+// ends. The payment was read before the lock: of it, only what never changes is to be
+// used.
 type arrival struct {
 	tx       Tx
 	bookings *booking.Tx

@@ -17,11 +17,13 @@ import (
 const (
 	// askBatch is how many payments one run of the step asks about at most.
 	askBatch = 20
-	// askPause, in seconds, is how long a payment is left alone after it was asked about: longer than asking takes.
+	// askPause, in seconds, is how long a payment is left alone after it was asked about:
+	// longer than asking takes.
 	askPause = 600
 )
 
-// A payment is past its time when its session should have ended and nothing was heard of it, or when a delayed method keeps it waiting.
+// A payment is past its time when its session should have ended and nothing was heard of
+// it, or when a delayed method keeps it waiting.
 const leasePastSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 WHERE p.id = (
@@ -33,12 +35,15 @@ WHERE p.id = (
 	FOR UPDATE SKIP LOCKED)
 RETURNING ` + paymentColumns
 
-// AskStripe is one step: it asks Stripe about payments that are past their time, and applies what it answers as their events would have been:
-// so each is settled though no event of it ever comes. Run it every minute. It returns how many it settled, and asks about 20 at most; nothing to do
-// is one round trip that reads one small index. A delayed method that still has not paid is asked about again after ten minutes.
+// AskStripe is one step: it asks Stripe about payments that are past their time, and
+// applies what it answers as their events would have been: so each is settled though no
+// event of it ever comes. Run it every minute. It returns how many it settled, and asks
+// about 20 at most; nothing to do is one round trip that reads one small index. A delayed
+// method that still has not paid is asked about again after ten minutes.
 //
-// Each payment is leased in the database before the call, so the step is safe on every replica at once, against their events too, and no
-// transaction is open while Stripe is asked. It goes on after one that failed, and returns what failed; it ends with ctx.
+// Each payment is leased in the database before the call, so the step is safe on every
+// replica at once, against their events too, and no transaction is open while Stripe is
+// asked. It goes on after one that failed, and returns what failed; it ends with ctx.
 func (p *Payments) AskStripe(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	settled := 0
@@ -77,18 +82,19 @@ RETURNING true`
 
 const pageReadFailedSQL = `UPDATE booking_platform.payments SET page_read_at = NULL WHERE id = $1::uuid`
 
-// Ask asks Stripe about one Checkout Session (cs_…), and applies the answer as its event would
-// have been: for the page to which a customer comes back, where a webhook may be late. Only what
-// Stripe says counts, not that the page was visited.
+// Ask asks Stripe about one Checkout Session (cs_…), and applies the answer as its event
+// would have been: for the page to which a customer comes back, where a webhook may be
+// late. Only what Stripe says counts, not that the page was visited.
 //
-// A page can be visited by anyone who has its address, any number of times. So Stripe is asked
-// once per payment in five seconds, over all replicas; a call in between waits for one that is
-// under way in this process, and else returns nil at once. Nothing is asked where the payment is
-// settled or another account's. Where Stripe answers with a Retry-After, this process asks for no
-// page until then; background steps do not heed it.
+// A page can be visited by anyone who has its address, any number of times. So Stripe is
+// asked once per payment in five seconds, over all replicas; a call in between waits for
+// one that is under way in this process, and else returns nil at once. Nothing is asked
+// where the payment is settled or another account's. Where Stripe answers with a
+// Retry-After, this process asks for no page until then; background steps do not heed it.
 //
-// The errors are [ErrNotFound] and [ErrUnavailable]. Safe to repeat, and on several replicas at
-// once. Two round trips and one call, and where that brings news a transaction.
+// The errors are [ErrNotFound] and [ErrUnavailable]. Safe to repeat, and on several
+// replicas at once. Two round trips and one call, and where that brings news a
+// transaction.
 func (p *Payments) Ask(ctx context.Context, sessionID string) error {
 	pay, err := p.BySession(ctx, sessionID)
 	if err != nil {
@@ -127,7 +133,8 @@ func (p *Payments) askForPage(ctx context.Context, pay Payment) error {
 	return err
 }
 
-// The record that stands where an event's row in the ledger would: committed with what Stripe's answer does, and the first one stays.
+// The record that stands where an event's row in the ledger would: committed with what
+// Stripe's answer does, and the first one stays.
 const askedSQL = `
 UPDATE booking_platform.payments SET asked_at = statement_timestamp() WHERE id = $1::uuid AND asked_at IS NULL`
 
@@ -167,7 +174,8 @@ func (p *Payments) ask(ctx context.Context, pay Payment) (bool, error) {
 	return true, nil
 }
 
-// whatBecame asks what a session has become, and which step that is; nil while it waits for its customer or a bank.
+// whatBecame asks what a session has become, and which step that is; nil while it waits
+// for its customer or a bank.
 func (p *Payments) whatBecame(ctx context.Context, id string) (
 	step func(context.Context, arrival) (webhook.Outcome, error), s checkoutSession, intent string, err error,
 ) {
@@ -204,7 +212,8 @@ func (p *Payments) whatBecame(ctx context.Context, id string) (
 	return p.asyncFailed, s, intent, nil
 }
 
-// refusedByBank tells whether a delayed method has failed for good: the PaymentIntent of a completed session does not go on by itself from there
+// refusedByBank tells whether a delayed method has failed for good: the PaymentIntent of
+// a completed session does not go on by itself from there
 // (https://docs.stripe.com/payments/paymentintents/lifecycle).
 func (p *Payments) refusedByBank(ctx context.Context, intent string) (bool, error) {
 	params := &stripe.PaymentIntentParams{}

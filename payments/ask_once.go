@@ -9,7 +9,8 @@ import (
 // errGone stands for who asked and went away before the answer.
 var errGone = errors.New("whoever asked has gone")
 
-// asking is the questions about Checkout Sessions that are under way in this process, so that a page which is visited several times at once asks once.
+// asking is the questions about Checkout Sessions that are under way in this process, so
+// that a page which is visited several times at once asks once.
 type asking struct {
 	mu  sync.Mutex
 	now map[string]*question
@@ -21,7 +22,8 @@ type question struct {
 	err  error
 }
 
-// once asks about a session, or waits for who is asking already and returns the same. Should that one have gone away, the question is asked anew.
+// once asks about a session, or waits for who is asking already and returns the same.
+// Should that one have gone away, the question is asked anew.
 func (a *asking) once(ctx context.Context, session string, ask func() error) error {
 	for {
 		a.mu.Lock()

@@ -87,7 +87,8 @@ func (w *world) confirmations() map[string]int {
 	return map[string]int{"confirmed": n}
 }
 
-// A customer who comes back before the webhook is told what Stripe says, and nothing by having come.
+// A customer who comes back before the webhook is told what Stripe says, and nothing by
+// having come.
 func TestAskOnTheWayBack(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)
@@ -113,7 +114,8 @@ func TestAskOnTheWayBack(t *testing.T) {
 	require.ErrorIs(t, w.payments.Ask(t.Context(), "cs_unknown"), payments.ErrNotFound)
 }
 
-// The hold is over, its session is about to be ended, and Stripe says that it was paid: no event is needed.
+// The hold is over, its session is about to be ended, and Stripe says that it was paid:
+// no event is needed.
 func TestExpiringWhatWasPaidConfirmsIt(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)
@@ -129,8 +131,8 @@ func TestExpiringWhatWasPaidConfirmsIt(t *testing.T) {
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 }
 
-// M23: several who come back at once, on two replicas, read Stripe once. Should the one who asks
-// go away, another asks a few seconds later.
+// M23: several who come back at once, on two replicas, read Stripe once. Should the one
+// who asks go away, another asks a few seconds later.
 func TestAsk_OncePerPaymentAndFewSeconds(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)

@@ -36,7 +36,8 @@ func (p *Payments) nextAttempt(ctx context.Context, pay Payment, refusal error) 
 	return next, err
 }
 
-// parametersAfter leaves out an address that Stripe does not take: its page asks the customer for one.
+// parametersAfter leaves out an address that Stripe does not take: its page asks the
+// customer for one.
 func (p Payment) parametersAfter(refusal error) (string, error) {
 	var se *stripe.Error
 	if !errors.As(refusal, &se) || se.Param != paramEmail {

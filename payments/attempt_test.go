@@ -41,7 +41,8 @@ func TestStoredFailureIsNotReplayedForEver(t *testing.T) {
 		})
 	}})
 	b := w.hold(0)
-	// The first failure may hide a success, so the key stays; the second says that it is a stored one.
+	// The first failure may hide a success, so the key stays; the second says that it is
+	// a stored one.
 	_, err := w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrUnavailable)
 	var se *stripe.Error
@@ -69,7 +70,8 @@ func fail(times int32, after bool) func(http.Handler) http.Handler {
 	}
 }
 
-// The call never reached Stripe, and the end that was frozen for the session has come too near for Stripe meanwhile.
+// The call never reached Stripe, and the end that was frozen for the session has come too
+// near for Stripe meanwhile.
 func TestCheckoutThatIsRepeatedLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: fail(2, false)})
@@ -83,7 +85,8 @@ func TestCheckoutThatIsRepeatedLate(t *testing.T) {
 	require.Equal(t, s.ExpiresAt.Unix(), c.ExpiresAt.Unix())
 }
 
-// Another version of this program, which makes other bytes of the same row, has made the session whose answer was lost. Nobody knows its URL.
+// Another version of this program, which makes other bytes of the same row, has made the
+// session whose answer was lost. Nobody knows its URL.
 func TestKeyThatWasUsedWithOtherParameters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: fail(2, true)})
@@ -98,7 +101,8 @@ func TestKeyThatWasUsedWithOtherParameters(t *testing.T) {
 	require.Equal(t, c.SessionID, w.payment(b.ID).SessionID)
 }
 
-// An address that we accept and Stripe does not must not keep its customer from paying: Stripe's page asks for one.
+// An address that we accept and Stripe does not must not keep its customer from paying:
+// Stripe's page asks for one.
 func TestAddressThatStripeRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
@@ -119,8 +123,9 @@ func TestAddressThatStripeRefuses(t *testing.T) {
 	require.Empty(t, s.CustomerEmail)
 }
 
-// M2, M24: what follows from each answer to a Checkout. By status and code, whatever the type
-// says: tried again with the same key or the next, or refused, where Stripe will refuse again.
+// M2, M24: what follows from each answer to a Checkout. By status and code, whatever the
+// type says: tried again with the same key or the next, or refused, where Stripe will
+// refuse again.
 func TestCheckout_Answers(t *testing.T) {
 	t.Parallel()
 	const invalid, idempotency = "invalid_request_error", "idempotency_error"

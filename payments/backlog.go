@@ -8,54 +8,68 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Waiting is how many of something there are, and since when there has been one. Times are UTC.
+// Waiting is how many of something there are, and since when there has been one. Times
+// are UTC.
 type Waiting struct {
 	Count int
-	// Oldest is since when the oldest of them waits, zero when there is none, and Age how long ago that is, by the database's clock: an
-	// alarm belongs on it.
+	// Oldest is since when the oldest of them waits, zero when there is none, and Age how
+	// long ago that is, by the database's clock: an alarm belongs on it.
 	Oldest time.Time
 	Age    time.Duration
 }
 
-// Backlog is what the payments of one account have that is not done, of all replicas together.
+// Backlog is what the payments of one account have that is not done, of all replicas
+// together.
 type Backlog struct {
-	// Overdue are open, although their Checkout Session has ended: since it did. [Payments.ExpireSessions] and [Payments.AskStripe] see to them.
+	// Overdue are open, although their Checkout Session has ended: since it did.
+	// [Payments.ExpireSessions] and [Payments.AskStripe] see to them.
 	Overdue Waiting
-	// Processing were completed by a delayed method whose money has not come: since the last that was heard of them. That takes days.
+	// Processing were completed by a delayed method whose money has not come: since the
+	// last that was heard of them. That takes days.
 	Processing Waiting
-	// Parked wait for a person: since the last that was heard of them. One whose money has gone back in full, or is due to, is not counted.
+	// Parked wait for a person: since the last that was heard of them. One whose money
+	// has gone back in full, or is due to, is not counted.
 	Parked Waiting
-	// Disputed have a dispute that is open: since the last that was heard of them. Parked ones are counted here too.
+	// Disputed have a dispute that is open: since the last that was heard of them. Parked
+	// ones are counted here too.
 	Disputed Waiting
-	// RefundsDue have not been made at Stripe: since they were asked for. [Payments.SettleRefunds] sees to them. RefundsStuck are those of
-	// them that Stripe could not be brought to make in three tries. Refunds of a payment that is disputed wait for that and are in neither.
+	// RefundsDue have not been made at Stripe: since they were asked for.
+	// [Payments.SettleRefunds] sees to them. RefundsStuck are those of them that Stripe
+	// could not be brought to make in three tries. Refunds of a payment that is disputed
+	// wait for that and are in neither.
 	RefundsDue, RefundsStuck Waiting
-	// RefundsPending were made at Stripe, and the money is on its way: since they were asked
-	// for. That takes days, and longer where the account's balance does not cover one, or where
-	// Stripe waits for the customer.
+	// RefundsPending were made at Stripe, and the money is on its way: since they were
+	// asked for. That takes days, and longer where the account's balance does not cover
+	// one, or where Stripe waits for the customer.
 	RefundsPending Waiting
-	// RefundsFailed were refused, by Stripe or by the customer's bank, or canceled at Stripe: since then. One is done when a later refund of the same payment, of
-	// its amount or more, or lost disputes of as much, have taken its place, or nothing is left to give back.
+	// RefundsFailed were refused, by Stripe or by the customer's bank, or canceled at
+	// Stripe: since then. One is done when a later refund of the same payment, of its
+	// amount or more, or lost disputes of as much, have taken its place, or nothing is
+	// left to give back.
 	RefundsFailed Waiting
-	// RefundsUnknown are payments of which something has gone back that no refund here tells of: since the last change of the payment.
-	// [Payments.LookUpRefunds] sees to them.
+	// RefundsUnknown are payments of which something has gone back that no refund here
+	// tells of: since the last change of the payment. [Payments.LookUpRefunds] sees to
+	// them.
 	RefundsUnknown Waiting
-	// OtherAccounts are payments of other accounts or modes that are overdue, and refunds of
-	// theirs that are due: since then. Only a process with their key and name takes them.
+	// OtherAccounts are payments of other accounts or modes that are overdue, and refunds
+	// of theirs that are due: since then. Only a process with their key and name takes
+	// them.
 	OtherAccounts Waiting
 }
 
-// What waits for a person: parked ones whose money has not gone back in full and is not about to, and disputes that are open.
+// What waits for a person: parked ones whose money has not gone back in full and is not
+// about to, and disputes that are open.
 const (
 	waitsParkedSQL   = `p.parked AND CASE WHEN p.captured_minor = 0 THEN NOT p.failed AND NOT p.expired ELSE p.refund_committed + p.dispute_lost_minor < p.captured_minor END`
 	waitsDisputedSQL = `p.disputes_open > 0`
-	// What a refund of the payment p waits for, instead of a step: nothing is asked of Stripe meanwhile.
+	// What a refund of the payment p waits for, instead of a step: nothing is asked of
+	// Stripe meanwhile.
 	undisputedSQL = `EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AND p.disputes_open = 0)`
 )
 
-// Refunds that were refused, where neither a later one nor a lost dispute has taken their place, no dispute is open, and something is left
-// to give back. OFFSET 0 keeps the planner from looking
-// them up with several processes: to start those takes longer.
+// Refunds that were refused, where neither a later one nor a lost dispute has taken their
+// place, no dispute is open, and something is left to give back. OFFSET 0 keeps the
+// planner from looking them up with several processes: to start those takes longer.
 const waitsRefusedSQL = `
 	SELECT f.id, f.updated_at, f.payment_id FROM (
 		SELECT r.id, r.payment_id, r.amount_minor, r.created_at, r.updated_at FROM booking_platform.refunds r
@@ -71,8 +85,9 @@ const waitsRefusedSQL = `
 		WHERE d.payment_id = f.payment_id AND d.updated_at > f.created_at AND ` + disputeTakenSQL + `
 		HAVING sum(d.amount_minor) >= f.amount_minor)`
 
-// Each part reads a small index in which nothing is that is settled: payments_waiting, payments_attention, payments_refunds_unknown, refunds_due,
-// refunds_pending and refunds_failed; whose it is costs a look at each payment that waits.
+// Each part reads a small index in which nothing is that is settled: payments_waiting,
+// payments_attention, payments_refunds_unknown, refunds_due, refunds_pending and
+// refunds_failed; whose it is costs a look at each payment that waits.
 const backlogSQL = `
 WITH waits (what, since, payment_id) AS MATERIALIZED (
 	SELECT 'overdue', p.session_expires_at, p.id FROM booking_platform.payments p
@@ -106,7 +121,8 @@ WITH waits (what, since, payment_id) AS MATERIALIZED (
 SELECT w.what, count(*), min(w.since), GREATEST(0, extract(epoch FROM statement_timestamp() - min(w.since)) * 1000)::bigint
 FROM counted w GROUP BY w.what`
 
-// Backlog reads what the payments have that is not done, in one round trip. It reads what waits alone, however many payments are settled.
+// Backlog reads what the payments have that is not done, in one round trip. It reads what
+// waits alone, however many payments are settled.
 func (p *Payments) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := p.read(ctx, "read what waits", func(q booking.Querier) (err error) {

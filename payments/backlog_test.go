@@ -106,7 +106,8 @@ func TestBacklogOfRefunds(t *testing.T) {
 	require.Equal(t, 2, b.RefundsDue.Count)
 }
 
-// Somebody at Stripe has given everything back before our refund could: it has failed, and nothing waits.
+// Somebody at Stripe has given everything back before our refund could: it has failed,
+// and nothing waits.
 func TestBacklogOfARefundThatIsNotNeeded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{KeepRefunded: true}})
@@ -166,9 +167,9 @@ func (w *world) explain(query string, args ...any) string {
 	return text
 }
 
-// M18: a refund that is canceled at Stripe, and one that fails after it had succeeded, wait for a
-// person, whether the event came or the refund was found; one on its way is counted, and listed
-// where Stripe waits for the customer or it takes too long.
+// M18: a refund that is canceled at Stripe, and one that fails after it had succeeded,
+// wait for a person, whether the event came or the refund was found; one on its way is
+// counted, and listed where Stripe waits for the customer or it takes too long.
 func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 	t.Parallel()
 	for name, event := range map[string]bool{"by event": true, "found": false} {
@@ -242,7 +243,8 @@ func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 	}
 }
 
-// M18: a refund that is on its way for longer than Stripe's list reaches is asked about once a day.
+// M18: a refund that is on its way for longer than Stripe's list reaches is asked about
+// once a day.
 func TestFindRefunds_PendingForLong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }, PendingRefunds: true}})

@@ -15,8 +15,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// A double click has the browser drop its first request. That caller has gone away, which is no failure of Stripe's and no reason to give the
-// hold back: the second one is about to get its session.
+// A double click has the browser drop its first request. That caller has gone away, which
+// is no failure of Stripe's and no reason to give the hold back: the second one is about
+// to get its session.
 func TestCallerWhoGoesAwayIsNoFailureOfStripe(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -27,7 +28,8 @@ func TestCallerWhoGoesAwayIsNoFailureOfStripe(t *testing.T) {
 		wrap: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				if calls.Add(1) == 1 {
-					// The server notices that a client has gone once it has the whole request.
+					// The server notices that a client has gone once it has the whole
+					// request.
 					_, _ = io.Copy(io.Discard, r.Body)
 					leave()
 					<-r.Context().Done()
@@ -46,7 +48,8 @@ func TestCallerWhoGoesAwayIsNoFailureOfStripe(t *testing.T) {
 	require.NotEmpty(t, w.checkout(b).URL)
 }
 
-// The host whose call is under way at Stripe may be dead by the time it is answered. Who waits for it must not wait for a row that nobody writes.
+// The host whose call is under way at Stripe may be dead by the time it is answered. Who
+// waits for it must not wait for a row that nobody writes.
 func TestCallUnderWayOfACallerWhoDied(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32

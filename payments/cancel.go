@@ -8,20 +8,25 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Cancel ends a booking as booking.Store.Cancel does, and commits, in the same transaction, to give back what that says of the money
-// that was paid for it: by the booking's policy for its customer, and what staff say for them. [Payments.SettleRefunds] then has
-// Stripe do it. Cancelling a cancelled booking answers it again, and gives nothing back twice.
+// Cancel ends a booking as booking.Store.Cancel does, and commits, in the same
+// transaction, to give back what that says of the money that was paid for it: by the
+// booking's policy for its customer, and what staff say for them.
+// [Payments.SettleRefunds] then has Stripe do it. Cancelling a cancelled booking answers
+// it again, and gives nothing back twice.
 //
 //   - Of money that was refunded in part already, no more than the rest goes back.
-//   - While a dispute of the payment is open nothing is committed to: the bank may give the customer the money. When it is over,
-//     what the dispute did not take of that goes back by itself. What the booking's Refund says is the decision until then, and no
+//   - While a dispute of the payment is open nothing is committed to: the bank may give
+//     the customer the money. When it is over, what the dispute did not take of that goes
+//     back by itself. What the booking's Refund says is the decision until then, and no
 //     promise.
-//   - The policy binds customers who have begun to pay: where a delayed method is under way, the cancellation is refused with
-//     booking.ErrPolicy where the policy does not allow it. Of money that comes after a customer has cancelled a hold, what the
-//     policy kept at that time is kept, and the rest goes back; where the customer paid after cancelling, or staff cancelled, all of it.
+//   - The policy binds customers who have begun to pay: where a delayed method is under
+//     way, the cancellation is refused with booking.ErrPolicy where the policy does not
+//     allow it. Of money that comes after a customer has cancelled a hold, what the
+//     policy kept at that time is kept, and the rest goes back; where the customer paid
+//     after cancelling, or staff cancelled, all of it.
 //
-// The errors are those of booking.Store.Cancel. Safe on several replicas at once, against the payment's own events too. Nine to
-// eleven round trips.
+// The errors are those of booking.Store.Cancel. Safe on several replicas at once, against
+// the payment's own events too. Nine to eleven round trips.
 func (p *Payments) Cancel(ctx context.Context, req booking.CancelRequest) (booking.Booking, error) {
 	var b booking.Booking
 	err := p.transactAgain(ctx, func(tx *sql.Tx) (err error) {
@@ -41,7 +46,8 @@ const appliedPaymentSQL = `
 SELECT p.id::text FROM booking_platform.payments p
 WHERE p.booking_id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' ORDER BY p.id LIMIT 1`
 
-// A delayed method was completed and not refused: the money is on its way, or here and parked.
+// A delayed method was completed and not refused: the money is on its way, or here and
+// parked.
 const payingSQL = `
 SELECT EXISTS (SELECT FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND p.completed AND NOT p.failed)`
 

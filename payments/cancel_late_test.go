@@ -21,8 +21,8 @@ func (w *world) policy(p booking.Policy) {
 	require.NoError(w.t, err)
 }
 
-// M22: a customer cancels while a bank debit is under way, or before the card's event has come: what the policy keeps is
-// kept when the money comes. Staff waive it.
+// M22: a customer cancels while a bank debit is under way, or before the card's event has
+// come: what the policy keeps is kept when the money comes. Staff waive it.
 func TestCancel_BeforeTheMoneyIsKnown(t *testing.T) {
 	t.Parallel()
 	minor := func(n int64) *int64 { return &n }
@@ -99,7 +99,8 @@ func TestCancel_BeforeTheMoneyIsKnown(t *testing.T) {
 	}
 }
 
-// M22: the policy says whether a customer may cancel, as soon as a delayed method is under way.
+// M22: the policy says whether a customer may cancel, as soon as a delayed method is
+// under way.
 func TestCancel_PolicyRefusesWhileTheBankIsAtWork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

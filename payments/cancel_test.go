@@ -76,7 +76,8 @@ func TestCancelAfterAPartialRefund(t *testing.T) {
 	w.requireBooks()
 }
 
-// The customer cancels in the moment in which the money comes: it goes back in full, once, by whichever of the two comes second.
+// The customer cancels in the moment in which the money comes: it goes back in full,
+// once, by whichever of the two comes second.
 func TestCancelAgainstThePaymentsEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

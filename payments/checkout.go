@@ -14,7 +14,8 @@ import (
 
 // Checkout is where to send the customer.
 type Checkout struct {
-	// PaymentID is ours; SessionID is Stripe's (cs_…). Both are empty when nothing is to pay.
+	// PaymentID is ours; SessionID is Stripe's (cs_…). Both are empty when nothing is to
+	// pay.
 	PaymentID, SessionID string
 	// URL is Stripe's page; empty when nothing is to pay.
 	URL string
@@ -24,22 +25,28 @@ type Checkout struct {
 	ExpiresAt time.Time
 }
 
-// Checkout makes the Checkout Session of a held booking, or returns the one it has: called twice, at once or on two replicas,
-// there is one. A booking that costs nothing is confirmed at once, without Stripe.
+// Checkout makes the Checkout Session of a held booking, or returns the one it has:
+// called twice, at once or on two replicas, there is one. A booking that costs nothing is
+// confirmed at once, without Stripe.
 //
-// Amount and currency are the booking's. The session ends with the hold, within what Stripe allows, counted when it gets the call:
-// not before 30 minutes have passed, and not after a day (https://docs.stripe.com/api/checkout/sessions/create, expires_at). A hold ends with the
-// start of its slot, so near to that the session lives longer than the hold: [Payments.ExpireSessions] ends it, and money that comes after
-// the start is given back. Hold for longer
-// than the one, and no customer pays for a slot that is gone; a hold that is longer than the other ends with its session.
+// Amount and currency are the booking's. The session ends with the hold, within what
+// Stripe allows, counted when it gets the call: not before 30 minutes have passed, and
+// not after a day (https://docs.stripe.com/api/checkout/sessions/create, expires_at). A
+// hold ends with the start of its slot, so near to that the session lives longer than the
+// hold: [Payments.ExpireSessions] ends it, and money that comes after the start is given
+// back. Hold for longer than the one, and no customer pays for a slot that is gone; a
+// hold that is longer than the other ends with its session.
 //
-// The payment row is committed before Stripe is called and the session's id is stored after, each in a transaction of our own, so the
-// booking must be committed. Without a failure it takes four round trips to Postgres and one call to Stripe. It ends within Options.Timeout, plus
-// a second at most in which to store what Stripe has answered.
+// The payment row is committed before Stripe is called and the session's id is stored
+// after, each in a transaction of our own, so the booking must be committed. Without a
+// failure it takes four round trips to Postgres and one call to Stripe. It ends within
+// Options.Timeout, plus a second at most in which to store what Stripe has answered.
 //
-// Errors: [ErrUnavailable] when Stripe could not be asked: call again, or [Payments.Abandon]; [ErrRefused] when Stripe will refuse it
-// again: [Payments.Abandon]; [ErrNotPayable]; booking.ErrHoldExpired; booking.ErrNotFound. A caller whose context is cancelled gets context.Canceled and not ErrUnavailable: a browser that drops
-// a request often sends it anew, and then gets the session of the first one.
+// Errors: [ErrUnavailable] when Stripe could not be asked: call again, or
+// [Payments.Abandon]; [ErrRefused] when Stripe will refuse it again: [Payments.Abandon];
+// [ErrNotPayable]; booking.ErrHoldExpired; booking.ErrNotFound. A caller whose context is
+// cancelled gets context.Canceled and not ErrUnavailable: a browser that drops a request
+// often sends it anew, and then gets the session of the first one.
 func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
@@ -72,9 +79,11 @@ func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, er
 	return Checkout{PaymentID: pay.ID, SessionID: pay.SessionID, URL: pay.URL, ExpiresAt: pay.ExpiresAt}, nil
 }
 
-// A payment is made for a hold that still runs and has none that counts: one that is open, was completed, or has money. The booking is
-// locked first, as everywhere, so this waits for whoever is just ending or paying it, and then sees the booking as it became. Of the payments
-// it sees those from before the wait, which errs on the side of making none. ON CONFLICT: somebody else has just made the row, which is then read.
+// A payment is made for a hold that still runs and has none that counts: one that is
+// open, was completed, or has money. The booking is locked first, as everywhere, so this
+// waits for whoever is just ending or paying it, and then sees the booking as it became.
+// Of the payments it sees those from before the wait, which errs on the side of making
+// none. ON CONFLICT: somebody else has just made the row, which is then read.
 const intendSQL = `
 WITH held AS (
 	SELECT b.id, b.hold_expires_at FROM booking_platform.bookings b
@@ -101,7 +110,8 @@ const lapsedSQL = `
 SELECT b.status = 'expired' OR b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) <= statement_timestamp()
 FROM booking_platform.bookings b WHERE b.id = $1::uuid`
 
-// intend commits the intent to be paid, with its parameters frozen, or finds the one that is open.
+// intend commits the intent to be paid, with its parameters frozen, or finds the one that
+// is open.
 func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, error) {
 	resource, err := p.bookings.Resource(ctx, b.ResourceID)
 	if err != nil {

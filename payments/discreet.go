@@ -11,7 +11,8 @@ import (
 	"github.com/stripe/stripe-go/v76/form"
 )
 
-// discreetBackend makes the calls, and returns their errors as they can be logged, by us and by who called us.
+// discreetBackend makes the calls, and returns their errors as they can be logged, by us
+// and by who called us.
 type discreetBackend struct{ stripe.Backend }
 
 func (b discreetBackend) Call(method, path, key string, params stripe.ParamsContainer, v stripe.LastResponseSetter) error {
@@ -22,7 +23,8 @@ func (b discreetBackend) CallRaw(method, path, key string, body *form.Values, pa
 	return discreet(b.Backend.CallRaw(method, path, key, body, params, v))
 }
 
-// discreetError is an error of a call with other words. errors.Is and errors.As find all of it.
+// discreetError is an error of a call with other words. errors.Is and errors.As find all
+// of it.
 type discreetError struct {
 	said string
 	err  error
@@ -32,8 +34,10 @@ func (e discreetError) Error() string { return e.said }
 
 func (e discreetError) Unwrap() error { return e.err }
 
-// discreet leaves out of an error's words what was answered, which can quote the key and what customers are called, and the address that was asked, in which the id
-// of a Checkout Session is: whoever has that is shown the booking. What else can go wrong with a call keeps its words.
+// discreet leaves out of an error's words what was answered, which can quote the key and
+// what customers are called, and the address that was asked, in which the id of a
+// Checkout Session is: whoever has that is shown the booking. What else can go wrong with
+// a call keeps its words.
 func discreet(err error) error {
 	var se *stripe.Error
 	var ue *url.Error
@@ -47,7 +51,8 @@ func discreet(err error) error {
 	case errors.As(err, &ue):
 		return discreetError{ue.Op + ": " + ue.Err.Error(), err}
 	case strings.HasPrefix(err.Error(), "Couldn't deserialize JSON"):
-		// The library's words about an answer that it cannot read, a proxy's page for one, with its beginning.
+		// The library's words about an answer that it cannot read, a proxy's page for
+		// one, with its beginning.
 		_, _ = fmt.Sscanf(err.Error(), "Couldn't deserialize JSON (response status: %d,", &status)
 		return discreetError{fmt.Sprintf("an answer with status %d that is none of Stripe's API", status), err}
 	case json.Valid([]byte(err.Error())):

@@ -15,7 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// What was answered, and the address that was asked, are not in the words of an error; what an operator needs is, and all of it is found.
+// What was answered, and the address that was asked, are not in the words of an error;
+// what an operator needs is, and all of it is found.
 func TestErrorsOfCallsAreDiscreet(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -75,7 +76,8 @@ func TestErrorsOfCallsAreDiscreet(t *testing.T) {
 	}
 }
 
-// Between two calls to Stripe the database fails: that is what the error says, with its SQLSTATE.
+// Between two calls to Stripe the database fails: that is what the error says, with its
+// SQLSTATE.
 func TestDatabaseErrorBetweenCallsIsFound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {

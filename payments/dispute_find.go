@@ -19,8 +19,9 @@ import (
 const (
 	// disputePages is how many pages of 100 one run reads at most.
 	disputePages = 20
-	// disputeBatch is how many disputes that are open here one run asks about at most, and disputePause, in seconds, how long each is left
-	// alone after that. A dispute can stay open for months, much longer than it is listed.
+	// disputeBatch is how many disputes that are open here one run asks about at most,
+	// and disputePause, in seconds, how long each is left alone after that. A dispute can
+	// stay open for months, much longer than it is listed.
 	disputeBatch = 20
 	disputePause = 6 * 3600
 	// disputesFor is for how long new disputes are listed.
@@ -34,12 +35,14 @@ type disputePage struct {
 	Data    []json.RawMessage `json:"data"`
 }
 
-// FindDisputes is one step: it lists, at Stripe, the disputes of the last 30 days, asks about those that are still open here, and
-// records what no event has told of: so a dispute is known, and its end, though Stripe never made the event. Run it every quarter of
-// an hour. It returns how many disputes there was news of.
+// FindDisputes is one step: it lists, at Stripe, the disputes of the last 30 days, asks
+// about those that are still open here, and records what no event has told of: so a
+// dispute is known, and its end, though Stripe never made the event. Run it every quarter
+// of an hour. It returns how many disputes there was news of.
 //
-// It reads 2,000 disputes at most, a page of 100 in one call and one round trip, and asks about 20; no transaction is open while Stripe
-// is asked. It is safe on every replica at once. What Stripe does not answer is [ErrUnavailable]. It ends with ctx.
+// It reads 2,000 disputes at most, a page of 100 in one call and one round trip, and asks
+// about 20; no transaction is open while Stripe is asked. It is safe on every replica at
+// once. What Stripe does not answer is [ErrUnavailable]. It ends with ctx.
 func (p *Payments) FindDisputes(ctx context.Context) (int, error) {
 	ctx = actingAs(ctx, "payments")
 	found, err := p.listDisputes(ctx)
@@ -86,7 +89,8 @@ WHERE (d.payment_id, d.id) = (
 	FOR UPDATE SKIP LOCKED)
 RETURNING d.id`
 
-// askAboutDisputes asks about disputes that are open here, of which Stripe may have told nothing since.
+// askAboutDisputes asks about disputes that are open here, of which Stripe may have told
+// nothing since.
 func (p *Payments) askAboutDisputes(ctx context.Context) (int, error) {
 	found := 0
 	for range disputeBatch {
@@ -140,7 +144,8 @@ func (p *Payments) getRaw(ctx context.Context, path string, query *form.Values, 
 	return p.backend.CallRaw(http.MethodGet, path, p.key, query, &stripe.Params{Context: ctx}, into)
 }
 
-// A dispute is news when it has no row, or Stripe says something that the row does not have.
+// A dispute is news when it has no row, or Stripe says something that the row does not
+// have.
 const newDisputesSQL = `
 SELECT t.n, p.id::text, p.booking_id::text
 FROM jsonb_to_recordset($1::jsonb) AS t (n int, id text, intent text, claimed boolean, withdrawn boolean, reinstated boolean, closed boolean, won boolean, lost boolean)

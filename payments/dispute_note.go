@@ -11,8 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// disputeFacts is what Stripe says of one dispute: in an event, or in an answer. Nothing in it
-// is ever taken back.
+// disputeFacts is what Stripe says of one dispute: in an event, or in an answer. Nothing
+// in it is ever taken back.
 type disputeFacts struct {
 	id                        string
 	amount                    booking.Money
@@ -23,8 +23,9 @@ type disputeFacts struct {
 	outcome, reason           string
 }
 
-// disputeObject is what we use of Stripe's object (https://docs.stripe.com/api/disputes/object).
-// Fields that can have another form than expected are decoded one by one.
+// disputeObject is what we use of Stripe's object
+// (https://docs.stripe.com/api/disputes/object). Fields that can have another form than
+// expected are decoded one by one.
 type disputeObject struct {
 	Amount   json.RawMessage `json:"amount"`
 	Currency json.RawMessage `json:"currency"`
@@ -33,7 +34,8 @@ type disputeObject struct {
 	Moves    json.RawMessage `json:"balance_transactions"`
 }
 
-// word is what Stripe's names of statuses and reasons look like. What does not is left out.
+// word is what Stripe's names of statuses and reasons look like. What does not is left
+// out.
 var word = regexp.MustCompile(`^[a-z_]{1,100}$`)
 
 func wordOf(raw json.RawMessage) string {
@@ -44,8 +46,8 @@ func wordOf(raw json.RawMessage) string {
 	return s
 }
 
-// readDispute reads a dispute object; false when it is none. The amount of one that names none
-// that could be stored is zero.
+// readDispute reads a dispute object; false when it is none. The amount of one that names
+// none that could be stored is zero.
 func readDispute(id string, object json.RawMessage) (disputeFacts, bool) {
 	var o disputeObject
 	if id == "" || json.Unmarshal(object, &o) != nil {
@@ -72,8 +74,8 @@ func readDispute(id string, object json.RawMessage) (disputeFacts, bool) {
 
 func lowered(raw json.RawMessage) json.RawMessage { return []byte(strings.ToLower(string(raw))) }
 
-// readStatus reads Stripe's status. One that is not known, in an event that does not close the
-// dispute, leaves it open.
+// readStatus reads Stripe's status. One that is not known, in an event that does not
+// close the dispute, leaves it open.
 func (f *disputeFacts) readStatus(status string) {
 	switch status {
 	case "won", "lost", "warning_closed", "prevented", "charge_refunded":
@@ -83,8 +85,8 @@ func (f *disputeFacts) readStatus(status string) {
 	f.claimed = f.won || f.lost || status == "needs_response" || status == "under_review"
 }
 
-// readEvent adds what the type of an event says: charge.dispute.closed closes the dispute, whatever its
-// status is called.
+// readEvent adds what the type of an event says: charge.dispute.closed closes the
+// dispute, whatever its status is called.
 func (f *disputeFacts) readEvent(ev webhook.Event) {
 	switch ev.Type {
 	case "charge.dispute.closed":
@@ -118,8 +120,8 @@ ON CONFLICT (payment_id, id) DO UPDATE SET
 	outcome = GREATEST(d.outcome, EXCLUDED.outcome), reason = GREATEST(d.reason, EXCLUDED.reason), updated_at = statement_timestamp()
 RETURNING ` + disputeColumns
 
-// What a lost dispute took is its amount, less what came back; all of the payment where the
-// amount is unknown or in another currency. Never more than there was.
+// What a lost dispute took is its amount, less what came back; all of the payment where
+// the amount is unknown or in another currency. Never more than there was.
 const sumDisputesSQL = `
 UPDATE booking_platform.payments AS p SET
 	disputes = s.all_of_them, disputes_open = s.open, dispute_lost_minor = LEAST(s.lost, GREATEST(p.amount_minor, p.captured_minor))::bigint,
@@ -135,8 +137,8 @@ FROM (
 ) s
 WHERE p.id = s.id`
 
-// noteDispute records what Stripe says of a dispute, under the payment's lock, so that the sums
-// are right.
+// noteDispute records what Stripe says of a dispute, under the payment's lock, so that
+// the sums are right.
 func noteDispute(ctx context.Context, q booking.Querier, paymentID string, f disputeFacts) (Dispute, error) {
 	if err := lockPayment(ctx, q, paymentID); err != nil {
 		return Dispute{}, err
@@ -150,8 +152,8 @@ func noteDispute(ctx context.Context, q booking.Querier, paymentID string, f dis
 	return d, err
 }
 
-// disputed handles what Stripe tells of a dispute. When none is open any more, what is due is
-// committed to.
+// disputed handles what Stripe tells of a dispute. When none is open any more, what is
+// due is committed to.
 func (p *Payments) disputed(ctx context.Context, a arrival) (webhook.Outcome, error) {
 	f, ok := readDispute(a.event.ObjectID, a.event.Object)
 	if !ok {

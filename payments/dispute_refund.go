@@ -6,13 +6,14 @@ import (
 	"errors"
 )
 
-// FailureDisputeLost is the Failure of a refund that was due and is not any more: a dispute took
-// the money, and so gave it to the customer. Its status is RefundCanceled.
+// FailureDisputeLost is the Failure of a refund that was due and is not any more: a
+// dispute took the money, and so gave it to the customer. Its status is RefundCanceled.
 const FailureDisputeLost = "dispute_lost"
 
-// What was due when a dispute was lost is lowered to what still is: never more than is left of
-// the payment, and of what a cancellation gives back the part that the dispute did not. A refund
-// in the place of another that failed is for what the first one was for.
+// What was due when a dispute was lost is lowered to what still is: never more than is
+// left of the payment, and of what a cancellation gives back the part that the dispute
+// did not. A refund in the place of another that failed is for what the first one was
+// for.
 const lowerByLossSQL = `
 WITH RECURSIVE chain AS (
 	SELECT r.id, r.payment_id, r.origin, r.cause FROM booking_platform.refunds r WHERE r.id = $1::uuid
@@ -37,9 +38,9 @@ UPDATE booking_platform.refunds AS r SET
 FROM due d WHERE r.id = d.id AND d.amount < r.amount_minor
 RETURNING r.status, r.amount_minor, r.attempt`
 
-// afterLoss fits a refund that is to be made to what a lost dispute took of its payment; false
-// when nothing is left to make of it, because it was made before or is due no more. One that may
-// have been made under its old amount is looked for at Stripe first.
+// afterLoss fits a refund that is to be made to what a lost dispute took of its payment;
+// false when nothing is left to make of it, because it was made before or is due no more.
+// One that may have been made under its old amount is looked for at Stripe first.
 func (p *Payments) afterLoss(ctx context.Context, d *dueRefund) (goOn bool, err error) {
 	if d.tries > 1 {
 		callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)

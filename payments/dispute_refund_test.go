@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// M8: an operator's refund, a retry, and one that was due before: none is made while a dispute is open.
+// M8: an operator's refund, a retry, and one that was due before: none is made while a
+// dispute is open.
 func TestRefund_WhileDisputed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -99,8 +100,9 @@ func TestRefund_DueWhenTheDisputeIsLost(t *testing.T) {
 	}
 }
 
-// M8: half was due and a dispute took as much: nothing waits for a person, although the other half is still here, and a
-// retry gives nothing back. So it is with a refund that stands in the place of one that failed.
+// M8: half was due and a dispute took as much: nothing waits for a person, although the
+// other half is still here, and a retry gives nothing back. So it is with a refund that
+// stands in the place of one that failed.
 func TestRefund_NothingDueAfterTheDispute(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"due", "failed", "failed and retried"} {
@@ -153,7 +155,8 @@ func TestRefund_NothingDueAfterTheDispute(t *testing.T) {
 	}
 }
 
-// A refund whose answer was lost was made before the dispute: it is found, and keeps its amount.
+// A refund whose answer was lost was made before the dispute: it is found, and keeps its
+// amount.
 func TestRefund_MadeBeforeTheDisputeWasLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

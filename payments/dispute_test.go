@@ -76,7 +76,8 @@ func TestDispute_SecondOfAPayment(t *testing.T) {
 	require.Equal(t, []payments.DisputeStatus{payments.DisputeStatusWon, payments.DisputeStatusWon, payments.DisputeStatusLost}, statuses)
 }
 
-// M7: charge.dispute.closed closes a dispute, whatever its status is called; money decides what was lost.
+// M7: charge.dispute.closed closes a dispute, whatever its status is called; money
+// decides what was lost.
 func TestDispute_ClosedWithAnyStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 100})
@@ -122,8 +123,8 @@ func TestDispute_ClosedWithAnyStatus(t *testing.T) {
 	}
 }
 
-// The amount of a dispute: unknown or in another currency it is all of the payment; never more than that; and less what
-// Stripe gave back of it, by its balance transactions.
+// The amount of a dispute: unknown or in another currency it is all of the payment; never
+// more than that; and less what Stripe gave back of it, by its balance transactions.
 func TestDispute_AmountLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 100})
@@ -172,8 +173,8 @@ func TestDispute_BeforeItsPayment(t *testing.T) {
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 }
 
-// M8: while a dispute is open a cancellation promises nothing, and Stripe is asked for nothing. When it is over, what
-// the dispute did not take goes back.
+// M8: while a dispute is open a cancellation promises nothing, and Stripe is asked for
+// nothing. When it is over, what the dispute did not take goes back.
 func TestCancel_WhileDisputed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -258,7 +259,8 @@ func TestDispute_OfMoneyThatCannotBeApplied(t *testing.T) {
 	}
 }
 
-// No event of a dispute was ever made: a step finds it, and its end, and what is due goes back.
+// No event of a dispute was ever made: a step finds it, and its end, and what is due goes
+// back.
 func TestFindDisputes_WithoutEvents(t *testing.T) {
 	t.Parallel()
 	var old atomic.Bool

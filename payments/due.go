@@ -14,13 +14,14 @@ SELECT p.unapplied, p.dispute_lost_minor, p.captured_minor - p.dispute_lost_mino
 FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id
 WHERE p.id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.disputes_open = 0`
 
-// makeDue commits to what must go back of a payment and is not committed to yet: all that is
-// left of money that was not applied, and of a cancelled booking what its cancellation gives
-// back. What a lost dispute took has reached the customer already and counts towards that.
-// While a dispute is open nothing is committed to; the event that closes it calls this again.
+// makeDue commits to what must go back of a payment and is not committed to yet: all that
+// is left of money that was not applied, and of a cancelled booking what its cancellation
+// gives back. What a lost dispute took has reached the customer already and counts
+// towards that. While a dispute is open nothing is committed to; the event that closes it
+// calls this again.
 //
-// It may be called after any change, and more than once: the cause makes each refund unique.
-// The booking is locked. reason and actor are kept with the refund.
+// It may be called after any change, and more than once: the cause makes each refund
+// unique. The booking is locked. reason and actor are kept with the refund.
 func makeDue(ctx context.Context, q booking.Querier, paymentID, reason, actor string) error {
 	var cause string
 	var lost, left, promised int64

@@ -12,7 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// What an endpoint has to be subscribed to is what Register says in its comment, and what it registers.
+// What an endpoint has to be subscribed to is what Register says in its comment, and what
+// it registers.
 func TestEventTypesAreThoseOfRegister(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("handlers.go")

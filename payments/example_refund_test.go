@@ -10,7 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// A customer cancels. What the booking's policy gives back is committed to together with the cancellation, and goes back by a step.
+// A customer cancels. What the booking's policy gives back is committed to together with
+// the cancellation, and goes back by a step.
 func ExamplePayments_Cancel() {
 	var pay *payments.Payments
 	ctx, bookingID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
@@ -28,7 +29,8 @@ func ExamplePayments_Cancel() {
 	}
 }
 
-// Staff give a part of the money back. The cause is the number of the case: asked for twice, it goes back once.
+// Staff give a part of the money back. The cause is the number of the case: asked for
+// twice, it goes back once.
 func ExamplePayments_Refund() {
 	var pay *payments.Payments
 	ctx, paymentID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
@@ -47,8 +49,8 @@ func ExamplePayments_Refund() {
 	}
 }
 
-// The steps that are cheap with nothing to do run every few seconds. The others, which list at Stripe, have
-// a pace of their own: see the package comment.
+// The steps that are cheap with nothing to do run every few seconds. The others, which
+// list at Stripe, have a pace of their own: see the package comment.
 func ExamplePayments_SettleRefunds() {
 	var pay *payments.Payments
 	ctx := context.Background()

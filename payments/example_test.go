@@ -35,8 +35,9 @@ func Example() {
 	pay.Register(receiver)
 	http.Handle("POST /webhook", receiver)
 
-	// The background work: without it an early event stays unpaid, a hold that ended keeps its
-	// Checkout Session, and no refund is made. All of it is safe on every replica.
+	// The background work: without it an early event stays unpaid, a hold that ended
+	// keeps its Checkout Session, and no refund is made. All of it is safe on every
+	// replica.
 	every := func(pause time.Duration, steps ...func(context.Context) (int, error)) {
 		for ; ; time.Sleep(pause) {
 			for _, step := range steps {
@@ -75,7 +76,8 @@ func Example() {
 	})
 }
 
-// When Stripe cannot be asked, the hold is given back at once, so that the slot is not kept from the next customer.
+// When Stripe cannot be asked, the hold is given back at once, so that the slot is not
+// kept from the next customer.
 func ExamplePayments_Abandon() {
 	var pay *payments.Payments
 	ctx, bookingID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"

@@ -25,7 +25,8 @@ CREATE TABLE mail_outbox (
 	sent_at   timestamptz
 )`
 
-// writeMail is the hook: it writes the row and sends nothing. The row is there if and only if what it tells of has happened.
+// writeMail is the hook: it writes the row and sends nothing. The row is there if and
+// only if what it tells of has happened.
 func writeMail(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	template := map[payments.TransitionKind]string{
 		payments.TransitionPaid:      "invoice",
@@ -41,8 +42,9 @@ func writeMail(ctx context.Context, tx payments.Tx, t payments.Transition) error
 	return err
 }
 
-// sendMails is a step of the embedder's, run every few seconds: what it sends has been committed. A crash between the mail and the commit sends that mail
-// again, and none is lost.
+// sendMails is a step of the embedder's, run every few seconds: what it sends has been
+// committed. A crash between the mail and the commit sends that mail again, and none is
+// lost.
 func sendMails(ctx context.Context, db *sql.DB, send func(address, template string, amount booking.Money) error) (sent int, err error) {
 	for {
 		tx, err := db.BeginTx(ctx, nil)
@@ -73,7 +75,8 @@ func sendMails(ctx context.Context, db *sql.DB, send func(address, template stri
 	}
 }
 
-// An embedder writes the mails and invoices that belong to a payment in the transaction that changes it, and sends them afterwards.
+// An embedder writes the mails and invoices that belong to a payment in the transaction
+// that changes it, and sends them afterwards.
 func ExampleTransition() {
 	var db *sql.DB
 	var bookings *booking.Store

@@ -14,13 +14,16 @@ import (
 const (
 	// expireBatch is how many sessions one run of the step takes at most.
 	expireBatch = 20
-	// expireLease, in seconds, is for how long a session is left to whoever took it: longer than asking Stripe about one takes. It is also
-	// how long one that failed has to wait.
+	// expireLease, in seconds, is for how long a session is left to whoever took it:
+	// longer than asking Stripe about one takes. It is also how long one that failed has
+	// to wait.
 	expireLease = 120
 )
 
-// A session is to be ended when its hold is gone, by whatever way, and it could still be paid. Should it turn out to be paid, its hold is kept until the
-// time that is returned, so that its event finds the slot: a quarter of an hour at a time, but not beyond its start.
+// A session is to be ended when its hold is gone, by whatever way, and it could still be
+// paid. Should it turn out to be paid, its hold is kept until the time that is returned,
+// so that its event finds the slot: a quarter of an hour at a time, but not beyond its
+// start.
 const leaseGoneSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 FROM booking_platform.bookings h
@@ -39,15 +42,19 @@ const markExpiredSQL = `
 UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
 WHERE p.id = $1::uuid AND NOT p.completed`
 
-// ExpireSessions is one step: it ends, at Stripe, the Checkout Sessions whose hold is gone, so that nobody pays for a slot that
-// another can take, and gives the slot back. Run it before booking.ReleaseExpired, every few seconds. It returns how many it ended, 20 at
-// most; nothing to do is two round trips.
+// ExpireSessions is one step: it ends, at Stripe, the Checkout Sessions whose hold is
+// gone, so that nobody pays for a slot that another can take, and gives the slot back.
+// Run it before booking.ReleaseExpired, every few seconds. It returns how many it ended,
+// 20 at most; nothing to do is two round trips.
 //
-// A session that Stripe will not end, because the customer has just paid, is left alone: the payment wins, and is applied at once. While a
-// bank makes up its mind about it, its hold is kept.
+// A session that Stripe will not end, because the customer has just paid, is left alone:
+// the payment wins, and is applied at once. While a bank makes up its mind about it, its
+// hold is kept.
 //
-// Each session is leased in the database before the call, so the step is safe on every replica at once, and no transaction is
-// open while Stripe is asked. The history of a hold that it ends names "payments", unless the context names an actor. It goes on after a session that failed, and returns what failed; it ends with ctx.
+// Each session is leased in the database before the call, so the step is safe on every
+// replica at once, and no transaction is open while Stripe is asked. The history of a
+// hold that it ends names "payments", unless the context names an actor. It goes on after
+// a session that failed, and returns what failed; it ends with ctx.
 func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 	if err := p.forget(ctx); err != nil {
 		return 0, err
@@ -101,13 +108,15 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 	defer cancel()
 	params := &stripe.CheckoutSessionExpireParams{}
 	params.Context = callCtx
-	// Without a fixed key: ending a session twice is harmless, while a stored failure would be replayed for a day.
+	// Without a fixed key: ending a session twice is harmless, while a stored failure
+	// would be replayed for a day.
 	_, err := p.sessions.Expire(l.sessionID, params)
 	if err != nil {
 		current, getErr := p.sessionStatus(callCtx, l.sessionID)
 		switch {
 		case getErr == nil && current == stripe.CheckoutSessionStatusComplete:
-			// The customer has just paid, or has begun to: what has come is applied at once, and the hold is kept for what has not.
+			// The customer has just paid, or has begun to: what has come is applied at
+			// once, and the hold is kept for what has not.
 			if err := ignoreSettled(p.bookings.Extend(ctx, l.bookingID, l.keepUntil)); err != nil {
 				return false, err
 			}
@@ -139,8 +148,8 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 	return err == nil, err
 }
 
-// sessionStatus asks what a session has become. One that Stripe does not know is an error, but
-// for Options.MissingIsGone.
+// sessionStatus asks what a session has become. One that Stripe does not know is an
+// error, but for Options.MissingIsGone.
 func (p *Payments) sessionStatus(ctx context.Context, id string) (stripe.CheckoutSessionStatus, error) {
 	params := &stripe.CheckoutSessionParams{}
 	params.Context = ctx

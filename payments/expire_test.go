@@ -52,7 +52,8 @@ func TestExpireSessionsEndsWhatHasNoHold(t *testing.T) {
 	w.hold(0)
 }
 
-// The customer paid between our look and our call: Stripe refuses to end the session, and the payment wins.
+// The customer paid between our look and our call: Stripe refuses to end the session, and
+// the payment wins.
 func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -65,7 +66,8 @@ func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
 	n, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
-	// The slot is paid for: neither the sweep nor another customer gets it, although the event has not come.
+	// The slot is paid for: neither the sweep nor another customer gets it, although the
+	// event has not come.
 	_, err = w.bookings.ReleaseExpired(t.Context())
 	require.NoError(t, err)
 	_, err = w.bookings.Hold(t.Context(), booking.HoldRequest{Resource: "room", Start: b.Start, Customer: ada})
@@ -81,7 +83,8 @@ func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 }
 
-// A host died after Stripe had ended the session, and before it had recorded that; and the event is late.
+// A host died after Stripe had ended the session, and before it had recorded that; and
+// the event is late.
 func TestSessionThatWasEndedBefore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -114,7 +117,8 @@ func TestUnbegunPaymentIsForgotten(t *testing.T) {
 	require.Equal(t, booking.Pending, w.status(b.ID))
 }
 
-// Whatever answers in Stripe's place, a session is over when Stripe says so, and not when it says something else.
+// Whatever answers in Stripe's place, a session is over when Stripe says so, and not when
+// it says something else.
 func TestSessionOfWhichNothingIsKnownIsNotExpired(t *testing.T) {
 	t.Parallel()
 	var away atomic.Bool
@@ -142,7 +146,8 @@ func TestSessionOfWhichNothingIsKnownIsNotExpired(t *testing.T) {
 	require.Equal(t, booking.Pending, w.status(b.ID))
 }
 
-// While Stripe hangs, the step's time is up after a session or two. It must not keep the others from the replica that comes next.
+// While Stripe hangs, the step's time is up after a session or two. It must not keep the
+// others from the replica that comes next.
 func TestSessionsAreLeasedOneByOne(t *testing.T) {
 	t.Parallel()
 	var hang atomic.Bool

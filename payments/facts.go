@@ -12,18 +12,20 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// A session is matched by its id; else by our payment's id, and then only where no other session is stored: the event
-// may arrive before we have stored the id.
+// A session is matched by its id; else by our payment's id, and then only where no other
+// session is stored: the event may arrive before we have stored the id.
 const matchSQL = `SELECT ` + paymentColumns + `,
 	(SELECT b.status = 'expired' FROM booking_platform.bookings b WHERE b.id = p.booking_id)
 FROM booking_platform.payments p
 WHERE p.stripe_session_id = $1 OR (p.id = $2::uuid AND p.stripe_session_id IS NULL)
 ORDER BY p.stripe_session_id NULLS LAST LIMIT 1`
 
-// match finds the payment without locking it: the booking is locked first, everywhere. It tells whether the booking has expired, so that who may
-// take its slot again locks the resource before it.
+// match finds the payment without locking it: the booking is locked first, everywhere. It
+// tells whether the booking has expired, so that who may take its slot again locks the
+// resource before it.
 func match(ctx context.Context, tx webhook.Tx, ev webhook.Event) (pay Payment, expired, found bool, err error) {
-	// A foreign reference, another system's cart number, is not worth an error in SQL: that would fail the event for ever.
+	// A foreign reference, another system's cart number, is not worth an error in SQL:
+	// that would fail the event for ever.
 	ref, err := uuid.Parse(ev.Reference)
 	if err != nil {
 		ref = uuid.Nil
@@ -50,8 +52,9 @@ type facts struct {
 	parked, unapplied          string
 }
 
-// The first reason for parking stands, and ids are filled in once. $11 is true when it was decided what becomes of the money: it is
-// then no longer parked, and what came is what was decided on.
+// The first reason for parking stands, and ids are filled in once. $11 is true when it
+// was decided what becomes of the money: it is then no longer parked, and what came is
+// what was decided on.
 const recordSQL = `
 UPDATE booking_platform.payments AS p SET
 	stripe_session_id = coalesce(p.stripe_session_id, $2),
@@ -82,13 +85,16 @@ FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND p.captured_mi
 
 // decisions is what has been decided about the money of a booking.
 type decisions struct {
-	// this: what becomes of this payment's money. other: another payment has paid for the booking.
+	// this: what becomes of this payment's money. other: another payment has paid for the
+	// booking.
 	this, other bool
-	// goneBack: this payment is parked, and some of its money has gone back, or is about to.
+	// goneBack: this payment is parked, and some of its money has gone back, or is about
+	// to.
 	goneBack bool
 }
 
-// decided reads what was decided before. The booking's lock makes the answer hold; what was read before it may have changed since.
+// decided reads what was decided before. The booking's lock makes the answer hold; what
+// was read before it may have changed since.
 func (a arrival) decided(ctx context.Context) (d decisions, err error) {
 	err = a.tx.QueryRowContext(ctx, decidedSQL, a.booking.ID, a.payment.ID).Scan(&d.this, &d.other, &d.goneBack)
 	return d, err

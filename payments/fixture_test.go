@@ -39,7 +39,8 @@ const (
 
 var ada = booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"}
 
-// world is the whole path on real parts: Postgres, the receiver over HTTP, and the Stripe stand-in over HTTP.
+// world is the whole path on real parts: Postgres, the receiver over HTTP, and the Stripe
+// stand-in over HTTP.
 type world struct {
 	t        testing.TB
 	db       *sql.DB
@@ -175,7 +176,8 @@ func (w *world) outcomes() map[string]int {
 	return out
 }
 
-// send delivers an event of our own making about a session, and returns the answer's status.
+// send delivers an event of our own making about a session, and returns the answer's
+// status.
 func (w *world) send(id, eventType string, session map[string]any) int {
 	w.t.Helper()
 	payload, err := json.Marshal(map[string]any{

@@ -9,11 +9,11 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// noPayment is the outcome of a Checkout Session's event that matches no payment. A session of
-// ours carries our payment's id as its reference, and a success_url below our own address: an
-// event without them is of another product, or another installation, on the same Stripe account,
-// and is ignored. Where the object does not say which success_url its session has, the reference
-// decides.
+// noPayment is the outcome of a Checkout Session's event that matches no payment. A
+// session of ours carries our payment's id as its reference, and a success_url below our
+// own address: an event without them is of another product, or another installation, on
+// the same Stripe account, and is ignored. Where the object does not say which
+// success_url its session has, the reference decides.
 func (p *Payments) noPayment(ev webhook.Event) webhook.Outcome {
 	if uuid.Validate(ev.Reference) != nil {
 		return webhook.Ignored

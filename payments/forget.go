@@ -8,7 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Whoever died between the intent and Stripe's answer leaves a row without a session id. Its URL was told to nobody.
+// Whoever died between the intent and Stripe's answer leaves a row without a session id.
+// Its URL was told to nobody.
 const forgottenSQL = `
 SELECT p.booking_id::text FROM booking_platform.payments p
 WHERE NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL AND p.session_expires_at < statement_timestamp()

@@ -16,8 +16,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Whatever object a signed event is about, the answer is no error of ours, and the payment can be read as before. SESSION, PAYMENT and
-// INTENT stand for the ids of a payment that there is.
+// Whatever object a signed event is about, the answer is no error of ours, and the
+// payment can be read as before. SESSION, PAYMENT and INTENT stand for the ids of a
+// payment that there is.
 func FuzzEvents(f *testing.F) {
 	all := newWorld(f, setup{capacity: 10000})
 	types := payments.EventTypes()
@@ -35,19 +36,22 @@ func FuzzEvents(f *testing.F) {
 			f.Add(uint8(i), object)
 		}
 	}
-	// What is no JSON by itself, although the event around it is; and what is too large only when the ids are in it.
+	// What is no JSON by itself, although the event around it is; and what is too large
+	// only when the ids are in it.
 	f.Add(uint8(0), `0},"id":"","x":{"y":0`)
 	f.Add(uint8(0), `{"x":"`+strings.Repeat("INTENT", 17000)+`"}`)
 	const largest = 1<<20 - 1<<10 // With the event around it, that is what the receiver takes.
 	made := 0
 	f.Fuzz(func(t *testing.T, which uint8, object string) {
-		// The ids change nothing of that. What is no JSON may be some together with what is around it, and another event than the one that is meant.
+		// The ids change nothing of that. What is no JSON may be some together with what
+		// is around it, and another event than the one that is meant.
 		if !json.Valid([]byte(object)) {
 			return
 		}
 		w := *all
 		w.t = t
-		// Each has a payment of its own, so that what is found does not depend on what came before.
+		// Each has a payment of its own, so that what is found does not depend on what
+		// came before.
 		checkout := w.checkout(w.hold(made % 48))
 		made++
 		object = strings.NewReplacer("SESSION", checkout.SessionID, "PAYMENT", checkout.PaymentID, "INTENT", "pi_"+checkout.SessionID).Replace(object)

@@ -11,8 +11,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Of two who ask for one session at once, one gives up, and the slot is free again, while the other's call is at Stripe. The answer
-// comes, but nobody may be sent to pay for what was given up.
+// Of two who ask for one session at once, one gives up, and the slot is free again, while
+// the other's call is at Stripe. The answer comes, but nobody may be sent to pay for what
+// was given up.
 func TestSessionOfACheckoutThatWasGivenUpMeanwhile(t *testing.T) {
 	t.Parallel()
 	var w *world

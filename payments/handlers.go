@@ -24,18 +24,22 @@ const (
 	ReasonLate = "hold_expired"
 	// ReasonCancelled means that the money came for a cancelled booking.
 	ReasonCancelled = "booking_cancelled"
-	// ReasonPaidTwice means that another Checkout Session of the same booking was paid already.
+	// ReasonPaidTwice means that another Checkout Session of the same booking was paid
+	// already.
 	ReasonPaidTwice = "booking_already_paid"
 )
 
-// Register puts the handlers of this package on a receiver. Call it once, before the receiver serves; it panics where a type has a handler
-// already. Each runs inside the
-// receiver's transaction, in which the booking, the payment and the ledger row change together or not at all. The booking's history names
-// the event as the actor, "stripe:evt_…", unless the context names one: see booking.WithActor.
+// Register puts the handlers of this package on a receiver. Call it once, before the
+// receiver serves; it panics where a type has a handler already. Each runs inside the
+// receiver's transaction, in which the booking, the payment and the ledger row change
+// together or not at all. The booking's history names the event as the actor,
+// "stripe:evt_…", unless the context names one: see booking.WithActor.
 //
-// Subscribe the endpoint at Stripe to these types: checkout.session.completed, checkout.session.expired,
-// checkout.session.async_payment_succeeded, checkout.session.async_payment_failed, charge.refunded, charge.refund.updated, refund.created,
-// refund.updated, refund.failed, charge.dispute.created, charge.dispute.updated, charge.dispute.closed, charge.dispute.funds_withdrawn,
+// Subscribe the endpoint at Stripe to these types: checkout.session.completed,
+// checkout.session.expired, checkout.session.async_payment_succeeded,
+// checkout.session.async_payment_failed, charge.refunded, charge.refund.updated,
+// refund.created, refund.updated, refund.failed, charge.dispute.created,
+// charge.dispute.updated, charge.dispute.closed, charge.dispute.funds_withdrawn,
 // charge.dispute.funds_reinstated.
 func (p *Payments) Register(r *webhook.Receiver) {
 	for eventType, handler := range p.handlers() {
@@ -43,7 +47,8 @@ func (p *Payments) Register(r *webhook.Receiver) {
 	}
 }
 
-// EventTypes are the types of Stripe's events that [Payments.Register] handles, in alphabetical order: what the endpoint at Stripe has to be subscribed to.
+// EventTypes are the types of Stripe's events that [Payments.Register] handles, in
+// alphabetical order: what the endpoint at Stripe has to be subscribed to.
 func EventTypes() []string {
 	return slices.Sorted(maps.Keys((&Payments{}).handlers()))
 }
@@ -66,8 +71,9 @@ func (p *Payments) handlers() map[string]webhook.Handler {
 	return all
 }
 
-// checkoutSession is what we use of Stripe's object (https://docs.stripe.com/api/checkout/sessions/object). A PaymentIntent may be
-// an id or, expanded, an object; the receiver has sorted that out already.
+// checkoutSession is what we use of Stripe's object
+// (https://docs.stripe.com/api/checkout/sessions/object). A PaymentIntent may be an id
+// or, expanded, an object; the receiver has sorted that out already.
 type checkoutSession struct {
 	ID            string `json:"id"`
 	PaymentStatus string `json:"payment_status"`
@@ -75,13 +81,15 @@ type checkoutSession struct {
 	Currency      string `json:"currency"`
 }
 
-// paid: "no_payment_required" is what a session says whose total a discount brought to nothing.
+// paid: "no_payment_required" is what a session says whose total a discount brought to
+// nothing.
 func (s checkoutSession) paid() bool {
 	return s.PaymentStatus == "paid" || s.PaymentStatus == "no_payment_required"
 }
 
-// total is what the customer was asked for, which can be in another currency than ours: Stripe converts prices where the account is set so. One that
-// cannot be read, or stored, is unknown.
+// total is what the customer was asked for, which can be in another currency than ours:
+// Stripe converts prices where the account is set so. One that cannot be read, or stored,
+// is unknown.
 func (s checkoutSession) total() (booking.Money, bool) {
 	currency := strings.ToLower(s.Currency)
 	if s.AmountTotal == nil || !currencyCode.MatchString(currency) {
@@ -92,13 +100,14 @@ func (s checkoutSession) total() (booking.Money, bool) {
 
 var currencyCode = regexp.MustCompile(`^[a-z]{3}$`)
 
-// handle finds the payment that an event is about, locks its booking, and then lets the step
-// decide. An event that matches no payment is unmatched, since the row may still come, or
-// ignored where it cannot be about a payment of ours.
+// handle finds the payment that an event is about, locks its booking, and then lets the
+// step decide. An event that matches no payment is unmatched, since the row may still
+// come, or ignored where it cannot be about a payment of ours.
 func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, error)) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		var s checkoutSession
-		// An object that is no Checkout Session can match no payment. An error would have Stripe send it for three days.
+		// An object that is no Checkout Session can match no payment. An error would have
+		// Stripe send it for three days.
 		if json.Unmarshal(ev.Object, &s) != nil || ev.SessionID == "" {
 			return p.noPayment(ev), nil
 		}
@@ -111,8 +120,9 @@ func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, 
 		}
 		lock := p.bookings.Tx(tx).Lock
 		if expired {
-			// Its slot may be taken again, which begins with the resource. Should the booking expire only now, the order is another, and
-			// Postgres ends one of two that wait for each other: that one is run again.
+			// Its slot may be taken again, which begins with the resource. Should the
+			// booking expire only now, the order is another, and Postgres ends one of two
+			// that wait for each other: that one is run again.
 			lock = p.bookings.Tx(tx).LockWithResource
 		}
 		return p.arrive(ctx, tx, ev, pay, lock, func(ctx context.Context, a arrival) (webhook.Outcome, error) {
@@ -122,8 +132,9 @@ func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, 
 	}
 }
 
-// completed handles the end of a Checkout: paid, or, by a delayed method, not yet. It may be called any number of times for one
-// session, by both of its event types, and by the replay of an event that was parked: then it decides anew, on what is true now.
+// completed handles the end of a Checkout: paid, or, by a delayed method, not yet. It may
+// be called any number of times for one session, by both of its event types, and by the
+// replay of an event that was parked: then it decides anew, on what is true now.
 func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, error) {
 	d, err := a.decided(ctx)
 	if err != nil {
@@ -132,22 +143,26 @@ func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, e
 	total, known := a.session.total()
 	switch {
 	case d.this && (!known || total != a.payment.Amount):
-		// The money was applied, or is on its way back: what another event says of the amount changes nothing of that.
+		// The money was applied, or is on its way back: what another event says of the
+		// amount changes nothing of that.
 		return webhook.Processed, nil
 	case !known || total != a.payment.Amount:
 		return p.park(ctx, a, ReasonAmount)
 	case !a.session.paid():
 		return p.processing(ctx, a)
 	case d.goneBack:
-		// Parked, and an operator has begun to give it back: there is nothing to confirm a booking with.
+		// Parked, and an operator has begun to give it back: there is nothing to confirm
+		// a booking with.
 		return webhook.Parked, nil
 	case d.this:
-		// Whatever the booking has become since, this money was applied, or is on its way back.
+		// Whatever the booking has become since, this money was applied, or is on its way
+		// back.
 	case d.other:
 		return p.unapplied(ctx, a, ReasonPaidTwice)
 	case a.booking.Status == booking.Pending:
-		// The units are still held, so the customer gets them, even when the clock has just passed the hold's end. Money that
-		// comes after the start of the slot goes back.
+		// The units are still held, so the customer gets them, even when the clock has
+		// just passed the hold's end. Money that comes after the start of the slot goes
+		// back.
 		_, err := a.bookings.ConfirmLate(ctx, a.booking.ID)
 		if errors.Is(err, booking.ErrSlotGone) {
 			if err := ignoreSettled(a.bookings.Expire(ctx, a.booking.ID)); err != nil {
@@ -176,8 +191,9 @@ func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, e
 	return webhook.Processed, p.settleBooking(ctx, a.tx, a.bookings, a.payment.ID, a.booking.ID)
 }
 
-// afterCancellation handles money that came for a booking that was cancelled as a hold: what its policy keeps is kept, and the rest
-// goes back; all of it where the customer began to pay only after the cancellation.
+// afterCancellation handles money that came for a booking that was cancelled as a hold:
+// what its policy keeps is kept, and the rest goes back; all of it where the customer
+// began to pay only after the cancellation.
 func (p *Payments) afterCancellation(ctx context.Context, a arrival) (webhook.Outcome, error) {
 	var begun time.Time
 	if a.event.Type == "checkout.session.completed" {
@@ -196,7 +212,8 @@ func (p *Payments) afterCancellation(ctx context.Context, a arrival) (webhook.Ou
 	return webhook.Processed, makeDue(ctx, a.tx, a.payment.ID, "", "stripe:"+a.event.ID)
 }
 
-// processing keeps the slot for a delayed method while the customer's bank makes up its mind, but not beyond the booking's start.
+// processing keeps the slot for a delayed method while the customer's bank makes up its
+// mind, but not beyond the booking's start.
 func (p *Payments) processing(ctx context.Context, a arrival) (webhook.Outcome, error) {
 	if a.booking.Status == booking.Pending {
 		until, err := a.clock(ctx)
@@ -214,7 +231,8 @@ func (p *Payments) processing(ctx context.Context, a arrival) (webhook.Outcome, 
 	return webhook.Processed, a.record(ctx, facts{completed: true})
 }
 
-// park records the money that came and why it cannot be applied. The booking stays as it is.
+// park records the money that came and why it cannot be applied. The booking stays as it
+// is.
 func (p *Payments) park(ctx context.Context, a arrival, reason string) (webhook.Outcome, error) {
 	f := facts{completed: true, parked: reason}
 	if total, known := a.session.total(); known && a.session.paid() {

@@ -93,7 +93,8 @@ func TestMoneyThatCannotBeAppliedIsParkedByOption(t *testing.T) {
 	require.Equal(t, map[string]int{"checkout.session.completed parked": 2, "checkout.session.completed processed": 1}, w.outcomes())
 }
 
-// The clock has just passed the hold's end, but nobody has taken the slot: the customer who paid gets it.
+// The clock has just passed the hold's end, but nobody has taken the slot: the customer
+// who paid gets it.
 func TestPaymentAtTheLastMomentWins(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -116,7 +117,8 @@ func TestSecondPaidSessionIsRefunded(t *testing.T) {
 	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
 	second := w.checkout(b)
 	require.NotEqual(t, first.SessionID, second.SessionID)
-	// Both deliveries are made to meet at the booking, where the second has to see what the first did.
+	// Both deliveries are made to meet at the booking, where the second has to see what
+	// the first did.
 	tx, err := w.db.Begin()
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
@@ -188,8 +190,9 @@ func TestExpiredSessionLeavesANewerOneItsHold(t *testing.T) {
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 }
 
-// M9: an event of a session without our reference, or with another program's success_url, is not
-// ours, and is ignored at once; one that may be ours and matches no payment is unmatched.
+// M9: an event of a session without our reference, or with another program's success_url,
+// is not ours, and is ignored at once; one that may be ours and matches no payment is
+// unmatched.
 func TestSession_NoPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -221,8 +224,9 @@ func TestSession_NoPayment(t *testing.T) {
 	require.Equal(t, payments.Open, w.payment(b.ID).Status())
 }
 
-// M9: an event that names only a PaymentIntent which no payment has is tried for three days and then
-// ignored, and no alarm counts it; one whose payment becomes known meanwhile takes effect.
+// M9: an event that names only a PaymentIntent which no payment has is tried for three
+// days and then ignored, and no alarm counts it; one whose payment becomes known
+// meanwhile takes effect.
 func TestIntent_NoPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

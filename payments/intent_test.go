@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// While a bank makes up its mind, or a person looks at the money, the customer must not be sent to pay once more.
+// While a bank makes up its mind, or a person looks at the money, the customer must not
+// be sent to pay once more.
 func TestNoSecondSessionOnceTheFirstIsCompleted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -26,7 +27,8 @@ func TestNoSecondSessionOnceTheFirstIsCompleted(t *testing.T) {
 	}
 }
 
-// The session of a hold whose time has passed is about to be ended: nobody is sent there any more.
+// The session of a hold whose time has passed is about to be ended: nobody is sent there
+// any more.
 func TestNoSessionOnceTheHoldHasLapsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -37,8 +39,8 @@ func TestNoSessionOnceTheHoldHasLapsed(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrHoldExpired)
 }
 
-// Whatever happens to a booking after Checkout has looked at it decides: no session is made for what another transaction ends
-// or completes in that moment.
+// Whatever happens to a booking after Checkout has looked at it decides: no session is
+// made for what another transaction ends or completes in that moment.
 func TestCheckoutMeetsAnotherTransaction(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

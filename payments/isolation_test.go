@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// An embedder's role may begin its transactions above READ COMMITTED; ours sort out by themselves what Postgres then refuses.
+// An embedder's role may begin its transactions above READ COMMITTED; ours sort out by
+// themselves what Postgres then refuses.
 func TestRoleWithAHigherIsolation(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"repeatable read", "serializable"} {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// checkKey returns a secret key of Stripe's API without the blanks around it, which come of files
-// and lists. The error never quotes it.
+// checkKey returns a secret key of Stripe's API without the blanks around it, which come
+// of files and lists. The error never quotes it.
 func checkKey(key string) (string, error) {
 	key = strings.TrimSpace(key)
 	kind, rest, _ := strings.Cut(key, "_")
@@ -28,8 +28,8 @@ func checkKey(key string) (string, error) {
 	return key, nil
 }
 
-// accountOf is whose the payments of a key are: the name of the account and the key's mode. The
-// key itself changes whenever it is rolled.
+// accountOf is whose the payments of a key are: the name of the account and the key's
+// mode. The key itself changes whenever it is rolled.
 func accountOf(name, key string) string {
 	_, rest, _ := strings.Cut(key, "_")
 	mode, _, _ := strings.Cut(rest, "_")

@@ -36,7 +36,8 @@ func TestCheckoutEndsInTimeBeforeItsCall(t *testing.T) {
 	require.NoError(t, ctx.Err(), "it did not wait for its caller's limit")
 }
 
-// Once Stripe has answered there is what is left of the limit for storing that, a second at least, and no more.
+// Once Stripe has answered there is what is left of the limit for storing that, a second
+// at least, and no more.
 func TestCheckoutEndsInTimeAfterItsCall(t *testing.T) {
 	t.Parallel()
 	var w *world

@@ -33,8 +33,8 @@ func orders[T any](all []T) [][]T {
 	return out
 }
 
-// Whatever order the events of one payment come in, and though each comes twice, they end in the same state. An event that matched nothing is
-// sent again, as reconciliation does.
+// Whatever order the events of one payment come in, and though each comes twice, they end
+// in the same state. An event that matched nothing is sent again, as reconciliation does.
 func TestAnyOrderOfEvents(t *testing.T) {
 	t.Parallel()
 	charge := func(refunded int) func(c payments.Checkout) news {
@@ -68,7 +68,8 @@ func TestAnyOrderOfEvents(t *testing.T) {
 		events  []func(payments.Checkout) news
 		status  payments.Status
 		booking booking.Status
-		// told is what the hook is told once, sorted; maybe is what it is told once or not at all, where what it would be told of had passed already.
+		// told is what the hook is told once, sorted; maybe is what it is told once or
+		// not at all, where what it would be told of had passed already.
 		told, maybe []string
 	}{
 		"refunded in parts": {

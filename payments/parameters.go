@@ -12,9 +12,10 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// parameters is the part of a Checkout Session that is frozen as JSON in the payment row; amount, currency and the end are
-// columns of it. Everything that reaches Stripe is made from the row alone, so that a repeat, on whichever
-// replica and after whichever change of configuration, sends the same bytes under the same key.
+// parameters is the part of a Checkout Session that is frozen as JSON in the payment row;
+// amount, currency and the end are columns of it. Everything that reaches Stripe is made
+// from the row alone, so that a repeat, on whichever replica and after whichever change
+// of configuration, sends the same bytes under the same key.
 type parameters struct {
 	Name        string `json:"name"`
 	Description string `json:"description,omitempty"`
@@ -27,7 +28,8 @@ type parameters struct {
 // maxMetadata is how many characters Stripe takes of a value in metadata.
 const maxMetadata = 500
 
-// freeze fixes what the session is going to say. A request id that Stripe would refuse is not worth the payment.
+// freeze fixes what the session is going to say. A request id that Stripe would refuse is
+// not worth the payment.
 func (p *Payments) freeze(b booking.Booking, r booking.Resource, requestID string) (string, error) {
 	zone, err := r.Zone()
 	if err != nil {
@@ -40,7 +42,8 @@ func (p *Payments) freeze(b booking.Booking, r booking.Resource, requestID strin
 		Name:        r.Name,
 		Description: describe(b, b.Start.In(zone).Format("Monday 2 January 2006, 15:04 MST")),
 		Email:       b.Customer.Email,
-		// The braces are Stripe's template, which it fills in itself; escaped they would stay as they are.
+		// The braces are Stripe's template, which it fills in itself; escaped they would
+		// stay as they are.
 		SuccessURL: p.appURL + "/success?session_id={CHECKOUT_SESSION_ID}",
 		CancelURL:  p.appURL + "/cancel?booking=" + url.QueryEscape(b.ID),
 		RequestID:  requestID,
@@ -63,7 +66,8 @@ func (p Payment) frozen() (parameters, error) {
 	return frozen, nil
 }
 
-// sessionParams turns a row into the call. The idempotency key is the row's and its attempt's.
+// sessionParams turns a row into the call. The idempotency key is the row's and its
+// attempt's.
 func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
 	frozen, err := p.frozen()
 	if err != nil {
@@ -84,7 +88,8 @@ func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
 		CancelURL:         stripe.String(frozen.CancelURL),
 		ExpiresAt:         stripe.Int64(p.ExpiresAt.Unix()),
 		Metadata:          metadata,
-		// Charges, refunds and disputes name the PaymentIntent only: its metadata lets them find the payment too.
+		// Charges, refunds and disputes name the PaymentIntent only: its metadata lets
+		// them find the payment too.
 		PaymentIntentData: &stripe.CheckoutSessionPaymentIntentDataParams{Metadata: metadata},
 		LineItems: []*stripe.CheckoutSessionLineItemParams{{
 			Quantity: stripe.Int64(1),

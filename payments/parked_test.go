@@ -37,7 +37,8 @@ func (w *world) replayParked(want webhook.Outcome) {
 	require.Equal(w.t, want, all[0].Outcome)
 }
 
-// M13: a replay that confirms the booking leaves its payment paid, and its cancellation gives back what it says.
+// M13: a replay that confirms the booking leaves its payment paid, and its cancellation
+// gives back what it says.
 func TestReplay_OfAParkedPayment(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{opts: payments.Options{ParkUnapplied: true, OnTransition: outbox}})
@@ -87,7 +88,8 @@ func TestReplay_OfAParkedPaymentThatIsNowGivenBack(t *testing.T) {
 	require.Equal(t, payments.Refunded, w.payment(late.ID).Status())
 }
 
-// M13: an operator has begun to give parked money back: a replay confirms nothing with it.
+// M13: an operator has begun to give parked money back: a replay confirms nothing with
+// it.
 func TestReplay_OfAParkedPaymentThatWasGivenBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
@@ -140,7 +142,8 @@ func TestParked_AndTheDelayedMethodFailed(t *testing.T) {
 	require.Empty(t, troubled)
 }
 
-// M13: of two events that differ in the amount, the one that fits decides, whichever comes first.
+// M13: of two events that differ in the amount, the one that fits decides, whichever
+// comes first.
 func TestParked_ByOneOfTwoEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 2})

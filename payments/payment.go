@@ -9,7 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Status is what the facts of a payment amount to. It is derived, never stored beside them.
+// Status is what the facts of a payment amount to. It is derived, never stored beside
+// them.
 type Status string
 
 // The statuses of a payment.
@@ -26,7 +27,8 @@ const (
 	Refunded Status = "refunded"
 	// Disputed has a dispute that is open, or several. No refund of it is made meanwhile.
 	Disputed Status = "disputed"
-	// DisputeLost has no open dispute, and has lost one: Payment.Lost is with the customer.
+	// DisputeLost has no open dispute, and has lost one: Payment.Lost is with the
+	// customer.
 	DisputeLost Status = "dispute_lost"
 	// Failed was refused by a delayed method, or could never be begun.
 	Failed Status = "failed"
@@ -36,41 +38,49 @@ const (
 	Parked Status = "parked"
 )
 
-// Payment is one Checkout Session for one booking. Amounts are in minor units; times are UTC.
+// Payment is one Checkout Session for one booking. Amounts are in minor units; times are
+// UTC.
 type Payment struct {
-	// ID is ours, a UUIDv7: the session's client_reference_id, and payment_id in its metadata.
+	// ID is ours, a UUIDv7: the session's client_reference_id, and payment_id in its
+	// metadata.
 	ID string
 	// BookingID is the booking that it pays for.
 	BookingID string
-	// SessionID is Stripe's id (cs_…); empty until Stripe has answered or an event has named it.
+	// SessionID is Stripe's id (cs_…); empty until Stripe has answered or an event has
+	// named it.
 	SessionID string
 	// PaymentIntentID is Stripe's id (pi_…); empty until it was paid.
 	PaymentIntentID string
-	// Account is whose payment it is at Stripe: Options.Account and the mode of the key, such as
-	// "live" or "shop/test".
+	// Account is whose payment it is at Stripe: Options.Account and the mode of the key,
+	// such as "live" or "shop/test".
 	Account string
 	// URL is Stripe's page for the customer; empty until Stripe has answered.
 	URL string
 	// Amount is what was asked for.
 	Amount booking.Money
-	// Captured is what Stripe says was paid: in the currency of Amount, unless the payment is parked with ReasonAmount.
+	// Captured is what Stripe says was paid: in the currency of Amount, unless the
+	// payment is parked with ReasonAmount.
 	Captured booking.Money
-	// Refunded is what has gone back or is on its way, in the currency of Captured: what Stripe has been asked for and has not
-	// refused. What is due and has not been asked for is not in it.
+	// Refunded is what has gone back or is on its way, in the currency of Captured: what
+	// Stripe has been asked for and has not refused. What is due and has not been asked
+	// for is not in it.
 	Refunded booking.Money
-	// Lost is what lost disputes took, in the currency of Captured. It counts as given back: it is never refunded.
+	// Lost is what lost disputes took, in the currency of Captured. It counts as given
+	// back: it is never refunded.
 	Lost booking.Money
 	// OpenDisputes is how many disputes of it are undecided; see [Payments.Disputes].
 	OpenDisputes int
-	// Unapplied says in one word why the money was not applied to the booking and goes back: see the Reason constants. Empty when it was
-	// applied, or has not come.
+	// Unapplied says in one word why the money was not applied to the booking and goes
+	// back: see the Reason constants. Empty when it was applied, or has not come.
 	Unapplied string
-	// ParkedReason says in one word why a person has to look: see the Reason constants. Empty unless parked.
+	// ParkedReason says in one word why a person has to look: see the Reason constants.
+	// Empty unless parked.
 	ParkedReason string
 	// ExpiresAt is when the Checkout Session ends by itself.
 	ExpiresAt time.Time
-	// AskedAt is when Stripe, asked by [Payments.Ask] or [Payments.AskStripe], first said something that was applied to the payment: what it
-	// has no event for in the ledger came from there. Zero when only events have told of it.
+	// AskedAt is when Stripe, asked by [Payments.Ask] or [Payments.AskStripe], first said
+	// something that was applied to the payment: what it has no event for in the ledger
+	// came from there. Zero when only events have told of it.
 	AskedAt time.Time
 	// CreatedAt and UpdatedAt are by the database's clock, as AskedAt is.
 	CreatedAt, UpdatedAt time.Time
@@ -80,8 +90,8 @@ type Payment struct {
 	attempt                            int
 }
 
-// Status derives the status from the facts. Parked comes first, because a person has to look whatever else is true, as long as there
-// is something to decide.
+// Status derives the status from the facts. Parked comes first, because a person has to
+// look whatever else is true, as long as there is something to decide.
 func (p Payment) Status() Status {
 	switch {
 	case p.parked && !p.nothingParked():
@@ -107,12 +117,14 @@ func (p Payment) Status() Status {
 	}
 }
 
-// Applied tells whether money came and pays for the booking. It does not while a person has to decide about it
-// (ParkedReason), nor where it goes back because it came too late or twice (Unapplied).
+// Applied tells whether money came and pays for the booking. It does not while a person
+// has to decide about it (ParkedReason), nor where it goes back because it came too late
+// or twice (Unapplied).
 func (p Payment) Applied() bool { return p.Captured.Minor > 0 && !p.parked && p.Unapplied == "" }
 
-// GoesBack is what the customer gets through us of an amount that a cancellation gives back: less what lost disputes took, and while a
-// dispute is open no more than what has been refunded before it. amount is in the currency of Captured.
+// GoesBack is what the customer gets through us of an amount that a cancellation gives
+// back: less what lost disputes took, and while a dispute is open no more than what has
+// been refunded before it. amount is in the currency of Captured.
 func (p Payment) GoesBack(amount booking.Money) booking.Money {
 	if p.OpenDisputes > 0 {
 		amount.Minor = min(amount.Minor, p.Refunded.Minor)
@@ -122,7 +134,8 @@ func (p Payment) GoesBack(amount booking.Money) booking.Money {
 	return amount
 }
 
-// nothingParked tells whether there is no money to decide about: all of it has gone back, or it never came and will not.
+// nothingParked tells whether there is no money to decide about: all of it has gone back,
+// or it never came and will not.
 func (p Payment) nothingParked() bool {
 	if p.Captured.Minor == 0 {
 		return p.failed || p.expired
@@ -156,8 +169,9 @@ func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 const forBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE p.booking_id = $1::uuid ORDER BY (p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '') DESC, p.id DESC LIMIT 1`
 
-// ForBooking returns the payment that counts for a booking: the one that was paid, else the latest. A booking without one,
-// a free one for instance, gives ErrNotFound. One round trip.
+// ForBooking returns the payment that counts for a booking: the one that was paid, else
+// the latest. A booking without one, a free one for instance, gives ErrNotFound. One
+// round trip.
 func (p *Payments) ForBooking(ctx context.Context, bookingID string) (Payment, error) {
 	if !isID(bookingID) {
 		return Payment{}, ErrNotFound
@@ -167,7 +181,8 @@ func (p *Payments) ForBooking(ctx context.Context, bookingID string) (Payment, e
 
 const bySessionSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p WHERE p.stripe_session_id = $1`
 
-// BySession returns the payment of a Checkout Session (cs_…), or ErrNotFound. One round trip.
+// BySession returns the payment of a Checkout Session (cs_…), or ErrNotFound. One round
+// trip.
 func (p *Payments) BySession(ctx context.Context, sessionID string) (Payment, error) {
 	// Postgres refuses a NUL in a text, and no session id has one.
 	for _, r := range sessionID {

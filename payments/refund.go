@@ -13,28 +13,33 @@ import (
 // RefundStatus is where a refund is. It only goes forward.
 type RefundStatus string
 
-// The statuses of a refund. All but RefundDue are Stripe's (https://docs.stripe.com/api/refunds/object, status).
+// The statuses of a refund. All but RefundDue are Stripe's
+// (https://docs.stripe.com/api/refunds/object, status).
 const (
-	// RefundDue is an intent: Stripe has not answered yet. [Payments.SettleRefunds] sees to it.
+	// RefundDue is an intent: Stripe has not answered yet. [Payments.SettleRefunds] sees
+	// to it.
 	RefundDue RefundStatus = "due"
 	// RefundPending was made at Stripe, and the money is on its way, or will be once the
 	// account's balance covers it or the customer has done what Stripe asks of them.
 	RefundPending RefundStatus = "pending"
 	// RefundSucceeded has reached the customer's bank.
 	RefundSucceeded RefundStatus = "succeeded"
-	// RefundFailed was refused, by Stripe or by the customer's bank, perhaps after it had succeeded: the money is back here. It may be
-	// asked for again under another cause.
+	// RefundFailed was refused, by Stripe or by the customer's bank, perhaps after it had
+	// succeeded: the money is back here. It may be asked for again under another cause.
 	RefundFailed RefundStatus = "failed"
-	// RefundCanceled was taken back at Stripe: the money is here, and may be asked for again.
+	// RefundCanceled was taken back at Stripe: the money is here, and may be asked for
+	// again.
 	RefundCanceled RefundStatus = "canceled"
 )
 
-// CauseCancelled is the cause of a refund that [Payments.Cancel] makes. The others of this package are the reasons for which a payment is not
-// applied ([ReasonLate], [ReasonCancelled], [ReasonPaidTwice]), and "stripe:" with the refund's id for one that was made at Stripe.
+// CauseCancelled is the cause of a refund that [Payments.Cancel] makes. The others of
+// this package are the reasons for which a payment is not applied ([ReasonLate],
+// [ReasonCancelled], [ReasonPaidTwice]), and "stripe:" with the refund's id for one that
+// was made at Stripe.
 const CauseCancelled = "cancelled"
 
-// RefundOrigin tells who made a refund. Each origin has causes of its own: a caller's cause
-// "cancelled" is another than the one of [Payments.Cancel].
+// RefundOrigin tells who made a refund. Each origin has causes of its own: a caller's
+// cause "cancelled" is another than the one of [Payments.Cancel].
 type RefundOrigin string
 
 // The origins of refunds.
@@ -49,14 +54,17 @@ const (
 	OriginStripe RefundOrigin = "stripe"
 )
 
-// ErrNothingToRefund tells that all of what was paid has been given back, or is about to be, or that nothing was paid.
+// ErrNothingToRefund tells that all of what was paid has been given back, or is about to
+// be, or that nothing was paid.
 var ErrNothingToRefund = errors.New("nothing is left to refund")
 
-// ErrDisputed tells that a dispute of the payment is open: Stripe refuses refunds of it, and what is decided may go to the customer
-// that way. Once it is over, ask again; what a cancellation gives back is then committed to by itself.
+// ErrDisputed tells that a dispute of the payment is open: Stripe refuses refunds of it,
+// and what is decided may go to the customer that way. Once it is over, ask again; what a
+// cancellation gives back is then committed to by itself.
 var ErrDisputed = errors.New("the payment is disputed: nothing can be refunded until the dispute is over")
 
-// RefundTooLargeError tells that less is left of a payment than was asked for. Nothing has changed.
+// RefundTooLargeError tells that less is left of a payment than was asked for. Nothing
+// has changed.
 type RefundTooLargeError struct {
 	// Asked is what was asked for, and Left what may still be given back.
 	Asked, Left booking.Money
@@ -71,8 +79,8 @@ func (e *RefundTooLargeError) Error() string {
 type Refund struct {
 	// ID is ours, a UUIDv7; PaymentID is the payment it is of.
 	ID, PaymentID string
-	// Origin is who made it, and Cause why, once for each payment and origin: the same cause
-	// never gives money back twice.
+	// Origin is who made it, and Cause why, once for each payment and origin: the same
+	// cause never gives money back twice.
 	Origin RefundOrigin
 	Cause  string
 	// Amount is in the currency that was paid.
@@ -83,13 +91,15 @@ type Refund struct {
 	StripeID string
 	// Failure is Stripe's word for why it failed; empty else.
 	Failure string
-	// Asked is what was asked for, in minor units; 0 is all that was left. Amount is lower where
-	// some of the payment was given back at Stripe meanwhile.
+	// Asked is what was asked for, in minor units; 0 is all that was left. Amount is
+	// lower where some of the payment was given back at Stripe meanwhile.
 	Asked int64
 	// Reason and Actor are what was said to it, and who asked for it.
 	Reason, Actor string
-	// Tries counts the calls to Stripe, LastError is what the last of them came to, and NextTry is when the next one is due. LastError of one
-	// that is pending is "requires_action" while Stripe waits for the customer, whom it has asked for a bank account.
+	// Tries counts the calls to Stripe, LastError is what the last of them came to, and
+	// NextTry is when the next one is due. LastError of one that is pending is
+	// "requires_action" while Stripe waits for the customer, whom it has asked for a bank
+	// account.
 	Tries     int
 	LastError string
 	NextTry   time.Time
@@ -111,7 +121,8 @@ func scanRefund(row interface{ Scan(...any) error }) (Refund, error) {
 
 const refundsOfSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r WHERE r.payment_id = $1::uuid ORDER BY r.id`
 
-// Refunds returns the refunds of a payment, the oldest first; none is no error. One round trip.
+// Refunds returns the refunds of a payment, the oldest first; none is no error. One round
+// trip.
 func (p *Payments) Refunds(ctx context.Context, paymentID string) ([]Refund, error) {
 	if !isID(paymentID) {
 		return nil, nil
@@ -128,10 +139,10 @@ WHERE r.id = ANY (ARRAY(
 AND EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AND p.account IN ('', $2::text))
 ORDER BY r.id DESC LIMIT $1::int`
 
-// TroubledRefunds returns the refunds that a person should look at, the newest first, 500 at
-// most: those that [Backlog] counts as failed, failed or canceled with no other in their place;
-// those that Stripe could not be brought to make in three tries; and those that are on their way
-// for 14 days, or wait for the customer. One round trip.
+// TroubledRefunds returns the refunds that a person should look at, the newest first, 500
+// at most: those that [Backlog] counts as failed, failed or canceled with no other in
+// their place; those that Stripe could not be brought to make in three tries; and those
+// that are on their way for 14 days, or wait for the customer. One round trip.
 func (p *Payments) TroubledRefunds(ctx context.Context) ([]Refund, error) {
 	return p.refunds(ctx, "list troubled refunds", troubledSQL, 500, p.account)
 }

@@ -26,8 +26,8 @@ func (w *world) tryRefunds() error {
 	return err
 }
 
-// M2: the first call hangs at Stripe for longer than our time limit, and its repeats are told
-// that the key is in use, under either error type. One refund comes of it.
+// M2: the first call hangs at Stripe for longer than our time limit, and its repeats are
+// told that the key is in use, under either error type. One refund comes of it.
 func TestSettleRefunds_CallHangsAndKeyIsInUse(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"invalid_request_error", "idempotency_error"} {
@@ -75,7 +75,8 @@ func (a stripeAnswer) write(w http.ResponseWriter) {
 	_, _ = fmt.Fprintf(w, `{"error":{"type":%q,"code":%q,"param":%q,"message":"no"}}`, a.kind, a.code, a.param)
 }
 
-// interposed answers the calls that match until it is switched off, and records their keys.
+// interposed answers the calls that match until it is switched off, and records their
+// keys.
 type interposed struct {
 	mu    sync.Mutex
 	match func(*http.Request) bool
@@ -113,7 +114,8 @@ func (i *interposed) seen() int {
 	return len(i.keys)
 }
 
-// M2: what follows from each answer to a refund. By status and code, whatever the type says.
+// M2: what follows from each answer to a refund. By status and code, whatever the type
+// says.
 func TestSettleRefunds_Answers(t *testing.T) {
 	t.Parallel()
 	const invalid, idempotency = "invalid_request_error", "idempotency_error"
@@ -180,8 +182,8 @@ func TestSettleRefunds_Answers(t *testing.T) {
 	}
 }
 
-// M2: a call with other parameters may still be under way when its key is refused for it. The
-// key is kept until that call must have ended.
+// M2: a call with other parameters may still be under way when its key is refused for it.
+// The key is kept until that call must have ended.
 func TestSettleRefunds_OtherParametersMayBeUnderWay(t *testing.T) {
 	t.Parallel()
 	between := &interposed{match: refundCalls, keys: map[string]int{}}
@@ -201,8 +203,8 @@ func TestSettleRefunds_OtherParametersMayBeUnderWay(t *testing.T) {
 	require.Len(t, w.stripe.Refunds(), 1)
 }
 
-// M2: what was failed here, because Stripe refused the call, and was made there all the same,
-// counts as Stripe says: a retry does not pay it a second time.
+// M2: what was failed here, because Stripe refused the call, and was made there all the
+// same, counts as Stripe says: a retry does not pay it a second time.
 func TestRefund_FailedHereAndMadeAtStripe(t *testing.T) {
 	t.Parallel()
 	between := &interposed{match: refundCalls, keys: map[string]int{}}
@@ -223,8 +225,8 @@ func TestRefund_FailedHereAndMadeAtStripe(t *testing.T) {
 	require.Len(t, w.refundsOf(p), 1)
 }
 
-// M16: a part was given back in the dashboard while ours of the whole is due. Ours takes what is
-// left, whether its events came before or after.
+// M16: a part was given back in the dashboard while ours of the whole is due. Ours takes
+// what is left, whether its events came before or after.
 func TestSettleRefunds_TakesWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	for name, hold := range map[string]bool{"its event came": false, "its event is late": true} {

@@ -13,15 +13,17 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Refunds and disputes name the PaymentIntent; ours name the payment in their metadata too, which is there before the PaymentIntent is known. One
-// that names both is matched by its PaymentIntent.
+// Refunds and disputes name the PaymentIntent; ours name the payment in their metadata
+// too, which is there before the PaymentIntent is known. One that names both is matched
+// by its PaymentIntent.
 const matchIntentSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE (p.stripe_payment_intent_id = $1::text AND $1::text <> '')
    OR (p.id = $2::uuid AND ($1::text = '' OR p.stripe_payment_intent_id IS NULL))
 ORDER BY p.stripe_payment_intent_id NULLS LAST LIMIT 1`
 
-// handleIntent finds the payment that an event about a charge, a refund or a dispute is of, locks its booking, and then lets the step
-// decide. What matches nothing is unmatched: the payment's own event may still come.
+// handleIntent finds the payment that an event about a charge, a refund or a dispute is
+// of, locks its booking, and then lets the step decide. What matches nothing is
+// unmatched: the payment's own event may still come.
 func (p *Payments) handleIntent(step func(context.Context, arrival) (webhook.Outcome, error)) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		ref, err := uuid.Parse(ev.Reference)
@@ -56,8 +58,8 @@ func (p *Payments) refundTold(ctx context.Context, a arrival) (webhook.Outcome, 
 	return webhook.Processed, p.settleBooking(ctx, a.tx, a.bookings, a.payment.ID, a.booking.ID)
 }
 
-// A charge tells how much of it went back and, since API version 2022-11-15, no longer by which refunds. Where that is more than the rows
-// say, they are looked up by a step.
+// A charge tells how much of it went back and, since API version 2022-11-15, no longer by
+// which refunds. Where that is more than the rows say, they are looked up by a step.
 const refundsUnknownSQL = `
 UPDATE booking_platform.payments AS p SET
 	refunds_unknown = p.refunds_unknown + (p.refunded_minor < $2::bigint)::integer,

@@ -10,7 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// findIntent asks Stripe which PaymentIntent the session made, where no event has said so.
+// findIntent asks Stripe which PaymentIntent the session made, where no event has said
+// so.
 func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
 	if d.intent != "" {
 		return nil
@@ -28,9 +29,9 @@ func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
 	return nil
 }
 
-// refundsAtStripe lists the refunds of a PaymentIntent, all of them: there are few. None says
-// something only where Stripe knows the PaymentIntent: with a key of another account or mode the
-// answer is an error.
+// refundsAtStripe lists the refunds of a PaymentIntent, all of them: there are few. None
+// says something only where Stripe knows the PaymentIntent: with a key of another account
+// or mode the answer is an error.
 func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]told, error) {
 	params := &stripe.RefundListParams{PaymentIntent: stripe.String(intent)}
 	params.Context = ctx
@@ -53,8 +54,8 @@ func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]told, 
 	return nil, err
 }
 
-// findRefund looks for our refund at Stripe by its metadata. It returns all refunds of the
-// payment, and whether ours is one of them.
+// findRefund looks for our refund at Stripe by its metadata. It returns all refunds of
+// the payment, and whether ours is one of them.
 func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []told, made bool, err error) {
 	all, err = p.refundsAtStripe(ctx, d.intent)
 	for _, t := range all {
@@ -78,7 +79,8 @@ const nextKeySQL = `
 UPDATE booking_platform.refunds AS r SET attempt = r.attempt + 1, first_called_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 
-// nextKey moves a refund to another key, once it is known that none was made under the one before.
+// nextKey moves a refund to another key, once it is known that none was made under the
+// one before.
 func (p *Payments) nextKey(ctx context.Context, d *dueRefund) error {
 	err := p.alone(ctx, "move a refund to the next key", func(q booking.Querier) error {
 		result, err := q.ExecContext(ctx, nextKeySQL, d.id, d.attempt)
@@ -96,14 +98,16 @@ func (p *Payments) nextKey(ctx context.Context, d *dueRefund) error {
 	return err
 }
 
-// refusesAmount tells whether Stripe says that less is left than was asked for. Where its list
-// of refunds says otherwise, the list is behind, and ours may be what is missing in it.
+// refusesAmount tells whether Stripe says that less is left than was asked for. Where its
+// list of refunds says otherwise, the list is behind, and ours may be what is missing in
+// it.
 func refusesAmount(err error) bool {
 	var se *stripe.Error
 	return errors.As(err, &se) && (se.Param == "amount" || se.Code == stripe.ErrorCodeChargeAlreadyRefunded || se.Code == stripe.ErrorCodeAmountTooLarge)
 }
 
-// refusalCode is Stripe's word for what happened. Its message is left out: it can quote parameters.
+// refusalCode is Stripe's word for what happened. Its message is left out: it can quote
+// parameters.
 func refusalCode(err error) string {
 	var se *stripe.Error
 	switch {

@@ -16,13 +16,14 @@ import (
 type RefundRequest struct {
 	// PaymentID is the payment's.
 	PaymentID string
-	// Amount is how much, in minor units of the currency that was paid; 0 is all that is left.
-	// A part must be one that Stripe refunds: no fractions of isk and ugx, and no thousandths
-	// where a currency has three decimal places.
+	// Amount is how much, in minor units of the currency that was paid; 0 is all that is
+	// left. A part must be one that Stripe refunds: no fractions of isk and ugx, and no
+	// thousandths where a currency has three decimal places.
 	Amount int64
-	// Cause is why, 1 to 200 characters: a repeat under the same cause answers the refund that the first one made, so that a click that
-	// comes twice gives money back once. "staff" with the number of the case, say. The causes of callers are apart from this package's own.
-	// The same cause with another amount is refused.
+	// Cause is why, 1 to 200 characters: a repeat under the same cause answers the refund
+	// that the first one made, so that a click that comes twice gives money back once.
+	// "staff" with the number of the case, say. The causes of callers are apart from this
+	// package's own. The same cause with another amount is refused.
 	Cause string
 	// Reason is for people, at most 500 characters.
 	Reason string
@@ -30,11 +31,14 @@ type RefundRequest struct {
 	Actor string
 }
 
-// Refund commits the intent to give money back; [Payments.SettleRefunds] then has Stripe do it. The sum of all refunds of a payment never exceeds what
-// was paid, however many ask at once on however many replicas. A refund does not change the booking; [Payments.Cancel] does both.
+// Refund commits the intent to give money back; [Payments.SettleRefunds] then has Stripe
+// do it. The sum of all refunds of a payment never exceeds what was paid, however many
+// ask at once on however many replicas. A refund does not change the booking;
+// [Payments.Cancel] does both.
 //
-// Errors: [ErrNotFound]; [ErrNothingToRefund]; [ErrDisputed]; a [*RefundTooLargeError]; a [*booking.ValidationError] that names amount, cause, reason or actor. A
-// transaction of four statements.
+// Errors: [ErrNotFound]; [ErrNothingToRefund]; [ErrDisputed]; a [*RefundTooLargeError]; a
+// [*booking.ValidationError] that names amount, cause, reason or actor. A transaction of
+// four statements.
 func (p *Payments) Refund(ctx context.Context, req RefundRequest) (Refund, error) {
 	var r Refund
 	err := p.inTx(ctx, "refund", func(tx *sql.Tx) (err error) {
@@ -76,7 +80,8 @@ FROM booking_platform.payments p WHERE p.id = $1::uuid FOR NO KEY UPDATE`
 const refundByCauseSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r 
 WHERE r.payment_id = $1::uuid AND r.origin = $2::text AND r.cause = $3::text`
 
-// The bound is in the statement that raises the sum: whatever was read before it, more than was paid is never committed to.
+// The bound is in the statement that raises the sum: whatever was read before it, more
+// than was paid is never committed to.
 const intendRefundSQL = `
 WITH bounded AS (
 	UPDATE booking_platform.payments AS p
@@ -88,7 +93,8 @@ INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, 
 SELECT $1::uuid, b.id, $4::text, $3::bigint, $5::text, 'due', $6::text, $7::text, $8::text, $9::bigint FROM bounded b
 RETURNING ` + refundColumns
 
-// makeIntent makes an intent of this package's own in a transaction, which may be the caller's: a refusal leaves that usable.
+// makeIntent makes an intent of this package's own in a transaction, which may be the
+// caller's: a refusal leaves that usable.
 func makeIntent(ctx context.Context, q booking.Querier, req RefundRequest) (Refund, error) {
 	return makeIntentOf(ctx, q, OriginPayments, req)
 }
@@ -110,7 +116,8 @@ func makeIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin, r
 	if err != nil {
 		return Refund{}, err
 	}
-	// After the lock, and in a statement of its own, which so sees what whoever had it before has done.
+	// After the lock, and in a statement of its own, which so sees what whoever had it
+	// before has done.
 	if made, found, err := queryRefund(ctx, q, refundByCauseSQL, req.PaymentID, origin, req.Cause); found || err != nil {
 		if err == nil && origin == OriginRequest && req.Amount != made.Asked {
 			return Refund{}, &booking.ValidationError{Fields: map[string]string{"cause": "was used before, for " + made.asked()}}
@@ -158,5 +165,6 @@ func (r Refund) asked() string {
 	return booking.Money{Minor: r.Asked, Currency: r.Amount.Currency}.String()
 }
 
-// isID tells whether Postgres would take it for a UUID: uuid.Validate knows longer forms, which Postgres does not.
+// isID tells whether Postgres would take it for a UUID: uuid.Validate knows longer forms,
+// which Postgres does not.
 func isID(id string) bool { return len(id) == 36 && uuid.Validate(id) == nil }

@@ -14,11 +14,13 @@ import (
 const (
 	// refundPages is how many pages of 100 one run reads at most.
 	refundPages = 50
-	// refundsFor is for how long a refund may still change: banks send one back within 30 days (https://docs.stripe.com/refunds#failed-refunds).
+	// refundsFor is for how long a refund may still change: banks send one back within 30
+	// days (https://docs.stripe.com/refunds#failed-refunds).
 	refundsFor = 30 * 24 * time.Hour
 )
 
-// A refund is news when no row tells of it, or only of a status before the one that it has. Of payments that somebody has in use the next run tells.
+// A refund is news when no row tells of it, or only of a status before the one that it
+// has. Of payments that somebody has in use the next run tells.
 const markRefundedSQL = `
 WITH listed AS (
 	SELECT t.id, t.intent, t.status FROM jsonb_to_recordset($1::jsonb) AS t (id text, intent text, status text)
@@ -34,7 +36,8 @@ WITH listed AS (
 UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1
 FROM news n WHERE p.id = n.id`
 
-// What Stripe's list does not reach any more and is on its way still is asked about once a day.
+// What Stripe's list does not reach any more and is on its way still is asked about once
+// a day.
 const markPendingSQL = `
 UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1
 WHERE p.refunds_unknown = 0 AND p.account IN ('', $2::text) AND p.id IN (
@@ -42,12 +45,14 @@ WHERE p.refunds_unknown = 0 AND p.account IN ('', $2::text) AND p.id IN (
 	WHERE r.status = 'pending' AND r.created_at < statement_timestamp() - make_interval(secs => $1::int)
 	AND r.updated_at < statement_timestamp() - interval '1 day')`
 
-// FindRefunds is one step: it lists, at Stripe, the refunds of the last 30 days, and has those of which no event told looked up by
-// [Payments.LookUpRefunds]: so one that was made by hand, or that a bank has sent back, is known here though Stripe never made its event. Run it
-// every quarter of an hour. It returns how many payments there is news of.
+// FindRefunds is one step: it lists, at Stripe, the refunds of the last 30 days, and has
+// those of which no event told looked up by [Payments.LookUpRefunds]: so one that was
+// made by hand, or that a bank has sent back, is known here though Stripe never made its
+// event. Run it every quarter of an hour. It returns how many payments there is news of.
 //
-// It reads 5,000 refunds at most, the newest first, a page of 100 in one call and one round trip; no transaction is open while Stripe is asked. It is safe
-// on every replica at once. What Stripe does not answer is [ErrUnavailable]. It ends with ctx.
+// It reads 5,000 refunds at most, the newest first, a page of 100 in one call and one
+// round trip; no transaction is open while Stripe is asked. It is safe on every replica
+// at once. What Stripe does not answer is [ErrUnavailable]. It ends with ctx.
 func (p *Payments) FindRefunds(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	found, err := p.markPending(ctx)
@@ -78,7 +83,8 @@ func (p *Payments) FindRefunds(ctx context.Context) (int, error) {
 	return found, nil
 }
 
-// markPending has payments looked up whose refund is on its way for longer than the list reaches.
+// markPending has payments looked up whose refund is on its way for longer than the list
+// reaches.
 func (p *Payments) markPending(ctx context.Context) (int, error) {
 	var n int64
 	err := p.alone(ctx, "mark refunds that are on their way", func(q booking.Querier) error {

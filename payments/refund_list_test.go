@@ -30,7 +30,8 @@ func (w *world) foundRefunds() int {
 	return n
 }
 
-// A refund that was made by hand at Stripe, which made no event of it, is found all the same, and so is a bank that sends it back.
+// A refund that was made by hand at Stripe, which made no event of it, is found all the
+// same, and so is a bank that sends it back.
 func TestRefundsWithoutEvents(t *testing.T) {
 	t.Parallel()
 	w := neverMade(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
@@ -61,7 +62,8 @@ func TestRefundsWithoutEvents(t *testing.T) {
 	w.requireBooks()
 }
 
-// Refunds of other things that the account's owner sells are nothing to us, and our own one is not news. A list is read in pages of a hundred.
+// Refunds of other things that the account's owner sells are nothing to us, and our own
+// one is not news. A list is read in pages of a hundred.
 func TestFindRefundsInPages(t *testing.T) {
 	t.Parallel()
 	w := neverMade(t, setup{})
@@ -83,7 +85,8 @@ func TestFindRefundsInPages(t *testing.T) {
 	}
 	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = 'pi_foreign' WHERE booking_id = $1::uuid`, other.ID)
 
-	// On several replicas at once each is told of once, or looked up twice, which does no harm.
+	// On several replicas at once each is told of once, or looked up twice, which does no
+	// harm.
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

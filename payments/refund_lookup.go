@@ -25,12 +25,15 @@ WHERE p.id = $1::uuid`
 
 const unknownSQL = `UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1 WHERE p.id = $1::uuid`
 
-// LookUpRefunds is one step: it asks Stripe for the refunds of payments of which something is known to have gone back and not by which refund, and
-// records them. Run it every few seconds. It returns how many payments it asked about, 20 at most; nothing to do is one round trip that reads one
-// small index.
+// LookUpRefunds is one step: it asks Stripe for the refunds of payments of which
+// something is known to have gone back and not by which refund, and records them. Run it
+// every few seconds. It returns how many payments it asked about, 20 at most; nothing to
+// do is one round trip that reads one small index.
 //
-// Each payment is leased in the database before the call, so the step is safe on every replica at once, and no transaction is open while Stripe is
-// asked. It goes on after one that failed, which is asked about again after two minutes, and returns what failed; it ends with ctx.
+// Each payment is leased in the database before the call, so the step is safe on every
+// replica at once, and no transaction is open while Stripe is asked. It goes on after one
+// that failed, which is asked about again after two minutes, and returns what failed; it
+// ends with ctx.
 func (p *Payments) LookUpRefunds(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	asked := 0

@@ -18,7 +18,8 @@ type told struct {
 	id, failure string
 	// waits is "requires_action" while Stripe waits for the customer.
 	waits string
-	// ours is the id of our row, from the metadata; empty for one that was made at Stripe.
+	// ours is the id of our row, from the metadata; empty for one that was made at
+	// Stripe.
 	ours   string
 	status RefundStatus
 	amount booking.Money
@@ -46,9 +47,11 @@ func toldBy(r *stripe.Refund) (told, error) {
 	return t, nil
 }
 
-// A status only goes forward, in whatever order the news of it come. Stripe may call a refund failed after it had succeeded, and never the
-// other way round (https://docs.stripe.com/refunds#failed-refunds). Our row is found by its id while it does not know Stripe's; whatever it says
-// by then, a refusal of a call too, Stripe's word replaces.
+// A status only goes forward, in whatever order the news of it come. Stripe may call a
+// refund failed after it had succeeded, and never the other way round
+// (https://docs.stripe.com/refunds#failed-refunds). Our row is found by its id while it
+// does not know Stripe's; whatever it says by then, a refusal of a call too, Stripe's
+// word replaces.
 const noteRefundSQL = `
 UPDATE booking_platform.refunds AS r SET
 	stripe_refund_id = $2::text,
@@ -64,8 +67,9 @@ INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, 
 VALUES ($1::uuid, $2::uuid, 'stripe:' || $3::text, $4::bigint, $5::text, $6::text, $3::text, $7::text, $8::text, 'stripe', 'stripe')
 ON CONFLICT DO NOTHING`
 
-// What is committed to is never more than what came, not even where somebody has given it back at Stripe while our own refund of it was due:
-// Stripe then refuses ours, which is so counted no more.
+// What is committed to is never more than what came, not even where somebody has given it
+// back at Stripe while our own refund of it was due: Stripe then refuses ours, which is
+// so counted no more.
 const sumRefundsSQL = `
 UPDATE booking_platform.payments AS p SET
 	refunded_minor = s.refunded, refund_committed = LEAST(s.committed, GREATEST(p.amount_minor, p.captured_minor)),
@@ -77,8 +81,9 @@ FROM (
 ) s
 WHERE p.id = $1::uuid`
 
-// note records what Stripe tells of refunds of a payment: under the payment's lock, so that the sums are right, and whichever comes first, the answer
-// to our call or the event of it, there is one row.
+// note records what Stripe tells of refunds of a payment: under the payment's lock, so
+// that the sums are right, and whichever comes first, the answer to our call or the event
+// of it, there is one row.
 func note(ctx context.Context, q booking.Querier, paymentID string, refunds ...told) error {
 	if err := lockPayment(ctx, q, paymentID); err != nil {
 		return err

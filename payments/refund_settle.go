@@ -16,12 +16,15 @@ import (
 const (
 	// refundBatch is how many refunds one run of the step takes at most.
 	refundBatch = 20
-	// refundLease, in seconds, is for how long a refund is left to whoever took it: longer than its calls to Stripe take.
+	// refundLease, in seconds, is for how long a refund is left to whoever took it:
+	// longer than its calls to Stripe take.
 	refundLease = 120
-	// keyMemory, in seconds, is how long a key is relied on: Stripe keeps it for a day at least
-	// (https://docs.stripe.com/api/idempotent_requests), and an hour of that is left for clocks and calls under way.
+	// keyMemory, in seconds, is how long a key is relied on: Stripe keeps it for a day at
+	// least (https://docs.stripe.com/api/idempotent_requests), and an hour of that is
+	// left for clocks and calls under way.
 	keyMemory = 23 * 3600
-	// callEnds, in seconds, is after how long a call at Stripe has ended, whatever came of it.
+	// callEnds, in seconds, is after how long a call at Stripe has ended, whatever came
+	// of it.
 	callEnds = 900
 )
 
@@ -48,8 +51,8 @@ type dueRefund struct {
 	amount                   booking.Money
 	attempt, tries           int
 	intent, session          string
-	// stale tells that its key may have been forgotten, cold that a call which was made with
-	// it first has ended.
+	// stale tells that its key may have been forgotten, cold that a call which was made
+	// with it first has ended.
 	stale, cold bool
 	// captured is what was paid and not lost to a dispute, in minor units.
 	captured int64
@@ -57,15 +60,21 @@ type dueRefund struct {
 	lost bool
 }
 
-// SettleRefunds is one step: it has Stripe make the refunds that are due. Run it every few seconds. It returns how many it made, 20 at most; nothing to
-// do is one round trip that reads one small index.
+// SettleRefunds is one step: it has Stripe make the refunds that are due. Run it every
+// few seconds. It returns how many it made, 20 at most; nothing to do is one round trip
+// that reads one small index.
 //
-// Each refund is leased in the database before the call, so the step is safe on every replica at once, and no transaction is open while
-// Stripe is asked. The idempotency key is made from the row: a repeat, after a crash or a lost answer, finds the refund that was made. Before a
-// key is used that Stripe may have forgotten, or that is spent, the refund is looked for at Stripe by its metadata.
+// Each refund is leased in the database before the call, so the step is safe on every
+// replica at once, and no transaction is open while Stripe is asked. The idempotency key
+// is made from the row: a repeat, after a crash or a lost answer, finds the refund that
+// was made. Before a key is used that Stripe may have forgotten, or that is spent, the
+// refund is looked for at Stripe by its metadata.
 //
-// What Stripe refuses for good is failed, with Stripe's word for it, and stays visible ([Payments.TroubledRefunds]). What failed on the way is tried again,
-// later each time, up to an hour, or as Stripe's Retry-After says, for which this process does not ask for any other either. The step goes on after one that failed, and returns what failed; it ends with ctx.
+// What Stripe refuses for good is failed, with Stripe's word for it, and stays visible
+// ([Payments.TroubledRefunds]). What failed on the way is tried again, later each time,
+// up to an hour, or as Stripe's Retry-After says, for which this process does not ask for
+// any other either. The step goes on after one that failed, and returns what failed; it
+// ends with ctx.
 func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	made := 0
@@ -133,8 +142,8 @@ func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) 
 	return false, errors.Join(p.unavailable(ctx, "make the refund", d.paymentID, err), p.postpone(ctx, d, err))
 }
 
-// refusedRefund is a refund that Stripe will not make as it is. others are the refunds of the
-// payment at Stripe, and left is what can still be given back.
+// refusedRefund is a refund that Stripe will not make as it is. others are the refunds of
+// the payment at Stripe, and left is what can still be given back.
 type refusedRefund struct {
 	others []told
 	left   int64
@@ -176,8 +185,8 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]told, error)
 	if then == sameKey {
 		return nil, err
 	}
-	// It may have been made all the same: a failure that Stripe has stored says nothing of that,
-	// and one that is refused because too little is left may be what took it.
+	// It may have been made all the same: a failure that Stripe has stored says nothing
+	// of that, and one that is refused because too little is left may be what took it.
 	all, made, lookErr := p.findRefund(ctx, *d)
 	switch {
 	case lookErr != nil:
@@ -206,9 +215,9 @@ UPDATE booking_platform.refunds AS r SET amount_minor = $3::bigint, attempt = r.
 	next_try_at = statement_timestamp(), last_error = $4::text, updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 
-// takeRest lowers a refund to what is left at Stripe, where some of the payment was given back
-// in the dashboard meanwhile. Stripe has refused the call, so that nothing comes of its key; the
-// next call has another amount and so another key.
+// takeRest lowers a refund to what is left at Stripe, where some of the payment was given
+// back in the dashboard meanwhile. Stripe has refused the call, so that nothing comes of
+// its key; the next call has another amount and so another key.
 func (p *Payments) takeRest(ctx context.Context, d dueRefund, r *refusedRefund) error {
 	p.log.LogAttrs(ctx, slog.LevelWarn, "refund lowered to what is left", slog.String("refund_id", d.id), slog.String("payment_id", d.paymentID),
 		slog.String("booking_id", d.bookingID), slog.Int64("from_minor", d.amount.Minor), slog.Int64("to_minor", r.left))
@@ -223,7 +232,8 @@ func (p *Payments) takeRest(ctx context.Context, d dueRefund, r *refusedRefund) 
 			if err := note(ctx, tx, d.paymentID, r.others...); err != nil {
 				return err
 			}
-			// Others gave it back: what that means for the booking is decided by LookUpRefunds.
+			// Others gave it back: what that means for the booking is decided by
+			// LookUpRefunds.
 			_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
 			return err
 		})
@@ -234,8 +244,8 @@ const refusedSQL = `
 UPDATE booking_platform.refunds AS r SET status = 'failed', failure = $2::text, last_error = '', updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.status = 'due' AND r.attempt = $3::int`
 
-// refundRefused gives up a refund that Stripe will never make: its amount can be given back
-// another way.
+// refundRefused gives up a refund that Stripe will never make: its amount can be given
+// back another way.
 func (p *Payments) refundRefused(ctx context.Context, d dueRefund, r *refusedRefund) error {
 	code := refusalCode(r)
 	p.log.LogAttrs(ctx, slog.LevelError, "stripe refused a refund", slog.String("refund_id", d.id), slog.String("payment_id", d.paymentID),
@@ -262,7 +272,8 @@ const postponeSQL = `
 UPDATE booking_platform.refunds AS r SET last_error = $2::text, next_try_at = statement_timestamp() + make_interval(secs => $3::int)
 WHERE r.id = $1::uuid AND r.status = 'due'`
 
-// postpone leaves a refund for later: five seconds after the first try, then twice as long each time, up to an hour.
+// postpone leaves a refund for later: five seconds after the first try, then twice as
+// long each time, up to an hour.
 func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error {
 	pause := time.Hour
 	if d.tries < 10 {

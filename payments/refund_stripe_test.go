@@ -10,7 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// Stripe sends the event of a refund before it answers the call that made it: there is one row.
+// Stripe sends the event of a refund before it answers the call that made it: there is
+// one row.
 func TestRefundEventBeforeItsAnswer(t *testing.T) {
 	t.Parallel()
 	var w *world
@@ -32,7 +33,8 @@ func TestRefundEventBeforeItsAnswer(t *testing.T) {
 	w.requireBooks()
 }
 
-// Stripe has made the refund, nobody here has heard of it, and the key may be forgotten: it is looked up before it would be made twice.
+// Stripe has made the refund, nobody here has heard of it, and the key may be forgotten:
+// it is looked up before it would be made twice.
 func TestRefundIsLookedUpBeforeAForgottenKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -108,7 +110,8 @@ func TestRefundsAreLookedUp(t *testing.T) {
 	w.requireBooks()
 }
 
-// While our own refund is due, somebody at Stripe has given everything back: ours is refused, and what is committed to stays right.
+// While our own refund is due, somebody at Stripe has given everything back: ours is
+// refused, and what is committed to stays right.
 func TestRefundThatSomebodyElseMade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{KeepRefunded: true}})

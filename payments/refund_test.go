@@ -47,7 +47,8 @@ func (w *world) refundsOf(p payments.Payment) []payments.Refund {
 	return refunds
 }
 
-// requireBooks compares our books with the stand-in's: every refund there is one here, with the same status and amount, and nothing here says more.
+// requireBooks compares our books with the stand-in's: every refund there is one here,
+// with the same status and amount, and nothing here says more.
 func (w *world) requireBooks() {
 	w.t.Helper()
 	rows, err := w.db.Query(`SELECT stripe_refund_id, status, amount_minor FROM booking_platform.refunds WHERE stripe_refund_id IS NOT NULL`)
@@ -260,7 +261,8 @@ func (discard) Header() http.Header         { return http.Header{} }
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 func (discard) WriteHeader(int)             {}
 
-// M14: a caller's cause never meets one of this package's own, nor one that names a refund.
+// M14: a caller's cause never meets one of this package's own, nor one that names a
+// refund.
 func TestRefund_CausesOfCallersAreApart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -285,8 +287,9 @@ func TestRefund_CausesOfCallersAreApart(t *testing.T) {
 	w.requireBooks()
 }
 
-// M14: a caller's "stripe:" is no refund from the dashboard, which would cancel the booking, and
-// a caller's "retry:" is not taken for the one that was made in another's place.
+// M14: a caller's "stripe:" is no refund from the dashboard, which would cancel the
+// booking, and a caller's "retry:" is not taken for the one that was made in another's
+// place.
 func TestRefund_CausesThatLookLikeOthers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -310,8 +313,8 @@ func TestRefund_CausesThatLookLikeOthers(t *testing.T) {
 	require.EqualValues(t, 1000, again.Amount.Minor)
 }
 
-// M14: the same cause with another amount is two callers, or a mistake: neither is answered with
-// the other's refund.
+// M14: the same cause with another amount is two callers, or a mistake: neither is
+// answered with the other's refund.
 func TestRefund_CauseWithAnotherAmount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

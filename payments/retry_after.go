@@ -11,8 +11,9 @@ import (
 	"github.com/stripe/stripe-go/v76"
 )
 
-// RetryAfter is how long Stripe has asked to be left alone, in whole seconds and at most an hour, where an error of this package comes of its answer; 0
-// where it has not. A host hands it on to who has to try again.
+// RetryAfter is how long Stripe has asked to be left alone, in whole seconds and at most
+// an hour, where an error of this package comes of its answer; 0 where it has not. A host
+// hands it on to who has to try again.
 func RetryAfter(err error) time.Duration {
 	var se *stripe.Error
 	if !errors.As(err, &se) || se.LastResponse == nil {
@@ -29,10 +30,11 @@ func readRetryAfter(h http.Header) time.Duration {
 	return min(3600, time.Duration(seconds)) * time.Second
 }
 
-// courtesy makes the calls, and hears where Stripe, or what stands before it, asks to be left
-// alone. What the steps of this process are answered pauses its steps; what its pages are answered
-// pauses its pages alone, so that visitors cannot keep refunds from being made. A customer who
-// waits for a Checkout is served all the same. Each replica hears of its own calls.
+// courtesy makes the calls, and hears where Stripe, or what stands before it, asks to be
+// left alone. What the steps of this process are answered pauses its steps; what its
+// pages are answered pauses its pages alone, so that visitors cannot keep refunds from
+// being made. A customer who waits for a Checkout is served all the same. Each replica
+// hears of its own calls.
 type courtesy struct {
 	next http.RoundTripper
 	// steps and pages are times in nanoseconds.
@@ -55,8 +57,9 @@ func inBackground(ctx context.Context) context.Context {
 // forPage marks the calls of a page.
 func forPage(ctx context.Context) context.Context { return context.WithValue(ctx, caller{}, forView) }
 
-// RoundTrip keeps the library from making a call again by itself, half a second later, where Stripe asked for another pause. What is no answer of
-// Stripe's API, a proxy's page for one, it repeats once all the same.
+// RoundTrip keeps the library from making a call again by itself, half a second later,
+// where Stripe asked for another pause. What is no answer of Stripe's API, a proxy's page
+// for one, it repeats once all the same.
 func (c *courtesy) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := c.next.RoundTrip(r)
 	if err != nil || resp.StatusCode < http.StatusBadRequest {

@@ -13,7 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Stripe asks to be left alone. No step of this process asks for anything until then, for whatever payment; a customer who comes meanwhile is served.
+// Stripe asks to be left alone. No step of this process asks for anything until then, for
+// whatever payment; a customer who comes meanwhile is served.
 func TestStepsLeaveStripeAloneForAsLongAsItAsks(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
@@ -64,7 +65,8 @@ func TestStepsLeaveStripeAloneForAsLongAsItAsks(t *testing.T) {
 	require.Len(t, w.stripe.Refunds(), 3, "it comes back by itself")
 }
 
-// A call that was refused with a Retry-After is not made again half a second later, by the library nor by us.
+// A call that was refused with a Retry-After is not made again half a second later, by
+// the library nor by us.
 func TestCheckoutIsNotRepeatedBeforeItsTime(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
@@ -102,8 +104,8 @@ func TestRetryAfterIsBounded(t *testing.T) {
 	require.Zero(t, payments.RetryAfter(nil))
 }
 
-// M23: what Stripe answers to a page or to a customer's Checkout pauses no step; pages are paused
-// by what pages are answered.
+// M23: what Stripe answers to a page or to a customer's Checkout pauses no step; pages
+// are paused by what pages are answered.
 func TestRetryAfter_PageAndCheckoutPauseNoStep(t *testing.T) {
 	t.Parallel()
 	var busy atomic.Bool

@@ -10,7 +10,8 @@ import (
 	"github.com/stripe/stripe-go/v76"
 )
 
-// storeLimit is what the storing of Stripe's answer has at least. It may go beyond the limit of the whole, which the call may have used up.
+// storeLimit is what the storing of Stripe's answer has at least. It may go beyond the
+// limit of the whole, which the call may have used up.
 const storeLimit = time.Second
 
 // maxAttempts bounds how many keys one Checkout goes through.
@@ -37,8 +38,9 @@ func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, err
 	}
 }
 
-// newSession asks Stripe, and asks again while another caller's call under the same key, on whichever replica, is under way there: once that
-// is answered, Stripe answers us the same, even if the other caller has died meanwhile.
+// newSession asks Stripe, and asks again while another caller's call under the same key,
+// on whichever replica, is under way there: once that is answered, Stripe answers us the
+// same, even if the other caller has died meanwhile.
 func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.CheckoutSession, error) {
 	params, err := pay.sessionParams()
 	if err != nil {
@@ -62,14 +64,16 @@ func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.Checkou
 	}
 }
 
-// The event of a session may have come first and have named it already. One whose payment was given up meanwhile is not stored.
+// The event of a session may have come first and have named it already. One whose payment
+// was given up meanwhile is not stored.
 const storeSessionSQL = `
 UPDATE booking_platform.payments AS p
 SET stripe_session_id = $2, checkout_url = $3, updated_at = statement_timestamp()
 WHERE p.id = $1::uuid AND (p.stripe_session_id IS NULL OR p.stripe_session_id = $2) AND NOT p.failed AND NOT p.expired
 RETURNING ` + paymentColumns
 
-// storeSession stores the session's id and URL, even when the customer has just gone away.
+// storeSession stores the session's id and URL, even when the customer has just gone
+// away.
 func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.CheckoutSession) (Payment, error) {
 	limit := storeLimit
 	if end, ok := ctx.Deadline(); ok {

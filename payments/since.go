@@ -16,7 +16,8 @@ import (
 type SinceOptions struct {
 	// DryRun says of each event what the ledger has of it, and does nothing.
 	DryRun bool
-	// Each is called with each event that Stripe listed, in the order of the list, newest first; nil is nobody. It must not be slow: Stripe's list waits.
+	// Each is called with each event that Stripe listed, in the order of the list, newest
+	// first; nil is nobody. It must not be slow: Stripe's list waits.
 	Each func(Taken)
 }
 
@@ -25,14 +26,18 @@ type Taken struct {
 	ID, Type string
 	// Created is when Stripe made it, in UTC.
 	Created time.Time
-	// Was is the outcome in the ledger before; empty where the ledger did not know the event.
+	// Was is the outcome in the ledger before; empty where the ledger did not know the
+	// event.
 	Was webhook.Outcome
-	// Outcome is what came of it: Duplicate for one that was settled before. Empty in a dry run.
+	// Outcome is what came of it: Duplicate for one that was settled before. Empty in a
+	// dry run.
 	Outcome webhook.Outcome
-	// SessionID is the Checkout Session that it is about, Reference our payment's id, and BookingID the booking's, as Stripe knows them; each may be empty. Of an
-	// event that is Unmatched they say what was paid for.
+	// SessionID is the Checkout Session that it is about, Reference our payment's id, and
+	// BookingID the booking's, as Stripe knows them; each may be empty. Of an event that
+	// is Unmatched they say what was paid for.
 	SessionID, Reference, BookingID string
-	// Amount is the money that it is about, in minor units, and Currency its currency; zero and empty where it names none.
+	// Amount is the money that it is about, in minor units, and Currency its currency;
+	// zero and empty where it names none.
 	Amount   int64
 	Currency string
 	// Err is why it Failed.
@@ -44,13 +49,18 @@ func (t Taken) Lacking() bool {
 	return t.Was == "" || t.Was == webhook.Failed || t.Was == webhook.Unmatched
 }
 
-// TakeSince lists, at Stripe, every event of the types of [Payments.Register] that was made since then, delivered or not, and has the receiver work on each as on a
-// delivery: for a database that was restored from a backup, and knows nothing of what was answered after it. receiver is the one that the handlers are registered
-// on. Stripe lists the events of 30 days; an earlier since is as 30 days ago. It reads the list to its end, a hundred events a call.
+// TakeSince lists, at Stripe, every event of the types of [Payments.Register] that was
+// made since then, delivered or not, and has the receiver work on each as on a delivery:
+// for a database that was restored from a backup, and knows nothing of what was answered
+// after it. receiver is the one that the handlers are registered on. Stripe lists the
+// events of 30 days; an earlier since is as 30 days ago. It reads the list to its end, a
+// hundred events a call.
 //
-// What was settled is a duplicate at the ledger, so it can be repeated, and run beside deliveries and on several replicas. It goes on after an event that failed, which Each
-// tells; the error is Stripe's (an [ErrUnavailable]), the database's, or the context's, and then a repeat begins anew. It takes one round trip for each event, and those
-// of a delivery.
+// What was settled is a duplicate at the ledger, so it can be repeated, and run beside
+// deliveries and on several replicas. It goes on after an event that failed, which Each
+// tells; the error is Stripe's (an [ErrUnavailable]), the database's, or the context's,
+// and then a repeat begins anew. It takes one round trip for each event, and those of a
+// delivery.
 func (p *Payments) TakeSince(ctx context.Context, receiver *webhook.Receiver, since time.Time, opts SinceOptions) error {
 	ctx = inBackground(ctx)
 	if oldest := time.Now().Add(-eventsKept); since.Before(oldest) {
@@ -97,7 +107,8 @@ func (p *Payments) takeListed(ctx context.Context, receiver *webhook.Receiver, p
 	return t, nil
 }
 
-// takenOf reads what is told of an event. The object of each of our types has these names for it, where it has it at all.
+// takenOf reads what is told of an event. The object of each of our types has these names
+// for it, where it has it at all.
 func takenOf(payload []byte) (Taken, error) {
 	var e struct {
 		ID      string `json:"id"`

@@ -21,7 +21,8 @@ func (w *world) takeSince(since time.Time, dry bool) (all []payments.Taken) {
 	return all
 }
 
-// The ledger has lost what was delivered. It is listed with what it is about, taken once, and a duplicate after that.
+// The ledger has lost what was delivered. It is listed with what it is about, taken once,
+// and a duplicate after that.
 func TestEventsSinceATimeAreTakenThoughTheyWereDelivered(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
@@ -77,7 +78,8 @@ func TestEventsSinceATimeAreTakenThoughTheyWereDelivered(t *testing.T) {
 	require.Empty(t, w.takeSince(time.Now().Add(time.Hour), false), "nothing is made since then")
 }
 
-// The list is read to its end, in pages of a hundred; what Stripe does not answer is an error, and a repeat begins anew.
+// The list is read to its end, in pages of a hundred; what Stripe does not answer is an
+// error, and a repeat begins anew.
 func TestEventsSinceATimeInPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 200, stripe: stripetest.Options{Deliver: lost}})

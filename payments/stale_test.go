@@ -10,8 +10,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// The second event of a paid session waits for the booking while the first is applied and the booking is cancelled by staff. It must judge by what is
-// there when its turn comes: the money was applied, and is no longer an operator's riddle.
+// The second event of a paid session waits for the booking while the first is applied and
+// the booking is cancelled by staff. It must judge by what is there when its turn comes:
+// the money was applied, and is no longer an operator's riddle.
 func TestSecondEventSeesWhatTheFirstDid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -11,11 +11,14 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// RegisterTogether has payments that arrive at the same time share a transaction, besides [Payments.Register], which comes first. Only what is plain shares
-// one: a paid checkout.session.completed of the right amount, for an open payment whose session is known, and a hold whose time has not passed. All
-// else, and what could not be settled together, is handled by itself, and the state afterwards is the same. It is for an endpoint that gets more
-// events a second than it can commit; see [webhook.Receiver.HandleTogether]. Where Options.OnTransition is set it does nothing: what that is told happens
-// one by one.
+// RegisterTogether has payments that arrive at the same time share a transaction, besides
+// [Payments.Register], which comes first. Only what is plain shares one: a paid
+// checkout.session.completed of the right amount, for an open payment whose session is
+// known, and a hold whose time has not passed. All else, and what could not be settled
+// together, is handled by itself, and the state afterwards is the same. It is for an
+// endpoint that gets more events a second than it can commit; see
+// [webhook.Receiver.HandleTogether]. Where Options.OnTransition is set it does nothing:
+// what that is told happens one by one.
 func (p *Payments) RegisterTogether(r *webhook.Receiver) {
 	if p.opts.OnTransition != nil {
 		return
@@ -34,7 +37,8 @@ type toldTogether struct {
 	BookingID string `json:"booking_id"`
 }
 
-// openPlain is true of a payment p about which nothing has been heard, and whose booking no other payment has paid for.
+// openPlain is true of a payment p about which nothing has been heard, and whose booking
+// no other payment has paid for.
 const openPlain = `NOT p.completed AND NOT p.failed AND NOT p.expired AND NOT p.parked AND p.disputes = 0 AND p.captured_minor = 0 AND p.refunded_minor = 0
 	AND p.refunds_unknown = 0 AND p.unapplied = ''
 	AND NOT EXISTS (SELECT FROM booking_platform.payments o WHERE o.booking_id = p.booking_id AND o.id <> p.id AND o.captured_minor > 0)`
@@ -57,7 +61,8 @@ WHERE p.id = t.payment_id AND ` + openPlain
 
 var errChanged = errors.New("payments: a payment has changed since it was looked at")
 
-// completedTogether settles the plain ones among completed Checkouts: what completed does, where it confirms a hold.
+// completedTogether settles the plain ones among completed Checkouts: what completed
+// does, where it confirms a hold.
 func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
 	plain, err := plainOnes(ctx, tx, events)
 	if err != nil || len(plain) == 0 {

@@ -24,7 +24,8 @@ import (
 
 const checkoutCompleted = "checkout.session.completed"
 
-// A story is a booking with its payment, what happened to them before, and the completed Checkouts that arrive then, by their ids.
+// A story is a booking with its payment, what happened to them before, and the completed
+// Checkouts that arrive then, by their ids.
 type story struct {
 	name   string
 	before func(w *world, b booking.Booking, c payments.Checkout)
@@ -109,7 +110,8 @@ func (w *world) play(all []story) (events []told) {
 	return events
 }
 
-// state is all that the stories have come to, but for what is random, times, and which of two twins was first.
+// state is all that the stories have come to, but for what is random, times, and which of
+// two twins was first.
 func (w *world) state() string {
 	w.t.Helper()
 	var out strings.Builder
@@ -140,7 +142,8 @@ func (w *world) state() string {
 	return out.String()
 }
 
-// Whatever arrives together, in whatever order, leaves what it leaves when it arrives one by one: bookings, their histories, payments, refunds and the ledger.
+// Whatever arrives together, in whatever order, leaves what it leaves when it arrives one
+// by one: bookings, their histories, payments, refunds and the ledger.
 func TestTogetherIsAsOneByOne(t *testing.T) {
 	t.Parallel()
 	all := stories()
@@ -169,7 +172,8 @@ type batches struct {
 	taken   [][2]int
 }
 
-// handleTogether is RegisterTogether whose first two batches wait until what comes after them is there.
+// handleTogether is RegisterTogether whose first two batches wait until what comes after
+// them is there.
 func (w *world) handleTogether() *batches {
 	taken := &batches{release: make(chan struct{})}
 	w.receiver.HandleTogether(checkoutCompleted, func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {

@@ -30,7 +30,8 @@ func outbox(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	return err
 }
 
-// withOutbox is a world with an outbox. What arrives together is told of all the same, since it then does not.
+// withOutbox is a world with an outbox. What arrives together is told of all the same,
+// since it then does not.
 func withOutbox(t *testing.T, s setup) *world {
 	t.Helper()
 	s.db = testdb.New(t)
@@ -75,7 +76,8 @@ func (w *world) ask() {
 	require.NoError(w.t, err)
 }
 
-// all delivers every event so far once more under its id and, under another one, as news that are none.
+// all delivers every event so far once more under its id and, under another one, as news
+// that are none.
 func (w *world) all() {
 	w.t.Helper()
 	for _, e := range w.stripe.Events() {
@@ -86,7 +88,8 @@ func (w *world) all() {
 	}
 }
 
-// What the webhook brings is told once, with what is true at that moment, though every event comes again under its own id and another.
+// What the webhook brings is told once, with what is true at that moment, though every
+// event comes again under its own id and another.
 func TestTransitionsByWebhook(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
@@ -140,7 +143,8 @@ func TestTransitionsByWebhook(t *testing.T) {
 	w.requireTold()
 }
 
-// What Stripe is asked for is told as its event would be, and the event that comes after all tells nothing more.
+// What Stripe is asked for is told as its event would be, and the event that comes after
+// all tells nothing more.
 func TestTransitionsByAsking(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
@@ -169,8 +173,8 @@ func TestTransitionsByAsking(t *testing.T) {
 	w.requireTold()
 }
 
-// Our own calls and steps: a cancellation with its refund, a refund by staff that fails, a hold that ends, a Checkout that is given up, and one
-// whose maker died.
+// Our own calls and steps: a cancellation with its refund, a refund by staff that fails,
+// a hold that ends, a Checkout that is given up, and one whose maker died.
 func TestTransitionsByCallsAndSteps(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
@@ -253,7 +257,8 @@ func TestTransitionsOfMoneyThatIsNotApplied(t *testing.T) {
 	w.requireTold("parked 1 of 0: parked pending")
 }
 
-// A refund that Stripe refuses, and refunds that are looked up because only their sum was told.
+// A refund that Stripe refuses, and refunds that are looked up because only their sum was
+// told.
 func TestTransitionsOfRefundsRefusedAndLookedUp(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
@@ -275,7 +280,8 @@ func TestTransitionsOfRefundsRefusedAndLookedUp(t *testing.T) {
 	w.requireTold("refunded 2500 of 2500: refunded cancelled", "cancelled 0 of 2500: refunded cancelled")
 }
 
-// A hook that fails leaves nothing, whichever way the change came, and the next attempt makes it and tells it once.
+// A hook that fails leaves nothing, whichever way the change came, and the next attempt
+// makes it and tells it once.
 func TestTransitionHookThatFails(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("the outbox is full")
@@ -322,7 +328,8 @@ func TestTransitionHookThatFails(t *testing.T) {
 	require.NoError(t, err)
 	w.requireTold("refund_due 700 of 0: paid confirmed")
 
-	// Stripe has made the refund, and it could not be written down: the repeat finds it there.
+	// Stripe has made the refund, and it could not be written down: the repeat finds it
+	// there.
 	full.Store(true)
 	_, err = w.payments.SettleRefunds(t.Context())
 	require.ErrorIs(t, err, failure)

@@ -11,8 +11,8 @@ import (
 const troubledPaymentsSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE ((` + waitsParkedSQL + `) OR (` + waitsDisputedSQL + `)) AND p.account IN ('', $2::text) ORDER BY p.id DESC LIMIT $1::int`
 
-// Troubled returns the payments that a person should look at, the newest first, 500 at most: those that [Backlog] counts as
-// parked and as disputed. One round trip.
+// Troubled returns the payments that a person should look at, the newest first, 500 at
+// most: those that [Backlog] counts as parked and as disputed. One round trip.
 func (p *Payments) Troubled(ctx context.Context) ([]Payment, error) {
 	var out []Payment
 	err := p.read(ctx, "list troubled payments", func(q booking.Querier) error {
@@ -59,16 +59,16 @@ WITH RECURSIVE chain AS (
 	WHERE n.payment_id = (SELECT f.payment_id FROM booking_platform.refunds f WHERE f.id = $1::uuid))
 SELECT ` + refundColumns + ` FROM booking_platform.refunds r WHERE r.id = (SELECT c.id FROM chain c ORDER BY c.nth DESC LIMIT 1)`
 
-// RetryRefund has a refund tried again. One that is due is tried at once, by the next run of
-// [Payments.SettleRefunds], rather than when its pause is over. In the place of one that failed or
-// was canceled another is made, which is returned: of its amount, or of what is left where that
-// is less. Its cause is "retry:" with the id of the first, so that a repeat answers the same until
-// that one has failed too. What is on its way or has succeeded is returned as it is. actor is who
-// asks, as in [RefundRequest].
+// RetryRefund has a refund tried again. One that is due is tried at once, by the next run
+// of [Payments.SettleRefunds], rather than when its pause is over. In the place of one
+// that failed or was canceled another is made, which is returned: of its amount, or of
+// what is left where that is less. Its cause is "retry:" with the id of the first, so
+// that a repeat answers the same until that one has failed too. What is on its way or has
+// succeeded is returned as it is. actor is who asks, as in [RefundRequest].
 //
-// Errors: [ErrNotFound]; [ErrDisputed], with the refund that is due after the dispute; and of what
-// failed those of [Payments.Refund]. A transaction of one or two statements, and for what failed
-// another of four.
+// Errors: [ErrNotFound]; [ErrDisputed], with the refund that is due after the dispute;
+// and of what failed those of [Payments.Refund]. A transaction of one or two statements,
+// and for what failed another of four.
 func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Refund, error) {
 	if !isID(refundID) {
 		return Refund{}, ErrNotFound

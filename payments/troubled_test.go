@@ -10,7 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// What a person has to look at is what is parked and has money here, and what is contested; nothing else.
+// What a person has to look at is what is parked and has money here, and what is
+// contested; nothing else.
 func TestTroubled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -56,7 +57,8 @@ func TestTroubled(t *testing.T) {
 	}
 }
 
-// A refund that waits is tried at once, one that failed has another in its place, once, and one that was made is left as it is.
+// A refund that waits is tried at once, one that failed has another in its place, once,
+// and one that was made is left as it is.
 func TestRetryRefund(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
@@ -88,8 +90,8 @@ func TestRetryRefund(t *testing.T) {
 	w.requireBooks()
 }
 
-// M16: a part was given back in the dashboard after ours of the whole had failed. A retry takes
-// what is left, once, and of a retry that failed too another can be made.
+// M16: a part was given back in the dashboard after ours of the whole had failed. A retry
+// takes what is left, once, and of a retry that failed too another can be made.
 func TestRetryRefund_TakesWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{PendingRefunds: true}})

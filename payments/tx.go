@@ -10,11 +10,12 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// maxReruns bounds how often a statement that Postgres refused in favour of another transaction is run again.
+// maxReruns bounds how often a statement that Postgres refused in favour of another
+// transaction is run again.
 const maxReruns = 10
 
-// alone runs one statement in a transaction of its own, and again where Postgres refused it
-// in favour of another transaction. Three round trips.
+// alone runs one statement in a transaction of its own, and again where Postgres refused
+// it in favour of another transaction. Three round trips.
 func (p *Payments) alone(ctx context.Context, what string, statement func(booking.Querier) error) error {
 	return wrap(ctx, what, p.transactAgain(ctx, func(tx *sql.Tx) error { return statement(tx) }))
 }
@@ -56,8 +57,9 @@ func (p *Payments) transact(ctx context.Context, f func(*sql.Tx) error) error {
 	return pg.InTx(ctx, p.db, f)
 }
 
-// wrap gives an error of the database's its one prefix. A driver may report a cancelled statement with an error of its own (lib/pq: SQLSTATE
-// 57014), so the context's error is added where the driver left it out.
+// wrap gives an error of the database's its one prefix. A driver may report a cancelled
+// statement with an error of its own (lib/pq: SQLSTATE 57014), so the context's error is
+// added where the driver left it out.
 func wrap(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil

@@ -49,7 +49,8 @@ func TestPaymentAfterTheSlotWasSoldAgain(t *testing.T) {
 	require.Equal(t, payments.Refunded, w.payment(late.ID).Status())
 	require.Equal(t, stripetest.Money{Captured: 2 * price, Refunded: price}, w.stripe.Balance()["eur"])
 
-	// The other one cancels, and a second event of the late session finds the slot free: its money has gone back all the same.
+	// The other one cancels, and a second event of the late session finds the slot free:
+	// its money has gone back all the same.
 	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: other.ID})
 	require.NoError(t, err)
 	require.Equal(t, 200, w.send("evt_again", "checkout.session.async_payment_succeeded", session(c, nil)))
@@ -74,7 +75,8 @@ func TestPaymentForACancelledBooking(t *testing.T) {
 }
 
 // M17: money that comes after the start of the slot goes back in full, although the hold
-// still has its units and its row says that it lasts longer; the booking is not confirmed.
+// still has its units and its row says that it lasts longer; the booking is not
+// confirmed.
 func TestPayment_AfterTheStartOfTheSlot(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(w *world, c payments.Checkout){
@@ -100,7 +102,8 @@ func TestPayment_AfterTheStartOfTheSlot(t *testing.T) {
 	}
 }
 
-// M17: a bank that makes up its mind for longer than until the start does not keep the hold.
+// M17: a bank that makes up its mind for longer than until the start does not keep the
+// hold.
 func TestPayment_ProcessingEndsWithTheStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -17,10 +17,12 @@ import (
 )
 
 const (
-	// undeliveredPages is how many pages one run of the step reads at most, of undeliveredPage events each: Stripe's largest.
+	// undeliveredPages is how many pages one run of the step reads at most, of
+	// undeliveredPage events each: Stripe's largest.
 	undeliveredPages = 10
 	undeliveredPage  = 100
-	// eventsKept is for how long Stripe answers with an event (https://docs.stripe.com/api/events).
+	// eventsKept is for how long Stripe answers with an event
+	// (https://docs.stripe.com/api/events).
 	eventsKept = 30 * 24 * time.Hour
 )
 
@@ -31,14 +33,20 @@ type eventPage struct {
 	Data    []json.RawMessage `json:"data"`
 }
 
-// TakeUndelivered is one step: it lists, at Stripe, the events of the types of [Payments.Register] that were not delivered, and has the receiver work on
-// each as on a delivery: so they arrive though the endpoint was down for longer than Stripe goes on sending, or was switched off. receiver is the one
-// that the handlers are registered on. Run it every few minutes. It returns how many it settled that nothing had settled before.
+// TakeUndelivered is one step: it lists, at Stripe, the events of the types of
+// [Payments.Register] that were not delivered, and has the receiver work on each as on a
+// delivery: so they arrive though the endpoint was down for longer than Stripe goes on
+// sending, or was switched off. receiver is the one that the handlers are registered on.
+// Run it every few minutes. It returns how many it settled that nothing had settled
+// before.
 //
-// What was settled is a duplicate at the ledger, so nothing is remembered of what has been taken, and the step is safe on every replica at
-// once and against deliveries. One run reads 1,000 events at most, the newest first; where there are more, the next run of this process
-// goes on where it ended. Stripe lists what was not delivered for 30 days, duplicates included. Nothing to do is one call to Stripe and
-// no round trip. It goes on after an event that failed, to the end of its page, and returns the first failure; what Stripe does not answer is [ErrUnavailable]. It ends with ctx.
+// What was settled is a duplicate at the ledger, so nothing is remembered of what has
+// been taken, and the step is safe on every replica at once and against deliveries. One
+// run reads 1,000 events at most, the newest first; where there are more, the next run of
+// this process goes on where it ended. Stripe lists what was not delivered for 30 days,
+// duplicates included. Nothing to do is one call to Stripe and no round trip. It goes on
+// after an event that failed, to the end of its page, and returns the first failure; what
+// Stripe does not answer is [ErrUnavailable]. It ends with ctx.
 func (p *Payments) TakeUndelivered(ctx context.Context, receiver *webhook.Receiver) (int, error) {
 	ctx = inBackground(ctx)
 	// Two at once in one process would only do the same twice.
@@ -70,7 +78,8 @@ func (p *Payments) TakeUndelivered(ctx context.Context, receiver *webhook.Receiv
 	return settled, nil
 }
 
-// listEvents reads one page of the events of our types that were made since then, from the event after the one that is named, newest first.
+// listEvents reads one page of the events of our types that were made since then, from
+// the event after the one that is named, newest first.
 func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParams, since time.Time, after string) (*eventPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
@@ -83,12 +92,14 @@ func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParam
 	query := &form.Values{}
 	form.AppendTo(query, params)
 	page := &eventPage{}
-	// Not the library's own list: it would write the events anew, and what is kept and handled is what Stripe wrote.
+	// Not the library's own list: it would write the events anew, and what is kept and
+	// handled is what Stripe wrote.
 	err := p.backend.CallRaw(http.MethodGet, "/v1/events", p.key, query, &stripe.Params{Context: ctx}, page)
 	return page, err
 }
 
-// takePage has the receiver work on each event, and returns how many that settled and the last one's id.
+// takePage has the receiver work on each event, and returns how many that settled and the
+// last one's id.
 func takePage(ctx context.Context, receiver *webhook.Receiver, events []json.RawMessage) (settled int, last string, err error) {
 	failed := 0
 	for _, payload := range events {

@@ -16,7 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// lost is how a webhook is lost: no delivery is made, and the event is listed as undelivered.
+// lost is how a webhook is lost: no delivery is made, and the event is listed as
+// undelivered.
 func lost(stripetest.Event) []time.Duration { return nil }
 
 func (w *world) takeUndelivered() int {
@@ -26,7 +27,8 @@ func (w *world) takeUndelivered() int {
 	return n
 }
 
-// With every webhook lost, all that can become of a payment arrives by the listing of what was not delivered, once.
+// With every webhook lost, all that can become of a payment arrives by the listing of
+// what was not delivered, once.
 func TestUndeliveredEventsAreTaken(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{stripe: stripetest.Options{Deliver: lost}})
@@ -50,8 +52,9 @@ func TestUndeliveredEventsAreTaken(t *testing.T) {
 	at(w.stripe.Dispute(sessions[disputed].SessionID))
 	at(w.stripe.CloseDispute(sessions[disputed].SessionID, false))
 
-	// On several replicas at once. The newest are listed first, so some find their payment's row only with its other events: RetryWaiting, which
-	// runs beside this every few seconds, sees to those.
+	// On several replicas at once. The newest are listed first, so some find their
+	// payment's row only with its other events: RetryWaiting, which runs beside this
+	// every few seconds, sees to those.
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -123,7 +126,8 @@ func TestUndeliveredEventsInPages(t *testing.T) {
 	require.Zero(t, w.takeUndelivered())
 }
 
-// One run reads a bounded number of pages, and the next one goes on there. An event that fails keeps no other from its turn.
+// One run reads a bounded number of pages, and the next one goes on there. An event that
+// fails keeps no other from its turn.
 func TestUndeliveredEventsAreTakenInBoundedRuns(t *testing.T) {
 	t.Parallel()
 	var asked []string

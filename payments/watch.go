@@ -37,9 +37,11 @@ func (s state) stage(refund string) TransitionKind {
 	return ""
 }
 
-// watch makes a change to the payments of one booking, and tells the embedder's hook, in the same transaction, what it has changed. Every change of a fact
-// goes through here. What has changed is found by comparing, so that whichever way a change comes it is told once, and a repeat that
-// changes nothing tells nothing. The caller has locked the booking, or need not, where there is no hook.
+// watch makes a change to the payments of one booking, and tells the embedder's hook, in
+// the same transaction, what it has changed. Every change of a fact goes through here.
+// What has changed is found by comparing, so that whichever way a change comes it is told
+// once, and a repeat that changes nothing tells nothing. The caller has locked the
+// booking, or need not, where there is no hook.
 func (p *Payments) watch(ctx context.Context, tx Tx, bookingID string, change func() error) error {
 	if p.opts.OnTransition == nil {
 		return change()
@@ -62,7 +64,8 @@ func (p *Payments) watch(ctx context.Context, tx Tx, bookingID string, change fu
 	if err != nil {
 		return err
 	}
-	// Payments are made apart from all this, and under the booking's lock: there are as many as before.
+	// Payments are made apart from all this, and under the booking's lock: there are as
+	// many as before.
 	for i := range after {
 		for _, t := range transitions(before[i], after[i]) {
 			if err := p.opts.OnTransition(ctx, hookTx{tx}, t); err != nil {
@@ -139,7 +142,8 @@ func states(ctx context.Context, tx Tx, b booking.Booking) ([]state, error) {
 	return all, err
 }
 
-// hookTx hands on what a hook may do. It does not embed the transaction: Commit and Rollback would come along and be found by a type assertion.
+// hookTx hands on what a hook may do. It does not embed the transaction: Commit and
+// Rollback would come along and be found by a type assertion.
 type hookTx struct{ tx Tx }
 
 func (h hookTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Verifying and reading an event takes less than a third of the allocations of stripe-go's way to the same fields. It is not parallel: the
-// count is the process's.
+// Verifying and reading an event takes less than a third of the allocations of
+// stripe-go's way to the same fields. It is not parallel: the count is the process's.
 func TestAllocations(t *testing.T) {
 	payload := realistic(t)
 	header := sign(payload, secret, time.Now())

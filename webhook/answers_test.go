@@ -15,7 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Every way an event can go, on every driver: the answer, the row, the effect, the counters.
+// Every way an event can go, on every driver: the answer, the row, the effect, the
+// counters.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

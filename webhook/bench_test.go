@@ -21,7 +21,8 @@ func realistic(b testing.TB) []byte {
 	return payload
 }
 
-// Verify, and stripe-go's way to the same fields, of one event in one run: the ratio is what counts.
+// Verify, and stripe-go's way to the same fields, of one event in one run: the ratio is
+// what counts.
 func BenchmarkVerify(b *testing.B) {
 	payload := realistic(b)
 	header := sign(payload, secret, time.Now())

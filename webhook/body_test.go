@@ -22,7 +22,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Whatever arrives is answered 4xx or acknowledged, and leaves a row only when it is an event.
+// Whatever arrives is answered 4xx or acknowledged, and leaves a row only when it is an
+// event.
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -94,7 +95,8 @@ func TestBodyThatBreaksOff(t *testing.T) {
 	require.Equal(t, webhook.Stats{Received: 1, Rejected: 1}, sums(r))
 }
 
-// A sender that announces more than it sends is cut off, without any help from the server's settings.
+// A sender that announces more than it sends is cut off, without any help from the
+// server's settings.
 func TestSlowBodyIsBounded(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{Timeout: 200 * time.Millisecond})

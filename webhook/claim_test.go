@@ -53,7 +53,8 @@ func TestClaimInTheCallersTransaction(t *testing.T) {
 	})
 }
 
-// A service on pgx begins its transaction natively, and the claim joins it on the same connection.
+// A service on pgx begins its transaction natively, and the claim joins it on the same
+// connection.
 func TestClaimBesideNativePgx(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
@@ -79,7 +80,8 @@ func TestClaimBesideNativePgx(t *testing.T) {
 	require.Equal(t, webhook.Processed, entry(t, db, "evt_1").Outcome)
 }
 
-// Two consumers claim one event at once: the second waits for the first, and does the work only if that rolls back.
+// Two consumers claim one event at once: the second waits for the first, and does the
+// work only if that rolls back.
 func TestClaimWaitsForAnother(t *testing.T) {
 	t.Parallel()
 	for _, end := range []struct {
@@ -195,7 +197,8 @@ func TestClaim_NoTransaction(t *testing.T) {
 	})
 }
 
-// M1: a consumer's claims are those of its name, and what a replica ignored for want of a handler can be claimed.
+// M1: a consumer's claims are those of its name, and what a replica ignored for want of a
+// handler can be claimed.
 func TestClaim_ByName(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -15,11 +15,14 @@ type Delivery struct {
 	Reason Reason
 	// EventID and EventType are empty when it was rejected.
 	EventID, EventType string
-	// OriginRequestID is the id of the request that made what the event is about: see [Event.RequestID].
+	// OriginRequestID is the id of the request that made what the event is about: see
+	// [Event.RequestID].
 	OriginRequestID string
-	// OtherVersion says that the event's API version is not the one stripe-go is made for.
+	// OtherVersion says that the event's API version is not the one stripe-go is made
+	// for.
 	OtherVersion bool
-	// Secret is the position among the receiver's secrets of the one it was signed with, 1 for the first; 0 when it was rejected.
+	// Secret is the position among the receiver's secrets of the one it was signed with,
+	// 1 for the first; 0 when it was rejected.
 	Secret int
 	// Status is that of the HTTP answer.
 	Status int
@@ -30,12 +33,14 @@ type Delivery struct {
 	// Err says why it Failed, or why the body could not be read.
 	Err error
 
-	// retryAfter is for a sender of too many bad signatures; silent keeps such a delivery out of the log.
+	// retryAfter is for a sender of too many bad signatures; silent keeps such a delivery
+	// out of the log.
 	retryAfter time.Duration
 	silent     bool
 }
 
-// notes collects what a handler wants on its delivery's log line. A handler that has outlived its time limit may still add to it.
+// notes collects what a handler wants on its delivery's log line. A handler that has
+// outlived its time limit may still add to it.
 type notes struct {
 	mu    sync.Mutex
 	attrs []slog.Attr
@@ -43,8 +48,9 @@ type notes struct {
 
 type notesKey struct{}
 
-// Annotate puts attributes on the log line of the delivery that ctx belongs to: the booking's id, for one. A handler passes the
-// context it was given. With any other context it does nothing.
+// Annotate puts attributes on the log line of the delivery that ctx belongs to: the
+// booking's id, for one. A handler passes the context it was given. With any other
+// context it does nothing.
 func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	if n, ok := ctx.Value(notesKey{}).(*notes); ok {
 		n.mu.Lock()
@@ -66,7 +72,8 @@ func (n *notes) list() []slog.Attr {
 	return append([]slog.Attr(nil), n.attrs...)
 }
 
-// logDelivery writes the delivery's one line. The handler of the caller's logger adds the request's id from the context.
+// logDelivery writes the delivery's one line. The handler of the caller's logger adds the
+// request's id from the context.
 func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message string, d Delivery, n *notes) {
 	if d.silent || !r.log.Enabled(ctx, level) {
 		return

@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// A handler had a mistake, and has been mended: what failed or was parked since yesterday is handled again. First it is only said what would be.
+// A handler had a mistake, and has been mended: what failed or was parked since yesterday
+// is handled again. First it is only said what would be.
 func ExampleReceiver_Replay() {
 	var stripe *webhook.Receiver // With the handlers of the service.
 	opts := webhook.ReplayOptions{
@@ -47,8 +48,9 @@ func ExampleWaiting() {
 	}
 }
 
-// A busy endpoint settles what waits at the same time in one transaction. The handler takes only what is plain: here, orders that are still
-// unpaid, each once, and in one order everywhere, so that two batches do not wait for each other in a circle.
+// A busy endpoint settles what waits at the same time in one transaction. The handler
+// takes only what is plain: here, orders that are still unpaid, each once, and in one
+// order everywhere, so that two batches do not wait for each other in a circle.
 func ExampleReceiver_HandleTogether() {
 	var stripe *webhook.Receiver // With a Handler for the type already, for what is left over.
 	stripe.HandleTogether("checkout.session.completed", func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {

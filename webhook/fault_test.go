@@ -12,10 +12,12 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// behind makes a receiver whose link to the database can fail, and a direct way to look at the same database.
+// behind makes a receiver whose link to the database can fail, and a direct way to look
+// at the same database.
 func behind(t *testing.T, driver testdb.Driver, opts webhook.Options) (*webhook.Receiver, *proxy, *sql.DB) {
 	t.Helper()
-	// The faults are those of a link to Postgres; a pooler would put another one behind it.
+	// The faults are those of a link to Postgres; a pooler would put another one behind
+	// it.
 	direct := testdb.Direct(t, testdb.URL(t), testdb.Cancels)
 	db := testdb.Open(t, testdb.PQ, direct)
 	effects(t, db)
@@ -71,8 +73,8 @@ func TestLinkBreaksBeforeTheCommit(t *testing.T) {
 	}
 }
 
-// COMMIT is carried out and its answer lost: 500, because nobody knows. The record of that failure must not hide
-// the success, and the redelivery is a duplicate.
+// COMMIT is carried out and its answer lost: 500, because nobody knows. The record of
+// that failure must not hide the success, and the redelivery is a duplicate.
 func TestCommitWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
@@ -92,7 +94,8 @@ func TestCommitWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-// A commit that Postgres refuses (a deferred constraint, here) is a failure like any other.
+// A commit that Postgres refuses (a deferred constraint, here) is a failure like any
+// other.
 func TestCommitFails(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -117,8 +120,9 @@ func TestCommitFails(t *testing.T) {
 	})
 }
 
-// The database hangs without closing anything, so that a driver's read may hang with it: the answer comes in time all
-// the same, others find the gate bounded, and when it is back everything is.
+// The database hangs without closing anything, so that a driver's read may hang with it:
+// the answer comes in time all the same, others find the gate bounded, and when it is
+// back everything is.
 func TestDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
@@ -143,8 +147,9 @@ func TestDatabaseHangs(t *testing.T) {
 	}
 }
 
-// A handler that does not look at its context is answered for in time. Its transaction is rolled back when it comes to its
-// end, and until then another delivery of the same event waits, in bounded time too.
+// A handler that does not look at its context is answered for in time. Its transaction is
+// rolled back when it comes to its end, and until then another delivery of the same event
+// waits, in bounded time too.
 func TestHandlerThatIgnoresItsContext(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
@@ -172,7 +177,8 @@ func TestHandlerThatIgnoresItsContext(t *testing.T) {
 	require.Equal(t, 1, countEffects(t, db))
 }
 
-// A handler that heeds its context is answered for with its own error, and the failure is recorded before the answer.
+// A handler that heeds its context is answered for with its own error, and the failure is
+// recorded before the answer.
 func TestHandlerThatRunsOutOfTime(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
@@ -192,7 +198,8 @@ func TestHandlerThatRunsOutOfTime(t *testing.T) {
 	require.Len(t, log.all(t), 1)
 }
 
-// One statement fails for one event: that event is answered 500, the others are not troubled.
+// One statement fails for one event: that event is answered 500, the others are not
+// troubled.
 func TestOneStatementFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -15,7 +15,8 @@ var ErrNotFound = errors.New("webhook: no such event")
 // Record is a row of the ledger with the event's body.
 type Record struct {
 	Entry
-	// Payload is the body as it was signed, or nil where it is not kept. It holds customers' data.
+	// Payload is the body as it was signed, or nil where it is not kept. It holds
+	// customers' data.
 	Payload []byte
 }
 
@@ -31,8 +32,8 @@ type recordRow struct {
 }
 
 // Find reads one event of the receiver of that name, with its payload, in one round trip.
-// Empty is DefaultName. The error is [ErrNotFound] when that receiver's ledger has no such
-// event.
+// Empty is DefaultName. The error is [ErrNotFound] when that receiver's ledger has no
+// such event.
 func Find(ctx context.Context, q Querier, name, id string) (Record, error) {
 	name, err := cleanName(name)
 	if err != nil {

@@ -92,7 +92,8 @@ func sums(r *webhook.Receiver) webhook.Stats {
 	return s
 }
 
-// effects makes the embedder's own table, in which a handler notes each time it takes effect.
+// effects makes the embedder's own table, in which a handler notes each time it takes
+// effect.
 func effects(t testing.TB, db *sql.DB) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `CREATE TABLE public.effects (event_id text NOT NULL)`)

@@ -17,9 +17,9 @@ const (
 // AnyAccount in Options.Accounts stands for every connected account.
 const AnyAccount = "*"
 
-// foreign says why an event is not for this receiver; empty when it is. Such an event has a
-// valid signature: a Connect endpoint of a live host gets its accounts' test events too, and
-// a secret of test mode that was left configured lets all of them in.
+// foreign says why an event is not for this receiver; empty when it is. Such an event has
+// a valid signature: a Connect endpoint of a live host gets its accounts' test events
+// too, and a secret of test mode that was left configured lets all of them in.
 func (r *Receiver) foreign(ev Event) Reason {
 	switch {
 	case r.opts.Mode == LiveMode && !ev.Livemode:

@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// FAULTS.md: test event on a live host, another account's session. A good signature, no effect, recorded and counted apart.
+// FAULTS.md: test event on a live host, another account's session. A good signature, no
+// effect, recorded and counted apart.
 func TestEventsOfAnotherModeOrAccount(t *testing.T) {
 	t.Parallel()
 	const test, live, connected = `"livemode":false`, `"livemode":true`, `"livemode":true,"account":"acct_1"`
@@ -70,7 +71,8 @@ func TestEventsOfAnotherModeOrAccount(t *testing.T) {
 	}
 }
 
-// What waits from before the mode was said has no effect either when it is taken up again.
+// What waits from before the mode was said has no effect either when it is taken up
+// again.
 func TestWaitingEventOfAnotherMode(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

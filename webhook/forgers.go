@@ -13,7 +13,8 @@ const (
 	forgeryWindow = time.Minute
 	// forgerySlots bounds the memory, whatever number of addresses an attacker has.
 	forgerySlots = 1024
-	// forgeryLines is how many bad signatures are logged in a window, whatever number of addresses they come from.
+	// forgeryLines is how many bad signatures are logged in a window, whatever number of
+	// addresses they come from.
 	forgeryLines = 200
 )
 
@@ -33,8 +34,10 @@ func (t *tally) add(now time.Time) (count int, ends time.Time) {
 	return t.count, t.began.Add(forgeryWindow)
 }
 
-// forgers counts bad signatures by address, in a table of a fixed size. Addresses whose hashes meet share a place: one of them is then told
-// 429 a little early, which costs a forger nothing that it had, and nobody else anything, because only bad signatures get here.
+// forgers counts bad signatures by address, in a table of a fixed size. Addresses whose
+// hashes meet share a place: one of them is then told 429 a little early, which costs a
+// forger nothing that it had, and nobody else anything, because only bad signatures get
+// here.
 type forgers struct {
 	seed  maphash.Seed
 	mu    sync.Mutex
@@ -44,7 +47,8 @@ type forgers struct {
 
 func newForgers() *forgers { return &forgers{seed: maphash.MakeSeed()} }
 
-// add counts a bad signature: how many came from that address, when its window ends, and whether there is still room for a line in the log.
+// add counts a bad signature: how many came from that address, when its window ends, and
+// whether there is still room for a line in the log.
 func (f *forgers) add(address string, limit int, now time.Time) (count int, ends time.Time, logged bool) {
 	place := f.place(address)
 	f.mu.Lock()
@@ -60,7 +64,8 @@ func (f *forgers) add(address string, limit int, now time.Time) (count int, ends
 
 func (f *forgers) place(address string) uint64 { return maphash.String(f.seed, address) % forgerySlots }
 
-// limit counts a delivery that was rejected for its signature, and turns it away as one of too many where it is.
+// limit counts a delivery that was rejected for its signature, and turns it away as one
+// of too many where it is.
 func (r *Receiver) limit(d *Delivery, req *http.Request) {
 	switch d.Reason {
 	case ReasonSignatureMissing, ReasonSignatureMalformed, ReasonSignatureWrong:

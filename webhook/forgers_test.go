@@ -34,7 +34,8 @@ func elsewhere(r *webhook.Receiver, address string) string {
 	panic("all addresses share a place")
 }
 
-// FAULTS.md: forged flood. The address is told 429, its flood is not logged, and a genuine event passes from the very same address.
+// FAULTS.md: forged flood. The address is told 429, its flood is not logged, and a
+// genuine event passes from the very same address.
 func TestForgedFlood(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -86,7 +87,8 @@ func TestForgedFlood(t *testing.T) {
 	flood(1, http.StatusTooManyRequests)
 }
 
-// Many addresses at once make neither memory nor the log grow without bound, and a genuine event passes meanwhile.
+// Many addresses at once make neither memory nor the log grow without bound, and a
+// genuine event passes meanwhile.
 func TestForgedFloodOfManyAddresses(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -113,7 +115,8 @@ func TestForgedFloodOfManyAddresses(t *testing.T) {
 	require.Len(t, log.all(t), 201, "its line is written")
 }
 
-// Where the host knows the client behind its proxies, that is who is counted; and the limit can be turned off.
+// Where the host knows the client behind its proxies, that is who is counted; and the
+// limit can be turned off.
 func TestForgersAreCountedByTheAddressThatIsSaid(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBadSignatures: 1, ClientAddress: func(req *http.Request) string { return req.Header.Get("X-Client") }})

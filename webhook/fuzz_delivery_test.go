@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Whatever is signed and delivered has its row, payload included, or is refused: it is never an error of ours or of the database's.
+// Whatever is signed and delivered has its row, payload included, or is refused: it is
+// never an error of ours or of the database's.
 func FuzzDelivery(f *testing.F) {
 	db := testdb.New(f)
 	r := newReceiver(f, db, webhook.Options{KeepPayload: true})
@@ -40,7 +41,8 @@ func FuzzDelivery(f *testing.F) {
 		var sent struct {
 			ID string `json:"id"`
 		}
-		// Where the id comes twice, one that is no string is an error, and leaves the other.
+		// Where the id comes twice, one that is no string is an error, and leaves the
+		// other.
 		_ = json.Unmarshal(payload, &sent)
 		kept, err := webhook.Find(t.Context(), db, "", sent.ID)
 		if err != nil {

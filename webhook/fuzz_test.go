@@ -12,7 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// No header passes but one that carries the real signature, and none ends in anything but a reason.
+// No header passes but one that carries the real signature, and none ends in anything but
+// a reason.
 func FuzzVerifyHeader(f *testing.F) {
 	now := time.Unix(1795000000, 0)
 	payload := event("evt_1", completed)
@@ -40,7 +41,8 @@ func FuzzVerifyHeader(f *testing.F) {
 	})
 }
 
-// Whatever is signed is an event that can be stored, or is rejected as none; and a second look says the same.
+// Whatever is signed is an event that can be stored, or is rejected as none; and a second
+// look says the same.
 func FuzzEvent(f *testing.F) {
 	for _, seed := range []string{
 		string(event("evt_1", completed)), `{"id":"evt_1","type":"t"}`, `{"id":"evt_1","type":"t","data":null}`, `{"id":"evt_1","type":"t","data":{"object":null}}`,

@@ -24,7 +24,8 @@ func failing(cause error) webhook.Handler {
 	}
 }
 
-// However a handler fails: nothing half done, 500, the cause in the ledger, and the next delivery does the work.
+// However a handler fails: nothing half done, 500, the cause in the ledger, and the next
+// delivery does the work.
 func TestHandlerFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -89,7 +90,8 @@ func panickingHandler(context.Context, webhook.Tx, webhook.Event) (webhook.Outco
 	panic("boom")
 }
 
-// A handler that swallows a statement's error leaves a transaction that Postgres will not commit. That must not be answered 200.
+// A handler that swallows a statement's error leaves a transaction that Postgres will not
+// commit. That must not be answered 200.
 func TestHandlerThatSwallowsAnError(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -111,7 +113,8 @@ func TestHandlerThatSwallowsAnError(t *testing.T) {
 	})
 }
 
-// What a handler wrote before it said Unmatched or Parked is committed with the ledger row, as with Processed.
+// What a handler wrote before it said Unmatched or Parked is committed with the ledger
+// row, as with Processed.
 func TestUnmatchedAndParkedCommitWhatWasWritten(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -127,7 +130,8 @@ func TestUnmatchedAndParkedCommitWhatWasWritten(t *testing.T) {
 	require.Equal(t, 2, countEffects(t, db))
 }
 
-// Who looks at the ledger sees why the last attempt failed, of an event that had been unmatched, too.
+// Who looks at the ledger sees why the last attempt failed, of an event that had been
+// unmatched, too.
 func TestUnmatchedThatFailsIsNoted(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -148,7 +152,8 @@ func TestUnmatchedThatFailsIsNoted(t *testing.T) {
 	require.Equal(t, done(webhook.Unmatched), send(t, r, event("evt_1", completed)))
 }
 
-// An event that matched nothing is handled by the delivery that comes once its row is there.
+// An event that matched nothing is handled by the delivery that comes once its row is
+// there.
 func TestUnmatchedBecomesProcessed(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -170,7 +175,8 @@ func TestUnmatchedBecomesProcessed(t *testing.T) {
 	require.Empty(t, e.Payload)
 }
 
-// Postgres asks for the whole transaction again: nothing of it has happened, so it is run again, but not for ever.
+// Postgres asks for the whole transaction again: nothing of it has happened, so it is run
+// again, but not for ever.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -213,7 +219,8 @@ func TestRetries(t *testing.T) {
 	})
 }
 
-// Two handlers that lock the same rows in opposed order: Postgres ends one of them, and both are answered 200.
+// Two handlers that lock the same rows in opposed order: Postgres ends one of them, and
+// both are answered 200.
 func TestDeadlockReachesNobody(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

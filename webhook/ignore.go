@@ -25,12 +25,13 @@ type IgnoredByOperator struct {
 	Ended bool
 }
 
-// Ignore ends events of the receiver of that name that a person has decided to do nothing about;
-// empty is DefaultName. An event that is failed, unmatched or parked becomes Ignored, with
-// ReasonOperator: it is neither tried again nor counted as waiting, and its payload is dropped
-// with the others. [Receiver.Replay] takes it up while it has one, where Ignored is named. Other
-// events stay as they are. Ignore takes one round trip for each event, waits for a transaction
-// that works on it, and is safe beside deliveries and steps. It returns what it came to.
+// Ignore ends events of the receiver of that name that a person has decided to do nothing
+// about; empty is DefaultName. An event that is failed, unmatched or parked becomes
+// Ignored, with ReasonOperator: it is neither tried again nor counted as waiting, and its
+// payload is dropped with the others. [Receiver.Replay] takes it up while it has one,
+// where Ignored is named. Other events stay as they are. Ignore takes one round trip for
+// each event, waits for a transaction that works on it, and is safe beside deliveries and
+// steps. It returns what it came to.
 func Ignore(ctx context.Context, q Querier, name string, ids ...string) ([]IgnoredByOperator, error) {
 	name, err := cleanName(name)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Where the role's default isolation is above READ COMMITTED, every failed attempt is recorded all the same, though the records of several
-// replicas meet.
+// Where the role's default isolation is above READ COMMITTED, every failed attempt is
+// recorded all the same, though the records of several replicas meet.
 func TestFailuresAreRecordedUnderAStricterDefault(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)

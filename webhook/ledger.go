@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// A row is inserted with the outcome that the delivery is going to have, so the usual path
-// is one statement. processed_at is NULL while an event is failed or unmatched.
+// A row is inserted with the outcome that the delivery is going to have, so the usual
+// path is one statement. processed_at is NULL while an event is failed or unmatched.
 const insertSQL = `
 INSERT INTO booking_platform.payment_events AS e (receiver, stripe_event_id, type, api_version, account, livemode, object_id,
 	stripe_session_id, stripe_payment_intent_id, payment_ref, outcome, reason, last_error, payload, created_at, processed_at)
@@ -32,8 +32,8 @@ const openSQL = `(e.outcome IN ('failed', 'unmatched') OR ` + skippedSQL + `)`
 // overdueSQL tells whether an event has waited for longer than an unmatched one may.
 const overdueSQL = `e.received_at < statement_timestamp() - $16::bigint * interval '1 second'`
 
-// No row comes back when the event is settled. While another transaction works on the same
-// event the statement waits for its end.
+// No row comes back when the event is settled. While another transaction works on the
+// same event the statement waits for its end.
 const claimSQL = updateSQL + `
 WHERE ` + openSQL + `
 RETURNING ` + overdueSQL
@@ -43,21 +43,23 @@ const replayClaimSQL = updateSQL + `
 WHERE e.outcome = ANY (string_to_array($17::text, ','))
 RETURNING ` + overdueSQL
 
-// Claim writes the event's row in the ledger of the receiver of that name, with the outcome
-// that the caller is about to bring about, in the caller's transaction. Empty is DefaultName.
-// True: do the work in the same transaction and commit. False: the event is settled; roll
-// back and acknowledge it. A claim is undone when its transaction rolls back.
+// Claim writes the event's row in the ledger of the receiver of that name, with the
+// outcome that the caller is about to bring about, in the caller's transaction. Empty is
+// DefaultName. True: do the work in the same transaction and commit. False: the event is
+// settled; roll back and acknowledge it. A claim is undone when its transaction rolls
+// back.
 //
-// The outcome is Processed, Ignored (recorded with ReasonNotOurs), Unmatched or Parked. An
-// event that is failed or unmatched can be claimed again, and so can one that was ignored
-// because a replica had no handler for it. The payload is kept with Ignored, Unmatched and
-// Parked.
+// The outcome is Processed, Ignored (recorded with ReasonNotOurs), Unmatched or Parked.
+// An event that is failed or unmatched can be claimed again, and so can one that was
+// ignored because a replica had no handler for it. The payload is kept with Ignored,
+// Unmatched and Parked.
 //
 // tx must be a transaction: a pool (*sql.DB, *sqlx.DB) and a connection on which none has
 // begun are refused with [ErrNoTransaction]. Claim takes one round trip (two more with a
-// *sql.Conn), plus the wait for another transaction that has claimed the same event, and is
-// safe on any number of replicas. In a REPEATABLE READ or SERIALIZABLE transaction it can
-// fail with SQLSTATE 40001, and for the caller's own locks with 40P01: run the whole again.
+// *sql.Conn), plus the wait for another transaction that has claimed the same event, and
+// is safe on any number of replicas. In a REPEATABLE READ or SERIALIZABLE transaction it
+// can fail with SQLSTATE 40001, and for the caller's own locks with 40P01: run the whole
+// again.
 func Claim(ctx context.Context, tx Querier, name string, ev Event, outcome Outcome) (bool, error) {
 	name, err := cleanName(name)
 	if err != nil {
@@ -88,7 +90,8 @@ type ledger struct {
 	unmatchedFor int64
 }
 
-// claim writes the row; overdue says that the event has waited for longer than unmatchedFor.
+// claim writes the row; overdue says that the event has waited for longer than
+// unmatchedFor.
 func (l ledger) claim(ctx context.Context, q Querier, ev Event, v verdict) (claimed, overdue bool, err error) {
 	if ev.ID == "" || ev.Type == "" {
 		return false, false, errors.New("webhook: claim: the event has no id or no type")
@@ -177,7 +180,8 @@ func (l ledger) storedPayload(ev Event, outcome Outcome) sql.NullString {
 	return sql.NullString{String: string(ev.Payload), Valid: true}
 }
 
-// storable makes an error's text fit for a text column: bounded, without what Postgres refuses.
+// storable makes an error's text fit for a text column: bounded, without what Postgres
+// refuses.
 func storable(s string) string {
 	const limit = 1000
 	s = strings.ReplaceAll(s, "\x00", "")

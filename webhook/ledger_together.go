@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
-// Only what is new is claimed together: what has a row, settled or not, or gets one from another replica meanwhile, is left to its own transaction.
-// The rows are inserted in the order of their ids, so that two batches which wait for each other's do not do so in a circle.
+// Only what is new is claimed together: what has a row, settled or not, or gets one from
+// another replica meanwhile, is left to its own transaction. The rows are inserted in the
+// order of their ids, so that two batches which wait for each other's do not do so in a
+// circle.
 const claimTogetherSQL = `
 INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, account, livemode, object_id, stripe_session_id,
 	stripe_payment_intent_id, payment_ref, outcome, payload, created_at, processed_at)
@@ -69,7 +71,8 @@ DELETE FROM booking_platform.payment_events e
 WHERE e.receiver = $2::text AND e.stripe_event_id IN (SELECT t.id FROM jsonb_to_recordset($1::jsonb) AS t(id text))
 RETURNING e.stripe_event_id`
 
-// unclaim deletes the rows that this transaction has inserted for events which it did not settle.
+// unclaim deletes the rows that this transaction has inserted for events which it did not
+// settle.
 func (l ledger) unclaim(ctx context.Context, q Querier, claimed []WaitingEvent, settled []string) error {
 	var rows []ledgerRow
 	for _, w := range claimed {
@@ -86,9 +89,11 @@ func (l ledger) unclaim(ctx context.Context, q Querier, claimed []WaitingEvent, 
 	return nil
 }
 
-// queryIDs runs a statement about rows that are sent as JSON, and reads the ids it returns.
+// queryIDs runs a statement about rows that are sent as JSON, and reads the ids it
+// returns.
 func (l ledger) queryIDs(ctx context.Context, q Querier, query string, rows []ledgerRow) ([]string, error) {
-	// Strings that were checked, flags and times until the year 9999 can always be written.
+	// Strings that were checked, flags and times until the year 9999 can always be
+	// written.
 	text, _ := json.Marshal(rows)
 	found, err := q.QueryContext(ctx, query, string(text), l.name)
 	if err != nil {

@@ -43,16 +43,19 @@ type ListOptions struct {
 	Outcome Outcome
 	Reason  Reason
 	Type    string
-	// Since and Until keep only events received at or after the one and before the other; zero is no bound.
+	// Since and Until keep only events received at or after the one and before the other;
+	// zero is no bound.
 	Since, Until time.Time
-	// Before is an event's id: only events received before it are listed. Give the last ID of one page to get the next. An id that is
-	// not in the ledger has nothing before it.
+	// Before is an event's id: only events received before it are listed. Give the last
+	// ID of one page to get the next. An id that is not in the ledger has nothing before
+	// it.
 	Before string
 	// Limit is how many at most: 0 is 50, and more than 500 is 500.
 	Limit int
 }
 
-// The row comparison is written so that the index on (received_at, stripe_event_id) serves it, however deep the page.
+// The row comparison is written so that the index on (received_at, stripe_event_id)
+// serves it, however deep the page.
 const listSQL = `
 SELECT e.stripe_event_id, e.type, e.api_version, e.account, e.livemode, e.object_id, e.stripe_session_id, e.stripe_payment_intent_id,
 	e.payment_ref, e.outcome, e.reason, e.attempts, e.last_error, e.created_at, e.received_at, e.processed_at
@@ -89,8 +92,9 @@ type entryRow struct {
 // Our own mapper: a caller's, and sqlx.NameMapper, are the caller's to change.
 var mapper = reflectx.NewMapperFunc("db", strings.ToLower)
 
-// List reads the ledger of the receiver of that name, newest first, in one round trip. Empty
-// is DefaultName. Payloads are left out: they hold customers' data, and [Find] reads one.
+// List reads the ledger of the receiver of that name, newest first, in one round trip.
+// Empty is DefaultName. Payloads are left out: they hold customers' data, and [Find]
+// reads one.
 func List(ctx context.Context, q Querier, name string, opts ListOptions) ([]Entry, error) {
 	name, err := cleanName(name)
 	if err != nil {

@@ -24,7 +24,8 @@ func ids(entries []webhook.Entry) (out []string) {
 func TestList(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		// Three events share each time of arrival, so that a page may end between two of them.
+		// Three events share each time of arrival, so that a page may end between two of
+		// them.
 		_, err := db.ExecContext(t.Context(), `
 			INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at)
 			SELECT 'default', 'evt_' || lpad(i::text, 4, '0'), CASE WHEN i % 2 = 0 THEN 'even' ELSE 'odd' END,

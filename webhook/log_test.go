@@ -20,7 +20,8 @@ import (
 
 type contextKey struct{}
 
-// withRequestID is what a host's log handler does: it takes the request's id from the context.
+// withRequestID is what a host's log handler does: it takes the request's id from the
+// context.
 type withRequestID struct{ slog.Handler }
 
 func (h withRequestID) Handle(ctx context.Context, r slog.Record) error {
@@ -30,7 +31,8 @@ func (h withRequestID) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// One line for each delivery, with what an operator needs to follow it, and nothing that must not be there.
+// One line for each delivery, with what an operator needs to follow it, and nothing that
+// must not be there.
 func TestLogLines(t *testing.T) {
 	t.Parallel()
 	var log lines

@@ -48,8 +48,9 @@ func retry(t testing.TB, db *sql.DB, r *webhook.Receiver) int {
 	return n
 }
 
-// M1: two services on one database, with an endpoint each at Stripe, which sends both the same
-// event id. Each has its own effect, whichever is first, and neither sees what the other has.
+// M1: two services on one database, with an endpoint each at Stripe, which sends both the
+// same event id. Each has its own effect, whichever is first, and neither sees what the
+// other has.
 func TestName_TwoServicesOneDatabase(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -108,8 +109,9 @@ func TestName_TwoServicesOneDatabase(t *testing.T) {
 	})
 }
 
-// M1: a rolling deployment beside another service. The old replica of the shop has no handler for
-// the type; what it answers 200 has its effect by the new replica, once, and so for the service.
+// M1: a rolling deployment beside another service. The old replica of the shop has no
+// handler for the type; what it answers 200 has its effect by the new replica, once, and
+// so for the service.
 func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -139,7 +141,8 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 		require.Zero(t, retry(t, db, old))
 		require.Equal(t, 1, retry(t, db, fresh))
 
-		// The new replica first, which fails; then the redelivery, a retry and a replay of the old one.
+		// The new replica first, which fails; then the redelivery, a retry and a replay
+		// of the old one.
 		require.Equal(t, failed, send(t, fresh, event("evt_fails", "charge.refunded")))
 		require.Equal(t, done(webhook.Ignored), send(t, old, event("evt_fails", "charge.refunded")))
 		require.Zero(t, retry(t, db, old))
@@ -159,7 +162,8 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 	})
 }
 
-// M1: an event that an old replica ignored, and whose handler fails in the new one, is failed from then on.
+// M1: an event that an old replica ignored, and whose handler fails in the new one, is
+// failed from then on.
 func TestName_PassedOverEventFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -176,7 +180,8 @@ func TestName_PassedOverEventFails(t *testing.T) {
 	require.NotEmpty(t, e.Payload)
 }
 
-// M1: replicas of one name that differ in mode or accounts do not end each other's events either.
+// M1: replicas of one name that differ in mode or accounts do not end each other's events
+// either.
 func TestName_ReplicasOfOtherModeOrAccounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -206,8 +211,8 @@ func TestName_ReplicasOfOtherModeOrAccounts(t *testing.T) {
 	}
 }
 
-// M1: a replica without a handler whose database fails records nothing: a failed event of a type
-// that no replica handles would wait without end.
+// M1: a replica without a handler whose database fails records nothing: a failed event of
+// a type that no replica handles would wait without end.
 func TestName_FailureWithoutHandlerIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -220,8 +225,8 @@ func TestName_FailureWithoutHandlerIsNotRecorded(t *testing.T) {
 	require.False(t, exists)
 }
 
-// M1: events of types that no replica handles are not tried, not counted, and lose their payload;
-// looking for those that a replica may take up does not read them.
+// M1: events of types that no replica handles are not tried, not counted, and lose their
+// payload; looking for those that a replica may take up does not read them.
 func TestName_ManyUnhandledEvents(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -50,7 +50,8 @@ func TestDuplicateStorm(t *testing.T) {
 	require.Equal(t, 1, entry(t, db, "evt_1").Attempts)
 }
 
-// While one event's handler works, its duplicates hold no connections: the caller's own queries go on.
+// While one event's handler works, its duplicates hold no connections: the caller's own
+// queries go on.
 func TestStormLeavesThePoolUsable(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -118,8 +119,9 @@ func TestInFlightIsBounded(t *testing.T) {
 	}
 }
 
-// A delivers, fails, and is slow to record it, while B processes the same event: B's success stands, and the next
-// delivery is a duplicate. A trigger holds A's record back until B is done.
+// A delivers, fails, and is slow to record it, while B processes the same event: B's
+// success stands, and the next delivery is a duplicate. A trigger holds A's record back
+// until B is done.
 func TestLateFailureRecordLeavesASuccess(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)

@@ -5,25 +5,31 @@ import (
 	"net/http"
 )
 
-// Outcome says what became of a delivery. All but Duplicate and Rejected are also what a ledger row can say.
+// Outcome says what became of a delivery. All but Duplicate and Rejected are also what a
+// ledger row can say.
 type Outcome string
 
 const (
-	// Processed means that the handler's effect and the ledger row are committed. It is final.
+	// Processed means that the handler's effect and the ledger row are committed. It is
+	// final.
 	Processed Outcome = "processed"
 	// Duplicate means that an earlier delivery settled the event. It is never stored.
 	Duplicate Outcome = "duplicate"
-	// Ignored means that the event is not this receiver's, or that this replica has no handler
-	// for it; the Reason says which. Stripe does not send it again. With ReasonNoHandler,
-	// ReasonTestMode, ReasonLiveMode and ReasonOtherAccount a replica of the same name that
-	// has a handler for the event still takes it up; with the others it is final.
+	// Ignored means that the event is not this receiver's, or that this replica has no
+	// handler for it; the Reason says which. Stripe does not send it again. With
+	// ReasonNoHandler, ReasonTestMode, ReasonLiveMode and ReasonOtherAccount a replica of
+	// the same name that has a handler for the event still takes it up; with the others
+	// it is final.
 	Ignored Outcome = "ignored"
-	// Unmatched means that the handler found no row the event is about. It is handled again, by
-	// a later delivery or [Receiver.RetryWaiting], and is Ignored after Options.UnmatchedFor.
+	// Unmatched means that the handler found no row the event is about. It is handled
+	// again, by a later delivery or [Receiver.RetryWaiting], and is Ignored after
+	// Options.UnmatchedFor.
 	Unmatched Outcome = "unmatched"
-	// Parked means that a person must look at it. It is final as far as Stripe's deliveries go.
+	// Parked means that a person must look at it. It is final as far as Stripe's
+	// deliveries go.
 	Parked Outcome = "parked"
-	// Failed means that the database or the handler failed: nothing of that attempt took effect, and the next delivery does the work.
+	// Failed means that the database or the handler failed: nothing of that attempt took
+	// effect, and the next delivery does the work.
 	Failed Outcome = "failed"
 	// Rejected means that what arrived is not a signed event. It is never stored.
 	Rejected Outcome = "rejected"
@@ -37,35 +43,42 @@ const (
 	ReasonSignatureMissing Reason = "signature_missing"
 	// ReasonSignatureMalformed means that the header is not in Stripe's form.
 	ReasonSignatureMalformed Reason = "signature_malformed"
-	// ReasonSignatureWrong means that no signature in the header was made with one of the secrets.
+	// ReasonSignatureWrong means that no signature in the header was made with one of the
+	// secrets.
 	ReasonSignatureWrong Reason = "signature_wrong"
-	// ReasonTooOld means that a good signature is older than the tolerance: a replay, or a slow clock at the sender.
+	// ReasonTooOld means that a good signature is older than the tolerance: a replay, or
+	// a slow clock at the sender.
 	ReasonTooOld Reason = "timestamp_too_old"
-	// ReasonFuture means that a good signature is from the future by more than the tolerance: this host's clock is late.
+	// ReasonFuture means that a good signature is from the future by more than the
+	// tolerance: this host's clock is late.
 	ReasonFuture Reason = "timestamp_in_future"
-	// ReasonNotAnEvent means that a good signature covers something that is not a Stripe event.
+	// ReasonNotAnEvent means that a good signature covers something that is not a Stripe
+	// event.
 	ReasonNotAnEvent Reason = "not_an_event"
 	// ReasonBodyTooLarge means that the body is larger than Options.MaxBody.
 	ReasonBodyTooLarge Reason = "body_too_large"
 	// ReasonBodyUnreadable means that the body ended early, or did not arrive in time.
 	ReasonBodyUnreadable Reason = "body_unreadable"
-	// ReasonTooManyForgeries stands for one of the three reasons of a bad signature, where the address has sent too many of those: see
-	// Options.MaxBadSignatures.
+	// ReasonTooManyForgeries stands for one of the three reasons of a bad signature,
+	// where the address has sent too many of those: see Options.MaxBadSignatures.
 	ReasonTooManyForgeries Reason = "too_many_bad_signatures"
 
-	// ReasonNoHandler means that an event was ignored because the replica that received it has no
-	// handler for its type.
+	// ReasonNoHandler means that an event was ignored because the replica that received
+	// it has no handler for its type.
 	ReasonNoHandler Reason = "no_handler"
 	// ReasonNotOurs means that a handler returned Ignored, or Unmatched for longer than
 	// Options.UnmatchedFor: the event is about another program's objects.
 	ReasonNotOurs Reason = "not_ours"
 	// ReasonOperator means that [Ignore] ended the event.
 	ReasonOperator Reason = "operator"
-	// ReasonTestMode means that an event of Stripe's test mode was ignored, because the receiver is for live ones.
+	// ReasonTestMode means that an event of Stripe's test mode was ignored, because the
+	// receiver is for live ones.
 	ReasonTestMode Reason = "test_mode"
-	// ReasonLiveMode means that a live event was ignored, because the receiver is for test mode.
+	// ReasonLiveMode means that a live event was ignored, because the receiver is for
+	// test mode.
 	ReasonLiveMode Reason = "live_mode"
-	// ReasonOtherAccount means that an event of a connected account was ignored that Options.Accounts does not list.
+	// ReasonOtherAccount means that an event of a connected account was ignored that
+	// Options.Accounts does not list.
 	ReasonOtherAccount Reason = "other_account"
 )
 
@@ -82,8 +95,9 @@ type consequence struct {
 	counter counter
 }
 
-// consequences is the one place that maps what happened to its status, log level and counter. Stripe sends again
-// after everything outside 2xx, so 5xx is kept for what another delivery can heal.
+// consequences is the one place that maps what happened to its status, log level and
+// counter. Stripe sends again after everything outside 2xx, so 5xx is kept for what
+// another delivery can heal.
 var consequences = map[verdict]consequence{
 	{outcome: Processed}: {http.StatusOK, slog.LevelInfo, countProcessed},
 	{outcome: Duplicate}: {http.StatusOK, slog.LevelInfo, countDuplicates},

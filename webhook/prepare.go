@@ -11,12 +11,15 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// maxPrepared bounds how many statements are kept: a handler that writes values into its statements makes new ones for ever.
+// maxPrepared bounds how many statements are kept: a handler that writes values into its
+// statements makes new ones for ever.
 const maxPrepared = 100
 
-// preparing keeps the statements of the receiver's transactions, its own and its handlers', prepared on each connection; database/sql sees to
-// that. A statement is noted when a transaction first sends it, and made between two transactions: making it takes a connection, and who has
-// one already, with locks, would wait for a pool that has no other. They are closed with their connection or their database.
+// preparing keeps the statements of the receiver's transactions, its own and its
+// handlers', prepared on each connection; database/sql sees to that. A statement is noted
+// when a transaction first sends it, and made between two transactions: making it takes a
+// connection, and who has one already, with locks, would wait for a pool that has no
+// other. They are closed with their connection or their database.
 type preparing struct {
 	db *sql.DB
 
@@ -25,7 +28,8 @@ type preparing struct {
 	noted      []string
 }
 
-// statement returns a statement that is prepared, or nil after noting it. A nil preparing, the default, has none.
+// statement returns a statement that is prepared, or nil after noting it. A nil
+// preparing, the default, has none.
 func (p *preparing) statement(query string) *sql.Stmt {
 	if p == nil {
 		return nil
@@ -41,7 +45,8 @@ func (p *preparing) statement(query string) *sql.Stmt {
 	return s
 }
 
-// prepare makes what was noted. Call it without a transaction. One that cannot be prepared, several statements in one text say, runs as it is.
+// prepare makes what was noted. Call it without a transaction. One that cannot be
+// prepared, several statements in one text say, runs as it is.
 func (p *preparing) prepare(ctx context.Context) {
 	if p == nil {
 		return
@@ -57,7 +62,8 @@ func (p *preparing) prepare(ctx context.Context) {
 		case err == nil:
 			p.statements[query] = s
 		case !strings.HasPrefix(sqlState(err), "42"):
-			// That was not the statement's fault. The next caller tries again, this one and those after it.
+			// That was not the statement's fault. The next caller tries again, this one
+			// and those after it.
 			p.noted = append(p.noted, noted[n:]...)
 			p.mu.Unlock()
 			return

@@ -14,7 +14,8 @@ import (
 
 const preparedStatements = `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%public.effects%' OR statement LIKE '%booking_platform.%'`
 
-// The receiver's statements and its handlers' are prepared, with a pool of one connection too, and not without end.
+// The receiver's statements and its handlers' are prepared, with a pool of one connection
+// too, and not without end.
 func TestPreparedStatements(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriverDirect(t, "a prepared statement is the session's", func(t *testing.T, db *sql.DB) {
@@ -22,7 +23,8 @@ func TestPreparedStatements(t *testing.T) {
 		effects(t, db)
 		r := newReceiver(t, db, webhook.Options{Prepare: true})
 		r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
-			// One that cannot be prepared, because it is new each time and there are too many, and one whose table is not there outside of this.
+			// One that cannot be prepared, because it is new each time and there are too
+			// many, and one whose table is not there outside of this.
 			if _, err := tx.ExecContext(ctx, `CREATE TEMPORARY TABLE mine (id text) ON COMMIT DROP`); err != nil {
 				return "", err
 			}

@@ -26,10 +26,11 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("webhook: panic: %v", e.value) }
 
-// process runs a verified event through claim, handler and commit, and comes back within the time limit whatever
-// database and handler do. The work has a goroutine of its own, because neither a driver whose read hangs nor a
-// handler that ignores its context can be stopped. Its place at the gate stays taken until it has ended. Where the event's type has a handler
-// together, the event is first offered to those that wait beside it.
+// process runs a verified event through claim, handler and commit, and comes back within
+// the time limit whatever database and handler do. The work has a goroutine of its own,
+// because neither a driver whose read hangs nor a handler that ignores its context can be
+// stopped. Its place at the gate stays taken until it has ended. Where the event's type
+// has a handler together, the event is first offered to those that wait beside it.
 func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (verdict, error) {
 	limit, stop := context.WithTimeout(ctx, r.opts.Timeout)
 	defer stop()
@@ -45,16 +46,16 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (verdict, er
 		start := time.Now()
 		leave := func() {}
 		d := Delivery{Outcome: Failed, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID, Bytes: len(ev.Payload), Err: errGoexit}
-		// Deferred, because a handler may panic, which must not be the process's end, and may end this goroutine: a
-		// test's FailNow does.
+		// Deferred, because a handler may panic, which must not be the process's end, and
+		// may end this goroutine: a test's FailNow does.
 		defer func() {
 			cancel()
 			if p := recover(); p != nil {
 				d.Err = &panicError{value: p, stack: debug.Stack()}
 			}
-			// A delivery that had no turn takes no connection to record it, and while commits wait
-			// the record would wait too. A replica without a handler records no failure: no replica
-			// may ever have one that settles it.
+			// A delivery that had no turn takes no connection to record it, and while
+			// commits wait the record would wait too. A replica without a handler records
+			// no failure: no replica may ever have one that settles it.
 			handle, _ := r.handler(ev)
 			if handle != nil && d.Err != nil && !errors.Is(d.Err, errBusy) && !errors.Is(d.Err, pg.ErrSuspended) {
 				d.Err = errors.Join(d.Err, r.recordFailure(ctx, ev, d.Err))
@@ -64,7 +65,8 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (verdict, er
 			select {
 			case done <- d:
 			case <-limit.Done():
-				// The delivery's own line has said that it failed. This one says what came of it after all.
+				// The delivery's own line has said that it failed. This one says what
+				// came of it after all.
 				d.Duration = time.Since(start)
 				r.logDelivery(ctx, slog.LevelWarn, "webhook delivery ended after its answer", d, n)
 			}
@@ -91,7 +93,8 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (verdict, er
 	}
 }
 
-// takeUp is process for an event that no request has brought: it writes the line that a delivery has, unless what came of it is not worth one.
+// takeUp is process for an event that no request has brought: it writes the line that a
+// delivery has, unless what came of it is not worth one.
 func (r *Receiver) takeUp(ctx context.Context, ev Event, message string, silent Outcome) (Outcome, error) {
 	start := time.Now()
 	n := &notes{}
@@ -108,8 +111,8 @@ func (r *Receiver) takeUp(ctx context.Context, ev Event, message string, silent 
 	return v.outcome, err
 }
 
-// recordFailure notes a failed attempt beside the event, in a transaction and a time of its own: the attempt's
-// transaction is gone, and its context perhaps too.
+// recordFailure notes a failed attempt beside the event, in a transaction and a time of
+// its own: the attempt's transaction is gone, and its context perhaps too.
 func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.recordTimeout())
 	defer cancel()

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy stands between a test and its database, so that the link can fail while the server, which other tests use
-// too, goes on.
+// proxy stands between a test and its database, so that the link can fail while the
+// server, which other tests use too, goes on.
 type proxy struct {
 	target string
 	addr   string
@@ -23,7 +23,8 @@ type proxy struct {
 	conns  map[net.Conn]struct{}
 }
 
-// newProxy listens in front of the database of a URL, and returns the URL that leads through it.
+// newProxy listens in front of the database of a URL, and returns the URL that leads
+// through it.
 func newProxy(t *testing.T, databaseURL string) (*proxy, string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
@@ -87,7 +88,8 @@ func (p *proxy) pass() bool {
 	return !eaten
 }
 
-// set cuts every link and refuses new ones, or lets them through again. Nobody stays silent.
+// set cuts every link and refuses new ones, or lets them through again. Nobody stays
+// silent.
 func (p *proxy) set(down bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +119,8 @@ func (p *proxy) resume() {
 	p.silent = nil
 }
 
-// loseNext cuts the connection on which the database speaks next, in place of what it says.
+// loseNext cuts the connection on which the database speaks next, in place of what it
+// says.
 func (p *proxy) loseNext() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

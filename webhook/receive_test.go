@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// An event that Stripe listed goes through the ledger as a delivered one does: once, and again after a failure.
+// An event that Stripe listed goes through the ledger as a delivered one does: once, and
+// again after a failure.
 func TestReceive(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -8,19 +8,24 @@ import (
 	"time"
 )
 
-// ReplayOptions say which events [Receiver.Replay] takes up. The zero value is the oldest 100 that have failed or matched nothing.
+// ReplayOptions say which events [Receiver.Replay] takes up. The zero value is the oldest
+// 100 that have failed or matched nothing.
 type ReplayOptions struct {
-	// IDs names single events, taken up in this order; the fields below that narrow, Type to Limit, then have no meaning.
+	// IDs names single events, taken up in this order; the fields below that narrow, Type
+	// to Limit, then have no meaning.
 	IDs []string
-	// Outcomes are the outcomes that are taken up: Failed and Unmatched when it is empty. Parked and Ignored are taken up only when they are
-	// named. A processed event never is: its effect is a fact.
+	// Outcomes are the outcomes that are taken up: Failed and Unmatched when it is empty.
+	// Parked and Ignored are taken up only when they are named. A processed event never
+	// is: its effect is a fact.
 	Outcomes []Outcome
-	// Type keeps only events of that type. Events that this receiver has no handler for are left
-	// out in any case.
+	// Type keeps only events of that type. Events that this receiver has no handler for
+	// are left out in any case.
 	Type string
-	// Since and Until keep only events received at or after the one and before the other; zero is no bound.
+	// Since and Until keep only events received at or after the one and before the other;
+	// zero is no bound.
 	Since, Until time.Time
-	// Limit is how many at most, the oldest first: 0 is 100, and more than 10,000 is 10,000.
+	// Limit is how many at most, the oldest first: 0 is 100, and more than 10,000 is
+	// 10,000.
 	Limit int
 	// DryRun says what would be taken up, and does nothing.
 	DryRun bool
@@ -32,12 +37,13 @@ type Skip string
 const (
 	// SkippedUnknown means that there is no such event in the ledger.
 	SkippedUnknown Skip = "unknown"
-	// SkippedNoHandler means that this receiver has no handler for the event, by its type, mode or
-	// account: a replica that has one may replay it.
+	// SkippedNoHandler means that this receiver has no handler for the event, by its
+	// type, mode or account: a replica that has one may replay it.
 	SkippedNoHandler Skip = "no_handler"
 	// SkippedOutcome means that its outcome is not one of those that are taken up.
 	SkippedOutcome Skip = "outcome"
-	// SkippedNoPayload means that its body is not kept, so that there is nothing to handle.
+	// SkippedNoPayload means that its body is not kept, so that there is nothing to
+	// handle.
 	SkippedNoPayload Skip = "no_payload"
 )
 
@@ -46,17 +52,18 @@ type Replayed struct {
 	ID, Type string
 	// Was is its outcome before.
 	Was Outcome
-	// Outcome is what came of it: as of a delivery, with Duplicate for one that somebody else settled meanwhile. Empty when it was Skipped,
-	// and in a dry run.
+	// Outcome is what came of it: as of a delivery, with Duplicate for one that somebody
+	// else settled meanwhile. Empty when it was Skipped, and in a dry run.
 	Outcome Outcome
 	// Skipped says why it was not taken up.
 	Skipped Skip
-	// Err is why it Failed. An event that was parked, or ignored as not ours or by an operator,
-	// then stays what it was.
+	// Err is why it Failed. An event that was parked, or ignored as not ours or by an
+	// operator, then stays what it was.
 	Err error
 }
 
-// Settled tells whether nothing is left to do: the event was taken up, and neither failed nor matched nothing.
+// Settled tells whether nothing is left to do: the event was taken up, and neither failed
+// nor matched nothing.
 func (r Replayed) Settled() bool {
 	return r.Outcome != "" && r.Outcome != Failed && r.Outcome != Unmatched
 }
@@ -71,13 +78,14 @@ WHERE e.receiver = $1::text AND ` + scopeSQL + `
 ORDER BY e.received_at, e.stripe_event_id
 LIMIT $9::integer`
 
-// Replay takes up events of this receiver's name, one after the other, as another delivery of each would: through the same claim and the handlers
-// that are registered here, so that one which has been settled meanwhile is a duplicate, and two replays at once have one effect. It
-// returns what became of each that it came to. The error is the database's, or the context's, or one of the options; an event that fails
-// is not one.
+// Replay takes up events of this receiver's name, one after the other, as another
+// delivery of each would: through the same claim and the handlers that are registered
+// here, so that one which has been settled meanwhile is a duplicate, and two replays at
+// once have one effect. It returns what became of each that it came to. The error is the
+// database's, or the context's, or one of the options; an event that fails is not one.
 //
-// It takes one round trip to find the events, and for each one more and those of a delivery. It is safe on every replica at once, and
-// beside [Receiver.RetryWaiting].
+// It takes one round trip to find the events, and for each one more and those of a
+// delivery. It is safe on every replica at once, and beside [Receiver.RetryWaiting].
 func (r *Receiver) Replay(ctx context.Context, opts ReplayOptions) ([]Replayed, error) {
 	takes, err := opts.takes()
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// first fills a ledger with an event of each outcome, evt_<outcome>, and returns a receiver whose handlers process them all.
+// first fills a ledger with an event of each outcome, evt_<outcome>, and returns a
+// receiver whose handlers process them all.
 func first(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiver {
 	t.Helper()
 	effects(t, db)
@@ -57,7 +58,8 @@ func became(t testing.TB, r *webhook.Receiver, opts webhook.ReplayOptions) map[s
 	return out
 }
 
-// A replay takes up what waits; what is parked or ignored when it is named; what is processed never.
+// A replay takes up what waits; what is parked or ignored when it is named; what is
+// processed never.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -114,7 +116,8 @@ func TestReplayNarrowed(t *testing.T) {
 	require.Equal(t, []string{"ignored", "failed"}, ids(webhook.ReplayOptions{Outcomes: all, IDs: []string{"evt_ignored", "evt_failed"}}))
 }
 
-// A replay that fails leaves a parked event parked, with what was known of it; a failed one counts another attempt.
+// A replay that fails leaves a parked event parked, with what was known of it; a failed
+// one counts another attempt.
 func TestReplayThatFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -149,7 +152,8 @@ func TestReplayWithoutAPayload(t *testing.T) {
 	require.Equal(t, want, became(t, r, webhook.ReplayOptions{}))
 }
 
-// M1: a replay on a host of the other mode has no effect, and ends nothing for the hosts whose it is.
+// M1: a replay on a host of the other mode has no effect, and ends nothing for the hosts
+// whose it is.
 func TestReplayOfAnotherMode(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

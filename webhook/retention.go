@@ -10,19 +10,21 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// minRows is the shortest time that a row is kept: as long as Stripe lists an event and lets it be sent again. A row that is gone cannot
-// tell a duplicate.
+// minRows is the shortest time that a row is kept: as long as Stripe lists an event and
+// lets it be sent again. A row that is gone cannot tell a duplicate.
 const minRows = 30 * 24 * time.Hour
 
 const (
-	// deleteBatch is how many rows one statement touches, so that none holds its locks for long.
+	// deleteBatch is how many rows one statement touches, so that none holds its locks
+	// for long.
 	deleteBatch = 500
 	// deleteBatches bounds one run of the step.
 	deleteBatches = 20
 )
 
-// The array makes the inner statement run once, before the outer one. An event that was received
-// long ago and settled lately, by a replay for one, is kept from then on: so with its row.
+// The array makes the inner statement run once, before the outer one. An event that was
+// received long ago and settled lately, by a replay for one, is kept from then on: so
+// with its row.
 const dropPayloadsSQL = `
 UPDATE booking_platform.payment_events SET payload = NULL
 WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
@@ -34,8 +36,8 @@ WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
 	ORDER BY e.received_at LIMIT $2::integer
 	FOR UPDATE SKIP LOCKED))`
 
-// An unmatched event that no replica can handle again, because none has a handler for its type
-// any more or its payload is gone, ends with the others.
+// An unmatched event that no replica can handle again, because none has a handler for its
+// type any more or its payload is gone, ends with the others.
 const giveUpSQL = `
 UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'not_ours', processed_at = statement_timestamp()
 WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
@@ -76,17 +78,17 @@ func (o *Options) retention() error {
 	return nil
 }
 
-// DeleteOld is one step, on the events of this receiver's name: it drops the payloads of settled
-// events after Options.KeepPayloadFor, and deletes settled events after Options.KeepRowsFor.
-// Events that are failed or parked stay, with their payloads, until they are settled, unless
-// Options.DeleteWaiting says otherwise. An unmatched event that [Receiver.RetryWaiting] can not
-// end, because no replica has a handler for it any more, it ends a day after Options.UnmatchedFor
-// (after a week at the earliest), as Ignored with ReasonNotOurs. Run it every few minutes. It
-// returns how many rows it touched.
+// DeleteOld is one step, on the events of this receiver's name: it drops the payloads of
+// settled events after Options.KeepPayloadFor, and deletes settled events after
+// Options.KeepRowsFor. Events that are failed or parked stay, with their payloads, until
+// they are settled, unless Options.DeleteWaiting says otherwise. An unmatched event that
+// [Receiver.RetryWaiting] can not end, because no replica has a handler for it any more,
+// it ends a day after Options.UnmatchedFor (after a week at the earliest), as Ignored
+// with ReasonNotOurs. Run it every few minutes. It returns how many rows it touched.
 //
-// It works in batches of 500 rows, each a transaction of its own that steps over rows in use, and
-// takes 20 of each kind at most; nothing to do is three transactions of one statement that reads
-// an index. It is safe on every replica at once.
+// It works in batches of 500 rows, each a transaction of its own that steps over rows in
+// use, and takes 20 of each kind at most; nothing to do is three transactions of one
+// statement that reads an index. It is safe on every replica at once.
 func (r *Receiver) DeleteOld(ctx context.Context) (int, error) {
 	total := 0
 	for _, do := range []struct {

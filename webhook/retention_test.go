@@ -15,7 +15,8 @@ import (
 
 const day = 24 * time.Hour
 
-// aged puts an event with a payload into the ledger, received and settled that many days ago.
+// aged puts an event with a payload into the ledger, received and settled that many days
+// ago.
 func aged(t testing.TB, db *sql.DB, id string, outcome webhook.Outcome, received, settled int) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
@@ -42,8 +43,9 @@ func what(t testing.TB, db *sql.DB) map[string]string {
 	return out
 }
 
-// Payloads of settled events go first, then their rows; what is not settled stays whole, however old it
-// is, and what was settled lately too. An unmatched event that nothing ended before ends after a week.
+// Payloads of settled events go first, then their rows; what is not settled stays whole,
+// however old it is, and what was settled lately too. An unmatched event that nothing
+// ended before ends after a week.
 func TestDeleteOld(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -95,7 +97,8 @@ func TestRowsAreKeptForThirtyDays(t *testing.T) {
 	newReceiver(t, db, webhook.Options{KeepRowsFor: 30 * day})
 }
 
-// The step steps over a row that somebody has in use, replicas share the work, and more than one batch is done.
+// The step steps over a row that somebody has in use, replicas share the work, and more
+// than one batch is done.
 func TestDeleteOldAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -129,7 +132,8 @@ func TestDeleteOldAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// A replica that found less than a batch left, because another had it, stopped early; the next round takes the rest.
+	// A replica that found less than a batch left, because another had it, stopped early;
+	// the next round takes the rest.
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	n, err := r.DeleteOld(ctx)

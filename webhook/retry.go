@@ -14,16 +14,16 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// retryFor is how long a failed event is tried again by itself, and how long an event that a
-// replica ignored for want of a handler can be taken up.
+// retryFor is how long a failed event is tried again by itself, and how long an event
+// that a replica ignored for want of a handler can be taken up.
 const retryFor = 7 * 24 * time.Hour
 
 const (
-	// retryFailed bounds how many events one run of the step takes that failed, and again how many
-	// that a replica without a handler ignored.
+	// retryFailed bounds how many events one run of the step takes that failed, and again
+	// how many that a replica without a handler ignored.
 	retryFailed = 50
-	// retryUnmatched is the share of a run that unmatched events have at most, so that events of
-	// other products never delay the rest.
+	// retryUnmatched is the share of a run that unmatched events have at most, so that
+	// events of other products never delay the rest.
 	retryUnmatched = 25
 )
 
@@ -31,18 +31,19 @@ const (
 const separator = "\x1f"
 
 // scopeSQL is true of an event that this receiver has a handler for: by type, mode and
-// account. An event of another replica's is neither tried nor postponed here. The lists are
-// constants to the planner, which sees from its statistics how rare the types are.
+// account. An event of another replica's is neither tried nor postponed here. The lists
+// are constants to the planner, which sees from its statistics how rare the types are.
 const scopeSQL = `e.type = ANY (string_to_array($2::text, E'\x1f'))
 	AND ($3::text = '' OR e.livemode = ($3::text = 'live'))
 	AND ($4::text IS NULL OR e.account = ANY (string_to_array($4::text, E'\x1f')))`
 
-// A leased event has the time of its next try in retry_at, so that a process that dies leaves
-// it to the next run. A failed event waits half as long as it has waited already, from five
-// seconds up to an hour; after a week it is left to a person. An unmatched one waits as long
-// as it has waited already, up to six hours, and has a try at the end of UnmatchedFor ($5, in
-// seconds). Of the unmatched the newest come first, since what an event waits for comes soon or
-// not at all, and those about a Checkout Session before the others.
+// A leased event has the time of its next try in retry_at, so that a process that dies
+// leaves it to the next run. A failed event waits half as long as it has waited already,
+// from five seconds up to an hour; after a week it is left to a person. An unmatched one
+// waits as long as it has waited already, up to six hours, and has a try at the end of
+// UnmatchedFor ($5, in seconds). Of the unmatched the newest come first, since what an
+// event waits for comes soon or not at all, and those about a Checkout Session before the
+// others.
 const leaseSQL = `
 UPDATE booking_platform.payment_events e SET retry_at = CASE
 	WHEN e.outcome = 'unmatched' THEN statement_timestamp() + GREATEST(interval '5 seconds', LEAST(interval '6 hours',
@@ -74,17 +75,17 @@ type leased struct {
 
 // RetryWaiting is one step: it handles again, as another delivery would, the events that
 // failed, that matched no row, and that a replica without a handler for them ignored (a
-// rolling deployment). It goes through the same claim, so an event that was settled meanwhile
-// is a duplicate. Run it every few seconds: Stripe, which was answered 200, does not send an
-// unmatched event again. It returns how many events were settled.
+// rolling deployment). It goes through the same claim, so an event that was settled
+// meanwhile is a duplicate. Run it every few seconds: Stripe, which was answered 200,
+// does not send an unmatched event again. It returns how many events were settled.
 //
-// It takes events of this receiver's name alone, and of those the ones that it has a handler
-// for; so every replica of every receiver runs it. Each event is leased in the database first:
-// the step is safe on every replica at once. One run takes 125 events at most, failed ones
-// first; unmatched ones have a share of 25, the newest first. Pauses grow with an event's age:
-// a failed one is tried for a week and then left to a person, an unmatched one for
-// Options.UnmatchedFor, about 25 times in 72 hours, and then ignored. Nothing to do is one
-// transaction of one statement, which reads small indexes.
+// It takes events of this receiver's name alone, and of those the ones that it has a
+// handler for; so every replica of every receiver runs it. Each event is leased in the
+// database first: the step is safe on every replica at once. One run takes 125 events at
+// most, failed ones first; unmatched ones have a share of 25, the newest first. Pauses
+// grow with an event's age: a failed one is tried for a week and then left to a person,
+// an unmatched one for Options.UnmatchedFor, about 25 times in 72 hours, and then
+// ignored. Nothing to do is one transaction of one statement, which reads small indexes.
 //
 // The step goes on after an event that failed, and returns what failed; it ends with ctx.
 func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
@@ -95,7 +96,8 @@ func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 	settled := 0
 	var failures []error
 	for _, w := range waiting {
-		// Without a payload, or with one that another program wrote, there is nothing to handle.
+		// Without a payload, or with one that another program wrote, there is nothing to
+		// handle.
 		ev, ok := decode([]byte(w.payload))
 		if !ok {
 			continue
@@ -154,8 +156,8 @@ func rank(l leased) int {
 	return 2
 }
 
-// scope is what scopeSQL is told: the types that have a handler here, and the accounts, one's
-// own being the empty one; no list of accounts is all of them.
+// scope is what scopeSQL is told: the types that have a handler here, and the accounts,
+// one's own being the empty one; no list of accounts is all of them.
 func (r *Receiver) scope() (types string, accounts *string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -18,7 +18,8 @@ import (
 
 const dueNow = `UPDATE booking_platform.payment_events SET retry_at = statement_timestamp()`
 
-// An event that matched nothing, and one whose handler failed, are settled once they can be, without another delivery.
+// An event that matched nothing, and one whose handler failed, are settled once they can
+// be, without another delivery.
 func TestWaitingEventsAreTakenUpAgain(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -69,7 +70,8 @@ func TestWaitingEventsAreTakenUpAgain(t *testing.T) {
 	require.Zero(t, settled, "what is settled is left alone")
 }
 
-// Several replicas at once, and Stripe's own deliveries meanwhile: each event has one effect.
+// Several replicas at once, and Stripe's own deliveries meanwhile: each event has one
+// effect.
 func TestWaitingEventsAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -127,8 +129,9 @@ func refund(id string) []byte {
 	return fmt.Appendf(nil, `{"id":%q,"type":"refund.created","data":{"object":{"id":"re_1","object":"refund","payment_intent":"pi_1"}}}`, id)
 }
 
-// M34: events of another product on the account, all due at once, do not delay the retry of one of
-// ours, whether that failed or matched nothing yet, and have a bounded share of the step.
+// M34: events of another product on the account, all due at once, do not delay the retry
+// of one of ours, whether that failed or matched nothing yet, and have a bounded share of
+// the step.
 func TestRetryWaiting_ForeignEventsDoNotDelayOurs(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -158,8 +161,8 @@ func TestRetryWaiting_ForeignEventsDoNotDelayOurs(t *testing.T) {
 	require.Equal(t, 24, tried, "the share of what matches nothing is 25, ours among them")
 }
 
-// M34: an event that matches nothing is tried less and less often, about 25 times in three days,
-// and ends as ignored with its last try: by a retry as by another delivery.
+// M34: an event that matches nothing is tried less and less often, about 25 times in
+// three days, and ends as ignored with its last try: by a retry as by another delivery.
 func TestRetryWaiting_UnmatchedIsGivenUp(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -167,7 +170,8 @@ func TestRetryWaiting_UnmatchedIsGivenUp(t *testing.T) {
 	send(t, r, refund("evt_1"))
 	tries := 0
 	for entry(t, db, "evt_1").Outcome == webhook.Unmatched && tries < 100 {
-		// The clock is the database's, so the event grows older instead: by what it waits for.
+		// The clock is the database's, so the event grows older instead: by what it waits
+		// for.
 		_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events
 			SET received_at = received_at - (retry_at - statement_timestamp()), retry_at = statement_timestamp()`)
 		require.NoError(t, err)
@@ -217,8 +221,8 @@ func TestHandler_NotOurs(t *testing.T) {
 	require.Empty(t, entry(t, db, "evt_1").Payload)
 }
 
-// M9: an alarm counts unmatched events of Checkout Sessions, which a handler can tell from foreign
-// ones, and not those that name a PaymentIntent alone.
+// M9: an alarm counts unmatched events of Checkout Sessions, which a handler can tell
+// from foreign ones, and not those that name a PaymentIntent alone.
 func TestWaiting_ForeignEventsRaiseNoAlarm(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

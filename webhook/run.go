@@ -11,10 +11,11 @@ const (
 	deleteEvery = 10 * time.Minute
 )
 
-// Run does the background work of a receiver until ctx ends, and then returns nil: it runs
-// [Receiver.RetryWaiting] every five seconds and [Receiver.DeleteOld] every ten minutes, once at
-// the start. It is safe on every replica at once. A step that fails, or panics, is logged and
-// run again at its next time. A program that schedules the two steps itself needs no Run.
+// Run does the background work of a receiver until ctx ends, and then returns nil: it
+// runs [Receiver.RetryWaiting] every five seconds and [Receiver.DeleteOld] every ten
+// minutes, once at the start. It is safe on every replica at once. A step that fails, or
+// panics, is logged and run again at its next time. A program that schedules the two
+// steps itself needs no Run.
 func (r *Receiver) Run(ctx context.Context) error {
 	retry, remove := time.NewTicker(retryEvery), time.NewTicker(deleteEvery)
 	defer retry.Stop()

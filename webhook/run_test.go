@@ -10,8 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// M29: Run does what makes an early event take effect and what removes old events, goes on after a
-// step that failed, and returns when its context ends.
+// M29: Run does what makes an early event take effect and what removes old events, goes
+// on after a step that failed, and returns when its context ends.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -11,12 +11,15 @@ import (
 	"github.com/stripe/stripe-go/v76"
 )
 
-// ServeHTTP answers a delivery: 200 when its event is settled, now or before; 400 or 413 when it is not an event of Stripe's; 405 when
-// it is no POST; 429 when it is none and its address has sent too many such; 500 when the database or the handler failed and another delivery is wanted. The usual path takes BEGIN, one
-// statement, the handler's own, and COMMIT.
+// ServeHTTP answers a delivery: 200 when its event is settled, now or before; 400 or 413
+// when it is not an event of Stripe's; 405 when it is no POST; 429 when it is none and
+// its address has sent too many such; 500 when the database or the handler failed and
+// another delivery is wanted. The usual path takes BEGIN, one statement, the handler's
+// own, and COMMIT.
 //
-// It needs the raw body, so nothing may read it before. A slow sender is cut off after Options.Timeout where the server's
-// connection can be reached (http.ResponseController); behind middleware that hides it, the server's own ReadTimeout must do so.
+// It needs the raw body, so nothing may read it before. A slow sender is cut off after
+// Options.Timeout where the server's connection can be reached (http.ResponseController);
+// behind middleware that hides it, the server's own ReadTimeout must do so.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if req.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -25,8 +28,9 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	start := time.Now()
 	n := &notes{}
-	// Who hangs up does not stop a transaction that is about to commit: the work is bounded by its own limit. What the
-	// context carries, the request's id for one, stays.
+	// Who hangs up does not stop a transaction that is about to commit: the work is
+	// bounded by its own limit. What the context carries, the request's id for one,
+	// stays.
 	ctx := context.WithValue(context.WithoutCancel(req.Context()), notesKey{}, n)
 
 	r.counts.counts[countReceived].Add(1)
@@ -67,15 +71,17 @@ func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http
 	}
 }
 
-// readBody reads the raw body. It grows with what arrives, whatever length was announced, so that many slow senders
-// cost little memory.
+// readBody reads the raw body. It grows with what arrives, whatever length was announced,
+// so that many slow senders cost little memory.
 func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
-	// net/http takes the deadline back when the body has been read. A writer that hides its connection refuses it; see ServeHTTP.
+	// net/http takes the deadline back when the body has been read. A writer that hides
+	// its connection refuses it; see ServeHTTP.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.opts.Timeout))
 	return io.ReadAll(http.MaxBytesReader(w, req.Body, r.opts.MaxBody))
 }
 
-// body is what the sender is told: the outcome, or an error's short name, and nothing from inside.
+// body is what the sender is told: the outcome, or an error's short name, and nothing
+// from inside.
 func body(d Delivery) string {
 	switch d.Outcome {
 	case Failed:

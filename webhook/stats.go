@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Stats counts deliveries since the receiver was made, in this process alone. Received is the sum of Processed to Rejected, apart
-// from deliveries that have no answer yet. [Waiting] tells what the ledger knows, of all replicas together.
+// Stats counts deliveries since the receiver was made, in this process alone. Received is
+// the sum of Processed to Rejected, apart from deliveries that have no answer yet.
+// [Waiting] tells what the ledger knows, of all replicas together.
 type Stats struct {
 	Received   int64 `json:"received"`
 	Processed  int64 `json:"processed"`
@@ -17,17 +18,20 @@ type Stats struct {
 	// Errors counts the deliveries that were answered 500.
 	Errors   int64 `json:"errors"`
 	Rejected int64 `json:"rejected"`
-	// OtherVersion counts verified deliveries, whatever became of them, whose API version is not the one stripe-go is
-	// made for. A handler that decodes the object with stripe-go's types should look at them.
+	// OtherVersion counts verified deliveries, whatever became of them, whose API version
+	// is not the one stripe-go is made for. A handler that decodes the object with
+	// stripe-go's types should look at them.
 	OtherVersion int64 `json:"otherVersion"`
-	// Reasons counts the rejected and the ignored by reason. Every reason that a delivery can
-	// have is in it.
+	// Reasons counts the rejected and the ignored by reason. Every reason that a delivery
+	// can have is in it.
 	Reasons map[Reason]int64 `json:"reasons"`
-	// Secrets counts the verified deliveries by the secret that they were signed with, in the order that New was given. While a secret is
-	// being rolled Stripe signs with both, and the first that fits is counted: so give the new one first, and retire the old one when its
-	// count stands still.
+	// Secrets counts the verified deliveries by the secret that they were signed with, in
+	// the order that New was given. While a secret is being rolled Stripe signs with
+	// both, and the first that fits is counted: so give the new one first, and retire the
+	// old one when its count stands still.
 	Secrets []int64 `json:"secrets"`
-	// LastProcessed is when, by this process's clock, a delivery was last processed: UTC, zero before the first.
+	// LastProcessed is when, by this process's clock, a delivery was last processed: UTC,
+	// zero before the first.
 	LastProcessed time.Time `json:"lastProcessed,omitzero"`
 }
 

@@ -51,7 +51,8 @@ func TestRejectionsByCause(t *testing.T) {
 	require.Len(t, r.Stats().Reasons, 14, "a reason that was never given is there, at zero")
 }
 
-// FAULTS.md: secret rotation. The counts by position prove when the old secret is no longer signed with.
+// FAULTS.md: secret rotation. The counts by position prove when the old secret is no
+// longer signed with.
 func TestWhichSecretMatchedIsCounted(t *testing.T) {
 	t.Parallel()
 	var log lines

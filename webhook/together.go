@@ -10,30 +10,39 @@ import (
 const (
 	// maxTogether is how many events one transaction settles at most.
 	maxTogether = 64
-	// maxBatches is how many such transactions are open at once, for each type of event: one works while the other commits.
+	// maxBatches is how many such transactions are open at once, for each type of event:
+	// one works while the other commits.
 	maxBatches = 2
 )
 
-// WaitingEvent is an event that waits to be handled, with the context of its delivery, for [Annotate].
+// WaitingEvent is an event that waits to be handled, with the context of its delivery,
+// for [Annotate].
 type WaitingEvent struct {
 	Context context.Context
 	Event   Event
 }
 
-// BatchHandler handles several events of a type in one transaction, and returns the ids of those it has settled as [Processed]. It takes what is plain:
-// for the others it must have written nothing, and each of them goes to the type's [Handler], in a transaction of its own, as though nothing had
-// been. So do all of them, those it has returned too, when it returns an error or panics, or the transaction fails: the state afterwards must be
-// the same either way. It must not take two events that touch the same row, whose order may matter, and lock rows in the order of their ids.
+// BatchHandler handles several events of a type in one transaction, and returns the ids
+// of those it has settled as [Processed]. It takes what is plain: for the others it must
+// have written nothing, and each of them goes to the type's [Handler], in a transaction
+// of its own, as though nothing had been. So do all of them, those it has returned too,
+// when it returns an error or panics, or the transaction fails: the state afterwards must
+// be the same either way. It must not take two events that touch the same row, whose
+// order may matter, and lock rows in the order of their ids.
 //
-// Its context is the transaction's; that of each delivery is with the event, and only for values.
+// Its context is the transaction's; that of each delivery is with the event, and only for
+// values.
 type BatchHandler func(ctx context.Context, tx Tx, events []WaitingEvent) (settled []string, err error)
 
-// HandleTogether has events of a type that wait at the same time share one transaction of [BatchHandler], besides the [Handler] that the type has
-// to have. Nothing waits for company: who comes alone goes at once, and those who come while two such transactions are under way share
-// the next one, up to 64. Each delivery is answered after the commit of its own event.
+// HandleTogether has events of a type that wait at the same time share one transaction of
+// [BatchHandler], besides the [Handler] that the type has to have. Nothing waits for
+// company: who comes alone goes at once, and those who come while two such transactions
+// are under way share the next one, up to 64. Each delivery is answered after the commit
+// of its own event.
 //
-// Without it each event has a transaction of its own, which is what to begin with. Do it before serving. It panics without a Handler for the type, on a nil
-// handler, and on a second one.
+// Without it each event has a transaction of its own, which is what to begin with. Do it
+// before serving. It panics without a Handler for the type, on a nil handler, and on a
+// second one.
 func (r *Receiver) HandleTogether(eventType string, h BatchHandler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -46,7 +55,8 @@ func (r *Receiver) HandleTogether(eventType string, h BatchHandler) {
 	r.together[eventType] = &together{receiver: r, handle: h}
 }
 
-// handlerTogether returns where an event waits for a batch, or nil. What has no handler, for whatever reason, is for the transaction that ignores it.
+// handlerTogether returns where an event waits for a batch, or nil. What has no handler,
+// for whatever reason, is for the transaction that ignores it.
 func (r *Receiver) handlerTogether(ev Event) *together {
 	if h, _ := r.handler(ev); h == nil {
 		return nil
@@ -56,8 +66,9 @@ func (r *Receiver) handlerTogether(ev Event) *together {
 	return r.together[ev.Type]
 }
 
-// together is what waits of one type. It needs no timer and no goroutine that waits for work: whoever finds less than maxBatches under way begins one,
-// and each that ends begins the next.
+// together is what waits of one type. It needs no timer and no goroutine that waits for
+// work: whoever finds less than maxBatches under way begins one, and each that ends
+// begins the next.
 type together struct {
 	receiver *Receiver
 	handle   BatchHandler
@@ -73,7 +84,8 @@ type waiter struct {
 	settled chan bool
 }
 
-// settle waits for a batch and its end; false when the event is to be handled by itself: nothing of it has happened then.
+// settle waits for a batch and its end; false when the event is to be handled by itself:
+// nothing of it has happened then.
 func (t *together) settle(ctx context.Context, ev Event) bool {
 	w := &waiter{WaitingEvent{ctx, ev}, make(chan bool, 1)}
 	t.mu.Lock()
@@ -96,7 +108,8 @@ func (t *together) settle(ctx context.Context, ev Event) bool {
 	return <-w.settled
 }
 
-// limit is how long an event waits for a batch, and then a batch takes. Two of them leave as much again for handling the event by itself.
+// limit is how long an event waits for a batch, and then a batch takes. Two of them leave
+// as much again for handling the event by itself.
 func (t *together) limit() time.Duration { return t.receiver.opts.Timeout / 5 }
 
 // withdraw takes an event back; false when a batch has it.
@@ -127,7 +140,8 @@ func (t *together) begin() {
 // run settles a batch, and answers everybody in it.
 func (t *together) run(batch []*waiter) {
 	settled := map[string]bool{}
-	// Deferred, because a handler may panic, and may end this goroutine. Whether it has is told by each event's own attempt.
+	// Deferred, because a handler may panic, and may end this goroutine. Whether it has
+	// is told by each event's own attempt.
 	defer func() {
 		_ = recover()
 		for _, w := range batch {
@@ -148,7 +162,8 @@ func (t *together) run(batch []*waiter) {
 	defer leave()
 	ids, err := t.receiver.attemptTogether(ctx, batch, t.handle)
 	if err != nil {
-		// What is wrong shows when each event is handled by itself; that it had to be is worth knowing.
+		// What is wrong shows when each event is handled by itself; that it had to be is
+		// worth knowing.
 		t.receiver.log.DebugContext(ctx, "webhook: events that waited together are handled one by one", "events", len(batch), "error", err.Error())
 		return
 	}
@@ -157,8 +172,8 @@ func (t *together) run(batch []*waiter) {
 	}
 }
 
-// attemptTogether is attempt for several events: it claims those that are new, and has the handler settle what it can. What it does not settle is
-// left as it was.
+// attemptTogether is attempt for several events: it claims those that are new, and has
+// the handler settle what it can. What it does not settle is left as it was.
 func (r *Receiver) attemptTogether(ctx context.Context, batch []*waiter, handle BatchHandler) ([]string, error) {
 	tx, err := r.begin(ctx)
 	if err != nil {

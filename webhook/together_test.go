@@ -34,7 +34,8 @@ func effectTogether(ctx context.Context, tx webhook.Tx, events []webhook.Waiting
 	return settled, nil
 }
 
-// crowd is a receiver whose first two batches wait until it is let go, so that what is sent meanwhile waits together.
+// crowd is a receiver whose first two batches wait until it is let go, so that what is
+// sent meanwhile waits together.
 type crowd struct {
 	*webhook.Receiver
 	t       *testing.T
@@ -102,7 +103,8 @@ func numbered(n int) []string {
 	return ids
 }
 
-// Ten events that wait together are one transaction; each has its row, its answer, its count and its line.
+// Ten events that wait together are one transaction; each has its row, its answer, its
+// count and its line.
 func TestTogether(t *testing.T) {
 	t.Parallel()
 	for _, prepare := range []bool{false, true} {
@@ -162,7 +164,8 @@ func TestTogetherLeavesSome(t *testing.T) {
 	require.Equal(t, 2, entry(t, db, "evt_failed").Attempts)
 }
 
-// However a batch fails, nothing of it stays, and each of its events is handled by itself: the bad one fails, its neighbours do not.
+// However a batch fails, nothing of it stays, and each of its events is handled by
+// itself: the bad one fails, its neighbours do not.
 func TestTogetherFails(t *testing.T) {
 	t.Parallel()
 	after := func(fail func(ctx context.Context, tx webhook.Tx) ([]string, error)) webhook.BatchHandler {
@@ -232,7 +235,8 @@ func TestTogetherBehindBatchesThatHang(t *testing.T) {
 	}
 }
 
-// Two replicas get the same events at the same time, each in an order of its own: each takes effect once, and nobody is refused.
+// Two replicas get the same events at the same time, each in an order of its own: each
+// takes effect once, and nobody is refused.
 func TestTogetherOnTwoReplicas(t *testing.T) {
 	t.Parallel()
 	url := testdb.Direct(t, testdb.URL(t), "a prepared statement is the session's")

@@ -14,8 +14,8 @@ import (
 // maxTries is how often a transaction is run that lost a fight with others.
 const maxTries = 3
 
-// transact runs the event's transaction, and runs it again after a serialization failure or a
-// deadlock, which have rolled it back.
+// transact runs the event's transaction, and runs it again after a serialization failure
+// or a deadlock, which have rolled it back.
 func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (v verdict, err error) {
 	handle, why := r.handler(ev)
 	for range maxTries {
@@ -30,9 +30,10 @@ func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (v verdict,
 	return v, nil
 }
 
-// attempt is the transaction that matters: claim, handle, commit. It waits for the answer to
-// COMMIT however long that takes: [Receiver.process] answers the delivery in time. Without a
-// handler, for the reason why, the event is recorded and left to other replicas.
+// attempt is the transaction that matters: claim, handle, commit. It waits for the answer
+// to COMMIT however long that takes: [Receiver.process] answers the delivery in time.
+// Without a handler, for the reason why, the event is recorded and left to other
+// replicas.
 func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Reason) (v verdict, err error) {
 	tx, err := r.begin(ctx)
 	if err != nil {
@@ -86,7 +87,8 @@ func (r *Receiver) passOver(ctx context.Context, tx txQuerier, ev Event, why Rea
 	return verdict{outcome, why}, err
 }
 
-// begin opens a transaction of the receiver's own, after preparing what the ones before it have sent.
+// begin opens a transaction of the receiver's own, after preparing what the ones before
+// it have sent.
 func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
 	r.prepared.prepare(ctx)
 	tx, err := pg.Begin(ctx, r.db.DB)
@@ -96,7 +98,8 @@ func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
 	return txQuerier{&sqlx.Tx{Tx: tx.Tx, Mapper: r.db.Mapper}, tx, r.prepared}, nil
 }
 
-// call runs a handler and takes only the outcomes it may return. Its panics are caught in [Receiver.process].
+// call runs a handler and takes only the outcomes it may return. Its panics are caught in
+// [Receiver.process].
 func call(ctx context.Context, handle Handler, tx Tx, ev Event) (verdict, error) {
 	outcome, err := handle(ctx, tx, ev)
 	if err != nil {
@@ -111,9 +114,9 @@ func call(ctx context.Context, handle Handler, tx Tx, ev Event) (verdict, error)
 	return verdict{}, fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
 }
 
-// Matched turns the result of a handler's statement into what the handler returns: Processed when it touched a row,
-// Unmatched when it touched none, and its error. Write the statement so that it touches a row that is already as it
-// should be, too.
+// Matched turns the result of a handler's statement into what the handler returns:
+// Processed when it touched a row, Unmatched when it touched none, and its error. Write
+// the statement so that it touches a row that is already as it should be, too.
 //
 //	return webhook.Matched(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
 func Matched(res sql.Result, err error) (Outcome, error) {
@@ -130,7 +133,8 @@ func Matched(res sql.Result, err error) (Outcome, error) {
 	return Processed, nil
 }
 
-// retryable tells whether Postgres asks to run the whole transaction again: a serialization failure or a deadlock.
+// retryable tells whether Postgres asks to run the whole transaction again: a
+// serialization failure or a deadlock.
 func retryable(err error) bool {
 	state := sqlState(err)
 	return state == "40001" || state == "40P01"

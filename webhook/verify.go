@@ -10,10 +10,12 @@ import (
 	stripe "github.com/stripe/stripe-go/v76/webhook"
 )
 
-// DefaultTolerance is how old a signature may be, and how far ahead, where nothing else is said. Stripe signs anew for every attempt.
+// DefaultTolerance is how old a signature may be, and how far ahead, where nothing else
+// is said. Stripe signs anew for every attempt.
 const DefaultTolerance = 300 * time.Second
 
-// RejectedError says that something is not an event that Stripe signed with one of our secrets, and why.
+// RejectedError says that something is not an event that Stripe signed with one of our
+// secrets, and why.
 type RejectedError struct {
 	Reason Reason
 }
@@ -25,13 +27,15 @@ var errNoSecret = errors.New("webhook: no signing secret, or an empty one")
 
 const secretPrefix = "whsec_"
 
-// Verify checks that payload was signed with one of the secrets, at most tolerance before or after now, and reads the
-// event. The header is that of Stripe-Signature. While a secret is being rolled, give the old and the new one. A
-// tolerance of zero is [DefaultTolerance]; a queue consumer, who verifies later than it received, wants a longer one.
+// Verify checks that payload was signed with one of the secrets, at most tolerance before
+// or after now, and reads the event. The header is that of Stripe-Signature. While a
+// secret is being rolled, give the old and the new one. A tolerance of zero is
+// [DefaultTolerance]; a queue consumer, who verifies later than it received, wants a
+// longer one.
 //
-// What is not a signed event is a *[RejectedError]; a missing or blank secret, and a value that
-// is no signing secret, is another error, as of [New].
-// Events of every API version pass. It uses neither network nor database.
+// What is not a signed event is a *[RejectedError]; a missing or blank secret, and a
+// value that is no signing secret, is another error, as of [New]. Events of every API
+// version pass. It uses neither network nor database.
 func Verify(payload []byte, header string, secrets []string, tolerance time.Duration, now time.Time) (Event, error) {
 	secrets, err := cleanSecrets(secrets)
 	if err != nil {
@@ -41,9 +45,9 @@ func Verify(payload []byte, header string, secrets []string, tolerance time.Dura
 	return ev, err
 }
 
-// cleanSecrets removes the white space that an environment variable or a file brings along, and
-// checks that each value is one signing secret. Its errors repeat none of them. The same secret
-// twice is no error, and counts at its first position.
+// cleanSecrets removes the white space that an environment variable or a file brings
+// along, and checks that each value is one signing secret. Its errors repeat none of
+// them. The same secret twice is no error, and counts at its first position.
 func cleanSecrets(secrets []string) ([]string, error) {
 	clean := make([]string, 0, len(secrets))
 	for i, s := range secrets {
@@ -62,8 +66,8 @@ func cleanSecrets(secrets []string) ([]string, error) {
 	return clean, nil
 }
 
-// CheckSecret tells why a value is not one signing secret of Stripe's (whsec_…), such as "is an
-// API key"; nil when it may be one. The error does not repeat the value.
+// CheckSecret tells why a value is not one signing secret of Stripe's (whsec_…), such as
+// "is an API key"; nil when it may be one. The error does not repeat the value.
 func CheckSecret(secret string) error {
 	key, _, _ := strings.Cut(secret, "_")
 	switch {
@@ -79,8 +83,8 @@ func CheckSecret(secret string) error {
 	return nil
 }
 
-// notInSecret is true of what no signing secret has: a list in one string, quotes, anything that
-// does not print.
+// notInSecret is true of what no signing secret has: a list in one string, quotes,
+// anything that does not print.
 func notInSecret(c rune) bool {
 	return c <= ' ' || c > '~' || strings.ContainsRune(",;\"'`", c)
 }
@@ -91,7 +95,8 @@ func verify(payload []byte, header string, secrets []string, tolerance time.Dura
 		tolerance = DefaultTolerance
 	}
 	header = strings.TrimSpace(header)
-	// The age is judged after the signature, so that the reason given is the true one, and against the caller's clock.
+	// The age is judged after the signature, so that the reason given is the true one,
+	// and against the caller's clock.
 	if position, err = matchAny(payload, header, secrets); err != nil {
 		return Event{}, 0, err
 	}
@@ -111,7 +116,8 @@ func verify(payload []byte, header string, secrets []string, tolerance time.Dura
 	return ev, position, nil
 }
 
-// matchAny finds the first secret that one of the header's signatures was made with: 1 is the first of all.
+// matchAny finds the first secret that one of the header's signatures was made with: 1 is
+// the first of all.
 func matchAny(payload []byte, header string, secrets []string) (position int, err error) {
 	for i, secret := range secrets {
 		switch err := stripe.ValidatePayloadIgnoringTolerance(payload, header, secret); {
@@ -126,8 +132,9 @@ func matchAny(payload []byte, header string, secrets []string) (position int, er
 	return 0, &RejectedError{ReasonSignatureWrong}
 }
 
-// signedAt reads the timestamp of a header that stripe-go has accepted. Of several it takes the last, as stripe-go does: taking another
-// than the one that was signed would let an old delivery pass for a new one.
+// signedAt reads the timestamp of a header that stripe-go has accepted. Of several it
+// takes the last, as stripe-go does: taking another than the one that was signed would
+// let an old delivery pass for a new one.
 func signedAt(header string) (at time.Time, ok bool) {
 	for pair := range strings.SplitSeq(header, ",") {
 		if v, found := strings.CutPrefix(pair, "t="); found {

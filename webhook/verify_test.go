@@ -77,7 +77,8 @@ func TestVerifySignatures(t *testing.T) {
 	}
 }
 
-// Extreme times that carry a good signature end in a reason, not in an overflow that lets them pass.
+// Extreme times that carry a good signature end in a reason, not in an overflow that lets
+// them pass.
 func TestVerifyExtremeTimes(t *testing.T) {
 	t.Parallel()
 	payload := event("evt_1", completed)
@@ -122,8 +123,9 @@ func TestVerifyTamperedPayload(t *testing.T) {
 	require.EqualError(t, err, "webhook: rejected: signature_wrong")
 }
 
-// M28: what is no signing secret is refused at once, in words that do not repeat it: with it every
-// delivery would be answered 400. White space around a secret and a secret given twice are harmless.
+// M28: what is no signing secret is refused at once, in words that do not repeat it: with
+// it every delivery would be answered 400. White space around a secret and a secret given
+// twice are harmless.
 func TestSecrets_Refused(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

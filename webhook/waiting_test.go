@@ -54,7 +54,8 @@ func TestWaitingUsesTheIndex(t *testing.T) {
 	require.NotContains(t, p, "Seq Scan on payment_events")
 }
 
-// many fills a ledger: 20,000 events a minute apart, the oldest two weeks ago, of which every thousandth waits.
+// many fills a ledger: 20,000 events a minute apart, the oldest two weeks ago, of which
+// every thousandth waits.
 func many(t testing.TB, db *sql.DB) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `

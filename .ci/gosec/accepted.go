@@ -36,7 +36,8 @@ func read(file string) (accepted, error) {
 	return all, nil
 }
 
-// has tells whether a finding is accepted. A path that ends in a slash is a folder with all below it.
+// has tells whether a finding is accepted. A path that ends in a slash is a folder with
+// all below it.
 func (a accepted) has(rule, path string) bool {
 	for _, one := range a {
 		if one.rule == rule && (one.path == path || strings.HasSuffix(one.path, "/") && strings.HasPrefix(path, one.path)) {

@@ -1,10 +1,12 @@
-// Command gosec runs gosec's rules over a program, and prints what they find beyond what is accepted.
+// Command gosec runs gosec's rules over a program, and prints what they find beyond what
+// is accepted.
 //
 //	go list -f '{{.Dir}}' ./... | gosec FILE
 //
-// FILE has a line for each finding that was looked at and is right as it is: the rule, the file or the folder, and why. A line to which nothing
-// corresponds any more is a finding too. gosec's own command also links the clients of several companies' services, which take many times as long to
-// compile as all the rules.
+// FILE has a line for each finding that was looked at and is right as it is: the rule,
+// the file or the folder, and why. A line to which nothing corresponds any more is a
+// finding too. gosec's own command also links the clients of several companies' services,
+// which take many times as long to compile as all the rules.
 package main
 
 import (

@@ -10,19 +10,20 @@ import (
 
 // FeedOptions are what [Feed] can do without; the zero value works.
 type FeedOptions struct {
-	// Refresh is how often calendar programs should ask again, in whole minutes; 0 stands for 15. They ask as often as they
-	// like.
+	// Refresh is how often calendar programs should ask again, in whole minutes; 0 stands
+	// for 15. They ask as often as they like.
 	Refresh time.Duration
 }
 
-// Feed writes bookings of one resource for staff: the calendar is named after the resource, and each event after the
-// customer and the offer, with the party in brackets where more than one come. Its description has the party, the
-// status and the reference. Expired holds are left out; so should be holds whose time has passed, as
-// [booking.Store.Feed] does. The order is that of the bookings. An event takes some 500 bytes, and at most some 6 KB where
-// names and references are as long as can be.
+// Feed writes bookings of one resource for staff: the calendar is named after the
+// resource, and each event after the customer and the offer, with the party in brackets
+// where more than one come. Its description has the party, the status and the reference.
+// Expired holds are left out; so should be holds whose time has passed, as
+// [booking.Store.Feed] does. The order is that of the bookings. An event takes some 500
+// bytes, and at most some 6 KB where names and references are as long as can be.
 //
-// The domain is as in [File]. An error is the caller's: a domain or an option that is not what it should be, a booking
-// of another resource.
+// The domain is as in [File]. An error is the caller's: a domain or an option that is not
+// what it should be, a booking of another resource.
 func Feed(domain string, r booking.Resource, bookings []booking.Booking, opts FeedOptions) ([]byte, error) {
 	if opts.Refresh == 0 {
 		opts.Refresh = 15 * time.Minute

@@ -84,7 +84,8 @@ func TestLargeFeed(t *testing.T) {
 	began := time.Now()
 	file, err := calendar.Feed(domain, court, many, calendar.FeedOptions{})
 	require.NoError(t, err)
-	// It takes some 15 ms; a slow machine gets its time, and work for each pair of events does not.
+	// It takes some 15 ms; a slow machine gets its time, and work for each pair of events
+	// does not.
 	require.Less(t, time.Since(began), 5*time.Second)
 	require.Less(t, len(file), 2000*500, "bytes")
 	events := read(t, file).Events()

@@ -10,14 +10,17 @@ import (
 
 // FileOptions are what [File] can do without; the zero value works.
 type FileOptions struct {
-	// Link is where the booking is seen: an absolute http or https address, or "". Customers forward
-	// files: an address with an owner token lets all who get the file cancel the booking.
+	// Link is where the booking is seen: an absolute http or https address, or "".
+	// Customers forward files: an address with an owner token lets all who get the file
+	// cancel the booking.
 	Link string
-	// Organizer is the e-mail address of who offers the resource, or "". RFC 5546 asks for one; calendar programs do not.
+	// Organizer is the e-mail address of who offers the resource, or "". RFC 5546 asks
+	// for one; calendar programs do not.
 	Organizer string
 }
 
-// NoFileError tells that a booking has no file for its customer: it is a hold that is not confirmed, or a block.
+// NoFileError tells that a booking has no file for its customer: it is a hold that is not
+// confirmed, or a block.
 type NoFileError struct {
 	// ID is the booking's.
 	ID string
@@ -31,12 +34,13 @@ func (e *NoFileError) Error() string {
 	return fmt.Sprintf("calendar: the %s %s is %s and has no file", e.Kind, e.ID, e.Status)
 }
 
-// File writes one booking for its customer. Its event is named after the resource and the offer, and described as the
-// resource is. The domain ends the event's UID: a host name of the caller's, which must never change, or files written
-// before and after are two events.
+// File writes one booking for its customer. Its event is named after the resource and the
+// offer, and described as the resource is. The domain ends the event's UID: a host name
+// of the caller's, which must never change, or files written before and after are two
+// events.
 //
-// A [*NoFileError] tells that the booking has no file. Other errors are the caller's: a domain or an option that is not
-// what it should be, a booking of another resource.
+// A [*NoFileError] tells that the booking has no file. Other errors are the caller's: a
+// domain or an option that is not what it should be, a booking of another resource.
 func File(domain string, r booking.Resource, b booking.Booking, opts FileOptions) ([]byte, error) {
 	if b.Kind == booking.Block || statuses[b.Status] == "" || b.Status == booking.Pending {
 		return nil, &NoFileError{ID: b.ID, Kind: b.Kind, Status: b.Status}
@@ -66,7 +70,8 @@ func File(domain string, r booking.Resource, b booking.Booking, opts FileOptions
 	return write(cal)
 }
 
-// withOffer adds the name of the offer a booking was sold as; its slug where the resource no longer has it.
+// withOffer adds the name of the offer a booking was sold as; its slug where the resource
+// no longer has it.
 func withOffer(name string, r booking.Resource, b booking.Booking) string {
 	if b.Offer == "" {
 		return name

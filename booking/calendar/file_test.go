@@ -90,7 +90,8 @@ func TestStatusOfFile(t *testing.T) {
 	}
 }
 
-// Instants are written in UTC, whatever zone they come in and whatever its clocks do meanwhile.
+// Instants are written in UTC, whatever zone they come in and whatever its clocks do
+// meanwhile.
 func TestTimesAreInUTC(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ zone, start, dtstart, dtend string }{

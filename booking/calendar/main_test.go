@@ -46,7 +46,8 @@ type tester interface {
 	Helper()
 }
 
-// read reads a file with a parser that is not the writer's, after a look at what no parser may have to forgive.
+// read reads a file with a parser that is not the writer's, after a look at what no
+// parser may have to forgive.
 func read(t tester, file []byte) *ical.Calendar {
 	t.Helper()
 	text := string(file)

@@ -11,8 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A booking that is moved and then cancelled stays one event, in its file and in the feed, and each change is newer
-// than the one before.
+// A booking that is moved and then cancelled stays one event, in its file and in the
+// feed, and each change is newer than the one before.
 func TestMovedAndCancelledItIsOneEvent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

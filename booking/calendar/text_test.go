@@ -38,7 +38,8 @@ func TestTextComesBackAsItWas(t *testing.T) {
 	}
 }
 
-// A long text is folded at 75 octets, wherever characters of one to four octets, escapes and spaces fall.
+// A long text is folded at 75 octets, wherever characters of one to four octets, escapes
+// and spaces fall.
 func TestFolding(t *testing.T) {
 	t.Parallel()
 	for _, piece := range []string{"a", "ü", "€", "👍", "👩‍👧", `\`, ",", ";", "\n", " ", "\t", "a ", "ü ", "<", "a>", "  a"} {
@@ -86,7 +87,8 @@ func TestNoTextBecomesALine(t *testing.T) {
 	require.Equal(t, "a\nb\n\nc\nd\te\uFFFD", description)
 }
 
-// Random text that a calendar can hold comes back as it was, and of any other bytes a file comes out that can be read.
+// Random text that a calendar can hold comes back as it was, and of any other bytes a
+// file comes out that can be read.
 func TestAnyText(t *testing.T) {
 	t.Parallel()
 	pieces := []string{

@@ -15,7 +15,8 @@ import (
 
 var errRefused = errors.New("connection refused")
 
-// absent is a database whose first connection is refused; the second one comes to nothing until the wait is over.
+// absent is a database whose first connection is refused; the second one comes to nothing
+// until the wait is over.
 type absent struct {
 	tries int
 	end   context.CancelFunc
@@ -32,7 +33,8 @@ func (a *absent) Connect(ctx context.Context) (driver.Conn, error) {
 
 func (a *absent) Driver() driver.Driver { return nil }
 
-// Who waits for a database in vain is told what it last said, and not that the wait is over.
+// Who waits for a database in vain is told what it last said, and not that the wait is
+// over.
 func TestTheWaitEndsWithItsReason(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -12,7 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Every field of the body wrong in turn: 400 that names the field and no other, and nothing is stored.
+// Every field of the body wrong in turn: 400 that names the field and no other, and
+// nothing is stored.
 func TestEachFieldWrong(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -92,7 +93,8 @@ func (r *running) nothingStored(t *testing.T) {
 	}
 }
 
-// Everything wrong at once is reported at once: wrong types, unknown fields and wrong values together.
+// Everything wrong at once is reported at once: wrong types, unknown fields and wrong
+// values together.
 func TestAllFieldsWrong(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

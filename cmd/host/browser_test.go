@@ -16,7 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// browser starts the Chromium of this machine, with further flags, and fails the test where there is none.
+// browser starts the Chromium of this machine, with further flags, and fails the test
+// where there is none.
 func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	path := os.Getenv("CHROMIUM")
@@ -42,7 +43,8 @@ func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Contex
 	return limited
 }
 
-// picture keeps what the browser shows, in the folder that BROWSER_PICTURES names, for somebody to look at.
+// picture keeps what the browser shows, in the folder that BROWSER_PICTURES names, for
+// somebody to look at.
 func picture(name string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		folder := os.Getenv("BROWSER_PICTURES")
@@ -65,7 +67,8 @@ func text[S chromedp.Selectable](t *testing.T, ctx context.Context, sel S) strin
 	return shown
 }
 
-// What somebody does with a browser on the page of a fresh host: choose two, a time, pay, and read that it is confirmed.
+// What somebody does with a browser on the page of a fresh host: choose two, a time, pay,
+// and read that it is confirmed.
 func TestBrowserBooksForTwo(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -116,8 +119,8 @@ func everyDay(opens, closes int) (hours []booking.Hours) {
 	return hours
 }
 
-// withoutBackForwardCache makes Back load the page again, as it does some minutes later anyway. The browser then
-// puts back into the form what was in it.
+// withoutBackForwardCache makes Back load the page again, as it does some minutes later
+// anyway. The browser then puts back into the form what was in it.
 var withoutBackForwardCache = chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,BackForwardCache")
 
 // someDay is the third day of the week that is shown.
@@ -131,8 +134,8 @@ func chosen(t *testing.T, ctx context.Context) string {
 	return value
 }
 
-// M12: browsers restore radios by their order, and on the way back from the pay page the customer's own time
-// has left the list: the next one would be chosen, and paid for.
+// M12: browsers restore radios by their order, and on the way back from the pay page the
+// customer's own time has left the list: the next one would be chosen, and paid for.
 func TestBrowserBackFromThePayPage(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -201,7 +204,8 @@ func TestBrowserBackFromAMove(t *testing.T) {
 	require.Empty(t, chosen(t, ctx), "no other time is chosen")
 }
 
-// M12: the size of a party is part of the address; what was typed for another page does not come back over it.
+// M12: the size of a party is part of the address; what was typed for another page does
+// not come back over it.
 func TestBrowserBackFromALargerParty(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

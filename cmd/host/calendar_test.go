@@ -61,7 +61,8 @@ func TestCalendarFile(t *testing.T) {
 	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	require.Equal(t, b.ID+"@booking.localhost", props.Get("UID").Value)
 	require.Equal(t, stored.Start.Format("20060102T150405Z"), props.Get("DTSTART").Value)
-	// M30: the customer forwards the file, and with it nothing that shows or cancels the booking.
+	// M30: the customer forwards the file, and with it nothing that shows or cancels the
+	// booking.
 	require.Nil(t, props.Get("URL"))
 	require.NotContains(t, unfolded(a.body), b.Token)
 	require.NotContains(t, unfolded(a.body), "token")
@@ -144,7 +145,8 @@ func TestPrivateFeed(t *testing.T) {
 		requireNotFound(t, admin.do(method, "/api/resources/nobody/feeds", "", nil))
 	}
 
-	// The address is all that protects a feed: the access log has the requests, and not the token.
+	// The address is all that protects a feed: the access log has the requests, and not
+	// the token.
 	log := h.log.String()
 	require.Contains(t, log, `"path":"/calendar/…"`)
 	require.Contains(t, log, `/calendar/{token}.ics`)

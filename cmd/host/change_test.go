@@ -117,7 +117,8 @@ func TestCancelUnderThePolicy(t *testing.T) {
 	require.Contains(t, page.body, "This booking was cancelled")
 	require.Contains(t, page.body, "EUR 25.00, is kept")
 
-	// What is to go back goes back by itself: what the policy says to a customer, and all of it to whom staff cancel.
+	// What is to go back goes back by itself: what the policy says to a customer, and all
+	// of it to whom staff cancel.
 	half := ada.book("half", day(9), true)
 	require.Equal(t, int64(1250), show(half).Cancellation.Refund)
 	require.Equal(t, int64(1250), show(half).Cancellation.Fee)
@@ -157,7 +158,8 @@ func TestCancelUnderThePolicy(t *testing.T) {
 	ada.act(never, "reschedule", m{"start": day(12)}).refused(t, "status_no_show")
 }
 
-// Money and a cancellation at the same moment: whichever comes second, the money goes back in full, once.
+// Money and a cancellation at the same moment: whichever comes second, the money goes
+// back in full, once.
 func TestCancelWhileMoneyArrives(t *testing.T) {
 	t.Parallel()
 	for name, moneyFirst := range map[string]bool{"money first": true, "cancel first": false} {
@@ -216,8 +218,8 @@ func TestCancelWhileMoneyArrives(t *testing.T) {
 	}
 }
 
-// Money of a delayed method is on its way, and money that differs waits for a person: a hold that has either can be given up, and what
-// comes later goes back.
+// Money of a delayed method is on its way, and money that differs waits for a person: a
+// hold that has either can be given up, and what comes later goes back.
 func TestCancelWithMoneyOnItsWay(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -253,7 +255,8 @@ func TestCancelEndsTheCheckout(t *testing.T) {
 	})
 }
 
-// What a client may say is the reason and the time. The rest is refused by name, and nothing changes.
+// What a client may say is the reason and the time. The rest is refused by name, and
+// nothing changes.
 func TestBadChanges(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

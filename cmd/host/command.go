@@ -76,11 +76,13 @@ Configuration comes from the environment; .env.example in the repository lists i
 http://127.0.0.1:3000 on a private Postgres, with a stand-in for Stripe.
 `
 
-// A signal that follows another this closely is the same one: supervisors send it to the process and to its group.
+// A signal that follows another this closely is the same one: supervisors send it to the
+// process and to its group.
 const sameSignal = time.Second
 
-// run does one command and returns the exit status: 0 done, 1 failed, 2 not understood. The context, SIGINT or SIGTERM end it in order; a
-// second signal, a second or more after the first, ends the process at once.
+// run does one command and returns the exit status: 0 done, 1 failed, 2 not understood.
+// The context, SIGINT or SIGTERM end it in order; a second signal, a second or more after
+// the first, ends the process at once.
 func run(ctx context.Context, args []string, environ map[string]string, stdout, stderr io.Writer) int {
 	return runWith(ctx, args, environ, streams{os.Stdin, stdout, stderr})
 }

@@ -112,7 +112,8 @@ func TestMigrateCommands(t *testing.T) {
 	require.Equal(t, len(files), strings.Count(stdout, "applied"), stdout)
 }
 
-// A migration that fails is told with its file, its statement and its SQLSTATE, and the host does not start.
+// A migration that fails is told with its file, its statement and its SQLSTATE, and the
+// host does not start.
 func TestFailedMigrationStopsTheStart(t *testing.T) {
 	t.Parallel()
 	url := testdb.EmptyURL(t)
@@ -145,7 +146,8 @@ func TestHealthcheck(t *testing.T) {
 	require.Contains(t, stderr, "healthcheck: ")
 }
 
-// The first start makes the sample, and a later one leaves alone what is there. Nobody but development gets one.
+// The first start makes the sample, and a later one leaves alone what is there. Nobody
+// but development gets one.
 func TestSampleResource(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)

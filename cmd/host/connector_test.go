@@ -45,7 +45,8 @@ func TestConnectionsHaveLimits(t *testing.T) {
 	}
 }
 
-// A transaction that is left open is ended by the database, and so is one that waits for a lock.
+// A transaction that is left open is ended by the database, and so is one that waits for
+// a lock.
 func TestLimitsEndWhatHangs(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.URL(t), "a connection begins with its limits")
@@ -78,7 +79,8 @@ func TestLimitsEndWhatHangs(t *testing.T) {
 	})
 }
 
-// Behind a pooler in transaction mode a host serves, says what it lacks there, and refuses to keep statements prepared. Without one, it keeps them.
+// Behind a pooler in transaction mode a host serves, says what it lacks there, and
+// refuses to keep statements prepared. Without one, it keeps them.
 func TestHostAndPooler(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)

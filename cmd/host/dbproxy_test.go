@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dbProxy stands between a host and its Postgres, so that a test can take the database away and give it back.
+// dbProxy stands between a host and its Postgres, so that a test can take the database
+// away and give it back.
 type dbProxy struct {
 	target   string
 	listener net.Listener
@@ -84,7 +85,8 @@ func (p *dbProxy) pipe(from, to net.Conn) {
 	}
 }
 
-// cut ends every connection, and new ones at once. The port stays ours: given up, it could become another test's.
+// cut ends every connection, and new ones at once. The port stays ours: given up, it
+// could become another test's.
 func (p *dbProxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,7 +103,8 @@ func (p *dbProxy) mend() {
 	p.down = false
 }
 
-// freeze keeps connections open and lets nothing through, as a server that was stopped does.
+// freeze keeps connections open and lets nothing through, as a server that was stopped
+// does.
 func (p *dbProxy) freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// dialer connects to Postgres so that no single read waits for ever. A server that is frozen, or behind a cable that was cut, sends nothing, and
-// the driver waits for it whatever the context says (it asks the server to cancel). Reads happen only while an answer is due, so an idle
-// connection is not touched.
+// dialer connects to Postgres so that no single read waits for ever. A server that is
+// frozen, or behind a cable that was cut, sends nothing, and the driver waits for it
+// whatever the context says (it asks the server to cancel). Reads happen only while an
+// answer is due, so an idle connection is not touched.
 type dialer struct{ limit time.Duration }
 
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -28,12 +29,13 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 
 // attempt is one connection while the driver makes it, server by server, with and without
 // TLS. lib/pq leaves the socket of a refused TLS request open when it dials again
-// (sslmode=prefer), and that of a refused login under sslmode=allow; a server that is told
-// to stop then waits for their clients. The driver uses one socket at a time, the newest.
+// (sslmode=prefer), and that of a refused login under sslmode=allow; a server that is
+// told to stop then waits for their clients. The driver uses one socket at a time, the
+// newest.
 type attempt struct{ current net.Conn }
 
-// attemptKey carries the attempt in the context of a dial. The driver also dials to cancel a
-// statement, under another context: those sockets it closes itself.
+// attemptKey carries the attempt in the context of a dial. The driver also dials to
+// cancel a statement, under another context: those sockets it closes itself.
 type attemptKey struct{}
 
 // next closes the socket that the driver has abandoned. Closing one twice does no harm.
@@ -56,7 +58,8 @@ func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net
 	return d.DialContext(ctx, network, address)
 }
 
-// impatientConn gives each read a deadline, unless the driver has set one of its own, as it does while it connects.
+// impatientConn gives each read a deadline, unless the driver has set one of its own, as
+// it does while it connects.
 type impatientConn struct {
 	net.Conn
 	limit time.Duration

@@ -29,7 +29,8 @@ func (c *client) contested(b created) (v contested) {
 	return v
 }
 
-// M8: page and API promise no refund while a dispute is open, and say why; after it they say what goes back.
+// M8: page and API promise no refund while a dispute is open, and say why; after it they
+// say what goes back.
 func TestCancel_DisputedPayment(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -82,7 +83,8 @@ func TestCancel_DisputedPayment(t *testing.T) {
 	}
 }
 
-// M22: while a bank debit is under way the API and the page tell the policy's terms, and the money that comes is divided by them.
+// M22: while a bank debit is under way the API and the page tell the policy's terms, and
+// the money that comes is divided by them.
 func TestCancel_WhileTheBankIsAtWork(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)

@@ -17,7 +17,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// doctorRead bounds a read from Postgres. A server that is frozen is a finding, not a wait.
+// doctorRead bounds a read from Postgres. A server that is frozen is a finding, not a
+// wait.
 const doctorRead = 6 * time.Second
 
 // doctorCommand does `host doctor`.
@@ -70,7 +71,8 @@ func doctorCommand(ctx context.Context, args []string, environ map[string]string
 	return nil
 }
 
-// besideDB opens the database of a host, which may run or not, and starts none: nil where there is none to open. Nobody is asked yet.
+// besideDB opens the database of a host, which may run or not, and starts none: nil where
+// there is none to open. Nobody is asked yet.
 func besideDB(cfg config.Config) (*sql.DB, error) {
 	url := cfg.DatabaseURL
 	if cfg.Embedded {
@@ -87,12 +89,14 @@ func besideDB(cfg config.Config) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// One check after the other asks, and a pool that is nearly used up is no place for a crowd.
+	// One check after the other asks, and a pool that is nearly used up is no place for a
+	// crowd.
 	db.SetMaxOpenConns(2)
 	return db, nil
 }
 
-// printFindings writes one finding to a line, or, for people, with its remedy below it and a sum at the end.
+// printFindings writes one finding to a line, or, for people, with its remedy below it
+// and a sum at the end.
 func printFindings(out io.Writer, found []doctor.Finding, asJSON bool) error {
 	if asJSON {
 		lines := json.NewEncoder(out)
@@ -119,7 +123,8 @@ func printFindings(out io.Writer, found []doctor.Finding, asJSON bool) error {
 	return errors.Join(errs...)
 }
 
-// printable keeps what came from outside on one line, and from being obeyed by a terminal.
+// printable keeps what came from outside on one line, and from being obeyed by a
+// terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

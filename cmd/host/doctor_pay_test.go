@@ -19,8 +19,9 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A payment that came to something else than one booking that is confirmed and paid for, one payment and one row of the ledger is a problem, whichever of
-// them it is. What was booked is cancelled all the same, and paid back.
+// A payment that came to something else than one booking that is confirmed and paid for,
+// one payment and one row of the ledger is a problem, whichever of them it is. What was
+// booked is cancelled all the same, and paid back.
 func TestDoctorCountsWhatWasPaid(t *testing.T) {
 	t.Parallel()
 	const another = `INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, stripe_session_id, outcome)
@@ -28,7 +29,8 @@ func TestDoctorCountsWhatWasPaid(t *testing.T) {
 	for name, c := range map[string]struct {
 		// was and is are what the answer about the booking says, once it is confirmed.
 		was, is string
-		// plant changes the database once the booking is seen confirmed, and mend changes it back before it is cancelled.
+		// plant changes the database once the booking is seen confirmed, and mend changes
+		// it back before it is cancelled.
 		plant, mend string
 		want        doctor.Name
 		says        string
@@ -80,7 +82,8 @@ func TestDoctorCountsWhatWasPaid(t *testing.T) {
 	}
 }
 
-// meddling stands in front of a host: it changes what is said of a booking, and does something before one is cancelled.
+// meddling stands in front of a host: it changes what is said of a booking, and does
+// something before one is cancelled.
 func meddling(t *testing.T, host string, seen func([]byte) []byte, cancelling func()) string {
 	t.Helper()
 	target, err := url.Parse(host)
@@ -116,7 +119,8 @@ func execute(t *testing.T, db *sql.DB, query string) {
 	}
 }
 
-// What is paid for and does not become confirmed is a problem, however long a person has for paying.
+// What is paid for and does not become confirmed is a problem, however long a person has
+// for paying.
 func TestDoctorOfABookingThatStaysPending(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}

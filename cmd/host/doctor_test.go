@@ -61,8 +61,9 @@ func TestDoctorUsage(t *testing.T) {
 	}
 }
 
-// Who has configured nothing is told that nothing is wrong, and nothing is made. The metrics are off, because at their default address there may be a host of who
-// runs the tests.
+// Who has configured nothing is told that nothing is wrong, and nothing is made. The
+// metrics are off, because at their default address there may be a host of who runs the
+// tests.
 func TestDoctorOfANewUser(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
@@ -92,7 +93,8 @@ func TestDoctorOfABadConfiguration(t *testing.T) {
 	require.NotContains(t, stdout+stderr, "hunter2")
 }
 
-// Beside a running host on its own Postgres, what is in it is examined, and nothing has changed afterwards.
+// Beside a running host on its own Postgres, what is in it is examined, and nothing has
+// changed afterwards.
 func TestDoctorBesideAHost(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir(), "METRICS_ADDR": "off"}
@@ -109,7 +111,8 @@ func TestDoctorBesideAHost(t *testing.T) {
 	require.Zero(t, h.count("bookings"))
 }
 
-// A server that accepts and says nothing is a finding in bounded time, and the others are made.
+// A server that accepts and says nothing is a finding in bounded time, and the others are
+// made.
 func TestDoctorOfAFrozenDatabase(t *testing.T) {
 	t.Parallel()
 	frozen, through := newDBProxy(t, testdb.URL(t))
@@ -135,7 +138,8 @@ func TestDoctorVisits(t *testing.T) {
 	require.Len(t, found, 1)
 }
 
-// Each fault of what stands in front of a host, or of the host, is found by the finding that is meant.
+// Each fault of what stands in front of a host, or of the host, is found by the finding
+// that is meant.
 func TestDoctorVisitsABadHost(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -191,7 +195,8 @@ func TestDoctorVisitsABadHost(t *testing.T) {
 	}
 }
 
-// One payment through the stand-in's page, counted once everywhere, and given back with the slot.
+// One payment through the stand-in's page, counted once everywhere, and given back with
+// the slot.
 func TestDoctorPays(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
@@ -248,8 +253,9 @@ func TestDoctorRefusesToPay(t *testing.T) {
 	}
 }
 
-// realStripe starts a host whose Stripe has the look of the real one: no pay page below the host, webhooks that come from outside, and a mode of its own. A person
-// pays at once, where one does.
+// realStripe starts a host whose Stripe has the look of the real one: no pay page below
+// the host, webhooks that come from outside, and a mode of its own. A person pays at
+// once, where one does.
 func realStripe(t *testing.T, environ map[string]string, live, personPays bool) *running {
 	t.Helper()
 	const testKey, secret = "sk_test_4eC39HqLyjWDarjtT1zdp7dc", "whsec_12345678"

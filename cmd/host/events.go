@@ -14,8 +14,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// events does `host events list`, `show`, `replay`, `ignore`, `fetch` and `waiting`: on the events
-// of hosts alone, not on those of other receivers that share the database.
+// events does `host events list`, `show`, `replay`, `ignore`, `fetch` and `waiting`: on
+// the events of hosts alone, not on those of other receivers that share the database.
 func events(ctx context.Context, args []string, environ map[string]string, std streams) error {
 	if len(args) == 0 {
 		return errMisunderstood
@@ -82,7 +82,8 @@ func showEventsCommand(ctx context.Context, args []string, environ map[string]st
 	})
 }
 
-// replayCommand needs the whole configuration, not only the database: the handlers are those that serve would use.
+// replayCommand needs the whole configuration, not only the database: the handlers are
+// those that serve would use.
 func replayCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
 	flags := quietFlags("replay")
 	var opts webhook.ReplayOptions

@@ -37,7 +37,8 @@ func TestEventsNeedTheSchema(t *testing.T) {
 	require.Contains(t, stderr, "host migrate up")
 }
 
-// An event that came before what it is about is listed, shown, and handled again by the very handlers that serve has.
+// An event that came before what it is about is listed, shown, and handled again by the
+// very handlers that serve has.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	// What serve is started with, too; the stand-in makes the session.
@@ -121,7 +122,8 @@ func TestEvents(t *testing.T) {
 	require.Contains(t, stderr, "STRIPE_WEBHOOK_SECRET", "a replay needs what serve needs")
 }
 
-// A ledger that knows nothing of what was delivered: fetch lists it, takes it once, and names what matches nothing.
+// A ledger that knows nothing of what was delivered: fetch lists it, takes it once, and
+// names what matches nothing.
 func TestEventsFetch(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
@@ -159,7 +161,8 @@ func TestEventsFetch(t *testing.T) {
 	require.Contains(t, stdout, "evt_lost")
 }
 
-// M1, M9: the host's commands see the hosts' events alone, and a person ends what needs nothing.
+// M1, M9: the host's commands see the hosts' events alone, and a person ends what needs
+// nothing.
 func TestEvents_IgnoreAndOtherReceivers(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}

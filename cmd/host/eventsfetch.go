@@ -12,7 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// fetchCommand needs the whole configuration, as replay does: the handlers are those of serve, and Stripe is asked.
+// fetchCommand needs the whole configuration, as replay does: the handlers are those of
+// serve, and Stripe is asked.
 func fetchCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
 	flags := quietFlags("fetch")
 	var since time.Time

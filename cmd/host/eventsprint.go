@@ -13,7 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// recordLine is an event of the ledger in JSON, with its body as text: its bytes are what was signed.
+// recordLine is an event of the ledger in JSON, with its body as text: its bytes are what
+// was signed.
 type recordLine struct {
 	api.Entry
 	Payload string `json:"payload,omitempty"`
@@ -38,7 +39,8 @@ func printEntries(out io.Writer, entries []webhook.Entry, asJSON bool) error {
 	return table.Flush()
 }
 
-// plain makes what came from outside fit for a terminal: on one line, and without what a terminal would obey.
+// plain makes what came from outside fit for a terminal: on one line, and without what a
+// terminal would obey.
 func plain(text string) string {
 	quoted := strconv.Quote(text)
 	return quoted[1 : len(quoted)-1]
@@ -119,7 +121,8 @@ type replayedLine struct {
 	Error   string          `json:"error,omitempty"`
 }
 
-// printReplayed says what became of each event. The error gives the command its exit status: something is left to do.
+// printReplayed says what became of each event. The error gives the command its exit
+// status: something is left to do.
 func printReplayed(out io.Writer, replayed []webhook.Replayed, dry, asJSON bool) error {
 	left := 0
 	lines := json.NewEncoder(out)
@@ -182,7 +185,8 @@ type ignoredLine struct {
 	Ignored bool            `json:"ignored"`
 }
 
-// printIgnored says what became of each event. The error gives the command its exit status.
+// printIgnored says what became of each event. The error gives the command its exit
+// status.
 func printIgnored(out io.Writer, ignored []webhook.IgnoredByOperator, asJSON bool) error {
 	left := 0
 	lines := json.NewEncoder(out)

@@ -45,7 +45,8 @@ func StepRun(ctx context.Context, name string, timeout time.Duration, do func(co
 	step{name, timeout, do}.run(ctx, newLogger(log), nil)
 }
 
-// StepWatched runs a step once, and returns what is told of it: how many things it has done, and its error; told is false for nothing.
+// StepWatched runs a step once, and returns what is told of it: how many things it has
+// done, and its error; told is false for nothing.
 func StepWatched(ctx context.Context, do func(context.Context) (int, error), log io.Writer) (items int, err error, told bool) {
 	step{"test", time.Minute, do}.run(ctx, newLogger(log), func(_ string, _ time.Duration, n int, failure error) { items, err, told = n, failure, true })
 	return items, err, told

@@ -13,7 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// eventually polls a condition until it holds. The limit is for a machine that is busy: the stand-in waits up to a minute between deliveries.
+// eventually polls a condition until it holds. The limit is for a machine that is busy:
+// the stand-in waits up to a minute between deliveries.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
@@ -29,8 +30,9 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// The database goes away and comes back. Meanwhile every route answers soon, without a word of why; afterwards everything works again without a
-// restart, and what was paid in between is confirmed by the next delivery.
+// The database goes away and comes back. Meanwhile every route answers soon, without a
+// word of why; afterwards everything works again without a restart, and what was paid in
+// between is confirmed by the next delivery.
 func TestDatabaseGone(t *testing.T) {
 	t.Parallel()
 	proxy, through := newDBProxy(t, testdb.URL(t))
@@ -84,7 +86,8 @@ func TestDatabaseGone(t *testing.T) {
 	require.Equal(t, 1, h.count("payment_events"))
 }
 
-// A server that is frozen sends nothing. The driver would wait for it whatever the context says; the host's connections do not.
+// A server that is frozen sends nothing. The driver would wait for it whatever the
+// context says; the host's connections do not.
 func TestFrozenDatabaseIsGivenUp(t *testing.T) {
 	t.Parallel()
 	proxy, through := newDBProxy(t, testdb.URL(t))

@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 )
 
-// healthcheck asks the host on this machine whether it is ready, for images that have no curl.
+// healthcheck asks the host on this machine whether it is ready, for images that have no
+// curl.
 func healthcheck(ctx context.Context, environ map[string]string, stdout io.Writer) error {
 	host, port, err := config.Address(environ)
 	if err != nil {

@@ -27,7 +27,8 @@ const (
 	adminPassword = "correct horse battery"
 )
 
-// running is a host in this process: what main starts, on a port and a database of its own.
+// running is a host in this process: what main starts, on a port and a database of its
+// own.
 type running struct {
 	*host.Host
 	t   *testing.T
@@ -136,7 +137,8 @@ func (a answer) into(t *testing.T, v any) {
 	require.NoError(t, json.Unmarshal([]byte(a.body), v), a.body)
 }
 
-// code is the error that a JSON answer carries, and fields what is wrong with which field.
+// code is the error that a JSON answer carries, and fields what is wrong with which
+// field.
 func (a answer) code(t *testing.T) (code string, fields map[string]string) {
 	t.Helper()
 	var e struct {

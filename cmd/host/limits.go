@@ -9,9 +9,11 @@ import (
 // usual is what a request of most routes may cost: a page, a form, a JSON object.
 var usual = edge.Limits{Body: 64 << 10, Read: 10 * time.Second, Time: 15 * time.Second}
 
-// routeLimits are those of the routes that need others, by the path template of the router.
+// routeLimits are those of the routes that need others, by the path template of the
+// router.
 var routeLimits = map[string]edge.Limits{
-	// Real events pass 64 KiB at times. The receiver bounds its work itself, and goes on with it when the sender has gone.
+	// Real events pass 64 KiB at times. The receiver bounds its work itself, and goes on
+	// with it when the sender has gone.
 	"/webhook": {Body: 1 << 20, Read: 10 * time.Second, Time: 25 * time.Second},
 	// An address and a password, before anybody is known.
 	"/auth/login": {Body: 8 << 10, Read: 5 * time.Second, Time: 15 * time.Second},

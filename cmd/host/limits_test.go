@@ -26,7 +26,8 @@ func (a answer) refusedForHolds(t *testing.T) {
 	require.InDelta(t, 1801, seconds, 1800, "when the first of them ends: 1 second to an hour")
 }
 
-// Nobody holds the whole calendar: three open holds for one e-mail address, in whatever case.
+// Nobody holds the whole calendar: three open holds for one e-mail address, in whatever
+// case.
 func TestHoldsPerEmail(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -57,7 +58,8 @@ func TestHoldsPerEmail(t *testing.T) {
 	again.into(t, &repeat)
 	require.Equal(t, last, repeat)
 
-	// One that is paid for is no open hold any more, and neither is one that was cancelled.
+	// One that is paid for is no open hold any more, and neither is one that was
+	// cancelled.
 	_, err := h.StandIn().Pay(t.Context(), last.StripeSessionID)
 	require.NoError(t, err)
 	a := ada.post("/api/bookings", wish(ada.slot(0), nil))
@@ -68,7 +70,8 @@ func TestHoldsPerEmail(t *testing.T) {
 	require.Equal(t, http.StatusCreated, ada.post("/api/bookings", wish(ada.slot(0), nil)).status)
 }
 
-// Another e-mail address each time does not help, nor does a header in which a stranger says that they are somebody else.
+// Another e-mail address each time does not help, nor does a header in which a stranger
+// says that they are somebody else.
 func TestHoldsPerAddress(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"HOLDS_PER_ADDRESS": "2"})
@@ -87,7 +90,8 @@ func TestHoldsPerAddress(t *testing.T) {
 	require.Contains(t, page.body, "Too many times are being held from where you are")
 }
 
-// Behind a proxy that is trusted each client has a limit of their own, and of IPv6 a network has one.
+// Behind a proxy that is trusted each client has a limit of their own, and of IPv6 a
+// network has one.
 func TestHoldsPerAddressBehindAProxy(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"HOLDS_PER_ADDRESS": "1", "TRUST_PROXY": "1"})
@@ -155,8 +159,8 @@ func TestFreeBookingsAreLimited(t *testing.T) {
 	ada.post("/api/bookings", body(4, "ada@example.com")).refusedForHolds(t)
 }
 
-// M6: one network makes so many a minute on all replicas together, given back or not, and by whichever route; a move is
-// one of them. Requests that make nothing are not counted.
+// M6: one network makes so many a minute on all replicas together, given back or not, and
+// by whichever route; a move is one of them. Requests that make nothing are not counted.
 func TestBookingsPerMinute(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "TRUST_PROXY": "1", "SESSION_SECRET": newSecret, "HOLDS_PER_ADDRESS": "3", "BOOKINGS_PER_MINUTE": "1"}
@@ -216,7 +220,8 @@ func TestBookingsPerMinute_CannotBeCounted(t *testing.T) {
 	require.Zero(t, h.count("bookings"))
 }
 
-// M21: what other networks hold in a customer's e-mail address does not keep the customer out.
+// M21: what other networks hold in a customer's e-mail address does not keep the customer
+// out.
 func TestHoldsInACustomersName(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"TRUST_PROXY": "1"})
@@ -236,7 +241,8 @@ func TestHoldsInACustomersName(t *testing.T) {
 	book("198.51.100.7").refusedForHolds(t)
 }
 
-// M20: the key of one customer says nothing to another one, and is not spent by being used first.
+// M20: the key of one customer says nothing to another one, and is not spent by being
+// used first.
 func TestIdempotencyKeyOfAnotherCustomer(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

@@ -23,7 +23,8 @@ type listAnswer struct {
 	}
 }
 
-// held makes holds on slots of the sample resource, the last slot first, and returns their starts by time.
+// held makes holds on slots of the sample resource, the last slot first, and returns
+// their starts by time.
 func held(t *testing.T, h *running, n int) (starts []string) {
 	t.Helper()
 	c := h.client()

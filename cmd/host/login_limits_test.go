@@ -15,7 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// The page and the API share the limits, on every replica; a stranger who uses them up keeps nobody out who comes from elsewhere, or has been here before.
+// The page and the API share the limits, on every replica; a stranger who uses them up
+// keeps nobody out who comes from elsewhere, or has been here before.
 func TestLoginLimits(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)
@@ -49,7 +50,8 @@ func TestLoginLimits(t *testing.T) {
 		for _, status := range statuses {
 			tried[status]++
 		}
-		// A busy machine answers 503 to some of those that the limits let pass: more hashes at once than it computes.
+		// A busy machine answers 503 to some of those that the limits let pass: more
+		// hashes at once than it computes.
 		passed := tried[http.StatusUnauthorized] + tried[http.StatusServiceUnavailable]
 		require.Equal(t, 40, passed+tried[http.StatusTooManyRequests], "%v", tried)
 		require.InDelta(t, want, passed, 1, "one may have been given back meanwhile")

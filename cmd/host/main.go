@@ -1,4 +1,5 @@
-// Command host runs booking-platform: the booking page, the JSON routes and Stripe's webhooks, on one Postgres. See `host help`.
+// Command host runs booking-platform: the booking page, the JSON routes and Stripe's
+// webhooks, on one Postgres. See `host help`.
 package main
 
 import (

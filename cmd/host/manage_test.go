@@ -22,7 +22,8 @@ var (
 // proof is the booking and token that a form carries.
 func proof(b created) url.Values { return url.Values{"booking": {b.ID}, "token": {b.Token}} }
 
-// What a customer does who cannot come: the page after Stripe, its link, the question, the button.
+// What a customer does who cannot come: the page after Stripe, its link, the question,
+// the button.
 func TestPageCancel(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -144,7 +145,8 @@ func TestPageMove(t *testing.T) {
 	require.True(t, start.Equal(mustTime(t, ada.slot(0))), "the old time is free again")
 }
 
-// Nobody gets anywhere without the token, nor from another site, and nothing on these pages is inline.
+// Nobody gets anywhere without the token, nor from another site, and nothing on these
+// pages is inline.
 func TestManagePagesAreTheOwners(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

@@ -65,7 +65,8 @@ func (c *client) scrape() scraped {
 	return s
 }
 
-// value is the one sample of that name that has those labels, among others perhaps; ok tells whether there is one.
+// value is the one sample of that name that has those labels, among others perhaps; ok
+// tells whether there is one.
 func (s scraped) value(t *testing.T, name string, labels ...string) (v float64, ok bool) {
 	t.Helper()
 	for _, one := range s.samples {
@@ -89,7 +90,8 @@ func (s scraped) require(t *testing.T, want float64, name string, labels ...stri
 	require.InDelta(t, want, v, 0, "%s%v", name, labels)
 }
 
-// Prometheus sees what happens, and sees nobody: neither customers nor ids nor paths as they were asked for.
+// Prometheus sees what happens, and sees nobody: neither customers nor ids nor paths as
+// they were asked for.
 func TestMetricsFollowABooking(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, onOwnPort)
@@ -164,7 +166,8 @@ func (c *client) booked(nth int) madeBooking {
 	return b
 }
 
-// While the database is gone, or says nothing, a scrape answers, and says so; what does not come from the database is still there.
+// While the database is gone, or says nothing, a scrape answers, and says so; what does
+// not come from the database is still there.
 func TestMetricsWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	for name, take := range map[string]func(*dbProxy){"gone": (*dbProxy).cut, "silent": (*dbProxy).freeze} {

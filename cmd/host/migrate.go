@@ -66,8 +66,8 @@ func migrateStatus(ctx context.Context, environ map[string]string, stdout, stder
 	return nil
 }
 
-// storageOf opens what the environment says, whether or not the rest of it would let the host start. Where a host runs on the same data folder, its
-// server is asked.
+// storageOf opens what the environment says, whether or not the rest of it would let the
+// host start. Where a host runs on the same data folder, its server is asked.
 func storageOf(ctx context.Context, environ map[string]string, stderr io.Writer) (*storage, error) {
 	cfg, err := config.LoadStorage(environ)
 	if err != nil {
@@ -81,7 +81,8 @@ func storageOf(ctx context.Context, environ map[string]string, stderr io.Writer)
 	return s, err
 }
 
-// withStorage opens what the environment says, sees that its schema has what the sets need, and does something with it.
+// withStorage opens what the environment says, sees that its schema has what the sets
+// need, and does something with it.
 func withStorage(ctx context.Context, environ map[string]string, std streams, sets migrations.Set, do func(*storage) error) (err error) {
 	s, err := storageOf(ctx, environ, std.err)
 	if err != nil {
@@ -97,14 +98,16 @@ func withStorage(ctx context.Context, environ map[string]string, std streams, se
 	return do(s)
 }
 
-// withRooms is withStorage for a command that needs the whole configuration, not only the database: the rooms are those that serve would have.
+// withRooms is withStorage for a command that needs the whole configuration, not only the
+// database: the rooms are those that serve would have.
 func withRooms(ctx context.Context, environ map[string]string, std streams, do func(*rooms) error) error {
 	cfg, err := config.Load(environ)
 	if err != nil {
 		return err
 	}
 	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
-		// Nothing is listened on, and handlers call no network, so the address is of no use to anyone.
+		// Nothing is listened on, and handlers call no network, so the address is of no
+		// use to anyone.
 		r, err := wire(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), newLogger(std.err))
 		if err != nil {
 			return err

@@ -10,7 +10,8 @@ import (
 	stripe "github.com/stripe/stripe-go/v76/webhook"
 )
 
-// deliver posts an event to the host, signed with a secret, as a proxy that speaks for a client would.
+// deliver posts an event to the host, signed with a secret, as a proxy that speaks for a
+// client would.
 func (r *running) deliver(payload, secret, client string) (status int, retryAfter string) {
 	r.t.Helper()
 	signed := stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: []byte(payload), Secret: secret, Timestamp: time.Now()})
@@ -57,7 +58,8 @@ func TestModeOfTheKey(t *testing.T) {
 	}
 }
 
-// Behind a trusted proxy, bad signatures are counted by the client, and the genuine sender shares no limit with a forger.
+// Behind a trusted proxy, bad signatures are counted by the client, and the genuine
+// sender shares no limit with a forger.
 func TestForgersBehindAProxy(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{

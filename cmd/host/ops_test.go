@@ -65,7 +65,8 @@ func panels(t *testing.T) []panel {
 	return board.Panels
 }
 
-// The alarms and the dashboard read series, labels and values that a host exposes: whoever renames one sees it here and not at night.
+// The alarms and the dashboard read series, labels and values that a host exposes:
+// whoever renames one sees it here and not at night.
 func TestOpsReadWhatIsExposed(t *testing.T) {
 	t.Parallel()
 	s := exposed(t)
@@ -167,7 +168,8 @@ func TestDashboardIsWhole(t *testing.T) {
 	}
 }
 
-// docs/metrics.md lists our series, all of them and no others, each with its type and its labels.
+// docs/metrics.md lists our series, all of them and no others, each with its type and its
+// labels.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile("../../docs/metrics.md")

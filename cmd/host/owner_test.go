@@ -38,8 +38,9 @@ func TestTokensAreStoredHashed(t *testing.T) {
 	require.NotContains(t, h.log.String(), b.Token)
 }
 
-// M3: with a new SESSION_SECRET beside the old one everything goes on; with the new one alone, whatever the old one
-// made is dead: links, calendar files, feeds, sessions, and a browser's cookie.
+// M3: with a new SESSION_SECRET beside the old one everything goes on; with the new one
+// alone, whatever the old one made is dead: links, calendar files, feeds, sessions, and a
+// browser's cookie.
 func TestSessionSecretRetired(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)
@@ -78,7 +79,8 @@ func TestSessionSecretRetired(t *testing.T) {
 		"/api/bookings/" + b.ID + "?token=" + b.Token, "/api/bookings/" + b.ID + "/calendar.ics?token=" + b.Token,
 		"/success?" + query, "/booking/cancel?" + query, "/booking/move?" + query, feedPath,
 	}
-	// The page after Stripe and a repeat of its request tell a token only while there is one.
+	// The page after Stripe and a repeat of its request tell a token only while there is
+	// one.
 	look := func(secrets string, status, sessionStatus int, told bool) {
 		after := startHost(t, map[string]string{"DATABASE_URL": database, "SESSION_SECRET": secrets}).client()
 		for _, path := range paths {
@@ -129,7 +131,8 @@ func TestSessionSecretRetired(t *testing.T) {
 	require.NotEmpty(t, link)
 }
 
-// M3: what host booking renew-links prints. Links are shown for bookings that are named, and for many only on request.
+// M3: what host booking renew-links prints. Links are shown for bookings that are named,
+// and for many only on request.
 func TestRenewLinksCommand(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "SESSION_SECRET": oldSecret, "DATA_DIR": t.TempDir()}

@@ -64,7 +64,8 @@ func TestPagesBookPayConfirmed(t *testing.T) {
 	require.Equal(t, 1, h.count("bookings"))
 	session := pay[strings.LastIndex(pay, "/")+1:]
 
-	// Coming back without having paid confirms nothing, and the page asks again by itself, a bounded number of times.
+	// Coming back without having paid confirms nothing, and the page asks again by
+	// itself, a bounded number of times.
 	waiting := c.get("/success?session_id=" + session)
 	require.Equal(t, http.StatusOK, waiting.status)
 	require.Contains(t, waiting.body, "Waiting for your payment")

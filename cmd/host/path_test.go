@@ -28,7 +28,8 @@ type shown struct {
 	}
 }
 
-// The whole path over the API: book, pay, confirmed; and everything that the customer and the operators then see.
+// The whole path over the API: book, pay, confirmed; and everything that the customer and
+// the operators then see.
 func TestBookPayConfirmed(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -185,7 +186,8 @@ func TestFreeOfCharge(t *testing.T) {
 	}
 }
 
-// Stripe cannot be asked: the slot is free again at once, and the customer is told to try again.
+// Stripe cannot be asked: the slot is free again at once, and the customer is told to try
+// again.
 func TestStripeUnavailable(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{

@@ -31,7 +31,8 @@ func payment(ctx context.Context, args []string, environ map[string]string, std 
 	return errMisunderstood
 }
 
-// withPayments is withRooms for the payments alone. Nothing is asked of Stripe here: a step of a running host does that.
+// withPayments is withRooms for the payments alone. Nothing is asked of Stripe here: a
+// step of a running host does that.
 func withPayments(ctx context.Context, environ map[string]string, std streams, do func(*payments.Payments) error) error {
 	return withRooms(ctx, environ, std, func(r *rooms) error { return do(r.payments) })
 }
@@ -83,7 +84,8 @@ func showPaymentsCommand(ctx context.Context, args []string, environ map[string]
 	})
 }
 
-// findPayment takes what an operator has at hand: the payment's id, the booking's, or the Checkout Session's.
+// findPayment takes what an operator has at hand: the payment's id, the booking's, or the
+// Checkout Session's.
 func findPayment(ctx context.Context, p *payments.Payments, id string) (payments.Payment, error) {
 	if strings.HasPrefix(id, "cs_") {
 		return orUnknown(id)(p.BySession(ctx, id))

@@ -23,7 +23,8 @@ func TestPaymentUsage(t *testing.T) {
 	}
 }
 
-// An operator finds what is parked, looks at it, and gives the money back: in part, then all, each once.
+// An operator finds what is parked, looks at it, and gives the money back: in part, then
+// all, each once.
 func TestPaymentCommands(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
@@ -84,8 +85,8 @@ func refundIn(out string) string {
 	return regexp.MustCompile(`(?m)^[0-9a-f]{8}-[0-9a-f-]+`).FindString(out)
 }
 
-// M14: an operator's refund with the cause of the host's own leaves the customer's cancellation
-// whole: what is left goes back.
+// M14: an operator's refund with the cause of the host's own leaves the customer's
+// cancellation whole: what is left goes back.
 func TestPaymentRefund_CauseCancelled(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}

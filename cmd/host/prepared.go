@@ -13,11 +13,14 @@ import (
 var errNotPrepared = errors.New("DATABASE_PREPARE is true, and what stands between here and Postgres hands connections on without the statements that were " +
 	"prepared on them: unset it, or use a pooler that knows prepared statements (PgBouncer from 1.21 on, with max_prepared_statements above 0)")
 
-// preparedTries is how often it is tried: on a pooler that others use, too, the connection may by chance come back.
+// preparedTries is how often it is tried: on a pooler that others use, too, the
+// connection may by chance come back.
 const preparedTries = 3
 
-// keepsPrepared tells whether a statement that was prepared is still there when its connection has been somebody else's. Behind a pooler in transaction mode it
-// is not, and an older or a foreign statement of the same name may be there instead, which would then be run.
+// keepsPrepared tells whether a statement that was prepared is still there when its
+// connection has been somebody else's. Behind a pooler in transaction mode it is not, and
+// an older or a foreign statement of the same name may be there instead, which would then
+// be run.
 func keepsPrepared(ctx context.Context, db *sql.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -29,7 +32,8 @@ func keepsPrepared(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// keepsOne prepares a statement on one connection, has a transaction on another one take what a pooler would have given back, and then runs the statement.
+// keepsOne prepares a statement on one connection, has a transaction on another one take
+// what a pooler would have given back, and then runs the statement.
 func keepsOne(ctx context.Context, db *sql.DB) error {
 	one, err := db.Conn(ctx)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exposed is a scrape of a host on which each series has come into being: one answered, one refused, one failed, and one event.
+// exposed is a scrape of a host on which each series has come into being: one answered,
+// one refused, one failed, and one event.
 func exposed(t *testing.T) (s scraped) {
 	t.Helper()
 	h := startHost(t, onOwnPort)
@@ -47,10 +48,12 @@ var (
 	matching = regexp.MustCompile(`([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"([^"]*)"`)
 )
 
-// operators are the words of an expression that name no series. promtool, in .ci/ops, sees to it that the expression is one.
+// operators are the words of an expression that name no series. promtool, in .ci/ops,
+// sees to it that the expression is one.
 var operators = []string{"and", "or", "unless", "bool", "by", "offset"}
 
-// selectors finds the series in an expression: every word that is no operator, no function and no label.
+// selectors finds the series in an expression: every word that is no operator, no
+// function and no label.
 func selectors(t *testing.T, expr string) (found []selector) {
 	t.Helper()
 	expr = grouping.ReplaceAllString(ranges.ReplaceAllString(expr, ""), " ")
@@ -92,7 +95,8 @@ func (s scraped) values(name, label string) (values []string) {
 	return values
 }
 
-// problem tells what is wrong with a condition on a series: its label is not there, or no value that it names.
+// problem tells what is wrong with a condition on a series: its label is not there, or no
+// value that it names.
 func (s scraped) problem(name string, m matcher) string {
 	if slices.Contains(ofPrometheus, m.label) {
 		return ""

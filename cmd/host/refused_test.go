@@ -153,8 +153,8 @@ func socketCounter(t *testing.T, databaseURL string) (through string, open *atom
 	return u.String(), open
 }
 
-// M31: with sslmode=prefer lib/pq leaves the socket open on which a server without TLS has
-// refused it, and with sslmode=allow the one on which the login failed.
+// M31: with sslmode=prefer lib/pq leaves the socket open on which a server without TLS
+// has refused it, and with sslmode=allow the one on which the login failed.
 func TestConnections_NoSocketIsLeftOpen(t *testing.T) {
 	t.Parallel()
 	through, open := socketCounter(t, testdb.Direct(t, testdb.EmptyURL(t), "it is the server that refuses TLS"))
@@ -178,7 +178,8 @@ func TestConnections_NoSocketIsLeftOpen(t *testing.T) {
 			require.NoError(t, conn.PingContext(t.Context()), "the live socket is not closed")
 			require.NoError(t, conn.Close())
 		}
-		// A statement that is cancelled takes another socket for that, which the driver closes.
+		// A statement that is cancelled takes another socket for that, which the driver
+		// closes.
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		_, err = db.ExecContext(ctx, `SELECT pg_sleep(60)`)
 		cancel()

@@ -46,7 +46,8 @@ func bookingCommand(ctx context.Context, args []string, environ map[string]strin
 	})
 }
 
-// secretIsKept refuses links that only this process could tell: in development, where DATA_DIR cannot be written.
+// secretIsKept refuses links that only this process could tell: in development, where
+// DATA_DIR cannot be written.
 func secretIsKept(environ map[string]string) error {
 	cfg, err := config.Load(environ)
 	if err != nil || len(cfg.SessionSecrets) > 0 {
@@ -56,7 +57,8 @@ func secretIsKept(environ map[string]string) error {
 	return err
 }
 
-// renewNamed renews the links of bookings that are named, coming or not, and prints them: each is for one customer.
+// renewNamed renews the links of bookings that are named, coming or not, and prints them:
+// each is for one customer.
 func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, lines *linkLines) error {
 	for _, id := range ids {
 		_, err := bookings.RenewOwnerToken(ctx, id)
@@ -75,7 +77,8 @@ func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, line
 	return lines.flush()
 }
 
-// renewMany renews batch after batch. What was renewed is told also where an error or a signal ends the run.
+// renewMany renews batch after batch. What was renewed is told also where an error or a
+// signal ends the run.
 func renewMany(ctx context.Context, bookings *booking.Store, req booking.RenewRequest, show bool, lines *linkLines, std streams) error {
 	total, last := 0, req.After
 	for {
@@ -158,7 +161,8 @@ func (l *linkLines) flush() error {
 	return table.Flush()
 }
 
-// sum ends a run over many. The links themselves open the bookings, so they are printed only where they were asked for.
+// sum ends a run over many. The links themselves open the bookings, so they are printed
+// only where they were asked for.
 func (l *linkLines) sum(total int, shown bool) error {
 	if l.asJSON {
 		if shown {

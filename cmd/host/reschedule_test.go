@@ -10,7 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// The whole path: a hold is moved, paid for, moved again by staff, and every step has its name in the history.
+// The whole path: a hold is moved, paid for, moved again by staff, and every step has its
+// name in the history.
 func TestReschedule(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
@@ -32,7 +33,8 @@ func TestReschedule(t *testing.T) {
 	ada.act(b, "reschedule", m{"start": evening}).refused(t, "slot_taken")
 	require.True(t, later.Equal(mustTime(t, ada.get("/api/bookings/"+b.ID+"?token="+b.Token).changed(t).Start)), "nothing has changed")
 
-	// The page on which it is being paid for keeps its amount, and so does the booking: what the new time would cost today is told.
+	// The page on which it is being paid for keeps its amount, and so does the booking:
+	// what the new time would cost today is told.
 	studio, err := h.Bookings().Resource(t.Context(), "studio")
 	require.NoError(t, err)
 	studio.Price.Minor = 3000
@@ -114,7 +116,8 @@ func TestAvailabilityOfAnOffer(t *testing.T) {
 		require.Equal(t, "no_slot", code, query)
 	}
 
-	// The page shows the times of the offer that was chosen, and where the first are when a week has none.
+	// The page shows the times of the offer that was chosen, and where the first are when
+	// a week has none.
 	require.Contains(t, ada.get("/?resource=court&offer=short&from="+from).body, "00:30")
 	require.NotContains(t, ada.get("/?resource=court&from="+from).body, "00:30")
 	require.Contains(t, ada.get("/?resource=court").body, "The next free time is")

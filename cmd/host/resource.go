@@ -66,7 +66,8 @@ func applyCommand(ctx context.Context, args []string, environ map[string]string,
 	})
 }
 
-// readResourceFile reads a little more than a file may have, at most: the rest is not wanted.
+// readResourceFile reads a little more than a file may have, at most: the rest is not
+// wanted.
 func readResourceFile(name string, in io.Reader) ([]byte, error) {
 	if name != "-" {
 		file, err := os.Open(name)
@@ -83,7 +84,8 @@ func readResourceFile(name string, in io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// withResources opens the database that `host migrate` opens, and does something with the store.
+// withResources opens the database that `host migrate` opens, and does something with the
+// store.
 func withResources(ctx context.Context, environ map[string]string, std streams, do func(*booking.Store) error) error {
 	return withStorage(ctx, environ, std, migrations.Booking, func(s *storage) error {
 		store, err := booking.New(s.db, booking.Options{Logger: newLogger(std.err)})
@@ -94,7 +96,8 @@ func withResources(ctx context.Context, environ map[string]string, std streams, 
 	})
 }
 
-// applyResources looks at all of them first: what would be refused is told before anything has changed.
+// applyResources looks at all of them first: what would be refused is told before
+// anything has changed.
 func applyResources(ctx context.Context, store *booking.Store, resources []booking.Resource, dry bool, out io.Writer) error {
 	var plans []booking.Applied
 	var refused []error
@@ -145,7 +148,8 @@ func printApplied(out io.Writer, a booking.Applied) {
 			fmt.Fprintf(out, "  ~ %s: %s -> %s\n", c.Field, line(c.From), line(c.To))
 		}
 	}
-	// A warning does not depend on what changed: it is repeated until the file is another one.
+	// A warning does not depend on what changed: it is repeated until the file is another
+	// one.
 	for _, w := range a.Resource.Warnings() {
 		fmt.Fprintf(out, "  warning: %s\n", w)
 	}

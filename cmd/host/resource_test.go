@@ -94,8 +94,8 @@ func TestResourceExample(t *testing.T) {
 	require.Equal(t, []string{"studio", "The", "Studio", "6", "30.00", "EUR", "2", "Europe/Paris", "yes"}, strings.Fields(strings.Split(stdout, "\n")[1]))
 }
 
-// M24: what Stripe always refuses is refused by apply, and nothing is written. A price below the
-// least amount is applied with a warning, each time, and doctor repeats it.
+// M24: what Stripe always refuses is refused by apply, and nothing is written. A price
+// below the least amount is applied with a warning, each time, and doctor repeats it.
 func TestResourceApply_PricesThatStripeRefuses(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
@@ -156,7 +156,8 @@ func TestResourceFiles(t *testing.T) {
 	require.Equal(t, "harbour-tour: unchanged\nnight-tour: unchanged\nroom: unchanged\n", stdout)
 }
 
-// What is wrong, or refused, in one resource of a file keeps all of it from being written.
+// What is wrong, or refused, in one resource of a file keeps all of it from being
+// written.
 func TestResourceRefusals(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)

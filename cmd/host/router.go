@@ -12,7 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/health"
 )
 
-// router names every route of the host. Paths are taken as they come: one that is not clean is not found, rather than redirected.
+// router names every route of the host. Paths are taken as they come: one that is not
+// clean is not found, rather than redirected.
 func router(r *rooms, a *api.API, p *pages.Pages) *mux.Router {
 	routes := mux.NewRouter().SkipClean(true)
 	routes.Use(known)
@@ -36,7 +37,8 @@ func router(r *rooms, a *api.API, p *pages.Pages) *mux.Router {
 	return routes
 }
 
-// known tells the access log which route took the request, and gives the request the route's limits.
+// known tells the access log which route took the request, and gives the request the
+// route's limits.
 func known(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		template, err := mux.CurrentRoute(r).GetPathTemplate()

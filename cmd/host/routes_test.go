@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The routes that anybody may use, by method and path. Whatever else the router has needs a session: this list is the only way in.
+// The routes that anybody may use, by method and path. Whatever else the router has needs
+// a session: this list is the only way in.
 var public = []string{
 	"GET /", "POST /book", "GET /success", "GET /cancel", "GET /login", "POST /login", "POST /logout", "GET /static/",
 	"GET /health", "GET /health/db", "POST /webhook", "POST /auth/login", "POST /auth/logout",
@@ -22,7 +23,8 @@ var public = []string{
 	"* /stripe/",
 }
 
-// pages answer with a redirect to /login; everything else that is not public answers 401 JSON, whatever is accepted.
+// pages answer with a redirect to /login; everything else that is not public answers 401
+// JSON, whatever is accepted.
 var pages = []string{"GET /dashboard"}
 
 var variable = regexp.MustCompile(`\{[^}]*\}`)
@@ -116,7 +118,8 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-// No answer tells which bookings there are: a wrong token and a booking that does not exist look alike.
+// No answer tells which bookings there are: a wrong token and a booking that does not
+// exist look alike.
 func TestOwnersOnly(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

@@ -10,8 +10,9 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/metrics"
 )
 
-// listenForScrapes takes the address of METRICS_ADDR; nil where there is none. The default is taken where it is free: a second host on one machine
-// starts without metrics rather than not at all. Who has set an address wants it.
+// listenForScrapes takes the address of METRICS_ADDR; nil where there is none. The
+// default is taken where it is free: a second host on one machine starts without metrics
+// rather than not at all. Who has set an address wants it.
 func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, error) {
 	if cfg.Metrics.Address == "" {
 		return nil, nil

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// shutdownLimit is how long requests may go on after a signal, and the steps of the rounds, which are told to end.
+	// shutdownLimit is how long requests may go on after a signal, and the steps of the
+	// rounds, which are told to end.
 	shutdownLimit = 15 * time.Second
 	// clientLimit is how long, in that time, a connection may wait for its client.
 	clientLimit = 5 * time.Second
@@ -63,8 +64,8 @@ func serve(ctx context.Context, environ map[string]string, stdout, stderr io.Wri
 	return h.run(ctx)
 }
 
-// start does all that comes before the first answer. The port is taken first: a port that is in use is the likeliest mistake, and a
-// start that fails on it has done nothing else.
+// start does all that comes before the first answer. The port is taken first: a port that
+// is in use is the likeliest mistake, and a start that fails on it has done nothing else.
 func start(ctx context.Context, cfg config.Config, logger *slog.Logger) (*host, error) {
 	listener, err := listen(cfg)
 	if err != nil {
@@ -140,8 +141,8 @@ func selfURL(bound string, listener net.Listener) string {
 	return "http://" + net.JoinHostPort(reachable(bound), strconv.Itoa(port))
 }
 
-// run serves until the context ends, and then ends in order: readiness fails, requests finish while the rounds stop, scrapes end, the database
-// goes last.
+// run serves until the context ends, and then ends in order: readiness fails, requests
+// finish while the rounds stop, scrapes end, the database goes last.
 func (h *host) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -172,7 +173,8 @@ func (h *host) run(ctx context.Context) error {
 	}
 	stop()
 	if !within(stepsLimit, rounds.Wait) {
-		// A database that hangs has them. What they had begun is rolled back with their connections.
+		// A database that hangs has them. What they had begun is rolled back with their
+		// connections.
 		h.logger.Warn("steps that do not end are left behind")
 	}
 	// A scrape still shows what the end was like; it reads the database, which goes last.
@@ -186,7 +188,8 @@ func (h *host) run(ctx context.Context) error {
 	return err
 }
 
-// shutdown fails readiness, for a while where a balancer is to notice that; then it lets what runs finish, for a while.
+// shutdown fails readiness, for a while where a balancer is to notice that; then it lets
+// what runs finish, for a while.
 func (h *host) shutdown(ctx context.Context, stopSteps func()) error {
 	h.logger.Info("shutting down", slog.Duration("grace", h.cfg.ShutdownGrace))
 	h.ready.Drain()
@@ -202,7 +205,8 @@ func (h *host) shutdown(ctx context.Context, stopSteps func()) error {
 	return nil
 }
 
-// cutSlow cuts connections that wait for slow clients, until the context ends: nobody else waits for them.
+// cutSlow cuts connections that wait for slow clients, until the context ends: nobody
+// else waits for them.
 func (h *host) cutSlow(ctx context.Context) {
 	tick := time.NewTicker(clientLimit / 10)
 	defer tick.Stop()

@@ -6,8 +6,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The id of a Checkout Session opens its customer's page, with the link that cancels and moves. Who may only read is not told it anywhere; the customer
-// and those who may renew the link are.
+// The id of a Checkout Session opens its customer's page, with the link that cancels and
+// moves. Who may only read is not told it anywhere; the customer and those who may renew
+// the link are.
 func TestReadersAreNotToldSessionIDs(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

@@ -24,8 +24,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// SIGTERM under load: what was answered is so, nothing is left half done, no request is answered 5xx, and clients that neither send nor
-// read do not keep the process.
+// SIGTERM under load: what was answered is so, nothing is left half done, no request is
+// answered 5xx, and clients that neither send nor read do not keep the process.
 func TestSignalUnderLoad(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)

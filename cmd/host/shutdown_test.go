@@ -16,11 +16,13 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A request that is under way when the host is told to stop is finished; new ones are refused; the end comes soon.
+// A request that is under way when the host is told to stop is finished; new ones are
+// refused; the end comes soon.
 func TestShutdownFinishesWhatRuns(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
-	// Free of charge: the stand-in, which takes the payments, is behind the port that closes.
+	// Free of charge: the stand-in, which takes the payments, is behind the port that
+	// closes.
 	h.addResource(booking.Resource{Slug: "talk", Name: "Talk"})
 	start := time.Now().AddDate(0, 0, 3).UTC().Truncate(time.Hour).Format(time.RFC3339)
 	body := fmt.Sprintf(`{"resource":"talk","start":%q,"firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`, start)
@@ -60,7 +62,8 @@ func TestShutdownFinishesWhatRuns(t *testing.T) {
 	require.Contains(t, h.log.String(), `"msg":"stopped"`)
 }
 
-// A database that hangs keeps nobody from stopping: requests are answered within their limits, and what does not end is left behind.
+// A database that hangs keeps nobody from stopping: requests are answered within their
+// limits, and what does not end is left behind.
 func TestShutdownWhileTheDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	proxy, url := newDBProxy(t, testdb.URL(t))

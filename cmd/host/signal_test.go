@@ -20,7 +20,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// signalled, set in the environment, is the database of a host that this program is to be, in a process of its own.
+// signalled, set in the environment, is the database of a host that this program is to
+// be, in a process of its own.
 const (
 	signalled       = "TEST_SIGNALLED_HOST"
 	signalledSecret = "whsec_signalled"
@@ -36,7 +37,8 @@ func TestSignalledHost(t *testing.T) {
 	}
 }
 
-// Supervisors send one signal to the process and to its group, so it comes twice: what runs is finished all the same.
+// Supervisors send one signal to the process and to its group, so it comes twice: what
+// runs is finished all the same.
 func TestOneSignalSentTwice(t *testing.T) {
 	t.Parallel()
 	child := startSignalled(t, testdb.URL(t))

@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/edge"
 )
 
-// round is work that is done again and again, on every replica: its steps one after the other, then a pause.
+// round is work that is done again and again, on every replica: its steps one after the
+// other, then a pause.
 type round struct {
 	every time.Duration
 	steps []step
@@ -24,10 +25,12 @@ type step struct {
 	do      func(context.Context) (int, error)
 }
 
-// watcher is told each run of a step: how long it took, how many things it has done, and why it failed. nil is nobody.
+// watcher is told each run of a step: how long it took, how many things it has done, and
+// why it failed. nil is nobody.
 type watcher func(step string, took time.Duration, items int, err error)
 
-// run goes on until the context ends. The pause varies, so that replicas that were started together do not ask together.
+// run goes on until the context ends. The pause varies, so that replicas that were
+// started together do not ask together.
 func (r round) run(ctx context.Context, logger *slog.Logger, watch watcher) {
 	for {
 		for _, s := range r.steps {
@@ -43,8 +46,9 @@ func (r round) run(ctx context.Context, logger *slog.Logger, watch watcher) {
 	}
 }
 
-// run does the step once. A failure is logged, and the next round tries again; a panic is a failure, and not the end of the process. What
-// a shutdown interrupts is neither failed nor done.
+// run does the step once. A failure is logged, and the next round tries again; a panic is
+// a failure, and not the end of the process. What a shutdown interrupts is neither failed
+// nor done.
 func (s step) run(ctx context.Context, logger *slog.Logger, watch watcher) {
 	stop := ctx
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)

@@ -13,7 +13,8 @@ import (
 	host "github.com/booking-platform/booking-platform/cmd/host"
 )
 
-// A step that panics, or fails, or hangs until its time limit, is a line in the log; the rounds go on.
+// A step that panics, or fails, or hangs until its time limit, is a line in the log; the
+// rounds go on.
 func TestRoundsGoOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -63,7 +64,8 @@ func TestStepInterrupted(t *testing.T) {
 	require.Empty(t, log.String())
 }
 
-// Who watches the steps is told each run, and why it failed; of one that a shutdown interrupts nothing.
+// Who watches the steps is told each run, and why it failed; of one that a shutdown
+// interrupts nothing.
 func TestStepIsWatched(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the third thing failed")

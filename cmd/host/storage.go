@@ -16,7 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// A read from Postgres that takes longer than this is given up; requests and steps end sooner by themselves.
+// A read from Postgres that takes longer than this is given up; requests and steps end
+// sooner by themselves.
 const readLimit = 18 * time.Second
 
 // How long a start waits for a database that is not up yet.
@@ -45,7 +46,8 @@ func openStorage(ctx context.Context, cfg config.Config, logger *slog.Logger) (*
 	return s.open(ctx, cfg, logger)
 }
 
-// openRunning opens the database of a host that runs here already on the same data folder: for a command beside it.
+// openRunning opens the database of a host that runs here already on the same data
+// folder: for a command beside it.
 func openRunning(ctx context.Context, cfg config.Config, logger *slog.Logger) (*storage, error) {
 	running, err := embedded.Running(cfg.DataDir)
 	if err != nil {
@@ -66,7 +68,8 @@ func withBinary(databaseURL string) string {
 	return u.String()
 }
 
-// open makes the pool, waits until the database answers, and sees that it is as the configuration says.
+// open makes the pool, waits until the database answers, and sees that it is as the
+// configuration says.
 func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logger) (*storage, error) {
 	db, err := openDB(s.url, servingSettings, readLimit)
 	if err != nil {
@@ -76,7 +79,8 @@ func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logg
 	db.SetMaxOpenConns(cfg.DatabasePool)
 	db.SetMaxIdleConns(cfg.DatabasePool)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	// A standby that was promoted, or a server that was added, gets its share within the hour.
+	// A standby that was promoted, or a server that was added, gets its share within the
+	// hour.
 	db.SetConnMaxLifetime(time.Hour)
 	if err := await(ctx, db, ping, refusalOf(cfg), logger); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -87,7 +91,8 @@ func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logg
 	return s, nil
 }
 
-// look warns of limits that the connections do not have, and refuses to go on without prepared statements that are asked for.
+// look warns of limits that the connections do not have, and refuses to go on without
+// prepared statements that are asked for.
 func look(ctx context.Context, db *sql.DB, cfg config.Config, logger *slog.Logger) error {
 	missing, err := missingLimits(ctx, db)
 	if err != nil {
@@ -117,8 +122,9 @@ func refusalOf(cfg config.Config) func(error) error {
 
 func ping(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }
 
-// await asks until the database answers, because in compose and after a power cut everything
-// starts at once. An error that final makes something of ends the wait with that.
+// await asks until the database answers, because in compose and after a power cut
+// everything starts at once. An error that final makes something of ends the wait with
+// that.
 func await(ctx context.Context, db *sql.DB, ask func(context.Context, *sql.DB) error, final func(error) error, logger *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseWait)
 	defer cancel()
@@ -135,7 +141,8 @@ func await(ctx context.Context, db *sql.DB, ask func(context.Context, *sql.DB) e
 		if end := final(err); end != nil {
 			return end
 		}
-		// A try that the end of the wait cut short says nothing of the database; the one before it does.
+		// A try that the end of the wait cut short says nothing of the database; the one
+		// before it does.
 		if ctx.Err() != nil && last != nil {
 			err = last
 		}
@@ -172,7 +179,8 @@ func fit(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
 	return err
 }
 
-// migrate sees that the database can be worked with, and applies what it lacks, through a connection of its own: a migration may take its time.
+// migrate sees that the database can be worked with, and applies what it lacks, through a
+// connection of its own: a migration may take its time.
 func (s *storage) migrate(ctx context.Context, logger *slog.Logger) ([]migrations.Migration, error) {
 	if err := fit(ctx, s.db, logger); err != nil {
 		return nil, err

@@ -16,7 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// stripeDown starts a host whose Stripe goes through a switch: "up", or a way of being down.
+// stripeDown starts a host whose Stripe goes through a switch: "up", or a way of being
+// down.
 func stripeDown(t *testing.T) (*running, *stripetest.Server, *atomic.Value) {
 	t.Helper()
 	const key, secret = "sk_test_down", "whsec_12345678"
@@ -53,8 +54,9 @@ func stripeDown(t *testing.T) (*running, *stripetest.Server, *atomic.Value) {
 	return h, standIn, mode
 }
 
-// While Stripe is down, however it is, a checkout answers within ten seconds that it is, with the slot free again; everything else is as fast as ever; and
-// when Stripe is back, so is the host, without anybody's help.
+// While Stripe is down, however it is, a checkout answers within ten seconds that it is,
+// with the slot free again; everything else is as fast as ever; and when Stripe is back,
+// so is the host, without anybody's help.
 func TestStripeIsDown(t *testing.T) {
 	t.Parallel()
 	for how, retry := range map[string]int{"hangs": 5, "cuts": 5, "500": 5, "asks to be left alone": 17} {
@@ -103,8 +105,9 @@ func TestStripeIsDown(t *testing.T) {
 	}
 }
 
-// M24: what Stripe will refuse again is not "try again": it has an answer, a sentence for the
-// customer, a count and an alarm of its own, and no Retry-After; the slot is free again.
+// M24: what Stripe will refuse again is not "try again": it has an answer, a sentence for
+// the customer, a count and an alarm of its own, and no Retry-After; the slot is free
+// again.
 func TestStripeRefuses(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"refuses the amount", "refuses the key"} {
@@ -138,7 +141,8 @@ func TestStripeRefuses(t *testing.T) {
 	}
 }
 
-// Where the database is slow and Stripe hangs after it, the two together have ten seconds, and the hold is given up.
+// Where the database is slow and Stripe hangs after it, the two together have ten
+// seconds, and the hold is given up.
 func TestDatabaseIsSlowAndStripeHangs(t *testing.T) {
 	t.Parallel()
 	h, _, mode := stripeDown(t)
@@ -153,7 +157,8 @@ func TestDatabaseIsSlowAndStripeHangs(t *testing.T) {
 	began := time.Now()
 	answered := make(chan answer, 1)
 	go func() { answered <- ada.post("/api/bookings", wish(free, nil)) }()
-	// The time itself is what is tried: the hold has less than the whole, and more than what is left after Stripe's.
+	// The time itself is what is tried: the hold has less than the whole, and more than
+	// what is left after Stripe's.
 	time.AfterFunc(4*time.Second, func() { _ = lock.Rollback() })
 	a := <-answered
 	require.Equal(t, http.StatusServiceUnavailable, a.status, a.body)
@@ -162,7 +167,8 @@ func TestDatabaseIsSlowAndStripeHangs(t *testing.T) {
 	require.Equal(t, free, ada.slot(0), "free again")
 }
 
-// A customer who comes back while Stripe hangs sees the page within little more than two seconds, unconfirmed.
+// A customer who comes back while Stripe hangs sees the page within little more than two
+// seconds, unconfirmed.
 func TestSuccessPageWhileStripeHangs(t *testing.T) {
 	t.Parallel()
 	h, standIn, mode := stripeDown(t)
@@ -180,8 +186,8 @@ func TestSuccessPageWhileStripeHangs(t *testing.T) {
 	require.Contains(t, ada.get("/success?session_id="+b.StripeSessionID).body, "Your booking is confirmed", "no webhook came: Stripe was asked")
 }
 
-// M23: however often the page is visited, Stripe is read once per payment in a few seconds, and
-// what it answers to that keeps no refund from being made.
+// M23: however often the page is visited, Stripe is read once per payment in a few
+// seconds, and what it answers to that keeps no refund from being made.
 func TestSuccessPage_ReadsStripeOnce(t *testing.T) {
 	t.Parallel()
 	const key, secret = "sk_test_reads", "whsec_12345678"

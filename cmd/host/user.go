@@ -100,8 +100,9 @@ func addUser(ctx context.Context, args []string, environ map[string]string, std 
 	})
 }
 
-// readPassword asks for a password twice on a terminal, which does not show it, and reads the first line of anything else. It is never an
-// argument: every user of the machine sees those.
+// readPassword asks for a password twice on a terminal, which does not show it, and reads
+// the first line of anything else. It is never an argument: every user of the machine
+// sees those.
 func readPassword(std streams) (string, error) {
 	if file, ok := std.in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		first, err := askPassword(file, std.err, "Password: ")
@@ -134,7 +135,8 @@ func askPassword(terminal *os.File, out io.Writer, question string) (string, err
 	return string(answer), nil
 }
 
-// withUsers opens the database that `host migrate` opens, and does something with its users.
+// withUsers opens the database that `host migrate` opens, and does something with its
+// users.
 func withUsers(ctx context.Context, environ map[string]string, std streams, do func(*auth.UserTable) error) error {
 	return withStorage(ctx, environ, std, migrations.Auth, func(s *storage) error {
 		users, err := auth.NewUsers(s.db, auth.UsersOptions{Logger: newLogger(std.err)})

@@ -95,7 +95,8 @@ func TestUserNeedsTheSchema(t *testing.T) {
 	require.Contains(t, stderr, "host migrate up")
 }
 
-// A command asks the private Postgres of the host that runs beside it, and leaves it running.
+// A command asks the private Postgres of the host that runs beside it, and leaves it
+// running.
 func TestUserBesideARunningHost(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

@@ -2,7 +2,8 @@ package main
 
 import "runtime/debug"
 
-// versionOf names what runs: what the environment says, else what the release was built with, else the revision that Go has noted.
+// versionOf names what runs: what the environment says, else what the release was built
+// with, else the revision that Go has noted.
 func versionOf(given string) string {
 	if given != "" {
 		return given

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Who did it stands on the line of what was done, on the API's and on a page's; who is not known has none.
+// Who did it stands on the line of what was done, on the API's and on a page's; who is
+// not known has none.
 func TestAccessLineNamesTheUser(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

@@ -47,7 +47,8 @@ type rooms struct {
 	standIn *stripetest.Server
 }
 
-// wire puts the rooms together. self is the address at which this machine reaches the host.
+// wire puts the rooms together. self is the address at which this machine reaches the
+// host.
 func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*rooms, error) {
 	r := &rooms{cfg: cfg, db: db, logger: logger, stats: &edge.Stats{}}
 	r.clientIP = edge.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
@@ -109,7 +110,8 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	return r, nil
 }
 
-// useStandIn starts a Stripe of our own where no key of the real one is given, which the configuration allows in development alone.
+// useStandIn starts a Stripe of our own where no key of the real one is given, which the
+// configuration allows in development alone.
 func (r *rooms) useStandIn(self string) error {
 	if r.cfg.StripeSecretKey != "" {
 		return nil
@@ -130,7 +132,8 @@ func (r *rooms) useStandIn(self string) error {
 	return nil
 }
 
-// modeOf says which events are meant for a host with this key of Stripe's. The stand-in's key is one of test mode.
+// modeOf says which events are meant for a host with this key of Stripe's. The stand-in's
+// key is one of test mode.
 func modeOf(key string) webhook.Mode {
 	_, rest, _ := strings.Cut(key, "_")
 	switch {
@@ -142,7 +145,8 @@ func modeOf(key string) webhook.Mode {
 	return webhook.AnyMode
 }
 
-// keptSecret signs sessions in development, where nobody sets a secret. Where it cannot be kept, logins end with the process.
+// keptSecret signs sessions in development, where nobody sets a secret. Where it cannot
+// be kept, logins end with the process.
 func keptSecret(dir string, logger *slog.Logger) string {
 	secret, err := config.KeepSessionSecret(dir)
 	if err != nil {
@@ -185,7 +189,8 @@ func (r *rooms) handler() (http.Handler, error) {
 // rounds is the work that goes on beside the requests.
 func (r *rooms) rounds() []round {
 	return []round{
-		// Sessions end before their slots are given away, so that nobody pays for what is gone.
+		// Sessions end before their slots are given away, so that nobody pays for what is
+		// gone.
 		{every: 5 * time.Second, steps: []step{
 			{"payments.ExpireSessions", 20 * time.Second, r.payments.ExpireSessions},
 			{"booking.ReleaseExpired", 20 * time.Second, r.bookings.ReleaseExpired},
@@ -200,7 +205,8 @@ func (r *rooms) rounds() []round {
 			{"payments.AskStripe", 45 * time.Second, r.payments.AskStripe},
 			{"booking.CompletePast", 20 * time.Second, r.bookings.CompletePast},
 		}},
-		// What was not delivered although Stripe went on sending, or while the endpoint was switched off.
+		// What was not delivered although Stripe went on sending, or while the endpoint
+		// was switched off.
 		{every: 5 * time.Minute, steps: []step{{"payments.TakeUndelivered", 60 * time.Second, func(ctx context.Context) (int, error) {
 			return r.payments.TakeUndelivered(ctx, r.receiver)
 		}}}},

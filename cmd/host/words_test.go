@@ -18,14 +18,16 @@ func wordsOf(body string) string {
 	return html.UnescapeString(strings.Join(strings.Fields(text), " "))
 }
 
-// P3: for every status of a booking and every state of its payment, the booking's page, the page that cancels it and
-// the API say the same about the money, and nothing that contradicts it.
+// P3: for every status of a booking and every state of its payment, the booking's page,
+// the page that cancels it and the API say the same about the money, and nothing that
+// contradicts it.
 func TestWords_EveryStatusAndPayment(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
 	b := ada.book("studio", mustTime(t, ada.slot(5)), false)
-	// What a payment can be: the columns that are set, and what is true of the money then.
+	// What a payment can be: the columns that are set, and what is true of the money
+	// then.
 	const none, failed, coming, applied, back, gone, parked = "none", "failed", "coming", "applied", "back", "gone", "parked"
 	captured := func(more string) string {
 		return "completed = true, captured_minor = 2500, captured_currency = 'eur'" + more
@@ -113,7 +115,8 @@ func TestWords_EveryStatusAndPayment(t *testing.T) {
 					require.False(t, p.money != applied && strings.Contains(words, phrase) && strings.Contains(words, other), "%s: %q and %q\n%s", name, phrase, other, words)
 				}
 			}
-			// A link to pay, and a page that asks again, are there only while that can lead to something.
+			// A link to pay, and a page that asks again, are there only while that can
+			// lead to something.
 			require.Equal(t, status == "pending" && p.status == "open", strings.Contains(page.body, "https://pay.example.com"), name)
 			waits := status == "pending" && p.money == none || (status == "pending" || status == "expired") && p.money == applied
 			require.Equal(t, waits, strings.Contains(page.body, "http-equiv"), name)

@@ -1,13 +1,14 @@
-// Command webhook-only is a shop that had orders, and gained Stripe webhooks that take effect exactly once.
+// Command webhook-only is a shop that had orders, and gained Stripe webhooks that take
+// effect exactly once.
 //
-// The shop is an ordinary net/http service on lib/pq, with tables of its own (orders.go, pages.go). What it took from
-// booking-platform is in stripe.go, and that is all of it.
+// The shop is an ordinary net/http service on lib/pq, with tables of its own (orders.go,
+// pages.go). What it took from booking-platform is in stripe.go, and that is all of it.
 //
 //	go run ./examples/webhook-only
 //
-// runs it with a private Postgres, gone at the end, and with Stripe's stand-in, so that nothing needs to be set up.
-// It places an order and prints where to pay for it; the order's page then says "paid", with one parcel, however
-// often the webhook is delivered.
+// runs it with a private Postgres, gone at the end, and with Stripe's stand-in, so that
+// nothing needs to be set up. It places an order and prints where to pay for it; the
+// order's page then says "paid", with one parcel, however often the webhook is delivered.
 package main
 
 import (
@@ -109,14 +110,15 @@ func assemble(ctx context.Context, db *sql.DB, url string, log *slog.Logger) (*p
 	return &program{shop: s, stripe: stand, receiver: receiver, routes: mux}, nil
 }
 
-// serve answers requests, runs the receiver's background work and has the stand-in deliver its
-// webhooks until ctx ends; then what is under way is finished.
+// serve answers requests, runs the receiver's background work and has the stand-in
+// deliver its webhooks until ctx ends; then what is under way is finished.
 func (p *program) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{Handler: p.routes, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	served, delivered, worked := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	go func() { delivered <- p.stripe.Run(ctx) }()
-	// An event that is faster than its order's commit is handled again, and old events are deleted.
+	// An event that is faster than its order's commit is handled again, and old events
+	// are deleted.
 	go func() { worked <- p.receiver.Run(ctx) }()
 	select {
 	case err := <-served:

@@ -70,7 +70,8 @@ func outcome(t *testing.T, db *sql.DB, event string) webhook.Outcome {
 	return entries[0].Outcome
 }
 
-// However often the webhook is delivered, the order is paid once, with one parcel and one ledger row.
+// However often the webhook is delivered, the order is paid once, with one parcel and one
+// ledger row.
 func TestPaidExactlyOnce(t *testing.T) {
 	t.Parallel()
 	p, db := started(t)
@@ -87,7 +88,8 @@ func TestPaidExactlyOnce(t *testing.T) {
 	require.Equal(t, webhook.Processed, outcome(t, db, event))
 }
 
-// While the shop cannot pack, neither the order is paid nor the event processed; then the next delivery does both.
+// While the shop cannot pack, neither the order is paid nor the event processed; then the
+// next delivery does both.
 func TestNeitherRowWithoutTheOther(t *testing.T) {
 	t.Parallel()
 	p, db := started(t)
@@ -111,8 +113,8 @@ func TestNeitherRowWithoutTheOther(t *testing.T) {
 	require.Equal(t, webhook.Processed, outcome(t, db, event))
 }
 
-// M9: a session that another system made on the same account is acknowledged: ignored where its
-// reference cannot be an order's, else unmatched.
+// M9: a session that another system made on the same account is acknowledged: ignored
+// where its reference cannot be an order's, else unmatched.
 func TestForeignSession(t *testing.T) {
 	t.Parallel()
 	p, db := started(t)
@@ -138,7 +140,8 @@ func TestForeignSession(t *testing.T) {
 	require.Len(t, entries, 2)
 }
 
-// M29: an event that is faster than its order's commit is not lost: the program handles it again.
+// M29: an event that is faster than its order's commit is not lost: the program handles
+// it again.
 func TestEarlyEvent(t *testing.T) {
 	t.Parallel()
 	p, db := started(t)
@@ -165,7 +168,8 @@ func TestEarlyEvent(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 }
 
-// What main does: the private Postgres, the page that sells, and the customer's way to the pay page and back.
+// What main does: the private Postgres, the page that sells, and the customer's way to
+// the pay page and back.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
@@ -197,8 +201,8 @@ func TestRun(t *testing.T) {
 	require.Contains(t, string(page), "Order 1: open")
 }
 
-// The promise of the README: under 25 lines for exactly-once webhooks. Counted are the lines of stripe.go that hold code, but for
-// its imports.
+// The promise of the README: under 25 lines for exactly-once webhooks. Counted are the
+// lines of stripe.go that hold code, but for its imports.
 func TestLinesThatConcernUs(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("stripe.go")

@@ -10,7 +10,8 @@ import (
 	"github.com/stripe/stripe-go/v76/checkout/session"
 )
 
-// The shop's tables, as they were. A parcel that is packed twice is a parcel too many, and nothing here forbids it.
+// The shop's tables, as they were. A parcel that is packed twice is a parcel too many,
+// and nothing here forbids it.
 const tablesSQL = `
 CREATE TABLE IF NOT EXISTS orders (
 	id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -22,7 +23,8 @@ CREATE TABLE IF NOT EXISTS parcels (
 	order_id bigint NOT NULL REFERENCES orders (id)
 )`
 
-// payOrderSQL marks an order as paid and has its parcel packed. It touches no row when there is no such open order.
+// payOrderSQL marks an order as paid and has its parcel packed. It touches no row when
+// there is no such open order.
 const payOrderSQL = `
 WITH paid AS (UPDATE orders SET status = 'paid' WHERE id = $1 AND status = 'open' RETURNING id)
 INSERT INTO parcels (order_id) SELECT id FROM paid`

@@ -24,7 +24,8 @@ func newWebhook(ctx context.Context, db *sql.DB, secret string, log *slog.Logger
 	return receiver, nil
 }
 
-// orderPaid runs in the transaction of the event's ledger row: the order, its parcel and that row are committed together.
+// orderPaid runs in the transaction of the event's ledger row: the order, its parcel and
+// that row are committed together.
 func orderPaid(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 	id, err := strconv.ParseInt(ev.Reference, 10, 64)
 	if err != nil {

@@ -29,7 +29,8 @@ var foreign = []rule{
 	{module + "/examples", "examples stand on the rooms, not under them"},
 }
 
-// rooms maps each library room to those of the module it may import, with its packages below.
+// rooms maps each library room to those of the module it may import, with its packages
+// below.
 var rooms = map[string][]string{
 	"booking":             nil,
 	"booking/calendar":    {"booking"},
@@ -41,9 +42,9 @@ var rooms = map[string][]string{
 	"payments/stripetest": nil,
 }
 
-// plumbing are the packages of internal that library packages may import. ratelimit is there
-// because the logins of package auth and the bookings of the host are limited by the same
-// statement on the same table.
+// plumbing are the packages of internal that library packages may import. ratelimit is
+// there because the logins of package auth and the bookings of the host are limited by
+// the same statement on the same table.
 var plumbing = []string{"internal/pg", "internal/valid", "internal/periodic", "internal/ratelimit"}
 
 func init() {
@@ -57,7 +58,8 @@ func init() {
 	}
 }
 
-// above are the folders that see everything. Whatever else appears in the module needs a row in rooms.
+// above are the folders that see everything. Whatever else appears in the module needs a
+// row in rooms.
 var above = []string{"cmd/host", "examples", "internal"}
 
 func TestArrowsPointDown(t *testing.T) {
@@ -136,7 +138,8 @@ next:
 	}
 }
 
-// The rules themselves must be able to fail: on a made-up graph each kind of short cut is found.
+// The rules themselves must be able to fail: on a made-up graph each kind of short cut is
+// found.
 func TestShortCutsAreSeen(t *testing.T) {
 	t.Parallel()
 	g := graph{

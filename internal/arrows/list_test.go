@@ -51,8 +51,9 @@ var listed = sync.OnceValues(func() (graph, error) {
 	}
 })
 
-// list asks the go command for every package of the module and all it depends on. The go command runs outside of what
-// the test cache watches; the cache stays honest because this package's other tests open every source file.
+// list asks the go command for every package of the module and all it depends on. The go
+// command runs outside of what the test cache watches; the cache stays honest because
+// this package's other tests open every source file.
 func list(t *testing.T) graph {
 	t.Helper()
 	g, err := listed()
@@ -61,7 +62,8 @@ func list(t *testing.T) graph {
 	return g
 }
 
-// chain returns the shortest way from a package to one at or below forbidden, nil when there is none.
+// chain returns the shortest way from a package to one at or below forbidden, nil when
+// there is none.
 func (g graph) chain(from, forbidden string) []string {
 	cameFrom := map[string]string{from: ""}
 	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
@@ -88,7 +90,8 @@ func below(pkg, folder string) bool { return pkg == folder || strings.HasPrefix(
 
 func inModule(pkg string) bool { return below(pkg, module) }
 
-// roomOf names the room a package belongs to, the innermost where rooms nest, "" when it belongs to none.
+// roomOf names the room a package belongs to, the innermost where rooms nest, "" when it
+// belongs to none.
 func roomOf(pkg string) (room string) {
 	for r := range rooms {
 		if below(pkg, module+"/"+r) && len(r) > len(room) {

@@ -19,7 +19,8 @@ const root = "../.."
 
 const maxLines = 450
 
-// sources reads every file of the module with one of the extensions, by its slash-separated path.
+// sources reads every file of the module with one of the extensions, by its
+// slash-separated path.
 func sources(t *testing.T, extensions ...string) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
@@ -28,7 +29,8 @@ func sources(t *testing.T, extensions ...string) map[string][]byte {
 			return err
 		}
 		if entry.IsDir() {
-			// Hidden folders hold the history, caches and the data of a development database.
+			// Hidden folders hold the history, caches and the data of a development
+			// database.
 			if name := entry.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata") {
 				return fs.SkipDir
 			}
@@ -120,8 +122,9 @@ func TestExportedNamesAreDocumented(t *testing.T) {
 	}
 }
 
-// undocumented lists the exported names of a declaration that nothing is said about. A comment above a group speaks
-// for the constants and variables in it. Fields whose name says all may stand under their type's comment.
+// undocumented lists the exported names of a declaration that nothing is said about. A
+// comment above a group speaks for the constants and variables in it. Fields whose name
+// says all may stand under their type's comment.
 func undocumented(decl ast.Decl) (names []*ast.Ident) {
 	switch d := decl.(type) {
 	case *ast.FuncDecl:

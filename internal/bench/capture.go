@@ -11,13 +11,15 @@ import (
 	"sync"
 )
 
-// statement is what a client sent: its text, and the values of its parameters as SQL literals.
+// statement is what a client sent: its text, and the values of its parameters as SQL
+// literals.
 type statement struct {
 	query string
 	args  []string
 }
 
-// tap stands between a client and the server and notes the statements that pass, so that pgbench can send the same.
+// tap stands between a client and the server and notes the statements that pass, so that
+// pgbench can send the same.
 type tap struct {
 	listener net.Listener
 	server   string

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// client sends requests over one connection that is kept alive. It costs a fraction of what net/http's does, which would take the
-// processors from those who are measured.
+// client sends requests over one connection that is kept alive. It costs a fraction of
+// what net/http's does, which would take the processors from those who are measured.
 type client struct {
 	net.Conn
 	in      *bufio.Reader
@@ -22,7 +22,8 @@ func dial(address string) (*client, error) {
 	return &client{conn, bufio.NewReader(conn), address}, err
 }
 
-// post sends JSON, with further headers, and returns the status and the body of the answer.
+// post sends JSON, with further headers, and returns the status and the body of the
+// answer.
 func (c *client) post(path, body string, headers ...string) (int, string, error) {
 	more := ""
 	for _, header := range headers {

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// What a filled database is like: resources that are open around the clock and sold from 8 to 20 o'clock, for some months
-// back and seven weeks ahead. Each hour four slots in five have bookings: one where the capacity is 1, and 6 parties of 1 to 8 where
-// it is 50. Half of the bookings are of the one kind, half of the other.
+// What a filled database is like: resources that are open around the clock and sold from
+// 8 to 20 o'clock, for some months back and seven weeks ahead. Each hour four slots in
+// five have bookings: one where the capacity is 1, and 6 parties of 1 to 8 where it is
+// 50. Half of the bookings are of the one kind, half of the other.
 const (
 	daysBack, daysAhead = 150, 50
 	hoursOpen           = 12
@@ -24,7 +25,8 @@ const (
 type filled struct {
 	*sql.DB
 	name string
-	// small and large are how many resources have the capacity 1 and 50: s1, s2 … and l1, l2 ….
+	// small and large are how many resources have the capacity 1 and 50: s1, s2 … and l1,
+	// l2 ….
 	small, large int
 	bookings     int
 	midnight     time.Time
@@ -39,7 +41,8 @@ INSERT INTO booking_platform.resources (
 SELECT gen_random_uuid(), $1::text || n, 'Resource ' || n, 'UTC', $2::integer, 3600, 3600, 31536000, 2100, 2500, 'eur'
 FROM generate_series(1, $3::integer) AS n`
 
-// One day of bookings, hour by hour, as they come in life: those of one resource are far apart in the table. Ids ascend.
+// One day of bookings, hour by hour, as they come in life: those of one resource are far
+// apart in the table. Ids ascend.
 const addDay = `
 INSERT INTO booking_platform.bookings (
     id, resource_id, units, party, during, blocked, status, hold_expires_at, first_name, last_name, email, amount_minor, currency, created_at
@@ -64,9 +67,10 @@ const addDeadlines = `
 INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
 SELECT statement_timestamp() + interval '1 day' + n * interval '1 second', gen_random_uuid() FROM generate_series(1, $1::integer) AS n`
 
-// fill makes a database with about so many bookings. It takes the table's indexes and its exclusion constraint away, all but the primary
-// key, and builds them again, as the migrations have them, when the rows are there: the constraint looks at each row. The table is not
-// logged, and without triggers and history.
+// fill makes a database with about so many bookings. It takes the table's indexes and its
+// exclusion constraint away, all but the primary key, and builds them again, as the
+// migrations have them, when the rows are there: the constraint looks at each row. The
+// table is not logged, and without triggers and history.
 func (b *bench) fill(ctx context.Context, name string, bookings int) (*filled, error) {
 	began := time.Now()
 	if err := b.server.create(ctx, name); err != nil {
@@ -166,7 +170,8 @@ FROM pg_index i
 WHERE i.indrelid = 'booking_platform.bookings'::regclass AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)`
 )
 
-// strip takes away what makes loading slow, and returns the statements that bring it back.
+// strip takes away what makes loading slow, and returns the statements that bring it
+// back.
 func strip(ctx context.Context, db *sql.DB) (again []string, err error) {
 	var drop []string
 	for _, query := range []string{constraintsSQL, indexesSQL} {
@@ -185,7 +190,8 @@ func strip(ctx context.Context, db *sql.DB) (again []string, err error) {
 			return nil, err
 		}
 	}
-	// The foreign keys that point here come first: a table that is not logged may refer to one that is, and not the other way round.
+	// The foreign keys that point here come first: a table that is not logged may refer
+	// to one that is, and not the other way round.
 	const referring = `
 SELECT 'ALTER TABLE ' || c.conrelid::regclass || ' DROP CONSTRAINT ' || quote_ident(c.conname)
 FROM pg_constraint c WHERE c.confrelid = 'booking_platform.bookings'::regclass AND c.contype = 'f'`

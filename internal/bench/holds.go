@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// The resources of the races: slots of a minute, around the clock, for ten years, and free of charge.
+// The resources of the races: slots of a minute, around the clock, for ten years, and
+// free of charge.
 const addResources = `
 INSERT INTO booking_platform.resources (
     id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds, price_minor, currency, version
@@ -76,7 +77,8 @@ var ways = []way{
 	{"Go, unix socket", true, false},
 }
 
-// overWays adds a contender for each way, and warms it up: the resources are in memory, the connections open.
+// overWays adds a contender for each way, and warms it up: the resources are in memory,
+// the connections open.
 func (b *bench) overWays(ctx context.Context, t *track, contenders []contender, do func(ctx context.Context, s *booking.Store) error) ([]contender, func(), error) {
 	var open []*sql.DB
 	shut := func() {

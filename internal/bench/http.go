@@ -12,7 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/hostprocess"
 )
 
-// httpHolds: holds through the host. What is free of charge is confirmed at once, so that each is four statements.
+// httpHolds: holds through the host. What is free of charge is confirmed at once, so that
+// each is four statements.
 func (b *bench) httpHolds(ctx context.Context) error {
 	return b.overHTTP(ctx, "httpholds", "holds through HTTP, free of charge and so confirmed, 32 clients", false)
 }
@@ -48,7 +49,8 @@ func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (e
 	return b.race(ctx, title, []contender{
 		{"pgbench, prepared, unix socket", func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }},
 		{"the host, HTTP, and TCP to Postgres", func(ctx context.Context) (float64, error) {
-			// Anew in each round: the host ends a connection that sends nothing meanwhile.
+			// Anew in each round: the host ends a connection that sends nothing
+			// meanwhile.
 			all := make([]*client, clients)
 			for n := range all {
 				if all[n], err = dial(h.Address); err != nil {
@@ -71,7 +73,8 @@ func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (e
 	})
 }
 
-// capturedHTTP is the script of what the host sends to Postgres for one request, once its rules are in memory.
+// capturedHTTP is the script of what the host sends to Postgres for one request, once its
+// rules are in memory.
 func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, fight bool) (text string, err error) {
 	tap, url, err := newTap(b.server.url(t.name, false))
 	if err != nil {

@@ -1,8 +1,10 @@
-// Command bench measures the booking engine against what Postgres itself can do, in ratios within one run: pgbench
-// sends the same statements, prepared, from as many clients, to the same server. `make bench` runs it; docs/BENCHMARKS.md
-// says what came out, and on what machine.
+// Command bench measures the booking engine against what Postgres itself can do, in
+// ratios within one run: pgbench sends the same statements, prepared, from as many
+// clients, to the same server. `make bench` runs it; docs/BENCHMARKS.md says what came
+// out, and on what machine.
 //
-// It runs a Postgres of its own that syncs to disk, in a folder that it removes. It is told by the environment:
+// It runs a Postgres of its own that syncs to disk, in a folder that it removes. It is
+// told by the environment:
 //
 //	BENCH_SECONDS   how long each contender runs in each round (default 4)
 //	BENCH_ROUNDS    how many rounds there are; ratios are the median of theirs (default 3)

@@ -10,8 +10,9 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// movePlaces is how many starts there are for the bookings that are moved, one for each client: they last two minutes and begin at
-// any minute, so that each place is in the way of three.
+// movePlaces is how many starts there are for the bookings that are moved, one for each
+// client: they last two minutes and begin at any minute, so that each place is in the way
+// of three.
 const movePlaces = 3 * clients
 
 // What one would write first: the constraint sees to it that nothing overlaps.
@@ -20,8 +21,8 @@ UPDATE booking_platform.bookings b
 SET during = tstzrange($2::timestamptz, $3::timestamptz, '[)'), blocked = tstzrange($2::timestamptz, $3::timestamptz, '[)')
 WHERE b.id = $1::uuid`
 
-// moves: every client moves its booking about on one resource. What counts is a booking that was moved: neither a refusal nor a
-// deadlock does.
+// moves: every client moves its booking about on one resource. What counts is a booking
+// that was moved: neither a refusal nor a deadlock does.
 func (b *bench) moves(ctx context.Context) error {
 	t, err := b.track(ctx, "moves")
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// The resources of a race have ids that pgbench can put together from a number, and so have its bookings.
+// The resources of a race have ids that pgbench can put together from a number, and so
+// have its bookings.
 const (
 	resources = 100
 	uuids     = "00000000-0000-7000-8000-"
@@ -22,8 +23,9 @@ const (
 
 var parameter = regexp.MustCompile(`\$(\d+)\b`)
 
-// script writes for pgbench what a client has sent, for another resource, slot, id and customer each time. values maps a
-// literal that was sent to what stands for it; times are told by their distance from start.
+// script writes for pgbench what a client has sent, for another resource, slot, id and
+// customer each time. values maps a literal that was sent to what stands for it; times
+// are told by their distance from start.
 func script(statements []statement, values map[string]string, start time.Time, fight bool) string {
 	var out strings.Builder
 	if fight {
@@ -70,12 +72,13 @@ func uuidOf(variable string) string {
 
 var progress = regexp.MustCompile(`progress: [0-9.]+ s, ([0-9.]+) tps`)
 
-// warming is how many seconds pgbench runs before it counts: its connections are new each time, and load the catalog and plan the
-// statements first, which those of the Go API have behind them.
+// warming is how many seconds pgbench runs before it counts: its connections are new each
+// time, and load the catalog and plan the statements first, which those of the Go API
+// have behind them.
 const warming = 2
 
-// findPgbench looks beside the server's programs, on the PATH, and where packages put it; "" when it is nowhere. The programs that are
-// fetched come without it.
+// findPgbench looks beside the server's programs, on the PATH, and where packages put it;
+// "" when it is nowhere. The programs that are fetched come without it.
 func findPgbench(beside string) string {
 	found := []string{filepath.Join(beside, "pgbench"), "pgbench"}
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/pgbench", "/usr/pgsql-*/bin/pgbench", "/opt/homebrew/opt/postgresql*/bin/pgbench"} {
@@ -95,14 +98,16 @@ func (b *bench) pgbench(ctx context.Context, database, script string) (float64, 
 	return b.pgbenchAs(ctx, database, script, clients)
 }
 
-// pgbenchAs is pgbench with so many clients. Each of them counts in a variable n of its own.
+// pgbenchAs is pgbench with so many clients. Each of them counts in a variable n of its
+// own.
 func (b *bench) pgbenchAs(ctx context.Context, database, script string, clients int) (float64, error) {
 	path := filepath.Join(b.server.sockets, "script.sql")
 	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
 		return 0, err
 	}
 	var matches [][][]byte
-	// A machine that is very busy takes as long as that to open the connections: then once more.
+	// A machine that is very busy takes as long as that to open the connections: then
+	// once more.
 	for try := 0; len(matches) <= warming; try++ {
 		cmd := exec.CommandContext(ctx, findPgbench(b.server.Programs()), "--no-vacuum", "--protocol=prepared", "--client="+strconv.Itoa(clients), "--jobs=2", "--define=n=0",
 			"--progress=1", "--time="+strconv.Itoa(b.seconds+warming), "--file="+path, strings.ReplaceAll(b.server.url(database, true), "binary_parameters=yes&", ""))

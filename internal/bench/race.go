@@ -20,8 +20,9 @@ type contender struct {
 	run  func(ctx context.Context) (float64, error)
 }
 
-// race lets the contenders run one after the other, round by round, and prints what each did, and how much that is of
-// what the first did in the same round: the machine is busier in some rounds than in others.
+// race lets the contenders run one after the other, round by round, and prints what each
+// did, and how much that is of what the first did in the same round: the machine is
+// busier in some rounds than in others.
 func (b *bench) race(ctx context.Context, title string, contenders []contender) error {
 	rates, ratios := make([][]float64, len(contenders)), make([][]float64, len(contenders))
 	for range b.rounds {
@@ -47,7 +48,8 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// crowd does something from every client at once for as long as a round lasts, and counts how often it was done.
+// crowd does something from every client at once for as long as a round lasts, and counts
+// how often it was done.
 func (b *bench) crowd(ctx context.Context, name string, do func(ctx context.Context, client int) error) (float64, error) {
 	return b.answers(ctx, name, func(ctx context.Context, client int) (bool, error) { return true, do(ctx, client) })
 }

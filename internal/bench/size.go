@@ -13,7 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// How often an operation is done in each round at each size; what counts is the median of how long it took.
+// How often an operation is done in each round at each size; what counts is the median of
+// how long it took.
 const calls = 200
 
 // sized is an operation that is timed at two sizes.
@@ -30,7 +31,8 @@ func (b *bench) size(ctx context.Context) error {
 	defer func() {
 		for _, f := range at {
 			_ = f.Close()
-			// They are large; and whoever interrupts this waits for the folder to be removed anyway.
+			// They are large; and whoever interrupts this waits for the folder to be
+			// removed anyway.
 			_ = b.server.drop(context.WithoutCancel(ctx), f.name)
 		}
 	}()
@@ -82,7 +84,8 @@ func (b *bench) size(ctx context.Context) error {
 	return b.compare(ctx, at[0], at[1], operations)
 }
 
-// some is the slug of one of the resources, of as many at either size: few enough for their rules to stay in memory.
+// some is the slug of one of the resources, of as many at either size: few enough for
+// their rules to stay in memory.
 func (f *filled) some(kind string, call int) string {
 	most := 26
 	if kind == "l" {
@@ -96,7 +99,8 @@ func (f *filled) some(kind string, call int) string {
 	return fmt.Sprintf("%s%d", kind, 1+call%some*(all/some))
 }
 
-// cpu is how long the server has worked for the connection, in ms; 0 where the system does not tell.
+// cpu is how long the server has worked for the connection, in ms; 0 where the system
+// does not tell.
 func (f *filled) cpu() float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", f.backend))
 	first, _, _ := strings.Cut(string(text), " ")
@@ -107,8 +111,10 @@ func (f *filled) cpu() float64 {
 // timed is what the calls of a round took at one size, in ms.
 type timed struct{ wall, cpu []float64 }
 
-// compare times every operation at both sizes, call by call in turns, and prints what each took, and how much longer the larger was in
-// the same round: by the caller's clock, and by what the server worked for it, which other work on the machine does not lengthen.
+// compare times every operation at both sizes, call by call in turns, and prints what
+// each took, and how much longer the larger was in the same round: by the caller's clock,
+// and by what the server worked for it, which other work on the machine does not
+// lengthen.
 func (b *bench) compare(ctx context.Context, small, large *filled, operations []sized) error {
 	fmt.Printf("\n| one caller | ms at %d | ms at %d | ratio | lowest and highest | server's CPU, ms | ratio | goal |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n", small.bookings, large.bookings)
 	at := []*filled{small, large}

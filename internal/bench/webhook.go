@@ -24,7 +24,8 @@ var eventTemplate []byte
 
 const hookSecret = "whsec_bench_0123456789abcdef"
 
-// webhook: signed events through the host, each for a booking of its own that waits for its payment.
+// webhook: signed events through the host, each for a booking of its own that waits for
+// its payment.
 func (b *bench) webhook(ctx context.Context) error {
 	events := number("BENCH_EVENTS", eventsWaiting)
 	if err := b.waiting(ctx, "webhook", events); err != nil {
@@ -75,12 +76,14 @@ func (b *bench) webhook(ctx context.Context) error {
 	return nil
 }
 
-// delivered is what a run of the host came to: events a second, how much that is of the statement of two rows, ms, and MB.
+// delivered is what a run of the host came to: events a second, how much that is of the
+// statement of two rows, ms, and MB.
 type delivered struct {
 	rate, toTwo, p50, p99, memory, peak float64
 }
 
-// deliver starts the host on a database and sends it events over so many connections. What it does in the first seconds is not counted, as for pgbench.
+// deliver starts the host on a database and sends it events over so many connections.
+// What it does in the first seconds is not counted, as for pgbench.
 func (b *bench) deliver(ctx context.Context, program, database string, connections, per int) (d delivered, err error) {
 	h, err := b.startHost(ctx, program, b.server.url(database, false), "STRIPE_WEBHOOK_SECRET="+hookSecret)
 	if err != nil {
@@ -121,7 +124,8 @@ func (b *bench) deliver(ctx context.Context, program, database string, connectio
 	return d, nil
 }
 
-// deliverTo sends events, the next one when the last was answered, and returns how long those took that were answered between two times.
+// deliverTo sends events, the next one when the last was answered, and returns how long
+// those took that were answered between two times.
 func deliverTo(ctx context.Context, address string, first, per int, counted, end time.Time) ([]time.Duration, error) {
 	c, err := dial(address)
 	if err != nil {

@@ -6,14 +6,16 @@ import (
 	"fmt"
 )
 
-// How many bookings wait for their events in each run, and whose ids pgbench and the events put together from a number. A run that has used them
-// up fails, and takes more by BENCH_EVENTS.
+// How many bookings wait for their events in each run, and whose ids pgbench and the
+// events put together from a number. A run that has used them up fails, and takes more by
+// BENCH_EVENTS.
 const (
 	eventsWaiting = 120_000
 	paymentUUIDs  = "00000000-0000-7001-8000-"
 )
 
-// Pending bookings, each with an open payment whose Checkout Session is known: as Checkout leaves them.
+// Pending bookings, each with an open payment whose Checkout Session is known: as
+// Checkout leaves them.
 var addWaiting = []string{`
 INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, first_name, last_name, email,
     amount_minor, currency)
@@ -35,7 +37,8 @@ FROM generate_series(0, $1::integer - 1) AS n`,
 const sessionParameters = `{"expires_at":1795086100,"line_items":[{"name":"Room","description":"1 person, 2026-11-25 10:00","amount":2500,"currency":"eur","quantity":1}],` +
 	`"success_url":"https://booking.example/success?session_id={CHECKOUT_SESSION_ID}","cancel_url":"https://booking.example/cancel","customer_email":"ada@example.com"}`
 
-// What pgbench does for an event: the rows that the host changes, in one statement, as the host would leave them; and only two of them.
+// What pgbench does for an event: the rows that the host changes, in one statement, as
+// the host would leave them; and only two of them.
 const (
 	sameRows = claimedRow + `, paid AS (
     UPDATE booking_platform.payments p SET completed = true, captured_minor = 2500, captured_currency = 'eur',
@@ -85,7 +88,8 @@ func (b *bench) waiting(ctx context.Context, name string, events int) error {
 	return err
 }
 
-// copied makes a copy of a database, runs f on it, and drops it. No run inherits what another one has left.
+// copied makes a copy of a database, runs f on it, and drops it. No run inherits what
+// another one has left.
 func (b *bench) copied(ctx context.Context, of string, f func(name string) (float64, error)) (float64, error) {
 	admin, err := b.server.admin("postgres")
 	if err != nil {

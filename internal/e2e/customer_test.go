@@ -96,7 +96,8 @@ func (c *customer) book(start string) created {
 	return b
 }
 
-// payOnPage opens the pay page and presses the button that pays; it returns the page where the browser ends up.
+// payOnPage opens the pay page and presses the button that pays; it returns the page
+// where the browser ends up.
 func (c *customer) payOnPage(pageURL string) string {
 	c.t.Helper()
 	require.Contains(c.t, c.get(pageURL), `<button name="action" value="pay"`)

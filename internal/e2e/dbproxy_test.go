@@ -12,9 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dbProxy stands between a host and Postgres. Armed, it lets the COMMIT of the next transaction that wrote to the ledger
-// through to Postgres, and keeps the answer: to the host, its commit never returns. With before, the COMMIT itself is kept. Cut, it ends what goes
-// through it, and takes nothing new until it is mended.
+// dbProxy stands between a host and Postgres. Armed, it lets the COMMIT of the next
+// transaction that wrote to the ledger through to Postgres, and keeps the answer: to the
+// host, its commit never returns. With before, the COMMIT itself is kept. Cut, it ends
+// what goes through it, and takes nothing new until it is mended.
 type dbProxy struct {
 	target string
 	before bool

@@ -24,10 +24,12 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// servesAgain is what the host may take to serve again once there is a database; some of it is a busy machine's.
+// servesAgain is what the host may take to serve again once there is a database; some of
+// it is a busy machine's.
 const servesAgain = 5 * time.Second
 
-// Failover: kill the primary, promote the standby. The host reconnects by itself, and with synchronous replication no acknowledged event is lost.
+// Failover: kill the primary, promote the standby. The host reconnects by itself, and
+// with synchronous replication no acknowledged event is lost.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	primary := newPostgres(t)
@@ -47,7 +49,8 @@ func TestFailover(t *testing.T) {
 	l.holds(second.open("booking"))
 }
 
-// Postgres killed (-9) under load: R0; serving again within 5 s of its return, no host restart.
+// Postgres killed (-9) under load: R0; serving again within 5 s of its return, no host
+// restart.
 func TestPostgresKilled(t *testing.T) {
 	t.Parallel()
 	server := newPostgres(t)
@@ -85,7 +88,8 @@ func TestPostgresHangs(t *testing.T) {
 	l.holds(server.open("booking"))
 }
 
-// load is a host that customers book and pay at, one after the other and several at once, until the test has seen enough.
+// load is a host that customers book and pay at, one after the other and several at once,
+// until the test has seen enough.
 type load struct {
 	t      *testing.T
 	host   *host
@@ -131,7 +135,8 @@ func (l *load) end() {
 	l.all.Wait()
 }
 
-// customer books slot after slot, and pays. What is refused is tried again a moment later, as a person would.
+// customer books slot after slot, and pays. What is refused is tried again a moment
+// later, as a person would.
 func (l *load) customer() {
 	client := &http.Client{Timeout: 40 * time.Second}
 	for {
@@ -166,7 +171,8 @@ func (l *load) customer() {
 		}
 		l.booked.Add(1)
 		l.note(&l.acknowledged, b.ID)
-		// Ten seconds is also what the host gives a delivery: whoever pays while the database hangs is sent on without an answer, and has paid.
+		// Ten seconds is also what the host gives a delivery: whoever pays while the
+		// database hangs is sent on without an answer, and has paid.
 		if _, err := l.stripe.Pay(context.Background(), b.StripeSessionID); err != nil && !errors.Is(err, stripetest.ErrNoAnswer) {
 			l.note(&l.wrong, err.Error())
 			continue
@@ -201,7 +207,8 @@ func (l *load) get(path string) int {
 	return resp.StatusCode
 }
 
-// holds ends the load and asks: nobody got an answer that nobody may get; what was acknowledged is there; every invariant holds.
+// holds ends the load and asks: nobody got an answer that nobody may get; what was
+// acknowledged is there; every invariant holds.
 func (l *load) holds(db *sql.DB) {
 	l.t.Helper()
 	l.end()

@@ -77,7 +77,8 @@ func newFlow(t *testing.T) *flow {
 	return f
 }
 
-// withPassword gives the URL of a server that asks for no password one all the same. One that everybody knows is no secret.
+// withPassword gives the URL of a server that asks for no password one all the same. One
+// that everybody knows is no secret.
 func (f *flow) withPassword(database string) string {
 	u, err := url.Parse(database)
 	require.NoError(f.t, err)
@@ -98,7 +99,8 @@ func (f *flow) visitor() *http.Client {
 	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// ask sends a request with an id of its own, which the answer has too. A body that begins with a brace is JSON, any other a form.
+// ask sends a request with an id of its own, which the answer has too. A body that begins
+// with a brace is JSON, any other a form.
 func (f *flow) ask(who *http.Client, method, target, body string, headers ...string) answer {
 	f.t.Helper()
 	f.asked++

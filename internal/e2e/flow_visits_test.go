@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// loggingIn is staff, with passwords that are right and wrong and in the wrong field; it returns who is logged in as ADMIN.
+// loggingIn is staff, with passwords that are right and wrong and in the wrong field; it
+// returns who is logged in as ADMIN.
 func (f *flow) loggingIn() *http.Client {
 	admin := f.visitor()
 	login := func(who *http.Client, want int, email, password string) answer {
@@ -59,7 +60,8 @@ func (f *flow) loggingIn() *http.Client {
 	return admin
 }
 
-// customers book, pay, look, move and cancel by their links, and calendars read their feed; it returns a booking that is paid and stays.
+// customers book, pay, look, move and cancel by their links, and calendars read their
+// feed; it returns a booking that is paid and stays.
 func (f *flow) customers(admin *http.Client) booked {
 	who := f.visitor()
 	f.post(who, http.StatusBadRequest, "/api/bookings", `{"email":"`+f.plant("address in bad JSON", ""))

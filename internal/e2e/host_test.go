@@ -35,7 +35,8 @@ func TestMain(m *testing.M) {
 	testdb.Main(tests{m, dir})
 }
 
-// tests are those of this package, and the folder of the binary that goes when they have run.
+// tests are those of this package, and the folder of the binary that goes when they have
+// run.
 type tests struct {
 	*testing.M
 	dir string
@@ -58,8 +59,8 @@ type host struct {
 
 var address = regexp.MustCompile(`http://[0-9.:]+`)
 
-// startHost runs the binary with nothing in its environment but what is given, on a port of its own choosing, and
-// waits for the line that says where it is.
+// startHost runs the binary with nothing in its environment but what is given, on a port
+// of its own choosing, and waits for the line that says where it is.
 func startHost(t *testing.T, env map[string]string) *host {
 	t.Helper()
 	binary.once.Do(func() {

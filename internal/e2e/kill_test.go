@@ -14,7 +14,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Host dies after COMMIT, before its answer: killed when Postgres has committed and the answer has not left. Redelivery to another host: 200 duplicate.
+// Host dies after COMMIT, before its answer: killed when Postgres has committed and the
+// answer has not left. Redelivery to another host: 200 duplicate.
 func TestHostDiesAfterCommit(t *testing.T) {
 	t.Parallel()
 	k := newKill(t, false)
@@ -24,7 +25,8 @@ func TestHostDiesAfterCommit(t *testing.T) {
 	require.Contains(t, k.other.logs(), `"outcome":"duplicate"`)
 }
 
-// Host dies before COMMIT: killed when its handler has done all it does. While that lasts nothing has happened; then the redelivery does the work.
+// Host dies before COMMIT: killed when its handler has done all it does. While that lasts
+// nothing has happened; then the redelivery does the work.
 func TestHostDiesBeforeCommit(t *testing.T) {
 	t.Parallel()
 	k := newKill(t, true)
@@ -38,7 +40,8 @@ func TestHostDiesBeforeCommit(t *testing.T) {
 	require.NotContains(t, k.other.logs(), `"outcome":"duplicate"`)
 }
 
-// kill is a host that a test is about to kill, another one beside it, and a booking that waits for its payment.
+// kill is a host that a test is about to kill, another one beside it, and a booking that
+// waits for its payment.
 type kill struct {
 	t           *testing.T
 	db          *sql.DB
@@ -62,7 +65,8 @@ func newKill(t *testing.T, before bool) *kill {
 	return k
 }
 
-// payAndKill pays, kills the host at its COMMIT, and has the redelivery go to the other one. Then there is one effect, and every invariant holds.
+// payAndKill pays, kills the host at its COMMIT, and has the redelivery go to the other
+// one. Then there is one effect, and every invariant holds.
 func (k *kill) payAndKill(meanwhile func()) {
 	k.t.Helper()
 	k.proxy.armed.Store(true)

@@ -15,7 +15,8 @@ type line map[string]any
 
 type logLines []line
 
-// parse reads a log: each line is JSON with its time, level and message, but for the one that says to a person where the host is.
+// parse reads a log: each line is JSON with its time, level and message, but for the one
+// that says to a person where the host is.
 func parse(t *testing.T, log string) (all logLines) {
 	t.Helper()
 	for text := range strings.Lines(log) {

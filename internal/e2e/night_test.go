@@ -32,7 +32,8 @@ type night struct {
 	paid  created
 }
 
-// situation is what a section of the runbook is about: before, by the number of the block that it comes before, and after all of them.
+// situation is what a section of the runbook is about: before, by the number of the block
+// that it comes before, and after all of them.
 type situation struct {
 	stripe stripetest.Options
 	// standIn is a host with the stand-in of its own.

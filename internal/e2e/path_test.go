@@ -23,7 +23,8 @@ func ledger(t *testing.T, db *sql.DB) (rows, processed int) {
 	return rows, processed
 }
 
-// requireOnce is what has to be true in the database after a payment, however often it was told of: one ledger row, and a confirmed booking.
+// requireOnce is what has to be true in the database after a payment, however often it
+// was told of: one ledger row, and a confirmed booking.
 func requireOnce(t *testing.T, db *sql.DB, id string) {
 	t.Helper()
 	rows, processed := ledger(t, db)
@@ -33,7 +34,8 @@ func requireOnce(t *testing.T, db *sql.DB, id string) {
 	require.Equal(t, "confirmed", status)
 }
 
-// tenTimesAtOnce delivers the first event ten times at the same moment; each delivery has to be acknowledged.
+// tenTimesAtOnce delivers the first event ten times at the same moment; each delivery has
+// to be acknowledged.
 func tenTimesAtOnce(t *testing.T, stripe *stripeWorld) {
 	t.Helper()
 	attempts, err := stripe.Resend(t.Context(), stripe.Events()[0].ID, 10)
@@ -44,8 +46,9 @@ func tenTimesAtOnce(t *testing.T, stripe *stripeWorld) {
 	}
 }
 
-// What a new user does: no configuration at all, a booking on the page, the stand-in's pay page, and "confirmed". Then
-// the host is killed, and its data is there at the next start.
+// What a new user does: no configuration at all, a booking on the page, the stand-in's
+// pay page, and "confirmed". Then the host is killed, and its data is there at the next
+// start.
 func TestNothingConfigured(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
@@ -93,7 +96,8 @@ func TestWebhookTenTimesAtOnce(t *testing.T) {
 	requireOnce(t, db, b.ID)
 }
 
-// All ten are first deliveries: the event reaches the host ten times at the same moment before any of them is answered.
+// All ten are first deliveries: the event reaches the host ten times at the same moment
+// before any of them is answered.
 func TestFirstDeliveryTenTimesAtOnce(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -116,7 +120,8 @@ func TestWebhookBeforeTheSessionIsStored(t *testing.T) {
 	db := testdb.Open(t, testdb.PQ, url)
 	var stripe *stripeWorld
 	stripe = newStripe(t, stripetest.Options{OnCreate: func(s stripetest.Session) {
-		// Returns when the webhook was answered; only then is the call that makes the session answered.
+		// Returns when the webhook was answered; only then is the call that makes the
+		// session answered.
 		if _, err := stripe.Pay(context.Background(), s.ID); err != nil {
 			t.Errorf("pay: %v", err)
 		}

@@ -21,7 +21,8 @@ type planted struct {
 	values map[string]string
 }
 
-// plant makes a secret that occurs nowhere else. What comes before it is the form that it has to have.
+// plant makes a secret that occurs nowhere else. What comes before it is the form that it
+// has to have.
 func (p *planted) plant(what, before string) string {
 	value := before + rand.Text()
 	p.keep(what, value)
@@ -48,7 +49,8 @@ func (p *planted) keep(what, value string) {
 	p.values[what] = value
 }
 
-// in tells which of the secrets are in a text, in whatever spelling and case: an address that was normalised is one still.
+// in tells which of the secrets are in a text, in whatever spelling and case: an address
+// that was normalised is one still.
 func (p *planted) in(text string) (found []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +85,8 @@ func spellings(value string) map[string]string {
 		"quoted by Go": strings.Trim(fmt.Sprintf("%q", value), `"`), "quoted by Go, in JSON": plainly(strings.Trim(fmt.Sprintf("%q", value), `"`)),
 	}
 	for name, encoding := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64 for URLs": base64.RawURLEncoding} {
-		// What is around the value decides where in three bytes it begins, and its first and last characters.
+		// What is around the value decides where in three bytes it begins, and its first
+		// and last characters.
 		for before := range 3 {
 			text := encoding.EncodeToString(append(make([]byte, before), value...))
 			if (before+len(value))%3 != 0 {

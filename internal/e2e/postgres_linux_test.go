@@ -22,7 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// postgres is a server of this machine's programs that a test may kill, stop and promote. No guard starts it again.
+// postgres is a server of this machine's programs that a test may kill, stop and promote.
+// No guard starts it again.
 type postgres struct {
 	t    *testing.T
 	dir  string
@@ -61,7 +62,8 @@ func (p *postgres) standby() *postgres {
 	return s
 }
 
-// start runs the server and returns when it answers. The shell ends it when this process is gone.
+// start runs the server and returns when it answers. The shell ends it when this process
+// is gone.
 func (p *postgres) start() {
 	p.t.Helper()
 	_ = os.Remove(filepath.Join(p.data(), "postmaster.pid"))
@@ -90,7 +92,8 @@ func (p *postgres) start() {
 	eventually(p.t, "Postgres answers", func(ctx context.Context) bool { return db.PingContext(ctx) == nil })
 }
 
-// kill is kill -9 of the server, and returns when none of its processes is left, so that the data can be used again.
+// kill is kill -9 of the server, and returns when none of its processes is left, so that
+// the data can be used again.
 func (p *postgres) kill() {
 	p.t.Helper()
 	processes := p.processes()
@@ -202,7 +205,8 @@ func ordinary(t *testing.T) (uid, gid uint32, other bool) {
 	return uint32(u), uint32(g), true
 }
 
-// serverFolder is a folder that this user can use; those of t.TempDir may be below one that he cannot enter.
+// serverFolder is a folder that this user can use; those of t.TempDir may be below one
+// that he cannot enter.
 func serverFolder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "booking-e2e-")

@@ -10,8 +10,8 @@ import (
 	_ "github.com/lib/pq"
 )
 
-// beSQL prints the answer to the statement in RUNBOOK_SQL, as psql does but for its rulers, and is the end of the process; where there is none it does
-// nothing.
+// beSQL prints the answer to the statement in RUNBOOK_SQL, as psql does but for its
+// rulers, and is the end of the process; where there is none it does nothing.
 func beSQL() {
 	query := os.Getenv("RUNBOOK_SQL")
 	if query == "" {

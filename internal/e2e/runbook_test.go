@@ -13,14 +13,16 @@ import (
 	"github.com/booking-platform/booking-platform/internal/runbook"
 )
 
-// What the page takes for granted, here: the binary that serves, a psql that needs not be installed, and the log as it is at that moment.
+// What the page takes for granted, here: the binary that serves, a psql that needs not be
+// installed, and the log as it is at that moment.
 const prelude = `
 host() { "$HOST_BINARY" "$@"; }
 sql() { RUNBOOK_SQL="$1" "$TEST_BINARY"; }
 logs() { curl -s "$LOGS"; }
 `
 
-// Each block of commands of RUNBOOK.md is run, in the situation that its section is about, and prints what the page says.
+// Each block of commands of RUNBOOK.md is run, in the situation that its section is
+// about, and prints what the page says.
 func TestRunbook(t *testing.T) {
 	t.Parallel()
 	_, err := exec.LookPath("curl")
@@ -56,7 +58,8 @@ func TestRunbook(t *testing.T) {
 	}
 }
 
-// shell is where the blocks of a section are run: with the environment of the host that serves.
+// shell is where the blocks of a section are run: with the environment of the host that
+// serves.
 func (n *night) shell() runbook.Shell {
 	log := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, n.host.logs()) }))
 	n.t.Cleanup(log.Close)

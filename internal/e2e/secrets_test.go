@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever is asked of the host, and whatever fails, nothing secret is in what it and its commands write; and each line of its log is JSON that says which
-// request it is about.
+// Whatever is asked of the host, and whatever fails, nothing secret is in what it and its
+// commands write; and each line of its log is JSON that says which request it is about.
 func TestLogs(t *testing.T) {
 	t.Parallel()
 	f := newFlow(t)
@@ -48,7 +48,8 @@ func TestLogs(t *testing.T) {
 		require.Equal(t, want.sqlstate, said[0]["sqlstate"], "%s of request %s", want.message, id)
 	}
 	require.Len(t, troubles, 16)
-	// The refund's events, which name the booking too, arrive when the host has asked for it again.
+	// The refund's events, which name the booking too, arrive when the host has asked for
+	// it again.
 	webhooks := lines.where("booking_id", paid.ID).where("outcome", "processed").where("msg", "webhook delivery").
 		where("event_type", "checkout.session.completed")
 	require.Len(t, webhooks, 1)

@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// situations are what the sections of RUNBOOK.md are about; a section without one is read on a host that is well.
+// situations are what the sections of RUNBOOK.md are about; a section without one is read
+// on a host that is well.
 var situations = map[string]situation{
 	"webhook-retries": {before: map[int]func(*night){
 		0: func(n *night) {

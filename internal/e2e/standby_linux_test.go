@@ -21,9 +21,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// awayFor is how long the standby is away: longer than the host waits for an answer of the
-// database, so that connections are given up while their commits wait. STANDBY_AWAY has it
-// measured for longer.
+// awayFor is how long the standby is away: longer than the host waits for an answer of
+// the database, so that connections are given up while their commits wait. STANDBY_AWAY
+// has it measured for longer.
 func awayFor(t *testing.T) time.Duration {
 	t.Helper()
 	d, err := time.ParseDuration(cmp.Or(os.Getenv("STANDBY_AWAY"), "25s"))
@@ -31,10 +31,10 @@ func awayFor(t *testing.T) time.Duration {
 	return d
 }
 
-// M33: while the synchronous standby is away no event and no booking is acknowledged, reads
-// go on, and the connections are bounded; once it is back all are acknowledged; and after
-// the primary was killed and the standby promoted, each event answered 200 and each booking
-// answered 201 is there.
+// M33: while the synchronous standby is away no event and no booking is acknowledged,
+// reads go on, and the connections are bounded; once it is back all are acknowledged; and
+// after the primary was killed and the standby promoted, each event answered 200 and each
+// booking answered 201 is there.
 func TestFailover_StandbyAway(t *testing.T) {
 	t.Parallel()
 	primary := newPostgres(t)

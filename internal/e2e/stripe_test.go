@@ -21,8 +21,9 @@ const (
 	webhookSecret = "whsec_e2e"
 )
 
-// stripeWorld is a Stripe outside the host, which outlives it. Its webhooks go through a relay, because the host's address is known
-// only once it runs, and changes when it is started again.
+// stripeWorld is a Stripe outside the host, which outlives it. Its webhooks go through a
+// relay, because the host's address is known only once it runs, and changes when it is
+// started again.
 type stripeWorld struct {
 	*stripetest.Server
 	api         string
@@ -55,7 +56,8 @@ func newStripe(t *testing.T, opts stripetest.Options) *stripeWorld {
 // pointAt sends the webhooks to this host from now on.
 func (w *stripeWorld) pointAt(h *host) { w.target.Store(&h.base) }
 
-// relay passes a delivery on and its answer back; a host that does not answer is a 502, as from a proxy.
+// relay passes a delivery on and its answer back; a host that does not answer is a 502,
+// as from a proxy.
 func (w *stripeWorld) relay(rw http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	target := w.target.Load()

@@ -7,8 +7,9 @@ import (
 	"os/exec"
 )
 
-// roleVariable tells a process that this package has started what it is for. It is our own executable each
-// time, so nothing has to be installed, and it is caught here before the program that it otherwise is begins.
+// roleVariable tells a process that this package has started what it is for. It is our
+// own executable each time, so nothing has to be installed, and it is caught here before
+// the program that it otherwise is begins.
 const roleVariable = "BOOKING_PLATFORM_EMBEDDED_ROLE"
 
 const (
@@ -25,7 +26,8 @@ func init() {
 	}
 }
 
-// again is a command that starts our own executable in a role. Only the variable is in its environment.
+// again is a command that starts our own executable in a role. Only the variable is in
+// its environment.
 func again(ctx context.Context, role string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// choose finds the programs for the data folder: those of the version that made the data, any for a new one.
+// choose finds the programs for the data folder: those of the version that made the data,
+// any for a new one.
 func choose(ctx context.Context, dir string, opts Options) (programs, error) {
 	major, err := majorOf(dir)
 	if err != nil {

@@ -14,13 +14,15 @@ import (
 const (
 	dataFolder   = "data"
 	passwordFile = "password"
-	// The role that owns the cluster, the one that the program works as, and its database.
+	// The role that owns the cluster, the one that the program works as, and its
+	// database.
 	superuser = "postgres"
 	owner     = "booking"
 	database  = "booking_platform"
 )
 
-// cluster is what the guard runs: a data folder, the programs for it, and whom they run as.
+// cluster is what the guard runs: a data folder, the programs for it, and whom they run
+// as.
 type cluster struct {
 	dir, programs string
 	ephemeral     bool
@@ -44,8 +46,9 @@ func (c *cluster) start(ctx context.Context) (string, error) {
 	if err := c.own(); err != nil {
 		return "", err
 	}
-	// Whoever held the lock before us has ended with all children, so this is stale. Postgres would find that out by
-	// looking whether the process it names is alive, and that number may have been given to another.
+	// Whoever held the lock before us has ended with all children, so this is stale.
+	// Postgres would find that out by looking whether the process it names is alive, and
+	// that number may have been given to another.
 	if err := removeStale(c.data()); err != nil {
 		return "", err
 	}
@@ -70,7 +73,8 @@ func (c *cluster) run(ctx context.Context) error {
 		"timezone=UTC",
 		"log_timezone=UTC",
 		"max_connections=200",
-		// A refused insert is everyday business here, and its values are somebody's name and address.
+		// A refused insert is everyday business here, and its values are somebody's name
+		// and address.
 		"log_min_error_statement=panic",
 		"log_error_verbosity=terse",
 	}
@@ -94,7 +98,8 @@ func (c *cluster) run(ctx context.Context) error {
 	return nil
 }
 
-// command runs one of the programs as whom they have to run as, in our folder, with the lock.
+// command runs one of the programs as whom they have to run as, in our folder, with the
+// lock.
 func (c *cluster) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	path := program(c.programs, name)
 	cmd := exec.CommandContext(ctx, path, args...)

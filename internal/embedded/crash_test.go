@@ -52,7 +52,8 @@ func TestStalePostmasterPidDoesNotKeepTheServerFromStarting(t *testing.T) {
 	require.NoError(t, err)
 	remember(t, server.URL(), 0)
 	require.NoError(t, server.Stop())
-	// What a kill -9 of everything leaves, when the number of the dead server has been given to another process: ours.
+	// What a kill -9 of everything leaves, when the number of the dead server has been
+	// given to another process: ours.
 	stale := strconv.Itoa(os.Getpid()) + "\n" + filepath.Join(dir, "data") + "\n1700000000\n5432\n\n127.0.0.1\n"
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(stale), 0o600))
 	server, err = embedded.Start(t.Context(), dir, embedded.Options{})
@@ -61,7 +62,8 @@ func TestStalePostmasterPidDoesNotKeepTheServerFromStarting(t *testing.T) {
 	require.NoError(t, server.Stop())
 }
 
-// The server is killed and the host lives: it finds the server again, with the data, at the same address.
+// The server is killed and the host lives: it finds the server again, with the data, at
+// the same address.
 func TestKilledServerComesBack(t *testing.T) {
 	t.Parallel()
 	dir := open(t)

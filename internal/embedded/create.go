@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 )
 
-// create makes the cluster beside its place and moves it there, so that what stands there is whole.
+// create makes the cluster beside its place and moves it there, so that what stands there
+// is whole.
 func (c *cluster) create(ctx context.Context) error {
 	passwordPath := filepath.Join(c.dir, passwordFile)
 	_, err := os.Stat(c.data())
@@ -37,7 +38,8 @@ func (c *cluster) create(ctx context.Context) error {
 	if err := c.own(); err != nil {
 		return err
 	}
-	// The paths are given from the folder it runs in: all of those above it need not be readable for whom it runs as.
+	// The paths are given from the folder it runs in: all of those above it need not be
+	// readable for whom it runs as.
 	cmd := c.command(ctx, "initdb", "--pgdata="+filepath.Base(beside), "--username="+superuser, "--pwfile="+passwordFile,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync")
 	out, err := cmd.CombinedOutput()

@@ -15,14 +15,17 @@ import (
 type Options struct {
 	// Logger is told what takes time, such as a download. nil discards.
 	Logger *slog.Logger
-	// Ephemeral is for tests: nothing is synced to disk, the role booking may create databases, and the folder is removed
-	// when the server stops, after a kill -9 of this process too.
+	// Ephemeral is for tests: nothing is synced to disk, the role booking may create
+	// databases, and the folder is removed when the server stops, after a kill -9 of this
+	// process too.
 	Ephemeral bool
 	// Programs says where Postgres's programs may come from.
 	Programs Source
-	// Repository is the Maven repository that programs are fetched from. Empty is Maven Central.
+	// Repository is the Maven repository that programs are fetched from. Empty is Maven
+	// Central.
 	Repository string
-	// Settings are given to the server besides ours, as name=value, and win over them: for who measures it.
+	// Settings are given to the server besides ours, as name=value, and win over them:
+	// for who measures it.
 	Settings []string
 }
 
@@ -34,7 +37,8 @@ const (
 	Anywhere Source = iota
 	// Machine takes those on PATH and in the usual folders only.
 	Machine
-	// Fetched takes those in the user's cache folder only, and fetches what is missing there.
+	// Fetched takes those in the user's cache folder only, and fetches what is missing
+	// there.
 	Fetched
 )
 
@@ -46,16 +50,18 @@ type Server struct {
 
 var discard = slog.New(slog.DiscardHandler)
 
-// Start runs a private Postgres whose data lives below dir, which is made when it is missing, and returns when it
-// can be used. With Ephemeral, dir may be empty: it is then a new folder among the temporary ones.
+// Start runs a private Postgres whose data lives below dir, which is made when it is
+// missing, and returns when it can be used. With Ephemeral, dir may be empty: it is then
+// a new folder among the temporary ones.
 //
-// A folder that another process holds is a [*HeldError]; one whose holder has died a moment ago is waited for. Other
-// errors say what to do, and carry the end of Postgres's log. Ending ctx ends the attempt, not a server that has
-// started. Every step is bounded; the first start takes about a second, a later one a tenth, plus the download where
+// A folder that another process holds is a [*HeldError]; one whose holder has died a
+// moment ago is waited for. Other errors say what to do, and carry the end of Postgres's
+// log. Ending ctx ends the attempt, not a server that has started. Every step is bounded;
+// the first start takes about a second, a later one a tenth, plus the download where
 // there are no programs.
 //
-// The variables of libpq (PGHOST, PGSERVICE, …) are taken out of this process's environment:
-// a driver that connects to the server would read them.
+// The variables of libpq (PGHOST, PGSERVICE, …) are taken out of this process's
+// environment: a driver that connects to the server would read them.
 func Start(ctx context.Context, dir string, opts Options) (*Server, error) {
 	pgenv.Clear()
 	if opts.Logger == nil {
@@ -96,8 +102,9 @@ func start(ctx context.Context, dir string, opts Options) (*Server, error) {
 	return &Server{url: url, version: programs.Version, programs: programs.Folder, stop: sync.OnceValue(g.stop)}, nil
 }
 
-// URL is where the server is: postgres://…, for lib/pq and pgx, with the role booking and its database
-// booking_platform. It carries the password and belongs in no log. The role may create extensions and schemas there.
+// URL is where the server is: postgres://…, for lib/pq and pgx, with the role booking and
+// its database booking_platform. It carries the password and belongs in no log. The role
+// may create extensions and schemas there.
 func (s *Server) URL() string { return s.url }
 
 // Version is that of the programs, such as 16.9.
@@ -106,8 +113,8 @@ func (s *Server) Version() string { return s.version }
 // Programs is the folder of the programs that run.
 func (s *Server) Programs() string { return s.programs }
 
-// Stop ends the server and whoever is connected to it, and returns when it is gone, in half a minute at the most.
-// A second call answers as the first.
+// Stop ends the server and whoever is connected to it, and returns when it is gone, in
+// half a minute at the most. A second call answers as the first.
 func (s *Server) Stop() error { return s.stop() }
 
 // makeFolder returns dir as an absolute path to a folder that exists.

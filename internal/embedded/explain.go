@@ -8,7 +8,8 @@ import (
 
 var errPortTaken = errors.New("no port on 127.0.0.1 stays free long enough to be used: start again")
 
-// What Postgres and initdb say when the machine is the reason, and what there is to do. The rest speaks for itself.
+// What Postgres and initdb say when the machine is the reason, and what there is to do.
+// The rest speaks for itself.
 var remedies = []struct {
 	says string
 	err  error
@@ -21,7 +22,8 @@ var remedies = []struct {
 	{"Permission denied", errors.New("a permission is missing: choose a folder that this user may write to (DATA_DIR)")},
 }
 
-// explain adds the end of what a program said to the error it ended with, and the remedy where it is known.
+// explain adds the end of what a program said to the error it ended with, and the remedy
+// where it is known.
 func explain(said []byte, err error) error {
 	said = bytes.TrimSpace(said)
 	const end = 2000

@@ -17,7 +17,8 @@ import (
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
 
-// What is fetched for data of each major version. A new folder gets the version that compose runs.
+// What is fetched for data of each major version. A new folder gets the version that
+// compose runs.
 var fetchable = map[int]embeddedpostgres.PostgresVersion{
 	0:  embeddedpostgres.V16,
 	14: embeddedpostgres.V14,
@@ -30,8 +31,9 @@ var fetchable = map[int]embeddedpostgres.PostgresVersion{
 // fetchTimeout bounds a download, which is some ten megabytes.
 const fetchTimeout = 10 * time.Minute
 
-// fetched returns programs from the user's cache folder, and fetches them into it first where they are not there yet.
-// What is there is complete: it was unpacked and run beside its place, and moved there in one step.
+// fetched returns programs from the user's cache folder, and fetches them into it first
+// where they are not there yet. What is there is complete: it was unpacked and run beside
+// its place, and moved there in one step.
 func fetched(ctx context.Context, major int, opts Options) (programs, error) {
 	version, ok := fetchable[major]
 	if !ok {
@@ -67,7 +69,8 @@ func fetched(ctx context.Context, major int, opts Options) (programs, error) {
 
 // fetch is called by one process at a time.
 func fetch(ctx context.Context, lock *os.File, place string, version embeddedpostgres.PostgresVersion, repository string) (programs, error) {
-	// Beside the place, so that the move is one step; whoever fetched here before and was killed left the same folder.
+	// Beside the place, so that the move is one step; whoever fetched here before and was
+	// killed left the same folder.
 	beside := place + ".new"
 	defer func() { _ = os.RemoveAll(beside) }()
 	if err := errors.Join(os.RemoveAll(beside), os.RemoveAll(place), os.Mkdir(beside, 0o755)); err != nil {
@@ -94,8 +97,9 @@ type fetchOrder struct {
 	Work, Into string
 }
 
-// fetchElsewhere fetches in a process of its own, because the library knows no context, panics when it cannot
-// remove a file, and leaves open files and a temporary one behind. That process has the lock too: it may outlive us.
+// fetchElsewhere fetches in a process of its own, because the library knows no context,
+// panics when it cannot remove a file, and leaves open files and a temporary one behind.
+// That process has the lock too: it may outlive us.
 func fetchElsewhere(ctx context.Context, lock *os.File, o fetchOrder) error {
 	text, err := json.Marshal(o)
 	if err != nil {
@@ -127,8 +131,9 @@ func runFetch(in io.Reader, out io.Writer) int {
 		fmt.Fprintln(out, err)
 		return 1
 	}
-	// The library can only start a server, and has no step for fetching alone. Before it makes a cluster it clears the
-	// folder for it, and Go refuses to remove one that is named so: that is where it ends, with everything unpacked.
+	// The library can only start a server, and has no step for fetching alone. Before it
+	// makes a cluster it clears the folder for it, and Go refuses to remove one that is
+	// named so: that is where it ends, with everything unpacked.
 	impossible := o.Into + string(filepath.Separator) + "."
 	config := embeddedpostgres.DefaultConfig().
 		Version(o.Version).

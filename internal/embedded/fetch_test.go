@@ -18,7 +18,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// fetching starts a server with fetched programs, for a user whose home is empty at first.
+// fetching starts a server with fetched programs, for a user whose home is empty at
+// first.
 func fetching(t *testing.T, home, repository string) *running {
 	t.Helper()
 	opts := embedded.Options{Ephemeral: true, Programs: embedded.Fetched, Repository: repository}
@@ -58,7 +59,8 @@ func TestManyFetchAtOnce(t *testing.T) {
 	require.EqualValues(t, 1, source.downloads.Load())
 }
 
-// Whatever comes in place of the programs is refused, and in the way of nobody who tries again.
+// Whatever comes in place of the programs is refused, and in the way of nobody who tries
+// again.
 func TestBadDownloadDoesNotStay(t *testing.T) {
 	t.Parallel()
 	home, source := open(t), newRepository(t)
@@ -123,7 +125,8 @@ func TestStalledDownloadIsBounded(t *testing.T) {
 	host := spawn(t, life{Opts: embedded.Options{Ephemeral: true, Programs: embedded.Fetched, Repository: source.URL}, Patience: time.Second},
 		nil, "HOME="+home, "XDG_CACHE_HOME="+home)
 	require.Contains(t, host.Error, context.DeadlineExceeded.Error())
-	// The download has ended with its parent's patience: the next one does not wait for it.
+	// The download has ended with its parent's patience: the next one does not wait for
+	// it.
 	source.handle.Store(nil)
 	next := spawn(t, life{Opts: embedded.Options{Ephemeral: true, Programs: embedded.Fetched, Repository: source.URL}},
 		nil, "HOME="+home, "XDG_CACHE_HOME="+home)

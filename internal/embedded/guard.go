@@ -16,14 +16,16 @@ import (
 
 // How long each part of a life may take.
 const (
-	// A former guard has to stop its server before the folder is free, and does so within stopTimeout.
+	// A former guard has to stop its server before the folder is free, and does so within
+	// stopTimeout.
 	holdTimeout  = stopTimeout + 5*time.Second
 	startTimeout = 90 * time.Second
 	// Postgres is asked, then told, then killed.
 	fastTimeout      = 10 * time.Second
 	immediateTimeout = 5 * time.Second
 	stopTimeout      = fastTimeout + immediateTimeout + 5*time.Second
-	// A holder that lives is believed after this long; one that has just died takes its name away sooner.
+	// A holder that lives is believed after this long; one that has just died takes its
+	// name away sooner.
 	beliefTimeout = 2 * time.Second
 	// Between the end of a server that was not told to and its next beginning.
 	restartPause = time.Second
@@ -31,11 +33,13 @@ const (
 
 var errParentGone = errors.New("the process that wanted the server is gone")
 
-// runGuard is the guard process. It runs on the thread that the process began with, and starts Postgres from there:
-// the signal that Linux sends to Postgres when the guard is killed is tied to that thread.
+// runGuard is the guard process. It runs on the thread that the process began with, and
+// starts Postgres from there: the signal that Linux sends to Postgres when the guard is
+// killed is tied to that thread.
 func runGuard(in io.Reader, out io.Writer) int {
-	// A signal to the whole group or service is the parent's to act on: only the end of the pipe ends us. They are taken and
-	// dropped, not ignored, because Postgres would inherit that.
+	// A signal to the whole group or service is the parent's to act on: only the end of
+	// the pipe ends us. They are taken and dropped, not ignored, because Postgres would
+	// inherit that.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	pipe := bufio.NewReader(in)
 	line, err := pipe.ReadBytes('\n')
@@ -64,8 +68,8 @@ func runGuard(in io.Reader, out io.Writer) int {
 	return 0
 }
 
-// guard holds the folder and runs the server until ctx ends. An error is one of the beginning: afterwards there is
-// nobody to tell.
+// guard holds the folder and runs the server until ctx ends. An error is one of the
+// beginning: afterwards there is nobody to tell.
 func guard(ctx context.Context, o order, answer func(report)) error {
 	held, err := hold(ctx, o.Dir, o.Holder)
 	if err != nil {
@@ -76,8 +80,8 @@ func guard(ctx context.Context, o order, answer func(report)) error {
 		defer func() { _ = os.RemoveAll(o.Dir) }()
 	}
 	unsign := func() { _ = os.Remove(filepath.Join(o.Dir, holderFile)) }
-	// Before the server is stopped, so that a successor knows that the folder is about to be free, and not after the folder
-	// is his.
+	// Before the server is stopped, so that a successor knows that the folder is about to
+	// be free, and not after the folder is his.
 	unsigned := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(unsigned)
@@ -105,7 +109,8 @@ func guard(ctx context.Context, o order, answer func(report)) error {
 			return nil
 		case <-c.server.done:
 		}
-		// Somebody has killed it, or memory or disk were full. Its users come back to the same port.
+		// Somebody has killed it, or memory or disk were full. Its users come back to the
+		// same port.
 		fmt.Fprintln(os.Stderr, "guard: the server has ended by itself and is started again:", c.server.err)
 		if err := restart(ctx, c); err != nil {
 			fmt.Fprintln(os.Stderr, "guard:", err)

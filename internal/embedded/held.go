@@ -9,7 +9,8 @@ import (
 type HeldError struct {
 	// Dir is the folder.
 	Dir string
-	// PID is the process that started the server, Program its name and Since when it did; zero where it is not known.
+	// PID is the process that started the server, Program its name and Since when it did;
+	// zero where it is not known.
 	PID     int
 	Program string
 	Since   time.Time

@@ -15,15 +15,17 @@ const (
 	holderFile = "holder.json"
 )
 
-// holder is what the folder says of who uses it. The lock is what counts; this is for the message.
+// holder is what the folder says of who uses it. The lock is what counts; this is for the
+// message.
 type holder struct {
 	PID     int
 	Program string
 	Since   time.Time
 }
 
-// hold takes the lock on the folder. The name beside it is removed as soon as its bearer is gone, so a lock without a
-// name belongs to a server that is being stopped, and is waited for; one with a name is a [*HeldError].
+// hold takes the lock on the folder. The name beside it is removed as soon as its bearer
+// is gone, so a lock without a name belongs to a server that is being stopped, and is
+// waited for; one with a name is a [*HeldError].
 func hold(ctx context.Context, dir string, who holder) (*os.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, holdTimeout)
 	defer cancel()

@@ -15,11 +15,13 @@ type identity struct {
 	name string
 	// attributes are those of the processes; Go changes the user between fork and exec.
 	attributes func() *syscall.SysProcAttr
-	// uid and gid are whose the files have to be, as seen from here; negative leaves them as they are.
+	// uid and gid are whose the files have to be, as seen from here; negative leaves them
+	// as they are.
 	uid, gid int
 	// outside tells that this user may not enter our folder as it is made.
 	outside bool
-	// late tells that what entitles the processes to enter our folder is theirs only once they run.
+	// late tells that what entitles the processes to enter our folder is theirs only once
+	// they run.
 	late bool
 }
 

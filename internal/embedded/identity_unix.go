@@ -13,9 +13,10 @@ import (
 	"syscall"
 )
 
-// identities lists whom the programs can run as, the best first. An ordinary user runs them himself. For root it is
-// whose the data is already; then a user namespace, where files stay root's and every folder can be reached; then users
-// that are there for such a purpose.
+// identities lists whom the programs can run as, the best first. An ordinary user runs
+// them himself. For root it is whose the data is already; then a user namespace, where
+// files stay root's and every folder can be reached; then users that are there for such a
+// purpose.
 func identities(data string) ([]identity, error) {
 	if os.Geteuid() != 0 {
 		self := identity{name: "this user", attributes: func() *syscall.SysProcAttr { return tied(&syscall.SysProcAttr{}) }, uid: -1, gid: -1}
@@ -55,8 +56,9 @@ func identities(data string) ([]identity, error) {
 	return all, nil
 }
 
-// named are ways to run as an ordinary user whose number has no entry in /etc/passwd, as a
-// container may be given one: initdb asks for the name. None is needed where there is one.
+// named are ways to run as an ordinary user whose number has no entry in /etc/passwd, as
+// a container may be given one: initdb asks for the name. None is needed where there is
+// one.
 func named() []identity {
 	if _, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
 		return nil
@@ -84,7 +86,8 @@ func another(name string, uid, gid uint32) identity {
 	}
 }
 
-// letIn lets other users pass through the folder, until it is shut again. What is in it stays closed to them.
+// letIn lets other users pass through the folder, until it is shut again. What is in it
+// stays closed to them.
 func letIn(dir string) (shutAgain func(), err error) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -94,8 +97,8 @@ func letIn(dir string) (shutAgain func(), err error) {
 	return func() { _ = os.Chmod(dir, before) }, os.Chmod(dir, before|0o011)
 }
 
-// own gives our files to whom the programs run as. Only root can, and only root needs to: an ordinary user whose data
-// it is has to be able to work on it afterwards.
+// own gives our files to whom the programs run as. Only root can, and only root needs to:
+// an ordinary user whose data it is has to be able to work on it afterwards.
 func (c *cluster) own() error {
 	if c.who.uid < 0 {
 		return nil
@@ -108,7 +111,8 @@ func (c *cluster) own() error {
 	return nil
 }
 
-// give changes the owner of a file or a folder with all that is in it, unless it is right or there is none.
+// give changes the owner of a file or a folder with all that is in it, unless it is right
+// or there is none.
 func give(path string, uid, gid int) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -143,7 +147,8 @@ func removeStale(data string) error {
 	return nil
 }
 
-// apart puts the guard into a session of its own: a terminal's Ctrl-C and hang-up are not for it.
+// apart puts the guard into a session of its own: a terminal's Ctrl-C and hang-up are not
+// for it.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // shutdown is how Postgres is told to end.

@@ -10,8 +10,8 @@ import (
 // errLocked is what lock returns when somebody else holds the lock.
 var errLocked = errors.New("locked by another process")
 
-// openLock opens a file and takes the lock on it. The lock ends when the file is closed by everybody who
-// has it, at the latest when the last of them dies.
+// openLock opens a file and takes the lock on it. The lock ends when the file is closed
+// by everybody who has it, at the latest when the last of them dies.
 func openLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -37,7 +37,8 @@ func waitForLock(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// rhythm is how often something is looked at that another process does and nobody announces.
+// rhythm is how often something is looked at that another process does and nobody
+// announces.
 const rhythm = 20 * time.Millisecond
 
 // pause waits, unless ctx ends first: then it returns why.

@@ -22,5 +22,6 @@ func lock(f *os.File) error {
 	}
 }
 
-// inherit gives the lock to a child as well: it then lasts as long as the child and the children of that.
+// inherit gives the lock to a child as well: it then lasts as long as the child and the
+// children of that.
 func inherit(cmd *exec.Cmd, held *os.File) { cmd.ExtraFiles = append(cmd.ExtraFiles, held) }

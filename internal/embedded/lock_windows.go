@@ -17,6 +17,6 @@ func lock(f *os.File) error {
 	return err
 }
 
-// inherit does nothing: on Windows a lock belongs to one process. There a second server cannot
-// open the shared memory of the first.
+// inherit does nothing: on Windows a lock belongs to one process. There a second server
+// cannot open the shared memory of the first.
 func inherit(*exec.Cmd, *os.File) {}

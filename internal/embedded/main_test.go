@@ -20,7 +20,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// childVariable makes this test binary a program that runs a server and waits to be killed.
+// childVariable makes this test binary a program that runs a server and waits to be
+// killed.
 const childVariable = "EMBEDDED_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -43,9 +44,9 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// self is a copy of this binary that every user can run: the original lies in a folder that is closed to others. It
-// is made before there are tests, because a program cannot be run while a process that another test is just
-// starting has it open for writing.
+// self is a copy of this binary that every user can run: the original lies in a folder
+// that is closed to others. It is made before there are tests, because a program cannot
+// be run while a process that another test is just starting has it open for writing.
 var self string
 
 func copySelf(dir string) error {
@@ -116,7 +117,8 @@ func child(text string) {
 	os.Exit(0)
 }
 
-// settings are those that the caller's environment could change; where the connection fails, the error.
+// settings are those that the caller's environment could change; where the connection
+// fails, the error.
 func settings(databaseURL string) (settings string) {
 	db, err := sql.Open("postgres", databaseURL)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// order is what the guard is told, in one line on the pipe that tells it by its end that the parent is gone.
+// order is what the guard is told, in one line on the pipe that tells it by its end that
+// the parent is gone.
 type order struct {
 	Dir, Programs string
 	Ephemeral     bool
@@ -44,16 +45,17 @@ func startGuard(o order) (*guarded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open Postgres's log: %w", err)
 	}
-	// What the guard has to say when it fails in an unforeseen way stands there too. It must not have our stderr: who waits
-	// for that to end would wait for the guard.
+	// What the guard has to say when it fails in an unforeseen way stands there too. It
+	// must not have our stderr: who waits for that to end would wait for the guard.
 	defer func() { _ = log.Close() }()
 	// Without our context, whose end would kill it. It ends when its pipe does.
 	cmd, err := again(context.Background(), roleGuard)
 	if err != nil {
 		return nil, err
 	}
-	// The names that programs and their libraries need to be found and to find themselves. Our secrets are none of the
-	// server's business, and variables such as PGPORT would change it.
+	// The names that programs and their libraries need to be found and to find
+	// themselves. Our secrets are none of the server's business, and variables such as
+	// PGPORT would change it.
 	for _, name := range []string{"PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "TMP", "TEMP", "SystemRoot", "USERPROFILE"} {
 		if value, ok := os.LookupEnv(name); ok {
 			cmd.Env = append(cmd.Env, name+"="+value)
@@ -122,7 +124,8 @@ func (g *guarded) stop() error {
 
 const logFile = "postgres.log"
 
-// openLog opens the log that Postgres and the guard write to. It starts anew when it has grown.
+// openLog opens the log that Postgres and the guard write to. It starts anew when it has
+// grown.
 func openLog(dir string) (*os.File, error) {
 	const grown = 10 << 20
 	path := filepath.Join(dir, logFile)

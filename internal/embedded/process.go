@@ -53,8 +53,8 @@ func (p *process) said() []byte {
 	return bytes.TrimSpace(text[p.begun:])
 }
 
-// stop ends it: transactions are rolled back and everything is written out, unless that takes too long or nobody
-// needs it.
+// stop ends it: transactions are rolled back and everything is written out, unless that
+// takes too long or nobody needs it.
 func (p *process) stop(hurry bool) {
 	if !hurry && p.signal(fast, fastTimeout) {
 		return

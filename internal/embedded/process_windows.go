@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// shutdown is how Postgres is told to end: there are no signals here, but Postgres has its own in their place.
+// shutdown is how Postgres is told to end: there are no signals here, but Postgres has
+// its own in their place.
 type shutdown string
 
 const (

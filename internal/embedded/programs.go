@@ -27,7 +27,8 @@ type programs struct {
 
 func (p programs) String() string { return "Postgres " + p.Version + " in " + p.Folder }
 
-// Where packages put them. A folder that is not there costs nothing, so the list is the same on every system.
+// Where packages put them. A folder that is not there costs nothing, so the list is the
+// same on every system.
 var usual = []string{
 	"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
 	"/usr/pgsql-*/bin",                  // Red Hat, from postgresql.org
@@ -40,7 +41,8 @@ var usual = []string{
 	`C:\Program Files\PostgreSQL\*\bin`,
 }
 
-// onMachine lists the programs on a PATH and then those in folders that match the patterns, newest first.
+// onMachine lists the programs on a PATH and then those in folders that match the
+// patterns, newest first.
 func onMachine(ctx context.Context, path string, patterns []string) []programs {
 	var found []programs
 	seen := map[string]bool{}
@@ -71,7 +73,8 @@ func onMachine(ctx context.Context, path string, patterns []string) []programs {
 
 var versionOutput = regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`)
 
-// inspect tells whether a folder has the programs that are needed, and which version they are.
+// inspect tells whether a folder has the programs that are needed, and which version they
+// are.
 func inspect(ctx context.Context, folder string) (programs, error) {
 	if _, err := os.Stat(program(folder, "initdb")); err != nil {
 		return programs{}, err

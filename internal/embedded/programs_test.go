@@ -20,8 +20,8 @@ func TestProgramsOnPathComeFirstThenTheNewest(t *testing.T) {
 		folder = filepath.Join(root, folder)
 		require.NoError(t, os.MkdirAll(folder, 0o755))
 		for _, name := range names {
-			// Written by a process of its own: nothing can be run while anybody has it open for writing, and that may be what
-			// another test is about to start.
+			// Written by a process of its own: nothing can be run while anybody has it
+			// open for writing, and that may be what another test is about to start.
 			write := exec.Command("/bin/sh", "-c", `printf '#!/bin/sh\necho "postgres (PostgreSQL) %s"\n' "$1" >"$2" && chmod 755 "$2"`, "sh", version, filepath.Join(folder, name))
 			out, err := write.CombinedOutput()
 			require.NoError(t, err, string(out))

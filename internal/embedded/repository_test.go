@@ -91,7 +91,8 @@ func jarWith(t *testing.T, txz []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
-	// What compresses badly is stored: a flipped byte in it is then found by the checks, not by accident.
+	// What compresses badly is stored: a flipped byte in it is then found by the checks,
+	// not by accident.
 	file, err := w.CreateHeader(&zip.FileHeader{Name: "postgres-any.txz", Method: zip.Store})
 	require.NoError(t, err)
 	_, err = file.Write(txz)

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Where there are user namespaces, what the server writes stays ours: nobody else is let in, and it can be removed.
+// Where there are user namespaces, what the server writes stays ours: nobody else is let
+// in, and it can be removed.
 func TestFilesStayOurs(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() == 0 && !possible(contained(1)) {
@@ -33,8 +34,8 @@ func TestFilesStayOurs(t *testing.T) {
 	}))
 }
 
-// Where there are no user namespaces, as in many containers, root's server runs as another user, in folders that are
-// closed to others too.
+// Where there are no user namespaces, as in many containers, root's server runs as
+// another user, in folders that are closed to others too.
 func TestRootWithoutNamespaces(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []os.FileMode{0o755, 0o700} {

@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// Running is the URL of the server that another process runs on a data folder, as [Server.URL] is; for a command beside it, after Start
-// has said by a [*HeldError] that there is one. Who may not read the folder gets an error, and so does who asks before the server has begun. The
-// server stays the other's, and ends with it.
+// Running is the URL of the server that another process runs on a data folder, as
+// [Server.URL] is; for a command beside it, after Start has said by a [*HeldError] that
+// there is one. Who may not read the folder gets an error, and so does who asks before
+// the server has begun. The server stays the other's, and ends with it.
 func Running(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -38,7 +39,8 @@ func Running(dir string) (string, error) {
 	return serverURL(owner, string(password), port, database), nil
 }
 
-// serverURL is where a server is. The encryption that lib/pq asks for by default has no use on the loopback.
+// serverURL is where a server is. The encryption that lib/pq asks for by default has no
+// use on the loopback.
 func serverURL(role, password string, port int, database string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(role, password),

@@ -9,10 +9,11 @@ import (
 	_ "github.com/lib/pq" // The driver "postgres".
 )
 
-// setUp waits until the server lets us in, and makes what is missing of the role, its database and its rights: a
-// first start may have been killed in between.
+// setUp waits until the server lets us in, and makes what is missing of the role, its
+// database and its rights: a first start may have been killed in between.
 func (c *cluster) setUp(ctx context.Context) error {
-	// Whoever has taken our port may accept and say nothing, and this driver opens a connection without our context.
+	// Whoever has taken our port may accept and say nothing, and this driver opens a
+	// connection without our context.
 	db, err := sql.Open("postgres", c.url(superuser, "postgres")+"&connect_timeout=2")
 	if err != nil {
 		return err
@@ -25,7 +26,8 @@ func (c *cluster) setUp(ctx context.Context) error {
 	if c.ephemeral {
 		rights = "CREATEDB"
 	}
-	// A utility statement takes no parameters; the password is ours, of letters and digits.
+	// A utility statement takes no parameters; the password is ours, of letters and
+	// digits.
 	for _, step := range []struct{ unless, do string }{
 		{`SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = '` + owner + `'`,
 			`CREATE ROLE ` + owner + ` LOGIN ` + rights + ` PASSWORD '` + c.password + `'`},
@@ -47,8 +49,8 @@ func (c *cluster) setUp(ctx context.Context) error {
 	return err
 }
 
-// wait polls until the server lets us in or has ended. It answers nobody but who knows the password, and proves that
-// it knows it too, so this is our server and no other one.
+// wait polls until the server lets us in or has ended. It answers nobody but who knows
+// the password, and proves that it knows it too, so this is our server and no other one.
 func (c *cluster) wait(ctx context.Context, db *sql.DB) error {
 	for {
 		if db.PingContext(ctx) == nil {

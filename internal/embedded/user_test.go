@@ -16,7 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// A folder that nobody but us may enter, in one that nobody but us may enter: a clone below /root, say.
+// A folder that nobody but us may enter, in one that nobody but us may enter: a clone
+// below /root, say.
 func TestClosedFolder(t *testing.T) {
 	t.Parallel()
 	closed := filepath.Join(open(t), "closed")
@@ -119,7 +120,8 @@ func twice(t *testing.T, dir string, as *syscall.SysProcAttr) {
 	}
 }
 
-// ordinary is an ordinary user, to whom a folder is given: somebody else when we are root, else ourselves.
+// ordinary is an ordinary user, to whom a folder is given: somebody else when we are
+// root, else ourselves.
 func ordinary(t *testing.T, dir string) *syscall.SysProcAttr {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -15,7 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// COMMIT sent, answer lost: the database link is cut after the bytes left. 500; redelivery 200, one effect.
+// COMMIT sent, answer lost: the database link is cut after the bytes left. 500;
+// redelivery 200, one effect.
 func TestCommitSentAnswerLost(t *testing.T) {
 	t.Parallel()
 	l := &link{}
@@ -36,8 +37,8 @@ func TestCommitSentAnswerLost(t *testing.T) {
 	w.holds()
 }
 
-// A failed attempt is recorded late: A claims and rolls back; B claims and commits; then A's failure record. B's processed stands; the next
-// delivery is a duplicate.
+// A failed attempt is recorded late: A claims and rolls back; B claims and commits; then
+// A's failure record. B's processed stands; the next delivery is a duplicate.
 func TestFailedAttemptIsRecordedLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -85,7 +86,8 @@ func TestFailedAttemptIsRecordedLate(t *testing.T) {
 	w.holds()
 }
 
-// One statement fails: a trigger that raises for one id. R0 for that event, 200 for the others.
+// One statement fails: a trigger that raises for one id. R0 for that event, 200 for the
+// others.
 func TestOneStatementFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -12,8 +12,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Each invariant is shown to catch a planted mistake, and no other one reports it. $1 is the booking that was paid for and refunded in part, and $2
-// the one whose payment came too late.
+// Each invariant is shown to catch a planted mistake, and no other one reports it. $1 is
+// the booking that was paid for and refunded in part, and $2 the one whose payment came
+// too late.
 func TestEachInvariantCatchesItsMistake(t *testing.T) {
 	t.Parallel()
 	for name, plant := range map[string]struct {
@@ -89,9 +90,10 @@ func TestEachInvariantCatchesItsMistake(t *testing.T) {
 	}
 }
 
-// someOfEach is a world in which every end of a payment has been reached: a booking that was paid for and refunded in part, one whose payment came too
-// late and has gone back, the one that has its slot, a payment that is parked, one that is disputed, and one of which a dispute took a part and whose
-// booking was cancelled.
+// someOfEach is a world in which every end of a payment has been reached: a booking that
+// was paid for and refunded in part, one whose payment came too late and has gone back,
+// the one that has its slot, a payment that is parked, one that is disputed, and one of
+// which a dispute took a part and whose booking was cancelled.
 func someOfEach(t *testing.T) (w *world, paid, late booking.Booking) {
 	t.Helper()
 	w = newWorld(t, setup{})

@@ -121,7 +121,8 @@ func done(outcome webhook.Outcome) answer { return answer{Status: http.StatusOK,
 
 var failed = answer{Status: http.StatusInternalServerError, Error: "internal"}
 
-// deliver sends a payload to one of the hosts, signed now, as Stripe would. It may be called by any goroutine.
+// deliver sends a payload to one of the hosts, signed now, as Stripe would. It may be
+// called by any goroutine.
 func (w *world) deliver(to int, payload []byte) answer {
 	w.t.Helper()
 	return w.send(to, payload, stripetest.Sign(payload, webhookSecret, time.Now()))
@@ -168,7 +169,8 @@ func (w *world) outcome(id string) webhook.Outcome {
 	return outcome
 }
 
-// untouched requires what must be while a fault lasts: nothing of the payment has been applied.
+// untouched requires what must be while a fault lasts: nothing of the payment has been
+// applied.
 func (w *world) untouched(b booking.Booking) {
 	w.t.Helper()
 	require.Equal(w.t, booking.Pending, w.status(b))

@@ -38,7 +38,8 @@ func TestDuplicateStorm(t *testing.T) {
 	w.holds()
 }
 
-// Two events, one session: two ids for the same session and type; completed plus async_payment_succeeded. One effect.
+// Two events, one session: two ids for the same session and type; completed plus
+// async_payment_succeeded. One effect.
 func TestTwoEventsOneSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -69,7 +70,8 @@ func TestTwoEventsOneSession(t *testing.T) {
 	w.holds()
 }
 
-// Late, old, replayed: 3 days later; older than the tolerance. 200 without effect; 400 without a row.
+// Late, old, replayed: 3 days later; older than the tolerance. 200 without effect; 400
+// without a row.
 func TestLateOldReplayed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -98,7 +100,8 @@ func TestLateOldReplayed(t *testing.T) {
 	w.holds()
 }
 
-// Secret rotation: two signatures; old and new secret configured. 200 throughout; a retired secret 400.
+// Secret rotation: two signatures; old and new secret configured. 200 throughout; a
+// retired secret 400.
 func TestSecretRotation(t *testing.T) {
 	t.Parallel()
 	const next = "whsec_next"

@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// Invariant is something that must be true after every fault. Number is the one by which it is known: those about payments are 1 to 8.
+// Invariant is something that must be true after every fault. Number is the one by which
+// it is known: those about payments are 1 to 8.
 type Invariant struct {
 	Number int
 	// Says is the invariant in words.
@@ -26,7 +27,8 @@ func (v Violation) String() string {
 	return fmt.Sprintf("invariant %d (%s): %s", v.Invariant.Number, v.Invariant.Says, v.Row)
 }
 
-// Every query begins with the truth, as tables. An applied payment is one that paid for its booking.
+// Every query begins with the truth, as tables. An applied payment is one that paid for
+// its booking.
 const truthSQL = `
 WITH truth AS (SELECT $1::jsonb AS t),
 charges AS (SELECT c.id, c.session, c.amount, c.currency, c.succeeded FROM truth, jsonb_to_recordset(t->'charges') AS c (id text, session text, amount bigint, currency text, succeeded boolean)),
@@ -45,7 +47,8 @@ money AS (SELECT p.id, p.booking_id, p.stripe_session_id, p.stripe_payment_inten
 held AS (SELECT d.id, d.payment_id, d.amount_minor, d.currency, d.closed, d.withdrawn, d.reinstated, d.outcome,
 	CASE WHEN d.closed THEN d.lost ELSE (d.claimed OR d.withdrawn) AND NOT d.reinstated END AS away FROM booking_platform.disputes d)`
 
-// Invariants are all of them. The numbers 9 and 10 are none of the database's: nothing stays pending, and the run was not empty.
+// Invariants are all of them. The numbers 9 and 10 are none of the database's: nothing
+// stays pending, and the run was not empty.
 var Invariants = []Invariant{
 	{1, "no two active bookings of one resource's unit overlap", overlapSQL},
 	{2, "one ledger row per receiver and event id; every event has its effect once for each receiver that has a handler for it", onceSQL},
@@ -57,7 +60,8 @@ var Invariants = []Invariant{
 	{8, "every event answered 200 is in the ledger", answeredSQL},
 }
 
-// Broken runs all invariants and returns what breaks them; none is how it should be. One round trip each.
+// Broken runs all invariants and returns what breaks them; none is how it should be. One
+// round trip each.
 func Broken(ctx context.Context, db *sql.DB, truth Truth) ([]Violation, error) {
 	parameter, err := truth.parameter()
 	if err != nil {

@@ -7,8 +7,8 @@ const overlapSQL = `
 SELECT format('bookings %s and %s', a.id, b.id) FROM booking_platform.bookings a JOIN booking_platform.bookings b
 ON a.resource_id = b.resource_id AND a.id < b.id AND a.blocked && b.blocked AND a.units && b.units WHERE a.active AND b.active`
 
-// The effects of the hosts' receiver are asked by invariant 5; here, that no event which it has a
-// handler for was left ignored for want of one.
+// The effects of the hosts' receiver are asked by invariant 5; here, that no event which
+// it has a handler for was left ignored for want of one.
 const onceSQL = `
 SELECT format('event %s of %s has %s rows', e.stripe_event_id, e.receiver, count(*)) FROM booking_platform.payment_events e
 GROUP BY e.receiver, e.stripe_event_id HAVING count(*) > 1
@@ -22,8 +22,10 @@ SELECT format('event %s is %s (%s) for %s, which has a handler for it', e.stripe
 FROM receivers r JOIN booking_platform.payment_events e ON e.receiver = r.name AND jsonb_exists(r.types, e.type)
 WHERE e.outcome = 'ignored' AND e.reason = 'no_handler'`
 
-// A booking that was cancelled as a hold keeps the fee of its policy when the money comes. A cancelled booking has given back what its policy gave, or all that came; what a lost dispute took counts as given back, and nothing
-// goes back while one is open. Of two payments of one booking only one can be its own.
+// A booking that was cancelled as a hold keeps the fee of its policy when the money
+// comes. A cancelled booking has given back what its policy gave, or all that came; what
+// a lost dispute took counts as given back, and nothing goes back while one is open. Of
+// two payments of one booking only one can be its own.
 const decidedSQL = `,
 decided AS (
 	SELECT c.id, c.session, p.id AS payment, b.id AS booking, p.applied,
@@ -48,8 +50,9 @@ SELECT format('booking %s, %s %s', b.id, b.amount_minor, b.currency) FROM bookin
 WHERE b.kind = 'booking' AND b.status IN ('confirmed', 'completed', 'no_show') AND b.amount_minor > 0
 AND NOT EXISTS (SELECT FROM money p WHERE p.booking_id = b.id AND p.applied AND p.captured_minor = b.amount_minor AND p.came_in = b.currency)`
 
-// The history names the event, or "payments" where Stripe was asked; the payment has the record of that. Of a delayed method,
-// checkout.session.completed says only that it was completed.
+// The history names the event, or "payments" where Stripe was asked; the payment has the
+// record of that. Of a delayed method, checkout.session.completed says only that it was
+// completed.
 const effectSQL = `,
 told AS (SELECT e.stripe_event_id AS id, e.stripe_session_id AS session FROM booking_platform.payment_events e
 	WHERE e.receiver IN (` + hostsSQL + `) AND e.outcome IN ('processed', 'parked')
@@ -89,8 +92,9 @@ WHERE NOT coalesce(CASE
 		SELECT FROM booking_platform.refunds r WHERE r.payment_id = p.id AND r.stripe_refund_id = e.object_id)
 	ELSE p.id IS NOT NULL END, false)`
 
-// Kept is what applied payments have neither given back nor lost; what was not applied keeps nothing. A payment that is parked stays as it
-// came. Disputed is what open disputes hold and lost ones took.
+// Kept is what applied payments have neither given back nor lost; what was not applied
+// keeps nothing. A payment that is parked stays as it came. Disputed is what open
+// disputes hold and lost ones took.
 const moneySQL = `,
 taken AS (SELECT h.payment_id, sum(h.amount_minor) AS amount FROM held h WHERE h.away GROUP BY h.payment_id),
 ours AS (SELECT p.came_in AS currency, sum(p.captured_minor) AS captured,

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// link is what a host's connections to Postgres go over. A test may look at what is about to be sent, hold it up, and lose the answer to it.
+// link is what a host's connections to Postgres go over. A test may look at what is about
+// to be sent, hold it up, and lose the answer to it.
 type link struct {
 	mu    sync.Mutex
 	watch func(c *linked, sent []byte)
@@ -24,7 +25,8 @@ type link struct {
 type linked struct {
 	net.Conn
 	link *link
-	// ledger tells that the transaction under way has touched the ledger. Only the writer uses it.
+	// ledger tells that the transaction under way has touched the ledger. Only the writer
+	// uses it.
 	ledger bool
 	// lose lets the connection break in place of the next answer.
 	lose atomic.Bool
@@ -73,7 +75,8 @@ func (c *linked) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// Read waits for the answer before it loses it: Postgres has done by then what it was told.
+// Read waits for the answer before it loses it: Postgres has done by then what it was
+// told.
 func (c *linked) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if err == nil && c.lose.Load() {

@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Lock wait, deadlock, 40001: somebody holds FOR UPDATE; opposed order. Bounded; retried a bounded number of times, or R0.
+// Lock wait, deadlock, 40001: somebody holds FOR UPDATE; opposed order. Bounded; retried
+// a bounded number of times, or R0.
 func TestLockWaitDeadlock40001(t *testing.T) {
 	t.Parallel()
 	t.Run("lock wait", lockWait)
@@ -72,7 +73,8 @@ func lockWait(t *testing.T) {
 	w.holds()
 }
 
-// The event has the booking and wants the payment; somebody has the payment and wants the booking. Postgres ends one of the two.
+// The event has the booking and wants the payment; somebody has the payment and wants the
+// booking. Postgres ends one of the two.
 func deadlock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -104,7 +106,8 @@ func deadlock(t *testing.T) {
 	w.holds()
 }
 
-// A transaction is refused in favour of another: twice, which the receiver mends by itself, and for good.
+// A transaction is refused in favour of another: twice, which the receiver mends by
+// itself, and for good.
 func serialization(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})

@@ -15,13 +15,16 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// story is what happens to a booking at Stripe, and how it has to end in whatever order the news of it come.
+// story is what happens to a booking at Stripe, and how it has to end in whatever order
+// the news of it come.
 type story struct {
 	name string
-	// sessions is how many Checkout Sessions the booking has; all but the last were given up on our side.
+	// sessions is how many Checkout Sessions the booking has; all but the last were given
+	// up on our side.
 	sessions int
 	tell     func(s *stripetest.Server, ids []string) error
-	// events is how many that makes, without those of one type that say what another one says: each would make five times as many orders.
+	// events is how many that makes, without those of one type that say what another one
+	// says: each would make five times as many orders.
 	events  int
 	without string
 	end     string
@@ -91,8 +94,9 @@ type told struct {
 	order   []int
 }
 
-// Any order: every permutation of completed, expired, refunded, disputed. The same final state. Each event comes twice: right after itself, or when
-// all have come; and once more where it matched nothing.
+// Any order: every permutation of completed, expired, refunded, disputed. The same final
+// state. Each event comes twice: right after itself, or when all have come; and once more
+// where it matched nothing.
 func TestAnyOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true, pool: 8})
@@ -198,7 +202,8 @@ func (w *world) deliverInOrder(one told, atOnce bool) {
 	}
 }
 
-// ends tells of each booking how it and its payments have ended, the one that counts first.
+// ends tells of each booking how it and its payments have ended, the one that counts
+// first.
 func (w *world) ends() map[string]string {
 	w.t.Helper()
 	rows, err := w.db.QueryContext(w.t.Context(), `SELECT b.id::text, b.status FROM booking_platform.bookings b`)

@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Payment at the hold's last moment: race it against the release, many times. Confirmed or refunded in full; never paid and nothing. A second
-// customer waits for each slot.
+// Payment at the hold's last moment: race it against the release, many times. Confirmed
+// or refunded in full; never paid and nothing. A second customer waits for each slot.
 func TestPaymentAtTheHoldsLastMoment(t *testing.T) {
 	t.Parallel()
 	const races, workers = 1000, 8
@@ -46,7 +46,8 @@ func TestPaymentAtTheHoldsLastMoment(t *testing.T) {
 	w.holds()
 }
 
-// race lets a payment's event, the release of its hold and a second customer meet at one slot; true when the second customer got it.
+// race lets a payment's event, the release of its hold and a second customer meet at one
+// slot; true when the second customer got it.
 func (w *world) race(n int) bool {
 	b, c := w.begun(n)
 	w.pay(c)

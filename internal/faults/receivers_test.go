@@ -21,8 +21,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// service is another program on the hosts' database, with an endpoint of its own at Stripe: two
-// replicas of one receiver, of which the old one has no handler for refunds.
+// service is another program on the hosts' database, with an endpoint of its own at
+// Stripe: two replicas of one receiver, of which the old one has no handler for refunds.
 type service struct {
 	name     string
 	db       *sql.DB
@@ -61,7 +61,8 @@ func (w *world) newService(name string, fails bool) *service {
 	return s
 }
 
-// send delivers an event to one of the replicas, 0 being the old one. It may be called by any goroutine.
+// send delivers an event to one of the replicas, 0 being the old one. It may be called by
+// any goroutine.
 func (s *service) send(t *testing.T, replica int, e stripetest.Event) (status int) {
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(e.Payload))
 	req.Header.Set("Stripe-Signature", stripetest.Sign(e.Payload, webhookSecret, time.Now()))
@@ -105,9 +106,10 @@ func (s *service) truth(t *testing.T) faults.Receiver {
 	return r
 }
 
-// M1, FAULTS.md: two receivers, an old and a new replica of one, on one ledger, each with other
-// handlers, under failures, duplicates and steps that run meanwhile. Each event takes effect once
-// for each receiver that has a handler for it, and no other receiver's events are touched.
+// M1, FAULTS.md: two receivers, an old and a new replica of one, on one ledger, each with
+// other handlers, under failures, duplicates and steps that run meanwhile. Each event
+// takes effect once for each receiver that has a handler for it, and no other receiver's
+// events are touched.
 func TestReceiversOnOneLedger(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

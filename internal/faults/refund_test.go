@@ -72,7 +72,8 @@ func TestRefundThatFails(t *testing.T) {
 	}
 }
 
-// Stripe's refund event before its answer: the stand-in sends first, answers later. One refund row, settled.
+// Stripe's refund event before its answer: the stand-in sends first, answers later. One
+// refund row, settled.
 func TestStripesRefundEventBeforeItsAnswer(t *testing.T) {
 	t.Parallel()
 	var w *world

@@ -20,13 +20,15 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Backup and restore, as a drill: dump, more happens, the database is lost and restored, and what Stripe knows is taken once more. All money of bookings that the
-// backup has is found again; money of bookings that it does not have is named.
+// Backup and restore, as a drill: dump, more happens, the database is lost and restored,
+// and what Stripe knows is taken once more. All money of bookings that the backup has is
+// found again; money of bookings that it does not have is named.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{secrets: [][]string{{webhookSecret}}})
 	before := time.Now().Add(-time.Minute)
-	// What the backup has: a paid booking, one that is about to be paid, one whose slot will be lost meanwhile, and one that will be refunded.
+	// What the backup has: a paid booking, one that is about to be paid, one whose slot
+	// will be lost meanwhile, and one that will be refunded.
 	paid, _ := w.paid(0)
 	pending, pendingCheckout := w.begun(1)
 	late, lateCheckout := w.begun(2)
@@ -58,7 +60,8 @@ func TestRestore(t *testing.T) {
 	w.release(late)
 	again, againPayment := w.paid(2)
 
-	// Every event was delivered, so nothing is sent again, and the step that looks for what was not has nothing to do.
+	// Every event was delivered, so nothing is sent again, and the step that looks for
+	// what was not has nothing to do.
 	n, err := w.hosts[0].payments.TakeUndelivered(t.Context(), w.hosts[0].receiver)
 	require.NoError(t, err)
 	require.Zero(t, n)
@@ -85,7 +88,8 @@ func TestRestore(t *testing.T) {
 	require.Equal(t, payments.Refunded, w.payment(cancelled).Status(), "our own refund is found again, not made once more")
 	require.Equal(t, payments.Paid, againPayment.Status())
 
-	// The booking that the backup does not have is named, with its money, and stays in the ledger.
+	// The booking that the backup does not have is named, with its money, and stays in
+	// the ledger.
 	require.Len(t, left, 1)
 	require.Equal(t, []string{lost.ID, lostPayment.ID, lostPayment.SessionID}, []string{left[0].BookingID, left[0].Reference, left[0].SessionID})
 	require.EqualValues(t, price, left[0].Amount)
@@ -94,7 +98,8 @@ func TestRestore(t *testing.T) {
 	require.Len(t, entries, 1)
 	require.Equal(t, left[0].ID, entries[0].ID)
 
-	// The operator gives that money back in Stripe's dashboard; nothing else is open. The invariants hold but for what this charge was paid for, which nobody knows.
+	// The operator gives that money back in Stripe's dashboard; nothing else is open. The
+	// invariants hold but for what this charge was paid for, which nobody knows.
 	_, err = w.stripe.RefundFromDashboard(lostPayment.SessionID, 0)
 	require.NoError(t, err)
 	w.settle()
@@ -123,7 +128,8 @@ func (w *world) restore(file string) {
 	w.hosts[0] = newHost(w.t, testdb.Open(w.t, testdb.PQ, w.url), []string{webhookSecret}, w.setup)
 }
 
-// holdsWithout asks the invariants with a charge, which has gone back, taken out of the truth.
+// holdsWithout asks the invariants with a charge, which has gone back, taken out of the
+// truth.
 func (w *world) holdsWithout(session string) {
 	w.t.Helper()
 	truth := w.truth()

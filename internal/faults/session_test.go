@@ -16,7 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Stripe's events lost, or never made: deliver none. Reconciliation settles every payment.
+// Stripe's events lost, or never made: deliver none. Reconciliation settles every
+// payment.
 func TestStripesEventsLostOrNeverMade(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]setup{
@@ -141,7 +142,8 @@ func TestAmountOrCurrencyDiffers(t *testing.T) {
 	w.holds()
 }
 
-// Amount differs, and none of its events comes: it is parked by asking Stripe, with a record of that, and what Stripe sends later changes nothing.
+// Amount differs, and none of its events comes: it is parked by asking Stripe, with a
+// record of that, and what Stripe sends later changes nothing.
 func TestAmountDiffersAndItsEventsAreLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -171,7 +173,8 @@ func TestAmountDiffersAndItsEventsAreLost(t *testing.T) {
 	w.holds()
 }
 
-// Stripe call fails after it succeeded there: 500 or reset on the way back. Same idempotency key, one object there.
+// Stripe call fails after it succeeded there: 500 or reset on the way back. Same
+// idempotency key, one object there.
 func TestStripeCallFailsAfterItSucceededThere(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []stripetest.FaultKind{stripetest.FailAfter, stripetest.ResetAfter} {
@@ -219,7 +222,8 @@ func TestTwoSessionsOfOneBookingBothPaid(t *testing.T) {
 	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
 	second := w.checkout(b)
 	require.NotEqual(t, first.SessionID, second.SessionID)
-	// Both deliveries meet at the booking, where the one that comes second has to see what the first did.
+	// Both deliveries meet at the booking, where the one that comes second has to see
+	// what the first did.
 	tx := w.transaction()
 	w.lock(tx, lockBooking, b.ID)
 	var all sync.WaitGroup

@@ -16,7 +16,8 @@ func payDelayed(s *stripetest.Server, id string) func() error {
 	return func() error { _, err := s.PayDelayed(context.Background(), id); return err }
 }
 
-// refund gives money back in Stripe's dashboard: at once, or pending until it ends as said.
+// refund gives money back in Stripe's dashboard: at once, or pending until it ends as
+// said.
 func refund(s *stripetest.Server, id string, amount int64, end stripetest.RefundStatus) func() error {
 	return func() error {
 		if end != "" {

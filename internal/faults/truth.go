@@ -18,14 +18,15 @@ type Truth struct {
 	Events   []Event   `json:"events"`
 	// Balance is the stand-in's ledger of money, by currency.
 	Balance map[string]Money `json:"balance"`
-	// Answered are the ids of the events that were answered 200: those that the stand-in delivered, and what a test adds that has sent events itself.
+	// Answered are the ids of the events that were answered 200: those that the stand-in
+	// delivered, and what a test adds that has sent events itself.
 	Answered []string `json:"answered"`
 	// Receivers share the ledger. That of the hosts is among them.
 	Receivers []Receiver `json:"receivers"`
 }
 
-// HostReceiver is the name of the receiver that payments' handlers are registered on, where
-// [Truth.ReceivedBy] does not say otherwise.
+// HostReceiver is the name of the receiver that payments' handlers are registered on,
+// where [Truth.ReceivedBy] does not say otherwise.
 const HostReceiver = webhook.DefaultName
 
 // Receiver is a receiver and what its handlers did.
@@ -33,8 +34,8 @@ type Receiver struct {
 	Name string `json:"name"`
 	// Types are those that a replica of it has a handler for.
 	Types []string `json:"types"`
-	// Effects are the ids of the events that took effect, each as often as it did. Nil for the
-	// hosts' receiver, whose effects are asked of the database.
+	// Effects are the ids of the events that took effect, each as often as it did. Nil
+	// for the hosts' receiver, whose effects are asked of the database.
 	Effects []string `json:"effects"`
 }
 
@@ -82,7 +83,8 @@ type Money struct {
 	Disputed int64 `json:"disputed"`
 }
 
-// ReceivedBy gives the hosts' receiver its name: the program's is not the package's default.
+// ReceivedBy gives the hosts' receiver its name: the program's is not the package's
+// default.
 func (t Truth) ReceivedBy(name string) Truth {
 	t.Receivers = append([]Receiver(nil), t.Receivers...)
 	for n := range t.Receivers {
@@ -93,7 +95,8 @@ func (t Truth) ReceivedBy(name string) Truth {
 	return t
 }
 
-// TruthOf reads the stand-in: the newest 10,000 of each kind, which is all that a test makes.
+// TruthOf reads the stand-in: the newest 10,000 of each kind, which is all that a test
+// makes.
 func TruthOf(s *stripetest.Server) Truth {
 	t := Truth{
 		Balance: map[string]Money{}, Charges: []Charge{}, Refunds: []Refund{}, Disputes: []Dispute{}, Events: []Event{}, Answered: []string{},

@@ -147,7 +147,8 @@ func (w *world) lose(e stripetest.Event) []time.Duration {
 	return nil
 }
 
-// eventsOf are the events of a session that nobody has delivered, in the order in which they happened.
+// eventsOf are the events of a session that nobody has delivered, in the order in which
+// they happened.
 func (w *world) eventsOf(c payments.Checkout) []stripetest.Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -189,7 +190,8 @@ func (w *world) seen(n int) {
 	w.fired += n
 }
 
-// settle runs the steps of all hosts until none has anything left to do. Nobody waits for a pause to end.
+// settle runs the steps of all hosts until none has anything left to do. Nobody waits for
+// a pause to end.
 func (w *world) settle() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*patience)
@@ -235,7 +237,8 @@ func (w *world) truth() faults.Truth {
 	return truth
 }
 
-// holds ends a test: the steps do what is left, and then every invariant holds. The run was not empty: money has moved, and the fault has fired.
+// holds ends a test: the steps do what is left, and then every invariant holds. The run
+// was not empty: money has moved, and the fault has fired.
 func (w *world) holds() {
 	w.t.Helper()
 	w.settle()

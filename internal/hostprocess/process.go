@@ -1,5 +1,6 @@
-// Package hostprocess runs the host as a process of its own, as it is started by hand: for programs that measure it with its routes, its edge, its
-// access log and its pool, which a handler within the same process would not show.
+// Package hostprocess runs the host as a process of its own, as it is started by hand:
+// for programs that measure it with its routes, its edge, its access log and its pool,
+// which a handler within the same process would not show.
 package hostprocess
 
 import (
@@ -26,14 +27,16 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return program, nil
 }
 
-// Process is a host that runs. Address is where, such as 127.0.0.1:3000, and Log the file of its log.
+// Process is a host that runs. Address is where, such as 127.0.0.1:3000, and Log the file
+// of its log.
 type Process struct {
 	Address, Log string
 	cmd          *exec.Cmd
 }
 
-// Start starts a host and waits until it serves. dir is for its log and data; environment is all that it has beside PORT=0 and METRICS_ADDR=off, and
-// stands above both. It ends in order when ctx does.
+// Start starts a host and waits until it serves. dir is for its log and data; environment
+// is all that it has beside PORT=0 and METRICS_ADDR=off, and stands above both. It ends
+// in order when ctx does.
 func Start(ctx context.Context, program, dir string, environment ...string) (*Process, error) {
 	p := &Process{cmd: exec.CommandContext(ctx, program, "serve"), Log: filepath.Join(dir, "host.log")}
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
@@ -70,7 +73,8 @@ func (p *Process) Stop() error {
 
 var resident = regexp.MustCompile(`Vm(HWM|RSS):\s+(\d+) kB`)
 
-// Memory is what the process has of the machine's, and the most it had, in MB; 0 where the system does not tell.
+// Memory is what the process has of the machine's, and the most it had, in MB; 0 where
+// the system does not tell.
 func (p *Process) Memory() (now, peak float64) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	for _, match := range resident.FindAllStringSubmatch(string(text), -1) {

@@ -18,19 +18,22 @@ import (
 // attackEnv tells a process of this program that it is the attackers, and what they do.
 const attackEnv = "LOAD_ATTACK"
 
-// attack is what the attackers do: slow connections, from how many addresses, and forged deliveries a second, to where.
+// attack is what the attackers do: slow connections, from how many addresses, and forged
+// deliveries a second, to where.
 type attack struct {
 	Address                 string
 	Slow, Addresses, Forged int
 }
 
-// came is what came of it: the slow connections that are open at the end, how often one was cut, and the forged deliveries by the status they got.
+// came is what came of it: the slow connections that are open at the end, how often one
+// was cut, and the forged deliveries by the status they got.
 type came struct {
 	Open, Cut int64
 	Refused   map[int]int64
 }
 
-// attackers are a process of their own, which has what the host, the database and the genuine clients leave of the machine: theirs is elsewhere, as a rule. By itself it
+// attackers are a process of their own, which has what the host, the database and the
+// genuine clients leave of the machine: theirs is elsewhere, as a rule. By itself it
 // would take more of the processors to send than the host takes to bear it.
 type attackers struct {
 	cmd *exec.Cmd

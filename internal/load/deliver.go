@@ -42,7 +42,8 @@ func event(id, session string) string {
 		id, time.Now().Unix(), session, id, padding)
 }
 
-// forger sends deliveries that are signed with another secret, from one address, whenever it is its turn. Half of the forgers open a connection for each.
+// forger sends deliveries that are signed with another secret, from one address, whenever
+// it is its turn. Half of the forgers open a connection for each.
 type forger struct {
 	address  string
 	from     net.IP

@@ -1,8 +1,11 @@
-// Command load shows what slow clients and forgers cost those who are genuine: 2,000 slow connections (heads dribbled, bodies dribbled, answers not read) and
-// 1,000 forged deliveries a second from one address, and beside them genuine events at an even pace, each over a connection of its own. It prints how
-// long those took, and the memory of the host.
+// Command load shows what slow clients and forgers cost those who are genuine: 2,000 slow
+// connections (heads dribbled, bodies dribbled, answers not read) and 1,000 forged
+// deliveries a second from one address, and beside them genuine events at an even pace,
+// each over a connection of its own. It prints how long those took, and the memory of the
+// host.
 //
-// It runs a Postgres of its own, and the host and the attackers as processes of their own, both in a folder that it removes. It is told by the environment:
+// It runs a Postgres of its own, and the host and the attackers as processes of their
+// own, both in a folder that it removes. It is told by the environment:
 //
 //	LOAD_SECONDS   how long each part runs (default 20)
 //	LOAD_SLOW      how many slow connections there are (default 2000)

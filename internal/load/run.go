@@ -18,7 +18,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// settings are how many of each there are: slow connections, and from how many addresses; forged and genuine deliveries a second; and for how long.
+// settings are how many of each there are: slow connections, and from how many addresses;
+// forged and genuine deliveries a second; and for how long.
 type settings struct {
 	slow, addresses, forged, genuine int
 	length                           time.Duration
@@ -50,7 +51,8 @@ func (s seen) String() string {
 		len(s.took), len(s.failed), ms(0.5), ms(0.99), ms(1), s.open, s.slowAsked, s.cut, s.rate, s.refused, s.now, s.peak, s.logLines, s.accessSeen)
 }
 
-// run books what the genuine events are about, then starts everybody, and ends with the last genuine event.
+// run books what the genuine events are about, then starts everybody, and ends with the
+// last genuine event.
 func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s settings) (seen, error) {
 	db, err := sql.Open("postgres", databaseURL)
 	if err != nil {
@@ -129,7 +131,8 @@ func deliver(ctx context.Context, address, id, session string) error {
 	return err
 }
 
-// book makes bookings that wait for their payment, through the host, and returns their Checkout Sessions.
+// book makes bookings that wait for their payment, through the host, and returns their
+// Checkout Sessions.
 func book(ctx context.Context, h *hostprocess.Process, db *sql.DB, n int) ([]string, error) {
 	store, err := booking.New(db, booking.Options{})
 	if err != nil {

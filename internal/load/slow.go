@@ -72,7 +72,8 @@ func drip(c net.Conn, beginning string) {
 	}
 }
 
-// stuff asks for as much as all buffers hold, reads no answer, and asks again when there is room.
+// stuff asks for as much as all buffers hold, reads no answer, and asks again when there
+// is room.
 func stuff(c *net.TCPConn) {
 	_ = c.SetReadBuffer(4096)
 	for {

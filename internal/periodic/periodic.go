@@ -1,10 +1,10 @@
 // Package periodic runs the background steps of the library packages.
 //
-// The problem is that a step has to go on for the life of a process: it must not end with a
-// panic, hang for ever, or run on all replicas at the same instant. So each run of a step has
-// a time limit and recovers from panics, the pause between two runs varies, and an observer
-// is told the result of each run. Steps must be safe on several replicas at once; this
-// package does not elect one.
+// The problem is that a step has to go on for the life of a process: it must not end with
+// a panic, hang for ever, or run on all replicas at the same instant. So each run of a
+// step has a time limit and recovers from panics, the pause between two runs varies, and
+// an observer is told the result of each run. Steps must be safe on several replicas at
+// once; this package does not elect one.
 package periodic
 
 import (
@@ -38,8 +38,8 @@ type Round struct {
 // that the end of the context interrupted is not observed.
 type Observer func(step string, took time.Duration, items int, err error)
 
-// Run runs the rounds side by side until ctx ends and the steps under way have returned. A
-// step that fails is logged and runs again in the next round.
+// Run runs the rounds side by side until ctx ends and the steps under way have returned.
+// A step that fails is logged and runs again in the next round.
 func Run(ctx context.Context, logger *slog.Logger, observe Observer, rounds ...Round) {
 	var wg sync.WaitGroup
 	for _, r := range rounds {

@@ -17,8 +17,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// gate is a table whose COMMIT waits while the test holds the lock of the gate, as a COMMIT
-// waits for a synchronous standby.
+// gate is a table whose COMMIT waits while the test holds the lock of the gate, as a
+// COMMIT waits for a synchronous standby.
 const gateSQL = `
 CREATE TABLE public.notes (id int PRIMARY KEY);
 CREATE FUNCTION public.wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -32,8 +32,8 @@ CREATE CONSTRAINT TRIGGER wait_at_gate AFTER INSERT ON public.notes DEFERRABLE I
 
 const insertSQL = `INSERT INTO public.notes (id) VALUES ($1::int)`
 
-// closedGate returns a pool and a function that opens the gate. Until then every COMMIT of
-// a transaction that has inserted a note waits.
+// closedGate returns a pool and a function that opens the gate. Until then every COMMIT
+// of a transaction that has inserted a note waits.
 func closedGate(t *testing.T) (db *sql.DB, open func()) {
 	t.Helper()
 	url := testdb.EmptyURL(t)
@@ -73,8 +73,8 @@ func insert(ctx context.Context, db *sql.DB, id int) error {
 	})
 }
 
-// M33: a context that ends while COMMIT waits cancels nothing; its caller is told that the
-// commit is not confirmed, and the commit succeeds when the database answers.
+// M33: a context that ends while COMMIT waits cancels nothing; its caller is told that
+// the commit is not confirmed, and the commit succeeds when the database answers.
 func TestInTx_ContextEndsDuringCommit(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)

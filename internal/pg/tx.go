@@ -20,8 +20,8 @@ type Tx struct {
 	ended   atomic.Bool
 }
 
-// Begin starts a transaction, READ COMMITTED whatever the role's default is. It waits for a
-// free connection until ctx ends; after that ctx has no effect on the transaction. One
+// Begin starts a transaction, READ COMMITTED whatever the role's default is. It waits for
+// a free connection until ctx ends; after that ctx has no effect on the transaction. One
 // round trip.
 func Begin(ctx context.Context, db *sql.DB) (*Tx, error) {
 	release, err := writesOf(db).acquire(ctx, db)
@@ -124,9 +124,9 @@ func doOrRollBack(tx *Tx, do func(*sql.Tx) error) error {
 	return nil
 }
 
-// Write runs one statement that commits by itself. do is given a context that does not end;
-// Write returns when do does or ctx ends. In the second case the error is [ErrUnconfirmed]
-// and do goes on: it must not write to variables of the caller's.
+// Write runs one statement that commits by itself. do is given a context that does not
+// end; Write returns when do does or ctx ends. In the second case the error is
+// [ErrUnconfirmed] and do goes on: it must not write to variables of the caller's.
 func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, error)) (T, error) {
 	var none T
 	release, err := writesOf(db).acquire(ctx, db)
@@ -172,8 +172,8 @@ func waitForConnection(ctx context.Context, db *sql.DB) error {
 // WriteAlone runs one statement as a transaction of its own. It needs no BEGIN, and so no
 // further round trip; its isolation is then the role's default. Where that is above READ
 // COMMITTED, Postgres may refuse it with 40001, and it is run again in a transaction that
-// names READ COMMITTED. do is given the querier to use and the context to use with it, and
-// must not write to variables of the caller's.
+// names READ COMMITTED. do is given the querier to use and the context to use with it,
+// and must not write to variables of the caller's.
 func WriteAlone[T any](ctx context.Context, db *sql.DB, do func(context.Context, Querier) (T, error)) (T, error) {
 	value, err := Write(ctx, db, func(ctx context.Context) (T, error) { return do(ctx, db) })
 	for n := 1; n <= maxRuns && Retryable(err); n++ {
@@ -185,8 +185,8 @@ func WriteAlone[T any](ctx context.Context, db *sql.DB, do func(context.Context,
 	return value, err
 }
 
-// ReadAlone is WriteAlone for a statement that changes nothing: its context ends it, and it
-// takes none of the slots of writes.
+// ReadAlone is WriteAlone for a statement that changes nothing: its context ends it, and
+// it takes none of the slots of writes.
 func ReadAlone[T any](ctx context.Context, db *sql.DB, do func(context.Context, Querier) (T, error)) (T, error) {
 	value, err := do(ctx, db)
 	for n := 1; n <= maxRuns && Retryable(err); n++ {

@@ -15,12 +15,12 @@ import (
 )
 
 // ErrUnconfirmed is returned when a commit was sent and the caller's context ended before
-// its answer. The commit may still succeed: only reading the database tells. The context's
-// error is wrapped beside it.
+// its answer. The commit may still succeed: only reading the database tells. The
+// context's error is wrapped beside it.
 var ErrUnconfirmed = errors.New("the commit is not confirmed yet")
 
-// ErrSuspended is returned instead of beginning a write while commits of this role wait for
-// a standby and a connection was given up because of that. Nothing has happened.
+// ErrSuspended is returned instead of beginning a write while commits of this role wait
+// for a standby and a connection was given up because of that. Nothing has happened.
 var ErrSuspended = errors.New("commits wait for a synchronous standby; writes are suspended")
 
 // longWait is how long a write waits for its answer before the loss of its connection
@@ -35,9 +35,10 @@ const unlimitedWrites = 64
 
 // writes bounds the writes of one pool.
 //
-// A connection that is given up while its commit waits leaves a server process behind that
-// waits on, so a pool that opened new connections meanwhile would use up those of the
-// server. After the first such loss writes are suspended until no commit waits any more.
+// A connection that is given up while its commit waits leaves a server process behind
+// that waits on, so a pool that opened new connections meanwhile would use up those of
+// the server. After the first such loss writes are suspended until no commit waits any
+// more.
 type writes struct {
 	slots chan struct{}
 
@@ -48,9 +49,9 @@ type writes struct {
 }
 
 // slotsOf returns how many writes may run at once: three quarters of the pool, so that
-// reads go on while commits wait. A pool of three connections or fewer has none to spare: a
-// write inside another one, as a hold makes in the transaction of a webhook handler, needs
-// a second slot.
+// reads go on while commits wait. A pool of three connections or fewer has none to spare:
+// a write inside another one, as a hold makes in the transaction of a webhook handler,
+// needs a second slot.
 func slotsOf(maxOpen int) int {
 	switch {
 	case maxOpen <= 0:
@@ -66,8 +67,8 @@ var pools = struct {
 	of map[weak.Pointer[sql.DB]]*writes
 }{of: map[weak.Pointer[sql.DB]]*writes{}}
 
-// writesOf returns the bound of a pool, shared by every package that writes through it. Its
-// size is that of the pool at its first write.
+// writesOf returns the bound of a pool, shared by every package that writes through it.
+// Its size is that of the pool at its first write.
 func writesOf(db *sql.DB) *writes {
 	key := weak.Make(db)
 	pools.Lock()
@@ -85,8 +86,8 @@ func writesOf(db *sql.DB) *writes {
 	return w
 }
 
-// acquire waits for a slot. The caller calls the returned function once, with the error of
-// its write, when the connection is no longer in use.
+// acquire waits for a slot. The caller calls the returned function once, with the error
+// of its write, when the connection is no longer in use.
 func (w *writes) acquire(ctx context.Context, db *sql.DB) (release func(error), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -112,8 +113,8 @@ func (w *writes) acquire(ctx context.Context, db *sql.DB) (release func(error), 
 const commitsWaitSQL = `
 SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE a.usename = current_user AND a.wait_event = 'SyncRep')`
 
-// admit refuses a write while the pool is suspended. Once a second one caller asks whether
-// commits still wait.
+// admit refuses a write while the pool is suspended. Once a second one caller asks
+// whether commits still wait.
 func (w *writes) admit(ctx context.Context, db *sql.DB) error {
 	w.mu.Lock()
 	if !w.suspended {

@@ -1,6 +1,6 @@
-// Package ratelimit counts attempts against budgets in Postgres: exactly, whatever the number of replicas that share
-// the database. The logins of package auth and the bookings of the host use it. Its table, rate_limits, is in the
-// migrations of the set Auth.
+// Package ratelimit counts attempts against budgets in Postgres: exactly, whatever the
+// number of replicas that share the database. The logins of package auth and the bookings
+// of the host use it. Its table, rate_limits, is in the migrations of the set Auth.
 package ratelimit
 
 import (
@@ -32,11 +32,12 @@ type Budget struct {
 	Rate Rate
 }
 
-// Choice is a list of budgets of which an attempt takes from one: the first that is not empty.
+// Choice is a list of budgets of which an attempt takes from one: the first that is not
+// empty.
 type Choice []Budget
 
-// Key names a budget by an HMAC under a secret, in hexadecimal, so that the table shows neither addresses nor accounts.
-// Different lists of parts have different keys.
+// Key names a budget by an HMAC under a secret, in hexadecimal, so that the table shows
+// neither addresses nor accounts. Different lists of parts have different keys.
 func Key(secret []byte, parts ...string) string {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("booking-platform/limit"))
@@ -46,12 +47,14 @@ func Key(secret []byte, parts ...string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// The generic cell rate algorithm. full_at is when a budget is full again; an attempt adds every to it, and is allowed
-// while the sum lies no more than every * burst ahead. The rows are locked in the order of their keys, so that two
-// attempts do not deadlock. They are judged together: an attempt that is refused changes nothing. A missing row is a
-// full budget; where an attempt has to take from one, its key is returned and nothing is taken, and putBudgets inserts
-// it first. A full_at further ahead than every * burst (the clock was set back, the rate was changed) counts as an
-// empty budget, so that the wait is never longer than every.
+// The generic cell rate algorithm. full_at is when a budget is full again; an attempt
+// adds every to it, and is allowed while the sum lies no more than every * burst ahead.
+// The rows are locked in the order of their keys, so that two attempts do not deadlock.
+// They are judged together: an attempt that is refused changes nothing. A missing row is
+// a full budget; where an attempt has to take from one, its key is returned and nothing
+// is taken, and putBudgets inserts it first. A full_at further ahead than every * burst
+// (the clock was set back, the rate was changed) counts as an empty budget, so that the
+// wait is never longer than every.
 const takeBudgets = `
 WITH asked AS (
     SELECT choice, place, decode(h, 'hex') AS key, make_interval(secs => secs::float8) AS every, burst::integer AS burst
@@ -86,8 +89,8 @@ WITH asked AS (
 SELECT EXTRACT(epoch FROM v.wait)::float8, COALESCE((SELECT string_agg(encode(m.key, 'hex'), ',') FROM due m WHERE m.missing), '')
 FROM verdict v`
 
-// In the order of the locks above. A row that is there already is made as young as now, so that DeleteFull does not
-// delete it before it is taken from.
+// In the order of the locks above. A row that is there already is made as young as now,
+// so that DeleteFull does not delete it before it is taken from.
 const putBudgets = `
 INSERT INTO booking_platform.rate_limits AS l (key, full_at)
 SELECT k.key, statement_timestamp()
@@ -101,15 +104,16 @@ type answer struct {
 	missing string
 }
 
-// Take takes one attempt from one budget of each choice, and returns 0; or, where a choice has only empty budgets,
-// takes nothing and returns how long to wait, in whole seconds. Any error means that nothing is known: the attempt must
-// not be let through.
+// Take takes one attempt from one budget of each choice, and returns 0; or, where a
+// choice has only empty budgets, takes nothing and returns how long to wait, in whole
+// seconds. Any error means that nothing is known: the attempt must not be let through.
 //
-// One round trip; three where a budget has not been used for long. Safe on several replicas at once.
+// One round trip; three where a budget has not been used for long. Safe on several
+// replicas at once.
 func Take(ctx context.Context, db *sql.DB, choices ...Choice) (wait time.Duration, err error) {
 	args := arguments(choices)
-	// What is missing is inserted once, and a second time where another attempt has emptied the first budget of a choice
-	// in between and the next one is due.
+	// What is missing is inserted once, and a second time where another attempt has
+	// emptied the first budget of a choice in between and the next one is due.
 	for range 2 + 2*len(choices) {
 		a, err := pg.WriteAlone(ctx, db, func(ctx context.Context, q pg.Querier) (a answer, err error) {
 			err = q.QueryRowContext(ctx, takeBudgets, args...).Scan(&a.seconds, &a.missing)
@@ -144,7 +148,8 @@ func arguments(choices []Choice) []any {
 	return []any{strings.Join(choice, ","), strings.Join(keys, ","), strings.Join(every, ","), strings.Join(burst, ",")}
 }
 
-// The minute keeps rows that putBudgets has just inserted. SKIP LOCKED makes replicas share the work.
+// The minute keeps rows that putBudgets has just inserted. SKIP LOCKED makes replicas
+// share the work.
 const deleteFull = `
 DELETE FROM booking_platform.rate_limits
 WHERE key = ANY (ARRAY(
@@ -154,8 +159,9 @@ WHERE key = ANY (ARRAY(
     LIMIT 10000
     FOR UPDATE SKIP LOCKED))`
 
-// DeleteFull deletes up to 100,000 budgets that are full again, in batches of 10,000, and returns how many. A full
-// budget refuses nothing, deleted or not. Safe on several replicas at once.
+// DeleteFull deletes up to 100,000 budgets that are full again, in batches of 10,000, and
+// returns how many. A full budget refuses nothing, deleted or not. Safe on several
+// replicas at once.
 func DeleteFull(ctx context.Context, db *sql.DB) (total int, err error) {
 	for range 10 {
 		var n int64

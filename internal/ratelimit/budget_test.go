@@ -38,7 +38,8 @@ func allowed(t *testing.T, db *sql.DB, choices ...ratelimit.Choice) (n int) {
 	return n
 }
 
-// M6: exactly the burst, at its boundary, on two replicas, for budgets that have no row yet.
+// M6: exactly the burst, at its boundary, on two replicas, for budgets that have no row
+// yet.
 func TestTake_ExactOnEveryReplica(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -72,7 +73,8 @@ func TestTake_ExactOnEveryReplica(t *testing.T) {
 	}
 }
 
-// A choice takes from its first budget that is not empty, and a refused attempt takes from none.
+// A choice takes from its first budget that is not empty, and a refused attempt takes
+// from none.
 func TestTake_ChoicesAreJudgedTogether(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -96,11 +98,12 @@ func TestTake_OneMoreAfterEvery(t *testing.T) {
 	require.Zero(t, allowed(t, db, ratelimit.Choice{b}), "and the wait is an hour at most")
 }
 
-// Attempts that name the same budgets in opposed orders wait for one another in turn and do not deadlock: Postgres would
-// end one of two with 40P01. Nothing is run again here.
+// Attempts that name the same budgets in opposed orders wait for one another in turn and
+// do not deadlock: Postgres would end one of two with 40P01. Nothing is run again here.
 func TestTake_OpposedOrdersDoNotDeadlock(t *testing.T) {
 	t.Parallel()
-	// Above READ COMMITTED, which may be the role's default, 40001 comes in place of the wait.
+	// Above READ COMMITTED, which may be the role's default, 40001 comes in place of the
+	// wait.
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), "a connection begins with its settings")+"&default_transaction_isolation=read%20committed")
 	a, b := budget("a", 1_000_000), budget("b", 1_000_000)
 	a.Rate.Every, b.Rate.Every = time.Millisecond, time.Millisecond

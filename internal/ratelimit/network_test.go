@@ -8,7 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
-// M6: behind a NAT64 all clients have the same /64, and a client of 6to4 has 65,536 of them.
+// M6: behind a NAT64 all clients have the same /64, and a client of 6to4 has 65,536 of
+// them.
 func TestNetwork(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{

@@ -8,18 +8,21 @@ import (
 
 // Block is one block of commands.
 type Block struct {
-	// Section is the anchor of the heading above it, such as "stuck-refund"; Line is where its fence begins.
+	// Section is the anchor of the heading above it, such as "stuck-refund"; Line is
+	// where its fence begins.
 	Section string
 	Line    int
-	// Compose says that it is run with the containers of docker-compose.yml, Host that it is run beside a host
-	// without them.
+	// Compose says that it is run with the containers of docker-compose.yml, Host that it
+	// is run beside a host without them.
 	Compose, Host bool
-	// Commands are for a shell. Prints is what they print; Checked tells whether the page says so.
+	// Commands are for a shell. Prints is what they print; Checked tells whether the page
+	// says so.
 	Commands, Prints string
 	Checked          bool
 }
 
-// Parse reads the blocks of a page, in their order. An unknown fence is an error: nothing is to be on the page that looks like a command and is not run.
+// Parse reads the blocks of a page, in their order. An unknown fence is an error: nothing
+// is to be on the page that looks like a command and is not run.
 func Parse(page string) ([]Block, error) {
 	var blocks []Block
 	section, fence := "", ""

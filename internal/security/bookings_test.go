@@ -50,7 +50,8 @@ func everySlot(t *testing.T, c *cluster) {
 	address, other := c.address(), c.address()
 	greedy := func(i int) string { return []string{"greedy@example.com", "GREEDY@example.com"}[i%2] }
 	require.Equal(t, 3, grab(12, func(int) string { return other }, greedy, 0), "of one address of e-mail, from one network")
-	// M21: what is held elsewhere in a customer's e-mail address does not keep the customer out.
+	// M21: what is held elsewhere in a customer's e-mail address does not keep the
+	// customer out.
 	require.Equal(t, 1, grab(1, func(int) string { return c.address() }, greedy, 30), "of the same address of e-mail, from another network")
 	require.Equal(t, perAddress, grab(perAddress+8, func(int) string { return address }, func(i int) string { return fmt.Sprintf("greedy%d@example.com", i) }, 12),
 		"of one client, with many addresses of e-mail")

@@ -19,7 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// authority vouches for the names of this test: for itself, because it is the server's certificate too.
+// authority vouches for the names of this test: for itself, because it is the server's
+// certificate too.
 type authority struct {
 	pair tls.Certificate
 	pool *x509.CertPool

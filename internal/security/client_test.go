@@ -19,7 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// client is somebody with a browser, at an address of their own, who follows no redirects. Cookies are kept by hand, so that the same browser can ask each host.
+// client is somebody with a browser, at an address of their own, who follows no
+// redirects. Cookies are kept by hand, so that the same browser can ask each host.
 type client struct {
 	*cluster
 	t       *testing.T

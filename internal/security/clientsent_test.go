@@ -73,7 +73,8 @@ func clientSent(t *testing.T, c *cluster) {
 		}
 	}
 
-	// Nobody becomes the owner of another's booking, by saying so, by a token of their own, or by none.
+	// Nobody becomes the owner of another's booking, by saying so, by a token of their
+	// own, or by none.
 	for _, token := range []string{b.Token, "", hers.ID, "x"} {
 		for _, act := range []string{"/cancel", "/reschedule"} {
 			path := "/api/bookings/" + hers.ID + act

@@ -58,7 +58,8 @@ func startCluster(t *testing.T) *cluster {
 		"APP_ENV=production", "APP_URL=" + public, "BIND_ADDRESS=127.0.0.1", "PORT=0", "METRICS_ADDR=127.0.0.1:0",
 		"DATABASE_URL=" + database, "DATABASE_POOL=10", "SESSION_SECRET=" + sessionSecret,
 		"STRIPE_SECRET_KEY=" + stripeKey, "STRIPE_WEBHOOK_SECRET=" + webhookSecret, "HTTPS_PROXY=" + way, "SSL_CERT_FILE=" + c.authority.file,
-		// Clients come from other addresses of this machine than the proxy, and are no proxies.
+		// Clients come from other addresses of this machine than the proxy, and are no
+		// proxies.
 		"TRUST_PROXY=127.0.0.1", fmt.Sprintf("HOLDS_PER_ADDRESS=%d", perAddress),
 	}
 	for range 3 {
@@ -72,7 +73,9 @@ func startCluster(t *testing.T) *cluster {
 	return c
 }
 
-// host is one process; in production it says where it is in its log alone, for which internal/hostprocess does not look. base is where it is reached without the proxy, and metrics its private address.
+// host is one process; in production it says where it is in its log alone, for which
+// internal/hostprocess does not look. base is where it is reached without the proxy, and
+// metrics its private address.
 type host struct {
 	base, metrics string
 	log           logBook
@@ -141,7 +144,8 @@ func (c *cluster) exec(t *testing.T, query string, args ...any) {
 	require.NoError(t, err)
 }
 
-// addRoom adds something to book for this test alone: for 25.00 EUR, at any hour of the next weeks.
+// addRoom adds something to book for this test alone: for 25.00 EUR, at any hour of the
+// next weeks.
 func (c *cluster) addRoom(t *testing.T) string {
 	t.Helper()
 	slug := fmt.Sprintf("room-%d", c.serial.Add(1))

@@ -24,7 +24,8 @@ var (
 	variable = regexp.MustCompile(`\{[^}]*\}`)
 )
 
-// changing are the routes that change something, "POST /book" for one. They are read from the source, so that a new one cannot be forgotten here.
+// changing are the routes that change something, "POST /book" for one. They are read from
+// the source, so that a new one cannot be forgotten here.
 func changing(t *testing.T) (routes []string) {
 	t.Helper()
 	err := filepath.WalkDir("../../cmd/host", func(path string, _ fs.DirEntry, err error) error {
@@ -50,7 +51,8 @@ func changing(t *testing.T) (routes []string) {
 	return routes
 }
 
-// What browsers say of a request from another site: the newer ones by Sec-Fetch-Site, the others by Origin.
+// What browsers say of a request from another site: the newer ones by Sec-Fetch-Site, the
+// others by Origin.
 var elsewhere = map[string][]string{
 	"another site":           {"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"},
 	"a sibling":              {"Sec-Fetch-Site", "same-site", "Origin", "https://blog.example.com"},
@@ -94,7 +96,8 @@ func crossSite(t *testing.T, c *cluster) {
 				require.Empty(t, a.cookies)
 			}
 		}
-		// Without a body nothing is done either, and what is refused is refused for another reason.
+		// Without a body nothing is done either, and what is refused is refused for
+		// another reason.
 		for from, header := range ours {
 			a := c.stranger(t).do(verb, path, "application/json", "{", header...)
 			require.NotContains(t, a.body, "cross_origin", "%s from %s", name, from)

@@ -83,7 +83,8 @@ func securityHeaders(t *testing.T, c *cluster) {
 
 	// What anybody may keep, of which nobody keeps anything that is theirs.
 	shared := map[string]string{"/static/style.css": "public, max-age=300", "/static/icon.svg": "public, max-age=300"}
-	// A program that asks again and again may keep what it has, and asks whether it still holds.
+	// A program that asks again and again may keep what it has, and asks whether it still
+	// holds.
 	shared["/calendar/"+feed+".ics"] = "private, no-cache"
 	shared["/api/bookings/"+b.ID+"/calendar.ics?token="+b.Token] = "private, no-cache"
 	for path, kept := range shared {

@@ -55,7 +55,8 @@ func sameBytes(t *testing.T, c *cluster) {
 	}
 }
 
-// One after the other, while nothing else is asked: who waits for a turn to hash is measured with it.
+// One after the other, while nothing else is asked: who waits for a turn to hash is
+// measured with it.
 func sameTime(t *testing.T, c *cluster) {
 	known, _ := c.addUser(t, "OPS")
 	unknown := strings.Replace(known, "user", "none", 1)
@@ -72,7 +73,8 @@ func sameTime(t *testing.T, c *cluster) {
 	require.Less(t, ratio, 2.0, "%v", took)
 }
 
-// refusalOf is how long a wrong password takes to be refused. An answer of 503 is thrown away: it tells how long nobody had a turn to hash.
+// refusalOf is how long a wrong password takes to be refused. An answer of 503 is thrown
+// away: it tells how long nobody had a turn to hash.
 func (c *cluster) refusalOf(t *testing.T, email string) time.Duration {
 	t.Helper()
 	for range 5 {
@@ -90,7 +92,8 @@ func (c *cluster) refusalOf(t *testing.T, email string) time.Duration {
 	return 0
 }
 
-// attempts logs in many times at once, a few at a time, each by another host in turn, and counts the answers.
+// attempts logs in many times at once, a few at a time, each by another host in turn, and
+// counts the answers.
 func (c *cluster) attempts(t *testing.T, n int, from func(int) string, email func(int) string) map[int]int {
 	t.Helper()
 	statuses := make([]int, n)
@@ -112,7 +115,8 @@ func (c *cluster) attempts(t *testing.T, n int, from func(int) string, email fun
 	return count
 }
 
-// refused looks at answers to attempts: too many, but for the few that a budget gives back while time passes.
+// refused looks at answers to attempts: too many, but for the few that a budget gives
+// back while time passes.
 func refused(t *testing.T, longest time.Duration, since time.Time, answers ...answer) {
 	t.Helper()
 	refused := 0
@@ -134,7 +138,8 @@ func limitedPerAccount(t *testing.T, c *cluster) {
 	stranger := c.address()
 	began := time.Now()
 	count := c.attempts(t, 40, func(int) string { return stranger }, func(int) string { return owner.email })
-	// A busy machine answers 503 to some that the limits let pass: more hashes at once than it computes.
+	// A busy machine answers 503 to some that the limits let pass: more hashes at once
+	// than it computes.
 	passed := count[http.StatusUnauthorized] + count[http.StatusServiceUnavailable]
 	given := 1 + int(time.Since(began)/time.Minute)
 	require.Equal(t, 40, passed+count[http.StatusTooManyRequests], "%v", count)
@@ -153,11 +158,13 @@ func limitedPerAccount(t *testing.T, c *cluster) {
 	require.GreaterOrEqual(t, passed, 5, "%v", count)
 	require.LessOrEqual(t, passed, 5+int(time.Since(began)/time.Minute), "%v", count)
 
-	// He has not locked the account: its owner logs in from another network, and on his own with the browser that has logged in before.
+	// He has not locked the account: its owner logs in from another network, and on his
+	// own with the browser that has logged in before.
 	owner.login(c.stranger(t))
 	known := c.strangerAt(t, stranger)
 	known.cookies[deviceName] = owner.cookies[deviceName]
-	// Each try spends one of its ten, and so does one that a busy machine answers with 503: it was let through, and then nobody compared its password.
+	// Each try spends one of its ten, and so does one that a busy machine answers with
+	// 503: it was let through, and then nobody compared its password.
 	last, spent := time.Now(), 0
 	spend := func(password string) int {
 		spent++

@@ -19,10 +19,12 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// ugly would begin another line, which looks like one of ours, and move the terminal of whoever reads it; the last two are one control character each to terminals.
+// ugly would begin another line, which looks like one of ours, and move the terminal of
+// whoever reads it; the last two are one control character each to terminals.
 const ugly = "x\r\n{\"level\":\"INFO\",\"msg\":\"forged\"}\n\x1b[2J\x1b]0;x\x07\u009b31m\u0085\u2028\x7f"
 
-// raw sends bytes that no client library would send, and returns the first line of the answer.
+// raw sends bytes that no client library would send, and returns the first line of the
+// answer.
 func (c *client) raw(h *host, request string) string {
 	c.t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.from)}, Timeout: 10 * time.Second}
@@ -52,7 +54,8 @@ func escapedLines(t *testing.T, c *cluster) {
 	}
 	require.Contains(t, visitor.raw(h, "GET /ugly\x1b[2J\x07 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 4")
 	require.Contains(t, visitor.raw(h, "G\x1b[2JT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 4")
-	// Header values with bytes above ASCII are legal, and so is a control character of that range.
+	// Header values with bytes above ASCII are legal, and so is a control character of
+	// that range.
 	require.Contains(t, visitor.raw(h, "GET /ugly-agent HTTP/1.1\r\nHost: x\r\nUser-Agent: \u009b31mred\r\nX-Request-Id: \u009b31mred-id\r\nX-Forwarded-For: \u009b2J\r\nConnection: close\r\n\r\n"), "HTTP/1.1 404")
 	events := 0
 	for _, field := range []string{"id", "type", "api_version", "account"} {
@@ -138,7 +141,8 @@ func noSecretInLogs(t *testing.T, c *cluster) {
 	}
 }
 
-// No answer tells a secret but where it is given to whom it belongs: a session in a cookie, the token of a booking in its link and a feed's in its address.
+// No answer tells a secret but where it is given to whom it belongs: a session in a
+// cookie, the token of a booking in its link and a feed's in its address.
 func noSecretInURLs(t *testing.T, c *cluster) {
 	c.use(t)
 	c.mu.Lock()

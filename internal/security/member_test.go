@@ -72,7 +72,8 @@ const (
 	deviceName  = "__Host-booking_device"
 )
 
-// onEvery is what the session of a browser is worth on each host, asked without the proxy.
+// onEvery is what the session of a browser is worth on each host, asked without the
+// proxy.
 func (c *client) onEvery() (statuses []int) {
 	c.t.Helper()
 	for _, h := range c.hosts {

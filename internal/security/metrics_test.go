@@ -40,7 +40,8 @@ func notPublic(t *testing.T, c *cluster) {
 	require.Equal(t, http.StatusUnauthorized, c.stranger(t).get("/admin/metrics").status)
 	require.Equal(t, http.StatusForbidden, c.member(t, "READONLY").get("/admin/metrics").status)
 
-	// They are at a private address, which is no other address of the machine's, shows what is counted and nothing else.
+	// They are at a private address, which is no other address of the machine's, shows
+	// what is counted and nothing else.
 	scraper := c.stranger(t)
 	for _, h := range c.hosts {
 		u, err := url.Parse(h.metrics)

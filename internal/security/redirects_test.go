@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// away are values of next that lead, or might lead some browser or proxy, to another place than a page of ours.
+// away are values of next that lead, or might lead some browser or proxy, to another
+// place than a page of ours.
 var away = []string{
 	"//evil.example", "//evil.example/%2e%2e", "///evil.example", "////evil.example", `/\evil.example`, `\\evil.example`, `\/evil.example`, `/\/evil.example`,
 	"%2f%2fevil.example", "/%2f%2fevil.example", "/%2fevil.example", "/%5cevil.example", "/%5C%5Cevil.example", "/%09/evil.example", "/%0d%0aevil.example",
@@ -65,7 +66,8 @@ func nextStaysLocal(t *testing.T, c *cluster) {
 	}
 }
 
-// Every header by which some server or proxy says, or lets a client say, what host was asked for.
+// Every header by which some server or proxy says, or lets a client say, what host was
+// asked for.
 func forged() (header []string) {
 	const evil = "evil.example"
 	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host", "X-HTTP-Host-Override"} {

@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
-// promises are what is tested, in the order in which the list has it. Each has users, client addresses and something to book of its own.
+// promises are what is tested, in the order in which the list has it. Each has users,
+// client addresses and something to book of its own.
 var promises = []struct {
 	name string
 	test func(*testing.T, *cluster)
@@ -44,8 +45,9 @@ var promises = []struct {
 	{"metrics and pprof not public", notPublic},
 }
 
-// These are tested one after the other when all that is done: what is measured is measured while nothing else is asked, and what was logged and said
-// meanwhile is looked at in the end, when it is all there.
+// These are tested one after the other when all that is done: what is measured is
+// measured while nothing else is asked, and what was logged and said meanwhile is looked
+// at in the end, when it is all there.
 var afterwards = []struct {
 	name string
 	test func(*testing.T, *cluster)

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A byte is random where sixteen tokens have more than eight values of it, and each kind of token has sixteen such bytes or more.
+// A byte is random where sixteen tokens have more than eight values of it, and each kind
+// of token has sixteen such bytes or more.
 func randomTokens(t *testing.T, c *cluster) {
 	email, password := c.addUser(t, "OPS")
 	room := c.addRoom(t)
@@ -61,7 +62,8 @@ func (c *cluster) feedToken(t *testing.T, a answer) string {
 	return token
 }
 
-// Whoever reads the whole database finds no token in it, in whatever column and whether as text or as bytes.
+// Whoever reads the whole database finds no token in it, in whatever column and whether
+// as text or as bytes.
 func hashedTokens(t *testing.T, c *cluster) {
 	ops := c.member(t, "OPS")
 	room := c.addRoom(t)

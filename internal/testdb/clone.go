@@ -49,7 +49,8 @@ func clone(t testing.TB, migrated bool) string {
 	return databaseURL
 }
 
-// makeTemplate migrates a database that nobody may connect to afterwards: Postgres clones only what nobody uses.
+// makeTemplate migrates a database that nobody may connect to afterwards: Postgres clones
+// only what nobody uses.
 func (s *session) makeTemplate() (string, error) {
 	name := s.run + "template"
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -76,7 +77,8 @@ func (s *session) makeTemplate() (string, error) {
 	return name, err
 }
 
-// create makes a database with the settings of this run. The names are ours, of letters, digits and underscores.
+// create makes a database with the settings of this run. The names are ours, of letters,
+// digits and underscores.
 func (s *session) create(ctx context.Context, name, from string) error {
 	if _, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`); err != nil {
 		return fmt.Errorf("create %s from %s: %w", name, from, err)

@@ -17,13 +17,16 @@ import (
 )
 
 const (
-	// An engine that is asked for anything has to answer within this time. testcontainers itself repeats for minutes.
+	// An engine that is asked for anything has to answer within this time. testcontainers
+	// itself repeats for minutes.
 	engineTimeout = 5 * time.Second
-	// Once the engine has said that the image can be had, pulling it may take as long as it takes on a slow line.
+	// Once the engine has said that the image can be had, pulling it may take as long as
+	// it takes on a slow line.
 	containerTimeout = 5 * time.Minute
 	stopTimeout      = 30 * time.Second
-	// The image that this version of testcontainers removes leftovers with. Its own name for it is deprecated; an old one here
-	// only makes the answer slower where the image cannot be had.
+	// The image that this version of testcontainers removes leftovers with. Its own name
+	// for it is deprecated; an old one here only makes the answer slower where the image
+	// cannot be had.
 	reaperImage = "testcontainers/ryuk:0.14.0"
 )
 
@@ -67,7 +70,8 @@ func byContainer(ctx context.Context) (_ *server, err error) {
 	return &server{url: url, by: "a container of " + image, end: end}, nil
 }
 
-// canRun asks the engine whether it has the images or their registries would give them, and pulls nothing.
+// canRun asks the engine whether it has the images or their registries would give them,
+// and pulls nothing.
 func canRun(ctx context.Context, images []string) (err error) {
 	// What looks for an engine panics in some of the places where there is none.
 	defer func() {
@@ -102,7 +106,8 @@ func canRun(ctx context.Context, images []string) (err error) {
 	return nil
 }
 
-// credentials are those that the user's docker login has left for the registry of an image, empty for none.
+// credentials are those that the user's docker login has left for the registry of an
+// image, empty for none.
 func credentials(ctx context.Context, image string) string {
 	_, auth, err := testcontainers.DockerImageAuth(ctx, image)
 	if err != nil {

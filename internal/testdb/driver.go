@@ -13,7 +13,8 @@ import (
 // Driver is a database/sql driver and the way it talks to the server.
 type Driver string
 
-// The drivers that an embedder may bring, and their modes: each sends parameters and reads results in its own way.
+// The drivers that an embedder may bring, and their modes: each sends parameters and
+// reads results in its own way.
 const (
 	PQ        Driver = "pq"
 	PQBinary  Driver = "pq-binary"
@@ -32,11 +33,12 @@ func drivers() []Driver {
 	return []Driver{PQ, PQBinary, PGX, PGXExec, PGXSimple}
 }
 
-// behindPooler is the mode in place of one that parses a statement in one go and runs it in the next: behind a pooler in transaction mode another connection
-// may run it.
+// behindPooler is the mode in place of one that parses a statement in one go and runs it
+// in the next: behind a pooler in transaction mode another connection may run it.
 var behindPooler = map[Driver]Driver{PQ: PQBinary, PGX: PGXExec}
 
-// The name under which each driver is registered, and the parameter of the URL that chooses its mode.
+// The name under which each driver is registered, and the parameter of the URL that
+// chooses its mode.
 var registered = map[Driver]struct{ name, key, value string }{
 	PQ:        {name: "postgres"},
 	PQBinary:  {"postgres", "binary_parameters", "yes"},
@@ -45,7 +47,8 @@ var registered = map[Driver]struct{ name, key, value string }{
 	PGXSimple: {"pgx", "default_query_exec_mode", "simple_protocol"},
 }
 
-// Open opens a database through a driver, and closes it when the test ends. By way of a pooler PQ is PQBinary, and PGX is PGXExec.
+// Open opens a database through a driver, and closes it when the test ends. By way of a
+// pooler PQ is PQBinary, and PGX is PGXExec.
 func Open(t testing.TB, d Driver, databaseURL string) *sql.DB {
 	t.Helper()
 	u, err := url.Parse(databaseURL)

@@ -17,7 +17,8 @@ func Candidates(forced string, withURL bool) ([]string, error) {
 	return names, err
 }
 
-// Begin tries made-up ways in the order of the errors; nil is one that works. It returns what that calls itself.
+// Begin tries made-up ways in the order of the errors; nil is one that works. It returns
+// what that calls itself.
 func Begin(errs ...error) (string, error) {
 	var all []way
 	for i, err := range errs {
@@ -32,8 +33,8 @@ func Begin(errs ...error) (string, error) {
 	return s.by, nil
 }
 
-// Hold is a test binary with a template and a clone, which says how its databases' names begin and waits. The end of its
-// input is the end of its tests.
+// Hold is a test binary with a template and a clone, which says how its databases' names
+// begin and waits. The end of its input is the end of its tests.
 type Hold struct{}
 
 func (Hold) Run() int {

@@ -10,9 +10,9 @@ import (
 // survive the test binary.
 const memoryFolder = "/dev/shm"
 
-// enoughMemory is how many bytes must be free for the cluster of one test binary: WAL takes
-// up to 1 GiB, a database 10 MB, and several test binaries run at once. The 64 MB that a
-// container has there by default are too few.
+// enoughMemory is how many bytes must be free for the cluster of one test binary: WAL
+// takes up to 1 GiB, a database 10 MB, and several test binaries run at once. The 64 MB
+// that a container has there by default are too few.
 const enoughMemory = 2 << 30
 
 // clusterFolder makes the folder for a server of our own, in memory where there is room,

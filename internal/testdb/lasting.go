@@ -7,12 +7,14 @@ import (
 	"strings"
 )
 
-// sweep drops what test binaries that were killed have left on a server that others use too. Each test binary
-// holds an advisory lock on its run for as long as it is connected; whoever gets the lock of another run knows
-// that nobody needs its databases any more. Such a lock counts in one database only, the one that TEST_DATABASE_URL
-// names, which is why that stands in the names.
+// sweep drops what test binaries that were killed have left on a server that others use
+// too. Each test binary holds an advisory lock on its run for as long as it is connected;
+// whoever gets the lock of another run knows that nobody needs its databases any more.
+// Such a lock counts in one database only, the one that TEST_DATABASE_URL names, which is
+// why that stands in the names.
 func (s *session) sweep(ctx context.Context) error {
-	// The lock belongs to this connection, which nobody else gets and which ends with this process.
+	// The lock belongs to this connection, which nobody else gets and which ends with
+	// this process.
 	conn, err := s.admin.Conn(ctx)
 	if err != nil {
 		return err
@@ -40,7 +42,8 @@ func (s *session) sweep(ctx context.Context) error {
 	return nil
 }
 
-// dropAll drops the databases of this run: the template, and those of tests that ended in a panic.
+// dropAll drops the databases of this run: the template, and those of tests that ended in
+// a panic.
 func (s *session) dropAll() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -74,8 +77,8 @@ func (s *session) databases(ctx context.Context, begin string) ([]string, error)
 	return names, rows.Err()
 }
 
-// drop ends the connections to a database and drops it. On a busy machine a session can take
-// longer to end than Postgres waits for it, which is 55006: then it is tried again.
+// drop ends the connections to a database and drops it. On a busy machine a session can
+// take longer to end than Postgres waits for it, which is 55006: then it is tried again.
 func (s *session) drop(ctx context.Context, name string) error {
 	for {
 		err := s.dropOnce(ctx, name)
@@ -92,7 +95,8 @@ func (s *session) drop(ctx context.Context, name string) error {
 func (s *session) dropOnce(ctx context.Context, name string) error {
 	_, err := s.admin.ExecContext(ctx, `DROP DATABASE IF EXISTS "`+name+`" WITH (FORCE)`)
 	if sqlState(err) == "42501" {
-		// An autovacuum is at work there, which is a superuser's and not ours to end by force. Without force Postgres ends it by itself.
+		// An autovacuum is at work there, which is a superuser's and not ours to end by
+		// force. Without force Postgres ends it by itself.
 		_, err = s.admin.ExecContext(ctx, `DROP DATABASE IF EXISTS "`+name+`"`)
 	}
 	return err

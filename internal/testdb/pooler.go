@@ -27,7 +27,8 @@ const poolerVariable = "TEST_DATABASE_POOLER"
 // pooled tells whether every test is to go through one.
 func pooled() bool { return os.Getenv(poolerVariable) != "" }
 
-// pooler is a PgBouncer in transaction mode, with Debian's defaults otherwise: what it cannot keep apart for those who share a connection it refuses.
+// pooler is a PgBouncer in transaction mode, with Debian's defaults otherwise: what it
+// cannot keep apart for those who share a connection it refuses.
 type pooler struct {
 	address string
 	// console is where it is asked what it does.
@@ -35,7 +36,8 @@ type pooler struct {
 	end     func() error
 }
 
-// Every database is reached as the one role that the tests have; with auth_type=any nobody is asked for a password.
+// Every database is reached as the one role that the tests have; with auth_type=any
+// nobody is asked for a password.
 const poolerSettings = `[databases]
 * = host=%s port=%s user=%s password=%s
 [pgbouncer]
@@ -50,7 +52,8 @@ query_wait_timeout = 30
 logfile = %s
 `
 
-// startPooler starts one in front of a server. It ends with this process, however that ends: its shell waits for the end of a pipe.
+// startPooler starts one in front of a server. It ends with this process, however that
+// ends: its shell waits for the end of a pipe.
 func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
 	if name := os.Getenv(poolerVariable); name != "pgbouncer" {
 		return nil, fmt.Errorf("%s is %q: it is pgbouncer, or not set", poolerVariable, name)
@@ -84,7 +87,8 @@ func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
 	}
 	args := []string{"-c", `dir=$1; shift; "$@" & cat >/dev/null; kill $!; ended=$?; wait $!; rm -r "$dir"; exit $ended`, "sh", dir, program}
 	if os.Geteuid() == 0 {
-		// It refuses root, and changes to whom it is told; that one has to read what we have written.
+		// It refuses root, and changes to whom it is told; that one has to read what we
+		// have written.
 		who, err := nobody(dir, settings)
 		if err != nil {
 			return nil, err
@@ -180,8 +184,9 @@ func (p *pooler) through(databaseURL string) (string, error) {
 	return u.String(), nil
 }
 
-// quiet waits until nothing is under way in a database any more. PgBouncer 1.18 ends itself (server in bad state: 11) when a server's connection ends
-// while somebody is cancelling on it, and dropping the database ends them all.
+// quiet waits until nothing is under way in a database any more. PgBouncer 1.18 ends
+// itself (server in bad state: 11) when a server's connection ends while somebody is
+// cancelling on it, and dropping the database ends them all.
 func (p *pooler) quiet(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -200,7 +205,8 @@ func (p *pooler) quiet(ctx context.Context, name string) error {
 	}
 }
 
-// busy tells whether the pooler has connections of a database that are in use or being cancelled on.
+// busy tells whether the pooler has connections of a database that are in use or being
+// cancelled on.
 func (p *pooler) busy(ctx context.Context, name string) (bool, error) {
 	rows, err := p.console.QueryContext(ctx, `SHOW POOLS`)
 	if err != nil {
@@ -241,12 +247,14 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// Cancels is why a test that ends statements which are under way goes by no pooler: PgBouncer 1.18, which Debian 12 has, ends itself when a statement is cancelled while its
-// connection ends (server in bad state, bad client state; 1.19 has both mended).
+// Cancels is why a test that ends statements which are under way goes by no pooler:
+// PgBouncer 1.18, which Debian 12 has, ends itself when a statement is cancelled while
+// its connection ends (server in bad state, bad client state; 1.19 has both mended).
 const Cancels = "PgBouncer 1.18 does not survive a cancelled statement"
 
-// Direct is the URL of the same database by way of no pooler, for a test of what a session has and a transaction has not. why names that; without a
-// pooler the URL is returned as it is.
+// Direct is the URL of the same database by way of no pooler, for a test of what a
+// session has and a transaction has not. why names that; without a pooler the URL is
+// returned as it is.
 func Direct(t testing.TB, databaseURL, why string) string {
 	t.Helper()
 	require.NotEmpty(t, strings.TrimSpace(why), "testdb: say what of the session the test is about")
@@ -262,7 +270,8 @@ func Direct(t testing.TB, databaseURL, why string) string {
 	return direct
 }
 
-// overPooler tells whether a URL leads to the server by way of the pooler, directly or by something that a test has put before that.
+// overPooler tells whether a URL leads to the server by way of the pooler, directly or by
+// something that a test has put before that.
 func overPooler(u *url.URL) bool {
 	if !pooled() {
 		return false

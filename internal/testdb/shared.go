@@ -14,17 +14,19 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pgenv"
 )
 
-// patience bounds everything that is asked of a server, on a machine that runs other tests too.
+// patience bounds everything that is asked of a server, on a machine that runs other
+// tests too.
 const patience = 60 * time.Second
 
 // session is the use of a server by this test binary.
 type session struct {
 	*server
-	// place begins the names of the databases of every test binary that was given this server in the same way, run those of
-	// this one.
+	// place begins the names of the databases of every test binary that was given this
+	// server in the same way, run those of this one.
 	place, run string
 	admin      *sql.DB
-	// pooler stands in front of what the tests get, where one is asked for; admin goes by no pooler.
+	// pooler stands in front of what the tests get, where one is asked for; admin goes by
+	// no pooler.
 	pooler *pooler
 	// settings are defaults of each database that is made.
 	settings [][2]string
@@ -39,7 +41,8 @@ var (
 	failure error
 )
 
-// shared starts the server when the first test asks, and gives every test the same answer.
+// shared starts the server when the first test asks, and gives every test the same
+// answer.
 func shared() (*session, error) {
 	mu.Lock()
 	defer mu.Unlock()

@@ -51,7 +51,8 @@ func TestEmptyHasNothingOfOurs(t *testing.T) {
 	require.True(t, schema.Valid)
 }
 
-// With TEST_DATABASE_POOLER every test goes by way of a pooler, which gives a connection to another after each transaction; a test that names why does not.
+// With TEST_DATABASE_POOLER every test goes by way of a pooler, which gives a connection
+// to another after each transaction; a test that names why does not.
 func TestPoolerIsInFront(t *testing.T) {
 	t.Parallel()
 	b := start(t, "TEST_DATABASE_WAY=programs", "TEST_DATABASE_POOLER=odyssey")
@@ -67,7 +68,8 @@ func TestPoolerIsInFront(t *testing.T) {
 	require.NoError(t, keeps(t, testdb.Direct(t, databaseURL, "a setting of the session is kept")))
 }
 
-// keeps sets something for a session, has another one take a connection, and looks whether it is still set.
+// keeps sets something for a session, has another one take a connection, and looks
+// whether it is still set.
 func keeps(t *testing.T, databaseURL string) error {
 	t.Helper()
 	db := testdb.Open(t, testdb.PQ, databaseURL)
@@ -101,7 +103,8 @@ func TestDatabaseEndsWithItsTest(t *testing.T) {
 	var databaseURL string
 	t.Run("one", func(t *testing.T) {
 		databaseURL = testdb.URL(t)
-		// Somebody who is still connected when the test ends: a program that the test has started, say.
+		// Somebody who is still connected when the test ends: a program that the test has
+		// started, say.
 		db, err := sql.Open("postgres", databaseURL)
 		require.NoError(t, err)
 		_, err = db.Conn(t.Context())

@@ -15,7 +15,8 @@ type server struct {
 	url string
 	// by says where the server comes from, for people.
 	by string
-	// lasting tells that the server outlives this test binary, and must be left as it was found.
+	// lasting tells that the server outlives this test binary, and must be left as it was
+	// found.
 	lasting bool
 	end     func() error
 }
@@ -44,7 +45,8 @@ func begin(ctx context.Context, candidates []way) (*server, error) {
 	return nil, fmt.Errorf("none of these ways works:\n%w", errors.Join(tried...))
 }
 
-// candidates are the ways to try. A URL that is set is meant: what it cannot do, no other server does in its place.
+// candidates are the ways to try. A URL that is set is meant: what it cannot do, no other
+// server does in its place.
 func candidates(forced string, withURL bool) ([]way, error) {
 	if forced == "" {
 		if withURL {

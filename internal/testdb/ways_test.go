@@ -45,7 +45,8 @@ func TestFirstWayThatWorks(t *testing.T) {
 	require.EqualError(t, err, "none of these ways works:\nby way 0: no engine\nby way 1: no programs")
 }
 
-// What is asked for and does not work fails, whatever else would work, and leads nowhere else.
+// What is asked for and does not work fails, whatever else would work, and leads nowhere
+// else.
 func TestBrokenWaysFail(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ env, says string }{
@@ -63,8 +64,8 @@ func TestBrokenWaysFail(t *testing.T) {
 	}
 }
 
-// Several test binaries share a server, and none touches what another one needs; what a killed one has left goes
-// with the next.
+// Several test binaries share a server, and none touches what another one needs; what a
+// killed one has left goes with the next.
 func TestBinariesShareAServerAndLeaveNothing(t *testing.T) {
 	t.Parallel()
 	server := testdb.Direct(t, testdb.EmptyURL(t), "a test binary holds a lock for as long as its session lasts")
@@ -101,7 +102,8 @@ type binary struct {
 	says string
 }
 
-// start runs one with an environment of its own, until it has its databases or has failed.
+// start runs one with an environment of its own, until it has its databases or has
+// failed.
 func start(t *testing.T, env ...string) *binary {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])

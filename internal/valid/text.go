@@ -8,8 +8,9 @@ import (
 )
 
 // Storable tells what keeps a text from being stored and logged, or "": Postgres stores
-// neither NUL nor invalid UTF-8, and other control characters have no place in logs, mails
-// and pages. Those in allowed pass. It is for what is compared and not shown; see [Text].
+// neither NUL nor invalid UTF-8, and other control characters have no place in logs,
+// mails and pages. Those in allowed pass. It is for what is compared and not shown; see
+// [Text].
 func Storable(s string, maxRunes int, allowed string) string {
 	switch {
 	case !utf8.ValidString(s):
@@ -44,8 +45,8 @@ func Required(s string, maxRunes int) string {
 	return Text(s, maxRunes, "")
 }
 
-// WithoutHidden leaves out the characters that hide or reorder text, for a text that is kept
-// whatever it contains.
+// WithoutHidden leaves out the characters that hide or reorder text, for a text that is
+// kept whatever it contains.
 func WithoutHidden(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return s
@@ -54,7 +55,8 @@ func WithoutHidden(s string) string {
 	before, flag := rune(-1), false
 	for rest := s; rest != ""; {
 		r, size := utf8.DecodeRuneInString(rest)
-		// A flag of a region is a black flag, its letters as tags, and the tag that ends it.
+		// A flag of a region is a black flag, its letters as tags, and the tag that ends
+		// it.
 		flag = r == blackFlag && closedTags(rest[size:]) || flag && isTag(r)
 		if !hides(r, before, flag) {
 			out.WriteString(rest[:size])
@@ -76,8 +78,9 @@ const (
 func hides(r, before rune, flag bool) bool {
 	switch {
 	case r == zeroWidthJoiner || r == zeroWidthNonJoiner:
-		// They shape letters of scripts that need it, and join emoji. Beside Latin letters,
-		// digits and spaces they do nothing but make two texts differ that look the same.
+		// They shape letters of scripts that need it, and join emoji. Beside Latin
+		// letters, digits and spaces they do nothing but make two texts differ that look
+		// the same.
 		return before < utf8.RuneSelf || before == zeroWidthJoiner || before == zeroWidthNonJoiner ||
 			unicode.IsSpace(before) || unicode.In(before, unicode.Latin, unicode.Greek, unicode.Cyrillic)
 	case isTag(r):
@@ -111,8 +114,8 @@ func closedTags(s string) bool {
 	return false
 }
 
-// visible tells whether a text shows anything: marks alone, selectors, joiners, fillers and
-// spaces of any width do not.
+// visible tells whether a text shows anything: marks alone, selectors, joiners, fillers
+// and spaces of any width do not.
 func visible(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.Is(unicode.Prepended_Concatenation_Mark, r) ||
@@ -120,5 +123,6 @@ func visible(s string) bool {
 	})
 }
 
-// blank are characters that are letters and symbols by their category, and empty to the eye.
+// blank are characters that are letters and symbols by their category, and empty to the
+// eye.
 var blank = map[rune]bool{'\u115f': true, '\u1160': true, '\u3164': true, '\uffa0': true, '\u2800': true}

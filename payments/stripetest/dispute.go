@@ -9,8 +9,8 @@ import (
 // DisputeStatus is what has become of a dispute: Stripe's status.
 type DisputeStatus string
 
-// The statuses of a dispute here. EndDispute takes any other as well, for statuses that Stripe
-// adds later.
+// The statuses of a dispute here. EndDispute takes any other as well, for statuses that
+// Stripe adds later.
 const (
 	DisputeOpen      DisputeStatus = "needs_response"
 	DisputeWon       DisputeStatus = "won"

@@ -11,7 +11,8 @@ type WebhookEndpoint struct {
 	URL string
 	// EnabledEvents are the types that are sent; "*" stands for all.
 	EnabledEvents []string
-	// APIVersion is the version that its events are written in; empty is the account's own.
+	// APIVersion is the version that its events are written in; empty is the account's
+	// own.
 	APIVersion string
 	// Disabled endpoints get nothing.
 	Disabled bool
@@ -20,7 +21,8 @@ type WebhookEndpoint struct {
 
 var endpointListParameters = setOf("expand[]", "limit", "starting_after")
 
-// endpoints are those of the options, with their ids: without any, the one that events go to.
+// endpoints are those of the options, with their ids: without any, the one that events go
+// to.
 func (o Options) endpoints() []WebhookEndpoint {
 	given := o.WebhookEndpoints
 	if given == nil && o.WebhookURL != "" {
@@ -47,7 +49,8 @@ func (s *Server) listEndpoints(c *call) (any, error) {
 	return page(c, "webhook endpoint", ids, func(id string) (WebhookEndpoint, bool) { return byID[id], true })
 }
 
-// MarshalJSON writes the object as the API shows it; its secret is told only when it is made.
+// MarshalJSON writes the object as the API shows it; its secret is told only when it is
+// made.
 func (e WebhookEndpoint) MarshalJSON() ([]byte, error) {
 	object := struct {
 		ID            string            `json:"id"`

@@ -15,8 +15,9 @@ var ErrNotFound = errors.New("stripetest: no such object")
 // returns one.
 var ErrNotOpen = errors.New("stripetest: the session is not open")
 
-// ErrNoAnswer is returned by [Server.Pay] when ten seconds brought no answer to the event that says so: nobody delivers (Run is not at work), or the
-// receiver takes longer. The session is paid, and the event goes on its way.
+// ErrNoAnswer is returned by [Server.Pay] when ten seconds brought no answer to the event
+// that says so: nobody delivers (Run is not at work), or the receiver takes longer. The
+// session is paid, and the event goes on its way.
 var ErrNoAnswer = errors.New("stripetest: no answer within ten seconds (is Run at work?)")
 
 // ErrNotPending is returned when what is to be settled, failed or closed is

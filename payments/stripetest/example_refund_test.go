@@ -55,7 +55,8 @@ func Example_refund() {
 		panic(err)
 	}
 
-	// The shop refunds; the connection is cut on the way back, and Stripe's client tries again.
+	// The shop refunds; the connection is cut on the way back, and Stripe's client tries
+	// again.
 	stand.HoldDelivery()
 	stand.MakeRefundsPending(1)
 	lost := stand.Fault(func(r *http.Request) bool { return r.URL.Path == "/v1/refunds" }, stripetest.ResetAfter, 1)

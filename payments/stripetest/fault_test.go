@@ -120,7 +120,8 @@ func TestAClientThatGivesUpEndsAHangingCall(t *testing.T) {
 }
 
 // M2: a call that hangs while Stripe executes it has its effect in the end, although its
-// client has gone; until then a repeat with its key is refused, and afterwards gets its answer.
+// client has gone; until then a repeat with its key is refused, and afterwards gets its
+// answer.
 func TestFault_HangDuringKeepsKeyInUse(t *testing.T) {
 	t.Parallel()
 	for given, answered := range map[string]string{"": "invalid_request_error", "idempotency_error": "idempotency_error"} {

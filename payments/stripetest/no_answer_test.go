@@ -15,7 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Nobody delivers: the one who pays is told so after ten seconds, and has paid. Time is the test's own, so nothing is waited for.
+// Nobody delivers: the one who pays is told so after ten seconds, and has paid. Time is
+// the test's own, so nothing is waited for.
 func TestPayEndsWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

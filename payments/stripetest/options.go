@@ -40,9 +40,9 @@ type Options struct {
 	// looks at it once a second, and whenever Advance is called.
 	Now func() time.Time
 
-	// Backoff holds the pauses, on this server's clock, after a delivery's first,
-	// second, … failure; the last one repeats. Nil means 0.2 s, 1 s, 5 s, 15 s, 1 min, 5 min, 30 min, 1 h.
-	// A test that wants no redelivery by itself gives one very long pause.
+	// Backoff holds the pauses, on this server's clock, after a delivery's first, second,
+	// … failure; the last one repeats. Nil means 0.2 s, 1 s, 5 s, 15 s, 1 min, 5 min, 30
+	// min, 1 h. A test that wants no redelivery by itself gives one very long pause.
 	Backoff []time.Duration
 
 	// DeliveryTimeout bounds one delivery, answer included. 0 means 10 seconds.

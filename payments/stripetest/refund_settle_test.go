@@ -38,8 +38,8 @@ func TestAPendingRefundIsSettled(t *testing.T) {
 	require.Equal(t, stripe.RefundStatusSucceeded, next.Status, "one was to be pending")
 }
 
-// M18: a refund that requires an action of its customer can be canceled; its amount is then
-// refundable again.
+// M18: a refund that requires an action of its customer can be canceled; its amount is
+// then refundable again.
 func TestRefund_RequiresActionIsCanceled(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})

@@ -45,8 +45,8 @@ type Session struct {
 	PaidByEmail       string            // as the customer gave it, once complete
 	Metadata          map[string]string // never nil
 
-	// PaymentIntentID is empty until the customer has paid, or set out to (a delayed payment). PaymentIntentMetadata is
-	// what the payment intent gets as its metadata.
+	// PaymentIntentID is empty until the customer has paid, or set out to (a delayed
+	// payment). PaymentIntentMetadata is what the payment intent gets as its metadata.
 	PaymentIntentID       string
 	PaymentIntentMetadata map[string]string
 

@@ -40,7 +40,8 @@ type Options struct {
 	Started time.Time
 }
 
-// API is the JSON routes. It is safe for concurrent use and keeps nothing between requests.
+// API is the JSON routes. It is safe for concurrent use and keeps nothing between
+// requests.
 type API struct{ opts Options }
 
 // New makes the routes.

@@ -21,10 +21,12 @@ func viewSlot(s booking.Slot, zone *time.Location) slotView {
 	return slotView{Start: local(s.Start, zone), End: local(s.End, zone), Remaining: s.Remaining}
 }
 
-// defaultDays is the span that is answered when the query does not say; booking bounds the longest one.
+// defaultDays is the span that is answered when the query does not say; booking bounds
+// the longest one.
 const defaultDays = 7
 
-// availability lists the free slots that begin in a span of time, of the resource's own length or an offer's.
+// availability lists the free slots that begin in a span of time, of the resource's own
+// length or an offer's.
 func (a *API) availability(w http.ResponseWriter, r *http.Request) {
 	resource, zone, err := a.named(r)
 	if err != nil {
@@ -83,9 +85,9 @@ func (a *API) named(r *http.Request) (booking.Resource, *time.Location, error) {
 	return resource, zone, err
 }
 
-// readSpan reads from, to, party and offer. A date stands for the beginning of its day in the
-// resource's zone; as to, for the beginning of the next day, so that the day itself is in.
-// Without to, the span is seven days: of the calendar where from is a date.
+// readSpan reads from, to, party and offer. A date stands for the beginning of its day in
+// the resource's zone; as to, for the beginning of the next day, so that the day itself
+// is in. Without to, the span is seven days: of the calendar where from is a date.
 func readSpan(values url.Values, zone *time.Location, now time.Time) (booking.AvailabilityRequest, error) {
 	q := query{values, map[string]string{}}
 	req := booking.AvailabilityRequest{From: now, Offer: values.Get("offer"), Party: q.party()}
@@ -102,13 +104,15 @@ func readSpan(values url.Values, zone *time.Location, now time.Time) (booking.Av
 	return req, q.err()
 }
 
-// query is a query of which several parameters are read, and all that are wrong told at once.
+// query is a query of which several parameters are read, and all that are wrong told at
+// once.
 type query struct {
 	values   url.Values
 	problems map[string]string
 }
 
-// instant reads a time, or a date, which stands for the beginning of the day so many days later.
+// instant reads a time, or a date, which stands for the beginning of the day so many days
+// later.
 func (q query) instant(name string, zone *time.Location, days int) time.Time {
 	text := q.values.Get(name)
 	if day, err := booking.ParseDate(text); err == nil {

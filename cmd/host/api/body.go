@@ -18,7 +18,8 @@ var (
 	errBody      = errors.New("the body is not one JSON object")
 )
 
-// body is a JSON object whose fields are read one by one, so that several of the wrong type are all reported.
+// body is a JSON object whose fields are read one by one, so that several of the wrong
+// type are all reported.
 type body struct {
 	rest map[string]json.RawMessage
 	// problems holds what is wrong, by field.
@@ -33,7 +34,8 @@ func readOptionalBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	return readJSON(w, r)
 }
 
-// readBody reads the whole body of a request: one JSON object of at most 64 KiB and nothing after it.
+// readBody reads the whole body of a request: one JSON object of at most 64 KiB and
+// nothing after it.
 func readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	b, err := readJSON(w, r)
 	if err == nil && b.rest == nil {
@@ -54,7 +56,8 @@ func readJSON(w http.ResponseWriter, r *http.Request) (*body, error) {
 		return nil, errTooLarge
 	}
 	b := &body{problems: map[string]string{}}
-	// The decoder would replace what is no UTF-8, and a name would be stored that nobody has.
+	// The decoder would replace what is no UTF-8, and a name would be stored that nobody
+	// has.
 	if err != nil || !utf8.Valid(raw) || json.Unmarshal(raw, &b.rest) != nil {
 		return nil, errBody
 	}
@@ -81,8 +84,8 @@ func (b *body) text(name string) string {
 	return s
 }
 
-// count reads a number of heads; 0 is one that was left out. -1, which booking refuses, stands for one that is no number, and for a 0
-// that was sent.
+// count reads a number of heads; 0 is one that was left out. -1, which booking refuses,
+// stands for one that is no number, and for a 0 that was sent.
 func (b *body) count(name string) int {
 	n := 0
 	if sent := b.read(name, "a whole number", &n); n == 0 && (sent || b.problems[name] != "") {

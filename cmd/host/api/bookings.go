@@ -9,7 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// bookingView is one booking. Resource is the id; amounts are in minor units of the currency, for the whole party.
+// bookingView is one booking. Resource is the id; amounts are in minor units of the
+// currency, for the whole party.
 type bookingView struct {
 	ID        string         `json:"id"`
 	Resource  string         `json:"resource"`
@@ -24,9 +25,11 @@ type bookingView struct {
 	Email     string         `json:"email"`
 	ExpiresAt time.Time      `json:"expiresAt"`
 	CreatedAt time.Time      `json:"createdAt"`
-	// Refund is what its cancellation gives back of the amount; null where nobody has decided, and for a hold that was cancelled.
+	// Refund is what its cancellation gives back of the amount; null where nobody has
+	// decided, and for a hold that was cancelled.
 	Refund *int64 `json:"refund"`
-	// Payment is absent for what cost nothing, and Payment and Cancellation are absent from lists.
+	// Payment is absent for what cost nothing, and Payment and Cancellation are absent
+	// from lists.
 	Payment      *paymentView      `json:"payment,omitempty"`
 	Cancellation *cancellationView `json:"cancellation,omitempty"`
 }

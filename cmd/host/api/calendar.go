@@ -14,7 +14,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking/calendar"
 )
 
-// domain ends the UIDs of events. Where the public address changes, calendars take the same bookings for others.
+// domain ends the UIDs of events. Where the public address changes, calendars take the
+// same bookings for others.
 func (a *API) domain() (string, error) {
 	u, err := url.Parse(a.opts.AppURL)
 	if err != nil {
@@ -23,9 +24,9 @@ func (a *API) domain() (string, error) {
 	return u.Hostname(), nil
 }
 
-// calendarFile answers one booking as a calendar file. It has no link to the booking's page:
-// that would carry the token, which cancels, to all the file is forwarded to. What has no file
-// is not found.
+// calendarFile answers one booking as a calendar file. It has no link to the booking's
+// page: that would carry the token, which cancels, to all the file is forwarded to. What
+// has no file is not found.
 func (a *API) calendarFile(w http.ResponseWriter, r *http.Request, of asked) {
 	b := of.booking
 	resource, err := a.opts.Bookings.Resource(r.Context(), b.ResourceID)
@@ -58,8 +59,9 @@ func (a *API) calendarFile(w http.ResponseWriter, r *http.Request, of asked) {
 	serveCalendar(w, r, file)
 }
 
-// calendarFeed answers a resource's bookings to who has the token of a private feed. Programs come again and again: as long as nothing has
-// changed, they are told so by the tag of what they have.
+// calendarFeed answers a resource's bookings to who has the token of a private feed.
+// Programs come again and again: as long as nothing has changed, they are told so by the
+// tag of what they have.
 func (a *API) calendarFeed(w http.ResponseWriter, r *http.Request) {
 	feed, err := a.opts.Bookings.Feed(r.Context(), mux.Vars(r)["token"])
 	if err != nil {

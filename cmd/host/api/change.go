@@ -8,8 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// cancel ends a booking: by its owner under its policy, by ADMIN or OPS freely. What is to go back of the money goes back by itself. The body,
-// which may be left out, says why.
+// cancel ends a booking: by its owner under its policy, by ADMIN or OPS freely. What is
+// to go back of the money goes back by itself. The body, which may be left out, says why.
 func (a *API) cancel(w http.ResponseWriter, r *http.Request, of asked) {
 	b, err := readOptionalBody(w, r)
 	if err != nil {
@@ -36,12 +36,13 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request, of asked) {
 // rescheduledView is a booking at its new time.
 type rescheduledView struct {
 	bookingView
-	// Difference is what the new time costs today less what the booking costs, which stays: it is stated, and not charged.
+	// Difference is what the new time costs today less what the booking costs, which
+	// stays: it is stated, and not charged.
 	Difference int64 `json:"difference"`
 }
 
-// reschedule gives a booking another time: by its owner under its policy, by ADMIN or OPS freely. The slot is taken and the old one freed in one
-// step, or nothing changes.
+// reschedule gives a booking another time: by its owner under its policy, by ADMIN or OPS
+// freely. The slot is taken and the old one freed in one step, or nothing changes.
 func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of asked) {
 	b, err := readBody(w, r)
 	if err != nil {
@@ -74,8 +75,8 @@ func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of asked) {
 	writeJSON(w, http.StatusOK, rescheduledView{v, moved.Difference.Minor})
 }
 
-// together is the error of a body with problems, joined with those that booking has found in the rest. A field that could not be read is told
-// as such.
+// together is the error of a body with problems, joined with those that booking has found
+// in the rest. A field that could not be read is told as such.
 func (b *body) together(err error) error {
 	all := map[string]string{}
 	var more *booking.ValidationError

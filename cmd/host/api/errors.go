@@ -39,8 +39,8 @@ var known = []struct {
 	{checkout.ErrPaymentUnavailable, http.StatusServiceUnavailable, "payment_unavailable"},
 }
 
-// fail answers with what an error is to a client. Nothing of its text leaves the host unless it names the client's own fields; what the host is
-// to blame for is logged.
+// fail answers with what an error is to a client. Nothing of its text leaves the host
+// unless it names the client's own fields; what the host is to blame for is logged.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var invalid *booking.ValidationError
 	if errors.As(err, &invalid) {
@@ -83,7 +83,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 			return
 		}
 	}
-	// What is left is the database's, or a limit of time: nothing that the client could mend.
+	// What is left is the database's, or a limit of time: nothing that the client could
+	// mend.
 	a.log(r.Context(), err)
 	w.Header().Set("Retry-After", "1")
 	edge.WriteError(w, r, http.StatusServiceUnavailable, "unavailable", nil)

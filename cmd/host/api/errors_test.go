@@ -19,7 +19,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// Whatever booking, payments and checkout may answer has an answer of its own, wrapped or not, and none tells more than its code.
+// Whatever booking, payments and checkout may answer has an answer of its own, wrapped or
+// not, and none tells more than its code.
 func TestEveryErrorHasItsAnswer(t *testing.T) {
 	t.Parallel()
 	a := api.New(api.Options{Logger: slog.New(slog.DiscardHandler)})

@@ -12,7 +12,8 @@ type linkView struct {
 	Token string `json:"token"`
 }
 
-// renewLink makes another link to a booking, and every earlier one dead: for a customer who has lost theirs, or shown it to somebody.
+// renewLink makes another link to a booking, and every earlier one dead: for a customer
+// who has lost theirs, or shown it to somebody.
 func (a *API) renewLink(w http.ResponseWriter, r *http.Request) {
 	id := mux.Vars(r)["id"]
 	token, err := a.opts.Bookings.RenewOwnerToken(r.Context(), id)

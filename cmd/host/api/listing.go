@@ -19,11 +19,14 @@ type bookingList struct {
 }
 
 type bookingListMeta struct {
-	// Count is how many items this page has. A page may be short, or empty, with another one to come.
+	// Count is how many items this page has. A page may be short, or empty, with another
+	// one to come.
 	Count int `json:"count"`
-	// Next is what to give as after for the next page, with the same order and filters; absent on the last.
+	// Next is what to give as after for the next page, with the same order and filters;
+	// absent on the last.
 	Next string `json:"next,omitempty"`
-	// Total is how many there are on all pages, as far as they were counted, where the query says total=true.
+	// Total is how many there are on all pages, as far as they were counted, where the
+	// query says total=true.
 	Total *int `json:"total,omitempty"`
 	// TotalIsMore tells that there are more than were counted.
 	TotalIsMore *bool `json:"totalIsMore,omitempty"`
@@ -68,8 +71,8 @@ var listParameters = map[string]bool{
 	"status": true, "to": true, "total": true,
 }
 
-// readListing reads what is asked for. A parameter that is there has a value, and one that is unknown is refused: a misspelt filter would
-// answer all there is.
+// readListing reads what is asked for. A parameter that is there has a value, and one
+// that is unknown is refused: a misspelt filter would answer all there is.
 func (a *API) readListing(ctx context.Context, values url.Values) (opts booking.ListOptions, total bool, err error) {
 	q := query{values, map[string]string{}}
 	for name, given := range values {
@@ -116,7 +119,8 @@ func (a *API) readListing(ctx context.Context, values url.Values) (opts booking.
 	return opts, total, q.err()
 }
 
-// listZone is the zone that dates are meant in: that of the resource, and UTC where none is named.
+// listZone is the zone that dates are meant in: that of the resource, and UTC where none
+// is named.
 func (a *API) listZone(ctx context.Context, resource string) (*time.Location, error) {
 	if resource == "" {
 		return time.UTC, nil

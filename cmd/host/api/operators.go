@@ -10,7 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Entry is one event of Stripe's and what became of it, without its payload, as GET /payments and `host events` write it.
+// Entry is one event of Stripe's and what became of it, without its payload, as GET
+// /payments and `host events` write it.
 type Entry struct {
 	ID              string          `json:"id"`
 	Type            string          `json:"type"`
@@ -39,14 +40,17 @@ func EntryOf(e webhook.Entry) Entry {
 	}
 }
 
-// mayKnowSessions tells whether the id of a Checkout Session may be told: to a customer, whose it is, and to those who may renew a customer's link.
-// Whoever has it gets the owner's link by the page to which customers come back from paying, and READONLY must not.
+// mayKnowSessions tells whether the id of a Checkout Session may be told: to a customer,
+// whose it is, and to those who may renew a customer's link. Whoever has it gets the
+// owner's link by the page to which customers come back from paying, and READONLY must
+// not.
 func mayKnowSessions(ctx context.Context) bool {
 	user, staff := auth.UserFrom(ctx)
 	return !staff || user.Role == roleAdmin || user.Role == roleOps
 }
 
-// ledger answers what Stripe has sent, newest first. Each page says where the next one begins.
+// ledger answers what Stripe has sent, newest first. Each page says where the next one
+// begins.
 func (a *API) ledger(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	limit, err := readLimit(query)
@@ -113,8 +117,8 @@ type webhookView struct {
 }
 
 type webhookDetailView struct {
-	// Reasons counts the rejected and the ignored by reason; Secrets the verified deliveries by the secret, in
-	// the order of STRIPE_WEBHOOK_SECRET.
+	// Reasons counts the rejected and the ignored by reason; Secrets the verified
+	// deliveries by the secret, in the order of STRIPE_WEBHOOK_SECRET.
 	Reasons       map[webhook.Reason]int64 `json:"reasons"`
 	Secrets       []int64                  `json:"secrets"`
 	LastProcessed *time.Time               `json:"lastProcessed"`
@@ -126,7 +130,8 @@ type runtimeView struct {
 	Version       string `json:"version"`
 }
 
-// metrics answers what this process has counted since it began; other replicas have counts of their own.
+// metrics answers what this process has counted since it began; other replicas have
+// counts of their own.
 func (a *API) metrics(w http.ResponseWriter, _ *http.Request) {
 	s := a.opts.Receiver.Stats()
 	writeJSON(w, http.StatusOK, metricsView{

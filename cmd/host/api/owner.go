@@ -20,9 +20,10 @@ type asked struct {
 	byOwner bool
 }
 
-// ownerOr lets the owner of a booking through, who shows the token of the link they were given, and sends everybody else through the guard.
-// A wrong token is a booking that does not exist, whoever shows it: no answer tells which ids there are. The history of what is done
-// names who did it.
+// ownerOr lets the owner of a booking through, who shows the token of the link they were
+// given, and sends everybody else through the guard. A wrong token is a booking that does
+// not exist, whoever shows it: no answer tells which ids there are. The history of what
+// is done names who did it.
 func (a *API) ownerOr(guard func(http.Handler) http.Handler, h func(http.ResponseWriter, *http.Request, asked)) http.Handler {
 	pass := func(w http.ResponseWriter, r *http.Request, actor string, b booking.Booking, err error) {
 		if errors.Is(err, booking.ErrNotFound) {

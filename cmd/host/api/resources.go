@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// resourceView is something that can be booked. Amounts are per head, in minor units of the currency.
+// resourceView is something that can be booked. Amounts are per head, in minor units of
+// the currency.
 type resourceView struct {
 	ID          string      `json:"id"`
 	Slug        string      `json:"slug"`

@@ -10,8 +10,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// cancellationView is what cancelling gives the customer at this moment. FreeUntil and Until are null where it is never allowed, or over.
-// Refund is nothing while a dispute is open; see paymentView.RefundsWait.
+// cancellationView is what cancelling gives the customer at this moment. FreeUntil and
+// Until are null where it is never allowed, or over. Refund is nothing while a dispute is
+// open; see paymentView.RefundsWait.
 type cancellationView struct {
 	Allowed   bool    `json:"allowed"`
 	FreeUntil *string `json:"freeUntil"`
@@ -27,7 +28,8 @@ type paymentView struct {
 	AmountRefunded int64           `json:"amountRefunded"`
 	// AmountLost is what lost disputes took: the customer has it from the bank.
 	AmountLost int64 `json:"amountLost"`
-	// RefundsWait says in one word why nothing is refunded for now; it is left out where nothing keeps refunds.
+	// RefundsWait says in one word why nothing is refunded for now; it is left out where
+	// nothing keeps refunds.
 	RefundsWait     string `json:"refundsWait,omitempty"`
 	Currency        string `json:"currency"`
 	StripeSessionID string `json:"stripeSessionId"`
@@ -47,7 +49,8 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, b booking.Booking) 
 	writeJSON(w, http.StatusOK, v)
 }
 
-// whole is a booking with what lists leave out: its payment, and what cancelling it now would give.
+// whole is a booking with what lists leave out: its payment, and what cancelling it now
+// would give.
 func (a *API) whole(ctx context.Context, b booking.Booking) (bookingView, error) {
 	known := zones{}
 	v, err := a.view(ctx, known, b)
@@ -79,7 +82,8 @@ func (a *API) whole(ctx context.Context, b booking.Booking) (bookingView, error)
 	return v, nil
 }
 
-// counts tells whether money pays for a booking or is on its way: nothing else is divided by a cancellation.
+// counts tells whether money pays for a booking or is on its way: nothing else is divided
+// by a cancellation.
 func counts(p payments.Payment) bool { return p.Applied() || p.Status() == payments.Processing }
 
 // goesBack is what a cancellation gives back of the money that pays for the booking.
@@ -90,7 +94,8 @@ func goesBack(p payments.Payment, refund booking.Money) int64 {
 	return p.GoesBack(refund).Minor
 }
 
-// cancellation writes the terms; the times are null where there are none. p is the booking's payment, or the zero one.
+// cancellation writes the terms; the times are null where there are none. p is the
+// booking's payment, or the zero one.
 func cancellation(b booking.Booking, p payments.Payment, zone *time.Location, at time.Time) *cancellationView {
 	t := b.Terms(at)
 	if p.Status() == payments.Processing {

@@ -10,11 +10,12 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/edge"
 )
 
-// keyPrefix keeps the keys that clients choose apart from those of an embedder, who shares the table.
+// keyPrefix keeps the keys that clients choose apart from those of an embedder, who
+// shares the table.
 const keyPrefix = "api:"
 
-// readWish reads the body of a booking. What is wrong with it is in the body's problems; a field that could not be read is left at a value
-// that booking refuses.
+// readWish reads the body of a booking. What is wrong with it is in the body's problems;
+// a field that could not be read is left at a value that booking refuses.
 func (a *API) readWish(w http.ResponseWriter, r *http.Request) (booking.HoldRequest, *body, error) {
 	b, err := readBody(w, r)
 	if err != nil {
@@ -49,7 +50,8 @@ func printable(s string) bool {
 	return s != "" && len(s) <= 200
 }
 
-// readStart reads start, or date and time in the resource's zone in its place, and finds the resource where it was left out.
+// readStart reads start, or date and time in the resource's zone in its place, and finds
+// the resource where it was left out.
 func (a *API) readStart(ctx context.Context, b *body, wish *booking.HoldRequest) error {
 	start, date, clock := b.text("start"), b.text("date"), b.text("time")
 	if wish.Resource == "" && b.problems["resource"] == "" {
@@ -111,7 +113,8 @@ func (a *API) readLocalStart(ctx context.Context, b *body, wish *booking.HoldReq
 	return nil
 }
 
-// onlyResource is the resource that a booking is for when it does not say; empty unless there is exactly one.
+// onlyResource is the resource that a booking is for when it does not say; empty unless
+// there is exactly one.
 func (a *API) onlyResource(ctx context.Context) (string, error) {
 	all, err := a.opts.Bookings.Resources(ctx)
 	if err != nil || len(all) != 1 {

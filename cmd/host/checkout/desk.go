@@ -12,25 +12,29 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// ErrPaymentUnavailable means that Stripe could not be asked. The slot is free again; the customer may try once more.
+// ErrPaymentUnavailable means that Stripe could not be asked. The slot is free again; the
+// customer may try once more.
 var ErrPaymentUnavailable = errors.New("payment unavailable")
 
-// ErrPaymentRefused means that Stripe refused the Checkout Session and will refuse it again:
-// the price or the key is wrong, which an operator has to mend. The slot is free again.
+// ErrPaymentRefused means that Stripe refused the Checkout Session and will refuse it
+// again: the price or the key is wrong, which an operator has to mend. The slot is free
+// again.
 var ErrPaymentRefused = errors.New("payment refused")
 
 // PaymentRefused is what a customer is told of ErrPaymentRefused.
 const PaymentRefused = "This cannot be paid online at the moment, and trying again will not help. " +
 	"Nothing was charged and nothing is booked. Please contact us."
 
-// A customer has an answer within ten seconds: beginLimit is for the hold and its Checkout, to which payments adds a second at most in which it stores
-// what Stripe has answered, and giveUp is for giving the hold up where that could not be made.
+// A customer has an answer within ten seconds: beginLimit is for the hold and its
+// Checkout, to which payments adds a second at most in which it stores what Stripe has
+// answered, and giveUp is for giving the hold up where that could not be made.
 const (
 	beginLimit = 7 * time.Second
 	giveUp     = 1500 * time.Millisecond
 )
 
-// Desk holds slots, sends customers to pay for them, and cancels. It is safe for concurrent use and on several replicas at once.
+// Desk holds slots, sends customers to pay for them, and cancels. It is safe for
+// concurrent use and on several replicas at once.
 type Desk struct {
 	bookings *booking.Store
 	payments *payments.Payments
@@ -55,13 +59,15 @@ type Begun struct {
 	SessionID string
 }
 
-// Begin holds the slot and makes its Checkout Session; what costs nothing is confirmed at once. A repeat under the same idempotency key
-// gives what the first one gave, with the status that the booking has now.
+// Begin holds the slot and makes its Checkout Session; what costs nothing is confirmed at
+// once. A repeat under the same idempotency key gives what the first one gave, with the
+// status that the booking has now.
 //
-// It ends within ten seconds. Errors: those of booking.Store.Hold; [*RateError] where the network of ctx makes too many,
-// which a request that is not valid does not count for; [ErrPaymentUnavailable] and [ErrPaymentRefused], and then
-// the hold has been released; booking.ErrHoldExpired,
-// when making the session took longer than the hold lasts. Where the database failed after the hold, that is released too, if it can be.
+// It ends within ten seconds. Errors: those of booking.Store.Hold; [*RateError] where the
+// network of ctx makes too many, which a request that is not valid does not count for;
+// [ErrPaymentUnavailable] and [ErrPaymentRefused], and then the hold has been released;
+// booking.ErrHoldExpired, when making the session took longer than the hold lasts. Where
+// the database failed after the hold, that is released too, if it can be.
 func (d *Desk) Begin(ctx context.Context, wish booking.HoldRequest) (Begun, error) {
 	begun, err := d.begin(ctx, wish)
 	if d.began != nil {
@@ -103,7 +109,8 @@ func (d *Desk) begin(ctx context.Context, wish booking.HoldRequest) (Begun, erro
 		}
 		return d.begunBefore(ctx, held)
 	case errors.Is(err, context.Canceled), errors.Is(err, booking.ErrHoldExpired):
-		// A browser that dropped the request often sends it anew, and gets the session of this one.
+		// A browser that dropped the request often sends it anew, and gets the session of
+		// this one.
 		return Begun{}, err
 	case err != nil:
 		d.release(ctx, held.ID)
@@ -117,8 +124,8 @@ func (d *Desk) begin(ctx context.Context, wish booking.HoldRequest) (Begun, erro
 	return Begun{Booking: held, URL: session.URL, SessionID: session.SessionID}, nil
 }
 
-// Move gives a booking another time. A customer's move counts as a booking of the customer's network. Errors: those of
-// booking.Store.Reschedule, and [*RateError].
+// Move gives a booking another time. A customer's move counts as a booking of the
+// customer's network. Errors: those of booking.Store.Reschedule, and [*RateError].
 func (d *Desk) Move(ctx context.Context, req booking.RescheduleRequest) (booking.Rescheduled, error) {
 	if req.ByCustomer {
 		if err := d.limiter.admit(ctx); err != nil {
@@ -147,8 +154,8 @@ func (d *Desk) begunBefore(ctx context.Context, b booking.Booking) (Begun, error
 	return Begun{Booking: b, URL: payment.URL, SessionID: payment.SessionID}, nil
 }
 
-// release gives the slot back at once, although the request may be over: nobody is going to pay for it. Should it fail, the hold
-// ends by itself.
+// release gives the slot back at once, although the request may be over: nobody is going
+// to pay for it. Should it fail, the hold ends by itself.
 func (d *Desk) release(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUp)
 	defer cancel()

@@ -8,9 +8,10 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Explain turns what is wrong with a request that could not be read whole into one *booking.ValidationError, together with
-// what booking finds wrong with the rest. A field that could not be read is in problems; whatever value the wish has for
-// it is not looked at. Nothing is held.
+// Explain turns what is wrong with a request that could not be read whole into one
+// *booking.ValidationError, together with what booking finds wrong with the rest. A field
+// that could not be read is in problems; whatever value the wish has for it is not looked
+// at. Nothing is held.
 func (d *Desk) Explain(ctx context.Context, wish booking.HoldRequest, problems map[string]string) error {
 	err := d.bookings.Check(ctx, wish)
 	var more *booking.ValidationError

@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// The secrets of owner tokens are derived from the session secrets under this name, so that nothing signed for another purpose is one.
+// The secrets of owner tokens are derived from the session secrets under this name, so
+// that nothing signed for another purpose is one.
 const tokenPurpose = "booking-platform owner token 1"
 
-// OwnerSecrets derives what booking.Options.OwnerSecrets takes from the session secrets, in their order. Replicas with the same secrets get
-// the same. No secret, or an empty one, is an error.
+// OwnerSecrets derives what booking.Options.OwnerSecrets takes from the session secrets,
+// in their order. Replicas with the same secrets get the same. No secret, or an empty
+// one, is an error.
 func OwnerSecrets(sessionSecrets []string) ([]string, error) {
 	if len(sessionSecrets) == 0 {
 		return nil, errors.New("checkout: a session secret is required")
@@ -29,7 +31,8 @@ func OwnerSecrets(sessionSecrets []string) ([]string, error) {
 	return derived, nil
 }
 
-// Links makes the links by which customers come back to their bookings. It asks nobody, and is safe for concurrent use.
+// Links makes the links by which customers come back to their bookings. It asks nobody,
+// and is safe for concurrent use.
 type Links struct{ appURL string }
 
 // NewLinks takes the public address of the service.

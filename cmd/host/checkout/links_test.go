@@ -16,7 +16,8 @@ const (
 	older  = "fedcba9876543210fedcba9876543210"
 )
 
-// Whoever knows an owner secret does not know the session secret, each has its own, and the first stays the first.
+// Whoever knows an owner secret does not know the session secret, each has its own, and
+// the first stays the first.
 func TestOwnerSecrets(t *testing.T) {
 	t.Parallel()
 	both, err := checkout.OwnerSecrets([]string{secret, older})
@@ -53,7 +54,8 @@ func TestLinksFailClosed(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Whoever met a limit is told to come back when a hold ends: not at once, whatever the clocks say, and not in a week.
+// Whoever met a limit is told to come back when a hold ends: not at once, whatever the
+// clocks say, and not in a week.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC)

@@ -7,13 +7,15 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// OnBegin has f called after each [Desk.Begin] with the [Result] of its error; f should return at once. It is set before the first of them.
+// OnBegin has f called after each [Desk.Begin] with the [Result] of its error; f should
+// return at once. It is set before the first of them.
 func (d *Desk) OnBegin(f func(result string)) { d.began = f }
 
 // Results are the words of [Result].
 var Results = []string{"held", "taken", "limit", "invalid", "payment_unavailable", "payment_refused", "expired", "cancelled", "failed"}
 
-// Result says in one word what an error of [Desk.Begin] means: held is none. A repeat that finds its booking is held too.
+// Result says in one word what an error of [Desk.Begin] means: held is none. A repeat
+// that finds its booking is held too.
 func Result(err error) string {
 	var limit *booking.HoldLimitError
 	var rate *RateError

@@ -11,15 +11,16 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 )
 
-// setByCompose are the variables that docker-compose.yml gives a value of its own: what .env says about
-// them is about a host outside a container.
+// setByCompose are the variables that docker-compose.yml gives a value of its own: what
+// .env says about them is about a host outside a container.
 var setByCompose = map[string]string{
 	"BIND_ADDRESS": "0.0.0.0",
 	"DATA_DIR":     "/data",
 }
 
-// M11: docker-compose.yml passes every variable that the host reads, so that none of them is lost between
-// .env and the host, as NODE_ENV was; and .env.example names each of them, and each that compose reads.
+// M11: docker-compose.yml passes every variable that the host reads, so that none of them
+// is lost between .env and the host, as NODE_ENV was; and .env.example names each of
+// them, and each that compose reads.
 func TestComposePassesEveryVariable(t *testing.T) {
 	t.Parallel()
 	file, err := os.ReadFile("../../../docker-compose.yml")
@@ -41,7 +42,8 @@ func TestComposePassesEveryVariable(t *testing.T) {
 		if value, fixed := setByCompose[name]; fixed {
 			require.Equal(t, value, passed[name])
 		} else {
-			// Compose 1.29 does not substitute inside a default, so a value has one variable, its own.
+			// Compose 1.29 does not substitute inside a default, so a value has one
+			// variable, its own.
 			require.Regexp(t, `^\$\{`+name+`:-[^$]*\}$`, passed[name])
 		}
 		require.Regexp(t, `(?m)^`+name+`=`, string(example), "%s is not in .env.example", name)
@@ -49,7 +51,8 @@ func TestComposePassesEveryVariable(t *testing.T) {
 	for name := range passed {
 		require.Contains(t, read, name, "docker-compose.yml passes what the host does not read")
 	}
-	// What .env.example has is read by the host or by compose, and what compose reads is there.
+	// What .env.example has is read by the host or by compose, and what compose reads is
+	// there.
 	used := map[string]bool{}
 	for _, m := range regexp.MustCompile(`\$\{([A-Z_]+)`).FindAllStringSubmatch(string(file), -1) {
 		used[m[1]] = true
@@ -67,7 +70,8 @@ func TestComposePassesEveryVariable(t *testing.T) {
 	}
 }
 
-// M11: what compose makes of an empty .env, and of a copied .env.example, is a configuration that starts.
+// M11: what compose makes of an empty .env, and of a copied .env.example, is a
+// configuration that starts.
 func TestComposeWithoutSettings(t *testing.T) {
 	t.Parallel()
 	file, err := os.ReadFile("../../../docker-compose.yml")

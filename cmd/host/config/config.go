@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// ReceiverName is the name under which hosts keep Stripe's events in the ledger: other programs
-// on the same database, with a webhook.Receiver of their own, have another.
+// ReceiverName is the name under which hosts keep Stripe's events in the ledger: other
+// programs on the same database, with a webhook.Receiver of their own, have another.
 const ReceiverName = "host"
 
 // Config is a configuration that the host can run with.
@@ -20,27 +20,34 @@ type Config struct {
 	// Host is the IP address to listen on; Port 0 lets the system choose.
 	Host string
 	Port int
-	// AppURL is the public address without a trailing slash. Empty, in development only, means the address listened on.
+	// AppURL is the public address without a trailing slash. Empty, in development only,
+	// means the address listened on.
 	AppURL string
 	// Version is APP_VERSION; empty means the build's own.
 	Version string
-	// Embedded asks for a private Postgres below DataDir; else DatabaseURL is complete for lib/pq.
+	// Embedded asks for a private Postgres below DataDir; else DatabaseURL is complete
+	// for lib/pq.
 	Embedded    bool
 	DatabaseURL string
-	// DatabaseWarnings say what of DATABASE_URL and of the environment has no effect on its connections.
+	// DatabaseWarnings say what of DATABASE_URL and of the environment has no effect on
+	// its connections.
 	DatabaseWarnings   []string
 	DataDir            string
 	EmbeddedRepository string
 	// DatabasePool is how many connections the host opens at most.
 	DatabasePool int
-	// Prepare keeps hot statements prepared on each connection. Nothing in front of the database may hand a connection on between
-	// statements without knowing of that, so only the embedded one has it by itself.
+	// Prepare keeps hot statements prepared on each connection. Nothing in front of the
+	// database may hand a connection on between statements without knowing of that, so
+	// only the embedded one has it by itself.
 	Prepare bool
-	// SessionSecrets sign sessions and owner tokens: the first signs, all are accepted. Empty in development only: see [KeepSessionSecret].
+	// SessionSecrets sign sessions and owner tokens: the first signs, all are accepted.
+	// Empty in development only: see [KeepSessionSecret].
 	SessionSecrets []string
-	// StripeAccount names the Stripe account where several hosts with one each share a database.
+	// StripeAccount names the Stripe account where several hosts with one each share a
+	// database.
 	StripeAccount string
-	// StripeSecretKey is empty in development only, and then the stand-in takes Stripe's place.
+	// StripeSecretKey is empty in development only, and then the stand-in takes Stripe's
+	// place.
 	StripeSecretKey      string
 	StripeWebhookSecrets []string
 	// StripeAPIBase is another address of Stripe's API, for tests; empty is Stripe.
@@ -49,17 +56,19 @@ type Config struct {
 	Cookie        Cookie
 	// AdminEmail and AdminPassword make the first user; both are set or neither is.
 	AdminEmail, AdminPassword string
-	// HoldsPerEmail, HoldsPerEmailAnywhere and HoldsPerAddress limit what is held or comes free of charge: for an e-mail
-	// address from one client network, for an address over all networks, and for a network; 0 is no limit.
+	// HoldsPerEmail, HoldsPerEmailAnywhere and HoldsPerAddress limit what is held or
+	// comes free of charge: for an e-mail address from one client network, for an address
+	// over all networks, and for a network; 0 is no limit.
 	HoldsPerEmail, HoldsPerEmailAnywhere, HoldsPerAddress int
-	// BookingsPerMinute is how many bookings and moves a client network may make each minute, and BookingsAtOnce how many
-	// at one time; 0 is no limit.
+	// BookingsPerMinute is how many bookings and moves a client network may make each
+	// minute, and BookingsAtOnce how many at one time; 0 is no limit.
 	BookingsPerMinute, BookingsAtOnce int
 	// Metrics is where Prometheus reads.
 	Metrics Metrics
 	// MaxConnections is how many connections there are at once.
 	MaxConnections int
-	// ShutdownGrace is how long readiness fails before the host stops to take connections; 0 is not at all.
+	// ShutdownGrace is how long readiness fails before the host stops to take
+	// connections; 0 is not at all.
 	ShutdownGrace time.Duration
 }
 
@@ -70,7 +79,8 @@ type Cookie struct {
 	Domain   string
 }
 
-// Load reads the configuration from the variables of environ. The error is [Problems]: all of them. It opens nothing and writes nothing.
+// Load reads the configuration from the variables of environ. The error is [Problems]:
+// all of them. It opens nothing and writes nothing.
 func Load(environ map[string]string) (Config, error) {
 	c, problems := Read(environ)
 	if len(problems) > 0 {
@@ -79,7 +89,8 @@ func Load(environ map[string]string) (Config, error) {
 	return c, nil
 }
 
-// Read is [Load] for who looks at a configuration rather than runs with it: what could be read is there, whatever else is wrong.
+// Read is [Load] for who looks at a configuration rather than runs with it: what could be
+// read is there, whatever else is wrong.
 func Read(environ map[string]string) (Config, Problems) {
 	var problems Problems
 	e := parse(environ, &problems)
@@ -121,7 +132,8 @@ func Read(environ map[string]string) (Config, Problems) {
 	return c, problems
 }
 
-// LoadStorage reads only what says where the data is: migrations can be applied where the host itself cannot start yet.
+// LoadStorage reads only what says where the data is: migrations can be applied where the
+// host itself cannot start yet.
 func LoadStorage(environ map[string]string) (Config, error) {
 	var all Problems
 	e := parse(environ, &all)
@@ -146,7 +158,8 @@ func Address(environ map[string]string) (host string, port int, err error) {
 	return host, int(e.Port), nil
 }
 
-// storage decides where the data is: DATABASE_URL where it is set, else, in development, a private Postgres.
+// storage decides where the data is: DATABASE_URL where it is set, else, in development,
+// a private Postgres.
 func (c *Config) storage(e environment, environ map[string]string, problems *Problems) {
 	driver := e.StorageDriver
 	if driver == "" {

@@ -68,8 +68,8 @@ func TestProduction(t *testing.T) {
 	}, c)
 }
 
-// M11: either name of the environment makes production, an empty one counts as not set, and two that
-// disagree are a problem under which the rules of production hold.
+// M11: either name of the environment makes production, an empty one counts as not set,
+// and two that disagree are a problem under which the rules of production hold.
 func TestEnvironmentHasTwoNames(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -149,7 +149,8 @@ func TestMistakenForDevelopment(t *testing.T) {
 	}
 }
 
-// Every variable wrong in turn: its name comes first on the line, and nothing else is wrong.
+// Every variable wrong in turn: its name comes first on the line, and nothing else is
+// wrong.
 func TestEachProblem(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -14,11 +14,16 @@ const urlShape = "it has the form postgres://user:password@host:5432/database, w
 
 // databaseURL completes the URL for lib/pq:
 //
-//   - What libpq or another tool knows and lib/pq does not is translated, left out with a warning, or a problem: see [parameters].
-//   - sslmode=prefer, as psql does, where nothing is said: TLS when the server has it. lib/pq alone demands it.
-//   - binary_parameters=yes: one round trip fewer for each statement, and it works behind a pooler in transaction mode.
-//   - connect_timeout=5 seconds: a host that swallows packets is given up in bounded time.
-//   - target_session_attrs=read-write where there are several hosts: of a primary and its standby only the primary will do, whichever that is now.
+//   - What libpq or another tool knows and lib/pq does not is translated, left out with a
+//     warning, or a problem: see [parameters].
+//   - sslmode=prefer, as psql does, where nothing is said: TLS when the server has it.
+//     lib/pq alone demands it.
+//   - binary_parameters=yes: one round trip fewer for each statement, and it works behind
+//     a pooler in transaction mode.
+//   - connect_timeout=5 seconds: a host that swallows packets is given up in bounded
+//     time.
+//   - target_session_attrs=read-write where there are several hosts: of a primary and its
+//     standby only the primary will do, whichever that is now.
 //
 // The problems it notes never quote the URL, because it has the password in it.
 func databaseURL(raw string, problems *Problems) (complete string, warnings []string) {
@@ -47,7 +52,8 @@ func databaseURL(raw string, problems *Problems) (complete string, warnings []st
 	if len(*problems) > before {
 		return "", nil
 	}
-	// sslrootcert=system alone makes the driver verify everything; saying prefer would forbid that.
+	// sslrootcert=system alone makes the driver verify everything; saying prefer would
+	// forbid that.
 	if !query.Has("sslmode") && query.Get("sslrootcert") != "system" {
 		query.Set("sslmode", "prefer")
 	}
@@ -79,11 +85,12 @@ func databaseURL(raw string, problems *Problems) (complete string, warnings []st
 	return u.String(), warnings
 }
 
-// socketURL is a URL whose host is the folder of a socket, as libpq and Google Cloud write
-// it: its slashes are escaped, which Go's parser refuses.
+// socketURL is a URL whose host is the folder of a socket, as libpq and Google Cloud
+// write it: its slashes are escaped, which Go's parser refuses.
 var socketURL = regexp.MustCompile(`^(postgres(?:ql)?://(?:[^/?#@]*@)?)(%2[Ff][^/?#:@]*)((?::\d+)?/[^?#]*)(?:\?([^#]*))?$`)
 
-// socketHost moves a socket's folder to the parameter host, and leaves every other URL as it is.
+// socketHost moves a socket's folder to the parameter host, and leaves every other URL as
+// it is.
 func socketHost(raw string) string {
 	parts := socketURL.FindStringSubmatch(raw)
 	if parts == nil {
@@ -96,8 +103,8 @@ func socketHost(raw string) string {
 	return parts[1] + parts[3] + "?" + query
 }
 
-// unreadVariables are those of libpq's variables that are set. None is read, so that what a
-// shell or a service happens to have cannot lead elsewhere, or loosen TLS, unseen.
+// unreadVariables are those of libpq's variables that are set. None is read, so that what
+// a shell or a service happens to have cannot lead elsewhere, or loosen TLS, unseen.
 func unreadVariables(environ map[string]string) []string {
 	var names []string
 	config := reflect.TypeFor[pq.Config]()
@@ -111,7 +118,8 @@ func unreadVariables(environ map[string]string) []string {
 	return names
 }
 
-// several tells whether the part between // and the path has a comma in it. Such a URL works in psql, but not here.
+// several tells whether the part between // and the path has a comma in it. Such a URL
+// works in psql, but not here.
 func several(raw string) bool {
 	_, rest, found := strings.Cut(raw, "://")
 	if !found {
@@ -123,7 +131,8 @@ func several(raw string) bool {
 	return strings.Contains(rest[strings.LastIndex(rest, "@")+1:], ",")
 }
 
-// redact takes the password out of a driver's message. None is known to have it in, and none should get the chance.
+// redact takes the password out of a driver's message. None is known to have it in, and
+// none should get the chance.
 func redact(message string, u *url.URL) string {
 	password, ok := u.User.Password()
 	if !ok || password == "" {

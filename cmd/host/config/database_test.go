@@ -18,8 +18,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 )
 
-// M26: connection strings as providers and tools hand them out. want are parameters of the
-// URL that lib/pq gets, left are those that one warning names.
+// M26: connection strings as providers and tools hand them out. want are parameters of
+// the URL that lib/pq gets, left are those that one warning names.
 func TestDatabaseURL_AsHandedOut(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ raw, want, left string }{
@@ -120,7 +120,8 @@ func TestDatabaseURL_VariablesOfLibpqAreNotRead(t *testing.T) {
 	require.Empty(t, c.DatabaseWarnings, "the embedded server has none of them")
 }
 
-// M26: an error that every repeat gives again is told apart from a server that is not up yet.
+// M26: an error that every repeat gives again is told apart from a server that is not up
+// yet.
 func TestRefusal(t *testing.T) {
 	t.Parallel()
 	answer := func(code, message string) error {

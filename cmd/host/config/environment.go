@@ -12,7 +12,8 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// environment is what the variables say, each read by itself. What they mean together is Load's.
+// environment is what the variables say, each read by itself. What they mean together is
+// Load's.
 type environment struct {
 	AppEnv             mode       `env:"APP_ENV"`
 	NodeEnv            mode       `env:"NODE_ENV"`
@@ -46,8 +47,9 @@ type environment struct {
 	ShutdownGrace      seconds    `env:"SHUTDOWN_GRACE" envDefault:"0"`
 }
 
-// parse reads every variable and notes those that are malformed. An empty variable counts as absent, which is what compose files
-// make of one that is not set; blanks around a value, such as the CR of an .env file written on Windows, are no part of it.
+// parse reads every variable and notes those that are malformed. An empty variable counts
+// as absent, which is what compose files make of one that is not set; blanks around a
+// value, such as the CR of an .env file written on Windows, are no part of it.
 func parse(environ map[string]string, problems *Problems) environment {
 	trimmed := map[string]string{}
 	for name, value := range environ {
@@ -66,7 +68,8 @@ func parse(environ map[string]string, problems *Problems) environment {
 			problems.add(variable(one.Name), why.wrong, why.remedy)
 			continue
 		}
-		// The library's own words could quote a value. There is no variable that it parses by itself.
+		// The library's own words could quote a value. There is no variable that it
+		// parses by itself.
 		problems.add("environment", "cannot be read", "this is a mistake of the program; please report it")
 	}
 	if e.AppEnv.known() && e.NodeEnv.known() && e.AppEnv != e.NodeEnv {
@@ -76,8 +79,8 @@ func parse(environ map[string]string, problems *Problems) environment {
 	return e
 }
 
-// production reports whether either name of the environment says so. Where they disagree, which is a
-// problem, the rest is judged by the stricter rules.
+// production reports whether either name of the environment says so. Where they disagree,
+// which is a problem, the rest is judged by the stricter rules.
 func (e environment) production() bool { return e.AppEnv == production || e.NodeEnv == production }
 
 // variable gives the name of the variable of a field of environment.
@@ -183,10 +186,12 @@ func (s *seconds) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// poolSize is how many connections a host opens at most. Three hosts of 20 and an operator stay below the 100 that Postgres has by default.
+// poolSize is how many connections a host opens at most. Three hosts of 20 and an
+// operator stay below the 100 that Postgres has by default.
 type poolSize int
 
-// UnmarshalText accepts whole numbers of connections. With one alone, who holds it and wants another would wait for itself.
+// UnmarshalText accepts whole numbers of connections. With one alone, who holds it and
+// wants another would wait for itself.
 func (p *poolSize) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 10, 32)
 	if err != nil || n < 2 || n > 1000 {

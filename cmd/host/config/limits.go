@@ -3,9 +3,10 @@ package config
 // perMinute is the default of BOOKINGS_PER_MINUTE.
 const perMinute = 30
 
-// limits completes those of bookings. An address has four times its limit over all networks. A network that may hold any
-// number may also make any number in a minute, unless that is said; at one time it may make as many as it may hold, and
-// those of a minute.
+// limits completes those of bookings. An address has four times its limit over all
+// networks. A network that may hold any number may also make any number in a minute,
+// unless that is said; at one time it may make as many as it may hold, and those of a
+// minute.
 func (c *Config) limits(e environment, problems *Problems) {
 	c.HoldsPerEmail, c.HoldsPerAddress = int(e.HoldsPerEmail), int(e.HoldsPerAddress)
 	c.HoldsPerEmailAnywhere = min(4*c.HoldsPerEmail, 1000)

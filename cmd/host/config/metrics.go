@@ -12,13 +12,16 @@ const metricsDefault = "127.0.0.1:9464"
 
 // Metrics is the address at which Prometheus reads.
 type Metrics struct {
-	// Address is an IP address and a port; empty is nowhere. Port 0 lets the system choose.
+	// Address is an IP address and a port; empty is nowhere. Port 0 lets the system
+	// choose.
 	Address string
-	// Set tells that somebody has asked for this address, so that a start without it fails.
+	// Set tells that somebody has asked for this address, so that a start without it
+	// fails.
 	Set bool
 }
 
-// UnmarshalText reads off, or an IP address (or localhost, or nothing for all addresses) and a port.
+// UnmarshalText reads off, or an IP address (or localhost, or nothing for all addresses)
+// and a port.
 func (m *Metrics) UnmarshalText(text []byte) error {
 	raw := string(text)
 	switch raw {

@@ -10,8 +10,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// parameters are those of DATABASE_URL while it is made ready for lib/pq, which sends each
-// one that it does not know to the server, and there it ends the connection.
+// parameters are those of DATABASE_URL while it is made ready for lib/pq, which sends
+// each one that it does not know to the server, and there it ends the connection.
 type parameters struct {
 	query    url.Values
 	problems *Problems
@@ -33,13 +33,14 @@ var driverParameters = func() []string {
 	return names
 }()
 
-// harmless are parameters of libpq and of other drivers, pools and tools: nothing that they
-// ask for matters here, or the host has it in another way.
+// harmless are parameters of libpq and of other drivers, pools and tools: nothing that
+// they ask for matters here, or the host has it in another way.
 var harmless = []string{
 	// libpq: TCP keepalives are sent anyway, every 15 s.
 	"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
 	"sslcompression", "sslcertmode", "sslkeylogfile", "gsslib", "gssdelegation", "authtype", "tty",
-	// Prisma. The tables are in a schema of their own whatever schema says; DATABASE_POOL is the size of the pool.
+	// Prisma. The tables are in a schema of their own whatever schema says; DATABASE_POOL
+	// is the size of the pool.
 	"pgbouncer", "schema", "connection_limit", "pool_timeout", "statement_cache_size", "socket_timeout",
 	"single_use_connections", "max_connection_lifetime", "max_idle_connection_lifetime",
 	// node-postgres, Supabase and Vercel.
@@ -55,7 +56,8 @@ var harmless = []string{
 	"preparethreshold", "rewritebatchedinserts", "tcpkeepalive", "logintimeout", "sockettimeout", "currentschema",
 }
 
-// unkept are parameters that restrict or change the connection in a way that this driver cannot.
+// unkept are parameters that restrict or change the connection in a way that this driver
+// cannot.
 var unkept = map[string]string{
 	"require_auth":     "the driver cannot restrict the method of authentication: take it out",
 	"requirepeer":      "the driver cannot check the server's user: take it out",
@@ -131,7 +133,8 @@ func (p *parameters) encryption(name, lower, value string) {
 			p.demand("require")
 		}
 	case "sslnegotiation":
-		// lib/pq sends no ALPN, without which a server refuses TLS that was not negotiated.
+		// lib/pq sends no ALPN, without which a server refuses TLS that was not
+		// negotiated.
 		if value == "direct" {
 			p.demand("require")
 			p.leaveOut(name)
@@ -153,7 +156,8 @@ func (p *parameters) encryption(name, lower, value string) {
 	}
 }
 
-// ssl is what other drivers have in place of sslmode: true, or what libpq takes for sslmode.
+// ssl is what other drivers have in place of sslmode: true, or what libpq takes for
+// sslmode.
 func (p *parameters) ssl(name, value string) {
 	switch strings.ToLower(value) {
 	case "true", "1", "yes", "on", "require", "no-verify":

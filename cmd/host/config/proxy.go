@@ -9,14 +9,15 @@ import (
 
 // TrustProxy says whose X-Forwarded-For is believed. The zero value believes nobody's.
 type TrustProxy struct {
-	// Count is how many proxies in front append to the header. A peer is taken for the last of them only when its address is a
-	// loopback or a private one.
+	// Count is how many proxies in front append to the header. A peer is taken for the
+	// last of them only when its address is a loopback or a private one.
 	Count int
 	// Networks are the proxies' own networks, in place of a count.
 	Networks []netip.Prefix
 }
 
-// UnmarshalText reads 0, a number, true (one), false (none), or a comma separated list of networks or addresses.
+// UnmarshalText reads 0, a number, true (one), false (none), or a comma separated list of
+// networks or addresses.
 func (t *TrustProxy) UnmarshalText(text []byte) error {
 	*t = TrustProxy{}
 	s := string(text)

@@ -13,8 +13,8 @@ import (
 
 // Refusal tells whether err, of a connection to DATABASE_URL, is one that a repeat gives
 // again, and describes it: a wrong password or a parameter that the server does not know,
-// and not a server that is down or about to start. With several hosts every one of them has
-// to have refused.
+// and not a server that is down or about to start. With several hosts every one of them
+// has to have refused.
 func Refusal(err error) (Problem, bool) {
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		several, ok := e.(interface{ Unwrap() []error })

@@ -33,7 +33,8 @@ func sessionSecrets(secrets []string, production bool, problems *Problems) []str
 	return secrets
 }
 
-// stripe checks the key and the signing secrets of Stripe together: a key without a signing secret could take money and never learn of it.
+// stripe checks the key and the signing secrets of Stripe together: a key without a
+// signing secret could take money and never learn of it.
 func stripe(e environment, production bool, problems *Problems) {
 	const key, signing, base = "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE"
 	switch {
@@ -67,12 +68,13 @@ func stripe(e environment, production bool, problems *Problems) {
 	}
 }
 
-// endpointSecret is the form of a webhook endpoint's signing secret. `stripe listen` prints 64
-// hexadecimal digits, and what developers make up is short.
+// endpointSecret is the form of a webhook endpoint's signing secret. `stripe listen`
+// prints 64 hexadecimal digits, and what developers make up is short.
 var endpointSecret = regexp.MustCompile(`^whsec_[A-Za-z0-9]{16,63}$`)
 
-// mistakenForDevelopment finds a production configuration that lost APP_ENV. It would sell with a live
-// key under the rules of development, or, without a key, confirm bookings that nothing was paid for.
+// mistakenForDevelopment finds a production configuration that lost APP_ENV. It would
+// sell with a live key under the rules of development, or, without a key, confirm
+// bookings that nothing was paid for.
 func (c *Config) mistakenForDevelopment(e environment, problems *Problems) {
 	const key = "STRIPE_SECRET_KEY"
 	if c.Production {
@@ -111,8 +113,10 @@ func foreignToKeys(r rune) bool {
 	return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
 
-// KeepSessionSecret returns the secret in the file session_secret of dir, made at the first call, so that logins and owner tokens outlive
-// a restart. It is for development alone, where nobody sets SESSION_SECRET. Two processes that call it at once get the same one.
+// KeepSessionSecret returns the secret in the file session_secret of dir, made at the
+// first call, so that logins and owner tokens outlive a restart. It is for development
+// alone, where nobody sets SESSION_SECRET. Two processes that call it at once get the
+// same one.
 func KeepSessionSecret(dir string) (string, error) {
 	path := filepath.Join(dir, "session_secret")
 	if kept, err := KeptSessionSecret(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -121,7 +125,8 @@ func KeepSessionSecret(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("config: keep a session secret: %w", err)
 	}
-	// Written whole elsewhere and then linked to its name, which fails where another process was first.
+	// Written whole elsewhere and then linked to its name, which fails where another
+	// process was first.
 	f, err := os.CreateTemp(dir, ".session_secret-*")
 	if err != nil {
 		return "", fmt.Errorf("config: keep a session secret: %w", err)
@@ -137,8 +142,8 @@ func KeepSessionSecret(dir string) (string, error) {
 	return readSecret(path)
 }
 
-// KeptSessionSecret returns the secret that [KeepSessionSecret] has made, and makes none: the error is
-// fs.ErrNotExist where there is none.
+// KeptSessionSecret returns the secret that [KeepSessionSecret] has made, and makes none:
+// the error is fs.ErrNotExist where there is none.
 func KeptSessionSecret(dir string) (string, error) {
 	return readSecret(filepath.Join(dir, "session_secret"))
 }

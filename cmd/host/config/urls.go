@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// appURL checks the public address of the service. Plain http is for this machine alone: session cookies and owner tokens travel on it.
+// appURL checks the public address of the service. Plain http is for this machine alone:
+// session cookies and owner tokens travel on it.
 func appURL(raw string, production bool, problems *Problems) string {
 	const name, shape = "APP_URL", "it is the public address without a path, such as https://booking.example.com"
 	u := absolute(raw)
@@ -38,7 +39,8 @@ func loopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || (err == nil && addr.IsLoopback())
 }
 
-// bindHost checks the address to listen on. A host name is refused: an address says which of the machine's networks are meant.
+// bindHost checks the address to listen on. A host name is refused: an address says which
+// of the machine's networks are meant.
 func bindHost(raw string, production bool, problems *Problems) string {
 	switch {
 	case raw == "" && production:

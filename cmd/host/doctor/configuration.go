@@ -45,7 +45,8 @@ func (e *examination) environment(context.Context) ([]Finding, error) {
 	return []Finding{ok(Environment, "development; what going live would need is told by: APP_ENV=production host doctor")}, nil
 }
 
-// cookie looks at what browsers make of the session cookie. What they would drop in any case is a problem of the configuration already.
+// cookie looks at what browsers make of the session cookie. What they would drop in any
+// case is a problem of the configuration already.
 func (e *examination) cookie(context.Context) ([]Finding, error) {
 	var found []Finding
 	c, appURL := e.Config.Cookie, e.Config.AppURL

@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/postgres"
 )
 
-// reach finds out whether the database answers. What is asked of it afterwards is asked only if it does.
+// reach finds out whether the database answers. What is asked of it afterwards is asked
+// only if it does.
 func (e *examination) reach(ctx context.Context) ([]Finding, error) {
 	const notRunning = "the private Postgres below DATA_DIR runs only while a host does: start one to have what is in it examined"
 	if e.DB == nil {
@@ -82,7 +83,8 @@ func collation(made, now string) Finding {
 	return ok(DatabaseCollation, "is that of the indexes")
 }
 
-// How far the clocks may be apart. The database's judges holds and sessions, so the difference shows first in what people are told.
+// How far the clocks may be apart. The database's judges holds and sessions, so the
+// difference shows first in what people are told.
 const (
 	clockWarning = 5 * time.Second
 	clockProblem = time.Minute
@@ -90,7 +92,8 @@ const (
 
 const databaseClockSQL = `SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint`
 
-// databaseClock compares the clocks, as often as it takes to see the difference and not the way there.
+// databaseClock compares the clocks, as often as it takes to see the difference and not
+// the way there.
 func (e *examination) databaseClock(ctx context.Context) ([]Finding, error) {
 	var best, apart time.Duration
 	for i := range 3 {
@@ -115,7 +118,8 @@ func (e *examination) databaseClock(ctx context.Context) ([]Finding, error) {
 	return []Finding{ok(DatabaseClock, found)}, nil
 }
 
-// Some connections are kept for superusers, from 16 on for another role too, and a role or a database can have a limit of its own (-1 is none).
+// Some connections are kept for superusers, from 16 on for another role too, and a role
+// or a database can have a limit of its own (-1 is none).
 const connectionsSQL = `
 SELECT current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
 		- COALESCE(NULLIF(current_setting('reserved_connections', true), ''), '0')::integer,
@@ -123,7 +127,8 @@ SELECT current_setting('max_connections')::integer - current_setting('superuser_
 FROM pg_catalog.pg_roles r, pg_catalog.pg_database d
 WHERE r.rolname = current_user AND d.datname = current_database()`
 
-// operators is how many connections people and commands such as this one need beside the hosts.
+// operators is how many connections people and commands such as this one need beside the
+// hosts.
 const operators = 3
 
 func (e *examination) databaseConnections(ctx context.Context) ([]Finding, error) {

@@ -32,12 +32,14 @@ func (e *examination) databaseURL(context.Context) ([]Finding, error) {
 	return found, nil
 }
 
-// remote tells a server across a network from one on this machine, or in the same compose project or pod, whose name has no dot.
+// remote tells a server across a network from one on this machine, or in the same compose
+// project or pod, whose name has no dot.
 func remote(host string) bool {
 	return !strings.HasPrefix(host, "/") && !local(host) && strings.ContainsAny(host, ".:")
 }
 
-// databaseTLS: what crosses a network in production is the customers' data, and the password.
+// databaseTLS: what crosses a network in production is the customers' data, and the
+// password.
 func (e *examination) databaseTLS(context.Context) ([]Finding, error) {
 	hosts, _ := servers(e.Config.DatabaseURL)
 	if !e.Config.Production || !slices.ContainsFunc(hosts, remote) {
@@ -63,7 +65,8 @@ func (e *examination) databaseTLS(context.Context) ([]Finding, error) {
 		"Add sslmode=verify-full to DATABASE_URL, and sslrootcert where the certificate is not signed by a public authority.")}, nil
 }
 
-// pooled tells whether a URL looks like that of a pooler: by the ports that are usual for one, or by name. Nothing that it answers would tell.
+// pooled tells whether a URL looks like that of a pooler: by the ports that are usual for
+// one, or by name. Nothing that it answers would tell.
 func pooled(databaseURL string) bool {
 	hosts, ports := servers(databaseURL)
 	byName := func(host string) bool {

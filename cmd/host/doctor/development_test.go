@@ -15,7 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// atHome examines a host in development, on its own Postgres that does not run, unless the variables say otherwise.
+// atHome examines a host in development, on its own Postgres that does not run, unless
+// the variables say otherwise.
 func atHome(t *testing.T, opts doctor.Options, environ map[string]string) []doctor.Finding {
 	t.Helper()
 	if environ["DATA_DIR"] == "" {
@@ -106,7 +107,8 @@ func TestDataDir(t *testing.T) {
 	require.Equal(t, []string{"warning data-dir"}, examine(dir))
 }
 
-// A check that hangs whatever its context says, or panics, is a finding, and the others are made.
+// A check that hangs whatever its context says, or panics, is a finding, and the others
+// are made.
 func TestChecksAreBounded(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

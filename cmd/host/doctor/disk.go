@@ -10,7 +10,8 @@ import (
 	"runtime"
 )
 
-// How much is free where the embedded Postgres has its data: with less than the first it stops soon, with less than the second it may within days.
+// How much is free where the embedded Postgres has its data: with less than the first it
+// stops soon, with less than the second it may within days.
 const (
 	diskProblem = 256 << 20
 	diskWarning = 1 << 30
@@ -39,7 +40,8 @@ func (e *examination) disk(context.Context) ([]Finding, error) {
 	return []Finding{ok(Disk, found)}, nil
 }
 
-// existing is the folder itself, or the nearest one above that is there: the first start makes the rest.
+// existing is the folder itself, or the nearest one above that is there: the first start
+// makes the rest.
 func existing(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

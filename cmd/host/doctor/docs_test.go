@@ -16,8 +16,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// Every finding that the code can produce has a row in docs/doctor.md with a meaning and a remedy, and every row is a finding; the events that an endpoint needs are
-// listed there, too.
+// Every finding that the code can produce has a row in docs/doctor.md with a meaning and
+// a remedy, and every row is a finding; the events that an endpoint needs are listed
+// there, too.
 func TestEveryFindingIsDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../docs/doctor.md")
@@ -45,7 +46,8 @@ func TestEveryFindingIsDocumented(t *testing.T) {
 					values[n.Names[0].Name] = value
 				}
 			case *ast.CallExpr:
-				// A finding is named by one of the constants, or by what the caller was given.
+				// A finding is named by one of the constants, or by what the caller was
+				// given.
 				if made := called(n); made == "problem" || made == "warning" || made == "ok" || made == "inProduction" || made == "failed" {
 					name, isIdent := n.Args[0].(*ast.Ident)
 					if !isIdent {

@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// endpointFindings looks for the endpoint that this host is, among those that Stripe knows.
+// endpointFindings looks for the endpoint that this host is, among those that Stripe
+// knows.
 func (e *examination) endpointFindings(all []*stripe.WebhookEndpoint) []Finding {
 	if e.Config.AppURL == "" {
 		if e.Config.Production {
@@ -117,7 +118,8 @@ func surplus(endpoint *stripe.WebhookEndpoint) string {
 	return strings.Join(extra, ", ")
 }
 
-// sameURL compares as a client does: scheme and host without case. A slash more at the end is another path, which the host has not.
+// sameURL compares as a client does: scheme and host without case. A slash more at the
+// end is another path, which the host has not.
 func sameURL(a, b string) bool {
 	x, errX := url.Parse(a)
 	y, errY := url.Parse(b)

@@ -15,17 +15,21 @@ import (
 
 // Options are what [Examine] looks at.
 type Options struct {
-	// Config is what could be read of the configuration, and Problems what is wrong with it: see config.Read.
+	// Config is what could be read of the configuration, and Problems what is wrong with
+	// it: see config.Read.
 	Config   config.Config
 	Problems config.Problems
-	// DB is the host's database; it stays the caller's. nil is none: for the embedded one, that no host runs it.
+	// DB is the host's database; it stays the caller's. nil is none: for the embedded
+	// one, that no host runs it.
 	DB *sql.DB
-	// PoolSize is how many connections one host opens, and Hosts how many hosts there are at once, a deployment's included.
+	// PoolSize is how many connections one host opens, and Hosts how many hosts there are
+	// at once, a deployment's included.
 	PoolSize, Hosts int
 	// Timeout bounds each check; 0 is 8 seconds.
 	Timeout time.Duration
-	// Now is this machine's clock, FreeSpace tells how many bytes are free where a folder is, and Addresses are this machine's, each with its prefix; nil
-	// are the system's. For tests.
+	// Now is this machine's clock, FreeSpace tells how many bytes are free where a folder
+	// is, and Addresses are this machine's, each with its prefix; nil are the system's.
+	// For tests.
 	Now       func() time.Time
 	FreeSpace func(dir string) (uint64, error)
 	Addresses func() ([]net.Addr, error)
@@ -36,11 +40,13 @@ type Options struct {
 // examination is one run of the checks.
 type examination struct {
 	Options
-	// reached tells that the database answers, current that its schema has what this program needs. A check that was given up may still set them.
+	// reached tells that the database answers, current that its schema has what this
+	// program needs. A check that was given up may still set them.
 	reached, current atomic.Bool
 }
 
-// check is one question. Its error means that it could not be asked; the finding then has its name.
+// check is one question. Its error means that it could not be asked; the finding then has
+// its name.
 type check struct {
 	name Name
 	// of tells whether it is asked at all; nil is always.
@@ -48,7 +54,8 @@ type check struct {
 	ask func(*examination, context.Context) ([]Finding, error)
 }
 
-// checks are asked in this order: the later ones need what the earlier ones have found out.
+// checks are asked in this order: the later ones need what the earlier ones have found
+// out.
 var checks = []check{
 	{Configuration, nil, (*examination).configuration},
 	{Environment, nil, (*examination).environment},
@@ -83,7 +90,8 @@ var checks = []check{
 	{EventsUndelivered, (*examination).comparable, (*examination).eventsUndelivered},
 }
 
-// Examine makes every check, in a bounded time each, and returns what was found in the order in which it is best read. It changes nothing.
+// Examine makes every check, in a bounded time each, and returns what was found in the
+// order in which it is best read. It changes nothing.
 func Examine(ctx context.Context, opts Options) []Finding {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 8 * time.Second
@@ -113,7 +121,8 @@ func Examine(ctx context.Context, opts Options) []Finding {
 	return withoutSecrets(found, secretsOf(opts.Config))
 }
 
-// bounded makes a check, and gives it up when its time is over, whether or not it heeds its context.
+// bounded makes a check, and gives it up when its time is over, whether or not it heeds
+// its context.
 func (e *examination) bounded(ctx context.Context, c check) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
@@ -164,7 +173,8 @@ func (e *examination) answers() bool { return e.reached.Load() }
 // readable tells that the database has the tables and columns that this program asks for.
 func (e *examination) readable() bool { return e.reached.Load() && e.current.Load() }
 
-// wrong tells whether the configuration has a problem with a variable, which is a finding already.
+// wrong tells whether the configuration has a problem with a variable, which is a finding
+// already.
 func (e *examination) wrong(variable string) bool {
 	for _, p := range e.Problems {
 		if p.Name == variable {

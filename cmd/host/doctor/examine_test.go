@@ -120,7 +120,8 @@ func TestEachMistakeIsFound(t *testing.T) {
 			w.exec(`ALTER DATABASE "` + w.name() + `" SET default_transaction_read_only = on`)
 			w.reconnect()
 		}, "problem database-read-only"},
-		// M26: what a connection string has and nothing keeps, and what a database cannot store.
+		// M26: what a connection string has and nothing keeps, and what a database cannot
+		// store.
 		"a parameter left out":     {set("DATABASE_URL", "postgres://booking:T7gqv2mZ1xk9@db/b?channel_binding=require"), "warning database-url"},
 		"a variable of libpq":      {set("PGSSLMODE", "verify-full"), "warning database-url"},
 		"an old server":            {other(func(s *postgres.Server) { s.Number, s.Version = 130018, "13.18" }), "problem database-version"},

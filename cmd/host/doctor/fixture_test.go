@@ -33,7 +33,8 @@ const (
 	hook    = "https://booking.example.com/webhook"
 )
 
-// world is a host in production that is ready to go live: a real Postgres, and the stand-in in Stripe's place. A case changes it before it is examined.
+// world is a host in production that is ready to go live: a real Postgres, and the
+// stand-in in Stripe's place. A case changes it before it is examined.
 type world struct {
 	t       *testing.T
 	environ map[string]string
@@ -47,7 +48,8 @@ type world struct {
 	// lostFor is the age of an event that was never delivered; 0 is none.
 	lostFor time.Duration
 	keep    *stripetest.Server
-	// addresses are this machine's, each with its prefix, and metrics is the address of the metrics where it is not what environ says.
+	// addresses are this machine's, each with its prefix, and metrics is the address of
+	// the metrics where it is not what environ says.
 	addresses []string
 	metrics   string
 	// change is what another server would say.
@@ -126,7 +128,8 @@ func (w *world) exec(query string, args ...any) {
 	require.NoError(w.t, err)
 }
 
-// reconnect has a setting of the database take effect, which a session has from its beginning on.
+// reconnect has a setting of the database take effect, which a session has from its
+// beginning on.
 func (w *world) reconnect() {
 	w.db.SetMaxIdleConns(0)
 	w.db.SetMaxIdleConns(2)
@@ -139,7 +142,8 @@ func (w *world) name() (name string) {
 	return name
 }
 
-// account serves the stand-in as Stripe would be: under a live key too, and with a clock of its own.
+// account serves the stand-in as Stripe would be: under a live key too, and with a clock
+// of its own.
 func (w *world) account() string {
 	w.t.Helper()
 	standIn, err := stripetest.New(stripetest.Options{
@@ -166,11 +170,13 @@ func (w *world) account() string {
 func (w *world) examine() []doctor.Finding {
 	w.t.Helper()
 	w.options.Config, w.options.Problems = config.Read(w.environ)
-	// Production refuses another address of Stripe; its place is taken behind the configuration's back.
+	// Production refuses another address of Stripe; its place is taken behind the
+	// configuration's back.
 	if w.options.Config.StripeAPIBase == "" {
 		w.options.Config.StripeAPIBase = w.account()
 	}
-	// The default address of the metrics is one at which whoever runs the tests may run a host.
+	// The default address of the metrics is one at which whoever runs the tests may run a
+	// host.
 	if w.metrics != "" {
 		w.options.Config.Metrics.Address = w.metrics
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 )
 
-// secretUse says what depends on each session secret, so that an old one is taken out with proof, and what depended
-// on one that is gone.
+// secretUse says what depends on each session secret, so that an old one is taken out
+// with proof, and what depended on one that is gone.
 func (e *examination) secretUse(ctx context.Context) ([]Finding, error) {
 	if e.wrong("SESSION_SECRET") {
 		return nil, nil

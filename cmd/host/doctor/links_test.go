@@ -9,7 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// M3: a session secret is taken out when nothing depends on it any more, and doctor says how much does.
+// M3: a session secret is taken out when nothing depends on it any more, and doctor says
+// how much does.
 func TestSecretUse(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -8,7 +8,8 @@ import (
 // shared is what providers and overlay networks use within themselves: RFC 6598.
 var shared = netip.MustParsePrefix("100.64.0.0/10")
 
-// listensAt is the address of a listener, as one of an interface; everywhere tells that it is all of them.
+// listensAt is the address of a listener, as one of an interface; everywhere tells that
+// it is all of them.
 func listensAt(host string) (ip netip.Addr, everywhere bool) {
 	ip, err := netip.ParseAddr(host)
 	ip = ip.Unmap()
@@ -28,8 +29,9 @@ func public(ip netip.Addr) bool {
 	return !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast() && !shared.Contains(ip)
 }
 
-// publicAddress is one of this machine's addresses that is public, where a listener on all of them is reached; the zero one is none. 0.0.0.0 is those
-// of IPv4 alone. In a container it is the container's that count, which is as it should be.
+// publicAddress is one of this machine's addresses that is public, where a listener on
+// all of them is reached; the zero one is none. 0.0.0.0 is those of IPv4 alone. In a
+// container it is the container's that count, which is as it should be.
 func (e *examination) publicAddress(all netip.Addr) (netip.Addr, error) {
 	addresses, err := e.Addresses()
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 // metricsLimit bounds one question to a host that may not be there.
 const metricsLimit = 2 * time.Second
 
-// metrics looks at the address of Prometheus's /metrics: whoever reaches it reads how the business goes.
+// metrics looks at the address of Prometheus's /metrics: whoever reaches it reads how the
+// business goes.
 func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	address := e.Config.Metrics.Address
 	if e.wrong("METRICS_ADDR") {
@@ -56,7 +57,8 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	return found, nil
 }
 
-// takesThePort tells whether the host's own listener and this one are in each other's way.
+// takesThePort tells whether the host's own listener and this one are in each other's
+// way.
 func (e *examination) takesThePort(ip netip.Addr, everywhere bool, port string) bool {
 	own, all := listensAt(e.Config.Host)
 	return port == strconv.Itoa(e.Config.Port) && port != "0" && (everywhere || all || own == ip)
@@ -70,8 +72,9 @@ func (e *examination) portTaken(address string) Finding {
 	return problem(MetricsAddress, address+" is where the host itself listens: it does not start", remedy)
 }
 
-// scrape asks as Prometheus does. That nobody answers is amiss only where a host runs; the one of a developer, who has asked for no metrics, may be in a
-// container that keeps them to itself.
+// scrape asks as Prometheus does. That nobody answers is amiss only where a host runs;
+// the one of a developer, who has asked for no metrics, may be in a container that keeps
+// them to itself.
 func (e *examination) scrape(ctx context.Context, ip netip.Addr, everywhere bool, port string) Finding {
 	at := net.JoinHostPort(askedAt(ip, everywhere), port)
 	if port == "0" {
@@ -97,7 +100,8 @@ func (e *examination) scrape(ctx context.Context, ip netip.Addr, everywhere bool
 	return ok(MetricsAddress, at+" is not public; no host runs here to be asked")
 }
 
-// ask gets a page, or the beginning of one, from this machine's own network: through no proxy.
+// ask gets a page, or the beginning of one, from this machine's own network: through no
+// proxy.
 func ask(ctx context.Context, url string) (status int, body string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, metricsLimit)
 	defer cancel()

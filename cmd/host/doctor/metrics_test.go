@@ -13,7 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/doctor"
 )
 
-// The address of the metrics is asked, and where nobody answers, whether a host runs here at all.
+// The address of the metrics is asked, and where nobody answers, whether a host runs here
+// at all.
 func TestMetricsAreAsked(t *testing.T) {
 	t.Parallel()
 	// answers is a server with one answer; it returns its address and its port.
@@ -56,7 +57,8 @@ func TestMetricsAreAsked(t *testing.T) {
 			w.environ["APP_ENV"], w.environ["STRIPE_SECRET_KEY"] = "development", testKey
 			w.endpoints[0].Livemode = false
 		}, "warning environment", "the default, is not public"},
-		// It may be somebody else's, so neither it is asked nor what the answer would be compared with.
+		// It may be somebody else's, so neither it is asked nor what the answer would be
+		// compared with.
 		"a public one, and a host runs": {func(t *testing.T, w *world) {
 			_, w.environ["PORT"] = answers(t, "/health", `{"status":"ok"}`)
 			w.environ["METRICS_ADDR"] = "192.0.2.7:2"
@@ -80,8 +82,9 @@ func TestMetricsAreAsked(t *testing.T) {
 	}
 }
 
-// docker-compose.yml has the metrics on every address, of a container: whoever is not on its private network does not reach them. The port here is another,
-// where nobody listens.
+// docker-compose.yml has the metrics on every address, of a container: whoever is not on
+// its private network does not reach them. The port here is another, where nobody
+// listens.
 func TestMetricsOnEveryPrivateAddress(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -16,8 +16,8 @@ func (e *examination) payments(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Stripe is not called. The key's mode and the account's name tell whose payments are counted;
-	// the built-in stand-in is of test mode.
+	// Stripe is not called. The key's mode and the account's name tell whose payments are
+	// counted; the built-in stand-in is of test mode.
 	key := e.Config.StripeSecretKey
 	if key == "" || e.wrong("STRIPE_SECRET_KEY") {
 		key = "sk_test_doctor"

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// tidyLimit is for cancelling what was booked, whatever has become of the rest, and for what a host does by itself within seconds.
+// tidyLimit is for cancelling what was booked, whatever has become of the rest, and for
+// what a host does by itself within seconds.
 const tidyLimit = 45 * time.Second
 
 // trial is the booking that a visit makes.
@@ -37,7 +38,8 @@ type shown struct {
 	} `json:"payment"`
 }
 
-// pay books a slot, has it paid for, looks whether that came to one booking, one payment and one event, and gives it all back.
+// pay books a slot, has it paid for, looks whether that came to one booking, one payment
+// and one event, and gives it all back.
 func (v *visitor) pay(ctx context.Context) []Finding {
 	standIn, refused := v.payMode(ctx)
 	if refused != nil {
@@ -68,7 +70,8 @@ func (v *visitor) pay(ctx context.Context) []Finding {
 	return append(found, v.undo(tidy, t, paid)...)
 }
 
-// payMode finds out whether money could move. Only a host in development has the stand-in, and that one answers as Stripe does.
+// payMode finds out whether money could move. Only a host in development has the
+// stand-in, and that one answers as Stripe does.
 func (v *visitor) payMode(ctx context.Context) (standIn bool, refused *Finding) {
 	refuse := func(found string) *Finding {
 		f := problem(PayMode, found, "Do a test payment only on a host in test mode, with its STRIPE_SECRET_KEY (sk_test_…) in the environment of this command.")
@@ -91,7 +94,8 @@ func (v *visitor) payMode(ctx context.Context) (standIn bool, refused *Finding) 
 	return false, nil
 }
 
-// slot chooses what to book: the last free slot that can be cancelled for nothing, which customers miss least.
+// slot chooses what to book: the last free slot that can be cancelled for nothing, which
+// customers miss least.
 func (v *visitor) slot(ctx context.Context) (resource, start string, bad *Finding) {
 	no := func(found, remedy string) (string, string, *Finding) {
 		f := problem(PaySlot, found, remedy)
@@ -135,7 +139,8 @@ func (v *visitor) slot(ctx context.Context) (resource, start string, bad *Findin
 	return no("there is no active resource "+v.Resource, which)
 }
 
-// lastFree is the last free slot of the last week, of seven after an instant, that has any; empty when none has.
+// lastFree is the last free slot of the last week, of seven after an instant, that has
+// any; empty when none has.
 func (v *visitor) lastFree(ctx context.Context, slug string, after time.Time) (string, error) {
 	for week := 6; week >= 0; week-- {
 		from := after.Add(time.Duration(week)*7*24*time.Hour + time.Minute)

@@ -9,7 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// newerSQL reads what the database has; a newer release may have sets that this program knows nothing of.
+// newerSQL reads what the database has; a newer release may have sets that this program
+// knows nothing of.
 const newerSQL = `SELECT v.set_name, v.version FROM booking_platform.schema_versions v ORDER BY v.set_name`
 
 // schema compares what the database has with what this program needs.
@@ -82,7 +83,8 @@ WHERE n.nspname = 'booking_platform' AND c.relkind IN ('r', 'p') AND c.relname N
 	AND NOT (pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, p.name))
 ORDER BY c.relname, p.name`
 
-// What a first migration needs: the schema or the right to make it, and the extension or that it can be had.
+// What a first migration needs: the schema or the right to make it, and the extension or
+// that it can be had.
 const firstSQL = `
 SELECT pg_catalog.has_database_privilege(current_database(), 'CREATE') OR to_regnamespace('booking_platform') IS NOT NULL
 		AND pg_catalog.has_schema_privilege(to_regnamespace('booking_platform'), 'CREATE'),

@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/config"
 )
 
-// sessionSecret: the length is the configuration's; here it is what the secret is made of.
+// sessionSecret: the length is the configuration's; here it is what the secret is made
+// of.
 func (e *examination) sessionSecret(context.Context) ([]Finding, error) {
 	if e.wrong("SESSION_SECRET") {
 		return nil, nil
@@ -57,7 +58,8 @@ func weak(s string) string {
 
 var (
 	webhookSecretForm = regexp.MustCompile(`^whsec_[A-Za-z0-9+/=_-]{16,}$`)
-	// `stripe listen` prints 64 hexadecimal digits; an endpoint's secret is shorter, of letters and digits.
+	// `stripe listen` prints 64 hexadecimal digits; an endpoint's secret is shorter, of
+	// letters and digits.
 	listenSecretForm = regexp.MustCompile(`^whsec_[0-9a-f]{64}$`)
 	stripeKeyForm    = regexp.MustCompile(`^(sk|rk)_(live|test)_[A-Za-z0-9]{10,}$`)
 )
@@ -181,7 +183,8 @@ func (e *examination) databasePassword(context.Context) ([]Finding, error) {
 	return nil, nil
 }
 
-// withoutSecrets takes out of findings whatever a driver, a server or Stripe may have quoted.
+// withoutSecrets takes out of findings whatever a driver, a server or Stripe may have
+// quoted.
 func withoutSecrets(found []Finding, secrets []namedSecret) []Finding {
 	for i := range found {
 		for _, s := range secrets {

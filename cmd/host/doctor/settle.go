@@ -21,7 +21,8 @@ func (v *visitor) settle(ctx context.Context, t *trial, standIn bool) (found []F
 		}
 		found = append(found, ok(PayCheckout, "paid on the stand-in's page"))
 	} else {
-		// A hosted Checkout can be paid for by nobody but who opens its page: Stripe's API has no call for it.
+		// A hosted Checkout can be paid for by nobody but who opens its page: Stripe's
+		// API has no call for it.
 		wait = v.Wait
 		v.Say("Pay with Stripe's test card, 4242 4242 4242 4242, within " + v.Wait.String() + ": " + t.URL)
 		found = append(found, ok(PayCheckout, "Stripe has made the Checkout Session, for a person to pay"))
@@ -38,7 +39,8 @@ func (v *visitor) settle(ctx context.Context, t *trial, standIn bool) (found []F
 	return append(found, v.once(ctx, t)), true
 }
 
-// payAtStandIn presses the button. The page is asked for where the host is, whatever its public address.
+// payAtStandIn presses the button. The page is asked for where the host is, whatever its
+// public address.
 func (v *visitor) payAtStandIn(ctx context.Context, t *trial) *Finding {
 	var r reply
 	u, err := url.Parse(t.URL)
@@ -56,7 +58,8 @@ func (v *visitor) payAtStandIn(ctx context.Context, t *trial) *Finding {
 	return nil
 }
 
-// until looks at the booking again and again, until it is as it should be or the time is over, and returns what was seen last.
+// until looks at the booking again and again, until it is as it should be or the time is
+// over, and returns what was seen last.
 func (v *visitor) until(ctx context.Context, t *trial, limit time.Duration, done func(shown) bool) (b shown, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -96,7 +99,8 @@ SELECT
 	(SELECT count(*) FROM booking_platform.payment_events e
 		WHERE e.receiver = $3::text AND e.stripe_session_id = $2::text AND e.type = 'checkout.session.completed' AND e.outcome = 'processed')`
 
-// once counts in the database, where there is one: one booking, one payment, one row of the ledger.
+// once counts in the database, where there is one: one booking, one payment, one row of
+// the ledger.
 func (v *visitor) once(ctx context.Context, t *trial) Finding {
 	const remedy = "Run this where the environment has the host's DATABASE_URL, to have payment and ledger counted."
 	if v.DB == nil {

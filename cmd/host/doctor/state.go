@@ -60,7 +60,8 @@ func (e *examination) resources(ctx context.Context) ([]Finding, error) {
 	return []Finding{warning(Resources, "there is no active resource: nothing can be booked", "Run: host resource apply -f file, with what can be booked (docs/resources.md).")}, nil
 }
 
-// waitLimit is how long something may wait that a running host takes up within seconds or a minute.
+// waitLimit is how long something may wait that a running host takes up within seconds or
+// a minute.
 const waitLimit = 15 * time.Minute
 
 func (e *examination) eventsWaiting(ctx context.Context) ([]Finding, error) {
@@ -81,7 +82,8 @@ func (e *examination) eventsWaiting(ctx context.Context) ([]Finding, error) {
 	case b.Failed > 0:
 		return []Finding{problem(EventsWaiting, found, remedy)}, nil
 	}
-	// Such a session carries this host's reference and address, so its payment was lost here.
+	// Such a session carries this host's reference and address, so its payment was lost
+	// here.
 	return []Finding{warning(EventsWaiting, found, remedy)}, nil
 }
 

@@ -11,7 +11,8 @@ import (
 	"github.com/stripe/stripe-go/v76/webhookendpoint"
 )
 
-// hasStripe tells whether there is an account at Stripe to ask: no stand-in, and a key that can be one.
+// hasStripe tells whether there is an account at Stripe to ask: no stand-in, and a key
+// that can be one.
 func (e *examination) hasStripe() bool {
 	return e.Config.StripeSecretKey != "" && !e.wrong("STRIPE_SECRET_KEY") && !e.wrong("STRIPE_API_BASE")
 }
@@ -30,7 +31,8 @@ func (e *examination) backend() stripe.Backend {
 	return stripe.GetBackendWithConfig(stripe.APIBackend, c)
 }
 
-// stripe asks Stripe for the account's webhook endpoints, which tells as well whether it is reached, takes the key, and has our time.
+// stripe asks Stripe for the account's webhook endpoints, which tells as well whether it
+// is reached, takes the key, and has our time.
 func (e *examination) stripe(ctx context.Context) ([]Finding, error) {
 	if e.Config.StripeSecretKey == "" && !e.Config.Production {
 		return []Finding{ok(Stripe, "a built-in stand-in takes its place: no money moves")}, nil
@@ -56,7 +58,8 @@ func (e *examination) stripe(ctx context.Context) ([]Finding, error) {
 	return append(found, e.endpointFindings(endpoints)...), nil
 }
 
-// refusal says why Stripe could not be asked. A restricted key may be right and lack a right that only this check needs.
+// refusal says why Stripe could not be asked. A restricted key may be right and lack a
+// right that only this check needs.
 func refusal(name Name, err error, lacked Name, what string) Finding {
 	var se *stripe.Error
 	switch {

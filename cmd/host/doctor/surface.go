@@ -36,7 +36,8 @@ func (v *visitor) headers(ctx context.Context) Finding {
 	return ok(BaseHeaders, "the page has the headers that protect it")
 }
 
-// cookie looks at the session cookie, as the answer to a logout takes it back: nobody has to log in for it.
+// cookie looks at the session cookie, as the answer to a logout takes it back: nobody has
+// to log in for it.
 func (v *visitor) cookie(ctx context.Context) Finding {
 	r, err := v.request(ctx, http.MethodPost, "/auth/logout", "")
 	if err != nil {

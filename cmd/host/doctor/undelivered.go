@@ -17,12 +17,14 @@ import (
 const (
 	// eventsKept is for how long Stripe answers with an event.
 	eventsKept = 30 * 24 * time.Hour
-	// onItsWay is how long an event may take that is being delivered, or that the host has yet to fetch.
+	// onItsWay is how long an event may take that is being delivered, or that the host
+	// has yet to fetch.
 	onItsWay = 15 * time.Minute
 )
 
-// eventsUndelivered asks Stripe for the newest hundred events that were not delivered, and the ledger which of them the host has settled all the same: it
-// fetches them, and Stripe goes on listing them.
+// eventsUndelivered asks Stripe for the newest hundred events that were not delivered,
+// and the ledger which of them the host has settled all the same: it fetches them, and
+// Stripe goes on listing them.
 func (e *examination) eventsUndelivered(ctx context.Context) ([]Finding, error) {
 	params := &stripe.EventListParams{
 		DeliverySuccess: stripe.Bool(false),
@@ -65,7 +67,8 @@ func (e *examination) eventsUndelivered(ctx context.Context) ([]Finding, error) 
 		"See in Stripe's dashboard what the endpoint answers: 400 means that STRIPE_WEBHOOK_SECRET is another endpoint's; a host that runs fetches what was missed within minutes.")}, nil
 }
 
-// comparable tells that both Stripe and the ledger can be asked: what Stripe lists alone may all have been fetched.
+// comparable tells that both Stripe and the ledger can be asked: what Stripe lists alone
+// may all have been fetched.
 func (e *examination) comparable() bool { return e.hasStripe() && e.readable() }
 
 // settled tells whether the ledger has done with an event.

@@ -16,18 +16,22 @@ import (
 type VisitOptions struct {
 	// Base is the address of a host that runs, without a slash at its end.
 	Base string
-	// Pay has a slot booked, paid for and cancelled; Resource is the slug of what is booked, which may be left out where there is one alone.
+	// Pay has a slot booked, paid for and cancelled; Resource is the slug of what is
+	// booked, which may be left out where there is one alone.
 	Pay      bool
 	Resource string
 	// Wait is how long a person may take to pay, where the host has no stand-in.
 	Wait time.Duration
-	// StripeKey is the key of the environment: a live one refuses Pay, and without a stand-in one of test mode is needed.
+	// StripeKey is the key of the environment: a live one refuses Pay, and without a
+	// stand-in one of test mode is needed.
 	StripeKey string
-	// DB is the host's database, in which the payment and its event are counted; nil leaves that out.
+	// DB is the host's database, in which the payment and its event are counted; nil
+	// leaves that out.
 	DB *sql.DB
 	// Say tells a person what to do meanwhile; nil is silence.
 	Say func(line string)
-	// Timeout bounds each request; 0 is 15 seconds: paying at the stand-in waits for the webhook.
+	// Timeout bounds each request; 0 is 15 seconds: paying at the stand-in waits for the
+	// webhook.
 	Timeout time.Duration
 }
 

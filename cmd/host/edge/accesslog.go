@@ -20,7 +20,9 @@ type Stats struct {
 // ServerErrors is how many answers had a status of 500 or above.
 func (s *Stats) ServerErrors() int64 { return s.serverErrors.Load() }
 
-// accessLog writes one line for each request, but for those that Options.Counted is about. The query is left out, because owner tokens travel in it, and so is the rest of a path that is private.
+// accessLog writes one line for each request, but for those that Options.Counted is
+// about. The query is left out, because owner tokens travel in it, and so is the rest of
+// a path that is private.
 func accessLog(next http.Handler, opts Options) http.Handler {
 	refused := &refusals{logger: opts.Logger, counts: map[string]*int{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,7 +36,8 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 			if answer.status == 0 && ended {
 				answer.status = http.StatusOK
 			}
-			// A client that hangs up ends the context, and what fails because of that is no failure of the host's.
+			// A client that hangs up ends the context, and what fails because of that is
+			// no failure of the host's.
 			gone := errors.Is(ctx.Err(), context.Canceled)
 			level := slog.LevelInfo
 			if answer.status >= 500 && !gone {
@@ -65,8 +68,9 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 	})
 }
 
-// shown is a path without what is secret in it, from the first beginning of a secret on. Wherever that stands, and in whatever case: an address that was
-// mangled on its way to us still has its secret.
+// shown is a path without what is secret in it, from the first beginning of a secret on.
+// Wherever that stands, and in whatever case: an address that was mangled on its way to
+// us still has its secret.
 func shown(path string, private []string) string {
 	for at := range path {
 		for _, beginning := range private {
@@ -78,7 +82,8 @@ func shown(path string, private []string) string {
 	return path
 }
 
-// answer remembers what was answered. Unwrap lets http.ResponseController reach what is below.
+// answer remembers what was answered. Unwrap lets http.ResponseController reach what is
+// below.
 type answer struct {
 	http.ResponseWriter
 	status int

@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// watched tells the connection of a request when it waits for its client: from the first read of the body to its end, and again when the
-// answer has been made and is on its way.
+// watched tells the connection of a request when it waits for its client: from the first
+// read of the body to its end, and again when the answer has been made and is on its way.
 func watched(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := r.Context().Value(connKey{}).(*conn)
@@ -19,7 +19,8 @@ func watched(next http.Handler) http.Handler {
 			r.Body = &body{ReadCloser: r.Body, conn: c}
 		}
 		next.ServeHTTP(w, r)
-		// What has not been read of the body is now waited for by the server, and so is room for the answer.
+		// What has not been read of the body is now waited for by the server, and so is
+		// room for the answer.
 		c.waits()
 	})
 }

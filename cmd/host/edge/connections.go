@@ -14,23 +14,30 @@ import (
 
 // ConnectionOptions tune [NewConnections]; the zero value works.
 type ConnectionOptions struct {
-	// Max is how many connections there are at once; 0 is 4096. It is less where the system allows the process fewer files.
+	// Max is how many connections there are at once; 0 is 4096. It is less where the
+	// system allows the process fewer files.
 	Max int
-	// ClientIP knows the proxies, behind which many clients share an address; nil knows of none.
+	// ClientIP knows the proxies, behind which many clients share an address; nil knows
+	// of none.
 	ClientIP *ClientIP
 }
 
 const (
-	// blink is how long a connection may wait for its client in any case: an answer that is on its way is not cut off.
+	// blink is how long a connection may wait for its client in any case: an answer that
+	// is on its way is not cut off.
 	blink = 100 * time.Millisecond
-	// writeBuffer is what the system keeps of an answer that is not read. By itself it would keep megabytes for each connection.
+	// writeBuffer is what the system keeps of an answer that is not read. By itself it
+	// would keep megabytes for each connection.
 	writeBuffer = 64 << 10
 )
 
-// Connections bounds the connections of a server in a way that slow clients cannot turn into an outage. While there is room nobody is cut: whoever is cut
-// comes again, and costs more than one who waits. Where every place is taken, a newcomer gets the place of one that waits for its client (for a
-// request, the rest of one, or for room to answer): of the network that has the most of these (an IPv4 address, the /64 of an IPv6 one), the one that has
-// waited longest. So many from one address take places from each other, and those at work are never cut. Only while all are at work does a newcomer wait, in
+// Connections bounds the connections of a server in a way that slow clients cannot turn
+// into an outage. While there is room nobody is cut: whoever is cut comes again, and
+// costs more than one who waits. Where every place is taken, a newcomer gets the place of
+// one that waits for its client (for a request, the rest of one, or for room to answer):
+// of the network that has the most of these (an IPv4 address, the /64 of an IPv6 one),
+// the one that has waited longest. So many from one address take places from each other,
+// and those at work are never cut. Only while all are at work does a newcomer wait, in
 // the system's queue, until one of them is done.
 //
 // It belongs to one server, see [NewServer], and is safe for concurrent use.
@@ -42,13 +49,15 @@ type Connections struct {
 	room *sync.Cond
 	open int
 	cut  int64
-	// waiting has those that wait for their client, by network, the one that has waited longest first. The proxies' are under "".
+	// waiting has those that wait for their client, by network, the one that has waited
+	// longest first. The proxies' are under "".
 	waiting map[string]*list.List
 	closed  bool
 }
 
-// ConnectionStats are the connections of a process: those that are open, those of them that wait for their client, and those that were cut, since its
-// start, to make room for others.
+// ConnectionStats are the connections of a process: those that are open, those of them
+// that wait for their client, and those that were cut, since its start, to make room for
+// others.
 type ConnectionStats struct {
 	Open, Waiting int
 	Cut           int64
@@ -78,8 +87,9 @@ func (cs *Connections) Stats() ConnectionStats {
 	return s
 }
 
-// CutWaiting cuts the connections that have waited for their client for so long, and returns how many there were. A shutdown calls it: nothing is
-// owed to a request that has not arrived.
+// CutWaiting cuts the connections that have waited for their client for so long, and
+// returns how many there were. A shutdown calls it: nothing is owed to a request that has
+// not arrived.
 func (cs *Connections) CutWaiting(age time.Duration) (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -175,13 +185,15 @@ func (cs *Connections) look() {
 	cs.room.Broadcast()
 }
 
-// conn is a connection and whether it waits for its client. What is below network is guarded by the mutex of its Connections.
+// conn is a connection and whether it waits for its client. What is below network is
+// guarded by the mutex of its Connections.
 type conn struct {
 	net.Conn
 	of      *Connections
 	network string
 
-	// place is where it stands among those that wait, and since when; nil while it is at work.
+	// place is where it stands among those that wait, and since when; nil while it is at
+	// work.
 	place *list.Element
 	since time.Time
 	gone  bool
@@ -228,14 +240,16 @@ func (cs *Connections) end(c *conn) {
 	cs.room.Signal()
 }
 
-// cutOff ends c for others' sake. The server finds that out at its next read or write. The mutex is held.
+// cutOff ends c for others' sake. The server finds that out at its next read or write.
+// The mutex is held.
 func (cs *Connections) cutOff(c *conn) {
 	cs.end(c)
 	cs.cut++
 	_ = c.Conn.Close()
 }
 
-// changed is the server's ConnState. A connection is active from the end of a request's head on.
+// changed is the server's ConnState. A connection is active from the end of a request's
+// head on.
 func (cs *Connections) changed(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*conn)
 	if !ok {

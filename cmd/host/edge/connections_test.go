@@ -104,7 +104,8 @@ func isCut(t *testing.T, c net.Conn) bool {
 	return err == io.EOF
 }
 
-// Slow clients fill every place, and the next one is served all the same: who has waited longest goes.
+// Slow clients fill every place, and the next one is served all the same: who has waited
+// longest goes.
 func TestFullOfSlowClients(t *testing.T) {
 	bounded(t, edge.ConnectionOptions{Max: 4}, ok, func(t *testing.T, n *pipes, connections *edge.Connections) {
 		var slow []net.Conn
@@ -125,7 +126,8 @@ func TestFullOfSlowClients(t *testing.T) {
 	})
 }
 
-// While every place is at work nobody is cut, and a newcomer waits for the first to be done.
+// While every place is at work nobody is cut, and a newcomer waits for the first to be
+// done.
 func TestFullOfWork(t *testing.T) {
 	release := make(chan struct{})
 	bounded(t, edge.ConnectionOptions{Max: 2}, func(w http.ResponseWriter, r *http.Request) {
@@ -162,8 +164,9 @@ func TestFullOfWork(t *testing.T) {
 	})
 }
 
-// Where every place is taken, many of one network take places from each other, of IPv6 too, and one of another keeps its own, however long it
-// has been silent. A proxy that is trusted keeps its own as well.
+// Where every place is taken, many of one network take places from each other, of IPv6
+// too, and one of another keeps its own, however long it has been silent. A proxy that is
+// trusted keeps its own as well.
 func TestSlowClientsOfOneNetwork(t *testing.T) {
 	bounded(t, edge.ConnectionOptions{Max: 5, ClientIP: edge.NewClientIP(1, nil)}, ok, func(t *testing.T, n *pipes, connections *edge.Connections) {
 		proxy := []net.Conn{n.dial(t, "10.0.0.1"), n.dial(t, "10.0.0.1")}
@@ -199,7 +202,8 @@ func TestProxiesAlone(t *testing.T) {
 	})
 }
 
-// A body that dribbles in, and an answer that is not read, wait for their client; a handler that has all it asked for does not.
+// A body that dribbles in, and an answer that is not read, wait for their client; a
+// handler that has all it asked for does not.
 func TestWhatCountsAsWaiting(t *testing.T) {
 	working := make(chan struct{})
 	bounded(t, edge.ConnectionOptions{}, func(w http.ResponseWriter, r *http.Request) {

@@ -18,29 +18,35 @@ type Options struct {
 	Logger *slog.Logger
 	// ClientIP says who asks: see [NewClientIP].
 	ClientIP *ClientIP
-	// Timeout ends the context of a request; 0 is 15 seconds. What a route does must end with its context.
+	// Timeout ends the context of a request; 0 is 15 seconds. What a route does must end
+	// with its context.
 	Timeout time.Duration
 	// HSTS tells browsers to come back over https alone, for two years; for production.
 	HSTS bool
-	// FormTargets are origins, besides our own and any over https, to which a form's redirect may lead: the stand-in's pay page.
+	// FormTargets are origins, besides our own and any over https, to which a form's
+	// redirect may lead: the stand-in's pay page.
 	FormTargets []string
-	// TrustedOrigins may post from a browser besides the one that a request is addressed to: the public URL, whose scheme and host a
-	// proxy may have changed on the way.
+	// TrustedOrigins may post from a browser besides the one that a request is addressed
+	// to: the public URL, whose scheme and host a proxy may have changed on the way.
 	TrustedOrigins []string
-	// Exempt are patterns of http.ServeMux that browsers do not post to and other services do, such as "POST /webhook".
+	// Exempt are patterns of http.ServeMux that browsers do not post to and other
+	// services do, such as "POST /webhook".
 	Exempt []string
-	// Private are what secrets in paths begin with, such as "/calendar/", or "token=", which gets there where a question mark was escaped: the access log
-	// leaves out what follows.
+	// Private are what secrets in paths begin with, such as "/calendar/", or "token=",
+	// which gets there where a question mark was escaped: the access log leaves out what
+	// follows.
 	Private []string
-	// Counted are routes, as [SetRoute] names them, that strangers may flood with what is refused, such as "/webhook": of the requests that are
-	// answered 4xx there, the access log has the first of each client in a minute, and then their number.
+	// Counted are routes, as [SetRoute] names them, that strangers may flood with what is
+	// refused, such as "/webhook": of the requests that are answered 4xx there, the
+	// access log has the first of each client in a minute, and then their number.
 	Counted []string
 	// Stats counts answers; nil counts nothing.
 	Stats *Stats
 }
 
-// Handler wraps the host's routes. From the outside in: the connection's state, request id, access log, recovery from a panic, headers, time limit, and the refusal of
-// posts from other sites. It is safe for concurrent use and keeps nothing between requests.
+// Handler wraps the host's routes. From the outside in: the connection's state, request
+// id, access log, recovery from a panic, headers, time limit, and the refusal of posts
+// from other sites. It is safe for concurrent use and keeps nothing between requests.
 func Handler(next http.Handler, opts Options) (http.Handler, error) {
 	if opts.Logger == nil || opts.ClientIP == nil {
 		return nil, errors.New("edge: a logger and a client address are required")
@@ -88,8 +94,8 @@ func requestID(next http.Handler) http.Handler {
 	})
 }
 
-// newID orders by time, which helps who looks for a line in a log. An id is no reason to refuse a request, so without
-// randomness it is empty.
+// newID orders by time, which helps who looks for a line in a log. An id is no reason to
+// refuse a request, so without randomness it is empty.
 func newID() string {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -98,7 +104,8 @@ func newID() string {
 	return id.String()
 }
 
-// wellFormed accepts 8 to 64 letters, digits, dots, dashes and underscores: nothing that could break a log line or a header.
+// wellFormed accepts 8 to 64 letters, digits, dots, dashes and underscores: nothing that
+// could break a log line or a header.
 func wellFormed(id string) bool {
 	if len(id) < 8 || len(id) > 64 {
 		return false
@@ -119,18 +126,23 @@ func from(ctx context.Context) *request {
 	return &request{}
 }
 
-// RequestID returns the id of the request that a context belongs to; empty outside of one.
+// RequestID returns the id of the request that a context belongs to; empty outside of
+// one.
 func RequestID(ctx context.Context) string { return from(ctx).id }
 
-// Address returns the address of the client, as [ClientIP] saw it; empty outside of a request.
+// Address returns the address of the client, as [ClientIP] saw it; empty outside of a
+// request.
 func Address(ctx context.Context) string { return from(ctx).clientIP }
 
-// Network returns what the limits of one client count the client as: its address, or the /64 that an IPv6 address is in;
-// see [ratelimit.Network]. It is empty outside of a request.
+// Network returns what the limits of one client count the client as: its address, or the
+// /64 that an IPv6 address is in; see [ratelimit.Network]. It is empty outside of a
+// request.
 func Network(ctx context.Context) string { return ratelimit.Network(from(ctx).clientIP) }
 
-// SetRoute names the route that took the request, for the access log. The router calls it, in the request's own goroutine.
+// SetRoute names the route that took the request, for the access log. The router calls
+// it, in the request's own goroutine.
 func SetRoute(ctx context.Context, route string) { from(ctx).route = route }
 
-// SetUser names who is logged in, by id, for the access log. It is called in the request's own goroutine.
+// SetUser names who is logged in, by id, for the access log. It is called in the
+// request's own goroutine.
 func SetUser(ctx context.Context, id string) { from(ctx).user = id }

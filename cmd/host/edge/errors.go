@@ -13,7 +13,8 @@ type problem struct {
 	Message   string            `json:"message,omitempty"`
 }
 
-// WriteError answers with the JSON of an error: its code, the request's id, and what is wrong with which field of the request.
+// WriteError answers with the JSON of an error: its code, the request's id, and what is
+// wrong with which field of the request.
 func WriteError(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string) {
 	writeProblem(w, status, problem{Error: code, RequestID: RequestID(r.Context()), Fields: fields})
 }

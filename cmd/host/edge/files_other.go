@@ -4,5 +4,6 @@ package edge
 
 import "math"
 
-// spareFiles is how many files the process may have open for clients: no limit of the system's is known here.
+// spareFiles is how many files the process may have open for clients: no limit of the
+// system's is known here.
 func spareFiles() int { return math.MaxInt32 }

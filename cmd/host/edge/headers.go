@@ -8,8 +8,8 @@ import (
 
 // headers sets what every answer carries; a route may set its own in their place.
 //
-// form-action reaches any https address, because Chrome applies it to the redirect that follows a form, and Stripe's page may have a
-// domain of the account's own.
+// form-action reaches any https address, because Chrome applies it to the redirect that
+// follows a form, and Stripe's page may have a domain of the account's own.
 func headers(next http.Handler, opts Options) http.Handler {
 	targets := strings.Join(append([]string{"'self'", "https:"}, opts.FormTargets...), " ")
 	csp := "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action " + targets

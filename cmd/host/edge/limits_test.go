@@ -16,7 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/edge"
 )
 
-// A body has the size and the time of its route, and the route's context ends with its own limit.
+// A body has the size and the time of its route, and the route's context ends with its
+// own limit.
 func TestLimits(t *testing.T) {
 	limits := edge.Limits{Body: 8, Read: 2 * time.Second, Time: 3 * time.Second}
 	var failed error

@@ -8,8 +8,9 @@ import (
 	"log/slog"
 )
 
-// LogWriter writes JSON lines to w without the control characters that JSON allows in a string: DEL, and those from U+0080 to U+009F, among which is one that
-// terminals take for the beginning of a command. It escapes them; the JSON says the same.
+// LogWriter writes JSON lines to w without the control characters that JSON allows in a
+// string: DEL, and those from U+0080 to U+009F, among which is one that terminals take
+// for the beginning of a command. It escapes them; the JSON says the same.
 func LogWriter(w io.Writer) io.Writer { return logWriter{w} }
 
 type logWriter struct{ io.Writer }
@@ -36,7 +37,8 @@ func (l logWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// LogHandler adds request_id to every line that is logged with the context of a request, in whatever package.
+// LogHandler adds request_id to every line that is logged with the context of a request,
+// in whatever package.
 func LogHandler(h slog.Handler) slog.Handler { return logHandler{h} }
 
 type logHandler struct{ slog.Handler }

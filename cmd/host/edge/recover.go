@@ -7,8 +7,9 @@ import (
 	"runtime/debug"
 )
 
-// recovered answers 500 to the request that panicked, and lets the others live. Where the answer had begun, the connection is cut: what
-// the client has is not whole, and must not look so.
+// recovered answers 500 to the request that panicked, and lets the others live. Where the
+// answer had begun, the connection is cut: what the client has is not whole, and must not
+// look so.
 func recovered(next http.Handler, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {

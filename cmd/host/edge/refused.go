@@ -7,16 +7,19 @@ import (
 )
 
 const (
-	// refusedWindow is how long the requests that were refused to one client are counted before the count has its line.
+	// refusedWindow is how long the requests that were refused to one client are counted
+	// before the count has its line.
 	refusedWindow = time.Minute
-	// maxRefused is how many clients are counted apart, and so bounds memory and lines, whatever number of addresses an attacker has.
+	// maxRefused is how many clients are counted apart, and so bounds memory and lines,
+	// whatever number of addresses an attacker has.
 	maxRefused = 200
 	// others is whom all further ones are counted as.
 	others = "others"
 )
 
-// refusals keeps a flood of requests that are refused out of the access log. The first of a client in a window has its line, and those after it
-// are counted, and have one line together when the window ends.
+// refusals keeps a flood of requests that are refused out of the access log. The first of
+// a client in a window has its line, and those after it are counted, and have one line
+// together when the window ends.
 type refusals struct {
 	logger *slog.Logger
 	mu     sync.Mutex

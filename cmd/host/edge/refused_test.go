@@ -33,7 +33,8 @@ func flooded(t *testing.T, status *int) (flood func(n int, address string), book
 	}, book
 }
 
-// A flood of forged deliveries has two lines a minute and address: its first, and how many more there were. What is not refused has its line.
+// A flood of forged deliveries has two lines a minute and address: its first, and how
+// many more there were. What is not refused has its line.
 func TestRefusedRequestsAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -82,7 +83,8 @@ func TestRefusedRequestsOfManyAddresses(t *testing.T) {
 	})
 }
 
-// A terminal that shows the log is not told anything by it, in either of the two ways to begin a command.
+// A terminal that shows the log is not told anything by it, in either of the two ways to
+// begin a command.
 func TestLogWriter(t *testing.T) {
 	t.Parallel()
 	book := &logBook{}

@@ -13,7 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/edge"
 )
 
-// Each request is told once, by its template; a failure that nobody waited for is none of the host's.
+// Each request is told once, by its template; a failure that nobody waited for is none of
+// the host's.
 func TestOnAnswer(t *testing.T) {
 	t.Parallel()
 	var told []edge.Answered

@@ -34,7 +34,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Metrics are the series of one host. It is safe for concurrent use, and keeps its own registry, so that several can be in one process.
+// Metrics are the series of one host. It is safe for concurrent use, and keeps its own
+// registry, so that several can be in one process.
 type Metrics struct {
 	registry *prometheus.Registry
 	logger   *slog.Logger

@@ -30,7 +30,8 @@ func (noDatabase) Connect(context.Context) (driver.Conn, error) {
 }
 func (noDatabase) Driver() driver.Driver { return nil }
 
-// fixture is metrics over sources of a test's own; each reading of the database calls read.
+// fixture is metrics over sources of a test's own; each reading of the database calls
+// read.
 func fixture(read func(context.Context) error) (*metrics.Metrics, func()) {
 	db := sql.OpenDB(noDatabase{})
 	m := metrics.New(metrics.Options{
@@ -92,8 +93,8 @@ func TestScrapesShareAReading(t *testing.T) {
 	})
 }
 
-// A database that says nothing costs each scrape two seconds and one reading altogether, though that ignores its context; a scrape still shows
-// what this process knows.
+// A database that says nothing costs each scrape two seconds and one reading altogether,
+// though that ignores its context; a scrape still shows what this process knows.
 func TestScrapeOfADatabaseThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 const (
 	// readLimit bounds a reading of the database.
 	readLimit = 2 * time.Second
-	// keepReading is for how long a reading is good, and a failed one too: that is how seldom the database is asked, whoever scrapes.
+	// keepReading is for how long a reading is good, and a failed one too: that is how
+	// seldom the database is asked, whoever scrapes.
 	keepReading = 5 * time.Second
 )
 
@@ -65,8 +66,9 @@ type reader struct {
 	running chan struct{}
 }
 
-// read returns a reading that is a few seconds old at most, within the time limit: where there is none by then, the error says so. A reading that
-// hangs is not joined by another one.
+// read returns a reading that is a few seconds old at most, within the time limit: where
+// there is none by then, the error says so. A reading that hangs is not joined by another
+// one.
 func (r *reader) read() reading {
 	r.mu.Lock()
 	if r.running == nil && !r.at.IsZero() && time.Since(r.at) < keepReading {

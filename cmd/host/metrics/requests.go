@@ -8,7 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// latencies are the buckets of a request in seconds: from one round trip to the database, to the time limit of a request.
+// latencies are the buckets of a request in seconds: from one round trip to the database,
+// to the time limit of a request.
 var latencies = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 
 func newRequests() *prometheus.HistogramVec {
@@ -21,8 +22,9 @@ func newRequests() *prometheus.HistogramVec {
 // methods have a label of their own; a client can send any word.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
-// Request counts a request that was answered. Route is the template of its route, empty where it had none; a path as it was asked for does not belong there.
-// Status is 0 where nobody was left to answer.
+// Request counts a request that was answered. Route is the template of its route, empty
+// where it had none; a path as it was asked for does not belong there. Status is 0 where
+// nobody was left to answer.
 func (m *Metrics) Request(route, method string, status int, took time.Duration) {
 	if route == "" {
 		route = "none"

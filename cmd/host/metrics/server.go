@@ -10,14 +10,16 @@ import (
 	"time"
 )
 
-// Server answers scrapes at an address of its own, so that no proxy in front of the host can lead there.
+// Server answers scrapes at an address of its own, so that no proxy in front of the host
+// can lead there.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
 	served   chan error
 }
 
-// Listen takes the address, such as 127.0.0.1:9464; port 0 lets the system choose. Nothing is answered before [Server.Serve].
+// Listen takes the address, such as 127.0.0.1:9464; port 0 lets the system choose.
+// Nothing is answered before [Server.Serve].
 func Listen(address string) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

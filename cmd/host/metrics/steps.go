@@ -18,7 +18,8 @@ const (
 	failed = "failed"
 )
 
-// newSteps gives each step its series at zero, so that an alarm sees the first failure as a change.
+// newSteps gives each step its series at zero, so that an alarm sees the first failure as
+// a change.
 func newSteps(names []string) steps {
 	byStep := []string{"step"}
 	s := steps{
@@ -45,7 +46,8 @@ func newSteps(names []string) steps {
 	return s
 }
 
-// Step counts a run of a step: how long it took, how many things it has done, and whether it failed.
+// Step counts a run of a step: how long it took, how many things it has done, and whether
+// it failed.
 func (m *Metrics) Step(name string, took time.Duration, items int, err error) {
 	m.steps.duration.WithLabelValues(name).Observe(took.Seconds())
 	m.steps.items.WithLabelValues(name).Add(float64(max(items, 0)))

@@ -16,7 +16,8 @@ import (
 type bookView struct {
 	page
 	Resource booking.Resource
-	// Others, Offers and Parties are links to what else can be booked, in which ways, and for how many; none where there is no choice.
+	// Others, Offers and Parties are links to what else can be booked, in which ways, and
+	// for how many; none where there is no choice.
 	Others, Offers, Parties []choice
 	// More tells that larger parties than those with a link can come.
 	More bool
@@ -31,7 +32,8 @@ type bookView struct {
 	Message  string
 }
 
-// book shows what is free. The query chooses the resource, the offer, the party and the first day.
+// book shows what is free. The query chooses the resource, the offer, the party and the
+// first day.
 func (p *Pages) book(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	f := emptyForm()
@@ -107,8 +109,8 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 	p.showBook(w, r, status, again)
 }
 
-// tooMany says what to do about a limit of what is held or comes free of charge. What ends in more than an hour is a
-// booking that costs nothing.
+// tooMany says what to do about a limit of what is held or comes free of charge. What
+// ends in more than an hour is a booking that costs nothing.
 func tooMany(limit *booking.HoldLimitError, seconds int) string {
 	wait, mine, free := "in "+plural((seconds+59)/60, "minute"), "Please pay for one of them", ""
 	if seconds >= 3600 {
@@ -152,14 +154,16 @@ func (p *Pages) showBook(w http.ResponseWriter, r *http.Request, status int, v b
 	p.render(w, status, "book.html", v)
 }
 
-// fillWeek finds the week to show, from the day that was asked for, or today, and the links around it.
+// fillWeek finds the week to show, from the day that was asked for, or today, and the
+// links around it.
 func (p *Pages) fillWeek(ctx context.Context, v *bookView, all []booking.Resource) error {
 	zone, err := v.Resource.Zone()
 	if err != nil {
 		return err
 	}
 	today, last := bounds(v.Resource, zone, time.Now())
-	// Times that are too small for the party are not offered; a party that is too large for any has been told so.
+	// Times that are too small for the party are not offered; a party that is too large
+	// for any has been told so.
 	at := ask{resource: v.Resource.Slug, party: min(max(1, v.Form.heads()), v.Resource.Capacity), from: firstDay(v.Form.From, today, last)}
 	offer := v.choose(&at)
 	v.describe(at, offer)

@@ -19,7 +19,8 @@ type cancelView struct {
 	Back    string
 }
 
-// askCancel shows what cancelling gives, and the button that does it. A link alone cancels nothing: programs follow links too.
+// askCancel shows what cancelling gives, and the button that does it. A link alone
+// cancels nothing: programs follow links too.
 func (p *Pages) askCancel(w http.ResponseWriter, r *http.Request) {
 	f, err := p.owned(r.Context(), r.URL.Query())
 	if err != nil {

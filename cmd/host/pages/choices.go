@@ -6,7 +6,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// choose finds the offer that was asked for; what is not among those that are sold is the resource's own slot.
+// choose finds the offer that was asked for; what is not among those that are sold is the
+// resource's own slot.
 func (v *bookView) choose(at *ask) booking.Offer {
 	for _, o := range v.Resource.Offers {
 		if o.Slug == v.Form.Offer && !o.Inactive {
@@ -17,7 +18,8 @@ func (v *bookView) choose(at *ask) booking.Offer {
 	return booking.Offer{Name: v.Resource.Name, SlotLength: v.Resource.SlotLength, Price: v.Resource.Price}
 }
 
-// describe says what is sold and what it costs, for one and for the party. The form that follows sends what is shown.
+// describe says what is sold and what it costs, for one and for the party. The form that
+// follows sends what is shown.
 func (v *bookView) describe(at ask, o booking.Offer) {
 	v.Length, v.Price, v.Free = length(o.SlotLength), amount(o.Price), o.Price.IsZero()
 	switch {

@@ -19,7 +19,8 @@ type form struct {
 	Resource, Offer, Start, FirstName, LastName, Email, Party string
 	// From is the first day that was shown; it is no part of the wish.
 	From string `json:"-"`
-	// Key makes the same form sent twice one booking: a double click, or going back and on again.
+	// Key makes the same form sent twice one booking: a double click, or going back and
+	// on again.
 	Key string
 }
 
@@ -44,8 +45,9 @@ func (f form) heads() int {
 	return n
 }
 
-// wish turns the form into a request. The key that booking gets covers everything typed: whoever goes back and chooses another time
-// makes another booking, and is not told of a mismatch.
+// wish turns the form into a request. The key that booking gets covers everything typed:
+// whoever goes back and chooses another time makes another booking, and is not told of a
+// mismatch.
 func (f form) wish() (booking.HoldRequest, map[string]string) {
 	problems := map[string]string{}
 	wish := booking.HoldRequest{

@@ -15,7 +15,8 @@ import (
 // customer is the actor of whoever comes to these pages.
 const customer = "customer"
 
-// found is a booking with what its pages tell. The booking has its owner token, or "" where nobody can tell it any more.
+// found is a booking with what its pages tell. The booking has its owner token, or ""
+// where nobody can tell it any more.
 type found struct {
 	booking booking.Booking
 	// payment is nil where there is none.
@@ -24,14 +25,16 @@ type found struct {
 	zone     *time.Location
 }
 
-// find reads the booking of a Checkout Session, whose id only its customer has, or the one that a link with its token names.
+// find reads the booking of a Checkout Session, whose id only its customer has, or the
+// one that a link with its token names.
 func (p *Pages) find(r *http.Request) (found, error) {
 	query := r.URL.Query()
 	session := query.Get("session_id")
 	if session == "" {
 		return p.owned(r.Context(), query)
 	}
-	// Its webhook may be late. Ask bounds how often Stripe is read, the page's reloads included.
+	// Its webhook may be late. Ask bounds how often Stripe is read, the page's reloads
+	// included.
 	p.ask(r.Context(), session)
 	pay, err := p.opts.Payments.BySession(r.Context(), session)
 	if err != nil {
@@ -47,7 +50,8 @@ func (p *Pages) find(r *http.Request) (found, error) {
 // askLimit bounds how long a customer waits for what Stripe says.
 const askLimit = 2 * time.Second
 
-// ask asks Stripe what has become of a Checkout Session. What it cannot say now its webhook will say.
+// ask asks Stripe what has become of a Checkout Session. What it cannot say now its
+// webhook will say.
 func (p *Pages) ask(ctx context.Context, session string) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
@@ -66,7 +70,8 @@ func (p *Pages) owned(ctx context.Context, values url.Values) (found, error) {
 	return p.around(ctx, b)
 }
 
-// ownedForm reads a form with a booking and its token; false when the answer has been given.
+// ownedForm reads a form with a booking and its token; false when the answer has been
+// given.
 func (p *Pages) ownedForm(w http.ResponseWriter, r *http.Request) (found, bool) {
 	if !p.parse(w, r) {
 		return found{}, false

@@ -8,7 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// listFilter is the form above the bookings: what was asked for, what there is to choose from, and what is wrong.
+// listFilter is the form above the bookings: what was asked for, what there is to choose
+// from, and what is wrong.
 type listFilter struct {
 	From, Status, Resource, Customer string
 	Statuses                         []booking.Status
@@ -23,7 +24,8 @@ type bookingRow struct {
 	Status                          booking.Status
 }
 
-// listBookings puts a page of bookings by time into the dashboard: from today on, unless the form says otherwise.
+// listBookings puts a page of bookings by time into the dashboard: from today on, unless
+// the form says otherwise.
 func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Values) error {
 	resources, err := p.opts.Bookings.Resources(ctx)
 	if err != nil {
@@ -64,7 +66,8 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 	return err
 }
 
-// listZone is the zone that the form's date is meant in: that of the resource, or the one they are all in, else UTC.
+// listZone is the zone that the form's date is meant in: that of the resource, or the one
+// they are all in, else UTC.
 func listZone(resources []booking.Resource, chosen string) (*time.Location, error) {
 	name := ""
 	for _, r := range resources {

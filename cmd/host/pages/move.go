@@ -29,7 +29,8 @@ type moveView struct {
 	chosen time.Time
 }
 
-// askMove shows the times to which a booking can be moved. The query chooses the first day.
+// askMove shows the times to which a booking can be moved. The query chooses the first
+// day.
 func (p *Pages) askMove(w http.ResponseWriter, r *http.Request) {
 	f, err := p.owned(r.Context(), r.URL.Query())
 	if err != nil {
@@ -107,7 +108,8 @@ func (p *Pages) showMove(w http.ResponseWriter, r *http.Request, status int, f f
 	p.render(w, status, "move.html", v)
 }
 
-// fillMove finds the week to show. A time that overlaps the booking itself can be taken too, but is not among those that are free.
+// fillMove finds the week to show. A time that overlaps the booking itself can be taken
+// too, but is not among those that are free.
 func (p *Pages) fillMove(ctx context.Context, v *moveView, f found, now time.Time) error {
 	today, last := bounds(f.resource, f.zone, now)
 	first := firstDay(v.From, today, last)

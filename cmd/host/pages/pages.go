@@ -28,7 +28,8 @@ type Options struct {
 	StandIn bool
 }
 
-// Pages are the pages. They are safe for concurrent use and keep nothing between requests.
+// Pages are the pages. They are safe for concurrent use and keep nothing between
+// requests.
 type Pages struct{ opts Options }
 
 // New makes the pages.

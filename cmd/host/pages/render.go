@@ -30,7 +30,8 @@ type page struct {
 
 func (p *Pages) page(title string) page { return page{Title: title, StandIn: p.opts.StandIn} }
 
-// render writes a page whole or not at all: a template that fails half way is a 500 and no half page.
+// render writes a page whole or not at all: a template that fails half way is a 500 and
+// no half page.
 func (p *Pages) render(w http.ResponseWriter, status int, name string, data any) {
 	var out bytes.Buffer
 	if err := templates.ExecuteTemplate(&out, name, data); err != nil {
@@ -58,7 +59,8 @@ func (p *Pages) log(ctx context.Context, level slog.Level, message string, err e
 	p.opts.Logger.LogAttrs(ctx, level, message, slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
 }
 
-// fail is the page for what the visitor cannot mend. What went wrong is logged, and not said.
+// fail is the page for what the visitor cannot mend. What went wrong is logged, and not
+// said.
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	level := slog.LevelError
 	if errors.Is(err, context.Canceled) {
@@ -72,7 +74,8 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	})
 }
 
-// static serves what pages refer to. It belongs to nobody, so that browsers may keep it for a while.
+// static serves what pages refer to. It belongs to nobody, so that browsers may keep it
+// for a while.
 func static() http.Handler {
 	dir, err := fs.Sub(files, "static")
 	if err != nil {

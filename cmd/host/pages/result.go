@@ -9,7 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// maxRefreshes bounds how often a page asks again by itself, once a second, whether the payment has arrived.
+// maxRefreshes bounds how often a page asks again by itself, once a second, whether the
+// payment has arrived.
 const maxRefreshes = 30
 
 // bookingView is one booking as its customer sees it.
@@ -21,16 +22,19 @@ type bookingView struct {
 	Amount, Payment            string
 	Status                     booking.Status
 	ID                         string
-	// Again is a link to ask again, Pay to Stripe's page while it can be paid; Keep is the link that shows the booking at any time.
+	// Again is a link to ask again, Pay to Stripe's page while it can be paid; Keep is
+	// the link that shows the booking at any time.
 	Again, Pay, Keep string
 	// Calendar is where the file for the customer's calendar is.
 	Calendar string
-	// Terms say what cancelling gives; Cancel and Move are links to where that is done, as long as it may be.
+	// Terms say what cancelling gives; Cancel and Move are links to where that is done,
+	// as long as it may be.
 	Terms, Cancel, Move string
 }
 
-// success is where customers return from paying, and what their link shows. It tells what is known: a payment is confirmed by what Stripe says, its
-// event or its answer, and not by who visits an address.
+// success is where customers return from paying, and what their link shows. It tells what
+// is known: a payment is confirmed by what Stripe says, its event or its answer, and not
+// by who visits an address.
 func (p *Pages) success(w http.ResponseWriter, r *http.Request) {
 	f, err := p.find(r)
 	if err != nil {
@@ -65,7 +69,8 @@ func calendarLink(id, token string) string {
 	return "/api/bookings/" + id + "/calendar.ics?" + url.Values{"token": {token}}.Encode()
 }
 
-// askAgain has the browser come back a bounded number of times, and then leaves it to the customer.
+// askAgain has the browser come back a bounded number of times, and then leaves it to the
+// customer.
 func (v *bookingView) askAgain(r *http.Request) {
 	query := r.URL.Query()
 	n, err := strconv.Atoi(query.Get("n"))
@@ -85,8 +90,8 @@ func (v *bookingView) askAgain(r *http.Request) {
 	}
 }
 
-// left is where customers return who did not pay. It says so and changes nothing: the hold ends by itself, and until then they may
-// go back and pay.
+// left is where customers return who did not pay. It says so and changes nothing: the
+// hold ends by itself, and until then they may go back and pay.
 func (p *Pages) left(w http.ResponseWriter, _ *http.Request) {
 	p.render(w, http.StatusOK, "nothing.html", nothing{
 		page: p.page("You left before paying"),

@@ -14,14 +14,16 @@ type dayView struct {
 	Slots         []slotView
 }
 
-// slotView is one choice. Left says how many heads it has room for, where that is worth saying.
+// slotView is one choice. Left says how many heads it has room for, where that is worth
+// saying.
 type slotView struct {
 	Value, Time, Left string
 	Checked           bool
 }
 
-// byDay puts slots, which come in order, under the days from first on by their date in a zone, and marks the one that was chosen. A clock
-// that shows the same time twice, when it is put back, has its offset beside it.
+// byDay puts slots, which come in order, under the days from first on by their date in a
+// zone, and marks the one that was chosen. A clock that shows the same time twice, when
+// it is put back, has its offset beside it.
 func byDay(slots []booking.Slot, zone *time.Location, first booking.Date, capacity int, chosen time.Time) []dayView {
 	days := make([]dayView, daysShown)
 	place := map[booking.Date]int{}

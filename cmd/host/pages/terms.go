@@ -7,8 +7,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// offer fills in what the customer may do about the booking at an instant. What is offered may be over by the time it is asked for: who
-// decides is booking.
+// offer fills in what the customer may do about the booking at an instant. What is
+// offered may be over by the time it is asked for: who decides is booking.
 func (v *bookingView) offer(f found, at time.Time) {
 	terms := f.terms(at)
 	v.Terms = f.words(terms)
@@ -80,7 +80,8 @@ func (f found) words(t booking.Terms) string {
 	return text + f.contested(t.Refund)
 }
 
-// notApplied says what cancelling does to money that does not pay for the booking; "" where it does, or is on its way.
+// notApplied says what cancelling does to money that does not pay for the booking; ""
+// where it does, or is on its way.
 func (f found) notApplied() string {
 	switch how := moneyOf(f.payment); how {
 	case moneyNone, moneyOpen, moneyFailed:
@@ -94,7 +95,8 @@ func (f found) notApplied() string {
 	return ""
 }
 
-// unpaid says what cancelling a hold gives. The customer may have paid a moment ago, of which nothing is known here yet.
+// unpaid says what cancelling a hold gives. The customer may have paid a moment ago, of
+// which nothing is known here yet.
 func (f found) unpaid() string {
 	b := f.booking
 	switch moneyOf(f.payment) {
@@ -111,7 +113,8 @@ func (f found) unpaid() string {
 	return text
 }
 
-// kept says how the amount is divided by a cancellation, and what a dispute makes of that.
+// kept says how the amount is divided by a cancellation, and what a dispute makes of
+// that.
 func (f found) kept(refund booking.Money) string {
 	if f.payment == nil || f.payment.GoesBack(refund) == refund {
 		return kept(f.booking.Amount, refund)
@@ -119,7 +122,8 @@ func (f found) kept(refund booking.Money) string {
 	return strings.TrimSpace(f.contested(refund))
 }
 
-// contested says what a dispute with the customer's bank makes of a refund; "" where it makes nothing.
+// contested says what a dispute with the customer's bank makes of a refund; "" where it
+// makes nothing.
 func (f found) contested(refund booking.Money) string {
 	switch {
 	case f.payment == nil || refund.Minor == 0:

@@ -44,12 +44,14 @@ type choice struct {
 type week struct {
 	Days           []dayView
 	Earlier, Later string
-	// Free tells that a day has something; where none has, Next is a link to the first that has, and Sees its time.
+	// Free tells that a day has something; where none has, Next is a link to the first
+	// that has, and Sees its time.
 	Free       bool
 	Next, Sees string
 }
 
-// firstDay reads the first day that is shown: the one that was asked for, or today, within what can be booked.
+// firstDay reads the first day that is shown: the one that was asked for, or today,
+// within what can be booked.
 func firstDay(text string, today, last booking.Date) booking.Date {
 	day, err := booking.ParseDate(text)
 	if err != nil || day.Before(today) || last.Before(day) {
@@ -58,7 +60,8 @@ func firstDay(text string, today, last booking.Date) booking.Date {
 	return day
 }
 
-// newWeek puts slots under the days that begin with first. link gives the address of the week from a day on.
+// newWeek puts slots under the days that begin with first. link gives the address of the
+// week from a day on.
 func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booking.Date, capacity int, chosen time.Time, link func(booking.Date) string) week {
 	w := week{Days: byDay(slots, zone, first, capacity, chosen)}
 	for _, day := range w.Days {

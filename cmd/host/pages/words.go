@@ -19,7 +19,8 @@ const (
 	moneyFailed
 	// moneyComing: it is on its way, by a method that takes days.
 	moneyComing
-	// moneyApplied: it came and pays for the booking; a dispute or a refund may have taken some of it since.
+	// moneyApplied: it came and pays for the booking; a dispute or a refund may have
+	// taken some of it since.
 	moneyApplied
 	// moneyReturning: it came too late or twice, and goes back.
 	moneyReturning
@@ -53,7 +54,8 @@ func moneyOf(pay *payments.Payment) money {
 	return moneyParked
 }
 
-// tell chooses the words for a booking's status and its money, and tells whether there is more to come soon.
+// tell chooses the words for a booking's status and its money, and tells whether there is
+// more to come soon.
 func (v *bookingView) tell(f found) (waiting bool) {
 	how := moneyOf(f.payment)
 	say := func(mark, tone, headline, text string) {
@@ -91,7 +93,8 @@ func (v *bookingView) tellPending(f found, how money) (waiting bool) {
 	case moneyComing:
 		v.Headline, v.Text = "Your bank is at work", "Your payment takes a while to arrive. Your time is kept for you meanwhile."
 	case moneyApplied:
-		// The money and the confirmation are one transaction: it came between the two reads of this page.
+		// The money and the confirmation are one transaction: it came between the two
+		// reads of this page.
 		v.Headline, v.Text = "Your payment has arrived", "Your booking is being confirmed."
 		return true
 	case moneyReturning, moneyReturned:
@@ -128,7 +131,8 @@ func (v *bookingView) tellExpired(f found, how money) (waiting bool) {
 // lookedInto is about money that a person has to decide about.
 const lookedInto = "It could not be applied to your booking automatically. We look into it and contact you."
 
-// besides is what a booking that stands says about money that did not pay for it; "" where there is none.
+// besides is what a booking that stands says about money that did not pay for it; ""
+// where there is none.
 func (f found) besides(how money) string {
 	switch how {
 	case moneyParked:

@@ -1,5 +1,5 @@
-// Package postgres reads what the host depends on of the server and the database that it is
-// given, and says what of it does not do, before a customer finds out.
+// Package postgres reads what the host depends on of the server and the database that it
+// is given, and says what of it does not do, before a customer finds out.
 package postgres
 
 import (
@@ -12,24 +12,28 @@ import (
 // constraint is made, came with 14.
 const MinVersion = 140000
 
-// Server is the server as one connection sees it, with the defaults of its role and database.
+// Server is the server as one connection sees it, with the defaults of its role and
+// database.
 type Server struct {
 	// Number is server_version_num, such as 160009, and Version the same for people.
 	Number  int
 	Version string
-	// Encoding is how the database stores text, and Locale how it orders and folds letters.
+	// Encoding is how the database stores text, and Locale how it orders and folds
+	// letters.
 	Encoding, Locale string
-	// FoldsLetters tells that lower('I') is i, which it is not in Turkish and Azerbaijani.
+	// FoldsLetters tells that lower('I') is i, which it is not in Turkish and
+	// Azerbaijani.
 	FoldsLetters bool
-	// Standby tells that the server replays another's changes, ReadOnly that transactions are
-	// read-only by default.
+	// Standby tells that the server replays another's changes, ReadOnly that transactions
+	// are read-only by default.
 	Standby, ReadOnly bool
 	// Isolation is default_transaction_isolation.
 	Isolation string
-	// Fsync, FullPageWrites and SynchronousCommit are the settings of these names: where one
-	// is off, a crash loses or damages what was committed.
+	// Fsync, FullPageWrites and SynchronousCommit are the settings of these names: where
+	// one is off, a crash loses or damages what was committed.
 	Fsync, FullPageWrites, SynchronousCommit string
-	// ReplicationRole is session_replication_role: foreign keys are not checked where it is replica.
+	// ReplicationRole is session_replication_role: foreign keys are not checked where it
+	// is replica.
 	ReplicationRole string
 }
 
@@ -69,7 +73,8 @@ func (s Server) OfVersion() *Fault {
 	return &Fault{"Postgres " + s.Version + " is too old", "use Postgres 14 or newer"}
 }
 
-// OfText is nil where the database stores every character and folds letters as the code does.
+// OfText is nil where the database stores every character and folds letters as the code
+// does.
 func (s Server) OfText() *Fault {
 	switch {
 	case s.Encoding != "UTF8":
@@ -125,9 +130,9 @@ const collationSQL = `
 SELECT coalesce(d.datcollversion, ''), coalesce(pg_catalog.pg_database_collation_actual_version(d.oid), '')
 FROM pg_catalog.pg_database d WHERE d.datname = current_database()`
 
-// Collation reads the version of the collation that the database's indexes were made with,
-// and the one that the machine has now; both are empty before Postgres 15 and where a
-// collation has no version. Where they differ, an index of text may miss rows.
+// Collation reads the version of the collation that the database's indexes were made
+// with, and the one that the machine has now; both are empty before Postgres 15 and where
+// a collation has no version. Where they differ, an index of text may miss rows.
 func (s Server) Collation(ctx context.Context, db *sql.DB) (made, now string, err error) {
 	if s.Number < 150000 {
 		return "", "", nil

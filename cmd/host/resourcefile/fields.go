@@ -26,7 +26,8 @@ func (r *reader) resource(n *yaml.Node, name string) booking.Resource {
 	before := len(r.problems)
 	fields := r.object(n, name, resourceFields...)
 	out := booking.Resource{Active: true}
-	// Amounts are read by the currency, wherever it stands, and problems are told by the slug.
+	// Amounts are read by the currency, wherever it stands, and problems are told by the
+	// slug.
 	path := name
 	for _, f := range fields {
 		switch f.key {

@@ -15,9 +15,10 @@ import (
 // MaxSize is how large a file can be, in bytes.
 const MaxSize = 1 << 20
 
-// Read reads the resources of a file in YAML or JSON: one, or a list, or several documents of either. Each is as
-// [booking.Store.ApplyResource] takes it: what the file leaves out is its default, and Active is true. The error is
-// [Problems]: everything that is wrong, as far as a file alone can tell.
+// Read reads the resources of a file in YAML or JSON: one, or a list, or several
+// documents of either. Each is as [booking.Store.ApplyResource] takes it: what the file
+// leaves out is its default, and Active is true. The error is [Problems]: everything that
+// is wrong, as far as a file alone can tell.
 func Read(data []byte) ([]booking.Resource, error) {
 	if len(data) > MaxSize {
 		return nil, Problems{{Text: fmt.Sprintf("the file is larger than %d bytes", MaxSize)}}
@@ -66,7 +67,8 @@ func Read(data []byte) ([]booking.Resource, error) {
 	return out, nil
 }
 
-// check adds what the library says of a resource, for the fields that nothing has been said of yet.
+// check adds what the library says of a resource, for the fields that nothing has been
+// said of yet.
 func (r *reader) check(resource booking.Resource, path string, line int, fields []entry, before int) {
 	var invalid *booking.ValidationError
 	if !errors.As(resource.Validate(), &invalid) {
@@ -77,7 +79,8 @@ func (r *reader) check(resource booking.Resource, path string, line int, fields 
 		told := slices.ContainsFunc(r.problems[before:], func(p Problem) bool {
 			return p.Path == at || strings.HasPrefix(p.Path, at+".") || strings.HasPrefix(p.Path, at+"[")
 		})
-		// A step that was left out follows a length that is wrong, and an offer's currency is the resource's.
+		// A step that was left out follows a length that is wrong, and an offer's
+		// currency is the resource's.
 		derived := field == "slotStep" && invalid.Fields["slotLength"] != "" && !has(fields, field)
 		if told || derived {
 			continue

@@ -158,7 +158,8 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// Everything that is wrong with a file is told at once: by the file's own rules and by the library's, by line.
+// Everything that is wrong with a file is told at once: by the file's own rules and by
+// the library's, by line.
 func TestReadTellsEverything(t *testing.T) {
 	t.Parallel()
 	_, err := resourcefile.Read([]byte(`

@@ -42,7 +42,8 @@ type entry struct {
 	value *yaml.Node
 }
 
-// object are the fields of a mapping, each once; known, where there are any, are all that it may have.
+// object are the fields of a mapping, each once; known, where there are any, are all that
+// it may have.
 func (r *reader) object(n *yaml.Node, path string, known ...string) []entry {
 	n, ok := r.node(n)
 	if !ok {

@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// documents parses a file into one tree for each document. JSON is read by the rules of JSON, where YAML's differ a
-// little; the tree is the same.
+// documents parses a file into one tree for each document. JSON is read by the rules of
+// JSON, where YAML's differ a little; the tree is the same.
 func documents(data []byte) ([]*yaml.Node, error) {
 	if begin := bytes.TrimSpace(data); len(begin) > 0 && (begin[0] == '{' || begin[0] == '[') && json.Valid(begin) {
 		t := &jsonTree{dec: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}

@@ -21,7 +21,8 @@ func (r *reader) duration(n *yaml.Node, path string) time.Duration {
 	return d
 }
 
-// length is a duration whose zero value would stand for a default: who writes 0 means something else.
+// length is a duration whose zero value would stand for a default: who writes 0 means
+// something else.
 func (r *reader) length(n *yaml.Node, path string) time.Duration {
 	before := len(r.problems)
 	d := r.duration(n, path)

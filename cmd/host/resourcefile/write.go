@@ -11,7 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Write writes resources as YAML: one as itself, several as a list. Read gives them back, less their ids and times.
+// Write writes resources as YAML: one as itself, several as a list. Read gives them back,
+// less their ids and times.
 func Write(w io.Writer, resources ...booking.Resource) error {
 	enc := yaml.NewEncoder(w)
 	enc.SetIndent(2)

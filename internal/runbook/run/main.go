@@ -1,9 +1,11 @@
-// Command run runs the blocks of RUNBOOK.md that are about the containers of docker-compose.yml, where they run: .ci/compose calls it.
+// Command run runs the blocks of RUNBOOK.md that are about the containers of
+// docker-compose.yml, where they run: .ci/compose calls it.
 //
 //	go run ./internal/runbook/run 'PRELUDE' section...
 //
-// It runs the blocks of the sections that are named, in the page's order, each after the prelude and what the page itself has one define first
-// (before-you-begin), and ends with the first that fails. With no section it prints those that have such blocks.
+// It runs the blocks of the sections that are named, in the page's order, each after the
+// prelude and what the page itself has one define first (before-you-begin), and ends with
+// the first that fails. With no section it prints those that have such blocks.
 package main
 
 import (
