@@ -31,9 +31,12 @@ func TestAddAUser(t *testing.T) {
 	_, err = users.Add(t.Context(), "ada@EXAMPLE.com", "quite another password", auth.RoleAdmin)
 	require.ErrorIs(t, err, auth.ErrExists)
 	for field, add := range map[string]func() (auth.Account, error){
-		"email":    func() (auth.Account, error) { return users.Add(t.Context(), "nobody", password, auth.RoleOps) },
-		"password": func() (auth.Account, error) { return users.Add(t.Context(), "b@example.com", "short", auth.RoleOps) },
-		"role":     func() (auth.Account, error) { return users.Add(t.Context(), "b@example.com", password, "O\nPS") },
+		"email": func() (auth.Account, error) { return users.Add(t.Context(), "nobody", password, auth.RoleOps) },
+		"password": func() (auth.Account, error) {
+			return users.Add(t.Context(), "b@example.com", "short",
+				auth.RoleOps)
+		},
+		"role": func() (auth.Account, error) { return users.Add(t.Context(), "b@example.com", password, "O\nPS") },
 	} {
 		_, err := add()
 		var wrong *auth.ValidationError
@@ -168,7 +171,8 @@ func TestHashesAreRenewed(t *testing.T) {
 	require.NoError(t, err)
 	blowfish, err := bcrypt.GenerateFromPassword([]byte(password), 5)
 	require.NoError(t, err)
-	weak, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 8 * 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+	weak, err := argon2id.CreateHash(password,
+		&argon2id.Params{Memory: 8 * 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
 	require.NoError(t, err)
 	// Node's library writes 2b, PHP's 2y; it is the same function.
 	for name, hash := range map[string]string{
@@ -178,7 +182,8 @@ func TestHashesAreRenewed(t *testing.T) {
 		ada := addUser(t, db, strings.ReplaceAll(name, " ", "-")+"@example.com", auth.RoleOps)
 		exec(t, db, `UPDATE booking_platform.users SET password_hash = $2::text WHERE id = $1::uuid`, ada.ID, hash)
 		stored := func() (hash string) {
-			require.NoError(t, db.QueryRowContext(t.Context(), `SELECT password_hash FROM booking_platform.users WHERE id = $1::uuid`, ada.ID).Scan(&hash))
+			require.NoError(t, db.QueryRowContext(t.Context(),
+				`SELECT password_hash FROM booking_platform.users WHERE id = $1::uuid`, ada.ID).Scan(&hash))
 			return hash
 		}
 		_, err = users.Authenticate(t.Context(), ada.Email, "wrong horse battery")
@@ -201,7 +206,8 @@ func TestCostlyHashesAreRefused(t *testing.T) {
 	users, err := auth.NewUsers(db, auth.UsersOptions{})
 	require.NoError(t, err)
 	ada := addUser(t, db, "ada@example.com", auth.RoleOps)
-	exec(t, db, `UPDATE booking_platform.users SET password_hash = $2::text WHERE id = $1::uuid`, ada.ID, "$2a$31$"+strings.Repeat("a", 53))
+	exec(t, db, `UPDATE booking_platform.users SET password_hash = $2::text WHERE id = $1::uuid`, ada.ID,
+		"$2a$31$"+strings.Repeat("a", 53))
 	_, err = users.Authenticate(t.Context(), ada.Email, password)
 	require.ErrorIs(t, err, auth.ErrCredentials)
 }

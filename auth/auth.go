@@ -135,10 +135,12 @@ func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("auth: no session secret given")
 	}
-	a := &Auth{db: db, users: opts.Users, logger: opts.Logger, writeError: opts.WriteError, clientAddress: opts.ClientAddress, onUser: opts.OnUser}
+	a := &Auth{db: db, users: opts.Users, logger: opts.Logger, writeError: opts.WriteError,
+		clientAddress: opts.ClientAddress, onUser: opts.OnUser}
 	for i, secret := range secrets {
 		if len(secret) < minSecret {
-			return nil, fmt.Errorf("auth: session secret %d has %d bytes, at least %d are needed", i+1, len(secret), minSecret)
+			return nil, fmt.Errorf("auth: session secret %d has %d bytes, at least %d are needed", i+1, len(secret),
+				minSecret)
 		}
 		a.keys = append(a.keys, []byte(secret))
 	}

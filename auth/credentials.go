@@ -77,7 +77,8 @@ func newPasswordProblem(password string) string {
 // checkRole refuses what RequireRole could not compare, and what Postgres would not take
 // as text.
 func checkRole(role string) error {
-	if role == "" || len(role) > maxRole || !utf8.ValidString(role) || strings.ContainsFunc(role, unicode.IsControl) || valid.WithoutHidden(role) != role || strings.TrimSpace(role) != role {
+	if role == "" || len(role) > maxRole || !utf8.ValidString(role) || strings.ContainsFunc(role, unicode.IsControl) ||
+		valid.WithoutHidden(role) != role || strings.TrimSpace(role) != role {
 		return invalid(map[string]string{"role": fmt.Sprintf("must be a name of at most %d bytes", maxRole)})
 	}
 	return nil

@@ -70,6 +70,7 @@ func (d deviceCookie) set(w http.ResponseWriter, nonce []byte, account string) {
 		_, _ = rand.Read(nonce) // It never fails, see newToken.
 	}
 	fresh := d.blank
-	fresh.Value = base64.RawURLEncoding.EncodeToString(append(nonce[:nonceBytes:nonceBytes], deviceMAC(d.keys[0], nonce, account)...))
+	fresh.Value = base64.RawURLEncoding.EncodeToString(append(nonce[:nonceBytes:nonceBytes],
+		deviceMAC(d.keys[0], nonce, account)...))
 	http.SetCookie(w, &fresh)
 }

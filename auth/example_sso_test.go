@@ -25,7 +25,8 @@ func (c customers) Authenticate(context.Context, string, string) (auth.User, err
 // User is asked with each request that carries a session.
 func (c customers) User(ctx context.Context, id string) (auth.User, error) {
 	u := auth.User{ID: id}
-	err := c.db.QueryRowContext(ctx, `SELECT email, role FROM shop.customers WHERE id = $1 AND NOT locked`, id).Scan(&u.Email, &u.Role)
+	err := c.db.QueryRowContext(ctx, `SELECT email, role FROM shop.customers WHERE id = $1 AND NOT locked`,
+		id).Scan(&u.Email, &u.Role)
 	if errors.Is(err, sql.ErrNoRows) {
 		return auth.User{}, auth.ErrNotFound // The session ends, on every replica.
 	}
@@ -82,10 +83,11 @@ func Example_singleSignOn() {
 		}
 		http.Redirect(w, r, auth.SafeNext(r.FormValue("next")), http.StatusSeeOther)
 	})
-	mux.Handle("GET /orders", a.RequireAPI(a.RequireRole("buyer")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, _ := auth.UserFrom(r.Context())
-		fmt.Fprint(w, "orders of ", user.ID)
-	}))))
+	mux.Handle("GET /orders",
+		a.RequireAPI(a.RequireRole("buyer")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user, _ := auth.UserFrom(r.Context())
+			fmt.Fprint(w, "orders of ", user.ID)
+		}))))
 	shop := httptest.NewTLSServer(mux)
 	defer shop.Close()
 

@@ -46,7 +46,8 @@ func TestRequireAPI(t *testing.T) {
 
 	unknown := &http.Cookie{Name: cookie.Name, Value: strings.Repeat("A", 43)}
 	renamed := &http.Cookie{Name: "booking_session", Value: cookie.Value}
-	for _, c := range []*http.Cookie{nil, unknown, renamed, {Name: cookie.Name, Value: "' OR 1=1"}, {Name: cookie.Name, Value: cookie.Value + "AA"}} {
+	for _, c := range []*http.Cookie{nil, unknown, renamed, {Name: cookie.Name, Value: "' OR 1=1"},
+		{Name: cookie.Name, Value: cookie.Value + "AA"}} {
 		r := httptest.NewRequest(http.MethodGet, "/api/bookings", nil)
 		r.Header.Set("Accept", "text/html")
 		if c != nil {
@@ -61,7 +62,8 @@ func TestRequireAPI(t *testing.T) {
 	require.Len(t, seen, 1, "nobody else came through")
 
 	// Whom RequireRole refuses is known all the same.
-	require.Equal(t, http.StatusForbidden, send(a.RequireAPI(a.RequireRole("ADMIN")(greet)), http.MethodGet, "/", "", cookie).Code)
+	require.Equal(t, http.StatusForbidden,
+		send(a.RequireAPI(a.RequireRole("ADMIN")(greet)), http.MethodGet, "/", "", cookie).Code)
 	require.Len(t, seen, 2)
 	require.Equal(t, user.ID, seen[1].ID)
 }
@@ -90,7 +92,8 @@ func TestRequirePage(t *testing.T) {
 
 	elsewhere := newAuth(t, db, auth.Options{LoginPath: "/staff/login"})
 	mounted := http.StripPrefix("/staff", elsewhere.RequirePage(greet))
-	require.Equal(t, "/staff/login?next=/staff/orders%3Fp%3D2", send(mounted, http.MethodGet, "/staff/orders?p=2", "", nil).Header().Get("Location"),
+	require.Equal(t, "/staff/login?next=/staff/orders%3Fp%3D2",
+		send(mounted, http.MethodGet, "/staff/orders?p=2", "", nil).Header().Get("Location"),
 		"the way back has the prefix that the handler does not see")
 }
 
@@ -111,9 +114,11 @@ func TestRequireRole(t *testing.T) {
 		}
 	}
 	require.Equal(t, http.StatusUnauthorized, send(guarded, http.MethodGet, "/", "", nil).Code)
-	require.Equal(t, http.StatusUnauthorized, send(a.RequireRole("ADMIN")(greet), http.MethodGet, "/", "", nil).Code, "the outer guard was forgotten")
+	require.Equal(t, http.StatusUnauthorized, send(a.RequireRole("ADMIN")(greet), http.MethodGet, "/", "", nil).Code,
+		"the outer guard was forgotten")
 	cookie := start(t, a, addUser(t, db, "x@example.com", "ADMIN").ID)
-	require.Equal(t, http.StatusForbidden, send(a.RequireAPI(a.RequireRole()(greet)), http.MethodGet, "/", "", cookie).Code, "no roles, nobody")
+	require.Equal(t, http.StatusForbidden,
+		send(a.RequireAPI(a.RequireRole()(greet)), http.MethodGet, "/", "", cookie).Code, "no roles, nobody")
 }
 
 // A role that is taken away is gone with the next request.
@@ -133,7 +138,8 @@ func TestForeignUsers(t *testing.T) {
 	users := foreign{"7": {ID: "7", Email: "u@example.com", Role: "warehouse"}}
 	a := newAuth(t, testdb.New(t), auth.Options{Users: users})
 	cookie := start(t, a, "7")
-	require.Equal(t, http.StatusOK, send(a.RequireAPI(a.RequireRole("warehouse")(greet)), http.MethodGet, "/", "", cookie).Code)
+	require.Equal(t, http.StatusOK, send(a.RequireAPI(a.RequireRole("warehouse")(greet)), http.MethodGet, "/", "",
+		cookie).Code)
 	require.Equal(t, http.StatusOK, login(a, "u@example.com", password, nil).Code)
 	require.Equal(t, http.StatusUnauthorized, login(a, "u@example.com", "wrong", nil).Code)
 	delete(users, "7")
@@ -158,7 +164,8 @@ func TestDatabaseDown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAuth(t, db, auth.Options{Timeout: 100 * time.Millisecond})
-			for route, h := range map[string]http.Handler{"api": a.RequireAPI(greet), "page": a.RequirePage(greet), "me": a.MeHandler()} {
+			for route, h := range map[string]http.Handler{"api": a.RequireAPI(greet), "page": a.RequirePage(greet),
+				"me": a.MeHandler()} {
 				requireUnavailable(t, send(h, http.MethodGet, "/", "", cookie), route)
 			}
 			requireUnavailable(t, login(a, "u@example.com", password, nil), "login")
@@ -192,10 +199,11 @@ func requireUnavailable(t *testing.T, w *httptest.ResponseRecorder, route string
 
 func TestWriteErrorHook(t *testing.T) {
 	t.Parallel()
-	a := newAuth(t, testdb.New(t), auth.Options{Users: foreign{}, WriteError: func(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string) {
-		w.Header().Set("X-Error", code+" "+r.URL.Path+" "+fields["password"])
-		w.WriteHeader(status)
-	}})
+	a := newAuth(t, testdb.New(t), auth.Options{Users: foreign{},
+		WriteError: func(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string) {
+			w.Header().Set("X-Error", code+" "+r.URL.Path+" "+fields["password"])
+			w.WriteHeader(status)
+		}})
 	w := send(a.RequireAPI(greet), http.MethodGet, "/x", "", nil)
 	require.Equal(t, http.StatusUnauthorized, w.Code)
 	require.Equal(t, "unauthorized /x ", w.Header().Get("X-Error"))

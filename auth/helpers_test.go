@@ -105,7 +105,8 @@ func me(a *auth.Auth, cookie *http.Cookie) int {
 }
 
 func login(a *auth.Auth, email, password string, cookie *http.Cookie) *httptest.ResponseRecorder {
-	return send(a.LoginHandler(), http.MethodPost, "/auth/login", `{"email":"`+email+`","password":"`+password+`"}`, cookie)
+	return send(a.LoginHandler(), http.MethodPost, "/auth/login", `{"email":"`+email+`","password":"`+password+`"}`,
+		cookie)
 }
 
 // foreign is an embedder's own users, by id.

@@ -22,7 +22,8 @@ func TestStricterDefaultIsolation(t *testing.T) {
 			t.Parallel()
 			url := testdb.URL(t)
 			exec(t, testdb.Open(t, testdb.PQ, url), `DO $$ BEGIN
-				EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '`+level+`');
+				EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '`+level+
+				`');
 			END $$`)
 			a := newAuth(t, testdb.Open(t, testdb.PQ, url), auth.Options{})
 			var wg sync.WaitGroup

@@ -64,7 +64,8 @@ func (l LoginLimits) orDefaults() (LoginLimits, error) {
 		rate     *Rate
 		fallback Rate
 	}{
-		{&l.Network, defaultLimits.Network}, {&l.Own, defaultLimits.Own}, {&l.Shared, defaultLimits.Shared}, {&l.Browser, defaultLimits.Browser},
+		{&l.Network, defaultLimits.Network}, {&l.Own, defaultLimits.Own}, {&l.Shared, defaultLimits.Shared},
+		{&l.Browser, defaultLimits.Browser},
 	} {
 		if r.rate.Burst < 0 || r.rate.Burst > maxBurst {
 			return l, fmt.Errorf("auth: a burst of logins is %d, it must be from 1 to %d", r.rate.Burst, maxBurst)

@@ -74,14 +74,17 @@ func TestBudgetIsExactOnEveryReplica(t *testing.T) {
 		network func(n int) string
 		want    int
 	}{
-		"own, then shared": {auth.LoginLimits{Own: slow(4), Shared: slow(5)}, func(int) string { return "a@example.com" }, func(int) string { return "n1" }, 9},
+		"own, then shared": {auth.LoginLimits{Own: slow(4), Shared: slow(5)},
+			func(int) string { return "a@example.com" }, func(int) string { return "n1" }, 9},
 		"shared": {auth.LoginLimits{Own: slow(1), Shared: slow(7)}, func(int) string { return "b@example.com" },
 			func(n int) string { return fmt.Sprintf("many %d", n%4) }, 4 + 7},
-		"network": {auth.LoginLimits{Network: slow(10)}, func(n int) string { return fmt.Sprintf("c%d@example.com", n) }, func(int) string { return "n2" }, 10},
+		"network": {auth.LoginLimits{Network: slow(10)},
+			func(n int) string { return fmt.Sprintf("c%d@example.com", n) }, func(int) string { return "n2" }, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			here, there := limited(t, testdb.Open(t, testdb.PQ, url), tc.limits), limited(t, testdb.Open(t, testdb.PQ, url), tc.limits)
+			here, there := limited(t, testdb.Open(t, testdb.PQ, url), tc.limits),
+				limited(t, testdb.Open(t, testdb.PQ, url), tc.limits)
 			codes := make([]int, 60)
 			var wg sync.WaitGroup
 			for n := range codes {
@@ -93,7 +96,8 @@ func TestBudgetIsExactOnEveryReplica(t *testing.T) {
 			for _, code := range codes {
 				got[code]++
 			}
-			require.Equal(t, map[int]int{http.StatusUnauthorized: tc.want, http.StatusTooManyRequests: len(codes) - tc.want}, got)
+			require.Equal(t, map[int]int{http.StatusUnauthorized: tc.want,
+				http.StatusTooManyRequests: len(codes) - tc.want}, got)
 		})
 	}
 }
@@ -129,14 +133,16 @@ func TestNoStrangerLocksSomebodyOut(t *testing.T) {
 		allowed(t, a, fmt.Sprintf("botnet %d", n), "ada@example.com")
 	}
 	require.Zero(t, allowed(t, a, "botnet 0", "ada@example.com"))
-	require.Equal(t, http.StatusOK, attempt(a, "home", "ada@example.com", password).Code, "from another network, from a new browser")
+	require.Equal(t, http.StatusOK, attempt(a, "home", "ada@example.com", password).Code,
+		"from another network, from a new browser")
 
 	// On the network itself, until nothing is left there.
 	allowed(t, a, "office", "ada@example.com")
 	for n := 0; attempt(a, "office", fmt.Sprintf("x%d@example.com", n), "wrong").Code == http.StatusUnauthorized; n++ {
 		require.Less(t, n, 100)
 	}
-	require.Equal(t, http.StatusTooManyRequests, attempt(a, "office", "ada@example.com", password).Code, "a browser that is new: this is what remains")
+	require.Equal(t, http.StatusTooManyRequests, attempt(a, "office", "ada@example.com", password).Code,
+		"a browser that is new: this is what remains")
 	w := attempt(a, "office", "ada@example.com", password, known)
 	require.Equal(t, http.StatusOK, w.Code, "one that has logged in before")
 	require.Equal(t, http.StatusOK, attempt(a, "café", "ada@example.com", password, known).Code, "wherever it is")
@@ -146,10 +152,12 @@ func TestDeviceCookie(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	users := foreign{"7": ada["7"], "8": {ID: "8", Email: "eve@example.com"}}
-	a := newAuth(t, db, auth.Options{Users: users, ClientAddress: network, Limits: auth.LoginLimits{Own: slow(4), Shared: slow(1), Browser: slow(3)}})
+	a := newAuth(t, db, auth.Options{Users: users, ClientAddress: network,
+		Limits: auth.LoginLimits{Own: slow(4), Shared: slow(1), Browser: slow(3)}})
 	w := attempt(a, "n", "ada@example.com", password)
 	hers := namedCookie(t, w, "booking_device")
-	require.Equal(t, "__Host-booking_device="+hers.Value+"; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax", hers.Raw)
+	require.Equal(t, "__Host-booking_device="+hers.Value+"; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax",
+		hers.Raw)
 	eves := namedCookie(t, attempt(a, "n", "eve@example.com", password), "booking_device")
 	require.NotEqual(t, hers.Value, eves.Value)
 	require.Empty(t, attempt(a, "n", " Ada@Example.com", "wrong", hers).Result().Cookies(), "a refusal sets none")
@@ -165,7 +173,8 @@ func TestDeviceCookie(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, attempt(a, "third", "ada@example.com", password, hers).Code)
 
 	// What is somebody else's, forged or cut is as good as none.
-	for n, value := range []string{eves.Value, strings.Repeat("A", 64), hers.Value[:63], hers.Value + "A", turned(hers.Value), "", "!"} {
+	for n, value := range []string{eves.Value, strings.Repeat("A", 64), hers.Value[:63], hers.Value + "A",
+		turned(hers.Value), "", "!"} {
 		from := fmt.Sprintf("fresh %d", n)
 		got := allowed(t, a, from, "ada@example.com", &http.Cookie{Name: hers.Name, Value: value})
 		require.GreaterOrEqual(t, got, 4, "%q: the budgets of the network count", value)
@@ -173,7 +182,8 @@ func TestDeviceCookie(t *testing.T) {
 	}
 	require.Equal(t, 3, allowed(t, a, "n", "eve@example.com", eves))
 
-	insecure := newAuth(t, db, auth.Options{Users: users, ClientAddress: network, Cookie: auth.CookieOptions{Insecure: true}})
+	insecure := newAuth(t, db, auth.Options{Users: users, ClientAddress: network,
+		Cookie: auth.CookieOptions{Insecure: true}})
 	c := namedCookie(t, attempt(insecure, "new", "eve@example.com", password), "booking_device")
 	require.Equal(t, "booking_device="+c.Value+"; Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax", c.Raw)
 }
@@ -190,7 +200,8 @@ func TestDeviceCookieOutlivesASecret(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	with := func(secrets ...string) *auth.Auth {
-		a, err := auth.New(db, secrets, auth.Options{Users: ada, ClientAddress: network, Limits: auth.LoginLimits{Own: slow(1), Shared: slow(1), Browser: slow(50)}})
+		a, err := auth.New(db, secrets, auth.Options{Users: ada, ClientAddress: network,
+			Limits: auth.LoginLimits{Own: slow(1), Shared: slow(1), Browser: slow(50)}})
 		require.NoError(t, err)
 		return a
 	}
@@ -201,7 +212,8 @@ func TestDeviceCookieOutlivesASecret(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.Code, "all secrets are accepted")
 	signedNew := namedCookie(t, w, "booking_device")
 	require.NotEqual(t, signedOld.Value, signedNew.Value, "the first one signs")
-	require.Equal(t, http.StatusTooManyRequests, attempt(fresh, "n", "ada@example.com", password, signedOld).Code, "a retired one is not")
+	require.Equal(t, http.StatusTooManyRequests, attempt(fresh, "n", "ada@example.com", password, signedOld).Code,
+		"a retired one is not")
 	require.Equal(t, http.StatusOK, attempt(fresh, "n", "ada@example.com", password, signedNew).Code)
 }
 
@@ -211,7 +223,8 @@ func TestLimitsAreAlike(t *testing.T) {
 	db := testdb.New(t)
 	users, err := auth.NewUsers(db, auth.UsersOptions{RefusalTime: time.Millisecond})
 	require.NoError(t, err)
-	a := newAuth(t, db, auth.Options{Users: users, ClientAddress: network, Limits: auth.LoginLimits{Own: slow(1), Shared: slow(1)}})
+	a := newAuth(t, db, auth.Options{Users: users, ClientAddress: network,
+		Limits: auth.LoginLimits{Own: slow(1), Shared: slow(1)}})
 	addUser(t, db, "known@example.com", "OPS")
 	addUser(t, db, "inactive@example.com", "OPS")
 	exec(t, db, `UPDATE booking_platform.users SET active = false WHERE email = 'inactive@example.com'`)
@@ -263,13 +276,16 @@ func TestRetryAfterIsHonest(t *testing.T) {
 			require.Greater(t, seconds, 50, "a hundred, less what the test took")
 			require.LessOrEqual(t, seconds, 100)
 			pass := func(seconds int) {
-				exec(t, db, `UPDATE booking_platform.rate_limits SET full_at = full_at - make_interval(secs => $1::float8)`, seconds)
+				exec(t, db,
+					`UPDATE booking_platform.rate_limits SET full_at = full_at - make_interval(secs => $1::float8)`,
+					seconds)
 			}
 			pass(seconds - 40)
 			require.Equal(t, http.StatusTooManyRequests, attempt(a, "n", "ada@example.com", password).Code)
 			pass(40)
 			require.Equal(t, http.StatusOK, attempt(a, "n", "ada@example.com", password).Code)
-			require.Equal(t, http.StatusTooManyRequests, attempt(a, "n", "ada@example.com", password).Code, "one, and no more")
+			require.Equal(t, http.StatusTooManyRequests, attempt(a, "n", "ada@example.com", password).Code,
+				"one, and no more")
 		})
 	}
 }
@@ -291,7 +307,8 @@ func TestRefusedAttemptsTakeNothing(t *testing.T) {
 	db := testdb.New(t)
 	a := limited(t, db, auth.LoginLimits{Own: slow(2), Shared: slow(2), Network: slow(6)})
 	state := func() (s string) {
-		require.NoError(t, db.QueryRow(`SELECT string_agg(encode(key, 'hex') || full_at, ' ' ORDER BY key) FROM booking_platform.rate_limits`).Scan(&s))
+		require.NoError(t,
+			db.QueryRow(`SELECT string_agg(encode(key, 'hex') || full_at, ' ' ORDER BY key) FROM booking_platform.rate_limits`).Scan(&s))
 		return s
 	}
 	require.Equal(t, 4, allowed(t, a, "n", "ada@example.com"))
@@ -328,7 +345,8 @@ func TestNetworkOfTheConnection(t *testing.T) {
 	t.Parallel()
 	a := newAuth(t, testdb.New(t), auth.Options{Users: ada, Limits: auth.LoginLimits{Network: slow(1)}})
 	from := func(remote string) int {
-		r := httptest.NewRequest(http.MethodPost, "/auth/login", strings.NewReader(`{"email":"ada@example.com","password":"wrong"}`))
+		r := httptest.NewRequest(http.MethodPost, "/auth/login",
+			strings.NewReader(`{"email":"ada@example.com","password":"wrong"}`))
 		r.Header.Set("Content-Type", "application/json")
 		r.RemoteAddr = remote
 		w := httptest.NewRecorder()
@@ -339,7 +357,8 @@ func TestNetworkOfTheConnection(t *testing.T) {
 		remote string
 		want   int
 	}{
-		{"192.0.2.1:1", 401}, {"192.0.2.1:2", 429}, {"[::ffff:192.0.2.1]:3", 429}, {"192.0.2.2:1", 401}, {"[64:ff9b::192.0.2.3]:1", 401}, {"192.0.2.3:1", 429},
+		{"192.0.2.1:1", 401}, {"192.0.2.1:2", 429}, {"[::ffff:192.0.2.1]:3", 429}, {"192.0.2.2:1", 401},
+		{"[64:ff9b::192.0.2.3]:1", 401}, {"192.0.2.3:1", 429},
 		{"[2001:db8::1]:1", 401}, {"[2001:db8::2:1%eth0]:1", 429}, {"[2001:db8:0:1::1]:1", 401}, {"@", 401}, {"@", 429},
 	} {
 		require.Equal(t, tc.want, from(tc.remote), tc.remote)

@@ -23,7 +23,8 @@ import (
 // any other error when the database could not be asked in time. A session that r carried
 // has ended when the login succeeds. Three round trips, five from somebody new, and one
 // password hash, about 45 ms.
-func (a *Auth) Login(ctx context.Context, w http.ResponseWriter, r *http.Request, email, password string) (User, error) {
+func (a *Auth) Login(ctx context.Context, w http.ResponseWriter, r *http.Request, email,
+	password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
 		return User{}, err
 	}

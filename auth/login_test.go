@@ -98,7 +98,8 @@ func TestLogout(t *testing.T) {
 		w := send(a.LogoutHandler(), http.MethodPost, "/auth/logout", "", c)
 		require.Equal(t, http.StatusOK, w.Code)
 		require.JSONEq(t, `{"ok":true}`, w.Body.String())
-		require.Equal(t, "__Host-booking_session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax", w.Header().Get("Set-Cookie"))
+		require.Equal(t, "__Host-booking_session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax",
+			w.Header().Get("Set-Cookie"))
 	}
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.sessions`))
 }
@@ -112,19 +113,28 @@ func TestLoginBodies(t *testing.T) {
 		status int
 		json   string
 	}{
-		`{"email":"u@example.com","password":"correct horse battery"}`: {200, `{"user":{"id":"1","email":"u@example.com","role":"OPS"}}`},
-		`{}`:                             {400, wrong + `{"email":"must not be empty","password":"must not be empty"}}`},
-		`{"email":" ","password":"x"}`:   {400, wrong + `{"email":"must not be empty"}}`},
-		`{"email":null,"password":null}`: {400, wrong + `{"email":"must not be empty","password":"must not be empty"}}`},
-		`{"email":1,"password":["x"]}`:   {400, wrong + `{"email":"must be a string","password":"must be a string"}}`},
+		`{"email":"u@example.com","password":"correct horse battery"}`: {200,
+			`{"user":{"id":"1","email":"u@example.com","role":"OPS"}}`},
+		`{}`: {400,
+			wrong + `{"email":"must not be empty","password":"must not be empty"}}`},
+		`{"email":" ","password":"x"}`: {400, wrong + `{"email":"must not be empty"}}`},
+		`{"email":null,"password":null}`: {400,
+			wrong + `{"email":"must not be empty","password":"must not be empty"}}`},
+		`{"email":1,"password":["x"]}`: {400,
+			wrong + `{"email":"must be a string","password":"must be a string"}}`},
 		`{"email":"u@example.com","password":"x","role":"ADMIN"}`: {400, wrong + `{"role":"is not known"}}`},
 		`{"Email":"u@example.com","password":"x"}`:                {400, wrong + `{"Email":"is not known"}}`},
 		// M30.
-		`{"email":"u\u202e@example.com","password":"x"}`:                           {400, wrong + `{"email":"must not contain characters that hide or reorder text"}}`},
-		`{"email":"u\u0000@example.com","password":"x"}`:                           {400, wrong + `{"email":"must not contain control characters"}}`},
-		`{"email":"` + strings.Repeat("a", 255) + `","password":"x"}`:              {400, wrong + `{"email":"must be at most 254 bytes"}}`},
-		`{"email":"u@example.com","password":"` + strings.Repeat("p", 1025) + `"}`: {400, wrong + `{"password":"must be at most 1024 bytes"}}`},
-		`{"email":"u@example.com","password":"` + strings.Repeat("p", 1024) + `"}`: {401, `{"error":"invalid_credentials"}`},
+		`{"email":"u\u202e@example.com","password":"x"}`: {400,
+			wrong + `{"email":"must not contain characters that hide or reorder text"}}`},
+		`{"email":"u\u0000@example.com","password":"x"}`: {400,
+			wrong + `{"email":"must not contain control characters"}}`},
+		`{"email":"` + strings.Repeat("a", 255) + `","password":"x"}`: {400,
+			wrong + `{"email":"must be at most 254 bytes"}}`},
+		`{"email":"u@example.com","password":"` + strings.Repeat("p", 1025) +
+			`"}`: {400, wrong + `{"password":"must be at most 1024 bytes"}}`},
+		`{"email":"u@example.com","password":"` + strings.Repeat("p", 1024) +
+			`"}`: {401, `{"error":"invalid_credentials"}`},
 		`{"email":"u@example.com","password":"` + strings.Repeat("p", 9000) + `"}`: {413, `{"error":"body_too_large"}`},
 		`{"email":"u@example.com","password":"x"} {}`:                              {400, invalid},
 		`{"email":"u@example.com"`:                                                 {400, invalid},
@@ -151,7 +161,8 @@ func TestMethodsAndMediaTypes(t *testing.T) {
 		h             http.Handler
 		method, allow string
 	}{
-		{a.LoginHandler(), http.MethodGet, "POST"}, {a.LogoutHandler(), http.MethodGet, "POST"}, {a.MeHandler(), http.MethodPost, "GET, HEAD"},
+		{a.LoginHandler(), http.MethodGet, "POST"}, {a.LogoutHandler(), http.MethodGet, "POST"},
+		{a.MeHandler(), http.MethodPost, "GET, HEAD"},
 	} {
 		w := send(tc.h, tc.method, "/", "", nil)
 		require.Equal(t, http.StatusMethodNotAllowed, w.Code)
@@ -159,10 +170,12 @@ func TestMethodsAndMediaTypes(t *testing.T) {
 		require.JSONEq(t, `{"error":"method_not_allowed"}`, w.Body.String())
 	}
 	for media, want := range map[string]int{
-		"": 415, "text/plain": 415, "application/x-www-form-urlencoded": 415, "multipart/form-data; boundary=x": 415, ";": 415,
+		"": 415, "text/plain": 415, "application/x-www-form-urlencoded": 415, "multipart/form-data; boundary=x": 415,
+		";":                415,
 		"application/json": 401, "application/json; charset=utf-8": 401,
 	} {
-		r := httptest.NewRequest(http.MethodPost, "/auth/login", strings.NewReader(`{"email":"u@example.com","password":"x"}`))
+		r := httptest.NewRequest(http.MethodPost, "/auth/login",
+			strings.NewReader(`{"email":"u@example.com","password":"x"}`))
 		r.Header.Set("Content-Type", media)
 		w := httptest.NewRecorder()
 		a.LoginHandler().ServeHTTP(w, r)
@@ -174,7 +187,8 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	var log bytes.Buffer
-	a := newAuth(t, db, auth.Options{Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	a := newAuth(t, db,
+		auth.Options{Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	user := addUser(t, db, "u@example.com", "OPS")
 	w := login(a, "u@example.com", password, nil)
 	cookie := sessionCookie(t, w)
@@ -187,7 +201,8 @@ func TestNothingSecretIsLogged(t *testing.T) {
 
 	require.Contains(t, log.String(), user.ID, "a login is on record")
 	require.Contains(t, log.String(), "session not checked")
-	for _, hidden := range []string{password, cookie.Value, "hunter2", "typed-the-password-here", secret, "u@example.com"} {
+	for _, hidden := range []string{password, cookie.Value, "hunter2", "typed-the-password-here", secret,
+		"u@example.com"} {
 		require.NotContains(t, log.String(), hidden)
 	}
 }

@@ -22,20 +22,30 @@ func TestNewFailsClosed(t *testing.T) {
 		opts    auth.Options
 		want    string
 	}{
-		"no database":          {nil, []string{secret}, auth.Options{}, "no database"},
-		"no secret":            {db, nil, auth.Options{}, "no session secret"},
-		"empty secret":         {db, []string{""}, auth.Options{}, "secret 1 has 0 bytes"},
-		"short secret":         {db, []string{secret, secret[:31]}, auth.Options{}, "secret 2 has 31 bytes, at least 32"},
-		"none without secure":  {db, []string{secret}, auth.Options{Cookie: auth.CookieOptions{SameSite: http.SameSiteNoneMode, Insecure: true}}, "must be Secure"},
-		"unknown SameSite":     {db, []string{secret}, auth.Options{Cookie: auth.CookieOptions{SameSite: 9}}, "SameSite"},
-		"bad domain":           {db, []string{secret}, auth.Options{Cookie: auth.CookieOptions{Domain: "exa mple; Path=/x"}}, "session cookie"},
+		"no database":  {nil, []string{secret}, auth.Options{}, "no database"},
+		"no secret":    {db, nil, auth.Options{}, "no session secret"},
+		"empty secret": {db, []string{""}, auth.Options{}, "secret 1 has 0 bytes"},
+		"short secret": {db, []string{secret, secret[:31]}, auth.Options{},
+			"secret 2 has 31 bytes, at least 32"},
+		"none without secure": {db, []string{secret},
+			auth.Options{Cookie: auth.CookieOptions{SameSite: http.SameSiteNoneMode, Insecure: true}},
+			"must be Secure"},
+		"unknown SameSite": {db, []string{secret}, auth.Options{Cookie: auth.CookieOptions{SameSite: 9}},
+			"SameSite"},
+		"bad domain": {db, []string{secret},
+			auth.Options{Cookie: auth.CookieOptions{Domain: "exa mple; Path=/x"}}, "session cookie"},
 		"negative timeout":     {db, []string{secret}, auth.Options{IdleTimeout: -time.Second}, "negative"},
 		"login page elsewhere": {db, []string{secret}, auth.Options{LoginPath: "//evil.example/login"}, "login path"},
-		"negative burst":       {db, []string{secret}, auth.Options{Limits: auth.LoginLimits{Own: auth.Rate{Burst: -1}}}, "burst of logins is -1"},
-		"a burst too many":     {db, []string{secret}, auth.Options{Limits: auth.LoginLimits{Browser: auth.Rate{Burst: 1_000_001}}}, "burst of logins is 1000001"},
-		"a lock":               {db, []string{secret}, auth.Options{Limits: auth.LoginLimits{Shared: auth.Rate{Every: time.Hour + 1}}}, "from a millisecond to an hour"},
-		"no time":              {db, []string{secret}, auth.Options{Limits: auth.LoginLimits{Network: auth.Rate{Every: -1}}}, "from a millisecond to an hour"},
-		"login page, query":    {db, []string{secret}, auth.Options{LoginPath: "/login?a=b"}, "login path"},
+		"negative burst": {db, []string{secret},
+			auth.Options{Limits: auth.LoginLimits{Own: auth.Rate{Burst: -1}}}, "burst of logins is -1"},
+		"a burst too many": {db, []string{secret},
+			auth.Options{Limits: auth.LoginLimits{Browser: auth.Rate{Burst: 1_000_001}}}, "burst of logins is 1000001"},
+		"a lock": {db, []string{secret},
+			auth.Options{Limits: auth.LoginLimits{Shared: auth.Rate{Every: time.Hour + 1}}},
+			"from a millisecond to an hour"},
+		"no time": {db, []string{secret},
+			auth.Options{Limits: auth.LoginLimits{Network: auth.Rate{Every: -1}}}, "from a millisecond to an hour"},
+		"login page, query": {db, []string{secret}, auth.Options{LoginPath: "/login?a=b"}, "login path"},
 	} {
 		a, err := auth.New(tc.db, tc.secrets, tc.opts)
 		require.ErrorContains(t, err, tc.want, name)
@@ -57,11 +67,15 @@ func TestCookieAttributes(t *testing.T) {
 		rest string
 	}{
 		{auth.CookieOptions{}, "__Host-booking_session", "; Path=/; HttpOnly; Secure; SameSite=Lax"},
-		{auth.CookieOptions{SameSite: http.SameSiteDefaultMode}, "__Host-booking_session", "; Path=/; HttpOnly; Secure; SameSite=Lax"},
-		{auth.CookieOptions{SameSite: http.SameSiteStrictMode}, "__Host-booking_session", "; Path=/; HttpOnly; Secure; SameSite=Strict"},
-		{auth.CookieOptions{SameSite: http.SameSiteNoneMode}, "__Host-booking_session", "; Path=/; HttpOnly; Secure; SameSite=None"},
+		{auth.CookieOptions{SameSite: http.SameSiteDefaultMode}, "__Host-booking_session",
+			"; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		{auth.CookieOptions{SameSite: http.SameSiteStrictMode}, "__Host-booking_session",
+			"; Path=/; HttpOnly; Secure; SameSite=Strict"},
+		{auth.CookieOptions{SameSite: http.SameSiteNoneMode}, "__Host-booking_session",
+			"; Path=/; HttpOnly; Secure; SameSite=None"},
 		{auth.CookieOptions{Insecure: true}, "booking_session", "; Path=/; HttpOnly; SameSite=Lax"},
-		{auth.CookieOptions{Domain: "example.com"}, "booking_session", "; Path=/; Domain=example.com; HttpOnly; Secure; SameSite=Lax"},
+		{auth.CookieOptions{Domain: "example.com"}, "booking_session",
+			"; Path=/; Domain=example.com; HttpOnly; Secure; SameSite=Lax"},
 	} {
 		a := newAuth(t, db, auth.Options{Cookie: tc.opts, Users: foreign{"7": {ID: "7"}}})
 		w := httptest.NewRecorder()

@@ -33,7 +33,8 @@ func newPasswords(limit int, refusal time.Duration) *passwords {
 	if limit <= 0 {
 		limit = runtime.GOMAXPROCS(0)
 	}
-	return &passwords{turns: make(chan struct{}, limit), refusal: orDefault(refusal, 500*time.Millisecond), dummy: dummyHash(), compare: compareHash}
+	return &passwords{turns: make(chan struct{}, limit), refusal: orDefault(refusal, 500*time.Millisecond),
+		dummy: dummyHash(), compare: compareHash}
 }
 
 // dummyHash has a random key in place of a hash: no password is known to lead there, and
@@ -43,7 +44,8 @@ func dummyHash() string {
 	_, _ = rand.Read(b) // It never fails, see newToken.
 	enc := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, hashParams.Memory, hashParams.Iterations,
-		hashParams.Parallelism, enc.EncodeToString(b[:hashParams.SaltLength]), enc.EncodeToString(b[hashParams.SaltLength:]))
+		hashParams.Parallelism, enc.EncodeToString(b[:hashParams.SaltLength]),
+		enc.EncodeToString(b[hashParams.SaltLength:]))
 }
 
 // maxBcryptCost bounds what a stored hash may ask of us: each step above doubles the

@@ -76,11 +76,12 @@ func TestExpiry(t *testing.T) {
 		move string // what has happened to the row
 		want int
 	}{
-		"fresh":            {move: `last_seen_at = last_seen_at`, want: 200},
-		"idle, in time":    {move: `last_seen_at = statement_timestamp() - interval '11 hours 59 minutes'`, want: 200},
-		"idle, too long":   {move: `last_seen_at = statement_timestamp() - interval '12 hours 1 second'`, want: 401},
-		"busy, past end":   {move: `expires_at = statement_timestamp()`, want: 401},
-		"idle of a minute": {opts: auth.Options{IdleTimeout: time.Minute}, move: `last_seen_at = statement_timestamp() - interval '61 seconds'`, want: 401},
+		"fresh":          {move: `last_seen_at = last_seen_at`, want: 200},
+		"idle, in time":  {move: `last_seen_at = statement_timestamp() - interval '11 hours 59 minutes'`, want: 200},
+		"idle, too long": {move: `last_seen_at = statement_timestamp() - interval '12 hours 1 second'`, want: 401},
+		"busy, past end": {move: `expires_at = statement_timestamp()`, want: 401},
+		"idle of a minute": {opts: auth.Options{IdleTimeout: time.Minute},
+			move: `last_seen_at = statement_timestamp() - interval '61 seconds'`, want: 401},
 		// The clock that judges is the database's; a session of the future is one made by
 		// a faster clock than ours would be.
 		"seen a moment ahead": {move: `last_seen_at = statement_timestamp() + interval '5 seconds'`, want: 200},

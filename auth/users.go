@@ -110,7 +110,8 @@ func (t *UserTable) rehash(ctx context.Context, id, password, stored string) {
 		_, err = pg.ExecAlone(ctx, t.db, rehashUser, id, stored, hash)
 	}
 	if err != nil {
-		t.logger.WarnContext(ctx, "password hash not renewed", slog.String("user_id", id), slog.String("error", err.Error()), slog.String("sqlstate", sqlState(err)))
+		t.logger.WarnContext(ctx, "password hash not renewed", slog.String("user_id", id),
+			slog.String("error", err.Error()), slog.String("sqlstate", sqlState(err)))
 	}
 }
 

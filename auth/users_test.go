@@ -68,7 +68,8 @@ func TestEnsureAdminLeavesAnExistingUserAlone(t *testing.T) {
 	created, err := users.EnsureAdmin(t.Context(), "u@example.com", password)
 	require.NoError(t, err)
 	require.False(t, created)
-	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.users WHERE role = 'READONLY' AND NOT active`))
+	require.Equal(t, 1,
+		count(t, db, `SELECT count(*) FROM booking_platform.users WHERE role = 'READONLY' AND NOT active`))
 }
 
 func TestEnsureAdminFromEveryReplicaAtOnce(t *testing.T) {
@@ -102,9 +103,11 @@ func TestEnsureAdminNamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	users, count := newUsers(t, auth.UsersOptions{})
 	for _, tc := range []struct{ email, password, field string }{
-		{"", password, "email"}, {"root", password, "email"}, {"Root <root@example.com>", password, "email"}, {"a@b\x00.example", password, "email"},
+		{"", password, "email"}, {"root", password, "email"}, {"Root <root@example.com>", password, "email"},
+		{"a@b\x00.example", password, "email"},
 		{strings.Repeat("a", 250) + "@example.com", password, "email"},
-		{"root@example.com", "", "password"}, {"root@example.com", "123456789", "password"}, {"root@example.com", "äöüäöüäöü", "password"},
+		{"root@example.com", "", "password"}, {"root@example.com", "123456789", "password"},
+		{"root@example.com", "äöüäöüäöü", "password"},
 		{"root@example.com", strings.Repeat("x", 1025), "password"},
 	} {
 		_, err := users.EnsureAdmin(t.Context(), tc.email, tc.password)

@@ -37,11 +37,16 @@ func TestNoSessionOutlivesWhatItsLoginSaw(t *testing.T) {
 		change func(email string)
 		want   int
 	}{
-		"nothing":           {func(string) {}, http.StatusOK},
-		"the role":          {func(email string) { _, err = users.SetRole(t.Context(), email, auth.RoleReadOnly) }, http.StatusOK},
-		"the password":      {func(email string) { _, err = users.SetPassword(t.Context(), email, "quite another password") }, http.StatusUnauthorized},
-		"the same password": {func(email string) { _, err = users.SetPassword(t.Context(), email, password) }, http.StatusUnauthorized},
-		"disabled":          {func(email string) { _, err = users.Disable(t.Context(), email) }, http.StatusUnauthorized},
+		"nothing": {func(string) {}, http.StatusOK},
+		"the role": {func(email string) { _, err = users.SetRole(t.Context(), email, auth.RoleReadOnly) },
+			http.StatusOK},
+		"the password": {func(email string) {
+			_,
+				err = users.SetPassword(t.Context(), email, "quite another password")
+		}, http.StatusUnauthorized},
+		"the same password": {func(email string) { _, err = users.SetPassword(t.Context(), email, password) },
+			http.StatusUnauthorized},
+		"disabled": {func(email string) { _, err = users.Disable(t.Context(), email) }, http.StatusUnauthorized},
 		"off and on again": {func(email string) {
 			_, err = users.Disable(t.Context(), email)
 			_, err = users.Enable(t.Context(), email)

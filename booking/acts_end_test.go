@@ -143,7 +143,8 @@ var timePasses = map[string]kind{
 			}
 			defer func() { _ = tx.Rollback() }()
 			// As whoever moves one does.
-			if _, err := tx.ExecContext(ctx, `SELECT FROM booking_platform.resources WHERE id = $1::uuid FOR NO KEY UPDATE`, w.id); err != nil {
+			if _, err := tx.ExecContext(ctx,
+				`SELECT FROM booking_platform.resources WHERE id = $1::uuid FOR NO KEY UPDATE`, w.id); err != nil {
 				return booking.Booking{}, err
 			}
 			if _, err := tx.ExecContext(ctx, begin, id, int64(w.past(a)/time.Second)); err != nil {
@@ -154,7 +155,8 @@ var timePasses = map[string]kind{
 		explain: func(w *world, _ *model, a act, b *sold, got answer) bool {
 			if b.status == booking.Confirmed && b.kind == booking.Sold && b.begun == 0 {
 				b.begun = w.past(a)
-				b.start, b.end, b.from, b.to = b.start.Add(-b.begun), b.end.Add(-b.begun), b.from.Add(-b.begun), b.to.Add(-b.begun)
+				b.start, b.end, b.from, b.to = b.start.Add(-b.begun), b.end.Add(-b.begun), b.from.Add(-b.begun),
+					b.to.Add(-b.begun)
 			}
 			return got.class == "ok"
 		}},

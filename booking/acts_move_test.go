@@ -18,7 +18,8 @@ var moving = map[string]kind{
 		}},
 	"move by the customer": {weight: 1, about: true, wants: wantMove,
 		do: func(w *world, ctx context.Context, s *booking.Store, a act, id string) (booking.Booking, error) {
-			r, err := s.Reschedule(ctx, booking.RescheduleRequest{ID: id, Start: w.at(a.Start), Reason: "moved", ByCustomer: true})
+			r, err := s.Reschedule(ctx, booking.RescheduleRequest{ID: id, Start: w.at(a.Start), Reason: "moved",
+				ByCustomer: true})
 			return r.Booking, err
 		},
 		explain: func(w *world, m *model, a act, b *sold, got answer) bool {
@@ -46,7 +47,8 @@ var moving = map[string]kind{
 	"block": {weight: 1,
 		do: func(w *world, ctx context.Context, s *booking.Store, a act, _ string) (booking.Booking, error) {
 			at := w.blocks(a)
-			return s.Block(ctx, booking.BlockRequest{Resource: w.slug, From: at.from, To: at.to, Units: a.Party, Reason: "paint"})
+			return s.Block(ctx, booking.BlockRequest{Resource: w.slug, From: at.from, To: at.to, Units: a.Party,
+				Reason: "paint"})
 		},
 		wants: func(w *world, a act, _ *sold) span { return w.blocks(a) },
 		explain: func(w *world, m *model, a act, _ *sold, got answer) bool {
@@ -79,7 +81,8 @@ var moving = map[string]kind{
 				}
 			}
 			// What is over does not count.
-			if heads := m.heads(w.base.Add(-24*time.Hour), time.Unix(1<<40, 0), ""); capacity < m.capacity && heads > capacity {
+			if heads := m.heads(w.base.Add(-24*time.Hour), time.Unix(1<<40, 0), ""); capacity < m.capacity &&
+				heads > capacity {
 				return got.class == fmt.Sprintf("sold %d", heads)
 			}
 			m.capacity = capacity
@@ -114,7 +117,8 @@ func explainMove(w *world, m *model, a act, b *sold, got answer) bool {
 	if m.heads(from, to, b.id)+b.party > m.capacity {
 		return got.class == "taken"
 	}
-	b.history = append(b.history, change{from: b.status, to: b.status, fromStart: b.start, toStart: start, actor: got.by, reason: "moved"})
+	b.history = append(b.history, change{from: b.status, to: b.status, fromStart: b.start, toStart: start,
+		actor: got.by, reason: "moved"})
 	b.start, b.end, b.from, b.to = start, start.Add(offer.length), from, to
 	b.begun = 0
 	b.sequence++

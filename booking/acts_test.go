@@ -133,7 +133,8 @@ func explainHold(w *world, m *model, a act, _ *sold, got answer) bool {
 		if asked := first.asked; asked.Offer != a.Offer || asked.Start != a.Start || asked.Party != a.Party {
 			return got.class == "mismatch"
 		}
-		return got.class == "ok" && got.booking.ID == first.id && got.booking.IdempotencyKey == w.request(a).IdempotencyKey
+		return got.class == "ok" && got.booking.ID == first.id &&
+			got.booking.IdempotencyKey == w.request(a).IdempotencyKey
 	}
 	switch onGrid := offer.isStart(start); {
 	case !onGrid && a.Party > m.capacity:
@@ -148,7 +149,8 @@ func explainHold(w *world, m *model, a act, _ *sold, got answer) bool {
 		return got.class == "taken"
 	}
 	b := sold{
-		id: got.booking.ID, kind: booking.Sold, asked: a, key: a.Key, offer: a.Offer, start: start, end: start.Add(offer.length), from: from, to: to,
+		id: got.booking.ID, kind: booking.Sold, asked: a, key: a.Key, offer: a.Offer, start: start,
+		end: start.Add(offer.length), from: from, to: to,
 		party: a.Party, amount: offer.price * int64(a.Party),
 	}
 	b.become(booking.Pending, got.by, "")
@@ -177,7 +179,8 @@ func classify(err error) string {
 	var invalid *booking.ValidationError
 	var small *booking.CapacityError
 	for target, class := range map[error]string{
-		booking.ErrSlotTaken: "taken", booking.ErrHoldExpired: "expired", booking.ErrPolicy: "policy", booking.ErrSlotGone: "gone",
+		booking.ErrSlotTaken: "taken", booking.ErrHoldExpired: "expired", booking.ErrPolicy: "policy",
+		booking.ErrSlotGone:            "gone",
 		booking.ErrIdempotencyMismatch: "mismatch", booking.ErrNotBegun: "not begun",
 	} {
 		if errors.Is(err, target) {

@@ -59,7 +59,8 @@ WHERE (o.name, o.position, o.slot_seconds, o.step_seconds, o.buffer_before_secon
 func updateResource(ctx context.Context, q Querier, id string, r Resource) error {
 	hours, exceptions, offers, policy := r.json()
 	_, err := q.ExecContext(ctx, updateResourceSQL,
-		id, r.Name, r.Description, r.TimeZone, r.Capacity, seconds(r.SlotLength), seconds(r.SlotStep), seconds(r.BufferBefore),
+		id, r.Name, r.Description, r.TimeZone, r.Capacity, seconds(r.SlotLength), seconds(r.SlotStep),
+		seconds(r.BufferBefore),
 		seconds(r.BufferAfter), seconds(r.Notice), seconds(r.Horizon), seconds(r.HoldFor), r.Price.Minor,
 		strings.ToLower(r.Price.Currency), seconds(r.HoldCap), policy, r.Active, hours, exceptions, offers)
 	return err

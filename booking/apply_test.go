@@ -32,7 +32,8 @@ func TestApplyResource(t *testing.T) {
 		store := newStore(t, db)
 		r := court()
 		r.Active, r.Description = true, "Clay"
-		r.Hours = []booking.Hours{{Weekday: time.Monday, Opens: 540, Closes: 720}, {Weekday: time.Tuesday, Opens: 540, Closes: 720}}
+		r.Hours = []booking.Hours{{Weekday: time.Monday, Opens: 540, Closes: 720},
+			{Weekday: time.Tuesday, Opens: 540, Closes: 720}}
 		exceptions("2026-12-24", "10:00-12:00", "2026-12-25")(&r)
 		offer(nil)(&r)
 		offer(func(o *booking.Offer) { o.Slug = "day" })(&r)
@@ -53,24 +54,32 @@ func TestApplyResource(t *testing.T) {
 		require.Equal(t, stored, same.Resource)
 
 		r.Name, r.Description, r.Price.Minor, r.Capacity = "Court 1", "", 3000, 4
-		r.TimeZone, r.SlotLength, r.Policy = "UTC", 90*time.Minute, booking.Policy{FreeUntil: 48 * time.Hour, FeePercent: 50}
-		r.Hours = []booking.Hours{{Weekday: time.Monday, Opens: 540, Closes: 1560}, {Weekday: time.Sunday, Opens: 0, Closes: 1440}}
+		r.TimeZone, r.SlotLength, r.Policy = "UTC", 90*time.Minute,
+			booking.Policy{FreeUntil: 48 * time.Hour, FeePercent: 50}
+		r.Hours = []booking.Hours{{Weekday: time.Monday, Opens: 540, Closes: 1560},
+			{Weekday: time.Sunday, Opens: 0, Closes: 1440}}
 		r.Exceptions = nil
 		exceptions("2026-12-25", "22:00-2:00", "2026-12-31")(&r)
-		r.Offers = []booking.Offer{r.Offers[1], {Slug: "week", Name: "Week", SlotLength: 7 * 24 * time.Hour, Price: booking.Money{Minor: 5}}}
+		r.Offers = []booking.Offer{r.Offers[1],
+			{Slug: "week", Name: "Week", SlotLength: 7 * 24 * time.Hour, Price: booking.Money{Minor: 5}}}
 		r.Offers[0].Price.Minor, r.Active = 1, false
 		want := []booking.FieldChange{
-			differs("name", "Court", "Court 1"), differs("description", "Clay", ""), differs("timeZone", "Europe/Paris", "UTC"),
+			differs("name", "Court", "Court 1"), differs("description", "Clay", ""),
+			differs("timeZone", "Europe/Paris", "UTC"),
 			differs("capacity", "1", "4"), differs("slotLength", "1h", "1h30m"), differs("slotStep", "1h", "1h30m"),
-			differs("price", "25.00 EUR", "30.00 EUR"), differs("policy.freeUntil", "0s", "2d"), differs("policy.feePercent", "0%", "50%"),
-			differs("active", "yes", "no"), differs("hours.mon", "9:00-12:00", "9:00-2:00"), differs("hours.tue", "9:00-12:00", "closed"),
+			differs("price", "25.00 EUR", "30.00 EUR"), differs("policy.freeUntil", "0s", "2d"),
+			differs("policy.feePercent", "0%", "50%"),
+			differs("active", "yes", "no"), differs("hours.mon", "9:00-12:00", "9:00-2:00"),
+			differs("hours.tue", "9:00-12:00", "closed"),
 			differs("hours.sun", "closed", "0:00-24:00"), differs("exceptions.2026-12-25", "closed", "22:00-2:00"),
 			differs("exceptions.2026-12-31", "", "closed"), differs("offers.day.price", "15.00 EUR", "0.01 EUR"),
-			differs("offers.week.name", "", "Week"), differs("offers.week.slotLength", "", "7d"), differs("offers.week.slotStep", "", "1d"),
+			differs("offers.week.name", "", "Week"), differs("offers.week.slotLength", "", "7d"),
+			differs("offers.week.slotStep", "", "1d"),
 			differs("offers.week.bufferBefore", "", "0s"), differs("offers.week.bufferAfter", "", "0s"),
 			differs("offers.week.price", "", "0.05 EUR"), differs("offers.week.active", "", "yes"),
 			differs("offers", "half, day", "day, week"), differs("exceptions.2026-12-24", "10:00-12:00", ""),
-			differs("offers.half.name", "Half an hour", ""), differs("offers.half.slotLength", "30m", ""), differs("offers.half.slotStep", "30m", ""),
+			differs("offers.half.name", "Half an hour", ""), differs("offers.half.slotLength", "30m", ""),
+			differs("offers.half.slotStep", "30m", ""),
 			differs("offers.half.bufferBefore", "0s", ""), differs("offers.half.bufferAfter", "0s", ""),
 			differs("offers.half.price", "15.00 EUR", ""), differs("offers.half.active", "yes", ""),
 		}
@@ -135,7 +144,8 @@ func TestApplyLeavesWhatIsSold(t *testing.T) {
 	r.Active = true
 	apply(t, store, r)
 	sold := hold(t, store, request(slot(0)))
-	r.TimeZone, r.SlotLength, r.Price, r.Policy = "Asia/Tokyo", 2*time.Hour, booking.Money{Minor: 1, Currency: "jpy"}, booking.Policy{Never: true}
+	r.TimeZone, r.SlotLength, r.Price, r.Policy = "Asia/Tokyo", 2*time.Hour, booking.Money{Minor: 1, Currency: "jpy"},
+		booking.Policy{Never: true}
 	r.Hours = []booking.Hours{{Weekday: time.Monday, Opens: 1, Closes: 2}}
 	apply(t, store, r)
 	got, err := store.Get(t.Context(), sold.ID)
@@ -256,7 +266,10 @@ func TestMoneyText(t *testing.T) {
 	for _, m := range []struct {
 		minor          int64
 		currency, text string
-	}{{2500, "eur", "25.00"}, {5, "eur", "0.05"}, {0, "usd", "0.00"}, {2500, "jpy", "2500"}, {1, "kwd", "0.001"}, {5000000, "ugx", "50000"}, {255000, "ISK", "2550"}, {0, "ugx", "0"}, {1045, "huf", "10.45"}, {80045, "twd", "800.45"}, {1<<63 - 1, "jpy", "9223372036854775807"}, {1<<63 - 1, "eur", "92233720368547758.07"}} {
+	}{{2500, "eur", "25.00"}, {5, "eur", "0.05"}, {0, "usd", "0.00"}, {2500, "jpy", "2500"}, {1, "kwd", "0.001"},
+		{5000000, "ugx", "50000"}, {255000, "ISK", "2550"}, {0, "ugx", "0"}, {1045, "huf", "10.45"},
+		{80045, "twd", "800.45"}, {1<<63 - 1, "jpy", "9223372036854775807"},
+		{1<<63 - 1, "eur", "92233720368547758.07"}} {
 		money := booking.Money{Minor: m.minor, Currency: m.currency}
 		require.Equal(t, m.text, money.Decimal())
 		got, err := booking.ParseMoney(m.text, m.currency)
@@ -265,7 +278,8 @@ func TestMoneyText(t *testing.T) {
 	}
 	require.Equal(t, "-0.05 EUR", booking.Money{Minor: -5, Currency: "eur"}.String())
 	require.Equal(t, "-92233720368547758.08", booking.Money{Minor: -1 << 63, Currency: "eur"}.Decimal())
-	for _, wrong := range []string{"", "25", "25.0", "25.000", "25,00", ".50", "-1.00", "+1.00", "1e2.00", " 1.00", "92233720368547758.08", "1_0.00", "25.00 EUR"} {
+	for _, wrong := range []string{"", "25", "25.0", "25.000", "25,00", ".50", "-1.00", "+1.00", "1e2.00", " 1.00",
+		"92233720368547758.08", "1_0.00", "25.00 EUR"} {
 		_, err := booking.ParseMoney(wrong, "eur")
 		require.Error(t, err, wrong)
 	}
@@ -281,5 +295,6 @@ func TestMoneyText(t *testing.T) {
 			require.Error(t, err, "%s %s", wrong, currency)
 		}
 	}
-	require.Equal(t, "25.50 ISK", booking.Money{Minor: 2550, Currency: "isk"}.String(), "a fraction that SQL wrote is shown")
+	require.Equal(t, "25.50 ISK", booking.Money{Minor: 2550, Currency: "isk"}.String(),
+		"a fraction that SQL wrote is shown")
 }

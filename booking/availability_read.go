@@ -21,7 +21,8 @@ var errNoOffer = errors.New("offer is not one of the resource's")
 // instants and the buffers around them, together with the rules of the offer: in one
 // query, once the rules are in memory. All are seen at the same instant, by the rules
 // they had then.
-func (s *Store) look(ctx context.Context, idsOrSlugs []string, offer string, from, to time.Time, see func(*rules, takenRow)) error {
+func (s *Store) look(ctx context.Context, idsOrSlugs []string, offer string, from, to time.Time,
+	see func(*rules, takenRow)) error {
 	all, sold := make([]*rules, len(idsOrSlugs)), make([]*rules, len(idsOrSlugs))
 	for n, idOrSlug := range idsOrSlugs {
 		all[n], _ = s.cache.get(idOrSlug)

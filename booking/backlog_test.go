@@ -61,5 +61,6 @@ func TestBacklogIsCheap(t *testing.T) {
 	exec(t, db, `DELETE FROM booking_platform.hold_deadlines`)
 	exec(t, db, `INSERT INTO booking_platform.hold_deadlines SELECT hold_expires_at, id FROM booking_platform.bookings LIMIT 4000`)
 	exec(t, db, `VACUUM ANALYZE booking_platform.hold_deadlines`)
-	require.ElementsMatch(t, []string{"Seq Scan on hold_deadlines", "bookings_pkey"}, indexes(t, db, booking.BacklogSQL))
+	require.ElementsMatch(t, []string{"Seq Scan on hold_deadlines", "bookings_pkey"},
+		indexes(t, db, booking.BacklogSQL))
 }

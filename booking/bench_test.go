@@ -102,7 +102,8 @@ func BenchmarkSlotsOfAWeek(b *testing.B) {
 
 // The starts of a month of quarter hours, without the database.
 func BenchmarkStartsOfAMonth(b *testing.B) {
-	rules, err := booking.RulesOf(booking.Resource{TimeZone: "Europe/Paris", SlotLength: 15 * time.Minute, Hours: daily(540, 1080)})
+	rules, err := booking.RulesOf(booking.Resource{TimeZone: "Europe/Paris", SlotLength: 15 * time.Minute,
+		Hours: daily(540, 1080)})
 	require.NoError(b, err)
 	from := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
 	b.ReportAllocs()

@@ -83,7 +83,8 @@ func (m mover) block(ctx context.Context, req BlockRequest) (b Booking, err erro
 		return Booking{}, fmt.Errorf("make an id: %w", err)
 	}
 	// Postgres counts in microseconds; less than one would be nothing.
-	from, to := req.From.UTC().Truncate(time.Microsecond), req.To.UTC().Add(time.Microsecond-1).Truncate(time.Microsecond)
+	from, to := req.From.UTC().Truncate(time.Microsecond),
+		req.To.UTC().Add(time.Microsecond-1).Truncate(time.Microsecond)
 	err = m.do(ctx, func(q Querier) (in moves, w wish, err error) {
 		in, err = lockResource(ctx, q, req.Resource)
 		if errors.Is(err, ErrNotFound) {
@@ -106,7 +107,8 @@ func (m mover) block(ctx context.Context, req BlockRequest) (b Booking, err erro
 		if err != nil {
 			return in, w, err
 		}
-		row, found, err := selectOne[bookingRow](ctx, q, blockSQL, place.Placeholder, actorOf(ctx), req.Reason, in.currency)
+		row, found, err := selectOne[bookingRow](ctx, q, blockSQL, place.Placeholder, actorOf(ctx), req.Reason,
+			in.currency)
 		if err == nil && !found {
 			err = errors.New("the block is gone, which was just made")
 		}

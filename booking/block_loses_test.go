@@ -22,7 +22,8 @@ func TestBlockLosesANeighboursPlace(t *testing.T) {
 		create(t, store, func(r *booking.Resource) { r.Capacity = 2 })
 		first, second := hold(t, store, request(slot(0))), hold(t, store, request(slot(1)))
 		for id, units := range map[string]string{first.ID: "{[1,2)}", second.ID: "{[2,3)}"} {
-			exec(t, db, `UPDATE booking_platform.bookings SET units = $2::text::int4multirange WHERE id = $1::uuid`, id, units)
+			exec(t, db, `UPDATE booking_platform.bookings SET units = $2::text::int4multirange WHERE id = $1::uuid`, id,
+				units)
 		}
 		// Whoever blocks a unit for both hours asks the second one to take the first
 		// unit, which this hold has just taken there.
@@ -49,6 +50,7 @@ func TestBlockLosesANeighboursPlace(t *testing.T) {
 		}
 		requireInvariants(t, db)
 		requireHistory(t, db)
-		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE upper(units) > 3`), "nobody is left where nobody sits")
+		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE upper(units) > 3`),
+			"nobody is left where nobody sits")
 	}
 }

@@ -22,18 +22,22 @@ func TestBlock(t *testing.T) {
 		ctx := booking.WithActor(t.Context(), "user:ada")
 		// On no grid, of a part of the units.
 		from, to := slot(0).Add(7*time.Minute), slot(0).Add(50*time.Minute)
-		got, err := store.Block(ctx, booking.BlockRequest{Resource: "court", From: from, To: to, Units: 2, Reason: "new floor"})
+		got, err := store.Block(ctx, booking.BlockRequest{Resource: "court", From: from, To: to, Units: 2,
+			Reason: "new floor"})
 		require.NoError(t, err)
 		require.Equal(t, booking.Booking{
-			ID: got.ID, Kind: booking.Block, ResourceID: r.ID, Start: from, End: to, Party: 2, Status: booking.Confirmed,
-			HoldExpiresAt: got.HoldExpiresAt, Amount: booking.Money{Currency: "eur"}, CreatedAt: got.CreatedAt, UpdatedAt: got.UpdatedAt,
+			ID: got.ID, Kind: booking.Block, ResourceID: r.ID, Start: from, End: to, Party: 2,
+			Status:        booking.Confirmed,
+			HoldExpiresAt: got.HoldExpiresAt, Amount: booking.Money{Currency: "eur"}, CreatedAt: got.CreatedAt,
+			UpdatedAt: got.UpdatedAt,
 		}, got)
 		stored, err := store.Get(t.Context(), got.ID)
 		require.NoError(t, err)
 		require.Equal(t, got, stored)
 		history, err := store.History(t.Context(), got.ID)
 		require.NoError(t, err)
-		require.Equal(t, []booking.Change{{At: history[0].At, To: booking.Confirmed, Actor: "user:ada", Reason: "new floor"}}, history)
+		require.Equal(t, []booking.Change{{At: history[0].At, To: booking.Confirmed, Actor: "user:ada",
+			Reason: "new floor"}}, history)
 
 		remaining := func(start time.Time) int {
 			slots, err := store.Slots(t.Context(), "court", start, start.Add(time.Minute), 1)
@@ -55,7 +59,8 @@ func TestBlock(t *testing.T) {
 		// All of the units, without a customer's confirmation or price, in the past too
 		// and when nothing is sold.
 		exec(t, db, `UPDATE booking_platform.resources SET active = false`)
-		all, err := store.Block(ctx, booking.BlockRequest{Resource: strings.ToUpper(r.ID), From: slot(-100), To: slot(-50)})
+		all, err := store.Block(ctx, booking.BlockRequest{Resource: strings.ToUpper(r.ID), From: slot(-100),
+			To: slot(-50)})
 		require.NoError(t, err)
 		require.Equal(t, 3, all.Party)
 		exec(t, db, `UPDATE booking_platform.resources SET active = true`)

@@ -154,11 +154,13 @@ func (row bookingRow) booking() (Booking, error) {
 		return &Money{Minor: *minor, Currency: row.Currency}
 	}
 	return Booking{
-		ID: row.ID, Kind: row.Kind, ResourceID: row.ResourceID, Offer: row.Offer, Start: row.StartsAt.UTC(), End: row.EndsAt.UTC(), Party: row.Party,
+		ID: row.ID, Kind: row.Kind, ResourceID: row.ResourceID, Offer: row.Offer, Start: row.StartsAt.UTC(),
+		End: row.EndsAt.UTC(), Party: row.Party,
 		Status: row.Status, HoldExpiresAt: row.HoldExpiresAt.UTC(),
 		Customer: Customer{FirstName: row.FirstName, LastName: row.LastName, Email: row.Email},
 		Amount:   Money{Minor: row.AmountMinor, Currency: row.Currency}, Policy: policy,
-		Refund: money(row.RefundMinor), LateRefund: money(row.LateMinor), Sequence: row.Sequence, Reference: row.Reference,
+		Refund: money(row.RefundMinor), LateRefund: money(row.LateMinor), Sequence: row.Sequence,
+		Reference:      row.Reference,
 		IdempotencyKey: row.IdempotencyKey, Metadata: metadata,
 		CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
 	}, nil

@@ -24,7 +24,8 @@ func TestBadInputCostsLittle(t *testing.T) {
 	create(t, store, func(r *booking.Resource) { r.Capacity = 4 })
 	held := hold(t, store, request(slot(0)))
 	huge := strings.Repeat("x", 1<<20)
-	late, early, ages := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-300, 1, 1, 0, 0, 0, 0, time.UTC), slot(24*365*20)
+	late, early, ages := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-300, 1, 1, 0, 0, 0, 0, time.UTC),
+		slot(24*365*20)
 	far := time.Unix(math.MaxInt64/2, 0)
 
 	slots := func(from, to time.Time, party int) func(context.Context) error {
@@ -78,28 +79,48 @@ func TestBadInputCostsLittle(t *testing.T) {
 		// fields that are named; none is ErrNotFound.
 		fields []string
 	}{
-		"slots, inverted":             {slots(slot(3), slot(2), 1), []string{"to"}},
-		"slots, twenty years":         {slots(slot(0), ages, 1), []string{"to"}},
-		"slots, all time":             {slots(early, far, 1), []string{"from", "to"}},
-		"slots, party":                {slots(slot(0), slot(1), math.MinInt), []string{"party"}},
-		"slots, of a megabyte":        {func(ctx context.Context) error { _, err := store.Slots(ctx, huge, slot(0), slot(1), 1); return err }, nil},
-		"availability, inverted":      {several(func(r *booking.AvailabilityRequest) { r.To = slot(-1) }), []string{"to"}},
-		"availability, year 10000":    {several(func(r *booking.AvailabilityRequest) { r.From, r.To = late, late.Add(time.Hour) }), []string{"from", "to"}},
-		"availability, party":         {several(func(r *booking.AvailabilityRequest) { r.Party = -1 }), []string{"party"}},
-		"availability, offer":         {several(func(r *booking.AvailabilityRequest) { r.Offer = huge }), []string{"offer"}},
-		"availability, too many":      {several(func(r *booking.AvailabilityRequest) { r.Resources = make([]string, 1<<20) }), []string{"resources"}},
-		"availability, of a megabyte": {several(func(r *booking.AvailabilityRequest) { r.Resources = []string{huge} }), []string{"resources"}},
+		"slots, inverted":     {slots(slot(3), slot(2), 1), []string{"to"}},
+		"slots, twenty years": {slots(slot(0), ages, 1), []string{"to"}},
+		"slots, all time":     {slots(early, far, 1), []string{"from", "to"}},
+		"slots, party":        {slots(slot(0), slot(1), math.MinInt), []string{"party"}},
+		"slots, of a megabyte": {func(ctx context.Context) error {
+			_,
+				err := store.Slots(ctx, huge, slot(0), slot(1), 1)
+			return err
+		}, nil},
+		"availability, inverted": {several(func(r *booking.AvailabilityRequest) { r.To = slot(-1) }),
+			[]string{"to"}},
+		"availability, year 10000": {several(func(r *booking.AvailabilityRequest) {
+			r.From, r.To = late,
+				late.Add(time.Hour)
+		}), []string{"from", "to"}},
+		"availability, party": {several(func(r *booking.AvailabilityRequest) { r.Party = -1 }),
+			[]string{"party"}},
+		"availability, offer": {several(func(r *booking.AvailabilityRequest) { r.Offer = huge }),
+			[]string{"offer"}},
+		"availability, too many": {several(func(r *booking.AvailabilityRequest) {
+			r.Resources = make([]string,
+				1<<20)
+		}), []string{"resources"}},
+		"availability, of a megabyte": {several(func(r *booking.AvailabilityRequest) { r.Resources = []string{huge} }),
+			[]string{"resources"}},
 		"next slot, year 10000":       {next(booking.NextSlotRequest{After: late}), []string{"after"}},
 		"next slot, before all years": {next(booking.NextSlotRequest{After: early}), []string{"after"}},
 		"next slot, party":            {next(booking.NextSlotRequest{Party: -1}), []string{"party"}},
 		"next slot, offer":            {next(booking.NextSlotRequest{Offer: huge}), []string{"offer"}},
 		"hold, year 10000":            {take(func(r *booking.HoldRequest) { r.Start = late }), []string{"start"}},
 		"hold, no year at all":        {take(func(r *booking.HoldRequest) { r.Start = far }), []string{"start"}},
-		"hold, party":                 {take(func(r *booking.HoldRequest) { r.Party = math.MaxInt }), []string{"party"}},
-		"hold, metadata":              {take(func(r *booking.HoldRequest) { r.Metadata = map[string]string{"a": huge, "b": huge} }), []string{"metadata"}},
-		"hold, key of metadata":       {take(func(r *booking.HoldRequest) { r.Metadata = map[string]string{huge: ""} }), []string{"metadata"}},
+		"hold, party": {take(func(r *booking.HoldRequest) { r.Party = math.MaxInt }),
+			[]string{"party"}},
+		"hold, metadata": {take(func(r *booking.HoldRequest) {
+			r.Metadata = map[string]string{"a": huge,
+				"b": huge}
+		}), []string{"metadata"}},
+		"hold, key of metadata": {take(func(r *booking.HoldRequest) { r.Metadata = map[string]string{huge: ""} }),
+			[]string{"metadata"}},
 		"hold, texts": {take(func(r *booking.HoldRequest) {
-			r.Customer, r.Reference = booking.Customer{FirstName: huge, LastName: huge, Email: huge + "@example.com"}, huge
+			r.Customer, r.Reference = booking.Customer{FirstName: huge, LastName: huge, Email: huge + "@example.com"},
+				huge
 			r.IdempotencyKey, r.Client, r.Offer = huge, huge, huge
 		}), []string{"firstName", "lastName", "email", "reference", "idempotencyKey", "client", "offer"}},
 		"hold, resource":        {take(func(r *booking.HoldRequest) { r.Resource = huge }), []string{"resource"}},
@@ -108,29 +129,37 @@ func TestBadInputCostsLittle(t *testing.T) {
 		"reschedule, far ahead": {move(slot(24*370), ""), []string{"start"}},
 		"block, inverted":       {block(func(r *booking.BlockRequest) { r.To = slot(1) }), []string{"to"}},
 		"block, enormous":       {block(func(r *booking.BlockRequest) { r.To = ages }), []string{"to"}},
-		"block, years":          {block(func(r *booking.BlockRequest) { r.From, r.To = early, far }), []string{"from", "to"}},
-		"block, units":          {block(func(r *booking.BlockRequest) { r.Units = math.MaxInt }), []string{"units"}},
-		"block, texts":          {block(func(r *booking.BlockRequest) { r.Resource, r.Reason = huge, huge }), []string{"reason"}},
-		"resource, zone":        {apply(func(r *booking.Resource) { r.TimeZone = "Europe/Atlantis" }), []string{"timeZone"}},
-		"resource, a path":      {apply(func(r *booking.Resource) { r.TimeZone = "../../etc/passwd" }), []string{"timeZone"}},
+		"block, years": {block(func(r *booking.BlockRequest) { r.From, r.To = early, far }),
+			[]string{"from", "to"}},
+		"block, units": {block(func(r *booking.BlockRequest) { r.Units = math.MaxInt }), []string{"units"}},
+		"block, texts": {block(func(r *booking.BlockRequest) { r.Resource, r.Reason = huge, huge }),
+			[]string{"reason"}},
+		"resource, zone": {apply(func(r *booking.Resource) { r.TimeZone = "Europe/Atlantis" }), []string{"timeZone"}},
+		"resource, a path": {apply(func(r *booking.Resource) { r.TimeZone = "../../etc/passwd" }),
+			[]string{"timeZone"}},
 		"resource, texts": {apply(func(r *booking.Resource) {
 			r.Slug, r.Name, r.Description, r.TimeZone = huge, huge, huge, huge
 			r.Price.Currency = huge
 		}), []string{"slug", "name", "description", "timeZone", "currency"}},
 		"resource, numbers": {apply(func(r *booking.Resource) {
-			r.Capacity, r.SlotLength, r.SlotStep, r.BufferBefore, r.BufferAfter = math.MaxInt, math.MaxInt64, 1, -1, math.MaxInt64
-			r.Notice, r.Horizon, r.HoldFor, r.HoldCap, r.Price.Minor = -1, math.MaxInt64, math.MaxInt64, 1, math.MaxInt64
+			r.Capacity, r.SlotLength, r.SlotStep, r.BufferBefore, r.BufferAfter = math.MaxInt, math.MaxInt64, 1, -1,
+				math.MaxInt64
+			r.Notice, r.Horizon, r.HoldFor, r.HoldCap, r.Price.Minor = -1, math.MaxInt64, math.MaxInt64, 1,
+				math.MaxInt64
 		}), []string{
-			"capacity", "slotLength", "slotStep", "bufferBefore", "bufferAfter", "notice", "horizon", "holdFor", "holdCap", "price",
+			"capacity", "slotLength", "slotStep", "bufferBefore", "bufferAfter", "notice", "horizon", "holdFor",
+			"holdCap", "price",
 		}},
 		"resource, lists": {apply(func(r *booking.Resource) {
-			r.Hours, r.Exceptions, r.Offers = make([]booking.Hours, 1<<16), make([]booking.Exception, 1<<16), make([]booking.Offer, 200)
+			r.Hours, r.Exceptions, r.Offers = make([]booking.Hours, 1<<16), make([]booking.Exception, 1<<16),
+				make([]booking.Offer, 200)
 		}), []string{"hours", "exceptions", "offers"}},
 		"extend, year 10000": {extend(late), []string{"until"}},
 		"extend, no time":    {extend(time.Time{}), []string{"until"}},
-		"cancel, reason":     {cancel(booking.CancelRequest{ID: held.ID, Reason: huge, Refund: minor(-1)}), []string{"reason", "refund"}},
-		"cancel, more":       {cancel(booking.CancelRequest{ID: held.ID, Refund: minor(math.MaxInt64)}), []string{"refund"}},
-		"cancel, id":         {cancel(booking.CancelRequest{ID: huge}), nil},
+		"cancel, reason": {cancel(booking.CancelRequest{ID: held.ID, Reason: huge, Refund: minor(-1)}),
+			[]string{"reason", "refund"}},
+		"cancel, more": {cancel(booking.CancelRequest{ID: held.ID, Refund: minor(math.MaxInt64)}), []string{"refund"}},
+		"cancel, id":   {cancel(booking.CancelRequest{ID: huge}), nil},
 		"list, texts": {
 			list(booking.ListOptions{
 				Order: booking.Order(huge), Resource: huge, Customer: huge, Reference: huge, Kind: booking.Kind(huge),

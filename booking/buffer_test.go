@@ -92,7 +92,8 @@ func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 				require.NoError(t, err)
 				starting(t, db, b.ID, c.ends-time.Hour)
 				offered := func(party int) []booking.Slot {
-					slots, err := store.Slots(t.Context(), "court", time.Now(), time.Now().Add(buffer+48*time.Hour), party)
+					slots, err := store.Slots(t.Context(), "court", time.Now(), time.Now().Add(buffer+48*time.Hour),
+						party)
 					require.NoError(t, err)
 					return slots
 				}

@@ -18,8 +18,9 @@ type operation struct {
 	name string
 	// prepare makes what the operation is about, in hours from the first one on that are
 	// the operation's own, and returns how it is done, and how it is refused.
-	prepare func(t *testing.T, db *sql.DB, store *booking.Store, hour int) (done, refused func(*booking.Tx) (booking.Booking, error))
-	want    booking.Status
+	prepare func(t *testing.T, db *sql.DB, store *booking.Store,
+		hour int) (done, refused func(*booking.Tx) (booking.Booking, error))
+	want booking.Status
 }
 
 // full is a slot in which there is no room.
@@ -32,13 +33,18 @@ func full(t *testing.T, store *booking.Store, hour int) time.Time {
 }
 
 var operations = []operation{
-	{"hold", func(t *testing.T, _ *sql.DB, store *booking.Store, hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
+	{"hold", func(t *testing.T, _ *sql.DB, store *booking.Store,
+		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		at := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
-			return func(tx *booking.Tx) (booking.Booking, error) { return tx.Hold(context.Background(), request(start)) }
+			return func(tx *booking.Tx) (booking.Booking, error) {
+				return tx.Hold(context.Background(),
+					request(start))
+			}
 		}
 		return at(slot(hour)), at(full(t, store, hour+3))
 	}, booking.Pending},
-	{"reschedule", func(t *testing.T, _ *sql.DB, store *booking.Store, hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
+	{"reschedule", func(t *testing.T, _ *sql.DB, store *booking.Store,
+		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		b := hold(t, store, request(slot(hour)))
 		at := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
 			return func(tx *booking.Tx) (booking.Booking, error) {
@@ -48,7 +54,8 @@ var operations = []operation{
 		}
 		return at(slot(hour + 1)), at(full(t, store, hour+3))
 	}, booking.Pending},
-	{"retake", func(t *testing.T, db *sql.DB, store *booking.Store, hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
+	{"retake", func(t *testing.T, db *sql.DB, store *booking.Store,
+		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		again := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
 			id := expired(t, db, store, request(start)).ID
 			return func(tx *booking.Tx) (booking.Booking, error) { return tx.Retake(context.Background(), id) }
@@ -57,15 +64,18 @@ var operations = []operation{
 		full(t, store, hour+3)
 		return done, refused
 	}, booking.Confirmed},
-	{"block", func(t *testing.T, _ *sql.DB, store *booking.Store, hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
+	{"block", func(t *testing.T, _ *sql.DB, store *booking.Store,
+		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		at := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
 			return func(tx *booking.Tx) (booking.Booking, error) {
-				return tx.Block(context.Background(), booking.BlockRequest{Resource: "court", From: start, To: start.Add(time.Hour)})
+				return tx.Block(context.Background(),
+					booking.BlockRequest{Resource: "court", From: start, To: start.Add(time.Hour)})
 			}
 		}
 		return at(slot(hour)), at(full(t, store, hour+3))
 	}, booking.Confirmed},
-	{"cancel", func(t *testing.T, db *sql.DB, store *booking.Store, hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
+	{"cancel", func(t *testing.T, db *sql.DB, store *booking.Store,
+		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		of := func(b booking.Booking) func(*booking.Tx) (booking.Booking, error) {
 			return func(tx *booking.Tx) (booking.Booking, error) {
 				return tx.Cancel(context.Background(), booking.CancelRequest{ID: b.ID})
@@ -105,11 +115,13 @@ func TestOperationsInCallersTransactions(t *testing.T) {
 
 				tx, opened := open()
 				// now() stands still meanwhile.
-				exec(t, tx, `DO $$ BEGIN WHILE clock_timestamp() < now() + interval '20 milliseconds' LOOP END LOOP; END $$`)
+				exec(t, tx,
+					`DO $$ BEGIN WHILE clock_timestamp() < now() + interval '20 milliseconds' LOOP END LOOP; END $$`)
 				_, err = refused(store.Tx(tx))
 				require.Error(t, err, op.name)
 				require.False(t, booking.IsRetryable(err), "%s: %v", op.name, err)
-				require.True(t, errors.Is(err, booking.ErrSlotTaken) || errors.As(err, new(*booking.StatusError)), "%s: %v", op.name, err)
+				require.True(t, errors.Is(err, booking.ErrSlotTaken) || errors.As(err, new(*booking.StatusError)),
+					"%s: %v", op.name, err)
 				b, err := done(store.Tx(tx))
 				require.NoError(t, err, "%s: after it was refused", op.name)
 				require.Equal(t, op.want, b.Status)

@@ -175,7 +175,8 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 		if err != nil {
 			return Booking{}, err
 		}
-		cancelled, done, err := selectOne[bookingRow](ctx, q, cancelByTermsSQL, id, actorOf(ctx), req.Reason, refund, string(b.Status), b.Start, late)
+		cancelled, done, err := selectOne[bookingRow](ctx, q, cancelByTermsSQL, id, actorOf(ctx), req.Reason, refund,
+			string(b.Status), b.Start, late)
 		if err != nil {
 			return Booking{}, err
 		}

@@ -131,14 +131,16 @@ func TestLifeOfOneBookingUnderContention(t *testing.T) {
 				b, err = store.Cancel(booking.WithActor(ctx, "customer"), byCustomer(id))
 				told[client] = &b
 			case 1:
-				level := []sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable}[client%3]
+				level := []sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead,
+					sql.LevelSerializable}[client%3]
 				err = inTx(db, store, level, func(tx *booking.Tx) (err error) {
 					b, err = tx.Cancel(booking.WithActor(ctx, "customer"), byCustomer(id))
 					return err
 				})
 				told[client] = &b
 			case 2:
-				b, err = store.Cancel(booking.WithActor(ctx, "staff"), booking.CancelRequest{ID: id, Refund: minor(asked)})
+				b, err = store.Cancel(booking.WithActor(ctx, "staff"),
+					booking.CancelRequest{ID: id, Refund: minor(asked)})
 				told[client] = &b
 			case 3:
 				_, err = store.Confirm(ctx, id)
@@ -185,7 +187,8 @@ func TestLifeOfOneBookingUnderContention(t *testing.T) {
 		outcomes[last.Actor]++
 	}
 	t.Log(outcomes)
-	require.EqualValues(t, refunds, count(t, db, `SELECT COALESCE(sum(refund_minor), 0) FROM booking_platform.bookings`))
+	require.EqualValues(t, refunds, count(t, db,
+		`SELECT COALESCE(sum(refund_minor), 0) FROM booking_platform.bookings`))
 	requireHistory(t, db)
 	requireInvariants(t, db)
 }

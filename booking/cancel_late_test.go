@@ -22,17 +22,24 @@ func TestCancel_HoldKeepsItsLateRefund(t *testing.T) {
 		late, refund *int64 // after the cancellation, and after the money came
 		err          error
 	}{
-		"free":                      {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, minor(5000), nil, nil},
-		"fee":                       {feeSoon, booking.CancelRequest{ByCustomer: true}, minor(3500), minor(3500), nil},
-		"fee, money on its way":     {feeSoon, booking.CancelRequest{ByCustomer: true, Paying: true}, minor(3500), minor(3500), nil},
-		"never":                     {booking.Policy{Never: true}, booking.CancelRequest{ByCustomer: true}, minor(0), minor(0), nil},
-		"never, money on its way":   {booking.Policy{Never: true}, booking.CancelRequest{ByCustomer: true, Paying: true}, nil, nil, booking.ErrPolicy},
-		"staff":                     {feeSoon, booking.CancelRequest{}, nil, nil, nil},
-		"staff, money on its way":   {feeSoon, booking.CancelRequest{Paying: true}, nil, nil, nil},
-		"staff give some of it":     {feeSoon, booking.CancelRequest{Paying: true, Refund: minor(100)}, minor(100), minor(100), nil},
-		"staff give nothing of it":  {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(0)}, minor(0), minor(0), nil},
-		"staff give too much of it": {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(5001)}, nil, nil, &booking.ValidationError{}},
-		"nothing was paid":          {booking.Policy{}, booking.CancelRequest{Refund: minor(100)}, nil, nil, &booking.ValidationError{}},
+		"free": {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, minor(5000), nil, nil},
+		"fee":  {feeSoon, booking.CancelRequest{ByCustomer: true}, minor(3500), minor(3500), nil},
+		"fee, money on its way": {feeSoon, booking.CancelRequest{ByCustomer: true, Paying: true}, minor(3500),
+			minor(3500), nil},
+		"never": {booking.Policy{Never: true}, booking.CancelRequest{ByCustomer: true}, minor(0),
+			minor(0), nil},
+		"never, money on its way": {booking.Policy{Never: true},
+			booking.CancelRequest{ByCustomer: true, Paying: true}, nil, nil, booking.ErrPolicy},
+		"staff":                   {feeSoon, booking.CancelRequest{}, nil, nil, nil},
+		"staff, money on its way": {feeSoon, booking.CancelRequest{Paying: true}, nil, nil, nil},
+		"staff give some of it": {feeSoon, booking.CancelRequest{Paying: true, Refund: minor(100)}, minor(100),
+			minor(100), nil},
+		"staff give nothing of it": {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(0)}, minor(0),
+			minor(0), nil},
+		"staff give too much of it": {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(5001)}, nil,
+			nil, &booking.ValidationError{}},
+		"nothing was paid": {booking.Policy{}, booking.CancelRequest{Refund: minor(100)}, nil, nil,
+			&booking.ValidationError{}},
 	}
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)

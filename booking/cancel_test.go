@@ -32,7 +32,8 @@ func startsIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 
 // eachWay runs a step on the store, and in a caller's transaction at each isolation
 // level.
-func eachWay(t *testing.T, db *sql.DB, store *booking.Store, f func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error))) {
+func eachWay(t *testing.T, db *sql.DB, store *booking.Store,
+	f func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error))) {
 	t.Helper()
 	t.Run("store", func(t *testing.T) {
 		f(t, func(req booking.CancelRequest) (booking.Booking, error) {
@@ -114,14 +115,16 @@ func TestCancelByCustomer(t *testing.T) {
 				// allowed, or would be another refund.
 				startsIn(t, db, id, -time.Hour)
 				want.Start, want.End = time.Time{}, time.Time{}
-				for _, again := range []booking.CancelRequest{byCustomer(id), {ID: id, Reason: "snow"}, {ID: id, Refund: minor(99999)}} {
+				for _, again := range []booking.CancelRequest{byCustomer(id), {ID: id, Reason: "snow"},
+					{ID: id, Refund: minor(99999)}} {
 					got, err := cancel(again)
 					require.NoError(t, err)
 					got.Start, got.End = time.Time{}, time.Time{}
 					require.Equal(t, want, got)
 				}
 				all := changes(t, store, id)
-				require.Equal(t, booking.Change{From: booking.Confirmed, To: booking.Cancelled, Reason: "ill"}, all[len(all)-1])
+				require.Equal(t, booking.Change{From: booking.Confirmed, To: booking.Cancelled, Reason: "ill"},
+					all[len(all)-1])
 				require.Len(t, all, 2)
 			})
 		}
@@ -221,7 +224,8 @@ func TestTermsOfABooking(t *testing.T) {
 	t.Parallel()
 	at := slot(0)
 	b := booking.Booking{
-		Kind: booking.Sold, Start: at.Add(time.Hour), Status: booking.Confirmed, Amount: booking.Money{Minor: 1000, Currency: "eur"},
+		Kind: booking.Sold, Start: at.Add(time.Hour), Status: booking.Confirmed,
+		Amount: booking.Money{Minor: 1000, Currency: "eur"},
 		Policy: booking.Policy{FreeUntil: 2 * time.Hour, FeePercent: 25},
 	}
 	none := booking.Money{Currency: "eur"}

@@ -115,7 +115,10 @@ func (s soldUnits) fit(ctx context.Context, q Querier, capacity int) error {
 		changes = append(changes, change{row.Starts, len(s.units[i])}, change{row.Ends, -len(s.units[i])})
 	}
 	// Who leaves at an instant is gone before the next one comes.
-	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.heads, b.heads)) })
+	slices.SortFunc(changes, func(a, b change) int {
+		return cmp.Or(cmp.Compare(a.at, b.at),
+			cmp.Compare(a.heads, b.heads))
+	})
 	// full are the times, from one instant to the next change, at which there are too
 	// many.
 	type span struct{ from, to int64 }
@@ -134,7 +137,8 @@ func (s soldUnits) fit(ctx context.Context, q Querier, capacity int) error {
 	var ids []string
 	for _, row := range s.rows {
 		// The first that ends after the booking begins; they come in order.
-		n, _ := slices.BinarySearchFunc(full, row.Starts, func(f span, starts int64) int { return cmp.Compare(f.to, starts+1) })
+		n, _ := slices.BinarySearchFunc(full, row.Starts,
+			func(f span, starts int64) int { return cmp.Compare(f.to, starts+1) })
 		if n < len(full) && full[n].from < row.Ends {
 			ids = append(ids, row.ID)
 		}

@@ -54,7 +54,8 @@ func shift(t testing.TB, db *sql.DB, b booking.Booking, from, to time.Time) {
 
 func unitsOf(t testing.TB, db *sql.DB, b booking.Booking) (units string) {
 	t.Helper()
-	require.NoError(t, db.QueryRow(`SELECT units::text FROM booking_platform.bookings WHERE id = $1::uuid`, b.ID).Scan(&units))
+	require.NoError(t, db.QueryRow(`SELECT units::text FROM booking_platform.bookings WHERE id = $1::uuid`,
+		b.ID).Scan(&units))
 	return units
 }
 
@@ -81,7 +82,8 @@ func TestLoweringStopsAtWhatIsSold(t *testing.T) {
 		require.ErrorAs(t, err, &small)
 		require.Equal(t, 4, small.Capacity)
 		require.Equal(t, 5, small.Sold)
-		require.ElementsMatch(t, []booking.Booking{first, second}, small.Bookings, "what ends as another begins is not in the way")
+		require.ElementsMatch(t, []booking.Booking{first, second}, small.Bookings,
+			"what ends as another begins is not in the way")
 		require.Contains(t, err.Error(), "5 heads")
 		require.NoError(t, lower(t, store, r, 5))
 		requireInvariants(t, db)
@@ -162,7 +164,8 @@ func TestLoweringWaitsForALateConfirmation(t *testing.T) {
 		done <- err
 	}()
 	require.Eventually(t, func() bool {
-		return count(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+		return count(t, db,
+			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
 	}, 30*time.Second, 5*time.Millisecond)
 	require.NoError(t, tx.Commit())
 	var small *booking.CapacityError
@@ -189,7 +192,8 @@ func TestLoweringWaitsForHolds(t *testing.T) {
 		done <- err
 	}()
 	require.Eventually(t, func() bool {
-		return len(done) > 0 || count(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+		return len(done) > 0 || count(t, db,
+			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
 	}, 30*time.Second, 5*time.Millisecond)
 	require.NoError(t, tx.Commit())
 	var small *booking.CapacityError
@@ -212,7 +216,8 @@ func TestLoweringSeatsAgain(t *testing.T) {
 		require.Equal(t, "{[2,3)}", unitsOf(t, db, stays))
 		require.Equal(t, "{[1,2),[3,4)}", unitsOf(t, db, moves))
 		require.Equal(t, "{[1,4)}", unitsOf(t, db, swaps))
-		require.Equal(t, before, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE updated_at <> created_at`))
+		require.Equal(t, before, count(t, db,
+			`SELECT count(*) FROM booking_platform.bookings WHERE updated_at <> created_at`))
 		for _, b := range []booking.Booking{stays, moves, swaps} {
 			got, err := store.Get(t.Context(), b.ID)
 			require.NoError(t, err)
@@ -246,7 +251,9 @@ func TestLoweringSeatsAgainBesideThePast(t *testing.T) {
 	require.NotEqual(t, "{[1,2)}", unitsOf(t, db, past))
 	require.Equal(t, 4, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE active`))
 	require.Zero(t, count(t, db, soldTwice))
-	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE NOT units <@ int4range(1, 10001)`), unitsOf(t, db, older))
+	require.Zero(t,
+		count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE NOT units <@ int4range(1, 10001)`),
+		unitsOf(t, db, older))
 }
 
 // However a day was sold, it can be lowered to what is sold at once, and then everything

@@ -48,13 +48,15 @@ type field struct{ name, value string }
 
 func (r Resource) fields() []field {
 	out := []field{
-		{"name", r.Name}, {"description", r.Description}, {"timeZone", r.TimeZone}, {"capacity", strconv.Itoa(r.Capacity)},
+		{"name", r.Name}, {"description", r.Description}, {"timeZone", r.TimeZone},
+		{"capacity", strconv.Itoa(r.Capacity)},
 		{"slotLength", durationWords(r.SlotLength)}, {"slotStep", durationWords(r.SlotStep)},
 		{"bufferBefore", durationWords(r.BufferBefore)}, {"bufferAfter", durationWords(r.BufferAfter)},
 		{"notice", durationWords(r.Notice)}, {"horizon", durationWords(r.Horizon)},
 		{"holdFor", durationWords(r.HoldFor)}, {"holdCap", durationWords(r.HoldCap)}, {"price", r.Price.String()},
 		{"policy.never", yesNo(r.Policy.Never)}, {"policy.freeUntil", durationWords(r.Policy.FreeUntil)},
-		{"policy.closedFrom", durationWords(r.Policy.ClosedFrom)}, {"policy.feePercent", strconv.Itoa(r.Policy.FeePercent) + "%"},
+		{"policy.closedFrom", durationWords(r.Policy.ClosedFrom)},
+		{"policy.feePercent", strconv.Itoa(r.Policy.FeePercent) + "%"},
 		{"policy.fee", Money{Minor: r.Policy.FeeMinor, Currency: r.Price.Currency}.String()},
 		{"active", yesNo(r.Active)},
 	}
@@ -63,7 +65,8 @@ func (r Resource) fields() []field {
 		weekday := time.Weekday((n + 1) % 7)
 		out = append(out, field{"hours." + strings.ToLower(weekday.String()[:3]), r.openOn(weekday)})
 	}
-	for _, e := range slices.SortedFunc(slices.Values(r.Exceptions), func(a, b Exception) int { return cmp.Compare(a.Date.midnight(), b.Date.midnight()) }) {
+	for _, e := range slices.SortedFunc(slices.Values(r.Exceptions),
+		func(a, b Exception) int { return cmp.Compare(a.Date.midnight(), b.Date.midnight()) }) {
 		out = append(out, field{"exceptions." + e.Date.String(), openWords(e.Hours, "closed")})
 	}
 	var order []string
@@ -100,7 +103,8 @@ func openWords(hours []Interval, none string) string {
 		return none
 	}
 	var out []string
-	for _, h := range slices.SortedFunc(slices.Values(hours), func(a, b Interval) int { return cmp.Compare(a.Opens, b.Opens) }) {
+	for _, h := range slices.SortedFunc(slices.Values(hours),
+		func(a, b Interval) int { return cmp.Compare(a.Opens, b.Opens) }) {
 		out = append(out, fmt.Sprint(h))
 	}
 	return strings.Join(out, ", ")

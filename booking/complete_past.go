@@ -45,7 +45,8 @@ func (s *Store) CompletePast(ctx context.Context) (int, error) {
 	for {
 		var row answer
 		err := s.run(ctx, func(q Querier) (err error) {
-			row, _, err = selectOne[answer](ctx, q, completePastSQL, s.completeAfter.Seconds(), sweepBatch, sweeper(ctx))
+			row, _, err = selectOne[answer](ctx, q, completePastSQL, s.completeAfter.Seconds(), sweepBatch,
+				sweeper(ctx))
 			return err
 		})
 		if err != nil {

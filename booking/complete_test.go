@@ -95,9 +95,11 @@ func TestCompletePast(t *testing.T) {
 			return id
 		}
 		want := map[string]booking.Status{
-			confirmed("court", -2*time.Hour-time.Minute): booking.Completed, confirmed("other", -2*time.Hour+time.Minute): booking.Confirmed,
-			confirmed("court", -100*time.Hour): booking.Completed, confirmed("court", -time.Minute): booking.Confirmed,
-			confirmed("court", 7*time.Hour): booking.Confirmed,
+			confirmed("court", -2*time.Hour-time.Minute): booking.Completed,
+			confirmed("other", -2*time.Hour+time.Minute): booking.Confirmed,
+			confirmed("court", -100*time.Hour):           booking.Completed,
+			confirmed("court", -time.Minute):             booking.Confirmed,
+			confirmed("court", 7*time.Hour):              booking.Confirmed,
 		}
 		missed := confirmed("court", -20*time.Hour)
 		_, err := off.NoShow(t.Context(), missed)
@@ -126,7 +128,8 @@ func TestCompletePast(t *testing.T) {
 				require.Equal(t, status, b.Status)
 				if status == booking.Completed {
 					all := changes(t, store, id)
-					require.Equal(t, booking.Change{From: booking.Confirmed, To: booking.Completed, Actor: "booking"}, all[len(all)-1])
+					require.Equal(t, booking.Change{From: booking.Confirmed, To: booking.Completed, Actor: "booking"},
+						all[len(all)-1])
 				}
 			}
 		}
@@ -146,12 +149,14 @@ func TestCompletePastOnSeveralReplicas(t *testing.T) {
 		)
 		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'confirmed', statement_timestamp(), 0, 'eur'
 		FROM booking_platform.resources r, generate_series(2, 1 + $1::integer) n,
-			LATERAL (SELECT tstzrange(now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour')) AS t(s)`, past)
+			LATERAL (SELECT tstzrange(now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour')) AS t(s)`,
+		past)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
 	var locked string
-	require.NoError(t, tx.QueryRowContext(t.Context(), `SELECT id::text FROM booking_platform.bookings LIMIT 1 FOR UPDATE`).Scan(&locked))
+	require.NoError(t, tx.QueryRowContext(t.Context(),
+		`SELECT id::text FROM booking_platform.bookings LIMIT 1 FOR UPDATE`).Scan(&locked))
 
 	var total atomic.Int64
 	step := func(*booking.Store, int) error {
@@ -170,5 +175,6 @@ func TestCompletePastOnSeveralReplicas(t *testing.T) {
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, step(nil, 0))
 	require.EqualValues(t, past, total.Load())
-	require.Equal(t, past, count(t, db, `SELECT count(*) FROM booking_platform.booking_history WHERE to_status = 'completed'`))
+	require.Equal(t, past,
+		count(t, db, `SELECT count(*) FROM booking_platform.booking_history WHERE to_status = 'completed'`))
 }

@@ -19,7 +19,8 @@ func TestConfirmSeveral(t *testing.T) {
 		store := newStore(t, db)
 		create(t, store)
 		plain, other := hold(t, store, request(slot(0))), hold(t, store, request(slot(1)))
-		lapsed, twice, locked, released := hold(t, store, request(slot(2))), hold(t, store, request(slot(3))), hold(t, store, request(slot(4))), hold(t, store, request(slot(5)))
+		lapsed, twice, locked, released := hold(t, store, request(slot(2))), hold(t, store, request(slot(3))),
+			hold(t, store, request(slot(4))), hold(t, store, request(slot(5)))
 		lapse(t, db, lapsed.ID)
 		_, err := store.Release(t.Context(), released.ID)
 		require.NoError(t, err)
@@ -33,7 +34,8 @@ func TestConfirmSeveral(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { _ = tx.Rollback() }()
 		var wanted []booking.Confirmation
-		for _, id := range []string{plain.ID, strings.ToUpper(other.ID), lapsed.ID, twice.ID, strings.ToUpper(twice.ID), locked.ID, released.ID, "no id", "00000000-0000-7000-8000-000000000001"} {
+		for _, id := range []string{plain.ID, strings.ToUpper(other.ID), lapsed.ID, twice.ID, strings.ToUpper(twice.ID),
+			locked.ID, released.ID, "no id", "00000000-0000-7000-8000-000000000001"} {
 			wanted = append(wanted, booking.Confirmation{ID: id, Actor: "stripe:evt_" + id})
 		}
 		confirmed, err := store.Tx(tx).ConfirmSeveral(t.Context(), wanted)

@@ -36,7 +36,8 @@ func TestHold_EndsWithItsStart(t *testing.T) {
 		require.Equal(t, slot(-3), earlier.HoldExpiresAt)
 		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines WHERE booking_id = $1::uuid AND due_at = $2::timestamptz`,
 			held.ID, slot(-3)), "the sweep looks at it when it ends")
-		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE hold_expires_at > lower(during)`))
+		require.Zero(t,
+			count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE hold_expires_at > lower(during)`))
 
 		confirmed, err := store.Confirm(t.Context(), far.ID)
 		require.NoError(t, err)
@@ -62,7 +63,10 @@ func TestConfirm_SlotHasBegun(t *testing.T) {
 		}{
 			{booking.ErrHoldExpired, store.Confirm},
 			{booking.ErrSlotGone, store.ConfirmLate},
-			{booking.ErrHoldExpired, func(ctx context.Context, id string) (booking.Booking, error) { return store.Extend(ctx, id, slot(9)) }},
+			{booking.ErrHoldExpired, func(ctx context.Context,
+				id string) (booking.Booking, error) {
+				return store.Extend(ctx, id, slot(9))
+			}},
 		} {
 			_, err := c.do(t.Context(), held.ID)
 			require.ErrorIs(t, err, c.want)

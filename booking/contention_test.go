@@ -116,7 +116,8 @@ func TestPartiesOnOverlappingSlots(t *testing.T) {
 	for _, err := range errs {
 		require.NoError(t, err)
 	}
-	require.EqualValues(t, heads.Load(), count(t, db, `SELECT sum(party) FROM booking_platform.bookings WHERE status = 'pending'`))
+	require.EqualValues(t, heads.Load(),
+		count(t, db, `SELECT sum(party) FROM booking_platform.bookings WHERE status = 'pending'`))
 	requireInvariants(t, db)
 }
 

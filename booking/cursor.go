@@ -30,7 +30,8 @@ const (
 // normal.
 func (o ListOptions) fingerprint() []byte {
 	sum := sha256.Sum256(fmt.Appendf(nil, "1 %q %q %q %q %q %q %d %d",
-		o.Order, o.Statuses, o.Kind, o.Resource, strings.ToLower(o.Customer), o.Reference, o.From.UnixMicro(), o.To.UnixMicro()))
+		o.Order, o.Statuses, o.Kind, o.Resource, strings.ToLower(o.Customer), o.Reference, o.From.UnixMicro(),
+		o.To.UnixMicro()))
 	return sum[:cursorHash]
 }
 

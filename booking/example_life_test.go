@@ -19,7 +19,8 @@ func ExampleStore_Cancel() {
 	if terms := b.Terms(time.Now()); terms.Allowed {
 		fmt.Println("free until", terms.FreeUntil, "and now you get back", terms.Refund.Minor, terms.Refund.Currency)
 	}
-	cancelled, err := store.Cancel(booking.WithActor(ctx, "customer"), booking.CancelRequest{ID: b.ID, ByCustomer: true, Reason: "ill"})
+	cancelled, err := store.Cancel(booking.WithActor(ctx, "customer"),
+		booking.CancelRequest{ID: b.ID, ByCustomer: true, Reason: "ill"})
 	switch {
 	case errors.Is(err, booking.ErrPolicy):
 		fmt.Println("it is too late to cancel")

@@ -64,7 +64,8 @@ func ExampleStore_ApplyResource() {
 		Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris", SlotLength: time.Hour, Capacity: 4, Active: true,
 		Price:  booking.Money{Minor: 2500, Currency: "eur"},
 		Policy: booking.Policy{FreeUntil: 48 * time.Hour, FeePercent: 50},
-		Offers: []booking.Offer{{Slug: "90-minutes", Name: "90 minutes", SlotLength: 90 * time.Minute, Price: booking.Money{Minor: 3500, Currency: "eur"}}},
+		Offers: []booking.Offer{{Slug: "90-minutes", Name: "90 minutes", SlotLength: 90 * time.Minute,
+			Price: booking.Money{Minor: 3500, Currency: "eur"}}},
 	}, booking.ApplyOptions{})
 	var sold *booking.CapacityError
 	if errors.As(err, &sold) {

@@ -83,7 +83,8 @@ func ExampleStore_Tx() {
 		}
 		defer func() { _ = tx.Rollback() }()
 		b, err := store.Tx(tx).Hold(ctx, booking.HoldRequest{
-			Resource: "court-1", Start: start, Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
+			Resource: "court-1", Start: start,
+			Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
 		})
 		if err != nil {
 			return err
@@ -138,7 +139,8 @@ func ExampleStore_Slots() {
 // When two rooms are free on one day, for an offer that both have.
 func ExampleStore_Availability() {
 	found, err := store.Availability(ctx, booking.AvailabilityRequest{
-		Resources: []string{"court-1", "court-2"}, Offer: "90-minutes", From: start, To: start.AddDate(0, 0, 1), Party: 2,
+		Resources: []string{"court-1", "court-2"}, Offer: "90-minutes", From: start, To: start.AddDate(0, 0, 1),
+		Party: 2,
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -153,7 +153,10 @@ func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err 
 		if err != nil {
 			return err
 		}
-		slices.SortFunc(rows, func(a, b bookingRow) int { return cmp.Or(a.StartsAt.Compare(b.StartsAt), cmp.Compare(a.ID, b.ID)) })
+		slices.SortFunc(rows, func(a, b bookingRow) int {
+			return cmp.Or(a.StartsAt.Compare(b.StartsAt),
+				cmp.Compare(a.ID, b.ID))
+		})
 		// Each range had up to the limit: what is too much is at the beginning, the
 		// farthest past.
 		rows = rows[max(0, len(rows)-limit):]

@@ -28,7 +28,8 @@ func TestFeed(t *testing.T) {
 		require.Equal(t, booking.Feed{Resource: r, Bookings: []booking.Booking{}}, feed)
 
 		// What there is, in the order of its start, and nothing of the neighbour's.
-		pending, confirmed, cancelled := hold(t, store, request(slot(3))), hold(t, store, request(slot(1))), hold(t, store, request(slot(2)))
+		pending, confirmed, cancelled := hold(t, store, request(slot(3))), hold(t, store, request(slot(1))),
+			hold(t, store, request(slot(2)))
 		elsewhere := request(slot(1))
 		elsewhere.Resource = "other"
 		hold(t, store, elsewhere)
@@ -36,7 +37,8 @@ func TestFeed(t *testing.T) {
 		require.NoError(t, err)
 		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID, Reason: "rain"})
 		require.NoError(t, err)
-		block, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(2), To: slot(3), Units: 1})
+		block, err := store.Block(t.Context(),
+			booking.BlockRequest{Resource: "court", From: slot(2), To: slot(3), Units: 1})
 		require.NoError(t, err)
 		past, old := hold(t, store, request(slot(4))), hold(t, store, request(slot(5)))
 		beginsAgo(t, db, past.ID, 29*24*time.Hour)
@@ -95,10 +97,15 @@ func TestTokensOfFeeds(t *testing.T) {
 			feed, err := store.Feed(t.Context(), token)
 			require.NoError(t, err)
 			require.Equal(t, r.ID, feed.Resource.ID)
-			require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.calendar_feeds f WHERE f::text LIKE '%' || $1::text || '%'`, token))
-			require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.calendar_feeds f WHERE f.token_hash = sha256($1::text::bytea)`, token))
+			require.Zero(t, count(t, db,
+				`SELECT count(*) FROM booking_platform.calendar_feeds f WHERE f::text LIKE '%' || $1::text || '%'`,
+				token))
+			require.Equal(t, 1, count(t, db,
+				`SELECT count(*) FROM booking_platform.calendar_feeds f WHERE f.token_hash = sha256($1::text::bytea)`,
+				token))
 		}
-		for _, wrong := range []string{"", "x", tokens[0] + "A", tokens[0][:42], strings.ToLower(tokens[0]), "\x00", "\xff", strings.Repeat("a", 1<<20)} {
+		for _, wrong := range []string{"", "x", tokens[0] + "A", tokens[0][:42], strings.ToLower(tokens[0]), "\x00",
+			"\xff", strings.Repeat("a", 1<<20)} {
 			_, err := store.Feed(t.Context(), wrong)
 			require.ErrorIs(t, err, booking.ErrNotFound)
 			require.EqualError(t, err, "booking: feed: not found")
@@ -148,7 +155,8 @@ func TestFeedIsBounded(t *testing.T) {
 				LATERAL (SELECT tstzrange(now() + (n + 0.5) * interval '1 hour', now() + (n + 1.5) * interval '1 hour')) AS t(s)`, r.ID, past, ahead)
 	}
 	add(10, 10)
-	for _, c := range []struct{ limit, first, last int }{{30, -10, 9}, {20, -10, 9}, {15, -5, 9}, {10, 0, 9}, {4, 0, 3}} {
+	for _, c := range []struct{ limit, first, last int }{{30, -10, 9}, {20, -10, 9}, {15, -5, 9}, {10, 0, 9},
+		{4, 0, 3}} {
 		feed, err := store.FeedOf(t.Context(), token, c.limit)
 		require.NoError(t, err)
 		var want, got []string
@@ -183,7 +191,8 @@ func TestFeedReadsIndexes(t *testing.T) {
 	// What is read of one resource may as well be read in the order of the table and
 	// sorted, where there is less of it than the limit.
 	reads := func() []string {
-		return slices.DeleteFunc(indexes(t, db, booking.FeedBookingsSQL, r.ID, 5000), func(s string) bool { return s == "Sort" })
+		return slices.DeleteFunc(indexes(t, db, booking.FeedBookingsSQL, r.ID, 5000),
+			func(s string) bool { return s == "Sort" })
 	}
 	const start = "bookings_by_resource_start"
 	require.Equal(t, []string{start, start}, reads())
@@ -226,7 +235,8 @@ func TestRoundTripsOfFeeds(t *testing.T) {
 func TestFeed_EndsWithItsSecret(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		before, during, after := owning(t, db, secrets[0]), owning(t, db, secrets[1], secrets[0]), owning(t, db, secrets[1])
+		before, during, after := owning(t, db, secrets[0]), owning(t, db, secrets[1], secrets[0]),
+			owning(t, db, secrets[1])
 		create(t, before)
 		token, err := before.CreateFeed(t.Context(), "court")
 		require.NoError(t, err)
@@ -249,7 +259,10 @@ func TestFeed_EndsWithItsSecret(t *testing.T) {
 		require.NoError(t, err)
 		_, err = before.Feed(t.Context(), fresh)
 		require.ErrorIs(t, err, booking.ErrNotFound)
-		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.calendar_feeds f WHERE f::text LIKE '%' || $1::text || '%'`, token[13:]))
+		require.Zero(t,
+			count(t, db,
+				`SELECT count(*) FROM booking_platform.calendar_feeds f WHERE f::text LIKE '%' || $1::text || '%'`,
+				token[13:]))
 		gone, err := after.DeleteFeeds(t.Context(), "court")
 		require.NoError(t, err)
 		require.Equal(t, 2, gone, "those of a secret that is gone too")

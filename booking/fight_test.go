@@ -82,7 +82,8 @@ func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand
 			if err != nil {
 				return err
 			}
-			for _, req := range []booking.RescheduleRequest{to(id, halfHour(fightStarts+4)), to(other, mine.Start), to(id, theirs.Start)} {
+			for _, req := range []booking.RescheduleRequest{to(id, halfHour(fightStarts+4)), to(other, mine.Start),
+				to(id, theirs.Start)} {
 				if _, err := tx.Reschedule(ctx, req); err != nil {
 					return err
 				}
@@ -99,7 +100,8 @@ func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand
 		_, err := store.ApplyResource(ctx, r, booking.ApplyOptions{})
 		return err
 	case 10:
-		b, err := store.Block(ctx, booking.BlockRequest{Resource: "court", From: start.Add(7 * time.Minute), To: start.Add(50 * time.Minute), Units: 1})
+		b, err := store.Block(ctx, booking.BlockRequest{Resource: "court", From: start.Add(7 * time.Minute),
+			To: start.Add(50 * time.Minute), Units: 1})
 		if err == nil {
 			f.add(b)
 		}
@@ -117,7 +119,8 @@ func refusal(err error) bool {
 		// A party that is above the capacity of that moment.
 		return len(invalid.Fields) == 1 && invalid.Fields["party"] != ""
 	}
-	return errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrHoldExpired) || errors.Is(err, booking.ErrNotFound) ||
+	return errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrHoldExpired) ||
+		errors.Is(err, booking.ErrNotFound) ||
 		errors.As(err, &status) || errors.As(err, &small)
 }
 

@@ -30,7 +30,8 @@ func (r *rules) free(from, to time.Time, party int, taken takenRow) []Slot {
 
 // slot is one that begins at a second of Unix time.
 func (r *rules) slot(start int64, remaining int) Slot {
-	return Slot{Start: time.Unix(start, 0).UTC(), End: time.Unix(start+int64(r.SlotLength/time.Second), 0).UTC(), Remaining: remaining}
+	return Slot{Start: time.Unix(start, 0).UTC(), End: time.Unix(start+int64(r.SlotLength/time.Second), 0).UTC(),
+		Remaining: remaining}
 }
 
 // freeStarts yields where the free slots begin, in seconds of Unix time, and what remains

@@ -54,9 +54,11 @@ func TestRemainingIsWhatTheBusiestSecondLeaves(t *testing.T) {
 		require.NoError(t, err)
 		var stays []stay
 		for range rapid.IntRange(0, 12).Draw(t, "stays") {
-			begins := from.Add(minutes(-200, 500, "begins")).Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "odd")) * time.Microsecond)
+			begins := from.Add(minutes(-200, 500,
+				"begins")).Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "odd")) * time.Microsecond)
 			// More heads than there is room for are not for this to judge.
-			stays = append(stays, stay{begins, begins.Add(minutes(1, 200, "lasts")), rapid.IntRange(1, 2).Draw(t, "heads")})
+			stays = append(stays, stay{begins, begins.Add(minutes(1, 200, "lasts")),
+				rapid.IntRange(1, 2).Draw(t, "heads")})
 		}
 		at, heads := changesOf(stays)
 		party := rapid.IntRange(1, r.Capacity).Draw(t, "party")
@@ -80,7 +82,8 @@ func TestRemainingIsWhatTheBusiestSecondLeaves(t *testing.T) {
 				most, now = max(most, there), next
 			}
 			if r.Capacity-most >= party {
-				want = append(want, booking.Slot{Start: start, End: start.Add(r.SlotLength), Remaining: r.Capacity - most})
+				want = append(want, booking.Slot{Start: start, End: start.Add(r.SlotLength),
+					Remaining: r.Capacity - most})
 			}
 		}
 		got := rules.Free(from, to, from.Add(-time.Hour), party, booking.Changes(at, heads))
@@ -95,7 +98,8 @@ func BenchmarkMonthOfSlots(b *testing.B) {
 	to := from.AddDate(0, 1, 0)
 	for _, capacity := range []int{1, 50} {
 		b.Run("capacity="+strconv.Itoa(capacity), func(b *testing.B) {
-			r := booking.Resource{Active: true, TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour, SlotStep: 30 * time.Minute}
+			r := booking.Resource{Active: true, TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour,
+				SlotStep: 30 * time.Minute}
 			rules, err := booking.RulesOf(r)
 			require.NoError(b, err)
 			random := rand.New(rand.NewPCG(1, 2))

@@ -15,11 +15,15 @@ import (
 // error of the database's.
 func FuzzHold(f *testing.F) {
 	store := newStore(f, testdb.New(f))
-	create(f, store, func(r *booking.Resource) { r.Capacity, r.SlotLength, r.Horizon = 10000, time.Minute, 3650*24*time.Hour })
+	create(f, store, func(r *booking.Resource) {
+		r.Capacity, r.SlotLength, r.Horizon = 10000, time.Minute,
+			3650*24*time.Hour
+	})
 	f.Add("court", "Ada", "Lovelace", "ada@example.com", "order 7", "key", "note", "it's", int64(60), 1)
 	f.Add("COURT", "\x00", "\xff", "a@b", "\u2028", "\ufffe", "\u0000", "\U0010ffff", int64(-1), -1)
 	f.Add("019A2B3C-0000-7000-8000-000000000000", "", " ", "<a@b.c>", "'", "\\", "\"", "{}", int64(1)<<62, 1<<40)
-	f.Fuzz(func(t *testing.T, resource, first, last, email, reference, key, name, value string, seconds int64, party int) {
+	f.Fuzz(func(t *testing.T, resource, first, last, email, reference, key, name, value string, seconds int64,
+		party int) {
 		req := booking.HoldRequest{
 			Resource: resource, Start: time.Unix(seconds, 0), Party: party,
 			Customer:  booking.Customer{FirstName: first, LastName: last, Email: email},
@@ -29,7 +33,8 @@ func FuzzHold(f *testing.F) {
 			req.Start = start
 			b, err := store.Hold(t.Context(), req)
 			var invalid *booking.ValidationError
-			if errors.As(err, &invalid) || errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrIdempotencyMismatch) {
+			if errors.As(err, &invalid) || errors.Is(err, booking.ErrSlotTaken) ||
+				errors.Is(err, booking.ErrIdempotencyMismatch) {
 				continue
 			}
 			require.NoError(t, err)

@@ -48,11 +48,23 @@ func TestHistoryOfEachChange(t *testing.T) {
 			do     func(context.Context, string) error
 			want   booking.Change
 		}{
-			{"confirm", false, func(ctx context.Context, id string) error { _, err := store.Confirm(ctx, id); return err },
+			{"confirm", false, func(ctx context.Context, id string) error {
+				_,
+					err := store.Confirm(ctx, id)
+				return err
+			},
 				booking.Change{From: booking.Pending, To: booking.Confirmed, Actor: clerk}},
-			{"confirm late", late, func(ctx context.Context, id string) error { _, err := store.ConfirmLate(ctx, id); return err },
+			{"confirm late", late, func(ctx context.Context, id string) error {
+				_,
+					err := store.ConfirmLate(ctx, id)
+				return err
+			},
 				booking.Change{From: booking.Pending, To: booking.Confirmed, Actor: clerk}},
-			{"confirm joined", false, in(func(tx *booking.Tx, ctx context.Context, id string) error { _, err := tx.Confirm(ctx, id); return err }),
+			{"confirm joined", false, in(func(tx *booking.Tx, ctx context.Context, id string) error {
+				_,
+					err := tx.Confirm(ctx, id)
+				return err
+			}),
 				booking.Change{From: booking.Pending, To: booking.Confirmed, Actor: clerk}},
 			{"confirm late joined", late, in(func(tx *booking.Tx, ctx context.Context, id string) error {
 				_, err := tx.ConfirmLate(ctx, id)
@@ -67,13 +79,29 @@ func TestHistoryOfEachChange(t *testing.T) {
 				_, err := tx.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "snow"})
 				return err
 			}), booking.Change{From: booking.Pending, To: booking.Cancelled, Actor: clerk, Reason: "snow"}},
-			{"release", false, func(ctx context.Context, id string) error { _, err := store.Release(ctx, id); return err },
+			{"release", false, func(ctx context.Context, id string) error {
+				_,
+					err := store.Release(ctx, id)
+				return err
+			},
 				booking.Change{From: booking.Pending, To: booking.Cancelled, Actor: clerk}},
-			{"release joined", false, in(func(tx *booking.Tx, ctx context.Context, id string) error { _, err := tx.Release(ctx, id); return err }),
+			{"release joined", false, in(func(tx *booking.Tx, ctx context.Context, id string) error {
+				_,
+					err := tx.Release(ctx, id)
+				return err
+			}),
 				booking.Change{From: booking.Pending, To: booking.Cancelled, Actor: clerk}},
-			{"expire", false, in(func(tx *booking.Tx, ctx context.Context, id string) error { _, err := tx.Expire(ctx, id); return err }),
+			{"expire", false, in(func(tx *booking.Tx, ctx context.Context, id string) error {
+				_,
+					err := tx.Expire(ctx, id)
+				return err
+			}),
 				booking.Change{From: booking.Pending, To: booking.Expired, Actor: clerk}},
-			{"sweep", late, func(context.Context, string) error { _, err := store.ReleaseExpired(t.Context()); return err },
+			{"sweep", late, func(context.Context, string) error {
+				_,
+					err := store.ReleaseExpired(t.Context())
+				return err
+			},
 				booking.Change{From: booking.Pending, To: booking.Expired, Actor: "booking"}},
 			{"sweep by somebody", late, func(context.Context, string) error {
 				_, err := store.ReleaseExpired(booking.WithActor(t.Context(), op))
@@ -155,7 +183,8 @@ func TestHistoryOfWhatDidNotHappen(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, []booking.Change{
-		{From: booking.Pending, To: booking.Confirmed}, {From: booking.Confirmed, To: booking.Cancelled, Reason: "rain"},
+		{From: booking.Pending, To: booking.Confirmed},
+		{From: booking.Confirmed, To: booking.Cancelled, Reason: "rain"},
 	}, changes(t, store, b.ID))
 	requireHistory(t, db)
 }

@@ -123,7 +123,8 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 		case row.TooFar:
 			return Booking{}, problems{"start": tooFar}.err()
 		case row.LimitScope != "":
-			return Booking{}, &HoldLimitError{Scope: row.LimitScope, Limit: *row.LimitAllowed, Until: row.LimitUntil.UTC()}
+			return Booking{}, &HoldLimitError{Scope: row.LimitScope, Limit: *row.LimitAllowed,
+				Until: row.LimitUntil.UTC()}
 		case row.Free >= req.Party:
 			// Somebody took some of the units that were picked, or a number; enough may
 			// be left. A new statement sees them: each is a transaction of its own, or
@@ -147,7 +148,8 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 
 // attempt runs the statement once; known is false when the resource no longer has the
 // rules it names.
-func (h *holder) attempt(ctx context.Context, req HoldRequest, r *rules) (b Booking, row holdRow, known bool, err error) {
+func (h *holder) attempt(ctx context.Context, req HoldRequest,
+	r *rules) (b Booking, row holdRow, known bool, err error) {
 	// Each attempt has an id of its own; see numbersSQL.
 	v7, err := uuid.NewV7()
 	if err != nil {
@@ -158,8 +160,10 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest, r *rules) (b Book
 	from, to := r.blocked(req.Start)
 	amount, _ := r.Price.times(req.Party)
 	b = Booking{
-		ID: id, Kind: Sold, ResourceID: r.ID, Offer: req.Offer, Start: req.Start.UTC(), End: req.Start.Add(r.SlotLength).UTC(), Party: req.Party, Status: Pending,
-		Customer: req.Customer, Amount: amount, Policy: r.Policy, Reference: req.Reference, IdempotencyKey: req.IdempotencyKey,
+		ID: id, Kind: Sold, ResourceID: r.ID, Offer: req.Offer, Start: req.Start.UTC(),
+		End: req.Start.Add(r.SlotLength).UTC(), Party: req.Party, Status: Pending,
+		Customer: req.Customer, Amount: amount, Policy: r.Policy, Reference: req.Reference,
+		IdempotencyKey: req.IdempotencyKey,
 	}
 	args := []any{
 		id, r.ID, r.version, b.Start, b.End, from.UTC(), to.UTC(), b.Party, b.Customer.FirstName, b.Customer.LastName,
@@ -234,7 +238,8 @@ func (h *holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Boo
 	}
 	var row bookingRow
 	err = h.run(ctx, func(q Querier) (err error) {
-		row, found, err = selectOne[bookingRow](ctx, q, bookingByKeySQL, req.IdempotencyKey, quotaKey(customerKey(req.Customer.Email)))
+		row, found, err = selectOne[bookingRow](ctx, q, bookingByKeySQL, req.IdempotencyKey,
+			quotaKey(customerKey(req.Customer.Email)))
 		return err
 	})
 	if err != nil || !found {

@@ -18,8 +18,10 @@ import (
 func lessons(r *booking.Resource) {
 	r.Policy = booking.Policy{FreeUntil: 24 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50}
 	r.Offers = []booking.Offer{
-		{Slug: "half", Name: "Half an hour", SlotLength: 30 * time.Minute, BufferAfter: 10 * time.Minute, SlotStep: 15 * time.Minute, Price: booking.Money{Minor: 1500, Currency: "eur"}},
-		{Slug: "gone", Name: "No longer", SlotLength: time.Hour, Inactive: true, Price: booking.Money{Minor: 1, Currency: "eur"}},
+		{Slug: "half", Name: "Half an hour", SlotLength: 30 * time.Minute, BufferAfter: 10 * time.Minute,
+			SlotStep: 15 * time.Minute, Price: booking.Money{Minor: 1500, Currency: "eur"}},
+		{Slug: "gone", Name: "No longer", SlotLength: time.Hour, Inactive: true,
+			Price: booking.Money{Minor: 1, Currency: "eur"}},
 	}
 }
 
@@ -40,8 +42,10 @@ func TestHoldByOffer(t *testing.T) {
 		held, err := store.Hold(ctx, req)
 		require.NoError(t, err)
 		require.Equal(t, booking.Booking{
-			ID: held.ID, Kind: booking.Sold, ResourceID: resource.ID, Offer: "half", Start: req.Start, End: req.Start.Add(30 * time.Minute),
-			Party: 2, Status: booking.Pending, HoldExpiresAt: held.HoldExpiresAt, Customer: ada, Amount: booking.Money{Minor: 3000, Currency: "eur"},
+			ID: held.ID, Kind: booking.Sold, ResourceID: resource.ID, Offer: "half", Start: req.Start,
+			End:   req.Start.Add(30 * time.Minute),
+			Party: 2, Status: booking.Pending, HoldExpiresAt: held.HoldExpiresAt, Customer: ada,
+			Amount: booking.Money{Minor: 3000, Currency: "eur"},
 			Policy: resource.Policy, IdempotencyKey: "key", CreatedAt: held.CreatedAt, UpdatedAt: held.CreatedAt,
 		}, held)
 		stored, err := store.Get(t.Context(), held.ID)
@@ -107,7 +111,8 @@ func TestRepeatOfAnOfferThatIsGone(t *testing.T) {
 func TestHashOfARequestStays(t *testing.T) {
 	t.Parallel()
 	req := booking.HoldRequest{
-		Resource: "court", Start: time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC), Party: 2, Customer: ada, Reference: "order 7",
+		Resource: "court", Start: time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC), Party: 2, Customer: ada,
+		Reference:      "order 7",
 		IdempotencyKey: "key", Metadata: map[string]string{"a": "1", "é": "<b>"},
 	}
 	const id = "019a2b3c-0000-7000-8000-000000000000"
@@ -127,17 +132,20 @@ func TestHoldWaitsForAChangeOfTheRules(t *testing.T) {
 		change string
 		judge  func(t *testing.T, b booking.Booking, err error)
 	}{
-		"price": {`UPDATE booking_platform.resources SET price_minor = 9900, policy = '{"never":true}'`, func(t *testing.T, b booking.Booking, err error) {
-			require.NoError(t, err)
-			require.Equal(t, booking.Money{Minor: 19800, Currency: "eur"}, b.Amount)
-			require.Equal(t, booking.Policy{Never: true}, b.Policy)
-		}},
-		"capacity": {`UPDATE booking_platform.resources SET capacity = 1`, func(t *testing.T, _ booking.Booking, err error) {
-			requireFields(t, err, "party")
-		}},
-		"closed": {`UPDATE booking_platform.resources SET active = false`, func(t *testing.T, _ booking.Booking, err error) {
-			requireFields(t, err, "resource")
-		}},
+		"price": {`UPDATE booking_platform.resources SET price_minor = 9900, policy = '{"never":true}'`,
+			func(t *testing.T, b booking.Booking, err error) {
+				require.NoError(t, err)
+				require.Equal(t, booking.Money{Minor: 19800, Currency: "eur"}, b.Amount)
+				require.Equal(t, booking.Policy{Never: true}, b.Policy)
+			}},
+		"capacity": {`UPDATE booking_platform.resources SET capacity = 1`,
+			func(t *testing.T, _ booking.Booking, err error) {
+				requireFields(t, err, "party")
+			}},
+		"closed": {`UPDATE booking_platform.resources SET active = false`,
+			func(t *testing.T, _ booking.Booking, err error) {
+				requireFields(t, err, "resource")
+			}},
 		"hours": {`INSERT INTO booking_platform.opening_exceptions SELECT r.id, d::date, 0, 0 FROM booking_platform.resources r, generate_series(now(), now() + interval '9 days', interval '1 day') d`,
 			func(t *testing.T, _ booking.Booking, err error) { requireFields(t, err, "start") }},
 	} {

@@ -20,14 +20,18 @@ func TestHoldConfirmCancel(t *testing.T) {
 		})
 		start := slot(0)
 		req := booking.HoldRequest{
-			Resource: resource.ID, Start: start.In(time.FixedZone("", 3600)), Party: 3, Customer: ada, Reference: "order 7",
+			Resource: resource.ID, Start: start.In(time.FixedZone("", 3600)), Party: 3, Customer: ada,
+			Reference:      "order 7",
 			IdempotencyKey: "key", Metadata: map[string]string{"note": "it's \"quoted\" \\ <b>\n", "é": "ü"},
 		}
 		held := hold(t, store, req)
 		require.Equal(t, booking.Booking{
-			ID: held.ID, Kind: booking.Sold, ResourceID: resource.ID, Start: start, End: start.Add(time.Hour), Party: 3, Status: booking.Pending,
-			HoldExpiresAt: held.CreatedAt.Add(35 * time.Minute), Customer: ada, Amount: booking.Money{Minor: 7500, Currency: "eur"},
-			Reference: "order 7", IdempotencyKey: "key", Metadata: req.Metadata, CreatedAt: held.CreatedAt, UpdatedAt: held.CreatedAt,
+			ID: held.ID, Kind: booking.Sold, ResourceID: resource.ID, Start: start, End: start.Add(time.Hour), Party: 3,
+			Status:        booking.Pending,
+			HoldExpiresAt: held.CreatedAt.Add(35 * time.Minute), Customer: ada,
+			Amount:    booking.Money{Minor: 7500, Currency: "eur"},
+			Reference: "order 7", IdempotencyKey: "key", Metadata: req.Metadata, CreatedAt: held.CreatedAt,
+			UpdatedAt: held.CreatedAt,
 		}, held)
 		require.WithinDuration(t, time.Now(), held.CreatedAt, time.Minute)
 
@@ -47,7 +51,8 @@ func TestHoldConfirmCancel(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, confirmed, again)
 
-		list, err := store.List(t.Context(), booking.ListOptions{Resource: "court", Reference: "order 7", Statuses: []booking.Status{booking.Confirmed}})
+		list, err := store.List(t.Context(), booking.ListOptions{Resource: "court", Reference: "order 7",
+			Statuses: []booking.Status{booking.Confirmed}})
 		require.NoError(t, err)
 		require.Equal(t, booking.Page{Bookings: []booking.Booking{confirmed}}, list)
 
@@ -58,7 +63,8 @@ func TestHoldConfirmCancel(t *testing.T) {
 		cancelled, err := store.Cancel(t.Context(), booking.CancelRequest{ID: held.ID, Reason: "rain"})
 		require.NoError(t, err)
 		require.Equal(t, booking.Cancelled, cancelled.Status)
-		require.Equal(t, 4, hold(t, store, booking.HoldRequest{Resource: "court", Start: start, Party: 4, Customer: ada}).Party)
+		require.Equal(t, 4, hold(t, store,
+			booking.HoldRequest{Resource: "court", Start: start, Party: 4, Customer: ada}).Party)
 		requireInvariants(t, db)
 	})
 }

@@ -35,7 +35,8 @@ func holdInTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, req bo
 }
 
 var levels = map[string]sql.IsolationLevel{
-	"read committed": sql.LevelReadCommitted, "repeatable read": sql.LevelRepeatableRead, "serializable": sql.LevelSerializable,
+	"read committed": sql.LevelReadCommitted, "repeatable read": sql.LevelRepeatableRead,
+	"serializable": sql.LevelSerializable,
 }
 
 func TestContentionInCallersTransactions(t *testing.T) {

@@ -161,7 +161,8 @@ func TestTransactionOpenedLongAgo(t *testing.T) {
 	require.True(t, b.CreatedAt.After(opened))
 	require.Equal(t, b.CreatedAt.Add(35*time.Minute), b.HoldExpiresAt)
 	// Later than the transaction began, earlier than the next statement.
-	exec(t, tx, `UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() WHERE id = $1::uuid`, b.ID)
+	exec(t, tx, `UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() WHERE id = $1::uuid`,
+		b.ID)
 	_, err = store.Tx(tx).Confirm(t.Context(), b.ID)
 	require.ErrorIs(t, err, booking.ErrHoldExpired)
 	confirmed, err := store.Tx(tx).ConfirmLate(t.Context(), b.ID)

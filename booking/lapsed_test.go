@@ -65,21 +65,24 @@ func TestExpiredHoldThatSomebodyIsDecidingAbout(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, tx.Commit())
 		}},
-		"confirmed after all": {want: booking.ErrSlotTaken, decide: func(t *testing.T, store *booking.Store, tx *sql.Tx, id string) {
-			_, err := store.Tx(tx).ConfirmLate(t.Context(), id)
-			require.NoError(t, err)
-			require.NoError(t, tx.Commit())
-		}},
-		"confirmation rolled back": {want: nil, decide: func(t *testing.T, store *booking.Store, tx *sql.Tx, id string) {
-			_, err := store.Tx(tx).ConfirmLate(t.Context(), id)
-			require.NoError(t, err)
-			require.NoError(t, tx.Rollback())
-		}},
-		"extended": {want: booking.ErrSlotTaken, decide: func(t *testing.T, store *booking.Store, tx *sql.Tx, id string) {
-			_, err := store.Tx(tx).Extend(t.Context(), id, slot(0))
-			require.NoError(t, err)
-			require.NoError(t, tx.Commit())
-		}},
+		"confirmed after all": {want: booking.ErrSlotTaken,
+			decide: func(t *testing.T, store *booking.Store, tx *sql.Tx, id string) {
+				_, err := store.Tx(tx).ConfirmLate(t.Context(), id)
+				require.NoError(t, err)
+				require.NoError(t, tx.Commit())
+			}},
+		"confirmation rolled back": {want: nil,
+			decide: func(t *testing.T, store *booking.Store, tx *sql.Tx, id string) {
+				_, err := store.Tx(tx).ConfirmLate(t.Context(), id)
+				require.NoError(t, err)
+				require.NoError(t, tx.Rollback())
+			}},
+		"extended": {want: booking.ErrSlotTaken,
+			decide: func(t *testing.T, store *booking.Store, tx *sql.Tx, id string) {
+				_, err := store.Tx(tx).Extend(t.Context(), id, slot(0))
+				require.NoError(t, err)
+				require.NoError(t, tx.Commit())
+			}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +134,8 @@ func TestExpiredHoldBesideALockedOne(t *testing.T) {
 func waitForLock(t *testing.T, db *sql.DB) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		if count(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 {
+		if count(t, db,
+			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 {
 			return
 		}
 		require.True(t, time.Now().Before(deadline), "nobody waits for a lock")

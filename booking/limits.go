@@ -74,7 +74,8 @@ func newHoldLimits(opts Options) (holdLimits, error) {
 		}
 	}
 	if l.anywhere > 0 && (l.email == 0 || l.anywhere < l.email) {
-		errs = append(errs, errors.New("MaxHoldsPerEmailAnywhere must not be less than MaxHoldsPerEmail, which it needs"))
+		errs = append(errs,
+			errors.New("MaxHoldsPerEmailAnywhere must not be less than MaxHoldsPerEmail, which it needs"))
 	}
 	return l, errors.Join(errs...)
 }

@@ -73,7 +73,8 @@ func TestLimit_FreeBookingsUnderContention(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db), func(r *booking.Resource) {
-			r.Offers = []booking.Offer{{Slug: "free", Name: "Free", SlotLength: time.Hour, Price: booking.Money{Currency: "eur"}}}
+			r.Offers = []booking.Offer{{Slug: "free", Name: "Free", SlotLength: time.Hour,
+				Price: booking.Money{Currency: "eur"}}}
 		})
 		stores := []*booking.Store{limited(t, db, 3, 7), limited(t, db, 3, 7), limited(t, db, 3, 7)}
 		var start atomic.Int32
@@ -122,7 +123,8 @@ func TestSweep_NumbersOfFreeBookings(t *testing.T) {
 	}
 	sweep()
 	require.Equal(t, 2, count(t, db, numbers))
-	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines WHERE free AND due_at = $1`, b.Start))
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines WHERE free AND due_at = $1`,
+		b.Start))
 	backlog, err := store.Backlog(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, backlog)
@@ -174,7 +176,8 @@ func TestLimit_OtherClientsInACustomersName(t *testing.T) {
 // anywhere returns a store with a limit of one address over all clients.
 func anywhere(t *testing.T, db *sql.DB) *booking.Store {
 	t.Helper()
-	store, err := booking.New(db, booking.Options{MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 4, MaxHoldsPerClient: 100})
+	store, err := booking.New(db, booking.Options{MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 4,
+		MaxHoldsPerClient: 100})
 	require.NoError(t, err)
 	return store
 }
@@ -219,7 +222,8 @@ func TestLimit_OverAllClientsUnderContention(t *testing.T) {
 		create(t, newStore(t, db))
 		stores := []*booking.Store{anywhere(t, db), anywhere(t, db)}
 		for _, err := range atOnce(t, db, 50, func(_ *booking.Store, client int) error {
-			_, err := stores[client%2].Hold(context.Background(), from(slot(client), "ada@example.com", fmt.Sprintf("10.0.0.%d", client%5)))
+			_, err := stores[client%2].Hold(context.Background(),
+				from(slot(client), "ada@example.com", fmt.Sprintf("10.0.0.%d", client%5)))
 			return err
 		}) {
 			if err != nil {

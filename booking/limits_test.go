@@ -161,7 +161,8 @@ func TestFightForASlotLeavesNoNumbers(t *testing.T) {
 	stores := []*booking.Store{limited(t, db, 3, 100), limited(t, db, 3, 100)}
 	for n := range 3 {
 		requireSold(t, 1, atOnce(t, db, 32, func(_ *booking.Store, client int) error {
-			_, err := stores[client%2].Hold(context.Background(), from(slot(n), fmt.Sprintf("%d@example.com", client), "10.0.0.1"))
+			_, err := stores[client%2].Hold(context.Background(),
+				from(slot(n), fmt.Sprintf("%d@example.com", client), "10.0.0.1"))
 			return err
 		}))
 		require.Equal(t, 2*(n+1), count(t, db, numbers))
@@ -278,7 +279,9 @@ func TestSweepTakesNumbers(t *testing.T) {
 	_, err = store.ReleaseExpired(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 4, count(t, db, numbers))
-	require.Equal(t, 4, count(t, db, `SELECT count(*) FROM booking_platform.hold_quota WHERE booking_id IN ($1::uuid, $2::uuid)`, ids[2], ids[3]))
+	require.Equal(t, 4,
+		count(t, db, `SELECT count(*) FROM booking_platform.hold_quota WHERE booking_id IN ($1::uuid, $2::uuid)`,
+			ids[2], ids[3]))
 }
 
 // A number that somebody is just taking over does not stop the sweep.
@@ -308,7 +311,8 @@ func TestBoundsOfOptions(t *testing.T) {
 	db := testdb.New(t)
 	for _, opts := range []booking.Options{
 		{MaxHoldsPerEmail: -1}, {MaxHoldsPerClient: -1}, {MaxHoldsPerEmail: 1001}, {MaxHoldsPerClient: 1001},
-		{MaxHoldsPerEmailAnywhere: 3}, {MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 2}, {MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 1001},
+		{MaxHoldsPerEmailAnywhere: 3}, {MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 2},
+		{MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 1001},
 		{OwnerSecrets: []string{""}}, {OwnerSecrets: []string{strings.Repeat("x", 32), strings.Repeat("x", 31)}},
 	} {
 		_, err := booking.New(db, opts)

@@ -75,22 +75,33 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 		opts             booking.ListOptions
 		created, byStart string
 	}{
-		"all":                       {booking.ListOptions{}, "bookings_pkey", "bookings_by_start"},
-		"range":                     {booking.ListOptions{From: from, To: to}, "bookings_pkey", "bookings_by_start"},
-		"status":                    {booking.ListOptions{Statuses: []booking.Status{booking.Expired}}, "bookings_pkey", "bookings_by_start"},
-		"no status":                 {booking.ListOptions{Statuses: []booking.Status{booking.NoShow}, From: from}, "bookings_pkey", "bookings_by_start"},
-		"kind":                      {booking.ListOptions{Kind: booking.Block, To: to}, "bookings_pkey", "bookings_by_start"},
-		"resource":                  {booking.ListOptions{Resource: r.ID}, "bookings_by_resource", "bookings_by_resource_start"},
-		"resource of nobody":        {booking.ListOptions{Resource: "019a2b3c-0000-7000-8000-000000000000"}, "bookings_by_resource", "bookings_by_resource_start"},
-		"slug":                      {booking.ListOptions{Resource: "court"}, "bookings_by_resource", "bookings_by_resource_start"},
-		"resource, range, status":   {booking.ListOptions{Resource: "court", From: from, To: to, Statuses: []booking.Status{booking.Expired}}, "bookings_by_resource", "bookings_by_resource_start"},
-		"desk":                      {booking.ListOptions{Customer: "desk@example.com"}, "bookings_by_email", "bookings_by_email_start"},
-		"customer":                  {booking.ListOptions{Customer: "20@EXAMPLE.com"}, "bookings_by_email", "bookings_by_email_start"},
-		"customer, resource, range": {booking.ListOptions{Customer: "desk@example.com", Resource: r.ID, To: to}, "bookings_by_email", "bookings_by_email_start"},
-		"project":                   {booking.ListOptions{Reference: "project"}, "bookings_reference", "bookings_by_reference_start"},
-		"order":                     {booking.ListOptions{Reference: "order 20"}, "bookings_reference", "bookings_by_reference_start"},
+		"all":   {booking.ListOptions{}, "bookings_pkey", "bookings_by_start"},
+		"range": {booking.ListOptions{From: from, To: to}, "bookings_pkey", "bookings_by_start"},
+		"status": {booking.ListOptions{Statuses: []booking.Status{booking.Expired}}, "bookings_pkey",
+			"bookings_by_start"},
+		"no status": {booking.ListOptions{Statuses: []booking.Status{booking.NoShow}, From: from},
+			"bookings_pkey", "bookings_by_start"},
+		"kind": {booking.ListOptions{Kind: booking.Block, To: to}, "bookings_pkey",
+			"bookings_by_start"},
+		"resource": {booking.ListOptions{Resource: r.ID}, "bookings_by_resource",
+			"bookings_by_resource_start"},
+		"resource of nobody": {booking.ListOptions{Resource: "019a2b3c-0000-7000-8000-000000000000"},
+			"bookings_by_resource", "bookings_by_resource_start"},
+		"slug": {booking.ListOptions{Resource: "court"}, "bookings_by_resource",
+			"bookings_by_resource_start"},
+		"resource, range, status": {booking.ListOptions{Resource: "court", From: from, To: to,
+			Statuses: []booking.Status{booking.Expired}}, "bookings_by_resource", "bookings_by_resource_start"},
+		"desk": {booking.ListOptions{Customer: "desk@example.com"}, "bookings_by_email",
+			"bookings_by_email_start"},
+		"customer": {booking.ListOptions{Customer: "20@EXAMPLE.com"}, "bookings_by_email",
+			"bookings_by_email_start"},
+		"customer, resource, range": {booking.ListOptions{Customer: "desk@example.com", Resource: r.ID, To: to},
+			"bookings_by_email", "bookings_by_email_start"},
+		"project": {booking.ListOptions{Reference: "project"}, "bookings_reference", "bookings_by_reference_start"},
+		"order":   {booking.ListOptions{Reference: "order 20"}, "bookings_reference", "bookings_by_reference_start"},
 		"everything": {booking.ListOptions{
-			Reference: "project", Customer: "desk@example.com", Resource: "court", From: from, To: to, Kind: booking.Sold,
+			Reference: "project", Customer: "desk@example.com", Resource: "court", From: from, To: to,
+			Kind:     booking.Sold,
 			Statuses: []booking.Status{booking.Expired, booking.Pending},
 		}, "bookings_reference", "bookings_by_reference_start"},
 	} {
@@ -104,7 +115,10 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 				what = name + ", " + string(order) + ", " + what
 				reads := func(plan []string) []string {
 					// Of two resources it reads all.
-					return slices.DeleteFunc(plan, func(s string) bool { return s == "Seq Scan on resources" || strings.HasPrefix(s, "resources_") })
+					return slices.DeleteFunc(plan, func(s string) bool {
+						return s == "Seq Scan on resources" ||
+							strings.HasPrefix(s, "resources_")
+					})
 				}
 				require.Subset(t, want, reads(indexes(t, db, query, args...)), what)
 				exec(t, conn, `PREPARE list AS `+query)
@@ -138,7 +152,8 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 func touched(t *testing.T, db *sql.DB, query string, args []any) int {
 	t.Helper()
 	var text string
-	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+query, args...).Scan(&text))
+	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+query,
+		args...).Scan(&text))
 	var plan []struct {
 		Plan struct {
 			Hit  int `json:"Shared Hit Blocks"`
@@ -207,8 +222,10 @@ func findWhatIsRare(t *testing.T, db *sql.DB, store *booking.Store) {
 		{booking.ListOptions{Resource: "quiet"}, booking.Count{N: 7000}},
 		{booking.ListOptions{Customer: "DESK@example.com"}, booking.Count{N: 7000}},
 		{booking.ListOptions{From: start2030, To: start2030.Add(5000 * time.Minute)}, booking.Count{N: 4999}},
-		{booking.ListOptions{Customer: "desk@example.com", Statuses: []booking.Status{booking.Expired}}, booking.Count{N: 1400}},
-		{booking.ListOptions{Statuses: []booking.Status{booking.Pending}, Limit: 1, After: "ignored"}, booking.Count{More: true}},
+		{booking.ListOptions{Customer: "desk@example.com", Statuses: []booking.Status{booking.Expired}},
+			booking.Count{N: 1400}},
+		{booking.ListOptions{Statuses: []booking.Status{booking.Pending}, Limit: 1, After: "ignored"},
+			booking.Count{More: true}},
 	} {
 		got, err := store.Count(t.Context(), sum.opts)
 		require.NoError(t, err)

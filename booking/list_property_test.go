@@ -29,7 +29,8 @@ type listed struct {
 // fits tells whether a list has it, by the words of ListOptions.
 func (l *listed) fits(o booking.ListOptions) bool {
 	return (len(o.Statuses) == 0 || slices.Contains(o.Statuses, l.status)) && (o.Kind == "" || o.Kind == l.kind) &&
-		(o.Resource == "" || o.Resource == l.resource) && (o.Customer == "" || strings.EqualFold(o.Customer, l.email)) &&
+		(o.Resource == "" || o.Resource == l.resource) &&
+		(o.Customer == "" || strings.EqualFold(o.Customer, l.email)) &&
 		(o.Reference == "" || o.Reference == l.reference) &&
 		(o.From.IsZero() || !l.start.Before(o.From)) && (o.To.IsZero() || l.start.Before(o.To))
 }
@@ -72,9 +73,11 @@ func aStart(rt *rapid.T) time.Time {
 
 func addListed(rt *rapid.T, db *sql.DB) *listed {
 	l := &listed{
-		id: uuid.Must(uuid.NewV7()).String(), resource: rapid.SampledFrom(twoSlugs).Draw(rt, "resource"), start: aStart(rt),
-		email: rapid.SampledFrom(someEmails).Draw(rt, "email"), reference: rapid.SampledFrom(someRefs).Draw(rt, "reference"),
-		status: rapid.SampledFrom(overStatuses).Draw(rt, "status"), kind: rapid.SampledFrom(kinds).Draw(rt, "kind"),
+		id: uuid.Must(uuid.NewV7()).String(), resource: rapid.SampledFrom(twoSlugs).Draw(rt, "resource"),
+		start:     aStart(rt),
+		email:     rapid.SampledFrom(someEmails).Draw(rt, "email"),
+		reference: rapid.SampledFrom(someRefs).Draw(rt, "reference"),
+		status:    rapid.SampledFrom(overStatuses).Draw(rt, "status"), kind: rapid.SampledFrom(kinds).Draw(rt, "kind"),
 	}
 	_, err := db.Exec(addListedSQL, l.id, l.resource, string(l.status), l.start, l.email, l.reference, string(l.kind))
 	require.NoError(rt, err)
@@ -108,8 +111,9 @@ func TestPagesAgainstAModel(t *testing.T) {
 		there := slices.Clone(model)
 		opts := booking.ListOptions{
 			Order: rapid.SampledFrom(listOrders).Draw(rt, "order"), Limit: rapid.IntRange(1, 10).Draw(rt, "limit"),
-			Resource: some(rt, "resource", twoSlugs), Customer: some(rt, "customer", someEmails), Reference: some(rt, "reference", someRefs),
-			Kind: some(rt, "kind", kinds),
+			Resource: some(rt, "resource", twoSlugs), Customer: some(rt, "customer", someEmails),
+			Reference: some(rt, "reference", someRefs),
+			Kind:      some(rt, "kind", kinds),
 		}
 		if rapid.Bool().Draw(rt, "with statuses") {
 			opts.Statuses = rapid.SliceOfN(rapid.SampledFrom(overStatuses), 1, 3).Draw(rt, "statuses")
@@ -164,7 +168,8 @@ func TestPagesAgainstAModel(t *testing.T) {
 			times[b.ID]++
 			require.True(rt, ever[b.ID], "%s never fitted", b.ID)
 			if i > 0 {
-				require.True(rt, before(opts.Order, got[i-1].Start, b.Start, got[i-1].ID, b.ID), "%d is out of order", i)
+				require.True(rt, before(opts.Order, got[i-1].Start, b.Start, got[i-1].ID, b.ID), "%d is out of order",
+					i)
 			}
 		}
 		for _, l := range there {

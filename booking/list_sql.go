@@ -133,7 +133,9 @@ func (o ListOptions) query(after *position) (string, []any) {
 		named[i], names[i] = fmt.Sprintf("%s AS key_%d", key, i+1), fmt.Sprintf("b.key_%d", i+1)
 	}
 	return fmt.Sprintf(listSQL,
-		all(l.filtered), all(l.scanned), o.order(l.keys), strings.Join(named, ", "), examined, o.order(names), limit), l.args
+			all(l.filtered), all(l.scanned), o.order(l.keys), strings.Join(named, ", "), examined, o.order(names),
+			limit),
+		l.args
 }
 
 // all joins conditions, of which there may be none.

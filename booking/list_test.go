@@ -28,7 +28,8 @@ func TestListIsPaged(t *testing.T) {
 			all = append(all, hold(t, store, req).ID)
 		}
 		slices.Reverse(all)
-		require.True(t, slices.IsSortedFunc(all, func(a, b string) int { return strings.Compare(b, a) }), "newer ids sort after older ones")
+		require.True(t, slices.IsSortedFunc(all, func(a, b string) int { return strings.Compare(b, a) }),
+			"newer ids sort after older ones")
 		pages := func(opts booking.ListOptions) (ids []string) {
 			for {
 				page, err := store.List(t.Context(), opts)
@@ -46,8 +47,10 @@ func TestListIsPaged(t *testing.T) {
 		require.Equal(t, all, pages(booking.ListOptions{Limit: 500, Statuses: []booking.Status{booking.Pending}}))
 		theirs := []string{all[0], all[3], all[6], all[9], all[12]}
 		require.Equal(t, theirs, pages(booking.ListOptions{Limit: 2, Resource: "other"}))
-		require.Equal(t, theirs, pages(booking.ListOptions{Limit: 2, Resource: strings.ToUpper(other.ID), Reference: "theirs"}))
-		byTime := booking.ListOptions{Limit: 2, Order: booking.ByStart, Resource: "other", Customer: "ADA@example.com", Kind: booking.Sold}
+		require.Equal(t, theirs, pages(booking.ListOptions{Limit: 2, Resource: strings.ToUpper(other.ID),
+			Reference: "theirs"}))
+		byTime := booking.ListOptions{Limit: 2, Order: booking.ByStart, Resource: "other", Customer: "ADA@example.com",
+			Kind: booking.Sold}
 		slices.Reverse(theirs)
 		require.Equal(t, theirs, pages(byTime))
 		byTime.From, byTime.To = slot(3), slot(9)
@@ -58,7 +61,8 @@ func TestListIsPaged(t *testing.T) {
 		sum, err := store.Count(t.Context(), byTime)
 		require.NoError(t, err)
 		require.Equal(t, booking.Count{N: 3}, sum)
-		for _, none := range []booking.ListOptions{{Resource: "nothing"}, {Reference: "nothing"}, {Statuses: []booking.Status{booking.NoShow}}} {
+		for _, none := range []booking.ListOptions{{Resource: "nothing"}, {Reference: "nothing"},
+			{Statuses: []booking.Status{booking.NoShow}}} {
 			list, err := store.List(t.Context(), none)
 			require.NoError(t, err)
 			require.Equal(t, booking.Page{Bookings: []booking.Booking{}}, list)
@@ -102,7 +106,8 @@ func TestCursorIsBoundToItsList(t *testing.T) {
 	for n := range 4 {
 		hold(t, store, request(slot(n)))
 	}
-	from := booking.ListOptions{Order: booking.ByStart, Limit: 2, Resource: "court", Customer: "Ada@example.com", From: slot(0), To: slot(4), Statuses: []booking.Status{booking.Pending, booking.Expired}}
+	from := booking.ListOptions{Order: booking.ByStart, Limit: 2, Resource: "court", Customer: "Ada@example.com",
+		From: slot(0), To: slot(4), Statuses: []booking.Status{booking.Pending, booking.Expired}}
 	page, err := store.List(t.Context(), from)
 	require.NoError(t, err)
 	from.After = page.Next

@@ -105,9 +105,11 @@ func (f found) is(m *model) error {
 		// Whether its time has passed shows in no status: where somebody extended a hold
 		// and somebody else let it lapse at once, this alone tells which came last.
 		lapsed := got.Status == booking.Pending && !got.HoldExpiresAt.After(time.Now())
-		want := []any{b.kind, b.offer, b.start, b.end, b.party, b.amount, b.given(), b.status, b.lapsed, b.sequence, b.key > 0}
+		want := []any{b.kind, b.offer, b.start, b.end, b.party, b.amount, b.given(), b.status, b.lapsed, b.sequence,
+			b.key > 0}
 		has := []any{
-			got.Kind, got.Offer, got.Start, got.End, got.Party, got.Amount.Minor, got.Refund, got.Status, lapsed, got.Sequence,
+			got.Kind, got.Offer, got.Start, got.End, got.Party, got.Amount.Minor, got.Refund, got.Status, lapsed,
+			got.Sequence,
 			got.IdempotencyKey != "",
 		}
 		if !reflect.DeepEqual(want, has) {
@@ -148,7 +150,8 @@ func (w *world) compareSlots() error {
 			return err
 		}
 		if want, slots := w.model.slots(offer, from, to, party), found[0].Slots; !slices.Equal(want, slots) {
-			return fmt.Errorf("slots of %q for %d are\n%v and not\n%v: %s", offer, party, short(slots), short(want), w.model)
+			return fmt.Errorf("slots of %q for %d are\n%v and not\n%v: %s", offer, party, short(slots), short(want),
+				w.model)
 		}
 	}
 	return nil

@@ -131,9 +131,11 @@ func TestCapacityLoweredBySQL_Fight(t *testing.T) {
 					case client == 8:
 						_, err = store.Retake(ctx, late[rand.IntN(len(late))].ID)
 					case client == 9:
-						_, err = store.Block(ctx, booking.BlockRequest{Resource: "court", From: start, To: start.Add(time.Hour), Units: 1})
+						_, err = store.Block(ctx,
+							booking.BlockRequest{Resource: "court", From: start, To: start.Add(time.Hour), Units: 1})
 					default:
-						_, err = store.Reschedule(ctx, booking.RescheduleRequest{ID: sold[rand.IntN(len(sold))].ID, Start: start})
+						_, err = store.Reschedule(ctx,
+							booking.RescheduleRequest{ID: sold[rand.IntN(len(sold))].ID, Start: start})
 					}
 					if err != nil && !errors.Is(err, booking.ErrSlotTaken) {
 						return err
@@ -204,7 +206,8 @@ func TestCapacityLoweredBySQL_WaitsForHolds(t *testing.T) {
 	defer func() { _ = tx.Rollback() }()
 	_, err = store.Tx(tx).Hold(t.Context(), request(slot(0)))
 	require.NoError(t, err)
-	_, err = db.ExecContext(t.Context(), `SET LOCAL lock_timeout = '200ms'; UPDATE booking_platform.resources SET capacity = 1`)
+	_, err = db.ExecContext(t.Context(),
+		`SET LOCAL lock_timeout = '200ms'; UPDATE booking_platform.resources SET capacity = 1`)
 	var state interface{ SQLState() string }
 	require.ErrorAs(t, err, &state)
 	require.Equal(t, "55P03", state.SQLState())

@@ -41,7 +41,8 @@ var worlds atomic.Int64
 
 // newWorld makes a resource of its own in a database that others share.
 func newWorld(db *sql.DB, capacity int) (*world, error) {
-	w := &world{db: db, slug: fmt.Sprintf("world-%d", worlds.Add(1)), base: time.Now().UTC().Truncate(24 * time.Hour).Add(48 * time.Hour)}
+	w := &world{db: db, slug: fmt.Sprintf("world-%d", worlds.Add(1)),
+		base: time.Now().UTC().Truncate(24 * time.Hour).Add(48 * time.Hour)}
 	for range 3 {
 		s, err := booking.New(db, booking.Options{})
 		if err != nil {
@@ -53,13 +54,15 @@ func newWorld(db *sql.DB, capacity int) (*world, error) {
 	before := func(t time.Time) time.Duration { return time.Until(t).Truncate(time.Second) }
 	var err error
 	w.resource, err = w.stores[0].CreateResource(context.Background(), booking.Resource{
-		Slug: w.slug, Name: "World", TimeZone: "UTC", Capacity: capacity, SlotLength: time.Hour, SlotStep: 75 * time.Minute,
+		Slug: w.slug, Name: "World", TimeZone: "UTC", Capacity: capacity, SlotLength: time.Hour,
+		SlotStep: 75 * time.Minute,
 		// The buffer reaches into the next slot.
 		BufferAfter: 20 * time.Minute, Price: booking.Money{Minor: 1000, Currency: "eur"},
 		Policy: booking.Policy{FreeUntil: before(w.free), ClosedFrom: before(w.closed), FeePercent: 50},
 		Offers: []booking.Offer{{
-			Slug: "long", Name: "Long", SlotLength: 105 * time.Minute, SlotStep: 30 * time.Minute, BufferBefore: 15 * time.Minute,
-			Price: booking.Money{Minor: 1500},
+			Slug: "long", Name: "Long", SlotLength: 105 * time.Minute, SlotStep: 30 * time.Minute,
+			BufferBefore: 15 * time.Minute,
+			Price:        booking.Money{Minor: 1500},
 		}},
 	})
 	w.id = w.resource.ID
@@ -146,7 +149,8 @@ func (w *world) batch(drawn []act) error {
 	for n, a := range batch {
 		said += fmt.Sprintf("\n  %+v of %q: %s %s", a, ids[n], got[n].class, got[n].booking.ID)
 	}
-	return fmt.Errorf("no order explains it:%s\nbefore: %s\nfound: %v\n%w", said, w.model, found, errors.Join(reasons...))
+	return fmt.Errorf("no order explains it:%s\nbefore: %s\nfound: %v\n%w", said, w.model, found,
+		errors.Join(reasons...))
 }
 
 // explain does the acts to the model in an order.

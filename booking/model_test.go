@@ -107,7 +107,8 @@ func (m model) heads(from, to time.Time, without string) int {
 // mayHaveEnded tells whether a hold's time has passed and somebody wants its units: he
 // may have ended it, at any time meanwhile, whatever he was answered himself and when.
 func (m *model) mayHaveEnded(b *sold) bool {
-	return b.status == booking.Pending && b.lapsed && slices.ContainsFunc(m.wanted, func(s span) bool { return b.overlaps(s.from, s.to) })
+	return b.status == booking.Pending && b.lapsed &&
+		slices.ContainsFunc(m.wanted, func(s span) bool { return b.overlaps(s.from, s.to) })
 }
 
 func (s sale) blocked(start time.Time) (from, to time.Time) {
@@ -175,7 +176,8 @@ func (m model) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "capacity %d", m.capacity)
 	for _, b := range m.bookings {
-		fmt.Fprintf(&out, "\n  %s %s %q %s to %s party %d %s lapsed %t key %d", b.id, b.kind, b.offer, b.start.Format("02T15:04"),
+		fmt.Fprintf(&out, "\n  %s %s %q %s to %s party %d %s lapsed %t key %d", b.id, b.kind, b.offer,
+			b.start.Format("02T15:04"),
 			b.end.Format("15:04"), b.party, b.status, b.lapsed, b.key)
 	}
 	return out.String()

@@ -134,7 +134,8 @@ func newPlace(id string, was, units []int, from, to time.Time) (place, error) {
 	for i := range waiting {
 		waiting[i] += parked
 	}
-	return place{id, placeholder.String(), unitsText(waiting), unitsText(units), from.UTC(), to.UTC(), len(units), was}, nil
+	return place{id, placeholder.String(), unitsText(waiting), unitsText(units), from.UTC(), to.UTC(), len(units), was},
+		nil
 }
 
 // The rows that are parked are no longer in their places before the first placeholder is

@@ -43,14 +43,19 @@ func TestOwnerToken(t *testing.T) {
 			_, err := store.WithOwnerToken(t.Context(), nowhere)
 			require.ErrorIs(t, err, booking.ErrNotFound)
 		}
-		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings b WHERE b::text LIKE '%' || $1::text || '%'`, held.OwnerToken))
+		require.Zero(t,
+			count(t, db, `SELECT count(*) FROM booking_platform.bookings b WHERE b::text LIKE '%' || $1::text || '%'`,
+				held.OwnerToken))
 
 		other := hold(t, store, request(slot(0)))
 		require.NotEqual(t, held.OwnerToken, other.OwnerToken)
 		for _, wrong := range []struct{ id, token string }{
-			{held.ID, other.OwnerToken}, {held.ID, ""}, {held.ID, held.OwnerToken + "A"}, {held.ID, held.OwnerToken[:55]}, {held.ID, "-"},
-			{held.ID, held.OwnerToken[:12]}, {held.ID, held.OwnerToken[:13]}, {held.ID, held.OwnerToken[13:]}, {held.ID, strings.ToUpper(held.OwnerToken)},
-			{held.ID, strings.ToLower(held.OwnerToken)}, {"019a2b3c-0000-7000-8000-000000000000", held.OwnerToken}, {"", held.OwnerToken}, {"no id", ""},
+			{held.ID, other.OwnerToken}, {held.ID, ""}, {held.ID, held.OwnerToken + "A"},
+			{held.ID, held.OwnerToken[:55]}, {held.ID, "-"},
+			{held.ID, held.OwnerToken[:12]}, {held.ID, held.OwnerToken[:13]}, {held.ID, held.OwnerToken[13:]},
+			{held.ID, strings.ToUpper(held.OwnerToken)},
+			{held.ID, strings.ToLower(held.OwnerToken)}, {"019a2b3c-0000-7000-8000-000000000000", held.OwnerToken},
+			{"", held.OwnerToken}, {"no id", ""},
 		} {
 			_, err := store.Owned(t.Context(), wrong.id, wrong.token)
 			require.ErrorIs(t, err, booking.ErrNotFound)
@@ -130,7 +135,9 @@ func TestOwnerToken_NeedsSecretAndRow(t *testing.T) {
 	require.Equal(t, held.OwnerToken[:13], made.OwnerToken[:13], "the same secret")
 	_, err = store.Owned(t.Context(), held.ID, made.OwnerToken)
 	require.ErrorIs(t, err, booking.ErrNotFound)
-	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings b WHERE b::text LIKE '%' || $1::text || '%'`, secrets[0][:16]))
+	require.Zero(t,
+		count(t, db, `SELECT count(*) FROM booking_platform.bookings b WHERE b::text LIKE '%' || $1::text || '%'`,
+			secrets[0][:16]))
 }
 
 // Without secrets there are no tokens, and a booking without one is nobody's.

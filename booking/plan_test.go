@@ -113,7 +113,8 @@ func TestPreparedStatementsReadIndexes(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	for _, statement := range []string{
-		`SET plan_cache_mode = force_generic_plan`, `PREPARE hold AS ` + booking.HoldSQL, `PREPARE taken AS ` + booking.TakenSQL,
+		`SET plan_cache_mode = force_generic_plan`, `PREPARE hold AS ` + booking.HoldSQL,
+		`PREPARE taken AS ` + booking.TakenSQL,
 		`PREPARE one AS ` + booking.TakenOneSQL,
 	} {
 		exec(t, conn, statement)
@@ -122,7 +123,8 @@ func TestPreparedStatementsReadIndexes(t *testing.T) {
 	require.Contains(t, found, "bookings_no_overlap")
 	require.Contains(t, found, "hold_quota_pkey")
 	require.NotContains(t, found, "Seq Scan on bookings")
-	for _, taken := range []string{`EXECUTE taken ('{` + r.ID + `}', now(), now())`, `EXECUTE one ('` + r.ID + `', now(), now())`} {
+	for _, taken := range []string{`EXECUTE taken ('{` + r.ID + `}', now(), now())`,
+		`EXECUTE one ('` + r.ID + `', now(), now())`} {
 		found = indexes(t, conn, taken)
 		require.Contains(t, found, "bookings_no_overlap")
 		require.NotContains(t, found, "Seq Scan on bookings")
@@ -147,7 +149,8 @@ func TestPreparedStatementsArePlannedOnce(t *testing.T) {
 		_, err = store.Slots(t.Context(), "court", slot(0), slot(7*24), 1)
 		require.NoError(t, err)
 	}
-	require.Equal(t, 3, count(t, db, `SELECT count(*) FROM pg_prepared_statements WHERE generic_plans >= 6 AND custom_plans <= 6`))
+	require.Equal(t, 3,
+		count(t, db, `SELECT count(*) FROM pg_prepared_statements WHERE generic_plans >= 6 AND custom_plans <= 6`))
 }
 
 func TestStatementsReadIndexes(t *testing.T) {
@@ -157,7 +160,8 @@ func TestStatementsReadIndexes(t *testing.T) {
 	from, to := time.Now(), time.Now().Add(time.Hour)
 	const overlap, key, deadline = "bookings_no_overlap", "bookings_idempotency_key", "hold_deadlines_pkey"
 
-	found := indexes(t, db, booking.HoldSQL, r.ID, r.ID, r.ID, from, to, from, to, 1, "", "", "", 0, "eur", "", "", []byte{}, "{}", "", "", []byte("a"), 3, []byte("b"), 100, []byte("c"), 12, "", nil)
+	found := indexes(t, db, booking.HoldSQL, r.ID, r.ID, r.ID, from, to, from, to, 1, "", "", "", 0, "eur", "", "",
+		[]byte{}, "{}", "", "", []byte("a"), 3, []byte("b"), 100, []byte("c"), 12, "", nil)
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
 	found = indexes(t, db, booking.TakenSQL, "{"+r.ID+"}", from, to.Add(7*24*time.Hour))
@@ -189,14 +193,16 @@ func TestCompletePastReadsItsIndex(t *testing.T) {
 		require.ElementsMatch(t, []string{"bookings_by_end", "bookings_pkey"}, found)
 	}
 	require.Less(t, pages(t, db, booking.CompletePastSQL, never, booking.SweepBatch, ""), 30)
-	require.Greater(t, pages(t, db, booking.CompletePastSQL, all, booking.SweepBatch, ""), 1000, "so this test can tell")
+	require.Greater(t, pages(t, db, booking.CompletePastSQL, all, booking.SweepBatch, ""), 1000,
+		"so this test can tell")
 }
 
 // pages runs a statement and counts the pages it reads.
 func pages(t *testing.T, db booking.Querier, query string, args ...any) int {
 	t.Helper()
 	var text string
-	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+query, args...).Scan(&text))
+	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+query,
+		args...).Scan(&text))
 	var plan []struct {
 		Plan struct {
 			Hit  int `json:"Shared Hit Blocks"`

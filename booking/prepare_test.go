@@ -111,7 +111,8 @@ func TestPreparedStatementsUnderContention(t *testing.T) {
 			_, err := store.Hold(context.Background(), request(slot(n)))
 			return err
 		}))
-		exec(t, db, `ALTER TABLE booking_platform.bookings ADD COLUMN extra`+string(rune('a'+n))+` integer NOT NULL DEFAULT 7`)
+		exec(t, db, `ALTER TABLE booking_platform.bookings ADD COLUMN extra`+string(rune('a'+n))+
+			` integer NOT NULL DEFAULT 7`)
 		exec(t, db, `UPDATE booking_platform.bookings SET status = 'confirmed'`)
 	}
 	requireInvariants(t, db)

@@ -27,15 +27,19 @@ func TestResource_PricesThatStripeNeverCharges(t *testing.T) {
 		field    string // refused for this; empty: accepted
 	}{
 		{minor(99999999, "eur"), 1, ""}, {minor(100000000, "eur"), 1, "price"}, {minor(100000000, "USD"), 1, "price"},
-		{minor(50000000, "eur"), 2, "price"}, {minor(49999999, "eur"), 2, ""}, {minor(9999, "eur"), 10000, ""}, {minor(10000, "eur"), 10000, "price"},
+		{minor(50000000, "eur"), 2, "price"}, {minor(49999999, "eur"), 2, ""}, {minor(9999, "eur"), 10000, ""},
+		{minor(10000, "eur"), 10000, "price"},
 		{minor(2500, "xyz"), 1, "currency"}, {minor(0, "xyz"), 1, "currency"}, {minor(2500, "XXX"), 1, "currency"},
 		{minor(18605, "kwd"), 1, "price"}, {minor(18610, "kwd"), 1, ""}, {minor(1, "bhd"), 1, "price"},
-		{minor(2550, "isk"), 1, "price"}, {minor(255000, "isk"), 1, ""}, {minor(50, "ugx"), 1, "price"}, {minor(5000000, "UGX"), 1, ""},
+		{minor(2550, "isk"), 1, "price"}, {minor(255000, "isk"), 1, ""}, {minor(50, "ugx"), 1, "price"},
+		{minor(5000000, "UGX"), 1, ""},
 		{minor(99999900, "ugx"), 1, ""}, {minor(100000000, "ugx"), 1, "price"},
 		{minor(99999999, "krw"), 1, ""}, {minor(100000000, "krw"), 1, "price"}, {minor(10, "jpy"), 1, ""},
-		{minor(100000000, "idr"), 1, ""}, {minor(1000000000000, "idr"), 1, "price"}, {minor(100000000, "huf"), 1, ""}, {minor(100000000, "cop"), 1, ""},
+		{minor(100000000, "idr"), 1, ""}, {minor(1000000000000, "idr"), 1, "price"}, {minor(100000000, "huf"), 1, ""},
+		{minor(100000000, "cop"), 1, ""},
 		// Least amounts depend on the account, and free of charge is not charged.
-		{minor(25, "eur"), 1, ""}, {minor(1, "jpy"), 1, ""}, {minor(0, "eur"), 1, ""}, {minor(0, "isk"), 10000, ""}, {minor(0, "kwd"), 1, ""},
+		{minor(25, "eur"), 1, ""}, {minor(1, "jpy"), 1, ""}, {minor(0, "eur"), 1, ""}, {minor(0, "isk"), 10000, ""},
+		{minor(0, "kwd"), 1, ""},
 	} {
 		t.Run(fmt.Sprintf("%d %s for %d", c.price.Minor, c.price.Currency, c.capacity), func(t *testing.T) {
 			refused := func(err error, field string) {
@@ -64,7 +68,8 @@ func TestResource_PricesThatStripeNeverCharges(t *testing.T) {
 			offered := r
 			offered.Slug += "-offer"
 			offered.Price.Minor = 0
-			offered.Offers = []booking.Offer{{Slug: "long", Name: "Long", SlotLength: 2 * time.Hour, Price: booking.Money{Minor: c.price.Minor}}}
+			offered.Offers = []booking.Offer{{Slug: "long", Name: "Long", SlotLength: 2 * time.Hour,
+				Price: booking.Money{Minor: c.price.Minor}}}
 			_, err = store.CreateResource(t.Context(), offered)
 			refused(err, "offers")
 			fee := r
@@ -85,9 +90,14 @@ func TestResource_Warnings(t *testing.T) {
 	r := court()
 	require.Empty(t, r.Warnings())
 	r.Price.Minor = 0
-	r.Offers = []booking.Offer{{Slug: "free", Name: "Free"}, {Slug: "cheap", Name: "Cheap", Price: booking.Money{Minor: 49}}, {Slug: "fair", Name: "Fair", Price: booking.Money{Minor: 50}}}
-	require.Equal(t, []booking.Warning{{Field: "offers.cheap.price", Text: "is 0.49 EUR: less than 0.50 EUR, the least that Stripe charges for an account paid out in EUR"}}, r.Warnings())
-	for currency, least := range map[string]int64{"eur": 50, "GBP": 30, "jpy": 50, "huf": 17500, "mxn": 1000, "czk": 1500} {
+	r.Offers = []booking.Offer{{Slug: "free", Name: "Free"},
+		{Slug: "cheap", Name: "Cheap", Price: booking.Money{Minor: 49}},
+		{Slug: "fair", Name: "Fair", Price: booking.Money{Minor: 50}}}
+	require.Equal(t, []booking.Warning{{Field: "offers.cheap.price",
+		Text: "is 0.49 EUR: less than 0.50 EUR, the least that Stripe charges for an account paid out in EUR"}},
+		r.Warnings())
+	for currency, least := range map[string]int64{"eur": 50, "GBP": 30, "jpy": 50, "huf": 17500, "mxn": 1000,
+		"czk": 1500} {
 		r := court()
 		r.Price = booking.Money{Minor: least, Currency: currency}
 		require.Empty(t, r.Warnings(), currency)
@@ -114,8 +124,10 @@ func TestTerms_FeesOfSpecialCurrencies(t *testing.T) {
 	}{
 		{"isk", 255000, 33, 0, 84100, 170900}, {"ugx", 5000000, 33, 0, 1650000, 3350000}, {"ugx", 100, 50, 0, 0, 100},
 		{"isk", 10100, 50, 100, 5100, 5000}, {"ugx", 99900, 99, 0, 98900, 1000}, {"isk", 100, 100, 0, 100, 0},
-		{"kwd", 18610, 33, 0, 6140, 12470}, {"bhd", 10, 50, 0, 0, 10}, {"omr", 1010, 50, 10, 510, 500}, {"tnd", 5120, 100, 0, 5120, 0},
-		{"huf", 1045, 33, 0, 344, 701}, {"twd", 80045, 50, 0, 40022, 40023}, {"eur", 101, 33, 0, 33, 68}, {"jpy", 101, 33, 0, 33, 68},
+		{"kwd", 18610, 33, 0, 6140, 12470}, {"bhd", 10, 50, 0, 0, 10}, {"omr", 1010, 50, 10, 510, 500},
+		{"tnd", 5120, 100, 0, 5120, 0},
+		{"huf", 1045, 33, 0, 344, 701}, {"twd", 80045, 50, 0, 40022, 40023}, {"eur", 101, 33, 0, 33, 68},
+		{"jpy", 101, 33, 0, 33, 68},
 	} {
 		p := booking.Policy{FreeUntil: 24 * time.Hour, FeePercent: c.percent, FeeMinor: c.fixed}
 		terms := p.Terms(start, start.Add(-time.Hour), booking.Money{Minor: c.amount, Currency: c.currency})
@@ -141,7 +153,10 @@ func TestCancel_RefundThatStripeDoesNotMake(t *testing.T) {
 			{booking.Money{Minor: 18610, Currency: "kwd"}, 5, 10, "37.220 KWD", "0.010 KWD"},
 			{booking.Money{Minor: 1045, Currency: "huf"}, -1, 1, "20.90 HUF", "0.01 HUF"},
 		} {
-			create(t, store, func(r *booking.Resource) { r.Slug, r.Price, r.Capacity = fmt.Sprint("court", n), c.price, 2 })
+			create(t, store, func(r *booking.Resource) {
+				r.Slug, r.Price, r.Capacity = fmt.Sprint("court", n), c.price,
+					2
+			})
 			confirmed := func(hours int) booking.Booking {
 				req := request(slot(hours))
 				req.Resource, req.Party = fmt.Sprint("court", n), 2

@@ -158,7 +158,8 @@ func (s *Store) renewSeveral(ctx context.Context, was []renewableRow, renewed ma
 	}
 	var rows []bookingRow
 	err := s.renew(ctx, func(q Querier) (err error) {
-		rows, err = selectAll[bookingRow](ctx, q, renewSeveralSQL, s.secrets[0].id, strings.Join(ids, ","), strings.Join(nonces, ","))
+		rows, err = selectAll[bookingRow](ctx, q, renewSeveralSQL, s.secrets[0].id, strings.Join(ids, ","),
+			strings.Join(nonces, ","))
 		return err
 	})
 	if err != nil {

@@ -53,7 +53,8 @@ func TestRenewOwnerTokens(t *testing.T) {
 		beginsAgo(t, db, past.ID, 2*time.Hour)
 		_, err := before.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID})
 		require.NoError(t, err)
-		_, err = before.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(11), To: slot(12), Units: 1})
+		_, err = before.Block(t.Context(),
+			booking.BlockRequest{Resource: "court", From: slot(11), To: slot(12), Units: 1})
 		require.NoError(t, err)
 
 		use, err := after.SecretUse(t.Context())
@@ -88,7 +89,8 @@ func TestRenewOwnerTokens(t *testing.T) {
 		require.Empty(t, renewAll(t, after, booking.RenewRequest{}))
 		use, err = owning(t, db, secrets[1], secrets[0], secrets[1]).SecretUse(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, []booking.SecretUse{{ID: secondID, Number: 1, Bookings: 9}, {ID: firstID, Number: 2}}, use, "the old secret can go")
+		require.Equal(t, []booking.SecretUse{{ID: secondID, Number: 1, Bookings: 9}, {ID: firstID, Number: 2}}, use,
+			"the old secret can go")
 
 		// A listed secret's links work, and are renewed only where it is named.
 		during := owning(t, db, secrets[1], secrets[0])
@@ -140,7 +142,8 @@ func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
-	_, err = tx.ExecContext(t.Context(), `SELECT 1 FROM booking_platform.bookings WHERE id = $1::uuid FOR UPDATE`, held[2].ID)
+	_, err = tx.ExecContext(t.Context(), `SELECT 1 FROM booking_platform.bookings WHERE id = $1::uuid FOR UPDATE`,
+		held[2].ID)
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
@@ -159,7 +162,8 @@ func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 		done <- outcome{b, err}
 	}()
 	require.Eventually(t, func() bool {
-		return count(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+		return count(t, db,
+			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
 	}, 10*time.Second, 5*time.Millisecond)
 	require.NoError(t, tx.Rollback())
 	got := <-done

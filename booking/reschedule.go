@@ -124,7 +124,8 @@ func (m mover) rulesFor(ctx context.Context, q Querier, row lockedRow) (*rules, 
 	r, ok := m.store.cache.get(row.ResourceID)
 	if !ok || r.version != row.Version {
 		var err error
-		if r, err = m.store.load(ctx, func(_ context.Context, step func(Querier) error) error { return step(q) }, row.ResourceID); err != nil {
+		if r, err = m.store.load(ctx, func(_ context.Context, step func(Querier) error) error { return step(q) },
+			row.ResourceID); err != nil {
 			return nil, err
 		}
 	}

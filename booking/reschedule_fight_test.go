@@ -109,7 +109,8 @@ func TestRescheduleAgainstHolds(t *testing.T) {
 		require.NoError(t, err)
 	}
 	requireInvariants(t, db)
-	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE email = ''`), "placeholders are left")
+	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE email = ''`),
+		"placeholders are left")
 	store := newStore(t, db)
 	for n := range starts {
 		for mostHeads(t, db, halfHour(n)) < capacity {

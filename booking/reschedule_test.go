@@ -66,7 +66,8 @@ func TestReschedule(t *testing.T) {
 		require.NoError(t, err)
 		last := history[len(history)-1]
 		require.Equal(t, booking.Change{
-			At: last.At, From: booking.Confirmed, To: booking.Confirmed, FromStart: slot(0), ToStart: slot(5), Actor: "user:ada", Reason: "rain",
+			At: last.At, From: booking.Confirmed, To: booking.Confirmed, FromStart: slot(0), ToStart: slot(5),
+			Actor: "user:ada", Reason: "rain",
 		}, last)
 
 		// It is there already: a repeat changes nothing.
@@ -134,18 +135,24 @@ func TestRescheduleRefused(t *testing.T) {
 		req  booking.RescheduleRequest
 		want func(err error)
 	}{
-		"full":             {to(b.ID, slot(5)), func(err error) { require.ErrorIs(t, err, booking.ErrSlotTaken) }},
-		"half full":        {to(b.ID, slot(4).Add(30*time.Minute)), func(err error) { require.ErrorIs(t, err, booking.ErrSlotTaken) }},
-		"no slot":          {to(b.ID, slot(3).Add(time.Minute)), func(err error) { requireFields(t, err, "start") }},
-		"no slot of its":   {to(offered.ID, slot(3).Add(30*time.Minute)), func(err error) { requireFields(t, err, "start") }},
-		"too soon":         {to(b.ID, slot(-10)), func(err error) { requireFields(t, err, "start") }},
-		"too far":          {to(b.ID, slot(99)), func(err error) { requireFields(t, err, "start") }},
-		"no time":          {to(b.ID, time.Time{}), func(err error) { requireFields(t, err, "start") }},
-		"year 10000":       {to(b.ID, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)), func(err error) { requireFields(t, err, "start") }},
-		"a reason":         {booking.RescheduleRequest{ID: b.ID, Start: slot(3), Reason: "\x00"}, func(err error) { requireFields(t, err, "reason") }},
-		"unknown":          {to("019a2b3c-0000-7000-8000-000000000000", slot(3)), func(err error) { require.ErrorIs(t, err, booking.ErrNotFound) }},
-		"no id":            {to("x", slot(3)), func(err error) { require.ErrorIs(t, err, booking.ErrNotFound) }},
-		"its time is over": {to(lapsed.ID, slot(3)), func(err error) { require.ErrorIs(t, err, booking.ErrHoldExpired) }},
+		"full": {to(b.ID, slot(5)), func(err error) { require.ErrorIs(t, err, booking.ErrSlotTaken) }},
+		"half full": {to(b.ID, slot(4).Add(30*time.Minute)),
+			func(err error) { require.ErrorIs(t, err, booking.ErrSlotTaken) }},
+		"no slot": {to(b.ID, slot(3).Add(time.Minute)), func(err error) { requireFields(t, err, "start") }},
+		"no slot of its": {to(offered.ID, slot(3).Add(30*time.Minute)),
+			func(err error) { requireFields(t, err, "start") }},
+		"too soon": {to(b.ID, slot(-10)), func(err error) { requireFields(t, err, "start") }},
+		"too far":  {to(b.ID, slot(99)), func(err error) { requireFields(t, err, "start") }},
+		"no time":  {to(b.ID, time.Time{}), func(err error) { requireFields(t, err, "start") }},
+		"year 10000": {to(b.ID, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)),
+			func(err error) { requireFields(t, err, "start") }},
+		"a reason": {booking.RescheduleRequest{ID: b.ID, Start: slot(3), Reason: "\x00"},
+			func(err error) { requireFields(t, err, "reason") }},
+		"unknown": {to("019a2b3c-0000-7000-8000-000000000000", slot(3)),
+			func(err error) { require.ErrorIs(t, err, booking.ErrNotFound) }},
+		"no id": {to("x", slot(3)), func(err error) { require.ErrorIs(t, err, booking.ErrNotFound) }},
+		"its time is over": {to(lapsed.ID, slot(3)),
+			func(err error) { require.ErrorIs(t, err, booking.ErrHoldExpired) }},
 		"cancelled": {to(ended.ID, slot(3)), func(err error) {
 			var status *booking.StatusError
 			require.ErrorAs(t, err, &status)
@@ -180,7 +187,8 @@ func TestRescheduleOfAnOffer(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, func(r *booking.Resource) {
-		r.Offers = []booking.Offer{{Slug: "short", Name: "Short", SlotLength: 20 * time.Minute, BufferAfter: 10 * time.Minute, Price: booking.Money{Minor: 900, Currency: "eur"}}}
+		r.Offers = []booking.Offer{{Slug: "short", Name: "Short", SlotLength: 20 * time.Minute,
+			BufferAfter: 10 * time.Minute, Price: booking.Money{Minor: 900, Currency: "eur"}}}
 	})
 	req := request(slot(0))
 	req.Offer = "short"

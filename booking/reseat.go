@@ -31,7 +31,8 @@ func (s *Store) reseat(ctx context.Context, r *rules, from, to time.Time, party 
 		// Expired holds move like the others; who is refused because of them releases
 		// them.
 		at := w.seat()
-		if len(freeUnits(m.capacity, seats, at.from, at.to)) >= party || m.capacity-mostHeads(seats, at.from, at.to) < party {
+		if len(freeUnits(m.capacity, seats, at.from, at.to)) >= party ||
+			m.capacity-mostHeads(seats, at.from, at.to) < party {
 			return nil
 		}
 		p, err := m.reseated(ctx, w)

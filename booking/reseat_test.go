@@ -80,7 +80,9 @@ func TestReseatFillsWhatHeadsAllow(t *testing.T) {
 				b, err = store.Confirm(t.Context(), b.ID)
 				require.NoError(t, err)
 			case 1:
-				exec(t, db, `UPDATE booking_platform.bookings SET kind = 'block', status = 'confirmed' WHERE id = $1::uuid`, b.ID)
+				exec(t, db,
+					`UPDATE booking_platform.bookings SET kind = 'block', status = 'confirmed' WHERE id = $1::uuid`,
+					b.ID)
 				b, err = store.Get(t.Context(), b.ID)
 				require.NoError(t, err)
 			}
@@ -153,7 +155,8 @@ func seatedOn(t *testing.T, db *sql.DB, store *booking.Store, start time.Time, u
 func seatOf(t *testing.T, db *sql.DB, id string) string {
 	t.Helper()
 	var units string
-	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT units::text FROM booking_platform.bookings WHERE id = $1::uuid`, id).Scan(&units))
+	require.NoError(t, db.QueryRowContext(t.Context(),
+		`SELECT units::text FROM booking_platform.bookings WHERE id = $1::uuid`, id).Scan(&units))
 	return units
 }
 

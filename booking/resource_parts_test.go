@@ -40,7 +40,8 @@ func exceptions(texts ...string) func(*booking.Resource) {
 // offer gives a resource an offer of half an hour, changed as the test needs it.
 func offer(change func(*booking.Offer)) func(*booking.Resource) {
 	return func(r *booking.Resource) {
-		o := booking.Offer{Slug: "half", Name: "Half an hour", SlotLength: 30 * time.Minute, Price: booking.Money{Minor: 1500}}
+		o := booking.Offer{Slug: "half", Name: "Half an hour", SlotLength: 30 * time.Minute,
+			Price: booking.Money{Minor: 1500}}
 		if change != nil {
 			change(&o)
 		}
@@ -59,9 +60,10 @@ func TestProblemsOfOffersAreNamed(t *testing.T) {
 	offer(func(o *booking.Offer) { o.Slug, o.SlotStep = "short", 25*time.Hour })(&r)
 	var invalid *booking.ValidationError
 	require.ErrorAs(t, r.Validate(), &invalid)
-	require.Equal(t, map[string]string{"offers": "long: name is required, long: price must not be negative, half: is there twice, " +
-		"number 4: slug must be 1 to 63 of a-z, 0-9 and hyphens, not begin with a hyphen, and not look like an id, " +
-		"short: slot step must be between 1m and 1d"}, invalid.Fields)
+	require.Equal(t,
+		map[string]string{"offers": "long: name is required, long: price must not be negative, half: is there twice, " +
+			"number 4: slug must be 1 to 63 of a-z, 0-9 and hyphens, not begin with a hyphen, and not look like an id, " +
+			"short: slot step must be between 1m and 1d"}, invalid.Fields)
 }
 
 // What touches does not overlap, and a day's hours may run into the day after where that
@@ -106,7 +108,8 @@ func TestRulesChangedByHand(t *testing.T) {
 	})
 	other := create(t, store, func(r *booking.Resource) { r.Slug = "other" })
 	version := func(id string) (v string) {
-		require.NoError(t, db.QueryRow(`SELECT version::text FROM booking_platform.resources WHERE id = $1::uuid`, id).Scan(&v))
+		require.NoError(t, db.QueryRow(`SELECT version::text FROM booking_platform.resources WHERE id = $1::uuid`,
+			id).Scan(&v))
 		return v
 	}
 	_, err := store.Hold(t.Context(), request(day))
@@ -116,7 +119,8 @@ func TestRulesChangedByHand(t *testing.T) {
 		others    bool
 		look      func(booking.Resource)
 	}{
-		{`DELETE FROM booking_platform.opening_exceptions`, false, func(r booking.Resource) { require.Empty(t, r.Exceptions) }},
+		{`DELETE FROM booking_platform.opening_exceptions`, false,
+			func(r booking.Resource) { require.Empty(t, r.Exceptions) }},
 		{`INSERT INTO booking_platform.opening_exceptions (resource_id, on_date, opens_minute, closes_minute)
 			SELECT id, '2026-12-24', 60, 120 FROM booking_platform.resources WHERE slug = 'court'`, false,
 			func(r booking.Resource) {
@@ -124,8 +128,10 @@ func TestRulesChangedByHand(t *testing.T) {
 			}},
 		{`UPDATE booking_platform.opening_exceptions SET closes_minute = 180`, false,
 			func(r booking.Resource) { require.Equal(t, 180, r.Exceptions[0].Hours[0].Closes) }},
-		{`TRUNCATE booking_platform.opening_exceptions`, true, func(r booking.Resource) { require.Empty(t, r.Exceptions) }},
-		{`UPDATE booking_platform.offers SET active = false`, false, func(r booking.Resource) { require.True(t, r.Offers[0].Inactive) }},
+		{`TRUNCATE booking_platform.opening_exceptions`, true,
+			func(r booking.Resource) { require.Empty(t, r.Exceptions) }},
+		{`UPDATE booking_platform.offers SET active = false`, false,
+			func(r booking.Resource) { require.True(t, r.Offers[0].Inactive) }},
 		{`UPDATE booking_platform.offers SET resource_id = (SELECT id FROM booking_platform.resources WHERE slug = 'other')`, true,
 			func(r booking.Resource) { require.Empty(t, r.Offers) }},
 		{`INSERT INTO booking_platform.offers SELECT r.id, o.slug, o.name, 0, 60, 60, 0, 0, 0, true
@@ -161,8 +167,10 @@ func TestStaleExceptionIsNotSoldBy(t *testing.T) {
 func TestIntervalText(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]booking.Interval{
-		"9:00-12:30": {Opens: 540, Closes: 750}, "22:00-2:00": {Opens: 1320, Closes: 1560}, "0:00-24:00": {Closes: 1440},
-		"9:00-9:00": {Opens: 540, Closes: 1980}, "9:00-24:00": {Opens: 540, Closes: 1440}, "23:59-0:01": {Opens: 1439, Closes: 1441},
+		"9:00-12:30": {Opens: 540, Closes: 750}, "22:00-2:00": {Opens: 1320, Closes: 1560},
+		"0:00-24:00": {Closes: 1440},
+		"9:00-9:00":  {Opens: 540, Closes: 1980}, "9:00-24:00": {Opens: 540, Closes: 1440},
+		"23:59-0:01": {Opens: 1439, Closes: 1441},
 	} {
 		require.Equal(t, text, want.String())
 	}
@@ -171,7 +179,8 @@ func TestIntervalText(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, booking.Interval{Opens: 540, Closes: 1020}, got)
 	}
-	for _, wrong := range []string{"", "-", "9:00", "9-12", "9:0-12:00", "9:60-12:00", "24:00-2:00", "9:00-24:01", "9:00-12:00-13:00", "+9:00-10:00", "009:00-10:00", "９:00-10:00"} {
+	for _, wrong := range []string{"", "-", "9:00", "9-12", "9:0-12:00", "9:60-12:00", "24:00-2:00", "9:00-24:01",
+		"9:00-12:00-13:00", "+9:00-10:00", "009:00-10:00", "９:00-10:00"} {
 		_, err := booking.ParseInterval(wrong)
 		require.Error(t, err, wrong)
 	}

@@ -113,11 +113,13 @@ func (row resourceRow) resource() (Resource, error) {
 		return Resource{}, fmt.Errorf("read the rules of %s: %w", row.Slug, err)
 	}
 	r := Resource{
-		ID: row.ID, Slug: row.Slug, Name: row.Name, Description: row.Description, TimeZone: row.TimeZone, Capacity: row.Capacity,
+		ID: row.ID, Slug: row.Slug, Name: row.Name, Description: row.Description, TimeZone: row.TimeZone,
+		Capacity:   row.Capacity,
 		SlotLength: duration(row.SlotLength), SlotStep: duration(row.SlotStep),
 		BufferBefore: duration(row.BufferBefore), BufferAfter: duration(row.BufferAfter),
-		Notice: duration(row.Notice), Horizon: duration(row.Horizon), HoldFor: duration(row.HoldFor), HoldCap: duration(row.HoldCap),
-		Price: Money{Minor: row.PriceMinor, Currency: row.Currency}, Policy: policy, Active: row.Active,
+		Notice: duration(row.Notice), Horizon: duration(row.Horizon), HoldFor: duration(row.HoldFor),
+		HoldCap: duration(row.HoldCap),
+		Price:   Money{Minor: row.PriceMinor, Currency: row.Currency}, Policy: policy, Active: row.Active,
 		CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
 	}
 	for _, h := range hours {

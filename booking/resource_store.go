@@ -92,7 +92,8 @@ func insertResource(ctx context.Context, q Querier, r Resource, active bool) (id
 		ID string `db:"id"`
 	}
 	got, created, err := selectOne[row](ctx, q, createResourceSQL,
-		made.String(), r.Slug, r.Name, r.Description, r.TimeZone, r.Capacity, seconds(r.SlotLength), seconds(r.SlotStep),
+		made.String(), r.Slug, r.Name, r.Description, r.TimeZone, r.Capacity, seconds(r.SlotLength),
+		seconds(r.SlotStep),
 		seconds(r.BufferBefore), seconds(r.BufferAfter), seconds(r.Notice), seconds(r.Horizon), seconds(r.HoldFor),
 		r.Price.Minor, strings.ToLower(r.Price.Currency), seconds(r.HoldCap), policy, hours, exceptions, offers, active)
 	return got.ID, created, err
@@ -117,7 +118,8 @@ func (r Resource) json() (hours, exceptions, offers, policy string) {
 	o := []offerRow{}
 	for n, x := range r.Offers {
 		o = append(o, offerRow{
-			x.Slug, x.Name, n, seconds(x.SlotLength), seconds(x.SlotStep), seconds(x.BufferBefore), seconds(x.BufferAfter),
+			x.Slug, x.Name, n, seconds(x.SlotLength), seconds(x.SlotStep), seconds(x.BufferBefore),
+			seconds(x.BufferAfter),
 			x.Price.Minor, !x.Inactive,
 		})
 	}

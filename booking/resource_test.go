@@ -19,7 +19,8 @@ func TestCreateResource(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		plain, err := store.CreateResource(t.Context(), booking.Resource{
-			Slug: "plain", Name: "Plain", TimeZone: "UTC", SlotLength: 90 * time.Minute, Price: booking.Money{Currency: "EUR"},
+			Slug: "plain", Name: "Plain", TimeZone: "UTC", SlotLength: 90 * time.Minute,
+			Price: booking.Money{Currency: "EUR"},
 		})
 		require.NoError(t, err)
 		require.Equal(t, booking.Resource{
@@ -35,12 +36,16 @@ func TestCreateResource(t *testing.T) {
 			TimeZone: "Australia/Lord_Howe", Capacity: 12, SlotLength: 45 * time.Minute, SlotStep: 15 * time.Minute,
 			BufferBefore: time.Minute, BufferAfter: 2 * time.Minute,
 			Notice: time.Hour, Horizon: 30 * 24 * time.Hour, HoldFor: 20 * time.Minute, HoldCap: time.Hour,
-			Price:      booking.Money{Minor: 1999, Currency: "usd"},
-			Policy:     booking.Policy{FreeUntil: 48 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50, FeeMinor: 100},
-			Exceptions: []booking.Exception{{Date: booking.Date{Year: 2026, Month: 12, Day: 24}, Hours: []booking.Interval{{Opens: 540, Closes: 720}}}, {Date: booking.Date{Year: 2026, Month: 12, Day: 25}}},
+			Price:  booking.Money{Minor: 1999, Currency: "usd"},
+			Policy: booking.Policy{FreeUntil: 48 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50, FeeMinor: 100},
+			Exceptions: []booking.Exception{{Date: booking.Date{Year: 2026, Month: 12, Day: 24},
+				Hours: []booking.Interval{{Opens: 540, Closes: 720}}},
+				{Date: booking.Date{Year: 2026, Month: 12, Day: 25}}},
 			Offers: []booking.Offer{
-				{Slug: "long", Name: "Long", SlotLength: 90 * time.Minute, SlotStep: 30 * time.Minute, BufferAfter: time.Minute, Price: booking.Money{Minor: 2999, Currency: "usd"}},
-				{Slug: "short", Name: "Short", SlotLength: 20 * time.Minute, SlotStep: 20 * time.Minute, Price: booking.Money{Currency: "usd"}, Inactive: true},
+				{Slug: "long", Name: "Long", SlotLength: 90 * time.Minute, SlotStep: 30 * time.Minute,
+					BufferAfter: time.Minute, Price: booking.Money{Minor: 2999, Currency: "usd"}},
+				{Slug: "short", Name: "Short", SlotLength: 20 * time.Minute, SlotStep: 20 * time.Minute,
+					Price: booking.Money{Currency: "usd"}, Inactive: true},
 			},
 			Hours: []booking.Hours{
 				{Weekday: time.Sunday, Opens: 1320, Closes: 1560}, {Weekday: time.Tuesday, Opens: 540, Closes: 720},
@@ -103,30 +108,35 @@ func TestCreateResourceRefuses(t *testing.T) {
 		},
 		"timeZone": {
 			func(r *booking.Resource) { r.TimeZone = "" }, func(r *booking.Resource) { r.TimeZone = "Local" },
-			func(r *booking.Resource) { r.TimeZone = "Mars/Olympus" }, func(r *booking.Resource) { r.TimeZone = "../../etc/passwd" },
+			func(r *booking.Resource) { r.TimeZone = "Mars/Olympus" },
+			func(r *booking.Resource) { r.TimeZone = "../../etc/passwd" },
 		},
 		"capacity": {func(r *booking.Resource) { r.Capacity = -1 }, func(r *booking.Resource) { r.Capacity = 10001 }},
 		"slotLength": {
 			func(r *booking.Resource) { r.SlotLength = 32 * 24 * time.Hour },
 			func(r *booking.Resource) { r.SlotLength, r.SlotStep = time.Hour+time.Millisecond, time.Hour },
 		},
-		"slotStep":     {func(r *booking.Resource) { r.SlotStep = time.Second }, func(r *booking.Resource) { r.SlotStep = 25 * time.Hour }},
+		"slotStep": {func(r *booking.Resource) { r.SlotStep = time.Second },
+			func(r *booking.Resource) { r.SlotStep = 25 * time.Hour }},
 		"bufferBefore": {func(r *booking.Resource) { r.BufferBefore = -1 }},
 		"bufferAfter":  {func(r *booking.Resource) { r.BufferAfter = 8 * 24 * time.Hour }},
 		"notice":       {func(r *booking.Resource) { r.Notice = -time.Hour }},
 		"horizon":      {func(r *booking.Resource) { r.Horizon = -time.Hour }},
 		"holdFor":      {func(r *booking.Resource) { r.HoldFor = time.Millisecond }},
 		"holdCap": {
-			func(r *booking.Resource) { r.HoldCap = -time.Second }, func(r *booking.Resource) { r.HoldCap = 91 * 24 * time.Hour },
+			func(r *booking.Resource) { r.HoldCap = -time.Second },
+			func(r *booking.Resource) { r.HoldCap = 91 * 24 * time.Hour },
 			func(r *booking.Resource) { r.HoldFor, r.HoldCap = time.Hour, time.Minute },
 			func(r *booking.Resource) { r.HoldCap = time.Hour + time.Millisecond },
 		},
 		"policy": {
-			func(r *booking.Resource) { r.Policy.FreeUntil = -1 }, func(r *booking.Resource) { r.Policy.FreeUntil = 366 * 24 * time.Hour },
+			func(r *booking.Resource) { r.Policy.FreeUntil = -1 },
+			func(r *booking.Resource) { r.Policy.FreeUntil = 366 * 24 * time.Hour },
 			func(r *booking.Resource) { r.Policy.FreeUntil, r.Policy.ClosedFrom = time.Hour, -time.Hour },
 			func(r *booking.Resource) { r.Policy.FreeUntil, r.Policy.ClosedFrom = time.Hour, 2*time.Hour },
 			func(r *booking.Resource) { r.Policy.FreeUntil = time.Hour + time.Millisecond },
-			func(r *booking.Resource) { r.Policy.FeePercent = -1 }, func(r *booking.Resource) { r.Policy.FeePercent = 101 },
+			func(r *booking.Resource) { r.Policy.FeePercent = -1 },
+			func(r *booking.Resource) { r.Policy.FeePercent = 101 },
 			func(r *booking.Resource) { r.Policy.FeeMinor = -1 },
 		},
 		"exceptions": {
@@ -152,7 +162,8 @@ func TestCreateResourceRefuses(t *testing.T) {
 			},
 			func(r *booking.Resource) {
 				for n := range 1001 {
-					r.Exceptions = append(r.Exceptions, booking.Exception{Date: booking.DateOf(time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC))})
+					r.Exceptions = append(r.Exceptions,
+						booking.Exception{Date: booking.DateOf(time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC))})
 				}
 			},
 		},
@@ -160,11 +171,16 @@ func TestCreateResourceRefuses(t *testing.T) {
 			offer(func(o *booking.Offer) { o.Slug = "" }), offer(func(o *booking.Offer) { o.Slug = "A" }),
 			offer(func(o *booking.Offer) { o.Slug = "019a2b3c-0000-7000-8000-000000000000" }),
 			func(r *booking.Resource) { offer(nil)(r); offer(nil)(r) },
-			offer(func(o *booking.Offer) { o.Name = "" }), offer(func(o *booking.Offer) { o.Name = strings.Repeat("n", 201) }),
-			offer(func(o *booking.Offer) { o.SlotLength = time.Second }), offer(func(o *booking.Offer) { o.SlotLength = -time.Hour }),
-			offer(func(o *booking.Offer) { o.SlotStep = 25 * time.Hour }), offer(func(o *booking.Offer) { o.SlotStep = time.Minute + 1 }),
-			offer(func(o *booking.Offer) { o.BufferBefore = -1 }), offer(func(o *booking.Offer) { o.BufferAfter = 8 * 24 * time.Hour }),
-			offer(func(o *booking.Offer) { o.Price.Minor = -1 }), offer(func(o *booking.Offer) { o.Price.Currency = "usd" }),
+			offer(func(o *booking.Offer) { o.Name = "" }),
+			offer(func(o *booking.Offer) { o.Name = strings.Repeat("n", 201) }),
+			offer(func(o *booking.Offer) { o.SlotLength = time.Second }),
+			offer(func(o *booking.Offer) { o.SlotLength = -time.Hour }),
+			offer(func(o *booking.Offer) { o.SlotStep = 25 * time.Hour }),
+			offer(func(o *booking.Offer) { o.SlotStep = time.Minute + 1 }),
+			offer(func(o *booking.Offer) { o.BufferBefore = -1 }),
+			offer(func(o *booking.Offer) { o.BufferAfter = 8 * 24 * time.Hour }),
+			offer(func(o *booking.Offer) { o.Price.Minor = -1 }),
+			offer(func(o *booking.Offer) { o.Price.Currency = "usd" }),
 			func(r *booking.Resource) {
 				offer(func(o *booking.Offer) { o.Price.Minor = math.MaxInt64 / 2 })(r)
 				r.Capacity = 3
@@ -179,7 +195,8 @@ func TestCreateResourceRefuses(t *testing.T) {
 			func(r *booking.Resource) { r.Price.Minor = -1 },
 			func(r *booking.Resource) { r.Price.Minor, r.Capacity = math.MaxInt64/2, 3 },
 		},
-		"currency": {func(r *booking.Resource) { r.Price.Currency = "" }, func(r *booking.Resource) { r.Price.Currency = "e\x00r" }},
+		"currency": {func(r *booking.Resource) { r.Price.Currency = "" },
+			func(r *booking.Resource) { r.Price.Currency = "e\x00r" }},
 		"hours": {
 			func(r *booking.Resource) { r.Hours = []booking.Hours{{Weekday: 7, Opens: 0, Closes: 60}} },
 			func(r *booking.Resource) { r.Hours = []booking.Hours{{Opens: 1440, Closes: 1500}} },

@@ -67,7 +67,8 @@ func (m mover) retake(ctx context.Context, id string) (b Booking, err error) {
 		if err != nil {
 			return in, w, err
 		}
-		taken, found, err := selectOne[bookingRow](ctx, q, retakeSQL, row.ID, actorOf(ctx), "", place.Placeholder, place.Units)
+		taken, found, err := selectOne[bookingRow](ctx, q, retakeSQL, row.ID, actorOf(ctx), "", place.Placeholder,
+			place.Units)
 		if err == nil && !found {
 			err = errors.New("the booking is gone, which was locked")
 		}

@@ -46,7 +46,8 @@ func TestRetake(t *testing.T) {
 		history, err := store.History(t.Context(), b.ID)
 		require.NoError(t, err)
 		last := history[len(history)-1]
-		require.Equal(t, booking.Change{At: last.At, From: booking.Expired, To: booking.Confirmed, Actor: "stripe:evt_1"}, last)
+		require.Equal(t, booking.Change{At: last.At, From: booking.Expired, To: booking.Confirmed,
+			Actor: "stripe:evt_1"}, last)
 
 		before := everything(t, db)
 		again, err := store.Retake(t.Context(), b.ID)

@@ -58,7 +58,8 @@ func counted(t *testing.T) (*sql.DB, *atomic.Int64) {
 // countedBy is counted, with lib/pq's binary_parameters or without.
 func countedBy(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
 	t.Helper()
-	u, err := url.Parse(testdb.Direct(t, testdb.URL(t), "with and without binary_parameters, and with prepared statements, which are the session's"))
+	u, err := url.Parse(testdb.Direct(t, testdb.URL(t),
+		"with and without binary_parameters, and with prepared statements, which are the session's"))
 	require.NoError(t, err)
 	query := u.Query()
 	if binary {
@@ -112,7 +113,8 @@ func TestRoundTrips(t *testing.T) {
 		return err
 	})
 	costs(1, "list by start", func(ctx context.Context) error {
-		_, err := store.List(ctx, booking.ListOptions{Order: booking.ByStart, Resource: "court", Statuses: []booking.Status{booking.Confirmed}, Limit: 1})
+		_, err := store.List(ctx, booking.ListOptions{Order: booking.ByStart, Resource: "court",
+			Statuses: []booking.Status{booking.Confirmed}, Limit: 1})
 		return err
 	})
 	costs(1, "count", func(ctx context.Context) error {
@@ -158,7 +160,11 @@ func TestRoundTrips(t *testing.T) {
 		require.ErrorIs(t, err, booking.ErrNotFound)
 		return nil
 	})
-	costs(1, "renew the owner token", func(ctx context.Context) error { _, err := limited.RenewOwnerToken(ctx, b.ID); return err })
+	costs(1, "renew the owner token", func(ctx context.Context) error {
+		_,
+			err := limited.RenewOwnerToken(ctx, b.ID)
+		return err
+	})
 	_, err = limited.Release(t.Context(), b.ID)
 	require.NoError(t, err)
 	exec(t, db, `UPDATE booking_platform.bookings SET idempotency_key = 'first', customer_hash = sha256('bob@example.com')
@@ -209,8 +215,16 @@ func TestRoundTripsOfALife(t *testing.T) {
 			_, err := tx.Cancel(ctx, byCustomer(id))
 			return err
 		}},
-		{"complete", "begun", 1, func(ctx context.Context, tx *booking.Tx, id string) error { _, err := tx.Complete(ctx, id); return err }},
-		{"no-show", "begun", 1, func(ctx context.Context, tx *booking.Tx, id string) error { _, err := tx.NoShow(ctx, id); return err }},
+		{"complete", "begun", 1, func(ctx context.Context, tx *booking.Tx, id string) error {
+			_,
+				err := tx.Complete(ctx, id)
+			return err
+		}},
+		{"no-show", "begun", 1, func(ctx context.Context, tx *booking.Tx, id string) error {
+			_,
+				err := tx.NoShow(ctx, id)
+			return err
+		}},
 	}
 	for _, test := range tests {
 		tx, err := db.BeginTx(t.Context(), nil)
@@ -230,6 +244,10 @@ func TestRoundTripsOfALife(t *testing.T) {
 		return err
 	})
 	costs(1, "complete", func(ctx context.Context) error { _, err := store.Complete(ctx, ids["begun"]); return err })
-	costs(1, "extend", func(ctx context.Context) error { _, err := store.Extend(ctx, ids["hold"], slot(0)); return err })
+	costs(1, "extend", func(ctx context.Context) error {
+		_,
+			err := store.Extend(ctx, ids["hold"], slot(0))
+		return err
+	})
 	costs(1, "nothing to complete", func(ctx context.Context) error { _, err := store.CompletePast(ctx); return err })
 }

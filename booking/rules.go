@@ -47,7 +47,8 @@ func newRules(r Resource, version string, clock time.Time) (*rules, error) {
 		}
 	}
 	for _, h := range r.Hours {
-		out.weekly[h.Weekday] = append(out.weekly[h.Weekday], opening{opens: int64(h.Opens) * 60, closes: int64(h.Closes) * 60})
+		out.weekly[h.Weekday] = append(out.weekly[h.Weekday],
+			opening{opens: int64(h.Opens) * 60, closes: int64(h.Closes) * 60})
 	}
 	byOpens := func(a, b opening) int { return cmp.Compare(a.opens, b.opens) }
 	for _, openings := range out.weekly {
@@ -76,7 +77,8 @@ func (r *rules) addOffers() {
 			continue
 		}
 		sold := *r
-		sold.SlotLength, sold.SlotStep, sold.BufferBefore, sold.BufferAfter = o.SlotLength, o.SlotStep, o.BufferBefore, o.BufferAfter
+		sold.SlotLength, sold.SlotStep, sold.BufferBefore, sold.BufferAfter = o.SlotLength, o.SlotStep, o.BufferBefore,
+			o.BufferAfter
 		sold.Price, sold.offers = o.Price, nil
 		if r.offers == nil {
 			r.offers = map[string]*rules{}

@@ -201,7 +201,10 @@ func mostHeads(seats []seat, from, to int64) int {
 		}
 	}
 	// Who leaves at an instant is gone before the next one comes.
-	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.heads, b.heads)) })
+	slices.SortFunc(changes, func(a, b change) int {
+		return cmp.Or(cmp.Compare(a.at, b.at),
+			cmp.Compare(a.heads, b.heads))
+	})
 	heads, most := 0, 0
 	for _, c := range changes {
 		heads += c.heads

@@ -145,7 +145,8 @@ func fewestChanges(capacity int, seats []seat, i int, before seating, best int) 
 		}
 		free := true
 		for j, other := range before {
-			free = free && (!s.overlaps(seats[j].from, seats[j].to) || !slices.ContainsFunc(units, func(u int) bool { return slices.Contains(other, u) }))
+			free = free && (!s.overlaps(seats[j].from, seats[j].to) ||
+				!slices.ContainsFunc(units, func(u int) bool { return slices.Contains(other, u) }))
 		}
 		if free {
 			best = fewestChanges(capacity, seats, i+1, append(slices.Clone(before), units), best)
@@ -158,7 +159,8 @@ func fewestChanges(capacity int, seats []seat, i int, before seating, best int) 
 // them until they have to move.
 func TestSeatWishAboveTheCapacity(t *testing.T) {
 	t.Parallel()
-	seats := []seat{{from: 0, to: 2, units: []int{1}}, {from: 1, to: 4, units: []int{5}}, {from: 2, to: 4, units: []int{2}}}
+	seats := []seat{{from: 0, to: 2, units: []int{1}}, {from: 1, to: 4, units: []int{5}},
+		{from: 2, to: 4, units: []int{2}}}
 	got, ok := seatWish(3, seats, seat{from: 0, to: 4, party: 1})
 	require.True(t, ok)
 	require.Equal(t, seating{{1}, {5}, {2}, {3}}, got)
@@ -166,7 +168,8 @@ func TestSeatWishAboveTheCapacity(t *testing.T) {
 
 func TestMostHeads(t *testing.T) {
 	t.Parallel()
-	seats := []seat{{from: 0, to: 2, units: []int{1, 2}}, {from: 2, to: 4, units: []int{1, 2, 3}}, {from: 3, to: 9, units: []int{4}}}
+	seats := []seat{{from: 0, to: 2, units: []int{1, 2}}, {from: 2, to: 4, units: []int{1, 2, 3}},
+		{from: 3, to: 9, units: []int{4}}}
 	require.Equal(t, 3, mostHeads(seats, 0, 3))
 	require.Equal(t, 4, mostHeads(seats, 0, 4))
 	require.Equal(t, 1, mostHeads(seats, 4, 20))

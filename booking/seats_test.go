@@ -40,7 +40,8 @@ func TestHoldWhereHeadsAreFreeAndNoUnitIs(t *testing.T) {
 		stored, err := store.Get(t.Context(), held.ID)
 		require.NoError(t, err)
 		require.Equal(t, held, stored)
-		require.Equal(t, 3, count(t, db, `SELECT count(*) FROM booking_platform.booking_history`), "who was moved was not changed")
+		require.Equal(t, 3, count(t, db, `SELECT count(*) FROM booking_platform.booking_history`),
+			"who was moved was not changed")
 		requireInvariants(t, db)
 	})
 }
@@ -163,7 +164,8 @@ func TestSeatsUnderContention(t *testing.T) {
 				random := rand.New(rand.NewPCG(2, uint64(client)))
 				store := stores[client%len(stores)]
 				for range 15 {
-					req := from(halfHour(random.IntN(starts)), fmt.Sprintf("%d@example.com", client%8), fmt.Sprintf("10.0.0.%d", client%3))
+					req := from(halfHour(random.IntN(starts)), fmt.Sprintf("%d@example.com", client%8),
+						fmt.Sprintf("10.0.0.%d", client%3))
 					req.Party = 1 + random.IntN(4)
 					b, err := store.Hold(ctx, req)
 					switch {

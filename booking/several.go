@@ -66,12 +66,14 @@ func (s *Store) availability(ctx context.Context, req AvailabilityRequest) ([]Re
 		if slots += req.To.Sub(req.From) / r.SlotStep; slots > maxSlots {
 			return
 		}
-		out = append(out, ResourceSlots{ResourceID: r.ID, Slug: r.Slug, Slots: r.free(req.From, req.To, req.Party, taken)})
+		out = append(out, ResourceSlots{ResourceID: r.ID, Slug: r.Slug,
+			Slots: r.free(req.From, req.To, req.Party, taken)})
 	})
 	var unknown unknownResource
 	switch {
 	case errors.As(err, &unknown):
-		return nil, &ValidationError{Fields: map[string]string{"resources": "name one that does not exist"}, cause: ErrNotFound}
+		return nil, &ValidationError{Fields: map[string]string{"resources": "name one that does not exist"},
+			cause: ErrNotFound}
 	case errors.Is(err, errNoOffer):
 		return nil, problems{"offer": "is not one of the resource's"}.err()
 	case err == nil && slots > maxSlots:

@@ -53,8 +53,10 @@ func TestAvailabilityOfSeveral(t *testing.T) {
 			return out
 		}
 		require.Equal(t, map[string][]int{"hall": {1, 2, 3, 4}, "court": {0, 1, 2, 4}}, ask("", 1, "hall", court.ID))
-		require.Equal(t, map[string][]int{"hall": {1, 2, 3, 4}}, ask("", 1, "hall"), "alone its buffers are not widened by another's")
-		require.Equal(t, map[string][]int{"hall": {3, 4}}, ask("", 2, hall.ID), "the buffer before a slot meets that of the party of three")
+		require.Equal(t, map[string][]int{"hall": {1, 2, 3, 4}}, ask("", 1, "hall"),
+			"alone its buffers are not widened by another's")
+		require.Equal(t, map[string][]int{"hall": {3, 4}}, ask("", 2, hall.ID),
+			"the buffer before a slot meets that of the party of three")
 		require.Equal(t, map[string][]int{"hall": {0, 1, 2, 3, 4}, "court": {0}}, ask("long", 1, "court", "hall"),
 			"two hours and one to clean up")
 
@@ -79,7 +81,8 @@ func TestAvailabilityOfSeveral(t *testing.T) {
 			_, err := store.Availability(t.Context(), wrong.req)
 			requireFields(t, err, wrong.field)
 		}
-		_, err := store.Availability(t.Context(), booking.AvailabilityRequest{Resources: []string{"nothing"}, From: slot(0), To: slot(1)})
+		_, err := store.Availability(t.Context(),
+			booking.AvailabilityRequest{Resources: []string{"nothing"}, From: slot(0), To: slot(1)})
 		require.ErrorIs(t, err, booking.ErrNotFound)
 	})
 }
@@ -90,7 +93,8 @@ func TestNextSlot(t *testing.T) {
 		store := newStore(t, db)
 		r := create(t, store, func(r *booking.Resource) { r.Capacity, r.Offers = 2, []booking.Offer{long()} })
 		next := func(after time.Time, offer string, party int) (time.Time, error) {
-			s, err := store.NextSlot(t.Context(), booking.NextSlotRequest{Resource: "court", Offer: offer, After: after, Party: party})
+			s, err := store.NextSlot(t.Context(),
+				booking.NextSlotRequest{Resource: "court", Offer: offer, After: after, Party: party})
 			return s.Start, err
 		}
 		at := func(want time.Time, after time.Time, offer string, party int) {
@@ -164,7 +168,10 @@ func TestAvailabilityIsBounded(t *testing.T) {
 	var all []string
 	for n := range 8 {
 		slug := fmt.Sprint("fine-", n)
-		create(t, store, func(r *booking.Resource) { r.Slug, r.SlotLength, r.SlotStep = slug, time.Minute, time.Minute })
+		create(t, store, func(r *booking.Resource) {
+			r.Slug, r.SlotLength, r.SlotStep = slug, time.Minute,
+				time.Minute
+		})
 		all = append(all, slug)
 	}
 	req := booking.AvailabilityRequest{Resources: all, From: slot(0), To: slot(24 * 62)}

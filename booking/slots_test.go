@@ -66,7 +66,8 @@ func TestWhatIsOfferedCanBeHeld(t *testing.T) {
 	create(t, store, func(r *booking.Resource) {
 		// Slots and their buffers do not overlap, so that whoever fits fits without
 		// anybody being moved.
-		r.Capacity, r.SlotStep, r.BufferBefore, r.BufferAfter, r.Notice = 4, 85*time.Minute, 10*time.Minute, 15*time.Minute, time.Hour
+		r.Capacity, r.SlotStep, r.BufferBefore, r.BufferAfter, r.Notice = 4, 85*time.Minute, 10*time.Minute,
+			15*time.Minute, time.Hour
 		r.Hours = daily(480, 1500)
 	})
 	// Yesterday too, where notice leaves nothing.

@@ -28,7 +28,8 @@ func offered(r booking.Resource, zone *time.Location, start time.Time) bool {
 		for back := range 2 {
 			opened := date.AddDate(0, 0, -back)
 			begins := seconds + back*86400
-			if opened.Weekday() != h.Weekday || begins < h.Opens*60 || begins >= h.Closes*60 || (begins-h.Opens*60)%step != 0 {
+			if opened.Weekday() != h.Weekday || begins < h.Opens*60 || begins >= h.Closes*60 ||
+				(begins-h.Opens*60)%step != 0 {
 				continue
 			}
 			inTime := true
@@ -52,7 +53,8 @@ func drawResource(t *rapid.T) booking.Resource {
 	step := time.Duration(rapid.IntRange(1, 300).Draw(t, "step")) * time.Minute
 	r := booking.Resource{
 		TimeZone: rapid.SampledFrom([]string{
-			"Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kathmandu", "America/Santiago", "UTC",
+			"Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kathmandu",
+			"America/Santiago", "UTC",
 		}).Draw(t, "zone"),
 		SlotStep:   step,
 		SlotLength: time.Duration(rapid.IntRange(1, 400).Draw(t, "length")) * time.Minute,
@@ -98,7 +100,8 @@ func TestOfferedIsAccepted(t *testing.T) {
 			want := offered(r, zone, at)
 			accepted, between := rules.IsStart(at), rules.IsStart(at.Add(off))
 			if want != listed[at] || want != accepted || between {
-				t.Fatalf("%s: by the rule %t, listed %t, accepted %t, and a little later %t", at.In(zone), want, listed[at], accepted, between)
+				t.Fatalf("%s: by the rule %t, listed %t, accepted %t, and a little later %t", at.In(zone), want,
+					listed[at], accepted, between)
 			}
 		}
 	})

@@ -54,40 +54,50 @@ func TestStartsOnTheDaysClocksChange(t *testing.T) {
 		"Paris, closing in the hour that comes twice": {"Europe/Paris", "2027-10-31", half, 0, daily(60, 150), []string{
 			"01:00:00+02:00", "01:30:00+02:00", "02:00:00+02:00", "02:00:00+01:00",
 		}},
-		"Paris, closed for a while in the hour that comes twice": {"Europe/Paris", "2027-10-31", 2 * hour, half, daily(0, 150), []string{
-			// 1:30 would last until the second 2:30, through the half hour after the
-			// first, in which it is closed.
-			"00:00:00+02:00", "00:30:00+02:00",
-		}},
+		"Paris, closed for a while in the hour that comes twice": {"Europe/Paris", "2027-10-31", 2 * hour, half,
+			daily(0, 150), []string{
+				// 1:30 would last until the second 2:30, through the half hour after the
+				// first, in which it is closed.
+				"00:00:00+02:00", "00:30:00+02:00",
+			}},
 		"New York, the hour that is missing": {"America/New_York", "2027-03-14", hour, 0, daily(60, 300), []string{
 			"01:00:00-05:00", "03:00:00-04:00", "04:00:00-04:00",
 		}},
 		"New York, the hour that comes twice": {"America/New_York", "2027-11-07", hour, 0, daily(60, 180), []string{
 			"01:00:00-04:00", "01:00:00-05:00", "02:00:00-05:00",
 		}},
-		"Lord Howe, the half hour that is missing": {"Australia/Lord_Howe", "2027-10-03", half, 0, daily(60, 240), []string{
-			"01:00:00+10:30", "01:30:00+10:30", "02:30:00+11:00", "03:00:00+11:00", "03:30:00+11:00",
-		}},
-		"Lord Howe, full hours are not shifted": {"Australia/Lord_Howe", "2027-10-03", hour, 0, daily(60, 300), []string{
-			// 1:00 lasts until 2:30 by the clock on the wall, 2:00 does not exist.
-			"01:00:00+10:30", "03:00:00+11:00", "04:00:00+11:00",
-		}},
-		"Lord Howe, the half hour that comes twice": {"Australia/Lord_Howe", "2027-04-04", half, 0, daily(60, 180), []string{
-			"01:00:00+11:00", "01:30:00+11:00", "01:30:00+10:30", "02:00:00+10:30", "02:30:00+10:30",
-		}},
+		"Lord Howe, the half hour that is missing": {"Australia/Lord_Howe", "2027-10-03", half, 0, daily(60, 240),
+			[]string{
+				"01:00:00+10:30", "01:30:00+10:30", "02:30:00+11:00", "03:00:00+11:00", "03:30:00+11:00",
+			}},
+		"Lord Howe, full hours are not shifted": {"Australia/Lord_Howe", "2027-10-03", hour, 0, daily(60, 300),
+			[]string{
+				// 1:00 lasts until 2:30 by the clock on the wall, 2:00 does not exist.
+				"01:00:00+10:30", "03:00:00+11:00", "04:00:00+11:00",
+			}},
+		"Lord Howe, the half hour that comes twice": {"Australia/Lord_Howe", "2027-04-04", half, 0, daily(60, 180),
+			[]string{
+				"01:00:00+11:00", "01:30:00+11:00", "01:30:00+10:30", "02:00:00+10:30", "02:30:00+10:30",
+			}},
 		"Kathmandu, a quarter past": {"Asia/Kathmandu", "2027-05-05", hour, 0, daily(600, 720), []string{
 			"10:00:00+05:45", "11:00:00+05:45",
 		}},
-		"Casablanca, the hour that comes twice as Ramadan nears": {"Africa/Casablanca", "2025-02-23", hour, 0, daily(60, 240), []string{
-			"01:00:00+01:00", "02:00:00+01:00", "02:00:00+00:00", "03:00:00+00:00",
-		}},
-		"Casablanca, in Ramadan": {"Africa/Casablanca", "2025-03-10", hour, 0, daily(60, 180), []string{"01:00:00+00:00", "02:00:00+00:00"}},
-		"Casablanca, the hour that is missing after Ramadan": {"Africa/Casablanca", "2025-04-06", hour, 0, daily(60, 300), []string{
-			"01:00:00+00:00", "03:00:00+01:00", "04:00:00+01:00",
-		}},
-		"Apia, the day before":         {"Pacific/Apia", "2011-12-29", 12 * hour, 0, nil, []string{"00:00:00-10:00", "12:00:00-10:00"}},
-		"Apia, the day after":          {"Pacific/Apia", "2011-12-31", 12 * hour, 0, nil, []string{"00:00:00+14:00", "12:00:00+14:00"}},
-		"year's end":                   {"America/New_York", "2027-12-31", hour, 0, daily(1380, 1500), []string{"00:00:00-05:00", "23:00:00-05:00"}},
+		"Casablanca, the hour that comes twice as Ramadan nears": {"Africa/Casablanca", "2025-02-23", hour, 0,
+			daily(60, 240), []string{
+				"01:00:00+01:00", "02:00:00+01:00", "02:00:00+00:00", "03:00:00+00:00",
+			}},
+		"Casablanca, in Ramadan": {"Africa/Casablanca", "2025-03-10", hour, 0, daily(60, 180),
+			[]string{"01:00:00+00:00", "02:00:00+00:00"}},
+		"Casablanca, the hour that is missing after Ramadan": {"Africa/Casablanca", "2025-04-06", hour, 0,
+			daily(60, 300), []string{
+				"01:00:00+00:00", "03:00:00+01:00", "04:00:00+01:00",
+			}},
+		"Apia, the day before": {"Pacific/Apia", "2011-12-29", 12 * hour, 0, nil,
+			[]string{"00:00:00-10:00", "12:00:00-10:00"}},
+		"Apia, the day after": {"Pacific/Apia", "2011-12-31", 12 * hour, 0, nil,
+			[]string{"00:00:00+14:00", "12:00:00+14:00"}},
+		"year's end": {"America/New_York", "2027-12-31", hour, 0, daily(1380, 1500),
+			[]string{"00:00:00-05:00", "23:00:00-05:00"}},
 		"Apia, the day that never was": {"Pacific/Apia", "2011-12-30", hour, 0, nil, nil},
 		"across midnight": {"Europe/Paris", "2027-05-05", hour, 0, daily(1320, 1560), []string{
 			"00:00:00+02:00", "01:00:00+02:00", "22:00:00+02:00", "23:00:00+02:00",
@@ -99,7 +109,8 @@ func TestStartsOnTheDaysClocksChange(t *testing.T) {
 			"09:00:00+02:00", "10:00:00+02:00", "13:00:00+02:00",
 		}},
 		"closed that weekday": {
-			"Europe/Paris", "2027-05-05", hour, 0, []booking.Hours{{Weekday: time.Thursday, Opens: 540, Closes: 660}}, nil,
+			"Europe/Paris", "2027-05-05", hour, 0, []booking.Hours{{Weekday: time.Thursday, Opens: 540, Closes: 660}},
+			nil,
 		},
 		"half a step too short": {"Europe/Paris", "2027-05-05", hour, 45 * time.Minute, daily(540, 660), []string{
 			"09:00:00+02:00", "09:45:00+02:00",
@@ -113,7 +124,8 @@ func TestStartsOnTheDaysClocksChange(t *testing.T) {
 			require.NoError(t, err)
 			date, err := time.Parse(time.DateOnly, test.date)
 			require.NoError(t, err)
-			resource := booking.Resource{TimeZone: test.zone, SlotLength: test.length, SlotStep: test.step, Hours: test.hours}
+			resource := booking.Resource{TimeZone: test.zone, SlotLength: test.length, SlotStep: test.step,
+				Hours: test.hours}
 			rules, err := booking.RulesOf(resource)
 			require.NoError(t, err)
 			var got []string
@@ -131,8 +143,10 @@ func TestStartsOnTheDaysClocksChange(t *testing.T) {
 // Asking for a year at once, day by day, or for one instant gives the same starts.
 func TestStartsDoNotDependOnTheRange(t *testing.T) {
 	t.Parallel()
-	for _, zone := range []string{"Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "UTC"} {
-		resource := booking.Resource{TimeZone: zone, SlotLength: 50 * time.Minute, SlotStep: 40 * time.Minute, Hours: daily(1200, 1700)}
+	for _, zone := range []string{"Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca",
+		"UTC"} {
+		resource := booking.Resource{TimeZone: zone, SlotLength: 50 * time.Minute, SlotStep: 40 * time.Minute,
+			Hours: daily(1200, 1700)}
 		from := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 		rules, err := booking.RulesOf(resource)
 		require.NoError(t, err)

@@ -34,7 +34,8 @@ func TestReleaseExpired(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, released)
 		for id, want := range map[string]booking.Status{
-			running.ID: booking.Pending, confirmed.ID: booking.Confirmed, extended.ID: booking.Pending, expired.ID: booking.Expired,
+			running.ID: booking.Pending, confirmed.ID: booking.Confirmed, extended.ID: booking.Pending,
+			expired.ID: booking.Expired,
 		} {
 			b, err := store.Get(t.Context(), id)
 			require.NoError(t, err)
@@ -66,13 +67,15 @@ func TestReleaseExpiredOnSeveralReplicas(t *testing.T) {
 		)
 		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'pending', statement_timestamp() - interval '1 minute', 0, 'eur'
 		FROM booking_platform.resources r, generate_series(1, $1::integer) n,
-			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`, holds)
+			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`,
+		holds)
 	exec(t, db, `INSERT INTO booking_platform.hold_deadlines SELECT hold_expires_at, id FROM booking_platform.bookings`)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
 	var locked string
-	require.NoError(t, tx.QueryRowContext(t.Context(), `SELECT id::text FROM booking_platform.bookings LIMIT 1 FOR UPDATE`).Scan(&locked))
+	require.NoError(t, tx.QueryRowContext(t.Context(),
+		`SELECT id::text FROM booking_platform.bookings LIMIT 1 FOR UPDATE`).Scan(&locked))
 
 	var total atomic.Int64
 	errs := atOnce(t, db, 2, func(store *booking.Store, _ int) error {
@@ -114,7 +117,8 @@ func TestReleaseExpiredBesideAForeignKey(t *testing.T) {
 	require.Equal(t, 1, released)
 
 	lapse(t, db, inTheWay.ID)
-	result, err := db.ExecContext(t.Context(), booking.ReleaseLapsedSQL, inTheWay.ResourceID, slot(1), slot(2), "booking")
+	result, err := db.ExecContext(t.Context(), booking.ReleaseLapsedSQL, inTheWay.ResourceID, slot(1), slot(2),
+		"booking")
 	require.NoError(t, err)
 	n, err := result.RowsAffected()
 	require.NoError(t, err)

@@ -19,7 +19,8 @@ func TestText_HidesOrReorders(t *testing.T) {
 	b := hold(t, store, request(slot(0)))
 	before := everything(t, db)
 	ctx := t.Context()
-	for _, bad := range []string{"a\u202eb", "a\u2066b", "a\u2028b", "a\u2029b", "a\u200bb", "\ufeffab", "a\u00adb", "a\u200fb", "A\u200dB"} {
+	for _, bad := range []string{"a\u202eb", "a\u2066b", "a\u2028b", "a\u2029b", "a\u200bb", "\ufeffab", "a\u00adb",
+		"a\u200fb", "A\u200dB"} {
 		for field, change := range map[string]func(*booking.HoldRequest){
 			"firstName": func(r *booking.HoldRequest) { r.Customer.FirstName = bad },
 			"lastName":  func(r *booking.HoldRequest) { r.Customer.LastName = bad },

@@ -29,7 +29,8 @@ func TestOperationsByStatus(t *testing.T) {
 				return s.Confirm(ctx, id)
 			},
 			want: want{
-				"pending": booking.Confirmed, "lapsed": booking.ErrHoldExpired, "confirmed": booking.Confirmed, "cancelled": refused,
+				"pending": booking.Confirmed, "lapsed": booking.ErrHoldExpired, "confirmed": booking.Confirmed,
+				"cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
 		},
@@ -38,7 +39,8 @@ func TestOperationsByStatus(t *testing.T) {
 				return s.ConfirmLate(ctx, id)
 			},
 			want: want{
-				"pending": booking.Confirmed, "lapsed": booking.Confirmed, "confirmed": booking.Confirmed, "cancelled": refused,
+				"pending": booking.Confirmed, "lapsed": booking.Confirmed, "confirmed": booking.Confirmed,
+				"cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
 		},
@@ -146,7 +148,8 @@ func TestOperationsByStatus(t *testing.T) {
 				if status == "lapsed" {
 					lapse(t, db, id)
 				} else {
-					exec(t, db, `UPDATE booking_platform.bookings SET status = $2::text WHERE id = $1::uuid`, id, status)
+					exec(t, db, `UPDATE booking_platform.bookings SET status = $2::text WHERE id = $1::uuid`, id,
+						status)
 				}
 				if test.begun {
 					startsIn(t, db, id, -2*time.Duration(hours)*time.Hour)
@@ -276,7 +279,9 @@ func TestExtendUpToTheCap(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, b.CreatedAt.Add(2*time.Hour), got.HoldExpiresAt)
 		lapse(t, db, b.ID)
-		exec(t, db, `UPDATE booking_platform.bookings SET created_at = created_at - interval '2 hours' WHERE id = $1::uuid`, b.ID)
+		exec(t, db,
+			`UPDATE booking_platform.bookings SET created_at = created_at - interval '2 hours' WHERE id = $1::uuid`,
+			b.ID)
 		_, err = store.Extend(t.Context(), b.ID, slot(0))
 		require.ErrorIs(t, err, booking.ErrHoldExpired)
 		_, err = store.ConfirmLate(t.Context(), b.ID)

@@ -27,7 +27,8 @@ func TestStoreTx_RefusesPools(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, halfSteps(2))
-	pending, confirmed, lapsed := hold(t, store, request(slot(0))), hold(t, store, request(slot(3))), hold(t, store, request(slot(6)))
+	pending, confirmed, lapsed := hold(t, store, request(slot(0))), hold(t, store, request(slot(3))),
+		hold(t, store, request(slot(6)))
 	_, err := store.Confirm(t.Context(), confirmed.ID)
 	require.NoError(t, err)
 	lapse(t, db, lapsed.ID)
@@ -41,10 +42,14 @@ func TestStoreTx_RefusesPools(t *testing.T) {
 		tx := store.Tx(q)
 		ctx := t.Context()
 		for operation, do := range map[string]func() error{
-			"Hold":             func() error { _, err := tx.Hold(ctx, request(slot(1))); return err },
-			"Confirm":          func() error { _, err := tx.Confirm(ctx, pending.ID); return err },
-			"ConfirmLate":      func() error { _, err := tx.ConfirmLate(ctx, pending.ID); return err },
-			"ConfirmSeveral":   func() error { _, err := tx.ConfirmSeveral(ctx, []booking.Confirmation{{ID: pending.ID}}); return err },
+			"Hold":        func() error { _, err := tx.Hold(ctx, request(slot(1))); return err },
+			"Confirm":     func() error { _, err := tx.Confirm(ctx, pending.ID); return err },
+			"ConfirmLate": func() error { _, err := tx.ConfirmLate(ctx, pending.ID); return err },
+			"ConfirmSeveral": func() error {
+				_,
+					err := tx.ConfirmSeveral(ctx, []booking.Confirmation{{ID: pending.ID}})
+				return err
+			},
 			"Release":          func() error { _, err := tx.Release(ctx, pending.ID); return err },
 			"Extend":           func() error { _, err := tx.Extend(ctx, pending.ID, slot(0)); return err },
 			"Expire":           func() error { _, err := tx.Expire(ctx, pending.ID); return err },
@@ -53,10 +58,14 @@ func TestStoreTx_RefusesPools(t *testing.T) {
 			"Get":              func() error { _, err := tx.Get(ctx, pending.ID); return err },
 			"List":             func() error { _, err := tx.List(ctx, booking.ListOptions{}); return err },
 			"Count":            func() error { _, err := tx.Count(ctx, booking.ListOptions{}); return err },
-			"Cancel":           func() error { _, err := tx.Cancel(ctx, booking.CancelRequest{ID: confirmed.ID}); return err },
-			"Complete":         func() error { _, err := tx.Complete(ctx, confirmed.ID); return err },
-			"NoShow":           func() error { _, err := tx.NoShow(ctx, confirmed.ID); return err },
-			"Retake":           func() error { _, err := tx.Retake(ctx, lapsed.ID); return err },
+			"Cancel": func() error {
+				_,
+					err := tx.Cancel(ctx, booking.CancelRequest{ID: confirmed.ID})
+				return err
+			},
+			"Complete": func() error { _, err := tx.Complete(ctx, confirmed.ID); return err },
+			"NoShow":   func() error { _, err := tx.NoShow(ctx, confirmed.ID); return err },
+			"Retake":   func() error { _, err := tx.Retake(ctx, lapsed.ID); return err },
 			"Reschedule": func() error {
 				_, err := tx.Reschedule(ctx, booking.RescheduleRequest{ID: confirmed.ID, Start: slot(9)})
 				return err

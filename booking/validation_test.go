@@ -40,22 +40,29 @@ func TestHoldRefusesWhatIsWrong(t *testing.T) {
 	party := func(n int) func(*booking.HoldRequest) { return func(r *booking.HoldRequest) { r.Party = n } }
 	wrong := map[string][]func(*booking.HoldRequest){
 		"start": {
-			start(slot(0).Add(time.Minute)), start(time.Time{}), start(slot(0).Add(1)), start(slot(-48)), start(slot(24 * 366)),
+			start(slot(0).Add(time.Minute)), start(time.Time{}), start(slot(0).Add(1)), start(slot(-48)),
+			start(slot(24 * 366)),
 			start(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)), start(time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)),
 			start(time.Unix(math.MaxInt64/2, 0)),
 		},
-		"party":     {party(-1), party(5), party(math.MaxInt), party(math.MinInt)},
-		"firstName": texts(func(r *booking.HoldRequest, s string) { r.Customer.FirstName = s }, "", "  ", strings.Repeat("é", 201)),
-		"lastName":  texts(func(r *booking.HoldRequest, s string) { r.Customer.LastName = s }, "", "\t", strings.Repeat("n", 201)),
+		"party": {party(-1), party(5), party(math.MaxInt), party(math.MinInt)},
+		"firstName": texts(func(r *booking.HoldRequest, s string) { r.Customer.FirstName = s }, "", "  ",
+			strings.Repeat("é", 201)),
+		"lastName": texts(func(r *booking.HoldRequest, s string) { r.Customer.LastName = s }, "", "\t",
+			strings.Repeat("n", 201)),
 		"email": texts(func(r *booking.HoldRequest, s string) { r.Customer.Email = s },
-			"", "ada", "ada@", "@example.com", "ada@example", "a@b@example.com", "Ada <ada@example.com>", "ada@example.com, bob@example.com",
-			"ada @example.com", "<ada@example.com>", "ada@[127.0.0.1]", "ada@example.com (Ada)", strings.Repeat("a", 243)+"@example.com"),
-		"reference":      texts(func(r *booking.HoldRequest, s string) { r.Reference = s }, strings.Repeat("r", 256)),
-		"idempotencyKey": texts(func(r *booking.HoldRequest, s string) { r.IdempotencyKey = s }, strings.Repeat("k", 256)),
+			"", "ada", "ada@", "@example.com", "ada@example", "a@b@example.com", "Ada <ada@example.com>",
+			"ada@example.com, bob@example.com",
+			"ada @example.com", "<ada@example.com>", "ada@[127.0.0.1]", "ada@example.com (Ada)",
+			strings.Repeat("a", 243)+"@example.com"),
+		"reference": texts(func(r *booking.HoldRequest, s string) { r.Reference = s }, strings.Repeat("r", 256)),
+		"idempotencyKey": texts(func(r *booking.HoldRequest, s string) { r.IdempotencyKey = s },
+			strings.Repeat("k", 256)),
 		"metadata": {
 			metadata(many), metadata(map[string]string{"k": strings.Repeat("v", 16<<10)}),
 			metadata(map[string]string{"k": strings.Repeat("\n", 10<<10)}),
-			metadata(map[string]string{"k": "\x00"}), metadata(map[string]string{"\x00": "v"}), metadata(map[string]string{"k": "\xff"}),
+			metadata(map[string]string{"k": "\x00"}), metadata(map[string]string{"\x00": "v"}),
+			metadata(map[string]string{"k": "\xff"}),
 			metadata(map[string]string{"k": strings.Repeat("v", 64<<20)}),
 		},
 	}
@@ -101,8 +108,10 @@ func TestHoldAcceptsWhatIsUnusualButRight(t *testing.T) {
 	store := newStore(t, testdb.New(t))
 	create(t, store)
 	req := request(slot(0))
-	req.Customer = booking.Customer{FirstName: "Þórður", LastName: strings.Repeat("字", 200), Email: "o'brien+tag@sub.example.co.uk"}
-	req.Reference, req.Metadata = strings.Repeat("r", 255), map[string]string{"": "", "note": "two\nlines", "html": "<b>&</b>"}
+	req.Customer = booking.Customer{FirstName: "Þórður", LastName: strings.Repeat("字", 200),
+		Email: "o'brien+tag@sub.example.co.uk"}
+	req.Reference, req.Metadata = strings.Repeat("r", 255),
+		map[string]string{"": "", "note": "two\nlines", "html": "<b>&</b>"}
 	b := hold(t, store, req)
 	got, err := store.Get(t.Context(), b.ID)
 	require.NoError(t, err)

@@ -41,17 +41,20 @@ func TestZonesThroughTheStore(t *testing.T) {
 		"Paris, the hour that is missing": {
 			"Europe/Paris", hour, hour, daily(60, 300), "2032-03-27", "2032-03-28",
 			// 1:00+1, 3:00+2, 4:00+2
-			[]string{"2032-03-28 00:00", "2032-03-28 01:00", "2032-03-28 02:00"}, []string{"2032-03-28 00:30", "2032-03-28 03:00"},
+			[]string{"2032-03-28 00:00", "2032-03-28 01:00", "2032-03-28 02:00"},
+			[]string{"2032-03-28 00:30", "2032-03-28 03:00"},
 		},
 		"Paris, the hour that comes twice": {
 			"Europe/Paris", hour, hour, daily(60, 240), "2032-10-30", "2032-10-31",
 			// 1:00+2, 2:00+2, 2:00+1, 3:00+1
-			[]string{"2032-10-30 23:00", "2032-10-31 00:00", "2032-10-31 01:00", "2032-10-31 02:00"}, []string{"2032-10-31 03:00"},
+			[]string{"2032-10-30 23:00", "2032-10-31 00:00", "2032-10-31 01:00", "2032-10-31 02:00"},
+			[]string{"2032-10-31 03:00"},
 		},
 		"New York, the hour that is missing": {
 			"America/New_York", hour, hour, daily(60, 300), "2032-03-13", "2032-03-14",
 			// 1:00-5, 3:00-4, 4:00-4
-			[]string{"2032-03-14 06:00", "2032-03-14 07:00", "2032-03-14 08:00"}, []string{"2032-03-14 05:00", "2032-03-14 09:00"},
+			[]string{"2032-03-14 06:00", "2032-03-14 07:00", "2032-03-14 08:00"},
+			[]string{"2032-03-14 05:00", "2032-03-14 09:00"},
 		},
 		"New York, the hour that comes twice": {
 			"America/New_York", hour, hour, daily(60, 180), "2032-11-06", "2032-11-07",
@@ -61,12 +64,14 @@ func TestZonesThroughTheStore(t *testing.T) {
 		"Lord Howe, the half hour that is missing": {
 			"Australia/Lord_Howe", half, half, daily(60, 240), "2032-10-02", "2032-10-03",
 			// 1:00+10:30, 1:30+10:30, 2:30+11, 3:00+11, 3:30+11
-			[]string{"2032-10-02 14:30", "2032-10-02 15:00", "2032-10-02 15:30", "2032-10-02 16:00", "2032-10-02 16:30"}, []string{"2032-10-02 17:00"},
+			[]string{"2032-10-02 14:30", "2032-10-02 15:00", "2032-10-02 15:30", "2032-10-02 16:00",
+				"2032-10-02 16:30"}, []string{"2032-10-02 17:00"},
 		},
 		"Lord Howe, the half hour that comes twice": {
 			"Australia/Lord_Howe", half, half, daily(60, 150), "2032-04-03", "2032-04-04",
 			// 1:00+11, 1:30+11, 1:30+10:30, 2:00+10:30
-			[]string{"2032-04-03 14:00", "2032-04-03 14:30", "2032-04-03 15:00", "2032-04-03 15:30"}, []string{"2032-04-03 16:00"},
+			[]string{"2032-04-03 14:00", "2032-04-03 14:30", "2032-04-03 15:00", "2032-04-03 15:30"},
+			[]string{"2032-04-03 16:00"},
 		},
 		"Kathmandu, three quarters": {
 			"Asia/Kathmandu", hour, hour, daily(600, 720), "2032-05-04", "2032-05-05",
@@ -82,7 +87,8 @@ func TestZonesThroughTheStore(t *testing.T) {
 		},
 		"into the leap day and out of it, two hours at a time": {
 			"Europe/Paris", 2 * hour, hour, daily(1380, 1560), "2032-02-28", "2032-03-01",
-			[]string{"2032-02-28 22:00", "2032-02-28 23:00", "2032-02-29 22:00", "2032-02-29 23:00"}, []string{"2032-02-29 00:00", "2032-02-29 21:00"},
+			[]string{"2032-02-28 22:00", "2032-02-28 23:00", "2032-02-29 22:00", "2032-02-29 23:00"},
+			[]string{"2032-02-29 00:00", "2032-02-29 21:00"},
 		},
 	}
 	db := testdb.New(t)
@@ -94,7 +100,8 @@ func TestZonesThroughTheStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			create(t, store, func(r *booking.Resource) {
-				r.Slug, r.TimeZone, r.Hours, r.SlotLength, r.SlotStep = slug, test.zone, test.hours, test.length, test.step
+				r.Slug, r.TimeZone, r.Hours, r.SlotLength, r.SlotStep = slug, test.zone, test.hours, test.length,
+					test.step
 				// Whoever overlaps has a unit of his own.
 				r.Horizon, r.Capacity = 3650*24*time.Hour, 2
 			})
@@ -162,7 +169,8 @@ func TestChangeOfTheZoneAfterASale(t *testing.T) {
 		}
 		return out
 	}
-	require.Equal(t, utc(t, "2032-01-14 08:00", "2032-01-14 09:00", "2032-01-14 10:00"), starts(), "9:00 to 12:00 in Paris")
+	require.Equal(t, utc(t, "2032-01-14 08:00", "2032-01-14 09:00", "2032-01-14 10:00"), starts(),
+		"9:00 to 12:00 in Paris")
 	eight := utc(t, "2032-01-14 08:00")[0]
 	eightKeyed, ten := keyed(eight), utc(t, "2032-01-14 10:00")[0]
 	first, last := hold(t, store, eightKeyed), hold(t, store, request(ten))
@@ -170,7 +178,8 @@ func TestChangeOfTheZoneAfterASale(t *testing.T) {
 	// As if Paris went the way of Athens.
 	r.TimeZone = "Europe/Athens"
 	apply(t, store, r)
-	require.Equal(t, utc(t, "2032-01-14 07:00", "2032-01-14 09:00"), starts(), "what is sold stands in the way where it is")
+	require.Equal(t, utc(t, "2032-01-14 07:00", "2032-01-14 09:00"), starts(),
+		"what is sold stands in the way where it is")
 	for _, b := range []booking.Booking{first, last} {
 		got, err := store.Confirm(t.Context(), b.ID)
 		require.NoError(t, err)

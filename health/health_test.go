@@ -38,7 +38,8 @@ func TestLive(t *testing.T) {
 
 func TestMethods(t *testing.T) {
 	t.Parallel()
-	for name, h := range map[string]http.Handler{"live": health.Live(), "ready": health.Ready(healthy, health.Options{})} {
+	for name, h := range map[string]http.Handler{"live": health.Live(),
+		"ready": health.Ready(healthy, health.Options{})} {
 		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequest(method, "/", nil))
@@ -186,7 +187,8 @@ func TestConcurrentCallersShareOneCheck(t *testing.T) {
 			codes <- get(h).Code
 		})
 	}
-	require.Eventually(t, func() bool { return waiting.Load() == 20 && calls.Load() > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return waiting.Load() == 20 && calls.Load() > 0 }, 10*time.Second,
+		time.Millisecond)
 	require.EqualValues(t, 1, calls.Load())
 	close(release)
 	wg.Wait()

@@ -58,7 +58,8 @@ func Check(ctx context.Context, q Querier, sets Set) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("migrations: look for the constraint: %w", err)
 	}
-	return fmt.Errorf("migrations: constraint bookings_no_overlap is missing, a slot could be sold twice: %w", ErrPending)
+	return fmt.Errorf("migrations: constraint bookings_no_overlap is missing, a slot could be sold twice: %w",
+		ErrPending)
 }
 
 // Status lists the files of the sets and whether each is in the database. It writes

@@ -105,7 +105,8 @@ func TestTrafficGoesOnWhileIndexesAreBuilt(t *testing.T) {
 	defer func() { _ = writer.Rollback() }()
 	for _, statement := range []string{
 		`SET LOCAL lock_timeout = '2s'`, addBookingSQL,
-		`UPDATE booking_platform.bookings SET status = 'confirmed'`, `UPDATE booking_platform.resources SET name = 'Other'`,
+		`UPDATE booking_platform.bookings SET status = 'confirmed'`,
+		`UPDATE booking_platform.resources SET name = 'Other'`,
 	} {
 		_, err = writer.ExecContext(t.Context(), statement)
 		require.NoError(t, err, statement)
@@ -131,7 +132,8 @@ func TestFailedBuildOfAnIndexIsRepeated(t *testing.T) {
 		// One of them is the reader's.
 		full.SetMaxOpenConns(3)
 		impatient := withIndexes(t)
-		impatient[indexesFile].Data = []byte(strings.Replace(string(impatient[indexesFile].Data), "'2min'", "'100ms'", 1))
+		impatient[indexesFile].Data = []byte(strings.Replace(string(impatient[indexesFile].Data), "'2min'", "'100ms'",
+			1))
 		was := settings(t, full)
 
 		applied, err := migrations.UpFrom(t.Context(), full, impatient, migrations.Booking)
@@ -182,7 +184,8 @@ func TestSchemaIsMadeWithoutTheLockOfTheBuild(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return number(t, db, `SELECT count(*) FROM pg_namespace WHERE nspname = 'booking_platform'`) == 1
 	}, time.Minute, 10*time.Millisecond)
-	require.Zero(t, number(t, db, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`), "nobody waits inside a statement")
+	require.Zero(t, number(t, db, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`),
+		"nobody waits inside a statement")
 	_, err = builder.ExecContext(t.Context(), `SELECT pg_advisory_unlock($1::bigint)`, migrations.LockID)
 	require.NoError(t, err)
 	require.NoError(t, <-done)

@@ -30,7 +30,8 @@ const (
 // lockerOf is the lock for this pool.
 func lockerOf(db *sql.DB) (lock.SessionLocker, error) {
 	if db.Stats().MaxOpenConnections == 1 {
-		return lock.NewPostgresSessionLocker(lock.WithLockID(lockID), lock.WithLockTimeout(uint64(lockPause/time.Second), lockTries))
+		return lock.NewPostgresSessionLocker(lock.WithLockID(lockID),
+			lock.WithLockTimeout(uint64(lockPause/time.Second), lockTries))
 	}
 	return &beside{db: db}, nil
 }

@@ -40,14 +40,16 @@ func TestUp_DefaultIsolation(t *testing.T) {
 					db := testdb.Open(t, driver, withDefaults(t, "default_transaction_isolation = ''"+isolation+"''"))
 					db.SetMaxOpenConns(connections)
 					files := withIndexes(t)
-					files[indexesFile].Data = []byte(strings.Replace(string(files[indexesFile].Data), "'2min'", "'10s'", 1))
+					files[indexesFile].Data = []byte(strings.Replace(string(files[indexesFile].Data), "'2min'", "'10s'",
+						1))
 					applied, err := migrations.UpFrom(t.Context(), db, files, migrations.All)
 					require.NoError(t, err)
 					require.Len(t, applied, len(files))
 					require.Zero(t, number(t, db, invalidSQL))
 					require.NoError(t, migrations.Check(t.Context(), db, migrations.All))
 					var still string
-					require.NoError(t, db.QueryRowContext(t.Context(), `SHOW default_transaction_isolation`).Scan(&still))
+					require.NoError(t, db.QueryRowContext(t.Context(),
+						`SHOW default_transaction_isolation`).Scan(&still))
 					require.Equal(t, isolation, still, "the session is the caller's again")
 				})
 			}
@@ -68,7 +70,8 @@ func TestUp_OtherDefaults(t *testing.T) {
 		t.Run(string(driver), func(t *testing.T) {
 			t.Parallel()
 			db := testdb.Open(t, driver, withDefaults(t,
-				"search_path = ''pg_temp''", "row_security = off", "timezone = ''Asia/Kolkata''", "datestyle = ''SQL, DMY''",
+				"search_path = ''pg_temp''", "row_security = off", "timezone = ''Asia/Kolkata''",
+				"datestyle = ''SQL, DMY''",
 				"intervalstyle = ''sql_standard''", "bytea_output = ''escape''", "extra_float_digits = -15",
 				"default_transaction_deferrable = on",
 				"idle_in_transaction_session_timeout = ''1s''", "lock_timeout = ''1s''", "default_tablespace = ''''",
@@ -78,7 +81,8 @@ func TestUp_OtherDefaults(t *testing.T) {
 			files := withIndexes(t)
 			// Longer than the limit on idle transactions, under which the lock's own
 			// falls.
-			files[indexesFile].Data = []byte(strings.Replace(string(files[indexesFile].Data), "DROP INDEX", "SELECT pg_sleep(1.5);\nDROP INDEX", 1))
+			files[indexesFile].Data = []byte(strings.Replace(string(files[indexesFile].Data), "DROP INDEX",
+				"SELECT pg_sleep(1.5);\nDROP INDEX", 1))
 			_, err := migrations.UpFrom(ctx, db, files, migrations.All)
 			require.NoError(t, err)
 			require.NoError(t, migrations.Check(ctx, db, migrations.All))

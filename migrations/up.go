@@ -196,7 +196,8 @@ func (e *Error) Error() string {
 		if e.File == schemaFile {
 			schema = "CREATE SCHEMA booking_platform AUTHORIZATION <role>"
 		}
-		fmt.Fprintf(&b, "; a superuser has to run once: %s; CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public;", schema)
+		fmt.Fprintf(&b, "; a superuser has to run once: %s; CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public;",
+			schema)
 	}
 	return b.String()
 }

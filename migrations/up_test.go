@@ -18,7 +18,8 @@ import (
 func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
 	t.Parallel()
 	booking := []string{
-		"booking_history", "bookings", "calendar_feeds", "hold_deadlines", "hold_quota", "offers", "opening_exceptions", "opening_hours",
+		"booking_history", "bookings", "calendar_feeds", "hold_deadlines", "hold_quota", "offers", "opening_exceptions",
+		"opening_hours",
 		"resources",
 	}
 	cases := map[migrations.Set][]string{
@@ -26,7 +27,8 @@ func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
 		migrations.Webhook:                   {"payment_events"},
 		migrations.Auth:                      {"rate_limits", "sessions", "users"},
 		migrations.Auth | migrations.Webhook: {"payment_events", "rate_limits", "sessions", "users"},
-		migrations.Payments:                  append([]string{"disputes", "payment_events", "payments", "refunds"}, booking...),
+		migrations.Payments: append([]string{"disputes", "payment_events", "payments", "refunds"},
+			booking...),
 	}
 	for set, want := range cases {
 		t.Run(set.String(), func(t *testing.T) {
@@ -56,7 +58,8 @@ func TestStatusFollowsUp(t *testing.T) {
 		require.False(t, m.Applied, m.File)
 	}
 	var schemas int
-	require.NoError(t, db.QueryRow(`SELECT count(*) FROM pg_namespace WHERE nspname = 'booking_platform'`).Scan(&schemas))
+	require.NoError(t,
+		db.QueryRow(`SELECT count(*) FROM pg_namespace WHERE nspname = 'booking_platform'`).Scan(&schemas))
 	require.Zero(t, schemas, "Status writes nothing")
 
 	applied, err := migrations.Up(t.Context(), db, migrations.All)
@@ -174,7 +177,8 @@ func TestEveryFileSetsALockTimeout(t *testing.T) {
 			require.Contains(t, string(f.Data), "RESET lock_timeout", name)
 		}
 		require.Contains(t, string(f.Data), want, name)
-		require.NotContains(t, string(f.Data), "+goose Down", "%s: we add, backfill, switch and drop later; nothing goes down", name)
+		require.NotContains(t, string(f.Data), "+goose Down",
+			"%s: we add, backfill, switch and drop later; nothing goes down", name)
 	}
 }
 

@@ -49,7 +49,8 @@ func TestKeyOfAnotherAccount(t *testing.T) {
 			if gone {
 				none := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 					rw.WriteHeader(http.StatusNotFound)
-					_, _ = rw.Write([]byte(`{"error":{"type":"invalid_request_error","code":"resource_missing","message":"No such object"}}`))
+					_,
+						_ = rw.Write([]byte(`{"error":{"type":"invalid_request_error","code":"resource_missing","message":"No such object"}}`))
 				}))
 				t.Cleanup(none.Close)
 				base = none.URL
@@ -133,7 +134,8 @@ func TestTwoAccountsOnOneDatabase(t *testing.T) {
 	w := newWorld(t, setup{opts: payments.Options{Account: "north"}})
 	others := map[string]*payments.Payments{
 		"another name": w.with(secretKey, payments.Options{Account: "south", BaseURL: otherStripe(t, secretKey)}),
-		"another mode": w.with("sk_live_4eC39HqLyjWDarjtT1zdp7dc", payments.Options{Account: "north", BaseURL: "http://127.0.0.1:1"}),
+		"another mode": w.with("sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+			payments.Options{Account: "north", BaseURL: "http://127.0.0.1:1"}),
 	}
 	b, p := w.paid(0)
 	require.Equal(t, "north/test", p.Account)
@@ -204,8 +206,10 @@ func TestNew_Key(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	for _, key := range []string{
-		"", " ", "whsec_payments", " whsec_payments", "pk_test_payments", "pk_live_payments", "payments", "sk", "sk_", "rk__", "SK_test_payments",
-		"sk_test_payments,sk_test_other", "sk_test_pay ments", "sk_test_pay\nments", "sk_test_päyments", `"sk_test_payments"`, "sk_test_\x00",
+		"", " ", "whsec_payments", " whsec_payments", "pk_test_payments", "pk_live_payments", "payments", "sk", "sk_",
+		"rk__", "SK_test_payments",
+		"sk_test_payments,sk_test_other", "sk_test_pay ments", "sk_test_pay\nments", "sk_test_päyments",
+		`"sk_test_payments"`, "sk_test_\x00",
 	} {
 		_, err := payments.New(w.db, w.bookings, key, appURL, payments.Options{})
 		require.Error(t, err, key)

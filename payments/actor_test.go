@@ -35,7 +35,8 @@ func TestHistoryNamesTheEvent(t *testing.T) {
 	w.checkout(gone)
 	require.Equal(t, 200, w.send("evt_paid", "checkout.session.completed", session(w.checkout(paid), nil)))
 	require.Equal(t, []string{"pending by ", "confirmed by stripe:evt_paid"}, w.actors(paid.ID))
-	require.Equal(t, 200, w.send("evt_left", "checkout.session.expired", session(w.checkout(left), map[string]any{"payment_status": "unpaid"})))
+	require.Equal(t, 200, w.send("evt_left", "checkout.session.expired",
+		session(w.checkout(left), map[string]any{"payment_status": "unpaid"})))
 	require.Equal(t, []string{"pending by ", "expired by stripe:evt_left"}, w.actors(left.ID))
 
 	w.overUnheard(gone)

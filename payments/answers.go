@@ -43,7 +43,8 @@ type answer struct {
 // of a 409 is not asked: sources differ on it. 404 comes of a key of another account or
 // mode too.
 var beforeExecution = []answer{
-	{codes: []stripe.ErrorCode{stripe.ErrorCodeIdempotencyKeyInUse, stripe.ErrorCodeLockTimeout, stripe.ErrorCodeRateLimit}, then: sameKey},
+	{codes: []stripe.ErrorCode{stripe.ErrorCodeIdempotencyKeyInUse, stripe.ErrorCodeLockTimeout,
+		stripe.ErrorCodeRateLimit}, then: sameKey},
 	{from: http.StatusRequestTimeout, to: http.StatusRequestTimeout, then: sameKey},
 	{from: http.StatusConflict, to: http.StatusConflict, then: sameKey},
 	{from: http.StatusTooManyRequests, to: http.StatusTooManyRequests, then: sameKey},
@@ -80,7 +81,8 @@ var checkoutAnswers = append(beforeExecution[:len(beforeExecution):len(beforeExe
 	{from: http.StatusBadRequest, to: http.StatusBadRequest, kind: stripe.ErrorTypeIdempotency, then: nextKey},
 	// The end that was frozen is too near by now, or Stripe does not take the customer's
 	// address: the next attempt has another end, and no address.
-	{from: http.StatusBadRequest, to: http.StatusBadRequest, params: []string{paramExpiresAt, paramEmail}, then: nextKey},
+	{from: http.StatusBadRequest, to: http.StatusBadRequest, params: []string{paramExpiresAt, paramEmail},
+		then: nextKey},
 	// A price below Stripe's least, a currency it does not know, a wrong key.
 	{from: 400, to: 499, then: refused},
 	{then: sameKey},
@@ -106,5 +108,6 @@ func (a answer) fits(se *stripe.Error) bool {
 	replayed := se.LastResponse != nil && se.LastResponse.Header.Get("Idempotent-Replayed") == "true"
 	return (a.to == 0 || se.HTTPStatusCode >= a.from && se.HTTPStatusCode <= a.to) &&
 		(a.kind == "" || se.Type == a.kind) && (!a.replayed || replayed) &&
-		(a.codes == nil || slices.Contains(a.codes, se.Code)) && (a.params == nil || slices.Contains(a.params, se.Param))
+		(a.codes == nil || slices.Contains(a.codes, se.Code)) &&
+		(a.params == nil || slices.Contains(a.params, se.Param))
 }

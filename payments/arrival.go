@@ -23,7 +23,8 @@ type arrival struct {
 
 // arrive locks the booking of a payment and lets the step decide.
 func (p *Payments) arrive(
-	ctx context.Context, tx webhook.Tx, ev webhook.Event, pay Payment, lock func(context.Context, string) (booking.Booking, error),
+	ctx context.Context, tx webhook.Tx, ev webhook.Event, pay Payment,
+	lock func(context.Context, string) (booking.Booking, error),
 	step func(context.Context, arrival) (webhook.Outcome, error),
 ) (webhook.Outcome, error) {
 	ctx = actingAs(ctx, "stripe:"+ev.ID)

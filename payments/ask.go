@@ -162,14 +162,16 @@ func (p *Payments) ask(ctx context.Context, pay Payment) (bool, error) {
 			return err
 		}
 		return p.watch(ctx, tx, b.ID, func() (err error) {
-			outcome, err = step(ctx, arrival{tx: tx, bookings: bookings, event: ev, session: s, payment: pay, booking: b})
+			outcome, err = step(ctx, arrival{tx: tx, bookings: bookings, event: ev, session: s, payment: pay,
+				booking: b})
 			return err
 		})
 	})
 	if err != nil {
 		return false, wrap(ctx, "apply what Stripe answered", err)
 	}
-	p.log.LogAttrs(ctx, slog.LevelWarn, "payment settled by asking Stripe, without its event", slog.String("payment_id", pay.ID),
+	p.log.LogAttrs(ctx, slog.LevelWarn, "payment settled by asking Stripe, without its event",
+		slog.String("payment_id", pay.ID),
 		slog.String("booking_id", pay.BookingID), slog.String("outcome", string(outcome)))
 	return true, nil
 }
@@ -192,7 +194,8 @@ func (p *Payments) whatBecame(ctx context.Context, id string) (
 		intent = found.PaymentIntent.ID
 	}
 	s = checkoutSession{
-		ID: found.ID, PaymentStatus: string(found.PaymentStatus), AmountTotal: &found.AmountTotal, Currency: strings.ToLower(string(found.Currency)),
+		ID: found.ID, PaymentStatus: string(found.PaymentStatus), AmountTotal: &found.AmountTotal,
+		Currency: strings.ToLower(string(found.Currency)),
 	}
 	switch {
 	case found.Status == stripe.CheckoutSessionStatusExpired:
@@ -222,5 +225,6 @@ func (p *Payments) refusedByBank(ctx context.Context, intent string) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	return found.Status == stripe.PaymentIntentStatusRequiresPaymentMethod || found.Status == stripe.PaymentIntentStatusCanceled, nil
+	return found.Status == stripe.PaymentIntentStatusRequiresPaymentMethod ||
+		found.Status == stripe.PaymentIntentStatusCanceled, nil
 }

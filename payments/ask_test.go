@@ -83,7 +83,8 @@ func TestEveryWebhookIsLost(t *testing.T) {
 func (w *world) confirmations() map[string]int {
 	w.t.Helper()
 	var n int
-	require.NoError(w.t, w.db.QueryRow(`SELECT count(*) FROM booking_platform.booking_history WHERE to_status = 'confirmed'`).Scan(&n))
+	require.NoError(w.t,
+		w.db.QueryRow(`SELECT count(*) FROM booking_platform.booking_history WHERE to_status = 'confirmed'`).Scan(&n))
 	return map[string]int{"confirmed": n}
 }
 

@@ -134,25 +134,31 @@ func TestCheckout_Answers(t *testing.T) {
 		err    error
 		keys   int
 	}{
-		"409 in use":              {stripeAnswer{status: 409, kind: invalid, code: "idempotency_key_in_use"}, payments.ErrUnavailable, 1},
-		"409 in use, idempotency": {stripeAnswer{status: 409, kind: idempotency, code: "idempotency_key_in_use"}, payments.ErrUnavailable, 1},
-		"409 replayed":            {stripeAnswer{status: 409, kind: idempotency, replayed: true}, payments.ErrUnavailable, 1},
-		"400 in use":              {stripeAnswer{status: 400, kind: idempotency, code: "idempotency_key_in_use"}, payments.ErrUnavailable, 1},
-		"429":                     {stripeAnswer{status: 429, kind: invalid, code: "rate_limit"}, payments.ErrUnavailable, 1},
-		"500":                     {stripeAnswer{status: 500, kind: "api_error"}, payments.ErrUnavailable, 1},
-		"500, idempotency":        {stripeAnswer{status: 500, kind: idempotency}, payments.ErrUnavailable, 1},
-		"500 replayed":            {stripeAnswer{status: 500, kind: "api_error", replayed: true}, payments.ErrUnavailable, 3},
-		"503 by a proxy":          {stripeAnswer{status: 503, html: true}, payments.ErrUnavailable, 1},
-		"403 by a proxy":          {stripeAnswer{status: 403, html: true}, payments.ErrUnavailable, 1},
-		"400 too small":           {stripeAnswer{status: 400, kind: invalid, code: "amount_too_small"}, payments.ErrRefused, 1},
-		"400 currency":            {stripeAnswer{status: 400, kind: invalid, param: "line_items[0][price_data][currency]"}, payments.ErrRefused, 1},
-		"401":                     {stripeAnswer{status: 401, kind: invalid}, payments.ErrRefused, 1},
-		"403":                     {stripeAnswer{status: 403, kind: invalid}, payments.ErrRefused, 1},
-		"404":                     {stripeAnswer{status: 404, kind: invalid, code: "resource_missing"}, payments.ErrRefused, 1},
+		"409 in use": {stripeAnswer{status: 409, kind: invalid, code: "idempotency_key_in_use"},
+			payments.ErrUnavailable, 1},
+		"409 in use, idempotency": {stripeAnswer{status: 409, kind: idempotency, code: "idempotency_key_in_use"},
+			payments.ErrUnavailable, 1},
+		"409 replayed": {stripeAnswer{status: 409, kind: idempotency, replayed: true}, payments.ErrUnavailable, 1},
+		"400 in use": {stripeAnswer{status: 400, kind: idempotency, code: "idempotency_key_in_use"},
+			payments.ErrUnavailable, 1},
+		"429":              {stripeAnswer{status: 429, kind: invalid, code: "rate_limit"}, payments.ErrUnavailable, 1},
+		"500":              {stripeAnswer{status: 500, kind: "api_error"}, payments.ErrUnavailable, 1},
+		"500, idempotency": {stripeAnswer{status: 500, kind: idempotency}, payments.ErrUnavailable, 1},
+		"500 replayed":     {stripeAnswer{status: 500, kind: "api_error", replayed: true}, payments.ErrUnavailable, 3},
+		"503 by a proxy":   {stripeAnswer{status: 503, html: true}, payments.ErrUnavailable, 1},
+		"403 by a proxy":   {stripeAnswer{status: 403, html: true}, payments.ErrUnavailable, 1},
+		"400 too small": {stripeAnswer{status: 400, kind: invalid, code: "amount_too_small"}, payments.ErrRefused,
+			1},
+		"400 currency": {stripeAnswer{status: 400, kind: invalid, param: "line_items[0][price_data][currency]"},
+			payments.ErrRefused, 1},
+		"401": {stripeAnswer{status: 401, kind: invalid}, payments.ErrRefused, 1},
+		"403": {stripeAnswer{status: 403, kind: invalid}, payments.ErrRefused, 1},
+		"404": {stripeAnswer{status: 404, kind: invalid, code: "resource_missing"}, payments.ErrRefused, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			between := &interposed{match: func(r *http.Request) bool { return r.Method == http.MethodPost }, keys: map[string]int{}}
+			between := &interposed{match: func(r *http.Request) bool { return r.Method == http.MethodPost },
+				keys: map[string]int{}}
 			// A key in use is asked about until the time limit.
 			w := newWorld(t, setup{wrap: between.wrap, opts: payments.Options{Timeout: 2 * time.Second}})
 			b := w.hold(0)

@@ -44,9 +44,11 @@ func TestBacklogOfPayments(t *testing.T) {
 		late := w.checkout(w.hold(2))
 		w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 hour' WHERE id = $1::uuid`, late.PaymentID)
 		processing := w.checkout(w.hold(3))
-		require.Equal(t, 200, w.send("evt_processing", "checkout.session.completed", session(processing, map[string]any{"payment_status": "unpaid"})))
+		require.Equal(t, 200, w.send("evt_processing", "checkout.session.completed",
+			session(processing, map[string]any{"payment_status": "unpaid"})))
 		parked := w.checkout(w.hold(4))
-		require.Equal(t, 200, w.send("evt_parked", "checkout.session.completed", session(parked, map[string]any{"amount_total": price + 1})))
+		require.Equal(t, 200, w.send("evt_parked", "checkout.session.completed",
+			session(parked, map[string]any{"amount_total": price + 1})))
 		_, disputed := w.paid(5)
 		w.dispute(disputed, "dp_open", "created", "needs_response", price)
 		_, won := w.paid(6)
@@ -119,7 +121,8 @@ func TestBacklogOfARefundThatIsNotNeeded(t *testing.T) {
 	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '1 hour' WHERE cause LIKE 'stripe:%'`)
 	w.settle(0)
 	var failed string
-	require.NoError(t, w.db.QueryRow(`SELECT cause FROM booking_platform.refunds WHERE status = 'failed'`).Scan(&failed))
+	require.NoError(t,
+		w.db.QueryRow(`SELECT cause FROM booking_platform.refunds WHERE status = 'failed'`).Scan(&failed))
 	require.Equal(t, "case 1", failed)
 	troubled, err := w.payments.TroubledRefunds(t.Context())
 	require.NoError(t, err)
@@ -145,7 +148,8 @@ func TestBacklogUsesTheIndexes(t *testing.T) {
 		w.exec(query)
 	}
 	plan := w.explain(payments.BacklogSQL, "test")
-	for _, index := range []string{"payments_waiting", "payments_attention", "payments_refunds_unknown", "refunds_due", "refunds_pending", "refunds_failed"} {
+	for _, index := range []string{"payments_waiting", "payments_attention", "payments_refunds_unknown", "refunds_due",
+		"refunds_pending", "refunds_failed"} {
 		require.Contains(t, plan, index)
 	}
 	require.NotContains(t, plan, "Seq Scan")
@@ -247,7 +251,8 @@ func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 // once a day.
 func TestFindRefunds_PendingForLong(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }, PendingRefunds: true}})
+	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true },
+		PendingRefunds: true}})
 	b := w.hold(0)
 	c := w.checkout(b)
 	_, err := w.stripe.Pay(t.Context(), c.SessionID)

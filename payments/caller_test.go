@@ -58,7 +58,8 @@ func TestCallUnderWayOfACallerWhoDied(t *testing.T) {
 			// More often than the library tries by itself.
 			if calls.Add(1) <= 3 {
 				rw.WriteHeader(http.StatusConflict)
-				_, _ = rw.Write([]byte(`{"error":{"type":"idempotency_error","code":"idempotency_key_in_use","message":"under way"}}`))
+				_,
+					_ = rw.Write([]byte(`{"error":{"type":"idempotency_error","code":"idempotency_key_in_use","message":"under way"}}`))
 				return
 			}
 			next.ServeHTTP(rw, r)

@@ -32,16 +32,24 @@ func TestCancel_BeforeTheMoneyIsKnown(t *testing.T) {
 		want   int64
 		slow   bool // the method is a delayed one; else a card, whose event comes late
 	}{
-		"free":                          {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, price, false},
-		"free, slow":                    {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, price, true},
-		"half":                          {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 50}, booking.CancelRequest{ByCustomer: true}, price / 2, false},
-		"half, slow":                    {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 50}, booking.CancelRequest{ByCustomer: true}, price / 2, true},
-		"all":                           {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100}, booking.CancelRequest{ByCustomer: true}, 0, false},
-		"all, slow":                     {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100}, booking.CancelRequest{ByCustomer: true}, 0, true},
-		"never":                         {booking.Policy{Never: true}, booking.CancelRequest{ByCustomer: true}, 0, false},
-		"staff waive it":                {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100}, booking.CancelRequest{}, price, false},
-		"staff waive it, slow":          {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100}, booking.CancelRequest{}, price, true},
-		"staff say how much, slow":      {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100}, booking.CancelRequest{Refund: minor(700)}, 700, true},
+		"free":       {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, price, false},
+		"free, slow": {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, price, true},
+		"half": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 50},
+			booking.CancelRequest{ByCustomer: true}, price / 2, false},
+		"half, slow": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 50},
+			booking.CancelRequest{ByCustomer: true}, price / 2, true},
+		"all": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
+			booking.CancelRequest{ByCustomer: true}, 0, false},
+		"all, slow": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
+			booking.CancelRequest{ByCustomer: true}, 0, true},
+		"never": {booking.Policy{Never: true}, booking.CancelRequest{ByCustomer: true}, 0,
+			false},
+		"staff waive it": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
+			booking.CancelRequest{}, price, false},
+		"staff waive it, slow": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
+			booking.CancelRequest{}, price, true},
+		"staff say how much, slow": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
+			booking.CancelRequest{Refund: minor(700)}, 700, true},
 		"staff give nothing back, slow": {booking.Policy{}, booking.CancelRequest{Refund: minor(0)}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,7 +96,8 @@ func TestCancel_BeforeTheMoneyIsKnown(t *testing.T) {
 				require.EqualValues(t, price-test.want, w.stripe.Balance()["eur"].Kept())
 			}
 			// Another event of the session changes nothing, and cancelling again neither.
-			require.Equal(t, http.StatusOK, w.send("evt_again", "checkout.session.async_payment_succeeded", session(c, nil)))
+			require.Equal(t, http.StatusOK,
+				w.send("evt_again", "checkout.session.async_payment_succeeded", session(c, nil)))
 			_, err = w.payments.Cancel(t.Context(), test.req)
 			require.NoError(t, err)
 			w.settle(0)

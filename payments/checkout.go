@@ -125,7 +125,8 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, erro
 	if err != nil {
 		return Payment{}, fmt.Errorf("payments: make an id: %w", err)
 	}
-	pay, err := p.queryPayment(ctx, "store the intent", intendSQL, id.String(), b.ID, b.Amount.Minor, b.Amount.Currency, frozen, p.account)
+	pay, err := p.queryPayment(ctx, "store the intent", intendSQL, id.String(), b.ID, b.Amount.Minor, b.Amount.Currency,
+		frozen, p.account)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return pay, err
 	}

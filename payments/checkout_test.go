@@ -32,7 +32,8 @@ func TestCheckoutPayConfirm(t *testing.T) {
 	require.EqualValues(t, price, s.AmountTotal)
 	require.Equal(t, "eur", s.Currency)
 	require.Equal(t, c.PaymentID, s.ClientReferenceID)
-	require.Equal(t, map[string]string{"payment_id": c.PaymentID, "booking_id": b.ID, "request_id": "req-1234"}, s.Metadata)
+	require.Equal(t, map[string]string{"payment_id": c.PaymentID, "booking_id": b.ID, "request_id": "req-1234"},
+		s.Metadata)
 	require.Equal(t, appURL+"/success?session_id={CHECKOUT_SESSION_ID}", s.SuccessURL)
 	require.Equal(t, appURL+"/cancel?booking="+b.ID, s.CancelURL)
 
@@ -73,7 +74,8 @@ func TestPathOnEveryDriver(t *testing.T) {
 func TestPartyPaysForEachHead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 4})
-	b, err := w.bookings.Hold(t.Context(), booking.HoldRequest{Resource: "room", Start: slot(0), Party: 3, Customer: ada})
+	b, err := w.bookings.Hold(t.Context(),
+		booking.HoldRequest{Resource: "room", Start: slot(0), Party: 3, Customer: ada})
 	require.NoError(t, err)
 	s, err := w.stripe.Session(w.checkout(b).SessionID)
 	require.NoError(t, err)
@@ -241,7 +243,10 @@ func TestNewFailsClosed(t *testing.T) {
 		"no bookings": func() (*payments.Payments, error) {
 			return payments.New(db, nil, secretKey, appURL, payments.Options{})
 		},
-		"no key": func() (*payments.Payments, error) { return payments.New(db, bookings, " ", appURL, payments.Options{}) },
+		"no key": func() (*payments.Payments, error) {
+			return payments.New(db, bookings, " ", appURL,
+				payments.Options{})
+		},
 		"relative URL": func() (*payments.Payments, error) {
 			return payments.New(db, bookings, secretKey, "/", payments.Options{})
 		},

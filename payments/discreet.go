@@ -15,11 +15,13 @@ import (
 // and by who called us.
 type discreetBackend struct{ stripe.Backend }
 
-func (b discreetBackend) Call(method, path, key string, params stripe.ParamsContainer, v stripe.LastResponseSetter) error {
+func (b discreetBackend) Call(method, path, key string, params stripe.ParamsContainer,
+	v stripe.LastResponseSetter) error {
 	return discreet(b.Backend.Call(method, path, key, params, v))
 }
 
-func (b discreetBackend) CallRaw(method, path, key string, body *form.Values, params *stripe.Params, v stripe.LastResponseSetter) error {
+func (b discreetBackend) CallRaw(method, path, key string, body *form.Values, params *stripe.Params,
+	v stripe.LastResponseSetter) error {
 	return discreet(b.Backend.CallRaw(method, path, key, body, params, v))
 }
 
@@ -46,7 +48,8 @@ func discreet(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &se):
-		words := fmt.Sprintf("Stripe answered %d %s %s %s %s", se.HTTPStatusCode, se.Type, se.Code, se.Param, se.RequestID)
+		words := fmt.Sprintf("Stripe answered %d %s %s %s %s", se.HTTPStatusCode, se.Type, se.Code, se.Param,
+			se.RequestID)
 		return discreetError{strings.Join(strings.Fields(words), " "), err}
 	case errors.As(err, &ue):
 		return discreetError{ue.Op + ": " + ue.Err.Error(), err}

@@ -46,10 +46,11 @@ func TestErrorsOfCallsAreDiscreet(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}, "unexpected EOF", func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
-		"no answer": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "Get: EOF", func(err error) bool {
-			ue, ne := (*url.Error)(nil), (net.Error)(nil)
-			return errors.As(err, &ue) && errors.As(err, &ne) && errors.Is(err, io.EOF)
-		}},
+		"no answer": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "Get: EOF",
+			func(err error) bool {
+				ue, ne := (*url.Error)(nil), (net.Error)(nil)
+				return errors.As(err, &ue) && errors.As(err, &ne) && errors.Is(err, io.EOF)
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -180,7 +180,8 @@ func (p *Payments) takeDisputes(ctx context.Context, objects []json.RawMessage) 
 			continue
 		}
 		facts[n] = f
-		all = append(all, told{n, f.id, o.PaymentIntent.ID, f.claimed, f.withdrawn, f.reinstated, f.closed, f.won, f.lost})
+		all = append(all, told{n, f.id, o.PaymentIntent.ID, f.claimed, f.withdrawn, f.reinstated, f.closed, f.won,
+			f.lost})
 	}
 	encoded, err := json.Marshal(all)
 	if err != nil {

@@ -55,7 +55,8 @@ func readDispute(id string, object json.RawMessage) (disputeFacts, bool) {
 	}
 	f := disputeFacts{id: id, reason: wordOf(o.Reason)}
 	var minor int64
-	if c := strings.ToLower(wordOf(lowered(o.Currency))); currencyCode.MatchString(c) && json.Unmarshal(o.Amount, &minor) == nil && minor > 0 {
+	if c := strings.ToLower(wordOf(lowered(o.Currency))); currencyCode.MatchString(c) &&
+		json.Unmarshal(o.Amount, &minor) == nil && minor > 0 {
 		f.amount = booking.Money{Minor: minor, Currency: c}
 	}
 	f.readStatus(wordOf(o.Status))
@@ -143,7 +144,8 @@ func noteDispute(ctx context.Context, q booking.Querier, paymentID string, f dis
 	if err := lockPayment(ctx, q, paymentID); err != nil {
 		return Dispute{}, err
 	}
-	d, err := scanDispute(q.QueryRowContext(ctx, noteDisputeSQL, f.id, paymentID, f.amount.Minor, f.amount.Currency, f.claimed, f.withdrawn, f.reinstated,
+	d, err := scanDispute(q.QueryRowContext(ctx, noteDisputeSQL, f.id, paymentID, f.amount.Minor, f.amount.Currency,
+		f.claimed, f.withdrawn, f.reinstated,
 		f.withdrawnSum, f.returnedSum, f.closed, f.won, f.lost, f.outcome, f.reason))
 	if err != nil {
 		return Dispute{}, err
@@ -177,6 +179,7 @@ func (p *Payments) logDispute(ctx context.Context, d Dispute, bookingID string) 
 	case d.Status == DisputeStatusLost:
 		level, message = slog.LevelError, "a dispute is lost"
 	}
-	p.log.LogAttrs(ctx, level, message, slog.String("dispute_id", d.ID), slog.String("dispute_status", string(d.Status)),
+	p.log.LogAttrs(ctx, level, message, slog.String("dispute_id", d.ID),
+		slog.String("dispute_status", string(d.Status)),
 		slog.String("payment_id", d.PaymentID), slog.String("booking_id", bookingID))
 }

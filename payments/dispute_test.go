@@ -19,7 +19,8 @@ import (
 func (w *world) dispute(p payments.Payment, id, kind, status string, amount int64, changes ...map[string]any) {
 	w.t.Helper()
 	object := map[string]any{
-		"id": id, "object": "dispute", "payment_intent": p.PaymentIntentID, "status": status, "amount": amount, "currency": "eur", "reason": "fraudulent",
+		"id": id, "object": "dispute", "payment_intent": p.PaymentIntentID, "status": status, "amount": amount,
+		"currency": "eur", "reason": "fraudulent",
 	}
 	for _, change := range changes {
 		for k, v := range change {
@@ -73,7 +74,8 @@ func TestDispute_SecondOfAPayment(t *testing.T) {
 		require.True(t, d.Withdrawn)
 		statuses = append(statuses, d.Status)
 	}
-	require.Equal(t, []payments.DisputeStatus{payments.DisputeStatusWon, payments.DisputeStatusWon, payments.DisputeStatusLost}, statuses)
+	require.Equal(t, []payments.DisputeStatus{payments.DisputeStatusWon, payments.DisputeStatusWon,
+		payments.DisputeStatusLost}, statuses)
 }
 
 // M7: charge.dispute.closed closes a dispute, whatever its status is called; money
@@ -183,15 +185,16 @@ func TestCancel_WhileDisputed(t *testing.T) {
 		policy  bool
 		want    int64
 	}{
-		"won":                       {stripetest.NewDispute{}, stripetest.DisputeWon, false, price},
-		"lost":                      {stripetest.NewDispute{}, stripetest.DisputeLost, false, 0},
-		"prevented":                 {stripetest.NewDispute{}, stripetest.DisputePrevented, false, price},
-		"an inquiry":                {stripetest.NewDispute{Inquiry: true}, stripetest.InquiryClosed, false, price},
-		"a part, lost":              {stripetest.NewDispute{Amount: 1000}, stripetest.DisputeLost, false, price - 1000},
-		"a part, won":               {stripetest.NewDispute{Amount: 1000}, stripetest.DisputeWon, false, price},
-		"half is kept, won":         {stripetest.NewDispute{}, stripetest.DisputeWon, true, price / 2},
-		"half is kept, a part lost": {stripetest.NewDispute{Amount: 1000}, stripetest.DisputeLost, true, price/2 - 1000},
-		"half is kept, half lost":   {stripetest.NewDispute{Amount: price / 2}, stripetest.DisputeLost, true, 0},
+		"won":               {stripetest.NewDispute{}, stripetest.DisputeWon, false, price},
+		"lost":              {stripetest.NewDispute{}, stripetest.DisputeLost, false, 0},
+		"prevented":         {stripetest.NewDispute{}, stripetest.DisputePrevented, false, price},
+		"an inquiry":        {stripetest.NewDispute{Inquiry: true}, stripetest.InquiryClosed, false, price},
+		"a part, lost":      {stripetest.NewDispute{Amount: 1000}, stripetest.DisputeLost, false, price - 1000},
+		"a part, won":       {stripetest.NewDispute{Amount: 1000}, stripetest.DisputeWon, false, price},
+		"half is kept, won": {stripetest.NewDispute{}, stripetest.DisputeWon, true, price / 2},
+		"half is kept, a part lost": {stripetest.NewDispute{Amount: 1000}, stripetest.DisputeLost, true,
+			price/2 - 1000},
+		"half is kept, half lost": {stripetest.NewDispute{Amount: price / 2}, stripetest.DisputeLost, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -239,12 +242,14 @@ func TestDispute_OfMoneyThatCannotBeApplied(t *testing.T) {
 			b := w.hold(0)
 			c := w.checkout(b)
 			// The PaymentIntent is known, and the money is not here yet.
-			require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", session(c, map[string]any{"payment_status": "unpaid"})))
+			require.Equal(t, http.StatusOK,
+				w.send("evt_1", "checkout.session.completed", session(c, map[string]any{"payment_status": "unpaid"})))
 			_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
 			require.NoError(t, err)
 			p := w.payment(b.ID)
 			w.dispute(p, "dp_1", "created", "needs_response", price)
-			require.Equal(t, http.StatusOK, w.send("evt_2", "checkout.session.async_payment_succeeded", session(c, nil)))
+			require.Equal(t, http.StatusOK,
+				w.send("evt_2", "checkout.session.async_payment_succeeded", session(c, nil)))
 			require.Equal(t, payments.ReasonCancelled, w.payment(b.ID).Unapplied)
 			require.Empty(t, w.refundsOf(p))
 			w.dispute(p, "dp_1", "closed", end, price)
@@ -264,15 +269,16 @@ func TestDispute_OfMoneyThatCannotBeApplied(t *testing.T) {
 func TestFindDisputes_WithoutEvents(t *testing.T) {
 	t.Parallel()
 	var old atomic.Bool
-	w := withOutbox(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }}, wrap: func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/v1/disputes" && old.Load() {
-				_, _ = rw.Write([]byte(`{"object":"list","data":[],"has_more":false}`))
-				return
-			}
-			next.ServeHTTP(rw, r)
-		})
-	}})
+	w := withOutbox(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }},
+		wrap: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/v1/disputes" && old.Load() {
+					_, _ = rw.Write([]byte(`{"object":"list","data":[],"has_more":false}`))
+					return
+				}
+				next.ServeHTTP(rw, r)
+			})
+		}})
 	find := func(want int) {
 		t.Helper()
 		n, err := w.payments.FindDisputes(t.Context())
@@ -303,6 +309,7 @@ func TestFindDisputes_WithoutEvents(t *testing.T) {
 	require.Equal(t, payments.DisputeLost, w.payment(b.ID).Status())
 	w.settle(1)
 	require.EqualValues(t, price-1000, w.stripe.Balance()["eur"].Refunded)
-	require.Equal(t, []string{"cancelled", "dispute_closed", "disputed", "paid", "refund_due", "refunded"}, w.toldOf(p.ID))
+	require.Equal(t, []string{"cancelled", "dispute_closed", "disputed", "paid", "refund_due", "refunded"},
+		w.toldOf(p.ID))
 	w.requireBooks()
 }

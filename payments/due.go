@@ -39,7 +39,8 @@ func makeDue(ctx context.Context, q booking.Querier, paymentID, reason, actor st
 	if amount <= 0 {
 		return nil
 	}
-	_, err = makeIntent(ctx, q, RefundRequest{PaymentID: paymentID, Amount: amount, Cause: cause, Reason: reason, Actor: actor})
+	_, err = makeIntent(ctx, q, RefundRequest{PaymentID: paymentID, Amount: amount, Cause: cause, Reason: reason,
+		Actor: actor})
 	if errors.Is(err, ErrNothingToRefund) || errors.Is(err, ErrDisputed) {
 		err = nil
 	}

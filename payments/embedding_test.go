@@ -15,7 +15,8 @@ import (
 // What an embedder's configuration and helpers hand over is not always tidy.
 func TestUntidyConfiguration(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{opts: payments.Options{RequestID: func(context.Context) string { return strings.Repeat("x", 501) }}})
+	w := newWorld(t,
+		setup{opts: payments.Options{RequestID: func(context.Context) string { return strings.Repeat("x", 501) }}})
 	c := w.checkout(w.hold(0))
 	s, err := w.stripe.Session(c.SessionID)
 	require.NoError(t, err)
@@ -48,7 +49,10 @@ func TestFreeBookingThatWasCancelled(t *testing.T) {
 func TestAnswerThatIsNoSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte(`{"ok":true}`)) })
+		return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = rw.Write([]byte(`{"ok":true}`))
+		})
 	}})
 	b := w.hold(0)
 	_, err := w.payments.Checkout(t.Context(), b.ID)
@@ -59,7 +63,8 @@ func TestAnswerThatIsNoSession(t *testing.T) {
 func TestPaymentOfWhatIsNoBooking(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
-	for _, id := range []string{"", "x", "urn:uuid:0193b3a0-0000-7000-8000-000000000000", "0193b3a0-0000-7000-8000-000000000000"} {
+	for _, id := range []string{"", "x", "urn:uuid:0193b3a0-0000-7000-8000-000000000000",
+		"0193b3a0-0000-7000-8000-000000000000"} {
 		_, err := w.payments.ForBooking(t.Context(), id)
 		require.ErrorIs(t, err, payments.ErrNotFound, id)
 	}

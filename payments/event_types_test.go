@@ -28,6 +28,7 @@ func TestEventTypesAreThoseOfRegister(t *testing.T) {
 		return webhook.Processed, nil
 	}
 	for _, eventType := range payments.EventTypes() {
-		require.PanicsWithValue(t, "webhook: a second handler for "+eventType, func() { w.receiver.Handle(eventType, none) })
+		require.PanicsWithValue(t, "webhook: a second handler for "+eventType,
+			func() { w.receiver.Handle(eventType, none) })
 	}
 }

@@ -16,7 +16,8 @@ func ExamplePayments_Cancel() {
 	var pay *payments.Payments
 	ctx, bookingID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
 
-	cancelled, err := pay.Cancel(booking.WithActor(ctx, "customer"), booking.CancelRequest{ID: bookingID, ByCustomer: true})
+	cancelled, err := pay.Cancel(booking.WithActor(ctx, "customer"),
+		booking.CancelRequest{ID: bookingID, ByCustomer: true})
 	if errors.Is(err, booking.ErrPolicy) {
 		log.Print("it is too late to cancel")
 		return
@@ -36,7 +37,8 @@ func ExamplePayments_Refund() {
 	ctx, paymentID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
 
 	_, err := pay.Refund(ctx, payments.RefundRequest{
-		PaymentID: paymentID, Amount: 1000, Cause: "case 4711", Reason: "the heating was off", Actor: "user:ada@example.com",
+		PaymentID: paymentID, Amount: 1000, Cause: "case 4711", Reason: "the heating was off",
+		Actor: "user:ada@example.com",
 	})
 	var tooLarge *payments.RefundTooLargeError
 	switch {
@@ -55,7 +57,8 @@ func ExamplePayments_SettleRefunds() {
 	var pay *payments.Payments
 	ctx := context.Background()
 	for range time.Tick(5 * time.Second) {
-		for _, step := range []func(context.Context) (int, error){pay.ExpireSessions, pay.SettleRefunds, pay.LookUpRefunds} {
+		for _, step := range []func(context.Context) (int, error){pay.ExpireSessions, pay.SettleRefunds,
+			pay.LookUpRefunds} {
 			if _, err := step(ctx); err != nil {
 				log.Print(err)
 			}

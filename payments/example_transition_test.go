@@ -37,7 +37,9 @@ func writeMail(ctx context.Context, tx payments.Tx, t payments.Transition) error
 	if template == "" {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO mail_outbox (address, template, booking, amount, currency) VALUES ($1, $2, $3, $4, $5)`,
+	_,
+		err := tx.ExecContext(ctx,
+		`INSERT INTO mail_outbox (address, template, booking, amount, currency) VALUES ($1, $2, $3, $4, $5)`,
 		t.Booking.Customer.Email, template, t.Booking.ID, t.Amount.Minor, t.Amount.Currency)
 	return err
 }
@@ -45,7 +47,8 @@ func writeMail(ctx context.Context, tx payments.Tx, t payments.Transition) error
 // sendMails is a step of the embedder's, run every few seconds: what it sends has been
 // committed. A crash between the mail and the commit sends that mail again, and none is
 // lost.
-func sendMails(ctx context.Context, db *sql.DB, send func(address, template string, amount booking.Money) error) (sent int, err error) {
+func sendMails(ctx context.Context, db *sql.DB,
+	send func(address, template string, amount booking.Money) error) (sent int, err error) {
 	for {
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
@@ -80,7 +83,8 @@ func sendMails(ctx context.Context, db *sql.DB, send func(address, template stri
 func ExampleTransition() {
 	var db *sql.DB
 	var bookings *booking.Store
-	pay, err := payments.New(db, bookings, "sk_test_…", "https://example.com", payments.Options{OnTransition: writeMail})
+	pay, err := payments.New(db, bookings, "sk_test_…", "https://example.com",
+		payments.Options{OnTransition: writeMail})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -109,6 +113,7 @@ func TestOutboxOfTheExample(t *testing.T) {
 		require.Equal(t, want, sent)
 	}
 	require.Equal(t, []string{
-		"ada@example.com invoice 25.00 EUR", "ada@example.com cancelled 0.00 EUR", "ada@example.com credit-note 20.00 EUR",
+		"ada@example.com invoice 25.00 EUR", "ada@example.com cancelled 0.00 EUR",
+		"ada@example.com credit-note 20.00 EUR",
 	}, mails)
 }

@@ -93,7 +93,8 @@ type leased struct {
 func (p *Payments) leaseGone(ctx context.Context) (leased, bool, error) {
 	var l leased
 	err := p.alone(ctx, "lease a session", func(q booking.Querier) error {
-		return q.QueryRowContext(ctx, leaseGoneSQL, expireLease, p.account).Scan(&l.paymentID, &l.bookingID, &l.sessionID, &l.keepUntil)
+		return q.QueryRowContext(ctx, leaseGoneSQL, expireLease, p.account).Scan(&l.paymentID, &l.bookingID,
+			&l.sessionID, &l.keepUntil)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return leased{}, false, nil

@@ -31,7 +31,8 @@ func FuzzEvents(f *testing.F) {
 			`{"id":"re_3","object":"refund","payment_intent":"INTENT","amount":9223372036854775807,"currency":"eur","status":"pending"}`,
 			`{"id":"re_2","object":"refund","payment_intent":{"id":"INTENT"},"charge":{"id":"ch_1"},"amount":1,"currency":"jpy","status":"failed","failure_reason":"lost_or_stolen_card"}`,
 			`{"id":"du_1","object":"dispute","payment_intent":"INTENT","charge":"ch_1","amount":2500,"currency":"eur","status":"lost","reason":"fraudulent"}`,
-			`{"id":"SESSION","amount_total":1e30,"currency":"\u0000","payment_status":[]}`, `{}`, `{"id":"","payment_intent":"INTENT"}`,
+			`{"id":"SESSION","amount_total":1e30,"currency":"\u0000","payment_status":[]}`, `{}`,
+			`{"id":"","payment_intent":"INTENT"}`,
 		} {
 			f.Add(uint8(i), object)
 		}
@@ -54,12 +55,15 @@ func FuzzEvents(f *testing.F) {
 		// came before.
 		checkout := w.checkout(w.hold(made % 48))
 		made++
-		object = strings.NewReplacer("SESSION", checkout.SessionID, "PAYMENT", checkout.PaymentID, "INTENT", "pi_"+checkout.SessionID).Replace(object)
+		object = strings.NewReplacer("SESSION", checkout.SessionID, "PAYMENT", checkout.PaymentID, "INTENT",
+			"pi_"+checkout.SessionID).Replace(object)
 		if len(object) > largest {
 			return
 		}
-		payload := []byte(`{"id":"evt_` + uuid.NewString() + `","object":"event","type":"` + types[int(which)%len(types)] + `","api_version":"` + stripetest.APIVersion +
-			`","created":` + strconv.FormatInt(time.Now().Unix(), 10) + `,"livemode":false,"data":{"object":` + object + `}}`)
+		payload := []byte(`{"id":"evt_` + uuid.NewString() + `","object":"event","type":"` +
+			types[int(which)%len(types)] + `","api_version":"` + stripetest.APIVersion +
+			`","created":` + strconv.FormatInt(time.Now().Unix(), 10) + `,"livemode":false,"data":{"object":` + object +
+			`}}`)
 		status := w.sendRaw(payload)
 		// Bytes that are no UTF-8, and what is nested too deeply for one more level.
 		refused := !utf8.Valid(payload) || !json.Valid(payload)

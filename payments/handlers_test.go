@@ -33,7 +33,8 @@ func TestOneEffectHoweverManyEventsNameASession(t *testing.T) {
 	}
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 	require.EqualValues(t, price, w.payment(b.ID).Captured.Minor)
-	require.Equal(t, map[string]int{"checkout.session.completed processed": 1, "checkout.session.async_payment_succeeded processed": 1}, w.outcomes())
+	require.Equal(t, map[string]int{"checkout.session.completed processed": 1,
+		"checkout.session.async_payment_succeeded processed": 1}, w.outcomes())
 }
 
 func TestWhatIsNotWhatWasAskedForIsParked(t *testing.T) {
@@ -58,7 +59,8 @@ func TestWhatIsNotWhatWasAskedForIsParked(t *testing.T) {
 			require.Equal(t, payments.ReasonAmount, p.ParkedReason)
 			require.Equal(t, booking.Money{Minor: price, Currency: "eur"}, p.Amount)
 			if change["currency"] == "usd" {
-				require.Equal(t, booking.Money{Minor: price, Currency: "usd"}, p.Captured, "a person has to know what came")
+				require.Equal(t, booking.Money{Minor: price, Currency: "usd"}, p.Captured,
+					"a person has to know what came")
 			}
 			require.Equal(t, map[string]int{"checkout.session.completed parked": 1}, w.outcomes())
 		})
@@ -90,7 +92,8 @@ func TestMoneyThatCannotBeAppliedIsParkedByOption(t *testing.T) {
 	require.Equal(t, payments.ReasonCancelled, w.payment(cancelled.ID).ParkedReason)
 
 	require.Equal(t, booking.Confirmed, w.status(other.ID))
-	require.Equal(t, map[string]int{"checkout.session.completed parked": 2, "checkout.session.completed processed": 1}, w.outcomes())
+	require.Equal(t, map[string]int{"checkout.session.completed parked": 2, "checkout.session.completed processed": 1},
+		w.outcomes())
 }
 
 // The clock has just passed the hold's end, but nobody has taken the slot: the customer
@@ -135,7 +138,8 @@ func TestSecondPaidSessionIsRefunded(t *testing.T) {
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 	require.Equal(t, map[string]int{"checkout.session.completed processed": 2}, w.outcomes())
 	var unapplied string
-	require.NoError(t, w.db.QueryRow(`SELECT id::text FROM booking_platform.payments WHERE unapplied = $1`, payments.ReasonPaidTwice).Scan(&unapplied))
+	require.NoError(t, w.db.QueryRow(`SELECT id::text FROM booking_platform.payments WHERE unapplied = $1`,
+		payments.ReasonPaidTwice).Scan(&unapplied))
 	refunds, err := w.payments.Refunds(t.Context(), unapplied)
 	require.NoError(t, err)
 	require.Len(t, refunds, 1)
@@ -146,10 +150,12 @@ func TestSecondPaidSessionIsRefunded(t *testing.T) {
 func TestDelayedMethod(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
-	for i, async := range []string{"checkout.session.async_payment_succeeded", "checkout.session.async_payment_failed"} {
+	for i, async := range []string{"checkout.session.async_payment_succeeded",
+		"checkout.session.async_payment_failed"} {
 		b := w.hold(i)
 		c := w.checkout(b)
-		require.Equal(t, http.StatusOK, w.send("evt_done_"+async, "checkout.session.completed", session(c, map[string]any{"payment_status": "unpaid"})))
+		require.Equal(t, http.StatusOK, w.send("evt_done_"+async, "checkout.session.completed",
+			session(c, map[string]any{"payment_status": "unpaid"})))
 		require.Equal(t, booking.Pending, w.status(b.ID))
 		require.Equal(t, payments.Processing, w.payment(b.ID).Status())
 		held, err := w.bookings.Get(t.Context(), b.ID)
@@ -157,7 +163,8 @@ func TestDelayedMethod(t *testing.T) {
 		require.WithinDuration(t, b.Start, held.HoldExpiresAt, time.Second, "kept, but not beyond its start")
 
 		status := map[bool]string{true: "paid", false: "unpaid"}[i == 0]
-		require.Equal(t, http.StatusOK, w.send("evt_"+async, async, session(c, map[string]any{"payment_status": status})))
+		require.Equal(t, http.StatusOK, w.send("evt_"+async, async,
+			session(c, map[string]any{"payment_status": status})))
 		want := map[bool]booking.Status{true: booking.Confirmed, false: booking.Expired}[i == 0]
 		require.Equal(t, want, w.status(b.ID))
 		wantPayment := map[bool]payments.Status{true: payments.Paid, false: payments.Failed}[i == 0]
@@ -170,7 +177,8 @@ func TestExpiredSessionGivesTheSlotBack(t *testing.T) {
 	w := newWorld(t, setup{})
 	b := w.hold(0)
 	c := w.checkout(b)
-	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.expired", session(c, map[string]any{"payment_status": "unpaid"})))
+	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.expired",
+		session(c, map[string]any{"payment_status": "unpaid"})))
 	require.Equal(t, booking.Expired, w.status(b.ID))
 	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
 	w.hold(0)
@@ -184,7 +192,8 @@ func TestExpiredSessionLeavesANewerOneItsHold(t *testing.T) {
 	first := w.checkout(b)
 	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
 	second := w.checkout(b)
-	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.expired", session(first, map[string]any{"payment_status": "unpaid"})))
+	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.expired",
+		session(first, map[string]any{"payment_status": "unpaid"})))
 	require.Equal(t, booking.Pending, w.status(b.ID))
 	w.pay(second)
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
@@ -204,19 +213,25 @@ func TestSession_NoPayment(t *testing.T) {
 		"unknown payment":       {"id": "cs_x", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000"},
 		"nothing":               {},
 		"object of wrong types": {"id": 7, "amount_total": "many"},
-		"our address":           {"id": "cs_y", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000", "success_url": appURL + "/success"},
-		"another address":       {"id": "cs_z", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000", "success_url": appURL + ".evil/success"},
-		"embedded":              {"id": "cs_z", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000", "success_url": nil},
-		"a payment link":        {"id": "cs_z", "client_reference_id": nil, "payment_link": "plink_1", "success_url": appURL + "/success"},
+		"our address": {"id": "cs_y", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000",
+			"success_url": appURL + "/success"},
+		"another address": {"id": "cs_z", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000",
+			"success_url": appURL + ".evil/success"},
+		"embedded": {"id": "cs_z", "client_reference_id": "0193b3a0-0000-7000-8000-000000000000",
+			"success_url": nil},
+		"a payment link": {"id": "cs_z", "client_reference_id": nil, "payment_link": "plink_1",
+			"success_url": appURL + "/success"},
 		"a reference like ours": {"id": "cs_z", "client_reference_id": "0193b3a0-0000-7000-8000-00000000000Z"},
-		"in its metadata alone": {"id": "cs_z", "metadata": map[string]string{"payment_id": "0193b3a0-0000-7000-8000-000000000000"}},
+		"in its metadata alone": {"id": "cs_z",
+			"metadata": map[string]string{"payment_id": "0193b3a0-0000-7000-8000-000000000000"}},
 	} {
 		if s["id"] != 7 {
 			s["object"] = "checkout.session"
 		}
 		require.Equal(t, http.StatusOK, w.send("evt_"+name, "checkout.session.completed", s), name)
 	}
-	require.Equal(t, map[string]int{"checkout.session.completed unmatched": 4, "checkout.session.completed ignored": 7}, w.outcomes())
+	require.Equal(t, map[string]int{"checkout.session.completed unmatched": 4, "checkout.session.completed ignored": 7},
+		w.outcomes())
 	notOurs, err := w.receiver.List(t.Context(), webhook.ListOptions{Reason: webhook.ReasonNotOurs})
 	require.NoError(t, err)
 	require.Len(t, notOurs, 7)
@@ -231,11 +246,15 @@ func TestIntent_NoPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	objects := map[string]map[string]any{
-		"charge.refunded":        {"id": "ch_1", "object": "charge", "payment_intent": "pi_foreign", "amount_refunded": 100, "customer": "cus_1"},
-		"refund.created":         {"id": "re_1", "object": "refund", "payment_intent": "pi_foreign", "amount": 100, "currency": "eur", "status": "succeeded"},
-		"refund.failed":          {"id": "re_2", "object": "refund", "payment_intent": "pi_foreign", "metadata": map[string]string{"payment_id": "cart_42"}},
-		"charge.dispute.created": {"id": "dp_1", "object": "dispute", "payment_intent": "pi_foreign", "status": "needs_response"},
-		"charge.dispute.closed":  {"id": "dp_1", "object": "dispute", "payment_intent": nil, "status": "lost"},
+		"charge.refunded": {"id": "ch_1", "object": "charge", "payment_intent": "pi_foreign",
+			"amount_refunded": 100, "customer": "cus_1"},
+		"refund.created": {"id": "re_1", "object": "refund", "payment_intent": "pi_foreign", "amount": 100,
+			"currency": "eur", "status": "succeeded"},
+		"refund.failed": {"id": "re_2", "object": "refund", "payment_intent": "pi_foreign",
+			"metadata": map[string]string{"payment_id": "cart_42"}},
+		"charge.dispute.created": {"id": "dp_1", "object": "dispute", "payment_intent": "pi_foreign",
+			"status": "needs_response"},
+		"charge.dispute.closed": {"id": "dp_1", "object": "dispute", "payment_intent": nil, "status": "lost"},
 	}
 	for eventType, object := range objects {
 		require.Equal(t, http.StatusOK, w.send("evt_"+eventType, eventType, object))
@@ -247,7 +266,8 @@ func TestIntent_NoPayment(t *testing.T) {
 	settled, err := w.receiver.RetryWaiting(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, len(objects), settled)
-	notOurs, err := w.receiver.List(t.Context(), webhook.ListOptions{Outcome: webhook.Ignored, Reason: webhook.ReasonNotOurs})
+	notOurs, err := w.receiver.List(t.Context(),
+		webhook.ListOptions{Outcome: webhook.Ignored, Reason: webhook.ReasonNotOurs})
 	require.NoError(t, err)
 	require.Len(t, notOurs, len(objects))
 	backlog, err = w.receiver.Waiting(t.Context())

@@ -14,7 +14,8 @@ func checkKey(key string) (string, error) {
 	case key == "":
 		return "", errors.New("payments: a Stripe secret key is required")
 	case kind == "pk":
-		return "", errors.New("payments: the Stripe key is a publishable one (pk_); a secret key begins with sk_ or rk_")
+		return "",
+			errors.New("payments: the Stripe key is a publishable one (pk_); a secret key begins with sk_ or rk_")
 	case kind == "whsec":
 		return "", errors.New("payments: the Stripe key is the signing secret of a webhook (whsec_); a secret key begins with sk_ or rk_")
 	case kind != "sk" && kind != "rk" || strings.Trim(rest, "_") == "":
@@ -22,7 +23,8 @@ func checkKey(key string) (string, error) {
 	}
 	for _, r := range rest {
 		if r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
-			return "", errors.New("payments: the Stripe key has a character that no key has; is it a list, or cut in two?")
+			return "",
+				errors.New("payments: the Stripe key has a character that no key has; is it a list, or cut in two?")
 		}
 	}
 	return key, nil

@@ -41,9 +41,10 @@ func TestCheckoutEndsInTimeBeforeItsCall(t *testing.T) {
 func TestCheckoutEndsInTimeAfterItsCall(t *testing.T) {
 	t.Parallel()
 	var w *world
-	w = newWorld(t, setup{opts: payments.Options{Timeout: 2 * time.Second}, stripe: stripetest.Options{OnCreate: func(s stripetest.Session) {
-		w.lock(`SELECT id FROM booking_platform.payments WHERE id = $1::uuid FOR UPDATE`, s.ClientReferenceID)
-	}}})
+	w = newWorld(t, setup{opts: payments.Options{Timeout: 2 * time.Second},
+		stripe: stripetest.Options{OnCreate: func(s stripetest.Session) {
+			w.lock(`SELECT id FROM booking_platform.payments WHERE id = $1::uuid FOR UPDATE`, s.ClientReferenceID)
+		}}})
 	b := w.hold(0)
 	start := time.Now()
 	_, err := w.payments.Checkout(t.Context(), b.ID)

@@ -39,24 +39,28 @@ func TestAnyOrderOfEvents(t *testing.T) {
 	t.Parallel()
 	charge := func(refunded int) func(c payments.Checkout) news {
 		return func(c payments.Checkout) news {
-			return news{"charge.refunded", map[string]any{"id": "ch_" + c.SessionID, "object": "charge", "payment_intent": "pi_" + c.SessionID, "amount_refunded": refunded}}
+			return news{"charge.refunded", map[string]any{"id": "ch_" + c.SessionID, "object": "charge",
+				"payment_intent": "pi_" + c.SessionID, "amount_refunded": refunded}}
 		}
 	}
 	told := func(kind, id, status string, amount int) func(c payments.Checkout) news {
 		return func(c payments.Checkout) news {
-			return news{kind, map[string]any{"id": id + c.SessionID, "object": "refund", "payment_intent": "pi_" + c.SessionID,
-				"amount": amount, "currency": "eur", "status": status}}
+			return news{kind, map[string]any{"id": id + c.SessionID, "object": "refund",
+				"payment_intent": "pi_" + c.SessionID,
+				"amount":         amount, "currency": "eur", "status": status}}
 		}
 	}
 	dispute := func(kind, status string) func(c payments.Checkout) news {
 		return func(c payments.Checkout) news {
-			return news{"charge.dispute." + kind, map[string]any{"id": "dp_1", "object": "dispute", "payment_intent": "pi_" + c.SessionID, "status": status}}
+			return news{"charge.dispute." + kind, map[string]any{"id": "dp_1", "object": "dispute",
+				"payment_intent": "pi_" + c.SessionID, "status": status}}
 		}
 	}
 	disputeOf := func(id, kind, status string, amount int) func(c payments.Checkout) news {
 		return func(c payments.Checkout) news {
-			return news{"charge.dispute." + kind, map[string]any{"id": id + c.SessionID, "object": "dispute", "payment_intent": "pi_" + c.SessionID,
-				"status": status, "amount": amount, "currency": "eur"}}
+			return news{"charge.dispute." + kind,
+				map[string]any{"id": id + c.SessionID, "object": "dispute", "payment_intent": "pi_" + c.SessionID,
+					"status": status, "amount": amount, "currency": "eur"}}
 		}
 	}
 	checkout := func(kind, paid string) func(c payments.Checkout) news {
@@ -74,54 +78,67 @@ func TestAnyOrderOfEvents(t *testing.T) {
 	}{
 		"refunded in parts": {
 			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), told("refund.created", "re_1", "succeeded", 1000), told("refund.created", "re_2", "pending", 500),
+				checkout("completed", "paid"), told("refund.created", "re_1", "succeeded", 1000),
+				told("refund.created", "re_2", "pending", 500),
 				told("refund.updated", "re_2", "succeeded", 500),
 			}, payments.PartiallyRefunded, booking.Confirmed, []string{"paid", "refunded", "refunded"}, nil,
 		},
 		"refunded in full": {
 			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), told("refund.created", "re_1", "pending", price), told("charge.refund.updated", "re_1", "succeeded", price),
+				checkout("completed", "paid"), told("refund.created", "re_1", "pending", price),
+				told("charge.refund.updated", "re_1", "succeeded", price),
 				charge(price),
 			}, payments.Refunded, booking.Cancelled, []string{"cancelled", "paid", "refunded"}, nil,
 		},
 		"a refund that fails": {
 			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), told("refund.created", "re_1", "pending", 1000), told("refund.updated", "re_1", "succeeded", 1000),
+				checkout("completed", "paid"), told("refund.created", "re_1", "pending", 1000),
+				told("refund.updated", "re_1", "succeeded", 1000),
 				told("refund.failed", "re_1", "failed", 1000),
 			}, payments.Paid, booking.Confirmed, []string{"paid", "refund_failed"}, []string{"refunded"},
 		},
 		"dispute won": {
 			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), dispute("created", "needs_response"), dispute("updated", "under_review"), dispute("closed", "won"),
+				checkout("completed", "paid"), dispute("created", "needs_response"), dispute("updated", "under_review"),
+				dispute("closed", "won"),
 			}, payments.Paid, booking.Confirmed, []string{"dispute_closed", "disputed", "paid"}, nil,
 		},
 		"dispute lost": {
 			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), dispute("created", "needs_response"), dispute("funds_withdrawn", "needs_response"), dispute("closed", "lost"),
+				checkout("completed", "paid"), dispute("created", "needs_response"),
+				dispute("funds_withdrawn", "needs_response"), dispute("closed", "lost"),
 			}, payments.DisputeLost, booking.Confirmed, []string{"dispute_closed", "disputed", "paid"}, nil,
 		},
 		// M7: of two disputes of one payment, each has its own outcome.
 		"two disputes, the second lost": {
 			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), disputeOf("dp_a", "created", "needs_response", price), disputeOf("dp_a", "closed", "won", price),
+				checkout("completed", "paid"), disputeOf("dp_a", "created", "needs_response", price),
+				disputeOf("dp_a", "closed", "won", price),
 				disputeOf("dp_b", "funds_withdrawn", "needs_response", 1000), disputeOf("dp_b", "closed", "lost", 1000),
-			}, payments.DisputeLost, booking.Confirmed, []string{"dispute_closed", "dispute_closed", "disputed", "disputed", "paid"}, nil,
+			}, payments.DisputeLost, booking.Confirmed,
+			[]string{"dispute_closed", "dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"two disputes, one of them open": {
 			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), disputeOf("dp_a", "closed", "lost", price), disputeOf("dp_a", "funds_reinstated", "won", price),
-				disputeOf("dp_b", "created", "warning_needs_response", 1000), disputeOf("dp_b", "updated", "needs_response", 1000),
+				checkout("completed", "paid"), disputeOf("dp_a", "closed", "lost", price),
+				disputeOf("dp_a", "funds_reinstated", "won", price),
+				disputeOf("dp_b", "created", "warning_needs_response", 1000),
+				disputeOf("dp_b", "updated", "needs_response", 1000),
 			}, payments.Disputed, booking.Confirmed, []string{"dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"two disputes and nothing lost": {
 			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), disputeOf("dp_a", "closed", "warning_closed", price), disputeOf("dp_b", "closed", "no_such_status", price),
-				disputeOf("dp_b", "funds_withdrawn", "needs_response", price), disputeOf("dp_b", "funds_reinstated", "no_such_status", price),
-			}, payments.Paid, booking.Confirmed, []string{"dispute_closed", "dispute_closed", "disputed", "disputed", "paid"}, nil,
+				checkout("completed", "paid"), disputeOf("dp_a", "closed", "warning_closed", price),
+				disputeOf("dp_b", "closed", "no_such_status", price),
+				disputeOf("dp_b", "funds_withdrawn", "needs_response", price),
+				disputeOf("dp_b", "funds_reinstated", "no_such_status", price),
+			}, payments.Paid, booking.Confirmed,
+			[]string{"dispute_closed", "dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"a delayed method": {
 			[]func(payments.Checkout) news{
-				checkout("completed", "unpaid"), checkout("async_payment_succeeded", "paid"), dispute("created", "needs_response"),
+				checkout("completed", "unpaid"), checkout("async_payment_succeeded", "paid"),
+				dispute("created", "needs_response"),
 			}, payments.Disputed, booking.Confirmed, []string{"disputed", "paid"}, []string{"processing"},
 		},
 	} {
@@ -152,7 +169,8 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				}
 				require.Equal(t, test.told, once, "order %d", n)
 			}
-			entries, err := webhook.List(t.Context(), w.db, "", webhook.ListOptions{Outcome: webhook.Unmatched, Limit: 500})
+			entries, err := webhook.List(t.Context(), w.db, "",
+				webhook.ListOptions{Outcome: webhook.Unmatched, Limit: 500})
 			require.NoError(t, err)
 			require.Empty(t, entries, "everything found its row in the end")
 			var wrong int

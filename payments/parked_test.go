@@ -49,7 +49,8 @@ func TestReplay_OfAParkedPayment(t *testing.T) {
 
 	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: other.ID})
 	require.NoError(t, err)
-	w.requireTold("paid 2500 of 0: paid confirmed", "parked 2500 of 0: parked expired", "refund_due 2500 of 0: paid cancelled", "cancelled 0 of 0: paid cancelled")
+	w.requireTold("paid 2500 of 0: paid confirmed", "parked 2500 of 0: parked expired",
+		"refund_due 2500 of 0: paid cancelled", "cancelled 0 of 0: paid cancelled")
 	w.replayParked(webhook.Processed)
 	w.requireTold("paid 2500 of 0: paid confirmed")
 	require.Equal(t, booking.Confirmed, w.status(late.ID))
@@ -113,7 +114,8 @@ func TestReplay_OfAnAmountThatWasAccepted(t *testing.T) {
 	w := newWorld(t, setup{})
 	b := w.hold(0)
 	c := w.checkout(b)
-	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", session(c, map[string]any{"amount_total": price - 500})))
+	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed",
+		session(c, map[string]any{"amount_total": price - 500})))
 	require.Equal(t, payments.Parked, w.payment(b.ID).Status())
 	w.exec(`UPDATE booking_platform.payments SET amount_minor = $1 WHERE booking_id = $2::uuid`, price-500, b.ID)
 	w.exec(`UPDATE booking_platform.bookings SET amount_minor = $1 WHERE id = $2::uuid`, price-500, b.ID)
@@ -152,7 +154,8 @@ func TestParked_ByOneOfTwoEvents(t *testing.T) {
 		b := w.hold(n)
 		c := w.checkout(b)
 		for i, change := range order {
-			require.Equal(t, http.StatusOK, w.send("evt_"+b.ID+string(rune('a'+i)), "checkout.session.completed", session(c, change)))
+			require.Equal(t, http.StatusOK,
+				w.send("evt_"+b.ID+string(rune('a'+i)), "checkout.session.completed", session(c, change)))
 		}
 		require.Equal(t, booking.Confirmed, w.status(b.ID))
 		p := w.payment(b.ID)

@@ -154,7 +154,8 @@ func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 	var p Payment
 	var asked sql.NullTime
 	err := row.Scan(&p.ID, &p.BookingID, &p.SessionID, &p.PaymentIntentID,
-		&p.URL, &p.Amount.Minor, &p.Amount.Currency, &p.Captured.Minor, &p.Captured.Currency, &p.Refunded.Minor, &p.ParkedReason,
+		&p.URL, &p.Amount.Minor, &p.Amount.Currency, &p.Captured.Minor, &p.Captured.Currency, &p.Refunded.Minor,
+		&p.ParkedReason,
 		&p.ExpiresAt, &p.CreatedAt, &p.UpdatedAt, &p.completed, &p.failed, &p.expired, &p.parked,
 		&p.OpenDisputes, &p.Lost.Minor, &p.parameters, &p.attempt, &p.Unapplied, &asked, &p.Account)
 	p.Refunded.Currency, p.Lost.Currency = p.Captured.Currency, p.Captured.Currency

@@ -135,8 +135,10 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		return nil, err
 	}
 	u, err := url.Parse(appURL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("payments: the application's URL must be absolute and without a query, such as https://example.com")
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" ||
+		u.Fragment != "" {
+		return nil,
+			errors.New("payments: the application's URL must be absolute and without a query, such as https://example.com")
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

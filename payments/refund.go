@@ -114,12 +114,14 @@ const refundColumns = `r.id::text, r.payment_id::text, r.cause, r.amount_minor, 
 func scanRefund(row interface{ Scan(...any) error }) (Refund, error) {
 	var r Refund
 	err := row.Scan(&r.ID, &r.PaymentID, &r.Cause, &r.Amount.Minor, &r.Amount.Currency, &r.Status, &r.StripeID,
-		&r.Failure, &r.Reason, &r.Actor, &r.Tries, &r.LastError, &r.NextTry, &r.CreatedAt, &r.UpdatedAt, &r.Origin, &r.Asked)
+		&r.Failure, &r.Reason, &r.Actor, &r.Tries, &r.LastError, &r.NextTry, &r.CreatedAt, &r.UpdatedAt, &r.Origin,
+		&r.Asked)
 	r.NextTry, r.CreatedAt, r.UpdatedAt = r.NextTry.UTC(), r.CreatedAt.UTC(), r.UpdatedAt.UTC()
 	return r, err
 }
 
-const refundsOfSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r WHERE r.payment_id = $1::uuid ORDER BY r.id`
+const refundsOfSQL = `SELECT ` + refundColumns +
+	` FROM booking_platform.refunds r WHERE r.payment_id = $1::uuid ORDER BY r.id`
 
 // Refunds returns the refunds of a payment, the oldest first; none is no error. One round
 // trip.

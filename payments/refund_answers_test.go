@@ -33,7 +33,8 @@ func TestSettleRefunds_CallHangsAndKeyIsInUse(t *testing.T) {
 	for _, kind := range []string{"invalid_request_error", "idempotency_error"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, setup{stripe: stripetest.Options{KeyInUseType: kind}, opts: payments.Options{Timeout: time.Second}})
+			w := newWorld(t, setup{stripe: stripetest.Options{KeyInUseType: kind},
+				opts: payments.Options{Timeout: time.Second}})
 			_, p := w.paid(0)
 			w.refund(p, 1000, "case 1")
 			hang := w.stripe.Fault(refundCalls, stripetest.HangDuring, 1)
@@ -124,30 +125,36 @@ func TestSettleRefunds_Answers(t *testing.T) {
 		answer stripeAnswer
 		want   string
 	}{
-		"409 in use":                   {stripeAnswer{status: 409, kind: invalid, code: "idempotency_key_in_use"}, same},
-		"409 in use, idempotency":      {stripeAnswer{status: 409, kind: idempotency, code: "idempotency_key_in_use"}, same},
-		"409 without a code":           {stripeAnswer{status: 409, kind: idempotency}, same},
-		"409 replayed":                 {stripeAnswer{status: 409, kind: idempotency, replayed: true}, same},
-		"400 in use":                   {stripeAnswer{status: 400, kind: idempotency, code: "idempotency_key_in_use"}, same},
-		"404":                          {stripeAnswer{status: 404, kind: invalid, code: "resource_missing"}, same},
-		"404 without a code":           {stripeAnswer{status: 404, kind: invalid}, same},
-		"404 replayed":                 {stripeAnswer{status: 404, kind: invalid, code: "resource_missing", replayed: true}, same},
-		"400 missing":                  {stripeAnswer{status: 400, kind: invalid, code: "resource_missing", param: "payment_intent"}, same},
-		"401":                          {stripeAnswer{status: 401, kind: invalid}, same},
-		"403":                          {stripeAnswer{status: 403, kind: invalid}, same},
-		"429":                          {stripeAnswer{status: 429, kind: invalid, code: "rate_limit"}, same},
-		"429 lock":                     {stripeAnswer{status: 429, kind: invalid, code: "lock_timeout"}, same},
-		"500":                          {stripeAnswer{status: 500, kind: "api_error"}, same},
-		"500 replayed":                 {stripeAnswer{status: 500, kind: "api_error", replayed: true}, next},
-		"500 of other parameters":      {stripeAnswer{status: 500, kind: idempotency}, same},
-		"503 by a proxy":               {stripeAnswer{status: 503, html: true}, same},
-		"403 by a proxy":               {stripeAnswer{status: 403, html: true}, same},
-		"418, which is not listed":     {stripeAnswer{status: 418, kind: invalid}, same},
-		"400 of other parameters":      {stripeAnswer{status: 400, kind: idempotency}, next},
-		"400 too little balance":       {stripeAnswer{status: 400, kind: invalid, code: "balance_insufficient"}, next},
-		"402":                          {stripeAnswer{status: 402, kind: "card_error"}, next},
-		"400 disputed":                 {stripeAnswer{status: 400, kind: invalid, code: "charge_disputed"}, next},
-		"400 not refundable":           {stripeAnswer{status: 400, kind: invalid, code: "charge_not_refundable"}, failed},
+		"409 in use": {stripeAnswer{status: 409, kind: invalid, code: "idempotency_key_in_use"},
+			same},
+		"409 in use, idempotency": {stripeAnswer{status: 409, kind: idempotency, code: "idempotency_key_in_use"},
+			same},
+		"409 without a code": {stripeAnswer{status: 409, kind: idempotency}, same},
+		"409 replayed":       {stripeAnswer{status: 409, kind: idempotency, replayed: true}, same},
+		"400 in use": {stripeAnswer{status: 400, kind: idempotency, code: "idempotency_key_in_use"},
+			same},
+		"404":                {stripeAnswer{status: 404, kind: invalid, code: "resource_missing"}, same},
+		"404 without a code": {stripeAnswer{status: 404, kind: invalid}, same},
+		"404 replayed": {stripeAnswer{status: 404, kind: invalid, code: "resource_missing",
+			replayed: true}, same},
+		"400 missing": {stripeAnswer{status: 400, kind: invalid, code: "resource_missing",
+			param: "payment_intent"}, same},
+		"401":                      {stripeAnswer{status: 401, kind: invalid}, same},
+		"403":                      {stripeAnswer{status: 403, kind: invalid}, same},
+		"429":                      {stripeAnswer{status: 429, kind: invalid, code: "rate_limit"}, same},
+		"429 lock":                 {stripeAnswer{status: 429, kind: invalid, code: "lock_timeout"}, same},
+		"500":                      {stripeAnswer{status: 500, kind: "api_error"}, same},
+		"500 replayed":             {stripeAnswer{status: 500, kind: "api_error", replayed: true}, next},
+		"500 of other parameters":  {stripeAnswer{status: 500, kind: idempotency}, same},
+		"503 by a proxy":           {stripeAnswer{status: 503, html: true}, same},
+		"403 by a proxy":           {stripeAnswer{status: 403, html: true}, same},
+		"418, which is not listed": {stripeAnswer{status: 418, kind: invalid}, same},
+		"400 of other parameters":  {stripeAnswer{status: 400, kind: idempotency}, next},
+		"400 too little balance":   {stripeAnswer{status: 400, kind: invalid, code: "balance_insufficient"}, next},
+		"402":                      {stripeAnswer{status: 402, kind: "card_error"}, next},
+		"400 disputed":             {stripeAnswer{status: 400, kind: invalid, code: "charge_disputed"}, next},
+		"400 not refundable": {stripeAnswer{status: 400, kind: invalid, code: "charge_not_refundable"},
+			failed},
 		"400 which is not listed":      {stripeAnswer{status: 400, kind: invalid}, failed},
 		"400 amount, against the list": {stripeAnswer{status: 400, kind: invalid, param: "amount"}, next},
 	} {

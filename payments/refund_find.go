@@ -103,7 +103,8 @@ func (p *Payments) nextKey(ctx context.Context, d *dueRefund) error {
 // it.
 func refusesAmount(err error) bool {
 	var se *stripe.Error
-	return errors.As(err, &se) && (se.Param == "amount" || se.Code == stripe.ErrorCodeChargeAlreadyRefunded || se.Code == stripe.ErrorCodeAmountTooLarge)
+	return errors.As(err, &se) && (se.Param == "amount" || se.Code == stripe.ErrorCodeChargeAlreadyRefunded ||
+		se.Code == stripe.ErrorCodeAmountTooLarge)
 }
 
 // refusalCode is Stripe's word for what happened. Its message is left out: it can quote

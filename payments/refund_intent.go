@@ -109,7 +109,8 @@ func makeIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin, r
 	var captured booking.Money
 	var committed int64
 	var disputed bool
-	err := q.QueryRowContext(ctx, lockPaymentSQL, req.PaymentID).Scan(&captured.Minor, &captured.Currency, &committed, &disputed)
+	err := q.QueryRowContext(ctx, lockPaymentSQL, req.PaymentID).Scan(&captured.Minor, &captured.Currency, &committed,
+		&disputed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Refund{}, ErrNotFound
 	}
@@ -118,9 +119,11 @@ func makeIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin, r
 	}
 	// After the lock, and in a statement of its own, which so sees what whoever had it
 	// before has done.
-	if made, found, err := queryRefund(ctx, q, refundByCauseSQL, req.PaymentID, origin, req.Cause); found || err != nil {
+	if made, found, err := queryRefund(ctx, q, refundByCauseSQL, req.PaymentID, origin, req.Cause); found ||
+		err != nil {
 		if err == nil && origin == OriginRequest && req.Amount != made.Asked {
-			return Refund{}, &booking.ValidationError{Fields: map[string]string{"cause": "was used before, for " + made.asked()}}
+			return Refund{},
+				&booking.ValidationError{Fields: map[string]string{"cause": "was used before, for " + made.asked()}}
 		}
 		return made, err
 	}
@@ -139,7 +142,8 @@ func makeIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin, r
 		return Refund{}, ErrNothingToRefund
 	case amount > left:
 		return Refund{}, &RefundTooLargeError{
-			Asked: booking.Money{Minor: amount, Currency: captured.Currency}, Left: booking.Money{Minor: left, Currency: captured.Currency},
+			Asked: booking.Money{Minor: amount, Currency: captured.Currency},
+			Left:  booking.Money{Minor: left, Currency: captured.Currency},
 		}
 	case amount < left && valid.StepProblem(amount, captured.Currency) != "":
 		problem := valid.StepProblem(amount, captured.Currency)
@@ -149,7 +153,8 @@ func makeIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin, r
 	if err != nil {
 		return Refund{}, fmt.Errorf("make an id: %w", err)
 	}
-	made, found, err := queryRefund(ctx, q, intendRefundSQL, id.String(), req.PaymentID, amount, req.Cause, captured.Currency, req.Reason, req.Actor,
+	made, found, err := queryRefund(ctx, q, intendRefundSQL, id.String(), req.PaymentID, amount, req.Cause,
+		captured.Currency, req.Reason, req.Actor,
 		origin, req.Amount)
 	if err == nil && !found {
 		err = errors.New("the sum of the refunds has changed under the payment's lock")

@@ -45,7 +45,8 @@ func (p *Payments) LookUpRefunds(ctx context.Context) (int, error) {
 		var d dueRefund
 		var heard int
 		err := p.alone(ctx, "lease a payment to look up", func(q booking.Querier) error {
-			return q.QueryRowContext(ctx, leaseUnknownSQL, refundLease, p.account).Scan(&d.paymentID, &d.bookingID, &d.intent, &d.session, &heard)
+			return q.QueryRowContext(ctx, leaseUnknownSQL, refundLease, p.account).Scan(&d.paymentID, &d.bookingID,
+				&d.intent, &d.session, &heard)
 		})
 		if errors.Is(err, sql.ErrNoRows) {
 			break

@@ -103,7 +103,8 @@ func note(ctx context.Context, q booking.Querier, paymentID string, refunds ...t
 		if err != nil {
 			return fmt.Errorf("make an id: %w", err)
 		}
-		_, err = q.ExecContext(ctx, adoptRefundSQL, id.String(), paymentID, t.id, t.amount.Minor, t.amount.Currency, string(t.status), t.failure, t.waits)
+		_, err = q.ExecContext(ctx, adoptRefundSQL, id.String(), paymentID, t.id, t.amount.Minor, t.amount.Currency,
+			string(t.status), t.failure, t.waits)
 		if err != nil {
 			return err
 		}

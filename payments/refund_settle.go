@@ -108,7 +108,8 @@ func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
 func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
 	var d dueRefund
 	err := p.alone(ctx, "lease a refund", func(q booking.Querier) error {
-		return q.QueryRowContext(ctx, leaseRefundSQL, refundLease, keyMemory, callEnds, p.account).Scan(&d.id, &d.paymentID, &d.bookingID, &d.amount.Minor,
+		return q.QueryRowContext(ctx, leaseRefundSQL, refundLease, keyMemory, callEnds, p.account).Scan(&d.id,
+			&d.paymentID, &d.bookingID, &d.amount.Minor,
 			&d.amount.Currency, &d.attempt, &d.tries, &d.intent, &d.session, &d.stale, &d.cold, &d.captured, &d.lost)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -219,8 +220,10 @@ WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 // back in the dashboard meanwhile. Stripe has refused the call, so that nothing comes of
 // its key; the next call has another amount and so another key.
 func (p *Payments) takeRest(ctx context.Context, d dueRefund, r *refusedRefund) error {
-	p.log.LogAttrs(ctx, slog.LevelWarn, "refund lowered to what is left", slog.String("refund_id", d.id), slog.String("payment_id", d.paymentID),
-		slog.String("booking_id", d.bookingID), slog.Int64("from_minor", d.amount.Minor), slog.Int64("to_minor", r.left))
+	p.log.LogAttrs(ctx, slog.LevelWarn, "refund lowered to what is left", slog.String("refund_id", d.id),
+		slog.String("payment_id", d.paymentID),
+		slog.String("booking_id", d.bookingID), slog.Int64("from_minor", d.amount.Minor),
+		slog.Int64("to_minor", r.left))
 	return p.inTx(ctx, "lower a refund", func(tx *sql.Tx) error {
 		return p.watch(ctx, tx, d.bookingID, func() error {
 			if err := lockPayment(ctx, tx, d.paymentID); err != nil {
@@ -248,7 +251,8 @@ WHERE r.id = $1::uuid AND r.status = 'due' AND r.attempt = $3::int`
 // back another way.
 func (p *Payments) refundRefused(ctx context.Context, d dueRefund, r *refusedRefund) error {
 	code := refusalCode(r)
-	p.log.LogAttrs(ctx, slog.LevelError, "stripe refused a refund", slog.String("refund_id", d.id), slog.String("payment_id", d.paymentID),
+	p.log.LogAttrs(ctx, slog.LevelError, "stripe refused a refund", slog.String("refund_id", d.id),
+		slog.String("payment_id", d.paymentID),
 		slog.String("booking_id", d.bookingID), slog.String("stripe_code", code))
 	return p.inTx(ctx, "record a refused refund", func(tx *sql.Tx) error {
 		return p.watch(ctx, tx, d.bookingID, func() error {

@@ -65,9 +65,10 @@ func TestRefundFromTheDashboard(t *testing.T) {
 		want   booking.Status
 		status payments.Status
 	}{
-		"in full":       {amount: price, want: booking.Cancelled, status: payments.Refunded},
-		"in part":       {amount: 1000, want: booking.Confirmed, status: payments.PartiallyRefunded},
-		"in full, kept": {opts: payments.Options{KeepRefunded: true}, amount: price, want: booking.Confirmed, status: payments.Refunded},
+		"in full": {amount: price, want: booking.Cancelled, status: payments.Refunded},
+		"in part": {amount: 1000, want: booking.Confirmed, status: payments.PartiallyRefunded},
+		"in full, kept": {opts: payments.Options{KeepRefunded: true}, amount: price, want: booking.Confirmed,
+			status: payments.Refunded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

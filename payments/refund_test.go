@@ -26,7 +26,8 @@ func (w *world) paid(nth int) (booking.Booking, payments.Payment) {
 
 func (w *world) refund(p payments.Payment, amount int64, cause string) payments.Refund {
 	w.t.Helper()
-	r, err := w.payments.Refund(w.t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: amount, Cause: cause, Reason: "rain", Actor: "user:ada"})
+	r, err := w.payments.Refund(w.t.Context(),
+		payments.RefundRequest{PaymentID: p.ID, Amount: amount, Cause: cause, Reason: "rain", Actor: "user:ada"})
 	require.NoError(w.t, err)
 	return r
 }
@@ -117,12 +118,14 @@ func TestRefundRefuses(t *testing.T) {
 		field string
 		err   error
 	}{
-		"no payment":  {payments.RefundRequest{Cause: "x"}, "", payments.ErrNotFound},
-		"no id":       {payments.RefundRequest{PaymentID: "pay_1", Cause: "x"}, "", payments.ErrNotFound},
-		"unknown":     {payments.RefundRequest{PaymentID: "0193b3a0-0000-7000-8000-000000000000", Cause: "x"}, "", payments.ErrNotFound},
-		"no cause":    {payments.RefundRequest{PaymentID: p.ID}, "cause", nil},
-		"negative":    {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Amount: -1}, "amount", nil},
-		"long reason": {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Reason: strings.Repeat("x", 501)}, "reason", nil},
+		"no payment": {payments.RefundRequest{Cause: "x"}, "", payments.ErrNotFound},
+		"no id":      {payments.RefundRequest{PaymentID: "pay_1", Cause: "x"}, "", payments.ErrNotFound},
+		"unknown": {payments.RefundRequest{PaymentID: "0193b3a0-0000-7000-8000-000000000000", Cause: "x"}, "",
+			payments.ErrNotFound},
+		"no cause": {payments.RefundRequest{PaymentID: p.ID}, "cause", nil},
+		"negative": {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Amount: -1}, "amount", nil},
+		"long reason": {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Reason: strings.Repeat("x", 501)}, "reason",
+			nil},
 		// M30.
 		"hidden reason":     {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Reason: "x\u202ey"}, "reason", nil},
 		"a NUL in a cause":  {payments.RefundRequest{PaymentID: p.ID, Cause: "x\x00"}, "cause", nil},
@@ -155,7 +158,8 @@ func TestRefundsAtOnce(t *testing.T) {
 	for i := range 32 {
 		wg.Go(func() {
 			// Pairs share a cause, so each refund is asked for twice.
-			r, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 300, Cause: fmt.Sprint("case ", i/2)})
+			r, err := w.payments.Refund(t.Context(),
+				payments.RefundRequest{PaymentID: p.ID, Amount: 300, Cause: fmt.Sprint("case ", i/2)})
 			var tooLarge *payments.RefundTooLargeError
 			if errors.As(err, &tooLarge) {
 				return
@@ -278,7 +282,8 @@ func TestRefund_CausesOfCallersAreApart(t *testing.T) {
 	for _, r := range w.refundsOf(p) {
 		own[r.Origin] += r.Amount.Minor
 	}
-	require.Equal(t, map[payments.RefundOrigin]int64{payments.OriginRequest: 500, payments.OriginPayments: price - 500}, own)
+	require.Equal(t, map[payments.RefundOrigin]int64{payments.OriginRequest: 500, payments.OriginPayments: price - 500},
+		own)
 	made, err := w.payments.SettleRefunds(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 6, made)
@@ -321,7 +326,8 @@ func TestRefund_CauseWithAnotherAmount(t *testing.T) {
 	_, p := w.paid(0)
 	w.refund(p, 500, "case 1")
 	for _, amount := range []int64{0, 2000} {
-		_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: amount, Cause: "case 1"})
+		_, err := w.payments.Refund(t.Context(),
+			payments.RefundRequest{PaymentID: p.ID, Amount: amount, Cause: "case 1"})
 		var invalid *booking.ValidationError
 		require.ErrorAs(t, err, &invalid)
 		require.Contains(t, invalid.Fields["cause"], "5.00 EUR")

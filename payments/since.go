@@ -61,7 +61,8 @@ func (t Taken) Lacking() bool {
 // tells; the error is Stripe's (an [ErrUnavailable]), the database's, or the context's,
 // and then a repeat begins anew. It takes one round trip for each event, and those of a
 // delivery.
-func (p *Payments) TakeSince(ctx context.Context, receiver *webhook.Receiver, since time.Time, opts SinceOptions) error {
+func (p *Payments) TakeSince(ctx context.Context, receiver *webhook.Receiver, since time.Time,
+	opts SinceOptions) error {
 	ctx = inBackground(ctx)
 	if oldest := time.Now().Add(-eventsKept); since.Before(oldest) {
 		since = oldest
@@ -91,7 +92,8 @@ func (p *Payments) TakeSince(ctx context.Context, receiver *webhook.Receiver, si
 }
 
 // takeListed looks the event up in the ledger, and has the receiver work on it.
-func (p *Payments) takeListed(ctx context.Context, receiver *webhook.Receiver, payload []byte, dry bool) (Taken, error) {
+func (p *Payments) takeListed(ctx context.Context, receiver *webhook.Receiver, payload []byte,
+	dry bool) (Taken, error) {
 	t, err := takenOf(payload)
 	if err != nil {
 		return t, err
@@ -131,8 +133,9 @@ func takenOf(payload []byte) (Taken, error) {
 	}
 	o := e.Data.Object
 	t := Taken{
-		ID: e.ID, Type: e.Type, Created: time.Unix(e.Created, 0).UTC(), Reference: o.Metadata["payment_id"], BookingID: o.Metadata["booking_id"],
-		Amount: max(o.Amount, o.AmountTotal), Currency: o.Currency,
+		ID: e.ID, Type: e.Type, Created: time.Unix(e.Created, 0).UTC(), Reference: o.Metadata["payment_id"],
+		BookingID: o.Metadata["booking_id"],
+		Amount:    max(o.Amount, o.AmountTotal), Currency: o.Currency,
 	}
 	if o.Object == "checkout.session" {
 		t.SessionID = o.ID

@@ -16,7 +16,8 @@ import (
 
 func (w *world) takeSince(since time.Time, dry bool) (all []payments.Taken) {
 	w.t.Helper()
-	err := w.payments.TakeSince(w.t.Context(), w.receiver, since, payments.SinceOptions{DryRun: dry, Each: func(t payments.Taken) { all = append(all, t) }})
+	err := w.payments.TakeSince(w.t.Context(), w.receiver, since,
+		payments.SinceOptions{DryRun: dry, Each: func(t payments.Taken) { all = append(all, t) }})
 	require.NoError(w.t, err)
 	return all
 }
@@ -55,7 +56,8 @@ func TestEventsSinceATimeAreTakenThoughTheyWereDelivered(t *testing.T) {
 		require.True(t, one.Lacking())
 		require.Empty(t, one.Outcome, "a dry run")
 		require.Equal(t, "checkout.session.completed", one.Type)
-		require.Equal(t, []string{want.c.SessionID, want.c.PaymentID, want.b.ID}, []string{one.SessionID, one.Reference, one.BookingID})
+		require.Equal(t, []string{want.c.SessionID, want.c.PaymentID, want.b.ID},
+			[]string{one.SessionID, one.Reference, one.BookingID})
 		require.EqualValues(t, price, one.Amount)
 		require.Equal(t, "eur", one.Currency)
 	}
@@ -97,7 +99,8 @@ func TestEventsSinceATimeInPages(t *testing.T) {
 	var all []payments.Taken
 	take := func() error {
 		all = nil
-		return w.payments.TakeSince(t.Context(), w.receiver, time.Time{}, payments.SinceOptions{Each: func(t payments.Taken) { all = append(all, t) }})
+		return w.payments.TakeSince(t.Context(), w.receiver, time.Time{},
+			payments.SinceOptions{Each: func(t payments.Taken) { all = append(all, t) }})
 	}
 	require.ErrorIs(t, take(), payments.ErrUnavailable)
 	require.Len(t, all, 100)

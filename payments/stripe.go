@@ -14,14 +14,16 @@ import (
 // Stripe.
 func inUse(err error) bool {
 	var se *stripe.Error
-	return errors.As(err, &se) && (se.HTTPStatusCode == http.StatusConflict || se.Code == stripe.ErrorCodeIdempotencyKeyInUse)
+	return errors.As(err, &se) && (se.HTTPStatusCode == http.StatusConflict ||
+		se.Code == stripe.ErrorCodeIdempotencyKeyInUse)
 }
 
 // notFound tells whether Stripe does not know the object. That alone decides nothing: a
 // key of another account or mode is answered the same.
 func notFound(err error) bool {
 	var se *stripe.Error
-	return errors.As(err, &se) && (se.HTTPStatusCode == http.StatusNotFound || se.Code == stripe.ErrorCodeResourceMissing)
+	return errors.As(err, &se) && (se.HTTPStatusCode == http.StatusNotFound ||
+		se.Code == stripe.ErrorCodeResourceMissing)
 }
 
 // owns tells whether a payment is of the account and mode of this key.
@@ -39,7 +41,8 @@ func (p *Payments) unavailable(ctx context.Context, what, paymentID string, err 
 
 // refusedBy is unavailable for a refusal that Stripe will repeat: ErrRefused.
 func (p *Payments) refusedBy(ctx context.Context, what, paymentID string, err error) error {
-	return p.failed(ctx, ErrRefused, "stripe refuses to "+what+", and will again: see its code and parameter", what, paymentID, err)
+	return p.failed(ctx, ErrRefused, "stripe refuses to "+what+", and will again: see its code and parameter", what,
+		paymentID, err)
 }
 
 func (p *Payments) failed(ctx context.Context, kind error, message, what, paymentID string, err error) error {

@@ -63,7 +63,8 @@ var errChanged = errors.New("payments: a payment has changed since it was looked
 
 // completedTogether settles the plain ones among completed Checkouts: what completed
 // does, where it confirms a hold.
-func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx,
+	events []webhook.WaitingEvent) ([]string, error) {
 	plain, err := plainOnes(ctx, tx, events)
 	if err != nil || len(plain) == 0 {
 		return nil, err
@@ -71,7 +72,8 @@ func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx, events 
 	wanted := make([]booking.Confirmation, 0, len(plain))
 	for _, w := range events {
 		if t, ok := plain[w.Event.ID]; ok {
-			wanted = append(wanted, booking.Confirmation{ID: t.BookingID, Actor: booking.Actor(actingAs(w.Context, "stripe:"+w.Event.ID))})
+			wanted = append(wanted, booking.Confirmation{ID: t.BookingID,
+				Actor: booking.Actor(actingAs(w.Context, "stripe:"+w.Event.ID))})
 		}
 	}
 	confirmed, err := p.bookings.Tx(tx).ConfirmSeveral(ctx, wanted)
@@ -113,7 +115,8 @@ func plainOnes(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent
 		}
 		if total, known := s.total(); known {
 			t := toldTogether{
-				EventID: w.Event.ID, SessionID: w.Event.SessionID, IntentID: w.Event.PaymentIntentID, Total: total.Minor, Currency: total.Currency,
+				EventID: w.Event.ID, SessionID: w.Event.SessionID, IntentID: w.Event.PaymentIntentID,
+				Total: total.Minor, Currency: total.Currency,
 			}
 			told, byEvent[t.EventID] = append(told, t), t
 		}

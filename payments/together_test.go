@@ -47,8 +47,10 @@ func stories() []story {
 		{"wrong currency", none, []string{""}, map[string]any{"currency": "usd"}},
 		{"no amount", none, []string{""}, map[string]any{"amount_total": nil}},
 		{"not paid yet", none, []string{""}, map[string]any{"payment_status": "unpaid"}},
-		{"no such payment", none, []string{""}, map[string]any{"id": "cs_of_another", "client_reference_id": "cart_42", "metadata": nil}},
-		{"its hold has lapsed", func(w *world, b booking.Booking, _ payments.Checkout) { w.endHold(b.ID) }, []string{""}, nil},
+		{"no such payment", none, []string{""},
+			map[string]any{"id": "cs_of_another", "client_reference_id": "cart_42", "metadata": nil}},
+		{"its hold has lapsed", func(w *world, b booking.Booking, _ payments.Checkout) { w.endHold(b.ID) },
+			[]string{""}, nil},
 		{"its hold was released", func(w *world, b booking.Booking, _ payments.Checkout) {
 			w.exec(`UPDATE booking_platform.bookings SET status = 'expired' WHERE id = $1::uuid`, b.ID)
 		}, []string{""}, nil},
@@ -67,18 +69,22 @@ func stories() []story {
 			require.Equal(w.t, http.StatusOK, w.send("evt_before_"+b.Reference, checkoutCompleted, session(c, nil)))
 		}, []string{""}, nil},
 		{"its bank said no", func(w *world, b booking.Booking, c payments.Checkout) {
-			w.exec(`UPDATE booking_platform.payments SET completed = true, failed = true WHERE booking_id = $1::uuid`, b.ID)
+			w.exec(`UPDATE booking_platform.payments SET completed = true, failed = true WHERE booking_id = $1::uuid`,
+				b.ID)
 		}, []string{""}, nil},
 		{"its session has expired", func(w *world, b booking.Booking, c payments.Checkout) {
 			w.exec(`UPDATE booking_platform.payments SET expired = true WHERE booking_id = $1::uuid`, b.ID)
 		}, []string{""}, nil},
 		{"disputed before", func(w *world, b booking.Booking, c payments.Checkout) {
-			w.exec(`UPDATE booking_platform.payments SET disputes = 1, disputes_open = 1 WHERE booking_id = $1::uuid`, b.ID)
+			w.exec(`UPDATE booking_platform.payments SET disputes = 1, disputes_open = 1 WHERE booking_id = $1::uuid`,
+				b.ID)
 		}, []string{""}, nil},
 		{"refunded before", func(w *world, b booking.Booking, c payments.Checkout) {
-			w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = $2 WHERE booking_id = $1::uuid`, b.ID, "pi_"+c.SessionID)
-			require.Equal(w.t, http.StatusOK, w.send("evt_before_"+b.Reference, "refund.created", map[string]any{"id": "re_" + c.SessionID, "object": "refund",
-				"payment_intent": "pi_" + c.SessionID, "amount": price, "currency": "eur", "status": "succeeded"}))
+			w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = $2 WHERE booking_id = $1::uuid`,
+				b.ID, "pi_"+c.SessionID)
+			require.Equal(w.t, http.StatusOK, w.send("evt_before_"+b.Reference, "refund.created",
+				map[string]any{"id": "re_" + c.SessionID, "object": "refund",
+					"payment_intent": "pi_" + c.SessionID, "amount": price, "currency": "eur", "status": "succeeded"}))
 		}, []string{""}, nil},
 		{"paid by another session", func(w *world, b booking.Booking, c payments.Checkout) {
 			w.exec(`UPDATE booking_platform.payments SET expired = true WHERE booking_id = $1::uuid`, b.ID)
@@ -99,7 +105,8 @@ type told struct {
 func (w *world) play(all []story) (events []told) {
 	w.t.Helper()
 	for n, s := range all {
-		b, err := w.bookings.Hold(w.t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: slot(n), Customer: ada, Reference: fmt.Sprint("story", n)})
+		b, err := w.bookings.Hold(w.t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: slot(n),
+			Customer: ada, Reference: fmt.Sprint("story", n)})
 		require.NoError(w.t, err)
 		c := w.checkout(b)
 		s.before(w, b, c)
@@ -176,17 +183,18 @@ type batches struct {
 // them is there.
 func (w *world) handleTogether() *batches {
 	taken := &batches{release: make(chan struct{})}
-	w.receiver.HandleTogether(checkoutCompleted, func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
-		select {
-		case <-taken.release:
-		case <-ctx.Done():
-		}
-		settled, err := payments.CompletedTogether(w.payments, ctx, tx, events)
-		taken.mu.Lock()
-		defer taken.mu.Unlock()
-		taken.taken = append(taken.taken, [2]int{len(events), len(settled)})
-		return settled, err
-	})
+	w.receiver.HandleTogether(checkoutCompleted,
+		func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+			select {
+			case <-taken.release:
+			case <-ctx.Done():
+			}
+			settled, err := payments.CompletedTogether(w.payments, ctx, tx, events)
+			taken.mu.Lock()
+			defer taken.mu.Unlock()
+			taken.taken = append(taken.taken, [2]int{len(events), len(settled)})
+			return settled, err
+		})
 	return taken
 }
 
@@ -202,7 +210,8 @@ func (w *world) sendTogether(events []told, taken *batches) {
 		require.NoError(w.t, err)
 		read.Add(1)
 		answered.Go(func() {
-			r := httptest.NewRequest(http.MethodPost, "/webhook", io.MultiReader(strings.NewReader(string(payload)), &atEnd{done: read.Done}))
+			r := httptest.NewRequest(http.MethodPost, "/webhook",
+				io.MultiReader(strings.NewReader(string(payload)), &atEnd{done: read.Done}))
 			r.Header.Set("Stripe-Signature", stripetest.Sign(payload, webhookSecret, time.Now()))
 			rec := httptest.NewRecorder()
 			w.receiver.ServeHTTP(rec, r)

@@ -126,7 +126,8 @@ func transitions(before, after state) []Transition {
 	// Money that was given back before it was heard of confirms its booking and cancels
 	// it at once.
 	confirmed := paid || before.booking.Status == booking.Confirmed
-	add(confirmed && after.booking.Status == booking.Cancelled && before.booking.Status != booking.Cancelled, TransitionCancelled, 0, nil)
+	add(confirmed && after.booking.Status == booking.Cancelled && before.booking.Status != booking.Cancelled,
+		TransitionCancelled, 0, nil)
 	return out
 }
 

@@ -26,7 +26,8 @@ func outbox(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 		refund = sql.NullString{String: t.Refund.ID, Valid: true}
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO outbox (kind, payment, refund, told) VALUES ($1, $2, $3, $4)`,
-		string(t.Kind), t.Payment.ID, refund, fmt.Sprintf("%s %d of %d: %s %s", t.Kind, t.Amount.Minor, t.Payment.Refunded.Minor, t.Payment.Status(), t.Booking.Status))
+		string(t.Kind), t.Payment.ID, refund, fmt.Sprintf("%s %d of %d: %s %s", t.Kind, t.Amount.Minor,
+			t.Payment.Refunded.Minor, t.Payment.Status(), t.Booking.Status))
 	return err
 }
 
@@ -35,7 +36,8 @@ func outbox(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 func withOutbox(t *testing.T, s setup) *world {
 	t.Helper()
 	s.db = testdb.New(t)
-	_, err := s.db.Exec(`CREATE TABLE outbox (id bigserial PRIMARY KEY, kind text, payment text, refund text, told text)`)
+	_,
+		err := s.db.Exec(`CREATE TABLE outbox (id bigserial PRIMARY KEY, kind text, payment text, refund text, told text)`)
 	require.NoError(t, err)
 	if s.opts.OnTransition == nil {
 		s.opts.OnTransition = outbox
@@ -65,7 +67,9 @@ func (w *world) requireTold(want ...string) {
 func (w *world) toldOf(payment string) []string {
 	w.t.Helper()
 	var all sql.NullString
-	require.NoError(w.t, w.db.QueryRow(`SELECT string_agg(kind, ' ' ORDER BY kind COLLATE "C") FROM outbox WHERE payment = $1`, payment).Scan(&all))
+	require.NoError(w.t,
+		w.db.QueryRow(`SELECT string_agg(kind, ' ' ORDER BY kind COLLATE "C") FROM outbox WHERE payment = $1`,
+			payment).Scan(&all))
 	return strings.Fields(all.String)
 }
 
@@ -184,7 +188,8 @@ func TestTransitionsByCallsAndSteps(t *testing.T) {
 	w.requireTold("paid 2500 of 0: paid confirmed")
 	pay := w.payment(b.ID)
 	for range 2 {
-		_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: pay.ID, Amount: 500, Cause: "staff 1"})
+		_, err := w.payments.Refund(t.Context(),
+			payments.RefundRequest{PaymentID: pay.ID, Amount: 500, Cause: "staff 1"})
 		require.NoError(t, err)
 	}
 	w.requireTold("refund_due 500 of 0: paid confirmed")
@@ -252,7 +257,8 @@ func TestTransitionsOfMoneyThatIsNotApplied(t *testing.T) {
 
 	other := w.checkout(w.hold(1))
 	for _, id := range []string{"evt_1", "evt_2"} {
-		require.Equal(t, http.StatusOK, w.send(id, "checkout.session.completed", session(other, map[string]any{"amount_total": 1})))
+		require.Equal(t, http.StatusOK, w.send(id, "checkout.session.completed",
+			session(other, map[string]any{"amount_total": 1})))
 	}
 	w.requireTold("parked 1 of 0: parked pending")
 }
@@ -266,7 +272,8 @@ func TestTransitionsOfRefundsRefusedAndLookedUp(t *testing.T) {
 	c := w.checkout(b)
 	w.pay(c)
 	w.stripe.HoldDelivery()
-	_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: w.payment(b.ID).ID, Amount: 2000, Cause: "staff"})
+	_, err := w.payments.Refund(t.Context(),
+		payments.RefundRequest{PaymentID: w.payment(b.ID).ID, Amount: 2000, Cause: "staff"})
 	require.NoError(t, err)
 	_, err = w.stripe.RefundFromDashboard(c.SessionID, 2500)
 	require.NoError(t, err)
@@ -286,7 +293,8 @@ func TestTransitionHookThatFails(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("the outbox is full")
 	var full atomic.Bool
-	w := withOutbox(t, setup{opts: payments.Options{OnTransition: func(ctx context.Context, tx payments.Tx, tr payments.Transition) error {
+	w := withOutbox(t, setup{opts: payments.Options{OnTransition: func(ctx context.Context, tx payments.Tx,
+		tr payments.Transition) error {
 		if err := outbox(ctx, tx, tr); err != nil {
 			return err
 		}
@@ -358,7 +366,8 @@ func TestTransitionHookThatFails(t *testing.T) {
 func TestTransitionHookCannotCommit(t *testing.T) {
 	t.Parallel()
 	var seen atomic.Int32
-	w := withOutbox(t, setup{opts: payments.Options{OnTransition: func(ctx context.Context, tx payments.Tx, tr payments.Transition) error {
+	w := withOutbox(t, setup{opts: payments.Options{OnTransition: func(ctx context.Context, tx payments.Tx,
+		tr payments.Transition) error {
 		seen.Add(1)
 		_, commits := any(tx).(interface{ Commit() error })
 		_, rolls := any(tx).(interface{ Rollback() error })
@@ -389,7 +398,8 @@ func TestTransitionToldOnceThoughManyBringIt(t *testing.T) {
 				done <- fmt.Sprint(w.payments.Ask(context.Background(), c.SessionID))
 				return
 			}
-			status := w.send(fmt.Sprintf("evt_%d", i), "checkout.session.completed", session(c, map[string]any{"payment_intent": "pi_1"}))
+			status := w.send(fmt.Sprintf("evt_%d", i), "checkout.session.completed",
+				session(c, map[string]any{"payment_intent": "pi_1"}))
 			done <- http.StatusText(status)
 		}()
 	}

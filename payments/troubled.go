@@ -9,7 +9,8 @@ import (
 )
 
 const troubledPaymentsSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
-WHERE ((` + waitsParkedSQL + `) OR (` + waitsDisputedSQL + `)) AND p.account IN ('', $2::text) ORDER BY p.id DESC LIMIT $1::int`
+WHERE ((` + waitsParkedSQL + `) OR (` + waitsDisputedSQL +
+	`)) AND p.account IN ('', $2::text) ORDER BY p.id DESC LIMIT $1::int`
 
 // Troubled returns the payments that a person should look at, the newest first, 500 at
 // most: those that [Backlog] counts as parked and as disputed. One round trip.
@@ -57,7 +58,8 @@ WITH RECURSIVE chain AS (
 	UNION ALL
 	SELECT n.id, c.nth + 1 FROM chain c JOIN booking_platform.refunds n ON n.origin = 'retry' AND n.cause = 'retry:' || c.id::text
 	WHERE n.payment_id = (SELECT f.payment_id FROM booking_platform.refunds f WHERE f.id = $1::uuid))
-SELECT ` + refundColumns + ` FROM booking_platform.refunds r WHERE r.id = (SELECT c.id FROM chain c ORDER BY c.nth DESC LIMIT 1)`
+SELECT ` + refundColumns +
+	` FROM booking_platform.refunds r WHERE r.id = (SELECT c.id FROM chain c ORDER BY c.nth DESC LIMIT 1)`
 
 // RetryRefund has a refund tried again. One that is due is tried at once, by the next run
 // of [Payments.SettleRefunds], rather than when its pause is over. In the place of one
@@ -108,7 +110,8 @@ func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Ref
 		// The customer has it from the bank.
 		return r, ErrNothingToRefund
 	}
-	req := RefundRequest{PaymentID: r.PaymentID, Amount: r.Amount.Minor, Cause: "retry:" + r.ID, Reason: r.Reason, Actor: actor}
+	req := RefundRequest{PaymentID: r.PaymentID, Amount: r.Amount.Minor, Cause: "retry:" + r.ID, Reason: r.Reason,
+		Actor: actor}
 	err = p.inTx(ctx, "make a refund in the place of another", func(tx *sql.Tx) error {
 		return p.watchPayment(ctx, tx, req.PaymentID, func() (err error) {
 			r, err = makeIntentOf(ctx, tx, OriginRetry, req)

@@ -80,7 +80,8 @@ func TestRetryRefund(t *testing.T) {
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
 	next, err := w.payments.RetryRefund(t.Context(), due.ID, "operator")
 	require.NoError(t, err)
-	require.Equal(t, payments.Refund{Cause: "retry:" + due.ID, Actor: "operator", Amount: due.Amount, Status: payments.RefundDue},
+	require.Equal(t, payments.Refund{Cause: "retry:" + due.ID, Actor: "operator", Amount: due.Amount,
+		Status: payments.RefundDue},
 		payments.Refund{Cause: next.Cause, Actor: next.Actor, Amount: next.Amount, Status: next.Status})
 	repeat, err := w.payments.RetryRefund(t.Context(), due.ID, "operator")
 	require.NoError(t, err)

@@ -22,7 +22,8 @@ func (p *Payments) unapplied(ctx context.Context, a arrival, reason string) (web
 	if err := makeDue(ctx, a.tx, a.payment.ID, "", "stripe:"+a.event.ID); err != nil {
 		return "", err
 	}
-	p.log.LogAttrs(ctx, slog.LevelWarn, "payment cannot be applied and is refunded", slog.String("payment_id", a.payment.ID),
+	p.log.LogAttrs(ctx, slog.LevelWarn, "payment cannot be applied and is refunded",
+		slog.String("payment_id", a.payment.ID),
 		slog.String("booking_id", a.booking.ID), slog.String("reason", reason))
 	return webhook.Processed, nil
 }
@@ -39,7 +40,8 @@ FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.bo
 // settleBooking cancels a booking that lies ahead when it was refunded in full at Stripe.
 // It is asked after every event of a payment and of its refunds, so that it makes no
 // difference which of them comes first. The booking is locked.
-func (p *Payments) settleBooking(ctx context.Context, q booking.Querier, bookings *booking.Tx, paymentID, bookingID string) error {
+func (p *Payments) settleBooking(ctx context.Context, q booking.Querier, bookings *booking.Tx, paymentID,
+	bookingID string) error {
 	if p.opts.KeepRefunded {
 		return nil
 	}

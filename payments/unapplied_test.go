@@ -91,7 +91,8 @@ func TestPayment_AfterTheStartOfTheSlot(t *testing.T) {
 			b := w.hold(0)
 			c := w.checkout(b)
 			w.exec(`UPDATE booking_platform.bookings SET during = tstzrange(statement_timestamp() - interval '1 minute', upper(during)),
-				blocked = tstzrange(statement_timestamp() - interval '1 minute', upper(blocked)) WHERE id = $1::uuid`, b.ID)
+				blocked = tstzrange(statement_timestamp() - interval '1 minute', upper(blocked)) WHERE id = $1::uuid`,
+				b.ID)
 			send(w, c)
 			require.Equal(t, booking.Expired, w.status(b.ID))
 			p := w.payment(b.ID)
@@ -109,7 +110,8 @@ func TestPayment_ProcessingEndsWithTheStart(t *testing.T) {
 	w := newWorld(t, setup{})
 	b := w.hold(0)
 	c := w.checkout(b)
-	require.Equal(t, 200, w.send("evt_1", "checkout.session.completed", session(c, map[string]any{"payment_status": "unpaid"})))
+	require.Equal(t, 200, w.send("evt_1", "checkout.session.completed",
+		session(c, map[string]any{"payment_status": "unpaid"})))
 	got, err := w.bookings.Get(t.Context(), b.ID)
 	require.NoError(t, err)
 	require.Equal(t, b.Start, got.HoldExpiresAt)

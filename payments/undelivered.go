@@ -59,7 +59,8 @@ func (p *Payments) TakeUndelivered(ctx context.Context, receiver *webhook.Receiv
 		if p.quiet() {
 			break
 		}
-		page, err := p.listEvents(ctx, &stripe.EventListParams{DeliverySuccess: stripe.Bool(false)}, time.Now().Add(-eventsKept), p.takenTo)
+		page, err := p.listEvents(ctx, &stripe.EventListParams{DeliverySuccess: stripe.Bool(false)},
+			time.Now().Add(-eventsKept), p.takenTo)
 		if err != nil {
 			// The event to go on from may be gone: the next run begins anew.
 			p.takenTo = ""
@@ -80,7 +81,8 @@ func (p *Payments) TakeUndelivered(ctx context.Context, receiver *webhook.Receiv
 
 // listEvents reads one page of the events of our types that were made since then, from
 // the event after the one that is named, newest first.
-func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParams, since time.Time, after string) (*eventPage, error) {
+func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParams, since time.Time,
+	after string) (*eventPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
 	params.CreatedRange = &stripe.RangeQueryParams{GreaterThanOrEqual: since.Unix()}
@@ -100,7 +102,8 @@ func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParam
 
 // takePage has the receiver work on each event, and returns how many that settled and the
 // last one's id.
-func takePage(ctx context.Context, receiver *webhook.Receiver, events []json.RawMessage) (settled int, last string, err error) {
+func takePage(ctx context.Context, receiver *webhook.Receiver,
+	events []json.RawMessage) (settled int, last string, err error) {
 	failed := 0
 	for _, payload := range events {
 		var e struct {

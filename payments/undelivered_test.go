@@ -73,7 +73,8 @@ func TestUndeliveredEventsAreTaken(t *testing.T) {
 		payment payments.Status
 		booking booking.Status
 	}{
-		paid: {payments.Paid, booking.Confirmed}, refused: {payments.Failed, booking.Expired}, left: {payments.Expired, booking.Expired},
+		paid: {payments.Paid, booking.Confirmed}, refused: {payments.Failed, booking.Expired},
+		left:     {payments.Expired, booking.Expired},
 		refunded: {payments.Refunded, booking.Cancelled}, disputed: {payments.DisputeLost, booking.Confirmed},
 		delayed: {payments.Processing, booking.Pending},
 	} {
@@ -106,7 +107,8 @@ func TestEventsThatWereNeverMade(t *testing.T) {
 	at(w.payments.ExpireSessions(t.Context()))
 	w.ask()
 	for id, want := range map[string]payments.Status{
-		paid.ID: payments.Paid, delayed.ID: payments.Paid, refused.ID: payments.Failed, left.ID: payments.Expired, gone.ID: payments.Expired,
+		paid.ID: payments.Paid, delayed.ID: payments.Paid, refused.ID: payments.Failed, left.ID: payments.Expired,
+		gone.ID: payments.Expired,
 	} {
 		require.Equal(t, want, w.payment(id).Status())
 	}
@@ -138,7 +140,8 @@ func TestUndeliveredEventsAreTakenInBoundedRuns(t *testing.T) {
 			if s := q.Get("starting_after"); s != "" {
 				_, _ = fmt.Sscanf(s, "evt_%d", &after)
 			}
-			asked = append(asked, fmt.Sprint(after, q.Get("delivery_success"), q.Get("limit"), len(q["types[0]"]), q.Get("created[gte]") != ""))
+			asked = append(asked, fmt.Sprint(after, q.Get("delivery_success"), q.Get("limit"), len(q["types[0]"]),
+				q.Get("created[gte]") != ""))
 			_, _ = fmt.Fprintf(rw, `{"object":"list","has_more":%t,"data":[{"id":"evt_%d","object":"event","type":"nobody.knows","data":{"object":{}}}]}`, after < 12, after+1)
 		})
 	}})

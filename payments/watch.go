@@ -82,7 +82,8 @@ func (p *Payments) watchPayment(ctx context.Context, tx Tx, paymentID string, ch
 		return change()
 	}
 	var id string
-	err := tx.QueryRowContext(ctx, `SELECT p.booking_id::text FROM booking_platform.payments p WHERE p.id = $1::uuid`, paymentID).Scan(&id)
+	err := tx.QueryRowContext(ctx, `SELECT p.booking_id::text FROM booking_platform.payments p WHERE p.id = $1::uuid`,
+		paymentID).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return change()
 	}

@@ -116,7 +116,8 @@ func TestKeepPayload(t *testing.T) {
 func TestMethod(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{})
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete,
+		http.MethodOptions} {
 		w := httptest.NewRecorder()
 		r.ServeHTTP(w, httptest.NewRequest(method, "/webhook", http.NoBody))
 		require.Equal(t, http.StatusMethodNotAllowed, w.Code, method)
@@ -142,7 +143,8 @@ func TestAnotherAPIVersionIsProcessedAndCountedApart(t *testing.T) {
 func TestNewFailsClosed(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	for name, secrets := range map[string][]string{"none": nil, "empty": {""}, "blank": {" \t\n"}, "one of two": {secret, " "}} {
+	for name, secrets := range map[string][]string{"none": nil, "empty": {""}, "blank": {" \t\n"},
+		"one of two": {secret, " "}} {
 		_, err := webhook.New(db, secrets, webhook.Options{})
 		require.Error(t, err, name)
 	}

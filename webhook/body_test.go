@@ -54,11 +54,14 @@ func TestBodies(t *testing.T) {
 		"gzip":                     {zipped.Bytes(), notAnEvent},
 		"bad UTF-8":                {[]byte("{\"id\":\"\xff\",\"type\":\"t\"}"), notAnEvent},
 		"deep JSON":                {bytes.Repeat([]byte("["), 1<<20), notAnEvent},
-		"no data":                  {[]byte(`{"id":"evt_nodata","type":"checkout.session.completed"}`), done(webhook.Processed)},
-		"data that is null":        {[]byte(`{"id":"evt_null","type":"checkout.session.completed","data":null}`), done(webhook.Processed)},
-		"data of a wrong type":     {[]byte(`{"id":"evt_wrong","type":"checkout.session.completed","data":"x"}`), done(webhook.Processed)},
-		"an id of a wrong type":    {[]byte(`{"id":{},"type":"checkout.session.completed"}`), notAnEvent},
-		"a NUL beside the id":      {[]byte(`{"id":"evt_nul","type":"other","account":"\u0000","data":{"object":{"id":"\u0000"}}}`), done(webhook.Ignored)},
+		"no data": {[]byte(`{"id":"evt_nodata","type":"checkout.session.completed"}`),
+			done(webhook.Processed)},
+		"data that is null": {[]byte(`{"id":"evt_null","type":"checkout.session.completed","data":null}`),
+			done(webhook.Processed)},
+		"data of a wrong type": {[]byte(`{"id":"evt_wrong","type":"checkout.session.completed","data":"x"}`),
+			done(webhook.Processed)},
+		"an id of a wrong type": {[]byte(`{"id":{},"type":"checkout.session.completed"}`), notAnEvent},
+		"a NUL beside the id":   {[]byte(`{"id":"evt_nul","type":"other","account":"\u0000","data":{"object":{"id":"\u0000"}}}`), done(webhook.Ignored)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.want, send(t, r, c.body))
@@ -79,7 +82,8 @@ func TestWhatIsKeptCanBeStored(t *testing.T) {
 	db := testdb.New(t)
 	r := newReceiver(t, db, webhook.Options{KeepPayload: true})
 	r.Handle("odd", failing(errors.New("bad \x00 \xff "+strings.Repeat("é", 5000))))
-	require.Equal(t, failed, send(t, r, []byte(`{"id":"evt_1","type":"odd","data":{"object":{"id":"\u0000","x":"\u0000\ud800"}}}`)))
+	require.Equal(t, failed,
+		send(t, r, []byte(`{"id":"evt_1","type":"odd","data":{"object":{"id":"\u0000","x":"\u0000\ud800"}}}`)))
 	e := entry(t, db, "evt_1")
 	require.Contains(t, e.LastError, "bad")
 	require.LessOrEqual(t, len(e.LastError), 1000)

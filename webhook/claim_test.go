@@ -187,7 +187,8 @@ func TestClaim_NoTransaction(t *testing.T) {
 		require.NoError(t, err)
 		defer connx.Close()
 		for name, q := range map[string]webhook.Querier{
-			"pool": db, "sqlx pool": dbx, "wrapped pool": instrumented{db}, "connection": conn, "sqlx connection": connx,
+			"pool": db, "sqlx pool": dbx, "wrapped pool": instrumented{db}, "connection": conn,
+			"sqlx connection": connx,
 		} {
 			_, err := webhook.Claim(t.Context(), q, "", someEvent(t, "evt_1"), webhook.Processed)
 			require.ErrorIs(t, err, webhook.ErrNoTransaction, name)

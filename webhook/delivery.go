@@ -78,7 +78,8 @@ func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message st
 	if d.silent || !r.log.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{slog.String("outcome", string(d.Outcome)), slog.Int("bytes", d.Bytes), slog.Duration("duration", d.Duration)}
+	attrs := []slog.Attr{slog.String("outcome", string(d.Outcome)), slog.Int("bytes", d.Bytes),
+		slog.Duration("duration", d.Duration)}
 	if d.Reason != "" {
 		attrs = append(attrs, slog.String("reason", string(d.Reason)))
 	}

@@ -16,7 +16,8 @@ import (
 func ExampleReceiver_Replay() {
 	var stripe *webhook.Receiver // With the handlers of the service.
 	opts := webhook.ReplayOptions{
-		Outcomes: []webhook.Outcome{webhook.Failed, webhook.Parked}, Since: time.Now().Add(-24 * time.Hour), DryRun: true,
+		Outcomes: []webhook.Outcome{webhook.Failed, webhook.Parked}, Since: time.Now().Add(-24 * time.Hour),
+		DryRun: true,
 	}
 	found, err := stripe.Replay(context.Background(), opts)
 	if err != nil {
@@ -53,24 +54,29 @@ func ExampleWaiting() {
 // order everywhere, so that two batches do not wait for each other in a circle.
 func ExampleReceiver_HandleTogether() {
 	var stripe *webhook.Receiver // With a Handler for the type already, for what is left over.
-	stripe.HandleTogether("checkout.session.completed", func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
-		slices.SortFunc(events, func(a, b webhook.WaitingEvent) int { return strings.Compare(a.Event.Reference, b.Event.Reference) })
-		var settled []string
-		seen := map[string]bool{}
-		for _, w := range events {
-			if w.Event.PaymentStatus != "paid" || seen[w.Event.Reference] {
-				continue
+	stripe.HandleTogether("checkout.session.completed",
+		func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+			slices.SortFunc(events, func(a,
+				b webhook.WaitingEvent) int {
+				return strings.Compare(a.Event.Reference, b.Event.Reference)
+			})
+			var settled []string
+			seen := map[string]bool{}
+			for _, w := range events {
+				if w.Event.PaymentStatus != "paid" || seen[w.Event.Reference] {
+					continue
+				}
+				seen[w.Event.Reference] = true
+				res, err := tx.ExecContext(ctx,
+					`UPDATE orders SET status = 'paid' WHERE reference = $1 AND status = 'unpaid'`, w.Event.Reference)
+				if err != nil {
+					return nil, err
+				}
+				if n, err := res.RowsAffected(); err != nil || n == 0 {
+					continue
+				}
+				settled = append(settled, w.Event.ID)
 			}
-			seen[w.Event.Reference] = true
-			res, err := tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1 AND status = 'unpaid'`, w.Event.Reference)
-			if err != nil {
-				return nil, err
-			}
-			if n, err := res.RowsAffected(); err != nil || n == 0 {
-				continue
-			}
-			settled = append(settled, w.Event.ID)
-		}
-		return settled, nil
-	})
+			return settled, nil
+		})
 }

@@ -28,12 +28,14 @@ func Example() {
 		log.Fatal(err)
 	}
 	// The order's row and the event's ledger row are committed together, or neither is.
-	stripe.Handle("checkout.session.completed", func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
-		if ev.PaymentStatus == "unpaid" {
-			return webhook.Processed, nil // A delayed method: checkout.session.async_payment_succeeded follows.
-		}
-		return webhook.Matched(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
-	})
+	stripe.Handle("checkout.session.completed",
+		func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+			if ev.PaymentStatus == "unpaid" {
+				return webhook.Processed, nil // A delayed method: checkout.session.async_payment_succeeded follows.
+			}
+			return webhook.Matched(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`,
+				ev.Reference))
+		})
 	// Events that came before their order was committed, or whose handler failed, are
 	// handled again by this; old ones are deleted. It is safe on every replica.
 	go func() { log.Fatal(stripe.Run(context.Background())) }()
@@ -46,7 +48,8 @@ func Example() {
 // when consume returns nil.
 func ExampleClaim() {
 	consume := func(ctx context.Context, db *sql.DB, body []byte, signature string) error {
-		ev, err := webhook.Verify(body, signature, []string{os.Getenv("STRIPE_WEBHOOK_SECRET")}, 72*time.Hour, time.Now())
+		ev, err := webhook.Verify(body, signature, []string{os.Getenv("STRIPE_WEBHOOK_SECRET")}, 72*time.Hour,
+			time.Now())
 		if rejected := (*webhook.RejectedError)(nil); errors.As(err, &rejected) {
 			return nil // Not from Stripe, and never going to be.
 		} else if err != nil {
@@ -61,7 +64,8 @@ func ExampleClaim() {
 		if err != nil || !claimed {
 			return err // Not claimed: the event is settled.
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`,
+			ev.Reference); err != nil {
 			return err
 		}
 		return tx.Commit()

@@ -100,7 +100,8 @@ func TestCommitFails(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		effects(t, db)
-		_, err := db.ExecContext(t.Context(), `ALTER TABLE public.effects ADD CONSTRAINT once UNIQUE (event_id) DEFERRABLE INITIALLY DEFERRED`)
+		_, err := db.ExecContext(t.Context(),
+			`ALTER TABLE public.effects ADD CONSTRAINT once UNIQUE (event_id) DEFERRABLE INITIALLY DEFERRED`)
 		require.NoError(t, err)
 		r := newReceiver(t, db, webhook.Options{})
 		twice := true
@@ -140,7 +141,8 @@ func TestDatabaseHangs(t *testing.T) {
 			}
 			p.resume()
 			for _, id := range []string{"evt_2", "evt_3"} {
-				eventually(t, "the redelivery of "+id, func() bool { return send(t, r, event(id, completed)).Status == 200 })
+				eventually(t, "the redelivery of "+id,
+					func() bool { return send(t, r, event(id, completed)).Status == 200 })
 			}
 			require.Equal(t, 3, countEffects(t, db))
 		})
@@ -173,7 +175,8 @@ func TestHandlerThatIgnoresItsContext(t *testing.T) {
 	require.Contains(t, log.String(), "goes on in the background")
 	eventually(t, "its end is logged", func() bool { return len(log.all(t)) == 3 })
 	require.Equal(t, "webhook delivery ended after its answer", log.all(t)[2]["msg"])
-	eventually(t, "the next delivery does the work", func() bool { return send(t, r, event("evt_1", completed)) == done(webhook.Processed) })
+	eventually(t, "the next delivery does the work",
+		func() bool { return send(t, r, event("evt_1", completed)) == done(webhook.Processed) })
 	require.Equal(t, 1, countEffects(t, db))
 }
 

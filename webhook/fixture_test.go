@@ -35,7 +35,8 @@ func event(id, eventType string) []byte {
 
 // sign makes the header for a payload.
 func sign(payload []byte, secret string, at time.Time) string {
-	return stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: payload, Secret: secret, Timestamp: at}).Header
+	return stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: payload, Secret: secret,
+		Timestamp: at}).Header
 }
 
 func request(payload []byte) *http.Request {
@@ -127,7 +128,8 @@ func ledger(t testing.TB, db *sql.DB, id string) (row, bool) {
 		if e.ID == id {
 			var payload sql.NullString
 			require.NoError(t, db.QueryRowContext(t.Context(),
-				`SELECT payload FROM booking_platform.payment_events WHERE stripe_event_id = $1::text`, id).Scan(&payload))
+				`SELECT payload FROM booking_platform.payment_events WHERE stripe_event_id = $1::text`,
+				id).Scan(&payload))
 			return row{e, payload.String}, true
 		}
 	}

@@ -26,7 +26,8 @@ func (r *Receiver) foreign(ev Event) Reason {
 		return ReasonTestMode
 	case r.opts.Mode == TestMode && ev.Livemode:
 		return ReasonLiveMode
-	case ev.Account != "" && !slices.Contains(r.opts.Accounts, ev.Account) && !slices.Contains(r.opts.Accounts, AnyAccount):
+	case ev.Account != "" && !slices.Contains(r.opts.Accounts, ev.Account) &&
+		!slices.Contains(r.opts.Accounts, AnyAccount):
 		return ReasonOtherAccount
 	}
 	return ""

@@ -21,19 +21,22 @@ func TestEventsOfAnotherModeOrAccount(t *testing.T) {
 		fields string
 		why    webhook.Reason // "" is handled
 	}{
-		"test on a live host":           {webhook.Options{Mode: webhook.LiveMode}, test, webhook.ReasonTestMode},
-		"no mode on a live host":        {webhook.Options{Mode: webhook.LiveMode}, `"livemode":null`, webhook.ReasonTestMode},
-		"live on a live host":           {webhook.Options{Mode: webhook.LiveMode}, live, ""},
-		"live on a test host":           {webhook.Options{Mode: webhook.TestMode}, live, webhook.ReasonLiveMode},
-		"test on a test host":           {webhook.Options{Mode: webhook.TestMode}, test, ""},
-		"test on any host":              {webhook.Options{}, test, ""},
-		"live on any host":              {webhook.Options{}, live, ""},
-		"another account":               {webhook.Options{}, connected, webhook.ReasonOtherAccount},
-		"another account than listed":   {webhook.Options{Accounts: []string{"acct_2", "acct_11"}}, connected, webhook.ReasonOtherAccount},
-		"a listed account":              {webhook.Options{Accounts: []string{"acct_2", "acct_1"}}, connected, ""},
-		"any account":                   {webhook.Options{Accounts: []string{webhook.AnyAccount}}, connected, ""},
-		"one's own among accounts":      {webhook.Options{Accounts: []string{"acct_2"}}, live, ""},
-		"a listed account's test event": {webhook.Options{Mode: webhook.TestMode, Accounts: []string{"acct_1"}}, connected, webhook.ReasonLiveMode},
+		"test on a live host": {webhook.Options{Mode: webhook.LiveMode}, test, webhook.ReasonTestMode},
+		"no mode on a live host": {webhook.Options{Mode: webhook.LiveMode}, `"livemode":null`,
+			webhook.ReasonTestMode},
+		"live on a live host": {webhook.Options{Mode: webhook.LiveMode}, live, ""},
+		"live on a test host": {webhook.Options{Mode: webhook.TestMode}, live, webhook.ReasonLiveMode},
+		"test on a test host": {webhook.Options{Mode: webhook.TestMode}, test, ""},
+		"test on any host":    {webhook.Options{}, test, ""},
+		"live on any host":    {webhook.Options{}, live, ""},
+		"another account":     {webhook.Options{}, connected, webhook.ReasonOtherAccount},
+		"another account than listed": {webhook.Options{Accounts: []string{"acct_2", "acct_11"}}, connected,
+			webhook.ReasonOtherAccount},
+		"a listed account":         {webhook.Options{Accounts: []string{"acct_2", "acct_1"}}, connected, ""},
+		"any account":              {webhook.Options{Accounts: []string{webhook.AnyAccount}}, connected, ""},
+		"one's own among accounts": {webhook.Options{Accounts: []string{"acct_2"}}, live, ""},
+		"a listed account's test event": {webhook.Options{Mode: webhook.TestMode, Accounts: []string{"acct_1"}},
+			connected, webhook.ReasonLiveMode},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -45,7 +48,8 @@ func TestEventsOfAnotherModeOrAccount(t *testing.T) {
 			c.opts.Observe = func(_ context.Context, d webhook.Delivery) { seen = append(seen, d) }
 			r := newReceiver(t, db, c.opts)
 			r.Handle(completed, effect)
-			payload := []byte(`{"id":"evt_1","type":"checkout.session.completed",` + c.fields + `,"data":{"object":{"id":"cs_1"}}}`)
+			payload := []byte(`{"id":"evt_1","type":"checkout.session.completed",` + c.fields +
+				`,"data":{"object":{"id":"cs_1"}}}`)
 			want, effects := webhook.Processed, 1
 			if c.why != "" {
 				want, effects = webhook.Ignored, 0

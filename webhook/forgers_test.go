@@ -70,7 +70,8 @@ func TestForgedFlood(t *testing.T) {
 	genuine := request(event("evt_1", completed))
 	genuine.RemoteAddr = "192.0.2.7:4711"
 	require.Equal(t, done(webhook.Processed), serve(t, r, genuine), "a proxy may have both behind it")
-	require.Equal(t, refused(webhook.ReasonSignatureWrong), serve(t, r, forged(elsewhere(r, "192.0.2.7"))), "another address is not this one")
+	require.Equal(t, refused(webhook.ReasonSignatureWrong), serve(t, r, forged(elsewhere(r, "192.0.2.7"))),
+		"another address is not this one")
 	// Who signs well and late is no forger, and is told so.
 	late := request(event("evt_2", completed))
 	late.RemoteAddr = "192.0.2.7:4711"
@@ -119,7 +120,8 @@ func TestForgedFloodOfManyAddresses(t *testing.T) {
 // limit can be turned off.
 func TestForgersAreCountedByTheAddressThatIsSaid(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBadSignatures: 1, ClientAddress: func(req *http.Request) string { return req.Header.Get("X-Client") }})
+	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBadSignatures: 1,
+		ClientAddress: func(req *http.Request) string { return req.Header.Get("X-Client") }})
 	from := func(client string) int {
 		req := forged("192.0.2.1")
 		req.Header.Set("X-Client", client)

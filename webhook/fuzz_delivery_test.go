@@ -17,9 +17,12 @@ func FuzzDelivery(f *testing.F) {
 	db := testdb.New(f)
 	r := newReceiver(f, db, webhook.Options{KeepPayload: true})
 	for _, seed := range []string{
-		string(event("evt_1", completed)), `{"id":"evt_1","type":"t"}`, `{"id":"evt_1","type":"\u0000"}`, `{"id":"evt_1","type":"t","api_version":"\ud800"}`,
-		`{"id":"evt_1","type":"t","created":253402300800}`, `{"id":"evt_1","type":"t","created":-62135596801}`, `{"id":"evt_1","type":"t","a":"\u0000"}`,
-		`{"id":"evt_1","type":"t","account":"acct_1","livemode":true}`, "{\"id\":\"evt_1\",\"type\":\"t\xff\"}", `{"id":"evt_1","type":"t","data":{"object":{"id":"\\"}}}`,
+		string(event("evt_1", completed)), `{"id":"evt_1","type":"t"}`, `{"id":"evt_1","type":"\u0000"}`,
+		`{"id":"evt_1","type":"t","api_version":"\ud800"}`,
+		`{"id":"evt_1","type":"t","created":253402300800}`, `{"id":"evt_1","type":"t","created":-62135596801}`,
+		`{"id":"evt_1","type":"t","a":"\u0000"}`,
+		`{"id":"evt_1","type":"t","account":"acct_1","livemode":true}`, "{\"id\":\"evt_1\",\"type\":\"t\xff\"}",
+		`{"id":"evt_1","type":"t","data":{"object":{"id":"\\"}}}`,
 		`{"id":"evt_1","type":"t","id":2}`, ` {"ID":"\u0045vt_1", "type":"t"} `,
 	} {
 		f.Add([]byte(seed))

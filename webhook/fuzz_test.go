@@ -20,9 +20,12 @@ func FuzzVerifyHeader(f *testing.F) {
 	good := sign(payload, secret, now)
 	v1 := good[strings.Index(good, "v1=")+3:]
 	for _, seed := range []string{
-		good, good + "," + good, good + ",v0=00", "t=1795000000,v1=", "t=,v1=" + v1, "v1=" + v1, "t=1,t=1795000000,v1=" + v1, "t=1795000000,t=1,v1=" + v1,
-		"t=9223372036854775807,v1=" + v1, "t=-9223372036854775808,v1=" + v1, "t=99999999999999999999,v1=00", strings.ToUpper(good), good + ",", " " + good,
-		"", ",", "=", "t==,v1==", "t=1795000000;v1=" + v1, "\x00", "t=0x6afd2c40,v1=" + v1, strings.Repeat("v1=00,", 100) + good,
+		good, good + "," + good, good + ",v0=00", "t=1795000000,v1=", "t=,v1=" + v1, "v1=" + v1,
+		"t=1,t=1795000000,v1=" + v1, "t=1795000000,t=1,v1=" + v1,
+		"t=9223372036854775807,v1=" + v1, "t=-9223372036854775808,v1=" + v1, "t=99999999999999999999,v1=00",
+		strings.ToUpper(good), good + ",", " " + good,
+		"", ",", "=", "t==,v1==", "t=1795000000;v1=" + v1, "\x00", "t=0x6afd2c40,v1=" + v1,
+		strings.Repeat("v1=00,", 100) + good,
 	} {
 		f.Add(seed)
 	}
@@ -45,11 +48,14 @@ func FuzzVerifyHeader(f *testing.F) {
 // look says the same.
 func FuzzEvent(f *testing.F) {
 	for _, seed := range []string{
-		string(event("evt_1", completed)), `{"id":"evt_1","type":"t"}`, `{"id":"evt_1","type":"t","data":null}`, `{"id":"evt_1","type":"t","data":{"object":null}}`,
+		string(event("evt_1", completed)), `{"id":"evt_1","type":"t"}`, `{"id":"evt_1","type":"t","data":null}`,
+		`{"id":"evt_1","type":"t","data":{"object":null}}`,
 		`{"id":"evt_1","type":"t","data":{"object":{"payment_intent":{"id":"pi_1"},"metadata":{"payment_id":"p"}}}}`,
 		`{"id":"evt_1","type":"t","data":{"object":{"object":"payment_intent","id":"pi\u0000","payment_intent":null,"metadata":[]}}}`,
-		`{"id":"evt_1","type":"t","created":1e400,"livemode":1,"account":"\ud800"}`, `{"id":"evt_1","type":"t","created":-1}`,
-		`{"ID":"a","id":"b","Type":"c"}`, `{"id":"evt\u0000","type":"t"}`, `[]`, `null`, ``, "\xef\xbb\xbf{}", `{"id":"evt_1","type":"\xff"}`,
+		`{"id":"evt_1","type":"t","created":1e400,"livemode":1,"account":"\ud800"}`,
+		`{"id":"evt_1","type":"t","created":-1}`,
+		`{"ID":"a","id":"b","Type":"c"}`, `{"id":"evt\u0000","type":"t"}`, `[]`, `null`, ``, "\xef\xbb\xbf{}",
+		`{"id":"evt_1","type":"\xff"}`,
 		strings.Repeat(`{"data":`, 50) + `1` + strings.Repeat(`}`, 50), strings.Repeat("[", 20000),
 	} {
 		f.Add([]byte(seed))
@@ -64,10 +70,12 @@ func FuzzEvent(f *testing.F) {
 			}
 			return
 		}
-		if ev.ID == "" || ev.Type == "" || !bytes.Equal(ev.Payload, payload) || !utf8.Valid(ev.Payload) || bytes.IndexByte(ev.Payload, 0) >= 0 {
+		if ev.ID == "" || ev.Type == "" || !bytes.Equal(ev.Payload, payload) || !utf8.Valid(ev.Payload) ||
+			bytes.IndexByte(ev.Payload, 0) >= 0 {
 			t.Fatalf("%q: %+v", payload, ev)
 		}
-		for _, s := range []string{ev.ID, ev.Type, ev.APIVersion, ev.Account, ev.ObjectID, ev.SessionID, ev.PaymentStatus, ev.PaymentIntentID, ev.Reference} {
+		for _, s := range []string{ev.ID, ev.Type, ev.APIVersion, ev.Account, ev.ObjectID, ev.SessionID,
+			ev.PaymentStatus, ev.PaymentIntentID, ev.Reference} {
 			if len(s) > 500 || !utf8.ValidString(s) || strings.Contains(s, "\x00") {
 				t.Fatalf("%q cannot be stored", s)
 			}

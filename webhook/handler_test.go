@@ -34,15 +34,20 @@ func TestHandlerFails(t *testing.T) {
 		fail  func() (webhook.Outcome, error)
 		cause string
 	}{
-		"an error":                 {func() (webhook.Outcome, error) { return "", errors.New("out of tea") }, "out of tea"},
-		"an error and an outcome":  {func() (webhook.Outcome, error) { return webhook.Parked, errors.New("out of tea") }, "out of tea"},
-		"a panic":                  {func() (webhook.Outcome, error) { panic("out of tea") }, "panic: out of tea"},
-		"a panic with nil":         {func() (webhook.Outcome, error) { panic(nil) }, "panic"},
-		"the end of its goroutine": {func() (webhook.Outcome, error) { runtime.Goexit(); return "", nil }, "ended its goroutine"},
-		"no outcome":               {func() (webhook.Outcome, error) { return "", nil }, `"" is no outcome`},
-		"Duplicate":                {func() (webhook.Outcome, error) { return webhook.Duplicate, nil }, `"duplicate" is no outcome`},
-		"Failed":                   {func() (webhook.Outcome, error) { return webhook.Failed, nil }, `"failed" is no outcome`},
-		"Rejected":                 {func() (webhook.Outcome, error) { return webhook.Rejected, nil }, `"rejected" is no outcome`},
+		"an error": {func() (webhook.Outcome, error) { return "", errors.New("out of tea") },
+			"out of tea"},
+		"an error and an outcome": {func() (webhook.Outcome, error) {
+			return webhook.Parked,
+				errors.New("out of tea")
+		}, "out of tea"},
+		"a panic":          {func() (webhook.Outcome, error) { panic("out of tea") }, "panic: out of tea"},
+		"a panic with nil": {func() (webhook.Outcome, error) { panic(nil) }, "panic"},
+		"the end of its goroutine": {func() (webhook.Outcome, error) { runtime.Goexit(); return "", nil },
+			"ended its goroutine"},
+		"no outcome": {func() (webhook.Outcome, error) { return "", nil }, `"" is no outcome`},
+		"Duplicate":  {func() (webhook.Outcome, error) { return webhook.Duplicate, nil }, `"duplicate" is no outcome`},
+		"Failed":     {func() (webhook.Outcome, error) { return webhook.Failed, nil }, `"failed" is no outcome`},
+		"Rejected":   {func() (webhook.Outcome, error) { return webhook.Rejected, nil }, `"rejected" is no outcome`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := "evt_" + strings.ReplaceAll(name, " ", "_")

@@ -15,12 +15,15 @@ func TestIgnore(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		r := first(t, db, webhook.Options{})
-		got, err := webhook.Ignore(t.Context(), db, "", "evt_failed", "evt_unmatched", "evt_parked", "evt_ignored", "evt_processed", "evt_none", "evt\x00", "evt_failed")
+		got, err := webhook.Ignore(t.Context(), db, "", "evt_failed", "evt_unmatched", "evt_parked", "evt_ignored",
+			"evt_processed", "evt_none", "evt\x00", "evt_failed")
 		require.NoError(t, err)
 		require.Equal(t, []webhook.IgnoredByOperator{
-			{ID: "evt_failed", Was: webhook.Failed, Ended: true}, {ID: "evt_unmatched", Was: webhook.Unmatched, Ended: true},
+			{ID: "evt_failed", Was: webhook.Failed, Ended: true},
+			{ID: "evt_unmatched", Was: webhook.Unmatched, Ended: true},
 			{ID: "evt_parked", Was: webhook.Parked, Ended: true}, {ID: "evt_ignored", Was: webhook.Ignored},
-			{ID: "evt_processed", Was: webhook.Processed}, {ID: "evt_none"}, {ID: "evt\x00"}, {ID: "evt_failed", Was: webhook.Ignored},
+			{ID: "evt_processed", Was: webhook.Processed}, {ID: "evt_none"}, {ID: "evt\x00"},
+			{ID: "evt_failed", Was: webhook.Ignored},
 		}, got)
 		require.Equal(t, webhook.ReasonNoHandler, entry(t, db, "evt_ignored").Reason)
 		backlog, err := r.Waiting(t.Context())
@@ -33,6 +36,7 @@ func TestIgnore(t *testing.T) {
 			require.Equal(t, done(webhook.Duplicate), send(t, r, event(e.ID, id)))
 		}
 		require.Equal(t, map[string]string{"evt_parked": "ignored>processed"},
-			became(t, r, webhook.ReplayOptions{IDs: []string{"evt_parked"}, Outcomes: []webhook.Outcome{webhook.Ignored}}))
+			became(t, r, webhook.ReplayOptions{IDs: []string{"evt_parked"},
+				Outcomes: []webhook.Outcome{webhook.Ignored}}))
 	})
 }

@@ -117,7 +117,8 @@ WHERE receiver = $1::text AND stripe_event_id = $2::text`
 
 // settle corrects the row that this transaction has claimed as processed.
 func (l ledger) settle(ctx context.Context, q Querier, ev Event, v verdict) error {
-	_, err := q.ExecContext(ctx, settleSQL, l.name, ev.ID, string(v.outcome), string(v.reason), l.storedPayload(ev, v.outcome))
+	_, err := q.ExecContext(ctx, settleSQL, l.name, ev.ID, string(v.outcome), string(v.reason),
+		l.storedPayload(ev, v.outcome))
 	if err != nil {
 		return fmt.Errorf("webhook: settle as %s: %w", v.outcome, err)
 	}
@@ -167,8 +168,10 @@ func (l ledger) recordFailure(ctx context.Context, q Querier, ev Event, cause er
 }
 
 func (l ledger) rowArgs(ev Event, v verdict, lastError string) []any {
-	return []any{l.name, ev.ID, ev.Type, ev.APIVersion, ev.Account, ev.Livemode, ev.ObjectID, ev.SessionID, ev.PaymentIntentID,
-		ev.Reference, string(v.outcome), string(v.reason), lastError, l.storedPayload(ev, v.outcome), orNull(ev.Created)}
+	return []any{l.name, ev.ID, ev.Type, ev.APIVersion, ev.Account, ev.Livemode, ev.ObjectID, ev.SessionID,
+		ev.PaymentIntentID,
+		ev.Reference, string(v.outcome), string(v.reason), lastError, l.storedPayload(ev, v.outcome),
+		orNull(ev.Created)}
 }
 
 // storedPayload is the body where a person, a replay or another replica may need it, else

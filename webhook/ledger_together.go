@@ -44,7 +44,8 @@ func (l ledger) claimTogether(ctx context.Context, q Querier, batch []*waiter) (
 	for n, w := range batch {
 		ev := w.Event
 		rows[n] = ledgerRow{
-			ID: ev.ID, Type: ev.Type, APIVersion: ev.APIVersion, Account: ev.Account, Livemode: ev.Livemode, ObjectID: ev.ObjectID,
+			ID: ev.ID, Type: ev.Type, APIVersion: ev.APIVersion, Account: ev.Account, Livemode: ev.Livemode,
+			ObjectID:  ev.ObjectID,
 			SessionID: ev.SessionID, IntentID: ev.PaymentIntentID, Ref: ev.Reference,
 		}
 		if payload := l.storedPayload(ev, Processed); payload.Valid {

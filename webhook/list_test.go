@@ -39,7 +39,8 @@ func TestList(t *testing.T) {
 		}
 
 		var all []string
-		for page := list(webhook.ListOptions{Limit: 7}); len(page) > 0; page = list(webhook.ListOptions{Limit: 7, Before: all[len(all)-1]}) {
+		for page := list(webhook.ListOptions{Limit: 7}); len(page) > 0; page = list(webhook.ListOptions{Limit: 7,
+			Before: all[len(all)-1]}) {
 			all = append(all, page...)
 		}
 		require.Len(t, all, 1000)
@@ -52,7 +53,8 @@ func TestList(t *testing.T) {
 		require.Len(t, list(webhook.ListOptions{Limit: 10_000}), 500)
 		require.Equal(t, []string{"evt_1000", "evt_0990"}, list(webhook.ListOptions{Outcome: webhook.Parked, Limit: 2}))
 		require.Equal(t, []string{"evt_0999", "evt_0997"}, list(webhook.ListOptions{Type: "odd", Limit: 2}))
-		require.Equal(t, []string{"evt_0980"}, list(webhook.ListOptions{Outcome: webhook.Parked, Type: "even", Before: "evt_0990", Limit: 1}))
+		require.Equal(t, []string{"evt_0980"},
+			list(webhook.ListOptions{Outcome: webhook.Parked, Type: "even", Before: "evt_0990", Limit: 1}))
 		require.Empty(t, list(webhook.ListOptions{Before: "evt_unknown"}))
 		require.Empty(t, list(webhook.ListOptions{Before: "evt_0001"}))
 		require.Empty(t, list(webhook.ListOptions{Type: "'; DROP TABLE x; --"}))
@@ -68,7 +70,8 @@ func TestListUsesTheIndex(t *testing.T) {
 		SELECT 'default', 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 second' FROM generate_series(1, 20000) i;
 		ANALYZE booking_platform.payment_events`)
 	require.NoError(t, err)
-	require.Contains(t, plan(t, db, webhook.ListSQL, "", "", "evt_10", 50, nil, nil, "default", ""), "(ROW(received_at, stripe_event_id) <")
+	require.Contains(t, plan(t, db, webhook.ListSQL, "", "", "evt_10", 50, nil, nil, "default", ""),
+		"(ROW(received_at, stripe_event_id) <")
 }
 
 // plan is how Postgres would run a statement.
@@ -106,7 +109,8 @@ func TestListOfATime(t *testing.T) {
 		}
 		require.Equal(t, []string{"evt_9", "evt_8"}, ids(webhook.ListOptions{Since: at(8)}))
 		require.Equal(t, []string{"evt_2", "evt_1"}, ids(webhook.ListOptions{Until: at(3)}))
-		require.Equal(t, []string{"evt_4", "evt_3"}, ids(webhook.ListOptions{Since: at(3), Until: at(6), Before: "evt_5"}))
+		require.Equal(t, []string{"evt_4", "evt_3"},
+			ids(webhook.ListOptions{Since: at(3), Until: at(6), Before: "evt_5"}))
 		require.Empty(t, ids(webhook.ListOptions{Since: at(10)}))
 	})
 }
@@ -115,7 +119,10 @@ func TestFind(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		r := newReceiver(t, db, webhook.Options{})
-		r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) { return webhook.Parked, nil })
+		r.Handle(completed, func(context.Context, webhook.Tx,
+			webhook.Event) (webhook.Outcome, error) {
+			return webhook.Parked, nil
+		})
 		r.Handle("other", func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
 			return webhook.Processed, nil
 		})

@@ -64,9 +64,11 @@ func TestLogLines(t *testing.T) {
 
 	got := log.all(t)
 	want := []map[string]any{
-		{"level": "INFO", "outcome": "processed", "event_id": "evt_1", "event_type": completed, "booking_id": "b-1", "bytes": float64(len(payload))},
+		{"level": "INFO", "outcome": "processed", "event_id": "evt_1", "event_type": completed, "booking_id": "b-1",
+			"bytes": float64(len(payload))},
 		{"level": "INFO", "outcome": "duplicate", "event_id": "evt_1"},
-		{"level": "ERROR", "outcome": "failed", "event_id": "evt_2", "error": "webhook: handle failing: no luck\nat all"},
+		{"level": "ERROR", "outcome": "failed", "event_id": "evt_2",
+			"error": "webhook: handle failing: no luck\nat all"},
 		{"level": "ERROR", "outcome": "failed", "event_id": "evt_3", "sqlstate": "22012"},
 		{"level": "INFO", "outcome": "ignored", "event_id": "evt\r\n\x1b[31mred", "origin_request_id": "req-origin-1"},
 		{"level": "INFO", "outcome": "ignored", "event_id": "evt_5"},
@@ -129,8 +131,10 @@ func TestObserve(t *testing.T) {
 	require.ErrorContains(t, seen[1].Err, "no luck")
 	seen[1].Err = nil
 	require.Equal(t, []webhook.Delivery{
-		{Outcome: webhook.Ignored, Reason: webhook.ReasonNoHandler, EventID: "evt_1", EventType: "other", OtherVersion: true, Secret: 1, Status: 200, Bytes: len(payload)},
-		{Outcome: webhook.Failed, EventID: "evt_2", EventType: "failing", Secret: 1, Status: 500, Bytes: len(event("evt_2", "failing"))},
+		{Outcome: webhook.Ignored, Reason: webhook.ReasonNoHandler, EventID: "evt_1", EventType: "other",
+			OtherVersion: true, Secret: 1, Status: 200, Bytes: len(payload)},
+		{Outcome: webhook.Failed, EventID: "evt_2", EventType: "failing", Secret: 1, Status: 500,
+			Bytes: len(event("evt_2", "failing"))},
 		{Outcome: webhook.Rejected, Reason: webhook.ReasonSignatureMissing, Status: 400},
 	}, seen)
 }

@@ -35,7 +35,8 @@ func effectOf(name string) webhook.Handler {
 func effectsOf(t testing.TB, db *sql.DB) []string {
 	t.Helper()
 	var all sql.NullString
-	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT string_agg(event_id, ',' ORDER BY event_id) FROM public.effects`).Scan(&all))
+	require.NoError(t, db.QueryRowContext(t.Context(),
+		`SELECT string_agg(event_id, ',' ORDER BY event_id) FROM public.effects`).Scan(&all))
 	return strings.FieldsFunc(all.String, func(c rune) bool { return c == ',' })
 }
 
@@ -56,7 +57,8 @@ func TestName_TwoServicesOneDatabase(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		effects(t, db)
 		unmatched := true
-		shop := named(t, db, "shop", func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		shop := named(t, db, "shop", func(ctx context.Context, tx webhook.Tx,
+			ev webhook.Event) (webhook.Outcome, error) {
 			switch {
 			case ev.Type == "fails" && unmatched:
 				return "", errors.New("no luck")
@@ -78,10 +80,12 @@ func TestName_TwoServicesOneDatabase(t *testing.T) {
 		require.Equal(t, done(webhook.Unmatched), send(t, shop, event("evt_3", "early")))
 		require.Equal(t, failed, send(t, shop, event("evt_4", "fails")))
 		require.Zero(t, retry(t, db, mail))
-		all, err := mail.Replay(t.Context(), webhook.ReplayOptions{Outcomes: []webhook.Outcome{webhook.Failed, webhook.Unmatched, webhook.Ignored}})
+		all, err := mail.Replay(t.Context(),
+			webhook.ReplayOptions{Outcomes: []webhook.Outcome{webhook.Failed, webhook.Unmatched, webhook.Ignored}})
 		require.NoError(t, err)
 		require.Empty(t, all)
-		require.Equal(t, map[string]string{"evt_3": ">unknown"}, became(t, mail, webhook.ReplayOptions{IDs: []string{"evt_3"}}))
+		require.Equal(t, map[string]string{"evt_3": ">unknown"},
+			became(t, mail, webhook.ReplayOptions{IDs: []string{"evt_3"}}))
 		ended, err := webhook.Ignore(t.Context(), db, mail.Name(), "evt_3")
 		require.NoError(t, err)
 		require.Equal(t, []webhook.IgnoredByOperator{{ID: "evt_3"}}, ended)
@@ -105,7 +109,8 @@ func TestName_TwoServicesOneDatabase(t *testing.T) {
 
 		unmatched = false
 		require.Equal(t, 2, retry(t, db, shop))
-		require.Equal(t, []string{"mail evt_2", "shop evt_1", "shop evt_2", "shop evt_3", "shop evt_4"}, effectsOf(t, db))
+		require.Equal(t, []string{"mail evt_2", "shop evt_1", "shop evt_2", "shop evt_3", "shop evt_4"},
+			effectsOf(t, db))
 	})
 }
 
@@ -118,7 +123,8 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 		effects(t, db)
 		old := named(t, db, "shop", effectOf("shop"), completed)
 		luck := errors.New("no luck")
-		fresh := named(t, db, "shop", func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		fresh := named(t, db, "shop", func(ctx context.Context, tx webhook.Tx,
+			ev webhook.Event) (webhook.Outcome, error) {
 			if ev.ID == "evt_fails" && luck != nil {
 				return "", luck
 			}
@@ -137,7 +143,8 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 		}
 		require.Equal(t, done(webhook.Processed), send(t, fresh, event("evt_redelivered", "charge.refunded")))
 		require.Equal(t, map[string]string{"evt_replayed": "ignored>processed"},
-			became(t, fresh, webhook.ReplayOptions{IDs: []string{"evt_replayed"}, Outcomes: []webhook.Outcome{webhook.Ignored}}))
+			became(t, fresh, webhook.ReplayOptions{IDs: []string{"evt_replayed"},
+				Outcomes: []webhook.Outcome{webhook.Ignored}}))
 		require.Zero(t, retry(t, db, old))
 		require.Equal(t, 1, retry(t, db, fresh))
 
@@ -146,7 +153,8 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 		require.Equal(t, failed, send(t, fresh, event("evt_fails", "charge.refunded")))
 		require.Equal(t, done(webhook.Ignored), send(t, old, event("evt_fails", "charge.refunded")))
 		require.Zero(t, retry(t, db, old))
-		require.Equal(t, map[string]string{"evt_fails": "failed>no_handler"}, became(t, old, webhook.ReplayOptions{IDs: []string{"evt_fails"}}))
+		require.Equal(t, map[string]string{"evt_fails": "failed>no_handler"},
+			became(t, old, webhook.ReplayOptions{IDs: []string{"evt_fails"}}))
 		e, err := old.Find(t.Context(), "evt_fails")
 		require.NoError(t, err)
 		require.Equal(t, webhook.Failed, e.Outcome)
@@ -188,11 +196,15 @@ func TestName_ReplicasOfOtherModeOrAccounts(t *testing.T) {
 		without, with webhook.Options
 		fields        string
 	}{
-		"test to live":    {webhook.Options{Mode: webhook.TestMode}, webhook.Options{Mode: webhook.LiveMode}, `"livemode":true`},
-		"live to test":    {webhook.Options{Mode: webhook.LiveMode}, webhook.Options{Mode: webhook.TestMode}, `"livemode":false`},
-		"one account":     {webhook.Options{}, webhook.Options{Accounts: []string{"acct_1"}}, `"account":"acct_1"`},
-		"all accounts":    {webhook.Options{}, webhook.Options{Accounts: []string{webhook.AnyAccount}}, `"account":"acct_1"`},
-		"another account": {webhook.Options{Accounts: []string{"acct_2"}}, webhook.Options{Accounts: []string{"acct_1"}}, `"account":"acct_1"`},
+		"test to live": {webhook.Options{Mode: webhook.TestMode}, webhook.Options{Mode: webhook.LiveMode},
+			`"livemode":true`},
+		"live to test": {webhook.Options{Mode: webhook.LiveMode}, webhook.Options{Mode: webhook.TestMode},
+			`"livemode":false`},
+		"one account": {webhook.Options{}, webhook.Options{Accounts: []string{"acct_1"}}, `"account":"acct_1"`},
+		"all accounts": {webhook.Options{}, webhook.Options{Accounts: []string{webhook.AnyAccount}},
+			`"account":"acct_1"`},
+		"another account": {webhook.Options{Accounts: []string{"acct_2"}},
+			webhook.Options{Accounts: []string{"acct_1"}}, `"account":"acct_1"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -201,7 +213,8 @@ func TestName_ReplicasOfOtherModeOrAccounts(t *testing.T) {
 			without, with := newReceiver(t, db, c.without), newReceiver(t, db, c.with)
 			without.Handle(completed, effect)
 			with.Handle(completed, effect)
-			payload := []byte(`{"id":"evt_1","type":"checkout.session.completed",` + c.fields + `,"data":{"object":{"id":"cs_1"}}}`)
+			payload := []byte(`{"id":"evt_1","type":"checkout.session.completed",` + c.fields +
+				`,"data":{"object":{"id":"cs_1"}}}`)
 			require.Equal(t, done(webhook.Ignored), send(t, without, payload))
 			require.Zero(t, retry(t, db, without))
 			require.Equal(t, 1, retry(t, db, with))
@@ -244,7 +257,8 @@ func TestName_ManyUnhandledEvents(t *testing.T) {
 	backlog, err := r.Waiting(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, webhook.Backlog{}, backlog)
-	p := plan(t, db, webhook.LeaseSQL, "default", "checkout.session.completed", "", "\x1f", int64(259200), int64(604800), 50, 25)
+	p := plan(t, db, webhook.LeaseSQL, "default", "checkout.session.completed", "", "\x1f", int64(259200),
+		int64(604800), 50, 25)
 	require.Contains(t, p, "payment_events_passed_over")
 	require.NotContains(t, p, "Seq Scan on payment_events")
 
@@ -252,7 +266,8 @@ func TestName_ManyUnhandledEvents(t *testing.T) {
 	n, err = newReceiver(t, db, webhook.Options{KeepPayloadFor: 1}).DeleteOld(t.Context())
 	require.NoError(t, err)
 	var kept int
-	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(payload) FROM booking_platform.payment_events`).Scan(&kept))
+	require.NoError(t, db.QueryRowContext(t.Context(),
+		`SELECT count(payload) FROM booking_platform.payment_events`).Scan(&kept))
 	require.InDelta(t, 7*24*90, kept, 2)
 	require.Equal(t, 20000-kept, n)
 }

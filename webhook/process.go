@@ -45,7 +45,8 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (verdict, er
 	go func() {
 		start := time.Now()
 		leave := func() {}
-		d := Delivery{Outcome: Failed, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID, Bytes: len(ev.Payload), Err: errGoexit}
+		d := Delivery{Outcome: Failed, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID,
+			Bytes: len(ev.Payload), Err: errGoexit}
 		// Deferred, because a handler may panic, which must not be the process's end, and
 		// may end this goroutine: a test's FailNow does.
 		defer func() {

@@ -70,11 +70,14 @@ func TestReplay(t *testing.T) {
 		require.Equal(t, 1, entry(t, db, "evt_failed").Attempts)
 
 		require.Equal(t, map[string]string{
-			"evt_parked": "parked>outcome", "evt_ignored": "ignored>outcome", "evt_processed": "processed>outcome", "evt_none": ">unknown", "": ">unknown",
-		}, became(t, r, webhook.ReplayOptions{IDs: []string{"evt_parked", "evt_ignored", "evt_processed", "evt_none", ""}}))
+			"evt_parked": "parked>outcome", "evt_ignored": "ignored>outcome", "evt_processed": "processed>outcome",
+			"evt_none": ">unknown", "": ">unknown",
+		}, became(t, r, webhook.ReplayOptions{IDs: []string{"evt_parked", "evt_ignored", "evt_processed", "evt_none",
+			""}}))
 		require.Equal(t, 1, countEffects(t, db))
 
-		require.Equal(t, map[string]string{"evt_failed": "failed>processed", "evt_unmatched": "unmatched>processed"}, became(t, r, webhook.ReplayOptions{}))
+		require.Equal(t, map[string]string{"evt_failed": "failed>processed", "evt_unmatched": "unmatched>processed"},
+			became(t, r, webhook.ReplayOptions{}))
 		require.Equal(t, 3, countEffects(t, db))
 		e := entry(t, db, "evt_failed")
 		require.Equal(t, webhook.Processed, e.Outcome)
@@ -83,9 +86,11 @@ func TestReplay(t *testing.T) {
 		require.Empty(t, became(t, r, webhook.ReplayOptions{}), "nothing waits any more")
 
 		named := webhook.ReplayOptions{Outcomes: []webhook.Outcome{webhook.Parked, webhook.Ignored}}
-		require.Equal(t, map[string]string{"evt_parked": "parked>processed", "evt_ignored": "ignored>processed"}, became(t, r, named))
+		require.Equal(t, map[string]string{"evt_parked": "parked>processed", "evt_ignored": "ignored>processed"},
+			became(t, r, named))
 		require.Equal(t, 5, countEffects(t, db))
-		for _, never := range []webhook.Outcome{webhook.Processed, webhook.Duplicate, webhook.Rejected, "", "failed,processed"} {
+		for _, never := range []webhook.Outcome{webhook.Processed, webhook.Duplicate, webhook.Rejected, "",
+			"failed,processed"} {
 			_, err := r.Replay(t.Context(), webhook.ReplayOptions{Outcomes: []webhook.Outcome{never}})
 			require.Error(t, err, never)
 		}
@@ -108,12 +113,15 @@ func TestReplayNarrowed(t *testing.T) {
 		}
 		return out
 	}
-	require.Equal(t, []string{"failed", "unmatched", "parked", "ignored"}, ids(webhook.ReplayOptions{Outcomes: all}), "the oldest first")
+	require.Equal(t, []string{"failed", "unmatched", "parked", "ignored"}, ids(webhook.ReplayOptions{Outcomes: all}),
+		"the oldest first")
 	require.Equal(t, []string{"failed"}, ids(webhook.ReplayOptions{Outcomes: all, Limit: 1}))
 	require.Equal(t, []string{"parked", "ignored"}, ids(webhook.ReplayOptions{Outcomes: all, Since: at(2)}))
-	require.Equal(t, []string{"unmatched", "parked"}, ids(webhook.ReplayOptions{Outcomes: all, Since: at(1), Until: at(3)}))
+	require.Equal(t, []string{"unmatched", "parked"},
+		ids(webhook.ReplayOptions{Outcomes: all, Since: at(1), Until: at(3)}))
 	require.Equal(t, []string{"parked"}, ids(webhook.ReplayOptions{Outcomes: all, Type: "parked"}))
-	require.Equal(t, []string{"ignored", "failed"}, ids(webhook.ReplayOptions{Outcomes: all, IDs: []string{"evt_ignored", "evt_failed"}}))
+	require.Equal(t, []string{"ignored", "failed"},
+		ids(webhook.ReplayOptions{Outcomes: all, IDs: []string{"evt_ignored", "evt_failed"}}))
 }
 
 // A replay that fails leaves a parked event parked, with what was known of it; a failed
@@ -125,9 +133,13 @@ func TestReplayThatFails(t *testing.T) {
 	r := newReceiver(t, db, webhook.Options{})
 	r.Handle("parked", failing(errors.New("still no luck")))
 	r.Handle("failed", failing(errors.New("still no luck")))
-	r.Handle("unmatched", func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) { return webhook.Parked, nil })
+	r.Handle("unmatched", func(context.Context, webhook.Tx,
+		webhook.Event) (webhook.Outcome, error) {
+		return webhook.Parked, nil
+	})
 	before := entry(t, db, "evt_parked")
-	all, err := r.Replay(t.Context(), webhook.ReplayOptions{Outcomes: []webhook.Outcome{webhook.Parked, webhook.Failed, webhook.Unmatched}})
+	all, err := r.Replay(t.Context(), webhook.ReplayOptions{Outcomes: []webhook.Outcome{webhook.Parked, webhook.Failed,
+		webhook.Unmatched}})
 	require.NoError(t, err)
 	require.Len(t, all, 3)
 	for i, want := range []webhook.Outcome{webhook.Failed, webhook.Parked, webhook.Failed} {
@@ -146,7 +158,8 @@ func TestReplayWithoutAPayload(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	r := first(t, db, webhook.Options{})
-	_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET payload = NULL WHERE stripe_event_id = 'evt_failed'`)
+	_, err := db.ExecContext(t.Context(),
+		`UPDATE booking_platform.payment_events SET payload = NULL WHERE stripe_event_id = 'evt_failed'`)
 	require.NoError(t, err)
 	want := map[string]string{"evt_failed": "failed>no_payload", "evt_unmatched": "unmatched>processed"}
 	require.Equal(t, want, became(t, r, webhook.ReplayOptions{}))
@@ -159,7 +172,8 @@ func TestReplayOfAnotherMode(t *testing.T) {
 	db := testdb.New(t)
 	r := first(t, db, webhook.Options{Mode: webhook.LiveMode})
 	require.Empty(t, became(t, r, webhook.ReplayOptions{}))
-	require.Equal(t, map[string]string{"evt_failed": "failed>no_handler"}, became(t, r, webhook.ReplayOptions{IDs: []string{"evt_failed"}}))
+	require.Equal(t, map[string]string{"evt_failed": "failed>no_handler"},
+		became(t, r, webhook.ReplayOptions{IDs: []string{"evt_failed"}}))
 	require.Equal(t, 1, countEffects(t, db))
 	require.Equal(t, webhook.Failed, entry(t, db, "evt_failed").Outcome)
 }

@@ -96,7 +96,8 @@ func (r *Receiver) DeleteOld(ctx context.Context) (int, error) {
 		args        []any
 	}{
 		{"end old unmatched events", giveUpSQL, []any{seconds(max(r.opts.UnmatchedFor+24*time.Hour, retryFor))}},
-		{"drop old payloads", dropPayloadsSQL, []any{seconds(r.opts.KeepPayloadFor), seconds(max(r.opts.KeepPayloadFor, retryFor))}},
+		{"drop old payloads", dropPayloadsSQL,
+			[]any{seconds(r.opts.KeepPayloadFor), seconds(max(r.opts.KeepPayloadFor, retryFor))}},
 		{"delete old events", deleteRowsSQL, []any{seconds(r.opts.KeepRowsFor), r.opts.DeleteWaiting}},
 	} {
 		n, err := r.inBatches(ctx, do.query, append([]any{r.name, deleteBatch}, do.args...)...)

@@ -49,7 +49,8 @@ func what(t testing.TB, db *sql.DB) map[string]string {
 func TestDeleteOld(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		for _, outcome := range []webhook.Outcome{webhook.Processed, webhook.Ignored, webhook.Failed, webhook.Unmatched, webhook.Parked} {
+		for _, outcome := range []webhook.Outcome{webhook.Processed, webhook.Ignored, webhook.Failed, webhook.Unmatched,
+			webhook.Parked} {
 			name := string(outcome)
 			aged(t, db, name+"_6", outcome, 6, 6)
 			aged(t, db, name+"_7", outcome, 7, 7)
@@ -60,10 +61,12 @@ func TestDeleteOld(t *testing.T) {
 		r := newReceiver(t, db, webhook.Options{})
 		n, err := r.DeleteOld(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, 7+2+3, n, "7 payloads, 2 rows, and 3 unmatched events that no replica has a handler for are ended")
+		require.Equal(t, 7+2+3, n,
+			"7 payloads, 2 rows, and 3 unmatched events that no replica has a handler for are ended")
 		const whole, row = "row and payload", "row"
 		want := map[string]string{
-			"processed_6": whole, "processed_7": row, "processed_89": row, "ignored_6": whole, "ignored_7": row, "ignored_89": row, "settled_lately": row,
+			"processed_6": whole, "processed_7": row, "processed_89": row, "ignored_6": whole, "ignored_7": row,
+			"ignored_89": row, "settled_lately": row,
 		}
 		for _, waiting := range []string{"failed", "unmatched", "parked"} {
 			for _, age := range []string{"_6", "_7", "_89", "_90"} {
@@ -76,12 +79,15 @@ func TestDeleteOld(t *testing.T) {
 		require.Zero(t, n)
 
 		// Told so, it deletes those too, and shorter times are kept to.
-		n, err = newReceiver(t, db, webhook.Options{KeepRowsFor: 30 * day, KeepPayloadFor: day, DeleteWaiting: true}).DeleteOld(t.Context())
+		n, err = newReceiver(t, db, webhook.Options{KeepRowsFor: 30 * day, KeepPayloadFor: day,
+			DeleteWaiting: true}).DeleteOld(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 2+7, n)
 		require.Equal(t, map[string]string{
-			"processed_6": row, "processed_7": row, "ignored_6": row, "ignored_7": row, "failed_6": whole, "failed_7": whole,
-			"unmatched_6": whole, "unmatched_7": whole, "unmatched_89": whole, "unmatched_90": whole, "parked_6": whole, "parked_7": whole,
+			"processed_6": row, "processed_7": row, "ignored_6": row, "ignored_7": row, "failed_6": whole,
+			"failed_7":    whole,
+			"unmatched_6": whole, "unmatched_7": whole, "unmatched_89": whole, "unmatched_90": whole, "parked_6": whole,
+			"parked_7": whole,
 		}, what(t, db))
 	})
 }
@@ -110,7 +116,8 @@ func TestDeleteOldAtOnce(t *testing.T) {
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
-	_, err = tx.ExecContext(t.Context(), `SELECT 1 FROM booking_platform.payment_events WHERE stripe_event_id = 'evt_800' FOR UPDATE`)
+	_, err = tx.ExecContext(t.Context(),
+		`SELECT 1 FROM booking_platform.payment_events WHERE stripe_event_id = 'evt_800' FOR UPDATE`)
 	require.NoError(t, err)
 
 	r := newReceiver(t, db, webhook.Options{})
@@ -147,7 +154,8 @@ func TestDeleteOldUsesTheIndexes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	many(t, db)
-	require.Contains(t, plan(t, db, webhook.DropPayloadsSQL, "default", 500, int64(7*day/time.Second), int64(7*day/time.Second)), "payment_events_payloads")
+	require.Contains(t, plan(t, db, webhook.DropPayloadsSQL, "default", 500, int64(7*day/time.Second),
+		int64(7*day/time.Second)), "payment_events_payloads")
 	p := plan(t, db, webhook.DeleteRowsSQL, "default", 500, int64(30*day/time.Second), false)
 	require.Contains(t, p, "payment_events_received")
 	require.NotContains(t, p, "Seq Scan")

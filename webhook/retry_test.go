@@ -157,7 +157,8 @@ func TestRetryWaiting_ForeignEventsDoNotDelayOurs(t *testing.T) {
 	require.Equal(t, webhook.Processed, entry(t, db, "evt_ours").Outcome)
 	require.Equal(t, webhook.Processed, entry(t, db, "evt_fails").Outcome)
 	var tried int
-	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM booking_platform.payment_events WHERE attempts > 1 AND outcome = 'unmatched'`).Scan(&tried))
+	require.NoError(t, db.QueryRowContext(t.Context(),
+		`SELECT count(*) FROM booking_platform.payment_events WHERE attempts > 1 AND outcome = 'unmatched'`).Scan(&tried))
 	require.Equal(t, 24, tried, "the share of what matches nothing is 25, ours among them")
 }
 
@@ -194,7 +195,8 @@ func TestRetryWaiting_UnmatchedIsGivenUp(t *testing.T) {
 	_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = received_at - interval '1 hour' WHERE stripe_event_id = 'evt_2'`)
 	require.NoError(t, err)
 	require.Equal(t, done(webhook.Unmatched), send(t, r, refund("evt_2")))
-	require.Equal(t, done(webhook.Ignored), send(t, unmatched(t, db, webhook.Options{UnmatchedFor: time.Hour}), refund("evt_2")))
+	require.Equal(t, done(webhook.Ignored),
+		send(t, unmatched(t, db, webhook.Options{UnmatchedFor: time.Hour}), refund("evt_2")))
 	_, err = webhook.New(db, []string{secret}, webhook.Options{UnmatchedFor: time.Second})
 	require.Error(t, err)
 }
@@ -204,7 +206,10 @@ func TestHandler_NotOurs(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	r := newReceiver(t, db, webhook.Options{})
-	r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) { return webhook.Ignored, nil })
+	r.Handle(completed, func(context.Context, webhook.Tx,
+		webhook.Event) (webhook.Outcome, error) {
+		return webhook.Ignored, nil
+	})
 	require.Equal(t, done(webhook.Ignored), send(t, r, event("evt_1", completed)))
 	require.Equal(t, done(webhook.Duplicate), send(t, r, event("evt_1", completed)))
 	e := entry(t, db, "evt_1")

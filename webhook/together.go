@@ -164,7 +164,8 @@ func (t *together) run(batch []*waiter) {
 	if err != nil {
 		// What is wrong shows when each event is handled by itself; that it had to be is
 		// worth knowing.
-		t.receiver.log.DebugContext(ctx, "webhook: events that waited together are handled one by one", "events", len(batch), "error", err.Error())
+		t.receiver.log.DebugContext(ctx, "webhook: events that waited together are handled one by one", "events",
+			len(batch), "error", err.Error())
 		return
 	}
 	for _, id := range ids {

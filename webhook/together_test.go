@@ -26,7 +26,8 @@ func effectTogether(ctx context.Context, tx webhook.Tx, events []webhook.Waiting
 		if strings.HasSuffix(w.Event.ID, "_odd") {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO public.effects (event_id) VALUES ($1::text)`, w.Event.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO public.effects (event_id) VALUES ($1::text)`,
+			w.Event.ID); err != nil {
 			return nil, err
 		}
 		settled = append(settled, w.Event.ID)
@@ -51,11 +52,13 @@ type crowd struct {
 func newCrowd(t *testing.T, db *sql.DB, opts webhook.Options, one webhook.Handler, many webhook.BatchHandler) *crowd {
 	t.Helper()
 	c := &crowd{
-		Receiver: newReceiver(t, db, opts), t: t, db: db, begun: make(chan struct{}, 2), release: make(chan struct{}), answers: map[string]chan answer{},
+		Receiver: newReceiver(t, db, opts), t: t, db: db, begun: make(chan struct{}, 2), release: make(chan struct{}),
+		answers: map[string]chan answer{},
 	}
 	effects(t, db)
 	c.Handle(completed, one)
-	c.HandleTogether(completed, func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+	c.HandleTogether(completed, func(ctx context.Context, tx webhook.Tx,
+		events []webhook.WaitingEvent) ([]string, error) {
 		c.mu.Lock()
 		c.sizes = append(c.sizes, len(events))
 		first := len(c.sizes) <= 2
@@ -116,7 +119,8 @@ func TestTogether(t *testing.T) {
 				if prepare {
 					url = testdb.Direct(t, url, "a prepared statement is the session's")
 				}
-				c := newCrowd(t, testdb.Open(t, driver, url), webhook.Options{Logger: log.logger(), KeepPayload: true, Prepare: prepare}, failing(errors.New("by itself")), effectTogether)
+				c := newCrowd(t, testdb.Open(t, driver, url), webhook.Options{Logger: log.logger(), KeepPayload: true,
+					Prepare: prepare}, failing(errors.New("by itself")), effectTogether)
 				for id, a := range c.together(numbered(10)...) {
 					require.Equal(t, done(webhook.Processed), a, id)
 					e := entry(t, c.db, id)
@@ -141,12 +145,13 @@ func TestTogether(t *testing.T) {
 func TestTogetherLeavesSome(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	c := newCrowd(t, db, webhook.Options{}, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
-		if ev.ID == "evt_unmatched_odd" {
-			return webhook.Unmatched, nil
-		}
-		return effect(ctx, tx, ev)
-	}, effectTogether)
+	c := newCrowd(t, db, webhook.Options{},
+		func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+			if ev.ID == "evt_unmatched_odd" {
+				return webhook.Unmatched, nil
+			}
+			return effect(ctx, tx, ev)
+		}, effectTogether)
 	// It has a row, so it is not new: its own transaction takes it up again.
 	_, err := db.ExecContext(t.Context(), `INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, outcome) VALUES ('default', 'evt_failed', 'x', 'x', 'failed')`)
 	require.NoError(t, err)
@@ -177,20 +182,29 @@ func TestTogetherFails(t *testing.T) {
 		}
 	}
 	for name, many := range map[string]webhook.BatchHandler{
-		"an error":                 after(func(context.Context, webhook.Tx) ([]string, error) { return nil, errors.New("out of tea") }),
-		"a panic":                  after(func(context.Context, webhook.Tx) ([]string, error) { panic("out of tea") }),
-		"the end of its goroutine": after(func(context.Context, webhook.Tx) ([]string, error) { runtime.Goexit(); return nil, nil }),
+		"an error": after(func(context.Context, webhook.Tx) ([]string, error) {
+			return nil,
+				errors.New("out of tea")
+		}),
+		"a panic": after(func(context.Context, webhook.Tx) ([]string, error) { panic("out of tea") }),
+		"the end of its goroutine": after(func(context.Context,
+			webhook.Tx) ([]string, error) {
+			runtime.Goexit()
+			return nil, nil
+		}),
 		"an error of the database": after(func(ctx context.Context, tx webhook.Tx) ([]string, error) {
 			_, err := tx.ExecContext(ctx, `SELECT 1 / 0`)
 			return nil, err
 		}),
-		"an error that it hides": func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+		"an error that it hides": func(ctx context.Context, tx webhook.Tx,
+			events []webhook.WaitingEvent) ([]string, error) {
 			settled, err := effectTogether(ctx, tx, events)
 			_, _ = tx.ExecContext(ctx, `SELECT 1 / 0`)
 			return settled, err
 		},
 		"the commit": func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
-			if _, err := tx.ExecContext(ctx, `CREATE TABLE public.once (n integer UNIQUE DEFERRABLE INITIALLY DEFERRED)`); err != nil {
+			if _, err := tx.ExecContext(ctx,
+				`CREATE TABLE public.once (n integer UNIQUE DEFERRABLE INITIALLY DEFERRED)`); err != nil {
 				return nil, err
 			}
 			if _, err := tx.ExecContext(ctx, `INSERT INTO public.once VALUES (1), (1)`); err != nil {
@@ -198,7 +212,10 @@ func TestTogetherFails(t *testing.T) {
 			}
 			return effectTogether(ctx, tx, events)
 		},
-		"ids that were not among them": after(func(context.Context, webhook.Tx) ([]string, error) { return []string{"evt_other"}, nil }),
+		"ids that were not among them": after(func(context.Context,
+			webhook.Tx) ([]string, error) {
+			return []string{"evt_other"}, nil
+		}),
 		"running out of time": after(func(ctx context.Context, _ webhook.Tx) ([]string, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -206,12 +223,13 @@ func TestTogetherFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCrowd(t, testdb.New(t), webhook.Options{Timeout: 15 * time.Second}, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
-				if ev.ID == "evt_bad" {
-					return "", errors.New("out of tea")
-				}
-				return effect(ctx, tx, ev)
-			}, many)
+			c := newCrowd(t, testdb.New(t), webhook.Options{Timeout: 15 * time.Second},
+				func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+					if ev.ID == "evt_bad" {
+						return "", errors.New("out of tea")
+					}
+					return effect(ctx, tx, ev)
+				}, many)
 			got := c.together("evt_1", "evt_bad", "evt_2")
 			require.Equal(t, failed, got["evt_bad"])
 			require.Equal(t, webhook.Failed, entry(t, c.db, "evt_bad").Outcome)

@@ -50,17 +50,20 @@ func TestTxWithSqlx(t *testing.T) {
 			type line struct {
 				EventID string `db:"event_id"`
 			}
-			_, err := sqlx.NamedExecContext(ctx, tx, `INSERT INTO public.effects (event_id) VALUES (:event_id)`, line{"named"})
+			_, err := sqlx.NamedExecContext(ctx, tx, `INSERT INTO public.effects (event_id) VALUES (:event_id)`,
+				line{"named"})
 			require.NoError(t, err)
 			_, err = tx.ExecContext(ctx, tx.Rebind(`INSERT INTO public.effects (event_id) VALUES (?)`), "rebound")
 			require.NoError(t, err)
-			query, args, err := sqlx.In(`SELECT event_id FROM public.effects WHERE event_id IN (?) ORDER BY 1`, []string{"named", "rebound"})
+			query, args, err := sqlx.In(`SELECT event_id FROM public.effects WHERE event_id IN (?) ORDER BY 1`,
+				[]string{"named", "rebound"})
 			require.NoError(t, err)
 			var lines []line
 			require.NoError(t, sqlx.SelectContext(ctx, tx, &lines, tx.Rebind(query), args...))
 			require.Equal(t, []line{{"named"}, {"rebound"}}, lines)
 			var one line
-			require.NoError(t, sqlx.GetContext(ctx, tx, &one, `SELECT event_id FROM public.effects WHERE event_id = $1`, "named"))
+			require.NoError(t, sqlx.GetContext(ctx, tx, &one, `SELECT event_id FROM public.effects WHERE event_id = $1`,
+				"named"))
 			require.Equal(t, line{"named"}, one)
 			stmt, err := sqlx.PreparexContext(ctx, tx, `SELECT count(*) FROM public.effects`)
 			require.NoError(t, err)

@@ -90,7 +90,8 @@ func notInSecret(c rune) bool {
 }
 
 // verify also says which secret the event was signed with: 1 is the first.
-func verify(payload []byte, header string, secrets []string, tolerance time.Duration, now time.Time) (ev Event, position int, err error) {
+func verify(payload []byte, header string, secrets []string, tolerance time.Duration,
+	now time.Time) (ev Event, position int, err error) {
 	if tolerance <= 0 {
 		tolerance = DefaultTolerance
 	}

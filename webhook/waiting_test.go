@@ -25,10 +25,14 @@ func TestWaiting(t *testing.T) {
 		r.Handle(completed, effect)
 		r.Handle("failing", failing(errors.New("no luck")))
 		for _, outcome := range []webhook.Outcome{webhook.Unmatched, webhook.Parked} {
-			r.Handle(string(outcome), func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) { return outcome, nil })
+			r.Handle(string(outcome), func(context.Context, webhook.Tx,
+				webhook.Event) (webhook.Outcome, error) {
+				return outcome, nil
+			})
 		}
 		for id, eventType := range map[string]string{
-			"evt_1": completed, "evt_2": "failing", "evt_3": "failing", "evt_4": "unmatched", "evt_5": "parked", "evt_6": "ignored",
+			"evt_1": completed, "evt_2": "failing", "evt_3": "failing", "evt_4": "unmatched", "evt_5": "parked",
+			"evt_6": "ignored",
 		} {
 			send(t, r, event(id, eventType))
 		}
@@ -38,7 +42,8 @@ func TestWaiting(t *testing.T) {
 		b, err := webhook.Waiting(t.Context(), db, "")
 		require.NoError(t, err)
 		require.Equal(t, []int{2, 1, 1}, []int{b.Failed, b.Unmatched, b.Parked})
-		require.Equal(t, entry(t, db, "evt_4").ReceivedAt, b.Oldest, "what is parked has been looked at by Stripe's deliveries for the last time")
+		require.Equal(t, entry(t, db, "evt_4").ReceivedAt, b.Oldest,
+			"what is parked has been looked at by Stripe's deliveries for the last time")
 		require.InDelta(t, time.Hour, b.Age, float64(time.Minute))
 		require.Equal(t, entry(t, db, "evt_1").ProcessedAt, b.LastProcessed)
 	})

@@ -40,7 +40,8 @@ func read(file string) (accepted, error) {
 // all below it.
 func (a accepted) has(rule, path string) bool {
 	for _, one := range a {
-		if one.rule == rule && (one.path == path || strings.HasSuffix(one.path, "/") && strings.HasPrefix(path, one.path)) {
+		if one.rule == rule && (one.path == path || strings.HasSuffix(one.path, "/") &&
+			strings.HasPrefix(path, one.path)) {
 			one.used = true
 			return true
 		}

@@ -32,7 +32,8 @@ func main() {
 	folders, err := io.ReadAll(os.Stdin)
 	found := 0
 	if err == nil {
-		found, err = run(os.Args[1], strings.FieldsFunc(string(folders), func(r rune) bool { return r == '\n' || r == '\r' }))
+		found, err = run(os.Args[1], strings.FieldsFunc(string(folders),
+			func(r rune) bool { return r == '\n' || r == '\r' }))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gosec:", err)

@@ -20,8 +20,9 @@ const ContentType = "text/calendar; charset=utf-8"
 // statuses is what a calendar calls the status of a booking. One that is not here has no
 // event.
 var statuses = map[booking.Status]ics.ObjectStatus{
-	booking.Pending: ics.ObjectStatusTentative, booking.Confirmed: ics.ObjectStatusConfirmed, booking.Completed: ics.ObjectStatusConfirmed,
-	booking.NoShow: ics.ObjectStatusConfirmed, booking.Cancelled: ics.ObjectStatusCancelled,
+	booking.Pending: ics.ObjectStatusTentative, booking.Confirmed: ics.ObjectStatusConfirmed,
+	booking.Completed: ics.ObjectStatusConfirmed,
+	booking.NoShow:    ics.ObjectStatusConfirmed, booking.Cancelled: ics.ObjectStatusCancelled,
 }
 
 func newCalendar() *ics.Calendar {
@@ -85,5 +86,6 @@ func isAddress(s string) bool {
 // isWord tells whether all of s can be seen. golang-ical escapes text alone: anything
 // else must not have what ends a line.
 func isWord(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) })
+	return utf8.ValidString(s) && !strings.ContainsFunc(s,
+		func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) })
 }

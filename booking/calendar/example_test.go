@@ -19,9 +19,11 @@ func ExampleFile() {
 	room := booking.Resource{ID: "019a2b3c-0000-7000-8000-00000000000a", Name: "Room 1, first floor"}
 	b := booking.Booking{
 		ID: "019a2b3c-0000-7000-8000-000000000001", ResourceID: room.ID, Kind: booking.Sold, Status: booking.Confirmed,
-		Start: start, End: start.Add(time.Hour), CreatedAt: start.AddDate(0, 0, -3), UpdatedAt: start.AddDate(0, 0, -2), Sequence: 1,
+		Start: start, End: start.Add(time.Hour), CreatedAt: start.AddDate(0, 0, -3), UpdatedAt: start.AddDate(0, 0, -2),
+		Sequence: 1,
 	}
-	file, err := calendar.File("booking.example.com", room, b, calendar.FileOptions{Link: "https://booking.example.com/b/1"})
+	file, err := calendar.File("booking.example.com", room, b,
+		calendar.FileOptions{Link: "https://booking.example.com/b/1"})
 	var none *calendar.NoFileError
 	switch {
 	case errors.As(err, &none):

@@ -20,7 +20,8 @@ func TestFeedTellsOfTheResource(t *testing.T) {
 	require.NoError(t, err)
 	cal := read(t, file)
 	require.Empty(t, cal.Children)
-	require.ElementsMatch(t, []string{"PRODID", "VERSION", "CALSCALE", "NAME", "X-WR-CALNAME", "REFRESH-INTERVAL", "X-PUBLISHED-TTL"}, names(cal.Props))
+	require.ElementsMatch(t, []string{"PRODID", "VERSION", "CALSCALE", "NAME", "X-WR-CALNAME", "REFRESH-INTERVAL",
+		"X-PUBLISHED-TTL"}, names(cal.Props))
 	require.Equal(t, r.Name, text(t, cal.Props, "NAME"))
 	require.Equal(t, r.Name, text(t, cal.Props, "X-WR-CALNAME"))
 	require.Equal(t, "DURATION", cal.Props.Get("REFRESH-INTERVAL").Params.Get("VALUE"))
@@ -43,13 +44,20 @@ func TestEventsOfAFeed(t *testing.T) {
 		summary, description, status string
 	}{
 		{func(*booking.Booking) {}, "Ada Lovelace", "Party: 1\nStatus: confirmed", "CONFIRMED"},
-		{func(b *booking.Booking) { b.Party, b.Offer, b.Reference = 3, "long", "order 42" }, "Ada Lovelace (3) – An hour and a half", "Party: 3\nStatus: confirmed\nReference: order 42", "CONFIRMED"},
-		{func(b *booking.Booking) { b.Status = booking.Pending }, "Ada Lovelace", "Party: 1\nStatus: pending", "TENTATIVE"},
-		{func(b *booking.Booking) { b.Status = booking.Completed }, "Ada Lovelace", "Party: 1\nStatus: completed", "CONFIRMED"},
-		{func(b *booking.Booking) { b.Status = booking.NoShow }, "Ada Lovelace", "Party: 1\nStatus: no show", "CONFIRMED"},
-		{func(b *booking.Booking) { b.Status = booking.Cancelled }, "Ada Lovelace", "Party: 1\nStatus: cancelled", "CANCELLED"},
-		{func(b *booking.Booking) { b.Customer = booking.Customer{} }, "Booking", "Party: 1\nStatus: confirmed", "CONFIRMED"},
-		{func(b *booking.Booking) { b.Kind, b.Party, b.Customer = booking.Block, 2, booking.Customer{} }, "Blocked (2)", "Units: 2\nStatus: confirmed", "CONFIRMED"},
+		{func(b *booking.Booking) { b.Party, b.Offer, b.Reference = 3, "long", "order 42" },
+			"Ada Lovelace (3) – An hour and a half", "Party: 3\nStatus: confirmed\nReference: order 42", "CONFIRMED"},
+		{func(b *booking.Booking) { b.Status = booking.Pending }, "Ada Lovelace", "Party: 1\nStatus: pending",
+			"TENTATIVE"},
+		{func(b *booking.Booking) { b.Status = booking.Completed }, "Ada Lovelace", "Party: 1\nStatus: completed",
+			"CONFIRMED"},
+		{func(b *booking.Booking) { b.Status = booking.NoShow }, "Ada Lovelace", "Party: 1\nStatus: no show",
+			"CONFIRMED"},
+		{func(b *booking.Booking) { b.Status = booking.Cancelled }, "Ada Lovelace", "Party: 1\nStatus: cancelled",
+			"CANCELLED"},
+		{func(b *booking.Booking) { b.Customer = booking.Customer{} }, "Booking", "Party: 1\nStatus: confirmed",
+			"CONFIRMED"},
+		{func(b *booking.Booking) { b.Kind, b.Party, b.Customer = booking.Block, 2, booking.Customer{} }, "Blocked (2)",
+			"Units: 2\nStatus: confirmed", "CONFIRMED"},
 	} {
 		b := sold(c.change)
 		file, err := calendar.Feed(domain, court, []booking.Booking{b}, calendar.FeedOptions{})
@@ -61,7 +69,8 @@ func TestEventsOfAFeed(t *testing.T) {
 		require.Equal(t, bookingID+"@example.com", text(t, props, "UID"), "as in its file")
 		require.NotContains(t, string(file), "ada@example.com")
 	}
-	file, err := calendar.Feed(domain, court, []booking.Booking{sold(func(b *booking.Booking) { b.Status = booking.Expired })}, calendar.FeedOptions{})
+	file, err := calendar.Feed(domain, court,
+		[]booking.Booking{sold(func(b *booking.Booking) { b.Status = booking.Expired })}, calendar.FeedOptions{})
 	require.NoError(t, err)
 	require.Empty(t, read(t, file).Children)
 }

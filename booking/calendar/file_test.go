@@ -14,7 +14,8 @@ import (
 func TestFileHasEveryProperty(t *testing.T) {
 	t.Parallel()
 	b := sold(func(b *booking.Booking) { b.Offer, b.Sequence, b.Party = "long", 3, 4 })
-	opts := calendar.FileOptions{Link: "https://example.com/success?booking=1&token=a,b;c", Organizer: "court@example.com"}
+	opts := calendar.FileOptions{Link: "https://example.com/success?booking=1&token=a,b;c",
+		Organizer: "court@example.com"}
 	file, err := calendar.File(domain, court, b, opts)
 	require.NoError(t, err)
 	cal := read(t, file)
@@ -26,7 +27,8 @@ func TestFileHasEveryProperty(t *testing.T) {
 
 	props := event(t, file).Props
 	require.ElementsMatch(t, []string{
-		"UID", "DTSTAMP", "CREATED", "LAST-MODIFIED", "SEQUENCE", "STATUS", "DTSTART", "DTEND", "SUMMARY", "DESCRIPTION", "URL", "ORGANIZER",
+		"UID", "DTSTAMP", "CREATED", "LAST-MODIFIED", "SEQUENCE", "STATUS", "DTSTART", "DTEND", "SUMMARY",
+		"DESCRIPTION", "URL", "ORGANIZER",
 	}, names(props))
 	require.Equal(t, bookingID+"@example.com", text(t, props, "UID"))
 	require.Equal(t, "Court – An hour and a half", text(t, props, "SUMMARY"))
@@ -57,10 +59,12 @@ func TestFileWithoutWhatMayBeLeftOut(t *testing.T) {
 	file, err := calendar.File(domain, r, sold(), calendar.FileOptions{})
 	require.NoError(t, err)
 	props := event(t, file).Props
-	require.ElementsMatch(t, []string{"UID", "DTSTAMP", "CREATED", "LAST-MODIFIED", "SEQUENCE", "STATUS", "DTSTART", "DTEND", "SUMMARY"}, names(props))
+	require.ElementsMatch(t, []string{"UID", "DTSTAMP", "CREATED", "LAST-MODIFIED", "SEQUENCE", "STATUS", "DTSTART",
+		"DTEND", "SUMMARY"}, names(props))
 	require.Equal(t, "Court", text(t, props, "SUMMARY"))
 
-	file, err = calendar.File(domain, r, sold(func(b *booking.Booking) { b.Offer = "gone-by-now" }), calendar.FileOptions{})
+	file, err = calendar.File(domain, r, sold(func(b *booking.Booking) { b.Offer = "gone-by-now" }),
+		calendar.FileOptions{})
 	require.NoError(t, err)
 	require.Equal(t, "Court – gone-by-now", text(t, event(t, file).Props, "SUMMARY"))
 }
@@ -68,9 +72,11 @@ func TestFileWithoutWhatMayBeLeftOut(t *testing.T) {
 func TestStatusOfFile(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[booking.Status]string{
-		booking.Confirmed: "CONFIRMED", booking.Completed: "CONFIRMED", booking.NoShow: "CONFIRMED", booking.Cancelled: "CANCELLED",
+		booking.Confirmed: "CONFIRMED", booking.Completed: "CONFIRMED", booking.NoShow: "CONFIRMED",
+		booking.Cancelled: "CANCELLED",
 	} {
-		file, err := calendar.File(domain, court, sold(func(b *booking.Booking) { b.Status = status }), calendar.FileOptions{})
+		file, err := calendar.File(domain, court, sold(func(b *booking.Booking) { b.Status = status }),
+			calendar.FileOptions{})
 		require.NoError(t, err, status)
 		require.Equal(t, want, text(t, event(t, file).Props, "STATUS"), status)
 	}
@@ -95,23 +101,32 @@ func TestStatusOfFile(t *testing.T) {
 func TestTimesAreInUTC(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ zone, start, dtstart, dtend string }{
-		{"Europe/Paris", "2026-03-29T01:30:00+01:00", "20260329T003000Z", "20260329T023000Z"},        // Spring forward at 01:00Z, within.
-		{"Europe/Paris", "2026-10-25T02:30:00+02:00", "20261025T003000Z", "20261025T023000Z"},        // The hour that comes twice: its first,
-		{"Europe/Paris", "2026-10-25T02:30:00+01:00", "20261025T013000Z", "20261025T033000Z"},        // and its second.
-		{"Europe/Paris", "2026-07-01T23:30:00+02:00", "20260701T213000Z", "20260701T233000Z"},        // Across midnight in Paris, not in UTC.
-		{"Europe/Paris", "2026-07-02T01:00:00+02:00", "20260701T230000Z", "20260702T010000Z"},        // And the other way round.
-		{"America/New_York", "2026-12-31T18:30:00-05:00", "20261231T233000Z", "20270101T013000Z"},    // Year's end in UTC.
-		{"Pacific/Apia", "2011-12-29T23:30:00-10:00", "20111230T093000Z", "20111230T113000Z"},        // Into a day that never was.
-		{"Australia/Lord_Howe", "2026-04-05T01:30:00+11:00", "20260404T143000Z", "20260404T163000Z"}, // Half an hour back.
-		{"Asia/Kathmandu", "2028-02-29T00:00:00+05:45", "20280228T181500Z", "20280228T201500Z"},      // 29 February, three quarters.
-		{"Europe/Paris", "9998-12-31T23:30:00+01:00", "99981231T223000Z", "99990101T003000Z"},        // As late as can be.
+		{"Europe/Paris", "2026-03-29T01:30:00+01:00", "20260329T003000Z", "20260329T023000Z"},
+		// Spring forward at 01:00Z, within.
+		{"Europe/Paris", "2026-10-25T02:30:00+02:00", "20261025T003000Z", "20261025T023000Z"},
+		// The hour that comes twice: its first,
+		{"Europe/Paris", "2026-10-25T02:30:00+01:00", "20261025T013000Z", "20261025T033000Z"}, // and its second.
+		{"Europe/Paris", "2026-07-01T23:30:00+02:00", "20260701T213000Z", "20260701T233000Z"},
+		// Across midnight in Paris, not in UTC.
+		{"Europe/Paris", "2026-07-02T01:00:00+02:00", "20260701T230000Z", "20260702T010000Z"},
+		// And the other way round.
+		{"America/New_York", "2026-12-31T18:30:00-05:00", "20261231T233000Z", "20270101T013000Z"},
+		// Year's end in UTC.
+		{"Pacific/Apia", "2011-12-29T23:30:00-10:00", "20111230T093000Z", "20111230T113000Z"},
+		// Into a day that never was.
+		{"Australia/Lord_Howe", "2026-04-05T01:30:00+11:00", "20260404T143000Z", "20260404T163000Z"},
+		// Half an hour back.
+		{"Asia/Kathmandu", "2028-02-29T00:00:00+05:45", "20280228T181500Z", "20280228T201500Z"},
+		// 29 February, three quarters.
+		{"Europe/Paris", "9998-12-31T23:30:00+01:00", "99981231T223000Z", "99990101T003000Z"}, // As late as can be.
 	} {
 		zone, err := time.LoadLocation(c.zone)
 		require.NoError(t, err)
 		start, err := time.Parse(time.RFC3339, c.start)
 		require.NoError(t, err)
 		file, err := calendar.File(domain, court, sold(func(b *booking.Booking) {
-			b.Start, b.End, b.UpdatedAt, b.CreatedAt = start.In(zone), start.Add(2*time.Hour).In(zone), b.UpdatedAt.In(zone), b.CreatedAt.In(zone)
+			b.Start, b.End, b.UpdatedAt, b.CreatedAt = start.In(zone), start.Add(2*time.Hour).In(zone),
+				b.UpdatedAt.In(zone), b.CreatedAt.In(zone)
 		}), calendar.FileOptions{})
 		require.NoError(t, err)
 		props := event(t, file).Props
@@ -126,13 +141,16 @@ func TestTimesAreInUTC(t *testing.T) {
 
 func TestWrongArguments(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"", "example.com\r\nBEGIN:VEVENT", "exam\u2028ple.com", "\xff.com", "a b", "a@b", strings.Repeat("a", 254)} {
+	for _, bad := range []string{"", "example.com\r\nBEGIN:VEVENT", "exam\u2028ple.com", "\xff.com", "a b", "a@b",
+		strings.Repeat("a", 254)} {
 		_, err := calendar.File(bad, court, sold(), calendar.FileOptions{})
 		require.ErrorContains(t, err, "domain", bad)
 		_, err = calendar.Feed(bad, court, []booking.Booking{sold()}, calendar.FeedOptions{})
 		require.ErrorContains(t, err, "domain", bad)
 	}
-	for _, bad := range []string{"/success", "javascript:alert(1)", "https://", "https://example.com/a b", "https://example.com/\r\nBEGIN:VEVENT", "https://example.com/\u2028", "https://example.com/\xff", "https://example.com/\n"} {
+	for _, bad := range []string{"/success", "javascript:alert(1)", "https://", "https://example.com/a b",
+		"https://example.com/\r\nBEGIN:VEVENT", "https://example.com/\u2028", "https://example.com/\xff",
+		"https://example.com/\n"} {
 		_, err := calendar.File(domain, court, sold(), calendar.FileOptions{Link: bad})
 		require.ErrorContains(t, err, "link", bad)
 	}

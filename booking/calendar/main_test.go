@@ -22,15 +22,17 @@ const (
 )
 
 var court = booking.Resource{
-	ID: "019a2b3c-0000-7000-8000-00000000000a", Slug: "court", Name: "Court", TimeZone: "Europe/Paris", Description: "By the river.\nBring shoes.",
-	Offers: []booking.Offer{{Slug: "long", Name: "An hour and a half"}},
+	ID: "019a2b3c-0000-7000-8000-00000000000a", Slug: "court", Name: "Court", TimeZone: "Europe/Paris",
+	Description: "By the river.\nBring shoes.",
+	Offers:      []booking.Offer{{Slug: "long", Name: "An hour and a half"}},
 }
 
 // sold is a confirmed booking of the court, changed as the test needs it.
 func sold(change ...func(*booking.Booking)) booking.Booking {
 	start := time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC)
 	b := booking.Booking{
-		ID: bookingID, Kind: booking.Sold, ResourceID: court.ID, Start: start, End: start.Add(time.Hour), Party: 1, Status: booking.Confirmed,
+		ID: bookingID, Kind: booking.Sold, ResourceID: court.ID, Start: start, End: start.Add(time.Hour), Party: 1,
+		Status:    booking.Confirmed,
 		Customer:  booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
 		CreatedAt: start.Add(-48 * time.Hour), UpdatedAt: start.Add(-47*time.Hour + 123456*time.Microsecond),
 	}

@@ -19,14 +19,16 @@ func TestMovedAndCancelledItIsOneEvent(t *testing.T) {
 	store, err := booking.New(db, booking.Options{})
 	require.NoError(t, err)
 	r, err := store.CreateResource(t.Context(), booking.Resource{
-		Slug: "court", Name: "Court", TimeZone: "Europe/Paris", SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"},
+		Slug: "court", Name: "Court", TimeZone: "Europe/Paris", SlotLength: time.Hour,
+		Price: booking.Money{Minor: 2500, Currency: "eur"},
 	})
 	require.NoError(t, err)
 	token, err := store.CreateFeed(t.Context(), r.ID)
 	require.NoError(t, err)
 	start := time.Now().UTC().Truncate(time.Hour).Add(24 * time.Hour)
 	b, err := store.Hold(t.Context(), booking.HoldRequest{
-		Resource: r.ID, Start: start, Customer: booking.Customer{FirstName: "Zoë", LastName: "D'Arcy; Söhne, \\ & Co", Email: "zoe@example.com"},
+		Resource: r.ID, Start: start, Customer: booking.Customer{FirstName: "Zoë", LastName: "D'Arcy; Söhne, \\ & Co",
+			Email: "zoe@example.com"},
 	})
 	require.NoError(t, err)
 
@@ -55,7 +57,8 @@ func TestMovedAndCancelledItIsOneEvent(t *testing.T) {
 		file, err = calendar.File(domain, r, b, calendar.FileOptions{})
 		require.NoError(t, err)
 		own := event(t, file).Props
-		for _, name := range []string{"UID", "SEQUENCE", "STATUS", "DTSTART", "DTEND", "DTSTAMP", "LAST-MODIFIED", "CREATED"} {
+		for _, name := range []string{"UID", "SEQUENCE", "STATUS", "DTSTART", "DTEND", "DTSTAMP", "LAST-MODIFIED",
+			"CREATED"} {
 			require.Equal(t, props.Get(name), own.Get(name), name)
 		}
 		return sequence

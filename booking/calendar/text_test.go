@@ -29,8 +29,10 @@ func written(t tester, name, description string) (summary, body string) {
 func TestTextComesBackAsItWas(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
-		"Müller, Söhne; & Co: \"the\" 'court'", `C:\new\, \; \\n \N \`, `\`, `\\`, `\n`, "a,b;c:d", ",", ";", "日本語の予約", "👩‍👩‍👧‍👦 family",
-		"x\tone tab", " leading and trailing ", "<b>no</b> <i>markup</i>", "END:VEVENT", "BEGIN:VCALENDAR", "é́combining", "…",
+		"Müller, Söhne; & Co: \"the\" 'court'", `C:\new\, \; \\n \N \`, `\`, `\\`, `\n`, "a,b;c:d", ",", ";", "日本語の予約",
+		"👩‍👩‍👧‍👦 family",
+		"x\tone tab", " leading and trailing ", "<b>no</b> <i>markup</i>", "END:VEVENT", "BEGIN:VCALENDAR",
+		"é́combining", "…",
 	} {
 		summary, description := written(t, s, s+"\n\n"+s+"\n")
 		require.Equal(t, s, summary)
@@ -42,7 +44,8 @@ func TestTextComesBackAsItWas(t *testing.T) {
 // and spaces fall.
 func TestFolding(t *testing.T) {
 	t.Parallel()
-	for _, piece := range []string{"a", "ü", "€", "👍", "👩‍👧", `\`, ",", ";", "\n", " ", "\t", "a ", "ü ", "<", "a>", "  a"} {
+	for _, piece := range []string{"a", "ü", "€", "👍", "👩‍👧", `\`, ",", ";", "\n", " ", "\t", "a ", "ü ", "<", "a>",
+		"  a"} {
 		for shift := range 80 {
 			s := strings.Repeat("x", shift) + strings.Repeat(piece, 120) + "end"
 			_, description := written(t, "Court", s)
@@ -54,9 +57,11 @@ func TestFolding(t *testing.T) {
 // Whatever is in a name, it writes no line of its own.
 func TestNoTextBecomesALine(t *testing.T) {
 	t.Parallel()
-	for _, end := range []string{"\r\n", "\n", "\r", "\r\r\n", "\n\r", "\v", "\f", "\u0085", "\u2028", "\u2029", "\x00\r\n", "\\\r\n", "\\\n"} {
+	for _, end := range []string{"\r\n", "\n", "\r", "\r\r\n", "\n\r", "\v", "\f", "\u0085", "\u2028", "\u2029",
+		"\x00\r\n", "\\\r\n", "\\\n"} {
 		for _, evil := range []string{
-			end + "BEGIN:VEVENT", end + "END:VEVENT" + end + "BEGIN:VEVENT" + end + "UID:1@evil", end + "ATTENDEE:mailto:eve@example.com",
+			end + "BEGIN:VEVENT", end + "END:VEVENT" + end + "BEGIN:VEVENT" + end + "UID:1@evil",
+			end + "ATTENDEE:mailto:eve@example.com",
 			end + " folded", end + "STATUS:CANCELLED", end + end + end,
 		} {
 			s := "Court" + evil
@@ -76,7 +81,8 @@ func TestNoTextBecomesALine(t *testing.T) {
 			require.NoError(t, err)
 			e := event(t, file)
 			require.ElementsMatch(t, []string{
-				"UID", "DTSTAMP", "CREATED", "LAST-MODIFIED", "SEQUENCE", "STATUS", "DTSTART", "DTEND", "SUMMARY", "DESCRIPTION",
+				"UID", "DTSTAMP", "CREATED", "LAST-MODIFIED", "SEQUENCE", "STATUS", "DTSTART", "DTEND", "SUMMARY",
+				"DESCRIPTION",
 			}, names(e.Props))
 			require.Equal(t, "CONFIRMED", text(t, e.Props, "STATUS"))
 			require.Equal(t, bookingID+"@example.com", text(t, e.Props, "UID"))
@@ -92,7 +98,8 @@ func TestNoTextBecomesALine(t *testing.T) {
 func TestAnyText(t *testing.T) {
 	t.Parallel()
 	pieces := []string{
-		"\r\n", "\r", "\n", "\\", "\\n", ",", ";", ":", "\"", " ", "\t", "\u2028", "\u0085", "\x00", "\xff", "\xe2\x82", "ü", "€", "👍", "<", ">",
+		"\r\n", "\r", "\n", "\\", "\\n", ",", ";", ":", "\"", " ", "\t", "\u2028", "\u0085", "\x00", "\xff", "\xe2\x82",
+		"ü", "€", "👍", "<", ">",
 		"BEGIN:VEVENT", "END:VCALENDAR", "a", "some words that take up room ",
 	}
 	rapid.Check(t, func(t *rapid.T) {

@@ -12,7 +12,8 @@ import (
 func TestPageStripeUnavailable(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{
-		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678", "STRIPE_API_BASE": "http://127.0.0.1:1",
+		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678",
+		"STRIPE_API_BASE": "http://127.0.0.1:1",
 	})
 	c := h.client()
 	page := c.get("/?from=" + soon()).body

@@ -77,7 +77,8 @@ func TestEachFieldWrong(t *testing.T) {
 			require.NotEmpty(t, fields[w.field], "%s: %v", name, fields)
 		}
 	}
-	for name, key := range map[string]string{"empty": "", "too long": strings.Repeat("k", 201), "not ASCII": "schlüssel"} {
+	for name, key := range map[string]string{"empty": "", "too long": strings.Repeat("k", 201),
+		"not ASCII": "schlüssel"} {
 		a := c.post("/api/bookings", wish(start, nil), "Idempotency-Key", key)
 		require.Equal(t, http.StatusBadRequest, a.status, name)
 		_, fields := a.code(t)
@@ -104,11 +105,14 @@ func TestAllFieldsWrong(t *testing.T) {
 	}, "Idempotency-Key", "\t")
 	require.Equal(t, http.StatusBadRequest, a.status)
 	_, fields := a.code(t)
-	require.ElementsMatch(t, []string{"start", "firstName", "lastName", "email", "party", "price", "coupon", "Idempotency-Key"}, keys(fields), "%v", fields)
+	require.ElementsMatch(t, []string{"start", "firstName", "lastName", "email", "party", "price", "coupon",
+		"Idempotency-Key"}, keys(fields), "%v", fields)
 
-	a = c.post("/api/bookings", m{"resource": "nowhere", "date": "x", "time": "y", "firstName": "", "lastName": true, "email": nil, "party": "many"})
+	a = c.post("/api/bookings", m{"resource": "nowhere", "date": "x", "time": "y", "firstName": "", "lastName": true,
+		"email": nil, "party": "many"})
 	_, fields = a.code(t)
-	require.ElementsMatch(t, []string{"resource", "date", "time", "firstName", "lastName", "email", "party"}, keys(fields), "%v", fields)
+	require.ElementsMatch(t, []string{"resource", "date", "time", "firstName", "lastName", "email", "party"},
+		keys(fields), "%v", fields)
 
 	// With several resources one has to be named.
 	h.addResource(booking.Resource{Slug: "second", Name: "Second"})
@@ -199,9 +203,11 @@ func TestBadQueries(t *testing.T) {
 		require.Equal(t, []string{field}, keys(fields), path)
 	}
 	for _, path := range []string{
-		"/api/resources/cellar/availability", "/api/resources/cellar/next", "/booking/cancel", "/booking/move?booking=x&token=y", "/booking/move?booking=%00&token=%00",
+		"/api/resources/cellar/availability", "/api/resources/cellar/next", "/booking/cancel",
+		"/booking/move?booking=x&token=y", "/booking/move?booking=%00&token=%00",
 		"/api/resources/%00/availability", "/api/bookings/x", "/api/bookings/%00", "/success?session_id=%00",
-		"/success?session_id=cs_unknown", "/success", "/success?booking=x&token=y", "/nothing", "/api", "//", "/api//bookings", "/static/", "/static/none", "/static/../main.go",
+		"/success?session_id=cs_unknown", "/success", "/success?booking=x&token=y", "/nothing", "/api", "//",
+		"/api//bookings", "/static/", "/static/none", "/static/../main.go",
 	} {
 		a := c.get(path)
 		require.Equal(t, http.StatusNotFound, a.status, "%s: %s", path, a.body)

@@ -73,7 +73,8 @@ func TestBrowserBooksForTwo(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{
-		Slug: "atelier", Name: "A tour of the atelier", Description: "An hour among the looms.", Capacity: 6, Price: booking.Money{Minor: 1500, Currency: "eur"},
+		Slug: "atelier", Name: "A tour of the atelier", Description: "An hour among the looms.", Capacity: 6,
+		Price: booking.Money{Minor: 1500, Currency: "eur"},
 		Hours: everyDay(10, 18),
 	})
 	ctx := browser(t)
@@ -129,7 +130,9 @@ const someDay = `//div[@class="week"]/fieldset[3]`
 // chosen is the time that is marked on a page; "" where none is.
 func chosen(t *testing.T, ctx context.Context) string {
 	t.Helper()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector('input[name=start]:checked')?.value ?? ''`))
+	value,
+		err := chromedp.Run(ctx,
+		chromedp.Evaluate[string](`document.querySelector('input[name=start]:checked')?.value ?? ''`))
 	require.NoError(t, err)
 	return value
 }
@@ -140,7 +143,8 @@ func TestBrowserBackFromThePayPage(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{
-		Slug: "atelier", Name: "A tour of the atelier", Price: booking.Money{Minor: 1500, Currency: "eur"}, Hours: everyDay(10, 18),
+		Slug: "atelier", Name: "A tour of the atelier", Price: booking.Money{Minor: 1500, Currency: "eur"},
+		Hours: everyDay(10, 18),
 	})
 	ctx := browser(t, withoutBackForwardCache)
 	noon := someDay + `//label[normalize-space()="12:00"]`
@@ -164,7 +168,9 @@ func TestBrowserBackFromThePayPage(t *testing.T) {
 	_, err = chromedp.Run(ctx, chromedp.Poll[bool](`document.getElementById('firstName').value === 'Ada'`))
 	require.NoError(t, err)
 	require.Empty(t, chosen(t, ctx), "no other time is chosen")
-	times, err := chromedp.Run(ctx, chromedp.Evaluate[string](`[...document.querySelectorAll('fieldset:nth-of-type(3) label')].map(l => l.textContent.trim()).join()`))
+	times,
+		err := chromedp.Run(ctx,
+		chromedp.Evaluate[string](`[...document.querySelectorAll('fieldset:nth-of-type(3) label')].map(l => l.textContent.trim()).join()`))
 	require.NoError(t, err)
 	require.Equal(t, "10:00,11:00,13:00,14:00,15:00,16:00,17:00", times)
 	again, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector('input[name=key]').value`))
@@ -209,7 +215,8 @@ func TestBrowserBackFromAMove(t *testing.T) {
 func TestBrowserBackFromALargerParty(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
-	h.addResource(booking.Resource{Slug: "atelier", Name: "A tour of the atelier", Capacity: 20, Hours: everyDay(10, 18)})
+	h.addResource(booking.Resource{Slug: "atelier", Name: "A tour of the atelier", Capacity: 20,
+		Hours: everyDay(10, 18)})
 	ctx := browser(t, withoutBackForwardCache)
 	party := chromedp.ID("party")
 	require.NoError(t, chromedp.Do(ctx,

@@ -73,7 +73,8 @@ func TestCalendarFile(t *testing.T) {
 	requireNotFound(t, ada.get(path+"?token=x"))
 	requireNotFound(t, h.admin().get("/api/bookings/01936f4e-0000-7000-8000-000000000001/calendar.ics"))
 
-	moved, err := h.Bookings().Reschedule(t.Context(), booking.RescheduleRequest{ID: b.ID, Start: instant(t, ada.slot(5))})
+	moved, err := h.Bookings().Reschedule(t.Context(),
+		booking.RescheduleRequest{ID: b.ID, Start: instant(t, ada.slot(5))})
 	require.NoError(t, err)
 	again := ada.get(link).calendar(t).Events()[0].Props
 	require.Equal(t, props.Get("UID"), again.Get("UID"))
@@ -134,7 +135,8 @@ func TestPrivateFeed(t *testing.T) {
 
 	// What is no feed is not found, whatever it looks like.
 	wrong := strings.ToLower(token)
-	for _, path := range []string{"/calendar/" + wrong + ".ics", "/calendar/" + token, "/calendar/" + token + ".ics/", "//calendar/" + token + ".ics", "/x/calendar/" + token, "/calendar/x.ics", "/calendar/.ics", "/calendar/"} {
+	for _, path := range []string{"/calendar/" + wrong + ".ics", "/calendar/" + token, "/calendar/" + token + ".ics/",
+		"//calendar/" + token + ".ics", "/x/calendar/" + token, "/calendar/x.ics", "/calendar/.ics", "/calendar/"} {
 		requireNotFound(t, ada.get(path))
 	}
 	a = admin.do(http.MethodDelete, "/api/resources/studio/feeds", "", nil)
@@ -171,7 +173,8 @@ func TestWhoMayOpenFeeds(t *testing.T) {
 	}
 	require.Zero(t, h.count("calendar_feeds"))
 	require.Equal(t, http.StatusUnauthorized, stranger.post("/api/resources/studio/feeds", nil).status)
-	require.Equal(t, http.StatusUnauthorized, stranger.do(http.MethodDelete, "/api/resources/studio/feeds", "", nil).status)
+	require.Equal(t, http.StatusUnauthorized,
+		stranger.do(http.MethodDelete, "/api/resources/studio/feeds", "", nil).status)
 	evil := h.admin().do(http.MethodPost, "/api/resources/studio/feeds", "", nil, "Sec-Fetch-Site", "cross-site")
 	require.Equal(t, http.StatusForbidden, evil.status, "another site opens none in a member's browser")
 }

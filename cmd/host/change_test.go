@@ -107,7 +107,8 @@ func TestCancelUnderThePolicy(t *testing.T) {
 	free := end.AddDate(0, 0, -30)
 	before := show(fee)
 	require.Equal(t, int64(2500), before.Cancellation.Fee)
-	require.True(t, free.Equal(*before.Cancellation.FreeUntil) && end.Equal(*before.Cancellation.Until), before.Cancellation)
+	require.True(t, free.Equal(*before.Cancellation.FreeUntil) && end.Equal(*before.Cancellation.Until),
+		before.Cancellation)
 	require.Nil(t, before.Refund)
 	c = ada.act(fee, "cancel", nil).changed(t)
 	require.Equal(t, "cancelled", c.Status)
@@ -131,7 +132,8 @@ func TestCancelUnderThePolicy(t *testing.T) {
 		status  string
 		words   string
 	}{
-		{half, 1250, "partially_refunded", "EUR 12.50 is given back"}, {whole, 2500, "refunded", "The whole price, EUR 25.00, is given back"},
+		{half, 1250, "partially_refunded", "EUR 12.50 is given back"},
+		{whole, 2500, "refunded", "The whole price, EUR 25.00, is given back"},
 	} {
 		eventually(t, "the money has gone back", func() bool { return show(w.booking).Payment.Status == w.status })
 		require.Equal(t, w.refund, show(w.booking).Payment.AmountRefunded)
@@ -213,7 +215,8 @@ func TestCancelWhileMoneyArrives(t *testing.T) {
 			}
 			require.Equal(t, payments.ReasonCancelled, causes)
 			require.Equal(t, payments.ReasonCancelled, unapplied)
-			require.Regexp(t, `All of it, EUR 25.00, (is|has been) given back to you`, ada.get("/success?session_id="+b.StripeSessionID).body)
+			require.Regexp(t, `All of it, EUR 25.00, (is|has been) given back to you`,
+				ada.get("/success?session_id="+b.StripeSessionID).body)
 		})
 	}
 }
@@ -232,7 +235,8 @@ func TestCancelWithMoneyOnItsWay(t *testing.T) {
 		_, err := h.db.Exec(`UPDATE booking_platform.payments SET `+facts+` WHERE booking_id = $1::uuid`, b.ID)
 		require.NoError(t, err)
 		page := ada.get("/success?booking=" + b.ID + "&token=" + b.Token)
-		require.Equal(t, status == "processing", strings.Contains(page.body, "all of it is given back as soon as it has arrived"))
+		require.Equal(t, status == "processing",
+			strings.Contains(page.body, "all of it is given back as soon as it has arrived"))
 		require.Regexp(t, cancelLink, page.body)
 		c := ada.act(b, "cancel", nil).changed(t)
 		require.Equal(t, "cancelled", c.Status)
@@ -273,19 +277,26 @@ func TestBadChanges(t *testing.T) {
 		"reason too long":        {"cancel", m{"reason": strings.Repeat("x", 501)}, []string{"reason"}},
 		"reason with a NUL":      {"cancel", m{"reason": "\x00"}, []string{"reason"}},
 		"refund is ours to say":  {"cancel", m{"refund": 2500}, []string{"refund"}},
-		"status, owner, price":   {"cancel", m{"status": "confirmed", "email": "eve@example.com", "amount": 0}, []string{"status", "email", "amount"}},
-		"all of it":              {"cancel", m{"reason": strings.Repeat("x", 501), "byCustomer": false}, []string{"reason", "byCustomer"}},
-		"no start":               {"reschedule", m{}, []string{"start"}},
-		"start broken":           {"reschedule", m{"start": "x"}, []string{"start"}},
-		"start of another type":  {"reschedule", m{"start": 1}, []string{"start"}},
-		"no slot":                {"reschedule", m{"start": start.Add(time.Minute).Format(time.RFC3339)}, []string{"start"}},
-		"too far ahead":          {"reschedule", m{"start": start.AddDate(3, 0, 0).Format(time.RFC3339)}, []string{"start"}},
+		"status, owner, price": {"cancel", m{"status": "confirmed", "email": "eve@example.com", "amount": 0},
+			[]string{"status", "email", "amount"}},
+		"all of it": {"cancel", m{"reason": strings.Repeat("x", 501), "byCustomer": false},
+			[]string{"reason", "byCustomer"}},
+		"no start":              {"reschedule", m{}, []string{"start"}},
+		"start broken":          {"reschedule", m{"start": "x"}, []string{"start"}},
+		"start of another type": {"reschedule", m{"start": 1}, []string{"start"}},
+		"no slot": {"reschedule", m{"start": start.Add(time.Minute).Format(time.RFC3339)},
+			[]string{"start"}},
+		"too far ahead": {"reschedule", m{"start": start.AddDate(3, 0, 0).Format(time.RFC3339)},
+			[]string{"start"}},
 		"start and date":         {"reschedule", m{"start": later, "date": "2026-12-01"}, []string{"start"}},
 		"a time that is no time": {"reschedule", m{"date": "2026-12-01", "time": "x"}, []string{"time"}},
-		"price":                  {"reschedule", m{"start": later, "amount": 1, "difference": 0}, []string{"amount", "difference"}},
-		"another resource":       {"reschedule", m{"start": later, "resource": "other", "party": 2}, []string{"resource", "party"}},
-		"everything":             {"reschedule", m{"time": true, "reason": strings.Repeat("x", 501), "x": 1}, []string{"time", "reason", "x"}},
-		"reason":                 {"reschedule", m{"start": later, "reason": "\x00"}, []string{"reason"}},
+		"price": {"reschedule", m{"start": later, "amount": 1, "difference": 0},
+			[]string{"amount", "difference"}},
+		"another resource": {"reschedule", m{"start": later, "resource": "other", "party": 2},
+			[]string{"resource", "party"}},
+		"everything": {"reschedule", m{"time": true, "reason": strings.Repeat("x", 501), "x": 1},
+			[]string{"time", "reason", "x"}},
+		"reason": {"reschedule", m{"start": later, "reason": "\x00"}, []string{"reason"}},
 	} {
 		a := ada.act(b, w.route, w.body)
 		require.Equal(t, http.StatusBadRequest, a.status, "%s: %s", name, a.body)
@@ -299,16 +310,20 @@ func TestBadChanges(t *testing.T) {
 			contentType, body string
 			status            int
 		}{
-			{"application/x-www-form-urlencoded", "reason=x", 415}, {"application/json", "[]", 400}, {"application/json", "{", 400}, {"application/json", "\xff", 400},
+			{"application/x-www-form-urlencoded", "reason=x", 415}, {"application/json", "[]", 400},
+			{"application/json", "{", 400}, {"application/json", "\xff", 400},
 			{"application/json", `{"reason":"` + strings.Repeat("x", 64<<10) + `"}`, 413},
 		} {
-			a := ada.do(http.MethodPost, "/api/bookings/"+b.ID+"/"+route, w.contentType, strings.NewReader(w.body), owner...)
+			a := ada.do(http.MethodPost, "/api/bookings/"+b.ID+"/"+route, w.contentType, strings.NewReader(w.body),
+				owner...)
 			require.Equal(t, w.status, a.status, a.body)
 		}
 	}
-	require.Equal(t, http.StatusUnsupportedMediaType, ada.do(http.MethodPost, "/api/bookings/"+b.ID+"/reschedule", "", nil, owner...).status)
+	require.Equal(t, http.StatusUnsupportedMediaType,
+		ada.do(http.MethodPost, "/api/bookings/"+b.ID+"/reschedule", "", nil, owner...).status)
 	c := ada.get("/api/bookings/" + b.ID + "?token=" + b.Token).changed(t)
 	require.Equal(t, "pending", c.Status)
 	require.True(t, start.Equal(mustTime(t, c.Start)))
-	require.Equal(t, http.StatusOK, ada.do(http.MethodPost, "/api/bookings/"+b.ID+"/cancel", "", nil, owner...).status, "it needs no body")
+	require.Equal(t, http.StatusOK, ada.do(http.MethodPost, "/api/bookings/"+b.ID+"/cancel", "", nil, owner...).status,
+		"it needs no body")
 }

@@ -98,7 +98,8 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 		name, args = args[0], args[1:]
 	}
 	takes := map[string]int{
-		"migrate": 1, "resource": len(args), "events": len(args), "payment": len(args), "booking": len(args), "user": len(args), "doctor": len(args),
+		"migrate": 1, "resource": len(args), "events": len(args), "payment": len(args), "booking": len(args),
+		"user": len(args), "doctor": len(args),
 	}
 	if len(args) > takes[name] {
 		return misunderstood(stderr)

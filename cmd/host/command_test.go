@@ -28,7 +28,8 @@ func command(t *testing.T, environ map[string]string, args ...string) (status in
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"serv"}, {"serve", "x"}, {"migrate"}, {"migrate", "down"}, {"migrate", "up", "x"}, {"version", "x"}, {"-x"}} {
+	for _, args := range [][]string{{"serv"}, {"serve", "x"}, {"migrate"}, {"migrate", "down"}, {"migrate", "up", "x"},
+		{"version", "x"}, {"-x"}} {
 		status, stdout, stderr := command(t, nil, args...)
 		require.Equal(t, 2, status, args)
 		require.Empty(t, stdout)
@@ -46,11 +47,13 @@ func TestUsage(t *testing.T) {
 
 func TestBadConfigurationStopsTheStart(t *testing.T) {
 	t.Parallel()
-	status, stdout, stderr := command(t, map[string]string{"APP_ENV": "production", "PORT": "x", "SESSION_SECRET": "hunter2"}, "serve")
+	status, stdout, stderr := command(t,
+		map[string]string{"APP_ENV": "production", "PORT": "x", "SESSION_SECRET": "hunter2"}, "serve")
 	require.Equal(t, 1, status)
 	require.Empty(t, stdout)
 	require.True(t, strings.HasPrefix(stderr, "host: configuration: 6 problems\n"), stderr)
-	for _, name := range []string{"PORT", "APP_URL", "DATABASE_URL", "SESSION_SECRET", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"} {
+	for _, name := range []string{"PORT", "APP_URL", "DATABASE_URL", "SESSION_SECRET", "STRIPE_SECRET_KEY",
+		"STRIPE_WEBHOOK_SECRET"} {
 		require.Contains(t, stderr, "\n  "+name+" ")
 	}
 	require.NotContains(t, stderr, "hunter2")
@@ -136,9 +139,13 @@ func TestHealthcheck(t *testing.T) {
 		require.Equal(t, 0, status, stderr)
 		require.Equal(t, "ready\n", stdout)
 	}
-	ill := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	ill := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
 	defer ill.Close()
-	status, _, stderr := command(t, map[string]string{"PORT": ill.URL[strings.LastIndex(ill.URL, ":")+1:]}, "healthcheck")
+	status, _, stderr := command(t, map[string]string{"PORT": ill.URL[strings.LastIndex(ill.URL, ":")+1:]},
+		"healthcheck")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "/health/db answers 503")
 	status, _, stderr = command(t, map[string]string{"PORT": "1"}, "healthcheck")
@@ -160,7 +167,8 @@ func TestSampleResource(t *testing.T) {
 	require.Equal(t, 1, h.count("resources"))
 
 	produced := startHost(t, map[string]string{
-		"APP_ENV": "production", "BIND_ADDRESS": "127.0.0.1", "APP_URL": "https://booking.example.com", "SESSION_SECRET": strings.Repeat("s", 32),
+		"APP_ENV": "production", "BIND_ADDRESS": "127.0.0.1", "APP_URL": "https://booking.example.com",
+		"SESSION_SECRET":    strings.Repeat("s", 32),
 		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678",
 	})
 	require.Zero(t, produced.count("resources"))

@@ -40,7 +40,8 @@ var (
 	// migratingSettings take away what the role may have: a migration bounds its locks
 	// itself, and may take its time.
 	migratingSettings = settings{
-		"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", isolation: "read committed",
+		"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0",
+		isolation: "read committed",
 	}
 )
 

@@ -50,7 +50,8 @@ func TestConnectionsHaveLimits(t *testing.T) {
 func TestLimitsEndWhatHangs(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.URL(t), "a connection begins with its limits")
-	db, err := host.OpenDB(direct+"&statement_timeout=100&lock_timeout=50&idle_in_transaction_session_timeout=100", time.Minute)
+	db, err := host.OpenDB(direct+"&statement_timeout=100&lock_timeout=50&idle_in_transaction_session_timeout=100",
+		time.Minute)
 	require.NoError(t, err)
 	defer db.Close()
 	var state interface{ SQLState() string }
@@ -75,7 +76,8 @@ func TestLimitsEndWhatHangs(t *testing.T) {
 	require.NoError(t, idle.QueryRowContext(t.Context(), `SELECT pg_backend_pid()`).Scan(&pid))
 	eventually(t, "the idle transaction is ended", func() bool {
 		var n int
-		return holder.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE pid = $1`, pid).Scan(&n) == nil && n == 0
+		return holder.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE pid = $1`,
+			pid).Scan(&n) == nil && n == 0
 	})
 }
 

@@ -48,7 +48,8 @@ func (r *running) fight(n int, body m) map[int]int {
 func TestHundredClientsOneSlot(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
-	require.Equal(t, map[int]int{http.StatusCreated: 1, http.StatusConflict: 99}, h.fight(100, wish(h.client().slot(0), nil)))
+	require.Equal(t, map[int]int{http.StatusCreated: 1, http.StatusConflict: 99},
+		h.fight(100, wish(h.client().slot(0), nil)))
 	require.Equal(t, 1, h.count("bookings"))
 	require.Len(t, h.StandIn().Sessions(), 1)
 }
@@ -56,7 +57,8 @@ func TestHundredClientsOneSlot(t *testing.T) {
 func TestThirtyTwoClientsThirtyTwoUnits(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
-	h.addResource(booking.Resource{Slug: "tour", Name: "Tour", Capacity: 32, Price: booking.Money{Minor: 1500, Currency: "eur"}})
+	h.addResource(booking.Resource{Slug: "tour", Name: "Tour", Capacity: 32,
+		Price: booking.Money{Minor: 1500, Currency: "eur"}})
 	start := time.Now().AddDate(0, 0, 3).UTC().Truncate(time.Hour).Format(time.RFC3339)
 	require.Equal(t, map[int]int{http.StatusCreated: 32}, h.fight(32, wish(start, m{"resource": "tour"})))
 	require.Equal(t, 32, h.count("bookings"))

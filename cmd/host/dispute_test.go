@@ -78,7 +78,8 @@ func TestCancel_DisputedPayment(t *testing.T) {
 			require.Equal(t, test.refund, *v.Refund)
 			require.Equal(t, 2500-test.refund, v.Payment.AmountLost)
 			require.Contains(t, ada.get(page).body, test.says)
-			require.Eventually(t, func() bool { return h.StandIn().Balance()["eur"].Refunded == test.refund }, 30*time.Second, 50*time.Millisecond)
+			require.Eventually(t, func() bool { return h.StandIn().Balance()["eur"].Refunded == test.refund },
+				30*time.Second, 50*time.Millisecond)
 		})
 	}
 }
@@ -114,7 +115,8 @@ func TestCancel_WhileTheBankIsAtWork(t *testing.T) {
 	require.NoError(t, h.StandIn().WaitDelivered(t.Context()))
 	require.EqualValues(t, 1250, *ada.contested(half).Refund)
 	require.Contains(t, ada.get(page).body, divided)
-	require.Eventually(t, func() bool { return h.StandIn().Balance()["eur"].Refunded == 1250 }, 30*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return h.StandIn().Balance()["eur"].Refunded == 1250 }, 30*time.Second,
+		50*time.Millisecond)
 }
 
 // M7: host payment show lists every dispute.

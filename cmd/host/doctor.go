@@ -30,7 +30,8 @@ func doctorCommand(ctx context.Context, args []string, environ map[string]string
 	visit := doctor.VisitOptions{Say: func(line string) { fmt.Fprintln(std.err, printable(line)) }}
 	flags.Func("base", "", func(s string) error {
 		u, err := url.Parse(s)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" ||
+			u.RawQuery != "" || u.User != nil {
 			return errMisunderstood
 		}
 		visit.Base = strings.TrimRight(s, "/")
@@ -39,7 +40,8 @@ func doctorCommand(ctx context.Context, args []string, environ map[string]string
 	flags.BoolVar(&visit.Pay, "pay", false, "")
 	flags.StringVar(&visit.Resource, "resource", "", "")
 	flags.DurationVar(&visit.Wait, "wait", 10*time.Minute, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 || visit.Pay && visit.Base == "" || visit.Resource != "" && !visit.Pay || visit.Wait <= 0 {
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 || visit.Pay && visit.Base == "" ||
+		visit.Resource != "" && !visit.Pay || visit.Wait <= 0 {
 		return errMisunderstood
 	}
 	cfg, problems := config.Read(environ)
@@ -119,7 +121,8 @@ func printFindings(out io.Writer, found []doctor.Finding, asJSON bool) error {
 			say("         -> %s\n", printable(f.Remedy))
 		}
 	}
-	say("\n%s, %s; docs/doctor.md explains each\n", counted(doctor.Count(found, doctor.Problem), "problem"), counted(doctor.Count(found, doctor.Warning), "warning"))
+	say("\n%s, %s; docs/doctor.md explains each\n", counted(doctor.Count(found, doctor.Problem), "problem"),
+		counted(doctor.Count(found, doctor.Warning), "warning"))
 	return errors.Join(errs...)
 }
 

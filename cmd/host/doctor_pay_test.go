@@ -35,9 +35,12 @@ func TestDoctorCountsWhatWasPaid(t *testing.T) {
 		want        doctor.Name
 		says        string
 	}{
-		"it is not paid for":     {was: `"status":"paid"`, is: `"status":"unpaid"`, want: doctor.PayConfirmed, says: "confirmed and its payment unpaid"},
-		"less was paid":          {was: `"amountPaid":2500`, is: `"amountPaid":2400`, want: doctor.PayConfirmed, says: "the booking is confirmed"},
-		"two rows of the ledger": {plant: another, want: doctor.PayOnce, says: "1 confirmed booking, 1 payment, 2 row of the ledger"},
+		"it is not paid for": {was: `"status":"paid"`, is: `"status":"unpaid"`, want: doctor.PayConfirmed,
+			says: "confirmed and its payment unpaid"},
+		"less was paid": {was: `"amountPaid":2500`, is: `"amountPaid":2400`, want: doctor.PayConfirmed,
+			says: "the booking is confirmed"},
+		"two rows of the ledger": {plant: another, want: doctor.PayOnce,
+			says: "1 confirmed booking, 1 payment, 2 row of the ledger"},
 		"no row of the ledger": {
 			plant: `UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'not_ours' WHERE type = 'checkout.session.completed'`,
 			want:  doctor.PayOnce, says: "1 confirmed booking, 1 payment, 0 row of the ledger",
@@ -48,8 +51,9 @@ func TestDoctorCountsWhatWasPaid(t *testing.T) {
 			want:  doctor.PayOnce, says: "1 confirmed booking, 0 payment, 1 row of the ledger",
 		},
 		"the booking is not confirmed": {
-			plant: `UPDATE booking_platform.bookings SET status = 'pending'`, mend: `UPDATE booking_platform.bookings SET status = 'confirmed'`,
-			want: doctor.PayOnce, says: "0 confirmed booking, 1 payment, 1 row of the ledger",
+			plant: `UPDATE booking_platform.bookings SET status = 'pending'`,
+			mend:  `UPDATE booking_platform.bookings SET status = 'confirmed'`,
+			want:  doctor.PayOnce, says: "0 confirmed booking, 1 payment, 1 row of the ledger",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +62,8 @@ func TestDoctorCountsWhatWasPaid(t *testing.T) {
 			h := startHost(t, env)
 			planted := false
 			front := meddling(t, h.URL(), func(body []byte) []byte {
-				if !bytes.Contains(body, []byte(`"status":"confirmed"`)) || bytes.Contains(body, []byte(`"amountRefunded":2500`)) {
+				if !bytes.Contains(body, []byte(`"status":"confirmed"`)) ||
+					bytes.Contains(body, []byte(`"amountRefunded":2500`)) {
 					return body
 				}
 				if c.plant != "" && !planted {

@@ -25,7 +25,8 @@ import (
 )
 
 // examined runs `host doctor -json` and returns its findings by name.
-func examined(t *testing.T, environ map[string]string, args ...string) (status int, found map[doctor.Name]doctor.Finding, stderr string) {
+func examined(t *testing.T, environ map[string]string,
+	args ...string) (status int, found map[doctor.Name]doctor.Finding, stderr string) {
 	t.Helper()
 	status, stdout, stderr := command(t, environ, append([]string{"doctor", "-json"}, args...)...)
 	found = map[doctor.Name]doctor.Finding{}
@@ -51,8 +52,10 @@ func amiss(found map[doctor.Name]doctor.Finding) map[doctor.Name]doctor.Level {
 func TestDoctorUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"x"}, {"-x"}, {"-hosts", "0"}, {"-base", "127.0.0.1:3000"}, {"-base", "https://u:p@example.com"}, {"-base", "https://example.com/app"}, {"-pay"},
-		{"-resource", "room"}, {"-base", "http://127.0.0.1:1", "-resource", "room"}, {"-base", "http://127.0.0.1:1", "-pay", "-wait", "0s"},
+		{"x"}, {"-x"}, {"-hosts", "0"}, {"-base", "127.0.0.1:3000"}, {"-base", "https://u:p@example.com"},
+		{"-base", "https://example.com/app"}, {"-pay"},
+		{"-resource", "room"}, {"-base", "http://127.0.0.1:1", "-resource", "room"},
+		{"-base", "http://127.0.0.1:1", "-pay", "-wait", "0s"},
 	} {
 		status, stdout, stderr := command(t, nil, append([]string{"doctor"}, args...)...)
 		require.Equal(t, 2, status, args)
@@ -79,14 +82,19 @@ func TestDoctorOfANewUser(t *testing.T) {
 func TestDoctorOfABadConfiguration(t *testing.T) {
 	t.Parallel()
 	status, stdout, stderr := command(t, map[string]string{
-		"APP_ENV": "production", "APP_URL": "https://booking.example.com", "DATABASE_URL": "postgres://u:hunter2hunter2@127.0.0.1:1/b", "PORT": "x",
-		"SESSION_SECRET": strings.Repeat("s", 32), "STRIPE_SECRET_KEY": "pk_live_hunter2hunter2", "STRIPE_WEBHOOK_SECRET": "hunter2hunter2",
+		"APP_ENV": "production", "APP_URL": "https://booking.example.com",
+		"DATABASE_URL": "postgres://u:hunter2hunter2@127.0.0.1:1/b", "PORT": "x",
+		"SESSION_SECRET": strings.Repeat("s", 32), "STRIPE_SECRET_KEY": "pk_live_hunter2hunter2",
+		"STRIPE_WEBHOOK_SECRET": "hunter2hunter2",
 	}, "doctor")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "host: doctor: 6 problems\n")
 	for _, want := range []string{
-		"problem  configuration: PORT is", "problem  configuration: STRIPE_SECRET_KEY is not", "problem  configuration: STRIPE_WEBHOOK_SECRET has",
-		"problem  session-secret: ", "problem  secret-reused: the password of DATABASE_URL is the same as STRIPE_WEBHOOK_SECRET", "problem  database: cannot be reached", "warning  trust-proxy: ",
+		"problem  configuration: PORT is", "problem  configuration: STRIPE_SECRET_KEY is not",
+		"problem  configuration: STRIPE_WEBHOOK_SECRET has",
+		"problem  session-secret: ",
+		"problem  secret-reused: the password of DATABASE_URL is the same as STRIPE_WEBHOOK_SECRET",
+		"problem  database: cannot be reached", "warning  trust-proxy: ",
 	} {
 		require.Contains(t, stdout, want)
 	}
@@ -156,20 +164,25 @@ func TestDoctorVisitsABadHost(t *testing.T) {
 		want      doctor.Name
 		level     doctor.Level
 	}{
-		"live":            {path: "/health", answer: says(200, "<html>"), want: doctor.BaseLive, level: doctor.Problem},
-		"ready":           {path: "/health/db", answer: says(503, `{"status":"unavailable"}`), want: doctor.BaseReady, level: doctor.Problem},
+		"live": {path: "/health", answer: says(200, "<html>"), want: doctor.BaseLive, level: doctor.Problem},
+		"ready": {path: "/health/db", answer: says(503, `{"status":"unavailable"}`), want: doctor.BaseReady,
+			level: doctor.Problem},
 		"frames":          {drop: "X-Frame-Options", want: doctor.BaseHeaders, level: doctor.Problem},
 		"policy":          {drop: "Content-Security-Policy", want: doctor.BaseHeaders, level: doctor.Problem},
 		"no cookie":       {drop: "Set-Cookie", want: doctor.BaseCookie, level: doctor.Problem},
 		"cookie for all":  {cut: "; HttpOnly", want: doctor.BaseCookie, level: doctor.Problem},
 		"cookie anywhere": {cut: "; SameSite=Lax", want: doctor.BaseCookie, level: doctor.Problem},
-		"open API":        {path: "/api/bookings", answer: says(200, `{"items":[]}`), want: doctor.BaseAPI, level: doctor.Problem},
-		"API to a page":   {path: "/api/bookings", answer: http.RedirectHandler("/login", http.StatusFound).ServeHTTP, want: doctor.BaseAPI, level: doctor.Problem},
+		"open API": {path: "/api/bookings", answer: says(200, `{"items":[]}`), want: doctor.BaseAPI,
+			level: doctor.Problem},
+		"API to a page": {path: "/api/bookings", answer: http.RedirectHandler("/login", http.StatusFound).ServeHTTP,
+			want: doctor.BaseAPI, level: doctor.Problem},
 		"open page":       {path: "/dashboard", answer: says(200, ""), want: doctor.BasePage, level: doctor.Problem},
 		"webhook":         {path: "/webhook", answer: says(200, ""), want: doctor.BaseWebhook, level: doctor.Problem},
 		"webhook limited": {path: "/webhook", answer: says(429, ""), want: doctor.BaseWebhook, level: doctor.Warning},
-		"open metrics":    {path: "/metrics", answer: says(200, "up 1"), want: doctor.BaseMetrics, level: doctor.Problem},
-		"admin metrics":   {path: "/admin/metrics", answer: says(200, "{}"), want: doctor.BaseMetrics, level: doctor.Problem},
+		"open metrics": {path: "/metrics", answer: says(200, "up 1"), want: doctor.BaseMetrics,
+			level: doctor.Problem},
+		"admin metrics": {path: "/admin/metrics", answer: says(200, "{}"), want: doctor.BaseMetrics,
+			level: doctor.Problem},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -225,8 +238,10 @@ func TestDoctorRefusesToPay(t *testing.T) {
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
 	h := startHost(t, env)
 	h.addResource(booking.Resource{Slug: "talk", Name: "Talk"})
-	h.addResource(booking.Resource{Slug: "strict", Name: "Strict", Price: booking.Money{Minor: 100, Currency: "eur"}, Policy: booking.Policy{Never: true}})
-	plain := startHost(t, map[string]string{"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678", "STRIPE_API_BASE": "http://127.0.0.1:1"})
+	h.addResource(booking.Resource{Slug: "strict", Name: "Strict", Price: booking.Money{Minor: 100, Currency: "eur"},
+		Policy: booking.Policy{Never: true}})
+	plain := startHost(t, map[string]string{"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678",
+		"STRIPE_API_BASE": "http://127.0.0.1:1"})
 	for name, c := range map[string]struct {
 		host *running
 		key  string
@@ -244,7 +259,8 @@ func TestDoctorRefusesToPay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			status, found, _ := examined(t, map[string]string{"STRIPE_SECRET_KEY": c.key}, append([]string{"-base", c.host.URL(), "-pay"}, c.args...)...)
+			status, found, _ := examined(t, map[string]string{"STRIPE_SECRET_KEY": c.key},
+				append([]string{"-base", c.host.URL(), "-pay"}, c.args...)...)
 			require.Equal(t, 1, status)
 			require.Equal(t, map[doctor.Name]doctor.Level{c.want: doctor.Problem}, amiss(found))
 			require.Contains(t, found[c.want].Found, c.says)
@@ -311,7 +327,8 @@ func TestDoctorAsksAPersonToPay(t *testing.T) {
 			t.Parallel()
 			env := map[string]string{"DATABASE_URL": testdb.URL(t)}
 			h := realStripe(t, env, false, pays)
-			env["STRIPE_SECRET_KEY"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_4eC39HqLyjWDarjtT1zdp7dc", "whsec_12345678"
+			env["STRIPE_SECRET_KEY"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_4eC39HqLyjWDarjtT1zdp7dc",
+				"whsec_12345678"
 			wait := map[bool]string{true: "1m", false: "1s"}[pays]
 			status, found, stderr := examined(t, env, "-base", h.URL(), "-pay", "-wait", wait)
 			require.Contains(t, stderr, "4242 4242 4242 4242")
@@ -334,7 +351,8 @@ func TestDoctorAsksAPersonToPay(t *testing.T) {
 func TestDoctorDoesNotPayInLiveMode(t *testing.T) {
 	t.Parallel()
 	h := realStripe(t, map[string]string{}, true, false)
-	status, found, stderr := examined(t, map[string]string{"STRIPE_SECRET_KEY": "sk_test_4eC39HqLyjWDarjtT1zdp7dc"}, "-base", h.URL(), "-pay", "-wait", "1s")
+	status, found, stderr := examined(t, map[string]string{"STRIPE_SECRET_KEY": "sk_test_4eC39HqLyjWDarjtT1zdp7dc"},
+		"-base", h.URL(), "-pay", "-wait", "1s")
 	require.Equal(t, 1, status)
 	require.Equal(t, map[doctor.Name]doctor.Level{doctor.PayMode: doctor.Problem}, amiss(found))
 	require.Contains(t, found[doctor.PayMode].Found, "live mode")

@@ -18,8 +18,10 @@ import (
 func TestEventsUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"x"}, {"list", "x"}, {"list", "-outcome", "lost"}, {"list", "-since", "yesterday"}, {"list", "-since", "-1h"}, {"list", "-limit", "0"},
-		{"list", "-limit", "501"}, {"show"}, {"ignore"}, {"ignore", "-outcome", "failed"}, {"show", "-x"}, {"replay", "evt_1"}, {"replay", "-outcome", "processed"}, {"replay", "-outcome", "failed,x"},
+		{}, {"x"}, {"list", "x"}, {"list", "-outcome", "lost"}, {"list", "-since", "yesterday"},
+		{"list", "-since", "-1h"}, {"list", "-limit", "0"},
+		{"list", "-limit", "501"}, {"show"}, {"ignore"}, {"ignore", "-outcome", "failed"}, {"show", "-x"},
+		{"replay", "evt_1"}, {"replay", "-outcome", "processed"}, {"replay", "-outcome", "failed,x"},
 		{"replay", "-id", "evt_1", "-since", "1h"}, {"replay", "-limit", "10001"}, {"waiting", "x"},
 		{"fetch"}, {"fetch", "-since", "yesterday"}, {"fetch", "-since", "1h", "x"},
 	} {
@@ -51,9 +53,11 @@ func TestEvents(t *testing.T) {
 	require.NotEmpty(t, payment)
 	// The host's own step must not be the one that takes the event up.
 	require.NoError(t, h.stop())
-	env["STRIPE_SECRET_KEY"], env["STRIPE_API_BASE"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_x", "http://127.0.0.1:1", "whsec_12345678"
+	env["STRIPE_SECRET_KEY"], env["STRIPE_API_BASE"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_x", "http://127.0.0.1:1",
+		"whsec_12345678"
 	statusOf := func() (status string) {
-		require.NoError(t, h.db.QueryRowContext(t.Context(), `SELECT status FROM booking_platform.bookings WHERE id = $1`, b.ID).Scan(&status))
+		require.NoError(t, h.db.QueryRowContext(t.Context(),
+			`SELECT status FROM booking_platform.bookings WHERE id = $1`, b.ID).Scan(&status))
 		return status
 	}
 	payload := strings.NewReplacer("evt_1", "evt_early", "LIVE", "false", "cs_1", payment).Replace(sessionExpired)
@@ -70,7 +74,8 @@ func TestEvents(t *testing.T) {
 	require.Equal(t, 0, status, stderr)
 	require.Contains(t, stdout, `bad\x1b[31m luck`)
 	require.Equal(t, 4, strings.Count(stdout, "\n"))
-	status, stdout, _ = command(t, env, "events", "list", "-since", "24h", "-outcome", "unmatched", "-type", "checkout.session.expired", "-limit", "5", "-json")
+	status, stdout, _ = command(t, env, "events", "list", "-since", "24h", "-outcome", "unmatched", "-type",
+		"checkout.session.expired", "-limit", "5", "-json")
 	require.Equal(t, 0, status)
 	var line struct{ ID, Outcome, StripeSessionID string }
 	require.NoError(t, json.Unmarshal([]byte(stdout), &line))
@@ -115,7 +120,8 @@ func TestEvents(t *testing.T) {
 	require.Equal(t, "nothing to replay\n", stdout)
 	status, stdout, _ = command(t, env, "events", "replay", "-json", "-id", "evt_old,evt_none")
 	require.Equal(t, 1, status)
-	require.Equal(t, `{"id":"evt_old","type":"other","was":"processed","skipped":"outcome"}`+"\n"+`{"id":"evt_none","skipped":"unknown"}`+"\n", stdout)
+	require.Equal(t, `{"id":"evt_old","type":"other","was":"processed","skipped":"outcome"}`+"\n"+
+		`{"id":"evt_none","skipped":"unknown"}`+"\n", stdout)
 	delete(env, "STRIPE_WEBHOOK_SECRET")
 	status, _, stderr = command(t, env, "events", "replay")
 	require.Equal(t, 1, status)
@@ -132,10 +138,12 @@ func TestEventsFetch(t *testing.T) {
 	require.Contains(t, stderr, "STRIPE_SECRET_KEY")
 	stripe := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		require.Equal(t, "/v1/events", r.URL.Path)
-		_, _ = io.WriteString(rw, `{"object":"list","has_more":false,"data":[`+strings.NewReplacer("evt_1", "evt_lost", "LIVE", "false").Replace(sessionExpired)+`]}`)
+		_, _ = io.WriteString(rw, `{"object":"list","has_more":false,"data":[`+strings.NewReplacer("evt_1", "evt_lost",
+			"LIVE", "false").Replace(sessionExpired)+`]}`)
 	}))
 	defer stripe.Close()
-	env["STRIPE_SECRET_KEY"], env["STRIPE_API_BASE"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_x", stripe.URL, "whsec_12345678"
+	env["STRIPE_SECRET_KEY"], env["STRIPE_API_BASE"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_x", stripe.URL,
+		"whsec_12345678"
 
 	status, stdout, stderr := command(t, env, "events", "fetch", "-since", "24h", "-dry-run")
 	require.Equal(t, 0, status, stderr)
@@ -155,7 +163,8 @@ func TestEventsFetch(t *testing.T) {
 	require.Equal(t, 1, status)
 	var line struct{ ID, Was, Outcome, StripeSessionID string }
 	require.NoError(t, json.Unmarshal([]byte(stdout), &line))
-	require.Equal(t, struct{ ID, Was, Outcome, StripeSessionID string }{"evt_lost", "unmatched", "unmatched", "cs_1"}, line)
+	require.Equal(t, struct{ ID, Was, Outcome, StripeSessionID string }{"evt_lost", "unmatched", "unmatched", "cs_1"},
+		line)
 	status, stdout, _ = command(t, env, "events", "list", "-outcome", "unmatched")
 	require.Equal(t, 0, status)
 	require.Contains(t, stdout, "evt_lost")
@@ -169,9 +178,10 @@ func TestEvents_IgnoreAndOtherReceivers(t *testing.T) {
 	db := testdb.Open(t, testdb.PQ, env["DATABASE_URL"])
 	theirs, err := webhook.New(db, []string{"whsec_12345678"}, webhook.Options{Name: "shop"})
 	require.NoError(t, err)
-	theirs.Handle("checkout.session.expired", func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
-		return webhook.Unmatched, nil
-	})
+	theirs.Handle("checkout.session.expired",
+		func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+			return webhook.Unmatched, nil
+		})
 	payload := strings.NewReplacer("evt_1", "evt_theirs", "LIVE", "false").Replace(sessionExpired)
 	outcome, err := theirs.Receive(t.Context(), []byte(payload))
 	require.NoError(t, err)
@@ -188,14 +198,16 @@ func TestEvents_IgnoreAndOtherReceivers(t *testing.T) {
 	status, _, stderr = command(t, env, "events", "show", "evt_theirs")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, `there is no event "evt_theirs"`)
-	env["STRIPE_SECRET_KEY"], env["STRIPE_API_BASE"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_x", "http://127.0.0.1:1", "whsec_12345678"
+	env["STRIPE_SECRET_KEY"], env["STRIPE_API_BASE"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_x", "http://127.0.0.1:1",
+		"whsec_12345678"
 	status, stdout, _ = command(t, env, "events", "replay", "-id", "evt_theirs")
 	require.Equal(t, 1, status)
 	require.Equal(t, "evt_theirs: not in the ledger\n", stdout)
 
 	status, stdout, stderr = command(t, env, "events", "ignore", "evt_failed", "evt_done", "evt_theirs")
 	require.Equal(t, 1, status)
-	require.Equal(t, "evt_failed: failed -> ignored\nevt_done: processed, left as it is\nevt_theirs: not in the ledger\n", stdout)
+	require.Equal(t,
+		"evt_failed: failed -> ignored\nevt_done: processed, left as it is\nevt_theirs: not in the ledger\n", stdout)
 	require.Contains(t, stderr, "2 of 3 events were not waiting")
 	status, stdout, _ = command(t, env, "events", "ignore", "-json", "evt_failed")
 	require.Equal(t, 1, status)

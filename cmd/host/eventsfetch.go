@@ -84,7 +84,8 @@ func (f *fetched) add(t payments.Taken) {
 	}
 	// What is needed to find out who has paid for what.
 	if f.dry || t.Outcome != webhook.Processed {
-		text += fmt.Sprintf(" (booking %s, payment %s, session %s, %d %s)", plain(t.BookingID), plain(t.Reference), plain(t.SessionID), t.Amount, plain(t.Currency))
+		text += fmt.Sprintf(" (booking %s, payment %s, session %s, %d %s)", plain(t.BookingID), plain(t.Reference),
+			plain(t.SessionID), t.Amount, plain(t.Currency))
 	}
 	if line.Error != "" {
 		text += ": " + plain(line.Error)

@@ -34,7 +34,8 @@ func printEntries(out io.Writer, entries []webhook.Entry, asJSON bool) error {
 	fmt.Fprintln(table, "RECEIVED\tID\tTYPE\tOUTCOME\tATTEMPTS\tOBJECT\tERROR")
 	for _, e := range entries {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
-			e.ReceivedAt.Format(time.RFC3339), plain(e.ID), plain(e.Type), e.Outcome, e.Attempts, plain(e.ObjectID), plain(line(cmp.Or(e.LastError, string(e.Reason)))))
+			e.ReceivedAt.Format(time.RFC3339), plain(e.ID), plain(e.Type), e.Outcome, e.Attempts, plain(e.ObjectID),
+			plain(line(cmp.Or(e.LastError, string(e.Reason)))))
 	}
 	return table.Flush()
 }
@@ -56,10 +57,14 @@ func printRecord(out io.Writer, record webhook.Record, asJSON bool) error {
 		live = "yes"
 	}
 	for _, field := range [][2]string{
-		{"id", plain(record.ID)}, {"type", plain(record.Type)}, {"outcome", string(record.Outcome)}, {"reason", plain(string(record.Reason))}, {"attempts", fmt.Sprint(record.Attempts)},
-		{"error", plain(record.LastError)}, {"live", live}, {"account", plain(record.Account)}, {"API version", plain(record.APIVersion)},
-		{"object", plain(record.ObjectID)}, {"session", plain(record.SessionID)}, {"payment intent", plain(record.PaymentIntentID)},
-		{"reference", plain(record.Reference)}, {"created", instant(record.Created)}, {"received", instant(record.ReceivedAt)},
+		{"id", plain(record.ID)}, {"type", plain(record.Type)}, {"outcome", string(record.Outcome)},
+		{"reason", plain(string(record.Reason))}, {"attempts", fmt.Sprint(record.Attempts)},
+		{"error", plain(record.LastError)}, {"live", live}, {"account", plain(record.Account)},
+		{"API version", plain(record.APIVersion)},
+		{"object", plain(record.ObjectID)}, {"session", plain(record.SessionID)},
+		{"payment intent", plain(record.PaymentIntentID)},
+		{"reference", plain(record.Reference)}, {"created", instant(record.Created)},
+		{"received", instant(record.ReceivedAt)},
 		{"processed", instant(record.ProcessedAt)},
 	} {
 		if field[1] != "" {
@@ -97,7 +102,8 @@ type backlogLine struct {
 
 func printBacklog(out io.Writer, b webhook.Backlog, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(out).Encode(backlogLine{b.Failed, b.Unmatched, b.UnmatchedSessions, b.Parked, int64(b.Age / time.Second), b.Oldest, b.LastProcessed})
+		return json.NewEncoder(out).Encode(backlogLine{b.Failed, b.Unmatched, b.UnmatchedSessions, b.Parked,
+			int64(b.Age / time.Second), b.Oldest, b.LastProcessed})
 	}
 	oldest, last := "none", "none of the newest 1000"
 	if !b.Oldest.IsZero() {

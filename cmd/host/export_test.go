@@ -20,7 +20,8 @@ type Host = host
 var Run = run
 
 // RunWith is Run with something to read.
-func RunWith(ctx context.Context, args []string, environ map[string]string, stdin io.Reader, stdout, stderr io.Writer) int {
+func RunWith(ctx context.Context, args []string, environ map[string]string, stdin io.Reader, stdout,
+	stderr io.Writer) int {
 	return runWith(ctx, args, environ, streams{stdin, stdout, stderr})
 }
 
@@ -41,14 +42,17 @@ func (h *host) Open() int                       { return h.connections.Stats().O
 func (h *host) Routes() *mux.Router             { return h.routes() }
 
 // StepRun runs a step once, and RoundRun a round until the context ends.
-func StepRun(ctx context.Context, name string, timeout time.Duration, do func(context.Context) (int, error), log io.Writer) {
+func StepRun(ctx context.Context, name string, timeout time.Duration, do func(context.Context) (int, error),
+	log io.Writer) {
 	step{name, timeout, do}.run(ctx, newLogger(log), nil)
 }
 
 // StepWatched runs a step once, and returns what is told of it: how many things it has
 // done, and its error; told is false for nothing.
-func StepWatched(ctx context.Context, do func(context.Context) (int, error), log io.Writer) (items int, err error, told bool) {
-	step{"test", time.Minute, do}.run(ctx, newLogger(log), func(_ string, _ time.Duration, n int, failure error) { items, err, told = n, failure, true })
+func StepWatched(ctx context.Context, do func(context.Context) (int, error),
+	log io.Writer) (items int, err error, told bool) {
+	step{"test", time.Minute, do}.run(ctx, newLogger(log),
+		func(_ string, _ time.Duration, n int, failure error) { items, err, told = n, failure, true })
 	return items, err, told
 }
 

@@ -51,12 +51,15 @@ func TestDatabaseGone(t *testing.T) {
 		method, path string
 		body         any
 	}{
-		{ada, "GET", "/health/db", nil}, {ada, "GET", "/api/resources", nil}, {ada, "GET", "/api/resources/studio/availability", nil},
+		{ada, "GET", "/health/db", nil}, {ada, "GET", "/api/resources", nil},
+		{ada, "GET", "/api/resources/studio/availability", nil},
 		{ada, "POST", "/api/bookings", wish(later, nil)}, {ada, "POST", "/api/bookings", wish(later, m{"email": 1})},
-		{ada, "GET", "/api/bookings/" + b.ID + "?token=" + b.Token, nil}, {ada, "POST", "/api/bookings/" + b.ID + "/cancel?token=" + b.Token, nil},
+		{ada, "GET", "/api/bookings/" + b.ID + "?token=" + b.Token, nil},
+		{ada, "POST", "/api/bookings/" + b.ID + "/cancel?token=" + b.Token, nil},
 		{admin, "GET", "/reservations", nil}, {admin, "GET", "/payments", nil}, {admin, "GET", "/auth/me", nil},
 		{ada, "POST", "/auth/login", m{"email": adminEmail, "password": adminPassword}},
-		{ada, "GET", "/", nil}, {ada, "GET", "/success?session_id=" + b.StripeSessionID, nil}, {admin, "GET", "/dashboard", nil},
+		{ada, "GET", "/", nil}, {ada, "GET", "/success?session_id=" + b.StripeSessionID, nil},
+		{admin, "GET", "/dashboard", nil},
 	} {
 		began := time.Now()
 		var a answer
@@ -72,7 +75,8 @@ func TestDatabaseGone(t *testing.T) {
 		}
 	}
 	require.Equal(t, http.StatusServiceUnavailable, ada.form("/book", filled(later, "k")).status)
-	require.Equal(t, http.StatusServiceUnavailable, ada.form("/login", url.Values{"email": {adminEmail}, "password": {adminPassword}}).status)
+	require.Equal(t, http.StatusServiceUnavailable,
+		ada.form("/login", url.Values{"email": {adminEmail}, "password": {adminPassword}}).status)
 
 	proxy.mend()
 	eventually(t, "ready", func() bool { return ada.get("/health/db").status == http.StatusOK })

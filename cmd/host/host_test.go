@@ -48,8 +48,9 @@ func startHost(t *testing.T, environ map[string]string) *running {
 		url = testdb.URL(t)
 	}
 	env := map[string]string{
-		"PORT": "0", "DATABASE_URL": url, "DATA_DIR": t.TempDir(), "ADMIN_EMAIL": adminEmail, "ADMIN_PASSWORD": adminPassword,
-		"METRICS_ADDR": "off",
+		"PORT": "0", "DATABASE_URL": url, "DATA_DIR": t.TempDir(), "ADMIN_EMAIL": adminEmail,
+		"ADMIN_PASSWORD": adminPassword,
+		"METRICS_ADDR":   "off",
 	}
 	for name, value := range environ {
 		env[name] = value

@@ -34,14 +34,17 @@ func TestHoldsPerEmail(t *testing.T) {
 	ada := h.client()
 	var last created
 	for n := range 3 {
-		a := ada.post("/api/bookings", wish(ada.slot(0), m{"email": []string{"ada@example.com", "ADA@example.com", "Ada@Example.com"}[n]}), "Idempotency-Key", strconv.Itoa(n))
+		a := ada.post("/api/bookings", wish(ada.slot(0),
+			m{"email": []string{"ada@example.com", "ADA@example.com", "Ada@Example.com"}[n]}), "Idempotency-Key",
+			strconv.Itoa(n))
 		require.Equal(t, http.StatusCreated, a.status, a.body)
 		a.into(t, &last)
 	}
 	fourth := ada.slot(0)
 	ada.post("/api/bookings", wish(fourth, nil)).refusedForHolds(t)
 	require.Equal(t, 3, h.count("bookings"))
-	require.Equal(t, http.StatusCreated, h.client().post("/api/bookings", wish(fourth, m{"email": "bob@example.com"})).status, "others may")
+	require.Equal(t, http.StatusCreated,
+		h.client().post("/api/bookings", wish(fourth, m{"email": "bob@example.com"})).status, "others may")
 
 	page := ada.form("/book", filled(ada.slot(0), "k"))
 	require.Equal(t, http.StatusTooManyRequests, page.status)
@@ -84,7 +87,8 @@ func TestHoldsPerAddress(t *testing.T) {
 	book("c@example.com").refusedForHolds(t)
 	book("d@example.com", "X-Forwarded-For", "198.51.100.7").refusedForHolds(t)
 	page := ada.form("/book", url.Values{
-		"resource": {"studio"}, "start": {ada.slot(0)}, "firstName": {"E"}, "lastName": {"F"}, "email": {"e@example.com"},
+		"resource": {"studio"}, "start": {ada.slot(0)}, "firstName": {"E"}, "lastName": {"F"},
+		"email": {"e@example.com"},
 	})
 	require.Equal(t, http.StatusTooManyRequests, page.status)
 	require.Contains(t, page.body, "Too many times are being held from where you are")
@@ -100,9 +104,11 @@ func TestHoldsPerAddressBehindAProxy(t *testing.T) {
 		address string
 		status  int
 	}{
-		{"198.51.100.7", 201}, {"198.51.100.7", 429}, {"198.51.100.8", 201}, {"2001:db8:1:2::1", 201}, {"2001:db8:1:2:ffff::9", 429}, {"2001:db8:1:3::1", 201},
+		{"198.51.100.7", 201}, {"198.51.100.7", 429}, {"198.51.100.8", 201}, {"2001:db8:1:2::1", 201},
+		{"2001:db8:1:2:ffff::9", 429}, {"2001:db8:1:3::1", 201},
 	} {
-		a := ada.post("/api/bookings", wish(ada.slot(0), m{"email": strconv.Itoa(n) + "@example.com"}), "X-Forwarded-For", w.address)
+		a := ada.post("/api/bookings", wish(ada.slot(0), m{"email": strconv.Itoa(n) + "@example.com"}),
+			"X-Forwarded-For", w.address)
 		require.Equal(t, w.status, a.status, "%s: %s", w.address, a.body)
 	}
 }
@@ -163,12 +169,14 @@ func TestFreeBookingsAreLimited(t *testing.T) {
 // by whichever route; a move is one of them. Requests that make nothing are not counted.
 func TestBookingsPerMinute(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"DATABASE_URL": testdb.URL(t), "TRUST_PROXY": "1", "SESSION_SECRET": newSecret, "HOLDS_PER_ADDRESS": "3", "BOOKINGS_PER_MINUTE": "1"}
+	env := map[string]string{"DATABASE_URL": testdb.URL(t), "TRUST_PROXY": "1", "SESSION_SECRET": newSecret,
+		"HOLDS_PER_ADDRESS": "3", "BOOKINGS_PER_MINUTE": "1"}
 	here, there := startHost(t, env), startHost(t, env)
 	const office, home = "203.0.113.7", "198.51.100.9"
 	ada, bob := here.client(), there.client()
 	for range 20 {
-		require.Equal(t, http.StatusBadRequest, ada.post("/api/bookings", wish(ada.slot(0), m{"email": "ada"}), "X-Forwarded-For", office).status)
+		require.Equal(t, http.StatusBadRequest,
+			ada.post("/api/bookings", wish(ada.slot(0), m{"email": "ada"}), "X-Forwarded-For", office).status)
 	}
 	var kept created
 	for n := range 3 {
@@ -181,28 +189,34 @@ func TestBookingsPerMinute(t *testing.T) {
 		}
 	}
 	move := func(c *client) answer {
-		return c.post("/api/bookings/"+kept.ID+"/reschedule?token="+kept.Token, m{"start": c.slot(1)}, "X-Forwarded-For", office)
+		return c.post("/api/bookings/"+kept.ID+"/reschedule?token="+kept.Token, m{"start": c.slot(1)},
+			"X-Forwarded-For", office)
 	}
 	require.Equal(t, http.StatusOK, move(bob).status, "the fourth")
 
 	bob.post("/api/bookings", wish(bob.slot(0), nil), "X-Forwarded-For", office).refusedForRate(t)
-	ada.post("/create-checkout-session", wish(ada.slot(0), m{"email": "other@example.com"}), "X-Forwarded-For", office).refusedForRate(t)
+	ada.post("/create-checkout-session", wish(ada.slot(0), m{"email": "other@example.com"}), "X-Forwarded-For",
+		office).refusedForRate(t)
 	move(ada).refusedForRate(t)
 	for path, values := range map[string]url.Values{
 		"/book":         filled(ada.slot(0), "k"),
 		"/booking/move": {"booking": {kept.ID}, "token": {kept.Token}, "start": {ada.slot(0)}},
 	} {
-		page := ada.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(values.Encode()), "X-Forwarded-For", office)
+		page := ada.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(values.Encode()),
+			"X-Forwarded-For", office)
 		require.Equal(t, http.StatusTooManyRequests, page.status, path)
 		require.Contains(t, page.body, "Too many bookings are being made from where you are.")
 		page.retriedWithinAMinute(t)
 	}
 	require.Equal(t, 3, here.count("bookings"))
-	require.Equal(t, http.StatusBadRequest, ada.post("/api/bookings", wish(ada.slot(0), m{"email": "ada"}), "X-Forwarded-For", office).status)
+	require.Equal(t, http.StatusBadRequest,
+		ada.post("/api/bookings", wish(ada.slot(0), m{"email": "ada"}), "X-Forwarded-For", office).status)
 
 	admin := here.admin()
-	require.Equal(t, http.StatusOK, admin.post("/api/bookings/"+kept.ID+"/reschedule", m{"start": ada.slot(1)}, "X-Forwarded-For", office).status, "staff are not limited")
-	require.Equal(t, http.StatusCreated, ada.post("/api/bookings", wish(ada.slot(0), nil), "X-Forwarded-For", home).status, "nor is another network")
+	require.Equal(t, http.StatusOK, admin.post("/api/bookings/"+kept.ID+"/reschedule", m{"start": ada.slot(1)},
+		"X-Forwarded-For", office).status, "staff are not limited")
+	require.Equal(t, http.StatusCreated,
+		ada.post("/api/bookings", wish(ada.slot(0), nil), "X-Forwarded-For", home).status, "nor is another network")
 }
 
 // M6: where attempts cannot be counted, nothing is made, and the answer is 503.
@@ -216,7 +230,8 @@ func TestBookingsPerMinute_CannotBeCounted(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, a.status, a.body)
 	require.NotEmpty(t, a.header.Get("Retry-After"))
 	require.Equal(t, http.StatusServiceUnavailable, ada.form("/book", filled(ada.slot(0), "k")).status)
-	require.Equal(t, http.StatusServiceUnavailable, ada.post("/auth/login", m{"email": adminEmail, "password": adminPassword}).status)
+	require.Equal(t, http.StatusServiceUnavailable,
+		ada.post("/auth/login", m{"email": adminEmail, "password": adminPassword}).status)
 	require.Zero(t, h.count("bookings"))
 }
 
@@ -227,7 +242,8 @@ func TestHoldsInACustomersName(t *testing.T) {
 	h := startHost(t, map[string]string{"TRUST_PROXY": "1"})
 	ada := h.client()
 	book := func(network string) answer {
-		return ada.post("/api/bookings", wish(ada.slot(0), m{"email": "victim@example.com"}), "X-Forwarded-For", network)
+		return ada.post("/api/bookings", wish(ada.slot(0), m{"email": "victim@example.com"}), "X-Forwarded-For",
+			network)
 	}
 	for _, network := range []string{"203.0.113.1", "203.0.113.2"} {
 		for range 3 {
@@ -246,7 +262,8 @@ func TestHoldsInACustomersName(t *testing.T) {
 func TestIdempotencyKeyOfAnotherCustomer(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
-	h.addResource(booking.Resource{Slug: "tour", Name: "Tour", Capacity: 9, Price: booking.Money{Minor: 1500, Currency: "eur"}})
+	h.addResource(booking.Resource{Slug: "tour", Name: "Tour", Capacity: 9,
+		Price: booking.Money{Minor: 1500, Currency: "eur"}})
 	start := time.Now().AddDate(0, 0, 3).UTC().Truncate(time.Hour).Format(time.RFC3339)
 	book := func(status int, changes m) (b created) {
 		t.Helper()

@@ -35,7 +35,8 @@ func held(t *testing.T, h *running, n int) (starts []string) {
 		at := starts[len(starts)-1-i]
 		_, err := h.Bookings().Hold(t.Context(), booking.HoldRequest{
 			Resource: "studio", Start: mustTime(t, at), Party: 1, Reference: "order " + fmt.Sprint(i%2),
-			Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: fmt.Sprintf("ada%d@example.com", i)},
+			Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace",
+				Email: fmt.Sprintf("ada%d@example.com", i)},
 		})
 		require.NoError(t, err)
 	}
@@ -88,10 +89,14 @@ func TestListsOfBookings(t *testing.T) {
 
 	next := url.QueryEscape(list.Meta.Next)
 	for query, field := range map[string]string{
-		"order=id": "order", "limit=x": "limit", "kind=x": "kind", "resource=No+Slug": "resource", "customer=%00": "customer", "from=x": "from",
-		"to=10000-01-01T00:00:00Z": "to", "from=0001-01-01T00:00:00Z": "from", "from=2027-01-02&to=2027-01-01": "to", "total=perhaps": "total",
-		"after=x": "after", "status=": "status", "status=pending,": "status", "order=start&order=start": "order", "offset=5": "offset",
-		"order=start&after=" + next: "after", "customer=x&after=" + next: "after", "after=" + strings.Repeat("A", 10_000): "after",
+		"order=id": "order", "limit=x": "limit", "kind=x": "kind", "resource=No+Slug": "resource",
+		"customer=%00": "customer", "from=x": "from",
+		"to=10000-01-01T00:00:00Z": "to", "from=0001-01-01T00:00:00Z": "from", "from=2027-01-02&to=2027-01-01": "to",
+		"total=perhaps": "total",
+		"after=x":       "after", "status=": "status", "status=pending,": "status", "order=start&order=start": "order",
+		"offset=5":                  "offset",
+		"order=start&after=" + next: "after", "customer=x&after=" + next: "after",
+		"after=" + strings.Repeat("A", 10_000): "after",
 	} {
 		a := admin.get("/api/bookings?" + query)
 		require.Equal(t, http.StatusBadRequest, a.status, "%.80s: %.200s", query, a.body)
@@ -123,7 +128,8 @@ func TestDashboardListsByTime(t *testing.T) {
 	require.Contains(t, page.body, `<option value="studio" selected>`)
 	require.Contains(t, admin.get("/dashboard?status=no_show").body, "No bookings.")
 	for query, problem := range map[string]string{
-		"from=x": "from must be a date", "status=x": "status is not a status", "customer=%00": "customer contains", "after=x": "after is not where",
+		"from=x": "from must be a date", "status=x": "status is not a status", "customer=%00": "customer contains",
+		"after=x": "after is not where",
 	} {
 		page := admin.get("/dashboard?" + query)
 		require.Equal(t, http.StatusBadRequest, page.status)

@@ -29,7 +29,8 @@ func TestLoginLimits(t *testing.T) {
 
 	page := func(h *running, email, from string) answer {
 		body := url.Values{"email": {email}, "password": {"wrong horse battery"}}.Encode()
-		return h.client().do(http.MethodPost, "/login", "application/x-www-form-urlencoded", strings.NewReader(body), "X-Forwarded-For", from)
+		return h.client().do(http.MethodPost, "/login", "application/x-www-form-urlencoded", strings.NewReader(body),
+			"X-Forwarded-For", from)
 	}
 	for _, email := range []string{adminEmail, "nobody@example.com"} {
 		want := map[string]int{adminEmail: 24, "nobody@example.com": 25}[email] // One is the login above.
@@ -41,7 +42,8 @@ func TestLoginLimits(t *testing.T) {
 				if n%4 < 2 {
 					statuses[n] = page(h, email, office).status
 				} else {
-					statuses[n] = h.client().post("/auth/login", m{"email": email, "password": "wrong horse battery"}, "X-Forwarded-For", office).status
+					statuses[n] = h.client().post("/auth/login", m{"email": email, "password": "wrong horse battery"},
+						"X-Forwarded-For", office).status
 				}
 			})
 		}
@@ -62,7 +64,8 @@ func TestLoginLimits(t *testing.T) {
 		seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
 		require.NoError(t, err)
 		require.InDelta(t, 30, seconds, 30)
-		require.Contains(t, a.body, fmt.Sprintf("There were too many attempts to log in. Please try again in %d seconds.", seconds))
+		require.Contains(t, a.body,
+			fmt.Sprintf("There were too many attempts to log in. Please try again in %d seconds.", seconds))
 		require.Contains(t, a.body, `value="`+email+`"`, "what was typed is kept")
 		require.NotContains(t, a.body, "wrong horse")
 		require.Equal(t, "no-store", a.header.Get("Cache-Control"))
@@ -74,8 +77,10 @@ func TestLoginLimits(t *testing.T) {
 		require.Equal(t, "too_many_logins", code)
 		require.Empty(t, fields)
 	}
-	require.Equal(t, http.StatusOK, there.client().post("/auth/login", right, "X-Forwarded-For", home).status, "from elsewhere")
-	require.Equal(t, http.StatusOK, browser.post("/auth/login", right, "X-Forwarded-For", office).status, "where it has logged in before")
+	require.Equal(t, http.StatusOK, there.client().post("/auth/login", right, "X-Forwarded-For", home).status,
+		"from elsewhere")
+	require.Equal(t, http.StatusOK, browser.post("/auth/login", right, "X-Forwarded-For", office).status,
+		"where it has logged in before")
 	// The cookies go to the other replica too: a jar does not tell ports apart.
 	require.Equal(t, http.StatusOK, (&client{there, browser.http}).get("/auth/me", "X-Forwarded-For", office).status)
 }

@@ -36,7 +36,8 @@ func TestPageCancel(t *testing.T) {
 	require.Equal(t, http.StatusOK, ask.status)
 	require.Contains(t, ask.body, "Cancel this booking?")
 	require.Contains(t, ask.body, `<form method="post" action="/booking/cancel">`)
-	require.Contains(t, ada.get(first(t, keepLink, page.body)).body, "Waiting for your payment", "a look at the question cancels nothing")
+	require.Contains(t, ada.get(first(t, keepLink, page.body)).body, "Waiting for your payment",
+		"a look at the question cancels nothing")
 
 	done := ada.form("/booking/cancel", proof(b))
 	require.Equal(t, http.StatusSeeOther, done.status, done.body)
@@ -97,10 +98,12 @@ func TestPageTerms(t *testing.T) {
 	require.Contains(t, a.body, "this booking can no longer be cancelled")
 
 	// The times of a booking's terms are those of its resource.
-	h.addResource(booking.Resource{Slug: "visit", Name: "Visit", TimeZone: "Asia/Kathmandu", Policy: booking.Policy{FreeUntil: 2 * time.Hour, ClosedFrom: 2 * time.Hour}})
+	h.addResource(booking.Resource{Slug: "visit", Name: "Visit", TimeZone: "Asia/Kathmandu",
+		Policy: booking.Policy{FreeUntil: 2 * time.Hour, ClosedFrom: 2 * time.Hour}})
 	start := day(9).Add(15 * time.Minute)
 	b := ada.book("visit", start, false)
-	require.Contains(t, ada.get("/success?booking="+b.ID+"&token="+b.Token).body, start.Add(225*time.Minute).Format("You may cancel until Monday, 2 January 2006, 15:04 "))
+	require.Contains(t, ada.get("/success?booking="+b.ID+"&token="+b.Token).body,
+		start.Add(225*time.Minute).Format("You may cancel until Monday, 2 January 2006, 15:04 "))
 }
 
 // What a customer does who would rather come at another time.
@@ -161,7 +164,8 @@ func TestManagePagesAreTheOwners(t *testing.T) {
 			// A link is not enough to act, and a form reads no query.
 			require.Equal(t, http.StatusNotFound, eve.form(path+"?"+proof(hers).Encode(), form).status)
 		}
-		a := eve.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(proof(hers).Encode()), "Sec-Fetch-Site", "cross-site")
+		a := eve.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(proof(hers).Encode()),
+			"Sec-Fetch-Site", "cross-site")
 		require.Equal(t, http.StatusForbidden, a.status)
 		require.Equal(t, http.StatusBadRequest, eve.form(path, url.Values{"x": {strings.Repeat("x", 100_000)}}).status)
 		page := ada.get(path + "?" + proof(hers).Encode())

@@ -100,7 +100,8 @@ func TestMetricsFollowABooking(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, ada.get(strings.TrimSuffix(h.MetricsURL(), "metrics")).status)
 
 	b := ada.booked(0)
-	require.Equal(t, http.StatusConflict, ada.post("/api/bookings", wish(b.Start, m{"email": "eve@example.com"})).status)
+	require.Equal(t, http.StatusConflict,
+		ada.post("/api/bookings", wish(b.Start, m{"email": "eve@example.com"})).status)
 	ada.do("PROPFIND", "/api/bookings", "", nil)
 	require.Equal(t, http.StatusBadRequest, ada.post("/webhook", m{}).status)
 	b.pay()
@@ -136,7 +137,8 @@ func TestMetricsFollowABooking(t *testing.T) {
 		return true
 	})
 	text := ada.get(h.MetricsURL()).body
-	for _, secret := range []string{b.ID, b.Token, b.StripeSessionID, "ada@", "eve@", adminEmail, "whsec_", "sk_", "evt_", "PROPFIND", "/no/such"} {
+	for _, secret := range []string{b.ID, b.Token, b.StripeSessionID, "ada@", "eve@", adminEmail, "whsec_", "sk_",
+		"evt_", "PROPFIND", "/no/such"} {
 		require.NotContains(t, text, secret)
 	}
 }

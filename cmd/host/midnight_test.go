@@ -17,7 +17,8 @@ import (
 func TestDates_MidnightThatDoesNotExist(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
-	h.addResource(booking.Resource{Slug: "obs", Name: "Observatory", TimeZone: "America/Santiago", SlotLength: time.Hour, Capacity: 30})
+	h.addResource(booking.Resource{Slug: "obs", Name: "Observatory", TimeZone: "America/Santiago",
+		SlotLength: time.Hour, Capacity: 30})
 	zone, err := time.LoadLocation("America/Santiago")
 	require.NoError(t, err)
 	day := time.Now().In(zone).AddDate(0, 0, 2)
@@ -50,11 +51,13 @@ func TestDates_MidnightThatDoesNotExist(t *testing.T) {
 	page := c.get("/?resource=obs&from=" + date).body
 	require.Contains(t, page, `value="`+strings.ReplaceAll(first, "+", "&#43;")+`"`)
 	require.NotContains(t, page, "-04:00", "nothing of the day before")
-	require.Contains(t, c.get("/?resource=obs&from="+before).body, "T23:00:00-04:00", "nor does the week before lose its last hour")
+	require.Contains(t, c.get("/?resource=obs&from="+before).body, "T23:00:00-04:00",
+		"nor does the week before lose its last hour")
 
 	old := func(date, clock string) answer {
 		return c.post("/api/bookings", map[string]any{
-			"resource": "obs", "date": date, "time": clock, "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com",
+			"resource": "obs", "date": date, "time": clock, "firstName": "Ada", "lastName": "Lovelace",
+			"email": "ada@example.com",
 		})
 	}
 	refused := old(date, "00:30")
@@ -81,5 +84,6 @@ func TestDates_MidnightThatDoesNotExist(t *testing.T) {
 	dashboard := admin.get("/dashboard?" + url.Values{"resource": {"obs"}, "from": {date}}.Encode()).body
 	require.Contains(t, dashboard, "01:00")
 	require.NotContains(t, dashboard, "23:00 -04")
-	require.Contains(t, admin.get("/dashboard?"+url.Values{"resource": {"obs"}, "from": {eve}}.Encode()).body, "23:00 -04")
+	require.Contains(t, admin.get("/dashboard?"+url.Values{"resource": {"obs"}, "from": {eve}}.Encode()).body,
+		"23:00 -04")
 }

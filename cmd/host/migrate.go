@@ -83,7 +83,8 @@ func storageOf(ctx context.Context, environ map[string]string, stderr io.Writer)
 
 // withStorage opens what the environment says, sees that its schema has what the sets
 // need, and does something with it.
-func withStorage(ctx context.Context, environ map[string]string, std streams, sets migrations.Set, do func(*storage) error) (err error) {
+func withStorage(ctx context.Context, environ map[string]string, std streams, sets migrations.Set,
+	do func(*storage) error) (err error) {
 	s, err := storageOf(ctx, environ, std.err)
 	if err != nil {
 		return err

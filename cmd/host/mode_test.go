@@ -14,8 +14,10 @@ import (
 // client would.
 func (r *running) deliver(payload, secret, client string) (status int, retryAfter string) {
 	r.t.Helper()
-	signed := stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: []byte(payload), Secret: secret, Timestamp: time.Now()})
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.URL()+"/webhook", strings.NewReader(payload))
+	signed := stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: []byte(payload), Secret: secret,
+		Timestamp: time.Now()})
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.URL()+"/webhook",
+		strings.NewReader(payload))
 	require.NoError(r.t, err)
 	req.Header.Set("Stripe-Signature", signed.Header)
 	req.Header.Set("X-Forwarded-For", client)
@@ -39,12 +41,14 @@ func TestModeOfTheKey(t *testing.T) {
 			}
 			h := startHost(t, environ)
 			for id, live := range map[string]bool{"evt_live": true, "evt_test": false} {
-				payload := strings.NewReplacer("evt_1", id, "LIVE", map[bool]string{true: "true", false: "false"}[live]).Replace(sessionExpired)
+				payload := strings.NewReplacer("evt_1", id, "LIVE",
+					map[bool]string{true: "true", false: "false"}[live]).Replace(sessionExpired)
 				status, _ := h.deliver(payload, "whsec_12345678", "192.0.2.1")
 				require.Equal(t, http.StatusOK, status)
 				var outcome, why string
 				require.NoError(t, h.db.QueryRowContext(t.Context(),
-					`SELECT outcome, reason FROM booking_platform.payment_events WHERE stripe_event_id = $1`, id).Scan(&outcome, &why))
+					`SELECT outcome, reason FROM booking_platform.payment_events WHERE stripe_event_id = $1`,
+					id).Scan(&outcome, &why))
 				switch {
 				case live == isLive:
 					require.Equal(t, "unmatched", outcome, id)
@@ -63,7 +67,8 @@ func TestModeOfTheKey(t *testing.T) {
 func TestForgersBehindAProxy(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{
-		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_API_BASE": "http://127.0.0.1:1", "STRIPE_WEBHOOK_SECRET": "whsec_12345678", "TRUST_PROXY": "1",
+		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_API_BASE": "http://127.0.0.1:1",
+		"STRIPE_WEBHOOK_SECRET": "whsec_12345678", "TRUST_PROXY": "1",
 	})
 	payload := strings.Replace(sessionExpired, "LIVE", "false", 1)
 	for range 100 {

@@ -96,8 +96,10 @@ func TestOpsReadWhatIsExposed(t *testing.T) {
 	}
 	for _, r := range alerts(t) {
 		check(r.Alert, r.Expr)
-		for _, m := range templateLabel.FindAllStringSubmatch(strings.Join(slices.Collect(maps.Values(r.Annotations)), " "), -1) {
-			require.True(t, s.anyHas(selectors(t, r.Expr), m[1]), "%s: names %s, which none of its series has", r.Alert, m[1])
+		for _, m := range templateLabel.FindAllStringSubmatch(strings.Join(slices.Collect(maps.Values(r.Annotations)),
+			" "), -1) {
+			require.True(t, s.anyHas(selectors(t, r.Expr), m[1]), "%s: names %s, which none of its series has", r.Alert,
+				m[1])
 		}
 	}
 	for _, p := range panels(t) {
@@ -118,7 +120,8 @@ var templateLabel = regexp.MustCompile(`\$labels\.(\w+)`)
 
 // sections are those of RUNBOOK.md that an alarm may name.
 var sections = []string{
-	"stuck-refund", "parked-payment", "unmatched-event", "disputed-payment", "webhook-retries", "invalid-signatures", "database-down",
+	"stuck-refund", "parked-payment", "unmatched-event", "disputed-payment", "webhook-retries", "invalid-signatures",
+	"database-down",
 	"full-disk", "failed-steps", "server-errors", "payment-refused", "pool",
 }
 

@@ -32,7 +32,8 @@ func TestTokensAreStoredHashed(t *testing.T) {
 	b := ada.book("studio", mustTime(t, ada.slot(0)), true)
 	for _, table := range []string{"bookings", "payments", "payment_events", "booking_history", "hold_quota"} {
 		var found int
-		require.NoError(t, h.db.QueryRow(`SELECT count(*) FROM booking_platform.`+table+` x WHERE x::text LIKE '%' || $1::text || '%'`, b.Token).Scan(&found))
+		require.NoError(t, h.db.QueryRow(`SELECT count(*) FROM booking_platform.`+table+
+			` x WHERE x::text LIKE '%' || $1::text || '%'`, b.Token).Scan(&found))
 		require.Zero(t, found, table)
 	}
 	require.NotContains(t, h.log.String(), b.Token)
@@ -180,7 +181,8 @@ func TestRenewLinksCommand(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(run("-json", all[2].ID)), &line))
 	opens(all[2].ID, line.Link)
 
-	for _, args := range [][]string{{}, {"x"}, {"renew-links", "-all", "-secret", id}, {"renew-links", "-all", all[0].ID}, {"renew-links", "-x"}} {
+	for _, args := range [][]string{{}, {"x"}, {"renew-links", "-all", "-secret", id},
+		{"renew-links", "-all", all[0].ID}, {"renew-links", "-x"}} {
 		status, stdout, stderr := command(t, env, append([]string{"booking"}, args...)...)
 		require.Equal(t, 2, status, args)
 		require.Empty(t, stdout)
@@ -218,7 +220,8 @@ func TestRenewLink(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, ada.get("/booking/cancel?booking="+b.ID+"&token="+b.Token).status)
 	require.Equal(t, http.StatusOK, ada.get("/api/bookings/"+b.ID+"?token="+link.Token).status)
 	require.Equal(t, http.StatusOK, ada.get(link.URL).status)
-	require.Contains(t, ada.get("/success?session_id="+b.StripeSessionID).body, link.Token, "the page after Stripe tells the new one")
+	require.Contains(t, ada.get("/success?session_id="+b.StripeSessionID).body, link.Token,
+		"the page after Stripe tells the new one")
 	for _, id := range []string{"x", "01936f4e-0000-7000-8000-000000000001"} {
 		require.Equal(t, http.StatusNotFound, admin.post("/api/bookings/"+id+"/renew-link", nil).status)
 	}

@@ -34,12 +34,14 @@ func soon() string { return time.Now().AddDate(0, 0, 2).Format(time.DateOnly) }
 // form posts a form as a browser does, from the host's own page.
 func (c *client) form(path string, values url.Values) answer {
 	c.t.Helper()
-	return c.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(values.Encode()), "Sec-Fetch-Site", "same-origin")
+	return c.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(values.Encode()),
+		"Sec-Fetch-Site", "same-origin")
 }
 
 func filled(start, key string) url.Values {
 	return url.Values{
-		"resource": {"studio"}, "start": {start}, "key": {key}, "firstName": {"Ada"}, "lastName": {"Lovelace"}, "email": {"ada@example.com"},
+		"resource": {"studio"}, "start": {start}, "key": {key}, "firstName": {"Ada"}, "lastName": {"Lovelace"},
+		"email": {"ada@example.com"},
 	}
 }
 
@@ -90,14 +92,16 @@ func TestPagesBookPayConfirmed(t *testing.T) {
 func TestPageKeepsWhatWasTyped(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
-	h.addResource(booking.Resource{Slug: "boat", Name: "Boat", Capacity: 8, Price: booking.Money{Minor: 1200, Currency: "jpy"}})
+	h.addResource(booking.Resource{Slug: "boat", Name: "Boat", Capacity: 8,
+		Price: booking.Money{Minor: 1200, Currency: "jpy"}})
 	c := h.client()
 	page := c.get("/?resource=boat&from=" + soon()).body
 	require.Contains(t, page, "JPY 1200 per person")
 	require.Contains(t, page, "8 left")
 	start := first(t, slotInput, page)
 	a := c.form("/book", url.Values{
-		"resource": {"boat"}, "start": {start}, "firstName": {`<script>"x"`}, "lastName": {""}, "email": {"nope"}, "party": {"9"}, "key": {"k"},
+		"resource": {"boat"}, "start": {start}, "firstName": {`<script>"x"`}, "lastName": {""}, "email": {"nope"},
+		"party": {"9"}, "key": {"k"},
 	})
 	require.Equal(t, http.StatusBadRequest, a.status)
 	require.Contains(t, a.body, `value="&lt;script&gt;&#34;x&#34;"`)
@@ -140,7 +144,8 @@ func TestPageSlotTaken(t *testing.T) {
 	require.Contains(t, a.body, `value="ada@example.com"`)
 	require.NotContains(t, a.body, `value="`+strings.ReplaceAll(start, "+", "&#43;")+`"`, "it is no longer offered")
 	free := first(t, slotInput, a.body)
-	require.Equal(t, http.StatusSeeOther, bob.form("/book", filled(free, "bob")).status, "another time under the same key is another booking")
+	require.Equal(t, http.StatusSeeOther, bob.form("/book", filled(free, "bob")).status,
+		"another time under the same key is another booking")
 	require.Equal(t, 2, h.count("bookings"))
 }
 
@@ -181,11 +186,13 @@ func TestLoginPage(t *testing.T) {
 	require.Contains(t, a.body, adminEmail)
 	require.NotContains(t, a.body, "wrong horse")
 	require.Equal(t, http.StatusBadRequest, c.form("/login", url.Values{}).status)
-	cross := c.do(http.MethodPost, "/login", "application/x-www-form-urlencoded", strings.NewReader("email=x"), "Sec-Fetch-Site", "cross-site")
+	cross := c.do(http.MethodPost, "/login", "application/x-www-form-urlencoded", strings.NewReader("email=x"),
+		"Sec-Fetch-Site", "cross-site")
 	require.Equal(t, http.StatusForbidden, cross.status)
 
 	for next, want := range map[string]string{
-		"": "/dashboard", "/": "/dashboard", "/dashboard?x=1": "/dashboard?x=1", "//evil.example": "/dashboard", `/\evil.example`: "/dashboard",
+		"": "/dashboard", "/": "/dashboard", "/dashboard?x=1": "/dashboard?x=1", "//evil.example": "/dashboard",
+		`/\evil.example`:       "/dashboard",
 		"https://evil.example": "/dashboard", "javascript:alert(1)": "/dashboard", "/%2f%2fevil.example": "/dashboard",
 	} {
 		a := h.client().form("/login", url.Values{"email": {adminEmail}, "password": {adminPassword}, "next": {next}})
@@ -193,14 +200,16 @@ func TestLoginPage(t *testing.T) {
 		require.Equal(t, want, a.header.Get("Location"), next)
 	}
 
-	require.Equal(t, http.StatusSeeOther, c.form("/login", url.Values{"email": {adminEmail}, "password": {adminPassword}}).status)
+	require.Equal(t, http.StatusSeeOther,
+		c.form("/login", url.Values{"email": {adminEmail}, "password": {adminPassword}}).status)
 	start := first(t, slotInput, c.get("/?from="+soon()).body)
 	require.Equal(t, http.StatusSeeOther, c.form("/book", filled(start, "k")).status)
 	_, err := h.StandIn().Pay(t.Context(), h.StandIn().Sessions()[0].ID)
 	require.NoError(t, err)
 	dashboard := c.get("/dashboard")
 	require.Equal(t, http.StatusOK, dashboard.status)
-	for _, want := range []string{"Ada Lovelace", "EUR 25.00", "confirmed", "checkout.session.completed", "processed", adminEmail} {
+	for _, want := range []string{"Ada Lovelace", "EUR 25.00", "confirmed", "checkout.session.completed", "processed",
+		adminEmail} {
 		require.Contains(t, dashboard.body, want)
 	}
 	require.Equal(t, "no-store", dashboard.header.Get("Cache-Control"))

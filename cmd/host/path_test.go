@@ -47,7 +47,8 @@ func TestBookPayConfirmed(t *testing.T) {
 
 	session, err := h.StandIn().Session(b.StripeSessionID)
 	require.NoError(t, err)
-	require.Equal(t, "the-first-request", session.Metadata["request_id"], "the webhook's line can be joined to the request")
+	require.Equal(t, "the-first-request", session.Metadata["request_id"],
+		"the webhook's line can be joined to the request")
 	require.EqualValues(t, 2500, session.AmountTotal)
 
 	var v shown
@@ -163,7 +164,8 @@ func TestFreeOfCharge(t *testing.T) {
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{Slug: "talk", Name: "Talk", Capacity: 10})
 	ada := h.client()
-	a := ada.post("/api/bookings", wish(time.Now().AddDate(0, 0, 3).UTC().Truncate(time.Hour).Format(time.RFC3339), m{"resource": "talk", "party": 3}))
+	a := ada.post("/api/bookings", wish(time.Now().AddDate(0, 0, 3).UTC().Truncate(time.Hour).Format(time.RFC3339),
+		m{"resource": "talk", "party": 3}))
 	require.Equal(t, http.StatusCreated, a.status, a.body)
 	var b created
 	a.into(t, &b)
@@ -191,7 +193,8 @@ func TestFreeOfCharge(t *testing.T) {
 func TestStripeUnavailable(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{
-		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678", "STRIPE_API_BASE": "http://127.0.0.1:1",
+		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678",
+		"STRIPE_API_BASE": "http://127.0.0.1:1",
 	})
 	ada := h.client()
 	start := ada.slot(0)

@@ -33,7 +33,8 @@ func payment(ctx context.Context, args []string, environ map[string]string, std 
 
 // withPayments is withRooms for the payments alone. Nothing is asked of Stripe here: a
 // step of a running host does that.
-func withPayments(ctx context.Context, environ map[string]string, std streams, do func(*payments.Payments) error) error {
+func withPayments(ctx context.Context, environ map[string]string, std streams,
+	do func(*payments.Payments) error) error {
 	return withRooms(ctx, environ, std, func(r *rooms) error { return do(r.payments) })
 }
 
@@ -125,7 +126,8 @@ func refundCommand(ctx context.Context, args []string, environ map[string]string
 		if *amount != "" {
 			money, err := booking.ParseMoney(*amount, pay.Captured.Currency)
 			if err != nil || money.Minor == 0 {
-				return fmt.Errorf("the amount %q is none in %s; it is written like %s", *amount, strings.ToUpper(pay.Captured.Currency), pay.Captured.Decimal())
+				return fmt.Errorf("the amount %q is none in %s; it is written like %s", *amount,
+					strings.ToUpper(pay.Captured.Currency), pay.Captured.Decimal())
 			}
 			req.Amount = money.Minor
 		}

@@ -13,7 +13,8 @@ import (
 func TestPaymentUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"x"}, {"list", "x"}, {"show"}, {"show", "-x"}, {"refund", "id"}, {"refund", "-cause", "x"}, {"refund", "-cause", "x", "a", "b"}, {"retry"},
+		{}, {"x"}, {"list", "x"}, {"show"}, {"show", "-x"}, {"refund", "id"}, {"refund", "-cause", "x"},
+		{"refund", "-cause", "x", "a", "b"}, {"retry"},
 		{"retry", "-x"}, {"retry", "a", "b"},
 	} {
 		status, stdout, stderr := command(t, nil, append([]string{"payment"}, args...)...)
@@ -46,7 +47,8 @@ func TestPaymentCommands(t *testing.T) {
 	var b created
 	c := h.client()
 	c.post("/api/bookings", wish(c.slot(0), nil)).into(t, &b)
-	_, err := h.db.Exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 100 WHERE booking_id = $1::uuid`, b.ID)
+	_,
+		err := h.db.Exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 100 WHERE booking_id = $1::uuid`, b.ID)
 	require.NoError(t, err)
 	_, err = h.StandIn().Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
@@ -67,7 +69,8 @@ func TestPaymentCommands(t *testing.T) {
 	require.Contains(t, refused("retry", line.ID), "there is no refund")
 	part := run("refund", "-cause", "case 7", "-amount", "10.00", b.ID)
 	require.Contains(t, part, "10.00 EUR")
-	require.Equal(t, refundIn(part), refundIn(run("refund", "-cause", "case 7", "-amount", "10.00", b.ID)), "the same case gives it back once")
+	require.Equal(t, refundIn(part), refundIn(run("refund", "-cause", "case 7", "-amount", "10.00", b.ID)),
+		"the same case gives it back once")
 	require.Contains(t, run("refund", "-cause", "the rest", line.ID), "15.00 EUR")
 	require.Contains(t, refused("refund", "-cause", "more", line.ID), "nothing is left")
 	eventually(t, "went back", func() bool {

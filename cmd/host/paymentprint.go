@@ -73,15 +73,17 @@ func paymentLineOf(p payments.Payment, refunds []payments.Refund, disputes []pay
 		Currency: p.Amount.Currency, Captured: p.Captured.Minor,
 		CaptureCurrency: p.Captured.Currency, Refunded: p.Refunded.Minor,
 		Lost: p.Lost.Minor, OpenDisputes: p.OpenDisputes, ParkedReason: p.ParkedReason, Unapplied: p.Unapplied,
-		StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID, AskedAt: p.AskedAt, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID, AskedAt: p.AskedAt, CreatedAt: p.CreatedAt,
+		UpdatedAt: p.UpdatedAt,
 	}
 	for _, r := range refunds {
 		line.Refunds = append(line.Refunds, refundLineOf(r))
 	}
 	for _, d := range disputes {
 		line.Disputes = append(line.Disputes, disputeLine{
-			ID: d.ID, Status: d.Status, Amount: d.Amount.Minor, Currency: d.Amount.Currency, Withdrawn: d.Withdrawn, Reinstated: d.Reinstated,
-			Outcome: d.Outcome, Reason: d.Reason, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
+			ID: d.ID, Status: d.Status, Amount: d.Amount.Minor, Currency: d.Amount.Currency, Withdrawn: d.Withdrawn,
+			Reinstated: d.Reinstated,
+			Outcome:    d.Outcome, Reason: d.Reason, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
 		})
 	}
 	return line
@@ -89,8 +91,9 @@ func paymentLineOf(p payments.Payment, refunds []payments.Refund, disputes []pay
 
 func refundLineOf(r payments.Refund) refundLine {
 	line := refundLine{
-		ID: r.ID, PaymentID: r.PaymentID, Status: r.Status, Amount: r.Amount.Minor, Asked: r.Asked, Currency: r.Amount.Currency,
-		Origin: r.Origin, Cause: r.Cause,
+		ID: r.ID, PaymentID: r.PaymentID, Status: r.Status, Amount: r.Amount.Minor, Asked: r.Asked,
+		Currency: r.Amount.Currency,
+		Origin:   r.Origin, Cause: r.Cause,
 		StripeRefundID: r.StripeID, Failure: r.Failure, Tries: r.Tries, LastError: r.LastError, CreatedAt: r.CreatedAt,
 	}
 	if r.Status == payments.RefundDue {
@@ -123,7 +126,8 @@ func printTroubled(out io.Writer, troubled []payments.Payment, refunds []payment
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "PAYMENT\tBOOKING\tSTATUS\tREASON\tASKED\tCAME\tWENT BACK")
 		for _, p := range troubled {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.BookingID, p.Status(), plain(p.ParkedReason), p.Amount, p.Captured, p.Refunded)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.BookingID, p.Status(), plain(p.ParkedReason),
+				p.Amount, p.Captured, p.Refunded)
 		}
 		if err := table.Flush(); err != nil {
 			return err
@@ -143,21 +147,26 @@ func printRefunds(out io.Writer, refunds []payments.Refund) error {
 		if problem == "" {
 			problem = r.LastError
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", r.ID, r.PaymentID, r.Status, r.Amount, plain(r.Cause), r.Tries, plain(problem))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", r.ID, r.PaymentID, r.Status, r.Amount, plain(r.Cause),
+			r.Tries, plain(problem))
 	}
 	return table.Flush()
 }
 
-func printPayment(out io.Writer, p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute, asJSON bool) error {
+func printPayment(out io.Writer, p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute,
+	asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(paymentLineOf(p, refunds, disputes))
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, field := range [][2]string{
-		{"payment", p.ID}, {"booking", p.BookingID}, {"status", string(p.Status())}, {"parked because", plain(p.ParkedReason)},
-		{"not applied because", plain(p.Unapplied)}, {"asked for", p.Amount.String()}, {"came", p.Captured.String()}, {"went back", p.Refunded.String()},
+		{"payment", p.ID}, {"booking", p.BookingID}, {"status", string(p.Status())},
+		{"parked because", plain(p.ParkedReason)},
+		{"not applied because", plain(p.Unapplied)}, {"asked for", p.Amount.String()}, {"came", p.Captured.String()},
+		{"went back", p.Refunded.String()},
 		{"lost to disputes", unlessZero(p.Lost)},
-		{"Stripe account", plain(p.Account)}, {"session", plain(p.SessionID)}, {"payment intent", plain(p.PaymentIntentID)}, {"told by asking Stripe", instant(p.AskedAt)},
+		{"Stripe account", plain(p.Account)}, {"session", plain(p.SessionID)},
+		{"payment intent", plain(p.PaymentIntentID)}, {"told by asking Stripe", instant(p.AskedAt)},
 		{"created", instant(p.CreatedAt)}, {"changed", instant(p.UpdatedAt)},
 	} {
 		if field[1] != "" {
@@ -193,7 +202,8 @@ func printDisputes(out io.Writer, disputes []payments.Dispute) error {
 		if d.Amount.Minor > 0 {
 			amount = d.Amount.String()
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", plain(d.ID), d.Status, amount, d.Reason, d.Outcome, instant(d.CreatedAt))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", plain(d.ID), d.Status, amount, d.Reason, d.Outcome,
+			instant(d.CreatedAt))
 	}
 	return table.Flush()
 }

@@ -119,7 +119,8 @@ func (s scraped) problem(name string, m matcher) string {
 
 // anyHas tells whether one of the series has a label.
 func (s scraped) anyHas(sels []selector, label string) bool {
-	return slices.Contains(ofPrometheus, label) || slices.ContainsFunc(sels, func(sel selector) bool { return len(s.values(sel.name, label)) > 0 })
+	return slices.Contains(ofPrometheus, label) ||
+		slices.ContainsFunc(sels, func(sel selector) bool { return len(s.values(sel.name, label)) > 0 })
 }
 
 // labels are those of a family, in their order.

@@ -32,19 +32,32 @@ func TestStart_RefusedAtOnce(t *testing.T) {
 		return u.String()
 	}
 	for name, c := range map[string]struct{ databaseURL, want string }{
-		"unknown parameter": {changed(func(_ *url.URL, q url.Values) { q.Set("chanel_binding", "require") }), "has the parameter chanel_binding"},
-		"unknown value":     {changed(func(_ *url.URL, q url.Values) { q.Set("work_mem", "much") }), "has a parameter that the server does not take"},
-		"option":            {changed(func(_ *url.URL, q url.Values) { q.Set("options", "endpoint=ep-a") }), "has a parameter that the server does not take"},
-		"no such database":  {changed(func(u *url.URL, _ url.Values) { u.Path = "/no_such_database" }), "names the database no_such_database, which does not exist"},
-		"no such role":      {changed(func(u *url.URL, _ url.Values) { u.User = url.UserPassword("no_such_role", "hunter2") }), "is refused"},
-		"no TLS":            {changed(func(_ *url.URL, q url.Values) { q.Set("sslmode", "require") }), "demands TLS, and the server has none"},
-		"missing file": {changed(func(_ *url.URL, q url.Values) { q.Set("sslmode", "verify-ca"); q.Set("sslrootcert", "/no/such.pem") }),
+		"unknown parameter": {changed(func(_ *url.URL, q url.Values) { q.Set("chanel_binding", "require") }),
+			"has the parameter chanel_binding"},
+		"unknown value": {changed(func(_ *url.URL, q url.Values) { q.Set("work_mem", "much") }),
+			"has a parameter that the server does not take"},
+		"option": {changed(func(_ *url.URL, q url.Values) { q.Set("options", "endpoint=ep-a") }),
+			"has a parameter that the server does not take"},
+		"no such database": {changed(func(u *url.URL, _ url.Values) { u.Path = "/no_such_database" }),
+			"names the database no_such_database, which does not exist"},
+		"no such role": {changed(func(u *url.URL,
+			_ url.Values) {
+			u.User = url.UserPassword("no_such_role", "hunter2")
+		}), "is refused"},
+		"no TLS": {changed(func(_ *url.URL, q url.Values) { q.Set("sslmode", "require") }),
+			"demands TLS, and the server has none"},
+		"missing file": {changed(func(_ *url.URL,
+			q url.Values) {
+			q.Set("sslmode", "verify-ca")
+			q.Set("sslrootcert", "/no/such.pem")
+		}),
 			"names a file that cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			log := &logBook{}
-			_, err := host.Start(t.Context(), map[string]string{"PORT": "0", "METRICS_ADDR": "off", "DATA_DIR": t.TempDir(), "DATABASE_URL": c.databaseURL}, log)
+			_, err := host.Start(t.Context(), map[string]string{"PORT": "0", "METRICS_ADDR": "off",
+				"DATA_DIR": t.TempDir(), "DATABASE_URL": c.databaseURL}, log)
 			var problems config.Problems
 			require.ErrorAs(t, err, &problems)
 			require.Len(t, problems, 1)
@@ -58,7 +71,8 @@ func TestStart_RefusedAtOnce(t *testing.T) {
 // M26: Neon's connection string is used, and says once what of it is left out.
 func TestStart_ParameterLeftOut(t *testing.T) {
 	t.Parallel()
-	h := startHost(t, map[string]string{"DATABASE_URL": testdb.URL(t) + "&channel_binding=require&connection_limit=5&pgbouncer=true"})
+	h := startHost(t, map[string]string{"DATABASE_URL": testdb.URL(t) +
+		"&channel_binding=require&connection_limit=5&pgbouncer=true"})
 	require.Equal(t, 1, strings.Count(h.log.String(), "left out: channel_binding, connection_limit, pgbouncer"))
 }
 
@@ -66,7 +80,8 @@ func TestStart_ParameterLeftOut(t *testing.T) {
 func TestStart_UnfitDatabase(t *testing.T) {
 	t.Parallel()
 	start := func(databaseURL string) error {
-		_, err := host.Start(t.Context(), map[string]string{"PORT": "0", "METRICS_ADDR": "off", "DATA_DIR": t.TempDir(), "DATABASE_URL": databaseURL}, io.Discard)
+		_, err := host.Start(t.Context(), map[string]string{"PORT": "0", "METRICS_ADDR": "off", "DATA_DIR": t.TempDir(),
+			"DATABASE_URL": databaseURL}, io.Discard)
 		return err
 	}
 	for encoding, locale := range map[string]string{"LATIN1": "C", "SQL_ASCII": "C"} {
@@ -75,7 +90,8 @@ func TestStart_UnfitDatabase(t *testing.T) {
 		require.NoError(t, err)
 		db := testdb.Open(t, testdb.PQ, direct)
 		name := strings.TrimPrefix(u.Path, "/") + strings.ToLower(encoding)
-		_, err = db.ExecContext(t.Context(), `CREATE DATABASE "`+name+`" ENCODING '`+encoding+`' LOCALE '`+locale+`' TEMPLATE template0`)
+		_, err = db.ExecContext(t.Context(), `CREATE DATABASE "`+name+`" ENCODING '`+encoding+`' LOCALE '`+locale+
+			`' TEMPLATE template0`)
 		require.NoError(t, err)
 		t.Cleanup(func() { _, _ = db.ExecContext(context.Background(), `DROP DATABASE "`+name+`" WITH (FORCE)`) })
 		u.Path = "/" + name
@@ -101,7 +117,8 @@ func TestConnections_DefaultIsolation(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.EmptyURL(t), "a connection begins with its settings")
 	byDefault(t, direct, "default_transaction_isolation = serializable")
-	for _, databaseURL := range []string{direct, direct + "&default_transaction_isolation=serializable", direct + "&options=-c%20default_transaction_isolation%3Dserializable"} {
+	for _, databaseURL := range []string{direct, direct + "&default_transaction_isolation=serializable",
+		direct + "&options=-c%20default_transaction_isolation%3Dserializable"} {
 		serving, err := host.OpenDB(databaseURL, time.Minute)
 		require.NoError(t, err)
 		defer serving.Close()

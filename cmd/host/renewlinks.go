@@ -79,7 +79,8 @@ func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, line
 
 // renewMany renews batch after batch. What was renewed is told also where an error or a
 // signal ends the run.
-func renewMany(ctx context.Context, bookings *booking.Store, req booking.RenewRequest, show bool, lines *linkLines, std streams) error {
+func renewMany(ctx context.Context, bookings *booking.Store, req booking.RenewRequest, show bool, lines *linkLines,
+	std streams) error {
 	total, last := 0, req.After
 	for {
 		batch, err := bookings.RenewOwnerTokens(ctx, req)
@@ -101,7 +102,8 @@ func renewMany(ctx context.Context, bookings *booking.Store, req booking.RenewRe
 			if (req.All || req.Secret != "") && last != "" {
 				rest = "for the rest, run the same again with -after " + last
 			}
-			return fmt.Errorf("%s renewed, and not all: %s: %w", counted(total, "link"), rest, errors.Join(err, flushed))
+			return fmt.Errorf("%s renewed, and not all: %s: %w", counted(total, "link"), rest,
+				errors.Join(err, flushed))
 		}
 		if req.After = batch.Next; req.After == "" {
 			break
@@ -140,7 +142,8 @@ func (l *linkLines) flush() error {
 		lines := json.NewEncoder(l.out)
 		lines.SetEscapeHTML(false)
 		for _, b := range added {
-			err := lines.Encode(linkLine{b.ID, b.Start, b.Customer.FirstName, b.Customer.LastName, b.Customer.Email, l.page(b.ID, b.OwnerToken)})
+			err := lines.Encode(linkLine{b.ID, b.Start, b.Customer.FirstName, b.Customer.LastName, b.Customer.Email,
+				l.page(b.ID, b.OwnerToken)})
 			if err != nil {
 				return err
 			}
@@ -156,7 +159,8 @@ func (l *linkLines) flush() error {
 		l.headed = true
 	}
 	for _, b := range added {
-		fmt.Fprintln(table, strings.Join([]string{b.ID, instant(b.Start), plain(b.Customer.Email), l.page(b.ID, b.OwnerToken)}, "\t"))
+		fmt.Fprintln(table, strings.Join([]string{b.ID, instant(b.Start), plain(b.Customer.Email),
+			l.page(b.ID, b.OwnerToken)}, "\t"))
 	}
 	return table.Flush()
 }

@@ -31,7 +31,8 @@ func TestReschedule(t *testing.T) {
 	require.True(t, start.Equal(mustTime(t, ada.slot(0))), "the old time is free again")
 
 	ada.act(b, "reschedule", m{"start": evening}).refused(t, "slot_taken")
-	require.True(t, later.Equal(mustTime(t, ada.get("/api/bookings/"+b.ID+"?token="+b.Token).changed(t).Start)), "nothing has changed")
+	require.True(t, later.Equal(mustTime(t, ada.get("/api/bookings/"+b.ID+"?token="+b.Token).changed(t).Start)),
+		"nothing has changed")
 
 	// The page on which it is being paid for keeps its amount, and so does the booking:
 	// what the new time would cost today is told.
@@ -42,7 +43,8 @@ func TestReschedule(t *testing.T) {
 	require.NoError(t, err)
 	zone, err := time.LoadLocation(studio.TimeZone)
 	require.NoError(t, err)
-	c = ada.act(b, "reschedule", m{"date": start.In(zone).Format(time.DateOnly), "time": start.In(zone).Format("15:04")}).changed(t)
+	c = ada.act(b, "reschedule", m{"date": start.In(zone).Format(time.DateOnly),
+		"time": start.In(zone).Format("15:04")}).changed(t)
 	require.True(t, start.Equal(mustTime(t, c.Start)))
 	require.EqualValues(t, 500, *c.Difference)
 	require.EqualValues(t, 2500, c.Amount)
@@ -51,7 +53,8 @@ func TestReschedule(t *testing.T) {
 
 	path := "/api/bookings/" + b.ID + "/reschedule"
 	require.Equal(t, http.StatusUnauthorized, bob.post(path, m{"start": later}).status)
-	require.Equal(t, http.StatusNotFound, bob.post(path+"?token="+taken.Token, m{"start": later}).status, "only one's own")
+	require.Equal(t, http.StatusNotFound, bob.post(path+"?token="+taken.Token, m{"start": later}).status,
+		"only one's own")
 	c = admin.post(path, m{"start": later, "reason": "the piano is tuned"}).changed(t)
 	require.Equal(t, "confirmed", c.Status)
 	require.EqualValues(t, 2500, c.Payment.AmountPaid)
@@ -64,13 +67,15 @@ func TestReschedule(t *testing.T) {
 	}
 	event := h.StandIn().Events()[0].ID
 	require.Equal(t, []string{
-		"pending by customer: ", "pending by customer: a later train", "pending by customer: ", "confirmed by stripe:" + event + ": ",
+		"pending by customer: ", "pending by customer: a later train", "pending by customer: ",
+		"confirmed by stripe:" + event + ": ",
 		"confirmed by user:" + adminEmail + ": the piano is tuned",
 	}, told)
 
 	require.Equal(t, http.StatusOK, bob.act(taken, "cancel", nil).status)
 	bob.act(taken, "reschedule", m{"start": start}).refused(t, "status_cancelled")
-	require.Equal(t, http.StatusNotFound, admin.post("/api/bookings/01936f4e-0000-7000-8000-000000000001/reschedule", m{"start": start}).status)
+	require.Equal(t, http.StatusNotFound,
+		admin.post("/api/bookings/01936f4e-0000-7000-8000-000000000001/reschedule", m{"start": start}).status)
 	for role, status := range map[string]int{"READONLY": 403, "OPS": 200} {
 		_, err := h.db.Exec(`UPDATE booking_platform.users SET role = $1`, role)
 		require.NoError(t, err)
@@ -84,8 +89,10 @@ func TestAvailabilityOfAnOffer(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{
-		Slug: "court", Name: "Court", Capacity: 4, TimeZone: "Asia/Kathmandu", Horizon: 60 * 24 * time.Hour, Notice: 10 * 24 * time.Hour,
-		Offers: []booking.Offer{{Slug: "short", Name: "Half an hour", SlotLength: 30 * time.Minute, Price: booking.Money{Minor: 700, Currency: "eur"}}},
+		Slug: "court", Name: "Court", Capacity: 4, TimeZone: "Asia/Kathmandu", Horizon: 60 * 24 * time.Hour,
+		Notice: 10 * 24 * time.Hour,
+		Offers: []booking.Offer{{Slug: "short", Name: "Half an hour", SlotLength: 30 * time.Minute,
+			Price: booking.Money{Minor: 700, Currency: "eur"}}},
 	})
 	ada := h.client()
 	from := time.Now().AddDate(0, 0, 15).Format(time.DateOnly)

@@ -36,12 +36,14 @@ func resource(ctx context.Context, args []string, environ map[string]string, std
 		if len(rest) > 0 {
 			return errMisunderstood
 		}
-		return withResources(ctx, environ, std, func(store *booking.Store) error { return listResources(ctx, store, std.out) })
+		return withResources(ctx, environ, std,
+			func(store *booking.Store) error { return listResources(ctx, store, std.out) })
 	case "show":
 		if len(rest) == 0 {
 			return errMisunderstood
 		}
-		return withResources(ctx, environ, std, func(store *booking.Store) error { return showResources(ctx, store, rest, std.out) })
+		return withResources(ctx, environ, std,
+			func(store *booking.Store) error { return showResources(ctx, store, rest, std.out) })
 	}
 	return errMisunderstood
 }
@@ -98,7 +100,8 @@ func withResources(ctx context.Context, environ map[string]string, std streams, 
 
 // applyResources looks at all of them first: what would be refused is told before
 // anything has changed.
-func applyResources(ctx context.Context, store *booking.Store, resources []booking.Resource, dry bool, out io.Writer) error {
+func applyResources(ctx context.Context, store *booking.Store, resources []booking.Resource, dry bool,
+	out io.Writer) error {
 	var plans []booking.Applied
 	var refused []error
 	for _, r := range resources {
@@ -194,7 +197,8 @@ func listResources(ctx context.Context, store *booking.Store, out io.Writer) err
 		if !r.Active {
 			active = "no"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", r.Slug, line(r.Name), r.Capacity, r.Price, len(r.Offers), r.TimeZone, active)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", r.Slug, line(r.Name), r.Capacity, r.Price, len(r.Offers),
+			r.TimeZone, active)
 	}
 	return table.Flush()
 }

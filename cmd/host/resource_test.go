@@ -16,17 +16,20 @@ import (
 )
 
 // apply runs `host resource apply` on a text.
-func applyText(t *testing.T, environ map[string]string, text string, args ...string) (status int, stdout, stderr string) {
+func applyText(t *testing.T, environ map[string]string, text string,
+	args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
-	status = host.RunWith(t.Context(), append([]string{"resource", "apply", "-f", "-"}, args...), environ, strings.NewReader(text), &out, &err)
+	status = host.RunWith(t.Context(), append([]string{"resource", "apply", "-f", "-"}, args...), environ,
+		strings.NewReader(text), &out, &err)
 	return status, out.String(), err.String()
 }
 
 func TestResourceUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"x"}, {"list", "x"}, {"show"}, {"apply"}, {"apply", "-f"}, {"apply", "-dry-run"}, {"apply", "file"}, {"apply", "-f", "x", "y"},
+		{}, {"x"}, {"list", "x"}, {"show"}, {"apply"}, {"apply", "-f"}, {"apply", "-dry-run"}, {"apply", "file"},
+		{"apply", "-f", "x", "y"},
 		{"apply", "-f", "x", "-q"},
 	} {
 		status, stdout, stderr := command(t, nil, append([]string{"resource"}, args...)...)
@@ -80,7 +83,8 @@ func TestResourceExample(t *testing.T) {
 	require.Equal(t, 0, status, stderr)
 	require.Equal(t, "studio: unchanged\n", stdout, "what is shown changes nothing")
 
-	changed := strings.NewReplacer(`price: "25.00"`, `price: "30.00"`, `description: A bright room with a piano.`, "", `"2026-12-25": closed`, `"2026-12-26": closed`).Replace(example)
+	changed := strings.NewReplacer(`price: "25.00"`, `price: "30.00"`, `description: A bright room with a piano.`, "",
+		`"2026-12-25": closed`, `"2026-12-26": closed`).Replace(example)
 	want := "studio: changed\n  - description: A bright room with a piano.\n  ~ price: 25.00 EUR -> 30.00 EUR\n" +
 		"  + exceptions.2026-12-26: closed\n  - exceptions.2026-12-25: closed\n"
 	status, stdout, _ = applyText(t, env, changed, "-dry-run")
@@ -91,7 +95,8 @@ func TestResourceExample(t *testing.T) {
 	require.Equal(t, want, stdout)
 	status, stdout, _ = command(t, env, "resource", "list")
 	require.Equal(t, 0, status)
-	require.Equal(t, []string{"studio", "The", "Studio", "6", "30.00", "EUR", "2", "Europe/Paris", "yes"}, strings.Fields(strings.Split(stdout, "\n")[1]))
+	require.Equal(t, []string{"studio", "The", "Studio", "6", "30.00", "EUR", "2", "Europe/Paris", "yes"},
+		strings.Fields(strings.Split(stdout, "\n")[1]))
 }
 
 // M24: what Stripe always refuses is refused by apply, and nothing is written. A price
@@ -100,11 +105,14 @@ func TestResourceApply_PricesThatStripeRefuses(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
 	file := func(currency, price string) string {
-		return "slug: court\nname: Court\ntimeZone: UTC\nslotLength: 1h\ncurrency: " + currency + "\nprice: \"" + price + "\"\n"
+		return "slug: court\nname: Court\ntimeZone: UTC\nslotLength: 1h\ncurrency: " + currency + "\nprice: \"" +
+			price + "\"\n"
 	}
 	for _, c := range [][3]string{
-		{"EUR", "1000000.00", "price must not be more than 999999.99 EUR"}, {"XYZ", "25.00", "currency is not a currency that Stripe takes"},
-		{"KWD", "18.605", "price must end in 0"}, {"ISK", "25.50", "price is"}, {"UGX", "0.50", "price is"}, {"JPY", "10.5", "price is"},
+		{"EUR", "1000000.00", "price must not be more than 999999.99 EUR"},
+		{"XYZ", "25.00", "currency is not a currency that Stripe takes"},
+		{"KWD", "18.605", "price must end in 0"}, {"ISK", "25.50", "price is"}, {"UGX", "0.50", "price is"},
+		{"JPY", "10.5", "price is"},
 	} {
 		for _, args := range [][]string{nil, {"-dry-run"}} {
 			status, stdout, stderr := applyText(t, env, file(c[0], c[1]), args...)
@@ -177,7 +185,8 @@ func TestResourceRefusals(t *testing.T) {
 	require.NoError(t, err)
 	start := time.Now().AddDate(0, 0, 3).UTC().Truncate(time.Hour)
 	sold, err := store.Hold(t.Context(), booking.HoldRequest{
-		Resource: "tour", Start: start, Party: 5, Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
+		Resource: "tour", Start: start, Party: 5,
+		Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
 	})
 	require.NoError(t, err)
 	for _, args := range [][]string{nil, {"-dry-run"}} {

@@ -52,7 +52,8 @@ func known(next http.Handler) http.Handler {
 // allowed lists the methods that a path has.
 func allowed(routes *mux.Router, r *http.Request) []string {
 	var methods []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		var match mux.RouteMatch

@@ -17,7 +17,8 @@ var public = []string{
 	"GET /", "POST /book", "GET /success", "GET /cancel", "GET /login", "POST /login", "POST /logout", "GET /static/",
 	"GET /health", "GET /health/db", "POST /webhook", "POST /auth/login", "POST /auth/logout",
 	"GET /calendar/{token}.ics",
-	"POST /api/bookings", "POST /create-checkout-session", "GET /api/resources", "GET /api/resources/{resource}/availability", "GET /api/resources/{resource}/next",
+	"POST /api/bookings", "POST /create-checkout-session", "GET /api/resources",
+	"GET /api/resources/{resource}/availability", "GET /api/resources/{resource}/next",
 	// These show nothing without the token of a booking.
 	"GET /booking/cancel", "POST /booking/cancel", "GET /booking/move", "POST /booking/move",
 	"* /stripe/",
@@ -80,8 +81,10 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	code, _ := a.code(t)
 	require.Equal(t, "not_found", code)
 	for path, allow := range map[string]string{
-		"/api/bookings": "GET, HEAD, POST", "/webhook": "POST", "/create-checkout-session": "POST", "/health": "GET, HEAD", "/": "GET, HEAD",
-		"/api/bookings/01936f4e-0000-7000-8000-000000000001/cancel": "POST", "/api/bookings/01936f4e-0000-7000-8000-000000000001/reschedule": "POST",
+		"/api/bookings": "GET, HEAD, POST", "/webhook": "POST", "/create-checkout-session": "POST",
+		"/health": "GET, HEAD", "/": "GET, HEAD",
+		"/api/bookings/01936f4e-0000-7000-8000-000000000001/cancel":     "POST",
+		"/api/bookings/01936f4e-0000-7000-8000-000000000001/reschedule": "POST",
 		"/booking/move": "GET, HEAD, POST", "/book": "POST", "/auth/login": "POST",
 	} {
 		a := c.do(http.MethodDelete, path, "application/json", strings.NewReader("{}"))

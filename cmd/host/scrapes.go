@@ -24,7 +24,8 @@ func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, 
 	if cfg.Metrics.Set {
 		return nil, fmt.Errorf("take the address of METRICS_ADDR: %w", err)
 	}
-	logger.Warn("no metrics: their default address cannot be taken; METRICS_ADDR names another, or is off", slog.String("error", err.Error()))
+	logger.Warn("no metrics: their default address cannot be taken; METRICS_ADDR names another, or is off",
+		slog.String("error", err.Error()))
 	return nil, nil
 }
 
@@ -37,7 +38,8 @@ func (r *rooms) useMetrics() {
 		}
 	}
 	r.metrics = metrics.New(metrics.Options{
-		Version: versionOf(r.cfg.Version), DB: r.db, Webhook: r.receiver.Stats, Steps: steps, Results: checkout.Results, Logger: r.logger,
+		Version: versionOf(r.cfg.Version), DB: r.db, Webhook: r.receiver.Stats, Steps: steps, Results: checkout.Results,
+		Logger: r.logger,
 		Sources: metrics.Sources{
 			Ready: r.ready, Bookings: r.bookings.Backlog, Payments: r.payments.Backlog,
 			Webhook: r.receiver.Waiting,

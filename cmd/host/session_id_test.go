@@ -32,7 +32,8 @@ func TestReadersAreNotToldSessionIDs(t *testing.T) {
 				require.NotContains(t, a.body, "cs_", "%s %s", role, path)
 			}
 		}
-		for _, path := range []string{"/api/bookings", "/reservations", "/dashboard", "/api/bookings/" + b.ID + "/calendar.ics"} {
+		for _, path := range []string{"/api/bookings", "/reservations", "/dashboard",
+			"/api/bookings/" + b.ID + "/calendar.ics"} {
 			require.NotContains(t, c.get(path).body, "cs_", "%s %s", role, path)
 		}
 	}

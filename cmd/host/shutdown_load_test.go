@@ -34,7 +34,8 @@ func TestSignalUnderLoad(t *testing.T) {
 	store, err := booking.New(db, booking.Options{})
 	require.NoError(t, err)
 	_, err = store.CreateResource(t.Context(), booking.Resource{
-		Slug: "talk", Name: "Talk", TimeZone: "UTC", SlotLength: time.Hour, Capacity: 1000, Price: booking.Money{Currency: "eur"},
+		Slug: "talk", Name: "Talk", TimeZone: "UTC", SlotLength: time.Hour, Capacity: 1000,
+		Price: booking.Money{Currency: "eur"},
 	})
 	require.NoError(t, err)
 	for i := range 30 {
@@ -60,7 +61,8 @@ func TestSignalUnderLoad(t *testing.T) {
 	enough := make(chan struct{})
 	var answers atomic.Int64
 	send := func(path, body string, header ...string) (string, bool) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+child.address+path, strings.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+child.address+path,
+			strings.NewReader(body))
 		if err != nil {
 			return "", false
 		}
@@ -104,7 +106,8 @@ func TestSignalUnderLoad(t *testing.T) {
 		})
 		senders.Go(func() {
 			for {
-				text, ok := send("/api/bookings", fmt.Sprintf(`{"resource":"talk","start":%q,"firstName":"Ada","lastName":"L","email":"a%d@example.com"}`, start, worker))
+				text, ok := send("/api/bookings",
+					fmt.Sprintf(`{"resource":"talk","start":%q,"firstName":"Ada","lastName":"L","email":"a%d@example.com"}`, start, worker))
 				if !ok {
 					return
 				}
@@ -135,7 +138,8 @@ func TestSignalUnderLoad(t *testing.T) {
 	require.Equal(t, len(events), count(`SELECT count(*) FROM booking_platform.payment_events e WHERE e.outcome = 'unmatched' AND e.stripe_event_id = ANY (string_to_array($1, ','))`, strings.Join(events, ",")),
 		"every event that was answered 200 is in the ledger")
 	require.Equal(t, len(bookings), count(`SELECT count(*) FROM booking_platform.bookings b WHERE b.status = 'confirmed' AND b.id::text = ANY (string_to_array($1, ','))`, strings.Join(bookings, ",")))
-	require.Zero(t, count(`SELECT count(*) FROM booking_platform.bookings b WHERE b.status <> 'confirmed'`), "nothing was left half done")
+	require.Zero(t, count(`SELECT count(*) FROM booking_platform.bookings b WHERE b.status <> 'confirmed'`),
+		"nothing was left half done")
 }
 
 // signedWith is the header of a delivery that is signed now.

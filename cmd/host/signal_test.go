@@ -31,8 +31,9 @@ const (
 func TestSignalledHost(t *testing.T) {
 	if url := os.Getenv(signalled); url != "" {
 		os.Exit(host.Run(t.Context(), nil, map[string]string{
-			"DATABASE_URL": url, "PORT": "0", "METRICS_ADDR": "off", "DATA_DIR": t.TempDir(), "STRIPE_WEBHOOK_SECRET": signalledSecret,
-			"HOLDS_PER_EMAIL": "0", "HOLDS_PER_ADDRESS": "0",
+			"DATABASE_URL": url, "PORT": "0", "METRICS_ADDR": "off", "DATA_DIR": t.TempDir(),
+			"STRIPE_WEBHOOK_SECRET": signalledSecret,
+			"HOLDS_PER_EMAIL":       "0", "HOLDS_PER_ADDRESS": "0",
 		}, os.Stdout, os.Stderr))
 	}
 }

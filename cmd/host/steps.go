@@ -61,7 +61,8 @@ func (s step) run(ctx context.Context, logger *slog.Logger, watch watcher) {
 	}
 	switch {
 	case err != nil && !interrupted:
-		logger.LogAttrs(ctx, slog.LevelError, "step failed", slog.String("step", s.name), slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
+		logger.LogAttrs(ctx, slog.LevelError, "step failed", slog.String("step", s.name),
+			slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
 	case n > 0:
 		logger.LogAttrs(ctx, slog.LevelInfo, "step", slog.String("step", s.name), slog.Int("count", n))
 	}

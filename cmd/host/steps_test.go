@@ -45,7 +45,8 @@ func TestRoundsGoOn(t *testing.T) {
 		require.Greater(t, calls.Load(), int64(30))
 		cancel()
 		<-done
-		for _, want := range []string{"panic: the first time", "steps_test.go", "the second time", "context deadline exceeded", `"count":7`} {
+		for _, want := range []string{"panic: the first time", "steps_test.go", "the second time",
+			"context deadline exceeded", `"count":7`} {
 			require.Contains(t, log.String(), want)
 		}
 	})
@@ -69,7 +70,8 @@ func TestStepInterrupted(t *testing.T) {
 func TestStepIsWatched(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the third thing failed")
-	items, err, told := host.StepWatched(t.Context(), func(context.Context) (int, error) { return 2, broken }, &logBook{})
+	items, err, told := host.StepWatched(t.Context(), func(context.Context) (int, error) { return 2, broken },
+		&logBook{})
 	require.True(t, told)
 	require.ErrorIs(t, err, broken)
 	require.Equal(t, 2, items)

@@ -37,7 +37,8 @@ func openStorage(ctx context.Context, cfg config.Config, logger *slog.Logger) (*
 		logger.LogAttrs(ctx, slog.LevelWarn, w)
 	}
 	if cfg.Embedded {
-		server, err := embedded.Start(ctx, cfg.DataDir, embedded.Options{Logger: logger, Repository: cfg.EmbeddedRepository})
+		server, err := embedded.Start(ctx, cfg.DataDir,
+			embedded.Options{Logger: logger, Repository: cfg.EmbeddedRepository})
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +100,8 @@ func look(ctx context.Context, db *sql.DB, cfg config.Config, logger *slog.Logge
 		return fmt.Errorf("read the settings of the database: %w", err)
 	}
 	if missing != "" {
-		logger.LogAttrs(ctx, slog.LevelWarn, "the database connections have no limit on time: ALTER ROLE … SET them, see docs/database.md",
+		logger.LogAttrs(ctx, slog.LevelWarn,
+			"the database connections have no limit on time: ALTER ROLE … SET them, see docs/database.md",
 			slog.String("settings", missing))
 	}
 	// Nothing stands in front of our own.
@@ -125,7 +127,8 @@ func ping(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }
 // await asks until the database answers, because in compose and after a power cut
 // everything starts at once. An error that final makes something of ends the wait with
 // that.
-func await(ctx context.Context, db *sql.DB, ask func(context.Context, *sql.DB) error, final func(error) error, logger *slog.Logger) error {
+func await(ctx context.Context, db *sql.DB, ask func(context.Context, *sql.DB) error, final func(error) error,
+	logger *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseWait)
 	defer cancel()
 	tick := time.NewTicker(time.Second)
@@ -147,7 +150,8 @@ func await(ctx context.Context, db *sql.DB, ask func(context.Context, *sql.DB) e
 			err = last
 		}
 		last = err
-		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
+		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()),
+			slog.String("sqlstate", edge.SQLState(err)))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the database does not answer: %w", err)

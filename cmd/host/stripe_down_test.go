@@ -42,7 +42,8 @@ func stripeDown(t *testing.T) (*running, *stripetest.Server, *atomic.Value) {
 			_, _ = w.Write([]byte(`{"error":{"type":"invalid_request_error","code":"amount_too_small","message":"sk_test_down: at least 50"}}`))
 		case "refuses the key":
 			w.WriteHeader(http.StatusUnauthorized)
-			_, _ = w.Write([]byte(`{"error":{"type":"invalid_request_error","message":"Invalid API Key provided: sk_test_down"}}`))
+			_,
+				_ = w.Write([]byte(`{"error":{"type":"invalid_request_error","message":"Invalid API Key provided: sk_test_down"}}`))
 		case "asks to be left alone":
 			w.Header().Set("Retry-After", "17")
 			w.WriteHeader(http.StatusTooManyRequests)
@@ -50,7 +51,8 @@ func stripeDown(t *testing.T) (*running, *stripetest.Server, *atomic.Value) {
 		}
 	}))
 	t.Cleanup(api.Close)
-	h := startHost(t, map[string]string{"STRIPE_SECRET_KEY": key, "STRIPE_WEBHOOK_SECRET": secret, "STRIPE_API_BASE": api.URL})
+	h := startHost(t, map[string]string{"STRIPE_SECRET_KEY": key, "STRIPE_WEBHOOK_SECRET": secret,
+		"STRIPE_API_BASE": api.URL})
 	return h, standIn, mode
 }
 
@@ -77,7 +79,8 @@ func TestStripeIsDown(t *testing.T) {
 					answers <- ada.post("/api/bookings", wish(free[i], m{"email": fmt.Sprintf("c%d@example.com", i)}))
 				}()
 			}
-			for _, path := range []string{"/health", "/health/db", "/", "/api/resources", "/login", "/success?session_id=cs_unknown"} {
+			for _, path := range []string{"/health", "/health/db", "/", "/api/resources", "/login",
+				"/success?session_id=cs_unknown"} {
 				asked := time.Now()
 				a := ada.get(path)
 				require.Less(t, a.status, 500, path)
@@ -183,7 +186,8 @@ func TestSuccessPageWhileStripeHangs(t *testing.T) {
 	require.Less(t, time.Since(began), 5*time.Second)
 	require.Contains(t, page.body, "Waiting for your payment")
 	mode.Store("up")
-	require.Contains(t, ada.get("/success?session_id="+b.StripeSessionID).body, "Your booking is confirmed", "no webhook came: Stripe was asked")
+	require.Contains(t, ada.get("/success?session_id="+b.StripeSessionID).body, "Your booking is confirmed",
+		"no webhook came: Stripe was asked")
 }
 
 // M23: however often the page is visited, Stripe is read once per payment in a few
@@ -206,7 +210,8 @@ func TestSuccessPage_ReadsStripeOnce(t *testing.T) {
 	}))
 	t.Cleanup(api.Close)
 	env := map[string]string{
-		"STRIPE_SECRET_KEY": key, "STRIPE_WEBHOOK_SECRET": secret, "STRIPE_API_BASE": api.URL, "DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir(),
+		"STRIPE_SECRET_KEY": key, "STRIPE_WEBHOOK_SECRET": secret, "STRIPE_API_BASE": api.URL,
+		"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir(),
 	}
 	h := startHost(t, env)
 	ada := h.client()

@@ -15,7 +15,8 @@ import (
 )
 
 // userCommand runs `host user …` with something on standard input.
-func userCommand(t *testing.T, environ map[string]string, in string, args ...string) (status int, stdout, stderr string) {
+func userCommand(t *testing.T, environ map[string]string, in string,
+	args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
 	status = host.RunWith(t.Context(), append([]string{"user"}, args...), environ, strings.NewReader(in), &out, &err)
@@ -25,8 +26,10 @@ func userCommand(t *testing.T, environ map[string]string, in string, args ...str
 func TestUserUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"x"}, {"list", "x"}, {"add"}, {"add", "a@example.com", "a password on the command line"}, {"add", "-role"}, {"role", "a@example.com"},
-		{"passwd"}, {"passwd", "a@example.com", "a password on the command line"}, {"enable"}, {"disable", "a", "b"}, {"disable", "-x"},
+		{}, {"x"}, {"list", "x"}, {"add"}, {"add", "a@example.com", "a password on the command line"}, {"add", "-role"},
+		{"role", "a@example.com"},
+		{"passwd"}, {"passwd", "a@example.com", "a password on the command line"}, {"enable"}, {"disable", "a", "b"},
+		{"disable", "-x"},
 	} {
 		status, stdout, stderr := userCommand(t, nil, "", args...)
 		require.Equal(t, 2, status, args)
@@ -80,7 +83,8 @@ func TestUserCommands(t *testing.T) {
 	status, stdout, _ = userCommand(t, env, "", "list")
 	require.Equal(t, 0, status)
 	require.Regexp(t, `(?s)ada@example.com +ADMIN +active.*bob@example.com +READONLY +active`, stdout)
-	for _, args := range [][]string{{"role", "nobody@example.com", "OPS"}, {"disable", "nobody@example.com"}, {"passwd", "nobody@example.com"}} {
+	for _, args := range [][]string{{"role", "nobody@example.com", "OPS"}, {"disable", "nobody@example.com"},
+		{"passwd", "nobody@example.com"}} {
 		status, _, stderr = userCommand(t, env, password+"\n", args...)
 		require.Equal(t, 1, status)
 		require.Contains(t, stderr, `there is no user "nobody@example.com"`)

@@ -68,7 +68,8 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	}
 	r.bookings, err = booking.New(db, booking.Options{
 		Logger: logger, OwnerSecrets: owners, CompleteAfter: 24 * time.Hour, Prepare: cfg.Prepare,
-		MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerEmailAnywhere: cfg.HoldsPerEmailAnywhere, MaxHoldsPerClient: cfg.HoldsPerAddress,
+		MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerEmailAnywhere: cfg.HoldsPerEmailAnywhere,
+		MaxHoldsPerClient: cfg.HoldsPerAddress,
 	})
 	if err != nil {
 		return nil, err
@@ -81,7 +82,8 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{
-		Logger: logger, Name: config.ReceiverName, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey), MaxBody: routeLimits["/webhook"].Body,
+		Logger: logger, Name: config.ReceiverName, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey),
+		MaxBody:       routeLimits["/webhook"].Body,
 		ClientAddress: func(req *http.Request) string { return edge.Network(req.Context()) },
 	})
 	if err != nil {
@@ -96,7 +98,8 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		Logger: logger, Users: r.users, WriteError: edge.WriteError,
 		ClientAddress: func(req *http.Request) string { return edge.Network(req.Context()) },
 		OnUser:        func(ctx context.Context, user auth.User) { edge.SetUser(ctx, user.ID) },
-		Cookie:        auth.CookieOptions{Insecure: !cfg.Cookie.Secure, SameSite: cfg.Cookie.SameSite, Domain: cfg.Cookie.Domain},
+		Cookie: auth.CookieOptions{Insecure: !cfg.Cookie.Secure, SameSite: cfg.Cookie.SameSite,
+			Domain: cfg.Cookie.Domain},
 	})
 	if err != nil {
 		return nil, err
@@ -150,7 +153,8 @@ func modeOf(key string) webhook.Mode {
 func keptSecret(dir string, logger *slog.Logger) string {
 	secret, err := config.KeepSessionSecret(dir)
 	if err != nil {
-		logger.Warn("the session secret cannot be kept; logins end with this process", slog.String("error", err.Error()))
+		logger.Warn("the session secret cannot be kept; logins end with this process",
+			slog.String("error", err.Error()))
 		return config.Random()
 	}
 	return secret
@@ -163,11 +167,14 @@ func (r *rooms) routes() *mux.Router {
 	desk.OnBegin(r.metrics.Hold)
 	return router(r,
 		api.New(api.Options{
-			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk, Links: r.links,
-			Stats: r.stats, Logger: r.logger, AppURL: r.cfg.AppURL, Version: versionOf(r.cfg.Version), Started: time.Now(),
+			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk,
+			Links: r.links,
+			Stats: r.stats, Logger: r.logger, AppURL: r.cfg.AppURL, Version: versionOf(r.cfg.Version),
+			Started: time.Now(),
 		}),
 		pages.New(pages.Options{
-			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk, Links: r.links, Logger: r.logger,
+			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk,
+			Links: r.links, Logger: r.logger,
 			StandIn: r.standIn != nil,
 		}))
 }
@@ -176,7 +183,8 @@ func (r *rooms) routes() *mux.Router {
 func (r *rooms) handler() (http.Handler, error) {
 	opts := edge.Options{
 		Logger: r.logger, ClientIP: r.clientIP, Stats: r.stats, HSTS: strings.HasPrefix(r.cfg.AppURL, "https://"),
-		TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"}, Private: []string{"/calendar/", "token=", "session_id="}, Counted: []string{"/webhook"},
+		TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"},
+		Private: []string{"/calendar/", "token=", "session_id="}, Counted: []string{"/webhook"},
 		// The longest of any route's.
 		Timeout: routeLimits["/webhook"].Time,
 	}
@@ -207,11 +215,13 @@ func (r *rooms) rounds() []round {
 		}},
 		// What was not delivered although Stripe went on sending, or while the endpoint
 		// was switched off.
-		{every: 5 * time.Minute, steps: []step{{"payments.TakeUndelivered", 60 * time.Second, func(ctx context.Context) (int, error) {
-			return r.payments.TakeUndelivered(ctx, r.receiver)
-		}}}},
+		{every: 5 * time.Minute, steps: []step{{"payments.TakeUndelivered", 60 * time.Second,
+			func(ctx context.Context) (int, error) {
+				return r.payments.TakeUndelivered(ctx, r.receiver)
+			}}}},
 		{every: 15 * time.Minute, steps: []step{
-			{"payments.FindRefunds", 2 * time.Minute, r.payments.FindRefunds}, {"payments.FindDisputes", 2 * time.Minute, r.payments.FindDisputes},
+			{"payments.FindRefunds", 2 * time.Minute, r.payments.FindRefunds},
+			{"payments.FindDisputes", 2 * time.Minute, r.payments.FindDisputes},
 		}},
 		{every: 10 * time.Minute, steps: []step{
 			{"auth.DeleteExpired", 20 * time.Second, r.auth.DeleteExpired},

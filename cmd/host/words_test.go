@@ -28,7 +28,8 @@ func TestWords_EveryStatusAndPayment(t *testing.T) {
 	b := ada.book("studio", mustTime(t, ada.slot(5)), false)
 	// What a payment can be: the columns that are set, and what is true of the money
 	// then.
-	const none, failed, coming, applied, back, gone, parked = "none", "failed", "coming", "applied", "back", "gone", "parked"
+	const none, failed, coming, applied, back, gone, parked = "none", "failed", "coming", "applied", "back", "gone",
+		"parked"
 	captured := func(more string) string {
 		return "completed = true, captured_minor = 2500, captured_currency = 'eur'" + more
 	}
@@ -44,27 +45,37 @@ func TestWords_EveryStatusAndPayment(t *testing.T) {
 		{"disputed", captured(", disputes = 1, disputes_open = 1"), applied},
 		{"dispute_lost", captured(", disputes = 1, dispute_lost_minor = 2500"), applied},
 		{"paid", captured(", unapplied = 'hold_expired'"), back},
-		{"partially_refunded", captured(", unapplied = 'booking_cancelled', refunded_minor = 1000, refund_committed = 1000"), back},
+		{"partially_refunded",
+			captured(", unapplied = 'booking_cancelled', refunded_minor = 1000, refund_committed = 1000"), back},
 		{"refunded", captured(", unapplied = 'hold_expired', refunded_minor = 2500, refund_committed = 2500"), gone},
 		{"disputed", captured(", unapplied = 'hold_expired', disputes = 1, disputes_open = 1"), back},
 		{"dispute_lost", captured(", unapplied = 'hold_expired', disputes = 1, dispute_lost_minor = 2500"), gone},
 		{"parked", captured(", parked = true, parked_reason = 'amount_differs'"), parked},
-		{"parked", captured(", parked = true, parked_reason = 'hold_expired', refunded_minor = 1000, refund_committed = 1000"), parked},
+		{"parked",
+			captured(", parked = true, parked_reason = 'hold_expired', refunded_minor = 1000, refund_committed = 1000"),
+			parked},
 		{"parked", "completed = true, parked = true, parked_reason = 'amount_differs'", parked},
-		{"refunded", captured(", parked = true, parked_reason = 'amount_differs', refunded_minor = 2500, refund_committed = 2500"), gone},
+		{"refunded",
+			captured(", parked = true, parked_reason = 'amount_differs', refunded_minor = 2500, refund_committed = 2500"), gone},
 	}
 	// Of each state of the money: what has to be said, and what must not, on either page.
 	never := map[string][]string{
-		none:    {"arrived all the same", "on its way", "looked into", "look into", "is given back", "has been given back", "is kept"},
-		failed:  {"has arrived", "on its way", "looked into", "look into", "is given back", "has been given back", "is kept", "Waiting for"},
+		none: {"arrived all the same", "on its way", "looked into", "look into", "is given back",
+			"has been given back", "is kept"},
+		failed: {"has arrived", "on its way", "looked into", "look into", "is given back", "has been given back",
+			"is kept", "Waiting for"},
 		coming:  {"Nothing was charged", "Nothing has been paid", "has been paid yet", "look into", "looked into"},
 		applied: {"Nothing was charged", "Nothing has been paid", "not paid for", "on its way", "did not go through"},
-		back:    {"Nothing was charged", "Nothing has been paid", "not paid for", "on its way", "is kept", "did not go through", "look into"},
-		gone:    {"Nothing was charged", "Nothing has been paid", "not paid for", "on its way", "is kept", "did not go through", "look into"},
-		parked:  {"Nothing was charged", "Nothing has been paid", "not paid for", "on its way", "is kept", "is given back automatically", "free of charge", "did not go through"},
+		back: {"Nothing was charged", "Nothing has been paid", "not paid for", "on its way", "is kept",
+			"did not go through", "look into"},
+		gone: {"Nothing was charged", "Nothing has been paid", "not paid for", "on its way", "is kept",
+			"did not go through", "look into"},
+		parked: {"Nothing was charged", "Nothing has been paid", "not paid for", "on its way", "is kept",
+			"is given back automatically", "free of charge", "did not go through"},
 	}
 	headlines := map[string]string{
-		"confirmed": "Your booking is confirmed", "cancelled": "This booking was cancelled", "completed": "You were here", "no_show": "Marked as no-show",
+		"confirmed": "Your booking is confirmed", "cancelled": "This booking was cancelled",
+		"completed": "You were here", "no_show": "Marked as no-show",
 	}
 	seen := 0
 	for _, status := range []string{"pending", "confirmed", "cancelled", "completed", "no_show", "expired"} {
@@ -73,7 +84,8 @@ func TestWords_EveryStatusAndPayment(t *testing.T) {
 			for _, query := range []string{
 				`DELETE FROM booking_platform.payments`,
 				`UPDATE booking_platform.bookings SET status = '` + status + `', refund_minor = ` +
-					map[bool]string{true: "1500", false: "NULL"}[status == "cancelled" && p.money != coming] + `, hold_expires_at = statement_timestamp() + interval '1 hour'`,
+					map[bool]string{true: "1500", false: "NULL"}[status == "cancelled" && p.money != coming] +
+					`, hold_expires_at = statement_timestamp() + interval '1 hour'`,
 			} {
 				_, err := h.db.Exec(query)
 				require.NoError(t, err, name)
@@ -110,17 +122,22 @@ func TestWords_EveryStatusAndPayment(t *testing.T) {
 					require.NotContains(t, words, phrase, "%s\n%s\n%s", name, said, asked)
 				}
 				for phrase, other := range map[string]string{
-					"free of charge": "is kept,", "has been given back": "is given back to you", "nothing is given back": "is given back to you", "has arrived": "did not arrive",
+					"free of charge": "is kept,", "has been given back": "is given back to you",
+					"nothing is given back": "is given back to you", "has arrived": "did not arrive",
 				} {
-					require.False(t, p.money != applied && strings.Contains(words, phrase) && strings.Contains(words, other), "%s: %q and %q\n%s", name, phrase, other, words)
+					require.False(t, p.money != applied && strings.Contains(words, phrase) &&
+						strings.Contains(words, other), "%s: %q and %q\n%s", name, phrase, other, words)
 				}
 			}
 			// A link to pay, and a page that asks again, are there only while that can
 			// lead to something.
-			require.Equal(t, status == "pending" && p.status == "open", strings.Contains(page.body, "https://pay.example.com"), name)
-			waits := status == "pending" && p.money == none || (status == "pending" || status == "expired") && p.money == applied
+			require.Equal(t, status == "pending" && p.status == "open",
+				strings.Contains(page.body, "https://pay.example.com"), name)
+			waits := status == "pending" && p.money == none || (status == "pending" || status == "expired") &&
+				p.money == applied
 			require.Equal(t, waits, strings.Contains(page.body, "http-equiv"), name)
-			require.Equal(t, p.money == parked, strings.Contains(said, "look into it") || strings.Contains(said, "looked into"), "%s\n%s", name, said)
+			require.Equal(t, p.money == parked, strings.Contains(said, "look into it") ||
+				strings.Contains(said, "looked into"), "%s\n%s", name, said)
 
 			// The API promises back only what pays for the booking, or is going to.
 			counts := p.money == applied || p.money == coming

@@ -52,7 +52,8 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 		return fmt.Errorf("%w (choose another address with -addr)", err)
 	}
 	defer listener.Close()
-	postgres, err := embedded.Start(ctx, "", embedded.Options{Ephemeral: true, Logger: slog.New(slog.NewTextHandler(out, nil))})
+	postgres, err := embedded.Start(ctx, "",
+		embedded.Options{Ephemeral: true, Logger: slog.New(slog.NewTextHandler(out, nil))})
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,8 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 		return errors.Join(err, <-served)
 	}
 	defer stop()
-	fmt.Fprintf(out, "The shop is at %s\nOrder %d is at %s/orders/%d\nPay for it at %s\nStop with Ctrl-C.\n", p.shop.url, o.ID, p.shop.url, o.ID, payAt)
+	fmt.Fprintf(out, "The shop is at %s\nOrder %d is at %s/orders/%d\nPay for it at %s\nStop with Ctrl-C.\n",
+		p.shop.url, o.ID, p.shop.url, o.ID, payAt)
 	return <-served
 }
 

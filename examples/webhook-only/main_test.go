@@ -124,8 +124,10 @@ func TestForeignSession(t *testing.T) {
 			want = webhook.Ignored
 		}
 		payload := []byte(`{"id":"evt_` + string(rune('a'+i)) + `","type":"checkout.session.completed","data":{"object":{
-			"id":"cs_1","object":"checkout.session","payment_status":"paid","client_reference_id":"` + reference + `"}}}`)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.shop.url+"/webhook", strings.NewReader(string(payload)))
+			"id":"cs_1","object":"checkout.session","payment_status":"paid","client_reference_id":"` + reference +
+			`"}}}`)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.shop.url+"/webhook",
+			strings.NewReader(string(payload)))
 		require.NoError(t, err)
 		req.Header.Set("Stripe-Signature", stripetest.Sign(payload, "whsec_example", time.Now()))
 		resp, err := http.DefaultClient.Do(req)
@@ -135,7 +137,8 @@ func TestForeignSession(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		require.JSONEq(t, `{"received":true,"outcome":"`+string(want)+`"}`, string(body))
 	}
-	entries, err := webhook.List(t.Context(), db, "", webhook.ListOptions{Outcome: webhook.Ignored, Reason: webhook.ReasonNotOurs})
+	entries, err := webhook.List(t.Context(), db, "",
+		webhook.ListOptions{Outcome: webhook.Ignored, Reason: webhook.ReasonNotOurs})
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
 }
@@ -149,10 +152,12 @@ func TestEarlyEvent(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
 	var id int64
-	require.NoError(t, tx.QueryRowContext(t.Context(), `INSERT INTO orders (item, cents) VALUES ('A mug', 1400) RETURNING id`).Scan(&id))
+	require.NoError(t, tx.QueryRowContext(t.Context(),
+		`INSERT INTO orders (item, cents) VALUES ('A mug', 1400) RETURNING id`).Scan(&id))
 	payload := fmt.Appendf(nil, `{"id":"evt_early","type":"checkout.session.completed","data":{"object":{
 		"id":"cs_1","object":"checkout.session","payment_status":"paid","client_reference_id":"%d"}}}`, id)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.shop.url+"/webhook", bytes.NewReader(payload))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.shop.url+"/webhook",
+		bytes.NewReader(payload))
 	require.NoError(t, err)
 	req.Header.Set("Stripe-Signature", stripetest.Sign(payload, "whsec_example", time.Now()))
 	resp, err := http.DefaultClient.Do(req)

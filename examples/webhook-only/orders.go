@@ -50,7 +50,8 @@ func newShop(ctx context.Context, db *sql.DB, url, secretKey, apiBase string) (*
 // placeOrder stores an order and returns it with the address where it is paid.
 func (s *shop) placeOrder(ctx context.Context) (order, string, error) {
 	o := order{Item: "A mug", Cents: 1400}
-	err := s.db.QueryRowContext(ctx, `INSERT INTO orders (item, cents) VALUES ($1, $2) RETURNING id, status`, o.Item, o.Cents).Scan(&o.ID, &o.Status)
+	err := s.db.QueryRowContext(ctx, `INSERT INTO orders (item, cents) VALUES ($1, $2) RETURNING id, status`, o.Item,
+		o.Cents).Scan(&o.ID, &o.Status)
 	if err != nil {
 		return order{}, "", fmt.Errorf("store the order: %w", err)
 	}

@@ -74,7 +74,8 @@ func TestArrowsPointDown(t *testing.T) {
 			found = true
 			for _, r := range rules(room, allowed) {
 				if chain := graph.chain(pkg, r.path); chain != nil {
-					t.Errorf("package %s\n\tmust not import %s\n\twhy: %s\n\tchain: %s", pkg, r.path, r.why, strings.Join(chain, " -> "))
+					t.Errorf("package %s\n\tmust not import %s\n\twhy: %s\n\tchain: %s", pkg, r.path, r.why,
+						strings.Join(chain, " -> "))
 				}
 			}
 		}
@@ -89,7 +90,8 @@ func rules(room string, allowed []string) []rule {
 		if other == room || contains(allowed, other) {
 			continue
 		}
-		forbidden = append(forbidden, rule{module + "/" + other, "rooms are imported one at a time; " + room + " may know " + orNone(allowed)})
+		forbidden = append(forbidden, rule{module + "/" + other,
+			"rooms are imported one at a time; " + room + " may know " + orNone(allowed)})
 	}
 	return forbidden
 }
@@ -103,7 +105,8 @@ func TestHealthIsStandardLibraryOnly(t *testing.T) {
 			continue
 		}
 		if chain := graph.chain(health, pkg); chain != nil {
-			t.Errorf("package health\n\tmust not import %s\n\twhy: it needs the standard library only\n\tchain: %s", pkg, strings.Join(chain, " -> "))
+			t.Errorf("package health\n\tmust not import %s\n\twhy: it needs the standard library only\n\tchain: %s",
+				pkg, strings.Join(chain, " -> "))
 		}
 	}
 }
@@ -148,7 +151,8 @@ func TestShortCutsAreSeen(t *testing.T) {
 		"github.com/lib/pq/oid": {},
 		module + "/bookingkit":  {},
 	}
-	require.Equal(t, []string{module + "/webhook", "example.com/between", "github.com/lib/pq/oid"}, g.chain(module+"/webhook", "github.com/lib/pq"))
+	require.Equal(t, []string{module + "/webhook", "example.com/between", "github.com/lib/pq/oid"},
+		g.chain(module+"/webhook", "github.com/lib/pq"))
 	require.Nil(t, g.chain(module+"/webhook", module+"/booking"), "a name that merely begins alike is another package")
 	require.Nil(t, g.chain(module+"/bookingkit", "github.com/lib/pq"))
 	require.Equal(t, "payments/stripetest", roomOf(module+"/payments/stripetest/page"))

@@ -20,7 +20,8 @@ func TestCurrencyTable_ThereIsOne(t *testing.T) {
 		if strings.HasSuffix(path, "_test.go") || !codes.Match(text) {
 			continue
 		}
-		require.Equal(t, "internal/valid", filepath.ToSlash(filepath.Dir(path)), "%s names %s: use the table of internal/valid", path, codes.Find(text))
+		require.Equal(t, "internal/valid", filepath.ToSlash(filepath.Dir(path)),
+			"%s names %s: use the table of internal/valid", path, codes.Find(text))
 		found++
 	}
 	require.Equal(t, 1, found, "files of internal/valid that name the currencies")

@@ -27,7 +27,8 @@ type pkg struct {
 type graph map[string]pkg
 
 var listed = sync.OnceValues(func() (graph, error) {
-	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,TestImports,XTestImports,ImportMap", "./...")
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,TestImports,XTestImports,ImportMap",
+		"./...")
 	cmd.Dir = root
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

@@ -68,13 +68,15 @@ var star = regexp.MustCompile(`(?i)\b(select|returning)\s+(\w+\.)?\*`)
 
 func TestStatementsNameTheirColumns(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"SELECT" + " * FROM x", "select\n\t" + "*", "SELECT" + " b.* FROM b", "RETURNING" + " *"} {
+	for _, bad := range []string{"SELECT" + " * FROM x", "select\n\t" + "*", "SELECT" + " b.* FROM b",
+		"RETURNING" + " *"} {
 		require.Regexp(t, star, bad)
 	}
 	require.NotRegexp(t, star, "SELECT count(*)")
 	for path, content := range sources(t, ".go", ".sql") {
 		if at := star.FindIndex(content); at != nil {
-			t.Errorf("%s:%d selects a star: name the columns, or the next migration breaks the scan", path, 1+bytes.Count(content[:at[0]], []byte("\n")))
+			t.Errorf("%s:%d selects a star: name the columns, or the next migration breaks the scan", path,
+				1+bytes.Count(content[:at[0]], []byte("\n")))
 		}
 	}
 }

@@ -30,7 +30,8 @@ func (c *client) post(path, body string, headers ...string) (int, string, error)
 		more += header + "\r\n"
 	}
 	if _, err := io.WriteString(c.Conn, "POST "+path+" HTTP/1.1\r\nHost: "+c.address+
-		"\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n"+more+"\r\n"+body); err != nil {
+		"\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n"+more+"\r\n"+
+		body); err != nil {
 		return 0, "", err
 	}
 	line, err := c.in.ReadString('\n')

@@ -77,7 +77,8 @@ func (b *bench) fill(ctx context.Context, name string, bookings int) (*filled, e
 		return nil, err
 	}
 	f := &filled{
-		name: name, small: max(1, bookings/2/perSmall), large: max(1, bookings/2/perLarge), midnight: time.Now().UTC().Truncate(24 * time.Hour),
+		name: name, small: max(1, bookings/2/perSmall), large: max(1, bookings/2/perLarge),
+		midnight: time.Now().UTC().Truncate(24 * time.Hour),
 	}
 	if err := b.load(ctx, f); err != nil {
 		return nil, err
@@ -88,11 +89,13 @@ func (b *bench) fill(ctx context.Context, name string, bookings int) (*filled, e
 	}
 	// One caller; see cpu.
 	f.SetMaxOpenConns(1)
-	if err := f.QueryRowContext(ctx, `SELECT count(*), pg_backend_pid() FROM booking_platform.bookings`).Scan(&f.bookings, &f.backend); err != nil {
+	if err := f.QueryRowContext(ctx,
+		`SELECT count(*), pg_backend_pid() FROM booking_platform.bookings`).Scan(&f.bookings, &f.backend); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
-	fmt.Printf("%d bookings of %d resources with capacity 1 and %d with 50: filled in %s\n", f.bookings, f.small, f.large, time.Since(began).Round(time.Second))
+	fmt.Printf("%d bookings of %d resources with capacity 1 and %d with 50: filled in %s\n", f.bookings, f.small,
+		f.large, time.Since(began).Round(time.Second))
 	return f, nil
 }
 
@@ -122,7 +125,8 @@ func (b *bench) load(ctx context.Context, f *filled) error {
 	for _, statement := range again {
 		builds = append(builds, work{statement, nil})
 	}
-	for _, all := range [][]work{days, {{addDeadlines, []any{f.small * perSmall / 50}}}, builds, {{`VACUUM ANALYZE`, nil}}} {
+	for _, all := range [][]work{days, {{addDeadlines, []any{f.small * perSmall / 50}}}, builds,
+		{{`VACUUM ANALYZE`, nil}}} {
 		if err := abreast(ctx, db, all); err != nil {
 			return err
 		}

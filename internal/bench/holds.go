@@ -79,7 +79,8 @@ var ways = []way{
 
 // overWays adds a contender for each way, and warms it up: the resources are in memory,
 // the connections open.
-func (b *bench) overWays(ctx context.Context, t *track, contenders []contender, do func(ctx context.Context, s *booking.Store) error) ([]contender, func(), error) {
+func (b *bench) overWays(ctx context.Context, t *track, contenders []contender,
+	do func(ctx context.Context, s *booking.Store) error) ([]contender, func(), error) {
 	var open []*sql.DB
 	shut := func() {
 		for _, db := range open {
@@ -148,7 +149,8 @@ func (b *bench) holds(ctx context.Context) error {
 		return err
 	}
 	text := script(sent, t.values(id, "ada@example.com"), t.start, false)
-	contenders := []contender{{"pgbench, prepared, unix socket", func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }}}
+	contenders := []contender{{"pgbench, prepared, unix socket",
+		func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }}}
 	contenders, shut, err := b.overWays(ctx, t, contenders, func(ctx context.Context, s *booking.Store) error {
 		_, err := s.Hold(ctx, t.request(anywhere()))
 		if errors.Is(err, booking.ErrSlotTaken) {
@@ -184,7 +186,8 @@ func (b *bench) refusals(ctx context.Context) error {
 		return err
 	}
 	text := script(sent, t.values("", "ada@example.com"), t.start, true)
-	contenders := []contender{{"pgbench, prepared, unix socket", func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }}}
+	contenders := []contender{{"pgbench, prepared, unix socket",
+		func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }}}
 	contenders, shut, err := b.overWays(ctx, t, contenders, refused)
 	defer shut()
 	if err != nil {

@@ -47,7 +47,8 @@ func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (e
 	}
 	defer func() { err = errors.Join(err, h.Stop()) }()
 	return b.race(ctx, title, []contender{
-		{"pgbench, prepared, unix socket", func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }},
+		{"pgbench, prepared, unix socket",
+			func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }},
 		{"the host, HTTP, and TCP to Postgres", func(ctx context.Context) (float64, error) {
 			// Anew in each round: the host ends a connection that sends nothing
 			// meanwhile.
@@ -113,7 +114,8 @@ func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, figh
 	// What the host does beside requests is not theirs.
 	var sent []statement
 	for _, s := range tap.take() {
-		if !strings.Contains(s.query, "hold_deadlines d") && !strings.Contains(s.query, "booking_platform.sessions") && !strings.Contains(s.query, "booking_platform.rate_limits") {
+		if !strings.Contains(s.query, "hold_deadlines d") && !strings.Contains(s.query, "booking_platform.sessions") &&
+			!strings.Contains(s.query, "booking_platform.rate_limits") {
 			sent = append(sent, s)
 		}
 	}

@@ -68,13 +68,15 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { _ = b.server.Stop() }()
-	fmt.Printf("%s %s/%s, %d processors, Postgres %s, fsync on\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), b.server.Version())
+	fmt.Printf("%s %s/%s, %d processors, Postgres %s, fsync on\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		runtime.NumCPU(), b.server.Version())
 	parts := []struct {
 		name    string
 		run     func(context.Context) error
 		pgbench bool
 	}{
-		{"holds", b.holds, true}, {"refusals", b.refusals, true}, {"httpholds", b.httpHolds, true}, {"httprefusals", b.httpRefusals, true},
+		{"holds", b.holds, true}, {"refusals", b.refusals, true}, {"httpholds", b.httpHolds, true},
+		{"httprefusals", b.httpRefusals, true},
 		{"webhook", b.webhook, true}, {"moves", b.moves, false}, {"size", b.size, false},
 	}
 	for _, part := range parts {

@@ -38,8 +38,9 @@ func (b *bench) moves(ctx context.Context) error {
 		return err
 	}
 	if _, err := store.CreateResource(ctx, booking.Resource{
-		Slug: "moves", Name: "Moves", TimeZone: "UTC", Capacity: 1, SlotLength: 2 * time.Minute, SlotStep: time.Minute, HoldFor: 24 * time.Hour,
-		Price: booking.Money{Currency: "eur"},
+		Slug: "moves", Name: "Moves", TimeZone: "UTC", Capacity: 1, SlotLength: 2 * time.Minute, SlotStep: time.Minute,
+		HoldFor: 24 * time.Hour,
+		Price:   booking.Money{Currency: "eur"},
 	}); err != nil {
 		return err
 	}
@@ -61,7 +62,8 @@ func (b *bench) moves(ctx context.Context) error {
 	move := func(s *booking.Store) func(ctx context.Context) (float64, error) {
 		return func(ctx context.Context) (float64, error) {
 			return b.answers(ctx, "moves Reschedule", func(ctx context.Context, client int) (bool, error) {
-				_, err := s.Reschedule(ctx, booking.RescheduleRequest{ID: ids[client], Start: place(rand.IntN(movePlaces))})
+				_, err := s.Reschedule(ctx,
+					booking.RescheduleRequest{ID: ids[client], Start: place(rand.IntN(movePlaces))})
 				if errors.Is(err, booking.ErrSlotTaken) {
 					return false, nil
 				}

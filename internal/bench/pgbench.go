@@ -57,7 +57,8 @@ func script(statements []statement, values map[string]string, start time.Time, f
 
 func instant(literal string) (time.Time, bool) {
 	text := strings.Trim(literal, "'")
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999Z07:00:00"} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00",
+		"2006-01-02 15:04:05.999999999Z07:00:00"} {
 		if at, err := time.Parse(layout, text); err == nil {
 			return at.UTC(), true
 		}
@@ -81,7 +82,8 @@ const warming = 2
 // "" when it is nowhere. The programs that are fetched come without it.
 func findPgbench(beside string) string {
 	found := []string{filepath.Join(beside, "pgbench"), "pgbench"}
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/pgbench", "/usr/pgsql-*/bin/pgbench", "/opt/homebrew/opt/postgresql*/bin/pgbench"} {
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/pgbench", "/usr/pgsql-*/bin/pgbench",
+		"/opt/homebrew/opt/postgresql*/bin/pgbench"} {
 		more, _ := filepath.Glob(pattern)
 		found = append(found, more...)
 	}
@@ -109,8 +111,10 @@ func (b *bench) pgbenchAs(ctx context.Context, database, script string, clients 
 	// A machine that is very busy takes as long as that to open the connections: then
 	// once more.
 	for try := 0; len(matches) <= warming; try++ {
-		cmd := exec.CommandContext(ctx, findPgbench(b.server.Programs()), "--no-vacuum", "--protocol=prepared", "--client="+strconv.Itoa(clients), "--jobs=2", "--define=n=0",
-			"--progress=1", "--time="+strconv.Itoa(b.seconds+warming), "--file="+path, strings.ReplaceAll(b.server.url(database, true), "binary_parameters=yes&", ""))
+		cmd := exec.CommandContext(ctx, findPgbench(b.server.Programs()), "--no-vacuum", "--protocol=prepared",
+			"--client="+strconv.Itoa(clients), "--jobs=2", "--define=n=0",
+			"--progress=1", "--time="+strconv.Itoa(b.seconds+warming), "--file="+path,
+			strings.ReplaceAll(b.server.url(database, true), "binary_parameters=yes&", ""))
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			return 0, fmt.Errorf("pgbench: %w\n%s", err, tail(out))

@@ -37,7 +37,8 @@ func (b *bench) race(ctx context.Context, title string, contenders []contender) 
 	}
 	fmt.Printf("| %s | per second | ratio | lowest and highest |\n| --- | --- | --- | --- |\n", title)
 	for n, c := range contenders {
-		fmt.Printf("| %s | %.0f | %.2f | %.2f to %.2f |\n", c.name, median(rates[n]), median(ratios[n]), slices.Min(ratios[n]), slices.Max(ratios[n]))
+		fmt.Printf("| %s | %.0f | %.2f | %.2f to %.2f |\n", c.name, median(rates[n]), median(ratios[n]),
+			slices.Min(ratios[n]), slices.Max(ratios[n]))
 	}
 	fmt.Println()
 	return nil
@@ -50,12 +51,14 @@ func median(values []float64) float64 {
 
 // crowd does something from every client at once for as long as a round lasts, and counts
 // how often it was done.
-func (b *bench) crowd(ctx context.Context, name string, do func(ctx context.Context, client int) error) (float64, error) {
+func (b *bench) crowd(ctx context.Context, name string,
+	do func(ctx context.Context, client int) error) (float64, error) {
 	return b.answers(ctx, name, func(ctx context.Context, client int) (bool, error) { return true, do(ctx, client) })
 }
 
 // answers is crowd for what is counted only where do says so.
-func (b *bench) answers(ctx context.Context, name string, do func(ctx context.Context, client int) (bool, error)) (float64, error) {
+func (b *bench) answers(ctx context.Context, name string,
+	do func(ctx context.Context, client int) (bool, error)) (float64, error) {
 	if b.profiles != "" {
 		file, err := os.Create(filepath.Join(b.profiles, strings.NewReplacer(" ", "-", ",", "").Replace(name)+".prof"))
 		if err != nil {

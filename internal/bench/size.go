@@ -58,28 +58,31 @@ func (b *bench) size(ctx context.Context) error {
 		{"a week of slots, capacity 50", "1.5", false, slots("l")},
 		{"a week of slots, capacity 1, prepared", "1.5", true, slots("s")},
 		{"a week of slots, capacity 50, prepared", "1.5", true, slots("l")},
-		{"ReleaseExpired, nothing due", "under 5 ms", false, func(ctx context.Context, _ *filled, s *booking.Store, _ int) error {
-			n, err := s.ReleaseExpired(ctx)
-			if err == nil && n > 0 {
-				err = fmt.Errorf("%d were due", n)
-			}
-			return err
-		}},
+		{"ReleaseExpired, nothing due", "under 5 ms", false,
+			func(ctx context.Context, _ *filled, s *booking.Store, _ int) error {
+				n, err := s.ReleaseExpired(ctx)
+				if err == nil && n > 0 {
+					err = fmt.Errorf("%d were due", n)
+				}
+				return err
+			}},
 		{"a hold, prepared", "", true, func(ctx context.Context, f *filled, s *booking.Store, _ int) error {
 			// At night everything is free, but for the holds of the rounds before.
 			_, err := s.Hold(ctx, booking.HoldRequest{
-				Resource: f.some("l", rand.Int()), Start: f.midnight.AddDate(0, 0, 1+rand.IntN(40)).Add(time.Duration(rand.IntN(7)) * time.Hour),
+				Resource: f.some("l", rand.Int()),
+				Start:    f.midnight.AddDate(0, 0, 1+rand.IntN(40)).Add(time.Duration(rand.IntN(7)) * time.Hour),
 				Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
 			})
 			return err
 		}},
-		{"a page of 50 bookings of a resource", "", false, func(ctx context.Context, f *filled, s *booking.Store, call int) error {
-			page, err := s.List(ctx, booking.ListOptions{Resource: f.some("s", call)})
-			if err == nil && len(page.Bookings) != 50 {
-				err = fmt.Errorf("%d bookings", len(page.Bookings))
-			}
-			return err
-		}},
+		{"a page of 50 bookings of a resource", "", false,
+			func(ctx context.Context, f *filled, s *booking.Store, call int) error {
+				page, err := s.List(ctx, booking.ListOptions{Resource: f.some("s", call)})
+				if err == nil && len(page.Bookings) != 50 {
+					err = fmt.Errorf("%d bookings", len(page.Bookings))
+				}
+				return err
+			}},
 	}
 	return b.compare(ctx, at[0], at[1], operations)
 }
@@ -151,8 +154,10 @@ func (b *bench) compare(ctx context.Context, small, large *filled, operations []
 			wall = append(wall, took[1].wall[round-1]/took[0].wall[round-1])
 			cpu = append(cpu, took[1].cpu[round-1]/took[0].cpu[round-1])
 		}
-		fmt.Printf("| %s | %.3f | %.3f | %.2f | %.2f to %.2f | %.3f, %.3f | %.2f | %s |\n", o.name, median(took[0].wall), median(took[1].wall),
-			median(wall), slices.Min(wall), slices.Max(wall), median(took[0].cpu), median(took[1].cpu), median(cpu), o.goal)
+		fmt.Printf("| %s | %.3f | %.3f | %.2f | %.2f to %.2f | %.3f, %.3f | %.2f | %s |\n", o.name,
+			median(took[0].wall), median(took[1].wall),
+			median(wall), slices.Min(wall), slices.Max(wall), median(took[0].cpu), median(took[1].cpu), median(cpu),
+			o.goal)
 	}
 	fmt.Println()
 	return nil

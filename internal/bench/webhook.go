@@ -45,7 +45,8 @@ func (b *bench) webhook(ctx context.Context) error {
 		var two float64
 		var seen []delivered
 		err := b.race(ctx, fmt.Sprintf("webhook, %d connections", connections), []contender{
-			{"pgbench, the same rows: ledger, payment, booking, history", func(ctx context.Context) (float64, error) { return bare(ctx, sameRows) }},
+			{"pgbench, the same rows: ledger, payment, booking, history",
+				func(ctx context.Context) (float64, error) { return bare(ctx, sameRows) }},
 			{"pgbench, two rows: ledger, booking", func(ctx context.Context) (rate float64, err error) {
 				two, err = bare(ctx, twoRows)
 				return two, err
@@ -70,7 +71,8 @@ func (b *bench) webhook(ctx context.Context) error {
 			return median(values)
 		}
 		fmt.Printf("the host at %d connections: %.2f of the two rows; p50 %.1f ms, p99 %.1f ms; memory %.0f MB, at most %.0f MB\n\n", connections,
-			of(func(d delivered) float64 { return d.toTwo }), of(func(d delivered) float64 { return d.p50 }), of(func(d delivered) float64 { return d.p99 }),
+			of(func(d delivered) float64 { return d.toTwo }), of(func(d delivered) float64 { return d.p50 }),
+			of(func(d delivered) float64 { return d.p99 }),
 			of(func(d delivered) float64 { return d.memory }), of(func(d delivered) float64 { return d.peak }))
 	}
 	return nil
@@ -136,7 +138,8 @@ func deliverTo(ctx context.Context, address string, first, per int, counted, end
 	for n := range per {
 		body := bytes.ReplaceAll(eventTemplate, []byte("000000000000"), fmt.Appendf(nil, "%012d", first+n+1))
 		began := time.Now()
-		status, answer, err := c.post("/webhook", string(body), "Stripe-Signature: "+stripetest.Sign(body, hookSecret, began))
+		status, answer, err := c.post("/webhook", string(body),
+			"Stripe-Signature: "+stripetest.Sign(body, hookSecret, began))
 		if err == nil && (status != http.StatusOK || !strings.Contains(answer, `"processed"`)) {
 			err = fmt.Errorf("status %d: %.200s", status, answer)
 		}

@@ -84,7 +84,9 @@ func (b *bench) waiting(ctx context.Context, name string, events int) error {
 			return err
 		}
 	}
-	_, err = db.ExecContext(ctx, `VACUUM ANALYZE booking_platform.bookings, booking_platform.payments, booking_platform.booking_history`)
+	_,
+		err = db.ExecContext(ctx,
+		`VACUUM ANALYZE booking_platform.bookings, booking_platform.payments, booking_platform.booking_history`)
 	return err
 }
 
@@ -117,11 +119,13 @@ func (b *bench) settled(ctx context.Context, name string) error {
 	defer func() { _ = db.Close() }()
 	var events, confirmed int
 	if err := db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM booking_platform.payment_events WHERE outcome = 'processed'),
-		(SELECT count(*) FROM booking_platform.bookings WHERE status = 'confirmed')`).Scan(&events, &confirmed); err != nil {
+		(SELECT count(*) FROM booking_platform.bookings WHERE status = 'confirmed')`).Scan(&events,
+		&confirmed); err != nil {
 		return err
 	}
 	if events == 0 || events != confirmed {
-		return fmt.Errorf("%d events and %d bookings confirmed: there were too few of them (BENCH_EVENTS)", events, confirmed)
+		return fmt.Errorf("%d events and %d bookings confirmed: there were too few of them (BENCH_EVENTS)", events,
+			confirmed)
 	}
 	return nil
 }

@@ -79,7 +79,8 @@ func (c *customer) firstSlot() string {
 	require.NotEmpty(c.t, resources.Items)
 	var slots struct{ Items []struct{ Start string } }
 	from, to := days(2), days(9)
-	c.json(http.MethodGet, "/api/resources/"+resources.Items[0].Slug+"/availability?from="+from+"&to="+to, nil, http.StatusOK, &slots)
+	c.json(http.MethodGet, "/api/resources/"+resources.Items[0].Slug+"/availability?from="+from+"&to="+to, nil,
+		http.StatusOK, &slots)
 	require.NotEmpty(c.t, slots.Items)
 	return slots.Items[0].Start
 }

@@ -119,7 +119,8 @@ func (p *dbProxy) serve(client net.Conn) {
 		}
 		chunk := buf[:n]
 		// The steps read the ledger too, and roll back where they find nothing.
-		ledger = ledger && !bytes.Contains(chunk, []byte("ROLLBACK")) || bytes.Contains(chunk, []byte("INSERT INTO booking_platform.payment_events"))
+		ledger = ledger && !bytes.Contains(chunk, []byte("ROLLBACK")) ||
+			bytes.Contains(chunk, []byte("INSERT INTO booking_platform.payment_events"))
 		if bytes.Contains(chunk, []byte("COMMIT")) {
 			if ledger && p.armed.CompareAndSwap(true, false) {
 				keep.Store(true)

@@ -34,7 +34,8 @@ func TestFailover(t *testing.T) {
 	t.Parallel()
 	primary := newPostgres(t)
 	second := primary.standby()
-	url := fmt.Sprintf("postgres://booking@/booking?host=127.0.0.1,127.0.0.1&port=%d,%d&sslmode=disable", primary.port, second.port)
+	url := fmt.Sprintf("postgres://booking@/booking?host=127.0.0.1,127.0.0.1&port=%d,%d&sslmode=disable", primary.port,
+		second.port)
 	l := newLoad(t, url)
 	l.until("paid for", &l.paid, 10)
 	primary.kill()
@@ -115,7 +116,8 @@ func newLoad(t *testing.T, url string) *load {
 	l.host = startHost(t, env)
 	l.stripe.pointAt(l.host)
 	var found struct{ Items []struct{ Start string } }
-	newCustomer(t, l.host.base).json(http.MethodGet, "/api/resources/studio/availability?from="+days(2)+"&to="+days(30), nil, http.StatusOK, &found)
+	newCustomer(t, l.host.base).json(http.MethodGet, "/api/resources/studio/availability?from="+days(2)+"&to="+days(30),
+		nil, http.StatusOK, &found)
 	for _, s := range found.Items {
 		l.slots = append(l.slots, s.Start)
 	}
@@ -152,7 +154,8 @@ func (l *load) customer() {
 		if n >= len(l.slots) {
 			return
 		}
-		body, _ := json.Marshal(map[string]any{"start": l.slots[n], "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com"})
+		body, _ := json.Marshal(map[string]any{"start": l.slots[n], "firstName": "Ada", "lastName": "Lovelace",
+			"email": "ada@example.com"})
 		resp, err := client.Post(l.host.base+"/api/bookings", "application/json", bytes.NewReader(body))
 		if err != nil {
 			l.refused.Add(1)
@@ -173,7 +176,8 @@ func (l *load) customer() {
 		l.note(&l.acknowledged, b.ID)
 		// Ten seconds is also what the host gives a delivery: whoever pays while the
 		// database hangs is sent on without an answer, and has paid.
-		if _, err := l.stripe.Pay(context.Background(), b.StripeSessionID); err != nil && !errors.Is(err, stripetest.ErrNoAnswer) {
+		if _, err := l.stripe.Pay(context.Background(), b.StripeSessionID); err != nil &&
+			!errors.Is(err, stripetest.ErrNoAnswer) {
 			l.note(&l.wrong, err.Error())
 			continue
 		}
@@ -218,7 +222,8 @@ func (l *load) holds(db *sql.DB) {
 	require.Empty(l.t, l.wrong)
 	for _, id := range l.acknowledged {
 		var n int
-		require.NoError(l.t, db.QueryRowContext(ctx, `SELECT count(*) FROM booking_platform.bookings WHERE id = $1::uuid AND status = 'confirmed'`, id).Scan(&n))
+		require.NoError(l.t, db.QueryRowContext(ctx,
+			`SELECT count(*) FROM booking_platform.bookings WHERE id = $1::uuid AND status = 'confirmed'`, id).Scan(&n))
 		require.Equal(l.t, 1, n, "booking %s was answered 201 and paid", id)
 	}
 	truth := faults.TruthOf(l.stripe.Server).ReceivedBy(config.ReceiverName)
@@ -231,7 +236,8 @@ func (l *load) holds(db *sql.DB) {
 			}
 		}
 	}
-	l.t.Logf("%d booked, %d paid, %d refused, %d deliveries failed and were made again", l.booked.Load(), l.paid.Load(), l.refused.Load(), failed)
+	l.t.Logf("%d booked, %d paid, %d refused, %d deliveries failed and were made again", l.booked.Load(), l.paid.Load(),
+		l.refused.Load(), failed)
 	broken, err := faults.Broken(ctx, db, truth)
 	require.NoError(l.t, err)
 	require.Empty(l.t, broken)

@@ -22,9 +22,11 @@ func (f *flow) badDeliveries() {
 		return map[string]any{"id": id, "object": "event", "type": "x", "data": map[string]any{}}
 	}
 	require.Equal(f.t, http.StatusBadRequest, f.deliver(event("evt_forged"), f.plant("wrong webhook secret", "whsec_")))
-	f.post(f.visitor(), http.StatusBadRequest, "/webhook", `{"id":"`+f.plant("unsigned event", "evt_")+`"}`, "Stripe-Signature", f.stripe.secret)
+	f.post(f.visitor(), http.StatusBadRequest, "/webhook", `{"id":"`+f.plant("unsigned event", "evt_")+`"}`,
+		"Stripe-Signature", f.stripe.secret)
 	body := `{"client_secret":"` + f.plant("secret in an event cut short", "")
-	f.post(f.visitor(), http.StatusBadRequest, "/webhook", body, "Stripe-Signature", stripetest.Sign([]byte(body), f.stripe.secret, time.Now()))
+	f.post(f.visitor(), http.StatusBadRequest, "/webhook", body, "Stripe-Signature",
+		stripetest.Sign([]byte(body), f.stripe.secret, time.Now()))
 	_, old, _ := strings.Cut(f.env["STRIPE_WEBHOOK_SECRET"], ",")
 	require.Equal(f.t, http.StatusOK, f.deliver(event("evt_of_the_old_secret"), old))
 
@@ -52,7 +54,8 @@ func (f *flow) stripeFailures(admin *http.Client, paid booked) map[string]string
 	says := func(status int, kind string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(status)
-			_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"type": kind, "message": "Invalid API Key provided: " + quote(r)}})
+			_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"type": kind,
+				"message": "Invalid API Key provided: " + quote(r)}})
 		}
 	}
 	page := func(status int) http.HandlerFunc {
@@ -66,8 +69,10 @@ func (f *flow) stripeFailures(admin *http.Client, paid booked) map[string]string
 	const down, refused = "stripe: could not create the Checkout Session",
 		"stripe refuses to create the Checkout Session, and will again: see its code and parameter"
 	for n, answer := range []http.HandlerFunc{
-		says(http.StatusUnauthorized, "invalid_request_error"), says(http.StatusInternalServerError, "api_error"), says(http.StatusBadRequest, "invalid_request_error"),
-		page(http.StatusBadGateway), page(http.StatusOK), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		says(http.StatusUnauthorized, "invalid_request_error"), says(http.StatusInternalServerError, "api_error"),
+		says(http.StatusBadRequest, "invalid_request_error"),
+		page(http.StatusBadGateway), page(http.StatusOK),
+		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		wish := f.wish()
 		f.stripeFails(answer, func() {
@@ -85,8 +90,10 @@ func (f *flow) stripeFailures(admin *http.Client, paid booked) map[string]string
 		})
 	}
 	f.stripeFails(says(http.StatusUnauthorized, "invalid_request_error"), func() {
-		f.post(admin, http.StatusOK, "/api/bookings/"+paid.ID+"/cancel", `{"reason":"`+f.plant("reason of a refund", "")+`"}`)
-		eventually(f.t, "a step failed", func(context.Context) bool { return strings.Contains(f.host.logs(), `"step failed"`) })
+		f.post(admin, http.StatusOK, "/api/bookings/"+paid.ID+"/cancel",
+			`{"reason":"`+f.plant("reason of a refund", "")+`"}`)
+		eventually(f.t, "a step failed",
+			func(context.Context) bool { return strings.Contains(f.host.logs(), `"step failed"`) })
 		f.does("", "doctor")
 	})
 	return expected
@@ -105,21 +112,26 @@ func (f *flow) databaseFailures(admin *http.Client) map[string]trouble {
 	require.NoError(f.t, err)
 	who := f.visitor()
 	var feed struct{ URL string }
-	require.NoError(f.t, json.Unmarshal([]byte(f.post(admin, http.StatusCreated, "/api/resources/studio/feeds", "").body), &feed))
+	require.NoError(f.t,
+		json.Unmarshal([]byte(f.post(admin, http.StatusCreated, "/api/resources/studio/feeds", "").body), &feed))
 	_, file, _ := strings.Cut(feed.URL, "/calendar/")
 	f.keep("token of a feed while the database fails", strings.TrimSuffix(file, ".ics"))
 	expected := map[string]trouble{}
 	everything := func(sqlstate string) {
 		is := func(message string, a answer) { expected[a.id] = trouble{message, sqlstate} }
 		is("request failed", f.post(who, http.StatusServiceUnavailable, "/api/bookings", wish))
-		is("login not checked", f.post(who, http.StatusServiceUnavailable, "/auth/login", `{"email":"admin@example.com","password":`+string(password)+`}`))
+		is("login not checked", f.post(who, http.StatusServiceUnavailable, "/auth/login",
+			`{"email":"admin@example.com","password":`+string(password)+`}`))
 		is("session not checked", f.get(admin, http.StatusServiceUnavailable, "/auth/me"))
 		is("page failed", f.get(who, http.StatusServiceUnavailable, "/success?"+b.query()))
 		is("page failed", f.get(who, http.StatusServiceUnavailable, "/success?session_id="+b.StripeSessionID))
-		is("request failed", f.get(who, http.StatusServiceUnavailable, "/api/bookings/"+b.ID, "Authorization", "Bearer "+b.Token))
+		is("request failed", f.get(who, http.StatusServiceUnavailable, "/api/bookings/"+b.ID, "Authorization",
+			"Bearer "+b.Token))
 		is("page failed", f.post(who, http.StatusServiceUnavailable, "/booking/cancel", b.query()))
 		is("request failed", f.get(who, http.StatusServiceUnavailable, "/calendar/"+file))
-		require.Equal(f.t, http.StatusInternalServerError, f.deliver(map[string]any{"id": fmt.Sprintf("evt_%d", f.asked), "object": "event", "type": "checkout.session.completed"}, f.stripe.secret))
+		require.Equal(f.t, http.StatusInternalServerError,
+			f.deliver(map[string]any{"id": fmt.Sprintf("evt_%d", f.asked), "object": "event",
+				"type": "checkout.session.completed"}, f.stripe.secret))
 		f.get(who, http.StatusServiceUnavailable, "/health/db")
 	}
 	f.exec(`ALTER SCHEMA booking_platform RENAME TO elsewhere`)
@@ -141,7 +153,8 @@ func (f *flow) databaseFailures(admin *http.Client) map[string]trouble {
 // is wrong.
 func (f *flow) commands() {
 	for _, command := range []string{
-		"events list", "events waiting", "payment list", "user list", "resource list", "migrate status", "healthcheck", "doctor", "doctor -base " + f.host.base,
+		"events list", "events waiting", "payment list", "user list", "resource list", "migrate status", "healthcheck",
+		"doctor", "doctor -base " + f.host.base,
 	} {
 		f.does("", strings.Fields(command)...)
 	}
@@ -149,14 +162,18 @@ func (f *flow) commands() {
 	require.NoError(f.t, err)
 	u.User = url.UserPassword(u.User.Username(), f.password("wrong password of the database"))
 	f.with(map[string]string{"DATABASE_URL": u.String()}, func() { f.does("", "doctor") })
-	f.with(map[string]string{"DATABASE_URL": "postgres://booking:" + f.plant("password in a malformed URL", "") + "%zz@db/booking"}, func() {
+	f.with(map[string]string{"DATABASE_URL": "postgres://booking:" + f.plant("password in a malformed URL", "") +
+		"%zz@db/booking"}, func() {
 		f.does("", "serve")
 		f.does("", "migrate", "up")
 		f.does("", "doctor")
 	})
 	f.with(map[string]string{
-		"STRIPE_SECRET_KEY": f.plant("publishable key", "pk_test_"), "STRIPE_WEBHOOK_SECRET": f.plant("no webhook secret", ""),
-		"ADMIN_PASSWORD": f.password("password without an address"), "ADMIN_EMAIL": "", "SESSION_SECRET": f.plant("short session secret", ""),
-		"APP_URL": "https://ada:" + f.plant("password in APP_URL", "") + "@example.com", "STRIPE_API_BASE": "ftp://" + f.plant("in STRIPE_API_BASE", ""),
+		"STRIPE_SECRET_KEY":     f.plant("publishable key", "pk_test_"),
+		"STRIPE_WEBHOOK_SECRET": f.plant("no webhook secret", ""),
+		"ADMIN_PASSWORD":        f.password("password without an address"), "ADMIN_EMAIL": "",
+		"SESSION_SECRET":  f.plant("short session secret", ""),
+		"APP_URL":         "https://ada:" + f.plant("password in APP_URL", "") + "@example.com",
+		"STRIPE_API_BASE": "ftp://" + f.plant("in STRIPE_API_BASE", ""),
 	}, func() { f.does("", "serve"); f.does("", "doctor") })
 }

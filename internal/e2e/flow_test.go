@@ -42,7 +42,8 @@ type answer struct {
 
 func newFlow(t *testing.T) *flow {
 	t.Helper()
-	f := &flow{planted: &planted{values: map[string]string{}}, night: &night{t: t, url: testdb.URL(t), names: map[string]string{}}}
+	f := &flow{planted: &planted{values: map[string]string{}},
+		night: &night{t: t, url: testdb.URL(t), names: map[string]string{}}}
 	f.db = testdb.Open(t, testdb.PQ, f.url)
 	var through string
 	f.proxy, through = newDBProxy(t, f.url)
@@ -61,9 +62,11 @@ func newFlow(t *testing.T) *flow {
 	session, old := f.plant("session secret", ""), f.plant("old session secret", "")
 	f.env = f.stripe.env(f.withPassword(through))
 	for name, value := range map[string]string{
-		"STRIPE_API_BASE": api.URL, "STRIPE_WEBHOOK_SECRET": f.stripe.secret + "," + f.plant("old webhook secret", "whsec_"),
-		"SESSION_SECRET": session + session + "," + old + old, "ADMIN_EMAIL": "admin@example.com", "ADMIN_PASSWORD": f.password("ADMIN_PASSWORD"),
-		"PORT": aPort(t), "METRICS_ADDR": "off", "TRUST_PROXY": "1", "HOLDS_PER_EMAIL": "0",
+		"STRIPE_API_BASE": api.URL, "STRIPE_WEBHOOK_SECRET": f.stripe.secret + "," + f.plant("old webhook secret",
+			"whsec_"),
+		"SESSION_SECRET": session + session + "," + old + old, "ADMIN_EMAIL": "admin@example.com",
+		"ADMIN_PASSWORD": f.password("ADMIN_PASSWORD"),
+		"PORT":           aPort(t), "METRICS_ADDR": "off", "TRUST_PROXY": "1", "HOLDS_PER_EMAIL": "0",
 	} {
 		f.env[name] = value
 	}
@@ -96,7 +99,10 @@ func (f *flow) withPassword(database string) string {
 func (f *flow) visitor() *http.Client {
 	jar, err := cookiejar.New(nil)
 	require.NoError(f.t, err)
-	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 }
 
 // ask sends a request with an id of its own, which the answer has too. A body that begins
@@ -153,8 +159,9 @@ type booked struct {
 // wish is the body of a booking of the first slot that is free.
 func (f *flow) wish() string {
 	body, err := json.Marshal(map[string]string{
-		"start": newCustomer(f.t, f.host.base).firstSlot(), "firstName": f.plant("first name", ""), "lastName": f.plant("last name", ""),
-		"email": f.plant("customer's address", "") + "@example.com",
+		"start": newCustomer(f.t, f.host.base).firstSlot(), "firstName": f.plant("first name", ""),
+		"lastName": f.plant("last name", ""),
+		"email":    f.plant("customer's address", "") + "@example.com",
 	})
 	require.NoError(f.t, err)
 	return string(body)
@@ -162,7 +169,8 @@ func (f *flow) wish() string {
 
 func (f *flow) book() booked {
 	f.t.Helper()
-	a := f.post(f.visitor(), http.StatusCreated, "/api/bookings", f.wish(), "Idempotency-Key", f.plant("idempotency key", ""))
+	a := f.post(f.visitor(), http.StatusCreated, "/api/bookings", f.wish(), "Idempotency-Key",
+		f.plant("idempotency key", ""))
 	b := booked{request: a.id}
 	require.NoError(f.t, json.Unmarshal([]byte(a.body), &b))
 	f.keep("owner token", b.Token)

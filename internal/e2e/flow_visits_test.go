@@ -34,18 +34,25 @@ func (f *flow) loggingIn() *http.Client {
 	login(other, http.StatusUnauthorized, "admin@example.com", f.password("wrong password"))
 	login(other, http.StatusUnauthorized, f.password("password for an address"), "x")
 	login(other, http.StatusUnauthorized, "nobody@example.com", f.password("nobody's password"))
-	f.post(other, http.StatusBadRequest, "/auth/login", `{"email":"admin@example.com","password":["`+f.plant("password in a list", "")+`"]}`)
-	f.post(other, http.StatusBadRequest, "/auth/login", `{"email":"admin@example.com","`+f.plant("password as a name", "")+`":""}`)
+	f.post(other, http.StatusBadRequest, "/auth/login",
+		`{"email":"admin@example.com","password":["`+f.plant("password in a list", "")+`"]}`)
+	f.post(other, http.StatusBadRequest, "/auth/login",
+		`{"email":"admin@example.com","`+f.plant("password as a name", "")+`":""}`)
 	f.post(other, http.StatusBadRequest, "/auth/login", `{"password":"`+f.plant("password in bad JSON", ""))
-	f.post(other, http.StatusUnsupportedMediaType, "/auth/login", "password="+f.plant("password in a form for JSON", ""))
+	f.post(other, http.StatusUnsupportedMediaType, "/auth/login",
+		"password="+f.plant("password in a form for JSON", ""))
 	form := func(email, password string) string {
 		return url.Values{"email": {email}, "password": {password}}.Encode()
 	}
-	f.post(other, http.StatusUnauthorized, "/login", form("admin@example.com", f.password("wrong password on the page")))
+	f.post(other, http.StatusUnauthorized, "/login",
+		form("admin@example.com", f.password("wrong password on the page")))
 	f.post(other, http.StatusUnauthorized, "/login", form(f.password("password for an address on the page"), "x"))
-	f.post(other, http.StatusBadRequest, "/login?"+form("admin@example.com", f.password("password in the query")), "x=y")
-	f.get(other, http.StatusUnauthorized, "/auth/me", "Cookie", "booking_session="+f.plant("forged session", "")+"; booking_device="+f.plant("forged device", ""))
-	f.get(other, http.StatusUnauthorized, "/auth/me", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("admin:"+f.password("basic password"))))
+	f.post(other, http.StatusBadRequest, "/login?"+form("admin@example.com", f.password("password in the query")),
+		"x=y")
+	f.get(other, http.StatusUnauthorized, "/auth/me", "Cookie",
+		"booking_session="+f.plant("forged session", "")+"; booking_device="+f.plant("forged device", ""))
+	f.get(other, http.StatusUnauthorized, "/auth/me", "Authorization",
+		"Basic "+base64.StdEncoding.EncodeToString([]byte("admin:"+f.password("basic password"))))
 	f.get(other, http.StatusFound, "/dashboard?secret="+f.plant("query of a page that needs a session", ""))
 
 	ops := f.password("password of ops")
@@ -65,13 +72,16 @@ func (f *flow) loggingIn() *http.Client {
 func (f *flow) customers(admin *http.Client) booked {
 	who := f.visitor()
 	f.post(who, http.StatusBadRequest, "/api/bookings", `{"email":"`+f.plant("address in bad JSON", ""))
-	f.post(who, http.StatusBadRequest, "/api/bookings", `{"email":7,"`+f.plant("unknown field", "")+`":"`+f.plant("value of an unknown field", "")+`"}`)
-	f.post(who, http.StatusForbidden, "/book", "email="+f.plant("address from elsewhere", ""), "Origin", "https://elsewhere.example", "Sec-Fetch-Site", "cross-site")
+	f.post(who, http.StatusBadRequest, "/api/bookings",
+		`{"email":7,"`+f.plant("unknown field", "")+`":"`+f.plant("value of an unknown field", "")+`"}`)
+	f.post(who, http.StatusForbidden, "/book", "email="+f.plant("address from elsewhere", ""), "Origin",
+		"https://elsewhere.example", "Sec-Fetch-Site", "cross-site")
 	paid, moved := f.book(), f.book()
 	f.payFor(paid.created)
 	f.payFor(moved.created)
 	eventually(f.t, "paid", func(context.Context) bool {
-		return strings.Contains(f.get(who, http.StatusOK, "/api/bookings/"+paid.ID, "Authorization", "Bearer "+paid.Token).body, "confirmed")
+		return strings.Contains(f.get(who, http.StatusOK, "/api/bookings/"+paid.ID, "Authorization",
+			"Bearer "+paid.Token).body, "confirmed")
 	})
 	f.get(who, http.StatusOK, "/success?session_id="+paid.StripeSessionID)
 	f.get(who, http.StatusNotFound, "/success?session_id="+f.plant("foreign session", "cs_test_"))
@@ -87,21 +97,26 @@ func (f *flow) customers(admin *http.Client) booked {
 	f.get(who, http.StatusOK, "/api/bookings/"+moved.ID+"/calendar.ics?token="+moved.Token)
 	f.get(who, http.StatusNotFound, "/api/bookings/"+moved.ID, "Authorization", "Bearer "+f.plant("wrong bearer", ""))
 	start := newCustomer(f.t, f.host.base).firstSlot()
-	f.post(who, http.StatusOK, "/api/bookings/"+moved.ID+"/reschedule", `{"start":"`+start+`"}`, "Authorization", "Bearer "+moved.Token)
+	f.post(who, http.StatusOK, "/api/bookings/"+moved.ID+"/reschedule", `{"start":"`+start+`"}`, "Authorization",
+		"Bearer "+moved.Token)
 	var link struct{ Token string }
-	require.NoError(f.t, json.Unmarshal([]byte(f.post(admin, http.StatusOK, "/api/bookings/"+moved.ID+"/renew-link", "").body), &link))
+	require.NoError(f.t,
+		json.Unmarshal([]byte(f.post(admin, http.StatusOK, "/api/bookings/"+moved.ID+"/renew-link", "").body), &link))
 	f.keep("renewed token", link.Token)
 	f.get(who, http.StatusNotFound, "/success?"+moved.query())
 	moved.Token = link.Token
 	f.post(who, http.StatusSeeOther, "/booking/cancel", moved.query())
-	f.post(who, http.StatusOK, "/api/bookings/"+moved.ID+"/cancel", `{"reason":"`+f.plant("reason", "")+`"}`, "Authorization", "Bearer "+moved.Token)
+	f.post(who, http.StatusOK, "/api/bookings/"+moved.ID+"/cancel", `{"reason":"`+f.plant("reason", "")+`"}`,
+		"Authorization", "Bearer "+moved.Token)
 
 	var feed struct{ URL string }
-	require.NoError(f.t, json.Unmarshal([]byte(f.post(admin, http.StatusCreated, "/api/resources/studio/feeds", "").body), &feed))
+	require.NoError(f.t,
+		json.Unmarshal([]byte(f.post(admin, http.StatusCreated, "/api/resources/studio/feeds", "").body), &feed))
 	_, file, _ := strings.Cut(feed.URL, "/calendar/")
 	f.keep("token of a feed", strings.TrimSuffix(file, ".ics"))
 	f.get(who, http.StatusOK, "/calendar/"+file)
-	for _, path := range []string{"//calendar/", "/Calendar/", "/CALENDAR/", "/calendar%2F", "/webcal://host/calendar/", "/calendar/x/"} {
+	for _, path := range []string{"//calendar/", "/Calendar/", "/CALENDAR/", "/calendar%2F", "/webcal://host/calendar/",
+		"/calendar/x/"} {
 		f.ask(who, http.MethodGet, path+file, "")
 	}
 	f.get(who, http.StatusOK, "/calendar/"+file+"?"+f.plant("query of a feed", ""))

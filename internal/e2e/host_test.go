@@ -70,7 +70,8 @@ func startHost(t *testing.T, env map[string]string) *host {
 	h := &host{t: t, cmd: exec.Command(binary.path), done: make(chan struct{})}
 	home := t.TempDir()
 	h.cmd.Dir = home
-	h.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "PORT=0", "METRICS_ADDR=off"}
+	h.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "PORT=0",
+		"METRICS_ADDR=off"}
 	for k, v := range env {
 		h.cmd.Env = append(h.cmd.Env, k+"="+v)
 	}

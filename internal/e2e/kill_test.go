@@ -20,7 +20,11 @@ func TestHostDiesAfterCommit(t *testing.T) {
 	t.Parallel()
 	k := newKill(t, false)
 	k.payAndKill(func() {
-		eventually(t, "committed", func(context.Context) bool { _, processed := ledger(t, k.db); return processed == 1 })
+		eventually(t, "committed", func(context.Context) bool {
+			_,
+				processed := ledger(t, k.db)
+			return processed == 1
+		})
 	})
 	require.Contains(t, k.other.logs(), `"outcome":"duplicate"`)
 }
@@ -34,7 +38,8 @@ func TestHostDiesBeforeCommit(t *testing.T) {
 		rows, _ := ledger(t, k.db)
 		require.Zero(t, rows)
 		var status string
-		require.NoError(t, k.db.QueryRow(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`, k.booking.ID).Scan(&status))
+		require.NoError(t, k.db.QueryRow(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`,
+			k.booking.ID).Scan(&status))
 		require.Equal(t, "pending", status)
 	})
 	require.NotContains(t, k.other.logs(), `"outcome":"duplicate"`)

@@ -136,7 +136,8 @@ func (n *night) deliver(event map[string]any, secret string) int {
 	n.t.Helper()
 	payload, err := json.Marshal(event)
 	require.NoError(n.t, err)
-	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodPost, n.host.base+"/webhook", bytes.NewReader(payload))
+	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodPost, n.host.base+"/webhook",
+		bytes.NewReader(payload))
 	require.NoError(n.t, err)
 	req.Header.Set("Stripe-Signature", stripetest.Sign(payload, secret, time.Now()))
 	resp, err := http.DefaultClient.Do(req)

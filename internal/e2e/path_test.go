@@ -19,7 +19,8 @@ func days(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(time.D
 // ledger counts the rows of the ledger and those processed, straight from the database.
 func ledger(t *testing.T, db *sql.DB) (rows, processed int) {
 	t.Helper()
-	require.NoError(t, db.QueryRow(`SELECT count(*), count(*) FILTER (WHERE outcome = 'processed') FROM booking_platform.payment_events`).Scan(&rows, &processed))
+	require.NoError(t,
+		db.QueryRow(`SELECT count(*), count(*) FILTER (WHERE outcome = 'processed') FROM booking_platform.payment_events`).Scan(&rows, &processed))
 	return rows, processed
 }
 
@@ -30,7 +31,8 @@ func requireOnce(t *testing.T, db *sql.DB, id string) {
 	rows, processed := ledger(t, db)
 	require.Equal(t, []int{1, 1}, []int{rows, processed}, "rows of the ledger, and those processed")
 	var status string
-	require.NoError(t, db.QueryRow(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`, id).Scan(&status))
+	require.NoError(t, db.QueryRow(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`,
+		id).Scan(&status))
 	require.Equal(t, "confirmed", status)
 }
 

@@ -80,11 +80,15 @@ func spellings(value string) map[string]string {
 		return strings.TrimSpace(text.String())[1 : text.Len()-2]
 	}
 	all := map[string]string{
-		"as it is": value, "in a query": url.QueryEscape(value), "in a path": url.PathEscape(value), "hexadecimal": hex.EncodeToString([]byte(value)),
-		"JSON": quoted(value), "JSON without HTML": plainly(value), "JSON in JSON": quoted(quoted(value)), "JSON without HTML, twice": plainly(plainly(value)),
-		"quoted by Go": strings.Trim(fmt.Sprintf("%q", value), `"`), "quoted by Go, in JSON": plainly(strings.Trim(fmt.Sprintf("%q", value), `"`)),
+		"as it is": value, "in a query": url.QueryEscape(value), "in a path": url.PathEscape(value),
+		"hexadecimal": hex.EncodeToString([]byte(value)),
+		"JSON":        quoted(value), "JSON without HTML": plainly(value), "JSON in JSON": quoted(quoted(value)),
+		"JSON without HTML, twice": plainly(plainly(value)),
+		"quoted by Go":             strings.Trim(fmt.Sprintf("%q", value), `"`),
+		"quoted by Go, in JSON":    plainly(strings.Trim(fmt.Sprintf("%q", value), `"`)),
 	}
-	for name, encoding := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64 for URLs": base64.RawURLEncoding} {
+	for name, encoding := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding,
+		"base64 for URLs": base64.RawURLEncoding} {
 		// What is around the value decides where in three bytes it begins, and its first
 		// and last characters.
 		for before := range 3 {
@@ -108,8 +112,10 @@ func TestPlanted(t *testing.T) {
 	twice, err := json.Marshal(map[string]string{"error": string(line)})
 	require.NoError(t, err)
 	for _, text := range []string{
-		"x" + secret + "x", strings.ToLower(secret), string(line), string(twice), "?token=" + url.QueryEscape(secret), "/" + url.PathEscape(secret), fmt.Sprintf("%q", secret),
-		base64.StdEncoding.EncodeToString([]byte("ada:" + secret)), base64.URLEncoding.EncodeToString([]byte("ad:" + secret + "\n")),
+		"x" + secret + "x", strings.ToLower(secret), string(line), string(twice), "?token=" + url.QueryEscape(secret),
+		"/" + url.PathEscape(secret), fmt.Sprintf("%q", secret),
+		base64.StdEncoding.EncodeToString([]byte("ada:" + secret)),
+		base64.URLEncoding.EncodeToString([]byte("ad:" + secret + "\n")),
 		base64.StdEncoding.EncodeToString([]byte("adam:" + secret)), fmt.Sprintf("%x", "x"+secret),
 	} {
 		require.NotEmpty(t, p.in(text), text)

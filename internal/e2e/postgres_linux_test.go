@@ -36,7 +36,8 @@ type postgres struct {
 func newPostgres(t *testing.T) *postgres {
 	t.Helper()
 	p := &postgres{t: t, dir: serverFolder(t), port: freePort(t)}
-	p.program("initdb", "-D", p.data(), "--no-sync", "--auth=trust", "--username=booking", "--encoding=UTF8", "--locale=C")
+	p.program("initdb", "-D", p.data(), "--no-sync", "--auth=trust", "--username=booking", "--encoding=UTF8",
+		"--locale=C")
 	p.start()
 	_, err := p.open("postgres").ExecContext(t.Context(), `CREATE DATABASE booking`)
 	require.NoError(t, err)
@@ -51,13 +52,15 @@ func (p *postgres) standby() *postgres {
 		"-d", fmt.Sprintf("host=127.0.0.1 port=%d user=booking application_name=second", p.port))
 	s.start()
 	admin := p.open("postgres")
-	for _, statement := range []string{`ALTER SYSTEM SET synchronous_standby_names = 'second'`, `SELECT pg_reload_conf()`} {
+	for _, statement := range []string{`ALTER SYSTEM SET synchronous_standby_names = 'second'`,
+		`SELECT pg_reload_conf()`} {
 		_, err := admin.ExecContext(p.t.Context(), statement)
 		require.NoError(p.t, err)
 	}
 	eventually(p.t, "in step", func(ctx context.Context) bool {
 		var state string
-		return admin.QueryRowContext(ctx, `SELECT sync_state FROM pg_stat_replication`).Scan(&state) == nil && state == "sync"
+		return admin.QueryRowContext(ctx, `SELECT sync_state FROM pg_stat_replication`).Scan(&state) == nil &&
+			state == "sync"
 	})
 	return s
 }
@@ -67,8 +70,10 @@ func (p *postgres) standby() *postgres {
 func (p *postgres) start() {
 	p.t.Helper()
 	_ = os.Remove(filepath.Join(p.data(), "postmaster.pid"))
-	cmd := p.command("/bin/sh", "-c", `"$@" & cat >/dev/null; kill -QUIT $! 2>/dev/null; wait $!`, "sh", program(p.t, "postgres"), "-D", p.data(),
-		"-p", strconv.Itoa(p.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "timezone=UTC")
+	cmd := p.command("/bin/sh", "-c", `"$@" & cat >/dev/null; kill -QUIT $! 2>/dev/null; wait $!`, "sh",
+		program(p.t, "postgres"), "-D", p.data(),
+		"-p", strconv.Itoa(p.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c",
+		"fsync=off", "-c", "timezone=UTC")
 	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(p.t, err)
 	defer log.Close()

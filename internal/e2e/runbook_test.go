@@ -61,12 +61,16 @@ func TestRunbook(t *testing.T) {
 // shell is where the blocks of a section are run: with the environment of the host that
 // serves.
 func (n *night) shell() runbook.Shell {
-	log := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, n.host.logs()) }))
+	log := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = fmt.Fprintln(w, n.host.logs())
+	}))
 	n.t.Cleanup(log.Close)
 	self, err := os.Executable()
 	require.NoError(n.t, err)
 	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + n.t.TempDir(), "TMPDIR=" + os.TempDir(), "HOST_BINARY=" + binary.path, "TEST_BINARY=" + self,
+		"PATH=" + os.Getenv("PATH"), "HOME=" + n.t.TempDir(), "TMPDIR=" + os.TempDir(), "HOST_BINARY=" + binary.path,
+		"TEST_BINARY=" + self,
 		"LOGS=" + log.URL, "BASE=" + n.host.base, "RUNBOOK_DATABASE=" + n.url,
 	}
 	for name, value := range n.env {

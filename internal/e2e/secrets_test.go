@@ -63,5 +63,7 @@ func TestLogs(t *testing.T) {
 }
 
 // ofRequest are the lines that only a request can have.
-var ofRequest = map[string]bool{"request failed": true, "page failed": true, "login not checked": true, "session not checked": true, "webhook delivery": true,
-	"login refused": true, "logged in": true, "not ready": true, "could not ask Stripe for a customer who came back": true}
+var ofRequest = map[string]bool{"request failed": true, "page failed": true, "login not checked": true,
+	"session not checked": true, "webhook delivery": true,
+	"login refused": true, "logged in": true, "not ready": true,
+	"could not ask Stripe for a customer who came back": true}

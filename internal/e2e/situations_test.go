@@ -30,18 +30,22 @@ var situations = map[string]situation{
 		},
 		2: func(n *night) { n.exec(`DROP TRIGGER broken ON booking_platform.payments`) },
 	}, after: func(n *night) {
-		require.Equal(n.t, "confirmed", n.value(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`, n.paid.ID))
+		require.Equal(n.t, "confirmed", n.value(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`,
+			n.paid.ID))
 	}},
 	"invalid-signatures": {before: map[int]func(*night){0: func(n *night) {
-		require.Equal(n.t, 400, n.deliver(map[string]any{"id": "evt_1", "object": "event", "type": "x"}, "whsec_of_another_endpoint"))
+		require.Equal(n.t, 400, n.deliver(map[string]any{"id": "evt_1", "object": "event", "type": "x"},
+			"whsec_of_another_endpoint"))
 	}}},
 	"unmatched-event": {before: map[int]func(*night){0: func(n *night) {
 		id := "evt_" + uuid.NewString()
 		n.names["EVENT"] = id
 		require.Equal(n.t, 200, n.deliver(map[string]any{
-			"id": id, "object": "event", "type": "checkout.session.completed", "livemode": false, "created": time.Now().Unix(),
+			"id": id, "object": "event", "type": "checkout.session.completed", "livemode": false,
+			"created": time.Now().Unix(),
 			"data": map[string]any{"object": map[string]any{
-				"id": "cs_test_gone", "object": "checkout.session", "payment_status": "paid", "amount_total": 2500, "currency": "eur",
+				"id": "cs_test_gone", "object": "checkout.session", "payment_status": "paid", "amount_total": 2500,
+				"currency":            "eur",
 				"client_reference_id": uuid.NewString(),
 			}},
 		}, webhookSecret))
@@ -82,7 +86,8 @@ var situations = map[string]situation{
 	}},
 	"parked-payment": {before: map[int]func(*night){0: func(n *night) {
 		b := n.book()
-		n.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`, n.paymentOf(b))
+		n.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`,
+			n.paymentOf(b))
 		n.payFor(b)
 	}}, after: func(n *night) {
 		n.eventually("given back", func() bool { return len(n.stripe.Refunds()) == 1 })

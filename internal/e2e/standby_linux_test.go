@@ -39,13 +39,15 @@ func TestFailover_StandbyAway(t *testing.T) {
 	t.Parallel()
 	primary := newPostgres(t)
 	second := primary.standby()
-	url := fmt.Sprintf("postgres://booking@/booking?host=127.0.0.1,127.0.0.1&port=%d,%d&sslmode=disable", primary.port, second.port)
+	url := fmt.Sprintf("postgres://booking@/booking?host=127.0.0.1,127.0.0.1&port=%d,%d&sslmode=disable", primary.port,
+		second.port)
 	l := newLoad(t, url)
 	l.until("paid for", &l.paid, 5)
 	admin := primary.open("postgres")
 	second.signal(syscall.SIGSTOP)
 	// What was answered while the signal was on its way may still have been confirmed.
-	eventually(t, "a commit waits for the standby", func(ctx context.Context) bool { return commitsWaiting(ctx, admin) > 0 })
+	eventually(t, "a commit waits for the standby",
+		func(ctx context.Context) bool { return commitsWaiting(ctx, admin) > 0 })
 	l.paused.Store(true)
 	stopped := time.Now()
 	booked := l.booked.Load()
@@ -58,12 +60,14 @@ func TestFailover_StandbyAway(t *testing.T) {
 	require.LessOrEqual(t, l.booked.Load(), booked, "a booking was answered 201 while its commit waited")
 	for _, e := range l.stripe.Events() {
 		for _, a := range e.Attempts {
-			require.False(t, a.OK() && a.At.After(stopped), "event %s was answered %d while its commit waited", e.ID, a.Status)
+			require.False(t, a.OK() && a.At.After(stopped), "event %s was answered %d while its commit waited", e.ID,
+				a.Status)
 		}
 	}
 	sort.Slice(reads, func(i, j int) bool { return reads[i] < reads[j] })
 	t.Logf("standby away for %v: %d bookings refused, %d reads, half of them within %v, the slowest %v; %d connections at the primary",
-		time.Since(stopped).Round(time.Second), crowd.refused.Load(), len(reads), reads[len(reads)/2].Round(time.Millisecond),
+		time.Since(stopped).Round(time.Second), crowd.refused.Load(), len(reads),
+		reads[len(reads)/2].Round(time.Millisecond),
 		reads[len(reads)-1].Round(time.Millisecond), most)
 	// The pool has 20, of which 15 may be given up while their commits wait.
 	require.LessOrEqual(t, most, 40, "connections at the primary")
@@ -91,7 +95,8 @@ func commitsWaiting(ctx context.Context, admin *sql.DB) (n int) {
 
 func connections(t *testing.T, admin *sql.DB) (n int) {
 	t.Helper()
-	require.NoError(t, admin.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = 'booking'`).Scan(&n))
+	require.NoError(t, admin.QueryRowContext(t.Context(),
+		`SELECT count(*) FROM pg_stat_activity WHERE datname = 'booking'`).Scan(&n))
 	return n
 }
 
@@ -107,7 +112,8 @@ type crowd struct {
 func newCrowd(l *load) *crowd {
 	c := &crowd{load: l, stop: make(chan struct{})}
 	var found struct{ Items []struct{ Start string } }
-	newCustomer(l.t, l.host.base).json(http.MethodGet, "/api/resources/studio/availability?from="+days(31)+"&to="+days(50), nil, http.StatusOK, &found)
+	newCustomer(l.t, l.host.base).json(http.MethodGet,
+		"/api/resources/studio/availability?from="+days(31)+"&to="+days(50), nil, http.StatusOK, &found)
 	require.GreaterOrEqual(l.t, len(found.Items), 30)
 	for n := range 30 {
 		c.all.Go(func() { c.book(n, found.Items[n].Start) })
@@ -123,7 +129,8 @@ func (c *crowd) end() {
 
 func (c *crowd) book(n int, start string) {
 	client := &http.Client{Timeout: 20 * time.Second}
-	body, _ := json.Marshal(map[string]any{"start": start, "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com"})
+	body, _ := json.Marshal(map[string]any{"start": start, "firstName": "Ada", "lastName": "Lovelace",
+		"email": "ada@example.com"})
 	for {
 		select {
 		case <-c.stop:
@@ -153,7 +160,8 @@ func (c *crowd) reads(until time.Time) []time.Duration {
 	var took []time.Duration
 	for time.Now().Before(until) {
 		began := time.Now()
-		require.Equal(c.load.t, http.StatusOK, c.load.get("/api/resources/studio/availability?from="+days(2)+"&to="+days(3)), "a read while commits wait")
+		require.Equal(c.load.t, http.StatusOK,
+			c.load.get("/api/resources/studio/availability?from="+days(2)+"&to="+days(3)), "a read while commits wait")
 		took = append(took, time.Since(began))
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -19,7 +19,8 @@ func TestOnlyWhoKnowsThePasswordLogsIn(t *testing.T) {
 	server, err := embedded.Start(t.Context(), dir, embedded.Options{Ephemeral: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Stop()) })
-	for _, user := range []*url.Userinfo{url.User("postgres"), url.User("booking"), url.UserPassword("postgres", "postgres"), url.UserPassword("booking", "booking")} {
+	for _, user := range []*url.Userinfo{url.User("postgres"), url.User("booking"),
+		url.UserPassword("postgres", "postgres"), url.UserPassword("booking", "booking")} {
 		u, err := url.Parse(server.URL())
 		require.NoError(t, err)
 		u.User = user

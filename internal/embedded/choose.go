@@ -48,7 +48,8 @@ func choose(ctx context.Context, dir string, opts Options) (programs, error) {
 func missing(dir string, major int, why error) error {
 	if major == 0 {
 		return fmt.Errorf("no Postgres (%d or later) to run: %w; install one, fetch it from another repository "+
-			"(EMBEDDED_POSTGRES_REPOSITORY), or use one that runs already (STORAGE_DRIVER=db, DATABASE_URL)", oldest, why)
+			"(EMBEDDED_POSTGRES_REPOSITORY), or use one that runs already (STORAGE_DRIVER=db, DATABASE_URL)", oldest,
+			why)
 	}
 	return fmt.Errorf("the data in %s was made by Postgres %d, which is needed to run it: %w; "+
 		"install Postgres %d, or choose another folder (DATA_DIR)", dir, major, why, major)
@@ -72,7 +73,9 @@ func majorOf(dir string) (int, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return 0, nil
 	case errors.Is(err, fs.ErrPermission):
-		return 0, fmt.Errorf("%w: the data belongs to another user; start as that user, or choose another folder (DATA_DIR)", err)
+		return 0,
+			fmt.Errorf("%w: the data belongs to another user; start as that user, or choose another folder (DATA_DIR)",
+				err)
 	case err != nil:
 		return 0, err
 	}

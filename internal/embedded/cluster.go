@@ -105,7 +105,8 @@ func (c *cluster) command(ctx context.Context, name string, args ...string) *exe
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = c.dir
 	if c.who.late {
-		cmd = exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", `cd "$1" && shift && exec "$@"`, "sh", c.dir, path}, args...)...)
+		cmd = exec.CommandContext(ctx, "/bin/sh",
+			append([]string{"-c", `cd "$1" && shift && exec "$@"`, "sh", c.dir, path}, args...)...)
 		cmd.Dir = "/"
 	}
 	cmd.SysProcAttr = c.who.attributes()

@@ -75,7 +75,8 @@ func TestKilledServerComesBack(t *testing.T) {
 		process, err := os.FindProcess(before)
 		require.NoError(t, err)
 		require.NoError(t, process.Kill())
-		eventually(t, "another server runs", func() bool { return postmaster(t, dir) != before && ping(t, server.URL()) == nil })
+		eventually(t, "another server runs",
+			func() bool { return postmaster(t, dir) != before && ping(t, server.URL()) == nil })
 	}
 	require.NoError(t, server.Stop())
 	requireGone(t, server.URL())

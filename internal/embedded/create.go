@@ -40,7 +40,8 @@ func (c *cluster) create(ctx context.Context) error {
 	}
 	// The paths are given from the folder it runs in: all of those above it need not be
 	// readable for whom it runs as.
-	cmd := c.command(ctx, "initdb", "--pgdata="+filepath.Base(beside), "--username="+superuser, "--pwfile="+passwordFile,
+	cmd := c.command(ctx, "initdb", "--pgdata="+filepath.Base(beside), "--username="+superuser,
+		"--pwfile="+passwordFile,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync")
 	out, err := cmd.CombinedOutput()
 	switch {

@@ -98,7 +98,8 @@ func start(ctx context.Context, dir string, opts Options) (*Server, error) {
 		_ = g.stop()
 		return nil, err
 	}
-	opts.Logger.DebugContext(ctx, "embedded Postgres runs", "version", programs.Version, "programs", programs.Folder, "data", dir)
+	opts.Logger.DebugContext(ctx, "embedded Postgres runs", "version", programs.Version, "programs", programs.Folder,
+		"data", dir)
 	return &Server{url: url, version: programs.Version, programs: programs.Folder, stop: sync.OnceValue(g.stop)}, nil
 }
 

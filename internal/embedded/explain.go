@@ -15,11 +15,14 @@ var remedies = []struct {
 	err  error
 }{
 	{"could not bind", errPortTaken},
-	{"could not look up effective user ID", errors.New("the server Postgres needs a name for the user that it runs as, and this one has none on this machine: " +
-		"add a line for its number to /etc/passwd, start as another user, or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)")},
+	{"could not look up effective user ID",
+		errors.New("the server Postgres needs a name for the user that it runs as, and this one has none on this machine: " +
+			"add a line for its number to /etc/passwd, start as another user, or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)")},
 	{"No space left on device", errors.New("the disk is full: make room, or choose a folder elsewhere (DATA_DIR)")},
-	{"Disk quota exceeded", errors.New("the disk quota is used up: make room, or choose a folder elsewhere (DATA_DIR)")},
-	{"Permission denied", errors.New("a permission is missing: choose a folder that this user may write to (DATA_DIR)")},
+	{"Disk quota exceeded",
+		errors.New("the disk quota is used up: make room, or choose a folder elsewhere (DATA_DIR)")},
+	{"Permission denied",
+		errors.New("a permission is missing: choose a folder that this user may write to (DATA_DIR)")},
 }
 
 // explain adds the end of what a program said to the error it ended with, and the remedy

@@ -25,7 +25,8 @@ func TestFailedStartShowsTheEndOfTheLog(t *testing.T) {
 	require.NoError(t, os.WriteFile(config, append(good, "\nno_such_setting = on\n"...), 0o600))
 	_, err = embedded.Start(t.Context(), dir, embedded.Options{})
 	require.ErrorContains(t, err, "no_such_setting")
-	require.Equal(t, 1, strings.Count(err.Error(), "unrecognized configuration parameter"), "this start's log only: %v", err)
+	require.Equal(t, 1, strings.Count(err.Error(), "unrecognized configuration parameter"), "this start's log only: %v",
+		err)
 
 	require.NoError(t, os.WriteFile(config, good, 0o600))
 	server, err = embedded.Start(t.Context(), dir, embedded.Options{})

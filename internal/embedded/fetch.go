@@ -68,7 +68,8 @@ func fetched(ctx context.Context, major int, opts Options) (programs, error) {
 }
 
 // fetch is called by one process at a time.
-func fetch(ctx context.Context, lock *os.File, place string, version embeddedpostgres.PostgresVersion, repository string) (programs, error) {
+func fetch(ctx context.Context, lock *os.File, place string, version embeddedpostgres.PostgresVersion,
+	repository string) (programs, error) {
 	// Beside the place, so that the move is one step; whoever fetched here before and was
 	// killed left the same folder.
 	beside := place + ".new"
@@ -77,7 +78,8 @@ func fetch(ctx context.Context, lock *os.File, place string, version embeddedpos
 		return programs{}, err
 	}
 	unpacked := filepath.Join(beside, "programs")
-	if err := fetchElsewhere(ctx, lock, fetchOrder{Version: version, Repository: repository, Work: beside, Into: unpacked}); err != nil {
+	if err := fetchElsewhere(ctx, lock, fetchOrder{Version: version, Repository: repository, Work: beside,
+		Into: unpacked}); err != nil {
 		return programs{}, err
 	}
 	if _, err := inspect(ctx, filepath.Join(unpacked, "bin")); err != nil {

@@ -40,7 +40,8 @@ func TestProgramsAreFetchedOnce(t *testing.T) {
 	require.Empty(t, again.Error)
 	remember(t, again.URL, 0)
 	require.EqualValues(t, 1, source.downloads.Load())
-	require.Len(t, listing(t, filepath.Dir(filepath.Dir(host.Programs))), 2, "the programs and the lock, and nothing that was left over")
+	require.Len(t, listing(t, filepath.Dir(filepath.Dir(host.Programs))), 2,
+		"the programs and the lock, and nothing that was left over")
 }
 
 func TestManyFetchAtOnce(t *testing.T) {
@@ -122,7 +123,8 @@ func TestStalledDownloadIsBounded(t *testing.T) {
 	home, source := open(t), newRepository(t)
 	var stall http.HandlerFunc = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	source.handle.Store(&stall)
-	host := spawn(t, life{Opts: embedded.Options{Ephemeral: true, Programs: embedded.Fetched, Repository: source.URL}, Patience: time.Second},
+	host := spawn(t, life{Opts: embedded.Options{Ephemeral: true, Programs: embedded.Fetched, Repository: source.URL},
+		Patience: time.Second},
 		nil, "HOME="+home, "XDG_CACHE_HOME="+home)
 	require.Contains(t, host.Error, context.DeadlineExceeded.Error())
 	// The download has ended with its parent's patience: the next one does not wait for

@@ -37,7 +37,8 @@ func childOf(t *testing.T, parent int) (child int) {
 		for _, file := range files {
 			text, _ := os.ReadFile(file)
 			// pid (name) state parent …
-			if _, rest, ok := bytes.Cut(text, []byte(") ")); ok && strings.Fields(string(rest))[1] == strconv.Itoa(parent) {
+			if _, rest, ok := bytes.Cut(text, []byte(") ")); ok &&
+				strings.Fields(string(rest))[1] == strconv.Itoa(parent) {
 				child, err = strconv.Atoi(filepath.Base(filepath.Dir(file)))
 				return err == nil
 			}

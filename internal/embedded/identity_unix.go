@@ -19,7 +19,8 @@ import (
 // purpose.
 func identities(data string) ([]identity, error) {
 	if os.Geteuid() != 0 {
-		self := identity{name: "this user", attributes: func() *syscall.SysProcAttr { return tied(&syscall.SysProcAttr{}) }, uid: -1, gid: -1}
+		self := identity{name: "this user",
+			attributes: func() *syscall.SysProcAttr { return tied(&syscall.SysProcAttr{}) }, uid: -1, gid: -1}
 		return append(named(), self), nil
 	}
 	var all []identity

@@ -5,7 +5,10 @@ import "syscall"
 // identities is whoever started us. An elevated console cannot run Postgres, which says
 // so itself.
 func identities(string) ([]identity, error) {
-	return []identity{{name: "this user", attributes: func() *syscall.SysProcAttr { return &syscall.SysProcAttr{HideWindow: true} }, uid: -1, gid: -1}}, nil
+	return []identity{{name: "this user",
+			attributes: func() *syscall.SysProcAttr { return &syscall.SysProcAttr{HideWindow: true} }, uid: -1,
+			gid: -1}},
+		nil
 }
 
 func letIn(string) (func(), error) { return func() {}, nil }

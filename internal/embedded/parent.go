@@ -56,7 +56,8 @@ func startGuard(o order) (*guarded, error) {
 	// The names that programs and their libraries need to be found and to find
 	// themselves. Our secrets are none of the server's business, and variables such as
 	// PGPORT would change it.
-	for _, name := range []string{"PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "TMP", "TEMP", "SystemRoot", "USERPROFILE"} {
+	for _, name := range []string{"PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "TMP", "TEMP",
+		"SystemRoot", "USERPROFILE"} {
 		if value, ok := os.LookupEnv(name); ok {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}

@@ -22,7 +22,9 @@ func TestProgramsOnPathComeFirstThenTheNewest(t *testing.T) {
 		for _, name := range names {
 			// Written by a process of its own: nothing can be run while anybody has it
 			// open for writing, and that may be what another test is about to start.
-			write := exec.Command("/bin/sh", "-c", `printf '#!/bin/sh\necho "postgres (PostgreSQL) %s"\n' "$1" >"$2" && chmod 755 "$2"`, "sh", version, filepath.Join(folder, name))
+			write := exec.Command("/bin/sh", "-c",
+				`printf '#!/bin/sh\necho "postgres (PostgreSQL) %s"\n' "$1" >"$2" && chmod 755 "$2"`, "sh", version,
+				filepath.Join(folder, name))
 			out, err := write.CombinedOutput()
 			require.NoError(t, err, string(out))
 		}

@@ -77,7 +77,8 @@ func tarOf(t *testing.T, files map[string]string) []byte {
 	w := tar.NewWriter(&out)
 	require.NoError(t, w.WriteHeader(&tar.Header{Name: "bin/", Typeflag: tar.TypeDir, Mode: 0o755}))
 	for name, content := range files {
-		require.NoError(t, w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(content))}))
+		require.NoError(t, w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755,
+			Size: int64(len(content))}))
 		_, err := w.Write([]byte(content))
 		require.NoError(t, err)
 	}

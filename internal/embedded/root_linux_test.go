@@ -71,7 +71,8 @@ func TestRootWhereNothingWorks(t *testing.T) {
 	require.Contains(t, host.Error, "Postgres does not run as root")
 	require.Contains(t, host.Error, "a user namespace: ")
 	require.Contains(t, host.Error, "the user nobody: ")
-	require.Contains(t, host.Error, "start as an ordinary user, or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)")
+	require.Contains(t, host.Error,
+		"start as an ordinary user, or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)")
 }
 
 // contained makes a child root in a user namespace of its own, with so many users in it.

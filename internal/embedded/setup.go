@@ -42,7 +42,8 @@ func (c *cluster) setUp(ctx context.Context) error {
 			return fmt.Errorf("set the cluster up: %w", err)
 		}
 	}
-	err = db.QueryRowContext(ctx, `SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'btree_gist'`).Scan(new(int))
+	err = db.QueryRowContext(ctx,
+		`SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'btree_gist'`).Scan(new(int))
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("the Postgres programs in %s come without the extension btree_gist: install the package with their contrib modules (postgresql-contrib)", c.programs)
 	}

@@ -80,7 +80,8 @@ func TestUser_WithoutPasswdEntry(t *testing.T) {
 // M32: initdb's own words for it.
 func TestExplain_UserWithoutName(t *testing.T) {
 	t.Parallel()
-	err := embedded.Explain([]byte("initdb: error: could not look up effective user ID 54321: user does not exist\n"), errors.New("exit status 1"))
+	err := embedded.Explain([]byte("initdb: error: could not look up effective user ID 54321: user does not exist\n"),
+		errors.New("exit status 1"))
 	require.ErrorContains(t, err, "add a line for its number to /etc/passwd")
 	require.ErrorContains(t, err, "54321")
 }
@@ -90,10 +91,14 @@ func TestStart_CallersVariables(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(open(t), "data")
 	host := spawn(t, life{Dir: dir, Ask: true}, nil,
-		"PGDATESTYLE=German", "PGCLIENTENCODING=LATIN1", "PGSERVICE=nowhere", "PGSERVICEFILE=/nowhere", "PGOPTIONS=-c search_path=evil",
-		"PGHOST=192.0.2.1", "PGHOSTADDR=192.0.2.1", "PGPORT=1", "PGUSER=x", "PGDATABASE=x", "PGPASSWORD=x", "PGTZ=Asia/Kolkata", "PGSSLMODE=verify-full",
-		"PGDATA=/nowhere", "PGCHANNELBINDING=require", "PGGSSENCMODE=require", "PGREQUIREAUTH=none", "PGCONNECT_TIMEOUT=soon",
-		"PGTARGETSESSIONATTRS=standby", "PGAPPNAME=x", "LC_ALL=tr_TR.UTF-8", "LC_MESSAGES=de_DE.UTF-8", "LANG=tr_TR.UTF-8", "TZ=Asia/Kolkata")
+		"PGDATESTYLE=German", "PGCLIENTENCODING=LATIN1", "PGSERVICE=nowhere", "PGSERVICEFILE=/nowhere",
+		"PGOPTIONS=-c search_path=evil",
+		"PGHOST=192.0.2.1", "PGHOSTADDR=192.0.2.1", "PGPORT=1", "PGUSER=x", "PGDATABASE=x", "PGPASSWORD=x",
+		"PGTZ=Asia/Kolkata", "PGSSLMODE=verify-full",
+		"PGDATA=/nowhere", "PGCHANNELBINDING=require", "PGGSSENCMODE=require", "PGREQUIREAUTH=none",
+		"PGCONNECT_TIMEOUT=soon",
+		"PGTARGETSESSIONATTRS=standby", "PGAPPNAME=x", "LC_ALL=tr_TR.UTF-8", "LC_MESSAGES=de_DE.UTF-8",
+		"LANG=tr_TR.UTF-8", "TZ=Asia/Kolkata")
 	require.Empty(t, host.Error)
 	require.Equal(t, `booking, booking_platform, ISO, MDY, UTF8, UTC, "$user", public, C, C, UTF8`, host.Settings)
 }

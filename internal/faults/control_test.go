@@ -36,11 +36,13 @@ func TestEachInvariantCatchesItsMistake(t *testing.T) {
 		"an event was ignored by a replica without a handler, and never taken up": {2, []string{
 			`UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'no_handler' WHERE type = 'charge.refunded'`,
 		}},
-		"a paid booking is released": {3, []string{`UPDATE booking_platform.bookings SET status = 'expired' WHERE id = $1`}},
+		"a paid booking is released": {3,
+			[]string{`UPDATE booking_platform.bookings SET status = 'expired' WHERE id = $1`}},
 		"late money counts as applied, and its booking is gone": {3, []string{
 			`UPDATE booking_platform.payments SET unapplied = '' WHERE booking_id = $2`,
 		}},
-		"the amount differs":   {4, []string{`UPDATE booking_platform.bookings SET amount_minor = amount_minor + 1 WHERE id = $1`}},
+		"the amount differs": {4,
+			[]string{`UPDATE booking_platform.bookings SET amount_minor = amount_minor + 1 WHERE id = $1`}},
 		"the currency differs": {4, []string{`UPDATE booking_platform.bookings SET currency = 'usd' WHERE id = $1`}},
 		"an event is processed without effect": {5, []string{
 			`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, stripe_session_id)
@@ -55,11 +57,14 @@ func TestEachInvariantCatchesItsMistake(t *testing.T) {
 				SELECT 'default', 'evt_planted', 'charge.dispute.created', 'processed', 'dp_planted', p.stripe_payment_intent_id
 				FROM booking_platform.payments p WHERE p.booking_id = $1`,
 		}},
-		"money that a dispute holds counts as kept": {6, []string{`UPDATE booking_platform.disputes SET reinstated = true WHERE NOT closed`}},
+		"money that a dispute holds counts as kept": {6,
+			[]string{`UPDATE booking_platform.disputes SET reinstated = true WHERE NOT closed`}},
 		"a dispute that Stripe does not know": {7, []string{`INSERT INTO booking_platform.disputes (id, payment_id, amount_minor, currency, closed)
 				SELECT 'dp_planted', p.id, 1, p.currency, true FROM booking_platform.payments p WHERE p.booking_id = $1`}},
-		"a dispute's end is not counted for its payment": {7, []string{`UPDATE booking_platform.payments SET disputes_open = 0`}},
-		"money is parked that never came":                {6, []string{`UPDATE booking_platform.payments SET captured_minor = captured_minor + 1 WHERE parked`}},
+		"a dispute's end is not counted for its payment": {7,
+			[]string{`UPDATE booking_platform.payments SET disputes_open = 0`}},
+		"money is parked that never came": {6,
+			[]string{`UPDATE booking_platform.payments SET captured_minor = captured_minor + 1 WHERE parked`}},
 		"refunds beyond what was paid": {7, []string{
 			`INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status)
 				SELECT gen_random_uuid(), p.id, 'planted', p.captured_minor, p.currency, 'due' FROM booking_platform.payments p WHERE p.booking_id = $1`,
@@ -68,7 +73,8 @@ func TestEachInvariantCatchesItsMistake(t *testing.T) {
 			`INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status, stripe_refund_id)
 				SELECT gen_random_uuid(), p.id, 'planted', 1, p.currency, 'failed', 're_planted' FROM booking_platform.payments p WHERE p.booking_id = $1`,
 		}},
-		"an answered event is not in the ledger": {8, []string{`DELETE FROM booking_platform.payment_events WHERE type = 'charge.refunded'`}},
+		"an answered event is not in the ledger": {8,
+			[]string{`DELETE FROM booking_platform.payment_events WHERE type = 'charge.refunded'`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -98,7 +104,8 @@ func someOfEach(t *testing.T) (w *world, paid, late booking.Booking) {
 	t.Helper()
 	w = newWorld(t, setup{})
 	paid, p := w.paid(0)
-	_, err := w.hosts[0].payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "rain"})
+	_, err := w.hosts[0].payments.Refund(t.Context(),
+		payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "rain"})
 	require.NoError(t, err)
 	late, c := w.begun(1)
 	w.release(late)

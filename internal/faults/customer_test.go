@@ -26,7 +26,8 @@ func slot(nth int) time.Time {
 // hold takes the nth hour of the day after tomorrow.
 func (w *world) hold(nth int) booking.Booking {
 	w.t.Helper()
-	b, err := w.hosts[nth%len(w.hosts)].bookings.Hold(w.t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: slot(nth), Customer: ada})
+	b, err := w.hosts[nth%len(w.hosts)].bookings.Hold(w.t.Context(),
+		booking.HoldRequest{Resource: w.resource.ID, Start: slot(nth), Customer: ada})
 	require.NoError(w.t, err)
 	return b
 }

@@ -32,7 +32,8 @@ func TestDuplicateStorm(t *testing.T) {
 	require.Equal(t, map[answer]int{done(webhook.Processed): 1, done(webhook.Duplicate): 49}, count)
 	w.seen(count[done(webhook.Duplicate)])
 	var rows int
-	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FROM booking_platform.payment_events`).Scan(&rows))
+	require.NoError(t, w.db.QueryRowContext(t.Context(),
+		`SELECT count(*) FROM booking_platform.payment_events`).Scan(&rows))
 	require.Equal(t, 1, rows)
 	w.once(b)
 	w.holds()
@@ -156,7 +157,8 @@ func TestAnotherAPIVersion(t *testing.T) {
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)
-	require.Equal(t, done(webhook.Processed), w.deliver(0, w.changed(ev.Payload, map[string]any{"api_version": "2031-01-01.yak"})))
+	require.Equal(t, done(webhook.Processed),
+		w.deliver(0, w.changed(ev.Payload, map[string]any{"api_version": "2031-01-01.yak"})))
 	stats := w.hosts[0].receiver.Stats()
 	require.EqualValues(t, 1, stats.OtherVersion)
 	w.seen(int(stats.OtherVersion))

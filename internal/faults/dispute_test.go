@@ -21,7 +21,8 @@ func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 	end := "cancelled; dispute_lost: succeeded 1500"
 	for i, second := range []stripetest.DisputeStatus{stripetest.DisputeWon, "not_yet_invented"} {
 		s := story{fmt.Sprint("second dispute ", second), 1, func(s *stripetest.Server, ids []string) error {
-			return chain(pay(s, ids[0]), disputeOf(s, ids[0], 1000, false), endDispute(s, ids[0], stripetest.DisputeLost),
+			return chain(pay(s, ids[0]), disputeOf(s, ids[0], 1000, false),
+				endDispute(s, ids[0], stripetest.DisputeLost),
 				disputeOf(s, ids[0], 1500, false), endDispute(s, ids[0], second))
 		}, 5, "funds_", end}
 		resource := w.newResource(fmt.Sprint("disputes-", i), 1000)
@@ -31,7 +32,8 @@ func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 			for k := range order {
 				order[k]++
 			}
-			b, err := w.hosts[0].bookings.Hold(t.Context(), booking.HoldRequest{Resource: resource.ID, Start: slot(len(told)), Customer: ada})
+			b, err := w.hosts[0].bookings.Hold(t.Context(),
+				booking.HoldRequest{Resource: resource.ID, Start: slot(len(told)), Customer: ada})
 			require.NoError(t, err)
 			told = append(told, one(s, b, append([]int{0}, order...)))
 		}
@@ -44,7 +46,8 @@ func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 		at := 1 + i%5
 		before.order, after.order = before.order[:at], after.order[at:]
 		w.deliverInOrder(before, true)
-		if _, err := w.hosts[i%3].payments.Cancel(t.Context(), booking.CancelRequest{ID: before.booking.ID, ByCustomer: true}); err != nil {
+		if _, err := w.hosts[i%3].payments.Cancel(t.Context(),
+			booking.CancelRequest{ID: before.booking.ID, ByCustomer: true}); err != nil {
 			t.Error(err)
 		}
 		w.deliverInOrder(after, i%2 == 0)
@@ -83,9 +86,11 @@ func TestCancel_MoneyComesAfterwards(t *testing.T) {
 	} {
 		resource := w.newResource(fmt.Sprint("late-", i), 1000)
 		w.exec(`UPDATE booking_platform.resources SET policy = $1::jsonb WHERE id = $2::uuid`,
-			fmt.Sprintf(`{"free_until_seconds": %d, "fee_percent": %d}`, int(policy.FreeUntil.Seconds()), policy.FeePercent), resource.ID)
+			fmt.Sprintf(`{"free_until_seconds": %d, "fee_percent": %d}`, int(policy.FreeUntil.Seconds()),
+				policy.FeePercent), resource.ID)
 		for _, order := range orders(s.events) {
-			b, err := w.hosts[0].bookings.Hold(t.Context(), booking.HoldRequest{Resource: resource.ID, Start: slot(len(all)), Customer: ada})
+			b, err := w.hosts[0].bookings.Hold(t.Context(),
+				booking.HoldRequest{Resource: resource.ID, Start: slot(len(all)), Customer: ada})
 			require.NoError(t, err)
 			all = append(all, one(s, b, order))
 		}
@@ -103,7 +108,8 @@ func TestCancel_MoneyComesAfterwards(t *testing.T) {
 		}
 		before.order, after.order = before.order[:at], after.order[at:]
 		w.deliverInOrder(before, true)
-		if _, err := w.hosts[i%3].payments.Cancel(t.Context(), booking.CancelRequest{ID: before.booking.ID, ByCustomer: true}); err != nil {
+		if _, err := w.hosts[i%3].payments.Cancel(t.Context(),
+			booking.CancelRequest{ID: before.booking.ID, ByCustomer: true}); err != nil {
 			t.Error(err)
 		}
 		w.deliverInOrder(after, i%2 == 0)

@@ -68,7 +68,8 @@ func lockWait(t *testing.T) {
 	require.NotEqual(t, webhook.Processed, w.outcome(ev.ID))
 	require.NoError(t, tx.Rollback())
 	// The attempt has gone from the server by now, or goes soon.
-	require.Eventually(t, func() bool { return w.deliver(1, ev.Payload) == done(webhook.Processed) }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return w.deliver(1, ev.Payload) == done(webhook.Processed) }, patience,
+		10*time.Millisecond)
 	w.once(b)
 	w.holds()
 }
@@ -98,7 +99,8 @@ func deadlock(t *testing.T) {
 	}
 	require.Eventually(t, func() bool {
 		var n int
-		err := w.db.QueryRowContext(t.Context(), `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&n)
+		err := w.db.QueryRowContext(t.Context(),
+			`SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&n)
 		return err == nil && n > 0
 	}, patience, 20*time.Millisecond, "Postgres has counted a deadlock")
 	w.seen(1)
@@ -118,7 +120,8 @@ func serialization(t *testing.T) {
 	w.exec(`CREATE SEQUENCE public.struck`)
 	strike := func(times string) {
 		w.exec(`CREATE OR REPLACE FUNCTION public.strike() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-			IF nextval('public.struck') <= ` + times + ` THEN RAISE EXCEPTION 'fight' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$`)
+			IF nextval('public.struck') <= ` + times +
+			` THEN RAISE EXCEPTION 'fight' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$`)
 	}
 	strike("1000")
 	w.exec(`CREATE TRIGGER strike BEFORE UPDATE ON booking_platform.payments FOR EACH ROW EXECUTE FUNCTION public.strike()`)

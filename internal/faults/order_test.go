@@ -55,25 +55,31 @@ var stories = []story{
 			disputeOf(s, ids[0], 1500, false), endDispute(s, ids[0], stripetest.DisputeWon))
 	}, 5, "funds_", "confirmed; dispute_lost"},
 	{"two disputes, one prevented, one still an inquiry", 1, func(s *stripetest.Server, ids []string) error {
-		return chain(pay(s, ids[0]), disputeOf(s, ids[0], 1000, false), endDispute(s, ids[0], stripetest.DisputePrevented), disputeOf(s, ids[0], 1000, true))
+		return chain(pay(s, ids[0]), disputeOf(s, ids[0], 1000, false),
+			endDispute(s, ids[0], stripetest.DisputePrevented), disputeOf(s, ids[0], 1000, true))
 	}, 4, "funds_", "confirmed; disputed"},
 	{"an inquiry that is closed", 1, func(s *stripetest.Server, ids []string) error {
-		return chain(pay(s, ids[0]), disputeOf(s, ids[0], 0, true), endDispute(s, ids[0], stripetest.InquiryClosed), refund(s, ids[0], 1000, ""))
+		return chain(pay(s, ids[0]), disputeOf(s, ids[0], 0, true), endDispute(s, ids[0], stripetest.InquiryClosed),
+			refund(s, ids[0], 1000, ""))
 	}, 5, "", "confirmed; partially_refunded: succeeded 1000"},
 	{"a dispute closed with a status that is new", 1, func(s *stripetest.Server, ids []string) error {
 		return chain(pay(s, ids[0]), dispute(s, ids[0]), endDispute(s, ids[0], "not_yet_invented"))
 	}, 5, "", "confirmed; paid"},
 	{"a delayed method that pays, and is refunded in part", 1, func(s *stripetest.Server, ids []string) error {
-		return chain(payDelayed(s, ids[0]), func() error { _, err := s.SettlePayment(ids[0]); return err }, refund(s, ids[0], 1000, ""))
+		return chain(payDelayed(s, ids[0]), func() error { _, err := s.SettlePayment(ids[0]); return err },
+			refund(s, ids[0], 1000, ""))
 	}, 4, "", "confirmed; partially_refunded: succeeded 1000"},
 	{"a delayed method that is refused", 1, func(s *stripetest.Server, ids []string) error {
 		return chain(payDelayed(s, ids[0]), func() error { _, err := s.FailPayment(ids[0]); return err })
 	}, 2, "", "expired; failed"},
-	{"a session that ended, and a second that was paid, refunded in part and disputed", 2, func(s *stripetest.Server, ids []string) error {
-		return chain(func() error { _, err := s.Expire(ids[0]); return err }, pay(s, ids[1]), refund(s, ids[1], 1000, ""), dispute(s, ids[1]))
-	}, 5, "charge.dispute.funds_withdrawn", "confirmed; disputed: succeeded 1000; failed"},
+	{"a session that ended, and a second that was paid, refunded in part and disputed", 2,
+		func(s *stripetest.Server, ids []string) error {
+			return chain(func() error { _, err := s.Expire(ids[0]); return err }, pay(s, ids[1]),
+				refund(s, ids[1], 1000, ""), dispute(s, ids[1]))
+		}, 5, "charge.dispute.funds_withdrawn", "confirmed; disputed: succeeded 1000; failed"},
 	{"two sessions that were paid, one of them by a delayed method", 2, func(s *stripetest.Server, ids []string) error {
-		return chain(pay(s, ids[0]), payDelayed(s, ids[1]), func() error { _, err := s.SettlePayment(ids[1]); return err })
+		return chain(pay(s, ids[0]), payDelayed(s, ids[1]),
+			func() error { _, err := s.SettlePayment(ids[1]); return err })
 	}, 3, "", "confirmed; paid; refunded: succeeded 2500"},
 }
 
@@ -104,7 +110,8 @@ func TestAnyOrder(t *testing.T) {
 	for i, s := range stories {
 		resource := w.newResource(fmt.Sprint("story-", i), 1000)
 		for _, order := range orders(s.events) {
-			b, err := w.hosts[0].bookings.Hold(t.Context(), booking.HoldRequest{Resource: resource.ID, Start: slot(len(all)), Customer: ada})
+			b, err := w.hosts[0].bookings.Hold(t.Context(),
+				booking.HoldRequest{Resource: resource.ID, Start: slot(len(all)), Customer: ada})
 			require.NoError(t, err)
 			all = append(all, told{story: s, booking: b, order: order})
 		}
@@ -119,7 +126,8 @@ func TestAnyOrder(t *testing.T) {
 		require.Equal(t, one.story.end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
 	}
 	var waiting int
-	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FROM booking_platform.payment_events e WHERE e.outcome <> 'processed'`).Scan(&waiting))
+	require.NoError(t, w.db.QueryRowContext(t.Context(),
+		`SELECT count(*) FROM booking_platform.payment_events e WHERE e.outcome <> 'processed'`).Scan(&waiting))
 	require.Zero(t, waiting, "everything found its row in the end")
 	w.seen(len(all))
 	w.holds()
@@ -163,7 +171,8 @@ func (w *world) tell(one *told) {
 			return
 		}
 		if n < one.story.sessions-1 {
-			if _, err := w.db.ExecContext(w.t.Context(), `UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, c.PaymentID); err != nil {
+			if _, err := w.db.ExecContext(w.t.Context(),
+				`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, c.PaymentID); err != nil {
 				w.t.Error(err)
 			}
 		}

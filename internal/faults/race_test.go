@@ -35,13 +35,16 @@ func TestPaymentAtTheHoldsLastMoment(t *testing.T) {
 	var confirmed, refunded int
 	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FILTER (WHERE b.status = 'confirmed' AND p.unapplied = '' AND p.refunded_minor = 0),
 		count(*) FILTER (WHERE b.status = 'expired' AND p.unapplied <> '' AND p.refunded_minor = p.captured_minor)
-		FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id`).Scan(&confirmed, &refunded))
+		FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id`).Scan(&confirmed,
+		&refunded))
 	t.Logf("of %d payments %d were in time, and %d were refunded", races, confirmed, refunded)
 	require.Equal(t, races, confirmed+refunded)
-	require.EqualValues(t, refunded, secondGot.Load(), "the second customer has the slot where the first was refunded, and only there")
+	require.EqualValues(t, refunded, secondGot.Load(),
+		"the second customer has the slot where the first was refunded, and only there")
 	require.Positive(t, confirmed)
 	require.Positive(t, refunded)
-	require.Equal(t, stripetest.Money{Captured: races * price, Refunded: int64(refunded) * price}, w.stripe.Balance()["eur"])
+	require.Equal(t, stripetest.Money{Captured: races * price, Refunded: int64(refunded) * price},
+		w.stripe.Balance()["eur"])
 	w.seen(min(confirmed, refunded))
 	w.holds()
 }
@@ -66,7 +69,8 @@ func (w *world) race(n int) bool {
 	})
 	var err error
 	all.Go(func() {
-		_, err = w.hosts[(n+2)%3].bookings.Hold(w.t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: slot(n), Customer: ada})
+		_, err = w.hosts[(n+2)%3].bookings.Hold(w.t.Context(),
+			booking.HoldRequest{Resource: w.resource.ID, Start: slot(n), Customer: ada})
 	})
 	all.Wait()
 	if err != nil && !errors.Is(err, booking.ErrSlotTaken) {

@@ -40,7 +40,9 @@ func (w *world) newService(name string, fails bool) *service {
 	s := &service{name: name, db: testdb.Open(w.t, testdb.PQ, w.url), failed: map[string]bool{}}
 	w.exec(`CREATE TABLE IF NOT EXISTS public.service_effects (service text NOT NULL, event_id text NOT NULL)`)
 	handle := func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
-		_, err := tx.ExecContext(ctx, `INSERT INTO public.service_effects (service, event_id) VALUES ($1::text, $2::text)`, name, ev.ID)
+		_,
+			err := tx.ExecContext(ctx,
+			`INSERT INTO public.service_effects (service, event_id) VALUES ($1::text, $2::text)`, name, ev.ID)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if fails && !s.failed[ev.ID] && err == nil {
@@ -93,7 +95,8 @@ func (s *service) settle(t *testing.T) (settled int) {
 
 func (s *service) truth(t *testing.T) faults.Receiver {
 	t.Helper()
-	rows, err := s.db.QueryContext(t.Context(), `SELECT event_id FROM public.service_effects WHERE service = $1::text`, s.name)
+	rows, err := s.db.QueryContext(t.Context(), `SELECT event_id FROM public.service_effects WHERE service = $1::text`,
+		s.name)
 	require.NoError(t, err)
 	defer func() { _ = rows.Close() }()
 	r := faults.Receiver{Name: s.name, Types: serviceTypes, Effects: []string{}}
@@ -115,13 +118,15 @@ func TestReceiversOnOneLedger(t *testing.T) {
 	w := newWorld(t, setup{})
 	shop, mail := w.newService("shop", true), w.newService("mail", false)
 	_, p := w.paid(0)
-	_, err := w.hosts[0].payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "rain"})
+	_, err := w.hosts[0].payments.Refund(t.Context(),
+		payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "rain"})
 	require.NoError(t, err)
 	w.settle()
 	var all sync.WaitGroup
 	events := w.stripe.Events()
 	for _, e := range events {
-		require.Equal(t, http.StatusOK, mail.send(t, 0, e), "the old replica is the first, whether it has a handler or not")
+		require.Equal(t, http.StatusOK, mail.send(t, 0, e),
+			"the old replica is the first, whether it has a handler or not")
 	}
 	for range 3 {
 		for _, e := range events {

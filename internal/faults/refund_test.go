@@ -22,7 +22,8 @@ func TestRefundsAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 32 {
 		all.Go(func() {
-			_, err := w.hosts[i%3].payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 300, Cause: fmt.Sprint("case ", i)})
+			_, err := w.hosts[i%3].payments.Refund(t.Context(),
+				payments.RefundRequest{PaymentID: p.ID, Amount: 300, Cause: fmt.Sprint("case ", i)})
 			var tooLarge *payments.RefundTooLargeError
 			switch {
 			case errors.As(err, &tooLarge):
@@ -86,7 +87,8 @@ func TestStripesRefundEventBeforeItsAnswer(t *testing.T) {
 		}
 		var early int
 		err := w.db.QueryRowContext(ctx, `SELECT count(*) FROM booking_platform.payment_events e
-			WHERE e.type = 'refund.created' AND e.outcome = $1 AND e.object_id = $2`, string(webhook.Processed), r.ID).Scan(&early)
+			WHERE e.type = 'refund.created' AND e.outcome = $1 AND e.object_id = $2`, string(webhook.Processed),
+			r.ID).Scan(&early)
 		if err != nil {
 			t.Error(err)
 		}

@@ -35,7 +35,8 @@ func TestRestore(t *testing.T) {
 	refunded, refundedPayment := w.paid(3)
 	cancelled, _ := w.paid(4)
 	file := filepath.Join(t.TempDir(), "backup")
-	program(t, "pg_dump", "--format=custom", "--no-owner", "--file="+file, testdb.Direct(t, w.url, "pg_dump sets its session up"))
+	program(t, "pg_dump", "--format=custom", "--no-owner", "--file="+file,
+		testdb.Direct(t, w.url, "pg_dump sets its session up"))
 
 	// What it does not have.
 	w.pay(pendingCheckout)
@@ -68,12 +69,13 @@ func TestRestore(t *testing.T) {
 	var left []payments.Taken
 	take := func() {
 		left = nil
-		require.NoError(t, w.hosts[0].payments.TakeSince(t.Context(), w.hosts[0].receiver, before, payments.SinceOptions{Each: func(e payments.Taken) {
-			require.NoError(t, e.Err)
-			if e.Outcome == webhook.Unmatched {
-				left = append(left, e)
-			}
-		}}))
+		require.NoError(t, w.hosts[0].payments.TakeSince(t.Context(), w.hosts[0].receiver, before,
+			payments.SinceOptions{Each: func(e payments.Taken) {
+				require.NoError(t, e.Err)
+				if e.Outcome == webhook.Unmatched {
+					left = append(left, e)
+				}
+			}}))
 	}
 	take()
 	w.settle()
@@ -85,13 +87,15 @@ func TestRestore(t *testing.T) {
 	require.Equal(t, booking.Expired, w.status(late), "its slot is gone")
 	require.Equal(t, payments.Refunded, w.payment(late).Status(), "and the money went back")
 	require.Equal(t, booking.Cancelled, w.status(refunded), "refunded in full at Stripe: called off, as before")
-	require.Equal(t, payments.Refunded, w.payment(cancelled).Status(), "our own refund is found again, not made once more")
+	require.Equal(t, payments.Refunded, w.payment(cancelled).Status(),
+		"our own refund is found again, not made once more")
 	require.Equal(t, payments.Paid, againPayment.Status())
 
 	// The booking that the backup does not have is named, with its money, and stays in
 	// the ledger.
 	require.Len(t, left, 1)
-	require.Equal(t, []string{lost.ID, lostPayment.ID, lostPayment.SessionID}, []string{left[0].BookingID, left[0].Reference, left[0].SessionID})
+	require.Equal(t, []string{lost.ID, lostPayment.ID, lostPayment.SessionID},
+		[]string{left[0].BookingID, left[0].Reference, left[0].SessionID})
 	require.EqualValues(t, price, left[0].Amount)
 	entries, err := webhook.List(t.Context(), w.db, "", webhook.ListOptions{Outcome: webhook.Unmatched})
 	require.NoError(t, err)
@@ -123,7 +127,8 @@ func (w *world) lost() {
 func (w *world) restore(file string) {
 	w.t.Helper()
 	w.url = testdb.EmptyURL(w.t)
-	program(w.t, "pg_restore", "--no-owner", "--exit-on-error", "--dbname="+testdb.Direct(w.t, w.url, "pg_restore sets its session up"), file)
+	program(w.t, "pg_restore", "--no-owner", "--exit-on-error",
+		"--dbname="+testdb.Direct(w.t, w.url, "pg_restore sets its session up"), file)
 	w.db = testdb.Open(w.t, testdb.PQ, w.url)
 	w.hosts[0] = newHost(w.t, testdb.Open(w.t, testdb.PQ, w.url), []string{webhookSecret}, w.setup)
 }

@@ -65,7 +65,8 @@ func TestStripesEventsLostOrNeverMade(t *testing.T) {
 				booking booking.Status
 				payment payments.Status
 			}{
-				&paid: {booking.Confirmed, payments.Paid}, &delayed: {booking.Confirmed, payments.Paid}, &other: {booking.Confirmed, payments.Paid},
+				&paid: {booking.Confirmed, payments.Paid}, &delayed: {booking.Confirmed, payments.Paid},
+				&other:   {booking.Confirmed, payments.Paid},
 				&refused: {booking.Expired, payments.Failed}, &left: {booking.Expired, payments.Expired},
 				&late: {booking.Expired, payments.Refunded},
 			} {
@@ -114,7 +115,8 @@ func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
 	w.seen(w.called("POST /v1/checkout/sessions/"+c.SessionID+"/expire", http.StatusBadRequest))
 	_, err = w.hosts[1].bookings.ReleaseExpired(t.Context())
 	require.NoError(t, err)
-	_, err = w.hosts[2].bookings.Hold(t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: b.Start, Customer: ada})
+	_, err = w.hosts[2].bookings.Hold(t.Context(),
+		booking.HoldRequest{Resource: w.resource.ID, Start: b.Start, Customer: ada})
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
 	w.once(b)
 	require.Equal(t, done(webhook.Processed), w.deliver(1, w.event(c, completed).Payload), "its event comes after all")
@@ -126,7 +128,8 @@ func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
 func TestAmountOrCurrencyDiffers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
-	for nth, change := range []string{`amount_minor = amount_minor + 1`, `amount_minor = amount_minor - 1`, `currency = 'usd'`} {
+	for nth, change := range []string{`amount_minor = amount_minor + 1`, `amount_minor = amount_minor - 1`,
+		`currency = 'usd'`} {
 		b, c := w.begun(nth)
 		// What we asked for is another sum than the one that the customer is shown.
 		w.exec(`UPDATE booking_platform.payments SET `+change+` WHERE id = $1::uuid`, c.PaymentID)
@@ -166,7 +169,8 @@ func TestAmountDiffersAndItsEventsAreLost(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, broken, 1)
 	require.Equal(t, 5, broken[0].Invariant.Number, "without the record nothing tells where the money came from")
-	require.Equal(t, done(webhook.Parked), w.deliver(2, w.event(c, completed).Payload), "its event comes after all, and is a record as well")
+	require.Equal(t, done(webhook.Parked), w.deliver(2, w.event(c, completed).Payload),
+		"its event comes after all, and is a record as well")
 	p.AskedAt = time.Time{}
 	p.UpdatedAt = w.payment(b).UpdatedAt
 	require.Equal(t, p, w.payment(b))
@@ -183,7 +187,10 @@ func TestStripeCallFailsAfterItSucceededThere(t *testing.T) {
 			w := newWorld(t, setup{})
 			// Both the library and net/http make a call again by themselves.
 			fault := func(path string) *stripetest.Fault {
-				return w.stripe.Fault(func(r *http.Request) bool { return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, path) }, kind, 20)
+				return w.stripe.Fault(func(r *http.Request) bool {
+					return r.Method == http.MethodPost &&
+						strings.HasSuffix(r.URL.Path, path)
+				}, kind, 20)
 			}
 			b := w.hold(0)
 			session := fault("/v1/checkout/sessions")
@@ -197,7 +204,8 @@ func TestStripeCallFailsAfterItSucceededThere(t *testing.T) {
 			w.pay(c)
 			w.once(b)
 
-			_, err = w.hosts[0].payments.Refund(t.Context(), payments.RefundRequest{PaymentID: c.PaymentID, Cause: "rain"})
+			_, err = w.hosts[0].payments.Refund(t.Context(),
+				payments.RefundRequest{PaymentID: c.PaymentID, Cause: "rain"})
 			require.NoError(t, err)
 			refund := fault("/v1/refunds")
 			_, err = w.hosts[0].payments.SettleRefunds(t.Context())
@@ -238,7 +246,8 @@ func TestTwoSessionsOfOneBookingBothPaid(t *testing.T) {
 	w.once(b)
 	var twice int
 	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FROM booking_platform.payments p
-		WHERE p.booking_id = $1::uuid AND p.unapplied = $2 AND p.refunded_minor = p.captured_minor`, b.ID, payments.ReasonPaidTwice).Scan(&twice))
+		WHERE p.booking_id = $1::uuid AND p.unapplied = $2 AND p.refunded_minor = p.captured_minor`, b.ID,
+		payments.ReasonPaidTwice).Scan(&twice))
 	require.Equal(t, 1, twice)
 	require.Equal(t, stripetest.Money{Captured: 2 * price, Refunded: price}, w.stripe.Balance()["eur"])
 	w.holds()

@@ -99,11 +99,13 @@ func (t Truth) ReceivedBy(name string) Truth {
 // makes.
 func TruthOf(s *stripetest.Server) Truth {
 	t := Truth{
-		Balance: map[string]Money{}, Charges: []Charge{}, Refunds: []Refund{}, Disputes: []Dispute{}, Events: []Event{}, Answered: []string{},
+		Balance: map[string]Money{}, Charges: []Charge{}, Refunds: []Refund{}, Disputes: []Dispute{}, Events: []Event{},
+		Answered:  []string{},
 		Receivers: []Receiver{{Name: HostReceiver, Types: payments.EventTypes()}},
 	}
 	for _, c := range s.Charges() {
-		t.Charges = append(t.Charges, Charge{c.ID, c.SessionID, c.Amount, c.Currency, c.Status == stripetest.ChargeSucceeded})
+		t.Charges = append(t.Charges, Charge{c.ID, c.SessionID, c.Amount, c.Currency,
+			c.Status == stripetest.ChargeSucceeded})
 	}
 	for _, r := range s.Refunds() {
 		t.Refunds = append(t.Refunds, Refund{r.ID, r.SessionID, r.Amount, r.Currency, string(r.Status)})

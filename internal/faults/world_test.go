@@ -75,7 +75,8 @@ type setup struct {
 func newWorld(t *testing.T, s setup) *world {
 	t.Helper()
 	url := testdb.URL(t)
-	w := &world{t: t, url: url, db: testdb.Open(t, testdb.PQ, url), calls: map[string]int{}, made: map[string][]stripetest.Event{}}
+	w := &world{t: t, url: url, db: testdb.Open(t, testdb.PQ, url), calls: map[string]int{},
+		made: map[string][]stripetest.Event{}}
 	if s.lost {
 		s.stripe.Deliver = w.lose
 	}
@@ -133,7 +134,8 @@ func newHost(t *testing.T, db *sql.DB, secrets []string, s setup) *host {
 func (w *world) newResource(slug string, capacity int) booking.Resource {
 	w.t.Helper()
 	r, err := w.hosts[0].bookings.CreateResource(w.t.Context(), booking.Resource{
-		Slug: slug, Name: "Room", TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour, Price: booking.Money{Minor: price, Currency: "eur"},
+		Slug: slug, Name: "Room", TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour,
+		Price: booking.Money{Minor: price, Currency: "eur"},
 	})
 	require.NoError(w.t, err)
 	return r
@@ -205,7 +207,8 @@ func (w *world) settle() {
 		for _, h := range w.hosts {
 			all.Go(func() {
 				for _, step := range []func(context.Context) (int, error){
-					h.receiver.RetryWaiting, h.payments.ExpireSessions, h.payments.SettleRefunds, h.payments.LookUpRefunds,
+					h.receiver.RetryWaiting, h.payments.ExpireSessions, h.payments.SettleRefunds,
+					h.payments.LookUpRefunds,
 				} {
 					n, err := step(ctx)
 					if err != nil {

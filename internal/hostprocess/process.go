@@ -20,7 +20,8 @@ import (
 // Build makes the program in a folder, and returns its path. It needs the go command.
 func Build(ctx context.Context, dir string) (string, error) {
 	program := filepath.Join(dir, "host")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/booking-platform/booking-platform/cmd/host").CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", program,
+		"github.com/booking-platform/booking-platform/cmd/host").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the host: %w\n%s", err, tail(out))
 	}

@@ -18,8 +18,10 @@ import (
 // post sends a delivery over a connection, and returns the answer.
 func post(c net.Conn, body, signed string) (status int, answer string, err error) {
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-	_, err = io.WriteString(c, "POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nStripe-Signature: "+signed+
-		"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body)
+	_,
+		err = io.WriteString(c,
+		"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nStripe-Signature: "+signed+
+			"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body)
 	if err != nil {
 		return 0, "", err
 	}

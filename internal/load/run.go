@@ -48,7 +48,8 @@ func (s seen) String() string {
 	}
 	return fmt.Sprintf("  genuine: %d answered 200 (%d failed), p50 %.1f ms, p99 %.1f ms, max %.1f ms\n"+
 		"  slow: %d of %d open at the end, %d times cut off; forged: %.0f answered a second %v\n  host: VmRSS %.0f MB, VmHWM %.0f MB; log %d lines, %d of refused deliveries\n",
-		len(s.took), len(s.failed), ms(0.5), ms(0.99), ms(1), s.open, s.slowAsked, s.cut, s.rate, s.refused, s.now, s.peak, s.logLines, s.accessSeen)
+		len(s.took), len(s.failed), ms(0.5), ms(0.99), ms(1), s.open, s.slowAsked, s.cut, s.rate, s.refused, s.now,
+		s.peak, s.logLines, s.accessSeen)
 }
 
 // run books what the genuine events are about, then starts everybody, and ends with the
@@ -140,7 +141,8 @@ func book(ctx context.Context, h *hostprocess.Process, db *sql.DB, n int) ([]str
 	}
 	slug := fmt.Sprintf("load-%d", time.Now().UnixNano())
 	_, err = store.CreateResource(ctx, booking.Resource{
-		Slug: slug, Name: "Load", TimeZone: "Europe/Paris", Capacity: 1000, SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"},
+		Slug: slug, Name: "Load", TimeZone: "Europe/Paris", Capacity: 1000, SlotLength: time.Hour,
+		Price: booking.Money{Minor: 2500, Currency: "eur"},
 	})
 	if err != nil {
 		return nil, err
@@ -172,8 +174,10 @@ func book(ctx context.Context, h *hostprocess.Process, db *sql.DB, n int) ([]str
 }
 
 func bookOne(ctx context.Context, h *hostprocess.Process, slug, start string) (string, error) {
-	body := fmt.Sprintf(`{"resource":%q,"start":%q,"firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`, slug, start)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+h.Address+"/api/bookings", strings.NewReader(body))
+	body := fmt.Sprintf(`{"resource":%q,"start":%q,"firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`,
+		slug, start)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+h.Address+"/api/bookings",
+		strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}

@@ -26,7 +26,8 @@ type slow struct {
 func fromAddress(n int) net.IP { return net.IPv4(127, 1, byte(n/250), byte(n%250+1)) }
 
 func dialFrom(ctx context.Context, from net.IP, address string) (*net.TCPConn, error) {
-	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 10 * time.Second}).DialContext(ctx, "tcp", address)
+	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 10 * time.Second}).DialContext(ctx, "tcp",
+		address)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,8 @@ func (s slow) run(ctx context.Context, way int) {
 			case 0:
 				drip(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 			case 1:
-				drip(c, "POST /webhook HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=00\r\nContent-Length: 4000\r\n\r\n{")
+				drip(c,
+					"POST /webhook HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=00\r\nContent-Length: 4000\r\n\r\n{")
 			case 2:
 				stuff(c)
 			}

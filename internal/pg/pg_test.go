@@ -112,7 +112,8 @@ func TestCommit_ContextEndedBefore(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)
 	open()
-	for name, commit := range map[string]func(*pg.Tx, context.Context) error{"Commit": (*pg.Tx).Commit, "CommitWait": (*pg.Tx).CommitWait} {
+	for name, commit := range map[string]func(*pg.Tx, context.Context) error{"Commit": (*pg.Tx).Commit,
+		"CommitWait": (*pg.Tx).CommitWait} {
 		ctx, cancel := context.WithCancel(t.Context())
 		tx, err := pg.Begin(ctx, db)
 		require.NoError(t, err)
@@ -220,13 +221,15 @@ func TestWrites_SuspensionEnds(t *testing.T) {
 
 	pg.Suspend(db)
 	require.NoError(t, db.Close())
-	require.ErrorIs(t, insert(t.Context(), db, 3), pg.ErrSuspended, "a database that does not answer ends no suspension")
+	require.ErrorIs(t, insert(t.Context(), db, 3), pg.ErrSuspended,
+		"a database that does not answer ends no suspension")
 }
 
 func TestConnectionLost(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
-		driver.ErrBadConn, fmt.Errorf("read: %w", io.EOF), io.ErrUnexpectedEOF, &net.OpError{Op: "read", Err: errors.New("i/o timeout")},
+		driver.ErrBadConn, fmt.Errorf("read: %w", io.EOF), io.ErrUnexpectedEOF,
+		&net.OpError{Op: "read", Err: errors.New("i/o timeout")},
 	} {
 		require.True(t, pg.ConnectionLost(err), "%v", err)
 	}

@@ -78,8 +78,10 @@ func TestTake_ExactOnEveryReplica(t *testing.T) {
 func TestTake_ChoicesAreJudgedTogether(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	require.Equal(t, 2, allowed(t, db, ratelimit.Choice{budget("network", 2)}, ratelimit.Choice{budget("own", 3), budget("shared", 1)}))
-	require.Equal(t, 1, allowed(t, db, ratelimit.Choice{budget("own", 3)}), "two of three were taken, and none by the refused attempt")
+	require.Equal(t, 2, allowed(t, db, ratelimit.Choice{budget("network", 2)},
+		ratelimit.Choice{budget("own", 3), budget("shared", 1)}))
+	require.Equal(t, 1, allowed(t, db, ratelimit.Choice{budget("own", 3)}),
+		"two of three were taken, and none by the refused attempt")
 	require.Equal(t, 1, allowed(t, db, ratelimit.Choice{budget("shared", 1)}), "the first of the choice was not empty")
 	require.Zero(t, allowed(t, db, ratelimit.Choice{budget("own", 3), budget("shared", 1)}))
 }
@@ -104,7 +106,8 @@ func TestTake_OpposedOrdersDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	// Above READ COMMITTED, which may be the role's default, 40001 comes in place of the
 	// wait.
-	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), "a connection begins with its settings")+"&default_transaction_isolation=read%20committed")
+	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), "a connection begins with its settings")+
+		"&default_transaction_isolation=read%20committed")
 	a, b := budget("a", 1_000_000), budget("b", 1_000_000)
 	a.Rate.Every, b.Rate.Every = time.Millisecond, time.Millisecond
 	orders := [][]ratelimit.Choice{{{a}, {b}}, {{b}, {a}}}

@@ -15,7 +15,8 @@ func (b Block) Compare(output string) error {
 	if matches(want, got) {
 		return nil
 	}
-	return fmt.Errorf("RUNBOOK.md:%d: it prints\n%s\nand not\n%s", b.Line, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	return fmt.Errorf("RUNBOOK.md:%d: it prints\n%s\nand not\n%s", b.Line, strings.Join(got, "\n"),
+		strings.Join(want, "\n"))
 }
 
 var (

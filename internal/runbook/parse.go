@@ -39,7 +39,8 @@ func Parse(page string) ([]Block, error) {
 			}
 		case fence == "" && (kind == "sh" || kind == "sh compose" || kind == "sh everywhere"):
 			fence = kind
-			blocks = append(blocks, Block{Section: section, Line: i + 1, Compose: kind != "sh", Host: kind != "sh compose"})
+			blocks = append(blocks, Block{Section: section, Line: i + 1, Compose: kind != "sh",
+				Host: kind != "sh compose"})
 			open = &blocks[len(blocks)-1]
 		case fence == "" && kind == "text" && open != nil && !open.Checked:
 			fence = kind

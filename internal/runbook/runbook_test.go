@@ -18,7 +18,8 @@ func TestParse(t *testing.T) {
 		{Section: "b", Line: 13, Compose: true, Commands: "docker ps\n"},
 		{Section: "b", Line: 16, Compose: true, Host: true, Commands: "host z\n"},
 	}, blocks)
-	for _, bad := range []string{"```bash\nx\n```\n", "```sh\nx\n", "```text\nx\n```\n", "```sh\nx\n```sh\n", "```sh\nx\n```\n## B\n```text\nx\n```\n"} {
+	for _, bad := range []string{"```bash\nx\n```\n", "```sh\nx\n", "```text\nx\n```\n", "```sh\nx\n```sh\n",
+		"```sh\nx\n```\n## B\n```text\nx\n```\n"} {
 		_, err := runbook.Parse(bad)
 		require.Error(t, err, bad)
 	}
@@ -31,8 +32,10 @@ func TestCompare(t *testing.T) {
 		same           bool
 	}{
 		{"a  b\n", "a b\n", true}, {"a\n", "b\n", false}, {"a\n", "", false}, {"", "a\n", false}, {"", "\n", true},
-		{"a … c\n", "a b c\n", true}, {"a … c\n", "a b\n", false}, {"…\nb\n…\n", "x\ny\nb\n", true}, {"…\nb\n", "x\n", false},
-		{" id | n \n----+---\n … | 2\n(1 row)\n", "id | n\n7 | 2\n", true}, {"(1)\n", "1\n", false}, {"a.c\n", "abc\n", false},
+		{"a … c\n", "a b c\n", true}, {"a … c\n", "a b\n", false}, {"…\nb\n…\n", "x\ny\nb\n", true},
+		{"…\nb\n", "x\n", false},
+		{" id | n \n----+---\n … | 2\n(1 row)\n", "id | n\n7 | 2\n", true}, {"(1)\n", "1\n", false},
+		{"a.c\n", "abc\n", false},
 	} {
 		err := runbook.Block{Prints: c.prints, Checked: true}.Compare(c.output)
 		require.Equal(t, c.same, err == nil, "%q %q", c.prints, c.output)
@@ -42,9 +45,13 @@ func TestCompare(t *testing.T) {
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	shell := runbook.Shell{Prelude: `say() { echo "$@ in $PLACE"; }`, Dir: t.TempDir(), Env: append(os.Environ(), "PLACE=here")}
-	require.NoError(t, shell.Run(t.Context(), runbook.Block{Commands: "say hello", Prints: "hello in here", Checked: true}))
-	require.ErrorContains(t, shell.Run(t.Context(), runbook.Block{Line: 7, Commands: "say hello", Prints: "bye", Checked: true}), "RUNBOOK.md:7")
-	require.ErrorContains(t, shell.Run(t.Context(), runbook.Block{Line: 7, Commands: "echo no >&2; false; say hello"}), "no")
+	shell := runbook.Shell{Prelude: `say() { echo "$@ in $PLACE"; }`, Dir: t.TempDir(),
+		Env: append(os.Environ(), "PLACE=here")}
+	require.NoError(t, shell.Run(t.Context(),
+		runbook.Block{Commands: "say hello", Prints: "hello in here", Checked: true}))
+	require.ErrorContains(t, shell.Run(t.Context(),
+		runbook.Block{Line: 7, Commands: "say hello", Prints: "bye", Checked: true}), "RUNBOOK.md:7")
+	require.ErrorContains(t, shell.Run(t.Context(), runbook.Block{Line: 7, Commands: "echo no >&2; false; say hello"}),
+		"no")
 	require.Error(t, shell.Run(t.Context(), runbook.Block{Commands: "say $UNSET"}))
 }

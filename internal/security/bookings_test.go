@@ -30,7 +30,8 @@ func everySlot(t *testing.T, c *cluster) {
 					answers[i] = browser.post("/api/bookings", wish(room, starts[first+i], email(i)))
 					return
 				}
-				answers[i] = browser.form("/book", m{"resource": room, "start": starts[first+i], "firstName": "E", "lastName": "V", "email": email(i), "party": 1, "key": strconv.Itoa(i)})
+				answers[i] = browser.form("/book", m{"resource": room, "start": starts[first+i], "firstName": "E",
+					"lastName": "V", "email": email(i), "party": 1, "key": strconv.Itoa(i)})
 			})
 		}
 		all.Wait()
@@ -49,13 +50,17 @@ func everySlot(t *testing.T, c *cluster) {
 	}
 	address, other := c.address(), c.address()
 	greedy := func(i int) string { return []string{"greedy@example.com", "GREEDY@example.com"}[i%2] }
-	require.Equal(t, 3, grab(12, func(int) string { return other }, greedy, 0), "of one address of e-mail, from one network")
+	require.Equal(t, 3, grab(12, func(int) string { return other }, greedy, 0),
+		"of one address of e-mail, from one network")
 	// M21: what is held elsewhere in a customer's e-mail address does not keep the
 	// customer out.
-	require.Equal(t, 1, grab(1, func(int) string { return c.address() }, greedy, 30), "of the same address of e-mail, from another network")
-	require.Equal(t, perAddress, grab(perAddress+8, func(int) string { return address }, func(i int) string { return fmt.Sprintf("greedy%d@example.com", i) }, 12),
+	require.Equal(t, 1, grab(1, func(int) string { return c.address() }, greedy, 30),
+		"of the same address of e-mail, from another network")
+	require.Equal(t, perAddress, grab(perAddress+8, func(int) string { return address },
+		func(i int) string { return fmt.Sprintf("greedy%d@example.com", i) }, 12),
 		"of one client, with many addresses of e-mail")
-	require.Equal(t, "pending", honest.book(room, honest.slots(room)[0], "honest@example.com").Status, "others still can")
+	require.Equal(t, "pending", honest.book(room, honest.slots(room)[0], "honest@example.com").Status,
+		"others still can")
 }
 
 func successPage(t *testing.T, c *cluster) {
@@ -81,11 +86,13 @@ func successPage(t *testing.T, c *cluster) {
 	visit("Waiting for your payment")
 	require.Equal(t, "pending", ada.look(b).Status)
 	require.NotEqual(t, "paid", ada.look(b).Payment.Status)
-	for _, query := range []string{"", "?session_id=cs_test_made_up", "?session_id=" + b.ID, "?booking=" + b.ID, "?booking=" + b.ID + "&token=x" + paid} {
+	for _, query := range []string{"", "?session_id=cs_test_made_up", "?session_id=" + b.ID, "?booking=" + b.ID,
+		"?booking=" + b.ID + "&token=x" + paid} {
 		require.Equal(t, http.StatusNotFound, ada.get("/success"+query).status, query)
 	}
 	for _, verb := range []string{http.MethodPost, http.MethodPut} {
-		require.Equal(t, http.StatusMethodNotAllowed, ada.do(verb, "/success?session_id="+b.StripeSessionID, "", "").status)
+		require.Equal(t, http.StatusMethodNotAllowed,
+			ada.do(verb, "/success?session_id="+b.StripeSessionID, "", "").status)
 	}
 	require.Equal(t, "pending", ada.look(b).Status)
 

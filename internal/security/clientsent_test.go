@@ -13,9 +13,12 @@ import (
 
 // What a client would like to set, by every name it may have.
 var wishful = m{
-	"price": 1, "amount": 1, "total": 0, "currency": "jpy", "unit_amount": 1, "refund": 100000, "status": "confirmed", "paid": true, "payment": m{"status": "paid"}, "owner": "eve",
-	"owner_id": "1", "userId": "1", "user": m{"role": "ADMIN"}, "role": "ADMIN", "id": "01936f4e-0000-7000-8000-000000000001", "token": "x", "actor": "user:admin@example.com",
-	"expiresAt": "2099-01-01T00:00:00Z", "stripeSessionId": "cs_1", "successUrl": "https://evil.example/", "discount": 100, "coupon": "FREE", "byCustomer": false, "client": "1.2.3.4",
+	"price": 1, "amount": 1, "total": 0, "currency": "jpy", "unit_amount": 1, "refund": 100000, "status": "confirmed",
+	"paid": true, "payment": m{"status": "paid"}, "owner": "eve",
+	"owner_id": "1", "userId": "1", "user": m{"role": "ADMIN"}, "role": "ADMIN",
+	"id": "01936f4e-0000-7000-8000-000000000001", "token": "x", "actor": "user:admin@example.com",
+	"expiresAt": "2099-01-01T00:00:00Z", "stripeSessionId": "cs_1", "successUrl": "https://evil.example/",
+	"discount": 100, "coupon": "FREE", "byCustomer": false, "client": "1.2.3.4",
 }
 
 func clientSent(t *testing.T, c *cluster) {
@@ -57,7 +60,8 @@ func clientSent(t *testing.T, c *cluster) {
 	a.into(t, &b)
 	c.know("the token of a booking", b.Token)
 	asItIs(b)
-	fields := m{"resource": room, "start": starts[2], "firstName": "Eve", "lastName": "Eve", "email": "eve2@example.com", "party": 1, "key": "k"}
+	fields := m{"resource": room, "start": starts[2], "firstName": "Eve", "lastName": "Eve",
+		"email": "eve2@example.com", "party": 1, "key": "k"}
 	for name, value := range wishful {
 		fields[name] = value
 	}
@@ -66,7 +70,8 @@ func clientSent(t *testing.T, c *cluster) {
 	var found struct{ Items []shown }
 	c.member(t, "READONLY").get("/api/bookings?customer=eve2@example.com").into(t, &found)
 	require.Len(t, found.Items, 1)
-	require.Equal(t, []any{int64(2500), "eur", "pending"}, []any{found.Items[0].Amount, found.Items[0].Currency, found.Items[0].Status})
+	require.Equal(t, []any{int64(2500), "eur", "pending"},
+		[]any{found.Items[0].Amount, found.Items[0].Currency, found.Items[0].Status})
 	for _, session := range c.stripe.Sessions() {
 		if session.CustomerEmail == "eve2@example.com" {
 			require.Equal(t, int64(2500), session.AmountTotal)
@@ -82,17 +87,20 @@ func clientSent(t *testing.T, c *cluster) {
 			if act == "/cancel" {
 				delete(sent, "start")
 			}
-			for name, header := range map[string][]string{"query": nil, "bearer": {"Authorization", "Bearer " + token}} {
+			for name, header := range map[string][]string{"query": nil,
+				"bearer": {"Authorization", "Bearer " + token}} {
 				asked := path + "?owner=eve&byOwner=true&email=" + adas
 				if name == "query" {
 					asked += "&token=" + url.QueryEscape(token)
 				}
 				a := eve.post(asked, sent, header...)
-				require.Contains(t, []int{http.StatusNotFound, http.StatusUnauthorized}, a.status, "%s with %q: %s", path, token, a.brief())
+				require.Contains(t, []int{http.StatusNotFound, http.StatusUnauthorized}, a.status, "%s with %q: %s",
+					path, token, a.brief())
 			}
 		}
 		for _, page := range []string{"/booking/cancel", "/booking/move"} {
-			a := eve.form(page, m{"booking": hers.ID, "token": token, "start": starts[3], "owner": "eve", "email": adas})
+			a := eve.form(page, m{"booking": hers.ID, "token": token, "start": starts[3], "owner": "eve",
+				"email": adas})
 			require.Equal(t, http.StatusNotFound, a.status, a.brief())
 		}
 	}

@@ -57,7 +57,8 @@ func startCluster(t *testing.T) *cluster {
 	c.env = []string{
 		"APP_ENV=production", "APP_URL=" + public, "BIND_ADDRESS=127.0.0.1", "PORT=0", "METRICS_ADDR=127.0.0.1:0",
 		"DATABASE_URL=" + database, "DATABASE_POOL=10", "SESSION_SECRET=" + sessionSecret,
-		"STRIPE_SECRET_KEY=" + stripeKey, "STRIPE_WEBHOOK_SECRET=" + webhookSecret, "HTTPS_PROXY=" + way, "SSL_CERT_FILE=" + c.authority.file,
+		"STRIPE_SECRET_KEY=" + stripeKey, "STRIPE_WEBHOOK_SECRET=" + webhookSecret, "HTTPS_PROXY=" + way,
+		"SSL_CERT_FILE=" + c.authority.file,
 		// Clients come from other addresses of this machine than the proxy, and are no
 		// proxies.
 		"TRUST_PROXY=127.0.0.1", fmt.Sprintf("HOLDS_PER_ADDRESS=%d", perAddress),

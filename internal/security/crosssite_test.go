@@ -44,9 +44,12 @@ func changing(t *testing.T) (routes []string) {
 	})
 	require.NoError(t, err)
 	require.Subset(t, routes, []string{
-		"POST /webhook", "POST /login", "POST /logout", "POST /book", "POST /booking/cancel", "POST /booking/move", "POST /auth/login", "POST /auth/logout",
-		"POST /api/bookings", "POST /create-checkout-session", "POST /api/bookings/{id}/cancel", "POST /api/bookings/{id}/reschedule",
-		"POST /api/bookings/{id}/renew-link", "POST /api/resources/{resource}/feeds", "DELETE /api/resources/{resource}/feeds",
+		"POST /webhook", "POST /login", "POST /logout", "POST /book", "POST /booking/cancel", "POST /booking/move",
+		"POST /auth/login", "POST /auth/logout",
+		"POST /api/bookings", "POST /create-checkout-session", "POST /api/bookings/{id}/cancel",
+		"POST /api/bookings/{id}/reschedule",
+		"POST /api/bookings/{id}/renew-link", "POST /api/resources/{resource}/feeds",
+		"DELETE /api/resources/{resource}/feeds",
 	})
 	return routes
 }
@@ -77,7 +80,9 @@ func crossSite(t *testing.T, c *cluster) {
 	body := func(kind string) (contentType, text string) {
 		fields := wish(room, starts[1], "eve@example.com")
 		if kind == "JSON" {
-			return "application/json", fmt.Sprintf(`{"resource":%q,"start":%q,"firstName":"Eve","lastName":"Eve","email":"eve@example.com"}`, room, starts[1])
+			return "application/json",
+				fmt.Sprintf(`{"resource":%q,"start":%q,"firstName":"Eve","lastName":"Eve","email":"eve@example.com"}`,
+					room, starts[1])
 		}
 		return kind, fmt.Sprintf("resource=%s&start=%s&firstName=Eve&lastName=Eve&email=eve@example.com&party=1&key=k&booking=%s&token=%s", fields["resource"], starts[1], b.ID, b.Token)
 	}
@@ -86,7 +91,8 @@ func crossSite(t *testing.T, c *cluster) {
 		if path == "/webhook" {
 			continue
 		}
-		path = variable.ReplaceAllStringFunc(path, func(name string) string { return map[string]string{"{id}": b.ID, "{resource}": room}[name] })
+		path = variable.ReplaceAllStringFunc(path,
+			func(name string) string { return map[string]string{"{id}": b.ID, "{resource}": room}[name] })
 		for _, h := range []string{"", "text/plain", "JSON", "application/x-www-form-urlencoded"} {
 			contentType, text := body(h)
 			for from, header := range elsewhere {
@@ -115,10 +121,12 @@ func webhookExempt(t *testing.T, c *cluster) {
 	payload := []byte(`{"id":"evt_cross","object":"event","type":"customer.created","created":1700000000,"data":{"object":{"id":"cus_1","object":"customer"}}}`)
 	signature := stripetest.Sign(payload, webhookSecret, time.Now())
 	for from, header := range elsewhere {
-		a := c.stranger(t).do(http.MethodPost, "/webhook", "application/json", string(payload), append(header, "Stripe-Signature", signature)...)
+		a := c.stranger(t).do(http.MethodPost, "/webhook", "application/json", string(payload),
+			append(header, "Stripe-Signature", signature)...)
 		require.Equal(t, http.StatusOK, a.status, "%s: %s", from, a.brief())
 		// Its signature alone is what counts.
-		a = c.stranger(t).do(http.MethodPost, "/webhook", "application/json", string(payload), append(header, "Stripe-Signature", "t=1,v1=00")...)
+		a = c.stranger(t).do(http.MethodPost, "/webhook", "application/json", string(payload),
+			append(header, "Stripe-Signature", "t=1,v1=00")...)
 		require.Equal(t, http.StatusBadRequest, a.status, "%s: %s", from, a.brief())
 		// And it is exempt alone.
 		a = c.stranger(t).do(http.MethodPost, "/webhook/", "application/json", string(payload), header...)

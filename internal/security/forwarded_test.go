@@ -33,7 +33,8 @@ func (c *cluster) loggedFor(t *testing.T, requestID string) string {
 func forwardedFor(t *testing.T, c *cluster) {
 	seen := func(who *client, forwarded ...string) string {
 		id := fmt.Sprintf("forwarded-%04d", c.serial.Add(1))
-		header := []string{"X-Request-Id", id, "Forwarded", "for=203.0.113.9", "X-Real-Ip", "203.0.113.9", "True-Client-Ip", "203.0.113.9", "Cf-Connecting-Ip", "203.0.113.9"}
+		header := []string{"X-Request-Id", id, "Forwarded", "for=203.0.113.9", "X-Real-Ip", "203.0.113.9",
+			"True-Client-Ip", "203.0.113.9", "Cf-Connecting-Ip", "203.0.113.9"}
 		for _, f := range forwarded {
 			header = append(header, "X-Forwarded-For", f)
 		}
@@ -45,14 +46,16 @@ func forwardedFor(t *testing.T, c *cluster) {
 	}
 	visitor := c.stranger(t)
 	proxy := c.strangerAt(t, "127.0.0.1")
-	for _, lie := range [][]string{nil, {"203.0.113.5"}, {"203.0.113.5, 127.0.0.1"}, {"203.0.113.5", "198.51.100.7"}, {"127.0.0.1"}, {"garbage"}, {"203.0.113.5,,"}} {
+	for _, lie := range [][]string{nil, {"203.0.113.5"}, {"203.0.113.5, 127.0.0.1"}, {"203.0.113.5", "198.51.100.7"},
+		{"127.0.0.1"}, {"garbage"}, {"203.0.113.5,,"}} {
 		require.Equal(t, visitor.from, seen(visitor, lie...), "through the proxy, with %q", lie)
 		for _, h := range c.hosts {
 			require.Equal(t, visitor.from, seen(visitor.at(h), lie...), "past the proxy, with %q", lie)
 		}
 	}
 	require.Equal(t, "203.0.113.5", seen(proxy.at(c.hosts[0]), "203.0.113.5"), "the proxy is believed")
-	require.Equal(t, "198.51.100.7", seen(proxy.at(c.hosts[1]), "203.0.113.5, 198.51.100.7"), "the last that it was told")
+	require.Equal(t, "198.51.100.7", seen(proxy.at(c.hosts[1]), "203.0.113.5, 198.51.100.7"),
+		"the last that it was told")
 	require.Equal(t, "127.0.0.1", seen(proxy.at(c.hosts[2]), "garbage"))
 
 	// Nor does it get anybody past a limit, through the proxy or past it.
@@ -63,7 +66,8 @@ func forwardedFor(t *testing.T, c *cluster) {
 		liar.base = base
 		var held int
 		for n := range perAddress + 3 {
-			a := liar.post("/api/bookings", wish(room, starts[i*(perAddress+3)+n], fmt.Sprintf("liar%d%d@example.com", i, n)), "X-Forwarded-For", fmt.Sprintf("203.0.113.%d", n))
+			a := liar.post("/api/bookings", wish(room, starts[i*(perAddress+3)+n],
+				fmt.Sprintf("liar%d%d@example.com", i, n)), "X-Forwarded-For", fmt.Sprintf("203.0.113.%d", n))
 			if a.status == http.StatusCreated {
 				held++
 				continue

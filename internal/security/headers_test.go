@@ -57,7 +57,8 @@ func check(t *testing.T, what string, a answer) {
 	require.Empty(t, a.header.Get("Server"), what)
 	require.Empty(t, a.header.Get("X-Powered-By"), what)
 	if strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
-		require.Empty(t, inline.FindAllString(a.body, -1), "%s: the policy would not let it run, and nobody should have to find out", what)
+		require.Empty(t, inline.FindAllString(a.body, -1),
+			"%s: the policy would not let it run, and nobody should have to find out", what)
 	}
 	if a.body != "" {
 		require.NotEmpty(t, a.header.Get("Content-Type"), what)
@@ -72,7 +73,8 @@ func securityHeaders(t *testing.T, c *cluster) {
 	starts := visitor.slots(room)
 	// Names that would run where they were not escaped.
 	a := visitor.post("/api/bookings", m{
-		"resource": room, "start": starts[0], "firstName": `<script>alert(1)</script>`, "lastName": `"><img src=x onerror=alert(1)>`, "email": c.someone(),
+		"resource": room, "start": starts[0], "firstName": `<script>alert(1)</script>`,
+		"lastName": `"><img src=x onerror=alert(1)>`, "email": c.someone(),
 	})
 	require.Equal(t, http.StatusCreated, a.status, a.brief())
 	var b created
@@ -97,12 +99,18 @@ func securityHeaders(t *testing.T, c *cluster) {
 		}
 	}
 	for path, want := range map[string]int{
-		"/": 200, "/?resource=" + room: 200, "/?from=x&party=%3Cscript%3E": 200, "/login": 200, "/login?next=%22%3E%3Cscript%3E": 200, "/cancel": 200,
-		"/success" + mine: 200, "/success?session_id=" + b.StripeSessionID: 200, "/booking/cancel" + mine: 200, "/booking/move" + mine: 200,
-		"/success": 404, "/success?booking=%3Cscript%3E&token=x": 404, "/booking/cancel": 404, "/booking/move": 404,
-		"/dashboard": 302, "/nothing/here": 404, "/static/": 404, "/static/nothing": 404, "//": 404, "/%3Cscript%3E": 404, "/webhook": 405, "/book": 405,
-		"/health": 200, "/health/db": 200, "/api/resources": 200, "/api/resources/none/availability": 404, "/api/resources/" + room + "/availability?from=x": 400,
-		"/api/bookings/" + b.ID + "?token=" + b.Token: 200, "/api/bookings/" + b.ID: 401, "/api/bookings": 401, "/reservations": 401, "/payments": 401, "/admin/metrics": 401,
+		"/": 200, "/?resource=" + room: 200, "/?from=x&party=%3Cscript%3E": 200, "/login": 200,
+		"/login?next=%22%3E%3Cscript%3E": 200, "/cancel": 200,
+		"/success" + mine: 200, "/success?session_id=" + b.StripeSessionID: 200, "/booking/cancel" + mine: 200,
+		"/booking/move" + mine: 200,
+		"/success":             404, "/success?booking=%3Cscript%3E&token=x": 404, "/booking/cancel": 404,
+		"/booking/move": 404,
+		"/dashboard":    302, "/nothing/here": 404, "/static/": 404, "/static/nothing": 404, "//": 404,
+		"/%3Cscript%3E": 404, "/webhook": 405, "/book": 405,
+		"/health": 200, "/health/db": 200, "/api/resources": 200, "/api/resources/none/availability": 404,
+		"/api/resources/" + room + "/availability?from=x": 400,
+		"/api/bookings/" + b.ID + "?token=" + b.Token:     200, "/api/bookings/" + b.ID: 401, "/api/bookings": 401,
+		"/reservations": 401, "/payments": 401, "/admin/metrics": 401,
 		"/auth/me": 401, "/calendar/none.ics": 404,
 	} {
 		for _, verb := range []string{http.MethodGet, http.MethodHead} {
@@ -113,7 +121,8 @@ func securityHeaders(t *testing.T, c *cluster) {
 		}
 	}
 	for path, want := range map[string]int{
-		"/dashboard": 200, "/dashboard?status=%3Cscript%3E": 400, "/reservations": 200, "/api/bookings": 200, "/api/bookings/" + b.ID: 200, "/payments": 200, "/payments?limit=x": 400,
+		"/dashboard": 200, "/dashboard?status=%3Cscript%3E": 400, "/reservations": 200, "/api/bookings": 200,
+		"/api/bookings/" + b.ID: 200, "/payments": 200, "/payments?limit=x": 400,
 		"/admin/metrics": 200, "/auth/me": 200,
 	} {
 		a := admin.get(path)
@@ -121,24 +130,28 @@ func securityHeaders(t *testing.T, c *cluster) {
 		check(t, path+" by ADMIN", a)
 		require.Equal(t, "no-store", a.header.Get("Cache-Control"), path)
 	}
-	require.Contains(t, admin.get("/dashboard").body, "&lt;script&gt;alert(1)&lt;/script&gt;", "what is looked at is there")
+	require.Contains(t, admin.get("/dashboard").body, "&lt;script&gt;alert(1)&lt;/script&gt;",
+		"what is looked at is there")
 	for what, a := range map[string]answer{
-		"not allowed":         reader.get("/admin/metrics"),
-		"a login":             c.stranger(t).logInByForm(reader.email, reader.password, ""),
-		"a login by JSON":     c.stranger(t).logIn(reader.email, reader.password),
-		"a refused login":     c.stranger(t).logInByForm(`"><script>`, wrong, ""),
-		"a login unfilled":    c.stranger(t).form("/login", nil),
-		"a logout":            c.stranger(t).form("/logout", nil),
-		"a form unfilled":     visitor.form("/book", nil),
-		"a bad body":          visitor.do(http.MethodPost, "/api/bookings", "application/json", "{"),
-		"another type":        visitor.do(http.MethodPost, "/api/bookings", "text/xml", "<a/>"),
-		"a body too large":    visitor.do(http.MethodPost, "/auth/login", "application/json", strings.Repeat(" ", 9<<10)),
-		"a form too large":    visitor.do(http.MethodPost, "/login", "application/x-www-form-urlencoded", strings.Repeat("x", 9<<10)),
-		"another site":        visitor.form("/book", nil, "Origin", "https://evil.example"),
-		"a webhook forged":    visitor.do(http.MethodPost, "/webhook", "application/json", "{}"),
-		"another method":      visitor.do("PROPFIND", "/", "", ""),
-		"trace":               visitor.do(http.MethodTrace, "/", "", ""),
-		"options":             visitor.do(http.MethodOptions, "/api/bookings", "", "", "Origin", "https://evil.example", "Access-Control-Request-Method", "POST"),
+		"not allowed":      reader.get("/admin/metrics"),
+		"a login":          c.stranger(t).logInByForm(reader.email, reader.password, ""),
+		"a login by JSON":  c.stranger(t).logIn(reader.email, reader.password),
+		"a refused login":  c.stranger(t).logInByForm(`"><script>`, wrong, ""),
+		"a login unfilled": c.stranger(t).form("/login", nil),
+		"a logout":         c.stranger(t).form("/logout", nil),
+		"a form unfilled":  visitor.form("/book", nil),
+		"a bad body":       visitor.do(http.MethodPost, "/api/bookings", "application/json", "{"),
+		"another type":     visitor.do(http.MethodPost, "/api/bookings", "text/xml", "<a/>"),
+		"a body too large": visitor.do(http.MethodPost, "/auth/login", "application/json",
+			strings.Repeat(" ", 9<<10)),
+		"a form too large": visitor.do(http.MethodPost, "/login", "application/x-www-form-urlencoded",
+			strings.Repeat("x", 9<<10)),
+		"another site":     visitor.form("/book", nil, "Origin", "https://evil.example"),
+		"a webhook forged": visitor.do(http.MethodPost, "/webhook", "application/json", "{}"),
+		"another method":   visitor.do("PROPFIND", "/", "", ""),
+		"trace":            visitor.do(http.MethodTrace, "/", "", ""),
+		"options": visitor.do(http.MethodOptions, "/api/bookings", "", "", "Origin", "https://evil.example",
+			"Access-Control-Request-Method", "POST"),
 		"a booking":           visitor.post("/api/bookings", wish(room, starts[1], c.someone())),
 		"a booking taken":     visitor.post("/api/bookings", wish(room, starts[0], c.someone())),
 		"a cancellation asks": visitor.form("/booking/cancel", m{"booking": b.ID, "token": "x"}),

@@ -149,7 +149,8 @@ func limitedPerAccount(t *testing.T, c *cluster) {
 	// The right password does not help him, on whichever host, by whichever route.
 	for _, h := range c.hosts {
 		he := c.strangerAt(t, stranger).at(h)
-		refused(t, time.Minute, began, he.logIn(owner.email, owner.password), he.logInByForm(owner.email, owner.password, ""))
+		refused(t, time.Minute, began, he.logIn(owner.email, owner.password),
+			he.logInByForm(owner.email, owner.password, ""))
 	}
 	// Other networks of his have their own five, and no more.
 	elsewhere := c.address()
@@ -181,7 +182,8 @@ func limitedPerAccount(t *testing.T, c *cluster) {
 	forged.cookies[deviceName] = first + owner.cookies[deviceName][1:]
 	refused(t, time.Minute, began, forged.logIn(owner.email, owner.password))
 	for spent < 10 {
-		require.Contains(t, []int{http.StatusUnauthorized, http.StatusServiceUnavailable}, spend(wrong), "ten, of which one is the owner's login")
+		require.Contains(t, []int{http.StatusUnauthorized, http.StatusServiceUnavailable}, spend(wrong),
+			"ten, of which one is the owner's login")
 	}
 	refused(t, time.Minute, last, known.logIn(owner.email, wrong), known.logIn(owner.email, owner.password))
 }
@@ -191,7 +193,8 @@ func limitedPerAddress(t *testing.T, c *cluster) {
 	real, password := c.addUser(t, "OPS")
 	address := c.address()
 	began := time.Now()
-	count := c.attempts(t, 115, func(int) string { return address }, func(n int) string { return fmt.Sprintf("n%d@example.com", n) })
+	count := c.attempts(t, 115, func(int) string { return address },
+		func(n int) string { return fmt.Sprintf("n%d@example.com", n) })
 	passed := count[http.StatusUnauthorized] + count[http.StatusServiceUnavailable]
 	given := 1 + int(time.Since(began)/(6*time.Second))
 	require.Equal(t, 115, passed+count[http.StatusTooManyRequests], "%v", count)
@@ -199,7 +202,8 @@ func limitedPerAddress(t *testing.T, c *cluster) {
 	require.LessOrEqual(t, passed, 100+given, "over all replicas: %v", count)
 	// What has been given back since is used up first.
 	last := time.Now()
-	c.attempts(t, 1+int(time.Since(began)/(6*time.Second)), func(int) string { return address }, func(int) string { return real })
+	c.attempts(t, 1+int(time.Since(began)/(6*time.Second)), func(int) string { return address },
+		func(int) string { return real })
 	var answers []answer
 	for n := range 6 {
 		answers = append(answers, c.strangerAt(t, address).at(c.hosts[n%3]).logIn(real, password))

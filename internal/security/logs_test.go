@@ -46,24 +46,33 @@ func escapedLines(t *testing.T, c *cluster) {
 	room := c.addRoom(t)
 	start := visitor.slots(room)[0]
 	// In ids: of requests, bookings, sessions, resources, events.
-	for _, path := range []string{"/ugly-path-" + escaped, "/api/bookings/" + escaped, "/api/resources/" + escaped + "/availability", "/success?session_id=" + escaped, "/calendar/" + escaped + ".ics"} {
+	for _, path := range []string{"/ugly-path-" + escaped, "/api/bookings/" + escaped, "/api/resources/" + escaped +
+		"/availability", "/success?session_id=" + escaped, "/calendar/" + escaped + ".ics"} {
 		require.GreaterOrEqual(t, visitor.at(h).get(path).status, 400, path)
 	}
-	for _, line := range []string{"X-Request-Id: abcdefgh" + ugly, "X-Request-Id: " + strings.ReplaceAll(ugly, "\r\n", ""), "User-Agent: \x1b[31mred\x1b[0m\u009b", "Idempotency-Key: \x1b[2J", "Cookie: " + sessionName + "=\x1b[2J"} {
-		require.Contains(t, visitor.raw(h, "GET /ugly-header HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+line+"\r\n\r\n"), "HTTP/1.1 4", "%q", line)
+	for _, line := range []string{"X-Request-Id: abcdefgh" + ugly,
+		"X-Request-Id: " + strings.ReplaceAll(ugly, "\r\n", ""), "User-Agent: \x1b[31mred\x1b[0m\u009b",
+		"Idempotency-Key: \x1b[2J", "Cookie: " + sessionName + "=\x1b[2J"} {
+		require.Contains(t, visitor.raw(h, "GET /ugly-header HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+line+
+			"\r\n\r\n"), "HTTP/1.1 4", "%q", line)
 	}
-	require.Contains(t, visitor.raw(h, "GET /ugly\x1b[2J\x07 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 4")
+	require.Contains(t, visitor.raw(h, "GET /ugly\x1b[2J\x07 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+		"HTTP/1.1 4")
 	require.Contains(t, visitor.raw(h, "G\x1b[2JT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 4")
 	// Header values with bytes above ASCII are legal, and so is a control character of
 	// that range.
 	require.Contains(t, visitor.raw(h, "GET /ugly-agent HTTP/1.1\r\nHost: x\r\nUser-Agent: \u009b31mred\r\nX-Request-Id: \u009b31mred-id\r\nX-Forwarded-For: \u009b2J\r\nConnection: close\r\n\r\n"), "HTTP/1.1 404")
 	events := 0
 	for _, field := range []string{"id", "type", "api_version", "account"} {
-		event := map[string]any{"id": fmt.Sprintf("evt_ugly%d", events), "object": "event", "type": "customer.ugly", "created": time.Now().Unix(), "data": m{"object": m{"id": "cs_" + ugly, "object": "checkout.session", "payment_intent": ugly, "client_reference_id": ugly, "metadata": m{"request_id": ugly, "payment_id": ugly}}}}
+		event := map[string]any{"id": fmt.Sprintf("evt_ugly%d", events), "object": "event", "type": "customer.ugly",
+			"created": time.Now().Unix(),
+			"data": m{"object": m{"id": "cs_" + ugly, "object": "checkout.session", "payment_intent": ugly,
+				"client_reference_id": ugly, "metadata": m{"request_id": ugly, "payment_id": ugly}}}}
 		event[field] = fmt.Sprint(event[field]) + ugly
 		payload, err := json.Marshal(event)
 		require.NoError(t, err)
-		a := visitor.at(h).do(http.MethodPost, "/webhook", "application/json", string(payload), "Stripe-Signature", stripetest.Sign(payload, webhookSecret, time.Now()))
+		a := visitor.at(h).do(http.MethodPost, "/webhook", "application/json", string(payload), "Stripe-Signature",
+			stripetest.Sign(payload, webhookSecret, time.Now()))
 		require.Contains(t, []int{http.StatusOK, http.StatusBadRequest}, a.status, "%s: %s", field, a.brief())
 		events++
 	}
@@ -75,7 +84,8 @@ func escapedLines(t *testing.T, c *cluster) {
 	}
 	ops := c.member(t, "OPS")
 	b := visitor.book(room, start, c.someone())
-	require.Contains(t, []int{http.StatusOK, http.StatusBadRequest}, ops.at(h).post("/api/bookings/"+b.ID+"/cancel", m{"reason": ugly}).status)
+	require.Contains(t, []int{http.StatusOK, http.StatusBadRequest},
+		ops.at(h).post("/api/bookings/"+b.ID+"/cancel", m{"reason": ugly}).status)
 	require.GreaterOrEqual(t, visitor.at(h).logIn(ugly, ugly).status, 400)
 	require.GreaterOrEqual(t, visitor.at(h).logInByForm("u"+ugly, ugly, ugly).status, 400)
 
@@ -101,7 +111,8 @@ func escapedLines(t *testing.T, c *cluster) {
 			require.Negative(t, control, "%q", line)
 		}
 	}
-	require.Contains(t, h.log.String(), `/ugly-path-x\r\n{\"level\":\"INFO\",\"msg\":\"forged\"}\n\u001b[2J`, "it was logged, and escaped")
+	require.Contains(t, h.log.String(), `/ugly-path-x\r\n{\"level\":\"INFO\",\"msg\":\"forged\"}\n\u001b[2J`,
+		"it was logged, and escaped")
 }
 
 // use has one of each secret told and used, and asks for what is refused with it.
@@ -135,7 +146,8 @@ func noSecretInLogs(t *testing.T, c *cluster) {
 		}
 	}
 	for _, what := range []string{
-		"a password", "a secret of the configuration", "the value of " + sessionName, "the value of " + deviceName, "the token of a booking", "the token of a feed",
+		"a password", "a secret of the configuration", "the value of " + sessionName, "the value of " + deviceName,
+		"the token of a booking", "the token of a feed",
 	} {
 		require.NotZero(t, kinds[what], what)
 	}
@@ -156,7 +168,8 @@ func noSecretInURLs(t *testing.T, c *cluster) {
 		for secret, what := range c.secrets {
 			// Only the owner's own way back has it.
 			mayBe := what == "the token of a booking" && strings.HasPrefix(location, "/success?booking=")
-			require.False(t, !mayBe && strings.Contains(location, secret), "%s is in the URL that %s leads to", what, s.request)
+			require.False(t, !mayBe && strings.Contains(location, secret), "%s is in the URL that %s leads to", what,
+				s.request)
 		}
 	}
 	told := everything.String()

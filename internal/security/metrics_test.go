@@ -15,9 +15,12 @@ import (
 
 // inside are paths by which programs show what is inside of them.
 var inside = []string{
-	"/metrics", "/metrics/", "//metrics", "/%6detrics", "/./metrics", "/x/../metrics", "/METRICS", "/metrics.json", "/metrics?x", "/prometheus", "/-/metrics", "/stats", "/status",
-	"/actuator", "/actuator/prometheus", "/server-status", "/debug", "/debug/", "/debug/vars", "/debug/requests", "/debug/events", "/debug/pprof", "/debug/pprof/", "/debug/pprof/cmdline",
-	"/debug/pprof/profile?seconds=1", "/debug/pprof/symbol", "/debug/pprof/trace?seconds=1", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=2", "//debug/pprof/", "/%64ebug/pprof/",
+	"/metrics", "/metrics/", "//metrics", "/%6detrics", "/./metrics", "/x/../metrics", "/METRICS", "/metrics.json",
+	"/metrics?x", "/prometheus", "/-/metrics", "/stats", "/status",
+	"/actuator", "/actuator/prometheus", "/server-status", "/debug", "/debug/", "/debug/vars", "/debug/requests",
+	"/debug/events", "/debug/pprof", "/debug/pprof/", "/debug/pprof/cmdline",
+	"/debug/pprof/profile?seconds=1", "/debug/pprof/symbol", "/debug/pprof/trace?seconds=1", "/debug/pprof/heap",
+	"/debug/pprof/goroutine?debug=2", "//debug/pprof/", "/%64ebug/pprof/",
 	"/pprof", "/pprof/heap", "/.env", "/.git/config", "/config", "/env", "/stripe/", "/stripe/v1/checkout/sessions",
 }
 
@@ -54,10 +57,12 @@ func notPublic(t *testing.T, c *cluster) {
 		a := scraper.get("/metrics")
 		require.Equal(t, http.StatusOK, a.status)
 		require.Contains(t, a.body, "# TYPE", "it is where the metrics are")
-		for _, path := range []string{"/debug/pprof/", "/debug/vars", "/debug/pprof/heap", "/", "/dashboard", "/login"} {
+		for _, path := range []string{"/debug/pprof/", "/debug/vars", "/debug/pprof/heap", "/", "/dashboard",
+			"/login"} {
 			require.Equal(t, http.StatusNotFound, scraper.get(path).status, path)
 		}
-		elsewhere, err := net.DialTimeout("tcp", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.9"), at.Port()).String(), 5*time.Second)
+		elsewhere, err := net.DialTimeout("tcp",
+			netip.AddrPortFrom(netip.MustParseAddr("127.0.0.9"), at.Port()).String(), 5*time.Second)
 		if err == nil {
 			_ = elsewhere.Close()
 		}

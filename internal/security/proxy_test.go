@@ -55,7 +55,8 @@ func newProxy(t *testing.T, a authority, hosts []*host) string {
 // of the network's proxy, whose URL is returned. It sends no events.
 func newStripe(t *testing.T, a authority) (*stripetest.Server, string) {
 	t.Helper()
-	stripe, err := stripetest.New(stripetest.Options{SecretKey: stripeKey, PublicURL: "https://checkout.stripe.example"})
+	stripe, err := stripetest.New(stripetest.Options{SecretKey: stripeKey,
+		PublicURL: "https://checkout.stripe.example"})
 	require.NoError(t, err)
 	api := a.serveTLS(t, stripe)
 	way := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -16,21 +16,30 @@ import (
 // away are values of next that lead, or might lead some browser or proxy, to another
 // place than a page of ours.
 var away = []string{
-	"//evil.example", "//evil.example/%2e%2e", "///evil.example", "////evil.example", `/\evil.example`, `\\evil.example`, `\/evil.example`, `/\/evil.example`,
-	"%2f%2fevil.example", "/%2f%2fevil.example", "/%2fevil.example", "/%5cevil.example", "/%5C%5Cevil.example", "/%09/evil.example", "/%0d%0aevil.example",
-	"/\t/evil.example", "\t//evil.example", "/\n/evil.example", "/\r\n/evil.example", " //evil.example", "/ /evil.example", "\x00//evil.example", "/\x0b/evil.example",
-	"javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\tscript:alert(1)", " javascript:alert(1)", "/javascript\n:alert(1)", "data:text/html,x", "vbscript:x",
-	"https://evil.example", "http://evil.example", "https:evil.example", "https:/evil.example", "https:///evil.example", "HTTPS://evil.example", "http:\\\\evil.example",
-	"//booking.example.com@evil.example", "https://booking.example.com@evil.example", "https://booking.example.com.evil.example", "//evil.example:443/", "//[::1]/", "ftp://evil.example",
-	"/..//evil.example", "/.//evil.example", "/a/..//evil.example", "/%2e%2e//evil.example", "/./\\evil.example", "evil.example", ".evil.example", "@evil.example", "?//evil.example", "",
-	"/\u2215evil.example", "\uff0f\uff0fevil.example", "/\u00a0/evil.example", "/dashboard\r\nSet-Cookie: x=y", "/dashboard\r\n\r\n<script>", strings.Repeat("/a", 2000),
+	"//evil.example", "//evil.example/%2e%2e", "///evil.example", "////evil.example", `/\evil.example`,
+	`\\evil.example`, `\/evil.example`, `/\/evil.example`,
+	"%2f%2fevil.example", "/%2f%2fevil.example", "/%2fevil.example", "/%5cevil.example", "/%5C%5Cevil.example",
+	"/%09/evil.example", "/%0d%0aevil.example",
+	"/\t/evil.example", "\t//evil.example", "/\n/evil.example", "/\r\n/evil.example", " //evil.example",
+	"/ /evil.example", "\x00//evil.example", "/\x0b/evil.example",
+	"javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\tscript:alert(1)", " javascript:alert(1)",
+	"/javascript\n:alert(1)", "data:text/html,x", "vbscript:x",
+	"https://evil.example", "http://evil.example", "https:evil.example", "https:/evil.example", "https:///evil.example",
+	"HTTPS://evil.example", "http:\\\\evil.example",
+	"//booking.example.com@evil.example", "https://booking.example.com@evil.example",
+	"https://booking.example.com.evil.example", "//evil.example:443/", "//[::1]/", "ftp://evil.example",
+	"/..//evil.example", "/.//evil.example", "/a/..//evil.example", "/%2e%2e//evil.example", "/./\\evil.example",
+	"evil.example", ".evil.example", "@evil.example", "?//evil.example", "",
+	"/\u2215evil.example", "\uff0f\uff0fevil.example", "/\u00a0/evil.example", "/dashboard\r\nSet-Cookie: x=y",
+	"/dashboard\r\n\r\n<script>", strings.Repeat("/a", 2000),
 }
 
 var hidden = regexp.MustCompile(`name="next" value="([^"]*)"`)
 
 func nextStaysLocal(t *testing.T, c *cluster) {
 	email, password := c.addUser(t, "OPS")
-	stays := map[string]string{"/dashboard?status=confirmed&q=a%20b": "/dashboard?status=confirmed&q=a%20b", "/reservations": "/reservations"}
+	stays := map[string]string{"/dashboard?status=confirmed&q=a%20b": "/dashboard?status=confirmed&q=a%20b",
+		"/reservations": "/reservations"}
 	for _, next := range away {
 		stays[next] = "/dashboard"
 	}
@@ -56,10 +65,12 @@ func nextStaysLocal(t *testing.T, c *cluster) {
 	for _, query := range []string{"", "?next=//evil.example", "?x=//evil.example"} {
 		a := visitor.get("/dashboard" + query)
 		require.Equal(t, http.StatusFound, a.status)
-		require.Equal(t, "/login?next=/dashboard"+strings.ReplaceAll(url.QueryEscape(query), "%2F", "/"), a.header.Get("Location"))
+		require.Equal(t, "/login?next=/dashboard"+strings.ReplaceAll(url.QueryEscape(query), "%2F", "/"),
+			a.header.Get("Location"))
 	}
 	// Paths are not mended by a redirect to what looks like another host.
-	for _, path := range []string{"//evil.example", "//evil.example/..", "/.//evil.example", "/%2f/evil.example", "/\\evil.example", "//evil.example/dashboard"} {
+	for _, path := range []string{"//evil.example", "//evil.example/..", "/.//evil.example", "/%2f/evil.example",
+		"/\\evil.example", "//evil.example/dashboard"} {
 		a := visitor.get(path)
 		require.Empty(t, a.header.Get("Location"), path)
 		require.Equal(t, http.StatusNotFound, a.status, path)
@@ -70,10 +81,12 @@ func nextStaysLocal(t *testing.T, c *cluster) {
 // asked for.
 func forged() (header []string) {
 	const evil = "evil.example"
-	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host", "X-HTTP-Host-Override"} {
+	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host",
+		"X-HTTP-Host-Override"} {
 		header = append(header, name, evil)
 	}
-	return append(header, "Host", evil, "Forwarded", "host=evil.example;proto=http", "X-Forwarded-Proto", "http", "X-Original-Url", "https://evil.example/",
+	return append(header, "Host", evil, "Forwarded", "host=evil.example;proto=http", "X-Forwarded-Proto", "http",
+		"X-Original-Url", "https://evil.example/",
 		"X-Rewrite-Url", "//evil.example/", "X-Forwarded-Prefix", "//evil.example", "X-Forwarded-Port", "666")
 }
 
@@ -93,7 +106,8 @@ func hostHeaders(t *testing.T, c *cluster) {
 		var b created
 		a.into(t, &b)
 		c.know("the token of a booking", b.Token)
-		a = ask.form("/book", m{"resource": room, "start": starts[2*i+1], "firstName": "Ada", "lastName": "L", "email": c.someone(), "party": 1, "key": base}, forged()...)
+		a = ask.form("/book", m{"resource": room, "start": starts[2*i+1], "firstName": "Ada", "lastName": "L",
+			"email": c.someone(), "party": 1, "key": base}, forged()...)
 		require.Equal(t, http.StatusSeeOther, a.status, a.brief())
 		said["a booking by form"] = a
 		for _, s := range c.stripe.Sessions() {
@@ -108,8 +122,10 @@ func hostHeaders(t *testing.T, c *cluster) {
 		c.know("the token of a booking", b.Token)
 		mine := "?booking=" + b.ID + "&token=" + b.Token
 		for _, path := range []string{
-			"/", "/login", "/dashboard", "/cancel", "/nothing", "/static/style.css", "/static/", "/success", "/success" + mine, "/booking/cancel" + mine, "/booking/move" + mine,
-			"/success?session_id=" + b.StripeSessionID, "/api/bookings/" + b.ID + "?token=" + b.Token, "/api/bookings/" + b.ID, "/api/resources", "/health", "/health/db", "/auth/me",
+			"/", "/login", "/dashboard", "/cancel", "/nothing", "/static/style.css", "/static/", "/success",
+			"/success" + mine, "/booking/cancel" + mine, "/booking/move" + mine,
+			"/success?session_id=" + b.StripeSessionID, "/api/bookings/" + b.ID + "?token=" + b.Token,
+			"/api/bookings/" + b.ID, "/api/resources", "/health", "/health/db", "/auth/me",
 			"/calendar/" + feed + ".ics",
 		} {
 			said[path] = ask.get(path, forged()...)

@@ -78,8 +78,10 @@ func TestSecurity(t *testing.T) {
 func TestFuzzTargets(t *testing.T) {
 	t.Parallel()
 	for what, target := range map[string]struct{ dir, name string }{
-		"signature header": {"webhook", "FuzzVerifyHeader"}, "event body": {"webhook", "FuzzEvent"}, "next": {"auth", "FuzzSafeNext"},
-		"X-Forwarded-For": {"cmd/host/edge", "FuzzClientIP"}, "delivery": {"webhook", "FuzzDelivery"}, "events of payments": {"payments", "FuzzEvents"},
+		"signature header": {"webhook", "FuzzVerifyHeader"}, "event body": {"webhook", "FuzzEvent"},
+		"next":            {"auth", "FuzzSafeNext"},
+		"X-Forwarded-For": {"cmd/host/edge", "FuzzClientIP"}, "delivery": {"webhook", "FuzzDelivery"},
+		"events of payments": {"payments", "FuzzEvents"},
 	} {
 		files, err := filepath.Glob("../../" + target.dir + "/*_test.go")
 		require.NoError(t, err)

@@ -145,11 +145,13 @@ func absoluteExpiry(t *testing.T, c *cluster) {
 	var before, after string
 	require.NoError(t, c.db.QueryRow(lasts+ofUser, ops.email).Scan(&seconds, &before))
 	require.Equal(t, 7*24*60*60, seconds)
-	c.exec(t, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '1 hour'`+ofUser, ops.email)
+	c.exec(t, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '1 hour'`+ofUser,
+		ops.email)
 	require.Equal(t, everywhere, ops.onEvery())
 	require.NoError(t, c.db.QueryRow(lasts+ofUser, ops.email).Scan(&seconds, &after))
 	require.Equal(t, before, after, "however busy it is, it does not last longer")
 
-	c.exec(t, `UPDATE booking_platform.sessions SET expires_at = statement_timestamp() - interval '1 second'`+ofUser, ops.email)
+	c.exec(t, `UPDATE booking_platform.sessions SET expires_at = statement_timestamp() - interval '1 second'`+ofUser,
+		ops.email)
 	require.Equal(t, nowhere, ops.onEvery())
 }

@@ -28,7 +28,8 @@ func randomTokens(t *testing.T, c *cluster) {
 		a := staff.post("/api/resources/"+room+"/feeds", nil)
 		require.Equal(t, http.StatusCreated, a.status, a.brief())
 		for kind, token := range map[string]string{
-			"session": staff.cookies[sessionName], "device": staff.cookies[deviceName], "booking": b.Token, "feed": c.feedToken(t, a),
+			"session": staff.cookies[sessionName], "device": staff.cookies[deviceName], "booking": b.Token,
+			"feed": c.feedToken(t, a),
 		} {
 			raw, err := base64.RawURLEncoding.DecodeString(token)
 			require.NoError(t, err, "%s: %s", kind, token)
@@ -74,7 +75,8 @@ func hashedTokens(t *testing.T, c *cluster) {
 	require.Contains(t, dump, b.ID, "what is stored is in the dump")
 	require.Contains(t, dump, ops.email)
 	for what, token := range map[string]string{
-		"session": ops.cookies[sessionName], "device": ops.cookies[deviceName], "booking": b.Token, "feed": feed, "password": ops.password,
+		"session": ops.cookies[sessionName], "device": ops.cookies[deviceName], "booking": b.Token, "feed": feed,
+		"password": ops.password,
 	} {
 		require.NotEmpty(t, token, what)
 		forms := []string{token, hex.EncodeToString([]byte(token))}
@@ -82,12 +84,14 @@ func hashedTokens(t *testing.T, c *cluster) {
 			forms = append(forms, hex.EncodeToString(raw), base64.StdEncoding.EncodeToString(raw))
 		}
 		for _, form := range forms {
-			require.False(t, strings.Contains(strings.ToLower(dump), strings.ToLower(form)), "the %s is in the database", what)
+			require.False(t, strings.Contains(strings.ToLower(dump), strings.ToLower(form)),
+				"the %s is in the database", what)
 		}
 	}
 	// And what is stored is no token.
 	var stored string
-	require.NoError(t, c.db.QueryRow(`SELECT translate(rtrim(encode(token_hash, 'base64'), '='), '+/', '-_') FROM booking_platform.sessions`+ofUser, ops.email).Scan(&stored))
+	require.NoError(t,
+		c.db.QueryRow(`SELECT translate(rtrim(encode(token_hash, 'base64'), '='), '+/', '-_') FROM booking_platform.sessions`+ofUser, ops.email).Scan(&stored))
 	require.Equal(t, nowhere, ops.with(stored).onEvery())
 }
 
@@ -108,7 +112,8 @@ func (c *cluster) dump(t *testing.T) string {
 	var all strings.Builder
 	for _, table := range tables {
 		var text string
-		require.NoError(t, c.db.QueryRow(`SELECT coalesce(string_agg(r::text, E'\n'), '') FROM `+table+` AS r`).Scan(&text))
+		require.NoError(t, c.db.QueryRow(`SELECT coalesce(string_agg(r::text, E'\n'), '') FROM `+table+
+			` AS r`).Scan(&text))
 		all.WriteString(text + "\n")
 	}
 	return all.String()

@@ -14,12 +14,14 @@ import (
 // The helper is worth nothing unless it refuses what Stripe would refuse.
 func TestItAcceptsWhatIsDescribedAndRefusesTheRest(t *testing.T) {
 	t.Parallel()
-	sessions := session.Client{Key: stripemock.Key, B: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL:           stripe.String(stripemock.Start(t)),
-		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-	})}
+	sessions := session.Client{Key: stripemock.Key,
+		B: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+			URL:           stripe.String(stripemock.Start(t)),
+			LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+		})}
 
-	params := &stripe.CheckoutSessionParams{Mode: stripe.String("payment"), SuccessURL: stripe.String("https://example.com/done")}
+	params := &stripe.CheckoutSessionParams{Mode: stripe.String("payment"),
+		SuccessURL: stripe.String("https://example.com/done")}
 	s, err := sessions.New(params)
 	require.NoError(t, err)
 	require.Equal(t, "checkout.session", s.Object)

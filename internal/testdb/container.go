@@ -46,7 +46,8 @@ func byContainer(ctx context.Context) (_ *server, err error) {
 	defer cancel()
 	container, err := postgres.Run(ctx, image,
 		postgres.WithDatabase("booking_platform"), postgres.WithUsername("booking"), postgres.WithPassword("booking"),
-		testcontainers.WithCmdArgs("-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "timezone=UTC"),
+		testcontainers.WithCmdArgs("-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c",
+			"max_connections=200", "-c", "timezone=UTC"),
 		postgres.BasicWaitStrategies(),
 	)
 	end := func() error {
@@ -92,7 +93,8 @@ func canRun(ctx context.Context, images []string) (err error) {
 	for _, image := range images {
 		_, err := engine.ImageInspect(ctx, image)
 		if errdefs.IsNotFound(err) {
-			_, err = engine.DistributionInspect(ctx, image, client.DistributionInspectOptions{EncodedRegistryAuth: credentials(ctx, image)})
+			_, err = engine.DistributionInspect(ctx, image,
+				client.DistributionInspectOptions{EncodedRegistryAuth: credentials(ctx, image)})
 		}
 		switch {
 		case ctx.Err() != nil:

@@ -27,7 +27,8 @@ func TestClusterFolder_InMemoryOnlyWithRoom(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir, described, err := testdb.ClusterFolder(test.memory, func(string) (uint64, error) { return test.free, test.err })
+			dir, described, err := testdb.ClusterFolder(test.memory,
+				func(string) (uint64, error) { return test.free, test.err })
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = os.RemoveAll(dir) })
 			require.DirExists(t, dir)

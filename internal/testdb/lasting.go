@@ -29,7 +29,8 @@ func (s *session) sweep(ctx context.Context) error {
 	for _, name := range names {
 		run := name[:strings.LastIndex(name, "_")+1]
 		var over bool
-		if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1::text, 0))`, run).Scan(&over); err != nil {
+		if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1::text, 0))`,
+			run).Scan(&over); err != nil {
 			return fmt.Errorf("look whether the run of %s is over: %w", name, err)
 		}
 		if !over {
@@ -61,7 +62,8 @@ func (s *session) dropAll() error {
 
 // databases lists those whose name begins so.
 func (s *session) databases(ctx context.Context, begin string) ([]string, error) {
-	rows, err := s.admin.QueryContext(ctx, `SELECT datname::text FROM pg_catalog.pg_database WHERE starts_with(datname::text, $1::text)`, begin)
+	rows, err := s.admin.QueryContext(ctx,
+		`SELECT datname::text FROM pg_catalog.pg_database WHERE starts_with(datname::text, $1::text)`, begin)
 	if err != nil {
 		return nil, fmt.Errorf("list databases: %w", err)
 	}

@@ -85,7 +85,9 @@ func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	args := []string{"-c", `dir=$1; shift; "$@" & cat >/dev/null; kill $!; ended=$?; wait $!; rm -r "$dir"; exit $ended`, "sh", dir, program}
+	args := []string{"-c",
+		`dir=$1; shift; "$@" & cat >/dev/null; kill $!; ended=$?; wait $!; rm -r "$dir"; exit $ended`, "sh", dir,
+		program}
 	if os.Geteuid() == 0 {
 		// It refuses root, and changes to whom it is told; that one has to read what we
 		// have written.
@@ -103,7 +105,8 @@ func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &pooler{address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), end: func() error { return endPooler(cmd, in) }}
+	p := &pooler{address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		end: func() error { return endPooler(cmd, in) }}
 	if p.console, err = sql.Open("postgres", "postgres://console@"+p.address+"/pgbouncer?sslmode=disable"); err != nil {
 		return nil, errors.Join(err, p.end())
 	}
@@ -231,7 +234,8 @@ func (p *pooler) busy(ctx context.Context, name string) (bool, error) {
 			continue
 		}
 		for i, column := range columns {
-			counts := strings.Contains(column, "cancel") || column == "sv_active" || column == "sv_tested" || column == "sv_login"
+			counts := strings.Contains(column, "cancel") || column == "sv_active" || column == "sv_tested" ||
+				column == "sv_login"
 			busy = busy || counts && values[i].String != "0"
 		}
 	}

@@ -36,7 +36,8 @@ func defaultSettings() ([][2]string, error) {
 func (s *session) applySettings(ctx context.Context, database string) error {
 	for _, setting := range s.settings {
 		value := "'" + strings.ReplaceAll(setting[1], "'", "''") + "'"
-		for _, target := range []string{`DATABASE "` + database + `"`, `ROLE CURRENT_USER IN DATABASE "` + database + `"`} {
+		for _, target := range []string{`DATABASE "` + database + `"`,
+			`ROLE CURRENT_USER IN DATABASE "` + database + `"`} {
 			if _, err := s.admin.ExecContext(ctx, `ALTER `+target+` SET `+setting[0]+` = `+value); err != nil {
 				return fmt.Errorf("set %s of %s: %w", setting[0], database, err)
 			}

@@ -24,7 +24,8 @@ func TestEveryDriverGetsAMigratedClone(t *testing.T) {
 // Each mode is known by something that it alone takes or refuses, so it is really on.
 func TestEveryDriverIsInItsMode(t *testing.T) {
 	t.Parallel()
-	databaseURL := testdb.Direct(t, testdb.EmptyURL(t), "two of the modes prepare a statement in one go and run it in the next")
+	databaseURL := testdb.Direct(t, testdb.EmptyURL(t),
+		"two of the modes prepare a statement in one go and run it in the next")
 	works := map[bool]string{true: "works", false: "fails"}
 	for driver, want := range map[testdb.Driver]struct{ driver, jsonBytes, twoStatements string }{
 		testdb.PQ:        {"*pq.Driver", "works", "fails"},
@@ -45,9 +46,11 @@ func TestEveryDriverIsInItsMode(t *testing.T) {
 func TestEmptyHasNothingOfOurs(t *testing.T) {
 	t.Parallel()
 	var schema sql.NullString
-	require.NoError(t, testdb.Empty(t).QueryRowContext(t.Context(), `SELECT to_regnamespace('booking_platform')::text`).Scan(&schema))
+	require.NoError(t, testdb.Empty(t).QueryRowContext(t.Context(),
+		`SELECT to_regnamespace('booking_platform')::text`).Scan(&schema))
 	require.False(t, schema.Valid)
-	require.NoError(t, testdb.New(t).QueryRowContext(t.Context(), `SELECT to_regnamespace('booking_platform')::text`).Scan(&schema))
+	require.NoError(t, testdb.New(t).QueryRowContext(t.Context(),
+		`SELECT to_regnamespace('booking_platform')::text`).Scan(&schema))
 	require.True(t, schema.Valid)
 }
 

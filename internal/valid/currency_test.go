@@ -25,7 +25,8 @@ func TestParseDecimal_FiguresOfStripesPage(t *testing.T) {
 		{"KMF", "500", 500}, {"KRW", "500", 500}, {"MGA", "500", 500}, {"PYG", "500", 500}, {"RWF", "500", 500},
 		{"VND", "500", 500}, {"VUV", "500", 500}, {"XAF", "500", 500}, {"XOF", "500", 500}, {"XPF", "500", 500},
 		// 5.124 KWD must be rounded to 5120 or 5130. All three-decimal currencies.
-		{"BHD", "5.120", 5120}, {"JOD", "5.120", 5120}, {"KWD", "5.120", 5120}, {"OMR", "5.120", 5120}, {"TND", "5.120", 5120},
+		{"BHD", "5.120", 5120}, {"JOD", "5.120", 5120}, {"KWD", "5.120", 5120}, {"OMR", "5.120", 5120},
+		{"TND", "5.120", 5120},
 		// To charge 5 ISK, provide an amount value of 500. To charge 5 UGX, 500.
 		{"ISK", "5", 500}, {"UGX", "5", 500}, {"UGX", "50000", 5000000}, {"ISK", "2550", 255000},
 		// HUF 10.45 is 1045 and TWD 800.45 is 80045: charges have two decimals, payouts
@@ -48,8 +49,10 @@ func TestParseDecimal_FiguresOfStripesPage(t *testing.T) {
 		require.Equal(t, int64(500), got)
 	}
 	for code, texts := range map[string][]string{
-		"UGX": {"0.50", "5.0", "5.000", "5.", "", ".00", "5.5"}, "ISK": {"25.50", "5.01"}, "JPY": {"10.5", "10.00", "10."},
-		"KWD": {"18.60", "18", "18.6050"}, "HUF": {"10", "10.4"}, "EUR": {"25", "25.0", "-1.00", "+1.00", "1e2.00", "92233720368547758.08"},
+		"UGX": {"0.50", "5.0", "5.000", "5.", "", ".00", "5.5"}, "ISK": {"25.50", "5.01"},
+		"JPY": {"10.5", "10.00", "10."},
+		"KWD": {"18.60", "18", "18.6050"}, "HUF": {"10", "10.4"},
+		"EUR": {"25", "25.0", "-1.00", "+1.00", "1e2.00", "92233720368547758.08"},
 	} {
 		for _, text := range texts {
 			_, err := valid.ParseDecimal(text, code)
@@ -67,17 +70,23 @@ func TestChargeProblem_EdgesOfStripesPage(t *testing.T) {
 		right  bool
 	}{
 		{"eur", 99999999, true}, {"eur", 100000000, false}, {"usd", 99999999, true}, {"usd", 100000000, false},
-		{"ugx", 99999900, true}, {"ugx", 99999999, false}, {"ugx", 100000000, false}, {"krw", 99999999, true}, {"krw", 100000000, false},
+		{"ugx", 99999900, true}, {"ugx", 99999999, false}, {"ugx", 100000000, false}, {"krw", 99999999, true},
+		{"krw", 100000000, false},
 		{"idr", 999999999999, true}, {"idr", 1000000000000, false}, {"huf", 100000000, true}, {"cop", 9999999999, true},
-		{"inr", 999999999, true}, {"inr", 1000000000, false}, {"jpy", 9999999999, true}, {"jpy", 10000000000, false}, {"lbp", 99999999999, true},
-		{"kwd", 18605, false}, {"kwd", 18600, true}, {"kwd", 18610, true}, {"bhd", 1, false}, {"jod", 5, false}, {"omr", 11, false}, {"tnd", 109, false},
-		{"isk", 2550, false}, {"isk", 2500, true}, {"ugx", 50, false}, {"ugx", 1, false}, {"huf", 17501, true}, {"twd", 1, true},
+		{"inr", 999999999, true}, {"inr", 1000000000, false}, {"jpy", 9999999999, true}, {"jpy", 10000000000, false},
+		{"lbp", 99999999999, true},
+		{"kwd", 18605, false}, {"kwd", 18600, true}, {"kwd", 18610, true}, {"bhd", 1, false}, {"jod", 5, false},
+		{"omr", 11, false}, {"tnd", 109, false},
+		{"isk", 2550, false}, {"isk", 2500, true}, {"ugx", 50, false}, {"ugx", 1, false}, {"huf", 17501, true},
+		{"twd", 1, true},
 		{"eur", 0, true}, {"isk", 0, true}, {"eur", -1, false},
 	} {
-		require.Equal(t, c.right, valid.ChargeProblem(c.amount, c.code) == "", "%s %d: %s", c.code, c.amount, valid.ChargeProblem(c.amount, c.code))
+		require.Equal(t, c.right, valid.ChargeProblem(c.amount, c.code) == "", "%s %d: %s", c.code, c.amount,
+			valid.ChargeProblem(c.amount, c.code))
 	}
 	for code, least := range map[string]int64{
-		"usd": 50, "eur": 50, "gbp": 30, "jpy": 50, "krw": 50, "huf": 17500, "czk": 1500, "mxn": 1000, "thb": 1000, "aed": 200, "hkd": 400, "ugx": 0, "isk": 0,
+		"usd": 50, "eur": 50, "gbp": 30, "jpy": 50, "krw": 50, "huf": 17500, "czk": 1500, "mxn": 1000, "thb": 1000,
+		"aed": 200, "hkd": 400, "ugx": 0, "isk": 0,
 	} {
 		require.Equal(t, least, valid.CurrencyOf(code).Least, code)
 	}

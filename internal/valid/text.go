@@ -15,7 +15,10 @@ func Storable(s string, maxRunes int, allowed string) string {
 	switch {
 	case !utf8.ValidString(s):
 		return "is not valid UTF-8"
-	case strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune(allowed, r) }):
+	case strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) &&
+			!strings.ContainsRune(allowed, r)
+	}):
 		return "contains control characters"
 	case utf8.RuneCountInString(s) > maxRunes:
 		return fmt.Sprintf("is longer than %d characters", maxRunes)
@@ -89,7 +92,8 @@ func hides(r, before rune, flag bool) bool {
 		// Signs of Arabic and Syriac that are seen, though their category is format.
 		return false
 	}
-	return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == combiningGraphemeJoiner || r == invisibleKhmer || r == invisibleKhmer+1
+	return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == combiningGraphemeJoiner || r == invisibleKhmer ||
+		r == invisibleKhmer+1
 }
 
 const (

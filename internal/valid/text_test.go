@@ -31,7 +31,8 @@ func TestText_Legitimate(t *testing.T) {
 // M30: nothing hides or reorders text.
 func TestText_HidesOrReorders(t *testing.T) {
 	t.Parallel()
-	hidden := []rune{0x00ad, 0x034f, 0x061c, 0x17b4, 0x17b5, 0x180e, 0x200b, 0x200e, 0x200f, 0xfeff, 0x2028, 0x2029, 0xfff9, 0xfffa, 0xfffb, 0xe0001, 0xe0041, 0xe007f}
+	hidden := []rune{0x00ad, 0x034f, 0x061c, 0x17b4, 0x17b5, 0x180e, 0x200b, 0x200e, 0x200f, 0xfeff, 0x2028, 0x2029,
+		0xfff9, 0xfffa, 0xfffb, 0xe0001, 0xe0041, 0xe007f}
 	for r := rune(0x202a); r <= 0x202e; r++ {
 		hidden = append(hidden, r)
 	}
@@ -41,7 +42,8 @@ func TestText_HidesOrReorders(t *testing.T) {
 		}
 	}
 	for _, r := range hidden {
-		for _, s := range []string{"Ada" + string(r) + "Lovelace", string(r) + "Ada", "Ada" + string(r), "א" + string(r) + "ב"} {
+		for _, s := range []string{"Ada" + string(r) + "Lovelace", string(r) + "Ada", "Ada" + string(r),
+			"א" + string(r) + "ב"} {
 			require.Equal(t, "contains characters that hide or reorder text", valid.Required(s, 200), "%q", s)
 			require.Equal(t, "contains characters that hide or reorder text", valid.Text(s, 200, "\n\r\t"), "%q", s)
 			require.Equal(t, strings.ReplaceAll(s, string(r), ""), valid.WithoutHidden(s))
@@ -49,18 +51,21 @@ func TestText_HidesOrReorders(t *testing.T) {
 		}
 		require.Equal(t, "is required", valid.Required(string(r), 200), "%q", r)
 	}
-	for _, s := range []string{"A\u200db", "A\u200cb", "\u200dא", "5\u200d", "ж\u200dж", "ω\u200c", "م\u200d\u200dم", " \u200dم"} {
+	for _, s := range []string{"A\u200db", "A\u200cb", "\u200dא", "5\u200d", "ж\u200dж", "ω\u200c", "م\u200d\u200dم",
+		" \u200dم"} {
 		require.Equal(t, "contains characters that hide or reorder text", valid.Required(s, 200), "%q", s)
 	}
 	// Tags that are no flag carry text that is not seen.
-	for _, s := range []string{"🏴\U000e0067\U000e0062", "🏴\U000e007f", "x\U000e0067\U000e007f", "🏴" + strings.Repeat("\U000e0067", 9) + "\U000e007f"} {
+	for _, s := range []string{"🏴\U000e0067\U000e0062", "🏴\U000e007f", "x\U000e0067\U000e007f",
+		"🏴" + strings.Repeat("\U000e0067", 9) + "\U000e007f"} {
 		require.NotEmpty(t, valid.Required(s, 200), "%q", s)
 	}
 }
 
 func TestText_Others(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"", " ", "\u00a0\u3000\u2003", "\u200b", "\u3164", "\u2800", "\u115f\u1160", "\u0301", "\ufe0f", "\u200d", "\t", "\u2060\ufeff"} {
+	for _, s := range []string{"", " ", "\u00a0\u3000\u2003", "\u200b", "\u3164", "\u2800", "\u115f\u1160", "\u0301",
+		"\ufe0f", "\u200d", "\t", "\u2060\ufeff"} {
 		require.Equal(t, "is required", valid.Required(s, 200), "%q", s)
 	}
 	require.Equal(t, "is not valid UTF-8", valid.Required("a\xff", 200))

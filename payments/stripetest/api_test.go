@@ -218,7 +218,8 @@ func TestWhatIsNotStripesIsRefusedInStripesShape(t *testing.T) {
 		"JSON":           {"POST", "/v1/checkout/sessions", "application/json", `{"mode":"payment"}`, 400},
 		"bad escapes":    {"POST", "/v1/checkout/sessions", "application/x-www-form-urlencoded", "mode=%zz", 400},
 		"bad query":      {"GET", "/v1/checkout/sessions?a=%zz", "", "", 400},
-		"huge":           {"POST", "/v1/checkout/sessions", "application/x-www-form-urlencoded", "mode=" + strings.Repeat("a", 2<<20), 413},
+		"huge": {"POST", "/v1/checkout/sessions", "application/x-www-form-urlencoded",
+			"mode=" + strings.Repeat("a", 2<<20), 413},
 	} {
 		t.Run(name, func(t *testing.T) {
 			req, err := http.NewRequest(c.method, s.url+c.path, strings.NewReader(c.body))

@@ -121,7 +121,8 @@ func (c Charge) MarshalJSON() ([]byte, error) {
 
 		"application": nil, "application_fee": nil, "application_fee_amount": nil, "balance_transaction": nil,
 		"calculated_statement_descriptor": nil, "customer": nil, "description": nil, "failure_balance_transaction": nil,
-		"on_behalf_of": nil, "receipt_email": nil, "receipt_number": nil, "receipt_url": nil, "review": nil, "shipping": nil,
+		"on_behalf_of": nil, "receipt_email": nil, "receipt_number": nil, "receipt_url": nil, "review": nil,
+		"shipping":        nil,
 		"source_transfer": nil, "statement_descriptor": nil, "statement_descriptor_suffix": nil, "transfer_data": nil,
 		"transfer_group": nil,
 	})

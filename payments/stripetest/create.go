@@ -134,10 +134,12 @@ func parseExpiry(f form, now time.Time) (time.Time, error) {
 	}
 	at := time.Unix(seconds, 0).UTC()
 	if at.Before(now.Truncate(time.Second).Add(leastLifetime)) {
-		return time.Time{}, invalid(param, "", "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.")
+		return time.Time{}, invalid(param, "",
+			"The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.")
 	}
 	if at.After(now.Add(mostLifetime)) {
-		return time.Time{}, invalid(param, "", "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.")
+		return time.Time{}, invalid(param, "",
+			"The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.")
 	}
 	return at, nil
 }

@@ -91,7 +91,8 @@ func TestUntilA2xxItIsSentAgain(t *testing.T) {
 	})
 	now := newClock()
 	s := start(t, stripetest.Options{
-		WebhookURL: r.url, Now: now.Tick, DeliveryTimeout: 200 * time.Millisecond, Backoff: []time.Duration{time.Nanosecond},
+		WebhookURL: r.url, Now: now.Tick, DeliveryTimeout: 200 * time.Millisecond,
+		Backoff: []time.Duration{time.Nanosecond},
 	}).run(t)
 	_, err := s.Pay(within(t), s.create(t).ID)
 	require.NoError(t, err)
@@ -333,6 +334,7 @@ func TestRunIsOneAtATimeAndGoesOnWhereItWas(t *testing.T) {
 func TestSignIsStripesSignature(t *testing.T) {
 	t.Parallel()
 	payload, at := []byte(`{"id":"evt_1"}`), time.Now()
-	theirs := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: payload, Secret: webhookSecret, Timestamp: at})
+	theirs := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: payload, Secret: webhookSecret,
+		Timestamp: at})
 	require.Equal(t, theirs.Header, stripetest.Sign(payload, webhookSecret, at))
 }

@@ -51,14 +51,16 @@ func TestMoneyHasOnlyFieldsThatStripeDescribes(t *testing.T) {
 			_, err = end(delayed.ID)
 			require.NoError(t, err)
 		}
-		matches(t, schemas["checkout.session"], s.objectAt(t, "/v1/checkout/sessions/"+delayed.ID), "checkout.session", map[string]string{
-			"checkout.session.ui_mode": "hosted, its name in 2023-10-16, is called hosted_page since",
-		})
+		matches(t, schemas["checkout.session"], s.objectAt(t, "/v1/checkout/sessions/"+delayed.ID), "checkout.session",
+			map[string]string{
+				"checkout.session.ui_mode": "hosted, its name in 2023-10-16, is called hosted_page since",
+			})
 	}
 
 	for _, c := range s.Charges() {
 		matches(t, schemas["charge"], s.objectAt(t, "/v1/charges/"+c.ID), "charge", nil)
-		matches(t, schemas["payment_intent"], s.objectAt(t, "/v1/payment_intents/"+c.PaymentIntentID), "payment_intent", nil)
+		matches(t, schemas["payment_intent"], s.objectAt(t, "/v1/payment_intents/"+c.PaymentIntentID), "payment_intent",
+			nil)
 	}
 	for _, r := range s.Refunds() {
 		matches(t, schemas["refund"], s.objectAt(t, "/v1/refunds/"+r.ID), "refund", nil)
@@ -84,7 +86,8 @@ func TestEveryParameterOfMoneyIsDescribed(t *testing.T) {
 		known     map[string]bool
 		described *spec.Schema
 	}{
-		{stripetest.RefundParameters, paths["/v1/refunds"]["post"].RequestBody.Content["application/x-www-form-urlencoded"].Schema},
+		{stripetest.RefundParameters,
+			paths["/v1/refunds"]["post"].RequestBody.Content["application/x-www-form-urlencoded"].Schema},
 		{stripetest.RefundListParameters, query("/v1/refunds")},
 		{stripetest.EventListParameters, query("/v1/events")},
 		{stripetest.RetrieveParameters, query("/v1/events/{id}")},
@@ -118,10 +121,12 @@ func TestStripeMockAgreesAboutMoney(t *testing.T) {
 		_, err = refunds.New(params)
 		require.Equal(t, 400, stripeError(t, err).HTTPStatusCode, who)
 
-		listed := refunds.List(&stripe.RefundListParams{PaymentIntent: &sess.PaymentIntentID, Charge: stripe.String("ch_1")})
+		listed := refunds.List(&stripe.RefundListParams{PaymentIntent: &sess.PaymentIntentID,
+			Charge: stripe.String("ch_1")})
 		listed.Next()
 		require.NoError(t, listed.Err(), who)
-		all := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false), Types: stripe.StringSlice([]string{"charge.refunded", "refund.created"}),
+		all := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false),
+			Types:        stripe.StringSlice([]string{"charge.refunded", "refund.created"}),
 			CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: 1, LesserThan: 1 << 35}}
 		all.Limit = stripe.Int64(3)
 		told := events.List(all)

@@ -192,7 +192,8 @@ func TestStripeMockAgrees(t *testing.T) {
 	s := start(t, stripetest.Options{})
 	mock := client(stripemock.Start(t), stripemock.Key)
 	full := map[string]string{
-		"mode": "payment", "success_url": "https://shop.example/done?id={CHECKOUT_SESSION_ID}", "cancel_url": "https://shop.example/",
+		"mode": "payment", "success_url": "https://shop.example/done?id={CHECKOUT_SESSION_ID}",
+		"cancel_url":     "https://shop.example/",
 		"customer_email": "ada@example.com", "client_reference_id": "payment-1", "locale": "de", "submit_type": "book",
 		"payment_method_types[0]": "card", "expand[0]": "payment_intent", "metadata[booking_id]": "b-1",
 		"payment_intent_data[metadata][booking_id]": "b-1", "payment_intent_data[description]": "Boat tour",

@@ -238,7 +238,8 @@ func (s *Server) listDisputes(c *call) (any, error) {
 	defer s.mu.Unlock()
 	return page(c, "dispute", s.disputes.order, func(id string) (Dispute, bool) {
 		d := s.disputes.byID[id]
-		return *d, (charge == "" || d.ChargeID == charge) && (intent == "" || d.PaymentIntentID == intent) && d.CreatedAt.Unix() >= since
+		return *d, (charge == "" || d.ChargeID == charge) && (intent == "" || d.PaymentIntentID == intent) &&
+			d.CreatedAt.Unix() >= since
 	})
 }
 
@@ -287,9 +288,11 @@ func (d Dispute) MarshalJSON() ([]byte, error) {
 
 // evidenceNames are what a merchant could answer a dispute with: here, nothing.
 var evidenceNames = []string{
-	"access_activity_log", "billing_address", "cancellation_policy", "cancellation_policy_disclosure", "cancellation_rebuttal",
+	"access_activity_log", "billing_address", "cancellation_policy", "cancellation_policy_disclosure",
+	"cancellation_rebuttal",
 	"customer_communication", "customer_email_address", "customer_name", "customer_purchase_ip", "customer_signature",
-	"duplicate_charge_documentation", "duplicate_charge_explanation", "duplicate_charge_id", "product_description", "receipt",
+	"duplicate_charge_documentation", "duplicate_charge_explanation", "duplicate_charge_id", "product_description",
+	"receipt",
 	"refund_policy", "refund_policy_disclosure", "refund_refusal_explanation", "service_date", "service_documentation",
 	"shipping_address", "shipping_carrier", "shipping_date", "shipping_documentation", "shipping_tracking_number",
 	"uncategorized_file", "uncategorized_text",

@@ -64,7 +64,8 @@ func (e WebhookEndpoint) MarshalJSON() ([]byte, error) {
 		Metadata      map[string]string `json:"metadata"`
 		Status        string            `json:"status"`
 		URL           string            `json:"url"`
-	}{ID: e.ID, Object: "webhook_endpoint", EnabledEvents: e.EnabledEvents, Livemode: e.Livemode, Metadata: map[string]string{}, Status: "enabled", URL: e.URL}
+	}{ID: e.ID, Object: "webhook_endpoint", EnabledEvents: e.EnabledEvents, Livemode: e.Livemode,
+		Metadata: map[string]string{}, Status: "enabled", URL: e.URL}
 	if e.APIVersion != "" {
 		object.APIVersion = &e.APIVersion
 	}

@@ -28,7 +28,8 @@ func (s standIn) endpoints(t *testing.T) (all []*stripe.WebhookEndpoint) {
 func TestEndpointsAreListed(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{WebhookEndpoints: []stripetest.WebhookEndpoint{
-		{ID: "we_1", URL: "https://a.example/webhook", EnabledEvents: []string{"refund.created"}, APIVersion: "2020-08-27", Disabled: true, Livemode: true},
+		{ID: "we_1", URL: "https://a.example/webhook", EnabledEvents: []string{"refund.created"},
+			APIVersion: "2020-08-27", Disabled: true, Livemode: true},
 		{URL: "https://b.example/webhook", EnabledEvents: []string{"*"}},
 	}})
 	got := s.endpoints(t)

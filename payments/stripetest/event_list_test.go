@@ -42,7 +42,8 @@ func TestUndeliveredEventsCanBeAskedFor(t *testing.T) {
 	_, err := s.RefundFromDashboard(sess.ID, 0)
 	require.NoError(t, err)
 
-	undelivered, delivered := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false)}, &stripe.EventListParams{DeliverySuccess: stripe.Bool(true)}
+	undelivered, delivered := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false)},
+		&stripe.EventListParams{DeliverySuccess: stripe.Bool(true)}
 	undelivered.Limit = stripe.Int64(1) // and so by pages
 	require.Equal(t, []string{"charge.refunded", "refund.created"}, s.listed(t, undelivered))
 	require.Equal(t, []string{"checkout.session.completed"}, s.listed(t, delivered))
@@ -77,16 +78,19 @@ func TestEventsAreFiltered(t *testing.T) {
 		"undelivered": {&stripe.EventListParams{DeliverySuccess: stripe.Bool(false)}, all},
 		"type":        {&stripe.EventListParams{Type: stripe.String("refund.created")}, all[1:2]},
 		"group":       {&stripe.EventListParams{Type: stripe.String("charge.*")}, all[:1]},
-		"types":       {&stripe.EventListParams{Types: stripe.StringSlice([]string{"refund.created", "charge.refunded"})}, all[:2]},
-		"second":      {&stripe.EventListParams{Created: &second}, all[:2]},
-		"since":       {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: second}}, all[:2]},
-		"after":       {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThan: second}}, nil},
-		"before":      {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{LesserThan: second}}, all[2:]},
-		"until":       {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{LesserThanOrEqual: second}}, all},
+		"types": {&stripe.EventListParams{Types: stripe.StringSlice([]string{"refund.created",
+			"charge.refunded"})}, all[:2]},
+		"second": {&stripe.EventListParams{Created: &second}, all[:2]},
+		"since": {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: second}},
+			all[:2]},
+		"after":  {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThan: second}}, nil},
+		"before": {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{LesserThan: second}}, all[2:]},
+		"until":  {&stripe.EventListParams{CreatedRange: &stripe.RangeQueryParams{LesserThanOrEqual: second}}, all},
 	} {
 		require.Equal(t, c.want, s.listed(t, c.params), name)
 	}
-	for _, query := range []string{"delivery_success=no", "type=a&types[]=b", "created[gte]=now", "starting_after=evt_none", "order=asc"} {
+	for _, query := range []string{"delivery_success=no", "type=a&types[]=b", "created[gte]=now",
+		"starting_after=evt_none", "order=asc"} {
 		require.GreaterOrEqual(t, get(t, s.url+"/v1/events?"+query).StatusCode, 400, query)
 	}
 }

@@ -103,7 +103,8 @@ func (s *Server) emit(eventType, sessionID, objectID string, object any, c *call
 		request["id"] = c.requestID
 		request["idempotency_key"] = orNull(c.key)
 	}
-	e := &event{Event: Event{ID: newID("evt_1", 23), Type: eventType, SessionID: sessionID, ObjectID: objectID, CreatedAt: now}}
+	e := &event{Event: Event{ID: newID("evt_1", 23), Type: eventType, SessionID: sessionID, ObjectID: objectID,
+		CreatedAt: now}}
 	e.body = eventBody{
 		ID:              e.ID,
 		Object:          "event",

@@ -34,7 +34,8 @@ func Example_refund() {
 		fmt.Println("the shop hears:", event.Type, event.GetObjectValue("status"))
 	}))
 	defer shop.Close()
-	stand, err := stripetest.New(stripetest.Options{SecretKey: "sk_test_example", WebhookURL: shop.URL, WebhookSecret: "whsec_example"})
+	stand, err := stripetest.New(stripetest.Options{SecretKey: "sk_test_example", WebhookURL: shop.URL,
+		WebhookSecret: "whsec_example"})
 	if err != nil {
 		panic(err)
 	}

@@ -12,7 +12,8 @@ import (
 
 // before does what f does before the call, and tells whether that ends it.
 func (f *Fault) before(w http.ResponseWriter, r *http.Request) (over bool) {
-	if f == nil || !slices.Contains([]FaultKind{ResetBefore, HangBefore, TooMany, KeyInUse, NotFound, BadGateway}, f.kind) {
+	if f == nil || !slices.Contains([]FaultKind{ResetBefore, HangBefore, TooMany, KeyInUse, NotFound, BadGateway},
+		f.kind) {
 		return false
 	}
 	// A client sees its connection cut, and the server sees the client go, once the
@@ -35,7 +36,9 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request) (over bool) {
 	case BadGateway:
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusBadGateway)
-		_, _ = io.WriteString(w, "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n")
+		_,
+			_ = io.WriteString(w,
+			"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n")
 	}
 	return true
 }

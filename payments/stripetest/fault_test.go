@@ -124,7 +124,8 @@ func TestAClientThatGivesUpEndsAHangingCall(t *testing.T) {
 // answer.
 func TestFault_HangDuringKeepsKeyInUse(t *testing.T) {
 	t.Parallel()
-	for given, answered := range map[string]string{"": "invalid_request_error", "idempotency_error": "idempotency_error"} {
+	for given, answered := range map[string]string{"": "invalid_request_error",
+		"idempotency_error": "idempotency_error"} {
 		s := start(t, stripetest.Options{KeyInUseType: given})
 		f := s.Fault(creations, stripetest.HangDuring, 1)
 		t.Cleanup(f.Release)

@@ -35,7 +35,8 @@ func TestTheSameKeyMakesOneSession(t *testing.T) {
 	require.Equal(t, "true", again.LastResponse.Header.Get("Idempotent-Replayed"))
 	require.Equal(t, first.LastResponse.RequestID, again.LastResponse.Header.Get("Original-Request"))
 	require.NotEqual(t, first.LastResponse.RequestID, again.LastResponse.RequestID)
-	require.Equal(t, first.LastResponse.RawJSON, again.LastResponse.RawJSON, "the stored answer, not the session as it is now")
+	require.Equal(t, first.LastResponse.RawJSON, again.LastResponse.RawJSON,
+		"the stored answer, not the session as it is now")
 	require.Len(t, s.Sessions(), 1)
 
 	other, err := s.sessions.New(keyed("payment-1/2"))

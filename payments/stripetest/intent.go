@@ -71,7 +71,8 @@ func (p PaymentIntent) MarshalJSON() ([]byte, error) {
 	}
 	var failed, method any
 	if p.Status == IntentFailed {
-		failed = map[string]any{"type": "invalid_request_error", "code": p.failure, "charge": p.ChargeID, "message": failureMessage}
+		failed = map[string]any{"type": "invalid_request_error", "code": p.failure, "charge": p.ChargeID,
+			"message": failureMessage}
 	} else {
 		method = "pm_" + p.ID[len("pi_"):]
 	}

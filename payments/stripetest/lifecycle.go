@@ -67,7 +67,8 @@ func (s *Server) pay(ctx context.Context, id, email, method string) (Session, er
 	paid := sess.snapshot()
 	s.mu.Unlock()
 
-	s.log.InfoContext(ctx, "stripetest: session complete", "session", id, "payment_status", paid.PaymentStatus, "event", ev.ID)
+	s.log.InfoContext(ctx, "stripetest: session complete", "session", id, "payment_status", paid.PaymentStatus, "event",
+		ev.ID)
 	if err := s.awaitFirstAnswer(ctx, ev); err != nil {
 		return paid, fmt.Errorf("stripetest: wait for the first answer to %s: %w", ev.ID, err)
 	}
@@ -109,8 +110,9 @@ func (s *Server) expireSession(c *call) (any, error) {
 		return nil, noSuch("checkout.session", "session", c.PathValue("id"))
 	}
 	if err != nil {
-		return nil, refused(http.StatusBadRequest, "", "Only Checkout Sessions with a status in [\"open\"] can be expired. "+
-			"This Checkout Session has a status of `%s`.", sess.Status)
+		return nil, refused(http.StatusBadRequest, "",
+			"Only Checkout Sessions with a status in [\"open\"] can be expired. "+
+				"This Checkout Session has a status of `%s`.", sess.Status)
 	}
 	s.expire(sess, c)
 	return sess.snapshot(), nil

@@ -34,7 +34,8 @@ func parseLineItems(f form, sess *Session) error {
 			return err
 		}
 		if sess.Currency != "" && sess.Currency != currency {
-			return invalid("line_items", "", "You can't combine currencies on a single Checkout Session: %s and %s.", sess.Currency, currency)
+			return invalid("line_items", "", "You can't combine currencies on a single Checkout Session: %s and %s.",
+				sess.Currency, currency)
 		}
 		sess.Currency = currency
 		sess.LineItems = append(sess.LineItems, item)

@@ -72,6 +72,7 @@ func (s *Server) listSessions(c *call) (any, error) {
 	defer s.mu.Unlock()
 	return page(c, "checkout.session", s.order, func(id string) (Session, bool) {
 		sess := s.sessions[id]
-		return sess.snapshot(), (status == "" || sess.Status == status) && (intent == "" || sess.PaymentIntentID == intent)
+		return sess.snapshot(), (status == "" || sess.Status == status) &&
+			(intent == "" || sess.PaymentIntentID == intent)
 	})
 }

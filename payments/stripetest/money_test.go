@@ -69,7 +69,8 @@ func TestAPaidSessionHasAnIntentAndACharge(t *testing.T) {
 	known, err := s.PaymentIntent(sess.ID)
 	require.NoError(t, err)
 	require.Equal(t, ch.ID, known.ChargeID)
-	for _, err := range []error{get1(s.intents().Get("pi_none", nil)), get1(s.charges().Get("ch_none", nil)), get1(s.refunds().Get("re_none", nil))} {
+	for _, err := range []error{get1(s.intents().Get("pi_none", nil)), get1(s.charges().Get("ch_none", nil)),
+		get1(s.refunds().Get("re_none", nil))} {
 		require.Equal(t, stripe.ErrorCodeResourceMissing, stripeError(t, err).Code)
 		require.Equal(t, 404, stripeError(t, err).HTTPStatusCode)
 	}

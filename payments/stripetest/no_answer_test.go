@@ -20,14 +20,16 @@ import (
 func TestPayEndsWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := stripetest.New(stripetest.Options{SecretKey: secretKey, WebhookURL: "http://127.0.0.1:1/webhook", WebhookSecret: webhookSecret})
+		s, err := stripetest.New(stripetest.Options{SecretKey: secretKey, WebhookURL: "http://127.0.0.1:1/webhook",
+			WebhookSecret: webhookSecret})
 		require.NoError(t, err)
 		form := url.Values{
 			"mode": {"payment"}, "success_url": {"https://shop.example/success"}, "line_items[0][quantity]": {"1"},
 			"line_items[0][price_data][currency]": {"eur"}, "line_items[0][price_data][unit_amount]": {"2500"},
 			"line_items[0][price_data][product_data][name]": {"Studio"},
 		}
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/checkout/sessions", strings.NewReader(form.Encode()))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/checkout/sessions",
+			strings.NewReader(form.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Authorization", "Bearer "+secretKey)
 		answer := httptest.NewRecorder()

@@ -34,7 +34,8 @@ func TestThePageShowsWhatIsBought(t *testing.T) {
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
 	page := read(t, resp)
-	for _, want := range []string{"Boat tour", "EUR 12.50", "EUR 25.00", "ada@example.com", "stand-in", "No money moves",
+	for _, want := range []string{"Boat tour", "EUR 12.50", "EUR 25.00", "ada@example.com", "stand-in",
+		"No money moves",
 		`value="pay"`, `value="decline"`, `value="leave"`, `href="style.css"`} {
 		require.Contains(t, page, want)
 	}
@@ -62,7 +63,8 @@ func TestAmountsAreWrittenByCurrency(t *testing.T) {
 	}
 	// M4: 50000 shillings are 5000000 to Stripe, and written without decimals.
 	shillings := order()
-	shillings.LineItems[0].PriceData.Currency, shillings.LineItems[0].PriceData.UnitAmount = stripe.String("ugx"), stripe.Int64(5000000)
+	shillings.LineItems[0].PriceData.Currency, shillings.LineItems[0].PriceData.UnitAmount = stripe.String("ugx"),
+		stripe.Int64(5000000)
 	paid, err := s.sessions.New(shillings)
 	require.NoError(t, err)
 	require.Contains(t, read(t, get(t, paid.URL)), "Pay UGX 100000<")

@@ -137,7 +137,8 @@ func (f form) metadata(name string) (map[string]string, error) {
 		value := f.get(param)
 		switch {
 		case utf8.RuneCountInString(key) > 40:
-			return nil, invalid(name, "", "Metadata keys can have up to 40 characters. Your key has %d.", utf8.RuneCountInString(key))
+			return nil, invalid(name, "", "Metadata keys can have up to 40 characters. Your key has %d.",
+				utf8.RuneCountInString(key))
 		case utf8.RuneCountInString(value) > 500:
 			return nil, invalid(param, "", "Metadata values can have up to 500 characters, but you passed in a value "+
 				"that is %d characters. Invalid value: %s", utf8.RuneCountInString(value), value)

@@ -49,7 +49,8 @@ func TestHeldEventsGoOutInTheOrderThatTheTestChooses(t *testing.T) {
 	for range 4 {
 		types = append(types, r.heard(t))
 	}
-	require.Equal(t, []string{"charge.refunded", "refund.created", "charge.refunded", "checkout.session.completed"}, types)
+	require.Equal(t, []string{"charge.refunded", "refund.created", "charge.refunded", "checkout.session.completed"},
+		types)
 	events := s.Events()
 	require.Equal(t, old.ID, events[0].SessionID)
 	require.Len(t, events[0].Attempts, 2, "an older event once more")
@@ -81,7 +82,8 @@ func TestAReleasedDeliveryThatFailsIsMadeAgain(t *testing.T) {
 	server = s.Server
 	s.HoldDelivery()
 	s.paid(t)
-	_, err := s.ReleaseDelivery(within(t), func([]stripetest.Event) []stripetest.Event { return []stripetest.Event{{ID: "evt_none"}} })
+	_, err := s.ReleaseDelivery(within(t),
+		func([]stripetest.Event) []stripetest.Event { return []stripetest.Event{{ID: "evt_none"}} })
 	require.ErrorIs(t, err, stripetest.ErrNotFound)
 	require.True(t, s.Events()[0].Held, "nothing was sent")
 

@@ -89,6 +89,7 @@ func (s *Server) listRefunds(c *call) (any, error) {
 	defer s.mu.Unlock()
 	return page(c, "refund", s.refunds.order, func(id string) (Refund, bool) {
 		r := s.refunds.byID[id]
-		return r.snapshot(), within(r.CreatedAt.Unix()) && (charge == "" || r.ChargeID == charge) && (intent == "" || r.PaymentIntentID == intent)
+		return r.snapshot(), within(r.CreatedAt.Unix()) && (charge == "" || r.ChargeID == charge) &&
+			(intent == "" || r.PaymentIntentID == intent)
 	})
 }

@@ -32,7 +32,8 @@ func (s *Server) parseRefund(c *call) (Refund, error) {
 		return Refund{}, err
 	}
 	if !slices.Contains([]string{"", "duplicate", "fraudulent", "requested_by_customer"}, wanted.Reason) {
-		return Refund{}, invalid("reason", "", "Invalid reason: must be one of duplicate, fraudulent, or requested_by_customer")
+		return Refund{}, invalid("reason", "",
+			"Invalid reason: must be one of duplicate, fraudulent, or requested_by_customer")
 	}
 	if c.form.has("amount") {
 		if wanted.Amount, err = c.form.integer("amount", 1, largestAmount); err != nil {
@@ -58,7 +59,8 @@ func (s *Server) refundCharge(f form) (*Charge, error) {
 		return nil, refused(http.StatusBadRequest, "", "One of the following params should be provided for this "+
 			"request: payment_intent or charge.")
 	case chargeID != "" && intentID != "":
-		return nil, refused(http.StatusBadRequest, "", "You may only specify one of these parameters: charge, payment_intent.")
+		return nil, refused(http.StatusBadRequest, "",
+			"You may only specify one of these parameters: charge, payment_intent.")
 	case chargeID != "":
 		if charge, ok := s.charges.byID[chargeID]; ok {
 			return charge, nil
@@ -82,12 +84,15 @@ func (s *Server) refund(charge *Charge, wanted Refund, c *call) (*Refund, error)
 	}
 	switch {
 	case charge.Status != ChargeSucceeded:
-		return nil, refused(http.StatusBadRequest, "", "This PaymentIntent (%s) does not have a successful charge to refund.",
+		return nil, refused(http.StatusBadRequest, "",
+			"This PaymentIntent (%s) does not have a successful charge to refund.",
 			charge.PaymentIntentID)
 	case !s.refundable(charge):
-		return nil, refused(http.StatusBadRequest, "charge_disputed", "Charge %s has been charged back; cannot issue a refund.", charge.ID)
+		return nil, refused(http.StatusBadRequest, "charge_disputed",
+			"Charge %s has been charged back; cannot issue a refund.", charge.ID)
 	case left <= 0:
-		return nil, refused(http.StatusBadRequest, "charge_already_refunded", "Charge %s has already been refunded.", charge.ID)
+		return nil, refused(http.StatusBadRequest, "charge_already_refunded", "Charge %s has already been refunded.",
+			charge.ID)
 	case wanted.Amount > left:
 		e := invalid("amount", "", "Refund amount (%s) is greater than unrefunded amount on charge (%s)",
 			formatAmount(wanted.Amount, charge.Currency), formatAmount(left, charge.Currency))

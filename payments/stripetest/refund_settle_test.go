@@ -69,7 +69,10 @@ func TestAFailedRefundGivesItsAmountBack(t *testing.T) {
 		"pending": {true, func(s *stripetest.Server, id string) (stripetest.Refund, error) {
 			return s.FailRefund(id, "expired_or_canceled_card")
 		}, stripe.RefundStatusFailed, stripe.RefundFailureReasonExpiredOrCanceledCard},
-		"succeeded": {false, func(s *stripetest.Server, id string) (stripetest.Refund, error) { return s.FailRefund(id, "") },
+		"succeeded": {false, func(s *stripetest.Server,
+			id string) (stripetest.Refund, error) {
+			return s.FailRefund(id, "")
+		},
 			stripe.RefundStatusFailed, stripe.RefundFailureReasonUnknown},
 		"canceled": {true, (*stripetest.Server).CancelRefund, stripe.RefundStatusCanceled, ""},
 	} {

@@ -142,9 +142,11 @@ func TestRefundsThatCannotBe(t *testing.T) {
 		"unknown intent": {&stripe.RefundParams{PaymentIntent: stripe.String("pi_none")}, "payment_intent"},
 		"of nothing":     {&stripe.RefundParams{}, ""},
 		"of both":        {&stripe.RefundParams{Charge: &s.Charges()[0].ID, PaymentIntent: &sess.PaymentIntentID}, ""},
-		"zero":           {&stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID, Amount: stripe.Int64(0)}, "amount"},
-		"reason":         {&stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID, Reason: stripe.String("whim")}, "reason"},
-		"unknown parameter": {&stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID, ReverseTransfer: stripe.Bool(true)},
+		"zero": {&stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID, Amount: stripe.Int64(0)},
+			"amount"},
+		"reason": {&stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID, Reason: stripe.String("whim")}, "reason"},
+		"unknown parameter": {&stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID,
+			ReverseTransfer: stripe.Bool(true)},
 			"reverse_transfer"},
 	} {
 		_, err := s.refunds().New(c.params)
@@ -175,7 +177,8 @@ func TestRefundsAreListedNewestFirst(t *testing.T) {
 	require.NoError(t, err)
 	charge, err := s.PaymentIntent(one.ID)
 	require.NoError(t, err)
-	for _, params := range []*stripe.RefundListParams{{PaymentIntent: &one.PaymentIntentID}, {Charge: &charge.ChargeID}} {
+	for _, params := range []*stripe.RefundListParams{{PaymentIntent: &one.PaymentIntentID},
+		{Charge: &charge.ChargeID}} {
 		params.Limit = stripe.Int64(5)
 		var listed []string
 		it := s.refunds().List(params)

@@ -102,10 +102,11 @@ func (s Session) MarshalJSON() ([]byte, error) {
 		"submit_type":          orNull(s.submitType),
 		"payment_method_types": s.paymentMethodTypes,
 
-		"automatic_tax":             map[string]any{"enabled": false, "liability": nil, "status": nil},
-		"customer_creation":         "if_required",
-		"custom_fields":             []any{},
-		"custom_text":               map[string]any{"shipping_address": nil, "submit": nil, "terms_of_service_acceptance": nil, "after_submit": nil},
+		"automatic_tax":     map[string]any{"enabled": false, "liability": nil, "status": nil},
+		"customer_creation": "if_required",
+		"custom_fields":     []any{},
+		"custom_text": map[string]any{"shipping_address": nil, "submit": nil,
+			"terms_of_service_acceptance": nil, "after_submit": nil},
 		"payment_method_collection": "if_required",
 		"payment_method_options":    none,
 		"phone_number_collection":   map[string]any{"enabled": false},
@@ -113,8 +114,9 @@ func (s Session) MarshalJSON() ([]byte, error) {
 
 		"after_expiration": nil, "allow_promotion_codes": nil, "billing_address_collection": nil, "client_secret": nil,
 		"consent": nil, "consent_collection": nil, "currency_conversion": nil, "customer": nil, "invoice": nil,
-		"invoice_creation": nil, "payment_link": nil, "payment_method_configuration_details": nil, "recovered_from": nil,
-		"setup_intent": nil, "shipping_address_collection": nil, "shipping_cost": nil, "subscription": nil,
+		"invoice_creation": nil, "payment_link": nil, "payment_method_configuration_details": nil,
+		"recovered_from": nil,
+		"setup_intent":   nil, "shipping_address_collection": nil, "shipping_cost": nil, "subscription": nil,
 	})
 }
 
@@ -125,7 +127,8 @@ func (s Session) customerDetails() any {
 	if email == "" {
 		return nil
 	}
-	return map[string]any{"address": nil, "email": email, "name": nil, "phone": nil, "tax_exempt": "none", "tax_ids": nil}
+	return map[string]any{"address": nil, "email": email, "name": nil, "phone": nil, "tax_exempt": "none",
+		"tax_ids": nil}
 }
 
 func orNull(s string) any {

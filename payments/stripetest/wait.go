@@ -65,7 +65,8 @@ func (s *Server) Resend(ctx context.Context, eventID string, n int) ([]Attempt, 
 			defer s.mu.Unlock()
 			s.record(e, a)
 			if a.OK() {
-				s.pending = slices.DeleteFunc(s.pending, func(one *shipment) bool { return one.event == e && !one.flying })
+				s.pending = slices.DeleteFunc(s.pending,
+					func(one *shipment) bool { return one.event == e && !one.flying })
 			}
 		})
 	}

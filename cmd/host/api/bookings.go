@@ -56,7 +56,8 @@ func (a *API) view(ctx context.Context, known zones, b booking.Booking) (booking
 		return bookingView{}, err
 	}
 	v := bookingView{
-		ID: b.ID, Resource: b.ResourceID, Start: local(b.Start, zone), End: local(b.End, zone), Party: b.Party, Status: b.Status,
+		ID: b.ID, Resource: b.ResourceID, Start: local(b.Start, zone), End: local(b.End, zone), Party: b.Party,
+		Status: b.Status,
 		Amount: b.Amount.Minor, Currency: b.Amount.Currency,
 		FirstName: b.Customer.FirstName, LastName: b.Customer.LastName, Email: b.Customer.Email,
 		ExpiresAt: b.HoldExpiresAt, CreatedAt: b.CreatedAt,

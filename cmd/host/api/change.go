@@ -54,7 +54,8 @@ func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of asked) {
 		a.fail(w, r, err)
 		return
 	}
-	req := booking.RescheduleRequest{ID: of.booking.ID, Start: wish.Start, ByCustomer: of.byOwner, Reason: b.text("reason")}
+	req := booking.RescheduleRequest{ID: of.booking.ID, Start: wish.Start, ByCustomer: of.byOwner,
+		Reason: b.text("reason")}
 	b.end()
 	if len(b.problems) > 0 {
 		req.ID = ""

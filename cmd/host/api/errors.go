@@ -96,5 +96,6 @@ func (a *API) log(ctx context.Context, err error) {
 		a.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "request given up by the client")
 		return
 	}
-	a.opts.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
+	a.opts.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("error", err.Error()),
+		slog.String("sqlstate", edge.SQLState(err)))
 }

@@ -44,7 +44,8 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	answer := bookingList{Items: make([]bookingView, 0, len(page.Bookings)), Meta: bookingListMeta{Count: len(page.Bookings), Next: page.Next}}
+	answer := bookingList{Items: make([]bookingView, 0, len(page.Bookings)),
+		Meta: bookingListMeta{Count: len(page.Bookings), Next: page.Next}}
 	known := zones{}
 	for _, b := range page.Bookings {
 		v, err := a.view(r.Context(), known, b)
@@ -67,8 +68,9 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) {
 
 // listParameters are those of a list; status alone may come several times.
 var listParameters = map[string]bool{
-	"after": true, "customer": true, "from": true, "kind": true, "limit": true, "order": true, "reference": true, "resource": true,
-	"status": true, "to": true, "total": true,
+	"after": true, "customer": true, "from": true, "kind": true, "limit": true, "order": true, "reference": true,
+	"resource": true,
+	"status":   true, "to": true, "total": true,
 }
 
 // readListing reads what is asked for. A parameter that is there has a value, and one

@@ -34,9 +34,12 @@ type Entry struct {
 // EntryOf is an event of the ledger as it is written.
 func EntryOf(e webhook.Entry) Entry {
 	return Entry{
-		ID: e.ID, Type: e.Type, Outcome: e.Outcome, Reason: e.Reason, Attempts: e.Attempts, LastError: e.LastError, ObjectID: e.ObjectID,
-		StripeSessionID: e.SessionID, PaymentIntentID: e.PaymentIntentID, Reference: e.Reference, APIVersion: e.APIVersion,
-		Account: e.Account, Livemode: e.Livemode, Created: orNull(e.Created), ReceivedAt: e.ReceivedAt, ProcessedAt: orNull(e.ProcessedAt),
+		ID: e.ID, Type: e.Type, Outcome: e.Outcome, Reason: e.Reason, Attempts: e.Attempts, LastError: e.LastError,
+		ObjectID:        e.ObjectID,
+		StripeSessionID: e.SessionID, PaymentIntentID: e.PaymentIntentID, Reference: e.Reference,
+		APIVersion: e.APIVersion,
+		Account:    e.Account, Livemode: e.Livemode, Created: orNull(e.Created), ReceivedAt: e.ReceivedAt,
+		ProcessedAt: orNull(e.ProcessedAt),
 	}
 }
 
@@ -61,13 +64,15 @@ func (a *API) ledger(w http.ResponseWriter, r *http.Request) {
 	for _, name := range []string{"before", "type", "outcome", "reason"} {
 		// Postgres would refuse some of what is no name or id.
 		if query.Has(name) && !printable(query.Get(name)) {
-			a.fail(w, r, &booking.ValidationError{Fields: map[string]string{name: "must be 1 to 200 printable ASCII characters"}})
+			a.fail(w, r,
+				&booking.ValidationError{Fields: map[string]string{name: "must be 1 to 200 printable ASCII characters"}})
 			return
 		}
 	}
 	entries, err := a.opts.Receiver.List(r.Context(), webhook.ListOptions{
-		Limit: limit, Before: query.Get("before"), Type: query.Get("type"), Outcome: webhook.Outcome(query.Get("outcome")),
-		Reason: webhook.Reason(query.Get("reason")),
+		Limit: limit, Before: query.Get("before"), Type: query.Get("type"),
+		Outcome: webhook.Outcome(query.Get("outcome")),
+		Reason:  webhook.Reason(query.Get("reason")),
 	})
 	if err != nil {
 		a.fail(w, r, err)
@@ -136,10 +141,12 @@ func (a *API) metrics(w http.ResponseWriter, _ *http.Request) {
 	s := a.opts.Receiver.Stats()
 	writeJSON(w, http.StatusOK, metricsView{
 		Webhook: webhookView{
-			Received: s.Received, Processed: s.Processed, Duplicates: s.Duplicates, Ignored: s.Ignored, Unmatched: s.Unmatched,
-			Parked: s.Parked, Errors: s.Errors, Rejected: s.Rejected, OtherVersion: s.OtherVersion,
+			Received: s.Received, Processed: s.Processed, Duplicates: s.Duplicates, Ignored: s.Ignored,
+			Unmatched: s.Unmatched,
+			Parked:    s.Parked, Errors: s.Errors, Rejected: s.Rejected, OtherVersion: s.OtherVersion,
 		},
-		WebhookDetail: webhookDetailView{Reasons: s.Reasons, Secrets: s.Secrets, LastProcessed: orNull(s.LastProcessed)},
+		WebhookDetail: webhookDetailView{Reasons: s.Reasons, Secrets: s.Secrets,
+			LastProcessed: orNull(s.LastProcessed)},
 		Runtime: runtimeView{
 			UptimeSeconds: int64(time.Since(a.opts.Started) / time.Second),
 			HTTP5xx:       a.opts.Stats.ServerErrors(),

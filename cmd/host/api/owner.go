@@ -24,7 +24,8 @@ type asked struct {
 // given, and sends everybody else through the guard. A wrong token is a booking that does
 // not exist, whoever shows it: no answer tells which ids there are. The history of what
 // is done names who did it.
-func (a *API) ownerOr(guard func(http.Handler) http.Handler, h func(http.ResponseWriter, *http.Request, asked)) http.Handler {
+func (a *API) ownerOr(guard func(http.Handler) http.Handler,
+	h func(http.ResponseWriter, *http.Request, asked)) http.Handler {
 	pass := func(w http.ResponseWriter, r *http.Request, actor string, b booking.Booking, err error) {
 		if errors.Is(err, booking.ErrNotFound) {
 			err = errNotFound

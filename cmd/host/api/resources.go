@@ -52,11 +52,14 @@ func (a *API) resources(w http.ResponseWriter, r *http.Request) {
 	answer := list[resourceView]{Items: make([]resourceView, 0, len(all))}
 	for _, res := range all {
 		v := resourceView{
-			ID: res.ID, Slug: res.Slug, Name: res.Name, Description: res.Description, TimeZone: res.TimeZone, Capacity: res.Capacity,
-			SlotMinutes: minutes(res.SlotLength), StepMinutes: minutes(res.SlotStep), Amount: res.Price.Minor, Currency: res.Price.Currency,
+			ID: res.ID, Slug: res.Slug, Name: res.Name, Description: res.Description, TimeZone: res.TimeZone,
+			Capacity:    res.Capacity,
+			SlotMinutes: minutes(res.SlotLength), StepMinutes: minutes(res.SlotStep), Amount: res.Price.Minor,
+			Currency: res.Price.Currency,
 			Policy: policyView{
-				Cancellable: !res.Policy.Never, FreeUntilMinutes: minutes(res.Policy.FreeUntil), ClosedFromMinutes: minutes(res.Policy.ClosedFrom),
-				FeePercent: res.Policy.FeePercent, FeeAmount: res.Policy.FeeMinor,
+				Cancellable: !res.Policy.Never, FreeUntilMinutes: minutes(res.Policy.FreeUntil),
+				ClosedFromMinutes: minutes(res.Policy.ClosedFrom),
+				FeePercent:        res.Policy.FeePercent, FeeAmount: res.Policy.FeeMinor,
 			},
 			Offers: []offerView{},
 		}

@@ -25,8 +25,9 @@ func (a *API) readWish(w http.ResponseWriter, r *http.Request) (booking.HoldRequ
 		Resource: b.text("resource"),
 		Offer:    b.text("offer"),
 		Party:    b.count("party"),
-		Customer: booking.Customer{FirstName: b.text("firstName"), LastName: b.text("lastName"), Email: b.text("email")},
-		Client:   edge.Network(r.Context()),
+		Customer: booking.Customer{FirstName: b.text("firstName"), LastName: b.text("lastName"),
+			Email: b.text("email")},
+		Client: edge.Network(r.Context()),
 	}
 	if keys, sent := r.Header["Idempotency-Key"]; sent && (len(keys) != 1 || !printable(keys[0])) {
 		b.problems["Idempotency-Key"] = "must be 1 to 200 printable ASCII characters"

@@ -45,7 +45,8 @@ type Desk struct {
 }
 
 // NewDesk makes a Desk. Both stores and the limiter are on the same database.
-func NewDesk(bookings *booking.Store, pay *payments.Payments, links *Links, limiter *Limiter, logger *slog.Logger) *Desk {
+func NewDesk(bookings *booking.Store, pay *payments.Payments, links *Links, limiter *Limiter,
+	logger *slog.Logger) *Desk {
 	return &Desk{bookings: bookings, payments: pay, links: links, limiter: limiter, log: logger}
 }
 
@@ -161,6 +162,7 @@ func (d *Desk) release(ctx context.Context, id string) {
 	defer cancel()
 	if err := d.payments.Abandon(ctx, id); err != nil {
 		d.log.LogAttrs(ctx, slog.LevelError, "could not release the hold; it ends by itself",
-			slog.String("booking_id", id), slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
+			slog.String("booking_id", id), slog.String("error", err.Error()),
+			slog.String("sqlstate", edge.SQLState(err)))
 	}
 }

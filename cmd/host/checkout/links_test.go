@@ -60,7 +60,8 @@ func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC)
 	for want, until := range map[int]time.Time{
-		1: now.Add(-time.Hour), 2: now.Add(1500 * time.Millisecond), 1800: now.Add(30 * time.Minute), 3600: now.AddDate(0, 0, 7),
+		1: now.Add(-time.Hour), 2: now.Add(1500 * time.Millisecond), 1800: now.Add(30 * time.Minute),
+		3600: now.AddDate(0, 0, 7),
 	} {
 		require.Equal(t, want, checkout.RetryAfter(&booking.HoldLimitError{Until: until}, now))
 	}

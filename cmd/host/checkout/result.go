@@ -12,7 +12,8 @@ import (
 func (d *Desk) OnBegin(f func(result string)) { d.began = f }
 
 // Results are the words of [Result].
-var Results = []string{"held", "taken", "limit", "invalid", "payment_unavailable", "payment_refused", "expired", "cancelled", "failed"}
+var Results = []string{"held", "taken", "limit", "invalid", "payment_unavailable", "payment_refused", "expired",
+	"cancelled", "failed"}
 
 // Result says in one word what an error of [Desk.Begin] means: held is none. A repeat
 // that finds its booking is held too.

@@ -20,9 +20,12 @@ func TestResult(t *testing.T) {
 		err  error
 		want string
 	}{
-		{nil, "held"}, {booking.ErrSlotTaken, "taken"}, {booking.ErrSlotGone, "taken"}, {&booking.HoldLimitError{}, "limit"}, {&checkout.RateError{}, "limit"},
-		{&booking.ValidationError{}, "invalid"}, {booking.ErrNotFound, "invalid"}, {booking.ErrIdempotencyMismatch, "invalid"},
-		{checkout.ErrPaymentUnavailable, "payment_unavailable"}, {checkout.ErrPaymentRefused, "payment_refused"}, {booking.ErrHoldExpired, "expired"}, {context.Canceled, "cancelled"},
+		{nil, "held"}, {booking.ErrSlotTaken, "taken"}, {booking.ErrSlotGone, "taken"},
+		{&booking.HoldLimitError{}, "limit"}, {&checkout.RateError{}, "limit"},
+		{&booking.ValidationError{}, "invalid"}, {booking.ErrNotFound, "invalid"},
+		{booking.ErrIdempotencyMismatch, "invalid"},
+		{checkout.ErrPaymentUnavailable, "payment_unavailable"}, {checkout.ErrPaymentRefused, "payment_refused"},
+		{booking.ErrHoldExpired, "expired"}, {context.Canceled, "cancelled"},
 		{context.DeadlineExceeded, "failed"}, {errors.New("anything else"), "failed"},
 		// Stripe could not be asked in time, because the customer had gone.
 		{fmt.Errorf("%w: %w", checkout.ErrPaymentUnavailable, context.Canceled), "payment_unavailable"},

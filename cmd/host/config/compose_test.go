@@ -88,7 +88,8 @@ func TestComposeWithoutSettings(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^([A-Z_]+)=(.*)$`).FindAllStringSubmatch(string(example), -1) {
 		copied[m[1]] = m[2]
 	}
-	for name, env := range map[string]map[string]string{"none": {}, "copied": copied, "NODE_ENV": {"NODE_ENV": "production"}} {
+	for name, env := range map[string]map[string]string{"none": {}, "copied": copied,
+		"NODE_ENV": {"NODE_ENV": "production"}} {
 		environ := map[string]string{}
 		for variable, value := range compose.Services.Backend.Environment {
 			environ[variable] = substituted(value, env)

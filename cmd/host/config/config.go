@@ -121,7 +121,8 @@ func Read(environ map[string]string) (Config, Problems) {
 	case e.AppURL != "":
 		c.AppURL = appURL(e.AppURL, isProduction, &problems)
 	case isProduction:
-		problems.add("APP_URL", "is missing", "set it to the public address, such as https://booking.example.com: customers return to it after paying")
+		problems.add("APP_URL", "is missing",
+			"set it to the public address, such as https://booking.example.com: customers return to it after paying")
 	}
 	c.storage(e, environ, &problems)
 	stripe(e, isProduction, &problems)
@@ -175,10 +176,12 @@ func (c *Config) storage(e environment, environ map[string]string, problems *Pro
 		c.Prepare = e.DatabasePrepare.value
 	}
 	if c.Embedded && c.Production {
-		problems.add("STORAGE_DRIVER", "is embedded", "production needs a database of its own: set it to db, and DATABASE_URL")
+		problems.add("STORAGE_DRIVER", "is embedded",
+			"production needs a database of its own: set it to db, and DATABASE_URL")
 	}
 	if c.EmbeddedRepository != "" && absolute(c.EmbeddedRepository) == nil {
-		problems.add("EMBEDDED_POSTGRES_REPOSITORY", "is not an absolute http(s) URL", "it is a Maven repository, such as https://maven.example.com/maven2")
+		problems.add("EMBEDDED_POSTGRES_REPOSITORY", "is not an absolute http(s) URL",
+			"it is a Maven repository, such as https://maven.example.com/maven2")
 	}
 	// A malformed driver has been noted already, and what it would need is not known.
 	if driver != driverDB {
@@ -190,12 +193,14 @@ func (c *Config) storage(e environment, environ map[string]string, problems *Pro
 	}
 	c.DatabaseURL, c.DatabaseWarnings = databaseURL(e.DatabaseURL, problems)
 	if unread := unreadVariables(environ); len(unread) > 0 {
-		c.DatabaseWarnings = append(c.DatabaseWarnings, strings.Join(unread, ", ")+" are not read: DATABASE_URL alone says how to connect")
+		c.DatabaseWarnings = append(c.DatabaseWarnings,
+			strings.Join(unread, ", ")+" are not read: DATABASE_URL alone says how to connect")
 	}
 }
 
 func (c *Config) cookie(e environment, problems *Problems) {
-	c.Cookie = Cookie{Secure: c.Production, SameSite: http.SameSite(e.CookieSameSite), Domain: strings.TrimPrefix(e.CookieDomain, ".")}
+	c.Cookie = Cookie{Secure: c.Production, SameSite: http.SameSite(e.CookieSameSite),
+		Domain: strings.TrimPrefix(e.CookieDomain, ".")}
 	if e.CookieSecure.set {
 		c.Cookie.Secure = e.CookieSecure.value
 	}
@@ -203,17 +208,21 @@ func (c *Config) cookie(e environment, problems *Problems) {
 		problems.add("COOKIE_SECURE", "is false", "production sends the session cookie over https alone: unset it")
 	}
 	if !c.Cookie.Secure && c.Cookie.SameSite == http.SameSiteNoneMode {
-		problems.add("COOKIE_SAMESITE", "is none without COOKIE_SECURE", "browsers drop such a cookie: use lax, or COOKIE_SECURE=true")
+		problems.add("COOKIE_SAMESITE", "is none without COOKIE_SECURE",
+			"browsers drop such a cookie: use lax, or COOKIE_SECURE=true")
 	}
 	if c.Cookie.Domain == "" {
 		return
 	}
 	if strings.ContainsAny(c.Cookie.Domain, " ;,/:@") {
-		problems.add("COOKIE_DOMAIN", "is no domain", "it is a domain such as example.com; unset it to have the cookie for this host alone")
+		problems.add("COOKIE_DOMAIN", "is no domain",
+			"it is a domain such as example.com; unset it to have the cookie for this host alone")
 		return
 	}
-	if u, err := url.Parse(c.AppURL); err == nil && c.AppURL != "" && u.Hostname() != c.Cookie.Domain && !strings.HasSuffix(u.Hostname(), "."+c.Cookie.Domain) {
-		problems.add("COOKIE_DOMAIN", "does not contain the host of APP_URL", "browsers drop such a cookie: unset it, or use a parent domain of that host")
+	if u, err := url.Parse(c.AppURL); err == nil && c.AppURL != "" && u.Hostname() != c.Cookie.Domain &&
+		!strings.HasSuffix(u.Hostname(), "."+c.Cookie.Domain) {
+		problems.add("COOKIE_DOMAIN", "does not contain the host of APP_URL",
+			"browsers drop such a cookie: unset it, or use a parent domain of that host")
 	}
 }
 
@@ -228,7 +237,8 @@ func (c *Config) admin(problems *Problems) {
 		problems.add("ADMIN_PASSWORD", "is missing", remedy)
 	}
 	if n := utf8.RuneCountInString(c.AdminPassword); c.AdminPassword != "" && (n < 10 || len(c.AdminPassword) > 1024) {
-		problems.add("ADMIN_PASSWORD", "is too short or too long", "it has 10 characters or more, and 1024 bytes at most")
+		problems.add("ADMIN_PASSWORD", "is too short or too long",
+			"it has 10 characters or more, and 1024 bytes at most")
 	}
 	if a, err := mail.ParseAddress(c.AdminEmail); c.AdminEmail != "" && (err != nil || a.Address != c.AdminEmail) {
 		problems.add("ADMIN_EMAIL", "is no e-mail address", "it is an address such as admin@example.com")

@@ -43,8 +43,10 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 	c, err := config.Load(nil)
 	require.NoError(t, err)
 	require.Equal(t, config.Config{
-		Host: "127.0.0.1", Port: 3000, Embedded: true, Prepare: true, DataDir: "./.data", Cookie: config.Cookie{SameSite: http.SameSiteLaxMode},
-		HoldsPerEmail: 3, HoldsPerEmailAnywhere: 12, HoldsPerAddress: 100, BookingsPerMinute: 30, BookingsAtOnce: 130, Metrics: config.Metrics{Address: "127.0.0.1:9464"}, MaxConnections: 4096, DatabasePool: 20,
+		Host: "127.0.0.1", Port: 3000, Embedded: true, Prepare: true, DataDir: "./.data",
+		Cookie:        config.Cookie{SameSite: http.SameSiteLaxMode},
+		HoldsPerEmail: 3, HoldsPerEmailAnywhere: 12, HoldsPerAddress: 100, BookingsPerMinute: 30, BookingsAtOnce: 130,
+		Metrics: config.Metrics{Address: "127.0.0.1:9464"}, MaxConnections: 4096, DatabasePool: 20,
 	}, c)
 }
 
@@ -82,7 +84,8 @@ func TestEnvironmentHasTwoNames(t *testing.T) {
 		{"", " production\r", true, ""}, {"  ", "production", true, ""},
 		{"development", "", false, ""}, {"", "development", false, ""}, {"development", "development", false, ""},
 		{"development", "production", true, "NODE_ENV"}, {"production", "development", true, "NODE_ENV"},
-		{"", "Production", false, "NODE_ENV"}, {"production", "test", true, "NODE_ENV"}, {"prod", "production", true, "APP_ENV"},
+		{"", "Production", false, "NODE_ENV"}, {"production", "test", true, "NODE_ENV"},
+		{"prod", "production", true, "APP_ENV"},
 	} {
 		env := with(produced, "APP_ENV", c.app, "NODE_ENV", c.node)
 		if !c.production {
@@ -118,14 +121,19 @@ func TestMistakenForDevelopment(t *testing.T) {
 		environ []string
 		wrong   string
 	}{
-		"a live key":            {[]string{"STRIPE_SECRET_KEY", "sk_live_x", "STRIPE_WEBHOOK_SECRET", "whsec_x"}, "is a live key"},
-		"a live restricted key": {[]string{"STRIPE_SECRET_KEY", "rk_live_x", "STRIPE_WEBHOOK_SECRET", "whsec_x"}, "is a live key"},
-		"a public address":      {[]string{"APP_URL", "https://booking.example.com"}, "beside an https APP_URL"},
-		"a secure cookie":       {[]string{"COOKIE_SECURE", "true"}, "beside COOKIE_SECURE=true"},
-		"a cookie's domain":     {[]string{"COOKIE_DOMAIN", "example.com"}, "beside COOKIE_DOMAIN"},
-		"an endpoint's secret":  {[]string{"STRIPE_WEBHOOK_SECRET", "whsec_mine," + endpoint}, "beside the STRIPE_WEBHOOK_SECRET"},
-		"all but the two": {[]string{"APP_URL", "https://booking.example.com", "COOKIE_SECURE", "true", "STRIPE_WEBHOOK_SECRET", endpoint,
-			"APP_ENV", "development"}, "an https APP_URL and COOKIE_SECURE=true and the STRIPE_WEBHOOK_SECRET of an endpoint"},
+		"a live key": {[]string{"STRIPE_SECRET_KEY", "sk_live_x", "STRIPE_WEBHOOK_SECRET", "whsec_x"},
+			"is a live key"},
+		"a live restricted key": {[]string{"STRIPE_SECRET_KEY", "rk_live_x", "STRIPE_WEBHOOK_SECRET", "whsec_x"},
+			"is a live key"},
+		"a public address":  {[]string{"APP_URL", "https://booking.example.com"}, "beside an https APP_URL"},
+		"a secure cookie":   {[]string{"COOKIE_SECURE", "true"}, "beside COOKIE_SECURE=true"},
+		"a cookie's domain": {[]string{"COOKIE_DOMAIN", "example.com"}, "beside COOKIE_DOMAIN"},
+		"an endpoint's secret": {[]string{"STRIPE_WEBHOOK_SECRET", "whsec_mine," + endpoint},
+			"beside the STRIPE_WEBHOOK_SECRET"},
+		"all but the two": {[]string{"APP_URL", "https://booking.example.com", "COOKIE_SECURE", "true",
+			"STRIPE_WEBHOOK_SECRET", endpoint,
+			"APP_ENV", "development"},
+			"an https APP_URL and COOKIE_SECURE=true and the STRIPE_WEBHOOK_SECRET of an endpoint"},
 	} {
 		_, err := config.Load(with(nil, c.environ...))
 		var problems config.Problems
@@ -139,10 +147,11 @@ func TestMistakenForDevelopment(t *testing.T) {
 		"https on this machine": {"APP_URL", "https://localhost:3000", "COOKIE_SECURE", "true"},
 		"a local name":          {"APP_URL", "https://booking.localhost", "COOKIE_DOMAIN", "booking.localhost"},
 		"the local network":     {"APP_URL", "http://192.168.1.7:3000"},
-		"a tunnel, a test key":  {"APP_URL", "https://x.example.com", "STRIPE_SECRET_KEY", "sk_test_x", "STRIPE_WEBHOOK_SECRET", endpoint},
-		"stripe listen":         {"STRIPE_WEBHOOK_SECRET", "whsec_" + strings.Repeat("0123456789abcdef", 4)},
-		"a made-up secret":      {"STRIPE_WEBHOOK_SECRET", "whsec_12345678"},
-		"a proxy":               {"TRUST_PROXY", "1"},
+		"a tunnel, a test key": {"APP_URL", "https://x.example.com", "STRIPE_SECRET_KEY", "sk_test_x",
+			"STRIPE_WEBHOOK_SECRET", endpoint},
+		"stripe listen":    {"STRIPE_WEBHOOK_SECRET", "whsec_" + strings.Repeat("0123456789abcdef", 4)},
+		"a made-up secret": {"STRIPE_WEBHOOK_SECRET", "whsec_12345678"},
+		"a proxy":          {"TRUST_PROXY", "1"},
 	} {
 		_, err := config.Load(with(nil, environ...))
 		require.NoError(t, err, name)
@@ -182,10 +191,14 @@ func TestEachProblem(t *testing.T) {
 		{nil, "DATABASE_URL", "postgres://u:hunter2@db/b?sslmode=maybe", "is refused by the driver", "", ""},
 		{nil, "DATABASE_URL", "postgres://u:hunter2@db/b?port=hunter2", "is refused by the driver", "", ""},
 		{nil, "DATABASE_URL", "postgres://u:hunter2@db/b?a=%zz", "has a malformed query", "", ""},
-		{nil, "DATABASE_URL", "postgres://u:hunter2@/b?host=a,b,c&port=1,2", "could not match 2 port numbers to 3 hosts", "", ""},
-		{nil, "DATABASE_URL", "postgres://u:hunter2@a/b?target_session_attrs=writable", "is refused by the driver", "", ""},
-		{nil, "DATABASE_URL", "postgres://u:hunter2@/b?host=a,b&target_session_attrs=any", "has target_session_attrs=any", "", ""},
-		{nil, "DATABASE_URL", "postgres://u:hunter2@a/b?target_session_attrs=prefer-standby", "has target_session_attrs=prefer-standby", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@/b?host=a,b,c&port=1,2",
+			"could not match 2 port numbers to 3 hosts", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@a/b?target_session_attrs=writable", "is refused by the driver", "",
+			""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@/b?host=a,b&target_session_attrs=any",
+			"has target_session_attrs=any", "", ""},
+		{nil, "DATABASE_URL", "postgres://u:hunter2@a/b?target_session_attrs=prefer-standby",
+			"has target_session_attrs=prefer-standby", "", ""},
 		{nil, "DATABASE_POOL", "1", `is "1"`, "", ""},
 		{nil, "DATABASE_POOL", "many", `is "many"`, "", ""},
 		{nil, "DATABASE_POOL", "1001", `is "1001"`, "", ""},
@@ -200,13 +213,15 @@ func TestEachProblem(t *testing.T) {
 		{produced, "STRIPE_ACCOUNT", "hunter2 hunter2", "is not a name", "", ""},
 		{produced, "STRIPE_WEBHOOK_SECRET", "", "is missing", "", ""},
 		{nil, "STRIPE_WEBHOOK_SECRET", "", "is missing", "STRIPE_SECRET_KEY", "sk_test_hunter2"},
-		{nil, "STRIPE_WEBHOOK_SECRET", "whsec_12345678,hunter2", "no signing secret: number 2 does not begin with whsec_", "", ""},
+		{nil, "STRIPE_WEBHOOK_SECRET", "whsec_12345678,hunter2",
+			"no signing secret: number 2 does not begin with whsec_", "", ""},
 		// M28: an API key, and a list without commas.
 		{nil, "STRIPE_WEBHOOK_SECRET", "sk_live_hunter2", "number 1 is an API key (sk_…)", "", ""},
 		{nil, "STRIPE_WEBHOOK_SECRET", "whsec_12345678 whsec_hunter2", "number 1 has a comma, white space", "", ""},
 		{produced, "STRIPE_API_BASE", "http://127.0.0.1:1", "is set", "", ""},
 		{nil, "STRIPE_API_BASE", "http://127.0.0.1:1", "is set without", "", ""},
-		{with(produced, "APP_ENV", "", "STRIPE_SECRET_KEY", "sk_test_x"), "STRIPE_API_BASE", "127.0.0.1:1", "is not an absolute", "", ""},
+		{with(produced, "APP_ENV", "", "STRIPE_SECRET_KEY", "sk_test_x"), "STRIPE_API_BASE", "127.0.0.1:1",
+			"is not an absolute", "", ""},
 		{nil, "EMBEDDED_POSTGRES_REPOSITORY", "maven", "is not an absolute", "", ""},
 		{nil, "TRUST_PROXY", "-1", "is -1", "", ""},
 		{nil, "TRUST_PROXY", "10.0.0.0/8, nginx", `has "nginx"`, "", ""},
@@ -257,7 +272,8 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"DATABASE_URL": "postgres://u:hunter2@a,b/c", "SESSION_SECRET": "hunter2", "STRIPE_SECRET_KEY": "hunter2",
 		"STRIPE_WEBHOOK_SECRET": "hunter2", "STRIPE_API_BASE": "x", "TRUST_PROXY": "x", "COOKIE_SECURE": "x",
 		"COOKIE_SAMESITE": "x", "COOKIE_DOMAIN": "a b", "EMBEDDED_POSTGRES_REPOSITORY": "x", "ADMIN_EMAIL": "x",
-		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x", "BOOKINGS_PER_MINUTE": "x", "METRICS_ADDR": "x", "DATABASE_POOL": "x", "MAX_CONNECTIONS": "x", "SHUTDOWN_GRACE": "x",
+		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x", "BOOKINGS_PER_MINUTE": "x", "METRICS_ADDR": "x",
+		"DATABASE_POOL": "x", "MAX_CONNECTIONS": "x", "SHUTDOWN_GRACE": "x",
 	}
 	_, err := config.Load(wrong)
 	require.Error(t, err)
@@ -292,12 +308,15 @@ func TestValues(t *testing.T) {
 		anywhere, rate, most int
 	}{
 		{[]string{"HOLDS_PER_ADDRESS", "20"}, 12, 30, 50}, {[]string{"HOLDS_PER_ADDRESS", "0"}, 12, 0, 0},
-		{[]string{"HOLDS_PER_ADDRESS", "0", "BOOKINGS_PER_MINUTE", "5"}, 12, 5, 5}, {[]string{"BOOKINGS_PER_MINUTE", "0"}, 12, 0, 0},
+		{[]string{"HOLDS_PER_ADDRESS", "0", "BOOKINGS_PER_MINUTE", "5"}, 12, 5, 5},
+		{[]string{"BOOKINGS_PER_MINUTE", "0"}, 12, 0, 0},
 		{[]string{"HOLDS_PER_EMAIL", "0"}, 0, 30, 130}, {[]string{"HOLDS_PER_EMAIL", "400"}, 1000, 30, 130},
-		{[]string{"HOLDS_PER_EMAIL_ANYWHERE", "3"}, 3, 30, 130}, {[]string{"HOLDS_PER_EMAIL_ANYWHERE", "0"}, 0, 30, 130},
+		{[]string{"HOLDS_PER_EMAIL_ANYWHERE", "3"}, 3, 30, 130},
+		{[]string{"HOLDS_PER_EMAIL_ANYWHERE", "0"}, 0, 30, 130},
 	} {
 		got := load(c.environ...)
-		require.Equal(t, []int{c.anywhere, c.rate, c.most}, []int{got.HoldsPerEmailAnywhere, got.BookingsPerMinute, got.BookingsAtOnce}, c.environ)
+		require.Equal(t, []int{c.anywhere, c.rate, c.most},
+			[]int{got.HoldsPerEmailAnywhere, got.BookingsPerMinute, got.BookingsAtOnce}, c.environ)
 	}
 	for value, want := range map[string]config.Metrics{
 		"": {Address: "127.0.0.1:9464"}, "off": {Set: true}, "10.0.0.7:9464": {Address: "10.0.0.7:9464", Set: true},
@@ -313,7 +332,8 @@ func TestValues(t *testing.T) {
 	require.Equal(t, config.TrustProxy{}, load("TRUST_PROXY", "false").TrustProxy)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32")},
 		load("TRUST_PROXY", "10.1.2.3/8, 192.168.1.7").TrustProxy.Networks)
-	require.True(t, load("COOKIE_SECURE", "true", "COOKIE_SAMESITE", "None", "APP_URL", "https://localhost").Cookie.Secure)
+	require.True(t, load("COOKIE_SECURE", "true", "COOKIE_SAMESITE", "None", "APP_URL",
+		"https://localhost").Cookie.Secure)
 	require.False(t, load("DATABASE_URL", "postgres://db/b").Embedded)
 	require.False(t, load("DATABASE_URL", "postgres://db/b").Prepare, "there may be a pooler that knows nothing of it")
 	require.True(t, load("DATABASE_URL", "postgres://db/b", "DATABASE_PREPARE", "true").Prepare)
@@ -323,7 +343,8 @@ func TestValues(t *testing.T) {
 		load("DATABASE_URL", "postgres://db/b?sslmode=disable&binary_parameters=no&connect_timeout=1").DatabaseURL)
 	require.Equal(t, "postgres://u:p@/b?binary_parameters=yes&connect_timeout=5&host=a%2Cb&port=1%2C2&sslmode=prefer&target_session_attrs=read-write",
 		load("DATABASE_URL", "postgres://u:p@/b?host=a,b&port=1,2").DatabaseURL, "a standby alone would not do")
-	require.Contains(t, load("DATABASE_URL", "postgres:///b?host=a,b&target_session_attrs=primary").DatabaseURL, "target_session_attrs=primary")
+	require.Contains(t, load("DATABASE_URL", "postgres:///b?host=a,b&target_session_attrs=primary").DatabaseURL,
+		"target_session_attrs=primary")
 	require.NotContains(t, load("DATABASE_URL", "postgres://db/b").DatabaseURL, "target_session_attrs")
 	require.Equal(t, 20, load().DatabasePool)
 	require.Equal(t, 7, load("DATABASE_POOL", "7").DatabasePool)
@@ -333,7 +354,8 @@ func TestValues(t *testing.T) {
 func TestPartsAreReadAlone(t *testing.T) {
 	t.Parallel()
 	// A production host that lacks every secret can still be migrated and asked.
-	c, err := config.LoadStorage(map[string]string{"APP_ENV": "production", "DATABASE_URL": "postgres://db/b", "PORT": "x"})
+	c, err := config.LoadStorage(map[string]string{"APP_ENV": "production", "DATABASE_URL": "postgres://db/b",
+		"PORT": "x"})
 	require.NoError(t, err)
 	require.Contains(t, c.DatabaseURL, "sslmode=prefer")
 	_, err = config.LoadStorage(map[string]string{"APP_ENV": "production", "PORT": "x"})

@@ -76,7 +76,8 @@ func databaseURL(raw string, problems *Problems) (complete string, warnings []st
 		query.Set("target_session_attrs", string(pq.TargetSessionAttrsReadWrite))
 		u.RawQuery = query.Encode()
 	default:
-		problems.add(name, "has target_session_attrs="+string(attrs)+", which leads to servers that cannot be written to", "make it read-write")
+		problems.add(name, "has target_session_attrs="+string(attrs)+
+			", which leads to servers that cannot be written to", "make it read-write")
 		return "", nil
 	}
 	if warning := params.warning(); warning != "" {

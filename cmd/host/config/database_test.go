@@ -23,36 +23,47 @@ import (
 func TestDatabaseURL_AsHandedOut(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ raw, want, left string }{
-		"no parameters":                 {"postgres://u:p@db:5432/b", "sslmode=prefer", ""},
-		"Neon":                          {"postgresql://u:p@ep-a-pooler.eu-central-1.aws.neon.tech/b?sslmode=require&channel_binding=require", "sslmode=require", "channel_binding"},
-		"Neon without SNI":              {"postgres://u:p@ep-a.neon.tech/b?sslmode=require&options=endpoint%3Dep-a", "options=endpoint=ep-a", ""},
-		"Supabase":                      {"postgresql://postgres.ref:p@aws-0-eu-west-3.pooler.supabase.com:6543/postgres?pgbouncer=true&connection_limit=1", "sslmode=prefer", "connection_limit, pgbouncer"},
-		"Supabase by Vercel":            {"postgres://u:p@h:6543/postgres?sslmode=require&supa=base-pooler.x", "sslmode=require", "supa"},
-		"Heroku, node":                  {"postgres://u:p@ec2-1.compute.amazonaws.com:5432/d?sslmode=no-verify", "sslmode=require", ""},
-		"Heroku, ssl=true":              {"postgres://u:p@ec2-1.compute.amazonaws.com:5432/d?ssl=true", "sslmode=require", ""},
-		"RDS":                           {"postgres://u:p@x.rds.amazonaws.com/b?sslmode=verify-full&sslrootcert=/etc/rds.pem", "sslrootcert=/etc/rds.pem", ""},
-		"Azure":                         {"postgres://u%40s:p@s.postgres.database.azure.com:5432/b?sslmode=require", "sslmode=require", ""},
-		"Cloud SQL":                     {"postgresql://u:p@/b?host=/cloudsql/p:r:i", "host=/cloudsql/p:r:i", ""},
-		"Cloud SQL, as libpq writes it": {"postgresql://u:p@%2Fcloudsql%2Fp%3Ar%3Ai/b?application_name=x", "host=/cloudsql/p:r:i", ""},
-		"Render":                        {"postgres://u:p@dpg-a.frankfurt-postgres.render.com/b", "sslmode=prefer", ""},
-		"Fly":                           {"postgres://u:p@app.flycast:5432/b?sslmode=disable", "sslmode=disable", ""},
-		"system roots":                  {"postgres://u:p@h/b?sslrootcert=system", "sslrootcert=system", ""},
-		"direct TLS":                    {"postgres://u:p@h/b?sslnegotiation=direct", "sslmode=require", "sslnegotiation"},
-		"direct TLS, verified":          {"postgres://u:p@h/b?sslnegotiation=direct&sslmode=verify-full", "sslmode=verify-full", "sslnegotiation"},
-		"keepalives":                    {"postgres://u:p@h/b?keepalives=1&keepalives_idle=30&keepalives_interval=10&keepalives_count=5&tcp_user_timeout=1000", "sslmode=prefer", "keepalives, keepalives_count, keepalives_idle, keepalives_interval, tcp_user_timeout"},
-		"GSSAPI off":                    {"postgres://u:p@h/b?gssencmode=disable", "sslmode=prefer", "gssencmode"},
-		"balanced":                      {"postgres://u:p@/b?host=a,c&load_balance_hosts=random", "load_balance_hosts=random", ""},
-		"named":                         {"postgres://u:p@h/b?application_name=booking", "application_name=booking", ""},
-		"Prisma":                        {"postgresql://u:p@h/b?schema=public&connection_limit=5&pool_timeout=10&sslaccept=accept_invalid_certs", "sslmode=require", "connection_limit, pool_timeout, schema"},
-		"Prisma, verified":              {"postgresql://u:p@h/b?sslmode=require&sslaccept=strict", "sslmode=verify-full", ""},
-		"JDBC":                          {"postgresql://h/b?user=u&password=p&ssl=true&ApplicationName=x&prepareThreshold=0&currentSchema=app", "application_name=x", "currentSchema, prepareThreshold"},
-		"pgx":                           {"postgres://u:p@h/b?pool_max_conns=10&default_query_exec_mode=exec", "sslmode=prefer", "default_query_exec_mode, pool_max_conns"},
-		"golang-migrate":                {"postgres://u:p@h/b?x-migrations-table=m", "sslmode=prefer", "x-migrations-table"},
-		"Rails":                         {"postgresql://u:p@h/b?pool=5&encoding=unicode&prepared_statements=false", "sslmode=prefer", "encoding, pool, prepared_statements"},
-		"capitals":                      {"postgres://u:p@h/b?SSLMode=require&DateStyle=ISO,%20MDY&Client_Encoding=utf-8", "client_encoding=UTF8", ""},
-		"an old spelling":               {"postgres://u:p@h/b?requiressl=1", "sslmode=require", ""},
-		"an empty one":                  {"postgres://u:p@h/b?channel_binding=&sslmode=", "sslmode=prefer", ""},
-		"a setting":                     {"postgres://u:p@h/b?statement_timeout=5000&search_path=app", "statement_timeout=5000", ""},
+		"no parameters": {"postgres://u:p@db:5432/b", "sslmode=prefer", ""},
+		"Neon":          {"postgresql://u:p@ep-a-pooler.eu-central-1.aws.neon.tech/b?sslmode=require&channel_binding=require", "sslmode=require", "channel_binding"},
+		"Neon without SNI": {"postgres://u:p@ep-a.neon.tech/b?sslmode=require&options=endpoint%3Dep-a",
+			"options=endpoint=ep-a", ""},
+		"Supabase": {"postgresql://postgres.ref:p@aws-0-eu-west-3.pooler.supabase.com:6543/postgres?pgbouncer=true&connection_limit=1", "sslmode=prefer", "connection_limit, pgbouncer"},
+		"Supabase by Vercel": {"postgres://u:p@h:6543/postgres?sslmode=require&supa=base-pooler.x",
+			"sslmode=require", "supa"},
+		"Heroku, node": {"postgres://u:p@ec2-1.compute.amazonaws.com:5432/d?sslmode=no-verify",
+			"sslmode=require", ""},
+		"Heroku, ssl=true": {"postgres://u:p@ec2-1.compute.amazonaws.com:5432/d?ssl=true",
+			"sslmode=require", ""},
+		"RDS": {"postgres://u:p@x.rds.amazonaws.com/b?sslmode=verify-full&sslrootcert=/etc/rds.pem",
+			"sslrootcert=/etc/rds.pem", ""},
+		"Azure": {"postgres://u%40s:p@s.postgres.database.azure.com:5432/b?sslmode=require",
+			"sslmode=require", ""},
+		"Cloud SQL": {"postgresql://u:p@/b?host=/cloudsql/p:r:i", "host=/cloudsql/p:r:i", ""},
+		"Cloud SQL, as libpq writes it": {"postgresql://u:p@%2Fcloudsql%2Fp%3Ar%3Ai/b?application_name=x",
+			"host=/cloudsql/p:r:i", ""},
+		"Render":       {"postgres://u:p@dpg-a.frankfurt-postgres.render.com/b", "sslmode=prefer", ""},
+		"Fly":          {"postgres://u:p@app.flycast:5432/b?sslmode=disable", "sslmode=disable", ""},
+		"system roots": {"postgres://u:p@h/b?sslrootcert=system", "sslrootcert=system", ""},
+		"direct TLS":   {"postgres://u:p@h/b?sslnegotiation=direct", "sslmode=require", "sslnegotiation"},
+		"direct TLS, verified": {"postgres://u:p@h/b?sslnegotiation=direct&sslmode=verify-full", "sslmode=verify-full",
+			"sslnegotiation"},
+		"keepalives":       {"postgres://u:p@h/b?keepalives=1&keepalives_idle=30&keepalives_interval=10&keepalives_count=5&tcp_user_timeout=1000", "sslmode=prefer", "keepalives, keepalives_count, keepalives_idle, keepalives_interval, tcp_user_timeout"},
+		"GSSAPI off":       {"postgres://u:p@h/b?gssencmode=disable", "sslmode=prefer", "gssencmode"},
+		"balanced":         {"postgres://u:p@/b?host=a,c&load_balance_hosts=random", "load_balance_hosts=random", ""},
+		"named":            {"postgres://u:p@h/b?application_name=booking", "application_name=booking", ""},
+		"Prisma":           {"postgresql://u:p@h/b?schema=public&connection_limit=5&pool_timeout=10&sslaccept=accept_invalid_certs", "sslmode=require", "connection_limit, pool_timeout, schema"},
+		"Prisma, verified": {"postgresql://u:p@h/b?sslmode=require&sslaccept=strict", "sslmode=verify-full", ""},
+		"JDBC":             {"postgresql://h/b?user=u&password=p&ssl=true&ApplicationName=x&prepareThreshold=0&currentSchema=app", "application_name=x", "currentSchema, prepareThreshold"},
+		"pgx": {"postgres://u:p@h/b?pool_max_conns=10&default_query_exec_mode=exec", "sslmode=prefer",
+			"default_query_exec_mode, pool_max_conns"},
+		"golang-migrate": {"postgres://u:p@h/b?x-migrations-table=m", "sslmode=prefer", "x-migrations-table"},
+		"Rails": {"postgresql://u:p@h/b?pool=5&encoding=unicode&prepared_statements=false", "sslmode=prefer",
+			"encoding, pool, prepared_statements"},
+		"capitals": {"postgres://u:p@h/b?SSLMode=require&DateStyle=ISO,%20MDY&Client_Encoding=utf-8",
+			"client_encoding=UTF8", ""},
+		"an old spelling": {"postgres://u:p@h/b?requiressl=1", "sslmode=require", ""},
+		"an empty one":    {"postgres://u:p@h/b?channel_binding=&sslmode=", "sslmode=prefer", ""},
+		"a setting":       {"postgres://u:p@h/b?statement_timeout=5000&search_path=app", "statement_timeout=5000", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,9 +95,12 @@ func TestDatabaseURL_AsHandedOut(t *testing.T) {
 func TestDatabaseURL_CannotBeKept(t *testing.T) {
 	t.Parallel()
 	for _, parameter := range []string{
-		"require_auth=scram-sha-256", "requirepeer=postgres", "sslcrl=/x.pem", "sslcrldir=/x", "sslpassword=hunter2", "sslidentity=/x.p12",
-		"service=booking", "servicefile=/x", "gssencmode=require", "replication=database", "encoding=latin1", "client_encoding=LATIN1",
-		"datestyle=German", "oauth_issuer=https://x", "ssl=maybe", "sslmode=maybe", "sslrootcert=system&sslmode=require", "connect_timeout=soon",
+		"require_auth=scram-sha-256", "requirepeer=postgres", "sslcrl=/x.pem", "sslcrldir=/x", "sslpassword=hunter2",
+		"sslidentity=/x.p12",
+		"service=booking", "servicefile=/x", "gssencmode=require", "replication=database", "encoding=latin1",
+		"client_encoding=LATIN1",
+		"datestyle=German", "oauth_issuer=https://x", "ssl=maybe", "sslmode=maybe",
+		"sslrootcert=system&sslmode=require", "connect_timeout=soon",
 		"sslmode=require&sslmode=disable", "target_session_attrs=standby", "load_balance_hosts=maybe",
 	} {
 		t.Run(parameter, func(t *testing.T) {
@@ -111,10 +125,13 @@ func TestDatabaseURL_VariablesOfLibpqAreNotRead(t *testing.T) {
 	t.Parallel()
 	plain, err := config.Load(map[string]string{"DATABASE_URL": "postgres://u:p@db/b"})
 	require.NoError(t, err)
-	c, err := config.Load(map[string]string{"DATABASE_URL": "postgres://u:p@db/b", "PGSSLMODE": "verify-full", "PGCONNECT_TIMEOUT": "9", "PGHOST": "elsewhere", "PGDATA": "/x"})
+	c, err := config.Load(map[string]string{"DATABASE_URL": "postgres://u:p@db/b", "PGSSLMODE": "verify-full",
+		"PGCONNECT_TIMEOUT": "9", "PGHOST": "elsewhere", "PGDATA": "/x"})
 	require.NoError(t, err)
 	require.Equal(t, plain.DatabaseURL, c.DatabaseURL)
-	require.Equal(t, []string{"PGCONNECT_TIMEOUT, PGHOST, PGSSLMODE are not read: DATABASE_URL alone says how to connect"}, c.DatabaseWarnings)
+	require.Equal(t,
+		[]string{"PGCONNECT_TIMEOUT, PGHOST, PGSSLMODE are not read: DATABASE_URL alone says how to connect"},
+		c.DatabaseWarnings)
 	c, err = config.Load(map[string]string{"PGHOST": "elsewhere"})
 	require.NoError(t, err)
 	require.Empty(t, c.DatabaseWarnings, "the embedded server has none of them")
@@ -130,8 +147,9 @@ func TestRefusal(t *testing.T) {
 	down := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	noSocket := &net.OpError{Op: "dial", Net: "unix", Err: syscall.ENOENT}
 	refused := map[string]error{
-		"the password is wrong":               answer("28P01", `password authentication failed for user "u"`),
-		"does not accept this role":           answer("28000", `no pg_hba.conf entry for host "10.0.0.1", user "u", database "b", no encryption`),
+		"the password is wrong": answer("28P01", `password authentication failed for user "u"`),
+		"does not accept this role": answer("28000",
+			`no pg_hba.conf entry for host "10.0.0.1", user "u", database "b", no encryption`),
 		"the database b, which does not":      answer("3D000", `database "b" does not exist`),
 		"the parameter chanel_binding":        answer("42704", `unrecognized configuration parameter "chanel_binding"`),
 		"the server does not take":            answer("22023", `invalid value for parameter "work_mem": "much"`),
@@ -152,7 +170,8 @@ func TestRefusal(t *testing.T) {
 		require.NotEmpty(t, p.Remedy)
 	}
 	for _, err := range []error{
-		nil, down, noSocket, errors.New("EOF"), answer("57P03", "the database system is starting up"), answer("53300", "too many clients"),
+		nil, down, noSocket, errors.New("EOF"), answer("57P03", "the database system is starting up"),
+		answer("53300", "too many clients"),
 		answer("08P01", "no such database: b"), &net.DNSError{Err: "no such host"},
 		fmt.Errorf("pq: could not connect to any of the hosts:\n%w", errors.Join(down, answer("28P01", "x"))),
 	} {

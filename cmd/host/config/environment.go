@@ -120,7 +120,8 @@ func (d *driver) UnmarshalText(text []byte) error {
 	if *d == "" || *d == driverDB || *d == driverEmbedded {
 		return nil
 	}
-	return malformed{fmt.Sprintf("is %q", text), "it is db (the database of DATABASE_URL) or embedded (a private Postgres, for development)"}
+	return malformed{fmt.Sprintf("is %q", text),
+		"it is db (the database of DATABASE_URL) or embedded (a private Postgres, for development)"}
 }
 
 type port int
@@ -195,7 +196,8 @@ type poolSize int
 func (p *poolSize) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 10, 32)
 	if err != nil || n < 2 || n > 1000 {
-		return malformed{fmt.Sprintf("is %q", text), "it is how many connections to open at most, such as 20, from 2 to 1000"}
+		return malformed{fmt.Sprintf("is %q", text),
+			"it is how many connections to open at most, such as 20, from 2 to 1000"}
 	}
 	*p = poolSize(n)
 	return nil

@@ -14,7 +14,8 @@ func (c *Config) limits(e environment, problems *Problems) {
 		c.HoldsPerEmailAnywhere = int(e.HoldsAnywhere.value)
 	}
 	if c.HoldsPerEmailAnywhere > 0 && (c.HoldsPerEmail == 0 || c.HoldsPerEmailAnywhere < c.HoldsPerEmail) {
-		problems.add("HOLDS_PER_EMAIL_ANYWHERE", "is less than HOLDS_PER_EMAIL", "it is that or more; 0 is no limit, and is needed where HOLDS_PER_EMAIL is 0")
+		problems.add("HOLDS_PER_EMAIL_ANYWHERE", "is less than HOLDS_PER_EMAIL",
+			"it is that or more; 0 is no limit, and is needed where HOLDS_PER_EMAIL is 0")
 	}
 	if c.HoldsPerAddress > 0 {
 		c.BookingsPerMinute = perMinute

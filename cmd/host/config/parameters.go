@@ -46,7 +46,8 @@ var harmless = []string{
 	// node-postgres, Supabase and Vercel.
 	"uselibpqcompat", "supa", "workaround", "pool_mode",
 	// pgx.
-	"pool_max_conns", "pool_min_conns", "pool_min_idle_conns", "pool_max_conn_lifetime", "pool_max_conn_lifetime_jitter",
+	"pool_max_conns", "pool_min_conns", "pool_min_idle_conns", "pool_max_conn_lifetime",
+	"pool_max_conn_lifetime_jitter",
 	"pool_max_conn_idle_time", "pool_health_check_period", "default_query_exec_mode", "statement_cache_capacity",
 	"statement_cache_mode", "description_cache_capacity", "prefer_simple_protocol",
 	// Rails, Django, Ecto, SQLAlchemy, asyncpg.
@@ -142,8 +143,9 @@ func (p *parameters) encryption(name, lower, value string) {
 	case "channel_binding":
 		p.leaveOut(name)
 		if value == "require" {
-			p.notes = append(p.notes, "channel_binding=require: the driver cannot bind the password to the TLS connection; "+
-				"sslmode=verify-full makes sure of the server")
+			p.notes = append(p.notes,
+				"channel_binding=require: the driver cannot bind the password to the TLS connection; "+
+					"sslmode=verify-full makes sure of the server")
 		}
 	case "gssencmode":
 		if value == "require" {
@@ -238,7 +240,8 @@ func (p *parameters) warning() string {
 	if len(p.leftOut) == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("DATABASE_URL has parameters that the driver does not know and that are left out: %s", strings.Join(p.leftOut, ", "))
+	text := fmt.Sprintf("DATABASE_URL has parameters that the driver does not know and that are left out: %s",
+		strings.Join(p.leftOut, ", "))
 	for _, note := range p.notes {
 		text += "; " + note
 	}

@@ -41,7 +41,8 @@ func (t *TrustProxy) UnmarshalText(text []byte) error {
 		if err != nil {
 			addr, addrErr := netip.ParseAddr(part)
 			if addrErr != nil || addr.Zone() != "" {
-				return malformed{fmt.Sprintf("has %q", part), "it is a number of proxies, true, false, or their networks, such as 10.0.0.0/8,192.168.1.7"}
+				return malformed{fmt.Sprintf("has %q", part),
+					"it is a number of proxies, true, false, or their networks, such as 10.0.0.0/8,192.168.1.7"}
 			}
 			prefix = netip.PrefixFrom(addr, addr.BitLen())
 		}

@@ -21,7 +21,8 @@ const minSecret = 32
 
 // sessionSecrets checks what signs sessions and owner tokens.
 func sessionSecrets(secrets []string, production bool, problems *Problems) []string {
-	const name, remedy = "SESSION_SECRET", "set it to 32 random bytes or more, such as the output of: openssl rand -base64 32"
+	const name, remedy = "SESSION_SECRET",
+		"set it to 32 random bytes or more, such as the output of: openssl rand -base64 32"
 	if len(secrets) == 0 && production {
 		problems.add(name, "is missing", remedy)
 	}
@@ -40,13 +41,16 @@ func stripe(e environment, production bool, problems *Problems) {
 	switch {
 	case e.StripeSecretKey == "" && production:
 		problems.add(key, "is missing", "set it to the secret key of your Stripe account (sk_live_… or rk_live_…); only development has the built-in stand-in")
-	case e.StripeSecretKey != "" && !strings.HasPrefix(e.StripeSecretKey, "sk_") && !strings.HasPrefix(e.StripeSecretKey, "rk_"):
+	case e.StripeSecretKey != "" && !strings.HasPrefix(e.StripeSecretKey, "sk_") &&
+		!strings.HasPrefix(e.StripeSecretKey, "rk_"):
 		problems.add(key, "is not a secret key", "a secret key begins with sk_, a restricted one with rk_; a publishable one (pk_) or a signing secret (whsec_) is of no use here")
 	case strings.ContainsFunc(e.StripeSecretKey, foreignToKeys):
-		problems.add(key, "has a character that no key has", "copy it once more: it is one key, without blanks and commas")
+		problems.add(key, "has a character that no key has",
+			"copy it once more: it is one key, without blanks and commas")
 	}
 	if len(e.StripeAccount) > 64 || strings.ContainsFunc(e.StripeAccount, foreignToKeys) {
-		problems.add("STRIPE_ACCOUNT", "is not a name", "it is a name of your own of 64 letters, digits, - and _ at most")
+		problems.add("STRIPE_ACCOUNT", "is not a name",
+			"it is a name of your own of 64 letters, digits, - and _ at most")
 	}
 	if len(e.StripeWebhook) == 0 && (production || e.StripeSecretKey != "") {
 		problems.add(signing, "is missing", "set it to the signing secret of the webhook endpoint (whsec_…); in development `stripe listen --print-secret` shows one")
@@ -64,7 +68,8 @@ func stripe(e environment, production bool, problems *Problems) {
 	case e.StripeSecretKey == "":
 		problems.add(base, "is set without STRIPE_SECRET_KEY", "set both, or neither for the built-in stand-in")
 	case absolute(e.StripeAPIBase) == nil:
-		problems.add(base, "is not an absolute http(s) URL", "it is another address of Stripe's API, for tests, such as http://127.0.0.1:12111")
+		problems.add(base, "is not an absolute http(s) URL",
+			"it is another address of Stripe's API, for tests, such as http://127.0.0.1:12111")
 	}
 }
 
@@ -83,7 +88,8 @@ func (c *Config) mistakenForDevelopment(e environment, problems *Problems) {
 	// With STRIPE_API_BASE, which production refuses, the key does not go to Stripe.
 	live := strings.HasPrefix(e.StripeSecretKey, "sk_live_") || strings.HasPrefix(e.StripeSecretKey, "rk_live_")
 	if live && e.StripeAPIBase == "" {
-		problems.add(key, "is a live key, in development", "real money moves with it: set APP_ENV=production, or use a key of test mode (sk_test_…)")
+		problems.add(key, "is a live key, in development",
+			"real money moves with it: set APP_ENV=production, or use a key of test mode (sk_test_…)")
 	}
 	if e.StripeSecretKey != "" {
 		return
@@ -155,7 +161,8 @@ func readSecret(path string) (string, error) {
 	}
 	secret := strings.TrimSpace(string(content))
 	if len(secret) < minSecret {
-		return "", fmt.Errorf("config: %s holds no secret of %d bytes or more; remove the file to have one made", path, minSecret)
+		return "", fmt.Errorf("config: %s holds no secret of %d bytes or more; remove the file to have one made", path,
+			minSecret)
 	}
 	return secret, nil
 }

@@ -34,7 +34,8 @@ func (e *examination) environment(context.Context) ([]Finding, error) {
 	case e.Config.Production && host != "" && local(host):
 		return []Finding{
 			ok(Environment, "production"),
-			warning(AppURL, "APP_URL is an address of this machine alone", "Set APP_URL to the address at which customers reach the host; they return to it after paying."),
+			warning(AppURL, "APP_URL is an address of this machine alone",
+				"Set APP_URL to the address at which customers reach the host; they return to it after paying."),
 		}, nil
 	case e.Config.Production:
 		return []Finding{ok(Environment, "production")}, nil
@@ -42,7 +43,8 @@ func (e *examination) environment(context.Context) ([]Finding, error) {
 		return []Finding{warning(Environment, "development, at the public address of APP_URL: the session cookie need not be secure, and a stand-in may take Stripe's place",
 			"Set APP_ENV=production where customers come.")}, nil
 	}
-	return []Finding{ok(Environment, "development; what going live would need is told by: APP_ENV=production host doctor")}, nil
+	return []Finding{ok(Environment,
+		"development; what going live would need is told by: APP_ENV=production host doctor")}, nil
 }
 
 // cookie looks at what browsers make of the session cookie. What they would drop in any
@@ -56,15 +58,18 @@ func (e *examination) cookie(context.Context) ([]Finding, error) {
 		if err == nil && local(u.Hostname()) {
 			found = append(found, warning(CookieSecure, "the session cookie is secure and APP_URL is http: some browsers keep it on this machine alone, others never", remedy))
 		} else {
-			found = append(found, problem(CookieSecure, "the session cookie is secure and APP_URL is http: browsers drop it, and nobody can log in", remedy))
+			found = append(found, problem(CookieSecure,
+				"the session cookie is secure and APP_URL is http: browsers drop it, and nobody can log in", remedy))
 		}
 	}
 	if c.SameSite == http.SameSiteNoneMode && !e.wrong("COOKIE_SAMESITE") {
-		found = append(found, warning(CookieSite, "COOKIE_SAMESITE is none: other sites' pages may use the sessions of their visitors",
+		found = append(found, warning(CookieSite,
+			"COOKIE_SAMESITE is none: other sites' pages may use the sessions of their visitors",
 			"Set COOKIE_SAMESITE=lax unless the pages are shown inside another site."))
 	}
 	if c.Domain != "" && !strings.Contains(c.Domain, ".") && !local(c.Domain) && !e.wrong("COOKIE_DOMAIN") {
-		found = append(found, problem(CookieDomain, "COOKIE_DOMAIN is a whole top-level domain: browsers drop the cookie, and nobody can log in",
+		found = append(found, problem(CookieDomain,
+			"COOKIE_DOMAIN is a whole top-level domain: browsers drop the cookie, and nobody can log in",
 			"Unset COOKIE_DOMAIN to have the cookie for this host alone."))
 	}
 	if len(found) == 0 {

@@ -48,7 +48,8 @@ func (e *examination) database(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := []Finding{ok(DatabaseVersion, "Postgres "+s.Version), ok(DatabaseEncoding, s.Encoding+", "+s.Locale), ok(DatabaseReadOnly, "can be written to")}
+	found := []Finding{ok(DatabaseVersion, "Postgres "+s.Version), ok(DatabaseEncoding, s.Encoding+", "+s.Locale),
+		ok(DatabaseReadOnly, "can be written to")}
 	if f := s.OfVersion(); f != nil {
 		found[0] = problem(DatabaseVersion, f.Found, sentence(f.Remedy))
 	}
@@ -77,7 +78,8 @@ func durability(s postgres.Server) Finding {
 
 func collation(made, now string) Finding {
 	if made != now && made != "" && now != "" {
-		return warning(DatabaseCollation, "the indexes were made with version "+made+" of the collation, and the server's machine has "+now+": an index of text may miss rows",
+		return warning(DatabaseCollation, "the indexes were made with version "+made+
+			" of the collation, and the server's machine has "+now+": an index of text may miss rows",
 			"REINDEX DATABASE, then ALTER DATABASE … REFRESH COLLATION VERSION.")
 	}
 	return ok(DatabaseCollation, "is that of the indexes")
@@ -144,9 +146,11 @@ func (e *examination) databaseConnections(ctx context.Context) ([]Finding, error
 		room, limit = database, "the database's"
 	}
 	need := e.PoolSize*e.Hosts + operators
-	found := fmt.Sprintf("%d hosts open up to %d connections each, with %d for operators %d; %s limit leaves %d", e.Hosts, e.PoolSize, operators, need, limit, room)
+	found := fmt.Sprintf("%d hosts open up to %d connections each, with %d for operators %d; %s limit leaves %d",
+		e.Hosts, e.PoolSize, operators, need, limit, room)
 	if need > room {
-		return []Finding{e.inProduction(DatabaseConnections, found, "Raise max_connections or the limit of role or database, run fewer hosts, or put PgBouncer between.")}, nil
+		return []Finding{e.inProduction(DatabaseConnections, found,
+			"Raise max_connections or the limit of role or database, run fewer hosts, or put PgBouncer between.")}, nil
 	}
 	return []Finding{ok(DatabaseConnections, found)}, nil
 }

@@ -17,14 +17,16 @@ func servers(databaseURL string) (hosts, ports []string) {
 		return slices.DeleteFunc(strings.Split(s, ","), func(s string) bool { return s == "" })
 	}
 	query := u.Query()
-	return append(split(u.Hostname()), split(query.Get("host"))...), append(split(u.Port()), split(query.Get("port"))...)
+	return append(split(u.Hostname()), split(query.Get("host"))...),
+		append(split(u.Port()), split(query.Get("port"))...)
 }
 
 // databaseURL repeats what of DATABASE_URL and of the environment has no effect.
 func (e *examination) databaseURL(context.Context) ([]Finding, error) {
 	var found []Finding
 	for _, w := range e.Config.DatabaseWarnings {
-		found = append(found, warning(DatabaseURL, w, "Take out what has no effect, or write into DATABASE_URL what the driver has in its place."))
+		found = append(found, warning(DatabaseURL, w,
+			"Take out what has no effect, or write into DATABASE_URL what the driver has in its place."))
 	}
 	if len(found) == 0 {
 		found = append(found, ok(DatabaseURL, "every parameter has its effect"))
@@ -61,7 +63,8 @@ func (e *examination) databaseTLS(context.Context) ([]Finding, error) {
 		return []Finding{warning(DatabaseTLS, "the database is across a network and sslmode is require: it is encrypted, and whoever answers is believed to be the server",
 			"Add sslmode=verify-full to DATABASE_URL, and sslrootcert where the certificate is not signed by a public authority.")}, nil
 	}
-	return []Finding{warning(DatabaseTLS, "the database is across a network and sslmode is "+sslmode+": customers' data may cross it unencrypted",
+	return []Finding{warning(DatabaseTLS,
+		"the database is across a network and sslmode is "+sslmode+": customers' data may cross it unencrypted",
 		"Add sslmode=verify-full to DATABASE_URL, and sslrootcert where the certificate is not signed by a public authority.")}, nil
 }
 
@@ -70,7 +73,8 @@ func (e *examination) databaseTLS(context.Context) ([]Finding, error) {
 func pooled(databaseURL string) bool {
 	hosts, ports := servers(databaseURL)
 	byName := func(host string) bool {
-		return strings.Contains(host, "pooler") || strings.Contains(host, "bouncer") || strings.Contains(host, "pgcat") || strings.Contains(host, "odyssey")
+		return strings.Contains(host, "pooler") || strings.Contains(host, "bouncer") ||
+			strings.Contains(host, "pgcat") || strings.Contains(host, "odyssey")
 	}
 	return slices.ContainsFunc(hosts, byName) || slices.Contains(ports, "6432") || slices.Contains(ports, "6543")
 }
@@ -78,7 +82,8 @@ func pooled(databaseURL string) bool {
 func (e *examination) databasePrepare(context.Context) ([]Finding, error) {
 	if e.Config.Prepare && pooled(e.Config.DatabaseURL) {
 		return []Finding{warning(DatabasePrepare, "DATABASE_PREPARE is true and DATABASE_URL looks like a pooler: one that knows nothing of prepared statements can run somebody else's",
-			"Unset DATABASE_PREPARE, unless this is PgBouncer 1.21 or newer with max_prepared_statements above 0.")}, nil
+				"Unset DATABASE_PREPARE, unless this is PgBouncer 1.21 or newer with max_prepared_statements above 0.")},
+			nil
 	}
 	return []Finding{ok(DatabasePrepare, "suits DATABASE_URL")}, nil
 }

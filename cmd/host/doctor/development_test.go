@@ -42,8 +42,9 @@ func TestDevelopmentIsSilent(t *testing.T) {
 	// A database that no host has used, and a key of test mode with no endpoint.
 	w := newWorld(t)
 	found = atHome(t, doctor.Options{DB: testdb.New(t)}, map[string]string{
-		"DATABASE_URL": "postgres://booking:booking@db/booking_platform", "STRIPE_SECRET_KEY": testKey, "STRIPE_WEBHOOK_SECRET": "whsec_" + strings.Repeat("0123456789abcdef", 4),
-		"STRIPE_API_BASE": w.account(), "APP_URL": "http://127.0.0.1:3000",
+		"DATABASE_URL": "postgres://booking:booking@db/booking_platform", "STRIPE_SECRET_KEY": testKey,
+		"STRIPE_WEBHOOK_SECRET": "whsec_" + strings.Repeat("0123456789abcdef", 4),
+		"STRIPE_API_BASE":       w.account(), "APP_URL": "http://127.0.0.1:3000",
 	})
 	require.Empty(t, amiss(found), whole(found))
 
@@ -58,12 +59,20 @@ func TestMistakesOfDevelopment(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		"a live key":              {[]string{"STRIPE_SECRET_KEY", liveKey, "STRIPE_WEBHOOK_SECRET", "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd", "STRIPE_API_BASE", "http://127.0.0.1:1"}, "warning stripe-key-mode,problem stripe"},
-		"a live key of Stripe's":  {[]string{"STRIPE_SECRET_KEY", liveKey, "STRIPE_WEBHOOK_SECRET", "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd"}, "problem configuration"},
-		"a public address":        {[]string{"APP_URL", "https://booking.example.com"}, "problem configuration,warning environment"},
-		"a secure cookie on http": {[]string{"COOKIE_SECURE", "true", "APP_URL", "http://192.168.1.7:3000"}, "problem configuration,problem cookie-secure"},
-		"two environments": {[]string{"APP_ENV", "development", "NODE_ENV", "production", "APP_URL", "https://booking.example.com", "DATABASE_URL", "postgres://db/b",
-			"SESSION_SECRET", "kXk6V0lHq2B8ZtqC0yq3n0Wm5m5d1fJr7uYb9sPzE4A=", "TRUST_PROXY", "1", "STRIPE_SECRET_KEY", liveKey, "STRIPE_WEBHOOK_SECRET", "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd", "STRIPE_API_BASE", "http://127.0.0.1:1"}, "problem configuration,problem configuration"},
+		"a live key": {[]string{"STRIPE_SECRET_KEY", liveKey, "STRIPE_WEBHOOK_SECRET",
+			"whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd", "STRIPE_API_BASE", "http://127.0.0.1:1"},
+			"warning stripe-key-mode,problem stripe"},
+		"a live key of Stripe's": {[]string{"STRIPE_SECRET_KEY", liveKey, "STRIPE_WEBHOOK_SECRET",
+			"whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd"}, "problem configuration"},
+		"a public address": {[]string{"APP_URL", "https://booking.example.com"},
+			"problem configuration,warning environment"},
+		"a secure cookie on http": {[]string{"COOKIE_SECURE", "true", "APP_URL", "http://192.168.1.7:3000"},
+			"problem configuration,problem cookie-secure"},
+		"two environments": {[]string{"APP_ENV", "development", "NODE_ENV", "production", "APP_URL",
+			"https://booking.example.com", "DATABASE_URL", "postgres://db/b",
+			"SESSION_SECRET", "kXk6V0lHq2B8ZtqC0yq3n0Wm5m5d1fJr7uYb9sPzE4A=", "TRUST_PROXY", "1", "STRIPE_SECRET_KEY",
+			liveKey, "STRIPE_WEBHOOK_SECRET", "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd", "STRIPE_API_BASE",
+			"http://127.0.0.1:1"}, "problem configuration,problem configuration"},
 		"a weak secret": {[]string{"SESSION_SECRET", strings.Repeat("s", 40)}, "warning session-secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +90,8 @@ func TestMistakesOfDevelopment(t *testing.T) {
 func TestDisk(t *testing.T) {
 	t.Parallel()
 	for want, free := range map[string]uint64{"problem disk": 100 << 20, "warning disk": 500 << 20} {
-		found := atHome(t, doctor.Options{FreeSpace: func(string) (uint64, error) { return free, nil }}, map[string]string{})
+		found := atHome(t, doctor.Options{FreeSpace: func(string) (uint64, error) { return free, nil }},
+			map[string]string{})
 		require.Equal(t, []string{want}, amiss(found), whole(found))
 	}
 }

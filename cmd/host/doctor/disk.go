@@ -68,7 +68,8 @@ func (e *examination) dataDir(context.Context) ([]Finding, error) {
 	case err != nil:
 		return nil, err
 	case !info.IsDir():
-		return []Finding{problem(DataDir, dir+" is not a folder", "Move that file away, or set DATA_DIR to a folder.")}, nil
+		return []Finding{problem(DataDir, dir+" is not a folder", "Move that file away, or set DATA_DIR to a folder.")},
+			nil
 	}
 	// Windows has no such bits.
 	if runtime.GOOS == "windows" {
@@ -81,7 +82,8 @@ func (e *examination) dataDir(context.Context) ([]Finding, error) {
 	for _, name := range []string{"password", "session_secret"} {
 		file, err := os.Stat(filepath.Join(dir, name))
 		if err == nil && file.Mode().Perm()&0o077 != 0 {
-			return []Finding{warning(DataDir, fmt.Sprintf("%s holds a secret and is open to other users (%s)", filepath.Join(dir, name), file.Mode().Perm()),
+			return []Finding{warning(DataDir, fmt.Sprintf("%s holds a secret and is open to other users (%s)",
+				filepath.Join(dir, name), file.Mode().Perm()),
 				"Take the right from them: chmod 600 on that file.")}, nil
 		}
 	}

@@ -18,7 +18,8 @@ func (e *examination) endpointFindings(all []*stripe.WebhookEndpoint) []Finding 
 		if e.Config.Production {
 			return nil
 		}
-		return []Finding{ok(WebhookEndpoint, "not looked for, as APP_URL is not set: stripe listen brings events to a host in development")}
+		return []Finding{ok(WebhookEndpoint,
+			"not looked for, as APP_URL is not set: stripe listen brings events to a host in development")}
 	}
 	want := e.Config.AppURL + "/webhook"
 	var ours, enabled []*stripe.WebhookEndpoint
@@ -36,7 +37,8 @@ func (e *examination) endpointFindings(all []*stripe.WebhookEndpoint) []Finding 
 	}
 	switch {
 	case len(ours) == 0 && !e.Config.Production:
-		return []Finding{ok(WebhookEndpoint, "Stripe knows none at "+want+": stripe listen brings events to a host in development")}
+		return []Finding{ok(WebhookEndpoint,
+			"Stripe knows none at "+want+": stripe listen brings events to a host in development")}
 	case len(ours) == 0:
 		found := "Stripe knows no webhook endpoint at " + want
 		if len(near) > 0 {
@@ -45,7 +47,8 @@ func (e *examination) endpointFindings(all []*stripe.WebhookEndpoint) []Finding 
 		return []Finding{problem(WebhookEndpoint, found+": payments are not told to the host",
 			"Add an endpoint with that URL in Stripe's dashboard, for the events that docs/doctor.md lists, and put its signing secret into STRIPE_WEBHOOK_SECRET.")}
 	case len(enabled) == 0:
-		return []Finding{e.inProduction(WebhookEndpointDisabled, "the endpoint at "+want+" is disabled: payments are not told to the host",
+		return []Finding{e.inProduction(WebhookEndpointDisabled,
+			"the endpoint at "+want+" is disabled: payments are not told to the host",
 			"Enable it in Stripe's dashboard, and see why its deliveries failed; what was missed is fetched by the host.")}
 	}
 	found := []Finding{ok(WebhookEndpoint, "Stripe knows "+want)}
@@ -62,13 +65,16 @@ func (e *examination) endpointFindings(all []*stripe.WebhookEndpoint) []Finding 
 func (e *examination) endpointSettings(endpoint *stripe.WebhookEndpoint) []Finding {
 	var found []Finding
 	if lacks := missing(endpoint); len(lacks) > 0 {
-		found = append(found, e.inProduction(WebhookEndpointTypes, "the endpoint is not subscribed to "+strings.Join(lacks, ", "),
+		found = append(found, e.inProduction(WebhookEndpointTypes,
+			"the endpoint is not subscribed to "+strings.Join(lacks, ", "),
 			"Add these events to the endpoint in Stripe's dashboard."))
 	} else {
-		found = append(found, ok(WebhookEndpointTypes, "the endpoint is subscribed to every event that the host handles"))
+		found = append(found, ok(WebhookEndpointTypes,
+			"the endpoint is subscribed to every event that the host handles"))
 	}
 	if extra := surplus(endpoint); extra != "" {
-		found = append(found, warning(WebhookEndpointSurplus, "the endpoint is subscribed to "+extra+" besides: each is a delivery and a row that nobody needs",
+		found = append(found, warning(WebhookEndpointSurplus,
+			"the endpoint is subscribed to "+extra+" besides: each is a delivery and a row that nobody needs",
 			"Take what docs/doctor.md does not list from the endpoint in Stripe's dashboard."))
 	}
 	switch endpoint.APIVersion {
@@ -78,11 +84,13 @@ func (e *examination) endpointSettings(endpoint *stripe.WebhookEndpoint) []Findi
 		found = append(found, warning(WebhookEndpointVersion, "the endpoint's events are written in the account's API version, which changes when somebody upgrades it; the host is made for "+stripe.APIVersion,
 			"Make the endpoint anew with API version "+stripe.APIVersion+": it can be chosen only then."))
 	default:
-		found = append(found, warning(WebhookEndpointVersion, "the endpoint's events are written in API version "+endpoint.APIVersion+"; the host is made for "+stripe.APIVersion,
+		found = append(found, warning(WebhookEndpointVersion, "the endpoint's events are written in API version "+
+			endpoint.APIVersion+"; the host is made for "+stripe.APIVersion,
 			"Make the endpoint anew with API version "+stripe.APIVersion+": it can be chosen only then."))
 	}
 	if m := mode(e.Config.StripeSecretKey); m != "" && endpoint.Livemode != (m == "live") {
-		found = append(found, problem(WebhookEndpointMode, "STRIPE_SECRET_KEY is of "+m+" mode and the endpoint is of the other: the host ignores its events",
+		found = append(found, problem(WebhookEndpointMode,
+			"STRIPE_SECRET_KEY is of "+m+" mode and the endpoint is of the other: the host ignores its events",
 			"Use key, endpoint and signing secret of one mode."))
 	}
 	return found
@@ -123,7 +131,8 @@ func surplus(endpoint *stripe.WebhookEndpoint) string {
 func sameURL(a, b string) bool {
 	x, errX := url.Parse(a)
 	y, errY := url.Parse(b)
-	return errX == nil && errY == nil && strings.EqualFold(x.Scheme, y.Scheme) && strings.EqualFold(x.Host, y.Host) && x.Path == y.Path && x.RawQuery == y.RawQuery
+	return errX == nil && errY == nil && strings.EqualFold(x.Scheme, y.Scheme) && strings.EqualFold(x.Host, y.Host) &&
+		x.Path == y.Path && x.RawQuery == y.RawQuery
 }
 
 func sameHost(a, b string) bool {

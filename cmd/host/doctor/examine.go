@@ -160,7 +160,8 @@ func (e *examination) bounded(ctx context.Context, c check) []Finding {
 		// Whatever did not answer would keep each of the others waiting as long.
 		e.reached.Store(false)
 	}
-	return append(a.found, problem(c.name, "could not be examined: "+a.err.Error(), "See to it that what was asked answers, and run this again."))
+	return append(a.found, problem(c.name, "could not be examined: "+a.err.Error(),
+		"See to it that what was asked answers, and run this again."))
 }
 
 func (e *examination) embedded() bool { return e.Config.Embedded }

@@ -70,16 +70,19 @@ func newWorld(t *testing.T) *world {
 		"PORT": "1", "METRICS_ADDR": "127.0.0.1:2",
 	}}
 	w.addresses = []string{"127.0.0.1/8", "172.18.0.3/16", "::1/128"}
-	w.endpoints = []stripetest.WebhookEndpoint{{URL: hook, EnabledEvents: payments.EventTypes(), APIVersion: stripetest.APIVersion, Livemode: true}}
+	w.endpoints = []stripetest.WebhookEndpoint{{URL: hook, EnabledEvents: payments.EventTypes(),
+		APIVersion: stripetest.APIVersion, Livemode: true}}
 	users, err := auth.NewUsers(w.db, auth.UsersOptions{})
 	require.NoError(t, err)
 	_, err = users.Add(t.Context(), "admin@example.com", "correct horse battery", auth.RoleAdmin)
 	require.NoError(t, err)
 	_, err = w.bookings().CreateResource(t.Context(), booking.Resource{
-		Slug: "room", Name: "Room", TimeZone: "Europe/Paris", SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"},
+		Slug: "room", Name: "Room", TimeZone: "Europe/Paris", SlotLength: time.Hour,
+		Price: booking.Money{Minor: 2500, Currency: "eur"},
 	})
 	require.NoError(t, err)
-	w.options = doctor.Options{DB: w.db, Server: w.server, PoolSize: 20, Hosts: 2, FreeSpace: func(string) (uint64, error) { return 50 << 30, nil }, Addresses: w.interfaces}
+	w.options = doctor.Options{DB: w.db, Server: w.server, PoolSize: 20, Hosts: 2,
+		FreeSpace: func(string) (uint64, error) { return 50 << 30, nil }, Addresses: w.interfaces}
 	return w
 }
 
@@ -187,7 +190,8 @@ func (w *world) examine() []doctor.Finding {
 	for _, f := range found {
 		require.NotEmpty(w.t, f.Found)
 		require.Equal(w.t, f.Level != doctor.OK, f.Remedy != "", "%v", f)
-		for _, secret := range []string{"T7gqv2mZ1xk9", "hunter2", "4eC39HqLyjWDarjtT1zdp7dc", "kXk6V0lHq2B8ZtqC0yq3", "Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd"} {
+		for _, secret := range []string{"T7gqv2mZ1xk9", "hunter2", "4eC39HqLyjWDarjtT1zdp7dc", "kXk6V0lHq2B8ZtqC0yq3",
+			"Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd"} {
 			require.NotContains(w.t, f.Found+f.Remedy, secret)
 		}
 	}
@@ -218,13 +222,15 @@ func (w *world) pays() {
 	w.t.Helper()
 	api := httptest.NewServer(w.keep)
 	defer api.Close()
-	backend := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{URL: &api.URL, LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull}})
+	backend := stripe.GetBackendWithConfig(stripe.APIBackend,
+		&stripe.BackendConfig{URL: &api.URL, LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull}})
 	made, err := session.Client{B: backend, Key: testKey}.New(&stripe.CheckoutSessionParams{
 		Mode: stripe.String("payment"), SuccessURL: stripe.String("https://shop.example/success"),
-		LineItems: []*stripe.CheckoutSessionLineItemParams{{Quantity: stripe.Int64(1), PriceData: &stripe.CheckoutSessionLineItemPriceDataParams{
-			Currency: stripe.String("eur"), UnitAmount: stripe.Int64(2500),
-			ProductData: &stripe.CheckoutSessionLineItemPriceDataProductDataParams{Name: stripe.String("Room")},
-		}}},
+		LineItems: []*stripe.CheckoutSessionLineItemParams{{Quantity: stripe.Int64(1),
+			PriceData: &stripe.CheckoutSessionLineItemPriceDataParams{
+				Currency: stripe.String("eur"), UnitAmount: stripe.Int64(2500),
+				ProductData: &stripe.CheckoutSessionLineItemPriceDataProductDataParams{Name: stripe.String("Room")},
+			}}},
 	})
 	require.NoError(w.t, err)
 	_, err = w.keep.Pay(w.t.Context(), made.ID)

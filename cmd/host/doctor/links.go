@@ -22,7 +22,8 @@ func (e *examination) secretUse(ctx context.Context) ([]Finding, error) {
 	if len(secrets) == 0 {
 		kept, err := config.KeptSessionSecret(e.Config.DataDir)
 		if errors.Is(err, fs.ErrNotExist) {
-			return []Finding{ok(SecretUse, "not examined: SESSION_SECRET is not set, and none is kept in DATA_DIR")}, nil
+			return []Finding{ok(SecretUse, "not examined: SESSION_SECRET is not set, and none is kept in DATA_DIR")},
+				nil
 		}
 		if err != nil {
 			return nil, err
@@ -48,11 +49,16 @@ func (e *examination) secretUse(ctx context.Context) ([]Finding, error) {
 		depend := fmt.Sprintf("%s and %s", plural(use.Bookings, "coming booking"), plural(use.Feeds, "calendar feed"))
 		switch {
 		case use.Number == 1:
-			found = append(found, ok(SecretUse, fmt.Sprintf("secret %s (number 1 of SESSION_SECRET, which makes new links): %s", use.ID, depend)))
+			found = append(found, ok(SecretUse,
+				fmt.Sprintf("secret %s (number 1 of SESSION_SECRET, which makes new links): %s", use.ID, depend)))
 		case use.Number > 1 && use.Bookings+use.Feeds == 0:
-			found = append(found, ok(SecretUse, fmt.Sprintf("secret %s (number %d of SESSION_SECRET): nothing depends on it, it can be taken out", use.ID, use.Number)))
+			found = append(found, ok(SecretUse,
+				fmt.Sprintf("secret %s (number %d of SESSION_SECRET): nothing depends on it, it can be taken out",
+					use.ID, use.Number)))
 		case use.Number > 1:
-			found = append(found, ok(SecretUse, fmt.Sprintf("secret %s (number %d of SESSION_SECRET): %s depend on it, keep it", use.ID, use.Number, depend)))
+			found = append(found, ok(SecretUse,
+				fmt.Sprintf("secret %s (number %d of SESSION_SECRET): %s depend on it, keep it", use.ID, use.Number,
+					depend)))
 		case use.ID != "":
 			gone = append(gone, use.ID)
 			links += use.Bookings
@@ -64,8 +70,9 @@ func (e *examination) secretUse(ctx context.Context) ([]Finding, error) {
 		if len(gone) > named {
 			gone = append(gone[:named], "…")
 		}
-		found = append(found, warning(SecretGone, fmt.Sprintf("the links of %s and %s are dead: their secret is not in SESSION_SECRET (%s)",
-			plural(links, "coming booking"), plural(feeds, "calendar feed"), strings.Join(gone, ", ")),
+		found = append(found, warning(SecretGone,
+			fmt.Sprintf("the links of %s and %s are dead: their secret is not in SESSION_SECRET (%s)",
+				plural(links, "coming booking"), plural(feeds, "calendar feed"), strings.Join(gone, ", ")),
 			"Run: host booking renew-links -links, and send the customers their new links; staff make new feeds. A secret that did not leak may be put back behind the others instead."))
 	}
 	return found, nil

@@ -14,7 +14,8 @@ import (
 func TestSecretUse(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	const first, second, third = "kXk6V0lHq2B8ZtqC0yq3n0Wm5m5d1fJr7uYb9sPzE4A=", "Qm9vay1hLXJvb20tb2YtdGhlLXN0dWRpby10b2RheQ==", "V2hvLXJlYWRzLXRoaXMtd2lsbC1maW5kLW5vdGhpbmc="
+	const first, second, third = "kXk6V0lHq2B8ZtqC0yq3n0Wm5m5d1fJr7uYb9sPzE4A=",
+		"Qm9vay1hLXJvb20tb2YtdGhlLXN0dWRpby10b2RheQ==", "V2hvLXJlYWRzLXRoaXMtd2lsbC1maW5kLW5vdGhpbmc="
 	old := w.owners(second)
 	var ids []string
 	for i := range 3 {

@@ -23,7 +23,8 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	}
 	if address == "" {
 		if e.Config.Production {
-			return []Finding{warning(MetricsAddress, "METRICS_ADDR is off: nothing measures the host, and no alarm of ops/ can be raised",
+			return []Finding{warning(MetricsAddress,
+				"METRICS_ADDR is off: nothing measures the host, and no alarm of ops/ can be raised",
 				"Set METRICS_ADDR to a private address that Prometheus reaches, such as 127.0.0.1:9464.")}, nil
 		}
 		return []Finding{ok(MetricsAddress, "off")}, nil
@@ -40,12 +41,14 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 			return nil, err
 		}
 		if open.IsValid() {
-			found = append(found, warning(MetricsAddress, address+" is every address of this machine, and "+open.String()+" is a public one",
+			found = append(found, warning(MetricsAddress,
+				address+" is every address of this machine, and "+open.String()+" is a public one",
 				"Name a private one in METRICS_ADDR, or see that nobody but Prometheus gets there."))
 		}
 	} else if public(ip) {
 		// It is not asked: it may be somebody else's.
-		return []Finding{e.inProduction(MetricsAddress, address+" is a public address: anybody may read how many bookings and payments there are",
+		return []Finding{e.inProduction(MetricsAddress,
+			address+" is a public address: anybody may read how many bookings and payments there are",
 			"Set METRICS_ADDR to a private address that Prometheus reaches, such as 127.0.0.1:9464.")}, nil
 	}
 	if e.takesThePort(ip, everywhere, port) {
@@ -67,7 +70,8 @@ func (e *examination) takesThePort(ip netip.Addr, everywhere bool, port string) 
 func (e *examination) portTaken(address string) Finding {
 	const remedy = "Choose another port in METRICS_ADDR; 9464 is the usual one."
 	if !e.Config.Metrics.Set {
-		return warning(MetricsAddress, address+", the default, is where the host itself listens: it starts without metrics", remedy)
+		return warning(MetricsAddress, address+
+			", the default, is where the host itself listens: it starts without metrics", remedy)
 	}
 	return problem(MetricsAddress, address+" is where the host itself listens: it does not start", remedy)
 }
@@ -85,7 +89,8 @@ func (e *examination) scrape(ctx context.Context, ip netip.Addr, everywhere bool
 	case err == nil && status == http.StatusOK && strings.Contains(body, "\nbooking_"):
 		return ok(MetricsAddress, at+" answers with the host's metrics")
 	case err == nil:
-		return warning(MetricsAddress, "something else answers at "+at+": the host is without metrics, or does not start",
+		return warning(MetricsAddress, "something else answers at "+at+
+			": the host is without metrics, or does not start",
 			"Choose another address in METRICS_ADDR, or stop what is there.")
 	}
 	if !e.Config.Metrics.Set && !e.Config.Production {

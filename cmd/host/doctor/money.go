@@ -49,10 +49,13 @@ func refundFindings(b payments.Backlog) []Finding {
 	var found []Finding
 	switch stuck, due := b.RefundsStuck, b.RefundsDue; {
 	case stuck.Count > 0:
-		found = append(found, problem(RefundsStuck, fmt.Sprintf("%d refunds could not be made at Stripe in three tries, the oldest for %s", stuck.Count, age(stuck)),
+		found = append(found, problem(RefundsStuck,
+			fmt.Sprintf("%d refunds could not be made at Stripe in three tries, the oldest for %s", stuck.Count,
+				age(stuck)),
 			"Read last_error of their rows in booking_platform.refunds, and mend what it names: too little balance at Stripe, say; they are tried again by themselves."))
 	case due.Age > waitLimit:
-		found = append(found, warning(RefundsStuck, fmt.Sprintf("%d refunds are due, the oldest for %s, and nobody makes them", due.Count, age(due)),
+		found = append(found, warning(RefundsStuck,
+			fmt.Sprintf("%d refunds are due, the oldest for %s, and nobody makes them", due.Count, age(due)),
 			"See that a host runs on this database, and look for payments.SettleRefunds in its log."))
 	default:
 		found = append(found, ok(RefundsStuck, "no refund is stuck"))
@@ -62,7 +65,8 @@ func refundFindings(b payments.Backlog) []Finding {
 			"Run host payment list, then host payment retry, or refund it again in Stripe's dashboard, which counts as soon as it is made."))
 	}
 	if pending := b.RefundsPending; pending.Age > pendingLimit {
-		return append(found, warning(RefundsFailed, fmt.Sprintf("%d refunds are on their way at Stripe, the oldest for %s", pending.Count, age(pending)),
+		return append(found, warning(RefundsFailed,
+			fmt.Sprintf("%d refunds are on their way at Stripe, the oldest for %s", pending.Count, age(pending)),
 			"Look at it in Stripe's dashboard: the balance may not cover it, or Stripe waits for the customer; see host payment list."))
 	}
 	return append(found, ok(RefundsFailed, "no refund was refused"))
@@ -71,13 +75,15 @@ func refundFindings(b payments.Backlog) []Finding {
 func paymentFindings(b payments.Backlog) []Finding {
 	var found []Finding
 	if parked := b.Parked; parked.Count > 0 {
-		found = append(found, warning(PaymentsParked, fmt.Sprintf("%d payments wait for a person, the oldest for %s", parked.Count, age(parked)),
+		found = append(found, warning(PaymentsParked,
+			fmt.Sprintf("%d payments wait for a person, the oldest for %s", parked.Count, age(parked)),
 			"Look at each with host events list -outcome parked, and refund it in Stripe's dashboard, or replay its event with host events replay -outcome parked."))
 	} else {
 		found = append(found, ok(PaymentsParked, "none waits for a person"))
 	}
 	if disputed := b.Disputed; disputed.Count > 0 {
-		found = append(found, warning(PaymentsDisputed, fmt.Sprintf("%d payments are disputed, the oldest for %s", disputed.Count, age(disputed)),
+		found = append(found, warning(PaymentsDisputed,
+			fmt.Sprintf("%d payments are disputed, the oldest for %s", disputed.Count, age(disputed)),
 			"Answer in Stripe's dashboard before the day that is shown there, or the dispute is lost. Refund nothing meanwhile: what is due after it goes back by itself."))
 	} else {
 		found = append(found, ok(PaymentsDisputed, "none is disputed"))

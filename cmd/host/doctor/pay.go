@@ -56,7 +56,8 @@ func (v *visitor) pay(ctx context.Context) []Finding {
 	found := []Finding{ok(PaySlot, "booked "+resource+" at "+start)}
 	paid := false
 	if !standIn && !strings.HasPrefix(t.StripeSessionID, "cs_test_") {
-		found = append(found, problem(PayMode, "the host is in Stripe's live mode: nothing was paid, and the booking is cancelled again",
+		found = append(found, problem(PayMode,
+			"the host is in Stripe's live mode: nothing was paid, and the booking is cancelled again",
 			"Do a test payment only on a host with a key of test mode (sk_test_…)."))
 	} else {
 		found = append(found, ok(PayMode, "test mode"))
@@ -89,7 +90,8 @@ func (v *visitor) payMode(ctx context.Context) (standIn bool, refused *Finding) 
 		return true, nil
 	}
 	if mode(v.StripeKey) != "test" {
-		return false, refuse("the host has no stand-in for Stripe, and nothing says that it is in test mode: nothing was booked")
+		return false,
+			refuse("the host has no stand-in for Stripe, and nothing says that it is in test mode: nothing was booked")
 	}
 	return false, nil
 }
@@ -113,7 +115,8 @@ func (v *visitor) slot(ctx context.Context) (resource, start string, bad *Findin
 	}
 	r, err := v.get(ctx, "/api/resources")
 	if err != nil || r.status != http.StatusOK || r.into(&all) != nil {
-		return no(fmt.Sprintf("the resources could not be listed (%d)", r.status), "Look for the request in the host's log.")
+		return no(fmt.Sprintf("the resources could not be listed (%d)", r.status),
+			"Look for the request in the host's log.")
 	}
 	const which = "Name one that costs something and that its customer may cancel: -resource slug."
 	if v.Resource == "" && len(all.Items) == 1 {
@@ -129,7 +132,8 @@ func (v *visitor) slot(ctx context.Context) (resource, start string, bad *Findin
 		free := time.Duration(item.Policy.FreeUntilMinutes) * time.Minute
 		start, err := v.lastFree(ctx, item.Slug, time.Now().Add(free))
 		if err != nil || start == "" {
-			return no(item.Slug+" has no free slot within seven weeks that could be cancelled for nothing", "Name another resource: -resource slug.")
+			return no(item.Slug+" has no free slot within seven weeks that could be cancelled for nothing",
+				"Name another resource: -resource slug.")
 		}
 		return item.Slug, start, nil
 	}
@@ -185,9 +189,11 @@ func (v *visitor) book(ctx context.Context, resource, start string) (*trial, *Fi
 		f := failed(PaySlot, err)
 		return nil, &f
 	}
-	r, err := v.request(ctx, http.MethodPost, "/api/bookings", string(body), "Content-Type", "application/json", "Idempotency-Key", "doctor-"+rand.Text())
+	r, err := v.request(ctx, http.MethodPost, "/api/bookings", string(body), "Content-Type", "application/json",
+		"Idempotency-Key", "doctor-"+rand.Text())
 	if err != nil {
-		f := failed(PaySlot, fmt.Errorf("%w; should a booking of doctor@example.com have been made, it ends by itself", err))
+		f := failed(PaySlot, fmt.Errorf("%w; should a booking of doctor@example.com have been made, it ends by itself",
+			err))
 		return nil, &f
 	}
 	t := &trial{start: start, resource: resource}

@@ -28,14 +28,16 @@ func (e *examination) schema(ctx context.Context) ([]Finding, error) {
 		}
 	}
 	if len(pending) > 0 {
-		return []Finding{e.inProduction(Schema, fmt.Sprintf("%d of %d migrations are not applied, the first is %s", len(pending), len(all), pending[0]),
+		return []Finding{e.inProduction(Schema,
+			fmt.Sprintf("%d of %d migrations are not applied, the first is %s", len(pending), len(all), pending[0]),
 			"Run: host migrate up; a host that starts does the same.")}, nil
 	}
 	e.current.Store(true)
 	found := []Finding{ok(Schema, "has what this program needs")}
 	// What is left that Check looks for is the constraint.
 	if err := migrations.Check(ctx, e.DB, migrations.All); errors.Is(err, migrations.ErrPending) {
-		found = append(found, problem(SchemaConstraint, "the exclusion constraint bookings_no_overlap is missing: a slot can be sold twice",
+		found = append(found, problem(SchemaConstraint,
+			"the exclusion constraint bookings_no_overlap is missing: a slot can be sold twice",
 			"Stop the hosts, then restore it as migrations/booking/00001_bookings.sql makes it, with the extension btree_gist that it needs; bookings that overlap by now have to be moved before."))
 	} else if err != nil {
 		return nil, err
@@ -45,7 +47,8 @@ func (e *examination) schema(ctx context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	if newer != "" {
-		found = append(found, warning(SchemaNewer, "the database is newer than this program ("+newer+"), as after a roll-back: it works",
+		found = append(found, warning(SchemaNewer,
+			"the database is newer than this program ("+newer+"), as after a roll-back: it works",
 			"Deploy the newer release again when its fault is found; do not take migrations back."))
 	}
 	return found, nil
@@ -118,7 +121,8 @@ func (e *examination) databaseRights(ctx context.Context) ([]Finding, error) {
 	if len(lacking) > 3 {
 		more = fmt.Sprintf(" and %d more", len(lacking)-3)
 	}
-	return []Finding{problem(DatabaseRights, "the role of DATABASE_URL may not "+strings.Join(lacking[:min(3, len(lacking))], ", ")+more,
+	return []Finding{problem(DatabaseRights,
+		"the role of DATABASE_URL may not "+strings.Join(lacking[:min(3, len(lacking))], ", ")+more,
 		"Have the owner of the tables run: GRANT USAGE ON SCHEMA booking_platform TO <role>; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA booking_platform TO <role>.")}, nil
 }
 
@@ -129,7 +133,8 @@ func (e *examination) firstRights(ctx context.Context) ([]Finding, error) {
 	}
 	switch {
 	case !extension:
-		return []Finding{problem(DatabaseRights, "the server has no extension btree_gist", "Install Postgres's contrib modules on the server (postgresql-contrib).")}, nil
+		return []Finding{problem(DatabaseRights, "the server has no extension btree_gist",
+			"Install Postgres's contrib modules on the server (postgresql-contrib).")}, nil
 	case !create:
 		return []Finding{problem(DatabaseRights, "the role of DATABASE_URL may not make what migrations need",
 			"Have a superuser run once: CREATE SCHEMA booking_platform AUTHORIZATION <role>; CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public.")}, nil

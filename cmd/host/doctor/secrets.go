@@ -19,7 +19,8 @@ func (e *examination) sessionSecret(context.Context) ([]Finding, error) {
 	}
 	for i, s := range e.Config.SessionSecrets {
 		if why := weak(s); why != "" {
-			return []Finding{e.inProduction(SessionSecret, fmt.Sprintf("SESSION_SECRET can be guessed: number %d %s", i+1, why),
+			return []Finding{e.inProduction(SessionSecret,
+				fmt.Sprintf("SESSION_SECRET can be guessed: number %d %s", i+1, why),
 				"Replace it by the output of: openssl rand -base64 32")}, nil
 		}
 	}
@@ -70,11 +71,14 @@ func (e *examination) webhookSecret(context.Context) ([]Finding, error) {
 	}
 	for i, s := range e.Config.StripeWebhookSecrets {
 		if !webhookSecretForm.MatchString(s) {
-			return []Finding{e.inProduction(WebhookSecret, fmt.Sprintf("STRIPE_WEBHOOK_SECRET is too short or has characters that Stripe's have not (number %d)", i+1),
+			return []Finding{e.inProduction(WebhookSecret,
+				fmt.Sprintf("STRIPE_WEBHOOK_SECRET is too short or has characters that Stripe's have not (number %d)",
+					i+1),
 				"Copy the signing secret of the endpoint from Stripe's dashboard once more.")}, nil
 		}
 		if e.Config.Production && listenSecretForm.MatchString(s) {
-			return []Finding{warning(WebhookSecret, fmt.Sprintf("STRIPE_WEBHOOK_SECRET looks like one of `stripe listen` (number %d)", i+1),
+			return []Finding{warning(WebhookSecret,
+				fmt.Sprintf("STRIPE_WEBHOOK_SECRET looks like one of `stripe listen` (number %d)", i+1),
 				"Use the signing secret of the endpoint in Stripe's dashboard.")}, nil
 		}
 	}
@@ -102,7 +106,8 @@ func (e *examination) stripeKey(context.Context) ([]Finding, error) {
 	}
 	switch m := mode(key); {
 	case m == "test" && e.Config.Production:
-		return []Finding{problem(StripeKeyMode, "STRIPE_SECRET_KEY is one of test mode: bookings are confirmed and no money comes",
+		return []Finding{problem(StripeKeyMode,
+			"STRIPE_SECRET_KEY is one of test mode: bookings are confirmed and no money comes",
 			"Set STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET to those of live mode before customers come.")}, nil
 	case m == "live" && !e.Config.Production:
 		return []Finding{warning(StripeKeyMode, "STRIPE_SECRET_KEY is a live one, in development: real money moves",
@@ -176,8 +181,10 @@ var knownPasswords = []string{"booking", "postgres", "password", "secret", "chan
 
 func (e *examination) databasePassword(context.Context) ([]Finding, error) {
 	user, password := databaseLogin(e.Config.DatabaseURL)
-	if e.Config.Production && password != "" && (password == user || slices.Contains(knownPasswords, strings.ToLower(password))) {
-		return []Finding{warning(DatabasePassword, "the password of DATABASE_URL is that of an example, or the name of its user",
+	if e.Config.Production && password != "" &&
+		(password == user || slices.Contains(knownPasswords, strings.ToLower(password))) {
+		return []Finding{warning(DatabasePassword,
+			"the password of DATABASE_URL is that of an example, or the name of its user",
 			"Give the role another password (ALTER ROLE … PASSWORD …) and write it into DATABASE_URL.")}, nil
 	}
 	return nil, nil

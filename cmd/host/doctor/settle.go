@@ -32,7 +32,9 @@ func (v *visitor) settle(ctx context.Context, t *trial, standIn bool) (found []F
 		return append(found, failed(PayConfirmed, err)), false
 	}
 	if b.Status != "confirmed" || b.Payment.Status != "paid" || b.Payment.AmountPaid != b.Amount {
-		return append(found, problem(PayConfirmed, fmt.Sprintf("the booking is %s and its payment %s, %s after the Checkout", b.Status, b.Payment.Status, wait),
+		return append(found, problem(PayConfirmed,
+			fmt.Sprintf("the booking is %s and its payment %s, %s after the Checkout", b.Status, b.Payment.Status,
+				wait),
 			"Run host doctor where the host runs, and look in Stripe's dashboard whether the event was delivered and what the host answered.")), b.Payment.AmountPaid > 0
 	}
 	found = append(found, ok(PayConfirmed, "the booking is confirmed and paid for"))
@@ -45,14 +47,16 @@ func (v *visitor) payAtStandIn(ctx context.Context, t *trial) *Finding {
 	var r reply
 	u, err := url.Parse(t.URL)
 	if err == nil {
-		r, err = v.request(ctx, http.MethodPost, u.Path, "action=pay", "Content-Type", "application/x-www-form-urlencoded")
+		r, err = v.request(ctx, http.MethodPost, u.Path, "action=pay", "Content-Type",
+			"application/x-www-form-urlencoded")
 	}
 	if err != nil {
 		f := failed(PayCheckout, err)
 		return &f
 	}
 	if r.status != http.StatusSeeOther {
-		f := problem(PayCheckout, fmt.Sprintf("paying on the stand-in's page is answered %d", r.status), "Look for the request in the host's log.")
+		f := problem(PayCheckout, fmt.Sprintf("paying on the stand-in's page is answered %d", r.status),
+			"Look for the request in the host's log.")
 		return &f
 	}
 	return nil
@@ -60,7 +64,8 @@ func (v *visitor) payAtStandIn(ctx context.Context, t *trial) *Finding {
 
 // until looks at the booking again and again, until it is as it should be or the time is
 // over, and returns what was seen last.
-func (v *visitor) until(ctx context.Context, t *trial, limit time.Duration, done func(shown) bool) (b shown, err error) {
+func (v *visitor) until(ctx context.Context, t *trial, limit time.Duration,
+	done func(shown) bool) (b shown, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(500 * time.Millisecond)
@@ -109,10 +114,12 @@ func (v *visitor) once(ctx context.Context, t *trial) Finding {
 	var there, confirmed, payments, events int
 	for try := 0; ; try++ {
 		one, cancel := context.WithTimeout(ctx, v.Timeout)
-		err := v.DB.QueryRowContext(one, onceSQL, t.ID, t.StripeSessionID, config.ReceiverName).Scan(&there, &confirmed, &payments, &events)
+		err := v.DB.QueryRowContext(one, onceSQL, t.ID, t.StripeSessionID, config.ReceiverName).Scan(&there, &confirmed,
+			&payments, &events)
 		cancel()
 		if err != nil {
-			return warning(PayOnce, "not counted: the database of the environment cannot be asked: "+err.Error(), remedy)
+			return warning(PayOnce, "not counted: the database of the environment cannot be asked: "+err.Error(),
+				remedy)
 		}
 		// The host may have asked Stripe before the event came: it is on its way.
 		if there == 0 || events > 0 || try == 20 {
@@ -142,7 +149,8 @@ func (v *visitor) undo(ctx context.Context, t *trial, paid bool) []Finding {
 	}
 	var b shown
 	if r.status != http.StatusOK || r.into(&b) != nil || b.Status != "cancelled" {
-		return []Finding{problem(PayCancelled, fmt.Sprintf("cancelling booking %s is answered %d (%s)", t.ID, r.status, codeOf(r)),
+		return []Finding{problem(PayCancelled,
+			fmt.Sprintf("cancelling booking %s is answered %d (%s)", t.ID, r.status, codeOf(r)),
 			"Cancel it by hand: log in at /dashboard as ADMIN or OPS.")}
 	}
 	at, err := time.Parse(time.RFC3339, t.start)
@@ -154,7 +162,8 @@ func (v *visitor) undo(ctx context.Context, t *trial, paid bool) []Finding {
 		return []Finding{failed(PayCancelled, err)}
 	}
 	if !slices.Contains(slots, t.start) {
-		return []Finding{problem(PayCancelled, "the booking is cancelled, and its slot is not free: "+strings.Join(slots, ", "),
+		return []Finding{problem(PayCancelled,
+			"the booking is cancelled, and its slot is not free: "+strings.Join(slots, ", "),
 			"See whether somebody has booked it since; if nobody has, report this with the host's log.")}
 	}
 	found := []Finding{ok(PayCancelled, "the booking is cancelled and its slot free again")}
@@ -166,7 +175,8 @@ func (v *visitor) undo(ctx context.Context, t *trial, paid bool) []Finding {
 	case err != nil:
 		return append(found, failed(PayRefunded, err))
 	case b.Payment.AmountRefunded != b.Amount:
-		return append(found, problem(PayRefunded, fmt.Sprintf("%d of %d have gone back within %s", b.Payment.AmountRefunded, b.Amount, tidyLimit),
+		return append(found, problem(PayRefunded,
+			fmt.Sprintf("%d of %d have gone back within %s", b.Payment.AmountRefunded, b.Amount, tidyLimit),
 			"Look for payments.SettleRefunds in the host's log, and run host doctor where the host runs."))
 	}
 	return append(found, ok(PayRefunded, "the money has gone back"))

@@ -55,9 +55,11 @@ func (e *examination) resources(ctx context.Context) ([]Finding, error) {
 	case len(active) > 0:
 		return []Finding{ok(Resources, fmt.Sprintf("%d can be booked", len(active)))}, nil
 	case !e.Config.Production:
-		return []Finding{ok(Resources, "none; a host that starts in development makes a sample where there is none at all")}, nil
+		return []Finding{ok(Resources,
+			"none; a host that starts in development makes a sample where there is none at all")}, nil
 	}
-	return []Finding{warning(Resources, "there is no active resource: nothing can be booked", "Run: host resource apply -f file, with what can be booked (docs/resources.md).")}, nil
+	return []Finding{warning(Resources, "there is no active resource: nothing can be booked",
+		"Run: host resource apply -f file, with what can be booked (docs/resources.md).")}, nil
 }
 
 // waitLimit is how long something may wait that a running host takes up within seconds or
@@ -89,7 +91,8 @@ func (e *examination) eventsWaiting(ctx context.Context) ([]Finding, error) {
 
 // eventsOfOtherMode finds a signing secret of the wrong mode by what it lets in.
 func (e *examination) eventsOfOtherMode(ctx context.Context) ([]Finding, error) {
-	for reason, is := range map[webhook.Reason]string{webhook.ReasonTestMode: "test mode", webhook.ReasonLiveMode: "live mode"} {
+	for reason, is := range map[webhook.Reason]string{webhook.ReasonTestMode: "test mode",
+		webhook.ReasonLiveMode: "live mode"} {
 		ignored, err := webhook.List(ctx, e.DB, config.ReceiverName, webhook.ListOptions{
 			Outcome: webhook.Ignored, Reason: reason, Since: e.Now().Add(-24 * time.Hour), Limit: 500,
 		})
@@ -97,7 +100,8 @@ func (e *examination) eventsOfOtherMode(ctx context.Context) ([]Finding, error) 
 			return nil, err
 		}
 		if n := len(ignored); n > 0 {
-			return []Finding{warning(EventsOtherMode, fmt.Sprintf("%d events of %s came within a day, and STRIPE_SECRET_KEY is of the other: they are ignored", n, is),
+			return []Finding{warning(EventsOtherMode,
+				fmt.Sprintf("%d events of %s came within a day, and STRIPE_SECRET_KEY is of the other: they are ignored", n, is),
 				"Take the other mode's signing secret out of STRIPE_WEBHOOK_SECRET, and switch its endpoint at Stripe off.")}, nil
 		}
 	}
@@ -115,7 +119,9 @@ func (e *examination) background(ctx context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	if b.Age > waitLimit {
-		return []Finding{warning(Background, fmt.Sprintf("%d holds have ended and nobody has released them, the oldest for %s", b.Expired, b.Age.Round(time.Second)),
+		return []Finding{warning(Background,
+			fmt.Sprintf("%d holds have ended and nobody has released them, the oldest for %s", b.Expired,
+				b.Age.Round(time.Second)),
 			"See that a host runs on this database, and look for \"step failed\" in its log.")}, nil
 	}
 	return []Finding{ok(Background, "holds that have ended are released")}, nil

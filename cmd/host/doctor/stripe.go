@@ -64,13 +64,17 @@ func refusal(name Name, err error, lacked Name, what string) Finding {
 	var se *stripe.Error
 	switch {
 	case !errors.As(err, &se):
-		return problem(name, "cannot be reached: "+err.Error(), "See that this machine reaches api.stripe.com over https.")
+		return problem(name, "cannot be reached: "+err.Error(),
+			"See that this machine reaches api.stripe.com over https.")
 	case se.HTTPStatusCode == http.StatusForbidden:
-		return warning(lacked, "could not be examined: the restricted key may not "+what, "Give the key the right to read webhook endpoints and events in Stripe's dashboard.")
+		return warning(lacked, "could not be examined: the restricted key may not "+what,
+			"Give the key the right to read webhook endpoints and events in Stripe's dashboard.")
 	case se.HTTPStatusCode == http.StatusUnauthorized:
-		return problem(name, "refuses STRIPE_SECRET_KEY", "Copy the key from Stripe's dashboard once more; one that was rolled there is dead.")
+		return problem(name, "refuses STRIPE_SECRET_KEY",
+			"Copy the key from Stripe's dashboard once more; one that was rolled there is dead.")
 	}
-	return problem(name, fmt.Sprintf("answers %d (%s)", se.HTTPStatusCode, se.Type), "Look at https://status.stripe.com, and run this again.")
+	return problem(name, fmt.Sprintf("answers %d (%s)", se.HTTPStatusCode, se.Type),
+		"Look at https://status.stripe.com, and run this again.")
 }
 
 // A signature is good for five minutes by this machine's clock.

@@ -16,21 +16,24 @@ func (v *visitor) headers(ctx context.Context) Finding {
 	}
 	var lacks []string
 	for name, part := range map[string]string{
-		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin",
+		"Cross-Origin-Opener-Policy": "same-origin",
 	} {
 		if !strings.Contains(r.header.Get(name), part) {
 			lacks = append(lacks, name)
 		}
 	}
 	csp := r.header.Get("Content-Security-Policy")
-	if !strings.Contains(csp, "default-src 'self'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe-inline") {
+	if !strings.Contains(csp, "default-src 'self'") || !strings.Contains(csp, "frame-ancestors 'none'") ||
+		strings.Contains(csp, "unsafe-inline") {
 		lacks = append(lacks, "Content-Security-Policy")
 	}
 	if v.secure() && !strings.Contains(r.header.Get("Strict-Transport-Security"), "max-age=") {
 		lacks = append(lacks, "Strict-Transport-Security")
 	}
 	if len(lacks) > 0 {
-		return problem(BaseHeaders, "the page has not, or not as the host sends them, the headers "+strings.Join(slices.Sorted(slices.Values(lacks)), ", "),
+		return problem(BaseHeaders, "the page has not, or not as the host sends them, the headers "+
+			strings.Join(slices.Sorted(slices.Values(lacks)), ", "),
 			"Have the proxy leave the host's headers as they are, and run the host with APP_ENV=production behind https.")
 	}
 	return ok(BaseHeaders, "the page has the headers that protect it")
@@ -81,7 +84,8 @@ func (v *visitor) api(ctx context.Context) Finding {
 		Error string `json:"error"`
 	}
 	if r.status != http.StatusUnauthorized || r.into(&body) != nil || body.Error != "unauthorized" {
-		return problem(BaseAPI, fmt.Sprintf("GET /api/bookings without a session answers %d, and not 401 in JSON", r.status),
+		return problem(BaseAPI, fmt.Sprintf("GET /api/bookings without a session answers %d, and not 401 in JSON",
+			r.status),
 			"Have the proxy pass the host's answers on as they are; if it does, take the host off the network and report this.")
 	}
 	return ok(BaseAPI, "without a session the API answers 401 in JSON")
@@ -94,7 +98,8 @@ func (v *visitor) page(ctx context.Context) Finding {
 		return failed(BasePage, err)
 	}
 	if r.status != http.StatusFound || !strings.HasPrefix(r.header.Get("Location"), "/login?next=") {
-		return problem(BasePage, fmt.Sprintf("GET /dashboard without a session answers %d, and not 302 to /login", r.status),
+		return problem(BasePage, fmt.Sprintf("GET /dashboard without a session answers %d, and not 302 to /login",
+			r.status),
 			"Have the proxy pass the host's answers on as they are; if it does, take the host off the network and report this.")
 	}
 	return ok(BasePage, "without a session pages send to the login")
@@ -110,7 +115,8 @@ func (v *visitor) webhook(ctx context.Context) Finding {
 	case http.StatusBadRequest:
 		return ok(BaseWebhook, "an unsigned event is refused with 400")
 	case http.StatusTooManyRequests:
-		return warning(BaseWebhook, "an unsigned event is refused with 429: many come from this address", "See in the host's log who sends them, and run this again in a minute.")
+		return warning(BaseWebhook, "an unsigned event is refused with 429: many come from this address",
+			"See in the host's log who sends them, and run this again in a minute.")
 	}
 	return problem(BaseWebhook, fmt.Sprintf("an unsigned event is answered %d, and not 400", r.status),
 		"Have the proxy pass POST /webhook on to the host, without a login and with its body as it is; Stripe reaches the same address.")

@@ -29,7 +29,8 @@ func (e *examination) eventsUndelivered(ctx context.Context) ([]Finding, error) 
 	params := &stripe.EventListParams{
 		DeliverySuccess: stripe.Bool(false),
 		Types:           stripe.StringSlice(payments.EventTypes()),
-		CreatedRange:    &stripe.RangeQueryParams{GreaterThanOrEqual: e.Now().Add(-eventsKept).Unix(), LesserThan: e.Now().Add(-onItsWay).Unix()},
+		CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: e.Now().Add(-eventsKept).Unix(),
+			LesserThan: e.Now().Add(-onItsWay).Unix()},
 	}
 	params.Context = ctx
 	params.Limit = stripe.Int64(100)
@@ -51,7 +52,8 @@ func (e *examination) eventsUndelivered(ctx context.Context) ([]Finding, error) 
 	if err := it.Err(); err != nil {
 		var se *stripe.Error
 		if errors.As(err, &se) && se.HTTPStatusCode == 403 {
-			return []Finding{refusal(Stripe, err, EventsUndelivered, "list events, which the host needs to fetch those that were lost")}, nil
+			return []Finding{refusal(Stripe, err, EventsUndelivered,
+				"list events, which the host needs to fetch those that were lost")}, nil
 		}
 		// Why it is not reached has been told.
 		return nil, nil
@@ -63,7 +65,9 @@ func (e *examination) eventsUndelivered(ctx context.Context) ([]Finding, error) 
 	if listed == 100 {
 		more = " at least"
 	}
-	return []Finding{problem(EventsUndelivered, fmt.Sprintf("%d%s of Stripe's events were not delivered and are not settled, the oldest of %s", lost, more, oldest.UTC().Format(time.RFC3339)),
+	return []Finding{problem(EventsUndelivered,
+		fmt.Sprintf("%d%s of Stripe's events were not delivered and are not settled, the oldest of %s", lost, more,
+			oldest.UTC().Format(time.RFC3339)),
 		"See in Stripe's dashboard what the endpoint answers: 400 means that STRIPE_WEBHOOK_SECRET is another endpoint's; a host that runs fetches what was missed within minutes.")}, nil
 }
 

@@ -57,7 +57,8 @@ func Visit(ctx context.Context, opts VisitOptions) []Finding {
 	if !good(found) {
 		return found
 	}
-	for _, ask := range []func(context.Context) Finding{v.live, v.ready, v.headers, v.cookie, v.api, v.page, v.webhook, v.metrics} {
+	for _, ask := range []func(context.Context) Finding{v.live, v.ready, v.headers, v.cookie, v.api, v.page, v.webhook,
+		v.metrics} {
 		found = append(found, ask(ctx))
 	}
 	if opts.Pay {
@@ -104,7 +105,8 @@ func (v *visitor) get(ctx context.Context, path string, header ...string) (reply
 
 // failed is the finding of a question that got no answer.
 func failed(name Name, err error) Finding {
-	return problem(name, "could not be examined: "+err.Error(), "See that the host and what is in front of it run, and run this again.")
+	return problem(name, "could not be examined: "+err.Error(),
+		"See that the host and what is in front of it run, and run this again.")
 }
 
 func (v *visitor) secure() bool { return strings.HasPrefix(v.Base, "https://") }
@@ -137,7 +139,8 @@ func (v *visitor) healthy(ctx context.Context, name Name, path, remedy string) F
 }
 
 func (v *visitor) live(ctx context.Context) Finding {
-	return v.healthy(ctx, BaseLive, "/health", "See that this is the address of the host and that the proxy leaves the path as it is.")
+	return v.healthy(ctx, BaseLive, "/health",
+		"See that this is the address of the host and that the proxy leaves the path as it is.")
 }
 
 func (v *visitor) ready(ctx context.Context) Finding {

@@ -45,7 +45,8 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 				opts.Stats.serverErrors.Add(1)
 			}
 			opts.Stats.note(from(ctx).route, r.Method, answer.status, time.Since(began), gone)
-			if answer.status/100 == 4 && slices.Contains(opts.Counted, from(ctx).route) && !refused.first(Network(ctx), from(ctx).route) {
+			if answer.status/100 == 4 && slices.Contains(opts.Counted, from(ctx).route) &&
+				!refused.first(Network(ctx), from(ctx).route) {
 				return
 			}
 			line := []slog.Attr{

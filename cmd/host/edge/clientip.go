@@ -33,10 +33,12 @@ func NewClientIP(proxies int, networks []netip.Prefix) *ClientIP {
 			}
 			return false
 		}
-		return &ClientIP{within, realclientip.Must(realclientip.NewRightmostTrustedRangeStrategy("X-Forwarded-For", ranges))}
+		return &ClientIP{within, realclientip.Must(realclientip.NewRightmostTrustedRangeStrategy("X-Forwarded-For",
+			ranges))}
 	case proxies > 0:
 		near := func(peer netip.Addr) bool { return peer.IsLoopback() || peer.IsPrivate() }
-		return &ClientIP{near, realclientip.Must(realclientip.NewRightmostTrustedCountStrategy("X-Forwarded-For", proxies))}
+		return &ClientIP{near, realclientip.Must(realclientip.NewRightmostTrustedCountStrategy("X-Forwarded-For",
+			proxies))}
 	}
 	return &ClientIP{trusted: func(netip.Addr) bool { return false }}
 }

@@ -15,7 +15,8 @@ func TestClientIP(t *testing.T) {
 	none := edge.NewClientIP(0, nil)
 	one := edge.NewClientIP(1, nil)
 	two := edge.NewClientIP(2, nil)
-	nets := edge.NewClientIP(0, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32")})
+	nets := edge.NewClientIP(0, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"),
+		netip.MustParsePrefix("2001:db8::/32")})
 	for name, c := range map[string]struct {
 		finder *edge.ClientIP
 		peer   string
@@ -33,10 +34,11 @@ func TestClientIP(t *testing.T) {
 		"garbage":                     {one, "10.0.0.1:1", []string{"unknown"}, "10.0.0.1"},
 		"two proxies":                 {two, "10.0.0.1:1", []string{"1.1.1.1, 198.51.100.7, 10.0.0.2"}, "198.51.100.7"},
 		"two proxies, one in between": {two, "10.0.0.1:1", []string{"198.51.100.7"}, "10.0.0.1"},
-		"a network":                   {nets, "203.0.113.5:1", []string{"1.1.1.1, 198.51.100.7, 203.0.113.6"}, "198.51.100.7"},
-		"a network of v6":             {nets, "[2001:db8::1]:1", []string{"198.51.100.7"}, "198.51.100.7"},
-		"outside the networks":        {nets, "10.0.0.1:1", []string{"198.51.100.7"}, "10.0.0.1"},
-		"no peer":                     {one, "@", []string{"198.51.100.7"}, ""},
+		"a network": {nets, "203.0.113.5:1", []string{"1.1.1.1, 198.51.100.7, 203.0.113.6"},
+			"198.51.100.7"},
+		"a network of v6":      {nets, "[2001:db8::1]:1", []string{"198.51.100.7"}, "198.51.100.7"},
+		"outside the networks": {nets, "10.0.0.1:1", []string{"198.51.100.7"}, "10.0.0.1"},
+		"no peer":              {one, "@", []string{"198.51.100.7"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -68,7 +68,8 @@ func NewConnections(opts ConnectionOptions) *Connections {
 	if opts.Max <= 0 {
 		opts.Max = 4096
 	}
-	cs := &Connections{max: max(1, min(opts.Max, spareFiles())), waiting: map[string]*list.List{}, proxy: func(netip.Addr) bool { return false }}
+	cs := &Connections{max: max(1, min(opts.Max, spareFiles())), waiting: map[string]*list.List{},
+		proxy: func(netip.Addr) bool { return false }}
 	if opts.ClientIP != nil {
 		cs.proxy = opts.ClientIP.trusted
 	}

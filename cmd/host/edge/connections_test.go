@@ -53,7 +53,8 @@ func (p *pipes) dial(t *testing.T, address string) net.Conn {
 }
 
 // bounded runs a test against a server with limits, in a bubble.
-func bounded(t *testing.T, opts edge.ConnectionOptions, h http.HandlerFunc, test func(*testing.T, *pipes, *edge.Connections)) {
+func bounded(t *testing.T, opts edge.ConnectionOptions, h http.HandlerFunc,
+	test func(*testing.T, *pipes, *edge.Connections)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		if opts.ClientIP == nil {
@@ -168,38 +169,40 @@ func TestFullOfWork(t *testing.T) {
 // too, and one of another keeps its own, however long it has been silent. A proxy that is
 // trusted keeps its own as well.
 func TestSlowClientsOfOneNetwork(t *testing.T) {
-	bounded(t, edge.ConnectionOptions{Max: 5, ClientIP: edge.NewClientIP(1, nil)}, ok, func(t *testing.T, n *pipes, connections *edge.Connections) {
-		proxy := []net.Conn{n.dial(t, "10.0.0.1"), n.dial(t, "10.0.0.1")}
-		time.Sleep(time.Second)
-		other := n.dial(t, "198.51.100.1")
-		time.Sleep(time.Second)
-		slow := []net.Conn{n.dial(t, "2001:db8:1:2::1"), n.dial(t, "2001:db8:1:2:ffff::9")}
-		for range 10 {
-			time.Sleep(100 * time.Millisecond)
-			slow = append(slow, n.dial(t, "2001:db8:1:2::1"))
-		}
-		for i, c := range slow {
-			require.Equal(t, i < 10, isCut(t, c), i)
-		}
-		get(t, other)
-		get(t, proxy[0])
-		get(t, proxy[1])
-		get(t, slow[11])
-	})
+	bounded(t, edge.ConnectionOptions{Max: 5, ClientIP: edge.NewClientIP(1, nil)}, ok,
+		func(t *testing.T, n *pipes, connections *edge.Connections) {
+			proxy := []net.Conn{n.dial(t, "10.0.0.1"), n.dial(t, "10.0.0.1")}
+			time.Sleep(time.Second)
+			other := n.dial(t, "198.51.100.1")
+			time.Sleep(time.Second)
+			slow := []net.Conn{n.dial(t, "2001:db8:1:2::1"), n.dial(t, "2001:db8:1:2:ffff::9")}
+			for range 10 {
+				time.Sleep(100 * time.Millisecond)
+				slow = append(slow, n.dial(t, "2001:db8:1:2::1"))
+			}
+			for i, c := range slow {
+				require.Equal(t, i < 10, isCut(t, c), i)
+			}
+			get(t, other)
+			get(t, proxy[0])
+			get(t, proxy[1])
+			get(t, slow[11])
+		})
 }
 
 // The proxy's connections go too, where nobody else's are left.
 func TestProxiesAlone(t *testing.T) {
-	bounded(t, edge.ConnectionOptions{Max: 2, ClientIP: edge.NewClientIP(1, nil)}, ok, func(t *testing.T, n *pipes, connections *edge.Connections) {
-		var all []net.Conn
-		for range 3 {
-			all = append(all, n.dial(t, "10.0.0.1"))
-			time.Sleep(time.Second)
-		}
-		require.True(t, isCut(t, all[0]))
-		get(t, all[1])
-		get(t, all[2])
-	})
+	bounded(t, edge.ConnectionOptions{Max: 2, ClientIP: edge.NewClientIP(1, nil)}, ok,
+		func(t *testing.T, n *pipes, connections *edge.Connections) {
+			var all []net.Conn
+			for range 3 {
+				all = append(all, n.dial(t, "10.0.0.1"))
+				time.Sleep(time.Second)
+			}
+			require.True(t, isCut(t, all[0]))
+			get(t, all[1])
+			get(t, all[2])
+		})
 }
 
 // A body that dribbles in, and an answer that is not read, wait for their client; a

@@ -88,7 +88,8 @@ func TestHeads(t *testing.T) {
 
 		large := n.dial(t, "192.0.2.1")
 		go func() {
-			_, _ = io.WriteString(large, "GET / HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")
+			_, _ = io.WriteString(large, "GET / HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("x", 64<<10)+
+				"\r\n\r\n")
 		}()
 		res, err := http.ReadResponse(bufio.NewReader(large), nil)
 		require.NoError(t, err)

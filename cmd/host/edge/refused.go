@@ -60,7 +60,8 @@ func (f *refusals) tell(key, client, route string) {
 	delete(f.counts, key)
 	f.mu.Unlock()
 	if n > 0 {
-		f.logger.Warn("requests refused", slog.String("route", route), slog.String("client_ip", client), slog.Int("count", n),
+		f.logger.Warn("requests refused", slog.String("route", route), slog.String("client_ip", client),
+			slog.Int("count", n),
 			slog.Duration("within", refusedWindow))
 	}
 }

@@ -22,7 +22,8 @@ func flooded(t *testing.T, status *int) (flood func(n int, address string), book
 	h, err := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edge.SetRoute(r.Context(), r.URL.Path)
 		w.WriteHeader(*status)
-	}), edge.Options{Logger: slog.New(edge.LogHandler(slog.NewJSONHandler(book, nil))), ClientIP: edge.NewClientIP(0, nil), Counted: []string{"/webhook"}})
+	}), edge.Options{Logger: slog.New(edge.LogHandler(slog.NewJSONHandler(book, nil))),
+		ClientIP: edge.NewClientIP(0, nil), Counted: []string{"/webhook"}})
 	require.NoError(t, err)
 	return func(n int, address string) {
 		for range n {
@@ -54,7 +55,8 @@ func TestRefusedRequestsAreCounted(t *testing.T) {
 		synctest.Wait()
 		lines := book.lines(t)
 		require.Len(t, lines, 7, "who sent one has no second line")
-		require.Subset(t, lines[6], map[string]any{"msg": "requests refused", "route": "/webhook", "client_ip": "192.0.2.7", "count": 999.0})
+		require.Subset(t, lines[6], map[string]any{"msg": "requests refused", "route": "/webhook",
+			"client_ip": "192.0.2.7", "count": 999.0})
 		status = http.StatusBadRequest
 		flood(2, "192.0.2.7")
 		require.Len(t, book.lines(t), 8, "another minute has its own")

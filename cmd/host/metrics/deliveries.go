@@ -11,8 +11,10 @@ import (
 var (
 	deliveriesDesc = desc("webhook_deliveries_total", "Deliveries to the webhook, by what became of them.", "outcome")
 	reasonsDesc    = desc("webhook_reasons_total", "Deliveries that were rejected or ignored, by reason.", "reason")
-	signaturesDesc = desc("webhook_signatures_total", "Deliveries with a good signature, by which of STRIPE_WEBHOOK_SECRET, from 1 on.", "secret")
-	versionsDesc   = desc("webhook_other_version_total", "Deliveries with a good signature of another API version than the one this program is made for.")
+	signaturesDesc = desc("webhook_signatures_total",
+		"Deliveries with a good signature, by which of STRIPE_WEBHOOK_SECRET, from 1 on.", "secret")
+	versionsDesc = desc("webhook_other_version_total",
+		"Deliveries with a good signature of another API version than the one this program is made for.")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -36,8 +38,9 @@ func (d deliveries) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
 	}
 	for outcome, n := range map[webhook.Outcome]int64{
-		webhook.Processed: s.Processed, webhook.Duplicate: s.Duplicates, webhook.Ignored: s.Ignored, webhook.Unmatched: s.Unmatched,
-		webhook.Parked: s.Parked, webhook.Failed: s.Errors, webhook.Rejected: s.Rejected,
+		webhook.Processed: s.Processed, webhook.Duplicate: s.Duplicates, webhook.Ignored: s.Ignored,
+		webhook.Unmatched: s.Unmatched,
+		webhook.Parked:    s.Parked, webhook.Failed: s.Errors, webhook.Rejected: s.Rejected,
 	} {
 		count(deliveriesDesc, n, string(outcome))
 	}

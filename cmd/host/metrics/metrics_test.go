@@ -38,8 +38,11 @@ func fixture(read func(context.Context) error) (*metrics.Metrics, func()) {
 		Version: "v1", DB: db, Webhook: func() webhook.Stats { return webhook.Stats{Secrets: []int64{3}} },
 		Steps: []string{"one"}, Results: []string{"held"},
 		Sources: metrics.Sources{
-			Ready:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
-			Webhook:  func(ctx context.Context) (webhook.Backlog, error) { return webhook.Backlog{Failed: 7}, read(ctx) },
+			Ready: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
+			Webhook: func(ctx context.Context) (webhook.Backlog, error) {
+				return webhook.Backlog{Failed: 7},
+					read(ctx)
+			},
 			Bookings: func(context.Context) (booking.Backlog, error) { return booking.Backlog{Open: 5}, nil },
 			Payments: func(context.Context) (payments.Backlog, error) {
 				return payments.Backlog{Parked: payments.Waiting{Count: 2, Age: 90 * time.Second}}, nil
@@ -73,8 +76,10 @@ func TestScrapesShareAReading(t *testing.T) {
 			all.Go(func() {
 				text := scrape(m)
 				for _, want := range []string{
-					"\nbooking_database_up 1\n", `booking_webhook_events_waiting{outcome="failed"} 7`, "\nbooking_holds_open 5\n",
-					`booking_payments_waiting{state="parked"} 2`, `booking_payments_oldest_waiting_seconds{state="parked"} 90`, "\nbooking_ready 1\n",
+					"\nbooking_database_up 1\n", `booking_webhook_events_waiting{outcome="failed"} 7`,
+					"\nbooking_holds_open 5\n",
+					`booking_payments_waiting{state="parked"} 2`,
+					`booking_payments_oldest_waiting_seconds{state="parked"} 90`, "\nbooking_ready 1\n",
 				} {
 					require.Contains(t, text, want)
 				}
@@ -161,7 +166,8 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 	text := scrape(m)
 	require.Contains(t, text, `booking_http_request_duration_seconds_count{method="other",route="none",status="4xx"} 5`)
-	require.Contains(t, text, `booking_http_request_duration_seconds_count{method="POST",route="/api/bookings",status="cut"} 5`)
+	require.Contains(t, text,
+		`booking_http_request_duration_seconds_count{method="POST",route="/api/bookings",status="cut"} 5`)
 	require.Equal(t, 2, strings.Count(text, "booking_http_request_duration_seconds_count{"))
 }
 

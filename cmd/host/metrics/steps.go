@@ -24,16 +24,20 @@ func newSteps(names []string) steps {
 	byStep := []string{"step"}
 	s := steps{
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: prefix + "step_runs_total", Help: "Runs of a background step, by what became of them: done or failed.",
+			Name: prefix + "step_runs_total",
+			Help: "Runs of a background step, by what became of them: done or failed.",
 		}, []string{"step", "result"}),
 		items: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: prefix + "step_items_total", Help: "What a background step has done: holds released, refunds made, and so on.",
+			Name: prefix + "step_items_total",
+			Help: "What a background step has done: holds released, refunds made, and so on.",
 		}, byStep),
 		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: prefix + "step_last_success_timestamp_seconds", Help: "When a background step last ended without a failure; 0 before the first time.",
+			Name: prefix + "step_last_success_timestamp_seconds",
+			Help: "When a background step last ended without a failure; 0 before the first time.",
 		}, byStep),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: prefix + "step_duration_seconds", Help: "How long a run of a background step took.", Buckets: []float64{0.01, 0.1, 1, 5, 10, 30, 60},
+			Name: prefix + "step_duration_seconds", Help: "How long a run of a background step took.",
+			Buckets: []float64{0.01, 0.1, 1, 5, 10, 30, 60},
 		}, byStep),
 	}
 	for _, name := range names {

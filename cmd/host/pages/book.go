@@ -124,7 +124,8 @@ func tooMany(limit *booking.HoldLimitError, seconds int) string {
 
 // tooFast says when a network may book again.
 func tooFast(rate *checkout.RateError) string {
-	return "Too many bookings are being made from where you are. Please try again in " + plural(rate.Seconds(), "second") + "."
+	return "Too many bookings are being made from where you are. Please try again in " + plural(rate.Seconds(),
+		"second") + "."
 }
 
 // showBook fills in what is free and renders.
@@ -136,7 +137,8 @@ func (p *Pages) showBook(w http.ResponseWriter, r *http.Request, status int, v b
 		return
 	}
 	if len(all) == 0 {
-		p.render(w, http.StatusOK, "nothing.html", nothing{page: p.page("Nothing can be booked yet"), Text: "Please come back later."})
+		p.render(w, http.StatusOK, "nothing.html",
+			nothing{page: p.page("Nothing can be booked yet"), Text: "Please come back later."})
 		return
 	}
 	v.Resource = all[0]
@@ -164,7 +166,8 @@ func (p *Pages) fillWeek(ctx context.Context, v *bookView, all []booking.Resourc
 	today, last := bounds(v.Resource, zone, time.Now())
 	// Times that are too small for the party are not offered; a party that is too large
 	// for any has been told so.
-	at := ask{resource: v.Resource.Slug, party: min(max(1, v.Form.heads()), v.Resource.Capacity), from: firstDay(v.Form.From, today, last)}
+	at := ask{resource: v.Resource.Slug, party: min(max(1, v.Form.heads()), v.Resource.Capacity),
+		from: firstDay(v.Form.From, today, last)}
 	offer := v.choose(&at)
 	v.describe(at, offer)
 	v.link(at, all)
@@ -182,5 +185,6 @@ func (p *Pages) fillWeek(ctx context.Context, v *bookView, all []booking.Resourc
 		return other.link()
 	}
 	v.Week = newWeek(free[0].Slots, zone, at.from, today, last, v.Resource.Capacity, chosen, link)
-	return p.pointOn(ctx, &v.Week, booking.NextSlotRequest{Resource: v.Resource.ID, Offer: at.offer, Party: at.party, After: to}, zone, link)
+	return p.pointOn(ctx, &v.Week, booking.NextSlotRequest{Resource: v.Resource.ID, Offer: at.offer, Party: at.party,
+		After: to}, zone, link)
 }

@@ -33,8 +33,10 @@ func (p *Pages) askCancel(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) showCancel(w http.ResponseWriter, status int, f found, message string) {
 	terms := f.terms(time.Now())
 	v := cancelView{
-		page: p.page("Cancel this booking?"), What: f.what(), When: when(f.booking, f.zone), Terms: f.words(terms), Message: message,
-		ID: f.booking.ID, Token: f.booking.OwnerToken, Allowed: terms.Allowed, Back: checkout.PagePath(f.booking.ID, f.booking.OwnerToken),
+		page: p.page("Cancel this booking?"), What: f.what(), When: when(f.booking, f.zone), Terms: f.words(terms),
+		Message: message,
+		ID:      f.booking.ID, Token: f.booking.OwnerToken, Allowed: terms.Allowed,
+		Back: checkout.PagePath(f.booking.ID, f.booking.OwnerToken),
 	}
 	if !v.Allowed && message == "" {
 		v.Title = "This booking cannot be cancelled here"
@@ -48,7 +50,8 @@ func (p *Pages) takeCancel(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	_, err := p.opts.Payments.Cancel(booking.WithActor(r.Context(), customer), booking.CancelRequest{ID: f.booking.ID, ByCustomer: true})
+	_, err := p.opts.Payments.Cancel(booking.WithActor(r.Context(), customer),
+		booking.CancelRequest{ID: f.booking.ID, ByCustomer: true})
 	var settled *booking.StatusError
 	switch {
 	case err == nil, errors.As(err, &settled):

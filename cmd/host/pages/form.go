@@ -31,7 +31,8 @@ func newKey() string { return rand.Text() }
 func readForm(values url.Values) form {
 	text := func(name string) string { return strings.TrimSpace(values.Get(name)) }
 	return form{
-		Resource: text("resource"), Offer: text("offer"), From: text("from"), Start: text("start"), FirstName: text("firstName"), LastName: text("lastName"),
+		Resource: text("resource"), Offer: text("offer"), From: text("from"), Start: text("start"),
+		FirstName: text("firstName"), LastName: text("lastName"),
 		Email: text("email"), Party: text("party"), Key: text("key"),
 	}
 }
@@ -78,7 +79,8 @@ func (f form) wish() (booking.HoldRequest, map[string]string) {
 func (p *Pages) parse(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if err := r.ParseForm(); err != nil {
-		p.render(w, http.StatusBadRequest, "nothing.html", nothing{page: p.page("That could not be read"), Text: "Please try again.", Back: "/"})
+		p.render(w, http.StatusBadRequest, "nothing.html",
+			nothing{page: p.page("That could not be read"), Text: "Please try again.", Back: "/"})
 		return false
 	}
 	return true

@@ -13,9 +13,12 @@ import (
 func TestAmount(t *testing.T) {
 	t.Parallel()
 	for want, m := range map[string]booking.Money{
-		"EUR 12.50": {Minor: 1250, Currency: "eur"}, "EUR 0.05": {Minor: 5, Currency: "eur"}, "EUR 0.00": {Currency: "eur"},
-		"UGX 50000": {Minor: 5000000, Currency: "ugx"}, "ISK 12": {Minor: 1200, Currency: "isk"}, "EUR -0.05": {Minor: -5, Currency: "eur"}, // M4
-		"JPY 1250": {Minor: 1250, Currency: "jpy"}, "KWD 1.250": {Minor: 1250, Currency: "KWD"}, "USD 1000000.00": {Minor: 100000000, Currency: "usd"},
+		"EUR 12.50": {Minor: 1250, Currency: "eur"}, "EUR 0.05": {Minor: 5, Currency: "eur"},
+		"EUR 0.00":  {Currency: "eur"},
+		"UGX 50000": {Minor: 5000000, Currency: "ugx"}, "ISK 12": {Minor: 1200, Currency: "isk"},
+		"EUR -0.05": {Minor: -5, Currency: "eur"}, // M4
+		"JPY 1250":  {Minor: 1250, Currency: "jpy"}, "KWD 1.250": {Minor: 1250, Currency: "KWD"},
+		"USD 1000000.00": {Minor: 100000000, Currency: "usd"},
 	} {
 		require.Equal(t, want, pages.Amount(m))
 	}
@@ -58,6 +61,8 @@ func TestWhen(t *testing.T) {
 	zone, err := time.LoadLocation("Asia/Tokyo")
 	require.NoError(t, err)
 	start := time.Date(2026, 12, 1, 14, 0, 0, 0, time.UTC)
-	require.Equal(t, "Tuesday, 1 December 2026, 23:00 to 23:45 (Asia/Tokyo)", pages.When(booking.Booking{Start: start, End: start.Add(45 * time.Minute)}, zone))
-	require.Equal(t, "Tuesday, 1 December 2026, 23:00 to Wednesday, 2 December 2026, 01:00 (Asia/Tokyo)", pages.When(booking.Booking{Start: start, End: start.Add(2 * time.Hour)}, zone))
+	require.Equal(t, "Tuesday, 1 December 2026, 23:00 to 23:45 (Asia/Tokyo)",
+		pages.When(booking.Booking{Start: start, End: start.Add(45 * time.Minute)}, zone))
+	require.Equal(t, "Tuesday, 1 December 2026, 23:00 to Wednesday, 2 December 2026, 01:00 (Asia/Tokyo)",
+		pages.When(booking.Booking{Start: start, End: start.Add(2 * time.Hour)}, zone))
 }

@@ -36,14 +36,17 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 		return err
 	}
 	v.Filter = listFilter{
-		From: query.Get("from"), Status: query.Get("status"), Resource: query.Get("resource"), Customer: query.Get("customer"),
-		Statuses:  []booking.Status{booking.Pending, booking.Confirmed, booking.Cancelled, booking.Completed, booking.NoShow, booking.Expired},
+		From: query.Get("from"), Status: query.Get("status"), Resource: query.Get("resource"),
+		Customer: query.Get("customer"),
+		Statuses: []booking.Status{booking.Pending, booking.Confirmed, booking.Cancelled, booking.Completed,
+			booking.NoShow, booking.Expired},
 		Resources: resources,
 	}
 	if !query.Has("from") {
 		v.Filter.From = time.Now().In(zone).Format(time.DateOnly)
 	}
-	opts := booking.ListOptions{Order: booking.ByStart, After: query.Get("after"), Resource: v.Filter.Resource, Customer: v.Filter.Customer}
+	opts := booking.ListOptions{Order: booking.ByStart, After: query.Get("after"), Resource: v.Filter.Resource,
+		Customer: v.Filter.Customer}
 	if v.Filter.Status != "" {
 		opts.Statuses = []booking.Status{booking.Status(v.Filter.Status)}
 	}
@@ -59,7 +62,8 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 	}
 	if found.Next != "" {
 		v.Next = "/dashboard?" + url.Values{
-			"from": {v.Filter.From}, "status": {v.Filter.Status}, "resource": {v.Filter.Resource}, "customer": {v.Filter.Customer}, "after": {found.Next},
+			"from": {v.Filter.From}, "status": {v.Filter.Status}, "resource": {v.Filter.Resource},
+			"customer": {v.Filter.Customer}, "after": {found.Next},
 		}.Encode()
 	}
 	v.Bookings, err = p.bookingRows(ctx, found.Bookings)
@@ -101,8 +105,10 @@ func (p *Pages) bookingRows(ctx context.Context, bookings []booking.Booking) (ro
 			return nil, err
 		}
 		rows = append(rows, bookingRow{
-			When: b.Start.In(zone).Format("Mon 2 Jan 2006, 15:04 MST"), What: res.Name, Name: b.Customer.FirstName + " " + b.Customer.LastName,
-			Email: b.Customer.Email, Amount: amount(b.Amount), Party: b.Party, More: b.Party - 1, Kind: b.Kind, Status: b.Status,
+			When: b.Start.In(zone).Format("Mon 2 Jan 2006, 15:04 MST"), What: res.Name,
+			Name:  b.Customer.FirstName + " " + b.Customer.LastName,
+			Email: b.Customer.Email, Amount: amount(b.Amount), Party: b.Party, More: b.Party - 1, Kind: b.Kind,
+			Status: b.Status,
 		})
 	}
 	return rows, nil

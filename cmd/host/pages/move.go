@@ -131,5 +131,6 @@ func (p *Pages) fillMove(ctx context.Context, v *moveView, f found, now time.Tim
 		return f.path("/booking/move") + "&" + url.Values{"from": {day.String()}}.Encode()
 	}
 	v.Week = newWeek(free[0].Slots, f.zone, first, today, last, f.resource.Capacity, v.chosen, link)
-	return p.pointOn(ctx, &v.Week, booking.NextSlotRequest{Resource: f.resource.ID, Offer: f.booking.Offer, Party: f.booking.Party, After: to}, f.zone, link)
+	return p.pointOn(ctx, &v.Week, booking.NextSlotRequest{Resource: f.resource.ID, Offer: f.booking.Offer,
+		Party: f.booking.Party, After: to}, f.zone, link)
 }

@@ -56,7 +56,8 @@ func (p *Pages) notFound(w http.ResponseWriter) {
 
 // log says what went wrong, with its SQLSTATE where that was the database's.
 func (p *Pages) log(ctx context.Context, level slog.Level, message string, err error) {
-	p.opts.Logger.LogAttrs(ctx, level, message, slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
+	p.opts.Logger.LogAttrs(ctx, level, message, slog.String("error", err.Error()),
+		slog.String("sqlstate", edge.SQLState(err)))
 }
 
 // fail is the page for what the visitor cannot mend. What went wrong is logged, and not
@@ -69,7 +70,8 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.log(r.Context(), level, "page failed", err)
 	w.Header().Set("Retry-After", "1")
 	p.render(w, http.StatusServiceUnavailable, "nothing.html", nothing{
-		page: p.page("Please try again in a moment"), Text: "Something on our side is not working right now. Nothing was charged.",
+		page:      p.page("Please try again in a moment"),
+		Text:      "Something on our side is not working right now. Nothing was charged.",
 		RequestID: edge.RequestID(r.Context()), Back: "/",
 	})
 }

@@ -117,7 +117,8 @@ func (p *Pages) dashboard(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, e := range events {
-		v.Events = append(v.Events, eventRow{Received: e.ReceivedAt.UTC().Format(time.DateTime), Type: e.Type, ID: e.ID, Outcome: e.Outcome})
+		v.Events = append(v.Events, eventRow{Received: e.ReceivedAt.UTC().Format(time.DateTime), Type: e.Type, ID: e.ID,
+			Outcome: e.Outcome})
 	}
 	p.render(w, status, "dashboard.html", v)
 }

@@ -69,7 +69,8 @@ func (f found) words(t booking.Terms) string {
 	case b.Amount.Minor == 0:
 		text = "You may cancel until " + moment(t.Until, f.zone) + "."
 	case t.Refund == b.Amount && later.Allowed:
-		text = "You may cancel free of charge until " + moment(t.FreeUntil, f.zone) + ". After that, and until " + moment(t.Until, f.zone) + ", " +
+		text = "You may cancel free of charge until " + moment(t.FreeUntil, f.zone) + ". After that, and until " +
+			moment(t.Until, f.zone) + ", " +
 			amount(later.Fee) + " of " + amount(b.Amount) + " is kept."
 	case t.Refund == b.Amount:
 		text = "You may cancel free of charge until " + moment(t.FreeUntil, f.zone) + ", and not after that."

@@ -62,7 +62,8 @@ func firstDay(text string, today, last booking.Date) booking.Date {
 
 // newWeek puts slots under the days that begin with first. link gives the address of the
 // week from a day on.
-func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booking.Date, capacity int, chosen time.Time, link func(booking.Date) string) week {
+func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booking.Date, capacity int, chosen time.Time,
+	link func(booking.Date) string) week {
 	w := week{Days: byDay(slots, zone, first, capacity, chosen)}
 	for _, day := range w.Days {
 		w.Free = w.Free || len(day.Slots) > 0
@@ -81,7 +82,8 @@ func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booki
 }
 
 // pointOn finds the next free time for a week that has none.
-func (p *Pages) pointOn(ctx context.Context, w *week, ask booking.NextSlotRequest, zone *time.Location, link func(booking.Date) string) error {
+func (p *Pages) pointOn(ctx context.Context, w *week, ask booking.NextSlotRequest, zone *time.Location,
+	link func(booking.Date) string) error {
 	if w.Free {
 		return nil
 	}

@@ -89,9 +89,11 @@ func (v *bookingView) tellPending(f found, how money) (waiting bool) {
 		v.Headline, v.Text = "Waiting for your payment", "As soon as it has arrived, this page says so."
 		return true
 	case moneyFailed:
-		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "Your payment did not go through", "Nothing was charged, and your time is no longer kept for you."
+		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "Your payment did not go through",
+			"Nothing was charged, and your time is no longer kept for you."
 	case moneyComing:
-		v.Headline, v.Text = "Your bank is at work", "Your payment takes a while to arrive. Your time is kept for you meanwhile."
+		v.Headline, v.Text = "Your bank is at work",
+			"Your payment takes a while to arrive. Your time is kept for you meanwhile."
 	case moneyApplied:
 		// The money and the confirmation are one transaction: it came between the two
 		// reads of this page.
@@ -174,7 +176,9 @@ func (f found) returned(how money) (headline, text string) {
 	case f.payment.OpenDisputes > 0, f.payment.Lost.Minor > 0:
 		return "Your payment came too late", strings.TrimSpace(f.contested(all))
 	case how == moneyReturned:
-		return "Your payment was given back", "Your payment could not be used for this booking. All of it, " + amount(all) + ", has been given back to you."
+		return "Your payment was given back", "Your payment could not be used for this booking. All of it, " +
+			amount(all) + ", has been given back to you."
 	}
-	return "Your payment is given back", "Your payment could not be used for this booking. All of it, " + amount(all) + ", is given back to you automatically."
+	return "Your payment is given back", "Your payment could not be used for this booking. All of it, " + amount(all) +
+		", is given back to you automatically."
 }

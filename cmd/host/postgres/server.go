@@ -81,7 +81,8 @@ func (s Server) OfText() *Fault {
 		return &Fault{"the database's encoding is " + s.Encoding + ", which cannot store every customer's name",
 			"make another one: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"}
 	case !s.FoldsLetters:
-		return &Fault{"the database's locale is " + s.Locale + ", where the small letter of I is not i: e-mail addresses would not be found again",
+		return &Fault{"the database's locale is " + s.Locale +
+			", where the small letter of I is not i: e-mail addresses would not be found again",
 			"make another one: CREATE DATABASE … LOCALE 'C' TEMPLATE template0"}
 	}
 	return nil
@@ -106,12 +107,14 @@ func (s Server) OfCommits() *Fault {
 		{"fsync", s.Fsync}, {"full_page_writes", s.FullPageWrites}, {"synchronous_commit", s.SynchronousCommit},
 	} {
 		if setting.value == "off" {
-			return &Fault{setting.name + " is off: events that were answered, and bookings, can be lost with the server's machine",
+			return &Fault{setting.name +
+				" is off: events that were answered, and bookings, can be lost with the server's machine",
 				"set it to on; ALTER ROLE and ALTER DATABASE may have set it too"}
 		}
 	}
 	if s.ReplicationRole == "replica" {
-		return &Fault{"session_replication_role is replica: foreign keys are not checked", "take it from the role or the database"}
+		return &Fault{"session_replication_role is replica: foreign keys are not checked",
+			"take it from the role or the database"}
 	}
 	return nil
 }

@@ -13,7 +13,8 @@ import (
 // The fields that a file can have.
 var (
 	resourceFields = []string{
-		"slug", "name", "description", "timeZone", "capacity", "slotLength", "slotStep", "bufferBefore", "bufferAfter", "notice",
+		"slug", "name", "description", "timeZone", "capacity", "slotLength", "slotStep", "bufferBefore", "bufferAfter",
+		"notice",
 		"horizon", "holdFor", "holdCap", "currency", "price", "policy", "active", "hours", "exceptions", "offers",
 	}
 	policyFields = []string{"never", "freeUntil", "closedFrom", "feePercent", "fee"}
@@ -157,7 +158,8 @@ func (r *reader) hours(n *yaml.Node, path string) (out []booking.Hours) {
 		for _, i := range r.intervals(f.value, join(path, f.key)) {
 			for day, name := range weekdays {
 				if name == f.key {
-					out = append(out, booking.Hours{Weekday: time.Weekday((day + 1) % 7), Opens: i.Opens, Closes: i.Closes})
+					out = append(out, booking.Hours{Weekday: time.Weekday((day + 1) % 7), Opens: i.Opens,
+						Closes: i.Closes})
 				}
 			}
 		}

@@ -23,7 +23,8 @@ func read(t *testing.T, text string) []booking.Resource {
 }
 
 var leastResource = booking.Resource{
-	Slug: "court", Name: "Court", TimeZone: "UTC", SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"}, Active: true,
+	Slug: "court", Name: "Court", TimeZone: "UTC", SlotLength: time.Hour,
+	Price: booking.Money{Minor: 2500, Currency: "eur"}, Active: true,
 }
 
 func TestReadForms(t *testing.T) {
@@ -40,10 +41,14 @@ func TestReadForms(t *testing.T) {
 	require.Equal(t, both, read(t, least+"---\n"+other), "documents")
 	one := `{"slug":"court","name":"Court","timeZone":"UTC","slotLength":"1h","currency":"eur","price":"25.00"}`
 	require.Equal(t, []booking.Resource{leastResource}, read(t, one), "JSON")
-	require.Equal(t, both, read(t, "\n[\n\t"+one+",\n\t"+strings.Replace(one, "court", "other", 1)+"\n]\n"), "a list in JSON, with tabs")
-	require.Equal(t, "😀/", read(t, strings.Replace(one, `"Court"`, `"\ud83d\ude00\/"`, 1))[0].Name, "escapes that YAML does not know")
-	require.EqualValues(t, 2500, read(t, strings.Replace(one, `"25.00"`, `25.00`, 1))[0].Price.Minor, "digits are kept without quotes")
-	require.EqualValues(t, 25, read(t, strings.NewReplacer("EUR", "jpy", `"25.00"`, "25").Replace(least))[0].Price.Minor)
+	require.Equal(t, both, read(t, "\n[\n\t"+one+",\n\t"+strings.Replace(one, "court", "other", 1)+"\n]\n"),
+		"a list in JSON, with tabs")
+	require.Equal(t, "😀/", read(t, strings.Replace(one, `"Court"`, `"\ud83d\ude00\/"`, 1))[0].Name,
+		"escapes that YAML does not know")
+	require.EqualValues(t, 2500, read(t, strings.Replace(one, `"25.00"`, `25.00`, 1))[0].Price.Minor,
+		"digits are kept without quotes")
+	require.EqualValues(t, 25, read(t, strings.NewReplacer("EUR", "jpy", `"25.00"`,
+		"25").Replace(least))[0].Price.Minor)
 }
 
 func TestReadFields(t *testing.T) {
@@ -72,7 +77,8 @@ offers:
 	want := leastResource
 	want.Description, want.Capacity, want.SlotStep, want.BufferBefore = "two\nlines", 6, 15*time.Minute, 90*time.Second
 	want.Notice, want.Horizon, want.HoldFor, want.HoldCap = 36*time.Hour, 60*24*time.Hour, 20*time.Minute, 48*time.Hour
-	want.Policy = booking.Policy{Never: true, FreeUntil: 48 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50, FeeMinor: 500}
+	want.Policy = booking.Policy{Never: true, FreeUntil: 48 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50,
+		FeeMinor: 500}
 	want.Active = false
 	want.Hours = []booking.Hours{
 		{Weekday: time.Monday, Opens: 540, Closes: 750}, {Weekday: time.Monday, Opens: 840, Closes: 1560},
@@ -83,7 +89,8 @@ offers:
 		{Date: booking.Date{Year: 2026, Month: 12, Day: 24}, Hours: []booking.Interval{{Opens: 600, Closes: 840}}},
 	}
 	want.Offers = []booking.Offer{
-		{Slug: "long", Name: "Long", SlotLength: 90 * time.Minute, SlotStep: 30 * time.Minute, BufferBefore: time.Minute, BufferAfter: 2 * time.Minute, Price: booking.Money{Minor: 3000}},
+		{Slug: "long", Name: "Long", SlotLength: 90 * time.Minute, SlotStep: 30 * time.Minute,
+			BufferBefore: time.Minute, BufferAfter: 2 * time.Minute, Price: booking.Money{Minor: 3000}},
 		{Slug: "old", Name: "Old", Inactive: true},
 	}
 	require.Equal(t, want, r)
@@ -197,7 +204,9 @@ func TestReadJSONLines(t *testing.T) {
 	var indented strings.Builder
 	enc := json.NewEncoder(&indented)
 	enc.SetIndent("", "\t")
-	require.NoError(t, enc.Encode(map[string]any{"a": 1, "currency": "EUR", "hours": map[string]any{"mon": []string{"9:00-10:00", "x"}}, "name": "N", "price": 25, "slotLength": "1h", "slug": "s", "timeZone": "UTC"}))
+	require.NoError(t, enc.Encode(map[string]any{"a": 1, "currency": "EUR",
+		"hours": map[string]any{"mon": []string{"9:00-10:00", "x"}}, "name": "N", "price": 25, "slotLength": "1h",
+		"slug": "s", "timeZone": "UTC"}))
 	_, err := resourcefile.Read([]byte(indented.String()))
 	require.ErrorContains(t, err, "3 problems\n  line 2: s.a is unknown")
 	require.ErrorContains(t, err, "\n  line 7: s.hours.mon[1] is")

@@ -135,7 +135,8 @@ func join(path, key string) string {
 	if len(key) > 64 {
 		key = key[:64] + "…"
 	}
-	if key != strings.ToValidUTF8(key, "") || strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+	if key != strings.ToValidUTF8(key, "") ||
+		strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
 		key = fmt.Sprintf("%q", key)
 	}
 	if path == "" {

@@ -45,7 +45,8 @@ func (o object) add(key string, value *yaml.Node) {
 func text(s string) *yaml.Node {
 	n := &yaml.Node{}
 	n.SetString(s)
-	if strings.ContainsAny(s, "\r\t\u0085\u2028\u2029\ufeff") || strings.HasPrefix(s, "\n") || strings.HasPrefix(s, " ") {
+	if strings.ContainsAny(s, "\r\t\u0085\u2028\u2029\ufeff") || strings.HasPrefix(s, "\n") ||
+		strings.HasPrefix(s, " ") {
 		// A block of lines would not keep these.
 		n.Style = yaml.DoubleQuotedStyle
 	}
