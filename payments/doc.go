@@ -30,13 +30,12 @@
 //
 // A refund is an intent first: a row, bounded by what was paid, committed together with
 // its cause ([Payments.Cancel], [Payments.Refund], an event). A step has Stripe make it.
-// Each step is safe on every replica at once. With nothing to do, the steps of the first
-// group cost one statement; run them every few seconds:
+// [Payments.Run] runs the background steps. Those who schedule the single steps
+// themselves run these every five seconds; with nothing to do each costs one statement:
 //
 //	p.ExpireSessions(ctx)  // end what can still be paid for slots that are gone
 //	p.SettleRefunds(ctx)   // make the refunds that are due
 //	p.LookUpRefunds(ctx)   // find out about refunds that Stripe has hinted at
-//	receiver.RetryWaiting(ctx) // handle early and failed events again
 //
 // This one asks Stripe about single payments whose time is over; run it every minute:
 //
@@ -49,8 +48,8 @@
 //	p.FindRefunds(ctx)               // find refunds of which no event has come
 //	p.FindDisputes(ctx)              // find disputes, and their ends, of which no event has come
 //
-// And receiver.DeleteOld every ten minutes; or receiver.Run, which does both of the
-// receiver's.
+// Each step is safe on every replica at once. Beside them run receiver.Run and the steps
+// of booking.
 //
 // [Payments.TakeSince] takes every event since a time, delivered or not: once, after a
 // backup was restored.

@@ -37,21 +37,9 @@ func Example() {
 
 	// The background work: without it an early event stays unpaid, a hold that ended
 	// keeps its Checkout Session, and no refund is made. All of it is safe on every
-	// replica.
-	every := func(pause time.Duration, steps ...func(context.Context) (int, error)) {
-		for ; ; time.Sleep(pause) {
-			for _, step := range steps {
-				if _, err := step(context.Background()); err != nil {
-					log.Print(err)
-				}
-			}
-		}
-	}
+	// replica. The steps of bookings run beside these.
 	go func() { log.Fatal(receiver.Run(context.Background())) }()
-	go every(5*time.Second, pay.ExpireSessions, bookings.ReleaseExpired, pay.SettleRefunds, pay.LookUpRefunds)
-	go every(time.Minute, pay.AskStripe, bookings.CompletePast)
-	go every(5*time.Minute, func(ctx context.Context) (int, error) { return pay.TakeUndelivered(ctx, receiver) })
-	go every(15*time.Minute, pay.FindRefunds, pay.FindDisputes)
+	go func() { log.Fatal(pay.Run(context.Background(), receiver)) }()
 
 	http.HandleFunc("POST /book", func(w http.ResponseWriter, r *http.Request) {
 		held, err := bookings.Hold(r.Context(), booking.HoldRequest{

@@ -90,6 +90,10 @@ type Options struct {
 	// by many goroutines at once. With it, a change takes eight round trips more. nil is
 	// none. A booking that costs nothing has no payment: nothing is told of it.
 	OnTransition func(ctx context.Context, tx Tx, t Transition) error
+	// OnStep is called after each run of a step by [Payments.Run]: how long it took, how
+	// many items it processed and why it failed. A run that the end of the context
+	// interrupted is not reported. It may be called concurrently; nil is none.
+	OnStep func(step string, took time.Duration, items int, err error)
 	// RequestID gives the id of the request that a context belongs to; it goes into the
 	// session's metadata, so that the webhook's log line can be joined to the request
 	// that began it. nil leaves it out, and so does what is longer than the 500

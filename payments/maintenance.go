@@ -1,0 +1,68 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/booking-platform/booking-platform/internal/periodic"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// Run runs every background step of this package at its own pace until ctx ends, and then
+// returns nil. receiver is the one that [Payments.Register] was called with; nil is an
+// error.
+//
+// Run is safe on every replica at once. A step that fails or panics is logged, reported to
+// Options.OnStep and run again. The single steps are exported for programs that have a
+// scheduler of their own; the package comment lists their periods.
+//
+// Run does not wait for booking.Store.Run, which releases expired holds. The Checkout
+// Session of a hold is ended whether its slot has been released or not; a customer who
+// pays in between gets the slot back if it is still free, and else a full refund.
+func (p *Payments) Run(ctx context.Context, receiver *webhook.Receiver) error {
+	if receiver == nil {
+		return errors.New("payments: Run requires the webhook receiver")
+	}
+	periodic.Run(ctx, p.log, p.opts.OnStep, p.rounds(receiver)...)
+	return nil
+}
+
+// Steps returns the names of the steps that [Payments.Run] reports to Options.OnStep, in
+// alphabetical order.
+func Steps() []string {
+	var names []string
+	for _, round := range (&Payments{}).rounds(nil) {
+		for _, step := range round.Steps {
+			names = append(names, step.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (p *Payments) rounds(receiver *webhook.Receiver) []periodic.Round {
+	return []periodic.Round{
+		{Every: 5 * time.Second, Steps: []periodic.Step{
+			{Name: "payments.ExpireSessions", Timeout: 20 * time.Second, Do: p.ExpireSessions},
+		}},
+		{Every: 5 * time.Second, Steps: []periodic.Step{
+			{Name: "payments.SettleRefunds", Timeout: 20 * time.Second, Do: p.SettleRefunds},
+			{Name: "payments.LookUpRefunds", Timeout: 20 * time.Second, Do: p.LookUpRefunds},
+		}},
+		{Every: time.Minute, Steps: []periodic.Step{
+			{Name: "payments.AskStripe", Timeout: 45 * time.Second, Do: p.AskStripe},
+		}},
+		{Every: 5 * time.Minute, Steps: []periodic.Step{
+			{Name: "payments.TakeUndelivered", Timeout: time.Minute, Do: func(ctx context.Context) (int, error) {
+				return p.TakeUndelivered(ctx, receiver)
+			}},
+		}},
+		// These two list up to 30 days at Stripe.
+		{Every: 15 * time.Minute, Steps: []periodic.Step{
+			{Name: "payments.FindRefunds", Timeout: 2 * time.Minute, Do: p.FindRefunds},
+			{Name: "payments.FindDisputes", Timeout: 2 * time.Minute, Do: p.FindDisputes},
+		}},
+	}
+}

@@ -1,0 +1,56 @@
+package payments_test
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// Each step runs at once when Run starts, and does its work: here a refund is made.
+func TestRun_EveryStep(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	errs, items := map[string]error{}, map[string]int{}
+	all := make(chan struct{})
+	w := newWorld(t, setup{opts: payments.Options{OnStep: func(step string, _ time.Duration, n int, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, seen := errs[step]
+		errs[step], items[step] = err, items[step]+n
+		if !seen && len(errs) == len(payments.Steps()) {
+			close(all)
+		}
+	}}})
+	_, p := w.paid(0)
+	w.refund(p, 1000, "case 1")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.payments.Run(ctx, w.receiver) }()
+	select {
+	case <-all:
+	case <-time.After(30 * time.Second):
+		require.Fail(t, "a step did not run")
+	}
+	cancel()
+	require.NoError(t, <-done)
+	require.Equal(t, payments.Steps(), slices.Sorted(maps.Keys(errs)))
+	for step, err := range errs {
+		require.NoError(t, err, step)
+	}
+	require.Equal(t, 1, items["payments.SettleRefunds"])
+	require.Equal(t, stripetest.Money{Captured: price, Refunded: 1000}, w.stripe.Balance()["eur"])
+}
+
+func TestRun_RequiresReceiver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	require.Error(t, w.payments.Run(t.Context(), nil))
+}
