@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/booking-platform/booking-platform/internal/periodic"
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
@@ -49,6 +50,10 @@ type Options struct {
 	// transaction mode that knows nothing of prepared statements, nor for connections
 	// that are cleared of them in between. [Store.Tx] is without it.
 	Prepare bool
+	// OnStep is called after each step of [Store.Run] with its name,
+	// "booking.ReleaseExpired" or "booking.CompletePast", how long it took and how many
+	// bookings it changed. It must be safe for concurrent use. nil is no observer.
+	OnStep func(step string, took time.Duration, items int, err error)
 }
 
 // Store keeps resources and bookings in Postgres. It is safe for concurrent use, and on
@@ -65,6 +70,7 @@ type Store struct {
 	holdLimits    holdLimits
 	secrets       []ownerSecret
 	completeAfter time.Duration
+	onStep        periodic.Observer
 	// besideWait is maxBesideWait, but in tests that ask what comes of it on a machine of
 	// whatever speed.
 	besideWait time.Duration
@@ -102,7 +108,7 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	}
 	return &Store{
 		db: db, single: single, log: opts.Logger, holdLimits: limits,
-		secrets: secrets, completeAfter: opts.CompleteAfter, besideWait: maxBesideWait,
+		secrets: secrets, completeAfter: opts.CompleteAfter, onStep: opts.OnStep, besideWait: maxBesideWait,
 	}, nil
 }
 
