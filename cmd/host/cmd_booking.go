@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
 
 // bookingCommand does `host booking renew-links`.

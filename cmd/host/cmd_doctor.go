@@ -12,8 +12,8 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/booking-platform/booking-platform/cmd/host/config"
-	"github.com/booking-platform/booking-platform/cmd/host/doctor"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/doctor"
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 

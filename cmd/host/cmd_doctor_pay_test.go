@@ -15,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/booking-platform/booking-platform/cmd/host/doctor"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/doctor"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
 
 // healthcheck asks the host on this machine whether it is ready, for images that have no

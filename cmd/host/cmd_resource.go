@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/resourcefile"
+	"github.com/booking-platform/booking-platform/booking/resourcefile"
 	"github.com/booking-platform/booking-platform/migrations"
 )
 

@@ -3,15 +3,15 @@ package main
 import (
 	"time"
 
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
 // usual is what a request of most routes may cost: a page, a form, a JSON object.
-var usual = edge.Limits{Body: 64 << 10, Read: 10 * time.Second, Time: 15 * time.Second}
+var usual = middleware.Limits{Body: 64 << 10, Read: 10 * time.Second, Time: 15 * time.Second}
 
 // routeLimits are those of the routes that need others, by the path template of the
 // router.
-var routeLimits = map[string]edge.Limits{
+var routeLimits = map[string]middleware.Limits{
 	// Real events pass 64 KiB at times. The receiver bounds its work itself, and goes on
 	// with it when the sender has gone.
 	"/webhook": {Body: 1 << 20, Read: 10 * time.Second, Time: 25 * time.Second},
@@ -27,7 +27,7 @@ var routeLimits = map[string]edge.Limits{
 }
 
 // limitsOf are the limits of a route.
-func limitsOf(template string) edge.Limits {
+func limitsOf(template string) middleware.Limits {
 	if l, ok := routeLimits[template]; ok {
 		return l
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	host "github.com/booking-platform/booking-platform/cmd/host"
-	"github.com/booking-platform/booking-platform/cmd/host/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 

@@ -7,7 +7,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/booking-platform/booking-platform/cmd/host/api"
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/cmd/host/pages"
 	"github.com/booking-platform/booking-platform/health"
 )
@@ -28,11 +28,11 @@ func router(r *rooms, a *api.API, p *pages.Pages) *mux.Router {
 	a.Register(routes)
 	p.Register(routes)
 	routes.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		edge.WriteError(w, req, http.StatusNotFound, "not_found", nil)
+		middleware.WriteError(w, req, http.StatusNotFound, "not_found", nil)
 	})
 	routes.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Allow", strings.Join(allowed(routes, req), ", "))
-		edge.WriteError(w, req, http.StatusMethodNotAllowed, "method_not_allowed", nil)
+		middleware.WriteError(w, req, http.StatusMethodNotAllowed, "method_not_allowed", nil)
 	})
 	return routes
 }
@@ -43,7 +43,7 @@ func known(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		template, err := mux.CurrentRoute(r).GetPathTemplate()
 		if err == nil {
-			edge.SetRoute(r.Context(), template)
+			middleware.SetRoute(r.Context(), template)
 		}
 		limitsOf(template).Serve(next, w, r)
 	})

@@ -5,9 +5,9 @@ import (
 	"log/slog"
 
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
-	"github.com/booking-platform/booking-platform/cmd/host/config"
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
-	"github.com/booking-platform/booking-platform/cmd/host/metrics"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
 // listenForScrapes takes the address of METRICS_ADDR; nil where there is none. The
@@ -45,5 +45,5 @@ func (r *rooms) useMetrics() {
 			Webhook: r.receiver.Waiting,
 		},
 	})
-	r.stats.OnAnswer(func(a edge.Answered) { r.metrics.Request(a.Route, a.Method, a.Status, a.Took) })
+	r.stats.OnAnswer(func(a middleware.Answered) { r.metrics.Request(a.Route, a.Method, a.Status, a.Took) })
 }

@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/booking-platform/booking-platform/cmd/host/config"
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
-	"github.com/booking-platform/booking-platform/cmd/host/metrics"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
 const (
@@ -41,7 +41,7 @@ type host struct {
 }
 
 func newLogger(w io.Writer) *slog.Logger {
-	return slog.New(edge.LogHandler(slog.NewJSONHandler(edge.LogWriter(w), nil)))
+	return slog.New(middleware.LogHandler(slog.NewJSONHandler(middleware.LogWriter(w), nil)))
 }
 
 // serve starts the host and serves until the context ends.
@@ -117,7 +117,7 @@ func (h *host) prepare(ctx context.Context, cfg config.Config, logger *slog.Logg
 	if err != nil {
 		return err
 	}
-	h.server = edge.NewServer(handler, h.connections, logger)
+	h.server = middleware.NewServer(handler, h.connections, logger)
 	h.listener = h.connections.Listener(h.listener)
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
 // round is work that is done again and again, on every replica: its steps one after the
@@ -62,7 +62,7 @@ func (s step) run(ctx context.Context, logger *slog.Logger, watch watcher) {
 	switch {
 	case err != nil && !interrupted:
 		logger.LogAttrs(ctx, slog.LevelError, "step failed", slog.String("step", s.name),
-			slog.String("error", err.Error()), slog.String("sqlstate", edge.SQLState(err)))
+			slog.String("error", err.Error()), slog.String("sqlstate", middleware.SQLState(err)))
 	case n > 0:
 		logger.LogAttrs(ctx, slog.LevelInfo, "step", slog.String("step", s.name), slog.Int("count", n))
 	}

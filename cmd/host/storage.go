@@ -9,9 +9,9 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/booking-platform/booking-platform/cmd/host/config"
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
-	"github.com/booking-platform/booking-platform/cmd/host/postgres"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
 	"github.com/booking-platform/booking-platform/internal/embedded"
 	"github.com/booking-platform/booking-platform/migrations"
 )
@@ -151,7 +151,7 @@ func await(ctx context.Context, db *sql.DB, ask func(context.Context, *sql.DB) e
 		}
 		last = err
 		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()),
-			slog.String("sqlstate", edge.SQLState(err)))
+			slog.String("sqlstate", middleware.SQLState(err)))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the database does not answer: %w", err)

@@ -15,9 +15,9 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/api"
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
-	"github.com/booking-platform/booking-platform/cmd/host/config"
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
-	"github.com/booking-platform/booking-platform/cmd/host/metrics"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/cmd/host/pages"
 	"github.com/booking-platform/booking-platform/health"
 	"github.com/booking-platform/booking-platform/migrations"
@@ -38,11 +38,11 @@ type rooms struct {
 	auth     *auth.Auth
 	links    *checkout.Links
 	ready    *health.Readiness
-	stats    *edge.Stats
+	stats    *middleware.Stats
 	metrics  *metrics.Metrics
-	clientIP *edge.ClientIP
+	clientIP *middleware.ClientIP
 	// connections are the limits below HTTP.
-	connections *edge.Connections
+	connections *middleware.Connections
 	// standIn takes Stripe's place in development; else nil.
 	standIn *stripetest.Server
 }
@@ -50,9 +50,9 @@ type rooms struct {
 // wire puts the rooms together. self is the address at which this machine reaches the
 // host.
 func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*rooms, error) {
-	r := &rooms{cfg: cfg, db: db, logger: logger, stats: &edge.Stats{}}
-	r.clientIP = edge.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
-	r.connections = edge.NewConnections(edge.ConnectionOptions{Max: cfg.MaxConnections, ClientIP: r.clientIP})
+	r := &rooms{cfg: cfg, db: db, logger: logger, stats: &middleware.Stats{}}
+	r.clientIP = middleware.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
+	r.connections = middleware.NewConnections(middleware.ConnectionOptions{Max: cfg.MaxConnections, ClientIP: r.clientIP})
 	if r.cfg.AppURL == "" {
 		r.cfg.AppURL = self
 	}
@@ -75,7 +75,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	r.payments, err = payments.New(db, r.bookings, r.cfg.StripeSecretKey, r.cfg.AppURL, payments.Options{
-		Logger: logger, BaseURL: r.cfg.StripeAPIBase, RequestID: edge.RequestID,
+		Logger: logger, BaseURL: r.cfg.StripeAPIBase, RequestID: middleware.RequestID,
 		Account: r.cfg.StripeAccount, MissingIsGone: r.standIn != nil,
 	})
 	if err != nil {
@@ -84,7 +84,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{
 		Logger: logger, Name: config.ReceiverName, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey),
 		MaxBody:       routeLimits["/webhook"].Body,
-		ClientAddress: func(req *http.Request) string { return edge.Network(req.Context()) },
+		ClientAddress: func(req *http.Request) string { return middleware.Network(req.Context()) },
 	})
 	if err != nil {
 		return nil, err
@@ -95,9 +95,9 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	r.auth, err = auth.New(db, r.cfg.SessionSecrets, auth.Options{
-		Logger: logger, Users: r.users, WriteError: edge.WriteError,
-		ClientAddress: func(req *http.Request) string { return edge.Network(req.Context()) },
-		OnUser:        func(ctx context.Context, user auth.User) { edge.SetUser(ctx, user.ID) },
+		Logger: logger, Users: r.users, WriteError: middleware.WriteError,
+		ClientAddress: func(req *http.Request) string { return middleware.Network(req.Context()) },
+		OnUser:        func(ctx context.Context, user auth.User) { middleware.SetUser(ctx, user.ID) },
 		Cookie: auth.CookieOptions{Insecure: !cfg.Cookie.Secure, SameSite: cfg.Cookie.SameSite,
 			Domain: cfg.Cookie.Domain},
 	})
@@ -181,7 +181,7 @@ func (r *rooms) routes() *mux.Router {
 
 // handler is the routes with the edge around them.
 func (r *rooms) handler() (http.Handler, error) {
-	opts := edge.Options{
+	opts := middleware.Options{
 		Logger: r.logger, ClientIP: r.clientIP, Stats: r.stats, HSTS: strings.HasPrefix(r.cfg.AppURL, "https://"),
 		TrustedOrigins: []string{r.cfg.AppURL}, Exempt: []string{"POST /webhook"},
 		Private: []string{"/calendar/", "token=", "session_id="}, Counted: []string{"/webhook"},
@@ -191,7 +191,7 @@ func (r *rooms) handler() (http.Handler, error) {
 	if r.standIn != nil {
 		opts.FormTargets = []string{r.cfg.AppURL}
 	}
-	return edge.Handler(r.routes(), opts)
+	return middleware.Handler(r.routes(), opts)
 }
 
 // rounds is the work that goes on beside the requests.

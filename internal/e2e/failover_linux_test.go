@@ -19,7 +19,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/internal/faults"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
@@ -226,7 +225,7 @@ func (l *load) holds(db *sql.DB) {
 			`SELECT count(*) FROM booking_platform.bookings WHERE id = $1::uuid AND status = 'confirmed'`, id).Scan(&n))
 		require.Equal(l.t, 1, n, "booking %s was answered 201 and paid", id)
 	}
-	truth := faults.TruthOf(l.stripe.Server).ReceivedBy(config.ReceiverName)
+	truth := faults.TruthOf(l.stripe.Server).ReceivedBy(hostReceiver)
 	require.Len(l.t, truth.Answered, int(l.paid.Load()), "every event was answered 200 in the end")
 	failed := 0
 	for _, e := range l.stripe.Events() {

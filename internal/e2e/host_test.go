@@ -17,6 +17,10 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
+// hostReceiver is the name under which hosts keep events in the ledger; package config of
+// the host is internal to it.
+const hostReceiver = "host"
+
 // binary is built once, by the first test that needs it.
 var binary = struct {
 	once sync.Once

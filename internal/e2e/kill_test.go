@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/booking-platform/booking-platform/cmd/host/config"
 	"github.com/booking-platform/booking-platform/internal/faults"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
@@ -94,7 +93,7 @@ func (k *kill) payAndKill(meanwhile func()) {
 	k.stripe.pointAt(k.other)
 	eventually(k.t, "delivered", func(context.Context) bool { return k.stripe.Events()[0].Delivered })
 	requireOnce(k.t, k.db, k.booking.ID)
-	broken, err := faults.Broken(k.t.Context(), k.db, faults.TruthOf(k.stripe.Server).ReceivedBy(config.ReceiverName))
+	broken, err := faults.Broken(k.t.Context(), k.db, faults.TruthOf(k.stripe.Server).ReceivedBy(hostReceiver))
 	require.NoError(k.t, err)
 	require.Empty(k.t, broken)
 }

@@ -80,7 +80,7 @@ func TestFuzzTargets(t *testing.T) {
 	for what, target := range map[string]struct{ dir, name string }{
 		"signature header": {"webhook", "FuzzVerifyHeader"}, "event body": {"webhook", "FuzzEvent"},
 		"next":            {"auth", "FuzzSafeNext"},
-		"X-Forwarded-For": {"cmd/host/edge", "FuzzClientIP"}, "delivery": {"webhook", "FuzzDelivery"},
+		"X-Forwarded-For": {"cmd/host/internal/middleware", "FuzzClientIP"}, "delivery": {"webhook", "FuzzDelivery"},
 		"events of payments": {"payments", "FuzzEvents"},
 	} {
 		files, err := filepath.Glob("../../" + target.dir + "/*_test.go")

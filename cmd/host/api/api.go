@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -32,7 +32,7 @@ type Options struct {
 	Receiver *webhook.Receiver
 	Desk     *checkout.Desk
 	Links    *checkout.Links
-	Stats    *edge.Stats
+	Stats    *middleware.Stats
 	Logger   *slog.Logger
 	// AppURL is the public address of the host, without a slash at its end.
 	AppURL  string

@@ -10,7 +10,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -44,34 +44,34 @@ var known = []struct {
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var invalid *booking.ValidationError
 	if errors.As(err, &invalid) {
-		edge.WriteError(w, r, http.StatusBadRequest, "validation_failed", invalid.Fields)
+		middleware.WriteError(w, r, http.StatusBadRequest, "validation_failed", invalid.Fields)
 		return
 	}
 	var settled *booking.StatusError
 	if errors.As(err, &settled) {
-		edge.WriteError(w, r, http.StatusConflict, "status_"+string(settled.Status), nil)
+		middleware.WriteError(w, r, http.StatusConflict, "status_"+string(settled.Status), nil)
 		return
 	}
 	var limit *booking.HoldLimitError
 	if errors.As(err, &limit) {
 		w.Header().Set("Retry-After", strconv.Itoa(checkout.RetryAfter(limit, time.Now())))
-		edge.WriteError(w, r, http.StatusTooManyRequests, "too_many_holds", nil)
+		middleware.WriteError(w, r, http.StatusTooManyRequests, "too_many_holds", nil)
 		return
 	}
 	var rate *checkout.RateError
 	if errors.As(err, &rate) {
 		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
-		edge.WriteError(w, r, http.StatusTooManyRequests, "too_many_bookings", nil)
+		middleware.WriteError(w, r, http.StatusTooManyRequests, "too_many_bookings", nil)
 		return
 	}
 	var capacity *booking.CapacityError
 	if errors.As(err, &capacity) {
-		edge.WriteError(w, r, http.StatusConflict, "capacity_too_small", nil)
+		middleware.WriteError(w, r, http.StatusConflict, "capacity_too_small", nil)
 		return
 	}
 	if errors.Is(err, checkout.ErrPaymentRefused) {
 		// No Retry-After: it would be refused again.
-		edge.WriteMessage(w, r, http.StatusServiceUnavailable, "payment_refused", checkout.PaymentRefused)
+		middleware.WriteMessage(w, r, http.StatusServiceUnavailable, "payment_refused", checkout.PaymentRefused)
 		return
 	}
 	if errors.Is(err, checkout.ErrPaymentUnavailable) {
@@ -79,7 +79,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	for _, k := range known {
 		if errors.Is(err, k.err) {
-			edge.WriteError(w, r, k.status, k.code, nil)
+			middleware.WriteError(w, r, k.status, k.code, nil)
 			return
 		}
 	}
@@ -87,7 +87,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	// mend.
 	a.log(r.Context(), err)
 	w.Header().Set("Retry-After", "1")
-	edge.WriteError(w, r, http.StatusServiceUnavailable, "unavailable", nil)
+	middleware.WriteError(w, r, http.StatusServiceUnavailable, "unavailable", nil)
 }
 
 func (a *API) log(ctx context.Context, err error) {
@@ -97,5 +97,5 @@ func (a *API) log(ctx context.Context, err error) {
 		return
 	}
 	a.opts.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("error", err.Error()),
-		slog.String("sqlstate", edge.SQLState(err)))
+		slog.String("sqlstate", middleware.SQLState(err)))
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -163,6 +163,6 @@ func (d *Desk) release(ctx context.Context, id string) {
 	if err := d.payments.Abandon(ctx, id); err != nil {
 		d.log.LogAttrs(ctx, slog.LevelError, "could not release the hold; it ends by itself",
 			slog.String("booking_id", id), slog.String("error", err.Error()),
-			slog.String("sqlstate", edge.SQLState(err)))
+			slog.String("sqlstate", middleware.SQLState(err)))
 	}
 }

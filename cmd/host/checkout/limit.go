@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/edge"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/internal/ratelimit"
 	"github.com/booking-platform/booking-platform/payments"
 )
@@ -67,7 +67,7 @@ func (l *Limiter) admit(ctx context.Context) error {
 	if l.rate.Burst == 0 {
 		return nil
 	}
-	key := ratelimit.Key(l.secret, "booking", edge.Network(ctx))
+	key := ratelimit.Key(l.secret, "booking", middleware.Network(ctx))
 	wait, err := ratelimit.Take(ctx, l.db, ratelimit.Choice{{Key: key, Rate: l.rate}})
 	if err != nil {
 		return fmt.Errorf("checkout: count a booking: %w", err)

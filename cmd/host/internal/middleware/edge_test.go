@@ -1,0 +1,254 @@
+package middleware_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
+)
+
+// logBook collects JSON lines; it is safe for concurrent use.
+type logBook struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBook) lines(t *testing.T) []map[string]any {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []map[string]any
+	for line := range strings.Lines(l.buf.String()) {
+		var m map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &m), line)
+		out = append(out, m)
+	}
+	return out
+}
+
+func serve(t *testing.T, h http.Handler, opts middleware.Options) (*httptest.Server, *logBook) {
+	t.Helper()
+	book := &logBook{}
+	opts.Logger = slog.New(middleware.LogHandler(slog.NewJSONHandler(book, nil)))
+	if opts.ClientIP == nil {
+		opts.ClientIP = middleware.NewClientIP(0, nil)
+	}
+	wrapped, err := middleware.Handler(h, opts)
+	require.NoError(t, err)
+	server := httptest.NewServer(wrapped)
+	t.Cleanup(server.Close)
+	return server, book
+}
+
+func do(t *testing.T, method, url string, header map[string]string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	require.NoError(t, err)
+	for k, v := range header {
+		r.Header.Set(k, v)
+	}
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res, string(body)
+}
+
+func TestRequestID(t *testing.T) {
+	t.Parallel()
+	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, middleware.RequestID(r.Context()))
+	})
+	server, book := serve(t, echo, middleware.Options{})
+	for given, kept := range map[string]bool{
+		"abcdefgh": true, "A.b-C_9.0": true, strings.Repeat("x", 64): true,
+		"": false, "short": false, strings.Repeat("x", 65): false, "white space": false, "quote\"quote": false,
+		"ansi\x1b[31m": false, "ümlaut-ümlaut": false,
+	} {
+		header := map[string]string{}
+		if given != "" && !strings.Contains(given, "\x1b") {
+			header["X-Request-Id"] = given
+		}
+		res, body := do(t, http.MethodGet, server.URL, header)
+		require.Equal(t, res.Header.Get("X-Request-Id"), body)
+		require.Equal(t, kept, body == given, given)
+		require.NotEmpty(t, body)
+	}
+	for _, line := range book.lines(t) {
+		require.NotEmpty(t, line["request_id"])
+	}
+}
+
+func TestAccessLine(t *testing.T) {
+	t.Parallel()
+	server, book := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		middleware.SetRoute(r.Context(), "/things/{id}")
+		middleware.SetUser(r.Context(), "user-7")
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, "short and stout")
+	}), middleware.Options{})
+	do(t, http.MethodGet, server.URL+"/things/7%0aforged?token=secret", map[string]string{"X-Request-Id": "request-7"})
+	lines := book.lines(t)
+	require.Len(t, lines, 1)
+	line := lines[0]
+	require.GreaterOrEqual(t, line["duration_ms"], 0.0)
+	delete(line, "duration_ms")
+	delete(line, "time")
+	require.Equal(t, map[string]any{
+		"level": "INFO", "msg": "request", "method": "GET", "path": "/things/7\nforged", "route": "/things/{id}",
+		"status": 418.0,
+		"bytes":  15.0, "client_ip": "127.0.0.1", "cut": false, "request_id": "request-7", "user_id": "user-7",
+	}, line, "the query, with its token, is not logged")
+}
+
+func TestPanicIsOneFailedRequest(t *testing.T) {
+	t.Parallel()
+	stats := &middleware.Stats{}
+	server, book := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/before":
+			w.Header().Set("Content-Length", "1000")
+			panic("secret detail")
+		case "/after":
+			_, _ = io.WriteString(w, "half an ans")
+			panic("too late")
+		case "/abort":
+			panic(http.ErrAbortHandler)
+		}
+	}), middleware.Options{Stats: stats})
+
+	res, body := do(t, http.MethodGet, server.URL+"/before", map[string]string{"X-Request-Id": "request-1"})
+	require.Equal(t, http.StatusInternalServerError, res.StatusCode)
+	require.JSONEq(t, `{"error":"internal","requestId":"request-1"}`, body)
+	require.EqualValues(t, 1, stats.ServerErrors())
+
+	for _, path := range []string{"/after", "/abort"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+path, nil)
+		require.NoError(t, err)
+		res, err := http.DefaultClient.Do(r)
+		if err == nil {
+			_, err = io.ReadAll(res.Body)
+			res.Body.Close()
+		}
+		require.Error(t, err, "%s: an answer that is not whole must not look so", path)
+	}
+	res, _ = do(t, http.MethodGet, server.URL+"/fine", nil)
+	require.Equal(t, http.StatusOK, res.StatusCode)
+
+	panics := 0
+	for _, line := range book.lines(t) {
+		if line["msg"] == "panic" {
+			panics++
+			require.Contains(t, line["stack"], "edge_test.go")
+			require.NotEmpty(t, line["request_id"])
+		}
+	}
+	require.Equal(t, 2, panics, "a cut on purpose is not reported as a panic")
+}
+
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	server, _ := serve(t, ok, middleware.Options{FormTargets: []string{"http://127.0.0.1:3000"}})
+	res, _ := do(t, http.MethodGet, server.URL, nil)
+	csp := res.Header.Get("Content-Security-Policy")
+	require.Contains(t, csp, "default-src 'self';")
+	require.Contains(t, csp, "frame-ancestors 'none'")
+	require.Contains(t, csp, "form-action 'self' https: http://127.0.0.1:3000")
+	require.NotContains(t, csp, "unsafe")
+	require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"))
+	require.Equal(t, "same-origin", res.Header.Get("Referrer-Policy"))
+	require.Equal(t, "no-store", res.Header.Get("Cache-Control"))
+	require.Empty(t, res.Header.Get("Strict-Transport-Security"))
+
+	server, _ = serve(t, ok, middleware.Options{HSTS: true})
+	res, _ = do(t, http.MethodGet, server.URL, nil)
+	require.Equal(t, "max-age=63072000", res.Header.Get("Strict-Transport-Security"))
+}
+
+func TestPostsFromOtherSites(t *testing.T) {
+	t.Parallel()
+	server, _ := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		middleware.Options{Exempt: []string{"POST /webhook"}, TrustedOrigins: []string{"https://booking.example.com"}})
+	for _, c := range []struct {
+		method, path string
+		header       map[string]string
+		want         int
+	}{
+		{"POST", "/book", nil, 200}, // no browser
+		{"POST", "/book", map[string]string{"Sec-Fetch-Site": "same-origin"}, 200},
+		{"POST", "/book", map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403},
+		{"POST", "/book", map[string]string{"Origin": "https://evil.example"}, 403},
+		{"POST", "/book", map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://booking.example.com"},
+			200},
+		{"GET", "/book", map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 200},
+		{"POST", "/webhook", map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 200},
+	} {
+		res, body := do(t, c.method, server.URL+c.path, c.header)
+		require.Equal(t, c.want, res.StatusCode, "%+v", c)
+		if c.want == 403 {
+			require.Contains(t, body, `"error":"cross_origin"`)
+		}
+	}
+}
+
+func TestTimeLimitEndsTheContext(t *testing.T) {
+	t.Parallel()
+	server, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		_, _ = io.WriteString(w, context.Cause(r.Context()).Error())
+	}), middleware.Options{Timeout: 10 * time.Millisecond})
+	_, body := do(t, http.MethodGet, server.URL, nil)
+	require.Equal(t, context.DeadlineExceeded.Error(), body)
+}
+
+func TestConstructorFailsClosed(t *testing.T) {
+	t.Parallel()
+	_, err := middleware.Handler(http.NotFoundHandler(), middleware.Options{})
+	require.Error(t, err)
+	_, err = middleware.Handler(http.NotFoundHandler(), middleware.Options{
+		Logger: slog.New(slog.DiscardHandler), ClientIP: middleware.NewClientIP(0, nil), TrustedOrigins: []string{"nowhere"},
+	})
+	require.Error(t, err)
+}
+
+// A client that hangs up is not counted as a failure of the host.
+func TestClientHangsUp(t *testing.T) {
+	t.Parallel()
+	stats := &middleware.Stats{}
+	arrived, left := make(chan struct{}), make(chan struct{})
+	server, book := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done()
+		middleware.WriteError(w, r, http.StatusServiceUnavailable, "unavailable", nil)
+		close(left)
+	}), middleware.Options{Stats: stats})
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+	require.NoError(t, err)
+	go func() { <-arrived; cancel() }()
+	_, err = http.DefaultClient.Do(r)
+	require.ErrorIs(t, err, context.Canceled)
+	<-left
+	server.Close() // Waits for the handler, and its line.
+	require.Zero(t, stats.ServerErrors())
+	require.Equal(t, true, book.lines(t)[0]["cut"])
+}
