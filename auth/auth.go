@@ -96,6 +96,10 @@ type Options struct {
 	// where it maps a field to what is wrong with it. nil writes {"error":"<code>"}, with
 	// "fields" where there are any.
 	WriteError func(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string)
+	// OnStep is called after each run of a step of [Auth.Run]: the step's name, its
+	// duration, how many rows it deleted, and why it failed. A run that the end of the
+	// context interrupted is not reported.
+	OnStep func(step string, took time.Duration, items int, err error)
 }
 
 // Auth keeps sessions and guards handlers. Make one with [New]; it is safe for concurrent
@@ -116,6 +120,7 @@ type Auth struct {
 
 	clientAddress func(*http.Request) string
 	onUser        func(context.Context, User)
+	onStep        func(string, time.Duration, int, error)
 }
 
 const minSecret = 32 // Bytes: the strength of the HMAC.
@@ -136,7 +141,7 @@ func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 		return nil, errors.New("auth: no session secret given")
 	}
 	a := &Auth{db: db, users: opts.Users, logger: opts.Logger, writeError: opts.WriteError,
-		clientAddress: opts.ClientAddress, onUser: opts.OnUser}
+		clientAddress: opts.ClientAddress, onUser: opts.OnUser, onStep: opts.OnStep}
 	for i, secret := range secrets {
 		if len(secret) < minSecret {
 			return nil, fmt.Errorf("auth: session secret %d has %d bytes, at least %d are needed", i+1, len(secret),

@@ -23,8 +23,8 @@
 //
 // # What the caller still does
 //
-// The tables come with the set Auth of package migrations. DeleteExpired is a step to run
-// now and then. Nothing here protects against cross-site requests beyond SameSite: wrap
+// The tables come with the set Auth of package migrations. [Auth.Run] does the background
+// work. Nothing here protects against cross-site requests beyond SameSite: wrap
 // the whole service in [net/http.CrossOriginProtection], and let no GET change anything.
 // The number of logins is limited ([LoginLimits]); behind a proxy Options.ClientAddress
 // has to tell the clients apart.

@@ -364,21 +364,3 @@ func TestNetworkOfTheConnection(t *testing.T) {
 		require.Equal(t, tc.want, from(tc.remote), tc.remote)
 	}
 }
-
-func TestFullBudgetsAreClearedAway(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	a := limited(t, db, auth.LoginLimits{})
-	allowed(t, a, "n", "ada@example.com")
-	exec(t, db, `INSERT INTO booking_platform.rate_limits (key, full_at)
-		SELECT sha256(n::text::bytea), statement_timestamp() - interval '61 seconds' FROM generate_series(1, 10001) AS n`)
-	n, err := a.DeleteExpired(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, 10_001, n, "in batches")
-	require.Equal(t, 3, count(t, db, `SELECT count(*) FROM booking_platform.rate_limits`))
-	require.Zero(t, allowed(t, a, "n", "ada@example.com"), "what is not full stays")
-	exec(t, db, `UPDATE booking_platform.rate_limits SET full_at = statement_timestamp()`)
-	n, err = limited(t, db, auth.LoginLimits{Off: true}).DeleteExpired(t.Context())
-	require.NoError(t, err)
-	require.Zero(t, n)
-}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/internal/pg"
-	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
 // Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn and *sqlx.Tx are such.
@@ -166,38 +165,6 @@ func (a *Auth) EndAllTx(ctx context.Context, q Querier, userID string) (int, err
 		return 0, fmt.Errorf("auth: end sessions of a user: %w", err)
 	}
 	return n, nil
-}
-
-// The ARRAY makes the inner statement run once. SKIP LOCKED makes two replicas share the
-// work, and neither wait for the other.
-const deleteExpired = `
-DELETE FROM booking_platform.sessions
-WHERE token_hash = ANY (ARRAY(
-    SELECT token_hash
-    FROM booking_platform.sessions
-    WHERE expires_at <= statement_timestamp()
-       OR last_seen_at <= statement_timestamp() - make_interval(secs => $1::float8)
-    LIMIT 10000
-    FOR UPDATE SKIP LOCKED))`
-
-// DeleteExpired clears away up to 10,000 sessions that have expired and 100,000 budgets
-// of [LoginLimits] that are full again, and returns how many rows it was. An expired
-// session lets nobody in and a full budget refuses nothing, cleared away or not: call
-// this every few minutes or hours to keep the tables small. It works in batches of
-// 10,000, each a statement of its own, safe on every replica at once.
-func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
-	n, err := affected(pg.ExecAlone(ctx, a.db, deleteExpired, a.idle.Seconds()))
-	if err != nil {
-		return 0, fmt.Errorf("auth: delete expired sessions: %w", err)
-	}
-	if a.limits.Off {
-		return n, nil
-	}
-	budgets, err := ratelimit.DeleteFull(ctx, a.db)
-	if err != nil {
-		return n, fmt.Errorf("auth: delete budgets of logins: %w", err)
-	}
-	return n + budgets, nil
 }
 
 func affected(res sql.Result, err error) (int, error) {

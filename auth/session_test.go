@@ -177,25 +177,6 @@ func TestEndAllInTheCallersTransaction(t *testing.T) {
 	require.Equal(t, http.StatusOK, me(a, theirs))
 }
 
-func TestDeleteExpired(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	a := newAuth(t, db, auth.Options{})
-	for _, user := range []string{"idle", "old", "live", "live"} {
-		start(t, a, user)
-	}
-	exec(t, db, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '13 hours' WHERE user_id = 'idle'`)
-	exec(t, db, `UPDATE booking_platform.sessions SET expires_at = statement_timestamp() - interval '1 second' WHERE user_id = 'old'`)
-
-	n, err := a.DeleteExpired(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, 2, n)
-	require.Equal(t, 2, count(t, db, sessionsOf, "live"))
-	n, err = a.DeleteExpired(t.Context())
-	require.NoError(t, err)
-	require.Zero(t, n)
-}
-
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

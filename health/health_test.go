@@ -79,6 +79,29 @@ func TestReadyFailsClosed(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, get(panics).Code, "panic")
 }
 
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	var down atomic.Bool
+	h := health.Ready(func(context.Context) error {
+		if down.Load() {
+			return broken
+		}
+		return nil
+	}, health.Options{})
+	require.NoError(t, h.Check(t.Context()))
+	down.Store(true)
+	require.ErrorIs(t, h.Check(t.Context()), broken)
+	down.Store(false)
+	h.Drain()
+	require.ErrorContains(t, h.Check(t.Context()), "draining")
+
+	hangs := health.Ready(func(ctx context.Context) error { <-ctx.Done(); return nil }, health.Options{Timeout: time.Minute})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, hangs.Check(ended), context.Canceled)
+}
+
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32

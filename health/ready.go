@@ -92,15 +92,18 @@ func (h *Readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !allowed(w, r) {
 		return
 	}
-	if h.ask(r.Context()) != nil {
+	if h.Check(r.Context()) != nil {
 		answer(w, http.StatusServiceUnavailable, `{"status":"unavailable"}`)
 		return
 	}
 	answer(w, http.StatusOK, `{"status":"ok"}`)
 }
 
-// ask waits for a verdict until the check's time limit, or until the prober has gone.
-func (h *Readiness) ask(ctx context.Context) error {
+// Check returns nil when the service is ready, as [Readiness.ServeHTTP] answers 200, and
+// otherwise why it is not. It runs the check or joins the run that is under way, and waits
+// for at most Options.Timeout. When ctx ends first it returns ctx.Err(), which says
+// nothing about the service. The error can hold details that clients must not see.
+func (h *Readiness) Check(ctx context.Context) error {
 	if h.draining.Load() {
 		return errDraining
 	}

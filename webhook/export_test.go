@@ -1,5 +1,12 @@
 package webhook
 
+import (
+	"context"
+	"time"
+
+	"github.com/booking-platform/booking-platform/internal/periodic"
+)
+
 // The statements let a test look at their plans.
 const (
 	ListSQL         = listSQL
@@ -19,3 +26,13 @@ func (r *Receiver) WaitingTogether(eventType string) int {
 
 // ShareAPlace tells whether two addresses are counted together.
 func ShareAPlace(r *Receiver, a, b string) bool { return r.forgers.place(a) == r.forgers.place(b) }
+
+// RunEvery is Run with another pause.
+func (r *Receiver) RunEvery(ctx context.Context, pause time.Duration) error {
+	rounds := r.rounds()
+	for n := range rounds {
+		rounds[n].Every = pause
+	}
+	periodic.Run(ctx, r.log, r.opts.OnStep, rounds...)
+	return nil
+}

@@ -98,6 +98,10 @@ type Options struct {
 	// Observe is called once for each delivery, before its answer is sent, possibly by
 	// many goroutines at once: a place for metrics. It should return at once.
 	Observe func(ctx context.Context, d Delivery)
+	// OnStep is called after each run of a step of [Receiver.Run], possibly by several
+	// goroutines at once: the step's name, its duration, how many events it processed,
+	// and why it failed. A run that the end of the context interrupted is not reported.
+	OnStep func(step string, took time.Duration, items int, err error)
 }
 
 // Receiver is the http.Handler that Stripe sends to. It is safe for concurrent use. Any

@@ -41,7 +41,7 @@ func (r *rooms) useMetrics() {
 		Version: versionOf(r.cfg.Version), DB: r.db, Webhook: r.receiver.Stats, Steps: steps, Results: checkout.Results,
 		Logger: r.logger,
 		Sources: metrics.Sources{
-			Ready: r.ready, Bookings: r.bookings.Backlog, Payments: r.payments.Backlog,
+			Ready: r.ready.Check, Bookings: r.bookings.Backlog, Payments: r.payments.Backlog,
 			Webhook: r.receiver.Waiting,
 		},
 	})

@@ -38,7 +38,7 @@ func fixture(read func(context.Context) error) (*metrics.Metrics, func()) {
 		Version: "v1", DB: db, Webhook: func() webhook.Stats { return webhook.Stats{Secrets: []int64{3}} },
 		Steps: []string{"one"}, Results: []string{"held"},
 		Sources: metrics.Sources{
-			Ready: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
+			Ready: func(context.Context) error { return nil },
 			Webhook: func(ctx context.Context) (webhook.Backlog, error) {
 				return webhook.Backlog{Failed: 7},
 					read(ctx)

@@ -3,7 +3,6 @@ package metrics
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -22,8 +21,8 @@ const (
 
 // Sources read what the database knows of all hosts together, one round trip each.
 type Sources struct {
-	// Ready answers whether this host is ready, as a balancer is told: 200 or not.
-	Ready    http.Handler
+	// Ready returns nil when this host is ready.
+	Ready    func(context.Context) error
 	Webhook  func(context.Context) (webhook.Backlog, error)
 	Bookings func(context.Context) (booking.Backlog, error)
 	Payments func(context.Context) (payments.Backlog, error)
@@ -99,7 +98,7 @@ func (r *reader) run(finished chan struct{}) {
 	defer cancel()
 	// Both at once: together they take no longer than the limit.
 	ready := make(chan bool, 1)
-	go func() { ready <- isReady(ctx, r.sources.Ready) }()
+	go func() { ready <- r.sources.Ready(ctx) == nil }()
 	found := r.sources.read(ctx)
 	found.ready = <-ready
 	r.noted(found)

@@ -1,0 +1,53 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/booking-platform/booking-platform/internal/periodic"
+	"github.com/booking-platform/booking-platform/internal/pg"
+	"github.com/booking-platform/booking-platform/internal/ratelimit"
+)
+
+// Run does the background work of an Auth until ctx ends, and then returns nil:
+// [Auth.DeleteExpired] at the start and about every ten minutes, with a time limit of 20
+// seconds. A run that fails is logged and repeated in the next round. Options.OnStep
+// observes each run as "auth.DeleteExpired". Safe on every replica at once.
+func (a *Auth) Run(ctx context.Context) error {
+	periodic.Run(ctx, a.logger, a.onStep, periodic.Round{Every: 10 * time.Minute, Steps: []periodic.Step{
+		{Name: "auth.DeleteExpired", Timeout: 20 * time.Second, Do: a.DeleteExpired},
+	}})
+	return nil
+}
+
+// The ARRAY makes the inner statement run once. SKIP LOCKED makes two replicas share the
+// work, and neither wait for the other.
+const deleteExpired = `
+DELETE FROM booking_platform.sessions
+WHERE token_hash = ANY (ARRAY(
+    SELECT token_hash
+    FROM booking_platform.sessions
+    WHERE expires_at <= statement_timestamp()
+       OR last_seen_at <= statement_timestamp() - make_interval(secs => $1::float8)
+    LIMIT 10000
+    FOR UPDATE SKIP LOCKED))`
+
+// DeleteExpired deletes up to 10,000 sessions that have expired and up to 100,000 budgets
+// of [LoginLimits] that are full again, and returns how many rows. Neither has an effect
+// any more: the step only keeps the tables small. It works in batches of 10,000 rows, each
+// a statement of its own. Safe on every replica at once.
+func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
+	n, err := affected(pg.ExecAlone(ctx, a.db, deleteExpired, a.idle.Seconds()))
+	if err != nil {
+		return 0, fmt.Errorf("auth: delete expired sessions: %w", err)
+	}
+	if a.limits.Off {
+		return n, nil
+	}
+	budgets, err := ratelimit.DeleteFull(ctx, a.db)
+	if err != nil {
+		return n, fmt.Errorf("auth: delete budgets of logins: %w", err)
+	}
+	return n + budgets, nil
+}
