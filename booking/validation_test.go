@@ -1,160 +1,217 @@
 package booking_test
 
 import (
-	"errors"
-	"fmt"
+	"context"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Every field wrong in turn, and all at once: the error names the field, nothing is
-// stored, and no error is the database's.
-func TestHoldRefusesWhatIsWrong(t *testing.T) {
-	t.Parallel()
+// Whatever is asked for with a range, an instant, a number or a text out of its bounds:
+// an error that names the field, and no more memory than a small part of what was sent.
+// It counts what the whole process allocates, so it is not parallel.
+func TestBadInputCostsLittle(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, func(r *booking.Resource) { r.Capacity = 4 })
-	texts := func(set func(*booking.HoldRequest, string), bad ...string) (changes []func(*booking.HoldRequest)) {
-		for _, text := range append(bad, "a\x00b", "a\r\nb", "a\x1b[1mb", "a\xffb") {
-			changes = append(changes, func(r *booking.HoldRequest) { set(r, text) })
-		}
-		return changes
+	held := hold(t, store, request(slot(0)))
+	huge := strings.Repeat("x", 1<<20)
+	late, early, ages := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-300, 1, 1, 0, 0, 0, 0, time.UTC),
+		slot(24*365*20)
+	far := time.Unix(math.MaxInt64/2, 0)
+
+	slots := func(from, to time.Time, party int) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := store.Slots(ctx, "court", from, to, party); return err }
 	}
-	many := map[string]string{}
-	for n := range 51 {
-		many[fmt.Sprint(n)] = ""
+	several := func(change func(*booking.AvailabilityRequest)) func(context.Context) error {
+		req := booking.AvailabilityRequest{Resources: []string{"court"}, From: slot(0), To: slot(4)}
+		change(&req)
+		return func(ctx context.Context) error { _, err := store.Availability(ctx, req); return err }
 	}
-	start := func(at time.Time) func(*booking.HoldRequest) {
-		return func(r *booking.HoldRequest) { r.Start = at }
+	next := func(req booking.NextSlotRequest) func(context.Context) error {
+		req.Resource = "court"
+		return func(ctx context.Context) error { _, err := store.NextSlot(ctx, req); return err }
 	}
-	metadata := func(m map[string]string) func(*booking.HoldRequest) {
-		return func(r *booking.HoldRequest) { r.Metadata = m }
+	take := func(change func(*booking.HoldRequest)) func(context.Context) error {
+		req := request(slot(2))
+		change(&req)
+		return func(ctx context.Context) error { _, err := store.Hold(ctx, req); return err }
 	}
-	party := func(n int) func(*booking.HoldRequest) { return func(r *booking.HoldRequest) { r.Party = n } }
-	wrong := map[string][]func(*booking.HoldRequest){
-		"start": {
-			start(slot(0).Add(time.Minute)), start(time.Time{}), start(slot(0).Add(1)), start(slot(-48)),
-			start(slot(24 * 366)),
-			start(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)), start(time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)),
-			start(time.Unix(math.MaxInt64/2, 0)),
-		},
-		"party": {party(-1), party(5), party(math.MaxInt), party(math.MinInt)},
-		"firstName": texts(func(r *booking.HoldRequest, s string) { r.Customer.FirstName = s }, "", "  ",
-			strings.Repeat("é", 201)),
-		"lastName": texts(func(r *booking.HoldRequest, s string) { r.Customer.LastName = s }, "", "\t",
-			strings.Repeat("n", 201)),
-		"email": texts(func(r *booking.HoldRequest, s string) { r.Customer.Email = s },
-			"", "ada", "ada@", "@example.com", "ada@example", "a@b@example.com", "Ada <ada@example.com>",
-			"ada@example.com, bob@example.com",
-			"ada @example.com", "<ada@example.com>", "ada@[127.0.0.1]", "ada@example.com (Ada)",
-			strings.Repeat("a", 243)+"@example.com"),
-		"reference": texts(func(r *booking.HoldRequest, s string) { r.Reference = s }, strings.Repeat("r", 256)),
-		"idempotencyKey": texts(func(r *booking.HoldRequest, s string) { r.IdempotencyKey = s },
-			strings.Repeat("k", 256)),
-		"metadata": {
-			metadata(many), metadata(map[string]string{"k": strings.Repeat("v", 16<<10)}),
-			metadata(map[string]string{"k": strings.Repeat("\n", 10<<10)}),
-			metadata(map[string]string{"k": "\x00"}), metadata(map[string]string{"\x00": "v"}),
-			metadata(map[string]string{"k": "\xff"}),
-			metadata(map[string]string{"k": strings.Repeat("v", 64<<20)}),
-		},
-	}
-	var fields []string
-	all := request(slot(0))
-	for field, changes := range wrong {
-		fields = append(fields, field)
-		for n, change := range changes {
-			req := request(slot(0))
-			change(&req)
-			_, err := store.Hold(t.Context(), req)
-			requireFields(t, err, field)
-			require.NotErrorIs(t, err, booking.ErrNotFound)
-			if n == 0 {
-				change(&all)
-			}
+	move := func(start time.Time, reason string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := store.Reschedule(ctx, booking.RescheduleRequest{ID: held.ID, Start: start, Reason: reason})
+			return err
 		}
 	}
-	_, err := store.Hold(t.Context(), all)
-	requireFields(t, err, fields...)
-	require.True(t, strings.HasPrefix(err.Error(), "booking: hold: invalid request: email "), "%v", err)
+	block := func(change func(*booking.BlockRequest)) func(context.Context) error {
+		req := booking.BlockRequest{Resource: "court", From: slot(2), To: slot(3)}
+		change(&req)
+		return func(ctx context.Context) error { _, err := store.Block(ctx, req); return err }
+	}
+	apply := func(change func(*booking.Resource)) func(context.Context) error {
+		r := court()
+		change(&r)
+		return func(ctx context.Context) error {
+			_, err := store.ApplyResource(ctx, r, booking.ApplyOptions{})
+			return err
+		}
+	}
+	extend := func(until time.Time) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := store.Extend(ctx, held.ID, until); return err }
+	}
+	list := func(opts booking.ListOptions) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := store.List(ctx, opts); return err }
+	}
+	cancel := func(req booking.CancelRequest) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := store.Cancel(ctx, req); return err }
+	}
 
-	all.Resource = "nothing"
-	_, err = store.Hold(t.Context(), all)
-	var invalid *booking.ValidationError
-	require.ErrorAs(t, err, &invalid)
-	require.Contains(t, invalid.Fields, "resource")
-	require.Contains(t, invalid.Fields, "email")
-	require.ErrorIs(t, err, booking.ErrNotFound)
-	_, err = store.Hold(t.Context(), booking.HoldRequest{})
-	requireFields(t, err, "resource", "start", "firstName", "lastName", "email")
-
-	// A start that has passed is named beside the others.
-	past := request(slot(-48))
-	past.Customer.Email = "no"
-	_, err = store.Hold(t.Context(), past)
-	requireFields(t, err, "start", "email")
-	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
+	tests := map[string]struct {
+		do func(context.Context) error
+		// fields that are named; none is ErrNotFound.
+		fields []string
+	}{
+		"slots, inverted":     {slots(slot(3), slot(2), 1), []string{"to"}},
+		"slots, twenty years": {slots(slot(0), ages, 1), []string{"to"}},
+		"slots, all time":     {slots(early, far, 1), []string{"from", "to"}},
+		"slots, party":        {slots(slot(0), slot(1), math.MinInt), []string{"party"}},
+		"slots, of a megabyte": {func(ctx context.Context) error {
+			_,
+				err := store.Slots(ctx, huge, slot(0), slot(1), 1)
+			return err
+		}, nil},
+		"availability, inverted": {several(func(r *booking.AvailabilityRequest) { r.To = slot(-1) }),
+			[]string{"to"}},
+		"availability, year 10000": {several(func(r *booking.AvailabilityRequest) {
+			r.From, r.To = late,
+				late.Add(time.Hour)
+		}), []string{"from", "to"}},
+		"availability, party": {several(func(r *booking.AvailabilityRequest) { r.Party = -1 }),
+			[]string{"party"}},
+		"availability, offer": {several(func(r *booking.AvailabilityRequest) { r.Offer = huge }),
+			[]string{"offer"}},
+		"availability, too many": {several(func(r *booking.AvailabilityRequest) {
+			r.Resources = make([]string,
+				1<<20)
+		}), []string{"resources"}},
+		"availability, of a megabyte": {several(func(r *booking.AvailabilityRequest) { r.Resources = []string{huge} }),
+			[]string{"resources"}},
+		"next slot, year 10000":       {next(booking.NextSlotRequest{After: late}), []string{"after"}},
+		"next slot, before all years": {next(booking.NextSlotRequest{After: early}), []string{"after"}},
+		"next slot, party":            {next(booking.NextSlotRequest{Party: -1}), []string{"party"}},
+		"next slot, offer":            {next(booking.NextSlotRequest{Offer: huge}), []string{"offer"}},
+		"hold, year 10000":            {take(func(r *booking.HoldRequest) { r.Start = late }), []string{"start"}},
+		"hold, no year at all":        {take(func(r *booking.HoldRequest) { r.Start = far }), []string{"start"}},
+		"hold, party": {take(func(r *booking.HoldRequest) { r.Party = math.MaxInt }),
+			[]string{"party"}},
+		"hold, metadata": {take(func(r *booking.HoldRequest) {
+			r.Metadata = map[string]string{"a": huge,
+				"b": huge}
+		}), []string{"metadata"}},
+		"hold, key of metadata": {take(func(r *booking.HoldRequest) { r.Metadata = map[string]string{huge: ""} }),
+			[]string{"metadata"}},
+		"hold, texts": {take(func(r *booking.HoldRequest) {
+			r.Customer, r.Reference = booking.Customer{FirstName: huge, LastName: huge, Email: huge + "@example.com"},
+				huge
+			r.IdempotencyKey, r.Client, r.Offer = huge, huge, huge
+		}), []string{"firstName", "lastName", "email", "reference", "idempotencyKey", "client", "offer"}},
+		"hold, resource":        {take(func(r *booking.HoldRequest) { r.Resource = huge }), []string{"resource"}},
+		"reschedule, year":      {move(late, ""), []string{"start"}},
+		"reschedule, no time":   {move(time.Time{}, huge), []string{"start", "reason"}},
+		"reschedule, far ahead": {move(slot(24*370), ""), []string{"start"}},
+		"block, inverted":       {block(func(r *booking.BlockRequest) { r.To = slot(1) }), []string{"to"}},
+		"block, enormous":       {block(func(r *booking.BlockRequest) { r.To = ages }), []string{"to"}},
+		"block, years": {block(func(r *booking.BlockRequest) { r.From, r.To = early, far }),
+			[]string{"from", "to"}},
+		"block, units": {block(func(r *booking.BlockRequest) { r.Units = math.MaxInt }), []string{"units"}},
+		"block, texts": {block(func(r *booking.BlockRequest) { r.Resource, r.Reason = huge, huge }),
+			[]string{"reason"}},
+		"resource, zone": {apply(func(r *booking.Resource) { r.TimeZone = "Europe/Atlantis" }), []string{"timeZone"}},
+		"resource, a path": {apply(func(r *booking.Resource) { r.TimeZone = "../../etc/passwd" }),
+			[]string{"timeZone"}},
+		"resource, texts": {apply(func(r *booking.Resource) {
+			r.Slug, r.Name, r.Description, r.TimeZone = huge, huge, huge, huge
+			r.Price.Currency = huge
+		}), []string{"slug", "name", "description", "timeZone", "currency"}},
+		"resource, numbers": {apply(func(r *booking.Resource) {
+			r.Capacity, r.SlotLength, r.SlotStep, r.BufferBefore, r.BufferAfter = math.MaxInt, math.MaxInt64, 1, -1,
+				math.MaxInt64
+			r.Notice, r.Horizon, r.HoldFor, r.HoldCap, r.Price.Minor = -1, math.MaxInt64, math.MaxInt64, 1,
+				math.MaxInt64
+		}), []string{
+			"capacity", "slotLength", "slotStep", "bufferBefore", "bufferAfter", "notice", "horizon", "holdFor",
+			"holdCap", "price",
+		}},
+		"resource, lists": {apply(func(r *booking.Resource) {
+			r.Hours, r.Exceptions, r.Offers = make([]booking.Hours, 1<<16), make([]booking.Exception, 1<<16),
+				make([]booking.Offer, 200)
+		}), []string{"hours", "exceptions", "offers"}},
+		"extend, year 10000": {extend(late), []string{"until"}},
+		"extend, no time":    {extend(time.Time{}), []string{"until"}},
+		"cancel, reason": {cancel(booking.CancelRequest{ID: held.ID, Reason: huge, Refund: minor(-1)}),
+			[]string{"reason", "refund"}},
+		"cancel, more": {cancel(booking.CancelRequest{ID: held.ID, Refund: minor(math.MaxInt64)}), []string{"refund"}},
+		"cancel, id":   {cancel(booking.CancelRequest{ID: huge}), nil},
+		"list, texts": {
+			list(booking.ListOptions{
+				Order: booking.Order(huge), Resource: huge, Customer: huge, Reference: huge, Kind: booking.Kind(huge),
+				Statuses: []booking.Status{booking.Status(huge)}, Limit: math.MaxInt, From: late, To: late,
+			}),
+			[]string{"order", "resource", "customer", "reference", "kind", "status", "limit", "from", "to"},
+		},
+		"list, after": {list(booking.ListOptions{After: huge}), []string{"after"}},
+		"list, inverted": {
+			list(booking.ListOptions{From: slot(2), To: slot(1)}), []string{"to"},
+		},
+	}
+	before := everything(t, db)
+	for name, test := range tests {
+		// What is read once is read.
+		_ = test.do(t.Context())
+		var was, is runtime.MemStats
+		runtime.ReadMemStats(&was)
+		err := test.do(t.Context())
+		runtime.ReadMemStats(&is)
+		assert.Less(t, is.TotalAlloc-was.TotalAlloc, uint64(256<<10), "%s: bytes", name)
+		assert.Less(t, is.Mallocs-was.Mallocs, uint64(3000), "%s: allocations", name)
+		assert.Less(t, len(err.Error()), 2000, "%s: the error does not repeat what was sent", name)
+		if test.fields == nil {
+			require.ErrorIs(t, err, booking.ErrNotFound, name)
+			continue
+		}
+		var invalid *booking.ValidationError
+		require.ErrorAs(t, err, &invalid, name)
+		requireFields(t, err, test.fields...)
+	}
+	require.Equal(t, before, everything(t, db))
 }
 
-func TestHoldAcceptsWhatIsUnusualButRight(t *testing.T) {
+// At the end of what instants may be, ranges reach beyond the year 9999, which Postgres
+// and the drivers can say.
+func TestLastYears(t *testing.T) {
 	t.Parallel()
-	store := newStore(t, testdb.New(t))
-	create(t, store)
-	req := request(slot(0))
-	req.Customer = booking.Customer{FirstName: "Þórður", LastName: strings.Repeat("字", 200),
-		Email: "o'brien+tag@sub.example.co.uk"}
-	req.Reference, req.Metadata = strings.Repeat("r", 255),
-		map[string]string{"": "", "note": "two\nlines", "html": "<b>&</b>"}
-	b := hold(t, store, req)
-	got, err := store.Get(t.Context(), b.ID)
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, func(r *booking.Resource) {
+		r.SlotLength, r.BufferAfter = 31*24*time.Hour, 7*24*time.Hour
+	})
+	end := time.Date(9998, 12, 31, 23, 0, 0, 0, time.UTC)
+	slots, err := store.Slots(t.Context(), "court", end.AddDate(0, 0, -61), end, 1)
 	require.NoError(t, err)
-	require.Equal(t, b, got)
-	require.Equal(t, req.Metadata, got.Metadata)
-}
-
-func TestMoney(t *testing.T) {
-	t.Parallel()
-	eur := booking.Money{Minor: 5, Currency: "eur"}
-	require.True(t, eur.Equal(booking.Money{Minor: 5, Currency: "EUR"}))
-	require.False(t, eur.Equal(booking.Money{Minor: 6, Currency: "eur"}))
-	require.False(t, eur.Equal(booking.Money{Minor: 5, Currency: "usd"}))
-	require.False(t, eur.IsZero())
-	require.True(t, booking.Money{Currency: "eur"}.IsZero())
-	for _, test := range []struct {
-		minor int64
-		heads int
-		fits  bool
-	}{{0, 10000, true}, {math.MaxInt64, 1, true}, {math.MaxInt64/2 + 1, 2, false}, {math.MaxInt64, 10000, false}} {
-		_, fits := booking.Times(booking.Money{Minor: test.minor}, test.heads)
-		require.Equal(t, test.fits, fits)
-	}
-}
-
-type stateError string
-
-func (e stateError) Error() string    { return string(e) }
-func (e stateError) SQLState() string { return string(e) }
-
-func TestIsRetryable(t *testing.T) {
-	t.Parallel()
-	for err, want := range map[error]bool{
-		stateError("40001"): true, stateError("40P01"): true, stateError("23505"): false,
-		booking.ErrSlotTaken: false, errors.New("40001"): false,
-	} {
-		require.Equal(t, want, booking.IsRetryable(fmt.Errorf("wrapped: %w", err)), "%v", err)
-	}
-	require.False(t, booking.IsRetryable(nil))
-}
-
-func TestNewFailsClosed(t *testing.T) {
-	t.Parallel()
-	_, err := booking.New(nil, booking.Options{})
-	require.Error(t, err)
+	require.Empty(t, slots)
+	_, err = store.NextSlot(t.Context(), booking.NextSlotRequest{Resource: "court", After: end})
+	require.ErrorIs(t, err, booking.ErrNoSlot)
+	_, err = store.Hold(t.Context(), request(time.Date(9998, 12, 30, 23, 0, 0, 0, time.UTC)))
+	requireFields(t, err, "start")
+	_, err = store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: end.AddDate(0, 0, -365), To: end})
+	require.NoError(t, err)
+	requireInvariants(t, db)
 }

@@ -1,0 +1,160 @@
+package booking_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+// Every field wrong in turn, and all at once: the error names the field, nothing is
+// stored, and no error is the database's.
+func TestHoldRefusesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, func(r *booking.Resource) { r.Capacity = 4 })
+	texts := func(set func(*booking.HoldRequest, string), bad ...string) (changes []func(*booking.HoldRequest)) {
+		for _, text := range append(bad, "a\x00b", "a\r\nb", "a\x1b[1mb", "a\xffb") {
+			changes = append(changes, func(r *booking.HoldRequest) { set(r, text) })
+		}
+		return changes
+	}
+	many := map[string]string{}
+	for n := range 51 {
+		many[fmt.Sprint(n)] = ""
+	}
+	start := func(at time.Time) func(*booking.HoldRequest) {
+		return func(r *booking.HoldRequest) { r.Start = at }
+	}
+	metadata := func(m map[string]string) func(*booking.HoldRequest) {
+		return func(r *booking.HoldRequest) { r.Metadata = m }
+	}
+	party := func(n int) func(*booking.HoldRequest) { return func(r *booking.HoldRequest) { r.Party = n } }
+	wrong := map[string][]func(*booking.HoldRequest){
+		"start": {
+			start(slot(0).Add(time.Minute)), start(time.Time{}), start(slot(0).Add(1)), start(slot(-48)),
+			start(slot(24 * 366)),
+			start(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)), start(time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)),
+			start(time.Unix(math.MaxInt64/2, 0)),
+		},
+		"party": {party(-1), party(5), party(math.MaxInt), party(math.MinInt)},
+		"firstName": texts(func(r *booking.HoldRequest, s string) { r.Customer.FirstName = s }, "", "  ",
+			strings.Repeat("é", 201)),
+		"lastName": texts(func(r *booking.HoldRequest, s string) { r.Customer.LastName = s }, "", "\t",
+			strings.Repeat("n", 201)),
+		"email": texts(func(r *booking.HoldRequest, s string) { r.Customer.Email = s },
+			"", "ada", "ada@", "@example.com", "ada@example", "a@b@example.com", "Ada <ada@example.com>",
+			"ada@example.com, bob@example.com",
+			"ada @example.com", "<ada@example.com>", "ada@[127.0.0.1]", "ada@example.com (Ada)",
+			strings.Repeat("a", 243)+"@example.com"),
+		"reference": texts(func(r *booking.HoldRequest, s string) { r.Reference = s }, strings.Repeat("r", 256)),
+		"idempotencyKey": texts(func(r *booking.HoldRequest, s string) { r.IdempotencyKey = s },
+			strings.Repeat("k", 256)),
+		"metadata": {
+			metadata(many), metadata(map[string]string{"k": strings.Repeat("v", 16<<10)}),
+			metadata(map[string]string{"k": strings.Repeat("\n", 10<<10)}),
+			metadata(map[string]string{"k": "\x00"}), metadata(map[string]string{"\x00": "v"}),
+			metadata(map[string]string{"k": "\xff"}),
+			metadata(map[string]string{"k": strings.Repeat("v", 64<<20)}),
+		},
+	}
+	var fields []string
+	all := request(slot(0))
+	for field, changes := range wrong {
+		fields = append(fields, field)
+		for n, change := range changes {
+			req := request(slot(0))
+			change(&req)
+			_, err := store.Hold(t.Context(), req)
+			requireFields(t, err, field)
+			require.NotErrorIs(t, err, booking.ErrNotFound)
+			if n == 0 {
+				change(&all)
+			}
+		}
+	}
+	_, err := store.Hold(t.Context(), all)
+	requireFields(t, err, fields...)
+	require.True(t, strings.HasPrefix(err.Error(), "booking: hold: invalid request: email "), "%v", err)
+
+	all.Resource = "nothing"
+	_, err = store.Hold(t.Context(), all)
+	var invalid *booking.ValidationError
+	require.ErrorAs(t, err, &invalid)
+	require.Contains(t, invalid.Fields, "resource")
+	require.Contains(t, invalid.Fields, "email")
+	require.ErrorIs(t, err, booking.ErrNotFound)
+	_, err = store.Hold(t.Context(), booking.HoldRequest{})
+	requireFields(t, err, "resource", "start", "firstName", "lastName", "email")
+
+	// A start that has passed is named beside the others.
+	past := request(slot(-48))
+	past.Customer.Email = "no"
+	_, err = store.Hold(t.Context(), past)
+	requireFields(t, err, "start", "email")
+	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
+}
+
+func TestHoldAcceptsWhatIsUnusualButRight(t *testing.T) {
+	t.Parallel()
+	store := newStore(t, testdb.New(t))
+	create(t, store)
+	req := request(slot(0))
+	req.Customer = booking.Customer{FirstName: "Þórður", LastName: strings.Repeat("字", 200),
+		Email: "o'brien+tag@sub.example.co.uk"}
+	req.Reference, req.Metadata = strings.Repeat("r", 255),
+		map[string]string{"": "", "note": "two\nlines", "html": "<b>&</b>"}
+	b := hold(t, store, req)
+	got, err := store.Get(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Equal(t, b, got)
+	require.Equal(t, req.Metadata, got.Metadata)
+}
+
+func TestMoney(t *testing.T) {
+	t.Parallel()
+	eur := booking.Money{Minor: 5, Currency: "eur"}
+	require.True(t, eur.Equal(booking.Money{Minor: 5, Currency: "EUR"}))
+	require.False(t, eur.Equal(booking.Money{Minor: 6, Currency: "eur"}))
+	require.False(t, eur.Equal(booking.Money{Minor: 5, Currency: "usd"}))
+	require.False(t, eur.IsZero())
+	require.True(t, booking.Money{Currency: "eur"}.IsZero())
+	for _, test := range []struct {
+		minor int64
+		heads int
+		fits  bool
+	}{{0, 10000, true}, {math.MaxInt64, 1, true}, {math.MaxInt64/2 + 1, 2, false}, {math.MaxInt64, 10000, false}} {
+		_, fits := booking.Times(booking.Money{Minor: test.minor}, test.heads)
+		require.Equal(t, test.fits, fits)
+	}
+}
+
+type stateError string
+
+func (e stateError) Error() string    { return string(e) }
+func (e stateError) SQLState() string { return string(e) }
+
+func TestIsRetryable(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]bool{
+		stateError("40001"): true, stateError("40P01"): true, stateError("23505"): false,
+		booking.ErrSlotTaken: false, errors.New("40001"): false,
+	} {
+		require.Equal(t, want, booking.IsRetryable(fmt.Errorf("wrapped: %w", err)), "%v", err)
+	}
+	require.False(t, booking.IsRetryable(nil))
+}
+
+func TestNewFailsClosed(t *testing.T) {
+	t.Parallel()
+	_, err := booking.New(nil, booking.Options{})
+	require.Error(t, err)
+}
