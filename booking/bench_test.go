@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -110,5 +112,42 @@ func BenchmarkStartsOfAMonth(b *testing.B) {
 	for b.Loop() {
 		for range rules.Starts(from, from.AddDate(0, 1, 0)) {
 		}
+	}
+}
+
+// A month of slots of an hour, half an hour apart and around the clock, of which nine
+// heads in ten are sold: what is computed beside the query.
+func BenchmarkMonthOfSlots(b *testing.B) {
+	from := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
+	to := from.AddDate(0, 1, 0)
+	for _, capacity := range []int{1, 50} {
+		b.Run("capacity="+strconv.Itoa(capacity), func(b *testing.B) {
+			r := booking.Resource{Active: true, TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour,
+				SlotStep: 30 * time.Minute}
+			rules, err := booking.RulesOf(r)
+			require.NoError(b, err)
+			random := rand.New(rand.NewPCG(1, 2))
+			var stays []stay
+			for range capacity {
+				for start := from; start.Before(to); {
+					if random.IntN(10) == 0 {
+						start = start.Add(30 * time.Minute)
+						continue
+					}
+					stays = append(stays, stay{start, start.Add(time.Hour), 1})
+					start = start.Add(time.Hour)
+				}
+			}
+			at, heads := changesOf(stays)
+			taken := booking.Changes(at, heads)
+			var slots []booking.Slot
+			b.ReportAllocs()
+			for b.Loop() {
+				slots = rules.Free(from, to, from.Add(-time.Hour), 1, taken)
+			}
+			b.ReportMetric(float64(len(stays)), "bookings")
+			b.ReportMetric(float64(len(at)), "changes")
+			b.ReportMetric(float64(len(slots)), "slots")
+		})
 	}
 }

@@ -205,31 +205,6 @@ func TestFeedReadsIndexes(t *testing.T) {
 	require.Contains(t, indexes(t, db, booking.FeedResourceSQL, []byte("hash")), "calendar_feeds_pkey")
 }
 
-func TestRoundTripsOfFeeds(t *testing.T) {
-	t.Parallel()
-	db, trips := counted(t)
-	store := newStore(t, db)
-	create(t, store)
-	hold(t, store, request(slot(0)))
-	before := trips.Load()
-	costs := func(want int64) {
-		require.Equal(t, want, trips.Load()-before)
-		before = trips.Load()
-	}
-	token, err := store.CreateFeed(t.Context(), "court")
-	require.NoError(t, err)
-	costs(1)
-	_, err = store.Feed(t.Context(), token)
-	require.NoError(t, err)
-	costs(2)
-	_, err = store.Feed(t.Context(), "nobody's")
-	require.ErrorIs(t, err, booking.ErrNotFound)
-	costs(1)
-	_, err = store.DeleteFeeds(t.Context(), "court")
-	require.NoError(t, err)
-	costs(1)
-}
-
 // M3: the token of a private calendar names the secret that it was made with, and ends
 // with it.
 func TestFeed_EndsWithItsSecret(t *testing.T) {

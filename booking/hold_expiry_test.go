@@ -130,14 +130,121 @@ func TestExpiredHoldBesideALockedOne(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// waitForLock returns once a statement waits for a lock in this database.
-func waitForLock(t *testing.T, db *sql.DB) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		if count(t, db,
-			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 {
-			return
+// M17: a hold ends with the start of its slot at the latest: when it is made, extended or
+// moved to an earlier slot.
+func TestHold_EndsWithItsStart(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store, func(r *booking.Resource) { r.HoldFor = 30 * 24 * time.Hour })
+		held := hold(t, store, request(slot(0)))
+		require.Equal(t, slot(0), held.HoldExpiresAt)
+		far := hold(t, store, request(slot(31*24)))
+		require.True(t, far.HoldExpiresAt.Before(far.Start), "the resource's HoldFor is shorter")
+		for _, until := range []time.Time{slot(1), slot(10000), held.Start.Add(time.Microsecond)} {
+			got, err := store.Extend(t.Context(), held.ID, until)
+			require.NoError(t, err)
+			require.Equal(t, held.Start, got.HoldExpiresAt)
 		}
-		require.True(t, time.Now().Before(deadline), "nobody waits for a lock")
+		later, err := store.Reschedule(t.Context(), booking.RescheduleRequest{ID: held.ID, Start: slot(5)})
+		require.NoError(t, err)
+		require.Equal(t, slot(0), later.HoldExpiresAt, "a later slot does not extend it")
+		earlier, err := store.Reschedule(t.Context(), booking.RescheduleRequest{ID: held.ID, Start: slot(-3)})
+		require.NoError(t, err)
+		require.Equal(t, slot(-3), earlier.HoldExpiresAt)
+		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines WHERE booking_id = $1::uuid AND due_at = $2::timestamptz`,
+			held.ID, slot(-3)), "the sweep looks at it when it ends")
+		require.Zero(t,
+			count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE hold_expires_at > lower(during)`))
+
+		confirmed, err := store.Confirm(t.Context(), far.ID)
+		require.NoError(t, err)
+		moved, err := store.Reschedule(t.Context(), booking.RescheduleRequest{ID: far.ID, Start: slot(2)})
+		require.NoError(t, err)
+		require.Equal(t, confirmed.HoldExpiresAt, moved.HoldExpiresAt, "of a confirmed booking it is history")
+	})
+}
+
+// An extension ends at the cap of the resource, counted from the hold, whatever is asked
+// for; and after it there is none.
+func TestExtendUpToTheCap(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store, func(r *booking.Resource) { r.HoldFor, r.HoldCap = time.Hour, 3*time.Hour })
+		b := hold(t, store, request(slot(0)))
+		for _, test := range []struct{ ask, want time.Duration }{
+			{2 * time.Hour, 2 * time.Hour}, {time.Hour, 2 * time.Hour}, {3*time.Hour + time.Microsecond, 3 * time.Hour},
+			{1000 * time.Hour, 3 * time.Hour}, {2 * time.Hour, 3 * time.Hour},
+		} {
+			for name, level := range levels {
+				require.NoError(t, inTx(db, store, level, func(tx *booking.Tx) error {
+					got, err := tx.Extend(t.Context(), b.ID, b.CreatedAt.Add(test.ask))
+					require.Equal(t, b.CreatedAt.Add(test.want), got.HoldExpiresAt, name)
+					return err
+				}))
+			}
+			stored, err := store.Get(t.Context(), b.ID)
+			require.NoError(t, err)
+			require.Equal(t, b.CreatedAt.Add(test.want), stored.HoldExpiresAt)
+		}
+
+		// A cap that was lowered meanwhile shortens nothing.
+		exec(t, db, `UPDATE booking_platform.resources SET hold_cap_seconds = 7200`)
+		got, err := store.Extend(t.Context(), b.ID, slot(0))
+		require.NoError(t, err)
+		require.Equal(t, b.CreatedAt.Add(3*time.Hour), got.HoldExpiresAt)
+
+		// Its time has passed, and the cap has not: it is taken up again. Then the cap
+		// has passed as well.
+		lapse(t, db, b.ID)
+		got, err = store.Extend(t.Context(), b.ID, slot(0))
+		require.NoError(t, err)
+		require.Equal(t, b.CreatedAt.Add(2*time.Hour), got.HoldExpiresAt)
+		lapse(t, db, b.ID)
+		exec(t, db,
+			`UPDATE booking_platform.bookings SET created_at = created_at - interval '2 hours' WHERE id = $1::uuid`,
+			b.ID)
+		_, err = store.Extend(t.Context(), b.ID, slot(0))
+		require.ErrorIs(t, err, booking.ErrHoldExpired)
+		_, err = store.ConfirmLate(t.Context(), b.ID)
+		require.NoError(t, err, "its money may still come")
+	})
+}
+
+func TestExtendNeverShortens(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store)
+		b := hold(t, store, request(slot(0)))
+		later, err := store.Extend(t.Context(), b.ID, b.HoldExpiresAt.Add(time.Hour))
+		require.NoError(t, err)
+		require.Equal(t, b.HoldExpiresAt.Add(time.Hour), later.HoldExpiresAt)
+		earlier, err := store.Extend(t.Context(), b.ID, b.HoldExpiresAt)
+		require.NoError(t, err)
+		require.Equal(t, later.HoldExpiresAt, earlier.HoldExpiresAt)
+	})
+}
+
+// A time that Postgres or JSON cannot write is refused before the database is asked, so a
+// caller's transaction stays usable.
+func TestExtendRefusesTimesThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	b := hold(t, store, request(slot(0)))
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	for _, until := range []time.Time{{}, time.Unix(1<<40, 0), time.Unix(1<<50, 0)} {
+		_, err := store.Extend(t.Context(), b.ID, until)
+		requireFields(t, err, "until")
+		_, err = store.Tx(tx).Extend(t.Context(), b.ID, until)
+		requireFields(t, err, "until")
 	}
+	got, err := store.Tx(tx).Get(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Equal(t, b, got)
 }

@@ -119,42 +119,63 @@ func TestHoldAcceptsWhatIsUnusualButRight(t *testing.T) {
 	require.Equal(t, req.Metadata, got.Metadata)
 }
 
-func TestMoney(t *testing.T) {
+// M6: a request that is wrong is told from one that is to be limited, and nothing is
+// taken.
+func TestCheck(t *testing.T) {
 	t.Parallel()
-	eur := booking.Money{Minor: 5, Currency: "eur"}
-	require.True(t, eur.Equal(booking.Money{Minor: 5, Currency: "EUR"}))
-	require.False(t, eur.Equal(booking.Money{Minor: 6, Currency: "eur"}))
-	require.False(t, eur.Equal(booking.Money{Minor: 5, Currency: "usd"}))
-	require.False(t, eur.IsZero())
-	require.True(t, booking.Money{Currency: "eur"}.IsZero())
-	for _, test := range []struct {
-		minor int64
-		heads int
-		fits  bool
-	}{{0, 10000, true}, {math.MaxInt64, 1, true}, {math.MaxInt64/2 + 1, 2, false}, {math.MaxInt64, 10000, false}} {
-		_, fits := booking.Times(booking.Money{Minor: test.minor}, test.heads)
-		require.Equal(t, test.fits, fits)
-	}
-}
-
-type stateError string
-
-func (e stateError) Error() string    { return string(e) }
-func (e stateError) SQLState() string { return string(e) }
-
-func TestIsRetryable(t *testing.T) {
-	t.Parallel()
-	for err, want := range map[error]bool{
-		stateError("40001"): true, stateError("40P01"): true, stateError("23505"): false,
-		booking.ErrSlotTaken: false, errors.New("40001"): false,
+	db := testdb.New(t)
+	store := limited(t, db, 1, 1)
+	create(t, store)
+	require.NoError(t, store.Check(t.Context(), from(slot(0), ada.Email, "10.0.0.1")))
+	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
+	require.Zero(t, count(t, db, numbers))
+	taken := hold(t, store, from(slot(0), ada.Email, "10.0.0.1"))
+	require.NoError(t, store.Check(t.Context(), from(taken.Start, ada.Email, "10.0.0.1")),
+		"neither the slot nor a limit is looked at")
+	for name, change := range map[string]func(*booking.HoldRequest){
+		"email":    func(r *booking.HoldRequest) { r.Customer.Email = "ada" },
+		"start":    func(r *booking.HoldRequest) { r.Start = slot(0).Add(1) },
+		"party":    func(r *booking.HoldRequest) { r.Party = 2 },
+		"resource": func(r *booking.HoldRequest) { r.Resource = "none" },
 	} {
-		require.Equal(t, want, booking.IsRetryable(fmt.Errorf("wrapped: %w", err)), "%v", err)
+		req := request(slot(1))
+		change(&req)
+		requireFields(t, store.Check(t.Context(), req), name)
 	}
-	require.False(t, booking.IsRetryable(nil))
 }
 
-func TestNewFailsClosed(t *testing.T) {
-	t.Parallel()
-	_, err := booking.New(nil, booking.Options{})
-	require.Error(t, err)
+// Whatever a client sends is refused by name or stored as it was sent; it is never an
+// error of the database's.
+func FuzzHold(f *testing.F) {
+	store := newStore(f, testdb.New(f))
+	create(f, store, func(r *booking.Resource) {
+		r.Capacity, r.SlotLength, r.Horizon = 10000, time.Minute,
+			3650*24*time.Hour
+	})
+	f.Add("court", "Ada", "Lovelace", "ada@example.com", "order 7", "key", "note", "it's", int64(60), 1)
+	f.Add("COURT", "\x00", "\xff", "a@b", "\u2028", "\ufffe", "\u0000", "\U0010ffff", int64(-1), -1)
+	f.Add("019A2B3C-0000-7000-8000-000000000000", "", " ", "<a@b.c>", "'", "\\", "\"", "{}", int64(1)<<62, 1<<40)
+	f.Fuzz(func(t *testing.T, resource, first, last, email, reference, key, name, value string, seconds int64,
+		party int) {
+		req := booking.HoldRequest{
+			Resource: resource, Start: time.Unix(seconds, 0), Party: party,
+			Customer:  booking.Customer{FirstName: first, LastName: last, Email: email},
+			Reference: reference, IdempotencyKey: key, Metadata: map[string]string{name: value},
+		}
+		for _, start := range []time.Time{req.Start, slot(0).Add(time.Duration(uint16(seconds)) * time.Minute)} {
+			req.Start = start
+			b, err := store.Hold(t.Context(), req)
+			var invalid *booking.ValidationError
+			if errors.As(err, &invalid) || errors.Is(err, booking.ErrSlotTaken) ||
+				errors.Is(err, booking.ErrIdempotencyMismatch) {
+				continue
+			}
+			require.NoError(t, err)
+			stored, err := store.Get(t.Context(), b.ID)
+			require.NoError(t, err)
+			require.Equal(t, b, stored)
+			_, err = store.List(t.Context(), booking.ListOptions{Resource: resource, Reference: reference})
+			require.NoError(t, err)
+		}
+	})
 }

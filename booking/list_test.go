@@ -1,13 +1,17 @@
 package booking_test
 
 import (
+	"cmp"
 	"database/sql"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/testdb"
@@ -146,22 +150,165 @@ func TestCursorIsBoundToItsList(t *testing.T) {
 	}
 }
 
-// Units are taken at random: who always took the lowest would collide with everyone else.
-func TestUnitsAreTakenAtRandom(t *testing.T) {
+// listed is a booking as the model of a list knows it.
+type listed struct {
+	id, resource, email, reference string
+	status                         booking.Status
+	kind                           booking.Kind
+	start                          time.Time
+	touched                        bool
+}
+
+// fits tells whether a list has it, by the words of ListOptions.
+func (l *listed) fits(o booking.ListOptions) bool {
+	return (len(o.Statuses) == 0 || slices.Contains(o.Statuses, l.status)) && (o.Kind == "" || o.Kind == l.kind) &&
+		(o.Resource == "" || o.Resource == l.resource) &&
+		(o.Customer == "" || strings.EqualFold(o.Customer, l.email)) &&
+		(o.Reference == "" || o.Reference == l.reference) &&
+		(o.From.IsZero() || !l.start.Before(o.From)) && (o.To.IsZero() || l.start.Before(o.To))
+}
+
+// before tells whether a comes before b in an order.
+func before(o booking.Order, aStart, bStart time.Time, a, b string) bool {
+	c := cmp.Compare(a, b)
+	if o == booking.ByStart || o == booking.ByStartDescending {
+		c = cmp.Or(aStart.Compare(bStart), c)
+	}
+	if o == booking.ByStartDescending || o == booking.NewestFirst {
+		c = -c
+	}
+	return c < 0
+}
+
+// They are all over, so that any number of them begins at the same time.
+const addListedSQL = `
+INSERT INTO booking_platform.bookings (
+    id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, email, reference, kind
+)
+SELECT $1::uuid, r.id, '{[1,2)}', 1, s, s, $3::text, now(), 0, 'eur', $5::text, $6::text, $7::text
+FROM booking_platform.resources r, tstzrange($4::timestamptz, $4::timestamptz + interval '1 hour') AS s WHERE r.slug = $2::text`
+
+const moveListedSQL = `
+UPDATE booking_platform.bookings b SET during = s, blocked = s, status = $2::text
+FROM tstzrange($3::timestamptz, $3::timestamptz + interval '1 hour') AS s WHERE b.id = $1::uuid`
+
+var (
+	overStatuses = []booking.Status{booking.Cancelled, booking.Completed, booking.NoShow, booking.Expired}
+	twoSlugs     = []string{"court", "other"}
+	someEmails   = []string{"", "ada@example.com", "Ada@Example.COM", "bob@example.com"}
+	someRefs     = []string{"", "order 7", "Order 7", "it's"}
+	kinds        = []booking.Kind{booking.Sold, booking.Block}
+)
+
+func aStart(rt *rapid.T) time.Time {
+	return start2030.Add(time.Duration(rapid.IntRange(0, 5).Draw(rt, "hour")) * time.Hour)
+}
+
+func addListed(rt *rapid.T, db *sql.DB) *listed {
+	l := &listed{
+		id: uuid.Must(uuid.NewV7()).String(), resource: rapid.SampledFrom(twoSlugs).Draw(rt, "resource"),
+		start:     aStart(rt),
+		email:     rapid.SampledFrom(someEmails).Draw(rt, "email"),
+		reference: rapid.SampledFrom(someRefs).Draw(rt, "reference"),
+		status:    rapid.SampledFrom(overStatuses).Draw(rt, "status"), kind: rapid.SampledFrom(kinds).Draw(rt, "kind"),
+	}
+	_, err := db.Exec(addListedSQL, l.id, l.resource, string(l.status), l.start, l.email, l.reference, string(l.kind))
+	require.NoError(rt, err)
+	return l
+}
+
+// some draws a filter that is as often left out as not.
+func some[T any](rt *rapid.T, name string, values []T) (v T) {
+	if rapid.Bool().Draw(rt, "with "+name) {
+		v = rapid.SampledFrom(values).Draw(rt, name)
+	}
+	return v
+}
+
+// Whatever is added, cancelled and moved between the pages: who was there all along,
+// fits, and was left alone comes exactly once; all of it comes in order; and nobody comes
+// who never fitted.
+func TestPagesAgainstAModel(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, func(r *booking.Resource) { r.Capacity = 10000 })
-	for n := range 20 {
-		hold(t, store, request(slot(n)))
-	}
-	require.Greater(t, count(t, db, `SELECT count(DISTINCT lower(units)) FROM booking_platform.bookings`), 10)
-	req := request(slot(30))
-	req.Party = 9999
-	hold(t, store, req)
-	req.Party = 2
-	_, err := store.Hold(t.Context(), req)
-	require.ErrorIs(t, err, booking.ErrSlotTaken)
-	hold(t, store, request(slot(30)))
-	requireInvariants(t, db)
+	create(t, store)
+	create(t, store, func(r *booking.Resource) { r.Slug = "other" })
+	rapid.Check(t, func(rt *rapid.T) {
+		_, err := db.Exec(`DELETE FROM booking_platform.bookings`)
+		require.NoError(rt, err)
+		var model []*listed
+		for range rapid.IntRange(0, 25).Draw(rt, "bookings") {
+			model = append(model, addListed(rt, db))
+		}
+		there := slices.Clone(model)
+		opts := booking.ListOptions{
+			Order: rapid.SampledFrom(listOrders).Draw(rt, "order"), Limit: rapid.IntRange(1, 10).Draw(rt, "limit"),
+			Resource: some(rt, "resource", twoSlugs), Customer: some(rt, "customer", someEmails),
+			Reference: some(rt, "reference", someRefs),
+			Kind:      some(rt, "kind", kinds),
+		}
+		if rapid.Bool().Draw(rt, "with statuses") {
+			opts.Statuses = rapid.SliceOfN(rapid.SampledFrom(overStatuses), 1, 3).Draw(rt, "statuses")
+		}
+		if rapid.Bool().Draw(rt, "with from") {
+			opts.From = aStart(rt)
+		}
+		if rapid.Bool().Draw(rt, "with to") {
+			opts.To = aStart(rt).Add(time.Hour * 6)
+		}
+		ever, want := map[string]bool{}, 0
+		note := func() {
+			for _, l := range model {
+				ever[l.id] = ever[l.id] || l.fits(opts)
+			}
+		}
+		note()
+		for _, l := range there {
+			if l.fits(opts) {
+				want++
+			}
+		}
+		sum, err := store.Count(t.Context(), opts)
+		require.NoError(rt, err)
+		require.Equal(rt, booking.Count{N: want}, sum)
+
+		var got []booking.Booking
+		for {
+			page, err := store.List(t.Context(), opts)
+			require.NoError(rt, err)
+			require.LessOrEqual(rt, len(page.Bookings), opts.Limit)
+			got = append(got, page.Bookings...)
+			require.LessOrEqual(rt, len(got), 100, "it never ends")
+			if page.Next == "" {
+				break
+			}
+			require.Len(rt, page.Bookings, opts.Limit, "few were looked at, so the page is full")
+			opts.After = page.Next
+			if rapid.Bool().Draw(rt, "added") && len(model) < 40 {
+				model = append(model, addListed(rt, db))
+			}
+			if rapid.Bool().Draw(rt, "moved") {
+				l := rapid.SampledFrom(model).Draw(rt, "which")
+				l.touched, l.start, l.status = true, aStart(rt), rapid.SampledFrom(overStatuses).Draw(rt, "becomes")
+				_, err := db.Exec(moveListedSQL, l.id, string(l.status), l.start)
+				require.NoError(rt, err)
+			}
+			note()
+		}
+		times := map[string]int{}
+		for i, b := range got {
+			times[b.ID]++
+			require.True(rt, ever[b.ID], "%s never fitted", b.ID)
+			if i > 0 {
+				require.True(rt, before(opts.Order, got[i-1].Start, b.Start, got[i-1].ID, b.ID), "%d is out of order",
+					i)
+			}
+		}
+		for _, l := range there {
+			if l.fits(opts) && !l.touched {
+				require.Equal(rt, 1, times[l.id], fmt.Sprintf("%+v", *l))
+			}
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,4 +206,89 @@ func requireHistory(t testing.TB, db booking.Querier) {
 	}
 	require.NoError(t, rows.Err())
 	require.Empty(t, broken)
+}
+
+// crowds bounds how many tests crowd the server at a time, which has only so many
+// connections.
+var crowds = make(chan struct{}, 2)
+
+// atOnce runs f for n clients that all start together, spread over a few stores as over
+// replicas, on 32 connections.
+func atOnce(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client int) error) []error {
+	t.Helper()
+	crowds <- struct{}{}
+	defer func() { <-crowds }()
+	db.SetMaxOpenConns(32)
+	stores := []*booking.Store{newStore(t, db), newStore(t, db), newStore(t, db)}
+	errs := make([]error, n)
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for client := range n {
+		wg.Go(func() {
+			<-start
+			errs[client] = f(stores[client%len(stores)], client)
+		})
+	}
+	close(start)
+	wg.Wait()
+	return errs
+}
+
+// requireSold checks that exactly so many succeeded and that everyone else was told that
+// the slot is taken, and nothing else.
+func requireSold(t *testing.T, want int, errs []error) {
+	t.Helper()
+	sold := 0
+	for _, err := range errs {
+		if err == nil {
+			sold++
+			continue
+		}
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+	}
+	require.Equal(t, want, sold)
+}
+
+func holdOnce(start time.Time) func(*booking.Store, int) error {
+	return func(store *booking.Store, _ int) error {
+		_, err := store.Hold(context.Background(), request(start))
+		return err
+	}
+}
+
+// inTx does what callers are told to: the whole transaction again when the error says so.
+func inTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, f func(tx *booking.Tx) error) error {
+	for {
+		err := func() error {
+			tx, err := db.BeginTx(context.Background(), &sql.TxOptions{Isolation: level})
+			if err != nil {
+				return err
+			}
+			defer func() { _ = tx.Rollback() }()
+			if err := f(store.Tx(tx)); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}()
+		if !booking.IsRetryable(err) {
+			return err
+		}
+	}
+}
+
+var levels = map[string]sql.IsolationLevel{
+	"read committed": sql.LevelReadCommitted, "repeatable read": sql.LevelRepeatableRead,
+	"serializable": sql.LevelSerializable,
+}
+
+// waitForLock returns once a statement waits for a lock in this database.
+func waitForLock(t *testing.T, db *sql.DB) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if count(t, db,
+			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 {
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "nobody waits for a lock")
+	}
 }

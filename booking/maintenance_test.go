@@ -148,3 +148,158 @@ func TestDeadlinesOfDeletedBookings(t *testing.T) {
 	require.Equal(t, 1, count(t, db, deadlines))
 	require.Equal(t, 1, count(t, db, deadlines+` WHERE booking_id = $1::uuid`, running.ID))
 }
+
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store)
+		b, err := store.Backlog(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, b)
+
+		hold(t, store, request(slot(0)))
+		confirmed := hold(t, store, request(slot(1)))
+		released := hold(t, store, request(slot(2)))
+		extended := hold(t, store, request(slot(3)))
+		for n := range 2 {
+			expired := hold(t, store, request(slot(4+n)))
+			lapse(t, db, expired.ID)
+			exec(t, db, `UPDATE booking_platform.bookings SET hold_expires_at = hold_expires_at - $2::int * interval '1 hour' WHERE id = $1::uuid`, expired.ID, n)
+		}
+		_, err = store.Confirm(t.Context(), confirmed.ID)
+		require.NoError(t, err)
+		_, err = store.Release(t.Context(), released.ID)
+		require.NoError(t, err)
+		lapse(t, db, extended.ID)
+		_, err = store.Extend(t.Context(), extended.ID, slot(0))
+		require.NoError(t, err)
+
+		b, err = store.Backlog(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []int{2, 2}, []int{b.Open, b.Expired})
+		require.InDelta(t, 2*time.Hour, b.Age, float64(time.Minute))
+		require.WithinDuration(t, time.Now().Add(-2*time.Hour), b.Oldest, 5*time.Minute)
+		require.Equal(t, time.UTC, b.Oldest.Location())
+
+		_, err = store.ReleaseExpired(t.Context())
+		require.NoError(t, err)
+		b, err = store.Backlog(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, booking.Backlog{Open: 2}, b)
+	})
+}
+
+// Bookings that have no deadline, which are all but the newest, are not read, though many
+// have one.
+func TestBacklogIsCheap(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	many(t, db)
+	exec(t, db, `DELETE FROM booking_platform.hold_deadlines`)
+	exec(t, db, `INSERT INTO booking_platform.hold_deadlines SELECT hold_expires_at, id FROM booking_platform.bookings LIMIT 4000`)
+	exec(t, db, `VACUUM ANALYZE booking_platform.hold_deadlines`)
+	require.ElementsMatch(t, []string{"Seq Scan on hold_deadlines", "bookings_pkey"},
+		indexes(t, db, booking.BacklogSQL))
+}
+
+// Only confirmed bookings whose end has passed for long enough are completed.
+func TestCompletePast(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		off := newStore(t, db)
+		create(t, off, func(r *booking.Resource) { r.Slug, r.Capacity = "court", 1 })
+		create(t, off, func(r *booking.Resource) { r.Slug = "other" })
+		confirmed := func(resource string, in time.Duration) string {
+			req := request(slot(0))
+			req.Resource = resource
+			id := hold(t, off, req).ID
+			_, err := off.Confirm(t.Context(), id)
+			require.NoError(t, err)
+			startsIn(t, db, id, in)
+			return id
+		}
+		want := map[string]booking.Status{
+			confirmed("court", -2*time.Hour-time.Minute): booking.Completed,
+			confirmed("other", -2*time.Hour+time.Minute): booking.Confirmed,
+			confirmed("court", -100*time.Hour):           booking.Completed,
+			confirmed("court", -time.Minute):             booking.Confirmed,
+			confirmed("court", 7*time.Hour):              booking.Confirmed,
+		}
+		missed := confirmed("court", -20*time.Hour)
+		_, err := off.NoShow(t.Context(), missed)
+		require.NoError(t, err)
+		pending := hold(t, off, request(slot(0))).ID
+		startsIn(t, db, pending, -30*time.Hour)
+		block, err := off.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(-100), To: slot(-90)})
+		require.NoError(t, err)
+		want[missed], want[pending], want[block.ID] = booking.NoShow, booking.Pending, booking.Confirmed
+
+		before := everything(t, db)
+		n, err := off.CompletePast(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n)
+		require.Equal(t, before, everything(t, db), "without CompleteAfter it does nothing")
+
+		store, err := booking.New(db, booking.Options{CompleteAfter: time.Hour})
+		require.NoError(t, err)
+		for _, done := range []int{2, 0} {
+			n, err := store.CompletePast(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, done, n)
+			for id, status := range want {
+				b, err := store.Get(t.Context(), id)
+				require.NoError(t, err)
+				require.Equal(t, status, b.Status)
+				if status == booking.Completed {
+					all := changes(t, store, id)
+					require.Equal(t, booking.Change{From: booking.Confirmed, To: booking.Completed, Actor: "booking"},
+						all[len(all)-1])
+				}
+			}
+		}
+	})
+}
+
+// Replicas share the work, and a booking that somebody has locked holds nobody up.
+func TestCompletePastOnSeveralReplicas(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	const past = 2*booking.SweepBatch + 300
+	exec(t, db, `
+		INSERT INTO booking_platform.bookings (
+			id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency
+		)
+		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'confirmed', statement_timestamp(), 0, 'eur'
+		FROM booking_platform.resources r, generate_series(2, 1 + $1::integer) n,
+			LATERAL (SELECT tstzrange(now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour')) AS t(s)`,
+		past)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	var locked string
+	require.NoError(t, tx.QueryRowContext(t.Context(),
+		`SELECT id::text FROM booking_platform.bookings LIMIT 1 FOR UPDATE`).Scan(&locked))
+
+	var total atomic.Int64
+	step := func(*booking.Store, int) error {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		own, err := booking.New(db, booking.Options{CompleteAfter: time.Millisecond})
+		if err != nil {
+			return err
+		}
+		n, err := own.CompletePast(ctx)
+		total.Add(int64(n))
+		return err
+	}
+	requireSold(t, 3, atOnce(t, db, 3, step))
+	require.EqualValues(t, past-1, total.Load())
+	require.NoError(t, tx.Rollback())
+	require.NoError(t, step(nil, 0))
+	require.EqualValues(t, past, total.Load())
+	require.Equal(t, past,
+		count(t, db, `SELECT count(*) FROM booking_platform.booking_history WHERE to_status = 'completed'`))
+}

@@ -1,7 +1,10 @@
 package booking_test
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -181,4 +184,157 @@ func (m model) String() string {
 			b.end.Format("15:04"), b.party, b.status, b.lapsed, b.key)
 	}
 	return out.String()
+}
+
+// found is what is in the database of a world.
+type found struct {
+	capacity int
+	bookings map[string]booking.Booking
+	history  map[string][]change
+}
+
+// The invariants of main_test.go, of one resource, and that the heads of those who hold
+// units fit at every instant. In this order: what is sold twice may be too many heads
+// too. Only those that keep their units, and are not over, can be asked: the capacity may
+// have been lowered since.
+const wrongHere = `
+SELECT 'sold twice' AS wrong, n FROM (` + soldTwice + ` AND a.resource_id = $1::uuid) AS x(n) WHERE n > 0
+UNION ALL
+SELECT 'wrong units', count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
+WHERE b.resource_id = $1::uuid AND (b.active AND upper(b.blocked) > now() AND NOT b.units <@ int4range(1, r.capacity + 1)
+   OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u))
+HAVING count(*) > 0
+UNION ALL
+SELECT 'too many heads', count(*) FROM booking_platform.bookings a JOIN booking_platform.resources r ON r.id = a.resource_id
+WHERE a.active AND upper(a.blocked) > now() AND r.id = $1::uuid AND r.capacity < (
+    SELECT sum(b.party) FROM booking_platform.bookings b WHERE b.active AND b.resource_id = r.id AND b.blocked @> lower(a.blocked)
+)
+HAVING count(*) > 0`
+
+const historyHere = `
+SELECT h.booking_id::text, h.from_status, h.to_status, h.from_start, h.to_start, h.actor, h.reason
+FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id
+WHERE b.resource_id = $1::uuid ORDER BY h.id`
+
+func (w *world) look() (found, error) {
+	ctx := context.Background()
+	var wrong string
+	var n int
+	switch err := w.db.QueryRowContext(ctx, wrongHere, w.id).Scan(&wrong, &n); err {
+	case sql.ErrNoRows:
+	case nil:
+		return found{}, fmt.Errorf("%d bookings: %s; before: %s", n, wrong, w.model)
+	default:
+		return found{}, err
+	}
+	r, err := w.stores[0].Resource(ctx, w.id)
+	if err != nil {
+		return found{}, err
+	}
+	page, err := w.stores[0].List(ctx, booking.ListOptions{Resource: w.slug, Limit: 500})
+	if err != nil {
+		return found{}, err
+	}
+	out := found{capacity: r.Capacity, bookings: map[string]booking.Booking{}, history: map[string][]change{}}
+	for _, b := range page.Bookings {
+		out.bookings[b.ID] = b
+	}
+	rows, err := w.db.QueryContext(ctx, historyHere, w.id)
+	if err != nil {
+		return found{}, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id string
+		var c change
+		var from, to *time.Time
+		if err := rows.Scan(&id, &c.from, &c.to, &from, &to, &c.actor, &c.reason); err != nil {
+			return found{}, err
+		}
+		if from != nil && to != nil {
+			c.fromStart, c.toStart = from.UTC(), to.UTC()
+		}
+		out.history[id] = append(out.history[id], c)
+	}
+	return out, rows.Err()
+}
+
+// is tells in what the database differs from the model. Holds of which either may be true
+// are taken over from it.
+func (f found) is(m *model) error {
+	if f.capacity != m.capacity {
+		return fmt.Errorf("capacity %d and not %d", f.capacity, m.capacity)
+	}
+	if len(f.bookings) != len(m.bookings) {
+		return fmt.Errorf("%d bookings and not %d", len(f.bookings), len(m.bookings))
+	}
+	for i := range m.bookings {
+		b := &m.bookings[i]
+		got, ok := f.bookings[b.id]
+		if !ok {
+			return fmt.Errorf("%s is not there", b.id)
+		}
+		if got.Status == booking.Expired && m.mayHaveEnded(b) {
+			b.become(booking.Expired, anybody, "")
+		}
+		// Whether its time has passed shows in no status: where somebody extended a hold
+		// and somebody else let it lapse at once, this alone tells which came last.
+		lapsed := got.Status == booking.Pending && !got.HoldExpiresAt.After(time.Now())
+		want := []any{b.kind, b.offer, b.start, b.end, b.party, b.amount, b.given(), b.status, b.lapsed, b.sequence,
+			b.key > 0}
+		has := []any{
+			got.Kind, got.Offer, got.Start, got.End, got.Party, got.Amount.Minor, got.Refund, got.Status, lapsed,
+			got.Sequence,
+			got.IdempotencyKey != "",
+		}
+		if !reflect.DeepEqual(want, has) {
+			return fmt.Errorf("%s is %v and not %v", b.id, has, want)
+		}
+		same := func(want, has change) bool {
+			if want.actor == anybody {
+				want.actor = has.actor
+			}
+			return want == has
+		}
+		if !slices.EqualFunc(b.history, f.history[b.id], same) {
+			return fmt.Errorf("the history of %s is %v and not %v", b.id, f.history[b.id], b.history)
+		}
+	}
+	return nil
+}
+
+// given is what a booking's cancellation gives back.
+func (b *sold) given() *booking.Money {
+	if b.refund == nil {
+		return nil
+	}
+	return &booking.Money{Minor: *b.refund, Currency: "eur"}
+}
+
+// compareSlots compares what can be booked with the model, for every offer and in turns
+// for parties of one and of three.
+func (w *world) compareSlots() error {
+	from, to := w.base, w.at(quarters)
+	w.compared++
+	for n, offer := range []string{"", "long"} {
+		party := 1 + 2*((w.compared+n)%2)
+		found, err := w.stores[1].Availability(context.Background(), booking.AvailabilityRequest{
+			Resources: []string{w.slug}, Offer: offer, From: from, To: to, Party: party,
+		})
+		if err != nil {
+			return err
+		}
+		if want, slots := w.model.slots(offer, from, to, party), found[0].Slots; !slices.Equal(want, slots) {
+			return fmt.Errorf("slots of %q for %d are\n%v and not\n%v: %s", offer, party, short(slots), short(want),
+				w.model)
+		}
+	}
+	return nil
+}
+
+func short(slots []booking.Slot) (out []string) {
+	for _, s := range slots {
+		out = append(out, fmt.Sprintf("%s: %d", s.Start.Format(time.TimeOnly), s.Remaining))
+	}
+	return out
 }

@@ -3,6 +3,7 @@ package booking_test
 import (
 	"database/sql"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -11,6 +12,62 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
+
+func TestMoney(t *testing.T) {
+	t.Parallel()
+	eur := booking.Money{Minor: 5, Currency: "eur"}
+	require.True(t, eur.Equal(booking.Money{Minor: 5, Currency: "EUR"}))
+	require.False(t, eur.Equal(booking.Money{Minor: 6, Currency: "eur"}))
+	require.False(t, eur.Equal(booking.Money{Minor: 5, Currency: "usd"}))
+	require.False(t, eur.IsZero())
+	require.True(t, booking.Money{Currency: "eur"}.IsZero())
+	for _, test := range []struct {
+		minor int64
+		heads int
+		fits  bool
+	}{{0, 10000, true}, {math.MaxInt64, 1, true}, {math.MaxInt64/2 + 1, 2, false}, {math.MaxInt64, 10000, false}} {
+		_, fits := booking.Times(booking.Money{Minor: test.minor}, test.heads)
+		require.Equal(t, test.fits, fits)
+	}
+}
+
+func TestMoneyText(t *testing.T) {
+	t.Parallel()
+	for _, m := range []struct {
+		minor          int64
+		currency, text string
+	}{{2500, "eur", "25.00"}, {5, "eur", "0.05"}, {0, "usd", "0.00"}, {2500, "jpy", "2500"}, {1, "kwd", "0.001"},
+		{5000000, "ugx", "50000"}, {255000, "ISK", "2550"}, {0, "ugx", "0"}, {1045, "huf", "10.45"},
+		{80045, "twd", "800.45"}, {1<<63 - 1, "jpy", "9223372036854775807"},
+		{1<<63 - 1, "eur", "92233720368547758.07"}} {
+		money := booking.Money{Minor: m.minor, Currency: m.currency}
+		require.Equal(t, m.text, money.Decimal())
+		got, err := booking.ParseMoney(m.text, m.currency)
+		require.NoError(t, err)
+		require.True(t, money.Equal(got), "%v is %v", money, got)
+	}
+	require.Equal(t, "-0.05 EUR", booking.Money{Minor: -5, Currency: "eur"}.String())
+	require.Equal(t, "-92233720368547758.08", booking.Money{Minor: -1 << 63, Currency: "eur"}.Decimal())
+	for _, wrong := range []string{"", "25", "25.0", "25.000", "25,00", ".50", "-1.00", "+1.00", "1e2.00", " 1.00",
+		"92233720368547758.08", "1_0.00", "25.00 EUR"} {
+		_, err := booking.ParseMoney(wrong, "eur")
+		require.Error(t, err, wrong)
+	}
+	for _, wrong := range []string{"25.00", "25.", "1.0"} {
+		_, err := booking.ParseMoney(wrong, "jpy")
+		require.Error(t, err, wrong)
+	}
+	// M4: a fraction of a currency that has none is no amount, but zeros after the point
+	// are.
+	for _, wrong := range []string{"25.50", "0.5", "25.", "25.000"} {
+		for _, currency := range []string{"isk", "ugx"} {
+			_, err := booking.ParseMoney(wrong, currency)
+			require.Error(t, err, "%s %s", wrong, currency)
+		}
+	}
+	require.Equal(t, "25.50 ISK", booking.Money{Minor: 2550, Currency: "isk"}.String(),
+		"a fraction that SQL wrote is shown")
+}
 
 // M24: what Stripe always refuses is refused where it becomes a price or a fee, by every
 // way in which a resource is written.

@@ -92,3 +92,28 @@ func TestPoliciesThatCannotBe(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, booking.Policy{FreeUntil: 365 * 24 * time.Hour}, r.Policy)
 }
+
+// The terms of every kind of booking.
+func TestTermsOfABooking(t *testing.T) {
+	t.Parallel()
+	at := slot(0)
+	b := booking.Booking{
+		Kind: booking.Sold, Start: at.Add(time.Hour), Status: booking.Confirmed,
+		Amount: booking.Money{Minor: 1000, Currency: "eur"},
+		Policy: booking.Policy{FreeUntil: 2 * time.Hour, FeePercent: 25},
+	}
+	none := booking.Money{Currency: "eur"}
+	want := b.Policy.Terms(b.Start, at, b.Amount)
+	require.Equal(t, int64(750), want.Refund.Minor)
+	require.Equal(t, want, b.Terms(at))
+	b.Status, want.Fee, want.Refund = booking.Pending, none, none
+	require.Equal(t, want, b.Terms(at))
+	want.Allowed = true
+	require.Equal(t, want, b.Terms(b.Start.Add(time.Hour)), "a hold may always be given up")
+	for _, status := range []booking.Status{booking.Cancelled, booking.Completed, booking.NoShow, booking.Expired} {
+		b.Status = status
+		require.Equal(t, booking.Terms{Fee: none, Refund: none}, b.Terms(at))
+	}
+	b.Status, b.Kind = booking.Confirmed, booking.Block
+	require.Equal(t, booking.Terms{Fee: none, Refund: none}, b.Terms(at))
+}

@@ -203,21 +203,3 @@ func TestReseatWithNothingToDo(t *testing.T) {
 		require.Equal(t, "{[1,2)}", seatOf(t, db, b.ID))
 	}
 }
-
-// A resource whose capacity was lowered in the database below what is sold: no error but
-// that the slot is taken.
-func TestReseatBelowALoweredCapacity(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	store := newStore(t, db)
-	create(t, store, halfSteps(3))
-	seatedOn(t, db, store, halfHour(0), 1)
-	seatedOn(t, db, store, halfHour(3), 2)
-	for unit := 1; unit <= 3; unit++ {
-		seatedOn(t, db, store, halfHour(5), unit)
-		seatedOn(t, db, store, halfHour(-2), unit)
-	}
-	exec(t, db, `UPDATE booking_platform.resources SET capacity = 2`)
-	require.NoError(t, store.ReseatRange(t.Context(), "court", halfHour(1), halfHour(4), 1))
-	require.Zero(t, count(t, db, soldTwice))
-}

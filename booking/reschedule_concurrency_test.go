@@ -120,22 +120,49 @@ func TestRescheduleAgainstHolds(t *testing.T) {
 	}
 }
 
-// inTx does what callers are told to: the whole transaction again when the error says so.
-func inTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, f func(tx *booking.Tx) error) error {
-	for {
-		err := func() error {
-			tx, err := db.BeginTx(context.Background(), &sql.TxOptions{Isolation: level})
-			if err != nil {
-				return err
-			}
-			defer func() { _ = tx.Rollback() }()
-			if err := f(store.Tx(tx)); err != nil {
-				return err
-			}
-			return tx.Commit()
-		}()
-		if !booking.IsRetryable(err) {
-			return err
+// 32 late payments for one place, among holds: one of all gets it.
+func TestRetakeAtOnce(t *testing.T) {
+	t.Parallel()
+	eachLibrary(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store)
+		var ids []string
+		for range 32 {
+			ids = append(ids, expired(t, db, store, request(slot(0))).ID)
 		}
-	}
+		requireSold(t, 1, atOnce(t, db, 40, func(store *booking.Store, client int) error {
+			ctx := context.Background()
+			switch {
+			case client >= 32:
+				_, err := store.Hold(ctx, request(slot(0)))
+				return err
+			case client%2 == 0:
+				return inTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+					_, err := tx.Retake(ctx, ids[client])
+					return err
+				})
+			}
+			_, err := store.Retake(ctx, ids[client])
+			return err
+		}))
+		requireInvariants(t, db)
+	})
+}
+
+// The same late payment, delivered to many replicas at once: all are answered with the
+// booking that was taken again once.
+func TestRetakeOfOneAtOnce(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	b := expired(t, db, store, request(slot(0)))
+	errs := atOnce(t, db, 16, func(store *booking.Store, _ int) error {
+		_, err := store.Retake(context.Background(), b.ID)
+		return err
+	})
+	require.NoError(t, errors.Join(errs...))
+	history, err := store.History(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Len(t, history, 3)
 }

@@ -218,3 +218,21 @@ func TestCapacityLoweredBySQL_WaitsForHolds(t *testing.T) {
 	_, err = store.Hold(t.Context(), request(slot(0)))
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
 }
+
+// A resource whose capacity was lowered in the database below what is sold: no error but
+// that the slot is taken.
+func TestReseatBelowALoweredCapacity(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, halfSteps(3))
+	seatedOn(t, db, store, halfHour(0), 1)
+	seatedOn(t, db, store, halfHour(3), 2)
+	for unit := 1; unit <= 3; unit++ {
+		seatedOn(t, db, store, halfHour(5), unit)
+		seatedOn(t, db, store, halfHour(-2), unit)
+	}
+	exec(t, db, `UPDATE booking_platform.resources SET capacity = 2`)
+	require.NoError(t, store.ReseatRange(t.Context(), "court", halfHour(1), halfHour(4), 1))
+	require.Zero(t, count(t, db, soldTwice))
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/testdb"
@@ -72,20 +73,6 @@ func TestCreateResource(t *testing.T) {
 			require.ErrorIs(t, err, booking.ErrNotFound)
 		}
 	})
-}
-
-// A caller may change what it was given without changing what the store sells by.
-func TestResourcesAreCopies(t *testing.T) {
-	t.Parallel()
-	store := newStore(t, testdb.New(t))
-	r := create(t, store, func(r *booking.Resource) { r.Hours = daily(0, 1440) })
-	hold(t, store, request(slot(0)))
-	got, err := store.Resource(t.Context(), r.ID)
-	require.NoError(t, err)
-	for n := range got.Hours {
-		got.Hours[n].Closes = 1
-	}
-	hold(t, store, request(slot(1)))
 }
 
 func TestCreateResourceRefuses(t *testing.T) {
@@ -237,27 +224,116 @@ func TestCreateResourceRefuses(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.resources`))
 }
 
-// What is kept in memory is bounded, and a resource that was dropped from it is read
-// again.
-func TestMemoryIsBounded(t *testing.T) {
+// exceptions gives a resource dates with other hours: each date is followed by its
+// intervals.
+func exceptions(texts ...string) func(*booking.Resource) {
+	return func(r *booking.Resource) {
+		for _, text := range texts {
+			if !strings.Contains(text, ":") {
+				// A date that does not exist is one to refuse.
+				t, err := time.Parse("2006-01-02", text)
+				date := booking.DateOf(t)
+				if err != nil {
+					date = booking.Date{Year: 2026, Month: 2, Day: 30}
+				}
+				r.Exceptions = append(r.Exceptions, booking.Exception{Date: date})
+				continue
+			}
+			i, err := booking.ParseInterval(text)
+			if err != nil {
+				panic(err)
+			}
+			last := &r.Exceptions[len(r.Exceptions)-1]
+			last.Hours = append(last.Hours, i)
+		}
+	}
+}
+
+// offer gives a resource an offer of half an hour, changed as the test needs it.
+func offer(change func(*booking.Offer)) func(*booking.Resource) {
+	return func(r *booking.Resource) {
+		o := booking.Offer{Slug: "half", Name: "Half an hour", SlotLength: 30 * time.Minute,
+			Price: booking.Money{Minor: 1500}}
+		if change != nil {
+			change(&o)
+		}
+		r.Offers = append(r.Offers, o)
+	}
+}
+
+// Everything that is wrong with any offer is said, in the order of the offers.
+func TestProblemsOfOffersAreNamed(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
-	store := newStore(t, db)
-	exec(t, db, `
-		INSERT INTO booking_platform.resources (
-			id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds, price_minor, currency
-		)
-		SELECT gen_random_uuid(), 'r' || n, 'R', 'UTC', 1, 3600, 3600, 31536000, 600, 0, 'eur'
-		FROM generate_series(1, $1::integer) n`, booking.MaxCached+20)
-	for n := range booking.MaxCached + 20 {
-		_, err := store.Resource(t.Context(), fmt.Sprintf("r%d", n+1))
+	r := court()
+	offer(func(o *booking.Offer) { o.Slug, o.Name, o.Price.Minor = "long", "", -1 })(&r)
+	offer(nil)(&r)
+	offer(nil)(&r)
+	offer(func(o *booking.Offer) { o.Slug = "No" })(&r)
+	offer(func(o *booking.Offer) { o.Slug, o.SlotStep = "short", 25*time.Hour })(&r)
+	var invalid *booking.ValidationError
+	require.ErrorAs(t, r.Validate(), &invalid)
+	require.Equal(t,
+		map[string]string{"offers": "long: name is required, long: price must not be negative, half: is there twice, " +
+			"number 4: slug must be 1 to 63 of a-z, 0-9 and hyphens, not begin with a hyphen, and not look like an id, " +
+			"short: slot step must be between 1m and 1d"}, invalid.Fields)
+}
+
+// What touches does not overlap, and a day's hours may run into the day after where that
+// has no hours of its own.
+func TestExceptionsThatAreFine(t *testing.T) {
+	t.Parallel()
+	for _, fine := range [][]string{
+		{"2026-12-24", "9:00-12:00", "12:00-13:00", "2026-12-25"},
+		{"2026-12-24", "22:00-2:00", "2026-12-25", "2:00-3:00"},
+		{"2026-12-24", "22:00-2:00", "2026-12-26", "0:00-3:00"},
+		{"2028-02-29", "0:00-24:00", "2028-03-01", "0:00-24:00"},
+	} {
+		r := court()
+		exceptions(fine...)(&r)
+		require.NoError(t, r.Validate(), fine)
+	}
+}
+
+// What is left out of an offer is the resource's length, and no buffer.
+func TestOfferDefaults(t *testing.T) {
+	t.Parallel()
+	store := newStore(t, testdb.New(t))
+	given := []booking.Offer{{Slug: "plain", Name: "Plain"}, {Slug: "days", Name: "Days", SlotLength: 72 * time.Hour}}
+	r := create(t, store, func(r *booking.Resource) { r.BufferAfter, r.Offers = time.Minute, given })
+	eur := booking.Money{Currency: "eur"}
+	require.Equal(t, []booking.Offer{
+		{Slug: "plain", Name: "Plain", SlotLength: time.Hour, SlotStep: time.Hour, Price: eur},
+		{Slug: "days", Name: "Days", SlotLength: 72 * time.Hour, SlotStep: 24 * time.Hour, Price: eur},
+	}, r.Offers)
+	require.Empty(t, given[0].Price.Currency, "the caller's own are left alone")
+}
+
+// Opening hours are written as they are read.
+func TestIntervalText(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]booking.Interval{
+		"9:00-12:30": {Opens: 540, Closes: 750}, "22:00-2:00": {Opens: 1320, Closes: 1560},
+		"0:00-24:00": {Closes: 1440},
+		"9:00-9:00":  {Opens: 540, Closes: 1980}, "9:00-24:00": {Opens: 540, Closes: 1440},
+		"23:59-0:01": {Opens: 1439, Closes: 1441},
+	} {
+		require.Equal(t, text, want.String())
+	}
+	for _, same := range []string{"09:00-17:00", "9:00 - 17:00"} {
+		got, err := booking.ParseInterval(same)
 		require.NoError(t, err)
+		require.Equal(t, booking.Interval{Opens: 540, Closes: 1020}, got)
 	}
-	require.Equal(t, booking.MaxCached, store.Cached())
-	for n := range 40 {
-		req := request(slot(0))
-		req.Resource = fmt.Sprintf("r%d", n+1)
-		hold(t, store, req)
+	for _, wrong := range []string{"", "-", "9:00", "9-12", "9:0-12:00", "9:60-12:00", "24:00-2:00", "9:00-24:01",
+		"9:00-12:00-13:00", "+9:00-10:00", "009:00-10:00", "９:00-10:00"} {
+		_, err := booking.ParseInterval(wrong)
+		require.Error(t, err, wrong)
 	}
-	require.Equal(t, booking.MaxCached, store.Cached())
+	rapid.Check(t, func(t *rapid.T) {
+		opens := rapid.IntRange(0, 1439).Draw(t, "opens")
+		want := booking.Interval{Opens: opens, Closes: opens + rapid.IntRange(1, 1440).Draw(t, "length")}
+		got, err := booking.ParseInterval(want.String())
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	})
 }

@@ -1,9 +1,7 @@
 package booking_test
 
 import (
-	"context"
 	"database/sql"
-	"errors"
 	"testing"
 	"time"
 
@@ -127,51 +125,4 @@ func TestRetakeMakesRoom(t *testing.T) {
 	_, err = store.Retake(t.Context(), b.ID)
 	require.NoError(t, err)
 	requireInvariants(t, db)
-}
-
-// 32 late payments for one place, among holds: one of all gets it.
-func TestRetakeAtOnce(t *testing.T) {
-	t.Parallel()
-	eachLibrary(t, func(t *testing.T, db *sql.DB) {
-		store := newStore(t, db)
-		create(t, store)
-		var ids []string
-		for range 32 {
-			ids = append(ids, expired(t, db, store, request(slot(0))).ID)
-		}
-		requireSold(t, 1, atOnce(t, db, 40, func(store *booking.Store, client int) error {
-			ctx := context.Background()
-			switch {
-			case client >= 32:
-				_, err := store.Hold(ctx, request(slot(0)))
-				return err
-			case client%2 == 0:
-				return inTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
-					_, err := tx.Retake(ctx, ids[client])
-					return err
-				})
-			}
-			_, err := store.Retake(ctx, ids[client])
-			return err
-		}))
-		requireInvariants(t, db)
-	})
-}
-
-// The same late payment, delivered to many replicas at once: all are answered with the
-// booking that was taken again once.
-func TestRetakeOfOneAtOnce(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	store := newStore(t, db)
-	create(t, store)
-	b := expired(t, db, store, request(slot(0)))
-	errs := atOnce(t, db, 16, func(store *booking.Store, _ int) error {
-		_, err := store.Retake(context.Background(), b.ID)
-		return err
-	})
-	require.NoError(t, errors.Join(errs...))
-	history, err := store.History(t.Context(), b.ID)
-	require.NoError(t, err)
-	require.Len(t, history, 3)
 }

@@ -251,3 +251,50 @@ func TestRoundTripsOfALife(t *testing.T) {
 	})
 	costs(1, "nothing to complete", func(ctx context.Context) error { _, err := store.CompletePast(ctx); return err })
 }
+
+// A first free slot and a look at several resources are one round trip each.
+func TestRoundTripsOfAvailability(t *testing.T) {
+	t.Parallel()
+	db, trips := counted(t)
+	store := newStore(t, db)
+	create(t, store)
+	create(t, store, func(r *booking.Resource) { r.Slug = "hall" })
+	ask := booking.AvailabilityRequest{Resources: []string{"court", "hall"}, From: slot(0), To: slot(5)}
+	_, err := store.Availability(t.Context(), ask)
+	require.NoError(t, err)
+	before := trips.Load()
+	_, err = store.Availability(t.Context(), ask)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, trips.Load()-before)
+	_, err = store.NextSlot(t.Context(), booking.NextSlotRequest{Resource: "hall"})
+	require.NoError(t, err)
+	require.EqualValues(t, 2, trips.Load()-before)
+	_, err = store.NextSlot(t.Context(), booking.NextSlotRequest{Resource: "hall", After: time.Unix(0, 0)})
+	require.NoError(t, err)
+	require.EqualValues(t, 4, trips.Load()-before, "what has passed is not looked through")
+}
+
+func TestRoundTripsOfFeeds(t *testing.T) {
+	t.Parallel()
+	db, trips := counted(t)
+	store := newStore(t, db)
+	create(t, store)
+	hold(t, store, request(slot(0)))
+	before := trips.Load()
+	costs := func(want int64) {
+		require.Equal(t, want, trips.Load()-before)
+		before = trips.Load()
+	}
+	token, err := store.CreateFeed(t.Context(), "court")
+	require.NoError(t, err)
+	costs(1)
+	_, err = store.Feed(t.Context(), token)
+	require.NoError(t, err)
+	costs(2)
+	_, err = store.Feed(t.Context(), "nobody's")
+	require.ErrorIs(t, err, booking.ErrNotFound)
+	costs(1)
+	_, err = store.DeleteFeeds(t.Context(), "court")
+	require.NoError(t, err)
+	costs(1)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,34 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
+
+func TestNewFailsClosed(t *testing.T) {
+	t.Parallel()
+	_, err := booking.New(nil, booking.Options{})
+	require.Error(t, err)
+}
+
+func TestBoundsOfOptions(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	for _, opts := range []booking.Options{
+		{MaxHoldsPerEmail: -1}, {MaxHoldsPerClient: -1}, {MaxHoldsPerEmail: 1001}, {MaxHoldsPerClient: 1001},
+		{MaxHoldsPerEmailAnywhere: 3}, {MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 2},
+		{MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 1001},
+		{OwnerSecrets: []string{""}}, {OwnerSecrets: []string{strings.Repeat("x", 32), strings.Repeat("x", 31)}},
+	} {
+		_, err := booking.New(db, opts)
+		require.Error(t, err, "%+v", opts)
+		require.NotContains(t, err.Error(), "xxx", "no secret is told")
+	}
+	store := limited(t, db, 1000, 1000)
+	create(t, store)
+	hold(t, store, from(slot(0), ada.Email, strings.Repeat("é", 255)))
+	_, err := store.Hold(t.Context(), from(slot(1), ada.Email, strings.Repeat("é", 256)))
+	requireFields(t, err, "client")
+	_, err = store.Hold(t.Context(), from(slot(1), ada.Email, "\x00"))
+	requireFields(t, err, "client")
+}
 
 // sessions is why these tests need a session of their own.
 const sessions = "a prepared statement is the session's"

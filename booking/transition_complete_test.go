@@ -1,6 +1,7 @@
 package booking_test
 
 import (
+	"context"
 	"database/sql"
 	"testing"
 	"time"
@@ -10,6 +11,71 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
+
+// A booking that has begun is completed or missed, and each is corrected into the other;
+// its units are free at once.
+func TestComplete(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store)
+		ctx := booking.WithActor(t.Context(), "desk")
+		id := hold(t, store, request(slot(0))).ID
+		before, err := store.Confirm(t.Context(), id)
+		require.NoError(t, err)
+		for level := range levels {
+			err := inTx(db, store, levels[level], func(tx *booking.Tx) error {
+				_, err := tx.Complete(ctx, id)
+				require.ErrorIs(t, err, booking.ErrNotBegun)
+				_, err = tx.NoShow(ctx, id)
+				require.ErrorIs(t, err, booking.ErrNotBegun)
+				got, err := tx.Get(ctx, id)
+				require.Equal(t, before, got, "the transaction is usable")
+				return err
+			})
+			require.NoError(t, err)
+		}
+		startsIn(t, db, id, -time.Minute)
+		before, err = store.Get(t.Context(), id)
+		require.NoError(t, err)
+		meanwhile := booking.BlockRequest{Resource: "court", From: before.Start, To: before.End}
+		_, err = store.Block(ctx, meanwhile)
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+
+		want := []booking.Change{{From: booking.Pending, To: booking.Confirmed}}
+		status := booking.Confirmed
+		for _, step := range []struct {
+			do func(context.Context, string) (booking.Booking, error)
+			to booking.Status
+		}{
+			{store.Complete, booking.Completed}, {store.Complete, booking.Completed}, {store.NoShow, booking.NoShow},
+			{store.NoShow, booking.NoShow}, {store.Complete, booking.Completed},
+		} {
+			got, err := step.do(ctx, id)
+			require.NoError(t, err)
+			stored, err := store.Get(t.Context(), id)
+			require.NoError(t, err)
+			require.Equal(t, stored, got)
+			after := before
+			after.Status, after.UpdatedAt = step.to, got.UpdatedAt
+			require.Equal(t, after, got)
+			if status != step.to {
+				want = append(want, booking.Change{From: status, To: step.to, Actor: "desk"})
+			}
+			status = step.to
+		}
+		require.Equal(t, want, changes(t, store, id))
+		requireHistory(t, db)
+		b, err := store.Block(ctx, meanwhile)
+		require.NoError(t, err, "its units are free before its end")
+		for _, do := range []func(context.Context, string) (booking.Booking, error){store.Complete, store.NoShow} {
+			var refused *booking.StatusError
+			_, err = do(ctx, b.ID)
+			require.ErrorAs(t, err, &refused, "a block is neither")
+			require.Equal(t, booking.Confirmed, refused.Status)
+		}
+	})
+}
 
 // starting moves a booking, buffers included, so that it starts in d; the grid of the
 // slots is of no matter to what is sold.

@@ -3,6 +3,7 @@ package booking_test
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,21 +183,6 @@ func TestOperationsByStatus(t *testing.T) {
 	}
 }
 
-func TestCancelKeepsTheFirstReason(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	store := newStore(t, db)
-	create(t, store)
-	b := hold(t, store, request(slot(0)))
-	_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: "bad\x00reason"})
-	requireFields(t, err, "reason")
-	for _, reason := range []string{"rain", "snow"} {
-		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: reason})
-		require.NoError(t, err)
-	}
-	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE reason = 'rain'`))
-}
-
 // A hold is confirmed, given back, cancelled and swept at once, many times: it ends in
 // one status, and whoever succeeded says so rightly.
 func TestOneOutcomeOfARace(t *testing.T) {
@@ -242,86 +228,139 @@ func TestOneOutcomeOfARace(t *testing.T) {
 	}
 }
 
-// An extension ends at the cap of the resource, counted from the hold, whatever is asked
-// for; and after it there is none.
-func TestExtendUpToTheCap(t *testing.T) {
+// M17: no hold is confirmed or extended once its slot has begun, also one whose row
+// says that it lasts longer.
+func TestConfirm_SlotHasBegun(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
-		create(t, store, func(r *booking.Resource) { r.HoldFor, r.HoldCap = time.Hour, 3*time.Hour })
-		b := hold(t, store, request(slot(0)))
-		for _, test := range []struct{ ask, want time.Duration }{
-			{2 * time.Hour, 2 * time.Hour}, {time.Hour, 2 * time.Hour}, {3*time.Hour + time.Microsecond, 3 * time.Hour},
-			{1000 * time.Hour, 3 * time.Hour}, {2 * time.Hour, 3 * time.Hour},
+		create(t, store)
+		held := hold(t, store, request(slot(0)))
+		startsIn(t, db, held.ID, -time.Second)
+		before := everything(t, db)
+		for _, c := range []struct {
+			want error
+			do   func(context.Context, string) (booking.Booking, error)
+		}{
+			{booking.ErrHoldExpired, store.Confirm},
+			{booking.ErrSlotGone, store.ConfirmLate},
+			{booking.ErrHoldExpired, func(ctx context.Context,
+				id string) (booking.Booking, error) {
+				return store.Extend(ctx, id, slot(9))
+			}},
 		} {
-			for name, level := range levels {
-				require.NoError(t, inTx(db, store, level, func(tx *booking.Tx) error {
-					got, err := tx.Extend(t.Context(), b.ID, b.CreatedAt.Add(test.ask))
-					require.Equal(t, b.CreatedAt.Add(test.want), got.HoldExpiresAt, name)
-					return err
-				}))
-			}
-			stored, err := store.Get(t.Context(), b.ID)
-			require.NoError(t, err)
-			require.Equal(t, b.CreatedAt.Add(test.want), stored.HoldExpiresAt)
+			_, err := c.do(t.Context(), held.ID)
+			require.ErrorIs(t, err, c.want)
 		}
-
-		// A cap that was lowered meanwhile shortens nothing.
-		exec(t, db, `UPDATE booking_platform.resources SET hold_cap_seconds = 7200`)
-		got, err := store.Extend(t.Context(), b.ID, slot(0))
-		require.NoError(t, err)
-		require.Equal(t, b.CreatedAt.Add(3*time.Hour), got.HoldExpiresAt)
-
-		// Its time has passed, and the cap has not: it is taken up again. Then the cap
-		// has passed as well.
-		lapse(t, db, b.ID)
-		got, err = store.Extend(t.Context(), b.ID, slot(0))
-		require.NoError(t, err)
-		require.Equal(t, b.CreatedAt.Add(2*time.Hour), got.HoldExpiresAt)
-		lapse(t, db, b.ID)
-		exec(t, db,
-			`UPDATE booking_platform.bookings SET created_at = created_at - interval '2 hours' WHERE id = $1::uuid`,
-			b.ID)
-		_, err = store.Extend(t.Context(), b.ID, slot(0))
-		require.ErrorIs(t, err, booking.ErrHoldExpired)
-		_, err = store.ConfirmLate(t.Context(), b.ID)
-		require.NoError(t, err, "its money may still come")
+		require.NoError(t, inTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+			_, err := tx.Confirm(t.Context(), held.ID)
+			require.ErrorIs(t, err, booking.ErrHoldExpired)
+			_, err = tx.ConfirmLate(t.Context(), held.ID)
+			require.ErrorIs(t, err, booking.ErrSlotGone)
+			confirmed, err := tx.ConfirmSeveral(t.Context(), []booking.Confirmation{{ID: held.ID}})
+			require.Empty(t, confirmed)
+			return err
+		}))
+		require.Equal(t, before, everything(t, db))
 	})
 }
 
-func TestExtendNeverShortens(t *testing.T) {
+// Of several bookings those are confirmed that are holds; the others are left as they
+// are, and the one that somebody has locked is not waited for.
+func TestConfirmSeveral(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store)
+		plain, other := hold(t, store, request(slot(0))), hold(t, store, request(slot(1)))
+		lapsed, twice, locked, released := hold(t, store, request(slot(2))), hold(t, store, request(slot(3))),
+			hold(t, store, request(slot(4))), hold(t, store, request(slot(5)))
+		lapse(t, db, lapsed.ID)
+		_, err := store.Release(t.Context(), released.ID)
+		require.NoError(t, err)
+		somebody, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer func() { _ = somebody.Rollback() }()
+		_, err = store.Tx(somebody).Lock(t.Context(), locked.ID)
+		require.NoError(t, err)
+
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer func() { _ = tx.Rollback() }()
+		var wanted []booking.Confirmation
+		for _, id := range []string{plain.ID, strings.ToUpper(other.ID), lapsed.ID, twice.ID, strings.ToUpper(twice.ID),
+			locked.ID, released.ID, "no id", "00000000-0000-7000-8000-000000000001"} {
+			wanted = append(wanted, booking.Confirmation{ID: id, Actor: "stripe:evt_" + id})
+		}
+		confirmed, err := store.Tx(tx).ConfirmSeveral(t.Context(), wanted)
+		require.NoError(t, err)
+		require.ElementsMatch(t, []string{plain.ID, other.ID}, confirmed)
+		require.NoError(t, tx.Commit())
+		require.NoError(t, somebody.Rollback())
+		changes, err := store.History(t.Context(), plain.ID)
+		require.NoError(t, err)
+		require.Equal(t, "stripe:evt_"+plain.ID, changes[len(changes)-1].Actor)
+		for _, b := range []booking.Booking{lapsed, twice, locked} {
+			got, err := store.Get(t.Context(), b.ID)
+			require.NoError(t, err)
+			require.Equal(t, booking.Pending, got.Status)
+		}
+		requireHistory(t, db)
+	})
+}
+
+// Whoever has locked a booking decides on what it saw: everyone else waits, and then sees
+// what was decided.
+func TestLock(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		create(t, store)
 		b := hold(t, store, request(slot(0)))
-		later, err := store.Extend(t.Context(), b.ID, b.HoldExpiresAt.Add(time.Hour))
+		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
-		require.Equal(t, b.HoldExpiresAt.Add(time.Hour), later.HoldExpiresAt)
-		earlier, err := store.Extend(t.Context(), b.ID, b.HoldExpiresAt)
+		defer func() { _ = tx.Rollback() }()
+		for _, unknown := range []string{"nonsense", "019a2b3c-0000-7000-8000-000000000000"} {
+			_, err = store.Tx(tx).Lock(t.Context(), unknown)
+			require.ErrorIs(t, err, booking.ErrNotFound)
+		}
+		locked, err := store.Tx(tx).Lock(t.Context(), b.ID)
 		require.NoError(t, err)
-		require.Equal(t, later.HoldExpiresAt, earlier.HoldExpiresAt)
+		require.Equal(t, b, locked)
+		answer := make(chan error)
+		go func() {
+			_, err := store.Confirm(t.Context(), b.ID)
+			answer <- err
+		}()
+		waitForLock(t, db)
+		_, err = store.Tx(tx).Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: "decided"})
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit())
+		require.ErrorAs(t, <-answer, new(*booking.StatusError))
 	})
 }
 
-// A time that Postgres or JSON cannot write is refused before the database is asked, so a
-// caller's transaction stays usable.
-func TestExtendRefusesTimesThatCannotBeWritten(t *testing.T) {
+func TestExpire(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store)
-	b := hold(t, store, request(slot(0)))
+	held := hold(t, store, keyed(slot(0)))
+	confirmed := hold(t, store, request(slot(1)))
+	_, err := store.Confirm(t.Context(), confirmed.ID)
+	require.NoError(t, err)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	defer func() { _ = tx.Rollback() }()
-	for _, until := range []time.Time{{}, time.Unix(1<<40, 0), time.Unix(1<<50, 0)} {
-		_, err := store.Extend(t.Context(), b.ID, until)
-		requireFields(t, err, "until")
-		_, err = store.Tx(tx).Extend(t.Context(), b.ID, until)
-		requireFields(t, err, "until")
+	for range 2 {
+		expired, err := store.Tx(tx).Expire(t.Context(), held.ID)
+		require.NoError(t, err)
+		require.Equal(t, booking.Expired, expired.Status)
+		require.Equal(t, "key", expired.IdempotencyKey)
 	}
-	got, err := store.Tx(tx).Get(t.Context(), b.ID)
-	require.NoError(t, err)
-	require.Equal(t, b, got)
+	_, err = store.Tx(tx).Expire(t.Context(), confirmed.ID)
+	require.ErrorAs(t, err, new(*booking.StatusError))
+	_, err = store.Tx(tx).Expire(t.Context(), "nonsense")
+	require.ErrorIs(t, err, booking.ErrNotFound)
+	require.NoError(t, tx.Commit())
+	hold(t, store, request(slot(0)))
 }

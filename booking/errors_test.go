@@ -3,6 +3,8 @@ package booking_test
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +12,22 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
+
+type stateError string
+
+func (e stateError) Error() string    { return string(e) }
+func (e stateError) SQLState() string { return string(e) }
+
+func TestIsRetryable(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]bool{
+		stateError("40001"): true, stateError("40P01"): true, stateError("23505"): false,
+		booking.ErrSlotTaken: false, errors.New("40001"): false,
+	} {
+		require.Equal(t, want, booking.IsRetryable(fmt.Errorf("wrapped: %w", err)), "%v", err)
+	}
+	require.False(t, booking.IsRetryable(nil))
+}
 
 // A context that ends is found in the error, whatever the driver made of it.
 func TestContextThatEnds(t *testing.T) {
