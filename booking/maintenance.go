@@ -2,6 +2,7 @@ package booking
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/booking-platform/booking-platform/internal/periodic"
@@ -177,4 +178,115 @@ func (s *Store) CompletePast(ctx context.Context) (int, error) {
 		s.log.InfoContext(ctx, "booking: completed past bookings", "count", completed)
 	}
 	return completed, nil
+}
+
+// Expires the holds in the way whose time has passed, less those that somebody else has
+// locked. It never waits, so it cannot deadlock, however many it takes.
+const releaseLapsedSQL = `
+WITH released AS (
+    UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
+    WHERE b.id IN (
+        SELECT l.id FROM booking_platform.bookings l
+        WHERE l.active AND l.resource_id = $1::uuid AND l.blocked && tstzrange($2::timestamptz, $3::timestamptz, '[)')
+          AND l.status = 'pending' AND l.hold_expires_at <= statement_timestamp()
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+    RETURNING b.id
+)` + recordReleasedSQL
+
+// The statement's count is that of the holds it released.
+const recordReleasedSQL = recordSQL + `
+    SELECT r.id, 'pending', 'expired', NULL, NULL, $4::text, '' FROM released r`
+
+// The same for one of them, waiting for whoever has it locked. It waits while it holds no
+// lock of its own, so it cannot deadlock either. Afterwards that hold is expired,
+// confirmed after all, or extended.
+const awaitLapsedSQL = `
+WITH released AS (
+    UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
+    WHERE b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AND b.id = (
+        SELECT l.id FROM booking_platform.bookings l
+        WHERE l.active AND l.resource_id = $1::uuid AND l.blocked && tstzrange($2::timestamptz, $3::timestamptz, '[)')
+          AND l.status = 'pending' AND l.hold_expires_at <= statement_timestamp()
+        LIMIT 1
+    )
+    RETURNING b.id
+)` + recordReleasedSQL
+
+// makeRoom releases the expired holds that are in the way of a slot, and commits that:
+// the insert that comes after it must find them gone, and two clients that each released
+// some and kept them locked while they insert would deadlock.
+//
+// Every call gets on: it releases some, or waits until another transaction has decided
+// about one. So whoever calls it until the slot is taken or free does not spin, and is
+// not refused because somebody else was just releasing.
+func (s *Store) makeRoom(ctx context.Context, resourceID string, from, to time.Time) error {
+	var released int64
+	for _, query := range []string{releaseLapsedSQL, awaitLapsedSQL} {
+		err := s.run(ctx, func(q Querier) error {
+			result, err := q.ExecContext(ctx, query, resourceID, from.UTC(), to.UTC(), sweeper(ctx))
+			if err == nil {
+				released, err = result.RowsAffected()
+			}
+			return err
+		})
+		if err != nil || released > 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// Backlog is what the bookings have that is not done, of all replicas together. Times are
+// UTC.
+type Backlog struct {
+	// Open counts the holds that keep their units from others.
+	Open int
+	// Expired counts the holds whose time has passed and that nobody has released yet;
+	// they keep nobody out. [Store.ReleaseExpired] sees to them.
+	Expired int
+	// Oldest is when the time of the oldest of the expired passed, zero when there is
+	// none, and Age how long ago that is, by the database's clock: an alarm belongs on
+	// it.
+	Oldest time.Time
+	Age    time.Duration
+}
+
+// The bookings that a deadline names are looked at, and no others: all that are pending
+// have one, and the sweep takes it away afterwards. OFFSET 0 keeps the planner from
+// joining the other way: with many deadlines it would read every booking there ever was.
+const backlogSQL = `
+SELECT w.open, w.expired, w.oldest, COALESCE(extract(epoch FROM statement_timestamp() - w.oldest) * 1000, 0)::bigint AS milliseconds
+FROM (
+	SELECT count(*) FILTER (WHERE b.hold_expires_at > statement_timestamp()) AS open,
+		count(*) FILTER (WHERE b.hold_expires_at <= statement_timestamp()) AS expired,
+		min(b.hold_expires_at) FILTER (WHERE b.hold_expires_at <= statement_timestamp()) AS oldest
+	FROM booking_platform.hold_deadlines d CROSS JOIN LATERAL (
+		SELECT h.status, h.hold_expires_at FROM booking_platform.bookings h WHERE h.id = d.booking_id OFFSET 0) b
+	WHERE NOT d.free AND b.status = 'pending') w`
+
+type backlogRow struct {
+	Open         int                 `db:"open"`
+	Expired      int                 `db:"expired"`
+	Oldest       sql.Null[time.Time] `db:"oldest"`
+	Milliseconds int64               `db:"milliseconds"`
+}
+
+// Backlog reads what the bookings have that is not done, in one round trip. It reads the
+// bookings that have a deadline, which are those of about the length of a hold, however
+// many others there are.
+func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
+	var row backlogRow
+	err := s.read(ctx, func(q Querier) (err error) {
+		row, _, err = selectOne[backlogRow](ctx, q, backlogSQL)
+		return err
+	})
+	if err != nil {
+		return Backlog{}, wrap(ctx, "read what waits", err)
+	}
+	b := Backlog{Open: row.Open, Expired: row.Expired, Age: time.Duration(row.Milliseconds) * time.Millisecond}
+	if row.Oldest.Valid {
+		b.Oldest = row.Oldest.V.UTC()
+	}
+	return b, nil
 }

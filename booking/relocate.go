@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -12,6 +13,82 @@ import (
 
 	"github.com/google/uuid"
 )
+
+// mover makes moves: the store's, or those in a caller's transaction.
+type mover struct {
+	store *Store
+	// caller is the connection of the caller's transaction; nil for the store's own.
+	caller Querier
+}
+
+// do makes a step as one transaction of the store's own, or in the caller's. Where the
+// step finds expired holds in the way of its wish, and so has changed nothing yet, they
+// are released beside it, and it is made anew.
+func (m mover) do(ctx context.Context, step func(Querier) (moves, wish, error)) error {
+	for range maxAttempts {
+		var in moves
+		var w wish
+		attempt := func(q Querier) (err error) {
+			in, w, err = step(q)
+			return err
+		}
+		var err error
+		if m.caller == nil {
+			err = m.store.again(ctx, attempt)
+		} else {
+			err = attempt(m.caller)
+		}
+		if !errors.Is(err, errLapsed) {
+			return err
+		}
+		if err := m.makeRoom(ctx, in.resourceID, w.from, w.to); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the contention does not end: %w", errRunAgain)
+}
+
+// makeRoom releases the expired holds in a range, as a hold does.
+func (m mover) makeRoom(ctx context.Context, resourceID string, from, to time.Time) error {
+	h := holder{store: m.store, caller: m.caller}
+	return h.beside(ctx, "release expired holds", func(ctx context.Context) error {
+		return m.store.makeRoom(ctx, resourceID, from, to)
+	})
+}
+
+// take reserves what a wish asks for, for the booking with that id, and puts the
+// neighbours who make room for it on their new units. What is left to the caller is to
+// put the booking where its placeholder is, in a statement that deletes that first. The
+// errors are those of plan; nothing has changed then.
+func (m moves) take(ctx context.Context, w wish, id string, was []int) (place, error) {
+	for range maxAttempts {
+		p, err := m.plan(ctx, w)
+		if err != nil {
+			return place{}, err
+		}
+		own, err := newPlace(id, was, p.units, w.from, w.to)
+		if err != nil {
+			return place{}, err
+		}
+		if w.self == "" {
+			// A new booking is its own placeholder.
+			own.Placeholder = id
+		}
+		places := append(p.neighbours, own)
+		reserved, err := m.reserve(ctx, places)
+		if err != nil {
+			return place{}, err
+		}
+		if reserved {
+			return own, m.settle(ctx, p.neighbours)
+		}
+		// Somebody else got one of the places since they were looked for.
+		if err := m.putBack(ctx, places); err != nil {
+			return place{}, err
+		}
+	}
+	return place{}, fmt.Errorf("the contention does not end: %w", errRunAgain)
+}
 
 // A move gives bookings other units or another time: it reschedules, takes again,
 // re-seats or blocks. Two bare UPDATEs under an exclusion constraint deadlock, each with
@@ -249,4 +326,75 @@ func pick(free []int, n int) []int {
 	units := slices.Clone(free[:n])
 	slices.Sort(units)
 	return units
+}
+
+// reseat makes units free for a party in a range of time, buffers included, by giving
+// neighbours other units: where heads are free and no free set of units is. It is a
+// transaction of the store's own, and what it changes is invisible: neither history nor
+// updated_at tell of it. nil says that the room was there when it looked, or is now, or
+// that the heads turned out not to suffice: the caller tries again and decides.
+// ErrSlotTaken is for a capacity that was lowered, in the database, below what is sold
+// nearby.
+func (s *Store) reseat(ctx context.Context, r *rules, from, to time.Time, party int) error {
+	return s.again(ctx, func(q Querier) error {
+		m, err := lockResource(ctx, q, r.ID)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		w := wish{from: from, to: to, party: party}
+		_, seats, err := m.seats(ctx, w, from, to)
+		if err != nil {
+			return err
+		}
+		// Expired holds move like the others; who is refused because of them releases
+		// them.
+		at := w.seat()
+		if len(freeUnits(m.capacity, seats, at.from, at.to)) >= party ||
+			m.capacity-mostHeads(seats, at.from, at.to) < party {
+			return nil
+		}
+		p, err := m.reseated(ctx, w)
+		if err != nil {
+			return err
+		}
+		if len(p.neighbours) == 0 {
+			if anyAbove(m.capacity, seats) {
+				return ErrSlotTaken
+			}
+			return nil
+		}
+		ok, err := m.reserve(ctx, p.neighbours)
+		if err == nil && !ok {
+			err = errRunAgain
+		}
+		if err != nil {
+			return err
+		}
+		return m.settle(ctx, p.neighbours)
+	})
+}
+
+// again does a step as one transaction, and again in a new one as long as its error says
+// so: somebody else got a place that was reserved, or Postgres ended it in favour of
+// another transaction.
+func (s *Store) again(ctx context.Context, step func(Querier) error) error {
+	if p, ok := s.single.(*preparing); ok {
+		if err := p.prepareMoves(ctx); err != nil {
+			return err
+		}
+	}
+	for range maxAttempts {
+		err := s.transact(ctx, step)
+		if !IsRetryable(err) {
+			return err
+		}
+		s.log.DebugContext(ctx, "booking: run again", "sqlstate", sqlState(err))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the contention does not end: %w", errRunAgain)
 }
