@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/booking-platform/booking-platform/cmd/host/api"
+	"github.com/booking-platform/booking-platform/api"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 

@@ -6,10 +6,10 @@ import (
 
 	"github.com/gorilla/mux"
 
-	"github.com/booking-platform/booking-platform/cmd/host/api"
+	"github.com/booking-platform/booking-platform/api"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
-	"github.com/booking-platform/booking-platform/cmd/host/pages"
 	"github.com/booking-platform/booking-platform/health"
+	"github.com/booking-platform/booking-platform/pages"
 )
 
 // router names every route of the host. Paths are taken as they come: one that is not
@@ -27,9 +27,7 @@ func router(r *rooms, a *api.API, p *pages.Pages) *mux.Router {
 	}
 	a.Register(routes)
 	p.Register(routes)
-	routes.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		middleware.WriteError(w, req, http.StatusNotFound, "not_found", nil)
-	})
+	routes.NotFoundHandler = http.HandlerFunc(notFound)
 	routes.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Allow", strings.Join(allowed(routes, req), ", "))
 		middleware.WriteError(w, req, http.StatusMethodNotAllowed, "method_not_allowed", nil)
@@ -62,4 +60,8 @@ func allowed(routes *mux.Router, r *http.Request) []string {
 		}
 	}
 	return methods
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	middleware.WriteError(w, r, http.StatusNotFound, "not_found", nil)
 }

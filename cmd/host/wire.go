@@ -11,16 +11,16 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/booking-platform/booking-platform/api"
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/api"
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
-	"github.com/booking-platform/booking-platform/cmd/host/pages"
 	"github.com/booking-platform/booking-platform/health"
 	"github.com/booking-platform/booking-platform/migrations"
+	"github.com/booking-platform/booking-platform/pages"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -168,14 +168,16 @@ func (r *rooms) routes() *mux.Router {
 	return router(r,
 		api.New(api.Options{
 			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk,
-			Links: r.links,
-			Stats: r.stats, Logger: r.logger, AppURL: r.cfg.AppURL, Version: versionOf(r.cfg.Version),
+			Links:  r.links,
+			Logger: r.logger, AppURL: r.cfg.AppURL, Version: versionOf(r.cfg.Version),
 			Started: time.Now(),
+			Client:  middleware.Network, RequestID: middleware.RequestID, ServerErrors: r.stats.ServerErrors,
 		}),
 		pages.New(pages.Options{
 			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk,
 			Links: r.links, Logger: r.logger,
-			StandIn: r.standIn != nil,
+			StandIn: r.standIn != nil, Client: middleware.Network, RequestID: middleware.RequestID,
+			NotFound: http.HandlerFunc(notFound),
 		}))
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
-	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
 // bookView is the page that books.
@@ -52,7 +51,7 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 	f := readForm(r.PostForm)
 	wish, problems := f.wish()
 	ctx := booking.WithActor(r.Context(), customer)
-	wish.Client = middleware.Network(ctx)
+	wish.Client = p.opts.Client(ctx)
 	begun, err := checkout.Begun{}, error(nil)
 	if len(problems) > 0 {
 		err = p.opts.Desk.Explain(ctx, wish, problems)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
-	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
+	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -44,34 +44,34 @@ var known = []struct {
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var invalid *booking.ValidationError
 	if errors.As(err, &invalid) {
-		middleware.WriteError(w, r, http.StatusBadRequest, "validation_failed", invalid.Fields)
+		a.writeError(w, r, http.StatusBadRequest, "validation_failed", invalid.Fields)
 		return
 	}
 	var settled *booking.StatusError
 	if errors.As(err, &settled) {
-		middleware.WriteError(w, r, http.StatusConflict, "status_"+string(settled.Status), nil)
+		a.writeError(w, r, http.StatusConflict, "status_"+string(settled.Status), nil)
 		return
 	}
 	var limit *booking.HoldLimitError
 	if errors.As(err, &limit) {
 		w.Header().Set("Retry-After", strconv.Itoa(checkout.RetryAfter(limit, time.Now())))
-		middleware.WriteError(w, r, http.StatusTooManyRequests, "too_many_holds", nil)
+		a.writeError(w, r, http.StatusTooManyRequests, "too_many_holds", nil)
 		return
 	}
 	var rate *checkout.RateError
 	if errors.As(err, &rate) {
 		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
-		middleware.WriteError(w, r, http.StatusTooManyRequests, "too_many_bookings", nil)
+		a.writeError(w, r, http.StatusTooManyRequests, "too_many_bookings", nil)
 		return
 	}
 	var capacity *booking.CapacityError
 	if errors.As(err, &capacity) {
-		middleware.WriteError(w, r, http.StatusConflict, "capacity_too_small", nil)
+		a.writeError(w, r, http.StatusConflict, "capacity_too_small", nil)
 		return
 	}
 	if errors.Is(err, checkout.ErrPaymentRefused) {
 		// No Retry-After: it would be refused again.
-		middleware.WriteMessage(w, r, http.StatusServiceUnavailable, "payment_refused", checkout.PaymentRefused)
+		a.writeProblem(w, r, http.StatusServiceUnavailable, problem{Error: "payment_refused", Message: checkout.PaymentRefused})
 		return
 	}
 	if errors.Is(err, checkout.ErrPaymentUnavailable) {
@@ -79,7 +79,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	for _, k := range known {
 		if errors.Is(err, k.err) {
-			middleware.WriteError(w, r, k.status, k.code, nil)
+			a.writeError(w, r, k.status, k.code, nil)
 			return
 		}
 	}
@@ -87,7 +87,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	// mend.
 	a.log(r.Context(), err)
 	w.Header().Set("Retry-After", "1")
-	middleware.WriteError(w, r, http.StatusServiceUnavailable, "unavailable", nil)
+	a.writeError(w, r, http.StatusServiceUnavailable, "unavailable", nil)
 }
 
 func (a *API) log(ctx context.Context, err error) {
@@ -97,5 +97,22 @@ func (a *API) log(ctx context.Context, err error) {
 		return
 	}
 	a.opts.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("error", err.Error()),
-		slog.String("sqlstate", middleware.SQLState(err)))
+		slog.String("sqlstate", pg.SQLState(err)))
+}
+
+// problem is the body of every error.
+type problem struct {
+	Error     string            `json:"error"`
+	RequestID string            `json:"requestId"`
+	Fields    map[string]string `json:"fields,omitempty"`
+	Message   string            `json:"message,omitempty"`
+}
+
+func (a *API) writeError(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string) {
+	a.writeProblem(w, r, status, problem{Error: code, Fields: fields})
+}
+
+func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, status int, p problem) {
+	p.RequestID = a.opts.RequestID(r.Context())
+	writeJSON(w, status, p)
 }

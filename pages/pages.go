@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"context"
 	"database/sql"
 	"log/slog"
 	"net/http"
@@ -26,6 +27,12 @@ type Options struct {
 	Logger   *slog.Logger
 	// StandIn puts a banner on each page that says that no money moves.
 	StandIn bool
+	// Client returns the client that limits count a request for, such as its network.
+	Client func(context.Context) string
+	// RequestID returns the id that error pages show.
+	RequestID func(context.Context) string
+	// NotFound answers where there is no such file.
+	NotFound http.Handler
 }
 
 // Pages are the pages. They are safe for concurrent use and keep nothing between
@@ -50,5 +57,5 @@ func (p *Pages) Register(r *mux.Router) {
 	r.HandleFunc("/login", p.takeLogin).Methods(http.MethodPost)
 	r.HandleFunc("/logout", p.logout).Methods(http.MethodPost)
 	r.Handle("/dashboard", p.opts.Auth.RequirePage(http.HandlerFunc(p.dashboard))).Methods(get...)
-	r.PathPrefix("/static/").Handler(static()).Methods(get...)
+	r.PathPrefix("/static/").Handler(p.static()).Methods(get...)
 }

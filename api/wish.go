@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
 // keyPrefix keeps the keys that clients choose apart from those of an embedder, who
@@ -27,7 +26,7 @@ func (a *API) readWish(w http.ResponseWriter, r *http.Request) (booking.HoldRequ
 		Party:    b.count("party"),
 		Customer: booking.Customer{FirstName: b.text("firstName"), LastName: b.text("lastName"),
 			Email: b.text("email")},
-		Client: middleware.Network(r.Context()),
+		Client: a.opts.Client(r.Context()),
 	}
 	if keys, sent := r.Header["Idempotency-Key"]; sent && (len(keys) != 1 || !printable(keys[0])) {
 		b.problems["Idempotency-Key"] = "must be 1 to 200 printable ASCII characters"

@@ -149,7 +149,7 @@ func (a *API) metrics(w http.ResponseWriter, _ *http.Request) {
 			LastProcessed: orNull(s.LastProcessed)},
 		Runtime: runtimeView{
 			UptimeSeconds: int64(time.Since(a.opts.Started) / time.Second),
-			HTTP5xx:       a.opts.Stats.ServerErrors(),
+			HTTP5xx:       a.opts.ServerErrors(),
 			Version:       a.opts.Version,
 		},
 	})

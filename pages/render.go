@@ -10,7 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 
-	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 //go:embed templates static
@@ -57,7 +57,7 @@ func (p *Pages) notFound(w http.ResponseWriter) {
 // log says what went wrong, with its SQLSTATE where that was the database's.
 func (p *Pages) log(ctx context.Context, level slog.Level, message string, err error) {
 	p.opts.Logger.LogAttrs(ctx, level, message, slog.String("error", err.Error()),
-		slog.String("sqlstate", middleware.SQLState(err)))
+		slog.String("sqlstate", pg.SQLState(err)))
 }
 
 // fail is the page for what the visitor cannot mend. What went wrong is logged, and not
@@ -72,13 +72,13 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.render(w, http.StatusServiceUnavailable, "nothing.html", nothing{
 		page:      p.page("Please try again in a moment"),
 		Text:      "Something on our side is not working right now. Nothing was charged.",
-		RequestID: middleware.RequestID(r.Context()), Back: "/",
+		RequestID: p.opts.RequestID(r.Context()), Back: "/",
 	})
 }
 
 // static serves what pages refer to. It belongs to nobody, so that browsers may keep it
 // for a while.
-func static() http.Handler {
+func (p *Pages) static() http.Handler {
 	dir, err := fs.Sub(files, "static")
 	if err != nil {
 		panic(err) // The folder is embedded above.
@@ -86,7 +86,7 @@ func static() http.Handler {
 	serve := http.StripPrefix("/static/", http.FileServerFS(dir))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if info, err := fs.Stat(dir, r.URL.Path[len("/static/"):]); err != nil || info.IsDir() {
-			middleware.WriteError(w, r, http.StatusNotFound, "not_found", nil)
+			p.opts.NotFound.ServeHTTP(w, r)
 			return
 		}
 		w.Header().Set("Cache-Control", "public, max-age=300")

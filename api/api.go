@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
 	"log/slog"
@@ -12,7 +13,6 @@ import (
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/checkout"
-	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -32,12 +32,17 @@ type Options struct {
 	Receiver *webhook.Receiver
 	Desk     *checkout.Desk
 	Links    *checkout.Links
-	Stats    *middleware.Stats
 	Logger   *slog.Logger
 	// AppURL is the public address of the host, without a slash at its end.
 	AppURL  string
 	Version string
 	Started time.Time
+	// Client returns the client that limits count a request for, such as its network.
+	Client func(context.Context) string
+	// RequestID returns the id that errors carry.
+	RequestID func(context.Context) string
+	// ServerErrors returns how many requests were answered 5xx.
+	ServerErrors func() int64
 }
 
 // API is the JSON routes. It is safe for concurrent use and keeps nothing between
@@ -45,7 +50,15 @@ type Options struct {
 type API struct{ opts Options }
 
 // New makes the routes.
-func New(opts Options) *API { return &API{opts} }
+func New(opts Options) *API {
+	if opts.Client == nil {
+		opts.Client = func(context.Context) string { return "" }
+	}
+	if opts.RequestID == nil {
+		opts.RequestID = func(context.Context) string { return "" }
+	}
+	return &API{opts}
+}
 
 // Register puts the routes, each behind its guard, on a router.
 func (a *API) Register(r *mux.Router) {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/pages"
+	"github.com/booking-platform/booking-platform/pages"
 )
 
 func TestAmount(t *testing.T) {
