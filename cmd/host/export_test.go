@@ -41,25 +41,6 @@ func (h *host) StandIn() *stripetest.Server     { return h.standIn }
 func (h *host) Open() int                       { return h.connections.Stats().Open }
 func (h *host) Routes() *mux.Router             { return h.routes() }
 
-// StepRun runs a step once, and RoundRun a round until the context ends.
-func StepRun(ctx context.Context, name string, timeout time.Duration, do func(context.Context) (int, error),
-	log io.Writer) {
-	step{name, timeout, do}.run(ctx, newLogger(log), nil)
-}
-
-// StepWatched runs a step once, and returns what is told of it: how many things it has
-// done, and its error; told is false for nothing.
-func StepWatched(ctx context.Context, do func(context.Context) (int, error),
-	log io.Writer) (items int, err error, told bool) {
-	step{"test", time.Minute, do}.run(ctx, newLogger(log),
-		func(_ string, _ time.Duration, n int, failure error) { items, err, told = n, failure, true })
-	return items, err, told
-}
-
-func RoundRun(ctx context.Context, every time.Duration, do func(context.Context) (int, error), log io.Writer) {
-	round{every, []step{{"test", time.Minute, do}}}.run(ctx, newLogger(log), nil)
-}
-
 // DB is the host's pool.
 func (h *host) DB() *sql.DB { return h.storage.db }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
+	"github.com/booking-platform/booking-platform/payments"
 )
 
 // listenForScrapes takes the address of METRICS_ADDR; nil where there is none. The
@@ -31,12 +32,8 @@ func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, 
 
 // useMetrics makes the series, and has them told of what happens.
 func (r *rooms) useMetrics() {
-	var steps []string
-	for _, round := range r.rounds() {
-		for _, s := range round.steps {
-			steps = append(steps, s.name)
-		}
-	}
+	steps := append(payments.Steps(), "booking.ReleaseExpired", "booking.CompletePast", "webhook.RetryWaiting",
+		"webhook.DeleteOld", "auth.DeleteExpired")
 	r.metrics = metrics.New(metrics.Options{
 		Version: versionOf(r.cfg.Version), DB: r.db, Webhook: r.receiver.Stats, Steps: steps, Results: checkout.Results,
 		Logger: r.logger,

@@ -149,12 +149,13 @@ func (h *host) run(ctx context.Context) error {
 	stepping, stopSteps := context.WithCancel(background)
 	defer stopSteps()
 	var rounds sync.WaitGroup
-	for _, r := range h.rounds() {
-		rounds.Go(func() { r.run(stepping, h.logger, h.metrics.Step) })
-	}
+	rounds.Go(func() { h.background(stepping) })
 	if h.standIn != nil {
-		deliver := step{"stand-in", 1 << 62, func(ctx context.Context) (int, error) { return 0, h.standIn.Run(ctx) }}
-		rounds.Go(func() { deliver.run(background, h.logger, nil) })
+		rounds.Go(func() {
+			if err := h.standIn.Run(background); err != nil && background.Err() == nil {
+				h.logger.Error("the Stripe stand-in ended", slog.String("error", err.Error()))
+			}
+		})
 	}
 	if h.scrapes != nil {
 		h.scrapes.Serve(h.metrics)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -66,24 +67,25 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	if err != nil {
 		return nil, err
 	}
+	observe := func(step string, took time.Duration, items int, err error) { r.metrics.Step(step, took, items, err) }
 	r.bookings, err = booking.New(db, booking.Options{
 		Logger: logger, OwnerSecrets: owners, CompleteAfter: 24 * time.Hour, Prepare: cfg.Prepare,
 		MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerEmailAnywhere: cfg.HoldsPerEmailAnywhere,
-		MaxHoldsPerClient: cfg.HoldsPerAddress,
+		MaxHoldsPerClient: cfg.HoldsPerAddress, OnStep: observe,
 	})
 	if err != nil {
 		return nil, err
 	}
 	r.payments, err = payments.New(db, r.bookings, r.cfg.StripeSecretKey, r.cfg.AppURL, payments.Options{
 		Logger: logger, BaseURL: r.cfg.StripeAPIBase, RequestID: middleware.RequestID,
-		Account: r.cfg.StripeAccount, MissingIsGone: r.standIn != nil,
+		Account: r.cfg.StripeAccount, MissingIsGone: r.standIn != nil, OnStep: observe,
 	})
 	if err != nil {
 		return nil, err
 	}
 	r.receiver, err = webhook.New(db, r.cfg.StripeWebhookSecrets, webhook.Options{
 		Logger: logger, Name: config.ReceiverName, Prepare: cfg.Prepare, Mode: modeOf(r.cfg.StripeSecretKey),
-		MaxBody:       routeLimits["/webhook"].Body,
+		MaxBody: routeLimits["/webhook"].Body, OnStep: observe,
 		ClientAddress: func(req *http.Request) string { return middleware.Network(req.Context()) },
 	})
 	if err != nil {
@@ -95,7 +97,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	r.auth, err = auth.New(db, r.cfg.SessionSecrets, auth.Options{
-		Logger: logger, Users: r.users, WriteError: middleware.WriteError,
+		Logger: logger, Users: r.users, WriteError: middleware.WriteError, OnStep: observe,
 		ClientAddress: func(req *http.Request) string { return middleware.Network(req.Context()) },
 		OnUser:        func(ctx context.Context, user auth.User) { middleware.SetUser(ctx, user.ID) },
 		Cookie: auth.CookieOptions{Insecure: !cfg.Cookie.Secure, SameSite: cfg.Cookie.SameSite,
@@ -196,38 +198,19 @@ func (r *rooms) handler() (http.Handler, error) {
 	return middleware.Handler(r.routes(), opts)
 }
 
-// rounds is the work that goes on beside the requests.
-func (r *rooms) rounds() []round {
-	return []round{
-		// Sessions end before their slots are given away, so that nobody pays for what is
-		// gone.
-		{every: 5 * time.Second, steps: []step{
-			{"payments.ExpireSessions", 20 * time.Second, r.payments.ExpireSessions},
-			{"booking.ReleaseExpired", 20 * time.Second, r.bookings.ReleaseExpired},
-		}},
-		// Events that came before what they are about, and refunds that are due.
-		{every: 5 * time.Second, steps: []step{
-			{"webhook.RetryWaiting", 20 * time.Second, r.receiver.RetryWaiting},
-			{"payments.SettleRefunds", 20 * time.Second, r.payments.SettleRefunds},
-			{"payments.LookUpRefunds", 20 * time.Second, r.payments.LookUpRefunds},
-		}},
-		{every: time.Minute, steps: []step{
-			{"payments.AskStripe", 45 * time.Second, r.payments.AskStripe},
-			{"booking.CompletePast", 20 * time.Second, r.bookings.CompletePast},
-		}},
-		// What was not delivered although Stripe went on sending, or while the endpoint
-		// was switched off.
-		{every: 5 * time.Minute, steps: []step{{"payments.TakeUndelivered", 60 * time.Second,
-			func(ctx context.Context) (int, error) {
-				return r.payments.TakeUndelivered(ctx, r.receiver)
-			}}}},
-		{every: 15 * time.Minute, steps: []step{
-			{"payments.FindRefunds", 2 * time.Minute, r.payments.FindRefunds},
-			{"payments.FindDisputes", 2 * time.Minute, r.payments.FindDisputes},
-		}},
-		{every: 10 * time.Minute, steps: []step{
-			{"auth.DeleteExpired", 20 * time.Second, r.auth.DeleteExpired},
-			{"webhook.DeleteOld", time.Minute, r.receiver.DeleteOld},
-		}},
+// background runs the background work of the packages until ctx ends. It is safe on every
+// replica at once.
+func (r *rooms) background(ctx context.Context) {
+	var running sync.WaitGroup
+	for name, run := range map[string]func(context.Context) error{
+		"booking": r.bookings.Run, "webhook": r.receiver.Run, "auth": r.auth.Run,
+		"payments": func(ctx context.Context) error { return r.payments.Run(ctx, r.receiver) },
+	} {
+		running.Go(func() {
+			if err := run(ctx); err != nil {
+				r.logger.Error("background work ended", slog.String("package", name), slog.String("error", err.Error()))
+			}
+		})
 	}
+	running.Wait()
 }

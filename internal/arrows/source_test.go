@@ -93,6 +93,9 @@ func TestNoLibraryFileImportsWhatIsForeign(t *testing.T) {
 		for _, spec := range file.Imports {
 			imported := strings.Trim(spec.Path.Value, `"`)
 			for _, r := range foreign {
+				if r.path == "go.yaml.in/yaml" && strings.HasPrefix(path, "booking/resourcefile/") {
+					continue
+				}
 				if below(imported, r.path) && !contains(plumbing, roomOf(imported)) {
 					t.Errorf("file %s\n\tmust not import %s\n\twhy: %s", path, spec.Path.Value, r.why)
 				}
