@@ -41,6 +41,10 @@ func TestEachInvariantCatchesItsMistake(t *testing.T) {
 		"late money counts as applied, and its booking is gone": {3, []string{
 			`UPDATE booking_platform.payments SET unapplied = '' WHERE booking_id = $2`,
 		}},
+		"the booking of a disputed payment is released": {3, []string{
+			`UPDATE booking_platform.bookings b SET status = 'expired' FROM booking_platform.payments p
+				WHERE p.booking_id = b.id AND p.disputes_open > 0`,
+		}},
 		"the amount differs": {4,
 			[]string{`UPDATE booking_platform.bookings SET amount_minor = amount_minor + 1 WHERE id = $1`}},
 		"the currency differs": {4, []string{`UPDATE booking_platform.bookings SET currency = 'usd' WHERE id = $1`}},
