@@ -26,7 +26,7 @@ import "time"
 //
 // Where the capacity was lowered, in the database, below units that are taken, the
 // constraint alone would let more heads in than the capacity. A hold then takes none but
-// the units that the function sellable describes.
+// the units that seating.Sellable describes.
 //
 // Expired holds count as taken here, and are told of. Releasing them in this statement
 // would either run too late for the insert or deadlock; see makeRoom.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/booking-platform/booking-platform/booking/internal/seating"
 )
 
 // mover makes moves: the store's, or those in a caller's transaction.
@@ -352,8 +354,8 @@ func (s *Store) reseat(ctx context.Context, r *rules, from, to time.Time, party 
 		// Expired holds move like the others; who is refused because of them releases
 		// them.
 		at := w.seat()
-		if len(freeUnits(m.capacity, seats, at.from, at.to)) >= party ||
-			m.capacity-mostHeads(seats, at.from, at.to) < party {
+		if len(seating.Free(m.capacity, seats, at.From, at.To)) >= party ||
+			m.capacity-seating.MaxUnits(seats, at.From, at.To) < party {
 			return nil
 		}
 		p, err := m.reseated(ctx, w)
@@ -361,7 +363,7 @@ func (s *Store) reseat(ctx context.Context, r *rules, from, to time.Time, party 
 			return err
 		}
 		if len(p.neighbours) == 0 {
-			if anyAbove(m.capacity, seats) {
+			if seating.AnyAbove(m.capacity, seats) {
 				return ErrSlotTaken
 			}
 			return nil

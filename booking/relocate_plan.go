@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/booking-platform/booking-platform/booking/internal/seating"
 )
 
 // wish is a place that is asked for.
@@ -42,23 +44,23 @@ type seatRow struct {
 	Lapsed bool      `db:"lapsed"`
 }
 
-func (w wish) seat() seat {
-	return seat{from: w.from.UnixMicro(), to: w.to.UnixMicro(), party: w.party}
+func (w wish) seat() seating.Seat {
+	return seating.Seat{From: w.from.UnixMicro(), To: w.to.UnixMicro(), Party: w.party}
 }
 
 // seats reads who is there in a range, besides the one who wishes.
-func (m moves) seats(ctx context.Context, w wish, from, to time.Time) ([]seatRow, []seat, error) {
+func (m moves) seats(ctx context.Context, w wish, from, to time.Time) ([]seatRow, []seating.Seat, error) {
 	rows, err := selectAll[seatRow](ctx, m.q, seatsSQL, m.resourceID, from.UTC(), to.UTC(), w.self)
 	if err != nil {
 		return nil, nil, err
 	}
-	seats := make([]seat, len(rows))
+	seats := make([]seating.Seat, len(rows))
 	for i, row := range rows {
 		units, err := readUnits(row.Units)
 		if err != nil {
 			return nil, nil, err
 		}
-		seats[i] = seat{from: row.From.UnixMicro(), to: row.To.UnixMicro(), units: units}
+		seats[i] = seating.Seat{From: row.From.UnixMicro(), To: row.To.UnixMicro(), Units: units}
 	}
 	return rows, seats, nil
 }
@@ -71,17 +73,17 @@ func (m moves) plan(ctx context.Context, w wish) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	var live []seat
+	var live []seating.Seat
 	for i, row := range rows {
 		if !row.Lapsed {
 			live = append(live, seats[i])
 		}
 	}
 	s := w.seat()
-	if m.capacity-mostHeads(live, s.from, s.to) < w.party {
+	if m.capacity-seating.MaxUnits(live, s.From, s.To) < w.party {
 		return plan{}, ErrSlotTaken
 	}
-	if free := freeUnits(m.capacity, seats, s.from, s.to); len(free) >= w.party {
+	if free := seating.Free(m.capacity, seats, s.From, s.To); len(free) >= w.party {
 		return plan{units: pick(free, w.party)}, nil
 	}
 	if len(live) < len(rows) {
@@ -104,7 +106,7 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 		if err != nil {
 			return plan{}, err
 		}
-		if !alone && anyAbove(m.capacity, seats) {
+		if !alone && seating.AnyAbove(m.capacity, seats) {
 			if err := m.keepHoldsAway(ctx); err != nil {
 				return plan{}, err
 			}
@@ -115,13 +117,13 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 		for i, row := range rows {
 			reaches := row.From.Before(from) || row.To.After(to)
 			beyond = beyond || reaches
-			seats[i].pinned = reaches || kept[row.ID]
+			seats[i].Pinned = reaches || kept[row.ID]
 		}
 		// Seats above the capacity need units below it. They stay only when even the
 		// widest look finds none for them: a hold beside them may sell fewer units
-		// (sellable).
+		// (see seating.Sellable).
 		asked := below(m.capacity, seats)
-		found, ok := seatWish(m.capacity, asked, w.seat())
+		found, ok := seating.Assign(m.capacity, asked, w.seat())
 		switch {
 		case ok:
 		case beyond:
@@ -132,15 +134,15 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 			continue
 		case alone:
 			asked = seats
-			found, ok = seatWish(m.capacity, asked, w.seat())
+			found, ok = seating.Assign(m.capacity, asked, w.seat())
 		}
 		if !ok {
 			// Where the capacity was lowered below what is sold, heads are not enough.
 			return plan{}, ErrSlotTaken
 		}
 		out := plan{units: found[len(seats)]}
-		for _, i := range found.changes(asked) {
-			p, err := newPlace(rows[i].ID, seats[i].units, found[i], rows[i].From, rows[i].To)
+		for _, i := range found.Changed(asked) {
+			p, err := newPlace(rows[i].ID, seats[i].Units, found[i], rows[i].From, rows[i].To)
 			if err != nil {
 				return plan{}, err
 			}
@@ -157,14 +159,14 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 }
 
 // below are the seats without their units above n, in place of which they need others.
-func below(n int, seats []seat) []seat {
-	if !anyAbove(n, seats) {
+func below(n int, seats []seating.Seat) []seating.Seat {
+	if !seating.AnyAbove(n, seats) {
 		return seats
 	}
 	out := slices.Clone(seats)
 	for i, s := range seats {
-		first, _ := slices.BinarySearch(s.units, n+1)
-		out[i].units, out[i].party = s.units[:first], len(s.units)
+		first, _ := slices.BinarySearch(s.Units, n+1)
+		out[i].Units, out[i].Party = s.Units[:first], len(s.Units)
 	}
 	return out
 }

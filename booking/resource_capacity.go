@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/booking-platform/booking-platform/booking/internal/seating"
 )
 
 // CapacityError tells that a resource's capacity cannot be lowered as far as was asked
@@ -195,7 +197,7 @@ func lowerCapacity(ctx context.Context, q Querier, resource string, capacity int
 	if !slices.ContainsFunc(sold.units, func(units []int) bool { return units[len(units)-1] > capacity }) {
 		return nil
 	}
-	seated, ok := seatInOrder(capacity, sold.seats(capacity), false)
+	seated, ok := seating.InOrder(capacity, sold.seats(capacity), false)
 	if !ok {
 		return fmt.Errorf("no units for those that are sold, which are no more than %d at once", capacity)
 	}
@@ -233,13 +235,13 @@ func (s soldUnits) lapsed(resource string) error {
 }
 
 // seats are the bookings as the seating sees them, without the units that will be gone.
-func (s soldUnits) seats(capacity int) []seat {
-	out := make([]seat, len(s.rows))
+func (s soldUnits) seats(capacity int) []seating.Seat {
+	out := make([]seating.Seat, len(s.rows))
 	for i, row := range s.rows {
-		out[i] = seat{from: row.Starts, to: row.Ends, party: len(s.units[i])}
+		out[i] = seating.Seat{From: row.Starts, To: row.Ends, Party: len(s.units[i])}
 		for _, unit := range s.units[i] {
 			if unit <= capacity {
-				out[i].units = append(out[i].units, unit)
+				out[i].Units = append(out[i].Units, unit)
 			}
 		}
 	}
@@ -256,7 +258,7 @@ type movedRow struct {
 }
 
 // moved are those that have other units than before. What is seated may end sooner.
-func (s soldUnits) moved(to seating) []movedRow {
+func (s soldUnits) moved(to seating.Assignment) []movedRow {
 	var out []movedRow
 	for i, row := range s.rows {
 		if !slices.Equal(s.units[i], to[i]) {
@@ -286,7 +288,7 @@ func multirange(units []int, up int) string {
 // seatPast makes way for bookings that have begun and change their units: what is over,
 // and still stands as confirmed, keeps its units from whoever overlapped it. It gets
 // other ones, above the new capacity too, which matters to nobody.
-func seatPast(ctx context.Context, q Querier, resource string, sold soldUnits, seated seating) ([]movedRow, error) {
+func seatPast(ctx context.Context, q Querier, resource string, sold soldUnits, seated seating.Assignment) ([]movedRow, error) {
 	now := map[string][]int{}
 	earliest := int64(farFuture)
 	for i, row := range sold.rows {
@@ -306,23 +308,23 @@ func seatPast(ctx context.Context, q Querier, resource string, sold soldUnits, s
 		}
 	}
 	capacity := 0
-	seats := make([]seat, len(past.rows))
+	seats := make([]seating.Seat, len(past.rows))
 	for i, row := range past.rows {
 		units, stays := now[row.ID]
 		if !stays {
 			units = past.units[i]
 		}
-		seats[i] = seat{from: row.Starts, to: row.Ends, units: units, party: len(units), pinned: stays}
+		seats[i] = seating.Seat{From: row.Starts, To: row.Ends, Units: units, Party: len(units), Pinned: stays}
 		capacity = max(capacity, past.units[i][len(past.units[i])-1])
 	}
 	// From the last to the first: whoever overlaps one that is over and ends later covers
 	// its end, when they all had units.
-	found, ok := seatInOrder(capacity, seats, true)
+	found, ok := seating.InOrder(capacity, seats, true)
 	if !ok {
 		return nil, fmt.Errorf("no units for those that are over: %w", errRunAgain)
 	}
 	var over soldUnits
-	var to seating
+	var to seating.Assignment
 	for i, row := range past.rows {
 		if row.Over {
 			over.rows, over.units, to = append(over.rows, row), append(over.units, past.units[i]), append(to, found[i])

@@ -1,0 +1,264 @@
+// Package seating assigns the units of a resource to bookings.
+//
+// The problem is that units are interchangeable and bookings hold them by number: enough
+// capacity may be free for a party at every instant of its slot while no single set of
+// units is free throughout. So [Assign] finds units for the party by giving other bookings
+// different units.
+//
+// Intervals are easy to assign. Go through them by start and give each any units that are
+// free at that instant: all bookings assigned before that overlap it cover its start, and
+// at no instant do the parties together exceed the capacity. So this never fails, and
+// bookings that start before the new one keep their units. The same holds in reverse, by
+// end. Assign tries both, prefers each booking's own units while they are free, and takes
+// the result that changes fewer bookings.
+//
+// The package knows no database and no clock.
+package seating
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+)
+
+// Seat is a booking and its units from one instant to another.
+type Seat struct {
+	// From and To are in microseconds, To exclusive.
+	From, To int64
+	// Units are in ascending order. Some are above the capacity if that was lowered.
+	Units []int
+	// Party is how many units the booking needs if that is more than it has.
+	Party int
+	// Pinned seats keep their units.
+	Pinned bool
+}
+
+// Overlaps reports whether the seat is occupied at some instant of [from, to).
+func (s Seat) Overlaps(from, to int64) bool { return s.From < to && from < s.To }
+
+// Assignment holds the units of each seat, by its index.
+type Assignment [][]int
+
+// Assign finds units for target and returns the units of all seats, with those of target
+// last. It succeeds whenever no seat is pinned and the parties fit the capacity at every
+// instant.
+func Assign(capacity int, seats []Seat, target Seat) (Assignment, bool) {
+	target.Units, target.Pinned = nil, false
+	all := append(slices.Clone(seats), target)
+	var best Assignment
+	fewest := len(all)
+	// Seats that do not overlap the target move only if there is no other way.
+	for _, beyond := range []bool{false, true} {
+		tried := slices.Clone(all)
+		for i := range tried {
+			tried[i].Pinned = tried[i].Pinned || !beyond && !tried[i].Overlaps(target.From, target.To)
+		}
+		for _, backwards := range []bool{false, true} {
+			if found, ok := InOrder(capacity, tried, backwards); ok {
+				if n := len(found.Changed(seats)); best == nil || n < fewest {
+					best, fewest = found, n
+				}
+			}
+		}
+		if best != nil {
+			return best, true
+		}
+	}
+	return nil, false
+}
+
+// Changed returns the indices of the seats whose units differ from what they had.
+func (a Assignment) Changed(seats []Seat) []int {
+	var changed []int
+	for i, seat := range seats {
+		if !slices.Equal(a[i], seat.Units) {
+			changed = append(changed, i)
+		}
+	}
+	return changed
+}
+
+// InOrder assigns units in one pass, by start, or backwards from the last end to the
+// first.
+func InOrder(capacity int, seats []Seat, backwards bool) (Assignment, bool) {
+	seats = slices.Clone(seats)
+	order := make([]int, len(seats))
+	for i := range seats {
+		order[i] = i
+		if backwards {
+			seats[i].From, seats[i].To = -seats[i].To, -seats[i].From
+		}
+	}
+	// The sort is stable: of seats with the same start, the target comes last and finds
+	// their units taken.
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(seats[a].From, seats[b].From) })
+	p := newPass(capacity, seats, order)
+	out := make(Assignment, len(seats))
+	for turn, i := range order {
+		seat := seats[i]
+		if seat.Pinned {
+			out[i] = seat.Units
+		} else if out[i] = p.choose(turn, seat); out[i] == nil {
+			return nil, false
+		}
+		for _, unit := range out[i] {
+			if unit <= capacity {
+				p.busy[unit] = max(p.busy[unit], seat.To)
+			}
+		}
+	}
+	return out, true
+}
+
+// pass is the state of InOrder.
+type pass struct {
+	seats []Seat
+	order []int
+	// busy is the instant until which each unit is assigned.
+	busy []int64
+	// next lists for each unit the turns of the seats that had it before, in order;
+	// choose drops the turns that have passed.
+	next [][]int
+}
+
+func newPass(capacity int, seats []Seat, order []int) *pass {
+	p := &pass{seats: seats, order: order, busy: make([]int64, capacity+1), next: make([][]int, capacity+1)}
+	for unit := range p.busy {
+		p.busy[unit] = -1 << 63
+	}
+	for turn, i := range order {
+		for _, unit := range seats[i].Units {
+			if unit <= capacity {
+				p.next[unit] = append(p.next[unit], turn)
+			}
+		}
+	}
+	return p
+}
+
+// choose returns units for a seat: its own if they are free, then those that the fewest
+// later seats would lose. nil means that not enough are free.
+func (p *pass) choose(turn int, seat Seat) []int {
+	var units []int
+	own := map[int]bool{}
+	for _, unit := range seat.Units {
+		if unit >= len(p.busy) || p.busy[unit] <= seat.From {
+			units = append(units, unit)
+			own[unit] = true
+		}
+	}
+	need := max(seat.Party, len(seat.Units)) - len(units)
+	if need == 0 {
+		return units
+	}
+	type option struct{ unit, losers int }
+	var options []option
+	for unit := 1; unit < len(p.busy); unit++ {
+		if p.busy[unit] > seat.From || own[unit] {
+			continue
+		}
+		if losers, free := p.losers(turn, unit, seat.To); free {
+			options = append(options, option{unit, losers})
+		}
+	}
+	if len(options) < need {
+		return nil
+	}
+	slices.SortStableFunc(options, func(a, b option) int { return cmp.Compare(a.losers, b.losers) })
+	for _, o := range options[:need] {
+		units = append(units, o.unit)
+	}
+	slices.Sort(units)
+	return units
+}
+
+// losers counts the later seats that had the unit and lose it if it is assigned until
+// that instant. It returns false if one of them is pinned.
+func (p *pass) losers(turn, unit int, until int64) (n int, free bool) {
+	later := p.next[unit]
+	for len(later) > 0 && later[0] <= turn {
+		later = later[1:]
+	}
+	p.next[unit] = later
+	for _, t := range later {
+		seat := p.seats[p.order[t]]
+		if seat.From >= until {
+			break
+		}
+		if seat.Pinned {
+			return 0, false
+		}
+		n++
+	}
+	return n, true
+}
+
+// MaxUnits returns the largest number of units in use at any instant of [from, to).
+func MaxUnits(seats []Seat, from, to int64) int {
+	type change struct {
+		at    int64
+		units int
+	}
+	var changes []change
+	for _, s := range seats {
+		if s.Overlaps(from, to) {
+			changes = append(changes, change{max(s.From, from), len(s.Units)}, change{min(s.To, to), -len(s.Units)})
+		}
+	}
+	// A seat that ends at an instant is free for one that starts then.
+	slices.SortFunc(changes, func(a, b change) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.units, b.units))
+	})
+	units, most := 0, 0
+	for _, c := range changes {
+		units += c.units
+		most = max(most, units)
+	}
+	return most
+}
+
+// AnyAbove reports whether a seat has a unit above n.
+func AnyAbove(n int, seats []Seat) bool {
+	return slices.ContainsFunc(seats, func(s Seat) bool { return len(s.Units) > 0 && s.Units[len(s.Units)-1] > n })
+}
+
+// Sellable returns the largest number n of units up to capacity such that at no instant
+// of [from, to) do n and the units in use above n exceed the capacity. That is the
+// capacity itself unless it was lowered below a unit that is in use. Concurrent
+// placements that each keep to n, by the seats they see, do not exceed the capacity
+// together, although the database's constraint compares units and not their number.
+func Sellable(capacity int, seats []Seat, from, to int64) int {
+	if !AnyAbove(capacity, seats) {
+		return capacity
+	}
+	// One more unit takes at most as many from those above: the sum does not fall, so it
+	// can be searched.
+	return sort.Search(capacity, func(n int) bool {
+		n++
+		above := make([]Seat, len(seats))
+		for i, s := range seats {
+			first, _ := slices.BinarySearch(s.Units, n+1)
+			above[i] = Seat{From: s.From, To: s.To, Units: s.Units[first:]}
+		}
+		return n+MaxUnits(above, from, to) > capacity
+	})
+}
+
+// Free returns the sellable units that no seat has at any instant of [from, to).
+func Free(capacity int, seats []Seat, from, to int64) []int {
+	taken := make([]bool, capacity+1)
+	for _, s := range seats {
+		for _, unit := range s.Units {
+			if unit <= capacity && s.Overlaps(from, to) {
+				taken[unit] = true
+			}
+		}
+	}
+	var free []int
+	for unit := 1; unit <= Sellable(capacity, seats, from, to); unit++ {
+		if !taken[unit] {
+			free = append(free, unit)
+		}
+	}
+	return free
+}
