@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/google/uuid"
 )
 
@@ -55,7 +56,7 @@ func (t *UserTable) Add(ctx context.Context, email, password, role string) (Acco
 	if err != nil {
 		return Account{}, fmt.Errorf("auth: make an id: %w", err)
 	}
-	a, err := queryRow(ctx, t.db, accountRow, addUser, id.String(), normalizeEmail(email), hash, role)
+	a, err := t.queryAccount(ctx, addUser, id.String(), normalizeEmail(email), hash, role)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Account{}, ErrExists
 	}
@@ -170,7 +171,7 @@ func (t *UserTable) SetPassword(ctx context.Context, email, password string) (Ac
 }
 
 func (t *UserTable) change(ctx context.Context, op, query, email string, args ...any) (Account, error) {
-	a, err := queryRow(ctx, t.db, accountRow, query, append([]any{normalizeEmail(email)}, args...)...)
+	a, err := t.queryAccount(ctx, query, append([]any{normalizeEmail(email)}, args...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Account{}, ErrNotFound
 	}
@@ -178,4 +179,11 @@ func (t *UserTable) change(ctx context.Context, op, query, email string, args ..
 		return Account{}, fmt.Errorf("auth: %s: %w", op, err)
 	}
 	return a, nil
+}
+
+// queryAccount runs one statement that returns at most one account.
+func (t *UserTable) queryAccount(ctx context.Context, query string, args ...any) (Account, error) {
+	return pg.WriteAlone(ctx, t.db, func(ctx context.Context, q pg.Querier) (Account, error) {
+		return scanAccount(q.QueryRowContext(ctx, query, args...).Scan)
+	})
 }

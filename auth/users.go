@@ -111,7 +111,7 @@ func (t *UserTable) rehash(ctx context.Context, id, password, stored string) {
 	}
 	if err != nil {
 		t.logger.WarnContext(ctx, "password hash not renewed", slog.String("user_id", id),
-			slog.String("error", err.Error()), slog.String("sqlstate", sqlState(err)))
+			slog.String("error", err.Error()), slog.String("sqlstate", pg.SQLState(err)))
 	}
 }
 

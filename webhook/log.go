@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // Delivery is what became of one request, for Options.Observe.
@@ -95,7 +97,7 @@ func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message st
 	}
 	if d.Err != nil {
 		attrs = append(attrs, slog.String("error", d.Err.Error()))
-		if state := sqlState(d.Err); state != "" {
+		if state := pg.SQLState(d.Err); state != "" {
 			attrs = append(attrs, slog.String("sqlstate", state))
 		}
 		if p := (*panicError)(nil); errors.As(d.Err, &p) {

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
@@ -121,3 +123,143 @@ func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) err
 }
 
 func (r *Receiver) recordTimeout() time.Duration { return r.opts.Timeout / 5 }
+
+// maxTries is how often a transaction is run that lost a fight with others.
+const maxTries = 3
+
+// transact runs the event's transaction, and runs it again after a serialization failure
+// or a deadlock, which have rolled it back.
+func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (v verdict, err error) {
+	handle, why := r.handler(ev)
+	for range maxTries {
+		n.reset()
+		if v, err = r.attempt(ctx, ev, handle, why); !pg.Retryable(err) {
+			break
+		}
+	}
+	if err != nil {
+		return verdict{outcome: Failed}, err
+	}
+	return v, nil
+}
+
+// attempt is the transaction that matters: claim, handle, commit. It waits for the answer
+// to COMMIT however long that takes: [Receiver.process] answers the delivery in time.
+// Without a handler, for the reason why, the event is recorded and left to other
+// replicas.
+func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Reason) (v verdict, err error) {
+	tx, err := r.begin(ctx)
+	if err != nil {
+		return verdict{}, err
+	}
+	// After a commit this does nothing.
+	defer func() { _ = tx.Rollback() }()
+
+	if handle == nil {
+		v, err = r.passOver(ctx, tx, ev, why)
+	} else {
+		v, err = r.handle(ctx, tx, ev, handle)
+	}
+	if err != nil || v.outcome == Duplicate {
+		return v, err
+	}
+	if err := tx.CommitWait(ctx); err != nil {
+		return verdict{}, fmt.Errorf("webhook: commit: %w", err)
+	}
+	return v, nil
+}
+
+// handle claims the event, has the handler do the work, and corrects the claim.
+func (r *Receiver) handle(ctx context.Context, tx txQuerier, ev Event, handle Handler) (verdict, error) {
+	claimed, overdue, err := r.ledger.claim(ctx, tx, ev, verdict{outcome: Processed})
+	if err != nil {
+		return verdict{}, err
+	}
+	if !claimed {
+		return verdict{outcome: Duplicate}, nil
+	}
+	v, err := call(ctx, handle, handlerTx{tx}, ev)
+	if err != nil {
+		return verdict{}, err
+	}
+	if v.outcome == Unmatched && overdue {
+		v = verdict{Ignored, ReasonNotOurs}
+	}
+	if v.outcome == Processed {
+		return v, nil
+	}
+	return v, r.ledger.settle(ctx, tx, ev, v)
+}
+
+// passOver records an event that this replica has no handler for.
+func (r *Receiver) passOver(ctx context.Context, tx txQuerier, ev Event, why Reason) (verdict, error) {
+	outcome, err := r.ledger.passOver(ctx, tx, ev, why)
+	if err != nil || outcome != Ignored {
+		why = ""
+	}
+	return verdict{outcome, why}, err
+}
+
+// begin opens a transaction of the receiver's own, after preparing what the ones before
+// it have sent.
+func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
+	r.prepared.prepare(ctx)
+	tx, err := pg.Begin(ctx, r.db.DB)
+	if err != nil {
+		return txQuerier{}, fmt.Errorf("webhook: begin: %w", err)
+	}
+	return txQuerier{&sqlx.Tx{Tx: tx.Tx, Mapper: r.db.Mapper}, tx, r.prepared}, nil
+}
+
+// call runs a handler and takes only the outcomes it may return. Its panics are caught in
+// [Receiver.process].
+func call(ctx context.Context, handle Handler, tx Tx, ev Event) (verdict, error) {
+	outcome, err := handle(ctx, tx, ev)
+	if err != nil {
+		return verdict{}, fmt.Errorf("webhook: handle %s: %w", ev.Type, err)
+	}
+	switch outcome {
+	case Processed, Unmatched, Parked:
+		return verdict{outcome: outcome}, nil
+	case Ignored:
+		return verdict{Ignored, ReasonNotOurs}, nil
+	}
+	return verdict{}, fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
+}
+
+// Matched turns the result of a handler's statement into what the handler returns:
+// Processed when it touched a row, Unmatched when it touched none, and its error. Write
+// the statement so that it touches a row that is already as it should be, too.
+//
+//	return webhook.Matched(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
+func Matched(res sql.Result, err error) (Outcome, error) {
+	if err != nil {
+		return "", err
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return "", err
+	}
+	if n == 0 {
+		return Unmatched, nil
+	}
+	return Processed, nil
+}
+
+// Receive takes an event that is known to be Stripe's without a signature, because Stripe
+// answered it to a call of ours (GET /v1/events), through what a delivery goes through:
+// claim, handler, commit. payload is the event as Stripe wrote it. What was settled
+// before is a Duplicate; an event that a delivery is at work on waits for that. Safe on
+// every replica at once.
+//
+// The outcome is Rejected, with a *[RejectedError], for what is no event, and Failed with
+// why. It has no part in [Receiver.Stats] and in Options.Observe, which count deliveries;
+// all but duplicates, of which a list is full, have their line in the log. It takes as
+// long as Options.Timeout at most, and the round trips of [Receiver.ServeHTTP].
+func (r *Receiver) Receive(ctx context.Context, payload []byte) (Outcome, error) {
+	ev, ok := decode(payload)
+	if !ok {
+		return Rejected, &RejectedError{ReasonNotAnEvent}
+	}
+	return r.takeUp(ctx, ev, "webhook event received without a delivery", Duplicate)
+}

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -147,4 +148,173 @@ func utc(t sql.Null[time.Time]) time.Time {
 		return time.Time{}
 	}
 	return t.V.UTC()
+}
+
+// ErrNotFound is returned by [Find] for an event that is not in the ledger.
+var ErrNotFound = errors.New("webhook: no such event")
+
+// Record is a row of the ledger with the event's body.
+type Record struct {
+	Entry
+	// Payload is the body as it was signed, or nil where it is not kept. It holds
+	// customers' data.
+	Payload []byte
+}
+
+const findSQL = `
+SELECT e.stripe_event_id, e.type, e.api_version, e.account, e.livemode, e.object_id, e.stripe_session_id, e.stripe_payment_intent_id,
+	e.payment_ref, e.outcome, e.reason, e.attempts, e.last_error, e.created_at, e.received_at, e.processed_at, e.payload
+FROM booking_platform.payment_events e
+WHERE e.receiver = $1::text AND e.stripe_event_id = $2::text`
+
+type recordRow struct {
+	entryRow
+	Payload sql.NullString `db:"payload"`
+}
+
+// Find reads one event of the receiver of that name, with its payload, in one round trip.
+// Empty is DefaultName. The error is [ErrNotFound] when that receiver's ledger has no
+// such event.
+func Find(ctx context.Context, q Querier, name, id string) (Record, error) {
+	name, err := cleanName(name)
+	if err != nil {
+		return Record{}, err
+	}
+	// What was received has no such id, and Postgres would refuse it.
+	if bounded(id, maxID) == "" {
+		return Record{}, ErrNotFound
+	}
+	rows, err := q.QueryContext(ctx, findSQL, name, id)
+	if err != nil {
+		return Record{}, fmt.Errorf("webhook: find %s: %w", id, err)
+	}
+	defer rows.Close()
+	var row recordRow
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return Record{}, fmt.Errorf("webhook: find %s: %w", id, err)
+		}
+		return Record{}, ErrNotFound
+	}
+	if err := (&sqlx.Rows{Rows: rows, Mapper: mapper}).StructScan(&row); err != nil {
+		return Record{}, fmt.Errorf("webhook: find %s: %w", id, err)
+	}
+	record := Record{Entry: row.entry()}
+	if row.Payload.Valid {
+		record.Payload = []byte(row.Payload.String)
+	}
+	return record, nil
+}
+
+// Find reads one event of this receiver's: see [Find].
+func (r *Receiver) Find(ctx context.Context, id string) (Record, error) {
+	return Find(ctx, r.db, r.name, id)
+}
+
+// Backlog is what the ledger of one receiver name has that can still change, of all
+// replicas together. Times are UTC.
+type Backlog struct {
+	// Failed and Unmatched count the events that are tried again by themselves, and
+	// Parked those that wait for a person.
+	Failed, Unmatched, Parked int
+	// UnmatchedSessions counts the unmatched events that are about a Checkout Session.
+	// The other unmatched ones name only a PaymentIntent, a charge, a refund or a
+	// dispute: those of another product on the same Stripe account look the same, so no
+	// alarm should count them; they end as Ignored after Options.UnmatchedFor.
+	UnmatchedSessions int
+	// Oldest is when the oldest of the failed and of the unmatched about a Checkout
+	// Session was received, zero when there is none, and Age how long ago that is, by the
+	// database's clock. An alarm belongs on Age.
+	Oldest time.Time
+	Age    time.Duration
+	// LastProcessed is when an event was last processed, as far as the newest thousand
+	// that were received tell; zero when none of them was.
+	LastProcessed time.Time
+}
+
+// The first part reads the index of what waits alone, the second a bounded number of the
+// newest rows: an index on processed_at would cost every delivery for the sake of this.
+const waitingSQL = `
+SELECT w.failed, w.unmatched, w.parked, w.sessions, w.oldest,
+	COALESCE(extract(epoch FROM statement_timestamp() - w.oldest) * 1000, 0)::bigint,
+	(SELECT max(n.processed_at) FROM (
+		SELECT e.outcome, e.processed_at FROM booking_platform.payment_events e
+		WHERE e.receiver = $1::text
+		ORDER BY e.received_at DESC, e.stripe_event_id DESC LIMIT 1000) n
+	WHERE n.outcome = 'processed')
+FROM (
+	SELECT count(*) FILTER (WHERE e.outcome = 'failed') AS failed, count(*) FILTER (WHERE e.outcome = 'unmatched') AS unmatched,
+		count(*) FILTER (WHERE e.outcome = 'parked') AS parked,
+		count(*) FILTER (WHERE e.outcome = 'unmatched' AND e.stripe_session_id <> '') AS sessions,
+		min(e.received_at) FILTER (WHERE e.outcome = 'failed' OR e.outcome = 'unmatched' AND e.stripe_session_id <> '') AS oldest
+	FROM booking_platform.payment_events e
+	WHERE e.receiver = $1::text AND e.outcome IN ('failed', 'unmatched', 'parked')) w`
+
+// Waiting reads what the ledger of the receiver of that name has that is not done, in one
+// round trip. Empty is DefaultName. It reads the rows that wait and a thousand others,
+// however many there are.
+func Waiting(ctx context.Context, q Querier, name string) (Backlog, error) {
+	name, err := cleanName(name)
+	if err != nil {
+		return Backlog{}, err
+	}
+	var b Backlog
+	var oldest, last sql.Null[time.Time]
+	var milliseconds int64
+	err = q.QueryRowContext(ctx, waitingSQL, name).
+		Scan(&b.Failed, &b.Unmatched, &b.Parked, &b.UnmatchedSessions, &oldest, &milliseconds, &last)
+	if err != nil {
+		return Backlog{}, fmt.Errorf("webhook: read what waits: %w", err)
+	}
+	b.Oldest, b.Age, b.LastProcessed = utc(oldest), time.Duration(milliseconds)*time.Millisecond, utc(last)
+	return b, nil
+}
+
+// Waiting reads what this receiver's ledger has that is not done: see [Waiting].
+func (r *Receiver) Waiting(ctx context.Context) (Backlog, error) { return Waiting(ctx, r.db, r.name) }
+
+// The outcome before is read under the row's lock, so that it is the one that was ended.
+const ignoreSQL = `
+WITH was AS (
+	SELECT e.outcome FROM booking_platform.payment_events e
+	WHERE e.receiver = $1::text AND e.stripe_event_id = $2::text FOR UPDATE),
+ended AS (
+	UPDATE booking_platform.payment_events AS e SET outcome = 'ignored', reason = 'operator', processed_at = statement_timestamp()
+	FROM was WHERE e.receiver = $1::text AND e.stripe_event_id = $2::text AND was.outcome IN ('failed', 'unmatched', 'parked')
+	RETURNING true)
+SELECT coalesce((SELECT outcome FROM was), ''), EXISTS (SELECT FROM ended)`
+
+// IgnoredByOperator is what [Ignore] did with one event.
+type IgnoredByOperator struct {
+	ID string
+	// Was is its outcome before; empty where that receiver's ledger has no such event.
+	Was Outcome
+	// Ended tells whether the event was failed, unmatched or parked, and is Ignored now.
+	Ended bool
+}
+
+// Ignore ends events of the receiver of that name that a person has decided to do nothing
+// about; empty is DefaultName. An event that is failed, unmatched or parked becomes
+// Ignored, with ReasonOperator: it is neither tried again nor counted as waiting, and its
+// payload is dropped with the others. [Receiver.Replay] takes it up while it has one,
+// where Ignored is named. Other events stay as they are. Ignore takes one round trip for
+// each event, waits for a transaction that works on it, and is safe beside deliveries and
+// steps. It returns what it came to.
+func Ignore(ctx context.Context, q Querier, name string, ids ...string) ([]IgnoredByOperator, error) {
+	name, err := cleanName(name)
+	if err != nil {
+		return nil, err
+	}
+	var out []IgnoredByOperator
+	for _, id := range ids {
+		one := IgnoredByOperator{ID: id}
+		// No event has such an id, and Postgres would refuse it.
+		if bounded(id, maxID) != "" {
+			if err := q.QueryRowContext(ctx, ignoreSQL, name, id).Scan(&one.Was, &one.Ended); err != nil {
+				return out, fmt.Errorf("webhook: ignore %s: %w", id, err)
+			}
+		}
+		out = append(out, one)
+	}
+	return out, nil
 }

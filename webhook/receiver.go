@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -219,15 +220,25 @@ func (r *Receiver) Handle(eventType string, h Handler) {
 	r.handlers[eventType] = h
 }
 
-// handler returns the handler for an event, or nil and why there is none.
-func (r *Receiver) handler(ev Event) (Handler, Reason) {
-	if why := r.foreign(ev); why != "" {
-		return nil, why
+// DefaultName is the name of a receiver whose Options name none.
+const DefaultName = "default"
+
+var (
+	errName  = errors.New("webhook: a receiver's name is 1 to 63 of a-z, 0-9, '.', '_' and '-', and begins with a letter or digit")
+	nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+)
+
+// cleanName checks the name of a receiver; an empty one is DefaultName. Upper case is
+// refused, so that two spellings never mean two ledgers.
+func cleanName(name string) (string, error) {
+	if name == "" {
+		return DefaultName, nil
 	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if h := r.handlers[ev.Type]; h != nil {
-		return h, ""
+	if !nameForm.MatchString(name) {
+		return "", errName
 	}
-	return nil, ReasonNoHandler
+	return name, nil
 }
+
+// Name is the receiver's name in the ledger: see Options.Name.
+func (r *Receiver) Name() string { return r.name }
