@@ -109,7 +109,8 @@ func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
 			return released, wrap(ctx, "release expired holds", err)
 		}
 		released += row.Expired
-		if row.Seen < sweepBatch {
+		// A batch that is not full may still leave rows that another replica had locked.
+		if row.Expired == 0 && row.Seen < sweepBatch {
 			break
 		}
 	}
