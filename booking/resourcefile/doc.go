@@ -1,8 +1,11 @@
-// Package resourcefile reads and writes resources as people write them in files, in YAML
-// or JSON: durations as "1h30m", opening hours as "9:00-12:30", prices as "25.00" with
-// exactly the digits of their currency, so that nobody takes cents for euros.
+// Package resourcefile reads and writes resources as YAML or JSON files.
+//
+// The problem is that people write these files: a wrong unit or a misspelt field must not
+// change what is sold. So durations are written as "1h30m", opening hours as
+// "9:00-12:30" and prices as "25.00", with exactly the digits of their currency; an
+// unknown field is an error; and all errors are reported at once, with line and field.
 // docs/resources.md describes every field.
 //
-// It talks to no database. What it reads is checked as far as that goes, and everything
-// that is wrong is told at once, with its line.
+// The package has no access to the database: names and overlaps with existing resources
+// are checked by [booking.Store.ApplyResource].
 package resourcefile

@@ -2,6 +2,7 @@ package resourcefile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,185 +11,172 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// The fields that a file can have.
-var (
-	resourceFields = []string{
-		"slug", "name", "description", "timeZone", "capacity", "slotLength", "slotStep", "bufferBefore", "bufferAfter",
-		"notice",
-		"horizon", "holdFor", "holdCap", "currency", "price", "policy", "active", "hours", "exceptions", "offers",
-	}
-	policyFields = []string{"never", "freeUntil", "closedFrom", "feePercent", "fee"}
-	offerFields  = []string{"slug", "name", "slotLength", "slotStep", "bufferBefore", "bufferAfter", "price", "active"}
-	weekdays     = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
-)
+// field is a key of an object, in the order in which it is written. read sets the
+// variable that the field belongs to; write returns its value, or nil to leave the field
+// out.
+type field struct {
+	key string
+	kind
+}
 
-// resource reads one; name stands for it until its slug is known.
-func (r *reader) resource(n *yaml.Node, name string) booking.Resource {
-	before := len(r.problems)
-	fields := r.object(n, name, resourceFields...)
-	out := booking.Resource{Active: true}
-	// Amounts are read by the currency, wherever it stands, and problems are told by the
-	// slug.
-	path := name
-	for _, f := range fields {
-		switch f.key {
-		case "slug":
-			if out.Slug = r.text(f.value, join(name, f.key)); out.Slug != "" {
-				path = join("", out.Slug)
+type kind struct {
+	read  func(r *reader, n *yaml.Node, path string)
+	write func() *yaml.Node
+}
+
+// unless leaves the field out of what is written if its value is the default.
+func (k kind) unless(isDefault bool) kind {
+	if isDefault {
+		k.write = func() *yaml.Node { return nil }
+	}
+	return k
+}
+
+// resourceFields binds the fields of a resource. Amounts are in the currency that it has
+// already.
+func resourceFields(r *booking.Resource) []field {
+	return []field{
+		{"slug", text(&r.Slug)},
+		{"name", text(&r.Name)},
+		{"description", text(&r.Description).unless(r.Description == "")},
+		{"timeZone", text(&r.TimeZone)},
+		{"capacity", positive(&r.Capacity)},
+		{"slotLength", length(&r.SlotLength)},
+		{"slotStep", length(&r.SlotStep)},
+		{"bufferBefore", duration(&r.BufferBefore).unless(r.BufferBefore == 0)},
+		{"bufferAfter", duration(&r.BufferAfter).unless(r.BufferAfter == 0)},
+		{"notice", duration(&r.Notice).unless(r.Notice == 0)},
+		{"horizon", length(&r.Horizon)},
+		{"holdFor", length(&r.HoldFor)},
+		{"holdCap", length(&r.HoldCap)},
+		{"currency", currency(&r.Price.Currency)},
+		{"price", amount(&r.Price.Minor, r.Price.Currency)},
+		{"policy", policy(&r.Policy, r.Price.Currency).unless(r.Policy == booking.Policy{})},
+		{"active", boolean(&r.Active)},
+		{"hours", hours(&r.Hours).unless(len(r.Hours) == 0)},
+		{"exceptions", exceptions(&r.Exceptions).unless(len(r.Exceptions) == 0)},
+		{"offers", offers(&r.Offers, r.Price.Currency).unless(len(r.Offers) == 0)},
+	}
+}
+
+func policyFields(p *booking.Policy, currency string) []field {
+	return []field{
+		{"never", boolean(&p.Never).unless(!p.Never)},
+		{"freeUntil", duration(&p.FreeUntil).unless(p.FreeUntil == 0)},
+		{"closedFrom", duration(&p.ClosedFrom).unless(p.ClosedFrom == 0)},
+		{"feePercent", number(&p.FeePercent).unless(p.FeePercent == 0)},
+		{"fee", amount(&p.FeeMinor, currency).unless(p.FeeMinor == 0)},
+	}
+}
+
+func offerFields(o *booking.Offer, currency string) []field {
+	return []field{
+		{"slug", text(&o.Slug)},
+		{"name", text(&o.Name)},
+		{"slotLength", length(&o.SlotLength)},
+		{"slotStep", length(&o.SlotStep)},
+		{"bufferBefore", duration(&o.BufferBefore).unless(o.BufferBefore == 0)},
+		{"bufferAfter", duration(&o.BufferAfter).unless(o.BufferAfter == 0)},
+		{"price", amount(&o.Price.Minor, currency)},
+		{"active", negated(&o.Inactive).unless(!o.Inactive)},
+	}
+}
+
+func policy(p *booking.Policy, currency string) kind {
+	return kind{
+		func(r *reader, n *yaml.Node, path string) { r.fields(n, path, policyFields(p, currency)) },
+		func() *yaml.Node { return mapping(policyFields(p, currency)) },
+	}
+}
+
+func offers(all *[]booking.Offer, currency string) kind {
+	return kind{
+		func(r *reader, n *yaml.Node, path string) {
+			for i, item := range r.list(n, path) {
+				var o booking.Offer
+				// An offer without a price would be free of charge.
+				r.fields(item, fmt.Sprintf("%s[%d]", path, i), offerFields(&o, currency), "price")
+				*all = append(*all, o)
 			}
-		case "currency":
-			out.Price.Currency = strings.ToLower(r.text(f.value, join(name, f.key)))
-		}
-	}
-	for i := range r.problems[before:] {
-		p := &r.problems[before+i]
-		p.Path = path + strings.TrimPrefix(p.Path, name)
-	}
-	for _, f := range fields {
-		r.field(&out, f, join(path, f.key))
-	}
-	if n, ok := r.node(n); ok && n.Kind == yaml.MappingNode {
-		for _, needed := range []string{"currency", "price"} {
-			if !has(fields, needed) {
-				r.add(n, join(path, needed), "is required")
+		},
+		func() *yaml.Node {
+			list := &yaml.Node{Kind: yaml.SequenceNode}
+			for _, o := range *all {
+				list.Content = append(list.Content, mapping(offerFields(&o, o.Price.Currency)))
 			}
-		}
-		r.check(out, path, n.Line, fields, before)
-	}
-	return out
-}
-
-// field reads one field of a resource.
-func (r *reader) field(out *booking.Resource, f entry, path string) {
-	switch f.key {
-	case "name":
-		out.Name = r.text(f.value, path)
-	case "description":
-		out.Description = r.text(f.value, path)
-	case "timeZone":
-		out.TimeZone = r.text(f.value, path)
-	case "capacity":
-		out.Capacity = r.positive(f.value, path)
-	case "slotLength":
-		out.SlotLength = r.length(f.value, path)
-	case "slotStep":
-		out.SlotStep = r.length(f.value, path)
-	case "bufferBefore":
-		out.BufferBefore = r.duration(f.value, path)
-	case "bufferAfter":
-		out.BufferAfter = r.duration(f.value, path)
-	case "notice":
-		out.Notice = r.duration(f.value, path)
-	case "horizon":
-		out.Horizon = r.length(f.value, path)
-	case "holdFor":
-		out.HoldFor = r.length(f.value, path)
-	case "holdCap":
-		out.HoldCap = r.length(f.value, path)
-	case "price":
-		out.Price.Minor = r.money(f.value, path, out.Price.Currency)
-	case "policy":
-		out.Policy = r.policy(f.value, path, out.Price.Currency)
-	case "active":
-		out.Active = r.bool(f.value, path)
-	case "hours":
-		out.Hours = r.hours(f.value, path)
-	case "exceptions":
-		out.Exceptions = r.exceptions(f.value, path)
-	case "offers":
-		for i, n := range r.list(f.value, path) {
-			out.Offers = append(out.Offers, r.offer(n, fmt.Sprintf("%s[%d]", path, i), out.Price.Currency))
-		}
+			return list
+		},
 	}
 }
 
-func (r *reader) policy(n *yaml.Node, path, currency string) (p booking.Policy) {
-	for _, f := range r.object(n, path, policyFields...) {
-		at := join(path, f.key)
-		switch f.key {
-		case "never":
-			p.Never = r.bool(f.value, at)
-		case "freeUntil":
-			p.FreeUntil = r.duration(f.value, at)
-		case "closedFrom":
-			p.ClosedFrom = r.duration(f.value, at)
-		case "feePercent":
-			p.FeePercent = r.number(f.value, at)
-		case "fee":
-			p.FeeMinor = r.money(f.value, at, currency)
-		}
-	}
-	return p
-}
+// weekdays begins with Monday, unlike time.Weekday.
+var weekdays = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
-func (r *reader) offer(n *yaml.Node, path, currency string) booking.Offer {
-	o := booking.Offer{}
-	fields := r.object(n, path, offerFields...)
-	for _, f := range fields {
-		at := join(path, f.key)
-		switch f.key {
-		case "slug":
-			o.Slug = r.text(f.value, at)
-		case "name":
-			o.Name = r.text(f.value, at)
-		case "slotLength":
-			o.SlotLength = r.length(f.value, at)
-		case "slotStep":
-			o.SlotStep = r.length(f.value, at)
-		case "bufferBefore":
-			o.BufferBefore = r.duration(f.value, at)
-		case "bufferAfter":
-			o.BufferAfter = r.duration(f.value, at)
-		case "price":
-			o.Price.Minor = r.money(f.value, at, currency)
-		case "active":
-			o.Inactive = !r.bool(f.value, at)
-		}
-	}
-	// What is left out would be free of charge.
-	if n, ok := r.node(n); ok && n.Kind == yaml.MappingNode && !has(fields, "price") {
-		r.add(n, join(path, "price"), "is required")
-	}
-	return o
-}
-
-func (r *reader) hours(n *yaml.Node, path string) (out []booking.Hours) {
-	before := len(r.problems)
-	for _, f := range r.object(n, path, weekdays...) {
-		for _, i := range r.intervals(f.value, join(path, f.key)) {
-			for day, name := range weekdays {
-				if name == f.key {
-					out = append(out, booking.Hours{Weekday: time.Weekday((day + 1) % 7), Opens: i.Opens,
-						Closes: i.Closes})
+func hours(all *[]booking.Hours) kind {
+	return kind{
+		func(r *reader, n *yaml.Node, path string) {
+			before := len(r.problems)
+			for _, e := range r.object(n, path, weekdays...) {
+				day := time.Weekday((slices.Index(weekdays, e.key) + 1) % 7)
+				for _, i := range r.intervals(e.value, join(path, e.key)) {
+					*all = append(*all, booking.Hours{Weekday: day, Opens: i.Opens, Closes: i.Closes})
 				}
 			}
-		}
+			if len(*all) == 0 && len(r.problems) == before {
+				// A resource without hours is open around the clock.
+				r.add(n, path, "are never open; leave them out for around the clock, or say active: false")
+			}
+		},
+		func() *yaml.Node {
+			days := &yaml.Node{Kind: yaml.MappingNode}
+			for i, name := range weekdays {
+				var day []booking.Interval
+				for _, h := range *all {
+					if h.Weekday == time.Weekday((i+1)%7) {
+						day = append(day, booking.Interval{Opens: h.Opens, Closes: h.Closes})
+					}
+				}
+				if len(day) > 0 {
+					days.Content = append(days.Content, textNode(name), intervalsNode(day))
+				}
+			}
+			return days
+		},
 	}
-	if len(out) == 0 && len(r.problems) == before {
-		// None at all would be open around the clock.
-		r.add(n, path, "are never open; leave them out for around the clock, or say active: false")
-	}
-	return out
 }
 
-func (r *reader) exceptions(n *yaml.Node, path string) (out []booking.Exception) {
-	for _, f := range r.object(n, path) {
-		at := join(path, f.key)
-		date, err := booking.ParseDate(f.key)
-		if err != nil {
-			r.problems = append(r.problems, Problem{f.line, at, "is not a date such as 2026-12-24"})
-			continue
-		}
-		e := booking.Exception{Date: date}
-		switch {
-		case f.value.Kind == yaml.SequenceNode:
-			e.Hours = r.intervals(f.value, at)
-		case f.value.Kind != yaml.ScalarNode || f.value.Value != "closed":
-			r.add(f.value, at, `must be closed, or a list of opening hours such as ["10:00-14:00"]`)
-		}
-		out = append(out, e)
+func exceptions(all *[]booking.Exception) kind {
+	return kind{
+		func(r *reader, n *yaml.Node, path string) {
+			for _, e := range r.object(n, path) {
+				at := join(path, e.key)
+				date, err := booking.ParseDate(e.key)
+				if err != nil {
+					r.problems = append(r.problems, Problem{e.line, at, "is not a date such as 2026-12-24"})
+					continue
+				}
+				exception := booking.Exception{Date: date}
+				switch {
+				case e.value.Kind == yaml.SequenceNode:
+					exception.Hours = r.intervals(e.value, at)
+				case e.value.Kind != yaml.ScalarNode || e.value.Value != "closed":
+					r.add(e.value, at, `must be closed, or a list of opening hours such as ["10:00-14:00"]`)
+				}
+				*all = append(*all, exception)
+			}
+		},
+		func() *yaml.Node {
+			dates := &yaml.Node{Kind: yaml.MappingNode}
+			for _, e := range *all {
+				value := textNode("closed")
+				if len(e.Hours) > 0 {
+					value = intervalsNode(e.Hours)
+				}
+				dates.Content = append(dates.Content, quoted(e.Date.String()), value)
+			}
+			return dates
+		},
 	}
-	return out
 }
 
 func (r *reader) intervals(n *yaml.Node, path string) (out []booking.Interval) {
@@ -210,4 +198,23 @@ func (r *reader) intervals(n *yaml.Node, path string) (out []booking.Interval) {
 		out = append(out, interval)
 	}
 	return out
+}
+
+func intervalsNode(intervals []booking.Interval) *yaml.Node {
+	list := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
+	for _, i := range intervals {
+		list.Content = append(list.Content, quoted(i.String()))
+	}
+	return list
+}
+
+func currency(code *string) kind {
+	k := text(code)
+	return kind{
+		func(r *reader, n *yaml.Node, path string) {
+			k.read(r, n, path)
+			*code = strings.ToLower(*code)
+		},
+		func() *yaml.Node { return textNode(strings.ToUpper(*code)) },
+	}
 }

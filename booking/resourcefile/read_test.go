@@ -2,6 +2,7 @@ package resourcefile_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,6 @@ import (
 
 const least = "slug: court\nname: Court\ntimeZone: UTC\nslotLength: 1h\ncurrency: EUR\nprice: \"25.00\"\n"
 
-// read is what a file that is right says.
 func read(t *testing.T, text string) []booking.Resource {
 	t.Helper()
 	out, err := resourcefile.Read([]byte(text))
@@ -27,7 +27,7 @@ var leastResource = booking.Resource{
 	Price: booking.Money{Minor: 2500, Currency: "eur"}, Active: true,
 }
 
-func TestReadForms(t *testing.T) {
+func TestRead_Forms(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []booking.Resource{leastResource}, read(t, least))
 	other := strings.Replace(least, "court", "other", 1)
@@ -51,7 +51,7 @@ func TestReadForms(t *testing.T) {
 		"25").Replace(least))[0].Price.Minor)
 }
 
-func TestReadFields(t *testing.T) {
+func TestRead_AllFields(t *testing.T) {
 	t.Parallel()
 	r := read(t, least+`
 description: "two\nlines"
@@ -96,8 +96,8 @@ offers:
 	require.Equal(t, want, r)
 }
 
-// Each mistake is told with its line and its path, and nothing else is.
-func TestReadRefuses(t *testing.T) {
+// Each mistake is reported once, with line and field.
+func TestRead_ReportsLineAndField(t *testing.T) {
 	t.Parallel()
 	for added, want := range map[string]string{
 		"colour: red":                             "line 7: court.colour is unknown; known are slug, name",
@@ -155,7 +155,7 @@ func TestReadRefuses(t *testing.T) {
 		"- hello":                    "1 problem\n  line 1: resource 1 must have fields",
 		"a: [":                       "1 problem\n  line 1: is not YAML: ",
 		`{"slug": "a", }x`:           "1 problem\n  ",
-		"a: *nobody":                 "1 problem\n  is not YAML: unknown anchor 'nobody' referenced",
+		"a: *missing":                 "1 problem\n  is not YAML: unknown anchor 'missing' referenced",
 		least + "---\n" + least:      "1 problem\n  line 8: court is there twice, first in line 1",
 		strings.Repeat("#", 1<<20+1): "1 problem\n  the file is larger than 1048576 bytes",
 	} {
@@ -165,9 +165,8 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// Everything that is wrong with a file is told at once: by the file's own rules and by
-// the library's, by line.
-func TestReadTellsEverything(t *testing.T) {
+// Problems found here and problems found by package booking come in one list.
+func TestRead_ReportsAllProblems(t *testing.T) {
 	t.Parallel()
 	_, err := resourcefile.Read([]byte(`
 - slug: A b
@@ -198,8 +197,7 @@ func TestReadTellsEverything(t *testing.T) {
   line 11: fine.timeZone is not an IANA time zone that this system knows, such as Europe/Paris`)
 }
 
-// JSON's mistakes have lines too.
-func TestReadJSONLines(t *testing.T) {
+func TestRead_LinesOfJSON(t *testing.T) {
 	t.Parallel()
 	var indented strings.Builder
 	enc := json.NewEncoder(&indented)
@@ -213,8 +211,7 @@ func TestReadJSONLines(t *testing.T) {
 	require.ErrorContains(t, err, "\n  line 11: s.price is")
 }
 
-// Aliases that repeat aliases end early.
-func TestReadAliases(t *testing.T) {
+func TestRead_BoundsAliases(t *testing.T) {
 	t.Parallel()
 	var bomb strings.Builder
 	bomb.WriteString("- &r\n  slug: court\n  offers: &o\n")
@@ -231,6 +228,58 @@ func TestReadAliases(t *testing.T) {
 	require.Error(t, err)
 	_, err = resourcefile.Read([]byte("&a {slug: x, policy: *a, offers: [*a, *a], hours: {mon: *a}}"))
 	require.Error(t, err)
+}
+
+func priced(currency, price string) string {
+	return strings.NewReplacer("EUR", currency, `"25.00"`, price).Replace(least)
+}
+
+// An amount is in the unit in which Stripe charges.
+func TestRead_AmountsInStripesUnit(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		currency, price string
+		minor           int64
+	}{
+		{"UGX", `"50000"`, 5000000}, {"ugx", "50000", 5000000}, {"UGX", `"50000.00"`, 5000000},
+		{"ISK", `"2550"`, 255000}, {"ISK", "2550.00", 255000},
+		{"JPY", "2500", 2500}, {"KRW", `"2500"`, 2500}, {"KWD", `"18.600"`, 18600}, {"HUF", `"10.45"`, 1045},
+		{"TWD", "800.45", 80045},
+	} {
+		r := read(t, priced(c.currency, c.price)+"policy: {freeUntil: 1d, fee: "+c.price+
+			"}\noffers: [{slug: o, name: O, price: "+c.price+"}]\n")[0]
+		require.Equal(t, c.minor, r.Price.Minor, "%+v", c)
+		require.Equal(t, c.minor, r.Policy.FeeMinor, "%+v", c)
+		require.Equal(t, c.minor, r.Offers[0].Price.Minor, "%+v", c)
+	}
+}
+
+// A price, an offer's price and a fee that Stripe would always refuse.
+func TestRead_RefusesWhatStripeNeverCharges(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ currency, price, want string }{
+		{"EUR", `"1000000.00"`, "line 6: court.price must not be more than 999999.99 EUR"},
+		{"XYZ", `"25.00"`, "line 5: court.currency is not a currency that Stripe takes"},
+		{"KWD", `"18.605"`, "line 6: court.price must end in 0, such as 18.600"},
+		{"ISK", `"25.50"`,
+			`line 6: court.price is "25.50", not an amount with the digits of its currency, such as "25"`},
+		{"UGX", `"0.50"`, `line 6: court.price is "0.50", not an amount`},
+		{"JPY", `"10.5"`, `line 6: court.price is "10.5", not an amount`},
+		{"EUR", "\"10.00\"\ncapacity: 100000", "line 7: court.capacity must be between"},
+		{"EUR", "\"500000.00\"\ncapacity: 2", "line 6: court.price times the capacity is more than 999999.99 EUR"},
+		{"EUR", "\"25.00\"\npolicy: {freeUntil: 1h, fee: \"1000000.00\"}",
+			"line 7: court.policy keeps a fee that must not be more than"},
+		{"KWD", "\"25.000\"\npolicy: {freeUntil: 1h, fee: \"1.005\"}",
+			"line 7: court.policy keeps a fee that must end in 0"},
+		{"KWD", "\"25.000\"\noffers: [{slug: o, name: O, price: \"1.005\"}]",
+			"line 7: court.offers: o: price must end in 0"},
+		{"UGX", "\"25\"\noffers: [{slug: o, name: O, price: \"1.50\"}]", "line 7: court.offers[0].price is \"1.50\""},
+	} {
+		_, err := resourcefile.Read([]byte(priced(c.currency, c.price)))
+		require.Error(t, err, "%+v", c)
+		require.Contains(t, err.Error(), "problem", "%+v", c)
+		require.Contains(t, err.Error(), c.want, fmt.Sprintf("%+v", c))
+	}
 }
 
 func FuzzRead(f *testing.F) {

@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// documents parses a file into one tree for each document. JSON is read by the rules of
-// JSON, where YAML's differ a little; the tree is the same.
+// documents parses a file into one tree per document. JSON has its own parser, because
+// YAML does not allow some of its escapes and tabs.
 func documents(data []byte) ([]*yaml.Node, error) {
 	if begin := bytes.TrimSpace(data); len(begin) > 0 && (begin[0] == '{' || begin[0] == '[') && json.Valid(begin) {
 		t := &jsonTree{dec: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
@@ -40,7 +40,6 @@ func documents(data []byte) ([]*yaml.Node, error) {
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): (.*)`)
 
-// yamlProblem takes the line out of the parser's message.
 func yamlProblem(err error) error {
 	text := err.Error()
 	if found := yamlLine.FindStringSubmatch(text); found != nil {
@@ -50,16 +49,16 @@ func yamlProblem(err error) error {
 	return Problems{{Text: "is not YAML: " + strings.TrimPrefix(text, "yaml: ")}}
 }
 
-// jsonTree makes a tree of the tokens of valid JSON.
+// jsonTree builds nodes from the tokens of valid JSON.
 type jsonTree struct {
 	dec  *json.Decoder
 	data []byte
-	// line is that of the offset at.
+	// line is the line of the offset at.
 	line int
 	at   int64
 }
 
-// here is a node at the token that was just read. No token has a line break in it.
+// here sets the line of the token that was just read. No token contains a line break.
 func (t *jsonTree) here(n yaml.Node) *yaml.Node {
 	t.line += bytes.Count(t.data[t.at:t.dec.InputOffset()], []byte{'\n'})
 	t.at = t.dec.InputOffset()
@@ -91,7 +90,7 @@ func (t *jsonTree) value() (*yaml.Node, error) {
 		n.Kind = yaml.MappingNode
 	}
 	for t.dec.More() {
-		// A key is a value of its own in the tree.
+		// Keys and values alternate.
 		part, err := t.value()
 		if err != nil {
 			return nil, err

@@ -14,8 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking/resourcefile"
 )
 
-// Whatever a resource has, it is read as it was written.
-func TestWrittenIsRead(t *testing.T) {
+func TestWrite_RoundTrip(t *testing.T) {
 	t.Parallel()
 	day := 24 * time.Hour
 	rapid.Check(t, func(t *rapid.T) {
@@ -65,7 +64,7 @@ func TestWrittenIsRead(t *testing.T) {
 		}
 		for n := range rapid.IntRange(0, 3).Draw(t, "offers") {
 			price := money("offer")
-			// A file has no need to say the currency again.
+			// The currency of an offer is not written.
 			price.Currency = ""
 			r.Offers = append(r.Offers, booking.Offer{
 				Slug: string(rune('a'+n)) + slug("offer slug"), Name: "O" + words("offer name", ""),
@@ -81,7 +80,7 @@ func TestWrittenIsRead(t *testing.T) {
 			written.Offers = append(written.Offers, o)
 		}
 		if r.Validate() != nil {
-			return // It is not a resource: that it was refused is all there is to see.
+			return // Not a valid resource.
 		}
 		other := written
 		other.Slug += "-2"
@@ -98,8 +97,8 @@ func TestWrittenIsRead(t *testing.T) {
 	})
 }
 
-// Every short text of what YAML has plans for, as a description.
-func TestTextsAreRead(t *testing.T) {
+// Every short text of characters that mean something in YAML.
+func TestWrite_TextRoundTrip(t *testing.T) {
 	t.Parallel()
 	r := leastResource
 	r.SlotStep, r.Horizon, r.HoldFor, r.HoldCap, r.Capacity = time.Hour, time.Hour, time.Hour, time.Hour, 1
