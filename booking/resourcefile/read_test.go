@@ -155,7 +155,7 @@ func TestRead_ReportsLineAndField(t *testing.T) {
 		"- hello":                    "1 problem\n  line 1: resource 1 must have fields",
 		"a: [":                       "1 problem\n  line 1: is not YAML: ",
 		`{"slug": "a", }x`:           "1 problem\n  ",
-		"a: *missing":                 "1 problem\n  is not YAML: unknown anchor 'missing' referenced",
+		"a: *missing":                "1 problem\n  is not YAML: unknown anchor 'missing' referenced",
 		least + "---\n" + least:      "1 problem\n  line 8: court is there twice, first in line 1",
 		strings.Repeat("#", 1<<20+1): "1 problem\n  the file is larger than 1048576 bytes",
 	} {
