@@ -12,7 +12,6 @@ import (
 
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -30,9 +29,10 @@ type Options struct {
 	Payments *payments.Payments
 	Auth     *auth.Auth
 	Receiver *webhook.Receiver
-	Desk     *checkout.Desk
-	Links    *checkout.Links
-	Logger   *slog.Logger
+	// AdmitMove is asked before a customer moves a booking; its error refuses the move, a
+	// [*payments.RateLimitError] with 429.
+	AdmitMove func(context.Context) error
+	Logger    *slog.Logger
 	// AppURL is the public address of the host, without a slash at its end.
 	AppURL  string
 	Version string

@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"maps"
 	"net/http"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -63,7 +62,13 @@ func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of asked) {
 		a.fail(w, r, b.together(err))
 		return
 	}
-	moved, err := a.opts.Desk.Move(r.Context(), req)
+	if req.ByCustomer {
+		if err := a.opts.AdmitMove(r.Context()); err != nil {
+			a.fail(w, r, err)
+			return
+		}
+	}
+	moved, err := a.opts.Bookings.Reschedule(r.Context(), req)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -79,18 +84,15 @@ func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of asked) {
 // together is the error of a body with problems, joined with those that booking has found
 // in the rest. A field that could not be read is told as such.
 func (b *body) together(err error) error {
-	all := map[string]string{}
 	var more *booking.ValidationError
 	switch {
 	case errors.As(err, &more):
-		maps.Copy(all, more.Fields)
-	case !errors.Is(err, booking.ErrNotFound):
-		return err
+		if b.problems["date"] != "" || b.problems["time"] != "" {
+			// These stand in place of start, which is missing because of them.
+			delete(more.Fields, "start")
+		}
+	case errors.Is(err, booking.ErrNotFound):
+		err = nil
 	}
-	if b.problems["date"] != "" || b.problems["time"] != "" {
-		// These stand in place of start, which is missing because of them.
-		delete(all, "start")
-	}
-	maps.Copy(all, b.problems)
-	return &booking.ValidationError{Fields: all}
+	return booking.WithProblems(err, b.problems)
 }

@@ -27,24 +27,24 @@ func (a *API) create(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		wish, b, err := a.readWish(w, r)
 		if err == nil && len(b.problems) > 0 {
-			err = a.opts.Desk.Explain(r.Context(), wish, b.problems)
+			err = b.together(a.opts.Bookings.Check(r.Context(), wish))
 		}
 		if err != nil {
 			a.fail(w, r, err)
 			return
 		}
-		begun, err := a.opts.Desk.Begin(booking.WithActor(r.Context(), customer), wish)
+		booked, err := a.opts.Payments.Book(booking.WithActor(r.Context(), customer), wish)
 		if err != nil {
 			a.fail(w, r, err)
 			return
 		}
 		writeJSON(w, status, created{
-			ID:              begun.Booking.ID,
-			URL:             begun.URL,
-			StripeSessionID: begun.SessionID,
-			Status:          begun.Booking.Status,
-			ExpiresAt:       begun.Booking.HoldExpiresAt,
-			Token:           begun.Booking.OwnerToken,
+			ID:              booked.Booking.ID,
+			URL:             booked.URL,
+			StripeSessionID: booked.SessionID,
+			Status:          booked.Booking.Status,
+			ExpiresAt:       booked.Booking.HoldExpiresAt,
+			Token:           booked.Booking.OwnerToken,
 		})
 	})
 }

@@ -9,13 +9,16 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
 // errNotFound hides whether a thing does not exist or is not the asker's.
 var errNotFound = errors.New("not found")
+
+// paymentRefused is the message of payments.ErrRefused.
+const paymentRefused = "This cannot be paid online at the moment, and trying again will not help. " +
+	"Nothing was charged and nothing is booked. Please contact us."
 
 // known maps errors to answers; the first that matches counts.
 var known = []struct {
@@ -36,7 +39,7 @@ var known = []struct {
 	{booking.ErrNotFound, http.StatusNotFound, "not_found"},
 	{payments.ErrNotPayable, http.StatusConflict, "not_payable"},
 	{payments.ErrNotFound, http.StatusNotFound, "not_found"},
-	{checkout.ErrPaymentUnavailable, http.StatusServiceUnavailable, "payment_unavailable"},
+	{payments.ErrUnavailable, http.StatusServiceUnavailable, "payment_unavailable"},
 }
 
 // fail answers with what an error is to a client. Nothing of its text leaves the host
@@ -54,11 +57,11 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	var limit *booking.HoldLimitError
 	if errors.As(err, &limit) {
-		w.Header().Set("Retry-After", strconv.Itoa(checkout.RetryAfter(limit, time.Now())))
+		w.Header().Set("Retry-After", strconv.Itoa(int(limit.RetryAfter(time.Now())/time.Second)))
 		a.writeError(w, r, http.StatusTooManyRequests, "too_many_holds", nil)
 		return
 	}
-	var rate *checkout.RateError
+	var rate *payments.RateLimitError
 	if errors.As(err, &rate) {
 		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
 		a.writeError(w, r, http.StatusTooManyRequests, "too_many_bookings", nil)
@@ -69,13 +72,13 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.writeError(w, r, http.StatusConflict, "capacity_too_small", nil)
 		return
 	}
-	if errors.Is(err, checkout.ErrPaymentRefused) {
+	if errors.Is(err, payments.ErrRefused) {
 		// No Retry-After: it would be refused again.
-		a.writeProblem(w, r, http.StatusServiceUnavailable, problem{Error: "payment_refused", Message: checkout.PaymentRefused})
+		a.writeProblem(w, r, http.StatusServiceUnavailable, problem{Error: "payment_refused", Message: paymentRefused})
 		return
 	}
-	if errors.Is(err, checkout.ErrPaymentUnavailable) {
-		w.Header().Set("Retry-After", strconv.Itoa(checkout.PaymentRetryAfter(err)))
+	if errors.Is(err, payments.ErrUnavailable) {
+		w.Header().Set("Retry-After", strconv.Itoa(max(5, int(payments.RetryAfter(err)/time.Second))))
 	}
 	for _, k := range known {
 		if errors.Is(err, k.err) {

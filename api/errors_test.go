@@ -15,7 +15,6 @@ import (
 
 	"github.com/booking-platform/booking-platform/api"
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -45,8 +44,8 @@ func TestEveryErrorHasItsAnswer(t *testing.T) {
 		{&booking.HoldLimitError{Scope: "client", Limit: 3, Until: time.Now().AddDate(0, 0, 7)}, 429, "too_many_holds",
 			"3600"},
 		{&booking.CapacityError{Capacity: 1, Sold: 2}, 409, "capacity_too_small", ""},
-		{checkout.ErrPaymentUnavailable, 503, "payment_unavailable", "5"},
-		{checkout.ErrPaymentRefused, 503, "payment_refused", ""},
+		{payments.ErrUnavailable, 503, "payment_unavailable", "5"},
+		{payments.ErrRefused, 503, "payment_refused", ""},
 		{payments.ErrNotFound, 404, "not_found", ""},
 		{payments.ErrNotPayable, 409, "not_payable", ""},
 		{context.DeadlineExceeded, 503, "unavailable", "1"},

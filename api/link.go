@@ -21,5 +21,5 @@ func (a *API) renewLink(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, linkView{URL: a.opts.Links.Page(id, token), Token: token})
+	writeJSON(w, http.StatusOK, linkView{URL: a.opts.Payments.BookingURL(id, token), Token: token})
 }

@@ -65,6 +65,22 @@ func (e *ValidationError) Error() string {
 // not exist.
 func (e *ValidationError) Unwrap() error { return e.cause }
 
+// WithProblems returns a [*ValidationError] with the given problems, by field, and those
+// of err where it is one; of two problems of a field the given one is kept. Any other
+// error is returned as it is. Use it where a field could not even be read.
+func WithProblems(err error, fields map[string]string) error {
+	var more *ValidationError
+	if err != nil && !errors.As(err, &more) {
+		return err
+	}
+	all := problems{}
+	all.merge(fields)
+	if more != nil {
+		all.merge(more.Fields)
+	}
+	return all.err()
+}
+
 // problems collects what is wrong with each field; the first finding about a field
 // stands.
 type problems map[string]string

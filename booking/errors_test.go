@@ -53,3 +53,16 @@ func TestContextThatEnds(t *testing.T) {
 		require.NoError(t, tx.Rollback())
 	})
 }
+
+func TestWithProblems(t *testing.T) {
+	t.Parallel()
+	given := map[string]string{"start": "must be a time"}
+	var all *booking.ValidationError
+	found := &booking.ValidationError{Fields: map[string]string{"start": "is required", "email": "is required"}}
+	require.ErrorAs(t, booking.WithProblems(found, given), &all)
+	require.Equal(t, map[string]string{"start": "must be a time", "email": "is required"}, all.Fields)
+	require.ErrorAs(t, booking.WithProblems(nil, given), &all)
+	require.Equal(t, given, all.Fields)
+	require.ErrorIs(t, booking.WithProblems(booking.ErrNotFound, given), booking.ErrNotFound)
+	require.NoError(t, booking.WithProblems(nil, nil))
+}

@@ -51,6 +51,14 @@ func (e *HoldLimitError) Error() string {
 	return fmt.Sprintf("too many open holds: %d for %s", e.Limit, of)
 }
 
+// RetryAfter returns how long after now the limit may allow a request again: until Until,
+// but at least a second, because the caller's clock need not be the database's, and at
+// most an hour, because a hold may be given up before its time. Whole seconds.
+func (e *HoldLimitError) RetryAfter(now time.Time) time.Duration {
+	wait := (e.Until.Sub(now) + time.Second - 1).Truncate(time.Second)
+	return min(max(wait, time.Second), time.Hour)
+}
+
 // Unwrap makes errors.Is(err, [ErrTooManyHolds]) true.
 func (e *HoldLimitError) Unwrap() error { return ErrTooManyHolds }
 

@@ -304,3 +304,15 @@ func TestSweepWaitsForNoNumber(t *testing.T) {
 	_, err = store.Hold(t.Context(), request(slot(2)))
 	require.ErrorIs(t, err, booking.ErrTooManyHolds)
 }
+
+// At least a second, whatever the clocks say, and at most an hour.
+func TestHoldLimitError_RetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC)
+	for want, until := range map[time.Duration]time.Time{
+		time.Second: now.Add(-time.Hour), 2 * time.Second: now.Add(1500 * time.Millisecond),
+		30 * time.Minute: now.Add(30 * time.Minute), time.Hour: now.AddDate(0, 0, 7),
+	} {
+		require.Equal(t, want, (&booking.HoldLimitError{Until: until}).RetryAfter(now))
+	}
+}

@@ -278,3 +278,27 @@ func secretsProblem(secrets []string) error {
 	}
 	return nil
 }
+
+// ownerSecretPurpose keeps derived owner secrets apart from all else that is signed with
+// the same secrets.
+const ownerSecretPurpose = "booking-platform owner token 1"
+
+// DeriveOwnerSecrets derives [Options.OwnerSecrets] from other secrets of a service, such
+// as those of its sessions, in their order. A derived secret does not
+// reveal the one it came from, and every replica derives the same. No secret, or an empty
+// one, is an error.
+func DeriveOwnerSecrets(secrets []string) ([]string, error) {
+	if len(secrets) == 0 {
+		return nil, errors.New("booking: a secret is required")
+	}
+	var derived []string
+	for _, s := range secrets {
+		if s == "" {
+			return nil, errors.New("booking: an empty secret")
+		}
+		mac := hmac.New(sha256.New, []byte(s))
+		mac.Write([]byte(ownerSecretPurpose))
+		derived = append(derived, string(mac.Sum(nil)))
+	}
+	return derived, nil
+}

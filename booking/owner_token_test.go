@@ -410,3 +410,25 @@ func TestRenewOwnerTokens_SeveralRunsAtOnce(t *testing.T) {
 		require.Equal(t, booking.Confirmed, b.Status)
 	}
 }
+
+// A derived secret is not the secret it came from, each has its own, the order stays, and
+// it does not depend on the others of the list.
+func TestDeriveOwnerSecrets(t *testing.T) {
+	t.Parallel()
+	const newer, older = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+	both, err := booking.DeriveOwnerSecrets([]string{newer, older})
+	require.NoError(t, err)
+	one, err := booking.DeriveOwnerSecrets([]string{older})
+	require.NoError(t, err)
+	require.Len(t, both, 2)
+	require.NotEqual(t, both[0], both[1])
+	require.Equal(t, both[1:], one)
+	for _, s := range both {
+		require.Len(t, s, 32)
+		require.NotContains(t, []string{newer, older}, s)
+	}
+	for _, secrets := range [][]string{nil, {""}, {newer, ""}} {
+		_, err := booking.DeriveOwnerSecrets(secrets)
+		require.Error(t, err)
+	}
+}

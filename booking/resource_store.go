@@ -146,6 +146,16 @@ func (s *Store) Resource(ctx context.Context, idOrSlug string) (Resource, error)
 	return r.copy(), nil
 }
 
+// CachedResource returns a resource as this process read it last, and reads it where it
+// has not. It may be behind a change made since; after a [Store.Hold] it is no older than
+// the hold. No round trip where it is in memory, else one. The error is [ErrNotFound].
+func (s *Store) CachedResource(ctx context.Context, idOrSlug string) (Resource, error) {
+	if r, ok := s.cache.get(idOrSlug); ok {
+		return r.copy(), nil
+	}
+	return s.Resource(ctx, idOrSlug)
+}
+
 // Resources returns the active resources, by name. One round trip.
 func (s *Store) Resources(ctx context.Context) ([]Resource, error) {
 	return s.listResources(ctx, listResourcesSQL)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
+	"github.com/booking-platform/booking-platform/payments"
 )
 
 // bookView is the page that books.
@@ -43,6 +43,10 @@ func (p *Pages) book(w http.ResponseWriter, r *http.Request) {
 	p.showBook(w, r, http.StatusOK, bookView{Form: f})
 }
 
+// paymentRefused is what a customer is told of payments.ErrRefused.
+const paymentRefused = "This cannot be paid online at the moment, and trying again will not help. " +
+	"Nothing was charged and nothing is booked. Please contact us."
+
 // takeBooking does what POST /api/bookings does, and sends the customer on to pay.
 func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 	if !p.parse(w, r) {
@@ -52,20 +56,20 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 	wish, problems := f.wish()
 	ctx := booking.WithActor(r.Context(), customer)
 	wish.Client = p.opts.Client(ctx)
-	begun, err := checkout.Begun{}, error(nil)
+	booked, err := payments.Booked{}, error(nil)
 	if len(problems) > 0 {
-		err = p.opts.Desk.Explain(ctx, wish, problems)
+		err = booking.WithProblems(p.opts.Bookings.Check(ctx, wish), problems)
 	} else {
-		begun, err = p.opts.Desk.Begin(ctx, wish)
+		booked, err = p.opts.Payments.Book(ctx, wish)
 	}
 	again := bookView{Form: f}
 	var invalid *booking.ValidationError
 	var limit *booking.HoldLimitError
-	var rate *checkout.RateError
+	var rate *payments.RateLimitError
 	status := http.StatusConflict
 	switch {
-	case err == nil && (begun.Booking.Status == booking.Pending || begun.Booking.Status == booking.Confirmed):
-		http.Redirect(w, r, begun.URL, http.StatusSeeOther)
+	case err == nil && (booked.Booking.Status == booking.Pending || booked.Booking.Status == booking.Confirmed):
+		http.Redirect(w, r, booked.URL, http.StatusSeeOther)
 		return
 	case err == nil, errors.Is(err, booking.ErrHoldExpired), errors.Is(err, booking.ErrIdempotencyMismatch):
 		again.Message = "Your earlier hold on this time has ended. Please choose again."
@@ -75,21 +79,21 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 		again.Form.Start = ""
 	case errors.As(err, &limit):
 		status = http.StatusTooManyRequests
-		seconds := checkout.RetryAfter(limit, time.Now())
+		seconds := int(limit.RetryAfter(time.Now()) / time.Second)
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		again.Message = tooMany(limit, seconds)
 	case errors.As(err, &rate):
 		status = http.StatusTooManyRequests
 		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
 		again.Message = tooFast(rate)
-	case errors.Is(err, checkout.ErrPaymentUnavailable):
+	case errors.Is(err, payments.ErrUnavailable):
 		status = http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", strconv.Itoa(checkout.PaymentRetryAfter(err)))
+		w.Header().Set("Retry-After", strconv.Itoa(max(5, int(payments.RetryAfter(err)/time.Second))))
 		again.Message = "The payment service cannot be reached right now. Nothing was charged and nothing is booked; please try again in a moment."
 		again.Form.Key = newKey()
-	case errors.Is(err, checkout.ErrPaymentRefused):
+	case errors.Is(err, payments.ErrRefused):
 		status = http.StatusServiceUnavailable
-		again.Message = checkout.PaymentRefused
+		again.Message = paymentRefused
 		again.Form.Key = newKey()
 	case errors.As(err, &invalid):
 		status = http.StatusBadRequest
@@ -122,7 +126,7 @@ func tooMany(limit *booking.HoldLimitError, seconds int) string {
 }
 
 // tooFast says when a network may book again.
-func tooFast(rate *checkout.RateError) string {
+func tooFast(rate *payments.RateLimitError) string {
 	return "Too many bookings are being made from where you are. Please try again in " + plural(rate.Seconds(),
 		"second") + "."
 }

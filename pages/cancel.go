@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 )
 
 // cancelView asks whether a booking is really to be cancelled.
@@ -36,7 +35,7 @@ func (p *Pages) showCancel(w http.ResponseWriter, status int, f found, message s
 		page: p.page("Cancel this booking?"), What: f.what(), When: when(f.booking, f.zone), Terms: f.words(terms),
 		Message: message,
 		ID:      f.booking.ID, Token: f.booking.OwnerToken, Allowed: terms.Allowed,
-		Back: checkout.PagePath(f.booking.ID, f.booking.OwnerToken),
+		Back: pagePath(f.booking.ID, f.booking.OwnerToken),
 	}
 	if !v.Allowed && message == "" {
 		v.Title = "This booking cannot be cancelled here"
@@ -56,7 +55,7 @@ func (p *Pages) takeCancel(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil, errors.As(err, &settled):
 		// Its page tells what it is.
-		http.Redirect(w, r, checkout.PagePath(f.booking.ID, f.booking.OwnerToken), http.StatusSeeOther)
+		http.Redirect(w, r, pagePath(f.booking.ID, f.booking.OwnerToken), http.StatusSeeOther)
 	case errors.Is(err, booking.ErrPolicy):
 		p.showCancel(w, http.StatusConflict, f, "It is too late: this booking can no longer be cancelled.")
 	default:

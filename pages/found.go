@@ -127,3 +127,8 @@ func (f found) what() string {
 func (f found) path(page string) string {
 	return page + "?" + url.Values{"booking": {f.booking.ID}, "token": {f.booking.OwnerToken}}.Encode()
 }
+
+// pagePath is the path of a booking's page with its owner token, for redirects.
+func pagePath(bookingID, token string) string {
+	return "/success?" + url.Values{"booking": {bookingID}, "token": {token}}.Encode()
+}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
+	"github.com/booking-platform/booking-platform/payments"
 )
 
 // moveView is the page that gives a booking another time.
@@ -54,16 +54,18 @@ func (p *Pages) takeMove(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	again.chosen = start
-	_, err = p.opts.Desk.Move(booking.WithActor(r.Context(), customer), booking.RescheduleRequest{
-		ID: f.booking.ID, Start: start, ByCustomer: true,
-	})
+	if err = p.opts.AdmitMove(r.Context()); err == nil {
+		_, err = p.opts.Bookings.Reschedule(booking.WithActor(r.Context(), customer), booking.RescheduleRequest{
+			ID: f.booking.ID, Start: start, ByCustomer: true,
+		})
+	}
 	var settled *booking.StatusError
 	var invalid *booking.ValidationError
-	var rate *checkout.RateError
+	var rate *payments.RateLimitError
 	switch {
 	case err == nil, errors.As(err, &settled), errors.Is(err, booking.ErrHoldExpired):
 		// Its page tells what it is.
-		http.Redirect(w, r, checkout.PagePath(f.booking.ID, f.booking.OwnerToken), http.StatusSeeOther)
+		http.Redirect(w, r, pagePath(f.booking.ID, f.booking.OwnerToken), http.StatusSeeOther)
 	case errors.Is(err, booking.ErrSlotTaken):
 		again.Message = "Somebody was faster: that time has just been taken. These are still free. Your booking is as it was."
 		p.showMove(w, r, http.StatusConflict, f, again)
@@ -91,7 +93,7 @@ func (p *Pages) showMove(w http.ResponseWriter, r *http.Request, status int, f f
 	v.page = p.page("Move this booking")
 	v.Wide = true
 	v.What, v.When, v.Party, v.ID, v.Token = f.what(), when(b, f.zone), b.Party, b.ID, b.OwnerToken
-	v.Back = checkout.PagePath(b.ID, b.OwnerToken)
+	v.Back = pagePath(b.ID, b.OwnerToken)
 	if b.Amount.Minor > 0 {
 		v.Price = amount(b.Amount)
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -22,9 +21,10 @@ type Options struct {
 	Payments *payments.Payments
 	Auth     *auth.Auth
 	Receiver *webhook.Receiver
-	Desk     *checkout.Desk
-	Links    *checkout.Links
-	Logger   *slog.Logger
+	// AdmitMove is asked before a customer moves a booking; its error refuses the move, a
+	// [*payments.RateLimitError] with 429.
+	AdmitMove func(context.Context) error
+	Logger    *slog.Logger
 	// StandIn puts a banner on each page that says that no money moves.
 	StandIn bool
 	// Client returns the client that limits count a request for, such as its network.

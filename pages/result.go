@@ -54,7 +54,7 @@ func (p *Pages) success(w http.ResponseWriter, r *http.Request) {
 		v.askAgain(r)
 	}
 	if b.OwnerToken != "" {
-		v.Keep = p.opts.Links.Page(b.ID, b.OwnerToken)
+		v.Keep = p.opts.Payments.BookingURL(b.ID, b.OwnerToken)
 		v.offer(f, time.Now())
 		if b.Status == booking.Confirmed {
 			v.Calendar = calendarLink(b.ID, b.OwnerToken)

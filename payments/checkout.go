@@ -55,28 +55,42 @@ func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, er
 		return Checkout{}, err
 	}
 	if b.Amount.Minor == 0 {
-		_, err := p.bookings.Confirm(ctx, b.ID)
-		if settled := (*booking.StatusError)(nil); errors.As(err, &settled) {
-			return Checkout{}, fmt.Errorf("%w: %w", ErrNotPayable, err)
-		}
-		if err != nil {
+		if _, err := p.confirmFree(ctx, b.ID); err != nil {
 			return Checkout{}, err
 		}
 		return Checkout{Confirmed: true}, nil
 	}
-	pay, err := p.intend(ctx, b)
+	resource, err := p.bookings.Resource(ctx, b.ResourceID)
 	if err != nil {
 		return Checkout{}, err
 	}
-	if pay.SessionID == "" || pay.URL == "" {
-		if !p.owns(pay) {
-			return Checkout{}, fmt.Errorf("payments: the Checkout is another Stripe account's: %w", ErrUnavailable)
-		}
-		if pay, err = p.createSession(ctx, pay); err != nil {
-			return Checkout{}, err
-		}
+	pay, err := p.openSession(ctx, b, resource)
+	if err != nil {
+		return Checkout{}, err
 	}
 	return Checkout{PaymentID: pay.ID, SessionID: pay.SessionID, URL: pay.URL, ExpiresAt: pay.ExpiresAt}, nil
+}
+
+// confirmFree confirms a booking that costs nothing.
+func (p *Payments) confirmFree(ctx context.Context, bookingID string) (booking.Booking, error) {
+	b, err := p.bookings.Confirm(ctx, bookingID)
+	var settled *booking.StatusError
+	if errors.As(err, &settled) {
+		return b, fmt.Errorf("%w: %w", ErrNotPayable, err)
+	}
+	return b, err
+}
+
+// openSession returns the open payment of a booking, with its Checkout Session.
+func (p *Payments) openSession(ctx context.Context, b booking.Booking, r booking.Resource) (Payment, error) {
+	pay, err := p.intend(ctx, b, r)
+	if err != nil || pay.SessionID != "" && pay.URL != "" {
+		return pay, err
+	}
+	if !p.owns(pay) {
+		return Payment{}, fmt.Errorf("payments: the Checkout is another Stripe account's: %w", ErrUnavailable)
+	}
+	return p.createSession(ctx, pay)
 }
 
 // A payment is made for a hold that still runs and has none that counts: one that is
@@ -112,11 +126,7 @@ FROM booking_platform.bookings b WHERE b.id = $1::uuid`
 
 // intend commits the intent to be paid, with its parameters frozen, or finds the one that
 // is open.
-func (p *Payments) intend(ctx context.Context, b booking.Booking) (Payment, error) {
-	resource, err := p.bookings.Resource(ctx, b.ResourceID)
-	if err != nil {
-		return Payment{}, err
-	}
+func (p *Payments) intend(ctx context.Context, b booking.Booking, resource booking.Resource) (Payment, error) {
 	frozen, err := p.freeze(b, resource, p.opts.RequestID(ctx))
 	if err != nil {
 		return Payment{}, err

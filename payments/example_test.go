@@ -42,25 +42,21 @@ func Example() {
 	go func() { log.Fatal(pay.Run(context.Background(), receiver)) }()
 
 	http.HandleFunc("POST /book", func(w http.ResponseWriter, r *http.Request) {
-		held, err := bookings.Hold(r.Context(), booking.HoldRequest{
-			Resource: "meeting-room",
-			Start:    time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC),
-			Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
+		booked, err := pay.Book(r.Context(), booking.HoldRequest{
+			Resource:       "meeting-room",
+			Start:          time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC),
+			Customer:       booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
+			IdempotencyKey: r.Header.Get("Idempotency-Key"),
 		})
-		if err != nil {
-			http.Error(w, "that slot is not free", http.StatusConflict)
-			return
-		}
-		checkout, err := pay.Checkout(r.Context(), held.ID)
-		if err != nil {
+		switch {
+		case errors.Is(err, booking.ErrSlotTaken):
+			http.Error(w, "this slot is taken", http.StatusConflict)
+		case err != nil:
 			http.Error(w, "please try again", http.StatusServiceUnavailable)
-			return
+		default:
+			// Stripe's page, or the booking's own when nothing is to pay.
+			http.Redirect(w, r, booked.URL, http.StatusSeeOther)
 		}
-		if checkout.Confirmed {
-			http.Redirect(w, r, "/thanks", http.StatusSeeOther) // there was nothing to pay
-			return
-		}
-		http.Redirect(w, r, checkout.URL, http.StatusSeeOther)
 	})
 }
 

@@ -90,6 +90,13 @@ type Options struct {
 	// by many goroutines at once. With it, a change takes eight round trips more. nil is
 	// none. A booking that costs nothing has no payment: nothing is told of it.
 	OnTransition func(ctx context.Context, tx Tx, t Transition) error
+	// Admit is called by [Payments.Book] for each valid request, before anything is held.
+	// An error refuses the request and is returned by Book. It is the place for a rate
+	// limit, whose error should be a [*RateLimitError]. nil admits every request.
+	Admit func(ctx context.Context, req booking.HoldRequest) error
+	// OnBook is called after each [Payments.Book] with its error and the [BookResult] of
+	// that. It should return at once; nil is none.
+	OnBook func(ctx context.Context, result string, err error)
 	// OnStep is called after each run of a step by [Payments.Run]: how long it took, how
 	// many items it processed and why it failed. A run that the end of the context
 	// interrupted is not reported. It may be called concurrently; nil is none.

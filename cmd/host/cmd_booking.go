@@ -38,7 +38,7 @@ func bookingCommand(ctx context.Context, args []string, environ map[string]strin
 		return err
 	}
 	return withRooms(ctx, environ, std, func(r *rooms) error {
-		lines := linkLines{out: std.out, page: r.links.Page, asJSON: asJSON}
+		lines := linkLines{out: std.out, page: r.payments.BookingURL, asJSON: asJSON}
 		if len(ids) > 0 {
 			return renewNamed(ctx, r.bookings, ids, &lines)
 		}

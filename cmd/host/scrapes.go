@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
@@ -35,7 +34,7 @@ func (r *rooms) useMetrics() {
 	steps := append(payments.Steps(), "booking.ReleaseExpired", "booking.CompletePast", "webhook.RetryWaiting",
 		"webhook.DeleteOld", "auth.DeleteExpired")
 	r.metrics = metrics.New(metrics.Options{
-		Version: versionOf(r.cfg.Version), DB: r.db, Webhook: r.receiver.Stats, Steps: steps, Results: checkout.Results,
+		Version: versionOf(r.cfg.Version), DB: r.db, Webhook: r.receiver.Stats, Steps: steps, Results: payments.BookResults(),
 		Logger: r.logger,
 		Sources: metrics.Sources{
 			Ready: r.ready.Check, Bookings: r.bookings.Backlog, Payments: r.payments.Backlog,

@@ -15,7 +15,6 @@ import (
 	"github.com/booking-platform/booking-platform/api"
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
@@ -37,7 +36,7 @@ type rooms struct {
 	receiver *webhook.Receiver
 	users    *auth.UserTable
 	auth     *auth.Auth
-	links    *checkout.Links
+	limiter  *bookingLimiter
 	ready    *health.Readiness
 	stats    *middleware.Stats
 	metrics  *metrics.Metrics
@@ -63,7 +62,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	if err := r.useStandIn(self); err != nil {
 		return nil, err
 	}
-	owners, err := checkout.OwnerSecrets(r.cfg.SessionSecrets)
+	owners, err := booking.DeriveOwnerSecrets(r.cfg.SessionSecrets)
 	if err != nil {
 		return nil, err
 	}
@@ -76,9 +75,12 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 	if err != nil {
 		return nil, err
 	}
+	r.limiter = newBookingLimiter(db, r.cfg.SessionSecrets[0], cfg.BookingsPerMinute, cfg.BookingsAtOnce)
 	r.payments, err = payments.New(db, r.bookings, r.cfg.StripeSecretKey, r.cfg.AppURL, payments.Options{
 		Logger: logger, BaseURL: r.cfg.StripeAPIBase, RequestID: middleware.RequestID,
 		Account: r.cfg.StripeAccount, MissingIsGone: r.standIn != nil, OnStep: observe,
+		Admit:  r.limiter.admitBooking,
+		OnBook: func(_ context.Context, result string, _ error) { r.metrics.Hold(result) },
 	})
 	if err != nil {
 		return nil, err
@@ -104,9 +106,6 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 			Domain: cfg.Cookie.Domain},
 	})
 	if err != nil {
-		return nil, err
-	}
-	if r.links, err = checkout.NewLinks(r.cfg.AppURL); err != nil {
 		return nil, err
 	}
 	check := func(ctx context.Context) error { return migrations.Check(ctx, db, migrations.All) }
@@ -164,20 +163,17 @@ func keptSecret(dir string, logger *slog.Logger) string {
 
 // routes is every route of the host.
 func (r *rooms) routes() *mux.Router {
-	limiter := checkout.NewLimiter(r.db, r.cfg.SessionSecrets[0], r.cfg.BookingsPerMinute, r.cfg.BookingsAtOnce)
-	desk := checkout.NewDesk(r.bookings, r.payments, r.links, limiter, r.logger)
-	desk.OnBegin(r.metrics.Hold)
 	return router(r,
 		api.New(api.Options{
-			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk,
-			Links:  r.links,
-			Logger: r.logger, AppURL: r.cfg.AppURL, Version: versionOf(r.cfg.Version),
+			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver,
+			AdmitMove: r.limiter.admit,
+			Logger:    r.logger, AppURL: r.cfg.AppURL, Version: versionOf(r.cfg.Version),
 			Started: time.Now(),
 			Client:  middleware.Network, RequestID: middleware.RequestID, ServerErrors: r.stats.ServerErrors,
 		}),
 		pages.New(pages.Options{
-			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, Desk: desk,
-			Links: r.links, Logger: r.logger,
+			DB: r.db, Bookings: r.bookings, Payments: r.payments, Auth: r.auth, Receiver: r.receiver, AdmitMove: r.limiter.admit,
+			Logger:  r.logger,
 			StandIn: r.standIn != nil, Client: middleware.Network, RequestID: middleware.RequestID,
 			NotFound: http.HandlerFunc(notFound),
 		}))

@@ -17,7 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
@@ -70,7 +70,7 @@ func newFlow(t *testing.T) *flow {
 	} {
 		f.env[name] = value
 	}
-	keys, err := checkout.OwnerSecrets(strings.Split(f.env["SESSION_SECRET"], ","))
+	keys, err := booking.DeriveOwnerSecrets(strings.Split(f.env["SESSION_SECRET"], ","))
 	require.NoError(t, err)
 	for _, key := range keys {
 		f.keep("key of owner tokens", key)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/doctor"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
@@ -110,7 +109,7 @@ func (w *world) interfaces() (all []net.Addr, err error) {
 // owners is the store of a host with these session secrets.
 func (w *world) owners(sessionSecrets ...string) *booking.Store {
 	w.t.Helper()
-	secrets, err := checkout.OwnerSecrets(sessionSecrets)
+	secrets, err := booking.DeriveOwnerSecrets(sessionSecrets)
 	require.NoError(w.t, err)
 	bookings, err := booking.New(w.db, booking.Options{OwnerSecrets: secrets})
 	require.NoError(w.t, err)

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/cmd/host/checkout"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
 
@@ -30,7 +29,7 @@ func (e *examination) secretUse(ctx context.Context) ([]Finding, error) {
 		}
 		secrets = []string{kept}
 	}
-	owners, err := checkout.OwnerSecrets(secrets)
+	owners, err := booking.DeriveOwnerSecrets(secrets)
 	if err != nil {
 		return nil, err
 	}

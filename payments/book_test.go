@@ -1,0 +1,255 @@
+package payments_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// wish asks for the nth slot of the day after tomorrow.
+func (w *world) wish(nth int) booking.HoldRequest {
+	return booking.HoldRequest{Resource: w.resource.ID, Start: slot(nth), Customer: ada}
+}
+
+func (w *world) book(req booking.HoldRequest) payments.Booked {
+	w.t.Helper()
+	booked, err := w.payments.Book(w.t.Context(), req)
+	require.NoError(w.t, err)
+	return booked
+}
+
+// requireFree checks that nothing is held.
+func (w *world) requireFree(nth int) {
+	w.t.Helper()
+	_, err := w.bookings.Hold(w.t.Context(), w.wish(nth))
+	require.NoError(w.t, err)
+}
+
+func createCalls(r *http.Request) bool {
+	return r.Method == http.MethodPost && r.URL.Path == "/v1/checkout/sessions"
+}
+
+func TestBook_PaidAtStripe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	booked := w.book(w.wish(0))
+	require.Equal(t, booking.Pending, booked.Booking.Status)
+	pay := w.payment(booked.Booking.ID)
+	require.Equal(t, []string{pay.ID, pay.SessionID, pay.URL}, []string{booked.PaymentID, booked.SessionID, booked.URL})
+	require.Equal(t, booking.Money{Minor: price, Currency: "eur"}, pay.Amount)
+	_, err := w.stripe.Pay(t.Context(), booked.SessionID)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	require.Equal(t, booking.Confirmed, w.status(booked.Booking.ID))
+	w.requireBooks()
+}
+
+// What is sent to Stripe is what Checkout sends.
+func TestBook_SendsWhatCheckoutSends(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{capacity: 2})
+	booked, held := w.book(w.wish(0)), w.hold(0)
+	checkout := w.checkout(held)
+	sent := func(paymentID, bookingID string) (text string) {
+		w.t.Helper()
+		require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT replace(parameters::text, $2, 'ID')
+			FROM booking_platform.payments WHERE id = $1::uuid`, paymentID, bookingID).Scan(&text))
+		return text
+	}
+	require.Equal(t, sent(checkout.PaymentID, held.ID), sent(booked.PaymentID, booked.Booking.ID))
+}
+
+func TestBook_FreeIsConfirmedWithoutStripe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{price: -1})
+	req := w.wish(0)
+	req.IdempotencyKey = "once"
+	first := w.book(req)
+	require.Equal(t, booking.Confirmed, first.Booking.Status)
+	require.Equal(t, booking.Confirmed, w.status(first.Booking.ID))
+	require.Equal(t, w.payments.BookingURL(first.Booking.ID, first.Booking.OwnerToken), first.URL)
+	require.Empty(t, first.SessionID+first.PaymentID)
+	require.Empty(t, w.stripe.Sessions())
+	again := w.book(req)
+	require.Equal(t, []string{first.Booking.ID, first.URL}, []string{again.Booking.ID, again.URL})
+	require.Equal(t, booking.Confirmed, again.Booking.Status)
+}
+
+// The repeat of a request gets the first one's booking and session, before it is paid and
+// after.
+func TestBook_Repeat(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	req := w.wish(0)
+	req.IdempotencyKey = "once"
+	first := w.book(req)
+	again := w.book(req)
+	require.Equal(t, first, again)
+	_, err := w.stripe.Pay(t.Context(), first.SessionID)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	again = w.book(req)
+	require.Equal(t, booking.Confirmed, again.Booking.Status)
+	first.Booking = again.Booking
+	require.Equal(t, first, again)
+	require.Len(t, w.stripe.Sessions(), 1)
+
+	req.Start = slot(1)
+	_, err = w.payments.Book(t.Context(), req)
+	require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
+}
+
+func TestBook_SlotIsFreeWhenStripeFails(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer stripeAnswer
+		want   error
+	}{
+		"unavailable": {stripeAnswer{status: 503, html: true}, payments.ErrUnavailable},
+		"refused": {stripeAnswer{status: 400, kind: "invalid_request_error", code: "amount_too_small"},
+			payments.ErrRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			between := &interposed{match: createCalls, keys: map[string]int{}}
+			between.set(&c.answer)
+			w := newWorld(t, setup{wrap: between.wrap})
+			req := w.wish(0)
+			req.IdempotencyKey = "once"
+			_, err := w.payments.Book(t.Context(), req)
+			require.ErrorIs(t, err, c.want)
+			between.set(nil)
+			booked := w.book(req)
+			require.Equal(t, booking.Pending, booked.Booking.Status, "the slot and the key are free again")
+			w.requireBooks()
+		})
+	}
+}
+
+// A caller who has gone may ask again, and gets the same session.
+func TestBook_CallerHasGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	req := w.wish(0)
+	req.IdempotencyKey = "once"
+	hang := w.stripe.Fault(createCalls, stripetest.HangDuring, 1)
+	t.Cleanup(hang.Release)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() {
+		_, err := w.payments.Book(ctx, req)
+		gone <- err
+	}()
+	require.Eventually(t, func() bool { return hang.Fired() == 1 }, 10*time.Second, time.Millisecond)
+	cancel()
+	require.ErrorIs(t, <-gone, context.Canceled)
+	_, err := w.bookings.Hold(t.Context(), w.wish(0))
+	require.ErrorIs(t, err, booking.ErrSlotTaken, "the hold stays")
+	hang.Release()
+	booked := w.book(req)
+	require.Equal(t, booking.Pending, booked.Booking.Status)
+	require.Len(t, w.stripe.Sessions(), 1)
+}
+
+// Each valid request is admitted before it holds anything; one that is not valid is not
+// counted.
+func TestBook_Admit(t *testing.T) {
+	t.Parallel()
+	admitted, full := 0, &payments.RateLimitError{RetryAfter: 1500 * time.Millisecond}
+	var results []string
+	w := newWorld(t, setup{opts: payments.Options{
+		Admit: func(context.Context, booking.HoldRequest) error {
+			if admitted++; admitted > 1 {
+				return full
+			}
+			return nil
+		},
+		OnBook: func(_ context.Context, result string, _ error) { results = append(results, result) },
+	}})
+	wrong := w.wish(0)
+	wrong.Customer.Email = "nobody"
+	_, err := w.payments.Book(t.Context(), wrong)
+	var invalid *booking.ValidationError
+	require.ErrorAs(t, err, &invalid)
+	require.Zero(t, admitted)
+	w.book(w.wish(0))
+	_, err = w.payments.Book(t.Context(), w.wish(1))
+	require.ErrorIs(t, err, full)
+	require.Equal(t, 2, full.Seconds())
+	w.requireFree(1)
+	require.Equal(t, []string{"invalid", "held", "limit"}, results)
+}
+
+// A failure of Admit makes nothing.
+func TestBook_AdmitFails(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("cannot be counted")
+	w := newWorld(t, setup{opts: payments.Options{
+		Admit: func(context.Context, booking.HoldRequest) error { return broken },
+	}})
+	_, err := w.payments.Book(t.Context(), w.wish(0))
+	require.ErrorIs(t, err, broken)
+	w.requireFree(0)
+}
+
+// A database that fails after the hold gives the hold up too.
+func TestBook_DatabaseFailsAfterTheHold(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	w := newWorld(t, setup{db: db})
+	w.exec(`CREATE FUNCTION booking_platform.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'planted'; END $$`)
+	w.exec(`CREATE TRIGGER fail BEFORE INSERT ON booking_platform.payments FOR EACH ROW EXECUTE FUNCTION booking_platform.fail()`)
+	_, err := w.payments.Book(t.Context(), w.wish(0))
+	require.ErrorContains(t, err, "planted")
+	w.requireFree(0)
+}
+
+// Each error has its word, wrapped or not, and every word is used.
+func TestBookResult(t *testing.T) {
+	t.Parallel()
+	said := map[string]bool{}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{nil, "held"}, {booking.ErrSlotTaken, "taken"}, {booking.ErrSlotGone, "taken"},
+		{&booking.HoldLimitError{}, "limit"}, {&payments.RateLimitError{}, "limit"},
+		{&booking.ValidationError{}, "invalid"}, {booking.ErrNotFound, "invalid"},
+		{booking.ErrIdempotencyMismatch, "invalid"},
+		{payments.ErrUnavailable, "payment_unavailable"}, {payments.ErrRefused, "payment_refused"},
+		{booking.ErrHoldExpired, "expired"}, {context.Canceled, "cancelled"},
+		{context.DeadlineExceeded, "failed"}, {errors.New("anything else"), "failed"},
+		// Stripe could not be asked in time, because the customer had gone.
+		{fmt.Errorf("%w: %w", payments.ErrUnavailable, context.Canceled), "payment_unavailable"},
+	} {
+		require.Equal(t, c.want, payments.BookResult(c.err))
+		said[c.want] = true
+		if c.err != nil {
+			require.Equal(t, c.want, payments.BookResult(fmt.Errorf("book: %w", c.err)))
+		}
+	}
+	require.Len(t, said, len(payments.BookResults()))
+	for _, word := range payments.BookResults() {
+		require.True(t, said[word], word)
+	}
+}
+
+func TestBookingURL(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	u, err := url.Parse(w.payments.BookingURL("an id", "to&ken"))
+	require.NoError(t, err)
+	require.Equal(t, appURL+"/success", u.Scheme+"://"+u.Host+u.Path)
+	require.Equal(t, url.Values{"booking": {"an id"}, "token": {"to&ken"}}, u.Query())
+}
