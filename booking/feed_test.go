@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -175,34 +174,6 @@ func TestFeedIsBounded(t *testing.T) {
 	require.Len(t, feed.Bookings, 5000)
 	require.Equal(t, "-400", feed.Bookings[0].Reference)
 	require.Equal(t, "4599", feed.Bookings[4999].Reference)
-}
-
-func TestFeedReadsIndexes(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	r := many(t, db)
-	// Much lies ahead, which Postgres has not counted yet.
-	exec(t, db, `ALTER TABLE booking_platform.bookings SET (autovacuum_enabled = false)`)
-	exec(t, db, `
-		INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency)
-		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'cancelled', lower(s), 0, 'eur'
-		FROM booking_platform.resources r, generate_series(1, 1000) n,
-			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`)
-	// What is read of one resource may as well be read in the order of the table and
-	// sorted, where there is less of it than the limit.
-	reads := func() []string {
-		return slices.DeleteFunc(indexes(t, db, booking.FeedBookingsSQL, r.ID, 5000),
-			func(s string) bool { return s == "Sort" })
-	}
-	const start = "bookings_by_resource_start"
-	require.Equal(t, []string{start, start}, reads())
-	exec(t, db, `ANALYZE booking_platform.bookings`)
-	require.Equal(t, []string{start, start}, reads())
-	exec(t, db, `
-		INSERT INTO booking_platform.calendar_feeds (token_hash, resource_id)
-		SELECT sha256(n::text::bytea), $1::uuid FROM generate_series(1, 5000) n`, r.ID)
-	exec(t, db, `ANALYZE booking_platform.calendar_feeds`)
-	require.Contains(t, indexes(t, db, booking.FeedResourceSQL, []byte("hash")), "calendar_feeds_pkey")
 }
 
 // M3: the token of a private calendar names the secret that it was made with, and ends

@@ -190,19 +190,6 @@ func TestBacklog(t *testing.T) {
 	})
 }
 
-// Bookings that have no deadline, which are all but the newest, are not read, though many
-// have one.
-func TestBacklogIsCheap(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	many(t, db)
-	exec(t, db, `DELETE FROM booking_platform.hold_deadlines`)
-	exec(t, db, `INSERT INTO booking_platform.hold_deadlines SELECT hold_expires_at, id FROM booking_platform.bookings LIMIT 4000`)
-	exec(t, db, `VACUUM ANALYZE booking_platform.hold_deadlines`)
-	require.ElementsMatch(t, []string{"Seq Scan on hold_deadlines", "bookings_pkey"},
-		indexes(t, db, booking.BacklogSQL))
-}
-
 // Only confirmed bookings whose end has passed for long enough are completed.
 func TestCompletePast(t *testing.T) {
 	t.Parallel()

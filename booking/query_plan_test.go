@@ -3,6 +3,7 @@ package booking_test
 import (
 	"database/sql"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,8 +43,8 @@ func TestConfirmationIsAHotUpdate(t *testing.T) {
 	require.Equal(t, 4, count(t, tx, hot), "a release leaves the constraint's index, so this test can tell")
 }
 
-// many fills a database as a busy year does.
-func many(t *testing.T, db *sql.DB) booking.Resource {
+// fillYear fills a database as a busy year does.
+func fillYear(t *testing.T, db *sql.DB) booking.Resource {
 	t.Helper()
 	store := newStore(t, db)
 	r := create(t, store)
@@ -62,6 +63,155 @@ func many(t *testing.T, db *sql.DB) booking.Resource {
 		SELECT statement_timestamp() + interval '1 hour' + n * interval '1 second', gen_random_uuid() FROM generate_series(1, 20000) n`)
 	exec(t, db, `VACUUM ANALYZE`)
 	return r
+}
+
+// TestQueryPlans checks how Postgres runs the statements on a table as large as a busy
+// year's. To fill it takes longer than all checks, so they share it; those that change it
+// come last.
+func TestQueryPlans(t *testing.T) {
+	t.Parallel()
+	url := testdb.Direct(t, testdb.URL(t), sessions)
+	db := testdb.Open(t, testdb.PQ, url)
+	r := fillYear(t, db)
+	t.Run("statements read indexes", func(t *testing.T) { statementsReadIndexes(t, db, r) })
+	t.Run("generic plans read indexes", func(t *testing.T) { genericPlansReadIndexes(t, db, r) })
+	t.Run("complete past reads its index", func(t *testing.T) { completePastReadsItsIndex(t, db) })
+	// With nothing due the sweep reads a few pages, however many holds and bookings there
+	// are.
+	t.Run("sweep with nothing due is cheap", func(t *testing.T) {
+		require.Less(t, pages(t, db, booking.SweepSQL, booking.SweepBatch, ""), 30)
+	})
+	t.Run("prepared statements are planned once", func(t *testing.T) {
+		preparedStatementsArePlannedOnce(t, testdb.Open(t, testdb.PQBinary, url))
+	})
+	t.Run("feed reads indexes", func(t *testing.T) { feedReadsIndexes(t, db, r) })
+	t.Run("backlog reads no bookings without a deadline", func(t *testing.T) { backlogIsCheap(t, db) })
+}
+
+func statementsReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
+	t.Helper()
+	from, to := time.Now(), time.Now().Add(time.Hour)
+	const overlap, key, deadline = "bookings_no_overlap", "bookings_idempotency_key", "hold_deadlines_pkey"
+
+	found := indexes(t, db, booking.HoldSQL, r.ID, r.ID, r.ID, from, to, from, to, 1, "", "", "", 0, "eur", "", "",
+		[]byte{}, "{}", "", "", []byte("a"), 3, []byte("b"), 100, []byte("c"), 12, "", nil)
+	require.Contains(t, found, overlap)
+	require.NotContains(t, found, "Seq Scan on bookings")
+	found = indexes(t, db, booking.TakenSQL, "{"+r.ID+"}", from, to.Add(7*24*time.Hour))
+	require.Contains(t, found, overlap)
+	require.NotContains(t, found, "Seq Scan on bookings")
+	found = indexes(t, db, booking.TakenOneSQL, r.ID, from, to.Add(7*24*time.Hour))
+	require.Contains(t, found, overlap)
+	require.NotContains(t, found, "Seq Scan on bookings")
+	found = indexes(t, db, booking.ReleaseLapsedSQL, r.ID, from, to, "")
+	require.Contains(t, found, overlap)
+	require.NotContains(t, found, "Seq Scan on bookings")
+	require.Equal(t, []string{key}, indexes(t, db, booking.BookingByKeySQL, "key", []byte("a")))
+	found = indexes(t, db, booking.SweepSQL, booking.SweepBatch, "")
+	require.Contains(t, found, deadline)
+	require.NotContains(t, found, "Seq Scan on hold_deadlines")
+	require.NotContains(t, found, "Seq Scan on bookings")
+}
+
+// A prepared statement may be planned for whatever parameters come; such a plan reads the
+// same indexes.
+func genericPlansReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
+	t.Helper()
+	exec(t, db, `
+		INSERT INTO booking_platform.hold_quota (scope, key, number, booking_id)
+		SELECT 'email', sha256(n::text::bytea), 1, gen_random_uuid() FROM generate_series(1, 5000) n`)
+	exec(t, db, `ANALYZE booking_platform.hold_quota`)
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	for _, statement := range []string{
+		`SET plan_cache_mode = force_generic_plan`, `PREPARE hold AS ` + booking.HoldSQL,
+		`PREPARE taken AS ` + booking.TakenSQL,
+		`PREPARE one AS ` + booking.TakenOneSQL,
+	} {
+		exec(t, conn, statement)
+	}
+	found := indexes(t, conn, `EXECUTE hold ('`+r.ID+`', '`+r.ID+`', '`+r.ID+`', now(), now(), now(), now(), 1, '', '', '', 0, 'eur', '', '', '', '{}', '', '', 'a', 3, 'b', 100, 'c', 12, '', NULL)`)
+	require.Contains(t, found, "bookings_no_overlap")
+	require.Contains(t, found, "hold_quota_pkey")
+	require.NotContains(t, found, "Seq Scan on bookings")
+	for _, taken := range []string{`EXECUTE taken ('{` + r.ID + `}', now(), now())`,
+		`EXECUTE one ('` + r.ID + `', now(), now())`} {
+		found = indexes(t, conn, taken)
+		require.Contains(t, found, "bookings_no_overlap")
+		require.NotContains(t, found, "Seq Scan on bookings")
+	}
+}
+
+// Kept prepared, the hot statements are planned a few times and then no more: their plans
+// are worth it only if Postgres chooses those that know no parameters. To plan a
+// statement takes longer than to run it.
+func preparedStatementsArePlannedOnce(t *testing.T, db *sql.DB) {
+	t.Helper()
+	db.SetMaxOpenConns(1)
+	store := preparing(t, db)
+	for n := range 12 {
+		b := hold(t, store, request(slot(n)))
+		_, err := store.Hold(t.Context(), request(slot(n)))
+		require.ErrorIs(t, err, booking.ErrSlotTaken)
+		_, err = store.Confirm(t.Context(), b.ID)
+		require.NoError(t, err)
+		_, err = store.Slots(t.Context(), "court", slot(0), slot(7*24), 1)
+		require.NoError(t, err)
+	}
+	require.Equal(t, 3,
+		count(t, db, `SELECT count(*) FROM pg_prepared_statements WHERE generic_plans >= 6 AND custom_plans <= 6`))
+}
+
+// Completing what is past reads the index by end: where much is due, and where nothing is
+// a few pages.
+func completePastReadsItsIndex(t *testing.T, db *sql.DB) {
+	t.Helper()
+	const never, all = 20000 * 3600.0, 3600.0
+	for _, after := range []float64{never, all} {
+		found := indexes(t, db, booking.CompletePastSQL, after, booking.SweepBatch, "")
+		require.ElementsMatch(t, []string{"bookings_by_end", "bookings_pkey"}, found)
+	}
+	require.Less(t, pages(t, db, booking.CompletePastSQL, never, booking.SweepBatch, ""), 30)
+	require.Greater(t, pages(t, db, booking.CompletePastSQL, all, booking.SweepBatch, ""), 1000,
+		"so this test can tell")
+}
+
+func feedReadsIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
+	t.Helper()
+	// Much lies ahead, which Postgres has not counted yet.
+	exec(t, db, `ALTER TABLE booking_platform.bookings SET (autovacuum_enabled = false)`)
+	exec(t, db, `
+		INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency)
+		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'cancelled', lower(s), 0, 'eur'
+		FROM booking_platform.resources r, generate_series(1, 1000) n,
+			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`)
+	// What is read of one resource may as well be read in the order of the table and
+	// sorted, where there is less of it than the limit.
+	reads := func() []string {
+		return slices.DeleteFunc(indexes(t, db, booking.FeedBookingsSQL, r.ID, 5000),
+			func(s string) bool { return s == "Sort" })
+	}
+	const start = "bookings_by_resource_start"
+	require.Equal(t, []string{start, start}, reads())
+	exec(t, db, `ANALYZE booking_platform.bookings`)
+	require.Equal(t, []string{start, start}, reads())
+	exec(t, db, `
+		INSERT INTO booking_platform.calendar_feeds (token_hash, resource_id)
+		SELECT sha256(n::text::bytea), $1::uuid FROM generate_series(1, 5000) n`, r.ID)
+	exec(t, db, `ANALYZE booking_platform.calendar_feeds`)
+	require.Contains(t, indexes(t, db, booking.FeedResourceSQL, []byte("hash")), "calendar_feeds_pkey")
+}
+
+// Bookings that have no deadline, which are all but the newest, are not read, though many
+// have one.
+func backlogIsCheap(t *testing.T, db *sql.DB) {
+	t.Helper()
+	exec(t, db, `DELETE FROM booking_platform.hold_deadlines`)
+	exec(t, db, `INSERT INTO booking_platform.hold_deadlines SELECT hold_expires_at, id FROM booking_platform.bookings LIMIT 4000`)
+	exec(t, db, `VACUUM ANALYZE booking_platform.hold_deadlines`)
+	require.ElementsMatch(t, []string{"Seq Scan on hold_deadlines", "bookings_pkey"},
+		indexes(t, db, booking.BacklogSQL))
 }
 
 // indexes explains a statement and returns the indexes it reads; a scan of a whole table
@@ -99,104 +249,6 @@ func indexes(t *testing.T, db booking.Querier, query string, args ...any) []stri
 	return found
 }
 
-// A prepared statement may be planned for whatever parameters come; such a plan reads the
-// same indexes.
-func TestPreparedStatementsReadIndexes(t *testing.T) {
-	t.Parallel()
-	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), sessions))
-	r := many(t, db)
-	exec(t, db, `
-		INSERT INTO booking_platform.hold_quota (scope, key, number, booking_id)
-		SELECT 'email', sha256(n::text::bytea), 1, gen_random_uuid() FROM generate_series(1, 5000) n`)
-	exec(t, db, `ANALYZE booking_platform.hold_quota`)
-	conn, err := db.Conn(t.Context())
-	require.NoError(t, err)
-	defer func() { _ = conn.Close() }()
-	for _, statement := range []string{
-		`SET plan_cache_mode = force_generic_plan`, `PREPARE hold AS ` + booking.HoldSQL,
-		`PREPARE taken AS ` + booking.TakenSQL,
-		`PREPARE one AS ` + booking.TakenOneSQL,
-	} {
-		exec(t, conn, statement)
-	}
-	found := indexes(t, conn, `EXECUTE hold ('`+r.ID+`', '`+r.ID+`', '`+r.ID+`', now(), now(), now(), now(), 1, '', '', '', 0, 'eur', '', '', '', '{}', '', '', 'a', 3, 'b', 100, 'c', 12, '', NULL)`)
-	require.Contains(t, found, "bookings_no_overlap")
-	require.Contains(t, found, "hold_quota_pkey")
-	require.NotContains(t, found, "Seq Scan on bookings")
-	for _, taken := range []string{`EXECUTE taken ('{` + r.ID + `}', now(), now())`,
-		`EXECUTE one ('` + r.ID + `', now(), now())`} {
-		found = indexes(t, conn, taken)
-		require.Contains(t, found, "bookings_no_overlap")
-		require.NotContains(t, found, "Seq Scan on bookings")
-	}
-}
-
-// Kept prepared, the hot statements are planned a few times and then no more: their plans
-// are worth it only if Postgres chooses those that know no parameters. To plan a
-// statement takes longer than to run it.
-func TestPreparedStatementsArePlannedOnce(t *testing.T) {
-	t.Parallel()
-	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
-	db.SetMaxOpenConns(1)
-	many(t, db)
-	store := preparing(t, db)
-	for n := range 12 {
-		b := hold(t, store, request(slot(n)))
-		_, err := store.Hold(t.Context(), request(slot(n)))
-		require.ErrorIs(t, err, booking.ErrSlotTaken)
-		_, err = store.Confirm(t.Context(), b.ID)
-		require.NoError(t, err)
-		_, err = store.Slots(t.Context(), "court", slot(0), slot(7*24), 1)
-		require.NoError(t, err)
-	}
-	require.Equal(t, 3,
-		count(t, db, `SELECT count(*) FROM pg_prepared_statements WHERE generic_plans >= 6 AND custom_plans <= 6`))
-}
-
-func TestStatementsReadIndexes(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	r := many(t, db)
-	from, to := time.Now(), time.Now().Add(time.Hour)
-	const overlap, key, deadline = "bookings_no_overlap", "bookings_idempotency_key", "hold_deadlines_pkey"
-
-	found := indexes(t, db, booking.HoldSQL, r.ID, r.ID, r.ID, from, to, from, to, 1, "", "", "", 0, "eur", "", "",
-		[]byte{}, "{}", "", "", []byte("a"), 3, []byte("b"), 100, []byte("c"), 12, "", nil)
-	require.Contains(t, found, overlap)
-	require.NotContains(t, found, "Seq Scan on bookings")
-	found = indexes(t, db, booking.TakenSQL, "{"+r.ID+"}", from, to.Add(7*24*time.Hour))
-	require.Contains(t, found, overlap)
-	require.NotContains(t, found, "Seq Scan on bookings")
-	found = indexes(t, db, booking.TakenOneSQL, r.ID, from, to.Add(7*24*time.Hour))
-	require.Contains(t, found, overlap)
-	require.NotContains(t, found, "Seq Scan on bookings")
-	found = indexes(t, db, booking.ReleaseLapsedSQL, r.ID, from, to, "")
-	require.Contains(t, found, overlap)
-	require.NotContains(t, found, "Seq Scan on bookings")
-	require.Equal(t, []string{key}, indexes(t, db, booking.BookingByKeySQL, "key", []byte("a")))
-	found = indexes(t, db, booking.SweepSQL, booking.SweepBatch, "")
-	require.Contains(t, found, deadline)
-	require.NotContains(t, found, "Seq Scan on hold_deadlines")
-	require.NotContains(t, found, "Seq Scan on bookings")
-
-}
-
-// Completing what is past reads the index by end: where much is due, and where nothing is
-// a few pages.
-func TestCompletePastReadsItsIndex(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	many(t, db)
-	const never, all = 20000 * 3600.0, 3600.0
-	for _, after := range []float64{never, all} {
-		found := indexes(t, db, booking.CompletePastSQL, after, booking.SweepBatch, "")
-		require.ElementsMatch(t, []string{"bookings_by_end", "bookings_pkey"}, found)
-	}
-	require.Less(t, pages(t, db, booking.CompletePastSQL, never, booking.SweepBatch, ""), 30)
-	require.Greater(t, pages(t, db, booking.CompletePastSQL, all, booking.SweepBatch, ""), 1000,
-		"so this test can tell")
-}
-
 // pages runs a statement and counts the pages it reads.
 func pages(t *testing.T, db booking.Querier, query string, args ...any) int {
 	t.Helper()
@@ -214,11 +266,3 @@ func pages(t *testing.T, db booking.Querier, query string, args ...any) int {
 	return plan[0].Plan.Hit + plan[0].Plan.Read
 }
 
-// With nothing due the sweep reads a few pages, however many holds and bookings there
-// are.
-func TestSweepWithNothingDueIsCheap(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	many(t, db)
-	require.Less(t, pages(t, db, booking.SweepSQL, booking.SweepBatch, ""), 30)
-}

@@ -320,7 +320,7 @@ func TestLoweringAgainstHolds(t *testing.T) {
 	stop := make(chan struct{})
 	errs := make(chan error, 64)
 	var all sync.WaitGroup
-	for n := range 32 {
+	for n := range 12 {
 		own := newStore(t, db)
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(3, uint64(n)))
@@ -350,7 +350,7 @@ func TestLoweringAgainstHolds(t *testing.T) {
 	}
 	lowered, refused := 0, 0
 	deadline := time.Now().Add(20 * time.Second)
-	for n := 0; (lowered < 10 || refused < 1) && time.Now().Before(deadline); n++ {
+	for n := 0; (lowered < 5 || refused < 1) && time.Now().Before(deadline); n++ {
 		r.Capacity = []int{24, 20, 16, 12, 8, 4}[n%6]
 		_, err := store.ApplyResource(ctx, r, booking.ApplyOptions{})
 		var small *booking.CapacityError

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -94,7 +95,7 @@ func starting(t testing.TB, db *sql.DB, id string, d time.Duration) {
 func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 	t.Parallel()
 	const buffer = 6*24*time.Hour + 7*time.Hour
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		ends   time.Duration
 		settle func(t *testing.T, store *booking.Store, id string) error
 	}{
@@ -129,64 +130,71 @@ func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 			_, err := store.NoShow(t.Context(), id)
 			return err
 		}},
-	} {
-		for _, how := range []string{"plain", "moved", "retaken", "of two"} {
-			t.Run(name+", "+how, func(t *testing.T) {
-				t.Parallel()
-				db := testdb.New(t)
-				store, err := booking.New(db, booking.Options{CompleteAfter: time.Hour})
-				require.NoError(t, err)
-				capacity := 1
-				if how == "of two" {
-					capacity = 2
-				}
-				create(t, store, func(r *booking.Resource) { r.Capacity, r.BufferAfter = capacity, buffer })
-				b := hold(t, store, request(slot(0)))
-				switch how {
-				case "retaken":
-					lapse(t, db, b.ID)
-					_, err = store.ReleaseExpired(t.Context())
+	}
+	// CompletePast looks at every booking of the database: cases that share one take turns.
+	for _, how := range []string{"plain", "moved", "retaken", "of two"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			store, err := booking.New(db, booking.Options{CompleteAfter: time.Hour})
+			require.NoError(t, err)
+			for name, c := range cases {
+				t.Run(name, func(t *testing.T) {
+					capacity := 1
+					if how == "of two" {
+						capacity = 2
+					}
+					court := create(t, store, func(r *booking.Resource) {
+						r.Slug, r.Capacity, r.BufferAfter = "r"+uuid.NewString(), capacity, buffer
+					}).ID
+					at := func(start time.Time, party int) booking.HoldRequest {
+						req := request(start)
+						req.Resource, req.Party = court, party
+						return req
+					}
+					b := hold(t, store, at(slot(0), 1))
+					switch how {
+					case "retaken":
+						lapse(t, db, b.ID)
+						_, err = store.ReleaseExpired(t.Context())
+						require.NoError(t, err)
+						_, err = store.Retake(t.Context(), b.ID)
+					case "moved":
+						_, err = store.Confirm(t.Context(), b.ID)
+						require.NoError(t, err)
+						_, err = store.Reschedule(t.Context(), booking.RescheduleRequest{ID: b.ID, Start: slot(7)})
+					default:
+						_, err = store.Confirm(t.Context(), b.ID)
+					}
 					require.NoError(t, err)
-					_, err = store.Retake(t.Context(), b.ID)
-				case "moved":
-					_, err = store.Confirm(t.Context(), b.ID)
-					require.NoError(t, err)
-					_, err = store.Reschedule(t.Context(), booking.RescheduleRequest{ID: b.ID, Start: slot(7)})
-				default:
-					_, err = store.Confirm(t.Context(), b.ID)
-				}
-				require.NoError(t, err)
-				starting(t, db, b.ID, c.ends-time.Hour)
-				offered := func(party int) []booking.Slot {
-					slots, err := store.Slots(t.Context(), "court", time.Now(), time.Now().Add(buffer+48*time.Hour),
-						party)
-					require.NoError(t, err)
-					return slots
-				}
-				before := offered(capacity)
-				require.NotEmpty(t, before)
-				require.NoError(t, c.settle(t, store, b.ID))
-				require.Equal(t, before, offered(capacity))
-				over := time.Now().Add(c.ends + buffer)
-				require.False(t, before[0].Start.Before(over.Add(-time.Minute)), "nothing before the buffer is over")
+					starting(t, db, b.ID, c.ends-time.Hour)
+					offered := func(party int) []booking.Slot {
+						slots, err := store.Slots(t.Context(), court, time.Now(), time.Now().Add(buffer+48*time.Hour),
+							party)
+						require.NoError(t, err)
+						return slots
+					}
+					before := offered(capacity)
+					require.NotEmpty(t, before)
+					require.NoError(t, c.settle(t, store, b.ID))
+					require.Equal(t, before, offered(capacity))
+					over := time.Now().Add(c.ends + buffer)
+					require.False(t, before[0].Start.Before(over.Add(-time.Minute)), "nothing before the buffer is over")
 
-				req := request(slot(0))
-				req.Party = capacity
-				_, err = store.Hold(t.Context(), req)
-				require.ErrorIs(t, err, booking.ErrSlotTaken)
-				_, err = store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(1), To: slot(2)})
-				require.ErrorIs(t, err, booking.ErrSlotTaken)
-				other := request(before[len(before)-1].Start)
-				other.Party = capacity
-				moving := hold(t, store, other)
-				_, err = store.Reschedule(t.Context(), booking.RescheduleRequest{ID: moving.ID, Start: slot(2)})
-				require.ErrorIs(t, err, booking.ErrSlotTaken)
-				require.Zero(t, count(t, db, soldTwice))
-				n, err := store.CompletePast(t.Context())
-				require.NoError(t, err)
-				require.Zero(t, n, "what is settled is not looked at again")
-			})
-		}
+					_, err = store.Hold(t.Context(), at(slot(0), capacity))
+					require.ErrorIs(t, err, booking.ErrSlotTaken)
+					_, err = store.Block(t.Context(), booking.BlockRequest{Resource: court, From: slot(1), To: slot(2)})
+					require.ErrorIs(t, err, booking.ErrSlotTaken)
+					moving := hold(t, store, at(before[len(before)-1].Start, capacity))
+					_, err = store.Reschedule(t.Context(), booking.RescheduleRequest{ID: moving.ID, Start: slot(2)})
+					require.ErrorIs(t, err, booking.ErrSlotTaken)
+					require.Zero(t, count(t, db, soldTwice))
+					n, err := store.CompletePast(t.Context())
+					require.NoError(t, err)
+					require.Zero(t, n, "what is settled is not looked at again")
+				})
+			}
+		})
 	}
 }
 
