@@ -265,4 +265,3 @@ func pages(t *testing.T, db booking.Querier, query string, args ...any) int {
 	require.Len(t, plan, 1)
 	return plan[0].Plan.Hit + plan[0].Plan.Read
 }
-
