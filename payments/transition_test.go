@@ -35,9 +35,10 @@ func outbox(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 // since it then does not.
 func withOutbox(t *testing.T, s setup) *world {
 	t.Helper()
-	s.db = testdb.New(t)
-	_,
-		err := s.db.Exec(`CREATE TABLE outbox (id bigserial PRIMARY KEY, kind text, payment text, refund text, told text)`)
+	if s.db == nil {
+		s.db = testdb.New(t)
+	}
+	_, err := s.db.Exec(`CREATE TABLE outbox (id bigserial PRIMARY KEY, kind text, payment text, refund text, told text)`)
 	require.NoError(t, err)
 	if s.opts.OnTransition == nil {
 		s.opts.OnTransition = outbox
