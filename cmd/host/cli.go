@@ -3,168 +3,300 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
-
-const usage = `host runs booking-platform.
-
-  host [serve]         serve the booking page, the API and the webhook; what the database lacks is applied first
-  host migrate up      apply what the database lacks
-  host migrate status  list what the database has; exit status 1 when something is pending
-  host resource apply -f file [-dry-run]
-                       make resources what a file says, in YAML or JSON; -f - reads standard input
-  host resource list   list the resources
-  host resource show slug...
-                       print resources as apply reads them
-  host events list [-outcome o] [-reason r] [-type t] [-since s] [-before id] [-limit n] [-json]
-                       list Stripe's events and what became of them, newest first; -since is an age
-                       such as 24h, a day such as 2026-11-01, or an instant in RFC 3339
-  host events show [-json] id...
-                       print events with their payloads, which hold customers' data
-  host events replay [-id id,...] [-outcome o,...] [-type t] [-since s] [-limit n] [-dry-run] [-json]
-                       handle events again that have failed or matched nothing, as another delivery would; parked
-                       and ignored ones when -outcome names them; exit status 1 when one is left unsettled
-  host events ignore [-json] id...
-                       end events that are failed, unmatched or parked and need nothing: they are neither tried again
-                       nor counted as waiting; exit status 1 when one was none of these
-  host events fetch -since s [-dry-run] [-json]
-                       handle every event that Stripe has made since then, delivered or not, as a delivery would: after
-                       a backup was restored; exit status 1 when one failed or matches nothing
-  host events waiting [-json]
-                       count the events that are not done, with the age of the oldest
-  host payment list [-json]
-                       list the payments and refunds that wait for a person
-  host payment show [-json] id...
-                       print payments with their refunds, by the id of the payment, of its booking, or of its Checkout Session
-  host payment refund [-amount 25.00] -cause text [-reason text] id
-                       give back what was paid, or a part; the same cause gives it back once
-  host payment retry refund-id
-                       have a refund tried again: a due one now, one that failed by another in its place
-  host booking renew-links [-secret id | -all] [-after id] [-links] [-json]
-                       make new links for coming bookings whose link is dead, because the secret that it was made with was
-                       taken out of SESSION_SECRET; -secret: for those of one secret, by its id (host doctor lists them);
-                       -all: for all. Every older link of theirs is then dead. -links prints the new ones with the
-                       customers' addresses, and -after continues a run of -secret or -all that was interrupted
-  host booking renew-links [-json] id...
-                       make new links for these bookings and print them
-  host user add [-role ADMIN|OPS|READONLY] email
-                       add a user; the password is asked for, or read from standard input
-  host user list       list the users
-  host user role email ADMIN|OPS|READONLY
-  host user passwd email
-  host user disable email
-  host user enable email
-                       change a user; another password and disabling end the user's sessions
-  host doctor [-json] [-hosts n]
-                       examine configuration, database, Stripe and what is left undone, from beside a running host or without
-                       one, and change nothing; exit status 1 when there is a problem, 0 with warnings alone. -hosts is how
-                       many hosts run at once, those of a deployment included (2)
-  host doctor -base url [-json] [-pay [-resource slug] [-wait 10m]]
-                       examine a host that runs, over HTTP; with -pay and in Stripe's test mode alone, book a slot, pay for it,
-                       see it confirmed once, and cancel it again
-  host healthcheck     ask the host that runs here whether it is ready; exit status 1 when it is not
-  host version         print the version
-  host help            print this
-
-Configuration comes from the environment; .env.example in the repository lists it. Without any, host serves
-http://127.0.0.1:3000 on a private Postgres, with a stand-in for Stripe.
-`
 
 // A signal that follows another this closely is the same one: supervisors send it to the
 // process and to its group.
 const sameSignal = time.Second
 
-// run does one command and returns the exit status: 0 done, 1 failed, 2 not understood.
-// The context, SIGINT or SIGTERM end it in order; a second signal, a second or more after
-// the first, ends the process at once.
-func run(ctx context.Context, args []string, environ map[string]string, stdout, stderr io.Writer) int {
-	return runWith(ctx, args, environ, streams{os.Stdin, stdout, stderr})
+// stdio is what a command reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
 }
 
-func runWith(ctx context.Context, args []string, environ map[string]string, std streams) int {
-	stdout, stderr := std.out, std.err
+// cli is what the commands share.
+type cli struct {
+	environ map[string]string
+	stdio
+	verbose, json bool
+	// started is set when a command's own work begins. An error before that is a mistake
+	// in the command line.
+	started bool
+}
+
+// run executes one command and returns the exit status: 0 done, 1 failed, 2 a mistake in
+// the command line. The context, SIGINT or SIGTERM end it in order; a second signal, a
+// second or more after the first, ends the process at once.
+func run(ctx context.Context, args []string, environ map[string]string, stdout, stderr io.Writer) int {
+	return runWith(ctx, args, environ, stdio{os.Stdin, stdout, stderr})
+}
+
+func runWith(ctx context.Context, args []string, environ map[string]string, std stdio) int {
 	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer restore()
 	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, restore) })
 
-	name := "serve"
-	if len(args) > 0 {
-		name, args = args[0], args[1:]
+	c := &cli{environ: environ, stdio: std}
+	root := c.rootCommand()
+	// Nil would stand for os.Args.
+	root.SetArgs(append([]string{}, args...))
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
 	}
-	takes := map[string]int{
-		"migrate": 1, "resource": len(args), "events": len(args), "payment": len(args), "booking": len(args),
-		"user": len(args), "doctor": len(args),
+	var usage *usageError
+	if !c.started || errors.As(err, &usage) {
+		_, path, _ := strings.Cut(cmd.CommandPath()+": ", " ")
+		fmt.Fprintf(std.err, "host: %s%v\nRun '%s --help' for its flags and examples.\n", path, err, cmd.CommandPath())
+		return 2
 	}
-	if len(args) > takes[name] {
-		return misunderstood(stderr)
+	var problems config.Problems
+	if errors.As(err, &problems) && len(problems) == 1 {
+		p := problems[0]
+		err = fmt.Errorf("configuration: %s %s: %s", p.Name, p.Wrong, p.Remedy)
 	}
-	var err error
-	switch name {
-	case "serve":
-		err = serve(ctx, environ, stdout, stderr)
-	case "migrate":
+	fmt.Fprintf(std.err, "host: %v\n", err)
+	return 1
+}
+
+const rootLong = `host runs booking-platform: the booking page, the JSON API and Stripe's webhook.
+
+Configuration comes from the environment; .env.example in the repository lists it. Without any,
+host serves http://127.0.0.1:3000 on a private Postgres, with a stand-in for Stripe.
+
+Exit status: 0 success, 1 failure, 2 a mistake in the command line.`
+
+const usageTemplate = `Usage:
+  {{.UseLine}}
+{{- if .HasExample}}
+
+Examples:
+{{.Example}}
+{{- end}}
+{{- if .HasAvailableSubCommands}}
+
+Commands:
+{{- range .Commands}}{{if or .IsAvailableCommand (eq .Name "help")}}
+  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}
+{{- end}}
+{{- if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}
+{{- end}}
+{{- if .HasAvailableInheritedFlags}}
+
+Flags of all '{{.Parent.CommandPath}}' commands:
+{{.InheritedFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}
+{{- end}}
+`
+
+// rootCommand is `host` with all its commands.
+func (c *cli) rootCommand() *cobra.Command {
+	serving := c.action(func(ctx context.Context, _ []string) error { return serve(ctx, c.environ, c.out, c.err) })
+	root := &cobra.Command{
+		Use:     "host [COMMAND]",
+		Short:   "Run and operate booking-platform",
+		Long:    rootLong,
+		Version: versionOf(c.environ["APP_VERSION"]),
+		Example: `  host                                    # serve
+  host migrate status
+  host events list --outcome failed --since 24h
+  host doctor`,
+		Args: unknownCommand,
+		RunE: serving,
+		// run prints errors, and no usage after them.
+		SilenceErrors: true, SilenceUsage: true,
+		SuggestionsMinimumDistance: 2,
+		DisableFlagsInUseLine:      true,
+	}
+	root.SetIn(c.in)
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	root.Flags().Bool("version", false, "print the version")
+	root.SetUsageTemplate(usageTemplate)
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(helpCommand())
+	root.AddCommand(
+		&cobra.Command{
+			Use:     "serve",
+			Short:   "Serve the booking page, the API and the webhook; the default",
+			Long:    "Serve the booking page, the API and the webhook. Pending migrations are applied first.",
+			Example: "  host serve\n  PORT=8080 host serve",
+			Args:    noArguments,
+			RunE:    serving,
+		},
+		c.migrateCommand(), c.resourceCommand(), c.eventsCommand(), c.paymentCommand(), c.bookingCommand(),
+		c.userCommand(), c.doctorCommand(), c.healthcheckCommand(), c.versionCommand(), c.manCommand(),
+	)
+	eachCommand(root, func(cmd *cobra.Command) {
+		cmd.DisableFlagsInUseLine = true
+		cmd.InitDefaultHelpFlag()
+		cmd.Flags().Lookup("help").Usage = "print this help"
+	})
+	return root
+}
+
+func eachCommand(cmd *cobra.Command, do func(*cobra.Command)) {
+	do(cmd)
+	for _, sub := range cmd.Commands() {
+		eachCommand(sub, do)
+	}
+}
+
+// action makes a command's work of a function.
+func (c *cli) action(do func(context.Context, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c.started = true
+		return do(cmd.Context(), args)
+	}
+}
+
+// group is a command that only has subcommands, which share --verbose.
+func (c *cli) group(name, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
+		Use:                        name + " COMMAND",
+		Short:                      short,
+		SuggestionsMinimumDistance: 2,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args)
+			}
+			return usagef("a command is missing; it is one of %s", strings.Join(commandNames(cmd), ", "))
+		},
+	}
+	group.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "log to standard error")
+	group.AddCommand(commands...)
+	return group
+}
+
+// jsonFlag adds --json.
+func (c *cli) jsonFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON, one object per line")
+	return cmd
+}
+
+// logger logs to standard error with --verbose, and nowhere else: what a person asked for
+// is printed.
+func (c *cli) logger() *slog.Logger {
+	if c.verbose {
+		return slog.New(slog.NewTextHandler(c.err, nil))
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// usageError is a mistake in the command line: exit status 2.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// unknownCommand is the Args of commands that take none but a subcommand's name.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usagef("unknown command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+	}
+	return usagef("unknown command %q; it is one of %s", args[0], strings.Join(commandNames(cmd), ", "))
+}
+
+func commandNames(cmd *cobra.Command) (names []string) {
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return names
+}
+
+// arguments checks the number of arguments; most < 0 is no limit. what describes the
+// first of them, or that there are none.
+func arguments(least, most int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
 		switch {
-		case len(args) == 1 && args[0] == "up":
-			err = migrateUp(ctx, environ, stdout, stderr)
-		case len(args) == 1 && args[0] == "status":
-			err = migrateStatus(ctx, environ, stdout, stderr)
-		default:
-			return misunderstood(stderr)
+		case len(args) < least:
+			return usagef("%s is missing", what)
+		case most == 0 && len(args) > 0:
+			return usagef("unexpected argument %q; %s", args[0], what)
+		case most >= 0 && len(args) > most:
+			return usagef("unexpected argument %q; only %s is expected", args[most], what)
 		}
-	case "resource":
-		if err = resource(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
-			return misunderstood(stderr)
-		}
-	case "events":
-		if err = events(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
-			return misunderstood(stderr)
-		}
-	case "payment":
-		if err = payment(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
-			return misunderstood(stderr)
-		}
-	case "booking":
-		if err = bookingCommand(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
-			return misunderstood(stderr)
-		}
-	case "user":
-		if err = user(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
-			return misunderstood(stderr)
-		}
-	case "doctor":
-		if err = doctorCommand(ctx, args, environ, std); errors.Is(err, errMisunderstood) {
-			return misunderstood(stderr)
-		}
-	case "healthcheck":
-		err = healthcheck(ctx, environ, stdout)
-	case "version":
-		fmt.Fprintln(stdout, versionOf(environ["APP_VERSION"]))
-	case "help", "-h", "-help", "--help":
-		fmt.Fprint(stdout, usage)
-	default:
-		return misunderstood(stderr)
+		return nil
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "host: %v\n", err)
-		return 1
-	}
-	return 0
 }
 
-// quietFlags leaves it to the command to say that it was misunderstood.
-func quietFlags(name string) *flag.FlagSet {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	return flags
+// noArguments is for commands with flags alone.
+var noArguments = arguments(0, 0, "this command has only flags")
+
+// flagError says what is wrong with a flag and what would be right.
+func flagError(cmd *cobra.Command, err error) error {
+	var (
+		unknown *pflag.NotExistError
+		missing *pflag.ValueRequiredError
+		invalid *pflag.InvalidValueError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return unknownFlag(cmd, unknown)
+	case errors.As(err, &missing):
+		name, usage := pflag.UnquoteUsage(missing.GetFlag())
+		return usagef("--%s needs a %s: %s", missing.GetFlag().Name, name, usage)
+	case errors.As(err, &invalid):
+		return usagef("--%s %q: %v", invalid.GetFlag().Name, invalid.GetValue(), errors.Unwrap(invalid))
+	}
+	return usagef("%v", err)
 }
 
-func misunderstood(stderr io.Writer) int {
-	fmt.Fprint(stderr, usage)
-	return 2
+func unknownFlag(cmd *cobra.Command, unknown *pflag.NotExistError) error {
+	given := "--" + unknown.GetSpecifiedName()
+	if short := unknown.GetSpecifiedShortnames(); short != "" {
+		given = "-" + short
+		name, _, _ := strings.Cut(short, "=")
+		if cmd.Flags().Lookup(name) != nil {
+			return usagef("unknown flag %s; write --%s", given, name)
+		}
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	slices.Sort(names)
+	return usagef("unknown flag %s; the flags are %s", given, strings.Join(names, ", "))
+}
+
+// helpCommand is `host help [COMMAND...]`.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND...]",
+		Short:   "Print the help of a command",
+		Example: "  host help\n  host help events list",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("there is no command %q", strings.Join(args, " "))
+			}
+			return about.Help()
+		},
+	}
 }

@@ -2,54 +2,68 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
 
-// bookingCommand does `host booking renew-links`.
-func bookingCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	if len(args) == 0 || args[0] != "renew-links" {
-		return errMisunderstood
-	}
+func (c *cli) bookingCommand() *cobra.Command {
 	var req booking.RenewRequest
-	var show, asJSON bool
-	flags := quietFlags("renew-links")
-	flags.BoolVar(&req.All, "all", false, "")
-	flags.StringVar(&req.Secret, "secret", "", "")
-	flags.StringVar(&req.After, "after", "", "")
-	flags.BoolVar(&show, "links", false, "")
-	flags.BoolVar(&asJSON, "json", false, "")
-	if err := flags.Parse(args[1:]); err != nil || req.All && req.Secret != "" {
-		return errMisunderstood
-	}
-	ids := flags.Args()
-	if len(ids) > 0 && (req != booking.RenewRequest{}) {
-		return errMisunderstood
-	}
-	if err := secretIsKept(environ); err != nil {
+	var links bool
+	renew := c.jsonFlag(&cobra.Command{
+		Use:   "renew-links [ID...]",
+		Short: "Make new links for bookings, and end their old ones",
+		Long: `Make new links for bookings, and end their old ones.
+
+With ids, the links of these bookings are renewed and printed. Without, those of all coming
+bookings whose link is dead, because the secret that made it is no longer in SESSION_SECRET.
+A link opens the booking: treat it as a password.
+
+After an error, run the same again; with --secret or --all, add the --after that the error names.`,
+		Example: `  host booking renew-links --links        # after a leak: the dead links, for sending
+  host booking renew-links --secret 0123456789ab
+  host booking renew-links 0193b3a0-0000-7000-8000-000000000000`,
+		Args: arguments(0, -1, "the id of a booking"),
+		RunE: c.action(func(ctx context.Context, ids []string) error {
+			switch {
+			case req.All && req.Secret != "":
+				return usagef("--all and --secret exclude each other")
+			case len(ids) > 0 && (req != booking.RenewRequest{}):
+				return usagef("--all, --secret and --after are not for bookings that are named by id")
+			}
+			return c.renewLinks(ctx, ids, req, links)
+		}),
+	})
+	renew.Flags().BoolVar(&req.All, "all", false, "renew the links of all coming bookings")
+	renew.Flags().StringVar(&req.Secret, "secret", "",
+		"renew the links made with this secret, by its `ID`; host doctor lists them")
+	renew.Flags().StringVar(&req.After, "after", "", "continue an interrupted run after this `ID` of a booking")
+	renew.Flags().BoolVar(&links, "links", false, "print the new links with the customers' addresses")
+	return c.group("booking", "Renew customers' links", renew)
+}
+
+func (c *cli) renewLinks(ctx context.Context, ids []string, req booking.RenewRequest, show bool) error {
+	if err := c.requireKeptSecret(); err != nil {
 		return err
 	}
-	return withRooms(ctx, environ, std, func(r *rooms) error {
-		lines := linkLines{out: std.out, page: r.payments.BookingURL, asJSON: asJSON}
+	return c.withServices(ctx, func(r *services) error {
+		p := linkPrinter{cli: c, url: r.payments.BookingURL}
 		if len(ids) > 0 {
-			return renewNamed(ctx, r.bookings, ids, &lines)
+			return renewNamed(ctx, r.bookings, ids, &p)
 		}
-		return renewMany(ctx, r.bookings, req, show, &lines, std)
+		return c.renewBatches(ctx, r.bookings, req, show, &p)
 	})
 }
 
-// secretIsKept refuses links that only this process could tell: in development, where
-// DATA_DIR cannot be written.
-func secretIsKept(environ map[string]string) error {
-	cfg, err := config.Load(environ)
+// requireKeptSecret fails in development where DATA_DIR cannot be written: only this
+// process would know the secret of the links.
+func (c *cli) requireKeptSecret() error {
+	cfg, err := config.Load(c.environ)
 	if err != nil || len(cfg.SessionSecrets) > 0 {
 		return err
 	}
@@ -57,73 +71,78 @@ func secretIsKept(environ map[string]string) error {
 	return err
 }
 
-// renewNamed renews the links of bookings that are named, coming or not, and prints them:
-// each is for one customer.
-func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, lines *linkLines) error {
+// renewNamed renews and prints the links of these bookings, coming or not.
+func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, p *linkPrinter) error {
 	for _, id := range ids {
 		_, err := bookings.RenewOwnerToken(ctx, id)
 		if errors.Is(err, booking.ErrNotFound) {
 			err = fmt.Errorf("there is no booking %q", id)
 		}
 		if err != nil {
-			return errors.Join(err, lines.flush())
+			return errors.Join(err, p.flush())
 		}
 		b, err := bookings.WithOwnerToken(ctx, id)
 		if err != nil {
-			return errors.Join(err, lines.flush())
+			return errors.Join(err, p.flush())
 		}
-		lines.add(b)
+		p.pending = append(p.pending, b)
 	}
-	return lines.flush()
+	return p.flush()
 }
 
-// renewMany renews batch after batch. What was renewed is told also where an error or a
-// signal ends the run.
-func renewMany(ctx context.Context, bookings *booking.Store, req booking.RenewRequest, show bool, lines *linkLines,
-	std streams) error {
+// renewBatches renews batch after batch. What was renewed is printed also when an error or
+// a signal ends the run.
+func (c *cli) renewBatches(ctx context.Context, bookings *booking.Store, req booking.RenewRequest, show bool,
+	p *linkPrinter) error {
 	total, last := 0, req.After
 	for {
 		batch, err := bookings.RenewOwnerTokens(ctx, req)
 		total += len(batch.Bookings)
 		for _, b := range batch.Bookings {
 			if show {
-				lines.add(b)
+				p.pending = append(p.pending, b)
 			}
 			last = b.ID
 		}
 		var invalid *booking.ValidationError
 		if errors.As(err, &invalid) {
-			for field, what := range invalid.Fields {
-				return fmt.Errorf("-%s %s", field, what)
+			for field, text := range invalid.Fields {
+				return usagef("--%s %s", field, text)
 			}
 		}
-		if flushed := lines.flush(); err != nil || flushed != nil {
+		if flushed := p.flush(); err != nil || flushed != nil {
 			rest := "run the same again for the rest"
 			if (req.All || req.Secret != "") && last != "" {
-				rest = "for the rest, run the same again with -after " + last
+				rest = "for the rest, run the same again with --after " + last
 			}
-			return fmt.Errorf("%s renewed, and not all: %s: %w", counted(total, "link"), rest,
+			return fmt.Errorf("%s renewed, and not all: %s: %w", plural(total, "link"), rest,
 				errors.Join(err, flushed))
 		}
 		if req.After = batch.Next; req.After == "" {
 			break
 		}
-		fmt.Fprintf(std.err, "%s renewed so far\n", counted(total, "link"))
+		fmt.Fprintf(c.err, "%s renewed so far\n", plural(total, "link"))
 	}
-	return lines.sum(total, show)
+	switch {
+	case c.json && show:
+		return nil
+	case c.json:
+		return printJSON(c.out, map[string]int{"renewed": total})
+	}
+	_, err := fmt.Fprintf(c.out, "%s renewed\n", plural(total, "link"))
+	return err
 }
 
-// linkLines prints links: a table, or a JSON object on each line.
-type linkLines struct {
-	out    io.Writer
-	page   func(id, token string) string
-	asJSON bool
-	waits  []booking.Booking
-	headed bool
+// linkPrinter prints bookings with their links, batch after batch.
+type linkPrinter struct {
+	*cli
+	url     func(id, token string) string
+	pending []booking.Booking
+	headed  bool
 }
 
-// linkLine is a booking with its new link in JSON.
-type linkLine struct {
+// linkJSON is a booking with its new link in JSON.
+type linkJSON struct {
 	ID        string    `json:"id"`
 	Start     time.Time `json:"start"`
 	FirstName string    `json:"firstName"`
@@ -132,48 +151,22 @@ type linkLine struct {
 	Link      string    `json:"link"`
 }
 
-func (l *linkLines) add(b booking.Booking) { l.waits = append(l.waits, b) }
-
-// flush prints what was added.
-func (l *linkLines) flush() error {
-	added := l.waits
-	l.waits = nil
-	if l.asJSON {
-		lines := json.NewEncoder(l.out)
-		lines.SetEscapeHTML(false)
-		for _, b := range added {
-			err := lines.Encode(linkLine{b.ID, b.Start, b.Customer.FirstName, b.Customer.LastName, b.Customer.Email,
-				l.page(b.ID, b.OwnerToken)})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+func (p *linkPrinter) flush() error {
+	var rows [][]string
+	var lines []linkJSON
+	for _, b := range p.pending {
+		link := p.url(b.ID, b.OwnerToken)
+		rows = append(rows, []string{b.ID, formatTime(b.Start), escape(b.Customer.Email), link})
+		lines = append(lines, linkJSON{b.ID, b.Start, b.Customer.FirstName, b.Customer.LastName, b.Customer.Email, link})
 	}
-	if len(added) == 0 {
-		return nil
+	p.pending = nil
+	if p.json {
+		return printJSON(p.out, lines...)
 	}
-	table := tabwriter.NewWriter(l.out, 0, 0, 2, ' ', 0)
-	if !l.headed {
-		fmt.Fprintln(table, "BOOKING\tSTART\tE-MAIL\tLINK")
-		l.headed = true
+	header := []string{"BOOKING", "START", "E-MAIL", "LINK"}
+	if len(rows) == 0 || p.headed {
+		header = nil
 	}
-	for _, b := range added {
-		fmt.Fprintln(table, strings.Join([]string{b.ID, instant(b.Start), plain(b.Customer.Email),
-			l.page(b.ID, b.OwnerToken)}, "\t"))
-	}
-	return table.Flush()
-}
-
-// sum ends a run over many. The links themselves open the bookings, so they are printed
-// only where they were asked for.
-func (l *linkLines) sum(total int, shown bool) error {
-	if l.asJSON {
-		if shown {
-			return nil
-		}
-		return json.NewEncoder(l.out).Encode(map[string]int{"renewed": total})
-	}
-	_, err := fmt.Fprintf(l.out, "%s renewed\n", counted(total, "link"))
-	return err
+	p.headed = p.headed || header != nil
+	return printTable(p.out, header, rows)
 }

@@ -3,49 +3,74 @@ package main
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/spf13/cobra"
 
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/doctor"
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// doctorRead bounds a read from Postgres. A server that is frozen is a finding, not a
-// wait.
+// doctorRead bounds a read from Postgres, so that a frozen server is a finding.
 const doctorRead = 6 * time.Second
 
-// doctorCommand does `host doctor`.
-func doctorCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("doctor")
-	asJSON := flags.Bool("json", false, "")
+func (c *cli) doctorCommand() *cobra.Command {
 	hosts := 2
-	flags.Func("hosts", "", func(s string) (err error) { hosts, err = readCount(s, 1000); return err })
-	visit := doctor.VisitOptions{Say: func(line string) { fmt.Fprintln(std.err, printable(line)) }}
-	flags.Func("base", "", func(s string) error {
-		u, err := url.Parse(s)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" ||
-			u.RawQuery != "" || u.User != nil {
-			return errMisunderstood
-		}
-		visit.Base = strings.TrimRight(s, "/")
-		return nil
+	visit := doctor.VisitOptions{Say: func(line string) { fmt.Fprintln(c.err, escape(oneLine(line))) }}
+	cmd := c.jsonFlag(&cobra.Command{
+		Use:   "doctor",
+		Short: "Check the configuration, the database, Stripe and what needs attention",
+		Long: `Check the configuration, the database, Stripe and what needs attention, beside a running host or
+without one. Nothing is changed.
+
+With --base, check a running host over HTTP instead. With --pay as well, in Stripe's test mode,
+book a slot, pay for it, see it confirmed once, and cancel it.
+
+Exit status: 1 when there is a problem, 0 with warnings alone. docs/doctor.md explains each finding.`,
+		Example: `  host doctor
+  APP_ENV=production host doctor          # from development: what going live would need
+  host doctor --base https://booking.example.com
+  host doctor --base http://127.0.0.1:3000 --pay --resource studio`,
+		Args: noArguments,
+		RunE: c.action(func(ctx context.Context, _ []string) error {
+			switch {
+			case visit.Pay && visit.Base == "":
+				return usagef("--pay needs --base, the address of the host to pay at")
+			case visit.Resource != "" && !visit.Pay:
+				return usagef("--resource is for --pay")
+			case visit.Wait <= 0:
+				return usagef("--wait %q: want more than 0, such as 10m", visit.Wait)
+			}
+			return c.doctor(ctx, hosts, visit)
+		}),
 	})
-	flags.BoolVar(&visit.Pay, "pay", false, "")
-	flags.StringVar(&visit.Resource, "resource", "", "")
-	flags.DurationVar(&visit.Wait, "wait", 10*time.Minute, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 || visit.Pay && visit.Base == "" ||
-		visit.Resource != "" && !visit.Pay || visit.Wait <= 0 {
-		return errMisunderstood
+	flags := cmd.Flags()
+	flags.Func("hosts", "`N` hosts run at once, those of a deployment included (default 2)",
+		func(s string) (err error) { hosts, err = parseCount(s, 1000); return err })
+	flags.Func("base", "check the host at this `URL`", func(s string) (err error) { visit.Base, err = parseBase(s); return err })
+	flags.BoolVar(&visit.Pay, "pay", false, "make a test payment")
+	flags.StringVar(&visit.Resource, "resource", "", "the `SLUG` of the resource to book, where there are several")
+	flags.DurationVar(&visit.Wait, "wait", 10*time.Minute, "how long a person has to pay")
+	return cmd
+}
+
+func parseBase(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.User != nil {
+		return "", errors.New("want scheme and host alone, such as https://booking.example.com")
 	}
-	cfg, problems := config.Read(environ)
-	db, err := besideDB(cfg)
+	return strings.TrimRight(s, "/"), nil
+}
+
+func (c *cli) doctor(ctx context.Context, hosts int, visit doctor.VisitOptions) error {
+	cfg, problems := config.Read(c.environ)
+	db, err := runningDB(cfg)
 	if err != nil {
 		return err
 	}
@@ -61,21 +86,21 @@ func doctorCommand(ctx context.Context, args []string, environ map[string]string
 			Config: cfg, Problems: problems, DB: db, PoolSize: cfg.DatabasePool, Hosts: hosts,
 		})
 	}
-	if err := printFindings(std.out, found, *asJSON); err != nil {
+	if err := c.printFindings(found); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("doctor: not all was examined: %w", err)
+		return fmt.Errorf("doctor: some checks were not made: %w", err)
 	}
 	if n := doctor.Count(found, doctor.Problem); n > 0 {
-		return fmt.Errorf("doctor: %s", counted(n, "problem"))
+		return fmt.Errorf("doctor: %s", plural(n, "problem"))
 	}
 	return nil
 }
 
-// besideDB opens the database of a host, which may run or not, and starts none: nil where
-// there is none to open. Nobody is asked yet.
-func besideDB(cfg config.Config) (*sql.DB, error) {
+// runningDB opens the database of a host, running or not, without connecting. It starts no
+// server: the result is nil where there is none.
+func runningDB(cfg config.Config) (*sql.DB, error) {
 	url := cfg.DatabaseURL
 	if cfg.Embedded {
 		running, err := embedded.Running(cfg.DataDir)
@@ -91,55 +116,28 @@ func besideDB(cfg config.Config) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// One check after the other asks, and a pool that is nearly used up is no place for a
-	// crowd.
+	// Checks run one after the other, and the server may be short of connections.
 	db.SetMaxOpenConns(2)
 	return db, nil
 }
 
-// printFindings writes one finding to a line, or, for people, with its remedy below it
-// and a sum at the end.
-func printFindings(out io.Writer, found []doctor.Finding, asJSON bool) error {
-	if asJSON {
-		lines := json.NewEncoder(out)
-		lines.SetEscapeHTML(false)
-		for _, f := range found {
-			if err := lines.Encode(f); err != nil {
-				return err
-			}
-		}
-		return nil
+// printFindings prints each finding with its remedy below it, and the sums.
+func (c *cli) printFindings(found []doctor.Finding) error {
+	if c.json {
+		return printJSON(c.out, found...)
 	}
 	var errs []error
 	say := func(format string, args ...any) {
-		_, err := fmt.Fprintf(out, format, args...)
+		_, err := fmt.Fprintf(c.out, format, args...)
 		errs = append(errs, err)
 	}
 	for _, f := range found {
-		say("%-7s  %s: %s\n", f.Level, f.Name, printable(f.Found))
+		say("%-7s  %s: %s\n", f.Level, f.Name, escape(oneLine(f.Found)))
 		if f.Remedy != "" {
-			say("         -> %s\n", printable(f.Remedy))
+			say("         -> %s\n", escape(oneLine(f.Remedy)))
 		}
 	}
-	say("\n%s, %s; docs/doctor.md explains each\n", counted(doctor.Count(found, doctor.Problem), "problem"),
-		counted(doctor.Count(found, doctor.Warning), "warning"))
+	say("\n%s, %s; docs/doctor.md explains each\n", plural(doctor.Count(found, doctor.Problem), "problem"),
+		plural(doctor.Count(found, doctor.Warning), "warning"))
 	return errors.Join(errs...)
-}
-
-// printable keeps what came from outside on one line, and from being obeyed by a
-// terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

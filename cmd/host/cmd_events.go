@@ -4,69 +4,99 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/migrations"
+	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// events does `host events list`, `show`, `replay`, `ignore`, `fetch` and `waiting`: on
-// the events of hosts alone, not on those of other receivers that share the database.
-func events(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	if len(args) == 0 {
-		return errMisunderstood
-	}
-	switch rest := args[1:]; args[0] {
-	case "list":
-		return listEventsCommand(ctx, rest, environ, std)
-	case "show":
-		return showEventsCommand(ctx, rest, environ, std)
-	case "replay":
-		return replayCommand(ctx, rest, environ, std)
-	case "ignore":
-		return ignoreCommand(ctx, rest, environ, std)
-	case "fetch":
-		return fetchCommand(ctx, rest, environ, std)
-	case "waiting":
-		return waitingCommand(ctx, rest, environ, std)
-	}
-	return errMisunderstood
+const sinceUsage = "only events since then: an age such as 24h, a day in UTC such as 2026-11-01, or a time in RFC 3339"
+
+// ledgerOutcomes are the outcomes that a row of the ledger can have.
+var ledgerOutcomes = []string{string(webhook.Processed), string(webhook.Ignored), string(webhook.Unmatched),
+	string(webhook.Parked), string(webhook.Failed)}
+
+// eventsCommand works on the hosts' events, not on those of other receivers that share
+// the database.
+func (c *cli) eventsCommand() *cobra.Command {
+	return c.group("events", "List Stripe's events and handle them again", c.eventsListCommand(),
+		c.jsonFlag(&cobra.Command{
+			Use:     "show ID...",
+			Short:   "Print events with their payloads, which hold customers' data",
+			Example: "  host events show evt_1NG8Du2eZvKYlo2CUI79vXWy",
+			Args:    arguments(1, -1, "the id of an event (evt_...)"),
+			RunE:    c.action(c.showEvents),
+		}),
+		c.eventsReplayCommand(),
+		c.jsonFlag(&cobra.Command{
+			Use:   "ignore ID...",
+			Short: "End events that need nothing",
+			Long: `End events that are failed, unmatched or parked and need nothing: they become ignored, are not
+tried again, and no alarm counts them.
+
+Exit status: 1 when one was none of these.`,
+			Example: "  host events ignore evt_1NG8Du2eZvKYlo2CUI79vXWy",
+			Args:    arguments(1, -1, "the id of an event (evt_...)"),
+			RunE:    c.action(c.ignoreEvents),
+		}),
+		c.eventsFetchCommand(),
+		c.jsonFlag(&cobra.Command{
+			Use:     "waiting",
+			Short:   "Count the events that are not settled, with the age of the oldest",
+			Example: "  host events waiting",
+			Args:    noArguments,
+			RunE:    c.action(c.eventsWaiting),
+		}))
 }
 
-func listEventsCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("list")
+func (c *cli) eventsListCommand() *cobra.Command {
 	var opts webhook.ListOptions
-	flags.Func("outcome", "", func(s string) (err error) { opts.Outcome, err = readOutcome(s); return err })
-	flags.Func("reason", "", func(s string) error { opts.Reason = webhook.Reason(s); return nil })
-	flags.StringVar(&opts.Type, "type", "", "")
-	flags.StringVar(&opts.Before, "before", "", "")
-	flags.Func("since", "", func(s string) (err error) { opts.Since, err = readSince(s); return err })
-	flags.Func("limit", "", func(s string) (err error) { opts.Limit, err = readCount(s, 500); return err })
-	asJSON := flags.Bool("json", false, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return errMisunderstood
-	}
-	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
-		entries, err := webhook.List(ctx, s.db, config.ReceiverName, opts)
-		if err != nil {
-			return err
-		}
-		return printEntries(std.out, entries, *asJSON)
+	cmd := c.jsonFlag(&cobra.Command{
+		Use:   "list",
+		Short: "List events and their outcomes, newest first",
+		Example: `  host events list --outcome failed --since 24h
+  host events list --outcome ignored --reason not_ours
+  host events list --limit 500 --json`,
+		Args: noArguments,
+		RunE: c.action(func(ctx context.Context, _ []string) error {
+			return c.withStorage(ctx, migrations.All, func(s *storage) error {
+				entries, err := webhook.List(ctx, s.db, config.ReceiverName, opts)
+				if err != nil {
+					return err
+				}
+				return c.printEntries(entries)
+			})
+		}),
 	})
+	flags := cmd.Flags()
+	flags.Func("outcome", "only this `OUTCOME`: "+strings.Join(ledgerOutcomes, ", "),
+		func(s string) (err error) { opts.Outcome, err = parseOutcome(s, ledgerOutcomes); return err })
+	flags.StringVar((*string)(&opts.Reason), "reason", "", "only this `REASON`, such as not_ours")
+	flags.StringVar(&opts.Type, "type", "", "only this `TYPE`, such as checkout.session.completed")
+	flags.StringVar(&opts.Before, "before", "", "only events before this `ID`, the last of the page before")
+	flags.Func("since", "`TIME`: "+sinceUsage, func(s string) (err error) { opts.Since, err = parseSince(s); return err })
+	flags.Func("limit", "at most `N` events, up to 500 (default 50)",
+		func(s string) (err error) { opts.Limit, err = parseCount(s, 500); return err })
+	completeOutcomes(cmd, ledgerOutcomes)
+	return cmd
 }
 
-func showEventsCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("show")
-	asJSON := flags.Bool("json", false, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() == 0 {
-		return errMisunderstood
-	}
-	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
-		for _, id := range flags.Args() {
+func completeOutcomes(cmd *cobra.Command, outcomes []string) {
+	_ = cmd.RegisterFlagCompletionFunc("outcome",
+		cobra.FixedCompletions(outcomes, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (c *cli) showEvents(ctx context.Context, ids []string) error {
+	return c.withStorage(ctx, migrations.All, func(s *storage) error {
+		for _, id := range ids {
 			record, err := webhook.Find(ctx, s.db, config.ReceiverName, id)
 			if errors.Is(err, webhook.ErrNotFound) {
 				return fmt.Errorf("there is no event %q", id)
@@ -74,7 +104,7 @@ func showEventsCommand(ctx context.Context, args []string, environ map[string]st
 			if err != nil {
 				return err
 			}
-			if err := printRecord(std.out, record, *asJSON); err != nil {
+			if err := c.printRecord(record); err != nil {
 				return err
 			}
 		}
@@ -82,93 +112,139 @@ func showEventsCommand(ctx context.Context, args []string, environ map[string]st
 	})
 }
 
-// replayCommand needs the whole configuration, not only the database: the handlers are
-// those that serve would use.
-func replayCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("replay")
+// eventsReplayCommand needs the whole configuration: the handlers are those of serve.
+func (c *cli) eventsReplayCommand() *cobra.Command {
 	var opts webhook.ReplayOptions
-	narrowed := false
-	narrow := func(read func(string) error) func(string) error {
-		return func(s string) error { narrowed = true; return read(s) }
-	}
-	flags.Func("id", "", func(s string) error { opts.IDs = append(opts.IDs, strings.Split(s, ",")...); return nil })
-	flags.Func("outcome", "", func(s string) error {
-		for name := range strings.SplitSeq(s, ",") {
-			outcome, err := readOutcome(name)
-			if err != nil || outcome == webhook.Processed {
-				return errMisunderstood
+	outcomes := slices.DeleteFunc(slices.Clone(ledgerOutcomes),
+		func(s string) bool { return s == string(webhook.Processed) })
+	cmd := c.jsonFlag(&cobra.Command{
+		Use:   "replay",
+		Short: "Handle events again, as another delivery would",
+		Long: `Handle events again, as another delivery would: by default the oldest 100 that are failed or
+unmatched. Parked and ignored events are taken only when --outcome names them. An event that was
+settled meanwhile is a duplicate. The configuration of serve is needed.
+
+Exit status: 1 when an event is not settled.`,
+		Example: `  host events replay --dry-run
+  host events replay --since 2026-11-01
+  host events replay --outcome parked --id evt_1NG8Du2eZvKYlo2CUI79vXWy`,
+		Args: arguments(0, 0, "name single events with --id"),
+	})
+	flags := cmd.Flags()
+	flags.StringSliceVar(&opts.IDs, "id", nil, "only these events, by `ID,...`")
+	flags.Func("outcome", "events with this `OUTCOME,...`: "+strings.Join(outcomes, ", ")+" (default failed,unmatched)",
+		func(s string) error {
+			for name := range strings.SplitSeq(s, ",") {
+				outcome, err := parseOutcome(name, outcomes)
+				if err != nil {
+					return err
+				}
+				opts.Outcomes = append(opts.Outcomes, outcome)
 			}
-			opts.Outcomes = append(opts.Outcomes, outcome)
+			return nil
+		})
+	flags.StringVar(&opts.Type, "type", "", "only this `TYPE`, such as checkout.session.completed")
+	flags.Func("since", "`TIME`: "+sinceUsage, func(s string) (err error) { opts.Since, err = parseSince(s); return err })
+	flags.Func("limit", "at most `N` events, up to 10000 (default 100)",
+		func(s string) (err error) { opts.Limit, err = parseCount(s, 10_000); return err })
+	flags.BoolVar(&opts.DryRun, "dry-run", false, "print what would be handled, and do nothing")
+	completeOutcomes(cmd, outcomes)
+	cmd.RunE = c.action(func(ctx context.Context, _ []string) error {
+		if len(opts.IDs) > 0 && (flags.Changed("type") || flags.Changed("since") || flags.Changed("limit")) {
+			return usagef("--id excludes --type, --since and --limit")
 		}
-		return nil
+		return c.withServices(ctx, func(r *services) error {
+			replayed, err := r.receiver.Replay(ctx, opts)
+			return errors.Join(c.printReplayed(replayed, opts.DryRun), err)
+		})
 	})
-	flags.Func("type", "", narrow(func(s string) error { opts.Type = s; return nil }))
-	flags.Func("since", "", narrow(func(s string) (err error) { opts.Since, err = readSince(s); return err }))
-	flags.Func("limit", "", narrow(func(s string) (err error) { opts.Limit, err = readCount(s, 10_000); return err }))
-	flags.BoolVar(&opts.DryRun, "dry-run", false, "")
-	asJSON := flags.Bool("json", false, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 || narrowed && len(opts.IDs) > 0 {
-		return errMisunderstood
-	}
-	return withRooms(ctx, environ, std, func(r *rooms) error {
-		replayed, err := r.receiver.Replay(ctx, opts)
-		return errors.Join(printReplayed(std.out, replayed, opts.DryRun, *asJSON), err)
+	return cmd
+}
+
+func (c *cli) ignoreEvents(ctx context.Context, ids []string) error {
+	return c.withStorage(ctx, migrations.All, func(s *storage) error {
+		ignored, err := webhook.Ignore(ctx, s.db, config.ReceiverName, ids...)
+		return errors.Join(c.printIgnored(ignored), err)
 	})
 }
 
-// ignoreCommand ends events that a person has decided to do nothing about.
-func ignoreCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("ignore")
-	asJSON := flags.Bool("json", false, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() == 0 {
-		return errMisunderstood
-	}
-	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
-		ignored, err := webhook.Ignore(ctx, s.db, config.ReceiverName, flags.Args()...)
-		return errors.Join(printIgnored(std.out, ignored, *asJSON), err)
+// eventsFetchCommand needs the whole configuration: it calls Stripe, and the handlers are
+// those of serve.
+func (c *cli) eventsFetchCommand() *cobra.Command {
+	var since time.Time
+	var opts payments.SinceOptions
+	cmd := c.jsonFlag(&cobra.Command{
+		Use:   "fetch --since TIME",
+		Short: "Handle every event that Stripe has made since a time, as after a restore",
+		Long: `Handle every event that Stripe has made since a time, delivered or not, as a delivery would: after
+a backup was restored. It can be repeated, and is safe beside running hosts. The configuration of
+serve is needed.
+
+Exit status: 1 when an event failed or matches nothing.`,
+		Example: `  host events fetch --since 26h --dry-run
+  host events fetch --since 2026-11-25T03:00:00Z`,
+		Args: arguments(0, 0, "name the time with --since"),
+		RunE: c.action(func(ctx context.Context, _ []string) error {
+			if since.IsZero() {
+				return usagef("--since is missing; it is an age such as 24h, a day, or a time in RFC 3339")
+			}
+			return c.fetchEvents(ctx, since, opts)
+		}),
+	})
+	cmd.Flags().Func("since", "`TIME`: "+sinceUsage, func(s string) (err error) { since, err = parseSince(s); return err })
+	cmd.Flags().BoolVar(&opts.DryRun, "dry-run", false, "print what the ledger lacks, and do nothing")
+	return cmd
+}
+
+func (c *cli) fetchEvents(ctx context.Context, since time.Time, opts payments.SinceOptions) error {
+	return c.withServices(ctx, func(r *services) error {
+		// The stand-in lives in the process of serve, and its events with it.
+		if r.standIn != nil {
+			return errors.New("events cannot be fetched from the Stripe stand-in: STRIPE_SECRET_KEY is not set")
+		}
+		p := fetchPrinter{cli: c, dry: opts.DryRun}
+		opts.Each = p.add
+		return errors.Join(r.payments.TakeSince(ctx, r.receiver, since, opts), p.end())
 	})
 }
 
-func waitingCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("waiting")
-	asJSON := flags.Bool("json", false, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return errMisunderstood
-	}
-	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
+func (c *cli) eventsWaiting(ctx context.Context, _ []string) error {
+	return c.withStorage(ctx, migrations.All, func(s *storage) error {
 		backlog, err := webhook.Waiting(ctx, s.db, config.ReceiverName)
 		if err != nil {
 			return err
 		}
-		return printBacklog(std.out, backlog, *asJSON)
+		return c.printBacklog(backlog)
 	})
 }
 
-// readOutcome reads an outcome that a row of the ledger can have.
-func readOutcome(s string) (webhook.Outcome, error) {
-	switch outcome := webhook.Outcome(s); outcome {
-	case webhook.Processed, webhook.Ignored, webhook.Unmatched, webhook.Parked, webhook.Failed:
-		return outcome, nil
+func parseOutcome(s string, known []string) (webhook.Outcome, error) {
+	if !slices.Contains(known, s) {
+		return "", fmt.Errorf("want one of %s", strings.Join(known, ", "))
 	}
-	return "", errMisunderstood
+	return webhook.Outcome(s), nil
 }
 
-// readSince reads how long ago (90m, 36h), a day (in UTC), or an instant.
-func readSince(s string) (time.Time, error) {
-	if ago, err := time.ParseDuration(s); err == nil && ago > 0 {
-		return time.Now().Add(-ago), nil
+// parseSince reads an age (90m, 36h), a day in UTC, or a time.
+func parseSince(s string) (time.Time, error) {
+	if age, err := time.ParseDuration(s); err == nil && age > 0 {
+		return time.Now().Add(-age), nil
 	}
 	if day, err := booking.ParseDate(s); err == nil {
 		at, _ := day.At(0, time.UTC)
 		return at, nil
 	}
-	return time.Parse(time.RFC3339, s)
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, errors.New("want an age such as 24h, a day such as 2026-11-01, or a time such as 2026-11-01T03:00:00Z")
+	}
+	return t, nil
 }
 
-func readCount(s string, most int) (int, error) {
+func parseCount(s string, most int) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > most {
-		return 0, errMisunderstood
+		return 0, fmt.Errorf("want a number from 1 to %d", most)
 	}
 	return n, nil
 }

@@ -2,95 +2,67 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
-	"github.com/booking-platform/booking-platform/api"
+	"github.com/booking-platform/booking-platform/cmd/host/api"
+	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// recordLine is an event of the ledger in JSON, with its body as text: its bytes are what
-// was signed.
-type recordLine struct {
+func (c *cli) printEntries(entries []webhook.Entry) error {
+	var rows [][]string
+	for _, e := range entries {
+		if c.json {
+			if err := printJSON(c.out, api.EntryOf(e)); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []string{formatTime(e.ReceivedAt), escape(e.ID), escape(e.Type), string(e.Outcome),
+			strconv.Itoa(e.Attempts), escape(e.ObjectID), escape(truncate(cmp.Or(e.LastError, string(e.Reason))))})
+	}
+	if c.json {
+		return nil
+	}
+	return printTable(c.out, []string{"RECEIVED", "ID", "TYPE", "OUTCOME", "ATTEMPTS", "OBJECT", "ERROR"}, rows)
+}
+
+// recordJSON is an event of the ledger in JSON. The payload is text, because its bytes are
+// what was signed.
+type recordJSON struct {
 	api.Entry
 	Payload string `json:"payload,omitempty"`
 }
 
-func printEntries(out io.Writer, entries []webhook.Entry, asJSON bool) error {
-	if asJSON {
-		lines := json.NewEncoder(out)
-		for _, e := range entries {
-			if err := lines.Encode(api.EntryOf(e)); err != nil {
-				return err
-			}
-		}
-		return nil
+func (c *cli) printRecord(record webhook.Record) error {
+	if c.json {
+		return printJSON(c.out, recordJSON{api.EntryOf(record.Entry), string(record.Payload)})
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "RECEIVED\tID\tTYPE\tOUTCOME\tATTEMPTS\tOBJECT\tERROR")
-	for _, e := range entries {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
-			e.ReceivedAt.Format(time.RFC3339), plain(e.ID), plain(e.Type), e.Outcome, e.Attempts, plain(e.ObjectID),
-			plain(line(cmp.Or(e.LastError, string(e.Reason)))))
-	}
-	return table.Flush()
-}
-
-// plain makes what came from outside fit for a terminal: on one line, and without what a
-// terminal would obey.
-func plain(text string) string {
-	quoted := strconv.Quote(text)
-	return quoted[1 : len(quoted)-1]
-}
-
-func printRecord(out io.Writer, record webhook.Record, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(recordLine{api.EntryOf(record.Entry), string(record.Payload)})
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	live := "no"
-	if record.Livemode {
-		live = "yes"
-	}
-	for _, field := range [][2]string{
-		{"id", plain(record.ID)}, {"type", plain(record.Type)}, {"outcome", string(record.Outcome)},
-		{"reason", plain(string(record.Reason))}, {"attempts", fmt.Sprint(record.Attempts)},
-		{"error", plain(record.LastError)}, {"live", live}, {"account", plain(record.Account)},
-		{"API version", plain(record.APIVersion)},
-		{"object", plain(record.ObjectID)}, {"session", plain(record.SessionID)},
-		{"payment intent", plain(record.PaymentIntentID)},
-		{"reference", plain(record.Reference)}, {"created", instant(record.Created)},
-		{"received", instant(record.ReceivedAt)},
-		{"processed", instant(record.ProcessedAt)},
-	} {
-		if field[1] != "" {
-			fmt.Fprintf(table, "%s:\t%s\n", field[0], field[1])
-		}
-	}
-	if err := table.Flush(); err != nil {
+	err := printFields(c.out, [][2]string{
+		{"id", escape(record.ID)}, {"type", escape(record.Type)}, {"outcome", string(record.Outcome)},
+		{"reason", escape(string(record.Reason))}, {"attempts", strconv.Itoa(record.Attempts)},
+		{"error", escape(record.LastError)}, {"live", yesNo(record.Livemode)}, {"account", escape(record.Account)},
+		{"API version", escape(record.APIVersion)}, {"object", escape(record.ObjectID)},
+		{"session", escape(record.SessionID)}, {"payment intent", escape(record.PaymentIntentID)},
+		{"reference", escape(record.Reference)}, {"created", formatTime(record.Created)},
+		{"received", formatTime(record.ReceivedAt)}, {"processed", formatTime(record.ProcessedAt)},
+	})
+	if err != nil {
 		return err
 	}
 	if record.Payload == nil {
-		_, err := fmt.Fprintln(out, "the payload is not kept")
+		_, err = fmt.Fprintln(c.out, "the payload is not kept")
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\n%s\n", record.Payload)
+	_, err = fmt.Fprintf(c.out, "\n%s\n", record.Payload)
 	return err
 }
 
-func instant(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Format(time.RFC3339)
-}
-
-// backlogLine is what waits, in JSON.
-type backlogLine struct {
+// backlogJSON is the backlog in JSON.
+type backlogJSON struct {
 	Failed           int       `json:"failed"`
 	Unmatched        int       `json:"unmatched"`
 	UnmatchedSession int       `json:"unmatchedSessions"`
@@ -100,25 +72,27 @@ type backlogLine struct {
 	LastProcessed    time.Time `json:"lastProcessed,omitzero"`
 }
 
-func printBacklog(out io.Writer, b webhook.Backlog, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(backlogLine{b.Failed, b.Unmatched, b.UnmatchedSessions, b.Parked,
+func (c *cli) printBacklog(b webhook.Backlog) error {
+	if c.json {
+		return printJSON(c.out, backlogJSON{b.Failed, b.Unmatched, b.UnmatchedSessions, b.Parked,
 			int64(b.Age / time.Second), b.Oldest, b.LastProcessed})
 	}
 	oldest, last := "none", "none of the newest 1000"
 	if !b.Oldest.IsZero() {
-		oldest = fmt.Sprintf("%s, %s old", instant(b.Oldest), b.Age.Truncate(time.Second))
+		oldest = fmt.Sprintf("%s, %s old", formatTime(b.Oldest), b.Age.Truncate(time.Second))
 	}
 	if !b.LastProcessed.IsZero() {
-		last = instant(b.LastProcessed)
+		last = formatTime(b.LastProcessed)
 	}
-	_, err := fmt.Fprintf(out, "failed:             %d\nunmatched:          %d\nof them sessions:   %d\nparked:             %d\noldest unprocessed: %s\nlast processed:     %s\n",
-		b.Failed, b.Unmatched, b.UnmatchedSessions, b.Parked, oldest, last)
-	return err
+	return printFields(c.out, [][2]string{
+		{"failed", strconv.Itoa(b.Failed)}, {"unmatched", strconv.Itoa(b.Unmatched)},
+		{"of them sessions", strconv.Itoa(b.UnmatchedSessions)}, {"parked", strconv.Itoa(b.Parked)},
+		{"oldest unprocessed", oldest}, {"last processed", last},
+	})
 }
 
-// replayedLine is what became of one event, in JSON.
-type replayedLine struct {
+// replayedJSON is the result of one event in JSON.
+type replayedJSON struct {
 	ID      string          `json:"id"`
 	Type    string          `json:"type,omitempty"`
 	Was     webhook.Outcome `json:"was,omitempty"`
@@ -127,95 +101,166 @@ type replayedLine struct {
 	Error   string          `json:"error,omitempty"`
 }
 
-// printReplayed says what became of each event. The error gives the command its exit
-// status: something is left to do.
-func printReplayed(out io.Writer, replayed []webhook.Replayed, dry, asJSON bool) error {
-	left := 0
-	lines := json.NewEncoder(out)
+// printReplayed returns an error when an event is not settled.
+func (c *cli) printReplayed(replayed []webhook.Replayed, dry bool) error {
+	unsettled := 0
 	for _, r := range replayed {
-		one := replayedLine{ID: r.ID, Type: r.Type, Was: r.Was, Outcome: r.Outcome, Skipped: r.Skipped}
+		line := replayedJSON{ID: r.ID, Type: r.Type, Was: r.Was, Outcome: r.Outcome, Skipped: r.Skipped}
 		if r.Err != nil {
-			one.Error = r.Err.Error()
+			line.Error = r.Err.Error()
 		}
-		// In a dry run, what would be taken up is all that can be known.
+		// A dry run only knows what would be handled.
 		if !r.Settled() && (!dry || r.Skipped != "") {
-			left++
+			unsettled++
 		}
-		if asJSON {
-			if err := lines.Encode(one); err != nil {
+		if c.json {
+			if err := printJSON(c.out, line); err != nil {
 				return err
 			}
 			continue
 		}
-		fmt.Fprintln(out, describe(one, dry))
+		fmt.Fprintln(c.out, line.text(dry))
 	}
 	switch {
-	case asJSON:
+	case c.json:
 	case dry:
-		fmt.Fprintln(out, "dry run: nothing was done")
+		fmt.Fprintln(c.out, "dry run: nothing was done")
 	case len(replayed) == 0:
-		fmt.Fprintln(out, "nothing to replay")
+		fmt.Fprintln(c.out, "nothing to replay")
 	}
-	if left > 0 {
-		return fmt.Errorf("%d of %d events are not settled", left, len(replayed))
+	if unsettled > 0 {
+		return fmt.Errorf("%d of %d events are not settled", unsettled, len(replayed))
 	}
 	return nil
 }
 
-func describe(r replayedLine, dry bool) string {
-	id := plain(r.ID)
+func (r replayedJSON) text(dry bool) string {
+	id := escape(r.ID)
 	switch r.Skipped {
 	case webhook.SkippedUnknown:
 		return id + ": not in the ledger"
 	case webhook.SkippedOutcome:
-		return fmt.Sprintf("%s: %s, which was not asked for", id, r.Was)
+		return fmt.Sprintf("%s: %s, which --outcome does not name", id, r.Was)
 	case webhook.SkippedNoHandler:
 		return fmt.Sprintf("%s: %s, and this host has no handler for it (its type, mode or account)", id, r.Was)
 	case webhook.SkippedNoPayload:
 		return fmt.Sprintf("%s: %s, and its payload is not kept", id, r.Was)
 	}
-	text := fmt.Sprintf("%s: %s, %s", id, plain(r.Type), r.Was)
+	text := fmt.Sprintf("%s: %s, %s", id, escape(r.Type), r.Was)
 	if !dry {
 		text += " -> " + string(r.Outcome)
 	}
 	if r.Error != "" {
-		text += ": " + plain(r.Error)
+		text += ": " + escape(r.Error)
 	}
 	return text
 }
 
-// ignoredLine is what became of an event that was to be ended, in JSON.
-type ignoredLine struct {
+// ignoredJSON is the result of one event in JSON.
+type ignoredJSON struct {
 	ID      string          `json:"id"`
 	Was     webhook.Outcome `json:"was,omitempty"`
 	Ignored bool            `json:"ignored"`
 }
 
-// printIgnored says what became of each event. The error gives the command its exit
-// status.
-func printIgnored(out io.Writer, ignored []webhook.IgnoredByOperator, asJSON bool) error {
+// printIgnored returns an error when an event was not waiting.
+func (c *cli) printIgnored(ignored []webhook.IgnoredByOperator) error {
 	left := 0
-	lines := json.NewEncoder(out)
 	for _, e := range ignored {
 		if !e.Ended {
 			left++
 		}
-		text := fmt.Sprintf("%s: %s -> ignored", plain(e.ID), e.Was)
-		switch {
-		case asJSON:
-			if err := lines.Encode(ignoredLine{e.ID, e.Was, e.Ended}); err != nil {
+		if c.json {
+			if err := printJSON(c.out, ignoredJSON{e.ID, e.Was, e.Ended}); err != nil {
 				return err
 			}
 			continue
-		case e.Was == "":
-			text = plain(e.ID) + ": not in the ledger"
-		case !e.Ended:
-			text = fmt.Sprintf("%s: %s, left as it is", plain(e.ID), e.Was)
 		}
-		fmt.Fprintln(out, text)
+		result := fmt.Sprintf("%s -> ignored", e.Was)
+		switch {
+		case e.Was == "":
+			result = "not in the ledger"
+		case !e.Ended:
+			result = fmt.Sprintf("%s, left as it is", e.Was)
+		}
+		fmt.Fprintf(c.out, "%s: %s\n", escape(e.ID), result)
 	}
 	if left > 0 {
 		return fmt.Errorf("%d of %d events were not waiting", left, len(ignored))
 	}
 	return nil
+}
+
+// fetchedJSON is an event that the ledger lacked, in JSON.
+type fetchedJSON struct {
+	ID        string          `json:"id"`
+	Type      string          `json:"type"`
+	Created   time.Time       `json:"created"`
+	Was       webhook.Outcome `json:"was,omitempty"`
+	Outcome   webhook.Outcome `json:"outcome,omitempty"`
+	SessionID string          `json:"stripeSessionId,omitempty"`
+	PaymentID string          `json:"paymentId,omitempty"`
+	BookingID string          `json:"bookingId,omitempty"`
+	Amount    int64           `json:"amountMinor,omitempty"`
+	Currency  string          `json:"currency,omitempty"`
+	Error     string          `json:"error,omitempty"`
+}
+
+// fetchPrinter prints the events that the ledger lacked, and counts.
+type fetchPrinter struct {
+	*cli
+	dry                       bool
+	listed, lacked, unsettled int
+	failed                    error
+}
+
+func (p *fetchPrinter) add(t payments.Taken) {
+	p.listed++
+	if !t.Lacking() || t.Outcome == webhook.Duplicate {
+		return
+	}
+	p.lacked++
+	if t.Outcome == webhook.Failed || t.Outcome == webhook.Unmatched {
+		p.unsettled++
+	}
+	line := fetchedJSON{
+		ID: t.ID, Type: t.Type, Created: t.Created, Was: t.Was, Outcome: t.Outcome, SessionID: t.SessionID,
+		PaymentID: t.Reference, BookingID: t.BookingID, Amount: t.Amount, Currency: t.Currency,
+	}
+	if t.Err != nil {
+		line.Error = t.Err.Error()
+	}
+	if p.json {
+		p.failed = errors.Join(p.failed, printJSON(p.out, line))
+		return
+	}
+	text := escape(t.ID) + ": " + escape(t.Type)
+	if !p.dry {
+		text += " -> " + string(t.Outcome)
+	}
+	// This says who has paid for what.
+	if p.dry || t.Outcome != webhook.Processed {
+		text += fmt.Sprintf(" (booking %s, payment %s, session %s, %d %s)", escape(t.BookingID), escape(t.Reference),
+			escape(t.SessionID), t.Amount, escape(t.Currency))
+	}
+	if line.Error != "" {
+		text += ": " + escape(line.Error)
+	}
+	_, err := fmt.Fprintln(p.out, text)
+	p.failed = errors.Join(p.failed, err)
+}
+
+// end prints the sums, and returns an error when an event is not settled.
+func (p *fetchPrinter) end() error {
+	if !p.json {
+		_, err := fmt.Fprintf(p.out, "%d events listed, %d of them new here\n", p.listed, p.lacked)
+		p.failed = errors.Join(p.failed, err)
+		if p.dry {
+			fmt.Fprintln(p.out, "dry run: nothing was done")
+		}
+	}
+	if p.unsettled > 0 {
+		return errors.Join(p.failed, fmt.Errorf("%d of %d events failed or match nothing here", p.unsettled, p.listed))
+	}
+	return p.failed
 }

@@ -3,18 +3,31 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
 
-// healthcheck asks the host on this machine whether it is ready, for images that have no
-// curl.
-func healthcheck(ctx context.Context, environ map[string]string, stdout io.Writer) error {
-	host, port, err := config.Address(environ)
+// healthcheckCommand is for images that have no curl.
+func (c *cli) healthcheckCommand() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask the host on this machine whether it is ready",
+		Long: `Ask the host on this machine, at BIND_ADDRESS and PORT, for /health/db.
+
+Exit status: 0 when it is ready, 1 when it is not or does not answer.`,
+		Example: "  host healthcheck\n  PORT=8080 host healthcheck",
+		Args:    noArguments,
+		RunE:    c.action(c.healthcheck),
+	})
+}
+
+func (c *cli) healthcheck(ctx context.Context, _ []string) error {
+	host, port, err := config.Address(c.environ)
 	if err != nil {
 		return err
 	}
@@ -25,19 +38,22 @@ func healthcheck(ctx context.Context, environ map[string]string, stdout io.Write
 	if err != nil {
 		return err
 	}
-	answer, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("healthcheck: %w", err)
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("healthcheck: %s answers %s", url, answer.Status)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("healthcheck: %s answers %s", url, resp.Status)
 	}
-	fmt.Fprintln(stdout, "ready")
-	return nil
+	if c.json {
+		return printJSON(c.out, map[string]string{"status": "ready"})
+	}
+	_, err = fmt.Fprintln(c.out, "ready")
+	return err
 }
 
-// reachable is an address on which this machine reaches what listens on host.
+// reachable returns an address at which this machine reaches a listener on host.
 func reachable(host string) string {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		return "127.0.0.1"

@@ -4,41 +4,78 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
-	"text/tabwriter"
+	"time"
 
-	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
-	"github.com/booking-platform/booking-platform/internal/embedded"
+	"github.com/spf13/cobra"
+
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// migrateUp applies what the database lacks and says what it was.
-func migrateUp(ctx context.Context, environ map[string]string, stdout, stderr io.Writer) (err error) {
-	s, err := storageOf(ctx, environ, stderr)
+func (c *cli) migrateCommand() *cobra.Command {
+	var wait time.Duration
+	up := c.jsonFlag(&cobra.Command{
+		Use:   "up",
+		Short: "Apply the pending migrations",
+		Long: `Apply the pending migrations. Several processes may run it at once: each migration is applied once.
+A host that starts does the same.`,
+		Example: "  host migrate up\n  host migrate up --wait 1m    # for a database that is starting",
+		Args:    noArguments,
+		RunE:    c.action(func(ctx context.Context, _ []string) error { return c.migrateUp(ctx, wait) }),
+	})
+	up.Flags().DurationVar(&wait, "wait", 0, "how long to wait for a database that does not answer yet")
+	return c.group("migrate", "Apply and list migrations", up,
+		c.jsonFlag(&cobra.Command{
+			Use:   "status",
+			Short: "List the migrations and whether they are applied",
+			Long: `List the migrations and whether they are applied. Nothing is changed.
+
+Exit status: 1 when one is pending.`,
+			Example: "  host migrate status",
+			Args:    noArguments,
+			RunE:    c.action(c.migrateStatus),
+		}))
+}
+
+// migrationJSON is a migration in JSON.
+type migrationJSON struct {
+	Set     string `json:"set"`
+	Version int    `json:"version"`
+	File    string `json:"file"`
+	Applied bool   `json:"applied"`
+}
+
+func (c *cli) migrateUp(ctx context.Context, wait time.Duration) (err error) {
+	s, err := c.openStorage(ctx, wait)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	applied, err := s.migrate(ctx, newLogger(stderr))
+	applied, err := s.migrate(ctx, c.logger())
 	if err != nil {
 		return err
 	}
 	for _, m := range applied {
-		fmt.Fprintln(stdout, "applied", m.File)
+		if c.json {
+			err = printJSON(c.out, migrationJSON{m.Set, m.Version, m.File, true})
+		} else {
+			_, err = fmt.Fprintln(c.out, "applied", m.File)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if len(applied) == 0 {
-		fmt.Fprintln(stdout, "nothing to apply")
+	if len(applied) == 0 && !c.json {
+		fmt.Fprintln(c.out, "nothing to apply")
 	}
 	return nil
 }
 
 // errPending gives `host migrate status` its exit status.
-var errPending = errors.New("something is pending: host migrate up")
+var errPending = errors.New("migrations are pending: host migrate up")
 
-// migrateStatus prints a table of all migrations. It changes nothing.
-func migrateStatus(ctx context.Context, environ map[string]string, stdout, stderr io.Writer) (err error) {
-	s, err := storageOf(ctx, environ, stderr)
+func (c *cli) migrateStatus(ctx context.Context, _ []string) (err error) {
+	s, err := c.openStorage(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -48,71 +85,23 @@ func migrateStatus(ctx context.Context, environ map[string]string, stdout, stder
 		return err
 	}
 	pending := false
-	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SET\tVERSION\tSTATE\tFILE")
+	var rows [][]string
+	var lines []migrationJSON
 	for _, m := range all {
 		state := "applied"
 		if !m.Applied {
 			state, pending = "pending", true
 		}
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", m.Set, m.Version, state, m.File)
+		rows = append(rows, []string{m.Set, strconv.Itoa(m.Version), state, m.File})
+		lines = append(lines, migrationJSON{m.Set, m.Version, m.File, m.Applied})
 	}
-	if err := table.Flush(); err != nil {
-		return err
+	if c.json {
+		err = printJSON(c.out, lines...)
+	} else {
+		err = printTable(c.out, []string{"SET", "VERSION", "STATE", "FILE"}, rows)
 	}
-	if pending {
-		return errPending
+	if err == nil && pending {
+		err = errPending
 	}
-	return nil
-}
-
-// storageOf opens what the environment says, whether or not the rest of it would let the
-// host start. Where a host runs on the same data folder, its server is asked.
-func storageOf(ctx context.Context, environ map[string]string, stderr io.Writer) (*storage, error) {
-	cfg, err := config.LoadStorage(environ)
-	if err != nil {
-		return nil, err
-	}
-	logger := newLogger(stderr)
-	s, err := openStorage(ctx, cfg, logger)
-	if held := (*embedded.HeldError)(nil); errors.As(err, &held) {
-		return openRunning(ctx, cfg, logger)
-	}
-	return s, err
-}
-
-// withStorage opens what the environment says, sees that its schema has what the sets
-// need, and does something with it.
-func withStorage(ctx context.Context, environ map[string]string, std streams, sets migrations.Set,
-	do func(*storage) error) (err error) {
-	s, err := storageOf(ctx, environ, std.err)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if err := migrations.Check(ctx, s.db, sets); err != nil {
-		if errors.Is(err, migrations.ErrPending) {
-			err = fmt.Errorf("%w: host migrate up", err)
-		}
-		return err
-	}
-	return do(s)
-}
-
-// withRooms is withStorage for a command that needs the whole configuration, not only the
-// database: the rooms are those that serve would have.
-func withRooms(ctx context.Context, environ map[string]string, std streams, do func(*rooms) error) error {
-	cfg, err := config.Load(environ)
-	if err != nil {
-		return err
-	}
-	return withStorage(ctx, environ, std, migrations.All, func(s *storage) error {
-		// Nothing is listened on, and handlers call no network, so the address is of no
-		// use to anyone.
-		r, err := wire(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), newLogger(std.err))
-		if err != nil {
-			return err
-		}
-		return do(r)
-	})
+	return err
 }

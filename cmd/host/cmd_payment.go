@@ -6,46 +6,81 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// Who gives money back by a command is whoever may run it on this machine.
+// operator is the actor of refunds made by a command.
 const operator = "operator"
 
-// payment does `host payment list`, `show`, `refund` and `retry`.
-func payment(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	if len(args) == 0 {
-		return errMisunderstood
-	}
-	switch rest := args[1:]; args[0] {
-	case "list":
-		return listPaymentsCommand(ctx, rest, environ, std)
-	case "show":
-		return showPaymentsCommand(ctx, rest, environ, std)
-	case "refund":
-		return refundCommand(ctx, rest, environ, std)
-	case "retry":
-		return retryRefundCommand(ctx, rest, environ, std)
-	}
-	return errMisunderstood
+const paymentArgument = "the id of a payment, of its booking or of its Checkout Session (cs_...)"
+
+func (c *cli) paymentCommand() *cobra.Command {
+	return c.group("payment", "List payments and make refunds",
+		c.jsonFlag(&cobra.Command{
+			Use:     "list",
+			Short:   "List the payments and refunds that need attention",
+			Example: "  host payment list",
+			Args:    noArguments,
+			RunE:    c.action(c.listPayments),
+		}),
+		c.jsonFlag(&cobra.Command{
+			Use:   "show ID...",
+			Short: "Print payments with their refunds and disputes",
+			Long:  "Print payments with their refunds and disputes. An id is " + paymentArgument + ".",
+			Example: `  host payment show 0193b3a0-0000-7000-8000-000000000000
+  host payment show --json cs_live_a1b2c3`,
+			Args: arguments(1, -1, paymentArgument),
+			RunE: c.action(c.showPayments),
+		}),
+		c.paymentRefundCommand(),
+		c.jsonFlag(&cobra.Command{
+			Use:   "retry REFUND-ID",
+			Short: "Try a refund again",
+			Long: `Try a refund again: one that is due at once, one that failed by making another in its place.
+A running host makes the refund at Stripe.`,
+			Example: "  host payment retry 0193b3a0-0000-7000-8000-000000000000",
+			Args:    arguments(1, 1, "the id of a refund"),
+			RunE:    c.action(c.retryRefund),
+		}))
 }
 
-// withPayments is withRooms for the payments alone. Nothing is asked of Stripe here: a
-// step of a running host does that.
-func withPayments(ctx context.Context, environ map[string]string, std streams,
-	do func(*payments.Payments) error) error {
-	return withRooms(ctx, environ, std, func(r *rooms) error { return do(r.payments) })
+func (c *cli) paymentRefundCommand() *cobra.Command {
+	req := payments.RefundRequest{Actor: operator}
+	var amount string
+	cmd := c.jsonFlag(&cobra.Command{
+		Use:   "refund --cause TEXT ID",
+		Short: "Refund a payment, or a part of it",
+		Long: `Refund a payment, or a part of it. An id is ` + paymentArgument + `.
+The cause identifies the refund: the same cause refunds once, however often it is given.
+A running host makes the refund at Stripe.`,
+		Example: `  host payment refund --cause 'case 42' 0193b3a0-0000-7000-8000-000000000000
+  host payment refund --cause 'case 43' --amount 10.00 cs_live_a1b2c3`,
+		Args: arguments(1, 1, paymentArgument),
+		RunE: c.action(func(ctx context.Context, args []string) error {
+			if req.Cause == "" {
+				return usagef("--cause is missing; it identifies the refund, such as --cause 'case 42'")
+			}
+			return c.refund(ctx, args[0], amount, req)
+		}),
+	})
+	cmd.Flags().StringVar(&amount, "amount", "", "the `AMOUNT` in the payment's currency, such as 25.00 (default what is left)")
+	cmd.Flags().StringVar(&req.Cause, "cause", "", "the `TEXT` that identifies the refund, such as a case number")
+	cmd.Flags().StringVar(&req.Reason, "reason", "", "Stripe's `REASON`: duplicate, fraudulent or requested_by_customer")
+	return cmd
 }
 
-func listPaymentsCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("list")
-	asJSON := flags.Bool("json", false, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return errMisunderstood
-	}
-	return withPayments(ctx, environ, std, func(p *payments.Payments) error {
-		troubled, err := p.Troubled(ctx)
+// withPayments is withServices for the payments alone. Commands do not call Stripe for
+// them: a running host does.
+func (c *cli) withPayments(ctx context.Context, do func(*payments.Payments) error) error {
+	return c.withServices(ctx, func(r *services) error { return do(r.payments) })
+}
+
+func (c *cli) listPayments(ctx context.Context, _ []string) error {
+	return c.withPayments(ctx, func(p *payments.Payments) error {
+		found, err := p.Troubled(ctx)
 		if err != nil {
 			return err
 		}
@@ -53,18 +88,13 @@ func listPaymentsCommand(ctx context.Context, args []string, environ map[string]
 		if err != nil {
 			return err
 		}
-		return printTroubled(std.out, troubled, refunds, *asJSON)
+		return c.printAttention(found, refunds)
 	})
 }
 
-func showPaymentsCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("show")
-	asJSON := flags.Bool("json", false, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() == 0 {
-		return errMisunderstood
-	}
-	return withPayments(ctx, environ, std, func(p *payments.Payments) error {
-		for _, id := range flags.Args() {
+func (c *cli) showPayments(ctx context.Context, ids []string) error {
+	return c.withPayments(ctx, func(p *payments.Payments) error {
+		for _, id := range ids {
 			pay, err := findPayment(ctx, p, id)
 			if err != nil {
 				return err
@@ -77,7 +107,7 @@ func showPaymentsCommand(ctx context.Context, args []string, environ map[string]
 			if err != nil {
 				return err
 			}
-			if err := printPayment(std.out, pay, refunds, disputes, *asJSON); err != nil {
+			if err := c.printPayment(pay, refunds, disputes); err != nil {
 				return err
 			}
 		}
@@ -85,79 +115,60 @@ func showPaymentsCommand(ctx context.Context, args []string, environ map[string]
 	})
 }
 
-// findPayment takes what an operator has at hand: the payment's id, the booking's, or the
-// Checkout Session's.
-func findPayment(ctx context.Context, p *payments.Payments, id string) (payments.Payment, error) {
+func findPayment(ctx context.Context, p *payments.Payments, id string) (pay payments.Payment, err error) {
 	if strings.HasPrefix(id, "cs_") {
-		return orUnknown(id)(p.BySession(ctx, id))
-	}
-	pay, err := p.Get(ctx, id)
-	if errors.Is(err, payments.ErrNotFound) {
+		pay, err = p.BySession(ctx, id)
+	} else if pay, err = p.Get(ctx, id); errors.Is(err, payments.ErrNotFound) {
 		pay, err = p.ForBooking(ctx, id)
 	}
-	return orUnknown(id)(pay, err)
+	if errors.Is(err, payments.ErrNotFound) {
+		err = fmt.Errorf("there is no payment of %q; it is %s", id, paymentArgument)
+	}
+	return pay, err
 }
 
-// orUnknown says which payment is not there.
-func orUnknown(id string) func(payments.Payment, error) (payments.Payment, error) {
-	return func(pay payments.Payment, err error) (payments.Payment, error) {
-		if errors.Is(err, payments.ErrNotFound) {
-			err = fmt.Errorf("there is no payment of %q; it is a payment's id, a booking's, or a Checkout Session's (cs_...)", id)
-		}
-		return pay, err
-	}
-}
-
-func refundCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("refund")
-	req := payments.RefundRequest{Actor: operator}
-	amount := flags.String("amount", "", "")
-	flags.StringVar(&req.Cause, "cause", "", "")
-	flags.StringVar(&req.Reason, "reason", "", "")
-	if err := flags.Parse(args); err != nil || flags.NArg() != 1 || req.Cause == "" {
-		return errMisunderstood
-	}
-	return withPayments(ctx, environ, std, func(p *payments.Payments) error {
-		pay, err := findPayment(ctx, p, flags.Arg(0))
+func (c *cli) refund(ctx context.Context, id, amount string, req payments.RefundRequest) error {
+	return c.withPayments(ctx, func(p *payments.Payments) error {
+		pay, err := findPayment(ctx, p, id)
 		if err != nil {
 			return err
 		}
 		req.PaymentID = pay.ID
-		if *amount != "" {
-			money, err := booking.ParseMoney(*amount, pay.Captured.Currency)
+		if amount != "" {
+			money, err := booking.ParseMoney(amount, pay.Captured.Currency)
 			if err != nil || money.Minor == 0 {
-				return fmt.Errorf("the amount %q is none in %s; it is written like %s", *amount,
+				return usagef("--amount %q: want an amount in %s, such as %s", amount,
 					strings.ToUpper(pay.Captured.Currency), pay.Captured.Decimal())
 			}
 			req.Amount = money.Minor
 		}
 		r, err := p.Refund(ctx, req)
-		return reportRefund(std, r, err)
+		return c.reportRefund(r, err)
 	})
 }
 
-func retryRefundCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	if len(args) != 1 || strings.HasPrefix(args[0], "-") {
-		return errMisunderstood
-	}
-	return withPayments(ctx, environ, std, func(p *payments.Payments) error {
+func (c *cli) retryRefund(ctx context.Context, args []string) error {
+	return c.withPayments(ctx, func(p *payments.Payments) error {
 		r, err := p.RetryRefund(ctx, args[0], operator)
 		if errors.Is(err, payments.ErrNotFound) {
 			return fmt.Errorf("there is no refund %q", args[0])
 		}
-		return reportRefund(std, r, err)
+		return c.reportRefund(r, err)
 	})
 }
 
-func reportRefund(std streams, r payments.Refund, err error) error {
-	var wrong *booking.ValidationError
-	if errors.As(err, &wrong) {
-		for field, what := range wrong.Fields {
-			return fmt.Errorf("%s %s", field, what)
+func (c *cli) reportRefund(r payments.Refund, err error) error {
+	var invalid *booking.ValidationError
+	if errors.As(err, &invalid) {
+		for field, text := range invalid.Fields {
+			return fmt.Errorf("%s %s", field, text)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	return printRefunds(std.out, []payments.Refund{r})
+	if c.json {
+		return printJSON(c.out, newRefundJSON(r))
+	}
+	return c.printRefunds([]payments.Refund{r})
 }

@@ -1,18 +1,16 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
-	"io"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
-	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// paymentLine is a payment in JSON. Amounts are in minor units.
-type paymentLine struct {
+// paymentJSON is a payment in JSON. Amounts are in minor units.
+type paymentJSON struct {
 	ID              string          `json:"id"`
 	BookingID       string          `json:"bookingId"`
 	Account         string          `json:"account,omitempty"`
@@ -31,12 +29,12 @@ type paymentLine struct {
 	AskedAt         time.Time       `json:"askedAt,omitzero"`
 	CreatedAt       time.Time       `json:"createdAt"`
 	UpdatedAt       time.Time       `json:"updatedAt"`
-	Refunds         []refundLine    `json:"refunds,omitempty"`
-	Disputes        []disputeLine   `json:"disputes,omitempty"`
+	Refunds         []refundJSON    `json:"refunds,omitempty"`
+	Disputes        []disputeJSON   `json:"disputes,omitempty"`
 }
 
-// disputeLine is a dispute in JSON.
-type disputeLine struct {
+// disputeJSON is a dispute in JSON.
+type disputeJSON struct {
 	ID         string                 `json:"id"`
 	Status     payments.DisputeStatus `json:"status"`
 	Amount     int64                  `json:"amount"`
@@ -49,8 +47,8 @@ type disputeLine struct {
 	UpdatedAt  time.Time              `json:"updatedAt"`
 }
 
-// refundLine is a refund in JSON.
-type refundLine struct {
+// refundJSON is a refund in JSON.
+type refundJSON struct {
 	ID             string                `json:"id"`
 	PaymentID      string                `json:"paymentId"`
 	Status         payments.RefundStatus `json:"status"`
@@ -67,34 +65,31 @@ type refundLine struct {
 	CreatedAt      time.Time             `json:"createdAt"`
 }
 
-func paymentLineOf(p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute) paymentLine {
-	line := paymentLine{
+func newPaymentJSON(p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute) paymentJSON {
+	line := paymentJSON{
 		ID: p.ID, BookingID: p.BookingID, Account: p.Account, Status: p.Status(), Amount: p.Amount.Minor,
-		Currency: p.Amount.Currency, Captured: p.Captured.Minor,
-		CaptureCurrency: p.Captured.Currency, Refunded: p.Refunded.Minor,
-		Lost: p.Lost.Minor, OpenDisputes: p.OpenDisputes, ParkedReason: p.ParkedReason, Unapplied: p.Unapplied,
-		StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID, AskedAt: p.AskedAt, CreatedAt: p.CreatedAt,
-		UpdatedAt: p.UpdatedAt,
+		Currency: p.Amount.Currency, Captured: p.Captured.Minor, CaptureCurrency: p.Captured.Currency,
+		Refunded: p.Refunded.Minor, Lost: p.Lost.Minor, OpenDisputes: p.OpenDisputes, ParkedReason: p.ParkedReason,
+		Unapplied: p.Unapplied, StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID, AskedAt: p.AskedAt,
+		CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
 	for _, r := range refunds {
-		line.Refunds = append(line.Refunds, refundLineOf(r))
+		line.Refunds = append(line.Refunds, newRefundJSON(r))
 	}
 	for _, d := range disputes {
-		line.Disputes = append(line.Disputes, disputeLine{
+		line.Disputes = append(line.Disputes, disputeJSON{
 			ID: d.ID, Status: d.Status, Amount: d.Amount.Minor, Currency: d.Amount.Currency, Withdrawn: d.Withdrawn,
-			Reinstated: d.Reinstated,
-			Outcome:    d.Outcome, Reason: d.Reason, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
+			Reinstated: d.Reinstated, Outcome: d.Outcome, Reason: d.Reason, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
 		})
 	}
 	return line
 }
 
-func refundLineOf(r payments.Refund) refundLine {
-	line := refundLine{
+func newRefundJSON(r payments.Refund) refundJSON {
+	line := refundJSON{
 		ID: r.ID, PaymentID: r.PaymentID, Status: r.Status, Amount: r.Amount.Minor, Asked: r.Asked,
-		Currency: r.Amount.Currency,
-		Origin:   r.Origin, Cause: r.Cause,
-		StripeRefundID: r.StripeID, Failure: r.Failure, Tries: r.Tries, LastError: r.LastError, CreatedAt: r.CreatedAt,
+		Currency: r.Amount.Currency, Origin: r.Origin, Cause: r.Cause, StripeRefundID: r.StripeID, Failure: r.Failure,
+		Tries: r.Tries, LastError: r.LastError, CreatedAt: r.CreatedAt,
 	}
 	if r.Status == payments.RefundDue {
 		line.NextTry = r.NextTry
@@ -102,108 +97,88 @@ func refundLineOf(r payments.Refund) refundLine {
 	return line
 }
 
-// printTroubled says what waits for a person; nothing is said as such.
-func printTroubled(out io.Writer, troubled []payments.Payment, refunds []payments.Refund, asJSON bool) error {
-	if asJSON {
-		lines := json.NewEncoder(out)
-		for _, p := range troubled {
-			if err := lines.Encode(paymentLineOf(p, nil, nil)); err != nil {
+// printAttention prints the payments and refunds that need attention, or that none does.
+func (c *cli) printAttention(found []payments.Payment, refunds []payments.Refund) error {
+	if c.json {
+		for _, p := range found {
+			if err := printJSON(c.out, newPaymentJSON(p, nil, nil)); err != nil {
 				return err
 			}
 		}
 		for _, r := range refunds {
-			if err := lines.Encode(refundLineOf(r)); err != nil {
+			if err := printJSON(c.out, newRefundJSON(r)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	if len(troubled) == 0 && len(refunds) == 0 {
-		_, err := fmt.Fprintln(out, "nothing waits for a person")
+	if len(found) == 0 && len(refunds) == 0 {
+		_, err := fmt.Fprintln(c.out, "nothing needs attention")
 		return err
 	}
-	if len(troubled) > 0 {
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "PAYMENT\tBOOKING\tSTATUS\tREASON\tASKED\tCAME\tWENT BACK")
-		for _, p := range troubled {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.BookingID, p.Status(), plain(p.ParkedReason),
-				p.Amount, p.Captured, p.Refunded)
+	if len(found) > 0 {
+		var rows [][]string
+		for _, p := range found {
+			rows = append(rows, []string{p.ID, p.BookingID, string(p.Status()), escape(p.ParkedReason),
+				p.Amount.String(), p.Captured.String(), p.Refunded.String()})
 		}
-		if err := table.Flush(); err != nil {
+		header := []string{"PAYMENT", "BOOKING", "STATUS", "REASON", "REQUESTED", "PAID", "REFUNDED"}
+		if err := printTable(c.out, header, rows); err != nil {
 			return err
 		}
 	}
-	if len(refunds) == 0 {
-		return nil
-	}
-	return printRefunds(out, refunds)
+	return c.printRefunds(refunds)
 }
 
-func printRefunds(out io.Writer, refunds []payments.Refund) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "REFUND\tPAYMENT\tSTATUS\tAMOUNT\tCAUSE\tTRIES\tERROR")
-	for _, r := range refunds {
-		problem := r.Failure
-		if problem == "" {
-			problem = r.LastError
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", r.ID, r.PaymentID, r.Status, r.Amount, plain(r.Cause),
-			r.Tries, plain(problem))
+func (c *cli) printPayment(p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute) error {
+	if c.json {
+		return printJSON(c.out, newPaymentJSON(p, refunds, disputes))
 	}
-	return table.Flush()
-}
-
-func printPayment(out io.Writer, p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute,
-	asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(paymentLineOf(p, refunds, disputes))
+	lost := ""
+	if p.Lost.Minor != 0 {
+		lost = p.Lost.String()
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, field := range [][2]string{
+	err := printFields(c.out, [][2]string{
 		{"payment", p.ID}, {"booking", p.BookingID}, {"status", string(p.Status())},
-		{"parked because", plain(p.ParkedReason)},
-		{"not applied because", plain(p.Unapplied)}, {"asked for", p.Amount.String()}, {"came", p.Captured.String()},
-		{"went back", p.Refunded.String()},
-		{"lost to disputes", unlessZero(p.Lost)},
-		{"Stripe account", plain(p.Account)}, {"session", plain(p.SessionID)},
-		{"payment intent", plain(p.PaymentIntentID)}, {"told by asking Stripe", instant(p.AskedAt)},
-		{"created", instant(p.CreatedAt)}, {"changed", instant(p.UpdatedAt)},
-	} {
-		if field[1] != "" {
-			fmt.Fprintf(table, "%s:\t%s\n", field[0], field[1])
-		}
-	}
-	if err := table.Flush(); err != nil {
+		{"parked because", escape(p.ParkedReason)}, {"not applied because", escape(p.Unapplied)},
+		{"requested", p.Amount.String()}, {"paid", p.Captured.String()}, {"refunded", p.Refunded.String()},
+		{"lost to disputes", lost}, {"Stripe account", escape(p.Account)}, {"session", escape(p.SessionID)},
+		{"payment intent", escape(p.PaymentIntentID)}, {"read from Stripe", formatTime(p.AskedAt)},
+		{"created", formatTime(p.CreatedAt)}, {"changed", formatTime(p.UpdatedAt)},
+	})
+	if err != nil {
 		return err
 	}
-	if len(disputes) > 0 {
-		if err := printDisputes(out, disputes); err != nil {
-			return err
-		}
+	if err := c.printDisputes(disputes); err != nil {
+		return err
 	}
+	return c.printRefunds(refunds)
+}
+
+func (c *cli) printRefunds(refunds []payments.Refund) error {
 	if len(refunds) == 0 {
 		return nil
 	}
-	return printRefunds(out, refunds)
-}
-
-func unlessZero(m booking.Money) string {
-	if m.Minor == 0 {
-		return ""
+	var rows [][]string
+	for _, r := range refunds {
+		rows = append(rows, []string{r.ID, r.PaymentID, string(r.Status), r.Amount.String(), escape(r.Cause),
+			strconv.Itoa(r.Tries), escape(cmp.Or(r.Failure, r.LastError))})
 	}
-	return m.String()
+	return printTable(c.out, []string{"REFUND", "PAYMENT", "STATUS", "AMOUNT", "CAUSE", "TRIES", "ERROR"}, rows)
 }
 
-func printDisputes(out io.Writer, disputes []payments.Dispute) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "DISPUTE\tSTATUS\tAMOUNT\tREASON\tCLOSED AS\tSINCE")
+func (c *cli) printDisputes(disputes []payments.Dispute) error {
+	if len(disputes) == 0 {
+		return nil
+	}
+	var rows [][]string
 	for _, d := range disputes {
 		amount := "all"
 		if d.Amount.Minor > 0 {
 			amount = d.Amount.String()
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", plain(d.ID), d.Status, amount, d.Reason, d.Outcome,
-			instant(d.CreatedAt))
+		rows = append(rows, []string{escape(d.ID), string(d.Status), amount, escape(d.Reason), escape(d.Outcome),
+			formatTime(d.CreatedAt)})
 	}
-	return table.Flush()
+	return printTable(c.out, []string{"DISPUTE", "STATUS", "AMOUNT", "REASON", "CLOSED AS", "SINCE"}, rows)
 }

@@ -1,76 +1,90 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/booking/resourcefile"
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// errMisunderstood gives a command line that makes no sense its exit status.
-var errMisunderstood = errors.New("not understood")
-
-// streams are what a command reads and writes.
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
+func (c *cli) resourceCommand() *cobra.Command {
+	var file string
+	var dry bool
+	apply := c.jsonFlag(&cobra.Command{
+		Use:   "apply --file FILE",
+		Short: "Create or change resources as a file describes them",
+		Long: `Create or change resources as a file describes them, in YAML or JSON (docs/resources.md).
+Applying the same file again changes nothing. When one resource is refused, none is written.`,
+		Example: `  host resource apply -f studio.yaml --dry-run
+  host resource apply -f studio.yaml
+  host resource show studio | host resource apply -f -`,
+		Args: arguments(0, 0, "name the file with --file"),
+		RunE: c.action(func(ctx context.Context, _ []string) error {
+			if file == "" {
+				return usagef("--file is missing; it is the path of a file in YAML or JSON, or - for standard input")
+			}
+			return c.applyFile(ctx, file, dry)
+		}),
+	})
+	apply.Flags().StringVarP(&file, "file", "f", "", "the `FILE`, in YAML or JSON; - is standard input")
+	apply.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and write nothing")
+	return c.group("resource", "Apply, list and show resources", apply,
+		c.jsonFlag(&cobra.Command{
+			Use:     "list",
+			Short:   "List the resources",
+			Example: "  host resource list",
+			Args:    noArguments,
+			RunE:    c.action(c.listResources),
+		}),
+		c.jsonFlag(&cobra.Command{
+			Use:     "show SLUG...",
+			Short:   "Print resources as apply reads them",
+			Example: "  host resource show studio >studio.yaml",
+			Args:    arguments(1, -1, "the slug of a resource"),
+			RunE:    c.action(c.showResources),
+		}))
 }
 
-// resource does `host resource apply`, `list` and `show`.
-func resource(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	if len(args) == 0 {
-		return errMisunderstood
-	}
-	switch rest := args[1:]; args[0] {
-	case "apply":
-		return applyCommand(ctx, rest, environ, std)
-	case "list":
-		if len(rest) > 0 {
-			return errMisunderstood
+// withBookings is withStorage for the bookings alone.
+func (c *cli) withBookings(ctx context.Context, do func(*booking.Store) error) error {
+	return c.withStorage(ctx, migrations.Booking, func(s *storage) error {
+		store, err := booking.New(s.db, booking.Options{Logger: c.logger()})
+		if err != nil {
+			return err
 		}
-		return withResources(ctx, environ, std,
-			func(store *booking.Store) error { return listResources(ctx, store, std.out) })
-	case "show":
-		if len(rest) == 0 {
-			return errMisunderstood
-		}
-		return withResources(ctx, environ, std,
-			func(store *booking.Store) error { return showResources(ctx, store, rest, std.out) })
-	}
-	return errMisunderstood
+		return do(store)
+	})
 }
 
-func applyCommand(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("apply")
-	name := flags.String("f", "", "")
-	dry := flags.Bool("dry-run", false, "")
-	if err := flags.Parse(args); err != nil || *name == "" || flags.NArg() > 0 {
-		return errMisunderstood
-	}
-	data, err := readResourceFile(*name, std.in)
+func (c *cli) applyFile(ctx context.Context, file string, dry bool) error {
+	data, err := c.readResourceFile(file)
 	if err != nil {
 		return err
 	}
 	resources, err := resourcefile.Read(data)
 	if err != nil {
-		return fmt.Errorf("%s: %w", *name, err)
+		return fmt.Errorf("%s: %w", file, err)
 	}
-	return withResources(ctx, environ, std, func(store *booking.Store) error {
-		return applyResources(ctx, store, resources, *dry, std.out)
+	return c.withBookings(ctx, func(store *booking.Store) error {
+		return c.applyResources(ctx, store, resources, dry)
 	})
 }
 
-// readResourceFile reads a little more than a file may have, at most: the rest is not
-// wanted.
-func readResourceFile(name string, in io.Reader) ([]byte, error) {
+// readResourceFile reads one byte more than is allowed, so that Read can refuse the rest.
+func (c *cli) readResourceFile(name string) ([]byte, error) {
+	in := c.in
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
@@ -86,22 +100,9 @@ func readResourceFile(name string, in io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// withResources opens the database that `host migrate` opens, and does something with the
-// store.
-func withResources(ctx context.Context, environ map[string]string, std streams, do func(*booking.Store) error) error {
-	return withStorage(ctx, environ, std, migrations.Booking, func(s *storage) error {
-		store, err := booking.New(s.db, booking.Options{Logger: newLogger(std.err)})
-		if err != nil {
-			return err
-		}
-		return do(store)
-	})
-}
-
-// applyResources looks at all of them first: what would be refused is told before
-// anything has changed.
-func applyResources(ctx context.Context, store *booking.Store, resources []booking.Resource, dry bool,
-	out io.Writer) error {
+// applyResources checks all of them first, so that nothing is written when one is
+// refused.
+func (c *cli) applyResources(ctx context.Context, store *booking.Store, resources []booking.Resource, dry bool) error {
 	var plans []booking.Applied
 	var refused []error
 	for _, r := range resources {
@@ -123,51 +124,66 @@ func applyResources(ctx context.Context, store *booking.Store, resources []booki
 				return refusal(r, err)
 			}
 		}
-		printApplied(out, done)
+		if err := c.printApplied(done, dry); err != nil {
+			return err
+		}
 	}
-	if dry {
-		fmt.Fprintln(out, "dry run: nothing was written")
+	if dry && !c.json {
+		fmt.Fprintln(c.out, "dry run: nothing was written")
 	}
 	return nil
 }
 
-// printApplied says what changed, one field on each line.
-func printApplied(out io.Writer, a booking.Applied) {
+// appliedJSON is what apply did to a resource, in JSON.
+type appliedJSON struct {
+	Slug     string       `json:"slug"`
+	Result   string       `json:"result"`
+	Changes  []changeJSON `json:"changes,omitempty"`
+	Warnings []string     `json:"warnings,omitempty"`
+	DryRun   bool         `json:"dryRun,omitempty"`
+}
+
+type changeJSON struct {
+	Field string `json:"field"`
+	From  string `json:"from,omitempty"`
+	To    string `json:"to,omitempty"`
+}
+
+func (c *cli) printApplied(a booking.Applied, dry bool) error {
+	result := "changed"
 	switch {
 	case a.Created:
-		fmt.Fprintf(out, "%s: created\n", a.Resource.Slug)
+		result = "created"
 	case len(a.Changes) == 0:
-		fmt.Fprintf(out, "%s: unchanged\n", a.Resource.Slug)
-	default:
-		fmt.Fprintf(out, "%s: changed\n", a.Resource.Slug)
+		result = "unchanged"
 	}
-	for _, c := range a.Changes {
+	// A warning is repeated each time, until the file is changed.
+	warnings := a.Resource.Warnings()
+	if c.json {
+		line := appliedJSON{Slug: a.Resource.Slug, Result: result, Warnings: warnings, DryRun: dry}
+		for _, change := range a.Changes {
+			line.Changes = append(line.Changes, changeJSON{change.Field, change.From, change.To})
+		}
+		return printJSON(c.out, line)
+	}
+	fmt.Fprintf(c.out, "%s: %s\n", a.Resource.Slug, result)
+	for _, change := range a.Changes {
 		switch {
-		case c.From == "":
-			fmt.Fprintf(out, "  + %s: %s\n", c.Field, line(c.To))
-		case c.To == "":
-			fmt.Fprintf(out, "  - %s: %s\n", c.Field, line(c.From))
+		case change.From == "":
+			fmt.Fprintf(c.out, "  + %s: %s\n", change.Field, truncate(change.To))
+		case change.To == "":
+			fmt.Fprintf(c.out, "  - %s: %s\n", change.Field, truncate(change.From))
 		default:
-			fmt.Fprintf(out, "  ~ %s: %s -> %s\n", c.Field, line(c.From), line(c.To))
+			fmt.Fprintf(c.out, "  ~ %s: %s -> %s\n", change.Field, truncate(change.From), truncate(change.To))
 		}
 	}
-	// A warning does not depend on what changed: it is repeated until the file is another
-	// one.
-	for _, w := range a.Resource.Warnings() {
-		fmt.Fprintf(out, "  warning: %s\n", w)
+	for _, w := range warnings {
+		fmt.Fprintf(c.out, "  warning: %s\n", w)
 	}
+	return nil
 }
 
-// line is a text on one line that is not too long.
-func line(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > 60 {
-		text = string(runes[:60]) + "…"
-	}
-	return text
-}
-
-// refusal names the resource and, of a capacity, the bookings in the way.
+// refusal names the resource and, where a capacity is too small, the bookings in the way.
 func refusal(r booking.Resource, err error) error {
 	var small *booking.CapacityError
 	if !errors.As(err, &small) {
@@ -185,36 +201,73 @@ func refusal(r booking.Resource, err error) error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-func listResources(ctx context.Context, store *booking.Store, out io.Writer) error {
-	all, err := store.AllResources(ctx)
-	if err != nil {
-		return err
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SLUG\tNAME\tCAPACITY\tPRICE\tOFFERS\tTIME ZONE\tACTIVE")
-	for _, r := range all {
-		active := "yes"
-		if !r.Active {
-			active = "no"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", r.Slug, line(r.Name), r.Capacity, r.Price, len(r.Offers),
-			r.TimeZone, active)
-	}
-	return table.Flush()
+// resourceJSON is a resource of the list in JSON. The price is in minor units.
+type resourceJSON struct {
+	Slug     string `json:"slug"`
+	Name     string `json:"name"`
+	Capacity int    `json:"capacity"`
+	Price    int64  `json:"price"`
+	Currency string `json:"currency"`
+	Offers   int    `json:"offers"`
+	TimeZone string `json:"timeZone"`
+	Active   bool   `json:"active"`
 }
 
-// showResources prints what apply reads.
-func showResources(ctx context.Context, store *booking.Store, slugs []string, out io.Writer) error {
-	var found []booking.Resource
-	for _, slug := range slugs {
-		r, err := store.Resource(ctx, slug)
-		if errors.Is(err, booking.ErrNotFound) {
-			return fmt.Errorf("there is no resource %q", slug)
-		}
+func (c *cli) listResources(ctx context.Context, _ []string) error {
+	return c.withBookings(ctx, func(store *booking.Store) error {
+		all, err := store.AllResources(ctx)
 		if err != nil {
 			return err
 		}
-		found = append(found, r)
+		var rows [][]string
+		var lines []resourceJSON
+		for _, r := range all {
+			rows = append(rows, []string{r.Slug, truncate(r.Name), strconv.Itoa(r.Capacity), r.Price.String(),
+				strconv.Itoa(len(r.Offers)), r.TimeZone, yesNo(r.Active)})
+			lines = append(lines, resourceJSON{r.Slug, r.Name, r.Capacity, r.Price.Minor, r.Price.Currency,
+				len(r.Offers), r.TimeZone, r.Active})
+		}
+		if c.json {
+			return printJSON(c.out, lines...)
+		}
+		return printTable(c.out, []string{"SLUG", "NAME", "CAPACITY", "PRICE", "OFFERS", "TIME ZONE", "ACTIVE"}, rows)
+	})
+}
+
+func (c *cli) showResources(ctx context.Context, slugs []string) error {
+	return c.withBookings(ctx, func(store *booking.Store) error {
+		var found []booking.Resource
+		for _, slug := range slugs {
+			r, err := store.Resource(ctx, slug)
+			if errors.Is(err, booking.ErrNotFound) {
+				return fmt.Errorf("there is no resource %q", slug)
+			}
+			if err != nil {
+				return err
+			}
+			found = append(found, r)
+		}
+		if !c.json {
+			return resourcefile.Write(c.out, found...)
+		}
+		for _, r := range found {
+			if err := c.printResourceJSON(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// printResourceJSON prints a resource with the names and texts of its YAML form.
+func (c *cli) printResourceJSON(r booking.Resource) error {
+	var text bytes.Buffer
+	if err := resourcefile.Write(&text, r); err != nil {
+		return err
 	}
-	return resourcefile.Write(out, found...)
+	var fields map[string]any
+	if err := yaml.Unmarshal(text.Bytes(), &fields); err != nil {
+		return err
+	}
+	return printJSON(c.out, fields)
 }

@@ -9,8 +9,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/booking-platform/booking-platform/auth"
@@ -19,97 +20,130 @@ import (
 
 var userRoles = []string{auth.RoleAdmin, auth.RoleOps, auth.RoleReadOnly}
 
-// user does `host user add`, `list`, `role`, `passwd`, `enable` and `disable`.
-func user(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	if len(args) == 0 {
-		return errMisunderstood
-	}
-	name, args := args[0], args[1:]
-	change := func(n int, do func(*auth.UserTable) (auth.Account, error)) error {
-		if len(args) != n || strings.HasPrefix(args[0], "-") {
-			return errMisunderstood
-		}
-		return withUsers(ctx, environ, std, func(users *auth.UserTable) error {
-			a, err := do(users)
-			if errors.Is(err, auth.ErrNotFound) {
-				return fmt.Errorf("there is no user %q", args[0])
-			}
-			if err != nil {
-				return err
-			}
-			return printUsers(std.out, []auth.Account{a})
+func (c *cli) userCommand() *cobra.Command {
+	role := auth.RoleReadOnly
+	add := c.jsonFlag(&cobra.Command{
+		Use:   "add EMAIL",
+		Short: "Add a user",
+		Long: `Add a user. The password is asked for on a terminal; otherwise it is the first line of
+standard input.`,
+		Example: `  host user add --role OPS ada@example.com
+  echo "$PASSWORD" | host user add ada@example.com`,
+		Args: arguments(1, 1, "the e-mail address"),
+		RunE: c.action(func(ctx context.Context, args []string) error { return c.addUser(ctx, args[0], role) }),
+	})
+	add.Flags().Func("role", "the `ROLE`: "+strings.Join(userRoles, ", ")+" (default "+role+")",
+		func(s string) error { role = s; return checkRole(s) })
+	_ = add.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(userRoles, cobra.ShellCompDirectiveNoFileComp))
+	change := func(use, short, example string, args int, what string,
+		do func(context.Context, *auth.UserTable, []string) (auth.Account, error)) *cobra.Command {
+		return c.jsonFlag(&cobra.Command{
+			Use: use, Short: short, Example: example,
+			Args: arguments(args, args, what),
+			RunE: c.action(func(ctx context.Context, args []string) error {
+				return c.changeUser(ctx, args[0], func(users *auth.UserTable) (auth.Account, error) {
+					return do(ctx, users, args)
+				})
+			}),
 		})
 	}
-	switch name {
-	case "add":
-		return addUser(ctx, args, environ, std)
-	case "list":
-		if len(args) > 0 {
-			return errMisunderstood
-		}
-		return withUsers(ctx, environ, std, func(users *auth.UserTable) error { return listUsers(ctx, users, std.out) })
-	case "role":
-		return change(2, func(users *auth.UserTable) (auth.Account, error) {
-			if !slices.Contains(userRoles, args[1]) {
-				return auth.Account{}, roleProblem(args[1])
-			}
+	const email = "the e-mail address"
+	setRole := change("role EMAIL ROLE", "Change the role of a user", "  host user role ada@example.com ADMIN", 2,
+		"the e-mail address or the role ("+strings.Join(userRoles, ", ")+")",
+		func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
 			return users.SetRole(ctx, args[0], args[1])
 		})
-	case "enable":
-		return change(1, func(users *auth.UserTable) (auth.Account, error) { return users.Enable(ctx, args[0]) })
-	case "disable":
-		return change(1, func(users *auth.UserTable) (auth.Account, error) { return users.Disable(ctx, args[0]) })
-	case "passwd":
-		return change(1, func(users *auth.UserTable) (auth.Account, error) {
-			password, err := readPassword(std)
-			if err != nil {
-				return auth.Account{}, err
-			}
-			return users.SetPassword(ctx, args[0], password)
-		})
-	}
-	return errMisunderstood
+	setRole.Args = cobra.MatchAll(setRole.Args, func(_ *cobra.Command, args []string) error {
+		if err := checkRole(args[1]); err != nil {
+			return usagef("role %q: %v", args[1], err)
+		}
+		return nil
+	})
+	return c.group("user", "Add, list and change users", add,
+		c.jsonFlag(&cobra.Command{
+			Use:     "list",
+			Short:   "List the users",
+			Example: "  host user list",
+			Args:    noArguments,
+			RunE:    c.action(c.listUsers),
+		}),
+		setRole,
+		change("passwd EMAIL", "Set the password of a user, and end the user's sessions",
+			"  host user passwd ada@example.com", 1, email,
+			func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
+				password, err := c.readPassword()
+				if err != nil {
+					return auth.Account{}, err
+				}
+				return users.SetPassword(ctx, args[0], password)
+			}),
+		change("disable EMAIL", "Disable a user, and end the user's sessions", "  host user disable ada@example.com", 1,
+			email, func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
+				return users.Disable(ctx, args[0])
+			}),
+		change("enable EMAIL", "Enable a user", "  host user enable ada@example.com", 1, email,
+			func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
+				return users.Enable(ctx, args[0])
+			}))
 }
 
-func roleProblem(role string) error {
-	return fmt.Errorf("%q is no role: %s", role, strings.Join(userRoles, ", "))
+func checkRole(role string) error {
+	if !slices.Contains(userRoles, role) {
+		return fmt.Errorf("want one of %s", strings.Join(userRoles, ", "))
+	}
+	return nil
 }
 
-func addUser(ctx context.Context, args []string, environ map[string]string, std streams) error {
-	flags := quietFlags("add")
-	role := flags.String("role", auth.RoleReadOnly, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() != 1 {
-		return errMisunderstood
-	}
-	if !slices.Contains(userRoles, *role) {
-		return roleProblem(*role)
-	}
-	return withUsers(ctx, environ, std, func(users *auth.UserTable) error {
-		password, err := readPassword(std)
+// withUsers is withStorage for the users alone.
+func (c *cli) withUsers(ctx context.Context, do func(*auth.UserTable) error) error {
+	return c.withStorage(ctx, migrations.Auth, func(s *storage) error {
+		users, err := auth.NewUsers(s.db, auth.UsersOptions{Logger: c.logger()})
 		if err != nil {
 			return err
 		}
-		a, err := users.Add(ctx, flags.Arg(0), password, *role)
-		if errors.Is(err, auth.ErrExists) {
-			return fmt.Errorf("there is a user %q already", flags.Arg(0))
-		}
-		if err != nil {
-			return err
-		}
-		return printUsers(std.out, []auth.Account{a})
+		return do(users)
 	})
 }
 
-// readPassword asks for a password twice on a terminal, which does not show it, and reads
-// the first line of anything else. It is never an argument: every user of the machine
-// sees those.
-func readPassword(std streams) (string, error) {
-	if file, ok := std.in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		first, err := askPassword(file, std.err, "Password: ")
+func (c *cli) addUser(ctx context.Context, email, role string) error {
+	return c.withUsers(ctx, func(users *auth.UserTable) error {
+		password, err := c.readPassword()
+		if err != nil {
+			return err
+		}
+		a, err := users.Add(ctx, email, password, role)
+		if errors.Is(err, auth.ErrExists) {
+			return fmt.Errorf("there is a user %q already", email)
+		}
+		if err != nil {
+			return err
+		}
+		return c.printUsers(a)
+	})
+}
+
+func (c *cli) changeUser(ctx context.Context, email string, do func(*auth.UserTable) (auth.Account, error)) error {
+	return c.withUsers(ctx, func(users *auth.UserTable) error {
+		a, err := do(users)
+		if errors.Is(err, auth.ErrNotFound) {
+			return fmt.Errorf("there is no user %q", email)
+		}
+		if err != nil {
+			return err
+		}
+		return c.printUsers(a)
+	})
+}
+
+// readPassword asks for a password twice on a terminal, without an echo, and otherwise
+// reads the first line. It is never an argument: every user of the machine can list those.
+func (c *cli) readPassword() (string, error) {
+	if file, ok := c.in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		first, err := c.askPassword(file, "Password: ")
 		if err != nil {
 			return "", err
 		}
-		again, err := askPassword(file, std.err, "Once more: ")
+		again, err := c.askPassword(file, "Once more: ")
 		if err != nil {
 			return "", err
 		}
@@ -118,57 +152,59 @@ func readPassword(std streams) (string, error) {
 		}
 		return first, nil
 	}
-	line, err := bufio.NewReader(io.LimitReader(std.in, 4096)).ReadString('\n')
+	line, err := bufio.NewReader(io.LimitReader(c.in, 4096)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
 	return strings.TrimRight(line, "\r\n"), nil
 }
 
-func askPassword(terminal *os.File, out io.Writer, question string) (string, error) {
-	fmt.Fprint(out, question)
-	answer, err := term.ReadPassword(int(terminal.Fd()))
-	fmt.Fprintln(out)
+func (c *cli) askPassword(terminal *os.File, prompt string) (string, error) {
+	fmt.Fprint(c.err, prompt)
+	password, err := term.ReadPassword(int(terminal.Fd()))
+	fmt.Fprintln(c.err)
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	return string(answer), nil
+	return string(password), nil
 }
 
-// withUsers opens the database that `host migrate` opens, and does something with its
-// users.
-func withUsers(ctx context.Context, environ map[string]string, std streams, do func(*auth.UserTable) error) error {
-	return withStorage(ctx, environ, std, migrations.Auth, func(s *storage) error {
-		users, err := auth.NewUsers(s.db, auth.UsersOptions{Logger: newLogger(std.err)})
-		if err != nil {
-			return err
+func (c *cli) listUsers(ctx context.Context, _ []string) error {
+	return c.withUsers(ctx, func(users *auth.UserTable) error {
+		var all []auth.Account
+		for after := ""; ; after = all[len(all)-1].Email {
+			page, err := users.List(ctx, after, 500)
+			if err != nil {
+				return err
+			}
+			if all = append(all, page...); len(page) < 500 {
+				return c.printUsers(all...)
+			}
 		}
-		return do(users)
 	})
 }
 
-func listUsers(ctx context.Context, users *auth.UserTable, out io.Writer) error {
-	var all []auth.Account
-	for after := ""; ; after = all[len(all)-1].Email {
-		page, err := users.List(ctx, after, 500)
-		if err != nil {
-			return err
-		}
-		if all = append(all, page...); len(page) < 500 {
-			return printUsers(out, all)
-		}
-	}
+// userJSON is a user in JSON.
+type userJSON struct {
+	Email     string    `json:"email"`
+	Role      string    `json:"role"`
+	Active    bool      `json:"active"`
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
-func printUsers(out io.Writer, users []auth.Account) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "EMAIL\tROLE\tSTATE\tSINCE")
+func (c *cli) printUsers(users ...auth.Account) error {
+	var rows [][]string
+	var lines []userJSON
 	for _, u := range users {
 		state := "active"
 		if !u.Active {
 			state = "disabled"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Email, u.Role, state, u.UpdatedAt.Format("2006-01-02 15:04Z"))
+		rows = append(rows, []string{u.Email, u.Role, state, u.UpdatedAt.Format("2006-01-02 15:04Z")})
+		lines = append(lines, userJSON{u.Email, u.Role, u.Active, u.UpdatedAt})
 	}
-	return w.Flush()
+	if c.json {
+		return printJSON(c.out, lines...)
+	}
+	return printTable(c.out, []string{"EMAIL", "ROLE", "STATE", "SINCE"}, rows)
 }

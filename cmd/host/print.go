@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+)
+
+// printJSON prints each value as one line of JSON.
+func printJSON[T any](out io.Writer, values ...T) error {
+	lines := json.NewEncoder(out)
+	lines.SetEscapeHTML(false)
+	for _, v := range values {
+		if err := lines.Encode(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printTable prints rows in aligned columns, below a header unless that is nil.
+func printTable(out io.Writer, header []string, rows [][]string) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if header != nil {
+		fmt.Fprintln(table, strings.Join(header, "\t"))
+	}
+	for _, row := range rows {
+		fmt.Fprintln(table, strings.Join(row, "\t"))
+	}
+	return table.Flush()
+}
+
+// printFields prints the fields that have a value, one per line.
+func printFields(out io.Writer, fields [][2]string) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, field := range fields {
+		if field[1] != "" {
+			fmt.Fprintf(table, "%s:\t%s\n", field[0], field[1])
+		}
+	}
+	return table.Flush()
+}
+
+// escape makes text from outside safe for a terminal: one line, and no control characters.
+func escape(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		quoted := strconv.QuoteRune(r)
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	return b.String()
+}
+
+// oneLine replaces each run of white space by one space.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// truncate cuts text to one line of at most 60 characters.
+func truncate(text string) string {
+	text = oneLine(text)
+	if runes := []rune(text); len(runes) > 60 {
+		text = string(runes[:60]) + "…"
+	}
+	return text
+}
+
+// formatTime is RFC 3339, and empty for the zero time.
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
