@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/signal"
 	"slices"
@@ -145,12 +146,24 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.migrateCommand(), c.resourceCommand(), c.eventsCommand(), c.paymentCommand(), c.bookingCommand(),
 		c.userCommand(), c.doctorCommand(), c.healthcheckCommand(), c.versionCommand(), c.manCommand(),
 	)
+	addCompletion(root)
 	eachCommand(root, func(cmd *cobra.Command) {
 		cmd.DisableFlagsInUseLine = true
 		cmd.InitDefaultHelpFlag()
 		cmd.Flags().Lookup("help").Usage = "print this help"
 	})
 	return root
+}
+
+// addCompletion adds the library's completion commands, each with an example.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	completion, _, _ := root.Find([]string{"completion"})
+	completion.Args, completion.RunE = nil, subcommandMissing
+	for _, shell := range completion.Commands() {
+		shell.Args = noArguments
+		shell.Example = "  host completion " + shell.Name()
+	}
 }
 
 func eachCommand(cmd *cobra.Command, do func(*cobra.Command)) {
@@ -174,16 +187,19 @@ func (c *cli) group(name, short string, commands ...*cobra.Command) *cobra.Comma
 		Use:                        name + " COMMAND",
 		Short:                      short,
 		SuggestionsMinimumDistance: 2,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args)
-			}
-			return usagef("a command is missing; it is one of %s", strings.Join(commandNames(cmd), ", "))
-		},
+		RunE:                       subcommandMissing,
 	}
 	group.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "log to standard error")
 	group.AddCommand(commands...)
 	return group
+}
+
+// subcommandMissing is the RunE of commands that only have subcommands.
+func subcommandMissing(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return unknownCommand(cmd, args)
+	}
+	return usagef("a command is missing; it is one of %s", strings.Join(commandNames(cmd), ", "))
 }
 
 // jsonFlag adds --json.
@@ -261,7 +277,11 @@ func flagError(cmd *cobra.Command, err error) error {
 		name, usage := pflag.UnquoteUsage(missing.GetFlag())
 		return usagef("--%s needs a %s: %s", missing.GetFlag().Name, name, usage)
 	case errors.As(err, &invalid):
-		return usagef("--%s %q: %v", invalid.GetFlag().Name, invalid.GetValue(), errors.Unwrap(invalid))
+		value := invalid.GetValue()
+		if u, err := url.Parse(value); err == nil && u.User != nil {
+			value = u.Redacted()
+		}
+		return usagef("--%s %q: %v", invalid.GetFlag().Name, value, errors.Unwrap(invalid))
 	}
 	return usagef("%v", err)
 }

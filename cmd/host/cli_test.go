@@ -26,21 +26,16 @@ func command(t *testing.T, environ map[string]string, args ...string) (status in
 	return status, out.String(), err.String()
 }
 
-func TestUsage(t *testing.T) {
+func TestVersion(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"serv"}, {"serve", "x"}, {"migrate"}, {"migrate", "down"}, {"migrate", "up", "x"},
-		{"version", "x"}, {"-x"}} {
-		status, stdout, stderr := command(t, nil, args...)
-		require.Equal(t, 2, status, args)
-		require.Empty(t, stdout)
-		require.Contains(t, stderr, "host migrate up")
+	for _, args := range [][]string{{"version"}, {"--version"}} {
+		status, stdout, stderr := command(t, map[string]string{"APP_VERSION": "v1.2.3"}, args...)
+		require.Equal(t, 0, status)
+		require.Equal(t, "v1.2.3\n", stdout)
+		require.Empty(t, stderr)
 	}
-	status, stdout, _ := command(t, nil, "help")
-	require.Equal(t, 0, status)
-	require.Contains(t, stdout, "host [serve]")
-	status, stdout, _ = command(t, map[string]string{"APP_VERSION": "v1.2.3"}, "version")
-	require.Equal(t, 0, status)
-	require.Equal(t, "v1.2.3\n", stdout)
+	_, stdout, _ := command(t, map[string]string{"APP_VERSION": "v1.2.3"}, "version", "--json")
+	require.Equal(t, `{"version":"v1.2.3"}`+"\n", stdout)
 	_, stdout, _ = command(t, nil, "version")
 	require.NotEmpty(t, strings.TrimSpace(stdout))
 }

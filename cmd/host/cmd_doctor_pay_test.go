@@ -76,7 +76,7 @@ func TestDoctorCountsWhatWasPaid(t *testing.T) {
 					execute(t, h.db, c.mend)
 				}
 			})
-			status, found, stderr := examined(t, env, "-base", front, "-pay")
+			status, found, stderr := examined(t, env, "--base", front, "--pay")
 			require.Equal(t, 1, status, stderr)
 			require.True(t, planted)
 			require.Equal(t, map[doctor.Name]doctor.Level{c.want: doctor.Problem}, amiss(found), found[c.want].Found)
@@ -134,7 +134,7 @@ func TestDoctorOfABookingThatStaysPending(t *testing.T) {
 		return bytes.Replace(body, []byte(`"status":"confirmed"`), []byte(`"status":"pending"`), 1)
 	}, func() {})
 	env["STRIPE_SECRET_KEY"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_4eC39HqLyjWDarjtT1zdp7dc", "whsec_12345678"
-	status, found, stderr := examined(t, env, "-base", front, "-pay", "-wait", "3s")
+	status, found, stderr := examined(t, env, "--base", front, "--pay", "--wait", "3s")
 	require.Equal(t, 1, status, stderr)
 	require.Equal(t, map[doctor.Name]doctor.Level{doctor.PayConfirmed: doctor.Problem}, amiss(found))
 	require.Contains(t, found[doctor.PayConfirmed].Found, "the booking is pending and its payment paid")

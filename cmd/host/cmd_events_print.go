@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/booking-platform/booking-platform/cmd/host/api"
+	"github.com/booking-platform/booking-platform/api"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )

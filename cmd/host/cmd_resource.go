@@ -160,7 +160,10 @@ func (c *cli) printApplied(a booking.Applied, dry bool) error {
 	// A warning is repeated each time, until the file is changed.
 	warnings := a.Resource.Warnings()
 	if c.json {
-		line := appliedJSON{Slug: a.Resource.Slug, Result: result, Warnings: warnings, DryRun: dry}
+		line := appliedJSON{Slug: a.Resource.Slug, Result: result, DryRun: dry}
+		for _, w := range warnings {
+			line.Warnings = append(line.Warnings, w.String())
+		}
 		for _, change := range a.Changes {
 			line.Changes = append(line.Changes, changeJSON{change.Field, change.From, change.To})
 		}

@@ -25,23 +25,6 @@ func applyText(t *testing.T, environ map[string]string, text string,
 	return status, out.String(), err.String()
 }
 
-func TestResourceUsage(t *testing.T) {
-	t.Parallel()
-	for _, args := range [][]string{
-		{}, {"x"}, {"list", "x"}, {"show"}, {"apply"}, {"apply", "-f"}, {"apply", "-dry-run"}, {"apply", "file"},
-		{"apply", "-f", "x", "y"},
-		{"apply", "-f", "x", "-q"},
-	} {
-		status, stdout, stderr := command(t, nil, append([]string{"resource"}, args...)...)
-		require.Equal(t, 2, status, args)
-		require.Empty(t, stdout)
-		require.Contains(t, stderr, "host resource apply -f file [-dry-run]")
-	}
-	status, _, stderr := command(t, nil, "resource", "apply", "-f", filepath.Join(t.TempDir(), "nothing.yaml"))
-	require.Equal(t, 1, status)
-	require.Contains(t, stderr, "nothing.yaml")
-}
-
 // A database that lacks something is named with the remedy.
 func TestResourceNeedsTheSchema(t *testing.T) {
 	t.Parallel()
@@ -62,7 +45,7 @@ func TestResourceExample(t *testing.T) {
 	// Nothing but the database is configured.
 	env := map[string]string{"APP_ENV": "production", "DATABASE_URL": testdb.URL(t)}
 
-	status, stdout, stderr := applyText(t, env, example, "-dry-run")
+	status, stdout, stderr := applyText(t, env, example, "--dry-run")
 	require.Equal(t, 0, status, stderr)
 	require.Equal(t, "studio: created\ndry run: nothing was written\n", stdout)
 	status, _, stderr = command(t, env, "resource", "show", "studio")
@@ -87,7 +70,7 @@ func TestResourceExample(t *testing.T) {
 		`"2026-12-25": closed`, `"2026-12-26": closed`).Replace(example)
 	want := "studio: changed\n  - description: A bright room with a piano.\n  ~ price: 25.00 EUR -> 30.00 EUR\n" +
 		"  + exceptions.2026-12-26: closed\n  - exceptions.2026-12-25: closed\n"
-	status, stdout, _ = applyText(t, env, changed, "-dry-run")
+	status, stdout, _ = applyText(t, env, changed, "--dry-run")
 	require.Equal(t, 0, status)
 	require.Equal(t, want+"dry run: nothing was written\n", stdout)
 	status, stdout, _ = applyText(t, env, changed)
@@ -114,7 +97,7 @@ func TestResourceApply_PricesThatStripeRefuses(t *testing.T) {
 		{"KWD", "18.605", "price must end in 0"}, {"ISK", "25.50", "price is"}, {"UGX", "0.50", "price is"},
 		{"JPY", "10.5", "price is"},
 	} {
-		for _, args := range [][]string{nil, {"-dry-run"}} {
+		for _, args := range [][]string{nil, {"--dry-run"}} {
 			status, stdout, stderr := applyText(t, env, file(c[0], c[1]), args...)
 			require.Equal(t, 1, status, c)
 			require.Empty(t, stdout)
@@ -126,7 +109,7 @@ func TestResourceApply_PricesThatStripeRefuses(t *testing.T) {
 	require.NotContains(t, stdout, "court")
 
 	const warned = "  warning: price is 0.25 EUR: less than 0.50 EUR, the least that Stripe charges for an account paid out in EUR\n"
-	status, stdout, stderr = applyText(t, env, file("EUR", "0.25"), "-dry-run")
+	status, stdout, stderr = applyText(t, env, file("EUR", "0.25"), "--dry-run")
 	require.Equal(t, 0, status, stderr)
 	require.Equal(t, "court: created\n"+warned+"dry run: nothing was written\n", stdout)
 	_, stdout, _ = applyText(t, env, file("EUR", "0.25"))
@@ -189,7 +172,7 @@ func TestResourceRefusals(t *testing.T) {
 		Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
 	})
 	require.NoError(t, err)
-	for _, args := range [][]string{nil, {"-dry-run"}} {
+	for _, args := range [][]string{nil, {"--dry-run"}} {
 		status, stdout, stderr = applyText(t, env, other+"---\n"+strings.Replace(tour, "8", "4", 1), args...)
 		require.Equal(t, 1, status)
 		require.Empty(t, stdout)

@@ -29,17 +29,17 @@ func (c *cli) userCommand() *cobra.Command {
 standard input.`,
 		Example: `  host user add --role OPS ada@example.com
   echo "$PASSWORD" | host user add ada@example.com`,
-		Args: arguments(1, 1, "the e-mail address"),
+		Args: emailNoPassword,
 		RunE: c.action(func(ctx context.Context, args []string) error { return c.addUser(ctx, args[0], role) }),
 	})
 	add.Flags().Func("role", "the `ROLE`: "+strings.Join(userRoles, ", ")+" (default "+role+")",
 		func(s string) error { role = s; return checkRole(s) })
 	_ = add.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(userRoles, cobra.ShellCompDirectiveNoFileComp))
-	change := func(use, short, example string, args int, what string,
+	change := func(use, short, example string, args cobra.PositionalArgs,
 		do func(context.Context, *auth.UserTable, []string) (auth.Account, error)) *cobra.Command {
 		return c.jsonFlag(&cobra.Command{
 			Use: use, Short: short, Example: example,
-			Args: arguments(args, args, what),
+			Args: args,
 			RunE: c.action(func(ctx context.Context, args []string) error {
 				return c.changeUser(ctx, args[0], func(users *auth.UserTable) (auth.Account, error) {
 					return do(ctx, users, args)
@@ -47,18 +47,10 @@ standard input.`,
 			}),
 		})
 	}
-	const email = "the e-mail address"
-	setRole := change("role EMAIL ROLE", "Change the role of a user", "  host user role ada@example.com ADMIN", 2,
-		"the e-mail address or the role ("+strings.Join(userRoles, ", ")+")",
-		func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
+	setRole := change("role EMAIL ROLE", "Change the role of a user", "  host user role ada@example.com ADMIN",
+		emailAndRole, func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
 			return users.SetRole(ctx, args[0], args[1])
 		})
-	setRole.Args = cobra.MatchAll(setRole.Args, func(_ *cobra.Command, args []string) error {
-		if err := checkRole(args[1]); err != nil {
-			return usagef("role %q: %v", args[1], err)
-		}
-		return nil
-	})
 	return c.group("user", "Add, list and change users", add,
 		c.jsonFlag(&cobra.Command{
 			Use:     "list",
@@ -69,7 +61,7 @@ standard input.`,
 		}),
 		setRole,
 		change("passwd EMAIL", "Set the password of a user, and end the user's sessions",
-			"  host user passwd ada@example.com", 1, email,
+			"  host user passwd ada@example.com", emailNoPassword,
 			func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
 				password, err := c.readPassword()
 				if err != nil {
@@ -77,14 +69,35 @@ standard input.`,
 				}
 				return users.SetPassword(ctx, args[0], password)
 			}),
-		change("disable EMAIL", "Disable a user, and end the user's sessions", "  host user disable ada@example.com", 1,
-			email, func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
+		change("disable EMAIL", "Disable a user, and end the user's sessions", "  host user disable ada@example.com",
+			oneEmail, func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
 				return users.Disable(ctx, args[0])
 			}),
-		change("enable EMAIL", "Enable a user", "  host user enable ada@example.com", 1, email,
+		change("enable EMAIL", "Enable a user", "  host user enable ada@example.com", oneEmail,
 			func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
 				return users.Enable(ctx, args[0])
 			}))
+}
+
+var oneEmail = arguments(1, 1, "the e-mail address")
+
+// emailNoPassword does not print what may be a password.
+func emailNoPassword(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usagef("one argument too many: the password is asked for, or read from standard input")
+	}
+	return oneEmail(cmd, args)
+}
+
+func emailAndRole(cmd *cobra.Command, args []string) error {
+	roles := strings.Join(userRoles, ", ")
+	if err := arguments(2, 2, "the e-mail address or the role ("+roles+")")(cmd, args); err != nil {
+		return err
+	}
+	if err := checkRole(args[1]); err != nil {
+		return usagef("role %q: %v", args[1], err)
+	}
+	return nil
 }
 
 func checkRole(role string) error {

@@ -138,7 +138,7 @@ func TestPaymentShow_Disputes(t *testing.T) {
 		Lost     int64
 		Disputes []struct{ ID, Status, Outcome string }
 	}
-	status, stdout, stderr := command(t, env, "payment", "show", "-json", b.ID)
+	status, stdout, stderr := command(t, env, "payment", "show", "--json", b.ID)
 	require.Equal(t, 0, status, stderr)
 	require.NoError(t, json.Unmarshal([]byte(stdout), &shown))
 	require.Equal(t, "dispute_lost", shown.Status)

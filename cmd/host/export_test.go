@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
+	"github.com/spf13/cobra"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
@@ -19,10 +20,13 @@ type Host = host
 
 var Run = run
 
+// RootCommand is `host` with all its commands.
+func RootCommand() *cobra.Command { return (&cli{}).rootCommand() }
+
 // RunWith is Run with something to read.
 func RunWith(ctx context.Context, args []string, environ map[string]string, stdin io.Reader, stdout,
 	stderr io.Writer) int {
-	return runWith(ctx, args, environ, streams{stdin, stdout, stderr})
+	return runWith(ctx, args, environ, stdio{stdin, stdout, stderr})
 }
 
 // Start does what serve does before it prints.
@@ -59,7 +63,7 @@ func OpenDB(databaseURL string, wait time.Duration) (*sql.DB, error) {
 
 // Await waits for a database, for as long as the context allows.
 func Await(ctx context.Context, db *sql.DB, log io.Writer) error {
-	return await(ctx, db, ping, func(error) error { return nil }, newLogger(log))
+	return await(ctx, db, databaseWait, ping, func(error) error { return nil }, newLogger(log))
 }
 
 // MetricsURL is where Prometheus reads; empty where it does not.

@@ -90,7 +90,7 @@ func start(ctx context.Context, cfg config.Config, logger *slog.Logger) (*host, 
 }
 
 func (h *host) prepare(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error) {
-	if h.storage, err = openStorage(ctx, cfg, logger); err != nil {
+	if h.storage, err = openStorage(ctx, cfg, databaseWait, logger); err != nil {
 		return err
 	}
 	if _, err = h.storage.migrate(ctx, logger); err != nil {

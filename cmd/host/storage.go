@@ -23,16 +23,22 @@ const readLimit = 18 * time.Second
 // How long a start waits for a database that is not up yet.
 const databaseWait = 30 * time.Second
 
+// databaseAttempt bounds one attempt.
+const databaseAttempt = 5 * time.Second
+
 // storage is the database and, where the host runs it itself, its server.
 type storage struct {
-	url    string
+	url string
+	// wait is how long to wait for a database that does not answer; 0 is one attempt.
+	wait   time.Duration
 	db     *sql.DB
 	server *embedded.Server
 }
 
-// openStorage starts or finds the database and waits until it answers.
-func openStorage(ctx context.Context, cfg config.Config, logger *slog.Logger) (*storage, error) {
-	s := &storage{url: cfg.DatabaseURL}
+// openStorage starts or finds the database and waits until it answers; wait 0 is one
+// attempt.
+func openStorage(ctx context.Context, cfg config.Config, wait time.Duration, logger *slog.Logger) (*storage, error) {
+	s := &storage{url: cfg.DatabaseURL, wait: wait}
 	for _, w := range cfg.DatabaseWarnings {
 		logger.LogAttrs(ctx, slog.LevelWarn, w)
 	}
@@ -49,12 +55,12 @@ func openStorage(ctx context.Context, cfg config.Config, logger *slog.Logger) (*
 
 // openRunning opens the database of a host that runs here already on the same data
 // folder: for a command beside it.
-func openRunning(ctx context.Context, cfg config.Config, logger *slog.Logger) (*storage, error) {
+func openRunning(ctx context.Context, cfg config.Config, wait time.Duration, logger *slog.Logger) (*storage, error) {
 	running, err := embedded.Running(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	return (&storage{url: withBinary(running)}).open(ctx, cfg, logger)
+	return (&storage{url: withBinary(running), wait: wait}).open(ctx, cfg, logger)
 }
 
 // withBinary saves one round trip for each statement, as DATABASE_URL gets it too.
@@ -83,7 +89,7 @@ func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logg
 	// A standby that was promoted, or a server that was added, gets its share within the
 	// hour.
 	db.SetConnMaxLifetime(time.Hour)
-	if err := await(ctx, db, ping, refusalOf(cfg), logger); err != nil {
+	if err := await(ctx, db, s.wait, ping, refusalOf(cfg), logger); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	if err := look(ctx, db, cfg, logger); err != nil {
@@ -126,16 +132,16 @@ func ping(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }
 
 // await asks until the database answers, because in compose and after a power cut
 // everything starts at once. An error that final makes something of ends the wait with
-// that.
-func await(ctx context.Context, db *sql.DB, ask func(context.Context, *sql.DB) error, final func(error) error,
-	logger *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(ctx, databaseWait)
+// that. With limit 0 it asks once.
+func await(ctx context.Context, db *sql.DB, limit time.Duration, ask func(context.Context, *sql.DB) error,
+	final func(error) error, logger *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, max(limit, databaseAttempt))
 	defer cancel()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var last error
 	for {
-		try, done := context.WithTimeout(ctx, 5*time.Second)
+		try, done := context.WithTimeout(ctx, databaseAttempt)
 		err := ask(try, db)
 		done()
 		if err == nil {
@@ -150,6 +156,9 @@ func await(ctx context.Context, db *sql.DB, ask func(context.Context, *sql.DB) e
 			err = last
 		}
 		last = err
+		if limit == 0 {
+			return fmt.Errorf("the database does not answer: %w", err)
+		}
 		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()),
 			slog.String("sqlstate", middleware.SQLState(err)))
 		select {
@@ -165,9 +174,9 @@ var errStandby = errors.New("the server is a standby")
 
 // fit returns when the server can be worked with: a standby is given the time to be
 // promoted, and what else does not do is an error at once.
-func fit(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
+func fit(ctx context.Context, db *sql.DB, limit time.Duration, logger *slog.Logger) error {
 	var unfit *postgres.Fault
-	err := await(ctx, db, func(ctx context.Context, db *sql.DB) error {
+	err := await(ctx, db, limit, func(ctx context.Context, db *sql.DB) error {
 		s, err := postgres.Read(ctx, db)
 		if err != nil {
 			return err
@@ -186,7 +195,7 @@ func fit(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
 // migrate sees that the database can be worked with, and applies what it lacks, through a
 // connection of its own: a migration may take its time.
 func (s *storage) migrate(ctx context.Context, logger *slog.Logger) ([]migrations.Migration, error) {
-	if err := fit(ctx, s.db, logger); err != nil {
+	if err := fit(ctx, s.db, s.wait, logger); err != nil {
 		return nil, err
 	}
 	db, err := openDB(s.url, migratingSettings, 0)

@@ -228,7 +228,7 @@ func TestSuccessPage_ReadsStripeOnce(t *testing.T) {
 	_, err = h.db.Exec(`UPDATE booking_platform.payments SET completed = true, captured_minor = amount_minor, captured_currency = currency,
 		stripe_payment_intent_id = $2 WHERE booking_id = $1::uuid`, paid.ID, charged.PaymentIntentID)
 	require.NoError(t, err)
-	status, _, stderr := command(t, env, "payment", "refund", "-cause", "case 1", paid.ID)
+	status, _, stderr := command(t, env, "payment", "refund", "--cause", "case 1", paid.ID)
 	require.Equal(t, 0, status, stderr)
 	eventually(t, "the refund is made", func() bool { return len(standIn.Refunds()) == 1 })
 }

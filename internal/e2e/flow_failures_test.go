@@ -154,7 +154,7 @@ func (f *flow) databaseFailures(admin *http.Client) map[string]trouble {
 func (f *flow) commands() {
 	for _, command := range []string{
 		"events list", "events waiting", "payment list", "user list", "resource list", "migrate status", "healthcheck",
-		"doctor", "doctor -base " + f.host.base,
+		"doctor", "doctor --base " + f.host.base,
 	} {
 		f.does("", strings.Fields(command)...)
 	}

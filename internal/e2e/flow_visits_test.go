@@ -56,11 +56,11 @@ func (f *flow) loggingIn() *http.Client {
 	f.get(other, http.StatusFound, "/dashboard?secret="+f.plant("query of a page that needs a session", ""))
 
 	ops := f.password("password of ops")
-	require.Contains(f.t, f.does(ops+"\n", "user", "add", "-role", "OPS", "ops@example.com"), "OPS")
+	require.Contains(f.t, f.does(ops+"\n", "user", "add", "--role", "OPS", "ops@example.com"), "OPS")
 	login(other, http.StatusOK, "ops@example.com", ops)
 	again := f.password("new password of ops")
 	require.Contains(f.t, f.does(again+"\n", "user", "passwd", "ops@example.com"), "active")
-	f.does(f.plant("argument", ""), "user", "add", "-role", "OPS", "ops@example.com")
+	f.does(f.plant("argument", ""), "user", "add", "--role", "OPS", "ops@example.com")
 	f.get(other, http.StatusUnauthorized, "/auth/me")
 	login(other, http.StatusOK, "ops@example.com", again)
 	f.post(other, http.StatusOK, "/auth/logout", "")

@@ -59,7 +59,7 @@ func newNight(t *testing.T, s situation) *night {
 	n.env["SESSION_SECRET"] = "a secret of this test alone 32 bytes or more"
 	n.host = startHost(t, n.env)
 	n.stripe.pointAt(n.host)
-	n.command("a long enough password\n", "user", "add", "-role", "OPS", "ada@example.com")
+	n.command("a long enough password\n", "user", "add", "--role", "OPS", "ada@example.com")
 	if !s.standIn {
 		n.paid = n.pay()
 	}

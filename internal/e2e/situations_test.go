@@ -58,7 +58,7 @@ var situations = map[string]situation{
 	// M3 and O1: everything that the leaked secret made is dead.
 	"leaked-secret": {before: map[int]func(*night){0: func(n *night) {
 		var line struct{ Link string }
-		require.NoError(n.t, json.Unmarshal([]byte(n.command("", "booking", "renew-links", "-json", n.paid.ID)), &line))
+		require.NoError(n.t, json.Unmarshal([]byte(n.command("", "booking", "renew-links", "--json", n.paid.ID)), &line))
 		_, query, _ := strings.Cut(line.Link, "?")
 		look := func() (link, session int) {
 			n.names["OLD_LINK"] = line.Link
@@ -73,7 +73,7 @@ var situations = map[string]situation{
 		n.stripe.pointAt(n.host)
 	}}},
 	"stuck-refund": {stripe: stripetest.Options{PendingRefunds: true}, before: map[int]func(*night){0: func(n *night) {
-		n.command("", "payment", "refund", "-cause", "rain", n.paymentOf(n.paid))
+		n.command("", "payment", "refund", "--cause", "rain", n.paymentOf(n.paid))
 		n.eventually("asked for", func() bool { return len(n.stripe.Refunds()) == 1 })
 		_, err := n.stripe.FailRefund(n.stripe.Refunds()[0].ID, "lost_or_stolen_card")
 		require.NoError(n.t, err)
@@ -91,7 +91,7 @@ var situations = map[string]situation{
 		n.payFor(b)
 	}}, after: func(n *night) {
 		n.eventually("given back", func() bool { return len(n.stripe.Refunds()) == 1 })
-		require.Contains(n.t, n.command("", "payment", "list"), "nothing waits for a person")
+		require.Contains(n.t, n.command("", "payment", "list"), "nothing needs attention")
 	}},
 	"disputed-payment": {before: map[int]func(*night){0: func(n *night) {
 		n.paymentOf(n.paid)

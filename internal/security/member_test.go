@@ -22,7 +22,7 @@ func (c *cluster) addUser(t *testing.T, role string) (email, password string) {
 	n := c.serial.Add(1)
 	email, password = fmt.Sprintf("user%04d@example.com", n), fmt.Sprintf("correct horse %04d battery", n)
 	c.know("a password", password)
-	c.command(t, password+"\n", "user", "add", "-role", role, email)
+	c.command(t, password+"\n", "user", "add", "--role", role, email)
 	return email, password
 }
 

@@ -72,7 +72,7 @@ func (e *examination) secretUse(ctx context.Context) ([]Finding, error) {
 		found = append(found, warning(SecretGone,
 			fmt.Sprintf("the links of %s and %s are dead: their secret is not in SESSION_SECRET (%s)",
 				plural(links, "coming booking"), plural(feeds, "calendar feed"), strings.Join(gone, ", ")),
-			"Run: host booking renew-links -links, and send the customers their new links; staff make new feeds. A secret that did not leak may be put back behind the others instead."))
+			"Run: host booking renew-links --links, and send the customers their new links; staff make new feeds. A secret that did not leak may be put back behind the others instead."))
 	}
 	return found, nil
 }

@@ -77,7 +77,7 @@ func paymentFindings(b payments.Backlog) []Finding {
 	if parked := b.Parked; parked.Count > 0 {
 		found = append(found, warning(PaymentsParked,
 			fmt.Sprintf("%d payments wait for a person, the oldest for %s", parked.Count, age(parked)),
-			"Look at each with host events list -outcome parked, and refund it in Stripe's dashboard, or replay its event with host events replay -outcome parked."))
+			"Look at each with host events list --outcome parked, and refund it in Stripe's dashboard, or replay its event with host events replay --outcome parked."))
 	} else {
 		found = append(found, ok(PaymentsParked, "none waits for a person"))
 	}

@@ -37,10 +37,10 @@ func (e *examination) adminUser(ctx context.Context) ([]Finding, error) {
 	case e.Config.AdminEmail != "":
 		return []Finding{ok(AdminUser, "none yet: the one of ADMIN_EMAIL is made when the host starts")}, nil
 	case !e.Config.Production:
-		return []Finding{ok(AdminUser, "none; to have one: host user add -role ADMIN you@example.com")}, nil
+		return []Finding{ok(AdminUser, "none; to have one: host user add --role ADMIN you@example.com")}, nil
 	}
 	return []Finding{problem(AdminUser, "there is no active user with role ADMIN: nobody can operate the host",
-		"Run: host user add -role ADMIN you@example.com, or host user enable where one is disabled.")}, nil
+		"Run: host user add --role ADMIN you@example.com, or host user enable where one is disabled.")}, nil
 }
 
 func (e *examination) resources(ctx context.Context) ([]Finding, error) {
