@@ -66,9 +66,9 @@ func TestResourceExample(t *testing.T) {
 	require.Equal(t, 0, status, stderr)
 	require.Equal(t, "studio: unchanged\n", stdout, "what is shown changes nothing")
 
-	changed := strings.NewReplacer(`price: "25.00"`, `price: "30.00"`, `description: A bright room with a piano.`, "",
+	changed := strings.NewReplacer(`price: "25.00"`, `price: "30.00"`, `description: A bright studio with a piano.`, "",
 		`"2026-12-25": closed`, `"2026-12-26": closed`).Replace(example)
-	want := "studio: changed\n  - description: A bright room with a piano.\n  ~ price: 25.00 EUR -> 30.00 EUR\n" +
+	want := "studio: changed\n  - description: A bright studio with a piano.\n  ~ price: 25.00 EUR -> 30.00 EUR\n" +
 		"  + exceptions.2026-12-26: closed\n  - exceptions.2026-12-25: closed\n"
 	status, stdout, _ = applyText(t, env, changed, "--dry-run")
 	require.Equal(t, 0, status)

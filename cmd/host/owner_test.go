@@ -186,7 +186,7 @@ func TestRenewLinksCommand(t *testing.T) {
 		status, stdout, stderr := command(t, env, append([]string{"booking"}, args...)...)
 		require.Equal(t, 2, status, args)
 		require.Empty(t, stdout)
-		require.Contains(t, stderr, "host booking renew-links")
+		require.Contains(t, stderr, "host: booking")
 	}
 	for want, args := range map[string][]string{
 		`there is no booking "x"`:        {"x"},
