@@ -190,8 +190,8 @@ func TestRenewLinksCommand(t *testing.T) {
 	}
 	for want, args := range map[string][]string{
 		`there is no booking "x"`:        {"x"},
-		"--secret must be the id":         {"--secret", "old"},
-		"--after must be the id":          {"--all", "--after", "x"},
+		"--secret must be the id":        {"--secret", "old"},
+		"--after must be the id":         {"--all", "--after", "x"},
 		"SESSION_SECRET has a secret of": nil,
 	} {
 		with := env
