@@ -33,10 +33,7 @@ func (p *Pages) find(r *http.Request) (found, error) {
 	if session == "" {
 		return p.owned(r.Context(), query)
 	}
-	// Its webhook may be late. Ask bounds how often Stripe is read, the page's reloads
-	// included.
-	p.ask(r.Context(), session)
-	pay, err := p.opts.Payments.BySession(r.Context(), session)
+	pay, err := p.refresh(r.Context(), session)
 	if err != nil {
 		return found{}, err
 	}
@@ -44,20 +41,29 @@ func (p *Pages) find(r *http.Request) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	return p.around(r.Context(), b)
+	if !pay.Applied() {
+		return p.around(r.Context(), b)
+	}
+	// Of a booking's payments only the applied one counts, and one at most is applied.
+	f, err := p.withResource(r.Context(), b)
+	f.payment = &pay
+	return f, err
 }
 
-// askLimit bounds how long a customer waits for what Stripe says.
-const askLimit = 2 * time.Second
+// refreshTimeout bounds how long a customer waits for Stripe.
+const refreshTimeout = 2 * time.Second
 
-// ask asks Stripe what has become of a Checkout Session. What it cannot say now its
-// webhook will say.
-func (p *Pages) ask(ctx context.Context, session string) {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
+// refresh reads the payment of a Checkout Session, and asks Stripe about it where its
+// webhook may be late. When Stripe does not answer in time the webhook will tell later.
+func (p *Pages) refresh(ctx context.Context, session string) (payments.Payment, error) {
+	limited, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
-	if err := p.opts.Payments.Ask(ctx, session); err != nil && !errors.Is(err, payments.ErrNotFound) {
-		p.log(ctx, slog.LevelWarn, "could not ask Stripe for a customer who came back", err)
+	pay, err := p.opts.Payments.RefreshSession(limited, session)
+	if err == nil || errors.Is(err, payments.ErrNotFound) {
+		return pay, err
 	}
+	p.log(ctx, slog.LevelWarn, "could not ask Stripe for a customer who came back", err)
+	return p.opts.Payments.BySession(ctx, session)
 }
 
 // owned reads the booking whose id and token are in a query, or in a form.
@@ -85,12 +91,9 @@ func (p *Pages) ownedForm(w http.ResponseWriter, r *http.Request) (found, bool) 
 }
 
 // around reads what belongs to a booking.
-func (p *Pages) around(ctx context.Context, b booking.Booking) (f found, err error) {
-	f.booking = b
-	if f.resource, err = p.opts.Bookings.Resource(ctx, b.ResourceID); err != nil {
-		return found{}, err
-	}
-	if f.zone, err = f.resource.Zone(); err != nil {
+func (p *Pages) around(ctx context.Context, b booking.Booking) (found, error) {
+	f, err := p.withResource(ctx, b)
+	if err != nil {
 		return found{}, err
 	}
 	pay, err := p.opts.Payments.ForBooking(ctx, b.ID)
@@ -102,6 +105,16 @@ func (p *Pages) around(ctx context.Context, b booking.Booking) (f found, err err
 	}
 	f.payment = &pay
 	return f, nil
+}
+
+// withResource reads the resource of a booking.
+func (p *Pages) withResource(ctx context.Context, b booking.Booking) (f found, err error) {
+	f.booking = b
+	if f.resource, err = p.opts.Bookings.Resource(ctx, b.ResourceID); err != nil {
+		return found{}, err
+	}
+	f.zone, err = f.resource.Zone()
+	return f, err
 }
 
 // failFinding is the page where there is no booking to show.

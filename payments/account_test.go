@@ -94,7 +94,7 @@ func TestKeyOfAnotherAccount(t *testing.T) {
 				settled, err := wrong.AskStripe(t.Context())
 				require.ErrorIs(t, err, payments.ErrUnavailable)
 				require.Zero(t, settled)
-				require.ErrorIs(t, wrong.Ask(t.Context(), w.payment(paid.ID).SessionID), payments.ErrUnavailable)
+				require.ErrorIs(t, refreshSession(t.Context(), wrong, w.payment(paid.ID).SessionID), payments.ErrUnavailable)
 			}
 			for _, b := range []booking.Booking{paid, delayed, over} {
 				require.Equal(t, booking.Pending, w.status(b.ID))
@@ -158,7 +158,7 @@ func TestTwoAccountsOnOneDatabase(t *testing.T) {
 			require.NoError(t, err, name)
 			_, err = other.AskStripe(t.Context())
 			require.NoError(t, err, name)
-			require.NoError(t, other.Ask(t.Context(), open.SessionID), name)
+			require.NoError(t, refreshSession(t.Context(), other, open.SessionID), name)
 		}
 		backlog, err := other.Backlog(t.Context())
 		require.NoError(t, err)

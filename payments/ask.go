@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 
 	"github.com/stripe/stripe-go/v76"
@@ -82,28 +84,62 @@ RETURNING true`
 
 const pageReadFailedSQL = `UPDATE booking_platform.payments SET page_read_at = NULL WHERE id = $1::uuid`
 
-// Ask asks Stripe about one Checkout Session (cs_…), and applies the answer as its event
-// would have been: for the page to which a customer comes back, where a webhook may be
-// late. Only what Stripe says counts, not that the page was visited.
+// RefreshSession returns the payment of a Checkout Session (cs_…), and asks Stripe about it
+// first where it is open or processing: for the page to which a customer returns, whose
+// webhook may be late. The answer is applied as its event would be. The visit itself
+// confirms nothing.
 //
-// A page can be visited by anyone who has its address, any number of times. So Stripe is
-// asked once per payment in five seconds, over all replicas; a call in between waits for
-// one that is under way in this process, and else returns nil at once. Nothing is asked
-// where the payment is settled or another account's. Where Stripe answers with a
-// Retry-After, this process asks for no page until then; background steps do not heed it.
+// Anyone who has a page's address can visit it any number of times, so Stripe is asked once
+// per payment in five seconds, over all replicas. A call in between waits for one that is
+// under way in this process, and otherwise returns the payment as it is. Stripe is not
+// asked about payments of other accounts. After an answer with Retry-After this process
+// does not ask for pages until then; background steps are not affected.
 //
-// The errors are [ErrNotFound] and [ErrUnavailable]. Safe to repeat, and on several
-// replicas at once. Two round trips and one call, and where that brings news a
-// transaction.
-func (p *Payments) Ask(ctx context.Context, sessionID string) error {
+// Errors: [ErrNotFound]; [ErrUnavailable], with the payment as it was read before. Safe on
+// several replicas at once. One round trip where the payment is settled. Otherwise three,
+// one call to Stripe and, where that has news, a transaction.
+func (p *Payments) RefreshSession(ctx context.Context, sessionID string) (Payment, error) {
 	pay, err := p.BySession(ctx, sessionID)
 	if err != nil {
-		return err
+		return pay, err
 	}
 	if status := pay.Status(); status != Open && status != Processing || !p.owns(pay) {
-		return nil
+		return pay, nil
 	}
-	return p.asking.once(ctx, pay.SessionID, func() error { return p.askForPage(ctx, pay) })
+	if err := p.refreshOnce(ctx, pay); err != nil {
+		return pay, err
+	}
+	return p.BySession(ctx, sessionID)
+}
+
+// errCallerGone marks a refresh whose caller's context ended: others must start anew.
+var errCallerGone = errors.New("the caller's context has ended")
+
+// refreshOnce refreshes the payment, or waits for a refresh of it in this process.
+func (p *Payments) refreshOnce(ctx context.Context, pay Payment) error {
+	for {
+		done := p.refreshes.DoChan(pay.SessionID, func() (_ any, err error) {
+			defer func() {
+				// In this goroutine a panic would end the process.
+				if v := recover(); v != nil {
+					err = fmt.Errorf("payments: refresh the Checkout Session: panic: %v\n%s", v, debug.Stack())
+				}
+			}()
+			if err = p.askForPage(ctx, pay); err != nil && ctx.Err() != nil {
+				err = fmt.Errorf("%w: %w", errCallerGone, err)
+			}
+			return nil, err
+		})
+		select {
+		case result := <-done:
+			if errors.Is(result.Err, errCallerGone) && ctx.Err() == nil {
+				continue
+			}
+			return result.Err
+		case <-ctx.Done():
+			return fmt.Errorf("payments: refresh the Checkout Session: %w", ctx.Err())
+		}
+	}
 }
 
 func (p *Payments) askForPage(ctx context.Context, pay Payment) error {

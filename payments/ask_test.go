@@ -95,7 +95,7 @@ func TestAskOnTheWayBack(t *testing.T) {
 	w := deaf(t)
 	b := w.hold(0)
 	c := w.checkout(b)
-	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	require.Equal(t, booking.Pending, w.status(b.ID))
 	w.exec(`UPDATE booking_platform.payments SET page_read_at = statement_timestamp() - interval '6 seconds'`)
 	_, err := w.stripe.Pay(t.Context(), c.SessionID)
@@ -104,7 +104,7 @@ func TestAskOnTheWayBack(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if err := w.payments.Ask(t.Context(), c.SessionID); err != nil {
+			if err := refreshSession(t.Context(), w.payments, c.SessionID); err != nil {
 				t.Error(err)
 			}
 		})
@@ -112,7 +112,7 @@ func TestAskOnTheWayBack(t *testing.T) {
 	wg.Wait()
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 	require.Equal(t, map[string]int{"confirmed": 1}, w.confirmations())
-	require.ErrorIs(t, w.payments.Ask(t.Context(), "cs_unknown"), payments.ErrNotFound)
+	require.ErrorIs(t, refreshSession(t.Context(), w.payments, "cs_unknown"), payments.ErrNotFound)
 }
 
 // The hold is over, its session is about to be ended, and Stripe says that it was paid:
@@ -147,7 +147,7 @@ func TestAsk_OncePerPaymentAndFewSeconds(t *testing.T) {
 	f := w.stripe.Fault(get, stripetest.HangBefore, 100)
 	ctx, leave := context.WithCancel(t.Context())
 	first, others := make(chan error, 1), make(chan error, 4)
-	go func() { first <- w.payments.Ask(ctx, c.SessionID) }()
+	go func() { first <- refreshSession(ctx, w.payments, c.SessionID) }()
 	require.NoError(t, f.Wait(t.Context(), 1))
 	// Five seconds must not pass while this test runs.
 	w.exec(`UPDATE booking_platform.payments SET page_read_at = statement_timestamp() + interval '1 hour'`)
@@ -155,27 +155,27 @@ func TestAsk_OncePerPaymentAndFewSeconds(t *testing.T) {
 		go func() {
 			short, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			others <- w.payments.Ask(short, c.SessionID)
+			others <- refreshSession(short, w.payments, c.SessionID)
 		}()
 	}
 	for range 100 {
-		require.NoError(t, replica.Ask(t.Context(), c.SessionID), "the other replica does not wait")
+		require.NoError(t, refreshSession(t.Context(), replica, c.SessionID), "the other replica does not wait")
 	}
 	for range 4 {
 		require.ErrorIs(t, <-others, context.DeadlineExceeded, "they wait for the first")
 	}
 	leave()
 	require.ErrorIs(t, <-first, context.Canceled)
-	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	require.Equal(t, 1, f.Fired())
 	require.Equal(t, booking.Pending, w.status(b.ID))
 	waiting, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, w.payments.Ask(waiting, c.SessionID), context.Canceled)
+	require.ErrorIs(t, refreshSession(waiting, w.payments, c.SessionID), context.Canceled)
 
 	w.exec(`UPDATE booking_platform.payments SET page_read_at = statement_timestamp() - interval '6 seconds'`)
 	for range 4 {
-		go func() { others <- w.payments.Ask(t.Context(), c.SessionID) }()
+		go func() { others <- refreshSession(t.Context(), w.payments, c.SessionID) }()
 	}
 	require.NoError(t, f.Wait(t.Context(), 2))
 	f.Release()
@@ -197,8 +197,8 @@ func TestAsk_NoAnswerInTime(t *testing.T) {
 	f := w.stripe.Fault(nil, stripetest.HangBefore, 1)
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	require.ErrorIs(t, w.payments.Ask(short, c.SessionID), context.DeadlineExceeded)
+	require.ErrorIs(t, refreshSession(short, w.payments, c.SessionID), context.DeadlineExceeded)
 	require.Equal(t, 1, f.Fired())
-	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 }

@@ -257,7 +257,7 @@ func TestFindRefunds_PendingForLong(t *testing.T) {
 	c := w.checkout(b)
 	_, err := w.stripe.Pay(t.Context(), c.SessionID)
 	require.NoError(t, err)
-	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	p := w.payment(b.ID)
 	w.refund(p, 0, "case 1")
 	w.settle(1)

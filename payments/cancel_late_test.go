@@ -154,7 +154,7 @@ func TestCancel_AndStripeIsAsked(t *testing.T) {
 	w.pay(c)
 	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, ByCustomer: true})
 	require.NoError(t, err)
-	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	p := w.payment(b.ID)
 	require.Equal(t, payments.Paid, p.Status())
 	require.EqualValues(t, price*60/100, w.refundsOf(p)[0].Amount.Minor)

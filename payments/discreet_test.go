@@ -66,7 +66,7 @@ func TestErrorsOfCallsAreDiscreet(t *testing.T) {
 			}})
 			c := w.checkout(w.hold(0))
 			failing.Store(true)
-			err := w.payments.Ask(t.Context(), c.SessionID)
+			err := refreshSession(t.Context(), w.payments, c.SessionID)
 			require.ErrorIs(t, err, payments.ErrUnavailable)
 			require.ErrorContains(t, err, tc.says)
 			require.NotContains(t, err.Error(), secretKey)

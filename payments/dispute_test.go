@@ -288,7 +288,7 @@ func TestFindDisputes_WithoutEvents(t *testing.T) {
 	b := w.hold(0)
 	c := w.checkout(b)
 	w.pay(c)
-	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	p := w.payment(b.ID)
 	find(0)
 	d, err := w.stripe.OpenDispute(p.SessionID, stripetest.NewDispute{Amount: 1000})

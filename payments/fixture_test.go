@@ -133,6 +133,12 @@ func (w *world) checkout(b booking.Booking) payments.Checkout {
 	return c
 }
 
+// refreshSession is RefreshSession without the payment.
+func refreshSession(ctx context.Context, p *payments.Payments, sessionID string) error {
+	_, err := p.RefreshSession(ctx, sessionID)
+	return err
+}
+
 func (w *world) pay(c payments.Checkout) {
 	w.t.Helper()
 	_, err := w.stripe.Pay(w.t.Context(), c.SessionID)

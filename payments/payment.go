@@ -78,7 +78,7 @@ type Payment struct {
 	ParkedReason string
 	// ExpiresAt is when the Checkout Session ends by itself.
 	ExpiresAt time.Time
-	// AskedAt is when Stripe, asked by [Payments.Ask] or [Payments.AskStripe], first said
+	// AskedAt is when Stripe, asked by [Payments.RefreshSession] or [Payments.AskStripe], first said
 	// something that was applied to the payment: what it has no event for in the ledger
 	// came from there. Zero when only events have told of it.
 	AskedAt time.Time

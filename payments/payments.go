@@ -16,6 +16,7 @@ import (
 	"github.com/stripe/stripe-go/v76/checkout/session"
 	"github.com/stripe/stripe-go/v76/paymentintent"
 	"github.com/stripe/stripe-go/v76/refund"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/booking-platform/booking-platform/booking"
 )
@@ -118,7 +119,7 @@ type Payments struct {
 	// refundCalls are calls to Stripe; what is kept here of refunds is in refund.go.
 	refundCalls refund.Client
 	courtesy    *courtesy
-	asking      asking
+	refreshes   singleflight.Group
 	backend     stripe.Backend
 	key         string
 	appURL      string
@@ -184,7 +185,6 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		intents:     paymentintent.Client{B: backend, Key: secretKey},
 		refundCalls: refund.Client{B: backend, Key: secretKey},
 		courtesy:    calls,
-		asking:      asking{now: map[string]*question{}},
 		backend:     backend,
 		key:         secretKey,
 		account:     accountOf(opts.Account, secretKey),

@@ -40,7 +40,7 @@ func TestRefundsWithoutEvents(t *testing.T) {
 		c := w.checkout(b)
 		_, err := w.stripe.Pay(t.Context(), c.SessionID)
 		require.NoError(t, err)
-		require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+		require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	}
 	require.Zero(t, w.foundRefunds())
 	part, err := w.stripe.RefundFromDashboard(w.payment(inPart.ID).SessionID, 100)
@@ -72,7 +72,7 @@ func TestFindRefundsInPages(t *testing.T) {
 		c := w.checkout(b)
 		_, err := w.stripe.Pay(t.Context(), c.SessionID)
 		require.NoError(t, err)
-		require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+		require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	}
 	w.refund(w.payment(b.ID), 100, "rain")
 	w.settle(1)
@@ -112,7 +112,7 @@ func TestFindRefundsWhileStripeIsDown(t *testing.T) {
 	c := w.checkout(b)
 	_, err := w.stripe.Pay(t.Context(), c.SessionID)
 	require.NoError(t, err)
-	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	p := w.payment(b.ID)
 	_, err = w.stripe.RefundFromDashboard(p.SessionID, 100)
 	require.NoError(t, err)

@@ -159,7 +159,7 @@ func TestTransitionsByAsking(t *testing.T) {
 	require.NoError(t, err)
 	w.ask()
 	w.ask()
-	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	w.requireTold("paid 2500 of 0: paid confirmed")
 
 	refused := w.checkout(w.hold(1))
@@ -312,13 +312,13 @@ func TestTransitionHookThatFails(t *testing.T) {
 	require.NoError(t, err)
 	paid := session(c, map[string]any{"payment_intent": at.PaymentIntentID})
 	require.Equal(t, http.StatusInternalServerError, w.send("evt_1", "checkout.session.completed", paid))
-	require.ErrorIs(t, w.payments.Ask(t.Context(), c.SessionID), failure)
+	require.ErrorIs(t, refreshSession(t.Context(), w.payments, c.SessionID), failure)
 	require.Equal(t, booking.Pending, w.status(b.ID))
 	require.Equal(t, payments.Open, w.payment(b.ID).Status())
 	w.requireTold()
 	full.Store(false)
 	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", paid))
-	require.NoError(t, w.payments.Ask(t.Context(), c.SessionID))
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	w.requireTold("paid 2500 of 0: paid confirmed")
 
 	full.Store(true)
@@ -396,7 +396,7 @@ func TestTransitionToldOnceThoughManyBringIt(t *testing.T) {
 	for i := range 8 {
 		go func() {
 			if i%2 == 0 {
-				done <- fmt.Sprint(w.payments.Ask(context.Background(), c.SessionID))
+				done <- fmt.Sprint(refreshSession(context.Background(), w.payments, c.SessionID))
 				return
 			}
 			status := w.send(fmt.Sprintf("evt_%d", i), "checkout.session.completed",
