@@ -1,5 +1,5 @@
 # The first target is what `make` alone does.
-.PHONY: help run test race bench fuzz lint gosec vulnerabilities sbom generate verify
+.PHONY: help run test race bench fuzz lint gosec vulnerabilities sbom man generate verify
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 SBOM = sbom.json
 sbom: ## what the host is made of, as CycloneDX: sbom.json
 	go run $(CYCLONEDX) app -json -licenses -std -main cmd/host -output $(SBOM) .
+
+MANDIR = man
+man: ## the man pages of all commands, in man/
+	mkdir -p $(MANDIR) && go run ./cmd/host man $(MANDIR)
 
 generate: ## regenerate what is generated, and tidy the module
 	go generate ./...
