@@ -69,7 +69,7 @@ func (a *API) ledger(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	entries, err := a.opts.Receiver.List(r.Context(), webhook.ListOptions{
+	entries, err := a.opts.Receiver.Ledger().List(r.Context(), webhook.ListOptions{
 		Limit: limit, Before: query.Get("before"), Type: query.Get("type"),
 		Outcome: webhook.Outcome(query.Get("outcome")),
 		Reason:  webhook.Reason(query.Get("reason")),

@@ -111,7 +111,7 @@ func (p *Pages) dashboard(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
-	events, err := p.opts.Receiver.List(ctx, webhook.ListOptions{Limit: latest})
+	events, err := p.opts.Receiver.Ledger().List(ctx, webhook.ListOptions{Limit: latest})
 	if err != nil {
 		p.fail(w, r, err)
 		return

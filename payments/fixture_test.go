@@ -173,7 +173,7 @@ func (w *world) endHold(id string) {
 
 func (w *world) outcomes() map[string]int {
 	w.t.Helper()
-	entries, err := webhook.List(w.t.Context(), w.db, "", webhook.ListOptions{Limit: 500})
+	entries, err := webhook.NewLedger(w.db, "").List(w.t.Context(), webhook.ListOptions{Limit: 500})
 	require.NoError(w.t, err)
 	out := map[string]int{}
 	for _, e := range entries {

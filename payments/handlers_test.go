@@ -232,7 +232,7 @@ func TestSession_NoPayment(t *testing.T) {
 	}
 	require.Equal(t, map[string]int{"checkout.session.completed unmatched": 4, "checkout.session.completed ignored": 7},
 		w.outcomes())
-	notOurs, err := w.receiver.List(t.Context(), webhook.ListOptions{Reason: webhook.ReasonNotOurs})
+	notOurs, err := w.receiver.Ledger().List(t.Context(), webhook.ListOptions{Reason: webhook.ReasonNotOurs})
 	require.NoError(t, err)
 	require.Len(t, notOurs, 7)
 	require.Equal(t, booking.Pending, w.status(b.ID))
@@ -259,18 +259,18 @@ func TestIntent_NoPayment(t *testing.T) {
 	for eventType, object := range objects {
 		require.Equal(t, http.StatusOK, w.send("evt_"+eventType, eventType, object))
 	}
-	backlog, err := w.receiver.Waiting(t.Context())
+	backlog, err := w.receiver.Ledger().Backlog(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, webhook.Backlog{Unmatched: len(objects)}, backlog)
 	w.exec(`UPDATE booking_platform.payment_events SET received_at = received_at - interval '73 hours', retry_at = statement_timestamp()`)
 	settled, err := w.receiver.RetryWaiting(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, len(objects), settled)
-	notOurs, err := w.receiver.List(t.Context(),
+	notOurs, err := w.receiver.Ledger().List(t.Context(),
 		webhook.ListOptions{Outcome: webhook.Ignored, Reason: webhook.ReasonNotOurs})
 	require.NoError(t, err)
 	require.Len(t, notOurs, len(objects))
-	backlog, err = w.receiver.Waiting(t.Context())
+	backlog, err = w.receiver.Ledger().Backlog(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, backlog.Unmatched)
 }

@@ -176,7 +176,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				}
 				require.Equal(t, test.told, once, "order %d", n)
 			}
-			entries, err := webhook.List(t.Context(), w.db, "",
+			entries, err := webhook.NewLedger(w.db, "").List(t.Context(),
 				webhook.ListOptions{Outcome: webhook.Unmatched, Limit: 500})
 			require.NoError(t, err)
 			require.Empty(t, entries, "everything found its row in the end")

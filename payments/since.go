@@ -98,7 +98,7 @@ func (p *Payments) takeListed(ctx context.Context, receiver *webhook.Receiver, p
 	if err != nil {
 		return t, err
 	}
-	record, err := receiver.Find(ctx, t.ID)
+	record, err := receiver.Ledger().Find(ctx, t.ID)
 	if err != nil && !errors.Is(err, webhook.ErrNotFound) {
 		return t, fmt.Errorf("payments: look for event %s: %w", t.ID, err)
 	}

@@ -11,19 +11,19 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// RegisterTogether has payments that arrive at the same time share a transaction, besides
+// RegisterBatch has payments that arrive at the same time share a transaction, besides
 // [Payments.Register], which comes first. Only what is plain shares one: a paid
 // checkout.session.completed of the right amount, for an open payment whose session is
 // known, and a hold whose time has not passed. All else, and what could not be settled
 // together, is handled by itself, and the state afterwards is the same. It is for an
 // endpoint that gets more events a second than it can commit; see
-// [webhook.Receiver.HandleTogether]. Where Options.OnTransition is set it does nothing:
+// [webhook.Receiver.HandleBatch]. Where Options.OnTransition is set it does nothing:
 // what that is told happens one by one.
-func (p *Payments) RegisterTogether(r *webhook.Receiver) {
+func (p *Payments) RegisterBatch(r *webhook.Receiver) {
 	if p.opts.OnTransition != nil {
 		return
 	}
-	r.HandleTogether("checkout.session.completed", p.completedTogether)
+	r.HandleBatch("checkout.session.completed", p.completedTogether)
 }
 
 // toldTogether is what an event says, as the statements read it.
@@ -64,7 +64,7 @@ var errChanged = errors.New("payments: a payment has changed since it was looked
 // completedTogether settles the plain ones among completed Checkouts: what completed
 // does, where it confirms a hold.
 func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx,
-	events []webhook.WaitingEvent) ([]string, error) {
+	events []webhook.BatchEvent) ([]string, error) {
 	plain, err := plainOnes(ctx, tx, events)
 	if err != nil || len(plain) == 0 {
 		return nil, err
@@ -105,7 +105,7 @@ func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx,
 }
 
 // plainOnes finds the events that are plain by what they and their payments say.
-func plainOnes(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) (map[string]toldTogether, error) {
+func plainOnes(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) (map[string]toldTogether, error) {
 	told := make([]toldTogether, 0, len(events))
 	byEvent := make(map[string]toldTogether, len(events))
 	for _, w := range events {

@@ -163,7 +163,7 @@ func TestTogetherIsAsOneByOne(t *testing.T) {
 		t.Run(fmt.Sprint(run), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, setup{capacity: 3})
-			taken := w.handleTogether()
+			taken := w.handleBatch()
 			events := w.play(all)
 			rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
 			w.sendTogether(events, taken)
@@ -179,12 +179,12 @@ type batches struct {
 	taken   [][2]int
 }
 
-// handleTogether is RegisterTogether whose first two batches wait until what comes after
+// handleBatch is RegisterBatch whose first two batches wait until what comes after
 // them is there.
-func (w *world) handleTogether() *batches {
+func (w *world) handleBatch() *batches {
 	taken := &batches{release: make(chan struct{})}
-	w.receiver.HandleTogether(checkoutCompleted,
-		func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+	w.receiver.HandleBatch(checkoutCompleted,
+		func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
 			select {
 			case <-taken.release:
 			case <-ctx.Done():

@@ -44,7 +44,7 @@ func withOutbox(t *testing.T, s setup) *world {
 		s.opts.OnTransition = outbox
 	}
 	w := newWorld(t, s)
-	w.payments.RegisterTogether(w.receiver)
+	w.payments.RegisterBatch(w.receiver)
 	return w
 }
 

@@ -157,7 +157,7 @@ func TestUndeliveredEventsAreTakenInBoundedRuns(t *testing.T) {
 	require.Equal(t, want(0, 12), asked)
 	w.takeUndelivered()
 	require.Equal(t, append(want(0, 12), want(0, 9)...), asked, "and begins anew")
-	entries, err := webhook.List(t.Context(), w.db, "", webhook.ListOptions{Limit: 500})
+	entries, err := webhook.NewLedger(w.db, "").List(t.Context(), webhook.ListOptions{Limit: 500})
 	require.NoError(t, err)
 	require.Len(t, entries, 13)
 }

@@ -71,7 +71,7 @@ func TestBodies(t *testing.T) {
 			}
 		})
 	}
-	entries, err := webhook.List(t.Context(), db, "", webhook.ListOptions{})
+	entries, err := webhook.NewLedger(db, "").List(t.Context(), webhook.ListOptions{})
 	require.NoError(t, err)
 	require.Len(t, entries, 5)
 }

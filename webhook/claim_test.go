@@ -26,7 +26,7 @@ func TestClaimInTheCallersTransaction(t *testing.T) {
 		ev := someEvent(t, "evt_1")
 		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
-		claimed, err := webhook.Claim(t.Context(), tx, "", ev, webhook.Processed)
+		claimed, err := webhook.NewLedger(nil, "").Claim(t.Context(), tx, ev, webhook.Processed)
 		require.NoError(t, err)
 		require.True(t, claimed)
 		require.NoError(t, tx.Rollback())
@@ -35,7 +35,7 @@ func TestClaimInTheCallersTransaction(t *testing.T) {
 
 		txx, err := sqlx.NewDb(db, "postgres").BeginTxx(t.Context(), nil)
 		require.NoError(t, err)
-		claimed, err = webhook.Claim(t.Context(), txx, "", ev, webhook.Processed)
+		claimed, err = webhook.NewLedger(nil, "").Claim(t.Context(), txx, ev, webhook.Processed)
 		require.NoError(t, err)
 		require.True(t, claimed)
 		require.NoError(t, txx.Commit())
@@ -45,7 +45,7 @@ func TestClaimInTheCallersTransaction(t *testing.T) {
 		defer conn.Close()
 		_, err = conn.ExecContext(t.Context(), "BEGIN")
 		require.NoError(t, err)
-		claimed, err = webhook.Claim(t.Context(), conn, "", ev, webhook.Processed)
+		claimed, err = webhook.NewLedger(nil, "").Claim(t.Context(), conn, ev, webhook.Processed)
 		require.NoError(t, err)
 		require.False(t, claimed, "it is settled")
 		_, err = conn.ExecContext(t.Context(), "ROLLBACK")
@@ -71,7 +71,7 @@ func TestClaimBesideNativePgx(t *testing.T) {
 	for _, end := range []string{"ROLLBACK", "COMMIT"} {
 		native("BEGIN")
 		native(`INSERT INTO public.effects (event_id) VALUES ($1)`, "evt_1")
-		claimed, err := webhook.Claim(t.Context(), conn, "", someEvent(t, "evt_1"), webhook.Processed)
+		claimed, err := webhook.NewLedger(nil, "").Claim(t.Context(), conn, someEvent(t, "evt_1"), webhook.Processed)
 		require.NoError(t, err)
 		require.True(t, claimed)
 		native(end)
@@ -95,7 +95,7 @@ func TestClaimWaitsForAnother(t *testing.T) {
 			ev := someEvent(t, "evt_1")
 			first, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 			require.NoError(t, err)
-			_, err = webhook.Claim(t.Context(), first, "", ev, webhook.Processed)
+			_, err = webhook.NewLedger(nil, "").Claim(t.Context(), first, ev, webhook.Processed)
 			require.NoError(t, err)
 			type result struct {
 				claimed bool
@@ -109,7 +109,7 @@ func TestClaimWaitsForAnother(t *testing.T) {
 					return
 				}
 				defer func() { _ = tx.Rollback() }()
-				claimed, err := webhook.Claim(t.Context(), tx, "", ev, webhook.Processed)
+				claimed, err := webhook.NewLedger(nil, "").Claim(t.Context(), tx, ev, webhook.Processed)
 				second <- result{claimed, err}
 			}()
 			eventually(t, "the second waits", func() bool {
@@ -134,7 +134,7 @@ func TestClaimOutcomes(t *testing.T) {
 		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
 		defer func() { require.NoError(t, tx.Commit()) }()
-		return webhook.Claim(t.Context(), tx, "", ev, outcome)
+		return webhook.NewLedger(nil, "").Claim(t.Context(), tx, ev, outcome)
 	}
 	ev := someEvent(t, "evt_1")
 	for _, bad := range []webhook.Outcome{webhook.Failed, webhook.Duplicate, webhook.Rejected, "", "done"} {
@@ -165,7 +165,7 @@ func TestClaimOfABareEvent(t *testing.T) {
 	db := testdb.New(t)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	claimed, err := webhook.Claim(t.Context(), tx, "", webhook.Event{ID: "evt_1", Type: "t"}, webhook.Unmatched)
+	claimed, err := webhook.NewLedger(nil, "").Claim(t.Context(), tx, webhook.Event{ID: "evt_1", Type: "t"}, webhook.Unmatched)
 	require.NoError(t, err)
 	require.True(t, claimed)
 	require.NoError(t, tx.Commit())
@@ -190,7 +190,7 @@ func TestClaim_NoTransaction(t *testing.T) {
 			"pool": db, "sqlx pool": dbx, "wrapped pool": instrumented{db}, "connection": conn,
 			"sqlx connection": connx,
 		} {
-			_, err := webhook.Claim(t.Context(), q, "", someEvent(t, "evt_1"), webhook.Processed)
+			_, err := webhook.NewLedger(nil, "").Claim(t.Context(), q, someEvent(t, "evt_1"), webhook.Processed)
 			require.ErrorIs(t, err, webhook.ErrNoTransaction, name)
 		}
 		_, exists := ledger(t, db, "evt_1")
@@ -208,7 +208,7 @@ func TestClaim_ByName(t *testing.T) {
 		for _, want := range []bool{true, false} {
 			tx, err := db.BeginTx(t.Context(), nil)
 			require.NoError(t, err)
-			claimed, err := webhook.Claim(t.Context(), tx, name, someEvent(t, "evt_1"), webhook.Processed)
+			claimed, err := webhook.NewLedger(nil, name).Claim(t.Context(), tx, someEvent(t, "evt_1"), webhook.Processed)
 			require.NoError(t, err)
 			require.Equal(t, want, claimed, name)
 			require.NoError(t, tx.Commit())
@@ -217,6 +217,6 @@ func TestClaim_ByName(t *testing.T) {
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
-	_, err = webhook.Claim(t.Context(), tx, "A name", someEvent(t, "evt_1"), webhook.Processed)
+	_, err = webhook.NewLedger(nil, "A name").Claim(t.Context(), tx, someEvent(t, "evt_1"), webhook.Processed)
 	require.ErrorContains(t, err, "name")
 }

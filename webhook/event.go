@@ -47,9 +47,9 @@ type Event struct {
 	// Payload is the whole body as it was signed. Do not change it.
 	Payload []byte
 
-	// takes are the outcomes that a replay's claim takes up, separated by commas; empty
+	// claimable are the outcomes that a replay's claim takes up, separated by commas; empty
 	// is what a delivery's does.
-	takes string
+	claimable string
 }
 
 // The longest that Stripe makes an id, and a metadata value or client_reference_id.

@@ -37,27 +37,27 @@ func ExampleReceiver_Replay() {
 	}
 }
 
-// What an alarm asks: whether something waits that should not.
-func ExampleWaiting() {
+// An alert on events that are not processed.
+func ExampleLedger_Backlog() {
 	var db *sql.DB
-	backlog, err := webhook.Waiting(context.Background(), db, "")
+	backlog, err := webhook.NewLedger(db, "").Backlog(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}
 	if backlog.Age > 10*time.Minute {
-		log.Print("an event waits since ", backlog.Oldest)
+		log.Print("the oldest unprocessed event was received at ", backlog.Oldest)
 	}
 }
 
 // A busy endpoint settles what waits at the same time in one transaction. The handler
 // takes only what is plain: here, orders that are still unpaid, each once, and in one
 // order everywhere, so that two batches do not wait for each other in a circle.
-func ExampleReceiver_HandleTogether() {
+func ExampleReceiver_HandleBatch() {
 	var stripe *webhook.Receiver // With a Handler for the type already, for what is left over.
-	stripe.HandleTogether("checkout.session.completed",
-		func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+	stripe.HandleBatch("checkout.session.completed",
+		func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
 			slices.SortFunc(events, func(a,
-				b webhook.WaitingEvent) int {
+				b webhook.BatchEvent) int {
 				return strings.Compare(a.Event.Reference, b.Event.Reference)
 			})
 			var settled []string

@@ -33,7 +33,7 @@ func Example() {
 			if ev.PaymentStatus == "unpaid" {
 				return webhook.Processed, nil // A delayed method: checkout.session.async_payment_succeeded follows.
 			}
-			return webhook.Matched(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`,
+			return webhook.FromResult(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`,
 				ev.Reference))
 		})
 	// Events that came before their order was committed, or whose handler failed, are
@@ -46,7 +46,7 @@ func Example() {
 // A queue consumer owns its transaction: it verifies what the queue brought, claims the
 // event, does the work, and commits. The message may be days old, and is acknowledged
 // when consume returns nil.
-func ExampleClaim() {
+func ExampleLedger_Claim() {
 	consume := func(ctx context.Context, db *sql.DB, body []byte, signature string) error {
 		ev, err := webhook.Verify(body, signature, []string{os.Getenv("STRIPE_WEBHOOK_SECRET")}, 72*time.Hour,
 			time.Now())
@@ -60,7 +60,7 @@ func ExampleClaim() {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }()
-		claimed, err := webhook.Claim(ctx, tx, "", ev, webhook.Processed)
+		claimed, err := webhook.NewLedger(db, "").Claim(ctx, tx, ev, webhook.Processed)
 		if err != nil || !claimed {
 			return err // Not claimed: the event is settled.
 		}

@@ -10,22 +10,24 @@ import (
 // The statements let a test look at their plans.
 const (
 	ListSQL         = listSQL
-	WaitingSQL      = waitingSQL
+	BacklogSQL      = backlogSQL
 	DropPayloadsSQL = dropPayloadsSQL
 	DeleteRowsSQL   = deleteRowsSQL
 	LeaseSQL        = leaseSQL
 )
 
-// WaitingTogether is how many events of a type wait for a batch.
-func (r *Receiver) WaitingTogether(eventType string) int {
-	t := r.together[eventType]
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.waiting)
+// QueuedForBatch is how many events of a type wait for a batch.
+func (r *Receiver) QueuedForBatch(eventType string) int {
+	b := r.batchers[eventType]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue)
 }
 
-// ShareAPlace tells whether two addresses are counted together.
-func ShareAPlace(r *Receiver, a, b string) bool { return r.forgers.place(a) == r.forgers.place(b) }
+// SameBucket reports whether two addresses are counted together.
+func SameBucket(r *Receiver, a, b string) bool {
+	return r.signatures.bucket(a) == r.signatures.bucket(b)
+}
 
 // RunEvery is Run with another pause.
 func (r *Receiver) RunEvery(ctx context.Context, pause time.Duration) error {

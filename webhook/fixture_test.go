@@ -122,7 +122,7 @@ type row struct {
 
 func ledger(t testing.TB, db *sql.DB, id string) (row, bool) {
 	t.Helper()
-	entries, err := webhook.List(t.Context(), db, "", webhook.ListOptions{Limit: 500})
+	entries, err := webhook.NewLedger(db, "").List(t.Context(), webhook.ListOptions{Limit: 500})
 	require.NoError(t, err)
 	for _, e := range entries {
 		if e.ID == id {

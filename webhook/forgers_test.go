@@ -27,7 +27,7 @@ func forged(address string) *http.Request {
 // elsewhere is an address whose place in the table is not that of another.
 func elsewhere(r *webhook.Receiver, address string) string {
 	for n := range 255 {
-		if other := fmt.Sprintf("198.51.100.%d", n); !webhook.ShareAPlace(r, address, other) {
+		if other := fmt.Sprintf("198.51.100.%d", n); !webhook.SameBucket(r, address, other) {
 			return other
 		}
 	}
@@ -80,7 +80,7 @@ func TestForgedFlood(t *testing.T) {
 
 	stats := r.Stats()
 	require.EqualValues(t, 6, stats.Reasons[webhook.ReasonSignatureWrong])
-	require.EqualValues(t, 100, stats.Reasons[webhook.ReasonTooManyForgeries])
+	require.EqualValues(t, 100, stats.Reasons[webhook.ReasonRateLimited])
 	require.EqualValues(t, 107, stats.Rejected)
 	require.EqualValues(t, 108, observed.Load(), "what is not logged is observed")
 	now = now.Add(time.Minute)

@@ -47,7 +47,7 @@ func FuzzDelivery(f *testing.F) {
 		// Where the id comes twice, one that is no string is an error, and leaves the
 		// other.
 		_ = json.Unmarshal(payload, &sent)
-		kept, err := webhook.Find(t.Context(), db, "", sent.ID)
+		kept, err := webhook.NewLedger(db, "").Find(t.Context(), sent.ID)
 		if err != nil {
 			t.Fatalf("%v for %q", err, payload)
 		}

@@ -148,7 +148,7 @@ func TestUnmatchedThatFailsIsNoted(t *testing.T) {
 	require.Equal(t, done(webhook.Unmatched), send(t, r, event("evt_1", completed)))
 	fail = errors.New("no luck")
 	require.Equal(t, http.StatusInternalServerError, send(t, r, event("evt_1", completed)).Status)
-	entries, err := webhook.List(t.Context(), db, "", webhook.ListOptions{Outcome: webhook.Failed})
+	entries, err := webhook.NewLedger(db, "").List(t.Context(), webhook.ListOptions{Outcome: webhook.Failed})
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
 	require.Equal(t, 2, entries[0].Attempts)

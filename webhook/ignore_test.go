@@ -15,10 +15,10 @@ func TestIgnore(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		r := first(t, db, webhook.Options{})
-		got, err := webhook.Ignore(t.Context(), db, "", "evt_failed", "evt_unmatched", "evt_parked", "evt_ignored",
+		got, err := webhook.NewLedger(db, "").Ignore(t.Context(), "evt_failed", "evt_unmatched", "evt_parked", "evt_ignored",
 			"evt_processed", "evt_none", "evt\x00", "evt_failed")
 		require.NoError(t, err)
-		require.Equal(t, []webhook.IgnoredByOperator{
+		require.Equal(t, []webhook.IgnoreResult{
 			{ID: "evt_failed", Was: webhook.Failed, Ended: true},
 			{ID: "evt_unmatched", Was: webhook.Unmatched, Ended: true},
 			{ID: "evt_parked", Was: webhook.Parked, Ended: true}, {ID: "evt_ignored", Was: webhook.Ignored},
@@ -26,7 +26,7 @@ func TestIgnore(t *testing.T) {
 			{ID: "evt_failed", Was: webhook.Ignored},
 		}, got)
 		require.Equal(t, webhook.ReasonNoHandler, entry(t, db, "evt_ignored").Reason)
-		backlog, err := r.Waiting(t.Context())
+		backlog, err := r.Ledger().Backlog(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, backlog.Failed+backlog.Unmatched+backlog.Parked)
 		for _, id := range []string{"failed", "unmatched", "parked"} {

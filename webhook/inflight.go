@@ -5,56 +5,57 @@ import (
 	"sync"
 )
 
-// gate keeps a storm of deliveries from emptying the caller's pool: before a connection
-// is taken, one delivery of an event goes at a time in this process, and no more than a
-// bounded number of deliveries altogether. Other replicas are kept apart by the ledger's
-// primary key; the gate saves connections, it decides nothing.
-type gate struct {
+// inflight limits how many deliveries use the database at once, and serialises deliveries
+// of the same event, so that a burst of duplicates cannot exhaust the connection pool. It
+// is an optimisation for one process: correctness comes from the ledger's primary key.
+//
+// Acquire the event before the slot, so that deliveries that wait for each other occupy
+// one slot together.
+type inflight struct {
 	slots chan struct{}
-	mu    sync.Mutex
-	busy  map[string]chan struct{} // event id -> closed when its delivery leaves
+
+	mu     sync.Mutex
+	events map[string]chan struct{} // By event id; closed on release.
 }
 
-func newGate(slots int) *gate {
-	return &gate{slots: make(chan struct{}, slots), busy: map[string]chan struct{}{}}
+func newInflight(slots int) *inflight {
+	return &inflight{slots: make(chan struct{}, slots), events: map[string]chan struct{}{}}
 }
 
-// enterSlot waits for one of the connections that deliveries may use, or for the
-// context's end. Who is let in calls leave once. The event's turn comes before the slot,
-// so that deliveries of one event that wait for each other hold a single slot.
-func (g *gate) enterSlot(ctx context.Context) (leave func(), err error) {
+// acquireSlot waits for a slot or until ctx ends. The caller must call release once.
+func (f *inflight) acquireSlot(ctx context.Context) (release func(), err error) {
 	select {
-	case g.slots <- struct{}{}:
-		return func() { <-g.slots }, nil
+	case f.slots <- struct{}{}:
+		return func() { <-f.slots }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// enterEvent waits for the event's turn, or for the context's end. Who is let in calls
-// leaveEvent once.
-func (g *gate) enterEvent(ctx context.Context, id string) error {
+// acquireEvent waits until no other delivery of the event is in flight or ctx ends. The
+// caller must call releaseEvent once.
+func (f *inflight) acquireEvent(ctx context.Context, id string) error {
 	for {
-		g.mu.Lock()
-		turn, taken := g.busy[id]
+		f.mu.Lock()
+		released, taken := f.events[id]
 		if !taken {
-			g.busy[id] = make(chan struct{})
+			f.events[id] = make(chan struct{})
 		}
-		g.mu.Unlock()
+		f.mu.Unlock()
 		if !taken {
 			return nil
 		}
 		select {
-		case <-turn:
+		case <-released:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-func (g *gate) leaveEvent(id string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	close(g.busy[id])
-	delete(g.busy, id)
+func (f *inflight) releaseEvent(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.events[id])
+	delete(f.events, id)
 }

@@ -5,65 +5,105 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
+
+// DefaultName is the name of a receiver whose Options name none.
+const DefaultName = "default"
+
+var (
+	errName = errors.New("webhook: the name of a receiver must be 1 to 63 of a-z, 0-9, '.', '_' and '-', " +
+		"and begin with a letter or digit")
+	nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+)
+
+// cleanName checks the name of a receiver; an empty one is DefaultName. Upper case is
+// refused, so that two spellings never mean two ledgers.
+func cleanName(name string) (string, error) {
+	if name == "" {
+		return DefaultName, nil
+	}
+	if !nameForm.MatchString(name) {
+		return "", errName
+	}
+	return name, nil
+}
+
+// Ledger is the rows of booking_platform.payment_events that belong to one receiver name.
+// It needs no signing secret: a command line or a monitor makes one with [NewLedger], and
+// [Receiver.Ledger] returns that of a receiver. Safe for concurrent use if its Querier
+// is.
+type Ledger struct {
+	q    Querier
+	name string
+	err  error // Of the name.
+	// keepPayload keeps the payload of processed events too.
+	keepPayload bool
+	// unmatchedFor is Options.UnmatchedFor in seconds.
+	unmatchedFor int64
+}
+
+// NewLedger returns the ledger of the receiver of that name, read through q; "" is
+// [DefaultName]. With a name that no receiver can have, each method returns an error.
+func NewLedger(q Querier, name string) *Ledger {
+	name, err := cleanName(name)
+	return &Ledger{q: q, name: name, err: err}
+}
 
 // A row is inserted with the outcome that the delivery is going to have, so the usual
 // path is one statement. processed_at is NULL while an event is failed or unmatched.
 const insertSQL = `
-INSERT INTO booking_platform.payment_events AS e (receiver, stripe_event_id, type, api_version, account, livemode, object_id,
-	stripe_session_id, stripe_payment_intent_id, payment_ref, outcome, reason, last_error, payload, created_at, processed_at)
-VALUES ($1::text, $2::text, $3::text, $4::text, $5::text, $6::boolean, $7::text,
-	$8::text, $9::text, $10::text, $11::text, $12::text, $13::text, $14::text, $15::timestamptz,
-	CASE WHEN $11::text IN ('failed', 'unmatched') THEN NULL ELSE statement_timestamp() END)
+INSERT INTO booking_platform.payment_events AS e (receiver, stripe_event_id, type, api_version, account, livemode,
+	object_id, stripe_session_id, stripe_payment_intent_id, payment_ref, outcome, reason, last_error, payload,
+	created_at, processed_at)
+VALUES ($1::text, $2::text, $3::text, $4::text, $5::text, $6::boolean,
+	$7::text, $8::text, $9::text, $10::text, $11::text, $12::text, $13::text, $14::text,
+	$15::timestamptz, CASE WHEN $11::text IN ('failed', 'unmatched') THEN NULL ELSE statement_timestamp() END)
 ON CONFLICT (receiver, stripe_event_id) `
 
 const updateSQL = insertSQL + `DO UPDATE SET
 	attempts = e.attempts + 1, outcome = EXCLUDED.outcome, reason = EXCLUDED.reason, last_error = EXCLUDED.last_error,
 	payload = EXCLUDED.payload, processed_at = EXCLUDED.processed_at`
 
-// skippedSQL is true of a row that a replica without a handler for it has recorded: it
-// is settled for Stripe, not for a replica that has a handler.
+// skippedSQL is true of a row that a replica without a handler recorded: a replica with a
+// handler may still claim it.
 const skippedSQL = `e.outcome = 'ignored' AND e.reason IN ('no_handler', 'test_mode', 'live_mode', 'other_account')`
 
-// openSQL is true of a row that a delivery to a receiver with a handler takes up.
+// openSQL is true of a row that a delivery to a receiver with a handler may claim.
 const openSQL = `(e.outcome IN ('failed', 'unmatched') OR ` + skippedSQL + `)`
 
-// overdueSQL tells whether an event has waited for longer than an unmatched one may.
+// overdueSQL is true of an event that has been unmatched for longer than allowed.
 const overdueSQL = `e.received_at < statement_timestamp() - $16::bigint * interval '1 second'`
 
-// No row comes back when the event is settled. While another transaction works on the
-// same event the statement waits for its end.
+// No row comes back when the event is settled. The statement waits for another
+// transaction that has claimed the same event.
 const claimSQL = updateSQL + `
 WHERE ` + openSQL + `
 RETURNING ` + overdueSQL
 
-// A replay names the outcomes it takes up.
+// A replay names the outcomes that it may claim.
 const replayClaimSQL = updateSQL + `
 WHERE e.outcome = ANY (string_to_array($17::text, ','))
 RETURNING ` + overdueSQL
 
-// Claim writes the event's row in the ledger of the receiver of that name, with the
-// outcome that the caller is about to bring about, in the caller's transaction. Empty is
-// DefaultName. True: do the work in the same transaction and commit. False: the event is
-// settled; roll back and acknowledge it. A claim is undone when its transaction rolls
-// back.
+// Claim writes the event's row with the outcome that the caller is about to bring about,
+// in the caller's transaction, whatever Querier the ledger was made with. True: do the
+// work in tx and commit. False: the event is settled; roll back and acknowledge it. A
+// rollback undoes the claim.
 //
 // The outcome is Processed, Ignored (recorded with ReasonNotOurs), Unmatched or Parked.
-// An event that is failed or unmatched can be claimed again, and so can one that was
-// ignored because a replica had no handler for it. The payload is kept with Ignored,
-// Unmatched and Parked.
+// An event that failed, is unmatched, or was ignored because a replica had no handler for
+// it can be claimed again. The payload is kept with Ignored, Unmatched and Parked.
 //
-// tx must be a transaction: a pool (*sql.DB, *sqlx.DB) and a connection on which none has
-// begun are refused with [ErrNoTransaction]. Claim takes one round trip (two more with a
-// *sql.Conn), plus the wait for another transaction that has claimed the same event, and
-// is safe on any number of replicas. In a REPEATABLE READ or SERIALIZABLE transaction it
-// can fail with SQLSTATE 40001, and for the caller's own locks with 40P01: run the whole
-// again.
-func Claim(ctx context.Context, tx Querier, name string, ev Event, outcome Outcome) (bool, error) {
-	name, err := cleanName(name)
-	if err != nil {
-		return false, err
+// tx must be a transaction: a pool and a connection without one are refused with
+// [ErrNoTransaction]. One round trip (three with a *sql.Conn), plus the wait for another
+// transaction that has claimed the same event. Safe on every replica at once. In a
+// REPEATABLE READ or SERIALIZABLE transaction it can fail with SQLSTATE 40001, and
+// because of the caller's own locks with 40P01: run the transaction again.
+func (l *Ledger) Claim(ctx context.Context, tx Querier, ev Event, outcome Outcome) (bool, error) {
+	if l.err != nil {
+		return false, l.err
 	}
 	why := Reason("")
 	switch outcome {
@@ -71,34 +111,24 @@ func Claim(ctx context.Context, tx Querier, name string, ev Event, outcome Outco
 	case Ignored:
 		why = ReasonNotOurs
 	default:
-		return false, fmt.Errorf("webhook: claim: %q is no outcome to claim an event for", outcome)
+		return false, fmt.Errorf("webhook: claim: an event cannot be claimed as %q", outcome)
 	}
 	if err := requireTransaction(ctx, tx); err != nil {
 		return false, fmt.Errorf("webhook: claim: %w", err)
 	}
-	l := ledger{name: name}
-	claimed, _, err := l.claim(ctx, tx, ev, verdict{outcome, why})
+	claimed, _, err := l.claim(ctx, tx, ev, result{outcome, why})
 	return claimed, err
 }
 
-// ledger is the rows of one receiver name.
-type ledger struct {
-	name string
-	// keepPayload keeps the payload of processed events too.
-	keepPayload bool
-	// unmatchedFor is in seconds: see Options.UnmatchedFor.
-	unmatchedFor int64
-}
-
-// claim writes the row; overdue says that the event has waited for longer than
-// unmatchedFor.
-func (l ledger) claim(ctx context.Context, q Querier, ev Event, v verdict) (claimed, overdue bool, err error) {
+// claim writes the row. overdue reports whether the event was received more than
+// unmatchedFor ago.
+func (l *Ledger) claim(ctx context.Context, q Querier, ev Event, v result) (claimed, overdue bool, err error) {
 	if ev.ID == "" || ev.Type == "" {
 		return false, false, errors.New("webhook: claim: the event has no id or no type")
 	}
 	query, args := claimSQL, append(l.rowArgs(ev, v, ""), l.unmatchedFor)
-	if ev.takes != "" {
-		query, args = replayClaimSQL, append(args, ev.takes)
+	if ev.claimable != "" {
+		query, args = replayClaimSQL, append(args, ev.claimable)
 	}
 	err = q.QueryRowContext(ctx, query, args...).Scan(&overdue)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -116,7 +146,7 @@ UPDATE booking_platform.payment_events SET outcome = $3::text, reason = $4::text
 WHERE receiver = $1::text AND stripe_event_id = $2::text`
 
 // settle corrects the row that this transaction has claimed as processed.
-func (l ledger) settle(ctx context.Context, q Querier, ev Event, v verdict) error {
+func (l *Ledger) settle(ctx context.Context, q Querier, ev Event, v result) error {
 	_, err := q.ExecContext(ctx, settleSQL, l.name, ev.ID, string(v.outcome), string(v.reason),
 		l.storedPayload(ev, v.outcome))
 	if err != nil {
@@ -125,16 +155,15 @@ func (l ledger) settle(ctx context.Context, q Querier, ev Event, v verdict) erro
 	return nil
 }
 
-const passOverSQL = insertSQL + `DO NOTHING`
+const insertIgnoredSQL = insertSQL + `DO NOTHING`
 
 const outcomeSQL = `
 SELECT e.outcome FROM booking_platform.payment_events e WHERE e.receiver = $1::text AND e.stripe_event_id = $2::text`
 
-// passOver records an event that this replica has no handler for, where no replica has
-// recorded it yet; a row that is there stays as it is. The outcome is Duplicate where the
-// event is settled, else Ignored.
-func (l ledger) passOver(ctx context.Context, q Querier, ev Event, why Reason) (Outcome, error) {
-	res, err := q.ExecContext(ctx, passOverSQL, l.rowArgs(ev, verdict{Ignored, why}, "")...)
+// recordIgnored records an event that this replica has no handler for, unless there is a
+// row already. It returns Duplicate where the event is settled, else Ignored.
+func (l *Ledger) recordIgnored(ctx context.Context, q Querier, ev Event, why Reason) (Outcome, error) {
+	res, err := q.ExecContext(ctx, insertIgnoredSQL, l.rowArgs(ev, result{Ignored, why}, "")...)
 	if err != nil {
 		return "", fmt.Errorf("webhook: record an ignored event: %w", err)
 	}
@@ -152,39 +181,35 @@ func (l ledger) passOver(ctx context.Context, q Querier, ev Event, why Reason) (
 	return Ignored, nil
 }
 
-// Another delivery may have settled the event between the rollback and this record, and
-// that must stand.
+// An event that another delivery settled after the rollback stays settled.
 const recordFailureSQL = updateSQL + `
 WHERE ` + openSQL
 
-// recordFailure records a failed attempt in a statement of its own, after the attempt's
-// transaction was rolled back.
-func (l ledger) recordFailure(ctx context.Context, q Querier, ev Event, cause error) error {
-	args := l.rowArgs(ev, verdict{outcome: Failed}, storable(cause.Error()))
+// recordFailure records a failed attempt after its transaction was rolled back.
+func (l *Ledger) recordFailure(ctx context.Context, q Querier, ev Event, cause error) error {
+	args := l.rowArgs(ev, result{outcome: Failed}, storable(cause.Error()))
 	if _, err := q.ExecContext(ctx, recordFailureSQL, args...); err != nil {
 		return fmt.Errorf("webhook: record the failure: %w", err)
 	}
 	return nil
 }
 
-func (l ledger) rowArgs(ev Event, v verdict, lastError string) []any {
-	return []any{l.name, ev.ID, ev.Type, ev.APIVersion, ev.Account, ev.Livemode, ev.ObjectID, ev.SessionID,
-		ev.PaymentIntentID,
-		ev.Reference, string(v.outcome), string(v.reason), lastError, l.storedPayload(ev, v.outcome),
-		orNull(ev.Created)}
+func (l *Ledger) rowArgs(ev Event, v result, lastError string) []any {
+	return []any{l.name, ev.ID, ev.Type, ev.APIVersion, ev.Account, ev.Livemode,
+		ev.ObjectID, ev.SessionID, ev.PaymentIntentID, ev.Reference, string(v.outcome), string(v.reason), lastError,
+		l.storedPayload(ev, v.outcome), orNull(ev.Created)}
 }
 
-// storedPayload is the body where a person, a replay or another replica may need it, else
-// NULL: storing it with every event costs more than a third of the throughput.
-func (l ledger) storedPayload(ev Event, outcome Outcome) sql.NullString {
+// storedPayload is the body where an operator, a replay or another replica may need it,
+// else NULL: storing it with every event costs more than a third of the throughput.
+func (l *Ledger) storedPayload(ev Event, outcome Outcome) sql.NullString {
 	if outcome == Processed && !l.keepPayload || len(ev.Payload) == 0 {
 		return sql.NullString{}
 	}
 	return sql.NullString{String: string(ev.Payload), Valid: true}
 }
 
-// storable makes an error's text fit for a text column: bounded, without what Postgres
-// refuses.
+// storable shortens an error's text and removes what a text column refuses.
 func storable(s string) string {
 	const limit = 1000
 	s = strings.ReplaceAll(s, "\x00", "")

@@ -33,7 +33,7 @@ func TestList(t *testing.T) {
 			FROM generate_series(1, 1000) i`)
 		require.NoError(t, err)
 		list := func(opts webhook.ListOptions) []string {
-			entries, err := webhook.List(t.Context(), db, "", opts)
+			entries, err := webhook.NewLedger(db, "").List(t.Context(), opts)
 			require.NoError(t, err)
 			return ids(entries)
 		}
@@ -100,7 +100,7 @@ func TestListOfATime(t *testing.T) {
 		require.NoError(t, err)
 		at := func(hour int) time.Time { return time.Date(2026, 11, 1, hour, 0, 0, 0, time.UTC) }
 		ids := func(opts webhook.ListOptions) (out []string) {
-			entries, err := webhook.List(t.Context(), db, "", opts)
+			entries, err := webhook.NewLedger(db, "").List(t.Context(), opts)
 			require.NoError(t, err)
 			for _, e := range entries {
 				out = append(out, e.ID)
@@ -129,15 +129,15 @@ func TestFind(t *testing.T) {
 		payload := event("evt_1", completed)
 		send(t, r, payload)
 		send(t, r, event("evt_2", "other"))
-		record, err := webhook.Find(t.Context(), db, "", "evt_1")
+		record, err := webhook.NewLedger(db, "").Find(t.Context(), "evt_1")
 		require.NoError(t, err)
 		require.Equal(t, entry(t, db, "evt_1").Entry, record.Entry)
 		require.Equal(t, string(payload), string(record.Payload))
-		record, err = webhook.Find(t.Context(), db, "", "evt_2")
+		record, err = webhook.NewLedger(db, "").Find(t.Context(), "evt_2")
 		require.NoError(t, err)
 		require.Nil(t, record.Payload)
 		for _, id := range []string{"", "evt_3", "evt\x00", strings.Repeat("x", 10_000)} {
-			_, err = webhook.Find(t.Context(), db, "", id)
+			_, err = webhook.NewLedger(db, "").Find(t.Context(), id)
 			require.ErrorIs(t, err, webhook.ErrNotFound)
 		}
 	})

@@ -41,20 +41,20 @@ type Delivery struct {
 	silent     bool
 }
 
-// notes collects what a handler wants on its delivery's log line. A handler that has
+// annotations collects what a handler wants on its delivery's log line. A handler that has
 // outlived its time limit may still add to it.
-type notes struct {
+type annotations struct {
 	mu    sync.Mutex
 	attrs []slog.Attr
 }
 
-type notesKey struct{}
+type annotationsKey struct{}
 
 // Annotate puts attributes on the log line of the delivery that ctx belongs to: the
 // booking's id, for one. A handler passes the context it was given. With any other
 // context it does nothing.
 func Annotate(ctx context.Context, attrs ...slog.Attr) {
-	if n, ok := ctx.Value(notesKey{}).(*notes); ok {
+	if n, ok := ctx.Value(annotationsKey{}).(*annotations); ok {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.attrs = append(n.attrs, attrs...)
@@ -62,13 +62,13 @@ func Annotate(ctx context.Context, attrs ...slog.Attr) {
 }
 
 // reset forgets what an attempt noted that is going to be made again.
-func (n *notes) reset() {
+func (n *annotations) reset() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.attrs = nil
 }
 
-func (n *notes) list() []slog.Attr {
+func (n *annotations) list() []slog.Attr {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]slog.Attr(nil), n.attrs...)
@@ -76,7 +76,7 @@ func (n *notes) list() []slog.Attr {
 
 // logDelivery writes the delivery's one line. The handler of the caller's logger adds the
 // request's id from the context.
-func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message string, d Delivery, n *notes) {
+func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message string, d Delivery, n *annotations) {
 	if d.silent || !r.log.Enabled(ctx, level) {
 		return
 	}

@@ -114,7 +114,7 @@ func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 			continue
 		}
 		// An event that still matches nothing is not worth a line each time.
-		outcome, err := r.takeUp(ctx, ev, "webhook event retried", Unmatched)
+		outcome, err := r.processAndLog(ctx, ev, "webhook event retried", Unmatched)
 		switch {
 		case err != nil:
 			failures = append(failures, err)

@@ -86,24 +86,24 @@ func TestName_TwoServicesOneDatabase(t *testing.T) {
 		require.Empty(t, all)
 		require.Equal(t, map[string]string{"evt_3": ">unknown"},
 			became(t, mail, webhook.ReplayOptions{IDs: []string{"evt_3"}}))
-		ended, err := webhook.Ignore(t.Context(), db, mail.Name(), "evt_3")
+		ended, err := webhook.NewLedger(db, mail.Name()).Ignore(t.Context(), "evt_3")
 		require.NoError(t, err)
-		require.Equal(t, []webhook.IgnoredByOperator{{ID: "evt_3"}}, ended)
+		require.Equal(t, []webhook.IgnoreResult{{ID: "evt_3"}}, ended)
 		_, err = mail.DeleteOld(t.Context())
 		require.NoError(t, err)
-		backlog, err := mail.Waiting(t.Context())
+		backlog, err := mail.Ledger().Backlog(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, backlog.Failed+backlog.Unmatched)
-		backlog, err = shop.Waiting(t.Context())
+		backlog, err = shop.Ledger().Backlog(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 1, backlog.Failed)
 		require.Equal(t, 1, backlog.UnmatchedSessions)
-		_, err = mail.Find(t.Context(), "evt_3")
+		_, err = mail.Ledger().Find(t.Context(), "evt_3")
 		require.ErrorIs(t, err, webhook.ErrNotFound)
-		list, err := mail.List(t.Context(), webhook.ListOptions{Before: "evt_3"})
+		list, err := mail.Ledger().List(t.Context(), webhook.ListOptions{Before: "evt_3"})
 		require.NoError(t, err)
 		require.Empty(t, list, "an id that is not in its ledger")
-		list, err = mail.List(t.Context(), webhook.ListOptions{})
+		list, err = mail.Ledger().List(t.Context(), webhook.ListOptions{})
 		require.NoError(t, err)
 		require.Len(t, list, 2)
 
@@ -135,7 +135,7 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 		// The old replica first; then a redelivery to the new one, a retry, and a replay.
 		for _, id := range []string{"evt_redelivered", "evt_retried", "evt_replayed"} {
 			require.Equal(t, done(webhook.Ignored), send(t, old, event(id, "charge.refunded")))
-			e, err := old.Find(t.Context(), id)
+			e, err := old.Ledger().Find(t.Context(), id)
 			require.NoError(t, err)
 			require.Equal(t, webhook.ReasonNoHandler, e.Reason)
 			require.NotEmpty(t, e.Payload, "kept for the replica that has a handler")
@@ -155,7 +155,7 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 		require.Zero(t, retry(t, db, old))
 		require.Equal(t, map[string]string{"evt_fails": "failed>no_handler"},
 			became(t, old, webhook.ReplayOptions{IDs: []string{"evt_fails"}}))
-		e, err := old.Find(t.Context(), "evt_fails")
+		e, err := old.Ledger().Find(t.Context(), "evt_fails")
 		require.NoError(t, err)
 		require.Equal(t, webhook.Failed, e.Outcome)
 		luck = nil
@@ -254,7 +254,7 @@ func TestName_ManyUnhandledEvents(t *testing.T) {
 	n, err := r.RetryWaiting(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
-	backlog, err := r.Waiting(t.Context())
+	backlog, err := r.Ledger().Backlog(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, webhook.Backlog{}, backlog)
 	p := plan(t, db, webhook.LeaseSQL, "default", "checkout.session.completed", "", "\x1f", int64(259200),
@@ -275,11 +275,11 @@ func TestName_ManyUnhandledEvents(t *testing.T) {
 func TestName_Refused(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	for _, name := range []string{" ", "Shop", "a b", "-a", "a,b", "ä", "a\x00", strings.Repeat("a", 64)} {
+	for _, name := range []string{" ", "Shop", "a b", "-a", "a,b", "ä", "A name", "a\x00", strings.Repeat("a", 64)} {
 		_, err := webhook.New(db, []string{secret}, webhook.Options{Name: name})
 		require.Error(t, err, name)
-		_, err = webhook.List(t.Context(), db, name, webhook.ListOptions{})
-		require.Error(t, err, name)
+		_, err = webhook.NewLedger(db, name).List(t.Context(), webhook.ListOptions{})
+		require.ErrorContains(t, err, "name", name)
 	}
 	require.Equal(t, webhook.DefaultName, newReceiver(t, db, webhook.Options{}).Name())
 	require.Equal(t, "shop-2.mail", newReceiver(t, db, webhook.Options{Name: "shop-2.mail"}).Name())

@@ -59,9 +59,9 @@ const (
 	ReasonBodyTooLarge Reason = "body_too_large"
 	// ReasonBodyUnreadable means that the body ended early, or did not arrive in time.
 	ReasonBodyUnreadable Reason = "body_unreadable"
-	// ReasonTooManyForgeries stands for one of the three reasons of a bad signature,
+	// ReasonRateLimited stands for one of the three reasons of a bad signature,
 	// where the address has sent too many of those: see Options.MaxBadSignatures.
-	ReasonTooManyForgeries Reason = "too_many_bad_signatures"
+	ReasonRateLimited Reason = "too_many_bad_signatures"
 
 	// ReasonNoHandler means that an event was ignored because the replica that received
 	// it has no handler for its type.
@@ -82,23 +82,23 @@ const (
 	ReasonOtherAccount Reason = "other_account"
 )
 
-// verdict is what a delivery came to: an outcome, and a reason with Rejected and Ignored.
-type verdict struct {
+// result is what a delivery came to: an outcome, and a reason with Rejected and Ignored.
+type result struct {
 	outcome Outcome
 	reason  Reason
 }
 
-// consequence is what follows from a verdict.
-type consequence struct {
+// response is what follows from a result.
+type response struct {
 	status  int
 	level   slog.Level
 	counter counter
 }
 
-// consequences is the one place that maps what happened to its status, log level and
+// responses is the one place that maps what happened to its status, log level and
 // counter. Stripe sends again after everything outside 2xx, so 5xx is kept for what
 // another delivery can heal.
-var consequences = map[verdict]consequence{
+var responses = map[result]response{
 	{outcome: Processed}: {http.StatusOK, slog.LevelInfo, countProcessed},
 	{outcome: Duplicate}: {http.StatusOK, slog.LevelInfo, countDuplicates},
 	{outcome: Unmatched}: {http.StatusOK, slog.LevelWarn, countUnmatched},
@@ -119,5 +119,5 @@ var consequences = map[verdict]consequence{
 	{Rejected, ReasonNotAnEvent}:         {http.StatusBadRequest, slog.LevelWarn, countNotAnEvent},
 	{Rejected, ReasonBodyUnreadable}:     {http.StatusBadRequest, slog.LevelWarn, countBodyUnreadable},
 	{Rejected, ReasonBodyTooLarge}:       {http.StatusRequestEntityTooLarge, slog.LevelWarn, countBodyTooLarge},
-	{Rejected, ReasonTooManyForgeries}:   {http.StatusTooManyRequests, slog.LevelWarn, countTooManyForgeries},
+	{Rejected, ReasonRateLimited}:        {http.StatusTooManyRequests, slog.LevelWarn, countRateLimited},
 }

@@ -33,20 +33,20 @@ func (e *panicError) Error() string { return fmt.Sprintf("webhook: panic: %v", e
 // because neither a driver whose read hangs nor a handler that ignores its context can be
 // stopped. Its place at the gate stays taken until it has ended. Where the event's type
 // has a handler together, the event is first offered to those that wait beside it.
-func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (verdict, error) {
+func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (result, error) {
 	limit, stop := context.WithTimeout(ctx, r.opts.Timeout)
 	defer stop()
 	// What the transaction leaves of the time is for recording that it failed.
 	working, cancel := context.WithTimeout(ctx, r.opts.Timeout-r.recordTimeout())
-	if err := r.gate.enterEvent(working, ev.ID); err != nil {
+	if err := r.inflight.acquireEvent(working, ev.ID); err != nil {
 		cancel()
-		return verdict{outcome: Failed}, errBusy
+		return result{outcome: Failed}, errBusy
 	}
 
 	done := make(chan Delivery)
 	go func() {
 		start := time.Now()
-		leave := func() {}
+		release := func() {}
 		d := Delivery{Outcome: Failed, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID,
 			Bytes: len(ev.Payload), Err: errGoexit}
 		// Deferred, because a handler may panic, which must not be the process's end, and
@@ -63,8 +63,8 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (verdict, er
 			if handle != nil && d.Err != nil && !errors.Is(d.Err, errBusy) && !errors.Is(d.Err, pg.ErrSuspended) {
 				d.Err = errors.Join(d.Err, r.recordFailure(ctx, ev, d.Err))
 			}
-			leave()
-			r.gate.leaveEvent(ev.ID)
+			release()
+			r.inflight.releaseEvent(ev.ID)
 			select {
 			case done <- d:
 			case <-limit.Done():
@@ -74,34 +74,34 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *notes) (verdict, er
 				r.logDelivery(ctx, slog.LevelWarn, "webhook delivery ended after its answer", d, n)
 			}
 		}()
-		if t := r.handlerTogether(ev); t != nil && t.settle(working, ev) {
+		if b := r.batcher(ev); b != nil && b.settle(working, ev) {
 			d.Outcome, d.Err = Processed, nil
 			return
 		}
-		slot, err := r.gate.enterSlot(working)
+		slot, err := r.inflight.acquireSlot(working)
 		if err != nil {
 			d.Err = errBusy
 			return
 		}
-		leave = slot
+		release = slot
 		v, err := r.transact(working, ev, n)
 		d.Outcome, d.Reason, d.Err = v.outcome, v.reason, err
 	}()
 
 	select {
 	case d := <-done:
-		return verdict{d.Outcome, d.Reason}, d.Err
+		return result{d.Outcome, d.Reason}, d.Err
 	case <-limit.Done():
-		return verdict{outcome: Failed}, errTimeout
+		return result{outcome: Failed}, errTimeout
 	}
 }
 
-// takeUp is process for an event that no request has brought: it writes the line that a
+// processAndLog is process for an event that no request has brought: it writes the line that a
 // delivery has, unless what came of it is not worth one.
-func (r *Receiver) takeUp(ctx context.Context, ev Event, message string, silent Outcome) (Outcome, error) {
+func (r *Receiver) processAndLog(ctx context.Context, ev Event, message string, silent Outcome) (Outcome, error) {
 	start := time.Now()
-	n := &notes{}
-	ctx = context.WithValue(ctx, notesKey{}, n)
+	n := &annotations{}
+	ctx = context.WithValue(ctx, annotationsKey{}, n)
 	v, err := r.process(ctx, ev, n)
 	if v.outcome == silent {
 		return v.outcome, err
@@ -110,7 +110,7 @@ func (r *Receiver) takeUp(ctx context.Context, ev Event, message string, silent 
 		Outcome: v.outcome, Reason: v.reason, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID,
 		Bytes: len(ev.Payload), Duration: time.Since(start), Err: err,
 	}
-	r.logDelivery(ctx, consequences[v].level, message, d, n)
+	r.logDelivery(ctx, responses[v].level, message, d, n)
 	return v.outcome, err
 }
 
@@ -129,7 +129,7 @@ const maxTries = 3
 
 // transact runs the event's transaction, and runs it again after a serialization failure
 // or a deadlock, which have rolled it back.
-func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (v verdict, err error) {
+func (r *Receiver) transact(ctx context.Context, ev Event, n *annotations) (v result, err error) {
 	handle, why := r.handler(ev)
 	for range maxTries {
 		n.reset()
@@ -138,7 +138,7 @@ func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (v verdict,
 		}
 	}
 	if err != nil {
-		return verdict{outcome: Failed}, err
+		return result{outcome: Failed}, err
 	}
 	return v, nil
 }
@@ -147,16 +147,16 @@ func (r *Receiver) transact(ctx context.Context, ev Event, n *notes) (v verdict,
 // to COMMIT however long that takes: [Receiver.process] answers the delivery in time.
 // Without a handler, for the reason why, the event is recorded and left to other
 // replicas.
-func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Reason) (v verdict, err error) {
+func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Reason) (v result, err error) {
 	tx, err := r.begin(ctx)
 	if err != nil {
-		return verdict{}, err
+		return result{}, err
 	}
 	// After a commit this does nothing.
 	defer func() { _ = tx.Rollback() }()
 
 	if handle == nil {
-		v, err = r.passOver(ctx, tx, ev, why)
+		v, err = r.recordIgnored(ctx, tx, ev, why)
 	} else {
 		v, err = r.handle(ctx, tx, ev, handle)
 	}
@@ -164,26 +164,26 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Re
 		return v, err
 	}
 	if err := tx.CommitWait(ctx); err != nil {
-		return verdict{}, fmt.Errorf("webhook: commit: %w", err)
+		return result{}, fmt.Errorf("webhook: commit: %w", err)
 	}
 	return v, nil
 }
 
 // handle claims the event, has the handler do the work, and corrects the claim.
-func (r *Receiver) handle(ctx context.Context, tx txQuerier, ev Event, handle Handler) (verdict, error) {
-	claimed, overdue, err := r.ledger.claim(ctx, tx, ev, verdict{outcome: Processed})
+func (r *Receiver) handle(ctx context.Context, tx txQuerier, ev Event, handle Handler) (result, error) {
+	claimed, overdue, err := r.ledger.claim(ctx, tx, ev, result{outcome: Processed})
 	if err != nil {
-		return verdict{}, err
+		return result{}, err
 	}
 	if !claimed {
-		return verdict{outcome: Duplicate}, nil
+		return result{outcome: Duplicate}, nil
 	}
 	v, err := call(ctx, handle, handlerTx{tx}, ev)
 	if err != nil {
-		return verdict{}, err
+		return result{}, err
 	}
 	if v.outcome == Unmatched && overdue {
-		v = verdict{Ignored, ReasonNotOurs}
+		v = result{Ignored, ReasonNotOurs}
 	}
 	if v.outcome == Processed {
 		return v, nil
@@ -191,13 +191,13 @@ func (r *Receiver) handle(ctx context.Context, tx txQuerier, ev Event, handle Ha
 	return v, r.ledger.settle(ctx, tx, ev, v)
 }
 
-// passOver records an event that this replica has no handler for.
-func (r *Receiver) passOver(ctx context.Context, tx txQuerier, ev Event, why Reason) (verdict, error) {
-	outcome, err := r.ledger.passOver(ctx, tx, ev, why)
+// recordIgnored records an event that this replica has no handler for.
+func (r *Receiver) recordIgnored(ctx context.Context, tx txQuerier, ev Event, why Reason) (result, error) {
+	outcome, err := r.ledger.recordIgnored(ctx, tx, ev, why)
 	if err != nil || outcome != Ignored {
 		why = ""
 	}
-	return verdict{outcome, why}, err
+	return result{outcome, why}, err
 }
 
 // begin opens a transaction of the receiver's own, after preparing what the ones before
@@ -213,26 +213,26 @@ func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
 
 // call runs a handler and takes only the outcomes it may return. Its panics are caught in
 // [Receiver.process].
-func call(ctx context.Context, handle Handler, tx Tx, ev Event) (verdict, error) {
+func call(ctx context.Context, handle Handler, tx Tx, ev Event) (result, error) {
 	outcome, err := handle(ctx, tx, ev)
 	if err != nil {
-		return verdict{}, fmt.Errorf("webhook: handle %s: %w", ev.Type, err)
+		return result{}, fmt.Errorf("webhook: handle %s: %w", ev.Type, err)
 	}
 	switch outcome {
 	case Processed, Unmatched, Parked:
-		return verdict{outcome: outcome}, nil
+		return result{outcome: outcome}, nil
 	case Ignored:
-		return verdict{Ignored, ReasonNotOurs}, nil
+		return result{Ignored, ReasonNotOurs}, nil
 	}
-	return verdict{}, fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
+	return result{}, fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
 }
 
-// Matched turns the result of a handler's statement into what the handler returns:
+// FromResult turns the result of a handler's statement into what the handler returns:
 // Processed when it touched a row, Unmatched when it touched none, and its error. Write
 // the statement so that it touches a row that is already as it should be, too.
 //
-//	return webhook.Matched(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
-func Matched(res sql.Result, err error) (Outcome, error) {
+//	return webhook.FromResult(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
+func FromResult(res sql.Result, err error) (Outcome, error) {
 	if err != nil {
 		return "", err
 	}
@@ -261,5 +261,5 @@ func (r *Receiver) Receive(ctx context.Context, payload []byte) (Outcome, error)
 	if !ok {
 		return Rejected, &RejectedError{ReasonNotAnEvent}
 	}
-	return r.takeUp(ctx, ev, "webhook event received without a delivery", Duplicate)
+	return r.processAndLog(ctx, ev, "webhook event received without a delivery", Duplicate)
 }

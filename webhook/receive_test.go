@@ -45,7 +45,7 @@ func TestReceive(t *testing.T) {
 		require.ErrorAs(t, err, &rejected, nothing)
 		require.Equal(t, webhook.Rejected, outcome)
 	}
-	entries, err := webhook.List(t.Context(), db, "", webhook.ListOptions{})
+	entries, err := webhook.NewLedger(db, "").List(t.Context(), webhook.ListOptions{})
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
 }

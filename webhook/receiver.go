@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,21 +108,21 @@ type Options struct {
 // number of them, in one process or many, may share a database: those of one name are
 // replicas of one receiver, and those of different names do not see each other's events.
 type Receiver struct {
-	db      *sqlx.DB
-	name    string
-	ledger  ledger
-	secrets []string
-	opts    Options
-	log     *slog.Logger
-	gate    *gate
-	counts  counters
+	db       *sqlx.DB
+	name     string
+	ledger   *Ledger
+	secrets  []string
+	opts     Options
+	log      *slog.Logger
+	inflight *inflight
+	counts   counters
 	// prepared is nil without Options.Prepare.
-	prepared *preparing
-	forgers  *forgers
+	prepared   *preparing
+	signatures *signatureLimiter
 
 	mu       sync.RWMutex
 	handlers map[string]Handler
-	together map[string]*together
+	batchers map[string]*batcher
 }
 
 // New makes a receiver that keeps its ledger in db, which stays the caller's, and accepts
@@ -139,9 +138,9 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := cleanName(opts.Name)
-	if err != nil {
-		return nil, err
+	ledger := NewLedger(db, opts.Name)
+	if ledger.err != nil {
+		return nil, ledger.err
 	}
 	switch opts.Mode {
 	case AnyMode, LiveMode, TestMode:
@@ -176,21 +175,22 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	if opts.Prepare {
 		prepared = &preparing{db: db, statements: map[string]*sql.Stmt{}}
 	}
+	ledger.keepPayload, ledger.unmatchedFor = opts.KeepPayload, seconds(opts.UnmatchedFor)
 	return &Receiver{
 		prepared: prepared,
 		// The name says which placeholders to write, whatever name the caller's driver
 		// was registered under.
-		db:       sqlx.NewDb(db, "postgres"),
-		name:     name,
-		ledger:   ledger{name, opts.KeepPayload, seconds(opts.UnmatchedFor)},
-		secrets:  secrets,
-		opts:     opts,
-		log:      opts.Logger,
-		gate:     newGate(opts.MaxInFlight),
-		counts:   counters{secrets: make([]atomic.Int64, len(secrets))},
-		forgers:  newForgers(),
-		handlers: map[string]Handler{},
-		together: map[string]*together{},
+		db:         sqlx.NewDb(db, "postgres"),
+		name:       ledger.name,
+		ledger:     ledger,
+		secrets:    secrets,
+		opts:       opts,
+		log:        opts.Logger,
+		inflight:   newInflight(opts.MaxInFlight),
+		counts:     counters{secrets: make([]atomic.Int64, len(secrets))},
+		signatures: newSignatureLimiter(),
+		handlers:   map[string]Handler{},
+		batchers:   map[string]*batcher{},
 	}, nil
 }
 
@@ -220,25 +220,8 @@ func (r *Receiver) Handle(eventType string, h Handler) {
 	r.handlers[eventType] = h
 }
 
-// DefaultName is the name of a receiver whose Options name none.
-const DefaultName = "default"
-
-var (
-	errName  = errors.New("webhook: a receiver's name is 1 to 63 of a-z, 0-9, '.', '_' and '-', and begins with a letter or digit")
-	nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
-)
-
-// cleanName checks the name of a receiver; an empty one is DefaultName. Upper case is
-// refused, so that two spellings never mean two ledgers.
-func cleanName(name string) (string, error) {
-	if name == "" {
-		return DefaultName, nil
-	}
-	if !nameForm.MatchString(name) {
-		return "", errName
-	}
-	return name, nil
-}
-
-// Name is the receiver's name in the ledger: see Options.Name.
+// Name returns the receiver's name in the ledger: see Options.Name.
 func (r *Receiver) Name() string { return r.name }
+
+// Ledger returns the receiver's ledger.
+func (r *Receiver) Ledger() *Ledger { return r.ledger }

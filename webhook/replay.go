@@ -87,19 +87,19 @@ LIMIT $9::integer`
 // It takes one round trip to find the events, and for each one more and those of a
 // delivery. It is safe on every replica at once, and beside [Receiver.RetryWaiting].
 func (r *Receiver) Replay(ctx context.Context, opts ReplayOptions) ([]Replayed, error) {
-	takes, err := opts.takes()
+	claimable, err := opts.claimable()
 	if err != nil {
 		return nil, err
 	}
 	ids := opts.IDs
 	if len(ids) == 0 {
-		if ids, err = r.replayable(ctx, takes, opts); err != nil {
+		if ids, err = r.replayable(ctx, claimable, opts); err != nil {
 			return nil, fmt.Errorf("webhook: find what to replay: %w", err)
 		}
 	}
 	var out []Replayed
 	for _, id := range ids {
-		one, err := r.replay(ctx, id, takes, opts.DryRun)
+		one, err := r.replay(ctx, id, claimable, opts.DryRun)
 		if err != nil {
 			return out, err
 		}
@@ -111,8 +111,8 @@ func (r *Receiver) Replay(ctx context.Context, opts ReplayOptions) ([]Replayed, 
 	return out, nil
 }
 
-// takes are the outcomes that are taken up, as the claim reads them.
-func (o ReplayOptions) takes() (string, error) {
+// claimable are the outcomes that are taken up, as the claim reads them.
+func (o ReplayOptions) claimable() (string, error) {
 	if len(o.Outcomes) == 0 {
 		return string(Failed) + "," + string(Unmatched), nil
 	}
@@ -128,14 +128,14 @@ func (o ReplayOptions) takes() (string, error) {
 	return strings.Join(names, ","), nil
 }
 
-func (r *Receiver) replayable(ctx context.Context, takes string, opts ReplayOptions) ([]string, error) {
+func (r *Receiver) replayable(ctx context.Context, claimable string, opts ReplayOptions) ([]string, error) {
 	limit := opts.Limit
 	if limit <= 0 {
 		limit = 100
 	}
 	types, accounts := r.scope()
 	rows, err := r.db.QueryContext(ctx, replaySQL, r.name, types, string(r.opts.Mode), accounts,
-		takes, opts.Type, orNull(opts.Since), orNull(opts.Until), min(limit, 10_000))
+		claimable, opts.Type, orNull(opts.Since), orNull(opts.Until), min(limit, 10_000))
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +152,8 @@ func (r *Receiver) replayable(ctx context.Context, takes string, opts ReplayOpti
 }
 
 // replay takes up one event. Its payload is read only now: a list of them could be large.
-func (r *Receiver) replay(ctx context.Context, id, takes string, dry bool) (Replayed, error) {
-	record, err := r.Find(ctx, id)
+func (r *Receiver) replay(ctx context.Context, id, claimable string, dry bool) (Replayed, error) {
+	record, err := r.ledger.Find(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return Replayed{ID: id, Skipped: SkippedUnknown}, nil
 	}
@@ -163,7 +163,7 @@ func (r *Receiver) replay(ctx context.Context, id, takes string, dry bool) (Repl
 	one := Replayed{ID: id, Type: record.Type, Was: record.Outcome}
 	ev, readable := decode(record.Payload)
 	switch {
-	case !strings.Contains(","+takes+",", ","+string(record.Outcome)+","):
+	case !strings.Contains(","+claimable+",", ","+string(record.Outcome)+","):
 		one.Skipped = SkippedOutcome
 		return one, nil
 	case !readable:
@@ -177,7 +177,7 @@ func (r *Receiver) replay(ctx context.Context, id, takes string, dry bool) (Repl
 	if dry {
 		return one, nil
 	}
-	ev.takes = takes
-	one.Outcome, one.Err = r.takeUp(ctx, ev, "webhook event replayed", "")
+	ev.claimable = claimable
+	one.Outcome, one.Err = r.processAndLog(ctx, ev, "webhook event replayed", "")
 	return one, nil
 }

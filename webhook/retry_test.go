@@ -187,7 +187,7 @@ func TestRetryWaiting_UnmatchedIsGivenUp(t *testing.T) {
 	require.InDelta(t, 72*time.Hour, time.Since(e.ReceivedAt), float64(time.Minute))
 	require.InDelta(t, 25, tries, 5)
 	require.Equal(t, done(webhook.Duplicate), send(t, r, refund("evt_1")))
-	backlog, err := r.Waiting(t.Context())
+	backlog, err := r.Ledger().Backlog(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, backlog.Unmatched)
 
@@ -236,11 +236,11 @@ func TestWaiting_ForeignEventsRaiseNoAlarm(t *testing.T) {
 		return webhook.Unmatched, nil
 	})
 	send(t, r, refund("evt_1"))
-	backlog, err := r.Waiting(t.Context())
+	backlog, err := r.Ledger().Backlog(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, webhook.Backlog{Unmatched: 1}, backlog)
 	send(t, r, event("evt_2", completed))
-	backlog, err = r.Waiting(t.Context())
+	backlog, err = r.Ledger().Backlog(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 2, backlog.Unmatched)
 	require.Equal(t, 1, backlog.UnmatchedSessions)

@@ -27,15 +27,15 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	start := time.Now()
-	n := &notes{}
+	n := &annotations{}
 	// Who hangs up does not stop a transaction that is about to commit: the work is
 	// bounded by its own limit. What the context carries, the request's id for one,
 	// stays.
-	ctx := context.WithValue(context.WithoutCancel(req.Context()), notesKey{}, n)
+	ctx := context.WithValue(context.WithoutCancel(req.Context()), annotationsKey{}, n)
 
 	r.counts.counts[countReceived].Add(1)
 	d := r.receive(ctx, w, req, n)
-	c := consequences[verdict{d.Outcome, d.Reason}]
+	c := responses[result{d.Outcome, d.Reason}]
 	d.Status, d.Duration = c.status, time.Since(start)
 	r.counts.note(d, c.counter, start.Add(d.Duration))
 	r.logDelivery(ctx, c.level, "webhook delivery", d, n)
@@ -49,7 +49,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 // receive takes a delivery from its body to its outcome.
-func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http.Request, n *notes) Delivery {
+func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http.Request, n *annotations) Delivery {
 	payload, err := r.readBody(w, req)
 	if err != nil {
 		reason := ReasonBodyUnreadable
@@ -61,7 +61,7 @@ func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http
 	ev, position, err := verify(payload, req.Header.Get("Stripe-Signature"), r.secrets, r.opts.Tolerance, r.opts.Now())
 	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
 		d := Delivery{Outcome: Rejected, Reason: rejected.Reason, Bytes: len(payload)}
-		r.limit(&d, req)
+		r.limitSignatures(&d, req)
 		return d
 	}
 	v, err := r.process(ctx, ev, n)

@@ -9,78 +9,77 @@ import (
 )
 
 const (
-	// forgeryWindow is the time in which bad signatures are counted.
-	forgeryWindow = time.Minute
-	// forgerySlots bounds the memory, whatever number of addresses an attacker has.
-	forgerySlots = 1024
-	// forgeryLines is how many bad signatures are logged in a window, whatever number of
-	// addresses they come from.
-	forgeryLines = 200
+	// limitWindow is the time over which bad signatures are counted.
+	limitWindow = time.Minute
+	// limitBuckets bounds the memory, however many addresses an attacker has.
+	limitBuckets = 1024
+	// maxLimitLogs is how many bad signatures are logged in a window, from all addresses
+	// together.
+	maxLimitLogs = 200
 )
 
-// tally counts within a window that begins with its first count.
-type tally struct {
+// window is a counter that starts again limitWindow after its first count.
+type window struct {
 	began time.Time
 	count int
 }
 
-// add counts one more, and tells how many there are in this window and when it ends.
-func (t *tally) add(now time.Time) (count int, ends time.Time) {
-	// A clock that was set back would make a window last.
-	if age := now.Sub(t.began); age >= forgeryWindow || age < 0 {
-		*t = tally{began: now}
+func (w *window) add(now time.Time) (count int, ends time.Time) {
+	// A negative age means that the clock was set back.
+	if age := now.Sub(w.began); age >= limitWindow || age < 0 {
+		*w = window{began: now}
 	}
-	t.count++
-	return t.count, t.began.Add(forgeryWindow)
+	w.count++
+	return w.count, w.began.Add(limitWindow)
 }
 
-// forgers counts bad signatures by address, in a table of a fixed size. Addresses whose
-// hashes meet share a place: one of them is then told 429 a little early, which costs a
-// forger nothing that it had, and nobody else anything, because only bad signatures get
-// here.
-type forgers struct {
-	seed  maphash.Seed
-	mu    sync.Mutex
-	slots [forgerySlots]tally
-	lines tally
+// signatureLimiter counts bad signatures by address in a table of fixed size. Addresses
+// with the same hash share a bucket, so one of them may get 429 early. That affects only
+// requests with a bad signature: genuine deliveries are never counted.
+type signatureLimiter struct {
+	seed    maphash.Seed
+	mu      sync.Mutex
+	buckets [limitBuckets]window
+	logs    window
 }
 
-func newForgers() *forgers { return &forgers{seed: maphash.MakeSeed()} }
+func newSignatureLimiter() *signatureLimiter { return &signatureLimiter{seed: maphash.MakeSeed()} }
 
-// add counts a bad signature: how many came from that address, when its window ends, and
-// whether there is still room for a line in the log.
-func (f *forgers) add(address string, limit int, now time.Time) (count int, ends time.Time, logged bool) {
-	place := f.place(address)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	count, ends = f.slots[place].add(now)
-	// The first that is too many has a line, which says that there are no more to come.
+// add counts a bad signature. It returns the count of the address, the end of its window,
+// and whether to log the delivery.
+func (l *signatureLimiter) add(address string, limit int, now time.Time) (count int, ends time.Time, logged bool) {
+	bucket := l.bucket(address)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	count, ends = l.buckets[bucket].add(now)
+	// The first delivery over the limit is logged: it announces that the rest are not.
 	if count > limit+1 {
 		return count, ends, false
 	}
-	lines, _ := f.lines.add(now)
-	return count, ends, lines <= forgeryLines
+	logs, _ := l.logs.add(now)
+	return count, ends, logs <= maxLimitLogs
 }
 
-func (f *forgers) place(address string) uint64 { return maphash.String(f.seed, address) % forgerySlots }
+func (l *signatureLimiter) bucket(address string) uint64 {
+	return maphash.String(l.seed, address) % limitBuckets
+}
 
-// limit counts a delivery that was rejected for its signature, and turns it away as one
-// of too many where it is.
-func (r *Receiver) limit(d *Delivery, req *http.Request) {
+// limitSignatures counts a delivery that was rejected for its signature, and changes its
+// reason to ReasonRateLimited where its address is over Options.MaxBadSignatures.
+func (r *Receiver) limitSignatures(d *Delivery, req *http.Request) {
 	switch d.Reason {
 	case ReasonSignatureMissing, ReasonSignatureMalformed, ReasonSignatureWrong:
 	default:
-		// Whoever signs well knows a secret.
-		return
+		return // Signed with a valid secret.
 	}
 	if r.opts.MaxBadSignatures < 0 {
 		return
 	}
 	now := r.opts.Now()
-	count, ends, logged := r.forgers.add(r.opts.ClientAddress(req), r.opts.MaxBadSignatures, now)
+	count, ends, logged := r.signatures.add(r.opts.ClientAddress(req), r.opts.MaxBadSignatures, now)
 	d.silent = !logged
 	if count > r.opts.MaxBadSignatures {
-		d.Reason, d.retryAfter = ReasonTooManyForgeries, ends.Sub(now)
+		d.Reason, d.retryAfter = ReasonRateLimited, ends.Sub(now)
 	}
 }
 

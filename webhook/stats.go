@@ -61,7 +61,7 @@ const (
 	countNotAnEvent
 	countBodyUnreadable
 	countBodyTooLarge
-	countTooManyForgeries
+	countRateLimited
 	counterEnd
 )
 
@@ -102,7 +102,7 @@ func (r *Receiver) Stats() Stats {
 		Reasons:      map[Reason]int64{},
 		Secrets:      make([]int64, len(c.secrets)),
 	}
-	for v, con := range consequences {
+	for v, con := range responses {
 		if v.reason == "" {
 			continue
 		}

@@ -20,7 +20,7 @@ import (
 )
 
 // effectTogether takes effect for all but those whose id ends in "_odd".
-func effectTogether(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+func effectTogether(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
 	var settled []string
 	for _, w := range events {
 		if strings.HasSuffix(w.Event.ID, "_odd") {
@@ -57,8 +57,8 @@ func newCrowd(t *testing.T, db *sql.DB, opts webhook.Options, one webhook.Handle
 	}
 	effects(t, db)
 	c.Handle(completed, one)
-	c.HandleTogether(completed, func(ctx context.Context, tx webhook.Tx,
-		events []webhook.WaitingEvent) ([]string, error) {
+	c.HandleBatch(completed, func(ctx context.Context, tx webhook.Tx,
+		events []webhook.BatchEvent) ([]string, error) {
 		c.mu.Lock()
 		c.sizes = append(c.sizes, len(events))
 		first := len(c.sizes) <= 2
@@ -88,7 +88,7 @@ func (c *crowd) together(ids ...string) map[string]answer {
 	c.t.Helper()
 	for n, id := range ids {
 		c.deliver(id)
-		eventually(c.t, "a place in the queue", func() bool { return c.WaitingTogether(completed) == n+1 })
+		eventually(c.t, "a place in the queue", func() bool { return c.QueuedForBatch(completed) == n+1 })
 	}
 	close(c.release)
 	got := map[string]answer{}
@@ -174,7 +174,7 @@ func TestTogetherLeavesSome(t *testing.T) {
 func TestTogetherFails(t *testing.T) {
 	t.Parallel()
 	after := func(fail func(ctx context.Context, tx webhook.Tx) ([]string, error)) webhook.BatchHandler {
-		return func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+		return func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
 			if _, err := effectTogether(ctx, tx, events); err != nil {
 				return nil, err
 			}
@@ -197,12 +197,12 @@ func TestTogetherFails(t *testing.T) {
 			return nil, err
 		}),
 		"an error that it hides": func(ctx context.Context, tx webhook.Tx,
-			events []webhook.WaitingEvent) ([]string, error) {
+			events []webhook.BatchEvent) ([]string, error) {
 			settled, err := effectTogether(ctx, tx, events)
 			_, _ = tx.ExecContext(ctx, `SELECT 1 / 0`)
 			return settled, err
 		},
-		"the commit": func(ctx context.Context, tx webhook.Tx, events []webhook.WaitingEvent) ([]string, error) {
+		"the commit": func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
 			if _, err := tx.ExecContext(ctx,
 				`CREATE TABLE public.once (n integer UNIQUE DEFERRABLE INITIALLY DEFERRED)`); err != nil {
 				return nil, err
@@ -247,7 +247,7 @@ func TestTogetherBehindBatchesThatHang(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, testdb.New(t), webhook.Options{Timeout: 10 * time.Second}, effect, effectTogether)
 	require.Equal(t, done(webhook.Processed), send(t, c, event("evt_1", completed)))
-	require.Zero(t, c.WaitingTogether(completed))
+	require.Zero(t, c.QueuedForBatch(completed))
 	for id, a := range c.together() {
 		require.Equal(t, done(webhook.Processed), a, id)
 	}
@@ -264,7 +264,7 @@ func TestTogetherOnTwoReplicas(t *testing.T) {
 		db = testdb.Open(t, driver, url)
 		r := newReceiver(t, db, webhook.Options{Prepare: true})
 		r.Handle(completed, effect)
-		r.HandleTogether(completed, effectTogether)
+		r.HandleBatch(completed, effectTogether)
 		hosts = append(hosts, r)
 	}
 	effects(t, db)
@@ -286,12 +286,12 @@ func TestTogetherOnTwoReplicas(t *testing.T) {
 }
 
 // It is asked for, once, for a type that has a handler.
-func TestHandleTogetherIsBesideAHandler(t *testing.T) {
+func TestHandleBatchIsBesideAHandler(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{})
-	require.Panics(t, func() { r.HandleTogether(completed, effectTogether) })
+	require.Panics(t, func() { r.HandleBatch(completed, effectTogether) })
 	r.Handle(completed, effect)
-	require.Panics(t, func() { r.HandleTogether(completed, nil) })
-	r.HandleTogether(completed, effectTogether)
-	require.Panics(t, func() { r.HandleTogether(completed, effectTogether) })
+	require.Panics(t, func() { r.HandleBatch(completed, nil) })
+	r.HandleBatch(completed, effectTogether)
+	require.Panics(t, func() { r.HandleBatch(completed, effectTogether) })
 }

@@ -19,13 +19,9 @@ import (
 // commit alone.
 var ErrNoTransaction = errors.New("webhook: not a transaction")
 
-// Querier is the caller's transaction or connection: *sql.Tx, *sql.Conn, *sqlx.Tx and
-// [Tx] satisfy it.
-type Querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
+// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn, *sqlx.Tx and [Tx] satisfy it, with
+// ExecContext, QueryContext and QueryRowContext of package database/sql.
+type Querier = pg.Querier
 
 // requireTransaction refuses a pool, and a connection without a transaction. A
 // transaction, *sql.Tx for one, cannot begin another. A *sql.Conn can, and may be in one

@@ -106,7 +106,7 @@ func TestForeignMapper(t *testing.T) {
 	tx, err := theirs.BeginTxx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
-	entries, err := webhook.List(t.Context(), tx, "", webhook.ListOptions{})
+	entries, err := webhook.NewLedger(tx, "").List(t.Context(), webhook.ListOptions{})
 	require.NoError(t, err)
 	require.Equal(t, "cs_test_1", entries[0].SessionID)
 }

@@ -16,7 +16,7 @@ import (
 func TestWaiting(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		none, err := webhook.Waiting(t.Context(), db, "")
+		none, err := webhook.NewLedger(db, "").Backlog(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, none)
 
@@ -39,7 +39,7 @@ func TestWaiting(t *testing.T) {
 		_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = statement_timestamp() - CASE stripe_event_id
 			WHEN 'evt_4' THEN interval '1 hour' WHEN 'evt_5' THEN interval '2 days' WHEN 'evt_1' THEN interval '3 days' ELSE interval '1 minute' END`)
 		require.NoError(t, err)
-		b, err := webhook.Waiting(t.Context(), db, "")
+		b, err := webhook.NewLedger(db, "").Backlog(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []int{2, 1, 1}, []int{b.Failed, b.Unmatched, b.Parked})
 		require.Equal(t, entry(t, db, "evt_4").ReceivedAt, b.Oldest,
@@ -54,7 +54,7 @@ func TestWaitingUsesTheIndex(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	many(t, db)
-	p := plan(t, db, webhook.WaitingSQL, "default")
+	p := plan(t, db, webhook.BacklogSQL, "default")
 	require.Contains(t, p, "payment_events_waiting")
 	require.NotContains(t, p, "Seq Scan on payment_events")
 }

@@ -68,7 +68,7 @@ func (c *cli) eventsListCommand() *cobra.Command {
 		Args: noArguments,
 		RunE: c.action(func(ctx context.Context, _ []string) error {
 			return c.withStorage(ctx, migrations.All, func(s *storage) error {
-				entries, err := webhook.List(ctx, s.db, config.ReceiverName, opts)
+				entries, err := webhook.NewLedger(s.db, config.ReceiverName).List(ctx, opts)
 				if err != nil {
 					return err
 				}
@@ -97,7 +97,7 @@ func completeOutcomes(cmd *cobra.Command, outcomes []string) {
 func (c *cli) showEvents(ctx context.Context, ids []string) error {
 	return c.withStorage(ctx, migrations.All, func(s *storage) error {
 		for _, id := range ids {
-			record, err := webhook.Find(ctx, s.db, config.ReceiverName, id)
+			record, err := webhook.NewLedger(s.db, config.ReceiverName).Find(ctx, id)
 			if errors.Is(err, webhook.ErrNotFound) {
 				return fmt.Errorf("there is no event %q", id)
 			}
@@ -163,7 +163,7 @@ Exit status: 1 when an event is not settled.`,
 
 func (c *cli) ignoreEvents(ctx context.Context, ids []string) error {
 	return c.withStorage(ctx, migrations.All, func(s *storage) error {
-		ignored, err := webhook.Ignore(ctx, s.db, config.ReceiverName, ids...)
+		ignored, err := webhook.NewLedger(s.db, config.ReceiverName).Ignore(ctx, ids...)
 		return errors.Join(c.printIgnored(ignored), err)
 	})
 }
@@ -210,7 +210,7 @@ func (c *cli) fetchEvents(ctx context.Context, since time.Time, opts payments.Si
 
 func (c *cli) eventsWaiting(ctx context.Context, _ []string) error {
 	return c.withStorage(ctx, migrations.All, func(s *storage) error {
-		backlog, err := webhook.Waiting(ctx, s.db, config.ReceiverName)
+		backlog, err := webhook.NewLedger(s.db, config.ReceiverName).Backlog(ctx)
 		if err != nil {
 			return err
 		}

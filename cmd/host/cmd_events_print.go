@@ -164,7 +164,7 @@ type ignoredJSON struct {
 }
 
 // printIgnored returns an error when an event was not waiting.
-func (c *cli) printIgnored(ignored []webhook.IgnoredByOperator) error {
+func (c *cli) printIgnored(ignored []webhook.IgnoreResult) error {
 	left := 0
 	for _, e := range ignored {
 		if !e.Ended {

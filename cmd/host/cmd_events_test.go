@@ -198,7 +198,7 @@ func TestEvents_IgnoreAndOtherReceivers(t *testing.T) {
 	status, stdout, _ = command(t, env, "events", "list", "--outcome", "ignored", "--reason", "operator", "--json")
 	require.Equal(t, 0, status)
 	require.Contains(t, stdout, `"outcome":"ignored","reason":"operator"`)
-	record, err := theirs.Find(t.Context(), "evt_theirs")
+	record, err := theirs.Ledger().Find(t.Context(), "evt_theirs")
 	require.NoError(t, err)
 	require.Equal(t, webhook.Unmatched, record.Outcome)
 }

@@ -38,7 +38,7 @@ func (r *rooms) useMetrics() {
 		Logger: r.logger,
 		Sources: metrics.Sources{
 			Ready: r.ready.Check, Bookings: r.bookings.Backlog, Payments: r.payments.Backlog,
-			Webhook: r.receiver.Waiting,
+			Webhook: r.receiver.Ledger().Backlog,
 		},
 	})
 	r.stats.OnAnswer(func(a middleware.Answered) { r.metrics.Request(a.Route, a.Method, a.Status, a.Took) })

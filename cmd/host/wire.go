@@ -94,7 +94,7 @@ func wire(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*roo
 		return nil, err
 	}
 	r.payments.Register(r.receiver)
-	r.payments.RegisterTogether(r.receiver)
+	r.payments.RegisterBatch(r.receiver)
 	if r.users, err = auth.NewUsers(db, auth.UsersOptions{Logger: logger}); err != nil {
 		return nil, err
 	}

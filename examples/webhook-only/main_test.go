@@ -63,7 +63,7 @@ func (p *program) delivered(t *testing.T, event string) {
 
 func outcome(t *testing.T, db *sql.DB, event string) webhook.Outcome {
 	t.Helper()
-	entries, err := webhook.List(t.Context(), db, "", webhook.ListOptions{})
+	entries, err := webhook.NewLedger(db, "").List(t.Context(), webhook.ListOptions{})
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
 	require.Equal(t, event, entries[0].ID)
@@ -137,7 +137,7 @@ func TestForeignSession(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		require.JSONEq(t, `{"received":true,"outcome":"`+string(want)+`"}`, string(body))
 	}
-	entries, err := webhook.List(t.Context(), db, "",
+	entries, err := webhook.NewLedger(db, "").List(t.Context(),
 		webhook.ListOptions{Outcome: webhook.Ignored, Reason: webhook.ReasonNotOurs})
 	require.NoError(t, err)
 	require.Len(t, entries, 2)

@@ -34,5 +34,5 @@ func orderPaid(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Ou
 	if ev.PaymentStatus == "unpaid" {
 		return webhook.Processed, nil // A delayed method: async_payment_succeeded follows.
 	}
-	return webhook.Matched(tx.ExecContext(ctx, payOrderSQL, id))
+	return webhook.FromResult(tx.ExecContext(ctx, payOrderSQL, id))
 }

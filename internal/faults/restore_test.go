@@ -97,7 +97,7 @@ func TestRestore(t *testing.T) {
 	require.Equal(t, []string{lost.ID, lostPayment.ID, lostPayment.SessionID},
 		[]string{left[0].BookingID, left[0].Reference, left[0].SessionID})
 	require.EqualValues(t, price, left[0].Amount)
-	entries, err := webhook.List(t.Context(), w.db, "", webhook.ListOptions{Outcome: webhook.Unmatched})
+	entries, err := webhook.NewLedger(w.db, "").List(t.Context(), webhook.ListOptions{Outcome: webhook.Unmatched})
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
 	require.Equal(t, left[0].ID, entries[0].ID)

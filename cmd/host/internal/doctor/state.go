@@ -67,7 +67,7 @@ func (e *examination) resources(ctx context.Context) ([]Finding, error) {
 const waitLimit = 15 * time.Minute
 
 func (e *examination) eventsWaiting(ctx context.Context) ([]Finding, error) {
-	b, err := webhook.Waiting(ctx, e.DB, config.ReceiverName)
+	b, err := webhook.NewLedger(e.DB, config.ReceiverName).Backlog(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (e *examination) eventsWaiting(ctx context.Context) ([]Finding, error) {
 func (e *examination) eventsOfOtherMode(ctx context.Context) ([]Finding, error) {
 	for reason, is := range map[webhook.Reason]string{webhook.ReasonTestMode: "test mode",
 		webhook.ReasonLiveMode: "live mode"} {
-		ignored, err := webhook.List(ctx, e.DB, config.ReceiverName, webhook.ListOptions{
+		ignored, err := webhook.NewLedger(e.DB, config.ReceiverName).List(ctx, webhook.ListOptions{
 			Outcome: webhook.Ignored, Reason: reason, Since: e.Now().Add(-24 * time.Hour), Limit: 500,
 		})
 		if err != nil {

@@ -77,7 +77,7 @@ func (e *examination) comparable() bool { return e.hasStripe() && e.readable() }
 
 // settled tells whether the ledger has done with an event.
 func (e *examination) settled(ctx context.Context, id string) (bool, error) {
-	record, err := webhook.Find(ctx, e.DB, config.ReceiverName, id)
+	record, err := webhook.NewLedger(e.DB, config.ReceiverName).Find(ctx, id)
 	if errors.Is(err, webhook.ErrNotFound) {
 		return false, nil
 	}
