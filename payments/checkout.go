@@ -3,11 +3,16 @@ package payments
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"github.com/stripe/stripe-go/v76"
 
 	"github.com/booking-platform/booking-platform/booking"
 )
@@ -155,4 +160,220 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking, resource booki
 		return Payment{}, booking.ErrHoldExpired
 	}
 	return Payment{}, ErrNotPayable
+}
+
+// parameters is the part of a Checkout Session that is frozen as JSON in the payment row;
+// amount, currency and the end are columns of it. Everything that reaches Stripe is made
+// from the row alone, so that a repeat, on whichever replica and after whichever change
+// of configuration, sends the same bytes under the same key.
+type parameters struct {
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Email       string `json:"email,omitempty"`
+	SuccessURL  string `json:"success_url"`
+	CancelURL   string `json:"cancel_url"`
+	RequestID   string `json:"request_id,omitempty"`
+}
+
+// maxMetadata is how many characters Stripe takes of a value in metadata.
+const maxMetadata = 500
+
+// freeze fixes what the session is going to say. A request id that Stripe would refuse is
+// not worth the payment.
+func (p *Payments) freeze(b booking.Booking, r booking.Resource, requestID string) (string, error) {
+	zone, err := r.Zone()
+	if err != nil {
+		return "", fmt.Errorf("payments: zone of resource %s: %w", r.Slug, err)
+	}
+	if utf8.RuneCountInString(requestID) > maxMetadata {
+		requestID = ""
+	}
+	frozen, err := json.Marshal(parameters{
+		Name:        r.Name,
+		Description: describe(b, b.Start.In(zone).Format("Monday 2 January 2006, 15:04 MST")),
+		Email:       b.Customer.Email,
+		// The braces are Stripe's template, which it fills in itself; escaped they would
+		// stay as they are.
+		SuccessURL: p.appURL + "/success?session_id={CHECKOUT_SESSION_ID}",
+		CancelURL:  p.appURL + "/cancel?booking=" + url.QueryEscape(b.ID),
+		RequestID:  requestID,
+	})
+	return string(frozen), err
+}
+
+func describe(b booking.Booking, when string) string {
+	if b.Party == 1 {
+		return when
+	}
+	return when + ", " + strconv.Itoa(b.Party) + " people"
+}
+
+func (p Payment) frozen() (parameters, error) {
+	var frozen parameters
+	if err := json.Unmarshal([]byte(p.parameters), &frozen); err != nil {
+		return parameters{}, fmt.Errorf("payments: frozen parameters of %s: %w", p.ID, err)
+	}
+	return frozen, nil
+}
+
+// sessionParams turns a row into the call. The idempotency key is the row's and its
+// attempt's.
+func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
+	frozen, err := p.frozen()
+	if err != nil {
+		return nil, err
+	}
+	metadata := map[string]string{"payment_id": p.ID, "booking_id": p.BookingID}
+	if frozen.RequestID != "" {
+		metadata["request_id"] = frozen.RequestID
+	}
+	product := &stripe.CheckoutSessionLineItemPriceDataProductDataParams{Name: stripe.String(frozen.Name)}
+	if frozen.Description != "" {
+		product.Description = stripe.String(frozen.Description)
+	}
+	params := &stripe.CheckoutSessionParams{
+		Mode:              stripe.String(string(stripe.CheckoutSessionModePayment)),
+		ClientReferenceID: stripe.String(p.ID),
+		SuccessURL:        stripe.String(frozen.SuccessURL),
+		CancelURL:         stripe.String(frozen.CancelURL),
+		ExpiresAt:         stripe.Int64(p.ExpiresAt.Unix()),
+		Metadata:          metadata,
+		// Charges, refunds and disputes name the PaymentIntent only: its metadata lets
+		// them find the payment too.
+		PaymentIntentData: &stripe.CheckoutSessionPaymentIntentDataParams{Metadata: metadata},
+		LineItems: []*stripe.CheckoutSessionLineItemParams{{
+			Quantity: stripe.Int64(1),
+			PriceData: &stripe.CheckoutSessionLineItemPriceDataParams{
+				Currency:    stripe.String(p.Amount.Currency),
+				UnitAmount:  stripe.Int64(p.Amount.Minor),
+				ProductData: product,
+			},
+		}},
+	}
+	if frozen.Email != "" {
+		params.CustomerEmail = stripe.String(frozen.Email)
+	}
+	params.SetIdempotencyKey("checkout-" + p.ID + "-" + strconv.Itoa(p.attempt))
+	return params, nil
+}
+
+// storeLimit is what the storing of Stripe's answer has at least. It may go beyond the
+// limit of the whole, which the call may have used up.
+const storeLimit = time.Second
+
+// maxAttempts bounds how many keys one Checkout goes through.
+const maxAttempts = 3
+
+// createSession calls Stripe, outside any transaction, and stores what it answered.
+func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, error) {
+	for n := 1; ; n++ {
+		s, err := p.newSession(ctx, pay)
+		if err == nil {
+			return p.storeSession(ctx, pay, s)
+		}
+		then := judge(checkoutAnswers, err)
+		if then == refused {
+			return Payment{}, p.refusedBy(ctx, "create the Checkout Session", pay.ID, err)
+		}
+		failure := p.unavailable(ctx, "create the Checkout Session", pay.ID, err)
+		if then != nextKey || n == maxAttempts || ctx.Err() != nil {
+			return Payment{}, failure
+		}
+		if pay, err = p.nextAttempt(ctx, pay, err); err != nil {
+			return Payment{}, err
+		}
+	}
+}
+
+// newSession asks Stripe, and asks again while another caller's call under the same key,
+// on whichever replica, is under way there: once that is answered, Stripe answers us the
+// same, even if the other caller has died meanwhile.
+func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.CheckoutSession, error) {
+	params, err := pay.sessionParams()
+	if err != nil {
+		return nil, err
+	}
+	params.Context = ctx
+	for {
+		s, err := p.sessions.New(params)
+		if err == nil && (s.ID == "" || s.URL == "") {
+			return nil, errors.New("what answered is not Stripe's API: no id or no URL")
+		}
+		if !inUse(err) {
+			return s, err
+		}
+		pause := max(250*time.Millisecond, RetryAfter(err))
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// The event of a session may have come first and have named it already. One whose payment
+// was given up meanwhile is not stored.
+const storeSessionSQL = `
+UPDATE booking_platform.payments AS p
+SET stripe_session_id = $2, checkout_url = $3, updated_at = statement_timestamp()
+WHERE p.id = $1::uuid AND (p.stripe_session_id IS NULL OR p.stripe_session_id = $2) AND NOT p.failed AND NOT p.expired
+RETURNING ` + paymentColumns
+
+// storeSession stores the session's id and URL, even when the customer has just gone
+// away.
+func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.CheckoutSession) (Payment, error) {
+	limit := storeLimit
+	if end, ok := ctx.Deadline(); ok {
+		limit = max(limit, time.Until(end))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	stored, err := p.queryPayment(ctx, "store the Checkout Session", storeSessionSQL, pay.ID, s.ID, s.URL)
+	if errors.Is(err, sql.ErrNoRows) {
+		// Nobody is told this session's URL, so nobody pays there, and it ends by itself.
+		return Payment{}, fmt.Errorf("payments: the Checkout was given up meanwhile: %w", ErrUnavailable)
+	}
+	return stored, err
+}
+
+const (
+	paramExpiresAt = "expires_at"
+	paramEmail     = "customer_email"
+)
+
+// The session's end is counted anew, with the key.
+const nextAttemptSQL = `
+UPDATE booking_platform.payments AS p
+SET attempt = p.attempt + 1, parameters = $3::json, updated_at = statement_timestamp(),
+	session_expires_at = GREATEST(p.session_expires_at, statement_timestamp() + interval '31 minutes')
+WHERE p.id = $1::uuid AND p.attempt = $2::int AND p.stripe_session_id IS NULL AND NOT p.failed AND NOT p.expired
+RETURNING ` + paymentColumns
+
+// nextAttempt freezes another key, and parameters without what Stripe has refused.
+func (p *Payments) nextAttempt(ctx context.Context, pay Payment, refusal error) (Payment, error) {
+	parameters, err := pay.parametersAfter(refusal)
+	if err != nil {
+		return Payment{}, err
+	}
+	next, err := p.queryPayment(ctx, "move to the next attempt", nextAttemptSQL, pay.ID, pay.attempt, parameters)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Payment{}, fmt.Errorf("payments: another caller was faster: %w", ErrUnavailable)
+	}
+	return next, err
+}
+
+// parametersAfter leaves out an address that Stripe does not take: its page asks the
+// customer for one.
+func (p Payment) parametersAfter(refusal error) (string, error) {
+	var se *stripe.Error
+	if !errors.As(refusal, &se) || se.Param != paramEmail {
+		return p.parameters, nil
+	}
+	frozen, err := p.frozen()
+	if err != nil {
+		return "", err
+	}
+	frozen.Email = ""
+	text, err := json.Marshal(frozen)
+	return string(text), err
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -266,4 +268,121 @@ func (a arrival) giveBack(ctx context.Context) error {
 		return err
 	}
 	return ignoreSettled(a.bookings.Expire(ctx, a.booking.ID))
+}
+
+// arrival is one event about one payment, with its booking locked until the transaction
+// ends. The payment was read before the lock: of it, only what never changes is to be
+// used.
+type arrival struct {
+	tx       Tx
+	bookings *booking.Tx
+	event    webhook.Event
+	session  checkoutSession
+	payment  Payment
+	booking  booking.Booking
+}
+
+// arrive locks the booking of a payment and lets the step decide.
+func (p *Payments) arrive(
+	ctx context.Context, tx webhook.Tx, ev webhook.Event, pay Payment,
+	lock func(context.Context, string) (booking.Booking, error),
+	step func(context.Context, arrival) (webhook.Outcome, error),
+) (webhook.Outcome, error) {
+	ctx = actingAs(ctx, "stripe:"+ev.ID)
+	bookings := p.bookings.Tx(tx)
+	b, err := lock(ctx, pay.BookingID)
+	if err != nil {
+		return "", fmt.Errorf("payments: lock the booking: %w", err)
+	}
+	webhook.Annotate(ctx, slog.String("booking_id", b.ID), slog.String("payment_id", pay.ID))
+	var outcome webhook.Outcome
+	err = p.watch(ctx, tx, b.ID, func() (err error) {
+		outcome, err = step(ctx, arrival{tx: tx, bookings: bookings, event: ev, payment: pay, booking: b})
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("payments: %s: %w", ev.Type, err)
+	}
+	return outcome, nil
+}
+
+// actingAs names an actor where the caller has not.
+func actingAs(ctx context.Context, actor string) context.Context {
+	if booking.Actor(ctx) != "" {
+		return ctx
+	}
+	return booking.WithActor(ctx, actor)
+}
+
+// noPayment is the outcome of a Checkout Session's event that matches no payment. A
+// session of ours carries our payment's id as its reference, and a success_url below our
+// own address: an event without them is of another product, or another installation, on
+// the same Stripe account, and is ignored. Where the object does not say which
+// success_url its session has, the reference decides.
+func (p *Payments) noPayment(ev webhook.Event) webhook.Outcome {
+	if uuid.Validate(ev.Reference) != nil {
+		return webhook.Ignored
+	}
+	var session struct {
+		SuccessURL json.RawMessage `json:"success_url"`
+	}
+	// What cannot be read is not known.
+	if json.Unmarshal(ev.Object, &session) != nil || session.SuccessURL == nil {
+		return webhook.Unmatched
+	}
+	var url string
+	if json.Unmarshal(session.SuccessURL, &url) != nil || !strings.HasPrefix(url, p.appURL+"/") {
+		return webhook.Ignored
+	}
+	return webhook.Unmatched
+}
+
+// unapplied records money that cannot be applied to its booking, and why, and commits to
+// give it back in full: once, because the reason is the refund's cause. While a dispute
+// of it is open it only records; makeDue follows when that is over. The booking stays as
+// it is.
+func (p *Payments) unapplied(ctx context.Context, a arrival, reason string) (webhook.Outcome, error) {
+	if p.opts.ParkUnapplied {
+		return p.park(ctx, a, reason)
+	}
+	if err := a.record(ctx, facts{completed: true, captured: a.payment.Amount, unapplied: reason}); err != nil {
+		return "", err
+	}
+	if err := makeDue(ctx, a.tx, a.payment.ID, "", "stripe:"+a.event.ID); err != nil {
+		return "", err
+	}
+	p.log.LogAttrs(ctx, slog.LevelWarn, "payment cannot be applied and is refunded",
+		slog.String("payment_id", a.payment.ID),
+		slog.String("booking_id", a.booking.ID), slog.String("reason", reason))
+	return webhook.Processed, nil
+}
+
+// A booking that was refunded in full, and not by us alone: somebody at Stripe has
+// decided that it is off.
+const calledOffSQL = `
+SELECT p.captured_minor > 0 AND p.refunded_minor >= p.captured_minor AND NOT p.parked AND p.unapplied = ''
+   AND EXISTS (SELECT FROM booking_platform.refunds r
+               WHERE r.payment_id = p.id AND r.origin = 'stripe' AND r.status IN ('pending', 'succeeded')),
+       lower(b.during) > statement_timestamp()
+FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id WHERE p.id = $1::uuid`
+
+// settleBooking cancels a booking that lies ahead when it was refunded in full at Stripe.
+// It is asked after every event of a payment and of its refunds, so that it makes no
+// difference which of them comes first. The booking is locked.
+func (p *Payments) settleBooking(ctx context.Context, q booking.Querier, bookings *booking.Tx, paymentID,
+	bookingID string) error {
+	if p.opts.KeepRefunded {
+		return nil
+	}
+	var off, ahead bool
+	err := q.QueryRowContext(ctx, calledOffSQL, paymentID).Scan(&off, &ahead)
+	if err != nil || !off || !ahead {
+		return err
+	}
+	b, err := bookings.Get(ctx, bookingID)
+	if err != nil || b.Status != booking.Confirmed {
+		return err
+	}
+	_, err = bookings.Cancel(ctx, booking.CancelRequest{ID: bookingID, Reason: "refunded in full at Stripe"})
+	return err
 }

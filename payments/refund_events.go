@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/stripe/stripe-go/v76"
 
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
@@ -76,4 +78,115 @@ func (p *Payments) chargeRefunded(ctx context.Context, a arrival) (webhook.Outco
 	}
 	_, err := a.tx.ExecContext(ctx, refundsUnknownSQL, a.payment.ID, charge.AmountRefunded, a.event.PaymentIntentID)
 	return webhook.Processed, err
+}
+
+// told is a refund as Stripe tells of it: in an answer, in an event, or in a list.
+type told struct {
+	id, failure string
+	// waits is "requires_action" while Stripe waits for the customer.
+	waits string
+	// ours is the id of our row, from the metadata; empty for one that was made at
+	// Stripe.
+	ours   string
+	status RefundStatus
+	amount booking.Money
+}
+
+// toldBy reads Stripe's object. A status that is not known yet is one on its way.
+func toldBy(r *stripe.Refund) (told, error) {
+	currency := strings.ToLower(string(r.Currency))
+	if r.ID == "" || r.Amount <= 0 || !currencyCode.MatchString(currency) {
+		return told{}, errors.New("what Stripe answered is no refund")
+	}
+	t := told{
+		id: r.ID, failure: string(r.FailureReason), ours: r.Metadata["refund_id"],
+		status: RefundPending, amount: booking.Money{Minor: r.Amount, Currency: currency},
+	}
+	switch s := RefundStatus(r.Status); s {
+	case RefundSucceeded, RefundFailed, RefundCanceled:
+		t.status = s
+	case RefundStatus(stripe.RefundStatusRequiresAction):
+		t.waits = string(s)
+	}
+	if !isID(t.ours) {
+		t.ours = uuid.Nil.String()
+	}
+	return t, nil
+}
+
+// A status only goes forward, in whatever order the news of it come. Stripe may call a
+// refund failed after it had succeeded, and never the other way round
+// (https://docs.stripe.com/refunds#failed-refunds). Our row is found by its id while it
+// does not know Stripe's; whatever it says by then, a refusal of a call too, Stripe's
+// word replaces.
+const noteRefundSQL = `
+UPDATE booking_platform.refunds AS r SET
+	stripe_refund_id = $2::text,
+	status = CASE WHEN r.stripe_refund_id IS NULL OR array_position('{due,pending,succeeded,failed,canceled}'::text[], r.status) < array_position('{due,pending,succeeded,failed,canceled}'::text[], $4::text)
+		THEN $4::text ELSE r.status END,
+	failure = CASE WHEN r.failure = '' THEN $5::text ELSE r.failure END,
+	last_error = CASE WHEN r.status IN ('due', 'pending') THEN $6::text ELSE '' END, updated_at = statement_timestamp()
+WHERE r.payment_id = $1::uuid AND (r.stripe_refund_id = $2::text OR (r.id = $3::uuid AND r.stripe_refund_id IS NULL))`
+
+// One that was made at Stripe becomes a row too.
+const adoptRefundSQL = `
+INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, stripe_refund_id, failure, last_error, actor, origin)
+VALUES ($1::uuid, $2::uuid, 'stripe:' || $3::text, $4::bigint, $5::text, $6::text, $3::text, $7::text, $8::text, 'stripe', 'stripe')
+ON CONFLICT DO NOTHING`
+
+// What is committed to is never more than what came, not even where somebody has given it
+// back at Stripe while our own refund of it was due: Stripe then refuses ours, which is
+// so counted no more.
+const sumRefundsSQL = `
+UPDATE booking_platform.payments AS p SET
+	refunded_minor = s.refunded, refund_committed = LEAST(s.committed, GREATEST(p.amount_minor, p.captured_minor)),
+	updated_at = statement_timestamp()
+FROM (
+	SELECT coalesce(sum(r.amount_minor) FILTER (WHERE r.status IN ('pending', 'succeeded')), 0) AS refunded,
+	       coalesce(sum(r.amount_minor) FILTER (WHERE r.status NOT IN ('failed', 'canceled')), 0) AS committed
+	FROM booking_platform.refunds r WHERE r.payment_id = $1::uuid
+) s
+WHERE p.id = $1::uuid`
+
+// note records what Stripe tells of refunds of a payment: under the payment's lock, so
+// that the sums are right, and whichever comes first, the answer to our call or the event
+// of it, there is one row.
+func note(ctx context.Context, q booking.Querier, paymentID string, refunds ...told) error {
+	if err := lockPayment(ctx, q, paymentID); err != nil {
+		return err
+	}
+	for _, t := range refunds {
+		result, err := q.ExecContext(ctx, noteRefundSQL, paymentID, t.id, t.ours, string(t.status), t.failure, t.waits)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n > 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("make an id: %w", err)
+		}
+		_, err = q.ExecContext(ctx, adoptRefundSQL, id.String(), paymentID, t.id, t.amount.Minor, t.amount.Currency,
+			string(t.status), t.failure, t.waits)
+		if err != nil {
+			return err
+		}
+	}
+	_, err := q.ExecContext(ctx, sumRefundsSQL, paymentID)
+	return err
+}
+
+func lockPayment(ctx context.Context, q booking.Querier, id string) error {
+	var captured booking.Money
+	var committed int64
+	var disputed bool
+	err := q.QueryRowContext(ctx, lockPaymentSQL, id).Scan(&captured.Minor, &captured.Currency, &committed, &disputed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
 }

@@ -3,7 +3,9 @@ package payments
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"time"
@@ -290,4 +292,139 @@ func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error
 		_, err := q.ExecContext(ctx, postponeSQL, d.id, refusalCode(cause), int(pause/time.Second))
 		return err
 	})
+}
+
+const (
+	// refundPages is how many pages of 100 one run reads at most.
+	refundPages = 50
+	// refundsFor is for how long a refund may still change: banks send one back within 30
+	// days (https://docs.stripe.com/refunds#failed-refunds).
+	refundsFor = 30 * 24 * time.Hour
+)
+
+// A refund is news when no row tells of it, or only of a status before the one that it
+// has. Of payments that somebody has in use the next run tells.
+const markRefundedSQL = `
+WITH listed AS (
+	SELECT t.id, t.intent, t.status FROM jsonb_to_recordset($1::jsonb) AS t (id text, intent text, status text)
+), news AS (
+	SELECT p.id FROM booking_platform.payments p
+	WHERE p.stripe_payment_intent_id = ANY (ARRAY(SELECT l.intent FROM listed l)) AND p.refunds_unknown = 0 AND p.account IN ('', $2::text)
+	AND EXISTS (
+		SELECT FROM listed l WHERE l.intent = p.stripe_payment_intent_id AND NOT EXISTS (
+			SELECT FROM booking_platform.refunds r WHERE r.stripe_refund_id = l.id
+			AND array_position('{due,pending,succeeded,failed,canceled}'::text[], r.status) >= array_position('{due,pending,succeeded,failed,canceled}'::text[], l.status)))
+	FOR UPDATE OF p SKIP LOCKED
+)
+UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1
+FROM news n WHERE p.id = n.id`
+
+// What Stripe's list does not reach any more and is on its way still is asked about once
+// a day.
+const markPendingSQL = `
+UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1
+WHERE p.refunds_unknown = 0 AND p.account IN ('', $2::text) AND p.id IN (
+	SELECT r.payment_id FROM booking_platform.refunds r
+	WHERE r.status = 'pending' AND r.created_at < statement_timestamp() - make_interval(secs => $1::int)
+	AND r.updated_at < statement_timestamp() - interval '1 day')`
+
+// FindRefunds is one step: it lists, at Stripe, the refunds of the last 30 days, and has
+// those of which no event told looked up by [Payments.LookUpRefunds]: so one that was
+// made by hand, or that a bank has sent back, is known here though Stripe never made its
+// event. Run it every quarter of an hour. It returns how many payments there is news of.
+//
+// It reads 5,000 refunds at most, the newest first, a page of 100 in one call and one
+// round trip; no transaction is open while Stripe is asked. It is safe on every replica
+// at once. What Stripe does not answer is [ErrUnavailable]. It ends with ctx.
+func (p *Payments) FindRefunds(ctx context.Context) (int, error) {
+	ctx = inBackground(ctx)
+	found, err := p.markPending(ctx)
+	if err != nil {
+		return 0, err
+	}
+	after := ""
+	for range refundPages {
+		if p.quiet() {
+			break
+		}
+		page, err := p.refundPage(ctx, after)
+		if err != nil {
+			return found, p.unavailable(ctx, "list the refunds of late", "", err)
+		}
+		if len(page.Data) > 0 {
+			n, err := p.markRefunded(ctx, page.Data)
+			if err != nil {
+				return found, err
+			}
+			found += n
+			after = page.Data[len(page.Data)-1].ID
+		}
+		if !page.HasMore || len(page.Data) == 0 {
+			break
+		}
+	}
+	return found, nil
+}
+
+// markPending has payments looked up whose refund is on its way for longer than the list
+// reaches.
+func (p *Payments) markPending(ctx context.Context) (int, error) {
+	var n int64
+	err := p.alone(ctx, "mark refunds that are on their way", func(q booking.Querier) error {
+		result, err := q.ExecContext(ctx, markPendingSQL, int(refundsFor/time.Second), p.account)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return int(n), err
+}
+
+// refundPage reads the page that begins after a refund.
+func (p *Payments) refundPage(ctx context.Context, after string) (*stripe.RefundList, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
+	defer cancel()
+	params := &stripe.RefundListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: time.Now().Add(-refundsFor).Unix()}}
+	params.Context = ctx
+	params.Limit = stripe.Int64(100)
+	// The time limit is for one page.
+	params.Single = true
+	if after != "" {
+		params.StartingAfter = stripe.String(after)
+	}
+	list := p.refundCalls.List(params)
+	return list.RefundList(), list.Err()
+}
+
+// markRefunded notes which payments have refunds that are news.
+func (p *Payments) markRefunded(ctx context.Context, page []*stripe.Refund) (int, error) {
+	type listed struct {
+		ID     string `json:"id"`
+		Intent string `json:"intent"`
+		Status string `json:"status"`
+	}
+	all := []listed{}
+	for _, r := range page {
+		t, err := toldBy(r)
+		// Other things of the account's owner can be refunds without a PaymentIntent.
+		if err != nil || r.PaymentIntent == nil {
+			continue
+		}
+		all = append(all, listed{t.id, r.PaymentIntent.ID, string(t.status)})
+	}
+	encoded, err := json.Marshal(all)
+	if err != nil {
+		return 0, fmt.Errorf("payments: encode the refunds: %w", err)
+	}
+	var n int64
+	err = p.alone(ctx, "mark payments that were refunded", func(q booking.Querier) error {
+		result, err := q.ExecContext(ctx, markRefundedSQL, string(encoded), p.account)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return int(n), err
 }

@@ -131,3 +131,137 @@ func takePage(ctx context.Context, receiver *webhook.Receiver,
 	}
 	return settled, last, err
 }
+
+// SinceOptions say what [Payments.TakeSince] does.
+type SinceOptions struct {
+	// DryRun says of each event what the ledger has of it, and does nothing.
+	DryRun bool
+	// Each is called with each event that Stripe listed, in the order of the list, newest
+	// first; nil is nobody. It must not be slow: Stripe's list waits.
+	Each func(Taken)
+}
+
+// Taken is an event that Stripe listed, and what came of it.
+type Taken struct {
+	ID, Type string
+	// Created is when Stripe made it, in UTC.
+	Created time.Time
+	// Was is the outcome in the ledger before; empty where the ledger did not know the
+	// event.
+	Was webhook.Outcome
+	// Outcome is what came of it: Duplicate for one that was settled before. Empty in a
+	// dry run.
+	Outcome webhook.Outcome
+	// SessionID is the Checkout Session that it is about, Reference our payment's id, and
+	// BookingID the booking's, as Stripe knows them; each may be empty. Of an event that
+	// is Unmatched they say what was paid for.
+	SessionID, Reference, BookingID string
+	// Amount is the money that it is about, in minor units, and Currency its currency;
+	// zero and empty where it names none.
+	Amount   int64
+	Currency string
+	// Err is why it Failed.
+	Err error
+}
+
+// Lacking tells whether the ledger did not have the event settled before.
+func (t Taken) Lacking() bool {
+	return t.Was == "" || t.Was == webhook.Failed || t.Was == webhook.Unmatched
+}
+
+// TakeSince lists, at Stripe, every event of the types of [Payments.Register] that was
+// made since then, delivered or not, and has the receiver work on each as on a delivery:
+// for a database that was restored from a backup, and knows nothing of what was answered
+// after it. receiver is the one that the handlers are registered on. Stripe lists the
+// events of 30 days; an earlier since is as 30 days ago. It reads the list to its end, a
+// hundred events a call.
+//
+// What was settled is a duplicate at the ledger, so it can be repeated, and run beside
+// deliveries and on several replicas. It goes on after an event that failed, which Each
+// tells; the error is Stripe's (an [ErrUnavailable]), the database's, or the context's,
+// and then a repeat begins anew. It takes one round trip for each event, and those of a
+// delivery.
+func (p *Payments) TakeSince(ctx context.Context, receiver *webhook.Receiver, since time.Time,
+	opts SinceOptions) error {
+	ctx = inBackground(ctx)
+	if oldest := time.Now().Add(-eventsKept); since.Before(oldest) {
+		since = oldest
+	}
+	for after := ""; ; {
+		page, err := p.listEvents(ctx, &stripe.EventListParams{}, since, after)
+		if err != nil {
+			return p.unavailable(ctx, "list events", "", err)
+		}
+		for _, payload := range page.Data {
+			t, err := p.takeListed(ctx, receiver, payload, opts.DryRun)
+			if err != nil {
+				return err
+			}
+			after = t.ID
+			if opts.Each != nil {
+				opts.Each(t)
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		if !page.HasMore || len(page.Data) == 0 {
+			return nil
+		}
+	}
+}
+
+// takeListed looks the event up in the ledger, and has the receiver work on it.
+func (p *Payments) takeListed(ctx context.Context, receiver *webhook.Receiver, payload []byte,
+	dry bool) (Taken, error) {
+	t, err := takenOf(payload)
+	if err != nil {
+		return t, err
+	}
+	record, err := receiver.Ledger().Find(ctx, t.ID)
+	if err != nil && !errors.Is(err, webhook.ErrNotFound) {
+		return t, fmt.Errorf("payments: look for event %s: %w", t.ID, err)
+	}
+	t.Was = record.Outcome
+	if !dry {
+		t.Outcome, t.Err = receiver.Receive(ctx, payload)
+	}
+	return t, nil
+}
+
+// takenOf reads what is told of an event. The object of each of our types has these names
+// for it, where it has it at all.
+func takenOf(payload []byte) (Taken, error) {
+	var e struct {
+		ID      string `json:"id"`
+		Type    string `json:"type"`
+		Created int64  `json:"created"`
+		Data    struct {
+			Object struct {
+				ID          string            `json:"id"`
+				Object      string            `json:"object"`
+				Reference   string            `json:"client_reference_id"`
+				Metadata    map[string]string `json:"metadata"`
+				Amount      int64             `json:"amount"`
+				AmountTotal int64             `json:"amount_total"`
+				Currency    string            `json:"currency"`
+			} `json:"object"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(payload, &e) != nil || e.ID == "" {
+		return Taken{}, errors.New("payments: what Stripe listed is no event")
+	}
+	o := e.Data.Object
+	t := Taken{
+		ID: e.ID, Type: e.Type, Created: time.Unix(e.Created, 0).UTC(), Reference: o.Metadata["payment_id"],
+		BookingID: o.Metadata["booking_id"],
+		Amount:    max(o.Amount, o.AmountTotal), Currency: o.Currency,
+	}
+	if o.Object == "checkout.session" {
+		t.SessionID = o.ID
+	}
+	if t.Reference == "" {
+		t.Reference = o.Reference
+	}
+	return t, nil
+}
