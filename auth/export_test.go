@@ -31,7 +31,7 @@ func DummyHash(t *UserTable) string { return t.passwords.dummy }
 // Without turns nobody is let in.
 func NewPasswords(turns int, compare func(password, hash string) (bool, error)) func(context.Context) (bool, error) {
 	p := newPasswords(1, 0)
-	p.turns, p.compare = make(chan struct{}, turns), compare
+	p.hashSlots, p.compare = make(chan struct{}, turns), compare
 	return func(ctx context.Context) (bool, error) { return p.matches(ctx, "password", "hash") }
 }
 

@@ -46,7 +46,7 @@ func TestStricterDefaultIsolation(t *testing.T) {
 				require.NoError(t, err)
 			}
 
-			limits := auth.LoginLimits{Own: slow(4), Shared: slow(6)}
+			limits := auth.LoginLimits{AccountFromNetwork: slow(4), Account: slow(6)}
 			var tried atomic.Int32
 			for range 8 {
 				other := limited(t, testdb.Open(t, testdb.PQ, url), limits)

@@ -74,9 +74,9 @@ func TestBudgetIsExactOnEveryReplica(t *testing.T) {
 		network func(n int) string
 		want    int
 	}{
-		"own, then shared": {auth.LoginLimits{Own: slow(4), Shared: slow(5)},
+		"own, then shared": {auth.LoginLimits{AccountFromNetwork: slow(4), Account: slow(5)},
 			func(int) string { return "a@example.com" }, func(int) string { return "n1" }, 9},
-		"shared": {auth.LoginLimits{Own: slow(1), Shared: slow(7)}, func(int) string { return "b@example.com" },
+		"shared": {auth.LoginLimits{AccountFromNetwork: slow(1), Account: slow(7)}, func(int) string { return "b@example.com" },
 			func(n int) string { return fmt.Sprintf("many %d", n%4) }, 4 + 7},
 		"network": {auth.LoginLimits{Network: slow(10)},
 			func(n int) string { return fmt.Sprintf("c%d@example.com", n) }, func(int) string { return "n2" }, 10},
@@ -125,7 +125,7 @@ func TestLimitedByDefault(t *testing.T) {
 func TestNoStrangerLocksSomebodyOut(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	limits := auth.LoginLimits{Own: slow(3), Shared: slow(5), Network: slow(40), Browser: slow(4)}
+	limits := auth.LoginLimits{AccountFromNetwork: slow(3), Account: slow(5), Network: slow(40), KnownBrowser: slow(4)}
 	a := limited(t, db, limits)
 	known := namedCookie(t, attempt(a, "office", "ada@example.com", password), "booking_device")
 
@@ -153,7 +153,7 @@ func TestDeviceCookie(t *testing.T) {
 	db := testdb.New(t)
 	users := foreign{"7": ada["7"], "8": {ID: "8", Email: "eve@example.com"}}
 	a := newAuth(t, db, auth.Options{Users: users, ClientAddress: network,
-		Limits: auth.LoginLimits{Own: slow(4), Shared: slow(1), Browser: slow(3)}})
+		Limits: auth.LoginLimits{AccountFromNetwork: slow(4), Account: slow(1), KnownBrowser: slow(3)}})
 	w := attempt(a, "n", "ada@example.com", password)
 	hers := namedCookie(t, w, "booking_device")
 	require.Equal(t, "__Host-booking_device="+hers.Value+"; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax",
@@ -201,7 +201,7 @@ func TestDeviceCookieOutlivesASecret(t *testing.T) {
 	db := testdb.New(t)
 	with := func(secrets ...string) *auth.Auth {
 		a, err := auth.New(db, secrets, auth.Options{Users: ada, ClientAddress: network,
-			Limits: auth.LoginLimits{Own: slow(1), Shared: slow(1), Browser: slow(50)}})
+			Limits: auth.LoginLimits{AccountFromNetwork: slow(1), Account: slow(1), KnownBrowser: slow(50)}})
 		require.NoError(t, err)
 		return a
 	}
@@ -224,7 +224,7 @@ func TestLimitsAreAlike(t *testing.T) {
 	users, err := auth.NewUsers(db, auth.UsersOptions{RefusalTime: time.Millisecond})
 	require.NoError(t, err)
 	a := newAuth(t, db, auth.Options{Users: users, ClientAddress: network,
-		Limits: auth.LoginLimits{Own: slow(1), Shared: slow(1)}})
+		Limits: auth.LoginLimits{AccountFromNetwork: slow(1), Account: slow(1)}})
 	addUser(t, db, "known@example.com", "OPS")
 	addUser(t, db, "inactive@example.com", "OPS")
 	exec(t, db, `UPDATE booking_platform.users SET active = false WHERE email = 'inactive@example.com'`)
@@ -260,8 +260,8 @@ func TestLimitsAreAlike(t *testing.T) {
 func TestRetryAfterIsHonest(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]auth.LoginLimits{
-		"own":     {Own: auth.Rate{Burst: 2, Every: 100 * time.Second}, Shared: auth.Rate{Burst: 1, Every: time.Hour}},
-		"shared":  {Own: auth.Rate{Burst: 2, Every: time.Hour}, Shared: auth.Rate{Burst: 1, Every: 100 * time.Second}},
+		"own":     {AccountFromNetwork: auth.Rate{Burst: 2, Every: 100 * time.Second}, Account: auth.Rate{Burst: 1, Every: time.Hour}},
+		"shared":  {AccountFromNetwork: auth.Rate{Burst: 2, Every: time.Hour}, Account: auth.Rate{Burst: 1, Every: 100 * time.Second}},
 		"network": {Network: auth.Rate{Burst: 3, Every: 100 * time.Second}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestNoWaitIsLongerThanOneAttempt(t *testing.T) {
 func TestRefusedAttemptsTakeNothing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	a := limited(t, db, auth.LoginLimits{Own: slow(2), Shared: slow(2), Network: slow(6)})
+	a := limited(t, db, auth.LoginLimits{AccountFromNetwork: slow(2), Account: slow(2), Network: slow(6)})
 	state := func() (s string) {
 		require.NoError(t,
 			db.QueryRow(`SELECT string_agg(encode(key, 'hex') || full_at, ' ' ORDER BY key) FROM booking_platform.rate_limits`).Scan(&s))

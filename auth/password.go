@@ -20,7 +20,7 @@ var hashParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism:
 // passwords computes hashes, only so many at a time: a hundred logins at once would
 // otherwise take two gigabytes.
 type passwords struct {
-	turns chan struct{}
+	hashSlots chan struct{}
 	// refusal is how long a comparison takes that ends in a refusal, at least.
 	refusal time.Duration
 	// dummy costs as much to compare with as a real hash and matches nothing.
@@ -33,7 +33,7 @@ func newPasswords(limit int, refusal time.Duration) *passwords {
 	if limit <= 0 {
 		limit = runtime.GOMAXPROCS(0)
 	}
-	return &passwords{turns: make(chan struct{}, limit), refusal: orDefault(refusal, 500*time.Millisecond),
+	return &passwords{hashSlots: make(chan struct{}, limit), refusal: orDefault(refusal, 500*time.Millisecond),
 		dummy: dummyHash(), compare: compareHash}
 }
 
@@ -85,11 +85,11 @@ func outdated(hash string) bool {
 // match is told only when the time of a refusal has passed, which is waited for without a
 // turn, so that the time does not tell which users have such a hash, nor who exists.
 func (p *passwords) matches(ctx context.Context, password, hash string) (bool, error) {
-	if err := p.enter(ctx); err != nil {
+	if err := p.acquire(ctx); err != nil {
 		return false, err
 	}
 	began := time.Now()
-	match, err := p.compareAndLeave(password, hash)
+	match, err := p.compareAndRelease(password, hash)
 	if err != nil || match {
 		return match, err
 	}
@@ -102,27 +102,27 @@ func (p *passwords) matches(ctx context.Context, password, hash string) (bool, e
 	return false, nil
 }
 
-func (p *passwords) compareAndLeave(password, hash string) (bool, error) {
-	defer p.leave()
+func (p *passwords) compareAndRelease(password, hash string) (bool, error) {
+	defer p.release()
 	return p.compare(password, hash)
 }
 
 func (p *passwords) hash(ctx context.Context, password string) (string, error) {
-	if err := p.enter(ctx); err != nil {
+	if err := p.acquire(ctx); err != nil {
 		return "", err
 	}
-	defer p.leave()
+	defer p.release()
 	return argon2id.CreateHash(password, hashParams)
 }
 
-// patience bounds the wait for a turn: whoever waits longer waits behind a flood.
-const patience = 5 * time.Second
+// hashWait bounds the wait for a turn: whoever waits longer waits behind a flood.
+const hashWait = 5 * time.Second
 
-func (p *passwords) enter(ctx context.Context) error {
-	late := time.NewTimer(patience)
+func (p *passwords) acquire(ctx context.Context) error {
+	late := time.NewTimer(hashWait)
 	defer late.Stop()
 	select {
-	case p.turns <- struct{}{}:
+	case p.hashSlots <- struct{}{}:
 		return nil
 	case <-late.C:
 		return ErrBusy
@@ -131,4 +131,4 @@ func (p *passwords) enter(ctx context.Context) error {
 	}
 }
 
-func (p *passwords) leave() { <-p.turns }
+func (p *passwords) release() { <-p.hashSlots }

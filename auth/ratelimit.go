@@ -33,30 +33,30 @@ type Rate struct {
 // A stranger can therefore use up Network, Own and Shared for browsers on the stranger's
 // own network that have never logged in to the account. There an attempt is free again a
 // minute after the stranger stops, and may be snatched away for as long as the stranger
-// goes on. On any other network he can empty Shared alone, which leaves Own: five tries,
+// goes on. On any other network he can empty Shared alone, which leaves AccountFromNetwork: five tries,
 // and one every ten minutes. A browser that has logged in before he cannot touch.
 type LoginLimits struct {
 	// Network bounds all attempts of one client network, as ClientAddress tells it, for
 	// all who sit behind one address: 100, and one every 6 seconds.
 	Network Rate
 	// Own bounds those of one network for one account: 5, and one every 10 minutes.
-	Own Rate
-	// Shared is one budget for each account, for networks that have used up their Own:
+	AccountFromNetwork Rate
+	// Shared is one budget for each account, for networks that have used up their AccountFromNetwork:
 	// 20, and one every minute.
-	Shared Rate
+	Account Rate
 	// Browser bounds those of a browser that has logged in to the account before: 10, and
 	// one every minute. It is known by a signed cookie that lasts as long as a browser
 	// keeps it, names nobody, and grants this budget alone, for that account alone.
-	Browser Rate
+	KnownBrowser Rate
 	// Off lifts all limits, for a service that has its own.
 	Off bool
 }
 
 var defaultLimits = LoginLimits{
-	Network: Rate{Burst: 100, Every: 6 * time.Second},
-	Own:     Rate{Burst: 5, Every: 10 * time.Minute},
-	Shared:  Rate{Burst: 20, Every: time.Minute},
-	Browser: Rate{Burst: 10, Every: time.Minute},
+	Network:            Rate{Burst: 100, Every: 6 * time.Second},
+	AccountFromNetwork: Rate{Burst: 5, Every: 10 * time.Minute},
+	Account:            Rate{Burst: 20, Every: time.Minute},
+	KnownBrowser:       Rate{Burst: 10, Every: time.Minute},
 }
 
 const (
@@ -69,8 +69,8 @@ func (l LoginLimits) orDefaults() (LoginLimits, error) {
 		rate     *Rate
 		fallback Rate
 	}{
-		{&l.Network, defaultLimits.Network}, {&l.Own, defaultLimits.Own}, {&l.Shared, defaultLimits.Shared},
-		{&l.Browser, defaultLimits.Browser},
+		{&l.Network, defaultLimits.Network}, {&l.AccountFromNetwork, defaultLimits.AccountFromNetwork}, {&l.Account, defaultLimits.Account},
+		{&l.KnownBrowser, defaultLimits.KnownBrowser},
 	} {
 		if r.rate.Burst < 0 || r.rate.Burst > maxBurst {
 			return l, fmt.Errorf("auth: a burst of logins is %d, it must be from 1 to %d", r.rate.Burst, maxBurst)
@@ -111,12 +111,12 @@ func (a *Auth) admit(ctx context.Context, r *http.Request, account string, brows
 	}
 	var choices []ratelimit.Choice
 	if browser != nil {
-		choices = []ratelimit.Choice{{budget(a.limits.Browser, "browser", string(browser), account)}}
+		choices = []ratelimit.Choice{{budget(a.limits.KnownBrowser, "browser", string(browser), account)}}
 	} else {
 		network := a.clientAddress(r)
 		choices = []ratelimit.Choice{
 			{budget(a.limits.Network, "network", network)},
-			{budget(a.limits.Own, "own", network, account), budget(a.limits.Shared, "shared", account)},
+			{budget(a.limits.AccountFromNetwork, "own", network, account), budget(a.limits.Account, "shared", account)},
 		}
 	}
 	wait, err := ratelimit.Take(ctx, a.db, choices...)
