@@ -46,11 +46,11 @@ func TestEveryWebhookIsLost(t *testing.T) {
 	require.NoError(t, err)
 	w.checkout(open)
 
-	settled, err := w.payments.AskStripe(t.Context())
+	settled, err := w.payments.ReconcilePayments(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, settled, "none is past its time")
 	w.past()
-	settled, err = w.payments.AskStripe(t.Context())
+	settled, err = w.payments.ReconcilePayments(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 4, settled)
 	for _, want := range []struct {
@@ -65,7 +65,7 @@ func TestEveryWebhookIsLost(t *testing.T) {
 		require.Equal(t, want.booking, w.status(want.id))
 		require.Equal(t, want.payment, w.payment(want.id).Status())
 	}
-	settled, err = w.payments.AskStripe(t.Context())
+	settled, err = w.payments.ReconcilePayments(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, settled, "those that wait are left alone for a while")
 

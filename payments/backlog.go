@@ -10,9 +10,9 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Waiting is how many of something there are, and since when there has been one. Times
+// BacklogCount is how many of something there are, and since when there has been one. Times
 // are UTC.
-type Waiting struct {
+type BacklogCount struct {
 	Count int
 	// Oldest is since when the oldest of them waits, zero when there is none, and Age how
 	// long ago that is, by the database's clock: an alarm belongs on it.
@@ -24,39 +24,39 @@ type Waiting struct {
 // together.
 type Backlog struct {
 	// Overdue are open, although their Checkout Session has ended: since it did.
-	// [Payments.ExpireSessions] and [Payments.AskStripe] see to them.
-	Overdue Waiting
+	// [Payments.ExpireSessions] and [Payments.ReconcilePayments] see to them.
+	Overdue BacklogCount
 	// Processing were completed by a delayed method whose money has not come: since the
 	// last that was heard of them. That takes days.
-	Processing Waiting
+	Processing BacklogCount
 	// Parked wait for a person: since the last that was heard of them. One whose money
 	// has gone back in full, or is due to, is not counted.
-	Parked Waiting
+	Parked BacklogCount
 	// Disputed have a dispute that is open: since the last that was heard of them. Parked
 	// ones are counted here too.
-	Disputed Waiting
+	Disputed BacklogCount
 	// RefundsDue have not been made at Stripe: since they were asked for.
 	// [Payments.SettleRefunds] sees to them. RefundsStuck are those of them that Stripe
 	// could not be brought to make in three tries. Refunds of a payment that is disputed
 	// wait for that and are in neither.
-	RefundsDue, RefundsStuck Waiting
+	RefundsDue, RefundsStuck BacklogCount
 	// RefundsPending were made at Stripe, and the money is on its way: since they were
 	// asked for. That takes days, and longer where the account's balance does not cover
 	// one, or where Stripe waits for the customer.
-	RefundsPending Waiting
+	RefundsPending BacklogCount
 	// RefundsFailed were refused, by Stripe or by the customer's bank, or canceled at
 	// Stripe: since then. One is done when a later refund of the same payment, of its
 	// amount or more, or lost disputes of as much, have taken its place, or nothing is
 	// left to give back.
-	RefundsFailed Waiting
+	RefundsFailed BacklogCount
 	// RefundsUnknown are payments of which something has gone back that no refund here
-	// tells of: since the last change of the payment. [Payments.LookUpRefunds] sees to
+	// tells of: since the last change of the payment. [Payments.RefreshRefunds] sees to
 	// them.
-	RefundsUnknown Waiting
+	RefundsUnknown BacklogCount
 	// OtherAccounts are payments of other accounts or modes that are overdue, and refunds
 	// of theirs that are due: since then. Only a process with their key and name takes
 	// them.
-	OtherAccounts Waiting
+	OtherAccounts BacklogCount
 }
 
 // What waits for a person: parked ones whose money has not gone back in full and is not
@@ -139,7 +139,7 @@ func (p *Payments) Backlog(ctx context.Context) (Backlog, error) {
 
 func readBacklog(ctx context.Context, q booking.Querier, account string) (Backlog, error) {
 	var b Backlog
-	parts := map[string]*Waiting{
+	parts := map[string]*BacklogCount{
 		"overdue": &b.Overdue, "processing": &b.Processing, "parked": &b.Parked, "disputed": &b.Disputed,
 		"due": &b.RefundsDue, "stuck": &b.RefundsStuck, "refused": &b.RefundsFailed, "unknown": &b.RefundsUnknown,
 		"pending": &b.RefundsPending, "other": &b.OtherAccounts,
@@ -151,7 +151,7 @@ func readBacklog(ctx context.Context, q booking.Querier, account string) (Backlo
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var what string
-		var w Waiting
+		var w BacklogCount
 		var milliseconds int64
 		if err := rows.Scan(&what, &w.Count, &w.Oldest, &milliseconds); err != nil {
 			return b, err
@@ -170,9 +170,9 @@ const troubledPaymentsSQL = `SELECT ` + paymentColumns + ` FROM booking_platform
 WHERE ((` + waitsParkedSQL + `) OR (` + waitsDisputedSQL +
 	`)) AND p.account IN ('', $2::text) ORDER BY p.id DESC LIMIT $1::int`
 
-// Troubled returns the payments that a person should look at, the newest first, 500 at
+// NeedingAttention returns the payments that a person should look at, the newest first, 500 at
 // most: those that [Backlog] counts as parked and as disputed. One round trip.
-func (p *Payments) Troubled(ctx context.Context) ([]Payment, error) {
+func (p *Payments) NeedingAttention(ctx context.Context) ([]Payment, error) {
 	var out []Payment
 	err := p.read(ctx, "list troubled payments", func(q booking.Querier) error {
 		out = nil

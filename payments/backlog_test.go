@@ -20,7 +20,7 @@ func (w *world) backlog() payments.Backlog {
 }
 
 // requireWaiting wants so many that wait, the oldest for about so long.
-func requireWaiting(t *testing.T, w payments.Waiting, count int, age time.Duration) {
+func requireWaiting(t *testing.T, w payments.BacklogCount, count int, age time.Duration) {
 	t.Helper()
 	require.Equal(t, count, w.Count)
 	if count == 0 {
@@ -92,7 +92,7 @@ func TestBacklogOfRefunds(t *testing.T) {
 
 	w.settle(2)
 	// The events of a refund may come before the answer to its call.
-	_, err := w.payments.LookUpRefunds(t.Context())
+	_, err := w.payments.RefreshRefunds(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, w.backlog())
 	_, err = w.stripe.FailRefund(w.refundsOf(p)[0].StripeID, "expired_or_canceled_card")
@@ -124,10 +124,10 @@ func TestBacklogOfARefundThatIsNotNeeded(t *testing.T) {
 	require.NoError(t,
 		w.db.QueryRow(`SELECT cause FROM booking_platform.refunds WHERE status = 'failed'`).Scan(&failed))
 	require.Equal(t, "case 1", failed)
-	troubled, err := w.payments.TroubledRefunds(t.Context())
+	troubled, err := w.payments.RefundsNeedingAttention(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, troubled)
-	_, err = w.payments.LookUpRefunds(t.Context())
+	_, err = w.payments.RefreshRefunds(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, w.backlog())
 }
@@ -187,7 +187,7 @@ func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 				w.stripe.HoldDelivery()
 			}
 			troubled := func() (all []string) {
-				refunds, err := w.payments.TroubledRefunds(t.Context())
+				refunds, err := w.payments.RefundsNeedingAttention(t.Context())
 				require.NoError(t, err)
 				for _, r := range refunds {
 					all = append(all, r.PaymentID)
@@ -199,9 +199,9 @@ func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 					require.NoError(t, w.stripe.WaitDelivered(t.Context()))
 					return
 				}
-				_, err := w.payments.FindRefunds(t.Context())
+				_, err := w.payments.DiscoverRefunds(t.Context())
 				require.NoError(t, err)
-				_, err = w.payments.LookUpRefunds(t.Context())
+				_, err = w.payments.RefreshRefunds(t.Context())
 				require.NoError(t, err)
 			}
 			settle := func() {
@@ -266,11 +266,11 @@ func TestFindRefunds_PendingForLong(t *testing.T) {
 	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '40 days', updated_at = statement_timestamp() - interval '2 days'`)
 	// As if the list did not reach it.
 	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = stripe_payment_intent_id || '_'`)
-	found, err := w.payments.FindRefunds(t.Context())
+	found, err := w.payments.DiscoverRefunds(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, found)
 	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = rtrim(stripe_payment_intent_id, '_')`)
-	asked, err := w.payments.LookUpRefunds(t.Context())
+	asked, err := w.payments.RefreshRefunds(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, asked)
 	require.Equal(t, payments.RefundCanceled, w.refundsOf(p)[0].Status)

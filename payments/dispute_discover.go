@@ -35,7 +35,7 @@ type disputePage struct {
 	Data    []json.RawMessage `json:"data"`
 }
 
-// FindDisputes is one step: it lists, at Stripe, the disputes of the last 30 days, asks
+// DiscoverDisputes is one step: it lists, at Stripe, the disputes of the last 30 days, asks
 // about those that are still open here, and records what no event has told of: so a
 // dispute is known, and its end, though Stripe never made the event. Run it every quarter
 // of an hour. It returns how many disputes there was news of.
@@ -43,7 +43,7 @@ type disputePage struct {
 // It reads 2,000 disputes at most, a page of 100 in one call and one round trip, and asks
 // about 20; no transaction is open while Stripe is asked. It is safe on every replica at
 // once. What Stripe does not answer is [ErrUnavailable]. It ends with ctx.
-func (p *Payments) FindDisputes(ctx context.Context) (int, error) {
+func (p *Payments) DiscoverDisputes(ctx context.Context) (int, error) {
 	ctx = actingAs(ctx, "payments")
 	found, err := p.listDisputes(ctx)
 	if err != nil {

@@ -24,7 +24,7 @@ func TestRefund_WhileDisputed(t *testing.T) {
 	w.settle(0)
 	require.Zero(t, w.backlog().RefundsDue, "it waits for the dispute, not for a step")
 	require.Zero(t, w.backlog().RefundsStuck)
-	troubled, err := w.payments.TroubledRefunds(t.Context())
+	troubled, err := w.payments.RefundsNeedingAttention(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, troubled)
 	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 500, Cause: "case 2"})
@@ -90,7 +90,7 @@ func TestRefund_DueWhenTheDisputeIsLost(t *testing.T) {
 			} else {
 				require.Equal(t, test.want, r[0].Amount.Minor)
 			}
-			_, err = w.payments.LookUpRefunds(t.Context())
+			_, err = w.payments.RefreshRefunds(t.Context())
 			require.NoError(t, err)
 			require.Zero(t, w.backlog())
 			_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 9"})
@@ -147,7 +147,7 @@ func TestRefund_NothingDueAfterTheDispute(t *testing.T) {
 		}
 		_, err = w.payments.RetryRefund(t.Context(), last.ID, "operator")
 		require.ErrorIs(t, err, payments.ErrNothingToRefund)
-		troubled, err := w.payments.TroubledRefunds(t.Context())
+		troubled, err := w.payments.RefundsNeedingAttention(t.Context())
 		require.NoError(t, err)
 		require.Empty(t, troubled, way)
 		require.Zero(t, w.backlog().RefundsFailed, way)

@@ -281,7 +281,7 @@ func TestFindDisputes_WithoutEvents(t *testing.T) {
 		}})
 	find := func(want int) {
 		t.Helper()
-		n, err := w.payments.FindDisputes(t.Context())
+		n, err := w.payments.DiscoverDisputes(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, want, n)
 	}

@@ -35,23 +35,23 @@
 //
 //	p.ExpireSessions(ctx)  // end what can still be paid for slots that are gone
 //	p.SettleRefunds(ctx)   // make the refunds that are due
-//	p.LookUpRefunds(ctx)   // find out about refunds that Stripe has hinted at
+//	p.RefreshRefunds(ctx)   // find out about refunds that Stripe has hinted at
 //
 // This one asks Stripe about single payments whose time is over; run it every minute:
 //
-//	p.AskStripe(ctx)       // settle payments of which no event has come
+//	p.ReconcilePayments(ctx)       // settle payments of which no event has come
 //
 // These list up to 30 days at Stripe in each run, and count against its rate limit; run
 // the first every five minutes, the others every fifteen:
 //
-//	p.TakeUndelivered(ctx, receiver) // take the events that were not delivered
-//	p.FindRefunds(ctx)               // find refunds of which no event has come
-//	p.FindDisputes(ctx)              // find disputes, and their ends, of which no event has come
+//	p.FetchUndelivered(ctx, receiver) // take the events that were not delivered
+//	p.DiscoverRefunds(ctx)               // find refunds of which no event has come
+//	p.DiscoverDisputes(ctx)              // find disputes, and their ends, of which no event has come
 //
 // Each step is safe on every replica at once. Beside them run receiver.Run and the steps
 // of booking.
 //
-// [Payments.TakeSince] takes every event since a time, delivered or not: once, after a
+// [Payments.FetchSince] takes every event since a time, delivered or not: once, after a
 // backup was restored.
 //
 // Where Stripe asks to be left alone (Retry-After), the steps of that process do so. Each

@@ -58,7 +58,7 @@ func ExamplePayments_SettleRefunds() {
 	ctx := context.Background()
 	for range time.Tick(5 * time.Second) {
 		for _, step := range []func(context.Context) (int, error){pay.ExpireSessions, pay.SettleRefunds,
-			pay.LookUpRefunds} {
+			pay.RefreshRefunds} {
 			if _, err := step(ctx); err != nil {
 				log.Print(err)
 			}

@@ -49,20 +49,20 @@ func (p *Payments) rounds(receiver *webhook.Receiver) []periodic.Round {
 		}},
 		{Every: 5 * time.Second, Steps: []periodic.Step{
 			{Name: "payments.SettleRefunds", Timeout: 20 * time.Second, Do: p.SettleRefunds},
-			{Name: "payments.LookUpRefunds", Timeout: 20 * time.Second, Do: p.LookUpRefunds},
+			{Name: "payments.RefreshRefunds", Timeout: 20 * time.Second, Do: p.RefreshRefunds},
 		}},
 		{Every: time.Minute, Steps: []periodic.Step{
-			{Name: "payments.AskStripe", Timeout: 45 * time.Second, Do: p.AskStripe},
+			{Name: "payments.ReconcilePayments", Timeout: 45 * time.Second, Do: p.ReconcilePayments},
 		}},
 		{Every: 5 * time.Minute, Steps: []periodic.Step{
-			{Name: "payments.TakeUndelivered", Timeout: time.Minute, Do: func(ctx context.Context) (int, error) {
-				return p.TakeUndelivered(ctx, receiver)
+			{Name: "payments.FetchUndelivered", Timeout: time.Minute, Do: func(ctx context.Context) (int, error) {
+				return p.FetchUndelivered(ctx, receiver)
 			}},
 		}},
 		// These two list up to 30 days at Stripe.
 		{Every: 15 * time.Minute, Steps: []periodic.Step{
-			{Name: "payments.FindRefunds", Timeout: 2 * time.Minute, Do: p.FindRefunds},
-			{Name: "payments.FindDisputes", Timeout: 2 * time.Minute, Do: p.FindDisputes},
+			{Name: "payments.DiscoverRefunds", Timeout: 2 * time.Minute, Do: p.DiscoverRefunds},
+			{Name: "payments.DiscoverDisputes", Timeout: 2 * time.Minute, Do: p.DiscoverDisputes},
 		}},
 	}
 }

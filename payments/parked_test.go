@@ -139,7 +139,7 @@ func TestParked_AndTheDelayedMethodFailed(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.send("evt_2", "checkout.session.async_payment_failed", unpaid))
 	require.Equal(t, payments.Failed, w.payment(b.ID).Status())
 	require.Zero(t, w.backlog())
-	troubled, err := w.payments.Troubled(t.Context())
+	troubled, err := w.payments.NeedingAttention(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, troubled)
 }

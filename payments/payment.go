@@ -78,11 +78,11 @@ type Payment struct {
 	ParkedReason string
 	// ExpiresAt is when the Checkout Session ends by itself.
 	ExpiresAt time.Time
-	// AskedAt is when Stripe, asked by [Payments.RefreshSession] or [Payments.AskStripe], first said
+	// ReconciledAt is when Stripe, asked by [Payments.RefreshSession] or [Payments.ReconcilePayments], first said
 	// something that was applied to the payment: what it has no event for in the ledger
 	// came from there. Zero when only events have told of it.
-	AskedAt time.Time
-	// CreatedAt and UpdatedAt are by the database's clock, as AskedAt is.
+	ReconciledAt time.Time
+	// CreatedAt and UpdatedAt are by the database's clock, as ReconciledAt is.
 	CreatedAt, UpdatedAt time.Time
 
 	completed, failed, expired, parked bool
@@ -160,7 +160,7 @@ func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 		&p.OpenDisputes, &p.Lost.Minor, &p.parameters, &p.attempt, &p.Unapplied, &asked, &p.Account)
 	p.Refunded.Currency, p.Lost.Currency = p.Captured.Currency, p.Captured.Currency
 	if asked.Valid {
-		p.AskedAt = asked.Time.UTC()
+		p.ReconciledAt = asked.Time.UTC()
 	}
 	p.ExpiresAt, p.CreatedAt, p.UpdatedAt = p.ExpiresAt.UTC(), p.CreatedAt.UTC(), p.UpdatedAt.UTC()
 	return p, err

@@ -128,7 +128,7 @@ type Payments struct {
 	opts        Options
 	log         *slog.Logger
 
-	// takenTo is the event from which TakeUndelivered goes on; taking guards it.
+	// takenTo is the event from which FetchUndelivered goes on; taking guards it.
 	taking  sync.Mutex
 	takenTo string
 }

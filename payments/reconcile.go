@@ -37,7 +37,7 @@ WHERE p.id = (
 	FOR UPDATE SKIP LOCKED)
 RETURNING ` + paymentColumns
 
-// AskStripe is one step: it asks Stripe about payments that are past their time, and
+// ReconcilePayments is one step: it asks Stripe about payments that are past their time, and
 // applies what it answers as their events would have been: so each is settled though no
 // event of it ever comes. Run it every minute. It returns how many it settled, and asks
 // about 20 at most; nothing to do is one round trip that reads one small index. A delayed
@@ -46,7 +46,7 @@ RETURNING ` + paymentColumns
 // Each payment is leased in the database before the call, so the step is safe on every
 // replica at once, against their events too, and no transaction is open while Stripe is
 // asked. It goes on after one that failed, and returns what failed; it ends with ctx.
-func (p *Payments) AskStripe(ctx context.Context) (int, error) {
+func (p *Payments) ReconcilePayments(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	settled := 0
 	var failures []error

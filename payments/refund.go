@@ -144,11 +144,11 @@ WHERE r.id = ANY (ARRAY(
 AND EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AND p.account IN ('', $2::text))
 ORDER BY r.id DESC LIMIT $1::int`
 
-// TroubledRefunds returns the refunds that a person should look at, the newest first, 500
+// RefundsNeedingAttention returns the refunds that a person should look at, the newest first, 500
 // at most: those that [Backlog] counts as failed, failed or canceled with no other in
 // their place; those that Stripe could not be brought to make in three tries; and those
 // that are on their way for 14 days, or wait for the customer. One round trip.
-func (p *Payments) TroubledRefunds(ctx context.Context) ([]Refund, error) {
+func (p *Payments) RefundsNeedingAttention(ctx context.Context) ([]Refund, error) {
 	return p.refunds(ctx, "list troubled refunds", troubledSQL, 500, p.account)
 }
 

@@ -22,9 +22,9 @@ func neverMade(t *testing.T, s setup) *world {
 // foundRefunds runs the step, and then the one that looks up what it found.
 func (w *world) foundRefunds() int {
 	w.t.Helper()
-	n, err := w.payments.FindRefunds(w.t.Context())
+	n, err := w.payments.DiscoverRefunds(w.t.Context())
 	require.NoError(w.t, err)
-	asked, err := w.payments.LookUpRefunds(w.t.Context())
+	asked, err := w.payments.RefreshRefunds(w.t.Context())
 	require.NoError(w.t, err)
 	require.Equal(w.t, min(n, 20), asked)
 	return n
@@ -90,13 +90,13 @@ func TestFindRefundsInPages(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if _, err := w.payments.FindRefunds(t.Context()); err != nil {
+			if _, err := w.payments.DiscoverRefunds(t.Context()); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	asked, err := w.payments.LookUpRefunds(t.Context())
+	asked, err := w.payments.RefreshRefunds(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, asked)
 	require.EqualValues(t, 200, w.payment(b.ID).Refunded.Minor)
@@ -118,7 +118,7 @@ func TestFindRefundsWhileStripeIsDown(t *testing.T) {
 	require.NoError(t, err)
 	// The library makes a call twice.
 	f := w.stripe.Fault(func(r *http.Request) bool { return r.URL.Path == "/v1/refunds" }, stripetest.FailBefore, 2)
-	_, err = w.payments.FindRefunds(t.Context())
+	_, err = w.payments.DiscoverRefunds(t.Context())
 	require.ErrorIs(t, err, payments.ErrUnavailable)
 	require.Equal(t, 2, f.Fired())
 	require.Equal(t, 1, w.foundRefunds())

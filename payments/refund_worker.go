@@ -3,9 +3,7 @@ package payments
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"time"
@@ -73,7 +71,7 @@ type dueRefund struct {
 // refund is looked for at Stripe by its metadata.
 //
 // What Stripe refuses for good is failed, with Stripe's word for it, and stays visible
-// ([Payments.TroubledRefunds]). What failed on the way is tried again, later each time,
+// ([Payments.RefundsNeedingAttention]). What failed on the way is tried again, later each time,
 // up to an hour, or as Stripe's Retry-After says, for which this process does not ask for
 // any other either. The step goes on after one that failed, and returns what failed; it
 // ends with ctx.
@@ -238,7 +236,7 @@ func (p *Payments) takeRest(ctx context.Context, d dueRefund, r *refusedRefund) 
 				return err
 			}
 			// Others gave it back: what that means for the booking is decided by
-			// LookUpRefunds.
+			// RefreshRefunds.
 			_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
 			return err
 		})
@@ -267,7 +265,7 @@ func (p *Payments) refundRefused(ctx context.Context, d dueRefund, r *refusedRef
 			if err := note(ctx, tx, d.paymentID); err != nil {
 				return err
 			}
-			// What others gave back is recorded by LookUpRefunds.
+			// What others gave back is recorded by RefreshRefunds.
 			_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
 			return err
 		})
@@ -294,137 +292,114 @@ func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error
 	})
 }
 
-const (
-	// refundPages is how many pages of 100 one run reads at most.
-	refundPages = 50
-	// refundsFor is for how long a refund may still change: banks send one back within 30
-	// days (https://docs.stripe.com/refunds#failed-refunds).
-	refundsFor = 30 * 24 * time.Hour
-)
-
-// A refund is news when no row tells of it, or only of a status before the one that it
-// has. Of payments that somebody has in use the next run tells.
-const markRefundedSQL = `
-WITH listed AS (
-	SELECT t.id, t.intent, t.status FROM jsonb_to_recordset($1::jsonb) AS t (id text, intent text, status text)
-), news AS (
-	SELECT p.id FROM booking_platform.payments p
-	WHERE p.stripe_payment_intent_id = ANY (ARRAY(SELECT l.intent FROM listed l)) AND p.refunds_unknown = 0 AND p.account IN ('', $2::text)
-	AND EXISTS (
-		SELECT FROM listed l WHERE l.intent = p.stripe_payment_intent_id AND NOT EXISTS (
-			SELECT FROM booking_platform.refunds r WHERE r.stripe_refund_id = l.id
-			AND array_position('{due,pending,succeeded,failed,canceled}'::text[], r.status) >= array_position('{due,pending,succeeded,failed,canceled}'::text[], l.status)))
-	FOR UPDATE OF p SKIP LOCKED
-)
-UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1
-FROM news n WHERE p.id = n.id`
-
-// What Stripe's list does not reach any more and is on its way still is asked about once
-// a day.
-const markPendingSQL = `
-UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1
-WHERE p.refunds_unknown = 0 AND p.account IN ('', $2::text) AND p.id IN (
-	SELECT r.payment_id FROM booking_platform.refunds r
-	WHERE r.status = 'pending' AND r.created_at < statement_timestamp() - make_interval(secs => $1::int)
-	AND r.updated_at < statement_timestamp() - interval '1 day')`
-
-// FindRefunds is one step: it lists, at Stripe, the refunds of the last 30 days, and has
-// those of which no event told looked up by [Payments.LookUpRefunds]: so one that was
-// made by hand, or that a bank has sent back, is known here though Stripe never made its
-// event. Run it every quarter of an hour. It returns how many payments there is news of.
-//
-// It reads 5,000 refunds at most, the newest first, a page of 100 in one call and one
-// round trip; no transaction is open while Stripe is asked. It is safe on every replica
-// at once. What Stripe does not answer is [ErrUnavailable]. It ends with ctx.
-func (p *Payments) FindRefunds(ctx context.Context) (int, error) {
-	ctx = inBackground(ctx)
-	found, err := p.markPending(ctx)
+// findIntent asks Stripe which PaymentIntent the session made, where no event has said
+// so.
+func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
+	if d.intent != "" {
+		return nil
+	}
+	params := &stripe.CheckoutSessionParams{}
+	params.Context = ctx
+	s, err := p.sessions.Get(d.session, params)
 	if err != nil {
-		return 0, err
-	}
-	after := ""
-	for range refundPages {
-		if p.quiet() {
-			break
-		}
-		page, err := p.refundPage(ctx, after)
-		if err != nil {
-			return found, p.unavailable(ctx, "list the refunds of late", "", err)
-		}
-		if len(page.Data) > 0 {
-			n, err := p.markRefunded(ctx, page.Data)
-			if err != nil {
-				return found, err
-			}
-			found += n
-			after = page.Data[len(page.Data)-1].ID
-		}
-		if !page.HasMore || len(page.Data) == 0 {
-			break
-		}
-	}
-	return found, nil
-}
-
-// markPending has payments looked up whose refund is on its way for longer than the list
-// reaches.
-func (p *Payments) markPending(ctx context.Context) (int, error) {
-	var n int64
-	err := p.alone(ctx, "mark refunds that are on their way", func(q booking.Querier) error {
-		result, err := q.ExecContext(ctx, markPendingSQL, int(refundsFor/time.Second), p.account)
-		if err != nil {
-			return err
-		}
-		n, err = result.RowsAffected()
 		return err
-	})
-	return int(n), err
+	}
+	if s.PaymentIntent == nil || s.PaymentIntent.ID == "" {
+		return errors.New("the session has no PaymentIntent")
+	}
+	d.intent = s.PaymentIntent.ID
+	return nil
 }
 
-// refundPage reads the page that begins after a refund.
-func (p *Payments) refundPage(ctx context.Context, after string) (*stripe.RefundList, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
-	defer cancel()
-	params := &stripe.RefundListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: time.Now().Add(-refundsFor).Unix()}}
+// refundsAtStripe lists the refunds of a PaymentIntent, all of them: there are few. None
+// says something only where Stripe knows the PaymentIntent: with a key of another account
+// or mode the answer is an error.
+func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]told, error) {
+	params := &stripe.RefundListParams{PaymentIntent: stripe.String(intent)}
 	params.Context = ctx
 	params.Limit = stripe.Int64(100)
-	// The time limit is for one page.
-	params.Single = true
-	if after != "" {
-		params.StartingAfter = stripe.String(after)
-	}
+	var out []told
 	list := p.refundCalls.List(params)
-	return list.RefundList(), list.Err()
+	for list.Next() {
+		t, err := toldBy(list.Refund())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	if err := list.Err(); err != nil || len(out) > 0 {
+		return out, err
+	}
+	known := &stripe.PaymentIntentParams{}
+	known.Context = ctx
+	_, err := p.intents.Get(intent, known)
+	return nil, err
 }
 
-// markRefunded notes which payments have refunds that are news.
-func (p *Payments) markRefunded(ctx context.Context, page []*stripe.Refund) (int, error) {
-	type listed struct {
-		ID     string `json:"id"`
-		Intent string `json:"intent"`
-		Status string `json:"status"`
+// findRefund looks for our refund at Stripe by its metadata. It returns all refunds of
+// the payment, and whether ours is one of them.
+func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []told, made bool, err error) {
+	all, err = p.refundsAtStripe(ctx, d.intent)
+	for _, t := range all {
+		made = made || t.ours == d.id
 	}
-	all := []listed{}
-	for _, r := range page {
-		t, err := toldBy(r)
-		// Other things of the account's owner can be refunds without a PaymentIntent.
-		if err != nil || r.PaymentIntent == nil {
-			continue
+	return all, made, err
+}
+
+// left is what Stripe can still give back of the payment, by the refunds that it lists.
+func (d dueRefund) left(all []told) int64 {
+	left := d.captured
+	for _, t := range all {
+		if t.status == RefundPending || t.status == RefundSucceeded {
+			left -= t.amount.Minor
 		}
-		all = append(all, listed{t.id, r.PaymentIntent.ID, string(t.status)})
 	}
-	encoded, err := json.Marshal(all)
-	if err != nil {
-		return 0, fmt.Errorf("payments: encode the refunds: %w", err)
-	}
-	var n int64
-	err = p.alone(ctx, "mark payments that were refunded", func(q booking.Querier) error {
-		result, err := q.ExecContext(ctx, markRefundedSQL, string(encoded), p.account)
+	return max(0, left)
+}
+
+const nextKeySQL = `
+UPDATE booking_platform.refunds AS r SET attempt = r.attempt + 1, first_called_at = statement_timestamp()
+WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
+
+// nextKey moves a refund to another key, once it is known that none was made under the
+// one before.
+func (p *Payments) nextKey(ctx context.Context, d *dueRefund) error {
+	err := p.alone(ctx, "move a refund to the next key", func(q booking.Querier) error {
+		result, err := q.ExecContext(ctx, nextKeySQL, d.id, d.attempt)
 		if err != nil {
 			return err
 		}
-		n, err = result.RowsAffected()
-		return err
+		if n, err := result.RowsAffected(); err != nil || n == 1 {
+			return err
+		}
+		return errors.New("another caller was faster")
 	})
-	return int(n), err
+	if err == nil {
+		d.attempt++
+	}
+	return err
+}
+
+// refusesAmount tells whether Stripe says that less is left than was asked for. Where its
+// list of refunds says otherwise, the list is behind, and ours may be what is missing in
+// it.
+func refusesAmount(err error) bool {
+	var se *stripe.Error
+	return errors.As(err, &se) && (se.Param == "amount" || se.Code == stripe.ErrorCodeChargeAlreadyRefunded ||
+		se.Code == stripe.ErrorCodeAmountTooLarge)
+}
+
+// refusalCode is Stripe's word for what happened. Its message is left out: it can quote
+// parameters.
+func refusalCode(err error) string {
+	var se *stripe.Error
+	switch {
+	case !errors.As(err, &se):
+		return "no answer of Stripe's"
+	case se.Code != "":
+		return string(se.Code)
+	case se.Type != "":
+		return string(se.Type)
+	}
+	return "status " + strconv.Itoa(se.HTTPStatusCode)
 }

@@ -38,8 +38,8 @@ func TestStepsLeaveStripeAloneForAsLongAsItAsks(t *testing.T) {
 	}
 	w.exec(`UPDATE booking_platform.payments SET refunds_unknown = 1, leased_until = NULL WHERE captured_minor > 0`)
 	steps := []func(context.Context) (int, error){
-		w.payments.SettleRefunds, w.payments.LookUpRefunds, w.payments.ExpireSessions, w.payments.AskStripe,
-		func(ctx context.Context) (int, error) { return w.payments.TakeUndelivered(ctx, w.receiver) },
+		w.payments.SettleRefunds, w.payments.RefreshRefunds, w.payments.ExpireSessions, w.payments.ReconcilePayments,
+		func(ctx context.Context) (int, error) { return w.payments.FetchUndelivered(ctx, w.receiver) },
 	}
 	f := w.stripe.Fault(func(r *http.Request) bool { return r.URL.Path == "/v1/refunds" }, stripetest.TooMany, 100)
 	before := calls.Load()

@@ -14,10 +14,10 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-func (w *world) takeSince(since time.Time, dry bool) (all []payments.Taken) {
+func (w *world) takeSince(since time.Time, dry bool) (all []payments.FetchedEvent) {
 	w.t.Helper()
-	err := w.payments.TakeSince(w.t.Context(), w.receiver, since,
-		payments.SinceOptions{DryRun: dry, Each: func(t payments.Taken) { all = append(all, t) }})
+	err := w.payments.FetchSince(w.t.Context(), w.receiver, since,
+		payments.FetchSinceOptions{DryRun: dry, Each: func(t payments.FetchedEvent) { all = append(all, t) }})
 	require.NoError(w.t, err)
 	return all
 }
@@ -53,7 +53,7 @@ func TestEventsSinceATimeAreTakenThoughTheyWereDelivered(t *testing.T) {
 		b booking.Booking
 	}{{gone, foreign}, {c, ours}} {
 		one := listed[i]
-		require.True(t, one.Lacking())
+		require.True(t, one.Missing())
 		require.Empty(t, one.Outcome, "a dry run")
 		require.Equal(t, "checkout.session.completed", one.Type)
 		require.Equal(t, []string{want.c.SessionID, want.c.PaymentID, want.b.ID},
@@ -63,7 +63,7 @@ func TestEventsSinceATimeAreTakenThoughTheyWereDelivered(t *testing.T) {
 	}
 	require.Equal(t, booking.Pending, w.status(ours.ID))
 
-	outcomes := func(all []payments.Taken) (out []webhook.Outcome) {
+	outcomes := func(all []payments.FetchedEvent) (out []webhook.Outcome) {
 		for _, one := range all {
 			require.NoError(t, one.Err)
 			out = append(out, one.Outcome)
@@ -75,8 +75,8 @@ func TestEventsSinceATimeAreTakenThoughTheyWereDelivered(t *testing.T) {
 	require.Equal(t, payments.Paid, w.payment(ours.ID).Status())
 	again := w.takeSince(since, false)
 	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Duplicate}, outcomes(again))
-	require.True(t, again[0].Lacking())
-	require.False(t, again[1].Lacking())
+	require.True(t, again[0].Missing())
+	require.False(t, again[1].Missing())
 	require.Empty(t, w.takeSince(time.Now().Add(time.Hour), false), "nothing is made since then")
 }
 
@@ -96,11 +96,11 @@ func TestEventsSinceATimeInPages(t *testing.T) {
 		}
 		return calls > 1 && strings.HasPrefix(r.URL.Path, "/v1/events")
 	}, stripetest.BadGateway, 2)
-	var all []payments.Taken
+	var all []payments.FetchedEvent
 	take := func() error {
 		all = nil
-		return w.payments.TakeSince(t.Context(), w.receiver, time.Time{},
-			payments.SinceOptions{Each: func(t payments.Taken) { all = append(all, t) }})
+		return w.payments.FetchSince(t.Context(), w.receiver, time.Time{},
+			payments.FetchSinceOptions{Each: func(t payments.FetchedEvent) { all = append(all, t) }})
 	}
 	require.ErrorIs(t, take(), payments.ErrUnavailable)
 	require.Len(t, all, 100)

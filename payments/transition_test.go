@@ -77,7 +77,7 @@ func (w *world) toldOf(payment string) []string {
 func (w *world) ask() {
 	w.t.Helper()
 	w.past()
-	_, err := w.payments.AskStripe(w.t.Context())
+	_, err := w.payments.ReconcilePayments(w.t.Context())
 	require.NoError(w.t, err)
 }
 
@@ -282,7 +282,7 @@ func TestTransitionsOfRefundsRefusedAndLookedUp(t *testing.T) {
 	_, _ = w.payments.SettleRefunds(t.Context())
 	w.requireTold("refund_failed 2000 of 0: paid confirmed")
 	for range 2 {
-		_, err = w.payments.LookUpRefunds(t.Context())
+		_, err = w.payments.RefreshRefunds(t.Context())
 		require.NoError(t, err)
 	}
 	w.requireTold("refunded 2500 of 2500: refunded cancelled", "cancelled 0 of 2500: refunded cancelled")

@@ -24,7 +24,7 @@ func TestTroubled(t *testing.T) {
 	w.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`, c.PaymentID)
 	w.pay(c)
 	ids := func() (ids []string) {
-		troubled, err := w.payments.Troubled(t.Context())
+		troubled, err := w.payments.NeedingAttention(t.Context())
 		require.NoError(t, err)
 		for _, p := range troubled {
 			ids = append(ids, p.ID)

@@ -33,7 +33,7 @@ type eventPage struct {
 	Data    []json.RawMessage `json:"data"`
 }
 
-// TakeUndelivered is one step: it lists, at Stripe, the events of the types of
+// FetchUndelivered is one step: it lists, at Stripe, the events of the types of
 // [Payments.Register] that were not delivered, and has the receiver work on each as on a
 // delivery: so they arrive though the endpoint was down for longer than Stripe goes on
 // sending, or was switched off. receiver is the one that the handlers are registered on.
@@ -47,7 +47,7 @@ type eventPage struct {
 // duplicates included. Nothing to do is one call to Stripe and no round trip. It goes on
 // after an event that failed, to the end of its page, and returns the first failure; what
 // Stripe does not answer is [ErrUnavailable]. It ends with ctx.
-func (p *Payments) TakeUndelivered(ctx context.Context, receiver *webhook.Receiver) (int, error) {
+func (p *Payments) FetchUndelivered(ctx context.Context, receiver *webhook.Receiver) (int, error) {
 	ctx = inBackground(ctx)
 	// Two at once in one process would only do the same twice.
 	if !p.taking.TryLock() {
@@ -132,17 +132,17 @@ func takePage(ctx context.Context, receiver *webhook.Receiver,
 	return settled, last, err
 }
 
-// SinceOptions say what [Payments.TakeSince] does.
-type SinceOptions struct {
+// FetchSinceOptions say what [Payments.FetchSince] does.
+type FetchSinceOptions struct {
 	// DryRun says of each event what the ledger has of it, and does nothing.
 	DryRun bool
 	// Each is called with each event that Stripe listed, in the order of the list, newest
 	// first; nil is nobody. It must not be slow: Stripe's list waits.
-	Each func(Taken)
+	Each func(FetchedEvent)
 }
 
-// Taken is an event that Stripe listed, and what came of it.
-type Taken struct {
+// FetchedEvent is an event that Stripe listed, and what came of it.
+type FetchedEvent struct {
 	ID, Type string
 	// Created is when Stripe made it, in UTC.
 	Created time.Time
@@ -164,12 +164,12 @@ type Taken struct {
 	Err error
 }
 
-// Lacking tells whether the ledger did not have the event settled before.
-func (t Taken) Lacking() bool {
+// Missing tells whether the ledger did not have the event settled before.
+func (t FetchedEvent) Missing() bool {
 	return t.Was == "" || t.Was == webhook.Failed || t.Was == webhook.Unmatched
 }
 
-// TakeSince lists, at Stripe, every event of the types of [Payments.Register] that was
+// FetchSince lists, at Stripe, every event of the types of [Payments.Register] that was
 // made since then, delivered or not, and has the receiver work on each as on a delivery:
 // for a database that was restored from a backup, and knows nothing of what was answered
 // after it. receiver is the one that the handlers are registered on. Stripe lists the
@@ -181,8 +181,8 @@ func (t Taken) Lacking() bool {
 // tells; the error is Stripe's (an [ErrUnavailable]), the database's, or the context's,
 // and then a repeat begins anew. It takes one round trip for each event, and those of a
 // delivery.
-func (p *Payments) TakeSince(ctx context.Context, receiver *webhook.Receiver, since time.Time,
-	opts SinceOptions) error {
+func (p *Payments) FetchSince(ctx context.Context, receiver *webhook.Receiver, since time.Time,
+	opts FetchSinceOptions) error {
 	ctx = inBackground(ctx)
 	if oldest := time.Now().Add(-eventsKept); since.Before(oldest) {
 		since = oldest
@@ -213,7 +213,7 @@ func (p *Payments) TakeSince(ctx context.Context, receiver *webhook.Receiver, si
 
 // takeListed looks the event up in the ledger, and has the receiver work on it.
 func (p *Payments) takeListed(ctx context.Context, receiver *webhook.Receiver, payload []byte,
-	dry bool) (Taken, error) {
+	dry bool) (FetchedEvent, error) {
 	t, err := takenOf(payload)
 	if err != nil {
 		return t, err
@@ -231,7 +231,7 @@ func (p *Payments) takeListed(ctx context.Context, receiver *webhook.Receiver, p
 
 // takenOf reads what is told of an event. The object of each of our types has these names
 // for it, where it has it at all.
-func takenOf(payload []byte) (Taken, error) {
+func takenOf(payload []byte) (FetchedEvent, error) {
 	var e struct {
 		ID      string `json:"id"`
 		Type    string `json:"type"`
@@ -249,10 +249,10 @@ func takenOf(payload []byte) (Taken, error) {
 		} `json:"data"`
 	}
 	if json.Unmarshal(payload, &e) != nil || e.ID == "" {
-		return Taken{}, errors.New("payments: what Stripe listed is no event")
+		return FetchedEvent{}, errors.New("payments: what Stripe listed is no event")
 	}
 	o := e.Data.Object
-	t := Taken{
+	t := FetchedEvent{
 		ID: e.ID, Type: e.Type, Created: time.Unix(e.Created, 0).UTC(), Reference: o.Metadata["payment_id"],
 		BookingID: o.Metadata["booking_id"],
 		Amount:    max(o.Amount, o.AmountTotal), Currency: o.Currency,

@@ -22,7 +22,7 @@ func lost(stripetest.Event) []time.Duration { return nil }
 
 func (w *world) takeUndelivered() int {
 	w.t.Helper()
-	n, err := w.payments.TakeUndelivered(w.t.Context(), w.receiver)
+	n, err := w.payments.FetchUndelivered(w.t.Context(), w.receiver)
 	require.NoError(w.t, err)
 	return n
 }
@@ -58,7 +58,7 @@ func TestUndeliveredEventsAreTaken(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if _, err := w.payments.TakeUndelivered(t.Context(), w.receiver); err != nil {
+			if _, err := w.payments.FetchUndelivered(t.Context(), w.receiver); err != nil {
 				t.Error(err)
 			}
 		})
@@ -67,7 +67,7 @@ func TestUndeliveredEventsAreTaken(t *testing.T) {
 	w.takeUndelivered()
 	_, err := w.receiver.RetryWaiting(t.Context())
 	require.NoError(t, err)
-	_, err = w.payments.LookUpRefunds(t.Context())
+	_, err = w.payments.RefreshRefunds(t.Context())
 	require.NoError(t, err)
 	for i, want := range []struct {
 		payment payments.Status
@@ -171,7 +171,7 @@ func TestUndeliveredEventsWhileStripeIsDown(t *testing.T) {
 	list := func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/v1/events") }
 	for _, kind := range []stripetest.FaultKind{stripetest.BadGateway, stripetest.TooMany} {
 		f := w.stripe.Fault(list, kind, 2)
-		_, err = w.payments.TakeUndelivered(t.Context(), w.receiver)
+		_, err = w.payments.FetchUndelivered(t.Context(), w.receiver)
 		require.ErrorIs(t, err, payments.ErrUnavailable)
 		f.Release()
 	}

@@ -172,7 +172,7 @@ func (c *cli) ignoreEvents(ctx context.Context, ids []string) error {
 // those of serve.
 func (c *cli) eventsFetchCommand() *cobra.Command {
 	var since time.Time
-	var opts payments.SinceOptions
+	var opts payments.FetchSinceOptions
 	cmd := c.jsonFlag(&cobra.Command{
 		Use:   "fetch --since TIME",
 		Short: "Handle every event that Stripe has made since a time, as after a restore",
@@ -196,7 +196,7 @@ Exit status: 1 when an event failed or matches nothing.`,
 	return cmd
 }
 
-func (c *cli) fetchEvents(ctx context.Context, since time.Time, opts payments.SinceOptions) error {
+func (c *cli) fetchEvents(ctx context.Context, since time.Time, opts payments.FetchSinceOptions) error {
 	return c.withServices(ctx, func(r *rooms) error {
 		// The stand-in lives in the process of serve, and its events with it.
 		if r.standIn != nil {
@@ -204,7 +204,7 @@ func (c *cli) fetchEvents(ctx context.Context, since time.Time, opts payments.Si
 		}
 		p := fetchPrinter{cli: c, dry: opts.DryRun}
 		opts.Each = p.add
-		return errors.Join(r.payments.TakeSince(ctx, r.receiver, since, opts), p.end())
+		return errors.Join(r.payments.FetchSince(ctx, r.receiver, since, opts), p.end())
 	})
 }
 

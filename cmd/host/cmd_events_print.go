@@ -214,9 +214,9 @@ type fetchPrinter struct {
 	failed                    error
 }
 
-func (p *fetchPrinter) add(t payments.Taken) {
+func (p *fetchPrinter) add(t payments.FetchedEvent) {
 	p.listed++
-	if !t.Lacking() || t.Outcome == webhook.Duplicate {
+	if !t.Missing() || t.Outcome == webhook.Duplicate {
 		return
 	}
 	p.lacked++

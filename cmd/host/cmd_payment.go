@@ -80,11 +80,11 @@ func (c *cli) withPayments(ctx context.Context, do func(*payments.Payments) erro
 
 func (c *cli) listPayments(ctx context.Context, _ []string) error {
 	return c.withPayments(ctx, func(p *payments.Payments) error {
-		found, err := p.Troubled(ctx)
+		found, err := p.NeedingAttention(ctx)
 		if err != nil {
 			return err
 		}
-		refunds, err := p.TroubledRefunds(ctx)
+		refunds, err := p.RefundsNeedingAttention(ctx)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ type paymentJSON struct {
 	Unapplied       string          `json:"unapplied,omitempty"`
 	StripeSessionID string          `json:"stripeSessionId,omitempty"`
 	PaymentIntentID string          `json:"paymentIntentId,omitempty"`
-	AskedAt         time.Time       `json:"askedAt,omitzero"`
+	ReconciledAt         time.Time       `json:"askedAt,omitzero"`
 	CreatedAt       time.Time       `json:"createdAt"`
 	UpdatedAt       time.Time       `json:"updatedAt"`
 	Refunds         []refundJSON    `json:"refunds,omitempty"`
@@ -70,7 +70,7 @@ func newPaymentJSON(p payments.Payment, refunds []payments.Refund, disputes []pa
 		ID: p.ID, BookingID: p.BookingID, Account: p.Account, Status: p.Status(), Amount: p.Amount.Minor,
 		Currency: p.Amount.Currency, Captured: p.Captured.Minor, CaptureCurrency: p.Captured.Currency,
 		Refunded: p.Refunded.Minor, Lost: p.Lost.Minor, OpenDisputes: p.OpenDisputes, ParkedReason: p.ParkedReason,
-		Unapplied: p.Unapplied, StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID, AskedAt: p.AskedAt,
+		Unapplied: p.Unapplied, StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID, ReconciledAt: p.ReconciledAt,
 		CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
 	for _, r := range refunds {
@@ -143,7 +143,7 @@ func (c *cli) printPayment(p payments.Payment, refunds []payments.Refund, disput
 		{"parked because", escape(p.ParkedReason)}, {"not applied because", escape(p.Unapplied)},
 		{"requested", p.Amount.String()}, {"paid", p.Captured.String()}, {"refunded", p.Refunded.String()},
 		{"lost to disputes", lost}, {"Stripe account", escape(p.Account)}, {"session", escape(p.SessionID)},
-		{"payment intent", escape(p.PaymentIntentID)}, {"read from Stripe", formatTime(p.AskedAt)},
+		{"payment intent", escape(p.PaymentIntentID)}, {"read from Stripe", formatTime(p.ReconciledAt)},
 		{"created", formatTime(p.CreatedAt)}, {"changed", formatTime(p.UpdatedAt)},
 	})
 	if err != nil {

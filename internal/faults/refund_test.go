@@ -61,7 +61,7 @@ func TestRefundThatFails(t *testing.T) {
 			require.NoError(t, err)
 			w.settle()
 			require.Equal(t, payments.Paid, w.payment(b).Status(), "the money is back here")
-			troubled, err := w.hosts[1].payments.TroubledRefunds(t.Context())
+			troubled, err := w.hosts[1].payments.RefundsNeedingAttention(t.Context())
 			require.NoError(t, err)
 			require.Len(t, troubled, 1)
 			require.Equal(t, "expired_or_canceled_card", troubled[0].Failure)

@@ -63,14 +63,14 @@ func TestRestore(t *testing.T) {
 
 	// Every event was delivered, so nothing is sent again, and the step that looks for
 	// what was not has nothing to do.
-	n, err := w.hosts[0].payments.TakeUndelivered(t.Context(), w.hosts[0].receiver)
+	n, err := w.hosts[0].payments.FetchUndelivered(t.Context(), w.hosts[0].receiver)
 	require.NoError(t, err)
 	require.Zero(t, n)
-	var left []payments.Taken
+	var left []payments.FetchedEvent
 	take := func() {
 		left = nil
-		require.NoError(t, w.hosts[0].payments.TakeSince(t.Context(), w.hosts[0].receiver, before,
-			payments.SinceOptions{Each: func(e payments.Taken) {
+		require.NoError(t, w.hosts[0].payments.FetchSince(t.Context(), w.hosts[0].receiver, before,
+			payments.FetchSinceOptions{Each: func(e payments.FetchedEvent) {
 				require.NoError(t, e.Err)
 				if e.Outcome == webhook.Unmatched {
 					left = append(left, e)

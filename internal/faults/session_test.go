@@ -53,7 +53,7 @@ func TestStripesEventsLostOrNeverMade(t *testing.T) {
 			for i, h := range w.hosts {
 				all.Go(func() {
 					var err error
-					if settled[i], err = h.payments.AskStripe(t.Context()); err != nil {
+					if settled[i], err = h.payments.ReconcilePayments(t.Context()); err != nil {
 						t.Error(err)
 					}
 				})
@@ -153,12 +153,12 @@ func TestAmountDiffersAndItsEventsAreLost(t *testing.T) {
 	b, c := w.begun(0)
 	w.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`, c.PaymentID)
 	w.pay(c)
-	require.True(t, w.payment(b).AskedAt.IsZero())
+	require.True(t, w.payment(b).ReconciledAt.IsZero())
 	_, err := w.hosts[0].payments.RefreshSession(t.Context(), c.SessionID)
 	require.NoError(t, err)
 	p := w.payment(b)
 	require.Equal(t, payments.Parked, p.Status())
-	require.False(t, p.AskedAt.IsZero())
+	require.False(t, p.ReconciledAt.IsZero())
 	require.Equal(t, booking.Pending, w.status(b), "never confirmed")
 	_, err = w.hosts[1].payments.RefreshSession(t.Context(), c.SessionID)
 	require.NoError(t, err)
@@ -173,7 +173,7 @@ func TestAmountDiffersAndItsEventsAreLost(t *testing.T) {
 	require.Equal(t, 5, broken[0].Invariant.Number, "without the record nothing tells where the money came from")
 	require.Equal(t, done(webhook.Parked), w.deliver(2, w.event(c, completed).Payload),
 		"its event comes after all, and is a record as well")
-	p.AskedAt = time.Time{}
+	p.ReconciledAt = time.Time{}
 	p.UpdatedAt = w.payment(b).UpdatedAt
 	require.Equal(t, p, w.payment(b))
 	w.holds()

@@ -208,7 +208,7 @@ func (w *world) settle() {
 			all.Go(func() {
 				for _, step := range []func(context.Context) (int, error){
 					h.receiver.RetryWaiting, h.payments.ExpireSessions, h.payments.SettleRefunds,
-					h.payments.LookUpRefunds,
+					h.payments.RefreshRefunds,
 				} {
 					n, err := step(ctx)
 					if err != nil {

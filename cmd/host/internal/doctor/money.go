@@ -93,11 +93,11 @@ func paymentFindings(b payments.Backlog) []Finding {
 	case overdue.Age > waitLimit || unknown.Age > waitLimit:
 		found = append(found, warning(Reconciliation, fmt.Sprintf("Stripe should have been asked about %d payments whose time is over, the oldest for %s, and about the refunds of %d, the oldest for %s",
 			overdue.Count, age(overdue), unknown.Count, age(unknown)),
-			"See that a host runs on this database, and look for payments.AskStripe, payments.ExpireSessions and payments.LookUpRefunds in its log."))
+			"See that a host runs on this database, and look for payments.ReconcilePayments, payments.ExpireSessions and payments.RefreshRefunds in its log."))
 	default:
 		found = append(found, ok(Reconciliation, "Stripe is asked about what it did not tell"))
 	}
 	return found
 }
 
-func age(w payments.Waiting) time.Duration { return w.Age.Round(time.Second) }
+func age(w payments.BacklogCount) time.Duration { return w.Age.Round(time.Second) }

@@ -90,7 +90,7 @@ func (d *database) Collect(ch chan<- prometheus.Metric) {
 	gauge(holdsExpiredDesc, float64(r.bookings.Expired))
 	gauge(oldestExpiredDesc, r.bookings.Age.Seconds())
 	p := r.payments
-	for state, w := range map[string]payments.Waiting{
+	for state, w := range map[string]payments.BacklogCount{
 		"overdue": p.Overdue, "processing": p.Processing, "parked": p.Parked, "disputed": p.Disputed,
 		"refunds_unknown": p.RefundsUnknown,
 		"other_accounts":  p.OtherAccounts,
@@ -98,7 +98,7 @@ func (d *database) Collect(ch chan<- prometheus.Metric) {
 		gauge(paymentsDesc, float64(w.Count), state)
 		gauge(oldestPaymentDesc, w.Age.Seconds(), state)
 	}
-	for state, w := range map[string]payments.Waiting{"due": p.RefundsDue, "stuck": p.RefundsStuck,
+	for state, w := range map[string]payments.BacklogCount{"due": p.RefundsDue, "stuck": p.RefundsStuck,
 		"pending": p.RefundsPending, "failed": p.RefundsFailed} {
 		gauge(refundsDesc, float64(w.Count), state)
 		gauge(oldestRefundDesc, w.Age.Seconds(), state)

@@ -45,7 +45,7 @@ func fixture(read func(context.Context) error) (*metrics.Metrics, func()) {
 			},
 			Bookings: func(context.Context) (booking.Backlog, error) { return booking.Backlog{Open: 5}, nil },
 			Payments: func(context.Context) (payments.Backlog, error) {
-				return payments.Backlog{Parked: payments.Waiting{Count: 2, Age: 90 * time.Second}}, nil
+				return payments.Backlog{Parked: payments.BacklogCount{Count: 2, Age: 90 * time.Second}}, nil
 			},
 		},
 	})
