@@ -26,7 +26,7 @@ type paymentJSON struct {
 	Unapplied       string          `json:"unapplied,omitempty"`
 	StripeSessionID string          `json:"stripeSessionId,omitempty"`
 	PaymentIntentID string          `json:"paymentIntentId,omitempty"`
-	ReconciledAt         time.Time       `json:"askedAt,omitzero"`
+	ReconciledAt    time.Time       `json:"askedAt,omitzero"`
 	CreatedAt       time.Time       `json:"createdAt"`
 	UpdatedAt       time.Time       `json:"updatedAt"`
 	Refunds         []refundJSON    `json:"refunds,omitempty"`
