@@ -76,7 +76,7 @@ func TestCancelByCustomer(t *testing.T) {
 		"zero value, begun":   {booking.Policy{}, -time.Second, nil},
 		"zero value, is over": {booking.Policy{}, -day, nil},
 	}
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		ctx := context.Background()
 		for name, test := range tests {

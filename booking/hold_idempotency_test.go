@@ -102,7 +102,7 @@ func TestHold_OneKeyOfManyCustomersAtOnce(t *testing.T) {
 
 func TestRepeatAtTheSameTime(t *testing.T) {
 	t.Parallel()
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 5 })
 		var mu sync.Mutex
 		ids := map[string]int{}

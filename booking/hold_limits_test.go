@@ -101,14 +101,14 @@ func TestLimitOfOpenHolds(t *testing.T) {
 // or in callers'.
 func TestLimitUnderContention(t *testing.T) {
 	t.Parallel()
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db))
 		stores := []*booking.Store{limited(t, db, 3, 4), limited(t, db, 3, 4), limited(t, db, 3, 4)}
 		var mu sync.Mutex
 		round := func(want int, req func(client int) booking.HoldRequest) {
 			t.Helper()
 			var held []string
-			errs := atOnce(t, db, 50, func(_ *booking.Store, client int) error {
+			errs := atOnce(t, db, 32, func(_ *booking.Store, client int) error {
 				b, err := stores[client%len(stores)].Hold(context.Background(), req(client))
 				if err == nil {
 					mu.Lock()
@@ -143,7 +143,7 @@ func TestLimitUnderContention(t *testing.T) {
 			round(4, func(client int) booking.HoldRequest {
 				return from(slot(100*n+50+client), fmt.Sprintf("%d@example.com", client), "10.0.0.1")
 			})
-			// Both limits are met at once, by 50 who cross in both.
+			// Both limits are met at once, by 32 who cross in both.
 			round(4, func(client int) booking.HoldRequest {
 				return from(slot(300+100*n+client), fmt.Sprintf("%d@example.com", client%2), "10.0.0.1")
 			})

@@ -219,6 +219,7 @@ func atOnce(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client
 	crowds <- struct{}{}
 	defer func() { <-crowds }()
 	db.SetMaxOpenConns(32)
+	db.SetMaxIdleConns(32) // Else a connection is made, and thrown away, for nearly every statement.
 	stores := []*booking.Store{newStore(t, db), newStore(t, db), newStore(t, db)}
 	errs := make([]error, n)
 	start := make(chan struct{})

@@ -198,7 +198,7 @@ func TestTerms_FeesOfSpecialCurrencies(t *testing.T) {
 // cannot give back a part that Stripe would not refund; the whole and nothing they can.
 func TestCancel_RefundThatStripeDoesNotMake(t *testing.T) {
 	t.Parallel()
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		for n, c := range []struct {
 			price         booking.Money

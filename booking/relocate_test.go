@@ -111,7 +111,7 @@ func TestReseatAmongHoldsConfirmationsAndCancellations(t *testing.T) {
 	errs := atOnce(t, db, 16, func(store *booking.Store, client int) error {
 		random := rand.New(rand.NewPCG(7, uint64(client)))
 		ctx := context.Background()
-		for range 25 {
+		for range 15 {
 			req := request(halfHour(random.IntN(starts)))
 			req.Party = 1 + random.IntN(2)
 			b, err := holdAfterReseating(ctx, store, req)

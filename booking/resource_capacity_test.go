@@ -308,19 +308,20 @@ func TestWhatIsPromisedAfterLoweringCanBeBooked(t *testing.T) {
 	}
 }
 
-// 32 clients hold while the capacity goes up and down: never a unit above it, and nobody
+// 16 clients hold while the capacity goes up and down: never a unit above it, and nobody
 // hears of a deadlock.
 func TestLoweringAgainstHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	db.SetMaxOpenConns(20)
+	db.SetMaxIdleConns(20)
 	store := newStore(t, db)
 	r := create(t, store, func(r *booking.Resource) { r.Capacity, r.SlotStep = 24, 30*time.Minute })
 	ctx := context.WithoutCancel(t.Context())
 	stop := make(chan struct{})
 	errs := make(chan error, 64)
 	var all sync.WaitGroup
-	for n := range 12 {
+	for n := range 16 {
 		own := newStore(t, db)
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(3, uint64(n)))

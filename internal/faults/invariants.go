@@ -2,8 +2,9 @@ package faults
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // Invariant is something that must be true after every fault. Number is the one by which
@@ -62,7 +63,7 @@ var Invariants = []Invariant{
 
 // Broken runs all invariants and returns what breaks them; none is how it should be. One
 // round trip each.
-func Broken(ctx context.Context, db *sql.DB, truth Truth) ([]Violation, error) {
+func Broken(ctx context.Context, db pg.Querier, truth Truth) ([]Violation, error) {
 	parameter, err := truth.parameter()
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func Broken(ctx context.Context, db *sql.DB, truth Truth) ([]Violation, error) {
 	return out, nil
 }
 
-func (i Invariant) rows(ctx context.Context, db *sql.DB, truth string) ([]string, error) {
+func (i Invariant) rows(ctx context.Context, db pg.Querier, truth string) ([]string, error) {
 	rows, err := db.QueryContext(ctx, truthSQL+i.query, truth)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/booking-platform/booking-platform/webhook"
 )
 
 // story is what happens to a booking at Stripe, and how it has to end in whatever order
@@ -105,7 +106,7 @@ type told struct {
 // where it matched nothing.
 func TestAnyOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true, pool: 8})
+	w := newWorld(t, setup{lost: true, pool: 8, webhook: webhook.Options{Prepare: true}})
 	var all []told
 	for i, s := range stories {
 		resource := w.newResource(fmt.Sprint("story-", i), 1000)

@@ -121,7 +121,7 @@ func newWorld(t *testing.T, s setup) *world {
 
 func newHost(t *testing.T, db *sql.DB, secrets []string, s setup) *host {
 	t.Helper()
-	bookings, err := booking.New(db, booking.Options{})
+	bookings, err := booking.New(db, booking.Options{Prepare: s.webhook.Prepare})
 	require.NoError(t, err)
 	receiver, err := webhook.New(db, secrets, s.webhook)
 	require.NoError(t, err)
