@@ -2,13 +2,14 @@ package api
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
-
-	"github.com/gorilla/mux"
 
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
@@ -16,96 +17,208 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// The roles of the host's users; READONLY is the third.
+// The roles that may change bookings. Any other role may only read.
 const (
 	roleAdmin = "ADMIN"
 	roleOps   = "OPS"
 )
 
-// Options are what the routes stand on; all of it is required but Version.
-type Options struct {
-	DB       *sql.DB
+// Deps are the packages that the API calls. Auth may be nil if Options.Guard is set;
+// the routes below /auth are then left out.
+type Deps struct {
 	Bookings *booking.Store
 	Payments *payments.Payments
-	Auth     *auth.Auth
 	Receiver *webhook.Receiver
-	// AdmitMove is asked before a customer moves a booking; its error refuses the move, a
-	// [*payments.RateLimitError] with 429.
+	Auth     *auth.Auth
+}
+
+// Options tune an [API]. URL is required.
+type Options struct {
+	// URL is the public address below which the handler is mounted, such as
+	// https://example.com/booking, without a slash at the end. Its path is the prefix of
+	// all routes: mount the handler there, and do not strip the prefix.
+	URL string
+	// Guard lets only users with one of the roles through to next, or any user if there
+	// are no roles; it answers 401 or 403 otherwise. nil uses Deps.Auth.
+	Guard func(next http.Handler, roles ...string) http.Handler
+	// User returns the user whom Guard let through. nil is auth.UserFrom.
+	User func(context.Context) (auth.User, bool)
+	// AdmitMove is called before a customer reschedules a booking; its error refuses
+	// that, a [*payments.RateLimitError] with 429. nil allows all.
 	AdmitMove func(context.Context) error
-	Logger    *slog.Logger
-	// AppURL is the public address of the host, without a slash at its end.
-	AppURL  string
-	Version string
-	Started time.Time
-	// Client returns the client that limits count a request for, such as its network.
+	// Client returns the client that the limits of holds count a request for, such as
+	// its network address. nil counts no clients.
 	Client func(context.Context) string
-	// RequestID returns the id that errors carry.
+	// RequestID returns the id that error answers carry. nil sends an empty one.
 	RequestID func(context.Context) string
-	// ServerErrors returns how many requests were answered 5xx.
+	// Logger gets the errors that clients are not told; nil discards them.
+	Logger *slog.Logger
+	// Version, Started and ServerErrors, the number of 5xx answers, are returned by
+	// GET /admin/metrics. All are optional.
+	Version      string
+	Started      time.Time
 	ServerErrors func() int64
 }
 
-// API is the JSON routes. It is safe for concurrent use and keeps nothing between
-// requests.
-type API struct{ opts Options }
+// API is the JSON API. It is safe for concurrent use and has no state of its own.
+type API struct {
+	deps   Deps
+	opts   Options
+	prefix string
+	domain string // Of the UIDs of calendar events.
+	routes []Route
+	mux    *http.ServeMux
+}
 
-// New makes the routes.
-func New(opts Options) *API {
-	if opts.Client == nil {
-		opts.Client = func(context.Context) string { return "" }
+// Route is one route of an [API], for a router that needs to know each of them. Most
+// programs mount the API as a whole.
+type Route struct {
+	// Method is GET, which includes HEAD, POST or DELETE.
+	Method string
+	// Path begins with the path of Options.URL. Its variables are in braces, such as
+	// {id}; Handler reads them with http.Request.PathValue.
+	Path    string
+	Handler http.Handler
+}
+
+// New returns an API. It does not talk to the database.
+func New(deps Deps, opts Options) (*API, error) {
+	if deps.Bookings == nil || deps.Payments == nil || deps.Receiver == nil {
+		return nil, errors.New("api: Bookings, Payments and Receiver are required")
 	}
-	if opts.RequestID == nil {
-		opts.RequestID = func(context.Context) string { return "" }
+	if deps.Auth == nil && opts.Guard == nil {
+		return nil, errors.New("api: Auth or Guard is required")
 	}
-	return &API{opts}
+	base, err := url.Parse(opts.URL)
+	if err != nil || base.Host == "" || strings.HasSuffix(opts.URL, "/") {
+		return nil, errors.New("api: URL must be an absolute address without a slash at the end")
+	}
+	a := &API{deps: deps, opts: opts.withDefaults(deps.Auth), prefix: base.Path, domain: base.Hostname(),
+		mux: http.NewServeMux()}
+	a.routes = a.makeRoutes()
+	for _, r := range a.routes {
+		pattern, handler := muxPattern(r)
+		a.mux.Handle(pattern, handler)
+	}
+	return a, nil
 }
 
-// Register puts the routes, each behind its guard, on a router.
-func (a *API) Register(r *mux.Router) {
-	get := []string{http.MethodGet, http.MethodHead}
-	session := a.opts.Auth.RequireAPI
-	staff := func(h http.Handler) http.Handler { return session(a.opts.Auth.RequireRole(roleAdmin, roleOps)(h)) }
-
-	r.Handle("/api/bookings", a.create(http.StatusCreated)).Methods(http.MethodPost)
-	r.Handle("/create-checkout-session", a.create(http.StatusOK)).Methods(http.MethodPost)
-	r.HandleFunc("/api/resources", a.resources).Methods(get...)
-	r.HandleFunc("/api/resources/{resource}/availability", a.availability).Methods(get...)
-	r.HandleFunc("/api/resources/{resource}/next", a.next).Methods(get...)
-
-	r.Handle("/api/bookings", session(http.HandlerFunc(a.list))).Methods(get...)
-	r.Handle("/reservations", session(http.HandlerFunc(a.list))).Methods(get...)
-	r.Handle("/api/bookings/{id}", a.ownerOr(session, a.show)).Methods(get...)
-	r.Handle("/api/bookings/{id}/cancel", a.ownerOr(staff, a.cancel)).Methods(http.MethodPost)
-	r.Handle("/api/bookings/{id}/calendar.ics", a.ownerOr(session, a.calendarFile)).Methods(get...)
-	r.HandleFunc("/calendar/{token}.ics", a.calendarFeed).Methods(get...)
-	r.Handle("/api/resources/{resource}/feeds", staff(http.HandlerFunc(a.createFeed))).Methods(http.MethodPost)
-	r.Handle("/api/resources/{resource}/feeds", staff(http.HandlerFunc(a.deleteFeeds))).Methods(http.MethodDelete)
-	r.Handle("/api/bookings/{id}/reschedule", a.ownerOr(staff, a.reschedule)).Methods(http.MethodPost)
-	r.Handle("/api/bookings/{id}/renew-link", staff(http.HandlerFunc(a.renewLink))).Methods(http.MethodPost)
-	r.Handle("/payments", session(http.HandlerFunc(a.ledger))).Methods(get...)
-	r.Handle("/admin/metrics", staff(http.HandlerFunc(a.metrics))).Methods(get...)
-
-	r.Handle("/auth/login", a.opts.Auth.LoginHandler()).Methods(http.MethodPost)
-	r.Handle("/auth/logout", a.opts.Auth.LogoutHandler()).Methods(http.MethodPost)
-	r.Handle("/auth/me", a.opts.Auth.MeHandler()).Methods(get...)
+func (o Options) withDefaults(sessions *auth.Auth) Options {
+	if o.Guard == nil {
+		o.Guard = func(next http.Handler, roles ...string) http.Handler {
+			if len(roles) > 0 {
+				next = sessions.RequireRole(roles...)(next)
+			}
+			return sessions.RequireAPI(next)
+		}
+	}
+	if o.User == nil {
+		o.User = auth.UserFrom
+	}
+	if o.AdmitMove == nil {
+		o.AdmitMove = func(context.Context) error { return nil }
+	}
+	none := func(context.Context) string { return "" }
+	if o.Client == nil {
+		o.Client = none
+	}
+	if o.RequestID == nil {
+		o.RequestID = none
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.ServerErrors == nil {
+		o.ServerErrors = func() int64 { return 0 }
+	}
+	return o
 }
 
-// list is the shape of every list.
-type list[T any] struct {
-	Items []T       `json:"items"`
-	Meta  *listMeta `json:"meta,omitempty"`
+func (a *API) makeRoutes() []Route {
+	var routes []Route
+	add := func(method, path string, h http.Handler) { routes = append(routes, Route{method, a.prefix + path, h}) }
+	public := func(method, path string, h http.HandlerFunc) { add(method, path, h) }
+	session := func(h http.Handler) http.Handler { return a.opts.Guard(h) }
+	staff := func(h http.Handler) http.Handler { return a.opts.Guard(h, roleAdmin, roleOps) }
+
+	public("POST", "/api/bookings", a.create(http.StatusCreated))
+	public("POST", "/create-checkout-session", a.create(http.StatusOK))
+	public("GET", "/api/resources", a.resources)
+	public("GET", "/api/resources/{resource}/availability", a.availability)
+	public("GET", "/api/resources/{resource}/next", a.next)
+	public("GET", "/calendar/{token}.ics", a.calendarFeed)
+
+	add("GET", "/api/bookings/{id}", a.requireOwnerOr(session, a.get))
+	add("GET", "/api/bookings/{id}/calendar.ics", a.requireOwnerOr(session, a.calendarFile))
+	add("POST", "/api/bookings/{id}/cancel", a.requireOwnerOr(staff, a.cancel))
+	add("POST", "/api/bookings/{id}/reschedule", a.requireOwnerOr(staff, a.reschedule))
+
+	add("GET", "/api/bookings", session(http.HandlerFunc(a.list)))
+	add("GET", "/reservations", session(http.HandlerFunc(a.list)))
+	add("GET", "/payments", session(http.HandlerFunc(a.events)))
+	add("GET", "/admin/metrics", staff(http.HandlerFunc(a.stats)))
+	add("POST", "/api/bookings/{id}/renew-link", staff(http.HandlerFunc(a.renewLink)))
+	add("POST", "/api/resources/{resource}/feeds", staff(http.HandlerFunc(a.createFeed)))
+	add("DELETE", "/api/resources/{resource}/feeds", staff(http.HandlerFunc(a.deleteFeeds)))
+
+	if a.deps.Auth != nil {
+		add("POST", "/auth/login", a.deps.Auth.LoginHandler())
+		add("POST", "/auth/logout", a.deps.Auth.LogoutHandler())
+		add("GET", "/auth/me", a.deps.Auth.MeHandler())
+	}
+	return routes
 }
 
-type listMeta struct {
-	// Count is how many items this page has.
-	Count int `json:"count"`
-	// Next is what to give as before for the page after; empty on the last.
-	Next string `json:"next,omitempty"`
+// Routes returns all routes.
+func (a *API) Routes() []Route { return a.routes }
+
+// ServeHTTP answers a request whose path begins with that of Options.URL. It sets
+// r.Pattern. The answers 404 and 405 for other paths and methods are JSON, too.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h, pattern := a.mux.Handler(r)
+	if pattern != "" {
+		a.mux.ServeHTTP(w, r)
+		return
+	}
+	refused := discardBody{http.Header{}, new(int)}
+	h.ServeHTTP(refused, r)
+	if *refused.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", refused.header.Get("Allow"))
+		a.writeCode(w, r, http.StatusMethodNotAllowed, "method_not_allowed")
+		return
+	}
+	a.writeCode(w, r, http.StatusNotFound, "not_found")
+}
+
+// discardBody keeps the status and header of an answer.
+type discardBody struct {
+	header http.Header
+	status *int
+}
+
+func (d discardBody) Header() http.Header         { return d.header }
+func (d discardBody) Write(b []byte) (int, error) { return len(b), nil }
+func (d discardBody) WriteHeader(status int)      { *d.status = status }
+
+// muxPattern is a route for http.ServeMux, whose variables are whole segments.
+func muxPattern(route Route) (pattern string, h http.Handler) {
+	path, suffix, found := strings.Cut(route.Path, "}.")
+	if !found {
+		return route.Method + " " + route.Path, route.Handler
+	}
+	name := path[strings.LastIndex(path, "{")+1:]
+	return fmt.Sprintf("%s %s}", route.Method, path), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		value, ok := strings.CutSuffix(r.PathValue(name), "."+suffix)
+		if !ok {
+			value = "" // Nothing has an empty name.
+		}
+		r.SetPathValue(name, value)
+		route.Handler.ServeHTTP(w, r)
+	})
 }
 
 func writeJSON(w http.ResponseWriter, status int, answer any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	// The client may have gone; nobody is left to be told.
 	_ = json.NewEncoder(w).Encode(answer)
 }

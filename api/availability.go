@@ -3,10 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
-
-	"github.com/gorilla/mux"
 
 	"github.com/booking-platform/booking-platform/booking"
 )
@@ -21,41 +18,39 @@ func viewSlot(s booking.Slot, zone *time.Location) slotView {
 	return slotView{Start: local(s.Start, zone), End: local(s.End, zone), Remaining: s.Remaining}
 }
 
-// defaultDays is the span that is answered when the query does not say; booking bounds
-// the longest one.
+// defaultDays is the span of an availability without to. Package booking limits it.
 const defaultDays = 7
 
-// availability lists the free slots that begin in a span of time, of the resource's own
-// length or an offer's.
+// availability lists the free slots that start in a span of time.
 func (a *API) availability(w http.ResponseWriter, r *http.Request) {
-	resource, zone, err := a.named(r)
+	resource, zone, err := a.resourceOf(r)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
 	req, err := readSpan(r.URL.Query(), zone, time.Now())
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
 	req.Resources = []string{resource.ID}
-	found, err := a.opts.Bookings.Availability(r.Context(), req)
+	found, err := a.deps.Bookings.Availability(r.Context(), req)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	answer := list[slotView]{Items: []slotView{}}
+	answer := page[slotView]{Items: []slotView{}}
 	for _, s := range found[0].Slots {
 		answer.Items = append(answer.Items, viewSlot(s, zone))
 	}
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// next answers the first free slot from an instant on.
+// next returns the first free slot after an instant.
 func (a *API) next(w http.ResponseWriter, r *http.Request) {
-	resource, zone, err := a.named(r)
+	resource, zone, err := a.resourceOf(r)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
 	q := query{r.URL.Query(), map[string]string{}}
@@ -64,20 +59,19 @@ func (a *API) next(w http.ResponseWriter, r *http.Request) {
 		req.After = q.instant("after", zone, 0)
 	}
 	if err := q.err(); err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	slot, err := a.opts.Bookings.NextSlot(r.Context(), req)
+	slot, err := a.deps.Bookings.NextSlot(r.Context(), req)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, viewSlot(slot, zone))
 }
 
-// named is the resource of the path, and its zone.
-func (a *API) named(r *http.Request) (booking.Resource, *time.Location, error) {
-	resource, err := a.opts.Bookings.Resource(r.Context(), mux.Vars(r)["resource"])
+func (a *API) resourceOf(r *http.Request) (booking.Resource, *time.Location, error) {
+	resource, err := a.deps.Bookings.Resource(r.Context(), r.PathValue("resource"))
 	if err != nil {
 		return booking.Resource{}, nil, err
 	}
@@ -85,9 +79,9 @@ func (a *API) named(r *http.Request) (booking.Resource, *time.Location, error) {
 	return resource, zone, err
 }
 
-// readSpan reads from, to, party and offer. A date stands for the beginning of its day in
-// the resource's zone; as to, for the beginning of the next day, so that the day itself
-// is in. Without to, the span is seven days: of the calendar where from is a date.
+// readSpan reads from, to, party and offer. A date means the start of the day in the
+// resource's zone, and as to, which is exclusive, the start of the next day. Without to
+// the span is seven days: calendar days if from is a date.
 func readSpan(values url.Values, zone *time.Location, now time.Time) (booking.AvailabilityRequest, error) {
 	q := query{values, map[string]string{}}
 	req := booking.AvailabilityRequest{From: now, Offer: values.Get("offer"), Party: q.party()}
@@ -104,46 +98,73 @@ func readSpan(values url.Values, zone *time.Location, now time.Time) (booking.Av
 	return req, q.err()
 }
 
-// query is a query of which several parameters are read, and all that are wrong told at
-// once.
-type query struct {
-	values   url.Values
-	problems map[string]string
+// resourceView is a resource. Amounts are per person.
+type resourceView struct {
+	ID          string      `json:"id"`
+	Slug        string      `json:"slug"`
+	Name        string      `json:"name"`
+	Description string      `json:"description"`
+	TimeZone    string      `json:"timeZone"`
+	Capacity    int         `json:"capacity"`
+	SlotMinutes int         `json:"slotMinutes"`
+	StepMinutes int         `json:"stepMinutes"`
+	Amount      int64       `json:"amount"`
+	Currency    string      `json:"currency"`
+	Policy      policyView  `json:"policy"`
+	Offers      []offerView `json:"offers"`
 }
 
-// instant reads a time, or a date, which stands for the beginning of the day so many days
-// later.
-func (q query) instant(name string, zone *time.Location, days int) time.Time {
-	text := q.values.Get(name)
-	if day, err := booking.ParseDate(text); err == nil {
-		at, _ := day.AddDays(days).At(0, zone)
-		return at
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || at.IsZero() {
-		q.problems[name] = "must be a date such as 2026-12-01, or a time such as 2026-12-01T10:00:00Z"
-	}
-	return at
+// policyView is when customers may cancel and reschedule, and what it costs.
+type policyView struct {
+	// Cancellable is false if they never may; the other fields then have no meaning.
+	Cancellable bool `json:"cancellable"`
+	// FreeUntilMinutes and ClosedFromMinutes are before the start.
+	FreeUntilMinutes  int   `json:"freeUntilMinutes"`
+	ClosedFromMinutes int   `json:"closedFromMinutes"`
+	FeePercent        int   `json:"feePercent"`
+	FeeAmount         int64 `json:"feeAmount"`
 }
 
-// party reads how many come, 1 unless said otherwise.
-func (q query) party() int {
-	if !q.values.Has("party") {
-		return 1
-	}
-	n, err := strconv.Atoi(q.values.Get("party"))
-	if err != nil || n < 1 {
-		q.problems["party"] = "must be at least 1"
-	}
-	return n
+// offerView is a variant of the resource. Slug is the offer of a booking request.
+type offerView struct {
+	Slug        string `json:"slug"`
+	Name        string `json:"name"`
+	SlotMinutes int    `json:"slotMinutes"`
+	StepMinutes int    `json:"stepMinutes"`
+	Amount      int64  `json:"amount"`
+	Currency    string `json:"currency"`
 }
 
-func (q query) err() error {
-	if len(q.problems) == 0 {
-		return nil
+func (a *API) resources(w http.ResponseWriter, r *http.Request) {
+	all, err := a.deps.Bookings.Resources(r.Context())
+	if err != nil {
+		a.writeError(w, r, err)
+		return
 	}
-	return &booking.ValidationError{Fields: q.problems}
+	answer := page[resourceView]{Items: make([]resourceView, 0, len(all))}
+	for _, res := range all {
+		v := resourceView{
+			ID: res.ID, Slug: res.Slug, Name: res.Name, Description: res.Description, TimeZone: res.TimeZone,
+			Capacity: res.Capacity, SlotMinutes: minutes(res.SlotLength), StepMinutes: minutes(res.SlotStep), Amount: res.Price.Minor,
+			Currency: res.Price.Currency,
+			Policy: policyView{
+				Cancellable: !res.Policy.Never, FreeUntilMinutes: minutes(res.Policy.FreeUntil),
+				ClosedFromMinutes: minutes(res.Policy.ClosedFrom),
+				FeePercent:        res.Policy.FeePercent, FeeAmount: res.Policy.FeeMinor,
+			},
+			Offers: []offerView{},
+		}
+		for _, o := range res.Offers {
+			if !o.Inactive {
+				v.Offers = append(v.Offers, offerView{
+					Slug: o.Slug, Name: o.Name, SlotMinutes: minutes(o.SlotLength), StepMinutes: minutes(o.SlotStep),
+					Amount: o.Price.Minor, Currency: o.Price.Currency,
+				})
+			}
+		}
+		answer.Items = append(answer.Items, v)
+	}
+	writeJSON(w, http.StatusOK, answer)
 }
 
-// local writes an instant with the offset that a zone has then.
-func local(t time.Time, zone *time.Location) string { return t.In(zone).Format(time.RFC3339) }
+func minutes(d time.Duration) int { return int(d / time.Minute) }

@@ -9,73 +9,55 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/gorilla/mux"
-
 	"github.com/booking-platform/booking-platform/booking/calendar"
 )
 
-// domain ends the UIDs of events. Where the public address changes, calendars take the
-// same bookings for others.
-func (a *API) domain() (string, error) {
-	u, err := url.Parse(a.opts.AppURL)
-	if err != nil {
-		return "", err
-	}
-	return u.Hostname(), nil
-}
-
-// calendarFile answers one booking as a calendar file. It has no link to the booking's
-// page: that would carry the token, which cancels, to all the file is forwarded to. What
-// has no file is not found.
-func (a *API) calendarFile(w http.ResponseWriter, r *http.Request, of asked) {
+// calendarFile returns one booking as a calendar file. The file has no link to the
+// booking's page: the token in it allows cancelling, and files are forwarded. A
+// booking that has no calendar file, such as a hold, is not found.
+func (a *API) calendarFile(w http.ResponseWriter, r *http.Request, of access) {
 	b := of.booking
-	resource, err := a.opts.Bookings.Resource(r.Context(), b.ResourceID)
+	resource, err := a.deps.Bookings.Resource(r.Context(), b.ResourceID)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
 	zone, err := resource.Zone()
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	domain, err := a.domain()
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	file, err := calendar.File(domain, resource, b, calendar.FileOptions{})
+	file, err := calendar.File(a.domain, resource, b, calendar.FileOptions{})
 	var none *calendar.NoFileError
 	if errors.As(err, &none) {
 		err = errNotFound
 	}
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	// A slug is safe in a file's name.
+	// A slug is safe in a file name.
 	name := resource.Slug + "-" + b.Start.In(zone).Format(time.DateOnly) + ".ics"
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	serveCalendar(w, r, file)
 }
 
-// calendarFeed answers a resource's bookings to who has the token of a private feed.
-// Programs come again and again: as long as nothing has changed, they are told so by the
-// tag of what they have.
+// CalendarPath returns the path of a booking's calendar file, with its owner token.
+func (a *API) CalendarPath(bookingID, ownerToken string) string {
+	return a.prefix + "/api/bookings/" + bookingID + "/calendar.ics?" + url.Values{"token": {ownerToken}}.Encode()
+}
+
+// calendarFeed returns the bookings of a resource as a calendar, by the token of a
+// private feed. Calendar programs poll it, so it has an ETag.
 func (a *API) calendarFeed(w http.ResponseWriter, r *http.Request) {
-	feed, err := a.opts.Bookings.Feed(r.Context(), mux.Vars(r)["token"])
+	feed, err := a.deps.Bookings.Feed(r.Context(), r.PathValue("token"))
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	domain, err := a.domain()
+	file, err := calendar.Feed(a.domain, feed.Resource, feed.Bookings, calendar.FeedOptions{})
 	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	file, err := calendar.Feed(domain, feed.Resource, feed.Bookings, calendar.FeedOptions{})
-	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
 	sum := sha256.Sum256(file)
@@ -84,36 +66,36 @@ func (a *API) calendarFeed(w http.ResponseWriter, r *http.Request) {
 	serveCalendar(w, r, file)
 }
 
-// serveCalendar answers If-None-Match, HEAD and ranges as well.
+// serveCalendar handles If-None-Match, HEAD and ranges.
 func serveCalendar(w http.ResponseWriter, r *http.Request, file []byte) {
 	w.Header().Set("Content-Type", calendar.ContentType)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file))
 }
 
 type feedView struct {
-	// URL is the feed's address, which nobody can tell again.
+	// URL is not stored and cannot be shown again.
 	URL string `json:"url"`
 }
 
-// createFeed opens a private feed of a resource.
+// createFeed makes a private calendar feed of a resource.
 func (a *API) createFeed(w http.ResponseWriter, r *http.Request) {
-	token, err := a.opts.Bookings.CreateFeed(r.Context(), mux.Vars(r)["resource"])
+	token, err := a.deps.Bookings.CreateFeed(r.Context(), r.PathValue("resource"))
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusCreated, feedView{URL: a.opts.AppURL + "/calendar/" + token + ".ics"})
+	writeJSON(w, http.StatusCreated, feedView{URL: a.opts.URL + "/calendar/" + token + ".ics"})
 }
 
 type deletedView struct {
 	Deleted int `json:"deleted"`
 }
 
-// deleteFeeds takes back the addresses of all private feeds of a resource.
+// deleteFeeds ends all private feeds of a resource.
 func (a *API) deleteFeeds(w http.ResponseWriter, r *http.Request) {
-	n, err := a.opts.Bookings.DeleteFeeds(r.Context(), mux.Vars(r)["resource"])
+	n, err := a.deps.Bookings.DeleteFeeds(r.Context(), r.PathValue("resource"))
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, deletedView{Deleted: n})

@@ -1,98 +1,158 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// cancel ends a booking: by its owner under its policy, by ADMIN or OPS freely. What is
-// to go back of the money goes back by itself. The body, which may be left out, says why.
-func (a *API) cancel(w http.ResponseWriter, r *http.Request, of asked) {
+// customer is the actor of customers, who have no account.
+const customer = "customer"
+
+// access is a booking, and whether its owner or staff asked for it.
+type access struct {
+	booking booking.Booking
+	byOwner bool
+}
+
+// requireOwnerOr lets through a customer with the owner token of the booking, and sends a
+// request without a token through guard. A wrong token is answered as a booking that does
+// not exist, so that no answer tells which ids exist. The request's context has the
+// actor.
+func (a *API) requireOwnerOr(guard func(http.Handler) http.Handler,
+	h func(http.ResponseWriter, *http.Request, access)) http.Handler {
+	pass := func(w http.ResponseWriter, r *http.Request, actor string, b booking.Booking, err error) {
+		if errors.Is(err, booking.ErrNotFound) {
+			err = errNotFound
+		}
+		if err != nil {
+			a.writeError(w, r, err)
+			return
+		}
+		h(w, r.WithContext(booking.WithActor(r.Context(), actor)), access{booking: b, byOwner: actor == customer})
+	}
+	guarded := guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, _ := a.opts.User(r.Context())
+		b, err := a.deps.Bookings.Get(r.Context(), r.PathValue("id"))
+		pass(w, r, "user:"+user.Email, b, err)
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := ownerToken(r)
+		if token == "" {
+			guarded.ServeHTTP(w, r)
+			return
+		}
+		b, err := a.deps.Bookings.Owned(r.Context(), r.PathValue("id"), token)
+		pass(w, r, customer, b, err)
+	})
+}
+
+// ownerToken reads the token from the header Authorization: Bearer, or from the query.
+func ownerToken(r *http.Request) string {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	return r.URL.Query().Get("token")
+}
+
+// maySeeSessions reports whether the ids of Checkout Sessions may be shown: to customers,
+// and to staff who may renew a link. An id opens the booking's page with its owner's
+// link, which READONLY must not get.
+func (a *API) maySeeSessions(ctx context.Context) bool {
+	user, staff := a.opts.User(ctx)
+	return !staff || user.Role == roleAdmin || user.Role == roleOps
+}
+
+// cancel cancels a booking: for its owner under its policy, for staff without fee. The
+// refund follows in the background. The body is optional.
+func (a *API) cancel(w http.ResponseWriter, r *http.Request, of access) {
 	b, err := readOptionalBody(w, r)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
 	req := booking.CancelRequest{ID: of.booking.ID, ByCustomer: of.byOwner, Reason: b.text("reason")}
 	b.end()
 	if len(b.problems) > 0 {
-		// No booking has this id: what else is wrong is told, and nothing done.
+		// No booking has this id: nothing is cancelled, and other problems are found.
 		req.ID = ""
-		_, err := a.opts.Bookings.Cancel(r.Context(), req)
-		a.fail(w, r, b.together(err))
+		_, err := a.deps.Bookings.Cancel(r.Context(), req)
+		a.writeError(w, r, b.withProblems(err))
 		return
 	}
-	cancelled, err := a.opts.Payments.Cancel(r.Context(), req)
+	cancelled, err := a.deps.Payments.Cancel(r.Context(), req)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	a.answer(w, r, cancelled)
+	a.writeBooking(w, r, cancelled)
 }
 
 // rescheduledView is a booking at its new time.
 type rescheduledView struct {
 	bookingView
-	// Difference is what the new time costs today less what the booking costs, which
-	// stays: it is stated, and not charged.
+	// Difference is the price of the new time less the amount of the booking, which does
+	// not change. It is not charged.
 	Difference int64 `json:"difference"`
 }
 
-// reschedule gives a booking another time: by its owner under its policy, by ADMIN or OPS
-// freely. The slot is taken and the old one freed in one step, or nothing changes.
-func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of asked) {
+// reschedule moves a booking to another time: for its owner under its policy, for staff
+// always. The new slot is taken and the old one freed together.
+func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of access) {
 	b, err := readBody(w, r)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	wish := booking.HoldRequest{Resource: of.booking.ResourceID}
-	if err := a.readStart(r.Context(), b, &wish); err != nil {
-		a.fail(w, r, err)
+	target := booking.HoldRequest{Resource: of.booking.ResourceID}
+	if err := a.readStart(r.Context(), b, &target); err != nil {
+		a.writeError(w, r, err)
 		return
 	}
-	req := booking.RescheduleRequest{ID: of.booking.ID, Start: wish.Start, ByCustomer: of.byOwner,
+	req := booking.RescheduleRequest{ID: of.booking.ID, Start: target.Start, ByCustomer: of.byOwner,
 		Reason: b.text("reason")}
 	b.end()
 	if len(b.problems) > 0 {
-		req.ID = ""
-		_, err := a.opts.Bookings.Reschedule(r.Context(), req)
-		a.fail(w, r, b.together(err))
+		req.ID = "" // As in cancel.
+		_, err := a.deps.Bookings.Reschedule(r.Context(), req)
+		a.writeError(w, r, b.withProblems(err))
 		return
 	}
 	if req.ByCustomer {
 		if err := a.opts.AdmitMove(r.Context()); err != nil {
-			a.fail(w, r, err)
+			a.writeError(w, r, err)
 			return
 		}
 	}
-	moved, err := a.opts.Bookings.Reschedule(r.Context(), req)
+	moved, err := a.deps.Bookings.Reschedule(r.Context(), req)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	v, err := a.whole(r.Context(), moved.Booking)
+	v, err := a.detail(r.Context(), moved.Booking)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, rescheduledView{v, moved.Difference.Minor})
 }
 
-// together is the error of a body with problems, joined with those that booking has found
-// in the rest. A field that could not be read is told as such.
-func (b *body) together(err error) error {
-	var more *booking.ValidationError
-	switch {
-	case errors.As(err, &more):
-		if b.problems["date"] != "" || b.problems["time"] != "" {
-			// These stand in place of start, which is missing because of them.
-			delete(more.Fields, "start")
-		}
-	case errors.Is(err, booking.ErrNotFound):
-		err = nil
+// linkView is the link of a booking for its customer.
+type linkView struct {
+	URL   string `json:"url"`
+	Token string `json:"token"`
+}
+
+// renewLink makes a new owner token and ends all earlier ones.
+func (a *API) renewLink(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	token, err := a.deps.Bookings.RenewOwnerToken(r.Context(), id)
+	if err != nil {
+		a.writeError(w, r, err)
+		return
 	}
-	return booking.WithProblems(err, b.problems)
+	writeJSON(w, http.StatusOK, linkView{URL: a.deps.Payments.BookingURL(id, token), Token: token})
 }

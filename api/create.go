@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -10,32 +12,29 @@ import (
 // created is the answer to a booking.
 type created struct {
 	ID string `json:"id"`
-	// URL is where the customer pays; the booking's own page when there is nothing to
-	// pay.
+	// URL is Stripe's page, or the booking's own page when nothing is to pay.
 	URL             string         `json:"url"`
 	StripeSessionID string         `json:"stripeSessionId"`
 	Status          booking.Status `json:"status"`
 	ExpiresAt       time.Time      `json:"expiresAt"`
-	// Token proves, to GET /api/bookings/{id} to its cancel and its reschedule, that the
-	// booking is the customer's.
+	// Token is the owner token.
 	Token string `json:"token"`
 }
 
-// create holds a slot and answers where to pay for it. The price is the resource's;
-// nothing in the body reaches it.
-func (a *API) create(status int) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		wish, b, err := a.readWish(w, r)
+// create holds a slot and makes its Checkout Session. The price is the resource's.
+func (a *API) create(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		req, b, err := a.readHoldRequest(w, r)
 		if err == nil && len(b.problems) > 0 {
-			err = b.together(a.opts.Bookings.Check(r.Context(), wish))
+			err = b.withProblems(a.deps.Bookings.Check(r.Context(), req))
 		}
 		if err != nil {
-			a.fail(w, r, err)
+			a.writeError(w, r, err)
 			return
 		}
-		booked, err := a.opts.Payments.Book(booking.WithActor(r.Context(), customer), wish)
+		booked, err := a.deps.Payments.Book(booking.WithActor(r.Context(), customer), req)
 		if err != nil {
-			a.fail(w, r, err)
+			a.writeError(w, r, err)
 			return
 		}
 		writeJSON(w, status, created{
@@ -46,5 +45,99 @@ func (a *API) create(status int) http.Handler {
 			ExpiresAt:       booked.Booking.HoldExpiresAt,
 			Token:           booked.Booking.OwnerToken,
 		})
-	})
+	}
+}
+
+// keyPrefix separates the idempotency keys of API clients from those of the embedder.
+const keyPrefix = "api:"
+
+// readHoldRequest reads the body of POST /api/bookings. A field that cannot be read is a
+// problem of the body, and has a value that booking refuses.
+func (a *API) readHoldRequest(w http.ResponseWriter, r *http.Request) (booking.HoldRequest, *body, error) {
+	b, err := readBody(w, r)
+	if err != nil {
+		return booking.HoldRequest{}, nil, err
+	}
+	req := booking.HoldRequest{
+		Resource: b.text("resource"),
+		Offer:    b.text("offer"),
+		Party:    b.count("party"),
+		Customer: booking.Customer{FirstName: b.text("firstName"), LastName: b.text("lastName"),
+			Email: b.text("email")},
+		Client: a.opts.Client(r.Context()),
+	}
+	if keys, sent := r.Header["Idempotency-Key"]; sent && (len(keys) != 1 || !printable(keys[0])) {
+		b.problems["Idempotency-Key"] = "must be 1 to 200 printable ASCII characters"
+	} else if sent {
+		req.IdempotencyKey = keyPrefix + keys[0]
+	}
+	if err := a.readStart(r.Context(), b, &req); err != nil {
+		return booking.HoldRequest{}, nil, err
+	}
+	b.end()
+	return req, b, nil
+}
+
+// readStart reads start, or date and time in the resource's zone. It sets the resource if
+// the body names none and there is only one.
+func (a *API) readStart(ctx context.Context, b *body, req *booking.HoldRequest) error {
+	start, date, clock := b.text("start"), b.text("date"), b.text("time")
+	if req.Resource == "" && b.problems["resource"] == "" {
+		all, err := a.deps.Bookings.Resources(ctx)
+		if err != nil {
+			return err
+		}
+		if len(all) == 1 {
+			req.Resource = all[0].ID
+		}
+	}
+	switch {
+	case b.problems["start"] != "" || b.problems["date"] != "" || b.problems["time"] != "":
+		return nil
+	case start != "" && (date != "" || clock != ""):
+		b.problems["start"] = "cannot stand beside date and time"
+		return nil
+	case start != "":
+		at, err := time.Parse(time.RFC3339, start)
+		if err != nil {
+			b.problems["start"] = "must be a time such as 2026-12-01T10:00:00+01:00"
+		}
+		req.Start = at
+		return nil
+	case date == "" && clock == "":
+		return nil
+	}
+	return a.readLocalStart(ctx, b, req, date, clock)
+}
+
+func (a *API) readLocalStart(ctx context.Context, b *body, req *booking.HoldRequest, date, clock string) error {
+	day, err := booking.ParseDate(date)
+	if err != nil {
+		b.problems["date"] = "must be a date such as 2026-12-01"
+	}
+	at, err := time.Parse("15:04", clock)
+	if err != nil {
+		b.problems["time"] = "must be a time of day such as 10:00"
+	}
+	if b.problems["date"] != "" || b.problems["time"] != "" || req.Resource == "" {
+		return nil
+	}
+	resource, err := a.deps.Bookings.Resource(ctx, req.Resource)
+	if errors.Is(err, booking.ErrNotFound) {
+		return nil // Hold reports it together with the other problems.
+	}
+	if err != nil {
+		return err
+	}
+	zone, err := resource.Zone()
+	if err != nil {
+		return err
+	}
+	start, exists := day.At(at.Hour()*60+at.Minute(), zone)
+	if !exists {
+		b.problems["time"] = "does not exist on that day: the clocks are put forward"
+		return nil
+	}
+	req.Start = start
+	return nil
 }

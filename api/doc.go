@@ -1,12 +1,24 @@
-// Package api is the host's JSON routes: booking, what can be booked, and what operators
-// read.
+// Package api is a JSON API for bookings: what can be booked, holding and paying,
+// cancelling and rescheduling, and what staff read.
 //
-// The problem: a program on the other side of a route needs to know what it did wrong,
-// all of it, and in which field; and nobody may learn from a route more than it is meant
-// to tell.
+// The problem is that a client has to find out what is wrong with its request, all of it
+// and by field, and must not find out anything else: which bookings exist, or what failed
+// inside. So requests are decoded strictly, all validation errors are returned at once by
+// field, and every error becomes an answer in one place, which logs internal errors and
+// never returns them. docs/API.md describes the routes and error codes.
 //
-// So bodies are read strictly, every problem is reported by field at once, and errors
-// become answers in one place ([API.fail]), which says nothing of what went wrong inside.
-// Money is in minor units with the currency in lower case; times are RFC 3339 with the
-// offset that the resource's time zone has then.
+// An [API] is an http.Handler for any router and any prefix:
+//
+//	a, err := api.New(api.Deps{...}, api.Options{URL: "https://example.com/booking"})
+//	mux.Handle("/booking/", a)
+//
+// The routes of staff are guarded by the sessions of package auth or by Options.Guard. A
+// customer proves with the owner token of the booking that it is theirs.
+//
+// Amounts are in minor units with the currency in lower case. Times are RFC 3339 with the
+// offset of the resource's time zone.
+//
+// The package leaves out what belongs to the server: the access log, time limits of
+// requests, protection against cross-origin posts, and security headers. See cmd/host for
+// all of them.
 package api

@@ -13,15 +13,14 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// errNotFound hides whether a thing does not exist or is not the asker's.
+// errNotFound does not tell a booking that does not exist from another customer's.
 var errNotFound = errors.New("not found")
 
-// paymentRefused is the message of payments.ErrRefused.
 const paymentRefused = "This cannot be paid online at the moment, and trying again will not help. " +
 	"Nothing was charged and nothing is booked. Please contact us."
 
-// known maps errors to answers; the first that matches counts.
-var known = []struct {
+// errorCodes maps errors to answers; the first match counts.
+var errorCodes = []struct {
 	err    error
 	status int
 	code   string
@@ -42,61 +41,54 @@ var known = []struct {
 	{payments.ErrUnavailable, http.StatusServiceUnavailable, "payment_unavailable"},
 }
 
-// fail answers with what an error is to a client. Nothing of its text leaves the host
-// unless it names the client's own fields; what the host is to blame for is logged.
-func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+// writeError answers with the code of err. The text of err is never sent, except for the
+// fields of a validation error. An error without a code is logged.
+func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	var invalid *booking.ValidationError
-	if errors.As(err, &invalid) {
-		a.writeError(w, r, http.StatusBadRequest, "validation_failed", invalid.Fields)
-		return
-	}
-	var settled *booking.StatusError
-	if errors.As(err, &settled) {
-		a.writeError(w, r, http.StatusConflict, "status_"+string(settled.Status), nil)
-		return
-	}
-	var limit *booking.HoldLimitError
-	if errors.As(err, &limit) {
-		w.Header().Set("Retry-After", strconv.Itoa(int(limit.RetryAfter(time.Now())/time.Second)))
-		a.writeError(w, r, http.StatusTooManyRequests, "too_many_holds", nil)
-		return
-	}
+	var status *booking.StatusError
+	var holds *booking.HoldLimitError
 	var rate *payments.RateLimitError
-	if errors.As(err, &rate) {
-		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
-		a.writeError(w, r, http.StatusTooManyRequests, "too_many_bookings", nil)
-		return
-	}
 	var capacity *booking.CapacityError
-	if errors.As(err, &capacity) {
-		a.writeError(w, r, http.StatusConflict, "capacity_too_small", nil)
+	switch {
+	case errors.As(err, &invalid):
+		a.writeProblem(w, r, http.StatusBadRequest, problem{Error: "validation_failed", Fields: invalid.Fields})
 		return
-	}
-	if errors.Is(err, payments.ErrRefused) {
-		// No Retry-After: it would be refused again.
+	case errors.As(err, &status):
+		a.writeCode(w, r, http.StatusConflict, "status_"+string(status.Status))
+		return
+	case errors.As(err, &holds):
+		w.Header().Set("Retry-After", strconv.Itoa(int(holds.RetryAfter(time.Now())/time.Second)))
+		a.writeCode(w, r, http.StatusTooManyRequests, "too_many_holds")
+		return
+	case errors.As(err, &rate):
+		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
+		a.writeCode(w, r, http.StatusTooManyRequests, "too_many_bookings")
+		return
+	case errors.As(err, &capacity):
+		a.writeCode(w, r, http.StatusConflict, "capacity_too_small")
+		return
+	case errors.Is(err, payments.ErrRefused):
+		// No Retry-After: Stripe would refuse again.
 		a.writeProblem(w, r, http.StatusServiceUnavailable, problem{Error: "payment_refused", Message: paymentRefused})
 		return
-	}
-	if errors.Is(err, payments.ErrUnavailable) {
+	case errors.Is(err, payments.ErrUnavailable):
 		w.Header().Set("Retry-After", strconv.Itoa(max(5, int(payments.RetryAfter(err)/time.Second))))
 	}
-	for _, k := range known {
-		if errors.Is(err, k.err) {
-			a.writeError(w, r, k.status, k.code, nil)
+	for _, c := range errorCodes {
+		if errors.Is(err, c.err) {
+			a.writeCode(w, r, c.status, c.code)
 			return
 		}
 	}
-	// What is left is the database's, or a limit of time: nothing that the client could
-	// mend.
+	// Anything else is a database error or a timeout; the client can only retry.
 	a.log(r.Context(), err)
 	w.Header().Set("Retry-After", "1")
-	a.writeError(w, r, http.StatusServiceUnavailable, "unavailable", nil)
+	a.writeCode(w, r, http.StatusServiceUnavailable, "unavailable")
 }
 
 func (a *API) log(ctx context.Context, err error) {
 	if errors.Is(err, context.Canceled) {
-		// The client hung up, and what it had asked for ended with it.
-		a.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "request given up by the client")
+		a.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "client closed the request")
 		return
 	}
 	a.opts.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("error", err.Error()),
@@ -111,8 +103,8 @@ type problem struct {
 	Message   string            `json:"message,omitempty"`
 }
 
-func (a *API) writeError(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string) {
-	a.writeProblem(w, r, status, problem{Error: code, Fields: fields})
+func (a *API) writeCode(w http.ResponseWriter, r *http.Request, status int, code string) {
+	a.writeProblem(w, r, status, problem{Error: code})
 }
 
 func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, status int, p problem) {

@@ -1,6 +1,15 @@
 package api
 
-import "net/http"
+import (
+	"context"
+	"log/slog"
+	"net/http"
+)
 
-// Fail answers with an error.
-func (a *API) Fail(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, err) }
+// WriteError answers with an error.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	a := &API{opts: Options{
+		Logger: slog.New(slog.DiscardHandler), RequestID: func(context.Context) string { return "" },
+	}}
+	a.writeError(w, r, err)
+}

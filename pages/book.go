@@ -2,65 +2,69 @@ package pages
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// bookView is the page that books.
 type bookView struct {
 	page
 	Resource booking.Resource
-	// Others, Offers and Parties are links to what else can be booked, in which ways, and
-	// for how many; none where there is no choice.
+	// Others, Offers and Parties are links to other resources, offers and party sizes;
+	// empty if there is no choice.
 	Others, Offers, Parties []choice
-	// More tells that larger parties than those with a link can come.
+	// More reports whether larger parties than those with a link are possible.
 	More bool
-	// Length and Price are facts; Total is what the whole party pays.
+	// Price is per person, Total for the party.
 	Length, Price, Total string
 	Free                 bool
 	Week                 week
-	// From is the first day that is shown.
+	// From is the first day of the week.
 	From     string
 	Form     form
 	Problems map[string]string
 	Message  string
 }
 
-// book shows what is free. The query chooses the resource, the offer, the party and the
-// first day.
-func (p *Pages) book(w http.ResponseWriter, r *http.Request) {
+// showBook shows the free slots of a week. The query selects resource, offer, party and first
+// day.
+func (p *Pages) showBook(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	f := emptyForm()
 	f.Resource, f.Offer, f.From = query.Get("resource"), query.Get("offer"), query.Get("from")
 	if query.Has("party") {
 		f.Party = query.Get("party")
 	}
-	p.showBook(w, r, http.StatusOK, bookView{Form: f})
+	p.renderBook(w, r, http.StatusOK, bookView{Form: f})
 }
 
-// paymentRefused is what a customer is told of payments.ErrRefused.
 const paymentRefused = "This cannot be paid online at the moment, and trying again will not help. " +
 	"Nothing was charged and nothing is booked. Please contact us."
 
-// takeBooking does what POST /api/bookings does, and sends the customer on to pay.
-func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
+// postBooking holds the slot and redirects to Stripe's page, like POST /api/bookings.
+func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 	if !p.parse(w, r) {
 		return
 	}
 	f := readForm(r.PostForm)
-	wish, problems := f.wish()
+	req, problems := f.holdRequest()
 	ctx := booking.WithActor(r.Context(), customer)
-	wish.Client = p.opts.Client(ctx)
+	req.Client = p.opts.Client(ctx)
 	booked, err := payments.Booked{}, error(nil)
 	if len(problems) > 0 {
-		err = booking.WithProblems(p.opts.Bookings.Check(ctx, wish), problems)
+		err = booking.WithProblems(p.deps.Bookings.Check(ctx, req), problems)
 	} else {
-		booked, err = p.opts.Payments.Book(ctx, wish)
+		booked, err = p.deps.Payments.Book(ctx, req)
 	}
 	again := bookView{Form: f}
 	var invalid *booking.ValidationError
@@ -75,7 +79,7 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 		again.Message = "Your earlier hold on this time has ended. Please choose again."
 		again.Form.Key = newKey()
 	case errors.Is(err, booking.ErrSlotTaken):
-		again.Message = "Somebody was faster: that time has just been taken. These are still free."
+		again.Message = "This time has just been booked. Please choose another."
 		again.Form.Start = ""
 	case errors.As(err, &limit):
 		status = http.StatusTooManyRequests
@@ -89,7 +93,8 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, payments.ErrUnavailable):
 		status = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", strconv.Itoa(max(5, int(payments.RetryAfter(err)/time.Second))))
-		again.Message = "The payment service cannot be reached right now. Nothing was charged and nothing is booked; please try again in a moment."
+		again.Message = "The payment service cannot be reached right now. " +
+			"Nothing was charged and nothing is booked; please try again in a moment."
 		again.Form.Key = newKey()
 	case errors.Is(err, payments.ErrRefused):
 		status = http.StatusServiceUnavailable
@@ -106,14 +111,14 @@ func (p *Pages) takeBooking(w http.ResponseWriter, r *http.Request) {
 			again.Problems["start"] = "please choose a time"
 		}
 	default:
-		p.fail(w, r, err)
+		p.serverError(w, r, err)
 		return
 	}
-	p.showBook(w, r, status, again)
+	p.renderBook(w, r, status, again)
 }
 
-// tooMany says what to do about a limit of what is held or comes free of charge. What
-// ends in more than an hour is a booking that costs nothing.
+// tooMany explains a limit of holds and free bookings. One that ends in more than an hour
+// is a free booking.
 func tooMany(limit *booking.HoldLimitError, seconds int) string {
 	wait, mine, free := "in "+plural((seconds+59)/60, "minute"), "Please pay for one of them", ""
 	if seconds >= 3600 {
@@ -125,23 +130,21 @@ func tooMany(limit *booking.HoldLimitError, seconds int) string {
 	return "You hold " + plural(limit.Limit, "time") + " already" + free + ". " + mine + ", or try again " + wait + "."
 }
 
-// tooFast says when a network may book again.
 func tooFast(rate *payments.RateLimitError) string {
 	return "Too many bookings are being made from where you are. Please try again in " + plural(rate.Seconds(),
 		"second") + "."
 }
 
-// showBook fills in what is free and renders.
-func (p *Pages) showBook(w http.ResponseWriter, r *http.Request, status int, v bookView) {
+func (p *Pages) renderBook(w http.ResponseWriter, r *http.Request, status int, v bookView) {
 	ctx := r.Context()
-	all, err := p.opts.Bookings.Resources(ctx)
+	all, err := p.deps.Bookings.Resources(ctx)
 	if err != nil {
-		p.fail(w, r, err)
+		p.serverError(w, r, err)
 		return
 	}
 	if len(all) == 0 {
-		p.render(w, http.StatusOK, "nothing.html",
-			nothing{page: p.page("Nothing can be booked yet"), Text: "Please come back later."})
+		p.render(w, http.StatusOK, "message.html",
+			messageView{page: p.page("Nothing can be booked yet"), Text: "Please come back later."})
 		return
 	}
 	v.Resource = all[0]
@@ -152,30 +155,27 @@ func (p *Pages) showBook(w http.ResponseWriter, r *http.Request, status int, v b
 	}
 	v.page = p.page(v.Resource.Name)
 	v.Wide = true
-	if err := p.fillWeek(ctx, &v, all); err != nil {
-		p.fail(w, r, err)
+	if err := p.fillBookWeek(ctx, &v, all); err != nil {
+		p.serverError(w, r, err)
 		return
 	}
 	p.render(w, status, "book.html", v)
 }
 
-// fillWeek finds the week to show, from the day that was asked for, or today, and the
-// links around it.
-func (p *Pages) fillWeek(ctx context.Context, v *bookView, all []booking.Resource) error {
+// fillWeek sets the week that begins on the selected day, or today, and its links.
+func (p *Pages) fillBookWeek(ctx context.Context, v *bookView, all []booking.Resource) error {
 	zone, err := v.Resource.Zone()
 	if err != nil {
 		return err
 	}
 	today, last := bounds(v.Resource, zone, time.Now())
-	// Times that are too small for the party are not offered; a party that is too large
-	// for any has been told so.
-	at := ask{resource: v.Resource.Slug, party: min(max(1, v.Form.heads()), v.Resource.Capacity),
+	at := weekQuery{resource: v.Resource.Slug, party: min(max(1, v.Form.partySize()), v.Resource.Capacity),
 		from: firstDay(v.Form.From, today, last)}
-	offer := v.choose(&at)
-	v.describe(at, offer)
-	v.link(at, all)
+	offer := v.selectOffer(&at)
+	v.setPrice(at, offer)
+	v.setLinks(p.prefix, at, all)
 	from, to := span(at.from, zone)
-	free, err := p.opts.Bookings.Availability(ctx, booking.AvailabilityRequest{
+	free, err := p.deps.Bookings.Availability(ctx, booking.AvailabilityRequest{
 		Resources: []string{v.Resource.ID}, Offer: at.offer, From: from, To: to, Party: at.party,
 	})
 	if err != nil {
@@ -185,9 +185,140 @@ func (p *Pages) fillWeek(ctx context.Context, v *bookView, all []booking.Resourc
 	link := func(day booking.Date) string {
 		other := at
 		other.from = day
-		return other.link()
+		return p.prefix + other.link()
 	}
 	v.Week = newWeek(free[0].Slots, zone, at.from, today, last, v.Resource.Capacity, chosen, link)
-	return p.pointOn(ctx, &v.Week, booking.NextSlotRequest{Resource: v.Resource.ID, Offer: at.offer, Party: at.party,
+	return p.nextAvailable(ctx, &v.Week, booking.NextSlotRequest{Resource: v.Resource.ID, Offer: at.offer, Party: at.party,
 		After: to}, zone, link)
+}
+
+// selectOffer returns the offer that the form names, or the resource's own slot.
+func (v *bookView) selectOffer(at *weekQuery) booking.Offer {
+	for _, o := range v.Resource.Offers {
+		if o.Slug == v.Form.Offer && !o.Inactive {
+			at.offer = o.Slug
+			return o
+		}
+	}
+	return booking.Offer{Name: v.Resource.Name, SlotLength: v.Resource.SlotLength, Price: v.Resource.Price}
+}
+
+// setPrice sets what is sold and its price. The form sends what is shown.
+func (v *bookView) setPrice(at weekQuery, o booking.Offer) {
+	v.Length, v.Price, v.Free = length(o.SlotLength), amount(o.Price), o.Price.IsZero()
+	switch {
+	case v.Free:
+		v.Price = "Free of charge"
+	case v.Resource.Capacity > 1:
+		v.Price += " per person"
+	}
+	if at.party > 1 {
+		v.Total = strconv.Itoa(at.party) + " people"
+		if !v.Free {
+			// No overflow: the price was checked for the whole capacity.
+			v.Total += ", " + amount(booking.Money{Minor: o.Price.Minor * int64(at.party), Currency: o.Price.Currency})
+		}
+	}
+	v.From = at.from.String()
+	v.Form.Offer, v.Form.Party = at.offer, strconv.Itoa(at.party)
+}
+
+// setLinks sets the links to other resources, offers and parties.
+func (v *bookView) setLinks(prefix string, at weekQuery, all []booking.Resource) {
+	if len(all) > 1 {
+		for _, res := range all {
+			other := weekQuery{resource: res.Slug, party: min(at.party, res.Capacity), from: at.from}
+			v.Others = append(v.Others, choice{res.Name, prefix + other.link(), res.ID == v.Resource.ID})
+		}
+	}
+	other := at
+	other.offer = ""
+	v.Offers = []choice{{length(v.Resource.SlotLength), prefix + other.link(), at.offer == ""}}
+	for _, o := range v.Resource.Offers {
+		if !o.Inactive {
+			other.offer = o.Slug
+			v.Offers = append(v.Offers, choice{o.Name, prefix + other.link(), at.offer == o.Slug})
+		}
+	}
+	if len(v.Offers) == 1 {
+		v.Offers = nil
+	}
+	if v.Resource.Capacity > 1 {
+		for n := 1; n <= min(v.Resource.Capacity, maxNumbers); n++ {
+			other := at
+			other.party = n
+			v.Parties = append(v.Parties, choice{strconv.Itoa(n), prefix + other.link(), n == at.party})
+		}
+	}
+	v.More = v.Resource.Capacity > maxNumbers
+}
+
+// form is the input of a visitor.
+type form struct {
+	Resource, Offer, Start, FirstName, LastName, Email, Party string
+	// From is the first day that was shown, for rendering the page again.
+	From string `json:"-"`
+	// Key is the idempotency key: a form that is sent twice makes one booking.
+	Key string
+}
+
+func emptyForm() form { return form{Party: "1", Key: newKey()} }
+
+func newKey() string { return rand.Text() }
+
+func readForm(values url.Values) form {
+	text := func(name string) string { return strings.TrimSpace(values.Get(name)) }
+	return form{
+		Resource: text("resource"), Offer: text("offer"), From: text("from"), Start: text("start"),
+		FirstName: text("firstName"), LastName: text("lastName"),
+		Email: text("email"), Party: text("party"), Key: text("key"),
+	}
+}
+
+// partySize is 0 if the field is empty or not a number.
+func (f form) partySize() int {
+	n, err := strconv.Atoi(f.Party)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// holdRequest converts the form. The idempotency key is a hash of all fields, so that a
+// changed form makes another booking instead of a mismatch.
+func (f form) holdRequest() (booking.HoldRequest, map[string]string) {
+	problems := map[string]string{}
+	req := booking.HoldRequest{
+		Resource: f.Resource,
+		Offer:    f.Offer,
+		Customer: booking.Customer{FirstName: f.FirstName, LastName: f.LastName, Email: f.Email},
+		Party:    f.partySize(),
+	}
+	if f.Party != "" && req.Party == 0 {
+		problems["party"] = "must be at least 1"
+	}
+	if f.Start != "" {
+		start, err := time.Parse(time.RFC3339, f.Start)
+		if err != nil {
+			problems["start"] = "please choose a time"
+		}
+		req.Start = start
+	}
+	if f.Key != "" {
+		all, _ := json.Marshal(f)
+		sum := sha256.Sum256(all)
+		req.IdempotencyKey = "page:" + hex.EncodeToString(sum[:])
+	}
+	return req, problems
+}
+
+// parse reads a form of up to 64 KiB. If it returns false it has answered the request.
+func (p *Pages) parse(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	if err := r.ParseForm(); err != nil {
+		p.render(w, http.StatusBadRequest, "message.html",
+			messageView{page: p.page("That could not be read"), Text: "Please try again.", Back: p.prefix + "/"})
+		return false
+	}
+	return true
 }

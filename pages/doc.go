@@ -1,7 +1,22 @@
-// Package pages is what people see: the page that books, the ones they come back to, and
-// the operators' own.
+// Package pages is the web pages of a booking service: the page that books, those that a
+// customer comes back to, and those of staff.
 //
-// Everything works without JavaScript, and there is none: a page is a form and an answer.
-// Nothing is inline, so that the Content-Security-Policy can forbid it. Visiting a page
-// changes nothing; what changes something is a POST.
+// The problem is that a booking page deals with people who go back, double click, lose
+// their connection and come back from Stripe before its webhook does. So a form carries an
+// idempotency key, visiting a page changes nothing, only a POST does, and the page after
+// paying tells what is known and reloads itself until the payment has arrived. There is no
+// JavaScript and nothing inline, so that a strict Content-Security-Policy can be set.
+//
+// [Pages] is an http.Handler for any router and any prefix:
+//
+//	p, err := pages.New(pages.Deps{...}, pages.Options{URL: "https://example.com/booking"})
+//	mux.Handle("/booking/", p)
+//
+// The address that payments.New is given must be the same, because Stripe sends customers
+// back to it. The pages of staff are guarded by the sessions of package auth, whose
+// LoginPath must then be the prefix with /login, or by Options.Guard.
+//
+// The package leaves out what belongs to the server: the access log, time limits of
+// requests, protection against cross-origin posts, and security headers. See cmd/host for
+// all of them. The look is that of static/style.css.
 package pages

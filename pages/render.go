@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
@@ -18,74 +19,72 @@ var files embed.FS
 
 var templates = template.Must(template.ParseFS(files, "templates/*.html"))
 
-// page is what every template finds.
+// page is the data of the layout.
 type page struct {
-	Title   string
-	StandIn bool
-	// Staff is on the operators' own pages, Wide on those with tables.
+	Prefix, Title string
+	StripeFake    bool
+	// Staff is set on pages for staff, Wide on those with tables.
 	Staff, Wide bool
-	// Refresh has the browser ask again: "1;url=…".
+	// Refresh is the value of the meta element: "1;url=…".
 	Refresh string
 }
 
-func (p *Pages) page(title string) page { return page{Title: title, StandIn: p.opts.StandIn} }
+func (p *Pages) page(title string) page {
+	return page{Prefix: p.prefix, Title: title, StripeFake: p.opts.StripeFake}
+}
 
-// render writes a page whole or not at all: a template that fails half way is a 500 and
-// no half page.
+// render executes a template before it writes anything.
 func (p *Pages) render(w http.ResponseWriter, status int, name string, data any) {
 	var out bytes.Buffer
 	if err := templates.ExecuteTemplate(&out, name, data); err != nil {
-		panic(err) // The templates and what they are given are ours.
+		panic(err) // A mistake in a template.
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(out.Bytes()) // A browser that has gone needs no page.
+	_, _ = w.Write(out.Bytes())
 }
 
-// nothing is a page with a sentence.
-type nothing struct {
+// messageView is a page with a sentence.
+type messageView struct {
 	page
 	Text, RequestID, Back string
 }
 
 func (p *Pages) notFound(w http.ResponseWriter) {
-	p.render(w, http.StatusNotFound, "nothing.html", nothing{
-		page: p.page("There is no such booking"), Text: "The link may be incomplete, or old.", Back: "/",
+	p.render(w, http.StatusNotFound, "message.html", messageView{
+		page: p.page("There is no such booking"), Text: "The link may be incomplete, or old.", Back: p.prefix + "/",
 	})
 }
 
-// log says what went wrong, with its SQLSTATE where that was the database's.
 func (p *Pages) log(ctx context.Context, level slog.Level, message string, err error) {
 	p.opts.Logger.LogAttrs(ctx, level, message, slog.String("error", err.Error()),
 		slog.String("sqlstate", pg.SQLState(err)))
 }
 
-// fail is the page for what the visitor cannot mend. What went wrong is logged, and not
-// said.
-func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
+// serverError logs err and answers with a page that does not show it.
+func (p *Pages) serverError(w http.ResponseWriter, r *http.Request, err error) {
 	level := slog.LevelError
 	if errors.Is(err, context.Canceled) {
 		level = slog.LevelInfo
 	}
 	p.log(r.Context(), level, "page failed", err)
 	w.Header().Set("Retry-After", "1")
-	p.render(w, http.StatusServiceUnavailable, "nothing.html", nothing{
+	p.render(w, http.StatusServiceUnavailable, "message.html", messageView{
 		page:      p.page("Please try again in a moment"),
 		Text:      "Something on our side is not working right now. Nothing was charged.",
-		RequestID: p.opts.RequestID(r.Context()), Back: "/",
+		RequestID: p.opts.RequestID(r.Context()), Back: p.prefix + "/",
 	})
 }
 
-// static serves what pages refer to. It belongs to nobody, so that browsers may keep it
-// for a while.
+// static serves stylesheet and icon. They are public, so that browsers may cache them.
 func (p *Pages) static() http.Handler {
 	dir, err := fs.Sub(files, "static")
 	if err != nil {
 		panic(err) // The folder is embedded above.
 	}
-	serve := http.StripPrefix("/static/", http.FileServerFS(dir))
+	serve := http.StripPrefix(p.prefix+"/static/", http.FileServerFS(dir))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if info, err := fs.Stat(dir, r.URL.Path[len("/static/"):]); err != nil || info.IsDir() {
+		if info, err := fs.Stat(dir, strings.TrimPrefix(r.URL.Path, p.prefix+"/static/")); err != nil || info.IsDir() {
 			p.opts.NotFound.ServeHTTP(w, r)
 			return
 		}

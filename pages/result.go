@@ -4,16 +4,17 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
 )
 
-// maxRefreshes bounds how often a page asks again by itself, once a second, whether the
+// maxRefreshes is how often the page reloads itself, once a second, to see whether the
 // payment has arrived.
 const maxRefreshes = 30
 
-// bookingView is one booking as its customer sees it.
 type bookingView struct {
 	page
 	Mark, Tone, Headline, Text string
@@ -22,23 +23,21 @@ type bookingView struct {
 	Amount, Payment            string
 	Status                     booking.Status
 	ID                         string
-	// Again is a link to ask again, Pay to Stripe's page while it can be paid; Keep is
-	// the link that shows the booking at any time.
+	// Again reloads the page, Pay is Stripe's page while the booking can be paid for, and
+	// Keep is the permanent link of the booking.
 	Again, Pay, Keep string
-	// Calendar is where the file for the customer's calendar is.
+	// Calendar is the link of the calendar file.
 	Calendar string
-	// Terms say what cancelling gives; Cancel and Move are links to where that is done,
-	// as long as it may be.
+	// Terms describe the cancellation. Cancel and Move are links, empty if not allowed.
 	Terms, Cancel, Move string
 }
 
-// success is where customers return from paying, and what their link shows. It tells what
-// is known: a payment is confirmed by what Stripe says, its event or its answer, and not
-// by who visits an address.
-func (p *Pages) success(w http.ResponseWriter, r *http.Request) {
-	f, err := p.find(r)
+// showBooking is the page to which customers return from paying, and that of their link.
+// Visiting it confirms nothing; only Stripe's event or answer does.
+func (p *Pages) showBooking(w http.ResponseWriter, r *http.Request) {
+	f, err := p.lookup(r)
 	if err != nil {
-		p.failFinding(w, r, err)
+		p.lookupError(w, r, err)
 		return
 	}
 	b := f.booking
@@ -50,28 +49,22 @@ func (p *Pages) success(w http.ResponseWriter, r *http.Request) {
 	if f.payment != nil {
 		v.Payment = string(f.payment.Status())
 	}
-	if v.tell(f) {
-		v.askAgain(r)
+	if v.setHeadline(f) {
+		v.setRefresh(p.prefix, r)
 	}
 	if b.OwnerToken != "" {
-		v.Keep = p.opts.Payments.BookingURL(b.ID, b.OwnerToken)
-		v.offer(f, time.Now())
+		v.Keep = p.deps.Payments.BookingURL(b.ID, b.OwnerToken)
+		p.setActions(&v, f, time.Now())
 		if b.Status == booking.Confirmed {
-			v.Calendar = calendarLink(b.ID, b.OwnerToken)
+			v.Calendar = p.opts.CalendarPath(b.ID, b.OwnerToken)
 		}
 	}
 	v.Title = v.Headline
 	p.render(w, http.StatusOK, "booking.html", v)
 }
 
-// calendarLink leads to a booking's calendar file, for who has its token.
-func calendarLink(id, token string) string {
-	return "/api/bookings/" + id + "/calendar.ics?" + url.Values{"token": {token}}.Encode()
-}
-
-// askAgain has the browser come back a bounded number of times, and then leaves it to the
-// customer.
-func (v *bookingView) askAgain(r *http.Request) {
+// setRefresh makes the browser reload the page up to maxRefreshes times.
+func (v *bookingView) setRefresh(prefix string, r *http.Request) {
 	query := r.URL.Query()
 	n, err := strconv.Atoi(query.Get("n"))
 	if err != nil || n < 0 {
@@ -83,19 +76,191 @@ func (v *bookingView) askAgain(r *http.Request) {
 			next.Set(name, query.Get(name))
 		}
 	}
-	v.Again = "/success?" + next.Encode()
+	v.Again = prefix + "/success?" + next.Encode()
 	if n < maxRefreshes {
 		next.Set("n", strconv.Itoa(n+1))
-		v.Refresh = "1;url=/success?" + next.Encode()
+		v.Refresh = "1;url=" + prefix + "/success?" + next.Encode()
 	}
 }
 
-// left is where customers return who did not pay. It says so and changes nothing: the
-// hold ends by itself, and until then they may go back and pay.
-func (p *Pages) left(w http.ResponseWriter, _ *http.Request) {
-	p.render(w, http.StatusOK, "nothing.html", nothing{
+// abandoned is the page to which customers return who did not pay. It changes nothing: they
+// can go back and pay until the hold expires.
+func (p *Pages) abandoned(w http.ResponseWriter, _ *http.Request) {
+	p.render(w, http.StatusOK, "message.html", messageView{
 		page: p.page("You left before paying"),
-		Text: "Nothing was charged. Your time is kept for a little while: go back in your browser to pay for it after all, or book again.",
-		Back: "/",
+		Text: "Nothing was charged. Your time is kept for a little while: " +
+			"go back in your browser to pay for it after all, or book again.",
+		Back: p.prefix + "/",
 	})
+}
+
+// money is the state of a customer's payment, as far as the pages distinguish it.
+type money int
+
+const (
+	// moneyNone: there is no payment.
+	moneyNone money = iota
+	// moneyOpen: the customer can still pay.
+	moneyOpen
+	// moneyFailed: nothing was paid, and nothing can be.
+	moneyFailed
+	// moneyComing: a payment method that takes days.
+	moneyComing
+	// moneyApplied: it pays for the booking. A dispute or a refund may have taken some.
+	moneyApplied
+	// moneyReturning: paid too late or twice, and to be refunded.
+	moneyReturning
+	// moneyReturned: refunded without having paid for the booking.
+	moneyReturned
+	// moneyParked: an operator has to decide.
+	moneyParked
+)
+
+func moneyOf(pay *payments.Payment) money {
+	switch {
+	case pay == nil:
+		return moneyNone
+	case pay.Status() == payments.Parked:
+		return moneyParked
+	case pay.Captured.Minor == 0:
+		switch pay.Status() {
+		case payments.Open:
+			return moneyOpen
+		case payments.Failed, payments.Expired:
+			return moneyFailed
+		}
+		return moneyComing
+	case pay.Applied():
+		return moneyApplied
+	case pay.Refunded.Minor+pay.Lost.Minor >= pay.Captured.Minor:
+		return moneyReturned
+	case pay.Unapplied != "":
+		return moneyReturning
+	}
+	return moneyParked
+}
+
+// setHeadline sets the text for the booking's status and payment. It reports whether that
+// is likely to change within seconds.
+func (v *bookingView) setHeadline(f details) (waiting bool) {
+	how := moneyOf(f.payment)
+	say := func(mark, tone, headline, text string) {
+		v.Mark, v.Tone, v.Headline, v.Text = mark, tone, headline, text
+	}
+	switch v.Status {
+	case booking.Confirmed:
+		say("✓", "good", "Your booking is confirmed", "Thank you. We look forward to seeing you."+f.unappliedNote(how))
+	case booking.Completed:
+		say("✓", "good", "You were here", "Thank you for coming."+f.unappliedNote(how))
+	case booking.NoShow:
+		say("–", "wait", "Marked as no-show", "You did not come to this booking."+f.unappliedNote(how))
+	case booking.Cancelled:
+		say("×", "bad", "This booking was cancelled", f.cancelled(how))
+	case booking.Pending:
+		return v.setPending(f, how)
+	default:
+		return v.setExpired(f, how)
+	}
+	return false
+}
+
+func (v *bookingView) setPending(f details, how money) (waiting bool) {
+	v.Mark, v.Tone = "…", "wait"
+	switch how {
+	case moneyNone, moneyOpen:
+		if how == moneyOpen {
+			v.Pay = f.payment.URL
+		}
+		v.Headline, v.Text = "Waiting for your payment", "As soon as it has arrived, this page says so."
+		return true
+	case moneyFailed:
+		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "Your payment did not go through",
+			"Nothing was charged, and your time is no longer kept for you."
+	case moneyComing:
+		v.Headline, v.Text = "Payment processing",
+			"Your payment takes a while to arrive. Your time is kept for you meanwhile."
+	case moneyApplied:
+		// Payment and booking were read one after the other; the payment came in between.
+		v.Headline, v.Text = "Your payment has arrived", "Your booking is being confirmed."
+		return true
+	case moneyReturning, moneyReturned:
+		v.Mark, v.Tone = "×", "bad"
+		v.Headline, v.Text = f.returned(how)
+	case moneyParked:
+		v.Headline, v.Text = "Your payment has arrived", underReview
+	}
+	return false
+}
+
+func (v *bookingView) setExpired(f details, how money) (waiting bool) {
+	v.Mark, v.Tone = "×", "bad"
+	switch how {
+	case moneyNone, moneyOpen, moneyFailed:
+		v.Headline, v.Text = "This hold has ended", "It was not paid for in time. Nothing was charged."
+	case moneyComing:
+		v.Mark, v.Tone, v.Headline = "…", "wait", "Payment processing"
+		v.Text = "Your payment did not arrive in time, and your time is no longer kept. " +
+			"If it is still free when the payment arrives, it is yours; otherwise all of the money is given back."
+	case moneyReturning, moneyReturned:
+		v.Headline, v.Text = f.returned(how)
+	case moneyApplied:
+		// As above.
+		v.Mark, v.Tone, v.Headline, v.Text = "…", "wait", "Your payment has arrived", "Your booking is being confirmed."
+		return true
+	case moneyParked:
+		v.Mark, v.Tone, v.Headline, v.Text = "…", "wait", "Your payment has arrived", underReview
+	}
+	return false
+}
+
+// underReview is the text of moneyParked.
+const underReview = "It could not be applied to your booking automatically. We look into it and contact you."
+
+// unappliedNote is what a confirmed booking says about money that did not pay for it, or "".
+func (f details) unappliedNote(how money) string {
+	switch how {
+	case moneyParked:
+		return " Your payment could not be applied automatically. We look into it and contact you."
+	case moneyReturning, moneyReturned:
+		_, text := f.returned(how)
+		return " " + text
+	}
+	return ""
+}
+
+// cancelled says what happens to the money of a cancelled booking.
+func (f details) cancelled(how money) string {
+	switch how {
+	case moneyApplied:
+		if f.booking.Refund != nil {
+			return f.kept(*f.booking.Refund)
+		}
+		return "Your payment has arrived all the same. We look into it and contact you."
+	case moneyComing:
+		refund := f.booking.Amount
+		if f.booking.LateRefund != nil {
+			refund = *f.booking.LateRefund
+		}
+		return "Your payment is still on its way. When it has arrived: " + f.kept(refund)
+	case moneyParked:
+		return "Your payment could not be applied to it. We look into it and contact you."
+	case moneyReturning, moneyReturned:
+		_, text := f.returned(how)
+		return text
+	}
+	return "Nothing was charged."
+}
+
+// returned is the text of moneyReturning and moneyReturned.
+func (f details) returned(how money) (headline, text string) {
+	all := f.payment.Captured
+	switch {
+	case f.payment.OpenDisputes > 0, f.payment.Lost.Minor > 0:
+		return "Your payment came too late", strings.TrimSpace(f.contested(all))
+	case how == moneyReturned:
+		return "Your payment was given back", "Your payment could not be used for this booking. All of it, " +
+			amount(all) + ", has been given back to you."
+	}
+	return "Your payment is given back", "Your payment could not be used for this booking. All of it, " + amount(all) +
+		", is given back to you automatically."
 }

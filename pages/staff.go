@@ -1,9 +1,11 @@
 package pages
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -12,40 +14,39 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// loginView is the page that logs in.
 type loginView struct {
 	page
 	Email, Next, Message string
 	Problems             map[string]string
 }
 
-func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
-	p.showLogin(w, http.StatusOK, loginView{Next: r.URL.Query().Get("next")})
+func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
+	p.renderLogin(w, http.StatusOK, loginView{Next: r.URL.Query().Get("next")})
 }
 
-func (p *Pages) showLogin(w http.ResponseWriter, status int, v loginView) {
+func (p *Pages) renderLogin(w http.ResponseWriter, status int, v loginView) {
 	v.page = p.page("Log in")
 	v.Staff = true
-	v.Next = nextPage(v.Next)
+	v.Next = p.nextPage(v.Next)
 	p.render(w, status, "login.html", v)
 }
 
-// nextPage is where a login leads: a place within this service, else the dashboard.
-func nextPage(next string) string {
+// nextPage is where a login leads: a path of this server, or the dashboard.
+func (p *Pages) nextPage(next string) string {
 	if next = auth.SafeNext(next); next == "/" {
-		return "/dashboard"
+		return p.prefix + "/dashboard"
 	}
 	return next
 }
 
-func (p *Pages) takeLogin(w http.ResponseWriter, r *http.Request) {
+func (p *Pages) postLogin(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 8<<10)
 	if err := r.ParseForm(); err != nil {
-		p.showLogin(w, http.StatusBadRequest, loginView{Message: "That could not be read."})
+		p.renderLogin(w, http.StatusBadRequest, loginView{Message: "That could not be read."})
 		return
 	}
 	again := loginView{Email: r.PostForm.Get("email"), Next: r.PostForm.Get("next")}
-	_, err := p.opts.Auth.Login(r.Context(), w, r, again.Email, r.PostForm.Get("password"))
+	_, err := p.deps.Auth.Login(r.Context(), w, r, again.Email, r.PostForm.Get("password"))
 	var invalid *auth.ValidationError
 	var limited *auth.LimitError
 	switch {
@@ -56,40 +57,39 @@ func (p *Pages) takeLogin(w http.ResponseWriter, r *http.Request) {
 		if seconds == 1 {
 			again.Message = "There were too many attempts to log in. Please try again in a second."
 		}
-		p.showLogin(w, http.StatusTooManyRequests, again)
+		p.renderLogin(w, http.StatusTooManyRequests, again)
 	case errors.As(err, &invalid):
 		again.Problems = invalid.Fields
-		p.showLogin(w, http.StatusBadRequest, again)
+		p.renderLogin(w, http.StatusBadRequest, again)
 	case errors.Is(err, auth.ErrCredentials):
 		again.Message = "E-mail and password do not match."
-		p.showLogin(w, http.StatusUnauthorized, again)
+		p.renderLogin(w, http.StatusUnauthorized, again)
 	case err != nil:
-		p.fail(w, r, err)
+		p.serverError(w, r, err)
 	default:
-		http.Redirect(w, r, nextPage(again.Next), http.StatusSeeOther)
+		http.Redirect(w, r, p.nextPage(again.Next), http.StatusSeeOther)
 	}
 }
 
 func (p *Pages) logout(w http.ResponseWriter, r *http.Request) {
-	if err := p.opts.Auth.End(r.Context(), w, r); err != nil {
-		p.fail(w, r, err)
+	if err := p.deps.Auth.End(r.Context(), w, r); err != nil {
+		p.serverError(w, r, err)
 		return
 	}
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	http.Redirect(w, r, p.prefix+"/login", http.StatusSeeOther)
 }
 
-// latest is how many events the dashboard shows.
+// latest is the number of events on the dashboard.
 const latest = 50
 
-// dashboardView is the operators' page.
 type dashboardView struct {
 	page
 	User     auth.User
+	Logout   bool // Shows the button.
 	Filter   listFilter
 	Bookings []bookingRow
-	// Next leads to the next page of bookings; empty on the last.
-	Next   string
-	Events []eventRow
+	Next     string // The next page of bookings; empty on the last.
+	Events   []eventRow
 }
 
 type eventRow struct {
@@ -101,19 +101,20 @@ func (p *Pages) dashboard(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	v := dashboardView{page: p.page("Dashboard")}
 	v.Staff, v.Wide = true, true
-	v.User, _ = auth.UserFrom(ctx)
+	v.User, _ = p.opts.User(ctx)
+	v.Logout = p.deps.Auth != nil
 	err := p.listBookings(ctx, &v, r.URL.Query())
 	var invalid *booking.ValidationError
 	status := http.StatusOK
 	if errors.As(err, &invalid) {
 		v.Filter.Problems, status = invalid.Fields, http.StatusBadRequest
 	} else if err != nil {
-		p.fail(w, r, err)
+		p.serverError(w, r, err)
 		return
 	}
-	events, err := p.opts.Receiver.Ledger().List(ctx, webhook.ListOptions{Limit: latest})
+	events, err := p.deps.Receiver.Ledger().List(ctx, webhook.ListOptions{Limit: latest})
 	if err != nil {
-		p.fail(w, r, err)
+		p.serverError(w, r, err)
 		return
 	}
 	for _, e := range events {
@@ -121,4 +122,108 @@ func (p *Pages) dashboard(w http.ResponseWriter, r *http.Request) {
 			Outcome: e.Outcome})
 	}
 	p.render(w, status, "dashboard.html", v)
+}
+
+// listFilter is the form above the bookings.
+type listFilter struct {
+	From, Status, Resource, Customer string
+	Statuses                         []booking.Status
+	Resources                        []booking.Resource
+	Problems                         map[string]string
+}
+
+type bookingRow struct {
+	When, What, Name, Email, Amount string
+	Party, More                     int
+	Kind                            booking.Kind
+	Status                          booking.Status
+}
+
+// listBookings sets a page of bookings in the order of their start, by default from today.
+func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Values) error {
+	resources, err := p.deps.Bookings.Resources(ctx)
+	if err != nil {
+		return err
+	}
+	zone, err := listZone(resources, query.Get("resource"))
+	if err != nil {
+		return err
+	}
+	v.Filter = listFilter{
+		From: query.Get("from"), Status: query.Get("status"), Resource: query.Get("resource"),
+		Customer: query.Get("customer"),
+		Statuses: []booking.Status{booking.Pending, booking.Confirmed, booking.Cancelled, booking.Completed,
+			booking.NoShow, booking.Expired},
+		Resources: resources,
+	}
+	if !query.Has("from") {
+		v.Filter.From = time.Now().In(zone).Format(time.DateOnly)
+	}
+	opts := booking.ListOptions{Order: booking.ByStart, After: query.Get("after"), Resource: v.Filter.Resource,
+		Customer: v.Filter.Customer}
+	if v.Filter.Status != "" {
+		opts.Statuses = []booking.Status{booking.Status(v.Filter.Status)}
+	}
+	if v.Filter.From != "" {
+		day, err := booking.ParseDate(v.Filter.From)
+		if opts.From, _ = day.At(0, zone); err != nil || opts.From.IsZero() {
+			return &booking.ValidationError{Fields: map[string]string{"from": "must be a date such as 2026-12-01"}}
+		}
+	}
+	listed, err := p.deps.Bookings.List(ctx, opts)
+	if err != nil {
+		return err
+	}
+	if listed.Next != "" {
+		v.Next = p.prefix + "/dashboard?" + url.Values{
+			"from": {v.Filter.From}, "status": {v.Filter.Status}, "resource": {v.Filter.Resource},
+			"customer": {v.Filter.Customer}, "after": {listed.Next},
+		}.Encode()
+	}
+	v.Bookings, err = p.bookingRows(ctx, listed.Bookings)
+	return err
+}
+
+// listZone is the zone of the form's date: that of the resource, or of all resources, or
+// UTC.
+func listZone(resources []booking.Resource, chosen string) (*time.Location, error) {
+	name := ""
+	for _, r := range resources {
+		switch {
+		case chosen == r.Slug || chosen == r.ID:
+			return r.Zone()
+		case name == "":
+			name = r.TimeZone
+		case name != r.TimeZone:
+			name = "UTC"
+		}
+	}
+	if name == "" {
+		return time.UTC, nil
+	}
+	return booking.LoadZone(name)
+}
+
+func (p *Pages) bookingRows(ctx context.Context, bookings []booking.Booking) (rows []bookingRow, err error) {
+	resources := map[string]booking.Resource{}
+	for _, b := range bookings {
+		res, known := resources[b.ResourceID]
+		if !known {
+			if res, err = p.deps.Bookings.Resource(ctx, b.ResourceID); err != nil {
+				return nil, err
+			}
+			resources[b.ResourceID] = res
+		}
+		zone, err := res.Zone()
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, bookingRow{
+			When: b.Start.In(zone).Format("Mon 2 Jan 2006, 15:04 MST"), What: res.Name,
+			Name:  b.Customer.FirstName + " " + b.Customer.LastName,
+			Email: b.Customer.Email, Amount: amount(b.Amount), Party: b.Party, More: b.Party - 1, Kind: b.Kind,
+			Status: b.Status,
+		})
+	}
+	return rows, nil
 }

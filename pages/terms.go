@@ -7,32 +7,32 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// offer fills in what the customer may do about the booking at an instant. What is
-// offered may be over by the time it is asked for: who decides is booking.
-func (v *bookingView) offer(f found, at time.Time) {
-	terms := f.terms(at)
-	v.Terms = f.words(terms)
+// setActions sets what the customer may do at a time. Package booking checks it again when
+// they do it.
+func (p *Pages) setActions(v *bookingView, f details, at time.Time) {
+	terms := f.cancellation(at)
+	v.Terms = f.describeTerms(terms)
 	if terms.Allowed {
-		v.Cancel = f.path("/booking/cancel")
+		v.Cancel = p.path("/booking/cancel", f.booking)
 	}
 	if f.movable(terms, at) {
-		v.Move = f.path("/booking/move")
+		v.Move = p.path("/booking/move", f.booking)
 	}
 }
 
-// terms are what cancelling gives: the policy's as soon as the customer has begun to pay.
-func (f found) terms(at time.Time) booking.Terms {
+// cancellation returns the terms: those of the policy once the customer has begun to pay.
+func (f details) cancellation(at time.Time) booking.Terms {
 	if f.paying() {
 		return f.booking.TermsPaid(at)
 	}
 	return f.booking.Terms(at)
 }
 
-// paying tells whether money is on its way.
-func (f found) paying() bool { return moneyOf(f.payment) == moneyComing }
+// paying reports whether a payment is processing.
+func (f details) paying() bool { return moneyOf(f.payment) == moneyComing }
 
-// movable tells whether the booking can be moved: as long as cancelling is free.
-func (f found) movable(terms booking.Terms, at time.Time) bool {
+// movable reports whether the customer can move the booking: as long as cancelling is free.
+func (f details) movable(terms booking.Terms, at time.Time) bool {
 	b := f.booking
 	if b.Status == booking.Pending && !at.Before(b.HoldExpiresAt) {
 		return false
@@ -40,8 +40,8 @@ func (f found) movable(terms booking.Terms, at time.Time) bool {
 	return (b.Status == booking.Pending || b.Status == booking.Confirmed) && at.Before(terms.FreeUntil)
 }
 
-// words say what cancelling gives; "" for what has ended.
-func (f found) words(t booking.Terms) string {
+// describeTerms returns "" for a booking that has ended.
+func (f details) describeTerms(t booking.Terms) string {
 	b := f.booking
 	switch {
 	case b.Status == booking.Pending && f.paying() && t.Allowed && t.Refund == b.Amount:
@@ -81,9 +81,9 @@ func (f found) words(t booking.Terms) string {
 	return text + f.contested(t.Refund)
 }
 
-// notApplied says what cancelling does to money that does not pay for the booking; ""
-// where it does, or is on its way.
-func (f found) notApplied() string {
+// notApplied says what happens on cancelling to money that does not pay for the booking, or
+// "".
+func (f details) notApplied() string {
 	switch how := moneyOf(f.payment); how {
 	case moneyNone, moneyOpen, moneyFailed:
 		return "Nothing has been paid, and cancelling costs nothing."
@@ -96,9 +96,8 @@ func (f found) notApplied() string {
 	return ""
 }
 
-// unpaid says what cancelling a hold gives. The customer may have paid a moment ago, of
-// which nothing is known here yet.
-func (f found) unpaid() string {
+// unpaid describes cancelling a hold. The customer may just have paid, without an event yet.
+func (f details) unpaid() string {
 	b := f.booking
 	switch moneyOf(f.payment) {
 	case moneyNone, moneyOpen:
@@ -114,18 +113,16 @@ func (f found) unpaid() string {
 	return text
 }
 
-// kept says how the amount is divided by a cancellation, and what a dispute makes of
-// that.
-func (f found) kept(refund booking.Money) string {
+// kept says how a cancellation divides the amount, disputes included.
+func (f details) kept(refund booking.Money) string {
 	if f.payment == nil || f.payment.GoesBack(refund) == refund {
 		return kept(f.booking.Amount, refund)
 	}
 	return strings.TrimSpace(f.contested(refund))
 }
 
-// contested says what a dispute with the customer's bank makes of a refund; "" where it
-// makes nothing.
-func (f found) contested(refund booking.Money) string {
+// contested says how a dispute changes a refund, or "".
+func (f details) contested(refund booking.Money) string {
 	switch {
 	case f.payment == nil || refund.Minor == 0:
 		return ""
@@ -142,7 +139,6 @@ func (f found) contested(refund booking.Money) string {
 	return ""
 }
 
-// kept says how an amount is divided by a cancellation.
 func kept(all, refund booking.Money) string {
 	switch {
 	case all.Minor == 0:
@@ -156,7 +152,7 @@ func kept(all, refund booking.Money) string {
 	return amount(fee) + " of " + amount(all) + " is kept, and " + amount(refund) + " is given back."
 }
 
-// moment writes an instant for people, in a zone whose name the page shows already.
+// moment formats an instant in a zone that the page names elsewhere.
 func moment(t time.Time, zone *time.Location) string {
 	return t.In(zone).Format("Monday, 2 January 2006, 15:04 MST")
 }

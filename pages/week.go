@@ -3,6 +3,7 @@ package pages
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strconv"
 	"time"
@@ -10,20 +11,19 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// daysShown is how many days are side by side.
 const daysShown = 7
 
-// maxNumbers is how many parties have a link of their own; larger ones are typed.
+// maxNumbers is the largest party with a link; larger ones are typed.
 const maxNumbers = 10
 
-// ask is what a visitor looks for; links to the page say it in their query.
-type ask struct {
+// weekQuery is the query of the booking page.
+type weekQuery struct {
 	resource, offer string
 	party           int
 	from            booking.Date
 }
 
-func (a ask) link() string {
+func (a weekQuery) link() string {
 	query := url.Values{"resource": {a.resource}, "from": {a.from.String()}}
 	if a.offer != "" {
 		query.Set("offer", a.offer)
@@ -34,24 +34,23 @@ func (a ask) link() string {
 	return "/?" + query.Encode()
 }
 
-// choice is one of several links; the chosen one is where the visitor is.
+// choice is a link; the chosen one is the current page.
 type choice struct {
 	Text, Link string
 	Chosen     bool
 }
 
-// week is seven days side by side. Earlier and Later are links.
+// week is the free slots of seven days. Earlier and Later are links.
 type week struct {
 	Days           []dayView
 	Earlier, Later string
-	// Free tells that a day has something; where none has, Next is a link to the first
-	// that has, and Sees its time.
-	Free       bool
-	Next, Sees string
+	// Free reports whether there is a slot. If not, Next is the link to the first one
+	// after the week, and NextTime its time.
+	Free           bool
+	Next, NextTime string
 }
 
-// firstDay reads the first day that is shown: the one that was asked for, or today,
-// within what can be booked.
+// firstDay parses the first day; it is today if the text is not a bookable day.
 func firstDay(text string, today, last booking.Date) booking.Date {
 	day, err := booking.ParseDate(text)
 	if err != nil || day.Before(today) || last.Before(day) {
@@ -60,8 +59,7 @@ func firstDay(text string, today, last booking.Date) booking.Date {
 	return day
 }
 
-// newWeek puts slots under the days that begin with first. link gives the address of the
-// week from a day on.
+// newWeek groups slots by day. link returns the address of the week that begins on a day.
 func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booking.Date, capacity int, chosen time.Time,
 	link func(booking.Date) string) week {
 	w := week{Days: byDay(slots, zone, first, capacity, chosen)}
@@ -81,31 +79,75 @@ func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booki
 	return w
 }
 
-// pointOn finds the next free time for a week that has none.
-func (p *Pages) pointOn(ctx context.Context, w *week, ask booking.NextSlotRequest, zone *time.Location,
+// nextAvailable sets the next free slot of a week without one.
+func (p *Pages) nextAvailable(ctx context.Context, w *week, req booking.NextSlotRequest, zone *time.Location,
 	link func(booking.Date) string) error {
 	if w.Free {
 		return nil
 	}
-	slot, err := p.opts.Bookings.NextSlot(ctx, ask)
+	slot, err := p.deps.Bookings.NextSlot(ctx, req)
 	if errors.Is(err, booking.ErrNoSlot) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	w.Next, w.Sees = link(booking.DateOf(slot.Start.In(zone))), moment(slot.Start, zone)
+	w.Next, w.NextTime = link(booking.DateOf(slot.Start.In(zone))), moment(slot.Start, zone)
 	return nil
 }
 
-// span is the stretch of time that the days from first on are.
+// span is the time from the first day to the end of the last one.
 func span(first booking.Date, zone *time.Location) (from, to time.Time) {
 	from, _ = first.At(0, zone)
 	to, _ = first.AddDays(daysShown).At(0, zone)
 	return from, to
 }
 
-// bounds are the first and the last day on which a resource can be booked.
+// bounds returns the first and last bookable day.
 func bounds(r booking.Resource, zone *time.Location, now time.Time) (today, last booking.Date) {
 	return booking.DateOf(now.In(zone)), booking.DateOf(now.Add(r.Horizon).In(zone))
+}
+
+type dayView struct {
+	Weekday, Date string
+	Slots         []slotView
+}
+
+// slotView is a free slot. Left is the free capacity, if that is more than one.
+type slotView struct {
+	Value, Time, Left string
+	Checked           bool
+}
+
+// byDay groups slots by their date in a zone and marks the chosen one. A local time that
+// occurs twice, when clocks are put back, has its zone abbreviation.
+func byDay(slots []booking.Slot, zone *time.Location, first booking.Date, capacity int, chosen time.Time) []dayView {
+	days := make([]dayView, daysShown)
+	index := map[booking.Date]int{}
+	for i := range days {
+		date := first.AddDays(i)
+		index[date] = i
+		title, _ := date.At(0, time.UTC)
+		days[i] = dayView{Weekday: title.Format("Monday"), Date: title.Format("2 January")}
+	}
+	seen := map[string]int{}
+	for _, s := range slots {
+		seen[s.Start.In(zone).Format("2006-01-02 15:04")]++
+	}
+	for _, s := range slots {
+		start := s.Start.In(zone)
+		i, shown := index[booking.DateOf(start)]
+		if !shown {
+			continue
+		}
+		v := slotView{Value: start.Format(time.RFC3339), Time: start.Format("15:04"), Checked: start.Equal(chosen)}
+		if seen[start.Format("2006-01-02 15:04")] > 1 {
+			v.Time = start.Format("15:04 MST")
+		}
+		if capacity > 1 {
+			v.Left = fmt.Sprintf("%d left", s.Remaining)
+		}
+		days[i].Slots = append(days[i].Slots, v)
+	}
+	return days
 }

@@ -59,7 +59,7 @@ func TestPaging(t *testing.T) {
 	var made [3]created
 	for i := range made {
 		ada.post("/api/bookings", wish(ada.slot(0), nil)).into(t, &made[i])
-		_, err := h.StandIn().Pay(t.Context(), made[i].StripeSessionID)
+		_, err := h.StripeFake().Pay(t.Context(), made[i].StripeSessionID)
 		require.NoError(t, err)
 	}
 	for path, newest := range map[string]string{"/reservations": made[2].ID, "/payments": made[2].StripeSessionID} {

@@ -39,7 +39,7 @@ func (c *client) book(resource string, start time.Time, paid bool) created {
 	var b created
 	a.into(c.t, &b)
 	if paid {
-		_, err := c.StandIn().Pay(c.t.Context(), b.StripeSessionID)
+		_, err := c.StripeFake().Pay(c.t.Context(), b.StripeSessionID)
 		require.NoError(c.t, err)
 	}
 	return b
@@ -66,8 +66,8 @@ func (a answer) changed(t *testing.T) (c changed) {
 	return c
 }
 
-// rooms are resources with policies.
-func (r *running) rooms() {
+// policyResources adds resources with policies.
+func (r *running) policyResources() {
 	r.t.Helper()
 	price := booking.Money{Minor: 2500, Currency: "eur"}
 	for slug, policy := range map[string]booking.Policy{
@@ -82,7 +82,7 @@ func (r *running) rooms() {
 func TestCancelUnderThePolicy(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
-	h.rooms()
+	h.policyResources()
 	ada, admin := h.client(), h.admin()
 	show := func(b created) changed { return ada.get("/api/bookings/" + b.ID + "?token=" + b.Token).changed(t) }
 
@@ -139,7 +139,7 @@ func TestCancelUnderThePolicy(t *testing.T) {
 		require.Equal(t, w.refund, show(w.booking).Payment.AmountRefunded)
 		require.Contains(t, ada.get("/success?session_id="+w.booking.StripeSessionID).body, w.words)
 	}
-	require.Equal(t, int64(3750), h.StandIn().Balance()["eur"].Refunded)
+	require.Equal(t, int64(3750), h.StripeFake().Balance()["eur"].Refunded)
 
 	// Staff are not bound by the policy of what costs nothing either.
 	h.addResource(booking.Resource{Slug: "talk", Name: "Talk", Policy: booking.Policy{Never: true}})
@@ -182,7 +182,7 @@ func TestCancelWhileMoneyArrives(t *testing.T) {
 				})
 			}
 			paid, cancelled := make(chan error, 1), make(chan answer, 1)
-			pay := func() { _, err := h.StandIn().Pay(t.Context(), b.StripeSessionID); paid <- err }
+			pay := func() { _, err := h.StripeFake().Pay(t.Context(), b.StripeSessionID); paid <- err }
 			cancel := func() { cancelled <- ada.act(b, "cancel", nil) }
 			if moneyFirst {
 				go pay()
@@ -203,7 +203,7 @@ func TestCancelWhileMoneyArrives(t *testing.T) {
 			require.EqualValues(t, 2500, show().Payment.AmountPaid)
 			require.Equal(t, "cancelled", show().Status)
 			eventually(t, "the money has gone back", func() bool { return show().Payment.Status == "refunded" })
-			require.Len(t, h.StandIn().Refunds(), 1)
+			require.Len(t, h.StripeFake().Refunds(), 1)
 			var causes, unapplied string
 			require.NoError(t, h.db.QueryRow(`
 				SELECT string_agg(r.cause, ' '), max(p.unapplied) FROM booking_platform.payments p JOIN booking_platform.refunds r ON r.payment_id = p.id
@@ -253,7 +253,7 @@ func TestCancelEndsTheCheckout(t *testing.T) {
 	b := ada.book("studio", mustTime(t, ada.slot(0)), false)
 	require.Equal(t, http.StatusOK, ada.act(b, "cancel", nil).status)
 	eventually(t, "the session has expired", func() bool {
-		s, err := h.StandIn().Session(b.StripeSessionID)
+		s, err := h.StripeFake().Session(b.StripeSessionID)
 		require.NoError(t, err)
 		return s.Status == "expired"
 	})

@@ -46,14 +46,14 @@ func (c *cli) withStorage(ctx context.Context, sets migrations.Set, do func(*sto
 
 // withServices is withStorage for commands that need the whole configuration: the
 // services are those that serve would use.
-func (c *cli) withServices(ctx context.Context, do func(*rooms) error) error {
+func (c *cli) withServices(ctx context.Context, do func(*services) error) error {
 	cfg, err := config.Load(c.environ)
 	if err != nil {
 		return err
 	}
 	return c.withStorage(ctx, migrations.All, func(s *storage) error {
 		// Nothing listens at this address, and nothing needs it.
-		r, err := wire(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), c.logger())
+		r, err := newServices(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), c.logger())
 		if err != nil {
 			return err
 		}

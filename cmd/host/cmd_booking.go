@@ -51,7 +51,7 @@ func (c *cli) renewLinks(ctx context.Context, ids []string, req booking.RenewReq
 	if err := c.requireKeptSecret(); err != nil {
 		return err
 	}
-	return c.withServices(ctx, func(r *rooms) error {
+	return c.withServices(ctx, func(r *services) error {
 		p := linkPrinter{cli: c, url: r.payments.BookingURL}
 		if len(ids) > 0 {
 			return renewNamed(ctx, r.bookings, ids, &p)

@@ -204,7 +204,7 @@ func TestDoctorPays(t *testing.T) {
 	require.Empty(t, amiss(found))
 	require.Equal(t, "1 confirmed booking, 1 payment, 1 row of the ledger", found[doctor.PayOnce].Found)
 	require.Contains(t, found, doctor.PayRefunded)
-	require.Zero(t, h.StandIn().Balance()["eur"].Kept())
+	require.Zero(t, h.StripeFake().Balance()["eur"].Kept())
 	var state string
 	require.NoError(t, h.db.QueryRowContext(t.Context(), `SELECT status FROM booking_platform.bookings`).Scan(&state))
 	require.Equal(t, "cancelled", state)

@@ -153,7 +153,7 @@ Exit status: 1 when an event is not settled.`,
 		if len(opts.IDs) > 0 && (flags.Changed("type") || flags.Changed("since") || flags.Changed("limit")) {
 			return usagef("--id excludes --type, --since and --limit")
 		}
-		return c.withServices(ctx, func(r *rooms) error {
+		return c.withServices(ctx, func(r *services) error {
 			replayed, err := r.receiver.Replay(ctx, opts)
 			return errors.Join(c.printReplayed(replayed, opts.DryRun), err)
 		})
@@ -197,9 +197,9 @@ Exit status: 1 when an event failed or matches nothing.`,
 }
 
 func (c *cli) fetchEvents(ctx context.Context, since time.Time, opts payments.FetchSinceOptions) error {
-	return c.withServices(ctx, func(r *rooms) error {
+	return c.withServices(ctx, func(r *services) error {
 		// The stand-in lives in the process of serve, and its events with it.
-		if r.standIn != nil {
+		if r.stripeFake != nil {
 			return errors.New("events cannot be fetched from the Stripe stand-in: STRIPE_SECRET_KEY is not set")
 		}
 		p := fetchPrinter{cli: c, dry: opts.DryRun}

@@ -36,7 +36,7 @@ func TestPaymentCommands(t *testing.T) {
 	_,
 		err := h.db.Exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 100 WHERE booking_id = $1::uuid`, b.ID)
 	require.NoError(t, err)
-	_, err = h.StandIn().Pay(t.Context(), b.StripeSessionID)
+	_, err = h.StripeFake().Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 
 	list := run("list")
@@ -90,7 +90,7 @@ func TestPaymentRefund_CauseCancelled(t *testing.T) {
 	var b created
 	c := h.client()
 	c.post("/api/bookings", wish(c.slot(0), nil)).into(t, &b)
-	_, err := h.StandIn().Pay(t.Context(), b.StripeSessionID)
+	_, err := h.StripeFake().Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 	status, stdout, stderr := command(t, env, "payment", "refund", "--cause", "cancelled", "--amount", "5.00", b.ID)
 	require.Equal(t, 0, status, stderr)
@@ -101,6 +101,6 @@ func TestPaymentRefund_CauseCancelled(t *testing.T) {
 	a := c.post("/api/bookings/"+b.ID+"/cancel", nil, "Authorization", "Bearer "+b.Token)
 	require.Equal(t, 200, a.status, a.body)
 	eventually(t, "all of it goes back", func() bool {
-		return h.StandIn().Balance()["eur"].Refunded == 2500
+		return h.StripeFake().Balance()["eur"].Refunded == 2500
 	})
 }

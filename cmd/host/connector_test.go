@@ -92,7 +92,7 @@ func TestHostAndPooler(t *testing.T) {
 	c := h.client()
 	var b created
 	c.post("/api/bookings", wish(c.slot(0), nil)).into(t, &b)
-	_, err := h.StandIn().Pay(t.Context(), b.StripeSessionID)
+	_, err := h.StripeFake().Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 	eventually(t, "confirmed", func() bool {
 		var v shown

@@ -51,7 +51,7 @@ func TestHundredClientsOneSlot(t *testing.T) {
 	require.Equal(t, map[int]int{http.StatusCreated: 1, http.StatusConflict: 99},
 		h.fight(100, wish(h.client().slot(0), nil)))
 	require.Equal(t, 1, h.count("bookings"))
-	require.Len(t, h.StandIn().Sessions(), 1)
+	require.Len(t, h.StripeFake().Sessions(), 1)
 }
 
 func TestThirtyTwoClientsThirtyTwoUnits(t *testing.T) {

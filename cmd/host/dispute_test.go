@@ -47,13 +47,13 @@ func TestCancel_DisputedPayment(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			h := startHost(t, many)
-			h.rooms()
+			h.policyResources()
 			ada := h.client()
 			b := ada.book("free", day(9), true)
 			require.EqualValues(t, 2500, ada.contested(b).Cancellation.Refund)
-			_, err := h.StandIn().OpenDispute(b.StripeSessionID, test.dispute)
+			_, err := h.StripeFake().OpenDispute(b.StripeSessionID, test.dispute)
 			require.NoError(t, err)
-			require.NoError(t, h.StandIn().WaitDelivered(t.Context()))
+			require.NoError(t, h.StripeFake().WaitDelivered(t.Context()))
 
 			const why = "Your bank is looking into this payment: nothing is given back until that is decided."
 			page := "/success?booking=" + b.ID + "&token=" + b.Token
@@ -70,15 +70,15 @@ func TestCancel_DisputedPayment(t *testing.T) {
 			require.Zero(t, *c.Refund)
 			require.Contains(t, ada.get(page).body, why)
 
-			_, err = h.StandIn().CloseDispute(b.StripeSessionID, test.end == stripetest.DisputeWon)
+			_, err = h.StripeFake().CloseDispute(b.StripeSessionID, test.end == stripetest.DisputeWon)
 			require.NoError(t, err)
-			require.NoError(t, h.StandIn().WaitDelivered(t.Context()))
+			require.NoError(t, h.StripeFake().WaitDelivered(t.Context()))
 			v = ada.contested(b)
 			require.Empty(t, v.Payment.RefundsWait)
 			require.Equal(t, test.refund, *v.Refund)
 			require.Equal(t, 2500-test.refund, v.Payment.AmountLost)
 			require.Contains(t, ada.get(page).body, test.says)
-			require.Eventually(t, func() bool { return h.StandIn().Balance()["eur"].Refunded == test.refund },
+			require.Eventually(t, func() bool { return h.StripeFake().Balance()["eur"].Refunded == test.refund },
 				30*time.Second, 50*time.Millisecond)
 		})
 	}
@@ -89,13 +89,13 @@ func TestCancel_DisputedPayment(t *testing.T) {
 func TestCancel_WhileTheBankIsAtWork(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
-	h.rooms()
+	h.policyResources()
 	ada := h.client()
 	begin := func(room string) created {
 		b := ada.book(room, day(9), false)
-		_, err := h.StandIn().PayDelayed(t.Context(), b.StripeSessionID)
+		_, err := h.StripeFake().PayDelayed(t.Context(), b.StripeSessionID)
 		require.NoError(t, err)
-		require.NoError(t, h.StandIn().WaitDelivered(t.Context()))
+		require.NoError(t, h.StripeFake().WaitDelivered(t.Context()))
 		return b
 	}
 	never := begin("never")
@@ -110,12 +110,12 @@ func TestCancel_WhileTheBankIsAtWork(t *testing.T) {
 	require.Contains(t, ada.get(page).body, divided)
 	require.Nil(t, ada.act(half, "cancel", nil).changed(t).Refund, "nothing has come yet")
 	require.Contains(t, ada.get(page).body, "Your payment is still on its way. When it has arrived: "+divided)
-	_, err := h.StandIn().SettlePayment(half.StripeSessionID)
+	_, err := h.StripeFake().SettlePayment(half.StripeSessionID)
 	require.NoError(t, err)
-	require.NoError(t, h.StandIn().WaitDelivered(t.Context()))
+	require.NoError(t, h.StripeFake().WaitDelivered(t.Context()))
 	require.EqualValues(t, 1250, *ada.contested(half).Refund)
 	require.Contains(t, ada.get(page).body, divided)
-	require.Eventually(t, func() bool { return h.StandIn().Balance()["eur"].Refunded == 1250 }, 30*time.Second,
+	require.Eventually(t, func() bool { return h.StripeFake().Balance()["eur"].Refunded == 1250 }, 30*time.Second,
 		50*time.Millisecond)
 }
 
@@ -124,15 +124,15 @@ func TestPaymentShow_Disputes(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
 	h := startHost(t, env)
-	h.rooms()
+	h.policyResources()
 	b := h.client().book("free", day(9), true)
 	for range 2 {
-		_, err := h.StandIn().OpenDispute(b.StripeSessionID, stripetest.NewDispute{Amount: 1000})
+		_, err := h.StripeFake().OpenDispute(b.StripeSessionID, stripetest.NewDispute{Amount: 1000})
 		require.NoError(t, err)
-		_, err = h.StandIn().CloseDispute(b.StripeSessionID, false)
+		_, err = h.StripeFake().CloseDispute(b.StripeSessionID, false)
 		require.NoError(t, err)
 	}
-	require.NoError(t, h.StandIn().WaitDelivered(t.Context()))
+	require.NoError(t, h.StripeFake().WaitDelivered(t.Context()))
 	var shown struct {
 		Status   string
 		Lost     int64

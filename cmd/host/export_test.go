@@ -41,9 +41,16 @@ func Start(ctx context.Context, environ map[string]string, stderr io.Writer) (*H
 func (h *host) Serve(ctx context.Context) error { return h.run(ctx) }
 func (h *host) URL() string                     { return h.self }
 func (h *host) Bookings() *booking.Store        { return h.bookings }
-func (h *host) StandIn() *stripetest.Server     { return h.standIn }
+func (h *host) StripeFake() *stripetest.Server  { return h.stripeFake }
 func (h *host) Open() int                       { return h.connections.Stats().Open }
-func (h *host) Routes() *mux.Router             { return h.routes() }
+
+func (h *host) Routes() *mux.Router {
+	routes, err := h.routes()
+	if err != nil {
+		panic(err)
+	}
+	return routes
+}
 
 // DB is the host's pool.
 func (h *host) DB() *sql.DB { return h.storage.db }

@@ -43,7 +43,7 @@ func TestDatabaseGone(t *testing.T) {
 	ada.post("/api/bookings", wish(start, nil)).into(t, &b)
 
 	proxy.cut()
-	_, err := h.StandIn().Pay(t.Context(), b.StripeSessionID)
+	_, err := h.StripeFake().Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, ada.get("/health").status)
 	for _, c := range []struct {

@@ -63,7 +63,7 @@ func TestHoldsPerEmail(t *testing.T) {
 
 	// One that is paid for is no open hold any more, and neither is one that was
 	// cancelled.
-	_, err := h.StandIn().Pay(t.Context(), last.StripeSessionID)
+	_, err := h.StripeFake().Pay(t.Context(), last.StripeSessionID)
 	require.NoError(t, err)
 	a := ada.post("/api/bookings", wish(ada.slot(0), nil))
 	require.Equal(t, http.StatusCreated, a.status, a.body)

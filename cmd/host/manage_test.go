@@ -56,7 +56,7 @@ func TestPageCancel(t *testing.T) {
 func TestPageTerms(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
-	h.rooms()
+	h.policyResources()
 	ada := h.client()
 	for slug, w := range map[string]struct {
 		words        string
@@ -137,7 +137,7 @@ func TestPageMove(t *testing.T) {
 	form.Set("start", to)
 	a = ada.form("/booking/move", form)
 	require.Equal(t, http.StatusConflict, a.status)
-	require.Contains(t, a.body, "Somebody was faster")
+	require.Contains(t, a.body, "This time has just been booked")
 	require.Equal(t, http.StatusOK, ada.act(other, "cancel", nil).status)
 
 	done := ada.form("/booking/move", form)

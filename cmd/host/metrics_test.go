@@ -157,7 +157,7 @@ func (c *client) booked(nth int) madeBooking {
 	require.Equal(c.t, http.StatusCreated, a.status, a.body)
 	a.into(c.t, &b.created)
 	b.pay = func() {
-		_, err := c.StandIn().Pay(c.t.Context(), b.StripeSessionID)
+		_, err := c.StripeFake().Pay(c.t.Context(), b.StripeSessionID)
 		require.NoError(c.t, err)
 		eventually(c.t, "the booking is confirmed", func() bool {
 			var v shown

@@ -51,7 +51,7 @@ func TestSessionSecretRetired(t *testing.T) {
 	start := ada.slot(0)
 	var b, repeat created
 	ada.post("/api/bookings", wish(start, nil), "Idempotency-Key", "k").into(t, &b)
-	_, err := before.StandIn().Pay(t.Context(), b.StripeSessionID)
+	_, err := before.StripeFake().Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 	eventually(t, "the booking is confirmed", func() bool {
 		var v shown

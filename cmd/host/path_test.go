@@ -45,7 +45,7 @@ func TestBookPayConfirmed(t *testing.T) {
 	require.Contains(t, b.URL, h.URL()+"/stripe/pay/")
 	require.WithinDuration(t, time.Now().Add(35*time.Minute), b.ExpiresAt, time.Minute)
 
-	session, err := h.StandIn().Session(b.StripeSessionID)
+	session, err := h.StripeFake().Session(b.StripeSessionID)
 	require.NoError(t, err)
 	require.Equal(t, "the-first-request", session.Metadata["request_id"],
 		"the webhook's line can be joined to the request")
@@ -56,7 +56,7 @@ func TestBookPayConfirmed(t *testing.T) {
 	require.Equal(t, "pending", v.Status)
 	require.Equal(t, "open", v.Payment.Status)
 
-	_, err = h.StandIn().Pay(t.Context(), b.StripeSessionID)
+	_, err = h.StripeFake().Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 	ada.get("/api/bookings/"+b.ID, "Authorization", "Bearer "+b.Token).into(t, &v)
 	require.Equal(t, "confirmed", v.Status)
@@ -101,7 +101,7 @@ func TestBookPayConfirmed(t *testing.T) {
 
 	a = ada.post("/api/bookings/"+b.ID+"/cancel?token="+b.Token, nil)
 	require.Equal(t, http.StatusOK, a.status, a.body)
-	eventually(t, "the money has gone back", func() bool { return h.StandIn().Balance()["eur"].Kept() == 0 })
+	eventually(t, "the money has gone back", func() bool { return h.StripeFake().Balance()["eur"].Kept() == 0 })
 }
 
 func TestOldForm(t *testing.T) {
@@ -137,7 +137,7 @@ func TestIdempotencyKey(t *testing.T) {
 	code, _ := a.code(t)
 	require.Equal(t, "idempotency_mismatch", code)
 
-	_, err := h.StandIn().Pay(t.Context(), first.StripeSessionID)
+	_, err := h.StripeFake().Pay(t.Context(), first.StripeSessionID)
 	require.NoError(t, err)
 	ada.post("/api/bookings", wish(start, nil), "Idempotency-Key", "key-1").into(t, &second)
 	require.Equal(t, "confirmed", second.Status, "the repeat tells what has become of it")

@@ -48,7 +48,7 @@ func TestReschedule(t *testing.T) {
 	require.True(t, start.Equal(mustTime(t, c.Start)))
 	require.EqualValues(t, 500, *c.Difference)
 	require.EqualValues(t, 2500, c.Amount)
-	_, err = h.StandIn().Pay(t.Context(), b.StripeSessionID)
+	_, err = h.StripeFake().Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 
 	path := "/api/bookings/" + b.ID + "/reschedule"
@@ -65,7 +65,7 @@ func TestReschedule(t *testing.T) {
 	for _, c := range changes {
 		told = append(told, string(c.To)+" by "+c.Actor+": "+c.Reason)
 	}
-	event := h.StandIn().Events()[0].ID
+	event := h.StripeFake().Events()[0].ID
 	require.Equal(t, []string{
 		"pending by customer: ", "pending by customer: a later train", "pending by customer: ",
 		"confirmed by stripe:" + event + ": ",

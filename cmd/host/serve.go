@@ -30,7 +30,7 @@ const (
 
 // host is a host that is ready to serve.
 type host struct {
-	*rooms
+	*services
 	listener net.Listener
 	server   *http.Server
 	storage  *storage
@@ -56,7 +56,7 @@ func serve(ctx context.Context, environ map[string]string, stdout, stderr io.Wri
 	}
 	if !cfg.Production {
 		note := "Ctrl-C stops it"
-		if h.standIn != nil {
+		if h.stripeFake != nil {
 			note = "no money moves: Stripe is a built-in stand-in; " + note
 		}
 		fmt.Fprintf(stdout, "booking-platform is at %s (%s)\n", h.self, note)
@@ -96,7 +96,7 @@ func (h *host) prepare(ctx context.Context, cfg config.Config, logger *slog.Logg
 	if _, err = h.storage.migrate(ctx, logger); err != nil {
 		return err
 	}
-	if h.rooms, err = wire(cfg, h.storage.db, h.self, logger); err != nil {
+	if h.services, err = newServices(cfg, h.storage.db, h.self, logger); err != nil {
 		return err
 	}
 	if !cfg.Production {
@@ -150,9 +150,9 @@ func (h *host) run(ctx context.Context) error {
 	defer stopSteps()
 	var rounds sync.WaitGroup
 	rounds.Go(func() { h.background(stepping) })
-	if h.standIn != nil {
+	if h.stripeFake != nil {
 		rounds.Go(func() {
-			if err := h.standIn.Run(background); err != nil && background.Err() == nil {
+			if err := h.stripeFake.Run(background); err != nil && background.Err() == nil {
 				h.logger.Error("the Stripe stand-in ended", slog.String("error", err.Error()))
 			}
 		})
@@ -164,7 +164,7 @@ func (h *host) run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- h.server.Serve(h.listener) }()
 	h.logger.Info("serving", slog.String("address", h.self), slog.String("version", versionOf(h.cfg.Version)),
-		slog.Bool("production", h.cfg.Production), slog.Bool("stripe_stand_in", h.standIn != nil))
+		slog.Bool("production", h.cfg.Production), slog.Bool("stripe_stand_in", h.stripeFake != nil))
 
 	var err error
 	select {

@@ -15,7 +15,7 @@ func TestReadersAreNotToldSessionIDs(t *testing.T) {
 	ada := h.client()
 	var b created
 	ada.post("/api/bookings", wish(ada.slot(0), nil)).into(t, &b)
-	_, err := h.StandIn().Pay(t.Context(), b.StripeSessionID)
+	_, err := h.StripeFake().Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 	require.Contains(t, ada.get("/api/bookings/"+b.ID+"?token="+b.Token).body, b.StripeSessionID)
 	for role, told := range map[string]bool{"READONLY": false, "SOMETHING": false, "OPS": true, "ADMIN": true} {

@@ -86,7 +86,7 @@ func (f *flow) stripeFailures(admin *http.Client, paid booked) map[string]string
 		waiting := f.book()
 		f.stripeFails(answer, func() {
 			a := f.get(who, http.StatusOK, "/success?session_id="+waiting.StripeSessionID)
-			expected[a.id] = "could not ask Stripe for a customer who came back"
+			expected[a.id] = "refresh of a Checkout Session failed"
 		})
 	}
 	f.stripeFails(says(http.StatusUnauthorized, "invalid_request_error"), func() {

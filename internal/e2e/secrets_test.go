@@ -66,4 +66,4 @@ func TestLogs(t *testing.T) {
 var ofRequest = map[string]bool{"request failed": true, "page failed": true, "login not checked": true,
 	"session not checked": true, "webhook delivery": true,
 	"login refused": true, "logged in": true, "not ready": true,
-	"could not ask Stripe for a customer who came back": true}
+	"refresh of a Checkout Session failed": true}

@@ -12,6 +12,18 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
+// page is a list that comes in one page, or in pages without a total.
+type page[T any] struct {
+	Items []T       `json:"items"`
+	Meta  *pageMeta `json:"meta,omitempty"`
+}
+
+type pageMeta struct {
+	Count int `json:"count"`
+	// Next is the value of before for the next page; absent on the last.
+	Next string `json:"next,omitempty"`
+}
+
 // bookingList is a page of bookings.
 type bookingList struct {
 	Items []bookingView   `json:"items"`
@@ -19,46 +31,46 @@ type bookingList struct {
 }
 
 type bookingListMeta struct {
-	// Count is how many items this page has. A page may be short, or empty, with another
-	// one to come.
+	// Count is the number of items on this page. A page that is not the last may be
+	// short, or empty.
 	Count int `json:"count"`
-	// Next is what to give as after for the next page, with the same order and filters;
+	// Next is the value of after for the next page, with the same order and filters;
 	// absent on the last.
 	Next string `json:"next,omitempty"`
-	// Total is how many there are on all pages, as far as they were counted, where the
-	// query says total=true.
+	// Total is the number on all pages, as far as they were counted; only with
+	// total=true.
 	Total *int `json:"total,omitempty"`
-	// TotalIsMore tells that there are more than were counted.
+	// TotalIsMore reports that there are more than were counted.
 	TotalIsMore *bool `json:"totalIsMore,omitempty"`
 }
 
-// list answers the bookings, newest first unless the query asks for another order.
+// list returns bookings, by default the newest first.
 func (a *API) list(w http.ResponseWriter, r *http.Request) {
-	opts, total, err := a.readListing(r.Context(), r.URL.Query())
+	opts, total, err := a.readList(r.Context(), r.URL.Query())
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	page, err := a.opts.Bookings.List(r.Context(), opts)
+	found, err := a.deps.Bookings.List(r.Context(), opts)
 	if err != nil {
-		a.fail(w, r, err)
+		a.writeError(w, r, err)
 		return
 	}
-	answer := bookingList{Items: make([]bookingView, 0, len(page.Bookings)),
-		Meta: bookingListMeta{Count: len(page.Bookings), Next: page.Next}}
-	known := zones{}
-	for _, b := range page.Bookings {
-		v, err := a.view(r.Context(), known, b)
+	answer := bookingList{Items: make([]bookingView, 0, len(found.Bookings)),
+		Meta: bookingListMeta{Count: len(found.Bookings), Next: found.Next}}
+	cached := zones{}
+	for _, b := range found.Bookings {
+		v, err := a.view(r.Context(), cached, b)
 		if err != nil {
-			a.fail(w, r, err)
+			a.writeError(w, r, err)
 			return
 		}
 		answer.Items = append(answer.Items, v)
 	}
 	if total {
-		sum, err := a.opts.Bookings.Count(r.Context(), opts)
+		sum, err := a.deps.Bookings.Count(r.Context(), opts)
 		if err != nil {
-			a.fail(w, r, err)
+			a.writeError(w, r, err)
 			return
 		}
 		answer.Meta.Total, answer.Meta.TotalIsMore = &sum.N, &sum.More
@@ -66,16 +78,15 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// listParameters are those of a list; status alone may come several times.
+// listParameters are the parameters of a list. Only status may be repeated.
 var listParameters = map[string]bool{
 	"after": true, "customer": true, "from": true, "kind": true, "limit": true, "order": true, "reference": true,
-	"resource": true,
-	"status":   true, "to": true, "total": true,
+	"resource": true, "status": true, "to": true, "total": true,
 }
 
-// readListing reads what is asked for. A parameter that is there has a value, and one
-// that is unknown is refused: a misspelt filter would answer all there is.
-func (a *API) readListing(ctx context.Context, values url.Values) (opts booking.ListOptions, total bool, err error) {
+// readList refuses unknown parameters: with a misspelt filter the list would be of all
+// bookings.
+func (a *API) readList(ctx context.Context, values url.Values) (opts booking.ListOptions, total bool, err error) {
 	q := query{values, map[string]string{}}
 	for name, given := range values {
 		switch {
@@ -121,15 +132,14 @@ func (a *API) readListing(ctx context.Context, values url.Values) (opts booking.
 	return opts, total, q.err()
 }
 
-// listZone is the zone that dates are meant in: that of the resource, and UTC where none
-// is named.
+// listZone is the zone of dates in the query: that of the resource, or UTC.
 func (a *API) listZone(ctx context.Context, resource string) (*time.Location, error) {
 	if resource == "" {
 		return time.UTC, nil
 	}
-	res, err := a.opts.Bookings.Resource(ctx, resource)
+	res, err := a.deps.Bookings.Resource(ctx, resource)
 	if errors.Is(err, booking.ErrNotFound) {
-		return time.UTC, nil // It has no bookings, on any date; what is no name of a resource is refused by the list.
+		return time.UTC, nil // The list is empty, or refuses the name.
 	}
 	if err != nil {
 		return nil, err

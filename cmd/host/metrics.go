@@ -30,16 +30,16 @@ func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, 
 }
 
 // useMetrics makes the series, and has them told of what happens.
-func (r *rooms) useMetrics() {
+func (s *services) useMetrics() {
 	steps := append(payments.Steps(), "booking.ReleaseExpired", "booking.CompletePast", "webhook.RetryWaiting",
 		"webhook.DeleteOld", "auth.DeleteExpired")
-	r.metrics = metrics.New(metrics.Options{
-		Version: versionOf(r.cfg.Version), DB: r.db, Webhook: r.receiver.Stats, Steps: steps, Results: payments.BookResults(),
-		Logger: r.logger,
+	s.metrics = metrics.New(metrics.Options{
+		Version: versionOf(s.cfg.Version), DB: s.db, Webhook: s.receiver.Stats, Steps: steps, Results: payments.BookResults(),
+		Logger: s.logger,
 		Sources: metrics.Sources{
-			Ready: r.ready.Check, Bookings: r.bookings.Backlog, Payments: r.payments.Backlog,
-			Webhook: r.receiver.Ledger().Backlog,
+			Ready: s.ready.Check, Bookings: s.bookings.Backlog, Payments: s.payments.Backlog,
+			Webhook: s.receiver.Ledger().Backlog,
 		},
 	})
-	r.stats.OnAnswer(func(a middleware.Answered) { r.metrics.Request(a.Route, a.Method, a.Status, a.Took) })
+	s.stats.OnAnswer(func(a middleware.Answered) { s.metrics.Request(a.Route, a.Method, a.Status, a.Took) })
 }
