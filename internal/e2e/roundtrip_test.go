@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/mux"
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/api"
@@ -54,14 +52,15 @@ func TestRoundTrips_BookAndReturn(t *testing.T) {
 	guard, err := auth.New(db, []string{session}, auth.Options{Users: users})
 	require.NoError(t, err)
 	client := func(context.Context) string { return "192.0.2.1" }
-	none := func(context.Context) string { return "" }
-	admit := func(context.Context) error { return nil }
-	log := slog.New(slog.DiscardHandler)
-	router := mux.NewRouter()
-	api.New(api.Options{DB: db, Bookings: bookings, Payments: pay, Auth: guard, Receiver: receiver, AdmitMove: admit,
-		Logger: log, Client: client, RequestID: none}).Register(router)
-	pages.New(pages.Options{DB: db, Bookings: bookings, Payments: pay, Auth: guard, Receiver: receiver,
-		AdmitMove: admit, Logger: log, Client: client, RequestID: none}).Register(router)
+	routes, err := api.New(api.Deps{Bookings: bookings, Payments: pay, Auth: guard, Receiver: receiver},
+		api.Options{URL: "https://booking.example", Client: client})
+	require.NoError(t, err)
+	site, err := pages.New(pages.Deps{Bookings: bookings, Payments: pay, Auth: guard, Receiver: receiver},
+		pages.Options{URL: "https://booking.example", Client: client})
+	require.NoError(t, err)
+	router := http.NewServeMux()
+	router.Handle("/api/", routes)
+	router.Handle("/", site)
 
 	_, err = bookings.CreateResource(t.Context(), booking.Resource{Slug: "court", Name: "Court", TimeZone: "Europe/Paris",
 		Capacity: 1, SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"}})
