@@ -166,7 +166,7 @@ func readBacklog(ctx context.Context, q booking.Querier, account string) (Backlo
 	return b, rows.Err()
 }
 
-const troubledPaymentsSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
+const needingAttentionSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE ((` + waitsParkedSQL + `) OR (` + waitsDisputedSQL +
 	`)) AND p.account IN ('', $2::text) ORDER BY p.id DESC LIMIT $1::int`
 
@@ -176,7 +176,7 @@ func (p *Payments) NeedingAttention(ctx context.Context) ([]Payment, error) {
 	var out []Payment
 	err := p.read(ctx, "list troubled payments", func(q booking.Querier) error {
 		out = nil
-		rows, err := q.QueryContext(ctx, troubledPaymentsSQL, 500, p.account)
+		rows, err := q.QueryContext(ctx, needingAttentionSQL, 500, p.account)
 		if err != nil {
 			return err
 		}
@@ -234,7 +234,7 @@ func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Ref
 		return Refund{}, ErrNotFound
 	}
 	var r Refund
-	err := p.alone(ctx, "find a refund to try again", func(q booking.Querier) error {
+	err := p.inTxRetry(ctx, "find a refund to try again", func(q *sql.Tx) error {
 		found, ok, err := queryRefund(ctx, q, lastRetrySQL, refundID)
 		if err == nil && !ok {
 			err = ErrNotFound
@@ -271,8 +271,8 @@ func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Ref
 	req := RefundRequest{PaymentID: r.PaymentID, Amount: r.Amount.Minor, Cause: "retry:" + r.ID, Reason: r.Reason,
 		Actor: actor}
 	err = p.inTx(ctx, "make a refund in the place of another", func(tx *sql.Tx) error {
-		return p.watchPayment(ctx, tx, req.PaymentID, func() (err error) {
-			r, err = makeIntentOf(ctx, tx, OriginRetry, req)
+		return p.observePayment(ctx, tx, req.PaymentID, func() (err error) {
+			r, err = createIntentOf(ctx, tx, OriginRetry, req)
 			return err
 		})
 	})

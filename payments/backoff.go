@@ -30,12 +30,12 @@ func readRetryAfter(h http.Header) time.Duration {
 	return min(3600, time.Duration(seconds)) * time.Second
 }
 
-// courtesy makes the calls, and hears where Stripe, or what stands before it, asks to be
+// backoffTransport makes the calls, and hears where Stripe, or what stands before it, asks to be
 // left alone. What the steps of this process are answered pauses its steps; what its
 // pages are answered pauses its pages alone, so that visitors cannot keep refunds from
 // being made. A customer who waits for a Checkout is served all the same. Each replica
 // hears of its own calls.
-type courtesy struct {
+type backoffTransport struct {
 	next http.RoundTripper
 	// steps and pages are times in nanoseconds.
 	steps, pages atomic.Int64
@@ -60,7 +60,7 @@ func forPage(ctx context.Context) context.Context { return context.WithValue(ctx
 // RoundTrip keeps the library from making a call again by itself, half a second later,
 // where Stripe asked for another pause. What is no answer of Stripe's API, a proxy's page
 // for one, it repeats once all the same.
-func (c *courtesy) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c *backoffTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := c.next.RoundTrip(r)
 	if err != nil || resp.StatusCode < http.StatusBadRequest {
 		return resp, err
@@ -84,8 +84,8 @@ func heed(pause *atomic.Int64, until int64) {
 	}
 }
 
-// quiet tells whether the steps are to leave Stripe alone.
-func (p *Payments) quiet() bool { return time.Now().UnixNano() < p.courtesy.steps.Load() }
+// paused tells whether the steps are to leave Stripe alone.
+func (p *Payments) paused() bool { return time.Now().UnixNano() < p.backoff.steps.Load() }
 
-// pagesQuiet tells whether pages are to leave Stripe alone.
-func (c *courtesy) pagesQuiet() bool { return time.Now().UnixNano() < c.pages.Load() }
+// pagesPaused tells whether pages are to leave Stripe alone.
+func (c *backoffTransport) pagesPaused() bool { return time.Now().UnixNano() < c.pages.Load() }

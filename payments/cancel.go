@@ -29,16 +29,16 @@ import (
 // the payment's own events too. Nine to eleven round trips.
 func (p *Payments) Cancel(ctx context.Context, req booking.CancelRequest) (booking.Booking, error) {
 	var b booking.Booking
-	err := p.transactAgain(ctx, func(tx *sql.Tx) (err error) {
+	err := p.inTxRetry(ctx, "cancel", func(tx *sql.Tx) (err error) {
 		if _, err := p.bookings.Tx(tx).Lock(ctx, req.ID); err != nil {
 			return err
 		}
-		return p.watch(ctx, tx, req.ID, func() (err error) {
+		return p.observe(ctx, tx, req.ID, func() (err error) {
 			b, err = p.cancel(ctx, tx, req)
 			return err
 		})
 	})
-	return b, wrap(ctx, "cancel", err)
+	return b, err
 }
 
 // The payment that was applied to a booking. The booking's lock makes the answer hold.
@@ -70,7 +70,7 @@ func (p *Payments) cancel(ctx context.Context, tx *sql.Tx, req booking.CancelReq
 	if err != nil {
 		return b, err
 	}
-	return b, makeDue(ctx, tx, payment, req.Reason, booking.Actor(ctx))
+	return b, commitDueRefund(ctx, tx, payment, req.Reason, booking.Actor(ctx))
 }
 
 // A payment whose session id is known may be with the customer, and stays.
@@ -94,7 +94,7 @@ func (p *Payments) Abandon(ctx context.Context, bookingID string) error {
 		if _, err := bookings.Lock(ctx, bookingID); err != nil {
 			return err
 		}
-		return p.watch(ctx, tx, bookingID, func() error {
+		return p.observe(ctx, tx, bookingID, func() error {
 			if _, err := tx.ExecContext(ctx, abandonSQL, bookingID); err != nil {
 				return err
 			}
@@ -102,13 +102,13 @@ func (p *Payments) Abandon(ctx context.Context, bookingID string) error {
 			if err := tx.QueryRowContext(ctx, othersOpenSQL, bookingID).Scan(&others); err != nil || others {
 				return err
 			}
-			return ignoreSettled(bookings.Release(ctx, bookingID))
+			return ignoreNotPending(bookings.Release(ctx, bookingID))
 		})
 	})
 }
 
-// ignoreSettled passes over a booking that is no longer pending: what it became stands.
-func ignoreSettled(_ booking.Booking, err error) error {
+// ignoreNotPending passes over a booking that is no longer pending: what it became stands.
+func ignoreNotPending(_ booking.Booking, err error) error {
 	var settled *booking.StatusError
 	if errors.As(err, &settled) || errors.Is(err, booking.ErrHoldExpired) {
 		return nil

@@ -132,7 +132,7 @@ FROM booking_platform.bookings b WHERE b.id = $1::uuid`
 // intend commits the intent to be paid, with its parameters frozen, or finds the one that
 // is open.
 func (p *Payments) intend(ctx context.Context, b booking.Booking, resource booking.Resource) (Payment, error) {
-	frozen, err := p.freeze(b, resource, p.opts.RequestID(ctx))
+	snapshot, err := p.snapshotParams(b, resource, p.opts.RequestID(ctx))
 	if err != nil {
 		return Payment{}, err
 	}
@@ -141,7 +141,7 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking, resource booki
 		return Payment{}, fmt.Errorf("payments: make an id: %w", err)
 	}
 	pay, err := p.queryPayment(ctx, "store the intent", intendSQL, id.String(), b.ID, b.Amount.Minor, b.Amount.Currency,
-		frozen, p.account)
+		snapshot, p.account)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return pay, err
 	}
@@ -178,9 +178,9 @@ type parameters struct {
 // maxMetadata is how many characters Stripe takes of a value in metadata.
 const maxMetadata = 500
 
-// freeze fixes what the session is going to say. A request id that Stripe would refuse is
+// snapshotParams fixes what the session is going to say. A request id that Stripe would refuse is
 // not worth the payment.
-func (p *Payments) freeze(b booking.Booking, r booking.Resource, requestID string) (string, error) {
+func (p *Payments) snapshotParams(b booking.Booking, r booking.Resource, requestID string) (string, error) {
 	zone, err := r.Zone()
 	if err != nil {
 		return "", fmt.Errorf("payments: zone of resource %s: %w", r.Slug, err)
@@ -188,7 +188,7 @@ func (p *Payments) freeze(b booking.Booking, r booking.Resource, requestID strin
 	if utf8.RuneCountInString(requestID) > maxMetadata {
 		requestID = ""
 	}
-	frozen, err := json.Marshal(parameters{
+	snapshot, err := json.Marshal(parameters{
 		Name:        r.Name,
 		Description: describe(b, b.Start.In(zone).Format("Monday 2 January 2006, 15:04 MST")),
 		Email:       b.Customer.Email,
@@ -198,7 +198,7 @@ func (p *Payments) freeze(b booking.Booking, r booking.Resource, requestID strin
 		CancelURL:  p.appURL + "/cancel?booking=" + url.QueryEscape(b.ID),
 		RequestID:  requestID,
 	})
-	return string(frozen), err
+	return string(snapshot), err
 }
 
 func describe(b booking.Booking, when string) string {
@@ -208,34 +208,34 @@ func describe(b booking.Booking, when string) string {
 	return when + ", " + strconv.Itoa(b.Party) + " people"
 }
 
-func (p Payment) frozen() (parameters, error) {
-	var frozen parameters
-	if err := json.Unmarshal([]byte(p.parameters), &frozen); err != nil {
+func (p Payment) snapshot() (parameters, error) {
+	var snapshot parameters
+	if err := json.Unmarshal([]byte(p.parameters), &snapshot); err != nil {
 		return parameters{}, fmt.Errorf("payments: frozen parameters of %s: %w", p.ID, err)
 	}
-	return frozen, nil
+	return snapshot, nil
 }
 
 // sessionParams turns a row into the call. The idempotency key is the row's and its
 // attempt's.
 func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
-	frozen, err := p.frozen()
+	snapshot, err := p.snapshot()
 	if err != nil {
 		return nil, err
 	}
 	metadata := map[string]string{"payment_id": p.ID, "booking_id": p.BookingID}
-	if frozen.RequestID != "" {
-		metadata["request_id"] = frozen.RequestID
+	if snapshot.RequestID != "" {
+		metadata["request_id"] = snapshot.RequestID
 	}
-	product := &stripe.CheckoutSessionLineItemPriceDataProductDataParams{Name: stripe.String(frozen.Name)}
-	if frozen.Description != "" {
-		product.Description = stripe.String(frozen.Description)
+	product := &stripe.CheckoutSessionLineItemPriceDataProductDataParams{Name: stripe.String(snapshot.Name)}
+	if snapshot.Description != "" {
+		product.Description = stripe.String(snapshot.Description)
 	}
 	params := &stripe.CheckoutSessionParams{
 		Mode:              stripe.String(string(stripe.CheckoutSessionModePayment)),
 		ClientReferenceID: stripe.String(p.ID),
-		SuccessURL:        stripe.String(frozen.SuccessURL),
-		CancelURL:         stripe.String(frozen.CancelURL),
+		SuccessURL:        stripe.String(snapshot.SuccessURL),
+		CancelURL:         stripe.String(snapshot.CancelURL),
 		ExpiresAt:         stripe.Int64(p.ExpiresAt.Unix()),
 		Metadata:          metadata,
 		// Charges, refunds and disputes name the PaymentIntent only: its metadata lets
@@ -250,8 +250,8 @@ func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
 			},
 		}},
 	}
-	if frozen.Email != "" {
-		params.CustomerEmail = stripe.String(frozen.Email)
+	if snapshot.Email != "" {
+		params.CustomerEmail = stripe.String(snapshot.Email)
 	}
 	params.SetIdempotencyKey("checkout-" + p.ID + "-" + strconv.Itoa(p.attempt))
 	return params, nil
@@ -271,7 +271,7 @@ func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, err
 		if err == nil {
 			return p.storeSession(ctx, pay, s)
 		}
-		then := judge(checkoutAnswers, err)
+		then := classify(checkoutAnswers, err)
 		if then == refused {
 			return Payment{}, p.refusedBy(ctx, "create the Checkout Session", pay.ID, err)
 		}
@@ -369,11 +369,11 @@ func (p Payment) parametersAfter(refusal error) (string, error) {
 	if !errors.As(refusal, &se) || se.Param != paramEmail {
 		return p.parameters, nil
 	}
-	frozen, err := p.frozen()
+	snapshot, err := p.snapshot()
 	if err != nil {
 		return "", err
 	}
-	frozen.Email = ""
-	text, err := json.Marshal(frozen)
+	snapshot.Email = ""
+	text, err := json.Marshal(snapshot)
 	return string(text), err
 }

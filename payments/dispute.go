@@ -213,7 +213,7 @@ func (f *disputeFacts) readEvent(ev webhook.Event) {
 }
 
 // Of words that differ the greatest stays: the order in which they come must not matter.
-const noteDisputeSQL = `
+const recordDisputeSQL = `
 INSERT INTO booking_platform.disputes AS d (id, payment_id, amount_minor, currency, claimed, withdrawn, reinstated, withdrawn_minor,
 	reinstated_minor, closed, won, lost, outcome, reason)
 SELECT $1::text, p.id, $3::bigint, coalesce(nullif($4::text, ''), p.currency), $5::boolean, $6::boolean, $7::boolean, $8::bigint, $9::bigint, $10::boolean,
@@ -246,13 +246,13 @@ FROM (
 ) s
 WHERE p.id = s.id`
 
-// noteDispute records what Stripe says of a dispute, under the payment's lock, so that
+// recordDispute records what Stripe says of a dispute, under the payment's lock, so that
 // the sums are right.
-func noteDispute(ctx context.Context, q booking.Querier, paymentID string, f disputeFacts) (Dispute, error) {
+func recordDispute(ctx context.Context, q booking.Querier, paymentID string, f disputeFacts) (Dispute, error) {
 	if err := lockPayment(ctx, q, paymentID); err != nil {
 		return Dispute{}, err
 	}
-	d, err := scanDispute(q.QueryRowContext(ctx, noteDisputeSQL, f.id, paymentID, f.amount.Minor, f.amount.Currency,
+	d, err := scanDispute(q.QueryRowContext(ctx, recordDisputeSQL, f.id, paymentID, f.amount.Minor, f.amount.Currency,
 		f.claimed, f.withdrawn, f.reinstated,
 		f.withdrawnSum, f.returnedSum, f.closed, f.won, f.lost, f.outcome, f.reason))
 	if err != nil {
@@ -264,19 +264,19 @@ func noteDispute(ctx context.Context, q booking.Querier, paymentID string, f dis
 
 // disputed handles what Stripe tells of a dispute. When none is open any more, what is
 // due is committed to.
-func (p *Payments) disputed(ctx context.Context, a arrival) (webhook.Outcome, error) {
-	f, ok := readDispute(a.event.ObjectID, a.event.Object)
+func (p *Payments) handleDispute(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
+	f, ok := readDispute(e.event.ObjectID, e.event.Object)
 	if !ok {
 		// Sent again it would be the same.
 		return webhook.Unmatched, nil
 	}
-	f.readEvent(a.event)
-	d, err := noteDispute(ctx, a.tx, a.payment.ID, f)
+	f.readEvent(e.event)
+	d, err := recordDispute(ctx, e.tx, e.payment.ID, f)
 	if err != nil {
 		return "", err
 	}
-	p.logDispute(ctx, d, a.booking.ID)
-	return webhook.Processed, makeDue(ctx, a.tx, a.payment.ID, "", "stripe:"+a.event.ID)
+	p.logDispute(ctx, d, e.booking.ID)
+	return webhook.Processed, commitDueRefund(ctx, e.tx, e.payment.ID, "", "stripe:"+e.event.ID)
 }
 
 func (p *Payments) logDispute(ctx context.Context, d Dispute, bookingID string) {
@@ -324,10 +324,10 @@ UPDATE booking_platform.refunds AS r SET
 FROM due d WHERE r.id = d.id AND d.amount < r.amount_minor
 RETURNING r.status, r.amount_minor, r.attempt`
 
-// afterLoss fits a refund that is to be made to what a lost dispute took of its payment;
+// lowerByLoss fits a refund that is to be made to what a lost dispute took of its payment;
 // false when nothing is left to make of it, because it was made before or is due no more.
 // One that may have been made under its old amount is looked for at Stripe first.
-func (p *Payments) afterLoss(ctx context.Context, d *dueRefund) (goOn bool, err error) {
+func (p *Payments) lowerByLoss(ctx context.Context, d *dueRefund) (goOn bool, err error) {
 	if d.tries > 1 {
 		callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 		defer cancel()
@@ -339,12 +339,12 @@ func (p *Payments) afterLoss(ctx context.Context, d *dueRefund) (goOn bool, err 
 			return false, err
 		}
 		if made {
-			return false, p.noteAfterCall(ctx, *d, all)
+			return false, p.recordAfterCall(ctx, *d, all)
 		}
 	}
 	goOn = true
 	err = p.inTx(ctx, "lower a refund by what was lost", func(tx *sql.Tx) error {
-		return p.watch(ctx, tx, d.bookingID, func() error {
+		return p.observe(ctx, tx, d.bookingID, func() error {
 			if err := lockPayment(ctx, tx, d.paymentID); err != nil {
 				return err
 			}

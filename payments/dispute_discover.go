@@ -12,8 +12,6 @@ import (
 
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/form"
-
-	"github.com/booking-platform/booking-platform/booking"
 )
 
 const (
@@ -56,7 +54,7 @@ func (p *Payments) DiscoverDisputes(ctx context.Context) (int, error) {
 func (p *Payments) listDisputes(ctx context.Context) (int, error) {
 	found, after := 0, ""
 	for range disputePages {
-		if p.quiet() {
+		if p.paused() {
 			break
 		}
 		params := &stripe.DisputeListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: time.Now().Add(-disputesFor).Unix()}}
@@ -94,11 +92,11 @@ RETURNING d.id`
 func (p *Payments) askAboutDisputes(ctx context.Context) (int, error) {
 	found := 0
 	for range disputeBatch {
-		if p.quiet() || ctx.Err() != nil {
+		if p.paused() || ctx.Err() != nil {
 			break
 		}
 		var id string
-		err := p.alone(ctx, "lease a dispute", func(q booking.Querier) error {
+		err := p.inTxRetry(ctx, "lease a dispute", func(q *sql.Tx) error {
 			return q.QueryRowContext(ctx, leaseDisputeSQL, disputePause).Scan(&id)
 		})
 		if errors.Is(err, sql.ErrNoRows) {
@@ -156,7 +154,7 @@ ORDER BY t.n`
 
 // takeDisputes records those that are news, and returns how many, and the last one's id.
 func (p *Payments) takeDisputes(ctx context.Context, objects []json.RawMessage) (news int, last string, err error) {
-	type told struct {
+	type listedDispute struct {
 		N          int    `json:"n"`
 		ID         string `json:"id"`
 		Intent     string `json:"intent"`
@@ -167,7 +165,7 @@ func (p *Payments) takeDisputes(ctx context.Context, objects []json.RawMessage) 
 		Won        bool   `json:"won"`
 		Lost       bool   `json:"lost"`
 	}
-	all := []told{}
+	all := []listedDispute{}
 	facts := make([]disputeFacts, len(objects))
 	for n, object := range objects {
 		var o stripe.Dispute
@@ -180,7 +178,7 @@ func (p *Payments) takeDisputes(ctx context.Context, objects []json.RawMessage) 
 			continue
 		}
 		facts[n] = f
-		all = append(all, told{n, f.id, o.PaymentIntent.ID, f.claimed, f.withdrawn, f.reinstated, f.closed, f.won,
+		all = append(all, listedDispute{n, f.id, o.PaymentIntent.ID, f.claimed, f.withdrawn, f.reinstated, f.closed, f.won,
 			f.lost})
 	}
 	encoded, err := json.Marshal(all)
@@ -192,7 +190,7 @@ func (p *Payments) takeDisputes(ctx context.Context, objects []json.RawMessage) 
 		paymentID, bookingID string
 	}
 	var changed []of
-	err = p.alone(ctx, "find new disputes", func(q booking.Querier) error {
+	err = p.inTxRetry(ctx, "find new disputes", func(q *sql.Tx) error {
 		changed = nil
 		rows, err := q.QueryContext(ctx, newDisputesSQL, string(encoded))
 		if err != nil {
@@ -210,7 +208,7 @@ func (p *Payments) takeDisputes(ctx context.Context, objects []json.RawMessage) 
 	})
 	for _, o := range changed {
 		if err == nil {
-			err = p.takeDispute(ctx, o.paymentID, o.bookingID, facts[o.n])
+			err = p.recordDiscovered(ctx, o.paymentID, o.bookingID, facts[o.n])
 		}
 		if err != nil {
 			break
@@ -220,19 +218,19 @@ func (p *Payments) takeDisputes(ctx context.Context, objects []json.RawMessage) 
 	return news, last, err
 }
 
-// takeDispute records one, as its event would have.
-func (p *Payments) takeDispute(ctx context.Context, paymentID, bookingID string, f disputeFacts) error {
-	return wrap(ctx, "record a dispute", p.transactAgain(ctx, func(tx *sql.Tx) error {
+// recordDiscovered records one, as its event would have.
+func (p *Payments) recordDiscovered(ctx context.Context, paymentID, bookingID string, f disputeFacts) error {
+	return p.inTxRetry(ctx, "record a dispute", func(tx *sql.Tx) error {
 		if _, err := p.bookings.Tx(tx).Lock(ctx, bookingID); err != nil {
 			return err
 		}
-		return p.watch(ctx, tx, bookingID, func() error {
-			d, err := noteDispute(ctx, tx, paymentID, f)
+		return p.observe(ctx, tx, bookingID, func() error {
+			d, err := recordDispute(ctx, tx, paymentID, f)
 			if err != nil {
 				return err
 			}
 			p.logDispute(ctx, d, bookingID)
-			return makeDue(ctx, tx, paymentID, "", "payments")
+			return commitDueRefund(ctx, tx, paymentID, "", "payments")
 		})
-	}))
+	})
 }

@@ -58,17 +58,17 @@ func EventTypes() []string {
 // handlers are those of Register, by the type of their event.
 func (p *Payments) handlers() map[string]webhook.Handler {
 	all := map[string]webhook.Handler{
-		"checkout.session.completed":               p.handle(p.completed),
-		"checkout.session.async_payment_succeeded": p.handle(p.completed),
-		"checkout.session.async_payment_failed":    p.handle(p.asyncFailed),
-		"checkout.session.expired":                 p.handle(p.expired),
-		"charge.refunded":                          p.handleIntent(p.chargeRefunded),
+		"checkout.session.completed":               p.handle(p.handleCompleted),
+		"checkout.session.async_payment_succeeded": p.handle(p.handleCompleted),
+		"checkout.session.async_payment_failed":    p.handle(p.handleAsyncFailed),
+		"checkout.session.expired":                 p.handle(p.handleExpired),
+		"charge.refunded":                          p.handleIntent(p.handleChargeRefunded),
 	}
 	for _, refund := range []string{"charge.refund.updated", "refund.created", "refund.updated", "refund.failed"} {
-		all[refund] = p.handleIntent(p.refundTold)
+		all[refund] = p.handleIntent(p.handleRefund)
 	}
 	for _, what := range []string{"created", "updated", "closed", "funds_withdrawn", "funds_reinstated"} {
-		all["charge.dispute."+what] = p.handleIntent(p.disputed)
+		all["charge.dispute."+what] = p.handleIntent(p.handleDispute)
 	}
 	return all
 }
@@ -105,7 +105,7 @@ var currencyCode = regexp.MustCompile(`^[a-z]{3}$`)
 // handle finds the payment that an event is about, locks its booking, and then lets the
 // step decide. An event that matches no payment is unmatched, since the row may still
 // come, or ignored where it cannot be about a payment of ours.
-func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, error)) webhook.Handler {
+func (p *Payments) handle(step func(context.Context, lockedEvent) (webhook.Outcome, error)) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		var s checkoutSession
 		// An object that is no Checkout Session can match no payment. An error would have
@@ -127,9 +127,9 @@ func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, 
 			// that wait for each other: that one is run again.
 			lock = p.bookings.Tx(tx).LockWithResource
 		}
-		return p.arrive(ctx, tx, ev, pay, lock, func(ctx context.Context, a arrival) (webhook.Outcome, error) {
-			a.session = s
-			return step(ctx, a)
+		return p.withLockedBooking(ctx, tx, ev, pay, lock, func(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
+			e.session = s
+			return step(ctx, e)
 		})
 	}
 }
@@ -137,21 +137,21 @@ func (p *Payments) handle(step func(context.Context, arrival) (webhook.Outcome, 
 // completed handles the end of a Checkout: paid, or, by a delayed method, not yet. It may
 // be called any number of times for one session, by both of its event types, and by the
 // replay of an event that was parked: then it decides anew, on what is true now.
-func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, error) {
-	d, err := a.decided(ctx)
+func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
+	d, err := e.readDecisions(ctx)
 	if err != nil {
 		return "", err
 	}
-	total, known := a.session.total()
+	total, known := e.session.total()
 	switch {
-	case d.this && (!known || total != a.payment.Amount):
+	case d.this && (!known || total != e.payment.Amount):
 		// The money was applied, or is on its way back: what another event says of the
 		// amount changes nothing of that.
 		return webhook.Processed, nil
-	case !known || total != a.payment.Amount:
-		return p.park(ctx, a, ReasonAmount)
-	case !a.session.paid():
-		return p.processing(ctx, a)
+	case !known || total != e.payment.Amount:
+		return p.park(ctx, e, ReasonAmount)
+	case !e.session.paid():
+		return p.handleProcessing(ctx, e)
 	case d.goneBack:
 		// Parked, and an operator has begun to give it back: there is nothing to confirm
 		// a booking with.
@@ -160,120 +160,120 @@ func (p *Payments) completed(ctx context.Context, a arrival) (webhook.Outcome, e
 		// Whatever the booking has become since, this money was applied, or is on its way
 		// back.
 	case d.other:
-		return p.unapplied(ctx, a, ReasonPaidTwice)
-	case a.booking.Status == booking.Pending:
+		return p.returnUnapplied(ctx, e, ReasonPaidTwice)
+	case e.booking.Status == booking.Pending:
 		// The units are still held, so the customer gets them, even when the clock has
 		// just passed the hold's end. Money that comes after the start of the slot goes
 		// back.
-		_, err := a.bookings.ConfirmLate(ctx, a.booking.ID)
+		_, err := e.bookings.ConfirmLate(ctx, e.booking.ID)
 		if errors.Is(err, booking.ErrSlotGone) {
-			if err := ignoreSettled(a.bookings.Expire(ctx, a.booking.ID)); err != nil {
+			if err := ignoreNotPending(e.bookings.Expire(ctx, e.booking.ID)); err != nil {
 				return "", err
 			}
-			return p.unapplied(ctx, a, ReasonLate)
+			return p.returnUnapplied(ctx, e, ReasonLate)
 		}
 		if err != nil {
 			return "", err
 		}
-	case a.booking.Status == booking.Expired:
+	case e.booking.Status == booking.Expired:
 		// The slot may be taken again, if it is still free.
-		_, err := a.bookings.Retake(ctx, a.booking.ID)
+		_, err := e.bookings.Retake(ctx, e.booking.ID)
 		if errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrSlotGone) {
-			return p.unapplied(ctx, a, ReasonLate)
+			return p.returnUnapplied(ctx, e, ReasonLate)
 		}
 		if err != nil {
 			return "", err
 		}
-	case a.booking.Status == booking.Cancelled:
-		return p.afterCancellation(ctx, a)
+	case e.booking.Status == booking.Cancelled:
+		return p.handleAfterCancellation(ctx, e)
 	}
-	if err := a.record(ctx, facts{completed: true, captured: a.payment.Amount}); err != nil {
+	if err := e.record(ctx, facts{completed: true, captured: e.payment.Amount}); err != nil {
 		return "", err
 	}
-	return webhook.Processed, p.settleBooking(ctx, a.tx, a.bookings, a.payment.ID, a.booking.ID)
+	return webhook.Processed, p.cancelRefundedBooking(ctx, e.tx, e.bookings, e.payment.ID, e.booking.ID)
 }
 
 // afterCancellation handles money that came for a booking that was cancelled as a hold:
 // what its policy keeps is kept, and the rest goes back; all of it where the customer
 // began to pay only after the cancellation.
-func (p *Payments) afterCancellation(ctx context.Context, a arrival) (webhook.Outcome, error) {
+func (p *Payments) handleAfterCancellation(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	var begun time.Time
-	if a.event.Type == "checkout.session.completed" {
-		begun = a.event.Created
+	if e.event.Type == "checkout.session.completed" {
+		begun = e.event.Created
 	}
-	_, kept, err := a.bookings.ApplyLateRefund(ctx, a.booking.ID, begun)
+	_, kept, err := e.bookings.ApplyLateRefund(ctx, e.booking.ID, begun)
 	if err != nil {
 		return "", err
 	}
 	if !kept {
-		return p.unapplied(ctx, a, ReasonCancelled)
+		return p.returnUnapplied(ctx, e, ReasonCancelled)
 	}
-	if err := a.record(ctx, facts{completed: true, captured: a.payment.Amount}); err != nil {
+	if err := e.record(ctx, facts{completed: true, captured: e.payment.Amount}); err != nil {
 		return "", err
 	}
-	return webhook.Processed, makeDue(ctx, a.tx, a.payment.ID, "", "stripe:"+a.event.ID)
+	return webhook.Processed, commitDueRefund(ctx, e.tx, e.payment.ID, "", "stripe:"+e.event.ID)
 }
 
 // processing keeps the slot for a delayed method while the customer's bank makes up its
 // mind, but not beyond the booking's start.
-func (p *Payments) processing(ctx context.Context, a arrival) (webhook.Outcome, error) {
-	if a.booking.Status == booking.Pending {
-		until, err := a.clock(ctx)
+func (p *Payments) handleProcessing(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
+	if e.booking.Status == booking.Pending {
+		until, err := e.databaseTime(ctx)
 		if err != nil {
 			return "", err
 		}
 		until = until.Add(p.opts.ProcessingHold)
-		if until.After(a.booking.Start) {
-			until = a.booking.Start
+		if until.After(e.booking.Start) {
+			until = e.booking.Start
 		}
-		if err := ignoreSettled(a.bookings.Extend(ctx, a.booking.ID, until)); err != nil {
+		if err := ignoreNotPending(e.bookings.Extend(ctx, e.booking.ID, until)); err != nil {
 			return "", err
 		}
 	}
-	return webhook.Processed, a.record(ctx, facts{completed: true})
+	return webhook.Processed, e.record(ctx, facts{completed: true})
 }
 
 // park records the money that came and why it cannot be applied. The booking stays as it
 // is.
-func (p *Payments) park(ctx context.Context, a arrival, reason string) (webhook.Outcome, error) {
+func (p *Payments) park(ctx context.Context, e lockedEvent, reason string) (webhook.Outcome, error) {
 	f := facts{completed: true, parked: reason}
-	if total, known := a.session.total(); known && a.session.paid() {
+	if total, known := e.session.total(); known && e.session.paid() {
 		f.captured = total
 	}
-	p.log.LogAttrs(ctx, slog.LevelWarn, "payment parked for an operator", slog.String("payment_id", a.payment.ID),
-		slog.String("booking_id", a.booking.ID), slog.String("reason", reason))
-	return webhook.Parked, a.record(ctx, f)
+	p.log.LogAttrs(ctx, slog.LevelWarn, "payment parked for an operator", slog.String("payment_id", e.payment.ID),
+		slog.String("booking_id", e.booking.ID), slog.String("reason", reason))
+	return webhook.Parked, e.record(ctx, f)
 }
 
 // asyncFailed handles a delayed method that was refused: the slot is free again.
-func (p *Payments) asyncFailed(ctx context.Context, a arrival) (webhook.Outcome, error) {
-	if err := a.record(ctx, facts{completed: true, failed: true}); err != nil {
+func (p *Payments) handleAsyncFailed(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
+	if err := e.record(ctx, facts{completed: true, failed: true}); err != nil {
 		return "", err
 	}
-	return webhook.Processed, a.giveBack(ctx)
+	return webhook.Processed, e.releaseHold(ctx)
 }
 
 // expired handles a Checkout that nobody paid in time: the slot is free again.
-func (p *Payments) expired(ctx context.Context, a arrival) (webhook.Outcome, error) {
-	if err := a.record(ctx, facts{expired: true}); err != nil {
+func (p *Payments) handleExpired(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
+	if err := e.record(ctx, facts{expired: true}); err != nil {
 		return "", err
 	}
-	return webhook.Processed, a.giveBack(ctx)
+	return webhook.Processed, e.releaseHold(ctx)
 }
 
-// giveBack ends a hold that no other Checkout Session of the booking can still pay for.
-func (a arrival) giveBack(ctx context.Context) error {
+// releaseHold ends a hold that no other Checkout Session of the booking can still pay for.
+func (e lockedEvent) releaseHold(ctx context.Context) error {
 	var alive bool
-	if err := a.tx.QueryRowContext(ctx, othersAliveSQL, a.booking.ID, a.payment.ID).Scan(&alive); err != nil || alive {
+	if err := e.tx.QueryRowContext(ctx, othersAliveSQL, e.booking.ID, e.payment.ID).Scan(&alive); err != nil || alive {
 		return err
 	}
-	return ignoreSettled(a.bookings.Expire(ctx, a.booking.ID))
+	return ignoreNotPending(e.bookings.Expire(ctx, e.booking.ID))
 }
 
-// arrival is one event about one payment, with its booking locked until the transaction
+// lockedEvent is one event about one payment, with its booking locked until the transaction
 // ends. The payment was read before the lock: of it, only what never changes is to be
 // used.
-type arrival struct {
+type lockedEvent struct {
 	tx       Tx
 	bookings *booking.Tx
 	event    webhook.Event
@@ -282,11 +282,11 @@ type arrival struct {
 	booking  booking.Booking
 }
 
-// arrive locks the booking of a payment and lets the step decide.
-func (p *Payments) arrive(
+// withLockedBooking locks the booking of a payment and lets the step decide.
+func (p *Payments) withLockedBooking(
 	ctx context.Context, tx webhook.Tx, ev webhook.Event, pay Payment,
 	lock func(context.Context, string) (booking.Booking, error),
-	step func(context.Context, arrival) (webhook.Outcome, error),
+	step func(context.Context, lockedEvent) (webhook.Outcome, error),
 ) (webhook.Outcome, error) {
 	ctx = actingAs(ctx, "stripe:"+ev.ID)
 	bookings := p.bookings.Tx(tx)
@@ -296,8 +296,8 @@ func (p *Payments) arrive(
 	}
 	webhook.Annotate(ctx, slog.String("booking_id", b.ID), slog.String("payment_id", pay.ID))
 	var outcome webhook.Outcome
-	err = p.watch(ctx, tx, b.ID, func() (err error) {
-		outcome, err = step(ctx, arrival{tx: tx, bookings: bookings, event: ev, payment: pay, booking: b})
+	err = p.observe(ctx, tx, b.ID, func() (err error) {
+		outcome, err = step(ctx, lockedEvent{tx: tx, bookings: bookings, event: ev, payment: pay, booking: b})
 		return err
 	})
 	if err != nil {
@@ -341,41 +341,41 @@ func (p *Payments) noPayment(ev webhook.Event) webhook.Outcome {
 // give it back in full: once, because the reason is the refund's cause. While a dispute
 // of it is open it only records; makeDue follows when that is over. The booking stays as
 // it is.
-func (p *Payments) unapplied(ctx context.Context, a arrival, reason string) (webhook.Outcome, error) {
+func (p *Payments) returnUnapplied(ctx context.Context, e lockedEvent, reason string) (webhook.Outcome, error) {
 	if p.opts.ParkUnapplied {
-		return p.park(ctx, a, reason)
+		return p.park(ctx, e, reason)
 	}
-	if err := a.record(ctx, facts{completed: true, captured: a.payment.Amount, unapplied: reason}); err != nil {
+	if err := e.record(ctx, facts{completed: true, captured: e.payment.Amount, unapplied: reason}); err != nil {
 		return "", err
 	}
-	if err := makeDue(ctx, a.tx, a.payment.ID, "", "stripe:"+a.event.ID); err != nil {
+	if err := commitDueRefund(ctx, e.tx, e.payment.ID, "", "stripe:"+e.event.ID); err != nil {
 		return "", err
 	}
 	p.log.LogAttrs(ctx, slog.LevelWarn, "payment cannot be applied and is refunded",
-		slog.String("payment_id", a.payment.ID),
-		slog.String("booking_id", a.booking.ID), slog.String("reason", reason))
+		slog.String("payment_id", e.payment.ID),
+		slog.String("booking_id", e.booking.ID), slog.String("reason", reason))
 	return webhook.Processed, nil
 }
 
 // A booking that was refunded in full, and not by us alone: somebody at Stripe has
 // decided that it is off.
-const calledOffSQL = `
+const refundedAtStripeSQL = `
 SELECT p.captured_minor > 0 AND p.refunded_minor >= p.captured_minor AND NOT p.parked AND p.unapplied = ''
    AND EXISTS (SELECT FROM booking_platform.refunds r
                WHERE r.payment_id = p.id AND r.origin = 'stripe' AND r.status IN ('pending', 'succeeded')),
        lower(b.during) > statement_timestamp()
 FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id WHERE p.id = $1::uuid`
 
-// settleBooking cancels a booking that lies ahead when it was refunded in full at Stripe.
+// cancelRefundedBooking cancels a booking that lies ahead when it was refunded in full at Stripe.
 // It is asked after every event of a payment and of its refunds, so that it makes no
 // difference which of them comes first. The booking is locked.
-func (p *Payments) settleBooking(ctx context.Context, q booking.Querier, bookings *booking.Tx, paymentID,
+func (p *Payments) cancelRefundedBooking(ctx context.Context, q booking.Querier, bookings *booking.Tx, paymentID,
 	bookingID string) error {
 	if p.opts.KeepRefunded {
 		return nil
 	}
 	var off, ahead bool
-	err := q.QueryRowContext(ctx, calledOffSQL, paymentID).Scan(&off, &ahead)
+	err := q.QueryRowContext(ctx, refundedAtStripeSQL, paymentID).Scan(&off, &ahead)
 	if err != nil || !off || !ahead {
 		return err
 	}

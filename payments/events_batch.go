@@ -23,11 +23,11 @@ func (p *Payments) RegisterBatch(r *webhook.Receiver) {
 	if p.opts.OnTransition != nil {
 		return
 	}
-	r.HandleBatch("checkout.session.completed", p.completedTogether)
+	r.HandleBatch("checkout.session.completed", p.handleCompletedBatch)
 }
 
-// toldTogether is what an event says, as the statements read it.
-type toldTogether struct {
+// batchedEvent is what an event says, as the statements read it.
+type batchedEvent struct {
 	EventID   string `json:"event_id"`
 	SessionID string `json:"session_id"`
 	IntentID  string `json:"intent_id"`
@@ -61,11 +61,11 @@ WHERE p.id = t.payment_id AND ` + openPlain
 
 var errChanged = errors.New("payments: a payment has changed since it was looked at")
 
-// completedTogether settles the plain ones among completed Checkouts: what completed
+// handleCompletedBatch settles the plain ones among completed Checkouts: what completed
 // does, where it confirms a hold.
-func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx,
+func (p *Payments) handleCompletedBatch(ctx context.Context, tx webhook.Tx,
 	events []webhook.BatchEvent) ([]string, error) {
-	plain, err := plainOnes(ctx, tx, events)
+	plain, err := selectPlain(ctx, tx, events)
 	if err != nil || len(plain) == 0 {
 		return nil, err
 	}
@@ -80,11 +80,11 @@ func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx,
 	if err != nil || len(confirmed) == 0 {
 		return nil, err
 	}
-	byBooking := make(map[string]toldTogether, len(plain))
+	byBooking := make(map[string]batchedEvent, len(plain))
 	for _, t := range plain {
 		byBooking[t.BookingID] = t
 	}
-	record := make([]toldTogether, len(confirmed))
+	record := make([]batchedEvent, len(confirmed))
 	settled := make([]string, len(confirmed))
 	for n, id := range confirmed {
 		record[n], settled[n] = byBooking[id], byBooking[id].EventID
@@ -104,32 +104,32 @@ func (p *Payments) completedTogether(ctx context.Context, tx webhook.Tx,
 	return settled, nil
 }
 
-// plainOnes finds the events that are plain by what they and their payments say.
-func plainOnes(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) (map[string]toldTogether, error) {
-	told := make([]toldTogether, 0, len(events))
-	byEvent := make(map[string]toldTogether, len(events))
+// selectPlain finds the events that are plain by what they and their payments say.
+func selectPlain(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) (map[string]batchedEvent, error) {
+	candidates := make([]batchedEvent, 0, len(events))
+	byEvent := make(map[string]batchedEvent, len(events))
 	for _, w := range events {
 		var s checkoutSession
 		if json.Unmarshal(w.Event.Object, &s) != nil || w.Event.SessionID == "" || !s.paid() {
 			continue
 		}
 		if total, known := s.total(); known {
-			t := toldTogether{
+			t := batchedEvent{
 				EventID: w.Event.ID, SessionID: w.Event.SessionID, IntentID: w.Event.PaymentIntentID,
 				Total: total.Minor, Currency: total.Currency,
 			}
-			told, byEvent[t.EventID] = append(told, t), t
+			candidates, byEvent[t.EventID] = append(candidates, t), t
 		}
 	}
-	if len(told) == 0 {
+	if len(candidates) == 0 {
 		return nil, nil
 	}
-	rows, err := tx.QueryContext(ctx, plainSQL, asJSON(told))
+	rows, err := tx.QueryContext(ctx, plainSQL, asJSON(candidates))
 	if err != nil {
 		return nil, fmt.Errorf("payments: match together: %w", err)
 	}
 	defer rows.Close()
-	plain := make(map[string]toldTogether, len(told))
+	plain := make(map[string]batchedEvent, len(candidates))
 	for rows.Next() {
 		var event, payment, bookingID string
 		if err := rows.Scan(&event, &payment, &bookingID); err != nil {
@@ -145,8 +145,8 @@ func plainOnes(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) 
 	return plain, nil
 }
 
-func asJSON(told []toldTogether) string {
+func asJSON(events []batchedEvent) string {
 	// Strings that the receiver has checked, and numbers, can always be written.
-	text, _ := json.Marshal(told)
+	text, _ := json.Marshal(events)
 	return string(text)
 }

@@ -24,7 +24,7 @@ const (
 // paid. Should it turn out to be paid, its hold is kept until the time that is returned,
 // so that its event finds the slot: a quarter of an hour at a time, but not beyond its
 // start.
-const leaseGoneSQL = `
+const leaseSessionSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 FROM booking_platform.bookings h
 WHERE h.id = p.booking_id AND p.id = (
@@ -56,17 +56,17 @@ WHERE p.id = $1::uuid AND NOT p.completed`
 // hold that it ends names "payments", unless the context names an actor. It goes on after
 // a session that failed, and returns what failed; it ends with ctx.
 func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
-	if err := p.forget(ctx); err != nil {
+	if err := p.expireUnstarted(ctx); err != nil {
 		return 0, err
 	}
 	ctx = inBackground(ctx)
 	ended := 0
 	var failures []error
 	for range expireBatch {
-		if p.quiet() {
+		if p.paused() {
 			break
 		}
-		l, found, err := p.leaseGone(ctx)
+		l, found, err := p.leaseSession(ctx)
 		if err != nil {
 			failures = append(failures, err)
 			break
@@ -85,25 +85,25 @@ func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 	return ended, errors.Join(failures...)
 }
 
-type leased struct {
+type leasedSession struct {
 	paymentID, bookingID, sessionID string
 	keepUntil                       time.Time
 }
 
-func (p *Payments) leaseGone(ctx context.Context) (leased, bool, error) {
-	var l leased
-	err := p.alone(ctx, "lease a session", func(q booking.Querier) error {
-		return q.QueryRowContext(ctx, leaseGoneSQL, expireLease, p.account).Scan(&l.paymentID, &l.bookingID,
+func (p *Payments) leaseSession(ctx context.Context) (leasedSession, bool, error) {
+	var l leasedSession
+	err := p.inTxRetry(ctx, "lease a session", func(q *sql.Tx) error {
+		return q.QueryRowContext(ctx, leaseSessionSQL, expireLease, p.account).Scan(&l.paymentID, &l.bookingID,
 			&l.sessionID, &l.keepUntil)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
-		return leased{}, false, nil
+		return leasedSession{}, false, nil
 	}
 	return l, err == nil, err
 }
 
 // expireSession asks Stripe, then records the answer; true when the session has ended.
-func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
+func (p *Payments) expireSession(ctx context.Context, l leasedSession) (bool, error) {
 	ctx = actingAs(ctx, "payments")
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
@@ -118,12 +118,12 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 		case getErr == nil && current == stripe.CheckoutSessionStatusComplete:
 			// The customer has just paid, or has begun to: what has come is applied at
 			// once, and the hold is kept for what has not.
-			if err := ignoreSettled(p.bookings.Extend(ctx, l.bookingID, l.keepUntil)); err != nil {
+			if err := ignoreNotPending(p.bookings.Extend(ctx, l.bookingID, l.keepUntil)); err != nil {
 				return false, err
 			}
 			pay, err := p.BySession(ctx, l.sessionID)
 			if err == nil {
-				_, err = p.ask(ctx, pay)
+				_, err = p.reconcile(ctx, pay)
 			}
 			return false, err
 		case getErr != nil || current != stripe.CheckoutSessionStatusExpired:
@@ -135,7 +135,7 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 		if _, err := bookings.Lock(ctx, l.bookingID); err != nil {
 			return err
 		}
-		return p.watch(ctx, tx, l.bookingID, func() error {
+		return p.observe(ctx, tx, l.bookingID, func() error {
 			result, err := tx.ExecContext(ctx, markExpiredSQL, l.paymentID)
 			if err != nil {
 				return err
@@ -143,7 +143,7 @@ func (p *Payments) expireSession(ctx context.Context, l leased) (bool, error) {
 			if n, err := result.RowsAffected(); err != nil || n == 0 {
 				return err
 			}
-			return ignoreSettled(bookings.Expire(ctx, l.bookingID))
+			return ignoreNotPending(bookings.Expire(ctx, l.bookingID))
 		})
 	})
 	return err == nil, err
@@ -166,30 +166,30 @@ func (p *Payments) sessionStatus(ctx context.Context, id string) (stripe.Checkou
 
 // Whoever died between the intent and Stripe's answer leaves a row without a session id.
 // Its URL was told to nobody.
-const forgottenSQL = `
+const unstartedSQL = `
 SELECT p.booking_id::text FROM booking_platform.payments p
 WHERE NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL AND p.session_expires_at < statement_timestamp()
 AND p.account IN ('', $2::text)
 LIMIT $1::int`
 
 // Who has either of them locked is not waited for: they are left for the next time.
-const lockForgottenSQL = `
+const lockUnstartedSQL = `
 SELECT b.id::text FROM booking_platform.bookings b JOIN booking_platform.payments p ON p.booking_id = b.id
 WHERE b.id = $1::uuid AND NOT p.completed AND NOT p.expired AND NOT p.failed
 FOR NO KEY UPDATE OF b, p SKIP LOCKED`
 
 // Of a booking's payments one at most is open.
-const forgetSQL = `
+const expireUnstartedSQL = `
 UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
 WHERE p.booking_id = $1::uuid
 AND NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL AND p.session_expires_at < statement_timestamp()`
 
-// forget ends payments that nobody can pay, 20 at most. Nothing to do is one round trip.
-func (p *Payments) forget(ctx context.Context) error {
+// expireUnstarted ends payments that nobody can pay, 20 at most. Nothing to do is one round trip.
+func (p *Payments) expireUnstarted(ctx context.Context) error {
 	var bookings []string
 	err := p.read(ctx, "find unbegun payments", func(q booking.Querier) error {
 		bookings = nil
-		rows, err := q.QueryContext(ctx, forgottenSQL, expireBatch, p.account)
+		rows, err := q.QueryContext(ctx, unstartedSQL, expireBatch, p.account)
 		if err != nil {
 			return err
 		}
@@ -208,15 +208,15 @@ func (p *Payments) forget(ctx context.Context) error {
 			return err
 		}
 		err = p.inTx(ctx, "forget an unbegun payment", func(tx *sql.Tx) error {
-			err := tx.QueryRowContext(ctx, lockForgottenSQL, id).Scan(&id)
+			err := tx.QueryRowContext(ctx, lockUnstartedSQL, id).Scan(&id)
 			if errors.Is(err, sql.ErrNoRows) {
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			return p.watch(ctx, tx, id, func() error {
-				_, err := tx.ExecContext(ctx, forgetSQL, id)
+			return p.observe(ctx, tx, id, func() error {
+				_, err := tx.ExecContext(ctx, expireUnstartedSQL, id)
 				return err
 			})
 		})

@@ -71,9 +71,9 @@ UPDATE booking_platform.payments AS p SET
 WHERE p.id = $1::uuid`
 
 // record adds facts to the payment.
-func (a arrival) record(ctx context.Context, f facts) error {
+func (e lockedEvent) record(ctx context.Context, f facts) error {
 	decided := f.captured.Minor > 0 && f.parked == ""
-	_, err := a.tx.ExecContext(ctx, recordSQL, a.payment.ID, a.event.SessionID, a.event.PaymentIntentID,
+	_, err := e.tx.ExecContext(ctx, recordSQL, e.payment.ID, e.event.SessionID, e.event.PaymentIntentID,
 		f.completed, f.failed, f.expired, f.captured.Minor, f.parked, f.captured.Currency, f.unapplied, decided)
 	return err
 }
@@ -93,10 +93,10 @@ type decisions struct {
 	goneBack bool
 }
 
-// decided reads what was decided before. The booking's lock makes the answer hold; what
+// readDecisions reads what was decided before. The booking's lock makes the answer hold; what
 // was read before it may have changed since.
-func (a arrival) decided(ctx context.Context) (d decisions, err error) {
-	err = a.tx.QueryRowContext(ctx, decidedSQL, a.booking.ID, a.payment.ID).Scan(&d.this, &d.other, &d.goneBack)
+func (e lockedEvent) readDecisions(ctx context.Context) (d decisions, err error) {
+	err = e.tx.QueryRowContext(ctx, decidedSQL, e.booking.ID, e.payment.ID).Scan(&d.this, &d.other, &d.goneBack)
 	return d, err
 }
 
@@ -105,8 +105,8 @@ SELECT EXISTS (SELECT FROM booking_platform.payments p
 WHERE p.booking_id = $1::uuid AND p.id <> $2::uuid AND NOT p.expired AND NOT p.failed)`
 
 // clock reads the database's time, which alone judges holds.
-func (a arrival) clock(ctx context.Context) (time.Time, error) {
+func (e lockedEvent) databaseTime(ctx context.Context) (time.Time, error) {
 	var now time.Time
-	err := a.tx.QueryRowContext(ctx, `SELECT statement_timestamp()`).Scan(&now)
+	err := e.tx.QueryRowContext(ctx, `SELECT statement_timestamp()`).Scan(&now)
 	return now, err
 }

@@ -119,7 +119,7 @@ type Payments struct {
 	intents  paymentintent.Client
 	// refundCalls are calls to Stripe; what is kept here of refunds is in refund.go.
 	refundCalls refund.Client
-	courtesy    *courtesy
+	backoff     *backoffTransport
 	refreshes   singleflight.Group
 	backend     stripe.Backend
 	key         string
@@ -129,8 +129,8 @@ type Payments struct {
 	log         *slog.Logger
 
 	// takenTo is the event from which FetchUndelivered goes on; taking guards it.
-	taking  sync.Mutex
-	takenTo string
+	fetching    sync.Mutex
+	fetchCursor string
 }
 
 // New makes Payments. db and bookings, which must be on the same database, stay the
@@ -174,7 +174,7 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
-	calls := &courtesy{next: transport}
+	calls := &backoffTransport{next: transport}
 	backend, err := newBackend(opts, calls)
 	if err != nil {
 		return nil, err
@@ -185,7 +185,7 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		sessions:    session.Client{B: backend, Key: secretKey},
 		intents:     paymentintent.Client{B: backend, Key: secretKey},
 		refundCalls: refund.Client{B: backend, Key: secretKey},
-		courtesy:    calls,
+		backoff:     calls,
 		backend:     backend,
 		key:         secretKey,
 		account:     accountOf(opts.Account, secretKey),
@@ -193,16 +193,6 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		opts:        opts,
 		log:         opts.Logger,
 	}, nil
-}
-
-// maxReruns bounds how often a statement that Postgres refused in favour of another
-// transaction is run again.
-const maxReruns = 10
-
-// alone runs one statement in a transaction of its own, and again where Postgres refused
-// it in favour of another transaction. Three round trips.
-func (p *Payments) alone(ctx context.Context, what string, statement func(booking.Querier) error) error {
-	return wrap(ctx, what, p.transactAgain(ctx, func(tx *sql.Tx) error { return statement(tx) }))
 }
 
 // read runs one statement that changes nothing, see [pg.ReadAlone]. One round trip.
@@ -224,22 +214,12 @@ func (p *Payments) queryPayment(ctx context.Context, what, query string, args ..
 
 // inTx runs f in a transaction of our own.
 func (p *Payments) inTx(ctx context.Context, what string, f func(*sql.Tx) error) error {
-	return wrap(ctx, what, p.transact(ctx, f))
+	return wrap(ctx, what, pg.InTx(ctx, p.db, f))
 }
 
-// transactAgain runs f in a transaction of our own, and again in a new one as long as
-// Postgres refused it in favour of another transaction.
-func (p *Payments) transactAgain(ctx context.Context, f func(*sql.Tx) error) error {
-	err := p.transact(ctx, f)
-	for n := 1; n <= maxReruns && booking.IsRetryable(err) && ctx.Err() == nil; n++ {
-		err = p.transact(ctx, f)
-	}
-	return err
-}
-
-// transact is [pg.InTx]: no context ends the transaction while it commits.
-func (p *Payments) transact(ctx context.Context, f func(*sql.Tx) error) error {
-	return pg.InTx(ctx, p.db, f)
+// inTxRetry is inTx, run again while Postgres refuses it in favour of another transaction.
+func (p *Payments) inTxRetry(ctx context.Context, what string, f func(*sql.Tx) error) error {
+	return wrap(ctx, what, pg.InTxRetry(ctx, p.db, booking.IsRetryable, f))
 }
 
 // wrap gives an error of the database's its one prefix. A driver may report a cancelled

@@ -11,22 +11,21 @@ import (
 
 	"github.com/stripe/stripe-go/v76"
 
-	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
 const (
 	// askBatch is how many payments one run of the step asks about at most.
-	askBatch = 20
+	reconcileBatch = 20
 	// askPause, in seconds, is how long a payment is left alone after it was asked about:
 	// longer than asking takes.
-	askPause = 600
+	reconcilePause = 600
 )
 
 // A payment is past its time when its session should have ended and nothing was heard of
 // it, or when a delayed method keeps it waiting.
-const leasePastSQL = `
+const leaseOverdueSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 WHERE p.id = (
 	SELECT o.id FROM booking_platform.payments o
@@ -50,17 +49,17 @@ func (p *Payments) ReconcilePayments(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	settled := 0
 	var failures []error
-	for range askBatch {
-		if p.quiet() {
+	for range reconcileBatch {
+		if p.paused() {
 			break
 		}
-		pay, err := p.queryPayment(ctx, "lease a payment to ask about", leasePastSQL, askPause, p.account)
+		pay, err := p.queryPayment(ctx, "lease a payment to ask about", leaseOverdueSQL, reconcilePause, p.account)
 		if errors.Is(err, sql.ErrNoRows) {
 			break
 		}
 		if err == nil {
 			var changed bool
-			if changed, err = p.ask(ctx, pay); changed {
+			if changed, err = p.reconcile(ctx, pay); changed {
 				settled++
 			}
 		}
@@ -125,7 +124,7 @@ func (p *Payments) refreshOnce(ctx context.Context, pay Payment) error {
 					err = fmt.Errorf("payments: refresh the Checkout Session: panic: %v\n%s", v, debug.Stack())
 				}
 			}()
-			if err = p.askForPage(ctx, pay); err != nil && ctx.Err() != nil {
+			if err = p.refreshForPage(ctx, pay); err != nil && ctx.Err() != nil {
 				err = fmt.Errorf("%w: %w", errCallerGone, err)
 			}
 			return nil, err
@@ -142,8 +141,8 @@ func (p *Payments) refreshOnce(ctx context.Context, pay Payment) error {
 	}
 }
 
-func (p *Payments) askForPage(ctx context.Context, pay Payment) error {
-	if p.courtesy.pagesQuiet() {
+func (p *Payments) refreshForPage(ctx context.Context, pay Payment) error {
+	if p.backoff.pagesPaused() {
 		return nil
 	}
 	_, err := pg.WriteAlone(ctx, p.db, func(ctx context.Context, q pg.Querier) (due bool, err error) {
@@ -156,12 +155,12 @@ func (p *Payments) askForPage(ctx context.Context, pay Payment) error {
 	if err != nil {
 		return wrap(ctx, "note a page's question", err)
 	}
-	_, err = p.ask(forPage(ctx), pay)
+	_, err = p.reconcile(forPage(ctx), pay)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		// Stripe has not answered in the caller's time: the next visit may ask.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
 		defer cancel()
-		err = errors.Join(err, p.alone(ctx, "forget a page's question", func(q booking.Querier) error {
+		err = errors.Join(err, p.inTxRetry(ctx, "forget a page's question", func(q *sql.Tx) error {
 			_, err := q.ExecContext(ctx, pageReadFailedSQL, pay.ID)
 			return err
 		}))
@@ -171,15 +170,15 @@ func (p *Payments) askForPage(ctx context.Context, pay Payment) error {
 
 // The record that stands where an event's row in the ledger would: committed with what
 // Stripe's answer does, and the first one stays.
-const askedSQL = `
+const reconciledSQL = `
 UPDATE booking_platform.payments SET asked_at = statement_timestamp() WHERE id = $1::uuid AND asked_at IS NULL`
 
 // ask gets the session and applies it; true when the payment is settled by that.
-func (p *Payments) ask(ctx context.Context, pay Payment) (bool, error) {
+func (p *Payments) reconcile(ctx context.Context, pay Payment) (bool, error) {
 	ctx = actingAs(ctx, "payments")
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
-	step, s, intent, err := p.whatBecame(callCtx, pay.SessionID)
+	step, s, intent, err := p.sessionOutcome(callCtx, pay.SessionID)
 	if err != nil {
 		return false, p.unavailable(ctx, "ask about the Checkout Session", pay.ID, err)
 	}
@@ -188,23 +187,23 @@ func (p *Payments) ask(ctx context.Context, pay Payment) (bool, error) {
 	}
 	ev := webhook.Event{ID: "asked", Type: "payments.ask", SessionID: pay.SessionID, PaymentIntentID: intent}
 	var outcome webhook.Outcome
-	err = p.transactAgain(ctx, func(tx *sql.Tx) error {
+	err = p.inTxRetry(ctx, "apply what Stripe answered", func(tx *sql.Tx) error {
 		bookings := p.bookings.Tx(tx)
 		b, err := bookings.LockWithResource(ctx, pay.BookingID)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, askedSQL, pay.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, reconciledSQL, pay.ID); err != nil {
 			return err
 		}
-		return p.watch(ctx, tx, b.ID, func() (err error) {
-			outcome, err = step(ctx, arrival{tx: tx, bookings: bookings, event: ev, session: s, payment: pay,
+		return p.observe(ctx, tx, b.ID, func() (err error) {
+			outcome, err = step(ctx, lockedEvent{tx: tx, bookings: bookings, event: ev, session: s, payment: pay,
 				booking: b})
 			return err
 		})
 	})
 	if err != nil {
-		return false, wrap(ctx, "apply what Stripe answered", err)
+		return false, err
 	}
 	p.log.LogAttrs(ctx, slog.LevelWarn, "payment settled by asking Stripe, without its event",
 		slog.String("payment_id", pay.ID),
@@ -212,16 +211,16 @@ func (p *Payments) ask(ctx context.Context, pay Payment) (bool, error) {
 	return true, nil
 }
 
-// whatBecame asks what a session has become, and which step that is; nil while it waits
+// sessionOutcome asks what a session has become, and which step that is; nil while it waits
 // for its customer or a bank.
-func (p *Payments) whatBecame(ctx context.Context, id string) (
-	step func(context.Context, arrival) (webhook.Outcome, error), s checkoutSession, intent string, err error,
+func (p *Payments) sessionOutcome(ctx context.Context, id string) (
+	step func(context.Context, lockedEvent) (webhook.Outcome, error), s checkoutSession, intent string, err error,
 ) {
 	params := &stripe.CheckoutSessionParams{}
 	params.Context = ctx
 	found, err := p.sessions.Get(id, params)
 	if p.gone(err) {
-		return p.expired, s, "", nil
+		return p.handleExpired, s, "", nil
 	}
 	if err != nil {
 		return nil, s, "", err
@@ -235,11 +234,11 @@ func (p *Payments) whatBecame(ctx context.Context, id string) (
 	}
 	switch {
 	case found.Status == stripe.CheckoutSessionStatusExpired:
-		return p.expired, s, intent, nil
+		return p.handleExpired, s, intent, nil
 	case found.Status != stripe.CheckoutSessionStatusComplete:
 		return nil, s, intent, nil
 	case s.paid():
-		return p.completed, s, intent, nil
+		return p.handleCompleted, s, intent, nil
 	}
 	if intent == "" {
 		return nil, s, intent, nil
@@ -248,7 +247,7 @@ func (p *Payments) whatBecame(ctx context.Context, id string) (
 	if err != nil || !refused {
 		return nil, s, intent, err
 	}
-	return p.asyncFailed, s, intent, nil
+	return p.handleAsyncFailed, s, intent, nil
 }
 
 // refusedByBank tells whether a delayed method has failed for good: the PaymentIntent of

@@ -11,18 +11,18 @@ import (
 	"github.com/stripe/stripe-go/v76/form"
 )
 
-// discreetBackend makes the calls, and returns their errors as they can be logged, by us
+// redactingBackend makes the calls, and returns their errors as they can be logged, by us
 // and by who called us.
-type discreetBackend struct{ stripe.Backend }
+type redactingBackend struct{ stripe.Backend }
 
-func (b discreetBackend) Call(method, path, key string, params stripe.ParamsContainer,
+func (b redactingBackend) Call(method, path, key string, params stripe.ParamsContainer,
 	v stripe.LastResponseSetter) error {
-	return discreet(b.Backend.Call(method, path, key, params, v))
+	return redact(b.Backend.Call(method, path, key, params, v))
 }
 
-func (b discreetBackend) CallRaw(method, path, key string, body *form.Values, params *stripe.Params,
+func (b redactingBackend) CallRaw(method, path, key string, body *form.Values, params *stripe.Params,
 	v stripe.LastResponseSetter) error {
-	return discreet(b.Backend.CallRaw(method, path, key, body, params, v))
+	return redact(b.Backend.CallRaw(method, path, key, body, params, v))
 }
 
 // discreetError is an error of a call with other words. errors.Is and errors.As find all
@@ -36,11 +36,11 @@ func (e discreetError) Error() string { return e.said }
 
 func (e discreetError) Unwrap() error { return e.err }
 
-// discreet leaves out of an error's words what was answered, which can quote the key and
+// redact leaves out of an error's words what was answered, which can quote the key and
 // what customers are called, and the address that was asked, in which the id of a
 // Checkout Session is: whoever has that is shown the booking. What else can go wrong with
 // a call keeps its words.
-func discreet(err error) error {
+func redact(err error) error {
 	var se *stripe.Error
 	var ue *url.Error
 	status := 0

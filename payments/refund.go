@@ -135,7 +135,7 @@ func (p *Payments) Refunds(ctx context.Context, paymentID string) ([]Refund, err
 	return p.refunds(ctx, "list refunds", refundsOfSQL, paymentID)
 }
 
-const troubledSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r
+const refundsNeedingAttentionSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r
 WHERE r.id = ANY (ARRAY(
 	SELECT f.id FROM (` + waitsRefusedSQL + `) f
 	UNION ALL SELECT r.id FROM booking_platform.refunds r WHERE r.status = 'due' AND r.tries >= 3 AND ` + undisputedSQL + `
@@ -149,7 +149,7 @@ ORDER BY r.id DESC LIMIT $1::int`
 // their place; those that Stripe could not be brought to make in three tries; and those
 // that are on their way for 14 days, or wait for the customer. One round trip.
 func (p *Payments) RefundsNeedingAttention(ctx context.Context) ([]Refund, error) {
-	return p.refunds(ctx, "list troubled refunds", troubledSQL, 500, p.account)
+	return p.refunds(ctx, "list troubled refunds", refundsNeedingAttentionSQL, 500, p.account)
 }
 
 func (p *Payments) refunds(ctx context.Context, what, query string, args ...any) ([]Refund, error) {
@@ -217,8 +217,8 @@ type RefundRequest struct {
 func (p *Payments) Refund(ctx context.Context, req RefundRequest) (Refund, error) {
 	var r Refund
 	err := p.inTx(ctx, "refund", func(tx *sql.Tx) (err error) {
-		return p.watchPayment(ctx, tx, req.PaymentID, func() (err error) {
-			r, err = makeIntentOf(ctx, tx, OriginRequest, req)
+		return p.observePayment(ctx, tx, req.PaymentID, func() (err error) {
+			r, err = createIntentOf(ctx, tx, OriginRequest, req)
 			return err
 		})
 	})
@@ -268,13 +268,13 @@ INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, 
 SELECT $1::uuid, b.id, $4::text, $3::bigint, $5::text, 'due', $6::text, $7::text, $8::text, $9::bigint FROM bounded b
 RETURNING ` + refundColumns
 
-// makeIntent makes an intent of this package's own in a transaction, which may be the
+// createIntent makes an intent of this package's own in a transaction, which may be the
 // caller's: a refusal leaves that usable.
-func makeIntent(ctx context.Context, q booking.Querier, req RefundRequest) (Refund, error) {
-	return makeIntentOf(ctx, q, OriginPayments, req)
+func createIntent(ctx context.Context, q booking.Querier, req RefundRequest) (Refund, error) {
+	return createIntentOf(ctx, q, OriginPayments, req)
 }
 
-func makeIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin, req RefundRequest) (Refund, error) {
+func createIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin, req RefundRequest) (Refund, error) {
 	if err := req.check(); err != nil {
 		return Refund{}, err
 	}
@@ -355,7 +355,7 @@ SELECT p.unapplied, p.dispute_lost_minor, p.captured_minor - p.dispute_lost_mino
 FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id
 WHERE p.id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.disputes_open = 0`
 
-// makeDue commits to what must go back of a payment and is not committed to yet: all that
+// commitDueRefund commits to what must go back of a payment and is not committed to yet: all that
 // is left of money that was not applied, and of a cancelled booking what its cancellation
 // gives back. What a lost dispute took has reached the customer already and counts
 // towards that. While a dispute is open nothing is committed to; the event that closes it
@@ -363,7 +363,7 @@ WHERE p.id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.disputes_o
 //
 // It may be called after any change, and more than once: the cause makes each refund
 // unique. The booking is locked. reason and actor are kept with the refund.
-func makeDue(ctx context.Context, q booking.Querier, paymentID, reason, actor string) error {
+func commitDueRefund(ctx context.Context, q booking.Querier, paymentID, reason, actor string) error {
 	var cause string
 	var lost, left, promised int64
 	err := q.QueryRowContext(ctx, dueSQL, paymentID).Scan(&cause, &lost, &left, &promised)
@@ -380,7 +380,7 @@ func makeDue(ctx context.Context, q booking.Querier, paymentID, reason, actor st
 	if amount <= 0 {
 		return nil
 	}
-	_, err = makeIntent(ctx, q, RefundRequest{PaymentID: paymentID, Amount: amount, Cause: cause, Reason: reason,
+	_, err = createIntent(ctx, q, RefundRequest{PaymentID: paymentID, Amount: amount, Cause: cause, Reason: reason,
 		Actor: actor})
 	if errors.Is(err, ErrNothingToRefund) || errors.Is(err, ErrDisputed) {
 		err = nil

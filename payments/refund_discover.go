@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
-
-	"github.com/booking-platform/booking-platform/booking"
 )
 
 const (
@@ -63,7 +61,7 @@ func (p *Payments) DiscoverRefunds(ctx context.Context) (int, error) {
 	}
 	after := ""
 	for range refundPages {
-		if p.quiet() {
+		if p.paused() {
 			break
 		}
 		page, err := p.refundPage(ctx, after)
@@ -89,7 +87,7 @@ func (p *Payments) DiscoverRefunds(ctx context.Context) (int, error) {
 // reaches.
 func (p *Payments) markPending(ctx context.Context) (int, error) {
 	var n int64
-	err := p.alone(ctx, "mark refunds that are on their way", func(q booking.Querier) error {
+	err := p.inTxRetry(ctx, "mark refunds that are on their way", func(q *sql.Tx) error {
 		result, err := q.ExecContext(ctx, markPendingSQL, int(refundsFor/time.Second), p.account)
 		if err != nil {
 			return err
@@ -125,7 +123,7 @@ func (p *Payments) markRefunded(ctx context.Context, page []*stripe.Refund) (int
 	}
 	all := []listed{}
 	for _, r := range page {
-		t, err := toldBy(r)
+		t, err := parseRefund(r)
 		// Other things of the account's owner can be refunds without a PaymentIntent.
 		if err != nil || r.PaymentIntent == nil {
 			continue
@@ -137,7 +135,7 @@ func (p *Payments) markRefunded(ctx context.Context, page []*stripe.Refund) (int
 		return 0, fmt.Errorf("payments: encode the refunds: %w", err)
 	}
 	var n int64
-	err = p.alone(ctx, "mark payments that were refunded", func(q booking.Querier) error {
+	err = p.inTxRetry(ctx, "mark payments that were refunded", func(q *sql.Tx) error {
 		result, err := q.ExecContext(ctx, markRefundedSQL, string(encoded), p.account)
 		if err != nil {
 			return err
@@ -179,12 +177,12 @@ func (p *Payments) RefreshRefunds(ctx context.Context) (int, error) {
 	asked := 0
 	var failures []error
 	for range refundBatch {
-		if p.quiet() {
+		if p.paused() {
 			break
 		}
 		var d dueRefund
 		var heard int
-		err := p.alone(ctx, "lease a payment to look up", func(q booking.Querier) error {
+		err := p.inTxRetry(ctx, "lease a payment to look up", func(q *sql.Tx) error {
 			return q.QueryRowContext(ctx, leaseUnknownSQL, refundLease, p.account).Scan(&d.paymentID, &d.bookingID,
 				&d.intent, &d.session, &heard)
 		})
@@ -192,7 +190,7 @@ func (p *Payments) RefreshRefunds(ctx context.Context) (int, error) {
 			break
 		}
 		if err == nil {
-			if err = p.lookUpRefunds(ctx, d, heard); err == nil {
+			if err = p.refreshRefunds(ctx, d, heard); err == nil {
 				asked++
 			}
 		}
@@ -206,11 +204,11 @@ func (p *Payments) RefreshRefunds(ctx context.Context) (int, error) {
 	return asked, errors.Join(failures...)
 }
 
-func (p *Payments) lookUpRefunds(ctx context.Context, d dueRefund, heard int) error {
+func (p *Payments) refreshRefunds(ctx context.Context, d dueRefund, heard int) error {
 	ctx = actingAs(ctx, "payments")
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
-	var all []told
+	var all []stripeRefund
 	err := p.findIntent(callCtx, &d)
 	if err == nil {
 		all, err = p.refundsAtStripe(callCtx, d.intent)
@@ -224,14 +222,14 @@ func (p *Payments) lookUpRefunds(ctx context.Context, d dueRefund, heard int) er
 		if err != nil {
 			return err
 		}
-		return p.watch(ctx, tx, b.ID, func() error {
-			if err := note(ctx, tx, d.paymentID, all...); err != nil {
+		return p.observe(ctx, tx, b.ID, func() error {
+			if err := recordRefunds(ctx, tx, d.paymentID, all...); err != nil {
 				return err
 			}
 			if _, err := tx.ExecContext(ctx, knownSQL, d.paymentID, heard); err != nil {
 				return err
 			}
-			return p.settleBooking(ctx, tx, bookings, d.paymentID, b.ID)
+			return p.cancelRefundedBooking(ctx, tx, bookings, d.paymentID, b.ID)
 		})
 	})
 }

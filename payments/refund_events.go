@@ -26,7 +26,7 @@ ORDER BY p.stripe_payment_intent_id NULLS LAST LIMIT 1`
 // handleIntent finds the payment that an event about a charge, a refund or a dispute is
 // of, locks its booking, and then lets the step decide. What matches nothing is
 // unmatched: the payment's own event may still come.
-func (p *Payments) handleIntent(step func(context.Context, arrival) (webhook.Outcome, error)) webhook.Handler {
+func (p *Payments) handleIntent(step func(context.Context, lockedEvent) (webhook.Outcome, error)) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		ref, err := uuid.Parse(ev.Reference)
 		if err != nil {
@@ -39,25 +39,25 @@ func (p *Payments) handleIntent(step func(context.Context, arrival) (webhook.Out
 		if err != nil {
 			return "", fmt.Errorf("payments: match %s: %w", ev.Type, err)
 		}
-		return p.arrive(ctx, tx, ev, pay, p.bookings.Tx(tx).Lock, step)
+		return p.withLockedBooking(ctx, tx, ev, pay, p.bookings.Tx(tx).Lock, step)
 	}
 }
 
-// refundTold handles what Stripe tells of one refund.
-func (p *Payments) refundTold(ctx context.Context, a arrival) (webhook.Outcome, error) {
+// handleRefund handles what Stripe tells of one refund.
+func (p *Payments) handleRefund(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	var r stripe.Refund
-	if err := json.Unmarshal(a.event.Object, &r); err != nil {
+	if err := json.Unmarshal(e.event.Object, &r); err != nil {
 		// Sent again it would be the same.
 		return webhook.Unmatched, nil
 	}
-	t, err := toldBy(&r)
+	t, err := parseRefund(&r)
 	if err != nil {
 		return webhook.Unmatched, nil
 	}
-	if err := note(ctx, a.tx, a.payment.ID, t); err != nil {
+	if err := recordRefunds(ctx, e.tx, e.payment.ID, t); err != nil {
 		return "", err
 	}
-	return webhook.Processed, p.settleBooking(ctx, a.tx, a.bookings, a.payment.ID, a.booking.ID)
+	return webhook.Processed, p.cancelRefundedBooking(ctx, e.tx, e.bookings, e.payment.ID, e.booking.ID)
 }
 
 // A charge tells how much of it went back and, since API version 2022-11-15, no longer by
@@ -68,20 +68,20 @@ UPDATE booking_platform.payments AS p SET
 	stripe_payment_intent_id = coalesce(p.stripe_payment_intent_id, nullif($3::text, '')), updated_at = statement_timestamp()
 WHERE p.id = $1::uuid`
 
-// chargeRefunded handles the news that something of a charge went back.
-func (p *Payments) chargeRefunded(ctx context.Context, a arrival) (webhook.Outcome, error) {
+// handleChargeRefunded handles the news that something of a charge went back.
+func (p *Payments) handleChargeRefunded(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	var charge struct {
 		AmountRefunded int64 `json:"amount_refunded"`
 	}
-	if json.Unmarshal(a.event.Object, &charge) != nil {
+	if json.Unmarshal(e.event.Object, &charge) != nil {
 		return webhook.Unmatched, nil
 	}
-	_, err := a.tx.ExecContext(ctx, refundsUnknownSQL, a.payment.ID, charge.AmountRefunded, a.event.PaymentIntentID)
+	_, err := e.tx.ExecContext(ctx, refundsUnknownSQL, e.payment.ID, charge.AmountRefunded, e.event.PaymentIntentID)
 	return webhook.Processed, err
 }
 
-// told is a refund as Stripe tells of it: in an answer, in an event, or in a list.
-type told struct {
+// stripeRefund is a refund as Stripe tells of it: in an answer, in an event, or in a list.
+type stripeRefund struct {
 	id, failure string
 	// waits is "requires_action" while Stripe waits for the customer.
 	waits string
@@ -92,13 +92,13 @@ type told struct {
 	amount booking.Money
 }
 
-// toldBy reads Stripe's object. A status that is not known yet is one on its way.
-func toldBy(r *stripe.Refund) (told, error) {
+// parseRefund reads Stripe's object. A status that is not known yet is one on its way.
+func parseRefund(r *stripe.Refund) (stripeRefund, error) {
 	currency := strings.ToLower(string(r.Currency))
 	if r.ID == "" || r.Amount <= 0 || !currencyCode.MatchString(currency) {
-		return told{}, errors.New("what Stripe answered is no refund")
+		return stripeRefund{}, errors.New("what Stripe answered is no refund")
 	}
-	t := told{
+	t := stripeRefund{
 		id: r.ID, failure: string(r.FailureReason), ours: r.Metadata["refund_id"],
 		status: RefundPending, amount: booking.Money{Minor: r.Amount, Currency: currency},
 	}
@@ -119,7 +119,7 @@ func toldBy(r *stripe.Refund) (told, error) {
 // (https://docs.stripe.com/refunds#failed-refunds). Our row is found by its id while it
 // does not know Stripe's; whatever it says by then, a refusal of a call too, Stripe's
 // word replaces.
-const noteRefundSQL = `
+const recordRefundSQL = `
 UPDATE booking_platform.refunds AS r SET
 	stripe_refund_id = $2::text,
 	status = CASE WHEN r.stripe_refund_id IS NULL OR array_position('{due,pending,succeeded,failed,canceled}'::text[], r.status) < array_position('{due,pending,succeeded,failed,canceled}'::text[], $4::text)
@@ -148,15 +148,15 @@ FROM (
 ) s
 WHERE p.id = $1::uuid`
 
-// note records what Stripe tells of refunds of a payment: under the payment's lock, so
+// recordRefunds records what Stripe tells of refunds of a payment: under the payment's lock, so
 // that the sums are right, and whichever comes first, the answer to our call or the event
 // of it, there is one row.
-func note(ctx context.Context, q booking.Querier, paymentID string, refunds ...told) error {
+func recordRefunds(ctx context.Context, q booking.Querier, paymentID string, refunds ...stripeRefund) error {
 	if err := lockPayment(ctx, q, paymentID); err != nil {
 		return err
 	}
 	for _, t := range refunds {
-		result, err := q.ExecContext(ctx, noteRefundSQL, paymentID, t.id, t.ours, string(t.status), t.failure, t.waits)
+		result, err := q.ExecContext(ctx, recordRefundSQL, paymentID, t.id, t.ours, string(t.status), t.failure, t.waits)
 		if err != nil {
 			return err
 		}

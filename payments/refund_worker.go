@@ -80,7 +80,7 @@ func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
 	made := 0
 	var failures []error
 	for range refundBatch {
-		if p.quiet() {
+		if p.paused() {
 			break
 		}
 		d, found, err := p.leaseRefund(ctx)
@@ -107,7 +107,7 @@ func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
 
 func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
 	var d dueRefund
-	err := p.alone(ctx, "lease a refund", func(q booking.Querier) error {
+	err := p.inTxRetry(ctx, "lease a refund", func(q *sql.Tx) error {
 		return q.QueryRowContext(ctx, leaseRefundSQL, refundLease, keyMemory, callEnds, p.account).Scan(&d.id,
 			&d.paymentID, &d.bookingID, &d.amount.Minor,
 			&d.amount.Currency, &d.attempt, &d.tries, &d.intent, &d.session, &d.stale, &d.cold, &d.captured, &d.lost)
@@ -121,7 +121,7 @@ func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
 // settleRefund asks Stripe, then records the answer; true when the refund exists there.
 func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) {
 	if d.lost {
-		if goOn, err := p.afterLoss(ctx, &d); err != nil {
+		if goOn, err := p.lowerByLoss(ctx, &d); err != nil {
 			return false, errors.Join(p.unavailable(ctx, "find the refund", d.paymentID, err), p.postpone(ctx, d, err))
 		} else if !goOn {
 			return false, nil
@@ -133,12 +133,12 @@ func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) 
 	var final *refusedRefund
 	switch {
 	case err == nil:
-		err = p.noteAfterCall(ctx, d, made)
+		err = p.recordAfterCall(ctx, d, made)
 		return err == nil, err
 	case errors.As(err, &final) && final.left > 0 && final.left < d.amount.Minor:
-		return false, p.takeRest(ctx, d, final)
+		return false, p.lowerRefund(ctx, d, final)
 	case errors.As(err, &final):
-		return false, p.refundRefused(ctx, d, final)
+		return false, p.failRefund(ctx, d, final)
 	}
 	return false, errors.Join(p.unavailable(ctx, "make the refund", d.paymentID, err), p.postpone(ctx, d, err))
 }
@@ -146,7 +146,7 @@ func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) 
 // refusedRefund is a refund that Stripe will not make as it is. others are the refunds of
 // the payment at Stripe, and left is what can still be given back.
 type refusedRefund struct {
-	others []told
+	others []stripeRefund
 	left   int64
 	err    error
 }
@@ -156,7 +156,7 @@ func (r *refusedRefund) Error() string { return r.err.Error() }
 func (r *refusedRefund) Unwrap() error { return r.err }
 
 // makeRefund makes it, or finds it made.
-func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]told, error) {
+func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]stripeRefund, error) {
 	if err := p.findIntent(ctx, d); p.gone(err) {
 		return nil, &refusedRefund{left: d.amount.Minor, err: err}
 	} else if err != nil {
@@ -166,7 +166,7 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]told, error)
 		if all, made, err := p.findRefund(ctx, *d); err != nil || made {
 			return all, err
 		}
-		if err := p.nextKey(ctx, d); err != nil {
+		if err := p.advanceKey(ctx, d); err != nil {
 			return nil, err
 		}
 	}
@@ -176,10 +176,10 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]told, error)
 	params.SetIdempotencyKey("refund-" + d.id + "-" + strconv.Itoa(d.attempt))
 	r, err := p.refundCalls.New(params)
 	if err == nil {
-		t, err := toldBy(r)
-		return []told{t}, err
+		t, err := parseRefund(r)
+		return []stripeRefund{t}, err
 	}
-	then := judge(refundAnswers, err)
+	then := classify(refundAnswers, err)
 	if p.gone(err) {
 		return nil, &refusedRefund{left: d.amount.Minor, err: err}
 	}
@@ -199,40 +199,40 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]told, error)
 	case then == nextKeyLater && !d.cold:
 		return nil, err
 	}
-	return nil, errors.Join(err, p.nextKey(ctx, d))
+	return nil, errors.Join(err, p.advanceKey(ctx, d))
 }
 
-// noteAfterCall records what Stripe has answered even where the caller has just gone.
-func (p *Payments) noteAfterCall(ctx context.Context, d dueRefund, made []told) error {
+// recordAfterCall records what Stripe has answered even where the caller has just gone.
+func (p *Payments) recordAfterCall(ctx context.Context, d dueRefund, made []stripeRefund) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(storeLimit, p.opts.Timeout))
 	defer cancel()
 	return p.inTx(ctx, "record a refund", func(tx *sql.Tx) error {
-		return p.watch(ctx, tx, d.bookingID, func() error { return note(ctx, tx, d.paymentID, made...) })
+		return p.observe(ctx, tx, d.bookingID, func() error { return recordRefunds(ctx, tx, d.paymentID, made...) })
 	})
 }
 
-const restSQL = `
+const lowerRefundSQL = `
 UPDATE booking_platform.refunds AS r SET amount_minor = $3::bigint, attempt = r.attempt + 1, first_called_at = NULL,
 	next_try_at = statement_timestamp(), last_error = $4::text, updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 
-// takeRest lowers a refund to what is left at Stripe, where some of the payment was given
+// lowerRefund lowers a refund to what is left at Stripe, where some of the payment was given
 // back in the dashboard meanwhile. Stripe has refused the call, so that nothing comes of
 // its key; the next call has another amount and so another key.
-func (p *Payments) takeRest(ctx context.Context, d dueRefund, r *refusedRefund) error {
+func (p *Payments) lowerRefund(ctx context.Context, d dueRefund, r *refusedRefund) error {
 	p.log.LogAttrs(ctx, slog.LevelWarn, "refund lowered to what is left", slog.String("refund_id", d.id),
 		slog.String("payment_id", d.paymentID),
 		slog.String("booking_id", d.bookingID), slog.Int64("from_minor", d.amount.Minor),
 		slog.Int64("to_minor", r.left))
 	return p.inTx(ctx, "lower a refund", func(tx *sql.Tx) error {
-		return p.watch(ctx, tx, d.bookingID, func() error {
+		return p.observe(ctx, tx, d.bookingID, func() error {
 			if err := lockPayment(ctx, tx, d.paymentID); err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, restSQL, d.id, d.attempt, r.left, refusalCode(r)); err != nil {
+			if _, err := tx.ExecContext(ctx, lowerRefundSQL, d.id, d.attempt, r.left, refusalCode(r)); err != nil {
 				return err
 			}
-			if err := note(ctx, tx, d.paymentID, r.others...); err != nil {
+			if err := recordRefunds(ctx, tx, d.paymentID, r.others...); err != nil {
 				return err
 			}
 			// Others gave it back: what that means for the booking is decided by
@@ -247,22 +247,22 @@ const refusedSQL = `
 UPDATE booking_platform.refunds AS r SET status = 'failed', failure = $2::text, last_error = '', updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.status = 'due' AND r.attempt = $3::int`
 
-// refundRefused gives up a refund that Stripe will never make: its amount can be given
+// failRefund gives up a refund that Stripe will never make: its amount can be given
 // back another way.
-func (p *Payments) refundRefused(ctx context.Context, d dueRefund, r *refusedRefund) error {
+func (p *Payments) failRefund(ctx context.Context, d dueRefund, r *refusedRefund) error {
 	code := refusalCode(r)
 	p.log.LogAttrs(ctx, slog.LevelError, "stripe refused a refund", slog.String("refund_id", d.id),
 		slog.String("payment_id", d.paymentID),
 		slog.String("booking_id", d.bookingID), slog.String("stripe_code", code))
 	return p.inTx(ctx, "record a refused refund", func(tx *sql.Tx) error {
-		return p.watch(ctx, tx, d.bookingID, func() error {
+		return p.observe(ctx, tx, d.bookingID, func() error {
 			if err := lockPayment(ctx, tx, d.paymentID); err != nil {
 				return err
 			}
 			if _, err := tx.ExecContext(ctx, refusedSQL, d.id, code, d.attempt); err != nil {
 				return err
 			}
-			if err := note(ctx, tx, d.paymentID); err != nil {
+			if err := recordRefunds(ctx, tx, d.paymentID); err != nil {
 				return err
 			}
 			// What others gave back is recorded by RefreshRefunds.
@@ -286,7 +286,7 @@ func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error
 	pause = max(pause, RetryAfter(cause))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
 	defer cancel()
-	return p.alone(ctx, "postpone a refund", func(q booking.Querier) error {
+	return p.inTxRetry(ctx, "postpone a refund", func(q *sql.Tx) error {
 		_, err := q.ExecContext(ctx, postponeSQL, d.id, refusalCode(cause), int(pause/time.Second))
 		return err
 	})
@@ -314,14 +314,14 @@ func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
 // refundsAtStripe lists the refunds of a PaymentIntent, all of them: there are few. None
 // says something only where Stripe knows the PaymentIntent: with a key of another account
 // or mode the answer is an error.
-func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]told, error) {
+func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]stripeRefund, error) {
 	params := &stripe.RefundListParams{PaymentIntent: stripe.String(intent)}
 	params.Context = ctx
 	params.Limit = stripe.Int64(100)
-	var out []told
+	var out []stripeRefund
 	list := p.refundCalls.List(params)
 	for list.Next() {
-		t, err := toldBy(list.Refund())
+		t, err := parseRefund(list.Refund())
 		if err != nil {
 			return nil, err
 		}
@@ -338,7 +338,7 @@ func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]told, 
 
 // findRefund looks for our refund at Stripe by its metadata. It returns all refunds of
 // the payment, and whether ours is one of them.
-func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []told, made bool, err error) {
+func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []stripeRefund, made bool, err error) {
 	all, err = p.refundsAtStripe(ctx, d.intent)
 	for _, t := range all {
 		made = made || t.ours == d.id
@@ -347,7 +347,7 @@ func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []told, mad
 }
 
 // left is what Stripe can still give back of the payment, by the refunds that it lists.
-func (d dueRefund) left(all []told) int64 {
+func (d dueRefund) left(all []stripeRefund) int64 {
 	left := d.captured
 	for _, t := range all {
 		if t.status == RefundPending || t.status == RefundSucceeded {
@@ -363,8 +363,8 @@ WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 
 // nextKey moves a refund to another key, once it is known that none was made under the
 // one before.
-func (p *Payments) nextKey(ctx context.Context, d *dueRefund) error {
-	err := p.alone(ctx, "move a refund to the next key", func(q booking.Querier) error {
+func (p *Payments) advanceKey(ctx context.Context, d *dueRefund) error {
+	err := p.inTxRetry(ctx, "move a refund to the next key", func(q *sql.Tx) error {
 		result, err := q.ExecContext(ctx, nextKeySQL, d.id, d.attempt)
 		if err != nil {
 			return err

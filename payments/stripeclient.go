@@ -103,15 +103,15 @@ func accountOf(name, key string) string {
 	return strings.Trim(name+"/"+mode, "/")
 }
 
-// next is what follows from an answer of Stripe's to a call that makes something under an
+// followUp is what follows from an answer of Stripe's to a call that makes something under an
 // idempotency key.
-type next int
+type followUp int
 
 const (
 	// sameKey: the call may be under way or done, or Stripe has not looked at it. It is
 	// made again later with the same key, so that at most one object comes of all
 	// repeats.
-	sameKey next = iota
+	sameKey followUp = iota
 	// nextKey: this key brings nothing any more. The call is made again with the next
 	// key; a refund is looked for at Stripe first.
 	nextKey
@@ -122,22 +122,22 @@ const (
 	refused
 )
 
-// answer is a row of a table of answers. The first row that fits counts; zero fields fit
+// answerRule is a row of a table of answers. The first row that fits counts; zero fields fit
 // all.
-type answer struct {
+type answerRule struct {
 	from, to int // HTTP status
 	codes    []stripe.ErrorCode
 	kind     stripe.ErrorType
 	params   []string
 	// replayed fits only an answer that Stripe has stored under the key and repeats.
 	replayed bool
-	then     next
+	then     followUp
 }
 
-// beforeExecution are the answers that say nothing of what becomes of the key. The type
+// keyUndecided are the answers that say nothing of what becomes of the key. The type
 // of a 409 is not asked: sources differ on it. 404 comes of a key of another account or
 // mode too.
-var beforeExecution = []answer{
+var keyUndecided = []answerRule{
 	{codes: []stripe.ErrorCode{stripe.ErrorCodeIdempotencyKeyInUse, stripe.ErrorCodeLockTimeout,
 		stripe.ErrorCodeRateLimit}, then: sameKey},
 	{from: http.StatusRequestTimeout, to: http.StatusRequestTimeout, then: sameKey},
@@ -147,7 +147,7 @@ var beforeExecution = []answer{
 
 // refundAnswers are the answers to POST /v1/refunds
 // (https://docs.stripe.com/error-codes).
-var refundAnswers = append(beforeExecution[:len(beforeExecution):len(beforeExecution)], []answer{
+var refundAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], []answerRule{
 	{codes: []stripe.ErrorCode{stripe.ErrorCodeResourceMissing}, then: sameKey},
 	{from: http.StatusNotFound, to: http.StatusNotFound, then: sameKey},
 	// The key of the API is wrong, or lacks a permission: an operator mends that.
@@ -170,7 +170,7 @@ var refundAnswers = append(beforeExecution[:len(beforeExecution):len(beforeExecu
 
 // checkoutAnswers are the answers to POST /v1/checkout/sessions. A session whose answer
 // was lost has a URL that was told to no customer, so the next key needs no look-up.
-var checkoutAnswers = append(beforeExecution[:len(beforeExecution):len(beforeExecution)], []answer{
+var checkoutAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], []answerRule{
 	{replayed: true, then: nextKey},
 	{from: 500, to: 599, then: sameKey},
 	{from: http.StatusBadRequest, to: http.StatusBadRequest, kind: stripe.ErrorTypeIdempotency, then: nextKey},
@@ -183,10 +183,10 @@ var checkoutAnswers = append(beforeExecution[:len(beforeExecution):len(beforeExe
 	{then: sameKey},
 }...)
 
-// judge finds what follows from an error. Without an answer of Stripe's API (a broken
+// classify finds what follows from an error. Without an answer of Stripe's API (a broken
 // connection, a time limit, a proxy's page) it is sameKey, and so it is while Stripe asks
 // for a pause.
-func judge(table []answer, err error) next {
+func classify(table []answerRule, err error) followUp {
 	var se *stripe.Error
 	if !errors.As(err, &se) || RetryAfter(err) > 0 {
 		return sameKey
@@ -199,7 +199,7 @@ func judge(table []answer, err error) next {
 	return sameKey
 }
 
-func (a answer) fits(se *stripe.Error) bool {
+func (a answerRule) fits(se *stripe.Error) bool {
 	replayed := se.LastResponse != nil && se.LastResponse.Header.Get("Idempotent-Replayed") == "true"
 	return (a.to == 0 || se.HTTPStatusCode >= a.from && se.HTTPStatusCode <= a.to) &&
 		(a.kind == "" || se.Type == a.kind) && (!a.replayed || replayed) &&
@@ -229,5 +229,5 @@ func newBackend(opts Options, transport http.RoundTripper) (stripe.Backend, erro
 		}
 		config.URL = stripe.String(opts.BaseURL)
 	}
-	return discreetBackend{stripe.GetBackendWithConfig(stripe.APIBackend, config)}, nil
+	return redactingBackend{stripe.GetBackendWithConfig(stripe.APIBackend, config)}, nil
 }

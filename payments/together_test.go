@@ -189,7 +189,7 @@ func (w *world) handleBatch() *batches {
 			case <-taken.release:
 			case <-ctx.Done():
 			}
-			settled, err := payments.CompletedTogether(w.payments, ctx, tx, events)
+			settled, err := payments.CompletedBatch(w.payments, ctx, tx, events)
 			taken.mu.Lock()
 			defer taken.mu.Unlock()
 			taken.taken = append(taken.taken, [2]int{len(events), len(settled)})

@@ -173,12 +173,12 @@ func (s state) stage(refund string) TransitionKind {
 	return ""
 }
 
-// watch makes a change to the payments of one booking, and tells the embedder's hook, in
+// observe makes a change to the payments of one booking, and tells the embedder's hook, in
 // the same transaction, what it has changed. Every change of a fact goes through here.
 // What has changed is found by comparing, so that whichever way a change comes it is told
 // once, and a repeat that changes nothing tells nothing. The caller has locked the
 // booking, or need not, where there is no hook.
-func (p *Payments) watch(ctx context.Context, tx Tx, bookingID string, change func() error) error {
+func (p *Payments) observe(ctx context.Context, tx Tx, bookingID string, change func() error) error {
 	if p.opts.OnTransition == nil {
 		return change()
 	}
@@ -212,8 +212,8 @@ func (p *Payments) watch(ctx context.Context, tx Tx, bookingID string, change fu
 	return nil
 }
 
-// watchPayment is watch, where only the payment is known.
-func (p *Payments) watchPayment(ctx context.Context, tx Tx, paymentID string, change func() error) error {
+// observePayment is watch, where only the payment is known.
+func (p *Payments) observePayment(ctx context.Context, tx Tx, paymentID string, change func() error) error {
 	if p.opts.OnTransition == nil || !isID(paymentID) {
 		return change()
 	}
@@ -226,7 +226,7 @@ func (p *Payments) watchPayment(ctx context.Context, tx Tx, paymentID string, ch
 	if err != nil {
 		return err
 	}
-	return p.watch(ctx, tx, id, change)
+	return p.observe(ctx, tx, id, change)
 }
 
 // Refunds change under their payment's lock, which comes after the booking's.

@@ -50,29 +50,29 @@ type eventPage struct {
 func (p *Payments) FetchUndelivered(ctx context.Context, receiver *webhook.Receiver) (int, error) {
 	ctx = inBackground(ctx)
 	// Two at once in one process would only do the same twice.
-	if !p.taking.TryLock() {
+	if !p.fetching.TryLock() {
 		return 0, nil
 	}
-	defer p.taking.Unlock()
+	defer p.fetching.Unlock()
 	settled := 0
 	for range undeliveredPages {
-		if p.quiet() {
+		if p.paused() {
 			break
 		}
 		page, err := p.listEvents(ctx, &stripe.EventListParams{DeliverySuccess: stripe.Bool(false)},
-			time.Now().Add(-eventsKept), p.takenTo)
+			time.Now().Add(-eventsKept), p.fetchCursor)
 		if err != nil {
 			// The event to go on from may be gone: the next run begins anew.
-			p.takenTo = ""
+			p.fetchCursor = ""
 			return settled, p.unavailable(ctx, "list undelivered events", "", err)
 		}
-		n, last, err := takePage(ctx, receiver, page.Data)
+		n, last, err := receivePage(ctx, receiver, page.Data)
 		settled += n
-		p.takenTo = last
+		p.fetchCursor = last
 		if !page.HasMore {
-			p.takenTo = ""
+			p.fetchCursor = ""
 		}
-		if err != nil || p.takenTo == "" {
+		if err != nil || p.fetchCursor == "" {
 			return settled, err
 		}
 	}
@@ -100,9 +100,9 @@ func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParam
 	return page, err
 }
 
-// takePage has the receiver work on each event, and returns how many that settled and the
+// receivePage has the receiver work on each event, and returns how many that settled and the
 // last one's id.
-func takePage(ctx context.Context, receiver *webhook.Receiver,
+func receivePage(ctx context.Context, receiver *webhook.Receiver,
 	events []json.RawMessage) (settled int, last string, err error) {
 	failed := 0
 	for _, payload := range events {
@@ -193,7 +193,7 @@ func (p *Payments) FetchSince(ctx context.Context, receiver *webhook.Receiver, s
 			return p.unavailable(ctx, "list events", "", err)
 		}
 		for _, payload := range page.Data {
-			t, err := p.takeListed(ctx, receiver, payload, opts.DryRun)
+			t, err := p.receiveListed(ctx, receiver, payload, opts.DryRun)
 			if err != nil {
 				return err
 			}
@@ -211,10 +211,10 @@ func (p *Payments) FetchSince(ctx context.Context, receiver *webhook.Receiver, s
 	}
 }
 
-// takeListed looks the event up in the ledger, and has the receiver work on it.
-func (p *Payments) takeListed(ctx context.Context, receiver *webhook.Receiver, payload []byte,
+// receiveListed looks the event up in the ledger, and has the receiver work on it.
+func (p *Payments) receiveListed(ctx context.Context, receiver *webhook.Receiver, payload []byte,
 	dry bool) (FetchedEvent, error) {
-	t, err := takenOf(payload)
+	t, err := parseListed(payload)
 	if err != nil {
 		return t, err
 	}
@@ -229,9 +229,9 @@ func (p *Payments) takeListed(ctx context.Context, receiver *webhook.Receiver, p
 	return t, nil
 }
 
-// takenOf reads what is told of an event. The object of each of our types has these names
+// parseListed reads what is told of an event. The object of each of our types has these names
 // for it, where it has it at all.
-func takenOf(payload []byte) (FetchedEvent, error) {
+func parseListed(payload []byte) (FetchedEvent, error) {
 	var e struct {
 		ID      string `json:"id"`
 		Type    string `json:"type"`

@@ -109,6 +109,16 @@ func InTx(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	return tx.Commit(ctx)
 }
 
+// InTxRetry is InTx, run again as long as retryable says so of its error and ctx has not
+// ended, up to ten times. retryable is [Retryable] or includes it.
+func InTxRetry(ctx context.Context, db *sql.DB, retryable func(error) bool, do func(*sql.Tx) error) error {
+	err := InTx(ctx, db, do)
+	for n := 1; n <= maxRuns && retryable(err) && ctx.Err() == nil; n++ {
+		err = InTx(ctx, db, do)
+	}
+	return err
+}
+
 // doOrRollBack also rolls back when do panics.
 func doOrRollBack(tx *Tx, do func(*sql.Tx) error) error {
 	done := false
