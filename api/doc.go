@@ -12,6 +12,9 @@
 //	a, err := api.New(api.Deps{...}, api.Options{URL: "https://example.com/booking"})
 //	mux.Handle("/booking/", a)
 //
+// Where package pages has the same prefix, mount the API at the first segments of its
+// paths: "/booking/api/", "/booking/calendar/", "/booking/auth/" and so on.
+//
 // The routes of staff are guarded by the sessions of package auth or by Options.Guard. A
 // customer proves with the owner token of the booking that it is theirs.
 //
