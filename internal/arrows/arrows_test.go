@@ -41,6 +41,8 @@ var rooms = map[string][]string{
 	"migrations":           nil,
 	"payments":             {"booking", "webhook"},
 	"payments/stripetest":  nil,
+	"api":                  {"auth", "booking", "booking/calendar", "payments", "webhook"},
+	"pages":                {"auth", "booking", "payments", "webhook"},
 }
 
 // plumbing are the packages of internal that library packages may import. ratelimit is
