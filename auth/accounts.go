@@ -14,10 +14,9 @@ import (
 // Account is a user as an administrator sees it. Times are UTC.
 type Account struct {
 	User
-	// Active is false for a user that has been disabled.
+	// Active is false for a disabled user.
 	Active bool `json:"active"`
-	// CreatedAt is when the user was added, UpdatedAt when password, role or Active last
-	// changed.
+	// UpdatedAt is when the password, role or Active last changed.
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
 }
@@ -37,9 +36,9 @@ VALUES ($1::uuid, $2::text, $3::text, $4::text)
 ON CONFLICT DO NOTHING
 RETURNING` + accountColumns
 
-// Add adds an active user. The errors are [ErrExists] where the address, compared without
-// case, is taken, and *[ValidationError] for a malformed address, a password under 10
-// characters or over 1024 bytes, and a role that is empty or over 64 bytes. One hash and
+// Add adds an active user. It returns [ErrExists] if the address, compared without case,
+// is taken, and *[ValidationError] for a malformed address, a password under 10
+// characters or over 1024 bytes, or a role that is empty or over 64 bytes. One hash and
 // one round trip.
 func (t *UserTable) Add(ctx context.Context, email, password, role string) (Account, error) {
 	if err := checkNewUser(email, password); err != nil {
@@ -72,9 +71,8 @@ FROM booking_platform.users u
 WHERE u.email > $1::text
 ORDER BY u.email LIMIT $2::integer`
 
-// List returns users by address, those after the given one; "" begins with the first.
-// Give the last address of one page to get the next. The limit is 1 to 500; anything else
-// is 500. One round trip.
+// List returns users ordered by address, after the given address; "" starts with the
+// first. limit is 1 to 500; anything else means 500. One round trip.
 func (t *UserTable) List(ctx context.Context, after string, limit int) ([]Account, error) {
 	if limit < 1 || limit > 500 {
 		limit = 500
@@ -104,9 +102,8 @@ SET role = $2::text, updated_at = CASE WHEN u.role = $2::text THEN u.updated_at 
 WHERE u.email = $1::text
 RETURNING` + accountColumns
 
-// SetRole gives a user another role. It takes effect with the user's next request, on
-// every replica: sessions keep no role. The errors are [ErrNotFound] and
-// *[ValidationError]. One round trip.
+// SetRole changes a user's role, effective with the user's next request on every replica.
+// It returns [ErrNotFound] or *[ValidationError]. One round trip.
 func (t *UserTable) SetRole(ctx context.Context, email, role string) (Account, error) {
 	if err := checkRole(role); err != nil {
 		return Account{}, err
@@ -120,17 +117,18 @@ SET active = true, updated_at = CASE WHEN u.active THEN u.updated_at ELSE statem
 WHERE u.email = $1::text
 RETURNING` + accountColumns
 
-// Enable lets a user that was disabled log in again; the sessions from before stay ended.
-// The error is [ErrNotFound]. One round trip.
+// Enable lets a disabled user log in again; earlier sessions stay ended. It returns
+// [ErrNotFound] if there is no such user. One round trip.
 func (t *UserTable) Enable(ctx context.Context, email string) (Account, error) {
 	return t.change(ctx, "enable", enable, email)
 }
 
-// The version ends what a login under way begins after the others have been deleted.
+// The new version ends the session of a login in progress, which starts after the DELETE.
 const disable = `
 WITH changed AS (
     UPDATE booking_platform.users u
-    SET active = false, version = u.version + 1, updated_at = CASE WHEN u.active THEN statement_timestamp() ELSE u.updated_at END
+    SET active = false, version = u.version + 1,
+        updated_at = CASE WHEN u.active THEN statement_timestamp() ELSE u.updated_at END
     WHERE u.email = $1::text
     RETURNING` + accountColumns + `
 ), ended AS (
@@ -138,16 +136,17 @@ WITH changed AS (
 )
 SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
 
-// Disable keeps a user from logging in, and ends the user's sessions, on every replica,
-// in the same statement: that of a login under way too, for good. The error is
-// [ErrNotFound]. One round trip.
+// Disable prevents logins and ends the user's sessions on every replica, in one
+// statement. That includes the session of a login in progress. It returns [ErrNotFound]
+// if there is no such user. One round trip.
 func (t *UserTable) Disable(ctx context.Context, email string) (Account, error) {
 	return t.change(ctx, "disable", disable, email)
 }
 
 const setPassword = `
 WITH changed AS (
-    UPDATE booking_platform.users u SET password_hash = $2::text, version = u.version + 1, updated_at = statement_timestamp()
+    UPDATE booking_platform.users u
+    SET password_hash = $2::text, version = u.version + 1, updated_at = statement_timestamp()
     WHERE u.email = $1::text
     RETURNING` + accountColumns + `
 ), ended AS (
@@ -155,10 +154,9 @@ WITH changed AS (
 )
 SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
 
-// SetPassword gives a user another password, and ends the user's sessions, on every
-// replica, in the same statement: that of a login with the old password under way too, as
-// soon as it begins. The errors are [ErrNotFound] and *[ValidationError]. One hash and
-// one round trip.
+// SetPassword changes a user's password and ends the user's sessions on every replica, in
+// one statement. That includes the session of a login in progress with the old password.
+// It returns [ErrNotFound] or *[ValidationError]. One hash and one round trip.
 func (t *UserTable) SetPassword(ctx context.Context, email, password string) (Account, error) {
 	if err := checkNewPassword(password); err != nil {
 		return Account{}, err
@@ -181,7 +179,6 @@ func (t *UserTable) change(ctx context.Context, op, query, email string, args ..
 	return a, nil
 }
 
-// queryAccount runs one statement that returns at most one account.
 func (t *UserTable) queryAccount(ctx context.Context, query string, args ...any) (Account, error) {
 	return pg.WriteAlone(ctx, t.db, func(ctx context.Context, q pg.Querier) (Account, error) {
 		return scanAccount(q.QueryRowContext(ctx, query, args...).Scan)

@@ -11,90 +11,83 @@ import (
 	"time"
 )
 
-// User is who a session belongs to.
+// User is the owner of a session.
 type User struct {
-	// ID is the user's identity: a UUID in [UserTable], any non-empty text in somebody
-	// else's table.
+	// ID identifies the user: a UUID in [UserTable], any non-empty text in another table.
 	ID string `json:"id"`
-	// Email is shown to the user; nothing here depends on it.
+	// Email is for display.
 	Email string `json:"email"`
-	// Role is what [Auth.RequireRole] compares, exactly as written.
+	// Role is compared by [Auth.RequireRole], byte for byte.
 	Role string `json:"role"`
-	// Version is for a [Users] to set: another one ends the user's sessions. See there.
-	// Nothing else looks at it, and it is handed on to nobody.
+	// Version is set by a [Users]: see there. It is empty in users that this package
+	// returns.
 	Version string `json:"-"`
 }
 
-// The roles the reference host knows. A role is any text: an embedder may have others.
+// The roles of the reference host. Other text can be a role too.
 const (
-	// RoleAdmin may do everything.
+	// RoleAdmin allows everything.
 	RoleAdmin = "ADMIN"
-	// RoleOps runs the service: bookings, payments, metrics.
+	// RoleOps allows operating: bookings, payments, metrics.
 	RoleOps = "OPS"
-	// RoleReadOnly looks and changes nothing.
+	// RoleReadOnly allows reading.
 	RoleReadOnly = "READONLY"
 )
 
-// Users is where users come from. [UserTable] is one; an embedder with a users table of
-// its own writes another. Its methods are called concurrently.
+// Users looks up users. [UserTable] implements it; an embedder with its own users table
+// writes another. Its methods are called concurrently.
 //
-// A login that is under way while the user's password changes has seen the old one, and
-// begins its session after those of the user have been ended. Users that need not fear
-// this leave User.Version empty. Others return, from both methods, something that is
-// changed together with the password, such as a number: a session that a login has begun
-// is over as soon as the two differ.
+// A login in progress while the user's password changes has checked the old password, and
+// starts its session after the user's sessions were ended. To exclude that, both methods
+// set User.Version to something that changes together with the password, such as a
+// counter: a session ends as soon as the versions at its login and now differ. An empty
+// Version is not compared.
 type Users interface {
-	// Authenticate returns the user with this address and password, both as they were
-	// typed: not empty, of bounded length, the address neither trimmed nor in lower case.
-	// It returns ErrCredentials, after the same work, for an unknown address, a wrong
-	// password and a user that may not log in. Any other error means that the question
-	// could not be answered, and becomes a 503.
+	// Authenticate returns the user with this address and password. Both are as typed,
+	// not empty and of bounded length. It returns ErrCredentials, after the same amount
+	// of work, for an unknown address, a wrong password and a user who may not log in.
+	// Any other error means that the login could not be checked, and becomes a 503.
 	Authenticate(ctx context.Context, email, password string) (User, error)
-	// User returns the user with this id, and ErrNotFound when there is none or it has
-	// been disabled. It is called with each request that carries a session, which is what
-	// makes disabling a user take effect at once.
+	// User returns the user with this id, and ErrNotFound if there is none or it is
+	// disabled. It is called for each request with a session, so disabling a user takes
+	// effect at once.
 	User(ctx context.Context, id string) (User, error)
 }
 
 // Options adjusts [New]. The zero value works.
 type Options struct {
-	// Logger gets logins, refusals and database errors; nil discards.
+	// Logger logs logins, refusals and database errors; nil discards.
 	Logger *slog.Logger
-	// Users is where users come from; nil means our own table, as from NewUsers with zero
-	// options.
-	Users Users
-	// Cookie shapes the session cookie.
+	// Users looks up users; nil is [NewUsers] with zero options.
+	Users  Users
 	Cookie CookieOptions
-	// IdleTimeout ends a session that was not used for so long; 0 means 12 hours. Use is
-	// recorded about once a minute, so a session may end up to a minute early.
+	// IdleTimeout ends an unused session; 0 means 12 hours. Use is recorded about once a
+	// minute, so a session may end up to a minute early.
 	IdleTimeout time.Duration
-	// AbsoluteTimeout ends a session so long after its login, however busy it is; 0 means
-	// 7 days. It is fixed when the session begins.
+	// AbsoluteTimeout ends a session this long after its login; 0 means 7 days. It is
+	// fixed at login.
 	AbsoluteTimeout time.Duration
-	// Timeout bounds the check of one request, one login and one logout, waiting for the
-	// database included; 0 means 10 seconds. It is a context's deadline, which lib/pq
-	// does not heed while it connects: give its URL a connect_timeout.
+	// Timeout bounds the check of one request, a login or a logout, including the wait
+	// for the database; 0 means 10 seconds. It is the deadline of a context, which lib/pq
+	// ignores while it connects: set connect_timeout in its URL.
 	Timeout time.Duration
-	// Limits bounds the attempts to log in.
-	Limits LoginLimits
-	// ClientAddress says which network a login comes from, for Limits. What it returns is
-	// compared as it is: an IPv4 address, the /64 of an IPv6 address. nil is that of
-	// RemoteAddr, which behind a proxy is the proxy's, and makes one network of all
-	// clients.
+	Limits  LoginLimits
+	// ClientAddress returns the client network that Limits counts a login for, compared
+	// as it is: an IPv4 address, or the /64 of an IPv6 address. nil uses RemoteAddr,
+	// which behind a proxy is the proxy's address for all clients.
 	ClientAddress func(*http.Request) string
-	// OnUser is told of each user whom RequireAPI or RequirePage knows, before the
-	// handler runs and in the request's own goroutine, so that a log outside of them can
-	// name who it was. That includes those whom RequireRole then refuses. It must not
-	// block; nil tells nobody.
+	// OnUser is called for each user that RequireAPI or RequirePage identifies, before
+	// the handler and in the request's goroutine, so that an access log can name the
+	// user. RequireRole may still refuse that user. It must not block; nil is ignored.
 	OnUser func(context.Context, User)
-	// LoginPath is where RequirePage sends a visitor without a session; "" means /login.
+	// LoginPath is where RequirePage redirects to; "" means /login.
 	LoginPath string
-	// WriteError writes every error answer of this package, so that a host can add its
+	// WriteError writes every error response of this package, so that a host can add its
 	// request id. The codes are unauthorized, invalid_credentials, too_many_logins,
 	// forbidden, validation_failed, invalid_body, body_too_large, unsupported_media_type,
-	// method_not_allowed and unavailable; fields is nil except with validation_failed,
-	// where it maps a field to what is wrong with it. nil writes {"error":"<code>"}, with
-	// "fields" where there are any.
+	// method_not_allowed and unavailable. fields maps a field to its problem, with
+	// validation_failed only. nil writes {"error":"<code>"}, with "fields" if there are
+	// any.
 	WriteError func(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string)
 	// OnStep is called after each run of a step of [Auth.Run]: the step's name, its
 	// duration, how many rows it deleted, and why it failed. A run that the end of the
@@ -102,8 +95,8 @@ type Options struct {
 	OnStep func(step string, took time.Duration, items int, err error)
 }
 
-// Auth keeps sessions and guards handlers. Make one with [New]; it is safe for concurrent
-// use, and any number of replicas share one database.
+// Auth manages sessions and guards handlers. Create it with [New]. It is safe for
+// concurrent use, and on any number of replicas that share a database.
 type Auth struct {
 	db         *sql.DB
 	keys       [][]byte
@@ -123,16 +116,15 @@ type Auth struct {
 	onStep        func(string, time.Duration, int, error)
 }
 
-const minSecret = 32 // Bytes: the strength of the HMAC.
+const minSecret = 32 // Bytes.
 
-// New returns an Auth on db that signs with the first of secrets and accepts all of them.
-// They are used byte for byte, a line end that a file brings along included, and must be
-// the same on every replica. To rotate, put a new secret in front, and drop the old one
-// when AbsoluteTimeout has passed; sessions signed with a secret that is no longer listed
-// have ended, and browsers are no longer known to have logged in. Another first secret
-// begins the budgets of [LoginLimits] anew. It returns an error when db is nil, when
-// there is no secret or one is shorter than 32 bytes, and when the options contradict
-// each other. It does not talk to the database.
+// New returns an Auth that signs with the first of secrets and accepts all of them. They
+// are used byte for byte, including a trailing newline from a file, and must be the same
+// on every replica. To rotate, put a new secret first, and remove the old one after
+// AbsoluteTimeout. Removing a secret ends the sessions signed with it, and browsers known
+// by it are unknown again. Another first secret resets the budgets of [LoginLimits]. New
+// returns an error if db is nil, if there is no secret or one is shorter than 32 bytes,
+// or if the options contradict each other. It does not talk to the database.
 func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 	if db == nil {
 		return nil, errors.New("auth: no database given")
@@ -168,7 +160,7 @@ func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 		a.loginPath = "/login"
 	}
 	if SafeNext(a.loginPath) != a.loginPath || strings.ContainsAny(a.loginPath, "?#") {
-		return nil, fmt.Errorf("auth: login path %q is no path of this service", a.loginPath)
+		return nil, fmt.Errorf("auth: login path %q is not a path of this service", a.loginPath)
 	}
 	if a.clientAddress == nil {
 		a.clientAddress = networkOf

@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// CookieOptions shapes the session cookie, and the one that [LoginLimits] knows a browser
-// by. The zero value is right for production: __Host-booking_session and
+// CookieOptions configures the session cookie and the cookie of a known browser
+// ([LoginLimits]). The zero value is right for production: __Host-booking_session and
 // __Host-booking_device, Secure, HttpOnly, SameSite=Lax, Path=/.
 type CookieOptions struct {
-	// Insecure leaves Secure away, for development over http. The name loses its __Host-
-	// prefix then, which browsers accept with Secure alone.
+	// Insecure omits Secure, for development over http. The name then has no __Host-
+	// prefix, which requires Secure.
 	Insecure bool
-	// SameSite is Lax when left zero. None needs Secure, or browsers drop the cookie.
+	// SameSite is Lax when zero. None requires Secure.
 	SameSite http.SameSite
-	// Domain shares the cookie with the domain's subdomains. The name loses its __Host-
-	// prefix then, which forbids a domain.
+	// Domain shares the cookie with subdomains. The name then has no __Host- prefix,
+	// which forbids a domain.
 	Domain string
 }
 
@@ -59,8 +59,8 @@ func newCookie(opts CookieOptions) (cookie, error) {
 	return cookie{blank: c}, nil
 }
 
-// set gives the browser a token. There is no Max-Age: the database judges how long a
-// session lives, and a browser that is closed forgets it.
+// set sends a token. There is no Max-Age: the database decides when a session ends, and
+// closing the browser deletes the cookie.
 func (c cookie) set(w http.ResponseWriter, token string) {
 	fresh := c.blank
 	fresh.Value = token
@@ -75,8 +75,7 @@ func (c cookie) clear(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 }
 
-// token returns what the request carries, "" when it carries nothing that can be a token
-// of ours.
+// token returns the request's session token, or "" if it has none of the right form.
 func (c cookie) token(r *http.Request) string {
 	got, err := r.Cookie(c.blank.Name)
 	if err != nil || !plausibleToken(got.Value) {
@@ -85,7 +84,7 @@ func (c cookie) token(r *http.Request) string {
 	return got.Value
 }
 
-const tokenBytes = 32 // 256 random bits: nobody guesses one.
+const tokenBytes = 32 // 256 random bits.
 
 func newToken() string {
 	var b [tokenBytes]byte
@@ -94,14 +93,14 @@ func newToken() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// plausibleToken spares the database a look-up of what we cannot have made.
+// plausibleToken saves a query for what cannot be a token.
 func plausibleToken(token string) bool {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	return err == nil && len(b) == tokenBytes
 }
 
-// tokenHash is the primary key of the session's row. The prefix keeps it apart from
-// anything else a host may sign with the same secret.
+// tokenHash is the primary key of the session's row. The prefix separates it from other
+// uses of the same secret.
 func tokenHash(key []byte, token string) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("booking-platform/session\x00"))
@@ -109,9 +108,9 @@ func tokenHash(key []byte, token string) []byte {
 	return mac.Sum(nil)
 }
 
-// hashes lists the keys under which the session of a token may be stored, one per secret,
-// as the comma-separated hex that the statements take apart: one parameter and one round
-// trip, however many secrets there are, with every driver.
+// hashes returns the possible keys of a token's session, one per secret, as
+// comma-separated hex: one parameter for any number of secrets, which every driver can
+// send.
 func (a *Auth) hashes(token string) string {
 	if token == "" {
 		return ""

@@ -15,16 +15,14 @@ import (
 
 const (
 	maxEmail    = 254  // Bytes: the longest address SMTP can carry.
-	maxPassword = 1024 // Bytes: hashing what is longer is work for an attacker's benefit.
+	maxPassword = 1024 // Bytes: bounds the work of hashing.
 	minPassword = 10   // Characters.
 	maxRole     = 64   // Bytes.
 )
 
-// normalizeEmail makes one address one user.
 func normalizeEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
 
-// checkCredentials refuses cheaply what cannot be a login, and what Postgres would not
-// take as text.
+// checkCredentials refuses without a query what cannot be a login or a text in Postgres.
 func checkCredentials(email, password string) error {
 	fields := map[string]string{}
 	switch {
@@ -46,8 +44,6 @@ func checkCredentials(email, password string) error {
 	return invalid(fields)
 }
 
-// checkNewUser is stricter: what is stored must be an address, and a password worth the
-// name.
 func checkNewUser(email, password string) error {
 	fields := map[string]string{}
 	bare := strings.TrimSpace(email)
@@ -77,8 +73,6 @@ func newPasswordProblem(password string) string {
 	return ""
 }
 
-// checkRole refuses what RequireRole could not compare, and what Postgres would not take
-// as text.
 func checkRole(role string) error {
 	if role == "" || len(role) > maxRole || !utf8.ValidString(role) || strings.ContainsFunc(role, unicode.IsControl) ||
 		valid.WithoutHidden(role) != role || strings.TrimSpace(role) != role {
@@ -88,26 +82,24 @@ func checkRole(role string) error {
 }
 
 var (
-	// ErrCredentials says that a login was refused. It is one error for an unknown
-	// address, a wrong password and a user that may not log in, and must be answered
-	// alike for all three.
+	// ErrCredentials means that a login was refused: an unknown address, a wrong
+	// password, or a user who may not log in. All three must get the same response.
 	ErrCredentials = errors.New("auth: invalid credentials")
-	// ErrNotFound says that there is no such user, or that it has been disabled.
+	// ErrNotFound means that there is no such user, or that it is disabled.
 	ErrNotFound = errors.New("auth: user not found")
-	// ErrExists says that a user with this address is there already.
+	// ErrExists means that a user with this address exists.
 	ErrExists = errors.New("auth: user exists")
-	// ErrBusy says that so many log in at once that a password's turn to be hashed did
-	// not come within five seconds. Nothing is known about it.
+	// ErrBusy means that a login waited five seconds for a slot to hash its password. The
+	// password was not checked.
 	ErrBusy = errors.New("auth: too many passwords to hash")
-	// ErrNoSession says that the request carries no session, or one that has ended.
+	// ErrNoSession means that the request has no session, or one that has ended.
 	ErrNoSession = errors.New("auth: no session")
 )
 
-// ValidationError names the fields of an input that are wrong. Nothing was looked up or
-// stored.
+// ValidationError lists invalid fields. Nothing was looked up or stored.
 type ValidationError struct {
-	// Fields maps "email", "password" and "role" to what is wrong, in words fit for the
-	// user. It never holds the value.
+	// Fields maps "email", "password" and "role" to a message for the user, without the
+	// value.
 	Fields map[string]string
 }
 
@@ -120,7 +112,7 @@ func (e *ValidationError) Error() string {
 	return "auth: " + strings.Join(parts, "; ")
 }
 
-// invalid returns nil when no field is wrong, so that checks end in one line.
+// invalid returns nil when there are no fields.
 func invalid(fields map[string]string) error {
 	if len(fields) == 0 {
 		return nil

@@ -1,14 +1,15 @@
-// Package auth answers, for each request, who sent it, and lets a service end that answer
-// at once, everywhere.
+// Package auth identifies the user of each request by a session, which can be ended at
+// any time on every replica.
 //
-// A signed token that needs no look-up cannot be taken back: a disabled employee keeps
-// access until it runs out. A session in one process's memory is unknown to the replica
-// beside it. Here a session is a row in Postgres. The browser holds a random token of 256
-// bits; the row's key is an HMAC of it, so who reads the table cannot log in with it. The
-// session and its user are looked up with each request, and logging out, ending a user's
-// sessions or disabling the user is therefore seen by the next request on any replica.
+// The problem is that a signed token without a look-up cannot be revoked: a disabled
+// employee keeps access until it expires. A session in the memory of one process is
+// unknown to other replicas. So a session is a row in Postgres. The browser holds a
+// random token of 256 bits, and the row's key is an HMAC of it, so that the table's
+// content cannot be used to log in. The session and its user are looked up for each
+// request: logging out, ending a user's sessions or disabling the user takes effect with
+// the next request on any replica.
 //
-// An existing handler is wrapped:
+// Wrap existing handlers:
 //
 //	a, err := auth.New(db, []string{secret}, auth.Options{})
 //	mux.Handle("POST /auth/login", a.LoginHandler())
@@ -18,17 +19,17 @@
 //	mux.Handle("/dashboard", a.RequirePage(dashboard))
 //
 // Users are rows of booking_platform.users with argon2id password hashes ([UserTable]),
-// or somebody else's through the interface [Users]. Sessions need no password at all:
-// [Auth.Start] begins one after a single sign-on.
+// or come from another table through the interface [Users]. [Auth.Start] starts a session
+// without a password, after a single sign-on for example. Logins are limited: see
+// [LoginLimits].
 //
-// # What the caller still does
+// # What it leaves to the caller
 //
-// The tables come with the set Auth of package migrations. [Auth.Run] does the background
-// work. Nothing here protects against cross-site requests beyond SameSite: wrap
-// the whole service in [net/http.CrossOriginProtection], and let no GET change anything.
-// The number of logins is limited ([LoginLimits]); behind a proxy Options.ClientAddress
-// has to tell the clients apart.
+// The tables come from the migration set Auth. Call [Auth.Run] for the background work.
+// Behind a proxy, set Options.ClientAddress. Against cross-site requests there is only
+// SameSite: wrap the service in [net/http.CrossOriginProtection], and change nothing on
+// GET.
 //
-// Everything is safe for concurrent use and on several replicas at once. Tokens, cookies,
+// Everything is safe for concurrent use and on several replicas. Tokens, cookies,
 // passwords and the addresses typed into a login are never logged.
 package auth

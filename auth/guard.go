@@ -13,26 +13,26 @@ import (
 
 type userKey struct{}
 
-// UserFrom returns the user that RequireAPI or RequirePage found, and false outside of
+// UserFrom returns the user identified by RequireAPI or RequirePage, and false outside of
 // them.
 func UserFrom(ctx context.Context) (User, bool) {
 	user, ok := ctx.Value(userKey{}).(User)
 	return user, ok
 }
 
-// RequireAPI lets requests with a session through to next, which finds the user by
-// [UserFrom], and answers 401 {"error":"unauthorized"} to others, whatever they accept.
-// It answers 503 {"error":"unavailable"} when the session cannot be checked. What passes
-// is marked Cache-Control: no-store, which next may change.
+// RequireAPI passes requests with a session to next, which gets the user from [UserFrom].
+// It answers 401 {"error":"unauthorized"} without a session, whatever the Accept header,
+// and 503 {"error":"unavailable"} when the session cannot be checked. It sets
+// Cache-Control: no-store, which next may change.
 func (a *Auth) RequireAPI(next http.Handler) http.Handler {
 	return a.require(next, func(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, http.StatusUnauthorized, "unauthorized", nil)
 	})
 }
 
-// RequirePage is RequireAPI for pages: a visitor without a session is redirected (302) to
-// LoginPath, with the path and query of a GET or HEAD in the parameter next. The login
-// page passes that through [SafeNext].
+// RequirePage is RequireAPI for pages: without a session it redirects (302) to LoginPath,
+// with the path and query of a GET or HEAD in the parameter next. The login page must
+// check that with [SafeNext].
 func (a *Auth) RequirePage(next http.Handler) http.Handler {
 	return a.require(next, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -59,9 +59,9 @@ func (a *Auth) require(next http.Handler, anonymous http.HandlerFunc) http.Handl
 	})
 }
 
-// RequireRole lets users through who have one of roles and answers 403
-// {"error":"forbidden"} to others. It goes inside RequireAPI or RequirePage; without them
-// nobody is known, and everybody gets 401. It asks the database nothing.
+// RequireRole passes users with one of roles, and answers 403 {"error":"forbidden"} to
+// others. Use it inside RequireAPI or RequirePage; outside it answers 401. It does not
+// query the database.
 func (a *Auth) RequireRole(roles ...string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +78,7 @@ func (a *Auth) RequireRole(roles ...string) func(http.Handler) http.Handler {
 	}
 }
 
-// writeError is what Options.WriteError is by default.
+// writeError is the default of Options.WriteError.
 func writeError(w http.ResponseWriter, _ *http.Request, status int, code string, fields map[string]string) {
 	writeJSON(w, status, struct {
 		Error  string            `json:"error"`
@@ -90,12 +90,12 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// The client may have gone; nobody is left to be told.
+	// An error means that the client has gone.
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// unavailable is the answer where the database could not be asked: neither a 401, which
-// would send the user to log in again, nor a pass.
+// unavailable answers 503: a 401 would send the user to the login page although the
+// session may be valid.
 func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, msg string, err error) {
 	a.logError(r.Context(), msg, err)
 	w.Header().Set("Retry-After", "1")
@@ -108,8 +108,7 @@ func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, msg string, e
 func (a *Auth) logError(ctx context.Context, msg string, err error) {
 	level := slog.LevelError
 	if ctx.Err() != nil {
-		// The client hung up and took the query with it: nothing is wrong with the
-		// database.
+		// The client disconnected, which cancelled the query.
 		level = slog.LevelInfo
 	}
 	a.logger.LogAttrs(ctx, level, msg, slog.Any("error", err), slog.String("sqlstate", pg.SQLState(err)))

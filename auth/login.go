@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// Login checks an address and a password, begins a session and sets the cookie; call it
-// before anything is written to w. It is what LoginHandler does, for a page that takes a
-// form and writes its own answers. It returns *ValidationError when a field is empty or
-// too long, *LimitError when there were too many attempts (both before any hashing),
-// ErrCredentials when the login is refused, [ErrBusy] when there is no turn to hash, and
-// any other error when the database could not be asked in time. A session that r carried
-// has ended when the login succeeds. Three round trips, five from somebody new, and one
-// password hash, about 45 ms.
+// Login checks an address and a password, starts a session and sets the cookie; call it
+// before writing to w. LoginHandler uses it; a page with a form can too. The errors are
+// *[ValidationError] for a field that is empty or too long and *[LimitError] for too many
+// attempts, both before any hashing; [ErrCredentials] for a refused login; [ErrBusy] when
+// there is no slot to hash the password; any other error means that the database did not
+// answer in time. A successful login ends the session that r carried. Three round trips,
+// five for the first login of a client network and account, and one password hash of
+// about 45 ms.
 func (a *Auth) Login(ctx context.Context, w http.ResponseWriter, r *http.Request, email,
 	password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
@@ -40,7 +40,7 @@ func (a *Auth) Login(ctx context.Context, w http.ResponseWriter, r *http.Request
 		return User{}, err
 	}
 	user, err := a.users.Authenticate(ctx, email, password)
-	// ErrNotFound is the slip of a foreign Users; passed on, it would tell who exists.
+	// A Users that returns ErrNotFound by mistake must not reveal which accounts exist.
 	if errors.Is(err, ErrCredentials) || errors.Is(err, ErrNotFound) {
 		a.logger.InfoContext(ctx, "login refused")
 		return User{}, ErrCredentials
@@ -65,11 +65,10 @@ type userBody struct {
 
 // LoginHandler answers POST with a JSON body {"email":"…","password":"…"} of at most 8
 // KiB: 200 {"user":{"id","email","role"}} and a new session; 400 validation_failed with
-// the fields that are wrong, unknown ones included; 400 invalid_body; 401
-// invalid_credentials, the same bytes for unknown, wrong and inactive; 429
-// too_many_logins with Retry-After, the same bytes whoever it is about; 405, 413, 415;
-// 503 with Retry-After when the database cannot be asked or too many log in at once. See
-// [Auth.Login].
+// the invalid and unknown fields; 400 invalid_body; 401 invalid_credentials; 429
+// too_many_logins with Retry-After; 405, 413, 415; 503 with Retry-After when the database
+// does not answer or too many passwords wait to be hashed. The bytes of 401 and 429 do
+// not depend on the account. See [Auth.Login].
 func (a *Auth) LoginHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		email, password, ok := a.readLogin(w, r)
@@ -97,12 +96,13 @@ func (a *Auth) LoginHandler() http.Handler {
 
 const maxLoginBody = 8 << 10
 
-// readLogin reads the body strictly and answers for itself where it cannot.
+// readLogin decodes the body strictly, and writes the response itself when it returns
+// false.
 func (a *Auth) readLogin(w http.ResponseWriter, r *http.Request) (email, password string, ok bool) {
 	if !a.method(w, r, http.MethodPost) {
 		return "", "", false
 	}
-	// Anything but JSON could be sent by a form on another site.
+	// A form on another site can send other content types.
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		a.writeError(w, r, http.StatusUnsupportedMediaType, "unsupported_media_type", nil)
 		return "", "", false
@@ -134,8 +134,8 @@ func (a *Auth) readLogin(w http.ResponseWriter, r *http.Request) (email, passwor
 	return email, password, true
 }
 
-// LogoutHandler answers POST: it ends the session and clears the cookie, 200 {"ok":true},
-// any number of times. 405 for other methods, 503 when the database cannot be asked; see
+// LogoutHandler answers POST: 200 {"ok":true} after ending the session, if any, and
+// clearing the cookie; 405 for other methods; 503 when the database does not answer. See
 // [Auth.End].
 func (a *Auth) LogoutHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -152,8 +152,8 @@ func (a *Auth) LogoutHandler() http.Handler {
 	})
 }
 
-// MeHandler answers GET: 200 {"user":{"id","email","role"}} with a session, else as
-// RequireAPI does.
+// MeHandler answers GET: 200 {"user":{"id","email","role"}} with a session, otherwise
+// like RequireAPI.
 func (a *Auth) MeHandler() http.Handler {
 	me := a.RequireAPI(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := UserFrom(r.Context())

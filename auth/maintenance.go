@@ -10,10 +10,10 @@ import (
 	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
-// Run does the background work of an Auth until ctx ends, and then returns nil:
+// Run does the background work of an Auth and returns nil when ctx ends:
 // [Auth.DeleteExpired] at the start and about every ten minutes, with a time limit of 20
-// seconds. A run that fails is logged and repeated in the next round. Options.OnStep
-// observes each run as "auth.DeleteExpired". Safe on every replica at once.
+// seconds. A failed run is logged. Options.OnStep observes each run as
+// "auth.DeleteExpired". Safe on every replica at once.
 func (a *Auth) Run(ctx context.Context) error {
 	periodic.Run(ctx, a.logger, a.onStep, periodic.Round{Every: 10 * time.Minute, Steps: []periodic.Step{
 		{Name: "auth.DeleteExpired", Timeout: 20 * time.Second, Do: a.DeleteExpired},
@@ -21,8 +21,7 @@ func (a *Auth) Run(ctx context.Context) error {
 	return nil
 }
 
-// The ARRAY makes the inner statement run once. SKIP LOCKED makes two replicas share the
-// work, and neither wait for the other.
+// The ARRAY makes the inner statement run once. SKIP LOCKED lets replicas share the work.
 const deleteExpired = `
 DELETE FROM booking_platform.sessions
 WHERE token_hash = ANY (ARRAY(
@@ -33,10 +32,9 @@ WHERE token_hash = ANY (ARRAY(
     LIMIT 10000
     FOR UPDATE SKIP LOCKED))`
 
-// DeleteExpired deletes up to 10,000 sessions that have expired and up to 100,000 budgets
-// of [LoginLimits] that are full again, and returns how many rows. Neither has an effect
-// any more: the step only keeps the tables small. It works in batches of 10,000 rows, each
-// a statement of its own. Safe on every replica at once.
+// DeleteExpired deletes up to 10,000 expired sessions and 100,000 full budgets of
+// [LoginLimits], which have no effect any more, and returns how many rows. It works in
+// batches of 10,000, one statement each. Safe on every replica at once.
 func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
 	n, err := affected(pg.ExecAlone(ctx, a.db, deleteExpired, a.idle.Seconds()))
 	if err != nil {
@@ -47,7 +45,7 @@ func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
 	}
 	budgets, err := ratelimit.DeleteFull(ctx, a.db)
 	if err != nil {
-		return n, fmt.Errorf("auth: delete budgets of logins: %w", err)
+		return n, fmt.Errorf("auth: delete login budgets: %w", err)
 	}
 	return n + budgets, nil
 }

@@ -17,15 +17,15 @@ import (
 // hashParams follow OWASP's first recommendation for argon2id: about 45 ms on one core.
 var hashParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// passwords computes hashes, only so many at a time: a hundred logins at once would
-// otherwise take two gigabytes.
+// passwords hashes a limited number of passwords at once: a hundred would take two
+// gigabytes.
 type passwords struct {
 	hashSlots chan struct{}
-	// refusal is how long a comparison takes that ends in a refusal, at least.
+	// refusal is the minimum duration of a comparison that fails.
 	refusal time.Duration
-	// dummy costs as much to compare with as a real hash and matches nothing.
+	// dummy takes as long to compare as a real hash, and matches nothing.
 	dummy string
-	// compare is replaced by the tests that count.
+	// compare is replaced in tests.
 	compare func(password, hash string) (bool, error)
 }
 
@@ -37,8 +37,7 @@ func newPasswords(limit int, refusal time.Duration) *passwords {
 		dummy: dummyHash(), compare: compareHash}
 }
 
-// dummyHash has a random key in place of a hash: no password is known to lead there, and
-// making it costs nothing.
+// dummyHash has random bytes in place of the key, so no password is known to match it.
 func dummyHash() string {
 	b := make([]byte, hashParams.SaltLength+hashParams.KeyLength)
 	_, _ = rand.Read(b) // It never fails, see newToken.
@@ -48,12 +47,12 @@ func dummyHash() string {
 		enc.EncodeToString(b[hashParams.SaltLength:]))
 }
 
-// maxBcryptCost bounds what a stored hash may ask of us: each step above doubles the
-// work, 14 is about a second.
+// maxBcryptCost bounds the work of a stored hash: 14 takes about a second, and each step
+// doubles it.
 const maxBcryptCost = 14
 
-// compareHash compares a password with an argon2id hash, or with a bcrypt one, as other
-// systems leave behind: bcrypt looks at the first 72 bytes alone.
+// compareHash compares a password with an argon2id hash, or a bcrypt hash from another
+// system, which covers the first 72 bytes only.
 func compareHash(password, hash string) (bool, error) {
 	if _, err := bcrypt.Cost([]byte(hash)); err != nil {
 		return argon2id.ComparePasswordAndHash(password, hash)
@@ -65,8 +64,8 @@ func compareHash(password, hash string) (bool, error) {
 	return err == nil, err
 }
 
-// readableHash guards the comparison, which panics on an argon2id hash that claims no
-// passes or no lanes, and must not take for ever.
+// readableHash protects the comparison, which panics on an argon2id hash with no passes
+// or lanes, and bounds its duration.
 func readableHash(hash string) bool {
 	if cost, err := bcrypt.Cost([]byte(hash)); err == nil {
 		return cost <= maxBcryptCost
@@ -75,15 +74,15 @@ func readableHash(hash string) bool {
 	return err == nil && params.Iterations > 0 && params.Parallelism > 0 && len(key) > 0
 }
 
-// outdated tells whether a readable hash is made otherwise than we make them today.
+// outdated reports whether a readable hash has other parameters than hashParams.
 func outdated(hash string) bool {
 	params, _, _, err := argon2id.DecodeHash(hash)
 	return err != nil || *params != *hashParams
 }
 
-// matches compares. Hashes of other systems take other times than ours: what does not
-// match is told only when the time of a refusal has passed, which is waited for without a
-// turn, so that the time does not tell which users have such a hash, nor who exists.
+// matches compares a password. A failed comparison returns after p.refusal, so that its
+// duration reveals neither which users have a hash from another system nor which users
+// exist. The rest of that time is waited for without a hash slot.
 func (p *passwords) matches(ctx context.Context, password, hash string) (bool, error) {
 	if err := p.acquire(ctx); err != nil {
 		return false, err
@@ -115,7 +114,7 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	return argon2id.CreateHash(password, hashParams)
 }
 
-// hashWait bounds the wait for a turn: whoever waits longer waits behind a flood.
+// hashWait bounds the wait for a hash slot.
 const hashWait = 5 * time.Second
 
 func (p *passwords) acquire(ctx context.Context) error {
@@ -127,7 +126,7 @@ func (p *passwords) acquire(ctx context.Context) error {
 	case <-late.C:
 		return ErrBusy
 	case <-ctx.Done():
-		return fmt.Errorf("wait for a turn to hash: %w", ctx.Err())
+		return fmt.Errorf("wait for a slot to hash: %w", ctx.Err())
 	}
 }
 

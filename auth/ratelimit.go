@@ -11,44 +11,45 @@ import (
 	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
-// Rate is a budget of attempts that fills up again: it is never locked for long.
+// Rate is the size of a budget of attempts and its refill interval.
 type Rate struct {
-	// Burst is how many attempts a full budget holds; 0 is the default, and 1,000,000 the
-	// most.
+	// Burst is the number of attempts in a full budget, at most 1,000,000; 0 is the
+	// default.
 	Burst int
-	// Every is how long it takes until one attempt more is there; 0 is the default, and
-	// an hour the most.
+	// Every is the time until one more attempt is available, at most an hour; 0 is the
+	// default.
 	Every time.Duration
 }
 
-// LoginLimits bounds how often somebody may try to log in, over all replicas that share a
-// database. The zero value is what the fields say.
+// LoginLimits bounds the login attempts over all replicas that share a database. The zero
+// value means the defaults below.
 //
-// An attempt from a browser that has logged in to this account before takes from Browser
-// alone. Any other takes from Network and from Own, and from Shared in place of Own when
-// Own is empty; it is refused when Network is empty, or Own and Shared both are. An
-// attempt that is refused takes from nothing, and one that succeeds gives nothing back.
-// The addresses of accounts that do not exist are limited like those that do.
+// An attempt from a browser that has logged in to the account before takes from
+// KnownBrowser alone. Any other attempt takes from Network and AccountFromNetwork, or
+// from Network and Account when AccountFromNetwork is empty. It is refused when Network
+// is empty, or both others are. A refused attempt takes nothing, and a successful one
+// gives nothing back. Accounts that do not exist have the same limits.
 //
-// A stranger can therefore use up Network, Own and Shared for browsers on the stranger's
-// own network that have never logged in to the account. There an attempt is free again a
-// minute after the stranger stops, and may be snatched away for as long as the stranger
-// goes on. On any other network he can empty Shared alone, which leaves AccountFromNetwork: five tries,
-// and one every ten minutes. A browser that has logged in before he cannot touch.
+// An attacker can therefore exhaust Network, AccountFromNetwork and Account for unknown
+// browsers on the same network; an attempt is available there at most a minute after the
+// attack stops. On other networks an attacker can exhaust Account alone, which leaves
+// AccountFromNetwork: five attempts, and one every ten minutes. Known browsers are not
+// affected.
 type LoginLimits struct {
-	// Network bounds all attempts of one client network, as ClientAddress tells it, for
-	// all who sit behind one address: 100, and one every 6 seconds.
+	// Network is the budget of one client network (Options.ClientAddress) for all
+	// accounts: 100, and one every 6 seconds.
 	Network Rate
-	// Own bounds those of one network for one account: 5, and one every 10 minutes.
+	// AccountFromNetwork is the budget of one account from one network: 5, and one every
+	// 10 minutes.
 	AccountFromNetwork Rate
-	// Shared is one budget for each account, for networks that have used up their AccountFromNetwork:
-	// 20, and one every minute.
+	// Account is the budget of one account for all networks that have exhausted their
+	// AccountFromNetwork: 20, and one every minute.
 	Account Rate
-	// Browser bounds those of a browser that has logged in to the account before: 10, and
-	// one every minute. It is known by a signed cookie that lasts as long as a browser
-	// keeps it, names nobody, and grants this budget alone, for that account alone.
+	// KnownBrowser is the budget of one browser that has logged in to the account before:
+	// 10, and one every minute. Such a browser has a signed cookie that lasts up to 400
+	// days, contains no account, and is good for this budget alone.
 	KnownBrowser Rate
-	// Off lifts all limits, for a service that has its own.
+	// Off disables all limits.
 	Off bool
 }
 
@@ -61,7 +62,7 @@ var defaultLimits = LoginLimits{
 
 const (
 	maxBurst = 1_000_000
-	maxEvery = time.Hour // Longer would be a lock.
+	maxEvery = time.Hour // A longer interval would lock users out.
 )
 
 func (l LoginLimits) orDefaults() (LoginLimits, error) {
@@ -69,7 +70,9 @@ func (l LoginLimits) orDefaults() (LoginLimits, error) {
 		rate     *Rate
 		fallback Rate
 	}{
-		{&l.Network, defaultLimits.Network}, {&l.AccountFromNetwork, defaultLimits.AccountFromNetwork}, {&l.Account, defaultLimits.Account},
+		{&l.Network, defaultLimits.Network},
+		{&l.AccountFromNetwork, defaultLimits.AccountFromNetwork},
+		{&l.Account, defaultLimits.Account},
 		{&l.KnownBrowser, defaultLimits.KnownBrowser},
 	} {
 		if r.rate.Burst < 0 || r.rate.Burst > maxBurst {
@@ -86,23 +89,21 @@ func (l LoginLimits) orDefaults() (LoginLimits, error) {
 	return l, nil
 }
 
-// LimitError says that an attempt to log in was refused because there had been too many.
-// No password was looked at. It must be answered alike for every account: 429 with
-// Retry-After.
+// LimitError means that an attempt was refused because there were too many. The password
+// was not checked. Answer 429 with Retry-After, the same for every account.
 type LimitError struct {
-	// RetryAfter is when the next attempt is let through if nobody else takes it: whole
-	// seconds, at least one and, with the default limits, at most sixty.
+	// RetryAfter is when the next attempt is available: whole seconds, at least one, and
+	// at most sixty with the default limits.
 	RetryAfter time.Duration
 }
 
-// Error names no account.
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("auth: too many logins, try again in %d seconds", int(e.RetryAfter/time.Second))
 }
 
-// admit takes one attempt from the budgets that it belongs to, or returns *LimitError.
-// browser is what [deviceCookie.of] found.
-func (a *Auth) admit(ctx context.Context, r *http.Request, account string, browser []byte) error {
+// admit takes one attempt from its budgets, or returns *LimitError. nonce is what
+// [deviceCookie.of] returned.
+func (a *Auth) admit(ctx context.Context, r *http.Request, account string, nonce []byte) error {
 	if a.limits.Off {
 		return nil
 	}
@@ -110,13 +111,16 @@ func (a *Auth) admit(ctx context.Context, r *http.Request, account string, brows
 		return ratelimit.Budget{Key: ratelimit.Key(a.keys[0], parts...), Rate: ratelimit.Rate(rate)}
 	}
 	var choices []ratelimit.Choice
-	if browser != nil {
-		choices = []ratelimit.Choice{{budget(a.limits.KnownBrowser, "browser", string(browser), account)}}
+	if nonce != nil {
+		choices = []ratelimit.Choice{{budget(a.limits.KnownBrowser, "browser", string(nonce), account)}}
 	} else {
 		network := a.clientAddress(r)
 		choices = []ratelimit.Choice{
 			{budget(a.limits.Network, "network", network)},
-			{budget(a.limits.AccountFromNetwork, "own", network, account), budget(a.limits.Account, "shared", account)},
+			{
+				budget(a.limits.AccountFromNetwork, "own", network, account),
+				budget(a.limits.Account, "shared", account),
+			},
 		}
 	}
 	wait, err := ratelimit.Take(ctx, a.db, choices...)
@@ -129,7 +133,6 @@ func (a *Auth) admit(ctx context.Context, r *http.Request, account string, brows
 	return nil
 }
 
-// networkOf is the network that the connection comes from; see [ratelimit.Network].
 func networkOf(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-const maxNext = 2048 // Bytes; what is longer would not fit everybody's header limits.
+const maxNext = 2048 // Bytes, to fit common limits of headers.
 
-// SafeNext returns next when it is a path (with a query, perhaps) within this service,
-// and "/" otherwise. Use it on the login page, on whatever the next parameter holds,
-// before redirecting: //host, /\host, encoded slashes, control characters, dot segments,
-// schemes and absolute URLs would lead a freshly logged-in user elsewhere.
+// SafeNext returns next if it is a path, with or without a query, of this service, and
+// "/" otherwise. Use it before redirecting to the parameter next: //host, /\host, encoded
+// slashes, control characters, dot segments, schemes and absolute URLs would lead the
+// user to another site.
 func SafeNext(next string) string {
 	if len(next) > maxNext || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") {
 		return "/"
 	}
 	for _, c := range []byte(next) {
-		// Browsers drop tabs and line ends from a URL and read a backslash as a slash.
+		// Browsers remove tabs and line ends from a URL, and read a backslash as a slash.
 		if c <= ' ' || c > '~' || c == '\\' {
 			return "/"
 		}
@@ -27,8 +27,7 @@ func SafeNext(next string) string {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil {
 		return "/"
 	}
-	// u.Path is decoded, so that %2f and %5c count as what some proxy in between may make
-	// of them.
+	// u.Path is decoded: a proxy may decode %2f and %5c as well.
 	for _, c := range []byte(u.Path) {
 		if c < ' ' || c == 0x7f || c == '\\' {
 			return "/"
@@ -41,18 +40,17 @@ func SafeNext(next string) string {
 	return next
 }
 
-// loginURL is where a visitor without a session is sent, with the way back where there is
-// one: what was posted cannot be repeated by a redirect.
+// loginURL returns the login page with the request's path as next, except for a POST,
+// which a redirect cannot repeat.
 func (a *Auth) loginURL(r *http.Request) string {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return a.loginPath
 	}
-	// RequestURI is what the browser asked for; r.URL may have lost a prefix to
-	// http.StripPrefix.
+	// r.URL may have lost a prefix to http.StripPrefix.
 	asked := r.URL.RequestURI()
 	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
 		asked = u.RequestURI()
 	}
-	// A slash needs no escape in a query, and the address stays readable.
+	// A slash needs no escape in a query.
 	return a.loginPath + "?next=" + strings.ReplaceAll(url.QueryEscape(SafeNext(asked)), "%2F", "/")
 }

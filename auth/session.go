@@ -11,17 +11,11 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn and *sqlx.Tx are such.
-type Querier interface {
-	// ExecContext runs a statement that returns no rows.
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	// QueryContext runs a statement that returns rows.
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	// QueryRowContext runs a statement that returns one row.
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
+// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn and *sqlx.Tx satisfy it, with
+// ExecContext, QueryContext and QueryRowContext of package database/sql.
+type Querier = pg.Querier
 
-// $1 are the hashes of the token the request carried, none when it carried none.
+// $1 are the hashes of the token that the request carried, if any.
 const startSession = `
 WITH ended AS (
     DELETE FROM booking_platform.sessions
@@ -30,17 +24,16 @@ WITH ended AS (
 INSERT INTO booking_platform.sessions (token_hash, user_id, expires_at, user_version)
 VALUES ($2::bytea, $3::text, statement_timestamp() + make_interval(secs => $4::float8), $5::text)`
 
-// Start begins a session for a user who has proven who they are in some other way, such
-// as a single sign-on, and sets the cookie; call it before anything is written to w. The
-// token is always new, and a session that r carried has ended, so that a token planted
-// before the login is worth nothing after it. The user is not looked up: the next request
-// does that. It is not limited either. One round trip.
+// Start starts a session for a user who was authenticated in another way, such as single
+// sign-on, and sets the cookie; call it before writing to w. The token is always new and
+// the session that r carried ends, which prevents session fixation. It neither looks up
+// the user nor counts against the limits. One round trip.
 func (a *Auth) Start(ctx context.Context, w http.ResponseWriter, r *http.Request, userID string) error {
 	return a.start(ctx, w, r, userID, "")
 }
 
-// start begins a session that is over when the user has another version; an empty one is
-// compared with none.
+// start starts a session that ends when the user has another version. An empty version is
+// not compared.
 func (a *Auth) start(ctx context.Context, w http.ResponseWriter, r *http.Request, userID, version string) error {
 	if userID == "" {
 		return errors.New("auth: start session: no user id given")
@@ -62,8 +55,8 @@ WHERE token_hash = ANY (ARRAY(SELECT decode(h, 'hex') FROM unnest(string_to_arra
   AND expires_at > statement_timestamp()
   AND last_seen_at > statement_timestamp() - make_interval(secs => $2::float8)`
 
-// SKIP LOCKED: a request must not wait for another that records the same, nor for a
-// transaction that is ending the user's sessions.
+// SKIP LOCKED: a request must not wait for another that records the same use, nor for a
+// transaction that ends the user's sessions.
 const touchSession = `
 UPDATE booking_platform.sessions
 SET last_seen_at = statement_timestamp()
@@ -74,12 +67,11 @@ WHERE token_hash = ANY (ARRAY(
       AND last_seen_at < statement_timestamp() - make_interval(secs => $2::float8)
     FOR UPDATE SKIP LOCKED))`
 
-// Current returns the user whose session the request carries. It returns ErrNoSession
-// when there is none, when it has expired by the database's clock, when its user is gone
-// or disabled, or has another [User].Version than at the login; any other error means
-// that the database could not be asked. Without a well-formed cookie it does not go to
-// the database. Otherwise it takes one round trip for the session and one for the user,
-// and about once a minute one more that records the use.
+// Current returns the user of the request's session. It returns ErrNoSession if there is
+// none, if it has expired by the database's clock, if its user is gone or disabled, or if
+// the user's [User].Version has changed since the login. Any other error means that the
+// database did not answer. Without a well-formed cookie it does not query the database.
+// Otherwise it takes two round trips, and a third about once a minute to record the use.
 func (a *Auth) Current(r *http.Request) (User, error) {
 	hashes := a.hashes(a.cookie.token(r))
 	if hashes == "" {
@@ -105,14 +97,14 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("auth: load user: %w", err)
 	}
-	// Begun by a login that had seen what no longer holds: see Users.
+	// The login checked an older password: see Users.
 	if version != "" && version != user.Version {
 		return User{}, ErrNoSession
 	}
 	user.Version = ""
 	if stale {
-		// The user is known, so the request goes on even where the use cannot be
-		// recorded, on a read-only standby say.
+		// The request goes on even if the use cannot be recorded, on a read-only standby
+		// for example.
 		if _, err := pg.ExecAlone(ctx, a.db, touchSession, hashes, touchAfter); err != nil {
 			a.logError(r.Context(), "session use not recorded", err)
 		}
@@ -120,18 +112,17 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	return user, nil
 }
 
-// touchAfter keeps the hot path free of writes. A short idle timeout is recorded more
-// often, or sessions in use would end.
+// touchAfter avoids a write per request. With a short idle timeout, use is recorded more
+// often.
 func (a *Auth) touchAfter() time.Duration { return min(time.Minute, a.idle/4) }
 
 const endSession = `
 DELETE FROM booking_platform.sessions
 WHERE token_hash = ANY (ARRAY(SELECT decode(h, 'hex') FROM unnest(string_to_array($1::text, ',')) AS h))`
 
-// End ends the session that the request carries, on every replica, and clears the cookie;
-// call it before anything is written to w. A request without a session is no error. When
-// the database cannot be asked the cookie stays, so that the user can try again: without
-// it the session would live on with nobody able to end it. One round trip.
+// End ends the request's session on every replica, and clears the cookie; call it before
+// writing to w. It is not an error if there is no session. When the database does not
+// answer the cookie stays, so that the user can try again. One round trip.
 func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	if hashes := a.hashes(a.cookie.token(r)); hashes != "" {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
@@ -144,9 +135,8 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 	return nil
 }
 
-// EndAll ends every session of a user, on every replica, and returns how many there were:
-// after a password change, say. A login that is under way may begin another; [Users]
-// tells how to prevent it. One round trip.
+// EndAll ends every session of a user on every replica, and returns how many. A login in
+// progress may start another: [Users] says how to exclude that. One round trip.
 func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 	n, err := affected(pg.ExecAlone(ctx, a.db, endAllSessions, userID))
 	if err != nil {
@@ -157,8 +147,8 @@ func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 
 const endAllSessions = `DELETE FROM booking_platform.sessions WHERE user_id = $1::text`
 
-// EndAllTx is EndAll inside the caller's transaction: the sessions end when it commits,
-// together with whatever else it did to the user, and live on when it does not.
+// EndAllTx is EndAll in the caller's transaction: the sessions end when it commits,
+// together with its other changes.
 func (a *Auth) EndAllTx(ctx context.Context, q Querier, userID string) (int, error) {
 	n, err := affected(q.ExecContext(ctx, endAllSessions, userID))
 	if err != nil {

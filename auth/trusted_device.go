@@ -11,13 +11,12 @@ import (
 const (
 	deviceName = "booking_device"
 	nonceBytes = 16
-	// Browsers keep no cookie for longer than 400 days.
+	// Browsers keep a cookie for at most 400 days.
 	deviceSeconds = 400 * 24 * 60 * 60
 )
 
-// deviceCookie is what a browser carries that has logged in to an account: a random
-// number, signed together with the account. It gives the browser a budget of attempts of
-// its own, and nothing else.
+// deviceCookie marks a browser that has logged in to an account: a random number, signed
+// together with the account. It is good for the budget LoginLimits.KnownBrowser alone.
 type deviceCookie struct {
 	blank http.Cookie
 	keys  [][]byte
@@ -36,13 +35,12 @@ func newDeviceCookie(session http.Cookie, keys [][]byte) deviceCookie {
 func deviceMAC(key, nonce []byte, account string) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("booking-platform/device\x00"))
-	mac.Write(nonce) // Of one length, so that no other number and account give the same text.
+	mac.Write(nonce) // Of fixed length, so that nonce and account cannot be shifted.
 	mac.Write([]byte(account))
 	return mac.Sum(nil)
 }
 
-// of returns the browser's number when it has logged in to this account, and nil
-// otherwise.
+// of returns the browser's number if it has logged in to this account, else nil.
 func (d deviceCookie) of(r *http.Request, account string) []byte {
 	got, err := r.Cookie(d.blank.Name)
 	if err != nil {
@@ -61,9 +59,8 @@ func (d deviceCookie) of(r *http.Request, account string) []byte {
 	return nil
 }
 
-// set signs a browser's number anew, under today's secret. It keeps its number, and with
-// it its budget: another with each login would be a budget without end for whoever knows
-// one password.
+// set signs the number again with the first secret. The number stays the same: with a new
+// one at each login, a user with one valid password could create any number of budgets.
 func (d deviceCookie) set(w http.ResponseWriter, nonce []byte, account string) {
 	if nonce == nil {
 		nonce = make([]byte, nonceBytes)

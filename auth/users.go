@@ -15,35 +15,35 @@ import (
 
 // UsersOptions adjusts [NewUsers]. The zero value works.
 type UsersOptions struct {
-	// Logger hears of stored hashes that cannot be read; nil discards.
+	// Logger logs stored hashes that cannot be read; nil discards.
 	Logger *slog.Logger
-	// MaxHashing bounds the password hashes computed at the same time, 19 MiB and one
-	// core each; 0 means GOMAXPROCS. More logins wait, for five seconds at most, and then
-	// fail with [ErrBusy].
+	// MaxHashing is how many passwords are hashed at once, with 19 MiB and one core each;
+	// 0 means GOMAXPROCS. Other logins wait up to five seconds, and then fail with
+	// [ErrBusy].
 	MaxHashing int
-	// RefusalTime is how long comparing a password takes at least that turns out wrong; 0
-	// means 500 ms, enough for a bcrypt hash of cost 12 from another system. Where
-	// costlier ones were imported it should be more than they take. Waiting for it takes
-	// neither a core nor a turn.
+	// RefusalTime is the minimum duration of a failed password comparison; 0 means 500
+	// ms, enough for a bcrypt hash of cost 12 from another system. It should exceed the
+	// duration of the costliest hash in the table. Waiting takes neither a core nor a
+	// hash slot.
 	RefusalTime time.Duration
 }
 
-// UserTable is the [Users] in booking_platform.users, with argon2id hashes (19 MiB, two
-// passes, one lane). It is safe for concurrent use and on several replicas at once.
+// UserTable implements [Users] on booking_platform.users, with argon2id hashes (19 MiB,
+// two passes, one lane). It is safe for concurrent use and on several replicas.
 type UserTable struct {
 	db        *sql.DB
 	logger    *slog.Logger
 	passwords *passwords
 }
 
-// NewUsers returns the users in db. It returns an error when db is nil, and does not talk
-// to it.
+// NewUsers returns the users in db. It returns an error if db is nil, and does not talk
+// to the database.
 func NewUsers(db *sql.DB, opts UsersOptions) (*UserTable, error) {
 	if db == nil {
 		return nil, errors.New("auth: no database given")
 	}
 	if opts.RefusalTime < 0 {
-		return nil, errors.New("auth: the time of a refusal is negative")
+		return nil, errors.New("auth: RefusalTime is negative")
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -57,12 +57,12 @@ FROM booking_platform.users
 WHERE email = $1::text`
 
 // Authenticate implements [Users]. The address is trimmed and compared without case. It
-// returns *ValidationError for an empty or overlong field. One round trip, then exactly
-// one comparison whatever was found, with no connection held meanwhile; it waits for its
-// turn to hash until ctx ends, for five seconds at most ([ErrBusy]). A bcrypt hash (cost
-// 14 at most) is accepted, as is argon2id of other parameters; either is replaced by one
-// of today's at the first login, which takes a hash and a round trip more. A refusal
-// takes RefusalTime, whatever the hash.
+// returns *ValidationError for an empty or overlong field. It takes one round trip, then
+// exactly one comparison whether or not there is such a user, without holding a
+// connection; it waits up to five seconds for a hash slot ([ErrBusy]). A bcrypt hash
+// (cost up to 14) or an argon2id hash with other parameters is replaced at the first
+// login, with one more hash and round trip. A refusal takes RefusalTime, whatever the
+// hash.
 func (t *UserTable) Authenticate(ctx context.Context, email, password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
 		return User{}, err
@@ -75,8 +75,8 @@ func (t *UserTable) Authenticate(ctx context.Context, email, password string) (U
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return User{}, fmt.Errorf("auth: look up user: %w", err)
 	}
-	// Whoever may not log in is compared with a hash that nothing matches, so that all
-	// refusals take the same time.
+	// Unknown and inactive users are compared with the dummy, so that all refusals take
+	// the same time.
 	hash := t.passwords.dummy
 	if err == nil && active {
 		if readableHash(stored) {
@@ -98,12 +98,12 @@ func (t *UserTable) Authenticate(ctx context.Context, email, password string) (U
 	return user, nil
 }
 
-// A password that was changed meanwhile stays.
+// A password that has been changed meanwhile stays.
 const rehashUser = `
 UPDATE booking_platform.users u SET password_hash = $3::text WHERE u.id = $1::uuid AND u.password_hash = $2::text`
 
-// rehash stores the hash of a password that has just been seen to be right, as it is made
-// today. That it failed does not keep the user out: the next login tries again.
+// rehash stores a checked password with hashParams. If that fails, the next login tries
+// again.
 func (t *UserTable) rehash(ctx context.Context, id, password, stored string) {
 	hash, err := t.passwords.hash(ctx, password)
 	if err == nil {
@@ -120,8 +120,8 @@ SELECT id::text, email, role, version::text
 FROM booking_platform.users
 WHERE id = $1::uuid AND active`
 
-// User implements [Users]: ErrNotFound for an id that is unknown, inactive, or no UUID.
-// One round trip.
+// User implements [Users]. It returns ErrNotFound for an id that is unknown, inactive or
+// not a UUID. One round trip.
 func (t *UserTable) User(ctx context.Context, id string) (User, error) {
 	parsed, err := uuid.Parse(id)
 	if err != nil {
@@ -146,11 +146,11 @@ VALUES ($1::uuid, $2::text, $3::text, $4::text)
 ON CONFLICT DO NOTHING`
 )
 
-// EnsureAdmin creates an active user with role ADMIN when no user has this address, and
-// returns whether it did. An existing user stays as it is, password, role and active flag
-// included, so it can be called at each start of each replica. It returns
-// *ValidationError for a malformed address and for a password under 10 characters or over
-// 1024 bytes. One round trip when the user exists, and no hashing.
+// EnsureAdmin creates an active user with role ADMIN unless a user with this address
+// exists, and reports whether it did. An existing user does not change, so it can be
+// called at each start of each replica. It returns *ValidationError for a malformed
+// address and for a password under 10 characters or over 1024 bytes. If the user exists,
+// one round trip and no hashing.
 func (t *UserTable) EnsureAdmin(ctx context.Context, email, password string) (created bool, err error) {
 	if err := checkNewUser(email, password); err != nil {
 		return false, err
@@ -158,7 +158,7 @@ func (t *UserTable) EnsureAdmin(ctx context.Context, email, password string) (cr
 	email = normalizeEmail(email)
 	var exists bool
 	if err := t.db.QueryRowContext(ctx, userExists, email).Scan(&exists); err != nil {
-		return false, fmt.Errorf("auth: look for the admin: %w", err)
+		return false, fmt.Errorf("auth: look up the admin: %w", err)
 	}
 	if exists {
 		return false, nil
