@@ -10,55 +10,52 @@ import (
 )
 
 // Event is a verified Stripe event, reduced to what a ledger and a handler need. Strings
-// are bounded and can be stored in Postgres as they are: a value that is not a string, is
-// longer than Stripe makes them, or holds a NUL, is left empty rather than cut, so that
-// it never matches something else.
+// can be stored in Postgres. A value that is not a string, is longer than Stripe allows,
+// or contains NUL is empty rather than shortened, so that it never matches another.
 type Event struct {
-	// ID (evt_…) and Type (checkout.session.completed) are never empty after [Verify].
+	// ID (evt_…) and Type (checkout.session.completed) are not empty.
 	ID, Type string
-	// APIVersion is the version the object is written in; it may be another than
-	// stripe-go's. Account is the connected account the event is about, empty for one's
-	// own.
+	// APIVersion is the version of the object's format, perhaps not stripe-go's. Account
+	// is the connected account, empty for the platform's own.
 	APIVersion, Account string
-	// Created is when Stripe made the event: UTC, in whole seconds, zero when unknown. It
-	// orders nothing: two events of one payment often share it.
+	// Created is when Stripe made the event: UTC, whole seconds, zero when unknown. Do
+	// not order by it: two events of one payment often share it.
 	Created time.Time
-	// Livemode is false for events of Stripe's test mode.
 	Livemode bool
-	// ObjectID is the id of the object the event is about, whatever its kind.
+	// ObjectID is the id of the event's object, of any kind.
 	ObjectID string
-	// SessionID is the object's id when it is a Checkout Session, and PaymentStatus what
-	// that says: paid, unpaid (a delayed method: checkout.session.async_payment_succeeded
-	// or _failed follows), or no_payment_required.
+	// SessionID is the object's id if it is a Checkout Session, and PaymentStatus its
+	// payment_status: paid, unpaid (a delayed method:
+	// checkout.session.async_payment_succeeded or _failed follows) or
+	// no_payment_required.
 	SessionID, PaymentStatus string
-	// PaymentIntentID is the PaymentIntent that the object belongs to or is.
+	// PaymentIntentID is the PaymentIntent that the object is or belongs to.
 	PaymentIntentID string
-	// Reference is what the maker of the Checkout Session put there to find the own row
-	// again: client_reference_id, else metadata.payment_id. Parse it in Go: a foreign
-	// value cast in SQL would fail the event for ever.
+	// Reference identifies the row of the program that created the Checkout Session:
+	// client_reference_id, else metadata.payment_id. Parse it in Go: casting another
+	// program's value in SQL would fail the event each time.
 	Reference string
-	// RequestID is the object's metadata.request_id: that of the request that made it,
-	// where it looks like one (8 to 64 letters, digits, dots, dashes and underscores),
-	// else empty. It is for the log alone.
+	// RequestID is metadata.request_id, the id of the request that created the object, if
+	// it has 8 to 64 letters, digits, dots, dashes and underscores. For logs only.
 	RequestID string
-	// Object is data.object as it was sent, or nil when there is none. Strings in it are
-	// not checked: what Postgres cannot store, a NUL for one, is the handler's to refuse.
+	// Object is data.object as it was sent, or nil. Its strings are not checked, and may
+	// contain NUL, which Postgres cannot store.
 	Object json.RawMessage
-	// Payload is the whole body as it was signed. Do not change it.
+	// Payload is the signed body. Do not change it.
 	Payload []byte
 
-	// claimable are the outcomes that a replay's claim takes up, separated by commas; empty
-	// is what a delivery's does.
+	// claimable are the outcomes that a replay may claim, comma-separated; empty for a
+	// delivery.
 	claimable string
 }
 
-// The longest that Stripe makes an id, and a metadata value or client_reference_id.
+// The limits of Stripe's ids, and of metadata values and client_reference_id.
 const (
 	maxID        = 255
 	maxReference = 500
 )
 
-// The year 10000, beyond which a time can be written in neither RFC 3339 nor a ledger.
+// The year 10000, which RFC 3339 cannot write.
 const maxCreated = 253402300800
 
 type envelope struct {
@@ -85,11 +82,10 @@ type object struct {
 	} `json:"metadata"`
 }
 
-// expandable is an id, or the object it names written out with its id.
+// expandable is an id, or an expanded object with an id.
 type expandable string
 
-// UnmarshalJSON leaves what is neither empty, so that one odd field does not cost the
-// others.
+// UnmarshalJSON ignores other values, so that the other fields are still decoded.
 func (e *expandable) UnmarshalJSON(b []byte) error {
 	if b[0] == '"' {
 		return json.Unmarshal(b, (*string)(e))
@@ -103,8 +99,8 @@ func (e *expandable) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// decodeLeniently skips fields of the wrong type: encoding/json goes on after such a
-// field and says so at the end.
+// decodeLeniently skips fields of the wrong type: encoding/json decodes the others before
+// it returns such an error.
 func decodeLeniently(b []byte, v any) error {
 	err := json.Unmarshal(b, v)
 	if mismatch := (*json.UnmarshalTypeError)(nil); errors.As(err, &mismatch) {
@@ -113,9 +109,8 @@ func decodeLeniently(b []byte, v any) error {
 	return err
 }
 
-// decode reads the few fields that are used. Only what is not an event at all is refused:
-// no JSON object, no id, no type, or bytes that Postgres would refuse to keep. Everything
-// else about an event Stripe may change without asking us.
+// decode reads the fields in use. It rejects only what is not an event (a JSON object
+// with id and type) or cannot be stored, because Stripe may change anything else.
 func decode(payload []byte) (Event, bool) {
 	var e envelope
 	if !utf8.Valid(payload) || decodeLeniently(payload, &e) != nil {
@@ -140,8 +135,7 @@ func decode(payload []byte) (Event, bool) {
 
 func (ev *Event) readObject(raw json.RawMessage) {
 	var o object
-	// The envelope was valid JSON, so this can fail in nothing but fields that are
-	// skipped.
+	// The envelope was valid JSON.
 	_ = decodeLeniently(raw, &o)
 	ev.Object = raw
 	ev.ObjectID = bounded(o.ID, maxID)
@@ -161,8 +155,7 @@ func (ev *Event) readObject(raw json.RawMessage) {
 	}
 }
 
-// requestID is what a log line can bear: nothing of it breaks a line, or is read as
-// anything else.
+// requestID is text that is safe in a log line.
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
 
 func bounded(s string, limit int) string {

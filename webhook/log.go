@@ -10,39 +10,36 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Delivery is what became of one request, for Options.Observe.
+// Delivery describes one request, for Options.Observe.
 type Delivery struct {
 	Outcome Outcome
-	// Reason says why it was Rejected or Ignored.
+	// Reason is why it was Rejected or Ignored.
 	Reason Reason
-	// EventID and EventType are empty when it was rejected.
+	// EventID and EventType are empty if it was rejected.
 	EventID, EventType string
-	// OriginRequestID is the id of the request that made what the event is about: see
-	// [Event.RequestID].
+	// OriginRequestID is [Event.RequestID].
 	OriginRequestID string
-	// OtherVersion says that the event's API version is not the one stripe-go is made
-	// for.
+	// OtherVersion reports whether the event's API version differs from stripe-go's.
 	OtherVersion bool
-	// Secret is the position among the receiver's secrets of the one it was signed with,
-	// 1 for the first; 0 when it was rejected.
+	// Secret is the position of the secret it was signed with, from 1; 0 if it was
+	// rejected.
 	Secret int
-	// Status is that of the HTTP answer.
+	// Status is the HTTP status of the response.
 	Status int
 	// Bytes is how much of the body was read.
 	Bytes int
-	// Duration is the time from the request's arrival to its answer.
+	// Duration is the time from arrival to response.
 	Duration time.Duration
-	// Err says why it Failed, or why the body could not be read.
+	// Err is why it Failed, or why the body could not be read.
 	Err error
 
-	// retryAfter is for a sender of too many bad signatures; silent keeps such a delivery
-	// out of the log.
+	// retryAfter is for ReasonRateLimited; silent suppresses the log line.
 	retryAfter time.Duration
 	silent     bool
 }
 
-// annotations collects what a handler wants on its delivery's log line. A handler that has
-// outlived its time limit may still add to it.
+// annotations are a handler's attributes for the log line. A handler that exceeds its
+// time limit may still add some.
 type annotations struct {
 	mu    sync.Mutex
 	attrs []slog.Attr
@@ -50,9 +47,8 @@ type annotations struct {
 
 type annotationsKey struct{}
 
-// Annotate puts attributes on the log line of the delivery that ctx belongs to: the
-// booking's id, for one. A handler passes the context it was given. With any other
-// context it does nothing.
+// Annotate adds attributes to the log line of the delivery that ctx belongs to, such as
+// the booking's id. With a context that is not a handler's it does nothing.
 func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	if n, ok := ctx.Value(annotationsKey{}).(*annotations); ok {
 		n.mu.Lock()
@@ -61,7 +57,7 @@ func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	}
 }
 
-// reset forgets what an attempt noted that is going to be made again.
+// reset drops the attributes of an attempt that is repeated.
 func (n *annotations) reset() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -74,8 +70,8 @@ func (n *annotations) list() []slog.Attr {
 	return append([]slog.Attr(nil), n.attrs...)
 }
 
-// logDelivery writes the delivery's one line. The handler of the caller's logger adds the
-// request's id from the context.
+// logDelivery logs one delivery. The caller's slog.Handler adds the request's id from
+// ctx.
 func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message string, d Delivery, n *annotations) {
 	if d.silent || !r.log.Enabled(ctx, level) {
 		return
@@ -91,7 +87,7 @@ func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message st
 	if d.OriginRequestID != "" {
 		attrs = append(attrs, slog.String("origin_request_id", d.OriginRequestID))
 	}
-	// Who still signs with an older secret is looked for when that is to be retired.
+	// Shows who still signs with an old secret.
 	if d.Secret > 1 {
 		attrs = append(attrs, slog.Int("secret_position", d.Secret))
 	}

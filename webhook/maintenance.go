@@ -13,12 +13,11 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Run does the background work of a receiver until ctx ends, and then returns nil:
+// Run does the background work of a receiver and returns nil when ctx ends:
 // [Receiver.RetryWaiting] about every five seconds, with a time limit of 20 seconds, and
-// [Receiver.DeleteOld] about every ten minutes, with a limit of one minute. Both run at
-// the start. A step that fails or panics is logged and runs again in its next round.
-// Options.OnStep observes each run as "webhook.RetryWaiting" or "webhook.DeleteOld". Safe
-// on every replica at once.
+// [Receiver.DeleteOld] about every ten minutes, with a limit of one minute, both also at
+// the start. A run that fails or panics is logged. Options.OnStep observes each run as
+// "webhook.RetryWaiting" or "webhook.DeleteOld". Safe on every replica at once.
 func (r *Receiver) Run(ctx context.Context) error {
 	periodic.Run(ctx, r.log, r.opts.OnStep, r.rounds()...)
 	return nil
@@ -35,26 +34,24 @@ func (r *Receiver) rounds() []periodic.Round {
 	}
 }
 
-// retryFor is how long a failed event is tried again by itself, and how long an event
-// that a replica ignored for want of a handler can be taken up.
+// retryFor is how long failed events, and events ignored by a replica without a handler,
+// are retried.
 const retryFor = 7 * 24 * time.Hour
 
 const (
-	// retryFailed bounds how many events one run of the step takes that failed, and again
-	// how many that a replica without a handler ignored.
+	// retryFailed bounds the failed events of one run, and the ignored ones.
 	retryFailed = 50
-	// retryUnmatched is the share of a run that unmatched events have at most, so that
-	// events of other products never delay the rest.
+	// retryUnmatched bounds the unmatched events of one run, so that those of other
+	// products do not delay the rest.
 	retryUnmatched = 25
 )
 
-// A leased event has the time of its next try in retry_at, so that a process that dies
-// leaves it to the next run. A failed event waits half as long as it has waited already,
-// from five seconds up to an hour; after a week it is left to a person. An unmatched one
-// waits as long as it has waited already, up to six hours, and has a try at the end of
-// UnmatchedFor ($5, in seconds). Of the unmatched the newest come first, since what an
-// event waits for comes soon or not at all, and those about a Checkout Session before the
-// others.
+// The lease of an event is the time of its next retry in retry_at, so that a process that
+// dies leaves it to a later run. A failed event waits half as long as since its receipt,
+// from five seconds to an hour, and after a week for ever. An unmatched one waits as long
+// as since its receipt, up to six hours, with a retry at the end of UnmatchedFor ($5, in
+// seconds). Of the unmatched, the newest and those about a Checkout Session come first:
+// what an event waits for comes soon or not at all.
 const leaseSQL = `
 UPDATE booking_platform.payment_events e SET retry_at = CASE
 	WHEN e.outcome = 'unmatched' THEN statement_timestamp() + GREATEST(interval '5 seconds', LEAST(interval '6 hours',
@@ -76,7 +73,6 @@ WHERE e.receiver = $1::text AND e.stripe_event_id = ANY (
 		ORDER BY e.stripe_session_id <> '' DESC, e.received_at DESC LIMIT $8::integer FOR UPDATE SKIP LOCKED))
 RETURNING e.outcome, e.received_at, e.stripe_session_id <> '', coalesce(e.payload, '')`
 
-// leased is an event that this run of the step tries again.
 type leased struct {
 	outcome  Outcome
 	received time.Time
@@ -84,21 +80,18 @@ type leased struct {
 	payload  string
 }
 
-// RetryWaiting is one step: it handles again, as another delivery would, the events that
-// failed, that matched no row, and that a replica without a handler for them ignored (a
-// rolling deployment). It goes through the same claim, so an event that was settled
-// meanwhile is a duplicate. Run it every few seconds: Stripe, which was answered 200,
-// does not send an unmatched event again. It returns how many events were settled.
+// RetryWaiting retries events that failed, that are unmatched, and that a replica without
+// a handler ignored during a rolling deployment. It uses the same claim as a delivery, so
+// an event that was settled meanwhile is a duplicate. Run it every few seconds: Stripe
+// does not send an unmatched event again. It returns how many events were settled, and
+// the errors of those that failed.
 //
-// It takes events of this receiver's name alone, and of those the ones that it has a
-// handler for; so every replica of every receiver runs it. Each event is leased in the
-// database first: the step is safe on every replica at once. One run takes 125 events at
-// most, failed ones first; unmatched ones have a share of 25, the newest first. Pauses
-// grow with an event's age: a failed one is tried for a week and then left to a person,
-// an unmatched one for Options.UnmatchedFor, about 25 times in 72 hours, and then
-// ignored. Nothing to do is one transaction of one statement, which reads small indexes.
-//
-// The step goes on after an event that failed, and returns what failed; it ends with ctx.
+// It takes the events that this receiver has a handler for, so run it on every replica of
+// every receiver. Each event is leased in the database first: it is safe on all of them
+// at once. One run takes up to 125 events: failed and ignored ones first, and up to 25
+// unmatched ones. The pauses grow with the age of an event. A failed event is retried for
+// a week, and an unmatched one about 25 times until Options.UnmatchedFor has passed. A
+// run without events is one transaction of one statement, which reads small indexes.
 func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 	waiting, err := r.lease(ctx)
 	if err != nil {
@@ -107,13 +100,12 @@ func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 	settled := 0
 	var failures []error
 	for _, w := range waiting {
-		// Without a payload, or with one that another program wrote, there is nothing to
-		// handle.
+		// No payload, or not an event: another program's row.
 		ev, ok := decode([]byte(w.payload))
 		if !ok {
 			continue
 		}
-		// An event that still matches nothing is not worth a line each time.
+		// An event that is still unmatched is not logged.
 		outcome, err := r.processAndLog(ctx, ev, "webhook event retried", Unmatched)
 		switch {
 		case err != nil:
@@ -128,7 +120,7 @@ func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 	return settled, errors.Join(failures...)
 }
 
-// lease takes what is due, in the order in which it is handled.
+// lease returns the due events in the order in which to handle them.
 func (r *Receiver) lease(ctx context.Context) (out []leased, err error) {
 	types, accounts := r.scope()
 	err = pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) error {
@@ -156,7 +148,7 @@ func (r *Receiver) lease(ctx context.Context) (out []leased, err error) {
 	return out, nil
 }
 
-// rank orders what is leased: an event that failed is known to be ours.
+// rank puts failed events first: they are known to be for this receiver.
 func rank(l leased) int {
 	switch {
 	case l.outcome != Unmatched:
@@ -167,21 +159,19 @@ func rank(l leased) int {
 	return 2
 }
 
-// minRows is the shortest time that a row is kept: as long as Stripe lists an event and
-// lets it be sent again. A row that is gone cannot tell a duplicate.
+// minRows is the shortest KeepRowsFor: Stripe lists an event, and can resend it, for as
+// long, and without the row it would not be a duplicate.
 const minRows = 30 * 24 * time.Hour
 
 const (
-	// deleteBatch is how many rows one statement touches, so that none holds its locks
-	// for long.
+	// deleteBatch is how many rows one statement changes, so that locks are short.
 	deleteBatch = 500
-	// deleteBatches bounds one run of the step.
+	// deleteBatches bounds the statements of one kind per run.
 	deleteBatches = 20
 )
 
-// The array makes the inner statement run once, before the outer one. An event that was
-// received long ago and settled lately, by a replay for one, is kept from then on: so
-// with its row.
+// The array makes the inner statement run once. An event that was settled late, by a
+// replay for example, is kept from then on; so is its row.
 const dropPayloadsSQL = `
 UPDATE booking_platform.payment_events SET payload = NULL
 WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
@@ -193,8 +183,8 @@ WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
 	ORDER BY e.received_at LIMIT $2::integer
 	FOR UPDATE SKIP LOCKED))`
 
-// An unmatched event that no replica can handle again, because none has a handler for its
-// type any more or its payload is gone, ends with the others.
+// Ends unmatched events that cannot be retried, because no replica has a handler for the
+// type any more or the payload is gone.
 const giveUpSQL = `
 UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'not_ours', processed_at = statement_timestamp()
 WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
@@ -213,7 +203,7 @@ WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
 	ORDER BY o.received_at, o.stripe_event_id LIMIT $2::integer
 	FOR UPDATE SKIP LOCKED))`
 
-// retention checks how long things are kept, and fills in what was not said.
+// retention checks the periods and sets their defaults.
 func (o *Options) retention() error {
 	if o.KeepPayloadFor == 0 {
 		o.KeepPayloadFor = 7 * 24 * time.Hour
@@ -235,17 +225,16 @@ func (o *Options) retention() error {
 	return nil
 }
 
-// DeleteOld is one step, on the events of this receiver's name: it drops the payloads of
-// settled events after Options.KeepPayloadFor, and deletes settled events after
-// Options.KeepRowsFor. Events that are failed or parked stay, with their payloads, until
-// they are settled, unless Options.DeleteWaiting says otherwise. An unmatched event that
-// [Receiver.RetryWaiting] can not end, because no replica has a handler for it any more,
-// it ends a day after Options.UnmatchedFor (after a week at the earliest), as Ignored
-// with ReasonNotOurs. Run it every few minutes. It returns how many rows it touched.
+// DeleteOld deletes the payloads of settled events after Options.KeepPayloadFor, and the
+// events after Options.KeepRowsFor. Failed and parked events stay unless
+// Options.DeleteWaiting is set. It also ends unmatched events that
+// [Receiver.RetryWaiting] cannot, as Ignored with ReasonNotOurs: a day after
+// Options.UnmatchedFor, or after a week if that is later. Run it every few minutes. It
+// returns how many rows it changed.
 //
-// It works in batches of 500 rows, each a transaction of its own that steps over rows in
-// use, and takes 20 of each kind at most; nothing to do is three transactions of one
-// statement that reads an index. It is safe on every replica at once.
+// It works in batches of 500 rows, each in its own transaction that skips locked rows,
+// and at most 20 batches of each kind. Without work it is three transactions of one
+// statement that reads an index. Safe on every replica at once.
 func (r *Receiver) DeleteOld(ctx context.Context) (int, error) {
 	total := 0
 	for _, do := range []struct {
@@ -268,7 +257,7 @@ func (r *Receiver) DeleteOld(ctx context.Context) (int, error) {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// inBatches repeats a statement until it finds no full batch.
+// inBatches repeats a statement until a batch is not full.
 func (r *Receiver) inBatches(ctx context.Context, query string, args ...any) (total int, err error) {
 	for range deleteBatches {
 		n, err := r.batch(ctx, query, args)

@@ -5,99 +5,89 @@ import (
 	"net/http"
 )
 
-// Outcome says what became of a delivery. All but Duplicate and Rejected are also what a
-// ledger row can say.
+// Outcome is the result of a delivery. All but Duplicate and Rejected are stored in the
+// ledger.
 type Outcome string
 
 const (
-	// Processed means that the handler's effect and the ledger row are committed. It is
-	// final.
+	// Processed: the handler's changes and the ledger row are committed. Final.
 	Processed Outcome = "processed"
-	// Duplicate means that an earlier delivery settled the event. It is never stored.
+	// Duplicate: an earlier delivery settled the event.
 	Duplicate Outcome = "duplicate"
-	// Ignored means that the event is not this receiver's, or that this replica has no
-	// handler for it; the Reason says which. Stripe does not send it again. With
-	// ReasonNoHandler, ReasonTestMode, ReasonLiveMode and ReasonOtherAccount a replica of
-	// the same name that has a handler for the event still takes it up; with the others
-	// it is final.
+	// Ignored: the event is not for this receiver, or this replica has no handler for it;
+	// see the Reason. Stripe does not send it again. With ReasonNoHandler,
+	// ReasonTestMode, ReasonLiveMode and ReasonOtherAccount a replica that has a handler
+	// can still process it; otherwise it is final.
 	Ignored Outcome = "ignored"
-	// Unmatched means that the handler found no row the event is about. It is handled
-	// again, by a later delivery or [Receiver.RetryWaiting], and is Ignored after
-	// Options.UnmatchedFor.
+	// Unmatched: the handler found no row for the event. It is retried by later
+	// deliveries and [Receiver.RetryWaiting], and is Ignored after Options.UnmatchedFor.
 	Unmatched Outcome = "unmatched"
-	// Parked means that a person must look at it. It is final as far as Stripe's
-	// deliveries go.
+	// Parked: an operator must look at it. Later deliveries do not change it.
 	Parked Outcome = "parked"
-	// Failed means that the database or the handler failed: nothing of that attempt took
-	// effect, and the next delivery does the work.
+	// Failed: the database or the handler failed, and nothing of the attempt took effect.
+	// The next delivery tries again.
 	Failed Outcome = "failed"
-	// Rejected means that what arrived is not a signed event. It is never stored.
+	// Rejected: the request is not a signed event.
 	Rejected Outcome = "rejected"
 )
 
-// Reason says why a delivery was rejected or ignored.
+// Reason is why a delivery was Rejected or Ignored.
 type Reason string
 
 const (
-	// ReasonSignatureMissing means that there is no Stripe-Signature header.
+	// ReasonSignatureMissing: there is no Stripe-Signature header.
 	ReasonSignatureMissing Reason = "signature_missing"
-	// ReasonSignatureMalformed means that the header is not in Stripe's form.
+	// ReasonSignatureMalformed: the header does not have Stripe's format.
 	ReasonSignatureMalformed Reason = "signature_malformed"
-	// ReasonSignatureWrong means that no signature in the header was made with one of the
-	// secrets.
+	// ReasonSignatureWrong: no signature in the header matches any of the secrets.
 	ReasonSignatureWrong Reason = "signature_wrong"
-	// ReasonTooOld means that a good signature is older than the tolerance: a replay, or
-	// a slow clock at the sender.
+	// ReasonTooOld: the signature is valid, but older than the tolerance: a replay, or
+	// the sender's clock is slow.
 	ReasonTooOld Reason = "timestamp_too_old"
-	// ReasonFuture means that a good signature is from the future by more than the
-	// tolerance: this host's clock is late.
+	// ReasonFuture: the signature is valid, but from the future by more than the
+	// tolerance: this host's clock is slow.
 	ReasonFuture Reason = "timestamp_in_future"
-	// ReasonNotAnEvent means that a good signature covers something that is not a Stripe
-	// event.
+	// ReasonNotAnEvent: the signature is valid, but the body is not a Stripe event.
 	ReasonNotAnEvent Reason = "not_an_event"
-	// ReasonBodyTooLarge means that the body is larger than Options.MaxBody.
+	// ReasonBodyTooLarge: the body exceeds Options.MaxBody.
 	ReasonBodyTooLarge Reason = "body_too_large"
-	// ReasonBodyUnreadable means that the body ended early, or did not arrive in time.
+	// ReasonBodyUnreadable: the body ended early or did not arrive in time.
 	ReasonBodyUnreadable Reason = "body_unreadable"
-	// ReasonRateLimited stands for one of the three reasons of a bad signature,
-	// where the address has sent too many of those: see Options.MaxBadSignatures.
+	// ReasonRateLimited: a bad signature from an address that exceeds
+	// Options.MaxBadSignatures.
 	ReasonRateLimited Reason = "too_many_bad_signatures"
 
-	// ReasonNoHandler means that an event was ignored because the replica that received
-	// it has no handler for its type.
+	// ReasonNoHandler: the replica has no handler for the type.
 	ReasonNoHandler Reason = "no_handler"
-	// ReasonNotOurs means that a handler returned Ignored, or Unmatched for longer than
-	// Options.UnmatchedFor: the event is about another program's objects.
+	// ReasonNotOurs: the handler returned Ignored, or Unmatched for longer than
+	// Options.UnmatchedFor: the event belongs to another program.
 	ReasonNotOurs Reason = "not_ours"
-	// ReasonOperator means that [Ignore] ended the event.
+	// ReasonOperator: [Ledger.Ignore] ended the event.
 	ReasonOperator Reason = "operator"
-	// ReasonTestMode means that an event of Stripe's test mode was ignored, because the
-	// receiver is for live ones.
+	// ReasonTestMode: a test event, and the receiver has LiveMode.
 	ReasonTestMode Reason = "test_mode"
-	// ReasonLiveMode means that a live event was ignored, because the receiver is for
-	// test mode.
+	// ReasonLiveMode: a live event, and the receiver has TestMode.
 	ReasonLiveMode Reason = "live_mode"
-	// ReasonOtherAccount means that an event of a connected account was ignored that
-	// Options.Accounts does not list.
+	// ReasonOtherAccount: an event of a connected account that Options.Accounts does not
+	// list.
 	ReasonOtherAccount Reason = "other_account"
 )
 
-// result is what a delivery came to: an outcome, and a reason with Rejected and Ignored.
+// result is an outcome, with a reason if it is Rejected or Ignored.
 type result struct {
 	outcome Outcome
 	reason  Reason
 }
 
-// response is what follows from a result.
+// response is how a result is answered, logged and counted.
 type response struct {
 	status  int
 	level   slog.Level
 	counter counter
 }
 
-// responses is the one place that maps what happened to its status, log level and
-// counter. Stripe sends again after everything outside 2xx, so 5xx is kept for what
-// another delivery can heal.
+// Stripe sends again after every status outside 2xx, so 5xx is for what another delivery
+// can fix.
 var responses = map[result]response{
 	{outcome: Processed}: {http.StatusOK, slog.LevelInfo, countProcessed},
 	{outcome: Duplicate}: {http.StatusOK, slog.LevelInfo, countDuplicates},

@@ -20,7 +20,6 @@ var (
 	errGoexit  = errors.New("webhook: the handler ended its goroutine")
 )
 
-// panicError is a panic below a delivery, and where it happened.
 type panicError struct {
 	value any
 	stack []byte
@@ -28,15 +27,14 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("webhook: panic: %v", e.value) }
 
-// process runs a verified event through claim, handler and commit, and comes back within
-// the time limit whatever database and handler do. The work has a goroutine of its own,
-// because neither a driver whose read hangs nor a handler that ignores its context can be
-// stopped. Its place at the gate stays taken until it has ended. Where the event's type
-// has a handler together, the event is first offered to those that wait beside it.
+// process runs claim, handler and commit for a verified event, and returns within the
+// time limit. The work has its own goroutine, because neither a driver whose read hangs
+// nor a handler that ignores its context can be stopped; it keeps its slot until it has
+// ended. If the type has a BatchHandler, the event is offered to a batch first.
 func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (result, error) {
 	limit, stop := context.WithTimeout(ctx, r.opts.Timeout)
 	defer stop()
-	// What the transaction leaves of the time is for recording that it failed.
+	// The rest of the time is for recording a failure.
 	working, cancel := context.WithTimeout(ctx, r.opts.Timeout-r.recordTimeout())
 	if err := r.inflight.acquireEvent(working, ev.ID); err != nil {
 		cancel()
@@ -49,16 +47,16 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (resul
 		release := func() {}
 		d := Delivery{Outcome: Failed, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID,
 			Bytes: len(ev.Payload), Err: errGoexit}
-		// Deferred, because a handler may panic, which must not be the process's end, and
-		// may end this goroutine: a test's FailNow does.
+		// Deferred, because a handler may panic or end its goroutine, as a test's FailNow
+		// does.
 		defer func() {
 			cancel()
 			if p := recover(); p != nil {
 				d.Err = &panicError{value: p, stack: debug.Stack()}
 			}
-			// A delivery that had no turn takes no connection to record it, and while
-			// commits wait the record would wait too. A replica without a handler records
-			// no failure: no replica may ever have one that settles it.
+			// Without a slot, and while commits wait for a standby, recording would wait
+			// too. A replica without a handler records no failure, which only replicas
+			// with one could settle.
 			handle, _ := r.handler(ev)
 			if handle != nil && d.Err != nil && !errors.Is(d.Err, errBusy) && !errors.Is(d.Err, pg.ErrSuspended) {
 				d.Err = errors.Join(d.Err, r.recordFailure(ctx, ev, d.Err))
@@ -68,8 +66,7 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (resul
 			select {
 			case done <- d:
 			case <-limit.Done():
-				// The delivery's own line has said that it failed. This one says what
-				// came of it after all.
+				// The delivery's own line says that it failed.
 				d.Duration = time.Since(start)
 				r.logDelivery(ctx, slog.LevelWarn, "webhook delivery ended after its answer", d, n)
 			}
@@ -96,8 +93,8 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (resul
 	}
 }
 
-// processAndLog is process for an event that no request has brought: it writes the line that a
-// delivery has, unless what came of it is not worth one.
+// processAndLog is process for an event without a request. It logs a line unless the
+// outcome is silent.
 func (r *Receiver) processAndLog(ctx context.Context, ev Event, message string, silent Outcome) (Outcome, error) {
 	start := time.Now()
 	n := &annotations{}
@@ -114,8 +111,8 @@ func (r *Receiver) processAndLog(ctx context.Context, ev Event, message string, 
 	return v.outcome, err
 }
 
-// recordFailure notes a failed attempt beside the event, in a transaction and a time of
-// its own: the attempt's transaction is gone, and its context perhaps too.
+// recordFailure records a failed attempt in its own transaction and time limit: the
+// attempt's transaction and perhaps its context have ended.
 func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.recordTimeout())
 	defer cancel()
@@ -124,11 +121,11 @@ func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) err
 
 func (r *Receiver) recordTimeout() time.Duration { return r.opts.Timeout / 5 }
 
-// maxTries is how often a transaction is run that lost a fight with others.
+// maxTries is how often a transaction runs that loses against a concurrent one.
 const maxTries = 3
 
-// transact runs the event's transaction, and runs it again after a serialization failure
-// or a deadlock, which have rolled it back.
+// transact runs the event's transaction, and again after a serialization failure or a
+// deadlock.
 func (r *Receiver) transact(ctx context.Context, ev Event, n *annotations) (v result, err error) {
 	handle, why := r.handler(ev)
 	for range maxTries {
@@ -143,16 +140,14 @@ func (r *Receiver) transact(ctx context.Context, ev Event, n *annotations) (v re
 	return v, nil
 }
 
-// attempt is the transaction that matters: claim, handle, commit. It waits for the answer
-// to COMMIT however long that takes: [Receiver.process] answers the delivery in time.
-// Without a handler, for the reason why, the event is recorded and left to other
-// replicas.
+// attempt is one transaction: claim, handle, commit. It waits for COMMIT without a time
+// limit; [Receiver.process] answers the delivery in time. Without a handler it only
+// records the event, with the reason why.
 func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Reason) (v result, err error) {
 	tx, err := r.begin(ctx)
 	if err != nil {
 		return result{}, err
 	}
-	// After a commit this does nothing.
 	defer func() { _ = tx.Rollback() }()
 
 	if handle == nil {
@@ -169,7 +164,8 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Re
 	return v, nil
 }
 
-// handle claims the event, has the handler do the work, and corrects the claim.
+// handle claims the event as processed, calls the handler, and corrects the claim if the
+// outcome is another.
 func (r *Receiver) handle(ctx context.Context, tx txQuerier, ev Event, handle Handler) (result, error) {
 	claimed, overdue, err := r.ledger.claim(ctx, tx, ev, result{outcome: Processed})
 	if err != nil {
@@ -191,7 +187,6 @@ func (r *Receiver) handle(ctx context.Context, tx txQuerier, ev Event, handle Ha
 	return v, r.ledger.settle(ctx, tx, ev, v)
 }
 
-// recordIgnored records an event that this replica has no handler for.
 func (r *Receiver) recordIgnored(ctx context.Context, tx txQuerier, ev Event, why Reason) (result, error) {
 	outcome, err := r.ledger.recordIgnored(ctx, tx, ev, why)
 	if err != nil || outcome != Ignored {
@@ -200,8 +195,7 @@ func (r *Receiver) recordIgnored(ctx context.Context, tx txQuerier, ev Event, wh
 	return result{outcome, why}, err
 }
 
-// begin opens a transaction of the receiver's own, after preparing what the ones before
-// it have sent.
+// begin opens a transaction, after preparing the statements that earlier ones have sent.
 func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
 	r.prepared.prepare(ctx)
 	tx, err := pg.Begin(ctx, r.db.DB)
@@ -211,8 +205,7 @@ func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
 	return txQuerier{&sqlx.Tx{Tx: tx.Tx, Mapper: r.db.Mapper}, tx, r.prepared}, nil
 }
 
-// call runs a handler and takes only the outcomes it may return. Its panics are caught in
-// [Receiver.process].
+// call runs a handler and rejects outcomes it may not return.
 func call(ctx context.Context, handle Handler, tx Tx, ev Event) (result, error) {
 	outcome, err := handle(ctx, tx, ev)
 	if err != nil {
@@ -227,9 +220,9 @@ func call(ctx context.Context, handle Handler, tx Tx, ev Event) (result, error) 
 	return result{}, fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
 }
 
-// FromResult turns the result of a handler's statement into what the handler returns:
-// Processed when it touched a row, Unmatched when it touched none, and its error. Write
-// the statement so that it touches a row that is already as it should be, too.
+// FromResult returns the outcome of a handler that runs one statement: Processed if it
+// affected a row, Unmatched if it affected none. The statement must also affect a row
+// that has the new state already.
 //
 //	return webhook.FromResult(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
 func FromResult(res sql.Result, err error) (Outcome, error) {
@@ -246,16 +239,12 @@ func FromResult(res sql.Result, err error) (Outcome, error) {
 	return Processed, nil
 }
 
-// Receive takes an event that is known to be Stripe's without a signature, because Stripe
-// answered it to a call of ours (GET /v1/events), through what a delivery goes through:
-// claim, handler, commit. payload is the event as Stripe wrote it. What was settled
-// before is a Duplicate; an event that a delivery is at work on waits for that. Safe on
-// every replica at once.
-//
-// The outcome is Rejected, with a *[RejectedError], for what is no event, and Failed with
-// why. It has no part in [Receiver.Stats] and in Options.Observe, which count deliveries;
-// all but duplicates, of which a list is full, have their line in the log. It takes as
-// long as Options.Timeout at most, and the round trips of [Receiver.ServeHTTP].
+// Receive processes an event that is known to come from Stripe, such as the response to
+// GET /v1/events, as [Receiver.ServeHTTP] does, without a signature. payload is the event
+// as Stripe wrote it. It returns Duplicate for an event that was settled before, Rejected
+// with a *[RejectedError] for what is not an event, and Failed with the error. It takes
+// at most Options.Timeout. It does not count in [Receiver.Stats] and is not observed;
+// duplicates are not logged. Safe on every replica at once.
 func (r *Receiver) Receive(ctx context.Context, payload []byte) (Outcome, error) {
 	ev, ok := decode(payload)
 	if !ok {

@@ -14,99 +14,88 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Handler brings about what an event means, in the transaction it is given, and says what
-// became of it: Processed; Ignored, when it knows that the event is another program's
-// (recorded with ReasonNotOurs, and final); Unmatched, when it found no row the event is
-// about, which may still come; Parked, when a person must decide. Whatever it wrote is
-// committed together with the ledger row. A handler that returns Unmatched should have
-// written nothing, since the event is handled again.
+// Handler applies an event in the transaction it is given, and returns the outcome:
+// Processed; Ignored if the event belongs to another program (final, with ReasonNotOurs);
+// Unmatched if it found no row for the event, which may still be created; Parked if an
+// operator must decide. Its changes are committed together with the ledger row. A handler
+// that returns Unmatched should have written nothing, because the event is handled again.
 //
-// An error, a panic, or another outcome rolls everything back and answers 500, and Stripe
-// sends the event again. Return an error only for what a later attempt can heal. A
-// handler may run more than once for one event, and for several events at once.
+// An error, a panic or any other outcome rolls back and answers 500, and Stripe sends the
+// event again: return an error only for what a later attempt can fix. A handler may run
+// more than once for one event, and concurrently for several.
 type Handler func(ctx context.Context, tx Tx, ev Event) (Outcome, error)
 
-// Options may be left at its zero value.
+// Options configures [New]. The zero value works.
 type Options struct {
-	// Logger gets one line per delivery; nil is silence. Payloads, headers and secrets
-	// are never logged.
+	// Logger gets one line per delivery, without payloads, headers and secrets; nil
+	// discards.
 	Logger *slog.Logger
-	// Name keeps this receiver's events apart from those of other receivers on the same
-	// database: the ledger's key is name and event id, and retries, replays, lists,
-	// counts and retention see their own name only. Two services with an endpoint each at
-	// Stripe, which sends both the same event id, need two names; replicas of one service
-	// share one. 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit;
-	// empty is DefaultName.
+	// Name separates the events of receivers that share a database; everything in this
+	// package is by name. Two services that both receive an event from Stripe need two
+	// names; replicas of one service share one. It is 1 to 63 of a-z, 0-9, '.', '_' and
+	// '-', beginning with a letter or digit; empty is DefaultName.
 	Name string
-	// Tolerance is the greatest age of a signature, past or future; 0 is
+	// Tolerance is the greatest difference between a signature's time and Now; 0 is
 	// DefaultTolerance.
 	Tolerance time.Duration
-	// MaxBody is the largest body in bytes; 0 is 1 MiB. Real events pass 64 KiB at times.
+	// MaxBody is the largest body in bytes; 0 is 1 MiB. Some events exceed 64 KiB.
 	MaxBody int64
-	// Timeout bounds the reading of the body, and then again the work on it until its
-	// answer; 0 is 10 s. The last fifth of it is kept for recording a failure, so a
-	// handler's context ends after four fifths. Stripe's pay page waits about 10 s before
-	// it sends the customer back.
+	// Timeout bounds reading the body, and then processing the event; 0 is 10 s, which is
+	// how long Stripe's payment page waits before it redirects the customer. A handler's
+	// context ends after four fifths of it; the rest is for recording a failure.
 	Timeout time.Duration
-	// MaxInFlight is how many deliveries may use the database at once; the others wait,
-	// and are answered 500 when their time is up. 0 is half of the pool's maximum as it
-	// stands when New is called, or 16 where that is unlimited.
+	// MaxInFlight is how many deliveries may use the database at once. Others wait, and
+	// get 500 after Timeout. 0 is half of the pool's limit when New is called, or 16
+	// without a limit.
 	MaxInFlight int
-	// Mode keeps events of the other mode from having an effect: a test event on a live
-	// host, for one. They are recorded and acknowledged as Ignored. The zero value takes
-	// both.
+	// Mode restricts the receiver to live or test events. Others are recorded as Ignored.
+	// The zero value processes both.
 	Mode Mode
-	// Accounts are the connected accounts (acct_…) whose events are handled, beside one's
-	// own; AnyAccount is all of them. An event of another account is recorded and
-	// acknowledged as Ignored: its ids mean nothing here. Who has no connected accounts
-	// leaves it empty.
+	// Accounts lists the connected accounts (acct_…) whose events are processed, in
+	// addition to the platform's own account; AnyAccount means all. Events of other
+	// accounts are recorded as Ignored.
 	Accounts []string
-	// MaxBadSignatures is how many deliveries without a good signature one address may
-	// send in a minute until they are answered 429 and no longer logged; 0 is 100, and a
-	// negative number is no limit. It is counted in a table of a fixed size in this
-	// process's memory. A good signature is looked for first, so that a genuine event
-	// passes wherever it comes from.
+	// MaxBadSignatures is how many deliveries with a bad signature one address may send
+	// per minute before it gets 429 and is no longer logged; 0 is 100, negative is no
+	// limit. It is counted in this process. A delivery with a good signature is never
+	// refused.
 	MaxBadSignatures int
-	// ClientAddress says where a request comes from, for MaxBadSignatures; nil is the
-	// host part of RemoteAddr. Behind a proxy that is the proxy's.
+	// ClientAddress returns the address for MaxBadSignatures; nil uses RemoteAddr, which
+	// behind a proxy is the proxy's.
 	ClientAddress func(*http.Request) string
-	// UnmatchedFor is how long an event that matches no row is tried again; then it is
-	// Ignored, with ReasonNotOurs. 0 is 72 hours: what an event can wait for is another
-	// event, which Stripe sends for three days. Less than a minute is an error.
+	// UnmatchedFor is how long an unmatched event is retried before it becomes Ignored
+	// with ReasonNotOurs. 0 is 72 hours, because Stripe retries the event it may depend
+	// on for three days. Less than a minute is an error.
 	UnmatchedFor time.Duration
-	// KeepPayload keeps the body of processed events in the ledger too, not only of the
-	// others.
+	// KeepPayload stores the body of processed events too.
 	KeepPayload bool
-	// Prepare keeps the statements that are sent within the receiver's transactions
-	// prepared on each connection, the handlers' own too, up to a hundred different
-	// texts: it saves Postgres from reading and planning them each time, and lib/pq
-	// without binary_parameters=yes its second round trip. It is not for a pooler in
-	// transaction mode that knows nothing of prepared statements, nor for connections
-	// that are cleared of them in between.
+	// Prepare keeps the statements of the receiver's transactions, including the
+	// handlers', prepared on each connection, up to 100 different texts. It saves
+	// planning, and with lib/pq without binary_parameters=yes a round trip per statement.
+	// Do not use it behind a pooler in transaction mode that does not support prepared
+	// statements.
 	Prepare bool
-	// KeepPayloadFor is how long DeleteOld leaves the payload of a settled event that has
-	// one; 0 is 7 days. Of an event that a replica ignored for want of a handler it is 7
-	// days at least, since another replica may take it up. KeepRowsFor is how long
-	// DeleteOld leaves the event itself; 0 is 90 days, and less than 30 days is an error.
+	// KeepPayloadFor is how long DeleteOld keeps the payload of a settled event; 0 is 7
+	// days, which is also the minimum for an event that a replica without a handler
+	// ignored. KeepRowsFor is how long it keeps the event; 0 is 90 days, and less than 30
+	// days is an error.
 	KeepPayloadFor, KeepRowsFor time.Duration
-	// DeleteWaiting lets DeleteOld delete events that are still failed, unmatched or
-	// parked as well.
+	// DeleteWaiting lets DeleteOld also delete failed, unmatched and parked events.
 	DeleteWaiting bool
-	// Now is the clock that judges signatures, and the minute of MaxBadSignatures; nil is
-	// time.Now.
+	// Now is the clock for signatures and MaxBadSignatures; nil is time.Now.
 	Now func() time.Time
-	// Observe is called once for each delivery, before its answer is sent, possibly by
-	// many goroutines at once: a place for metrics. It should return at once.
+	// Observe is called once per delivery before its response is sent, concurrently. It
+	// must return quickly.
 	Observe func(ctx context.Context, d Delivery)
-	// OnStep is called after each run of a step of [Receiver.Run], possibly by several
-	// goroutines at once: the step's name, its duration, how many events it processed,
-	// and why it failed. A run that the end of the context interrupted is not reported.
+	// OnStep is called after each run of a step of [Receiver.Run], possibly concurrently,
+	// with the step's name, its duration, the number of events it processed and its
+	// error. A run that the end of the context interrupted is not reported.
 	OnStep func(step string, took time.Duration, items int, err error)
 }
 
-// Receiver is the http.Handler that Stripe sends to. It is safe for concurrent use. Any
-// number of them, in one process or many, may share a database: those of one name are
-// replicas of one receiver, and those of different names do not see each other's events.
+// Receiver is the http.Handler for Stripe's deliveries. It is safe for concurrent use.
+// Any number of receivers, in any number of processes, may share a database: those with
+// the same name are replicas of one receiver.
 type Receiver struct {
 	db       *sqlx.DB
 	name     string
@@ -125,11 +114,11 @@ type Receiver struct {
 	batchers map[string]*batcher
 }
 
-// New makes a receiver that keeps its ledger in db, which stays the caller's, and accepts
-// what was signed with one of the secrets (whsec_…; several while one is being rolled, or
-// for several endpoints). White space around a secret is removed. New fails without a
-// database, without a secret, and with a value that is no signing secret: an API key, or
-// several in one string. It neither connects nor starts anything.
+// New returns a receiver with its ledger in db that accepts deliveries signed with one of
+// the secrets (whsec_…): several while one is rotated, or for several endpoints. White
+// space around a secret is removed. It returns an error without a database or a secret,
+// for a value that is not one signing secret, and for invalid options. It does not talk
+// to the database.
 func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	if db == nil {
 		return nil, errors.New("webhook: no database")
@@ -178,8 +167,7 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	ledger.keepPayload, ledger.unmatchedFor = opts.KeepPayload, seconds(opts.UnmatchedFor)
 	return &Receiver{
 		prepared: prepared,
-		// The name says which placeholders to write, whatever name the caller's driver
-		// was registered under.
+		// Fixes the placeholder style, whatever name the driver is registered under.
 		db:         sqlx.NewDb(db, "postgres"),
 		name:       ledger.name,
 		ledger:     ledger,
@@ -194,7 +182,7 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	}, nil
 }
 
-// defaultInFlight leaves the caller's other work half of the pool.
+// defaultInFlight leaves half of the pool to the caller's other work.
 func defaultInFlight(db *sql.DB) int {
 	if limit := db.Stats().MaxOpenConnections; limit > 0 {
 		return max(1, limit/2)
@@ -202,12 +190,12 @@ func defaultInFlight(db *sql.DB) int {
 	return 16
 }
 
-// Handle registers the handler for a type of event, checkout.session.completed for one.
-// Do it before serving: an event without a handler is acknowledged as Ignored, and Stripe
-// does not send it again. A handler that is new to a name is given, by
-// [Receiver.RetryWaiting], the events of its type that were ignored for want of it in the
-// last seven days. It panics on an empty type, a nil handler, and a second handler for a
-// type, as http.ServeMux does.
+// Handle registers the handler for a type of event, such as checkout.session.completed.
+// Call it before serving: an event without a handler is acknowledged as Ignored, and
+// Stripe does not send it again. When a replica has a new handler,
+// [Receiver.RetryWaiting] gives it the events of the last seven days that were ignored
+// without one. Handle panics on an empty type, a nil handler, and a second handler for a
+// type.
 func (r *Receiver) Handle(eventType string, h Handler) {
 	if eventType == "" || h == nil {
 		panic("webhook: Handle needs a type and a handler")
@@ -220,7 +208,7 @@ func (r *Receiver) Handle(eventType string, h Handler) {
 	r.handlers[eventType] = h
 }
 
-// Name returns the receiver's name in the ledger: see Options.Name.
+// Name returns the receiver's name: see Options.Name.
 func (r *Receiver) Name() string { return r.name }
 
 // Ledger returns the receiver's ledger.

@@ -8,62 +8,55 @@ import (
 	"time"
 )
 
-// ReplayOptions say which events [Receiver.Replay] takes up. The zero value is the oldest
-// 100 that have failed or matched nothing.
+// ReplayOptions selects the events of [Receiver.Replay]. The zero value is the oldest 100
+// that are failed or unmatched.
 type ReplayOptions struct {
-	// IDs names single events, taken up in this order; the fields below that narrow, Type
-	// to Limit, then have no meaning.
+	// IDs selects single events, in this order; Type to Limit are then ignored.
 	IDs []string
-	// Outcomes are the outcomes that are taken up: Failed and Unmatched when it is empty.
-	// Parked and Ignored are taken up only when they are named. A processed event never
-	// is: its effect is a fact.
+	// Outcomes are the outcomes to replay; empty means Failed and Unmatched. Parked and
+	// Ignored can be listed too, Processed cannot.
 	Outcomes []Outcome
-	// Type keeps only events of that type. Events that this receiver has no handler for
-	// are left out in any case.
+	// Type keeps only events of that type.
 	Type string
-	// Since and Until keep only events received at or after the one and before the other;
-	// zero is no bound.
+	// Since (inclusive) and Until (exclusive) bound the time of receipt; zero is no
+	// bound.
 	Since, Until time.Time
-	// Limit is how many at most, the oldest first: 0 is 100, and more than 10,000 is
-	// 10,000.
+	// Limit is how many at most, oldest first: 0 is 100, and more than 10,000 is 10,000.
 	Limit int
-	// DryRun says what would be taken up, and does nothing.
+	// DryRun returns what would be replayed.
 	DryRun bool
 }
 
-// Skip says why an event was not taken up.
+// Skip is why an event was not replayed.
 type Skip string
 
 const (
-	// SkippedUnknown means that there is no such event in the ledger.
+	// SkippedUnknown: the event is not in the ledger.
 	SkippedUnknown Skip = "unknown"
-	// SkippedNoHandler means that this receiver has no handler for the event, by its
-	// type, mode or account: a replica that has one may replay it.
+	// SkippedNoHandler: this receiver has no handler for the event's type, mode or
+	// account.
 	SkippedNoHandler Skip = "no_handler"
-	// SkippedOutcome means that its outcome is not one of those that are taken up.
+	// SkippedOutcome: the outcome is not one of ReplayOptions.Outcomes.
 	SkippedOutcome Skip = "outcome"
-	// SkippedNoPayload means that its body is not kept, so that there is nothing to
-	// handle.
+	// SkippedNoPayload: the body is not kept.
 	SkippedNoPayload Skip = "no_payload"
 )
 
-// Replayed is what became of one event.
+// Replayed is the result for one event.
 type Replayed struct {
 	ID, Type string
-	// Was is its outcome before.
+	// Was is the outcome before.
 	Was Outcome
-	// Outcome is what came of it: as of a delivery, with Duplicate for one that somebody
-	// else settled meanwhile. Empty when it was Skipped, and in a dry run.
+	// Outcome is as of a delivery: Duplicate if the event was settled meanwhile. It is
+	// empty if the event was skipped, and in a dry run.
 	Outcome Outcome
-	// Skipped says why it was not taken up.
 	Skipped Skip
 	// Err is why it Failed. An event that was parked, or ignored as not ours or by an
-	// operator, then stays what it was.
+	// operator, keeps that outcome.
 	Err error
 }
 
-// Settled tells whether nothing is left to do: the event was taken up, and neither failed
-// nor matched nothing.
+// Settled reports whether the event was replayed and nothing is left to do.
 func (r Replayed) Settled() bool {
 	return r.Outcome != "" && r.Outcome != Failed && r.Outcome != Unmatched
 }
@@ -78,14 +71,14 @@ WHERE e.receiver = $1::text AND ` + scopeSQL + `
 ORDER BY e.received_at, e.stripe_event_id
 LIMIT $9::integer`
 
-// Replay takes up events of this receiver's name, one after the other, as another
-// delivery of each would: through the same claim and the handlers that are registered
-// here, so that one which has been settled meanwhile is a duplicate, and two replays at
-// once have one effect. It returns what became of each that it came to. The error is the
-// database's, or the context's, or one of the options; an event that fails is not one.
+// Replay processes events of this receiver's name again, one after the other, through the
+// same claim and with the handlers registered here. Two replays at once have one effect.
+// It returns the results so far and an error of the database, the context or the options;
+// an event that fails is not an error. Events that this receiver has no handler for are
+// left out.
 //
-// It takes one round trip to find the events, and for each one more and those of a
-// delivery. It is safe on every replica at once, and beside [Receiver.RetryWaiting].
+// One round trip finds the events; each takes one more and those of a delivery. Safe on
+// every replica at once.
 func (r *Receiver) Replay(ctx context.Context, opts ReplayOptions) ([]Replayed, error) {
 	claimable, err := opts.claimable()
 	if err != nil {
@@ -111,7 +104,7 @@ func (r *Receiver) Replay(ctx context.Context, opts ReplayOptions) ([]Replayed, 
 	return out, nil
 }
 
-// claimable are the outcomes that are taken up, as the claim reads them.
+// claimable returns the outcomes to claim, comma-separated.
 func (o ReplayOptions) claimable() (string, error) {
 	if len(o.Outcomes) == 0 {
 		return string(Failed) + "," + string(Unmatched), nil
@@ -151,7 +144,7 @@ func (r *Receiver) replayable(ctx context.Context, claimable string, opts Replay
 	return ids, rows.Err()
 }
 
-// replay takes up one event. Its payload is read only now: a list of them could be large.
+// replay reads the payload only now: those of all events could be large.
 func (r *Receiver) replay(ctx context.Context, id, claimable string, dry bool) (Replayed, error) {
 	record, err := r.ledger.Find(ctx, id)
 	if errors.Is(err, ErrNotFound) {

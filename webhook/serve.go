@@ -11,15 +11,14 @@ import (
 	"github.com/stripe/stripe-go/v76"
 )
 
-// ServeHTTP answers a delivery: 200 when its event is settled, now or before; 400 or 413
-// when it is not an event of Stripe's; 405 when it is no POST; 429 when it is none and
-// its address has sent too many such; 500 when the database or the handler failed and
-// another delivery is wanted. The usual path takes BEGIN, one statement, the handler's
-// own, and COMMIT.
+// ServeHTTP answers a delivery: 200 if the event is settled, now or before, or is retried
+// later; 400 or 413 if it is not an event from Stripe; 405 if it is not a POST; 429 after
+// too many bad signatures from its address; 500 if the database or the handler failed and
+// Stripe should send it again. The usual path takes BEGIN, one statement, the handler's
+// statements, and COMMIT.
 //
-// It needs the raw body, so nothing may read it before. A slow sender is cut off after
-// Options.Timeout where the server's connection can be reached (http.ResponseController);
-// behind middleware that hides it, the server's own ReadTimeout must do so.
+// Nothing may read the body before it. Reading the body has a deadline of Options.Timeout
+// if http.ResponseController can set one; otherwise set the server's ReadTimeout.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if req.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -28,9 +27,8 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	start := time.Now()
 	n := &annotations{}
-	// Who hangs up does not stop a transaction that is about to commit: the work is
-	// bounded by its own limit. What the context carries, the request's id for one,
-	// stays.
+	// A client that disconnects does not interrupt a transaction. The context keeps its
+	// values, such as the request's id.
 	ctx := context.WithValue(context.WithoutCancel(req.Context()), annotationsKey{}, n)
 
 	r.counts.counts[countReceived].Add(1)
@@ -48,7 +46,6 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	reply(w, c.status, body(d))
 }
 
-// receive takes a delivery from its body to its outcome.
 func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http.Request, n *annotations) Delivery {
 	payload, err := r.readBody(w, req)
 	if err != nil {
@@ -71,17 +68,16 @@ func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http
 	}
 }
 
-// readBody reads the raw body. It grows with what arrives, whatever length was announced,
-// so that many slow senders cost little memory.
+// readBody reads the body without allocating the announced length, so that many slow
+// clients cost little memory.
 func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
-	// net/http takes the deadline back when the body has been read. A writer that hides
-	// its connection refuses it; see ServeHTTP.
+	// net/http resets the deadline after the body. An error means that the writer hides
+	// its connection; see ServeHTTP.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.opts.Timeout))
 	return io.ReadAll(http.MaxBytesReader(w, req.Body, r.opts.MaxBody))
 }
 
-// body is what the sender is told: the outcome, or an error's short name, and nothing
-// from inside.
+// body is the response: an outcome or an error code, without details.
 func body(d Delivery) string {
 	switch d.Outcome {
 	case Failed:
@@ -95,6 +91,6 @@ func body(d Delivery) string {
 func reply(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// There is nobody to tell when the sender has gone.
+	// An error means that the client has gone.
 	_, _ = io.WriteString(w, body+"\n")
 }

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// Stats counts deliveries since the receiver was made, in this process alone. Received is
-// the sum of Processed to Rejected, apart from deliveries that have no answer yet.
-// [Waiting] tells what the ledger knows, of all replicas together.
+// Stats counts the deliveries of this process since New. Received is the sum of Processed
+// to Rejected, plus deliveries in progress. [Ledger.Backlog] covers all replicas.
 type Stats struct {
 	Received   int64 `json:"received"`
 	Processed  int64 `json:"processed"`
@@ -15,27 +14,25 @@ type Stats struct {
 	Ignored    int64 `json:"ignored"`
 	Unmatched  int64 `json:"unmatched"`
 	Parked     int64 `json:"parked"`
-	// Errors counts the deliveries that were answered 500.
+	// Errors counts responses with status 500.
 	Errors   int64 `json:"errors"`
 	Rejected int64 `json:"rejected"`
-	// OtherVersion counts verified deliveries, whatever became of them, whose API version
-	// is not the one stripe-go is made for. A handler that decodes the object with
-	// stripe-go's types should look at them.
+	// OtherVersion counts verified deliveries whose API version differs from stripe-go's.
+	// It matters to handlers that decode the object with stripe-go's types.
 	OtherVersion int64 `json:"otherVersion"`
-	// Reasons counts the rejected and the ignored by reason. Every reason that a delivery
-	// can have is in it.
+	// Reasons counts rejected and ignored deliveries by reason, with an entry for every
+	// reason.
 	Reasons map[Reason]int64 `json:"reasons"`
-	// Secrets counts the verified deliveries by the secret that they were signed with, in
-	// the order that New was given. While a secret is being rolled Stripe signs with
-	// both, and the first that fits is counted: so give the new one first, and retire the
-	// old one when its count stands still.
+	// Secrets counts verified deliveries by secret, in the order given to New. During a
+	// rotation Stripe signs with both secrets, and the first match counts: list the new
+	// one first, and remove the old one when its count no longer grows.
 	Secrets []int64 `json:"secrets"`
-	// LastProcessed is when, by this process's clock, a delivery was last processed: UTC,
+	// LastProcessed is when a delivery was last processed, by this process's clock: UTC,
 	// zero before the first.
 	LastProcessed time.Time `json:"lastProcessed,omitzero"`
 }
 
-// counter is the place of one count.
+// counter is an index of counters.counts.
 type counter int
 
 const (
@@ -68,13 +65,11 @@ const (
 // counters is safe for concurrent use.
 type counters struct {
 	counts [counterEnd]atomic.Int64
-	// secrets has a place for each secret.
 	secrets []atomic.Int64
 	// lastProcessed is in nanoseconds since 1970, 0 before the first.
 	lastProcessed atomic.Int64
 }
 
-// note counts a delivery that is about to be answered.
 func (c *counters) note(d Delivery, place counter, now time.Time) {
 	c.counts[place].Add(1)
 	if d.OtherVersion {
@@ -88,7 +83,7 @@ func (c *counters) note(d Delivery, place counter, now time.Time) {
 	}
 }
 
-// Stats reads the counters. It does not touch the database.
+// Stats returns the counters without querying the database.
 func (r *Receiver) Stats() Stats {
 	c := &r.counts
 	s := Stats{

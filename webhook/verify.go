@@ -10,32 +10,29 @@ import (
 	stripe "github.com/stripe/stripe-go/v76/webhook"
 )
 
-// DefaultTolerance is how old a signature may be, and how far ahead, where nothing else
-// is said. Stripe signs anew for every attempt.
+// DefaultTolerance is the default difference allowed between a signature's time and now.
+// Stripe signs each attempt anew.
 const DefaultTolerance = 300 * time.Second
 
-// RejectedError says that something is not an event that Stripe signed with one of our
-// secrets, and why.
+// RejectedError means that a request is not an event signed with one of the secrets.
 type RejectedError struct {
 	Reason Reason
 }
 
-// Error names the reason. It repeats nothing of what was sent.
+// Error returns the reason, and nothing of the request.
 func (e *RejectedError) Error() string { return "webhook: rejected: " + string(e.Reason) }
 
 var errNoSecret = errors.New("webhook: no signing secret, or an empty one")
 
 const secretPrefix = "whsec_"
 
-// Verify checks that payload was signed with one of the secrets, at most tolerance before
-// or after now, and reads the event. The header is that of Stripe-Signature. While a
-// secret is being rolled, give the old and the new one. A tolerance of zero is
-// [DefaultTolerance]; a queue consumer, who verifies later than it received, wants a
-// longer one.
+// Verify checks that payload was signed with one of the secrets at most tolerance before
+// or after now, and returns the event. header is the Stripe-Signature header. Give both
+// secrets while one is rotated. A tolerance of zero is [DefaultTolerance]; a queue
+// consumer needs a longer one. Events of every API version pass.
 //
-// What is not a signed event is a *[RejectedError]; a missing or blank secret, and a
-// value that is no signing secret, is another error, as of [New]. Events of every API
-// version pass. It uses neither network nor database.
+// It returns a *[RejectedError] for what is not a signed event, and another error for an
+// invalid list of secrets. It uses neither network nor database.
 func Verify(payload []byte, header string, secrets []string, tolerance time.Duration, now time.Time) (Event, error) {
 	secrets, err := cleanSecrets(secrets)
 	if err != nil {
@@ -45,9 +42,8 @@ func Verify(payload []byte, header string, secrets []string, tolerance time.Dura
 	return ev, err
 }
 
-// cleanSecrets removes the white space that an environment variable or a file brings
-// along, and checks that each value is one signing secret. Its errors repeat none of
-// them. The same secret twice is no error, and counts at its first position.
+// cleanSecrets trims the secrets and checks each. Its errors do not contain them. A
+// repeated secret counts at its first position.
 func cleanSecrets(secrets []string) ([]string, error) {
 	clean := make([]string, 0, len(secrets))
 	for i, s := range secrets {
@@ -66,8 +62,8 @@ func cleanSecrets(secrets []string) ([]string, error) {
 	return clean, nil
 }
 
-// CheckSecret tells why a value is not one signing secret of Stripe's (whsec_…), such as
-// "is an API key"; nil when it may be one. The error does not repeat the value.
+// CheckSecret returns why a value is not one signing secret (whsec_…), such as "is an API
+// key", or nil. The error does not contain the value.
 func CheckSecret(secret string) error {
 	key, _, _ := strings.Cut(secret, "_")
 	switch {
@@ -83,8 +79,8 @@ func CheckSecret(secret string) error {
 	return nil
 }
 
-// notInSecret is true of what no signing secret has: a list in one string, quotes,
-// anything that does not print.
+// notInSecret reports whether c cannot be in a secret: separators, quotes, and what does
+// not print.
 func notInSecret(c rune) bool {
 	return c <= ' ' || c > '~' || strings.ContainsRune(",;\"'`", c)
 }
