@@ -20,7 +20,7 @@ type Event struct {
 	APIVersion, Account string
 	// Created is when Stripe made the event: UTC, whole seconds, zero when unknown. Do
 	// not order by it: two events of one payment often share it.
-	Created time.Time
+	Created  time.Time
 	Livemode bool
 	// ObjectID is the id of the event's object, of any kind.
 	ObjectID string

@@ -64,7 +64,7 @@ const (
 
 // counters is safe for concurrent use.
 type counters struct {
-	counts [counterEnd]atomic.Int64
+	counts  [counterEnd]atomic.Int64
 	secrets []atomic.Int64
 	// lastProcessed is in nanoseconds since 1970, 0 before the first.
 	lastProcessed atomic.Int64

@@ -85,15 +85,15 @@ func notInSecret(c rune) bool {
 	return c <= ' ' || c > '~' || strings.ContainsRune(",;\"'`", c)
 }
 
-// verify also says which secret the event was signed with: 1 is the first.
+// verify also returns the position of the secret, from 1.
 func verify(payload []byte, header string, secrets []string, tolerance time.Duration,
 	now time.Time) (ev Event, position int, err error) {
 	if tolerance <= 0 {
 		tolerance = DefaultTolerance
 	}
 	header = strings.TrimSpace(header)
-	// The age is judged after the signature, so that the reason given is the true one,
-	// and against the caller's clock.
+	// The age is checked after the signature, so that the reason of a rejection is the
+	// right one.
 	if position, err = matchAny(payload, header, secrets); err != nil {
 		return Event{}, 0, err
 	}
@@ -113,8 +113,8 @@ func verify(payload []byte, header string, secrets []string, tolerance time.Dura
 	return ev, position, nil
 }
 
-// matchAny finds the first secret that one of the header's signatures was made with: 1 is
-// the first of all.
+// matchAny returns the position, from 1, of the first secret that matches a signature of
+// the header.
 func matchAny(payload []byte, header string, secrets []string) (position int, err error) {
 	for i, secret := range secrets {
 		switch err := stripe.ValidatePayloadIgnoringTolerance(payload, header, secret); {
@@ -129,9 +129,8 @@ func matchAny(payload []byte, header string, secrets []string) (position int, er
 	return 0, &RejectedError{ReasonSignatureWrong}
 }
 
-// signedAt reads the timestamp of a header that stripe-go has accepted. Of several it
-// takes the last, as stripe-go does: taking another than the one that was signed would
-// let an old delivery pass for a new one.
+// signedAt returns the timestamp of a header that stripe-go has accepted: the last one,
+// as stripe-go does. Another could make an old delivery pass for a new one.
 func signedAt(header string) (at time.Time, ok bool) {
 	for pair := range strings.SplitSeq(header, ",") {
 		if v, found := strings.CutPrefix(pair, "t="); found {
