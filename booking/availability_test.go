@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestSlots(t *testing.T) {
+func TestSlots_ListsFreeSlots(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -59,7 +59,7 @@ func TestSlots(t *testing.T) {
 
 // Whatever is offered can be held, and then is not offered any more; with buffers,
 // overlapping slots and parties.
-func TestWhatIsOfferedCanBeHeld(t *testing.T) {
+func TestSlots_EveryListedSlotCanBeHeld(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -101,7 +101,7 @@ func TestWhatIsOfferedCanBeHeld(t *testing.T) {
 	}
 }
 
-func TestSlotsRefusesRanges(t *testing.T) {
+func TestSlots_InvalidRange(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	create(t, store)
@@ -138,7 +138,7 @@ func long() booking.Offer {
 	}
 }
 
-func TestAvailabilityOfSeveral(t *testing.T) {
+func TestAvailability_SeveralResources(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -206,7 +206,7 @@ func TestAvailabilityOfSeveral(t *testing.T) {
 	})
 }
 
-func TestNextSlot(t *testing.T) {
+func TestNextSlot_SkipsFullDays(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -258,7 +258,7 @@ func TestNextSlot(t *testing.T) {
 
 // Many resources with a grid of a minute have more slots than memory should hold for one
 // answer.
-func TestAvailabilityIsBounded(t *testing.T) {
+func TestAvailability_TooManySlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

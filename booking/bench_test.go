@@ -28,7 +28,7 @@ func benchStore(b *testing.B) *booking.Store {
 	return newStore(b, db)
 }
 
-func BenchmarkHoldOnManyResources(b *testing.B) {
+func BenchmarkHold_ManyResources(b *testing.B) {
 	store := benchStore(b)
 	const resources = 100
 	for n := range resources {
@@ -53,7 +53,7 @@ func BenchmarkHoldOnManyResources(b *testing.B) {
 }
 
 // Everyone reaches for a slot that is gone.
-func BenchmarkHoldRefused(b *testing.B) {
+func BenchmarkHold_SlotTaken(b *testing.B) {
 	store := benchStore(b)
 	create(b, store)
 	hold(b, store, request(slot(0)))
@@ -88,7 +88,7 @@ func BenchmarkConfirm(b *testing.B) {
 }
 
 // A week of half hours at capacity 50, with some thousand bookings in it.
-func BenchmarkSlotsOfAWeek(b *testing.B) {
+func BenchmarkSlots_Week(b *testing.B) {
 	store := benchStore(b)
 	create(b, store, func(r *booking.Resource) { r.Capacity, r.SlotLength = 50, 30*time.Minute })
 	for n := range 1000 {
@@ -103,7 +103,7 @@ func BenchmarkSlotsOfAWeek(b *testing.B) {
 }
 
 // The starts of a month of quarter hours, without the database.
-func BenchmarkStartsOfAMonth(b *testing.B) {
+func BenchmarkStarts_Month(b *testing.B) {
 	rules, err := booking.RulesOf(booking.Resource{TimeZone: "Europe/Paris", SlotLength: 15 * time.Minute,
 		Hours: daily(540, 1080)})
 	require.NoError(b, err)
@@ -117,7 +117,7 @@ func BenchmarkStartsOfAMonth(b *testing.B) {
 
 // A month of slots of an hour, half an hour apart and around the clock, of which nine
 // heads in ten are sold: what is computed beside the query.
-func BenchmarkMonthOfSlots(b *testing.B) {
+func BenchmarkFreeSlots_Month(b *testing.B) {
 	from := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
 	to := from.AddDate(0, 1, 0)
 	for _, capacity := range []int{1, 50} {

@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestBlock(t *testing.T) {
+func TestBlock_PartOfTheUnitsOffGrid(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -73,7 +73,7 @@ func TestBlock(t *testing.T) {
 	})
 }
 
-func TestBlockRefused(t *testing.T) {
+func TestBlock_InvalidRequest(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -110,7 +110,7 @@ func TestBlockRefused(t *testing.T) {
 }
 
 // What is in the way is named: not what has ended, nor expired holds, which are released.
-func TestBlockNamesWhatIsInTheWay(t *testing.T) {
+func TestBlock_ListsConflicts(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -140,7 +140,7 @@ func TestBlockNamesWhatIsInTheWay(t *testing.T) {
 
 // Half of the units of a resource that is half full: neighbours make room, and expired
 // holds are released.
-func TestBlockReseats(t *testing.T) {
+func TestBlock_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -163,7 +163,7 @@ func TestBlockReseats(t *testing.T) {
 
 // Blocks and holds for the same units at once, in callers' transactions too: whoever is
 // first has them.
-func TestBlockAtOnce(t *testing.T) {
+func TestBlock_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 8 })
@@ -190,7 +190,7 @@ func TestBlockAtOnce(t *testing.T) {
 // A block has reserved its own place, and loses that of the neighbour who makes room for
 // it to a hold under way: everybody is put back, and it is decided anew by what the hold
 // became.
-func TestBlockLosesANeighboursPlace(t *testing.T) {
+func TestBlock_NeighbourLosesItsNewUnit(t *testing.T) {
 	t.Parallel()
 	for _, commits := range []bool{false, true} {
 		db := testdb.New(t)

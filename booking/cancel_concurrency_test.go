@@ -19,7 +19,7 @@ var feeSoon = booking.Policy{FreeUntil: 48 * time.Hour, FeePercent: 30}
 
 // A customer cancels while the booking is being moved or confirmed: what counts is what
 // it then is. So nobody gets out of a fee by it, and nobody pays one that is not due.
-func TestCancelWaitsForWhatItDependsOn(t *testing.T) {
+func TestCancel_WaitsForConcurrentChange(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		begins   time.Time
@@ -105,7 +105,7 @@ func confirmed(ctx context.Context, tx *booking.Tx, id string) error {
 // 32 clients cancel, confirm, complete and move one booking: it ends once, its history
 // tells how, and all who cancelled it were told the same refund, which is what its policy
 // or the staff said.
-func TestLifeOfOneBookingUnderContention(t *testing.T) {
+func TestCancel_ConcurrentWithEveryTransition(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	setup := newStore(t, db)

@@ -55,7 +55,7 @@ func eachWay(t *testing.T, db *sql.DB, store *booking.Store,
 }
 
 // What a policy gives at its times, by the database's clock.
-func TestCancelByCustomer(t *testing.T) {
+func TestCancel_ByCustomer(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	fees := booking.Policy{FreeUntil: 2 * day, ClosedFrom: time.Hour, FeePercent: 30, FeeMinor: 100}
@@ -134,7 +134,7 @@ func TestCancelByCustomer(t *testing.T) {
 
 // A hold is its customer's to give up, whatever the policy says, and nothing was paid for
 // it.
-func TestCancelOfAHoldByCustomer(t *testing.T) {
+func TestCancel_HoldByCustomer(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -154,7 +154,7 @@ func TestCancelOfAHoldByCustomer(t *testing.T) {
 	})
 }
 
-func TestCancelByStaff(t *testing.T) {
+func TestCancel_ByStaff(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -197,7 +197,7 @@ func TestCancelByStaff(t *testing.T) {
 }
 
 // A block is not a customer's, and has no price.
-func TestCancelOfABlock(t *testing.T) {
+func TestCancel_Block(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -222,7 +222,7 @@ func TestCancelOfABlock(t *testing.T) {
 
 // M22: a hold that is cancelled keeps, by its policy at that time, what goes back of
 // money that comes later.
-func TestCancel_HoldKeepsItsLateRefund(t *testing.T) {
+func TestCancel_HoldRecordsLateRefund(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		policy       booking.Policy
@@ -303,7 +303,7 @@ func requireMinor(t *testing.T, want *int64, got *booking.Money, name string) {
 	}
 }
 
-func TestCancelKeepsTheFirstReason(t *testing.T) {
+func TestCancel_KeepsFirstReason(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

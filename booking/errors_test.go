@@ -18,7 +18,7 @@ type stateError string
 func (e stateError) Error() string    { return string(e) }
 func (e stateError) SQLState() string { return string(e) }
 
-func TestIsRetryable(t *testing.T) {
+func TestIsRetryable_SQLState(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]bool{
 		stateError("40001"): true, stateError("40P01"): true, stateError("23505"): false,
@@ -30,7 +30,7 @@ func TestIsRetryable(t *testing.T) {
 }
 
 // A context that ends is found in the error, whatever the driver made of it.
-func TestContextThatEnds(t *testing.T) {
+func TestErrors_ContextDone(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)

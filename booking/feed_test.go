@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestFeed(t *testing.T) {
+func TestFeed_OrderAndContents(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -73,7 +73,7 @@ func beginsAgo(t testing.TB, db booking.Querier, id string, ago time.Duration) {
 		WHERE id = $1::uuid`, id, at, at.Add(time.Hour))
 }
 
-func TestTokensOfFeeds(t *testing.T) {
+func TestFeed_Tokens(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -138,7 +138,7 @@ func TestTokensOfFeeds(t *testing.T) {
 }
 
 // What is cut off is what is farthest away, and of the past first.
-func TestFeedIsBounded(t *testing.T) {
+func TestFeed_DropsFarthestBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -178,7 +178,7 @@ func TestFeedIsBounded(t *testing.T) {
 
 // M3: the token of a private calendar names the secret that it was made with, and ends
 // with it.
-func TestFeed_EndsWithItsSecret(t *testing.T) {
+func TestFeed_SecretRemoved(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		before, during, after := owning(t, db, secrets[0]), owning(t, db, secrets[1], secrets[0]),

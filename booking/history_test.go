@@ -27,7 +27,7 @@ func changes(t testing.TB, store *booking.Store, id string) []booking.Change {
 }
 
 // Every way to change a status leaves its row: from, to, who, why.
-func TestHistoryOfEachChange(t *testing.T) {
+func TestHistory_EveryStatusChange(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -123,7 +123,7 @@ func TestHistoryOfEachChange(t *testing.T) {
 
 // Whoever takes the slot of an expired hold writes that hold's end as well, also where it
 // had to wait.
-func TestHistoryOfAHoldThatMadeRoom(t *testing.T) {
+func TestHistory_ExpiredHoldReplaced(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -153,7 +153,7 @@ func TestHistoryOfAHoldThatMadeRoom(t *testing.T) {
 }
 
 // What changes nothing, and what is rolled back, leaves no row.
-func TestHistoryOfWhatDidNotHappen(t *testing.T) {
+func TestHistory_NoChangeOrRollback(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -189,7 +189,7 @@ func TestHistoryOfWhatDidNotHappen(t *testing.T) {
 	requireHistory(t, db)
 }
 
-func TestHistoryOfNothing(t *testing.T) {
+func TestHistory_UnknownBooking(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -218,7 +218,7 @@ func TestHistoryOfNothing(t *testing.T) {
 
 // A cancellation waits for a confirmation and for its end, whichever it is: what it then
 // writes is the status that it changed, and not the one it first saw.
-func TestHistoryAfterWaiting(t *testing.T) {
+func TestHistory_FromStatusAfterWaiting(t *testing.T) {
 	t.Parallel()
 	for _, confirms := range []bool{true, false} {
 		db := testdb.New(t)

@@ -17,7 +17,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestHundredClientsOneSlot(t *testing.T) {
+func TestHold_HundredClientsOneSlot(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db))
@@ -26,7 +26,7 @@ func TestHundredClientsOneSlot(t *testing.T) {
 	})
 }
 
-func TestAsManyClientsAsUnitsAllGetOne(t *testing.T) {
+func TestHold_AsManyClientsAsUnits(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 32 })
@@ -39,7 +39,7 @@ func TestAsManyClientsAsUnitsAllGetOne(t *testing.T) {
 
 // Slots of an hour that begin every half hour, so that each is in the way of its
 // neighbours.
-func TestPartiesOnOverlappingSlots(t *testing.T) {
+func TestHold_ConcurrentPartiesOnOverlappingSlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity, r.SlotStep = 10, 30*time.Minute })
@@ -76,7 +76,7 @@ func TestPartiesOnOverlappingSlots(t *testing.T) {
 
 // Without the constraint the slot is sold twice: the tests above can fail. Two
 // transactions overlap here in a way that needs no luck.
-func TestControlWithoutTheConstraintASlotIsSoldTwice(t *testing.T) {
+func TestHold_ControlWithoutConstraint(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -98,7 +98,7 @@ func TestControlWithoutTheConstraintASlotIsSoldTwice(t *testing.T) {
 
 // A role may have another isolation level than READ COMMITTED by default; what is sold
 // must be the same.
-func TestContentionAtOtherDefaultIsolationLevels(t *testing.T) {
+func TestHold_ConcurrentAtOtherDefaultIsolation(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"serializable", "repeatable read"} {
 		t.Run(level, func(t *testing.T) {
@@ -234,7 +234,7 @@ func refusal(err error) bool {
 // changes of the capacity, while holds expire: nobody is told anything but yes or no,
 // nothing is sold twice, every history is whole, and at the end all that remains can be
 // booked.
-func TestFightOfEverything(t *testing.T) {
+func TestStore_ConcurrentOperations(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
 	f := &fight{db: db, resource: create(t, newStore(t, db), halfSteps(10))}
@@ -287,7 +287,7 @@ func requireBookable(t *testing.T, store *booking.Store, starts int) {
 
 // 32 clients want one of three slots that are in each other's way, two at a time and
 // whole or not at all.
-func TestNeighbouringSlotsAtOnce(t *testing.T) {
+func TestHold_ConcurrentPartiesOnNeighbouringSlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
 	create(t, newStore(t, db), halfSteps(10))

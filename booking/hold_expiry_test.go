@@ -28,7 +28,7 @@ func fill(t *testing.T, db *sql.DB, store *booking.Store, capacity int, starts .
 // Expired holds keep nobody out: with as many clients as units each gets one, though all
 // of them find the slot full of expired holds and release them at the same time, the
 // sweep joins in, and bookings overlap several of them.
-func TestExpiredHoldsUnderContention(t *testing.T) {
+func TestHold_ConcurrentOverExpiredHolds(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -54,7 +54,7 @@ func TestExpiredHoldsUnderContention(t *testing.T) {
 
 // Whoever finds an expired hold that somebody else has locked waits until it is decided
 // about, and is then served or refused by what was decided.
-func TestExpiredHoldThatSomebodyIsDecidingAbout(t *testing.T) {
+func TestHold_ExpiredHoldLockedByAnother(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		decide func(t *testing.T, store *booking.Store, tx *sql.Tx, id string)
@@ -114,7 +114,7 @@ func TestExpiredHoldThatSomebodyIsDecidingAbout(t *testing.T) {
 }
 
 // One expired hold is locked, the other is enough: nobody waits.
-func TestExpiredHoldBesideALockedOne(t *testing.T) {
+func TestHold_OtherExpiredHoldSuffices(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -132,7 +132,7 @@ func TestExpiredHoldBesideALockedOne(t *testing.T) {
 
 // M17: a hold ends with the start of its slot at the latest: when it is made, extended or
 // moved to an earlier slot.
-func TestHold_EndsWithItsStart(t *testing.T) {
+func TestHold_ExpiresAtSlotStart(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -167,7 +167,7 @@ func TestHold_EndsWithItsStart(t *testing.T) {
 
 // An extension ends at the cap of the resource, counted from the hold, whatever is asked
 // for; and after it there is none.
-func TestExtendUpToTheCap(t *testing.T) {
+func TestExtend_UpToTheCap(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -212,7 +212,7 @@ func TestExtendUpToTheCap(t *testing.T) {
 	})
 }
 
-func TestExtendNeverShortens(t *testing.T) {
+func TestExtend_NeverShortens(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -229,7 +229,7 @@ func TestExtendNeverShortens(t *testing.T) {
 
 // A time that Postgres or JSON cannot write is refused before the database is asked, so a
 // caller's transaction stays usable.
-func TestExtendRefusesTimesThatCannotBeWritten(t *testing.T) {
+func TestExtend_TimeOutOfRange(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

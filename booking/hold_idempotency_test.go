@@ -21,7 +21,7 @@ func keyed(start time.Time) booking.HoldRequest {
 	return req
 }
 
-func TestRepeatAnswersTheSameBooking(t *testing.T) {
+func TestHold_RepeatReturnsSameBooking(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -53,7 +53,7 @@ func TestRepeatAnswersTheSameBooking(t *testing.T) {
 // M20: a key belongs to its customer. The same key of another one is another key,
 // whatever else is in the request: it tells nothing of the first booking, is no conflict,
 // and is not spent by being used first.
-func TestHold_KeyOfAnotherCustomer(t *testing.T) {
+func TestHold_SameKeyOtherCustomer(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store, err := booking.New(db, booking.Options{OwnerSecrets: secrets})
@@ -86,7 +86,7 @@ func TestHold_KeyOfAnotherCustomer(t *testing.T) {
 }
 
 // M20: many customers use one key at once, each several times: each has one booking.
-func TestHold_OneKeyOfManyCustomersAtOnce(t *testing.T) {
+func TestHold_ConcurrentSameKeyManyCustomers(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 10 })
@@ -100,7 +100,7 @@ func TestHold_OneKeyOfManyCustomersAtOnce(t *testing.T) {
 	require.Equal(t, 6, count(t, db, `SELECT count(DISTINCT email) FROM booking_platform.bookings`))
 }
 
-func TestRepeatAtTheSameTime(t *testing.T) {
+func TestHold_ConcurrentRepeats(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 5 })
@@ -122,7 +122,7 @@ func TestRepeatAtTheSameTime(t *testing.T) {
 // What was accepted is answered again, though the same request would be refused by now:
 // the slot is taken by this very booking, has passed, is no slot any more, or the
 // resource is closed.
-func TestRepeatOfWhatWouldBeRefusedNow(t *testing.T) {
+func TestHold_RepeatOfRequestNowInvalid(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]string{
 		"taken":      `SELECT 1`,
@@ -166,7 +166,7 @@ func (m *meddled) QueryContext(ctx context.Context, query string, args ...any) (
 
 // The first booking is given back while a repeat is answered, which has found its slot
 // taken and its key in use: it is not refused because of what it asks for itself.
-func TestRepeatWhileTheHoldIsReleased(t *testing.T) {
+func TestHold_RepeatWhileReleased(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -180,7 +180,7 @@ func TestRepeatWhileTheHoldIsReleased(t *testing.T) {
 	require.NotEqual(t, first.ID, second.ID)
 }
 
-func TestRepeatAfterTheHoldHasEnded(t *testing.T) {
+func TestHold_RepeatAfterEnd(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

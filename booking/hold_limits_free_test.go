@@ -24,7 +24,7 @@ WHERE status = 'confirmed' AND amount_minor = 0 AND lower(during) > statement_ti
 
 // M6: upcoming bookings that cost nothing count as open holds do, for one e-mail address
 // and for one client, until they are cancelled or begin.
-func TestLimit_UpcomingFreeBookings(t *testing.T) {
+func TestHoldLimit_UpcomingFreeBookings(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := limited(t, db, 2, 3)
@@ -69,7 +69,7 @@ func haveBegun(t *testing.T, db *sql.DB, id string) {
 
 // M6: exactly as many as the limits on several replicas, where holds are confirmed and
 // cancelled as they are made, for a free offer beside a slot that is paid.
-func TestLimit_FreeBookingsUnderContention(t *testing.T) {
+func TestHoldLimit_ConcurrentFreeBookings(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db), func(r *booking.Resource) {
@@ -107,7 +107,7 @@ func TestLimit_FreeBookingsUnderContention(t *testing.T) {
 
 // M6: the sweep leaves the numbers of upcoming free bookings, and takes them once those
 // have begun.
-func TestSweep_NumbersOfFreeBookings(t *testing.T) {
+func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := limited(t, db, 1, 1)
@@ -147,7 +147,7 @@ func TestSweep_NumbersOfFreeBookings(t *testing.T) {
 
 // M21: what other clients hold in a customer's name does not use up the customer's own
 // limit.
-func TestLimit_OtherClientsInACustomersName(t *testing.T) {
+func TestHoldLimit_SameEmailFromOtherClients(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := limited(t, db, 3, 100)
@@ -184,7 +184,7 @@ func anywhere(t *testing.T, db *sql.DB) *booking.Store {
 
 // M21: the limit of one address over all clients stops the second hold of a client, and
 // never the first one.
-func TestLimit_OverAllClients(t *testing.T) {
+func TestHoldLimit_EmailOverAllClients(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := anywhere(t, db)
@@ -216,7 +216,7 @@ func TestLimit_OverAllClients(t *testing.T) {
 
 // M21: both limits of an address are exact together: one hold for each client, and four
 // more.
-func TestLimit_OverAllClientsUnderContention(t *testing.T) {
+func TestHoldLimit_ConcurrentEmailOverAllClients(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db))

@@ -50,7 +50,7 @@ SELECT (SELECT count(*) FROM booking_platform.booking_history h LEFT JOIN bookin
      + (SELECT count(*) FROM booking_platform.hold_deadlines d LEFT JOIN booking_platform.bookings b ON b.id = d.booking_id WHERE b.id IS NULL)`
 )
 
-func TestLimitOfOpenHolds(t *testing.T) {
+func TestHoldLimit_OpenHolds(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := limited(t, db, 2, 3)
@@ -99,7 +99,7 @@ func TestLimitOfOpenHolds(t *testing.T) {
 // Exactly as many holds as the limit, whichever way they come together: on different
 // slots by one address, by one client under many names, in the store's own transactions
 // or in callers'.
-func TestLimitUnderContention(t *testing.T) {
+func TestHoldLimit_Concurrent(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db))
@@ -153,7 +153,7 @@ func TestLimitUnderContention(t *testing.T) {
 
 // A fight for one slot, with limits on, loses no number: whoever lost it holds as many
 // others as before.
-func TestFightForASlotLeavesNoNumbers(t *testing.T) {
+func TestHoldLimit_LostSlotLeavesNoQuotaRow(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	create(t, newStore(t, db))
@@ -170,7 +170,7 @@ func TestFightForASlotLeavesNoNumbers(t *testing.T) {
 }
 
 // A repeat is answered, from wherever it comes and however many holds are open.
-func TestRepeatIsNotLimited(t *testing.T) {
+func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := limited(t, db, 1, 1)
@@ -203,7 +203,7 @@ func TestRepeatIsNotLimited(t *testing.T) {
 }
 
 // In a caller's transaction numbers come and go with it, and a refusal leaves it usable.
-func TestLimitInACallersTransaction(t *testing.T) {
+func TestHoldLimit_InCallersTx(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := limited(t, db, 2, 0)
@@ -235,7 +235,7 @@ func TestLimitInACallersTransaction(t *testing.T) {
 	})
 }
 
-func TestLimitInCallersTransactionsUnderContention(t *testing.T) {
+func TestHoldLimit_ConcurrentInCallersTx(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {
 		t.Run(name, func(t *testing.T) {
@@ -260,7 +260,7 @@ func TestLimitInCallersTransactionsUnderContention(t *testing.T) {
 }
 
 // The sweep takes the numbers of holds that have ended, and no others.
-func TestSweepTakesNumbers(t *testing.T) {
+func TestReleaseExpired_DeletesQuotaRows(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := limited(t, db, 10, 10)
@@ -284,7 +284,7 @@ func TestSweepTakesNumbers(t *testing.T) {
 }
 
 // A number that somebody is just taking over does not stop the sweep.
-func TestSweepWaitsForNoNumber(t *testing.T) {
+func TestReleaseExpired_SkipsLockedQuotaRow(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := limited(t, db, 1, 0)

@@ -25,7 +25,7 @@ func apart(t *testing.T, db *sql.DB, store *booking.Store) {
 	exec(t, db, sitOn, hold(t, store, request(halfHour(2))).ID, 2)
 }
 
-func TestHoldWhereHeadsAreFreeAndNoUnitIs(t *testing.T) {
+func TestHold_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -47,7 +47,7 @@ func TestHoldWhereHeadsAreFreeAndNoUnitIs(t *testing.T) {
 }
 
 // An expired hold is released before anyone is moved: it may be all that is in the way.
-func TestExpiredHoldIsReleasedBeforeAnyoneMoves(t *testing.T) {
+func TestHold_ExpiredHoldReleasedBeforeRelocating(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -60,7 +60,7 @@ func TestExpiredHoldIsReleasedBeforeAnyoneMoves(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-func TestSeatsInACallersTransaction(t *testing.T) {
+func TestHold_RelocatesInCallersTx(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -80,7 +80,7 @@ func TestSeatsInACallersTransaction(t *testing.T) {
 
 // Above READ COMMITTED the transaction does not see that its neighbours have moved: it is
 // run again.
-func TestSeatsBehindASnapshot(t *testing.T) {
+func TestHold_RelocatedBehindSnapshotIsRetryable(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {
 		t.Run(name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestSeatsBehindASnapshot(t *testing.T) {
 // Without a second connection, and where the transaction's own bookings are those to be
 // moved, which nobody else sees, the hold gives up soon, says that it may be run again,
 // and leaves the transaction usable.
-func TestSeatsThatCannotBeChangedNow(t *testing.T) {
+func TestHold_CannotRelocateNow(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(t *testing.T, db *sql.DB, store *booking.Store, tx *sql.Tx){
 		"a pool of one": func(t *testing.T, db *sql.DB, store *booking.Store, _ *sql.Tx) {
@@ -149,7 +149,7 @@ func TestSeatsThatCannotBeChangedNow(t *testing.T) {
 // 32 clients with limits on fill slots that overlap by half with parties of 1 to 4, give
 // some back, let some lapse, and are told nothing but that a slot is taken or that they
 // hold too much. In the end all that remains can be booked.
-func TestSeatsUnderContention(t *testing.T) {
+func TestHold_ConcurrentRelocations(t *testing.T) {
 	t.Parallel()
 	for _, driver := range []testdb.Driver{testdb.PQBinary, testdb.PGX} {
 		t.Run(string(driver), func(t *testing.T) {

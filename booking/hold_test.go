@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestHoldConfirmCancel(t *testing.T) {
+func TestHold_ConfirmCancel(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -71,7 +71,7 @@ func TestHoldConfirmCancel(t *testing.T) {
 	})
 }
 
-func TestBuffersKeepNeighboursAway(t *testing.T) {
+func TestHold_Buffers(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	create(t, store, func(r *booking.Resource) { r.BufferBefore, r.BufferAfter = time.Hour, 2*time.Hour })
@@ -84,7 +84,7 @@ func TestBuffersKeepNeighboursAway(t *testing.T) {
 	hold(t, store, request(slot(14)))
 }
 
-func TestNoticeAndHorizonAreJudgedByTheDatabase(t *testing.T) {
+func TestHold_NoticeAndHorizonByDatabaseClock(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -101,7 +101,7 @@ func TestNoticeAndHorizonAreJudgedByTheDatabase(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
 }
 
-func TestUnknownResource(t *testing.T) {
+func TestHold_UnknownResource(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	for _, resource := range []string{"nothing", "Not A Slug", "019a2b3c-0000-7000-8000-000000000000", "\x00"} {
@@ -131,7 +131,7 @@ func byOffer(start time.Time, offer string) booking.HoldRequest {
 	return req
 }
 
-func TestHoldByOffer(t *testing.T) {
+func TestHold_Offer(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -175,7 +175,7 @@ func TestHoldByOffer(t *testing.T) {
 	})
 }
 
-func TestOfferThatCannotBeHeld(t *testing.T) {
+func TestHold_OfferUnknownOrInactive(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -192,7 +192,7 @@ func TestOfferThatCannotBeHeld(t *testing.T) {
 }
 
 // What was accepted under a key is answered also when its offer is no longer sold.
-func TestRepeatOfAnOfferThatIsGone(t *testing.T) {
+func TestHold_RepeatOfRemovedOffer(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -208,7 +208,7 @@ func TestRepeatOfAnOfferThatIsGone(t *testing.T) {
 
 // Keys outlive a deployment: the hash of a request without an offer is what it was before
 // there were any, and whoever asks is no part of what is asked for.
-func TestHashOfARequestStays(t *testing.T) {
+func TestHold_RequestHashIsStable(t *testing.T) {
 	t.Parallel()
 	req := booking.HoldRequest{
 		Resource: "court", Start: time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC), Party: 2, Customer: ada,
@@ -225,7 +225,7 @@ func TestHashOfARequestStays(t *testing.T) {
 // Whoever changes a resource locks it first. A hold that finds room meanwhile waits, and
 // is then judged, and priced, by the new rules; one that begins earlier is there when the
 // change looks at what is sold.
-func TestHoldWaitsForAChangeOfTheRules(t *testing.T) {
+func TestHold_WaitsForResourceChange(t *testing.T) {
 	t.Parallel()
 	const locked = `SELECT FROM booking_platform.resources WHERE slug = 'court' FOR UPDATE`
 	for name, test := range map[string]struct {
@@ -318,7 +318,7 @@ func TestHoldWaitsForAChangeOfTheRules(t *testing.T) {
 }
 
 // Units are taken at random: who always took the lowest would collide with everyone else.
-func TestUnitsAreTakenAtRandom(t *testing.T) {
+func TestHold_RandomUnits(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

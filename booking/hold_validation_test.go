@@ -16,7 +16,7 @@ import (
 
 // Every field wrong in turn, and all at once: the error names the field, nothing is
 // stored, and no error is the database's.
-func TestHoldRefusesWhatIsWrong(t *testing.T) {
+func TestHold_InvalidFields(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -103,7 +103,7 @@ func TestHoldRefusesWhatIsWrong(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
 }
 
-func TestHoldAcceptsWhatIsUnusualButRight(t *testing.T) {
+func TestHold_UnusualValidFields(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	create(t, store)
@@ -121,7 +121,7 @@ func TestHoldAcceptsWhatIsUnusualButRight(t *testing.T) {
 
 // M6: a request that is wrong is told from one that is to be limited, and nothing is
 // taken.
-func TestCheck(t *testing.T) {
+func TestCheck_SavesNothing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := limited(t, db, 1, 1)

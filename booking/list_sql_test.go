@@ -35,7 +35,7 @@ var start2030 = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Lists on a table of some size, with ids in an order that has nothing to do with that of
 // the table.
-func TestListsOfManyBookings(t *testing.T) {
+func TestList_ManyBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -17,7 +17,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestListIsPaged(t *testing.T) {
+func TestList_Pages(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -74,7 +74,7 @@ func TestListIsPaged(t *testing.T) {
 	})
 }
 
-func TestListRefuses(t *testing.T) {
+func TestList_InvalidOptions(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	_, err := store.List(t.Context(), booking.ListOptions{
@@ -103,7 +103,7 @@ func TestListRefuses(t *testing.T) {
 }
 
 // A cursor goes on with the list it came from, and with no other.
-func TestCursorIsBoundToItsList(t *testing.T) {
+func TestList_CursorOfAnotherList(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	create(t, store)
@@ -228,7 +228,7 @@ func some[T any](rt *rapid.T, name string, values []T) (v T) {
 // Whatever is added, cancelled and moved between the pages: who was there all along,
 // fits, and was left alone comes exactly once; all of it comes in order; and nobody comes
 // who never fitted.
-func TestPagesAgainstAModel(t *testing.T) {
+func TestList_Model(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -15,7 +15,7 @@ import (
 
 const deadlines = `SELECT count(*) FROM booking_platform.hold_deadlines`
 
-func TestReleaseExpired(t *testing.T) {
+func TestReleaseExpired_Batches(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -55,7 +55,7 @@ func TestReleaseExpired(t *testing.T) {
 
 // Replicas share the work: each hold is released, and counted, once, and a booking that
 // somebody has locked holds nobody up.
-func TestReleaseExpiredOnSeveralReplicas(t *testing.T) {
+func TestReleaseExpired_ConcurrentReplicas(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -98,7 +98,7 @@ func TestReleaseExpiredOnSeveralReplicas(t *testing.T) {
 // A row that refers to a booking by a foreign key, and was inserted in a transaction that
 // is still open, keeps nobody's expired hold alive: neither for the sweep nor for who
 // needs the slot. So payments may be made meanwhile.
-func TestReleaseExpiredBesideAForeignKey(t *testing.T) {
+func TestReleaseExpired_OpenForeignKeyInsert(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -128,7 +128,7 @@ func TestReleaseExpiredBesideAForeignKey(t *testing.T) {
 
 // A booking that was deleted leaves its deadline behind, which keeps nothing from being
 // done and goes once it is due.
-func TestDeadlinesOfDeletedBookings(t *testing.T) {
+func TestReleaseExpired_DeletedBooking(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -149,7 +149,7 @@ func TestDeadlinesOfDeletedBookings(t *testing.T) {
 	require.Equal(t, 1, count(t, db, deadlines+` WHERE booking_id = $1::uuid`, running.ID))
 }
 
-func TestBacklog(t *testing.T) {
+func TestBacklog_CountsDueWork(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -191,7 +191,7 @@ func TestBacklog(t *testing.T) {
 }
 
 // Only confirmed bookings whose end has passed for long enough are completed.
-func TestCompletePast(t *testing.T) {
+func TestCompletePast_OnlyAfterTheDelay(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		off := newStore(t, db)
@@ -249,7 +249,7 @@ func TestCompletePast(t *testing.T) {
 }
 
 // Replicas share the work, and a booking that somebody has locked holds nobody up.
-func TestCompletePastOnSeveralReplicas(t *testing.T) {
+func TestCompletePast_ConcurrentReplicas(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -228,9 +228,9 @@ func (w *world) bookToTheLast() error {
 	return nil
 }
 
-// TestMachine does random acts one after the other. After each, slots and bookings are
+// TestModel_Sequential does random acts one after the other. After each, slots and bookings are
 // the model's.
-func TestMachine(t *testing.T) {
+func TestModel_Sequential(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
 	rapid.Check(t, func(t *rapid.T) {
@@ -249,9 +249,9 @@ func TestMachine(t *testing.T) {
 	})
 }
 
-// TestMachineOfSeveral does a few random acts at once, again and again: some order of
+// TestModel_Concurrent does a few random acts at once, again and again: some order of
 // them has to explain what each was answered and what is in the database.
-func TestMachineOfSeveral(t *testing.T) {
+func TestModel_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
 	rapid.Check(t, func(t *rapid.T) {
@@ -278,7 +278,7 @@ CREATE TRIGGER dawdle BEFORE INSERT ON booking_platform.bookings FOR EACH ROW EX
 
 // The machines can fail: where the database does not forbid it, a slot is sold twice, and
 // they see it.
-func TestControlTheMachineSeesWhatTheConstraintForbids(t *testing.T) {
+func TestModel_ControlWithoutConstraint(t *testing.T) {
 	t.Parallel()
 	const drop = `ALTER TABLE booking_platform.bookings DROP CONSTRAINT bookings_no_overlap`
 	tests := map[string]struct {

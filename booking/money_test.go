@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestMoney(t *testing.T) {
+func TestMoney_String(t *testing.T) {
 	t.Parallel()
 	eur := booking.Money{Minor: 5, Currency: "eur"}
 	require.True(t, eur.Equal(booking.Money{Minor: 5, Currency: "EUR"}))
@@ -31,7 +31,7 @@ func TestMoney(t *testing.T) {
 	}
 }
 
-func TestMoneyText(t *testing.T) {
+func TestMoney_UnmarshalText(t *testing.T) {
 	t.Parallel()
 	for _, m := range []struct {
 		minor          int64
@@ -71,7 +71,7 @@ func TestMoneyText(t *testing.T) {
 
 // M24: what Stripe always refuses is refused where it becomes a price or a fee, by every
 // way in which a resource is written.
-func TestResource_PricesThatStripeNeverCharges(t *testing.T) {
+func TestResource_UnchargeablePrices(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -170,7 +170,7 @@ func TestResource_Warnings(t *testing.T) {
 // M4: what is kept and what goes back of a currency that Stripe does not charge to the
 // last minor unit: both are multiples of its step, the fee is rounded down, and together
 // they are the amount.
-func TestTerms_FeesOfSpecialCurrencies(t *testing.T) {
+func TestPolicy_FeesOfSpecialCurrencies(t *testing.T) {
 	t.Parallel()
 	start := time.Now().Add(time.Hour)
 	for _, c := range []struct {
@@ -196,7 +196,7 @@ func TestTerms_FeesOfSpecialCurrencies(t *testing.T) {
 
 // M4: a price in shillings is stored, multiplied and given back in Stripe's unit. Staff
 // cannot give back a part that Stripe would not refund; the whole and nothing they can.
-func TestCancel_RefundThatStripeDoesNotMake(t *testing.T) {
+func TestCancel_UnrefundableAmount(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)

@@ -36,7 +36,7 @@ func changesOf(stays []stay) ([]time.Time, []int) {
 
 // What remains of a slot is what its busiest second leaves, buffers included, and no slot
 // is forgotten.
-func TestRemainingIsWhatTheBusiestSecondLeaves(t *testing.T) {
+func TestOccupancy_RemainingAtTheBusiestSecond(t *testing.T) {
 	t.Parallel()
 	from := date(2027, 5, 3)
 	rapid.Check(t, func(t *rapid.T) {

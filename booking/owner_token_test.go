@@ -25,7 +25,7 @@ func owning(t testing.TB, db *sql.DB, secrets ...string) *booking.Store {
 	return store
 }
 
-func TestOwnerToken(t *testing.T) {
+func TestOwnerToken_HoldAndRenew(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := owning(t, db, secrets...)
@@ -85,7 +85,7 @@ func TestOwnerToken(t *testing.T) {
 // M3: a token ends with the secret that it was made with. While the secret is listed it
 // can be told again; once it is gone, the token and everything that the secret and the
 // booking's id could make are refused.
-func TestOwnerToken_EndsWithItsSecret(t *testing.T) {
+func TestOwnerToken_SecretRemoved(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		before := owning(t, db, secrets[0])
@@ -144,7 +144,7 @@ func TestOwnerToken_NeedsSecretAndRow(t *testing.T) {
 }
 
 // Without secrets there are no tokens, and a booking without one is nobody's.
-func TestBookingWithoutOwnerToken(t *testing.T) {
+func TestOwnerToken_NoSecrets(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -171,7 +171,7 @@ func TestBookingWithoutOwnerToken(t *testing.T) {
 }
 
 // Of many renewals at once exactly one token is good in the end.
-func TestOwnerTokenRenewedAtOnce(t *testing.T) {
+func TestOwnerToken_ConcurrentRenewals(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := owning(t, db, secrets...)
@@ -221,7 +221,7 @@ func idsOf(bookings []booking.Booking) (ids []string) {
 
 // M3: after a secret was retired, one run makes new links for what is coming, and a
 // second has nothing to do.
-func TestRenewOwnerTokens(t *testing.T) {
+func TestRenewOwnerTokens_AfterSecretRetired(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		before, after := owning(t, db, secrets[0]), owning(t, db, secrets[1])
@@ -357,7 +357,7 @@ func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 
 // Several runs at once, on several replicas, beside holds and moves: each booking's link
 // is told by one of them, and the one that was told last is good.
-func TestRenewOwnerTokens_SeveralRunsAtOnce(t *testing.T) {
+func TestRenewOwnerTokens_ConcurrentRuns(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	before := owning(t, db, secrets[0])

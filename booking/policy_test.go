@@ -13,7 +13,7 @@ import (
 
 // What a policy gives before, at and after each of its instants. What ends at an instant
 // has ended then, to the microsecond that the database's clock tells apart.
-func TestTermsOfAPolicy(t *testing.T) {
+func TestPolicy_Terms(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC)
 	const day, tick = 24 * time.Hour, time.Microsecond
@@ -71,7 +71,7 @@ func TestTermsOfAPolicy(t *testing.T) {
 
 // A policy that somebody wrote by SQL and that none could be is refused where its
 // resource is read, so that nothing is sold by it.
-func TestPoliciesThatCannotBe(t *testing.T) {
+func TestPolicy_InvalidInDatabase(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -94,7 +94,7 @@ func TestPoliciesThatCannotBe(t *testing.T) {
 }
 
 // The terms of every kind of booking.
-func TestTermsOfABooking(t *testing.T) {
+func TestBooking_Terms(t *testing.T) {
 	t.Parallel()
 	at := slot(0)
 	b := booking.Booking{

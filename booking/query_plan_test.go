@@ -15,7 +15,7 @@ import (
 )
 
 // A confirmation is a HOT update: it rewrites no index.
-func TestConfirmationIsAHotUpdate(t *testing.T) {
+func TestConfirm_IsAHOTUpdate(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -55,7 +55,7 @@ func holdAfterReseating(ctx context.Context, store *booking.Store, req booking.H
 // Whatever heads allow is sold: slots that overlap by half are filled until every one of
 // them is refused, in any order, among holds, bookings and blocks. Without re-seating
 // about an eighth stays empty.
-func TestReseatFillsWhatHeadsAllow(t *testing.T) {
+func TestRelocate_FillsToCapacity(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -103,7 +103,7 @@ func TestReseatFillsWhatHeadsAllow(t *testing.T) {
 
 // Seats change while others hold, confirm, cancel and reseat: nobody gets another error
 // than that the slot is taken, and at the end every head that is free can be sold.
-func TestReseatAmongHoldsConfirmationsAndCancellations(t *testing.T) {
+func TestRelocate_ConcurrentOperations(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	const capacity, starts = 6, 8
@@ -162,7 +162,7 @@ func seatOf(t *testing.T, db *sql.DB, id string) string {
 
 // Somebody has one of two neighbours locked: the other one moves, and nobody waits. Where
 // both are locked it waits.
-func TestReseatPassesByWhoIsLocked(t *testing.T) {
+func TestRelocate_SkipsLockedBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -192,7 +192,7 @@ func TestReseatPassesByWhoIsLocked(t *testing.T) {
 
 // The room is there, or heads do not suffice, or the resource is unknown: nothing
 // happens.
-func TestReseatWithNothingToDo(t *testing.T) {
+func TestRelocate_NothingToDo(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -16,7 +16,7 @@ import (
 
 // Above READ COMMITTED a place that somebody has taken since the transaction began is not
 // seen: it is to be run again.
-func TestRescheduleBehindASnapshotIsRetryable(t *testing.T) {
+func TestReschedule_BehindSnapshotIsRetryable(t *testing.T) {
 	t.Parallel()
 	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
 		db := testdb.New(t)
@@ -37,7 +37,7 @@ func TestRescheduleBehindASnapshotIsRetryable(t *testing.T) {
 
 // Two bookings that want each other's place are refused, or one after the other finds a
 // free one; nobody deadlocks.
-func TestRescheduleSwaps(t *testing.T) {
+func TestReschedule_ConcurrentSwaps(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	create(t, newStore(t, db), halfSteps(2))
@@ -69,7 +69,7 @@ func TestRescheduleSwaps(t *testing.T) {
 
 // 32 clients move, hold, confirm and cancel on one resource, some in transactions of
 // their own: every answer is yes or no.
-func TestRescheduleAgainstHolds(t *testing.T) {
+func TestReschedule_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	const capacity, starts = 4, 10
@@ -121,7 +121,7 @@ func TestRescheduleAgainstHolds(t *testing.T) {
 }
 
 // 32 late payments for one place, among holds: one of all gets it.
-func TestRetakeAtOnce(t *testing.T) {
+func TestRetake_ConcurrentForOneSlot(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -151,7 +151,7 @@ func TestRetakeAtOnce(t *testing.T) {
 
 // The same late payment, delivered to many replicas at once: all are answered with the
 // booking that was taken again once.
-func TestRetakeOfOneAtOnce(t *testing.T) {
+func TestRetake_ConcurrentSameBooking(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -26,7 +26,7 @@ SELECT COALESCE((SELECT string_agg(b::text, E'\n' ORDER BY b.id) FROM booking_pl
 	return all
 }
 
-func TestReschedule(t *testing.T) {
+func TestReschedule_MovesBooking(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -86,7 +86,7 @@ func TestReschedule(t *testing.T) {
 
 // A booking is not in its own way: at capacity 1 it is shifted by less than its length,
 // forth and back, pending or confirmed.
-func TestRescheduleOntoItself(t *testing.T) {
+func TestReschedule_OverlapsItself(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -108,7 +108,7 @@ func TestRescheduleOntoItself(t *testing.T) {
 }
 
 // What is refused changes nothing: not the units, the sequence, the history or the key.
-func TestRescheduleRefused(t *testing.T) {
+func TestReschedule_Refused(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -182,7 +182,7 @@ func TestRescheduleRefused(t *testing.T) {
 }
 
 // An offer's booking keeps to its offer: its length, its grid, its buffers and its price.
-func TestRescheduleOfAnOffer(t *testing.T) {
+func TestReschedule_Offer(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -210,7 +210,7 @@ func TestRescheduleOfAnOffer(t *testing.T) {
 }
 
 // Customers move while cancelling is free, staff whenever.
-func TestRescheduleByCustomer(t *testing.T) {
+func TestReschedule_ByCustomer(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		policy  booking.Policy
@@ -249,7 +249,7 @@ func TestRescheduleByCustomer(t *testing.T) {
 
 // Expired holds in the way are released first, in the store's transactions and in the
 // caller's.
-func TestRescheduleOverExpiredHolds(t *testing.T) {
+func TestReschedule_ExpiredHoldInTheWay(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -274,7 +274,7 @@ func TestRescheduleOverExpiredHolds(t *testing.T) {
 }
 
 // Neighbours make room where heads are free and no units are.
-func TestRescheduleReseats(t *testing.T) {
+func TestReschedule_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -295,7 +295,7 @@ func TestRescheduleReseats(t *testing.T) {
 // A place that was free when it was looked for is taken by a transaction that has not
 // ended: the move waits for it, and then is refused, or finds the place free. In a
 // caller's transaction no error of the database's ends it.
-func TestRescheduleLosesAPlace(t *testing.T) {
+func TestReschedule_SlotTakenMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, joined := range []bool{false, true} {
 		for _, commits := range []bool{false, true} {
@@ -344,7 +344,7 @@ func TestRescheduleLosesAPlace(t *testing.T) {
 
 // In a caller's transaction at each level, opened long ago: refused and used further,
 // done, rolled back.
-func TestRescheduleInACallersTransaction(t *testing.T) {
+func TestReschedule_InCallersTx(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,7 @@ func differs(field, from, to string) booking.FieldChange {
 	return booking.FieldChange{Field: field, From: from, To: to}
 }
 
-func TestApplyResource(t *testing.T) {
+func TestApplyResource_ReportsChanges(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -120,7 +120,7 @@ func TestApplyResource(t *testing.T) {
 
 // A resource that is not to be sold yet is created so; wrong ones are refused before
 // anything is asked of the database.
-func TestApplyNewResources(t *testing.T) {
+func TestApplyResource_Creates(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -136,7 +136,7 @@ func TestApplyNewResources(t *testing.T) {
 }
 
 // What is sold keeps its times, its price and its terms, whatever its resource becomes.
-func TestApplyLeavesWhatIsSold(t *testing.T) {
+func TestApplyResource_KeepsSoldBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -158,7 +158,7 @@ func TestApplyLeavesWhatIsSold(t *testing.T) {
 }
 
 // Applied at once: one comes after the other, whether or not the resource is there.
-func TestApplyAtOnce(t *testing.T) {
+func TestApplyResource_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	const clients = 12
@@ -201,7 +201,7 @@ func TestApplyAtOnce(t *testing.T) {
 
 // An apply waits for a hold that is being made, and no hold that began under the old
 // rules is sold after it.
-func TestApplyAgainstHolds(t *testing.T) {
+func TestApplyResource_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -89,7 +89,7 @@ func TestHold_CapacityLoweredBySQL(t *testing.T) {
 // M15: moves, blocks and late payments sell nothing above a lowered capacity either,
 // together with holds, on bookings that overlap in any way; and all that fits is still
 // sold.
-func TestCapacityLoweredBySQL_Fight(t *testing.T) {
+func TestCapacityLoweredBySQL_ConcurrentOperations(t *testing.T) {
 	t.Parallel()
 	const halfHours = 8
 	for round := range 6 {
@@ -221,7 +221,7 @@ func TestCapacityLoweredBySQL_WaitsForHolds(t *testing.T) {
 
 // A resource whose capacity was lowered in the database below what is sold: no error but
 // that the slot is taken.
-func TestReseatBelowALoweredCapacity(t *testing.T) {
+func TestCapacityLoweredBySQL_Relocate(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

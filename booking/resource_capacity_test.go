@@ -68,7 +68,7 @@ func party(start time.Time, heads int) booking.HoldRequest {
 func big(r *booking.Resource) { r.Capacity = 6 }
 
 // Lowering stops at what is sold at once, and names who stands in the way.
-func TestLoweringStopsAtWhatIsSold(t *testing.T) {
+func TestLowerCapacity_BelowSold(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -97,7 +97,7 @@ func TestLoweringStopsAtWhatIsSold(t *testing.T) {
 }
 
 // Buffers keep units too, and at most a hundred bookings are named, the first ones.
-func TestLoweringNamesAHundred(t *testing.T) {
+func TestLowerCapacity_ListsAtMostAHundred(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	r := create(t, store, big, func(r *booking.Resource) { r.BufferAfter = time.Hour })
@@ -120,7 +120,7 @@ func TestLoweringNamesAHundred(t *testing.T) {
 
 // What is over does not count, nor do holds whose time has passed, whoever looks at them
 // meanwhile.
-func TestLoweringLooksAhead(t *testing.T) {
+func TestLowerCapacity_IgnoresPastAndExpired(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -146,7 +146,7 @@ func TestLoweringLooksAhead(t *testing.T) {
 }
 
 // A hold whose time has passed, and that somebody is just confirming, is waited for.
-func TestLoweringWaitsForALateConfirmation(t *testing.T) {
+func TestLowerCapacity_WaitsForLateConfirmation(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -176,7 +176,7 @@ func TestLoweringWaitsForALateConfirmation(t *testing.T) {
 
 // A hold that is being made, in a transaction that has not ended, counts once it is
 // committed.
-func TestLoweringWaitsForHolds(t *testing.T) {
+func TestLowerCapacity_WaitsForHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -202,7 +202,7 @@ func TestLoweringWaitsForHolds(t *testing.T) {
 }
 
 // Who sits on units that will be gone gets others; nothing else of the bookings changes.
-func TestLoweringSeatsAgain(t *testing.T) {
+func TestLowerCapacity_RelocatesBookings(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -228,7 +228,7 @@ func TestLoweringSeatsAgain(t *testing.T) {
 
 // One that has begun moves onto a unit that somebody had who is over and was never
 // completed.
-func TestLoweringSeatsAgainBesideThePast(t *testing.T) {
+func TestLowerCapacity_RelocatesNextToPastBooking(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -258,7 +258,7 @@ func TestLoweringSeatsAgainBesideThePast(t *testing.T) {
 
 // However a day was sold, it can be lowered to what is sold at once, and then everything
 // that is promised can be booked.
-func TestWhatIsPromisedAfterLoweringCanBeBooked(t *testing.T) {
+func TestLowerCapacity_ListedSlotsCanBeHeld(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -310,7 +310,7 @@ func TestWhatIsPromisedAfterLoweringCanBeBooked(t *testing.T) {
 
 // 16 clients hold while the capacity goes up and down: never a unit above it, and nobody
 // hears of a deadlock.
-func TestLoweringAgainstHolds(t *testing.T) {
+func TestLowerCapacity_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	db.SetMaxOpenConns(20)

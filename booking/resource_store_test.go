@@ -13,7 +13,7 @@ import (
 )
 
 // A caller may change what it was given without changing what the store sells by.
-func TestResourcesAreCopies(t *testing.T) {
+func TestResource_ReturnsCopies(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	r := create(t, store, func(r *booking.Resource) { r.Hours = daily(0, 1440) })
@@ -28,7 +28,7 @@ func TestResourcesAreCopies(t *testing.T) {
 
 // What is kept in memory is bounded, and a resource that was dropped from it is read
 // again.
-func TestMemoryIsBounded(t *testing.T) {
+func TestResource_CacheIsBounded(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -52,7 +52,7 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 // Rows that are changed by hand, in every way there is, are rules that changed.
-func TestRulesChangedByHand(t *testing.T) {
+func TestResource_ChangedBySQL(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -106,7 +106,7 @@ func TestRulesChangedByHand(t *testing.T) {
 }
 
 // A store that sells by rules in memory follows an exception that is taken away.
-func TestStaleExceptionIsNotSoldBy(t *testing.T) {
+func TestResource_RemovedException(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -120,7 +120,7 @@ func TestStaleExceptionIsNotSoldBy(t *testing.T) {
 
 // A replica that has rules in memory follows every change of them, at its next hold or
 // list of slots.
-func TestRulesThatHaveChanged(t *testing.T) {
+func TestResource_ChangedOnAnotherReplica(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -174,7 +174,7 @@ func TestRulesThatHaveChanged(t *testing.T) {
 }
 
 // What a transaction read before it was rolled back was never true, and is not sold by.
-func TestRulesThatWereRolledBack(t *testing.T) {
+func TestResource_ChangeRolledBack(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -15,7 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestCreateResource(t *testing.T) {
+func TestCreateResource_RoundTrip(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -75,7 +75,7 @@ func TestCreateResource(t *testing.T) {
 	})
 }
 
-func TestCreateResourceRefuses(t *testing.T) {
+func TestCreateResource_InvalidFields(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -262,7 +262,7 @@ func offer(change func(*booking.Offer)) func(*booking.Resource) {
 }
 
 // Everything that is wrong with any offer is said, in the order of the offers.
-func TestProblemsOfOffersAreNamed(t *testing.T) {
+func TestCreateResource_InvalidOffers(t *testing.T) {
 	t.Parallel()
 	r := court()
 	offer(func(o *booking.Offer) { o.Slug, o.Name, o.Price.Minor = "long", "", -1 })(&r)
@@ -280,7 +280,7 @@ func TestProblemsOfOffersAreNamed(t *testing.T) {
 
 // What touches does not overlap, and a day's hours may run into the day after where that
 // has no hours of its own.
-func TestExceptionsThatAreFine(t *testing.T) {
+func TestCreateResource_ValidExceptions(t *testing.T) {
 	t.Parallel()
 	for _, fine := range [][]string{
 		{"2026-12-24", "9:00-12:00", "12:00-13:00", "2026-12-25"},
@@ -295,7 +295,7 @@ func TestExceptionsThatAreFine(t *testing.T) {
 }
 
 // What is left out of an offer is the resource's length, and no buffer.
-func TestOfferDefaults(t *testing.T) {
+func TestCreateResource_OfferDefaults(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	given := []booking.Offer{{Slug: "plain", Name: "Plain"}, {Slug: "days", Name: "Days", SlotLength: 72 * time.Hour}}
@@ -309,7 +309,7 @@ func TestOfferDefaults(t *testing.T) {
 }
 
 // Opening hours are written as they are read.
-func TestIntervalText(t *testing.T) {
+func TestHours_TextRoundTrip(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]booking.Interval{
 		"9:00-12:30": {Opens: 540, Closes: 750}, "22:00-2:00": {Opens: 1320, Closes: 1560},

@@ -24,7 +24,7 @@ func expired(t *testing.T, db *sql.DB, store *booking.Store, req booking.HoldReq
 	return b
 }
 
-func TestRetake(t *testing.T) {
+func TestRetake_TakesTheSlotAgain(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -59,7 +59,7 @@ func TestRetake(t *testing.T) {
 
 // What is refused changes nothing, in the store's transactions and in the caller's, which
 // goes on.
-func TestRetakeRefused(t *testing.T) {
+func TestRetake_Refused(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -109,7 +109,7 @@ func TestRetakeRefused(t *testing.T) {
 }
 
 // It takes the units that are left, and neighbours make room; expired holds are released.
-func TestRetakeMakesRoom(t *testing.T) {
+func TestRetake_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -27,7 +27,7 @@ func daily(opens, closes int) []booking.Hours {
 
 // Each case lists the starts of one local day, as RFC 3339 in the zone of the resource,
 // without the date.
-func TestStartsOnTheDaysClocksChange(t *testing.T) {
+func TestStarts_DaysOfClockChanges(t *testing.T) {
 	t.Parallel()
 	hour, half := time.Hour, 30*time.Minute
 	tests := map[string]struct {
@@ -146,7 +146,7 @@ func TestStartsOnTheDaysClocksChange(t *testing.T) {
 }
 
 // Asking for a year at once, day by day, or for one instant gives the same starts.
-func TestStartsDoNotDependOnTheRange(t *testing.T) {
+func TestStarts_IndependentOfRange(t *testing.T) {
 	t.Parallel()
 	for _, zone := range []string{"Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca",
 		"UTC"} {
@@ -231,7 +231,7 @@ func drawResource(t *rapid.T) booking.Resource {
 
 // Every slot that is offered is accepted by a hold, and no other: both follow the plain
 // rule, minute by minute, over the days on which clocks change.
-func TestOfferedIsAccepted(t *testing.T) {
+func TestStarts_ListedAndAcceptedAgree(t *testing.T) {
 	t.Parallel()
 	changes := []time.Time{
 		date(2027, 2, 6), date(2027, 3, 13), date(2027, 3, 27), date(2027, 4, 3), date(2027, 9, 4), date(2027, 10, 2),

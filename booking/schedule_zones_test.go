@@ -25,7 +25,7 @@ func utc(t testing.TB, texts ...string) []time.Time {
 
 // What a store offers and sells on the days clocks change, and on other odd ones, stated
 // in UTC by hand. All lie so far ahead that it matters little when the test runs.
-func TestZonesThroughTheStore(t *testing.T) {
+func TestSlots_Zones(t *testing.T) {
 	t.Parallel()
 	hour, half := time.Hour, 30*time.Minute
 	tests := map[string]struct {
@@ -132,7 +132,7 @@ func TestZonesThroughTheStore(t *testing.T) {
 // Four hours by the clock on the wall are three in real time on that night: the slot of
 // midnight reaches into the next one, and whoever has the one keeps the other from being
 // sold.
-func TestSlotsOverlapAcrossTheMissingHour(t *testing.T) {
+func TestSlots_OverlapAcrossSkippedHour(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	create(t, store, func(r *booking.Resource) { r.SlotLength, r.Horizon = 4*time.Hour, 3650*24*time.Hour })
@@ -155,7 +155,7 @@ func TestSlotsOverlapAcrossTheMissingHour(t *testing.T) {
 // A zone's rules change, or a resource is given another zone, after something was sold:
 // that keeps its instants, stands in the way of what overlaps it in real time, and can be
 // confirmed, repeated and moved; new slots follow the new rules.
-func TestChangeOfTheZoneAfterASale(t *testing.T) {
+func TestHold_ZoneChangedAfterSale(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -198,7 +198,7 @@ func TestChangeOfTheZoneAfterASale(t *testing.T) {
 }
 
 // A zone that is known no more is not sold by, and what is sold stays readable.
-func TestZoneThatIsGone(t *testing.T) {
+func TestHold_UnknownZone(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -76,7 +76,7 @@ func countedBy(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
 }
 
 // Without contention, and with the resource in memory, each operation is one round trip.
-func TestRoundTrips(t *testing.T) {
+func TestRoundTrips_HoldToCancel(t *testing.T) {
 	t.Parallel()
 	db, trips := counted(t)
 	store := newStore(t, db)
@@ -179,7 +179,7 @@ func TestRoundTrips(t *testing.T) {
 }
 
 // What comes after the confirmation, each in the store and in a caller's transaction.
-func TestRoundTripsOfALife(t *testing.T) {
+func TestRoundTrips_AfterConfirmation(t *testing.T) {
 	t.Parallel()
 	db, trips := counted(t)
 	store, err := booking.New(db, booking.Options{CompleteAfter: time.Hour})
@@ -253,7 +253,7 @@ func TestRoundTripsOfALife(t *testing.T) {
 }
 
 // A first free slot and a look at several resources are one round trip each.
-func TestRoundTripsOfAvailability(t *testing.T) {
+func TestRoundTrips_Availability(t *testing.T) {
 	t.Parallel()
 	db, trips := counted(t)
 	store := newStore(t, db)
@@ -274,7 +274,7 @@ func TestRoundTripsOfAvailability(t *testing.T) {
 	require.EqualValues(t, 4, trips.Load()-before, "what has passed is not looked through")
 }
 
-func TestRoundTripsOfFeeds(t *testing.T) {
+func TestRoundTrips_Feeds(t *testing.T) {
 	t.Parallel()
 	db, trips := counted(t)
 	store := newStore(t, db)

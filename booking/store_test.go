@@ -14,13 +14,13 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestNewFailsClosed(t *testing.T) {
+func TestNew_InvalidArguments(t *testing.T) {
 	t.Parallel()
 	_, err := booking.New(nil, booking.Options{})
 	require.Error(t, err)
 }
 
-func TestBoundsOfOptions(t *testing.T) {
+func TestNew_InvalidOptions(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	for _, opts := range []booking.Options{
@@ -84,7 +84,7 @@ func playHotPath(t *testing.T, store *booking.Store, day int) {
 // connection.
 const hotStatements = `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%booking_platform.%' AND statement NOT LIKE '%' || 'pg_prepared' || '%'`
 
-func TestPreparedStatements(t *testing.T) {
+func TestPrepare_EveryDriver(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriverDirect(t, sessions, func(t *testing.T, db *sql.DB) {
 		db.SetMaxOpenConns(1)
@@ -105,7 +105,7 @@ func TestPreparedStatements(t *testing.T) {
 
 // The server ends every connection: whoever was on one may be told, and afterwards all is
 // as before.
-func TestPreparedStatementsAfterTheServerEndedTheConnection(t *testing.T) {
+func TestPrepare_ConnectionTerminated(t *testing.T) {
 	t.Parallel()
 	for _, driver := range testdb.Drivers {
 		t.Run(string(driver), func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestPreparedStatementsAfterTheServerEndedTheConnection(t *testing.T) {
 
 // A resource that is full is full by prepared statements too, and Postgres notices what a
 // newer migration adds.
-func TestPreparedStatementsUnderContention(t *testing.T) {
+func TestPrepare_ConcurrentAndSchemaChange(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
 	store := preparing(t, db)
@@ -148,7 +148,7 @@ func TestPreparedStatementsUnderContention(t *testing.T) {
 }
 
 // Prepared, an operation is one round trip with lib/pq as it comes, too.
-func TestRoundTripsPrepared(t *testing.T) {
+func TestPrepare_RoundTrips(t *testing.T) {
 	t.Parallel()
 	for _, binary := range []bool{true, false} {
 		db, trips := countedBy(t, binary)
@@ -169,7 +169,7 @@ func TestRoundTripsPrepared(t *testing.T) {
 // Who prepares a statement may not wait for a connection on which somebody waits for the
 // statement: the first moves of a store, all at once, which have the resource locked,
 // come to their end.
-func TestPreparingAtOnceDoesNotDeadlock(t *testing.T) {
+func TestPrepare_ConcurrentFirstUse(t *testing.T) {
 	t.Parallel()
 	const clients = 24
 	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))

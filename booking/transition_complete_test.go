@@ -15,7 +15,7 @@ import (
 
 // A booking that has begun is completed or missed, and each is corrected into the other;
 // its units are free at once.
-func TestComplete(t *testing.T) {
+func TestComplete_AndNoShow(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -216,7 +216,7 @@ func TestComplete_KeepsTheBufferBefore(t *testing.T) {
 }
 
 // A capacity is not lowered below what buffers of completed bookings still need.
-func TestApplyResource_CountsBuffersOfCompletedBookings(t *testing.T) {
+func TestLowerCapacity_CountsBuffersOfCompletedBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

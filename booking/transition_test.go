@@ -15,7 +15,7 @@ import (
 
 // Every operation from every status, and from a hold whose time has passed: the status
 // afterwards, or the error.
-func TestOperationsByStatus(t *testing.T) {
+func TestTransitions_EveryOperationByStatus(t *testing.T) {
 	t.Parallel()
 	refused := &booking.StatusError{}
 	type want map[string]any
@@ -185,7 +185,7 @@ func TestOperationsByStatus(t *testing.T) {
 
 // A hold is confirmed, given back, cancelled and swept at once, many times: it ends in
 // one status, and whoever succeeded says so rightly.
-func TestOneOutcomeOfARace(t *testing.T) {
+func TestTransitions_ConcurrentSingleOutcome(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -267,7 +267,7 @@ func TestConfirm_SlotHasBegun(t *testing.T) {
 
 // Of several bookings those are confirmed that are holds; the others are left as they
 // are, and the one that somebody has locked is not waited for.
-func TestConfirmSeveral(t *testing.T) {
+func TestConfirmSeveral_SkipsOthersAndLocked(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -311,7 +311,7 @@ func TestConfirmSeveral(t *testing.T) {
 
 // Whoever has locked a booking decides on what it saw: everyone else waits, and then sees
 // what was decided.
-func TestLock(t *testing.T) {
+func TestLock_BlocksOtherChanges(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -340,7 +340,7 @@ func TestLock(t *testing.T) {
 	})
 }
 
-func TestExpire(t *testing.T) {
+func TestExpire_EndsHold(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -34,7 +34,7 @@ func holdInTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, req bo
 	}
 }
 
-func TestContentionInCallersTransactions(t *testing.T) {
+func TestTxHold_Concurrent(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestContentionInCallersTransactions(t *testing.T) {
 
 // Above READ COMMITTED a transaction does not see what was committed since it began, and
 // is told to begin anew.
-func TestHoldBehindASnapshotIsRetryable(t *testing.T) {
+func TestTxHold_BehindSnapshotIsRetryable(t *testing.T) {
 	t.Parallel()
 	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
 		db := testdb.New(t)
@@ -88,7 +88,7 @@ func TestHoldBehindASnapshotIsRetryable(t *testing.T) {
 
 // At READ COMMITTED the expired hold is released beside the transaction, which then takes
 // the slot in the same run.
-func TestExpiredHoldInTheWayOfACallersTransaction(t *testing.T) {
+func TestTxHold_ExpiredHoldInTheWay(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db).Patient()
@@ -107,7 +107,7 @@ func TestExpiredHoldInTheWayOfACallersTransaction(t *testing.T) {
 
 // The caller holds the only connection there is: the hold gives up soon, says that it may
 // be run again, and leaves the transaction usable.
-func TestPoolOfOne(t *testing.T) {
+func TestTxHold_PoolOfOneConnection(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -134,7 +134,7 @@ func TestPoolOfOne(t *testing.T) {
 }
 
 // The caller itself has the expired hold locked: nobody can be waited for.
-func TestExpiredHoldLockedByTheCaller(t *testing.T) {
+func TestTxHold_ExpiredHoldLockedByCaller(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -151,7 +151,7 @@ func TestExpiredHoldLockedByTheCaller(t *testing.T) {
 
 // Callers that take two slots in opposite orders deadlock; one of them is told to run
 // again, and then both succeed or are refused.
-func TestDeadlockOfCallersIsRetryable(t *testing.T) {
+func TestTxHold_DeadlockIsRetryable(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -254,7 +254,7 @@ var operations = []operation{
 // At every isolation level: a transaction opened long ago in which an operation is
 // refused goes on, and what is done in it bears the time at which it was done; rolled
 // back it was never done.
-func TestOperationsInCallersTransactions(t *testing.T) {
+func TestTx_EveryOperation(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {
 		t.Run(name, func(t *testing.T) {

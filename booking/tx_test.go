@@ -156,7 +156,7 @@ var begins = map[string]struct {
 	}},
 }
 
-func TestJoiningACallersTransaction(t *testing.T) {
+func TestTx_CommitAndRollback(t *testing.T) {
 	t.Parallel()
 	for name, way := range begins {
 		t.Run(name, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestJoiningACallersTransaction(t *testing.T) {
 
 // Two transactions of callers that want the same slot: the second waits, and is decided
 // by how the first ends.
-func TestHoldWaitsForACallersTransaction(t *testing.T) {
+func TestTxHold_WaitsForAnotherTx(t *testing.T) {
 	t.Parallel()
 	for _, commits := range []bool{true, false} {
 		db := testdb.New(t)
@@ -243,7 +243,7 @@ func TestHoldWaitsForACallersTransaction(t *testing.T) {
 
 // In a transaction opened long ago now() stands still: a hold made there lives from when
 // it was made, and its end is judged by when the confirmation is asked for.
-func TestTransactionOpenedLongAgo(t *testing.T) {
+func TestTx_OpenedLongAgo(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

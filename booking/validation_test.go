@@ -18,7 +18,7 @@ import (
 // Whatever is asked for with a range, an instant, a number or a text out of its bounds:
 // an error that names the field, and no more memory than a small part of what was sent.
 // It counts what the whole process allocates, so it is not parallel.
-func TestBadInputCostsLittle(t *testing.T) {
+func TestValidation_BadInputAllocatesLittle(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, func(r *booking.Resource) { r.Capacity = 4 })
@@ -196,7 +196,7 @@ func TestBadInputCostsLittle(t *testing.T) {
 
 // At the end of what instants may be, ranges reach beyond the year 9999, which Postgres
 // and the drivers can say.
-func TestLastYears(t *testing.T) {
+func TestValidation_LastYears(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -217,7 +217,7 @@ func TestLastYears(t *testing.T) {
 }
 
 // M30: no text that is shown holds what hides or reorders text, wherever it enters.
-func TestText_HidesOrReorders(t *testing.T) {
+func TestValidation_HiddenAndReorderingText(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)

@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking/calendar"
 )
 
-func TestFeedTellsOfTheResource(t *testing.T) {
+func TestFeed_Resource(t *testing.T) {
 	t.Parallel()
 	r := court
 	r.Name = "Court, by the river"
@@ -37,7 +37,7 @@ func TestFeedTellsOfTheResource(t *testing.T) {
 	require.Equal(t, 2*time.Hour, refresh)
 }
 
-func TestEventsOfAFeed(t *testing.T) {
+func TestFeed_Events(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		change                       func(*booking.Booking)
@@ -87,7 +87,7 @@ func crowd(n int) (out []booking.Booking) {
 	return out
 }
 
-func TestLargeFeed(t *testing.T) {
+func TestFeed_ManyBookings(t *testing.T) {
 	t.Parallel()
 	many := crowd(2000)
 	began := time.Now()
@@ -106,7 +106,7 @@ func TestLargeFeed(t *testing.T) {
 }
 
 // The longest names and references bound what one event takes.
-func TestLargestEvent(t *testing.T) {
+func TestFeed_LongestTexts(t *testing.T) {
 	t.Parallel()
 	b := sold(func(b *booking.Booking) {
 		name := strings.Repeat("👍", 200)

@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking/calendar"
 )
 
-func TestFileHasEveryProperty(t *testing.T) {
+func TestFile_AllProperties(t *testing.T) {
 	t.Parallel()
 	b := sold(func(b *booking.Booking) { b.Offer, b.Sequence, b.Party = "long", 3, 4 })
 	opts := calendar.FileOptions{Link: "https://example.com/success?booking=1&token=a,b;c",
@@ -52,7 +52,7 @@ func TestFileHasEveryProperty(t *testing.T) {
 	require.Equal(t, file, again, "the same input gives the same bytes")
 }
 
-func TestFileWithoutWhatMayBeLeftOut(t *testing.T) {
+func TestFile_OptionalPropertiesLeftOut(t *testing.T) {
 	t.Parallel()
 	r := court
 	r.Description = ""
@@ -69,7 +69,7 @@ func TestFileWithoutWhatMayBeLeftOut(t *testing.T) {
 	require.Equal(t, "Court – gone-by-now", text(t, event(t, file).Props, "SUMMARY"))
 }
 
-func TestStatusOfFile(t *testing.T) {
+func TestFile_Status(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[booking.Status]string{
 		booking.Confirmed: "CONFIRMED", booking.Completed: "CONFIRMED", booking.NoShow: "CONFIRMED",
@@ -98,7 +98,7 @@ func TestStatusOfFile(t *testing.T) {
 
 // Instants are written in UTC, whatever zone they come in and whatever its clocks do
 // meanwhile.
-func TestTimesAreInUTC(t *testing.T) {
+func TestFile_TimesInUTC(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ zone, start, dtstart, dtend string }{
 		{"Europe/Paris", "2026-03-29T01:30:00+01:00", "20260329T003000Z", "20260329T023000Z"},
@@ -139,7 +139,7 @@ func TestTimesAreInUTC(t *testing.T) {
 	}
 }
 
-func TestWrongArguments(t *testing.T) {
+func TestFile_InvalidArguments(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"", "example.com\r\nBEGIN:VEVENT", "exam\u2028ple.com", "\xff.com", "a b", "a@b",
 		strings.Repeat("a", 254)} {

@@ -13,7 +13,7 @@ import (
 
 // A booking that is moved and then cancelled stays one event, in its file and in the
 // feed, and each change is newer than the one before.
-func TestMovedAndCancelledItIsOneEvent(t *testing.T) {
+func TestFileAndFeed_RescheduledThenCancelled(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store, err := booking.New(db, booking.Options{})

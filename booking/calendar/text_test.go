@@ -26,7 +26,7 @@ func written(t tester, name, description string) (summary, body string) {
 	return text(t, props, "SUMMARY"), body
 }
 
-func TestTextComesBackAsItWas(t *testing.T) {
+func TestText_RoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
 		"Müller, Söhne; & Co: \"the\" 'court'", `C:\new\, \; \\n \N \`, `\`, `\\`, `\n`, "a,b;c:d", ",", ";", "日本語の予約",
@@ -42,7 +42,7 @@ func TestTextComesBackAsItWas(t *testing.T) {
 
 // A long text is folded at 75 octets, wherever characters of one to four octets, escapes
 // and spaces fall.
-func TestFolding(t *testing.T) {
+func TestText_Folding(t *testing.T) {
 	t.Parallel()
 	for _, piece := range []string{"a", "ü", "€", "👍", "👩‍👧", `\`, ",", ";", "\n", " ", "\t", "a ", "ü ", "<", "a>",
 		"  a"} {
@@ -55,7 +55,7 @@ func TestFolding(t *testing.T) {
 }
 
 // Whatever is in a name, it writes no line of its own.
-func TestNoTextBecomesALine(t *testing.T) {
+func TestText_CannotInjectLines(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"\r\n", "\n", "\r", "\r\r\n", "\n\r", "\v", "\f", "\u0085", "\u2028", "\u2029",
 		"\x00\r\n", "\\\r\n", "\\\n"} {
@@ -95,7 +95,7 @@ func TestNoTextBecomesALine(t *testing.T) {
 
 // Random text that a calendar can hold comes back as it was, and of any other bytes a
 // file comes out that can be read.
-func TestAnyText(t *testing.T) {
+func TestText_RandomInput(t *testing.T) {
 	t.Parallel()
 	pieces := []string{
 		"\r\n", "\r", "\n", "\\", "\\n", ",", ";", ":", "\"", " ", "\t", "\u2028", "\u0085", "\x00", "\xff", "\xe2\x82",

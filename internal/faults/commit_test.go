@@ -17,7 +17,7 @@ import (
 
 // COMMIT sent, answer lost: the database link is cut after the bytes left. 500;
 // redelivery 200, one effect.
-func TestCommitSentAnswerLost(t *testing.T) {
+func TestCommit_AnswerLost(t *testing.T) {
 	t.Parallel()
 	l := &link{}
 	w := newWorld(t, setup{link: l, lost: true})
@@ -39,7 +39,7 @@ func TestCommitSentAnswerLost(t *testing.T) {
 
 // A failed attempt is recorded late: A claims and rolls back; B claims and commits; then
 // A's failure record. B's processed stands; the next delivery is a duplicate.
-func TestFailedAttemptIsRecordedLate(t *testing.T) {
+func TestCommit_FailedAttemptRecordedLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
@@ -88,7 +88,7 @@ func TestFailedAttemptIsRecordedLate(t *testing.T) {
 
 // One statement fails: a trigger that raises for one id. R0 for that event, 200 for the
 // others.
-func TestOneStatementFails(t *testing.T) {
+func TestStatements_OneFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	bad, badCheckout := w.begun(0)

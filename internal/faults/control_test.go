@@ -15,7 +15,7 @@ import (
 // Each invariant is shown to catch a planted mistake, and no other one reports it. $1 is
 // the booking that was paid for and refunded in part, and $2 the one whose payment came
 // too late.
-func TestEachInvariantCatchesItsMistake(t *testing.T) {
+func TestInvariants_PlantedMistakes(t *testing.T) {
 	t.Parallel()
 	w, paid, late := someOfEach(t)
 	truth := w.truth()

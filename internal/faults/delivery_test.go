@@ -13,7 +13,7 @@ import (
 )
 
 // Duplicate storm: one event 50 times over 3 hosts. One ledger row, one effect.
-func TestDuplicateStorm(t *testing.T) {
+func TestDelivery_DuplicateStorm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
@@ -41,7 +41,7 @@ func TestDuplicateStorm(t *testing.T) {
 
 // Two events, one session: two ids for the same session and type; completed plus
 // async_payment_succeeded. One effect.
-func TestTwoEventsOneSession(t *testing.T) {
+func TestDelivery_TwoEventsOneSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
@@ -73,7 +73,7 @@ func TestTwoEventsOneSession(t *testing.T) {
 
 // Late, old, replayed: 3 days later; older than the tolerance. 200 without effect; 400
 // without a row.
-func TestLateOldReplayed(t *testing.T) {
+func TestDelivery_LateOldReplayed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
@@ -103,7 +103,7 @@ func TestLateOldReplayed(t *testing.T) {
 
 // Secret rotation: two signatures; old and new secret configured. 200 throughout; a
 // retired secret 400.
-func TestSecretRotation(t *testing.T) {
+func TestDelivery_SecretRotation(t *testing.T) {
 	t.Parallel()
 	const next = "whsec_next"
 	// One host for each stage: before, during, after.
@@ -151,7 +151,7 @@ func TestSecretRotation(t *testing.T) {
 }
 
 // Another API version: valid signature. Processed, counted apart.
-func TestAnotherAPIVersion(t *testing.T) {
+func TestDelivery_AnotherAPIVersion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)

@@ -13,7 +13,7 @@ import (
 
 // Lock wait, deadlock, 40001: somebody holds FOR UPDATE; opposed order. Bounded; retried
 // a bounded number of times, or R0.
-func TestLockWaitDeadlock40001(t *testing.T) {
+func TestLocks_WaitDeadlockSerializationFailure(t *testing.T) {
 	t.Parallel()
 	t.Run("lock wait", lockWait)
 	t.Run("deadlock", deadlock)

@@ -104,7 +104,7 @@ type told struct {
 // Any order: every permutation of completed, expired, refunded, disputed. The same final
 // state. Each event comes twice: right after itself, or when all have come; and once more
 // where it matched nothing.
-func TestAnyOrder(t *testing.T) {
+func TestDelivery_AnyOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true, pool: 8, webhook: webhook.Options{Prepare: true}})
 	var all []told

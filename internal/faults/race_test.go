@@ -16,7 +16,7 @@ import (
 // A payment's event, the release of its hold and a second customer's hold meet at one
 // slot. The booking is confirmed or the payment refunded in full, never neither. Both
 // outcomes have to occur, so there are 200 races: three in ten end with a confirmation.
-func TestPaymentAtTheHoldsLastMoment(t *testing.T) {
+func TestRace_PaymentAtTheHoldsLastMoment(t *testing.T) {
 	t.Parallel()
 	const races, workers = 200, 8
 	w := newWorld(t, setup{lost: true, pool: 8, webhook: webhook.Options{Prepare: true}})

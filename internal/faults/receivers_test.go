@@ -113,7 +113,7 @@ func (s *service) truth(t *testing.T) faults.Receiver {
 // other handlers, under failures, duplicates and steps that run meanwhile. Each event
 // takes effect once for each receiver that has a handler for it, and no other receiver's
 // events are touched.
-func TestReceiversOnOneLedger(t *testing.T) {
+func TestReceivers_OneLedger(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	shop, mail := w.newService("shop", true), w.newService("mail", false)

@@ -15,7 +15,7 @@ import (
 )
 
 // Refunds at once: the sum is never above what was paid.
-func TestRefundsAtOnce(t *testing.T) {
+func TestRefund_Concurrent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	_, p := w.paid(0)
@@ -42,7 +42,7 @@ func TestRefundsAtOnce(t *testing.T) {
 }
 
 // A refund that fails: the failure is visible.
-func TestRefundThatFails(t *testing.T) {
+func TestRefund_Fails(t *testing.T) {
 	t.Parallel()
 	for name, pending := range map[string]int{"after it succeeded": 0, "while it was pending": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestRefundThatFails(t *testing.T) {
 
 // Stripe's refund event before its answer: the stand-in sends first, answers later. One
 // refund row, settled.
-func TestStripesRefundEventBeforeItsAnswer(t *testing.T) {
+func TestRefund_EventBeforeAnswer(t *testing.T) {
 	t.Parallel()
 	var w *world
 	w = newWorld(t, setup{stripe: stripetest.Options{OnRefund: func(r stripetest.Refund) {

@@ -18,7 +18,7 @@ import (
 
 // Stripe's events lost, or never made: deliver none. Reconciliation settles every
 // payment.
-func TestStripesEventsLostOrNeverMade(t *testing.T) {
+func TestSession_EventsLost(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]setup{
 		"lost":       {lost: true},
@@ -82,7 +82,7 @@ func TestStripesEventsLostOrNeverMade(t *testing.T) {
 }
 
 // Payment after the slot was sold again: one full refund; the other booking untouched.
-func TestPaymentAfterTheSlotWasSoldAgain(t *testing.T) {
+func TestSession_PaidAfterSlotSoldAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	late, c := w.begun(0)
@@ -103,7 +103,7 @@ func TestPaymentAfterTheSlotWasSoldAgain(t *testing.T) {
 }
 
 // Expire refused because the customer just paid: the stand-in refuses. The payment wins.
-func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
+func TestSession_PaidWhileExpiring(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
@@ -125,7 +125,7 @@ func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
 }
 
 // Amount or currency differs: signed event. Parked, not confirmed.
-func TestAmountOrCurrencyDiffers(t *testing.T) {
+func TestSession_AmountOrCurrencyDiffers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	for nth, change := range []string{`amount_minor = amount_minor + 1`, `amount_minor = amount_minor - 1`,
@@ -147,7 +147,7 @@ func TestAmountOrCurrencyDiffers(t *testing.T) {
 
 // Amount differs, and none of its events comes: it is parked by asking Stripe, with a
 // record of that, and what Stripe sends later changes nothing.
-func TestAmountDiffersAndItsEventsAreLost(t *testing.T) {
+func TestSession_AmountDiffersEventsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
@@ -181,7 +181,7 @@ func TestAmountDiffersAndItsEventsAreLost(t *testing.T) {
 
 // Stripe call fails after it succeeded there: 500 or reset on the way back. Same
 // idempotency key, one object there.
-func TestStripeCallFailsAfterItSucceededThere(t *testing.T) {
+func TestSession_CallFailsAfterSucceedingAtStripe(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []stripetest.FaultKind{stripetest.FailAfter, stripetest.ResetAfter} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestStripeCallFailsAfterItSucceededThere(t *testing.T) {
 }
 
 // Two sessions of one booking both paid: one confirms, the other is refunded in full.
-func TestTwoSessionsOfOneBookingBothPaid(t *testing.T) {
+func TestSession_BothSessionsPaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b, first := w.begun(0)
