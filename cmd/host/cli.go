@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/output"
 )
 
 // A signal that follows another this closely is the same one: supervisors send it to the
@@ -207,6 +208,8 @@ func (c *cli) jsonFlag(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON, one object per line")
 	return cmd
 }
+
+func (c *cli) printer() output.Printer { return output.Printer{Out: c.out, JSON: c.json} }
 
 // logger logs to standard error with --verbose, and nowhere else: what a person asked for
 // is printed.

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/output"
 )
 
 func (c *cli) bookingCommand() *cobra.Command {
@@ -52,7 +52,7 @@ func (c *cli) renewLinks(ctx context.Context, ids []string, req booking.RenewReq
 		return err
 	}
 	return c.withServices(ctx, func(r *services) error {
-		p := linkPrinter{cli: c, url: r.payments.BookingURL}
+		p := output.Links{Printer: c.printer(), URL: r.payments.BookingURL}
 		if len(ids) > 0 {
 			return renewNamed(ctx, r.bookings, ids, &p)
 		}
@@ -72,35 +72,35 @@ func (c *cli) requireKeptSecret() error {
 }
 
 // renewNamed renews and prints the links of these bookings, coming or not.
-func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, p *linkPrinter) error {
+func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, p *output.Links) error {
 	for _, id := range ids {
 		_, err := bookings.RenewOwnerToken(ctx, id)
 		if errors.Is(err, booking.ErrNotFound) {
 			err = fmt.Errorf("there is no booking %q", id)
 		}
 		if err != nil {
-			return errors.Join(err, p.flush())
+			return errors.Join(err, p.Flush())
 		}
 		b, err := bookings.WithOwnerToken(ctx, id)
 		if err != nil {
-			return errors.Join(err, p.flush())
+			return errors.Join(err, p.Flush())
 		}
-		p.pending = append(p.pending, b)
+		p.Add(b)
 	}
-	return p.flush()
+	return p.Flush()
 }
 
-// renewBatches renews batch after batch. What was renewed is printed also when an error or
-// a signal ends the run.
+// renewBatches renews batch after batch. What was renewed is printed also when an error
+// or a signal ends the run.
 func (c *cli) renewBatches(ctx context.Context, bookings *booking.Store, req booking.RenewRequest, show bool,
-	p *linkPrinter) error {
+	p *output.Links) error {
 	total, last := 0, req.After
 	for {
 		batch, err := bookings.RenewOwnerTokens(ctx, req)
 		total += len(batch.Bookings)
 		for _, b := range batch.Bookings {
 			if show {
-				p.pending = append(p.pending, b)
+				p.Add(b)
 			}
 			last = b.ID
 		}
@@ -110,63 +110,21 @@ func (c *cli) renewBatches(ctx context.Context, bookings *booking.Store, req boo
 				return usagef("--%s %s", field, text)
 			}
 		}
-		if flushed := p.flush(); err != nil || flushed != nil {
+		if flushed := p.Flush(); err != nil || flushed != nil {
 			rest := "run the same again for the rest"
 			if (req.All || req.Secret != "") && last != "" {
 				rest = "for the rest, run the same again with --after " + last
 			}
-			return fmt.Errorf("%s renewed, and not all: %s: %w", plural(total, "link"), rest,
+			return fmt.Errorf("%s renewed, and not all: %s: %w", output.Plural(total, "link"), rest,
 				errors.Join(err, flushed))
 		}
 		if req.After = batch.Next; req.After == "" {
 			break
 		}
-		fmt.Fprintf(c.err, "%s renewed so far\n", plural(total, "link"))
+		fmt.Fprintf(c.err, "%s renewed so far\n", output.Plural(total, "link"))
 	}
-	switch {
-	case c.json && show:
+	if c.json && show {
 		return nil
-	case c.json:
-		return printJSON(c.out, map[string]int{"renewed": total})
 	}
-	_, err := fmt.Fprintf(c.out, "%s renewed\n", plural(total, "link"))
-	return err
-}
-
-// linkPrinter prints bookings with their links, batch after batch.
-type linkPrinter struct {
-	*cli
-	url     func(id, token string) string
-	pending []booking.Booking
-	headed  bool
-}
-
-// linkJSON is a booking with its new link in JSON.
-type linkJSON struct {
-	ID        string    `json:"id"`
-	Start     time.Time `json:"start"`
-	FirstName string    `json:"firstName"`
-	LastName  string    `json:"lastName"`
-	Email     string    `json:"email"`
-	Link      string    `json:"link"`
-}
-
-func (p *linkPrinter) flush() error {
-	var rows [][]string
-	var lines []linkJSON
-	for _, b := range p.pending {
-		link := p.url(b.ID, b.OwnerToken)
-		rows = append(rows, []string{b.ID, formatTime(b.Start), escape(b.Customer.Email), link})
-		lines = append(lines, linkJSON{b.ID, b.Start, b.Customer.FirstName, b.Customer.LastName, b.Customer.Email, link})
-	}
-	p.pending = nil
-	if p.json {
-		return printJSON(p.out, lines...)
-	}
-	header := []string{"BOOKING", "START", "E-MAIL", "LINK"}
-	if len(rows) == 0 || p.headed {
-		header = nil
-	}
-	p.headed = p.headed || header != nil
-	return printTable(p.out, header, rows)
+	return c.printer().Line(output.Plural(total, "link")+" renewed", map[string]int{"renewed": total})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/doctor"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/output"
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
@@ -21,7 +22,7 @@ const doctorRead = 6 * time.Second
 
 func (c *cli) doctorCommand() *cobra.Command {
 	hosts := 2
-	visit := doctor.VisitOptions{Say: func(line string) { fmt.Fprintln(c.err, escape(oneLine(line))) }}
+	visit := doctor.VisitOptions{Say: func(line string) { fmt.Fprintln(c.err, output.Escape(output.OneLine(line))) }}
 	cmd := c.jsonFlag(&cobra.Command{
 		Use:   "doctor",
 		Short: "Check the configuration, the database, Stripe and what needs attention",
@@ -52,7 +53,8 @@ Exit status: 1 when there is a problem, 0 with warnings alone. docs/doctor.md ex
 	flags := cmd.Flags()
 	flags.Func("hosts", "`N` hosts run at once, those of a deployment included (default 2)",
 		func(s string) (err error) { hosts, err = parseCount(s, 1000); return err })
-	flags.Func("base", "check the host at this `URL`", func(s string) (err error) { visit.Base, err = parseBase(s); return err })
+	flags.Func("base", "check the host at this `URL`",
+		func(s string) (err error) { visit.Base, err = parseBase(s); return err })
 	flags.BoolVar(&visit.Pay, "pay", false, "make a test payment")
 	flags.StringVar(&visit.Resource, "resource", "", "the `SLUG` of the resource to book, where there are several")
 	flags.DurationVar(&visit.Wait, "wait", 10*time.Minute, "how long a person has to pay")
@@ -86,20 +88,20 @@ func (c *cli) doctor(ctx context.Context, hosts int, visit doctor.VisitOptions) 
 			Config: cfg, Problems: problems, DB: db, PoolSize: cfg.DatabasePool, Hosts: hosts,
 		})
 	}
-	if err := c.printFindings(found); err != nil {
+	if err := c.printer().Findings(found); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("doctor: some checks were not made: %w", err)
 	}
 	if n := doctor.Count(found, doctor.Problem); n > 0 {
-		return fmt.Errorf("doctor: %s", plural(n, "problem"))
+		return fmt.Errorf("doctor: %s", output.Plural(n, "problem"))
 	}
 	return nil
 }
 
-// runningDB opens the database of a host, running or not, without connecting. It starts no
-// server: the result is nil where there is none.
+// runningDB opens the database of a host, running or not, without connecting. It starts
+// no server: the result is nil where there is none.
 func runningDB(cfg config.Config) (*sql.DB, error) {
 	url := cfg.DatabaseURL
 	if cfg.Embedded {
@@ -119,25 +121,4 @@ func runningDB(cfg config.Config) (*sql.DB, error) {
 	// Checks run one after the other, and the server may be short of connections.
 	db.SetMaxOpenConns(2)
 	return db, nil
-}
-
-// printFindings prints each finding with its remedy below it, and the sums.
-func (c *cli) printFindings(found []doctor.Finding) error {
-	if c.json {
-		return printJSON(c.out, found...)
-	}
-	var errs []error
-	say := func(format string, args ...any) {
-		_, err := fmt.Fprintf(c.out, format, args...)
-		errs = append(errs, err)
-	}
-	for _, f := range found {
-		say("%-7s  %s: %s\n", f.Level, f.Name, escape(oneLine(f.Found)))
-		if f.Remedy != "" {
-			say("         -> %s\n", escape(oneLine(f.Remedy)))
-		}
-	}
-	say("\n%s, %s; docs/doctor.md explains each\n", plural(doctor.Count(found, doctor.Problem), "problem"),
-		plural(doctor.Count(found, doctor.Warning), "warning"))
-	return errors.Join(errs...)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/output"
 	"github.com/booking-platform/booking-platform/migrations"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -72,7 +73,7 @@ func (c *cli) eventsListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return c.printEntries(entries)
+				return c.printer().Entries(entries)
 			})
 		}),
 	})
@@ -82,7 +83,8 @@ func (c *cli) eventsListCommand() *cobra.Command {
 	flags.StringVar((*string)(&opts.Reason), "reason", "", "only this `REASON`, such as not_ours")
 	flags.StringVar(&opts.Type, "type", "", "only this `TYPE`, such as checkout.session.completed")
 	flags.StringVar(&opts.Before, "before", "", "only events before this `ID`, the last of the page before")
-	flags.Func("since", "`TIME`: "+sinceUsage, func(s string) (err error) { opts.Since, err = parseSince(s); return err })
+	flags.Func("since", "`TIME`: "+sinceUsage,
+		func(s string) (err error) { opts.Since, err = parseSince(s); return err })
 	flags.Func("limit", "at most `N` events, up to 500 (default 50)",
 		func(s string) (err error) { opts.Limit, err = parseCount(s, 500); return err })
 	completeOutcomes(cmd, ledgerOutcomes)
@@ -104,7 +106,7 @@ func (c *cli) showEvents(ctx context.Context, ids []string) error {
 			if err != nil {
 				return err
 			}
-			if err := c.printRecord(record); err != nil {
+			if err := c.printer().Record(record); err != nil {
 				return err
 			}
 		}
@@ -144,7 +146,8 @@ Exit status: 1 when an event is not settled.`,
 			return nil
 		})
 	flags.StringVar(&opts.Type, "type", "", "only this `TYPE`, such as checkout.session.completed")
-	flags.Func("since", "`TIME`: "+sinceUsage, func(s string) (err error) { opts.Since, err = parseSince(s); return err })
+	flags.Func("since", "`TIME`: "+sinceUsage,
+		func(s string) (err error) { opts.Since, err = parseSince(s); return err })
 	flags.Func("limit", "at most `N` events, up to 10000 (default 100)",
 		func(s string) (err error) { opts.Limit, err = parseCount(s, 10_000); return err })
 	flags.BoolVar(&opts.DryRun, "dry-run", false, "print what would be handled, and do nothing")
@@ -155,7 +158,7 @@ Exit status: 1 when an event is not settled.`,
 		}
 		return c.withServices(ctx, func(r *services) error {
 			replayed, err := r.receiver.Replay(ctx, opts)
-			return errors.Join(c.printReplayed(replayed, opts.DryRun), err)
+			return errors.Join(c.printer().Replayed(replayed, opts.DryRun), err)
 		})
 	})
 	return cmd
@@ -164,7 +167,7 @@ Exit status: 1 when an event is not settled.`,
 func (c *cli) ignoreEvents(ctx context.Context, ids []string) error {
 	return c.withStorage(ctx, migrations.All, func(s *storage) error {
 		ignored, err := webhook.NewLedger(s.db, config.ReceiverName).Ignore(ctx, ids...)
-		return errors.Join(c.printIgnored(ignored), err)
+		return errors.Join(c.printer().Ignored(ignored), err)
 	})
 }
 
@@ -191,7 +194,8 @@ Exit status: 1 when an event failed or matches nothing.`,
 			return c.fetchEvents(ctx, since, opts)
 		}),
 	})
-	cmd.Flags().Func("since", "`TIME`: "+sinceUsage, func(s string) (err error) { since, err = parseSince(s); return err })
+	cmd.Flags().Func("since", "`TIME`: "+sinceUsage,
+		func(s string) (err error) { since, err = parseSince(s); return err })
 	cmd.Flags().BoolVar(&opts.DryRun, "dry-run", false, "print what the ledger lacks, and do nothing")
 	return cmd
 }
@@ -202,9 +206,9 @@ func (c *cli) fetchEvents(ctx context.Context, since time.Time, opts payments.Fe
 		if r.stripeFake != nil {
 			return errors.New("events cannot be fetched from the Stripe stand-in: STRIPE_SECRET_KEY is not set")
 		}
-		p := fetchPrinter{cli: c, dry: opts.DryRun}
-		opts.Each = p.add
-		return errors.Join(r.payments.FetchSince(ctx, r.receiver, since, opts), p.end())
+		p := output.Fetched{Printer: c.printer(), DryRun: opts.DryRun}
+		opts.Each = p.Add
+		return errors.Join(r.payments.FetchSince(ctx, r.receiver, since, opts), p.End())
 	})
 }
 
@@ -214,7 +218,7 @@ func (c *cli) eventsWaiting(ctx context.Context, _ []string) error {
 		if err != nil {
 			return err
 		}
-		return c.printBacklog(backlog)
+		return c.printer().Backlog(backlog)
 	})
 }
 
@@ -236,7 +240,8 @@ func parseSince(s string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return t, errors.New("want an age such as 24h, a day such as 2026-11-01, or a time such as 2026-11-01T03:00:00Z")
+		return t,
+			errors.New("want an age such as 24h, a day such as 2026-11-01, or a time such as 2026-11-01T03:00:00Z")
 	}
 	return t, nil
 }

@@ -46,11 +46,7 @@ func (c *cli) healthcheck(ctx context.Context, _ []string) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("healthcheck: %s answers %s", url, resp.Status)
 	}
-	if c.json {
-		return printJSON(c.out, map[string]string{"status": "ready"})
-	}
-	_, err = fmt.Fprintln(c.out, "ready")
-	return err
+	return c.printer().Line("ready", map[string]string{"status": "ready"})
 }
 
 // reachable returns an address at which this machine reaches a listener on host.

@@ -3,8 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,14 +36,6 @@ Exit status: 1 when one is pending.`,
 		}))
 }
 
-// migrationJSON is a migration in JSON.
-type migrationJSON struct {
-	Set     string `json:"set"`
-	Version int    `json:"version"`
-	File    string `json:"file"`
-	Applied bool   `json:"applied"`
-}
-
 func (c *cli) migrateUp(ctx context.Context, wait time.Duration) (err error) {
 	s, err := c.openStorage(ctx, wait)
 	if err != nil {
@@ -55,20 +46,7 @@ func (c *cli) migrateUp(ctx context.Context, wait time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, m := range applied {
-		if c.json {
-			err = printJSON(c.out, migrationJSON{m.Set, m.Version, m.File, true})
-		} else {
-			_, err = fmt.Fprintln(c.out, "applied", m.File)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(applied) == 0 && !c.json {
-		fmt.Fprintln(c.out, "nothing to apply")
-	}
-	return nil
+	return c.printer().Migrated(applied)
 }
 
 // errPending gives `host migrate status` its exit status.
@@ -84,24 +62,11 @@ func (c *cli) migrateStatus(ctx context.Context, _ []string) (err error) {
 	if err != nil {
 		return err
 	}
-	pending := false
-	var rows [][]string
-	var lines []migrationJSON
-	for _, m := range all {
-		state := "applied"
-		if !m.Applied {
-			state, pending = "pending", true
-		}
-		rows = append(rows, []string{m.Set, strconv.Itoa(m.Version), state, m.File})
-		lines = append(lines, migrationJSON{m.Set, m.Version, m.File, m.Applied})
+	if err := c.printer().Migrations(all); err != nil {
+		return err
 	}
-	if c.json {
-		err = printJSON(c.out, lines...)
-	} else {
-		err = printTable(c.out, []string{"SET", "VERSION", "STATE", "FILE"}, rows)
+	if slices.ContainsFunc(all, func(m migrations.Migration) bool { return !m.Applied }) {
+		return errPending
 	}
-	if err == nil && pending {
-		err = errPending
-	}
-	return err
+	return nil
 }

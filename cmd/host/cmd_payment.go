@@ -66,9 +66,11 @@ A running host makes the refund at Stripe.`,
 			return c.refund(ctx, args[0], amount, req)
 		}),
 	})
-	cmd.Flags().StringVar(&amount, "amount", "", "the `AMOUNT` in the payment's currency, such as 25.00 (default what is left)")
+	cmd.Flags().StringVar(&amount, "amount", "",
+		"the `AMOUNT` in the payment's currency, such as 25.00 (default what is left)")
 	cmd.Flags().StringVar(&req.Cause, "cause", "", "the `TEXT` that identifies the refund, such as a case number")
-	cmd.Flags().StringVar(&req.Reason, "reason", "", "Stripe's `REASON`: duplicate, fraudulent or requested_by_customer")
+	cmd.Flags().StringVar(&req.Reason, "reason", "",
+		"Stripe's `REASON`: duplicate, fraudulent or requested_by_customer")
 	return cmd
 }
 
@@ -88,7 +90,7 @@ func (c *cli) listPayments(ctx context.Context, _ []string) error {
 		if err != nil {
 			return err
 		}
-		return c.printAttention(found, refunds)
+		return c.printer().Attention(found, refunds)
 	})
 }
 
@@ -107,7 +109,7 @@ func (c *cli) showPayments(ctx context.Context, ids []string) error {
 			if err != nil {
 				return err
 			}
-			if err := c.printPayment(pay, refunds, disputes); err != nil {
+			if err := c.printer().Payment(pay, refunds, disputes); err != nil {
 				return err
 			}
 		}
@@ -167,8 +169,5 @@ func (c *cli) reportRefund(r payments.Refund, err error) error {
 	if err != nil {
 		return err
 	}
-	if c.json {
-		return printJSON(c.out, newRefundJSON(r))
-	}
-	return c.printRefunds([]payments.Refund{r})
+	return c.printer().Refunds([]payments.Refund{r})
 }

@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/booking/resourcefile"
@@ -124,64 +121,12 @@ func (c *cli) applyResources(ctx context.Context, store *booking.Store, resource
 				return refusal(r, err)
 			}
 		}
-		if err := c.printApplied(done, dry); err != nil {
+		if err := c.printer().Applied(done, dry); err != nil {
 			return err
 		}
 	}
 	if dry && !c.json {
 		fmt.Fprintln(c.out, "dry run: nothing was written")
-	}
-	return nil
-}
-
-// appliedJSON is what apply did to a resource, in JSON.
-type appliedJSON struct {
-	Slug     string       `json:"slug"`
-	Result   string       `json:"result"`
-	Changes  []changeJSON `json:"changes,omitempty"`
-	Warnings []string     `json:"warnings,omitempty"`
-	DryRun   bool         `json:"dryRun,omitempty"`
-}
-
-type changeJSON struct {
-	Field string `json:"field"`
-	From  string `json:"from,omitempty"`
-	To    string `json:"to,omitempty"`
-}
-
-func (c *cli) printApplied(a booking.Applied, dry bool) error {
-	result := "changed"
-	switch {
-	case a.Created:
-		result = "created"
-	case len(a.Changes) == 0:
-		result = "unchanged"
-	}
-	// A warning is repeated each time, until the file is changed.
-	warnings := a.Resource.Warnings()
-	if c.json {
-		line := appliedJSON{Slug: a.Resource.Slug, Result: result, DryRun: dry}
-		for _, w := range warnings {
-			line.Warnings = append(line.Warnings, w.String())
-		}
-		for _, change := range a.Changes {
-			line.Changes = append(line.Changes, changeJSON{change.Field, change.From, change.To})
-		}
-		return printJSON(c.out, line)
-	}
-	fmt.Fprintf(c.out, "%s: %s\n", a.Resource.Slug, result)
-	for _, change := range a.Changes {
-		switch {
-		case change.From == "":
-			fmt.Fprintf(c.out, "  + %s: %s\n", change.Field, truncate(change.To))
-		case change.To == "":
-			fmt.Fprintf(c.out, "  - %s: %s\n", change.Field, truncate(change.From))
-		default:
-			fmt.Fprintf(c.out, "  ~ %s: %s -> %s\n", change.Field, truncate(change.From), truncate(change.To))
-		}
-	}
-	for _, w := range warnings {
-		fmt.Fprintf(c.out, "  warning: %s\n", w)
 	}
 	return nil
 }
@@ -204,36 +149,13 @@ func refusal(r booking.Resource, err error) error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-// resourceJSON is a resource of the list in JSON. The price is in minor units.
-type resourceJSON struct {
-	Slug     string `json:"slug"`
-	Name     string `json:"name"`
-	Capacity int    `json:"capacity"`
-	Price    int64  `json:"price"`
-	Currency string `json:"currency"`
-	Offers   int    `json:"offers"`
-	TimeZone string `json:"timeZone"`
-	Active   bool   `json:"active"`
-}
-
 func (c *cli) listResources(ctx context.Context, _ []string) error {
 	return c.withBookings(ctx, func(store *booking.Store) error {
 		all, err := store.AllResources(ctx)
 		if err != nil {
 			return err
 		}
-		var rows [][]string
-		var lines []resourceJSON
-		for _, r := range all {
-			rows = append(rows, []string{r.Slug, truncate(r.Name), strconv.Itoa(r.Capacity), r.Price.String(),
-				strconv.Itoa(len(r.Offers)), r.TimeZone, yesNo(r.Active)})
-			lines = append(lines, resourceJSON{r.Slug, r.Name, r.Capacity, r.Price.Minor, r.Price.Currency,
-				len(r.Offers), r.TimeZone, r.Active})
-		}
-		if c.json {
-			return printJSON(c.out, lines...)
-		}
-		return printTable(c.out, []string{"SLUG", "NAME", "CAPACITY", "PRICE", "OFFERS", "TIME ZONE", "ACTIVE"}, rows)
+		return c.printer().Resources(all)
 	})
 }
 
@@ -250,27 +172,6 @@ func (c *cli) showResources(ctx context.Context, slugs []string) error {
 			}
 			found = append(found, r)
 		}
-		if !c.json {
-			return resourcefile.Write(c.out, found...)
-		}
-		for _, r := range found {
-			if err := c.printResourceJSON(r); err != nil {
-				return err
-			}
-		}
-		return nil
+		return c.printer().ResourceFile(found)
 	})
-}
-
-// printResourceJSON prints a resource with the names and texts of its YAML form.
-func (c *cli) printResourceJSON(r booking.Resource) error {
-	var text bytes.Buffer
-	if err := resourcefile.Write(&text, r); err != nil {
-		return err
-	}
-	var fields map[string]any
-	if err := yaml.Unmarshal(text.Bytes(), &fields); err != nil {
-		return err
-	}
-	return printJSON(c.out, fields)
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -131,7 +130,7 @@ func (c *cli) addUser(ctx context.Context, email, role string) error {
 		if err != nil {
 			return err
 		}
-		return c.printUsers(a)
+		return c.printer().Users(a)
 	})
 }
 
@@ -144,12 +143,13 @@ func (c *cli) changeUser(ctx context.Context, email string, do func(*auth.UserTa
 		if err != nil {
 			return err
 		}
-		return c.printUsers(a)
+		return c.printer().Users(a)
 	})
 }
 
 // readPassword asks for a password twice on a terminal, without an echo, and otherwise
-// reads the first line. It is never an argument: every user of the machine can list those.
+// reads the first line. It is never an argument: every user of the machine can list
+// those.
 func (c *cli) readPassword() (string, error) {
 	if file, ok := c.in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		first, err := c.askPassword(file, "Password: ")
@@ -191,33 +191,8 @@ func (c *cli) listUsers(ctx context.Context, _ []string) error {
 				return err
 			}
 			if all = append(all, page...); len(page) < 500 {
-				return c.printUsers(all...)
+				return c.printer().Users(all...)
 			}
 		}
 	})
-}
-
-// userJSON is a user in JSON.
-type userJSON struct {
-	Email     string    `json:"email"`
-	Role      string    `json:"role"`
-	Active    bool      `json:"active"`
-	UpdatedAt time.Time `json:"updatedAt"`
-}
-
-func (c *cli) printUsers(users ...auth.Account) error {
-	var rows [][]string
-	var lines []userJSON
-	for _, u := range users {
-		state := "active"
-		if !u.Active {
-			state = "disabled"
-		}
-		rows = append(rows, []string{u.Email, u.Role, state, u.UpdatedAt.Format("2006-01-02 15:04Z")})
-		lines = append(lines, userJSON{u.Email, u.Role, u.Active, u.UpdatedAt})
-	}
-	if c.json {
-		return printJSON(c.out, lines...)
-	}
-	return printTable(c.out, []string{"EMAIL", "ROLE", "STATE", "SINCE"}, rows)
 }

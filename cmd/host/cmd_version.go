@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -17,11 +16,7 @@ func (c *cli) versionCommand() *cobra.Command {
 		Args:    noArguments,
 		RunE: c.action(func(context.Context, []string) error {
 			v := versionOf(c.environ["APP_VERSION"])
-			if c.json {
-				return printJSON(c.out, map[string]string{"version": v})
-			}
-			_, err := fmt.Fprintln(c.out, v)
-			return err
+			return c.printer().Line(v, map[string]string{"version": v})
 		}),
 	})
 }

@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"cmp"
@@ -12,52 +12,54 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-func (c *cli) printEntries(entries []webhook.Entry) error {
+// Entries prints a list of events.
+func (p Printer) Entries(entries []webhook.Entry) error {
 	var rows [][]string
 	for _, e := range entries {
-		if c.json {
-			if err := printJSON(c.out, api.EntryOf(e)); err != nil {
+		if p.JSON {
+			if err := printJSON(p.Out, api.EntryOf(e)); err != nil {
 				return err
 			}
 			continue
 		}
-		rows = append(rows, []string{formatTime(e.ReceivedAt), escape(e.ID), escape(e.Type), string(e.Outcome),
-			strconv.Itoa(e.Attempts), escape(e.ObjectID), escape(truncate(cmp.Or(e.LastError, string(e.Reason))))})
+		rows = append(rows, []string{formatTime(e.ReceivedAt), Escape(e.ID), Escape(e.Type), string(e.Outcome),
+			strconv.Itoa(e.Attempts), Escape(e.ObjectID), Escape(truncate(cmp.Or(e.LastError, string(e.Reason))))})
 	}
-	if c.json {
+	if p.JSON {
 		return nil
 	}
-	return printTable(c.out, []string{"RECEIVED", "ID", "TYPE", "OUTCOME", "ATTEMPTS", "OBJECT", "ERROR"}, rows)
+	return printTable(p.Out, []string{"RECEIVED", "ID", "TYPE", "OUTCOME", "ATTEMPTS", "OBJECT", "ERROR"}, rows)
 }
 
-// recordJSON is an event of the ledger in JSON. The payload is text, because its bytes are
-// what was signed.
+// recordJSON is an event of the ledger in JSON. The payload is text, because its bytes
+// are what was signed.
 type recordJSON struct {
 	api.Entry
 	Payload string `json:"payload,omitempty"`
 }
 
-func (c *cli) printRecord(record webhook.Record) error {
-	if c.json {
-		return printJSON(c.out, recordJSON{api.EntryOf(record.Entry), string(record.Payload)})
+// Record prints an event with its payload.
+func (p Printer) Record(record webhook.Record) error {
+	if p.JSON {
+		return printJSON(p.Out, recordJSON{api.EntryOf(record.Entry), string(record.Payload)})
 	}
-	err := printFields(c.out, [][2]string{
-		{"id", escape(record.ID)}, {"type", escape(record.Type)}, {"outcome", string(record.Outcome)},
-		{"reason", escape(string(record.Reason))}, {"attempts", strconv.Itoa(record.Attempts)},
-		{"error", escape(record.LastError)}, {"live", yesNo(record.Livemode)}, {"account", escape(record.Account)},
-		{"API version", escape(record.APIVersion)}, {"object", escape(record.ObjectID)},
-		{"session", escape(record.SessionID)}, {"payment intent", escape(record.PaymentIntentID)},
-		{"reference", escape(record.Reference)}, {"created", formatTime(record.Created)},
+	err := printFields(p.Out, [][2]string{
+		{"id", Escape(record.ID)}, {"type", Escape(record.Type)}, {"outcome", string(record.Outcome)},
+		{"reason", Escape(string(record.Reason))}, {"attempts", strconv.Itoa(record.Attempts)},
+		{"error", Escape(record.LastError)}, {"live", yesNo(record.Livemode)}, {"account", Escape(record.Account)},
+		{"API version", Escape(record.APIVersion)}, {"object", Escape(record.ObjectID)},
+		{"session", Escape(record.SessionID)}, {"payment intent", Escape(record.PaymentIntentID)},
+		{"reference", Escape(record.Reference)}, {"created", formatTime(record.Created)},
 		{"received", formatTime(record.ReceivedAt)}, {"processed", formatTime(record.ProcessedAt)},
 	})
 	if err != nil {
 		return err
 	}
 	if record.Payload == nil {
-		_, err = fmt.Fprintln(c.out, "the payload is not kept")
+		_, err = fmt.Fprintln(p.Out, "the payload is not kept")
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "\n%s\n", record.Payload)
+	_, err = fmt.Fprintf(p.Out, "\n%s\n", record.Payload)
 	return err
 }
 
@@ -72,9 +74,10 @@ type backlogJSON struct {
 	LastProcessed    time.Time `json:"lastProcessed,omitzero"`
 }
 
-func (c *cli) printBacklog(b webhook.Backlog) error {
-	if c.json {
-		return printJSON(c.out, backlogJSON{b.Failed, b.Unmatched, b.UnmatchedSessions, b.Parked,
+// Backlog prints counts and ages.
+func (p Printer) Backlog(b webhook.Backlog) error {
+	if p.JSON {
+		return printJSON(p.Out, backlogJSON{b.Failed, b.Unmatched, b.UnmatchedSessions, b.Parked,
 			int64(b.Age / time.Second), b.Oldest, b.LastProcessed})
 	}
 	oldest, last := "none", "none of the newest 1000"
@@ -84,7 +87,7 @@ func (c *cli) printBacklog(b webhook.Backlog) error {
 	if !b.LastProcessed.IsZero() {
 		last = formatTime(b.LastProcessed)
 	}
-	return printFields(c.out, [][2]string{
+	return printFields(p.Out, [][2]string{
 		{"failed", strconv.Itoa(b.Failed)}, {"unmatched", strconv.Itoa(b.Unmatched)},
 		{"of them sessions", strconv.Itoa(b.UnmatchedSessions)}, {"parked", strconv.Itoa(b.Parked)},
 		{"oldest unprocessed", oldest}, {"last processed", last},
@@ -101,8 +104,8 @@ type replayedJSON struct {
 	Error   string          `json:"error,omitempty"`
 }
 
-// printReplayed returns an error when an event is not settled.
-func (c *cli) printReplayed(replayed []webhook.Replayed, dry bool) error {
+// Replayed prints the result of each event.
+func (p Printer) Replayed(replayed []webhook.Replayed, dry bool) error {
 	unsettled := 0
 	for _, r := range replayed {
 		line := replayedJSON{ID: r.ID, Type: r.Type, Was: r.Was, Outcome: r.Outcome, Skipped: r.Skipped}
@@ -113,20 +116,20 @@ func (c *cli) printReplayed(replayed []webhook.Replayed, dry bool) error {
 		if !r.Settled() && (!dry || r.Skipped != "") {
 			unsettled++
 		}
-		if c.json {
-			if err := printJSON(c.out, line); err != nil {
+		if p.JSON {
+			if err := printJSON(p.Out, line); err != nil {
 				return err
 			}
 			continue
 		}
-		fmt.Fprintln(c.out, line.text(dry))
+		fmt.Fprintln(p.Out, line.text(dry))
 	}
 	switch {
-	case c.json:
+	case p.JSON:
 	case dry:
-		fmt.Fprintln(c.out, "dry run: nothing was done")
+		fmt.Fprintln(p.Out, "dry run: nothing was done")
 	case len(replayed) == 0:
-		fmt.Fprintln(c.out, "nothing to replay")
+		fmt.Fprintln(p.Out, "nothing to replay")
 	}
 	if unsettled > 0 {
 		return fmt.Errorf("%d of %d events are not settled", unsettled, len(replayed))
@@ -135,7 +138,7 @@ func (c *cli) printReplayed(replayed []webhook.Replayed, dry bool) error {
 }
 
 func (r replayedJSON) text(dry bool) string {
-	id := escape(r.ID)
+	id := Escape(r.ID)
 	switch r.Skipped {
 	case webhook.SkippedUnknown:
 		return id + ": not in the ledger"
@@ -146,12 +149,12 @@ func (r replayedJSON) text(dry bool) string {
 	case webhook.SkippedNoPayload:
 		return fmt.Sprintf("%s: %s, and its payload is not kept", id, r.Was)
 	}
-	text := fmt.Sprintf("%s: %s, %s", id, escape(r.Type), r.Was)
+	text := fmt.Sprintf("%s: %s, %s", id, Escape(r.Type), r.Was)
 	if !dry {
 		text += " -> " + string(r.Outcome)
 	}
 	if r.Error != "" {
-		text += ": " + escape(r.Error)
+		text += ": " + Escape(r.Error)
 	}
 	return text
 }
@@ -163,15 +166,15 @@ type ignoredJSON struct {
 	Ignored bool            `json:"ignored"`
 }
 
-// printIgnored returns an error when an event was not waiting.
-func (c *cli) printIgnored(ignored []webhook.IgnoreResult) error {
+// Ignored prints the result of each event.
+func (p Printer) Ignored(ignored []webhook.IgnoreResult) error {
 	left := 0
 	for _, e := range ignored {
 		if !e.Ended {
 			left++
 		}
-		if c.json {
-			if err := printJSON(c.out, ignoredJSON{e.ID, e.Was, e.Ended}); err != nil {
+		if p.JSON {
+			if err := printJSON(p.Out, ignoredJSON{e.ID, e.Was, e.Ended}); err != nil {
 				return err
 			}
 			continue
@@ -183,7 +186,7 @@ func (c *cli) printIgnored(ignored []webhook.IgnoreResult) error {
 		case !e.Ended:
 			result = fmt.Sprintf("%s, left as it is", e.Was)
 		}
-		fmt.Fprintf(c.out, "%s: %s\n", escape(e.ID), result)
+		fmt.Fprintf(p.Out, "%s: %s\n", Escape(e.ID), result)
 	}
 	if left > 0 {
 		return fmt.Errorf("%d of %d events were not waiting", left, len(ignored))
@@ -206,15 +209,16 @@ type fetchedJSON struct {
 	Error     string          `json:"error,omitempty"`
 }
 
-// fetchPrinter prints the events that the ledger lacked, and counts.
-type fetchPrinter struct {
-	*cli
-	dry                       bool
+// Fetched prints the events that the ledger lacked, and counts.
+type Fetched struct {
+	Printer
+	DryRun                    bool
 	listed, lacked, unsettled int
 	failed                    error
 }
 
-func (p *fetchPrinter) add(t payments.FetchedEvent) {
+// Add prints an event if the ledger lacked it.
+func (p *Fetched) Add(t payments.FetchedEvent) {
 	p.listed++
 	if !t.Missing() || t.Outcome == webhook.Duplicate {
 		return
@@ -230,33 +234,33 @@ func (p *fetchPrinter) add(t payments.FetchedEvent) {
 	if t.Err != nil {
 		line.Error = t.Err.Error()
 	}
-	if p.json {
-		p.failed = errors.Join(p.failed, printJSON(p.out, line))
+	if p.JSON {
+		p.failed = errors.Join(p.failed, printJSON(p.Out, line))
 		return
 	}
-	text := escape(t.ID) + ": " + escape(t.Type)
-	if !p.dry {
+	text := Escape(t.ID) + ": " + Escape(t.Type)
+	if !p.DryRun {
 		text += " -> " + string(t.Outcome)
 	}
 	// This says who has paid for what.
-	if p.dry || t.Outcome != webhook.Processed {
-		text += fmt.Sprintf(" (booking %s, payment %s, session %s, %d %s)", escape(t.BookingID), escape(t.Reference),
-			escape(t.SessionID), t.Amount, escape(t.Currency))
+	if p.DryRun || t.Outcome != webhook.Processed {
+		text += fmt.Sprintf(" (booking %s, payment %s, session %s, %d %s)", Escape(t.BookingID), Escape(t.Reference),
+			Escape(t.SessionID), t.Amount, Escape(t.Currency))
 	}
 	if line.Error != "" {
-		text += ": " + escape(line.Error)
+		text += ": " + Escape(line.Error)
 	}
-	_, err := fmt.Fprintln(p.out, text)
+	_, err := fmt.Fprintln(p.Out, text)
 	p.failed = errors.Join(p.failed, err)
 }
 
-// end prints the sums, and returns an error when an event is not settled.
-func (p *fetchPrinter) end() error {
-	if !p.json {
-		_, err := fmt.Fprintf(p.out, "%d events listed, %d of them new here\n", p.listed, p.lacked)
+// End prints the sums.
+func (p *Fetched) End() error {
+	if !p.JSON {
+		_, err := fmt.Fprintf(p.Out, "%d events listed, %d of them new here\n", p.listed, p.lacked)
 		p.failed = errors.Join(p.failed, err)
-		if p.dry {
-			fmt.Fprintln(p.out, "dry run: nothing was done")
+		if p.DryRun {
+			fmt.Fprintln(p.Out, "dry run: nothing was done")
 		}
 	}
 	if p.unsettled > 0 {

@@ -1,4 +1,8 @@
-package main
+// Package output prints what the commands of the host found and did: aligned text for
+// people, or one JSON object per line for programs. Methods that print the results of
+// several items return an error when one is not settled, which gives the command its exit
+// status.
+package output
 
 import (
 	"encoding/json"
@@ -10,6 +14,21 @@ import (
 	"time"
 	"unicode"
 )
+
+// Printer prints to Out: JSON lines if JSON is set, and text otherwise.
+type Printer struct {
+	Out  io.Writer
+	JSON bool
+}
+
+// Line prints a line of text, or value as JSON.
+func (p Printer) Line(text string, value any) error {
+	if p.JSON {
+		return printJSON(p.Out, value)
+	}
+	_, err := fmt.Fprintln(p.Out, text)
+	return err
+}
 
 // printJSON prints each value as one line of JSON.
 func printJSON[T any](out io.Writer, values ...T) error {
@@ -46,8 +65,9 @@ func printFields(out io.Writer, fields [][2]string) error {
 	return table.Flush()
 }
 
-// escape makes text from outside safe for a terminal: one line, and no control characters.
-func escape(text string) string {
+// Escape makes text from outside safe for a terminal: one line without control
+// characters.
+func Escape(text string) string {
 	var b strings.Builder
 	for _, r := range text {
 		if unicode.IsPrint(r) {
@@ -60,12 +80,12 @@ func escape(text string) string {
 	return b.String()
 }
 
-// oneLine replaces each run of white space by one space.
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// OneLine replaces each run of white space by one space.
+func OneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // truncate cuts text to one line of at most 60 characters.
 func truncate(text string) string {
-	text = oneLine(text)
+	text = OneLine(text)
 	if runes := []rune(text); len(runes) > 60 {
 		text = string(runes[:60]) + "…"
 	}
@@ -87,7 +107,8 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-func plural(n int, what string) string {
+// Plural is a number with its noun, such as "1 link" and "2 links".
+func Plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}

@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"cmp"
@@ -79,7 +79,8 @@ func newPaymentJSON(p payments.Payment, refunds []payments.Refund, disputes []pa
 	for _, d := range disputes {
 		line.Disputes = append(line.Disputes, disputeJSON{
 			ID: d.ID, Status: d.Status, Amount: d.Amount.Minor, Currency: d.Amount.Currency, Withdrawn: d.Withdrawn,
-			Reinstated: d.Reinstated, Outcome: d.Outcome, Reason: d.Reason, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
+			Reinstated: d.Reinstated, Outcome: d.Outcome, Reason: d.Reason, CreatedAt: d.CreatedAt,
+			UpdatedAt: d.UpdatedAt,
 		})
 	}
 	return line
@@ -97,77 +98,80 @@ func newRefundJSON(r payments.Refund) refundJSON {
 	return line
 }
 
-// printAttention prints the payments and refunds that need attention, or that none does.
-func (c *cli) printAttention(found []payments.Payment, refunds []payments.Refund) error {
-	if c.json {
-		for _, p := range found {
-			if err := printJSON(c.out, newPaymentJSON(p, nil, nil)); err != nil {
+// Attention prints the payments and refunds that need attention, or that none does.
+func (p Printer) Attention(found []payments.Payment, refunds []payments.Refund) error {
+	if p.JSON {
+		for _, pay := range found {
+			if err := printJSON(p.Out, newPaymentJSON(pay, nil, nil)); err != nil {
 				return err
 			}
 		}
-		for _, r := range refunds {
-			if err := printJSON(c.out, newRefundJSON(r)); err != nil {
-				return err
-			}
-		}
-		return nil
+		return p.Refunds(refunds)
 	}
 	if len(found) == 0 && len(refunds) == 0 {
-		_, err := fmt.Fprintln(c.out, "nothing needs attention")
+		_, err := fmt.Fprintln(p.Out, "nothing needs attention")
 		return err
 	}
 	if len(found) > 0 {
 		var rows [][]string
-		for _, p := range found {
-			rows = append(rows, []string{p.ID, p.BookingID, string(p.Status()), escape(p.ParkedReason),
-				p.Amount.String(), p.Captured.String(), p.Refunded.String()})
+		for _, pay := range found {
+			rows = append(rows, []string{pay.ID, pay.BookingID, string(pay.Status()), Escape(pay.ParkedReason),
+				pay.Amount.String(), pay.Captured.String(), pay.Refunded.String()})
 		}
 		header := []string{"PAYMENT", "BOOKING", "STATUS", "REASON", "REQUESTED", "PAID", "REFUNDED"}
-		if err := printTable(c.out, header, rows); err != nil {
+		if err := printTable(p.Out, header, rows); err != nil {
 			return err
 		}
 	}
-	return c.printRefunds(refunds)
+	return p.Refunds(refunds)
 }
 
-func (c *cli) printPayment(p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute) error {
-	if c.json {
-		return printJSON(c.out, newPaymentJSON(p, refunds, disputes))
+// Payment prints a payment with its refunds and disputes.
+func (p Printer) Payment(pay payments.Payment, refunds []payments.Refund, disputes []payments.Dispute) error {
+	if p.JSON {
+		return printJSON(p.Out, newPaymentJSON(pay, refunds, disputes))
 	}
 	lost := ""
-	if p.Lost.Minor != 0 {
-		lost = p.Lost.String()
+	if pay.Lost.Minor != 0 {
+		lost = pay.Lost.String()
 	}
-	err := printFields(c.out, [][2]string{
-		{"payment", p.ID}, {"booking", p.BookingID}, {"status", string(p.Status())},
-		{"parked because", escape(p.ParkedReason)}, {"not applied because", escape(p.Unapplied)},
-		{"requested", p.Amount.String()}, {"paid", p.Captured.String()}, {"refunded", p.Refunded.String()},
-		{"lost to disputes", lost}, {"Stripe account", escape(p.Account)}, {"session", escape(p.SessionID)},
-		{"payment intent", escape(p.PaymentIntentID)}, {"read from Stripe", formatTime(p.ReconciledAt)},
-		{"created", formatTime(p.CreatedAt)}, {"changed", formatTime(p.UpdatedAt)},
+	err := printFields(p.Out, [][2]string{
+		{"payment", pay.ID}, {"booking", pay.BookingID}, {"status", string(pay.Status())},
+		{"parked because", Escape(pay.ParkedReason)}, {"not applied because", Escape(pay.Unapplied)},
+		{"requested", pay.Amount.String()}, {"paid", pay.Captured.String()}, {"refunded", pay.Refunded.String()},
+		{"lost to disputes", lost}, {"Stripe account", Escape(pay.Account)}, {"session", Escape(pay.SessionID)},
+		{"payment intent", Escape(pay.PaymentIntentID)}, {"read from Stripe", formatTime(pay.ReconciledAt)},
+		{"created", formatTime(pay.CreatedAt)}, {"changed", formatTime(pay.UpdatedAt)},
 	})
 	if err != nil {
 		return err
 	}
-	if err := c.printDisputes(disputes); err != nil {
+	if err := p.disputes(disputes); err != nil {
 		return err
 	}
-	return c.printRefunds(refunds)
+	return p.Refunds(refunds)
 }
 
-func (c *cli) printRefunds(refunds []payments.Refund) error {
-	if len(refunds) == 0 {
-		return nil
-	}
+// Refunds prints refunds; none is no output.
+func (p Printer) Refunds(refunds []payments.Refund) error {
 	var rows [][]string
 	for _, r := range refunds {
-		rows = append(rows, []string{r.ID, r.PaymentID, string(r.Status), r.Amount.String(), escape(r.Cause),
-			strconv.Itoa(r.Tries), escape(cmp.Or(r.Failure, r.LastError))})
+		if p.JSON {
+			if err := printJSON(p.Out, newRefundJSON(r)); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []string{r.ID, r.PaymentID, string(r.Status), r.Amount.String(), Escape(r.Cause),
+			strconv.Itoa(r.Tries), Escape(cmp.Or(r.Failure, r.LastError))})
 	}
-	return printTable(c.out, []string{"REFUND", "PAYMENT", "STATUS", "AMOUNT", "CAUSE", "TRIES", "ERROR"}, rows)
+	if len(rows) == 0 {
+		return nil
+	}
+	return printTable(p.Out, []string{"REFUND", "PAYMENT", "STATUS", "AMOUNT", "CAUSE", "TRIES", "ERROR"}, rows)
 }
 
-func (c *cli) printDisputes(disputes []payments.Dispute) error {
+func (p Printer) disputes(disputes []payments.Dispute) error {
 	if len(disputes) == 0 {
 		return nil
 	}
@@ -177,8 +181,8 @@ func (c *cli) printDisputes(disputes []payments.Dispute) error {
 		if d.Amount.Minor > 0 {
 			amount = d.Amount.String()
 		}
-		rows = append(rows, []string{escape(d.ID), string(d.Status), amount, escape(d.Reason), escape(d.Outcome),
+		rows = append(rows, []string{Escape(d.ID), string(d.Status), amount, Escape(d.Reason), Escape(d.Outcome),
 			formatTime(d.CreatedAt)})
 	}
-	return printTable(c.out, []string{"DISPUTE", "STATUS", "AMOUNT", "REASON", "CLOSED AS", "SINCE"}, rows)
+	return printTable(p.Out, []string{"DISPUTE", "STATUS", "AMOUNT", "REASON", "CLOSED AS", "SINCE"}, rows)
 }
