@@ -2,20 +2,13 @@ package main_test
 
 import (
 	"bytes"
-	"io/fs"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
 	host "github.com/booking-platform/booking-platform/cmd/host"
-	"github.com/booking-platform/booking-platform/internal/testdb"
-	"github.com/booking-platform/booking-platform/migrations"
 )
 
 // command runs one command to its end.
@@ -26,174 +19,190 @@ func command(t *testing.T, environ map[string]string, args ...string) (status in
 	return status, out.String(), err.String()
 }
 
-func TestVersion(t *testing.T) {
-	t.Parallel()
-	for _, args := range [][]string{{"version"}, {"--version"}} {
-		status, stdout, stderr := command(t, map[string]string{"APP_VERSION": "v1.2.3"}, args...)
-		require.Equal(t, 0, status)
-		require.Equal(t, "v1.2.3\n", stdout)
-		require.Empty(t, stderr)
+// commands are all commands, with the words that are typed to run them.
+func commands(cmd *cobra.Command, path ...string) map[string]*cobra.Command {
+	all := map[string]*cobra.Command{strings.Join(path, " "): cmd}
+	for _, sub := range cmd.Commands() {
+		for name, c := range commands(sub, append(path[:len(path):len(path)], sub.Name())...) {
+			all[name] = c
+		}
 	}
-	_, stdout, _ := command(t, map[string]string{"APP_VERSION": "v1.2.3"}, "version", "--json")
-	require.Equal(t, `{"version":"v1.2.3"}`+"\n", stdout)
-	_, stdout, _ = command(t, nil, "version")
-	require.NotEmpty(t, strings.TrimSpace(stdout))
+	return all
 }
 
-func TestBadConfigurationStopsTheStart(t *testing.T) {
-	t.Parallel()
-	status, stdout, stderr := command(t,
-		map[string]string{"APP_ENV": "production", "PORT": "x", "SESSION_SECRET": "hunter2"}, "serve")
-	require.Equal(t, 1, status)
-	require.Empty(t, stdout)
-	require.True(t, strings.HasPrefix(stderr, "host: configuration: 6 problems\n"), stderr)
-	for _, name := range []string{"PORT", "APP_URL", "DATABASE_URL", "SESSION_SECRET", "STRIPE_SECRET_KEY",
-		"STRIPE_WEBHOOK_SECRET"} {
-		require.Contains(t, stderr, "\n  "+name+" ")
-	}
-	require.NotContains(t, stderr, "hunter2")
+// requireUsage requires that a command line is refused with this first line.
+func requireUsage(t *testing.T, stdin, line string, args ...string) {
+	t.Helper()
+	var out, err strings.Builder
+	status := host.RunWith(t.Context(), args, nil, strings.NewReader(stdin), &out, &err)
+	require.Equal(t, 2, status, err.String())
+	require.Empty(t, out.String())
+	first, rest, _ := strings.Cut(err.String(), "\n")
+	require.Equal(t, line, first)
+	require.Regexp(t, `^Run 'host[a-z -]* --help' for its flags and examples\.\n$`, rest)
 }
 
-// A port in use is one line with the remedy, and nothing else was started.
-func TestPortInUse(t *testing.T) {
+func TestUsage_EveryCommand(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer taken.Close()
-	_, port, err := net.SplitHostPort(taken.Addr().String())
-	require.NoError(t, err)
-	data := filepath.Join(t.TempDir(), "data")
-	status, stdout, stderr := command(t, map[string]string{"PORT": port, "DATA_DIR": data})
-	require.Equal(t, 1, status)
-	require.Empty(t, stdout)
-	require.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
-	require.Contains(t, stderr, "port "+port+" is in use")
-	require.Regexp(t, `PORT=\d+ go run ./cmd/host`, stderr)
-	require.NoDirExists(t, data)
-}
-
-// An address that cannot be taken is named with the variables that choose it.
-func TestAddressThatCannotBeTaken(t *testing.T) {
-	t.Parallel()
-	data := filepath.Join(t.TempDir(), "data")
-	// An address for documentation, which no machine has.
-	status, _, stderr := command(t, map[string]string{"BIND_ADDRESS": "203.0.113.9", "PORT": "0", "DATA_DIR": data})
-	require.Equal(t, 1, status)
-	require.Contains(t, stderr, "BIND_ADDRESS")
-	require.Contains(t, stderr, "PORT")
-	require.Contains(t, stderr, "203.0.113.9")
-	require.NoDirExists(t, data)
-}
-
-func TestMigrateCommands(t *testing.T) {
-	t.Parallel()
-	// Nothing but the database is configured, and the rest would not let the host start.
-	env := map[string]string{"APP_ENV": "production", "DATABASE_URL": testdb.EmptyURL(t)}
-	files, err := fs.Glob(migrations.FS(), "*/*.sql")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	status, stdout, stderr := command(t, env, "migrate", "status")
-	require.Equal(t, 1, status)
-	require.Contains(t, stdout, "booking/00001_bookings.sql")
-	require.Equal(t, len(files), strings.Count(stdout, "pending"), stdout)
-	require.Contains(t, stderr, "host migrate up")
-
-	status, stdout, _ = command(t, env, "migrate", "up")
-	require.Equal(t, 0, status)
-	require.Equal(t, len(files), strings.Count(stdout, "applied "), stdout)
-	status, stdout, _ = command(t, env, "migrate", "up")
-	require.Equal(t, 0, status)
-	require.Equal(t, "nothing to apply\n", stdout)
-	status, stdout, _ = command(t, env, "migrate", "status")
-	require.Equal(t, 0, status)
-	require.NotContains(t, stdout, "pending")
-	require.Equal(t, len(files), strings.Count(stdout, "applied"), stdout)
-}
-
-// A migration that fails is told with its file, its statement and its SQLSTATE, and the
-// host does not start.
-func TestFailedMigrationStopsTheStart(t *testing.T) {
-	t.Parallel()
-	url := testdb.EmptyURL(t)
-	db := testdb.Open(t, testdb.PQ, url)
-	_, err := db.Exec(`CREATE SCHEMA booking_platform; CREATE TABLE booking_platform.resources (x int)`)
-	require.NoError(t, err)
-	status, _, stderr := command(t, map[string]string{"DATABASE_URL": url, "PORT": "0", "DATA_DIR": t.TempDir()})
-	require.Equal(t, 1, status)
-	for _, want := range []string{"booking/00001_bookings.sql", "42P07", "CREATE TABLE booking_platform.resources"} {
-		require.Contains(t, stderr, want)
+	all := commands(host.RootCommand())
+	require.Greater(t, len(all), 30)
+	for name, cmd := range all {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			words := strings.Fields(name)
+			with := func(args ...string) []string { return append(words[:len(words):len(words)], args...) }
+			for _, flag := range []string{"-h", "--help"} {
+				status, stdout, stderr := command(t, nil, with(flag)...)
+				require.Equal(t, 0, status)
+				require.Empty(t, stderr)
+				require.Contains(t, stdout, "Usage:\n  host "+strings.TrimSpace(name))
+				require.Contains(t, stdout, "print this help")
+				if !cmd.HasSubCommands() {
+					require.Contains(t, stdout, "Examples:\n  ")
+				}
+			}
+			status, stdout, _ := command(t, nil, append([]string{"help"}, words...)...)
+			require.Equal(t, 0, status)
+			require.Contains(t, stdout, "Usage:\n  host "+strings.TrimSpace(name))
+			prefix := strings.TrimSpace("host: "+name) + ": "
+			if name == "" {
+				prefix = "host: "
+			}
+			status, stdout, stderr := command(t, nil, with("--nonsense")...)
+			require.Equal(t, 2, status)
+			require.Empty(t, stdout)
+			require.True(t, strings.HasPrefix(stderr, prefix+"unknown flag --nonsense; the flags are --"), stderr)
+			if cmd.Flags().Lookup("json") != nil {
+				requireUsage(t, "", prefix+"unknown flag -json; write --json", with("-json")...)
+			}
+		})
 	}
 }
 
-func TestHealthcheck(t *testing.T) {
+func TestUsage_MistakeIsNamed(t *testing.T) {
 	t.Parallel()
-	h := startHost(t, nil)
-	port := h.URL()[strings.LastIndex(h.URL(), ":")+1:]
-	for _, address := range []string{"", "0.0.0.0", "::", "localhost"} {
-		status, stdout, stderr := command(t, map[string]string{"PORT": port, "BIND_ADDRESS": address}, "healthcheck")
+	const (
+		outcomes = "want one of processed, ignored, unmatched, parked, failed"
+		since    = "want an age such as 24h, a day such as 2026-11-01, or a time such as 2026-11-01T03:00:00Z"
+		payment  = "the id of a payment, of its booking or of its Checkout Session (cs_...)"
+		roles    = "want one of ADMIN, OPS, READONLY"
+		flags    = "this command has only flags"
+	)
+	for line, want := range map[string]string{
+		// Commands.
+		"serv":                   `unknown command "serv"; did you mean serve or user?`,
+		"frobnicate":             `unknown command "frobnicate"; it is one of booking, completion, doctor, events, healthcheck, migrate, payment, resource, serve, user, version`,
+		"event list":             `unknown command "event"; did you mean events?`,
+		"help nothing":           `help: there is no command "nothing"`,
+		"migrate":                "migrate: a command is missing; it is one of status, up",
+		"migrate down":           `migrate: unknown command "down"; it is one of status, up`,
+		"migrate stats":          `migrate: unknown command "stats"; did you mean status?`,
+		"resource":               "resource: a command is missing; it is one of apply, list, show",
+		"events":                 "events: a command is missing; it is one of fetch, ignore, list, replay, show, waiting",
+		"events x":               `events: unknown command "x"; it is one of fetch, ignore, list, replay, show, waiting`,
+		"payment":                "payment: a command is missing; it is one of list, refund, retry, show",
+		"payment x":              `payment: unknown command "x"; it is one of list, refund, retry, show`,
+		"booking":                "booking: a command is missing; it is one of renew-links",
+		"booking x":              `booking: unknown command "x"; it is one of renew-links`,
+		"user":                   "user: a command is missing; it is one of add, disable, enable, list, passwd, role",
+		"user x":                 `user: unknown command "x"; it is one of add, disable, enable, list, passwd, role`,
+		"completion tcsh":        `completion: unknown command "tcsh"; it is one of bash, fish, powershell, zsh`,
+		"serve x":                `serve: unexpected argument "x"; ` + flags,
+		"version x":              `version: unexpected argument "x"; ` + flags,
+		"healthcheck x":          `healthcheck: unexpected argument "x"; ` + flags,
+		"migrate up x":           `migrate up: unexpected argument "x"; ` + flags,
+		"migrate status x":       `migrate status: unexpected argument "x"; ` + flags,
+		"migrate up --wait soon": `migrate up: --wait "soon": time: invalid duration "soon"`,
+		"man":                    "man: the directory for the man pages is missing",
+		// Resources.
+		"resource apply":           "resource apply: --file is missing; it is the path of a file in YAML or JSON, or - for standard input",
+		"resource apply --dry-run": "resource apply: --file is missing; it is the path of a file in YAML or JSON, or - for standard input",
+		"resource apply -f":        "resource apply: --file needs a FILE: the FILE, in YAML or JSON; - is standard input",
+		"resource apply file":      `resource apply: unexpected argument "file"; name the file with --file`,
+		"resource apply -f x y":    `resource apply: unexpected argument "y"; name the file with --file`,
+		"resource apply -f x -q":   "resource apply: unknown flag -q; the flags are --dry-run, --file, --help, --json, --verbose",
+		"resource list x":          `resource list: unexpected argument "x"; ` + flags,
+		"resource show":            "resource show: the slug of a resource is missing",
+		// Events.
+		"events list x":                       `events list: unexpected argument "x"; ` + flags,
+		"events list --outcome lost":          `events list: --outcome "lost": ` + outcomes,
+		"events list --since yesterday":       `events list: --since "yesterday": ` + since,
+		"events list --since -1h":             `events list: --since "-1h": ` + since,
+		"events list --limit 0":               `events list: --limit "0": want a number from 1 to 500`,
+		"events list --limit 501":             `events list: --limit "501": want a number from 1 to 500`,
+		"events list --type":                  "events list: --type needs a TYPE: only this TYPE, such as checkout.session.completed",
+		"events list -outcome failed":         "events list: unknown flag -outcome; write --outcome",
+		"events show":                         "events show: the id of an event (evt_...) is missing",
+		"events show -x":                      "events show: unknown flag -x; the flags are --help, --json, --verbose",
+		"events ignore":                       "events ignore: the id of an event (evt_...) is missing",
+		"events ignore --outcome failed":      "events ignore: unknown flag --outcome; the flags are --help, --json, --verbose",
+		"events replay evt_1":                 `events replay: unexpected argument "evt_1"; name single events with --id`,
+		"events replay --outcome processed":   `events replay: --outcome "processed": want one of ignored, unmatched, parked, failed`,
+		"events replay --outcome failed,x":    `events replay: --outcome "failed,x": want one of ignored, unmatched, parked, failed`,
+		"events replay --id evt_1 --since 1h": "events replay: --id excludes --type, --since and --limit",
+		"events replay --limit 10001":         `events replay: --limit "10001": want a number from 1 to 10000`,
+		"events waiting x":                    `events waiting: unexpected argument "x"; ` + flags,
+		"events fetch":                        "events fetch: --since is missing; it is an age such as 24h, a day, or a time in RFC 3339",
+		"events fetch --since yesterday":      `events fetch: --since "yesterday": ` + since,
+		"events fetch --since 1h x":           `events fetch: unexpected argument "x"; name the time with --since`,
+		// Payments.
+		"payment list x":               `payment list: unexpected argument "x"; ` + flags,
+		"payment show":                 "payment show: " + payment + " is missing",
+		"payment show -x":              "payment show: unknown flag -x; the flags are --help, --json, --verbose",
+		"payment refund id":            "payment refund: --cause is missing; it identifies the refund, such as --cause 'case 42'",
+		"payment refund --cause x":     "payment refund: " + payment + " is missing",
+		"payment refund --cause x a b": `payment refund: unexpected argument "b"; only ` + payment + " is expected",
+		"payment retry":                "payment retry: the id of a refund is missing",
+		"payment retry -x":             "payment retry: unknown flag -x; the flags are --help, --json, --verbose",
+		"payment retry a b":            `payment retry: unexpected argument "b"; only the id of a refund is expected`,
+		// Bookings.
+		"booking renew-links --all --secret x": "booking renew-links: --all and --secret exclude each other",
+		"booking renew-links --all id":         "booking renew-links: --all, --secret and --after are not for bookings that are named by id",
+		"booking renew-links -x":               "booking renew-links: unknown flag -x; the flags are --after, --all, --help, --json, --links, --secret, --verbose",
+		// Users.
+		"user list x":                      `user list: unexpected argument "x"; ` + flags,
+		"user add":                         "user add: the e-mail address is missing",
+		"user add a@example.com hunter2":   "user add: one argument too many: the password is asked for, or read from standard input",
+		"user add --role":                  "user add: --role needs a ROLE: the ROLE: ADMIN, OPS, READONLY (default READONLY)",
+		"user add --role ROOT b@x.org":     `user add: --role "ROOT": ` + roles,
+		"user role a@example.com":          "user role: the e-mail address or the role (ADMIN, OPS, READONLY) is missing",
+		"user role a@example.com ROOT":     `user role: role "ROOT": ` + roles,
+		"user passwd":                      "user passwd: the e-mail address is missing",
+		"user passwd a@example.com secret": "user passwd: one argument too many: the password is asked for, or read from standard input",
+		"user enable":                      "user enable: the e-mail address is missing",
+		"user disable a b":                 `user disable: unexpected argument "b"; only the e-mail address is expected`,
+		"user disable -x":                  "user disable: unknown flag -x; the flags are --help, --json, --verbose",
+		// Doctor.
+		"doctor x":                               `doctor: unexpected argument "x"; ` + flags,
+		"doctor -x":                              "doctor: unknown flag -x; the flags are --base, --help, --hosts, --json, --pay, --resource, --wait",
+		"doctor --hosts 0":                       `doctor: --hosts "0": want a number from 1 to 1000`,
+		"doctor --base 127.0.0.1:3000":           `doctor: --base "127.0.0.1:3000": want scheme and host alone, such as https://booking.example.com`,
+		"doctor --base https://u:p@x.org":        `doctor: --base "https://u:xxxxx@x.org": want scheme and host alone, such as https://booking.example.com`,
+		"doctor --base https://x.org/app":        `doctor: --base "https://x.org/app": want scheme and host alone, such as https://booking.example.com`,
+		"doctor --pay":                           "doctor: --pay needs --base, the address of the host to pay at",
+		"doctor --resource room":                 "doctor: --resource is for --pay",
+		"doctor --base http://x --resource r":    "doctor: --resource is for --pay",
+		"doctor --base http://x --pay --wait 0s": `doctor: --wait "0s": want more than 0, such as 10m`,
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			requireUsage(t, "", "host: "+want, strings.Fields(line)...)
+		})
+	}
+}
+
+func TestCompletion_EachShell(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		status, stdout, stderr := command(t, nil, "completion", shell)
 		require.Equal(t, 0, status, stderr)
-		require.Equal(t, "ready\n", stdout)
+		require.Contains(t, stdout, "completion")
+		require.Contains(t, stdout, "host")
 	}
-	ill := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
-		_ *http.Request) {
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}))
-	defer ill.Close()
-	status, _, stderr := command(t, map[string]string{"PORT": ill.URL[strings.LastIndex(ill.URL, ":")+1:]},
-		"healthcheck")
-	require.Equal(t, 1, status)
-	require.Contains(t, stderr, "/health/db answers 503")
-	status, _, stderr = command(t, map[string]string{"PORT": "1"}, "healthcheck")
-	require.Equal(t, 1, status)
-	require.Contains(t, stderr, "healthcheck: ")
-}
-
-// The first start makes the sample, and a later one leaves alone what is there. Nobody
-// but development gets one.
-func TestSampleResource(t *testing.T) {
-	t.Parallel()
-	url := testdb.URL(t)
-	h := startHost(t, map[string]string{"DATABASE_URL": url})
-	require.Equal(t, 1, h.count("resources"))
-	require.NoError(t, h.stop())
-	_, err := h.db.Exec(`UPDATE booking_platform.resources SET slug = 'mine'`)
-	require.NoError(t, err)
-	h = startHost(t, map[string]string{"DATABASE_URL": url})
-	require.Equal(t, 1, h.count("resources"))
-
-	produced := startHost(t, map[string]string{
-		"APP_ENV": "production", "BIND_ADDRESS": "127.0.0.1", "APP_URL": "https://booking.example.com",
-		"SESSION_SECRET":    strings.Repeat("s", 32),
-		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678",
-	})
-	require.Zero(t, produced.count("resources"))
-	c := produced.client()
-	page := c.get("/")
-	require.Contains(t, page.body, "Nothing can be booked yet")
-	require.NotContains(t, page.body, "stand-in")
-	require.Equal(t, "max-age=63072000", page.header.Get("Strict-Transport-Security"))
-	require.Equal(t, http.StatusNotFound, c.get("/stripe/v1/checkout/sessions").status)
-	a := c.post("/auth/login", m{"email": adminEmail, "password": adminPassword})
-	require.Equal(t, http.StatusOK, a.status)
-	require.Contains(t, a.header.Get("Set-Cookie"), "__Host-")
-	require.Contains(t, a.header.Get("Set-Cookie"), "Secure")
-}
-
-// The secret of development is kept, so that a login outlives a restart.
-func TestLoginOutlivesARestart(t *testing.T) {
-	t.Parallel()
-	url, data := testdb.URL(t), t.TempDir()
-	h := startHost(t, map[string]string{"DATABASE_URL": url, "DATA_DIR": data})
-	admin := h.admin()
-	require.NoError(t, h.stop())
-	h = startHost(t, map[string]string{"DATABASE_URL": url, "DATA_DIR": data})
-	again := h.client()
-	again.http.Jar = admin.http.Jar // Cookies do not look at ports.
-	require.Equal(t, http.StatusOK, again.get("/auth/me").status)
-
-	// Where it cannot be kept, the host runs all the same, and says so.
-	file := filepath.Join(data, "file")
-	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	h = startHost(t, map[string]string{"DATABASE_URL": url, "DATA_DIR": filepath.Join(file, "below")})
-	require.Contains(t, h.log.String(), "cannot be kept")
+	for _, c := range []struct{ args, want string }{
+		{"events l", "list\t"}, {"events list --outcome p", "parked\n"}, {"user add --role O", "OPS\n"},
+	} {
+		_, stdout, _ := command(t, nil, append([]string{"__complete"}, strings.Fields(c.args)...)...)
+		require.Contains(t, stdout, c.want)
+	}
 }

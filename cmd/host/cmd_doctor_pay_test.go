@@ -22,7 +22,7 @@ import (
 // A payment that came to something else than one booking that is confirmed and paid for,
 // one payment and one row of the ledger is a problem, whichever of them it is. What was
 // booked is cancelled all the same, and paid back.
-func TestDoctorCountsWhatWasPaid(t *testing.T) {
+func TestDoctorPay_CountsDiffer(t *testing.T) {
 	t.Parallel()
 	const another = `INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, stripe_session_id, outcome)
 		SELECT 'host', 'evt_another', type, stripe_session_id, 'processed' FROM booking_platform.payment_events WHERE type = 'checkout.session.completed'`
@@ -126,7 +126,7 @@ func execute(t *testing.T, db *sql.DB, query string) {
 
 // What is paid for and does not become confirmed is a problem, however long a person has
 // for paying.
-func TestDoctorOfABookingThatStaysPending(t *testing.T) {
+func TestDoctorPay_BookingStaysPending(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
 	h := realStripe(t, env, false, true)

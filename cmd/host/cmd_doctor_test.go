@@ -52,7 +52,7 @@ func amiss(found map[doctor.Name]doctor.Finding) map[doctor.Name]doctor.Level {
 // Who has configured nothing is told that nothing is wrong, and nothing is made. The
 // metrics are off, because at their default address there may be a host of who runs the
 // tests.
-func TestDoctorOfANewUser(t *testing.T) {
+func TestDoctor_NothingConfigured(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	status, stdout, stderr := command(t, map[string]string{"DATA_DIR": data, "METRICS_ADDR": "off"}, "doctor")
@@ -64,7 +64,7 @@ func TestDoctorOfANewUser(t *testing.T) {
 }
 
 // What would not start is told whole, with everything else that can be asked.
-func TestDoctorOfABadConfiguration(t *testing.T) {
+func TestDoctor_BadConfiguration(t *testing.T) {
 	t.Parallel()
 	status, stdout, stderr := command(t, map[string]string{
 		"APP_ENV": "production", "APP_URL": "https://booking.example.com",
@@ -88,7 +88,7 @@ func TestDoctorOfABadConfiguration(t *testing.T) {
 
 // Beside a running host on its own Postgres, what is in it is examined, and nothing has
 // changed afterwards.
-func TestDoctorBesideAHost(t *testing.T) {
+func TestDoctor_BesideRunningHost(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir(), "METRICS_ADDR": "off"}
 	h := startHost(t, env)
@@ -106,7 +106,7 @@ func TestDoctorBesideAHost(t *testing.T) {
 
 // A server that accepts and says nothing is a finding in bounded time, and the others are
 // made.
-func TestDoctorOfAFrozenDatabase(t *testing.T) {
+func TestDoctor_FrozenDatabase(t *testing.T) {
 	t.Parallel()
 	frozen, through := newDBProxy(t, testdb.URL(t))
 	frozen.freeze()
@@ -116,7 +116,7 @@ func TestDoctorOfAFrozenDatabase(t *testing.T) {
 	require.Contains(t, found, doctor.Stripe)
 }
 
-func TestDoctorVisits(t *testing.T) {
+func TestDoctorBase_HealthyAndUnreachable(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	status, found, stderr := examined(t, nil, "--base", h.URL())
@@ -133,7 +133,7 @@ func TestDoctorVisits(t *testing.T) {
 
 // Each fault of what stands in front of a host, or of the host, is found by the finding
 // that is meant.
-func TestDoctorVisitsABadHost(t *testing.T) {
+func TestDoctorBase_EachFault(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	target, err := url.Parse(h.URL())
@@ -195,7 +195,7 @@ func TestDoctorVisitsABadHost(t *testing.T) {
 
 // One payment through the stand-in's page, counted once everywhere, and given back with
 // the slot.
-func TestDoctorPays(t *testing.T) {
+func TestDoctorPay_StandIn(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
 	h := startHost(t, env)
@@ -218,7 +218,7 @@ func TestDoctorPays(t *testing.T) {
 }
 
 // Where no test payment can or may be made, nothing is booked.
-func TestDoctorRefusesToPay(t *testing.T) {
+func TestDoctorPay_Refused(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
 	h := startHost(t, env)
@@ -305,7 +305,7 @@ func realStripe(t *testing.T, environ map[string]string, live, personPays bool) 
 }
 
 // At Stripe itself a person pays; one who does not leaves nothing behind.
-func TestDoctorAsksAPersonToPay(t *testing.T) {
+func TestDoctorPay_PersonPaysOrNot(t *testing.T) {
 	t.Parallel()
 	for _, pays := range []bool{true, false} {
 		t.Run(strconv.FormatBool(pays), func(t *testing.T) {
@@ -333,7 +333,7 @@ func TestDoctorAsksAPersonToPay(t *testing.T) {
 }
 
 // A host in live mode is found out by its Checkout Session, which nobody pays for.
-func TestDoctorDoesNotPayInLiveMode(t *testing.T) {
+func TestDoctorPay_LiveMode(t *testing.T) {
 	t.Parallel()
 	h := realStripe(t, map[string]string{}, true, false)
 	status, found, stderr := examined(t, map[string]string{"STRIPE_SECRET_KEY": "sk_test_4eC39HqLyjWDarjtT1zdp7dc"},

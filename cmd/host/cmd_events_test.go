@@ -15,7 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-func TestEventsNeedTheSchema(t *testing.T) {
+func TestEvents_SchemaMissing(t *testing.T) {
 	t.Parallel()
 	status, _, stderr := command(t, map[string]string{"DATABASE_URL": testdb.EmptyURL(t)}, "events", "list")
 	require.Equal(t, 1, status)
@@ -24,7 +24,7 @@ func TestEventsNeedTheSchema(t *testing.T) {
 
 // An event that came before what it is about is listed, shown, and handled again by the
 // very handlers that serve has.
-func TestEvents(t *testing.T) {
+func TestEvents_ListShowReplay(t *testing.T) {
 	t.Parallel()
 	// What serve is started with, too; the stand-in makes the session.
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
@@ -113,7 +113,7 @@ func TestEvents(t *testing.T) {
 
 // A ledger that knows nothing of what was delivered: fetch lists it, takes it once, and
 // names what matches nothing.
-func TestEventsFetch(t *testing.T) {
+func TestEventsFetch_ListsThenTakesOnce(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
 	status, _, stderr := command(t, env, "events", "fetch", "--since", "1h")

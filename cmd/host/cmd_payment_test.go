@@ -12,7 +12,7 @@ import (
 
 // An operator finds what is parked, looks at it, and gives the money back: in part, then
 // all, each once.
-func TestPaymentCommands(t *testing.T) {
+func TestPayment_ParkedIsRefundedInParts(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
 	h := startHost(t, env)

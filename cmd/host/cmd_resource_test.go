@@ -26,7 +26,7 @@ func applyText(t *testing.T, environ map[string]string, text string,
 }
 
 // A database that lacks something is named with the remedy.
-func TestResourceNeedsTheSchema(t *testing.T) {
+func TestResource_SchemaMissing(t *testing.T) {
 	t.Parallel()
 	status, _, stderr := command(t, map[string]string{"DATABASE_URL": testdb.EmptyURL(t)}, "resource", "list")
 	require.Equal(t, 1, status)
@@ -34,7 +34,7 @@ func TestResourceNeedsTheSchema(t *testing.T) {
 }
 
 // The example of docs/resources.md is applied, shown, and applied again without a change.
-func TestResourceExample(t *testing.T) {
+func TestResourceApply_DocumentedExample(t *testing.T) {
 	t.Parallel()
 	docs, err := os.ReadFile("../../docs/resources.md")
 	require.NoError(t, err)
@@ -128,7 +128,7 @@ func TestResourceApply_PricesThatStripeRefuses(t *testing.T) {
 }
 
 // The files of the examples are read, and each can be applied twice.
-func TestResourceFiles(t *testing.T) {
+func TestResourceApply_ExampleFiles(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
 	for name, want := range map[string]string{
@@ -149,7 +149,7 @@ func TestResourceFiles(t *testing.T) {
 
 // What is wrong, or refused, in one resource of a file keeps all of it from being
 // written.
-func TestResourceRefusals(t *testing.T) {
+func TestResourceApply_OneRefusedWritesNone(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
 	env := map[string]string{"DATABASE_URL": url}
@@ -184,4 +184,11 @@ func TestResourceRefusals(t *testing.T) {
 	require.NotContains(t, stdout, "other")
 	status, _, stderr = applyText(t, env, strings.Replace(tour, "8", "5", 1))
 	require.Equal(t, 0, status, stderr)
+}
+
+func TestResourceApply_FileMissing(t *testing.T) {
+	t.Parallel()
+	status, _, stderr := command(t, nil, "resource", "apply", "-f", filepath.Join(t.TempDir(), "nothing.yaml"))
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "nothing.yaml")
 }

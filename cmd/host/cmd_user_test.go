@@ -23,7 +23,7 @@ func userCommand(t *testing.T, environ map[string]string, in string,
 	return status, out.String(), err.String()
 }
 
-func TestUserCommands(t *testing.T) {
+func TestUser_AddChangeList(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
 	env := map[string]string{"APP_ENV": "production", "DATABASE_URL": url}
@@ -77,7 +77,7 @@ func TestUserCommands(t *testing.T) {
 	require.NotContains(t, stdout+stderr, password)
 }
 
-func TestUserNeedsTheSchema(t *testing.T) {
+func TestUser_SchemaMissing(t *testing.T) {
 	t.Parallel()
 	status, _, stderr := userCommand(t, map[string]string{"DATABASE_URL": testdb.EmptyURL(t)}, "", "list")
 	require.Equal(t, 1, status)
@@ -86,7 +86,7 @@ func TestUserNeedsTheSchema(t *testing.T) {
 
 // A command asks the private Postgres of the host that runs beside it, and leaves it
 // running.
-func TestUserBesideARunningHost(t *testing.T) {
+func TestUser_BesideRunningHost(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	server, err := embedded.Start(t.Context(), dir, embedded.Options{})
