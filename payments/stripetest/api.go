@@ -4,10 +4,12 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -164,4 +166,119 @@ func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
 // unrecognized answers whatever has no endpoint here.
 func unrecognized(c *call) (any, error) {
 	return nil, refused(http.StatusNotFound, "", "Unrecognized request URL (%s: %s).", c.Method, c.URL.Path)
+}
+
+// ErrNotFound is returned by methods that are given the id of something that
+// this server does not know (any more).
+var ErrNotFound = errors.New("stripetest: no such object")
+
+// ErrNotOpen is returned when a session that is complete or expired is to be
+// paid, declined or expired. The session is returned beside it where the method
+// returns one.
+var ErrNotOpen = errors.New("stripetest: the session is not open")
+
+// ErrNoAnswer is returned by [Server.Pay] when ten seconds brought no answer to the event
+// that says so: nobody delivers (Run is not at work), or the receiver takes longer. The
+// session is paid, and the event goes on its way.
+var ErrNoAnswer = errors.New("stripetest: no answer within ten seconds (is Run at work?)")
+
+// ErrNotPending is returned when what is to be settled, failed or closed is
+// settled already, or was never waiting: a refund, a delayed payment, a dispute.
+var ErrNotPending = errors.New("stripetest: nothing is pending")
+
+// apiError is an answer outside 2xx, in the shape Stripe gives it. The error of
+// a client library is decoded from it, so names and types are Stripe's.
+type apiError struct {
+	Status  int    `json:"-"`
+	Type    string `json:"type"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message"`
+	Param   string `json:"param,omitempty"`
+
+	// Executed is true when Stripe finds out only while it executes the call,
+	// although the refusal names a parameter: it is stored under the call's key.
+	Executed bool `json:"-"`
+}
+
+func (e *apiError) Error() string { return e.Message }
+
+// invalid refuses one parameter.
+func invalid(param, code, format string, args ...any) *apiError {
+	return &apiError{
+		Status:  http.StatusBadRequest,
+		Type:    "invalid_request_error",
+		Code:    code,
+		Message: fmt.Sprintf(format, args...),
+		Param:   param,
+	}
+}
+
+func missing(param string) *apiError {
+	return invalid(param, "parameter_missing", "Missing required param: %s.", param)
+}
+
+func unknown(param string) *apiError {
+	return invalid(param, "parameter_unknown", "Received unknown parameter: %s. "+
+		"(This is the stripetest stand-in, which knows only a part of Stripe's parameters.)", param)
+}
+
+// refused is an answer that has nothing to do with one parameter.
+func refused(status int, code, format string, args ...any) *apiError {
+	e := invalid("", code, format, args...)
+	e.Status = status
+	return e
+}
+
+// noSuch is the answer to a path, or to starting_after, that names what does not exist.
+func noSuch(kind, param, id string) *apiError {
+	e := invalid(param, "resource_missing", "No such %s: '%s'", kind, id)
+	e.Status = http.StatusNotFound
+	return e
+}
+
+var (
+	retrieveParameters = setOf("expand[]")
+	expireParameters   = setOf("expand[]")
+	listParameters     = setOf("expand[]", "limit", "payment_intent", "starting_after", "status")
+)
+
+// list is a page of objects, as Stripe answers with it.
+type list[T any] struct {
+	Object  string `json:"object"`
+	URL     string `json:"url"`
+	HasMore bool   `json:"has_more"`
+	Data    []T    `json:"data"`
+}
+
+// page returns the objects that are wanted, newest first, as many as the
+// parameter limit says (10 without it), from the one after starting_after on.
+// The ids are in the order of their objects, oldest first; kind is what Stripe
+// calls them. Callers hold s.mu.
+func page[T any](c *call, kind string, ids []string, take func(id string) (object T, wanted bool)) (any, error) {
+	limit := int64(10)
+	var err error
+	if c.form.has("limit") {
+		if limit, err = c.form.integer("limit", 1, 100); err != nil {
+			return nil, err
+		}
+	}
+	end := len(ids)
+	if after := c.form.get("starting_after"); after != "" {
+		if end = slices.Index(ids, after); end < 0 {
+			return nil, noSuch(kind, "starting_after", after)
+		}
+	}
+	l := list[T]{Object: "list", URL: c.URL.Path, Data: []T{}}
+	for _, id := range slices.Backward(ids[:end]) {
+		object, wanted := take(id)
+		if !wanted {
+			continue
+		}
+		if int64(len(l.Data)) == limit {
+			l.HasMore = true
+			break
+		}
+		l.Data = append(l.Data, object)
+	}
+	return l, nil
 }

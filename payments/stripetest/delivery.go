@@ -3,6 +3,8 @@ package stripetest
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -152,5 +154,45 @@ func deliveryClient() *http.Client {
 	return &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Sign returns a Stripe-Signature header for a payload, as Stripe makes it from
+// the webhook's secret at a moment: t=<seconds>,v1=<hex HMAC-SHA256 of "t.payload">.
+// Tests use it to send payloads of their own.
+func Sign(payload []byte, secret string, at time.Time) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	fmt.Fprintf(mac, "%d.", at.Unix())
+	mac.Write(payload)
+	return fmt.Sprintf("t=%d,v1=%x", at.Unix(), mac.Sum(nil))
+}
+
+// shipment is one delivery of an event that Run has still to make, again and
+// again until it is answered.
+type shipment struct {
+	*event
+	due      time.Time // of the next attempt
+	failures int       // attempts that failed
+	flying   bool      // an attempt is on its way
+}
+
+// plan has an event delivered: held back, at once, or as Options.Deliver says.
+// Callers hold s.mu.
+func (s *Server) plan(e *event) {
+	if s.opts.WebhookURL == "" {
+		return
+	}
+	if e.Held = s.holding; e.Held {
+		s.held = append(s.held, e)
+		return
+	}
+	delays := []time.Duration{0}
+	if s.opts.Deliver != nil {
+		delays = s.opts.Deliver(e.snapshot())
+	}
+	e.Lost = len(delays) == 0
+	e.late = !e.Lost && slices.Min(delays) > 0
+	for _, delay := range delays {
+		s.pending = append(s.pending, &shipment{event: e, due: s.now().Add(delay)})
 	}
 }

@@ -5,38 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
-
-// shipment is one delivery of an event that Run has still to make, again and
-// again until it is answered.
-type shipment struct {
-	*event
-	due      time.Time // of the next attempt
-	failures int       // attempts that failed
-	flying   bool      // an attempt is on its way
-}
-
-// plan has an event delivered: held back, at once, or as Options.Deliver says.
-// Callers hold s.mu.
-func (s *Server) plan(e *event) {
-	if s.opts.WebhookURL == "" {
-		return
-	}
-	if e.Held = s.holding; e.Held {
-		s.held = append(s.held, e)
-		return
-	}
-	delays := []time.Duration{0}
-	if s.opts.Deliver != nil {
-		delays = s.opts.Deliver(e.snapshot())
-	}
-	e.Lost = len(delays) == 0
-	e.late = !e.Lost && slices.Min(delays) > 0
-	for _, delay := range delays {
-		s.pending = append(s.pending, &shipment{event: e, due: s.now().Add(delay)})
-	}
-}
 
 // HoldDelivery keeps back the webhooks of all events that happen from now on,
 // until ReleaseDelivery. Pay does not wait for an answer meanwhile. Without a

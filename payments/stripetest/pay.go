@@ -4,30 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
+	"maps"
 )
-
-// Sessions returns all sessions, newest first, the newest 10,000 of them.
-func (s *Server) Sessions() []Session {
-	s.lock()
-	defer s.mu.Unlock()
-	all := make([]Session, 0, len(s.order))
-	for i := len(s.order) - 1; i >= 0; i-- {
-		all = append(all, s.sessions[s.order[i]].snapshot())
-	}
-	return all
-}
-
-// Session returns one session, or ErrNotFound.
-func (s *Server) Session(id string) (Session, error) {
-	s.lock()
-	defer s.mu.Unlock()
-	sess, ok := s.sessions[id]
-	if !ok {
-		return Session{}, ErrNotFound
-	}
-	return sess.snapshot(), nil
-}
 
 // Pay does what the customer does who pays: the session is complete, its payment
 // status paid (or, when its total is zero, no_payment_required as before), and
@@ -101,23 +79,6 @@ func (s *Server) Expire(id string) (Session, error) {
 	return sess.snapshot(), err
 }
 
-// expireSession answers POST /v1/checkout/sessions/{id}/expire.
-func (s *Server) expireSession(c *call) (any, error) {
-	s.lock()
-	defer s.mu.Unlock()
-	sess, err := s.open(c.PathValue("id"))
-	if sess == nil {
-		return nil, noSuch("checkout.session", "session", c.PathValue("id"))
-	}
-	if err != nil {
-		return nil, refused(http.StatusBadRequest, "",
-			"Only Checkout Sessions with a status in [\"open\"] can be expired. "+
-				"This Checkout Session has a status of `%s`.", sess.Status)
-	}
-	s.expire(sess, c)
-	return sess.snapshot(), nil
-}
-
 // open returns a session that can still be paid; one that cannot comes with
 // ErrNotOpen, none with ErrNotFound. Callers hold s.mu.
 func (s *Server) open(id string) (*Session, error) {
@@ -139,14 +100,96 @@ func (s *Server) expire(sess *Session, c *call) {
 	s.emit("checkout.session.expired", sess.ID, sess.ID, sess, c)
 }
 
-// add remembers a new session, and forgets the oldest when there are too many.
-// Callers hold s.mu.
-func (s *Server) add(sess *Session) {
-	s.sessions[sess.ID] = sess
-	s.order = append(s.order, sess.ID)
-	if len(s.order) > s.keep {
-		delete(s.sessions, s.order[0])
-		s.order = s.order[1:]
+// PayDelayed does what the customer does who pays by a delayed method, a bank
+// debit: the session is complete and unpaid, its payment intent is processing,
+// its charge pending, and checkout.session.completed goes out. Days later comes
+// SettlePayment or FailPayment. It waits and fails as Pay does; a session whose
+// total is zero is complete without a payment, as with Pay.
+func (s *Server) PayDelayed(ctx context.Context, id string) (Session, error) {
+	return s.pay(ctx, id, "", bankDebit)
+}
+
+// SettlePayment lets the money of a delayed payment come: the session is paid,
+// and checkout.session.async_payment_succeeded goes out. It does not wait for it.
+// It returns ErrNotFound, or the session and ErrNotPending.
+func (s *Server) SettlePayment(id string) (Session, error) {
+	return s.endDelayed(id, "checkout.session.async_payment_succeeded", s.capture)
+}
+
+// FailPayment lets the bank refuse a delayed payment: the session stays complete
+// and unpaid for ever, and checkout.session.async_payment_failed goes out. It
+// does not wait for it. It returns ErrNotFound, or the session and ErrNotPending.
+func (s *Server) FailPayment(id string) (Session, error) {
+	return s.endDelayed(id, "checkout.session.async_payment_failed", func(_ *Session, charge *Charge) {
+		const code = "payment_method_provider_decline"
+		charge.Status, charge.failure = ChargeFailed, code
+		if intent, ok := s.intents.byID[charge.PaymentIntentID]; ok {
+			intent.Status, intent.failure = IntentFailed, code
+		}
+	})
+}
+
+func (s *Server) endDelayed(id, event string, end func(*Session, *Charge)) (Session, error) {
+	s.lock()
+	defer s.mu.Unlock()
+	sess, ok := s.sessions[id]
+	if !ok {
+		return Session{}, ErrNotFound
 	}
-	s.expiresAt(sess.ExpiresAt)
+	charge, err := s.chargeOf(id)
+	if err != nil || charge.Status != ChargePending {
+		return sess.snapshot(), ErrNotPending
+	}
+	end(sess, charge)
+	s.emit(event, sess.ID, sess.ID, sess, nil)
+	return sess.snapshot(), nil
+}
+
+// Payment methods, by the names Stripe gives them.
+const (
+	card      = "card"
+	bankDebit = "sepa_debit"
+)
+
+// charge makes the payment intent and the charge of a session that is being
+// paid, both still on their way. Callers hold s.mu.
+func (s *Server) charge(sess *Session, method string) *Charge {
+	now := s.now().UTC()
+	intent := &PaymentIntent{
+		ID:        newID("pi_3", 23),
+		SessionID: sess.ID,
+		ChargeID:  newID("ch_3", 23),
+		Amount:    sess.AmountTotal,
+		Currency:  sess.Currency,
+		Status:    IntentProcessing,
+		Metadata:  maps.Clone(sess.PaymentIntentMetadata),
+		CreatedAt: now,
+		method:    method,
+	}
+	charge := &Charge{
+		ID:              intent.ChargeID,
+		PaymentIntentID: intent.ID,
+		SessionID:       sess.ID,
+		Amount:          intent.Amount,
+		Currency:        intent.Currency,
+		Status:          ChargePending,
+		Metadata:        maps.Clone(intent.Metadata), // Stripe copies it once
+		CreatedAt:       now,
+		email:           sess.PaidByEmail,
+		method:          method,
+	}
+	sess.PaymentIntentID = intent.ID
+	s.intents.add(intent.ID, intent, s.keep)
+	s.charges.add(charge.ID, charge, s.keep)
+	return charge
+}
+
+// capture notes that a charge's money has come. Callers hold s.mu.
+func (s *Server) capture(sess *Session, charge *Charge) {
+	sess.PaymentStatus = Paid
+	charge.Status = ChargeSucceeded
+	if intent, ok := s.intents.byID[charge.PaymentIntentID]; ok {
+		intent.Status = IntentSucceeded
+	}
+	s.book(charge.Currency, func(m *Money) { m.Captured += charge.Amount })
 }

@@ -1,9 +1,12 @@
 package stripetest
 
 import (
+	"crypto/rand"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -131,4 +134,108 @@ func (s *Server) routes() {
 // answer: a surrounding http.Server needs a WriteTimeout above that.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
+}
+
+// Advance moves the server's clock ahead, in addition to the time that passes:
+// sessions past their expires_at expire at once (and their events are due),
+// idempotency keys are forgotten, and pauses between deliveries and the three
+// days after which they end run out sooner.
+//
+// Signatures go on carrying the unadvanced time of Options.Now, because the
+// receiver, which judges their age, has not moved. It panics when d is negative.
+func (s *Server) Advance(d time.Duration) {
+	if d < 0 {
+		panic("stripetest: Advance by a negative duration")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.advanced += d
+	s.sweep()
+	s.wake()
+}
+
+// now is the server's time. Callers hold s.mu.
+func (s *Server) now() time.Time {
+	return s.opts.Now().Add(s.advanced)
+}
+
+// lock takes s.mu and lets everything happen that time has brought since, so
+// that nobody sees an open session past its end, whether Run is at work or not.
+func (s *Server) lock() {
+	s.mu.Lock()
+	s.sweep()
+}
+
+// sweep expires sessions whose time has come. Callers hold s.mu.
+func (s *Server) sweep() {
+	now := s.now()
+	if s.nextExpiry.IsZero() || now.Before(s.nextExpiry) {
+		return
+	}
+	s.nextExpiry = time.Time{}
+	for _, id := range s.order {
+		sess := s.sessions[id]
+		if sess.Status != Open {
+			continue
+		}
+		if now.Before(sess.ExpiresAt) {
+			s.expiresAt(sess.ExpiresAt)
+			continue
+		}
+		s.expire(sess, nil)
+	}
+}
+
+// expiresAt notes that an open session ends at t. Callers hold s.mu.
+func (s *Server) expiresAt(t time.Time) {
+	if s.nextExpiry.IsZero() || t.Before(s.nextExpiry) {
+		s.nextExpiry = t
+	}
+}
+
+// store keeps objects by id and in the order they came, the newest of them.
+// Callers hold the Server's mutex.
+type store[T any] struct {
+	byID  map[string]*T
+	order []string // ids, oldest first
+}
+
+func newStore[T any]() store[T] { return store[T]{byID: map[string]*T{}} }
+
+// add remembers a new object, and forgets the oldest when there are more than keep.
+func (st *store[T]) add(id string, object *T, keep int) {
+	st.byID[id] = object
+	st.order = append(st.order, id)
+	if len(st.order) > keep {
+		delete(st.byID, st.order[0])
+		st.order = st.order[1:]
+	}
+}
+
+// newestFirst yields all objects.
+func (st *store[T]) newestFirst() iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for _, id := range slices.Backward(st.order) {
+			if !yield(st.byID[id]) {
+				return
+			}
+		}
+	}
+}
+
+// newID returns prefix and n random letters and digits, as Stripe's ids look.
+func newID(prefix string, n int) string {
+	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	id := make([]byte, 0, n)
+	var random [64]byte
+	for len(id) < n {
+		_, _ = rand.Read(random[:]) // never fails
+		for _, b := range random {
+			// Bytes past the last multiple of 62 would favour some characters.
+			if b < 62*4 && len(id) < n {
+				id = append(id, alphabet[b%62])
+			}
+		}
+	}
+	return prefix + string(id)
 }

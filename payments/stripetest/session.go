@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -136,4 +137,83 @@ func orNull(s string) any {
 		return nil
 	}
 	return s
+}
+
+// Sessions returns all sessions, newest first, the newest 10,000 of them.
+func (s *Server) Sessions() []Session {
+	s.lock()
+	defer s.mu.Unlock()
+	all := make([]Session, 0, len(s.order))
+	for i := len(s.order) - 1; i >= 0; i-- {
+		all = append(all, s.sessions[s.order[i]].snapshot())
+	}
+	return all
+}
+
+// Session returns one session, or ErrNotFound.
+func (s *Server) Session(id string) (Session, error) {
+	s.lock()
+	defer s.mu.Unlock()
+	sess, ok := s.sessions[id]
+	if !ok {
+		return Session{}, ErrNotFound
+	}
+	return sess.snapshot(), nil
+}
+
+// retrieveSession answers GET /v1/checkout/sessions/{id}.
+func (s *Server) retrieveSession(c *call) (any, error) {
+	s.lock()
+	defer s.mu.Unlock()
+	sess, ok := s.sessions[c.PathValue("id")]
+	if !ok {
+		return nil, noSuch("checkout.session", "session", c.PathValue("id"))
+	}
+	return sess.snapshot(), nil
+}
+
+// listSessions answers GET /v1/checkout/sessions, newest first.
+func (s *Server) listSessions(c *call) (any, error) {
+	status := Status(c.form.get("status"))
+	if !slices.Contains([]Status{"", Open, Complete, Expired}, status) {
+		return nil, invalid("status", "", "Invalid status: must be one of open, complete, or expired")
+	}
+	intent := c.form.get("payment_intent")
+
+	s.lock()
+	defer s.mu.Unlock()
+	return page(c, "checkout.session", s.order, func(id string) (Session, bool) {
+		sess := s.sessions[id]
+		return sess.snapshot(), (status == "" || sess.Status == status) &&
+			(intent == "" || sess.PaymentIntentID == intent)
+	})
+}
+
+// expireSession answers POST /v1/checkout/sessions/{id}/expire.
+func (s *Server) expireSession(c *call) (any, error) {
+	s.lock()
+	defer s.mu.Unlock()
+	sess, err := s.open(c.PathValue("id"))
+	if sess == nil {
+		return nil, noSuch("checkout.session", "session", c.PathValue("id"))
+	}
+	if err != nil {
+		return nil, refused(http.StatusBadRequest, "",
+			"Only Checkout Sessions with a status in [\"open\"] can be expired. "+
+				"This Checkout Session has a status of `%s`.", sess.Status)
+	}
+	s.expire(sess, c)
+	return sess.snapshot(), nil
+}
+
+// add remembers a new session, and forgets the oldest when there are too many.
+// Callers hold s.mu.
+func (s *Server) add(sess *Session) {
+	s.sessions[sess.ID] = sess
+	s.order = append(s.order, sess.ID)
+	if len(s.order) > s.keep {
+		delete(s.sessions, s.order[0])
+		s.order = s.order[1:]
+	}
+	s.expiresAt(sess.ExpiresAt)
 }
