@@ -13,11 +13,10 @@ import (
 	"strings"
 )
 
-// maxBody bounds a call's parameters. Stripe's own limits on their number and
-// length stay far below.
+// maxBody bounds a request body, far above Stripe's own limits on parameters.
 const maxBody = 1 << 20
 
-// call is one API request that was authorized and whose parameters are known.
+// call is an authorized API request with parsed parameters.
 type call struct {
 	*http.Request
 	form      form
@@ -25,11 +24,11 @@ type call struct {
 	key       string // Idempotency-Key, or empty
 }
 
-// endpoint does what a call asks for and returns the object to answer with.
+// endpoint executes a call and returns the object to encode.
 type endpoint func(*call) (any, error)
 
-// api mounts an endpoint: authorization, parameters, idempotency and the shape
-// of answers are the same for all of them. Nil parameters are not looked at.
+// api mounts an endpoint with authorization, parameter checks, idempotency and error
+// encoding. With nil parameters none are checked.
 func (s *Server) api(pattern string, known set, do endpoint) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Request: r, requestID: newID("req_", 14)}
@@ -39,7 +38,7 @@ func (s *Server) api(pattern string, known set, do endpoint) {
 		}
 		a := s.answer(w, c, known, do)
 		if a.refusal != nil {
-			// Its message may repeat what a customer typed.
+			// The message is not logged: it may repeat a customer's data.
 			s.log.WarnContext(r.Context(), "stripetest: call refused", "method", r.Method, "path", r.URL.Path,
 				"status", a.status, "code", a.refusal.Code, "param", a.refusal.Param, "stripe_request_id", c.requestID)
 		}
@@ -57,10 +56,10 @@ func send(w http.ResponseWriter, a answer) {
 	h.Set("Cache-Control", "no-cache, no-store")
 	h.Set("Stripe-Version", APIVersion)
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // a client that has gone hears nothing; what was done stands
+	_, _ = w.Write(a.body) // the effect stands if the client has disconnected
 }
 
-// answer is a status and a body, as they are sent and kept for replays.
+// answer is a response's status and body, also stored for replays.
 type answer struct {
 	status  int
 	body    []byte
@@ -89,7 +88,7 @@ func (s *Server) answer(w http.ResponseWriter, c *call, known set, do endpoint) 
 	return s.once(w, c, do)
 }
 
-// perform runs an endpoint and encodes what comes out of it.
+// perform runs an endpoint and encodes its result or error.
 func (s *Server) perform(c *call, do endpoint) answer {
 	if e := s.takeFault(c.Request, true).during(); e != nil {
 		return refusal(e)
@@ -109,7 +108,7 @@ func refusal(err error) answer {
 	return answer{status: e.Status, body: encode(map[string]any{"error": e}), refusal: e}
 }
 
-// encode writes JSON as Stripe does, indented.
+// encode writes indented JSON, as Stripe does.
 func encode(object any) []byte {
 	body, err := json.MarshalIndent(object, "", "  ")
 	if err != nil {
@@ -118,8 +117,8 @@ func encode(object any) []byte {
 	return body
 }
 
-// authorize compares the key, given as a bearer token or as the user name of
-// basic authentication. The answer never repeats it.
+// authorize compares the key, given as bearer token or as the user name of basic
+// authentication. The error never repeats it.
 func (s *Server) authorize(r *http.Request) error {
 	key, _, ok := r.BasicAuth()
 	if !ok {
@@ -135,7 +134,7 @@ func (s *Server) authorize(r *http.Request) error {
 	return nil
 }
 
-// readForm reads the parameters of the query and, for a POST, of the body.
+// readForm parses the parameters of the query and of the body.
 func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -163,31 +162,29 @@ func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
 	return form(values), nil
 }
 
-// unrecognized answers whatever has no endpoint here.
+// unrecognized handles paths that have no endpoint here.
 func unrecognized(c *call) (any, error) {
 	return nil, refused(http.StatusNotFound, "", "Unrecognized request URL (%s: %s).", c.Method, c.URL.Path)
 }
 
-// ErrNotFound is returned by methods that are given the id of something that
-// this server does not know (any more).
+// ErrNotFound is returned for an id that the server does not know, or no longer knows.
 var ErrNotFound = errors.New("stripetest: no such object")
 
-// ErrNotOpen is returned when a session that is complete or expired is to be
-// paid, declined or expired. The session is returned beside it where the method
-// returns one.
+// ErrNotOpen is returned when a session to be paid, declined or expired is complete or
+// expired. Methods that return a session return it too.
 var ErrNotOpen = errors.New("stripetest: the session is not open")
 
-// ErrNoAnswer is returned by [Server.Pay] when ten seconds brought no answer to the event
-// that says so: nobody delivers (Run is not at work), or the receiver takes longer. The
-// session is paid, and the event goes on its way.
-var ErrNoAnswer = errors.New("stripetest: no answer within ten seconds (is Run at work?)")
+// ErrNoAnswer is returned by [Server.Pay] when the event was not answered within ten
+// seconds: Run is not running, or the receiver is slower. The session is paid and the
+// event is still delivered.
+var ErrNoAnswer = errors.New("stripetest: no answer within ten seconds (is Run running?)")
 
-// ErrNotPending is returned when what is to be settled, failed or closed is
-// settled already, or was never waiting: a refund, a delayed payment, a dispute.
+// ErrNotPending is returned when a refund, delayed payment or dispute to be settled,
+// failed or closed is not pending.
 var ErrNotPending = errors.New("stripetest: nothing is pending")
 
-// apiError is an answer outside 2xx, in the shape Stripe gives it. The error of
-// a client library is decoded from it, so names and types are Stripe's.
+// apiError is an error response in Stripe's format, from which client libraries decode
+// their error. Types and codes are Stripe's.
 type apiError struct {
 	Status  int    `json:"-"`
 	Type    string `json:"type"`
@@ -195,14 +192,14 @@ type apiError struct {
 	Message string `json:"message"`
 	Param   string `json:"param,omitempty"`
 
-	// Executed is true when Stripe finds out only while it executes the call,
-	// although the refusal names a parameter: it is stored under the call's key.
+	// Executed marks an error about a parameter that Stripe finds only while executing
+	// the call: it is stored under the idempotency key.
 	Executed bool `json:"-"`
 }
 
 func (e *apiError) Error() string { return e.Message }
 
-// invalid refuses one parameter.
+// invalid returns a 400 about one parameter.
 func invalid(param, code, format string, args ...any) *apiError {
 	return &apiError{
 		Status:  http.StatusBadRequest,
@@ -222,27 +219,23 @@ func unknown(param string) *apiError {
 		"(This is the stripetest stand-in, which knows only a part of Stripe's parameters.)", param)
 }
 
-// refused is an answer that has nothing to do with one parameter.
+// refused returns an error that is not about one parameter.
 func refused(status int, code, format string, args ...any) *apiError {
 	e := invalid("", code, format, args...)
 	e.Status = status
 	return e
 }
 
-// noSuch is the answer to a path, or to starting_after, that names what does not exist.
+// noSuch returns the 404 for an unknown id in a path or in starting_after.
 func noSuch(kind, param, id string) *apiError {
 	e := invalid(param, "resource_missing", "No such %s: '%s'", kind, id)
 	e.Status = http.StatusNotFound
 	return e
 }
 
-var (
-	retrieveParameters = setOf("expand[]")
-	expireParameters   = setOf("expand[]")
-	listParameters     = setOf("expand[]", "limit", "payment_intent", "starting_after", "status")
-)
+var retrieveParameters = setOf("expand[]")
 
-// list is a page of objects, as Stripe answers with it.
+// list is one page of objects in Stripe's format.
 type list[T any] struct {
 	Object  string `json:"object"`
 	URL     string `json:"url"`
@@ -250,10 +243,9 @@ type list[T any] struct {
 	Data    []T    `json:"data"`
 }
 
-// page returns the objects that are wanted, newest first, as many as the
-// parameter limit says (10 without it), from the one after starting_after on.
-// The ids are in the order of their objects, oldest first; kind is what Stripe
-// calls them. Callers hold s.mu.
+// page returns the wanted objects, newest first: at most the parameter limit (default
+// 10), after the object starting_after. ids are oldest first; kind is Stripe's name for
+// the objects. Callers hold s.mu.
 func page[T any](c *call, kind string, ids []string, take func(id string) (object T, wanted bool)) (any, error) {
 	limit := int64(10)
 	var err error

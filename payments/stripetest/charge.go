@@ -6,19 +6,18 @@ import (
 	"time"
 )
 
-// ChargeStatus is what has become of a charge: Stripe's status.
+// ChargeStatus is Stripe's status of a charge.
 type ChargeStatus string
 
-// The statuses of a charge. Only a delayed payment is ever pending.
+// The statuses of a charge. Only delayed payments are pending.
 const (
 	ChargePending   ChargeStatus = "pending"
 	ChargeSucceeded ChargeStatus = "succeeded"
 	ChargeFailed    ChargeStatus = "failed"
 )
 
-// Charge is the money of a payment intent, as it was at one moment. Its JSON is
-// the object that Stripe's API answers with, without the list of refunds, which
-// API versions since 2022-11-15 leave out.
+// Charge is a copy of a charge at one moment. Its JSON is Stripe's object, without the
+// list of refunds, as in API versions since 2022-11-15.
 type Charge struct {
 	ID              string
 	PaymentIntentID string
@@ -27,8 +26,8 @@ type Charge struct {
 	Currency        string // in lower case
 	Status          ChargeStatus
 
-	// AmountRefunded counts refunds from the moment they are made, pending ones
-	// too; one that fails or is canceled is taken off again.
+	// AmountRefunded includes pending refunds; failed and canceled ones are subtracted
+	// again.
 	AmountRefunded int64
 	Disputed       bool // at any time
 	Metadata       map[string]string
@@ -39,10 +38,10 @@ type Charge struct {
 	failure string // a failed charge's code
 }
 
-// Unrefunded is what can still be refunded of a charge that succeeded.
+// Unrefunded is the amount that can still be refunded of a charge that succeeded.
 func (c Charge) Unrefunded() int64 { return c.Amount - c.AmountRefunded }
 
-// Refunded is Stripe's refunded: true once nothing is left.
+// Refunded reports whether all of the charge was refunded: Stripe's refunded.
 func (c Charge) Refunded() bool { return c.AmountRefunded > 0 && c.Unrefunded() == 0 }
 
 func (c *Charge) snapshot() Charge {
@@ -51,9 +50,8 @@ func (c *Charge) snapshot() Charge {
 	return d
 }
 
-// chargeOf returns the charge that has this id, or whose session or payment
-// intent has it, or ErrNotFound: also for a session without a payment. Callers
-// hold s.mu.
+// chargeOf returns the charge with this id or of this session or payment intent, or
+// ErrNotFound, also for an unpaid session. Callers hold s.mu.
 func (s *Server) chargeOf(id string) (*Charge, error) {
 	if sess, ok := s.sessions[id]; ok {
 		id = sess.PaymentIntentID
@@ -80,7 +78,7 @@ func (s *Server) retrieveCharge(c *call) (any, error) {
 
 const failureMessage = "The bank refused the debit."
 
-// MarshalJSON writes the object that Stripe's API answers with.
+// MarshalJSON writes Stripe's object.
 func (c Charge) MarshalJSON() ([]byte, error) {
 	var captured int64
 	if c.Status == ChargeSucceeded {
@@ -128,7 +126,7 @@ func (c Charge) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// paymentMethodDetails are those of Stripe's test card and test account.
+// paymentMethodDetails are those of Stripe's test card and test bank account.
 func paymentMethodDetails(method string) map[string]any {
 	if method == bankDebit {
 		return map[string]any{"type": method, method: map[string]any{"bank_code": "37040044", "branch_code": nil,
@@ -138,20 +136,19 @@ func paymentMethodDetails(method string) map[string]any {
 		"exp_year": 2034, "fingerprint": nil, "funding": "credit", "last4": "4242", "network": "visa", "wallet": nil}}
 }
 
-// IntentStatus is what has become of a payment intent: Stripe's status.
+// IntentStatus is Stripe's status of a payment intent.
 type IntentStatus string
 
-// The statuses of a payment intent here: on its way (a delayed payment), paid,
-// or failed, so that another payment method would be needed.
+// The statuses of a payment intent here: processing a delayed payment, paid, or failed
+// and so in need of another payment method.
 const (
 	IntentProcessing IntentStatus = "processing"
 	IntentSucceeded  IntentStatus = "succeeded"
 	IntentFailed     IntentStatus = "requires_payment_method"
 )
 
-// PaymentIntent is what a customer set out to pay, as it was at one moment: made
-// when a session is completed, not when it is created. Its JSON is the object
-// that Stripe's API answers with.
+// PaymentIntent is a copy of a payment intent at one moment. It is created when its
+// session is completed. Its JSON is Stripe's object.
 type PaymentIntent struct {
 	ID        string
 	SessionID string
@@ -172,8 +169,8 @@ func (p *PaymentIntent) snapshot() PaymentIntent {
 	return c
 }
 
-// PaymentIntent returns the payment intent with an id of its own or of its
-// session or charge, or ErrNotFound.
+// PaymentIntent returns the payment intent with this id or of this session or charge, or
+// ErrNotFound.
 func (s *Server) PaymentIntent(id string) (PaymentIntent, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -195,7 +192,7 @@ func (s *Server) retrieveIntent(c *call) (any, error) {
 	return intent.snapshot(), nil
 }
 
-// MarshalJSON writes the object that Stripe's API answers with.
+// MarshalJSON writes Stripe's object.
 func (p PaymentIntent) MarshalJSON() ([]byte, error) {
 	var received int64
 	if p.Status == IntentSucceeded {
@@ -237,35 +234,34 @@ func (p PaymentIntent) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// Money is what has been moved in one currency, in its minor units.
+// Money is what was moved in one currency, in its minor units.
 type Money struct {
-	Captured int64 // by charges that succeeded, whatever became of it afterwards
+	Captured int64 // by charges that succeeded, before refunds and disputes
 	Refunded int64 // by refunds that succeeded
-	Pending  int64 // of refunds that are pending: neither refunded nor kept yet
-	Disputed int64 // taken back by disputes that are open or lost
+	Pending  int64 // by refunds that are pending
+	Disputed int64 // withdrawn by disputes that are open or lost
 }
 
-// Kept is what is left of the captured money.
+// Kept is the captured amount minus refunds, pending ones too, and disputes.
 func (m Money) Kept() int64 { return m.Captured - m.Refunded - m.Pending - m.Disputed }
 
-// Balance returns the money by currency, in lower case: the truth that a
-// program's own books are compared with. It is a ledger of its own, written as
-// money moves, and so goes on counting what Charges and Refunds have forgotten.
-// A delayed payment is in it once it is settled.
+// Balance returns the money by currency, in lower case, to compare a program's books
+// with. It is counted as money moves, and includes charges and refunds that were
+// forgotten. A delayed payment counts once settled.
 func (s *Server) Balance() map[string]Money {
 	s.lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.balance)
 }
 
-// book changes the ledger of one currency. Callers hold s.mu.
+// book changes the balance of one currency. Callers hold s.mu.
 func (s *Server) book(currency string, change func(*Money)) {
 	m := s.balance[currency]
 	change(&m)
 	s.balance[currency] = m
 }
 
-// Charges returns all charges, newest first, the newest 10,000 of them.
+// Charges returns the newest 10,000 charges, newest first.
 func (s *Server) Charges() []Charge {
 	s.lock()
 	defer s.mu.Unlock()

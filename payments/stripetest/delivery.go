@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// deliverFor is how long after an event Run goes on sending it, as Stripe does.
+	// deliverFor is how long after an event Run retries its delivery, as Stripe does.
 	deliverFor = 3 * 24 * time.Hour
-	// maxFlying bounds the deliveries on their way at once, so that one receiver
-	// that hangs does not hold the other events up.
-	maxFlying = 16
+	// maxInFlight bounds concurrent deliveries, so that a receiver that hangs does not
+	// delay other events.
+	maxInFlight = 16
 )
 
 var defaultBackoff = []time.Duration{
@@ -27,17 +27,16 @@ var defaultBackoff = []time.Duration{
 	time.Minute, 5 * time.Minute, 30 * time.Minute, time.Hour,
 }
 
-// Run delivers events to the webhook URL and expires sessions whose time has
-// come, until the context ends; then it returns nil, after the deliveries that
-// were on their way have been cut off. A delivery that is not answered with a
-// 2xx is made again after a pause, with a fresh timestamp and signature, for
-// three days. Run fails when it is at work already; it may be started again
-// after it ended, and goes on where it was.
+// Run delivers events to the webhook URL and expires sessions until ctx ends; then it
+// cancels the deliveries in flight, waits for them and returns nil. A delivery without a
+// 2xx is repeated after a pause, with a new timestamp and signature, for three days. Run
+// returns an error if it is already running; it may be started again after it returned,
+// and continues.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.running {
 		s.mu.Unlock()
-		return errors.New("stripetest: Run is already at work")
+		return errors.New("stripetest: Run is already running")
 	}
 	s.running = true
 	s.mu.Unlock()
@@ -66,8 +65,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// takeDue returns the events to be sent now, how long the next one waits at
-// most, and what tells of changes earlier than that.
+// takeDue returns the deliveries to be made now, the pause until the next one, and a
+// channel that is closed on an earlier change.
 func (s *Server) takeDue() (due []*shipment, pause time.Duration, changed <-chan struct{}) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -75,27 +74,27 @@ func (s *Server) takeDue() (due []*shipment, pause time.Duration, changed <-chan
 	pause = s.lookAgain
 	for _, e := range s.pending {
 		switch {
-		case e.flying:
+		case e.inFlight:
 		case e.due.After(now):
 			pause = min(pause, e.due.Sub(now))
-		case s.flying < maxFlying:
-			e.flying = true
-			s.flying++
+		case s.inFlight < maxInFlight:
+			e.inFlight = true
+			s.inFlight++
 			due = append(due, e)
 		}
 	}
-	// A clock that stands still must not keep a processor busy.
+	// A clock that stands still must not cause a busy loop.
 	return due, max(pause, time.Millisecond), s.changed
 }
 
-// deliver makes one of Run's attempts and plans the next one. A copy of what has
-// been delivered otherwise is not made again.
+// deliver makes one attempt and plans the next. A copy of an event that was delivered
+// meanwhile is not sent again.
 func (s *Server) deliver(ctx context.Context, e *shipment) {
 	a := s.post(ctx, e.Payload)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.flying = false
-	s.flying--
+	e.inFlight = false
+	s.inFlight--
 	over := a.OK() || e.Delivered
 	if !over {
 		e.due = s.now().Add(s.opts.Backoff[min(e.failures, len(s.opts.Backoff)-1)])
@@ -111,15 +110,15 @@ func (s *Server) deliver(ctx context.Context, e *shipment) {
 	s.record(e.event, a)
 }
 
-// record notes an attempt. Callers hold s.mu.
+// record stores an attempt. Callers hold s.mu.
 func (s *Server) record(e *event, a Attempt) {
 	e.Attempts = append(e.Attempts, a)
 	e.Delivered = e.Delivered || a.OK()
 	s.wake()
 }
 
-// post sends a payload to the webhook URL, signed now. Signatures carry the
-// unadvanced time, see Advance.
+// post sends a payload to the webhook URL. The signature carries the unadvanced time, see
+// Advance.
 func (s *Server) post(ctx context.Context, payload []byte) Attempt {
 	now := s.opts.Now()
 	status, err := func() (int, error) {
@@ -137,7 +136,7 @@ func (s *Server) post(ctx context.Context, payload []byte) Attempt {
 			return 0, err
 		}
 		defer resp.Body.Close()
-		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // the status has been heard
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // only the status matters
 		return resp.StatusCode, nil
 	}()
 	a := Attempt{At: now.UTC(), Status: status}
@@ -147,9 +146,8 @@ func (s *Server) post(ctx context.Context, payload []byte) Attempt {
 	return a
 }
 
-// deliveryClient follows no redirects and no proxy settings of the environment,
-// and uses a connection once: a delivery never fails because an earlier one's
-// connection has been closed meanwhile.
+// deliveryClient follows no redirects, ignores the environment's proxy settings, and uses
+// each connection once, so that no delivery fails on a connection closed while idle.
 func deliveryClient() *http.Client {
 	return &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
@@ -157,9 +155,8 @@ func deliveryClient() *http.Client {
 	}
 }
 
-// Sign returns a Stripe-Signature header for a payload, as Stripe makes it from
-// the webhook's secret at a moment: t=<seconds>,v1=<hex HMAC-SHA256 of "t.payload">.
-// Tests use it to send payloads of their own.
+// Sign returns a Stripe-Signature header for a payload, t=<seconds>,v1=<hex HMAC-SHA256
+// of "t.payload">, for tests that send payloads of their own.
 func Sign(payload []byte, secret string, at time.Time) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	fmt.Fprintf(mac, "%d.", at.Unix())
@@ -167,17 +164,15 @@ func Sign(payload []byte, secret string, at time.Time) string {
 	return fmt.Sprintf("t=%d,v1=%x", at.Unix(), mac.Sum(nil))
 }
 
-// shipment is one delivery of an event that Run has still to make, again and
-// again until it is answered.
+// shipment is a delivery that Run repeats until it is answered.
 type shipment struct {
 	*event
 	due      time.Time // of the next attempt
 	failures int       // attempts that failed
-	flying   bool      // an attempt is on its way
+	inFlight bool      // an attempt is being made
 }
 
-// plan has an event delivered: held back, at once, or as Options.Deliver says.
-// Callers hold s.mu.
+// plan holds a new event, or schedules its deliveries. Callers hold s.mu.
 func (s *Server) plan(e *event) {
 	if s.opts.WebhookURL == "" {
 		return

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// DisputeStatus is what has become of a dispute: Stripe's status.
+// DisputeStatus is Stripe's status of a dispute.
 type DisputeStatus string
 
-// The statuses of a dispute here. EndDispute takes any other as well, for statuses that
+// The statuses of a dispute here. EndDispute accepts any other too, such as ones that
 // Stripe adds later.
 const (
 	DisputeOpen      DisputeStatus = "needs_response"
@@ -17,13 +17,13 @@ const (
 	DisputeLost      DisputeStatus = "lost"
 	DisputePrevented DisputeStatus = "prevented"
 
-	// An inquiry takes no money, and becomes a dispute or is closed.
+	// An inquiry withdraws no money, and becomes a dispute or is closed.
 	InquiryOpen   DisputeStatus = "warning_needs_response"
 	InquiryClosed DisputeStatus = "warning_closed"
 )
 
-// Dispute is one dispute of a charge, as it was at one moment. A charge can have
-// several. Its JSON is the object that events carry and the API answers with.
+// Dispute is a copy of a dispute at one moment. A charge can have several. Its JSON is
+// Stripe's object.
 type Dispute struct {
 	ID              string
 	ChargeID        string
@@ -32,32 +32,30 @@ type Dispute struct {
 	Amount          int64  // in minor units of Currency
 	Currency        string // in lower case
 	Status          DisputeStatus
-	Withdrawn       bool // the amount is out of the balance
+	Withdrawn       bool // the amount was taken from the balance
 	Closed          bool
 	CreatedAt       time.Time
 
 	method string
 }
 
-// NewDispute says what OpenDispute opens.
+// NewDispute is the input of OpenDispute.
 type NewDispute struct {
-	Amount  int64 // in minor units; 0 is all that is left of the charge
-	Inquiry bool  // takes no money, until EscalateDispute
+	Amount  int64 // in minor units; 0 means all that is left of the charge
+	Inquiry bool  // withdraws no money until EscalateDispute
 }
 
-// Dispute opens a dispute about all that is left of a charge: OpenDispute with
-// the zero NewDispute.
+// Dispute disputes all that is left of a charge: OpenDispute with the zero NewDispute.
 func (s *Server) Dispute(id string) (Dispute, error) { return s.OpenDispute(id, NewDispute{}) }
 
-// OpenDispute does what the customer's bank does when the customer disputes a
-// payment, or a part of it: the amount is taken back, the charge cannot be
-// refunded while that lasts, and charge.dispute.created and
-// charge.dispute.funds_withdrawn go out. An inquiry takes nothing, leaves the
-// charge refundable, and makes charge.dispute.created alone. They are not waited
-// for. The id is that of the session, the payment intent or the charge.
+// OpenDispute opens a dispute of a payment or a part of it. The amount is withdrawn, the
+// charge cannot be refunded while the dispute is open, and charge.dispute.created and
+// charge.dispute.funds_withdrawn are sent. An inquiry withdraws nothing, leaves the
+// charge refundable and sends charge.dispute.created only. OpenDispute does not wait for
+// their delivery. id is that of the session, payment intent or charge.
 //
-// It returns ErrNotFound, and an error for an amount that is more than what was
-// neither refunded nor taken back.
+// It returns ErrNotFound, or an error if the amount is more than is left after refunds
+// and other disputes.
 func (s *Server) OpenDispute(id string, wanted NewDispute) (Dispute, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -97,9 +95,9 @@ func (s *Server) OpenDispute(id string, wanted NewDispute) (Dispute, error) {
 	return *d, nil
 }
 
-// EscalateDispute makes a dispute of an open inquiry: its money is taken back,
-// and charge.dispute.updated and charge.dispute.funds_withdrawn go out. The id is
-// the dispute's. It returns ErrNotFound, or the dispute and ErrNotPending.
+// EscalateDispute turns an open inquiry, by its id, into a dispute: its amount is
+// withdrawn, and charge.dispute.updated and charge.dispute.funds_withdrawn are sent. It
+// returns ErrNotFound, or the dispute and ErrNotPending.
 func (s *Server) EscalateDispute(id string) (Dispute, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -112,7 +110,7 @@ func (s *Server) EscalateDispute(id string) (Dispute, error) {
 	}
 	d.Status = DisputeOpen
 	s.emit("charge.dispute.updated", d.SessionID, d.ID, d, nil)
-	// What was refunded meanwhile is not taken as well.
+	// Refunds made meanwhile are not withdrawn again.
 	if charge, ok := s.charges.byID[d.ChargeID]; ok {
 		d.Amount = min(d.Amount, charge.Unrefunded()-s.withdrawn(charge.ID))
 	}
@@ -122,9 +120,9 @@ func (s *Server) EscalateDispute(id string) (Dispute, error) {
 	return *d, nil
 }
 
-// CloseDispute ends the newest open dispute of a charge: EndDispute, won or lost.
-// The id is the dispute's, or the charge's as for OpenDispute. It returns
-// ErrNotFound, or the newest dispute and ErrNotPending when none is open.
+// CloseDispute ends a dispute as won or lost, see EndDispute. id is the dispute's, or as
+// for OpenDispute for the newest open one. It returns ErrNotFound, or the newest dispute
+// and ErrNotPending if none is open.
 func (s *Server) CloseDispute(id string, won bool) (Dispute, error) {
 	status := DisputeLost
 	if won {
@@ -133,11 +131,10 @@ func (s *Server) CloseDispute(id string, won bool) (Dispute, error) {
 	return s.EndDispute(id, status)
 }
 
-// EndDispute closes a dispute, named as for CloseDispute, with a status of
-// Stripe's: charge.dispute.closed goes out. Unless it is lost, the money that was
-// taken comes back, charge.dispute.funds_reinstated goes out too, and the charge
-// can be refunded again. A lost dispute may be ended once more as won, as happens
-// when a bank reverses its decision.
+// EndDispute closes a dispute, identified as for CloseDispute, with any status of
+// Stripe's, and sends charge.dispute.closed. Unless it is lost, the withdrawn money is
+// reinstated, charge.dispute.funds_reinstated is sent and the charge can be refunded
+// again. A lost dispute can be ended once more as won, when a bank reverses its decision.
 func (s *Server) EndDispute(id string, status DisputeStatus) (Dispute, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -159,7 +156,7 @@ func (s *Server) EndDispute(id string, status DisputeStatus) (Dispute, error) {
 	return *d, nil
 }
 
-// Disputes returns all disputes, newest first, the newest 10,000 of them.
+// Disputes returns the newest 10,000 disputes, newest first.
 func (s *Server) Disputes() []Dispute {
 	s.lock()
 	defer s.mu.Unlock()
@@ -170,15 +167,15 @@ func (s *Server) Disputes() []Dispute {
 	return all
 }
 
-// withdraw takes a dispute's money. Callers hold s.mu.
+// withdraw takes a dispute's amount from the balance. Callers hold s.mu.
 func (s *Server) withdraw(d *Dispute) {
 	d.Withdrawn = true
 	s.book(d.Currency, func(m *Money) { m.Disputed += d.Amount })
 	s.emit("charge.dispute.funds_withdrawn", d.SessionID, d.ID, d, nil)
 }
 
-// disputeOf finds a dispute by its own id, or the newest of a charge: an open one
-// before those that are closed. Callers hold s.mu.
+// disputeOf returns a dispute by its id, or the newest of a charge, open ones first.
+// Callers hold s.mu.
 func (s *Server) disputeOf(id string) (*Dispute, error) {
 	if d, ok := s.disputes.byID[id]; ok {
 		return d, nil
@@ -199,7 +196,8 @@ func (s *Server) disputeOf(id string) (*Dispute, error) {
 	return newest, nil
 }
 
-// withdrawn is what disputes have taken of a charge. Callers hold s.mu.
+// withdrawn returns the sum that disputes have withdrawn from a charge. Callers hold
+// s.mu.
 func (s *Server) withdrawn(charge string) int64 {
 	var sum int64
 	for d := range s.disputes.newestFirst() {
@@ -210,8 +208,8 @@ func (s *Server) withdrawn(charge string) int64 {
 	return sum
 }
 
-// refundable tells whether Stripe refunds a charge as far as its disputes go: none
-// but inquiries is open, and what was lost is not all there was. Callers hold s.mu.
+// refundable reports whether disputes permit a refund: none but inquiries is open, and
+// lost ones did not take everything. Callers hold s.mu.
 func (s *Server) refundable(charge *Charge) bool {
 	for d := range s.disputes.newestFirst() {
 		if d.ChargeID == charge.ID && !d.Closed && d.Status != InquiryOpen {
@@ -254,7 +252,7 @@ func (s *Server) retrieveDispute(c *call) (any, error) {
 	return *d, nil
 }
 
-// MarshalJSON writes the object that events carry.
+// MarshalJSON writes Stripe's object.
 func (d Dispute) MarshalJSON() ([]byte, error) {
 	evidence := map[string]any{"enhanced_evidence": map[string]any{}}
 	for _, name := range evidenceNames {
@@ -286,7 +284,7 @@ func (d Dispute) MarshalJSON() ([]byte, error) {
 	return json.Marshal(object)
 }
 
-// evidenceNames are what a merchant could answer a dispute with: here, nothing.
+// evidenceNames are the fields of a dispute's evidence, all empty here.
 var evidenceNames = []string{
 	"access_activity_log", "billing_address", "cancellation_policy", "cancellation_policy_disclosure",
 	"cancellation_rebuttal",

@@ -2,27 +2,23 @@ package stripetest
 
 import "encoding/json"
 
-// WebhookEndpoint is where an account has its events sent, as its dashboard shows it. The
-// account's endpoints are for programs that check them; where this server sends its
-// events, Options.WebhookURL alone says.
+// WebhookEndpoint is a webhook endpoint of the account, for programs that check its
+// settings. Events are sent to Options.WebhookURL only.
 type WebhookEndpoint struct {
-	// ID is we_…; made up when it is left empty.
+	// ID is we_…; generated if empty.
 	ID  string
 	URL string
-	// EnabledEvents are the types that are sent; "*" stands for all.
+	// EnabledEvents are the types that are sent; "*" means all.
 	EnabledEvents []string
-	// APIVersion is the version that its events are written in; empty is the account's
-	// own.
+	// APIVersion is the version of its events; empty means the account's default.
 	APIVersion string
-	// Disabled endpoints get nothing.
-	Disabled bool
-	Livemode bool
+	Disabled   bool
+	Livemode   bool
 }
 
 var endpointListParameters = setOf("expand[]", "limit", "starting_after")
 
-// endpoints are those of the options, with their ids: without any, the one that events go
-// to.
+// endpoints returns the configured endpoints with ids, or one for WebhookURL.
 func (o Options) endpoints() []WebhookEndpoint {
 	given := o.WebhookEndpoints
 	if given == nil && o.WebhookURL != "" {
@@ -49,8 +45,8 @@ func (s *Server) listEndpoints(c *call) (any, error) {
 	return page(c, "webhook endpoint", ids, func(id string) (WebhookEndpoint, bool) { return byID[id], true })
 }
 
-// MarshalJSON writes the object as the API shows it; its secret is told only when it is
-// made.
+// MarshalJSON writes Stripe's object, without the secret, which Stripe shows on creation
+// only.
 func (e WebhookEndpoint) MarshalJSON() ([]byte, error) {
 	object := struct {
 		ID            string            `json:"id"`

@@ -8,42 +8,40 @@ import (
 	"time"
 )
 
-// Event is something that happened to a session or its money and that webhooks
-// tell, as it was at one moment.
+// Event is a copy of an event at one moment.
 type Event struct {
 	ID        string
 	Type      string // such as checkout.session.completed
-	SessionID string // of the session it all began with
-	ObjectID  string // of what it is about: a session, a charge, a refund, a dispute
+	SessionID string // of the session that was paid
+	ObjectID  string // of the session, charge, refund or dispute it is about
 	CreatedAt time.Time
-	Payload   []byte // the body of its deliveries: the same bytes each time
+	Payload   []byte // the body of each delivery
 
-	// Attempts are the deliveries that have ended, by Run, Resend and
-	// ReleaseDelivery, in the order of their ends.
+	// Attempts are the completed deliveries by Run, Resend and ReleaseDelivery, in order
+	// of completion.
 	Attempts []Attempt
 
-	// Delivered is true once an attempt was answered with a 2xx; GivenUp when
-	// three days went by without one. Neither is true while Run has yet to
-	// deliver it, and neither ever is without a webhook URL.
+	// Delivered is true once an attempt was answered with a 2xx, GivenUp after three days
+	// without one. Without a webhook URL both stay false.
 	Delivered bool
 	GivenUp   bool
 
 	Held bool // by HoldDelivery
-	Lost bool // nobody will deliver it: Options.Deliver or ReleaseDelivery left it out
+	Lost bool // never delivered: left out by Options.Deliver or ReleaseDelivery
 }
 
 // Attempt is one delivery of an event.
 type Attempt struct {
 	At     time.Time
-	Status int    // of the answer; 0 when none came
-	Error  string // why none came
+	Status int    // of the response; 0 without one
+	Error  string // why there was no response
 }
 
-// OK tells whether the attempt counts as delivered.
+// OK reports whether the response was a 2xx.
 func (a Attempt) OK() bool { return a.Status >= 200 && a.Status <= 299 }
 
-// LastStatus is the status of the last attempt's answer: 0 when it had none, or
-// when there was no attempt yet.
+// LastStatus returns the status of the last attempt, or 0 if it had no response or there
+// was none yet.
 func (e Event) LastStatus() int {
 	if len(e.Attempts) == 0 {
 		return 0
@@ -51,14 +49,14 @@ func (e Event) LastStatus() int {
 	return e.Attempts[len(e.Attempts)-1].Status
 }
 
-// event is an Event and what the API answers with.
+// event is an Event with the object that the API returns.
 type event struct {
 	Event
 	body eventBody
-	late bool // its first delivery is planned for later, so nobody waits for it
+	late bool // its first delivery is delayed, so Pay does not wait for it
 }
 
-// eventBody is the object that Stripe's API answers with and webhooks carry.
+// eventBody is the object that the API returns and webhooks carry.
 type eventBody struct {
 	ID              string         `json:"id"`
 	Object          string         `json:"object"`
@@ -71,12 +69,12 @@ type eventBody struct {
 	Type            string         `json:"type"`
 }
 
-// eventData is the object as it was then.
+// eventData is the event's object as it was then.
 type eventData struct {
 	Object json.RawMessage `json:"object"`
 }
 
-// snapshot returns a copy that shares nothing with e.
+// snapshot returns a copy that shares no memory with e.
 func (e *event) snapshot() Event {
 	c := e.Event
 	c.Payload = slices.Clone(e.Payload)
@@ -84,7 +82,7 @@ func (e *event) snapshot() Event {
 	return c
 }
 
-// Events returns all events, oldest first, the newest 10,000 of them.
+// Events returns the newest 10,000 events, oldest first.
 func (s *Server) Events() []Event {
 	s.lock()
 	defer s.mu.Unlock()
@@ -96,8 +94,8 @@ func (s *Server) Events() []Event {
 	return all
 }
 
-// emit records that something happened to an object, because of a call or (nil)
-// by a customer, a bank or time alone, and has it delivered. Callers hold s.mu.
+// emit records an event and plans its delivery. c is the call that caused it, or nil.
+// Callers hold s.mu.
 func (s *Server) emit(eventType, sessionID, objectID string, object any, c *call) *event {
 	now := s.now().UTC()
 	request := map[string]any{"id": nil, "idempotency_key": nil}
@@ -131,7 +129,7 @@ func (s *Server) emit(eventType, sessionID, objectID string, object any, c *call
 // find returns an event, or nil. Callers hold s.mu.
 func (s *Server) find(id string) *event { return s.events.byID[id] }
 
-// eventsKept is how long the API answers with an event.
+// eventsKept is how long the API returns an event.
 const eventsKept = 30 * 24 * time.Hour
 
 var eventListParameters = setOf("created", "created[gt]", "created[gte]", "created[lt]", "created[lte]",
@@ -177,8 +175,7 @@ func (s *Server) listEvents(c *call) (any, error) {
 	})
 }
 
-// now is the event as the API shows it now: only whether its webhook is still to
-// be delivered changes.
+// now returns the event as the API shows it: pending_webhooks is 0 once delivered.
 func (e *event) now() eventBody {
 	body := e.body
 	if e.Delivered {
@@ -187,10 +184,10 @@ func (e *event) now() eventBody {
 	return body
 }
 
-// past tells whether an event is too old to be asked for. Callers hold s.mu.
+// past reports whether the API no longer returns an event. Callers hold s.mu.
 func (s *Server) past(e *event) bool { return s.now().Sub(e.CreatedAt) > eventsKept }
 
-// matchesType compares a type with a name, or a group of names such as charge.*.
+// matchesType reports whether pattern is the type or a group of types such as charge.*.
 func matchesType(pattern, eventType string) bool {
 	if before, after, group := strings.Cut(pattern, "*"); group {
 		return len(eventType) >= len(before)+len(after) &&
@@ -199,7 +196,7 @@ func matchesType(pattern, eventType string) bool {
 	return pattern == eventType
 }
 
-// createdWithin is what the parameter created asks for: a second, or bounds.
+// createdWithin returns the filter of the parameter created: an exact second, or bounds.
 func createdWithin(f form) (func(second int64) bool, error) {
 	bounds := map[string]func(at, bound int64) bool{
 		"created":      func(at, bound int64) bool { return at == bound },

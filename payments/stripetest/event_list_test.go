@@ -54,6 +54,7 @@ func TestUndeliveredEventsCanBeAskedFor(t *testing.T) {
 	require.Equal(t, sess.ID, got.GetObjectValue("id"))
 	require.Equal(t, "paid", got.GetObjectValue("payment_status"))
 
+	require.NoError(t, s.WaitAttempted(within(t)))
 	up.Store(true)
 	s.Advance(time.Hour)
 	require.NoError(t, s.WaitDelivered(within(t)))

@@ -15,58 +15,55 @@ import (
 // FaultKind is what goes wrong with a call.
 type FaultKind string
 
-// The kinds of faults. Before means that the call has no effect; after, that it
-// has its effect and the answer is lost: a repeat with the same idempotency key
-// gets the real answer, as it does from Stripe.
+// The kinds of faults. "Before": the call has no effect. "After": it has its effect and
+// the response is lost; a repeat with the same idempotency key gets the real response, as
+// from Stripe.
 const (
-	// FailBefore is Stripe failing while it executes the call: a 500 without an
-	// effect. It is stored under the call's key, as Stripe stores it, and answers
-	// every repeat with that key until the key is forgotten. A repeat that is
-	// answered so uses up no fault.
+	// FailBefore is a 500 during execution, without an effect. It is stored under the
+	// idempotency key, as Stripe stores it, and repeated until the key is forgotten. Such
+	// repeats do not count as further faults.
 	FailBefore FaultKind = "500 before the effect"
 
-	// FailAfter answers 500 in place of the real answer, on the way back: that
-	// one, not the 500, is stored under the key.
+	// FailAfter replaces the real response, which is stored under the key, by a 500.
 	FailAfter FaultKind = "500 after the effect"
 
-	// ResetBefore and ResetAfter cut the connection. Go's HTTP client makes a call
-	// with an idempotency key again by itself when its connection had been used
-	// before: a test that wants to see the failure lets it fire twice.
+	// ResetBefore and ResetAfter reset the connection. Go's HTTP client repeats a call
+	// with an idempotency key by itself if its connection was reused: use two faults to
+	// make the call fail.
 	ResetBefore FaultKind = "connection reset before the effect"
 	ResetAfter  FaultKind = "connection reset after the effect"
 
-	// HangBefore and HangAfter wait for Fault.Release, and then go on as if nothing
-	// had been. A client that gives up meanwhile ends it: before, nothing happens.
+	// HangBefore and HangAfter wait for Fault.Release, then continue normally. If the
+	// client disconnects from HangBefore, there is no effect.
 	HangBefore FaultKind = "hang before the effect"
 	HangAfter  FaultKind = "hang after the effect"
 
-	// TooMany is Stripe's 429 rate_limit with a Retry-After of RetryAfter. Nothing
-	// is stored, and there is no effect.
+	// TooMany is a 429 rate_limit with a Retry-After of RetryAfter. No effect, nothing
+	// stored.
 	TooMany FaultKind = "429 with Retry-After"
 
-	// HangDuring is Stripe taking long to execute a call: its idempotency key is in
-	// use (409 for every repeat) until Fault.Release, and then the call has its
-	// effect and its answer is stored, whether the client has waited or not.
+	// HangDuring is a slow execution: the idempotency key is in use (409 for each repeat)
+	// until Fault.Release. Then the call has its effect and its response is stored, even
+	// if the client has disconnected.
 	HangDuring FaultKind = "hang during the effect"
 
-	// KeyInUse answers 409 idempotency_key_in_use, under the error type that
-	// Options.KeyInUseType says. Nothing is stored, and there is no effect.
+	// KeyInUse is a 409 idempotency_key_in_use of type Options.KeyInUseType. No effect,
+	// nothing stored.
 	KeyInUse FaultKind = "409 key in use"
 
-	// NotFound answers 404 resource_missing, as Stripe does for the objects of
-	// another account or mode. Nothing is stored, and there is no effect.
+	// NotFound is a 404 resource_missing, as for objects of another account or mode. No
+	// effect, nothing stored.
 	NotFound FaultKind = "404 for a known object"
 
-	// BadGateway is a 502 with a page of HTML, from something that stands before
-	// Stripe: nothing is stored, and there is no effect.
+	// BadGateway is a 502 with HTML, from a proxy before Stripe. No effect, nothing
+	// stored.
 	BadGateway FaultKind = "HTML 502"
 )
 
-// RetryAfter is what a TooMany fault asks for, a whole number of seconds.
+// RetryAfter is the Retry-After of a TooMany fault, in whole seconds.
 const RetryAfter = 3 * time.Second
 
-// Fault is something that goes wrong a number of times. Its methods are safe for
-// concurrent use.
+// Fault is an injected failure. Its methods are safe for concurrent use.
 type Fault struct {
 	s        *Server
 	match    func(*http.Request) bool
@@ -77,10 +74,9 @@ type Fault struct {
 	released chan struct{}
 }
 
-// Fault lets the next calls that match fail, as often as times says; of several
-// faults that match, the oldest fires. A nil match matches every call of the API.
-// The function is called with the Server locked: it must not call it, nor read the
-// body. It panics when times is below 1.
+// Fault makes the next calls that match fail, times times; of several matching faults the
+// oldest fires. A nil match matches every API call. match is called with the Server
+// locked: it must not call it nor read the body. Fault panics if times is below 1.
 func (s *Server) Fault(match func(*http.Request) bool, kind FaultKind, times int) *Fault {
 	if times < 1 {
 		panic("stripetest: a fault that never fires")
@@ -95,20 +91,19 @@ func (s *Server) Fault(match func(*http.Request) bool, kind FaultKind, times int
 	return f
 }
 
-// Fired is how often it has fired: counted when it strikes, so after the effect
-// for those that come after it.
+// Fired returns how often it has fired; "after" faults count after the effect.
 func (f *Fault) Fired() int {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
 	return f.fired
 }
 
-// Wait returns when it has fired n times, or with the context's error.
+// Wait returns when the fault has fired n times, or with the context's error.
 func (f *Fault) Wait(ctx context.Context, n int) error {
 	return f.s.await(ctx, func() (bool, error) { return f.fired >= n, nil })
 }
 
-// Release ends the fault: calls that hang go on, and it fires no more.
+// Release ends the fault: calls that hang continue, and it fires no more.
 func (f *Fault) Release() {
 	f.s.mu.Lock()
 	f.left = 0
@@ -116,8 +111,8 @@ func (f *Fault) Release() {
 	f.release.Do(func() { close(f.released) })
 }
 
-// takeFault returns the fault that a call meets, or nil. FailBefore and HangDuring
-// are asked for apart, where calls are executed.
+// takeFault returns the fault of a call, or nil. FailBefore and HangDuring apply at
+// execution, the others before.
 func (s *Server) takeFault(r *http.Request, executing bool) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +126,7 @@ func (s *Server) takeFault(r *http.Request, executing bool) *Fault {
 	return nil
 }
 
-// strike counts that it fires.
+// strike counts that the fault fired.
 func (f *Fault) strike() {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
@@ -139,14 +134,14 @@ func (f *Fault) strike() {
 	f.s.wake()
 }
 
-// before does what f does before the call, and tells whether that ends it.
+// before applies f before the call and reports whether that ends it.
 func (f *Fault) before(w http.ResponseWriter, r *http.Request) (over bool) {
 	if f == nil || !slices.Contains([]FaultKind{ResetBefore, HangBefore, TooMany, KeyInUse, NotFound, BadGateway},
 		f.kind) {
 		return false
 	}
-	// A client sees its connection cut, and the server sees the client go, once the
-	// body has been read.
+	// Only after the body has been read does a reset reach the client, and a disconnect
+	// the server.
 	body, _ := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
 	f.strike()
@@ -172,7 +167,7 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request) (over bool) {
 	return true
 }
 
-// after does what f does to a call's answer, and tells whether that ends it.
+// after applies f to a call's response and reports whether that ends it.
 func (f *Fault) after(w http.ResponseWriter, r *http.Request) (over bool) {
 	if f == nil || !slices.Contains([]FaultKind{FailAfter, ResetAfter, HangAfter}, f.kind) {
 		return false
@@ -189,8 +184,8 @@ func (f *Fault) after(w http.ResponseWriter, r *http.Request) (over bool) {
 	return true
 }
 
-// during does what f does while a call is executed, and returns what is answered
-// instead; nil lets the call go on.
+// during applies f to the execution of a call and returns the error to answer with, or
+// nil to continue.
 func (f *Fault) during() *apiError {
 	if f == nil {
 		return nil
@@ -203,7 +198,7 @@ func (f *Fault) during() *apiError {
 	return internal()
 }
 
-// hang waits for Release, and returns false when the client goes first.
+// hang waits for Release and returns false if the client disconnects first.
 func (f *Fault) hang(r *http.Request) bool {
 	select {
 	case <-f.released:
@@ -213,13 +208,13 @@ func (f *Fault) hang(r *http.Request) bool {
 	}
 }
 
-// internal is a failure of Stripe's own.
+// internal returns a 500.
 func internal() *apiError {
 	return &apiError{Status: http.StatusInternalServerError, Type: "api_error",
 		Message: "An unknown error occurred (a fault that was asked of the stripetest stand-in)."}
 }
 
-// reset cuts the connection so that the client sees it cut, not ended.
+// reset makes the client's connection fail rather than end.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -228,5 +223,5 @@ func reset(w http.ResponseWriter) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // a close is then a reset
 	}
-	_ = conn.Close() // the client hears of nothing else
+	_ = conn.Close()
 }

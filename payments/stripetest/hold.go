@@ -7,27 +7,23 @@ import (
 	"slices"
 )
 
-// HoldDelivery keeps back the webhooks of all events that happen from now on,
-// until ReleaseDelivery. Pay does not wait for an answer meanwhile. Without a
-// webhook URL it does nothing.
+// HoldDelivery holds the webhooks of all new events until ReleaseDelivery. Pay does not
+// wait for a response meanwhile. Without a webhook URL it does nothing.
 func (s *Server) HoldDelivery() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.holding = true
 }
 
-// ReleaseDelivery delivers what was held back, in an order that the test chooses,
-// one after the other, each after the answer to the one before, and returns these
-// attempts when all have ended. The function gets the held events, oldest first,
-// and returns what is to be sent: in another order, an event twice, an older one
-// among them, or fewer; those it leaves out are lost (Event.Lost). Nil sends all
-// of them as they are. A delivery that fails is Run's to make again, after a
-// pause. Events that happen meanwhile are held too, and delivered as usual
-// afterwards.
+// ReleaseDelivery delivers the held events one at a time, in the order that order
+// returns, and returns the attempts. order gets the held events, oldest first, and may
+// return them in another order, repeat some, add older ones or drop some; those dropped
+// are lost (Event.Lost). A nil order sends all as they are. Run repeats failed deliveries
+// after a pause. Events that occur meanwhile are held, and delivered normally afterwards.
 //
-// It returns ErrNotFound for an event that does not exist, before anything is
-// sent; an error without a webhook URL or while another call is at it; and the
-// context's, with the attempts.
+// It returns ErrNotFound for an unknown event, before anything is sent; an error without
+// a webhook URL or while another call is running; and the context's error with the
+// attempts.
 func (s *Server) ReleaseDelivery(ctx context.Context, order func([]Event) []Event) ([]Attempt, error) {
 	chosen, end, err := s.beginRelease(order)
 	if err != nil {
@@ -44,8 +40,7 @@ func (s *Server) ReleaseDelivery(ctx context.Context, order func([]Event) []Even
 	return attempts, context.Cause(ctx)
 }
 
-// beginRelease returns the events to be sent, and what is to be called when they
-// have been.
+// beginRelease returns the events to send, and a function to call afterwards.
 func (s *Server) beginRelease(order func([]Event) []Event) (chosen []*event, end func(), err error) {
 	if s.opts.WebhookURL == "" {
 		return nil, nil, errors.New("stripetest: release: no webhook URL")
@@ -53,7 +48,7 @@ func (s *Server) beginRelease(order func([]Event) []Event) (chosen []*event, end
 	s.mu.Lock()
 	if s.releasing {
 		s.mu.Unlock()
-		return nil, nil, errors.New("stripetest: release: another one is at work")
+		return nil, nil, errors.New("stripetest: release: another one is running")
 	}
 	s.releasing = true
 	n := len(s.held)
@@ -63,7 +58,7 @@ func (s *Server) beginRelease(order func([]Event) []Event) (chosen []*event, end
 	}
 	s.mu.Unlock()
 
-	// The test's function may call the Server, and may panic.
+	// order may call the Server, and may panic.
 	defer func() {
 		if end == nil {
 			s.mu.Lock()
@@ -86,8 +81,8 @@ func (s *Server) beginRelease(order func([]Event) []Event) (chosen []*event, end
 	return chosen, func() { s.endRelease(n, chosen) }, nil
 }
 
-// endRelease leaves to Run what failed of the first n held events, gives up those
-// that were not chosen, and lets later ones go.
+// endRelease leaves failed deliveries of the first n held events to Run, marks those not
+// chosen as lost, and schedules the later ones.
 func (s *Server) endRelease(n int, chosen []*event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// keyLifetime is how long an idempotency key is remembered. Stripe promises at
-// least this and may forget afterwards; here afterwards is forgotten for sure, so
-// that a test can see what its program does then.
+// keyLifetime is how long an idempotency key is stored. Stripe may keep keys longer; here
+// they are always forgotten, so that a test sees what follows.
 const keyLifetime = 24 * time.Hour
 
-// reply is what an idempotency key stands for.
+// reply is the request and response of an idempotency key.
 type reply struct {
 	key       string
 	path      string
@@ -21,8 +20,7 @@ type reply struct {
 	answer    *answer // nil while the first request is still being answered
 }
 
-// once runs an endpoint for the first request with a key and repeats its answer
-// to the others.
+// once executes the first request with a key and repeats its response to later ones.
 func (s *Server) once(w http.ResponseWriter, c *call, do endpoint) answer {
 	if len(c.key) > 255 {
 		return refusal(refused(http.StatusBadRequest, "", "Idempotency keys may be up to 255 characters long."))
@@ -36,21 +34,21 @@ func (s *Server) once(w http.ResponseWriter, c *call, do endpoint) answer {
 		w.Header().Set("Idempotent-Replayed", "true")
 		return *replay
 	}
-	// Deferred, so that the key is freed when the endpoint panics, too.
+	// Deferred, so that a panic frees the key too.
 	var stored *answer
 	defer func() { s.settleKey(r, stored) }()
 	a := s.perform(c, do)
-	// Stripe refuses parameters before it begins to execute a call, and stores
-	// nothing then: the call can be made again with the same key.
+	// Stripe checks parameters before execution and stores nothing for a failed check:
+	// the call can be repeated with the same key.
 	if a.refusal == nil || a.refusal.Param == "" || a.refusal.Executed {
 		stored = &a
 	}
 	return a
 }
 
-// claimKey returns what the key stands for, and the answer to repeat if there is
-// one: without it the reply is new and the caller's to settle. A key that is
-// being answered, or that came with another request, is refused.
+// claimKey returns the key's reply, and its answer if stored. Without an answer the reply
+// is new and the caller must settle it. It returns an error if the key is being answered
+// or belongs to another request.
 func (s *Server) claimKey(c *call) (*reply, *answer, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -78,7 +76,7 @@ func (s *Server) claimKey(c *call) (*reply, *answer, error) {
 	return r, r.answer, nil
 }
 
-// settleKey stores an answer, or frees the key when there is none to store.
+// settleKey stores the answer, or frees the key if a is nil.
 func (s *Server) settleKey(r *reply, a *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,8 +86,7 @@ func (s *Server) settleKey(r *reply, a *answer) {
 	}
 }
 
-// forgetKeys drops keys that are too old, and the oldest when there are too
-// many. Callers hold s.mu.
+// forgetKeys drops expired keys, and the oldest if there are too many. Callers hold s.mu.
 func (s *Server) forgetKeys() {
 	limit := s.now().Add(-keyLifetime)
 	for len(s.replyOrder) > 0 {
@@ -105,7 +102,7 @@ func (s *Server) forgetKeys() {
 	}
 }
 
-// keyInUse refuses a repeat while the first call with the key is being answered.
+// keyInUse is the error for a repeat while the first call is still executing.
 func (s *Server) keyInUse(key string) *apiError {
 	e := refused(http.StatusConflict, "idempotency_key_in_use",
 		"There is currently another in-progress request using this "+

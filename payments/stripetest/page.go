@@ -16,15 +16,14 @@ var pageCSS []byte
 
 var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
-// pageView is what the template shows. Strings that come from a session are
-// escaped by it.
+// pageView is the template's data. The template escapes the session's strings.
 type pageView struct {
 	Session
 	Lines   []pageLine
 	Total   string
 	Until   string
 	Debit   bool   // a bank debit is offered
-	Back    string // to the shop, from a session that is no longer open
+	Back    string // to the shop, if the session is no longer open
 	Message string
 }
 
@@ -43,7 +42,7 @@ func (s *Server) showPage(w http.ResponseWriter, r *http.Request) {
 	s.writePage(w, http.StatusOK, sess, "")
 }
 
-// usePage answers POST /pay/{id}: the buttons of the page.
+// usePage handles the buttons of the page, POST /pay/{id}.
 func (s *Server) usePage(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	sess, err := s.Session(r.PathValue("id"))
@@ -59,8 +58,7 @@ func (s *Server) usePage(w http.ResponseWriter, r *http.Request) {
 		if action == "debit" {
 			method = bankDebit
 		}
-		// Whether the webhook's first answer came, and what it was, is not the
-		// customer's concern.
+		// The customer is redirected whatever the webhook's first response was.
 		paid, err := s.pay(r.Context(), sess.ID, r.PostFormValue("email"), method)
 		if errors.Is(err, ErrNotOpen) {
 			s.writePage(w, http.StatusConflict, paid, closed)
@@ -80,13 +78,12 @@ func (s *Server) usePage(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// successURL is where a customer goes who has paid.
+// successURL is where the customer is redirected after paying.
 func (s Session) successURL() string {
 	return strings.ReplaceAll(s.SuccessURL, "{CHECKOUT_SESSION_ID}", s.ID)
 }
 
-// redirect sends the customer on, to exactly the address the session was created
-// with.
+// redirect sends the customer to exactly this address.
 func redirect(w http.ResponseWriter, address string) {
 	w.Header().Set("Location", address)
 	w.Header().Set("Cache-Control", "no-store")
@@ -120,18 +117,18 @@ func (s *Server) writePage(w http.ResponseWriter, status int, sess Session, mess
 	}
 	var page strings.Builder
 	if err := pageTemplate.Execute(&page, v); err != nil {
-		panic(err) // the template and its data are ours
+		panic(err) // a mistake in the template
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	// A form's redirect is judged by form-action too, and the customer is sent
-	// back to wherever the shop is.
+	// form-action also applies to the redirect after a form, which leads to the shop's
+	// address.
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self' http: https:; "+
 		"base-uri 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(page.String())) // a browser that has gone needs no page
+	_, _ = w.Write([]byte(page.String())) // the browser may have disconnected
 }
 
 func serveStyle(w http.ResponseWriter, _ *http.Request) {

@@ -9,11 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// form holds a call's parameters under the flat names they arrive with, such as
+// form holds a call's parameters under their flat names, such as
 // line_items[0][price_data][currency].
 type form url.Values
 
-// set is a set of names.
 type set map[string]bool
 
 func setOf(names ...string) set {
@@ -29,9 +28,8 @@ var (
 	metadataKeys = regexp.MustCompile(`(\bmetadata\]?)\[.*\]$`)
 )
 
-// refuseUnknown returns an error for the first parameter, by name, that is not
-// among the known ones. These are patterns: [] stands for any index and for any
-// key of metadata.
+// refuseUnknown returns an error for the first parameter, by name, that is not in known.
+// In known, [] stands for any index and any metadata key.
 func (f form) refuseUnknown(known set) error {
 	names := make([]string, 0, len(f))
 	for name := range f {
@@ -47,12 +45,12 @@ func (f form) refuseUnknown(known set) error {
 	return nil
 }
 
-// get returns a parameter's value, or "" when it was not sent.
+// get returns a parameter's value, or "" if it was not sent.
 func (f form) get(name string) string { return url.Values(f).Get(name) }
 
 func (f form) has(name string) bool { return url.Values(f).Has(name) }
 
-// required returns a value that must have been sent and not be empty.
+// required returns a value that must be present and not empty.
 func (f form) required(name string) (string, error) {
 	switch {
 	case !f.has(name):
@@ -64,8 +62,7 @@ func (f form) required(name string) (string, error) {
 	return f.get(name), nil
 }
 
-// integer returns a whole number that must have been sent and lie within
-// [least, most].
+// integer returns a required integer within [least, most].
 func (f form) integer(name string, least, most int64) (int64, error) {
 	text, err := f.required(name)
 	if err != nil {
@@ -83,7 +80,7 @@ func (f form) integer(name string, least, most int64) (int64, error) {
 	return n, nil
 }
 
-// address returns an absolute URL, or "" when none was sent.
+// address returns an absolute URL, or "" if none was sent.
 func (f form) address(name string) (string, error) {
 	if f.has(name) && !absoluteURL(f.get(name)) {
 		return "", invalid(name, "url_invalid", "Not a valid URL")
@@ -91,7 +88,7 @@ func (f form) address(name string) (string, error) {
 	return f.get(name), nil
 }
 
-// text returns a string of at most most characters, or "" when none was sent.
+// text returns a string of at most most characters, or "" if none was sent.
 func (f form) text(name string, most int) (string, error) {
 	if n := utf8.RuneCountInString(f.get(name)); n > most {
 		return "", invalid(name, "", "Invalid string: must be at most %d characters", most)
@@ -99,7 +96,7 @@ func (f form) text(name string, most int) (string, error) {
 	return f.get(name), nil
 }
 
-// list returns the values of name[0], name[1], … in their order.
+// list returns the values of name[0], name[1], … by index.
 func (f form) list(name string) []string {
 	var values []string
 	for _, index := range f.indices(name) {
@@ -108,7 +105,7 @@ func (f form) list(name string) []string {
 	return values
 }
 
-// indices returns the different i of all name[i]…, in their order.
+// indices returns the distinct i of all name[i]…, sorted.
 func (f form) indices(name string) []string {
 	seen := map[string]bool{}
 	var found []string
@@ -128,8 +125,8 @@ func (f form) indices(name string) []string {
 	return found
 }
 
-// metadata returns the pairs below name, within Stripe's limits. An empty value
-// unsets, so on creation it says nothing.
+// metadata returns the pairs below name, within Stripe's limits. Empty values, which
+// unset a key on updates, are dropped.
 func (f form) metadata(name string) (map[string]string, error) {
 	pairs := map[string]string{}
 	for _, key := range f.indices(name) {

@@ -7,17 +7,15 @@ import (
 	"maps"
 )
 
-// Pay does what the customer does who pays: the session is complete, its payment
-// status paid (or, when its total is zero, no_payment_required as before), and
-// checkout.session.completed goes out. A session created without customer_email
-// is paid by customer@example.com.
+// Pay pays a session by card, as its customer: the session is complete, its payment
+// status Paid (or NothingToPay, if its total is zero), and checkout.session.completed is
+// sent. Without a customer_email the payer is customer@example.com.
 //
-// It returns when that event was answered for the first time, whatever the
-// answer, as Stripe's page does before it sends the customer back. The context
-// bounds only this waiting, which ends after ten seconds anyway: with an error,
-// the session is returned and paid nevertheless. Errors are ErrNotFound and
-// ErrNotOpen (of many who pay one session at once, one succeeds), the context's,
-// and ErrNoAnswer.
+// Pay returns after the event's first response, whatever its status, as Stripe's page
+// does before it redirects the customer. ctx bounds only this wait, which ends after ten
+// seconds anyway; with the context's error or ErrNoAnswer the session is returned and
+// paid nevertheless. Otherwise the error is ErrNotFound or ErrNotOpen: of several
+// concurrent calls for one session, one succeeds.
 func (s *Server) Pay(ctx context.Context, id string) (Session, error) {
 	return s.pay(ctx, id, "", card)
 }
@@ -53,9 +51,8 @@ func (s *Server) pay(ctx context.Context, id, email, method string) (Session, er
 	return paid, nil
 }
 
-// Decline does what the customer does whose card is declined: nothing changes,
-// the session stays open and can still be paid. It returns ErrNotFound, or
-// ErrNotOpen when the session could not be paid any more.
+// Decline is a card payment that is declined: the session stays open. It returns
+// ErrNotFound, or ErrNotOpen if the session could not be paid any more.
 func (s *Server) Decline(id string) error {
 	s.lock()
 	defer s.mu.Unlock()
@@ -63,9 +60,9 @@ func (s *Server) Decline(id string) error {
 	return err
 }
 
-// Expire ends an open session before its time, as the API's expire does, and
-// checkout.session.expired goes out. It does not wait for it. It returns
-// ErrNotFound, or the session and ErrNotOpen.
+// Expire ends an open session early, as the API's expire does. It sends
+// checkout.session.expired and does not wait for its delivery. It returns ErrNotFound, or
+// the session and ErrNotOpen.
 func (s *Server) Expire(id string) (Session, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -79,8 +76,8 @@ func (s *Server) Expire(id string) (Session, error) {
 	return sess.snapshot(), err
 }
 
-// open returns a session that can still be paid; one that cannot comes with
-// ErrNotOpen, none with ErrNotFound. Callers hold s.mu.
+// open returns a session that can still be paid, a session with ErrNotOpen, or nil with
+// ErrNotFound. Callers hold s.mu.
 func (s *Server) open(id string) (*Session, error) {
 	sess, ok := s.sessions[id]
 	if !ok {
@@ -92,33 +89,32 @@ func (s *Server) open(id string) (*Session, error) {
 	return sess, nil
 }
 
-// expire ends an open session; c is the call that asked for it, nil when none
-// did. Callers hold s.mu.
+// expire ends an open session. c is the call that asked for it, or nil. Callers hold
+// s.mu.
 func (s *Server) expire(sess *Session, c *call) {
 	sess.Status = Expired
 	sess.URL = ""
 	s.emit("checkout.session.expired", sess.ID, sess.ID, sess, c)
 }
 
-// PayDelayed does what the customer does who pays by a delayed method, a bank
-// debit: the session is complete and unpaid, its payment intent is processing,
-// its charge pending, and checkout.session.completed goes out. Days later comes
-// SettlePayment or FailPayment. It waits and fails as Pay does; a session whose
-// total is zero is complete without a payment, as with Pay.
+// PayDelayed pays by a delayed method, a bank debit: the session is complete but unpaid,
+// its payment intent processing, its charge pending, and checkout.session.completed is
+// sent. SettlePayment or FailPayment ends it. PayDelayed waits and fails like Pay; a
+// session with a total of zero is complete without a payment.
 func (s *Server) PayDelayed(ctx context.Context, id string) (Session, error) {
 	return s.pay(ctx, id, "", bankDebit)
 }
 
-// SettlePayment lets the money of a delayed payment come: the session is paid,
-// and checkout.session.async_payment_succeeded goes out. It does not wait for it.
-// It returns ErrNotFound, or the session and ErrNotPending.
+// SettlePayment completes a delayed payment: the session is paid and
+// checkout.session.async_payment_succeeded is sent, without waiting for its delivery. It
+// returns ErrNotFound, or the session and ErrNotPending.
 func (s *Server) SettlePayment(id string) (Session, error) {
 	return s.endDelayed(id, "checkout.session.async_payment_succeeded", s.capture)
 }
 
-// FailPayment lets the bank refuse a delayed payment: the session stays complete
-// and unpaid for ever, and checkout.session.async_payment_failed goes out. It
-// does not wait for it. It returns ErrNotFound, or the session and ErrNotPending.
+// FailPayment fails a delayed payment: the session stays complete and unpaid, and
+// checkout.session.async_payment_failed is sent, without waiting for its delivery. It
+// returns ErrNotFound, or the session and ErrNotPending.
 func (s *Server) FailPayment(id string) (Session, error) {
 	return s.endDelayed(id, "checkout.session.async_payment_failed", func(_ *Session, charge *Charge) {
 		const code = "payment_method_provider_decline"
@@ -145,14 +141,13 @@ func (s *Server) endDelayed(id, event string, end func(*Session, *Charge)) (Sess
 	return sess.snapshot(), nil
 }
 
-// Payment methods, by the names Stripe gives them.
+// Payment methods, by Stripe's names.
 const (
 	card      = "card"
 	bankDebit = "sepa_debit"
 )
 
-// charge makes the payment intent and the charge of a session that is being
-// paid, both still on their way. Callers hold s.mu.
+// charge creates the pending payment intent and charge of a session. Callers hold s.mu.
 func (s *Server) charge(sess *Session, method string) *Charge {
 	now := s.now().UTC()
 	intent := &PaymentIntent{
@@ -184,7 +179,7 @@ func (s *Server) charge(sess *Session, method string) *Charge {
 	return charge
 }
 
-// capture notes that a charge's money has come. Callers hold s.mu.
+// capture marks a charge as paid. Callers hold s.mu.
 func (s *Server) capture(sess *Session, charge *Charge) {
 	sess.PaymentStatus = Paid
 	charge.Status = ChargeSucceeded

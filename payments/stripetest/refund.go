@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// RefundStatus is what has become of a refund: Stripe's status.
+// RefundStatus is Stripe's status of a refund.
 type RefundStatus string
 
 // The statuses of a refund.
@@ -21,8 +21,7 @@ const (
 	RefundCanceled       RefundStatus = "canceled"
 )
 
-// Refund is money on its way back, as it was at one moment. Its JSON is the
-// object that Stripe's API answers with.
+// Refund is a copy of a refund at one moment. Its JSON is Stripe's object.
 type Refund struct {
 	ID              string
 	ChargeID        string
@@ -44,7 +43,7 @@ func (r *Refund) snapshot() Refund {
 	return c
 }
 
-// MarshalJSON writes the object that Stripe's API answers with.
+// MarshalJSON writes Stripe's object.
 func (r Refund) MarshalJSON() ([]byte, error) {
 	object := map[string]any{
 		"id":             r.ID,
@@ -60,7 +59,7 @@ func (r Refund) MarshalJSON() ([]byte, error) {
 
 		"balance_transaction": nil, "receipt_number": nil, "source_transfer_reversal": nil, "transfer_reversal": nil,
 	}
-	// Stripe leaves this field out where it has nothing to say.
+	// Stripe leaves the field out if there is none.
 	if r.FailureReason != "" {
 		object["failure_reason"] = r.FailureReason
 	}
@@ -113,7 +112,7 @@ func (s *Server) createRefund(c *call) (any, error) {
 	return made, nil
 }
 
-// parseRefund checks the parameters of a refund and makes it.
+// parseRefund checks the parameters and makes the refund.
 func (s *Server) parseRefund(c *call) (Refund, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -142,7 +141,7 @@ func (s *Server) parseRefund(c *call) (Refund, error) {
 	return r.snapshot(), nil
 }
 
-// refundCharge returns the charge that a call wants refunded. Callers hold s.mu.
+// refundCharge returns the charge that a call refunds. Callers hold s.mu.
 func (s *Server) refundCharge(f form) (*Charge, error) {
 	chargeID, intentID := f.get("charge"), f.get("payment_intent")
 	switch {
@@ -166,8 +165,8 @@ func (s *Server) refundCharge(f form) (*Charge, error) {
 	return nil, invalid("payment_intent", "resource_missing", "No such payment_intent: '%s'", intentID)
 }
 
-// refund makes a refund of a charge: all that is left when no amount is wanted.
-// c is the call that asked for it, nil when it is made by hand. Callers hold s.mu.
+// refund refunds a charge; without an amount, all that is left. c is the call that asked
+// for it, or nil for the dashboard. Callers hold s.mu.
 func (s *Server) refund(charge *Charge, wanted Refund, c *call) (*Refund, error) {
 	left := charge.Unrefunded() - s.withdrawn(charge.ID)
 	if wanted.Amount == 0 {
@@ -220,7 +219,7 @@ func (s *Server) refund(charge *Charge, wanted Refund, c *call) (*Refund, error)
 	return &r, nil
 }
 
-// of is where a refund of a status is booked; one that has failed, nowhere.
+// of returns the sum that a refund of this status counts in; failed ones count in none.
 func (m *Money) of(status RefundStatus) *int64 {
 	switch status {
 	case RefundPending, RefundRequiresAction:
@@ -231,13 +230,13 @@ func (m *Money) of(status RefundStatus) *int64 {
 	return new(int64)
 }
 
-// RefundFromDashboard does what somebody does who refunds a payment by hand, on
-// Stripe's pages: the program hears of it by webhook only. The id is that of the
-// session, the payment intent or the charge; amount is in minor units of its
-// currency, 0 all that is left. It does not wait for the events.
+// RefundFromDashboard refunds a payment by hand, as in Stripe's dashboard: the program
+// learns of it by webhook only. id is that of the session, payment intent or charge;
+// amount is in minor units, 0 for all that is left. It does not wait for the delivery of
+// its events.
 //
-// It returns the refund's id; ErrNotFound for an unknown id and for a session
-// without a payment; and what the API would refuse, as an error that says so.
+// It returns the refund's id; ErrNotFound for an unknown id or an unpaid session; or an
+// error with the message of the API's refusal.
 func (s *Server) RefundFromDashboard(id string, amount int64) (string, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -255,37 +254,34 @@ func (s *Server) RefundFromDashboard(id string, amount int64) (string, error) {
 	return r.ID, nil
 }
 
-// MakeRefundsPending makes the next n refunds pending instead of succeeded, as
-// those of bank debits are, or of an account without enough balance. They stay
-// pending until SettleRefund, FailRefund or CancelRefund.
+// MakeRefundsPending makes the next n refunds pending, like those of bank debits or of an
+// account without enough balance, until SettleRefund, FailRefund or CancelRefund.
 func (s *Server) MakeRefundsPending(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pendingRefunds = n
 }
 
-// MakeRefundsRequireAction makes the next n refunds require an action of their
-// customers, who are asked for a bank account by e-mail. They stay so until
-// SettleRefund, FailRefund or CancelRefund.
+// MakeRefundsRequireAction makes the next n refunds wait for their customers, whom Stripe
+// asks for a bank account by e-mail, until SettleRefund, FailRefund or CancelRefund.
 func (s *Server) MakeRefundsRequireAction(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.actionRefunds = n
 }
 
-// SettleRefund lets a pending refund succeed; refund.updated and
-// charge.refund.updated go out, and are not waited for. It returns ErrNotFound,
-// or the refund and ErrNotPending.
+// SettleRefund completes a pending refund. It sends refund.updated and
+// charge.refund.updated and does not wait for their delivery. It returns ErrNotFound, or
+// the refund and ErrNotPending.
 func (s *Server) SettleRefund(id string) (Refund, error) {
 	return s.moveRefund(id, RefundSucceeded, "")
 }
 
-// FailRefund lets a refund fail, a pending one or, as happens when the bank finds
-// the card closed days later, one that had succeeded: its amount is taken off the
-// charge's amount_refunded and can be refunded again; refund.updated and
-// charge.refund.updated go out, and are not waited for. The reason is Stripe's
-// failure_reason, such as expired_or_canceled_card; empty means unknown. It
-// returns ErrNotFound, or the refund and ErrNotPending.
+// FailRefund fails a refund that is pending or, as when a bank finds the card closed days
+// later, had succeeded: its amount can be refunded again. It sends refund.updated and
+// charge.refund.updated and does not wait for their delivery. reason is Stripe's
+// failure_reason, such as expired_or_canceled_card; "" means unknown. It returns
+// ErrNotFound, or the refund and ErrNotPending.
 func (s *Server) FailRefund(id, reason string) (Refund, error) {
 	if reason == "" {
 		reason = "unknown"
@@ -293,8 +289,8 @@ func (s *Server) FailRefund(id, reason string) (Refund, error) {
 	return s.moveRefund(id, RefundFailed, reason)
 }
 
-// CancelRefund cancels a refund that is pending or requires an action, as
-// FailRefund fails one.
+// CancelRefund cancels a refund that is pending or requires an action; its events and
+// errors are those of FailRefund.
 func (s *Server) CancelRefund(id string) (Refund, error) {
 	return s.moveRefund(id, RefundCanceled, "")
 }
@@ -323,7 +319,7 @@ func (s *Server) moveRefund(id string, to RefundStatus, reason string) (Refund, 
 	return r.snapshot(), nil
 }
 
-// Refunds returns all refunds, newest first, the newest 10,000 of them.
+// Refunds returns the newest 10,000 refunds, newest first.
 func (s *Server) Refunds() []Refund {
 	s.lock()
 	defer s.mu.Unlock()

@@ -12,17 +12,16 @@ import (
 	"time"
 )
 
-// APIVersion is the Stripe API version whose objects are answered and sent: the
-// one that stripe-go v76 pins, and that its webhook.ConstructEvent insists on.
+// APIVersion is the Stripe API version of answers and events: the one that stripe-go v76
+// pins and its webhook.ConstructEvent requires.
 const APIVersion = "2023-10-16"
 
-// defaultKeep bounds what a long-running server remembers, of sessions, of events, of
-// idempotency keys and of each other kind of object; the oldest are forgotten first.
+// defaultKeep bounds the objects of each kind, events and idempotency keys that a server
+// remembers; the oldest are forgotten first.
 const defaultKeep = 10_000
 
-// Server is a stateful Stripe in memory: the API below /v1/, the customer's page
-// below /pay/. All methods are safe for concurrent use. It belongs to one
-// process: two Servers know nothing of each other.
+// Server is a stateful Stripe in memory: the API below /v1/, the customer's page below
+// /pay/. All methods are safe for concurrent use. Two Servers share nothing.
 type Server struct {
 	opts   Options
 	log    *slog.Logger
@@ -30,14 +29,14 @@ type Server struct {
 	mux    *http.ServeMux
 	keep   int // defaultKeep, but for tests
 
-	// lookAgain is how often Run looks at the clock, which it cannot wait for.
+	// lookAgain is how often Run reads the clock.
 	lookAgain time.Duration
 
 	mu       sync.Mutex
 	advanced time.Duration // by Advance
-	running  bool          // Run is at work
-	flying   int           // deliveries on their way
-	changed  chan struct{} // closed and replaced whenever somebody may wait for what happened
+	running  bool          // Run is running
+	inFlight int           // deliveries being sent
+	changed  chan struct{} // closed and replaced at each change that a waiter may look for
 
 	sessions   map[string]*Session
 	order      []string  // session ids, oldest first
@@ -52,10 +51,10 @@ type Server struct {
 	actionRefunds  int              // how many of the next refunds will require an action
 
 	events    store[event]
-	pending   []*shipment // what Run has still to deliver
-	held      []*event    // what ReleaseDelivery has still to deliver
-	holding   bool        // events are held
-	releasing bool        // ReleaseDelivery is at work
+	pending   []*shipment // waiting for Run
+	held      []*event    // waiting for ReleaseDelivery
+	holding   bool        // new events are held
+	releasing bool        // ReleaseDelivery is running
 
 	replies    map[string]*reply
 	replyOrder []*reply // oldest first
@@ -64,10 +63,9 @@ type Server struct {
 	endpoints []WebhookEndpoint // oldest first; never changed
 }
 
-// New returns a Server. It starts nothing: webhooks go out, and sessions expire
-// unasked, while Run is at work. It fails when the secret key is missing or a
-// live one, when a URL is not an absolute http(s) URL, when a webhook URL comes
-// without its secret, and when a pause is not positive.
+// New returns a Server. It starts nothing: webhooks are sent and sessions expire while
+// Run is running. It returns an error for a missing or live secret key, a URL that is not
+// absolute http(s), a webhook URL without its secret, and a pause that is not positive.
 func New(opts Options) (*Server, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("stripetest: %w", err)
@@ -129,20 +127,19 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("POST /pay/{id}", s.usePage)
 }
 
-// ServeHTTP answers Stripe's API below /v1/ and the pay page below /pay/. A POST
-// to the pay page may take ten seconds, because it waits for the webhook's first
-// answer: a surrounding http.Server needs a WriteTimeout above that.
+// ServeHTTP serves Stripe's API below /v1/ and the pay page below /pay/. A POST to the
+// pay page waits up to ten seconds for the webhook's first response, so the http.Server's
+// WriteTimeout must be longer.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Advance moves the server's clock ahead, in addition to the time that passes:
-// sessions past their expires_at expire at once (and their events are due),
-// idempotency keys are forgotten, and pauses between deliveries and the three
-// days after which they end run out sooner.
+// Advance moves the server's clock ahead by d: sessions past their expires_at expire at
+// once, idempotency keys are forgotten, and retry pauses and the three-day limit of
+// deliveries run out sooner.
 //
-// Signatures go on carrying the unadvanced time of Options.Now, because the
-// receiver, which judges their age, has not moved. It panics when d is negative.
+// Signatures keep the unadvanced time of Options.Now, since the receiver's clock has not
+// moved. Advance panics if d is negative.
 func (s *Server) Advance(d time.Duration) {
 	if d < 0 {
 		panic("stripetest: Advance by a negative duration")
@@ -154,13 +151,13 @@ func (s *Server) Advance(d time.Duration) {
 	s.wake()
 }
 
-// now is the server's time. Callers hold s.mu.
+// now returns the server's time. Callers hold s.mu.
 func (s *Server) now() time.Time {
 	return s.opts.Now().Add(s.advanced)
 }
 
-// lock takes s.mu and lets everything happen that time has brought since, so
-// that nobody sees an open session past its end, whether Run is at work or not.
+// lock locks s.mu and expires sessions, so that no caller sees an open session past its
+// end even when Run is not running.
 func (s *Server) lock() {
 	s.mu.Lock()
 	s.sweep()
@@ -186,15 +183,14 @@ func (s *Server) sweep() {
 	}
 }
 
-// expiresAt notes that an open session ends at t. Callers hold s.mu.
+// expiresAt records that an open session ends at t. Callers hold s.mu.
 func (s *Server) expiresAt(t time.Time) {
 	if s.nextExpiry.IsZero() || t.Before(s.nextExpiry) {
 		s.nextExpiry = t
 	}
 }
 
-// store keeps objects by id and in the order they came, the newest of them.
-// Callers hold the Server's mutex.
+// store keeps the newest objects, by id and in order of creation. Callers hold Server.mu.
 type store[T any] struct {
 	byID  map[string]*T
 	order []string // ids, oldest first
@@ -202,7 +198,7 @@ type store[T any] struct {
 
 func newStore[T any]() store[T] { return store[T]{byID: map[string]*T{}} }
 
-// add remembers a new object, and forgets the oldest when there are more than keep.
+// add stores an object and forgets the oldest if there are more than keep.
 func (st *store[T]) add(id string, object *T, keep int) {
 	st.byID[id] = object
 	st.order = append(st.order, id)
@@ -212,7 +208,6 @@ func (st *store[T]) add(id string, object *T, keep int) {
 	}
 }
 
-// newestFirst yields all objects.
 func (st *store[T]) newestFirst() iter.Seq[*T] {
 	return func(yield func(*T) bool) {
 		for _, id := range slices.Backward(st.order) {
@@ -223,7 +218,7 @@ func (st *store[T]) newestFirst() iter.Seq[*T] {
 	}
 }
 
-// newID returns prefix and n random letters and digits, as Stripe's ids look.
+// newID returns prefix and n random letters and digits, in the format of Stripe's ids.
 func newID(prefix string, n int) string {
 	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	id := make([]byte, 0, n)
@@ -231,7 +226,7 @@ func newID(prefix string, n int) string {
 	for len(id) < n {
 		_, _ = rand.Read(random[:]) // never fails
 		for _, b := range random {
-			// Bytes past the last multiple of 62 would favour some characters.
+			// Bytes from 62*4 up would favour some characters.
 			if b < 62*4 && len(id) < n {
 				id = append(id, alphabet[b%62])
 			}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Status is what has become of a session: Stripe's status.
+// Status is Stripe's status of a session.
 type Status string
 
 // The statuses of a session. Only an open one can be paid, declined or expired.
@@ -19,20 +19,19 @@ const (
 	Expired  Status = "expired"
 )
 
-// PaymentStatus is whether a session's money has come: Stripe's payment_status.
+// PaymentStatus is Stripe's payment_status of a session.
 type PaymentStatus string
 
-// The payment statuses of a session. NothingToPay is that of a session whose
-// total is zero, from the beginning.
+// The payment statuses of a session. One with a total of zero has NothingToPay from the
+// start.
 const (
 	Unpaid       PaymentStatus = "unpaid"
 	Paid         PaymentStatus = "paid"
 	NothingToPay PaymentStatus = "no_payment_required"
 )
 
-// Session is a Checkout Session as it was at one moment: a copy that does not
-// change. Amounts are in minor units of Currency, which is in lower case; times
-// are UTC. Its JSON is the object that Stripe's API answers with.
+// Session is a copy of a Checkout Session at one moment. Amounts are in minor units of
+// Currency, which is in lower case; times are UTC. Its JSON is Stripe's object.
 type Session struct {
 	ID            string
 	Status        Status
@@ -46,14 +45,14 @@ type Session struct {
 	PaidByEmail       string            // as the customer gave it, once complete
 	Metadata          map[string]string // never nil
 
-	// PaymentIntentID is empty until the customer has paid, or set out to (a delayed
-	// payment). PaymentIntentMetadata is what the payment intent gets as its metadata.
+	// PaymentIntentID is empty until the customer has paid or started a delayed payment.
+	// PaymentIntentMetadata becomes the payment intent's metadata.
 	PaymentIntentID       string
 	PaymentIntentMetadata map[string]string
 
-	SuccessURL string // with the template {CHECKOUT_SESSION_ID} still in it
+	SuccessURL string // may contain {CHECKOUT_SESSION_ID}
 	CancelURL  string
-	URL        string // of the pay page; empty when no longer open
+	URL        string // of the pay page; empty unless open
 
 	CreatedAt time.Time
 	ExpiresAt time.Time
@@ -63,7 +62,7 @@ type Session struct {
 	paymentMethodTypes []string
 }
 
-// snapshot returns a copy that shares nothing with s.
+// snapshot returns a copy that shares no memory with s.
 func (s *Session) snapshot() Session {
 	c := *s
 	c.LineItems = slices.Clone(s.LineItems)
@@ -72,8 +71,8 @@ func (s *Session) snapshot() Session {
 	return c
 }
 
-// MarshalJSON writes the object that Stripe's API answers with. Of what this
-// stand-in does not do, it says what Stripe says of a session without it.
+// MarshalJSON writes Stripe's object, with the default values for features that this
+// package leaves out.
 func (s Session) MarshalJSON() ([]byte, error) {
 	none := map[string]any{}
 	return json.Marshal(map[string]any{
@@ -121,8 +120,7 @@ func (s Session) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// customerDetails is null until an address is known: the one the session was
-// created with, or the one the customer gave when paying.
+// customerDetails is null until an e-mail address is known.
 func (s Session) customerDetails() any {
 	email := cmp.Or(s.PaidByEmail, s.CustomerEmail)
 	if email == "" {
@@ -139,7 +137,12 @@ func orNull(s string) any {
 	return s
 }
 
-// Sessions returns all sessions, newest first, the newest 10,000 of them.
+var (
+	expireParameters = setOf("expand[]")
+	listParameters   = setOf("expand[]", "limit", "payment_intent", "starting_after", "status")
+)
+
+// Sessions returns the newest 10,000 sessions, newest first.
 func (s *Server) Sessions() []Session {
 	s.lock()
 	defer s.mu.Unlock()
@@ -206,8 +209,8 @@ func (s *Server) expireSession(c *call) (any, error) {
 	return sess.snapshot(), nil
 }
 
-// add remembers a new session, and forgets the oldest when there are too many.
-// Callers hold s.mu.
+// add stores a new session and forgets the oldest if there are too many. Callers hold
+// s.mu.
 func (s *Server) add(sess *Session) {
 	s.sessions[sess.ID] = sess
 	s.order = append(s.order, sess.ID)

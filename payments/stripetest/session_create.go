@@ -8,9 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// createParameters is what can be said about a new session. Whoever adds one
-// must do with it what Stripe does; a test compares the names with Stripe's
-// description.
+// createParameters are the parameters of a new session. Add one only together with its
+// effect; a test compares the names with Stripe's description.
 var createParameters = setOf(
 	"cancel_url", "client_reference_id", "customer_email", "expand[]", "expires_at", "locale", "metadata[]", "mode",
 	"payment_method_types[]", "submit_type", "success_url",
@@ -64,7 +63,7 @@ func (s *Server) createSession(c *call) (any, error) {
 	return created, nil
 }
 
-// parseSession checks the parameters of a new session and returns it, open.
+// parseSession checks the parameters and returns an open session.
 func parseSession(f form, now time.Time) (*Session, error) {
 	sess := &Session{
 		ID:                 newID("cs_test_a1", 58),
@@ -123,9 +122,8 @@ func parseEmail(f form) (string, error) {
 	return email, nil
 }
 
-// parseExpiry returns when the session ends. The limits count from the receipt
-// of the call, as Stripe's do: a caller that computed thirty minutes exactly and
-// was a second on the way is refused.
+// parseExpiry returns the end of the session. As at Stripe, the limits count from the
+// receipt of the call: exactly thirty minutes, computed a second earlier, is refused.
 func parseExpiry(f form, now time.Time) (time.Time, error) {
 	const param = "expires_at"
 	if !f.has(param) {
@@ -147,8 +145,8 @@ func parseExpiry(f form, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// LineItem is one thing that is bought. UnitAmount is in minor units of the
-// session's currency.
+// LineItem is one line of a purchase. UnitAmount is in minor units of the session's
+// currency.
 type LineItem struct {
 	Name        string
 	Description string
@@ -156,11 +154,10 @@ type LineItem struct {
 	UnitAmount  int64
 }
 
-// largestAmount bounds every amount before its currency is looked at. The limit of
-// a currency is that of the table of currencies.
+// largestAmount bounds amounts before their currency is known.
 const largestAmount = 999_999_999_999
 
-// parseLineItems sets what is bought, the currency and the total.
+// parseLineItems sets the line items, currency and total.
 func parseLineItems(f form, sess *Session) error {
 	indices := f.indices("line_items")
 	if len(indices) == 0 {
@@ -186,7 +183,7 @@ func parseLineItems(f form, sess *Session) error {
 				"The Checkout Session's total amount due must be no more than %s.", formatAmount(most, currency))
 		}
 	}
-	// The account of the stand-in is paid out in whatever currency is charged.
+	// The account is settled in whatever currency is charged.
 	if sess.AmountTotal == 0 {
 		sess.PaymentStatus = NothingToPay
 	} else if least := valid.CurrencyOf(sess.Currency).Least; sess.AmountTotal < least {
@@ -226,14 +223,14 @@ func parseLineItem(f form, name string) (item LineItem, currency string, err err
 	return item, currency, nil
 }
 
-// formatAmount writes an amount of minor units for people: 1250 eur is EUR 12.50, 1250
-// jpy is JPY 1250, 125000 ugx is UGX 1250.
+// formatAmount formats minor units for display: 1250 eur is EUR 12.50, 1250 jpy is JPY
+// 1250, 125000 ugx is UGX 1250.
 func formatAmount(minor int64, currency string) string {
 	return strings.ToUpper(currency) + " " + valid.Decimal(minor, currency)
 }
 
-// refuseDigits refuses an amount that is not zero and whose last digits Stripe does not
-// take in its currency.
+// refuseDigits returns an error for an amount whose last digits Stripe does not accept in
+// its currency.
 func refuseDigits(param string, amount int64, currency string) error {
 	c := valid.CurrencyOf(currency)
 	switch {

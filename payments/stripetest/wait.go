@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// firstAnswerWithin bounds how long the pay page waits for a webhook's first answer.
+// firstAnswerWithin bounds the pay page's wait for a webhook's first response.
 const firstAnswerWithin = 10 * time.Second
 
-// WaitDelivered waits until the events with these ids, or all events there are
-// when none is given, have been answered with a 2xx. It returns ErrNotFound for
-// an unknown id, an error for an event that was given up or lost, and the
-// context's error when that ends first: give it one with a deadline. Held events
-// and planned copies are waited for, lost ones only when they are named. Without a
-// webhook URL nothing is delivered and nothing waited for.
+// WaitDelivered waits until the events with these ids, or all events if none are given,
+// have been answered with a 2xx. It returns ErrNotFound for an unknown id, an error for
+// an event that was given up or lost, and the context's error when that ends first: use a
+// deadline. Held events and planned copies are waited for, lost ones only if named.
+// Without a webhook URL it returns at once.
 func (s *Server) WaitDelivered(ctx context.Context, eventIDs ...string) error {
 	return s.await(ctx, func() (bool, error) {
 		if len(eventIDs) == 0 {
@@ -40,11 +39,10 @@ func (s *Server) WaitDelivered(ctx context.Context, eventIDs ...string) error {
 	})
 }
 
-// Resend delivers an event n more times, all at once and apart from what Run
-// does, and returns the attempts when all have ended. It takes up events that
-// were delivered, given up or lost, too, as the button in Stripe's dashboard does. It
-// returns ErrNotFound for an unknown id and an error without a webhook URL; what
-// the receiver answers is in the attempts.
+// Resend delivers an event n more times, concurrently and independently of Run, and
+// returns the attempts, whatever the responses. Like the button in Stripe's dashboard, it
+// also resends events that were delivered, given up or lost. It returns ErrNotFound for
+// an unknown id and an error without a webhook URL.
 func (s *Server) Resend(ctx context.Context, eventID string, n int) ([]Attempt, error) {
 	if s.opts.WebhookURL == "" {
 		return nil, errors.New("stripetest: resend: no webhook URL")
@@ -66,7 +64,7 @@ func (s *Server) Resend(ctx context.Context, eventID string, n int) ([]Attempt, 
 			s.record(e, a)
 			if a.OK() {
 				s.pending = slices.DeleteFunc(s.pending,
-					func(one *shipment) bool { return one.event == e && !one.flying })
+					func(one *shipment) bool { return one.event == e && !one.inFlight })
 			}
 		})
 	}
@@ -74,8 +72,8 @@ func (s *Server) Resend(ctx context.Context, eventID string, n int) ([]Attempt, 
 	return attempts, nil
 }
 
-// awaitFirstAnswer waits for the first attempt to deliver e, successful or not,
-// unless none is to be made for now.
+// awaitFirstAnswer waits for the first attempt to deliver e, unless e is held, lost or
+// delayed.
 func (s *Server) awaitFirstAnswer(ctx context.Context, e *event) error {
 	if s.opts.WebhookURL == "" {
 		return nil
@@ -85,8 +83,7 @@ func (s *Server) awaitFirstAnswer(ctx context.Context, e *event) error {
 	return s.await(ctx, func() (bool, error) { return len(e.Attempts) > 0 || e.Held || e.Lost || e.late, nil })
 }
 
-// await returns when done says so, which it asks under s.mu whenever something
-// has changed.
+// await returns when done, called under s.mu after each change, returns true or an error.
 func (s *Server) await(ctx context.Context, done func() (bool, error)) error {
 	for {
 		s.lock()
@@ -104,7 +101,7 @@ func (s *Server) await(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// wake lets everyone look again who waits for a change. Callers hold s.mu.
+// wake makes waiters check again. Callers hold s.mu.
 func (s *Server) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
