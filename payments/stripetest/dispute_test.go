@@ -10,7 +10,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-func TestADisputeTakesTheMoneyAndKeepsItOrNot(t *testing.T) {
+func TestDispute_MoneyByOutcome(t *testing.T) {
 	t.Parallel()
 	for won, want := range map[bool]struct {
 		types  []string
@@ -57,7 +57,7 @@ func TestADisputeTakesTheMoneyAndKeepsItOrNot(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeDisputed(t *testing.T) {
+func TestDispute_Errors(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.paid(t)

@@ -6,11 +6,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/checkout/session"
+	"github.com/stripe/stripe-go/v76/refund"
 	"github.com/stripe/stripe-go/v76/webhook"
 
 	"github.com/booking-platform/booking-platform/payments/stripetest"
@@ -126,4 +128,76 @@ func boatTour() *stripe.CheckoutSessionParams {
 			},
 		}},
 	}
+}
+
+// A shop's refunds are tested where they go wrong: the call is made and its
+// answer lost, the bank sends the money back a day later, and the webhooks come
+// in the wrong order. In the end the shop's books are compared with the
+// stand-in's.
+func Example_refund() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		payload, _ := io.ReadAll(r.Body)
+		event, err := webhook.ConstructEvent(payload, r.Header.Get("Stripe-Signature"), "whsec_example")
+		if err != nil {
+			http.Error(w, "bad signature", http.StatusBadRequest)
+			return
+		}
+		fmt.Println("the shop hears:", event.Type, event.GetObjectValue("status"))
+	}))
+	defer shop.Close()
+	stand, err := stripetest.New(stripetest.Options{SecretKey: "sk_test_example", WebhookURL: shop.URL,
+		WebhookSecret: "whsec_example"})
+	if err != nil {
+		panic(err)
+	}
+	api := httptest.NewServer(stand)
+	defer api.Close()
+	go func() { _ = stand.Run(ctx) }()
+	backend := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+		URL: &api.URL, LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull}})
+	sessions := session.Client{Key: "sk_test_example", B: backend}
+	refunds := refund.Client{Key: "sk_test_example", B: backend}
+
+	created, err := sessions.New(boatTour())
+	if err != nil {
+		panic(err)
+	}
+	paid, err := stand.Pay(ctx, created.ID)
+	if err != nil {
+		panic(err)
+	}
+
+	// The shop refunds; the connection is cut on the way back, and Stripe's client tries
+	// again.
+	stand.HoldDelivery()
+	stand.MakeRefundsPending(1)
+	lost := stand.Fault(func(r *http.Request) bool { return r.URL.Path == "/v1/refunds" }, stripetest.ResetAfter, 1)
+	made, err := refunds.New(&stripe.RefundParams{PaymentIntent: &paid.PaymentIntentID})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("answers lost:", lost.Fired(), "refunds:", len(stand.Refunds()), made.Status)
+
+	// The customer's card is closed, and the webhooks come newest first.
+	if _, err := stand.FailRefund(made.ID, "expired_or_canceled_card"); err != nil {
+		panic(err)
+	}
+	newestFirst := func(held []stripetest.Event) []stripetest.Event {
+		slices.Reverse(held)
+		return held
+	}
+	if _, err := stand.ReleaseDelivery(ctx, newestFirst); err != nil {
+		panic(err)
+	}
+	fmt.Printf("%+v\n", stand.Balance()["eur"])
+	// Output:
+	// the shop hears: checkout.session.completed complete
+	// answers lost: 1 refunds: 1 pending
+	// the shop hears: charge.refund.updated failed
+	// the shop hears: refund.updated failed
+	// the shop hears: charge.refunded succeeded
+	// the shop hears: refund.created pending
+	// {Captured:4900 Refunded:0 Pending:0 Disputed:0}
 }

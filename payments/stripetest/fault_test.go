@@ -22,7 +22,7 @@ func creations(r *http.Request) bool {
 
 // Each kind fires once, has its effect or not, and a repeat with the same key
 // ends with one session: but for the 500 that Stripe has stored.
-func TestFaults(t *testing.T) {
+func TestFault_Kinds(t *testing.T) {
 	t.Parallel()
 	status := func(code int) func(*testing.T, error) {
 		return func(t *testing.T, err error) { require.Equal(t, code, stripeError(t, err).HTTPStatusCode) }
@@ -66,7 +66,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestTooManyTellsWhenToComeBack(t *testing.T) {
+func TestFault_TooManyHasRetryAfter(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	s.Fault(nil, stripetest.TooMany, 1)
@@ -76,7 +76,7 @@ func TestTooManyTellsWhenToComeBack(t *testing.T) {
 	require.Equal(t, "3", refused.LastResponse.Header.Get("Retry-After"))
 }
 
-func TestAHangingCallGoesOnWhenItIsReleased(t *testing.T) {
+func TestFault_HangContinuesAfterRelease(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []stripetest.FaultKind{stripetest.HangBefore, stripetest.HangAfter} {
 		s := start(t, stripetest.Options{})
@@ -99,7 +99,7 @@ func TestAHangingCallGoesOnWhenItIsReleased(t *testing.T) {
 
 // Closing the web server waits for its calls, so it ends only when the stand-in
 // has noticed that the client is gone.
-func TestAClientThatGivesUpEndsAHangingCall(t *testing.T) {
+func TestFault_HangEndsWithClient(t *testing.T) {
 	t.Parallel()
 	for kind, effect := range map[stripetest.FaultKind]int{stripetest.HangBefore: 0, stripetest.HangAfter: 1} {
 		server, err := stripetest.New(stripetest.Options{SecretKey: secretKey})
@@ -172,7 +172,7 @@ func TestFault_KeyInUse(t *testing.T) {
 	require.Len(t, s.Sessions(), 1)
 }
 
-func TestFaultsFireInTheirOrderAndAsOftenAsTheyShould(t *testing.T) {
+func TestFault_OrderAndCount(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	first, second := s.Fault(creations, stripetest.FailAfter, 2), s.Fault(nil, stripetest.BadGateway, 1)

@@ -20,7 +20,7 @@ func keyed(key string) *stripe.CheckoutSessionParams {
 	return p
 }
 
-func TestTheSameKeyMakesOneSession(t *testing.T) {
+func TestIdempotency_SameKeyOneSession(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	first, err := s.sessions.New(keyed("payment-1/1"))
@@ -44,7 +44,7 @@ func TestTheSameKeyMakesOneSession(t *testing.T) {
 	require.NotEqual(t, first.ID, other.ID)
 }
 
-func TestAKeyIsForOneRequest(t *testing.T) {
+func TestIdempotency_KeyOfOtherRequest(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	first, err := s.sessions.New(keyed("k"))
@@ -75,7 +75,7 @@ func TestAKeyIsForOneRequest(t *testing.T) {
 	require.Equal(t, stripetest.Open, known.Status)
 }
 
-func TestARefusedParameterLeavesTheKeyFree(t *testing.T) {
+func TestIdempotency_ParameterErrorIsNotStored(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	wrong := keyed("k")
@@ -86,7 +86,7 @@ func TestARefusedParameterLeavesTheKeyFree(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestARefusalDuringExecutionIsStored(t *testing.T) {
+func TestIdempotency_ExecutionErrorIsStored(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.create(t)
@@ -100,7 +100,7 @@ func TestARefusalDuringExecutionIsStored(t *testing.T) {
 	}
 }
 
-func TestKeysAreForgottenAfterADay(t *testing.T) {
+func TestIdempotency_KeysExpireAfterADay(t *testing.T) {
 	t.Parallel()
 	now := newClock()
 	s := start(t, stripetest.Options{Now: now.Now})
@@ -116,7 +116,7 @@ func TestKeysAreForgottenAfterADay(t *testing.T) {
 	require.NotEqual(t, first.ID, third.ID)
 }
 
-func TestAKeyHasALength(t *testing.T) {
+func TestIdempotency_KeyTooLong(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	form := strings.NewReader("mode=payment")
@@ -130,7 +130,7 @@ func TestAKeyHasALength(t *testing.T) {
 
 // While an answer is held back, a repeat of its call is refused and does
 // nothing; afterwards it gets the answer.
-func TestARepeatDuringTheFirstCallIsRefused(t *testing.T) {
+func TestIdempotency_RepeatDuringFirstCall(t *testing.T) {
 	t.Parallel()
 	reached, release := make(chan stripetest.Session), make(chan struct{})
 	s := start(t, stripetest.Options{OnCreate: func(sess stripetest.Session) {
@@ -161,7 +161,7 @@ func TestARepeatDuringTheFirstCallIsRefused(t *testing.T) {
 }
 
 // A hook that panics is the test's fault, and must not lock its key for ever.
-func TestAPanicFreesTheKey(t *testing.T) {
+func TestIdempotency_PanicFreesKey(t *testing.T) {
 	t.Parallel()
 	var once sync.Once
 	s := start(t, stripetest.Options{OnCreate: func(stripetest.Session) {
@@ -173,7 +173,7 @@ func TestAPanicFreesTheKey(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestManyAtOnceWithOneKeyMakeOneSession(t *testing.T) {
+func TestIdempotency_ManyAtOnceOneSession(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	var clients sync.WaitGroup

@@ -26,7 +26,7 @@ func press(t *testing.T, page, action string, fields ...string) *http.Response {
 	return do(t, req)
 }
 
-func TestThePageShowsWhatIsBought(t *testing.T) {
+func TestPage_ShowsLineItems(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.create(t)
@@ -48,7 +48,7 @@ func TestThePageShowsWhatIsBought(t *testing.T) {
 	require.NotEmpty(t, read(t, style))
 }
 
-func TestAmountsAreWrittenByCurrency(t *testing.T) {
+func TestPage_AmountsByCurrency(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	for currency, want := range map[string]string{
@@ -77,7 +77,7 @@ func TestAmountsAreWrittenByCurrency(t *testing.T) {
 	require.Contains(t, page, "Complete the order")
 }
 
-func TestPayingSendsTheCustomerBackAfterTheWebhook(t *testing.T) {
+func TestPage_PayRedirectsAfterWebhook(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))
 	s := start(t, stripetest.Options{WebhookURL: r.url}).run(t)
@@ -98,7 +98,7 @@ func TestPayingSendsTheCustomerBackAfterTheWebhook(t *testing.T) {
 	require.Len(t, s.Events(), 1)
 }
 
-func TestTheCustomerGivesAnAddressWhereTheShopGaveNone(t *testing.T) {
+func TestPage_CustomerEntersEmail(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	for typed, want := range map[string]string{"grace@example.com": "grace@example.com", "": "customer@example.com"} {
@@ -116,7 +116,7 @@ func TestTheCustomerGivesAnAddressWhereTheShopGaveNone(t *testing.T) {
 	}
 }
 
-func TestADeclinedCardLeavesTheSessionOpen(t *testing.T) {
+func TestPage_DeclineLeavesSessionOpen(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.create(t)
@@ -129,7 +129,7 @@ func TestADeclinedCardLeavesTheSessionOpen(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, press(t, sess.URL, "pay").StatusCode)
 }
 
-func TestLeavingChangesNothing(t *testing.T) {
+func TestPage_LeaveChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.create(t)
@@ -149,7 +149,7 @@ func TestLeavingChangesNothing(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, press(t, noWayBack.URL, "steal").StatusCode)
 }
 
-func TestAnExpiredSessionSaysSo(t *testing.T) {
+func TestPage_ExpiredSession(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.create(t)
@@ -165,7 +165,7 @@ func TestAnExpiredSessionSaysSo(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, press(t, s.url+"/pay/cs_test_none", "pay").StatusCode)
 }
 
-func TestWhatTheShopWritesIsEscaped(t *testing.T) {
+func TestPage_TextIsEscaped(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	params := order()
@@ -189,7 +189,7 @@ func TestWhatTheShopWritesIsEscaped(t *testing.T) {
 
 // A host that has a port of its own for everything mounts the stand-in below a
 // prefix.
-func TestBelowAPrefix(t *testing.T) {
+func TestServer_BelowAPrefix(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()
 	host := httptest.NewServer(mux)
@@ -209,4 +209,26 @@ func TestBelowAPrefix(t *testing.T) {
 	require.Equal(t, http.StatusPaymentRequired, press(t, sess.URL, "decline").StatusCode)
 	resp := press(t, sess.URL, "pay")
 	require.Equal(t, "https://shop.example/success?session_id="+sess.ID, resp.Header.Get("Location"))
+}
+
+func TestPage_OffersBankDebit(t *testing.T) {
+	t.Parallel()
+	for offered, status := range map[bool]int{true: http.StatusSeeOther, false: http.StatusBadRequest} {
+		s := start(t, stripetest.Options{BankDebit: offered})
+		sess := s.create(t)
+		if offered {
+			require.Equal(t, []string{"card", "sepa_debit"}, sess.PaymentMethodTypes)
+			require.Contains(t, read(t, get(t, sess.URL)), "Pay by bank debit")
+		} else {
+			require.NotContains(t, read(t, get(t, sess.URL)), "bank debit")
+		}
+		require.Equal(t, status, press(t, sess.URL, "debit").StatusCode)
+		known, err := s.Session(sess.ID)
+		require.NoError(t, err)
+		require.Equal(t, stripetest.Unpaid, known.PaymentStatus)
+		require.Equal(t, offered, known.Status == stripetest.Complete)
+		if offered {
+			require.Contains(t, read(t, get(t, sess.URL)), "waits for a bank debit")
+		}
+	}
 }

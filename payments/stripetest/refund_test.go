@@ -23,7 +23,7 @@ func of(sess stripetest.Session, amount int64) *stripe.RefundParams {
 	return p
 }
 
-func TestARefundSucceedsAtOnceAndIsToldTwice(t *testing.T) {
+func TestRefund_SucceedsWithTwoEvents(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))
 	s := start(t, stripetest.Options{WebhookURL: r.url}).run(t)
@@ -77,7 +77,7 @@ func TestARefundSucceedsAtOnceAndIsToldTwice(t *testing.T) {
 	require.JSONEq(t, string(made.LastResponse.RawJSON), string(got.LastResponse.RawJSON))
 }
 
-func TestNoMoreIsRefundedThanWasPaid(t *testing.T) {
+func TestRefund_NotMoreThanPaid(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.paid(t)
@@ -108,7 +108,7 @@ func TestNoMoreIsRefundedThanWasPaid(t *testing.T) {
 	require.Equal(t, stripetest.Money{Captured: 2500, Refunded: 2500}, s.Balance()["eur"])
 }
 
-func TestTheSameKeyMakesOneRefund(t *testing.T) {
+func TestRefund_SameKeyOneRefund(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.paid(t)
@@ -130,7 +130,7 @@ func TestTheSameKeyMakesOneRefund(t *testing.T) {
 	require.NotEqual(t, first.ID, second.ID, "a forgotten key refunds again")
 }
 
-func TestRefundsThatCannotBe(t *testing.T) {
+func TestRefund_Errors(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.paid(t)
@@ -163,7 +163,7 @@ func TestRefundsThatCannotBe(t *testing.T) {
 	require.ErrorIs(t, err, stripetest.ErrNotFound, "not paid yet")
 }
 
-func TestRefundsAreListedNewestFirst(t *testing.T) {
+func TestListRefunds_NewestFirst(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	one, other := s.paid(t), s.paid(t)
@@ -197,7 +197,7 @@ func TestRefundsAreListedNewestFirst(t *testing.T) {
 
 // The race that a program must survive: it hears of its refund before the call
 // that makes it is answered.
-func TestTheRefundsEventsCanComeBeforeTheAnswer(t *testing.T) {
+func TestRefund_EventsBeforeAnswer(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))
 	var server *stripetest.Server
@@ -211,4 +211,98 @@ func TestTheRefundsEventsCanComeBeforeTheAnswer(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, <-heard)
 	require.Len(t, r.deliveries, 3)
+}
+
+func TestSettleRefund_Pending(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	sess := s.paid(t)
+	s.MakeRefundsPending(1)
+	made, err := s.refunds().New(of(sess, 2000))
+	require.NoError(t, err)
+	require.Equal(t, stripe.RefundStatusPending, made.Status)
+	require.Equal(t, stripetest.Money{Captured: 2500, Pending: 2000}, s.Balance()["eur"])
+	require.EqualValues(t, 2000, s.Charges()[0].AmountRefunded, "a pending refund is not refundable twice")
+	require.Equal(t, []string{"refund.created", "charge.refunded"}, s.types(1))
+
+	settled, err := s.SettleRefund(made.ID)
+	require.NoError(t, err)
+	require.Equal(t, stripetest.RefundSucceeded, settled.Status)
+	require.Equal(t, []string{"refund.updated", "charge.refund.updated"}, s.types(3))
+	require.Equal(t, made.ID, s.Events()[4].ObjectID)
+	require.Equal(t, sess.ID, s.Events()[4].SessionID)
+	require.Equal(t, stripetest.Money{Captured: 2500, Refunded: 2000}, s.Balance()["eur"])
+	_, err = s.SettleRefund(made.ID)
+	require.ErrorIs(t, err, stripetest.ErrNotPending)
+	_, err = s.SettleRefund("re_none")
+	require.ErrorIs(t, err, stripetest.ErrNotFound)
+
+	next, err := s.refunds().New(of(sess, 500))
+	require.NoError(t, err)
+	require.Equal(t, stripe.RefundStatusSucceeded, next.Status, "one was to be pending")
+}
+
+// M18: a refund that requires an action of its customer can be canceled; its amount is
+// then refundable again.
+func TestCancelRefund_RequiresAction(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	sess := s.paid(t)
+	s.MakeRefundsRequireAction(1)
+	made, err := s.refunds().New(of(sess, 2000))
+	require.NoError(t, err)
+	require.Equal(t, stripe.RefundStatusRequiresAction, made.Status)
+	require.Equal(t, stripetest.Money{Captured: 2500, Pending: 2000}, s.Balance()["eur"])
+	canceled, err := s.CancelRefund(made.ID)
+	require.NoError(t, err)
+	require.Equal(t, stripetest.RefundCanceled, canceled.Status)
+	require.Equal(t, stripetest.Money{Captured: 2500}, s.Balance()["eur"])
+	require.Zero(t, s.Charges()[0].AmountRefunded)
+}
+
+// What failed can be refunded again: a pending one, one that had succeeded, and
+// one that was canceled.
+func TestFailRefund_AmountCanBeRefundedAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		pending bool
+		end     func(*stripetest.Server, string) (stripetest.Refund, error)
+		status  stripe.RefundStatus
+		reason  stripe.RefundFailureReason
+	}{
+		"pending": {true, func(s *stripetest.Server, id string) (stripetest.Refund, error) {
+			return s.FailRefund(id, "expired_or_canceled_card")
+		}, stripe.RefundStatusFailed, stripe.RefundFailureReasonExpiredOrCanceledCard},
+		"succeeded": {false, func(s *stripetest.Server,
+			id string) (stripetest.Refund, error) {
+			return s.FailRefund(id, "")
+		},
+			stripe.RefundStatusFailed, stripe.RefundFailureReasonUnknown},
+		"canceled": {true, (*stripetest.Server).CancelRefund, stripe.RefundStatusCanceled, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, stripetest.Options{PendingRefunds: c.pending})
+			sess := s.paid(t)
+			made, err := s.refunds().New(of(sess, 0))
+			require.NoError(t, err)
+			_, err = c.end(s.Server, made.ID)
+			require.NoError(t, err)
+			got, err := s.refunds().Get(made.ID, nil)
+			require.NoError(t, err)
+			require.Equal(t, c.status, got.Status)
+			require.Equal(t, c.reason, got.FailureReason)
+			ch, err := s.charges().Get(got.Charge.ID, nil)
+			require.NoError(t, err)
+			require.Zero(t, ch.AmountRefunded)
+			require.False(t, ch.Refunded)
+			require.Equal(t, []string{"refund.updated", "charge.refund.updated"}, s.types(3))
+			require.Equal(t, stripetest.Money{Captured: 2500}, s.Balance()["eur"])
+			_, err = c.end(s.Server, made.ID)
+			require.ErrorIs(t, err, stripetest.ErrNotPending)
+
+			_, err = s.refunds().New(of(sess, 0))
+			require.NoError(t, err)
+		})
+	}
 }

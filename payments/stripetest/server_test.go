@@ -12,7 +12,34 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-func TestRunExpiresSessionsWhoseTimeHasCome(t *testing.T) {
+// A development host runs for weeks, so the oldest of everything is forgotten:
+// sessions, events and idempotency keys.
+func TestServer_ForgetsTheOldest(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	s.Keep(3)
+	var ids []string
+	for _, key := range []string{"a", "b", "c", "d"} {
+		sess, err := s.sessions.New(keyed(key))
+		require.NoError(t, err)
+		ids = append(ids, sess.ID)
+		_, err = s.Server.Expire(sess.ID)
+		require.NoError(t, err)
+	}
+	require.Len(t, s.Sessions(), 3)
+	require.Len(t, s.Events(), 3)
+	_, err := s.Session(ids[0])
+	require.ErrorIs(t, err, stripetest.ErrNotFound)
+
+	remembered, err := s.sessions.New(keyed("d"))
+	require.NoError(t, err)
+	require.Equal(t, ids[3], remembered.ID)
+	forgotten, err := s.sessions.New(keyed("a"))
+	require.NoError(t, err)
+	require.NotEqual(t, ids[0], forgotten.ID)
+}
+
+func TestRun_ExpiresSessions(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))
 	now := newClock()
@@ -41,7 +68,7 @@ func TestRunExpiresSessionsWhoseTimeHasCome(t *testing.T) {
 
 // Whether Run is at work or not, nobody is shown an open session past its end,
 // and nobody can pay it.
-func TestAnExpiredSessionIsNeverSeenOpen(t *testing.T) {
+func TestServer_ExpiredSessionIsNeverOpen(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.create(t)
@@ -57,7 +84,7 @@ func TestAnExpiredSessionIsNeverSeenOpen(t *testing.T) {
 
 // The receiver's clock has not moved, so a signature of the advanced time would
 // come from its future.
-func TestAdvanceDoesNotReachSignatures(t *testing.T) {
+func TestAdvance_SignaturesKeepTheirTime(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))
 	s := start(t, stripetest.Options{WebhookURL: r.url}).run(t)
@@ -71,4 +98,22 @@ func TestAdvanceDoesNotReachSignatures(t *testing.T) {
 	at := s.Events()[0].Attempts[0].At
 	require.True(t, at.After(before) && at.Before(time.Now().Add(time.Second)), at)
 	require.Panics(t, func() { s.Advance(-time.Second) })
+}
+
+func TestNew_InvalidOptions(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]stripetest.Options{
+		"no key":             {},
+		"live key":           {SecretKey: "sk_live_1"},
+		"live restricted":    {SecretKey: "rk_live_1"},
+		"no webhook secret":  {SecretKey: secretKey, WebhookURL: "http://localhost/webhook"},
+		"relative webhook":   {SecretKey: secretKey, WebhookURL: "/webhook", WebhookSecret: webhookSecret},
+		"relative public":    {SecretKey: secretKey, PublicURL: "/stripe"},
+		"pause of nothing":   {SecretKey: secretKey, Backoff: []time.Duration{0}},
+		"negative timeout":   {SecretKey: secretKey, DeliveryTimeout: -1},
+		"public, not a page": {SecretKey: secretKey, PublicURL: "javascript:alert(1)"},
+	} {
+		_, err := stripetest.New(opts)
+		require.Error(t, err, name)
+	}
 }

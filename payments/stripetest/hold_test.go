@@ -23,7 +23,7 @@ func (r receiver) heard(t *testing.T) string {
 	return string(e.Type)
 }
 
-func TestHeldEventsGoOutInTheOrderThatTheTestChooses(t *testing.T) {
+func TestReleaseDelivery_ChosenOrder(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))
 	s := start(t, stripetest.Options{WebhookURL: r.url}).run(t)
@@ -64,7 +64,7 @@ func TestHeldEventsGoOutInTheOrderThatTheTestChooses(t *testing.T) {
 	require.Equal(t, "checkout.session.completed", r.heard(t))
 }
 
-func TestAReleasedDeliveryThatFailsIsMadeAgain(t *testing.T) {
+func TestReleaseDelivery_FailureIsRepeated(t *testing.T) {
 	t.Parallel()
 	var up atomic.Bool
 	var server *stripetest.Server
@@ -107,80 +107,4 @@ func TestAReleasedDeliveryThatFailsIsMadeAgain(t *testing.T) {
 	require.NoError(t, s.WaitDelivered(within(t)))
 	_, err = start(t, stripetest.Options{}).ReleaseDelivery(within(t), nil)
 	require.ErrorContains(t, err, "no webhook URL")
-}
-
-func TestDeliveriesArePlanned(t *testing.T) {
-	t.Parallel()
-	r := receive(t, answering(http.StatusOK))
-	s := start(t, stripetest.Options{WebhookURL: r.url, Deliver: func(e stripetest.Event) []time.Duration {
-		return map[string][]time.Duration{
-			"checkout.session.completed": {time.Minute},
-			"refund.created":             {0, 0},
-			"charge.refunded":            nil,
-		}[e.Type]
-	}}).run(t)
-	sess := s.paid(t) // does not wait a minute
-	_, err := s.RefundFromDashboard(sess.ID, 0)
-	require.NoError(t, err)
-	require.Equal(t, "refund.created", r.heard(t))
-	require.Equal(t, "refund.created", r.heard(t))
-	s.Advance(time.Minute)
-	require.Equal(t, "checkout.session.completed", r.heard(t))
-	require.NoError(t, s.WaitDelivered(within(t)))
-	events := s.Events()
-	require.Len(t, events, 3)
-	require.Len(t, events[1].Attempts, 2)
-	require.True(t, events[2].Lost)
-	require.False(t, events[2].Delivered)
-
-	again, err := s.Resend(within(t), events[2].ID, 1)
-	require.NoError(t, err)
-	require.True(t, again[0].OK())
-	require.NoError(t, s.WaitDelivered(within(t), events[2].ID))
-}
-
-func TestAnEventThatWasNeverMade(t *testing.T) {
-	t.Parallel()
-	r := receive(t, answering(http.StatusOK))
-	s := start(t, stripetest.Options{WebhookURL: r.url, NeverMade: func(e stripetest.Event) bool {
-		return e.Type == "checkout.session.completed"
-	}}).run(t)
-	sess := s.paid(t)
-	require.Equal(t, stripetest.Paid, sess.PaymentStatus)
-	require.Empty(t, s.Events())
-	_, err := s.RefundFromDashboard(sess.ID, 0)
-	require.NoError(t, err)
-	require.NoError(t, s.WaitDelivered(within(t)))
-	require.Len(t, r.deliveries, 2)
-}
-
-// What has been delivered is not sent again because of a pause that was planned
-// before, nor because a copy of it failed.
-func TestADeliveredEventIsNotSentAgain(t *testing.T) {
-	t.Parallel()
-	answers := make(chan int, 10)
-	r := receive(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(<-answers) })
-	now := newClock()
-	var copies atomic.Int32
-	copies.Store(1)
-	s := start(t, stripetest.Options{WebhookURL: r.url, Now: now.Now, Backoff: []time.Duration{time.Hour},
-		Deliver: func(stripetest.Event) []time.Duration {
-			return []time.Duration{0, time.Minute}[:copies.Load()]
-		}}).run(t)
-	answers <- http.StatusInternalServerError
-	s.paid(t)
-	answers <- http.StatusOK
-	_, err := s.Resend(within(t), s.Events()[0].ID, 1)
-	require.NoError(t, err)
-	require.NoError(t, s.WaitDelivered(within(t)), "Run has nothing left to send")
-
-	copies.Store(2)
-	answers <- http.StatusOK
-	s.paid(t)
-	answers <- http.StatusInternalServerError // for the copy, a minute later
-	s.Advance(time.Minute)
-	require.NoError(t, s.WaitDelivered(within(t)))
-	require.Len(t, s.Events()[0].Attempts, 2)
-	require.Len(t, s.Events()[1].Attempts, 2)
-	require.True(t, s.Events()[1].Delivered)
 }

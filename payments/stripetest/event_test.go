@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/event"
+	"github.com/stripe/stripe-go/v76/webhook"
 
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
@@ -27,7 +28,7 @@ func (s standIn) listed(t *testing.T, params *stripe.EventListParams) []string {
 	return types
 }
 
-func TestUndeliveredEventsCanBeAskedFor(t *testing.T) {
+func TestListEvents_Undelivered(t *testing.T) {
 	t.Parallel()
 	var up atomic.Bool
 	up.Store(true)
@@ -61,7 +62,7 @@ func TestUndeliveredEventsCanBeAskedFor(t *testing.T) {
 	require.Empty(t, s.listed(t, undelivered))
 }
 
-func TestEventsAreFiltered(t *testing.T) {
+func TestListEvents_Filters(t *testing.T) {
 	t.Parallel()
 	now := newClock()
 	s := start(t, stripetest.Options{Now: now.Now})
@@ -96,7 +97,7 @@ func TestEventsAreFiltered(t *testing.T) {
 	}
 }
 
-func TestEventsAreKeptForThirtyDays(t *testing.T) {
+func TestListEvents_KeptForThirtyDays(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	s.paid(t)
@@ -108,4 +109,36 @@ func TestEventsAreKeptForThirtyDays(t *testing.T) {
 	_, err := s.eventsAPI().Get(id, nil)
 	require.Equal(t, stripe.ErrorCodeResourceMissing, stripeError(t, err).Code)
 	require.Len(t, s.Events(), 1, "a test still knows")
+}
+
+func TestEvent_NamesItsRequest(t *testing.T) {
+	t.Parallel()
+	r := receive(t, answering(http.StatusOK))
+	s := start(t, stripetest.Options{WebhookURL: r.url}).run(t)
+	expire := &stripe.CheckoutSessionExpireParams{}
+	expire.SetIdempotencyKey("expire-1")
+	expired, err := s.sessions.Expire(s.create(t).ID, expire)
+	require.NoError(t, err)
+
+	d := r.next(t)
+	ev, err := webhook.ConstructEvent(d.body, d.signature, webhookSecret)
+	require.NoError(t, err)
+	require.Equal(t, stripe.EventTypeCheckoutSessionExpired, ev.Type)
+	require.Equal(t, expired.LastResponse.RequestID, ev.Request.ID)
+	require.Equal(t, "expire-1", ev.Request.IdempotencyKey)
+}
+
+func TestEvent_NeverMade(t *testing.T) {
+	t.Parallel()
+	r := receive(t, answering(http.StatusOK))
+	s := start(t, stripetest.Options{WebhookURL: r.url, NeverMade: func(e stripetest.Event) bool {
+		return e.Type == "checkout.session.completed"
+	}}).run(t)
+	sess := s.paid(t)
+	require.Equal(t, stripetest.Paid, sess.PaymentStatus)
+	require.Empty(t, s.Events())
+	_, err := s.RefundFromDashboard(sess.ID, 0)
+	require.NoError(t, err)
+	require.NoError(t, s.WaitDelivered(within(t)))
+	require.Len(t, r.deliveries, 2)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,7 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-func TestStripesLibraryAcceptsWhatIsDelivered(t *testing.T) {
+func TestDelivery_StripesLibraryAccepts(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))
 	s := start(t, stripetest.Options{WebhookURL: r.url}).run(t)
@@ -49,26 +48,9 @@ func TestStripesLibraryAcceptsWhatIsDelivered(t *testing.T) {
 	require.Equal(t, http.StatusOK, events[0].LastStatus())
 }
 
-func TestAnEventNamesTheCallThatCausedIt(t *testing.T) {
-	t.Parallel()
-	r := receive(t, answering(http.StatusOK))
-	s := start(t, stripetest.Options{WebhookURL: r.url}).run(t)
-	expire := &stripe.CheckoutSessionExpireParams{}
-	expire.SetIdempotencyKey("expire-1")
-	expired, err := s.sessions.Expire(s.create(t).ID, expire)
-	require.NoError(t, err)
-
-	d := r.next(t)
-	ev, err := webhook.ConstructEvent(d.body, d.signature, webhookSecret)
-	require.NoError(t, err)
-	require.Equal(t, stripe.EventTypeCheckoutSessionExpired, ev.Type)
-	require.Equal(t, expired.LastResponse.RequestID, ev.Request.ID)
-	require.Equal(t, "expire-1", ev.Request.IdempotencyKey)
-}
-
 // Everything but a 2xx is sent again: errors, refusals, redirects, a connection
 // cut, an answer that does not come.
-func TestUntilA2xxItIsSentAgain(t *testing.T) {
+func TestDelivery_RepeatedUntil2xx(t *testing.T) {
 	t.Parallel()
 	failures := []http.HandlerFunc{
 		answering(http.StatusInternalServerError),
@@ -119,7 +101,7 @@ func TestUntilA2xxItIsSentAgain(t *testing.T) {
 	require.Empty(t, r.deliveries, "and not again after the 2xx")
 }
 
-func TestPausesGrowAndEndAfterThreeDays(t *testing.T) {
+func TestDelivery_GivenUpAfterThreeDays(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusInternalServerError))
 	var looks atomic.Int64
@@ -150,7 +132,7 @@ func TestPausesGrowAndEndAfterThreeDays(t *testing.T) {
 	require.Len(t, r.deliveries, last+1)
 }
 
-func TestAdvanceEndsAPause(t *testing.T) {
+func TestDelivery_AdvanceEndsPause(t *testing.T) {
 	t.Parallel()
 	var up atomic.Bool
 	r := receive(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -168,7 +150,7 @@ func TestAdvanceEndsAPause(t *testing.T) {
 }
 
 // An event whose receiver hangs holds no other one up.
-func TestOneStuckDeliveryDoesNotHoldTheOthers(t *testing.T) {
+func TestDelivery_HangingOneDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	stuck := make(chan struct{})
 	var n atomic.Int32
@@ -190,122 +172,7 @@ func TestOneStuckDeliveryDoesNotHoldTheOthers(t *testing.T) {
 	require.Equal(t, 0, s.Events()[0].LastStatus())
 }
 
-func TestResendTakesUpADeliveredEvent(t *testing.T) {
-	t.Parallel()
-	const n = 10
-	var all sync.WaitGroup
-	all.Add(n)
-	var first atomic.Bool
-	r := receive(t, func(http.ResponseWriter, *http.Request) {
-		if first.CompareAndSwap(false, true) {
-			return
-		}
-		// Nobody is answered before all are here: they do go out at once.
-		all.Done()
-		all.Wait()
-	})
-	s := start(t, stripetest.Options{WebhookURL: r.url}).run(t)
-	_, err := s.Pay(within(t), s.create(t).ID)
-	require.NoError(t, err)
-	e := s.Events()[0]
-	attempts, err := s.Resend(within(t), e.ID, n)
-	require.NoError(t, err)
-	require.Len(t, attempts, n)
-	for _, a := range attempts {
-		require.True(t, a.OK(), a.Error)
-	}
-	require.Len(t, s.Events()[0].Attempts, n+1)
-	_, err = s.Resend(within(t), "evt_none", 1)
-	require.ErrorIs(t, err, stripetest.ErrNotFound)
-	require.ErrorIs(t, s.WaitDelivered(within(t), "evt_none"), stripetest.ErrNotFound)
-}
-
-func TestPayWaitsForTheFirstAnswerAndNoLonger(t *testing.T) {
-	t.Parallel()
-	answer := make(chan struct{})
-	r := receive(t, func(w http.ResponseWriter, _ *http.Request) {
-		<-answer
-		w.WriteHeader(http.StatusInternalServerError)
-	})
-	s := start(t, stripetest.Options{WebhookURL: r.url, Backoff: []time.Duration{time.Hour}}).run(t)
-	sess := s.create(t)
-
-	impatient, cancel := context.WithCancel(context.Background())
-	paid := make(chan error, 1)
-	go func() {
-		_, err := s.Pay(impatient, sess.ID)
-		paid <- err
-	}()
-	r.next(t)
-	require.Empty(t, paid, "the webhook has no answer yet")
-	cancel()
-	require.ErrorIs(t, <-paid, context.Canceled)
-	known, err := s.Session(sess.ID)
-	require.NoError(t, err)
-	require.Equal(t, stripetest.Paid, known.PaymentStatus, "the waiting ended, not the payment")
-
-	other := s.create(t)
-	go func() {
-		_, err := s.Pay(context.Background(), other.ID)
-		paid <- err
-	}()
-	r.next(t)
-	close(answer)
-	require.NoError(t, <-paid, "a 500 is an answer")
-}
-
-// The race that a program must survive: the customer is quicker than the answer
-// to the call that created the session.
-func TestTheWebhookCanComeBeforeTheAnswerToCreate(t *testing.T) {
-	t.Parallel()
-	var server *stripetest.Server
-	told := make(chan string, 1)
-	r := receive(t, answering(http.StatusOK))
-	s := start(t, stripetest.Options{WebhookURL: r.url, OnCreate: func(sess stripetest.Session) {
-		_, err := server.Pay(context.Background(), sess.ID)
-		if err == nil {
-			told <- sess.ID
-		}
-	}})
-	server = s.Server
-	s.run(t)
-	sess, err := s.sessions.New(order())
-	require.NoError(t, err)
-	require.Len(t, r.deliveries, 1, "delivered before the call was answered")
-	require.Equal(t, sess.ID, <-told)
-	require.Equal(t, stripe.CheckoutSessionStatusOpen, sess.Status, "the answer says what was true when it was made")
-}
-
-func TestOfManyWhoPayAtOnceOneDoes(t *testing.T) {
-	t.Parallel()
-	r := receive(t, answering(http.StatusOK))
-	s := start(t, stripetest.Options{WebhookURL: r.url}).run(t)
-	sess := s.create(t)
-	var paid, refused atomic.Int32
-	var customers sync.WaitGroup
-	for i := range 32 {
-		customers.Go(func() {
-			var err error
-			if i%4 == 0 {
-				_, err = s.Server.Expire(sess.ID)
-			} else {
-				_, err = s.Pay(context.Background(), sess.ID)
-			}
-			if err == nil {
-				paid.Add(1)
-			} else {
-				refused.Add(1)
-			}
-		})
-	}
-	customers.Wait()
-	require.EqualValues(t, 1, paid.Load())
-	require.EqualValues(t, 31, refused.Load())
-	require.NoError(t, s.WaitDelivered(within(t)))
-	require.Len(t, s.Events(), 1)
-}
-
-func TestRunIsOneAtATimeAndGoesOnWhereItWas(t *testing.T) {
+func TestRun_OneAtATimeAndContinues(t *testing.T) {
 	t.Parallel()
 	var up atomic.Bool
 	r := receive(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -331,10 +198,71 @@ func TestRunIsOneAtATimeAndGoesOnWhereItWas(t *testing.T) {
 	require.NoError(t, s.WaitDelivered(within(t)))
 }
 
-func TestSignIsStripesSignature(t *testing.T) {
+func TestSign(t *testing.T) {
 	t.Parallel()
 	payload, at := []byte(`{"id":"evt_1"}`), time.Now()
 	theirs := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: payload, Secret: webhookSecret,
 		Timestamp: at})
 	require.Equal(t, theirs.Header, stripetest.Sign(payload, webhookSecret, at))
+}
+
+func TestDelivery_Plan(t *testing.T) {
+	t.Parallel()
+	r := receive(t, answering(http.StatusOK))
+	s := start(t, stripetest.Options{WebhookURL: r.url, Deliver: func(e stripetest.Event) []time.Duration {
+		return map[string][]time.Duration{
+			"checkout.session.completed": {time.Minute},
+			"refund.created":             {0, 0},
+			"charge.refunded":            nil,
+		}[e.Type]
+	}}).run(t)
+	sess := s.paid(t) // does not wait a minute
+	_, err := s.RefundFromDashboard(sess.ID, 0)
+	require.NoError(t, err)
+	require.Equal(t, "refund.created", r.heard(t))
+	require.Equal(t, "refund.created", r.heard(t))
+	s.Advance(time.Minute)
+	require.Equal(t, "checkout.session.completed", r.heard(t))
+	require.NoError(t, s.WaitDelivered(within(t)))
+	events := s.Events()
+	require.Len(t, events, 3)
+	require.Len(t, events[1].Attempts, 2)
+	require.True(t, events[2].Lost)
+	require.False(t, events[2].Delivered)
+
+	again, err := s.Resend(within(t), events[2].ID, 1)
+	require.NoError(t, err)
+	require.True(t, again[0].OK())
+	require.NoError(t, s.WaitDelivered(within(t), events[2].ID))
+}
+
+// What has been delivered is not sent again because of a pause that was planned
+// before, nor because a copy of it failed.
+func TestDelivery_CopyOfDeliveredEventIsNotSent(t *testing.T) {
+	t.Parallel()
+	answers := make(chan int, 10)
+	r := receive(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(<-answers) })
+	now := newClock()
+	var copies atomic.Int32
+	copies.Store(1)
+	s := start(t, stripetest.Options{WebhookURL: r.url, Now: now.Now, Backoff: []time.Duration{time.Hour},
+		Deliver: func(stripetest.Event) []time.Duration {
+			return []time.Duration{0, time.Minute}[:copies.Load()]
+		}}).run(t)
+	answers <- http.StatusInternalServerError
+	s.paid(t)
+	answers <- http.StatusOK
+	_, err := s.Resend(within(t), s.Events()[0].ID, 1)
+	require.NoError(t, err)
+	require.NoError(t, s.WaitDelivered(within(t)), "Run has nothing left to send")
+
+	copies.Store(2)
+	answers <- http.StatusOK
+	s.paid(t)
+	answers <- http.StatusInternalServerError // for the copy, a minute later
+	s.Advance(time.Minute)
+	require.NoError(t, s.WaitDelivered(within(t)))
+	require.Len(t, s.Events()[0].Attempts, 2)
+	require.Len(t, s.Events()[1].Attempts, 2)
+	require.True(t, s.Events()[1].Delivered)
 }

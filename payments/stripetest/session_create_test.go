@@ -15,7 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-func TestEachParameterIsCheckedAsStripeChecksIt(t *testing.T) {
+func TestCreateSession_ParametersAreValidated(t *testing.T) {
 	t.Parallel()
 	now := newClock()
 	s := start(t, stripetest.Options{Now: now.Now})
@@ -206,4 +206,70 @@ func post(t *testing.T, s standIn, form url.Values) *stripe.Error {
 		return nil
 	}
 	return stripeError(t, err)
+}
+
+func TestCreateSession_IsWhatWasRequested(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	params := order()
+	expires := time.Now().Add(31 * time.Minute).Unix()
+	params.ExpiresAt = &expires
+	params.AddExpand("payment_intent")
+
+	sess, err := s.sessions.New(params)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(sess.ID, "cs_test_"), sess.ID)
+	require.Equal(t, "checkout.session", sess.Object)
+	require.Equal(t, stripe.CheckoutSessionStatusOpen, sess.Status)
+	require.Equal(t, stripe.CheckoutSessionPaymentStatusUnpaid, sess.PaymentStatus)
+	require.Equal(t, stripe.CheckoutSessionModePayment, sess.Mode)
+	require.Equal(t, int64(2500), sess.AmountTotal)
+	require.Equal(t, int64(2500), sess.AmountSubtotal)
+	require.Equal(t, stripe.CurrencyEUR, sess.Currency)
+	require.Equal(t, "payment-1", sess.ClientReferenceID)
+	require.Equal(t, "ada@example.com", sess.CustomerEmail)
+	require.Equal(t, "ada@example.com", sess.CustomerDetails.Email)
+	require.Equal(t, map[string]string{"booking_id": "booking-1"}, sess.Metadata)
+	require.Equal(t, expires, sess.ExpiresAt)
+	require.InDelta(t, time.Now().Unix(), sess.Created, 5)
+	require.Equal(t, *params.SuccessURL, sess.SuccessURL)
+	require.Equal(t, *params.CancelURL, sess.CancelURL)
+	require.Equal(t, s.url+"/pay/"+sess.ID, sess.URL)
+	require.False(t, sess.Livemode)
+	require.Nil(t, sess.PaymentIntent, "Stripe makes it only when the customer pays")
+	require.NotEmpty(t, sess.LastResponse.RequestID)
+
+	again, err := s.sessions.Get(sess.ID, nil)
+	require.NoError(t, err)
+	require.JSONEq(t, string(sess.LastResponse.RawJSON), string(again.LastResponse.RawJSON))
+
+	known, err := s.Session(sess.ID)
+	require.NoError(t, err)
+	require.Equal(t, []stripetest.LineItem{{Name: "Boat tour", Quantity: 2, UnitAmount: 1250}}, known.LineItems)
+	require.Equal(t, map[string]string{"payment_id": "payment-1"}, known.PaymentIntentMetadata)
+}
+
+func TestCreateSession_ExpiresAfterADayByDefault(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	sess := s.create(t)
+	require.Equal(t, int64(24*60*60), sess.ExpiresAt-sess.Created)
+}
+
+func TestCreateSession_FreeNeedsNoPayment(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{})
+	params := order()
+	params.LineItems[0].PriceData.UnitAmount = stripe.Int64(0)
+	sess, err := s.sessions.New(params)
+	require.NoError(t, err)
+	require.Equal(t, stripe.CheckoutSessionPaymentStatusNoPaymentRequired, sess.PaymentStatus)
+
+	_, err = s.Pay(within(t), sess.ID)
+	require.NoError(t, err)
+	sess, err = s.sessions.Get(sess.ID, nil)
+	require.NoError(t, err)
+	require.Equal(t, stripe.CheckoutSessionStatusComplete, sess.Status)
+	require.Equal(t, stripe.CheckoutSessionPaymentStatusNoPaymentRequired, sess.PaymentStatus)
+	require.Nil(t, sess.PaymentIntent)
 }

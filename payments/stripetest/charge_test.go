@@ -38,7 +38,7 @@ func (s standIn) types(n int) []string {
 	return types
 }
 
-func TestAPaidSessionHasAnIntentAndACharge(t *testing.T) {
+func TestCharge_OfPaidSession(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.paid(t)
@@ -81,7 +81,7 @@ func TestAPaidSessionHasAnIntentAndACharge(t *testing.T) {
 // get1 is the error of a call.
 func get1[T any](_ T, err error) error { return err }
 
-func TestForgottenMoneyStaysInTheBalance(t *testing.T) {
+func TestBalance_CountsForgotten(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	s.Keep(2)
