@@ -127,7 +127,8 @@ func (s *Server) authorize(r *http.Request) error {
 	switch {
 	case !ok || key == "":
 		return refused(http.StatusUnauthorized, "", "You did not provide an API key. You need to provide "+
-			"your API key in the Authorization header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').")
+			"your API key in the Authorization header, using Bearer auth "+
+			"(e.g. 'Authorization: Bearer YOUR_SECRET_KEY').")
 	case subtle.ConstantTimeCompare([]byte(key), []byte(s.opts.SecretKey)) != 1:
 		return refused(http.StatusUnauthorized, "", "Invalid API Key provided.")
 	}

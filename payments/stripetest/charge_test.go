@@ -29,7 +29,7 @@ func (s standIn) paid(t *testing.T) stripetest.Session {
 	return sess
 }
 
-// types are the types of the events after the first n, oldest first.
+// types returns the types of the events after the first n, oldest first.
 func (s standIn) types(n int) []string {
 	var types []string
 	for _, e := range s.Events()[n:] {
@@ -78,7 +78,7 @@ func TestCharge_OfPaidSession(t *testing.T) {
 	require.ErrorIs(t, err, stripetest.ErrNotFound, "not paid yet")
 }
 
-// get1 is the error of a call.
+// get1 returns the error of a call.
 func get1[T any](_ T, err error) error { return err }
 
 func TestBalance_CountsForgotten(t *testing.T) {

@@ -48,8 +48,7 @@ func TestDelivery_StripesLibraryAccepts(t *testing.T) {
 	require.Equal(t, http.StatusOK, events[0].LastStatus())
 }
 
-// Everything but a 2xx is sent again: errors, refusals, redirects, a connection
-// cut, an answer that does not come.
+// Errors, refusals, redirects, reset connections and timeouts are repeated.
 func TestDelivery_RepeatedUntil2xx(t *testing.T) {
 	t.Parallel()
 	failures := []http.HandlerFunc{
@@ -109,7 +108,7 @@ func TestDelivery_GivenUpAfterThreeDays(t *testing.T) {
 	pauses := []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour}
 	s := start(t, stripetest.Options{
 		WebhookURL: r.url, Backoff: pauses,
-		// Ten minutes go by whenever somebody looks.
+		// Each reading advances the clock by ten minutes.
 		Now: func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * 10 * time.Minute) },
 	})
 	_, err := s.Server.Expire(s.create(t).ID)
@@ -149,7 +148,6 @@ func TestDelivery_AdvanceEndsPause(t *testing.T) {
 	require.Len(t, s.Events()[0].Attempts, 2)
 }
 
-// An event whose receiver hangs holds no other one up.
 func TestDelivery_HangingOneDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	stuck := make(chan struct{})
@@ -236,8 +234,7 @@ func TestDelivery_Plan(t *testing.T) {
 	require.NoError(t, s.WaitDelivered(within(t), events[2].ID))
 }
 
-// What has been delivered is not sent again because of a pause that was planned
-// before, nor because a copy of it failed.
+// Neither an earlier planned pause nor a failed copy repeats an event that was delivered.
 func TestDelivery_CopyOfDeliveredEventIsNotSent(t *testing.T) {
 	t.Parallel()
 	answers := make(chan int, 10)

@@ -20,9 +20,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// These tests hold the stand-in against Stripe's published description, so that
-// it does not invent a Stripe of its own. The description is of a later API
-// version than 2023-10-16; what these objects say is in both.
+// These tests compare the stand-in with Stripe's published description. It is of a later
+// API version than 2023-10-16, but these fields are in both.
 
 func TestDescription_FieldsOfSessions(t *testing.T) {
 	t.Parallel()
@@ -62,7 +61,7 @@ func TestDescription_Lists(t *testing.T) {
 	var object map[string]any
 	require.NoError(t, json.Unmarshal([]byte(read(t, get(t, s.url+"/v1/checkout/sessions"))), &object))
 	operation := stripemock.Description(t).Paths["/v1/checkout/sessions"]["get"]
-	delete(object, "data") // sessions, which have a test of their own
+	delete(object, "data") // sessions, which TestDescription_FieldsOfSessions checks
 	described := operation.Responses["200"].Content["application/json"].Schema
 	for name := range object {
 		require.Contains(t, described.Properties, name)
@@ -70,8 +69,8 @@ func TestDescription_Lists(t *testing.T) {
 	require.Equal(t, "list", object["object"])
 }
 
-// matches compares an answer with its description: names, types, null, enums,
-// and the fields that are always there.
+// matches checks a response against its schema: names, types, null, enums and required
+// fields.
 func matches(t *testing.T, described *spec.Schema, got any, path string, except map[string]string) {
 	t.Helper()
 	if _, ok := except[path]; ok {
@@ -116,8 +115,8 @@ func matches(t *testing.T, described *spec.Schema, got any, path string, except 
 	}
 }
 
-// resolve follows references and chooses, of several possible schemas, the one
-// for an id or the one for an object.
+// resolve follows references and chooses, of several schemas, the one for an id or for an
+// object.
 func resolve(t *testing.T, s *spec.Schema, got any) *spec.Schema {
 	t.Helper()
 	for {
@@ -164,8 +163,8 @@ func TestDescription_ParametersOfSessions(t *testing.T) {
 
 var step = regexp.MustCompile(`[^\[\]]+|\[\]`)
 
-// describes walks from a schema to the parameter that a pattern such as
-// line_items[][price_data][currency] stands for.
+// describes reports whether a schema has the parameter of a pattern such as
+// line_items[][price_data][currency].
 func describes(s *spec.Schema, pattern string) bool {
 	at := []*spec.Schema{s}
 	for _, name := range step.FindAllString(pattern, -1) {
@@ -187,8 +186,8 @@ func describes(s *spec.Schema, pattern string) bool {
 	return len(at) > 0
 }
 
-// What the stand-in takes, stripe-mock takes; what stripe-mock can see to be
-// wrong, neither takes.
+// stripe-mock accepts what the stand-in accepts; both reject the mistakes that
+// stripe-mock detects.
 func TestDescription_StripeMockAgreesOnSessions(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
@@ -218,7 +217,7 @@ func TestDescription_StripeMockAgreesOnSessions(t *testing.T) {
 		"mode that is unknown": {map[string]string{"mode": "pay"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for who, api := range map[string]session.Client{"the stand-in": s.sessions, "stripe-mock": mock} {
+			for name, api := range map[string]session.Client{"the stand-in": s.sessions, "stripe-mock": mock} {
 				params := &stripe.CheckoutSessionParams{}
 				sent := maps.Clone(full)
 				maps.Copy(sent, c.change)
@@ -227,10 +226,10 @@ func TestDescription_StripeMockAgreesOnSessions(t *testing.T) {
 				}
 				_, err := api.New(params)
 				if c.accepted {
-					require.NoError(t, err, who)
+					require.NoError(t, err, name)
 					continue
 				}
-				require.Equal(t, http.StatusBadRequest, stripeError(t, err).HTTPStatusCode, who)
+				require.Equal(t, http.StatusBadRequest, stripeError(t, err).HTTPStatusCode, name)
 			}
 		})
 	}
@@ -245,7 +244,7 @@ func TestDescription_StripeMockAgreesOnSessions(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// objectAt is what the API answers.
+// objectAt returns the API's response to a GET.
 func (s standIn) objectAt(t *testing.T, path string) map[string]any {
 	t.Helper()
 	resp := get(t, s.url+path)
@@ -255,7 +254,7 @@ func (s standIn) objectAt(t *testing.T, path string) map[string]any {
 	return object
 }
 
-// Every object of the money, in every status it can have, and as events carry it.
+// Every object in every status, from the API and in events.
 func TestDescription_FieldsOfChargesRefundsDisputes(t *testing.T) {
 	t.Parallel()
 	schemas := stripemock.Description(t).Components.Schemas
@@ -333,13 +332,12 @@ func TestDescription_ParametersOfRefundsAndLists(t *testing.T) {
 	}
 }
 
-// What the stand-in takes, stripe-mock takes.
 func TestDescription_StripeMockAgreesOnRefunds(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
 	sess := s.paid(t)
 	mock := standIn{sessions: client(stripemock.Start(t), stripemock.Key)}
-	for who, api := range map[string]stripe.Backend{"the stand-in": s.sessions.B, "stripe-mock": mock.sessions.B} {
+	for name, api := range map[string]stripe.Backend{"the stand-in": s.sessions.B, "stripe-mock": mock.sessions.B} {
 		key := map[string]string{"the stand-in": secretKey, "stripe-mock": stripemock.Key}[who]
 		refunds, events := refund.Client{Key: key, B: api}, event.Client{Key: key, B: api}
 		params := of(sess, 100)
@@ -347,22 +345,22 @@ func TestDescription_StripeMockAgreesOnRefunds(t *testing.T) {
 		params.AddMetadata("refund_id", "1")
 		params.AddExpand("charge")
 		_, err := refunds.New(params)
-		require.NoError(t, err, who)
+		require.NoError(t, err, name)
 		params.AddExtra("no_such_parameter", "1")
 		_, err = refunds.New(params)
-		require.Equal(t, 400, stripeError(t, err).HTTPStatusCode, who)
+		require.Equal(t, 400, stripeError(t, err).HTTPStatusCode, name)
 
 		listed := refunds.List(&stripe.RefundListParams{PaymentIntent: &sess.PaymentIntentID,
 			Charge: stripe.String("ch_1")})
 		listed.Next()
-		require.NoError(t, listed.Err(), who)
+		require.NoError(t, listed.Err(), name)
 		all := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false),
 			Types:        stripe.StringSlice([]string{"charge.refunded", "refund.created"}),
 			CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: 1, LesserThan: 1 << 35}}
 		all.Limit = stripe.Int64(3)
 		told := events.List(all)
 		told.Next()
-		require.NoError(t, told.Err(), who)
+		require.NoError(t, told.Err(), name)
 	}
 }
 

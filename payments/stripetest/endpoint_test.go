@@ -10,11 +10,11 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// endpoints are what the API lists.
+// endpoints returns the listed endpoints.
 func (s standIn) endpoints(t *testing.T) (all []*stripe.WebhookEndpoint) {
 	t.Helper()
 	params := &stripe.WebhookEndpointListParams{}
-	params.Limit = stripe.Int64(1) // and so by pages
+	params.Limit = stripe.Int64(1) // several pages
 	it := webhookendpoint.Client{Key: secretKey, B: s.sessions.B}.List(params)
 	for it.Next() {
 		all = append(all, it.WebhookEndpoint())

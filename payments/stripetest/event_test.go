@@ -16,7 +16,7 @@ import (
 
 func (s standIn) eventsAPI() event.Client { return event.Client{Key: secretKey, B: s.sessions.B} }
 
-// listed are the types of the events that the API answers with.
+// listed returns the types of the listed events.
 func (s standIn) listed(t *testing.T, params *stripe.EventListParams) []string {
 	t.Helper()
 	var types []string
@@ -45,7 +45,7 @@ func TestListEvents_Undelivered(t *testing.T) {
 
 	undelivered, delivered := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false)},
 		&stripe.EventListParams{DeliverySuccess: stripe.Bool(true)}
-	undelivered.Limit = stripe.Int64(1) // and so by pages
+	undelivered.Limit = stripe.Int64(1) // several pages
 	require.Equal(t, []string{"charge.refunded", "refund.created"}, s.listed(t, undelivered))
 	require.Equal(t, []string{"checkout.session.completed"}, s.listed(t, delivered))
 	first := s.Events()[0]

@@ -18,14 +18,13 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// A shop is tested from the order to the webhook: the stand-in is served beside
-// it, and the shop's own Stripe client and webhook handler do what they do in
-// production.
+// A whole test of a shop, from the order to the webhook: the stand-in is served beside
+// it, and the shop's Stripe client and webhook handler run as in production.
 func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 
-	// The shop, and where it hears from Stripe.
+	// The shop's webhook endpoint.
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		payload, _ := io.ReadAll(r.Body)
 		event, err := webhook.ConstructEvent(payload, r.Header.Get("Stripe-Signature"), "whsec_example")
@@ -37,7 +36,7 @@ func Example() {
 	}))
 	defer shop.Close()
 
-	// The stand-in, served and at work.
+	// The stand-in, served and running.
 	stand, err := stripetest.New(stripetest.Options{
 		SecretKey:     "sk_test_example",
 		WebhookURL:    shop.URL,
@@ -50,7 +49,7 @@ func Example() {
 	defer api.Close()
 	go func() { _ = stand.Run(ctx) }()
 
-	// The shop's client: Stripe's own, with another address.
+	// The shop's client is Stripe's own, with another address.
 	sessions := session.Client{Key: "sk_test_example", B: stripe.GetBackendWithConfig(
 		stripe.APIBackend, &stripe.BackendConfig{URL: stripe.String(api.URL)})}
 	created, err := sessions.New(boatTour())
@@ -59,7 +58,7 @@ func Example() {
 	}
 	fmt.Println("created:", created.Status, created.AmountTotal, created.Currency)
 
-	// The customer pays; Stripe then says so once more than it should.
+	// The customer pays; Stripe delivers the event twice.
 	paid, err := stand.Pay(ctx, created.ID)
 	if err != nil {
 		panic(err)
@@ -78,9 +77,8 @@ func Example() {
 	// the shop hears: checkout.session.completed order 7
 }
 
-// Faults on the way to Stripe are made by wrapping the handler. Here the session
-// is created and the answer lost: the worst case, and the one for which
-// idempotency keys exist. Stripe's client tries again by itself.
+// Wrapping the handler injects faults. Here the session is created and the response lost:
+// the worst case, for which idempotency keys exist. Stripe's client retries.
 func ExampleServer_ServeHTTP_lostAnswer() {
 	stand, err := stripetest.New(stripetest.Options{SecretKey: "sk_test_example"})
 	if err != nil {
@@ -113,7 +111,7 @@ func ExampleServer_ServeHTTP_lostAnswer() {
 	// sessions: 1
 }
 
-// boatTour is what the shop of the examples sells.
+// boatTour is the order of the examples.
 func boatTour() *stripe.CheckoutSessionParams {
 	return &stripe.CheckoutSessionParams{
 		Mode:              stripe.String("payment"),
@@ -124,16 +122,17 @@ func boatTour() *stripe.CheckoutSessionParams {
 			PriceData: &stripe.CheckoutSessionLineItemPriceDataParams{
 				Currency:    stripe.String("eur"),
 				UnitAmount:  stripe.Int64(4900),
-				ProductData: &stripe.CheckoutSessionLineItemPriceDataProductDataParams{Name: stripe.String("Boat tour")},
+				ProductData: &stripe.CheckoutSessionLineItemPriceDataProductDataParams{
+					Name: stripe.String("Boat tour"),
+				},
 			},
 		}},
 	}
 }
 
-// A shop's refunds are tested where they go wrong: the call is made and its
-// answer lost, the bank sends the money back a day later, and the webhooks come
-// in the wrong order. In the end the shop's books are compared with the
-// stand-in's.
+// Refunds where they go wrong: the call's response is lost, the bank returns the money a
+// day later, and the webhooks come in the wrong order. In the end the shop's books are
+// compared with the stand-in's.
 func Example_refund() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -169,8 +168,8 @@ func Example_refund() {
 		panic(err)
 	}
 
-	// The shop refunds; the connection is cut on the way back, and Stripe's client tries
-	// again.
+	// The shop refunds; the connection is reset after the effect, and Stripe's client
+	// retries.
 	stand.HoldDelivery()
 	stand.MakeRefundsPending(1)
 	lost := stand.Fault(func(r *http.Request) bool { return r.URL.Path == "/v1/refunds" }, stripetest.ResetAfter, 1)

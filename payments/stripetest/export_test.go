@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// What each endpoint knows, to be compared with Stripe's description.
+// The parameters of each endpoint, to compare with Stripe's description.
 var (
 	CreateParameters   = createParameters
 	ExpireParameters   = expireParameters
@@ -19,11 +19,10 @@ var (
 	EndpointListParameters = endpointListParameters
 )
 
-// Keep sets how many sessions, events and idempotency keys each are remembered.
-// It is called before the server is used.
+// Keep sets how many objects of each kind are kept. Call it before using the server.
 func (s *Server) Keep(n int) { s.keep = n }
 
-// LookAgain sets how often Run looks at the clock. It is called before Run.
+// LookAgain sets how often Run reads the clock. Call it before Run.
 func (s *Server) LookAgain(d time.Duration) { s.lookAgain = d }
 
 // WaitAttempted waits until a delivery of every event has been attempted.

@@ -20,8 +20,8 @@ func creations(r *http.Request) bool {
 	return r.Method == "POST" && r.URL.Path == "/v1/checkout/sessions"
 }
 
-// Each kind fires once, has its effect or not, and a repeat with the same key
-// ends with one session: but for the 500 that Stripe has stored.
+// Each kind fires once, with or without its effect; a repeat with the same key then
+// creates the one session, except after a stored 500.
 func TestFault_Kinds(t *testing.T) {
 	t.Parallel()
 	status := func(code int) func(*testing.T, error) {
@@ -97,8 +97,8 @@ func TestFault_HangContinuesAfterRelease(t *testing.T) {
 	}
 }
 
-// Closing the web server waits for its calls, so it ends only when the stand-in
-// has noticed that the client is gone.
+// Closing the web server waits for its calls, so it returns only once the stand-in has
+// noticed that the client disconnected.
 func TestFault_HangEndsWithClient(t *testing.T) {
 	t.Parallel()
 	for kind, effect := range map[stripetest.FaultKind]int{stripetest.HangBefore: 0, stripetest.HangAfter: 1} {
@@ -119,9 +119,8 @@ func TestFault_HangEndsWithClient(t *testing.T) {
 	}
 }
 
-// M2: a call that hangs while Stripe executes it has its effect in the end, although its
-// client has gone; until then a repeat with its key is refused, and afterwards gets its
-// answer.
+// A call that hangs during its execution takes effect although its client disconnected;
+// until then a repeat with its key is a 409, afterwards it gets the stored response.
 func TestFault_HangDuringKeepsKeyInUse(t *testing.T) {
 	t.Parallel()
 	for given, answered := range map[string]string{"": "invalid_request_error",
@@ -156,11 +155,11 @@ func TestFault_HangDuringKeepsKeyInUse(t *testing.T) {
 	require.Error(t, err)
 }
 
-// M2: a key in use without another call of ours, under either error type.
+// A key in use without another call, with either error type.
 func TestFault_KeyInUse(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{KeyInUseType: "idempotency_error"})
-	// The library makes the call twice by itself.
+	// The library repeats the call once.
 	f := s.Fault(creations, stripetest.KeyInUse, 2)
 	_, err := s.sessions.New(keyed("k"))
 	refused := stripeError(t, err)
@@ -190,7 +189,7 @@ func TestFault_OrderAndCount(t *testing.T) {
 	require.ErrorIs(t, first.Wait(soon, 3), context.Canceled)
 	require.Panics(t, func() { s.Fault(nil, stripetest.FailAfter, 0) })
 
-	// The pay page is no call.
+	// The pay page is not an API call.
 	s.Fault(nil, stripetest.FailBefore, 1)
 	require.False(t, strings.Contains(read(t, get(t, s.Sessions()[0].URL)), "fault"))
 }

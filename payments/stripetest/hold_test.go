@@ -15,7 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// heard is the type of the next delivery's event.
+// heard returns the type of the next delivered event.
 func (r receiver) heard(t *testing.T) string {
 	t.Helper()
 	var e stripe.Event
@@ -60,7 +60,7 @@ func TestReleaseDelivery_ChosenOrder(t *testing.T) {
 	require.ErrorContains(t, s.WaitDelivered(within(t), events[1].ID), "lost")
 	require.NoError(t, s.WaitDelivered(within(t)))
 
-	s.paid(t) // as usual again
+	s.paid(t) // delivered at once again
 	require.Equal(t, "checkout.session.completed", r.heard(t))
 }
 
@@ -70,7 +70,7 @@ func TestReleaseDelivery_FailureIsRepeated(t *testing.T) {
 	var server *stripetest.Server
 	r := receive(t, func(w http.ResponseWriter, _ *http.Request) {
 		if !up.Load() {
-			// An event that happens meanwhile is held, too, and not forgotten.
+			// An event during the release is held too.
 			_, err := server.RefundFromDashboard(server.Sessions()[0].ID, 100)
 			if err != nil {
 				panic(err)

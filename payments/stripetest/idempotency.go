@@ -106,8 +106,8 @@ func (s *Server) forgetKeys() {
 func (s *Server) keyInUse(key string) *apiError {
 	e := refused(http.StatusConflict, "idempotency_key_in_use",
 		"There is currently another in-progress request using this "+
-			"Idempotent Key (that probably means you submitted twice, and the other request is still going through): %s. "+
-			"Please try again later.", key)
+			"Idempotent Key (that probably means you submitted twice, and the other request is still going through): "+
+			"%s. Please try again later.", key)
 	if s.opts.KeyInUseType != "" {
 		e.Type = s.opts.KeyInUseType
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// keyed is an order that carries an idempotency key.
+// keyed returns an order with an idempotency key.
 func keyed(key string) *stripe.CheckoutSessionParams {
 	p := order()
 	p.SetIdempotencyKey(key)
@@ -63,7 +63,7 @@ func TestIdempotency_KeyOfOtherRequest(t *testing.T) {
 	require.Equal(t, stripe.ErrorTypeIdempotency, stripeError(t, err).Type)
 	require.Len(t, s.Sessions(), 1)
 
-	// Neither call has parameters, but they are not the same call.
+	// Two calls without parameters, but for different sessions.
 	second := s.create(t)
 	expire.SetIdempotencyKey("e")
 	_, err = s.sessions.Expire(first.ID, expire)
@@ -128,8 +128,8 @@ func TestIdempotency_KeyTooLong(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, do(t, req).StatusCode)
 }
 
-// While an answer is held back, a repeat of its call is refused and does
-// nothing; afterwards it gets the answer.
+// A repeat during the first call is refused without effect, and afterwards gets the
+// stored response.
 func TestIdempotency_RepeatDuringFirstCall(t *testing.T) {
 	t.Parallel()
 	reached, release := make(chan stripetest.Session), make(chan struct{})
@@ -160,7 +160,7 @@ func TestIdempotency_RepeatDuringFirstCall(t *testing.T) {
 	require.Equal(t, created.ID, again.ID)
 }
 
-// A hook that panics is the test's fault, and must not lock its key for ever.
+// A panic in a test's hook must not leave the key in use.
 func TestIdempotency_PanicFreesKey(t *testing.T) {
 	t.Parallel()
 	var once sync.Once

@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// press posts one of the page's buttons, as a browser would.
+// press submits one of the page's buttons.
 func press(t *testing.T, page, action string, fields ...string) *http.Response {
 	t.Helper()
 	form := url.Values{"action": {action}}
@@ -39,7 +39,7 @@ func TestPage_ShowsLineItems(t *testing.T) {
 		`value="pay"`, `value="decline"`, `value="leave"`, `href="style.css"`} {
 		require.Contains(t, page, want)
 	}
-	// What a strict Content-Security-Policy would block is not there.
+	// Nothing that a strict Content-Security-Policy would block.
 	for _, never := range []string{"<script", "<style", "style=", "onclick", "https://"} {
 		require.NotContains(t, page, never)
 	}
@@ -61,7 +61,7 @@ func TestPage_AmountsByCurrency(t *testing.T) {
 		require.Equal(t, strings.ToLower(currency), string(sess.Currency))
 		require.Contains(t, read(t, get(t, sess.URL)), want)
 	}
-	// M4: 50000 shillings are 5000000 to Stripe, and written without decimals.
+	// 50000 shillings are 5000000 at Stripe, and are shown without decimals.
 	shillings := order()
 	shillings.LineItems[0].PriceData.Currency, shillings.LineItems[0].PriceData.UnitAmount = stripe.String("ugx"),
 		stripe.Int64(5000000)
@@ -187,8 +187,6 @@ func TestPage_TextIsEscaped(t *testing.T) {
 	require.NotContains(t, read(t, get(t, sess.URL)), "<script")
 }
 
-// A host that has a port of its own for everything mounts the stand-in below a
-// prefix.
 func TestServer_BelowAPrefix(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()

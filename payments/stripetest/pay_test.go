@@ -168,8 +168,7 @@ func TestPay_OneOfManyAtOnce(t *testing.T) {
 	require.Len(t, s.Events(), 1)
 }
 
-// The race that a program must survive: the customer is quicker than the answer
-// to the call that created the session.
+// The customer pays before the response to the call that created the session.
 func TestPay_WebhookBeforeCreateIsAnswered(t *testing.T) {
 	t.Parallel()
 	var server *stripetest.Server

@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// of asks for a refund of a session's payment; amount 0 means all of it.
+// of returns the parameters to refund a session's payment; amount 0 means all of it.
 func of(sess stripetest.Session, amount int64) *stripe.RefundParams {
 	p := &stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID}
 	if amount > 0 {
@@ -64,7 +64,7 @@ func TestRefund_SucceedsWithTwoEvents(t *testing.T) {
 	require.EqualValues(t, 1000, charged.AmountRefunded)
 	require.Nil(t, charged.Refunds, "API versions since 2022-11-15 leave the list out")
 
-	// The rest of it, by charge and without an amount.
+	// The rest, by charge and without an amount.
 	rest, err := s.refunds().New(&stripe.RefundParams{Charge: &ch.ID})
 	require.NoError(t, err)
 	require.EqualValues(t, 1500, rest.Amount)
@@ -195,8 +195,7 @@ func TestListRefunds_NewestFirst(t *testing.T) {
 	require.Equal(t, 404, get(t, s.url+"/v1/refunds?starting_after=re_none").StatusCode)
 }
 
-// The race that a program must survive: it hears of its refund before the call
-// that makes it is answered.
+// The events arrive before the response to the call that made the refund.
 func TestRefund_EventsBeforeAnswer(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))
@@ -242,8 +241,7 @@ func TestSettleRefund_Pending(t *testing.T) {
 	require.Equal(t, stripe.RefundStatusSucceeded, next.Status, "one was to be pending")
 }
 
-// M18: a refund that requires an action of its customer can be canceled; its amount is
-// then refundable again.
+// The amount can be refunded again.
 func TestCancelRefund_RequiresAction(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
@@ -260,8 +258,7 @@ func TestCancelRefund_RequiresAction(t *testing.T) {
 	require.Zero(t, s.Charges()[0].AmountRefunded)
 }
 
-// What failed can be refunded again: a pending one, one that had succeeded, and
-// one that was canceled.
+// A pending refund, one that had succeeded, and a canceled one.
 func TestFailRefund_AmountCanBeRefundedAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// A development host runs for weeks, so the oldest of everything is forgotten:
-// sessions, events and idempotency keys.
+// Sessions, events and idempotency keys are bounded, since a development host runs for
+// weeks.
 func TestServer_ForgetsTheOldest(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
@@ -52,7 +52,7 @@ func TestRun_ExpiresSessions(t *testing.T) {
 	require.NoError(t, err)
 	long := s.create(t)
 
-	// Nobody asks for the session here: Run looks at the clock by itself.
+	// Without a call about the session, Run reads the clock.
 	now.Add(31 * time.Minute)
 	d := r.next(t)
 	ev, err := webhook.ConstructEventWithTolerance(d.body, d.signature, webhookSecret, time.Hour)
@@ -66,8 +66,7 @@ func TestRun_ExpiresSessions(t *testing.T) {
 	require.Len(t, s.Events(), 1)
 }
 
-// Whether Run is at work or not, nobody is shown an open session past its end,
-// and nobody can pay it.
+// Even without Run, a session past its end is not shown as open and cannot be paid.
 func TestServer_ExpiredSessionIsNeverOpen(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
@@ -82,8 +81,8 @@ func TestServer_ExpiredSessionIsNeverOpen(t *testing.T) {
 	require.Equal(t, "checkout.session.expired", s.Events()[0].Type)
 }
 
-// The receiver's clock has not moved, so a signature of the advanced time would
-// come from its future.
+// The receiver's clock has not moved: a signature with the advanced time would be in its
+// future.
 func TestAdvance_SignaturesKeepTheirTime(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))

@@ -238,7 +238,8 @@ func refuseDigits(param string, amount int64, currency string) error {
 		return nil
 	case c.Digits == 0:
 		return invalid(param, "parameter_invalid_integer",
-			"Invalid amount. Currency %s has become effectively zero-decimal and charged amounts must be evenly divisible by %d.",
+			"Invalid amount. Currency %s has become effectively zero-decimal and charged amounts "+
+				"must be evenly divisible by %d.",
 			strings.ToUpper(currency), c.Step)
 	}
 	return invalid(param, "parameter_invalid_integer", "Invalid amount. Amounts in %s have three decimal places, "+

@@ -72,7 +72,7 @@ func TestCreateSession_ParametersAreValidated(t *testing.T) {
 		{set: map[string]string{price + "[unit_amount]": "25"}},
 		{set: map[string]string{price + "[unit_amount]": "999999999999"}, param: "line_items",
 			code: stripe.ErrorCodeAmountTooLarge},
-		// M24: twice the unit amount is charged.
+		// The order's quantity is two.
 		{set: map[string]string{price + "[unit_amount]": "49999999"}},
 		{set: map[string]string{price + "[unit_amount]": "50000000"}, param: "line_items",
 			code: stripe.ErrorCodeAmountTooLarge},
@@ -160,7 +160,7 @@ func TestCreateSession_ParametersAreValidated(t *testing.T) {
 	}
 }
 
-// in is the line item in another currency.
+// in returns a line item in another currency.
 func in(currency, amount string) map[string]string {
 	return map[string]string{"line_items[0][price_data][currency]": currency,
 		"line_items[0][price_data][unit_amount]": amount}
@@ -193,8 +193,8 @@ func metadata(n int) map[string]string {
 	return pairs
 }
 
-// post creates a session from raw parameters, which stripe-go would not let
-// through, and returns the refusal, nil when there was none.
+// post creates a session from raw parameters, which stripe-go would reject, and returns
+// the error or nil.
 func post(t *testing.T, s standIn, form url.Values) *stripe.Error {
 	t.Helper()
 	params := &stripe.CheckoutSessionParams{}

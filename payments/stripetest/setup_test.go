@@ -21,7 +21,7 @@ const (
 	webhookSecret = "whsec_standin"
 )
 
-// standIn is a served stand-in and the real client that talks to it.
+// standIn is a served stand-in with a real client.
 type standIn struct {
 	*stripetest.Server
 	url      string
@@ -42,7 +42,7 @@ func start(t *testing.T, opts stripetest.Options) standIn {
 	return standIn{Server: server, url: web.URL, sessions: client(web.URL, secretKey)}
 }
 
-// run keeps Run at work until the test ends.
+// run runs Run until the test ends.
 func (s standIn) run(t *testing.T) standIn {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -55,7 +55,7 @@ func (s standIn) run(t *testing.T) standIn {
 	return s
 }
 
-// client is stripe-go without its own retries, which would hide what is tested.
+// client is stripe-go without its retries, which would hide what is tested.
 func client(url, key string) session.Client {
 	return session.Client{Key: key, B: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
 		URL:               &url,
@@ -65,7 +65,7 @@ func client(url, key string) session.Client {
 	})}
 }
 
-// order is what a shop asks for: two places at 12.50 euros.
+// order is two places at 12.50 euros.
 func order() *stripe.CheckoutSessionParams {
 	p := &stripe.CheckoutSessionParams{
 		Mode:              stripe.String("payment"),
@@ -78,16 +78,20 @@ func order() *stripe.CheckoutSessionParams {
 			PriceData: &stripe.CheckoutSessionLineItemPriceDataParams{
 				Currency:    stripe.String("eur"),
 				UnitAmount:  stripe.Int64(1250),
-				ProductData: &stripe.CheckoutSessionLineItemPriceDataProductDataParams{Name: stripe.String("Boat tour")},
+				ProductData: &stripe.CheckoutSessionLineItemPriceDataProductDataParams{
+					Name: stripe.String("Boat tour"),
+				},
 			},
 		}},
-		PaymentIntentData: &stripe.CheckoutSessionPaymentIntentDataParams{Metadata: map[string]string{"payment_id": "payment-1"}},
+		PaymentIntentData: &stripe.CheckoutSessionPaymentIntentDataParams{
+			Metadata: map[string]string{"payment_id": "payment-1"},
+		},
 	}
 	p.AddMetadata("booking_id", "booking-1")
 	return p
 }
 
-// create has the client create a session.
+// create creates a session with the client.
 func (s standIn) create(t *testing.T) *stripe.CheckoutSession {
 	t.Helper()
 	sess, err := s.sessions.New(order())
@@ -95,7 +99,7 @@ func (s standIn) create(t *testing.T) *stripe.CheckoutSession {
 	return sess
 }
 
-// within bounds what a test waits for. Nothing waits this long unless it fails.
+// within bounds a wait that ends earlier unless the test fails.
 func within(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -103,20 +107,20 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// delivery is one request that a receiver got.
+// delivery is one request to a receiver.
 type delivery struct {
 	body      []byte
 	signature string
 	header    http.Header
 }
 
-// receiver is an endpoint for webhooks that answers what the test says.
+// receiver is a webhook endpoint.
 type receiver struct {
 	url        string
 	deliveries chan delivery
 }
 
-// receive starts a receiver whose answers are made by h, after the body was read.
+// receive starts a receiver; h answers after the body was read.
 func receive(t *testing.T, h http.HandlerFunc) receiver {
 	t.Helper()
 	got := make(chan delivery, 1000)
@@ -129,7 +133,7 @@ func receive(t *testing.T, h http.HandlerFunc) receiver {
 	return receiver{url: web.URL + "/webhook", deliveries: got}
 }
 
-// next is the next delivery.
+// next returns the next delivery.
 func (r receiver) next(t *testing.T) delivery {
 	t.Helper()
 	select {
@@ -159,7 +163,7 @@ func (c *clock) Now() time.Time {
 	return c.now
 }
 
-// Tick is a clock that is a second later each time somebody looks.
+// Tick advances the clock by a second and returns it.
 func (c *clock) Tick() time.Time {
 	c.Add(time.Second)
 	return c.Now()
@@ -171,7 +175,7 @@ func (c *clock) Add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// stripeError is the error of a refused call, as stripe-go decodes it.
+// stripeError returns err as stripe-go's error.
 func stripeError(t *testing.T, err error) *stripe.Error {
 	t.Helper()
 	var e *stripe.Error

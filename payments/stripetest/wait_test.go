@@ -18,8 +18,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Nobody delivers: the one who pays is told so after ten seconds, and has paid. Time is
-// the test's own, so nothing is waited for.
+// Without Run, Pay returns ErrNoAnswer after ten seconds (of a synctest clock), and the
+// session is paid.
 func TestPay_NoAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestResend_DeliveredEvent(t *testing.T) {
 		if first.CompareAndSwap(false, true) {
 			return
 		}
-		// Nobody is answered before all are here: they do go out at once.
+		// Each delivery is answered after all have arrived: they are sent concurrently.
 		all.Done()
 		all.Wait()
 	})
