@@ -338,7 +338,7 @@ func TestDescription_StripeMockAgreesOnRefunds(t *testing.T) {
 	sess := s.paid(t)
 	mock := standIn{sessions: client(stripemock.Start(t), stripemock.Key)}
 	for name, api := range map[string]stripe.Backend{"the stand-in": s.sessions.B, "stripe-mock": mock.sessions.B} {
-		key := map[string]string{"the stand-in": secretKey, "stripe-mock": stripemock.Key}[who]
+		key := map[string]string{"the stand-in": secretKey, "stripe-mock": stripemock.Key}[name]
 		refunds, events := refund.Client{Key: key, B: api}, event.Client{Key: key, B: api}
 		params := of(sess, 100)
 		params.Reason = stripe.String("duplicate")

@@ -120,8 +120,8 @@ func boatTour() *stripe.CheckoutSessionParams {
 		LineItems: []*stripe.CheckoutSessionLineItemParams{{
 			Quantity: stripe.Int64(1),
 			PriceData: &stripe.CheckoutSessionLineItemPriceDataParams{
-				Currency:    stripe.String("eur"),
-				UnitAmount:  stripe.Int64(4900),
+				Currency:   stripe.String("eur"),
+				UnitAmount: stripe.Int64(4900),
 				ProductData: &stripe.CheckoutSessionLineItemPriceDataProductDataParams{
 					Name: stripe.String("Boat tour"),
 				},

@@ -28,7 +28,7 @@ const (
 	FailAfter FaultKind = "500 after the effect"
 
 	// ResetBefore and ResetAfter reset the connection. Go's HTTP client repeats a call
-	// with an idempotency key by itself if its connection was reused: use two faults to
+	// with an idempotency key itself if its connection was reused: use two faults to
 	// make the call fail.
 	ResetBefore FaultKind = "connection reset before the effect"
 	ResetAfter  FaultKind = "connection reset after the effect"

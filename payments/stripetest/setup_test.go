@@ -76,8 +76,8 @@ func order() *stripe.CheckoutSessionParams {
 		LineItems: []*stripe.CheckoutSessionLineItemParams{{
 			Quantity: stripe.Int64(2),
 			PriceData: &stripe.CheckoutSessionLineItemPriceDataParams{
-				Currency:    stripe.String("eur"),
-				UnitAmount:  stripe.Int64(1250),
+				Currency:   stripe.String("eur"),
+				UnitAmount: stripe.Int64(1250),
 				ProductData: &stripe.CheckoutSessionLineItemPriceDataProductDataParams{
 					Name: stripe.String("Boat tour"),
 				},
