@@ -10,23 +10,22 @@ import (
 
 // Slot is a time at which a resource can be booked.
 type Slot struct {
-	// Start and End are in UTC; End is the instant after the last.
+	// Start and End are in UTC; End is exclusive.
 	Start, End time.Time
-	// Remaining is how many heads still get in: the capacity, less the most that are
-	// there at one instant of the slot and its buffers.
+	// Remaining is the capacity minus the largest number of units in use at one instant of
+	// the slot and its buffers.
 	Remaining int
 }
 
 // maxSlotRange bounds the range of one call, and so its time and memory.
 const maxSlotRange = 62 * day
 
-// Slots returns the slots of a resource that begin in [from, to) and have room for a
-// party (0 stands for 1), in order. What it offers [Store.Hold] accepts, until somebody
-// else takes it: opening hours, notice, horizon, buffers, bookings and daylight saving
-// are all looked at. An inactive resource has none.
+// Slots returns the slots of a resource that begin in [from, to) and can take a party (0
+// means 1), by start. It applies all that [Store.Hold] checks: opening hours, notice,
+// horizon, buffers and bookings. An inactive resource has none.
 //
-// The range is 62 days at most. The errors are [ErrNotFound] and a [*ValidationError]
-// that names from, to or party. One round trip, once the resource's rules are in memory.
+// The range is 62 days at most. The errors are [ErrNotFound] and a [*ValidationError] for
+// from, to or party. One round trip if the rules are cached.
 func (s *Store) Slots(ctx context.Context, idOrSlug string, from, to time.Time, party int) ([]Slot, error) {
 	if party == 0 {
 		party = 1
@@ -39,11 +38,11 @@ func (s *Store) slots(ctx context.Context, idOrSlug string, from, to time.Time, 
 	if err := rangeProblems(from, to, party).err(); err != nil {
 		return nil, err
 	}
-	var slots []Slot
-	err := s.look(ctx, []string{idOrSlug}, "", from, to, func(r *rules, taken takenRow) {
-		slots = r.free(from, to, party, taken)
-	})
-	return slots, err
+	read, err := s.readOccupancy(ctx, []string{idOrSlug}, "", fixed(from, to))
+	if err != nil {
+		return nil, err
+	}
+	return read[0].freeSlots(party), nil
 }
 
 func rangeProblems(from, to time.Time, party int) problems {
@@ -62,177 +61,44 @@ func rangeProblems(from, to time.Time, party int) problems {
 	return p
 }
 
-// unknownResource is the error of look for a resource that does not exist.
-type unknownResource struct{ idOrSlug string }
-
-func (e unknownResource) Error() string { return ErrNotFound.Error() }
-func (e unknownResource) Unwrap() error { return ErrNotFound }
-
-// errNoOffer is the error of look where a resource does not have the offer, or has taken
-// it out of sale.
-var errNoOffer = errors.New("offer is not one of the resource's")
-
-// look tells, resource by resource in the order asked, what is taken of each between two
-// instants and the buffers around them, together with the rules of the offer: in one
-// query, once the rules are in memory. All are seen at the same instant, by the rules
-// they had then.
-func (s *Store) look(ctx context.Context, idsOrSlugs []string, offer string, from, to time.Time,
-	see func(*rules, takenRow)) error {
-	all, sold := make([]*rules, len(idsOrSlugs)), make([]*rules, len(idsOrSlugs))
-	for n, idOrSlug := range idsOrSlugs {
-		all[n], _ = s.cache.get(idOrSlug)
-	}
-	for range 3 {
-		first, last := from, to
-		for n, idOrSlug := range idsOrSlugs {
-			var err error
-			fresh := all[n] == nil
-			if fresh {
-				if all[n], err = s.load(ctx, s.read, idOrSlug); errors.Is(err, ErrNotFound) {
-					return unknownResource{idOrSlug}
-				} else if err != nil {
-					return err
-				}
-			}
-			var known bool
-			if sold[n], known = all[n].as(offer); !known && !fresh {
-				// A refusal is given only by rules that were just read.
-				if all[n], err = s.load(ctx, s.read, idOrSlug); err != nil {
-					return err
-				}
-				sold[n], known = all[n].as(offer)
-			}
-			if !known {
-				return errNoOffer
-			}
-			begins, _ := sold[n].blocked(from)
-			_, ends := sold[n].blocked(to)
-			if begins.Before(first) {
-				first = begins
-			}
-			if ends.After(last) {
-				last = ends
-			}
-		}
-		taken, err := s.taken(ctx, all, first, last)
-		if err != nil {
-			return err
-		}
-		changed := false
-		for n, r := range all {
-			if taken[r.ID].Version != r.version {
-				all[n], changed = nil, true
-			}
-		}
-		if changed {
-			continue
-		}
-		for _, r := range sold {
-			see(r, taken[r.ID])
-		}
-		return nil
-	}
-	return fmt.Errorf("the resource changes all the time: %w", errRunAgain)
-}
-
-// free returns, in order, the slots in [from, to) with room for a party, given what is
-// taken of the resource.
-func (r *rules) free(from, to time.Time, party int, taken takenRow) []Slot {
-	if !r.Active || !to.After(from) {
-		return []Slot{}
-	}
-	type found struct {
-		start     int64
-		remaining int
-	}
-	// A slot is large, and most of a busy month are taken: they are made when it is known
-	// how many are left.
-	all := make([]found, 0, to.Sub(from)/r.SlotStep+2)
-	for start, remaining := range r.freeStarts(from, to, party, taken) {
-		all = append(all, found{start, remaining})
-	}
-	slots := make([]Slot, len(all))
-	for n, f := range all {
-		slots[n] = r.slot(f.start, f.remaining)
-	}
-	return slots
-}
-
-// slot is one that begins at a second of Unix time.
-func (r *rules) slot(start int64, remaining int) Slot {
-	return Slot{Start: time.Unix(start, 0).UTC(), End: time.Unix(start+int64(r.SlotLength/time.Second), 0).UTC(),
-		Remaining: remaining}
-}
-
-// freeStarts yields where the free slots begin, in seconds of Unix time, and what remains
-// of each: what the busiest instant of its time and its buffers leaves. Who has which
-// unit does not matter to that: where enough heads are free and no unit is for all of the
-// time, a hold moves others to other units.
-func (r *rules) freeStarts(from, to time.Time, party int, taken takenRow) iter.Seq2[int64, int] {
-	return func(yield func(int64, int) bool) {
-		from, to := r.timely(from, to, taken.Clock)
-		before, after := r.BufferBefore.Microseconds(), (r.SlotLength + r.BufferAfter).Microseconds()
-		heads := busiest{coming: taken.Changes}
-		for start := range r.startSeconds(from, to) {
-			at := start * 1e6
-			remaining := r.Capacity - heads.within(at-before, at+after)
-			if remaining >= party && !yield(start, remaining) {
-				return
-			}
-		}
-	}
-}
-
-// timely is the part of [from, to) that is within notice and horizon at an instant of the
-// database's clock, as timing has it.
-func (r *rules) timely(from, to, clock time.Time) (time.Time, time.Time) {
-	if first := clock.Add(r.Notice); from.Before(first) {
-		from = first
-	}
-	// A slot may begin at the horizon.
-	if end := clock.Add(r.Horizon + 1); to.After(end) {
-		to = end
-	}
-	return from, to
-}
-
 // AvailabilityRequest asks for the free slots of one or several resources.
 type AvailabilityRequest struct {
-	// Resources are ids or slugs, 1 to 100 of them.
+	// Resources are ids or slugs, 1 to 100.
 	Resources []string
-	// Offer is the slug of an offer that all of them have; "" is each resource's own
-	// slot.
+	// Offer is the slug of an offer that all of them have; "" is the resource's own slot.
 	Offer string
-	// From and To bound the starts of the slots, From included and To not; 62 days at
-	// most.
+	// From and To bound the starts of the slots, To exclusive; at most 62 days.
 	From, To time.Time
-	// Party is how many come; 0 stands for 1. Slots with less room are left out.
+	// Span, if not nil, replaces From and To by a range in the zone of each resource, as
+	// the database has it. Use it for dates. Its error is returned, wrapped.
+	Span func(zone *time.Location) (from, to time.Time, err error)
+	// Party is the number of people; 0 means 1. Slots with less capacity left are omitted.
 	Party int
 }
 
 // ResourceSlots are the free slots of one resource.
 type ResourceSlots struct {
-	// ResourceID and Slug name the resource.
 	ResourceID, Slug string
-	// Slots come by their start. An inactive resource has none.
+	// TimeZone is the IANA name of the resource's zone.
+	TimeZone string
+	// Slots are in the order of their start. An inactive resource has none.
 	Slots []Slot
 }
 
 const (
 	// maxResources bounds the resources of one call.
 	maxResources = 100
-	// maxSlots bounds how many slots one call may make, free or not, and so its memory:
-	// about 30 MB.
+	// maxSlots bounds the slots that begin in the range of one call, free or not: about 30
+	// MB of memory.
 	maxSlots = 500_000
 )
 
-// Availability returns the free slots of several resources, in the order asked for; see
-// [Store.Slots]. All are seen at the same instant, in one query.
+// Availability returns the free slots of several resources in the order of the request,
+// see [Store.Slots], all as of the same instant.
 //
 // A [*ValidationError] names resources, offer, from, to or party; errors.Is(err,
-// [ErrNotFound]) holds where a resource does not exist. Many resources with a fine grid
-// can have more slots than one answer holds: 500,000 of them begin, free or not; a
-// shorter range has less. One round trip, once the rules of all of them are in memory.
+// [ErrNotFound]) is true if a resource does not exist. A range in which more than 500,000
+// slots begin, free or not, is too long. One round trip if the rules are cached.
 func (s *Store) Availability(ctx context.Context, req AvailabilityRequest) ([]ResourceSlots, error) {
 	out, err := s.availability(ctx, req)
 	return out, wrap(ctx, "availability", err)
@@ -242,64 +108,73 @@ func (s *Store) availability(ctx context.Context, req AvailabilityRequest) ([]Re
 	if req.Party == 0 {
 		req.Party = 1
 	}
-	p := rangeProblems(req.From, req.To, req.Party)
+	p := problems{}
 	if len(req.Resources) < 1 || len(req.Resources) > maxResources {
 		p.add("resources", fmt.Sprintf("must be 1 to %d", maxResources))
+	}
+	span := fixed(req.From, req.To)
+	if req.Span == nil {
+		p.merge(rangeProblems(req.From, req.To, req.Party))
+	} else {
+		span = func(zone *time.Location) (from, to time.Time, err error) {
+			if from, to, err = req.Span(zone); err == nil {
+				err = rangeProblems(from, to, req.Party).err()
+			}
+			return from, to, err
+		}
 	}
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	out := make([]ResourceSlots, 0, len(req.Resources))
-	slots := time.Duration(0)
-	err := s.look(ctx, req.Resources, req.Offer, req.From, req.To, func(r *rules, taken takenRow) {
-		if slots += req.To.Sub(req.From) / r.SlotStep; slots > maxSlots {
-			return
-		}
-		out = append(out, ResourceSlots{ResourceID: r.ID, Slug: r.Slug,
-			Slots: r.free(req.From, req.To, req.Party, taken)})
-	})
+	read, err := s.readOccupancy(ctx, req.Resources, req.Offer, span)
 	var unknown unknownResource
 	switch {
 	case errors.As(err, &unknown):
 		return nil, &ValidationError{Fields: map[string]string{"resources": "name one that does not exist"},
 			cause: ErrNotFound}
-	case errors.Is(err, errNoOffer):
-		return nil, problems{"offer": "is not one of the resource's"}.err()
-	case err == nil && slots > maxSlots:
+	case err != nil:
+		return nil, err
+	}
+	slots := time.Duration(0)
+	for _, o := range read {
+		slots += o.to.Sub(o.from) / o.rules.SlotStep
+	}
+	if slots > maxSlots {
 		return nil, problems{"to": "is too far from from for so many resources"}.err()
 	}
-	return out, err
+	out := make([]ResourceSlots, len(read))
+	for n, o := range read {
+		out[n] = ResourceSlots{ResourceID: o.rules.ID, Slug: o.rules.Slug, TimeZone: o.rules.TimeZone,
+			Slots: o.freeSlots(req.Party)}
+	}
+	return out, nil
 }
 
-// ErrNoSlot tells that no slot is free, from the instant asked for up to the resource's
-// horizon.
+// ErrNoSlot means that no slot is free up to the resource's horizon.
 var ErrNoSlot = errors.New("no slot is free")
 
-// NextSlotRequest asks for the first free slot from an instant on.
+// NextSlotRequest asks for the first free slot.
 type NextSlotRequest struct {
 	// Resource is an id or a slug.
 	Resource string
 	// Offer is the slug of one of its offers; "" is the resource's own slot.
 	Offer string
-	// After is when the slot begins at the earliest; the zero time stands for now.
+	// After is the earliest start; the zero time means now.
 	After time.Time
-	// Party is how many come; 0 stands for 1.
+	// Party is the number of people; 0 means 1.
 	Party int
 }
 
-// The first look is a week, and each one after it twice as long, up to a year.
+// NextSlot searches a week first, then twice as long each time, up to a year.
 const (
-	firstLook   = 7 * day
-	longestLook = 366 * day
+	firstSearch   = 7 * day
+	longestSearch = 366 * day
 )
 
-// NextSlot returns the first free slot of a resource that begins at an instant or after
-// it, by the rules of [Store.Slots]. The error is [ErrNoSlot] when there is none up to
-// the resource's horizon, [ErrNotFound], or a [*ValidationError] that names offer, after
-// or party.
-//
-// One round trip when something is free within a week, once the resource's rules are in
-// memory; 16 at most, when ten years are sold out.
+// NextSlot returns the first free slot, by the rules of [Store.Slots], that begins at
+// After or later. The error is [ErrNoSlot], [ErrNotFound], or a [*ValidationError] for
+// offer, after or party. One round trip if a slot is free within a week and the rules are
+// cached; at most 16, if ten years are sold out.
 func (s *Store) NextSlot(ctx context.Context, req NextSlotRequest) (Slot, error) {
 	slot, err := s.nextSlot(ctx, req)
 	return slot, wrap(ctx, "next slot", err)
@@ -315,42 +190,178 @@ func (s *Store) nextSlot(ctx context.Context, req NextSlotRequest) (Slot, error)
 	}
 	from := req.After
 	if from.IsZero() {
-		// The database's clock says what has passed; this only has to be before it,
-		// whatever the clock here shows.
+		// The database's clock decides what has passed; this is before it even if the two
+		// clocks differ.
 		from = time.Now().Add(-day)
 	}
 	p.add("after", instantProblem(from))
 	if err := p.err(); err != nil {
 		return Slot{}, err
 	}
-	for length := firstLook; ; length = min(2*length, longestLook) {
+	for length := firstSearch; ; length = min(2*length, longestSearch) {
 		to := from.Add(length)
-		var next *Slot
-		var clock, last time.Time
-		err := s.look(ctx, []string{req.Resource}, req.Offer, from, to, func(r *rules, taken takenRow) {
-			clock, last = taken.Clock, taken.Clock.Add(r.Horizon)
-			if !r.Active || req.Party > r.Capacity {
-				last = time.Time{}
-				return
-			}
-			for start, remaining := range r.freeStarts(from, to, req.Party, taken) {
-				slot := r.slot(start, remaining)
-				next = &slot
-				return
-			}
-		})
-		switch {
-		case errors.Is(err, errNoOffer):
-			return Slot{}, problems{"offer": "is not one of the resource's"}.err()
-		case err != nil:
+		read, err := s.readOccupancy(ctx, []string{req.Resource}, req.Offer, fixed(from, to))
+		if err != nil {
 			return Slot{}, err
-		case next != nil:
-			return *next, nil
-		case to.After(last):
+		}
+		o := read[0]
+		if !o.rules.Active || req.Party > o.rules.Capacity {
 			return Slot{}, ErrNoSlot
 		}
-		if from = to; from.Before(clock) {
-			from = clock
+		for start, remaining := range o.freeStarts(req.Party) {
+			return o.rules.slot(start, remaining), nil
+		}
+		if to.After(o.taken.Clock.Add(o.rules.Horizon)) {
+			return Slot{}, ErrNoSlot
+		}
+		if from = to; from.Before(o.taken.Clock) {
+			from = o.taken.Clock
 		}
 	}
+}
+
+// unknownResource is the error of readOccupancy for a resource that does not exist.
+type unknownResource struct{ idOrSlug string }
+
+func (e unknownResource) Error() string { return ErrNotFound.Error() }
+func (e unknownResource) Unwrap() error { return ErrNotFound }
+
+// spanFunc returns a range of time in a zone.
+type spanFunc func(zone *time.Location) (from, to time.Time, err error)
+
+func fixed(from, to time.Time) spanFunc {
+	return func(*time.Location) (time.Time, time.Time, error) { return from, to, nil }
+}
+
+// offering is a resource, by the rules of an offer, with its occupancy around [from, to).
+type offering struct {
+	rules    *rules
+	from, to time.Time
+	taken    occupancyRow
+}
+
+// readOccupancy reads the occupancy of resources in one statement if their rules are
+// cached, and their rules first where they are not or have changed. All are as of the same
+// instant, by the rules of that instant. A refusal is given only by rules just read.
+func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer string, span spanFunc) ([]offering,
+	error) {
+	all := make([]*rules, len(idsOrSlugs))
+	for n, idOrSlug := range idsOrSlugs {
+		all[n], _ = s.cache.get(idOrSlug)
+	}
+	for range 3 {
+		out := make([]offering, len(all))
+		var first, last time.Time
+		for n, idOrSlug := range idsOrSlugs {
+			o := &out[n]
+			var err error
+			if all[n], o.rules, err = s.offered(ctx, all[n], idOrSlug, offer); err != nil {
+				return nil, err
+			}
+			if o.from, o.to, err = span(o.rules.zone); err != nil {
+				return nil, err
+			}
+			begins, _ := o.rules.blocked(o.from)
+			_, ends := o.rules.blocked(o.to)
+			if n == 0 || begins.Before(first) {
+				first = begins
+			}
+			if ends.After(last) {
+				last = ends
+			}
+		}
+		taken, err := s.occupancy(ctx, all, first, last)
+		if err != nil {
+			return nil, err
+		}
+		changed := false
+		for n, r := range all {
+			if out[n].taken = taken[r.ID]; out[n].taken.Version != r.version {
+				all[n], changed = nil, true
+			}
+		}
+		if !changed {
+			return out, nil
+		}
+	}
+	return nil, fmt.Errorf("the resource keeps changing: %w", errRetry)
+}
+
+// offered returns the rules of a resource, those given if any, and those of the offer.
+func (s *Store) offered(ctx context.Context, cached *rules, idOrSlug, offer string) (all, sold *rules, err error) {
+	if cached != nil {
+		if sold, ok := cached.forOffer(offer); ok {
+			return cached, sold, nil
+		}
+	}
+	all, err = s.load(ctx, s.read, idOrSlug)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil, unknownResource{idOrSlug}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	sold, ok := all.forOffer(offer)
+	if !ok {
+		return nil, nil, problems{"offer": "is not one of the resource's"}.err()
+	}
+	return all, sold, nil
+}
+
+// freeSlots returns the slots that can take a party, by start.
+func (o *offering) freeSlots(party int) []Slot {
+	if !o.rules.Active || !o.to.After(o.from) {
+		return []Slot{}
+	}
+	type found struct {
+		start     int64
+		remaining int
+	}
+	// A Slot is large, and most of a busy month are taken: count before allocating.
+	all := make([]found, 0, o.to.Sub(o.from)/o.rules.SlotStep+2)
+	for start, remaining := range o.freeStarts(party) {
+		all = append(all, found{start, remaining})
+	}
+	slots := make([]Slot, len(all))
+	for n, f := range all {
+		slots[n] = o.rules.slot(f.start, f.remaining)
+	}
+	return slots
+}
+
+// slot returns the slot that begins at a second of Unix time.
+func (r *rules) slot(start int64, remaining int) Slot {
+	return Slot{Start: time.Unix(start, 0).UTC(), End: time.Unix(start+int64(r.SlotLength/time.Second), 0).UTC(),
+		Remaining: remaining}
+}
+
+// freeStarts yields the starts of the free slots, in seconds of Unix time, with the
+// capacity that remains. Which units are in use does not matter: if no set of units is
+// free throughout, a hold gives other bookings different units.
+func (o *offering) freeStarts(party int) iter.Seq2[int64, int] {
+	r := o.rules
+	return func(yield func(int64, int) bool) {
+		from, to := r.clampToWindow(o.from, o.to, o.taken.Clock)
+		before, after := r.BufferBefore.Microseconds(), (r.SlotLength + r.BufferAfter).Microseconds()
+		units := maxWindow{coming: o.taken.Changes}
+		for start := range r.startSeconds(from, to) {
+			at := start * 1e6
+			remaining := r.Capacity - units.within(at-before, at+after)
+			if remaining >= party && !yield(start, remaining) {
+				return
+			}
+		}
+	}
+}
+
+// clampToWindow returns the part of [from, to) within notice and horizon of an instant of
+// the database's clock. A slot may begin at the horizon.
+func (r *rules) clampToWindow(from, to, clock time.Time) (time.Time, time.Time) {
+	if first := clock.Add(r.Notice); from.Before(first) {
+		from = first
+	}
+	if end := clock.Add(r.Horizon + 1); to.After(end) {
+		to = end
+	}
+	return from, to
 }

@@ -10,47 +10,46 @@ import (
 	"github.com/google/uuid"
 )
 
-// BlockRequest asks for units to be kept from sale.
+// BlockRequest describes units to keep from sale.
 type BlockRequest struct {
 	// Resource is an id or a slug.
 	Resource string
-	// From and To are instants in any zone, on no grid; To is the one after the last. At
-	// most 366 days.
+	// From and To are instants in any zone, at most 366 days apart; To is exclusive. They
+	// need not match slots.
 	From, To time.Time
-	// Units is how many of the resource's units; 0 stands for all of them.
+	// Units is how many units; 0 means all.
 	Units int
-	// Reason is kept with the block and in the history, at most 500 characters.
+	// Reason is stored with the block and in the history; at most 500 characters.
 	Reason string
 }
 
-// maxBlock bounds a block, and with it how far neighbours are looked at.
+// maxBlock bounds a block, and so the range in which neighbours are read.
 const maxBlock = 366 * day
 
-// maxConflicts bounds how many bookings a ConflictError names.
+// maxConflicts bounds the bookings of a ConflictError.
 const maxConflicts = 100
 
-// Block keeps units of a resource from being sold, for maintenance say. It is a confirmed
-// booking of the kind [Block], of no customer and no price, whose party is its units; it
-// obeys the same constraint, availability counts its units as taken, and [Store.Cancel]
-// ends it. Opening hours, notice and horizon do not bind it, and the resource need not be
-// active. Bookings in the way get other units where that makes room; expired holds in the
-// way are released.
+// Block keeps units of a resource from being sold, for example for maintenance. The block
+// is a confirmed booking of the kind [Block] without customer and price, whose party is
+// its number of units. It obeys the same constraint as other bookings, and [Store.Cancel]
+// ends it. Opening hours, notice and horizon do not apply, and the resource may be
+// inactive. If necessary, other bookings get other units and expired holds are released.
 //
-// The errors are a [*ConflictError] with the bookings in the way when not enough units
-// can be had (errors.Is [ErrSlotTaken]), and a [*ValidationError] that names resource,
-// from, to, units or reason; where the resource does not exist, errors.Is(err,
-// [ErrNotFound]) holds too. Safe on several replicas at once, against holds and moves
-// too. Without contention it is a transaction of four statements, six round trips.
+// The errors are a [*ConflictError] with the bookings in the way if too few units are free
+// (errors.Is [ErrSlotTaken]), and a [*ValidationError] for resource, from, to, units or
+// reason; if the resource does not exist, errors.Is(err, [ErrNotFound]) is true as well.
+// Safe on several replicas. Without contention: a transaction of four statements, six
+// round trips.
 func (s *Store) Block(ctx context.Context, req BlockRequest) (Booking, error) {
-	b, err := mover{store: s}.block(ctx, req)
+	b, err := relocator{store: s}.block(ctx, req)
 	return b, wrap(ctx, "block", err)
 }
 
-// Block is [Store.Block] in the caller's transaction, in four round trips. From the first
-// on, the resource is locked for other moves, though not for holds, until the transaction
-// ends. A refusal leaves the transaction usable, and nothing changed.
+// Block is [Store.Block] in the caller's transaction, in four round trips. The resource
+// stays locked against other relocations, but not against holds, until the transaction
+// ends. After a refusal nothing has changed and the transaction remains usable.
 func (t *Tx) Block(ctx context.Context, req BlockRequest) (Booking, error) {
-	b, err := mover{t.store, t.q}.block(ctx, req)
+	b, err := relocator{t.store, t.q}.block(ctx, req)
 	return b, wrap(ctx, "block", err)
 }
 
@@ -74,7 +73,7 @@ func (req BlockRequest) check() problems {
 	return p
 }
 
-func (m mover) block(ctx context.Context, req BlockRequest) (b Booking, err error) {
+func (m relocator) block(ctx context.Context, req BlockRequest) (b Booking, err error) {
 	if err := req.check().err(); err != nil {
 		return Booking{}, err
 	}
@@ -82,40 +81,40 @@ func (m mover) block(ctx context.Context, req BlockRequest) (b Booking, err erro
 	if err != nil {
 		return Booking{}, fmt.Errorf("make an id: %w", err)
 	}
-	// Postgres counts in microseconds; less than one would be nothing.
+	// Postgres stores microseconds: round outwards.
 	from, to := req.From.UTC().Truncate(time.Microsecond),
 		req.To.UTC().Add(time.Microsecond-1).Truncate(time.Microsecond)
-	err = m.do(ctx, func(q Querier) (in moves, w wish, err error) {
+	err = m.do(ctx, func(q Querier) (in lockedResource, t target, err error) {
 		in, err = lockResource(ctx, q, req.Resource)
 		if errors.Is(err, ErrNotFound) {
 			err = &ValidationError{Fields: problems{"resource": "does not exist"}, cause: ErrNotFound}
 		}
 		if err != nil {
-			return in, w, err
+			return in, t, err
 		}
 		if req.Units > in.capacity {
-			return in, w, problems{"units": fmt.Sprintf("must be at most %d", in.capacity)}.err()
+			return in, t, problems{"units": fmt.Sprintf("must be at most %d", in.capacity)}.err()
 		}
-		w = wish{from: from, to: to, party: req.Units}
-		if w.party == 0 {
-			w.party = in.capacity
+		t = target{from: from, to: to, party: req.Units}
+		if t.party == 0 {
+			t.party = in.capacity
 		}
-		place, err := in.take(ctx, w, id.String(), nil)
+		place, err := in.acquire(ctx, t, id.String(), nil)
 		if errors.Is(err, ErrSlotTaken) {
-			err = in.conflicts(ctx, w)
+			err = in.conflicts(ctx, t)
 		}
 		if err != nil {
-			return in, w, err
+			return in, t, err
 		}
-		row, found, err := selectOne[bookingRow](ctx, q, blockSQL, place.Placeholder, actorOf(ctx), req.Reason,
+		row, found, err := selectOne[bookingRow](ctx, q, blockSQL, place.Placeholder, Actor(ctx), req.Reason,
 			in.currency)
 		if err == nil && !found {
-			err = errors.New("the block is gone, which was just made")
+			err = errors.New("the new block is gone")
 		}
 		if err == nil {
 			b, err = row.booking()
 		}
-		return in, w, err
+		return in, t, err
 	})
 	if err != nil {
 		return Booking{}, err
@@ -123,7 +122,7 @@ func (m mover) block(ctx context.Context, req BlockRequest) (b Booking, err erro
 	return b, nil
 }
 
-// The placeholder becomes the block.
+// The reservation's placeholder becomes the block.
 const blockSQL = `
 WITH changed AS (
     UPDATE booking_platform.bookings b SET reason = $3::text, currency = $4::text
@@ -141,19 +140,15 @@ WHERE b.active AND b.resource_id = $1::uuid AND b.blocked && tstzrange($2::times
   AND NOT (b.status = 'pending' AND b.hold_expires_at <= statement_timestamp())
 ORDER BY lower(b.during), b.id LIMIT $4::integer`
 
-// conflicts is the error that names who is in the way.
-func (m moves) conflicts(ctx context.Context, w wish) error {
-	rows, err := selectAll[bookingRow](ctx, m.q, conflictsSQL, m.resourceID, w.from.UTC(), w.to.UTC(), maxConflicts)
+// conflicts returns the error that lists the bookings in the way.
+func (m lockedResource) conflicts(ctx context.Context, t target) error {
+	rows, err := selectAll[bookingRow](ctx, m.q, conflictsSQL, m.id, t.from.UTC(), t.to.UTC(), maxConflicts)
 	if err != nil {
 		return err
 	}
-	conflict := &ConflictError{}
-	for _, row := range rows {
-		b, err := row.booking()
-		if err != nil {
-			return err
-		}
-		conflict.Bookings = append(conflict.Bookings, b)
+	bookings, err := bookingsOf(rows)
+	if err != nil {
+		return err
 	}
-	return conflict
+	return &ConflictError{Bookings: bookings}
 }

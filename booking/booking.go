@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Status is where a booking is in its life:
+// Status is the state of a booking. The transitions are:
 //
 //	pending -> confirmed -> cancelled | completed | no_show
 //	pending -> expired | cancelled
@@ -20,89 +21,79 @@ import (
 //	completed -> no_show, no_show -> completed
 type Status string
 
-// The statuses of a booking. Pending and Confirmed keep their units. Completed and NoShow
-// keep them until the buffer after the slot is over, if there is one. The others have
-// given them back.
+// The statuses of a booking. Pending and confirmed bookings have units; completed ones and
+// no-shows keep theirs until the buffer after the slot is over.
 const (
-	// Pending is held, until HoldExpiresAt.
+	// Pending: held until HoldExpiresAt.
 	Pending Status = "pending"
-	// Confirmed stands.
+	// Confirmed: sold.
 	Confirmed Status = "confirmed"
-	// Cancelled was ended by [Store.Cancel] or [Store.Release].
+	// Cancelled: cancelled by [Store.Cancel], or a hold released by [Store.Release].
 	Cancelled Status = "cancelled"
-	// Completed took place, as [Store.Complete] or [Store.CompletePast] noted.
+	// Completed: took place, see [Store.Complete] and [Store.CompletePast].
 	Completed Status = "completed"
-	// NoShow was confirmed, and nobody came, as [Store.NoShow] noted.
+	// NoShow: confirmed, but the customer did not come, see [Store.NoShow].
 	NoShow Status = "no_show"
-	// Expired was a hold that was released because its time has passed, or ended before
-	// by [Tx.Expire].
+	// Expired: a hold that was released after its time, or ended by [Tx.Expire].
 	Expired Status = "expired"
 )
 
-// Kind tells what a booking is.
+// Kind separates customers' bookings from blocks.
 type Kind string
 
 // The kinds of a booking.
 const (
-	// Sold was held for a customer.
+	// Sold is a customer's booking.
 	Sold Kind = "booking"
-	// Block keeps units from being sold, for maintenance say; see [Store.Block].
+	// Block keeps units from sale, see [Store.Block].
 	Block Kind = "block"
 )
 
-// Booking is a slot that was taken for a party.
+// Booking is a slot taken for a party.
 //
 // The column booking_platform.bookings.id may be referenced by foreign keys.
 type Booking struct {
-	// ID is a UUIDv7 in canonical text; newer ones sort after older ones.
-	ID string
-	// Kind tells a customer's booking from a block.
+	// ID is a UUIDv7 in canonical form; later ones sort after earlier ones.
+	ID   string
 	Kind Kind
-	// ResourceID is the id of its resource, and Offer the slug of the offer it was sold
-	// as; "" is the resource's own slot.
+	// Offer is the slug of the offer it was sold as; "" is the resource's own slot.
 	ResourceID, Offer string
-	// Start and End are in UTC; End is the instant after the last.
+	// Start and End are in UTC; End is exclusive.
 	Start, End time.Time
-	// Party is how many heads.
+	// Party is the number of people, and of units.
 	Party int
-	// Status is where it is in its life. A hold whose time has passed is still pending
-	// until it is released.
+	// Status of an expired hold is pending until it is released.
 	Status Status
-	// HoldExpiresAt is when the hold ends, in UTC, by the database's clock: never after
-	// Start. It keeps its value when the booking is confirmed.
+	// HoldExpiresAt is when the hold ends, in UTC by the database's clock, at Start at the
+	// latest. A confirmation does not change it.
 	HoldExpiresAt time.Time
-	// Customer is who it is for.
-	Customer Customer
-	// Amount is what the whole party pays: the resource's price per head, at the time of
-	// the hold, times the party.
+	Customer      Customer
+	// Amount is for the whole party: the price per head at the time of the hold, times
+	// Party.
 	Amount Money
 	// Policy is the resource's at the time of the hold.
 	Policy Policy
-	// Refund is what its cancellation gives back of Amount; nil while nobody has decided,
-	// and where a hold or a block was cancelled, for which nothing was paid.
+	// Refund is the part of Amount that its cancellation refunds; nil if it is not
+	// cancelled, or was cancelled as a hold or a block, for which nothing was paid.
 	Refund *Money
-	// LateRefund is what goes back of money that comes although it was cancelled while it
-	// was a hold; nil is all of it. See [Tx.ApplyLateRefund].
+	// LateRefund is what is refunded of a payment that arrives after the hold was
+	// cancelled; nil means all of it. See [Tx.ApplyLateRefund].
 	LateRefund *Money
-	// Sequence counts the times it was moved or cancelled, as calendar files do.
+	// Sequence counts moves and cancellations, as SEQUENCE of iCalendar does.
 	Sequence int
-	// Reference is the caller's own.
-	Reference string
-	// IdempotencyKey is the one of its hold; "" when there was none, or the hold was
-	// given back by [Store.Release].
+	// Reference, IdempotencyKey and Metadata are those of the [HoldRequest]; the key is ""
+	// after [Store.Release].
+	Reference      string
 	IdempotencyKey string
-	// Metadata is what was given; nil when nothing was.
-	Metadata map[string]string
-	// OwnerToken proves that a link is the customer's own; see [Store.Owned]. Only what
-	// [Store.Hold] returns has it, a repeat under an idempotency key too, and what
-	// [Store.WithOwnerToken] does, and only where [Options.OwnerSecrets] are given.
+	Metadata       map[string]string
+	// OwnerToken is the secret of the customer's own link, see [Store.Owned]. It is set by
+	// [Store.Hold] and [Store.WithOwnerToken] alone, and only with [Options.OwnerSecrets].
 	OwnerToken string
 	// CreatedAt and UpdatedAt are in UTC, by the database's clock.
 	CreatedAt, UpdatedAt time.Time
 }
 
-// bookingColumns is what bookingRow reads, of a table or RETURNING with the alias b.
-// lapsed and begun are judged by the database's clock.
+// bookingColumns are the columns of bookingRow, of a table or a RETURNING with alias b.
 const bookingColumns = `
     b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at, upper(b.during) AS ends_at, b.party, b.status,
     b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.policy::text AS policy,
@@ -172,8 +163,18 @@ func (row bookingRow) booking() (Booking, error) {
 	}, nil
 }
 
-// Get returns a booking by its id; the error is [ErrNotFound] when there is none. One
-// round trip.
+func bookingsOf(rows []bookingRow) ([]Booking, error) {
+	out := make([]Booking, len(rows))
+	for i, row := range rows {
+		var err error
+		if out[i], err = row.booking(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Get returns a booking by its id, or [ErrNotFound]. One round trip.
 func (s *Store) Get(ctx context.Context, id string) (Booking, error) { return get(ctx, s.read, id) }
 
 func get(ctx context.Context, run runner, id string) (Booking, error) {
@@ -194,14 +195,13 @@ func get(ctx context.Context, run runner, id string) (Booking, error) {
 	return b, wrap(ctx, "get", err)
 }
 
-// NO KEY: a row that refers to the booking by a foreign key may be inserted meanwhile.
+// NO KEY permits concurrent inserts of rows that reference the booking.
 const lockSQL = bookingByIDSQL + ` FOR NO KEY UPDATE OF b`
 
-// Lock returns a booking and keeps everyone else from changing it until the caller's
-// transaction ends: for who decides on what it sees, as payments does when money arrives.
-// It waits for whoever is changing the booking, up to lock_timeout. Lock the booking
-// before anything that belongs to it; everybody here does. The error is [ErrNotFound]
-// when there is none. One round trip.
+// Lock selects a booking FOR NO KEY UPDATE, so that it cannot change until the transaction
+// ends. Use it before a decision that depends on the booking's status. Locks are taken in
+// the order resource, booking, payment, refund. Lock waits for other transactions up to
+// lock_timeout, and returns [ErrNotFound] if there is no such booking. One round trip.
 func (t *Tx) Lock(ctx context.Context, id string) (Booking, error) {
 	if !isID(id) {
 		return Booking{}, wrap(ctx, "lock", ErrNotFound)
@@ -217,10 +217,10 @@ func (t *Tx) Lock(ctx context.Context, id string) (Booking, error) {
 	return b, wrap(ctx, "lock", err)
 }
 
-// LockWithResource is [Tx.Lock] for who may have to [Tx.Retake] or [Tx.Reschedule] the
-// booking afterwards: it locks the booking's resource first, as those do, so that two
-// such transactions do not wait for each other. Other moves on the resource wait until
-// the transaction ends; holds do not. One round trip.
+// LockWithResource is [Tx.Lock] before a possible [Tx.Retake] or [Tx.Reschedule]: it locks
+// the booking's resource first, as those do, so that two such transactions cannot
+// deadlock. Other relocations on the resource wait until the transaction ends; holds do
+// not. One round trip.
 func (t *Tx) LockWithResource(ctx context.Context, id string) (Booking, error) {
 	_, row, err := lockBooking(ctx, t.q, id)
 	if err != nil {
@@ -230,31 +230,15 @@ func (t *Tx) LockWithResource(ctx context.Context, id string) (Booking, error) {
 	return b, wrap(ctx, "lock", err)
 }
 
-var expire = transition{
-	op: "expire", from: []Status{Pending}, settled: Expired,
-	sql: recorded(`
-    UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
-    WHERE b.id = $1::uuid AND b.status = 'pending'`, `'pending'`),
-}
-
-// Expire ends a hold before its time, because nothing can come of it any more: its
-// Checkout Session has expired, say. The units are free again. Unlike [Tx.Release] it is
-// an end like that of time: the status is Expired, and the idempotency key stays taken.
-// Expiring an expired one answers it again. The errors are [ErrNotFound], and a
-// [*StatusError] for a booking that is no longer pending. One round trip when it expires.
-func (t *Tx) Expire(ctx context.Context, id string) (Booking, error) {
-	return expire.do(ctx, t.run, id, actorOf(ctx), "")
-}
-
 type actorKey struct{}
 
-// maxActor bounds what is kept of an actor, in characters.
+// maxActor is in characters.
 const maxActor = 200
 
-// WithActor says who acts in the calls that are given the context: "customer",
-// "user:ada@example.com", "stripe:evt_123". It is written beside each change in the
-// booking's history, cut off after 200 characters, and control characters and those that
-// hide or reorder text are left out. Without it the actor is empty.
+// WithActor sets the actor of the calls that are given the context, "customer" or
+// "user:ada@example.com" for example, which each [Change] of a booking's history records.
+// It is truncated to 200 characters, and control characters and those that hide or reorder
+// text are removed.
 func WithActor(ctx context.Context, actor string) context.Context {
 	kept := []rune(valid.WithoutHidden(strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || c == unicode.ReplacementChar {
@@ -265,38 +249,32 @@ func WithActor(ctx context.Context, actor string) context.Context {
 	return context.WithValue(ctx, actorKey{}, string(kept[:min(len(kept), maxActor)]))
 }
 
-// Actor returns who acts in a context, as [WithActor] said; "" where nobody was named. It
-// is for who names an actor only where the caller has not.
-func Actor(ctx context.Context) string { return actorOf(ctx) }
-
-func actorOf(ctx context.Context) string {
+// Actor returns the actor set by [WithActor], or "".
+func Actor(ctx context.Context) string {
 	actor, _ := ctx.Value(actorKey{}).(string)
 	return actor
 }
 
-// Change is one step in the life of a booking.
+// Change is a change of a booking's status or time.
 type Change struct {
-	// At is when the statement that made the change began, in UTC, by the database's
-	// clock. One that had to wait for another may bear an earlier time than that: the
-	// order of the changes is that of the list.
+	// At is when the statement of the change began, in UTC by the database's clock. A
+	// statement that waited for another may have an earlier time; the order is that of the
+	// list.
 	At time.Time
-	// From is the status before, "" for a booking that is new, and To the one after. They
-	// are the same where only the time changed.
+	// From is the status before, "" for a new booking, and To the one after. They are equal
+	// if only the time changed.
 	From, To Status
-	// FromStart and ToStart are when it began before and after, in UTC; both zero where
-	// that did not change.
+	// FromStart and ToStart are the starts before and after, in UTC; zero if unchanged.
 	FromStart, ToStart time.Time
-	// Actor is who made the change, by [WithActor]; "" where nobody was named. Holds that
-	// are released because their time has passed name "booking" then.
+	// Actor is the one of [WithActor]. Without it, holds that expire have "booking".
 	Actor string
-	// Reason is what was said to it.
+	// Reason is the one of the request.
 	Reason string
 }
 
-// maxHistory bounds what is read of one booking's changes.
 const maxHistory = 1000
 
-// A booking from before there was a history has a row without a change.
+// The outer join yields a row without a change for a booking that has no history.
 const historyOfSQL = `
 SELECT h.at, h.from_status, h.to_status, h.from_start, h.to_start, h.actor, h.reason
 FROM booking_platform.bookings b LEFT JOIN booking_platform.booking_history h ON h.booking_id = b.id
@@ -322,16 +300,15 @@ func (row changeRow) change() Change {
 	return c
 }
 
-// History returns what happened to a booking, the oldest change first: its hold, and
-// every change of its status or time since, each written together with the change itself.
-// Of more than 1000 they are the last 1000; of a booking from before there was a history,
-// those since. That a hold was extended, or seated on other units, is no change. The
-// error is [ErrNotFound] when there is no such booking. One round trip.
+// History returns the changes of a booking's status and time, oldest first: its hold and
+// all since, at most the last 1000. Each was written by the statement that made the
+// change. An extended hold and a change of units are not recorded. The error is
+// [ErrNotFound] if there is no such booking. One round trip.
 func (s *Store) History(ctx context.Context, id string) ([]Change, error) {
 	return history(ctx, s.read, id)
 }
 
-// History is [Store.History] in the caller's transaction, which sees its own changes.
+// History is [Store.History] in the caller's transaction.
 func (t *Tx) History(ctx context.Context, id string) ([]Change, error) {
 	return history(ctx, t.run, id)
 }
@@ -360,17 +337,11 @@ func history(ctx context.Context, run runner, id string) ([]Change, error) {
 	return out, nil
 }
 
-// recordSQL begins the row of history that every change of a status or a time writes in
-// its own statement: so there is no change without it, none is written for a change that
-// is rolled back, and it costs no round trip. The row locks of the booking put the ids of
-// its changes in their order.
+// recordSQL begins the INSERT into the history that is part of every statement that
+// changes a status or a time: so the two cannot differ, and it costs no round trip. The
+// row lock of the booking orders the ids of its changes.
 const recordSQL = `
     INSERT INTO booking_platform.booking_history (booking_id, from_status, to_status, from_start, to_start, actor, reason)`
 
-// sweeper is who acts where a hold ends because its time has passed.
-func sweeper(ctx context.Context) string {
-	if actor := actorOf(ctx); actor != "" {
-		return actor
-	}
-	return "booking"
-}
+// expiryActor is the actor of holds that expire.
+func expiryActor(ctx context.Context) string { return cmp.Or(Actor(ctx), "booking") }

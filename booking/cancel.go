@@ -72,7 +72,7 @@ func (req CancelRequest) do(ctx context.Context, run runner) (Booking, error) {
 	if !req.ByCustomer {
 		t := cancelling
 		t.refused = req.refused
-		return t.do(ctx, run, req.ID, actorOf(ctx), req.Reason, req.Refund, req.Paying, req.notIn())
+		return t.do(ctx, run, req.ID, Actor(ctx), req.Reason, req.Refund, req.Paying, req.notIn())
 	}
 	var b Booking
 	err := run(ctx, func(q Querier) (err error) {
@@ -175,7 +175,7 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 		if err != nil {
 			return Booking{}, err
 		}
-		cancelled, done, err := selectOne[bookingRow](ctx, q, cancelByTermsSQL, id, actorOf(ctx), req.Reason, refund,
+		cancelled, done, err := selectOne[bookingRow](ctx, q, cancelByTermsSQL, id, Actor(ctx), req.Reason, refund,
 			string(b.Status), b.Start, late)
 		if err != nil {
 			return Booking{}, err
@@ -187,7 +187,7 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 		// runs this again, it cannot a second time.
 		query = termsSQL + ` FOR NO KEY UPDATE OF b`
 	}
-	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRunAgain)
+	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRetry)
 }
 
 // refundAt is what a customer gets back who cancels at an instant, of what was paid and

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+
 	// The zone database that is used where the system has none, or lacks a name.
 	_ "time/tzdata"
 )

@@ -10,45 +10,45 @@ import (
 	"strings"
 	"time"
 
+	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 var (
-	// ErrSlotTaken tells that fewer units of the slot are free than the party needs.
+	// ErrSlotTaken means that fewer units of the slot are free than the party needs.
 	ErrSlotTaken = errors.New("slot is taken")
-	// ErrSlotGone tells that a slot cannot be taken again: it has begun, or its resource
-	// is no longer active.
+	// ErrSlotGone means that a slot has begun or its resource is no longer active.
 	ErrSlotGone = errors.New("slot is gone")
-	// ErrHoldExpired tells that a hold's time has passed, or that the hold was ended as
-	// expired.
+	// ErrHoldExpired means that a hold has expired.
 	ErrHoldExpired = errors.New("hold has expired")
-	// ErrNotBegun tells that a booking cannot be completed or missed yet, because it has
-	// not begun.
+	// ErrNotBegun means that a booking cannot be completed, or marked as a no-show, before
+	// it begins.
 	ErrNotBegun = errors.New("booking has not begun")
-	// ErrPolicy tells that the booking's policy does not allow the customer what was
-	// asked for.
+	// ErrPolicy means that the booking's policy does not allow this to its customer.
 	ErrPolicy = errors.New("the booking's policy does not allow it")
-	// ErrNotFound tells that no booking, or no resource, has that id or slug, or no feed
-	// that token.
+	// ErrNotFound means that there is no booking, resource or feed with that id, slug or
+	// token.
 	ErrNotFound = errors.New("not found")
-	// ErrIdempotencyMismatch tells that the idempotency key was used before, for another
-	// request.
+	// ErrIdempotencyMismatch means that the idempotency key was used for another request.
 	ErrIdempotencyMismatch = errors.New("idempotency key was used for another request")
 )
 
-// errRunAgain marks an error after which the caller's transaction has to be run again
-// from its beginning.
-var errRunAgain = errors.New("run the transaction again")
+// errRetry marks an error after which the transaction has to be run again.
+var errRetry = errors.New("run the transaction again")
 
-// ValidationError names everything that is wrong with a request, all at once. The
-// database has not changed.
+var (
+	// errContention means that maxAttempts attempts in a row lost to other transactions.
+	errContention = fmt.Errorf("too much contention: %w", errRetry)
+	errLockedGone = errors.New("a locked booking is gone")
+)
+
+// ValidationError lists all problems of a request. The database has not changed.
 type ValidationError struct {
 	// Fields maps a field, named as in the JSON body (resource, start, party, firstName,
-	// lastName, email, …), to what is wrong with it: a short phrase such as "is
-	// required", fit for the customer.
+	// …), to its problem: a short phrase such as "is required" that customers may see.
 	Fields map[string]string
 
-	// cause is ErrNotFound when the resource does not exist, for errors.Is.
+	// cause is ErrNotFound if the resource does not exist.
 	cause error
 }
 
@@ -61,13 +61,12 @@ func (e *ValidationError) Error() string {
 	return "invalid request: " + strings.Join(parts, "; ")
 }
 
-// Unwrap makes errors.Is(err, [ErrNotFound]) true when the resource that was named does
-// not exist.
+// Unwrap returns [ErrNotFound] if the resource does not exist.
 func (e *ValidationError) Unwrap() error { return e.cause }
 
 // WithProblems returns a [*ValidationError] with the given problems, by field, and those
-// of err where it is one; of two problems of a field the given one is kept. Any other
-// error is returned as it is. Use it where a field could not even be read.
+// of err if it is one; of two problems of a field the given one is kept. Any other error is
+// returned unchanged. Use it for fields that could not even be parsed.
 func WithProblems(err error, fields map[string]string) error {
 	var more *ValidationError
 	if err != nil && !errors.As(err, &more) {
@@ -81,8 +80,7 @@ func WithProblems(err error, fields map[string]string) error {
 	return all.err()
 }
 
-// problems collects what is wrong with each field; the first finding about a field
-// stands.
+// problems collects the problems of a request, the first of each field.
 type problems map[string]string
 
 func (p problems) add(field, problem string) {
@@ -97,7 +95,6 @@ func (p problems) merge(other problems) {
 	}
 }
 
-// err is nil when nothing was found.
 func (p problems) err() error {
 	if len(p) == 0 {
 		return nil
@@ -105,14 +102,13 @@ func (p problems) err() error {
 	return &ValidationError{Fields: p}
 }
 
-// StatusError tells that a booking's status does not allow the operation. The booking has
+// StatusError means that a booking's status does not allow the operation. The booking has
 // not changed.
 type StatusError struct {
-	// ID is the booking's.
-	ID string
-	// Status is the one it has.
+	// ID is the booking's, and Status the one it has.
+	ID     string
 	Status Status
-	// Op is what was asked for: "confirm", "cancel", "release", "extend", "expire",
+	// Op is the operation: "confirm", "cancel", "release", "extend", "expire",
 	// "complete", "no-show", "reschedule", "retake", …
 	Op string
 }
@@ -122,10 +118,10 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("booking %s is %s: cannot %s", e.ID, e.Status, e.Op)
 }
 
-// ConflictError names what is in the way of a block. errors.Is(err, [ErrSlotTaken]) holds
-// for it.
+// ConflictError lists the bookings in the way of a block. errors.Is(err, [ErrSlotTaken])
+// is true of it.
 type ConflictError struct {
-	// Bookings are those that keep units meanwhile, by their start: up to 100 of them.
+	// Bookings are those that have units in that time, by start; at most 100.
 	Bookings []Booking
 }
 
@@ -134,47 +130,30 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%s: %d bookings are in the way", ErrSlotTaken, len(e.Bookings))
 }
 
-// Unwrap makes errors.Is(err, [ErrSlotTaken]) true.
+// Unwrap returns [ErrSlotTaken].
 func (e *ConflictError) Unwrap() error { return ErrSlotTaken }
 
-// IsRetryable tells that nothing is wrong with what was asked, and that the whole
-// transaction should be rolled back and run again from its beginning: Postgres ended it
-// in favour of another one (SQLSTATE 40001 serialization failure, 40P01 deadlock), or it
-// cannot see, at its isolation level, what has been committed since it began. [Store]
-// runs its own transactions again by itself, a bounded number of times; in a transaction
-// of the caller's ([Tx]) that is the caller's to do.
-func IsRetryable(err error) bool {
-	if errors.Is(err, errRunAgain) {
-		return true
-	}
-	state := sqlState(err)
-	return state == "40001" || state == "40P01"
-}
+// IsRetryable reports whether the request is fine and the whole transaction should be
+// rolled back and run again: Postgres ended it in favour of another one (SQLSTATE 40001
+// serialization failure, 40P01 deadlock), or its isolation level hides what was committed
+// since it began. [Store] retries its own transactions a bounded number of times; with
+// [Tx] the caller does.
+func IsRetryable(err error) bool { return errors.Is(err, errRetry) || pg.Retryable(err) }
 
-// sqlState reads the SQLSTATE of a database error from any driver; "" when there is none.
-func sqlState(err error) string {
-	var s interface{ SQLState() string }
-	if errors.As(err, &s) {
-		return s.SQLState()
-	}
-	return ""
-}
-
-// wrap gives an error its one prefix. A driver may report a cancelled query with an error
-// of its own (lib/pq: SQLSTATE 57014), so the context's error is added where the driver
-// left it out.
+// wrap adds the prefix, once. lib/pq reports a cancelled query as SQLSTATE 57014, without
+// the context's error; wrap adds that too.
 func wrap(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ended := ctx.Err(); ended != nil && sqlState(err) == "57014" && !errors.Is(err, ended) {
+	if ended := ctx.Err(); ended != nil && pg.SQLState(err) == "57014" && !errors.Is(err, ended) {
 		return fmt.Errorf("booking: %s: %w: %w", op, ended, err)
 	}
 	return fmt.Errorf("booking: %s: %w", op, err)
 }
 
-// emailProblem accepts one bare address that could receive mail: no display name, no
-// comment, a domain with a dot.
+// emailProblem accepts one address without a display name or comment, with a domain that
+// has a dot.
 func emailProblem(s string) string {
 	if p := valid.Required(s, 254); p != "" {
 		return p
@@ -191,7 +170,7 @@ func emailProblem(s string) string {
 	return ""
 }
 
-// instantProblem refuses instants that JSON or a calendar cannot write.
+// instantProblem refuses instants that JSON or iCalendar cannot represent.
 func instantProblem(t time.Time) string {
 	switch {
 	case t.IsZero():
@@ -202,8 +181,7 @@ func instantProblem(t time.Time) string {
 	return ""
 }
 
-// isID tells whether s is a UUID in its canonical form of 36 characters, which no slug
-// is.
+// isID reports whether s is a UUID in canonical form, which no slug is.
 func isID(s string) bool {
 	if len(s) != 36 {
 		return false
@@ -223,7 +201,7 @@ func isID(s string) bool {
 	return true
 }
 
-// isSlug is the rule of the database's CHECK, less what could be taken for an id.
+// isSlug is the database's CHECK, minus what could be an id.
 func isSlug(s string) bool {
 	if s == "" || len(s) > 63 || s[0] == '-' || isID(s) {
 		return false

@@ -12,8 +12,8 @@ const (
 	HoldSQL          = holdSQL
 	SweepSQL         = sweepSQL
 	CompletePastSQL  = completePastSQL
-	TakenSQL         = takenSQL
-	TakenOneSQL      = takenOneSQL
+	OccupancySQL     = occupancySQL
+	OccupancyOneSQL  = occupancyOneSQL
 	ReleaseLapsedSQL = releaseLapsedSQL
 	BookingByKeySQL  = bookingByKeySQL
 	FeedBookingsSQL  = feedBookingsSQL
@@ -68,13 +68,14 @@ func Changes(at []time.Time, heads []int) (taken []byte) {
 
 // Free are the slots that are left by what is taken, without a database.
 func (r *rules) Free(from, to, clock time.Time, party int, taken []byte) []Slot {
-	return r.free(from, to, party, takenRow{Clock: clock, Changes: taken})
+	o := offering{rules: r, from: from, to: to, taken: occupancyRow{Clock: clock, Changes: taken}}
+	return o.freeSlots(party)
 }
 
-// Patient lets a hold in a caller's transaction wait longer than [maxBesideWait]: a busy
-// machine may need more for what is done beside it.
-func (s *Store) Patient() *Store {
-	s.besideWait = time.Minute
+// WithSideTxTimeout lets a hold in a caller's transaction wait longer than [maxSideTx],
+// which a busy machine may need.
+func (s *Store) WithSideTxTimeout() *Store {
+	s.sideTxTimeout = time.Minute
 	return s
 }
 
@@ -94,23 +95,23 @@ func Times(price Money, heads int) (Money, bool) { return price.times(heads) }
 // Hash is what tells a request from others under its idempotency key.
 func (r HoldRequest) Hash(resourceID string) []byte { return r.hash(resourceID) }
 
-// Reseat makes room for a party in the slot that begins at start.
-func (s *Store) Reseat(ctx context.Context, idOrSlug string, start time.Time, party int) error {
+// Reassign frees units for a party in the slot that begins at start.
+func (s *Store) Reassign(ctx context.Context, idOrSlug string, start time.Time, party int) error {
 	r, err := s.load(ctx, s.run, idOrSlug)
 	if err != nil {
 		return err
 	}
 	from, to := r.blocked(start)
-	return s.reseat(ctx, r, from, to, party)
+	return s.reassign(ctx, r, from, to, party)
 }
 
-// ReseatRange makes room for a party in a range.
-func (s *Store) ReseatRange(ctx context.Context, idOrSlug string, from, to time.Time, party int) error {
+// ReassignRange frees units for a party in a range.
+func (s *Store) ReassignRange(ctx context.Context, idOrSlug string, from, to time.Time, party int) error {
 	r, err := s.load(ctx, s.run, idOrSlug)
 	if err != nil {
 		return err
 	}
-	return s.reseat(ctx, r, from, to, party)
+	return s.reassign(ctx, r, from, to, party)
 }
 
 // FeedOf is [Store.Feed] with another bound.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/google/uuid"
 )
 
@@ -62,8 +63,8 @@ type holder struct {
 	run   runner
 	// caller is the connection of the caller's transaction; nil for the store's own.
 	caller Querier
-	// reseats counts how often neighbours were re-seated beside a caller's transaction.
-	reseats int
+	// reassigns counts the calls of reassign for a hold in a caller's transaction.
+	reassigns int
 	// lost are the ids of attempts that got the numbers of an open hold, and then no
 	// booking.
 	lost []string
@@ -71,7 +72,7 @@ type holder struct {
 
 func (h *holder) hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	b, err := h.take(ctx, req)
-	if ctx.Err() != nil || sqlState(err) != "" {
+	if ctx.Err() != nil || pg.SQLState(err) != "" {
 		return b, err
 	}
 	switch lost := h.returnNumbers(ctx); {
@@ -131,19 +132,20 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 			// one in a caller's READ COMMITTED transaction. Above READ COMMITTED this is
 			// never reached: Postgres answers such a conflict with 40001.
 		case row.Lapsed:
-			if err := h.makeRoom(ctx, r, req.Start); err != nil {
+			from, to := r.blocked(req.Start)
+			if err := h.releaseExpiredIn(ctx, r.ID, from, to); err != nil {
 				return Booking{}, err
 			}
 		case row.Heads >= req.Party:
 			// Enough heads are free and no set of units is: neighbours get other units.
-			if err := h.reseat(ctx, r, req.Start, req.Party); err != nil {
+			if err := h.reassign(ctx, r, req.Start, req.Party); err != nil {
 				return Booking{}, err
 			}
 		default:
 			return Booking{}, ErrSlotTaken
 		}
 	}
-	return Booking{}, fmt.Errorf("the contention does not end: %w", errRunAgain)
+	return Booking{}, errContention
 }
 
 // attempt runs the statement once; known is false when the resource no longer has the
@@ -168,7 +170,7 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 	args := []any{
 		id, r.ID, r.version, b.Start, b.End, from.UTC(), to.UTC(), b.Party, b.Customer.FirstName, b.Customer.LastName,
 		b.Customer.Email, amount.Minor, amount.Currency, b.Reference, b.IdempotencyKey, req.hash(r.ID),
-		metadataJSON(req.Metadata), b.Offer, actorOf(ctx),
+		metadataJSON(req.Metadata), b.Offer, Actor(ctx),
 	}
 	args = append(append(args, h.store.limits(req)...), secret, nonce)
 	err = h.run(ctx, func(q Querier) (err error) {

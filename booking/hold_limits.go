@@ -182,7 +182,7 @@ func (h *holder) returnNumbers(ctx context.Context) error {
 	// Ids can always be written.
 	ids, _ := json.Marshal(h.lost)
 	if h.caller == nil {
-		bounded, cancel := context.WithTimeout(ctx, h.store.besideWait)
+		bounded, cancel := context.WithTimeout(ctx, h.store.sideTxTimeout)
 		defer cancel()
 		ctx = bounded
 	}

@@ -108,7 +108,7 @@ func metadataJSON(m map[string]string) string {
 // selling returns the rules of what is asked for, the offer's or those of the resource's
 // own slot, and what is wrong with the request under them, whenever it is made.
 func (r *rules) selling(req HoldRequest) (*rules, problems) {
-	if sold, ok := r.as(req.Offer); ok {
+	if sold, ok := r.forOffer(req.Offer); ok {
 		return sold, sold.check(req)
 	}
 	p := r.check(req)

@@ -29,7 +29,7 @@ import "time"
 // the units that seating.Sellable describes.
 //
 // Expired holds count as taken here, and are told of. Releasing them in this statement
-// would either run too late for the insert or deadlock; see makeRoom.
+// would either run too late for the insert or deadlock; see releaseExpiredIn.
 //
 // The range is asked for twice, in two ways to write it, for the planner's sake: without
 // knowing the parameters it expects a hundredth of a resource's bookings in a range, and

@@ -102,7 +102,7 @@ func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
 	for {
 		var row sweepRow
 		err := s.run(ctx, func(q Querier) (err error) {
-			row, _, err = selectOne[sweepRow](ctx, q, sweepSQL, sweepBatch, sweeper(ctx))
+			row, _, err = selectOne[sweepRow](ctx, q, sweepSQL, sweepBatch, expiryActor(ctx))
 			return err
 		})
 		if err != nil {
@@ -164,7 +164,7 @@ func (s *Store) CompletePast(ctx context.Context) (int, error) {
 		var row answer
 		err := s.run(ctx, func(q Querier) (err error) {
 			row, _, err = selectOne[answer](ctx, q, completePastSQL, s.completeAfter.Seconds(), sweepBatch,
-				sweeper(ctx))
+				expiryActor(ctx))
 			return err
 		})
 		if err != nil {
@@ -214,18 +214,18 @@ WITH released AS (
     RETURNING b.id
 )` + recordReleasedSQL
 
-// makeRoom releases the expired holds that are in the way of a slot, and commits that:
+// releaseExpiredIn releases the expired holds that are in the way of a slot, and commits that:
 // the insert that comes after it must find them gone, and two clients that each released
 // some and kept them locked while they insert would deadlock.
 //
 // Every call gets on: it releases some, or waits until another transaction has decided
 // about one. So whoever calls it until the slot is taken or free does not spin, and is
 // not refused because somebody else was just releasing.
-func (s *Store) makeRoom(ctx context.Context, resourceID string, from, to time.Time) error {
+func (s *Store) releaseExpiredIn(ctx context.Context, resourceID string, from, to time.Time) error {
 	var released int64
 	for _, query := range []string{releaseLapsedSQL, awaitLapsedSQL} {
 		err := s.run(ctx, func(q Querier) error {
-			result, err := q.ExecContext(ctx, query, resourceID, from.UTC(), to.UTC(), sweeper(ctx))
+			result, err := q.ExecContext(ctx, query, resourceID, from.UTC(), to.UTC(), expiryActor(ctx))
 			if err == nil {
 				released, err = result.RowsAffected()
 			}

@@ -97,10 +97,10 @@ func statementsReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 		[]byte{}, "{}", "", "", []byte("a"), 3, []byte("b"), 100, []byte("c"), 12, "", nil)
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
-	found = indexes(t, db, booking.TakenSQL, "{"+r.ID+"}", from, to.Add(7*24*time.Hour))
+	found = indexes(t, db, booking.OccupancySQL, "{"+r.ID+"}", from, to.Add(7*24*time.Hour))
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
-	found = indexes(t, db, booking.TakenOneSQL, r.ID, from, to.Add(7*24*time.Hour))
+	found = indexes(t, db, booking.OccupancyOneSQL, r.ID, from, to.Add(7*24*time.Hour))
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
 	found = indexes(t, db, booking.ReleaseLapsedSQL, r.ID, from, to, "")
@@ -126,8 +126,8 @@ func genericPlansReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	defer func() { _ = conn.Close() }()
 	for _, statement := range []string{
 		`SET plan_cache_mode = force_generic_plan`, `PREPARE hold AS ` + booking.HoldSQL,
-		`PREPARE taken AS ` + booking.TakenSQL,
-		`PREPARE one AS ` + booking.TakenOneSQL,
+		`PREPARE taken AS ` + booking.OccupancySQL,
+		`PREPARE one AS ` + booking.OccupancyOneSQL,
 	} {
 		exec(t, conn, statement)
 	}

@@ -14,112 +14,94 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/booking-platform/booking-platform/booking/internal/seating"
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// mover makes moves: the store's, or those in a caller's transaction.
-type mover struct {
+// A relocation gives bookings other units or another time: Reschedule, Retake, Block, a
+// hold that needs its neighbours' units, and a capacity that is lowered. Plain UPDATEs of
+// two rows under an exclusion constraint can deadlock, and a violation (23P01) would end
+// the caller's transaction. So a relocation
+//
+//  1. locks the resource, which serializes relocations and does not block holds;
+//  2. reads the bookings near the target and computes the new units in memory;
+//  3. in one statement moves the bookings to units above every capacity and inserts
+//     placeholder rows at their new places, with ON CONFLICT DO NOTHING: that waits for
+//     concurrent holds and can neither deadlock with them nor fail;
+//  4. in one statement deletes the placeholders and moves the bookings there. Until the
+//     transaction ends, other transactions wait for the old and the new places.
+//
+// If a place was lost in step 3, the bookings are restored and step 2 is repeated.
+
+// relocator runs relocations, in transactions of the store or in the caller's.
+type relocator struct {
 	store *Store
 	// caller is the connection of the caller's transaction; nil for the store's own.
 	caller Querier
 }
 
-// do makes a step as one transaction of the store's own, or in the caller's. Where the
-// step finds expired holds in the way of its wish, and so has changed nothing yet, they
-// are released beside it, and it is made anew.
-func (m mover) do(ctx context.Context, step func(Querier) (moves, wish, error)) error {
+// do runs step in one transaction. If step returns errLapsed, before it changed anything,
+// do releases the expired holds at the target outside that transaction and repeats it.
+func (m relocator) do(ctx context.Context, step func(Querier) (lockedResource, target, error)) error {
 	for range maxAttempts {
-		var in moves
-		var w wish
+		var in lockedResource
+		var t target
 		attempt := func(q Querier) (err error) {
-			in, w, err = step(q)
+			in, t, err = step(q)
 			return err
 		}
 		var err error
 		if m.caller == nil {
-			err = m.store.again(ctx, attempt)
+			err = m.store.retryTx(ctx, attempt)
 		} else {
 			err = attempt(m.caller)
 		}
 		if !errors.Is(err, errLapsed) {
 			return err
 		}
-		if err := m.makeRoom(ctx, in.resourceID, w.from, w.to); err != nil {
+		h := holder{store: m.store, caller: m.caller}
+		if err := h.releaseExpiredIn(ctx, in.id, t.from, t.to); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("the contention does not end: %w", errRunAgain)
+	return errContention
 }
 
-// makeRoom releases the expired holds in a range, as a hold does.
-func (m mover) makeRoom(ctx context.Context, resourceID string, from, to time.Time) error {
-	h := holder{store: m.store, caller: m.caller}
-	return h.beside(ctx, "release expired holds", func(ctx context.Context) error {
-		return m.store.makeRoom(ctx, resourceID, from, to)
-	})
-}
-
-// take reserves what a wish asks for, for the booking with that id, and puts the
-// neighbours who make room for it on their new units. What is left to the caller is to
-// put the booking where its placeholder is, in a statement that deletes that first. The
-// errors are those of plan; nothing has changed then.
-func (m moves) take(ctx context.Context, w wish, id string, was []int) (place, error) {
-	for range maxAttempts {
-		p, err := m.plan(ctx, w)
-		if err != nil {
-			return place{}, err
-		}
-		own, err := newPlace(id, was, p.units, w.from, w.to)
-		if err != nil {
-			return place{}, err
-		}
-		if w.self == "" {
-			// A new booking is its own placeholder.
-			own.Placeholder = id
-		}
-		places := append(p.neighbours, own)
-		reserved, err := m.reserve(ctx, places)
-		if err != nil {
-			return place{}, err
-		}
-		if reserved {
-			return own, m.settle(ctx, p.neighbours)
-		}
-		// Somebody else got one of the places since they were looked for.
-		if err := m.putBack(ctx, places); err != nil {
-			return place{}, err
+// retryTx runs step in a transaction of the store's own, and repeats it while the error is
+// retryable: another transaction got a place that was reserved, or Postgres ended this one
+// in favour of another.
+func (s *Store) retryTx(ctx context.Context, step func(Querier) error) error {
+	if p, ok := s.single.(*preparing); ok {
+		if err := p.prepareRelocations(ctx); err != nil {
+			return err
 		}
 	}
-	return place{}, fmt.Errorf("the contention does not end: %w", errRunAgain)
+	for range maxAttempts {
+		err := s.transact(ctx, step)
+		if !IsRetryable(err) {
+			return err
+		}
+		s.log.DebugContext(ctx, "booking: retry", "sqlstate", pg.SQLState(err))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return errContention
 }
 
-// A move gives bookings other units or another time: it reschedules, takes again,
-// re-seats or blocks. Two bare UPDATEs under an exclusion constraint deadlock, each with
-// its own row in the index and waiting for the other's; and where one fails with 23P01, a
-// caller's transaction is lost. So a move
-//
-//  1. locks the resource, which lets one move at a time pass and does not block holds;
-//  2. looks who is where, and decides in memory who goes where;
-//  3. in one statement parks those who move on units that are nobody's, and reserves their new places with placeholder rows, by an
-//     INSERT … ON CONFLICT DO NOTHING, which waits for holds under way, and neither deadlocks with them nor fails;
-//  4. in one statement takes the placeholders away and puts the bookings there. Nobody can come between: until the transaction ends,
-//     others wait for the placeholders and for the places that were left.
-//
-// Where a place was lost in step 3, everybody is put back, and it begins anew with step
-// 2.
-
-// The resource is the first lock of every move. NO KEY: holds share the key, and go on.
+// The resource is the first lock of every relocation. Holds take FOR KEY SHARE, which does
+// not conflict with NO KEY UPDATE.
 const (
-	lockForMovesSQL = `
+	lockResourceByIDSQL = `
 SELECT r.id::text AS id, r.capacity, r.currency
 FROM booking_platform.resources r WHERE r.id = $1::uuid FOR NO KEY UPDATE`
-	lockSlugForMovesSQL = `
+	lockResourceBySlugSQL = `
 SELECT r.id::text AS id, r.capacity, r.currency
 FROM booking_platform.resources r WHERE r.slug = $1::text FOR NO KEY UPDATE`
 )
 
-// lockForMoveSQL locks the resource of a booking, and then the booking: it is joined to
-// what the lock has returned.
-const lockForMoveSQL = `
+// lockBookingSQL locks the resource of a booking, and then the booking: it is joined to
+// what the lock returned.
+const lockBookingSQL = `
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.capacity, r.version, r.active
     FROM booking_platform.resources r
@@ -132,6 +114,7 @@ FROM locked r JOIN booking_platform.bookings b ON b.resource_id = r.id
 WHERE b.id = $1::uuid
 FOR NO KEY UPDATE OF b`
 
+// lockedRow is a locked booking with what is needed of its resource.
 type lockedRow struct {
 	Capacity    int       `db:"capacity"`
 	Version     string    `db:"version"`
@@ -143,22 +126,21 @@ type lockedRow struct {
 	bookingRow
 }
 
-// moves are those of a transaction that has the resource locked.
-type moves struct {
-	q          Querier
-	resourceID string
-	capacity   int
-	currency   string
+// lockedResource is a resource that the transaction of q has locked.
+type lockedResource struct {
+	q        Querier
+	id       string
+	capacity int
+	currency string
 }
 
-// lockResource locks a resource, by its id or its slug.
-func lockResource(ctx context.Context, q Querier, idOrSlug string) (moves, error) {
-	query, key := lockSlugForMovesSQL, idOrSlug
+func lockResource(ctx context.Context, q Querier, idOrSlug string) (lockedResource, error) {
+	query, key := lockResourceBySlugSQL, idOrSlug
 	switch {
 	case isID(idOrSlug):
-		query, key = lockForMovesSQL, strings.ToLower(idOrSlug)
+		query, key = lockResourceByIDSQL, strings.ToLower(idOrSlug)
 	case !isSlug(idOrSlug):
-		return moves{}, ErrNotFound
+		return lockedResource{}, ErrNotFound
 	}
 	type resource struct {
 		ID       string `db:"id"`
@@ -169,56 +151,88 @@ func lockResource(ctx context.Context, q Querier, idOrSlug string) (moves, error
 	if err == nil && !found {
 		err = ErrNotFound
 	}
-	return moves{q, row.ID, row.Capacity, row.Currency}, err
+	return lockedResource{q, row.ID, row.Capacity, row.Currency}, err
 }
 
-// lockBooking locks a booking's resource, and the booking.
-func lockBooking(ctx context.Context, q Querier, id string) (moves, lockedRow, error) {
+// lockBooking locks a booking's resource and the booking.
+func lockBooking(ctx context.Context, q Querier, id string) (lockedResource, lockedRow, error) {
 	if !isID(id) {
-		return moves{}, lockedRow{}, ErrNotFound
+		return lockedResource{}, lockedRow{}, ErrNotFound
 	}
-	row, found, err := selectOne[lockedRow](ctx, q, lockForMoveSQL, strings.ToLower(id))
+	row, found, err := selectOne[lockedRow](ctx, q, lockBookingSQL, strings.ToLower(id))
 	if err == nil && !found {
 		err = ErrNotFound
 	}
-	return moves{q, row.ResourceID, row.Capacity, ""}, row, err
+	return lockedResource{q, row.ResourceID, row.Capacity, ""}, row, err
 }
 
-// parked is how far above its own units those of a booking are that is about to move.
-const parked = 10000
+// parkedOffset is added to the units of a booking while it is relocated. No capacity is
+// larger, so these units belong to no resource.
+const parkedOffset = 10000
 
-// place is where a booking goes.
-type place struct {
-	// ID is the booking; Placeholder keeps the place for it, and Parked are the units
-	// where it waits.
+// reservation is the new place of a booking.
+type reservation struct {
+	// ID is the booking's. Placeholder is the row that keeps the place until settle, and
+	// Parked the units that the booking has meanwhile.
 	ID          string `json:"id"`
 	Placeholder string `json:"placeholder"`
 	Parked      string `json:"parked"`
-	// Units are to be its own from From to To, buffers included. Party is how many they
-	// are.
+	// Units are its new ones, Party of them, from From to To with the buffers.
 	Units string    `json:"units"`
 	From  time.Time `json:"from"`
 	To    time.Time `json:"to"`
 	Party int       `json:"party"`
-	// was are the units it has.
+	// was are the units it has had.
 	was []int
 }
 
-func newPlace(id string, was, units []int, from, to time.Time) (place, error) {
+func newReservation(id string, was, units []int, from, to time.Time) (reservation, error) {
 	placeholder, err := uuid.NewV7()
 	if err != nil {
-		return place{}, err
+		return reservation{}, err
 	}
-	waiting := slices.Clone(was)
-	for i := range waiting {
-		waiting[i] += parked
+	parked := slices.Clone(was)
+	for i := range parked {
+		parked[i] += parkedOffset
 	}
-	return place{id, placeholder.String(), unitsText(waiting), unitsText(units), from.UTC(), to.UTC(), len(units), was},
-		nil
+	return reservation{id, placeholder.String(), unitsText(parked), unitsText(units), from.UTC(), to.UTC(), len(units),
+		was}, nil
 }
 
-// The rows that are parked are no longer in their places before the first placeholder is
-// inserted: it waits for the count.
+// acquire reserves a place for the target, which becomes the booking with that id, and
+// gives its neighbours their new units. The caller then moves the booking to the place, in
+// a statement that first deletes the placeholder. On an error of plan nothing has changed.
+func (m lockedResource) acquire(ctx context.Context, t target, id string, was []int) (reservation, error) {
+	for range maxAttempts {
+		p, err := m.plan(ctx, t)
+		if err != nil {
+			return reservation{}, err
+		}
+		own, err := newReservation(id, was, p.units, t.from, t.to)
+		if err != nil {
+			return reservation{}, err
+		}
+		if t.self == "" {
+			// A new booking is its own placeholder.
+			own.Placeholder = id
+		}
+		all := append(p.neighbours, own)
+		reserved, err := m.reserve(ctx, all)
+		if err != nil {
+			return reservation{}, err
+		}
+		if reserved {
+			return own, m.settle(ctx, p.neighbours)
+		}
+		// A concurrent hold got one of the places since they were read.
+		if err := m.restore(ctx, all); err != nil {
+			return reservation{}, err
+		}
+	}
+	return reservation{}, errContention
+}
+
+// The subquery on parked makes the INSERT wait until the bookings have left their places.
 const reserveSQL = `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.placeholder, w.parked, w.units, tstzrange(w."from", w."to", '[)') AS during, w.party
@@ -238,19 +252,19 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT count(*)::integer AS reserved FROM reserved`
 
-// reserve parks those who move, and reserves their places; false when one of them was
-// lost to somebody else.
-func (m moves) reserve(ctx context.Context, places []place) (bool, error) {
+// reserve parks the bookings and reserves their new places. It returns false if one of the
+// places is taken by now.
+func (m lockedResource) reserve(ctx context.Context, all []reservation) (bool, error) {
 	type answer struct {
 		Reserved int `db:"reserved"`
 	}
-	row, _, err := selectOne[answer](ctx, m.q, reserveSQL, m.resourceID, placesJSON(places))
-	return err == nil && row.Reserved == len(places), err
+	row, _, err := selectOne[answer](ctx, m.q, reserveSQL, m.id, reservationsJSON(all))
+	return err == nil && row.Reserved == len(all), err
 }
 
-// Whoever is put somewhere finds the placeholders gone: it waits for the count. A new
-// booking is its own placeholder, and had no units to be put back on; the check of its
-// row would come before it is seen that the row is gone.
+// The subquery on gone makes the UPDATE wait until the placeholders are deleted. A new
+// booking is its own placeholder and has no units to be restored; without the isempty
+// condition its CHECK would fail before the row is seen to be gone.
 const settleSQL = `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.placeholder, w.units
@@ -261,32 +275,83 @@ WITH wanted AS MATERIALIZED (
 UPDATE booking_platform.bookings b SET units = w.units
 FROM wanted w WHERE b.id = w.id AND b.active AND NOT isempty(w.units) AND (SELECT count(*) FROM gone) >= 0`
 
-// settle puts bookings on their units, in place of the placeholders. It changes nothing
-// else of them: units are nobody's business but the constraint's.
-func (m moves) settle(ctx context.Context, places []place) error {
-	if len(places) == 0 {
+// settle replaces the placeholders by their bookings. It changes nothing but the units:
+// neither history nor updated_at show a change of units.
+func (m lockedResource) settle(ctx context.Context, all []reservation) error {
+	if len(all) == 0 {
 		return nil
 	}
-	_, err := m.q.ExecContext(ctx, settleSQL, placesJSON(places))
+	_, err := m.q.ExecContext(ctx, settleSQL, reservationsJSON(all))
 	return err
 }
 
-// putBack undoes reserve.
-func (m moves) putBack(ctx context.Context, places []place) error {
-	back := slices.Clone(places)
+// restore undoes reserve.
+func (m lockedResource) restore(ctx context.Context, all []reservation) error {
+	back := slices.Clone(all)
 	for i := range back {
 		back[i].Units = unitsText(back[i].was)
 	}
 	return m.settle(ctx, back)
 }
 
-func placesJSON(places []place) string {
-	// Texts, numbers and instants that were checked can always be written.
-	text, _ := json.Marshal(places)
+func reservationsJSON(all []reservation) string {
+	text, _ := json.Marshal(all) // Strings, numbers and valid times cannot fail.
 	return string(text)
 }
 
-// unitsText writes units, which are in ascending order, as Postgres writes a multirange.
+// reassign frees units for a party in [from, to), buffers included, by giving neighbours
+// other units, in a transaction of the store's own. It returns nil if the units are free
+// now, or if the remaining capacity turns out not to suffice: the caller tries again and
+// decides. ErrSlotTaken means that the capacity was lowered by SQL below what is sold
+// nearby.
+func (s *Store) reassign(ctx context.Context, r *rules, from, to time.Time, party int) error {
+	return s.retryTx(ctx, func(q Querier) error {
+		m, err := lockResource(ctx, q, r.ID)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		t := target{from: from, to: to, party: party}
+		_, seats, err := m.readSeats(ctx, from, to, "")
+		if err != nil {
+			return err
+		}
+		// Expired holds are relocated like the others; a hold that is refused because of
+		// them releases them.
+		at := t.seat()
+		if len(seating.Free(m.capacity, seats, at.From, at.To)) >= party ||
+			m.capacity-seating.MaxUnits(seats, at.From, at.To) < party {
+			return nil
+		}
+		p, err := m.planNeighbours(ctx, t)
+		if err != nil {
+			return err
+		}
+		if len(p.neighbours) == 0 {
+			if seating.AnyAbove(m.capacity, seats) {
+				return ErrSlotTaken
+			}
+			return nil
+		}
+		return m.relocate(ctx, p.neighbours)
+	})
+}
+
+// relocate moves bookings to their new units; errRetry if a place was lost.
+func (m lockedResource) relocate(ctx context.Context, all []reservation) error {
+	reserved, err := m.reserve(ctx, all)
+	if err != nil {
+		return err
+	}
+	if !reserved {
+		return errRetry
+	}
+	return m.settle(ctx, all)
+}
+
+// unitsText writes units, which are in ascending order, as an int4multirange.
 func unitsText(units []int) string {
 	var text strings.Builder
 	for i := 0; i < len(units); {
@@ -303,8 +368,7 @@ func unitsText(units []int) string {
 	return "{" + text.String() + "}"
 }
 
-var errUnits = errors.New("units are not as expected")
-
+// readUnits reads what Postgres writes for an int4multirange.
 func readUnits(text string) ([]int, error) {
 	var units []int
 	for span := range strings.SplitSeq(strings.Trim(text, "{}"), "),") {
@@ -312,7 +376,7 @@ func readUnits(text string) ([]int, error) {
 		first, err := strconv.Atoi(from)
 		end, err2 := strconv.Atoi(to)
 		if err != nil || err2 != nil {
-			return nil, errUnits
+			return nil, fmt.Errorf("unexpected units %q", text)
 		}
 		for unit := first; unit < end; unit++ {
 			units = append(units, unit)
@@ -321,82 +385,10 @@ func readUnits(text string) ([]int, error) {
 	return units, nil
 }
 
-// pick takes some of the free units at random, so that holds that come at the same time
-// seldom want the same.
+// pick returns n of the free units at random, so that concurrent holds seldom collide.
 func pick(free []int, n int) []int {
 	rand.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
 	units := slices.Clone(free[:n])
 	slices.Sort(units)
 	return units
-}
-
-// reseat makes units free for a party in a range of time, buffers included, by giving
-// neighbours other units: where heads are free and no free set of units is. It is a
-// transaction of the store's own, and what it changes is invisible: neither history nor
-// updated_at tell of it. nil says that the room was there when it looked, or is now, or
-// that the heads turned out not to suffice: the caller tries again and decides.
-// ErrSlotTaken is for a capacity that was lowered, in the database, below what is sold
-// nearby.
-func (s *Store) reseat(ctx context.Context, r *rules, from, to time.Time, party int) error {
-	return s.again(ctx, func(q Querier) error {
-		m, err := lockResource(ctx, q, r.ID)
-		if errors.Is(err, ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		w := wish{from: from, to: to, party: party}
-		_, seats, err := m.seats(ctx, w, from, to)
-		if err != nil {
-			return err
-		}
-		// Expired holds move like the others; who is refused because of them releases
-		// them.
-		at := w.seat()
-		if len(seating.Free(m.capacity, seats, at.From, at.To)) >= party ||
-			m.capacity-seating.MaxUnits(seats, at.From, at.To) < party {
-			return nil
-		}
-		p, err := m.reseated(ctx, w)
-		if err != nil {
-			return err
-		}
-		if len(p.neighbours) == 0 {
-			if seating.AnyAbove(m.capacity, seats) {
-				return ErrSlotTaken
-			}
-			return nil
-		}
-		ok, err := m.reserve(ctx, p.neighbours)
-		if err == nil && !ok {
-			err = errRunAgain
-		}
-		if err != nil {
-			return err
-		}
-		return m.settle(ctx, p.neighbours)
-	})
-}
-
-// again does a step as one transaction, and again in a new one as long as its error says
-// so: somebody else got a place that was reserved, or Postgres ended it in favour of
-// another transaction.
-func (s *Store) again(ctx context.Context, step func(Querier) error) error {
-	if p, ok := s.single.(*preparing); ok {
-		if err := p.prepareMoves(ctx); err != nil {
-			return err
-		}
-	}
-	for range maxAttempts {
-		err := s.transact(ctx, step)
-		if !IsRetryable(err) {
-			return err
-		}
-		s.log.DebugContext(ctx, "booking: run again", "sqlstate", sqlState(err))
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("the contention does not end: %w", errRunAgain)
 }

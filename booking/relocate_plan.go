@@ -10,22 +10,28 @@ import (
 	"github.com/booking-platform/booking-platform/booking/internal/seating"
 )
 
-// wish is a place that is asked for.
-type wish struct {
+// target is a time, buffers included, for which a relocation needs units.
+type target struct {
 	from, to time.Time
 	party    int
-	// self is the booking that asks, which is not in its own way; "" is none.
+	// self is the id of the booking that is moved there, which is not in its own way; ""
+	// for a new one.
 	self string
 }
 
-// plan is who goes where: the wish's units, and the neighbours who make room for them.
-type plan struct {
-	units      []int
-	neighbours []place
+func (t target) seat() seating.Seat {
+	return seating.Seat{From: t.from.UnixMicro(), To: t.to.UnixMicro(), Party: t.party}
 }
 
-// errLapsed tells that holds are in the way whose time has passed: they are to be
-// released, and the plan made anew.
+// plan is the outcome of step 2 of a relocation: the target's units, and the neighbours
+// that change units for it.
+type plan struct {
+	units      []int
+	neighbours []reservation
+}
+
+// errLapsed means that expired holds are in the way, which have to be released before the
+// plan can be made.
 var errLapsed = errors.New("expired holds are in the way")
 
 const seatsSQL = `
@@ -44,13 +50,11 @@ type seatRow struct {
 	Lapsed bool      `db:"lapsed"`
 }
 
-func (w wish) seat() seating.Seat {
-	return seating.Seat{From: w.from.UnixMicro(), To: w.to.UnixMicro(), Party: w.party}
-}
-
-// seats reads who is there in a range, besides the one who wishes.
-func (m moves) seats(ctx context.Context, w wish, from, to time.Time) ([]seatRow, []seating.Seat, error) {
-	rows, err := selectAll[seatRow](ctx, m.q, seatsSQL, m.resourceID, from.UTC(), to.UTC(), w.self)
+// readSeats reads the bookings that have units at some instant of [from, to), by start,
+// except the booking self.
+func (m lockedResource) readSeats(ctx context.Context, from, to time.Time, self string) ([]seatRow, []seating.Seat,
+	error) {
+	rows, err := selectAll[seatRow](ctx, m.q, seatsSQL, m.id, from.UTC(), to.UTC(), self)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,11 +69,24 @@ func (m moves) seats(ctx context.Context, w wish, from, to time.Time) ([]seatRow
 	return rows, seats, nil
 }
 
-// plan finds a place for a wish: units that are free, or else ones that neighbours make
-// free who can as well sit elsewhere. The errors are ErrSlotTaken when not even the heads
-// are free, and errLapsed. The neighbours are locked.
-func (m moves) plan(ctx context.Context, w wish) (plan, error) {
-	rows, seats, err := m.seats(ctx, w, w.from, w.to)
+// reservationsOf returns the reservations of some of the seats for their assigned units.
+func reservationsOf(rows []seatRow, seats []seating.Seat, assigned seating.Assignment, which []int) ([]reservation, error) {
+	var out []reservation
+	for _, i := range which {
+		r, err := newReservation(rows[i].ID, seats[i].Units, assigned[i], rows[i].From, rows[i].To)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// plan finds units for a target: free ones, or ones that neighbours can free by changing
+// theirs. The errors are ErrSlotTaken if the remaining capacity does not suffice, and
+// errLapsed. The neighbours are locked.
+func (m lockedResource) plan(ctx context.Context, t target) (plan, error) {
+	rows, seats, err := m.readSeats(ctx, t.from, t.to, t.self)
 	if err != nil {
 		return plan{}, err
 	}
@@ -79,35 +96,34 @@ func (m moves) plan(ctx context.Context, w wish) (plan, error) {
 			live = append(live, seats[i])
 		}
 	}
-	s := w.seat()
-	if m.capacity-seating.MaxUnits(live, s.From, s.To) < w.party {
+	s := t.seat()
+	if m.capacity-seating.MaxUnits(live, s.From, s.To) < t.party {
 		return plan{}, ErrSlotTaken
 	}
-	if free := seating.Free(m.capacity, seats, s.From, s.To); len(free) >= w.party {
-		return plan{units: pick(free, w.party)}, nil
+	if free := seating.Free(m.capacity, seats, s.From, s.To); len(free) >= t.party {
+		return plan{units: pick(free, t.party)}, nil
 	}
 	if len(live) < len(rows) {
 		return plan{}, errLapsed
 	}
-	return m.reseated(ctx, w)
+	return m.planNeighbours(ctx, t)
 }
 
-// reseated asks neighbours to change units, as few as possible. It looks no further
-// around the wish than it has to; whoever reaches beyond what it looks at, or is locked
-// by somebody else, stays where he is, unless it cannot be done without him. Where the
-// capacity was lowered below units that are taken, it keeps holds away until the
-// transaction ends.
-func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
+// planNeighbours changes the units of as few neighbours as possible. It looks no further
+// around the target than necessary: bookings that reach beyond that range, or that another
+// transaction has locked, keep their units unless there is no other way. If the capacity
+// was lowered below units in use, it blocks holds until the transaction ends.
+func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, error) {
 	kept := map[string]bool{}
 	wait, alone := false, false
-	for around := w.to.Sub(w.from); ; {
-		from, to := w.from.Add(-around), w.to.Add(around)
-		rows, seats, err := m.seats(ctx, w, from, to)
+	for around := t.to.Sub(t.from); ; {
+		from, to := t.from.Add(-around), t.to.Add(around)
+		rows, seats, err := m.readSeats(ctx, from, to, t.self)
 		if err != nil {
 			return plan{}, err
 		}
 		if !alone && seating.AnyAbove(m.capacity, seats) {
-			if err := m.keepHoldsAway(ctx); err != nil {
+			if err := m.blockHolds(ctx); err != nil {
 				return plan{}, err
 			}
 			alone = true
@@ -119,11 +135,11 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 			beyond = beyond || reaches
 			seats[i].Pinned = reaches || kept[row.ID]
 		}
-		// Seats above the capacity need units below it. They stay only when even the
-		// widest look finds none for them: a hold beside them may sell fewer units
-		// (see seating.Sellable).
+		// Bookings above the capacity get units below it. They keep theirs only if even
+		// the widest range has none for them; holds beside them may then sell fewer units,
+		// see seating.Sellable.
 		asked := below(m.capacity, seats)
-		found, ok := seating.Assign(m.capacity, asked, w.seat())
+		found, ok := seating.Assign(m.capacity, asked, t.seat())
 		switch {
 		case ok:
 		case beyond:
@@ -134,21 +150,17 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 			continue
 		case alone:
 			asked = seats
-			found, ok = seating.Assign(m.capacity, asked, w.seat())
+			found, ok = seating.Assign(m.capacity, asked, t.seat())
 		}
 		if !ok {
-			// Where the capacity was lowered below what is sold, heads are not enough.
+			// Possible only if the capacity was lowered below what is sold.
 			return plan{}, ErrSlotTaken
 		}
 		out := plan{units: found[len(seats)]}
-		for _, i := range found.Changed(asked) {
-			p, err := newPlace(rows[i].ID, seats[i].Units, found[i], rows[i].From, rows[i].To)
-			if err != nil {
-				return plan{}, err
-			}
-			out.neighbours = append(out.neighbours, p)
+		if out.neighbours, err = reservationsOf(rows, seats, found, found.Changed(asked)); err != nil {
+			return plan{}, err
 		}
-		missing, err := m.lock(ctx, out.neighbours, wait)
+		missing, err := m.lockBookings(ctx, out.neighbours, wait)
 		if err != nil || len(missing) == 0 {
 			return out, err
 		}
@@ -158,7 +170,7 @@ func (m moves) reseated(ctx context.Context, w wish) (plan, error) {
 	}
 }
 
-// below are the seats without their units above n, in place of which they need others.
+// below returns the seats without their units above n, in place of which they need others.
 func below(n int, seats []seating.Seat) []seating.Seat {
 	if !seating.AnyAbove(n, seats) {
 		return seats
@@ -171,19 +183,19 @@ func below(n int, seats []seating.Seat) []seating.Seat {
 	return out
 }
 
-// Holds lock the resource FOR KEY SHARE, and name its version, which the trigger of the
-// table renews: those under way are waited for, and those that come find other rules and
-// look again.
+// A hold locks the resource FOR KEY SHARE and names its version, which a trigger renews
+// with every UPDATE. So the lock waits for holds under way, and later ones find another
+// version and start again.
 const (
-	lockAloneSQL    = `SELECT FROM booking_platform.resources r WHERE r.id = $1::uuid FOR UPDATE`
-	renewVersionSQL = `UPDATE booking_platform.resources SET updated_at = statement_timestamp() WHERE id = $1::uuid`
+	lockForUpdateSQL = `SELECT FROM booking_platform.resources r WHERE r.id = $1::uuid FOR UPDATE`
+	renewVersionSQL  = `UPDATE booking_platform.resources SET updated_at = statement_timestamp() WHERE id = $1::uuid`
 )
 
-// keepHoldsAway lets no hold of the resource commit, from now until the transaction ends,
-// that has not seen what the transaction did.
-func (m moves) keepHoldsAway(ctx context.Context) error {
-	for _, query := range []string{lockAloneSQL, renewVersionSQL} {
-		if _, err := m.q.ExecContext(ctx, query, m.resourceID); err != nil {
+// blockHolds prevents holds of the resource from committing, until the transaction ends,
+// unless they have seen what it did.
+func (m lockedResource) blockHolds(ctx context.Context) error {
+	for _, query := range []string{lockForUpdateSQL, renewVersionSQL} {
+		if _, err := m.q.ExecContext(ctx, query, m.id); err != nil {
 			return err
 		}
 	}
@@ -198,19 +210,18 @@ ORDER BY b.id FOR NO KEY UPDATE`
 	lockFreeSeatsSQL = lockSeatsSQL + ` SKIP LOCKED`
 )
 
-// lock locks the bookings that are about to move, before any of them does, and returns
-// those it could not lock: somebody else has them, or they have ended. A booking that
-// ended has left its units; the next look finds it gone.
-func (m moves) lock(ctx context.Context, places []place, wait bool) (missing []string, err error) {
-	if len(places) == 0 {
+// lockBookings locks the bookings that are about to be relocated, and returns the ids it
+// could not lock: another transaction has them, or they have ended. The next read will not
+// show those that have ended.
+func (m lockedResource) lockBookings(ctx context.Context, all []reservation, wait bool) (missing []string, err error) {
+	if len(all) == 0 {
 		return nil, nil
 	}
 	var ids []string
-	for _, p := range places {
-		ids = append(ids, p.ID)
+	for _, r := range all {
+		ids = append(ids, r.ID)
 	}
-	// Texts can always be written.
-	text, _ := json.Marshal(ids)
+	text, _ := json.Marshal(ids) // Strings cannot fail.
 	query := lockFreeSeatsSQL
 	if wait {
 		query = lockSeatsSQL

@@ -43,7 +43,7 @@ func holdAfterReseating(ctx context.Context, store *booking.Store, req booking.H
 		if !errors.Is(err, booking.ErrSlotTaken) {
 			return b, err
 		}
-		if err := store.Reseat(ctx, req.Resource, req.Start, max(req.Party, 1)); err != nil {
+		if err := store.Reassign(ctx, req.Resource, req.Start, max(req.Party, 1)); err != nil {
 			return b, err
 		}
 		if b, err = store.Hold(ctx, req); err == nil || errors.Is(err, booking.ErrSlotTaken) {
@@ -175,14 +175,14 @@ func TestRelocate_SkipsLockedBookings(t *testing.T) {
 	require.NoError(t, err)
 	// From the middle of one to the middle of the other: each unit has one of them.
 	from, to := halfHour(1), halfHour(4)
-	require.NoError(t, store.ReseatRange(t.Context(), "court", from, to, 1))
+	require.NoError(t, store.ReassignRange(t.Context(), "court", from, to, 1))
 	require.Equal(t, "{[2,3)}", seatOf(t, db, left.ID))
 	require.Equal(t, "{[2,3)}", seatOf(t, db, right.ID))
 
 	exec(t, db, `UPDATE booking_platform.bookings SET units = '{[1,2)}' WHERE id = $1::uuid`, left.ID)
 	exec(t, tx, `SELECT FROM booking_platform.bookings WHERE id = $1::uuid FOR UPDATE`, left.ID)
 	answer := make(chan error)
-	go func() { answer <- store.ReseatRange(context.Background(), "court", from, to, 1) }()
+	go func() { answer <- store.ReassignRange(context.Background(), "court", from, to, 1) }()
 	waitForLock(t, db)
 	require.NoError(t, tx.Commit())
 	require.NoError(t, <-answer)
@@ -199,7 +199,7 @@ func TestRelocate_NothingToDo(t *testing.T) {
 	create(t, store, halfSteps(2))
 	b := seatedOn(t, db, store, halfHour(0), 1)
 	for _, party := range []int{1, 2} {
-		require.NoError(t, store.Reseat(t.Context(), "court", halfHour(1), party))
+		require.NoError(t, store.Reassign(t.Context(), "court", halfHour(1), party))
 		require.Equal(t, "{[1,2)}", seatOf(t, db, b.ID))
 	}
 }

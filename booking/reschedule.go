@@ -2,98 +2,98 @@ package booking
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// RescheduleRequest asks for another time for a booking.
+// RescheduleRequest describes the new time of a booking.
 type RescheduleRequest struct {
 	// ID is the booking's.
 	ID string
 	// Start is the instant at which the new slot begins, in any zone.
 	Start time.Time
-	// ByCustomer holds the move to the booking's policy; staff are not bound by it.
+	// ByCustomer applies the booking's policy, which does not bind staff.
 	ByCustomer bool
-	// Reason goes into the history, at most 500 characters.
+	// Reason is stored in the history; at most 500 characters.
 	Reason string
 }
 
 // Rescheduled is a booking at its new time.
 type Rescheduled struct {
 	Booking
-	// Difference is what the slot costs by today's price less the booking's Amount, which
-	// stays what it is: negative where it has become cheaper. It is stated and not
-	// charged. Where the resource has another currency by now there is none: the zero
-	// Money.
+	// Difference is the price of the new slot today less the booking's Amount, which does
+	// not change; negative if the slot is cheaper. It is informative and not charged. It
+	// is the zero Money if the resource has another currency by now.
 	Difference Money
 }
 
-// Reschedule gives a pending or confirmed booking another time, in one step: the new slot
-// is taken and the old one freed, or nothing changes at all. The new slot may overlap the
-// old one. Party, offer, amount and customer stay; the length is that of the offer today.
-// Sequence is raised, and the history names both times. A booking that is there already
-// is answered as it is, so a repeat does no harm. A hold that is moved to an earlier slot
-// ends, at the latest, when that begins. Neighbours may get other units, and expired
-// holds in the way are released: no customer is refused because of them.
+// Reschedule moves a pending or confirmed booking to another time atomically: it takes the
+// new slot and frees the old one, or changes nothing. The two may overlap. Party, offer,
+// amount and customer stay; the length is that of the offer today. Sequence is
+// incremented and the history records both times. A booking that is at that time already
+// is returned unchanged, so the call may be repeated. A hold that is moved forward ends
+// when its new slot begins at the latest. If necessary, other bookings get other units and
+// expired holds are released.
 //
 // The errors:
-//   - [*ValidationError] names id, start, reason, resource or offer: the new start must
-//     be that of a slot, within notice and horizon, for staff too; a resource or an offer
-//     that is no longer sold has none.
+//   - [*ValidationError] names id, start, reason, resource or offer. The new start must be
+//     the start of a slot within notice and horizon, for staff too, of a resource and an
+//     offer that are still active.
 //   - [ErrSlotTaken]: fewer units are free than the party needs.
-//   - [ErrPolicy]: customers may move as long as cancelling is free, or the fee could be
-//     dodged.
-//   - [ErrHoldExpired] for a hold whose time has passed, a [*StatusError] for a booking
-//     that has ended and for a block, and [ErrNotFound].
+//   - [ErrPolicy]: customers may move a booking only while cancelling is free, because
+//     otherwise a move could avoid the fee.
+//   - [ErrHoldExpired] for an expired hold, a [*StatusError] for a booking that has ended
+//     and for a block, and [ErrNotFound].
 //
-// Safe on several replicas at once, against holds and other moves too: moves on one
-// resource come one after the other. Without contention it is a transaction of four
-// statements, six round trips, once the rules are in memory.
+// Safe on several replicas; relocations on one resource are serialized. Without
+// contention: a transaction of four statements, six round trips, if the rules are cached.
 func (s *Store) Reschedule(ctx context.Context, req RescheduleRequest) (Rescheduled, error) {
-	out, err := mover{store: s}.reschedule(ctx, req)
+	out, err := relocator{store: s}.reschedule(ctx, req)
 	return out, wrap(ctx, "reschedule", err)
 }
 
-// Reschedule is [Store.Reschedule] in the caller's transaction, in four round trips. From
-// the first on, the resource is locked for other moves, though not for holds, until the
-// transaction ends. A refusal leaves the transaction usable, and nothing changed.
+// Reschedule is [Store.Reschedule] in the caller's transaction, in four round trips, with
+// the lock that [Tx.Block] describes.
 func (t *Tx) Reschedule(ctx context.Context, req RescheduleRequest) (Rescheduled, error) {
-	out, err := mover{t.store, t.q}.reschedule(ctx, req)
+	out, err := relocator{t.store, t.q}.reschedule(ctx, req)
 	return out, wrap(ctx, "reschedule", err)
 }
 
-func (m mover) reschedule(ctx context.Context, req RescheduleRequest) (out Rescheduled, err error) {
+func (m relocator) reschedule(ctx context.Context, req RescheduleRequest) (out Rescheduled, err error) {
 	if err := req.check().err(); err != nil {
 		return Rescheduled{}, err
 	}
-	err = m.do(ctx, func(q Querier) (in moves, w wish, err error) {
+	err = m.do(ctx, func(q Querier) (in lockedResource, t target, err error) {
 		in, row, err := lockBooking(ctx, q, req.ID)
 		if err != nil {
-			return in, w, err
+			return in, t, err
 		}
 		if err := row.mayMove(req); err != nil {
-			return in, w, err
+			return in, t, err
 		}
 		r, err := m.rulesFor(ctx, q, row)
 		if err != nil {
-			return in, w, err
+			return in, t, err
 		}
 		out, err = row.at(req.Start, r)
 		if err != nil || row.StartsAt.Equal(out.Start) && row.EndsAt.Equal(out.End) {
-			return in, w, err
+			return in, t, err
 		}
-		w.from, w.to = r.blocked(req.Start)
-		w.party, w.self = row.Party, row.ID
-		out.Booking, err = in.move(ctx, w, row, out, req.Reason)
-		return in, w, err
+		t.from, t.to = r.blocked(req.Start)
+		t.party, t.self = row.Party, row.ID
+		out.Booking, err = in.move(ctx, t, row, out, req.Reason)
+		return in, t, err
 	})
 	if err != nil {
 		return Rescheduled{}, err
 	}
 	return out, nil
 }
+
+// Validate returns the [*ValidationError] of a request that no booking could satisfy, or
+// nil, without a database.
+func (req RescheduleRequest) Validate() error { return req.check().err() }
 
 func (req RescheduleRequest) check() problems {
 	p := problems{}
@@ -102,7 +102,6 @@ func (req RescheduleRequest) check() problems {
 	return p
 }
 
-// mayMove refuses what the booking's state or its policy does not allow.
 func (row lockedRow) mayMove(req RescheduleRequest) error {
 	b, err := row.booking()
 	switch {
@@ -118,9 +117,9 @@ func (row lockedRow) mayMove(req RescheduleRequest) error {
 	return nil
 }
 
-// rulesFor returns the rules by which a locked booking is moved: nobody changes them
-// until the transaction ends.
-func (m mover) rulesFor(ctx context.Context, q Querier, row lockedRow) (*rules, error) {
+// rulesFor returns the rules by which a locked booking is moved. The lock keeps them from
+// changing until the transaction ends.
+func (m relocator) rulesFor(ctx context.Context, q Querier, row lockedRow) (*rules, error) {
 	r, ok := m.store.cache.get(row.ResourceID)
 	if !ok || r.version != row.Version {
 		var err error
@@ -133,14 +132,14 @@ func (m mover) rulesFor(ctx context.Context, q Querier, row lockedRow) (*rules, 
 	if !r.Active {
 		p.add("resource", "cannot be booked")
 	}
-	sold, ok := r.as(row.Offer)
+	sold, ok := r.forOffer(row.Offer)
 	if !ok {
 		p.add("offer", "cannot be booked")
 	}
 	return sold, p.err()
 }
 
-// at is the booking in another slot, by today's rules.
+// at returns the booking in another slot, by today's rules.
 func (row lockedRow) at(start time.Time, r *rules) (Rescheduled, error) {
 	b, err := row.booking()
 	if err != nil {
@@ -153,7 +152,7 @@ func (row lockedRow) at(start time.Time, r *rules) (Rescheduled, error) {
 	}
 	out.Start, out.End = start.UTC(), start.Add(r.SlotLength).UTC()
 	if row.StartsAt.Equal(start) && row.EndsAt.Equal(out.End) {
-		// It is there already, whether that slot could be booked now or not.
+		// It is there already; the slot need not be bookable today.
 		return out, nil
 	}
 	p := problems{}
@@ -164,7 +163,7 @@ func (row lockedRow) at(start time.Time, r *rules) (Rescheduled, error) {
 	return out, p.err()
 }
 
-// The booking finds its placeholder gone: it waits for the count.
+// The subquery on gone makes the UPDATE wait until the placeholder is deleted.
 const moveSQL = `
 WITH gone AS (
     DELETE FROM booking_platform.bookings b WHERE b.id = $2::uuid RETURNING b.id
@@ -185,20 +184,20 @@ WITH gone AS (
 SELECT` + bookingColumns + `
 FROM changed b`
 
-// move takes the new place and puts the booking there.
-func (m moves) move(ctx context.Context, w wish, row lockedRow, to Rescheduled, reason string) (Booking, error) {
+// move acquires the target and moves the booking there.
+func (m lockedResource) move(ctx context.Context, t target, row lockedRow, to Rescheduled, reason string) (Booking, error) {
 	was, err := readUnits(row.Units)
 	if err != nil {
 		return Booking{}, err
 	}
-	place, err := m.take(ctx, w, row.ID, was)
+	place, err := m.acquire(ctx, t, row.ID, was)
 	if err != nil {
 		return Booking{}, err
 	}
 	moved, found, err := selectOne[bookingRow](ctx, m.q, moveSQL, row.ID, place.Placeholder, place.Units,
-		to.Start, to.End, w.from.UTC(), w.to.UTC(), row.StartsAt.UTC(), actorOf(ctx), reason, row.HoldExpiresAt.UTC())
+		to.Start, to.End, t.from.UTC(), t.to.UTC(), row.StartsAt.UTC(), Actor(ctx), reason, row.HoldExpiresAt.UTC())
 	if err == nil && !found {
-		err = errors.New("the booking is gone, which was locked")
+		err = errLockedGone
 	}
 	if err != nil {
 		return Booking{}, err
@@ -206,7 +205,7 @@ func (m moves) move(ctx context.Context, w wish, row lockedRow, to Rescheduled, 
 	return moved.booking()
 }
 
-// The booking finds its placeholder gone: it waits for the count.
+// The subquery on gone makes the UPDATE wait until the placeholder is deleted.
 const retakeSQL = `
 WITH gone AS (
     DELETE FROM booking_platform.bookings b WHERE b.id = $4::uuid RETURNING b.id
@@ -221,62 +220,59 @@ WITH gone AS (
 SELECT` + bookingColumns + `
 FROM changed b`
 
-// Retake takes the slot of an expired hold again, and confirms it: for money that has
-// arrived too late. It gets whatever units are free now, at the time, the price and the
-// terms it was held at, whatever the rules have become. A confirmed booking is answered
-// as it is, so it may be repeated.
+// Retake takes the slot of an expired hold again and confirms the booking. Use it for a
+// payment that arrived too late. Time, price and policy stay as held, whatever the rules
+// are by now. A confirmed booking is returned unchanged, so the call may be repeated.
 //
-// The errors are [ErrSlotTaken] when fewer units are free than the party needs,
-// [ErrSlotGone] when the slot has begun, by the database's clock, or the resource is no
-// longer active, a [*StatusError] for a booking that is neither expired nor confirmed (a
-// hold that still keeps its units is for [Store.ConfirmLate]), and [ErrNotFound]. Safe on
-// several replicas at once, against holds and moves too. Without contention it is a
-// transaction of four statements, six round trips.
+// The errors are [ErrSlotTaken] if fewer units are free than the party needs,
+// [ErrSlotGone] if the slot has begun, by the database's clock, or the resource is no
+// longer active, a [*StatusError] for a booking that is neither expired nor confirmed (for
+// a hold that was not released yet see [Store.ConfirmLate]), and [ErrNotFound]. Safe on
+// several replicas. Without contention: a transaction of four statements, six round trips.
 func (s *Store) Retake(ctx context.Context, id string) (Booking, error) {
-	b, err := mover{store: s}.retake(ctx, id)
+	b, err := relocator{store: s}.retake(ctx, id)
 	return b, wrap(ctx, "retake", err)
 }
 
-// Retake is [Store.Retake] in the caller's transaction, in four round trips. From the
-// first on, the resource is locked for other moves, though not for holds, until the
-// transaction ends. A refusal leaves the transaction usable, and nothing changed.
+// Retake is [Store.Retake] in the caller's transaction, in four round trips, with the lock
+// that [Tx.Block] describes.
 func (t *Tx) Retake(ctx context.Context, id string) (Booking, error) {
-	b, err := mover{t.store, t.q}.retake(ctx, id)
+	b, err := relocator{t.store, t.q}.retake(ctx, id)
 	return b, wrap(ctx, "retake", err)
 }
 
-func (m mover) retake(ctx context.Context, id string) (b Booking, err error) {
-	err = m.do(ctx, func(q Querier) (in moves, w wish, err error) {
+func (m relocator) retake(ctx context.Context, id string) (b Booking, err error) {
+	err = m.do(ctx, func(q Querier) (in lockedResource, t target, err error) {
 		in, row, err := lockBooking(ctx, q, id)
 		switch {
 		case err != nil:
-			return in, w, err
+			return in, t, err
 		case row.Status == Confirmed && row.Kind == Sold:
 			b, err = row.booking()
-			return in, w, err
+			return in, t, err
 		case row.Status != Expired:
-			return in, w, &StatusError{ID: row.ID, Status: row.Status, Op: "retake"}
+			return in, t, &StatusError{ID: row.ID, Status: row.Status, Op: "retake"}
 		case !row.Active || !row.StartsAt.After(row.Clock):
-			return in, w, ErrSlotGone
+			return in, t, ErrSlotGone
 		}
-		w = wish{from: row.BlockedFrom, to: row.BlockedTo, party: row.Party, self: row.ID}
+		t = target{from: row.BlockedFrom, to: row.BlockedTo, party: row.Party, self: row.ID}
 		was, err := readUnits(row.Units)
 		if err != nil {
-			return in, w, err
+			return in, t, err
 		}
-		place, err := in.take(ctx, w, row.ID, was)
+		place, err := in.acquire(ctx, t, row.ID, was)
 		if err != nil {
-			return in, w, err
+			return in, t, err
 		}
-		taken, found, err := selectOne[bookingRow](ctx, q, retakeSQL, row.ID, actorOf(ctx), "", place.Placeholder,
+		taken, found, err := selectOne[bookingRow](ctx, q, retakeSQL, row.ID, Actor(ctx), "", place.Placeholder,
 			place.Units)
 		if err == nil && !found {
-			err = errors.New("the booking is gone, which was locked")
+			err = errLockedGone
 		}
 		if err == nil {
 			b, err = taken.booking()
 		}
-		return in, w, err
+		return in, t, err
 	})
 	if err != nil {
 		return Booking{}, err

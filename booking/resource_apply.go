@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // ApplyOptions are how [Store.ApplyResource] works; the zero value applies.
@@ -81,11 +83,11 @@ func (s *Store) applyResource(ctx context.Context, r Resource) (Applied, error) 
 		case errors.As(err, &lapsed) && n < maxAttempts:
 			// Outside of the transaction, as every hold does: who waits for a booking
 			// keeps nothing locked.
-			if err := s.makeRoom(ctx, lapsed.resource, lapsed.from, lapsed.to); err != nil {
+			if err := s.releaseExpiredIn(ctx, lapsed.resource, lapsed.from, lapsed.to); err != nil {
 				return Applied{}, err
 			}
-		case IsRetryable(err) && n < maxReruns:
-			s.log.DebugContext(ctx, "booking: run again", "sqlstate", sqlState(err), "run", n+1)
+		case IsRetryable(err) && n < maxRetries:
+			s.log.DebugContext(ctx, "booking: run again", "sqlstate", pg.SQLState(err), "run", n+1)
 		default:
 			return Applied{}, err
 		}
@@ -102,11 +104,7 @@ func planResource(ctx context.Context, q Querier, r Resource) (Applied, error) {
 		return Applied{}, err
 	}
 	if r.Capacity < old.Capacity {
-		sold, err := readSold(ctx, q, old.ID)
-		if err == nil {
-			err = sold.without(true).fit(ctx, q, r.Capacity)
-		}
-		if err != nil {
+		if err := checkCapacity(ctx, q, old.ID, r.Capacity, old.clock); err != nil {
 			return Applied{}, err
 		}
 	}
@@ -133,7 +131,7 @@ func applyLocked(ctx context.Context, q Querier, r Resource) (*rules, Applied, e
 		id, created, err := insertResource(ctx, q, r, r.Active)
 		if err == nil && !created {
 			// Somebody else has just made one.
-			err = fmt.Errorf("another one was created meanwhile: %w", errRunAgain)
+			err = fmt.Errorf("another one was created meanwhile: %w", errRetry)
 		}
 		if err != nil {
 			return nil, Applied{}, err
@@ -150,7 +148,7 @@ func applyLocked(ctx context.Context, q Querier, r Resource) (*rules, Applied, e
 		return old, Applied{}, nil
 	}
 	if r.Capacity < old.Capacity {
-		if err := lowerCapacity(ctx, q, old.ID, r.Capacity); err != nil {
+		if err := lowerCapacity(ctx, q, old.ID, r.Capacity, old.clock); err != nil {
 			return nil, Applied{}, err
 		}
 	}

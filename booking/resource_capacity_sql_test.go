@@ -233,6 +233,6 @@ func TestCapacityLoweredBySQL_Relocate(t *testing.T) {
 		seatedOn(t, db, store, halfHour(-2), unit)
 	}
 	exec(t, db, `UPDATE booking_platform.resources SET capacity = 2`)
-	require.NoError(t, store.ReseatRange(t.Context(), "court", halfHour(1), halfHour(4), 1))
+	require.NoError(t, store.ReassignRange(t.Context(), "court", halfHour(1), halfHour(4), 1))
 	require.Zero(t, count(t, db, soldTwice))
 }

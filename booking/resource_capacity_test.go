@@ -301,7 +301,7 @@ func TestLowerCapacity_ListedSlotsCanBeHeld(t *testing.T) {
 			s := slots[random.IntN(len(slots))]
 			req := party(s.Start, s.Remaining)
 			req.Resource = slug
-			require.NoError(t, store.Reseat(t.Context(), slug, s.Start, s.Remaining))
+			require.NoError(t, store.Reassign(t.Context(), slug, s.Start, s.Remaining))
 			hold(t, store, req)
 		}
 		requireInvariants(t, db)

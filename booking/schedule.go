@@ -89,8 +89,8 @@ func (r *rules) addOffers() {
 	}
 }
 
-// as returns the rules of an offer; those of the resource's own slot for "".
-func (r *rules) as(offer string) (*rules, bool) {
+// forOffer returns the rules of an active offer; "" is the resource's own slot.
+func (r *rules) forOffer(offer string) (*rules, bool) {
 	if offer == "" {
 		return r, true
 	}

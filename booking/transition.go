@@ -101,7 +101,7 @@ func (t transition) step(ctx context.Context, q Querier, id string, args []any) 
 			}
 		}
 	}
-	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRunAgain)
+	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRetry)
 }
 
 var confirm = transition{
@@ -120,7 +120,7 @@ var confirm = transition{
 // It is one round trip when it confirms, and touches no index. On any number of replicas
 // at once, against releases and the sweep too, a hold ends in one status.
 func (s *Store) Confirm(ctx context.Context, id string) (Booking, error) {
-	return confirm.do(ctx, s.run, id, actorOf(ctx), "")
+	return confirm.do(ctx, s.run, id, Actor(ctx), "")
 }
 
 var confirmLate = transition{
@@ -142,7 +142,7 @@ var confirmLate = transition{
 // begun it is [ErrSlotGone], and the money is to be given back. One round trip when it
 // confirms.
 func (s *Store) ConfirmLate(ctx context.Context, id string) (Booking, error) {
-	return confirmLate.do(ctx, s.run, id, actorOf(ctx), "")
+	return confirmLate.do(ctx, s.run, id, Actor(ctx), "")
 }
 
 // A time that is earlier than the hold's end changes nothing, and one that has passed
@@ -266,7 +266,7 @@ var release = transition{
 // pending is left as it is, with a [*StatusError]; an unknown one is [ErrNotFound]. Safe
 // on several replicas at once; one round trip when it releases.
 func (s *Store) Release(ctx context.Context, id string) (Booking, error) {
-	return release.do(ctx, s.run, id, actorOf(ctx), "")
+	return release.do(ctx, s.run, id, Actor(ctx), "")
 }
 
 // Complete notes that a confirmed booking took place. It is only for one that has begun,
@@ -280,13 +280,13 @@ func (s *Store) Release(ctx context.Context, id string) (Booking, error) {
 // pending, has expired or was cancelled, and for a block. Safe on several replicas at
 // once; one round trip when it completes.
 func (s *Store) Complete(ctx context.Context, id string) (Booking, error) {
-	return complete.do(ctx, s.run, id, actorOf(ctx), "")
+	return complete.do(ctx, s.run, id, Actor(ctx), "")
 }
 
 // Complete is [Store.Complete] in the caller's transaction. One round trip when it
 // completes.
 func (t *Tx) Complete(ctx context.Context, id string) (Booking, error) {
-	return complete.do(ctx, t.run, id, actorOf(ctx), "")
+	return complete.do(ctx, t.run, id, Actor(ctx), "")
 }
 
 // NoShow notes that the customer of a confirmed booking did not come. It is
@@ -296,12 +296,12 @@ func (t *Tx) Complete(ctx context.Context, id string) (Booking, error) {
 // given back: to refund some of it, cancel the booking instead. The errors are the same;
 // one round trip when it is noted.
 func (s *Store) NoShow(ctx context.Context, id string) (Booking, error) {
-	return noShow.do(ctx, s.run, id, actorOf(ctx), "")
+	return noShow.do(ctx, s.run, id, Actor(ctx), "")
 }
 
 // NoShow is [Store.NoShow] in the caller's transaction. One round trip when it is noted.
 func (t *Tx) NoShow(ctx context.Context, id string) (Booking, error) {
-	return noShow.do(ctx, t.run, id, actorOf(ctx), "")
+	return noShow.do(ctx, t.run, id, Actor(ctx), "")
 }
 
 var (
@@ -339,4 +339,20 @@ func hasNotBegun(op string) func(bookingRow) error {
 		}
 		return nil
 	}
+}
+
+var expire = transition{
+	op: "expire", from: []Status{Pending}, settled: Expired,
+	sql: recorded(`
+    UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
+    WHERE b.id = $1::uuid AND b.status = 'pending'`, `'pending'`),
+}
+
+// Expire ends a hold early because it can no longer be paid, for example because its
+// Checkout Session has expired, and frees its units. Unlike [Tx.Release] it leaves the
+// status Expired and the idempotency key in use. An expired booking is returned unchanged.
+// The errors are [ErrNotFound], and a [*StatusError] for a booking that is no longer
+// pending. One round trip when it expires.
+func (t *Tx) Expire(ctx context.Context, id string) (Booking, error) {
+	return expire.do(ctx, t.run, id, Actor(ctx), "")
 }

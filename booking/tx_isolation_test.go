@@ -59,7 +59,7 @@ func TestTxHold_BehindSnapshotIsRetryable(t *testing.T) {
 	t.Parallel()
 	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
 		db := testdb.New(t)
-		store := newStore(t, db).Patient()
+		store := newStore(t, db).WithSideTxTimeout()
 		create(t, store)
 		expired := fill(t, db, store, 1, slot(5))
 		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
@@ -76,7 +76,7 @@ func TestTxHold_BehindSnapshotIsRetryable(t *testing.T) {
 		require.NoError(t, err)
 		_, err = store.Tx(tx).Hold(t.Context(), request(slot(5)))
 		require.True(t, booking.IsRetryable(err), "%v", err)
-		require.ErrorContains(t, err, "which this transaction cannot see")
+		require.ErrorContains(t, err, "invisible at this isolation level")
 		exec(t, tx, `SELECT 1`)
 		require.NoError(t, tx.Rollback())
 		b, err := store.Get(t.Context(), expired[0])
@@ -91,7 +91,7 @@ func TestTxHold_BehindSnapshotIsRetryable(t *testing.T) {
 func TestTxHold_ExpiredHoldInTheWay(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		store := newStore(t, db).Patient()
+		store := newStore(t, db).WithSideTxTimeout()
 		create(t, store)
 		expired := fill(t, db, store, 1, slot(0))
 		tx, err := db.BeginTx(t.Context(), readCommitted)
