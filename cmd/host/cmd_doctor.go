@@ -14,6 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/doctor"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/output"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
@@ -114,7 +115,7 @@ func runningDB(cfg config.Config) (*sql.DB, error) {
 	if url == "" {
 		return nil, nil
 	}
-	db, err := openDB(url, settings{}, doctorRead)
+	db, err := postgres.Open(url, postgres.Settings{}, doctorRead)
 	if err != nil {
 		return nil, err
 	}

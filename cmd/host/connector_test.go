@@ -26,7 +26,7 @@ func limitsOf(t *testing.T, db *sql.DB) string {
 }
 
 // What a request does ends in the database too, and what the URL says counts more.
-func TestConnectionsHaveLimits(t *testing.T) {
+func TestOpen_ConnectionsHaveLimits(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.URL(t), "a connection begins with its limits")
 	for more, want := range map[string]string{
@@ -47,7 +47,7 @@ func TestConnectionsHaveLimits(t *testing.T) {
 
 // A transaction that is left open is ended by the database, and so is one that waits for
 // a lock.
-func TestLimitsEndWhatHangs(t *testing.T) {
+func TestOpen_LimitsEndHangingStatements(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.URL(t), "a connection begins with its limits")
 	db, err := host.OpenDB(direct+"&statement_timeout=100&lock_timeout=50&idle_in_transaction_session_timeout=100",
@@ -102,7 +102,7 @@ func TestHostAndPooler(t *testing.T) {
 	env := map[string]string{"DATABASE_URL": url, "DATABASE_PREPARE": "true", "PORT": "0", "DATA_DIR": t.TempDir()}
 	if !behindPooler() {
 		require.NotContains(t, h.log.String(), warning)
-		require.NoError(t, host.KeepsPrepared(t.Context(), h.DB()))
+		require.NoError(t, host.CheckPreparedStatements(t.Context(), h.DB()))
 		return
 	}
 	require.Contains(t, h.log.String(), warning)

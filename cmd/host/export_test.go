@@ -11,6 +11,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
@@ -57,20 +58,19 @@ func (h *host) DB() *sql.DB { return h.storage.db }
 
 // OpenMigrating opens a database as a migration does.
 func OpenMigrating(databaseURL string) (*sql.DB, error) {
-	return openDB(databaseURL, migratingSettings, 0)
+	return postgres.Open(databaseURL, postgres.Migrating(), 0)
 }
 
-// KeepsPrepared tells whether DATABASE_PREPARE can be kept.
-var KeepsPrepared = keepsPrepared
+var CheckPreparedStatements = postgres.CheckPreparedStatements
 
 // OpenDB opens a database as serve does.
 func OpenDB(databaseURL string, wait time.Duration) (*sql.DB, error) {
-	return openDB(databaseURL, servingSettings, wait)
+	return postgres.Open(databaseURL, postgres.Serving(), wait)
 }
 
 // Await waits for a database, for as long as the context allows.
 func Await(ctx context.Context, db *sql.DB, log io.Writer) error {
-	return await(ctx, db, databaseWait, ping, func(error) error { return nil }, newLogger(log))
+	return waitForDB(ctx, db, databaseWait, ping, func(error) error { return nil }, newLogger(log))
 }
 
 // MetricsURL is where Prometheus reads; empty where it does not.

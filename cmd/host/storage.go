@@ -10,33 +10,30 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
-	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
 	"github.com/booking-platform/booking-platform/internal/embedded"
+	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// A read from Postgres that takes longer than this is given up; requests and steps end
-// sooner by themselves.
-const readLimit = 18 * time.Second
+const (
+	// readTimeout bounds a read from Postgres. Requests and steps end sooner.
+	readTimeout = 18 * time.Second
+	// databaseWait is how long a start waits for a database that is not up yet.
+	databaseWait = 30 * time.Second
+	// databaseAttempt bounds one attempt.
+	databaseAttempt = 5 * time.Second
+)
 
-// How long a start waits for a database that is not up yet.
-const databaseWait = 30 * time.Second
-
-// databaseAttempt bounds one attempt.
-const databaseAttempt = 5 * time.Second
-
-// storage is the database and, where the host runs it itself, its server.
+// storage is the database and, if it is embedded, its server.
 type storage struct {
-	url string
-	// wait is how long to wait for a database that does not answer; 0 is one attempt.
-	wait   time.Duration
+	url    string
+	wait   time.Duration // For a database that does not answer; 0 is one attempt.
 	db     *sql.DB
 	server *embedded.Server
 }
 
-// openStorage starts or finds the database and waits until it answers; wait 0 is one
-// attempt.
+// openStorage opens the database, starts it if it is embedded, and waits until it answers.
 func openStorage(ctx context.Context, cfg config.Config, wait time.Duration, logger *slog.Logger) (*storage, error) {
 	s := &storage{url: cfg.DatabaseURL, wait: wait}
 	for _, w := range cfg.DatabaseWarnings {
@@ -53,8 +50,8 @@ func openStorage(ctx context.Context, cfg config.Config, wait time.Duration, log
 	return s.open(ctx, cfg, logger)
 }
 
-// openRunning opens the database of a host that runs here already on the same data
-// folder: for a command beside it.
+// openRunning opens the embedded database of a host that is running on the same data
+// folder.
 func openRunning(ctx context.Context, cfg config.Config, wait time.Duration, logger *slog.Logger) (*storage, error) {
 	running, err := embedded.Running(cfg.DataDir)
 	if err != nil {
@@ -63,7 +60,7 @@ func openRunning(ctx context.Context, cfg config.Config, wait time.Duration, log
 	return (&storage{url: withBinary(running), wait: wait}).open(ctx, cfg, logger)
 }
 
-// withBinary saves one round trip for each statement, as DATABASE_URL gets it too.
+// withBinary sets binary_parameters, which saves a round trip per statement.
 func withBinary(databaseURL string) string {
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -75,10 +72,9 @@ func withBinary(databaseURL string) string {
 	return u.String()
 }
 
-// open makes the pool, waits until the database answers, and sees that it is as the
-// configuration says.
+// open makes the pool, waits until the database answers, and checks it.
 func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logger) (*storage, error) {
-	db, err := openDB(s.url, servingSettings, readLimit)
+	db, err := postgres.Open(s.url, postgres.Serving(), readTimeout)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -86,22 +82,21 @@ func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logg
 	db.SetMaxOpenConns(cfg.DatabasePool)
 	db.SetMaxIdleConns(cfg.DatabasePool)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	// A standby that was promoted, or a server that was added, gets its share within the
-	// hour.
+	// So that connections move to a promoted or added server.
 	db.SetConnMaxLifetime(time.Hour)
-	if err := await(ctx, db, s.wait, ping, refusalOf(cfg), logger); err != nil {
+	if err := waitForDB(ctx, db, s.wait, ping, refusalOf(cfg), logger); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	if err := look(ctx, db, cfg, logger); err != nil {
+	if err := checkLimits(ctx, db, cfg, logger); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-// look warns of limits that the connections do not have, and refuses to go on without
-// prepared statements that are asked for.
-func look(ctx context.Context, db *sql.DB, cfg config.Config, logger *slog.Logger) error {
-	missing, err := missingLimits(ctx, db)
+// checkLimits warns of missing limits, and returns an error if DATABASE_PREPARE is set and
+// prepared statements do not work.
+func checkLimits(ctx context.Context, db *sql.DB, cfg config.Config, logger *slog.Logger) error {
+	missing, err := postgres.MissingLimits(ctx, db)
 	if err != nil {
 		return fmt.Errorf("read the settings of the database: %w", err)
 	}
@@ -110,15 +105,13 @@ func look(ctx context.Context, db *sql.DB, cfg config.Config, logger *slog.Logge
 			"the database connections have no limit on time: ALTER ROLE … SET them, see docs/database.md",
 			slog.String("settings", missing))
 	}
-	// Nothing stands in front of our own.
 	if cfg.Embedded || !cfg.Prepare {
 		return nil
 	}
-	return keepsPrepared(ctx, db)
+	return postgres.CheckPreparedStatements(ctx, db)
 }
 
-// refusalOf recognises an error that a repeat would give again. The embedded server's own
-// are told by the package that runs it.
+// refusalOf recognises connection errors that do not go away, such as a wrong password.
 func refusalOf(cfg config.Config) func(error) error {
 	return func(err error) error {
 		if p, refused := config.Refusal(err); refused && !cfg.Embedded {
@@ -130,10 +123,10 @@ func refusalOf(cfg config.Config) func(error) error {
 
 func ping(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }
 
-// await asks until the database answers, because in compose and after a power cut
-// everything starts at once. An error that final makes something of ends the wait with
-// that. With limit 0 it asks once.
-func await(ctx context.Context, db *sql.DB, limit time.Duration, ask func(context.Context, *sql.DB) error,
+// waitForDB repeats ask until it succeeds, because in compose and after a power cut
+// everything starts at once. It returns an error of final at once. With limit 0 it asks
+// once.
+func waitForDB(ctx context.Context, db *sql.DB, limit time.Duration, ask func(context.Context, *sql.DB) error,
 	final func(error) error, logger *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, max(limit, databaseAttempt))
 	defer cancel()
@@ -150,8 +143,7 @@ func await(ctx context.Context, db *sql.DB, limit time.Duration, ask func(contex
 		if end := final(err); end != nil {
 			return end
 		}
-		// A try that the end of the wait cut short says nothing of the database; the one
-		// before it does.
+		// If the wait ended during this attempt, the error before it says more.
 		if ctx.Err() != nil && last != nil {
 			err = last
 		}
@@ -160,7 +152,7 @@ func await(ctx context.Context, db *sql.DB, limit time.Duration, ask func(contex
 			return fmt.Errorf("the database does not answer: %w", err)
 		}
 		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()),
-			slog.String("sqlstate", middleware.SQLState(err)))
+			slog.String("sqlstate", pg.SQLState(err)))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the database does not answer: %w", err)
@@ -169,36 +161,34 @@ func await(ctx context.Context, db *sql.DB, limit time.Duration, ask func(contex
 	}
 }
 
-// errStandby is a server that may be promoted yet.
 var errStandby = errors.New("the server is a standby")
 
-// fit returns when the server can be worked with: a standby is given the time to be
-// promoted, and what else does not do is an error at once.
-func fit(ctx context.Context, db *sql.DB, limit time.Duration, logger *slog.Logger) error {
-	var unfit *postgres.Fault
-	err := await(ctx, db, limit, func(ctx context.Context, db *sql.DB) error {
+// waitUsable returns an error if the host cannot work with the server. It waits for a
+// standby to be promoted.
+func waitUsable(ctx context.Context, db *sql.DB, limit time.Duration, logger *slog.Logger) error {
+	var fault *postgres.Fault
+	err := waitForDB(ctx, db, limit, func(ctx context.Context, db *sql.DB) error {
 		s, err := postgres.Read(ctx, db)
 		if err != nil {
 			return err
 		}
-		if unfit = s.Unfit(); unfit != nil && s.Standby {
-			return fmt.Errorf("%w (%w)", errStandby, unfit)
+		if fault = s.Unusable(); fault != nil && s.Standby {
+			return fmt.Errorf("%w (%w)", errStandby, fault)
 		}
 		return nil
 	}, func(error) error { return nil }, logger)
-	if err == nil && unfit != nil {
-		return fmt.Errorf("the database cannot be used: %w", unfit)
+	if err == nil && fault != nil {
+		return fmt.Errorf("the database cannot be used: %w", fault)
 	}
 	return err
 }
 
-// migrate sees that the database can be worked with, and applies what it lacks, through a
-// connection of its own: a migration may take its time.
+// migrate applies the missing migrations, on a connection without time limits.
 func (s *storage) migrate(ctx context.Context, logger *slog.Logger) ([]migrations.Migration, error) {
-	if err := fit(ctx, s.db, s.wait, logger); err != nil {
+	if err := waitUsable(ctx, s.db, s.wait, logger); err != nil {
 		return nil, err
 	}
-	db, err := openDB(s.url, migratingSettings, 0)
+	db, err := postgres.Open(s.url, postgres.Migrating(), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +200,7 @@ func (s *storage) migrate(ctx context.Context, logger *slog.Logger) ([]migration
 	return applied, err
 }
 
-// close ends the pool and the host's own server.
+// close closes the pool and stops the embedded server.
 func (s *storage) close() error {
 	var errs []error
 	if s.db != nil {

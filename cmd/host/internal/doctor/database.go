@@ -50,13 +50,13 @@ func (e *examination) database(ctx context.Context) ([]Finding, error) {
 	}
 	found := []Finding{ok(DatabaseVersion, "Postgres "+s.Version), ok(DatabaseEncoding, s.Encoding+", "+s.Locale),
 		ok(DatabaseReadOnly, "can be written to")}
-	if f := s.OfVersion(); f != nil {
+	if f := s.VersionFault(); f != nil {
 		found[0] = problem(DatabaseVersion, f.Found, sentence(f.Remedy))
 	}
-	if f := s.OfText(); f != nil {
+	if f := s.EncodingFault(); f != nil {
 		found[1] = problem(DatabaseEncoding, f.Found, sentence(f.Remedy))
 	}
-	if f := s.OfWriting(); f != nil {
+	if f := s.ReadOnlyFault(); f != nil {
 		found[2] = problem(DatabaseReadOnly, f.Found, sentence(f.Remedy))
 	}
 	if e.Config.Production {
@@ -70,7 +70,7 @@ func (e *examination) database(ctx context.Context) ([]Finding, error) {
 }
 
 func durability(s postgres.Server) Finding {
-	if f := s.OfCommits(); f != nil {
+	if f := s.DurabilityFault(); f != nil {
 		return problem(DatabaseDurability, f.Found, sentence(f.Remedy))
 	}
 	return ok(DatabaseDurability, "what is committed stays")

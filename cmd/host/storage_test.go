@@ -33,9 +33,8 @@ func (a *absent) Connect(ctx context.Context) (driver.Conn, error) {
 
 func (a *absent) Driver() driver.Driver { return nil }
 
-// Who waits for a database in vain is told what it last said, and not that the wait is
-// over.
-func TestTheWaitEndsWithItsReason(t *testing.T) {
+// The error is the last one of the database, not that the wait is over.
+func TestWaitForDB_ReturnsLastError(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
