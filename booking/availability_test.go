@@ -57,20 +57,18 @@ func TestSlots_ListsFreeSlots(t *testing.T) {
 	})
 }
 
-// Whatever is offered can be held, and then is not offered any more; with buffers,
-// overlapping slots and parties.
+// With buffers, overlapping slots and parties; a held slot is no longer listed.
 func TestSlots_EveryListedSlotCanBeHeld(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, func(r *booking.Resource) {
-		// Slots and their buffers do not overlap, so that whoever fits fits without
-		// anybody being moved.
+		// Slots and buffers do not overlap, so no relocation is needed.
 		r.Capacity, r.SlotStep, r.BufferBefore, r.BufferAfter, r.Notice = 4, 85*time.Minute, 10*time.Minute,
 			15*time.Minute, time.Hour
 		r.Hours = daily(480, 1500)
 	})
-	// Yesterday too, where notice leaves nothing.
+	// Yesterday too, where the notice excludes everything.
 	from, to := slot(-48), slot(24)
 	for sold := 0; ; sold++ {
 		party := 1 + sold%3
@@ -150,7 +148,7 @@ func TestAvailability_SeveralResources(t *testing.T) {
 		req := request(slot(1))
 		req.Resource, req.Party = "hall", 3
 		hold(t, store, req)
-		// Before and after what is asked for, and in the way of its buffers.
+		// Outside of the range, and overlapping its buffers.
 		hold(t, store, request(slot(6)))
 		req.Start, req.Party = slot(-1), 4
 		hold(t, store, req)
@@ -256,8 +254,7 @@ func TestNextSlot_SkipsFullDays(t *testing.T) {
 	})
 }
 
-// Many resources with a grid of a minute have more slots than memory should hold for one
-// answer.
+// Many resources with a grid of a minute have too many slots for one answer.
 func TestAvailability_TooManySlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

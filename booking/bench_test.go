@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// clients is how many goroutines per processor reach for slots at once.
+// clients is the number of goroutines per processor.
 const clients = 16
 
 func benchStore(b *testing.B) *booking.Store {
@@ -52,7 +52,6 @@ func BenchmarkHold_ManyResources(b *testing.B) {
 	})
 }
 
-// Everyone reaches for a slot that is gone.
 func BenchmarkHold_SlotTaken(b *testing.B) {
 	store := benchStore(b)
 	create(b, store)
@@ -87,7 +86,7 @@ func BenchmarkConfirm(b *testing.B) {
 	})
 }
 
-// A week of half hours at capacity 50, with some thousand bookings in it.
+// A week of half-hour slots at capacity 50, with thousands of bookings.
 func BenchmarkSlots_Week(b *testing.B) {
 	store := benchStore(b)
 	create(b, store, func(r *booking.Resource) { r.Capacity, r.SlotLength = 50, 30*time.Minute })
@@ -102,7 +101,7 @@ func BenchmarkSlots_Week(b *testing.B) {
 	}
 }
 
-// The starts of a month of quarter hours, without the database.
+// A month of quarter-hour starts, without a database.
 func BenchmarkStarts_Month(b *testing.B) {
 	rules, err := booking.RulesOf(booking.Resource{TimeZone: "Europe/Paris", SlotLength: 15 * time.Minute,
 		Hours: daily(540, 1080)})
@@ -115,8 +114,7 @@ func BenchmarkStarts_Month(b *testing.B) {
 	}
 }
 
-// A month of slots of an hour, half an hour apart and around the clock, of which nine
-// heads in ten are sold: what is computed beside the query.
+// A month of hour slots every half hour, around the clock and nine tenths sold.
 func BenchmarkFreeSlots_Month(b *testing.B) {
 	from := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
 	to := from.AddDate(0, 1, 0)

@@ -20,7 +20,7 @@ func TestBlock_PartOfTheUnitsOffGrid(t *testing.T) {
 		store := newStore(t, db)
 		r := create(t, store, halfSteps(3))
 		ctx := booking.WithActor(t.Context(), "user:ada")
-		// On no grid, of a part of the units.
+		// A part of the units, not aligned to slots.
 		from, to := slot(0).Add(7*time.Minute), slot(0).Add(50*time.Minute)
 		got, err := store.Block(ctx, booking.BlockRequest{Resource: "court", From: from, To: to, Units: 2,
 			Reason: "new floor"})
@@ -56,8 +56,7 @@ func TestBlock_PartOfTheUnitsOffGrid(t *testing.T) {
 		req.Party = 1
 		hold(t, store, req)
 
-		// All of the units, without a customer's confirmation or price, in the past too
-		// and when nothing is sold.
+		// All units, in the past, of an inactive resource.
 		exec(t, db, `UPDATE booking_platform.resources SET active = false`)
 		all, err := store.Block(ctx, booking.BlockRequest{Resource: strings.ToUpper(r.ID), From: slot(-100),
 			To: slot(-50)})
@@ -109,7 +108,7 @@ func TestBlock_InvalidRequest(t *testing.T) {
 	require.Equal(t, "\n", everything(t, db))
 }
 
-// What is in the way is named: not what has ended, nor expired holds, which are released.
+// Conflicts exclude ended bookings and expired holds, which are released.
 func TestBlock_ListsConflicts(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -138,8 +137,6 @@ func TestBlock_ListsConflicts(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// Half of the units of a resource that is half full: neighbours make room, and expired
-// holds are released.
 func TestBlock_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -161,8 +158,7 @@ func TestBlock_RelocatesNeighbours(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// Blocks and holds for the same units at once, in callers' transactions too: whoever is
-// first has them.
+// In callers' transactions too.
 func TestBlock_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -187,9 +183,8 @@ func TestBlock_ConcurrentWithHolds(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// A block has reserved its own place, and loses that of the neighbour who makes room for
-// it to a hold under way: everybody is put back, and it is decided anew by what the hold
-// became.
+// A block has reserved units and then loses the unit for its neighbour to a concurrent
+// hold: everything is restored, and the block is decided again.
 func TestBlock_NeighbourLosesItsNewUnit(t *testing.T) {
 	t.Parallel()
 	for _, commits := range []bool{false, true} {
@@ -201,8 +196,8 @@ func TestBlock_NeighbourLosesItsNewUnit(t *testing.T) {
 			exec(t, db, `UPDATE booking_platform.bookings SET units = $2::text::int4multirange WHERE id = $1::uuid`, id,
 				units)
 		}
-		// Whoever blocks a unit for both hours asks the second one to take the first
-		// unit, which this hold has just taken there.
+		// A block of one unit for both hours relocates the second booking to the first
+		// unit, which this hold has just taken.
 		other, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
 		_, err = store.Tx(other).Hold(t.Context(), request(slot(1)))

@@ -13,12 +13,12 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// feeSoon is free for long, and keeps 30 percent in the last two days: of slot(0), and
-// not of slot(100).
+// feeSoon is free until 48 hours before, so for slot(100), and keeps 30 percent for
+// slot(0).
 var feeSoon = booking.Policy{FreeUntil: 48 * time.Hour, FeePercent: 30}
 
-// A customer cancels while the booking is being moved or confirmed: what counts is what
-// it then is. So nobody gets out of a fee by it, and nobody pays one that is not due.
+// A cancellation waits for a concurrent move or confirmation, and applies the terms of
+// the result: no fee is avoided, and none charged that is not due.
 func TestCancel_WaitsForConcurrentChange(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -102,9 +102,8 @@ func confirmed(ctx context.Context, tx *booking.Tx, id string) error {
 	return err
 }
 
-// 32 clients cancel, confirm, complete and move one booking: it ends once, its history
-// tells how, and all who cancelled it were told the same refund, which is what its policy
-// or the staff said.
+// 32 clients cancel, confirm, complete and move one booking. It ends once, its history is
+// consistent, and all successful cancellations return the same refund.
 func TestCancel_ConcurrentWithEveryTransition(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

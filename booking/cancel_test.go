@@ -20,8 +20,7 @@ func byCustomer(id string) booking.CancelRequest {
 
 func minor(n int64) *int64 { return &n }
 
-// startsIn moves a booking by SQL, so that it begins so long after the database's clock.
-// That is how the tests let time pass.
+// startsIn moves a booking by SQL to begin in d of the database's clock.
 func startsIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 	t.Helper()
 	exec(t, db, `
@@ -31,8 +30,8 @@ func startsIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 		WHERE b.id = $1::uuid`, id, d.Seconds())
 }
 
-// eachWay runs a step on the store, and in a caller's transaction at each isolation
-// level.
+// eachWay runs f with the store's Cancel, and with that of a transaction at each
+// isolation level.
 func eachWay(t *testing.T, db *sql.DB, store *booking.Store,
 	f func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error))) {
 	t.Helper()
@@ -54,7 +53,6 @@ func eachWay(t *testing.T, db *sql.DB, store *booking.Store,
 	}
 }
 
-// What a policy gives at its times, by the database's clock.
 func TestCancel_ByCustomer(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
@@ -62,7 +60,7 @@ func TestCancel_ByCustomer(t *testing.T) {
 	tests := map[string]struct {
 		policy booking.Policy
 		in     time.Duration
-		// refund of 5000; nil is not allowed.
+		// refund of 5000; nil means that cancelling is not allowed.
 		refund *int64
 	}{
 		"free":                {fees, 2*day + time.Minute, minor(5000)},
@@ -112,8 +110,8 @@ func TestCancel_ByCustomer(t *testing.T) {
 				want.Status, want.Sequence, want.UpdatedAt = booking.Cancelled, 1, got.UpdatedAt
 				want.Refund = &booking.Money{Minor: *refund, Currency: "eur"}
 				require.Equal(t, want, got, name)
-				// Whoever asks again gets the first answer, though it is no longer
-				// allowed, or would be another refund.
+				// A repeat returns the first result, even where it would now be refused
+				// or differ.
 				startsIn(t, db, id, -time.Hour)
 				want.Start, want.End = time.Time{}, time.Time{}
 				for _, again := range []booking.CancelRequest{byCustomer(id), {ID: id, Reason: "snow"},
@@ -132,8 +130,6 @@ func TestCancel_ByCustomer(t *testing.T) {
 	})
 }
 
-// A hold is its customer's to give up, whatever the policy says, and nothing was paid for
-// it.
 func TestCancel_HoldByCustomer(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -196,7 +192,6 @@ func TestCancel_ByStaff(t *testing.T) {
 	requireHistory(t, db)
 }
 
-// A block is not a customer's, and has no price.
 func TestCancel_Block(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -220,14 +215,13 @@ func TestCancel_Block(t *testing.T) {
 	})
 }
 
-// M22: a hold that is cancelled keeps, by its policy at that time, what goes back of
-// money that comes later.
+// A cancelled hold stores what will be refunded of money that arrives later.
 func TestCancel_HoldRecordsLateRefund(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		policy       booking.Policy
 		req          booking.CancelRequest
-		late, refund *int64 // after the cancellation, and after the money came
+		late, refund *int64 // late is set by the cancellation, refund after the money arrived
 		err          error
 	}{
 		"free": {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, minor(5000), nil, nil},

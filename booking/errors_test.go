@@ -29,7 +29,7 @@ func TestIsRetryable_SQLState(t *testing.T) {
 	require.False(t, booking.IsRetryable(nil))
 }
 
-// A context that ends is found in the error, whatever the driver made of it.
+// The context's error can be found whatever the driver returns.
 func TestErrors_ContextDone(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

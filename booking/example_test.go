@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// The examples are compiled, and not run: they have no database.
+// The examples are compiled but not run: they have no database.
 var (
 	db    *sql.DB
 	store *booking.Store
@@ -19,7 +19,7 @@ var (
 	start time.Time
 )
 
-// From an empty store to a booking that stands.
+// From an empty store to a confirmed booking.
 func Example() {
 	store, err := booking.New(db, booking.Options{})
 	if err != nil {
@@ -44,7 +44,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The customer pays, and then:
+	// When the customer has paid:
 	confirmed, err := store.Confirm(ctx, held.ID)
 	if err != nil {
 		log.Fatal(err)
@@ -52,7 +52,7 @@ func Example() {
 	fmt.Println(confirmed.Status)
 }
 
-// What a hold may answer, and what each answer means to the customer.
+// The errors of Hold.
 func ExampleStore_Hold() {
 	b, err := store.Hold(ctx, booking.HoldRequest{
 		Resource: "court-1", Start: start, Party: 2, IdempotencyKey: "cart-42", Reference: "order-42",
@@ -73,8 +73,8 @@ func ExampleStore_Hold() {
 	}
 }
 
-// An order of the caller's and its booking are committed together; when Postgres ends the
-// transaction in favour of another one, the whole of it is run again.
+// An order of the caller's and its booking are committed together. When Postgres aborts
+// the transaction for another one, all of it is run again.
 func ExampleStore_Tx() {
 	order := func() error {
 		tx, err := db.BeginTx(ctx, nil)
@@ -106,8 +106,7 @@ func ExampleStore_Tx() {
 	}
 }
 
-// A hold is confirmed when its money arrives; when that was too late, the slot may still
-// be there.
+// A hold is confirmed when its payment arrives; after its end the slot may still be free.
 func ExampleStore_ConfirmLate() {
 	_, err := store.ConfirmLate(ctx, "019a2b3c-0000-7000-8000-000000000000")
 	if errors.Is(err, booking.ErrHoldExpired) {
@@ -115,8 +114,7 @@ func ExampleStore_ConfirmLate() {
 	}
 }
 
-// Holds whose time has passed are tidied away by a step that the program schedules, on
-// every replica if it likes.
+// Release expired holds periodically, on any number of replicas.
 func ExampleStore_ReleaseExpired() {
 	for range time.Tick(30 * time.Second) {
 		if _, err := store.ReleaseExpired(ctx); err != nil {
@@ -136,7 +134,7 @@ func ExampleStore_Slots() {
 	}
 }
 
-// When two rooms are free on one day, for an offer that both have.
+// When two resources have free slots on one day for an offer of both.
 func ExampleStore_Availability() {
 	found, err := store.Availability(ctx, booking.AvailabilityRequest{
 		Resources: []string{"court-1", "court-2"}, Offer: "90-minutes", From: start, To: start.AddDate(0, 0, 1),
@@ -150,7 +148,7 @@ func ExampleStore_Availability() {
 	}
 }
 
-// The first free time from tomorrow on.
+// The first free slot from tomorrow on.
 func ExampleStore_NextSlot() {
 	s, err := store.NextSlot(ctx, booking.NextSlotRequest{Resource: "court-1", After: time.Now().AddDate(0, 0, 1)})
 	if errors.Is(err, booking.ErrNoSlot) {
@@ -162,8 +160,7 @@ func ExampleStore_NextSlot() {
 	}
 }
 
-// A page shows what cancelling would give, and the customer then gets what the database's
-// clock says.
+// Show the terms of a cancellation, then cancel by the database's clock.
 func ExampleStore_Cancel() {
 	b, err := store.Get(ctx, "019a2b3c-0000-7000-8000-000000000000")
 	if err != nil {
@@ -186,7 +183,7 @@ func ExampleStore_Cancel() {
 	}
 }
 
-// Staff are not bound by the policy, and say what is given back.
+// Staff may cancel at any time and set the refund.
 func ExampleStore_Cancel_byStaff() {
 	refund := int64(1500)
 	_, err := store.Cancel(booking.WithActor(ctx, "user:ada@example.com"), booking.CancelRequest{
@@ -198,7 +195,6 @@ func ExampleStore_Cancel_byStaff() {
 	}
 }
 
-// The desk notes who came, and corrects itself.
 func ExampleStore_Complete() {
 	const id = "019a2b3c-0000-7000-8000-000000000000"
 	_, err := store.NoShow(ctx, id)
@@ -211,7 +207,7 @@ func ExampleStore_Complete() {
 	}
 }
 
-// What nobody noted has taken place, a day after its end.
+// Bookings are completed a day after their end.
 func ExampleStore_CompletePast() {
 	store, err := booking.New(db, booking.Options{CompleteAfter: 24 * time.Hour})
 	if err != nil {
@@ -224,8 +220,8 @@ func ExampleStore_CompletePast() {
 	}
 }
 
-// A hold is kept for a week while a bank makes up its mind, or for as long as the
-// resource allows.
+// A hold is extended for a week, or up to the resource's cap, while a payment is
+// processed.
 func ExampleStore_Extend() {
 	b, err := store.Extend(ctx, "019a2b3c-0000-7000-8000-000000000000", time.Now().AddDate(0, 0, 7))
 	if errors.Is(err, booking.ErrHoldExpired) {
@@ -237,8 +233,7 @@ func ExampleStore_Extend() {
 	}
 }
 
-// A customer moves a booking by a day. The new slot is taken and the old one freed, or
-// nothing changes.
+// A customer moves a booking by a day. Both slots change together or not at all.
 func ExampleStore_Reschedule() {
 	moved, err := store.Reschedule(booking.WithActor(ctx, "customer"), booking.RescheduleRequest{
 		ID: "019a2b3c-0000-7000-8000-000000000000", Start: start.AddDate(0, 0, 1), ByCustomer: true,
@@ -255,8 +250,7 @@ func ExampleStore_Reschedule() {
 	}
 }
 
-// Money has arrived for a hold that is over. Where the slot is still to be had it is
-// taken again; else the money goes back.
+// Money has arrived for an expired hold: take the slot again if it is free, else refund.
 func ExampleStore_Retake() {
 	_, err := store.Retake(ctx, "019a2b3c-0000-7000-8000-000000000000")
 	if errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrSlotGone) {
@@ -266,8 +260,7 @@ func ExampleStore_Retake() {
 	}
 }
 
-// Two of a court's units are out of order for a morning. Who has booked meanwhile is
-// named, and nobody is turned away by surprise.
+// Two units of a court are unavailable for a morning; bookings in the way are returned.
 func ExampleStore_Block() {
 	block, err := store.Block(booking.WithActor(ctx, "user:ada@example.com"), booking.BlockRequest{
 		Resource: "court-1", From: start, To: start.Add(3 * time.Hour), Units: 2, Reason: "new floor",
@@ -282,11 +275,11 @@ func ExampleStore_Block() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// When the work is done, [booking.Store.Cancel] gives the units back.
+	// [booking.Store.Cancel] of the block frees the units.
 	fmt.Println(block.ID)
 }
 
-// A resource is kept in a file or in the program, and made what that says at each start.
+// A resource is defined in the program and applied at each start.
 func ExampleStore_ApplyResource() {
 	applied, err := store.ApplyResource(ctx, booking.Resource{
 		Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris", SlotLength: time.Hour, Capacity: 4, Active: true,
@@ -308,7 +301,7 @@ func ExampleStore_ApplyResource() {
 	}
 }
 
-// What happened to a booking, for who answers the customer's call.
+// The history of a booking, for support.
 func ExampleStore_History() {
 	changes, err := store.History(ctx, "019a2b3c-0000-7000-8000-000000000000")
 	if err != nil {
@@ -319,7 +312,7 @@ func ExampleStore_History() {
 	}
 }
 
-// A link in a mail proves by its token that it is the customer's own.
+// A link in a mail carries the owner token.
 func ExampleStore_Owned() {
 	b, err := store.Owned(ctx, "019a2b3c-0000-7000-8000-000000000000", "the token of the link")
 	if errors.Is(err, booking.ErrNotFound) {
@@ -332,7 +325,7 @@ func ExampleStore_Owned() {
 	fmt.Println(b.Status)
 }
 
-// What is on a court on one day, by time, page by page.
+// The bookings of a court on one day, by time, page by page.
 func ExampleStore_List() {
 	opts := booking.ListOptions{
 		Order: booking.ByStart, Resource: "court-1", From: start, To: start.AddDate(0, 0, 1),
@@ -352,7 +345,7 @@ func ExampleStore_List() {
 	}
 }
 
-// How many bookings a customer has.
+// The number of bookings of a customer.
 func ExampleStore_Count() {
 	sum, err := store.Count(ctx, booking.ListOptions{Customer: "ada@example.com"})
 	if err != nil {
@@ -364,7 +357,7 @@ func ExampleStore_Count() {
 	fmt.Println(sum.N)
 }
 
-// A private calendar for staff: its address is shown once, and cannot be told again.
+// A private calendar for staff; its token is returned only once.
 func ExampleStore_CreateFeed() {
 	token, err := store.CreateFeed(ctx, "court-1")
 	if err != nil {
@@ -373,7 +366,7 @@ func ExampleStore_CreateFeed() {
 	fmt.Println("https://booking.example.com/calendar/" + token + ".ics")
 }
 
-// What a calendar program reads there; package calendar writes it.
+// Package calendar writes a feed as a file.
 func ExampleStore_Feed() {
 	feed, err := store.Feed(ctx, "the token of the address")
 	if errors.Is(err, booking.ErrNotFound) {
@@ -386,8 +379,7 @@ func ExampleStore_Feed() {
 	}
 }
 
-// Somebody has left: all addresses of the court's calendar are dead, and those who stay
-// get new ones.
+// A member of staff has left: revoke all tokens of the calendar and issue new ones.
 func ExampleStore_DeleteFeeds() {
 	n, err := store.DeleteFeeds(ctx, "court-1")
 	if err != nil {

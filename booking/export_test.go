@@ -7,7 +7,6 @@ import (
 	"time"
 )
 
-// What the tests look at from outside.
 const (
 	HoldSQL          = holdSQL
 	SweepSQL         = sweepSQL
@@ -23,41 +22,35 @@ const (
 	MaxCached        = maxCached
 )
 
-// ZoneNames are the names of the zones that LoadZone accepts, one a line.
 var ZoneNames = zoneNames
 
-// Examined is how many rows a page looks at.
 const Examined = examined
 
-// ListQuery is the statement of a page.
+// ListQuery returns the statement of a page.
 func ListQuery(opts ListOptions) (string, []any) {
 	opts = opts.normal()
 	after, _ := opts.position()
 	return opts.query(after)
 }
 
-// CountQuery is the statement of a count that looks at so many rows at most.
+// CountQuery returns the statement of a count limited to most rows.
 func CountQuery(opts ListOptions, most int) (string, []any) { return opts.normal().countQuery(most) }
 
-// Counted is how many rows a count looks at.
 const Counted = counted
 
-// Cursor is where a page ends that ends with a booking.
+// Cursor returns the cursor of a page that ends with b.
 func Cursor(opts ListOptions, b Booking) string {
 	return opts.normal().cursor(position{start: b.Start, id: b.ID})
 }
 
-// RulesOf are the rules of a resource, without a database.
+// RulesOf returns the rules of a resource, without a database.
 func RulesOf(r Resource) (*rules, error) { return newRules(r.withDefaults(), "", time.Time{}) }
 
-// Starts are the starts of slots in [from, to).
 func (r *rules) Starts(from, to time.Time) iter.Seq[time.Time] { return r.starts(from, to) }
 
-// IsStart tells whether a hold at t would be taken for a slot.
 func (r *rules) IsStart(t time.Time) bool { return r.isStart(t) }
 
-// Changes are what the database answers when so many heads come or go at some instants,
-// by time.
+// Changes encodes changes in the number of units, as the database returns them.
 func Changes(at []time.Time, heads []int) (taken []byte) {
 	for n, t := range at {
 		taken = binary.BigEndian.AppendUint64(taken, uint64(t.UnixMicro()-epoch2000))
@@ -66,7 +59,7 @@ func Changes(at []time.Time, heads []int) (taken []byte) {
 	return taken
 }
 
-// Free are the slots that are left by what is taken, without a database.
+// Free returns the free slots, without a database.
 func (r *rules) Free(from, to, clock time.Time, party int, taken []byte) []Slot {
 	o := offering{rules: r, from: from, to: to, taken: occupancyRow{Clock: clock, Changes: taken}}
 	return o.freeSlots(party)
@@ -79,20 +72,17 @@ func (s *Store) WithSideTxTimeout() *Store {
 	return s
 }
 
-// Cached counts the resources in memory.
+// Cached returns the number of cached resources.
 func (s *Store) Cached() int {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
 	return max(len(s.cache.byID), len(s.cache.ids))
 }
 
-// HoursProblem is what is wrong with opening hours.
 func HoursProblem(hours []Hours) string { return hoursProblem(hours) }
 
-// Times is what a party pays.
 func Times(price Money, heads int) (Money, bool) { return price.times(heads) }
 
-// Hash is what tells a request from others under its idempotency key.
 func (r HoldRequest) Hash(resourceID string) []byte { return r.hash(resourceID) }
 
 // Reassign frees units for a party in the slot that begins at start.
@@ -114,10 +104,9 @@ func (s *Store) ReassignRange(ctx context.Context, idOrSlug string, from, to tim
 	return s.reassign(ctx, r, from, to, party)
 }
 
-// FeedOf is [Store.Feed] with another bound.
+// FeedOf is [Store.Feed] with another limit.
 func (s *Store) FeedOf(ctx context.Context, token string, limit int) (Feed, error) {
 	return s.feed(ctx, token, limit)
 }
 
-// Terms are those of a policy.
 func (p Policy) Terms(start, at time.Time, amount Money) Terms { return p.terms(start, at, amount) }

@@ -26,7 +26,7 @@ func TestFeed_OrderAndContents(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, booking.Feed{Resource: r, Bookings: []booking.Booking{}}, feed)
 
-		// What there is, in the order of its start, and nothing of the neighbour's.
+		// Ordered by start, without bookings of other resources.
 		pending, confirmed, cancelled := hold(t, store, request(slot(3))), hold(t, store, request(slot(1))),
 			hold(t, store, request(slot(2)))
 		elsewhere := request(slot(1))
@@ -58,13 +58,13 @@ func TestFeed_OrderAndContents(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, stored, b)
 		}
-		// Of two that begin together the older is first.
+		// Of two with the same start the older is first.
 		require.Equal(t, []string{past.ID, confirmed.ID, cancelled.ID, block.ID, pending.ID}, got)
 		require.Equal(t, booking.Cancelled, feed.Bookings[2].Status)
 	})
 }
 
-// beginsAgo lets a booking have begun some time ago.
+// beginsAgo moves a booking into the past.
 func beginsAgo(t testing.TB, db booking.Querier, id string, ago time.Duration) {
 	t.Helper()
 	at := time.Now().Add(-ago)
@@ -110,7 +110,7 @@ func TestFeed_Tokens(t *testing.T) {
 			require.EqualError(t, err, "booking: feed: not found")
 		}
 
-		// An inactive resource keeps its calendars.
+		// An inactive resource keeps its feeds.
 		exec(t, db, `UPDATE booking_platform.resources SET active = false WHERE id = $1::uuid`, r.ID)
 		feed, err := store.Feed(t.Context(), tokens[0])
 		require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestFeed_Tokens(t *testing.T) {
 	})
 }
 
-// What is cut off is what is farthest away, and of the past first.
+// The farthest past bookings are dropped first, then the farthest future ones.
 func TestFeed_DropsFarthestBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -145,7 +145,7 @@ func TestFeed_DropsFarthestBookings(t *testing.T) {
 	r := create(t, store)
 	token, err := store.CreateFeed(t.Context(), "court")
 	require.NoError(t, err)
-	// So many that begin in each direction, an hour apart.
+	// Adds bookings in both directions, an hour apart.
 	add := func(past, ahead int) {
 		exec(t, db, `
 			INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, reference)
@@ -176,8 +176,6 @@ func TestFeed_DropsFarthestBookings(t *testing.T) {
 	require.Equal(t, "4599", feed.Bookings[4999].Reference)
 }
 
-// M3: the token of a private calendar names the secret that it was made with, and ends
-// with it.
 func TestFeed_SecretRemoved(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// changes are those of a booking since its hold, without their times.
+// changes returns a booking's history without the times.
 func changes(t testing.TB, store *booking.Store, id string) []booking.Change {
 	t.Helper()
 	history, err := store.History(t.Context(), id)
@@ -26,7 +26,7 @@ func changes(t testing.TB, store *booking.Store, id string) []booking.Change {
 	return history[1:]
 }
 
-// Every way to change a status leaves its row: from, to, who, why.
+// From, to, actor and reason.
 func TestHistory_EveryStatusChange(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -121,8 +121,8 @@ func TestHistory_EveryStatusChange(t *testing.T) {
 	})
 }
 
-// Whoever takes the slot of an expired hold writes that hold's end as well, also where it
-// had to wait.
+// The operation that takes the slot of an expired hold writes the end of that hold too,
+// also after waiting for a lock.
 func TestHistory_ExpiredHoldReplaced(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -152,7 +152,6 @@ func TestHistory_ExpiredHoldReplaced(t *testing.T) {
 	})
 }
 
-// What changes nothing, and what is rolled back, leaves no row.
 func TestHistory_NoChangeOrRollback(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -216,8 +215,8 @@ func TestHistory_UnknownBooking(t *testing.T) {
 	require.Equal(t, time.Unix(1235, 0).UTC(), history[999].ToStart)
 }
 
-// A cancellation waits for a confirmation and for its end, whichever it is: what it then
-// writes is the status that it changed, and not the one it first saw.
+// A cancellation waits for a concurrent confirmation, and records the status that it
+// replaced, not the one it read first.
 func TestHistory_FromStatusAfterWaiting(t *testing.T) {
 	t.Parallel()
 	for _, confirms := range []bool{true, false} {

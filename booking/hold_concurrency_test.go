@@ -37,8 +37,7 @@ func TestHold_AsManyClientsAsUnits(t *testing.T) {
 	})
 }
 
-// Slots of an hour that begin every half hour, so that each is in the way of its
-// neighbours.
+// Slots of an hour begin every half hour, so each overlaps its neighbours.
 func TestHold_ConcurrentPartiesOnOverlappingSlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -74,8 +73,8 @@ func TestHold_ConcurrentPartiesOnOverlappingSlots(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// Without the constraint the slot is sold twice: the tests above can fail. Two
-// transactions overlap here in a way that needs no luck.
+// Two transactions overlap in a fixed order: without the constraint both are sold, so the
+// tests above can fail.
 func TestHold_ControlWithoutConstraint(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -96,8 +95,7 @@ func TestHold_ControlWithoutConstraint(t *testing.T) {
 	require.Equal(t, 1, count(t, db, soldTwice))
 }
 
-// A role may have another isolation level than READ COMMITTED by default; what is sold
-// must be the same.
+// The role's default isolation level is not READ COMMITTED.
 func TestHold_ConcurrentAtOtherDefaultIsolation(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"serializable", "repeatable read"} {
@@ -122,8 +120,8 @@ func TestHold_ConcurrentAtOtherDefaultIsolation(t *testing.T) {
 	}
 }
 
-// fight is everything that can be done to one resource at once: 32 clients on capacity
-// 10, with parties of 1 to 4 on slots that overlap by half.
+// fight runs all operations on one resource: 32 clients, capacity 10, parties of 1 to 4
+// on half-overlapping slots.
 type fight struct {
 	db       *sql.DB
 	resource booking.Resource
@@ -140,7 +138,7 @@ func (f *fight) add(b booking.Booking) {
 	f.ids = append(f.ids, b.ID)
 }
 
-// some is any booking that was made so far, whoever made it.
+// some returns any booking made so far.
 func (f *fight) some(random *rand.Rand) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -150,7 +148,7 @@ func (f *fight) some(random *rand.Rand) string {
 	return f.ids[random.IntN(len(f.ids))]
 }
 
-// act does something.
+// act runs a random operation.
 func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand) error {
 	start, id := halfHour(random.IntN(fightStarts)), f.some(random)
 	switch random.IntN(16) {
@@ -177,7 +175,7 @@ func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand
 		_, err := store.Reschedule(ctx, to(id, start))
 		return err
 	case 6:
-		// A swap in a transaction of the caller's, by way of a third place.
+		// A swap of two bookings in one transaction, over a third slot.
 		other := f.some(random)
 		return inTx(f.db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
 			mine, err := tx.Get(ctx, id)
@@ -200,7 +198,7 @@ func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand
 		_, err := store.Retake(ctx, id)
 		return err
 	case 9:
-		// A capacity that is lower for a while, where that is possible.
+		// Lower the capacity for a while, if possible.
 		r := f.resource
 		r.Capacity = 7 + random.IntN(4)
 		_, err := store.ApplyResource(ctx, r, booking.ApplyOptions{})
@@ -215,14 +213,14 @@ func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand
 	}
 }
 
-// refusal tells whether an error is one that callers are promised. Neither a deadlock nor
-// a transaction to run again is.
+// refusal reports whether an error is a documented refusal; deadlocks and retryable
+// errors are not.
 func refusal(err error) bool {
 	var status *booking.StatusError
 	var small *booking.CapacityError
 	var invalid *booking.ValidationError
 	if errors.As(err, &invalid) {
-		// A party that is above the capacity of that moment.
+		// The party may exceed the capacity of that moment.
 		return len(invalid.Fields) == 1 && invalid.Fields["party"] != ""
 	}
 	return errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrHoldExpired) ||
@@ -230,10 +228,8 @@ func refusal(err error) bool {
 		errors.As(err, &status) || errors.As(err, &small)
 }
 
-// Holds, confirmations, cancellations, moves, swaps, retakes, blocks, re-seatings and
-// changes of the capacity, while holds expire: nobody is told anything but yes or no,
-// nothing is sold twice, every history is whole, and at the end all that remains can be
-// booked.
+// All operations run at once while holds expire: every error is a refusal, no unit is
+// sold twice, histories are consistent, and all that remains can be held.
 func TestStore_ConcurrentOperations(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
@@ -261,8 +257,7 @@ func TestStore_ConcurrentOperations(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// requireBookable books all that remains of the half hours from the first on, and nothing
-// more.
+// requireBookable holds exactly what remains in the given number of half hours.
 func requireBookable(t *testing.T, store *booking.Store, starts int) {
 	t.Helper()
 	r, err := store.Resource(t.Context(), "court")
@@ -285,8 +280,7 @@ func requireBookable(t *testing.T, store *booking.Store, starts int) {
 	}
 }
 
-// 32 clients want one of three slots that are in each other's way, two at a time and
-// whole or not at all.
+// 32 clients want one of three overlapping slots, two at a time, in one transaction.
 func TestHold_ConcurrentPartiesOnNeighbouringSlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
@@ -305,8 +299,7 @@ func TestHold_ConcurrentPartiesOnNeighbouringSlots(t *testing.T) {
 		}
 		require.ErrorIs(t, err, booking.ErrSlotTaken)
 	}
-	// The first and the last do not overlap; whoever has the middle is in the way of
-	// both.
+	// The first and the last do not overlap; the middle one overlaps both.
 	require.GreaterOrEqual(t, sold, 5)
 	require.LessOrEqual(t, sold, 10)
 	requireInvariants(t, db)

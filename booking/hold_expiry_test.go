@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// fill takes every unit of some slots with holds whose time has passed.
+// fill takes every unit of some slots with expired holds.
 func fill(t *testing.T, db *sql.DB, store *booking.Store, capacity int, starts ...time.Time) []string {
 	t.Helper()
 	var ids []string
@@ -25,9 +25,8 @@ func fill(t *testing.T, db *sql.DB, store *booking.Store, capacity int, starts .
 	return ids
 }
 
-// Expired holds keep nobody out: with as many clients as units each gets one, though all
-// of them find the slot full of expired holds and release them at the same time, the
-// sweep joins in, and bookings overlap several of them.
+// As many clients as units find the slots full of expired holds, some of which overlap
+// two slots, and release them concurrently with the sweep: each gets a unit.
 func TestHold_ConcurrentOverExpiredHolds(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -35,8 +34,7 @@ func TestHold_ConcurrentOverExpiredHolds(t *testing.T) {
 		create(t, store, func(r *booking.Resource) { r.Capacity, r.SlotStep = 16, 30*time.Minute })
 		for round := range 2 {
 			first := slot(4 * round)
-			// Slots of an hour half an hour apart: what is sold at first overlaps what
-			// has expired there and half an hour later.
+			// Half-overlapping slots: a new hold overlaps the expired ones of both.
 			fill(t, db, store, 8, first, first.Add(30*time.Minute))
 			errs := atOnce(t, db, 33, func(store *booking.Store, client int) error {
 				if client == 32 {
@@ -52,8 +50,8 @@ func TestHold_ConcurrentOverExpiredHolds(t *testing.T) {
 	})
 }
 
-// Whoever finds an expired hold that somebody else has locked waits until it is decided
-// about, and is then served or refused by what was decided.
+// A hold waits for the transaction that has locked the expired hold, and follows its
+// result.
 func TestHold_ExpiredHoldLockedByAnother(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -113,7 +111,7 @@ func TestHold_ExpiredHoldLockedByAnother(t *testing.T) {
 	}
 }
 
-// One expired hold is locked, the other is enough: nobody waits.
+// One expired hold is locked; the other one suffices, without waiting.
 func TestHold_OtherExpiredHoldSuffices(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -130,8 +128,7 @@ func TestHold_OtherExpiredHoldSuffices(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// M17: a hold ends with the start of its slot at the latest: when it is made, extended or
-// moved to an earlier slot.
+// A hold ends at the latest when its slot starts: when made, extended or moved earlier.
 func TestHold_ExpiresAtSlotStart(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -165,8 +162,7 @@ func TestHold_ExpiresAtSlotStart(t *testing.T) {
 	})
 }
 
-// An extension ends at the cap of the resource, counted from the hold, whatever is asked
-// for; and after it there is none.
+// The cap counts from the hold.
 func TestExtend_UpToTheCap(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -189,14 +185,14 @@ func TestExtend_UpToTheCap(t *testing.T) {
 			require.Equal(t, b.CreatedAt.Add(test.want), stored.HoldExpiresAt)
 		}
 
-		// A cap that was lowered meanwhile shortens nothing.
+		// A lowered cap shortens nothing.
 		exec(t, db, `UPDATE booking_platform.resources SET hold_cap_seconds = 7200`)
 		got, err := store.Extend(t.Context(), b.ID, slot(0))
 		require.NoError(t, err)
 		require.Equal(t, b.CreatedAt.Add(3*time.Hour), got.HoldExpiresAt)
 
-		// Its time has passed, and the cap has not: it is taken up again. Then the cap
-		// has passed as well.
+		// The hold has expired but not its cap, so it is extended. Then the cap has
+		// passed too.
 		lapse(t, db, b.ID)
 		got, err = store.Extend(t.Context(), b.ID, slot(0))
 		require.NoError(t, err)
@@ -227,8 +223,8 @@ func TestExtend_NeverShortens(t *testing.T) {
 	})
 }
 
-// A time that Postgres or JSON cannot write is refused before the database is asked, so a
-// caller's transaction stays usable.
+// A time that Postgres or JSON cannot represent is refused before the database is asked,
+// so a caller's transaction stays usable.
 func TestExtend_TimeOutOfRange(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

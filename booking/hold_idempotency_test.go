@@ -50,9 +50,8 @@ func TestHold_RepeatReturnsSameBooking(t *testing.T) {
 	})
 }
 
-// M20: a key belongs to its customer. The same key of another one is another key,
-// whatever else is in the request: it tells nothing of the first booking, is no conflict,
-// and is not spent by being used first.
+// Another customer's booking is neither revealed nor a conflict, and using the key first
+// does not reserve it.
 func TestHold_SameKeyOtherCustomer(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -85,7 +84,7 @@ func TestHold_SameKeyOtherCustomer(t *testing.T) {
 	})
 }
 
-// M20: many customers use one key at once, each several times: each has one booking.
+// Many customers use one key at once, each several times, and each gets one booking.
 func TestHold_ConcurrentSameKeyManyCustomers(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -119,9 +118,8 @@ func TestHold_ConcurrentRepeats(t *testing.T) {
 	})
 }
 
-// What was accepted is answered again, though the same request would be refused by now:
-// the slot is taken by this very booking, has passed, is no slot any more, or the
-// resource is closed.
+// The same request would now be refused: its slot is taken by this booking, has passed,
+// is no longer a slot, or the resource is inactive.
 func TestHold_RepeatOfRequestNowInvalid(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]string{
@@ -149,7 +147,7 @@ func TestHold_RepeatOfRequestNowInvalid(t *testing.T) {
 	}
 }
 
-// meddled does something after the first query through it.
+// meddled runs a function after the first query.
 type meddled struct {
 	booking.Querier
 	meddle func()
@@ -164,8 +162,8 @@ func (m *meddled) QueryContext(ctx context.Context, query string, args ...any) (
 	return rows, err
 }
 
-// The first booking is given back while a repeat is answered, which has found its slot
-// taken and its key in use: it is not refused because of what it asks for itself.
+// A repeat finds its slot taken and its key in use, and the booking is released
+// meanwhile.
 func TestHold_RepeatWhileReleased(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -14,16 +14,16 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// free makes a resource cost nothing.
+// free sets the price to zero.
 func free(r *booking.Resource) { r.Price.Minor = 0 }
 
-// upcomingFree counts what costs nothing and has not begun.
+// upcomingFree counts the bookings that are free of charge and have not begun.
 const upcomingFree = `
 SELECT count(*) FROM booking_platform.bookings
 WHERE status = 'confirmed' AND amount_minor = 0 AND lower(during) > statement_timestamp()`
 
-// M6: upcoming bookings that cost nothing count as open holds do, for one e-mail address
-// and for one client, until they are cancelled or begin.
+// They count as open holds do, by e-mail and by client, until they are cancelled or
+// begin.
 func TestHoldLimit_UpcomingFreeBookings(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -67,8 +67,8 @@ func haveBegun(t *testing.T, db *sql.DB, id string) {
 		FROM (SELECT tstzrange(now() - interval '1 hour', now()) AS s) r WHERE id = $1::uuid`, id)
 }
 
-// M6: exactly as many as the limits on several replicas, where holds are confirmed and
-// cancelled as they are made, for a free offer beside a slot that is paid.
+// On several replicas, where holds are confirmed and cancelled meanwhile, for a free
+// offer and a paid slot.
 func TestHoldLimit_ConcurrentFreeBookings(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -105,8 +105,7 @@ func TestHoldLimit_ConcurrentFreeBookings(t *testing.T) {
 	})
 }
 
-// M6: the sweep leaves the numbers of upcoming free bookings, and takes them once those
-// have begun.
+// The sweep deletes the rows only once the bookings have begun.
 func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -135,7 +134,7 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	require.Zero(t, count(t, db, numbers))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines`))
 
-	// Without limits there are no numbers to wait for.
+	// Without limits there are no rows to wait for.
 	other := hold(t, newStore(t, db), request(slot(2)))
 	_, err = store.Confirm(t.Context(), other.ID)
 	require.NoError(t, err)
@@ -145,8 +144,7 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines`))
 }
 
-// M21: what other clients hold in a customer's name does not use up the customer's own
-// limit.
+// Holds of other clients with a customer's e-mail do not use up the customer's limit.
 func TestHoldLimit_SameEmailFromOtherClients(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -164,7 +162,7 @@ func TestHoldLimit_SameEmailFromOtherClients(t *testing.T) {
 		}
 		_, err := store.Hold(t.Context(), from(slot(9), "victim@example.com", "198.51.100.7"))
 		require.ErrorIs(t, err, booking.ErrTooManyHolds)
-		// Requests without a client are those of one client.
+		// Requests without a client count as one client.
 		for n := range 3 {
 			hold(t, store, from(slot(n), "victim@example.com", ""))
 		}
@@ -173,7 +171,7 @@ func TestHoldLimit_SameEmailFromOtherClients(t *testing.T) {
 	})
 }
 
-// anywhere returns a store with a limit of one address over all clients.
+// anywhere returns a store with a limit of one e-mail over all clients.
 func anywhere(t *testing.T, db *sql.DB) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 4,
@@ -182,8 +180,7 @@ func anywhere(t *testing.T, db *sql.DB) *booking.Store {
 	return store
 }
 
-// M21: the limit of one address over all clients stops the second hold of a client, and
-// never the first one.
+// It refuses the second hold of a client, never the first.
 func TestHoldLimit_EmailOverAllClients(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -214,8 +211,7 @@ func TestHoldLimit_EmailOverAllClients(t *testing.T) {
 	})
 }
 
-// M21: both limits of an address are exact together: one hold for each client, and four
-// more.
+// Both limits of an e-mail are exact: one hold per client, and four more.
 func TestHoldLimit_ConcurrentEmailOverAllClients(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {

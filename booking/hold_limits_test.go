@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// limited returns a store that allows so many open holds.
+// limited returns a store with these limits of open holds.
 func limited(t testing.TB, db *sql.DB, perEmail, perClient int) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{MaxHoldsPerEmail: perEmail, MaxHoldsPerClient: perClient})
@@ -22,14 +22,14 @@ func limited(t testing.TB, db *sql.DB, perEmail, perClient int) *booking.Store {
 	return store
 }
 
-// from is a request of somebody at an address.
+// from returns a request of a customer and a client.
 func from(start time.Time, email, client string) booking.HoldRequest {
 	req := request(start)
 	req.Customer.Email, req.Client = email, client
 	return req
 }
 
-// requireLimit checks that an error tells of a limit, and until when.
+// requireLimit checks a HoldLimitError.
 func requireLimit(t *testing.T, err error, scope string, limit int, until time.Time) {
 	t.Helper()
 	require.ErrorIs(t, err, booking.ErrTooManyHolds)
@@ -39,7 +39,7 @@ func requireLimit(t *testing.T, err error, scope string, limit int, until time.T
 	require.Equal(t, booking.HoldLimitError{Scope: scope, Limit: limit, Until: until}, *met)
 }
 
-// Whatever stands in the table of numbers beside open holds is left over.
+// Rows of the quota table without an open hold.
 const (
 	numbers      = `SELECT count(*) FROM booking_platform.hold_quota`
 	strayNumbers = `
@@ -71,7 +71,7 @@ func TestHoldLimit_OpenHolds(t *testing.T) {
 		}
 		require.Equal(t, 3+3+4, count(t, db, numbers), "without a client there is no limit of a client's")
 
-		// Each end of a hold frees its number.
+		// Each way to end a hold frees its row.
 		_, err = store.Confirm(t.Context(), first.ID)
 		require.NoError(t, err)
 		third := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
@@ -96,9 +96,7 @@ func TestHoldLimit_OpenHolds(t *testing.T) {
 	})
 }
 
-// Exactly as many holds as the limit, whichever way they come together: on different
-// slots by one address, by one client under many names, in the store's own transactions
-// or in callers'.
+// By one e-mail, by one client with many e-mails, and both limits at once.
 func TestHoldLimit_Concurrent(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -143,7 +141,7 @@ func TestHoldLimit_Concurrent(t *testing.T) {
 			round(4, func(client int) booking.HoldRequest {
 				return from(slot(100*n+50+client), fmt.Sprintf("%d@example.com", client), "10.0.0.1")
 			})
-			// Both limits are met at once, by 32 who cross in both.
+			// Each of the 32 requests meets both limits.
 			round(4, func(client int) booking.HoldRequest {
 				return from(slot(300+100*n+client), fmt.Sprintf("%d@example.com", client%2), "10.0.0.1")
 			})
@@ -151,8 +149,7 @@ func TestHoldLimit_Concurrent(t *testing.T) {
 	})
 }
 
-// A fight for one slot, with limits on, loses no number: whoever lost it holds as many
-// others as before.
+// The loser of a slot holds as many others as before.
 func TestHoldLimit_LostSlotLeavesNoQuotaRow(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -169,7 +166,6 @@ func TestHoldLimit_LostSlotLeavesNoQuotaRow(t *testing.T) {
 	}
 }
 
-// A repeat is answered, from wherever it comes and however many holds are open.
 func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -189,7 +185,6 @@ func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 		_, err = store.Hold(t.Context(), req)
 		require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
 		require.Equal(t, 2, count(t, db, numbers))
-		// Many at once.
 		again := keyed(slot(2))
 		again.IdempotencyKey, again.Customer.Email = "other", "bob@example.com"
 		for _, err := range atOnce(t, db, 12, func(*booking.Store, int) error {
@@ -202,7 +197,7 @@ func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 	})
 }
 
-// In a caller's transaction numbers come and go with it, and a refusal leaves it usable.
+// Quota rows are part of the transaction, and a refusal leaves it usable.
 func TestHoldLimit_InCallersTx(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -259,7 +254,6 @@ func TestHoldLimit_ConcurrentInCallersTx(t *testing.T) {
 	}
 }
 
-// The sweep takes the numbers of holds that have ended, and no others.
 func TestReleaseExpired_DeletesQuotaRows(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -283,7 +277,6 @@ func TestReleaseExpired_DeletesQuotaRows(t *testing.T) {
 			ids[2], ids[3]))
 }
 
-// A number that somebody is just taking over does not stop the sweep.
 func TestReleaseExpired_SkipsLockedQuotaRow(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -305,7 +298,7 @@ func TestReleaseExpired_SkipsLockedQuotaRow(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrTooManyHolds)
 }
 
-// At least a second, whatever the clocks say, and at most an hour.
+// Between a second and an hour, whatever the clocks say.
 func TestHoldLimitError_RetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC)

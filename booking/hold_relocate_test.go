@@ -16,8 +16,8 @@ import (
 
 const sitOn = `UPDATE booking_platform.bookings SET units = ('{[' || $2::integer || ',' || $2::integer + 1 || ')}')::int4multirange WHERE id = $1::uuid`
 
-// apart fills two slots that follow each other, at capacity 2, each on a unit of its own:
-// one that overlaps both finds a head free all the time, and no unit.
+// apart fills two adjacent slots at capacity 2, on different units: a slot that overlaps
+// both has free capacity but no single free unit.
 func apart(t *testing.T, db *sql.DB, store *booking.Store) {
 	t.Helper()
 	create(t, store, halfSteps(2))
@@ -46,7 +46,7 @@ func TestHold_RelocatesNeighbours(t *testing.T) {
 	})
 }
 
-// An expired hold is released before anyone is moved: it may be all that is in the way.
+// The expired hold may be all that is in the way.
 func TestHold_ExpiredHoldReleasedBeforeRelocating(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -78,8 +78,7 @@ func TestHold_RelocatesInCallersTx(t *testing.T) {
 	})
 }
 
-// Above READ COMMITTED the transaction does not see that its neighbours have moved: it is
-// run again.
+// The transaction does not see the relocation, so it has to retry.
 func TestHold_RelocatedBehindSnapshotIsRetryable(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {
@@ -94,9 +93,8 @@ func TestHold_RelocatedBehindSnapshotIsRetryable(t *testing.T) {
 	}
 }
 
-// Without a second connection, and where the transaction's own bookings are those to be
-// moved, which nobody else sees, the hold gives up soon, says that it may be run again,
-// and leaves the transaction usable.
+// Without a second connection, or where the bookings to relocate are uncommitted, the
+// hold fails soon with a retryable error and leaves the transaction usable.
 func TestHold_CannotRelocateNow(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(t *testing.T, db *sql.DB, store *booking.Store, tx *sql.Tx){
@@ -146,9 +144,9 @@ func TestHold_CannotRelocateNow(t *testing.T) {
 	})
 }
 
-// 32 clients with limits on fill slots that overlap by half with parties of 1 to 4, give
-// some back, let some lapse, and are told nothing but that a slot is taken or that they
-// hold too much. In the end all that remains can be booked.
+// 32 clients with limits hold, release, confirm and expire parties of 1 to 4 on
+// overlapping slots. The only errors are ErrSlotTaken and ErrTooManyHolds, and all that
+// remains can be held.
 func TestHold_ConcurrentRelocations(t *testing.T) {
 	t.Parallel()
 	for _, driver := range []testdb.Driver{testdb.PQBinary, testdb.PGX} {

@@ -91,8 +91,8 @@ func TestHold_NoticeAndHorizonByDatabaseClock(t *testing.T) {
 	create(t, store, func(r *booking.Resource) { r.Notice, r.Horizon = 26*time.Hour, 50*time.Hour })
 	hold(t, store, request(slot(5)))
 	for _, hours := range []int{-30, 0, 1, 27, 1000} {
-		// The first refuses by rules it has just read, the second has them in memory and
-		// leaves it to the statement.
+		// The first store has just read the rules; the second has them cached, so the
+		// statement refuses.
 		for _, s := range []*booking.Store{newStore(t, db), store} {
 			_, err := s.Hold(t.Context(), request(slot(hours)))
 			requireFields(t, err, "start")
@@ -113,8 +113,7 @@ func TestHold_UnknownResource(t *testing.T) {
 	}
 }
 
-// lessons gives the court two offers besides its own slot: one for half the time, and one
-// that is not sold.
+// lessons adds an offer of half the time, and one that is inactive.
 func lessons(r *booking.Resource) {
 	r.Policy = booking.Policy{FreeUntil: 24 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50}
 	r.Offers = []booking.Offer{
@@ -191,7 +190,6 @@ func TestHold_OfferUnknownOrInactive(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
 }
 
-// What was accepted under a key is answered also when its offer is no longer sold.
 func TestHold_RepeatOfRemovedOffer(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -206,8 +204,8 @@ func TestHold_RepeatOfRemovedOffer(t *testing.T) {
 	requireFields(t, err, "offer")
 }
 
-// Keys outlive a deployment: the hash of a request without an offer is what it was before
-// there were any, and whoever asks is no part of what is asked for.
+// Idempotency keys outlive a deployment: the hash of a request without an offer must not
+// change, and the client is not part of it.
 func TestHold_RequestHashIsStable(t *testing.T) {
 	t.Parallel()
 	req := booking.HoldRequest{
@@ -222,9 +220,8 @@ func TestHold_RequestHashIsStable(t *testing.T) {
 	require.NotEqual(t, before, hex.EncodeToString(req.Hash(id)))
 }
 
-// Whoever changes a resource locks it first. A hold that finds room meanwhile waits, and
-// is then judged, and priced, by the new rules; one that begins earlier is there when the
-// change looks at what is sold.
+// A change locks the resource. A hold waits for it and then uses the new rules; a hold
+// that began before is counted by the change.
 func TestHold_WaitsForResourceChange(t *testing.T) {
 	t.Parallel()
 	const locked = `SELECT FROM booking_platform.resources WHERE slug = 'court' FOR UPDATE`
@@ -317,7 +314,7 @@ func TestHold_WaitsForResourceChange(t *testing.T) {
 	})
 }
 
-// Units are taken at random: who always took the lowest would collide with everyone else.
+// Deterministic units would make concurrent holds collide.
 func TestHold_RandomUnits(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -14,8 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Every field wrong in turn, and all at once: the error names the field, nothing is
-// stored, and no error is the database's.
+// Each field alone, and all at once: the error names the field and nothing is stored.
 func TestHold_InvalidFields(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -95,7 +94,7 @@ func TestHold_InvalidFields(t *testing.T) {
 	_, err = store.Hold(t.Context(), booking.HoldRequest{})
 	requireFields(t, err, "resource", "start", "firstName", "lastName", "email")
 
-	// A start that has passed is named beside the others.
+	// A start in the past is named with the others.
 	past := request(slot(-48))
 	past.Customer.Email = "no"
 	_, err = store.Hold(t.Context(), past)
@@ -119,8 +118,6 @@ func TestHold_UnusualValidFields(t *testing.T) {
 	require.Equal(t, req.Metadata, got.Metadata)
 }
 
-// M6: a request that is wrong is told from one that is to be limited, and nothing is
-// taken.
 func TestCheck_SavesNothing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -144,8 +141,8 @@ func TestCheck_SavesNothing(t *testing.T) {
 	}
 }
 
-// Whatever a client sends is refused by name or stored as it was sent; it is never an
-// error of the database's.
+// Input is refused with the field's name or stored unchanged; it never causes a database
+// error.
 func FuzzHold(f *testing.F) {
 	store := newStore(f, testdb.New(f))
 	create(f, store, func(r *booking.Resource) {

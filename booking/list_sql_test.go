@@ -17,8 +17,8 @@ import (
 
 var listOrders = []booking.Order{booking.NewestFirst, booking.OldestFirst, booking.ByStart, booking.ByStartDescending}
 
-// A busy resource has nearly all there is, its desk books for nearly everybody, and one
-// project pays for it: what is looked up is half of the table, or next to nothing.
+// One resource has nearly all bookings, most with one e-mail and one project, so a filter
+// matches half of the table or very little.
 const fillListSQL = `
 INSERT INTO booking_platform.bookings (
     id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, email, reference
@@ -30,11 +30,10 @@ FROM booking_platform.resources r, booking_platform.resources q, generate_series
     LATERAL (SELECT tstzrange('2030-01-01Z'::timestamptz + n * interval '1 minute', '2030-01-01Z'::timestamptz + n * interval '1 minute' + interval '1 hour')) AS t(s)
 WHERE r.slug = 'court' AND q.slug = 'quiet'`
 
-// start2030 is the beginning of what fillListSQL fills.
+// start2030 is the start of the range that fillListSQL fills.
 var start2030 = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Lists on a table of some size, with ids in an order that has nothing to do with that of
-// the table.
+// The order of the ids is unrelated to that of the table.
 func TestList_ManyBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -48,7 +47,7 @@ func TestList_ManyBookings(t *testing.T) {
 	t.Run("rare", func(t *testing.T) { findWhatIsRare(t, db, store) })
 }
 
-// middleID is in the middle of ids that are random.
+// middleID is in the middle of random ids.
 const middleID = "80000000-0000-4000-8000-000000000000"
 
 // literal writes a parameter into a statement.
@@ -59,17 +58,16 @@ func literal(arg any) string {
 	return `'` + fmt.Sprint(arg) + `'`
 }
 
-// Every page of every list, in every order, and every count read one index and no more,
-// whether planned for its values or for any.
+// Every page, in every order, and every count reads one index only, with custom and
+// generic plans.
 func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	conn, err := db.Conn(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	exec(t, conn, `SET plan_cache_mode = force_generic_plan`)
 	from, to := start2030.Add(5000*time.Minute), start2030.Add(15000*time.Minute)
-	// What there is fewer of than a count may look at is read whole, and may as well be
-	// read in the order of the table and sorted. The table is small for a count, so the
-	// count is made small as well.
+	// A sort is fine for a filter that matches fewer rows than a count may read. The
+	// table is small for a count, so the count's limit is lowered.
 	const few = "Sort"
 	for name, list := range map[string]struct {
 		opts             booking.ListOptions
@@ -114,7 +112,7 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 				t.Helper()
 				what = name + ", " + string(order) + ", " + what
 				reads := func(plan []string) []string {
-					// Of two resources it reads all.
+					// A list of two resources reads all.
 					return slices.DeleteFunc(plan, func(s string) bool {
 						return s == "Seq Scan on resources" ||
 							strings.HasPrefix(s, "resources_")
@@ -148,7 +146,7 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	}
 }
 
-// touched counts the pages of the database that a statement looks at.
+// touched returns the number of pages a statement reads.
 func touched(t *testing.T, db *sql.DB, query string, args []any) int {
 	t.Helper()
 	var text string
@@ -165,8 +163,8 @@ func touched(t *testing.T, db *sql.DB, query string, args []any) int {
 	return plan[0].Plan.Hit + plan[0].Plan.Read
 }
 
-// A page in the middle of a list costs what the first one costs, and one that ends with
-// its range ends there.
+// A page in the middle costs as much as the first, and the last one stops at the end of
+// its range.
 func readLittle(t *testing.T, db *sql.DB) {
 	middle := start2030.Add(10500 * time.Minute)
 	for name, opts := range map[string]booking.ListOptions{
@@ -194,7 +192,7 @@ func readLittle(t *testing.T, db *sql.DB) {
 	}
 }
 
-// Of what is rare a page finds little: it says so, and where to go on.
+// With a rare filter a page may be empty, with a cursor to go on.
 func findWhatIsRare(t *testing.T, db *sql.DB, store *booking.Store) {
 	opts := booking.ListOptions{Resource: "court", Statuses: []booking.Status{booking.NoShow}, Order: booking.ByStart}
 	query, args := booking.ListQuery(opts)

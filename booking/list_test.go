@@ -102,7 +102,6 @@ func TestList_InvalidOptions(t *testing.T) {
 	requireFields(t, err, "to")
 }
 
-// A cursor goes on with the list it came from, and with no other.
 func TestList_CursorOfAnotherList(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
@@ -150,7 +149,7 @@ func TestList_CursorOfAnotherList(t *testing.T) {
 	}
 }
 
-// listed is a booking as the model of a list knows it.
+// listed is a booking in the model of a list.
 type listed struct {
 	id, resource, email, reference string
 	status                         booking.Status
@@ -159,7 +158,7 @@ type listed struct {
 	touched                        bool
 }
 
-// fits tells whether a list has it, by the words of ListOptions.
+// fits reports whether the filter of o matches the booking.
 func (l *listed) fits(o booking.ListOptions) bool {
 	return (len(o.Statuses) == 0 || slices.Contains(o.Statuses, l.status)) && (o.Kind == "" || o.Kind == l.kind) &&
 		(o.Resource == "" || o.Resource == l.resource) &&
@@ -168,7 +167,7 @@ func (l *listed) fits(o booking.ListOptions) bool {
 		(o.From.IsZero() || !l.start.Before(o.From)) && (o.To.IsZero() || l.start.Before(o.To))
 }
 
-// before tells whether a comes before b in an order.
+// before reports whether a comes before b in an order.
 func before(o booking.Order, aStart, bStart time.Time, a, b string) bool {
 	c := cmp.Compare(a, b)
 	if o == booking.ByStart || o == booking.ByStartDescending {
@@ -180,7 +179,7 @@ func before(o booking.Order, aStart, bStart time.Time, a, b string) bool {
 	return c < 0
 }
 
-// They are all over, so that any number of them begins at the same time.
+// They are in the past, so that any number can start at the same time.
 const addListedSQL = `
 INSERT INTO booking_platform.bookings (
     id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, email, reference, kind
@@ -217,7 +216,7 @@ func addListed(rt *rapid.T, db *sql.DB) *listed {
 	return l
 }
 
-// some draws a filter that is as often left out as not.
+// some draws a value, or the zero value half of the time.
 func some[T any](rt *rapid.T, name string, values []T) (v T) {
 	if rapid.Bool().Draw(rt, "with "+name) {
 		v = rapid.SampledFrom(values).Draw(rt, name)
@@ -225,9 +224,8 @@ func some[T any](rt *rapid.T, name string, values []T) (v T) {
 	return v
 }
 
-// Whatever is added, cancelled and moved between the pages: who was there all along,
-// fits, and was left alone comes exactly once; all of it comes in order; and nobody comes
-// who never fitted.
+// Bookings are added, cancelled and moved between pages: one that matched throughout and
+// was not changed is listed exactly once, in order, and none that never matched is.
 func TestList_Model(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -16,9 +16,8 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
-// eachLibrary is testdb.EachDriver with one driver of each library, for tests whose point
-// is the engine, and which cost much. The statements that they run are run with all
-// drivers elsewhere.
+// eachLibrary is [testdb.EachDriver] with one driver per library, for costly tests. Other
+// tests run the same statements with all drivers.
 func eachLibrary(t *testing.T, f func(t *testing.T, db *sql.DB)) {
 	for _, driver := range []testdb.Driver{testdb.PQBinary, testdb.PGX} {
 		t.Run(string(driver), func(t *testing.T) {
@@ -28,7 +27,6 @@ func eachLibrary(t *testing.T, f func(t *testing.T, db *sql.DB)) {
 	}
 }
 
-// newStore returns a store on a database.
 func newStore(t testing.TB, db *sql.DB) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{})
@@ -44,7 +42,7 @@ func court() booking.Resource {
 	}
 }
 
-// create adds a resource, changed as the test needs it.
+// create adds a court, changed by the functions.
 func create(t testing.TB, store *booking.Store, change ...func(*booking.Resource)) booking.Resource {
 	t.Helper()
 	r := court()
@@ -56,19 +54,19 @@ func create(t testing.TB, store *booking.Store, change ...func(*booking.Resource
 	return r
 }
 
-// slot is the instant a number of hours after a full hour in the near future.
+// slot is so many hours after a full hour about a day ahead.
 func slot(hours int) time.Time {
 	return time.Now().UTC().Truncate(time.Hour).Add(time.Duration(24+hours) * time.Hour)
 }
 
 var ada = booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"}
 
-// request asks for one head on the court.
+// request asks for one unit of the court.
 func request(start time.Time) booking.HoldRequest {
 	return booking.HoldRequest{Resource: "court", Start: start, Customer: ada}
 }
 
-// hold takes a slot that must be free.
+// hold makes a hold that must succeed.
 func hold(t testing.TB, store *booking.Store, req booking.HoldRequest) booking.Booking {
 	t.Helper()
 	b, err := store.Hold(t.Context(), req)
@@ -76,11 +74,10 @@ func hold(t testing.TB, store *booking.Store, req booking.HoldRequest) booking.B
 	return b
 }
 
-// readCommitted is what a caller's transaction needs that sees what was committed since
-// it began, whatever the role's default.
+// readCommitted is for transactions that need to see later commits, whatever the default.
 var readCommitted = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 
-// execReadCommitted runs one statement beside others that change the same rows.
+// execReadCommitted runs a statement that may wait for concurrent changes of its rows.
 func execReadCommitted(ctx context.Context, db *sql.DB, query string, args ...any) error {
 	tx, err := db.BeginTx(ctx, readCommitted)
 	if err != nil {
@@ -98,7 +95,7 @@ const (
 	lapseDeadline = `UPDATE booking_platform.hold_deadlines SET due_at = $2::timestamptz WHERE booking_id = $1::uuid`
 )
 
-// lapse lets the time of holds pass.
+// lapse lets holds expire.
 func lapse(t testing.TB, db *sql.DB, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
@@ -114,7 +111,7 @@ func exec(t testing.TB, db booking.Querier, query string, args ...any) {
 	require.NoError(t, err)
 }
 
-// count runs a query for one number.
+// count returns the number that a query selects.
 func count(t testing.TB, db booking.Querier, query string, args ...any) int {
 	t.Helper()
 	var n int
@@ -122,8 +119,8 @@ func count(t testing.TB, db booking.Querier, query string, args ...any) int {
 	return n
 }
 
-// soldTwice is the invariant: it counts the pairs of bookings that share a unit of a
-// resource at the same time, buffers included, also after they were completed or missed.
+// soldTwice counts pairs of bookings that share a unit at the same time, buffers
+// included, also of completed bookings.
 const soldTwice = `
 SELECT count(*)
 FROM booking_platform.bookings a JOIN booking_platform.bookings b ON a.resource_id = b.resource_id AND a.id < b.id
@@ -131,8 +128,8 @@ WHERE (a.status IN ('pending', 'confirmed') OR a.status IN ('completed', 'no_sho
   AND (b.status IN ('pending', 'confirmed') OR b.status IN ('completed', 'no_show') AND upper(b.blocked) > upper(b.during))
   AND a.blocked && b.blocked AND a.units && b.units`
 
-// oversold counts the active bookings that have units their resource does not have, or
-// another number than their party.
+// oversold counts active bookings with units above the capacity, or not as many as their
+// party.
 const oversold = `
 SELECT count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
 WHERE b.status IN ('pending', 'confirmed') AND (
@@ -158,9 +155,9 @@ func requireFields(t testing.TB, err error, fields ...string) {
 	require.ElementsMatch(t, fields, got, fmt.Sprint(invalid.Fields))
 }
 
-// brokenHistory lists what is wrong with the histories of all bookings: each begins with
-// nothing, goes on from where the change before ended, by a way that a booking can take,
-// and ends with what the booking is now.
+// brokenHistory lists inconsistent histories: each begins with an empty status, continues
+// the one before, allows only valid transitions, and ends with the booking's status and
+// start.
 const brokenHistory = `
 WITH changes AS (
     SELECT h.booking_id, h.from_status, h.to_status, h.from_start, h.to_start,
@@ -192,7 +189,6 @@ SELECT m.booking_id || ': moved from ' || COALESCE(m.from_start::text, 'nowhere'
 FROM moves m JOIN booking_platform.bookings b ON b.id = m.booking_id
 WHERE m.from_start IS NULL OR m.to_start IS NULL OR m.from_start <> m.before OR m.last AND m.to_start <> lower(b.during)`
 
-// requireHistory checks that the history of every booking tells how it became what it is.
 func requireHistory(t testing.TB, db booking.Querier) {
 	t.Helper()
 	var broken []string
@@ -208,18 +204,16 @@ func requireHistory(t testing.TB, db booking.Querier) {
 	require.Empty(t, broken)
 }
 
-// crowds bounds how many tests crowd the server at a time, which has only so many
-// connections.
+// crowds limits how many tests use many connections at once, as the server has a maximum.
 var crowds = make(chan struct{}, 2)
 
-// atOnce runs f for n clients that all start together, spread over a few stores as over
-// replicas, on 32 connections.
+// atOnce runs f for n clients that start together, on three stores and 32 connections.
 func atOnce(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client int) error) []error {
 	t.Helper()
 	crowds <- struct{}{}
 	defer func() { <-crowds }()
 	db.SetMaxOpenConns(32)
-	db.SetMaxIdleConns(32) // Else a connection is made, and thrown away, for nearly every statement.
+	db.SetMaxIdleConns(32) // The default of two idle connections would reconnect all the time.
 	stores := []*booking.Store{newStore(t, db), newStore(t, db), newStore(t, db)}
 	errs := make([]error, n)
 	start := make(chan struct{})
@@ -235,8 +229,7 @@ func atOnce(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client
 	return errs
 }
 
-// requireSold checks that exactly so many succeeded and that everyone else was told that
-// the slot is taken, and nothing else.
+// requireSold checks that want clients succeeded and the others got ErrSlotTaken.
 func requireSold(t *testing.T, want int, errs []error) {
 	t.Helper()
 	sold := 0
@@ -257,7 +250,7 @@ func holdOnce(start time.Time) func(*booking.Store, int) error {
 	}
 }
 
-// inTx does what callers are told to: the whole transaction again when the error says so.
+// inTx retries the whole transaction as documented.
 func inTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, f func(tx *booking.Tx) error) error {
 	for {
 		err := func() error {

@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Run of two replicas side by side releases and completes each booking once, tells the
-// observer, and returns nil when its context ends.
+// Two replicas release and complete each booking once, tell the observer, and return nil
+// when the context ends.
 func TestRun_ReleasesAndCompletesUntilTheContextEnds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -53,8 +53,7 @@ func TestReleaseExpired_Batches(t *testing.T) {
 	})
 }
 
-// Replicas share the work: each hold is released, and counted, once, and a booking that
-// somebody has locked holds nobody up.
+// Each hold is released and counted once, and locked bookings are skipped.
 func TestReleaseExpired_ConcurrentReplicas(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -95,9 +94,8 @@ func TestReleaseExpired_ConcurrentReplicas(t *testing.T) {
 	require.Equal(t, holds, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE status = 'expired'`))
 }
 
-// A row that refers to a booking by a foreign key, and was inserted in a transaction that
-// is still open, keeps nobody's expired hold alive: neither for the sweep nor for who
-// needs the slot. So payments may be made meanwhile.
+// An uncommitted row with a foreign key to the booking, such as a payment, blocks neither
+// the sweep nor a hold that needs the slot.
 func TestReleaseExpired_OpenForeignKeyInsert(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -126,8 +124,7 @@ func TestReleaseExpired_OpenForeignKeyInsert(t *testing.T) {
 	require.NoError(t, tx.Commit())
 }
 
-// A booking that was deleted leaves its deadline behind, which keeps nothing from being
-// done and goes once it is due.
+// The deadline of a deleted booking is deleted when due.
 func TestReleaseExpired_DeletedBooking(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -190,7 +187,6 @@ func TestBacklog_CountsDueWork(t *testing.T) {
 	})
 }
 
-// Only confirmed bookings whose end has passed for long enough are completed.
 func TestCompletePast_OnlyAfterTheDelay(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -248,7 +244,7 @@ func TestCompletePast_OnlyAfterTheDelay(t *testing.T) {
 	})
 }
 
-// Replicas share the work, and a booking that somebody has locked holds nobody up.
+// Replicas share the work, and skip locked bookings.
 func TestCompletePast_ConcurrentReplicas(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -7,7 +7,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// ending are the acts that end a booking.
+// ending has the operations that end a booking.
 var ending = map[string]kind{
 	"release": {weight: 1, about: true,
 		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
@@ -85,7 +85,7 @@ var ending = map[string]kind{
 		},
 		explain: func(_ *world, m *model, _ act, b *sold, got answer) bool {
 			if b.status == booking.Pending && m.mayHaveEnded(b) {
-				// By whom is not known then.
+				// Which of the concurrent operations expired it is not known.
 				b.become(booking.Expired, anybody, "")
 			} else if b.status == booking.Pending {
 				b.become(booking.Expired, got.by, "")
@@ -94,11 +94,10 @@ var ending = map[string]kind{
 		}},
 }
 
-// open tells whether a booking can still be cancelled.
+// open reports whether a booking can still be cancelled.
 func (b *sold) open() bool { return b.status == booking.Pending || b.status == booking.Confirmed }
 
-// cancels tells whether a booking was cancelled, and how much was given back: nothing of
-// what nobody has paid.
+// cancels applies a cancellation to the model. Only a confirmed booking has a refund.
 func (got answer) cancels(b *sold, reason string, refund int64) bool {
 	if b.kind == booking.Sold && b.status == booking.Confirmed {
 		b.refund = &refund
@@ -107,8 +106,7 @@ func (got answer) cancels(b *sold, reason string, refund int64) bool {
 	return got.ends(b, booking.Cancelled, reason)
 }
 
-// notes tells whether it was noted how a booking that has begun went, or went otherwise
-// than was noted before.
+// notes applies Complete or NoShow to the model.
 func (got answer) notes(b *sold, status, other booking.Status) bool {
 	switch {
 	case b.status != booking.Confirmed && b.status != other:
@@ -121,9 +119,8 @@ func (got answer) notes(b *sold, status, other booking.Status) bool {
 	return got.ends(b, status, "")
 }
 
-// timePasses are the acts of the clock, and of those who tidy up after it.
+// timePasses has the operations that move time forward, and the sweep.
 var timePasses = map[string]kind{
-	// The time of a hold passes.
 	"lapse": {weight: 3, about: true,
 		do: func(w *world, ctx context.Context, _ *booking.Store, _ act, id string) (booking.Booking, error) {
 			_, err := w.db.ExecContext(ctx, lapseBoth, id, time.Now().Add(-time.Hour))
@@ -133,8 +130,8 @@ var timePasses = map[string]kind{
 			b.lapsed = b.lapsed || b.status == booking.Pending
 			return got.class == "ok"
 		}},
-	// The time of a booking comes and passes: with all that is in its way it goes to a
-	// past of its own.
+	// Moves a confirmed booking into the past, each to a day of its own, so that none
+	// overlap.
 	"begin": {weight: 2, about: true,
 		do: func(w *world, ctx context.Context, _ *booking.Store, a act, id string) (booking.Booking, error) {
 			tx, err := w.db.BeginTx(ctx, readCommitted)
@@ -142,7 +139,7 @@ var timePasses = map[string]kind{
 				return booking.Booking{}, err
 			}
 			defer func() { _ = tx.Rollback() }()
-			// As whoever moves one does.
+			// Reschedule locks the resource first, too.
 			if _, err := tx.ExecContext(ctx,
 				`SELECT FROM booking_platform.resources WHERE id = $1::uuid FOR NO KEY UPDATE`, w.id); err != nil {
 				return booking.Booking{}, err
@@ -162,14 +159,13 @@ var timePasses = map[string]kind{
 		}},
 	"sweep": {weight: 1, wants: everywhere,
 		do: func(_ *world, _ context.Context, s *booking.Store, _ act, _ string) (booking.Booking, error) {
-			// Nobody's.
+			// The sweep has no actor.
 			_, err := s.ReleaseExpired(context.Background())
 			return booking.Booking{}, err
 		},
 		explain: func(_ *world, m *model, _ act, _ *sold, got answer) bool {
 			for i := range m.bookings {
-				// Among others, one that somebody else has locked is left for the next
-				// time.
+				// Concurrently, the sweep skips bookings that are locked.
 				if b := &m.bookings[i]; m.alone && b.status == booking.Pending && b.lapsed {
 					b.become(booking.Expired, "booking", "")
 				}
@@ -178,7 +174,7 @@ var timePasses = map[string]kind{
 		}},
 }
 
-// past is how far back a booking goes: no two go to the same.
+// past returns how far "begin" moves a booking back, different for each booking.
 func (w *world) past(a act) time.Duration {
 	return time.Duration(10+a.Which%len(w.model.bookings)) * 24 * time.Hour
 }

@@ -13,49 +13,46 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// act is one thing that somebody does. It is data, so that a row of them that goes wrong
-// can be shrunk and read.
+// act is one operation of a random sequence. It is data, so that rapid can shrink and
+// print it.
 type act struct {
-	// Do is a name in acts.
+	// Do is a key of acts.
 	Do string
-	// Offer, Start, in quarters of an hour after the world's base, and Party are what is
-	// asked for.
+	// Start is in quarters of an hour after world.base.
 	Offer        string
 	Start, Party int
-	// Key numbers the idempotency keys; 0 is none.
+	// Key numbers the idempotency keys; 0 means none.
 	Key int
-	// Which is the booking it is about: a place among those there are.
+	// Which selects the booking, modulo their number.
 	Which int
 }
 
-// answer is how an act ended: "ok", or what kind of refusal.
+// answer is the result of an act: "ok" or a class of error.
 type answer struct {
 	class   string
 	booking booking.Booking
-	// by is who acted, in the history.
+	// by is the actor in the history.
 	by string
 }
 
-// kind of act: how it is done, and whether the model can explain an answer. What the
-// answer means is done to the model.
+// kind defines an act. explain reports whether the model allows an answer, and applies
+// it.
 type kind struct {
 	do      func(w *world, ctx context.Context, store *booking.Store, a act, id string) (booking.Booking, error)
 	explain func(w *world, m *model, a act, b *sold, got answer) bool
-	// wants is where it takes units, and so may end holds whose time has passed; nil is
-	// nowhere.
+	// wants returns the range in which the act needs units, where it may expire holds.
 	wants func(w *world, a act, b *sold) span
-	// weight is how often it is drawn; about tells that it needs a booking that exists.
+	// weight is the relative frequency; about means that the act needs an existing
+	// booking.
 	weight int
 	about  bool
 }
 
-// span is a stretch of time.
 type span struct{ from, to time.Time }
 
-// everywhere is where whoever looks at all bookings of a resource wants something.
+// everywhere is the range of acts that look at all bookings of the resource.
 func everywhere(*world, act, *sold) span { return span{time.Time{}, time.Unix(1<<40, 0)} }
 
-// acts are all there are.
 var acts = map[string]kind{}
 
 func init() {
@@ -66,10 +63,10 @@ func init() {
 	}
 }
 
-// holding are those about the life of a hold.
+// holding has the operations on holds.
 var holding = map[string]kind{
 	"hold": {weight: 8, do: doHold, explain: explainHold, wants: wantHold},
-	// A repeat is the same hold once more; see world.batch.
+	// Sends the request of an earlier hold again; see world.batch.
 	"repeat": {weight: 1, about: true},
 	"confirm": {weight: 3, about: true,
 		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
@@ -158,14 +155,13 @@ func explainHold(w *world, m *model, a act, _ *sold, got answer) bool {
 	return got.class == "ok" && m.known(got.booking.ID) == 1
 }
 
-// ends tells whether an act that changes a booking's status was done, and does it to the
-// model.
+// ends applies a change of status to the model, and reports whether the answer fits.
 func (got answer) ends(b *sold, status booking.Status, reason string) bool {
 	b.become(status, got.by, reason)
 	return got.class == "ok" && got.booking.Status == status
 }
 
-// settled tells whether an act was answered as it is where there is nothing to change.
+// settled reports whether the answer fits where there is nothing to change.
 func (got answer) settled(b *sold, settled booking.Status) bool {
 	if b.status == settled {
 		return got.class == "ok" && got.booking.Status == settled
@@ -173,7 +169,7 @@ func (got answer) settled(b *sold, settled booking.Status) bool {
 	return got.class == "status "+string(b.status)
 }
 
-// classify says how an act ended. What is not foreseen explains nothing.
+// classify returns the class of an error; an unexpected error matches no explanation.
 func classify(err error) string {
 	var status *booking.StatusError
 	var invalid *booking.ValidationError
@@ -205,11 +201,10 @@ func classify(err error) string {
 	return fmt.Sprintf("error %v", err)
 }
 
-// starts are those of the resource's own slot, every five quarters, of the long offer,
-// every two, and one of neither.
+// starts has starts of the resource's own slots, of the long offer, and an invalid one.
 var starts = []int{0, 0, 10, 10, 5, 5, 15, 2, 4, 6, 8, 12, 14, 7}
 
-// drawAct draws any of them. Three of four have no key.
+// drawAct draws any act, three of four without a key.
 var drawAct = rapid.Custom(func(t *rapid.T) act {
 	var names []string
 	for name, k := range acts {
@@ -228,8 +223,7 @@ var drawAct = rapid.Custom(func(t *rapid.T) act {
 	}
 })
 
-// moving are the acts that lock the resource: they put bookings on other times and units,
-// or change how many units there are.
+// moving has the operations that lock the resource: they change times, units or capacity.
 var moving = map[string]kind{
 	"move": {weight: 3, about: true, explain: explainMove, wants: wantMove,
 		do: func(w *world, ctx context.Context, s *booking.Store, a act, id string) (booking.Booking, error) {
@@ -285,7 +279,7 @@ var moving = map[string]kind{
 			m.bookings = append(m.bookings, b)
 			return got.class == "ok"
 		}},
-	// Up or down to the party, or one more than it.
+	// Sets the capacity to the party, or one more.
 	"capacity": {weight: 2, wants: everywhere,
 		do: func(w *world, ctx context.Context, s *booking.Store, a act, _ string) (booking.Booking, error) {
 			r := w.resource
@@ -300,7 +294,7 @@ var moving = map[string]kind{
 					b.become(booking.Expired, got.by, "")
 				}
 			}
-			// What is over does not count.
+			// Past bookings do not count.
 			if heads := m.heads(w.base.Add(-24*time.Hour), time.Unix(1<<40, 0), ""); capacity < m.capacity &&
 				heads > capacity {
 				return got.class == fmt.Sprintf("sold %d", heads)
@@ -310,7 +304,7 @@ var moving = map[string]kind{
 		}},
 }
 
-// blocks is the time of a block, on no grid.
+// blocks returns the range of a block, which is not aligned to slots.
 func (w *world) blocks(a act) span {
 	from := w.at(a.Start).Add(5 * time.Minute)
 	return span{from, from.Add(time.Duration(1+a.Which%8) * 20 * time.Minute)}

@@ -18,11 +18,11 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// quarters is how many quarters of an hour the world is long: everybody is in everybody's
-// way.
+// quarters is the length of the world in quarters of an hour, short so that bookings
+// collide.
 const quarters = 16
 
-// world is a resource in a real database, and the model of it.
+// world is a resource in a database, and its model.
 type world struct {
 	db       *sql.DB
 	stores   []*booking.Store
@@ -30,17 +30,17 @@ type world struct {
 	slug     string
 	id       string
 	base     time.Time
-	// Who begins after free can be cancelled and moved by its customer free of charge,
-	// and after closed for half of the amount.
+	// A customer can cancel and move bookings that start after free without a fee, and
+	// after closed for half of the amount.
 	free, closed time.Time
 	model        model
-	// compared counts how often the slots were.
+	// compared is the number of compareSlots calls.
 	compared int
 }
 
 var worlds atomic.Int64
 
-// newWorld makes a resource of its own in a database that others share.
+// newWorld creates a resource in a shared database.
 func newWorld(db *sql.DB, capacity int) (*world, error) {
 	w := &world{db: db, slug: fmt.Sprintf("world-%d", worlds.Add(1)),
 		base: time.Now().UTC().Truncate(24 * time.Hour).Add(48 * time.Hour)}
@@ -57,7 +57,7 @@ func newWorld(db *sql.DB, capacity int) (*world, error) {
 	w.resource, err = w.stores[0].CreateResource(context.Background(), booking.Resource{
 		Slug: w.slug, Name: "World", TimeZone: "UTC", Capacity: capacity, SlotLength: time.Hour,
 		SlotStep: 75 * time.Minute,
-		// The buffer reaches into the next slot.
+		// The buffer overlaps the next slot.
 		BufferAfter: 20 * time.Minute, Price: booking.Money{Minor: 1000, Currency: "eur"},
 		Policy: booking.Policy{FreeUntil: before(w.free), ClosedFrom: before(w.closed), FeePercent: 50},
 		Offers: []booking.Offer{{
@@ -78,8 +78,7 @@ func (w *world) at(quarter int) time.Time {
 	return w.base.Add(time.Duration(quarter) * 15 * time.Minute)
 }
 
-// target is the booking an act is about, by those there are now, and the act as it is
-// done; false when there is none.
+// target returns the act and the booking it is about; false if there is none.
 func (w *world) target(a act) (act, *sold, bool) {
 	if !acts[a.Do].about {
 		return a, nil, true
@@ -102,9 +101,8 @@ func (w *world) do(n int, a act, id string) answer {
 	return answer{class: classify(err), booking: b, by: by}
 }
 
-// batch does some acts at once, each on a store of its own as on replicas, and looks for
-// an order in which one after the other they would have ended so and left the database as
-// it is. One act alone is a batch too.
+// batch runs acts concurrently, on several stores, and searches for an order in which the
+// model gives the same answers and the same database.
 func (w *world) batch(drawn []act) error {
 	w.model.alone, w.model.wanted = len(drawn) == 1, nil
 	var batch []act
@@ -154,7 +152,7 @@ func (w *world) batch(drawn []act) error {
 		errors.Join(reasons...))
 }
 
-// explain does the acts to the model in an order.
+// explain applies the acts to the model in an order.
 func (w *world) explain(m *model, order []int, batch []act, ids []string, got []answer) error {
 	for _, n := range order {
 		k, b := acts[batch[n].Do], m.find(ids[n])
@@ -180,7 +178,6 @@ func (w *world) explain(m *model, order []int, batch []act, ids []string, got []
 	return nil
 }
 
-// orders yields every order of n things.
 func orders(n int) func(yield func([]int) bool) {
 	return func(yield func([]int) bool) {
 		order := make([]int, n)
@@ -206,8 +203,7 @@ func orders(n int) func(yield func([]int) bool) {
 	}
 }
 
-// bookToTheLast books everything that the slots of every offer promise: what remains,
-// slot by slot, until nothing does.
+// bookToTheLast holds everything that the slots of every offer list.
 func (w *world) bookToTheLast() error {
 	for _, offer := range []string{"", "long"} {
 		for {
@@ -228,8 +224,7 @@ func (w *world) bookToTheLast() error {
 	return nil
 }
 
-// TestModel_Sequential does random acts one after the other. After each, slots and bookings are
-// the model's.
+// Random acts, one after the other; slots and bookings equal the model's after each.
 func TestModel_Sequential(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
@@ -249,8 +244,8 @@ func TestModel_Sequential(t *testing.T) {
 	})
 }
 
-// TestModel_Concurrent does a few random acts at once, again and again: some order of
-// them has to explain what each was answered and what is in the database.
+// A few random acts at once, repeatedly; some order of them must explain the answers and
+// the database.
 func TestModel_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
@@ -270,14 +265,13 @@ func TestModel_Concurrent(t *testing.T) {
 	})
 }
 
-// dawdle lets whoever inserts a booking wait, so that several who have seen the same free
-// units insert at once: what follows needs no luck.
+// dawdle delays inserts, so that several clients that saw the same free units insert
+// concurrently.
 const dawdle = `
 CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END $$;
 CREATE TRIGGER dawdle BEFORE INSERT ON booking_platform.bookings FOR EACH ROW EXECUTE FUNCTION dawdle()`
 
-// The machines can fail: where the database does not forbid it, a slot is sold twice, and
-// they see it.
+// Without the constraint a slot is sold twice, and the model reports it.
 func TestModel_ControlWithoutConstraint(t *testing.T) {
 	t.Parallel()
 	const drop = `ALTER TABLE booking_platform.bookings DROP CONSTRAINT bookings_no_overlap`
@@ -301,7 +295,7 @@ func TestModel_ControlWithoutConstraint(t *testing.T) {
 				w, err := newWorld(db, 1)
 				require.NoError(t, err)
 				for _, batch := range batches.Example(seed) {
-					// The first two want the same.
+					// The first two want the same slot.
 					batch[0] = act{Do: "hold", Party: 1}
 					batch[1] = batch[0]
 					if failure = w.batch(batch); failure != nil {

@@ -12,29 +12,28 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// model is what a resource and its bookings should be: kept in memory, and counted in
-// heads, because which units a booking has is nobody's business.
+// model is the expected state of a resource. It counts units and does not assign them.
 type model struct {
 	capacity int
 	offers   map[string]sale
 	bookings []sold
-	// alone tells that nothing else happens at the same time.
+	// alone means that nothing runs concurrently.
 	alone bool
-	// wanted is where those who act at the same time want units.
+	// wanted has the ranges in which concurrent acts need units.
 	wanted []span
 }
 
-// sale is a length and a grid in which the resource is sold; "" is its own.
+// sale has the length and step of an offer; "" is the resource's own.
 type sale struct {
 	length, step, before, after time.Duration
 	price                       int64
 }
 
-// sold is a booking as the model sees it.
+// sold is a booking of the model.
 type sold struct {
 	id, offer string
 	kind      booking.Kind
-	// asked is the act that made it, and key the one that it still keeps.
+	// asked is the act that made it; key is its idempotency key, or 0.
 	asked      act
 	key        int
 	start, end time.Time
@@ -43,16 +42,16 @@ type sold struct {
 	amount     int64
 	refund     *int64
 	status     booking.Status
-	// lapsed tells that its hold's time has passed, and begun how far back it went when
-	// its own came.
+	// lapsed means that the hold has expired, and begun is how far "begin" moved the
+	// booking.
 	lapsed   bool
 	begun    time.Duration
 	sequence int
 	history  []change
 }
 
-// change is a row of a booking's history. Whoever expires a hold because its units are
-// needed is anybody.
+// change is a row of the history. The actor is anybody where several could have expired
+// the hold.
 type change struct {
 	from, to           booking.Status
 	fromStart, toStart time.Time
@@ -74,15 +73,14 @@ func (b sold) clone() sold {
 	return b
 }
 
-// counts tells whether a booking keeps others out.
+// counts reports whether a booking occupies units.
 func (b sold) counts() bool {
 	return b.status == booking.Confirmed || b.status == booking.Pending && !b.lapsed
 }
 
 func (b sold) overlaps(from, to time.Time) bool { return b.from.Before(to) && from.Before(b.to) }
 
-// heads is the largest number at any instant of [from, to) of those who keep others out,
-// without one booking.
+// heads is the maximum of units in use in [from, to), without one booking.
 func (m model) heads(from, to time.Time, without string) int {
 	var in []sold
 	instants := []time.Time{from}
@@ -107,8 +105,8 @@ func (m model) heads(from, to time.Time, without string) int {
 	return most
 }
 
-// mayHaveEnded tells whether a hold's time has passed and somebody wants its units: he
-// may have ended it, at any time meanwhile, whatever he was answered himself and when.
+// mayHaveEnded reports whether a concurrent act may have expired the hold, whatever that
+// act's own result.
 func (m *model) mayHaveEnded(b *sold) bool {
 	return b.status == booking.Pending && b.lapsed &&
 		slices.ContainsFunc(m.wanted, func(s span) bool { return b.overlaps(s.from, s.to) })
@@ -118,13 +116,12 @@ func (s sale) blocked(start time.Time) (from, to time.Time) {
 	return start.Add(-s.before), start.Add(s.length + s.after)
 }
 
-// isStart tells whether a slot begins then: the resource is open around the clock, in
-// UTC.
+// isStart reports whether a slot begins then; the resource is always open, in UTC.
 func (s sale) isStart(at time.Time) bool {
 	return at.Sub(at.Truncate(24*time.Hour))%s.step == 0
 }
 
-// slots are those that begin in [from, to) and have room for a party.
+// slots returns the slots that begin in [from, to) and have enough units.
 func (m model) slots(offer string, from, to time.Time, party int) []booking.Slot {
 	out := []booking.Slot{}
 	s := m.offers[offer]
@@ -140,18 +137,18 @@ func (m model) slots(offer string, from, to time.Time, party int) []booking.Slot
 	return out
 }
 
-// become changes a booking's status and writes its row of history.
+// become changes the status and adds a row of history.
 func (b *sold) become(status booking.Status, actor, reason string) {
 	b.history = append(b.history, change{from: b.status, to: status, actor: actor, reason: reason})
 	b.status, b.lapsed = status, false
 }
 
-// find returns a booking by its id; nil when there is none.
+// find returns a booking by its id, or nil.
 func (m *model) find(id string) *sold {
 	return m.first(func(b sold) bool { return b.id == id })
 }
 
-// keyed returns the booking that has an idempotency key; nil when there is none.
+// keyed returns the booking with an idempotency key, or nil.
 func (m *model) keyed(key int) *sold {
 	return m.first(func(b sold) bool { return key > 0 && b.key == key })
 }
@@ -174,7 +171,7 @@ func (m *model) known(id string) (n int) {
 	return n
 }
 
-// String is for a person who reads why a test failed.
+// String is for messages of failed tests.
 func (m model) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "capacity %d", m.capacity)
@@ -186,17 +183,16 @@ func (m model) String() string {
 	return out.String()
 }
 
-// found is what is in the database of a world.
+// found is the state of a world's database.
 type found struct {
 	capacity int
 	bookings map[string]booking.Booking
 	history  map[string][]change
 }
 
-// The invariants of main_test.go, of one resource, and that the heads of those who hold
-// units fit at every instant. In this order: what is sold twice may be too many heads
-// too. Only those that keep their units, and are not over, can be asked: the capacity may
-// have been lowered since.
+// The invariants of main_test.go for one resource, and that the units in use fit at every
+// instant. Only active and future bookings can be checked, as the capacity may have been
+// lowered since. The first of these errors is returned.
 const wrongHere = `
 SELECT 'sold twice' AS wrong, n FROM (` + soldTwice + ` AND a.resource_id = $1::uuid) AS x(n) WHERE n > 0
 UNION ALL
@@ -259,8 +255,8 @@ func (w *world) look() (found, error) {
 	return out, rows.Err()
 }
 
-// is tells in what the database differs from the model. Holds of which either may be true
-// are taken over from it.
+// is compares the database with the model. Where both states of a hold are possible, the
+// model takes that of the database.
 func (f found) is(m *model) error {
 	if f.capacity != m.capacity {
 		return fmt.Errorf("capacity %d and not %d", f.capacity, m.capacity)
@@ -277,8 +273,8 @@ func (f found) is(m *model) error {
 		if got.Status == booking.Expired && m.mayHaveEnded(b) {
 			b.become(booking.Expired, anybody, "")
 		}
-		// Whether its time has passed shows in no status: where somebody extended a hold
-		// and somebody else let it lapse at once, this alone tells which came last.
+		// A hold that was extended and expired concurrently is in either state; only the
+		// row tells which came last.
 		lapsed := got.Status == booking.Pending && !got.HoldExpiresAt.After(time.Now())
 		want := []any{b.kind, b.offer, b.start, b.end, b.party, b.amount, b.given(), b.status, b.lapsed, b.sequence,
 			b.key > 0}
@@ -303,7 +299,7 @@ func (f found) is(m *model) error {
 	return nil
 }
 
-// given is what a booking's cancellation gives back.
+// given returns the refund of a cancelled booking.
 func (b *sold) given() *booking.Money {
 	if b.refund == nil {
 		return nil
@@ -311,8 +307,8 @@ func (b *sold) given() *booking.Money {
 	return &booking.Money{Minor: *b.refund, Currency: "eur"}
 }
 
-// compareSlots compares what can be booked with the model, for every offer and in turns
-// for parties of one and of three.
+// compareSlots compares the listed slots with the model, for every offer and parties of
+// one and three.
 func (w *world) compareSlots() error {
 	from, to := w.base, w.at(quarters)
 	w.compared++

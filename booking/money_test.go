@@ -57,8 +57,8 @@ func TestMoney_UnmarshalText(t *testing.T) {
 		_, err := booking.ParseMoney(wrong, "jpy")
 		require.Error(t, err, wrong)
 	}
-	// M4: a fraction of a currency that has none is no amount, but zeros after the point
-	// are.
+	// A fraction of a zero-decimal currency is invalid, but zeros after the point are
+	// allowed.
 	for _, wrong := range []string{"25.50", "0.5", "25.", "25.000"} {
 		for _, currency := range []string{"isk", "ugx"} {
 			_, err := booking.ParseMoney(wrong, currency)
@@ -69,8 +69,7 @@ func TestMoney_UnmarshalText(t *testing.T) {
 		"a fraction that SQL wrote is shown")
 }
 
-// M24: what Stripe always refuses is refused where it becomes a price or a fee, by every
-// way in which a resource is written.
+// Prices that Stripe always refuses are refused wherever a resource is written.
 func TestResource_UnchargeablePrices(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -81,7 +80,7 @@ func TestResource_UnchargeablePrices(t *testing.T) {
 	for _, c := range []struct {
 		price    booking.Money
 		capacity int
-		field    string // refused for this; empty: accepted
+		field    string // field that is refused; empty if accepted
 	}{
 		{minor(99999999, "eur"), 1, ""}, {minor(100000000, "eur"), 1, "price"}, {minor(100000000, "USD"), 1, "price"},
 		{minor(50000000, "eur"), 2, "price"}, {minor(49999999, "eur"), 2, ""}, {minor(9999, "eur"), 10000, ""},
@@ -94,7 +93,7 @@ func TestResource_UnchargeablePrices(t *testing.T) {
 		{minor(99999999, "krw"), 1, ""}, {minor(100000000, "krw"), 1, "price"}, {minor(10, "jpy"), 1, ""},
 		{minor(100000000, "idr"), 1, ""}, {minor(1000000000000, "idr"), 1, "price"}, {minor(100000000, "huf"), 1, ""},
 		{minor(100000000, "cop"), 1, ""},
-		// Least amounts depend on the account, and free of charge is not charged.
+		// Minimum amounts depend on the account, and free of charge is not charged.
 		{minor(25, "eur"), 1, ""}, {minor(1, "jpy"), 1, ""}, {minor(0, "eur"), 1, ""}, {minor(0, "isk"), 10000, ""},
 		{minor(0, "kwd"), 1, ""},
 	} {
@@ -121,7 +120,7 @@ func TestResource_UnchargeablePrices(t *testing.T) {
 			if c.field == "currency" {
 				return
 			}
-			// The same price for an offer of something that is free, and as a fee.
+			// The same price for an offer of a free resource, and as a fee.
 			offered := r
 			offered.Slug += "-offer"
 			offered.Price.Minor = 0
@@ -140,8 +139,7 @@ func TestResource_UnchargeablePrices(t *testing.T) {
 	}
 }
 
-// M24: least amounts are warned of, each price by its name; nothing that is free or high
-// enough is.
+// Minimum amounts cause warnings, each with the price's name.
 func TestResource_Warnings(t *testing.T) {
 	t.Parallel()
 	r := court()
@@ -167,9 +165,8 @@ func TestResource_Warnings(t *testing.T) {
 	require.Empty(t, r.Warnings(), "Stripe documents no least amount of it")
 }
 
-// M4: what is kept and what goes back of a currency that Stripe does not charge to the
-// last minor unit: both are multiples of its step, the fee is rounded down, and together
-// they are the amount.
+// Fee and refund are multiples of the currency's step, the fee is rounded down, and their
+// sum is the amount.
 func TestPolicy_FeesOfSpecialCurrencies(t *testing.T) {
 	t.Parallel()
 	start := time.Now().Add(time.Hour)
@@ -194,8 +191,8 @@ func TestPolicy_FeesOfSpecialCurrencies(t *testing.T) {
 	}
 }
 
-// M4: a price in shillings is stored, multiplied and given back in Stripe's unit. Staff
-// cannot give back a part that Stripe would not refund; the whole and nothing they can.
+// Prices without decimals at Stripe are stored and refunded in Stripe's unit. A partial
+// refund must be one that Stripe accepts.
 func TestCancel_UnrefundableAmount(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {

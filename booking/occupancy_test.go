@@ -12,13 +12,13 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// stay is a number of heads for a range of time.
+// stay is a number of units for a time range.
 type stay struct {
 	from, to time.Time
 	heads    int
 }
 
-// changesOf are the instants at which the number of heads changes, and by how many.
+// changesOf returns the instants at which the number of units changes, and by how many.
 func changesOf(stays []stay) ([]time.Time, []int) {
 	changes := map[time.Time]int{}
 	for _, s := range stays {
@@ -34,8 +34,7 @@ func changesOf(stays []stay) ([]time.Time, []int) {
 	return at, heads
 }
 
-// What remains of a slot is what its busiest second leaves, buffers included, and no slot
-// is forgotten.
+// Compared second by second, buffers included.
 func TestOccupancy_RemainingAtTheBusiestSecond(t *testing.T) {
 	t.Parallel()
 	from := date(2027, 5, 3)
@@ -54,7 +53,7 @@ func TestOccupancy_RemainingAtTheBusiestSecond(t *testing.T) {
 		for range rapid.IntRange(0, 12).Draw(t, "stays") {
 			begins := from.Add(minutes(-200, 500,
 				"begins")).Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "odd")) * time.Microsecond)
-			// More heads than there is room for are not for this to judge.
+			// More units than the capacity are not its concern.
 			stays = append(stays, stay{begins, begins.Add(minutes(1, 200, "lasts")),
 				rapid.IntRange(1, 2).Draw(t, "heads")})
 		}

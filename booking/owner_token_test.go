@@ -65,7 +65,8 @@ func TestOwnerToken_HoldAndRenew(t *testing.T) {
 			require.EqualError(t, err, "booking: owned: not found")
 		}
 
-		// Renewed, the old link is dead, and the repeat tells the new one.
+		// After a renewal the old token is invalid, and a repeated hold returns the new
+		// one.
 		token, err := store.RenewOwnerToken(t.Context(), held.ID)
 		require.NoError(t, err)
 		require.NotEqual(t, held.OwnerToken, token)
@@ -82,9 +83,8 @@ func TestOwnerToken_HoldAndRenew(t *testing.T) {
 	})
 }
 
-// M3: a token ends with the secret that it was made with. While the secret is listed it
-// can be told again; once it is gone, the token and everything that the secret and the
-// booking's id could make are refused.
+// While the secret is listed a repeat returns the token; afterwards that token and any
+// other made with the secret are refused.
 func TestOwnerToken_SecretRemoved(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -107,8 +107,8 @@ func TestOwnerToken_SecretRemoved(t *testing.T) {
 		_, err = before.Owned(t.Context(), held.ID, held.OwnerToken)
 		require.NoError(t, err, "a secret that is put back")
 
-		// Renewed under the new secret, the old token is dead even where the old secret
-		// is listed.
+		// Renewed under the new secret, the old token is invalid even where the old
+		// secret is listed.
 		token, err := after.RenewOwnerToken(t.Context(), held.ID)
 		require.NoError(t, err)
 		require.NotEqual(t, held.OwnerToken[:12], token[:12])
@@ -122,8 +122,7 @@ func TestOwnerToken_SecretRemoved(t *testing.T) {
 	})
 }
 
-// M3: the secret alone makes no token, because a nonce in the row is part of it; and the
-// row alone makes none.
+// A nonce in the row is part of the token, so neither the secret nor the row suffices.
 func TestOwnerToken_NeedsSecretAndRow(t *testing.T) {
 	t.Parallel()
 	db, elsewhere := testdb.New(t), testdb.New(t)
@@ -143,7 +142,6 @@ func TestOwnerToken_NeedsSecretAndRow(t *testing.T) {
 			secrets[0][:16]))
 }
 
-// Without secrets there are no tokens, and a booking without one is nobody's.
 func TestOwnerToken_NoSecrets(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -170,7 +168,7 @@ func TestOwnerToken_NoSecrets(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrNotFound, "a store without secrets knows none")
 }
 
-// Of many renewals at once exactly one token is good in the end.
+// After concurrent renewals exactly one token is valid.
 func TestOwnerToken_ConcurrentRenewals(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -198,7 +196,7 @@ func TestOwnerToken_ConcurrentRenewals(t *testing.T) {
 	require.Equal(t, 1, good)
 }
 
-// renewAll runs batches to their end and returns what they renewed.
+// renewAll runs batches until the end and returns what they renewed.
 func renewAll(t testing.TB, store *booking.Store, req booking.RenewRequest) (all []booking.Booking) {
 	t.Helper()
 	for {
@@ -219,8 +217,7 @@ func idsOf(bookings []booking.Booking) (ids []string) {
 	return ids
 }
 
-// M3: after a secret was retired, one run makes new links for what is coming, and a
-// second has nothing to do.
+// A second run has nothing to do.
 func TestRenewOwnerTokens_AfterSecretRetired(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -232,7 +229,7 @@ func TestRenewOwnerTokens_AfterSecretRetired(t *testing.T) {
 		}
 		none := hold(t, newStore(t, db), request(slot(7)))
 		fresh := hold(t, after, request(slot(8)))
-		// What is over, and a block, are left alone.
+		// Past and cancelled bookings and blocks are skipped.
 		past, cancelled := hold(t, before, request(slot(9))), hold(t, before, request(slot(10)))
 		beginsAgo(t, db, past.ID, 2*time.Hour)
 		_, err := before.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID})
@@ -276,14 +273,14 @@ func TestRenewOwnerTokens_AfterSecretRetired(t *testing.T) {
 		require.Equal(t, []booking.SecretUse{{ID: secondID, Number: 1, Bookings: 9}, {ID: firstID, Number: 2}}, use,
 			"the old secret can go")
 
-		// A listed secret's links work, and are renewed only where it is named.
+		// Tokens of a listed secret stay valid, and are renewed only where it is named.
 		during := owning(t, db, secrets[1], secrets[0])
 		still := hold(t, before, request(slot(12)))
 		require.Empty(t, renewAll(t, during, booking.RenewRequest{}))
 		require.Equal(t, []string{still.ID}, idsOf(renewAll(t, during, booking.RenewRequest{Secret: firstID})))
 		require.Empty(t, renewAll(t, during, booking.RenewRequest{Secret: firstID}))
 
-		// Those of one secret, here of the first itself, and all.
+		// Those of one secret, and all.
 		require.Len(t, renewAll(t, after, booking.RenewRequest{Secret: secondID, Limit: 4}), 10)
 		all := renewAll(t, after, booking.RenewRequest{All: true, Limit: 4})
 		require.Len(t, all, 10)
@@ -312,8 +309,8 @@ func TestRenewOwnerTokens_Refused(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Bookings that another transaction has locked are waited for, and one that cannot be had
-// is an error after the rest was done and told.
+// Renewal waits for locked bookings. One that stays locked is an error, returned after
+// the others were renewed.
 func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -355,8 +352,8 @@ func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 	require.Equal(t, idsOf(held), idsOf(got.batch.Bookings))
 }
 
-// Several runs at once, on several replicas, beside holds and moves: each booking's link
-// is told by one of them, and the one that was told last is good.
+// Concurrent runs beside holds and moves: one of them returns each booking's token, and
+// the last returned is valid.
 func TestRenewOwnerTokens_ConcurrentRuns(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -411,8 +408,8 @@ func TestRenewOwnerTokens_ConcurrentRuns(t *testing.T) {
 	}
 }
 
-// A derived secret is not the secret it came from, each has its own, the order stays, and
-// it does not depend on the others of the list.
+// Derived secrets differ from their source and each other, keep the order, and do not
+// depend on the rest of the list.
 func TestDeriveOwnerSecrets(t *testing.T) {
 	t.Parallel()
 	const newer, older = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"

@@ -11,8 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// What a policy gives before, at and after each of its instants. What ends at an instant
-// has ended then, to the microsecond that the database's clock tells apart.
+// An interval that ends at an instant no longer includes it, to the microsecond.
 func TestPolicy_Terms(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC)
@@ -69,8 +68,8 @@ func TestPolicy_Terms(t *testing.T) {
 	}
 }
 
-// A policy that somebody wrote by SQL and that none could be is refused where its
-// resource is read, so that nothing is sold by it.
+// An invalid policy written by SQL makes the resource unreadable, so nothing is sold by
+// it.
 func TestPolicy_InvalidInDatabase(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -93,7 +92,6 @@ func TestPolicy_InvalidInDatabase(t *testing.T) {
 	require.Equal(t, booking.Policy{FreeUntil: 365 * 24 * time.Hour}, r.Policy)
 }
 
-// The terms of every kind of booking.
 func TestBooking_Terms(t *testing.T) {
 	t.Parallel()
 	at := slot(0)

@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A confirmation is a HOT update: it rewrites no index.
+// A HOT update rewrites no index.
 func TestConfirm_IsAHOTUpdate(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -65,8 +65,7 @@ func fillYear(t *testing.T, db *sql.DB) booking.Resource {
 	return r
 }
 
-// TestQueryPlans checks how Postgres runs the statements on a table as large as a busy
-// year's. To fill it takes longer than all checks, so they share it; those that change it
+// Filling the table takes longer than all checks, so they share it; those that change it
 // come last.
 func TestQueryPlans(t *testing.T) {
 	t.Parallel()
@@ -76,8 +75,6 @@ func TestQueryPlans(t *testing.T) {
 	t.Run("statements read indexes", func(t *testing.T) { statementsReadIndexes(t, db, r) })
 	t.Run("generic plans read indexes", func(t *testing.T) { genericPlansReadIndexes(t, db, r) })
 	t.Run("complete past reads its index", func(t *testing.T) { completePastReadsItsIndex(t, db) })
-	// With nothing due the sweep reads a few pages, however many holds and bookings there
-	// are.
 	t.Run("sweep with nothing due is cheap", func(t *testing.T) {
 		require.Less(t, pages(t, db, booking.SweepSQL, booking.SweepBatch, ""), 30)
 	})
@@ -113,8 +110,7 @@ func statementsReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	require.NotContains(t, found, "Seq Scan on bookings")
 }
 
-// A prepared statement may be planned for whatever parameters come; such a plan reads the
-// same indexes.
+// Generic plans of prepared statements read the same indexes.
 func genericPlansReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	t.Helper()
 	exec(t, db, `
@@ -143,9 +139,8 @@ func genericPlansReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	}
 }
 
-// Kept prepared, the hot statements are planned a few times and then no more: their plans
-// are worth it only if Postgres chooses those that know no parameters. To plan a
-// statement takes longer than to run it.
+// Prepared statements only help if Postgres switches to generic plans: planning takes
+// longer than running them.
 func preparedStatementsArePlannedOnce(t *testing.T, db *sql.DB) {
 	t.Helper()
 	db.SetMaxOpenConns(1)
@@ -163,8 +158,7 @@ func preparedStatementsArePlannedOnce(t *testing.T, db *sql.DB) {
 		count(t, db, `SELECT count(*) FROM pg_prepared_statements WHERE generic_plans >= 6 AND custom_plans <= 6`))
 }
 
-// Completing what is past reads the index by end: where much is due, and where nothing is
-// a few pages.
+// Much is due, or nothing.
 func completePastReadsItsIndex(t *testing.T, db *sql.DB) {
 	t.Helper()
 	const never, all = 20000 * 3600.0, 3600.0
@@ -179,15 +173,14 @@ func completePastReadsItsIndex(t *testing.T, db *sql.DB) {
 
 func feedReadsIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	t.Helper()
-	// Much lies ahead, which Postgres has not counted yet.
+	// Many future bookings, not yet in Postgres's statistics.
 	exec(t, db, `ALTER TABLE booking_platform.bookings SET (autovacuum_enabled = false)`)
 	exec(t, db, `
 		INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency)
 		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'cancelled', lower(s), 0, 'eur'
 		FROM booking_platform.resources r, generate_series(1, 1000) n,
 			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`)
-	// What is read of one resource may as well be read in the order of the table and
-	// sorted, where there is less of it than the limit.
+	// Sequential access and a sort is fine where there are fewer rows than the limit.
 	reads := func() []string {
 		return slices.DeleteFunc(indexes(t, db, booking.FeedBookingsSQL, r.ID, 5000),
 			func(s string) bool { return s == "Sort" })
@@ -203,8 +196,7 @@ func feedReadsIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	require.Contains(t, indexes(t, db, booking.FeedResourceSQL, []byte("hash")), "calendar_feeds_pkey")
 }
 
-// Bookings that have no deadline, which are all but the newest, are not read, though many
-// have one.
+// Bookings without a deadline, nearly all of them, are not read.
 func backlogIsCheap(t *testing.T, db *sql.DB) {
 	t.Helper()
 	exec(t, db, `DELETE FROM booking_platform.hold_deadlines`)
@@ -214,8 +206,7 @@ func backlogIsCheap(t *testing.T, db *sql.DB) {
 		indexes(t, db, booking.BacklogSQL))
 }
 
-// indexes explains a statement and returns the indexes it reads; a scan of a whole table
-// counts as "Seq Scan on" it, and what is sorted as "Sort".
+// indexes returns the indexes that a plan reads, "Seq Scan on TABLE", and "Sort".
 func indexes(t *testing.T, db booking.Querier, query string, args ...any) []string {
 	t.Helper()
 	var text string
@@ -249,7 +240,7 @@ func indexes(t *testing.T, db booking.Querier, query string, args ...any) []stri
 	return found
 }
 
-// pages runs a statement and counts the pages it reads.
+// pages returns the number of pages a statement reads.
 func pages(t *testing.T, db booking.Querier, query string, args ...any) int {
 	t.Helper()
 	var text string

@@ -14,16 +14,14 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// halfSteps is a resource whose slots of an hour begin every half hour, so that each is
-// in the way of its neighbours.
+// halfSteps has slots of an hour every half hour, so each overlaps its neighbours.
 func halfSteps(capacity int) func(*booking.Resource) {
 	return func(r *booking.Resource) { r.Capacity, r.SlotStep = capacity, 30*time.Minute }
 }
 
 func halfHour(n int) time.Time { return slot(0).Add(time.Duration(n) * 30 * time.Minute) }
 
-// mostHeads is the largest number of heads at any instant of an hour, by the bookings as
-// they are.
+// mostHeads is the maximum of units in use within an hour.
 func mostHeads(t testing.TB, db *sql.DB, start time.Time) int {
 	t.Helper()
 	return count(t, db, `
@@ -36,7 +34,7 @@ SELECT COALESCE(max(n), 0) FROM (
 ) x`, start)
 }
 
-// holdAfterReseating takes a slot, with neighbours re-seated where that makes room.
+// holdAfterReseating relocates neighbours where needed, and holds.
 func holdAfterReseating(ctx context.Context, store *booking.Store, req booking.HoldRequest) (booking.Booking, error) {
 	for {
 		b, err := store.Hold(ctx, req)
@@ -52,9 +50,8 @@ func holdAfterReseating(ctx context.Context, store *booking.Store, req booking.H
 	}
 }
 
-// Whatever heads allow is sold: slots that overlap by half are filled until every one of
-// them is refused, in any order, among holds, bookings and blocks. Without re-seating
-// about an eighth stays empty.
+// Half-overlapping slots are filled in random order until each is refused, among holds,
+// confirmed bookings and blocks. Without relocation about an eighth stays empty.
 func TestRelocate_FillsToCapacity(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -101,8 +98,7 @@ func TestRelocate_FillsToCapacity(t *testing.T) {
 	})
 }
 
-// Seats change while others hold, confirm, cancel and reseat: nobody gets another error
-// than that the slot is taken, and at the end every head that is free can be sold.
+// The only error is ErrSlotTaken, and at the end every free unit can be sold.
 func TestRelocate_ConcurrentOperations(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -144,7 +140,7 @@ func TestRelocate_ConcurrentOperations(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// seatedOn puts a booking of an hour on a unit.
+// seatedOn makes a booking of an hour on a unit.
 func seatedOn(t *testing.T, db *sql.DB, store *booking.Store, start time.Time, unit int) booking.Booking {
 	t.Helper()
 	b := hold(t, store, request(start))
@@ -160,8 +156,8 @@ func seatOf(t *testing.T, db *sql.DB, id string) string {
 	return units
 }
 
-// Somebody has one of two neighbours locked: the other one moves, and nobody waits. Where
-// both are locked it waits.
+// With one of two neighbours locked, the other moves without waiting; with both locked it
+// waits.
 func TestRelocate_SkipsLockedBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -190,8 +186,7 @@ func TestRelocate_SkipsLockedBookings(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// The room is there, or heads do not suffice, or the resource is unknown: nothing
-// happens.
+// Units are free, or the capacity is exhausted, or the resource is unknown.
 func TestRelocate_NothingToDo(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

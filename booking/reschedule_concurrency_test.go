@@ -14,8 +14,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Above READ COMMITTED a place that somebody has taken since the transaction began is not
-// seen: it is to be run again.
 func TestReschedule_BehindSnapshotIsRetryable(t *testing.T) {
 	t.Parallel()
 	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
@@ -35,8 +33,8 @@ func TestReschedule_BehindSnapshotIsRetryable(t *testing.T) {
 	}
 }
 
-// Two bookings that want each other's place are refused, or one after the other finds a
-// free one; nobody deadlocks.
+// Bookings that want each other's slots are refused or succeed one after the other,
+// without deadlock.
 func TestReschedule_ConcurrentSwaps(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -67,8 +65,7 @@ func TestReschedule_ConcurrentSwaps(t *testing.T) {
 		count(t, db, `SELECT count(*) FROM booking_platform.booking_history WHERE from_start IS NOT NULL`))
 }
 
-// 32 clients move, hold, confirm and cancel on one resource, some in transactions of
-// their own: every answer is yes or no.
+// Some moves run in callers' transactions. Every error is ErrSlotTaken.
 func TestReschedule_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -120,7 +117,7 @@ func TestReschedule_ConcurrentWithHolds(t *testing.T) {
 	}
 }
 
-// 32 late payments for one place, among holds: one of all gets it.
+// 32 late payments and holds compete for one slot.
 func TestRetake_ConcurrentForOneSlot(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -149,8 +146,7 @@ func TestRetake_ConcurrentForOneSlot(t *testing.T) {
 	})
 }
 
-// The same late payment, delivered to many replicas at once: all are answered with the
-// booking that was taken again once.
+// All concurrent calls return the booking, which is retaken once.
 func TestRetake_ConcurrentSameBooking(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -16,7 +16,7 @@ func to(id string, start time.Time) booking.RescheduleRequest {
 	return booking.RescheduleRequest{ID: id, Start: start}
 }
 
-// everything is all that is stored of bookings and their history.
+// everything returns all rows of bookings and history.
 func everything(t testing.TB, db *sql.DB) string {
 	t.Helper()
 	var all string
@@ -52,7 +52,7 @@ func TestReschedule_MovesBooking(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, got.Booking, stored)
 
-		// The old slot is free, the new one is not, and its buffer neither.
+		// The old slot is free, the new one and its buffer are not.
 		other := request(slot(0))
 		other.Party = 3
 		hold(t, store, other)
@@ -70,13 +70,13 @@ func TestReschedule_MovesBooking(t *testing.T) {
 			Actor: "user:ada", Reason: "rain",
 		}, last)
 
-		// It is there already: a repeat changes nothing.
+		// A repeat changes nothing.
 		before := everything(t, db)
 		again, err := store.Reschedule(ctx, to(held.ID, slot(5)))
 		require.NoError(t, err)
 		require.Equal(t, got, again)
 		require.Equal(t, before, everything(t, db))
-		// A repeat of the hold answers the booking that was moved.
+		// A repeated hold returns the moved booking.
 		repeated, err := store.Hold(t.Context(), req)
 		require.NoError(t, err)
 		require.Equal(t, held.ID, repeated.ID)
@@ -84,8 +84,7 @@ func TestReschedule_MovesBooking(t *testing.T) {
 	})
 }
 
-// A booking is not in its own way: at capacity 1 it is shifted by less than its length,
-// forth and back, pending or confirmed.
+// At capacity 1, pending or confirmed, back and forth.
 func TestReschedule_OverlapsItself(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -107,7 +106,7 @@ func TestReschedule_OverlapsItself(t *testing.T) {
 	})
 }
 
-// What is refused changes nothing: not the units, the sequence, the history or the key.
+// Units, sequence, history and key stay unchanged.
 func TestReschedule_Refused(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -181,7 +180,7 @@ func TestReschedule_Refused(t *testing.T) {
 	require.Equal(t, before, everything(t, db))
 }
 
-// An offer's booking keeps to its offer: its length, its grid, its buffers and its price.
+// The offer's length, grid, buffers and price apply.
 func TestReschedule_Offer(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -209,7 +208,7 @@ func TestReschedule_Offer(t *testing.T) {
 	require.Zero(t, got.Difference, "prices in two currencies have none")
 }
 
-// Customers move while cancelling is free, staff whenever.
+// Customers can move while cancelling is free; staff always can.
 func TestReschedule_ByCustomer(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -231,8 +230,7 @@ func TestReschedule_ByCustomer(t *testing.T) {
 		_, err := store.Reschedule(t.Context(), req)
 		if test.allowed {
 			require.NoError(t, err, name)
-			// It has begun: the policy, which is free until then, does not allow it any
-			// more.
+			// It has begun, which ends a policy that is free until then.
 			exec(t, db, `UPDATE booking_platform.bookings SET during = tstzrange(statement_timestamp(), upper(during))
 				, blocked = tstzrange(statement_timestamp(), upper(blocked)) WHERE id = $1::uuid`, b.ID)
 			before = everything(t, db)
@@ -247,8 +245,7 @@ func TestReschedule_ByCustomer(t *testing.T) {
 	}
 }
 
-// Expired holds in the way are released first, in the store's transactions and in the
-// caller's.
+// In the store's and in callers' transactions.
 func TestReschedule_ExpiredHoldInTheWay(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -273,7 +270,6 @@ func TestReschedule_ExpiredHoldInTheWay(t *testing.T) {
 	})
 }
 
-// Neighbours make room where heads are free and no units are.
 func TestReschedule_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -292,9 +288,8 @@ func TestReschedule_RelocatesNeighbours(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// A place that was free when it was looked for is taken by a transaction that has not
-// ended: the move waits for it, and then is refused, or finds the place free. In a
-// caller's transaction no error of the database's ends it.
+// An open transaction has taken the slot: the move waits for it and then follows its
+// result, and the caller's transaction stays usable.
 func TestReschedule_SlotTakenMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, joined := range []bool{false, true} {
@@ -342,8 +337,8 @@ func TestReschedule_SlotTakenMeanwhile(t *testing.T) {
 	}
 }
 
-// In a caller's transaction at each level, opened long ago: refused and used further,
-// done, rolled back.
+// At each isolation level, in a transaction opened long ago: refused and still usable,
+// committed, rolled back.
 func TestReschedule_InCallersTx(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {

@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// apply makes a resource what r says.
+// apply applies r and returns the result.
 func apply(t testing.TB, store *booking.Store, r booking.Resource) booking.Applied {
 	t.Helper()
 	a, err := store.ApplyResource(t.Context(), r, booking.ApplyOptions{})
@@ -21,7 +21,6 @@ func apply(t testing.TB, store *booking.Store, r booking.Resource) booking.Appli
 	return a
 }
 
-// differs is one field before and after.
 func differs(field, from, to string) booking.FieldChange {
 	return booking.FieldChange{Field: field, From: from, To: to}
 }
@@ -107,7 +106,7 @@ func TestApplyResource_ReportsChanges(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []booking.Resource{after}, all, "an operator sees what is not active")
 
-		// Around the clock again, and no dates and offers at all.
+		// Open around the clock again, without exceptions and offers.
 		r.Hours, r.Exceptions, r.Offers = nil, nil, nil
 		apply(t, store, r)
 		after, err = store.Resource(t.Context(), "court")
@@ -118,8 +117,6 @@ func TestApplyResource_ReportsChanges(t *testing.T) {
 	})
 }
 
-// A resource that is not to be sold yet is created so; wrong ones are refused before
-// anything is asked of the database.
 func TestApplyResource_Creates(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -135,7 +132,6 @@ func TestApplyResource_Creates(t *testing.T) {
 	}
 }
 
-// What is sold keeps its times, its price and its terms, whatever its resource becomes.
 func TestApplyResource_KeepsSoldBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -157,7 +153,6 @@ func TestApplyResource_KeepsSoldBookings(t *testing.T) {
 	requireFields(t, err, "start")
 }
 
-// Applied at once: one comes after the other, whether or not the resource is there.
 func TestApplyResource_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -199,8 +194,8 @@ func TestApplyResource_Concurrent(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.resources`))
 }
 
-// An apply waits for a hold that is being made, and no hold that began under the old
-// rules is sold after it.
+// ApplyResource waits for a hold in progress, and no hold that started under the old
+// rules is sold afterwards.
 func TestApplyResource_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -223,7 +218,7 @@ func TestApplyResource_ConcurrentWithHolds(t *testing.T) {
 					return
 				default:
 				}
-				// By the price when it was asked for, at least.
+				// The hold may have started before the last change of the price.
 				current, err := store.Resource(context.WithoutCancel(t.Context()), "court")
 				if err == nil {
 					var b booking.Booking

@@ -15,13 +15,13 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// lowerBySQL changes a capacity as booking/doc.go allows it: without the store.
+// lowerBySQL lowers a capacity without the store, as booking/doc.go allows.
 func lowerBySQL(t testing.TB, db *sql.DB, capacity int) {
 	t.Helper()
 	exec(t, db, `UPDATE booking_platform.resources SET capacity = $1::integer`, capacity)
 }
 
-// headsAt are the heads at each half hour.
+// headsAt returns the units in use in each half hour.
 func headsAt(t testing.TB, db *sql.DB, halfHours int) []int {
 	t.Helper()
 	heads := make([]int, halfHours)
@@ -32,9 +32,8 @@ func headsAt(t testing.TB, db *sql.DB, halfHours int) []int {
 	return heads
 }
 
-// M15: what is sold on units above a capacity that was lowered by SQL counts as heads: a
-// slot sells what is left of the capacity, and nothing above it, to clients at the same
-// time too.
+// Bookings on units above the lowered capacity count: what is left is sold once, and
+// nothing above it, with concurrent clients too.
 func TestHold_CapacityLoweredBySQL(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -86,9 +85,8 @@ func TestHold_CapacityLoweredBySQL(t *testing.T) {
 	}
 }
 
-// M15: moves, blocks and late payments sell nothing above a lowered capacity either,
-// together with holds, on bookings that overlap in any way; and all that fits is still
-// sold.
+// Concurrent holds, moves, blocks and late payments sell nothing above the lowered
+// capacity.
 func TestCapacityLoweredBySQL_ConcurrentOperations(t *testing.T) {
 	t.Parallel()
 	const halfHours = 8
@@ -154,8 +152,8 @@ func TestCapacityLoweredBySQL_ConcurrentOperations(t *testing.T) {
 	}
 }
 
-// M15: where a lowered capacity still has room in heads for every slot around, whatever
-// is offered can be held, wherever the others sit.
+// Where the lowered capacity has free units in every slot, whatever is listed can be
+// held, whichever units the others have.
 func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
 	t.Parallel()
 	for round := range 4 {
@@ -165,7 +163,7 @@ func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
 			store := newStore(t, db)
 			create(t, store, halfSteps(9))
 			const capacity, halfHours = 4, 10
-			// At most the later capacity, on units of the earlier one.
+			// At most the new capacity, on units of the old one.
 			exec(t, db, `UPDATE booking_platform.resources SET capacity = $1::integer`, capacity)
 			for range 12 {
 				if b, err := store.Hold(t.Context(), request(halfHour(rand.IntN(halfHours)))); err == nil {
@@ -194,8 +192,6 @@ func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
 	}
 }
 
-// A capacity that is lowered by SQL waits for the holds that are being made by the larger
-// one.
 func TestCapacityLoweredBySQL_WaitsForHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -219,8 +215,7 @@ func TestCapacityLoweredBySQL_WaitsForHolds(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
 }
 
-// A resource whose capacity was lowered in the database below what is sold: no error but
-// that the slot is taken.
+// The only error is ErrSlotTaken.
 func TestCapacityLoweredBySQL_Relocate(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// lower applies a capacity.
+// lower sets the capacity.
 func lower(t testing.TB, store *booking.Store, r booking.Resource, capacity int) error {
 	t.Helper()
 	r.Capacity = capacity
@@ -37,7 +37,7 @@ func lower(t testing.TB, store *booking.Store, r booking.Resource, capacity int)
 	return err
 }
 
-// place puts a booking on units, as if it had been sold so.
+// place holds a booking and then assigns the given units to it.
 func place(t testing.TB, db *sql.DB, store *booking.Store, req booking.HoldRequest, units string) booking.Booking {
 	t.Helper()
 	b := hold(t, store, req)
@@ -45,7 +45,7 @@ func place(t testing.TB, db *sql.DB, store *booking.Store, req booking.HoldReque
 	return b
 }
 
-// shift moves a booking in time, to have one that has begun or is over.
+// shift moves a booking by SQL, for one that has begun or is over.
 func shift(t testing.TB, db *sql.DB, b booking.Booking, from, to time.Time) {
 	t.Helper()
 	exec(t, db, `UPDATE booking_platform.bookings SET during = tstzrange($2::timestamptz, $3::timestamptz, '[)'),
@@ -67,7 +67,7 @@ func party(start time.Time, heads int) booking.HoldRequest {
 
 func big(r *booking.Resource) { r.Capacity = 6 }
 
-// Lowering stops at what is sold at once, and names who stands in the way.
+// The error lists the bookings that are in the way.
 func TestLowerCapacity_BelowSold(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -96,7 +96,7 @@ func TestLowerCapacity_BelowSold(t *testing.T) {
 	})
 }
 
-// Buffers keep units too, and at most a hundred bookings are named, the first ones.
+// Buffers occupy units too; the first hundred bookings are listed.
 func TestLowerCapacity_ListsAtMostAHundred(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
@@ -118,8 +118,7 @@ func TestLowerCapacity_ListsAtMostAHundred(t *testing.T) {
 	require.Equal(t, slot(0), small.Bookings[0].Start)
 }
 
-// What is over does not count, nor do holds whose time has passed, whoever looks at them
-// meanwhile.
+// Past bookings and expired holds do not count, even while they are locked.
 func TestLowerCapacity_IgnoresPastAndExpired(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -145,7 +144,7 @@ func TestLowerCapacity_IgnoresPastAndExpired(t *testing.T) {
 	require.Equal(t, booking.Confirmed, got.Status)
 }
 
-// A hold whose time has passed, and that somebody is just confirming, is waited for.
+// The expired hold is being confirmed by another transaction.
 func TestLowerCapacity_WaitsForLateConfirmation(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -174,8 +173,7 @@ func TestLowerCapacity_WaitsForLateConfirmation(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// A hold that is being made, in a transaction that has not ended, counts once it is
-// committed.
+// The hold is made by a transaction that commits later.
 func TestLowerCapacity_WaitsForHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -201,7 +199,7 @@ func TestLowerCapacity_WaitsForHolds(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// Who sits on units that will be gone gets others; nothing else of the bookings changes.
+// Bookings on removed units are relocated; nothing else of them changes.
 func TestLowerCapacity_RelocatesBookings(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -226,7 +224,7 @@ func TestLowerCapacity_RelocatesBookings(t *testing.T) {
 	})
 }
 
-// One that has begun moves onto a unit that somebody had who is over and was never
+// A booking that has begun is relocated to a unit of a past booking that was never
 // completed.
 func TestLowerCapacity_RelocatesNextToPastBooking(t *testing.T) {
 	t.Parallel()
@@ -256,8 +254,7 @@ func TestLowerCapacity_RelocatesNextToPastBooking(t *testing.T) {
 		unitsOf(t, db, older))
 }
 
-// However a day was sold, it can be lowered to what is sold at once, and then everything
-// that is promised can be booked.
+// Capacity can be lowered to the maximum in use, and every listed slot can then be held.
 func TestLowerCapacity_ListedSlotsCanBeHeld(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -308,8 +305,8 @@ func TestLowerCapacity_ListedSlotsCanBeHeld(t *testing.T) {
 	}
 }
 
-// 16 clients hold while the capacity goes up and down: never a unit above it, and nobody
-// hears of a deadlock.
+// 16 clients hold meanwhile. No booking gets a unit above the capacity, and no deadlock
+// is returned.
 func TestLowerCapacity_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A caller may change what it was given without changing what the store sells by.
+// Changing a returned value does not change the cache.
 func TestResource_ReturnsCopies(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
@@ -26,8 +26,7 @@ func TestResource_ReturnsCopies(t *testing.T) {
 	hold(t, store, request(slot(1)))
 }
 
-// What is kept in memory is bounded, and a resource that was dropped from it is read
-// again.
+// A resource that was evicted is read again.
 func TestResource_CacheIsBounded(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -51,7 +50,7 @@ func TestResource_CacheIsBounded(t *testing.T) {
 	require.Equal(t, booking.MaxCached, store.Cached())
 }
 
-// Rows that are changed by hand, in every way there is, are rules that changed.
+// Every way to change the rows by SQL is noticed.
 func TestResource_ChangedBySQL(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -105,7 +104,6 @@ func TestResource_ChangedBySQL(t *testing.T) {
 	hold(t, store, request(day))
 }
 
-// A store that sells by rules in memory follows an exception that is taken away.
 func TestResource_RemovedException(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -118,8 +116,7 @@ func TestResource_RemovedException(t *testing.T) {
 	requireFields(t, err, "start")
 }
 
-// A replica that has rules in memory follows every change of them, at its next hold or
-// list of slots.
+// A replica with cached rules uses the new ones for its next hold or list.
 func TestResource_ChangedOnAnotherReplica(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -167,13 +164,12 @@ func TestResource_ChangedOnAnotherReplica(t *testing.T) {
 	exec(t, db, `UPDATE booking_platform.resources SET active = true`)
 	hold(t, store, request(slot(5)))
 
-	// The slug goes to another resource.
+	// Another resource gets the slug.
 	exec(t, db, `UPDATE booking_platform.resources SET slug = 'old'`)
 	other := create(t, store, func(r *booking.Resource) { r.Capacity = 7 })
 	require.Equal(t, other.ID, hold(t, store, request(slot(6))).ResourceID)
 }
 
-// What a transaction read before it was rolled back was never true, and is not sold by.
 func TestResource_ChangeRolledBack(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

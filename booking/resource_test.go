@@ -224,13 +224,11 @@ func TestCreateResource_InvalidFields(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.resources`))
 }
 
-// exceptions gives a resource dates with other hours: each date is followed by its
-// intervals.
+// exceptions sets dates with other hours: each date is followed by its intervals.
 func exceptions(texts ...string) func(*booking.Resource) {
 	return func(r *booking.Resource) {
 		for _, text := range texts {
 			if !strings.Contains(text, ":") {
-				// A date that does not exist is one to refuse.
 				t, err := time.Parse("2006-01-02", text)
 				date := booking.DateOf(t)
 				if err != nil {
@@ -249,7 +247,7 @@ func exceptions(texts ...string) func(*booking.Resource) {
 	}
 }
 
-// offer gives a resource an offer of half an hour, changed as the test needs it.
+// offer adds an offer of half an hour, changed by the function.
 func offer(change func(*booking.Offer)) func(*booking.Resource) {
 	return func(r *booking.Resource) {
 		o := booking.Offer{Slug: "half", Name: "Half an hour", SlotLength: 30 * time.Minute,
@@ -261,7 +259,7 @@ func offer(change func(*booking.Offer)) func(*booking.Resource) {
 	}
 }
 
-// Everything that is wrong with any offer is said, in the order of the offers.
+// Every problem is returned, in the order of the offers.
 func TestCreateResource_InvalidOffers(t *testing.T) {
 	t.Parallel()
 	r := court()
@@ -278,8 +276,8 @@ func TestCreateResource_InvalidOffers(t *testing.T) {
 			"short: slot step must be between 1m and 1d"}, invalid.Fields)
 }
 
-// What touches does not overlap, and a day's hours may run into the day after where that
-// has no hours of its own.
+// Adjacent intervals do not overlap, and hours may run into a day without hours of its
+// own.
 func TestCreateResource_ValidExceptions(t *testing.T) {
 	t.Parallel()
 	for _, fine := range [][]string{
@@ -294,7 +292,7 @@ func TestCreateResource_ValidExceptions(t *testing.T) {
 	}
 }
 
-// What is left out of an offer is the resource's length, and no buffer.
+// The default length is the resource's, without buffers.
 func TestCreateResource_OfferDefaults(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
@@ -308,7 +306,6 @@ func TestCreateResource_OfferDefaults(t *testing.T) {
 	require.Empty(t, given[0].Price.Currency, "the caller's own are left alone")
 }
 
-// Opening hours are written as they are read.
 func TestHours_TextRoundTrip(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]booking.Interval{

@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// expired holds a slot, and lets the hold be released.
+// expired makes a hold and releases it after its end.
 func expired(t *testing.T, db *sql.DB, store *booking.Store, req booking.HoldRequest) booking.Booking {
 	t.Helper()
 	b := hold(t, store, req)
@@ -31,7 +31,7 @@ func TestRetake_TakesTheSlotAgain(t *testing.T) {
 		create(t, store, halfSteps(2), func(r *booking.Resource) { r.BufferBefore = 15 * time.Minute })
 		req := keyed(slot(0))
 		b := expired(t, db, store, req)
-		// Another price and other hours: what was sold was sold.
+		// Price and hours have changed; the booking keeps its own.
 		exec(t, db, `UPDATE booking_platform.resources SET price_minor = 1, slot_seconds = 7200, step_seconds = 7200, horizon_seconds = 60`)
 		got, err := store.Retake(booking.WithActor(t.Context(), "stripe:evt_1"), b.ID)
 		require.NoError(t, err)
@@ -57,8 +57,7 @@ func TestRetake_TakesTheSlotAgain(t *testing.T) {
 	})
 }
 
-// What is refused changes nothing, in the store's transactions and in the caller's, which
-// goes on.
+// Nothing changes, and a caller's transaction stays usable.
 func TestRetake_Refused(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -108,7 +107,7 @@ func TestRetake_Refused(t *testing.T) {
 	refused(gone.ID, is(booking.ErrSlotGone))
 }
 
-// It takes the units that are left, and neighbours make room; expired holds are released.
+// Free units are used, neighbours relocated and expired holds released.
 func TestRetake_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// daily is open every day of the week between two wall-clock times, given in minutes.
+// daily is open every day between two wall-clock times, in minutes.
 func daily(opens, closes int) []booking.Hours {
 	var hours []booking.Hours
 	for weekday := time.Sunday; weekday <= time.Saturday; weekday++ {
@@ -25,8 +25,7 @@ func daily(opens, closes int) []booking.Hours {
 	return hours
 }
 
-// Each case lists the starts of one local day, as RFC 3339 in the zone of the resource,
-// without the date.
+// Each case lists the starts of one local day, as RFC 3339 without the date.
 func TestStarts_DaysOfClockChanges(t *testing.T) {
 	t.Parallel()
 	hour, half := time.Hour, 30*time.Minute
@@ -50,7 +49,7 @@ func TestStarts_DaysOfClockChanges(t *testing.T) {
 			"00:00:00+01:00", "04:00:00+02:00", "08:00:00+02:00", "12:00:00+02:00", "16:00:00+02:00", "20:00:00+02:00",
 		}},
 		"Paris, closing in the missing hour": {"Europe/Paris", "2027-03-28", hour, half, daily(0, 150), []string{
-			// 1:30 would last until 3:30 by the clock on the wall, after closing time.
+			// 1:30 would last until 3:30 by the wall clock, after closing time.
 			"00:00:00+01:00", "00:30:00+01:00", "01:00:00+01:00",
 		}},
 		"Paris, opening in the missing hour": {"Europe/Paris", "2027-03-28", hour, 0, daily(150, 360), []string{
@@ -61,8 +60,8 @@ func TestStarts_DaysOfClockChanges(t *testing.T) {
 		}},
 		"Paris, closed for a while in the hour that comes twice": {"Europe/Paris", "2027-10-31", 2 * hour, half,
 			daily(0, 150), []string{
-				// 1:30 would last until the second 2:30, through the half hour after the
-				// first, in which it is closed.
+				// 1:30 would last until the second 2:30, through the closed half hour
+				// after the first.
 				"00:00:00+02:00", "00:30:00+02:00",
 			}},
 		"New York, the hour that is missing": {"America/New_York", "2027-03-14", hour, 0, daily(60, 300), []string{
@@ -77,7 +76,7 @@ func TestStarts_DaysOfClockChanges(t *testing.T) {
 			}},
 		"Lord Howe, full hours are not shifted": {"Australia/Lord_Howe", "2027-10-03", hour, 0, daily(60, 300),
 			[]string{
-				// 1:00 lasts until 2:30 by the clock on the wall, 2:00 does not exist.
+				// 1:00 lasts until 2:30 by the wall clock, 2:00 does not exist.
 				"01:00:00+10:30", "03:00:00+11:00", "04:00:00+11:00",
 			}},
 		"Lord Howe, the half hour that comes twice": {"Australia/Lord_Howe", "2027-04-04", half, 0, daily(60, 180),
@@ -134,7 +133,7 @@ func TestStarts_DaysOfClockChanges(t *testing.T) {
 			rules, err := booking.RulesOf(resource)
 			require.NoError(t, err)
 			var got []string
-			// Wide enough for any zone; what belongs to other days is left out.
+			// Wide enough for any zone; other days are filtered.
 			for start := range rules.Starts(date.Add(-48*time.Hour), date.Add(72*time.Hour)) {
 				if local := start.In(zone); local.Format(time.DateOnly) == test.date {
 					got = append(got, local.Format("15:04:05-07:00"))
@@ -145,7 +144,7 @@ func TestStarts_DaysOfClockChanges(t *testing.T) {
 	}
 }
 
-// Asking for a year at once, day by day, or for one instant gives the same starts.
+// A year at once, day by day, or a single instant.
 func TestStarts_IndependentOfRange(t *testing.T) {
 	t.Parallel()
 	for _, zone := range []string{"Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca",
@@ -166,8 +165,8 @@ func TestStarts_IndependentOfRange(t *testing.T) {
 	}
 }
 
-// offered is the rule in its plainest form: what the clock on the wall shows at the
-// instant, and in the last second of every minute of the slot.
+// offered is the rule in its simplest form, by the wall clock in every minute of the
+// slot.
 func offered(r booking.Resource, zone *time.Location, start time.Time) bool {
 	wall := func(t time.Time) (midnight time.Time, seconds int) {
 		local := t.In(zone)
@@ -229,8 +228,7 @@ func drawResource(t *rapid.T) booking.Resource {
 	return r
 }
 
-// Every slot that is offered is accepted by a hold, and no other: both follow the plain
-// rule, minute by minute, over the days on which clocks change.
+// Both agree with the simple rule minute by minute, on days on which clocks change.
 func TestStarts_ListedAndAcceptedAgree(t *testing.T) {
 	t.Parallel()
 	changes := []time.Time{
@@ -263,8 +261,7 @@ func TestStarts_ListedAndAcceptedAgree(t *testing.T) {
 	})
 }
 
-// M30: a zone is a name that every machine knows; what only some systems have is refused,
-// also where the system at hand has it.
+// Names that only some systems know are refused, also where this system knows them.
 func TestLoadZone(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"Europe/Paris", "UTC", "Etc/GMT+3", "America/Argentina/Buenos_Aires", "US/Eastern",
@@ -293,7 +290,6 @@ func TestLoadZone(t *testing.T) {
 	}
 }
 
-// The list is that of the zone database which comes with Go.
 func TestLoadZone_ListIsComplete(t *testing.T) {
 	t.Parallel()
 	root, err := osexec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()

@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// utc reads instants such as "2032-03-28 01:00".
+// utc parses instants such as "2032-03-28 01:00".
 func utc(t testing.TB, texts ...string) []time.Time {
 	t.Helper()
 	out := []time.Time{}
@@ -23,8 +23,7 @@ func utc(t testing.TB, texts ...string) []time.Time {
 	return out
 }
 
-// What a store offers and sells on the days clocks change, and on other odd ones, stated
-// in UTC by hand. All lie so far ahead that it matters little when the test runs.
+// Days of clock changes and other unusual ones, far enough ahead for any clock.
 func TestSlots_Zones(t *testing.T) {
 	t.Parallel()
 	hour, half := time.Hour, 30*time.Minute
@@ -32,10 +31,10 @@ func TestSlots_Zones(t *testing.T) {
 		zone         string
 		length, step time.Duration
 		hours        []booking.Hours
-		// Asked for from noon of one day to noon of another.
+		// From noon of one day to noon of another.
 		from, to string
 		want     []string
-		// Instants that look like slots and are none.
+		// Instants that are no slots.
 		none []string
 	}{
 		"Paris, the hour that is missing": {
@@ -102,7 +101,7 @@ func TestSlots_Zones(t *testing.T) {
 			create(t, store, func(r *booking.Resource) {
 				r.Slug, r.TimeZone, r.Hours, r.SlotLength, r.SlotStep = slug, test.zone, test.hours, test.length,
 					test.step
-				// Whoever overlaps has a unit of his own.
+				// A slot that overlaps needs a unit of its own.
 				r.Horizon, r.Capacity = 3650*24*time.Hour, 2
 			})
 			want, noon := utc(t, test.want...), utc(t, test.from+" 12:00", test.to+" 12:00")
@@ -129,9 +128,8 @@ func TestSlots_Zones(t *testing.T) {
 	}
 }
 
-// Four hours by the clock on the wall are three in real time on that night: the slot of
-// midnight reaches into the next one, and whoever has the one keeps the other from being
-// sold.
+// Four hours by the wall clock are three elapsed ones that night, so the slot of midnight
+// overlaps the next one.
 func TestSlots_OverlapAcrossSkippedHour(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
@@ -152,8 +150,7 @@ func TestSlots_OverlapAcrossSkippedHour(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
 }
 
-// A zone's rules change, or a resource is given another zone, after something was sold:
-// that keeps its instants, stands in the way of what overlaps it in real time, and can be
+// The booking keeps its instants, blocks what overlaps it in elapsed time, and can be
 // confirmed, repeated and moved; new slots follow the new rules.
 func TestHold_ZoneChangedAfterSale(t *testing.T) {
 	t.Parallel()
@@ -175,7 +172,7 @@ func TestHold_ZoneChangedAfterSale(t *testing.T) {
 	eightKeyed, ten := keyed(eight), utc(t, "2032-01-14 10:00")[0]
 	first, last := hold(t, store, eightKeyed), hold(t, store, request(ten))
 
-	// As if Paris went the way of Athens.
+	// As if Paris changed to the rules of Athens.
 	r.TimeZone = "Europe/Athens"
 	apply(t, store, r)
 	require.Equal(t, utc(t, "2032-01-14 07:00", "2032-01-14 09:00"), starts(),
@@ -197,7 +194,7 @@ func TestHold_ZoneChangedAfterSale(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// A zone that is known no more is not sold by, and what is sold stays readable.
+// Nothing is sold by an unknown zone, and existing bookings stay readable.
 func TestHold_UnknownZone(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

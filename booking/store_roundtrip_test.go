@@ -16,8 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// trips counts the round trips of a connection: each time something is read after
-// something was written.
+// trips counts the round trips of a connection: reads that follow a write.
 type trips struct {
 	net.Conn
 	wrote bool
@@ -49,13 +48,13 @@ func (d tripDialer) DialTimeout(network, address string, timeout time.Duration) 
 	return &trips{Conn: conn, count: d.count}, err
 }
 
-// counted opens a database whose round trips are counted.
+// counted opens a database that counts round trips.
 func counted(t *testing.T) (*sql.DB, *atomic.Int64) {
 	t.Helper()
 	return countedBy(t, true)
 }
 
-// countedBy is counted, with lib/pq's binary_parameters or without.
+// countedBy is counted with or without lib/pq's binary_parameters.
 func countedBy(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
 	t.Helper()
 	u, err := url.Parse(testdb.Direct(t, testdb.URL(t),
@@ -75,7 +74,7 @@ func countedBy(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
 	return db, &n
 }
 
-// Without contention, and with the resource in memory, each operation is one round trip.
+// Without contention and with a cached resource each operation is one round trip.
 func TestRoundTrips_HoldToCancel(t *testing.T) {
 	t.Parallel()
 	db, trips := counted(t)
@@ -139,7 +138,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 		return err
 	})
 
-	// Limits and owner tokens cost nothing more, and a repeat is a look more.
+	// Limits and owner tokens add none; a repeat needs one more.
 	limited, err := booking.New(db, booking.Options{MaxHoldsPerEmail: 2, MaxHoldsPerClient: 100, OwnerSecrets: secrets})
 	require.NoError(t, err)
 	_, err = limited.Resource(t.Context(), "court")
@@ -178,7 +177,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 	})
 }
 
-// What comes after the confirmation, each in the store and in a caller's transaction.
+// Each in the store and in a caller's transaction.
 func TestRoundTrips_AfterConfirmation(t *testing.T) {
 	t.Parallel()
 	db, trips := counted(t)
@@ -252,7 +251,6 @@ func TestRoundTrips_AfterConfirmation(t *testing.T) {
 	costs(1, "nothing to complete", func(ctx context.Context) error { _, err := store.CompletePast(ctx); return err })
 }
 
-// A first free slot and a look at several resources are one round trip each.
 func TestRoundTrips_Availability(t *testing.T) {
 	t.Parallel()
 	db, trips := counted(t)

@@ -42,10 +42,10 @@ func TestNew_InvalidOptions(t *testing.T) {
 	requireFields(t, err, "client")
 }
 
-// sessions is why these tests need a session of their own.
+// sessions is the reason why these tests bypass the pooler.
 const sessions = "a prepared statement is the session's"
 
-// preparing returns a store that keeps its hot statements prepared.
+// preparing returns a store with prepared statements.
 func preparing(t testing.TB, db *sql.DB) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{Prepare: true, MaxHoldsPerEmail: 40, OwnerSecrets: secrets})
@@ -53,8 +53,7 @@ func preparing(t testing.TB, db *sql.DB) *booking.Store {
 	return store
 }
 
-// All of the hot path, often enough for Postgres to go over to plans that know no
-// parameters.
+// playHotPath runs every prepared operation often enough for generic plans.
 func playHotPath(t *testing.T, store *booking.Store, day int) {
 	t.Helper()
 	for n := range 8 {
@@ -80,8 +79,8 @@ func playHotPath(t *testing.T, store *booking.Store, day int) {
 	}
 }
 
-// Hold, confirm, confirm late, slots and the four of a move, as they stand on this
-// connection.
+// hotStatements counts the statements of Hold, Confirm, ConfirmLate, Slots and
+// Reschedule.
 const hotStatements = `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%booking_platform.%' AND statement NOT LIKE '%' || 'pg_prepared' || '%'`
 
 func TestPrepare_EveryDriver(t *testing.T) {
@@ -93,7 +92,7 @@ func TestPrepare_EveryDriver(t *testing.T) {
 		playHotPath(t, store, 1)
 		require.GreaterOrEqual(t, count(t, db, hotStatements), 8)
 
-		// The connection is given up, and another one knows nothing.
+		// A new connection has no prepared statements.
 		db.SetMaxIdleConns(0)
 		db.SetMaxIdleConns(1)
 		playHotPath(t, store, 2)
@@ -103,8 +102,7 @@ func TestPrepare_EveryDriver(t *testing.T) {
 	})
 }
 
-// The server ends every connection: whoever was on one may be told, and afterwards all is
-// as before.
+// An operation may fail once after the server ended the connection; the next ones work.
 func TestPrepare_ConnectionTerminated(t *testing.T) {
 	t.Parallel()
 	for _, driver := range testdb.Drivers {
@@ -128,8 +126,7 @@ func TestPrepare_ConnectionTerminated(t *testing.T) {
 	}
 }
 
-// A resource that is full is full by prepared statements too, and Postgres notices what a
-// newer migration adds.
+// Prepared statements report a full resource too, and survive a changed table.
 func TestPrepare_ConcurrentAndSchemaChange(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
@@ -147,7 +144,7 @@ func TestPrepare_ConcurrentAndSchemaChange(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// Prepared, an operation is one round trip with lib/pq as it comes, too.
+// With lib/pq too, a prepared operation is one round trip.
 func TestPrepare_RoundTrips(t *testing.T) {
 	t.Parallel()
 	for _, binary := range []bool{true, false} {
@@ -166,9 +163,8 @@ func TestPrepare_RoundTrips(t *testing.T) {
 	}
 }
 
-// Who prepares a statement may not wait for a connection on which somebody waits for the
-// statement: the first moves of a store, all at once, which have the resource locked,
-// come to their end.
+// The first moves of a store hold the resource's lock while they prepare statements; they
+// must not wait for connections of each other.
 func TestPrepare_ConcurrentFirstUse(t *testing.T) {
 	t.Parallel()
 	const clients = 24
@@ -198,8 +194,7 @@ func TestPrepare_ConcurrentFirstUse(t *testing.T) {
 				require.NoError(t, err)
 			}
 		case <-time.After(time.Minute):
-			// Those who wait for each other would keep the database from being closed,
-			// too.
+			// Cleanup would hang too, so this is no t.Fatal.
 			panic("the first moves of a store wait for each other")
 		}
 	}

@@ -13,8 +13,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A booking that has begun is completed or missed, and each is corrected into the other;
-// its units are free at once.
 func TestComplete_AndNoShow(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -78,8 +76,7 @@ func TestComplete_AndNoShow(t *testing.T) {
 	})
 }
 
-// starting moves a booking, buffers included, so that it starts in d; the grid of the
-// slots is of no matter to what is sold.
+// starting moves a booking with its buffers, so that it starts in d.
 func starting(t testing.TB, db *sql.DB, id string, d time.Duration) {
 	t.Helper()
 	exec(t, db, `
@@ -90,8 +87,8 @@ func starting(t testing.TB, db *sql.DB, id string, d time.Duration) {
 		WHERE b.id = $1::uuid`, id, d.Seconds())
 }
 
-// M5: whatever is noted of a booking, the buffer after it is kept until it is over, in
-// availability, holds and moves.
+// However a booking was settled, the buffer after it stays reserved in availability,
+// holds and moves.
 func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 	t.Parallel()
 	const buffer = 6*24*time.Hour + 7*time.Hour
@@ -131,7 +128,8 @@ func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 			return err
 		}},
 	}
-	// CompletePast looks at every booking of the database: cases that share one take turns.
+	// CompletePast completes every due booking of a database, so cases that share one run
+	// in sequence.
 	for _, how := range []string{"plain", "moved", "retaken", "of two"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
@@ -198,7 +196,7 @@ func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 	}
 }
 
-// M5: the buffer before a slot keeps others away until the slot begins.
+// The buffer before a slot stays reserved until the slot begins.
 func TestComplete_KeepsTheBufferBefore(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -215,7 +213,6 @@ func TestComplete_KeepsTheBufferBefore(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A capacity is not lowered below what buffers of completed bookings still need.
 func TestLowerCapacity_CountsBuffersOfCompletedBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -13,8 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Every operation from every status, and from a hold whose time has passed: the status
-// afterwards, or the error.
+// The resulting status, or the error, also for an expired hold.
 func TestTransitions_EveryOperationByStatus(t *testing.T) {
 	t.Parallel()
 	refused := &booking.StatusError{}
@@ -183,8 +182,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 	}
 }
 
-// A hold is confirmed, given back, cancelled and swept at once, many times: it ends in
-// one status, and whoever succeeded says so rightly.
+// Confirmed, released, cancelled and swept at once: it ends in one status, and exactly
+// the operations that reached it succeed.
 func TestTransitions_ConcurrentSingleOutcome(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -228,8 +227,7 @@ func TestTransitions_ConcurrentSingleOutcome(t *testing.T) {
 	}
 }
 
-// M17: no hold is confirmed or extended once its slot has begun, also one whose row
-// says that it lasts longer.
+// Even where the row says that the hold lasts longer.
 func TestConfirm_SlotHasBegun(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -265,8 +263,6 @@ func TestConfirm_SlotHasBegun(t *testing.T) {
 	})
 }
 
-// Of several bookings those are confirmed that are holds; the others are left as they
-// are, and the one that somebody has locked is not waited for.
 func TestConfirmSeveral_SkipsOthersAndLocked(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -309,8 +305,7 @@ func TestConfirmSeveral_SkipsOthersAndLocked(t *testing.T) {
 	})
 }
 
-// Whoever has locked a booking decides on what it saw: everyone else waits, and then sees
-// what was decided.
+// Other changes wait and then see the result of the transaction that locked the booking.
 func TestLock_BlocksOtherChanges(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

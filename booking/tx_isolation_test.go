@@ -13,8 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// holdInTx is what callers are told to do: the whole transaction again when the error
-// says so.
+// holdInTx retries the whole transaction as documented.
 func holdInTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, req booking.HoldRequest) error {
 	for {
 		err := func() error {
@@ -53,8 +52,6 @@ func TestTxHold_Concurrent(t *testing.T) {
 	}
 }
 
-// Above READ COMMITTED a transaction does not see what was committed since it began, and
-// is told to begin anew.
 func TestTxHold_BehindSnapshotIsRetryable(t *testing.T) {
 	t.Parallel()
 	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
@@ -86,8 +83,8 @@ func TestTxHold_BehindSnapshotIsRetryable(t *testing.T) {
 	}
 }
 
-// At READ COMMITTED the expired hold is released beside the transaction, which then takes
-// the slot in the same run.
+// At READ COMMITTED the expired hold is released outside the transaction, which then
+// takes the slot in the same attempt.
 func TestTxHold_ExpiredHoldInTheWay(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -105,8 +102,8 @@ func TestTxHold_ExpiredHoldInTheWay(t *testing.T) {
 	})
 }
 
-// The caller holds the only connection there is: the hold gives up soon, says that it may
-// be run again, and leaves the transaction usable.
+// The caller holds the only connection: the hold fails soon with a retryable error, and
+// the transaction stays usable.
 func TestTxHold_PoolOfOneConnection(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -133,7 +130,7 @@ func TestTxHold_PoolOfOneConnection(t *testing.T) {
 	require.NoError(t, holdInTx(db, store, sql.LevelReadCommitted, request(slot(0))))
 }
 
-// The caller itself has the expired hold locked: nobody can be waited for.
+// The caller itself has locked the expired hold, so waiting would never end.
 func TestTxHold_ExpiredHoldLockedByCaller(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -149,8 +146,7 @@ func TestTxHold_ExpiredHoldLockedByCaller(t *testing.T) {
 	exec(t, tx, `SELECT 1`)
 }
 
-// Callers that take two slots in opposite orders deadlock; one of them is told to run
-// again, and then both succeed or are refused.
+// Two callers take two slots in opposite order; one of them has to retry.
 func TestTxHold_DeadlockIsRetryable(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -179,17 +175,17 @@ func TestTxHold_DeadlockIsRetryable(t *testing.T) {
 	require.True(t, booking.IsRetryable(err), "%v", err)
 }
 
-// operation is one that takes units or gives them back, in a caller's transaction.
+// operation takes or frees units in a caller's transaction.
 type operation struct {
 	name string
-	// prepare makes what the operation is about, in hours from the first one on that are
-	// the operation's own, and returns how it is done, and how it is refused.
+	// prepare sets up the operation in hours from the given one, and returns how to run
+	// it successfully and how to have it refused.
 	prepare func(t *testing.T, db *sql.DB, store *booking.Store,
 		hour int) (done, refused func(*booking.Tx) (booking.Booking, error))
 	want booking.Status
 }
 
-// full is a slot in which there is no room.
+// full returns a sold-out slot.
 func full(t *testing.T, store *booking.Store, hour int) time.Time {
 	t.Helper()
 	req := request(slot(hour))
@@ -251,9 +247,8 @@ var operations = []operation{
 	}, booking.Cancelled},
 }
 
-// At every isolation level: a transaction opened long ago in which an operation is
-// refused goes on, and what is done in it bears the time at which it was done; rolled
-// back it was never done.
+// At every isolation level: after a refusal the transaction is usable, changes have the
+// time of their statement, and a rollback undoes them.
 func TestTx_EveryOperation(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {
@@ -280,7 +275,7 @@ func TestTx_EveryOperation(t *testing.T) {
 				require.Equal(t, before, everything(t, db), "%s: rolled back", op.name)
 
 				tx, opened := open()
-				// now() stands still meanwhile.
+				// now() is the start of the transaction.
 				exec(t, tx,
 					`DO $$ BEGIN WHILE clock_timestamp() < now() + interval '20 milliseconds' LOOP END LOOP; END $$`)
 				_, err = refused(store.Tx(tx))

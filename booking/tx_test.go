@@ -16,15 +16,15 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// wrappedPool hides the type of a pool and keeps what it can do.
+// wrappedPool hides the type of a pool.
 type wrappedPool struct{ *sql.DB }
 
-// beginner is a pool of a program's own.
+// beginner is another type with BeginTx.
 type beginner struct{ booking.Querier }
 
 func (beginner) BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error) { return nil, nil }
 
-// M27: what is no transaction is refused by every operation, which changes nothing.
+// Every operation refuses a pool, and changes nothing.
 func TestStoreTx_RefusesPools(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -84,7 +84,6 @@ func TestStoreTx_RefusesPools(t *testing.T) {
 	require.Equal(t, before, everything(t, db))
 }
 
-// M27: transactions, and a connection on which one has begun, are joined as ever.
 func TestStoreTx_JoinsTransactions(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -113,13 +112,13 @@ func TestStoreTx_JoinsTransactions(t *testing.T) {
 	require.Len(t, slots, 4)
 }
 
-// A transaction of the caller's, and how it ends.
+// callersTx is a transaction of the caller's, and how it ends.
 type callersTx struct {
 	booking.Querier
 	commit, rollback func() error
 }
 
-// The ways in which a caller may have begun a transaction.
+// begins are the ways to begin a transaction.
 var begins = map[string]struct {
 	driver testdb.Driver
 	begin  func(t *testing.T, db *sql.DB) callersTx
@@ -213,8 +212,7 @@ func TestTx_CommitAndRollback(t *testing.T) {
 	}
 }
 
-// Two transactions of callers that want the same slot: the second waits, and is decided
-// by how the first ends.
+// The second transaction waits, and its result depends on how the first ends.
 func TestTxHold_WaitsForAnotherTx(t *testing.T) {
 	t.Parallel()
 	for _, commits := range []bool{true, false} {
@@ -241,8 +239,8 @@ func TestTxHold_WaitsForAnotherTx(t *testing.T) {
 	}
 }
 
-// In a transaction opened long ago now() stands still: a hold made there lives from when
-// it was made, and its end is judged by when the confirmation is asked for.
+// now() is the start of the transaction: holds and confirmations use the time of their
+// statement.
 func TestTx_OpenedLongAgo(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -257,7 +255,7 @@ func TestTx_OpenedLongAgo(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, b.CreatedAt.After(opened))
 	require.Equal(t, b.CreatedAt.Add(35*time.Minute), b.HoldExpiresAt)
-	// Later than the transaction began, earlier than the next statement.
+	// Later than the start of the transaction, earlier than the next statement.
 	exec(t, tx, `UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() WHERE id = $1::uuid`,
 		b.ID)
 	_, err = store.Tx(tx).Confirm(t.Context(), b.ID)

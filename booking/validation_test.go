@@ -15,9 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Whatever is asked for with a range, an instant, a number or a text out of its bounds:
-// an error that names the field, and no more memory than a small part of what was sent.
-// It counts what the whole process allocates, so it is not parallel.
+// Out-of-range input returns an error that names the field, and allocates little. The
+// test measures the allocations of the process, so it is not parallel.
 func TestValidation_BadInputAllocatesLittle(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -76,7 +75,7 @@ func TestValidation_BadInputAllocatesLittle(t *testing.T) {
 
 	tests := map[string]struct {
 		do func(context.Context) error
-		// fields that are named; none is ErrNotFound.
+		// fields are the expected ones; none means ErrNotFound.
 		fields []string
 	}{
 		"slots, inverted":     {slots(slot(3), slot(2), 1), []string{"to"}},
@@ -174,7 +173,7 @@ func TestValidation_BadInputAllocatesLittle(t *testing.T) {
 	}
 	before := everything(t, db)
 	for name, test := range tests {
-		// What is read once is read.
+		// Warm the cache.
 		_ = test.do(t.Context())
 		var was, is runtime.MemStats
 		runtime.ReadMemStats(&was)
@@ -194,8 +193,8 @@ func TestValidation_BadInputAllocatesLittle(t *testing.T) {
 	require.Equal(t, before, everything(t, db))
 }
 
-// At the end of what instants may be, ranges reach beyond the year 9999, which Postgres
-// and the drivers can say.
+// Ranges at the upper limit reach beyond the year 9999, which Postgres and the drivers
+// must be able to represent.
 func TestValidation_LastYears(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -216,7 +215,6 @@ func TestValidation_LastYears(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// M30: no text that is shown holds what hides or reorders text, wherever it enters.
 func TestValidation_HiddenAndReorderingText(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -75,7 +75,7 @@ func TestFeed_Events(t *testing.T) {
 	require.Empty(t, read(t, file).Children)
 }
 
-// crowd is many bookings, one after the other, in the order of their start.
+// crowd returns n consecutive bookings.
 func crowd(n int) (out []booking.Booking) {
 	for i := range n {
 		out = append(out, sold(func(b *booking.Booking) {
@@ -93,8 +93,7 @@ func TestFeed_ManyBookings(t *testing.T) {
 	began := time.Now()
 	file, err := calendar.Feed(domain, court, many, calendar.FeedOptions{})
 	require.NoError(t, err)
-	// It takes some 15 ms; a slow machine gets its time, and work for each pair of events
-	// does not.
+	// It takes about 15 ms. The limit allows for a slow machine, not for quadratic work.
 	require.Less(t, time.Since(began), 5*time.Second)
 	require.Less(t, len(file), 2000*500, "bytes")
 	events := read(t, file).Events()
@@ -105,7 +104,6 @@ func TestFeed_ManyBookings(t *testing.T) {
 	}
 }
 
-// The longest names and references bound what one event takes.
 func TestFeed_LongestTexts(t *testing.T) {
 	t.Parallel()
 	b := sold(func(b *booking.Booking) {

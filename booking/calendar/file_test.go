@@ -96,8 +96,7 @@ func TestFile_Status(t *testing.T) {
 	}
 }
 
-// Instants are written in UTC, whatever zone they come in and whatever its clocks do
-// meanwhile.
+// Whatever zone the instants have.
 func TestFile_TimesInUTC(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ zone, start, dtstart, dtend string }{
@@ -118,7 +117,7 @@ func TestFile_TimesInUTC(t *testing.T) {
 		// Half an hour back.
 		{"Asia/Kathmandu", "2028-02-29T00:00:00+05:45", "20280228T181500Z", "20280228T201500Z"},
 		// 29 February, three quarters.
-		{"Europe/Paris", "9998-12-31T23:30:00+01:00", "99981231T223000Z", "99990101T003000Z"}, // As late as can be.
+		{"Europe/Paris", "9998-12-31T23:30:00+01:00", "99981231T223000Z", "99990101T003000Z"}, // As late as possible.
 	} {
 		zone, err := time.LoadLocation(c.zone)
 		require.NoError(t, err)

@@ -27,7 +27,7 @@ var court = booking.Resource{
 	Offers:      []booking.Offer{{Slug: "long", Name: "An hour and a half"}},
 }
 
-// sold is a confirmed booking of the court, changed as the test needs it.
+// sold is a confirmed booking of the court, changed by the functions.
 func sold(change ...func(*booking.Booking)) booking.Booking {
 	start := time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC)
 	b := booking.Booking{
@@ -42,14 +42,12 @@ func sold(change ...func(*booking.Booking)) booking.Booking {
 	return b
 }
 
-// tester is a *testing.T or a *rapid.T.
 type tester interface {
 	require.TestingT
 	Helper()
 }
 
-// read reads a file with a parser that is not the writer's, after a look at what no
-// parser may have to forgive.
+// read checks the file's lines and parses it with an independent library.
 func read(t tester, file []byte) *ical.Calendar {
 	t.Helper()
 	text := string(file)
@@ -70,7 +68,7 @@ func read(t tester, file []byte) *ical.Calendar {
 	return cal
 }
 
-// event is the only event of a file.
+// event returns the only event of a file.
 func event(t tester, file []byte) ical.Event {
 	t.Helper()
 	cal := read(t, file)
@@ -79,18 +77,18 @@ func event(t tester, file []byte) ical.Event {
 	return cal.Events()[0]
 }
 
-// text is a property's only value, unescaped.
+// text returns a property's only value, unescaped.
 func text(t tester, props ical.Props, name string) string {
 	t.Helper()
 	require.Len(t, props.Values(name), 1, name)
-	// A comma that is not escaped would begin another value.
+	// An unescaped comma would begin another value.
 	values, err := props.Get(name).TextList()
 	require.NoError(t, err)
 	require.Len(t, values, 1, name)
 	return values[0]
 }
 
-// instant is a property's only value as a time, which must be written in UTC.
+// instant returns a property's only value, which must be in UTC.
 func instant(t tester, props ical.Props, name string) time.Time {
 	t.Helper()
 	require.Len(t, props.Values(name), 1, name)
@@ -102,7 +100,6 @@ func instant(t tester, props ical.Props, name string) time.Time {
 	return at
 }
 
-// names are the properties there are.
 func names(props ical.Props) (out []string) {
 	for name := range props {
 		out = append(out, name)

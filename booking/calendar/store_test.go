@@ -11,8 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A booking that is moved and then cancelled stays one event, in its file and in the
-// feed, and each change is newer than the one before.
+// A booking that is moved and cancelled stays one event in file and feed, and SEQUENCE
+// grows.
 func TestFileAndFeed_RescheduledThenCancelled(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -68,7 +68,7 @@ func TestFileAndFeed_RescheduledThenCancelled(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 0, shown("CONFIRMED", start))
 	later := start.Add(3 * time.Hour)
-	for range 2 { // The second finds it there already, and changes nothing.
+	for range 2 { // The second move changes nothing.
 		_, err = store.Reschedule(t.Context(), booking.RescheduleRequest{ID: b.ID, Start: later})
 		require.NoError(t, err)
 		require.Equal(t, 1, shown("CONFIRMED", later))

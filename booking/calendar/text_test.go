@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking/calendar"
 )
 
-// written are the name and the description that a file has for those of a resource.
+// written returns the name and description in a file.
 func written(t tester, name, description string) (summary, body string) {
 	t.Helper()
 	r := court
@@ -40,8 +40,7 @@ func TestText_RoundTrip(t *testing.T) {
 	}
 }
 
-// A long text is folded at 75 octets, wherever characters of one to four octets, escapes
-// and spaces fall.
+// At 75 octets, wherever characters of one to four octets, escapes and spaces fall.
 func TestText_Folding(t *testing.T) {
 	t.Parallel()
 	for _, piece := range []string{"a", "ü", "€", "👍", "👩‍👧", `\`, ",", ";", "\n", " ", "\t", "a ", "ü ", "<", "a>",
@@ -54,7 +53,6 @@ func TestText_Folding(t *testing.T) {
 	}
 }
 
-// Whatever is in a name, it writes no line of its own.
 func TestText_CannotInjectLines(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"\r\n", "\n", "\r", "\r\r\n", "\n\r", "\v", "\f", "\u0085", "\u2028", "\u2029",
@@ -70,7 +68,7 @@ func TestText_CannotInjectLines(t *testing.T) {
 			require.True(t, strings.HasPrefix(summary, "Court"), summary)
 			require.True(t, strings.HasPrefix(description, "Court"), description)
 
-			// Staff's feed has what customers wrote.
+			// The feed for staff includes customers' text.
 			b := sold(func(b *booking.Booking) {
 				b.Customer = booking.Customer{FirstName: s, LastName: evil}
 				b.Reference, b.Offer = evil, "x"+evil
@@ -93,8 +91,7 @@ func TestText_CannotInjectLines(t *testing.T) {
 	require.Equal(t, "a\nb\n\nc\nd\te\uFFFD", description)
 }
 
-// Random text that a calendar can hold comes back as it was, and of any other bytes a
-// file comes out that can be read.
+// Valid text is unchanged after a round trip; any other bytes give a readable file.
 func TestText_RandomInput(t *testing.T) {
 	t.Parallel()
 	pieces := []string{
@@ -117,13 +114,13 @@ func TestText_RandomInput(t *testing.T) {
 		if isPlain(s) {
 			require.Equal(t, s, description)
 		}
-		// Written once, it changes no more.
+		// A second round trip changes nothing more.
 		_, again := written(t, "Court", description)
 		require.Equal(t, description, again)
 	})
 }
 
-// isPlain tells what needs no change but escapes.
+// isPlain reports whether a text changes only by escapes.
 func isPlain(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
 		return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029
