@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/booking-platform/booking-platform/internal/periodic"
@@ -99,7 +98,7 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	}
 	var single Querier = db
 	if opts.Prepare {
-		single = &preparing{DB: db}
+		single = &preparing{DB: db, statements: pg.NewStatements(db, len(prepared))}
 	}
 	return &Store{
 		db: db, single: single, log: opts.Logger, holdLimits: limits,
@@ -158,9 +157,7 @@ var prepared = map[string]bool{
 // them again on new connections, and closes them with the connection.
 type preparing struct {
 	*sql.DB
-
-	mu         sync.Mutex
-	statements map[string]*sql.Stmt
+	statements *pg.Statements
 }
 
 // QueryContext runs a statement, prepared if it is a hot one. While another caller is
@@ -169,7 +166,7 @@ func (p *preparing) QueryContext(ctx context.Context, query string, args ...any)
 	if !prepared[query] {
 		return p.DB.QueryContext(ctx, query, args...)
 	}
-	s, err := p.statement(ctx, query)
+	s, err := p.statements.Prepare(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -188,9 +185,7 @@ type preparedTx struct {
 // QueryContext runs a statement, prepared if it is. It prepares none: that takes a second
 // connection, for which the transaction would wait in vain if the pool has no other.
 func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	t.prepared.mu.Lock()
-	s := t.prepared.statements[query]
-	t.prepared.mu.Unlock()
+	s := t.prepared.statements.Get(query)
 	if s == nil {
 		return t.Tx.QueryContext(ctx, query, args...)
 	}
@@ -200,36 +195,9 @@ func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any)
 // prepareRelocations prepares the statements of a relocation before its transaction.
 func (p *preparing) prepareRelocations(ctx context.Context) error {
 	for _, query := range []string{lockBookingSQL, seatsSQL, reserveSQL, moveSQL} {
-		if _, err := p.statement(ctx, query); err != nil {
+		if _, err := p.statements.Prepare(ctx, query); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// statement prepares a statement on its first use, and returns nil while another caller is
-// preparing it. If two prepared it, one would have to be closed, which waits for its
-// connection, whose user may be waiting for this caller.
-func (p *preparing) statement(ctx context.Context, query string) (*sql.Stmt, error) {
-	p.mu.Lock()
-	s, begun := p.statements[query]
-	if !begun {
-		if p.statements == nil {
-			p.statements = map[string]*sql.Stmt{}
-		}
-		p.statements[query] = nil
-	}
-	p.mu.Unlock()
-	if begun {
-		return s, nil
-	}
-	made, err := p.DB.PrepareContext(ctx, query)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err != nil {
-		delete(p.statements, query) // The next caller tries again.
-		return nil, err
-	}
-	p.statements[query] = made
-	return made, nil
 }

@@ -197,7 +197,9 @@ func (r *Receiver) recordIgnored(ctx context.Context, tx txQuerier, ev Event, wh
 
 // begin opens a transaction, after preparing the statements that earlier ones have sent.
 func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
-	r.prepared.prepare(ctx)
+	if r.prepared != nil {
+		r.prepared.PrepareNoted(ctx)
+	}
 	tx, err := pg.Begin(ctx, r.db.DB)
 	if err != nil {
 		return txQuerier{}, fmt.Errorf("webhook: begin: %w", err)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/jmoiron/sqlx"
 )
 
@@ -106,7 +107,7 @@ type Receiver struct {
 	inflight *inflight
 	counts   counters
 	// prepared is nil without Options.Prepare.
-	prepared   *preparing
+	prepared   *pg.Statements
 	signatures *signatureLimiter
 
 	mu       sync.RWMutex
@@ -160,9 +161,9 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	var prepared *preparing
+	var prepared *pg.Statements
 	if opts.Prepare {
-		prepared = &preparing{db: db, statements: map[string]*sql.Stmt{}}
+		prepared = pg.NewStatements(db, maxPrepared)
 	}
 	ledger.keepPayload, ledger.unmatchedFor = opts.KeepPayload, seconds(opts.UnmatchedFor)
 	return &Receiver{
