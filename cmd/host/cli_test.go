@@ -11,11 +11,17 @@ import (
 	host "github.com/booking-platform/booking-platform/cmd/host"
 )
 
-// command runs one command to its end.
+// command runs one command to its end, with nothing on standard input.
 func command(t *testing.T, environ map[string]string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
+	return run(t, environ, "", args...)
+}
+
+// run runs one command to its end.
+func run(t *testing.T, environ map[string]string, stdin string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
 	var out, err bytes.Buffer
-	status = host.Run(t.Context(), args, environ, &out, &err)
+	status = host.RunWith(t.Context(), args, environ, strings.NewReader(stdin), &out, &err)
 	return status, out.String(), err.String()
 }
 
@@ -31,13 +37,12 @@ func commands(cmd *cobra.Command, path ...string) map[string]*cobra.Command {
 }
 
 // requireUsage requires that a command line is refused with this first line.
-func requireUsage(t *testing.T, stdin, line string, args ...string) {
+func requireUsage(t *testing.T, line string, args ...string) {
 	t.Helper()
-	var out, err strings.Builder
-	status := host.RunWith(t.Context(), args, nil, strings.NewReader(stdin), &out, &err)
-	require.Equal(t, 2, status, err.String())
-	require.Empty(t, out.String())
-	first, rest, _ := strings.Cut(err.String(), "\n")
+	status, stdout, stderr := command(t, nil, args...)
+	require.Equal(t, 2, status, stderr)
+	require.Empty(t, stdout)
+	first, rest, _ := strings.Cut(stderr, "\n")
 	require.Equal(t, line, first)
 	require.Regexp(t, `^Run 'host[a-z -]* --help' for its flags and examples\.\n$`, rest)
 }
@@ -73,7 +78,7 @@ func TestUsage_EveryCommand(t *testing.T) {
 			require.Empty(t, stdout)
 			require.True(t, strings.HasPrefix(stderr, prefix+"unknown flag --nonsense; the flags are --"), stderr)
 			if cmd.Flags().Lookup("json") != nil {
-				requireUsage(t, "", prefix+"unknown flag -json; write --json", with("-json")...)
+				requireUsage(t, prefix+"unknown flag -json; write --json", with("-json")...)
 			}
 		})
 	}
@@ -186,7 +191,7 @@ func TestUsage_MistakeIsNamed(t *testing.T) {
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
-			requireUsage(t, "", "host: "+want, strings.Fields(line)...)
+			requireUsage(t, "host: "+want, strings.Fields(line)...)
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,18 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
-	host "github.com/booking-platform/booking-platform/cmd/host"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// apply runs `host resource apply` on a text.
+// applyText runs `host resource apply` on a text.
 func applyText(t *testing.T, environ map[string]string, text string,
 	args ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	var out, err bytes.Buffer
-	status = host.RunWith(t.Context(), append([]string{"resource", "apply", "-f", "-"}, args...), environ,
-		strings.NewReader(text), &out, &err)
-	return status, out.String(), err.String()
+	return run(t, environ, text, append([]string{"resource", "apply", "-f", "-"}, args...)...)
 }
 
 // A database that lacks something is named with the remedy.

@@ -1,26 +1,21 @@
 package main_test
 
 import (
-	"bytes"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/auth"
-	host "github.com/booking-platform/booking-platform/cmd/host"
 	"github.com/booking-platform/booking-platform/internal/embedded"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// userCommand runs `host user …` with something on standard input.
+// userCommand runs `host user …` with this standard input.
 func userCommand(t *testing.T, environ map[string]string, in string,
 	args ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	var out, err bytes.Buffer
-	status = host.RunWith(t.Context(), append([]string{"user"}, args...), environ, strings.NewReader(in), &out, &err)
-	return status, out.String(), err.String()
+	return run(t, environ, in, append([]string{"user"}, args...)...)
 }
 
 func TestUser_AddChangeList(t *testing.T) {
