@@ -134,7 +134,8 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.SetUsageTemplate(usageTemplate)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.SetHelpCommand(helpCommand())
+	help := helpCommand()
+	root.SetHelpCommand(help)
 	root.AddCommand(
 		&cobra.Command{
 			Use:     "serve",
@@ -145,11 +146,11 @@ func (c *cli) rootCommand() *cobra.Command {
 			RunE:    serving,
 		},
 		c.migrateCommand(), c.resourceCommand(), c.eventsCommand(), c.paymentCommand(), c.bookingCommand(),
-		c.userCommand(), c.doctorCommand(), c.healthcheckCommand(), c.versionCommand(), c.manCommand(),
+		c.userCommand(), c.doctorCommand(), c.healthcheckCommand(), c.versionCommand(), c.manCommand(), help,
 	)
 	addCompletion(root)
 	eachCommand(root, func(cmd *cobra.Command) {
-		cmd.DisableFlagsInUseLine = true
+		cmd.DisableFlagsInUseLine = cmd.HasSubCommands()
 		cmd.InitDefaultHelpFlag()
 		cmd.Flags().Lookup("help").Usage = "print this help"
 	})
@@ -160,6 +161,7 @@ func (c *cli) rootCommand() *cobra.Command {
 func addCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	completion, _, _ := root.Find([]string{"completion"})
+	completion.Use, completion.Short = "completion SHELL", "Print a completion script for a shell"
 	completion.Args, completion.RunE = nil, subcommandMissing
 	for _, shell := range completion.Commands() {
 		shell.Args = noArguments

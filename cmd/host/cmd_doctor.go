@@ -58,7 +58,7 @@ Exit status: 1 when there is a problem, 0 with warnings alone. docs/doctor.md ex
 		func(s string) (err error) { visit.Base, err = parseBase(s); return err })
 	flags.BoolVar(&visit.Pay, "pay", false, "make a test payment")
 	flags.StringVar(&visit.Resource, "resource", "", "the `SLUG` of the resource to book, where there are several")
-	flags.DurationVar(&visit.Wait, "wait", 10*time.Minute, "how long a person has to pay")
+	flags.DurationVar(&visit.Wait, "wait", 10*time.Minute, "how long a person has to pay, as a `DURATION`")
 	return cmd
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-const sinceUsage = "only events since then: an age such as 24h, a day in UTC such as 2026-11-01, or a time in RFC 3339"
+const sinceUsage = "only events since this `TIME`: an age such as 24h, a day in UTC such as 2026-11-01, or a time in RFC 3339"
 
 // ledgerOutcomes are the outcomes that a row of the ledger can have.
 var ledgerOutcomes = []string{string(webhook.Processed), string(webhook.Ignored), string(webhook.Unmatched),
@@ -83,7 +83,7 @@ func (c *cli) eventsListCommand() *cobra.Command {
 	flags.StringVar((*string)(&opts.Reason), "reason", "", "only this `REASON`, such as not_ours")
 	flags.StringVar(&opts.Type, "type", "", "only this `TYPE`, such as checkout.session.completed")
 	flags.StringVar(&opts.Before, "before", "", "only events before this `ID`, the last of the page before")
-	flags.Func("since", "`TIME`: "+sinceUsage,
+	flags.Func("since", sinceUsage,
 		func(s string) (err error) { opts.Since, err = parseSince(s); return err })
 	flags.Func("limit", "at most `N` events, up to 500 (default 50)",
 		func(s string) (err error) { opts.Limit, err = parseCount(s, 500); return err })
@@ -146,7 +146,7 @@ Exit status: 1 when an event is not settled.`,
 			return nil
 		})
 	flags.StringVar(&opts.Type, "type", "", "only this `TYPE`, such as checkout.session.completed")
-	flags.Func("since", "`TIME`: "+sinceUsage,
+	flags.Func("since", sinceUsage,
 		func(s string) (err error) { opts.Since, err = parseSince(s); return err })
 	flags.Func("limit", "at most `N` events, up to 10000 (default 100)",
 		func(s string) (err error) { opts.Limit, err = parseCount(s, 10_000); return err })
@@ -194,7 +194,7 @@ Exit status: 1 when an event failed or matches nothing.`,
 			return c.fetchEvents(ctx, since, opts)
 		}),
 	})
-	cmd.Flags().Func("since", "`TIME`: "+sinceUsage,
+	cmd.Flags().Func("since", sinceUsage,
 		func(s string) (err error) { since, err = parseSince(s); return err })
 	cmd.Flags().BoolVar(&opts.DryRun, "dry-run", false, "print what the ledger lacks, and do nothing")
 	return cmd

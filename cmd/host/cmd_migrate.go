@@ -22,7 +22,7 @@ A host that starts does the same.`,
 		Args:    noArguments,
 		RunE:    c.action(func(ctx context.Context, _ []string) error { return c.migrateUp(ctx, wait) }),
 	})
-	up.Flags().DurationVar(&wait, "wait", 0, "how long to wait for a database that does not answer yet")
+	up.Flags().DurationVar(&wait, "wait", 0, "wait this `DURATION` for a database that does not answer yet")
 	return c.group("migrate", "Apply and list migrations", up,
 		c.jsonFlag(&cobra.Command{
 			Use:   "status",

@@ -29,7 +29,7 @@ func (c *cli) paymentCommand() *cobra.Command {
 		c.jsonFlag(&cobra.Command{
 			Use:   "show ID...",
 			Short: "Print payments with their refunds and disputes",
-			Long:  "Print payments with their refunds and disputes. An id is " + paymentArgument + ".",
+			Long:  "Print payments with their refunds and disputes.\n\nID is " + paymentArgument + ".",
 			Example: `  host payment show 0193b3a0-0000-7000-8000-000000000000
   host payment show --json cs_live_a1b2c3`,
 			Args: arguments(1, -1, paymentArgument),
@@ -53,7 +53,10 @@ func (c *cli) paymentRefundCommand() *cobra.Command {
 	cmd := c.jsonFlag(&cobra.Command{
 		Use:   "refund --cause TEXT ID",
 		Short: "Refund a payment, or a part of it",
-		Long: `Refund a payment, or a part of it. An id is ` + paymentArgument + `.
+		Long: `Refund a payment, or a part of it.
+
+ID is ` + paymentArgument + `.
+
 The cause identifies the refund: the same cause refunds once, however often it is given.
 A running host makes the refund at Stripe.`,
 		Example: `  host payment refund --cause 'case 42' 0193b3a0-0000-7000-8000-000000000000
@@ -70,7 +73,7 @@ A running host makes the refund at Stripe.`,
 		"the `AMOUNT` in the payment's currency, such as 25.00 (default what is left)")
 	cmd.Flags().StringVar(&req.Cause, "cause", "", "the `TEXT` that identifies the refund, such as a case number")
 	cmd.Flags().StringVar(&req.Reason, "reason", "",
-		"Stripe's `REASON`: duplicate, fraudulent or requested_by_customer")
+		"a `TEXT` for staff, at most 500 characters")
 	return cmd
 }
 
