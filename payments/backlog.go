@@ -10,68 +10,61 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// BacklogCount is how many of something there are, and since when there has been one. Times
-// are UTC.
+// BacklogCount counts items of a [Backlog].
 type BacklogCount struct {
 	Count int
-	// Oldest is since when the oldest of them waits, zero when there is none, and Age how
-	// long ago that is, by the database's clock: an alarm belongs on it.
+	// Oldest is the start of the oldest item's wait, in UTC, or zero; Age is its duration
+	// by the database's clock. Alarms belong on Age.
 	Oldest time.Time
 	Age    time.Duration
 }
 
-// Backlog is what the payments of one account have that is not done, of all replicas
-// together.
+// Backlog is the unfinished work of one account, over all replicas.
 type Backlog struct {
-	// Overdue are open, although their Checkout Session has ended: since it did.
-	// [Payments.ExpireSessions] and [Payments.ReconcilePayments] see to them.
+	// Overdue payments are open after their Checkout Session's end, since that end.
+	// [Payments.ExpireSessions] and [Payments.ReconcilePayments] settle them.
 	Overdue BacklogCount
-	// Processing were completed by a delayed method whose money has not come: since the
-	// last that was heard of them. That takes days.
+	// Processing payments wait for a delayed payment method, which takes days; since
+	// their last change.
 	Processing BacklogCount
-	// Parked wait for a person: since the last that was heard of them. One whose money
-	// has gone back in full, or is due to, is not counted.
+	// Parked payments wait for an operator, since their last change. Those fully refunded
+	// or being refunded are not counted.
 	Parked BacklogCount
-	// Disputed have a dispute that is open: since the last that was heard of them. Parked
-	// ones are counted here too.
+	// Disputed payments have an open dispute, since their last change. They include
+	// parked ones.
 	Disputed BacklogCount
-	// RefundsDue have not been made at Stripe: since they were asked for.
-	// [Payments.SettleRefunds] sees to them. RefundsStuck are those of them that Stripe
-	// could not be brought to make in three tries. Refunds of a payment that is disputed
-	// wait for that and are in neither.
+	// RefundsDue are not made at Stripe yet, since they were requested;
+	// [Payments.SettleRefunds] makes them. RefundsStuck are those among them that failed
+	// three times. Both exclude refunds of payments with an open dispute.
 	RefundsDue, RefundsStuck BacklogCount
-	// RefundsPending were made at Stripe, and the money is on its way: since they were
-	// asked for. That takes days, and longer where the account's balance does not cover
-	// one, or where Stripe waits for the customer.
+	// RefundsPending are made and on their way, since they were requested. That takes
+	// days, or longer if the account's balance is too low or Stripe waits for the
+	// customer.
 	RefundsPending BacklogCount
-	// RefundsFailed were refused, by Stripe or by the customer's bank, or canceled at
-	// Stripe: since then. One is done when a later refund of the same payment, of its
-	// amount or more, or lost disputes of as much, have taken its place, or nothing is
-	// left to give back.
+	// RefundsFailed failed or were canceled, since then. One is done when later refunds
+	// of the payment or lost disputes cover its amount, or nothing is left to refund.
 	RefundsFailed BacklogCount
-	// RefundsUnknown are payments of which something has gone back that no refund here
-	// tells of: since the last change of the payment. [Payments.RefreshRefunds] sees to
-	// them.
+	// RefundsUnknown are payments of which more was refunded than the rows account for,
+	// since their last change; [Payments.RefreshRefunds] reads them.
 	RefundsUnknown BacklogCount
-	// OtherAccounts are payments of other accounts or modes that are overdue, and refunds
-	// of theirs that are due: since then. Only a process with their key and name takes
-	// them.
+	// OtherAccounts are overdue payments and due refunds of other accounts or modes. Only
+	// a process with their key and name settles them.
 	OtherAccounts BacklogCount
 }
 
-// What waits for a person: parked ones whose money has not gone back in full and is not
-// about to, and disputes that are open.
+// Payments that need attention: parked ones with money that is not fully refunded or
+// being refunded, and those with an open dispute.
 const (
-	waitsParkedSQL   = `p.parked AND CASE WHEN p.captured_minor = 0 THEN NOT p.failed AND NOT p.expired ELSE p.refund_committed + p.dispute_lost_minor < p.captured_minor END`
+	waitsParkedSQL = `p.parked AND CASE WHEN p.captured_minor = 0 THEN NOT p.failed AND NOT p.expired
+		ELSE p.refund_committed + p.dispute_lost_minor < p.captured_minor END`
 	waitsDisputedSQL = `p.disputes_open > 0`
-	// What a refund of the payment p waits for, instead of a step: nothing is asked of
-	// Stripe meanwhile.
+	// No refund r is made while its payment has an open dispute.
 	undisputedSQL = `EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AND p.disputes_open = 0)`
 )
 
-// Refunds that were refused, where neither a later one nor a lost dispute has taken their
-// place, no dispute is open, and something is left to give back. OFFSET 0 keeps the
-// planner from looking them up with several processes: to start those takes longer.
+// Failed refunds not covered by a later refund or a lost dispute, of a payment without
+// open dispute and with something left to refund. OFFSET 0 prevents a parallel plan,
+// whose start takes longer than the query.
 const waitsRefusedSQL = `
 	SELECT f.id, f.updated_at, f.payment_id FROM (
 		SELECT r.id, r.payment_id, r.amount_minor, r.created_at, r.updated_at FROM booking_platform.refunds r
@@ -87,9 +80,9 @@ const waitsRefusedSQL = `
 		WHERE d.payment_id = f.payment_id AND d.updated_at > f.created_at AND ` + disputeTakenSQL + `
 		HAVING sum(d.amount_minor) >= f.amount_minor)`
 
-// Each part reads a small index in which nothing is that is settled: payments_waiting,
+// Each part reads a partial index without settled rows: payments_waiting,
 // payments_attention, payments_refunds_unknown, refunds_due, refunds_pending and
-// refunds_failed; whose it is costs a look at each payment that waits.
+// refunds_failed. The account is looked up per waiting payment.
 const backlogSQL = `
 WITH waits (what, since, payment_id) AS MATERIALIZED (
 	SELECT 'overdue', p.session_expires_at, p.id FROM booking_platform.payments p
@@ -104,9 +97,11 @@ WITH waits (what, since, payment_id) AS MATERIALIZED (
 	UNION ALL
 	SELECT 'disputed', p.updated_at, p.id FROM booking_platform.payments p WHERE ` + waitsDisputedSQL + `
 	UNION ALL
-	SELECT 'due', r.created_at, r.payment_id FROM booking_platform.refunds r WHERE r.status = 'due' AND ` + undisputedSQL + `
+	SELECT 'due', r.created_at, r.payment_id FROM booking_platform.refunds r
+	WHERE r.status = 'due' AND ` + undisputedSQL + `
 	UNION ALL
-	SELECT 'stuck', r.created_at, r.payment_id FROM booking_platform.refunds r WHERE r.status = 'due' AND r.tries >= 3 AND ` + undisputedSQL + `
+	SELECT 'stuck', r.created_at, r.payment_id FROM booking_platform.refunds r
+	WHERE r.status = 'due' AND r.tries >= 3 AND ` + undisputedSQL + `
 	UNION ALL
 	SELECT 'pending', r.created_at, r.payment_id FROM booking_platform.refunds r WHERE r.status = 'pending'
 	UNION ALL
@@ -114,17 +109,19 @@ WITH waits (what, since, payment_id) AS MATERIALIZED (
 	UNION ALL
 	SELECT 'unknown', p.updated_at, p.id FROM booking_platform.payments p WHERE p.refunds_unknown > 0
 ), whose AS (
-	SELECT w.what, w.since, p.account IN ('', $1::text) AS ours FROM waits w JOIN booking_platform.payments p ON p.id = w.payment_id
+	SELECT w.what, w.since, p.account IN ('', $1::text) AS ours FROM waits w
+		JOIN booking_platform.payments p ON p.id = w.payment_id
 ), counted (what, since) AS (
 	SELECT w.what, w.since FROM whose w WHERE w.ours
 	UNION ALL
 	SELECT 'other', w.since FROM whose w WHERE NOT w.ours AND w.what IN ('overdue', 'due')
 )
-SELECT w.what, count(*), min(w.since), GREATEST(0, extract(epoch FROM statement_timestamp() - min(w.since)) * 1000)::bigint
+SELECT w.what, count(*), min(w.since),
+	GREATEST(0, extract(epoch FROM statement_timestamp() - min(w.since)) * 1000)::bigint
 FROM counted w GROUP BY w.what`
 
-// Backlog reads what the payments have that is not done, in one round trip. It reads what
-// waits alone, however many payments are settled.
+// Backlog reads the backlog of this account. One round trip, whose cost does not depend
+// on the number of settled payments.
 func (p *Payments) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := p.read(ctx, "read what waits", func(q booking.Querier) (err error) {
@@ -170,8 +167,8 @@ const needingAttentionSQL = `SELECT ` + paymentColumns + ` FROM booking_platform
 WHERE ((` + waitsParkedSQL + `) OR (` + waitsDisputedSQL +
 	`)) AND p.account IN ('', $2::text) ORDER BY p.id DESC LIMIT $1::int`
 
-// NeedingAttention returns the payments that a person should look at, the newest first, 500 at
-// most: those that [Backlog] counts as parked and as disputed. One round trip.
+// NeedingAttention returns up to 500 payments that an operator should look at, newest
+// first: those that [Backlog] counts as parked or disputed. One round trip.
 func (p *Payments) NeedingAttention(ctx context.Context) ([]Payment, error) {
 	var out []Payment
 	err := p.read(ctx, "list troubled payments", func(q booking.Querier) error {
@@ -195,7 +192,7 @@ func (p *Payments) NeedingAttention(ctx context.Context) ([]Payment, error) {
 
 const byIDSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p WHERE p.id = $1::uuid`
 
-// Get returns the payment with this id, or ErrNotFound. One round trip.
+// Get returns a payment by id, or ErrNotFound. One round trip.
 func (p *Payments) Get(ctx context.Context, id string) (Payment, error) {
 	if !isID(id) {
 		return Payment{}, ErrNotFound
@@ -203,32 +200,33 @@ func (p *Payments) Get(ctx context.Context, id string) (Payment, error) {
 	return p.one(ctx, "by id", byIDSQL, id)
 }
 
-// Its key stays, so that a call which is under way all the same makes no second refund.
+// The key stays, so that a call in progress makes no second refund.
 const tryNowSQL = `
 UPDATE booking_platform.refunds AS r SET next_try_at = statement_timestamp(), updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.status = 'due'
 RETURNING ` + refundColumns
 
-// Of a refund and those that were made in its place, the last.
+// The last of a refund's chain of retries.
 const lastRetrySQL = `
 WITH RECURSIVE chain AS (
 	SELECT r.id, 0 AS nth FROM booking_platform.refunds r WHERE r.id = $1::uuid
 	UNION ALL
-	SELECT n.id, c.nth + 1 FROM chain c JOIN booking_platform.refunds n ON n.origin = 'retry' AND n.cause = 'retry:' || c.id::text
+	SELECT n.id, c.nth + 1 FROM chain c JOIN booking_platform.refunds n ON n.origin = 'retry'
+		AND n.cause = 'retry:' || c.id::text
 	WHERE n.payment_id = (SELECT f.payment_id FROM booking_platform.refunds f WHERE f.id = $1::uuid))
 SELECT ` + refundColumns +
 	` FROM booking_platform.refunds r WHERE r.id = (SELECT c.id FROM chain c ORDER BY c.nth DESC LIMIT 1)`
 
-// RetryRefund has a refund tried again. One that is due is tried at once, by the next run
-// of [Payments.SettleRefunds], rather than when its pause is over. In the place of one
-// that failed or was canceled another is made, which is returned: of its amount, or of
-// what is left where that is less. Its cause is "retry:" with the id of the first, so
-// that a repeat answers the same until that one has failed too. What is on its way or has
-// succeeded is returned as it is. actor is who asks, as in [RefundRequest].
+// RetryRefund retries a refund. A due refund is tried at the next run of
+// [Payments.SettleRefunds] instead of after its pause. For a failed or canceled refund
+// another one is committed and returned, of the same amount or of what is left. Its cause
+// is "retry:" with the id of the first, so a repeat returns the same until that one fails
+// too. A pending or succeeded refund is returned unchanged. actor is as in
+// [RefundRequest].
 //
-// Errors: [ErrNotFound]; [ErrDisputed], with the refund that is due after the dispute;
-// and of what failed those of [Payments.Refund]. A transaction of one or two statements,
-// and for what failed another of four.
+// Errors: [ErrNotFound]; [ErrDisputed], with the refund that will be made after the
+// dispute; for a failed refund those of [Payments.Refund]. A transaction of one or two
+// statements; for a failed refund another of four.
 func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Refund, error) {
 	if !isID(refundID) {
 		return Refund{}, ErrNotFound
@@ -265,7 +263,7 @@ func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Ref
 		return r, err
 	}
 	if r.Failure == FailureDisputeLost {
-		// The customer has it from the bank.
+		// The bank has returned the money.
 		return r, ErrNothingToRefund
 	}
 	req := RefundRequest{PaymentID: r.PaymentID, Amount: r.Amount.Minor, Cause: "retry:" + r.ID, Reason: r.Reason,

@@ -11,9 +11,8 @@ import (
 	"github.com/stripe/stripe-go/v76"
 )
 
-// RetryAfter is how long Stripe has asked to be left alone, in whole seconds and at most
-// an hour, where an error of this package comes of its answer; 0 where it has not. A host
-// hands it on to who has to try again.
+// RetryAfter returns the Retry-After of Stripe's answer behind an error of this package,
+// in whole seconds and at most an hour, or 0. Pass it on to HTTP clients.
 func RetryAfter(err error) time.Duration {
 	var se *stripe.Error
 	if !errors.As(err, &se) || se.LastResponse == nil {
@@ -30,18 +29,16 @@ func readRetryAfter(h http.Header) time.Duration {
 	return min(3600, time.Duration(seconds)) * time.Second
 }
 
-// backoffTransport makes the calls, and hears where Stripe, or what stands before it, asks to be
-// left alone. What the steps of this process are answered pauses its steps; what its
-// pages are answered pauses its pages alone, so that visitors cannot keep refunds from
-// being made. A customer who waits for a Checkout is served all the same. Each replica
-// hears of its own calls.
+// backoffTransport records Retry-After of answers with an error status. Answers to
+// background steps pause the steps of this process; answers to pages pause pages only, so
+// that visitors cannot delay refunds. Checkouts are never paused.
 type backoffTransport struct {
 	next http.RoundTripper
-	// steps and pages are times in nanoseconds.
+	// steps and pages are Unix times in nanoseconds.
 	steps, pages atomic.Int64
 }
 
-// caller tells for whom a call is made.
+// caller is the context key for the kind of caller.
 type caller struct{}
 
 const (
@@ -49,17 +46,16 @@ const (
 	forView = "page"
 )
 
-// inBackground marks the calls of a step.
+// inBackground marks calls of a background step.
 func inBackground(ctx context.Context) context.Context {
 	return context.WithValue(ctx, caller{}, forStep)
 }
 
-// forPage marks the calls of a page.
+// forPage marks calls for a page.
 func forPage(ctx context.Context) context.Context { return context.WithValue(ctx, caller{}, forView) }
 
-// RoundTrip keeps the library from making a call again by itself, half a second later,
-// where Stripe asked for another pause. What is no answer of Stripe's API, a proxy's page
-// for one, it repeats once all the same.
+// RoundTrip also keeps the library from its own retry, half a second later, after an
+// answer with Retry-After.
 func (c *backoffTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := c.next.RoundTrip(r)
 	if err != nil || resp.StatusCode < http.StatusBadRequest {
@@ -70,22 +66,22 @@ func (c *backoffTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		until := time.Now().Add(pause).UnixNano()
 		switch r.Context().Value(caller{}) {
 		case forStep:
-			heed(&c.steps, until)
+			pauseUntil(&c.steps, until)
 		case forView:
-			heed(&c.pages, until)
+			pauseUntil(&c.pages, until)
 		}
 	}
 	return resp, nil
 }
 
-// heed keeps the longest pause that was asked for.
-func heed(pause *atomic.Int64, until int64) {
+// pauseUntil keeps the longest pause.
+func pauseUntil(pause *atomic.Int64, until int64) {
 	for was := pause.Load(); was < until && !pause.CompareAndSwap(was, until); was = pause.Load() {
 	}
 }
 
-// paused tells whether the steps are to leave Stripe alone.
+// paused reports whether background steps must not call Stripe now.
 func (p *Payments) paused() bool { return time.Now().UnixNano() < p.backoff.steps.Load() }
 
-// pagesPaused tells whether pages are to leave Stripe alone.
+// pagesPaused reports whether Stripe must not be called for a page now.
 func (c *backoffTransport) pagesPaused() bool { return time.Now().UnixNano() < c.pages.Load() }

@@ -12,29 +12,28 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Book answers within ten seconds: bookTimeout bounds the hold and its Checkout, storing
-// what Stripe has answered may take storeLimit more, and abandonTimeout bounds giving up a
-// hold that cannot be paid for.
+// Book returns within ten seconds: bookTimeout for the hold and its Checkout, up to
+// storeLimit to store Stripe's answer, and abandonTimeout to give up the hold.
 const (
 	bookTimeout    = 7 * time.Second
 	abandonTimeout = 1500 * time.Millisecond
 )
 
-// Booked is a booking and where to send its customer.
+// Booked is the result of [Payments.Book].
 type Booked struct {
-	// Booking has its OwnerToken. It is pending while it waits for its payment, and
-	// confirmed when nothing is to pay.
+	// Booking includes its OwnerToken. It is pending while it waits for its payment, and
+	// confirmed if it costs nothing.
 	Booking booking.Booking
-	// URL is Stripe's page, or [Payments.BookingURL] when nothing is to pay.
+	// URL is where to send the customer: Stripe's page, or [Payments.BookingURL] if the
+	// booking costs nothing.
 	URL string
-	// PaymentID is ours and SessionID is Stripe's (cs_…); both are empty when nothing is
-	// to pay.
+	// PaymentID is the payment's, SessionID Stripe's (cs_…). Both are empty if the
+	// booking costs nothing.
 	PaymentID, SessionID string
 }
 
-// RateLimitError is for Options.Admit: the client makes too many bookings.
+// RateLimitError is returned by Options.Admit for a client that makes too many bookings.
 type RateLimitError struct {
-	// RetryAfter is when the client may try again.
 	RetryAfter time.Duration
 }
 
@@ -43,28 +42,28 @@ func (e *RateLimitError) Error() string {
 	return fmt.Sprintf("too many bookings from one client, try again in %d seconds", e.Seconds())
 }
 
-// Seconds is RetryAfter for the HTTP header of that name: rounded up, at least 1.
+// Seconds returns RetryAfter for the HTTP header of that name: rounded up, at least 1.
 func (e *RateLimitError) Seconds() int {
 	return max(1, int((e.RetryAfter+time.Second-1)/time.Second))
 }
 
-// Book holds a slot and makes the Checkout Session that pays for it. When Stripe cannot
-// make one, the hold is given up at once, so that the slot is free for others. A booking
-// that costs nothing is confirmed at once, without Stripe.
+// Book holds a slot and creates the Checkout Session that pays for it. If Stripe cannot
+// create one, the hold is given up at once and the slot is free again. A booking that
+// costs nothing is confirmed without Stripe.
 //
-// With an idempotency key in req, a repeat returns what the first call made, with the
-// status that the booking has now: see booking.Store.Hold. Use one: a client that did not
-// get the answer can then ask again without holding a second slot.
+// Set an idempotency key in req: a client that did not get the answer can then repeat the
+// request, and gets the same booking and session, with the booking's present status. See
+// booking.Store.Hold.
 //
-// Errors: those of booking.Store.Hold; that of Options.Admit; [ErrUnavailable] and
-// [ErrRefused], after which the hold has been given up; booking.ErrHoldExpired when the
-// Checkout took longer than the hold lasts; context.Canceled when the caller has gone,
-// and then the hold stays for a repeat until its time is over. After any other error the
-// hold has been given up if that was possible, and else it expires.
+// Errors: those of booking.Store.Hold and of Options.Admit; [ErrUnavailable] and
+// [ErrRefused], after the hold was given up; booking.ErrHoldExpired if the Checkout took
+// longer than the hold lasts; context.Canceled if the caller has gone, in which case the
+// hold stays for a repeat until it expires. After any other error the hold is given up if
+// possible, or else expires.
 //
-// Book runs transactions of its own and answers within ten seconds. It is safe for
-// concurrent use and on several replicas at once. Without contention it takes three round
-// trips to Postgres and one call to Stripe, and two round trips when nothing is to pay.
+// Book runs its own transactions and returns within ten seconds. It is safe on several
+// replicas at once. Without contention it takes three round trips to Postgres and one
+// call to Stripe; two round trips if the booking costs nothing.
 func (p *Payments) Book(ctx context.Context, req booking.HoldRequest) (Booked, error) {
 	booked, err := p.book(ctx, req)
 	if p.opts.OnBook != nil {
@@ -89,7 +88,7 @@ func (p *Payments) book(ctx context.Context, req booking.HoldRequest) (Booked, e
 	booked, err := p.checkoutHeld(ctx, held)
 	switch {
 	case errors.Is(err, ErrNotPayable):
-		// A repeat, and the first call's session was completed in between.
+		// A repeat: the session was completed meanwhile.
 		now, err := p.bookings.Get(ctx, held.ID)
 		if err != nil {
 			return Booked{}, err
@@ -99,16 +98,15 @@ func (p *Payments) book(ctx context.Context, req booking.HoldRequest) (Booked, e
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused):
 		p.giveUp(ctx, held.ID)
 	case errors.Is(err, context.Canceled), errors.Is(err, booking.ErrHoldExpired):
-		// A browser that drops a request often sends it again, and gets the session of
-		// this one.
+		// Browsers often repeat a dropped request, which then gets this session.
 	case err != nil:
 		p.giveUp(ctx, held.ID)
 	}
 	return booked, err
 }
 
-// admit asks Options.Admit about a valid request. An invalid one is refused by Hold and
-// makes nothing, so it is not counted.
+// admit calls Options.Admit for a valid request. Hold refuses an invalid one, which is
+// not counted.
 func (p *Payments) admit(ctx context.Context, req booking.HoldRequest) error {
 	if p.opts.Admit == nil {
 		return nil
@@ -124,8 +122,8 @@ func (p *Payments) admit(ctx context.Context, req booking.HoldRequest) error {
 	return p.opts.Admit(ctx, req)
 }
 
-// checkoutHeld is Checkout for a booking that was just held: its resource's rules are in
-// memory, and no older than the hold.
+// checkoutHeld is Checkout for a booking that was just held: its resource is in memory
+// and not older than the hold.
 func (p *Payments) checkoutHeld(ctx context.Context, held booking.Booking) (Booked, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
@@ -148,7 +146,7 @@ func (p *Payments) checkoutHeld(ctx context.Context, held booking.Booking) (Book
 	return Booked{Booking: held, URL: pay.URL, PaymentID: pay.ID, SessionID: pay.SessionID}, nil
 }
 
-// bookedBefore answers the repeat of a request whose booking is no longer pending.
+// bookedBefore returns the result for a repeat whose booking is no longer pending.
 func (p *Payments) bookedBefore(ctx context.Context, b booking.Booking) (Booked, error) {
 	pay, err := p.ForBooking(ctx, b.ID)
 	if errors.Is(err, ErrNotFound) {
@@ -160,7 +158,7 @@ func (p *Payments) bookedBefore(ctx context.Context, b booking.Booking) (Booked,
 	return Booked{Booking: b, URL: pay.URL, PaymentID: pay.ID, SessionID: pay.SessionID}, nil
 }
 
-// giveUp gives the slot back although the caller's context may have ended.
+// giveUp releases the hold even if ctx has ended.
 func (p *Payments) giveUp(ctx context.Context, bookingID string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
 	defer cancel()
@@ -172,19 +170,19 @@ func (p *Payments) giveUp(ctx context.Context, bookingID string) {
 }
 
 // BookingURL returns the address of a booking's page, appURL/success?booking=…&token=….
-// The owner token opens the page, so the address is for the customer alone.
+// The owner token opens the page, so give the address to the customer only.
 func (p *Payments) BookingURL(bookingID, ownerToken string) string {
 	return p.appURL + "/success?" + url.Values{"booking": {bookingID}, "token": {ownerToken}}.Encode()
 }
 
-// BookResults returns the words that [BookResult] uses.
+// BookResults returns all results of [BookResult].
 func BookResults() []string {
 	return []string{"held", "taken", "limit", "invalid", "payment_unavailable", "payment_refused", "expired",
 		"cancelled", "failed"}
 }
 
-// BookResult says in one word how a [Payments.Book] ended that returned err, for metrics.
-// It is "held" for nil, also when nothing was to pay.
+// BookResult classifies the error of [Payments.Book] in one word, for metrics; nil is
+// "held", even if nothing is to pay.
 func BookResult(err error) string {
 	var limit *booking.HoldLimitError
 	var rate *RateLimitError

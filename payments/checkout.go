@@ -17,41 +17,38 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Checkout is where to send the customer.
+// Checkout is the result of [Payments.Checkout].
 type Checkout struct {
-	// PaymentID is ours; SessionID is Stripe's (cs_…). Both are empty when nothing is to
-	// pay.
+	// PaymentID is the payment's, SessionID Stripe's (cs_…). Both are empty if the
+	// booking costs nothing.
 	PaymentID, SessionID string
-	// URL is Stripe's page; empty when nothing is to pay.
+	// URL is Stripe's page, or empty if the booking costs nothing.
 	URL string
-	// Confirmed is true when nothing was to pay, and the booking is confirmed already.
+	// Confirmed reports that the booking costs nothing and is confirmed.
 	Confirmed bool
-	// ExpiresAt is when the Checkout Session ends by itself, in UTC.
+	// ExpiresAt is the end of the Checkout Session, in UTC.
 	ExpiresAt time.Time
 }
 
-// Checkout makes the Checkout Session of a held booking, or returns the one it has:
-// called twice, at once or on two replicas, there is one. A booking that costs nothing is
-// confirmed at once, without Stripe.
+// Checkout creates the Checkout Session of a held booking, or returns the existing one,
+// also when called concurrently on several replicas. A booking that costs nothing is
+// confirmed without Stripe. [Payments.Book] makes the hold and the Checkout together.
 //
-// Amount and currency are the booking's. The session ends with the hold, within what
-// Stripe allows, counted when it gets the call: not before 30 minutes have passed, and
-// not after a day (https://docs.stripe.com/api/checkout/sessions/create, expires_at). A
-// hold ends with the start of its slot, so near to that the session lives longer than the
-// hold: [Payments.ExpireSessions] ends it, and money that comes after the start is given
-// back. Hold for longer than the one, and no customer pays for a slot that is gone; a
-// hold that is longer than the other ends with its session.
+// Amount and currency are the booking's. The session ends with the hold, but Stripe
+// allows 30 minutes to 24 hours from its creation
+// (https://docs.stripe.com/api/checkout/sessions/create, expires_at). A session that
+// outlives its hold is ended by [Payments.ExpireSessions]; money that comes after the
+// slot's start is refunded. Holds between 31 minutes and 23 hours avoid both.
 //
-// The payment row is committed before Stripe is called and the session's id is stored
-// after, each in a transaction of our own, so the booking must be committed. Without a
-// failure it takes four round trips to Postgres and one call to Stripe. It ends within
-// Options.Timeout, plus a second at most in which to store what Stripe has answered.
+// The payment row is committed before the call to Stripe and the session id after it, in
+// transactions of Checkout's own, so the booking must be committed. Checkout takes four
+// round trips to Postgres and one call to Stripe. It returns within Options.Timeout, plus
+// at most a second to store Stripe's answer.
 //
-// Errors: [ErrUnavailable] when Stripe could not be asked: call again, or
-// [Payments.Abandon]; [ErrRefused] when Stripe will refuse it again: [Payments.Abandon];
-// [ErrNotPayable]; booking.ErrHoldExpired; booking.ErrNotFound. A caller whose context is
-// cancelled gets context.Canceled and not ErrUnavailable: a browser that drops a request
-// often sends it anew, and then gets the session of the first one.
+// Errors: [ErrUnavailable] (repeat, or call [Payments.Abandon]); [ErrRefused] (call
+// Abandon); [ErrNotPayable]; booking.ErrHoldExpired; booking.ErrNotFound. If ctx is
+// cancelled the error is context.Canceled rather than ErrUnavailable: browsers often
+// repeat a dropped request, which then gets the same session.
 func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
@@ -76,7 +73,6 @@ func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, er
 	return Checkout{PaymentID: pay.ID, SessionID: pay.SessionID, URL: pay.URL, ExpiresAt: pay.ExpiresAt}, nil
 }
 
-// confirmFree confirms a booking that costs nothing.
 func (p *Payments) confirmFree(ctx context.Context, bookingID string) (booking.Booking, error) {
 	b, err := p.bookings.Confirm(ctx, bookingID)
 	var settled *booking.StatusError
@@ -86,7 +82,7 @@ func (p *Payments) confirmFree(ctx context.Context, bookingID string) (booking.B
 	return b, err
 }
 
-// openSession returns the open payment of a booking, with its Checkout Session.
+// openSession returns the open payment of a booking with its Checkout Session.
 func (p *Payments) openSession(ctx context.Context, b booking.Booking, r booking.Resource) (Payment, error) {
 	pay, err := p.intend(ctx, b, r)
 	if err != nil || pay.SessionID != "" && pay.URL != "" {
@@ -98,17 +94,17 @@ func (p *Payments) openSession(ctx context.Context, b booking.Booking, r booking
 	return p.createSession(ctx, pay)
 }
 
-// A payment is made for a hold that still runs and has none that counts: one that is
-// open, was completed, or has money. The booking is locked first, as everywhere, so this
-// waits for whoever is just ending or paying it, and then sees the booking as it became.
-// Of the payments it sees those from before the wait, which errs on the side of making
-// none. ON CONFLICT: somebody else has just made the row, which is then read.
+// Inserts a payment for a running hold without another payment that is open, completed or
+// captured. The booking is locked first, so this waits for concurrent changes of its
+// status. The other payments are read as of before the wait; at worst no row is inserted.
+// ON CONFLICT: another caller has just inserted the row, which is then read.
 const intendSQL = `
 WITH held AS (
 	SELECT b.id, b.hold_expires_at FROM booking_platform.bookings b
 	WHERE b.id = $2::uuid AND b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()
 	FOR NO KEY UPDATE)
-INSERT INTO booking_platform.payments AS p (id, booking_id, amount_minor, currency, parameters, account, session_expires_at)
+INSERT INTO booking_platform.payments AS p (
+	id, booking_id, amount_minor, currency, parameters, account, session_expires_at)
 SELECT $1::uuid, h.id, $3::bigint, $4::text, $5::json, $6::text,
        LEAST(GREATEST(h.hold_expires_at, statement_timestamp() + interval '31 minutes'),
              statement_timestamp() + interval '23 hours 55 minutes')
@@ -118,7 +114,7 @@ WHERE NOT EXISTS (SELECT FROM booking_platform.payments o
 ON CONFLICT DO NOTHING
 RETURNING ` + paymentColumns
 
-// The session of a hold that is gone is about to be ended: nobody is sent there any more.
+// The session of an ended hold is about to be expired, so it is not returned.
 const openForBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 JOIN booking_platform.bookings b ON b.id = p.booking_id
 WHERE p.booking_id = $1::uuid AND NOT p.completed AND NOT p.expired AND NOT p.failed
@@ -126,11 +122,11 @@ AND p.session_expires_at > statement_timestamp()
 AND b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()`
 
 const lapsedSQL = `
-SELECT b.status = 'expired' OR b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) <= statement_timestamp()
+SELECT b.status = 'expired' OR b.status = 'pending'
+	AND LEAST(b.hold_expires_at, lower(b.during)) <= statement_timestamp()
 FROM booking_platform.bookings b WHERE b.id = $1::uuid`
 
-// intend commits the intent to be paid, with its parameters frozen, or finds the one that
-// is open.
+// intend commits the payment with a snapshot of its parameters, or returns the open one.
 func (p *Payments) intend(ctx context.Context, b booking.Booking, resource booking.Resource) (Payment, error) {
 	snapshot, err := p.snapshotParams(b, resource, p.opts.RequestID(ctx))
 	if err != nil {
@@ -162,10 +158,10 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking, resource booki
 	return Payment{}, ErrNotPayable
 }
 
-// parameters is the part of a Checkout Session that is frozen as JSON in the payment row;
-// amount, currency and the end are columns of it. Everything that reaches Stripe is made
-// from the row alone, so that a repeat, on whichever replica and after whichever change
-// of configuration, sends the same bytes under the same key.
+// parameters is the part of a Checkout Session that is stored as JSON in the payment row;
+// amount, currency and end are columns. The call to Stripe is made from the row alone, so
+// that a repeat sends the same bytes under the same key, whatever the replica or its
+// configuration.
 type parameters struct {
 	Name        string `json:"name"`
 	Description string `json:"description,omitempty"`
@@ -175,11 +171,11 @@ type parameters struct {
 	RequestID   string `json:"request_id,omitempty"`
 }
 
-// maxMetadata is how many characters Stripe takes of a value in metadata.
+// maxMetadata is Stripe's limit of a metadata value, in characters.
 const maxMetadata = 500
 
-// snapshotParams fixes what the session is going to say. A request id that Stripe would refuse is
-// not worth the payment.
+// snapshotParams encodes the parameters of the session. A request id that Stripe would
+// refuse is left out.
 func (p *Payments) snapshotParams(b booking.Booking, r booking.Resource, requestID string) (string, error) {
 	zone, err := r.Zone()
 	if err != nil {
@@ -192,8 +188,7 @@ func (p *Payments) snapshotParams(b booking.Booking, r booking.Resource, request
 		Name:        r.Name,
 		Description: describe(b, b.Start.In(zone).Format("Monday 2 January 2006, 15:04 MST")),
 		Email:       b.Customer.Email,
-		// The braces are Stripe's template, which it fills in itself; escaped they would
-		// stay as they are.
+		// Stripe replaces the braces, which must not be escaped.
 		SuccessURL: p.appURL + "/success?session_id={CHECKOUT_SESSION_ID}",
 		CancelURL:  p.appURL + "/cancel?booking=" + url.QueryEscape(b.ID),
 		RequestID:  requestID,
@@ -216,8 +211,8 @@ func (p Payment) snapshot() (parameters, error) {
 	return snapshot, nil
 }
 
-// sessionParams turns a row into the call. The idempotency key is the row's and its
-// attempt's.
+// sessionParams returns the call. Its idempotency key consists of the row's id and
+// attempt.
 func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
 	snapshot, err := p.snapshot()
 	if err != nil {
@@ -238,8 +233,8 @@ func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
 		CancelURL:         stripe.String(snapshot.CancelURL),
 		ExpiresAt:         stripe.Int64(p.ExpiresAt.Unix()),
 		Metadata:          metadata,
-		// Charges, refunds and disputes name the PaymentIntent only: its metadata lets
-		// them find the payment too.
+		// Charges, refunds and disputes name the PaymentIntent only; its metadata
+		// identifies the payment.
 		PaymentIntentData: &stripe.CheckoutSessionPaymentIntentDataParams{Metadata: metadata},
 		LineItems: []*stripe.CheckoutSessionLineItemParams{{
 			Quantity: stripe.Int64(1),
@@ -257,14 +252,14 @@ func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
 	return params, nil
 }
 
-// storeLimit is what the storing of Stripe's answer has at least. It may go beyond the
-// limit of the whole, which the call may have used up.
+// storeLimit is the minimum time for storing Stripe's answer, even if the call has used
+// up Options.Timeout.
 const storeLimit = time.Second
 
-// maxAttempts bounds how many keys one Checkout goes through.
+// maxAttempts limits the keys of one Checkout.
 const maxAttempts = 3
 
-// createSession calls Stripe, outside any transaction, and stores what it answered.
+// createSession calls Stripe, outside any transaction, and stores the answer.
 func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, error) {
 	for n := 1; ; n++ {
 		s, err := p.newSession(ctx, pay)
@@ -285,9 +280,8 @@ func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, err
 	}
 }
 
-// newSession asks Stripe, and asks again while another caller's call under the same key,
-// on whichever replica, is under way there: once that is answered, Stripe answers us the
-// same, even if the other caller has died meanwhile.
+// newSession calls Stripe, and repeats the call while another one with the same key is in
+// progress there. Stripe then returns the same answer, even if the other caller has died.
 func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.CheckoutSession, error) {
 	params, err := pay.sessionParams()
 	if err != nil {
@@ -311,16 +305,14 @@ func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.Checkou
 	}
 }
 
-// The event of a session may have come first and have named it already. One whose payment
-// was given up meanwhile is not stored.
+// An event may have stored the session id already. An abandoned payment gets none.
 const storeSessionSQL = `
 UPDATE booking_platform.payments AS p
 SET stripe_session_id = $2, checkout_url = $3, updated_at = statement_timestamp()
 WHERE p.id = $1::uuid AND (p.stripe_session_id IS NULL OR p.stripe_session_id = $2) AND NOT p.failed AND NOT p.expired
 RETURNING ` + paymentColumns
 
-// storeSession stores the session's id and URL, even when the customer has just gone
-// away.
+// storeSession stores the session's id and URL, even if the caller has gone.
 func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.CheckoutSession) (Payment, error) {
 	limit := storeLimit
 	if end, ok := ctx.Deadline(); ok {
@@ -330,7 +322,7 @@ func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.Chec
 	defer cancel()
 	stored, err := p.queryPayment(ctx, "store the Checkout Session", storeSessionSQL, pay.ID, s.ID, s.URL)
 	if errors.Is(err, sql.ErrNoRows) {
-		// Nobody is told this session's URL, so nobody pays there, and it ends by itself.
+		// The session's URL was not given to the customer, so the session expires unpaid.
 		return Payment{}, fmt.Errorf("payments: the Checkout was given up meanwhile: %w", ErrUnavailable)
 	}
 	return stored, err
@@ -341,7 +333,7 @@ const (
 	paramEmail     = "customer_email"
 )
 
-// The session's end is counted anew, with the key.
+// The end is computed anew.
 const nextAttemptSQL = `
 UPDATE booking_platform.payments AS p
 SET attempt = p.attempt + 1, parameters = $3::json, updated_at = statement_timestamp(),
@@ -349,7 +341,7 @@ SET attempt = p.attempt + 1, parameters = $3::json, updated_at = statement_times
 WHERE p.id = $1::uuid AND p.attempt = $2::int AND p.stripe_session_id IS NULL AND NOT p.failed AND NOT p.expired
 RETURNING ` + paymentColumns
 
-// nextAttempt freezes another key, and parameters without what Stripe has refused.
+// nextAttempt stores another key, and parameters without what Stripe refused.
 func (p *Payments) nextAttempt(ctx context.Context, pay Payment, refusal error) (Payment, error) {
 	parameters, err := pay.parametersAfter(refusal)
 	if err != nil {
@@ -362,8 +354,8 @@ func (p *Payments) nextAttempt(ctx context.Context, pay Payment, refusal error) 
 	return next, err
 }
 
-// parametersAfter leaves out an address that Stripe does not take: its page asks the
-// customer for one.
+// parametersAfter removes an e-mail address that Stripe refused; its page then asks for
+// one.
 func (p Payment) parametersAfter(refusal error) (string, error) {
 	var se *stripe.Error
 	if !errors.As(refusal, &se) || se.Param != paramEmail {

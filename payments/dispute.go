@@ -14,58 +14,54 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// DisputeStatus is where a dispute is. It is derived from the dispute's facts, never
-// stored.
+// DisputeStatus is derived from the facts of a dispute; it is not stored.
 type DisputeStatus string
 
 // The statuses of a dispute.
 const (
-	// DisputeStatusInquiry is open, and no money has moved: the customer's bank asks, and
-	// may still make a claim of it.
+	// DisputeStatusInquiry: open, no money withdrawn. The bank asks and may still make a
+	// claim.
 	DisputeStatusInquiry DisputeStatus = "inquiry"
-	// DisputeStatusOpen is a claim that is not decided.
+	// DisputeStatusOpen: a claim that is not decided.
 	DisputeStatusOpen DisputeStatus = "open"
-	// DisputeStatusWon is decided for the account: the money is here.
+	// DisputeStatusWon: decided for the account, which keeps the money.
 	DisputeStatusWon DisputeStatus = "won"
-	// DisputeStatusLost is over, and the money went to the customer: it was lost, or
-	// Stripe withdrew the amount and did not give it back, whatever it calls that.
+	// DisputeStatusLost: closed, and the customer has the money: it was lost, or Stripe
+	// withdrew the amount and did not return it.
 	DisputeStatusLost DisputeStatus = "lost"
-	// DisputeStatusClosed is over without a decision, and the money is here: an inquiry
-	// that was closed, a dispute that was prevented, and what Stripe may call otherwise
-	// in future.
+	// DisputeStatusClosed: closed without a decision, and the account keeps the money: a
+	// closed inquiry, a prevented dispute, or an unknown status.
 	DisputeStatusClosed DisputeStatus = "closed"
 )
 
-// Open tells whether it is undecided. No refund of the payment is made meanwhile.
+// Open reports whether the dispute is undecided. No refund is made meanwhile.
 func (s DisputeStatus) Open() bool { return s == DisputeStatusInquiry || s == DisputeStatusOpen }
 
-// Dispute is one dispute of a payment at Stripe. A payment can have several. Times are
-// UTC, by the database's clock.
+// Dispute is a dispute of a payment at Stripe; a payment can have several. Times are in
+// UTC, from the database's clock.
 type Dispute struct {
-	// ID is Stripe's (dp_..., du_...); PaymentID is the payment it is of.
+	// ID is Stripe's (dp_…, du_…).
 	ID, PaymentID string
-	// Amount is what is disputed, which can be less than the payment. Zero when Stripe
-	// did not say; it then counts as all of the payment.
+	// Amount can be less than the payment. Zero means unknown and counts as all of the
+	// payment.
 	Amount booking.Money
-	// Status is derived from what Stripe has said so far.
 	Status DisputeStatus
-	// Withdrawn and Reinstated tell whether Stripe has taken the amount out of the
-	// account's balance, and put it back.
+	// Withdrawn and Reinstated report whether Stripe took the amount out of the account's
+	// balance, and returned it.
 	Withdrawn, Reinstated bool
-	// Outcome is Stripe's own status when the dispute was closed, and Reason its word for
-	// why the customer disputes; each may be empty.
+	// Outcome is Stripe's status when the dispute was closed, Reason Stripe's code for
+	// the customer's reason. Each may be empty.
 	Outcome, Reason string
-	// CreatedAt is when it was first heard of here.
+	// CreatedAt is when the dispute became known here.
 	CreatedAt, UpdatedAt time.Time
 }
 
-// disputeTakenSQL is true of a closed dispute d whose money is with the customer. Both
-// "won" and "lost" are said of one dispute only if a decision was reversed; money that
-// came back decides.
+// disputeTakenSQL is true for a closed dispute d whose money the customer has. Returned
+// money takes precedence; a dispute is both won and lost only if a decision was reversed.
 const disputeTakenSQL = `(d.closed AND (d.lost OR d.withdrawn AND NOT d.won)
-	AND NOT (d.reinstated AND (d.withdrawn_minor = 0 OR d.reinstated_minor = 0 OR d.reinstated_minor >= d.withdrawn_minor)))`
+	AND NOT (d.reinstated AND (d.withdrawn_minor = 0 OR d.reinstated_minor = 0
+		OR d.reinstated_minor >= d.withdrawn_minor)))`
 
-// disputeStatusSQL derives a DisputeStatus.
 const disputeStatusSQL = `CASE
 	WHEN NOT d.closed AND NOT (d.claimed OR d.withdrawn) THEN 'inquiry'
 	WHEN NOT d.closed THEN 'open'
@@ -73,7 +69,7 @@ const disputeStatusSQL = `CASE
 	WHEN d.won OR d.lost THEN 'won'
 	ELSE 'closed' END`
 
-// disputeColumns is what scanDispute reads, in its order.
+// disputeColumns are the columns that scanDispute reads.
 const disputeColumns = `d.id, d.payment_id::text, d.amount_minor, d.currency, ` + disputeStatusSQL + `,
 	d.withdrawn, d.reinstated, d.outcome, d.reason, d.created_at, d.updated_at`
 
@@ -88,8 +84,7 @@ func scanDispute(row interface{ Scan(...any) error }) (Dispute, error) {
 const disputesOfSQL = `SELECT ` + disputeColumns + ` FROM booking_platform.disputes d
 WHERE d.payment_id = $1::uuid ORDER BY d.created_at, d.id`
 
-// Disputes returns the disputes of a payment, the oldest first; none is no error. One
-// round trip.
+// Disputes returns the disputes of a payment, oldest first. One round trip.
 func (p *Payments) Disputes(ctx context.Context, paymentID string) ([]Dispute, error) {
 	if !isID(paymentID) {
 		return nil, nil
@@ -119,8 +114,7 @@ func scanDisputes(ctx context.Context, q booking.Querier, query string, args ...
 	return out, rows.Err()
 }
 
-// disputeFacts is what Stripe says of one dispute: in an event, or in an answer. Nothing
-// in it is ever taken back.
+// disputeFacts are what an event or an answer says of a dispute. They are never removed.
 type disputeFacts struct {
 	id                        string
 	amount                    booking.Money
@@ -131,9 +125,8 @@ type disputeFacts struct {
 	outcome, reason           string
 }
 
-// disputeObject is what we use of Stripe's object
-// (https://docs.stripe.com/api/disputes/object). Fields that can have another form than
-// expected are decoded one by one.
+// disputeObject has the fields used of https://docs.stripe.com/api/disputes/object. They
+// are decoded one by one, since their form may vary.
 type disputeObject struct {
 	Amount   json.RawMessage `json:"amount"`
 	Currency json.RawMessage `json:"currency"`
@@ -142,8 +135,7 @@ type disputeObject struct {
 	Moves    json.RawMessage `json:"balance_transactions"`
 }
 
-// word is what Stripe's names of statuses and reasons look like. What does not is left
-// out.
+// word matches Stripe's codes; anything else is left out.
 var word = regexp.MustCompile(`^[a-z_]{1,100}$`)
 
 func wordOf(raw json.RawMessage) string {
@@ -154,8 +146,8 @@ func wordOf(raw json.RawMessage) string {
 	return s
 }
 
-// readDispute reads a dispute object; false when it is none. The amount of one that names
-// none that could be stored is zero.
+// readDispute reads a dispute object, or returns false. An amount that cannot be stored
+// is zero.
 func readDispute(id string, object json.RawMessage) (disputeFacts, bool) {
 	var o disputeObject
 	if id == "" || json.Unmarshal(object, &o) != nil {
@@ -173,7 +165,7 @@ func readDispute(id string, object json.RawMessage) (disputeFacts, bool) {
 	}
 	if json.Unmarshal(o.Moves, &moves) == nil {
 		for _, m := range moves {
-			// One balance transaction takes the money, another gives it back.
+			// One balance transaction withdraws the money, another returns it.
 			f.withdrawnSum, f.returnedSum = max(f.withdrawnSum, -m.Amount), max(f.returnedSum, m.Amount)
 		}
 	}
@@ -183,8 +175,8 @@ func readDispute(id string, object json.RawMessage) (disputeFacts, bool) {
 
 func lowered(raw json.RawMessage) json.RawMessage { return []byte(strings.ToLower(string(raw))) }
 
-// readStatus reads Stripe's status. One that is not known, in an event that does not
-// close the dispute, leaves it open.
+// readStatus reads Stripe's status. An unknown one leaves the dispute open unless the
+// event closes it.
 func (f *disputeFacts) readStatus(status string) {
 	switch status {
 	case "won", "lost", "warning_closed", "prevented", "charge_refunded":
@@ -194,8 +186,8 @@ func (f *disputeFacts) readStatus(status string) {
 	f.claimed = f.won || f.lost || status == "needs_response" || status == "under_review"
 }
 
-// readEvent adds what the type of an event says: charge.dispute.closed closes the
-// dispute, whatever its status is called.
+// readEvent adds what the event's type says: charge.dispute.closed closes the dispute,
+// whatever its status.
 func (f *disputeFacts) readEvent(ev webhook.Event) {
 	switch ev.Type {
 	case "charge.dispute.closed":
@@ -212,42 +204,51 @@ func (f *disputeFacts) readEvent(ev webhook.Event) {
 	}
 }
 
-// Of words that differ the greatest stays: the order in which they come must not matter.
+// Of differing codes the greatest is kept, so that the order of events does not matter.
 const recordDisputeSQL = `
-INSERT INTO booking_platform.disputes AS d (id, payment_id, amount_minor, currency, claimed, withdrawn, reinstated, withdrawn_minor,
-	reinstated_minor, closed, won, lost, outcome, reason)
-SELECT $1::text, p.id, $3::bigint, coalesce(nullif($4::text, ''), p.currency), $5::boolean, $6::boolean, $7::boolean, $8::bigint, $9::bigint, $10::boolean,
+INSERT INTO booking_platform.disputes AS d (id, payment_id, amount_minor, currency, claimed, withdrawn, reinstated,
+	withdrawn_minor, reinstated_minor, closed, won, lost, outcome, reason)
+SELECT $1::text, p.id, $3::bigint, coalesce(nullif($4::text, ''), p.currency), $5::boolean, $6::boolean,
+	$7::boolean, $8::bigint, $9::bigint, $10::boolean,
 	$11::boolean, $12::boolean, $13::text, $14::text
 FROM booking_platform.payments p WHERE p.id = $2::uuid
 ON CONFLICT (payment_id, id) DO UPDATE SET
-	amount_minor = CASE WHEN d.currency = EXCLUDED.currency OR EXCLUDED.amount_minor = 0 THEN GREATEST(d.amount_minor, EXCLUDED.amount_minor)
+	amount_minor = CASE WHEN d.currency = EXCLUDED.currency OR EXCLUDED.amount_minor = 0
+		THEN GREATEST(d.amount_minor, EXCLUDED.amount_minor)
 		WHEN d.amount_minor = 0 OR d.currency < EXCLUDED.currency THEN EXCLUDED.amount_minor ELSE d.amount_minor END,
-	currency = CASE WHEN EXCLUDED.amount_minor > 0 AND (d.amount_minor = 0 OR d.currency < EXCLUDED.currency) THEN EXCLUDED.currency ELSE d.currency END,
-	claimed = d.claimed OR EXCLUDED.claimed, withdrawn = d.withdrawn OR EXCLUDED.withdrawn, reinstated = d.reinstated OR EXCLUDED.reinstated,
-	withdrawn_minor = GREATEST(d.withdrawn_minor, EXCLUDED.withdrawn_minor), reinstated_minor = GREATEST(d.reinstated_minor, EXCLUDED.reinstated_minor),
+	currency = CASE WHEN EXCLUDED.amount_minor > 0 AND (d.amount_minor = 0 OR d.currency < EXCLUDED.currency)
+		THEN EXCLUDED.currency ELSE d.currency END,
+	claimed = d.claimed OR EXCLUDED.claimed, withdrawn = d.withdrawn OR EXCLUDED.withdrawn,
+		reinstated = d.reinstated OR EXCLUDED.reinstated,
+	withdrawn_minor = GREATEST(d.withdrawn_minor, EXCLUDED.withdrawn_minor),
+		reinstated_minor = GREATEST(d.reinstated_minor, EXCLUDED.reinstated_minor),
 	closed = d.closed OR EXCLUDED.closed, won = d.won OR EXCLUDED.won, lost = d.lost OR EXCLUDED.lost,
-	outcome = GREATEST(d.outcome, EXCLUDED.outcome), reason = GREATEST(d.reason, EXCLUDED.reason), updated_at = statement_timestamp()
+	outcome = GREATEST(d.outcome, EXCLUDED.outcome), reason = GREATEST(d.reason, EXCLUDED.reason),
+		updated_at = statement_timestamp()
 RETURNING ` + disputeColumns
 
-// What a lost dispute took is its amount, less what came back; all of the payment where
-// the amount is unknown or in another currency. Never more than there was.
+// A lost dispute takes its amount less what was returned, or all of the payment if the
+// amount is unknown or in another currency, but never more than the payment.
 const sumDisputesSQL = `
 UPDATE booking_platform.payments AS p SET
-	disputes = s.all_of_them, disputes_open = s.open, dispute_lost_minor = LEAST(s.lost, GREATEST(p.amount_minor, p.captured_minor))::bigint,
+	disputes = s.all_of_them, disputes_open = s.open,
+	dispute_lost_minor = LEAST(s.lost, GREATEST(p.amount_minor, p.captured_minor))::bigint,
 	updated_at = statement_timestamp()
 FROM (
 	SELECT o.id, count(*) AS all_of_them, count(*) FILTER (WHERE NOT d.closed) AS open,
 		coalesce(sum(CASE WHEN NOT ` + disputeTakenSQL + ` THEN 0
-			WHEN d.amount_minor = 0 OR d.currency <> coalesce(nullif(o.captured_currency, ''), o.currency) THEN GREATEST(o.amount_minor, o.captured_minor)
-			WHEN d.reinstated THEN d.amount_minor - floor(d.amount_minor::numeric * d.reinstated_minor / d.withdrawn_minor)
+			WHEN d.amount_minor = 0 OR d.currency <> coalesce(nullif(o.captured_currency, ''), o.currency)
+				THEN GREATEST(o.amount_minor, o.captured_minor)
+			WHEN d.reinstated
+				THEN d.amount_minor - floor(d.amount_minor::numeric * d.reinstated_minor / d.withdrawn_minor)
 			ELSE d.amount_minor END), 0) AS lost
 	FROM booking_platform.payments o JOIN booking_platform.disputes d ON d.payment_id = o.id
 	WHERE o.id = $1::uuid GROUP BY o.id
 ) s
 WHERE p.id = s.id`
 
-// recordDispute records what Stripe says of a dispute, under the payment's lock, so that
-// the sums are right.
+// recordDispute records the facts of a dispute. It locks the payment, so the sums are
+// right.
 func recordDispute(ctx context.Context, q booking.Querier, paymentID string, f disputeFacts) (Dispute, error) {
 	if err := lockPayment(ctx, q, paymentID); err != nil {
 		return Dispute{}, err
@@ -262,12 +263,12 @@ func recordDispute(ctx context.Context, q booking.Querier, paymentID string, f d
 	return d, err
 }
 
-// disputed handles what Stripe tells of a dispute. When none is open any more, what is
-// due is committed to.
+// handleDispute records a dispute. When none is open any more, the due refund is
+// committed.
 func (p *Payments) handleDispute(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	f, ok := readDispute(e.event.ObjectID, e.event.Object)
 	if !ok {
-		// Sent again it would be the same.
+		// A retry would have the same result.
 		return webhook.Unmatched, nil
 	}
 	f.readEvent(e.event)
@@ -292,28 +293,32 @@ func (p *Payments) logDispute(ctx context.Context, d Dispute, bookingID string) 
 		slog.String("payment_id", d.PaymentID), slog.String("booking_id", bookingID))
 }
 
-// FailureDisputeLost is the Failure of a refund that was due and is not any more: a
-// dispute took the money, and so gave it to the customer. Its status is RefundCanceled.
+// FailureDisputeLost is the Failure of a refund that was canceled because a lost dispute
+// gave the money to the customer.
 const FailureDisputeLost = "dispute_lost"
 
-// What was due when a dispute was lost is lowered to what still is: never more than is
-// left of the payment, and of what a cancellation gives back the part that the dispute
-// did not. A refund in the place of another that failed is for what the first one was
-// for.
+// Lowers a due refund after a dispute was lost: to what is left of the payment, and for a
+// cancellation to what the dispute did not give back. A retry of a failed refund counts
+// for the original's cause.
 const lowerByLossSQL = `
 WITH RECURSIVE chain AS (
 	SELECT r.id, r.payment_id, r.origin, r.cause FROM booking_platform.refunds r WHERE r.id = $1::uuid
 	UNION ALL
 	SELECT o.id, o.payment_id, o.origin, o.cause FROM chain c
-	JOIN booking_platform.refunds o ON c.origin = '` + string(OriginRetry) + `' AND o.payment_id = c.payment_id AND c.cause = 'retry:' || o.id::text
+	JOIN booking_platform.refunds o ON c.origin = '` + string(OriginRetry) + `'
+		AND o.payment_id = c.payment_id AND c.cause = 'retry:' || o.id::text
 ), due AS (
 	SELECT r.id, LEAST(
-		p.captured_minor - p.dispute_lost_minor - (SELECT coalesce(sum(o.amount_minor), 0) FROM booking_platform.refunds o
+		p.captured_minor - p.dispute_lost_minor - (SELECT coalesce(sum(o.amount_minor), 0)
+			FROM booking_platform.refunds o
 			WHERE o.payment_id = r.payment_id AND o.id <> r.id AND o.status NOT IN ('failed', 'canceled')),
-		CASE WHEN b.status = 'cancelled' AND EXISTS (SELECT FROM chain c WHERE c.origin = '` + string(OriginPayments) + `' AND c.cause = '` + CauseCancelled + `')
+		CASE WHEN b.status = 'cancelled' AND EXISTS (
+				SELECT FROM chain c WHERE c.origin = '` + string(OriginPayments) + `'
+				AND c.cause = '` + CauseCancelled + `')
 			THEN coalesce(b.refund_minor, 0) - p.dispute_lost_minor ELSE r.amount_minor END
 	) AS amount
-	FROM booking_platform.refunds r JOIN booking_platform.payments p ON p.id = r.payment_id JOIN booking_platform.bookings b ON b.id = p.booking_id
+	FROM booking_platform.refunds r JOIN booking_platform.payments p ON p.id = r.payment_id
+		JOIN booking_platform.bookings b ON b.id = p.booking_id
 	WHERE r.id = $1::uuid AND r.status = 'due' AND r.attempt = $2::int AND p.disputes_open = 0
 )
 UPDATE booking_platform.refunds AS r SET
@@ -324,9 +329,9 @@ UPDATE booking_platform.refunds AS r SET
 FROM due d WHERE r.id = d.id AND d.amount < r.amount_minor
 RETURNING r.status, r.amount_minor, r.attempt`
 
-// lowerByLoss fits a refund that is to be made to what a lost dispute took of its payment;
-// false when nothing is left to make of it, because it was made before or is due no more.
-// One that may have been made under its old amount is looked for at Stripe first.
+// lowerByLoss adjusts a refund to what a lost dispute took. It reports whether there is
+// still a refund to make. A refund that may have been made with its old amount is
+// searched at Stripe first.
 func (p *Payments) lowerByLoss(ctx context.Context, d *dueRefund) (goOn bool, err error) {
 	if d.tries > 1 {
 		callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)

@@ -15,39 +15,39 @@ import (
 )
 
 const (
-	// disputePages is how many pages of 100 one run reads at most.
+	// disputePages is the maximum number of pages of 100 per run.
 	disputePages = 20
-	// disputeBatch is how many disputes that are open here one run asks about at most,
-	// and disputePause, in seconds, how long each is left alone after that. A dispute can
-	// stay open for months, much longer than it is listed.
+	// disputeBatch is the maximum number of open disputes read per run, and disputePause,
+	// in seconds, the pause before one is read again. A dispute can stay open for months,
+	// longer than it is listed.
 	disputeBatch = 20
 	disputePause = 6 * 3600
-	// disputesFor is for how long new disputes are listed.
+	// disputesFor is how long new disputes are listed.
 	disputesFor = 30 * 24 * time.Hour
 )
 
-// disputePage is a page of disputes, each as Stripe wrote it.
+// disputePage keeps the disputes as Stripe wrote them.
 type disputePage struct {
 	stripe.APIResource
 	HasMore bool              `json:"has_more"`
 	Data    []json.RawMessage `json:"data"`
 }
 
-// DiscoverDisputes is one step: it lists, at Stripe, the disputes of the last 30 days, asks
-// about those that are still open here, and records what no event has told of: so a
-// dispute is known, and its end, though Stripe never made the event. Run it every quarter
-// of an hour. It returns how many disputes there was news of.
+// DiscoverDisputes is a step that lists the disputes of the last 30 days at Stripe, reads
+// those that are still open here, and records the changes. A dispute and its end become
+// known even if Stripe never made an event. Run it every 15 minutes. It returns how many
+// disputes have changed.
 //
-// It reads 2,000 disputes at most, a page of 100 in one call and one round trip, and asks
-// about 20; no transaction is open while Stripe is asked. It is safe on every replica at
-// once. What Stripe does not answer is [ErrUnavailable]. It ends with ctx.
+// It reads at most 2,000 listed disputes, with one call and one round trip per 100, and
+// 20 open ones. No transaction is open during a call. It is safe on every replica at
+// once. If Stripe does not answer the error is [ErrUnavailable].
 func (p *Payments) DiscoverDisputes(ctx context.Context) (int, error) {
 	ctx = actingAs(ctx, "payments")
 	found, err := p.listDisputes(ctx)
 	if err != nil {
 		return found, err
 	}
-	asked, err := p.askAboutDisputes(ctx)
+	asked, err := p.refreshOpenDisputes(ctx)
 	return found + asked, err
 }
 
@@ -57,7 +57,8 @@ func (p *Payments) listDisputes(ctx context.Context) (int, error) {
 		if p.paused() {
 			break
 		}
-		params := &stripe.DisputeListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: time.Now().Add(-disputesFor).Unix()}}
+		since := time.Now().Add(-disputesFor).Unix()
+		params := &stripe.DisputeListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: since}}
 		params.Limit = stripe.Int64(100)
 		if after != "" {
 			params.StartingAfter = stripe.String(after)
@@ -68,7 +69,7 @@ func (p *Payments) listDisputes(ctx context.Context) (int, error) {
 		if err := p.getRaw(ctx, "/v1/disputes", query, page); err != nil {
 			return found, p.unavailable(ctx, "list the disputes", "", err)
 		}
-		n, last, err := p.takeDisputes(ctx, page.Data)
+		n, last, err := p.recordNewDisputes(ctx, page.Data)
 		found += n
 		if err != nil || !page.HasMore || last == "" {
 			return found, err
@@ -87,9 +88,8 @@ WHERE (d.payment_id, d.id) = (
 	FOR UPDATE SKIP LOCKED)
 RETURNING d.id`
 
-// askAboutDisputes asks about disputes that are open here, of which Stripe may have told
-// nothing since.
-func (p *Payments) askAboutDisputes(ctx context.Context) (int, error) {
+// refreshOpenDisputes reads disputes from Stripe that are open here.
+func (p *Payments) refreshOpenDisputes(ctx context.Context) (int, error) {
 	found := 0
 	for range disputeBatch {
 		if p.paused() || ctx.Err() != nil {
@@ -109,13 +109,13 @@ func (p *Payments) askAboutDisputes(ctx context.Context) (int, error) {
 		err = p.getRaw(ctx, "/v1/disputes/"+url.PathEscape(id), &form.Values{}, one)
 		var se *stripe.Error
 		if errors.As(err, &se) && se.HTTPStatusCode == http.StatusNotFound {
-			// Another account's, or another mode's.
+			// It belongs to another account or mode.
 			continue
 		}
 		if err != nil {
 			return found, p.unavailable(ctx, "ask about a dispute", "", err)
 		}
-		n, _, err := p.takeDisputes(ctx, []json.RawMessage{one.raw})
+		n, _, err := p.recordNewDisputes(ctx, []json.RawMessage{one.raw})
 		found += n
 		if err != nil {
 			return found, err
@@ -130,7 +130,6 @@ type rawObject struct {
 	raw json.RawMessage
 }
 
-// UnmarshalJSON keeps a copy.
 func (o *rawObject) UnmarshalJSON(b []byte) error {
 	o.raw = append(json.RawMessage(nil), b...)
 	return nil
@@ -142,18 +141,20 @@ func (p *Payments) getRaw(ctx context.Context, path string, query *form.Values, 
 	return p.backend.CallRaw(http.MethodGet, path, p.key, query, &stripe.Params{Context: ctx}, into)
 }
 
-// A dispute is news when it has no row, or Stripe says something that the row does not
-// have.
+// A dispute is new if it has no row, or Stripe reports a fact that the row lacks.
 const newDisputesSQL = `
 SELECT t.n, p.id::text, p.booking_id::text
-FROM jsonb_to_recordset($1::jsonb) AS t (n int, id text, intent text, claimed boolean, withdrawn boolean, reinstated boolean, closed boolean, won boolean, lost boolean)
+FROM jsonb_to_recordset($1::jsonb) AS t (n int, id text, intent text, claimed boolean, withdrawn boolean,
+	reinstated boolean, closed boolean, won boolean, lost boolean)
 JOIN booking_platform.payments p ON p.stripe_payment_intent_id = t.intent
 LEFT JOIN booking_platform.disputes d ON d.payment_id = p.id AND d.id = t.id
-WHERE d.id IS NULL OR t.claimed > d.claimed OR t.withdrawn > d.withdrawn OR t.reinstated > d.reinstated OR t.closed > d.closed OR t.won > d.won OR t.lost > d.lost
+WHERE d.id IS NULL OR t.claimed > d.claimed OR t.withdrawn > d.withdrawn OR t.reinstated > d.reinstated
+	OR t.closed > d.closed OR t.won > d.won OR t.lost > d.lost
 ORDER BY t.n`
 
-// takeDisputes records those that are news, and returns how many, and the last one's id.
-func (p *Payments) takeDisputes(ctx context.Context, objects []json.RawMessage) (news int, last string, err error) {
+// recordNewDisputes records new ones. It returns their number and the last listed id.
+func (p *Payments) recordNewDisputes(ctx context.Context,
+	objects []json.RawMessage) (news int, last string, err error) {
 	type listedDispute struct {
 		N          int    `json:"n"`
 		ID         string `json:"id"`
@@ -178,7 +179,8 @@ func (p *Payments) takeDisputes(ctx context.Context, objects []json.RawMessage) 
 			continue
 		}
 		facts[n] = f
-		all = append(all, listedDispute{n, f.id, o.PaymentIntent.ID, f.claimed, f.withdrawn, f.reinstated, f.closed, f.won,
+		all = append(all, listedDispute{n, f.id, o.PaymentIntent.ID, f.claimed, f.withdrawn, f.reinstated, f.closed,
+			f.won,
 			f.lost})
 	}
 	encoded, err := json.Marshal(all)
@@ -218,7 +220,7 @@ func (p *Payments) takeDisputes(ctx context.Context, objects []json.RawMessage) 
 	return news, last, err
 }
 
-// recordDiscovered records one, as its event would have.
+// recordDiscovered records a dispute as its event would.
 func (p *Payments) recordDiscovered(ctx context.Context, paymentID, bookingID string, f disputeFacts) error {
 	return p.inTxRetry(ctx, "record a dispute", func(tx *sql.Tx) error {
 		if _, err := p.bookings.Tx(tx).Lock(ctx, bookingID); err != nil {

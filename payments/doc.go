@@ -1,71 +1,68 @@
-// Package payments takes the money for a booking through Stripe Checkout, and makes sure
-// that it is applied once.
+// Package payments takes payments for bookings through Stripe Checkout, and applies each
+// payment once.
 //
-// The problem: a customer pays on somebody else's page, and the news arrives by webhook:
-// late, twice, before our own call has returned, or after the hold has ended. The call
-// that creates the Checkout Session may succeed at Stripe and fail on the way back.
-// Whoever trusts the browser's return, the order of events, or a second attempt with new
-// parameters, sells a slot for nothing or takes money twice.
+// The problem is that the customer pays on Stripe's page and the result arrives by
+// webhook: late, twice, out of order, before the call that created the session has
+// returned, or after the hold has expired. That call may also succeed at Stripe while its
+// answer is lost. A service that trusts the browser's return, the order of events, or a
+// second attempt with new parameters sells a slot for nothing or charges twice.
 //
-// So the payment row is committed first, with the parameters of the call frozen in it;
-// then Stripe is called, outside any transaction, with an idempotency key derived from
-// the row, and a repeat sends the same bytes. What Stripe says later is applied inside
-// the webhook's transaction, together with its ledger row, as facts that only grow. The
-// status of a payment is derived from those facts.
+// So the payment row is committed first, with a snapshot of the call's parameters. Then
+// Stripe is called, outside any transaction, with an idempotency key derived from the
+// row, so that a repeat sends the same bytes. What Stripe reports later is applied in the
+// webhook's transaction, together with its ledger row, as facts that are only added. The
+// status of a payment is derived from these facts, so the order of events does not
+// matter.
 //
 //	p, err := payments.New(db, bookings, os.Getenv("STRIPE_SECRET_KEY"), "https://example.com", payments.Options{})
-//	p.Register(receiver)                     // what a Stripe event does to a booking
-//	checkout, err := p.Checkout(ctx, held.ID) // where to send the customer
+//	p.Register(receiver)          // what Stripe's events do to bookings
+//	go p.Run(ctx, receiver)       // background steps
+//	booked, err := p.Book(ctx, r) // hold a slot; send the customer to booked.URL
 //
-// Price and currency come from the booking, which took them from its resource; nothing a
-// client sends reaches them.
+// Price and currency come from the booking; no client input reaches them.
 //
-// Money that comes too late takes its slot again, where that is still free. Money that
-// cannot be applied (the slot is gone, or another session has paid) goes back in full,
-// once; an amount that differs is parked for a person. Of money that comes after a
-// customer has cancelled, the fee of the policy is kept.
+// Money that comes after the hold has expired takes the slot again if it is still free.
+// Money that cannot be applied, because the slot is gone or another session was paid, is
+// refunded in full, once. A payment of another amount is parked for an operator. If a
+// customer cancelled before the money came, the fee of the policy is kept.
 //
-// A payment can be disputed, more than once. While a dispute is open nothing is refunded;
-// what a lost one took counts as given back.
+// While a dispute is open nothing is refunded. What a lost dispute took counts as
+// refunded.
 //
-// A refund is an intent first: a row, bounded by what was paid, committed together with
-// its cause ([Payments.Cancel], [Payments.Refund], an event). A step has Stripe make it.
-// [Payments.Run] runs the background steps. Those who schedule the single steps
-// themselves run these every five seconds; with nothing to do each costs one statement:
+// A refund starts as a row, limited to what was paid and committed together with its
+// cause ([Payments.Cancel], [Payments.Refund], an event). A background step then makes it
+// at Stripe. Stripe's answers to refunds and Checkouts are classified by one table each,
+// in stripeclient.go. An answer 404 never settles anything: a key of another account or
+// mode gets it too.
 //
-//	p.ExpireSessions(ctx)  // end what can still be paid for slots that are gone
-//	p.SettleRefunds(ctx)   // make the refunds that are due
-//	p.RefreshRefunds(ctx)   // find out about refunds that Stripe has hinted at
+// [Payments.Run] runs the background steps. With a scheduler of your own, run these every
+// five seconds; when there is nothing to do each costs one or two statements:
 //
-// This one asks Stripe about single payments whose time is over; run it every minute:
+//	p.ExpireSessions(ctx) // expire sessions whose hold is gone
+//	p.SettleRefunds(ctx)  // make the refunds that are due
+//	p.RefreshRefunds(ctx) // read refunds that events hinted at
 //
-//	p.ReconcilePayments(ctx)       // settle payments of which no event has come
+// Run this one every minute:
 //
-// These list up to 30 days at Stripe in each run, and count against its rate limit; run
-// the first every five minutes, the others every fifteen:
+//	p.ReconcilePayments(ctx) // ask Stripe about overdue payments
 //
-//	p.FetchUndelivered(ctx, receiver) // take the events that were not delivered
-//	p.DiscoverRefunds(ctx)               // find refunds of which no event has come
-//	p.DiscoverDisputes(ctx)              // find disputes, and their ends, of which no event has come
+// These list up to 30 days at Stripe. Run the first every five minutes, the others every
+// fifteen:
 //
-// Each step is safe on every replica at once. Beside them run receiver.Run and the steps
-// of booking.
+//	p.FetchUndelivered(ctx, receiver) // process events that were not delivered
+//	p.DiscoverRefunds(ctx)            // find refunds without an event
+//	p.DiscoverDisputes(ctx)           // find disputes without an event
 //
-// [Payments.FetchSince] takes every event since a time, delivered or not: once, after a
-// backup was restored.
+// All steps are safe on every replica at once. After an answer with Retry-After the steps
+// of that process pause. webhook.Receiver.Run and booking.Store.Run are needed besides.
+// After a restore from a backup, [Payments.FetchSince] processes all events since a time.
 //
-// Where Stripe asks to be left alone (Retry-After), the steps of that process do so. Each
-// call at Stripe ends within Options.Timeout.
-//
-// What follows from each answer of Stripe's to a refund or a Checkout is in one table,
-// answers.go. An object that Stripe does not know (404) ends nothing: a key of another
-// account or mode is answered the same. Several services with accounts of their own may
-// share a database: see Options.Account.
-//
-// Options.OnTransition is called, in the transaction that makes it, for each thing that
-// happens to a payment: there an embedder writes the row of an invoice or a mail. See
+// Options.OnTransition is called in the transaction of each change of a payment; see
 // [Transition].
 //
 // Locks are taken in the order resource, booking, payment, refund. The tables are those
 // of migrations.Payments; other tables may refer to booking_platform.payments (id).
+//
+// The package has no HTTP routes or pages, sends no mail, and knows of no taxes or
+// invoices.
 package payments

@@ -18,44 +18,40 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// The reasons for which a payment is parked, or not applied and refunded.
+// The reasons for which a payment is parked, or is unapplied and refunded.
 const (
-	// ReasonAmount means that amount or currency differ from what was asked for.
+	// ReasonAmount: amount or currency differ from the booking's price.
 	ReasonAmount = "amount_differs"
-	// ReasonLate means that the money came after the hold had ended.
+	// ReasonLate: the money came after the hold had expired.
 	ReasonLate = "hold_expired"
-	// ReasonCancelled means that the money came for a cancelled booking.
+	// ReasonCancelled: the money came for a cancelled booking.
 	ReasonCancelled = "booking_cancelled"
-	// ReasonPaidTwice means that another Checkout Session of the same booking was paid
-	// already.
+	// ReasonPaidTwice: another Checkout Session had paid for the booking.
 	ReasonPaidTwice = "booking_already_paid"
 )
 
-// Register puts the handlers of this package on a receiver. Call it once, before the
-// receiver serves; it panics where a type has a handler already. Each runs inside the
-// receiver's transaction, in which the booking, the payment and the ledger row change
-// together or not at all. The booking's history names the event as the actor,
-// "stripe:evt_…", unless the context names one: see booking.WithActor.
+// Register registers the handlers of this package on a receiver. Call it once, before the
+// receiver serves; it panics if a type has a handler already. A handler runs in the
+// receiver's transaction, so booking, payment and ledger row change together. The
+// booking's history names the event as the actor ("stripe:evt_…") unless the context
+// names one; see booking.WithActor.
 //
-// Subscribe the endpoint at Stripe to these types: checkout.session.completed,
-// checkout.session.expired, checkout.session.async_payment_succeeded,
-// checkout.session.async_payment_failed, charge.refunded, charge.refund.updated,
-// refund.created, refund.updated, refund.failed, charge.dispute.created,
-// charge.dispute.updated, charge.dispute.closed, charge.dispute.funds_withdrawn,
-// charge.dispute.funds_reinstated.
+// Subscribe the endpoint at Stripe to the types that [EventTypes] returns.
 func (p *Payments) Register(r *webhook.Receiver) {
 	for eventType, handler := range p.handlers() {
 		r.Handle(eventType, handler)
 	}
 }
 
-// EventTypes are the types of Stripe's events that [Payments.Register] handles, in
-// alphabetical order: what the endpoint at Stripe has to be subscribed to.
+// EventTypes returns the types of Stripe events that [Payments.Register] handles, sorted:
+// checkout.session.completed, .expired, .async_payment_succeeded and
+// .async_payment_failed; charge.refunded and charge.refund.updated; refund.created,
+// .updated and .failed; charge.dispute.created, .updated, .closed, .funds_withdrawn and
+// .funds_reinstated.
 func EventTypes() []string {
 	return slices.Sorted(maps.Keys((&Payments{}).handlers()))
 }
 
-// handlers are those of Register, by the type of their event.
 func (p *Payments) handlers() map[string]webhook.Handler {
 	all := map[string]webhook.Handler{
 		"checkout.session.completed":               p.handle(p.handleCompleted),
@@ -73,9 +69,8 @@ func (p *Payments) handlers() map[string]webhook.Handler {
 	return all
 }
 
-// checkoutSession is what we use of Stripe's object
-// (https://docs.stripe.com/api/checkout/sessions/object). A PaymentIntent may be an id
-// or, expanded, an object; the receiver has sorted that out already.
+// checkoutSession has the fields used of
+// https://docs.stripe.com/api/checkout/sessions/object.
 type checkoutSession struct {
 	ID            string `json:"id"`
 	PaymentStatus string `json:"payment_status"`
@@ -83,15 +78,13 @@ type checkoutSession struct {
 	Currency      string `json:"currency"`
 }
 
-// paid: "no_payment_required" is what a session says whose total a discount brought to
-// nothing.
+// paid includes "no_payment_required": a discount reduced the total to zero.
 func (s checkoutSession) paid() bool {
 	return s.PaymentStatus == "paid" || s.PaymentStatus == "no_payment_required"
 }
 
-// total is what the customer was asked for, which can be in another currency than ours:
-// Stripe converts prices where the account is set so. One that cannot be read, or stored,
-// is unknown.
+// total returns what the customer was charged, or false if the event has no valid amount.
+// The currency may differ from the booking's, since Stripe can convert prices.
 func (s checkoutSession) total() (booking.Money, bool) {
 	currency := strings.ToLower(s.Currency)
 	if s.AmountTotal == nil || !currencyCode.MatchString(currency) {
@@ -102,14 +95,13 @@ func (s checkoutSession) total() (booking.Money, bool) {
 
 var currencyCode = regexp.MustCompile(`^[a-z]{3}$`)
 
-// handle finds the payment that an event is about, locks its booking, and then lets the
-// step decide. An event that matches no payment is unmatched, since the row may still
-// come, or ignored where it cannot be about a payment of ours.
+// handle matches a Checkout Session event to its payment, locks the booking and calls
+// step. Without a matching payment the event is unmatched, since the row may still come,
+// or ignored; see noPayment.
 func (p *Payments) handle(step func(context.Context, lockedEvent) (webhook.Outcome, error)) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		var s checkoutSession
-		// An object that is no Checkout Session can match no payment. An error would have
-		// Stripe send it for three days.
+		// An error would make Stripe resend the event for three days.
 		if json.Unmarshal(ev.Object, &s) != nil || ev.SessionID == "" {
 			return p.noPayment(ev), nil
 		}
@@ -122,21 +114,22 @@ func (p *Payments) handle(step func(context.Context, lockedEvent) (webhook.Outco
 		}
 		lock := p.bookings.Tx(tx).Lock
 		if expired {
-			// Its slot may be taken again, which begins with the resource. Should the
-			// booking expire only now, the order is another, and Postgres ends one of two
-			// that wait for each other: that one is run again.
+			// Retaking the slot locks the resource first. If the booking expires only
+			// now, the order is reversed, and Postgres may abort this transaction as a
+			// deadlock; it is retried.
 			lock = p.bookings.Tx(tx).LockWithResource
 		}
-		return p.withLockedBooking(ctx, tx, ev, pay, lock, func(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
-			e.session = s
-			return step(ctx, e)
-		})
+		return p.withLockedBooking(ctx, tx, ev, pay, lock,
+			func(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
+				e.session = s
+				return step(ctx, e)
+			})
 	}
 }
 
-// completed handles the end of a Checkout: paid, or, by a delayed method, not yet. It may
-// be called any number of times for one session, by both of its event types, and by the
-// replay of an event that was parked: then it decides anew, on what is true now.
+// handleCompleted handles a completed Checkout, paid or waiting for a delayed payment
+// method. It may run any number of times per session, for both event types and for the
+// replay of a parked event, and then decides by the present state.
 func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	d, err := e.readDecisions(ctx)
 	if err != nil {
@@ -145,26 +138,22 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 	total, known := e.session.total()
 	switch {
 	case d.this && (!known || total != e.payment.Amount):
-		// The money was applied, or is on its way back: what another event says of the
-		// amount changes nothing of that.
+		// The money was applied or is being refunded already.
 		return webhook.Processed, nil
 	case !known || total != e.payment.Amount:
 		return p.park(ctx, e, ReasonAmount)
 	case !e.session.paid():
 		return p.handleProcessing(ctx, e)
 	case d.goneBack:
-		// Parked, and an operator has begun to give it back: there is nothing to confirm
-		// a booking with.
+		// Parked, and an operator has begun to refund it.
 		return webhook.Parked, nil
 	case d.this:
-		// Whatever the booking has become since, this money was applied, or is on its way
-		// back.
+		// The money was applied or is being refunded already.
 	case d.other:
 		return p.returnUnapplied(ctx, e, ReasonPaidTwice)
 	case e.booking.Status == booking.Pending:
-		// The units are still held, so the customer gets them, even when the clock has
-		// just passed the hold's end. Money that comes after the start of the slot goes
-		// back.
+		// The units are still held, so confirm even if the hold has just expired, but not
+		// after the start of the slot.
 		_, err := e.bookings.ConfirmLate(ctx, e.booking.ID)
 		if errors.Is(err, booking.ErrSlotGone) {
 			if err := ignoreNotPending(e.bookings.Expire(ctx, e.booking.ID)); err != nil {
@@ -176,7 +165,6 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 			return "", err
 		}
 	case e.booking.Status == booking.Expired:
-		// The slot may be taken again, if it is still free.
 		_, err := e.bookings.Retake(ctx, e.booking.ID)
 		if errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrSlotGone) {
 			return p.returnUnapplied(ctx, e, ReasonLate)
@@ -193,9 +181,9 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 	return webhook.Processed, p.cancelRefundedBooking(ctx, e.tx, e.bookings, e.payment.ID, e.booking.ID)
 }
 
-// afterCancellation handles money that came for a booking that was cancelled as a hold:
-// what its policy keeps is kept, and the rest goes back; all of it where the customer
-// began to pay only after the cancellation.
+// handleAfterCancellation handles money for a booking that was cancelled while it was a
+// hold: the policy's fee is kept and the rest refunded. All is refunded if the customer
+// began to pay after the cancellation.
 func (p *Payments) handleAfterCancellation(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	var begun time.Time
 	if e.event.Type == "checkout.session.completed" {
@@ -214,8 +202,8 @@ func (p *Payments) handleAfterCancellation(ctx context.Context, e lockedEvent) (
 	return webhook.Processed, commitDueRefund(ctx, e.tx, e.payment.ID, "", "stripe:"+e.event.ID)
 }
 
-// processing keeps the slot for a delayed method while the customer's bank makes up its
-// mind, but not beyond the booking's start.
+// handleProcessing extends the hold while a delayed payment method is pending, at most to
+// the booking's start.
 func (p *Payments) handleProcessing(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	if e.booking.Status == booking.Pending {
 		until, err := e.databaseTime(ctx)
@@ -233,8 +221,7 @@ func (p *Payments) handleProcessing(ctx context.Context, e lockedEvent) (webhook
 	return webhook.Processed, e.record(ctx, facts{completed: true})
 }
 
-// park records the money that came and why it cannot be applied. The booking stays as it
-// is.
+// park records the money and the reason. The booking does not change.
 func (p *Payments) park(ctx context.Context, e lockedEvent, reason string) (webhook.Outcome, error) {
 	f := facts{completed: true, parked: reason}
 	if total, known := e.session.total(); known && e.session.paid() {
@@ -245,7 +232,7 @@ func (p *Payments) park(ctx context.Context, e lockedEvent, reason string) (webh
 	return webhook.Parked, e.record(ctx, f)
 }
 
-// asyncFailed handles a delayed method that was refused: the slot is free again.
+// handleAsyncFailed handles a refused delayed payment method.
 func (p *Payments) handleAsyncFailed(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	if err := e.record(ctx, facts{completed: true, failed: true}); err != nil {
 		return "", err
@@ -253,7 +240,7 @@ func (p *Payments) handleAsyncFailed(ctx context.Context, e lockedEvent) (webhoo
 	return webhook.Processed, e.releaseHold(ctx)
 }
 
-// expired handles a Checkout that nobody paid in time: the slot is free again.
+// handleExpired handles a session that was not paid in time.
 func (p *Payments) handleExpired(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	if err := e.record(ctx, facts{expired: true}); err != nil {
 		return "", err
@@ -261,7 +248,8 @@ func (p *Payments) handleExpired(ctx context.Context, e lockedEvent) (webhook.Ou
 	return webhook.Processed, e.releaseHold(ctx)
 }
 
-// releaseHold ends a hold that no other Checkout Session of the booking can still pay for.
+// releaseHold expires the hold unless another session of the booking can still pay for
+// it.
 func (e lockedEvent) releaseHold(ctx context.Context) error {
 	var alive bool
 	if err := e.tx.QueryRowContext(ctx, othersAliveSQL, e.booking.ID, e.payment.ID).Scan(&alive); err != nil || alive {
@@ -270,9 +258,8 @@ func (e lockedEvent) releaseHold(ctx context.Context) error {
 	return ignoreNotPending(e.bookings.Expire(ctx, e.booking.ID))
 }
 
-// lockedEvent is one event about one payment, with its booking locked until the transaction
-// ends. The payment was read before the lock: of it, only what never changes is to be
-// used.
+// lockedEvent is an event about a payment, with its booking locked until the transaction
+// ends. The payment was read before the lock: use only its immutable fields.
 type lockedEvent struct {
 	tx       Tx
 	bookings *booking.Tx
@@ -282,7 +269,7 @@ type lockedEvent struct {
 	booking  booking.Booking
 }
 
-// withLockedBooking locks the booking of a payment and lets the step decide.
+// withLockedBooking locks the booking of a payment and calls step.
 func (p *Payments) withLockedBooking(
 	ctx context.Context, tx webhook.Tx, ev webhook.Event, pay Payment,
 	lock func(context.Context, string) (booking.Booking, error),
@@ -306,7 +293,7 @@ func (p *Payments) withLockedBooking(
 	return outcome, nil
 }
 
-// actingAs names an actor where the caller has not.
+// actingAs sets the actor unless the context has one.
 func actingAs(ctx context.Context, actor string) context.Context {
 	if booking.Actor(ctx) != "" {
 		return ctx
@@ -314,11 +301,10 @@ func actingAs(ctx context.Context, actor string) context.Context {
 	return booking.WithActor(ctx, actor)
 }
 
-// noPayment is the outcome of a Checkout Session's event that matches no payment. A
-// session of ours carries our payment's id as its reference, and a success_url below our
-// own address: an event without them is of another product, or another installation, on
-// the same Stripe account, and is ignored. Where the object does not say which
-// success_url its session has, the reference decides.
+// noPayment returns the outcome of a Checkout Session event without a matching payment.
+// Sessions of this service carry a payment id as their reference and a success_url below
+// appURL. Other sessions belong to another product or installation on the same Stripe
+// account and are ignored. If the event has no success_url, the reference decides.
 func (p *Payments) noPayment(ev webhook.Event) webhook.Outcome {
 	if uuid.Validate(ev.Reference) != nil {
 		return webhook.Ignored
@@ -326,7 +312,6 @@ func (p *Payments) noPayment(ev webhook.Event) webhook.Outcome {
 	var session struct {
 		SuccessURL json.RawMessage `json:"success_url"`
 	}
-	// What cannot be read is not known.
 	if json.Unmarshal(ev.Object, &session) != nil || session.SuccessURL == nil {
 		return webhook.Unmatched
 	}
@@ -337,10 +322,9 @@ func (p *Payments) noPayment(ev webhook.Event) webhook.Outcome {
 	return webhook.Unmatched
 }
 
-// unapplied records money that cannot be applied to its booking, and why, and commits to
-// give it back in full: once, because the reason is the refund's cause. While a dispute
-// of it is open it only records; makeDue follows when that is over. The booking stays as
-// it is.
+// returnUnapplied records money that cannot be applied and commits to refund it in full,
+// once: the reason is the refund's cause. While a dispute is open no refund is committed;
+// commitDueRefund runs again when it closes. The booking does not change.
 func (p *Payments) returnUnapplied(ctx context.Context, e lockedEvent, reason string) (webhook.Outcome, error) {
 	if p.opts.ParkUnapplied {
 		return p.park(ctx, e, reason)
@@ -357,8 +341,8 @@ func (p *Payments) returnUnapplied(ctx context.Context, e lockedEvent, reason st
 	return webhook.Processed, nil
 }
 
-// A booking that was refunded in full, and not by us alone: somebody at Stripe has
-// decided that it is off.
+// Whether the payment was refunded in full, at least partly by a refund made at Stripe,
+// and whether the booking is still ahead.
 const refundedAtStripeSQL = `
 SELECT p.captured_minor > 0 AND p.refunded_minor >= p.captured_minor AND NOT p.parked AND p.unapplied = ''
    AND EXISTS (SELECT FROM booking_platform.refunds r
@@ -366,9 +350,9 @@ SELECT p.captured_minor > 0 AND p.refunded_minor >= p.captured_minor AND NOT p.p
        lower(b.during) > statement_timestamp()
 FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id WHERE p.id = $1::uuid`
 
-// cancelRefundedBooking cancels a booking that lies ahead when it was refunded in full at Stripe.
-// It is asked after every event of a payment and of its refunds, so that it makes no
-// difference which of them comes first. The booking is locked.
+// cancelRefundedBooking cancels a confirmed booking ahead that was refunded in full at
+// Stripe. It is called after every event of a payment and its refunds, so their order
+// does not matter. The booking is locked.
 func (p *Payments) cancelRefundedBooking(ctx context.Context, q booking.Querier, bookings *booking.Tx, paymentID,
 	bookingID string) error {
 	if p.opts.KeepRefunded {

@@ -11,14 +11,13 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// RegisterBatch has payments that arrive at the same time share a transaction, besides
-// [Payments.Register], which comes first. Only what is plain shares one: a paid
-// checkout.session.completed of the right amount, for an open payment whose session is
-// known, and a hold whose time has not passed. All else, and what could not be settled
-// together, is handled by itself, and the state afterwards is the same. It is for an
-// endpoint that gets more events a second than it can commit; see
-// [webhook.Receiver.HandleBatch]. Where Options.OnTransition is set it does nothing:
-// what that is told happens one by one.
+// RegisterBatch lets payments that arrive at the same time share a transaction; call it
+// after [Payments.Register]. A batch takes only simple events: a paid
+// checkout.session.completed with the right amount, for an open payment with a stored
+// session id and a hold that has not expired. Other events, and events of a failed batch,
+// are handled one by one with the same result. Use it for an endpoint that receives more
+// events per second than it can commit; see [webhook.Receiver.HandleBatch]. With
+// Options.OnTransition it does nothing.
 func (p *Payments) RegisterBatch(r *webhook.Receiver) {
 	if p.opts.OnTransition != nil {
 		return
@@ -26,7 +25,7 @@ func (p *Payments) RegisterBatch(r *webhook.Receiver) {
 	r.HandleBatch("checkout.session.completed", p.handleCompletedBatch)
 }
 
-// batchedEvent is what an event says, as the statements read it.
+// batchedEvent is an event as the statements read it.
 type batchedEvent struct {
 	EventID   string `json:"event_id"`
 	SessionID string `json:"session_id"`
@@ -37,13 +36,14 @@ type batchedEvent struct {
 	BookingID string `json:"booking_id"`
 }
 
-// openPlain is true of a payment p about which nothing has been heard, and whose booking
-// no other payment has paid for.
-const openPlain = `NOT p.completed AND NOT p.failed AND NOT p.expired AND NOT p.parked AND p.disputes = 0 AND p.captured_minor = 0 AND p.refunded_minor = 0
-	AND p.refunds_unknown = 0 AND p.unapplied = ''
-	AND NOT EXISTS (SELECT FROM booking_platform.payments o WHERE o.booking_id = p.booking_id AND o.id <> p.id AND o.captured_minor > 0)`
+// openPlain is true for a payment p without any facts whose booking has no captured
+// payment.
+const openPlain = `NOT p.completed AND NOT p.failed AND NOT p.expired AND NOT p.parked AND p.disputes = 0
+	AND p.captured_minor = 0 AND p.refunded_minor = 0 AND p.refunds_unknown = 0 AND p.unapplied = ''
+	AND NOT EXISTS (SELECT FROM booking_platform.payments o WHERE o.booking_id = p.booking_id AND o.id <> p.id
+		AND o.captured_minor > 0)`
 
-// One event for each booking: of two the order would matter.
+// One event per booking, because the order of two would matter.
 const plainSQL = `
 SELECT DISTINCT ON (p.booking_id) t.event_id, p.id::text, p.booking_id::text
 FROM jsonb_to_recordset($1::jsonb) AS t(event_id text, session_id text, total bigint, currency text)
@@ -51,18 +51,19 @@ JOIN booking_platform.payments p ON p.stripe_session_id = t.session_id
 WHERE p.amount_minor = t.total AND p.currency = t.currency AND ` + openPlain + `
 ORDER BY p.booking_id, t.event_id`
 
-// The bookings are locked by now, so that what is said of the payments holds.
+// The bookings are locked, so the payments cannot change any more.
 const recordPlainSQL = `
 UPDATE booking_platform.payments AS p SET
 	stripe_payment_intent_id = coalesce(p.stripe_payment_intent_id, nullif(t.intent_id, '')),
-	completed = true, captured_minor = p.amount_minor, captured_currency = p.currency, updated_at = statement_timestamp()
+	completed = true, captured_minor = p.amount_minor, captured_currency = p.currency,
+		updated_at = statement_timestamp()
 FROM jsonb_to_recordset($1::jsonb) AS t(payment_id uuid, intent_id text)
 WHERE p.id = t.payment_id AND ` + openPlain
 
 var errChanged = errors.New("payments: a payment has changed since it was looked at")
 
-// handleCompletedBatch settles the plain ones among completed Checkouts: what completed
-// does, where it confirms a hold.
+// handleCompletedBatch handles the simple ones among completed Checkouts, as
+// handleCompleted does for a pending booking, and returns the ids of their events.
 func (p *Payments) handleCompletedBatch(ctx context.Context, tx webhook.Tx,
 	events []webhook.BatchEvent) ([]string, error) {
 	plain, err := selectPlain(ctx, tx, events)
@@ -104,7 +105,7 @@ func (p *Payments) handleCompletedBatch(ctx context.Context, tx webhook.Tx,
 	return settled, nil
 }
 
-// selectPlain finds the events that are plain by what they and their payments say.
+// selectPlain returns the simple events by id, with their payments and bookings.
 func selectPlain(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) (map[string]batchedEvent, error) {
 	candidates := make([]batchedEvent, 0, len(events))
 	byEvent := make(map[string]batchedEvent, len(events))
@@ -146,7 +147,7 @@ func selectPlain(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent
 }
 
 func asJSON(events []batchedEvent) string {
-	// Strings that the receiver has checked, and numbers, can always be written.
+	// Numbers and valid strings: encoding cannot fail.
 	text, _ := json.Marshal(events)
 	return string(text)
 }

@@ -12,18 +12,16 @@ import (
 )
 
 const (
-	// expireBatch is how many sessions one run of the step takes at most.
+	// expireBatch is the maximum number of sessions per run.
 	expireBatch = 20
-	// expireLease, in seconds, is for how long a session is left to whoever took it:
-	// longer than asking Stripe about one takes. It is also how long one that failed has
-	// to wait.
+	// expireLease, in seconds, is longer than the calls for one session take, and the
+	// pause after a failure.
 	expireLease = 120
 )
 
-// A session is to be ended when its hold is gone, by whatever way, and it could still be
-// paid. Should it turn out to be paid, its hold is kept until the time that is returned,
-// so that its event finds the slot: a quarter of an hour at a time, but not beyond its
-// start.
+// Leases an unpaid session whose hold is gone. If the session turns out to be paid, its
+// hold is kept until the returned time, so that the payment's event finds the slot: 15
+// minutes at a time, but not beyond the slot's start.
 const leaseSessionSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 FROM booking_platform.bookings h
@@ -32,7 +30,8 @@ WHERE h.id = p.booking_id AND p.id = (
 	WHERE NOT o.completed AND NOT o.expired AND NOT o.failed AND o.stripe_session_id IS NOT NULL
 	AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
 	AND o.account IN ('', $2::text)
-	AND (b.status IN ('expired', 'cancelled') OR (b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) <= statement_timestamp()))
+	AND (b.status IN ('expired', 'cancelled')
+		OR (b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) <= statement_timestamp()))
 	ORDER BY o.session_expires_at LIMIT 1
 	FOR UPDATE OF o SKIP LOCKED)
 RETURNING p.id::text, p.booking_id::text, p.stripe_session_id,
@@ -42,19 +41,18 @@ const markExpiredSQL = `
 UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
 WHERE p.id = $1::uuid AND NOT p.completed`
 
-// ExpireSessions is one step: it ends, at Stripe, the Checkout Sessions whose hold is
-// gone, so that nobody pays for a slot that another can take, and gives the slot back.
-// Run it before booking.ReleaseExpired, every few seconds. It returns how many it ended,
-// 20 at most; nothing to do is two round trips.
+// ExpireSessions is a step that expires, at Stripe, the Checkout Sessions whose hold is
+// gone, so that no customer pays for a slot that others can take, and releases the hold.
+// Run it every few seconds. It returns how many it expired, at most 20 per run. With
+// nothing to do it takes two round trips.
 //
-// A session that Stripe will not end, because the customer has just paid, is left alone:
-// the payment wins, and is applied at once. While a bank makes up its mind about it, its
-// hold is kept.
+// If Stripe refuses because the customer has just paid, the payment wins and is applied
+// at once. While a delayed payment method is pending, its hold is kept.
 //
-// Each session is leased in the database before the call, so the step is safe on every
-// replica at once, and no transaction is open while Stripe is asked. The history of a
-// hold that it ends names "payments", unless the context names an actor. It goes on after
-// a session that failed, and returns what failed; it ends with ctx.
+// Each session is leased before the call to Stripe, so the step is safe on every replica,
+// and no transaction is open during the call. The history of a released hold names the
+// actor "payments" unless the context names one. The step continues after a failed
+// session and returns the failures joined.
 func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 	if err := p.expireUnstarted(ctx); err != nil {
 		return 0, err
@@ -102,22 +100,23 @@ func (p *Payments) leaseSession(ctx context.Context) (leasedSession, bool, error
 	return l, err == nil, err
 }
 
-// expireSession asks Stripe, then records the answer; true when the session has ended.
+// expireSession calls Stripe and records the answer. It reports whether the session has
+// ended.
 func (p *Payments) expireSession(ctx context.Context, l leasedSession) (bool, error) {
 	ctx = actingAs(ctx, "payments")
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
 	params := &stripe.CheckoutSessionExpireParams{}
 	params.Context = callCtx
-	// Without a fixed key: ending a session twice is harmless, while a stored failure
-	// would be replayed for a day.
+	// No idempotency key: expiring twice is harmless, and a stored failure would be
+	// replayed for a day.
 	_, err := p.sessions.Expire(l.sessionID, params)
 	if err != nil {
 		current, getErr := p.sessionStatus(callCtx, l.sessionID)
 		switch {
 		case getErr == nil && current == stripe.CheckoutSessionStatusComplete:
-			// The customer has just paid, or has begun to: what has come is applied at
-			// once, and the hold is kept for what has not.
+			// The customer has completed the Checkout: apply what was paid, and keep the
+			// hold for a pending payment method.
 			if err := ignoreNotPending(p.bookings.Extend(ctx, l.bookingID, l.keepUntil)); err != nil {
 				return false, err
 			}
@@ -149,8 +148,8 @@ func (p *Payments) expireSession(ctx context.Context, l leasedSession) (bool, er
 	return err == nil, err
 }
 
-// sessionStatus asks what a session has become. One that Stripe does not know is an
-// error, but for Options.MissingIsGone.
+// sessionStatus reads the status of a session. An unknown session is an error, except
+// with Options.MissingIsGone.
 func (p *Payments) sessionStatus(ctx context.Context, id string) (stripe.CheckoutSessionStatus, error) {
 	params := &stripe.CheckoutSessionParams{}
 	params.Context = ctx
@@ -164,27 +163,30 @@ func (p *Payments) sessionStatus(ctx context.Context, id string) (stripe.Checkou
 	return s.Status, nil
 }
 
-// Whoever died between the intent and Stripe's answer leaves a row without a session id.
-// Its URL was told to nobody.
+// A crash between the commit of the row and Stripe's answer leaves a row without a
+// session id. The customer never got its URL.
 const unstartedSQL = `
 SELECT p.booking_id::text FROM booking_platform.payments p
-WHERE NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL AND p.session_expires_at < statement_timestamp()
+WHERE NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL
+	AND p.session_expires_at < statement_timestamp()
 AND p.account IN ('', $2::text)
 LIMIT $1::int`
 
-// Who has either of them locked is not waited for: they are left for the next time.
+// Locked rows are left to the next run.
 const lockUnstartedSQL = `
 SELECT b.id::text FROM booking_platform.bookings b JOIN booking_platform.payments p ON p.booking_id = b.id
 WHERE b.id = $1::uuid AND NOT p.completed AND NOT p.expired AND NOT p.failed
 FOR NO KEY UPDATE OF b, p SKIP LOCKED`
 
-// Of a booking's payments one at most is open.
+// At most one payment of a booking is open.
 const expireUnstartedSQL = `
 UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
 WHERE p.booking_id = $1::uuid
-AND NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL AND p.session_expires_at < statement_timestamp()`
+AND NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL
+	AND p.session_expires_at < statement_timestamp()`
 
-// expireUnstarted ends payments that nobody can pay, 20 at most. Nothing to do is one round trip.
+// expireUnstarted expires up to 20 payments without a session. With nothing to do it
+// takes one round trip.
 func (p *Payments) expireUnstarted(ctx context.Context) error {
 	var bookings []string
 	err := p.read(ctx, "find unbegun payments", func(q booking.Querier) error {

@@ -12,20 +12,20 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// A session is matched by its id; else by our payment's id, and then only where no other
-// session is stored: the event may arrive before we have stored the id.
+// Matches by session id, or by payment id if no session id is stored: the event may
+// arrive before the id is stored.
 const matchSQL = `SELECT ` + paymentColumns + `,
 	(SELECT b.status = 'expired' FROM booking_platform.bookings b WHERE b.id = p.booking_id)
 FROM booking_platform.payments p
 WHERE p.stripe_session_id = $1 OR (p.id = $2::uuid AND p.stripe_session_id IS NULL)
 ORDER BY p.stripe_session_id NULLS LAST LIMIT 1`
 
-// match finds the payment without locking it: the booking is locked first, everywhere. It
-// tells whether the booking has expired, so that who may take its slot again locks the
-// resource before it.
+// match finds the payment without locking it, because the booking is locked first. It
+// also reports whether the booking has expired: retaking its slot locks the resource
+// before it.
 func match(ctx context.Context, tx webhook.Tx, ev webhook.Event) (pay Payment, expired, found bool, err error) {
-	// A foreign reference, another system's cart number, is not worth an error in SQL:
-	// that would fail the event for ever.
+	// A foreign reference must not cause an SQL error, which would fail the event on
+	// every retry.
 	ref, err := uuid.Parse(ev.Reference)
 	if err != nil {
 		ref = uuid.Nil
@@ -37,7 +37,7 @@ func match(ctx context.Context, tx webhook.Tx, ev webhook.Event) (pay Payment, e
 	return pay, expired, err == nil, err
 }
 
-// alsoScan reads one more column after those of a payment.
+// alsoScan scans one more column after those of a payment.
 type alsoScan struct {
 	row  *sql.Row
 	more any
@@ -45,16 +45,15 @@ type alsoScan struct {
 
 func (s alsoScan) Scan(dest ...any) error { return s.row.Scan(append(dest, s.more)...) }
 
-// facts is what an event adds to a payment. Nothing in it is ever taken back.
+// facts are what an event adds to a payment. They are never removed.
 type facts struct {
 	completed, failed, expired bool
 	captured                   booking.Money
 	parked, unapplied          string
 }
 
-// The first reason for parking stands, and ids are filled in once. $11 is true when it
-// was decided what becomes of the money: it is then no longer parked, and what came is
-// what was decided on.
+// The first parking reason is kept and ids are set once. $11 means that the money is
+// decided on: the payment is no longer parked and captured is what was decided on.
 const recordSQL = `
 UPDATE booking_platform.payments AS p SET
 	stripe_session_id = coalesce(p.stripe_session_id, $2),
@@ -62,15 +61,16 @@ UPDATE booking_platform.payments AS p SET
 	completed = p.completed OR $4::boolean,
 	failed = p.failed OR $5::boolean,
 	expired = p.expired OR $6::boolean,
-	captured_minor = CASE WHEN p.parked AND $11::boolean THEN $7::bigint ELSE GREATEST(p.captured_minor, $7::bigint) END,
-	captured_currency = CASE WHEN p.captured_minor > 0 AND NOT (p.parked AND $11::boolean) THEN p.captured_currency ELSE $9::text END,
+	captured_minor = CASE WHEN p.parked AND $11::boolean THEN $7::bigint
+		ELSE GREATEST(p.captured_minor, $7::bigint) END,
+	captured_currency = CASE WHEN p.captured_minor > 0 AND NOT (p.parked AND $11::boolean) THEN p.captured_currency
+		ELSE $9::text END,
 	parked = NOT $11::boolean AND (p.parked OR $8::text <> ''),
 	parked_reason = CASE WHEN $11::boolean THEN '' WHEN p.parked THEN p.parked_reason ELSE $8::text END,
 	unapplied = CASE WHEN p.unapplied = '' THEN $10::text ELSE p.unapplied END,
 	updated_at = statement_timestamp()
 WHERE p.id = $1::uuid`
 
-// record adds facts to the payment.
 func (e lockedEvent) record(ctx context.Context, f facts) error {
 	decided := f.captured.Minor > 0 && f.parked == ""
 	_, err := e.tx.ExecContext(ctx, recordSQL, e.payment.ID, e.event.SessionID, e.event.PaymentIntentID,
@@ -79,22 +79,21 @@ func (e lockedEvent) record(ctx context.Context, f facts) error {
 }
 
 const decidedSQL = `
-SELECT coalesce(bool_or(p.id = $2::uuid AND NOT p.parked), false), coalesce(bool_or(p.id <> $2::uuid AND NOT p.parked AND p.unapplied = ''), false),
-	coalesce(bool_or(p.id = $2::uuid AND p.parked AND (p.refund_committed > 0 OR p.refunds_unknown > 0 OR p.dispute_lost_minor > 0)), false)
+SELECT coalesce(bool_or(p.id = $2::uuid AND NOT p.parked), false),
+	coalesce(bool_or(p.id <> $2::uuid AND NOT p.parked AND p.unapplied = ''), false),
+	coalesce(bool_or(p.id = $2::uuid AND p.parked AND (p.refund_committed > 0 OR p.refunds_unknown > 0
+		OR p.dispute_lost_minor > 0)), false)
 FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND p.captured_minor > 0`
 
-// decisions is what has been decided about the money of a booking.
+// decisions are those made on the money of a booking.
 type decisions struct {
-	// this: what becomes of this payment's money. other: another payment has paid for the
-	// booking.
+	// this: on this payment's money. other: another payment pays for the booking.
 	this, other bool
-	// goneBack: this payment is parked, and some of its money has gone back, or is about
-	// to.
+	// goneBack: this payment is parked and a part of it is being refunded.
 	goneBack bool
 }
 
-// readDecisions reads what was decided before. The booking's lock makes the answer hold; what
-// was read before it may have changed since.
+// readDecisions reads the decisions, which the booking's lock keeps from changing.
 func (e lockedEvent) readDecisions(ctx context.Context) (d decisions, err error) {
 	err = e.tx.QueryRowContext(ctx, decidedSQL, e.booking.ID, e.payment.ID).Scan(&d.this, &d.other, &d.goneBack)
 	return d, err
@@ -104,7 +103,7 @@ const othersAliveSQL = `
 SELECT EXISTS (SELECT FROM booking_platform.payments p
 WHERE p.booking_id = $1::uuid AND p.id <> $2::uuid AND NOT p.expired AND NOT p.failed)`
 
-// clock reads the database's time, which alone judges holds.
+// databaseTime returns the database's clock, by which holds are judged.
 func (e lockedEvent) databaseTime(ctx context.Context) (time.Time, error) {
 	var now time.Time
 	err := e.tx.QueryRowContext(ctx, `SELECT statement_timestamp()`).Scan(&now)

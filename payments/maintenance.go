@@ -10,17 +10,16 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Run runs every background step of this package at its own pace until ctx ends, and then
-// returns nil. receiver is the one that [Payments.Register] was called with; nil is an
-// error.
+// Run runs the background steps of this package, each at its own pace, until ctx ends,
+// and returns nil. receiver is the one given to [Payments.Register]; nil is an error.
 //
-// Run is safe on every replica at once. A step that fails or panics is logged, reported to
-// Options.OnStep and run again. The single steps are exported for programs that have a
-// scheduler of their own; the package comment lists their periods.
+// Run is safe on every replica at once. A step that fails or panics is logged, reported
+// to Options.OnStep and run again. With a scheduler of your own, call the single steps
+// instead; the package comment lists their periods.
 //
-// Run does not wait for booking.Store.Run, which releases expired holds. The Checkout
-// Session of a hold is ended whether its slot has been released or not; a customer who
-// pays in between gets the slot back if it is still free, and else a full refund.
+// booking.Store.Run, which releases expired holds, may run in any order with it. A
+// session is expired whether its slot has been released or not. A customer who pays in
+// between gets the slot back if it is free, or else a full refund.
 func (p *Payments) Run(ctx context.Context, receiver *webhook.Receiver) error {
 	if receiver == nil {
 		return errors.New("payments: Run requires the webhook receiver")
@@ -29,8 +28,8 @@ func (p *Payments) Run(ctx context.Context, receiver *webhook.Receiver) error {
 	return nil
 }
 
-// Steps returns the names of the steps that [Payments.Run] reports to Options.OnStep, in
-// alphabetical order.
+// Steps returns the names of the steps that [Payments.Run] reports to Options.OnStep,
+// sorted.
 func Steps() []string {
 	var names []string
 	for _, round := range (&Payments{}).rounds(nil) {
@@ -59,7 +58,7 @@ func (p *Payments) rounds(receiver *webhook.Receiver) []periodic.Round {
 				return p.FetchUndelivered(ctx, receiver)
 			}},
 		}},
-		// These two list up to 30 days at Stripe.
+		// Both list 30 days at Stripe.
 		{Every: 15 * time.Minute, Steps: []periodic.Step{
 			{Name: "payments.DiscoverRefunds", Timeout: 2 * time.Minute, Do: p.DiscoverRefunds},
 			{Name: "payments.DiscoverDisputes", Timeout: 2 * time.Minute, Do: p.DiscoverDisputes},

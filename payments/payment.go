@@ -9,80 +9,73 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Status is what the facts of a payment amount to. It is derived, never stored beside
-// them.
+// Status is derived from the facts of a payment; it is not stored.
 type Status string
 
 // The statuses of a payment.
 const (
-	// Open waits for the customer.
+	// Open: waiting for the customer.
 	Open Status = "open"
-	// Processing was completed by a delayed method, and the money has not come yet.
+	// Processing: completed with a delayed payment method, money not received yet.
 	Processing Status = "processing"
-	// Paid has the money.
-	Paid Status = "paid"
-	// PartiallyRefunded gave some of it back.
+	// Paid: money received.
+	Paid              Status = "paid"
 	PartiallyRefunded Status = "partially_refunded"
-	// Refunded gave all of it back.
-	Refunded Status = "refunded"
-	// Disputed has a dispute that is open, or several. No refund of it is made meanwhile.
+	Refunded          Status = "refunded"
+	// Disputed: at least one dispute is open. No refund is made meanwhile.
 	Disputed Status = "disputed"
-	// DisputeLost has no open dispute, and has lost one: Payment.Lost is with the
-	// customer.
+	// DisputeLost: no dispute is open and at least one is lost; see Payment.Lost.
 	DisputeLost Status = "dispute_lost"
-	// Failed was refused by a delayed method, or could never be begun.
+	// Failed: a delayed payment method was refused, or the Checkout was abandoned before
+	// it started.
 	Failed Status = "failed"
-	// Expired was not paid in time.
+	// Expired: not paid in time.
 	Expired Status = "expired"
-	// Parked waits for a person; ParkedReason says why.
+	// Parked: an operator must decide; see Payment.ParkedReason.
 	Parked Status = "parked"
 )
 
-// Payment is one Checkout Session for one booking. Amounts are in minor units; times are
+// Payment is one Checkout Session of one booking. Amounts are in minor units, times in
 // UTC.
 type Payment struct {
-	// ID is ours, a UUIDv7: the session's client_reference_id, and payment_id in its
-	// metadata.
-	ID string
-	// BookingID is the booking that it pays for.
+	// ID is a UUIDv7: the session's client_reference_id, and payment_id in its metadata.
+	ID        string
 	BookingID string
-	// SessionID is Stripe's id (cs_…); empty until Stripe has answered or an event has
+	// SessionID is Stripe's id (cs_…), or empty until Stripe has answered or an event
 	// named it.
 	SessionID string
-	// PaymentIntentID is Stripe's id (pi_…); empty until it was paid.
+	// PaymentIntentID is Stripe's id (pi_…), or empty until the payment is paid.
 	PaymentIntentID string
-	// Account is whose payment it is at Stripe: Options.Account and the mode of the key,
-	// such as "live" or "shop/test".
+	// Account is the account at Stripe: Options.Account and the mode of the key, such as
+	// "live" or "shop/test".
 	Account string
-	// URL is Stripe's page for the customer; empty until Stripe has answered.
+	// URL is Stripe's page for the customer, or empty until Stripe has answered.
 	URL string
-	// Amount is what was asked for.
+	// Amount is the price of the booking.
 	Amount booking.Money
-	// Captured is what Stripe says was paid: in the currency of Amount, unless the
-	// payment is parked with ReasonAmount.
+	// Captured is what was paid according to Stripe. Its currency is that of Amount,
+	// unless the payment is parked with ReasonAmount.
 	Captured booking.Money
-	// Refunded is what has gone back or is on its way, in the currency of Captured: what
-	// Stripe has been asked for and has not refused. What is due and has not been asked
-	// for is not in it.
+	// Refunded is what Stripe has refunded or is refunding, in the currency of Captured.
+	// Refunds that are still due are not included.
 	Refunded booking.Money
 	// Lost is what lost disputes took, in the currency of Captured. It counts as given
-	// back: it is never refunded.
+	// back and is never refunded.
 	Lost booking.Money
-	// OpenDisputes is how many disputes of it are undecided; see [Payments.Disputes].
+	// OpenDisputes is the number of undecided disputes; see [Payments.Disputes].
 	OpenDisputes int
-	// Unapplied says in one word why the money was not applied to the booking and goes
-	// back: see the Reason constants. Empty when it was applied, or has not come.
+	// Unapplied is a Reason constant if the money could not be applied to the booking and
+	// is refunded, or else empty.
 	Unapplied string
-	// ParkedReason says in one word why a person has to look: see the Reason constants.
-	// Empty unless parked.
+	// ParkedReason is a Reason constant if the payment is parked, or else empty.
 	ParkedReason string
-	// ExpiresAt is when the Checkout Session ends by itself.
+	// ExpiresAt is the end of the Checkout Session.
 	ExpiresAt time.Time
-	// ReconciledAt is when Stripe, asked by [Payments.RefreshSession] or [Payments.ReconcilePayments], first said
-	// something that was applied to the payment: what it has no event for in the ledger
-	// came from there. Zero when only events have told of it.
+	// ReconciledAt is when an answer of Stripe's to [Payments.RefreshSession] or
+	// [Payments.ReconcilePayments] was first applied, without an event in the ledger.
+	// Zero if never.
 	ReconciledAt time.Time
-	// CreatedAt and UpdatedAt are by the database's clock, as ReconciledAt is.
+	// CreatedAt and UpdatedAt, like ReconciledAt, are read from the database's clock.
 	CreatedAt, UpdatedAt time.Time
 
 	completed, failed, expired, parked bool
@@ -90,8 +83,8 @@ type Payment struct {
 	attempt                            int
 }
 
-// Status derives the status from the facts. Parked comes first, because a person has to
-// look whatever else is true, as long as there is something to decide.
+// Status derives the status from the facts. Parked takes precedence while there is
+// something to decide.
 func (p Payment) Status() Status {
 	switch {
 	case p.parked && !p.nothingParked():
@@ -117,14 +110,13 @@ func (p Payment) Status() Status {
 	}
 }
 
-// Applied tells whether money came and pays for the booking. It does not while a person
-// has to decide about it (ParkedReason), nor where it goes back because it came too late
-// or twice (Unapplied).
+// Applied reports whether the payment's money pays for the booking: it was received, and
+// is neither parked nor unapplied.
 func (p Payment) Applied() bool { return p.Captured.Minor > 0 && !p.parked && p.Unapplied == "" }
 
-// GoesBack is what the customer gets through us of an amount that a cancellation gives
-// back: less what lost disputes took, and while a dispute is open no more than what has
-// been refunded before it. amount is in the currency of Captured.
+// GoesBack returns how much of amount, the refund that a cancellation promises, is paid
+// by refunds: less what lost disputes took, and while a dispute is open at most what was
+// already refunded. amount is in the currency of Captured.
 func (p Payment) GoesBack(amount booking.Money) booking.Money {
 	if p.OpenDisputes > 0 {
 		amount.Minor = min(amount.Minor, p.Refunded.Minor)
@@ -134,8 +126,8 @@ func (p Payment) GoesBack(amount booking.Money) booking.Money {
 	return amount
 }
 
-// nothingParked tells whether there is no money to decide about: all of it has gone back,
-// or it never came and will not.
+// nothingParked reports whether there is no money to decide about: all of it has been
+// given back, or it will not come.
 func (p Payment) nothingParked() bool {
 	if p.Captured.Minor == 0 {
 		return p.failed || p.expired
@@ -143,10 +135,10 @@ func (p Payment) nothingParked() bool {
 	return p.Refunded.Minor+p.Lost.Minor >= p.Captured.Minor
 }
 
-// paymentColumns is what scanPayment reads, in its order.
-const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_session_id, ''), coalesce(p.stripe_payment_intent_id, ''),
-	p.checkout_url, p.amount_minor, p.currency, p.captured_minor, coalesce(nullif(p.captured_currency, ''), p.currency),
-	p.refunded_minor, p.parked_reason,
+// paymentColumns are the columns that scanPayment reads.
+const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_session_id, ''),
+	coalesce(p.stripe_payment_intent_id, ''), p.checkout_url, p.amount_minor, p.currency, p.captured_minor,
+	coalesce(nullif(p.captured_currency, ''), p.currency),	p.refunded_minor, p.parked_reason,
 	p.session_expires_at, p.created_at, p.updated_at, p.completed, p.failed, p.expired, p.parked,
 	p.disputes_open, p.dispute_lost_minor, p.parameters::text, p.attempt, p.unapplied, p.asked_at, p.account`
 
@@ -166,12 +158,13 @@ func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 	return p, err
 }
 
-// The payment that counts for a booking is the one that has money, else the latest.
+// The payment that counts is the applied one, or else the latest.
 const forBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
-WHERE p.booking_id = $1::uuid ORDER BY (p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '') DESC, p.id DESC LIMIT 1`
+WHERE p.booking_id = $1::uuid ORDER BY (p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '') DESC, p.id DESC
+	LIMIT 1`
 
-// ForBooking returns the payment that counts for a booking: the one that was paid, else
-// the latest. A booking without one, a free one for instance, gives ErrNotFound. One
+// ForBooking returns the payment that counts for a booking: the applied one, or else the
+// latest. It returns ErrNotFound for a booking without payments, such as a free one. One
 // round trip.
 func (p *Payments) ForBooking(ctx context.Context, bookingID string) (Payment, error) {
 	if !isID(bookingID) {
@@ -185,7 +178,7 @@ const bySessionSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.paymen
 // BySession returns the payment of a Checkout Session (cs_…), or ErrNotFound. One round
 // trip.
 func (p *Payments) BySession(ctx context.Context, sessionID string) (Payment, error) {
-	// Postgres refuses a NUL in a text, and no session id has one.
+	// Postgres rejects NUL in text.
 	for _, r := range sessionID {
 		if r < ' ' || r > '~' {
 			return Payment{}, ErrNotFound

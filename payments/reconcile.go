@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// askBatch is how many payments one run of the step asks about at most.
+	// reconcileBatch is the maximum number of payments per run.
 	reconcileBatch = 20
-	// askPause, in seconds, is how long a payment is left alone after it was asked about:
-	// longer than asking takes.
+	// reconcilePause, in seconds, is the pause before a payment is read again; longer
+	// than the calls for it take.
 	reconcilePause = 600
 )
 
-// A payment is past its time when its session should have ended and nothing was heard of
-// it, or when a delayed method keeps it waiting.
+// Leases an overdue payment: its session should have ended without an event, or a delayed
+// payment method is pending.
 const leaseOverdueSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 WHERE p.id = (
@@ -36,15 +36,15 @@ WHERE p.id = (
 	FOR UPDATE SKIP LOCKED)
 RETURNING ` + paymentColumns
 
-// ReconcilePayments is one step: it asks Stripe about payments that are past their time, and
-// applies what it answers as their events would have been: so each is settled though no
-// event of it ever comes. Run it every minute. It returns how many it settled, and asks
-// about 20 at most; nothing to do is one round trip that reads one small index. A delayed
-// method that still has not paid is asked about again after ten minutes.
+// ReconcilePayments is a step that asks Stripe about overdue payments and applies the
+// answers as their events would be, so that payments are settled even if no event comes.
+// Run it every minute. It returns how many it settled, and asks about at most 20 per run.
+// With nothing to do it takes one round trip. A pending delayed payment method is asked
+// about again after ten minutes.
 //
-// Each payment is leased in the database before the call, so the step is safe on every
-// replica at once, against their events too, and no transaction is open while Stripe is
-// asked. It goes on after one that failed, and returns what failed; it ends with ctx.
+// Each payment is leased before the call to Stripe, so the step is safe on every replica
+// and against events, and no transaction is open during the call. The step continues
+// after a failed payment and returns the failures joined.
 func (p *Payments) ReconcilePayments(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	settled := 0
@@ -73,7 +73,8 @@ func (p *Payments) ReconcilePayments(ctx context.Context) (int, error) {
 	return settled, errors.Join(failures...)
 }
 
-// pageReadPause, in seconds, is how long a payment is not asked about again for a page.
+// pageReadPause, in seconds, is the pause before Stripe is asked about a payment for a
+// page again.
 const pageReadPause = 5
 
 const pageReadSQL = `
@@ -83,20 +84,20 @@ RETURNING true`
 
 const pageReadFailedSQL = `UPDATE booking_platform.payments SET page_read_at = NULL WHERE id = $1::uuid`
 
-// RefreshSession returns the payment of a Checkout Session (cs_…), and asks Stripe about it
-// first where it is open or processing: for the page to which a customer returns, whose
-// webhook may be late. The answer is applied as its event would be. The visit itself
-// confirms nothing.
+// RefreshSession returns the payment of a Checkout Session (cs_…). If it is open or
+// processing, Stripe is asked first and the answer is applied as its event would be. Use
+// it for the page to which customers return: the webhook may be late, and the visit
+// itself proves nothing.
 //
-// Anyone who has a page's address can visit it any number of times, so Stripe is asked once
-// per payment in five seconds, over all replicas. A call in between waits for one that is
-// under way in this process, and otherwise returns the payment as it is. Stripe is not
-// asked about payments of other accounts. After an answer with Retry-After this process
-// does not ask for pages until then; background steps are not affected.
+// Anyone with the page's address can reload it, so Stripe is asked at most once per
+// payment in five seconds, over all replicas. Calls in between wait for one in progress
+// in this process, or else return the payment as it is. Stripe is not asked about other
+// accounts' payments. An answer with Retry-After pauses RefreshSession in this process,
+// but not the background steps.
 //
-// Errors: [ErrNotFound]; [ErrUnavailable], with the payment as it was read before. Safe on
-// several replicas at once. One round trip where the payment is settled. Otherwise three,
-// one call to Stripe and, where that has news, a transaction.
+// Errors: [ErrNotFound]; [ErrUnavailable], with the payment as read before. Safe on
+// several replicas at once. One round trip for a settled payment; otherwise three, a call
+// to Stripe, and a transaction if the answer has news.
 func (p *Payments) RefreshSession(ctx context.Context, sessionID string) (Payment, error) {
 	pay, err := p.BySession(ctx, sessionID)
 	if err != nil {
@@ -111,15 +112,16 @@ func (p *Payments) RefreshSession(ctx context.Context, sessionID string) (Paymen
 	return p.BySession(ctx, sessionID)
 }
 
-// errCallerGone marks a refresh whose caller's context ended: others must start anew.
+// errCallerGone marks a refresh whose caller's context ended; waiting callers start
+// another.
 var errCallerGone = errors.New("the caller's context has ended")
 
-// refreshOnce refreshes the payment, or waits for a refresh of it in this process.
+// refreshOnce refreshes the payment, or waits for a refresh in progress in this process.
 func (p *Payments) refreshOnce(ctx context.Context, pay Payment) error {
 	for {
 		done := p.refreshes.DoChan(pay.SessionID, func() (_ any, err error) {
 			defer func() {
-				// In this goroutine a panic would end the process.
+				// A panic in this goroutine would end the process.
 				if v := recover(); v != nil {
 					err = fmt.Errorf("payments: refresh the Checkout Session: panic: %v\n%s", v, debug.Stack())
 				}
@@ -157,7 +159,7 @@ func (p *Payments) refreshForPage(ctx context.Context, pay Payment) error {
 	}
 	_, err = p.reconcile(forPage(ctx), pay)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		// Stripe has not answered in the caller's time: the next visit may ask.
+		// Stripe did not answer in time: let the next visit ask again.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
 		defer cancel()
 		err = errors.Join(err, p.inTxRetry(ctx, "forget a page's question", func(q *sql.Tx) error {
@@ -168,12 +170,13 @@ func (p *Payments) refreshForPage(ctx context.Context, pay Payment) error {
 	return err
 }
 
-// The record that stands where an event's row in the ledger would: committed with what
-// Stripe's answer does, and the first one stays.
+// Takes the place of the event's ledger row: committed with what the answer changes. The
+// first time is kept.
 const reconciledSQL = `
 UPDATE booking_platform.payments SET asked_at = statement_timestamp() WHERE id = $1::uuid AND asked_at IS NULL`
 
-// ask gets the session and applies it; true when the payment is settled by that.
+// reconcile reads the session from Stripe and applies it. It reports whether it changed
+// the payment.
 func (p *Payments) reconcile(ctx context.Context, pay Payment) (bool, error) {
 	ctx = actingAs(ctx, "payments")
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
@@ -211,8 +214,8 @@ func (p *Payments) reconcile(ctx context.Context, pay Payment) (bool, error) {
 	return true, nil
 }
 
-// sessionOutcome asks what a session has become, and which step that is; nil while it waits
-// for its customer or a bank.
+// sessionOutcome reads a session from Stripe and returns the handler for its state, or
+// nil while it waits for the customer or a bank.
 func (p *Payments) sessionOutcome(ctx context.Context, id string) (
 	step func(context.Context, lockedEvent) (webhook.Outcome, error), s checkoutSession, intent string, err error,
 ) {
@@ -250,8 +253,8 @@ func (p *Payments) sessionOutcome(ctx context.Context, id string) (
 	return p.handleAsyncFailed, s, intent, nil
 }
 
-// refusedByBank tells whether a delayed method has failed for good: the PaymentIntent of
-// a completed session does not go on by itself from there
+// refusedByBank reports whether a delayed payment method has failed: the PaymentIntent of
+// a completed session does not leave these statuses
 // (https://docs.stripe.com/payments/paymentintents/lifecycle).
 func (p *Payments) refusedByBank(ctx context.Context, intent string) (bool, error) {
 	params := &stripe.PaymentIntentParams{}

@@ -13,106 +13,100 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// RefundStatus is where a refund is. It only goes forward.
+// RefundStatus only moves forward.
 type RefundStatus string
 
 // The statuses of a refund. All but RefundDue are Stripe's
 // (https://docs.stripe.com/api/refunds/object, status).
 const (
-	// RefundDue is an intent: Stripe has not answered yet. [Payments.SettleRefunds] sees
-	// to it.
+	// RefundDue: committed here, not made at Stripe yet. See [Payments.SettleRefunds].
 	RefundDue RefundStatus = "due"
-	// RefundPending was made at Stripe, and the money is on its way, or will be once the
-	// account's balance covers it or the customer has done what Stripe asks of them.
+	// RefundPending: made at Stripe, the money is on its way, or waits for the account's
+	// balance or for the customer.
 	RefundPending RefundStatus = "pending"
-	// RefundSucceeded has reached the customer's bank.
+	// RefundSucceeded: the money has reached the customer's bank.
 	RefundSucceeded RefundStatus = "succeeded"
-	// RefundFailed was refused, by Stripe or by the customer's bank, perhaps after it had
-	// succeeded: the money is back here. It may be asked for again under another cause.
+	// RefundFailed: refused by Stripe or by the customer's bank, possibly after it had
+	// succeeded. The money is back in the account and can be refunded under another
+	// cause.
 	RefundFailed RefundStatus = "failed"
-	// RefundCanceled was taken back at Stripe: the money is here, and may be asked for
-	// again.
+	// RefundCanceled: canceled at Stripe. The money can be refunded again.
 	RefundCanceled RefundStatus = "canceled"
 )
 
-// CauseCancelled is the cause of a refund that [Payments.Cancel] makes. The others of
-// this package are the reasons for which a payment is not applied ([ReasonLate],
-// [ReasonCancelled], [ReasonPaidTwice]), and "stripe:" with the refund's id for one that
-// was made at Stripe.
+// CauseCancelled is the cause of refunds made by [Payments.Cancel]. Other causes of this
+// package are [ReasonLate], [ReasonCancelled] and [ReasonPaidTwice], and "stripe:" with
+// the refund's id for refunds made at Stripe.
 const CauseCancelled = "cancelled"
 
-// RefundOrigin tells who made a refund. Each origin has causes of its own: a caller's
-// cause "cancelled" is another than the one of [Payments.Cancel].
+// RefundOrigin says what made a refund. Causes are unique per origin, so a caller's cause
+// "cancelled" is not that of [Payments.Cancel].
 type RefundOrigin string
 
 // The origins of refunds.
 const (
-	// OriginPayments: this package, by a policy or because money could not be applied.
+	// OriginPayments: this package, by a policy or for unapplied money.
 	OriginPayments RefundOrigin = "payments"
-	// OriginRequest: a caller of Payments.Refund.
+	// OriginRequest: [Payments.Refund].
 	OriginRequest RefundOrigin = "request"
-	// OriginRetry: a caller of Payments.RetryRefund.
+	// OriginRetry: [Payments.RetryRefund].
 	OriginRetry RefundOrigin = "retry"
-	// OriginStripe: made at Stripe, in the dashboard for instance.
+	// OriginStripe: made at Stripe, for example in the dashboard.
 	OriginStripe RefundOrigin = "stripe"
 )
 
-// ErrNothingToRefund tells that all of what was paid has been given back, or is about to
-// be, or that nothing was paid.
+// ErrNothingToRefund means that nothing was paid, or all of it is refunded or being
+// refunded.
 var ErrNothingToRefund = errors.New("nothing is left to refund")
 
-// ErrDisputed tells that a dispute of the payment is open: Stripe refuses refunds of it,
-// and what is decided may go to the customer that way. Once it is over, ask again; what a
-// cancellation gives back is then committed to by itself.
+// ErrDisputed means that a dispute of the payment is open, during which Stripe refuses
+// refunds. Retry after the dispute; what a cancellation gives back is then refunded
+// automatically.
 var ErrDisputed = errors.New("the payment is disputed: nothing can be refunded until the dispute is over")
 
-// RefundTooLargeError tells that less is left of a payment than was asked for. Nothing
-// has changed.
+// RefundTooLargeError means that less than the requested amount is left. Nothing has
+// changed.
 type RefundTooLargeError struct {
-	// Asked is what was asked for, and Left what may still be given back.
+	// Asked is the requested amount, Left what can still be refunded.
 	Asked, Left booking.Money
 }
 
-// Error names both amounts.
 func (e *RefundTooLargeError) Error() string {
 	return fmt.Sprintf("refund of %s is more than the %s that are left", e.Asked, e.Left)
 }
 
-// Refund is money that goes back to the customer. Times are UTC.
+// Refund is money that is returned to the customer. Times are in UTC.
 type Refund struct {
-	// ID is ours, a UUIDv7; PaymentID is the payment it is of.
+	// ID is a UUIDv7.
 	ID, PaymentID string
-	// Origin is who made it, and Cause why, once for each payment and origin: the same
-	// cause never gives money back twice.
+	// Origin and Cause are unique together per payment: the same cause never refunds
+	// twice.
 	Origin RefundOrigin
 	Cause  string
 	// Amount is in the currency that was paid.
 	Amount booking.Money
-	// Status is where it is.
 	Status RefundStatus
-	// StripeID is Stripe's id (re_…); empty while it is due.
+	// StripeID is Stripe's id (re_…), or empty while the refund is due.
 	StripeID string
-	// Failure is Stripe's word for why it failed; empty else.
+	// Failure is Stripe's code if the refund failed, or else empty.
 	Failure string
-	// Asked is what was asked for, in minor units; 0 is all that was left. Amount is
-	// lower where some of the payment was given back at Stripe meanwhile.
-	Asked int64
-	// Reason and Actor are what was said to it, and who asked for it.
+	// Asked is the requested amount in minor units, 0 for all that was left. Amount is
+	// lower if a part was refunded at Stripe meanwhile.
+	Asked         int64
 	Reason, Actor string
-	// Tries counts the calls to Stripe, LastError is what the last of them came to, and
-	// NextTry is when the next one is due. LastError of one that is pending is
-	// "requires_action" while Stripe waits for the customer, whom it has asked for a bank
-	// account.
-	Tries     int
-	LastError string
-	NextTry   time.Time
-	// CreatedAt and UpdatedAt are by the database's clock.
+	// Tries is the number of calls to Stripe, LastError the error code of the last one
+	// and NextTry the time of the next. LastError of a pending refund is
+	// "requires_action" while Stripe waits for the customer's bank account.
+	Tries                int
+	LastError            string
+	NextTry              time.Time
 	CreatedAt, UpdatedAt time.Time
 }
 
-// refundColumns is what scanRefund reads, in its order.
-const refundColumns = `r.id::text, r.payment_id::text, r.cause, r.amount_minor, r.currency, r.status, coalesce(r.stripe_refund_id, ''),
-	r.failure, r.reason, r.actor, r.tries, r.last_error, r.next_try_at, r.created_at, r.updated_at, r.origin, r.asked_minor`
+// refundColumns are the columns that scanRefund reads.
+const refundColumns = `r.id::text, r.payment_id::text, r.cause, r.amount_minor, r.currency, r.status,
+	coalesce(r.stripe_refund_id, ''), r.failure, r.reason, r.actor, r.tries, r.last_error, r.next_try_at,
+	r.created_at, r.updated_at, r.origin, r.asked_minor`
 
 func scanRefund(row interface{ Scan(...any) error }) (Refund, error) {
 	var r Refund
@@ -126,8 +120,7 @@ func scanRefund(row interface{ Scan(...any) error }) (Refund, error) {
 const refundsOfSQL = `SELECT ` + refundColumns +
 	` FROM booking_platform.refunds r WHERE r.payment_id = $1::uuid ORDER BY r.id`
 
-// Refunds returns the refunds of a payment, the oldest first; none is no error. One round
-// trip.
+// Refunds returns the refunds of a payment, oldest first. One round trip.
 func (p *Payments) Refunds(ctx context.Context, paymentID string) ([]Refund, error) {
 	if !isID(paymentID) {
 		return nil, nil
@@ -138,16 +131,18 @@ func (p *Payments) Refunds(ctx context.Context, paymentID string) ([]Refund, err
 const refundsNeedingAttentionSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r
 WHERE r.id = ANY (ARRAY(
 	SELECT f.id FROM (` + waitsRefusedSQL + `) f
-	UNION ALL SELECT r.id FROM booking_platform.refunds r WHERE r.status = 'due' AND r.tries >= 3 AND ` + undisputedSQL + `
+	UNION ALL SELECT r.id FROM booking_platform.refunds r
+		WHERE r.status = 'due' AND r.tries >= 3 AND ` + undisputedSQL + `
 	UNION ALL SELECT s.id FROM booking_platform.refunds s
-	          WHERE s.status = 'pending' AND (s.last_error <> '' OR s.created_at < statement_timestamp() - interval '14 days')))
+		WHERE s.status = 'pending' AND (s.last_error <> ''
+			OR s.created_at < statement_timestamp() - interval '14 days')))
 AND EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AND p.account IN ('', $2::text))
 ORDER BY r.id DESC LIMIT $1::int`
 
-// RefundsNeedingAttention returns the refunds that a person should look at, the newest first, 500
-// at most: those that [Backlog] counts as failed, failed or canceled with no other in
-// their place; those that Stripe could not be brought to make in three tries; and those
-// that are on their way for 14 days, or wait for the customer. One round trip.
+// RefundsNeedingAttention returns up to 500 refunds that an operator should look at,
+// newest first: failed or canceled ones that [Backlog] counts, due ones after three
+// tries, and pending ones that wait for the customer or are older than 14 days. One round
+// trip.
 func (p *Payments) RefundsNeedingAttention(ctx context.Context) ([]Refund, error) {
 	return p.refunds(ctx, "list troubled refunds", refundsNeedingAttentionSQL, 500, p.account)
 }
@@ -178,7 +173,7 @@ func scanRefunds(ctx context.Context, q booking.Querier, query string, args ...a
 	return out, rows.Err()
 }
 
-// queryRefund runs a statement that returns one refund; false when there is none.
+// queryRefund runs a statement that returns at most one refund.
 func queryRefund(ctx context.Context, q booking.Querier, query string, args ...any) (Refund, bool, error) {
 	r, err := scanRefund(q.QueryRowContext(ctx, query, args...))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -187,29 +182,27 @@ func queryRefund(ctx context.Context, q booking.Querier, query string, args ...a
 	return r, err == nil, err
 }
 
-// RefundRequest asks for money to go back.
+// RefundRequest is the input of [Payments.Refund].
 type RefundRequest struct {
-	// PaymentID is the payment's.
 	PaymentID string
-	// Amount is how much, in minor units of the currency that was paid; 0 is all that is
-	// left. A part must be one that Stripe refunds: no fractions of isk and ugx, and no
-	// thousandths where a currency has three decimal places.
+	// Amount is in minor units of the currency that was paid; 0 means all that is left. A
+	// part must be an amount that Stripe can refund: no fractions of isk and ugx, and no
+	// thousandths in currencies with three decimal places.
 	Amount int64
-	// Cause is why, 1 to 200 characters: a repeat under the same cause answers the refund
-	// that the first one made, so that a click that comes twice gives money back once.
-	// "staff" with the number of the case, say. The causes of callers are apart from this
-	// package's own. The same cause with another amount is refused.
+	// Cause has 1 to 200 characters, for example "staff" and a case number. A repeat with
+	// the same cause returns the first refund, so that a double click refunds once; with
+	// another amount it is refused. Causes of this package do not collide with it.
 	Cause string
-	// Reason is for people, at most 500 characters.
+	// Reason is free text, at most 500 characters.
 	Reason string
-	// Actor is who asks, at most 200 characters: "user:ada@example.com".
+	// Actor names the requester, at most 200 characters, such as "user:ada@example.com".
 	Actor string
 }
 
-// Refund commits the intent to give money back; [Payments.SettleRefunds] then has Stripe
-// do it. The sum of all refunds of a payment never exceeds what was paid, however many
-// ask at once on however many replicas. A refund does not change the booking;
-// [Payments.Cancel] does both.
+// Refund commits to refund money; [Payments.SettleRefunds] then makes the refund at
+// Stripe. The refunds of a payment never exceed what was paid, whatever the number of
+// callers and replicas. The booking does not change; to cancel it too, use
+// [Payments.Cancel].
 //
 // Errors: [ErrNotFound]; [ErrNothingToRefund]; [ErrDisputed]; a [*RefundTooLargeError]; a
 // [*booking.ValidationError] that names amount, cause, reason or actor. A transaction of
@@ -247,16 +240,16 @@ func (req RefundRequest) check() error {
 	return nil
 }
 
-// The payment's row is the lock under which everything about its refunds is decided.
+// The row lock of the payment guards all decisions about its refunds.
 const lockPaymentSQL = `
-SELECT p.captured_minor - p.dispute_lost_minor, coalesce(nullif(p.captured_currency, ''), p.currency), p.refund_committed, p.disputes_open > 0
+SELECT p.captured_minor - p.dispute_lost_minor, coalesce(nullif(p.captured_currency, ''), p.currency),
+	p.refund_committed, p.disputes_open > 0
 FROM booking_platform.payments p WHERE p.id = $1::uuid FOR NO KEY UPDATE`
 
 const refundByCauseSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r 
 WHERE r.payment_id = $1::uuid AND r.origin = $2::text AND r.cause = $3::text`
 
-// The bound is in the statement that raises the sum: whatever was read before it, more
-// than was paid is never committed to.
+// The limit is checked by the statement that raises the sum, whatever was read before.
 const intendRefundSQL = `
 WITH bounded AS (
 	UPDATE booking_platform.payments AS p
@@ -264,12 +257,13 @@ WITH bounded AS (
 	WHERE p.id = $2::uuid AND p.disputes_open = 0
 		AND p.refund_committed + $3::bigint <= p.captured_minor - p.dispute_lost_minor
 	RETURNING p.id)
-INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, reason, actor, origin, asked_minor)
+INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, reason, actor,
+	origin, asked_minor)
 SELECT $1::uuid, b.id, $4::text, $3::bigint, $5::text, 'due', $6::text, $7::text, $8::text, $9::bigint FROM bounded b
 RETURNING ` + refundColumns
 
-// createIntent makes an intent of this package's own in a transaction, which may be the
-// caller's: a refusal leaves that usable.
+// createIntent commits to a refund of this package's own. It may run in a caller's
+// transaction, which stays usable after a refusal.
 func createIntent(ctx context.Context, q booking.Querier, req RefundRequest) (Refund, error) {
 	return createIntentOf(ctx, q, OriginPayments, req)
 }
@@ -292,8 +286,7 @@ func createIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin,
 	if err != nil {
 		return Refund{}, err
 	}
-	// After the lock, and in a statement of its own, which so sees what whoever had it
-	// before has done.
+	// A statement after the lock, so that it sees what the previous holder committed.
 	if made, found, err := queryRefund(ctx, q, refundByCauseSQL, req.PaymentID, origin, req.Cause); found ||
 		err != nil {
 		if err == nil && origin == OriginRequest && req.Amount != made.Asked {
@@ -337,7 +330,7 @@ func createIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin,
 	return made, err
 }
 
-// asked is what a refund was asked for, in words.
+// asked describes the requested amount.
 func (r Refund) asked() string {
 	if r.Asked == 0 {
 		return "all that was left"
@@ -345,8 +338,8 @@ func (r Refund) asked() string {
 	return booking.Money{Minor: r.Asked, Currency: r.Amount.Currency}.String()
 }
 
-// isID tells whether Postgres would take it for a UUID: uuid.Validate knows longer forms,
-// which Postgres does not.
+// isID reports whether Postgres accepts id as a UUID; uuid.Validate also accepts longer
+// forms.
 func isID(id string) bool { return len(id) == 36 && uuid.Validate(id) == nil }
 
 const dueSQL = `
@@ -355,14 +348,13 @@ SELECT p.unapplied, p.dispute_lost_minor, p.captured_minor - p.dispute_lost_mino
 FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id
 WHERE p.id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.disputes_open = 0`
 
-// commitDueRefund commits to what must go back of a payment and is not committed to yet: all that
-// is left of money that was not applied, and of a cancelled booking what its cancellation
-// gives back. What a lost dispute took has reached the customer already and counts
-// towards that. While a dispute is open nothing is committed to; the event that closes it
-// calls this again.
+// commitDueRefund commits to the refund that a payment's state requires, if any: all that
+// is left of unapplied money, or what the cancellation of its booking gives back. What a
+// lost dispute took counts towards it. While a dispute is open nothing is committed; the
+// event that closes it calls this again.
 //
-// It may be called after any change, and more than once: the cause makes each refund
-// unique. The booking is locked. reason and actor are kept with the refund.
+// It is idempotent, because the refund's cause is unique, and may be called after any
+// change. The booking is locked.
 func commitDueRefund(ctx context.Context, q booking.Querier, paymentID, reason, actor string) error {
 	var cause string
 	var lost, left, promised int64

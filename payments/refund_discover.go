@@ -12,32 +12,33 @@ import (
 )
 
 const (
-	// refundPages is how many pages of 100 one run reads at most.
+	// refundPages is the maximum number of pages of 100 per run.
 	refundPages = 50
-	// refundsFor is for how long a refund may still change: banks send one back within 30
-	// days (https://docs.stripe.com/refunds#failed-refunds).
+	// refundsFor is how long a refund may change: banks return one within 30 days
+	// (https://docs.stripe.com/refunds#failed-refunds).
 	refundsFor = 30 * 24 * time.Hour
 )
 
-// A refund is news when no row tells of it, or only of a status before the one that it
-// has. Of payments that somebody has in use the next run tells.
+// A refund is new if no row has its id with at least its status. Locked payments are left
+// to the next run.
 const markRefundedSQL = `
 WITH listed AS (
 	SELECT t.id, t.intent, t.status FROM jsonb_to_recordset($1::jsonb) AS t (id text, intent text, status text)
 ), news AS (
 	SELECT p.id FROM booking_platform.payments p
-	WHERE p.stripe_payment_intent_id = ANY (ARRAY(SELECT l.intent FROM listed l)) AND p.refunds_unknown = 0 AND p.account IN ('', $2::text)
+	WHERE p.stripe_payment_intent_id = ANY (ARRAY(SELECT l.intent FROM listed l)) AND p.refunds_unknown = 0
+		AND p.account IN ('', $2::text)
 	AND EXISTS (
 		SELECT FROM listed l WHERE l.intent = p.stripe_payment_intent_id AND NOT EXISTS (
 			SELECT FROM booking_platform.refunds r WHERE r.stripe_refund_id = l.id
-			AND array_position('{due,pending,succeeded,failed,canceled}'::text[], r.status) >= array_position('{due,pending,succeeded,failed,canceled}'::text[], l.status)))
+			AND array_position('{due,pending,succeeded,failed,canceled}'::text[], r.status)
+				>= array_position('{due,pending,succeeded,failed,canceled}'::text[], l.status)))
 	FOR UPDATE OF p SKIP LOCKED
 )
 UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1
 FROM news n WHERE p.id = n.id`
 
-// What Stripe's list does not reach any more and is on its way still is asked about once
-// a day.
+// Pending refunds that Stripe's list no longer reaches are read once a day.
 const markPendingSQL = `
 UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1
 WHERE p.refunds_unknown = 0 AND p.account IN ('', $2::text) AND p.id IN (
@@ -45,14 +46,14 @@ WHERE p.refunds_unknown = 0 AND p.account IN ('', $2::text) AND p.id IN (
 	WHERE r.status = 'pending' AND r.created_at < statement_timestamp() - make_interval(secs => $1::int)
 	AND r.updated_at < statement_timestamp() - interval '1 day')`
 
-// DiscoverRefunds is one step: it lists, at Stripe, the refunds of the last 30 days, and has
-// those of which no event told looked up by [Payments.RefreshRefunds]: so one that was
-// made by hand, or that a bank has sent back, is known here though Stripe never made its
-// event. Run it every quarter of an hour. It returns how many payments there is news of.
+// DiscoverRefunds is a step that lists the refunds of the last 30 days at Stripe and
+// marks payments with new ones for [Payments.RefreshRefunds]: refunds made in the
+// dashboard, and those a bank has returned, become known even if Stripe never made an
+// event. Run it every 15 minutes. It returns how many payments it marked.
 //
-// It reads 5,000 refunds at most, the newest first, a page of 100 in one call and one
-// round trip; no transaction is open while Stripe is asked. It is safe on every replica
-// at once. What Stripe does not answer is [ErrUnavailable]. It ends with ctx.
+// It reads at most 5,000 refunds, newest first, with one call and one round trip per 100.
+// It is safe on every replica at once. If Stripe does not answer the error is
+// [ErrUnavailable].
 func (p *Payments) DiscoverRefunds(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	found, err := p.markPending(ctx)
@@ -83,7 +84,7 @@ func (p *Payments) DiscoverRefunds(ctx context.Context) (int, error) {
 	return found, nil
 }
 
-// markPending has payments looked up whose refund is on its way for longer than the list
+// markPending marks payments with a refund that is pending for longer than Stripe's list
 // reaches.
 func (p *Payments) markPending(ctx context.Context) (int, error) {
 	var n int64
@@ -98,14 +99,15 @@ func (p *Payments) markPending(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-// refundPage reads the page that begins after a refund.
+// refundPage reads the page after a refund.
 func (p *Payments) refundPage(ctx context.Context, after string) (*stripe.RefundList, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
-	params := &stripe.RefundListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: time.Now().Add(-refundsFor).Unix()}}
+	since := time.Now().Add(-refundsFor).Unix()
+	params := &stripe.RefundListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: since}}
 	params.Context = ctx
 	params.Limit = stripe.Int64(100)
-	// The time limit is for one page.
+	// The timeout is for one page.
 	params.Single = true
 	if after != "" {
 		params.StartingAfter = stripe.String(after)
@@ -114,7 +116,7 @@ func (p *Payments) refundPage(ctx context.Context, after string) (*stripe.Refund
 	return list.RefundList(), list.Err()
 }
 
-// markRefunded notes which payments have refunds that are news.
+// markRefunded marks payments with new refunds.
 func (p *Payments) markRefunded(ctx context.Context, page []*stripe.Refund) (int, error) {
 	type listed struct {
 		ID     string `json:"id"`
@@ -124,7 +126,7 @@ func (p *Payments) markRefunded(ctx context.Context, page []*stripe.Refund) (int
 	all := []listed{}
 	for _, r := range page {
 		t, err := parseRefund(r)
-		// Other things of the account's owner can be refunds without a PaymentIntent.
+		// The account may have refunds without a PaymentIntent.
 		if err != nil || r.PaymentIntent == nil {
 			continue
 		}
@@ -150,28 +152,29 @@ const leaseUnknownSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 WHERE p.id = (
 	SELECT o.id FROM booking_platform.payments o
-	WHERE o.refunds_unknown > 0 AND o.account IN ('', $2::text) AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
+	WHERE o.refunds_unknown > 0 AND o.account IN ('', $2::text)
+		AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
 	ORDER BY o.id LIMIT 1
 	FOR UPDATE SKIP LOCKED)
-RETURNING p.id::text, p.booking_id::text, coalesce(p.stripe_payment_intent_id, ''), coalesce(p.stripe_session_id, ''), p.refunds_unknown`
+RETURNING p.id::text, p.booking_id::text, coalesce(p.stripe_payment_intent_id, ''),
+	coalesce(p.stripe_session_id, ''), p.refunds_unknown`
 
-// What was heard of since Stripe was asked is asked about once more.
+// If more was heard meanwhile, the payment is read once more.
 const knownSQL = `
 UPDATE booking_platform.payments AS p
 SET refunds_unknown = CASE WHEN p.refunds_unknown = $2::int THEN 0 ELSE p.refunds_unknown END, leased_until = NULL
 WHERE p.id = $1::uuid`
 
-const unknownSQL = `UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1 WHERE p.id = $1::uuid`
+const unknownSQL = `
+UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 1 WHERE p.id = $1::uuid`
 
-// RefreshRefunds is one step: it asks Stripe for the refunds of payments of which
-// something is known to have gone back and not by which refund, and records them. Run it
-// every few seconds. It returns how many payments it asked about, 20 at most; nothing to
-// do is one round trip that reads one small index.
+// RefreshRefunds is a step that reads refunds from Stripe for payments of which more was
+// refunded than the rows account for. Run it every few seconds. It returns how many
+// payments it read, at most 20 per run. With nothing to do it takes one round trip.
 //
-// Each payment is leased in the database before the call, so the step is safe on every
-// replica at once, and no transaction is open while Stripe is asked. It goes on after one
-// that failed, which is asked about again after two minutes, and returns what failed; it
-// ends with ctx.
+// Each payment is leased before the call to Stripe, so the step is safe on every replica,
+// and no transaction is open during the call. It continues after a failed payment, which
+// is retried after two minutes, and returns the failures joined.
 func (p *Payments) RefreshRefunds(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	asked := 0

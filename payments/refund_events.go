@@ -15,17 +15,17 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Refunds and disputes name the PaymentIntent; ours name the payment in their metadata
-// too, which is there before the PaymentIntent is known. One that names both is matched
-// by its PaymentIntent.
+// Refunds and disputes name the PaymentIntent; those of this service also name the
+// payment in their metadata, before the PaymentIntent is known. The PaymentIntent takes
+// precedence.
 const matchIntentSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE (p.stripe_payment_intent_id = $1::text AND $1::text <> '')
    OR (p.id = $2::uuid AND ($1::text = '' OR p.stripe_payment_intent_id IS NULL))
 ORDER BY p.stripe_payment_intent_id NULLS LAST LIMIT 1`
 
-// handleIntent finds the payment that an event about a charge, a refund or a dispute is
-// of, locks its booking, and then lets the step decide. What matches nothing is
-// unmatched: the payment's own event may still come.
+// handleIntent matches an event about a charge, refund or dispute to its payment, locks
+// the booking and calls step. Without a match the event is unmatched, since the payment's
+// own event may still come.
 func (p *Payments) handleIntent(step func(context.Context, lockedEvent) (webhook.Outcome, error)) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		ref, err := uuid.Parse(ev.Reference)
@@ -43,11 +43,11 @@ func (p *Payments) handleIntent(step func(context.Context, lockedEvent) (webhook
 	}
 }
 
-// handleRefund handles what Stripe tells of one refund.
+// handleRefund records one refund.
 func (p *Payments) handleRefund(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	var r stripe.Refund
 	if err := json.Unmarshal(e.event.Object, &r); err != nil {
-		// Sent again it would be the same.
+		// A retry would have the same result.
 		return webhook.Unmatched, nil
 	}
 	t, err := parseRefund(&r)
@@ -60,15 +60,15 @@ func (p *Payments) handleRefund(ctx context.Context, e lockedEvent) (webhook.Out
 	return webhook.Processed, p.cancelRefundedBooking(ctx, e.tx, e.bookings, e.payment.ID, e.booking.ID)
 }
 
-// A charge tells how much of it went back and, since API version 2022-11-15, no longer by
-// which refunds. Where that is more than the rows say, they are looked up by a step.
+// Since API version 2022-11-15 a charge says how much was refunded, not by which refunds.
+// If that is more than the rows say, RefreshRefunds reads them.
 const refundsUnknownSQL = `
 UPDATE booking_platform.payments AS p SET
 	refunds_unknown = p.refunds_unknown + (p.refunded_minor < $2::bigint)::integer,
-	stripe_payment_intent_id = coalesce(p.stripe_payment_intent_id, nullif($3::text, '')), updated_at = statement_timestamp()
+	stripe_payment_intent_id = coalesce(p.stripe_payment_intent_id, nullif($3::text, '')),
+		updated_at = statement_timestamp()
 WHERE p.id = $1::uuid`
 
-// handleChargeRefunded handles the news that something of a charge went back.
 func (p *Payments) handleChargeRefunded(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	var charge struct {
 		AmountRefunded int64 `json:"amount_refunded"`
@@ -80,19 +80,19 @@ func (p *Payments) handleChargeRefunded(ctx context.Context, e lockedEvent) (web
 	return webhook.Processed, err
 }
 
-// stripeRefund is a refund as Stripe tells of it: in an answer, in an event, or in a list.
+// stripeRefund is a refund as Stripe reports it, in an answer, an event or a list.
 type stripeRefund struct {
 	id, failure string
 	// waits is "requires_action" while Stripe waits for the customer.
 	waits string
-	// ours is the id of our row, from the metadata; empty for one that was made at
+	// ours is the id of the refund's row from the metadata, or uuid.Nil for one made at
 	// Stripe.
 	ours   string
 	status RefundStatus
 	amount booking.Money
 }
 
-// parseRefund reads Stripe's object. A status that is not known yet is one on its way.
+// parseRefund reads Stripe's object. An unknown status counts as pending.
 func parseRefund(r *stripe.Refund) (stripeRefund, error) {
 	currency := strings.ToLower(string(r.Currency))
 	if r.ID == "" || r.Amount <= 0 || !currencyCode.MatchString(currency) {
@@ -114,29 +114,31 @@ func parseRefund(r *stripe.Refund) (stripeRefund, error) {
 	return t, nil
 }
 
-// A status only goes forward, in whatever order the news of it come. Stripe may call a
-// refund failed after it had succeeded, and never the other way round
-// (https://docs.stripe.com/refunds#failed-refunds). Our row is found by its id while it
-// does not know Stripe's; whatever it says by then, a refusal of a call too, Stripe's
-// word replaces.
+// A status only moves forward, whatever the order of the reports. A refund may fail after
+// it succeeded, but not the other way round
+// (https://docs.stripe.com/refunds#failed-refunds). A row without Stripe's id is matched
+// by its own, and takes Stripe's status even if a call was refused before.
 const recordRefundSQL = `
 UPDATE booking_platform.refunds AS r SET
 	stripe_refund_id = $2::text,
-	status = CASE WHEN r.stripe_refund_id IS NULL OR array_position('{due,pending,succeeded,failed,canceled}'::text[], r.status) < array_position('{due,pending,succeeded,failed,canceled}'::text[], $4::text)
+	status = CASE WHEN r.stripe_refund_id IS NULL
+			OR array_position('{due,pending,succeeded,failed,canceled}'::text[], r.status)
+				< array_position('{due,pending,succeeded,failed,canceled}'::text[], $4::text)
 		THEN $4::text ELSE r.status END,
 	failure = CASE WHEN r.failure = '' THEN $5::text ELSE r.failure END,
 	last_error = CASE WHEN r.status IN ('due', 'pending') THEN $6::text ELSE '' END, updated_at = statement_timestamp()
 WHERE r.payment_id = $1::uuid AND (r.stripe_refund_id = $2::text OR (r.id = $3::uuid AND r.stripe_refund_id IS NULL))`
 
-// One that was made at Stripe becomes a row too.
+// Inserts a refund made at Stripe.
 const adoptRefundSQL = `
-INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, stripe_refund_id, failure, last_error, actor, origin)
-VALUES ($1::uuid, $2::uuid, 'stripe:' || $3::text, $4::bigint, $5::text, $6::text, $3::text, $7::text, $8::text, 'stripe', 'stripe')
+INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, stripe_refund_id,
+	failure, last_error, actor, origin)
+VALUES ($1::uuid, $2::uuid, 'stripe:' || $3::text, $4::bigint, $5::text, $6::text, $3::text, $7::text, $8::text,
+	'stripe', 'stripe')
 ON CONFLICT DO NOTHING`
 
-// What is committed to is never more than what came, not even where somebody has given it
-// back at Stripe while our own refund of it was due: Stripe then refuses ours, which is
-// so counted no more.
+// The committed sum never exceeds what was captured, even if a refund was made at Stripe
+// while one of ours was due: Stripe then refuses ours.
 const sumRefundsSQL = `
 UPDATE booking_platform.payments AS p SET
 	refunded_minor = s.refunded, refund_committed = LEAST(s.committed, GREATEST(p.amount_minor, p.captured_minor)),
@@ -148,15 +150,16 @@ FROM (
 ) s
 WHERE p.id = $1::uuid`
 
-// recordRefunds records what Stripe tells of refunds of a payment: under the payment's lock, so
-// that the sums are right, and whichever comes first, the answer to our call or the event
-// of it, there is one row.
+// recordRefunds records refunds of a payment as Stripe reports them. It locks the
+// payment, so the sums are right, and makes one row per refund whether the answer to a
+// call or its event comes first.
 func recordRefunds(ctx context.Context, q booking.Querier, paymentID string, refunds ...stripeRefund) error {
 	if err := lockPayment(ctx, q, paymentID); err != nil {
 		return err
 	}
 	for _, t := range refunds {
-		result, err := q.ExecContext(ctx, recordRefundSQL, paymentID, t.id, t.ours, string(t.status), t.failure, t.waits)
+		result, err := q.ExecContext(ctx, recordRefundSQL, paymentID, t.id, t.ours, string(t.status), t.failure,
+			t.waits)
 		if err != nil {
 			return err
 		}

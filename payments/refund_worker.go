@@ -14,21 +14,20 @@ import (
 )
 
 const (
-	// refundBatch is how many refunds one run of the step takes at most.
+	// refundBatch is the maximum number of refunds per run.
 	refundBatch = 20
-	// refundLease, in seconds, is for how long a refund is left to whoever took it:
-	// longer than its calls to Stripe take.
+	// refundLease, in seconds, is longer than the calls for one refund take.
 	refundLease = 120
-	// keyMemory, in seconds, is how long a key is relied on: Stripe keeps it for a day at
-	// least (https://docs.stripe.com/api/idempotent_requests), and an hour of that is
-	// left for clocks and calls under way.
+	// keyMemory, in seconds, is how long an idempotency key is relied on: Stripe keeps
+	// keys for at least a day (https://docs.stripe.com/api/idempotent_requests), less an
+	// hour for clocks and calls in progress.
 	keyMemory = 23 * 3600
-	// callEnds, in seconds, is after how long a call at Stripe has ended, whatever came
-	// of it.
+	// callEnds, in seconds, is longer than any call to Stripe lasts.
 	callEnds = 900
 )
 
-// The lease is the time of the next try: whoever dies leaves the refund to the next one.
+// The lease is the time of the next try, so the refund of a crashed process is taken up
+// again.
 const leaseRefundSQL = `
 UPDATE booking_platform.refunds AS r SET
 	next_try_at = statement_timestamp() + make_interval(secs => $1::int), tries = r.tries + 1,
@@ -36,7 +35,8 @@ UPDATE booking_platform.refunds AS r SET
 FROM booking_platform.payments p
 WHERE p.id = r.payment_id AND r.id = (
 	SELECT d.id FROM booking_platform.refunds d JOIN booking_platform.payments o ON o.id = d.payment_id
-	WHERE d.status = 'due' AND d.next_try_at <= statement_timestamp() AND o.disputes_open = 0 AND o.account IN ('', $4::text)
+	WHERE d.status = 'due' AND d.next_try_at <= statement_timestamp() AND o.disputes_open = 0
+		AND o.account IN ('', $4::text)
 	ORDER BY d.next_try_at LIMIT 1
 	FOR UPDATE OF d SKIP LOCKED)
 RETURNING r.id::text, r.payment_id::text, p.booking_id::text, r.amount_minor, r.currency, r.attempt, r.tries,
@@ -45,36 +45,36 @@ RETURNING r.id::text, r.payment_id::text, p.booking_id::text, r.amount_minor, r.
 	r.first_called_at < statement_timestamp() - make_interval(secs => $3::int), p.captured_minor - p.dispute_lost_minor,
 	p.dispute_lost_minor > 0`
 
-// dueRefund is a refund that this replica is to make.
+// dueRefund is a leased refund.
 type dueRefund struct {
 	id, paymentID, bookingID string
 	amount                   booking.Money
 	attempt, tries           int
 	intent, session          string
-	// stale tells that its key may have been forgotten, cold that a call which was made
-	// with it first has ended.
+	// stale: Stripe may have forgotten the key. cold: the first call with the key has
+	// ended.
 	stale, cold bool
 	// captured is what was paid and not lost to a dispute, in minor units.
 	captured int64
-	// lost tells that a dispute took some of its payment.
+	// lost reports that a dispute took a part of the payment.
 	lost bool
 }
 
-// SettleRefunds is one step: it has Stripe make the refunds that are due. Run it every
-// few seconds. It returns how many it made, 20 at most; nothing to do is one round trip
-// that reads one small index.
+// SettleRefunds is a step that makes due refunds at Stripe. Run it every few seconds. It
+// returns how many it made, at most 20 per run. With nothing to do it takes one round
+// trip.
 //
-// Each refund is leased in the database before the call, so the step is safe on every
-// replica at once, and no transaction is open while Stripe is asked. The idempotency key
-// is made from the row: a repeat, after a crash or a lost answer, finds the refund that
-// was made. Before a key is used that Stripe may have forgotten, or that is spent, the
-// refund is looked for at Stripe by its metadata.
+// Each refund is leased before the call to Stripe, so the step is safe on every replica,
+// and no transaction is open during the call. The idempotency key is derived from the
+// row: a repeat after a crash or a lost answer finds the same refund. If Stripe may have
+// forgotten the key, or the key is used up, the refund is searched at Stripe by its
+// metadata before a new key is used.
 //
-// What Stripe refuses for good is failed, with Stripe's word for it, and stays visible
-// ([Payments.RefundsNeedingAttention]). What failed on the way is tried again, later each time,
-// up to an hour, or as Stripe's Retry-After says, for which this process does not ask for
-// any other either. The step goes on after one that failed, and returns what failed; it
-// ends with ctx.
+// A refund that Stripe refuses for good becomes RefundFailed with Stripe's code; see
+// [Payments.RefundsNeedingAttention]. Other failures are retried with a growing pause of
+// up to an hour, or after Stripe's Retry-After, during which this process calls for no
+// other refund either. The step continues after a failed refund and returns the failures
+// joined.
 func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	made := 0
@@ -118,7 +118,8 @@ func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
 	return d, err == nil, err
 }
 
-// settleRefund asks Stripe, then records the answer; true when the refund exists there.
+// settleRefund calls Stripe and records the answer. It reports whether the refund exists
+// there.
 func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) {
 	if d.lost {
 		if goOn, err := p.lowerByLoss(ctx, &d); err != nil {
@@ -143,8 +144,8 @@ func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) 
 	return false, errors.Join(p.unavailable(ctx, "make the refund", d.paymentID, err), p.postpone(ctx, d, err))
 }
 
-// refusedRefund is a refund that Stripe will not make as it is. others are the refunds of
-// the payment at Stripe, and left is what can still be given back.
+// refusedRefund is a refund that Stripe refuses. others are the payment's refunds at
+// Stripe, left is what can still be refunded.
 type refusedRefund struct {
 	others []stripeRefund
 	left   int64
@@ -155,7 +156,7 @@ func (r *refusedRefund) Error() string { return r.err.Error() }
 
 func (r *refusedRefund) Unwrap() error { return r.err }
 
-// makeRefund makes it, or finds it made.
+// makeRefund makes the refund at Stripe, or finds it there.
 func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]stripeRefund, error) {
 	if err := p.findIntent(ctx, d); p.gone(err) {
 		return nil, &refusedRefund{left: d.amount.Minor, err: err}
@@ -186,8 +187,8 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]stripeRefund
 	if then == sameKey {
 		return nil, err
 	}
-	// It may have been made all the same: a failure that Stripe has stored says nothing
-	// of that, and one that is refused because too little is left may be what took it.
+	// The refund may exist all the same: a stored failure says nothing about it, and a
+	// call refused because too little is left may be refused because of it.
 	all, made, lookErr := p.findRefund(ctx, *d)
 	switch {
 	case lookErr != nil:
@@ -202,7 +203,7 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]stripeRefund
 	return nil, errors.Join(err, p.advanceKey(ctx, d))
 }
 
-// recordAfterCall records what Stripe has answered even where the caller has just gone.
+// recordAfterCall records Stripe's answer even if ctx has ended.
 func (p *Payments) recordAfterCall(ctx context.Context, d dueRefund, made []stripeRefund) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(storeLimit, p.opts.Timeout))
 	defer cancel()
@@ -216,9 +217,9 @@ UPDATE booking_platform.refunds AS r SET amount_minor = $3::bigint, attempt = r.
 	next_try_at = statement_timestamp(), last_error = $4::text, updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 
-// lowerRefund lowers a refund to what is left at Stripe, where some of the payment was given
-// back in the dashboard meanwhile. Stripe has refused the call, so that nothing comes of
-// its key; the next call has another amount and so another key.
+// lowerRefund lowers a refund to what is left at Stripe, after a part of the payment was
+// refunded in the dashboard. Stripe has refused the call, so its key made nothing; the
+// new amount gets a new key.
 func (p *Payments) lowerRefund(ctx context.Context, d dueRefund, r *refusedRefund) error {
 	p.log.LogAttrs(ctx, slog.LevelWarn, "refund lowered to what is left", slog.String("refund_id", d.id),
 		slog.String("payment_id", d.paymentID),
@@ -235,8 +236,7 @@ func (p *Payments) lowerRefund(ctx context.Context, d dueRefund, r *refusedRefun
 			if err := recordRefunds(ctx, tx, d.paymentID, r.others...); err != nil {
 				return err
 			}
-			// Others gave it back: what that means for the booking is decided by
-			// RefreshRefunds.
+			// RefreshRefunds decides what the other refunds mean for the booking.
 			_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
 			return err
 		})
@@ -244,11 +244,11 @@ func (p *Payments) lowerRefund(ctx context.Context, d dueRefund, r *refusedRefun
 }
 
 const refusedSQL = `
-UPDATE booking_platform.refunds AS r SET status = 'failed', failure = $2::text, last_error = '', updated_at = statement_timestamp()
+UPDATE booking_platform.refunds AS r SET status = 'failed', failure = $2::text, last_error = '',
+	updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.status = 'due' AND r.attempt = $3::int`
 
-// failRefund gives up a refund that Stripe will never make: its amount can be given
-// back another way.
+// failRefund records that Stripe refused a refund for good.
 func (p *Payments) failRefund(ctx context.Context, d dueRefund, r *refusedRefund) error {
 	code := refusalCode(r)
 	p.log.LogAttrs(ctx, slog.LevelError, "stripe refused a refund", slog.String("refund_id", d.id),
@@ -265,7 +265,7 @@ func (p *Payments) failRefund(ctx context.Context, d dueRefund, r *refusedRefund
 			if err := recordRefunds(ctx, tx, d.paymentID); err != nil {
 				return err
 			}
-			// What others gave back is recorded by RefreshRefunds.
+			// RefreshRefunds records the other refunds.
 			_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
 			return err
 		})
@@ -273,11 +273,11 @@ func (p *Payments) failRefund(ctx context.Context, d dueRefund, r *refusedRefund
 }
 
 const postponeSQL = `
-UPDATE booking_platform.refunds AS r SET last_error = $2::text, next_try_at = statement_timestamp() + make_interval(secs => $3::int)
+UPDATE booking_platform.refunds AS r SET last_error = $2::text,
+	next_try_at = statement_timestamp() + make_interval(secs => $3::int)
 WHERE r.id = $1::uuid AND r.status = 'due'`
 
-// postpone leaves a refund for later: five seconds after the first try, then twice as
-// long each time, up to an hour.
+// postpone sets the next try: five seconds after the first, doubling up to an hour.
 func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error {
 	pause := time.Hour
 	if d.tries < 10 {
@@ -292,8 +292,7 @@ func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error
 	})
 }
 
-// findIntent asks Stripe which PaymentIntent the session made, where no event has said
-// so.
+// findIntent reads the PaymentIntent of the session from Stripe if no event named it.
 func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
 	if d.intent != "" {
 		return nil
@@ -311,9 +310,8 @@ func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
 	return nil
 }
 
-// refundsAtStripe lists the refunds of a PaymentIntent, all of them: there are few. None
-// says something only where Stripe knows the PaymentIntent: with a key of another account
-// or mode the answer is an error.
+// refundsAtStripe lists all refunds of a PaymentIntent. If there are none it checks that
+// Stripe knows the PaymentIntent: with a key of another account or mode that is an error.
 func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]stripeRefund, error) {
 	params := &stripe.RefundListParams{PaymentIntent: stripe.String(intent)}
 	params.Context = ctx
@@ -336,8 +334,8 @@ func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]stripe
 	return nil, err
 }
 
-// findRefund looks for our refund at Stripe by its metadata. It returns all refunds of
-// the payment, and whether ours is one of them.
+// findRefund searches the refund at Stripe by its metadata. It returns all refunds of the
+// payment, and whether this one is among them.
 func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []stripeRefund, made bool, err error) {
 	all, err = p.refundsAtStripe(ctx, d.intent)
 	for _, t := range all {
@@ -346,7 +344,7 @@ func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []stripeRef
 	return all, made, err
 }
 
-// left is what Stripe can still give back of the payment, by the refunds that it lists.
+// left returns what Stripe can still refund of the payment.
 func (d dueRefund) left(all []stripeRefund) int64 {
 	left := d.captured
 	for _, t := range all {
@@ -361,8 +359,7 @@ const nextKeySQL = `
 UPDATE booking_platform.refunds AS r SET attempt = r.attempt + 1, first_called_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 
-// nextKey moves a refund to another key, once it is known that none was made under the
-// one before.
+// advanceKey moves a refund to the next key, after the previous one made nothing.
 func (p *Payments) advanceKey(ctx context.Context, d *dueRefund) error {
 	err := p.inTxRetry(ctx, "move a refund to the next key", func(q *sql.Tx) error {
 		result, err := q.ExecContext(ctx, nextKeySQL, d.id, d.attempt)
@@ -380,16 +377,15 @@ func (p *Payments) advanceKey(ctx context.Context, d *dueRefund) error {
 	return err
 }
 
-// refusesAmount tells whether Stripe says that less is left than was asked for. Where its
-// list of refunds says otherwise, the list is behind, and ours may be what is missing in
-// it.
+// refusesAmount reports whether Stripe says that too little is left. If its list of
+// refunds shows enough left, the list lags behind and may lack this refund.
 func refusesAmount(err error) bool {
 	var se *stripe.Error
 	return errors.As(err, &se) && (se.Param == "amount" || se.Code == stripe.ErrorCodeChargeAlreadyRefunded ||
 		se.Code == stripe.ErrorCodeAmountTooLarge)
 }
 
-// refusalCode is Stripe's word for what happened. Its message is left out: it can quote
+// refusalCode returns Stripe's code for an error. Its message is left out: it can quote
 // parameters.
 func refusalCode(err error) string {
 	var se *stripe.Error

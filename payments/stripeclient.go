@@ -13,7 +13,7 @@ import (
 	"github.com/stripe/stripe-go/v76"
 )
 
-// inUse tells whether another call under the same idempotency key is still under way at
+// inUse reports whether another call with the same idempotency key is in progress at
 // Stripe.
 func inUse(err error) bool {
 	var se *stripe.Error
@@ -21,28 +21,28 @@ func inUse(err error) bool {
 		se.Code == stripe.ErrorCodeIdempotencyKeyInUse)
 }
 
-// notFound tells whether Stripe does not know the object. That alone decides nothing: a
-// key of another account or mode is answered the same.
+// notFound reports whether Stripe does not know the object. That decides nothing by
+// itself: a key of another account or mode gets the same answer.
 func notFound(err error) bool {
 	var se *stripe.Error
 	return errors.As(err, &se) && (se.HTTPStatusCode == http.StatusNotFound ||
 		se.Code == stripe.ErrorCodeResourceMissing)
 }
 
-// owns tells whether a payment is of the account and mode of this key.
+// owns reports whether a payment belongs to this key's account and mode.
 func (p *Payments) owns(pay Payment) bool { return pay.Account == "" || pay.Account == p.account }
 
-// gone tells whether an object that Stripe does not know is gone for good, which only a
-// caller can say: see Options.MissingIsGone.
+// gone reports whether an object that Stripe does not know is gone; see
+// Options.MissingIsGone.
 func (p *Payments) gone(err error) bool { return p.opts.MissingIsGone && notFound(err) }
 
-// unavailable logs what Stripe said and wraps it as ErrUnavailable. Stripe's message is
-// left out: it can quote parameters. A caller who has gone says nothing about Stripe.
+// unavailable logs Stripe's error and wraps it as ErrUnavailable, without Stripe's
+// message, which can quote parameters. If ctx was cancelled it returns that instead.
 func (p *Payments) unavailable(ctx context.Context, what, paymentID string, err error) error {
 	return p.failed(ctx, ErrUnavailable, "stripe: could not "+what, what, paymentID, err)
 }
 
-// refusedBy is unavailable for a refusal that Stripe will repeat: ErrRefused.
+// refusedBy is unavailable for ErrRefused.
 func (p *Payments) refusedBy(ctx context.Context, what, paymentID string, err error) error {
 	return p.failed(ctx, ErrRefused, "stripe refuses to "+what+", and will again: see its code and parameter", what,
 		paymentID, err)
@@ -59,16 +59,15 @@ func (p *Payments) failed(ctx context.Context, kind error, message, what, paymen
 			slog.String("stripe_code", string(se.Code)), slog.String("stripe_param", se.Param),
 			slog.String("stripe_request_id", se.RequestID))
 	} else {
-		// An HTML answer of a proxy, a refused or broken connection, the time limit: not
-		// an error of Stripe's API.
+		// Not an error of Stripe's API: a proxy's answer, a broken connection, a timeout.
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
 	p.log.LogAttrs(ctx, slog.LevelError, message, attrs...)
 	return fmt.Errorf("payments: %s: %w: %w", what, kind, err)
 }
 
-// checkKey returns a secret key of Stripe's API without the blanks around it, which come
-// of files and lists. The error never quotes it.
+// checkKey returns a secret key without surrounding white space. The error does not quote
+// it.
 func checkKey(key string) (string, error) {
 	key = strings.TrimSpace(key)
 	kind, rest, _ := strings.Cut(key, "_")
@@ -79,7 +78,8 @@ func checkKey(key string) (string, error) {
 		return "",
 			errors.New("payments: the Stripe key is a publishable one (pk_); a secret key begins with sk_ or rk_")
 	case kind == "whsec":
-		return "", errors.New("payments: the Stripe key is the signing secret of a webhook (whsec_); a secret key begins with sk_ or rk_")
+		return "", errors.New(
+			"payments: the Stripe key is a webhook signing secret (whsec_); a secret key begins with sk_ or rk_")
 	case kind != "sk" && kind != "rk" || strings.Trim(rest, "_") == "":
 		return "", errors.New("payments: the Stripe key is no secret key; one begins with sk_ or rk_")
 	}
@@ -92,8 +92,8 @@ func checkKey(key string) (string, error) {
 	return key, nil
 }
 
-// accountOf is whose the payments of a key are: the name of the account and the key's
-// mode. The key itself changes whenever it is rolled.
+// accountOf returns Payment.Account: the name of the account and the key's mode. The key
+// itself changes when it is rolled.
 func accountOf(name, key string) string {
 	_, rest, _ := strings.Cut(key, "_")
 	mode, _, _ := strings.Cut(rest, "_")
@@ -103,40 +103,37 @@ func accountOf(name, key string) string {
 	return strings.Trim(name+"/"+mode, "/")
 }
 
-// followUp is what follows from an answer of Stripe's to a call that makes something under an
-// idempotency key.
+// followUp is what to do after an answer to a call with an idempotency key.
 type followUp int
 
 const (
-	// sameKey: the call may be under way or done, or Stripe has not looked at it. It is
-	// made again later with the same key, so that at most one object comes of all
-	// repeats.
+	// sameKey: the call may be in progress or done, or Stripe has not processed it.
+	// Repeat it later with the same key, so that the repeats make one object at most.
 	sameKey followUp = iota
-	// nextKey: this key brings nothing any more. The call is made again with the next
-	// key; a refund is looked for at Stripe first.
+	// nextKey: the key is used up. Repeat with the next key; search a refund at Stripe
+	// first.
 	nextKey
-	// nextKeyLater is nextKey where a call with other parameters may still be under way:
-	// the key is kept until that must have ended.
+	// nextKeyLater: as nextKey, but a call with other parameters may be in progress. Keep
+	// the key until that has ended.
 	nextKeyLater
-	// refused: Stripe will answer the same again. A person has to decide.
+	// refused: Stripe will repeat the answer; an operator must act.
 	refused
 )
 
-// answerRule is a row of a table of answers. The first row that fits counts; zero fields fit
-// all.
+// answerRule is a row of a table of answers. The first matching row applies; zero fields
+// match all.
 type answerRule struct {
 	from, to int // HTTP status
 	codes    []stripe.ErrorCode
 	kind     stripe.ErrorType
 	params   []string
-	// replayed fits only an answer that Stripe has stored under the key and repeats.
+	// replayed matches only an answer that Stripe has stored under the key and repeats.
 	replayed bool
 	then     followUp
 }
 
-// keyUndecided are the answers that say nothing of what becomes of the key. The type
-// of a 409 is not asked: sources differ on it. 404 comes of a key of another account or
-// mode too.
+// keyUndecided are answers that say nothing about the key. The type of a 409 is not used,
+// since sources differ on it.
 var keyUndecided = []answerRule{
 	{codes: []stripe.ErrorCode{stripe.ErrorCodeIdempotencyKeyInUse, stripe.ErrorCodeLockTimeout,
 		stripe.ErrorCodeRateLimit}, then: sameKey},
@@ -145,20 +142,19 @@ var keyUndecided = []answerRule{
 	{from: http.StatusTooManyRequests, to: http.StatusTooManyRequests, then: sameKey},
 }
 
-// refundAnswers are the answers to POST /v1/refunds
+// refundAnswers classify the answers to POST /v1/refunds
 // (https://docs.stripe.com/error-codes).
 var refundAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], []answerRule{
 	{codes: []stripe.ErrorCode{stripe.ErrorCodeResourceMissing}, then: sameKey},
 	{from: http.StatusNotFound, to: http.StatusNotFound, then: sameKey},
-	// The key of the API is wrong, or lacks a permission: an operator mends that.
+	// A wrong API key or a missing permission, which an operator corrects.
 	{from: http.StatusUnauthorized, to: http.StatusUnauthorized, then: sameKey},
 	{from: http.StatusForbidden, to: http.StatusForbidden, then: sameKey},
 	{from: 500, to: 599, replayed: true, then: nextKey},
 	{from: 500, to: 599, then: sameKey},
-	// The key was used with other parameters, by another version of this program.
+	// Another version of this program used the key with other parameters.
 	{from: http.StatusBadRequest, to: http.StatusBadRequest, kind: stripe.ErrorTypeIdempotency, then: nextKeyLater},
-	// These pass, and Stripe has stored them: too little balance, and a dispute that is
-	// open.
+	// Temporary and stored by Stripe: too little balance, an open dispute.
 	{codes: []stripe.ErrorCode{
 		stripe.ErrorCodeBalanceInsufficient, stripe.ErrorCodeInsufficientFunds,
 		stripe.ErrorCodeChargeDisputed, stripe.ErrorCodeRefundDisputedPayment,
@@ -168,24 +164,23 @@ var refundAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], [
 	{then: sameKey},
 }...)
 
-// checkoutAnswers are the answers to POST /v1/checkout/sessions. A session whose answer
-// was lost has a URL that was told to no customer, so the next key needs no look-up.
+// checkoutAnswers classify the answers to POST /v1/checkout/sessions. If an answer was
+// lost, no customer has the session's URL, so the next key needs no search.
 var checkoutAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], []answerRule{
 	{replayed: true, then: nextKey},
 	{from: 500, to: 599, then: sameKey},
 	{from: http.StatusBadRequest, to: http.StatusBadRequest, kind: stripe.ErrorTypeIdempotency, then: nextKey},
-	// The end that was frozen is too near by now, or Stripe does not take the customer's
-	// address: the next attempt has another end, and no address.
+	// The stored end is too near by now, or the e-mail address is refused: the next
+	// attempt has another end and no address.
 	{from: http.StatusBadRequest, to: http.StatusBadRequest, params: []string{paramExpiresAt, paramEmail},
 		then: nextKey},
-	// A price below Stripe's least, a currency it does not know, a wrong key.
+	// An amount below Stripe's minimum, an unknown currency, a wrong key.
 	{from: 400, to: 499, then: refused},
 	{then: sameKey},
 }...)
 
-// classify finds what follows from an error. Without an answer of Stripe's API (a broken
-// connection, a time limit, a proxy's page) it is sameKey, and so it is while Stripe asks
-// for a pause.
+// classify returns the follow-up of an error. It is sameKey without an answer of Stripe's
+// API (broken connection, timeout, a proxy's page) and after Retry-After.
 func classify(table []answerRule, err error) followUp {
 	var se *stripe.Error
 	if !errors.As(err, &se) || RetryAfter(err) > 0 {
@@ -207,18 +202,18 @@ func (a answerRule) fits(se *stripe.Error) bool {
 		(a.params == nil || slices.Contains(a.params, se.Param))
 }
 
-// newBackend makes a backend of our own: the library's global one would be shared with
-// the embedder's other uses of it.
+// newBackend returns a backend of its own; the library's global one is shared with the
+// rest of the program.
 func newBackend(opts Options, transport http.RoundTripper) (stripe.Backend, error) {
-	// A copy: the caller's client stays as it is.
+	// The caller's client stays unchanged.
 	client := *opts.HTTPClient
 	client.Transport = transport
 	config := &stripe.BackendConfig{
 		HTTPClient: &client,
-		// Its log lines are not structured; errors are logged here, with the context.
+		// The library's log is unstructured; errors are logged in this package.
 		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-		// One retry under the same key mends a connection that was closed while idle.
-		// More would outlast the customer's patience: its pauses ignore the context.
+		// One retry with the same key repairs a connection that was closed while idle.
+		// More would take too long: the library's pauses ignore the context.
 		MaxNetworkRetries: stripe.Int64(1),
 		EnableTelemetry:   stripe.Bool(false),
 	}

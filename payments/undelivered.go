@@ -17,39 +17,36 @@ import (
 )
 
 const (
-	// undeliveredPages is how many pages one run of the step reads at most, of
-	// undeliveredPage events each: Stripe's largest.
+	// undeliveredPages is the maximum number of pages per run, undeliveredPage Stripe's
+	// largest page.
 	undeliveredPages = 10
 	undeliveredPage  = 100
-	// eventsKept is for how long Stripe answers with an event
-	// (https://docs.stripe.com/api/events).
+	// eventsKept is how long Stripe lists events (https://docs.stripe.com/api/events).
 	eventsKept = 30 * 24 * time.Hour
 )
 
-// eventPage is a page of events, each as Stripe wrote it.
+// eventPage keeps the events as Stripe wrote them.
 type eventPage struct {
 	stripe.APIResource
 	HasMore bool              `json:"has_more"`
 	Data    []json.RawMessage `json:"data"`
 }
 
-// FetchUndelivered is one step: it lists, at Stripe, the events of the types of
-// [Payments.Register] that were not delivered, and has the receiver work on each as on a
-// delivery: so they arrive though the endpoint was down for longer than Stripe goes on
-// sending, or was switched off. receiver is the one that the handlers are registered on.
-// Run it every few minutes. It returns how many it settled that nothing had settled
-// before.
+// FetchUndelivered is a step that lists undelivered events of the types of
+// [Payments.Register] at Stripe and passes each to the receiver as if it were delivered.
+// They arrive even if the endpoint was down for longer than Stripe's retries, or was
+// disabled. receiver is the one given to Register. Run it every few minutes. It returns
+// how many events it settled.
 //
-// What was settled is a duplicate at the ledger, so nothing is remembered of what has
-// been taken, and the step is safe on every replica at once and against deliveries. One
-// run reads 1,000 events at most, the newest first; where there are more, the next run of
-// this process goes on where it ended. Stripe lists what was not delivered for 30 days,
-// duplicates included. Nothing to do is one call to Stripe and no round trip. It goes on
-// after an event that failed, to the end of its page, and returns the first failure; what
-// Stripe does not answer is [ErrUnavailable]. It ends with ctx.
+// Events settled before are duplicates in the ledger, so the step keeps no state and is
+// safe on every replica and beside deliveries. Stripe lists undelivered events for 30
+// days, including duplicates. A run reads at most 1,000 events, newest first; the next
+// run of this process continues there. With nothing to do it takes one call to Stripe and
+// no round trip. After a failed event it continues to the end of the page and returns the
+// first failure. If Stripe does not answer the error is [ErrUnavailable].
 func (p *Payments) FetchUndelivered(ctx context.Context, receiver *webhook.Receiver) (int, error) {
 	ctx = inBackground(ctx)
-	// Two at once in one process would only do the same twice.
+	// A concurrent run in this process would do the same work.
 	if !p.fetching.TryLock() {
 		return 0, nil
 	}
@@ -62,7 +59,7 @@ func (p *Payments) FetchUndelivered(ctx context.Context, receiver *webhook.Recei
 		page, err := p.listEvents(ctx, &stripe.EventListParams{DeliverySuccess: stripe.Bool(false)},
 			time.Now().Add(-eventsKept), p.fetchCursor)
 		if err != nil {
-			// The event to go on from may be gone: the next run begins anew.
+			// The cursor's event may be gone: start over.
 			p.fetchCursor = ""
 			return settled, p.unavailable(ctx, "list undelivered events", "", err)
 		}
@@ -79,8 +76,8 @@ func (p *Payments) FetchUndelivered(ctx context.Context, receiver *webhook.Recei
 	return settled, nil
 }
 
-// listEvents reads one page of the events of our types that were made since then, from
-// the event after the one that is named, newest first.
+// listEvents reads a page of events of the registered types since a time, newest first,
+// after the given event.
 func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParams, since time.Time,
 	after string) (*eventPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
@@ -94,13 +91,13 @@ func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParam
 	query := &form.Values{}
 	form.AppendTo(query, params)
 	page := &eventPage{}
-	// Not the library's own list: it would write the events anew, and what is kept and
-	// handled is what Stripe wrote.
+	// The library's list would re-encode the events; they are stored and handled as
+	// Stripe wrote them.
 	err := p.backend.CallRaw(http.MethodGet, "/v1/events", p.key, query, &stripe.Params{Context: ctx}, page)
 	return page, err
 }
 
-// receivePage has the receiver work on each event, and returns how many that settled and the
+// receivePage passes events to the receiver. It returns how many were settled and the
 // last one's id.
 func receivePage(ctx context.Context, receiver *webhook.Receiver,
 	events []json.RawMessage) (settled int, last string, err error) {
@@ -132,55 +129,51 @@ func receivePage(ctx context.Context, receiver *webhook.Receiver,
 	return settled, last, err
 }
 
-// FetchSinceOptions say what [Payments.FetchSince] does.
+// FetchSinceOptions configure [Payments.FetchSince].
 type FetchSinceOptions struct {
-	// DryRun says of each event what the ledger has of it, and does nothing.
+	// DryRun only reports what the ledger has of each event.
 	DryRun bool
-	// Each is called with each event that Stripe listed, in the order of the list, newest
-	// first; nil is nobody. It must not be slow: Stripe's list waits.
+	// Each is called for each event in Stripe's order, newest first. It must return
+	// quickly.
 	Each func(FetchedEvent)
 }
 
-// FetchedEvent is an event that Stripe listed, and what came of it.
+// FetchedEvent is an event listed by Stripe and its result.
 type FetchedEvent struct {
 	ID, Type string
-	// Created is when Stripe made it, in UTC.
+	// Created is Stripe's time, in UTC.
 	Created time.Time
-	// Was is the outcome in the ledger before; empty where the ledger did not know the
-	// event.
+	// Was is the outcome in the ledger before, or empty if the event was unknown.
 	Was webhook.Outcome
-	// Outcome is what came of it: Duplicate for one that was settled before. Empty in a
-	// dry run.
+	// Outcome is the result: Duplicate if the event was settled before, empty in a dry
+	// run.
 	Outcome webhook.Outcome
-	// SessionID is the Checkout Session that it is about, Reference our payment's id, and
-	// BookingID the booking's, as Stripe knows them; each may be empty. Of an event that
-	// is Unmatched they say what was paid for.
+	// SessionID is the Checkout Session, Reference the payment's id and BookingID the
+	// booking's, as Stripe knows them; each may be empty. For an Unmatched event they
+	// identify what was paid for.
 	SessionID, Reference, BookingID string
-	// Amount is the money that it is about, in minor units, and Currency its currency;
-	// zero and empty where it names none.
+	// Amount is in minor units; zero if the event has none.
 	Amount   int64
 	Currency string
-	// Err is why it Failed.
+	// Err is set if the event failed.
 	Err error
 }
 
-// Missing tells whether the ledger did not have the event settled before.
+// Missing reports whether the ledger had not settled the event before.
 func (t FetchedEvent) Missing() bool {
 	return t.Was == "" || t.Was == webhook.Failed || t.Was == webhook.Unmatched
 }
 
-// FetchSince lists, at Stripe, every event of the types of [Payments.Register] that was
-// made since then, delivered or not, and has the receiver work on each as on a delivery:
-// for a database that was restored from a backup, and knows nothing of what was answered
-// after it. receiver is the one that the handlers are registered on. Stripe lists the
-// events of 30 days; an earlier since is as 30 days ago. It reads the list to its end, a
-// hundred events a call.
+// FetchSince lists all events of the types of [Payments.Register] since a time at Stripe,
+// delivered or not, and passes each to the receiver as if it were delivered. Use it after
+// the database was restored from a backup, which knows nothing of events answered since.
+// receiver is the one given to Register. Stripe lists the events of 30 days, with one
+// call per 100.
 //
-// What was settled is a duplicate at the ledger, so it can be repeated, and run beside
-// deliveries and on several replicas. It goes on after an event that failed, which Each
-// tells; the error is Stripe's (an [ErrUnavailable]), the database's, or the context's,
-// and then a repeat begins anew. It takes one round trip for each event, and those of a
-// delivery.
+// Events settled before are duplicates in the ledger, so FetchSince can be repeated and
+// run beside deliveries and other replicas. It continues after a failed event, which Each
+// reports. It returns the error of Stripe (an [ErrUnavailable]), the database or the
+// context; then repeat it. It takes one round trip per event besides those of a delivery.
 func (p *Payments) FetchSince(ctx context.Context, receiver *webhook.Receiver, since time.Time,
 	opts FetchSinceOptions) error {
 	ctx = inBackground(ctx)
@@ -211,7 +204,7 @@ func (p *Payments) FetchSince(ctx context.Context, receiver *webhook.Receiver, s
 	}
 }
 
-// receiveListed looks the event up in the ledger, and has the receiver work on it.
+// receiveListed looks the event up in the ledger and passes it to the receiver.
 func (p *Payments) receiveListed(ctx context.Context, receiver *webhook.Receiver, payload []byte,
 	dry bool) (FetchedEvent, error) {
 	t, err := parseListed(payload)
@@ -229,8 +222,8 @@ func (p *Payments) receiveListed(ctx context.Context, receiver *webhook.Receiver
 	return t, nil
 }
 
-// parseListed reads what is told of an event. The object of each of our types has these names
-// for it, where it has it at all.
+// parseListed reads an event; the objects of all registered types share these field
+// names.
 func parseListed(payload []byte) (FetchedEvent, error) {
 	var e struct {
 		ID      string `json:"id"`
