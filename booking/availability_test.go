@@ -45,7 +45,7 @@ func TestSlots_ListsFreeSlots(t *testing.T) {
 		_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: gone.ID})
 		require.NoError(t, err)
 		lapse(t, db, expired.ID)
-		require.Equal(t, []int{2, 5, 5, 5}, free(1), "an expired hold keeps nobody out")
+		require.Equal(t, []int{2, 5, 5, 5}, free(1), "an expired hold does not count")
 		require.Equal(t, []int(nil), free(6))
 
 		exec(t, db, `UPDATE booking_platform.resources SET capacity = 2 WHERE id = $1::uuid`, r.ID)
@@ -85,7 +85,7 @@ func TestSlots_EveryListedSlotCanBeHeld(t *testing.T) {
 		tooMany := request(picked.Start)
 		if tooMany.Party = picked.Remaining + 1; tooMany.Party <= 4 {
 			_, err = store.Hold(t.Context(), tooMany)
-			require.ErrorIs(t, err, booking.ErrSlotTaken, "no more than remaining")
+			require.ErrorIs(t, err, booking.ErrSlotTaken, "parties above what remains")
 		}
 		req := request(picked.Start)
 		req.Party = party
@@ -95,7 +95,7 @@ func TestSlots_EveryListedSlotCanBeHeld(t *testing.T) {
 	requireInvariants(t, db)
 	for start := from; start.Before(to); start = start.Add(20 * time.Minute) {
 		_, err := store.Hold(t.Context(), request(start))
-		require.Error(t, err, "nothing was kept back")
+		require.Error(t, err, "everything listed was held")
 	}
 }
 
@@ -171,11 +171,11 @@ func TestAvailability_SeveralResources(t *testing.T) {
 		}
 		require.Equal(t, map[string][]int{"hall": {1, 2, 3, 4}, "court": {0, 1, 2, 4}}, ask("", 1, "hall", court.ID))
 		require.Equal(t, map[string][]int{"hall": {1, 2, 3, 4}}, ask("", 1, "hall"),
-			"alone its buffers are not widened by another's")
+			"alone it has its own buffers")
 		require.Equal(t, map[string][]int{"hall": {3, 4}}, ask("", 2, hall.ID),
 			"the buffer before a slot meets that of the party of three")
 		require.Equal(t, map[string][]int{"hall": {0, 1, 2, 3, 4}, "court": {0}}, ask("long", 1, "court", "hall"),
-			"two hours and one to clean up")
+			"two hours and a buffer of one")
 
 		exec(t, db, `UPDATE booking_platform.offers SET active = false WHERE resource_id = $1::uuid`, court.ID)
 		for _, wrong := range []struct {

@@ -222,6 +222,6 @@ func TestBlock_NeighbourLosesItsNewUnit(t *testing.T) {
 		requireInvariants(t, db)
 		requireHistory(t, db)
 		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE upper(units) > 3`),
-			"nobody is left where nobody sits")
+			"all bookings have their old units")
 	}
 }

@@ -29,13 +29,13 @@ func TestCancel_WaitsForConcurrentChange(t *testing.T) {
 		refund   *int64
 		sequence int
 	}{
-		"moved to where it costs":        {slot(100), false, moved(slot(0)), true, minor(1750), 2},
-		"moved to where it is free":      {slot(0), false, moved(slot(100)), true, minor(2500), 2},
-		"not moved after all":            {slot(100), false, moved(slot(0)), false, minor(2500), 1},
-		"not moved where it is free":     {slot(0), false, moved(slot(100)), false, minor(1750), 1},
-		"confirmed":                      {slot(0), true, confirmed, true, minor(1750), 1},
-		"not confirmed after all":        {slot(0), true, confirmed, false, nil, 1},
-		"a hold, moved and still a hold": {slot(0), true, moved(slot(100)), true, nil, 2},
+		"moved to a slot with a fee":               {slot(100), false, moved(slot(0)), true, minor(1750), 2},
+		"moved to a slot without a fee":            {slot(0), false, moved(slot(100)), true, minor(2500), 2},
+		"move rolled back":                         {slot(100), false, moved(slot(0)), false, minor(2500), 1},
+		"move to a slot without a fee rolled back": {slot(0), false, moved(slot(100)), false, minor(1750), 1},
+		"confirmed":                {slot(0), true, confirmed, true, minor(1750), 1},
+		"confirmation rolled back": {slot(0), true, confirmed, false, nil, 1},
+		"hold moved":               {slot(0), true, moved(slot(100)), true, nil, 2},
 	}
 	ways := map[string]*sql.TxOptions{"store": nil}
 	for name, level := range levels {
@@ -169,7 +169,7 @@ func TestCancel_ConcurrentWithEveryTransition(t *testing.T) {
 		last := history[len(history)-1]
 		for client, got := range told {
 			if got != nil && errs[client] == nil {
-				require.Equal(t, b, *got, "everybody is told the same")
+				require.Equal(t, b, *got, "all cancellations return the same booking")
 				require.Equal(t, booking.Cancelled, b.Status)
 			}
 		}

@@ -63,16 +63,16 @@ func TestCancel_ByCustomer(t *testing.T) {
 		// refund of 5000; nil means that cancelling is not allowed.
 		refund *int64
 	}{
-		"free":                {fees, 2*day + time.Minute, minor(5000)},
-		"fee":                 {fees, 2*day - time.Second, minor(5000 - 1500 - 100)},
-		"fee, to the end":     {fees, time.Hour + time.Minute, minor(5000 - 1500 - 100)},
-		"closed":              {fees, time.Hour - time.Second, nil},
-		"begun":               {fees, -time.Second, nil},
-		"all of it is kept":   {booking.Policy{FreeUntil: day, FeePercent: 100}, time.Hour, minor(0)},
-		"never":               {booking.Policy{Never: true}, 300 * day, nil},
-		"zero value":          {booking.Policy{}, time.Minute, minor(5000)},
-		"zero value, begun":   {booking.Policy{}, -time.Second, nil},
-		"zero value, is over": {booking.Policy{}, -day, nil},
+		"free":               {fees, 2*day + time.Minute, minor(5000)},
+		"fee":                {fees, 2*day - time.Second, minor(5000 - 1500 - 100)},
+		"fee, until closed":  {fees, time.Hour + time.Minute, minor(5000 - 1500 - 100)},
+		"closed":             {fees, time.Hour - time.Second, nil},
+		"begun":              {fees, -time.Second, nil},
+		"fee of 100 percent": {booking.Policy{FreeUntil: day, FeePercent: 100}, time.Hour, minor(0)},
+		"never":              {booking.Policy{Never: true}, 300 * day, nil},
+		"zero value":         {booking.Policy{}, time.Minute, minor(5000)},
+		"zero value, begun":  {booking.Policy{}, -time.Second, nil},
+		"zero value, over":   {booking.Policy{}, -day, nil},
 	}
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
@@ -100,7 +100,7 @@ func TestCancel_ByCustomer(t *testing.T) {
 					require.NoError(t, err)
 					require.Equal(t, before, after, name)
 					got, err = cancel(booking.CancelRequest{ID: id, Reason: "ill", Refund: minor(7)})
-					require.NoError(t, err, "staff are not bound")
+					require.NoError(t, err, "the policy does not bind staff")
 					refund = minor(7)
 				} else {
 					require.NoError(t, err, name)
@@ -234,13 +234,13 @@ func TestCancel_HoldRecordsLateRefund(t *testing.T) {
 			booking.CancelRequest{ByCustomer: true, Paying: true}, nil, nil, booking.ErrPolicy},
 		"staff":                   {feeSoon, booking.CancelRequest{}, nil, nil, nil},
 		"staff, money on its way": {feeSoon, booking.CancelRequest{Paying: true}, nil, nil, nil},
-		"staff give some of it": {feeSoon, booking.CancelRequest{Paying: true, Refund: minor(100)}, minor(100),
+		"staff, partial refund": {feeSoon, booking.CancelRequest{Paying: true, Refund: minor(100)}, minor(100),
 			minor(100), nil},
-		"staff give nothing of it": {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(0)}, minor(0),
+		"staff, no refund": {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(0)}, minor(0),
 			minor(0), nil},
-		"staff give too much of it": {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(5001)}, nil,
+		"staff, refund above the amount": {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(5001)}, nil,
 			nil, &booking.ValidationError{}},
-		"nothing was paid": {booking.Policy{}, booking.CancelRequest{Refund: minor(100)}, nil, nil,
+		"not paid": {booking.Policy{}, booking.CancelRequest{Refund: minor(100)}, nil, nil,
 			&booking.ValidationError{}},
 	}
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

@@ -18,23 +18,23 @@ func TestDate_At(t *testing.T) {
 		want       string
 		skipped    bool
 	}{
-		"winter":                      {"Europe/Paris", "2026-12-01", 600, "2026-12-01T10:00:00+01:00", false},
-		"summer":                      {"Europe/Paris", "2026-07-01", 600, "2026-07-01T10:00:00+02:00", false},
-		"before the clocks go back":   {"Europe/Paris", "2026-10-25", 119, "2026-10-25T01:59:00+02:00", false},
-		"comes twice: the first":      {"Europe/Paris", "2026-10-25", 150, "2026-10-25T02:30:00+02:00", false},
-		"after the clocks went back":  {"Europe/Paris", "2026-10-25", 180, "2026-10-25T03:00:00+01:00", false},
-		"skipped":                     {"Europe/Paris", "2027-03-28", 150, "2027-03-28T03:00:00+02:00", true},
-		"first after what is skipped": {"Europe/Paris", "2027-03-28", 180, "2027-03-28T03:00:00+02:00", false},
-		"half an hour, comes twice": {"Australia/Lord_Howe", "2026-04-05", 105, "2026-04-05T01:45:00+11:00",
+		"winter":                       {"Europe/Paris", "2026-12-01", 600, "2026-12-01T10:00:00+01:00", false},
+		"summer":                       {"Europe/Paris", "2026-07-01", 600, "2026-07-01T10:00:00+02:00", false},
+		"before the change back":       {"Europe/Paris", "2026-10-25", 119, "2026-10-25T01:59:00+02:00", false},
+		"repeated hour: the first":     {"Europe/Paris", "2026-10-25", 150, "2026-10-25T02:30:00+02:00", false},
+		"after the change back":        {"Europe/Paris", "2026-10-25", 180, "2026-10-25T03:00:00+01:00", false},
+		"skipped":                      {"Europe/Paris", "2027-03-28", 150, "2027-03-28T03:00:00+02:00", true},
+		"first after the skipped hour": {"Europe/Paris", "2027-03-28", 180, "2027-03-28T03:00:00+02:00", false},
+		"half an hour, repeated": {"Australia/Lord_Howe", "2026-04-05", 105, "2026-04-05T01:45:00+11:00",
 			false},
 		"half an hour, skipped": {"Australia/Lord_Howe", "2026-10-04", 135, "2026-10-04T02:30:00+11:00",
 			true},
 		"the morning after the change": {"Europe/Paris", "2026-10-26", 150, "2026-10-26T02:30:00+01:00", false},
 		"midnight is skipped":          {"America/Santiago", "2027-09-05", 0, "2027-09-05T01:00:00-03:00", true},
 		"the last hour before that":    {"America/Santiago", "2027-09-04", 1380, "2027-09-04T23:00:00-04:00", false},
-		"the last hour comes twice":    {"America/Santiago", "2027-04-03", 1380, "2027-04-03T23:00:00-03:00", false},
+		"the last hour is repeated":    {"America/Santiago", "2027-04-03", 1380, "2027-04-03T23:00:00-03:00", false},
 		"the midnight after that":      {"America/Santiago", "2027-04-04", 0, "2027-04-04T00:00:00-04:00", false},
-		"midnight comes twice":         {"America/Havana", "2026-11-01", 0, "2026-11-01T00:00:00-04:00", false},
+		"midnight is repeated":         {"America/Havana", "2026-11-01", 0, "2026-11-01T00:00:00-04:00", false},
 		"midnight is skipped in Cairo": {"Africa/Cairo", "2026-04-24", 0, "2026-04-24T01:00:00+03:00", true},
 		"minutes of the next day": {"Europe/Paris", "2026-10-24", 1440 + 180, "2026-10-25T03:00:00+01:00",
 			false},
@@ -95,7 +95,7 @@ func TestDate_AtEveryChangeOfClocks(t *testing.T) {
 		}
 	}
 	require.Greater(t, checked, 100_000)
-	require.Greater(t, skippedMidnights, 20, "midnights that do not exist are among them")
+	require.Greater(t, skippedMidnights, 20, "some midnights do not exist")
 }
 
 // clockChanges returns the changes of a zone's offset from 2024 to 2030, by bisection.

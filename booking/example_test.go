@@ -65,7 +65,7 @@ func ExampleStore_Hold() {
 			fmt.Println(field, problem)
 		}
 	case errors.Is(err, booking.ErrSlotTaken):
-		fmt.Println("somebody was faster")
+		fmt.Println("the slot was taken meanwhile")
 	case err != nil:
 		log.Fatal(err)
 	default:
@@ -110,7 +110,7 @@ func ExampleStore_Tx() {
 func ExampleStore_ConfirmLate() {
 	_, err := store.ConfirmLate(ctx, "019a2b3c-0000-7000-8000-000000000000")
 	if errors.Is(err, booking.ErrHoldExpired) {
-		fmt.Println("somebody else may have the slot: give the money back")
+		fmt.Println("the slot is taken: refund")
 	}
 }
 
@@ -130,7 +130,7 @@ func ExampleStore_Slots() {
 		log.Fatal(err)
 	}
 	for _, s := range slots {
-		fmt.Println(s.Start, "to", s.End, "for up to", s.Remaining)
+		fmt.Println(s.Start, "to", s.End, "held until at most", s.Remaining)
 	}
 }
 
@@ -167,19 +167,19 @@ func ExampleStore_Cancel() {
 		log.Fatal(err)
 	}
 	if terms := b.Terms(time.Now()); terms.Allowed {
-		fmt.Println("free until", terms.FreeUntil, "and now you get back", terms.Refund.Minor, terms.Refund.Currency)
+		fmt.Println("free until", terms.FreeUntil, "refund now:", terms.Refund.Minor, terms.Refund.Currency)
 	}
 	cancelled, err := store.Cancel(booking.WithActor(ctx, "customer"),
 		booking.CancelRequest{ID: b.ID, ByCustomer: true, Reason: "ill"})
 	switch {
 	case errors.Is(err, booking.ErrPolicy):
-		fmt.Println("it is too late to cancel")
+		fmt.Println("too late to cancel")
 	case err != nil:
 		log.Fatal(err)
 	case cancelled.Refund != nil:
-		fmt.Println("to be given back:", cancelled.Refund.Minor, cancelled.Refund.Currency)
+		fmt.Println("refund:", cancelled.Refund.Minor, cancelled.Refund.Currency)
 	default:
-		fmt.Println("nothing was paid yet")
+		fmt.Println("not paid yet")
 	}
 }
 
@@ -199,7 +199,7 @@ func ExampleStore_Complete() {
 	const id = "019a2b3c-0000-7000-8000-000000000000"
 	_, err := store.NoShow(ctx, id)
 	if errors.Is(err, booking.ErrNotBegun) {
-		fmt.Println("they may still come")
+		fmt.Println("not started yet")
 		return
 	}
 	if _, err = store.Complete(ctx, id); err != nil {
@@ -225,7 +225,7 @@ func ExampleStore_CompletePast() {
 func ExampleStore_Extend() {
 	b, err := store.Extend(ctx, "019a2b3c-0000-7000-8000-000000000000", time.Now().AddDate(0, 0, 7))
 	if errors.Is(err, booking.ErrHoldExpired) {
-		fmt.Println("it has been held for as long as it may be")
+		fmt.Println("the hold has reached its cap")
 	} else if err != nil {
 		log.Fatal(err)
 	} else {
@@ -240,13 +240,13 @@ func ExampleStore_Reschedule() {
 	})
 	switch {
 	case errors.Is(err, booking.ErrPolicy):
-		fmt.Println("it is too late to move this booking")
+		fmt.Println("too late to reschedule")
 	case errors.Is(err, booking.ErrSlotTaken):
-		fmt.Println("somebody else has that time")
+		fmt.Println("the slot is taken")
 	case err != nil:
 		log.Fatal(err)
 	default:
-		fmt.Println("now at", moved.Start, "which costs", moved.Difference, "more or less than what was paid")
+		fmt.Println("now at", moved.Start, "which costs", moved.Difference, "amounts differ")
 	}
 }
 
@@ -268,7 +268,7 @@ func ExampleStore_Block() {
 	var conflict *booking.ConflictError
 	if errors.As(err, &conflict) {
 		for _, b := range conflict.Bookings {
-			fmt.Println("in the way:", b.Start, b.Customer.Email)
+			fmt.Println("conflict:", b.Start, b.Customer.Email)
 		}
 		return
 	}
@@ -314,9 +314,9 @@ func ExampleStore_History() {
 
 // A link in a mail carries the owner token.
 func ExampleStore_Owned() {
-	b, err := store.Owned(ctx, "019a2b3c-0000-7000-8000-000000000000", "the token of the link")
+	b, err := store.Owned(ctx, "019a2b3c-0000-7000-8000-000000000000", "token of the link")
 	if errors.Is(err, booking.ErrNotFound) {
-		fmt.Println("not found, or not yours: the answer is the same")
+		fmt.Println("not found or wrong token")
 		return
 	}
 	if err != nil {
@@ -368,9 +368,9 @@ func ExampleStore_CreateFeed() {
 
 // Package calendar writes a feed as a file.
 func ExampleStore_Feed() {
-	feed, err := store.Feed(ctx, "the token of the address")
+	feed, err := store.Feed(ctx, "token of the feed")
 	if errors.Is(err, booking.ErrNotFound) {
-		fmt.Println("nobody's calendar")
+		fmt.Println("unknown feed")
 	} else if err != nil {
 		log.Fatal(err)
 	}
@@ -385,5 +385,5 @@ func ExampleStore_DeleteFeeds() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(n, "addresses taken back")
+	fmt.Println(n, "feeds deleted")
 }

@@ -209,6 +209,6 @@ func TestFeed_SecretRemoved(t *testing.T) {
 				token[13:]))
 		gone, err := after.DeleteFeeds(t.Context(), "court")
 		require.NoError(t, err)
-		require.Equal(t, 2, gone, "those of a secret that is gone too")
+		require.Equal(t, 2, gone, "also feeds of a removed secret")
 	})
 }

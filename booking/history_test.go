@@ -66,7 +66,7 @@ func TestHistory_EveryStatusChange(t *testing.T) {
 				return err
 			}),
 				booking.Change{From: booking.Pending, To: booking.Confirmed, Actor: clerk}},
-			{"confirm late joined", late, in(func(tx *booking.Tx, ctx context.Context, id string) error {
+			{"confirm late in a transaction", late, in(func(tx *booking.Tx, ctx context.Context, id string) error {
 				_, err := tx.ConfirmLate(ctx, id)
 				return err
 			}), booking.Change{From: booking.Pending, To: booking.Confirmed, Actor: clerk}},
@@ -103,7 +103,7 @@ func TestHistory_EveryStatusChange(t *testing.T) {
 				return err
 			},
 				booking.Change{From: booking.Pending, To: booking.Expired, Actor: "booking"}},
-			{"sweep by somebody", late, func(context.Context, string) error {
+			{"sweep with an actor", late, func(context.Context, string) error {
 				_, err := store.ReleaseExpired(booking.WithActor(t.Context(), op))
 				return err
 			}, booking.Change{From: booking.Pending, To: booking.Expired, Actor: op}},
@@ -164,7 +164,7 @@ func TestHistory_NoChangeOrRollback(t *testing.T) {
 	require.NoError(t, err)
 	seen, err := store.Tx(tx).History(t.Context(), b.ID)
 	require.NoError(t, err)
-	require.Len(t, seen, 2, "the caller sees its own change")
+	require.Len(t, seen, 2, "visible in the transaction")
 	require.NoError(t, tx.Rollback())
 	require.Empty(t, changes(t, store, b.ID))
 
@@ -201,14 +201,14 @@ func TestHistory_UnknownBooking(t *testing.T) {
 	exec(t, db, `DELETE FROM booking_platform.booking_history`)
 	history, err := store.History(t.Context(), b.ID)
 	require.NoError(t, err)
-	require.Empty(t, history, "a booking from before there was a history")
+	require.Empty(t, history, "a booking older than the history")
 
 	exec(t, db, `
 		INSERT INTO booking_platform.booking_history (booking_id, from_status, to_status, from_start, to_start, reason)
 		SELECT $1::uuid, 'pending', 'pending', to_timestamp(n), to_timestamp(n + 1), n::text FROM generate_series(1, 1234) n`, b.ID)
 	history, err = store.History(t.Context(), b.ID)
 	require.NoError(t, err)
-	require.Len(t, history, 1000, "what is read is bounded")
+	require.Len(t, history, 1000, "History is bounded")
 	require.Equal(t, "235", history[0].Reason)
 	require.Equal(t, "1234", history[999].Reason)
 	require.Equal(t, time.Unix(1234, 0).UTC(), history[999].FromStart)

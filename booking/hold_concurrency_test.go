@@ -252,7 +252,7 @@ func TestStore_ConcurrentOperations(t *testing.T) {
 	requireInvariants(t, db)
 	requireHistory(t, db)
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE email = '' AND reason = '' AND kind = 'block' AND currency = 'xxx'`),
-		"placeholders are left")
+		"temporary rows are left")
 	requireBookable(t, newStore(t, db), fightStarts)
 	requireInvariants(t, db)
 }

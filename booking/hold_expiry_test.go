@@ -63,7 +63,7 @@ func TestHold_ExpiredHoldLockedByAnother(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, tx.Commit())
 		}},
-		"confirmed after all": {want: booking.ErrSlotTaken,
+		"confirmed": {want: booking.ErrSlotTaken,
 			decide: func(t *testing.T, store *booking.Store, tx *sql.Tx, id string) {
 				_, err := store.Tx(tx).ConfirmLate(t.Context(), id)
 				require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestHold_ExpiresAtSlotStart(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, slot(-3), earlier.HoldExpiresAt)
 		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines WHERE booking_id = $1::uuid AND due_at = $2::timestamptz`,
-			held.ID, slot(-3)), "the sweep looks at it when it ends")
+			held.ID, slot(-3)), "the sweep releases it when it ends")
 		require.Zero(t,
 			count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE hold_expires_at > lower(during)`))
 
@@ -158,7 +158,7 @@ func TestHold_ExpiresAtSlotStart(t *testing.T) {
 		require.NoError(t, err)
 		moved, err := store.Reschedule(t.Context(), booking.RescheduleRequest{ID: far.ID, Start: slot(2)})
 		require.NoError(t, err)
-		require.Equal(t, confirmed.HoldExpiresAt, moved.HoldExpiresAt, "of a confirmed booking it is history")
+		require.Equal(t, confirmed.HoldExpiresAt, moved.HoldExpiresAt, "a confirmed booking keeps it")
 	})
 }
 
@@ -204,7 +204,7 @@ func TestExtend_UpToTheCap(t *testing.T) {
 		_, err = store.Extend(t.Context(), b.ID, slot(0))
 		require.ErrorIs(t, err, booking.ErrHoldExpired)
 		_, err = store.ConfirmLate(t.Context(), b.ID)
-		require.NoError(t, err, "its money may still come")
+		require.NoError(t, err, "the payment may still arrive")
 	})
 }
 

@@ -32,7 +32,7 @@ func TestHold_RepeatReturnsSameBooking(t *testing.T) {
 		req := keyed(slot(0).In(time.FixedZone("", 7200)))
 		req.Resource, req.Party = resource.ID, 1
 		req.Customer.Email = "ADA@Example.com"
-		require.Equal(t, first, hold(t, store, req), "the same request, written another way")
+		require.Equal(t, first, hold(t, store, req), "the same request in another form")
 
 		for name, change := range map[string]func(*booking.HoldRequest){
 			"start":     func(r *booking.HoldRequest) { r.Start = slot(1) },
@@ -66,13 +66,13 @@ func TestHold_SameKeyOtherCustomer(t *testing.T) {
 		require.NotEqual(t, first.OwnerToken, adas.OwnerToken)
 		other := keyed(slot(1))
 		other.Customer.Email, other.Party = "carl@example.com", 2
-		require.NotEqual(t, first.ID, hold(t, store, other).ID, "another body is no conflict either")
+		require.NotEqual(t, first.ID, hold(t, store, other).ID, "another request is no conflict")
 
 		require.Equal(t, first, hold(t, store, bobs))
 		require.Equal(t, adas, hold(t, store, keyed(slot(0))))
 		again := keyed(slot(0))
 		again.Customer.Email = "Bob@EXAMPLE.com"
-		require.Equal(t, first, hold(t, store, again), "letter case makes no other customer")
+		require.Equal(t, first, hold(t, store, again), "the e-mail's case does not matter")
 		again.Party = 2
 		_, err = store.Hold(t.Context(), again)
 		require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
@@ -194,6 +194,6 @@ func TestHold_RepeatAfterEnd(t *testing.T) {
 	_, err = store.ReleaseExpired(t.Context())
 	require.NoError(t, err)
 	again := hold(t, store, keyed(slot(0)))
-	require.Equal(t, second.ID, again.ID, "an expired one keeps it: the repeat tells what became of the first")
+	require.Equal(t, second.ID, again.ID, "an expired hold keeps its key: the repeat returns it")
 	require.Equal(t, booking.Expired, again.Status)
 }

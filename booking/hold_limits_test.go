@@ -69,7 +69,7 @@ func TestHoldLimit_OpenHolds(t *testing.T) {
 		for n := range 4 {
 			hold(t, store, from(slot(3), fmt.Sprintf("%d@example.com", n), ""))
 		}
-		require.Equal(t, 3+3+4, count(t, db, numbers), "without a client there is no limit of a client's")
+		require.Equal(t, 3+3+4, count(t, db, numbers), "no limit without a client")
 
 		// Each way to end a hold frees its row.
 		_, err = store.Confirm(t.Context(), first.ID)
@@ -176,7 +176,7 @@ func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 		first := hold(t, store, req)
 		require.Equal(t, first, hold(t, store, req))
 		req.Client = "10.0.0.2"
-		require.Equal(t, first, hold(t, store, req), "the client is no part of the request")
+		require.Equal(t, first, hold(t, store, req), "the client is not part of the hash")
 		confirmed, err := store.Confirm(t.Context(), first.ID)
 		require.NoError(t, err)
 		hold(t, store, from(slot(1), ada.Email, "10.0.0.1"))
@@ -215,7 +215,7 @@ func TestHoldLimit_InCallersTx(t *testing.T) {
 			_, err = joined.Hold(t.Context(), request(slot(2)))
 			requireLimit(t, err, "email", 2, b.HoldExpiresAt)
 			_, err = joined.Confirm(t.Context(), b.ID)
-			require.NoError(t, err, "a refused transaction goes on, and sees what it confirmed itself")
+			require.NoError(t, err, "usable after a refusal, and sees its own changes")
 			_, err = joined.Hold(t.Context(), request(slot(2)))
 			require.NoError(t, err)
 			if !commit {

@@ -33,7 +33,7 @@ func TestHold_RelocatesNeighbours(t *testing.T) {
 		two := request(halfHour(1))
 		two.Party = 2
 		_, err := store.Hold(t.Context(), two)
-		require.ErrorIs(t, err, booking.ErrSlotTaken, "one head, not two")
+		require.ErrorIs(t, err, booking.ErrSlotTaken, "one unit, not two")
 		held := hold(t, store, request(halfHour(1)))
 		_, err = store.Hold(t.Context(), request(halfHour(1)))
 		require.ErrorIs(t, err, booking.ErrSlotTaken)
@@ -41,7 +41,7 @@ func TestHold_RelocatesNeighbours(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, held, stored)
 		require.Equal(t, 3, count(t, db, `SELECT count(*) FROM booking_platform.booking_history`),
-			"who was moved was not changed")
+			"only the units of a relocated booking change")
 		requireInvariants(t, db)
 	})
 }
@@ -98,10 +98,10 @@ func TestHold_RelocatedBehindSnapshotIsRetryable(t *testing.T) {
 func TestHold_CannotRelocateNow(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(t *testing.T, db *sql.DB, store *booking.Store, tx *sql.Tx){
-		"a pool of one": func(t *testing.T, db *sql.DB, store *booking.Store, _ *sql.Tx) {
+		"pool of one connection": func(t *testing.T, db *sql.DB, store *booking.Store, _ *sql.Tx) {
 			db.SetMaxOpenConns(1)
 		},
-		"bookings of its own": func(t *testing.T, _ *sql.DB, _ *booking.Store, tx *sql.Tx) {
+		"uncommitted bookings": func(t *testing.T, _ *sql.DB, _ *booking.Store, tx *sql.Tx) {
 			exec(t, tx, `UPDATE booking_platform.bookings SET reason = 'mine'`)
 		},
 	} {
@@ -123,7 +123,7 @@ func TestHold_CannotRelocateNow(t *testing.T) {
 			require.NoError(t, tx.Commit())
 		})
 	}
-	t.Run("made by itself", func(t *testing.T) {
+	t.Run("expired hold of the same transaction", func(t *testing.T) {
 		t.Parallel()
 		db := testdb.New(t)
 		store := newStore(t, db)
@@ -138,7 +138,7 @@ func TestHold_CannotRelocateNow(t *testing.T) {
 		}
 		_, err = joined.Hold(t.Context(), request(halfHour(1)))
 		require.True(t, booking.IsRetryable(err), "%v", err)
-		require.ErrorContains(t, err, "this transaction's own bookings are in the way")
+		require.ErrorContains(t, err, "its own bookings are in the way")
 		require.NoError(t, tx.Commit())
 		hold(t, store, request(halfHour(1)))
 	})

@@ -39,7 +39,7 @@ func TestHold_ConfirmCancel(t *testing.T) {
 
 		stored, err := store.Get(t.Context(), held.ID)
 		require.NoError(t, err)
-		require.Equal(t, held, stored, "what Hold returns is what is stored")
+		require.Equal(t, held, stored, "Hold returns the stored booking")
 
 		_, err = store.Hold(t.Context(), booking.HoldRequest{Resource: "court", Start: start, Party: 2, Customer: ada})
 		require.ErrorIs(t, err, booking.ErrSlotTaken)
@@ -168,7 +168,7 @@ func TestHold_Offer(t *testing.T) {
 		_, err = store.Hold(t.Context(), request(slot(0)))
 		require.ErrorIs(t, err, booking.ErrSlotTaken, "offers share the units with the resource's own slot")
 		_, err = store.Hold(t.Context(), byOffer(slot(0).Add(45*time.Minute), "half"))
-		require.ErrorIs(t, err, booking.ErrSlotTaken, "the offer's buffer")
+		require.ErrorIs(t, err, booking.ErrSlotTaken, "buffer of the offer")
 		hold(t, store, byOffer(slot(1), "half"))
 		requireInvariants(t, db)
 	})
@@ -298,7 +298,7 @@ func TestHold_WaitsForResourceChange(t *testing.T) {
 		require.NoError(t, tx.Rollback())
 		require.NoError(t, <-answered)
 	})
-	t.Run("the hold was first", func(t *testing.T) {
+	t.Run("hold first", func(t *testing.T) {
 		t.Parallel()
 		db := testdb.New(t)
 		store := newStore(t, db)

@@ -128,7 +128,7 @@ func TestCheck_SavesNothing(t *testing.T) {
 	require.Zero(t, count(t, db, numbers))
 	taken := hold(t, store, from(slot(0), ada.Email, "10.0.0.1"))
 	require.NoError(t, store.Check(t.Context(), from(taken.Start, ada.Email, "10.0.0.1")),
-		"neither the slot nor a limit is looked at")
+		"Check ignores availability and limits")
 	for name, change := range map[string]func(*booking.HoldRequest){
 		"email":    func(r *booking.HoldRequest) { r.Customer.Email = "ada" },
 		"start":    func(r *booking.HoldRequest) { r.Start = slot(0).Add(1) },

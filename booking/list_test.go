@@ -58,7 +58,7 @@ func TestList_Pages(t *testing.T) {
 		slices.Reverse(theirs)
 		require.Equal(t, theirs, pages(byTime))
 		byTime.From, byTime.To = slot(3), slot(9)
-		require.Equal(t, theirs[1:3], pages(byTime), "the end is not in")
+		require.Equal(t, theirs[1:3], pages(byTime), "the range excludes its end")
 		byTime.Order, byTime.To = booking.ByStartDescending, slot(9).Add(time.Nanosecond)
 		byTime.Statuses = []booking.Status{booking.Confirmed, booking.Pending, booking.Confirmed}
 		require.Equal(t, []string{theirs[3], theirs[2], theirs[1]}, pages(byTime))
@@ -117,7 +117,7 @@ func TestList_CursorOfAnotherList(t *testing.T) {
 	from.Limit, from.Customer, from.Statuses = 50, "ada@example.com", []booking.Status{booking.Expired, booking.Pending}
 	last, err := store.List(t.Context(), from)
 	require.NoError(t, err)
-	require.Len(t, last.Bookings, 2, "the same list, said in another way")
+	require.Len(t, last.Bookings, 2, "the same list in another form")
 	require.Empty(t, last.Next)
 	for name, change := range map[string]func(*booking.ListOptions){
 		"order":      func(o *booking.ListOptions) { o.Order = booking.ByStartDescending },
@@ -277,11 +277,11 @@ func TestList_Model(t *testing.T) {
 			require.NoError(rt, err)
 			require.LessOrEqual(rt, len(page.Bookings), opts.Limit)
 			got = append(got, page.Bookings...)
-			require.LessOrEqual(rt, len(got), 100, "it never ends")
+			require.LessOrEqual(rt, len(got), 100, "the list does not end")
 			if page.Next == "" {
 				break
 			}
-			require.Len(rt, page.Bookings, opts.Limit, "few were looked at, so the page is full")
+			require.Len(rt, page.Bookings, opts.Limit, "the page is full")
 			opts.After = page.Next
 			if rapid.Bool().Draw(rt, "added") && len(model) < 40 {
 				model = append(model, addListed(rt, db))
@@ -297,7 +297,7 @@ func TestList_Model(t *testing.T) {
 		times := map[string]int{}
 		for i, b := range got {
 			times[b.ID]++
-			require.True(rt, ever[b.ID], "%s never fitted", b.ID)
+			require.True(rt, ever[b.ID], "%s never matched", b.ID)
 			if i > 0 {
 				require.True(rt, before(opts.Order, got[i-1].Start, b.Start, got[i-1].ID, b.ID), "%d is out of order",
 					i)

@@ -138,8 +138,8 @@ WHERE b.status IN ('pending', 'confirmed') AND (
 
 func requireInvariants(t testing.TB, db booking.Querier) {
 	t.Helper()
-	require.Zero(t, count(t, db, soldTwice), "units sold twice")
-	require.Zero(t, count(t, db, oversold), "units that do not exist, or not as many as the party")
+	require.Zero(t, count(t, db, soldTwice), "a unit is sold twice")
+	require.Zero(t, count(t, db, oversold), "units above the capacity, or not as many as the party")
 }
 
 // requireFields checks that an error names exactly these fields.
@@ -283,6 +283,6 @@ func waitForLock(t *testing.T, db *sql.DB) {
 			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 {
 			return
 		}
-		require.True(t, time.Now().Before(deadline), "nobody waits for a lock")
+		require.True(t, time.Now().Before(deadline), "no statement waits for a lock")
 	}
 }

@@ -41,14 +41,14 @@ func TestReleaseExpired_Batches(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, want, b.Status)
 		}
-		require.Equal(t, 2, count(t, db, deadlines), "of the two that are still held")
+		require.Equal(t, 2, count(t, db, deadlines), "the two holds are left")
 		const moved = deadlines + ` WHERE booking_id = $1::uuid AND due_at = $2::timestamptz`
 		require.Equal(t, 1, count(t, db, moved, extended.ID, extended.HoldExpiresAt))
 
 		lapse(t, db, extended.ID)
 		released, err = store.ReleaseExpired(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, 1, released, "an extended hold expires at its later end")
+		require.Equal(t, 1, released, "an extended hold expires at its new end")
 		hold(t, store, request(slot(2)))
 	})
 }
@@ -222,7 +222,7 @@ func TestCompletePast_OnlyAfterTheDelay(t *testing.T) {
 		n, err := off.CompletePast(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, n)
-		require.Equal(t, before, everything(t, db), "without CompleteAfter it does nothing")
+		require.Equal(t, before, everything(t, db), "nothing to do without CompleteAfter")
 
 		store, err := booking.New(db, booking.Options{CompleteAfter: time.Hour})
 		require.NoError(t, err)

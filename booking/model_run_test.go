@@ -142,7 +142,7 @@ func (w *world) batch(drawn []act) error {
 			w.model = m
 			return w.compareSlots()
 		}
-		reasons = append(reasons, fmt.Errorf("in the order %v: %w", order, err))
+		reasons = append(reasons, fmt.Errorf("order %v: %w", order, err))
 	}
 	said := ""
 	for n, a := range batch {
@@ -158,7 +158,7 @@ func (w *world) explain(m *model, order []int, batch []act, ids []string, got []
 		k, b := acts[batch[n].Do], m.find(ids[n])
 		if b == nil {
 			if !k.explain(w, m, batch[n], nil, got[n]) {
-				return fmt.Errorf("%+v: %q is not what follows from %s", batch[n], got[n].class, m)
+				return fmt.Errorf("%+v: unexpected %q in %s", batch[n], got[n].class, m)
 			}
 			continue
 		}
@@ -173,7 +173,7 @@ func (w *world) explain(m *model, order []int, batch []act, ids []string, got []
 				continue
 			}
 		}
-		return fmt.Errorf("%+v: %q is not what follows from %s", batch[n], got[n].class, m)
+		return fmt.Errorf("%+v: unexpected %q in %s", batch[n], got[n].class, m)
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func (w *world) bookToTheLast() error {
 				return err
 			}
 			if b := w.model.bookings[len(w.model.bookings)-1]; !b.start.Equal(s.Start) || b.party != s.Remaining {
-				return fmt.Errorf("%d of the slot at %s were promised and not sold: %s", s.Remaining, s.Start, w.model)
+				return fmt.Errorf("%d of the slot at %s were listed but not held: %s", s.Remaining, s.Start, w.model)
 			}
 		}
 	}

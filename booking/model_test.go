@@ -259,16 +259,16 @@ func (w *world) look() (found, error) {
 // model takes that of the database.
 func (f found) is(m *model) error {
 	if f.capacity != m.capacity {
-		return fmt.Errorf("capacity %d and not %d", f.capacity, m.capacity)
+		return fmt.Errorf("capacity %d, want %d", f.capacity, m.capacity)
 	}
 	if len(f.bookings) != len(m.bookings) {
-		return fmt.Errorf("%d bookings and not %d", len(f.bookings), len(m.bookings))
+		return fmt.Errorf("%d bookings, want %d", len(f.bookings), len(m.bookings))
 	}
 	for i := range m.bookings {
 		b := &m.bookings[i]
 		got, ok := f.bookings[b.id]
 		if !ok {
-			return fmt.Errorf("%s is not there", b.id)
+			return fmt.Errorf("%s is missing", b.id)
 		}
 		if got.Status == booking.Expired && m.mayHaveEnded(b) {
 			b.become(booking.Expired, anybody, "")
@@ -284,7 +284,7 @@ func (f found) is(m *model) error {
 			got.IdempotencyKey != "",
 		}
 		if !reflect.DeepEqual(want, has) {
-			return fmt.Errorf("%s is %v and not %v", b.id, has, want)
+			return fmt.Errorf("%s is %v, want %v", b.id, has, want)
 		}
 		same := func(want, has change) bool {
 			if want.actor == anybody {
@@ -293,7 +293,7 @@ func (f found) is(m *model) error {
 			return want == has
 		}
 		if !slices.EqualFunc(b.history, f.history[b.id], same) {
-			return fmt.Errorf("the history of %s is %v and not %v", b.id, f.history[b.id], b.history)
+			return fmt.Errorf("history of %s: %v, want %v", b.id, f.history[b.id], b.history)
 		}
 	}
 	return nil
@@ -321,7 +321,7 @@ func (w *world) compareSlots() error {
 			return err
 		}
 		if want, slots := w.model.slots(offer, from, to, party), found[0].Slots; !slices.Equal(want, slots) {
-			return fmt.Errorf("slots of %q for %d are\n%v and not\n%v: %s", offer, party, short(slots), short(want),
+			return fmt.Errorf("slots of %q for %d:\n%v, want\n%v: %s", offer, party, short(slots), short(want),
 				w.model)
 		}
 	}

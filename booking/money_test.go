@@ -66,7 +66,7 @@ func TestMoney_UnmarshalText(t *testing.T) {
 		}
 	}
 	require.Equal(t, "25.50 ISK", booking.Money{Minor: 2550, Currency: "isk"}.String(),
-		"a fraction that SQL wrote is shown")
+		"fractions written by SQL are printed")
 }
 
 // Prices that Stripe always refuses are refused wherever a resource is written.
@@ -187,7 +187,7 @@ func TestPolicy_FeesOfSpecialCurrencies(t *testing.T) {
 		terms := p.Terms(start, start.Add(-time.Hour), booking.Money{Minor: c.amount, Currency: c.currency})
 		require.Equal(t, c.wantFee, terms.Fee.Minor, "%+v", c)
 		require.Equal(t, c.wantBack, terms.Refund.Minor, "%+v", c)
-		require.Equal(t, c.amount, c.wantFee+c.wantBack, "the figures of this test")
+		require.Equal(t, c.amount, c.wantFee+c.wantBack, "the test's own figures")
 	}
 }
 

@@ -32,7 +32,7 @@ func TestOwnerToken_HoldAndRenew(t *testing.T) {
 		create(t, store, func(r *booking.Resource) { r.Capacity = 5 })
 		held := hold(t, store, keyed(slot(0)))
 		require.Regexp(t, `^[0-9a-f]{12}-[A-Za-z0-9_-]{43}$`, held.OwnerToken)
-		require.Equal(t, held, hold(t, store, keyed(slot(0))), "a repeat tells it again")
+		require.Equal(t, held, hold(t, store, keyed(slot(0))), "a repeat returns it again")
 		stored, err := store.Get(t.Context(), held.ID)
 		require.NoError(t, err)
 		require.Empty(t, stored.OwnerToken)
@@ -105,7 +105,7 @@ func TestOwnerToken_SecretRemoved(t *testing.T) {
 			require.ErrorIs(t, err, booking.ErrNotFound)
 		}
 		_, err = before.Owned(t.Context(), held.ID, held.OwnerToken)
-		require.NoError(t, err, "a secret that is put back")
+		require.NoError(t, err, "the secret is listed again")
 
 		// Renewed under the new secret, the old token is invalid even where the old
 		// secret is listed.
@@ -165,7 +165,7 @@ func TestOwnerToken_NoSecrets(t *testing.T) {
 	_, err = with.Owned(t.Context(), held.ID, token)
 	require.NoError(t, err, "its first")
 	_, err = store.Owned(t.Context(), held.ID, token)
-	require.ErrorIs(t, err, booking.ErrNotFound, "a store without secrets knows none")
+	require.ErrorIs(t, err, booking.ErrNotFound, "no tokens without secrets")
 }
 
 // After concurrent renewals exactly one token is valid.
@@ -262,7 +262,7 @@ func TestRenewOwnerTokens_AfterSecretRetired(t *testing.T) {
 				if b.ID == past.ID || b.ID == cancelled.ID {
 					continue
 				}
-				require.ErrorIs(t, err, booking.ErrNotFound, "the old link is dead even where its secret is listed")
+				require.ErrorIs(t, err, booking.ErrNotFound, "the old token is invalid even where its secret is listed")
 			}
 		}
 		_, err = after.Owned(t.Context(), fresh.ID, fresh.OwnerToken)
@@ -271,7 +271,7 @@ func TestRenewOwnerTokens_AfterSecretRetired(t *testing.T) {
 		use, err = owning(t, db, secrets[1], secrets[0], secrets[1]).SecretUse(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []booking.SecretUse{{ID: secondID, Number: 1, Bookings: 9}, {ID: firstID, Number: 2}}, use,
-			"the old secret can go")
+			"no booking depends on the old secret")
 
 		// Tokens of a listed secret stay valid, and are renewed only where it is named.
 		during := owning(t, db, secrets[1], secrets[0])

@@ -24,23 +24,23 @@ func TestPolicy_Terms(t *testing.T) {
 		allowed bool
 		refund  int64
 	}{
-		"zero value, a moment before":  {booking.Policy{}, tick, 2500, true, 2500},
-		"zero value, at the start":     {booking.Policy{}, 0, 2500, false, 0},
-		"zero value, after it":         {booking.Policy{}, -day, 2500, false, 0},
-		"never, a year before":         {booking.Policy{Never: true, FreeUntil: day}, 365 * day, 2500, false, 0},
-		"never, of nothing":            {booking.Policy{Never: true}, day, 0, false, 0},
-		"free, to the last moment":     {fees, 2*day + tick, 2500, true, 2500},
-		"fee, from that instant":       {fees, 2 * day, 2500, true, 2500 - 750 - 100},
-		"fee, to the last moment":      {fees, time.Hour + tick, 2500, true, 2500 - 750 - 100},
-		"closed, from that instant":    {fees, time.Hour, 2500, false, 0},
-		"a fee is rounded down":        {booking.Policy{FreeUntil: day, FeePercent: 33}, day, 101, true, 101 - 33},
-		"one percent of very little":   {booking.Policy{FreeUntil: day, FeePercent: 1}, day, 99, true, 99},
-		"a percentage that is all":     {booking.Policy{FreeUntil: day, FeePercent: 100}, day, 2500, true, 0},
-		"a fixed fee that is all":      {booking.Policy{FreeUntil: day, FeeMinor: 2500}, day, 2500, true, 0},
-		"a fixed fee above the amount": {booking.Policy{FreeUntil: day, FeeMinor: 2501}, day, 2500, true, 0},
-		"both above the amount": {booking.Policy{FreeUntil: day, FeePercent: 60, FeeMinor: 1001}, day, 2500,
+		"zero value, just before the start": {booking.Policy{}, tick, 2500, true, 2500},
+		"zero value, at the start":          {booking.Policy{}, 0, 2500, false, 0},
+		"zero value, after it":              {booking.Policy{}, -day, 2500, false, 0},
+		"never, a year before":              {booking.Policy{Never: true, FreeUntil: day}, 365 * day, 2500, false, 0},
+		"never, free of charge":             {booking.Policy{Never: true}, day, 0, false, 0},
+		"free, last instant":                {fees, 2*day + tick, 2500, true, 2500},
+		"fee, first instant":                {fees, 2 * day, 2500, true, 2500 - 750 - 100},
+		"fee, last instant":                 {fees, time.Hour + tick, 2500, true, 2500 - 750 - 100},
+		"closed, first instant":             {fees, time.Hour, 2500, false, 0},
+		"a fee is rounded down":             {booking.Policy{FreeUntil: day, FeePercent: 33}, day, 101, true, 101 - 33},
+		"one percent of a small amount":     {booking.Policy{FreeUntil: day, FeePercent: 1}, day, 99, true, 99},
+		"100 percent":                       {booking.Policy{FreeUntil: day, FeePercent: 100}, day, 2500, true, 0},
+		"fixed fee of the whole amount":     {booking.Policy{FreeUntil: day, FeeMinor: 2500}, day, 2500, true, 0},
+		"fixed fee above the amount":        {booking.Policy{FreeUntil: day, FeeMinor: 2501}, day, 2500, true, 0},
+		"sum of both above the amount": {booking.Policy{FreeUntil: day, FeePercent: 60, FeeMinor: 1001}, day, 2500,
 			true, 0},
-		"both, and a minor unit is left": {booking.Policy{FreeUntil: day, FeePercent: 60, FeeMinor: 999}, day, 2500,
+		"sum of both a minor unit below the amount": {booking.Policy{FreeUntil: day, FeePercent: 60, FeeMinor: 999}, day, 2500,
 			true, 1},
 		"no fee after free": {booking.Policy{FreeUntil: day}, tick, 2500, true, 2500},
 		"of nothing":        {fees, day, 0, true, 0},
@@ -107,7 +107,7 @@ func TestBooking_Terms(t *testing.T) {
 	b.Status, want.Fee, want.Refund = booking.Pending, none, none
 	require.Equal(t, want, b.Terms(at))
 	want.Allowed = true
-	require.Equal(t, want, b.Terms(b.Start.Add(time.Hour)), "a hold may always be given up")
+	require.Equal(t, want, b.Terms(b.Start.Add(time.Hour)), "a hold can always be cancelled")
 	for _, status := range []booking.Status{booking.Cancelled, booking.Completed, booking.NoShow, booking.Expired} {
 		b.Status = status
 		require.Equal(t, booking.Terms{Fee: none, Refund: none}, b.Terms(at))

@@ -40,7 +40,7 @@ func TestConfirm_IsAHOTUpdate(t *testing.T) {
 	_, err = store.Tx(tx).Release(t.Context(), ids[20])
 	require.NoError(t, err)
 	require.Equal(t, 5, count(t, tx, updated))
-	require.Equal(t, 4, count(t, tx, hot), "a release leaves the constraint's index, so this test can tell")
+	require.Equal(t, 4, count(t, tx, hot), "a release is not a HOT update, so the test can fail")
 }
 
 // fillYear fills a database as a busy year does.
@@ -168,7 +168,7 @@ func completePastReadsItsIndex(t *testing.T, db *sql.DB) {
 	}
 	require.Less(t, pages(t, db, booking.CompletePastSQL, never, booking.SweepBatch, ""), 30)
 	require.Greater(t, pages(t, db, booking.CompletePastSQL, all, booking.SweepBatch, ""), 1000,
-		"so this test can tell")
+		"so the test can fail")
 }
 
 func feedReadsIndexes(t *testing.T, db *sql.DB, r booking.Resource) {

@@ -66,7 +66,7 @@ func TestRelocate_FillsToCapacity(t *testing.T) {
 			b, err := holdAfterReseating(t.Context(), store, request(halfHour(n)))
 			if err != nil {
 				require.ErrorIs(t, err, booking.ErrSlotTaken)
-				require.Equal(t, capacity, mostHeads(t, db, halfHour(n)), "refused while heads were free")
+				require.Equal(t, capacity, mostHeads(t, db, halfHour(n)), "refused while units were free")
 				refused[n] = true
 				continue
 			}
@@ -92,9 +92,9 @@ func TestRelocate_FillsToCapacity(t *testing.T) {
 		for id, was := range before {
 			b, err := store.Get(t.Context(), id)
 			require.NoError(t, err)
-			require.Equal(t, was, b, "re-seating changed more than units")
+			require.Equal(t, was, b, "relocation changed more than units")
 		}
-		require.Equal(t, sold, count(t, db, `SELECT count(*) FROM booking_platform.bookings`), "placeholders are left")
+		require.Equal(t, sold, count(t, db, `SELECT count(*) FROM booking_platform.bookings`), "temporary rows are left")
 	})
 }
 

@@ -107,7 +107,7 @@ func TestReschedule_ConcurrentWithHolds(t *testing.T) {
 	}
 	requireInvariants(t, db)
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE email = ''`),
-		"placeholders are left")
+		"temporary rows are left")
 	store := newStore(t, db)
 	for n := range starts {
 		for mostHeads(t, db, halfHour(n)) < capacity {

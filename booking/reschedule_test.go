@@ -102,7 +102,7 @@ func TestReschedule_OverlapsItself(t *testing.T) {
 		_, err := store.Reschedule(t.Context(), to(b.ID, halfHour(0)))
 		require.ErrorIs(t, err, booking.ErrSlotTaken)
 		requireInvariants(t, db)
-		require.Equal(t, 2, count(t, db, `SELECT count(*) FROM booking_platform.bookings`), "placeholders are left")
+		require.Equal(t, 2, count(t, db, `SELECT count(*) FROM booking_platform.bookings`), "temporary rows are left")
 	})
 }
 
@@ -138,7 +138,7 @@ func TestReschedule_Refused(t *testing.T) {
 		"half full": {to(b.ID, slot(4).Add(30*time.Minute)),
 			func(err error) { require.ErrorIs(t, err, booking.ErrSlotTaken) }},
 		"no slot": {to(b.ID, slot(3).Add(time.Minute)), func(err error) { requireFields(t, err, "start") }},
-		"no slot of its": {to(offered.ID, slot(3).Add(30*time.Minute)),
+		"not a slot of the offer": {to(offered.ID, slot(3).Add(30*time.Minute)),
 			func(err error) { requireFields(t, err, "start") }},
 		"too soon": {to(b.ID, slot(-10)), func(err error) { requireFields(t, err, "start") }},
 		"too far":  {to(b.ID, slot(99)), func(err error) { requireFields(t, err, "start") }},
@@ -150,7 +150,7 @@ func TestReschedule_Refused(t *testing.T) {
 		"unknown": {to("019a2b3c-0000-7000-8000-000000000000", slot(3)),
 			func(err error) { require.ErrorIs(t, err, booking.ErrNotFound) }},
 		"no id": {to("x", slot(3)), func(err error) { require.ErrorIs(t, err, booking.ErrNotFound) }},
-		"its time is over": {to(lapsed.ID, slot(3)),
+		"hold expired": {to(lapsed.ID, slot(3)),
 			func(err error) { require.ErrorIs(t, err, booking.ErrHoldExpired) }},
 		"cancelled": {to(ended.ID, slot(3)), func(err error) {
 			var status *booking.StatusError
@@ -241,7 +241,7 @@ func TestReschedule_ByCustomer(t *testing.T) {
 		require.Equal(t, before, everything(t, db))
 		req.ByCustomer = false
 		_, err = store.Reschedule(t.Context(), req)
-		require.NoError(t, err, "staff are not bound")
+		require.NoError(t, err, "the policy does not bind staff")
 	}
 }
 
@@ -365,7 +365,7 @@ func TestReschedule_InCallersTx(t *testing.T) {
 				require.NoError(t, err, "twice in one transaction")
 				require.Equal(t, 2, got.Sequence)
 				_, err = joined.Hold(t.Context(), request(halfHour(0)))
-				require.NoError(t, err, "it sees what it freed itself")
+				require.NoError(t, err, "it sees units that it freed itself")
 				if commits {
 					require.NoError(t, tx.Commit())
 					requireInvariants(t, db)

@@ -47,7 +47,7 @@ func TestApplyResource_ReportsChanges(t *testing.T) {
 		require.True(t, made.Created)
 		require.Empty(t, made.Changes)
 		same := apply(t, store, made.Resource)
-		require.Equal(t, booking.Applied{Resource: made.Resource}, same, "what was returned changes nothing")
+		require.Equal(t, booking.Applied{Resource: made.Resource}, same, "changing the result changes nothing")
 		stored, err := store.Resource(t.Context(), "court")
 		require.NoError(t, err)
 		require.Equal(t, stored, same.Resource)
@@ -104,7 +104,7 @@ func TestApplyResource_ReportsChanges(t *testing.T) {
 		require.Empty(t, apply(t, store, after).Changes)
 		all, err := store.AllResources(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, []booking.Resource{after}, all, "an operator sees what is not active")
+		require.Equal(t, []booking.Resource{after}, all, "List includes inactive resources")
 
 		// Open around the clock again, without exceptions and offers.
 		r.Hours, r.Exceptions, r.Offers = nil, nil, nil
@@ -251,7 +251,7 @@ func TestApplyResource_ConcurrentWithHolds(t *testing.T) {
 	close(results)
 	for s := range results {
 		require.NoError(t, s.err)
-		require.Zero(t, s.price, "sold by a price that was gone")
+		require.Zero(t, s.price, "sold at an old price")
 	}
 	requireInvariants(t, db)
 }

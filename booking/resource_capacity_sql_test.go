@@ -41,16 +41,16 @@ func TestHold_CapacityLoweredBySQL(t *testing.T) {
 		capacity int
 		left     int
 	}{
-		"all above":             {[]string{"{[7,8)}", "{[8,9)}", "{[9,10)}"}, 5, 2},
-		"some above":            {[]string{"{[1,2)}", "{[8,9)}", "{[9,10)}"}, 5, 2},
-		"at the edge":           {[]string{"{[5,6)}", "{[6,7)}", "{[7,8)}"}, 5, 2},
-		"a party across it":     {[]string{"{[4,8)}"}, 5, 1},
-		"scattered":             {[]string{"{[2,3),[10,11)}", "{[4,5),[9,10)}"}, 5, 1},
-		"as many as it":         {[]string{"{[6,11)}"}, 5, 0},
-		"more than it":          {[]string{"{[1,4)}", "{[6,11)}"}, 5, 0},
-		"down to one":           {[]string{"{[10,11)}"}, 1, 0},
-		"none above":            {[]string{"{[1,2)}", "{[3,4)}"}, 5, 3},
-		"lowered below nothing": {nil, 5, 5},
+		"all above":               {[]string{"{[7,8)}", "{[8,9)}", "{[9,10)}"}, 5, 2},
+		"some above":              {[]string{"{[1,2)}", "{[8,9)}", "{[9,10)}"}, 5, 2},
+		"at the edge":             {[]string{"{[5,6)}", "{[6,7)}", "{[7,8)}"}, 5, 2},
+		"a party across it":       {[]string{"{[4,8)}"}, 5, 1},
+		"scattered":               {[]string{"{[2,3),[10,11)}", "{[4,5),[9,10)}"}, 5, 1},
+		"as many as the capacity": {[]string{"{[6,11)}"}, 5, 0},
+		"more than the capacity":  {[]string{"{[1,4)}", "{[6,11)}"}, 5, 0},
+		"down to one":             {[]string{"{[10,11)}"}, 1, 0},
+		"none above":              {[]string{"{[1,2)}", "{[3,4)}"}, 5, 3},
+		"nothing sold":            {nil, 5, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -208,7 +208,7 @@ func TestCapacityLoweredBySQL_WaitsForHolds(t *testing.T) {
 	require.ErrorAs(t, err, &state)
 	require.Equal(t, "55P03", state.SQLState())
 	_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.resources SET capacity = 3`)
-	require.NoError(t, err, "a larger one does not wait")
+	require.NoError(t, err, "raising does not wait")
 	require.NoError(t, tx.Commit())
 	lowerBySQL(t, db, 1)
 	_, err = store.Hold(t.Context(), request(slot(0)))

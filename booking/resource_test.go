@@ -303,7 +303,7 @@ func TestCreateResource_OfferDefaults(t *testing.T) {
 		{Slug: "plain", Name: "Plain", SlotLength: time.Hour, SlotStep: time.Hour, Price: eur},
 		{Slug: "days", Name: "Days", SlotLength: 72 * time.Hour, SlotStep: 24 * time.Hour, Price: eur},
 	}, r.Offers)
-	require.Empty(t, given[0].Price.Currency, "the caller's own are left alone")
+	require.Empty(t, given[0].Price.Currency, "the caller's slice is unchanged")
 }
 
 func TestHours_TextRoundTrip(t *testing.T) {

@@ -53,7 +53,7 @@ func TestRetake_TakesTheSlotAgain(t *testing.T) {
 		require.Equal(t, got, again)
 		require.Equal(t, before, everything(t, db))
 		requireInvariants(t, db)
-		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings`), "placeholders are left")
+		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings`), "temporary rows are left")
 	})
 }
 

@@ -39,38 +39,38 @@ func TestStarts_DaysOfClockChanges(t *testing.T) {
 		"an ordinary day": {"Europe/Paris", "2027-03-15", hour, 0, daily(0, 240), []string{
 			"00:00:00+01:00", "01:00:00+01:00", "02:00:00+01:00", "03:00:00+01:00",
 		}},
-		"Paris, the hour that is missing": {"Europe/Paris", "2027-03-28", hour, 0, daily(0, 300), []string{
+		"Paris, skipped hour": {"Europe/Paris", "2027-03-28", hour, 0, daily(0, 300), []string{
 			"00:00:00+01:00", "01:00:00+01:00", "03:00:00+02:00", "04:00:00+02:00",
 		}},
-		"Paris, the hour that comes twice": {"Europe/Paris", "2027-10-31", hour, 0, daily(0, 240), []string{
+		"Paris, repeated hour": {"Europe/Paris", "2027-10-31", hour, 0, daily(0, 240), []string{
 			"00:00:00+02:00", "01:00:00+02:00", "02:00:00+02:00", "02:00:00+01:00", "03:00:00+01:00",
 		}},
-		"Paris, around the clock through the missing hour": {"Europe/Paris", "2027-03-28", 4 * hour, 0, nil, []string{
+		"Paris, always open, skipped hour": {"Europe/Paris", "2027-03-28", 4 * hour, 0, nil, []string{
 			"00:00:00+01:00", "04:00:00+02:00", "08:00:00+02:00", "12:00:00+02:00", "16:00:00+02:00", "20:00:00+02:00",
 		}},
-		"Paris, closing in the missing hour": {"Europe/Paris", "2027-03-28", hour, half, daily(0, 150), []string{
+		"Paris, closing in the skipped hour": {"Europe/Paris", "2027-03-28", hour, half, daily(0, 150), []string{
 			// 1:30 would last until 3:30 by the wall clock, after closing time.
 			"00:00:00+01:00", "00:30:00+01:00", "01:00:00+01:00",
 		}},
-		"Paris, opening in the missing hour": {"Europe/Paris", "2027-03-28", hour, 0, daily(150, 360), []string{
+		"Paris, opening in the skipped hour": {"Europe/Paris", "2027-03-28", hour, 0, daily(150, 360), []string{
 			"03:30:00+02:00", "04:30:00+02:00",
 		}},
-		"Paris, closing in the hour that comes twice": {"Europe/Paris", "2027-10-31", half, 0, daily(60, 150), []string{
+		"Paris, closing in the repeated hour": {"Europe/Paris", "2027-10-31", half, 0, daily(60, 150), []string{
 			"01:00:00+02:00", "01:30:00+02:00", "02:00:00+02:00", "02:00:00+01:00",
 		}},
-		"Paris, closed for a while in the hour that comes twice": {"Europe/Paris", "2027-10-31", 2 * hour, half,
+		"Paris, closed during the repeated hour": {"Europe/Paris", "2027-10-31", 2 * hour, half,
 			daily(0, 150), []string{
 				// 1:30 would last until the second 2:30, through the closed half hour
 				// after the first.
 				"00:00:00+02:00", "00:30:00+02:00",
 			}},
-		"New York, the hour that is missing": {"America/New_York", "2027-03-14", hour, 0, daily(60, 300), []string{
+		"New York, skipped hour": {"America/New_York", "2027-03-14", hour, 0, daily(60, 300), []string{
 			"01:00:00-05:00", "03:00:00-04:00", "04:00:00-04:00",
 		}},
-		"New York, the hour that comes twice": {"America/New_York", "2027-11-07", hour, 0, daily(60, 180), []string{
+		"New York, repeated hour": {"America/New_York", "2027-11-07", hour, 0, daily(60, 180), []string{
 			"01:00:00-04:00", "01:00:00-05:00", "02:00:00-05:00",
 		}},
-		"Lord Howe, the half hour that is missing": {"Australia/Lord_Howe", "2027-10-03", half, 0, daily(60, 240),
+		"Lord Howe, skipped half hour": {"Australia/Lord_Howe", "2027-10-03", half, 0, daily(60, 240),
 			[]string{
 				"01:00:00+10:30", "01:30:00+10:30", "02:30:00+11:00", "03:00:00+11:00", "03:30:00+11:00",
 			}},
@@ -79,20 +79,20 @@ func TestStarts_DaysOfClockChanges(t *testing.T) {
 				// 1:00 lasts until 2:30 by the wall clock, 2:00 does not exist.
 				"01:00:00+10:30", "03:00:00+11:00", "04:00:00+11:00",
 			}},
-		"Lord Howe, the half hour that comes twice": {"Australia/Lord_Howe", "2027-04-04", half, 0, daily(60, 180),
+		"Lord Howe, repeated half hour": {"Australia/Lord_Howe", "2027-04-04", half, 0, daily(60, 180),
 			[]string{
 				"01:00:00+11:00", "01:30:00+11:00", "01:30:00+10:30", "02:00:00+10:30", "02:30:00+10:30",
 			}},
 		"Kathmandu, a quarter past": {"Asia/Kathmandu", "2027-05-05", hour, 0, daily(600, 720), []string{
 			"10:00:00+05:45", "11:00:00+05:45",
 		}},
-		"Casablanca, the hour that comes twice as Ramadan nears": {"Africa/Casablanca", "2025-02-23", hour, 0,
+		"Casablanca, repeated hour before Ramadan": {"Africa/Casablanca", "2025-02-23", hour, 0,
 			daily(60, 240), []string{
 				"01:00:00+01:00", "02:00:00+01:00", "02:00:00+00:00", "03:00:00+00:00",
 			}},
 		"Casablanca, in Ramadan": {"Africa/Casablanca", "2025-03-10", hour, 0, daily(60, 180),
 			[]string{"01:00:00+00:00", "02:00:00+00:00"}},
-		"Casablanca, the hour that is missing after Ramadan": {"Africa/Casablanca", "2025-04-06", hour, 0,
+		"Casablanca, skipped hour after Ramadan": {"Africa/Casablanca", "2025-04-06", hour, 0,
 			daily(60, 300), []string{
 				"01:00:00+00:00", "03:00:00+01:00", "04:00:00+01:00",
 			}},
@@ -102,11 +102,11 @@ func TestStarts_DaysOfClockChanges(t *testing.T) {
 			[]string{"00:00:00+14:00", "12:00:00+14:00"}},
 		"year's end": {"America/New_York", "2027-12-31", hour, 0, daily(1380, 1500),
 			[]string{"00:00:00-05:00", "23:00:00-05:00"}},
-		"Apia, the day that never was": {"Pacific/Apia", "2011-12-30", hour, 0, nil, nil},
+		"Apia, skipped day": {"Pacific/Apia", "2011-12-30", hour, 0, nil, nil},
 		"across midnight": {"Europe/Paris", "2027-05-05", hour, 0, daily(1320, 1560), []string{
 			"00:00:00+02:00", "01:00:00+02:00", "22:00:00+02:00", "23:00:00+02:00",
 		}},
-		"across midnight into the missing hour": {"Europe/Paris", "2027-03-28", hour, 0, daily(1320, 1680), []string{
+		"across midnight into the skipped hour": {"Europe/Paris", "2027-03-28", hour, 0, daily(1320, 1680), []string{
 			"00:00:00+01:00", "01:00:00+01:00", "03:00:00+02:00", "22:00:00+02:00", "23:00:00+02:00",
 		}},
 		"two intervals": {"Europe/Paris", "2027-05-05", hour, 0, append(daily(540, 660), daily(780, 840)...), []string{
@@ -254,7 +254,7 @@ func TestStarts_ListedAndAcceptedAgree(t *testing.T) {
 			want := offered(r, zone, at)
 			accepted, between := rules.IsStart(at), rules.IsStart(at.Add(off))
 			if want != listed[at] || want != accepted || between {
-				t.Fatalf("%s: by the rule %t, listed %t, accepted %t, and a little later %t", at.In(zone), want,
+				t.Fatalf("%s: expected %t, listed %t, accepted %t, off the minute %t", at.In(zone), want,
 					listed[at], accepted, between)
 			}
 		}

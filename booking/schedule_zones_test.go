@@ -37,36 +37,36 @@ func TestSlots_Zones(t *testing.T) {
 		// Instants that are no slots.
 		none []string
 	}{
-		"Paris, the hour that is missing": {
+		"Paris, skipped hour": {
 			"Europe/Paris", hour, hour, daily(60, 300), "2032-03-27", "2032-03-28",
 			// 1:00+1, 3:00+2, 4:00+2
 			[]string{"2032-03-28 00:00", "2032-03-28 01:00", "2032-03-28 02:00"},
 			[]string{"2032-03-28 00:30", "2032-03-28 03:00"},
 		},
-		"Paris, the hour that comes twice": {
+		"Paris, repeated hour": {
 			"Europe/Paris", hour, hour, daily(60, 240), "2032-10-30", "2032-10-31",
 			// 1:00+2, 2:00+2, 2:00+1, 3:00+1
 			[]string{"2032-10-30 23:00", "2032-10-31 00:00", "2032-10-31 01:00", "2032-10-31 02:00"},
 			[]string{"2032-10-31 03:00"},
 		},
-		"New York, the hour that is missing": {
+		"New York, skipped hour": {
 			"America/New_York", hour, hour, daily(60, 300), "2032-03-13", "2032-03-14",
 			// 1:00-5, 3:00-4, 4:00-4
 			[]string{"2032-03-14 06:00", "2032-03-14 07:00", "2032-03-14 08:00"},
 			[]string{"2032-03-14 05:00", "2032-03-14 09:00"},
 		},
-		"New York, the hour that comes twice": {
+		"New York, repeated hour": {
 			"America/New_York", hour, hour, daily(60, 180), "2032-11-06", "2032-11-07",
 			// 1:00-4, 1:00-5, 2:00-5
 			[]string{"2032-11-07 05:00", "2032-11-07 06:00", "2032-11-07 07:00"}, []string{"2032-11-07 08:00"},
 		},
-		"Lord Howe, the half hour that is missing": {
+		"Lord Howe, skipped half hour": {
 			"Australia/Lord_Howe", half, half, daily(60, 240), "2032-10-02", "2032-10-03",
 			// 1:00+10:30, 1:30+10:30, 2:30+11, 3:00+11, 3:30+11
 			[]string{"2032-10-02 14:30", "2032-10-02 15:00", "2032-10-02 15:30", "2032-10-02 16:00",
 				"2032-10-02 16:30"}, []string{"2032-10-02 17:00"},
 		},
-		"Lord Howe, the half hour that comes twice": {
+		"Lord Howe, repeated half hour": {
 			"Australia/Lord_Howe", half, half, daily(60, 150), "2032-04-03", "2032-04-04",
 			// 1:00+11, 1:30+11, 1:30+10:30, 2:00+10:30
 			[]string{"2032-04-03 14:00", "2032-04-03 14:30", "2032-04-03 15:00", "2032-04-03 15:30"},
@@ -176,7 +176,7 @@ func TestHold_ZoneChangedAfterSale(t *testing.T) {
 	r.TimeZone = "Europe/Athens"
 	apply(t, store, r)
 	require.Equal(t, utc(t, "2032-01-14 07:00", "2032-01-14 09:00"), starts(),
-		"what is sold stands in the way where it is")
+		"the booking keeps its time")
 	for _, b := range []booking.Booking{first, last} {
 		got, err := store.Confirm(t.Context(), b.ID)
 		require.NoError(t, err)
@@ -187,7 +187,7 @@ func TestHold_ZoneChangedAfterSale(t *testing.T) {
 	requireFields(t, err, "start")
 	stays, err := store.Reschedule(t.Context(), to(last.ID, ten))
 	require.NoError(t, err)
-	require.Zero(t, stays.Sequence, "it is there already, though nobody could book it there now")
+	require.Zero(t, stays.Sequence, "unchanged, though the slot no longer exists")
 	moved, err := store.Reschedule(t.Context(), to(last.ID, ten.Add(-time.Hour)))
 	require.NoError(t, err)
 	require.Equal(t, ten.Add(-time.Hour), moved.Start)

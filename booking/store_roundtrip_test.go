@@ -58,7 +58,7 @@ func counted(t *testing.T) (*sql.DB, *atomic.Int64) {
 func countedBy(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
 	t.Helper()
 	u, err := url.Parse(testdb.Direct(t, testdb.URL(t),
-		"with and without binary_parameters, and with prepared statements, which are the session's"))
+		"counts prepared statements, which belong to the session"))
 	require.NoError(t, err)
 	query := u.Query()
 	if binary {
@@ -122,7 +122,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 	})
 	costs(1, "release", func(ctx context.Context) error { _, err := store.Release(ctx, taken.ID); return err })
 	costs(1, "nothing to sweep", func(ctx context.Context) error { _, err := store.ReleaseExpired(ctx); return err })
-	costs(1, "hold of what was given back", func(ctx context.Context) error {
+	costs(1, "hold of a released slot", func(ctx context.Context) error {
 		b, err = store.Hold(ctx, request(slot(0)))
 		return err
 	})
@@ -133,7 +133,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 	})
 	costs(1, "confirm late", func(ctx context.Context) error { _, err := store.ConfirmLate(ctx, b.ID); return err })
 	lapse(t, db, hold(t, store, request(slot(7))).ID)
-	costs(3, "hold with an expired one in the way", func(ctx context.Context) error {
+	costs(3, "hold over an expired hold", func(ctx context.Context) error {
 		_, err := store.Hold(ctx, request(slot(7)))
 		return err
 	})
@@ -154,7 +154,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 		return nil
 	})
 	costs(1, "owned", func(ctx context.Context) error { _, err := limited.Owned(ctx, b.ID, b.OwnerToken); return err })
-	costs(0, "owned by a token of no secret", func(ctx context.Context) error {
+	costs(0, "token of an unknown secret", func(ctx context.Context) error {
 		_, err := limited.Owned(ctx, b.ID, "x"+b.OwnerToken)
 		require.ErrorIs(t, err, booking.ErrNotFound)
 		return nil
@@ -169,7 +169,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 	exec(t, db, `UPDATE booking_platform.bookings SET idempotency_key = 'first', customer_hash = sha256('bob@example.com')
 		WHERE reference = '' AND lower(during) = $1::timestamptz`, slot(20))
 	first.IdempotencyKey = "first"
-	costs(2, "a key that is taken, where there is room", func(ctx context.Context) error {
+	costs(2, "repeat where the slot is free", func(ctx context.Context) error {
 		first.Start = slot(25)
 		_, err := limited.Hold(ctx, first)
 		require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
@@ -269,7 +269,7 @@ func TestRoundTrips_Availability(t *testing.T) {
 	require.EqualValues(t, 2, trips.Load()-before)
 	_, err = store.NextSlot(t.Context(), booking.NextSlotRequest{Resource: "hall", After: time.Unix(0, 0)})
 	require.NoError(t, err)
-	require.EqualValues(t, 4, trips.Load()-before, "what has passed is not looked through")
+	require.EqualValues(t, 4, trips.Load()-before, "the past is skipped")
 }
 
 func TestRoundTrips_Feeds(t *testing.T) {

@@ -31,7 +31,7 @@ func TestNew_InvalidOptions(t *testing.T) {
 	} {
 		_, err := booking.New(db, opts)
 		require.Error(t, err, "%+v", opts)
-		require.NotContains(t, err.Error(), "xxx", "no secret is told")
+		require.NotContains(t, err.Error(), "xxx", "the error contains no secret")
 	}
 	store := limited(t, db, 1000, 1000)
 	create(t, store)
@@ -195,7 +195,7 @@ func TestPrepare_ConcurrentFirstUse(t *testing.T) {
 			}
 		case <-time.After(time.Minute):
 			// Cleanup would hang too, so this is no t.Fatal.
-			panic("the first moves of a store wait for each other")
+			panic("deadlock between the first moves of a store")
 		}
 	}
 }

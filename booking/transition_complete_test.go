@@ -70,7 +70,7 @@ func TestComplete_AndNoShow(t *testing.T) {
 		for _, do := range []func(context.Context, string) (booking.Booking, error){store.Complete, store.NoShow} {
 			var refused *booking.StatusError
 			_, err = do(ctx, b.ID)
-			require.ErrorAs(t, err, &refused, "a block is neither")
+			require.ErrorAs(t, err, &refused, "a block is neither completed nor missed")
 			require.Equal(t, booking.Confirmed, refused.Status)
 		}
 	})
@@ -177,7 +177,7 @@ func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 					require.NoError(t, c.settle(t, store, b.ID))
 					require.Equal(t, before, offered(capacity))
 					over := time.Now().Add(c.ends + buffer)
-					require.False(t, before[0].Start.Before(over.Add(-time.Minute)), "nothing before the buffer is over")
+					require.False(t, before[0].Start.Before(over.Add(-time.Minute)), "no slot within the buffer")
 
 					_, err = store.Hold(t.Context(), at(slot(0), capacity))
 					require.ErrorIs(t, err, booking.ErrSlotTaken)
@@ -189,7 +189,7 @@ func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 					require.Zero(t, count(t, db, soldTwice))
 					n, err := store.CompletePast(t.Context())
 					require.NoError(t, err)
-					require.Zero(t, n, "what is settled is not looked at again")
+					require.Zero(t, n, "settled bookings are skipped")
 				})
 			}
 		})
@@ -206,7 +206,7 @@ func TestComplete_KeepsTheBufferBefore(t *testing.T) {
 	_, err := store.Confirm(t.Context(), b.ID)
 	require.NoError(t, err)
 	_, err = store.Complete(t.Context(), b.ID)
-	require.ErrorIs(t, err, booking.ErrNotBegun, "it cannot be settled before")
+	require.ErrorIs(t, err, booking.ErrNotBegun, "it cannot be settled before it begins")
 	_, err = store.Hold(t.Context(), request(slot(60)))
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
 	_, err = store.Hold(t.Context(), request(slot(51)))

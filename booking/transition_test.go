@@ -128,7 +128,7 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
 		},
-		"extend in vain": {
+		"extend beyond the cap": {
 			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
 				return s.Extend(ctx, id, slot(-100))
 			},
@@ -218,7 +218,7 @@ func TestTransitions_ConcurrentSingleOutcome(t *testing.T) {
 			require.NoError(t, released)
 			require.ErrorAs(t, confirmed, new(*booking.StatusError))
 		case booking.Expired:
-			require.Zero(t, round%2, "its time had not passed")
+			require.Zero(t, round%2, "the hold had not expired")
 			require.ErrorIs(t, confirmed, booking.ErrHoldExpired)
 			require.ErrorAs(t, released, new(*booking.StatusError))
 		default:

@@ -78,7 +78,7 @@ func TestTxHold_BehindSnapshotIsRetryable(t *testing.T) {
 		require.NoError(t, tx.Rollback())
 		b, err := store.Get(t.Context(), expired[0])
 		require.NoError(t, err)
-		require.Equal(t, booking.Expired, b.Status, "released for the next run")
+		require.Equal(t, booking.Expired, b.Status, "released for the next attempt")
 		require.NoError(t, holdInTx(db, store, level, request(slot(5))))
 	}
 }
@@ -120,7 +120,7 @@ func TestTxHold_PoolOfOneConnection(t *testing.T) {
 	require.NotErrorIs(t, err, booking.ErrSlotTaken)
 	require.Less(t, time.Since(began), 5*time.Second)
 	b, err := joined.Hold(t.Context(), request(slot(1)))
-	require.NoError(t, err, "everything else needs no second connection")
+	require.NoError(t, err, "other operations need no second connection")
 	_, err = joined.Confirm(t.Context(), b.ID)
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit())
@@ -284,7 +284,7 @@ func TestTx_EveryOperation(t *testing.T) {
 				require.True(t, errors.Is(err, booking.ErrSlotTaken) || errors.As(err, new(*booking.StatusError)),
 					"%s: %v", op.name, err)
 				b, err := done(store.Tx(tx))
-				require.NoError(t, err, "%s: after it was refused", op.name)
+				require.NoError(t, err, "%s: after a refusal", op.name)
 				require.Equal(t, op.want, b.Status)
 				later := opened.Add(20 * time.Millisecond)
 				require.False(t, b.UpdatedAt.Before(later), "%s: %s is before %s", op.name, b.UpdatedAt, later)

@@ -128,8 +128,8 @@ var begins = map[string]struct {
 		require.NoError(t, err)
 		return callersTx{tx, tx.Commit, tx.Rollback}
 	}},
-	"sqlx.Tx with a mapper of its own": {testdb.PQBinary, func(t *testing.T, db *sql.DB) callersTx {
-		wrapped := sqlx.NewDb(db, "no driver that sqlx knows")
+	"sqlx.Tx with another mapper": {testdb.PQBinary, func(t *testing.T, db *sql.DB) callersTx {
+		wrapped := sqlx.NewDb(db, "driver unknown to sqlx")
 		wrapped.MapperFunc(strings.ToUpper)
 		tx, err := wrapped.BeginTxx(t.Context(), nil)
 		require.NoError(t, err)
@@ -191,7 +191,7 @@ func TestTx_CommitAndRollback(t *testing.T) {
 			_, err = joined.Release(t.Context(), taken.ID)
 			require.ErrorAs(t, err, new(*booking.StatusError))
 			b, err = joined.Hold(t.Context(), request(slot(9)))
-			require.NoError(t, err, "a refused transaction goes on, and sees what it released itself")
+			require.NoError(t, err, "usable after a refusal, and sees its own changes")
 			exec(t, tx, insertOrder, b.ID)
 			confirmed, err := joined.Confirm(t.Context(), b.ID)
 			require.NoError(t, err)

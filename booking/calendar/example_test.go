@@ -62,7 +62,7 @@ func ExampleFeed() {
 		case errors.Is(err, booking.ErrNotFound):
 			http.NotFound(w, r)
 		case err != nil:
-			http.Error(w, "please try again", http.StatusServiceUnavailable)
+			http.Error(w, "retry", http.StatusServiceUnavailable)
 		default:
 			w.Header().Set("Content-Type", calendar.ContentType)
 			_, _ = w.Write(file)

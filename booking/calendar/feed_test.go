@@ -66,7 +66,7 @@ func TestFeed_Events(t *testing.T) {
 		require.Equal(t, c.summary, text(t, props, "SUMMARY"))
 		require.Equal(t, c.description, text(t, props, "DESCRIPTION"))
 		require.Equal(t, c.status, text(t, props, "STATUS"))
-		require.Equal(t, bookingID+"@example.com", text(t, props, "UID"), "as in its file")
+		require.Equal(t, bookingID+"@example.com", text(t, props, "UID"), "the same event as in its file")
 		require.NotContains(t, string(file), "ada@example.com")
 	}
 	file, err := calendar.Feed(domain, court,

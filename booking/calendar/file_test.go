@@ -49,7 +49,7 @@ func TestFile_AllProperties(t *testing.T) {
 
 	again, err := calendar.File(domain, court, b, opts)
 	require.NoError(t, err)
-	require.Equal(t, file, again, "the same input gives the same bytes")
+	require.Equal(t, file, again, "deterministic output")
 }
 
 func TestFile_OptionalPropertiesLeftOut(t *testing.T) {

@@ -55,7 +55,7 @@ func read(t tester, file []byte) *ical.Calendar {
 	for row := range strings.SplitSeq(strings.TrimSuffix(text, "\r\n"), "\r\n") {
 		require.NotEmpty(t, row)
 		require.LessOrEqual(t, len(row), 75, "%q", row)
-		require.True(t, utf8.ValidString(row), "a character is broken in two: %q", row)
+		require.True(t, utf8.ValidString(row), "a line is folded within a character: %q", row)
 		require.False(t, strings.ContainsFunc(row, func(r rune) bool {
 			return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029
 		}), "%q", row)
@@ -64,7 +64,7 @@ func read(t tester, file []byte) *ical.Calendar {
 	cal, err := decoder.Decode()
 	require.NoError(t, err, text)
 	_, err = decoder.Decode()
-	require.Error(t, err, "there is one calendar and nothing after it")
+	require.Error(t, err, "one calendar per file")
 	return cal
 }
 
@@ -72,7 +72,7 @@ func read(t tester, file []byte) *ical.Calendar {
 func event(t tester, file []byte) ical.Event {
 	t.Helper()
 	cal := read(t, file)
-	require.Len(t, cal.Children, 1, "no component but the event")
+	require.Len(t, cal.Children, 1, "one component")
 	require.Len(t, cal.Events(), 1)
 	return cal.Events()[0]
 }

@@ -97,7 +97,7 @@ func TestText_RandomInput(t *testing.T) {
 	pieces := []string{
 		"\r\n", "\r", "\n", "\\", "\\n", ",", ";", ":", "\"", " ", "\t", "\u2028", "\u0085", "\x00", "\xff", "\xe2\x82",
 		"ü", "€", "👍", "<", ">",
-		"BEGIN:VEVENT", "END:VCALENDAR", "a", "some words that take up room ",
+		"BEGIN:VEVENT", "END:VCALENDAR", "a", "some words to fill the line ",
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var b strings.Builder

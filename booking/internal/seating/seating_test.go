@@ -49,7 +49,7 @@ func requireAssigned(t require.TestingT, capacity int, seats []seating.Seat, tar
 	for i, s := range all {
 		require.Len(t, got[i], max(len(s.Units), s.Party))
 		require.True(t, slices.IsSorted(got[i]))
-		require.Len(t, slices.Compact(slices.Clone(got[i])), len(got[i]), "a unit twice")
+		require.Len(t, slices.Compact(slices.Clone(got[i])), len(got[i]), "a unit is assigned twice")
 		require.GreaterOrEqual(t, got[i][0], 1)
 		require.LessOrEqual(t, got[i][len(got[i])-1], capacity)
 		if s.Pinned {
@@ -79,7 +79,7 @@ func TestAssign_AlwaysFindsUnits(t *testing.T) {
 		require.True(t, ok, "no units for the target")
 		requireAssigned(t, capacity, seats, target, got)
 		if len(seating.Free(capacity, seats, target.From, target.To)) >= target.Party {
-			require.Empty(t, got.Changed(seats), "units were free, and somebody moved all the same")
+			require.Empty(t, got.Changed(seats), "units were free, yet a booking moved")
 		}
 	})
 }
