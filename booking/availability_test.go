@@ -44,7 +44,7 @@ func TestSlots_ListsFreeSlots(t *testing.T) {
 		require.Equal(t, []int{2, 5}, free(2))
 		_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: gone.ID})
 		require.NoError(t, err)
-		lapse(t, db, expired.ID)
+		expireHolds(t, db, expired.ID)
 		require.Equal(t, []int{2, 5, 5, 5}, free(1), "an expired hold does not count")
 		require.Equal(t, []int(nil), free(6))
 

@@ -18,7 +18,7 @@ func TestBlock_PartOfTheUnitsOffGrid(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
-		r := create(t, store, halfSteps(3))
+		r := create(t, store, overlappingSlots(3))
 		ctx := booking.WithActor(t.Context(), "user:ada")
 		// A part of the units, not aligned to slots.
 		from, to := slot(0).Add(7*time.Minute), slot(0).Add(50*time.Minute)
@@ -105,7 +105,7 @@ func TestBlock_InvalidRequest(t *testing.T) {
 		exec(t, tx, `SELECT 1`)
 		require.NoError(t, tx.Rollback())
 	}
-	require.Equal(t, "\n", everything(t, db))
+	require.Equal(t, "\n", allRows(t, db))
 }
 
 // Conflicts exclude ended bookings and expired holds, which are released.
@@ -117,10 +117,10 @@ func TestBlock_ListsConflicts(t *testing.T) {
 	second, first := hold(t, store, request(slot(2))), hold(t, store, request(slot(0)))
 	hold(t, store, request(slot(3)))
 	gone := hold(t, store, request(slot(1)))
-	lapse(t, db, gone.ID)
+	expireHolds(t, db, gone.ID)
 	_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: hold(t, store, request(slot(1))).ID})
 	require.NoError(t, err)
-	before := everything(t, db)
+	before := allRows(t, db)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	req := booking.BlockRequest{Resource: "court", From: slot(0), To: slot(3)}
@@ -130,7 +130,7 @@ func TestBlock_ListsConflicts(t *testing.T) {
 	require.ErrorAs(t, err, &conflict)
 	require.Equal(t, []booking.Booking{first, second}, conflict.Bookings)
 	require.NoError(t, tx.Commit())
-	require.Equal(t, before, everything(t, db))
+	require.Equal(t, before, allRows(t, db))
 	req.Units = 1
 	_, err = store.Block(t.Context(), req)
 	require.NoError(t, err)
@@ -141,13 +141,13 @@ func TestBlock_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, halfSteps(4))
+	create(t, store, overlappingSlots(4))
 	for n := range 6 {
 		for unit := range 2 {
-			seatedOn(t, db, store, slot(n), 1+(2*n+unit+n/2)%4)
+			bookingOnUnit(t, db, store, slot(n), 1+(2*n+unit+n/2)%4)
 		}
 	}
-	expired := fill(t, db, store, 2, slot(2))
+	expired := fillWithExpired(t, db, store, 2, slot(2))
 	_, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(0), To: slot(6), Units: 3})
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
 	_, err = store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(0), To: slot(6), Units: 2})
@@ -163,7 +163,7 @@ func TestBlock_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 8 })
-	errs := atOnce(t, db, 24, func(store *booking.Store, client int) error {
+	errs := concurrently(t, db, 24, func(store *booking.Store, client int) error {
 		ctx := context.Background()
 		req := booking.BlockRequest{Resource: "court", From: slot(0), To: slot(1), Units: 1}
 		switch client % 3 {
@@ -171,7 +171,7 @@ func TestBlock_ConcurrentWithHolds(t *testing.T) {
 			_, err := store.Hold(ctx, request(slot(0)))
 			return err
 		case 1:
-			return inTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+			return retryInTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
 				_, err := tx.Block(ctx, req)
 				return err
 			})

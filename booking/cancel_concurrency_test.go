@@ -65,7 +65,7 @@ func TestCancel_WaitsForConcurrentChange(t *testing.T) {
 						answer <- err
 						return
 					}
-					answer <- inTx(db, store, level.Isolation, func(tx *booking.Tx) (err error) {
+					answer <- retryInTx(db, store, level.Isolation, func(tx *booking.Tx) (err error) {
 						got, err = tx.Cancel(t.Context(), byCustomer(id))
 						return err
 					})
@@ -92,7 +92,7 @@ func TestCancel_WaitsForConcurrentChange(t *testing.T) {
 
 func moved(start time.Time) func(context.Context, *booking.Tx, string) error {
 	return func(ctx context.Context, tx *booking.Tx, id string) error {
-		_, err := tx.Reschedule(ctx, to(id, start))
+		_, err := tx.Reschedule(ctx, moveTo(id, start))
 		return err
 	}
 }
@@ -122,7 +122,7 @@ func TestCancel_ConcurrentWithEveryTransition(t *testing.T) {
 			startsIn(t, db, id, -time.Minute)
 		}
 		told := make([]*booking.Booking, 32)
-		errs := atOnce(t, db, 32, func(store *booking.Store, client int) (err error) {
+		errs := concurrently(t, db, 32, func(store *booking.Store, client int) (err error) {
 			ctx := context.Background()
 			var b booking.Booking
 			switch client % 8 {
@@ -132,7 +132,7 @@ func TestCancel_ConcurrentWithEveryTransition(t *testing.T) {
 			case 1:
 				level := []sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead,
 					sql.LevelSerializable}[client%3]
-				err = inTx(db, store, level, func(tx *booking.Tx) (err error) {
+				err = retryInTx(db, store, level, func(tx *booking.Tx) (err error) {
 					b, err = tx.Cancel(booking.WithActor(ctx, "customer"), byCustomer(id))
 					return err
 				})
@@ -148,7 +148,7 @@ func TestCancel_ConcurrentWithEveryTransition(t *testing.T) {
 			case 5:
 				_, err = store.NoShow(ctx, id)
 			default:
-				_, err = store.Reschedule(ctx, to(id, slot(100*(client%2))))
+				_, err = store.Reschedule(ctx, moveTo(id, slot(100*(client%2))))
 			}
 			return err
 		})

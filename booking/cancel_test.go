@@ -30,9 +30,9 @@ func startsIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 		WHERE b.id = $1::uuid`, id, d.Seconds())
 }
 
-// eachWay runs f with the store's Cancel, and with that of a transaction at each
+// eachCancel runs f with the store's Cancel, and with that of a transaction at each
 // isolation level.
-func eachWay(t *testing.T, db *sql.DB, store *booking.Store,
+func eachCancel(t *testing.T, db *sql.DB, store *booking.Store,
 	f func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error))) {
 	t.Helper()
 	t.Run("store", func(t *testing.T) {
@@ -43,7 +43,7 @@ func eachWay(t *testing.T, db *sql.DB, store *booking.Store,
 	for name, level := range levels {
 		t.Run(name, func(t *testing.T) {
 			f(t, func(req booking.CancelRequest) (b booking.Booking, err error) {
-				err = inTx(db, store, level, func(tx *booking.Tx) error {
+				err = retryInTx(db, store, level, func(tx *booking.Tx) error {
 					b, err = tx.Cancel(context.Background(), req)
 					return err
 				})
@@ -81,7 +81,7 @@ func TestCancel_ByCustomer(t *testing.T) {
 			r := create(t, store, func(r *booking.Resource) {
 				r.Slug, r.Capacity, r.Policy = strings.NewReplacer(" ", "-", ",", "").Replace(name), 2, test.policy
 			})
-			eachWay(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
+			eachCancel(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
 				req := request(slot(0))
 				req.Resource, req.Party = r.ID, 2
 				id := hold(t, store, req).ID
@@ -135,11 +135,11 @@ func TestCancel_HoldByCustomer(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, func(r *booking.Resource) { r.Policy.Never = true })
-	eachWay(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
+	eachCancel(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
 		for _, lapsed := range []bool{false, true} {
 			b := hold(t, store, request(slot(0)))
 			if lapsed {
-				lapse(t, db, b.ID)
+				expireHolds(t, db, b.ID)
 			}
 			got, err := cancel(byCustomer(b.ID))
 			require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestCancel_ByStaff(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, func(r *booking.Resource) { r.Policy = booking.Policy{Never: true} })
-	eachWay(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
+	eachCancel(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
 		for _, test := range []struct{ refund, want *int64 }{
 			{nil, minor(2500)}, {minor(0), minor(0)}, {minor(2500), minor(2500)}, {minor(2501), nil}, {minor(-1), nil},
 		} {
@@ -197,7 +197,7 @@ func TestCancel_Block(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store)
-	eachWay(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
+	eachCancel(t, db, store, func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error)) {
 		b, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(0), To: slot(1)})
 		require.NoError(t, err)
 		_, err = cancel(booking.CancelRequest{ID: b.ID, Refund: minor(0)})

@@ -43,10 +43,10 @@ func TestFeed_OrderAndContents(t *testing.T) {
 		beginsAgo(t, db, past.ID, 29*24*time.Hour)
 		beginsAgo(t, db, old.ID, 31*24*time.Hour)
 		lapsed, expired := hold(t, store, request(slot(6))), hold(t, store, request(slot(7)))
-		lapse(t, db, expired.ID)
+		expireHolds(t, db, expired.ID)
 		_, err = store.ReleaseExpired(t.Context())
 		require.NoError(t, err)
-		lapse(t, db, lapsed.ID)
+		expireHolds(t, db, lapsed.ID)
 
 		feed, err = store.Feed(t.Context(), token)
 		require.NoError(t, err)
@@ -128,7 +128,7 @@ func TestFeed_Tokens(t *testing.T) {
 		n, err = store.DeleteFeeds(t.Context(), strings.ToUpper(r.ID))
 		require.NoError(t, err)
 		require.Zero(t, n)
-		for _, unknown := range []string{"", "nobody", "No Slug", "019a2b3c-0000-7000-8000-000000000000"} {
+		for _, unknown := range []string{"", "unknown", "No Slug", "019a2b3c-0000-7000-8000-000000000000"} {
 			_, err = store.CreateFeed(t.Context(), unknown)
 			require.ErrorIs(t, err, booking.ErrNotFound)
 			_, err = store.DeleteFeeds(t.Context(), unknown)
@@ -149,7 +149,7 @@ func TestFeed_DropsFarthestBookings(t *testing.T) {
 	add := func(past, ahead int) {
 		exec(t, db, `
 			INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, reference)
-			SELECT gen_random_uuid(), $1::uuid, '{[1,2)}', 1, s, s, 'confirmed', lower(s), 0, 'eur', n::text
+			SELECT gen_random_uuid(), $1::uuid, '{[1,2)}', 1, s, s, 'confirmed', setCapacity(s), 0, 'eur', n::text
 			FROM generate_series(-$2::integer, $3::integer - 1) n,
 				LATERAL (SELECT tstzrange(now() + (n + 0.5) * interval '1 hour', now() + (n + 1.5) * interval '1 hour')) AS t(s)`, r.ID, past, ahead)
 	}
@@ -179,8 +179,8 @@ func TestFeed_DropsFarthestBookings(t *testing.T) {
 func TestFeed_SecretRemoved(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		before, during, after := owning(t, db, secrets[0]), owning(t, db, secrets[1], secrets[0]),
-			owning(t, db, secrets[1])
+		before, during, after := withOwnerSecrets(t, db, secrets[0]), withOwnerSecrets(t, db, secrets[1], secrets[0]),
+			withOwnerSecrets(t, db, secrets[1])
 		create(t, before)
 		token, err := before.CreateFeed(t.Context(), "court")
 		require.NoError(t, err)

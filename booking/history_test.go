@@ -112,7 +112,7 @@ func TestHistory_EveryStatusChange(t *testing.T) {
 		for n, step := range steps {
 			id := hold(t, store, request(slot(n))).ID
 			if step.lapsed {
-				lapse(t, db, id)
+				expireHolds(t, db, id)
 			}
 			require.NoError(t, step.do(ctx, id), step.name)
 			require.Equal(t, []booking.Change{step.want}, changes(t, store, id), step.name)
@@ -129,11 +129,11 @@ func TestHistory_ExpiredHoldReplaced(t *testing.T) {
 		store := newStore(t, db)
 		create(t, store)
 		expired := booking.Change{From: booking.Pending, To: booking.Expired, Actor: "booking"}
-		id := fill(t, db, store, 1, slot(0))[0]
+		id := fillWithExpired(t, db, store, 1, slot(0))[0]
 		hold(t, store, request(slot(0)))
 		require.Equal(t, []booking.Change{expired}, changes(t, store, id))
 
-		id = fill(t, db, store, 1, slot(1))[0]
+		id = fillWithExpired(t, db, store, 1, slot(1))[0]
 		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
 		defer func() { _ = tx.Rollback() }()

@@ -21,7 +21,7 @@ func TestHold_HundredClientsOneSlot(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db))
-		requireSold(t, 1, atOnce(t, db, 100, holdOnce(slot(0))))
+		requireSold(t, 1, concurrently(t, db, 100, holdOnce(slot(0))))
 		requireInvariants(t, db)
 	})
 }
@@ -31,7 +31,7 @@ func TestHold_AsManyClientsAsUnits(t *testing.T) {
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 32 })
 		for round := range 2 {
-			requireSold(t, 32, atOnce(t, db, 32, holdOnce(slot(round))))
+			requireSold(t, 32, concurrently(t, db, 32, holdOnce(slot(round))))
 		}
 		requireInvariants(t, db)
 	})
@@ -43,7 +43,7 @@ func TestHold_ConcurrentPartiesOnOverlappingSlots(t *testing.T) {
 	db := testdb.New(t)
 	create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity, r.SlotStep = 10, 30*time.Minute })
 	var heads atomic.Int64
-	errs := atOnce(t, db, 32, func(store *booking.Store, client int) error {
+	errs := concurrently(t, db, 32, func(store *booking.Store, client int) error {
 		random := rand.New(rand.NewPCG(1, uint64(client)))
 		for range 15 {
 			req := request(slot(0).Add(time.Duration(random.IntN(6)) * 30 * time.Minute))
@@ -108,21 +108,21 @@ func TestHold_ConcurrentAtOtherDefaultIsolation(t *testing.T) {
 			exec(t, db, `ALTER DATABASE "`+name+`" SET default_transaction_isolation = '`+level+`'`)
 			db = testdb.Open(t, testdb.PGX, url)
 			create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 16 })
-			requireSold(t, 16, atOnce(t, db, 32, holdOnce(slot(0))))
+			requireSold(t, 16, concurrently(t, db, 32, holdOnce(slot(0))))
 			held, err := newStore(t, db).List(t.Context(), booking.ListOptions{})
 			require.NoError(t, err)
 			for _, b := range held.Bookings {
-				lapse(t, db, b.ID)
+				expireHolds(t, db, b.ID)
 			}
-			requireSold(t, 16, atOnce(t, db, 32, holdOnce(slot(0))))
+			requireSold(t, 16, concurrently(t, db, 32, holdOnce(slot(0))))
 			requireInvariants(t, db)
 		})
 	}
 }
 
-// fight runs all operations on one resource: 32 clients, capacity 10, parties of 1 to 4
-// on half-overlapping slots.
-type fight struct {
+// concurrentRun runs all operations on one resource: 32 clients, capacity 10, parties of
+// 1 to 4 on half-overlapping slots.
+type concurrentRun struct {
 	db       *sql.DB
 	resource booking.Resource
 
@@ -130,16 +130,16 @@ type fight struct {
 	ids []string
 }
 
-const fightStarts = 9
+const runStarts = 9
 
-func (f *fight) add(b booking.Booking) {
+func (f *concurrentRun) add(b booking.Booking) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ids = append(f.ids, b.ID)
 }
 
 // some returns any booking made so far.
-func (f *fight) some(random *rand.Rand) string {
+func (f *concurrentRun) some(random *rand.Rand) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.ids) == 0 {
@@ -149,8 +149,8 @@ func (f *fight) some(random *rand.Rand) string {
 }
 
 // act runs a random operation.
-func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand) error {
-	start, id := halfHour(random.IntN(fightStarts)), f.some(random)
+func (f *concurrentRun) act(ctx context.Context, store *booking.Store, random *rand.Rand) error {
+	start, id := halfHour(random.IntN(runStarts)), f.some(random)
 	switch random.IntN(16) {
 	default:
 		req := request(start)
@@ -167,17 +167,17 @@ func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand
 		_, err := store.Cancel(ctx, booking.CancelRequest{ID: id})
 		return err
 	case 2:
-		return execReadCommitted(ctx, f.db, lapseBoth, id, time.Now().Add(-time.Hour))
+		return execReadCommitted(ctx, f.db, expireBothSQL, id, time.Now().Add(-time.Hour))
 	case 3:
 		_, err := store.ReleaseExpired(ctx)
 		return err
 	case 4, 5:
-		_, err := store.Reschedule(ctx, to(id, start))
+		_, err := store.Reschedule(ctx, moveTo(id, start))
 		return err
 	case 6:
 		// A swap of two bookings in one transaction, over a third slot.
 		other := f.some(random)
-		return inTx(f.db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+		return retryInTx(f.db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
 			mine, err := tx.Get(ctx, id)
 			if err != nil {
 				return err
@@ -186,8 +186,8 @@ func (f *fight) act(ctx context.Context, store *booking.Store, random *rand.Rand
 			if err != nil {
 				return err
 			}
-			for _, req := range []booking.RescheduleRequest{to(id, halfHour(fightStarts+4)), to(other, mine.Start),
-				to(id, theirs.Start)} {
+			for _, req := range []booking.RescheduleRequest{moveTo(id, halfHour(runStarts+4)), moveTo(other, mine.Start),
+				moveTo(id, theirs.Start)} {
 				if _, err := tx.Reschedule(ctx, req); err != nil {
 					return err
 				}
@@ -233,10 +233,10 @@ func refusal(err error) bool {
 func TestStore_ConcurrentOperations(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
-	f := &fight{db: db, resource: create(t, newStore(t, db), halfSteps(10))}
+	f := &concurrentRun{db: db, resource: create(t, newStore(t, db), overlappingSlots(10))}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	errs := atOnce(t, db, 32, func(store *booking.Store, client int) error {
+	errs := concurrently(t, db, 32, func(store *booking.Store, client int) error {
 		random := rand.New(rand.NewPCG(seed, uint64(client)))
 		for n := range 20 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -253,7 +253,7 @@ func TestStore_ConcurrentOperations(t *testing.T) {
 	requireHistory(t, db)
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE email = '' AND reason = '' AND kind = 'block' AND currency = 'xxx'`),
 		"temporary rows are left")
-	requireBookable(t, newStore(t, db), fightStarts)
+	requireBookable(t, newStore(t, db), runStarts)
 	requireInvariants(t, db)
 }
 
@@ -284,8 +284,8 @@ func requireBookable(t *testing.T, store *booking.Store, starts int) {
 func TestHold_ConcurrentPartiesOnNeighbouringSlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))
-	create(t, newStore(t, db), halfSteps(10))
-	errs := atOnce(t, db, 32, func(store *booking.Store, client int) error {
+	create(t, newStore(t, db), overlappingSlots(10))
+	errs := concurrently(t, db, 32, func(store *booking.Store, client int) error {
 		req := request(halfHour(client % 3))
 		req.Party = 2
 		_, err := store.Hold(context.Background(), req)

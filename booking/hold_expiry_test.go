@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// fill takes every unit of some slots with expired holds.
-func fill(t *testing.T, db *sql.DB, store *booking.Store, capacity int, starts ...time.Time) []string {
+// fillWithExpired takes every unit of some slots with expired holds.
+func fillWithExpired(t *testing.T, db *sql.DB, store *booking.Store, capacity int, starts ...time.Time) []string {
 	t.Helper()
 	var ids []string
 	for _, start := range starts {
@@ -21,7 +21,7 @@ func fill(t *testing.T, db *sql.DB, store *booking.Store, capacity int, starts .
 			ids = append(ids, hold(t, store, request(start)).ID)
 		}
 	}
-	lapse(t, db, ids...)
+	expireHolds(t, db, ids...)
 	return ids
 }
 
@@ -35,8 +35,8 @@ func TestHold_ConcurrentOverExpiredHolds(t *testing.T) {
 		for round := range 2 {
 			first := slot(4 * round)
 			// Half-overlapping slots: a new hold overlaps the expired ones of both.
-			fill(t, db, store, 8, first, first.Add(30*time.Minute))
-			errs := atOnce(t, db, 33, func(store *booking.Store, client int) error {
+			fillWithExpired(t, db, store, 8, first, first.Add(30*time.Minute))
+			errs := concurrently(t, db, 33, func(store *booking.Store, client int) error {
 				if client == 32 {
 					_, err := store.ReleaseExpired(context.Background())
 					return err
@@ -88,7 +88,7 @@ func TestHold_ExpiredHoldLockedByAnother(t *testing.T) {
 			db := testdb.New(t)
 			store := newStore(t, db)
 			create(t, store)
-			id := fill(t, db, store, 1, slot(0))[0]
+			id := fillWithExpired(t, db, store, 1, slot(0))[0]
 			tx, err := db.BeginTx(t.Context(), nil)
 			require.NoError(t, err)
 			defer func() { _ = tx.Rollback() }()
@@ -117,7 +117,7 @@ func TestHold_OtherExpiredHoldSuffices(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store, func(r *booking.Resource) { r.Capacity = 2 })
-	expired := fill(t, db, store, 2, slot(0))
+	expired := fillWithExpired(t, db, store, 2, slot(0))
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
@@ -152,7 +152,7 @@ func TestHold_ExpiresAtSlotStart(t *testing.T) {
 		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines WHERE booking_id = $1::uuid AND due_at = $2::timestamptz`,
 			held.ID, slot(-3)), "the sweep releases it when it ends")
 		require.Zero(t,
-			count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE hold_expires_at > lower(during)`))
+			count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE hold_expires_at > setCapacity(during)`))
 
 		confirmed, err := store.Confirm(t.Context(), far.ID)
 		require.NoError(t, err)
@@ -174,7 +174,7 @@ func TestExtend_UpToTheCap(t *testing.T) {
 			{1000 * time.Hour, 3 * time.Hour}, {2 * time.Hour, 3 * time.Hour},
 		} {
 			for name, level := range levels {
-				require.NoError(t, inTx(db, store, level, func(tx *booking.Tx) error {
+				require.NoError(t, retryInTx(db, store, level, func(tx *booking.Tx) error {
 					got, err := tx.Extend(t.Context(), b.ID, b.CreatedAt.Add(test.ask))
 					require.Equal(t, b.CreatedAt.Add(test.want), got.HoldExpiresAt, name)
 					return err
@@ -193,11 +193,11 @@ func TestExtend_UpToTheCap(t *testing.T) {
 
 		// The hold has expired but not its cap, so it is extended. Then the cap has
 		// passed too.
-		lapse(t, db, b.ID)
+		expireHolds(t, db, b.ID)
 		got, err = store.Extend(t.Context(), b.ID, slot(0))
 		require.NoError(t, err)
 		require.Equal(t, b.CreatedAt.Add(2*time.Hour), got.HoldExpiresAt)
-		lapse(t, db, b.ID)
+		expireHolds(t, db, b.ID)
 		exec(t, db,
 			`UPDATE booking_platform.bookings SET created_at = created_at - interval '2 hours' WHERE id = $1::uuid`,
 			b.ID)

@@ -89,7 +89,7 @@ func TestHold_ConcurrentSameKeyManyCustomers(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 10 })
-	requireSold(t, 24, atOnce(t, db, 24, func(store *booking.Store, client int) error {
+	requireSold(t, 24, concurrently(t, db, 24, func(store *booking.Store, client int) error {
 		req := keyed(slot(0))
 		req.Customer.Email = fmt.Sprintf("%d@example.com", client%6)
 		_, err := store.Hold(context.Background(), req)
@@ -105,7 +105,7 @@ func TestHold_ConcurrentRepeats(t *testing.T) {
 		create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 5 })
 		var mu sync.Mutex
 		ids := map[string]int{}
-		errs := atOnce(t, db, 20, func(store *booking.Store, _ int) error {
+		errs := concurrently(t, db, 20, func(store *booking.Store, _ int) error {
 			b, err := store.Hold(context.Background(), keyed(slot(0)))
 			mu.Lock()
 			defer mu.Unlock()
@@ -147,13 +147,13 @@ func TestHold_RepeatOfRequestNowInvalid(t *testing.T) {
 	}
 }
 
-// meddled runs a function after the first query.
-type meddled struct {
+// afterFirstQuery runs a function after the first query.
+type afterFirstQuery struct {
 	booking.Querier
 	meddle func()
 }
 
-func (m *meddled) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+func (m *afterFirstQuery) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	rows, err := m.Querier.QueryContext(ctx, query, args...)
 	if meddle := m.meddle; meddle != nil {
 		m.meddle = nil
@@ -170,7 +170,7 @@ func TestHold_RepeatWhileReleased(t *testing.T) {
 	store := newStore(t, db)
 	create(t, store)
 	first := hold(t, store, keyed(slot(0)))
-	second, err := store.Tx(&meddled{db, func() {
+	second, err := store.Tx(&afterFirstQuery{db, func() {
 		_, err := store.Release(t.Context(), first.ID)
 		require.NoError(t, err)
 	}}).Hold(t.Context(), keyed(slot(0)))
@@ -190,7 +190,7 @@ func TestHold_RepeatAfterEnd(t *testing.T) {
 	second := hold(t, store, keyed(slot(0)))
 	require.NotEqual(t, first.ID, second.ID, "a released hold frees its key")
 
-	lapse(t, db, second.ID)
+	expireHolds(t, db, second.ID)
 	_, err = store.ReleaseExpired(t.Context())
 	require.NoError(t, err)
 	again := hold(t, store, keyed(slot(0)))

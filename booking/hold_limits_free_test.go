@@ -17,17 +17,17 @@ import (
 // free sets the price to zero.
 func free(r *booking.Resource) { r.Price.Minor = 0 }
 
-// upcomingFree counts the bookings that are free of charge and have not begun.
-const upcomingFree = `
+// upcomingFreeSQL counts the bookings that are free of charge and have not begun.
+const upcomingFreeSQL = `
 SELECT count(*) FROM booking_platform.bookings
-WHERE status = 'confirmed' AND amount_minor = 0 AND lower(during) > statement_timestamp()`
+WHERE status = 'confirmed' AND amount_minor = 0 AND setCapacity(during) > statement_timestamp()`
 
 // They count as open holds do, by e-mail and by client, until they are cancelled or
 // begin.
 func TestHoldLimit_UpcomingFreeBookings(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		store := limited(t, db, 2, 3)
+		store := withLimits(t, db, 2, 3)
 		create(t, store, free)
 		book := func(n int, email string) booking.Booking {
 			t.Helper()
@@ -54,14 +54,14 @@ func TestHoldLimit_UpcomingFreeBookings(t *testing.T) {
 		require.NoError(t, err)
 		third := book(4, "ada@example.com")
 		refused("ada@example.com", booking.ScopeEmail, 2, third.Start)
-		haveBegun(t, db, third.ID)
+		moveToPast(t, db, third.ID)
 		book(5, "ada@example.com")
 		refused("ada@example.com", booking.ScopeEmail, 2, slot(5))
 	})
 }
 
-// haveBegun moves a booking to an hour ago.
-func haveBegun(t *testing.T, db *sql.DB, id string) {
+// moveToPast moves a booking to an hour ago.
+func moveToPast(t *testing.T, db *sql.DB, id string) {
 	t.Helper()
 	exec(t, db, `UPDATE booking_platform.bookings SET during = s, blocked = s
 		FROM (SELECT tstzrange(now() - interval '1 hour', now()) AS s) r WHERE id = $1::uuid`, id)
@@ -76,9 +76,9 @@ func TestHoldLimit_ConcurrentFreeBookings(t *testing.T) {
 			r.Offers = []booking.Offer{{Slug: "free", Name: "Free", SlotLength: time.Hour,
 				Price: booking.Money{Currency: "eur"}}}
 		})
-		stores := []*booking.Store{limited(t, db, 3, 7), limited(t, db, 3, 7), limited(t, db, 3, 7)}
+		stores := []*booking.Store{withLimits(t, db, 3, 7), withLimits(t, db, 3, 7), withLimits(t, db, 3, 7)}
 		var start atomic.Int32
-		errs := atOnce(t, db, 48, func(_ *booking.Store, client int) error {
+		errs := concurrently(t, db, 48, func(_ *booking.Store, client int) error {
 			store := stores[client%len(stores)]
 			for range 3 {
 				req := from(slot(int(start.Add(1))), fmt.Sprintf("%d@example.com", client%4), "10.0.0.1")
@@ -98,10 +98,10 @@ func TestHoldLimit_ConcurrentFreeBookings(t *testing.T) {
 				require.ErrorIs(t, err, booking.ErrTooManyHolds)
 			}
 		}
-		require.Equal(t, 7, count(t, db, upcomingFree))
+		require.Equal(t, 7, count(t, db, upcomingFreeSQL))
 		require.LessOrEqual(t, count(t, db, `SELECT max(n) FROM (SELECT count(*) AS n FROM booking_platform.bookings
 			WHERE status = 'confirmed' GROUP BY email) c`), 3)
-		require.Zero(t, count(t, db, strayNumbers))
+		require.Zero(t, count(t, db, strayQuotaRows))
 	})
 }
 
@@ -109,14 +109,14 @@ func TestHoldLimit_ConcurrentFreeBookings(t *testing.T) {
 func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	store := limited(t, db, 1, 1)
+	store := withLimits(t, db, 1, 1)
 	create(t, store, free)
 	b := hold(t, store, from(slot(0), ada.Email, "10.0.0.1"))
 	_, err := store.Confirm(t.Context(), b.ID)
 	require.NoError(t, err)
 	sweep := func() {
 		t.Helper()
-		exec(t, db, lapseDeadline, b.ID, time.Now().Add(-time.Hour))
+		exec(t, db, expireDeadlineSQL, b.ID, time.Now().Add(-time.Hour))
 		_, err := store.ReleaseExpired(t.Context())
 		require.NoError(t, err)
 	}
@@ -129,7 +129,7 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	require.Zero(t, backlog)
 	_, err = store.Hold(t.Context(), from(slot(1), ada.Email, "10.0.0.1"))
 	requireLimit(t, err, booking.ScopeEmail, 1, b.Start)
-	haveBegun(t, db, b.ID)
+	moveToPast(t, db, b.ID)
 	sweep()
 	require.Zero(t, count(t, db, numbers))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines`))
@@ -138,7 +138,7 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	other := hold(t, newStore(t, db), request(slot(2)))
 	_, err = store.Confirm(t.Context(), other.ID)
 	require.NoError(t, err)
-	exec(t, db, lapseDeadline, other.ID, time.Now().Add(-time.Hour))
+	exec(t, db, expireDeadlineSQL, other.ID, time.Now().Add(-time.Hour))
 	_, err = store.ReleaseExpired(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines`))
@@ -148,7 +148,7 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 func TestHoldLimit_SameEmailFromOtherClients(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		store := limited(t, db, 3, 100)
+		store := withLimits(t, db, 3, 100)
 		create(t, store, func(r *booking.Resource) { r.Capacity = 100 })
 		for client := range 5 {
 			for n := range 3 {
@@ -171,8 +171,8 @@ func TestHoldLimit_SameEmailFromOtherClients(t *testing.T) {
 	})
 }
 
-// anywhere returns a store with a limit of one e-mail over all clients.
-func anywhere(t *testing.T, db *sql.DB) *booking.Store {
+// withEmailLimit returns a store with a limit of one e-mail over all clients.
+func withEmailLimit(t *testing.T, db *sql.DB) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 4,
 		MaxHoldsPerClient: 100})
@@ -184,7 +184,7 @@ func anywhere(t *testing.T, db *sql.DB) *booking.Store {
 func TestHoldLimit_EmailOverAllClients(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		store := anywhere(t, db)
+		store := withEmailLimit(t, db)
 		create(t, store, func(r *booking.Resource) { r.Capacity = 100 })
 		var first booking.Booking
 		for client := range 2 {
@@ -216,8 +216,8 @@ func TestHoldLimit_ConcurrentEmailOverAllClients(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db))
-		stores := []*booking.Store{anywhere(t, db), anywhere(t, db)}
-		for _, err := range atOnce(t, db, 50, func(_ *booking.Store, client int) error {
+		stores := []*booking.Store{withEmailLimit(t, db), withEmailLimit(t, db)}
+		for _, err := range concurrently(t, db, 50, func(_ *booking.Store, client int) error {
 			_, err := stores[client%2].Hold(context.Background(),
 				from(slot(client), "ada@example.com", fmt.Sprintf("10.0.0.%d", client%5)))
 			return err
@@ -230,6 +230,6 @@ func TestHoldLimit_ConcurrentEmailOverAllClients(t *testing.T) {
 		require.LessOrEqual(t, count(t, db, `SELECT max(n) FROM (SELECT count(*) AS n FROM booking_platform.hold_quota
 			WHERE scope = 'email' GROUP BY key) c`), 3)
 		require.Equal(t, 4, count(t, db, `SELECT count(*) FROM booking_platform.hold_quota WHERE scope = 'anywhere'`))
-		require.Zero(t, count(t, db, strayNumbers))
+		require.Zero(t, count(t, db, strayQuotaRows))
 	})
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// limited returns a store with these limits of open holds.
-func limited(t testing.TB, db *sql.DB, perEmail, perClient int) *booking.Store {
+// withLimits returns a store with these limits of open holds.
+func withLimits(t testing.TB, db *sql.DB, perEmail, perClient int) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{MaxHoldsPerEmail: perEmail, MaxHoldsPerClient: perClient})
 	require.NoError(t, err)
@@ -41,8 +41,8 @@ func requireLimit(t *testing.T, err error, scope string, limit int, until time.T
 
 // Rows of the quota table without an open hold.
 const (
-	numbers      = `SELECT count(*) FROM booking_platform.hold_quota`
-	strayNumbers = `
+	numbers        = `SELECT count(*) FROM booking_platform.hold_quota`
+	strayQuotaRows = `
 SELECT count(*) FROM booking_platform.hold_quota q LEFT JOIN booking_platform.bookings b ON b.id = q.booking_id
 WHERE b.id IS NULL`
 	strayHistory = `
@@ -53,7 +53,7 @@ SELECT (SELECT count(*) FROM booking_platform.booking_history h LEFT JOIN bookin
 func TestHoldLimit_OpenHolds(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		store := limited(t, db, 2, 3)
+		store := withLimits(t, db, 2, 3)
 		create(t, store, func(r *booking.Resource) { r.Capacity = 20 })
 		first := hold(t, store, from(slot(0), "ada@example.com", "10.0.0.1"))
 		second := hold(t, store, from(slot(1), "ADA@Example.com", "10.0.0.1"))
@@ -83,15 +83,15 @@ func TestHoldLimit_OpenHolds(t *testing.T) {
 		_, err = store.Release(t.Context(), third.ID)
 		require.NoError(t, err)
 		fifth := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
-		lapse(t, db, fourth.ID)
+		expireHolds(t, db, fourth.ID)
 		hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
-		lapse(t, db, other.ID, fifth.ID)
+		expireHolds(t, db, other.ID, fifth.ID)
 		_, err = store.ReleaseExpired(t.Context())
 		require.NoError(t, err)
 		hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
 		_, err = store.Hold(t.Context(), from(slot(4), "ada@example.com", "10.0.0.1"))
 		require.ErrorIs(t, err, booking.ErrTooManyHolds)
-		require.Zero(t, count(t, db, strayNumbers))
+		require.Zero(t, count(t, db, strayQuotaRows))
 		require.Zero(t, count(t, db, strayHistory))
 	})
 }
@@ -101,12 +101,12 @@ func TestHoldLimit_Concurrent(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		create(t, newStore(t, db))
-		stores := []*booking.Store{limited(t, db, 3, 4), limited(t, db, 3, 4), limited(t, db, 3, 4)}
+		stores := []*booking.Store{withLimits(t, db, 3, 4), withLimits(t, db, 3, 4), withLimits(t, db, 3, 4)}
 		var mu sync.Mutex
 		round := func(want int, req func(client int) booking.HoldRequest) {
 			t.Helper()
 			var held []string
-			errs := atOnce(t, db, 32, func(_ *booking.Store, client int) error {
+			errs := concurrently(t, db, 32, func(_ *booking.Store, client int) error {
 				b, err := stores[client%len(stores)].Hold(context.Background(), req(client))
 				if err == nil {
 					mu.Lock()
@@ -122,12 +122,12 @@ func TestHoldLimit_Concurrent(t *testing.T) {
 			}
 			require.Len(t, held, want)
 			require.Equal(t, want, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE status = 'pending' AND hold_expires_at > statement_timestamp()`))
-			require.Zero(t, count(t, db, strayNumbers))
+			require.Zero(t, count(t, db, strayQuotaRows))
 			require.Zero(t, count(t, db, strayHistory))
 			requireHistory(t, db)
 			for n, id := range held {
 				if n%2 == 0 {
-					lapse(t, db, id)
+					expireHolds(t, db, id)
 					continue
 				}
 				_, err := stores[0].Release(t.Context(), id)
@@ -154,22 +154,22 @@ func TestHoldLimit_LostSlotLeavesNoQuotaRow(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	create(t, newStore(t, db))
-	stores := []*booking.Store{limited(t, db, 3, 100), limited(t, db, 3, 100)}
+	stores := []*booking.Store{withLimits(t, db, 3, 100), withLimits(t, db, 3, 100)}
 	for n := range 3 {
-		requireSold(t, 1, atOnce(t, db, 32, func(_ *booking.Store, client int) error {
+		requireSold(t, 1, concurrently(t, db, 32, func(_ *booking.Store, client int) error {
 			_, err := stores[client%2].Hold(context.Background(),
 				from(slot(n), fmt.Sprintf("%d@example.com", client), "10.0.0.1"))
 			return err
 		}))
 		require.Equal(t, 2*(n+1), count(t, db, numbers))
-		require.Zero(t, count(t, db, strayNumbers))
+		require.Zero(t, count(t, db, strayQuotaRows))
 	}
 }
 
 func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		store := limited(t, db, 1, 1)
+		store := withLimits(t, db, 1, 1)
 		create(t, store, func(r *booking.Resource) { r.Capacity = 3 })
 		req := keyed(slot(0))
 		req.Client = "10.0.0.1"
@@ -187,13 +187,13 @@ func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 		require.Equal(t, 2, count(t, db, numbers))
 		again := keyed(slot(2))
 		again.IdempotencyKey, again.Customer.Email = "other", "bob@example.com"
-		for _, err := range atOnce(t, db, 12, func(*booking.Store, int) error {
+		for _, err := range concurrently(t, db, 12, func(*booking.Store, int) error {
 			_, err := store.Hold(context.Background(), again)
 			return err
 		}) {
 			require.NoError(t, err)
 		}
-		require.Zero(t, count(t, db, strayNumbers))
+		require.Zero(t, count(t, db, strayQuotaRows))
 	})
 }
 
@@ -201,7 +201,7 @@ func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 func TestHoldLimit_InCallersTx(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		store := limited(t, db, 2, 0)
+		store := withLimits(t, db, 2, 0)
 		create(t, store)
 		for _, commit := range []bool{false, true} {
 			tx, err := db.BeginTx(t.Context(), nil)
@@ -237,9 +237,9 @@ func TestHoldLimit_ConcurrentInCallersTx(t *testing.T) {
 			t.Parallel()
 			db := testdb.New(t)
 			create(t, newStore(t, db))
-			store := limited(t, db, 3, 5)
+			store := withLimits(t, db, 3, 5)
 			sold := 0
-			for _, err := range atOnce(t, db, 20, func(_ *booking.Store, client int) error {
+			for _, err := range concurrently(t, db, 20, func(_ *booking.Store, client int) error {
 				return holdInTx(db, store, level, from(slot(client), "ada@example.com", "10.0.0.1"))
 			}) {
 				if err == nil {
@@ -249,7 +249,7 @@ func TestHoldLimit_ConcurrentInCallersTx(t *testing.T) {
 				require.ErrorIs(t, err, booking.ErrTooManyHolds)
 			}
 			require.Equal(t, 3, sold)
-			require.Zero(t, count(t, db, strayNumbers))
+			require.Zero(t, count(t, db, strayQuotaRows))
 		})
 	}
 }
@@ -257,7 +257,7 @@ func TestHoldLimit_ConcurrentInCallersTx(t *testing.T) {
 func TestReleaseExpired_DeletesQuotaRows(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	store := limited(t, db, 10, 10)
+	store := withLimits(t, db, 10, 10)
 	create(t, store)
 	var ids []string
 	for n := range 4 {
@@ -265,9 +265,9 @@ func TestReleaseExpired_DeletesQuotaRows(t *testing.T) {
 	}
 	_, err := store.Confirm(t.Context(), ids[0])
 	require.NoError(t, err)
-	exec(t, db, lapseDeadline, ids[0], time.Now().Add(-time.Hour))
-	lapse(t, db, ids[1])
-	exec(t, db, lapseDeadline, ids[2], time.Now().Add(-time.Hour))
+	exec(t, db, expireDeadlineSQL, ids[0], time.Now().Add(-time.Hour))
+	expireHolds(t, db, ids[1])
+	exec(t, db, expireDeadlineSQL, ids[2], time.Now().Add(-time.Hour))
 	require.Equal(t, 8, count(t, db, numbers))
 	_, err = store.ReleaseExpired(t.Context())
 	require.NoError(t, err)
@@ -280,9 +280,9 @@ func TestReleaseExpired_DeletesQuotaRows(t *testing.T) {
 func TestReleaseExpired_SkipsLockedQuotaRow(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	store := limited(t, db, 1, 0)
+	store := withLimits(t, db, 1, 0)
 	create(t, store)
-	lapse(t, db, hold(t, store, request(slot(0))).ID)
+	expireHolds(t, db, hold(t, store, request(slot(0))).ID)
 	tx, err := db.BeginTx(t.Context(), readCommitted)
 	require.NoError(t, err)
 	_, err = store.Tx(tx).Hold(t.Context(), request(slot(1)))

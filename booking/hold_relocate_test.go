@@ -14,22 +14,22 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-const sitOn = `UPDATE booking_platform.bookings SET units = ('{[' || $2::integer || ',' || $2::integer + 1 || ')}')::int4multirange WHERE id = $1::uuid`
+const setUnits = `UPDATE booking_platform.bookings SET units = ('{[' || $2::integer || ',' || $2::integer + 1 || ')}')::int4multirange WHERE id = $1::uuid`
 
-// apart fills two adjacent slots at capacity 2, on different units: a slot that overlaps
-// both has free capacity but no single free unit.
-func apart(t *testing.T, db *sql.DB, store *booking.Store) {
+// fillDifferentUnits fills two adjacent slots at capacity 2, on different units: a slot
+// that overlaps both has free capacity but no single free unit.
+func fillDifferentUnits(t *testing.T, db *sql.DB, store *booking.Store) {
 	t.Helper()
-	create(t, store, halfSteps(2))
-	exec(t, db, sitOn, hold(t, store, request(halfHour(0))).ID, 1)
-	exec(t, db, sitOn, hold(t, store, request(halfHour(2))).ID, 2)
+	create(t, store, overlappingSlots(2))
+	exec(t, db, setUnits, hold(t, store, request(halfHour(0))).ID, 1)
+	exec(t, db, setUnits, hold(t, store, request(halfHour(2))).ID, 2)
 }
 
 func TestHold_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
-		apart(t, db, store)
+		fillDifferentUnits(t, db, store)
 		two := request(halfHour(1))
 		two.Party = 2
 		_, err := store.Hold(t.Context(), two)
@@ -51,8 +51,8 @@ func TestHold_ExpiredHoldReleasedBeforeRelocating(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	apart(t, db, store)
-	lapse(t, db, hold(t, store, request(halfHour(1))).ID)
+	fillDifferentUnits(t, db, store)
+	expireHolds(t, db, hold(t, store, request(halfHour(1))).ID)
 	held := hold(t, store, request(halfHour(1)))
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE status = 'expired'`))
 	_, err := store.Release(t.Context(), held.ID)
@@ -64,7 +64,7 @@ func TestHold_RelocatesInCallersTx(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
-		apart(t, db, store)
+		fillDifferentUnits(t, db, store)
 		tx, err := db.BeginTx(t.Context(), readCommitted)
 		require.NoError(t, err)
 		defer func() { _ = tx.Rollback() }()
@@ -86,7 +86,7 @@ func TestHold_RelocatedBehindSnapshotIsRetryable(t *testing.T) {
 			t.Parallel()
 			db := testdb.New(t)
 			store := newStore(t, db)
-			apart(t, db, store)
+			fillDifferentUnits(t, db, store)
 			require.NoError(t, holdInTx(db, store, level, request(halfHour(1))))
 			requireInvariants(t, db)
 		})
@@ -109,7 +109,7 @@ func TestHold_CannotRelocateNow(t *testing.T) {
 			t.Parallel()
 			db := testdb.New(t)
 			store := newStore(t, db)
-			apart(t, db, store)
+			fillDifferentUnits(t, db, store)
 			tx, err := db.BeginTx(t.Context(), nil)
 			require.NoError(t, err)
 			defer func() { _ = tx.Rollback() }()
@@ -127,14 +127,14 @@ func TestHold_CannotRelocateNow(t *testing.T) {
 		t.Parallel()
 		db := testdb.New(t)
 		store := newStore(t, db)
-		create(t, store, halfSteps(2))
+		create(t, store, overlappingSlots(2))
 		tx, err := db.BeginTx(t.Context(), readCommitted)
 		require.NoError(t, err)
 		joined := store.Tx(tx)
 		for n, unit := range []int{1, 2} {
 			b, err := joined.Hold(t.Context(), request(halfHour(2*n)))
 			require.NoError(t, err)
-			exec(t, tx, sitOn, b.ID, unit)
+			exec(t, tx, setUnits, b.ID, unit)
 		}
 		_, err = joined.Hold(t.Context(), request(halfHour(1)))
 		require.True(t, booking.IsRetryable(err), "%v", err)
@@ -155,9 +155,9 @@ func TestHold_ConcurrentRelocations(t *testing.T) {
 			db := testdb.Open(t, driver, testdb.URL(t))
 			store := newStore(t, db)
 			const starts = 9
-			create(t, store, halfSteps(10))
-			stores := []*booking.Store{limited(t, db, 6, 40), limited(t, db, 6, 40), limited(t, db, 6, 40)}
-			errs := atOnce(t, db, 32, func(_ *booking.Store, client int) error {
+			create(t, store, overlappingSlots(10))
+			stores := []*booking.Store{withLimits(t, db, 6, 40), withLimits(t, db, 6, 40), withLimits(t, db, 6, 40)}
+			errs := concurrently(t, db, 32, func(_ *booking.Store, client int) error {
 				ctx := context.Background()
 				random := rand.New(rand.NewPCG(2, uint64(client)))
 				store := stores[client%len(stores)]
@@ -178,7 +178,7 @@ func TestHold_ConcurrentRelocations(t *testing.T) {
 					case 2:
 						_, err = store.Confirm(ctx, b.ID)
 					case 3:
-						err = execReadCommitted(ctx, db, lapseHold, b.ID, b.CreatedAt)
+						err = execReadCommitted(ctx, db, expireHoldSQL, b.ID, b.CreatedAt)
 					}
 					if err != nil {
 						return err
@@ -191,7 +191,7 @@ func TestHold_ConcurrentRelocations(t *testing.T) {
 			}
 			requireInvariants(t, db)
 			requireHistory(t, db)
-			require.Zero(t, count(t, db, strayNumbers))
+			require.Zero(t, count(t, db, strayQuotaRows))
 			for n := range starts {
 				free, err := store.Slots(t.Context(), "court", halfHour(n), halfHour(n+1), 1)
 				require.NoError(t, err)

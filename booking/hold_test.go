@@ -113,8 +113,8 @@ func TestHold_UnknownResource(t *testing.T) {
 	}
 }
 
-// lessons adds an offer of half the time, and one that is inactive.
-func lessons(r *booking.Resource) {
+// withOffers adds an offer of half the time, and one that is inactive.
+func withOffers(r *booking.Resource) {
 	r.Policy = booking.Policy{FreeUntil: 24 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50}
 	r.Offers = []booking.Offer{
 		{Slug: "half", Name: "Half an hour", SlotLength: 30 * time.Minute, BufferAfter: 10 * time.Minute,
@@ -134,7 +134,7 @@ func TestHold_Offer(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
-		resource := create(t, store, lessons, func(r *booking.Resource) { r.Capacity = 2 })
+		resource := create(t, store, withOffers, func(r *booking.Resource) { r.Capacity = 2 })
 		req := byOffer(slot(0).Add(15*time.Minute), "half")
 		req.Party, req.IdempotencyKey = 2, "key"
 		ctx := booking.WithActor(t.Context(), "customer")
@@ -178,7 +178,7 @@ func TestHold_OfferUnknownOrInactive(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, lessons)
+	create(t, store, withOffers)
 	for _, offer := range []string{"gone", "nothing", "Half", "\x00", "half "} {
 		_, err := store.Hold(t.Context(), byOffer(slot(0).Add(time.Minute), offer))
 		requireFields(t, err, "offer")
@@ -194,7 +194,7 @@ func TestHold_RepeatOfRemovedOffer(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, lessons)
+	create(t, store, withOffers)
 	req := byOffer(slot(0), "half")
 	req.IdempotencyKey = "key"
 	first := hold(t, store, req)
@@ -323,7 +323,7 @@ func TestHold_RandomUnits(t *testing.T) {
 	for n := range 20 {
 		hold(t, store, request(slot(n)))
 	}
-	require.Greater(t, count(t, db, `SELECT count(DISTINCT lower(units)) FROM booking_platform.bookings`), 10)
+	require.Greater(t, count(t, db, `SELECT count(DISTINCT setCapacity(units)) FROM booking_platform.bookings`), 10)
 	req := request(slot(30))
 	req.Party = 9999
 	hold(t, store, req)

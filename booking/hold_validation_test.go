@@ -121,7 +121,7 @@ func TestHold_UnusualValidFields(t *testing.T) {
 func TestCheck_SavesNothing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	store := limited(t, db, 1, 1)
+	store := withLimits(t, db, 1, 1)
 	create(t, store)
 	require.NoError(t, store.Check(t.Context(), from(slot(0), ada.Email, "10.0.0.1")))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))

@@ -91,15 +91,15 @@ func execReadCommitted(ctx context.Context, db *sql.DB, query string, args ...an
 }
 
 const (
-	lapseHold     = `UPDATE booking_platform.bookings SET hold_expires_at = $2::timestamptz WHERE id = $1::uuid`
-	lapseDeadline = `UPDATE booking_platform.hold_deadlines SET due_at = $2::timestamptz WHERE booking_id = $1::uuid`
+	expireHoldSQL     = `UPDATE booking_platform.bookings SET hold_expires_at = $2::timestamptz WHERE id = $1::uuid`
+	expireDeadlineSQL = `UPDATE booking_platform.hold_deadlines SET due_at = $2::timestamptz WHERE booking_id = $1::uuid`
 )
 
-// lapse lets holds expire.
-func lapse(t testing.TB, db *sql.DB, ids ...string) {
+// expireHolds lets holds expire.
+func expireHolds(t testing.TB, db *sql.DB, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		for _, statement := range []string{lapseHold, lapseDeadline} {
+		for _, statement := range []string{expireHoldSQL, expireDeadlineSQL} {
 			exec(t, db, statement, id, time.Now().Add(-time.Hour))
 		}
 	}
@@ -133,7 +133,7 @@ WHERE (a.status IN ('pending', 'confirmed') OR a.status IN ('completed', 'no_sho
 const oversold = `
 SELECT count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
 WHERE b.status IN ('pending', 'confirmed') AND (
-    NOT b.units <@ int4range(1, r.capacity + 1) OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u)
+    NOT b.units <@ int4range(1, r.capacity + 1) OR b.party <> (SELECT sum(upper(u) - setCapacity(u)) FROM unnest(b.units) AS u)
 )`
 
 func requireInvariants(t testing.TB, db booking.Querier) {
@@ -187,7 +187,7 @@ WHERE c.last AND b.status IS DISTINCT FROM c.to_status
 UNION ALL
 SELECT m.booking_id || ': moved from ' || COALESCE(m.from_start::text, 'nowhere') || ' to ' || COALESCE(m.to_start::text, 'nowhere')
 FROM moves m JOIN booking_platform.bookings b ON b.id = m.booking_id
-WHERE m.from_start IS NULL OR m.to_start IS NULL OR m.from_start <> m.before OR m.last AND m.to_start <> lower(b.during)`
+WHERE m.from_start IS NULL OR m.to_start IS NULL OR m.from_start <> m.before OR m.last AND m.to_start <> setCapacity(b.during)`
 
 func requireHistory(t testing.TB, db booking.Querier) {
 	t.Helper()
@@ -204,14 +204,16 @@ func requireHistory(t testing.TB, db booking.Querier) {
 	require.Empty(t, broken)
 }
 
-// crowds limits how many tests use many connections at once, as the server has a maximum.
-var crowds = make(chan struct{}, 2)
+// manyConnections limits how many tests use many connections at once, as the server has a
+// maximum.
+var manyConnections = make(chan struct{}, 2)
 
-// atOnce runs f for n clients that start together, on three stores and 32 connections.
-func atOnce(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client int) error) []error {
+// concurrently runs f for n clients that start together, on three stores and 32
+// connections.
+func concurrently(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client int) error) []error {
 	t.Helper()
-	crowds <- struct{}{}
-	defer func() { <-crowds }()
+	manyConnections <- struct{}{}
+	defer func() { <-manyConnections }()
 	db.SetMaxOpenConns(32)
 	db.SetMaxIdleConns(32) // The default of two idle connections would reconnect all the time.
 	stores := []*booking.Store{newStore(t, db), newStore(t, db), newStore(t, db)}
@@ -250,8 +252,8 @@ func holdOnce(start time.Time) func(*booking.Store, int) error {
 	}
 }
 
-// inTx retries the whole transaction as documented.
-func inTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, f func(tx *booking.Tx) error) error {
+// retryInTx retries the whole transaction as documented.
+func retryInTx(db *sql.DB, store *booking.Store, level sql.IsolationLevel, f func(tx *booking.Tx) error) error {
 	for {
 		err := func() error {
 			tx, err := db.BeginTx(context.Background(), &sql.TxOptions{Isolation: level})

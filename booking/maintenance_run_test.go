@@ -46,7 +46,7 @@ func TestRun_ReleasesAndCompletesUntilTheContextEnds(t *testing.T) {
 	expired, past := hold(t, first, request(slot(0))), hold(t, first, request(slot(1)))
 	_, err := first.Confirm(t.Context(), past.ID)
 	require.NoError(t, err)
-	lapse(t, db, expired.ID)
+	expireHolds(t, db, expired.ID)
 	exec(t, db, `UPDATE booking_platform.bookings SET during = tstzrange(now() - interval '3 hours', now() - interval '2 hours'),
 		blocked = tstzrange(now() - interval '3 hours', now() - interval '2 hours') WHERE id = $1::uuid`, past.ID)
 

@@ -24,7 +24,7 @@ func TestReleaseExpired_Batches(t *testing.T) {
 		confirmed := hold(t, store, request(slot(1)))
 		extended := hold(t, store, request(slot(2)))
 		expired := hold(t, store, request(slot(3)))
-		lapse(t, db, confirmed.ID, extended.ID, expired.ID)
+		expireHolds(t, db, confirmed.ID, extended.ID, expired.ID)
 		_, err := store.ConfirmLate(t.Context(), confirmed.ID)
 		require.NoError(t, err)
 		extended, err = store.Extend(t.Context(), extended.ID, slot(0))
@@ -45,7 +45,7 @@ func TestReleaseExpired_Batches(t *testing.T) {
 		const moved = deadlines + ` WHERE booking_id = $1::uuid AND due_at = $2::timestamptz`
 		require.Equal(t, 1, count(t, db, moved, extended.ID, extended.HoldExpiresAt))
 
-		lapse(t, db, extended.ID)
+		expireHolds(t, db, extended.ID)
 		released, err = store.ReleaseExpired(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 1, released, "an extended hold expires at its new end")
@@ -77,7 +77,7 @@ func TestReleaseExpired_ConcurrentReplicas(t *testing.T) {
 		`SELECT id::text FROM booking_platform.bookings LIMIT 1 FOR UPDATE`).Scan(&locked))
 
 	var total atomic.Int64
-	errs := atOnce(t, db, 2, func(store *booking.Store, _ int) error {
+	errs := concurrently(t, db, 2, func(store *booking.Store, _ int) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		n, err := store.ReleaseExpired(ctx)
@@ -103,7 +103,7 @@ func TestReleaseExpired_OpenForeignKeyInsert(t *testing.T) {
 	create(t, store)
 	exec(t, db, `CREATE TABLE orders (booking_id uuid REFERENCES booking_platform.bookings (id))`)
 	swept, inTheWay := hold(t, store, request(slot(0))), hold(t, store, request(slot(1)))
-	lapse(t, db, swept.ID)
+	expireHolds(t, db, swept.ID)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
@@ -114,7 +114,7 @@ func TestReleaseExpired_OpenForeignKeyInsert(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, released)
 
-	lapse(t, db, inTheWay.ID)
+	expireHolds(t, db, inTheWay.ID)
 	result, err := db.ExecContext(t.Context(), booking.ReleaseLapsedSQL, inTheWay.ResourceID, slot(1), slot(2),
 		"booking")
 	require.NoError(t, err)
@@ -132,7 +132,7 @@ func TestReleaseExpired_DeletedBooking(t *testing.T) {
 	create(t, store)
 	running, expired := hold(t, store, request(slot(0))), hold(t, store, request(slot(1)))
 	gone := hold(t, store, request(slot(2)))
-	lapse(t, db, expired.ID, gone.ID)
+	expireHolds(t, db, expired.ID, gone.ID)
 	exec(t, db, `DELETE FROM booking_platform.bookings WHERE id = $1::uuid`, gone.ID)
 	const lost = 2*booking.SweepBatch + 7
 	exec(t, db, `
@@ -161,14 +161,14 @@ func TestBacklog_CountsDueWork(t *testing.T) {
 		extended := hold(t, store, request(slot(3)))
 		for n := range 2 {
 			expired := hold(t, store, request(slot(4+n)))
-			lapse(t, db, expired.ID)
+			expireHolds(t, db, expired.ID)
 			exec(t, db, `UPDATE booking_platform.bookings SET hold_expires_at = hold_expires_at - $2::int * interval '1 hour' WHERE id = $1::uuid`, expired.ID, n)
 		}
 		_, err = store.Confirm(t.Context(), confirmed.ID)
 		require.NoError(t, err)
 		_, err = store.Release(t.Context(), released.ID)
 		require.NoError(t, err)
-		lapse(t, db, extended.ID)
+		expireHolds(t, db, extended.ID)
 		_, err = store.Extend(t.Context(), extended.ID, slot(0))
 		require.NoError(t, err)
 
@@ -218,11 +218,11 @@ func TestCompletePast_OnlyAfterTheDelay(t *testing.T) {
 		require.NoError(t, err)
 		want[missed], want[pending], want[block.ID] = booking.NoShow, booking.Pending, booking.Confirmed
 
-		before := everything(t, db)
+		before := allRows(t, db)
 		n, err := off.CompletePast(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, n)
-		require.Equal(t, before, everything(t, db), "nothing to do without CompleteAfter")
+		require.Equal(t, before, allRows(t, db), "nothing to do without CompleteAfter")
 
 		store, err := booking.New(db, booking.Options{CompleteAfter: time.Hour})
 		require.NoError(t, err)
@@ -278,7 +278,7 @@ func TestCompletePast_ConcurrentReplicas(t *testing.T) {
 		total.Add(int64(n))
 		return err
 	}
-	requireSold(t, 3, atOnce(t, db, 3, step))
+	requireSold(t, 3, concurrently(t, db, 3, step))
 	require.EqualValues(t, past-1, total.Load())
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, step(nil, 0))

@@ -86,7 +86,7 @@ var ending = map[string]kind{
 		explain: func(_ *world, m *model, _ act, b *sold, got answer) bool {
 			if b.status == booking.Pending && m.mayHaveEnded(b) {
 				// Which of the concurrent operations expired it is not known.
-				b.become(booking.Expired, anybody, "")
+				b.become(booking.Expired, anyActor, "")
 			} else if b.status == booking.Pending {
 				b.become(booking.Expired, got.by, "")
 			}
@@ -123,7 +123,7 @@ func (got answer) notes(b *sold, status, other booking.Status) bool {
 var timePasses = map[string]kind{
 	"lapse": {weight: 3, about: true,
 		do: func(w *world, ctx context.Context, _ *booking.Store, _ act, id string) (booking.Booking, error) {
-			_, err := w.db.ExecContext(ctx, lapseBoth, id, time.Now().Add(-time.Hour))
+			_, err := w.db.ExecContext(ctx, expireBothSQL, id, time.Now().Add(-time.Hour))
 			return booking.Booking{}, err
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
@@ -181,11 +181,11 @@ func (w *world) past(a act) time.Duration {
 
 const begin = `
 UPDATE booking_platform.bookings b SET
-    during = tstzrange(lower(b.during) - make_interval(secs => $2::bigint), upper(b.during) - make_interval(secs => $2::bigint)),
-    blocked = tstzrange(lower(b.blocked) - make_interval(secs => $2::bigint), upper(b.blocked) - make_interval(secs => $2::bigint))
-WHERE b.id = $1::uuid AND b.status = 'confirmed' AND b.kind = 'booking' AND lower(b.during) > statement_timestamp()`
+    during = tstzrange(setCapacity(b.during) - make_interval(secs => $2::bigint), upper(b.during) - make_interval(secs => $2::bigint)),
+    blocked = tstzrange(setCapacity(b.blocked) - make_interval(secs => $2::bigint), upper(b.blocked) - make_interval(secs => $2::bigint))
+WHERE b.id = $1::uuid AND b.status = 'confirmed' AND b.kind = 'booking' AND setCapacity(b.during) > statement_timestamp()`
 
-const lapseBoth = `
+const expireBothSQL = `
 WITH b AS (
     UPDATE booking_platform.bookings SET hold_expires_at = $2::timestamptz WHERE id = $1::uuid AND status = 'pending' RETURNING id
 )

@@ -168,7 +168,7 @@ func (w *world) explain(m *model, order []int, batch []act, ids []string, got []
 		}
 		*b = was
 		if m.mayHaveEnded(b) {
-			b.become(booking.Expired, anybody, "")
+			b.become(booking.Expired, anyActor, "")
 			if k.explain(w, m, batch[n], b, got[n]) {
 				continue
 			}
@@ -203,8 +203,8 @@ func orders(n int) func(yield func([]int) bool) {
 	}
 }
 
-// bookToTheLast holds everything that the slots of every offer list.
-func (w *world) bookToTheLast() error {
+// holdAllListed holds everything that the slots of every offer list.
+func (w *world) holdAllListed() error {
 	for _, offer := range []string{"", "long"} {
 		for {
 			slots := w.model.slots(offer, w.base, w.at(quarters), 1)
@@ -238,7 +238,7 @@ func TestModel_Sequential(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := w.bookToTheLast(); err != nil {
+		if err := w.holdAllListed(); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -259,17 +259,17 @@ func TestModel_Concurrent(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := w.bookToTheLast(); err != nil {
+		if err := w.holdAllListed(); err != nil {
 			t.Fatal(err)
 		}
 	})
 }
 
-// dawdle delays inserts, so that several clients that saw the same free units insert
+// slowInserts delays inserts, so that several clients that saw the same free units insert
 // concurrently.
-const dawdle = `
-CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END $$;
-CREATE TRIGGER dawdle BEFORE INSERT ON booking_platform.bookings FOR EACH ROW EXECUTE FUNCTION dawdle()`
+const slowInserts = `
+CREATE FUNCTION slowInserts() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END $$;
+CREATE TRIGGER slowInserts BEFORE INSERT ON booking_platform.bookings FOR EACH ROW EXECUTE FUNCTION slowInserts()`
 
 // Without the constraint a slot is sold twice, and the model reports it.
 func TestModel_ControlWithoutConstraint(t *testing.T) {
@@ -279,8 +279,8 @@ func TestModel_ControlWithoutConstraint(t *testing.T) {
 		statements []string
 		fails      bool
 	}{
-		"with the constraint": {statements: []string{dawdle}},
-		"without it":          {statements: []string{dawdle, drop}, fails: true},
+		"with the constraint": {statements: []string{slowInserts}},
+		"without it":          {statements: []string{slowInserts, drop}, fails: true},
 	}
 	batches := rapid.SliceOfN(rapid.SliceOfN(drawAct, 3, 4), 4, 8)
 	for name, test := range tests {

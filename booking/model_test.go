@@ -50,7 +50,7 @@ type sold struct {
 	history  []change
 }
 
-// change is a row of the history. The actor is anybody where several could have expired
+// change is a row of the history. The actor is anyActor where several could have expired
 // the hold.
 type change struct {
 	from, to           booking.Status
@@ -58,7 +58,7 @@ type change struct {
 	actor, reason      string
 }
 
-const anybody = "*"
+const anyActor = "*"
 
 func (m model) clone() model {
 	m.bookings = slices.Clone(m.bookings)
@@ -193,21 +193,21 @@ type found struct {
 // The invariants of main_test.go for one resource, and that the units in use fit at every
 // instant. Only active and future bookings can be checked, as the capacity may have been
 // lowered since. The first of these errors is returned.
-const wrongHere = `
+const brokenInvariants = `
 SELECT 'sold twice' AS wrong, n FROM (` + soldTwice + ` AND a.resource_id = $1::uuid) AS x(n) WHERE n > 0
 UNION ALL
 SELECT 'wrong units', count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
 WHERE b.resource_id = $1::uuid AND (b.active AND upper(b.blocked) > now() AND NOT b.units <@ int4range(1, r.capacity + 1)
-   OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u))
+   OR b.party <> (SELECT sum(upper(u) - setCapacity(u)) FROM unnest(b.units) AS u))
 HAVING count(*) > 0
 UNION ALL
 SELECT 'too many heads', count(*) FROM booking_platform.bookings a JOIN booking_platform.resources r ON r.id = a.resource_id
 WHERE a.active AND upper(a.blocked) > now() AND r.id = $1::uuid AND r.capacity < (
-    SELECT sum(b.party) FROM booking_platform.bookings b WHERE b.active AND b.resource_id = r.id AND b.blocked @> lower(a.blocked)
+    SELECT sum(b.party) FROM booking_platform.bookings b WHERE b.active AND b.resource_id = r.id AND b.blocked @> setCapacity(a.blocked)
 )
 HAVING count(*) > 0`
 
-const historyHere = `
+const historySQL = `
 SELECT h.booking_id::text, h.from_status, h.to_status, h.from_start, h.to_start, h.actor, h.reason
 FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id
 WHERE b.resource_id = $1::uuid ORDER BY h.id`
@@ -216,7 +216,7 @@ func (w *world) look() (found, error) {
 	ctx := context.Background()
 	var wrong string
 	var n int
-	switch err := w.db.QueryRowContext(ctx, wrongHere, w.id).Scan(&wrong, &n); err {
+	switch err := w.db.QueryRowContext(ctx, brokenInvariants, w.id).Scan(&wrong, &n); err {
 	case sql.ErrNoRows:
 	case nil:
 		return found{}, fmt.Errorf("%d bookings: %s; before: %s", n, wrong, w.model)
@@ -235,7 +235,7 @@ func (w *world) look() (found, error) {
 	for _, b := range page.Bookings {
 		out.bookings[b.ID] = b
 	}
-	rows, err := w.db.QueryContext(ctx, historyHere, w.id)
+	rows, err := w.db.QueryContext(ctx, historySQL, w.id)
 	if err != nil {
 		return found{}, err
 	}
@@ -271,7 +271,7 @@ func (f found) is(m *model) error {
 			return fmt.Errorf("%s is missing", b.id)
 		}
 		if got.Status == booking.Expired && m.mayHaveEnded(b) {
-			b.become(booking.Expired, anybody, "")
+			b.become(booking.Expired, anyActor, "")
 		}
 		// A hold that was extended and expired concurrently is in either state; only the
 		// row tells which came last.
@@ -287,7 +287,7 @@ func (f found) is(m *model) error {
 			return fmt.Errorf("%s is %v, want %v", b.id, has, want)
 		}
 		same := func(want, has change) bool {
-			if want.actor == anybody {
+			if want.actor == anyActor {
 				want.actor = has.actor
 			}
 			return want == has

@@ -17,8 +17,8 @@ import (
 
 var secrets = []string{strings.Repeat("first ", 6), strings.Repeat("second ", 6)}
 
-// owning returns a store with secrets for owner tokens.
-func owning(t testing.TB, db *sql.DB, secrets ...string) *booking.Store {
+// withOwnerSecrets returns a store with secrets for owner tokens.
+func withOwnerSecrets(t testing.TB, db *sql.DB, secrets ...string) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{OwnerSecrets: secrets})
 	require.NoError(t, err)
@@ -28,7 +28,7 @@ func owning(t testing.TB, db *sql.DB, secrets ...string) *booking.Store {
 func TestOwnerToken_HoldAndRenew(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		store := owning(t, db, secrets...)
+		store := withOwnerSecrets(t, db, secrets...)
 		create(t, store, func(r *booking.Resource) { r.Capacity = 5 })
 		held := hold(t, store, keyed(slot(0)))
 		require.Regexp(t, `^[0-9a-f]{12}-[A-Za-z0-9_-]{43}$`, held.OwnerToken)
@@ -88,14 +88,14 @@ func TestOwnerToken_HoldAndRenew(t *testing.T) {
 func TestOwnerToken_SecretRemoved(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		before := owning(t, db, secrets[0])
+		before := withOwnerSecrets(t, db, secrets[0])
 		create(t, before)
 		held := hold(t, before, keyed(slot(0)))
-		during := owning(t, db, secrets[1], secrets[0])
+		during := withOwnerSecrets(t, db, secrets[1], secrets[0])
 		require.Equal(t, held.OwnerToken, hold(t, during, keyed(slot(0))).OwnerToken)
 		_, err := during.Owned(t.Context(), held.ID, held.OwnerToken)
 		require.NoError(t, err)
-		after := owning(t, db, secrets[1])
+		after := withOwnerSecrets(t, db, secrets[1])
 		require.Empty(t, hold(t, after, keyed(slot(0))).OwnerToken)
 		told, err := after.WithOwnerToken(t.Context(), held.ID)
 		require.NoError(t, err)
@@ -126,7 +126,7 @@ func TestOwnerToken_SecretRemoved(t *testing.T) {
 func TestOwnerToken_NeedsSecretAndRow(t *testing.T) {
 	t.Parallel()
 	db, elsewhere := testdb.New(t), testdb.New(t)
-	store, forger := owning(t, db, secrets[0]), owning(t, elsewhere, secrets[0])
+	store, forger := withOwnerSecrets(t, db, secrets[0]), withOwnerSecrets(t, elsewhere, secrets[0])
 	create(t, store)
 	create(t, forger)
 	held := hold(t, store, request(slot(0)))
@@ -149,7 +149,7 @@ func TestOwnerToken_NoSecrets(t *testing.T) {
 	create(t, store)
 	held := hold(t, store, keyed(slot(0)))
 	require.Empty(t, held.OwnerToken)
-	with := owning(t, db, secrets...)
+	with := withOwnerSecrets(t, db, secrets...)
 	require.Empty(t, hold(t, with, keyed(slot(0))).OwnerToken)
 	for _, s := range []*booking.Store{store, with} {
 		told, err := s.WithOwnerToken(t.Context(), held.ID)
@@ -172,12 +172,12 @@ func TestOwnerToken_NoSecrets(t *testing.T) {
 func TestOwnerToken_ConcurrentRenewals(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	store := owning(t, db, secrets...)
+	store := withOwnerSecrets(t, db, secrets...)
 	create(t, store)
 	held := hold(t, store, request(slot(0)))
 	var mu sync.Mutex
 	tokens := map[string]bool{held.OwnerToken: true}
-	for _, err := range atOnce(t, db, 8, func(*booking.Store, int) error {
+	for _, err := range concurrently(t, db, 8, func(*booking.Store, int) error {
 		token, err := store.RenewOwnerToken(t.Context(), held.ID)
 		mu.Lock()
 		defer mu.Unlock()
@@ -221,7 +221,7 @@ func idsOf(bookings []booking.Booking) (ids []string) {
 func TestRenewOwnerTokens_AfterSecretRetired(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		before, after := owning(t, db, secrets[0]), owning(t, db, secrets[1])
+		before, after := withOwnerSecrets(t, db, secrets[0]), withOwnerSecrets(t, db, secrets[1])
 		create(t, before, func(r *booking.Resource) { r.Capacity = 20 })
 		var old []booking.Booking
 		for i := range 7 {
@@ -257,7 +257,7 @@ func TestRenewOwnerTokens_AfterSecretRetired(t *testing.T) {
 			require.Equal(t, b, told)
 		}
 		for _, b := range append(old, past, cancelled) {
-			for _, store := range []*booking.Store{after, owning(t, db, secrets[1], secrets[0])} {
+			for _, store := range []*booking.Store{after, withOwnerSecrets(t, db, secrets[1], secrets[0])} {
 				_, err := store.Owned(t.Context(), b.ID, b.OwnerToken)
 				if b.ID == past.ID || b.ID == cancelled.ID {
 					continue
@@ -268,13 +268,13 @@ func TestRenewOwnerTokens_AfterSecretRetired(t *testing.T) {
 		_, err = after.Owned(t.Context(), fresh.ID, fresh.OwnerToken)
 		require.NoError(t, err)
 		require.Empty(t, renewAll(t, after, booking.RenewRequest{}))
-		use, err = owning(t, db, secrets[1], secrets[0], secrets[1]).SecretUse(t.Context())
+		use, err = withOwnerSecrets(t, db, secrets[1], secrets[0], secrets[1]).SecretUse(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []booking.SecretUse{{ID: secondID, Number: 1, Bookings: 9}, {ID: firstID, Number: 2}}, use,
 			"no booking depends on the old secret")
 
 		// Tokens of a listed secret stay valid, and are renewed only where it is named.
-		during := owning(t, db, secrets[1], secrets[0])
+		during := withOwnerSecrets(t, db, secrets[1], secrets[0])
 		still := hold(t, before, request(slot(12)))
 		require.Empty(t, renewAll(t, during, booking.RenewRequest{}))
 		require.Equal(t, []string{still.ID}, idsOf(renewAll(t, during, booking.RenewRequest{Secret: firstID})))
@@ -296,7 +296,7 @@ func TestRenewOwnerTokens_Refused(t *testing.T) {
 	db := testdb.New(t)
 	_, err := newStore(t, db).RenewOwnerTokens(t.Context(), booking.RenewRequest{})
 	require.EqualError(t, err, "booking: renew owner tokens: no owner secrets")
-	store := owning(t, db, secrets...)
+	store := withOwnerSecrets(t, db, secrets...)
 	for field, req := range map[string]booking.RenewRequest{
 		"after": {After: "x"}, "limit": {Limit: 1001}, "secret": {Secret: "0123456789aB"},
 	} {
@@ -314,7 +314,7 @@ func TestRenewOwnerTokens_Refused(t *testing.T) {
 func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	store := owning(t, db, secrets...)
+	store := withOwnerSecrets(t, db, secrets...)
 	create(t, store, func(r *booking.Resource) { r.Capacity = 20 })
 	var held []booking.Booking
 	for i := range 4 {
@@ -357,7 +357,7 @@ func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 func TestRenewOwnerTokens_ConcurrentRuns(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	before := owning(t, db, secrets[0])
+	before := withOwnerSecrets(t, db, secrets[0])
 	create(t, before, func(r *booking.Resource) { r.Capacity = 10 })
 	var held []booking.Booking
 	for i := range 30 {
@@ -365,7 +365,7 @@ func TestRenewOwnerTokens_ConcurrentRuns(t *testing.T) {
 	}
 	var mu sync.Mutex
 	told := map[string]string{}
-	for _, err := range atOnce(t, db, 6, func(_ *booking.Store, n int) error {
+	for _, err := range concurrently(t, db, 6, func(_ *booking.Store, n int) error {
 		store, err := booking.New(db, booking.Options{OwnerSecrets: []string{secrets[1]}})
 		if err != nil {
 			return err
@@ -402,7 +402,7 @@ func TestRenewOwnerTokens_ConcurrentRuns(t *testing.T) {
 	for id, token := range told {
 		b, err := before.Owned(t.Context(), id, token)
 		require.ErrorIs(t, err, booking.ErrNotFound, b)
-		b, err = owning(t, db, secrets[1]).Owned(t.Context(), id, token)
+		b, err = withOwnerSecrets(t, db, secrets[1]).Owned(t.Context(), id, token)
 		require.NoError(t, err)
 		require.Equal(t, booking.Confirmed, b.Status)
 	}

@@ -14,28 +14,28 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// halfSteps has slots of an hour every half hour, so each overlaps its neighbours.
-func halfSteps(capacity int) func(*booking.Resource) {
+// overlappingSlots has slots of an hour every half hour, so each overlaps its neighbours.
+func overlappingSlots(capacity int) func(*booking.Resource) {
 	return func(r *booking.Resource) { r.Capacity, r.SlotStep = capacity, 30*time.Minute }
 }
 
 func halfHour(n int) time.Time { return slot(0).Add(time.Duration(n) * 30 * time.Minute) }
 
-// mostHeads is the maximum of units in use within an hour.
-func mostHeads(t testing.TB, db *sql.DB, start time.Time) int {
+// maxUnitsInUse is the maximum of units in use within an hour.
+func maxUnitsInUse(t testing.TB, db *sql.DB, start time.Time) int {
 	t.Helper()
 	return count(t, db, `
 SELECT COALESCE(max(n), 0) FROM (
     SELECT (
-        SELECT sum(b.party) FROM booking_platform.bookings b WHERE b.active AND b.blocked @> greatest(lower(a.blocked), $1::timestamptz)
+        SELECT sum(b.party) FROM booking_platform.bookings b WHERE b.active AND b.blocked @> greatest(setCapacity(a.blocked), $1::timestamptz)
     ) AS n
     FROM booking_platform.bookings a
     WHERE a.active AND a.blocked && tstzrange($1::timestamptz, $1::timestamptz + interval '1 hour', '[)')
 ) x`, start)
 }
 
-// holdAfterReseating relocates neighbours where needed, and holds.
-func holdAfterReseating(ctx context.Context, store *booking.Store, req booking.HoldRequest) (booking.Booking, error) {
+// holdAfterRelocating relocates neighbours where needed, and holds.
+func holdAfterRelocating(ctx context.Context, store *booking.Store, req booking.HoldRequest) (booking.Booking, error) {
 	for {
 		b, err := store.Hold(ctx, req)
 		if !errors.Is(err, booking.ErrSlotTaken) {
@@ -57,16 +57,16 @@ func TestRelocate_FillsToCapacity(t *testing.T) {
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		const capacity, starts = 10, 16
-		create(t, store, halfSteps(capacity))
+		create(t, store, overlappingSlots(capacity))
 		before := map[string]booking.Booking{}
 		sold := 0
 		refused := map[int]bool{}
 		for len(refused) < starts {
 			n := rand.IntN(starts)
-			b, err := holdAfterReseating(t.Context(), store, request(halfHour(n)))
+			b, err := holdAfterRelocating(t.Context(), store, request(halfHour(n)))
 			if err != nil {
 				require.ErrorIs(t, err, booking.ErrSlotTaken)
-				require.Equal(t, capacity, mostHeads(t, db, halfHour(n)), "refused while units were free")
+				require.Equal(t, capacity, maxUnitsInUse(t, db, halfHour(n)), "refused while units were free")
 				refused[n] = true
 				continue
 			}
@@ -87,7 +87,7 @@ func TestRelocate_FillsToCapacity(t *testing.T) {
 		}
 		requireInvariants(t, db)
 		for n := range starts {
-			require.Equal(t, capacity, mostHeads(t, db, halfHour(n)))
+			require.Equal(t, capacity, maxUnitsInUse(t, db, halfHour(n)))
 		}
 		for id, was := range before {
 			b, err := store.Get(t.Context(), id)
@@ -103,14 +103,14 @@ func TestRelocate_ConcurrentOperations(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	const capacity, starts = 6, 8
-	create(t, newStore(t, db), halfSteps(capacity))
-	errs := atOnce(t, db, 16, func(store *booking.Store, client int) error {
+	create(t, newStore(t, db), overlappingSlots(capacity))
+	errs := concurrently(t, db, 16, func(store *booking.Store, client int) error {
 		random := rand.New(rand.NewPCG(7, uint64(client)))
 		ctx := context.Background()
 		for range 15 {
 			req := request(halfHour(random.IntN(starts)))
 			req.Party = 1 + random.IntN(2)
-			b, err := holdAfterReseating(ctx, store, req)
+			b, err := holdAfterRelocating(ctx, store, req)
 			if errors.Is(err, booking.ErrSlotTaken) {
 				continue
 			}
@@ -132,23 +132,23 @@ func TestRelocate_ConcurrentOperations(t *testing.T) {
 	requireInvariants(t, db)
 	store := newStore(t, db)
 	for n := range starts {
-		for mostHeads(t, db, halfHour(n)) < capacity {
-			_, err := holdAfterReseating(t.Context(), store, request(halfHour(n)))
+		for maxUnitsInUse(t, db, halfHour(n)) < capacity {
+			_, err := holdAfterRelocating(t.Context(), store, request(halfHour(n)))
 			require.NoError(t, err)
 		}
 	}
 	requireInvariants(t, db)
 }
 
-// seatedOn makes a booking of an hour on a unit.
-func seatedOn(t *testing.T, db *sql.DB, store *booking.Store, start time.Time, unit int) booking.Booking {
+// bookingOnUnit makes a booking of an hour on a unit.
+func bookingOnUnit(t *testing.T, db *sql.DB, store *booking.Store, start time.Time, unit int) booking.Booking {
 	t.Helper()
 	b := hold(t, store, request(start))
 	exec(t, db, `UPDATE booking_platform.bookings SET units = int4multirange(int4range($2::integer, $2::integer + 1)) WHERE id = $1::uuid`, b.ID, unit)
 	return b
 }
 
-func seatOf(t *testing.T, db *sql.DB, id string) string {
+func unitsOfBooking(t *testing.T, db *sql.DB, id string) string {
 	t.Helper()
 	var units string
 	require.NoError(t, db.QueryRowContext(t.Context(),
@@ -162,8 +162,8 @@ func TestRelocate_SkipsLockedBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, halfSteps(2))
-	left, right := seatedOn(t, db, store, halfHour(0), 1), seatedOn(t, db, store, halfHour(3), 2)
+	create(t, store, overlappingSlots(2))
+	left, right := bookingOnUnit(t, db, store, halfHour(0), 1), bookingOnUnit(t, db, store, halfHour(3), 2)
 	tx, err := db.BeginTx(t.Context(), readCommitted)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
@@ -172,8 +172,8 @@ func TestRelocate_SkipsLockedBookings(t *testing.T) {
 	// From the middle of one to the middle of the other: each unit has one of them.
 	from, to := halfHour(1), halfHour(4)
 	require.NoError(t, store.ReassignRange(t.Context(), "court", from, to, 1))
-	require.Equal(t, "{[2,3)}", seatOf(t, db, left.ID))
-	require.Equal(t, "{[2,3)}", seatOf(t, db, right.ID))
+	require.Equal(t, "{[2,3)}", unitsOfBooking(t, db, left.ID))
+	require.Equal(t, "{[2,3)}", unitsOfBooking(t, db, right.ID))
 
 	exec(t, db, `UPDATE booking_platform.bookings SET units = '{[1,2)}' WHERE id = $1::uuid`, left.ID)
 	exec(t, tx, `SELECT FROM booking_platform.bookings WHERE id = $1::uuid FOR UPDATE`, left.ID)
@@ -182,7 +182,7 @@ func TestRelocate_SkipsLockedBookings(t *testing.T) {
 	waitForLock(t, db)
 	require.NoError(t, tx.Commit())
 	require.NoError(t, <-answer)
-	require.Equal(t, seatOf(t, db, left.ID), seatOf(t, db, right.ID))
+	require.Equal(t, unitsOfBooking(t, db, left.ID), unitsOfBooking(t, db, right.ID))
 	requireInvariants(t, db)
 }
 
@@ -191,10 +191,10 @@ func TestRelocate_NothingToDo(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, halfSteps(2))
-	b := seatedOn(t, db, store, halfHour(0), 1)
+	create(t, store, overlappingSlots(2))
+	b := bookingOnUnit(t, db, store, halfHour(0), 1)
 	for _, party := range []int{1, 2} {
 		require.NoError(t, store.Reassign(t.Context(), "court", halfHour(1), party))
-		require.Equal(t, "{[1,2)}", seatOf(t, db, b.ID))
+		require.Equal(t, "{[1,2)}", unitsOfBooking(t, db, b.ID))
 	}
 }

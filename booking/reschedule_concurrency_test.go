@@ -25,10 +25,10 @@ func TestReschedule_BehindSnapshotIsRetryable(t *testing.T) {
 		require.NoError(t, err)
 		exec(t, tx, `SELECT 1`)
 		hold(t, store, request(slot(3)))
-		_, err = store.Tx(tx).Reschedule(t.Context(), to(b.ID, slot(3)))
+		_, err = store.Tx(tx).Reschedule(t.Context(), moveTo(b.ID, slot(3)))
 		require.True(t, booking.IsRetryable(err), "%v", err)
 		require.NoError(t, tx.Rollback())
-		_, err = store.Reschedule(t.Context(), to(b.ID, slot(3)))
+		_, err = store.Reschedule(t.Context(), moveTo(b.ID, slot(3)))
 		require.ErrorIs(t, err, booking.ErrSlotTaken)
 	}
 }
@@ -38,7 +38,7 @@ func TestReschedule_BehindSnapshotIsRetryable(t *testing.T) {
 func TestReschedule_ConcurrentSwaps(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	create(t, newStore(t, db), halfSteps(2))
+	create(t, newStore(t, db), overlappingSlots(2))
 	var ids []string
 	for n := range 8 {
 		ids = append(ids, hold(t, newStore(t, db), request(slot(n/2))).ID)
@@ -46,10 +46,10 @@ func TestReschedule_ConcurrentSwaps(t *testing.T) {
 	_, err := newStore(t, db).Cancel(t.Context(), booking.CancelRequest{ID: ids[1]})
 	require.NoError(t, err)
 	ids = slices.Delete(ids, 1, 2)
-	errs := atOnce(t, db, 16, func(store *booking.Store, client int) error {
+	errs := concurrently(t, db, 16, func(store *booking.Store, client int) error {
 		random := rand.New(rand.NewPCG(3, uint64(client)))
 		for range 20 {
-			_, err := store.Reschedule(context.Background(), to(ids[random.IntN(len(ids))], halfHour(random.IntN(7))))
+			_, err := store.Reschedule(context.Background(), moveTo(ids[random.IntN(len(ids))], halfHour(random.IntN(7))))
 			if err != nil && !errors.Is(err, booking.ErrSlotTaken) {
 				return err
 			}
@@ -70,8 +70,8 @@ func TestReschedule_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	const capacity, starts = 4, 10
-	create(t, newStore(t, db), halfSteps(capacity))
-	errs := atOnce(t, db, 32, func(store *booking.Store, client int) error {
+	create(t, newStore(t, db), overlappingSlots(capacity))
+	errs := concurrently(t, db, 32, func(store *booking.Store, client int) error {
 		random := rand.New(rand.NewPCG(5, uint64(client)))
 		ctx := context.Background()
 		var mine []string
@@ -89,12 +89,12 @@ func TestReschedule_ConcurrentWithHolds(t *testing.T) {
 				_, err = store.Cancel(ctx, booking.CancelRequest{ID: mine[0]})
 				mine = mine[1:]
 			case client%4 == 0:
-				err = inTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
-					_, err := tx.Reschedule(ctx, to(mine[0], start))
+				err = retryInTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+					_, err := tx.Reschedule(ctx, moveTo(mine[0], start))
 					return err
 				})
 			default:
-				_, err = store.Reschedule(ctx, to(mine[random.IntN(len(mine))], start))
+				_, err = store.Reschedule(ctx, moveTo(mine[random.IntN(len(mine))], start))
 			}
 			if err != nil && !errors.Is(err, booking.ErrSlotTaken) {
 				return err
@@ -110,8 +110,8 @@ func TestReschedule_ConcurrentWithHolds(t *testing.T) {
 		"temporary rows are left")
 	store := newStore(t, db)
 	for n := range starts {
-		for mostHeads(t, db, halfHour(n)) < capacity {
-			_, err := holdAfterReseating(t.Context(), store, request(halfHour(n)))
+		for maxUnitsInUse(t, db, halfHour(n)) < capacity {
+			_, err := holdAfterRelocating(t.Context(), store, request(halfHour(n)))
 			require.NoError(t, err)
 		}
 	}
@@ -125,16 +125,16 @@ func TestRetake_ConcurrentForOneSlot(t *testing.T) {
 		create(t, store)
 		var ids []string
 		for range 32 {
-			ids = append(ids, expired(t, db, store, request(slot(0))).ID)
+			ids = append(ids, releasedHold(t, db, store, request(slot(0))).ID)
 		}
-		requireSold(t, 1, atOnce(t, db, 40, func(store *booking.Store, client int) error {
+		requireSold(t, 1, concurrently(t, db, 40, func(store *booking.Store, client int) error {
 			ctx := context.Background()
 			switch {
 			case client >= 32:
 				_, err := store.Hold(ctx, request(slot(0)))
 				return err
 			case client%2 == 0:
-				return inTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+				return retryInTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
 					_, err := tx.Retake(ctx, ids[client])
 					return err
 				})
@@ -152,8 +152,8 @@ func TestRetake_ConcurrentSameBooking(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store)
-	b := expired(t, db, store, request(slot(0)))
-	errs := atOnce(t, db, 16, func(store *booking.Store, _ int) error {
+	b := releasedHold(t, db, store, request(slot(0)))
+	errs := concurrently(t, db, 16, func(store *booking.Store, _ int) error {
 		_, err := store.Retake(context.Background(), b.ID)
 		return err
 	})

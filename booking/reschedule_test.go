@@ -12,12 +12,12 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func to(id string, start time.Time) booking.RescheduleRequest {
+func moveTo(id string, start time.Time) booking.RescheduleRequest {
 	return booking.RescheduleRequest{ID: id, Start: start}
 }
 
-// everything returns all rows of bookings and history.
-func everything(t testing.TB, db *sql.DB) string {
+// allRows returns all rows of bookings and history.
+func allRows(t testing.TB, db *sql.DB) string {
 	t.Helper()
 	var all string
 	require.NoError(t, db.QueryRowContext(t.Context(), `
@@ -71,11 +71,11 @@ func TestReschedule_MovesBooking(t *testing.T) {
 		}, last)
 
 		// A repeat changes nothing.
-		before := everything(t, db)
-		again, err := store.Reschedule(ctx, to(held.ID, slot(5)))
+		before := allRows(t, db)
+		again, err := store.Reschedule(ctx, moveTo(held.ID, slot(5)))
 		require.NoError(t, err)
 		require.Equal(t, got, again)
-		require.Equal(t, before, everything(t, db))
+		require.Equal(t, before, allRows(t, db))
 		// A repeated hold returns the moved booking.
 		repeated, err := store.Hold(t.Context(), req)
 		require.NoError(t, err)
@@ -89,17 +89,17 @@ func TestReschedule_OverlapsItself(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
-		create(t, store, halfSteps(1))
+		create(t, store, overlappingSlots(1))
 		b := hold(t, store, request(halfHour(0)))
 		for i, n := range []int{1, 2, 1, 0, -1} {
-			got, err := store.Reschedule(t.Context(), to(b.ID, halfHour(n)))
+			got, err := store.Reschedule(t.Context(), moveTo(b.ID, halfHour(n)))
 			require.NoError(t, err)
 			require.Equal(t, halfHour(n), got.Start)
 			require.Equal(t, i+1, got.Sequence)
 			require.Equal(t, booking.Money{Currency: "eur"}, got.Difference)
 		}
 		hold(t, store, request(halfHour(1)))
-		_, err := store.Reschedule(t.Context(), to(b.ID, halfHour(0)))
+		_, err := store.Reschedule(t.Context(), moveTo(b.ID, halfHour(0)))
 		require.ErrorIs(t, err, booking.ErrSlotTaken)
 		requireInvariants(t, db)
 		require.Equal(t, 2, count(t, db, `SELECT count(*) FROM booking_platform.bookings`), "temporary rows are left")
@@ -111,7 +111,7 @@ func TestReschedule_Refused(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, halfSteps(2), func(r *booking.Resource) {
+	create(t, store, overlappingSlots(2), func(r *booking.Resource) {
 		r.Notice, r.Horizon = 20*time.Hour, 100*time.Hour
 		r.Offers = []booking.Offer{{Slug: "long", Name: "Long", SlotLength: 2 * time.Hour, SlotStep: time.Hour}}
 	})
@@ -123,47 +123,47 @@ func TestReschedule_Refused(t *testing.T) {
 	long.Offer = "long"
 	offered := hold(t, store, long)
 	lapsed, ended := hold(t, store, request(slot(11))), hold(t, store, request(slot(12)))
-	lapse(t, db, lapsed.ID)
+	expireHolds(t, db, lapsed.ID)
 	_, err := store.Cancel(t.Context(), booking.CancelRequest{ID: ended.ID})
 	require.NoError(t, err)
 	block, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(14), To: slot(15)})
 	require.NoError(t, err)
-	before := everything(t, db)
+	before := allRows(t, db)
 
 	for name, test := range map[string]struct {
 		req  booking.RescheduleRequest
 		want func(err error)
 	}{
-		"full": {to(b.ID, slot(5)), func(err error) { require.ErrorIs(t, err, booking.ErrSlotTaken) }},
-		"half full": {to(b.ID, slot(4).Add(30*time.Minute)),
+		"full": {moveTo(b.ID, slot(5)), func(err error) { require.ErrorIs(t, err, booking.ErrSlotTaken) }},
+		"half full": {moveTo(b.ID, slot(4).Add(30*time.Minute)),
 			func(err error) { require.ErrorIs(t, err, booking.ErrSlotTaken) }},
-		"no slot": {to(b.ID, slot(3).Add(time.Minute)), func(err error) { requireFields(t, err, "start") }},
-		"not a slot of the offer": {to(offered.ID, slot(3).Add(30*time.Minute)),
+		"no slot": {moveTo(b.ID, slot(3).Add(time.Minute)), func(err error) { requireFields(t, err, "start") }},
+		"not a slot of the offer": {moveTo(offered.ID, slot(3).Add(30*time.Minute)),
 			func(err error) { requireFields(t, err, "start") }},
-		"too soon": {to(b.ID, slot(-10)), func(err error) { requireFields(t, err, "start") }},
-		"too far":  {to(b.ID, slot(99)), func(err error) { requireFields(t, err, "start") }},
-		"no time":  {to(b.ID, time.Time{}), func(err error) { requireFields(t, err, "start") }},
-		"year 10000": {to(b.ID, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)),
+		"too soon": {moveTo(b.ID, slot(-10)), func(err error) { requireFields(t, err, "start") }},
+		"too far":  {moveTo(b.ID, slot(99)), func(err error) { requireFields(t, err, "start") }},
+		"no time":  {moveTo(b.ID, time.Time{}), func(err error) { requireFields(t, err, "start") }},
+		"year 10000": {moveTo(b.ID, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)),
 			func(err error) { requireFields(t, err, "start") }},
 		"a reason": {booking.RescheduleRequest{ID: b.ID, Start: slot(3), Reason: "\x00"},
 			func(err error) { requireFields(t, err, "reason") }},
-		"unknown": {to("019a2b3c-0000-7000-8000-000000000000", slot(3)),
+		"unknown": {moveTo("019a2b3c-0000-7000-8000-000000000000", slot(3)),
 			func(err error) { require.ErrorIs(t, err, booking.ErrNotFound) }},
-		"no id": {to("x", slot(3)), func(err error) { require.ErrorIs(t, err, booking.ErrNotFound) }},
-		"hold expired": {to(lapsed.ID, slot(3)),
+		"no id": {moveTo("x", slot(3)), func(err error) { require.ErrorIs(t, err, booking.ErrNotFound) }},
+		"hold expired": {moveTo(lapsed.ID, slot(3)),
 			func(err error) { require.ErrorIs(t, err, booking.ErrHoldExpired) }},
-		"cancelled": {to(ended.ID, slot(3)), func(err error) {
+		"cancelled": {moveTo(ended.ID, slot(3)), func(err error) {
 			var status *booking.StatusError
 			require.ErrorAs(t, err, &status)
 			require.Equal(t, booking.StatusError{ID: ended.ID, Status: booking.Cancelled, Op: "reschedule"}, *status)
 		}},
-		"a block": {to(block.ID, slot(3)), func(err error) { require.ErrorAs(t, err, new(*booking.StatusError)) }},
+		"a block": {moveTo(block.ID, slot(3)), func(err error) { require.ErrorAs(t, err, new(*booking.StatusError)) }},
 	} {
 		t.Log(name)
 		_, err := store.Reschedule(t.Context(), test.req)
 		require.Error(t, err)
 		test.want(err)
-		require.Equal(t, before, everything(t, db), name)
+		require.Equal(t, before, allRows(t, db), name)
 	}
 
 	for _, test := range []struct{ change, field string }{
@@ -172,12 +172,12 @@ func TestReschedule_Refused(t *testing.T) {
 		{`UPDATE booking_platform.resources SET active = false`, "resource"},
 	} {
 		exec(t, db, test.change)
-		_, err := store.Reschedule(t.Context(), to(offered.ID, slot(4)))
+		_, err := store.Reschedule(t.Context(), moveTo(offered.ID, slot(4)))
 		var invalid *booking.ValidationError
 		require.ErrorAs(t, err, &invalid, test.change)
 		require.Contains(t, invalid.Fields, test.field)
 	}
-	require.Equal(t, before, everything(t, db))
+	require.Equal(t, before, allRows(t, db))
 }
 
 // The offer's length, grid, buffers and price apply.
@@ -193,7 +193,7 @@ func TestReschedule_Offer(t *testing.T) {
 	req.Offer = "short"
 	b := hold(t, store, req)
 	exec(t, db, `UPDATE booking_platform.offers SET price_minor = 500`)
-	got, err := store.Reschedule(t.Context(), to(b.ID, slot(2).Add(20*time.Minute)))
+	got, err := store.Reschedule(t.Context(), moveTo(b.ID, slot(2).Add(20*time.Minute)))
 	require.NoError(t, err)
 	require.Equal(t, "short", got.Offer)
 	require.Equal(t, 20*time.Minute, got.End.Sub(got.Start))
@@ -203,7 +203,7 @@ func TestReschedule_Offer(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE upper(blocked) = upper(during) + interval '10 minutes'`))
 	exec(t, db, `UPDATE booking_platform.resources SET currency = 'chf'`)
-	got, err = store.Reschedule(t.Context(), to(b.ID, slot(4)))
+	got, err = store.Reschedule(t.Context(), moveTo(b.ID, slot(4)))
 	require.NoError(t, err)
 	require.Zero(t, got.Difference, "prices in two currencies have none")
 }
@@ -224,8 +224,8 @@ func TestReschedule_ByCustomer(t *testing.T) {
 		store := newStore(t, db)
 		create(t, store, func(r *booking.Resource) { r.Policy = test.policy })
 		b := hold(t, store, request(slot(0)))
-		before := everything(t, db)
-		req := to(b.ID, slot(5))
+		before := allRows(t, db)
+		req := moveTo(b.ID, slot(5))
 		req.ByCustomer = true
 		_, err := store.Reschedule(t.Context(), req)
 		if test.allowed {
@@ -233,12 +233,12 @@ func TestReschedule_ByCustomer(t *testing.T) {
 			// It has begun, which ends a policy that is free until then.
 			exec(t, db, `UPDATE booking_platform.bookings SET during = tstzrange(statement_timestamp(), upper(during))
 				, blocked = tstzrange(statement_timestamp(), upper(blocked)) WHERE id = $1::uuid`, b.ID)
-			before = everything(t, db)
+			before = allRows(t, db)
 			req.Start = slot(7)
 			_, err = store.Reschedule(t.Context(), req)
 		}
 		require.ErrorIs(t, err, booking.ErrPolicy, name)
-		require.Equal(t, before, everything(t, db))
+		require.Equal(t, before, allRows(t, db))
 		req.ByCustomer = false
 		_, err = store.Reschedule(t.Context(), req)
 		require.NoError(t, err, "the policy does not bind staff")
@@ -250,15 +250,15 @@ func TestReschedule_ExpiredHoldInTheWay(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
-		create(t, store, halfSteps(2))
+		create(t, store, overlappingSlots(2))
 		b := hold(t, store, request(slot(0)))
-		expired := fill(t, db, store, 2, slot(4))
-		_, err := store.Reschedule(t.Context(), to(b.ID, slot(4)))
+		expired := fillWithExpired(t, db, store, 2, slot(4))
+		_, err := store.Reschedule(t.Context(), moveTo(b.ID, slot(4)))
 		require.NoError(t, err)
-		expired = append(expired, fill(t, db, store, 2, slot(8))...)
+		expired = append(expired, fillWithExpired(t, db, store, 2, slot(8))...)
 		tx, err := db.BeginTx(t.Context(), readCommitted)
 		require.NoError(t, err)
-		_, err = store.Tx(tx).Reschedule(t.Context(), to(b.ID, slot(8)))
+		_, err = store.Tx(tx).Reschedule(t.Context(), moveTo(b.ID, slot(8)))
 		require.NoError(t, err)
 		require.NoError(t, tx.Rollback())
 		for _, id := range expired {
@@ -274,16 +274,16 @@ func TestReschedule_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, halfSteps(2))
+	create(t, store, overlappingSlots(2))
 	b := hold(t, store, request(slot(9)))
-	left, right := seatedOn(t, db, store, halfHour(0), 1), seatedOn(t, db, store, halfHour(2), 2)
+	left, right := bookingOnUnit(t, db, store, halfHour(0), 1), bookingOnUnit(t, db, store, halfHour(2), 2)
 	// It overlaps the end of one and the beginning of the other.
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	_, err = store.Tx(tx).Reschedule(t.Context(), to(b.ID, halfHour(1)))
+	_, err = store.Tx(tx).Reschedule(t.Context(), moveTo(b.ID, halfHour(1)))
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit())
-	require.Equal(t, seatOf(t, db, left.ID), seatOf(t, db, right.ID))
+	require.Equal(t, unitsOfBooking(t, db, left.ID), unitsOfBooking(t, db, right.ID))
 	require.Equal(t, 3, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
 	requireInvariants(t, db)
 }
@@ -298,7 +298,7 @@ func TestReschedule_SlotTakenMeanwhile(t *testing.T) {
 			store := newStore(t, db)
 			create(t, store)
 			b := hold(t, store, request(slot(0)))
-			before := everything(t, db)
+			before := allRows(t, db)
 			other, err := db.BeginTx(t.Context(), readCommitted)
 			require.NoError(t, err)
 			taken, err := store.Tx(other).Hold(t.Context(), request(slot(3)))
@@ -309,9 +309,9 @@ func TestReschedule_SlotTakenMeanwhile(t *testing.T) {
 			go func() {
 				var err error
 				if joined {
-					_, err = store.Tx(tx).Reschedule(context.Background(), to(b.ID, slot(3)))
+					_, err = store.Tx(tx).Reschedule(context.Background(), moveTo(b.ID, slot(3)))
 				} else {
-					_, err = store.Reschedule(context.Background(), to(b.ID, slot(3)))
+					_, err = store.Reschedule(context.Background(), moveTo(b.ID, slot(3)))
 				}
 				answer <- err
 			}()
@@ -330,7 +330,7 @@ func TestReschedule_SlotTakenMeanwhile(t *testing.T) {
 				require.NoError(t, err)
 				exec(t, db, `DELETE FROM booking_platform.bookings WHERE id = $1::uuid`, taken.ID)
 				exec(t, db, `DELETE FROM booking_platform.booking_history WHERE booking_id = $1::uuid`, taken.ID)
-				require.Equal(t, before, everything(t, db))
+				require.Equal(t, before, allRows(t, db))
 			}
 			requireInvariants(t, db)
 		}
@@ -346,22 +346,22 @@ func TestReschedule_InCallersTx(t *testing.T) {
 			t.Parallel()
 			db := testdb.New(t)
 			store := newStore(t, db)
-			create(t, store, halfSteps(1))
+			create(t, store, overlappingSlots(1))
 			b := hold(t, store, request(slot(0)))
 			hold(t, store, request(slot(3)))
-			before := everything(t, db)
+			before := allRows(t, db)
 			for _, commits := range []bool{false, true} {
 				tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
 				require.NoError(t, err)
 				exec(t, tx, `SELECT 1`)
 				joined := store.Tx(tx)
-				_, err = joined.Reschedule(t.Context(), to(b.ID, slot(3)))
+				_, err = joined.Reschedule(t.Context(), moveTo(b.ID, slot(3)))
 				require.ErrorIs(t, err, booking.ErrSlotTaken)
-				_, err = joined.Reschedule(t.Context(), to(b.ID, slot(3).Add(time.Minute)))
+				_, err = joined.Reschedule(t.Context(), moveTo(b.ID, slot(3).Add(time.Minute)))
 				requireFields(t, err, "start")
-				_, err = joined.Reschedule(t.Context(), to(b.ID, halfHour(1)))
+				_, err = joined.Reschedule(t.Context(), moveTo(b.ID, halfHour(1)))
 				require.NoError(t, err)
-				got, err := joined.Reschedule(t.Context(), to(b.ID, halfHour(2)))
+				got, err := joined.Reschedule(t.Context(), moveTo(b.ID, halfHour(2)))
 				require.NoError(t, err, "twice in one transaction")
 				require.Equal(t, 2, got.Sequence)
 				_, err = joined.Hold(t.Context(), request(halfHour(0)))
@@ -371,7 +371,7 @@ func TestReschedule_InCallersTx(t *testing.T) {
 					requireInvariants(t, db)
 				} else {
 					require.NoError(t, tx.Rollback())
-					require.Equal(t, before, everything(t, db))
+					require.Equal(t, before, allRows(t, db))
 				}
 			}
 		})

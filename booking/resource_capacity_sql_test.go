@@ -21,8 +21,8 @@ func lowerBySQL(t testing.TB, db *sql.DB, capacity int) {
 	exec(t, db, `UPDATE booking_platform.resources SET capacity = $1::integer`, capacity)
 }
 
-// headsAt returns the units in use in each half hour.
-func headsAt(t testing.TB, db *sql.DB, halfHours int) []int {
+// unitsInUse returns the units in use in each half hour.
+func unitsInUse(t testing.TB, db *sql.DB, halfHours int) []int {
 	t.Helper()
 	heads := make([]int, halfHours)
 	for n := range heads {
@@ -56,12 +56,12 @@ func TestHold_CapacityLoweredBySQL(t *testing.T) {
 			t.Parallel()
 			db := testdb.New(t)
 			store := newStore(t, db)
-			create(t, store, halfSteps(10))
+			create(t, store, overlappingSlots(10))
 			for _, units := range c.units {
 				req := request(slot(0))
 				req.Party = 1
-				b := place(t, db, store, req, units)
-				exec(t, db, `UPDATE booking_platform.bookings SET party = (SELECT sum(upper(u) - lower(u)) FROM unnest(units) AS u)
+				b := holdOnUnits(t, db, store, req, units)
+				exec(t, db, `UPDATE booking_platform.bookings SET party = (SELECT sum(upper(u) - setCapacity(u)) FROM unnest(units) AS u)
 					WHERE id = $1::uuid`, b.ID)
 			}
 			lowerBySQL(t, db, c.capacity)
@@ -72,7 +72,7 @@ func TestHold_CapacityLoweredBySQL(t *testing.T) {
 				remaining = s.Remaining
 			}
 			require.Equal(t, c.left, remaining)
-			requireSold(t, c.left, atOnce(t, db, 8, func(store *booking.Store, _ int) error {
+			requireSold(t, c.left, concurrently(t, db, 8, func(store *booking.Store, _ int) error {
 				_, err := store.Hold(context.Background(), request(slot(0)))
 				return err
 			}))
@@ -95,7 +95,7 @@ func TestCapacityLoweredBySQL_ConcurrentOperations(t *testing.T) {
 			t.Parallel()
 			db := testdb.New(t)
 			store := newStore(t, db)
-			create(t, store, halfSteps(8))
+			create(t, store, overlappingSlots(8))
 			var sold, late []booking.Booking
 			for range 14 {
 				req := request(halfHour(rand.IntN(halfHours - 1)))
@@ -105,16 +105,16 @@ func TestCapacityLoweredBySQL_ConcurrentOperations(t *testing.T) {
 				}
 			}
 			for _, b := range sold[:3] {
-				lapse(t, db, b.ID)
+				expireHolds(t, db, b.ID)
 				late = append(late, b)
 			}
 			_, err := store.ReleaseExpired(t.Context())
 			require.NoError(t, err)
 			sold = sold[3:]
 			capacity := 2 + round
-			before := headsAt(t, db, halfHours+2)
+			before := unitsInUse(t, db, halfHours+2)
 			lowerBySQL(t, db, capacity)
-			errs := atOnce(t, db, 12, func(store *booking.Store, client int) error {
+			errs := concurrently(t, db, 12, func(store *booking.Store, client int) error {
 				ctx := context.Background()
 				for range 4 {
 					var err error
@@ -145,7 +145,7 @@ func TestCapacityLoweredBySQL_ConcurrentOperations(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.Zero(t, count(t, db, soldTwice))
-			for n, heads := range headsAt(t, db, halfHours+2) {
+			for n, heads := range unitsInUse(t, db, halfHours+2) {
 				require.LessOrEqual(t, heads, max(capacity, before[n]), "half hour %d, capacity %d", n, capacity)
 			}
 		})
@@ -161,7 +161,7 @@ func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
 			t.Parallel()
 			db := testdb.New(t)
 			store := newStore(t, db)
-			create(t, store, halfSteps(9))
+			create(t, store, overlappingSlots(9))
 			const capacity, halfHours = 4, 10
 			// At most the new capacity, on units of the old one.
 			exec(t, db, `UPDATE booking_platform.resources SET capacity = $1::integer`, capacity)
@@ -184,7 +184,7 @@ func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
 				_, err = store.Hold(t.Context(), request(s.Start))
 				require.NoError(t, err, "%d remaining", s.Remaining)
 			}
-			for _, heads := range headsAt(t, db, halfHours+2) {
+			for _, heads := range unitsInUse(t, db, halfHours+2) {
 				require.LessOrEqual(t, heads, capacity)
 			}
 			require.Zero(t, count(t, db, soldTwice))
@@ -196,7 +196,7 @@ func TestCapacityLoweredBySQL_WaitsForHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, halfSteps(2))
+	create(t, store, overlappingSlots(2))
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
@@ -220,12 +220,12 @@ func TestCapacityLoweredBySQL_Relocate(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, halfSteps(3))
-	seatedOn(t, db, store, halfHour(0), 1)
-	seatedOn(t, db, store, halfHour(3), 2)
+	create(t, store, overlappingSlots(3))
+	bookingOnUnit(t, db, store, halfHour(0), 1)
+	bookingOnUnit(t, db, store, halfHour(3), 2)
 	for unit := 1; unit <= 3; unit++ {
-		seatedOn(t, db, store, halfHour(5), unit)
-		seatedOn(t, db, store, halfHour(-2), unit)
+		bookingOnUnit(t, db, store, halfHour(5), unit)
+		bookingOnUnit(t, db, store, halfHour(-2), unit)
 	}
 	exec(t, db, `UPDATE booking_platform.resources SET capacity = 2`)
 	require.NoError(t, store.ReassignRange(t.Context(), "court", halfHour(1), halfHour(4), 1))

@@ -16,8 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// lower sets the capacity.
-func lower(t testing.TB, store *booking.Store, r booking.Resource, capacity int) error {
+// setCapacity sets the capacity.
+func setCapacity(t testing.TB, store *booking.Store, r booking.Resource, capacity int) error {
 	t.Helper()
 	r.Capacity = capacity
 	before, err := store.Resource(t.Context(), r.ID)
@@ -37,16 +37,16 @@ func lower(t testing.TB, store *booking.Store, r booking.Resource, capacity int)
 	return err
 }
 
-// place holds a booking and then assigns the given units to it.
-func place(t testing.TB, db *sql.DB, store *booking.Store, req booking.HoldRequest, units string) booking.Booking {
+// holdOnUnits holds a booking and then assigns the given units to it.
+func holdOnUnits(t testing.TB, db *sql.DB, store *booking.Store, req booking.HoldRequest, units string) booking.Booking {
 	t.Helper()
 	b := hold(t, store, req)
 	exec(t, db, `UPDATE booking_platform.bookings SET units = $2::int4multirange WHERE id = $1::uuid`, b.ID, units)
 	return b
 }
 
-// shift moves a booking by SQL, for one that has begun or is over.
-func shift(t testing.TB, db *sql.DB, b booking.Booking, from, to time.Time) {
+// moveBooking moves a booking by SQL, for one that has begun or is over.
+func moveBooking(t testing.TB, db *sql.DB, b booking.Booking, from, to time.Time) {
 	t.Helper()
 	exec(t, db, `UPDATE booking_platform.bookings SET during = tstzrange($2::timestamptz, $3::timestamptz, '[)'),
 		blocked = tstzrange($2::timestamptz, $3::timestamptz, '[)') WHERE id = $1::uuid`, b.ID, from, to)
@@ -77,7 +77,7 @@ func TestLowerCapacity_BelowSold(t *testing.T) {
 		second := hold(t, store, party(slot(5), 2))
 		hold(t, store, party(slot(6), 4))
 		hold(t, store, party(slot(4), 4))
-		err := lower(t, store, r, 4)
+		err := setCapacity(t, store, r, 4)
 		var small *booking.CapacityError
 		require.ErrorAs(t, err, &small)
 		require.Equal(t, 4, small.Capacity)
@@ -85,13 +85,13 @@ func TestLowerCapacity_BelowSold(t *testing.T) {
 		require.ElementsMatch(t, []booking.Booking{first, second}, small.Bookings,
 			"adjacent bookings do not conflict")
 		require.Contains(t, err.Error(), "5 heads")
-		require.NoError(t, lower(t, store, r, 5))
+		require.NoError(t, setCapacity(t, store, r, 5))
 		requireInvariants(t, db)
 		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: second.ID})
 		require.NoError(t, err)
-		require.NoError(t, lower(t, store, r, 4))
+		require.NoError(t, setCapacity(t, store, r, 4))
 		requireInvariants(t, db)
-		require.ErrorAs(t, lower(t, store, r, 3), &small)
+		require.ErrorAs(t, setCapacity(t, store, r, 3), &small)
 		require.Len(t, small.Bookings, 2)
 	})
 }
@@ -104,13 +104,13 @@ func TestLowerCapacity_ListsAtMostAHundred(t *testing.T) {
 	var small *booking.CapacityError
 	hold(t, store, request(slot(0)))
 	hold(t, store, request(slot(1)))
-	require.ErrorAs(t, lower(t, store, r, 1), &small)
+	require.ErrorAs(t, setCapacity(t, store, r, 1), &small)
 	require.Len(t, small.Bookings, 2)
 	for n := range 60 {
 		hold(t, store, request(slot(10+n*2)))
 		hold(t, store, request(slot(10+n*2)))
 	}
-	require.ErrorAs(t, lower(t, store, r, 1), &small)
+	require.ErrorAs(t, setCapacity(t, store, r, 1), &small)
 	require.Len(t, small.Bookings, 100)
 	for n, b := range small.Bookings[1:] {
 		require.False(t, b.Start.Before(small.Bookings[n].Start))
@@ -127,15 +127,15 @@ func TestLowerCapacity_IgnoresPastAndExpired(t *testing.T) {
 	over := hold(t, store, party(slot(0), 6))
 	_, err := store.Confirm(t.Context(), over.ID)
 	require.NoError(t, err)
-	shift(t, db, over, time.Now().Add(-3*time.Hour), time.Now().Add(-time.Hour))
+	moveBooking(t, db, over, time.Now().Add(-3*time.Hour), time.Now().Add(-time.Hour))
 	lapsed := hold(t, store, party(slot(1), 6))
-	lapse(t, db, lapsed.ID)
+	expireHolds(t, db, lapsed.ID)
 	began := hold(t, store, party(slot(2), 2))
-	shift(t, db, began, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	moveBooking(t, db, began, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	var small *booking.CapacityError
-	require.ErrorAs(t, lower(t, store, r, 1), &small)
+	require.ErrorAs(t, setCapacity(t, store, r, 1), &small)
 	require.Equal(t, 2, small.Sold)
-	require.NoError(t, lower(t, store, r, 2))
+	require.NoError(t, setCapacity(t, store, r, 2))
 	got, err := store.Get(t.Context(), lapsed.ID)
 	require.NoError(t, err)
 	require.Equal(t, booking.Expired, got.Status, "a late confirmation needs existing units")
@@ -151,7 +151,7 @@ func TestLowerCapacity_WaitsForLateConfirmation(t *testing.T) {
 	store := newStore(t, db)
 	r := create(t, store, big)
 	late := hold(t, store, party(slot(1), 6))
-	lapse(t, db, late.ID)
+	expireHolds(t, db, late.ID)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	_, err = store.Tx(tx).ConfirmLate(t.Context(), late.ID)
@@ -205,11 +205,11 @@ func TestLowerCapacity_RelocatesBookings(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		r := create(t, store, big)
-		stays := place(t, db, store, party(slot(0), 1), "{[2,3)}")
-		moves := place(t, db, store, party(slot(0), 2), "{[4,5),[6,7)}")
-		swaps := place(t, db, store, party(slot(1), 3), "{[4,7)}")
+		stays := holdOnUnits(t, db, store, party(slot(0), 1), "{[2,3)}")
+		moves := holdOnUnits(t, db, store, party(slot(0), 2), "{[4,5),[6,7)}")
+		swaps := holdOnUnits(t, db, store, party(slot(1), 3), "{[4,7)}")
 		before := count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE updated_at <> created_at`)
-		require.NoError(t, lower(t, store, r, 3))
+		require.NoError(t, setCapacity(t, store, r, 3))
 		requireInvariants(t, db)
 		require.Equal(t, "{[2,3)}", unitsOf(t, db, stays))
 		require.Equal(t, "{[1,2),[3,4)}", unitsOf(t, db, moves))
@@ -233,17 +233,17 @@ func TestLowerCapacity_RelocatesNextToPastBooking(t *testing.T) {
 	r := create(t, store, big)
 	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
 	place4 := func(n int, units string, from, to time.Time) booking.Booking {
-		b := place(t, db, store, request(slot(n)), units)
+		b := holdOnUnits(t, db, store, request(slot(n)), units)
 		_, err := store.Confirm(t.Context(), b.ID)
 		require.NoError(t, err)
-		shift(t, db, b, from, to)
+		moveBooking(t, db, b, from, to)
 		return b
 	}
 	older := place4(0, "{[3,4)}", ago(9*time.Hour), ago(3*time.Hour))
 	past := place4(1, "{[1,2)}", ago(4*time.Hour), ago(time.Hour))
 	begun := place4(2, "{[3,4)}", ago(2*time.Hour), ago(-time.Hour))
 	next := hold(t, store, request(slot(3)))
-	require.NoError(t, lower(t, store, r, 1))
+	require.NoError(t, setCapacity(t, store, r, 1))
 	require.Equal(t, "{[1,2)}", unitsOf(t, db, begun))
 	require.Equal(t, "{[1,2)}", unitsOf(t, db, next))
 	require.NotEqual(t, "{[1,2)}", unitsOf(t, db, past))
@@ -281,13 +281,13 @@ func TestLowerCapacity_ListedSlotsCanBeHeld(t *testing.T) {
 		}
 		most := count(t, db, `
 			SELECT max(heads) FROM (
-				SELECT (SELECT sum(o.party) FROM booking_platform.bookings o WHERE o.active AND o.resource_id = b.resource_id AND o.blocked @> lower(b.blocked)) AS heads
+				SELECT (SELECT sum(o.party) FROM booking_platform.bookings o WHERE o.active AND o.resource_id = b.resource_id AND o.blocked @> setCapacity(b.blocked)) AS heads
 				FROM booking_platform.bookings b WHERE b.active AND b.resource_id = $1::uuid
 			) x`, r.ID)
 		var small *booking.CapacityError
-		require.ErrorAs(t, lower(t, store, r, most-1), &small)
+		require.ErrorAs(t, setCapacity(t, store, r, most-1), &small)
 		require.Equal(t, most, small.Sold)
-		require.NoError(t, lower(t, store, r, most))
+		require.NoError(t, setCapacity(t, store, r, most))
 		requireInvariants(t, db)
 		for {
 			slots, err := store.Slots(t.Context(), slug, slot(-2), slot(20), 1)

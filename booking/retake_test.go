@@ -11,11 +11,11 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// expired makes a hold and releases it after its end.
-func expired(t *testing.T, db *sql.DB, store *booking.Store, req booking.HoldRequest) booking.Booking {
+// releasedHold makes a hold and releases it after its end.
+func releasedHold(t *testing.T, db *sql.DB, store *booking.Store, req booking.HoldRequest) booking.Booking {
 	t.Helper()
 	b := hold(t, store, req)
-	lapse(t, db, b.ID)
+	expireHolds(t, db, b.ID)
 	_, err := store.ReleaseExpired(t.Context())
 	require.NoError(t, err)
 	b, err = store.Get(t.Context(), b.ID)
@@ -28,9 +28,9 @@ func TestRetake_TakesTheSlotAgain(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
-		create(t, store, halfSteps(2), func(r *booking.Resource) { r.BufferBefore = 15 * time.Minute })
+		create(t, store, overlappingSlots(2), func(r *booking.Resource) { r.BufferBefore = 15 * time.Minute })
 		req := keyed(slot(0))
-		b := expired(t, db, store, req)
+		b := releasedHold(t, db, store, req)
 		// Price and hours have changed; the booking keeps its own.
 		exec(t, db, `UPDATE booking_platform.resources SET price_minor = 1, slot_seconds = 7200, step_seconds = 7200, horizon_seconds = 60`)
 		got, err := store.Retake(booking.WithActor(t.Context(), "stripe:evt_1"), b.ID)
@@ -47,11 +47,11 @@ func TestRetake_TakesTheSlotAgain(t *testing.T) {
 		require.Equal(t, booking.Change{At: last.At, From: booking.Expired, To: booking.Confirmed,
 			Actor: "stripe:evt_1"}, last)
 
-		before := everything(t, db)
+		before := allRows(t, db)
 		again, err := store.Retake(t.Context(), b.ID)
 		require.NoError(t, err)
 		require.Equal(t, got, again)
-		require.Equal(t, before, everything(t, db))
+		require.Equal(t, before, allRows(t, db))
 		requireInvariants(t, db)
 		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings`), "temporary rows are left")
 	})
@@ -62,14 +62,14 @@ func TestRetake_Refused(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, halfSteps(3))
+	create(t, store, overlappingSlots(3))
 	party := func(n int, start time.Time) booking.HoldRequest {
 		req := request(start)
 		req.Party = n
 		return req
 	}
-	sold, partly := expired(t, db, store, party(2, slot(0))), expired(t, db, store, party(2, slot(3)))
-	begun := expired(t, db, store, request(slot(5)))
+	sold, partly := releasedHold(t, db, store, party(2, slot(0))), releasedHold(t, db, store, party(2, slot(3)))
+	begun := releasedHold(t, db, store, request(slot(5)))
 	exec(t, db, `UPDATE booking_platform.bookings SET during = tstzrange(statement_timestamp(), upper(during))
 		, blocked = tstzrange(statement_timestamp(), upper(blocked)) WHERE id = $1::uuid`, begun.ID)
 	hold(t, store, party(3, slot(0)))
@@ -79,9 +79,9 @@ func TestRetake_Refused(t *testing.T) {
 	require.NoError(t, err)
 	block, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(9), To: slot(10)})
 	require.NoError(t, err)
-	gone := expired(t, db, store, request(slot(12)))
+	gone := releasedHold(t, db, store, request(slot(12)))
 
-	before := everything(t, db)
+	before := allRows(t, db)
 	refused := func(id string, want func(err error)) {
 		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestRetake_Refused(t *testing.T) {
 		require.NoError(t, tx.Commit())
 		_, err = store.Retake(t.Context(), id)
 		want(err)
-		require.Equal(t, before, everything(t, db))
+		require.Equal(t, before, allRows(t, db))
 	}
 	is := func(target error) func(error) { return func(err error) { require.ErrorIs(t, err, target) } }
 	status := func(err error) { require.ErrorAs(t, err, new(*booking.StatusError)) }
@@ -112,15 +112,15 @@ func TestRetake_RelocatesNeighbours(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, halfSteps(2))
-	b := expired(t, db, store, request(halfHour(1)))
-	seatedOn(t, db, store, halfHour(0), 1)
-	seatedOn(t, db, store, halfHour(2), 2)
+	create(t, store, overlappingSlots(2))
+	b := releasedHold(t, db, store, request(halfHour(1)))
+	bookingOnUnit(t, db, store, halfHour(0), 1)
+	bookingOnUnit(t, db, store, halfHour(2), 2)
 	_, err := store.Retake(t.Context(), b.ID)
 	require.NoError(t, err)
 
-	b = expired(t, db, store, request(slot(6)))
-	fill(t, db, store, 2, slot(6))
+	b = releasedHold(t, db, store, request(slot(6)))
+	fillWithExpired(t, db, store, 2, slot(6))
 	_, err = store.Retake(t.Context(), b.ID)
 	require.NoError(t, err)
 	requireInvariants(t, db)

@@ -48,14 +48,14 @@ func (d tripDialer) DialTimeout(network, address string, timeout time.Duration) 
 	return &trips{Conn: conn, count: d.count}, err
 }
 
-// counted opens a database that counts round trips.
-func counted(t *testing.T) (*sql.DB, *atomic.Int64) {
+// countingDB opens a database that counts round trips.
+func countingDB(t *testing.T) (*sql.DB, *atomic.Int64) {
 	t.Helper()
-	return countedBy(t, true)
+	return countingDBWith(t, true)
 }
 
-// countedBy is counted with or without lib/pq's binary_parameters.
-func countedBy(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
+// countingDBWith is countingDB with or without lib/pq's binary_parameters.
+func countingDBWith(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
 	t.Helper()
 	u, err := url.Parse(testdb.Direct(t, testdb.URL(t),
 		"counts prepared statements, which belong to the session"))
@@ -77,7 +77,7 @@ func countedBy(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
 // Without contention and with a cached resource each operation is one round trip.
 func TestRoundTrips_HoldToCancel(t *testing.T) {
 	t.Parallel()
-	db, trips := counted(t)
+	db, trips := countingDB(t)
 	store := newStore(t, db)
 	create(t, store)
 	_, err := store.Slots(t.Context(), "court", slot(0), slot(5), 1)
@@ -132,7 +132,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 		return nil
 	})
 	costs(1, "confirm late", func(ctx context.Context) error { _, err := store.ConfirmLate(ctx, b.ID); return err })
-	lapse(t, db, hold(t, store, request(slot(7))).ID)
+	expireHolds(t, db, hold(t, store, request(slot(7))).ID)
 	costs(3, "hold over an expired hold", func(ctx context.Context) error {
 		_, err := store.Hold(ctx, request(slot(7)))
 		return err
@@ -167,7 +167,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 	_, err = limited.Release(t.Context(), b.ID)
 	require.NoError(t, err)
 	exec(t, db, `UPDATE booking_platform.bookings SET idempotency_key = 'first', customer_hash = sha256('bob@example.com')
-		WHERE reference = '' AND lower(during) = $1::timestamptz`, slot(20))
+		WHERE reference = '' AND setCapacity(during) = $1::timestamptz`, slot(20))
 	first.IdempotencyKey = "first"
 	costs(2, "repeat where the slot is free", func(ctx context.Context) error {
 		first.Start = slot(25)
@@ -180,7 +180,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 // Each in the store and in a caller's transaction.
 func TestRoundTrips_AfterConfirmation(t *testing.T) {
 	t.Parallel()
-	db, trips := counted(t)
+	db, trips := countingDB(t)
 	store, err := booking.New(db, booking.Options{CompleteAfter: time.Hour})
 	require.NoError(t, err)
 	create(t, store)
@@ -253,7 +253,7 @@ func TestRoundTrips_AfterConfirmation(t *testing.T) {
 
 func TestRoundTrips_Availability(t *testing.T) {
 	t.Parallel()
-	db, trips := counted(t)
+	db, trips := countingDB(t)
 	store := newStore(t, db)
 	create(t, store)
 	create(t, store, func(r *booking.Resource) { r.Slug = "hall" })
@@ -274,7 +274,7 @@ func TestRoundTrips_Availability(t *testing.T) {
 
 func TestRoundTrips_Feeds(t *testing.T) {
 	t.Parallel()
-	db, trips := counted(t)
+	db, trips := countingDB(t)
 	store := newStore(t, db)
 	create(t, store)
 	hold(t, store, request(slot(0)))
@@ -289,7 +289,7 @@ func TestRoundTrips_Feeds(t *testing.T) {
 	_, err = store.Feed(t.Context(), token)
 	require.NoError(t, err)
 	costs(2)
-	_, err = store.Feed(t.Context(), "nobody's")
+	_, err = store.Feed(t.Context(), "unknown")
 	require.ErrorIs(t, err, booking.ErrNotFound)
 	costs(1)
 	_, err = store.DeleteFeeds(t.Context(), "court")

@@ -33,7 +33,7 @@ func TestNew_InvalidOptions(t *testing.T) {
 		require.Error(t, err, "%+v", opts)
 		require.NotContains(t, err.Error(), "xxx", "the error contains no secret")
 	}
-	store := limited(t, db, 1000, 1000)
+	store := withLimits(t, db, 1000, 1000)
 	create(t, store)
 	hold(t, store, from(slot(0), ada.Email, strings.Repeat("é", 255)))
 	_, err := store.Hold(t.Context(), from(slot(1), ada.Email, strings.Repeat("é", 256)))
@@ -45,8 +45,8 @@ func TestNew_InvalidOptions(t *testing.T) {
 // sessions is the reason why these tests bypass the pooler.
 const sessions = "a prepared statement is the session's"
 
-// preparing returns a store with prepared statements.
-func preparing(t testing.TB, db *sql.DB) *booking.Store {
+// withPrepare returns a store with prepared statements.
+func withPrepare(t testing.TB, db *sql.DB) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{Prepare: true, MaxHoldsPerEmail: 40, OwnerSecrets: secrets})
 	require.NoError(t, err)
@@ -72,7 +72,7 @@ func playHotPath(t *testing.T, store *booking.Store, day int) {
 		require.NoError(t, err)
 		require.Equal(t, booking.Confirmed, b.Status)
 		for _, hour := range []int{12, n} {
-			moved, err := store.Reschedule(t.Context(), to(b.ID, slot(24*day+hour)))
+			moved, err := store.Reschedule(t.Context(), moveTo(b.ID, slot(24*day+hour)))
 			require.NoError(t, err)
 			require.True(t, moved.Start.Equal(slot(24*day+hour)))
 		}
@@ -87,7 +87,7 @@ func TestPrepare_EveryDriver(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriverDirect(t, sessions, func(t *testing.T, db *sql.DB) {
 		db.SetMaxOpenConns(1)
-		store := preparing(t, db)
+		store := withPrepare(t, db)
 		create(t, store)
 		playHotPath(t, store, 1)
 		require.GreaterOrEqual(t, count(t, db, hotStatements), 8)
@@ -111,7 +111,7 @@ func TestPrepare_ConnectionTerminated(t *testing.T) {
 			url := testdb.Direct(t, testdb.URL(t), sessions)
 			db, admin := testdb.Open(t, driver, url), testdb.Open(t, testdb.PQ, url)
 			db.SetMaxOpenConns(1)
-			store := preparing(t, db)
+			store := withPrepare(t, db)
 			create(t, store)
 			playHotPath(t, store, 1)
 			exec(t, admin, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`)
@@ -130,10 +130,10 @@ func TestPrepare_ConnectionTerminated(t *testing.T) {
 func TestPrepare_ConcurrentAndSchemaChange(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
-	store := preparing(t, db)
+	store := withPrepare(t, db)
 	create(t, store, func(r *booking.Resource) { r.Capacity = 16 })
 	for n := range 3 {
-		requireSold(t, 16, atOnce(t, db, 32, func(*booking.Store, int) error {
+		requireSold(t, 16, concurrently(t, db, 32, func(*booking.Store, int) error {
 			_, err := store.Hold(context.Background(), request(slot(n)))
 			return err
 		}))
@@ -148,9 +148,9 @@ func TestPrepare_ConcurrentAndSchemaChange(t *testing.T) {
 func TestPrepare_RoundTrips(t *testing.T) {
 	t.Parallel()
 	for _, binary := range []bool{true, false} {
-		db, trips := countedBy(t, binary)
+		db, trips := countingDBWith(t, binary)
 		db.SetMaxOpenConns(1)
-		store := preparing(t, db)
+		store := withPrepare(t, db)
 		create(t, store)
 		playHotPath(t, store, 1)
 		before := trips.Load()
@@ -171,17 +171,17 @@ func TestPrepare_ConcurrentFirstUse(t *testing.T) {
 	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
 	db.SetMaxOpenConns(clients)
 	db.SetMaxIdleConns(clients)
-	create(t, newStore(t, db), halfSteps(1))
+	create(t, newStore(t, db), overlappingSlots(1))
 	ids := make([]string, clients)
 	for n := range ids {
 		ids[n] = hold(t, newStore(t, db), request(slot(n))).ID
 	}
 	for range 10 {
-		store := preparing(t, db)
+		store := withPrepare(t, db)
 		ended := make(chan []error, 1)
 		go func() {
-			ended <- atOnce(t, db, clients, func(_ *booking.Store, client int) error {
-				_, err := store.Reschedule(context.Background(), to(ids[client], halfHour(client*2+1)))
+			ended <- concurrently(t, db, clients, func(_ *booking.Store, client int) error {
+				_, err := store.Reschedule(context.Background(), moveTo(ids[client], halfHour(client*2+1)))
 				if errors.Is(err, booking.ErrSlotTaken) {
 					return nil
 				}

@@ -23,7 +23,7 @@ func TestComplete_AndNoShow(t *testing.T) {
 		before, err := store.Confirm(t.Context(), id)
 		require.NoError(t, err)
 		for level := range levels {
-			err := inTx(db, store, levels[level], func(tx *booking.Tx) error {
+			err := retryInTx(db, store, levels[level], func(tx *booking.Tx) error {
 				_, err := tx.Complete(ctx, id)
 				require.ErrorIs(t, err, booking.ErrNotBegun)
 				_, err = tx.NoShow(ctx, id)
@@ -76,13 +76,13 @@ func TestComplete_AndNoShow(t *testing.T) {
 	})
 }
 
-// starting moves a booking with its buffers, so that it starts in d.
-func starting(t testing.TB, db *sql.DB, id string, d time.Duration) {
+// moveToStartIn moves a booking with its buffers, so that it starts in d.
+func moveToStartIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 	t.Helper()
 	exec(t, db, `
 		UPDATE booking_platform.bookings b
-		SET during = tstzrange(lower(b.during) + s.by, upper(b.during) + s.by), blocked = tstzrange(lower(b.blocked) + s.by, upper(b.blocked) + s.by)
-		FROM (SELECT statement_timestamp() + make_interval(secs => $2::double precision) - lower(o.during) AS by
+		SET during = tstzrange(setCapacity(b.during) + s.by, upper(b.during) + s.by), blocked = tstzrange(setCapacity(b.blocked) + s.by, upper(b.blocked) + s.by)
+		FROM (SELECT statement_timestamp() + make_interval(secs => $2::double precision) - setCapacity(o.during) AS by
 			FROM booking_platform.bookings o WHERE o.id = $1::uuid) s
 		WHERE b.id = $1::uuid`, id, d.Seconds())
 }
@@ -153,7 +153,7 @@ func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 					b := hold(t, store, at(slot(0), 1))
 					switch how {
 					case "retaken":
-						lapse(t, db, b.ID)
+						expireHolds(t, db, b.ID)
 						_, err = store.ReleaseExpired(t.Context())
 						require.NoError(t, err)
 						_, err = store.Retake(t.Context(), b.ID)
@@ -165,7 +165,7 @@ func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 						_, err = store.Confirm(t.Context(), b.ID)
 					}
 					require.NoError(t, err)
-					starting(t, db, b.ID, c.ends-time.Hour)
+					moveToStartIn(t, db, b.ID, c.ends-time.Hour)
 					offered := func(party int) []booking.Slot {
 						slots, err := store.Slots(t.Context(), court, time.Now(), time.Now().Add(buffer+48*time.Hour),
 							party)
@@ -222,12 +222,12 @@ func TestLowerCapacity_CountsBuffersOfCompletedBookings(t *testing.T) {
 		b := hold(t, store, request(slot(0)))
 		_, err := store.Confirm(t.Context(), b.ID)
 		require.NoError(t, err)
-		starting(t, db, b.ID, -2*time.Hour)
+		moveToStartIn(t, db, b.ID, -2*time.Hour)
 		_, err = store.Complete(t.Context(), b.ID)
 		require.NoError(t, err)
 	}
 	var small *booking.CapacityError
-	require.ErrorAs(t, lower(t, store, r, 1), &small)
+	require.ErrorAs(t, setCapacity(t, store, r, 1), &small)
 	require.Equal(t, 2, small.Sold)
-	require.NoError(t, lower(t, store, r, 2))
+	require.NoError(t, setCapacity(t, store, r, 2))
 }

@@ -146,7 +146,7 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				hours++
 				id := hold(t, store, request(slot(hours))).ID
 				if status == "lapsed" {
-					lapse(t, db, id)
+					expireHolds(t, db, id)
 				} else {
 					exec(t, db, `UPDATE booking_platform.bookings SET status = $2::text WHERE id = $1::uuid`, id,
 						status)
@@ -192,10 +192,10 @@ func TestTransitions_ConcurrentSingleOutcome(t *testing.T) {
 	for round := range 60 {
 		id := hold(t, store, request(slot(round))).ID
 		if round%2 == 0 {
-			lapse(t, db, id)
+			expireHolds(t, db, id)
 		}
 		var confirmed, released error
-		errs := atOnce(t, db, 4, func(store *booking.Store, client int) error {
+		errs := concurrently(t, db, 4, func(store *booking.Store, client int) error {
 			switch client {
 			case 0:
 				_, confirmed = store.ConfirmLate(context.Background(), id)
@@ -235,7 +235,7 @@ func TestConfirm_SlotHasBegun(t *testing.T) {
 		create(t, store)
 		held := hold(t, store, request(slot(0)))
 		startsIn(t, db, held.ID, -time.Second)
-		before := everything(t, db)
+		before := allRows(t, db)
 		for _, c := range []struct {
 			want error
 			do   func(context.Context, string) (booking.Booking, error)
@@ -250,7 +250,7 @@ func TestConfirm_SlotHasBegun(t *testing.T) {
 			_, err := c.do(t.Context(), held.ID)
 			require.ErrorIs(t, err, c.want)
 		}
-		require.NoError(t, inTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+		require.NoError(t, retryInTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
 			_, err := tx.Confirm(t.Context(), held.ID)
 			require.ErrorIs(t, err, booking.ErrHoldExpired)
 			_, err = tx.ConfirmLate(t.Context(), held.ID)
@@ -259,7 +259,7 @@ func TestConfirm_SlotHasBegun(t *testing.T) {
 			require.Empty(t, confirmed)
 			return err
 		}))
-		require.Equal(t, before, everything(t, db))
+		require.Equal(t, before, allRows(t, db))
 	})
 }
 
@@ -271,13 +271,13 @@ func TestConfirmSeveral_SkipsOthersAndLocked(t *testing.T) {
 		plain, other := hold(t, store, request(slot(0))), hold(t, store, request(slot(1)))
 		lapsed, twice, locked, released := hold(t, store, request(slot(2))), hold(t, store, request(slot(3))),
 			hold(t, store, request(slot(4))), hold(t, store, request(slot(5)))
-		lapse(t, db, lapsed.ID)
+		expireHolds(t, db, lapsed.ID)
 		_, err := store.Release(t.Context(), released.ID)
 		require.NoError(t, err)
-		somebody, err := db.BeginTx(t.Context(), nil)
+		locking, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
-		defer func() { _ = somebody.Rollback() }()
-		_, err = store.Tx(somebody).Lock(t.Context(), locked.ID)
+		defer func() { _ = locking.Rollback() }()
+		_, err = store.Tx(locking).Lock(t.Context(), locked.ID)
 		require.NoError(t, err)
 
 		tx, err := db.BeginTx(t.Context(), nil)
@@ -292,7 +292,7 @@ func TestConfirmSeveral_SkipsOthersAndLocked(t *testing.T) {
 		require.NoError(t, err)
 		require.ElementsMatch(t, []string{plain.ID, other.ID}, confirmed)
 		require.NoError(t, tx.Commit())
-		require.NoError(t, somebody.Rollback())
+		require.NoError(t, locking.Rollback())
 		changes, err := store.History(t.Context(), plain.ID)
 		require.NoError(t, err)
 		require.Equal(t, "stripe:evt_"+plain.ID, changes[len(changes)-1].Actor)

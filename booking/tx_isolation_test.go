@@ -40,9 +40,9 @@ func TestTxHold_Concurrent(t *testing.T) {
 			t.Parallel()
 			db := testdb.New(t)
 			create(t, newStore(t, db), func(r *booking.Resource) { r.Capacity = 12 })
-			fill(t, db, newStore(t, db), 12, slot(1))
+			fillWithExpired(t, db, newStore(t, db), 12, slot(1))
 			for round := range 2 {
-				errs := atOnce(t, db, 20, func(store *booking.Store, _ int) error {
+				errs := concurrently(t, db, 20, func(store *booking.Store, _ int) error {
 					return holdInTx(db, store, level, request(slot(round)))
 				})
 				requireSold(t, 12, errs)
@@ -58,7 +58,7 @@ func TestTxHold_BehindSnapshotIsRetryable(t *testing.T) {
 		db := testdb.New(t)
 		store := newStore(t, db).WithSideTxTimeout()
 		create(t, store)
-		expired := fill(t, db, store, 1, slot(5))
+		expired := fillWithExpired(t, db, store, 1, slot(5))
 		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
 		require.NoError(t, err)
 		exec(t, tx, `SELECT 1`)
@@ -90,7 +90,7 @@ func TestTxHold_ExpiredHoldInTheWay(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db).WithSideTxTimeout()
 		create(t, store)
-		expired := fill(t, db, store, 1, slot(0))
+		expired := fillWithExpired(t, db, store, 1, slot(0))
 		tx, err := db.BeginTx(t.Context(), readCommitted)
 		require.NoError(t, err)
 		_, err = store.Tx(tx).Hold(t.Context(), request(slot(0)))
@@ -109,7 +109,7 @@ func TestTxHold_PoolOfOneConnection(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store)
-	fill(t, db, store, 1, slot(0))
+	fillWithExpired(t, db, store, 1, slot(0))
 	db.SetMaxOpenConns(1)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func TestTxHold_ExpiredHoldLockedByCaller(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store)
-	expired := fill(t, db, store, 1, slot(0))
+	expired := fillWithExpired(t, db, store, 1, slot(0))
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
@@ -185,8 +185,8 @@ type operation struct {
 	want booking.Status
 }
 
-// full returns a sold-out slot.
-func full(t *testing.T, store *booking.Store, hour int) time.Time {
+// soldOutSlot returns a sold-out slot.
+func soldOutSlot(t *testing.T, store *booking.Store, hour int) time.Time {
 	t.Helper()
 	req := request(slot(hour))
 	req.Party = 2
@@ -203,27 +203,27 @@ var operations = []operation{
 					request(start))
 			}
 		}
-		return at(slot(hour)), at(full(t, store, hour+3))
+		return at(slot(hour)), at(soldOutSlot(t, store, hour+3))
 	}, booking.Pending},
 	{"reschedule", func(t *testing.T, _ *sql.DB, store *booking.Store,
 		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		b := hold(t, store, request(slot(hour)))
 		at := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
 			return func(tx *booking.Tx) (booking.Booking, error) {
-				r, err := tx.Reschedule(context.Background(), to(b.ID, start))
+				r, err := tx.Reschedule(context.Background(), moveTo(b.ID, start))
 				return r.Booking, err
 			}
 		}
-		return at(slot(hour + 1)), at(full(t, store, hour+3))
+		return at(slot(hour + 1)), at(soldOutSlot(t, store, hour+3))
 	}, booking.Pending},
 	{"retake", func(t *testing.T, db *sql.DB, store *booking.Store,
 		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		again := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
-			id := expired(t, db, store, request(start)).ID
+			id := releasedHold(t, db, store, request(start)).ID
 			return func(tx *booking.Tx) (booking.Booking, error) { return tx.Retake(context.Background(), id) }
 		}
 		done, refused = again(slot(hour)), again(slot(hour+3))
-		full(t, store, hour+3)
+		soldOutSlot(t, store, hour+3)
 		return done, refused
 	}, booking.Confirmed},
 	{"block", func(t *testing.T, _ *sql.DB, store *booking.Store,
@@ -234,7 +234,7 @@ var operations = []operation{
 					booking.BlockRequest{Resource: "court", From: start, To: start.Add(time.Hour)})
 			}
 		}
-		return at(slot(hour)), at(full(t, store, hour+3))
+		return at(slot(hour)), at(soldOutSlot(t, store, hour+3))
 	}, booking.Confirmed},
 	{"cancel", func(t *testing.T, db *sql.DB, store *booking.Store,
 		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
@@ -243,7 +243,7 @@ var operations = []operation{
 				return tx.Cancel(context.Background(), booking.CancelRequest{ID: b.ID})
 			}
 		}
-		return of(hold(t, store, request(slot(hour)))), of(expired(t, db, store, request(slot(hour+3))))
+		return of(hold(t, store, request(slot(hour)))), of(releasedHold(t, db, store, request(slot(hour+3))))
 	}, booking.Cancelled},
 }
 
@@ -259,7 +259,7 @@ func TestTx_EveryOperation(t *testing.T) {
 			create(t, store, func(r *booking.Resource) { r.Capacity = 2 })
 			for n, op := range operations {
 				done, refused := op.prepare(t, db, store, 6*n)
-				before := everything(t, db)
+				before := allRows(t, db)
 				open := func() (*sql.Tx, time.Time) {
 					tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
 					require.NoError(t, err)
@@ -272,7 +272,7 @@ func TestTx_EveryOperation(t *testing.T) {
 				_, err := done(store.Tx(tx))
 				require.NoError(t, err, op.name)
 				require.NoError(t, tx.Rollback())
-				require.Equal(t, before, everything(t, db), "%s: rolled back", op.name)
+				require.Equal(t, before, allRows(t, db), "%s: rolled back", op.name)
 
 				tx, opened := open()
 				// now() is the start of the transaction.

@@ -29,15 +29,15 @@ func TestStoreTx_RefusesPools(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	create(t, store, halfSteps(2))
+	create(t, store, overlappingSlots(2))
 	pending, confirmed, lapsed := hold(t, store, request(slot(0))), hold(t, store, request(slot(3))),
 		hold(t, store, request(slot(6)))
 	_, err := store.Confirm(t.Context(), confirmed.ID)
 	require.NoError(t, err)
-	lapse(t, db, lapsed.ID)
+	expireHolds(t, db, lapsed.ID)
 	_, err = store.ReleaseExpired(t.Context())
 	require.NoError(t, err)
-	before := everything(t, db)
+	before := allRows(t, db)
 	for name, q := range map[string]booking.Querier{
 		"nothing": nil, "sql.DB": db, "nil sql.DB": (*sql.DB)(nil), "sqlx.DB": sqlx.NewDb(db, "postgres"),
 		"wrapped": wrappedPool{db}, "pointer to wrapped": &wrappedPool{db}, "begins": beginner{db},
@@ -81,7 +81,7 @@ func TestStoreTx_RefusesPools(t *testing.T) {
 			require.ErrorIs(t, do(), booking.ErrNoTransaction, "%s of %s", operation, name)
 		}
 	}
-	require.Equal(t, before, everything(t, db))
+	require.Equal(t, before, allRows(t, db))
 }
 
 func TestStoreTx_JoinsTransactions(t *testing.T) {

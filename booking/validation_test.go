@@ -171,7 +171,7 @@ func TestValidation_BadInputAllocatesLittle(t *testing.T) {
 			list(booking.ListOptions{From: slot(2), To: slot(1)}), []string{"to"},
 		},
 	}
-	before := everything(t, db)
+	before := allRows(t, db)
 	for name, test := range tests {
 		// Warm the cache.
 		_ = test.do(t.Context())
@@ -190,7 +190,7 @@ func TestValidation_BadInputAllocatesLittle(t *testing.T) {
 		require.ErrorAs(t, err, &invalid, name)
 		requireFields(t, err, test.fields...)
 	}
-	require.Equal(t, before, everything(t, db))
+	require.Equal(t, before, allRows(t, db))
 }
 
 // Ranges at the upper limit reach beyond the year 9999, which Postgres and the drivers
@@ -221,7 +221,7 @@ func TestValidation_HiddenAndReorderingText(t *testing.T) {
 	store := newStore(t, db)
 	create(t, store)
 	b := hold(t, store, request(slot(0)))
-	before := everything(t, db)
+	before := allRows(t, db)
 	ctx := t.Context()
 	for _, bad := range []string{"a\u202eb", "a\u2066b", "a\u2028b", "a\u2029b", "a\u200bb", "\ufeffab", "a\u00adb",
 		"a\u200fb", "A\u200dB"} {
@@ -268,7 +268,7 @@ func TestValidation_HiddenAndReorderingText(t *testing.T) {
 		r.Name = blank
 		requireFields(t, r.Validate(), "name")
 	}
-	require.Equal(t, before, everything(t, db))
+	require.Equal(t, before, allRows(t, db))
 	require.Equal(t, "user:ada", booking.Actor(booking.WithActor(ctx, "user:\u202eada\u2028")))
 
 	for n, name := range []string{"محمد", "שָׁלוֹם", "علی\u200cرضا", "क्\u200dष", "Zoe\u0308", "👩‍👩‍👧‍👦", "山田"} {

@@ -16,13 +16,13 @@ import (
 // A confirmed booking for its customer's own calendar.
 func ExampleFile() {
 	start := time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)
-	room := booking.Resource{ID: "019a2b3c-0000-7000-8000-00000000000a", Name: "Room 1, first floor"}
+	court := booking.Resource{ID: "019a2b3c-0000-7000-8000-00000000000a", Name: "Court 1, first floor"}
 	b := booking.Booking{
-		ID: "019a2b3c-0000-7000-8000-000000000001", ResourceID: room.ID, Kind: booking.Sold, Status: booking.Confirmed,
+		ID: "019a2b3c-0000-7000-8000-000000000001", ResourceID: court.ID, Kind: booking.Sold, Status: booking.Confirmed,
 		Start: start, End: start.Add(time.Hour), CreatedAt: start.AddDate(0, 0, -3), UpdatedAt: start.AddDate(0, 0, -2),
 		Sequence: 1,
 	}
-	file, err := calendar.File("booking.example.com", room, b,
+	file, err := calendar.File("booking.example.com", court, b,
 		calendar.FileOptions{Link: "https://booking.example.com/b/1"})
 	var none *calendar.NoFileError
 	switch {
@@ -47,7 +47,7 @@ func ExampleFile() {
 	// STATUS:CONFIRMED
 	// DTSTART:20261201T090000Z
 	// DTEND:20261201T100000Z
-	// SUMMARY:Room 1\, first floor
+	// SUMMARY:Court 1\, first floor
 	// URL:https://booking.example.com/b/1
 	// END:VEVENT
 	// END:VCALENDAR

@@ -29,20 +29,20 @@ func drawSeats(t *rapid.T, capacity, most int) []seating.Seat {
 	return seats
 }
 
-// drawTarget draws a range that has heads free, if it has.
+// drawTarget draws a range with free units, if there is one.
 func drawTarget(t *rapid.T, capacity int, seats []seating.Seat) (seating.Seat, bool) {
 	from := rapid.Int64Range(0, 24).Draw(t, "target from")
 	target := seating.Seat{From: from, To: from + rapid.Int64Range(1, 8).Draw(t, "target length")}
-	room := capacity - seating.MaxUnits(seats, target.From, target.To)
-	if room < 1 {
+	free := capacity - seating.MaxUnits(seats, target.From, target.To)
+	if free < 1 {
 		return seating.Seat{}, false
 	}
-	target.Party = rapid.IntRange(1, room).Draw(t, "target party")
+	target.Party = rapid.IntRange(1, free).Draw(t, "target party")
 	return target, true
 }
 
-// requireAssigned checks that everybody has as many units as before, below the capacity,
-// that nobody shares one, and that the pinned ones have their own.
+// requireAssigned checks that every seat has as many units as before, within the capacity
+// and unshared, and that pinned seats keep theirs.
 func requireAssigned(t require.TestingT, capacity int, seats []seating.Seat, target seating.Seat, got seating.Assignment) {
 	all := append(slices.Clone(seats), target)
 	require.Len(t, got, len(all))
@@ -103,7 +103,7 @@ func TestAssign_PinnedSeatsStay(t *testing.T) {
 	})
 }
 
-// Beside the fewest changes there are, found by trying all: it stays close.
+// Compared with the fewest possible changes, found by trying all.
 func TestAssign_ChangesFew(t *testing.T) {
 	t.Parallel()
 	cases, changed, fewest := 0, 0, 0
