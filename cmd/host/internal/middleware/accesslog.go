@@ -1,43 +1,45 @@
 package middleware
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Stats counts what was answered since the start of this process.
+// Stats counts answers since the start of the process.
 type Stats struct {
 	serverErrors atomic.Int64
 	answered     func(Answered)
 }
 
-// ServerErrors is how many answers had a status of 500 or above.
+// ServerErrors returns the number of 5xx answers.
 func (s *Stats) ServerErrors() int64 { return s.serverErrors.Load() }
 
-// accessLog writes one line for each request, but for those that Options.Counted is
-// about. The query is left out, because owner tokens travel in it, and so is the rest of
-// a path that is private.
+// accessLog writes one line per request, except for Options.Counted. It leaves out the
+// query, which may have an owner token, and secrets in the path.
 func accessLog(next http.Handler, opts Options) http.Handler {
-	refused := &refusals{logger: opts.Logger, counts: map[string]*int{}}
+	refused := &rejectLog{logger: opts.Logger, counts: map[string]*int{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		ctx := r.Context()
 		from(ctx).clientIP = opts.ClientIP.Of(r)
-		answer := &answer{ResponseWriter: w}
+		answer := &responseRecorder{ResponseWriter: w}
 		ended := false
-		// Deferred, because a connection that is to be cut comes by as a panic.
+		// Deferred, because http.ErrAbortHandler is a panic.
 		defer func() {
 			if answer.status == 0 && ended {
 				answer.status = http.StatusOK
 			}
-			// A client that hangs up ends the context, and what fails because of that is
-			// no failure of the host's.
+			// A client that disconnects ends the context; errors after that do not count.
 			gone := errors.Is(ctx.Err(), context.Canceled)
 			level := slog.LevelInfo
 			if answer.status >= 500 && !gone {
@@ -51,7 +53,7 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 			}
 			line := []slog.Attr{
 				slog.String("method", r.Method),
-				slog.String("path", shown(r.URL.Path, opts.Private)),
+				slog.String("path", redactPath(r.URL.Path, opts.Private)),
 				slog.String("route", from(ctx).route),
 				slog.Int("status", answer.status),
 				slog.Int64("bytes", answer.bytes),
@@ -69,10 +71,9 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 	})
 }
 
-// shown is a path without what is secret in it, from the first beginning of a secret on.
-// Wherever that stands, and in whatever case: an address that was mangled on its way to
-// us still has its secret.
-func shown(path string, private []string) string {
+// redactPath cuts a path after the first of the private prefixes, anywhere in it and in
+// either case: a client may have changed the address.
+func redactPath(path string, private []string) string {
 	for at := range path {
 		for _, beginning := range private {
 			if end := at + len(beginning); end <= len(path) && strings.EqualFold(path[at:end], beginning) {
@@ -83,25 +84,24 @@ func shown(path string, private []string) string {
 	return path
 }
 
-// answer remembers what was answered. Unwrap lets http.ResponseController reach what is
-// below.
-type answer struct {
+// responseRecorder records status and size. Unwrap is for http.ResponseController.
+type responseRecorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
 }
 
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (a *responseRecorder) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-func (a *answer) WriteHeader(status int) {
-	// 1xx come before the answer; only the first of the others counts.
+func (a *responseRecorder) WriteHeader(status int) {
+	// 1xx statuses come before the answer.
 	if a.status == 0 && status >= 200 {
 		a.status = status
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
-func (a *answer) Write(b []byte) (int, error) {
+func (a *responseRecorder) Write(b []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
@@ -109,3 +109,130 @@ func (a *answer) Write(b []byte) (int, error) {
 	a.bytes += int64(n)
 	return n, err
 }
+
+// Answered is a request that has been answered.
+type Answered struct {
+	// Route is the template of the route, or "". Method is as the client sent it.
+	Route, Method string
+	// Status is 0 if the client disconnected before an answer.
+	Status int
+	// Took is the time from the request header to the end of the answer.
+	Took time.Duration
+}
+
+// OnAnswer sets a function that is called after each request. It must be set before the
+// first one.
+func (s *Stats) OnAnswer(f func(Answered)) { s.answered = f }
+
+func (s *Stats) note(route, method string, status int, took time.Duration, gone bool) {
+	if s.answered == nil {
+		return
+	}
+	if gone && status >= 500 {
+		status = 0
+	}
+	s.answered(Answered{Route: route, Method: method, Status: status, Took: took})
+}
+
+const (
+	// refusedWindow is how long the refused requests of a client are counted for one line.
+	refusedWindow = time.Minute
+	// maxRefused is the number of clients that are counted separately.
+	maxRefused = 200
+	// others stands for all further clients.
+	others = "others"
+)
+
+// rejectLog limits the lines of refused requests: the first of a client in a window has a
+// line, the others have one together when the window ends.
+type rejectLog struct {
+	logger *slog.Logger
+	mu     sync.Mutex
+	counts map[string]*int
+}
+
+// first reports whether a refused request gets its own line.
+func (f *rejectLog) first(client, route string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := client + " " + route
+	if n := f.counts[key]; n != nil {
+		*n++
+		return false
+	}
+	own := len(f.counts) < maxRefused
+	if !own {
+		client, key = others, others+" "+route
+		if n := f.counts[key]; n != nil {
+			*n++
+			return false
+		}
+	}
+	n := 0
+	if !own {
+		n = 1
+	}
+	f.counts[key] = &n
+	time.AfterFunc(refusedWindow, func() { f.flush(key, client, route) })
+	return own
+}
+
+// flush writes the line of a window that has ended.
+func (f *rejectLog) flush(key, client, route string) {
+	f.mu.Lock()
+	n := *f.counts[key]
+	delete(f.counts, key)
+	f.mu.Unlock()
+	if n > 0 {
+		f.logger.Warn("requests refused", slog.String("route", route), slog.String("client_ip", client),
+			slog.Int("count", n),
+			slog.Duration("within", refusedWindow))
+	}
+}
+
+// LogWriter escapes the control characters that JSON allows in strings: DEL and U+0080 to
+// U+009F, of which one begins a command in terminals.
+func LogWriter(w io.Writer) io.Writer { return logWriter{w} }
+
+type logWriter struct{ io.Writer }
+
+func (l logWriter) Write(line []byte) (int, error) {
+	if bytes.IndexByte(line, 0xC2) < 0 && bytes.IndexByte(line, 0x7F) < 0 {
+		return l.Writer.Write(line)
+	}
+	escaped := make([]byte, 0, len(line)+16)
+	for i := 0; i < len(line); i++ {
+		switch {
+		case line[i] == 0x7F:
+			escaped = fmt.Appendf(escaped, `\u%04x`, line[i])
+		case line[i] == 0xC2 && i+1 < len(line) && line[i+1] < 0xA0:
+			i++
+			escaped = fmt.Appendf(escaped, `\u%04x`, line[i])
+		default:
+			escaped = append(escaped, line[i])
+		}
+	}
+	if _, err := l.Writer.Write(escaped); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// LogHandler adds request_id to all lines that are logged with the context of a request.
+func LogHandler(h slog.Handler) slog.Handler { return logHandler{h} }
+
+type logHandler struct{ slog.Handler }
+
+func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
+	if id := RequestID(ctx); id != "" {
+		record = record.Clone()
+		record.AddAttrs(slog.String("request_id", id))
+	}
+	return h.Handler.Handle(ctx, record)
+}
+
+func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return logHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h logHandler) WithGroup(name string) slog.Handler { return logHandler{h.Handler.WithGroup(name)} }

@@ -10,7 +10,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
-func TestClientIP(t *testing.T) {
+func TestClientIP_TrustedProxies(t *testing.T) {
 	t.Parallel()
 	none := middleware.NewClientIP(0, nil)
 	one := middleware.NewClientIP(1, nil)

@@ -3,6 +3,7 @@ package middleware
 import (
 	"container/list"
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -14,56 +15,53 @@ import (
 
 // ConnectionOptions tune [NewConnections]; the zero value works.
 type ConnectionOptions struct {
-	// Max is how many connections there are at once; 0 is 4096. It is less where the
-	// system allows the process fewer files.
+	// Max is the number of connections; 0 is 4096. It is less if the process may open fewer
+	// files.
 	Max int
-	// ClientIP knows the proxies, behind which many clients share an address; nil knows
-	// of none.
+	// ClientIP knows the trusted proxies; nil if there are none.
 	ClientIP *ClientIP
 }
 
 const (
-	// blink is how long a connection may wait for its client in any case: an answer that
-	// is on its way is not cut off.
-	blink = 100 * time.Millisecond
-	// writeBuffer is what the system keeps of an answer that is not read. By itself it
-	// would keep megabytes for each connection.
+	// evictGrace is how long a connection may wait for its client before it can be evicted,
+	// so that an answer in transit is not cut off.
+	evictGrace = 100 * time.Millisecond
+	// writeBuffer is the size of the kernel's send buffer, which otherwise grows to megabytes
+	// for a client that does not read.
 	writeBuffer = 64 << 10
 )
 
-// Connections bounds the connections of a server in a way that slow clients cannot turn
-// into an outage. While there is room nobody is cut: whoever is cut comes again, and
-// costs more than one who waits. Where every place is taken, a newcomer gets the place of
-// one that waits for its client (for a request, the rest of one, or for room to answer):
-// of the network that has the most of these (an IPv4 address, the /64 of an IPv6 one),
-// the one that has waited longest. So many from one address take places from each other,
-// and those at work are never cut. Only while all are at work does a newcomer wait, in
-// the system's queue, until one of them is done.
+// Connections limits the connections of a server so that slow clients cannot block it.
 //
-// It belongs to one server, see [NewServer], and is safe for concurrent use.
+// Connections are evicted only at the limit: an evicted client reconnects, which costs more
+// than letting it idle. A new connection then replaces one that waits for its client (for a
+// request, the rest of one, or to send an answer). It is the longest waiting one of the
+// network with the most of them (an IPv4 address, or an IPv6 /64), so that connections from
+// one address replace each other. Connections with a request in progress are never evicted;
+// if all have one, new connections wait in the kernel's queue.
+//
+// Connections belongs to one server, see [NewServer], and is safe for concurrent use.
 type Connections struct {
 	max   int
 	proxy func(netip.Addr) bool
 
-	mu   sync.Mutex
-	room *sync.Cond
-	open int
-	cut  int64
-	// waiting has those that wait for their client, by network, the one that has waited
-	// longest first. The proxies' are under "".
+	mu      sync.Mutex
+	changes *sync.Cond
+	open    int
+	cut     int64
+	// waiting are the connections that wait for their client, by network, the longest
+	// waiting first. Those of proxies are under "".
 	waiting map[string]*list.List
 	closed  bool
 }
 
-// ConnectionStats are the connections of a process: those that are open, those of them
-// that wait for their client, and those that were cut, since its start, to make room for
-// others.
+// ConnectionStats are the open connections, those of them that wait for their client, and
+// the number of connections evicted since the start.
 type ConnectionStats struct {
 	Open, Waiting int
 	Cut           int64
 }
 
-// NewConnections makes the limits of one server.
 func NewConnections(opts ConnectionOptions) *Connections {
 	if opts.Max <= 0 {
 		opts.Max = 4096
@@ -73,7 +71,7 @@ func NewConnections(opts ConnectionOptions) *Connections {
 	if opts.ClientIP != nil {
 		cs.proxy = opts.ClientIP.trusted
 	}
-	cs.room = sync.NewCond(&cs.mu)
+	cs.changes = sync.NewCond(&cs.mu)
 	return cs
 }
 
@@ -88,31 +86,29 @@ func (cs *Connections) Stats() ConnectionStats {
 	return s
 }
 
-// CutWaiting cuts the connections that have waited for their client for so long, and
-// returns how many there were. A shutdown calls it: nothing is owed to a request that has
-// not arrived.
+// CutWaiting closes the connections that have waited for their client for age, and returns
+// their number. It is for a shutdown.
 func (cs *Connections) CutWaiting(age time.Duration) (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for _, own := range cs.waiting {
 		for own.Len() > 0 && time.Since(longest(own).since) >= age {
-			cs.cutOff(longest(own))
+			cs.evict(longest(own))
 			n++
 		}
 	}
 	return n
 }
 
-// longest is the one that has waited longest.
 func longest(own *list.List) *conn { return own.Front().Value.(*conn) }
 
-// least is whose place a newcomer gets, or nil. The mutex is held.
-func (cs *Connections) least() (c *conn) {
+// evictionCandidate returns the connection to replace, or nil. The mutex is held.
+func (cs *Connections) evictionCandidate() (c *conn) {
 	most := 0
 	for network, own := range cs.waiting {
 		n := own.Len()
 		if network == "" {
-			n = 0 // A proxy has the clients of many.
+			n = 0 // A proxy has many clients.
 		}
 		if c == nil || n > most || n == most && longest(own).since.Before(c.since) {
 			c, most = longest(own), n
@@ -121,7 +117,7 @@ func (cs *Connections) least() (c *conn) {
 	return c
 }
 
-// Listener returns l with the limits. Closing it wakes who waits for room.
+// Listener returns l with the limits.
 func (cs *Connections) Listener(l net.Listener) net.Listener { return &listener{l, cs} }
 
 type listener struct {
@@ -141,14 +137,13 @@ func (l *listener) Close() error {
 	l.of.mu.Lock()
 	l.of.closed = true
 	l.of.mu.Unlock()
-	l.of.look()
+	l.of.wake()
 	return l.Listener.Close()
 }
 
-// admit finds a place for a connection.
+// admit waits until a connection is within the limit.
 func (cs *Connections) admit(raw net.Conn) (net.Conn, error) {
 	if tcp, ok := raw.(*net.TCPConn); ok {
-		// A connection that refuses it has gone.
 		_ = tcp.SetWriteBuffer(writeBuffer)
 	}
 	c := &conn{Conn: raw, of: cs}
@@ -164,43 +159,41 @@ func (cs *Connections) admit(raw net.Conn) (net.Conn, error) {
 			_ = raw.Close()
 			return nil, net.ErrClosed
 		}
-		if c := cs.least(); c != nil {
+		if c := cs.evictionCandidate(); c != nil {
 			age := time.Since(c.since)
-			if age >= blink {
-				cs.cutOff(c)
+			if age >= evictGrace {
+				cs.evict(c)
 				continue
 			}
-			time.AfterFunc(blink-age, cs.look)
+			time.AfterFunc(evictGrace-age, cs.wake)
 		}
-		cs.room.Wait()
+		cs.changes.Wait()
 	}
 	cs.open++
 	cs.wait(c)
 	return c, nil
 }
 
-// look has who waits for room look again.
-func (cs *Connections) look() {
+// wake makes waiting calls of admit check again.
+func (cs *Connections) wake() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	cs.room.Broadcast()
+	cs.changes.Broadcast()
 }
 
-// conn is a connection and whether it waits for its client. What is below network is
-// guarded by the mutex of its Connections.
+// conn is a connection. The mutex of its Connections guards the fields below network.
 type conn struct {
 	net.Conn
 	of      *Connections
 	network string
 
-	// place is where it stands among those that wait, and since when; nil while it is at
-	// work.
+	// place is the element in Connections.waiting, nil while a request is in progress.
 	place *list.Element
 	since time.Time
 	gone  bool
 }
 
-// wait notes that c waits for its client; false when it did already. The mutex is held.
+// wait marks c as waiting for its client; false if it is already. The mutex is held.
 func (cs *Connections) wait(c *conn) bool {
 	if c.gone || c.place != nil {
 		return false
@@ -212,12 +205,11 @@ func (cs *Connections) wait(c *conn) bool {
 	}
 	c.since = time.Now()
 	c.place = own.PushBack(c)
-	// Who waits can be cut to make room.
-	cs.room.Signal()
+	cs.changes.Signal()
 	return true
 }
 
-// work notes that c waits no more. The mutex is held.
+// work marks c as not waiting. The mutex is held.
 func (cs *Connections) work(c *conn) {
 	if c.place == nil {
 		return
@@ -230,7 +222,7 @@ func (cs *Connections) work(c *conn) {
 	}
 }
 
-// end gives the place of c back. The mutex is held.
+// end removes c. The mutex is held.
 func (cs *Connections) end(c *conn) {
 	if c.gone {
 		return
@@ -238,19 +230,17 @@ func (cs *Connections) end(c *conn) {
 	cs.work(c)
 	c.gone = true
 	cs.open--
-	cs.room.Signal()
+	cs.changes.Signal()
 }
 
-// cutOff ends c for others' sake. The server finds that out at its next read or write.
-// The mutex is held.
-func (cs *Connections) cutOff(c *conn) {
+// evict closes c, which the server notices at its next read or write. The mutex is held.
+func (cs *Connections) evict(c *conn) {
 	cs.end(c)
 	cs.cut++
 	_ = c.Conn.Close()
 }
 
-// changed is the server's ConnState. A connection is active from the end of a request's
-// head on.
+// changed is http.Server.ConnState. A connection is active from the end of a request header.
 func (cs *Connections) changed(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*conn)
 	if !ok {
@@ -280,7 +270,6 @@ func (c *conn) works() {
 	c.of.work(c)
 }
 
-// Write waits for a client that does not read.
 func (c *conn) Write(b []byte) (int, error) {
 	if c.waits() {
 		defer c.works()
@@ -297,7 +286,25 @@ func (c *conn) Close() error {
 
 type connKey struct{}
 
-// remember hands the connection to its requests; it is the server's ConnContext.
+// remember is http.Server.ConnContext: requests find their connection.
 func (cs *Connections) remember(ctx context.Context, nc net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, nc)
+}
+
+// NewServer returns an HTTP server with timeouts for slow clients, to be used with
+// connections.Listener. A header has 5 seconds, a body the time of its route or 15 seconds.
+// The whole answer has 30 seconds: the time limit of a request, a database read begun just
+// before it, and sending.
+func NewServer(h http.Handler, connections *Connections, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		ConnState:         connections.changed,
+		ConnContext:       connections.remember,
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
 }

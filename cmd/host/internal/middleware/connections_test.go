@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
-// pipes is a network of its own, in the time of a bubble.
+// pipes is a listener in memory, for synctest.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -41,7 +41,6 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { close(p.closed); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// dial connects from an address.
 func (p *pipes) dial(t *testing.T, address string) net.Conn {
 	t.Helper()
 	client, server := net.Pipe()
@@ -52,7 +51,7 @@ func (p *pipes) dial(t *testing.T, address string) net.Conn {
 	return client
 }
 
-// bounded runs a test against a server with limits, in a bubble.
+// bounded runs a test with a server and its limits in a synctest bubble.
 func bounded(t *testing.T, opts middleware.ConnectionOptions, h http.HandlerFunc,
 	test func(*testing.T, *pipes, *middleware.Connections)) {
 	t.Parallel()
@@ -82,7 +81,7 @@ func bounded(t *testing.T, opts middleware.ConnectionOptions, h http.HandlerFunc
 
 func ok(http.ResponseWriter, *http.Request) {}
 
-// get asks on a connection, and requires an answer.
+// get sends a request and requires an answer.
 func get(t *testing.T, c net.Conn) {
 	t.Helper()
 	_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -94,7 +93,7 @@ func get(t *testing.T, c net.Conn) {
 	synctest.Wait()
 }
 
-// isCut tells whether the server has ended a connection that owes it nothing.
+// isCut reports whether the server has closed a connection.
 func isCut(t *testing.T, c net.Conn) bool {
 	t.Helper()
 	if c.SetReadDeadline(time.Now().Add(time.Millisecond)) != nil {
@@ -105,9 +104,7 @@ func isCut(t *testing.T, c net.Conn) bool {
 	return err == io.EOF
 }
 
-// Slow clients fill every place, and the next one is served all the same: who has waited
-// longest goes.
-func TestFullOfSlowClients(t *testing.T) {
+func TestConnections_EvictsLongestWaiting(t *testing.T) {
 	bounded(t, middleware.ConnectionOptions{Max: 4}, ok, func(t *testing.T, n *pipes, connections *middleware.Connections) {
 		var slow []net.Conn
 		for range 4 {
@@ -127,9 +124,8 @@ func TestFullOfSlowClients(t *testing.T) {
 	})
 }
 
-// While every place is at work nobody is cut, and a newcomer waits for the first to be
-// done.
-func TestFullOfWork(t *testing.T) {
+// A new connection waits until a request ends.
+func TestConnections_NeverEvictsRequestsInProgress(t *testing.T) {
 	release := make(chan struct{})
 	bounded(t, middleware.ConnectionOptions{Max: 2}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/work" {
@@ -165,10 +161,9 @@ func TestFullOfWork(t *testing.T) {
 	})
 }
 
-// Where every place is taken, many of one network take places from each other, of IPv6
-// too, and one of another keeps its own, however long it has been silent. A proxy that is
-// trusted keeps its own as well.
-func TestSlowClientsOfOneNetwork(t *testing.T) {
+// Connections of one network, of IPv6 too, replace each other; those of another network and
+// of a trusted proxy stay.
+func TestConnections_EvictsFromLargestNetwork(t *testing.T) {
 	bounded(t, middleware.ConnectionOptions{Max: 5, ClientIP: middleware.NewClientIP(1, nil)}, ok,
 		func(t *testing.T, n *pipes, connections *middleware.Connections) {
 			proxy := []net.Conn{n.dial(t, "10.0.0.1"), n.dial(t, "10.0.0.1")}
@@ -190,8 +185,7 @@ func TestSlowClientsOfOneNetwork(t *testing.T) {
 		})
 }
 
-// The proxy's connections go too, where nobody else's are left.
-func TestProxiesAlone(t *testing.T) {
+func TestConnections_EvictsProxiesLast(t *testing.T) {
 	bounded(t, middleware.ConnectionOptions{Max: 2, ClientIP: middleware.NewClientIP(1, nil)}, ok,
 		func(t *testing.T, n *pipes, connections *middleware.Connections) {
 			var all []net.Conn
@@ -205,9 +199,8 @@ func TestProxiesAlone(t *testing.T) {
 		})
 }
 
-// A body that dribbles in, and an answer that is not read, wait for their client; a
-// handler that has all it asked for does not.
-func TestWhatCountsAsWaiting(t *testing.T) {
+// A slow body and an unread answer are waits for the client; a running handler is not.
+func TestConnections_WaitingForClient(t *testing.T) {
 	working := make(chan struct{})
 	bounded(t, middleware.ConnectionOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

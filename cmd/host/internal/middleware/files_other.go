@@ -4,6 +4,5 @@ package middleware
 
 import "math"
 
-// spareFiles is how many files the process may have open for clients: no limit of the
-// system's is known here.
+// spareFiles is the number of files that the process may open for clients.
 func spareFiles() int { return math.MaxInt32 }

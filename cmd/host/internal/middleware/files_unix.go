@@ -7,12 +7,11 @@ import (
 	"syscall"
 )
 
-// keptFiles are for what is no client's: the pool, calls to Stripe, the log, and
-// connections that are about to be refused.
+// keptFiles are left for the database pool, calls to Stripe and the log.
 const keptFiles = 256
 
-// spareFiles is how many files the process may have open for clients. Go raises the limit
-// to the most that is allowed when a program starts.
+// spareFiles is the number of files that the process may open for clients. Go raises the
+// soft limit at the start.
 func spareFiles() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > math.MaxInt32 {

@@ -1,16 +1,20 @@
 package middleware_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -18,7 +22,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
-// logBook collects JSON lines; it is safe for concurrent use.
+// logBook collects JSON lines.
 type logBook struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -72,7 +76,7 @@ func do(t *testing.T, method, url string, header map[string]string) (*http.Respo
 	return res, string(body)
 }
 
-func TestRequestID(t *testing.T) {
+func TestHandler_RequestID(t *testing.T) {
 	t.Parallel()
 	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, middleware.RequestID(r.Context()))
@@ -97,7 +101,7 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-func TestAccessLine(t *testing.T) {
+func TestAccessLog_Line(t *testing.T) {
 	t.Parallel()
 	server, book := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		middleware.SetRoute(r.Context(), "/things/{id}")
@@ -119,7 +123,7 @@ func TestAccessLine(t *testing.T) {
 	}, line, "the query, with its token, is not logged")
 }
 
-func TestPanicIsOneFailedRequest(t *testing.T) {
+func TestHandler_RecoversFromPanic(t *testing.T) {
 	t.Parallel()
 	stats := &middleware.Stats{}
 	server, book := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -157,14 +161,14 @@ func TestPanicIsOneFailedRequest(t *testing.T) {
 	for _, line := range book.lines(t) {
 		if line["msg"] == "panic" {
 			panics++
-			require.Contains(t, line["stack"], "edge_test.go")
+			require.Contains(t, line["stack"], "middleware_test.go")
 			require.NotEmpty(t, line["request_id"])
 		}
 	}
 	require.Equal(t, 2, panics, "a cut on purpose is not reported as a panic")
 }
 
-func TestHeaders(t *testing.T) {
+func TestHandler_SecurityHeaders(t *testing.T) {
 	t.Parallel()
 	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	server, _ := serve(t, ok, middleware.Options{FormTargets: []string{"http://127.0.0.1:3000"}})
@@ -184,7 +188,7 @@ func TestHeaders(t *testing.T) {
 	require.Equal(t, "max-age=63072000", res.Header.Get("Strict-Transport-Security"))
 }
 
-func TestPostsFromOtherSites(t *testing.T) {
+func TestHandler_RefusesCrossOriginPosts(t *testing.T) {
 	t.Parallel()
 	server, _ := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
 		middleware.Options{Exempt: []string{"POST /webhook"}, TrustedOrigins: []string{"https://booking.example.com"}})
@@ -210,7 +214,7 @@ func TestPostsFromOtherSites(t *testing.T) {
 	}
 }
 
-func TestTimeLimitEndsTheContext(t *testing.T) {
+func TestHandler_TimeoutEndsContext(t *testing.T) {
 	t.Parallel()
 	server, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
@@ -220,7 +224,7 @@ func TestTimeLimitEndsTheContext(t *testing.T) {
 	require.Equal(t, context.DeadlineExceeded.Error(), body)
 }
 
-func TestConstructorFailsClosed(t *testing.T) {
+func TestHandler_RequiresOptions(t *testing.T) {
 	t.Parallel()
 	_, err := middleware.Handler(http.NotFoundHandler(), middleware.Options{})
 	require.Error(t, err)
@@ -230,8 +234,7 @@ func TestConstructorFailsClosed(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A client that hangs up is not counted as a failure of the host.
-func TestClientHangsUp(t *testing.T) {
+func TestAccessLog_ClientDisconnected(t *testing.T) {
 	t.Parallel()
 	stats := &middleware.Stats{}
 	arrived, left := make(chan struct{}), make(chan struct{})
@@ -251,4 +254,83 @@ func TestClientHangsUp(t *testing.T) {
 	server.Close() // Waits for the handler, and its line.
 	require.Zero(t, stats.ServerErrors())
 	require.Equal(t, true, book.lines(t)[0]["cut"])
+}
+
+func TestLimits_BodyTimeAndSize(t *testing.T) {
+	limits := middleware.Limits{Body: 8, Read: 2 * time.Second, Time: 3 * time.Second}
+	var failed error
+	var ended time.Duration
+	route := func(w http.ResponseWriter, r *http.Request) {
+		limits.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			began := time.Now()
+			if _, failed = io.ReadAll(r.Body); failed != nil {
+				w.WriteHeader(http.StatusBadRequest)
+			}
+			if r.URL.Path == "/hang" {
+				<-r.Context().Done()
+				ended = time.Since(began)
+			}
+		}), w, r)
+	}
+	bounded(t, middleware.ConnectionOptions{}, route, func(t *testing.T, n *pipes, _ *middleware.Connections) {
+		ask := func(request string, rest ...string) int {
+			c := n.dial(t, "192.0.2.1")
+			defer c.Close()
+			go func() { _, _ = io.WriteString(c, request) }()
+			for _, more := range rest {
+				go func() {
+					time.Sleep(1500 * time.Millisecond)
+					_, _ = io.WriteString(c, more)
+				}()
+			}
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			require.NoError(t, err)
+			synctest.Wait()
+			return res.StatusCode
+		}
+		require.Equal(t, 200, ask("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n12345678"))
+		require.NoError(t, failed)
+
+		require.Equal(t, 400, ask("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n123456789"))
+		var tooLarge *http.MaxBytesError
+		require.True(t, errors.As(failed, &tooLarge), "%v", failed)
+
+		began := time.Now()
+		require.Equal(t, 400, ask("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n1", "2"))
+		require.ErrorIs(t, failed, os.ErrDeadlineExceeded, "a byte now and then gains no time")
+		require.GreaterOrEqual(t, time.Since(began), 2*time.Second)
+		require.Less(t, time.Since(began), 3*time.Second)
+
+		for _, request := range []string{
+			"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n", "POST /hang HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1",
+		} {
+			ask(request)
+			require.Equal(t, 3*time.Second, ended, "the time for a body is not the time for the work")
+		}
+	})
+}
+
+// A slow header is cut after five seconds, a large one at once.
+func TestNewServer_HeaderLimits(t *testing.T) {
+	bounded(t, middleware.ConnectionOptions{}, ok, func(t *testing.T, n *pipes, _ *middleware.Connections) {
+		c := n.dial(t, "192.0.2.1")
+		began := time.Now()
+		go func() {
+			for _, err := io.WriteString(c, "GET / HTTP/1.1\r\nX-Slow: "); err == nil; _, err = io.WriteString(c, "x") {
+				time.Sleep(time.Second)
+			}
+		}()
+		_, err := http.ReadResponse(bufio.NewReader(c), nil)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		require.Equal(t, 5*time.Second, time.Since(began))
+
+		large := n.dial(t, "192.0.2.1")
+		go func() {
+			_, _ = io.WriteString(large, "GET / HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("x", 64<<10)+
+				"\r\n\r\n")
+		}()
+		res, err := http.ReadResponse(bufio.NewReader(large), nil)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, res.StatusCode)
+	})
 }

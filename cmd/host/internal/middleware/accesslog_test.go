@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -15,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
-// flooded is a host whose /webhook answers what the test says, and its log.
+// flooded returns a function that sends requests to /webhook, which answers *status.
 func flooded(t *testing.T, status *int) (flood func(n int, address string), book *logBook) {
 	t.Helper()
 	book = &logBook{}
@@ -34,9 +35,8 @@ func flooded(t *testing.T, status *int) (flood func(n int, address string), book
 	}, book
 }
 
-// A flood of forged deliveries has two lines a minute and address: its first, and how
-// many more there were. What is not refused has its line.
-func TestRefusedRequestsAreCounted(t *testing.T) {
+// A flood has two lines per minute and address: the first, and the number of the others.
+func TestAccessLog_CountsRefusedRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		status := http.StatusBadRequest
@@ -64,8 +64,7 @@ func TestRefusedRequestsAreCounted(t *testing.T) {
 	})
 }
 
-// Whatever number of addresses an attacker has, lines and memory are bounded.
-func TestRefusedRequestsOfManyAddresses(t *testing.T) {
+func TestAccessLog_RefusedRequestsOfManyAddresses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		status := http.StatusBadRequest
@@ -85,9 +84,8 @@ func TestRefusedRequestsOfManyAddresses(t *testing.T) {
 	})
 }
 
-// A terminal that shows the log is not told anything by it, in either of the two ways to
-// begin a command.
-func TestLogWriter(t *testing.T) {
+// Both encodings of the terminal's command introducer are escaped.
+func TestLogWriter_EscapesControlCharacters(t *testing.T) {
 	t.Parallel()
 	book := &logBook{}
 	logger := slog.New(slog.NewJSONHandler(middleware.LogWriter(book), nil))
@@ -98,4 +96,41 @@ func TestLogWriter(t *testing.T) {
 		require.NotContains(t, book.buf.String(), never)
 	}
 	require.Equal(t, strings.TrimSuffix(said, "\xc2")+"\ufffd", book.lines(t)[0]["said"], "the JSON says the same")
+}
+
+// Each request is reported once, with its route; an error after a disconnect has no status.
+func TestStats_OnAnswer(t *testing.T) {
+	t.Parallel()
+	var told []middleware.Answered
+	stats := &middleware.Stats{}
+	stats.OnAnswer(func(a middleware.Answered) {
+		require.GreaterOrEqual(t, a.Took, time.Duration(0))
+		a.Took = 0
+		told = append(told, a)
+	})
+	h, err := middleware.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/cut" {
+			panic(http.ErrAbortHandler)
+		}
+		middleware.SetRoute(r.Context(), "/things/{id}")
+		if r.URL.Path == "/things/2" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}), middleware.Options{Logger: slog.New(slog.DiscardHandler), ClientIP: middleware.NewClientIP(0, nil), Stats: stats})
+	require.NoError(t, err)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, r := range []*http.Request{
+		httptest.NewRequest(http.MethodGet, "/things/1", nil), httptest.NewRequest(http.MethodGet, "/things/2", nil),
+		httptest.NewRequest(http.MethodGet, "/things/2", nil).WithContext(gone),
+	} {
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	require.Panics(t, func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/cut", nil)) })
+	const route = "/things/{id}"
+	require.Equal(t, []middleware.Answered{
+		{Route: route, Method: "GET", Status: 200}, {Route: route, Method: "GET", Status: 500},
+		{Route: route, Method: "GET"}, {Method: "GET"},
+	}, told)
+	require.EqualValues(t, 1, stats.ServerErrors())
 }

@@ -1,0 +1,284 @@
+package middleware
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/booking-platform/booking-platform/internal/ratelimit"
+	"github.com/google/uuid"
+)
+
+// Options tune [Handler]; ClientIP and Logger are required.
+type Options struct {
+	// Logger gets one line for each request.
+	Logger   *slog.Logger
+	ClientIP *ClientIP
+	// Timeout ends the context of a request; 0 is 15 seconds. Handlers must return when
+	// their context ends.
+	Timeout time.Duration
+	// HSTS sets Strict-Transport-Security, for two years.
+	HSTS bool
+	// FormTargets are origins other than https to which the redirect after a form may
+	// lead.
+	FormTargets []string
+	// TrustedOrigins may post from a browser, as the origin of the request itself may. The
+	// public URL is one, because a proxy may change scheme and host.
+	TrustedOrigins []string
+	// Exempt are patterns of http.ServeMux without protection against cross-origin posts,
+	// such as "POST /webhook".
+	Exempt []string
+	// Private are prefixes of secrets in paths, such as "/calendar/", or "token=", which
+	// is in the path if a question mark was escaped. The access log leaves out the rest.
+	Private []string
+	// Counted are routes, as [SetRoute] names them, that may be flooded with invalid
+	// requests, such as "/webhook". Of their 4xx answers the access log has the first per
+	// client and minute, and then the number of the others.
+	Counted []string
+	// Stats counts answers; nil counts nothing.
+	Stats *Stats
+}
+
+// Handler wraps the routes. From the outside in: state of the connection, request id,
+// access log, recovery from panics, headers, time limit, protection against cross-origin
+// posts.
+func Handler(next http.Handler, opts Options) (http.Handler, error) {
+	if opts.Logger == nil || opts.ClientIP == nil {
+		return nil, errors.New("middleware: a logger and a client address are required")
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = 15 * time.Second
+	}
+	if opts.Stats == nil {
+		opts.Stats = &Stats{}
+	}
+	protected, err := crossOrigin(next, opts)
+	if err != nil {
+		return nil, err
+	}
+	h := timeLimit(protected, opts.Timeout)
+	h = headers(h, opts)
+	h = recovered(h, opts.Logger)
+	h = accessLog(h, opts)
+	return trackClientWait(requestID(h)), nil
+}
+
+func timeLimit(next http.Handler, limit time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), limit)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+type requestKey struct{}
+
+// request is the data of one request; route and user are set by handlers.
+type request struct{ id, clientIP, route, user string }
+
+// requestID uses the client's X-Request-Id if it is well formed.
+func requestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-Id")
+		if !wellFormed(id) {
+			id = newID()
+		}
+		w.Header().Set("X-Request-Id", id)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, &request{id: id})))
+	})
+}
+
+// newID returns ids that sort by time.
+func newID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return ""
+	}
+	return id.String()
+}
+
+// wellFormed accepts 8 to 64 letters, digits, dots, dashes and underscores.
+func wellFormed(id string) bool {
+	if len(id) < 8 || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && c != '.' && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func from(ctx context.Context) *request {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r
+	}
+	return &request{}
+}
+
+// RequestID returns the id of the request of ctx, or "".
+func RequestID(ctx context.Context) string { return from(ctx).id }
+
+// Address returns the client's address, or "" without a request.
+func Address(ctx context.Context) string { return from(ctx).clientIP }
+
+// Network returns the network that limits count the client by: its address, or its /64 for
+// IPv6; see [ratelimit.Network]. It is "" without a request.
+func Network(ctx context.Context) string { return ratelimit.Network(from(ctx).clientIP) }
+
+// SetRoute sets the route for the access log. Call it in the goroutine of the request.
+func SetRoute(ctx context.Context, route string) { from(ctx).route = route }
+
+// SetUser sets the id of the user for the access log. Call it in the goroutine of the
+// request.
+func SetUser(ctx context.Context, id string) { from(ctx).user = id }
+
+// recovered answers 500 after a panic. If the answer has begun, it closes the connection, so
+// that the client does not take the answer for complete.
+func recovered(next http.Handler, logger *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			logger.LogAttrs(r.Context(), slog.LevelError, "panic",
+				slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+			if a, ok := w.(*responseRecorder); ok && a.status != 0 {
+				panic(http.ErrAbortHandler)
+			}
+			w.Header().Del("Content-Length")
+			WriteError(w, r, http.StatusInternalServerError, "internal", nil)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Limits are the limits of a route.
+type Limits struct {
+	// Body is the largest body, in bytes.
+	Body int64
+	// Read is how long the whole body may take to arrive.
+	Read time.Duration
+	// Time ends the request's context, if Options.Timeout is not shorter.
+	Time time.Duration
+}
+
+// Serve calls next within the limits. Reading a body that is too large fails with
+// *http.MaxBytesError, one that is too slow with os.ErrDeadlineExceeded.
+func (l Limits) Serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), l.Time)
+	defer cancel()
+	r = r.WithContext(ctx)
+	if r.Body != http.NoBody {
+		r.Body = http.MaxBytesReader(w, r.Body, l.Body)
+		// The server resets the deadline after the body. A writer without a connection
+		// returns an error and has the limit of the server.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(l.Read))
+	}
+	next.ServeHTTP(w, r)
+}
+
+// headers sets security headers; a handler may replace them. form-action allows any https
+// address, because Chrome applies it to the redirect after a form, and Stripe's page may
+// have a custom domain.
+func headers(next http.Handler, opts Options) http.Handler {
+	targets := strings.Join(append([]string{"'self'", "https:"}, opts.FormTargets...), " ")
+	csp := "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action " + targets
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", csp)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		// Owner tokens are in the query.
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if opts.HSTS {
+			h.Set("Strict-Transport-Security", "max-age=63072000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// crossOrigin refuses requests that a browser sends from another site, except reads.
+func crossOrigin(next http.Handler, opts Options) (http.Handler, error) {
+	protection := http.NewCrossOriginProtection()
+	for _, origin := range opts.TrustedOrigins {
+		if err := protection.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("middleware: trust an origin: %w", err)
+		}
+	}
+	for _, pattern := range opts.Exempt {
+		protection.AddInsecureBypassPattern(pattern)
+	}
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		WriteError(w, r, http.StatusForbidden, "cross_origin", nil)
+	}))
+	return protection.Handler(next), nil
+}
+
+// problem is the body of a JSON error, as in package api.
+type problem struct {
+	Error     string            `json:"error"`
+	RequestID string            `json:"requestId"`
+	Fields    map[string]string `json:"fields,omitempty"`
+}
+
+// WriteError answers with a JSON error: a code, the request id, and problems by field.
+func WriteError(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string) {
+	// Strings always encode.
+	body, _ := json.Marshal(problem{Error: code, RequestID: RequestID(r.Context()), Fields: fields})
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// trackClientWait marks the connection of a request while it waits for its client: from the
+// first read of the body to its end, and while the answer is sent.
+func trackClientWait(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := r.Context().Value(connKey{}).(*conn)
+		if !ok {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if r.Body != http.NoBody {
+			r = r.WithContext(r.Context())
+			r.Body = &body{ReadCloser: r.Body, conn: c}
+		}
+		next.ServeHTTP(w, r)
+		// The server now reads the rest of the body and sends the answer.
+		c.waits()
+	})
+}
+
+type body struct {
+	io.ReadCloser
+	conn    *conn
+	reading bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if !b.reading {
+		b.reading = true
+		b.conn.waits()
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.conn.works()
+	}
+	return n, err
+}
