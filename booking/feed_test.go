@@ -149,7 +149,7 @@ func TestFeed_DropsFarthestBookings(t *testing.T) {
 	add := func(past, ahead int) {
 		exec(t, db, `
 			INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, reference)
-			SELECT gen_random_uuid(), $1::uuid, '{[1,2)}', 1, s, s, 'confirmed', setCapacity(s), 0, 'eur', n::text
+			SELECT gen_random_uuid(), $1::uuid, '{[1,2)}', 1, s, s, 'confirmed', lower(s), 0, 'eur', n::text
 			FROM generate_series(-$2::integer, $3::integer - 1) n,
 				LATERAL (SELECT tstzrange(now() + (n + 0.5) * interval '1 hour', now() + (n + 1.5) * interval '1 hour')) AS t(s)`, r.ID, past, ahead)
 	}

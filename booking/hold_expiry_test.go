@@ -152,7 +152,7 @@ func TestHold_ExpiresAtSlotStart(t *testing.T) {
 		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines WHERE booking_id = $1::uuid AND due_at = $2::timestamptz`,
 			held.ID, slot(-3)), "the sweep releases it when it ends")
 		require.Zero(t,
-			count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE hold_expires_at > setCapacity(during)`))
+			count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE hold_expires_at > lower(during)`))
 
 		confirmed, err := store.Confirm(t.Context(), far.ID)
 		require.NoError(t, err)

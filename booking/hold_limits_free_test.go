@@ -20,7 +20,7 @@ func free(r *booking.Resource) { r.Price.Minor = 0 }
 // upcomingFreeSQL counts the bookings that are free of charge and have not begun.
 const upcomingFreeSQL = `
 SELECT count(*) FROM booking_platform.bookings
-WHERE status = 'confirmed' AND amount_minor = 0 AND setCapacity(during) > statement_timestamp()`
+WHERE status = 'confirmed' AND amount_minor = 0 AND lower(during) > statement_timestamp()`
 
 // They count as open holds do, by e-mail and by client, until they are cancelled or
 // begin.

@@ -323,7 +323,7 @@ func TestHold_RandomUnits(t *testing.T) {
 	for n := range 20 {
 		hold(t, store, request(slot(n)))
 	}
-	require.Greater(t, count(t, db, `SELECT count(DISTINCT setCapacity(units)) FROM booking_platform.bookings`), 10)
+	require.Greater(t, count(t, db, `SELECT count(DISTINCT lower(units)) FROM booking_platform.bookings`), 10)
 	req := request(slot(30))
 	req.Party = 9999
 	hold(t, store, req)

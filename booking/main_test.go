@@ -133,7 +133,7 @@ WHERE (a.status IN ('pending', 'confirmed') OR a.status IN ('completed', 'no_sho
 const oversold = `
 SELECT count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
 WHERE b.status IN ('pending', 'confirmed') AND (
-    NOT b.units <@ int4range(1, r.capacity + 1) OR b.party <> (SELECT sum(upper(u) - setCapacity(u)) FROM unnest(b.units) AS u)
+    NOT b.units <@ int4range(1, r.capacity + 1) OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u)
 )`
 
 func requireInvariants(t testing.TB, db booking.Querier) {
@@ -187,7 +187,7 @@ WHERE c.last AND b.status IS DISTINCT FROM c.to_status
 UNION ALL
 SELECT m.booking_id || ': moved from ' || COALESCE(m.from_start::text, 'nowhere') || ' to ' || COALESCE(m.to_start::text, 'nowhere')
 FROM moves m JOIN booking_platform.bookings b ON b.id = m.booking_id
-WHERE m.from_start IS NULL OR m.to_start IS NULL OR m.from_start <> m.before OR m.last AND m.to_start <> setCapacity(b.during)`
+WHERE m.from_start IS NULL OR m.to_start IS NULL OR m.from_start <> m.before OR m.last AND m.to_start <> lower(b.during)`
 
 func requireHistory(t testing.TB, db booking.Querier) {
 	t.Helper()

@@ -181,9 +181,9 @@ func (w *world) past(a act) time.Duration {
 
 const begin = `
 UPDATE booking_platform.bookings b SET
-    during = tstzrange(setCapacity(b.during) - make_interval(secs => $2::bigint), upper(b.during) - make_interval(secs => $2::bigint)),
-    blocked = tstzrange(setCapacity(b.blocked) - make_interval(secs => $2::bigint), upper(b.blocked) - make_interval(secs => $2::bigint))
-WHERE b.id = $1::uuid AND b.status = 'confirmed' AND b.kind = 'booking' AND setCapacity(b.during) > statement_timestamp()`
+    during = tstzrange(lower(b.during) - make_interval(secs => $2::bigint), upper(b.during) - make_interval(secs => $2::bigint)),
+    blocked = tstzrange(lower(b.blocked) - make_interval(secs => $2::bigint), upper(b.blocked) - make_interval(secs => $2::bigint))
+WHERE b.id = $1::uuid AND b.status = 'confirmed' AND b.kind = 'booking' AND lower(b.during) > statement_timestamp()`
 
 const expireBothSQL = `
 WITH b AS (

@@ -55,7 +55,7 @@ func fillYear(t *testing.T, db *sql.DB) booking.Resource {
 		INSERT INTO booking_platform.bookings (
 			id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, reference
 		)
-		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'confirmed', setCapacity(s), 0, 'eur', 'order ' || n
+		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'confirmed', lower(s), 0, 'eur', 'order ' || n
 		FROM booking_platform.resources r, generate_series(1, 4000) n,
 			LATERAL (SELECT tstzrange(now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour')) AS t(s)`)
 	exec(t, db, `
@@ -177,7 +177,7 @@ func feedReadsIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	exec(t, db, `ALTER TABLE booking_platform.bookings SET (autovacuum_enabled = false)`)
 	exec(t, db, `
 		INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency)
-		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'cancelled', setCapacity(s), 0, 'eur'
+		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'cancelled', lower(s), 0, 'eur'
 		FROM booking_platform.resources r, generate_series(1, 1000) n,
 			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`)
 	// Sequential access and a sort is fine where there are fewer rows than the limit.

@@ -27,7 +27,7 @@ func maxUnitsInUse(t testing.TB, db *sql.DB, start time.Time) int {
 	return count(t, db, `
 SELECT COALESCE(max(n), 0) FROM (
     SELECT (
-        SELECT sum(b.party) FROM booking_platform.bookings b WHERE b.active AND b.blocked @> greatest(setCapacity(a.blocked), $1::timestamptz)
+        SELECT sum(b.party) FROM booking_platform.bookings b WHERE b.active AND b.blocked @> greatest(lower(a.blocked), $1::timestamptz)
     ) AS n
     FROM booking_platform.bookings a
     WHERE a.active AND a.blocked && tstzrange($1::timestamptz, $1::timestamptz + interval '1 hour', '[)')

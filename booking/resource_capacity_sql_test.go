@@ -61,7 +61,7 @@ func TestHold_CapacityLoweredBySQL(t *testing.T) {
 				req := request(slot(0))
 				req.Party = 1
 				b := holdOnUnits(t, db, store, req, units)
-				exec(t, db, `UPDATE booking_platform.bookings SET party = (SELECT sum(upper(u) - setCapacity(u)) FROM unnest(units) AS u)
+				exec(t, db, `UPDATE booking_platform.bookings SET party = (SELECT sum(upper(u) - lower(u)) FROM unnest(units) AS u)
 					WHERE id = $1::uuid`, b.ID)
 			}
 			lowerBySQL(t, db, c.capacity)

@@ -281,7 +281,7 @@ func TestLowerCapacity_ListedSlotsCanBeHeld(t *testing.T) {
 		}
 		most := count(t, db, `
 			SELECT max(heads) FROM (
-				SELECT (SELECT sum(o.party) FROM booking_platform.bookings o WHERE o.active AND o.resource_id = b.resource_id AND o.blocked @> setCapacity(b.blocked)) AS heads
+				SELECT (SELECT sum(o.party) FROM booking_platform.bookings o WHERE o.active AND o.resource_id = b.resource_id AND o.blocked @> lower(b.blocked)) AS heads
 				FROM booking_platform.bookings b WHERE b.active AND b.resource_id = $1::uuid
 			) x`, r.ID)
 		var small *booking.CapacityError
