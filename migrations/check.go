@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // Querier is what [Check] and [Status] read through: *sql.DB, *sql.Tx, *sql.Conn and
@@ -91,7 +93,7 @@ func Status(ctx context.Context, q Querier, sets Set) ([]Migration, error) {
 func applied(ctx context.Context, q Querier) (map[string]int, error) {
 	versions := map[string]int{}
 	rows, err := q.QueryContext(ctx, versionsSQL)
-	if state := sqlState(err); state == "42P01" || state == "3F000" {
+	if state := pg.SQLState(err); state == "42P01" || state == "3F000" {
 		return versions, nil
 	}
 	if err != nil {
@@ -110,13 +112,4 @@ func applied(ctx context.Context, q Querier) (map[string]int, error) {
 		return nil, fmt.Errorf("migrations: read versions: %w", err)
 	}
 	return versions, nil
-}
-
-// sqlState reads the SQLSTATE of a database error from any driver; "" when there is none.
-func sqlState(err error) string {
-	var s interface{ SQLState() string }
-	if errors.As(err, &s) {
-		return s.SQLState()
-	}
-	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/pressly/goose/v3"
 )
 
@@ -87,11 +88,11 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 		err = &Error{
 			File:      path.Join(name, path.Base(partial.Failed.Source.Path)),
 			Statement: seen.last(),
-			SQLState:  sqlState(partial.Err),
+			SQLState:  pg.SQLState(partial.Err),
 			Partial:   partial.Failed.Source != nil && !transactional(folder, partial.Failed.Source.Path),
 			Err:       partial.Err,
 		}
-	} else if sqlState(err) == missingRight {
+	} else if pg.SQLState(err) == missingRight {
 		// goose could not make or read the set's table of versions: the schema is there,
 		// made by another role.
 		err = &Error{File: name, SQLState: missingRight, Err: err}
@@ -143,7 +144,7 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("migrations: create the schema: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx, schemaCreateSQL); err != nil {
-		return &Error{File: schemaFile, Statement: schemaCreateSQL, SQLState: sqlState(err), Err: err}
+		return &Error{File: schemaFile, Statement: schemaCreateSQL, SQLState: pg.SQLState(err), Err: err}
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("migrations: create the schema: %w", err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/internal/pg"
@@ -223,6 +224,13 @@ func TestWrites_SuspensionEnds(t *testing.T) {
 	require.NoError(t, db.Close())
 	require.ErrorIs(t, insert(t.Context(), db, 3), pg.ErrSuspended,
 		"a database that does not answer ends no suspension")
+}
+
+func TestSQLState(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "42P01", pg.SQLState(fmt.Errorf("list: %w", &pq.Error{Code: "42P01"})))
+	require.Empty(t, pg.SQLState(errors.New("no database's")))
+	require.Empty(t, pg.SQLState(nil))
 }
 
 func TestConnectionLost(t *testing.T) {
