@@ -25,7 +25,7 @@ func run(t *testing.T, environ map[string]string, stdin string, args ...string) 
 	return status, out.String(), err.String()
 }
 
-// commands are all commands, with the words that are typed to run them.
+// commands returns all commands by the words that run them.
 func commands(cmd *cobra.Command, path ...string) map[string]*cobra.Command {
 	all := map[string]*cobra.Command{strings.Join(path, " "): cmd}
 	for _, sub := range cmd.Commands() {

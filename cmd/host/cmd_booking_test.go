@@ -11,8 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// M3: what host booking renew-links prints. Links are shown for bookings that are named,
-// and for many only on request.
+// M3: links are printed for bookings named by id, and for others only with --links.
 func TestRenewLinks_NamedAndMany(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "SESSION_SECRET": oldSecret, "DATA_DIR": t.TempDir()}

@@ -19,18 +19,17 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A payment that came to something else than one booking that is confirmed and paid for,
-// one payment and one row of the ledger is a problem, whichever of them it is. What was
-// booked is cancelled all the same, and paid back.
+// A test payment must lead to one confirmed and paid booking, one payment and one ledger
+// row; anything else is a problem. The booking is cancelled and refunded in any case.
 func TestDoctorPay_CountsDiffer(t *testing.T) {
 	t.Parallel()
 	const another = `INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, stripe_session_id, outcome)
 		SELECT 'host', 'evt_another', type, stripe_session_id, 'processed' FROM booking_platform.payment_events WHERE type = 'checkout.session.completed'`
 	for name, c := range map[string]struct {
-		// was and is are what the answer about the booking says, once it is confirmed.
+		// was is replaced by is in the answer about the confirmed booking.
 		was, is string
-		// plant changes the database once the booking is seen confirmed, and mend changes
-		// it back before it is cancelled.
+		// plant changes the database once the booking is confirmed; mend reverts it before
+		// the booking is cancelled.
 		plant, mend string
 		want        doctor.Name
 		says        string
@@ -87,8 +86,8 @@ func TestDoctorPay_CountsDiffer(t *testing.T) {
 	}
 }
 
-// meddling stands in front of a host: it changes what is said of a booking, and does
-// something before one is cancelled.
+// meddling is a proxy in front of a host: seen changes answers about a booking, and
+// cancelling is called before a booking is cancelled.
 func meddling(t *testing.T, host string, seen func([]byte) []byte, cancelling func()) string {
 	t.Helper()
 	target, err := url.Parse(host)
@@ -124,8 +123,7 @@ func execute(t *testing.T, db *sql.DB, query string) {
 	}
 }
 
-// What is paid for and does not become confirmed is a problem, however long a person has
-// for paying.
+// A paid booking that is not confirmed is a problem, whatever --wait allows.
 func TestDoctorPay_BookingStaysPending(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}

@@ -24,7 +24,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// examined runs `host doctor -json` and returns its findings by name.
+// examined runs `host doctor --json` and returns its findings by name.
 func examined(t *testing.T, environ map[string]string,
 	args ...string) (status int, found map[doctor.Name]doctor.Finding, stderr string) {
 	t.Helper()
@@ -49,9 +49,8 @@ func amiss(found map[doctor.Name]doctor.Finding) map[doctor.Name]doctor.Level {
 	return all
 }
 
-// Who has configured nothing is told that nothing is wrong, and nothing is made. The
-// metrics are off, because at their default address there may be a host of who runs the
-// tests.
+// Without any configuration there is no problem, and nothing is created. Metrics are off,
+// because another host may use their default address on this machine.
 func TestDoctor_NothingConfigured(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
@@ -63,7 +62,7 @@ func TestDoctor_NothingConfigured(t *testing.T) {
 	require.NoDirExists(t, data)
 }
 
-// What would not start is told whole, with everything else that can be asked.
+// A configuration that cannot start is reported in full, and the other checks are made.
 func TestDoctor_BadConfiguration(t *testing.T) {
 	t.Parallel()
 	status, stdout, stderr := command(t, map[string]string{
@@ -86,8 +85,7 @@ func TestDoctor_BadConfiguration(t *testing.T) {
 	require.NotContains(t, stdout+stderr, "hunter2")
 }
 
-// Beside a running host on its own Postgres, what is in it is examined, and nothing has
-// changed afterwards.
+// Beside a running host on its own Postgres, doctor checks its data and changes nothing.
 func TestDoctor_BesideRunningHost(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir(), "METRICS_ADDR": "off"}
@@ -104,8 +102,7 @@ func TestDoctor_BesideRunningHost(t *testing.T) {
 	require.Zero(t, h.count("bookings"))
 }
 
-// A server that accepts and says nothing is a finding in bounded time, and the others are
-// made.
+// A server that accepts connections and never answers is a finding in bounded time.
 func TestDoctor_FrozenDatabase(t *testing.T) {
 	t.Parallel()
 	frozen, through := newDBProxy(t, testdb.URL(t))
@@ -131,8 +128,7 @@ func TestDoctorBase_HealthyAndUnreachable(t *testing.T) {
 	require.Len(t, found, 1)
 }
 
-// Each fault of what stands in front of a host, or of the host, is found by the finding
-// that is meant.
+// Each fault of a host, or of a proxy in front of it, leads to its own finding.
 func TestDoctorBase_EachFault(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -144,7 +140,7 @@ func TestDoctorBase_EachFault(t *testing.T) {
 	for name, c := range map[string]struct {
 		path   string
 		answer http.HandlerFunc
-		// drop is a header that gets lost, and cut a part of the cookie.
+		// drop is a header that is removed, and cut a part of the cookie.
 		drop, cut string
 		want      doctor.Name
 		level     doctor.Level
@@ -193,8 +189,8 @@ func TestDoctorBase_EachFault(t *testing.T) {
 	}
 }
 
-// One payment through the stand-in's page, counted once everywhere, and given back with
-// the slot.
+// One payment through the stand-in's page is counted once everywhere; slot and money are
+// returned.
 func TestDoctorPay_StandIn(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
@@ -209,7 +205,7 @@ func TestDoctorPay_StandIn(t *testing.T) {
 	require.NoError(t, h.db.QueryRowContext(t.Context(), `SELECT status FROM booking_platform.bookings`).Scan(&state))
 	require.Equal(t, "cancelled", state)
 
-	// Elsewhere, the rows are not there to count: that is a warning, and not a problem.
+	// On another database the rows cannot be counted: a warning, not a problem.
 	other := maps.Clone(env)
 	other["DATABASE_URL"] = testdb.URL(t)
 	status, found, _ = examined(t, other, "--base", h.URL(), "--pay", "--resource", "studio")
@@ -217,7 +213,7 @@ func TestDoctorPay_StandIn(t *testing.T) {
 	require.Equal(t, map[doctor.Name]doctor.Level{doctor.PayOnce: doctor.Warning}, amiss(found))
 }
 
-// Where no test payment can or may be made, nothing is booked.
+// When no test payment is possible or allowed, nothing is booked.
 func TestDoctorPay_Refused(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
@@ -254,9 +250,9 @@ func TestDoctorPay_Refused(t *testing.T) {
 	}
 }
 
-// realStripe starts a host whose Stripe has the look of the real one: no pay page below
-// the host, webhooks that come from outside, and a mode of its own. A person pays at
-// once, where one does.
+// realStripe starts a host with a Stripe stand-in that looks like the real one: the pay
+// page is not below the host, and webhooks come from outside. With personPays, sessions
+// are paid at once.
 func realStripe(t *testing.T, environ map[string]string, live, personPays bool) *running {
 	t.Helper()
 	const testKey, secret = "sk_test_4eC39HqLyjWDarjtT1zdp7dc", "whsec_12345678"
@@ -304,7 +300,7 @@ func realStripe(t *testing.T, environ map[string]string, live, personPays bool) 
 	return h
 }
 
-// At Stripe itself a person pays; one who does not leaves nothing behind.
+// At Stripe a person pays; when none does, the booking is cancelled.
 func TestDoctorPay_PersonPaysOrNot(t *testing.T) {
 	t.Parallel()
 	for _, pays := range []bool{true, false} {
@@ -332,7 +328,7 @@ func TestDoctorPay_PersonPaysOrNot(t *testing.T) {
 	}
 }
 
-// A host in live mode is found out by its Checkout Session, which nobody pays for.
+// A host in live mode is recognised by its Checkout Session, which is never paid.
 func TestDoctorPay_LiveMode(t *testing.T) {
 	t.Parallel()
 	h := realStripe(t, map[string]string{}, true, false)

@@ -22,11 +22,11 @@ func TestEvents_SchemaMissing(t *testing.T) {
 	require.Contains(t, stderr, "host migrate up")
 }
 
-// An event that came before what it is about is listed, shown, and handled again by the
-// very handlers that serve has.
+// An event that arrived before its object is listed, shown, and replayed by the handlers
+// of serve.
 func TestEvents_ListShowReplay(t *testing.T) {
 	t.Parallel()
-	// What serve is started with, too; the stand-in makes the session.
+	// serve has the same environment; the stand-in makes the session.
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
 	h := startHost(t, env)
 	var b created
@@ -34,7 +34,7 @@ func TestEvents_ListShowReplay(t *testing.T) {
 	c.post("/api/bookings", wish(c.slot(0), nil)).into(t, &b)
 	payment := b.StripeSessionID
 	require.NotEmpty(t, payment)
-	// The host's own step must not be the one that takes the event up.
+	// The host's own step must not retry the event first.
 	require.NoError(t, h.stop())
 	env["STRIPE_SECRET_KEY"], env["STRIPE_API_BASE"], env["STRIPE_WEBHOOK_SECRET"] = "sk_test_x", "http://127.0.0.1:1",
 		"whsec_12345678"
@@ -111,8 +111,8 @@ func TestEvents_ListShowReplay(t *testing.T) {
 	require.Contains(t, stderr, "STRIPE_WEBHOOK_SECRET", "a replay needs what serve needs")
 }
 
-// A ledger that knows nothing of what was delivered: fetch lists it, takes it once, and
-// names what matches nothing.
+// fetch lists an event that the ledger lacks, handles it once, and names what matches
+// nothing.
 func TestEventsFetch_ListsThenTakesOnce(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
@@ -153,7 +153,7 @@ func TestEventsFetch_ListsThenTakesOnce(t *testing.T) {
 	require.Contains(t, stdout, "evt_lost")
 }
 
-// M1, M9: the host's commands see the hosts' events alone, and a person ends what needs
+// M1, M9: the commands only see the hosts' events, and ignore ends those that need
 // nothing.
 func TestEvents_IgnoreAndOtherReceivers(t *testing.T) {
 	t.Parallel()

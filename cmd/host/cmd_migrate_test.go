@@ -13,7 +13,7 @@ import (
 
 func TestMigrate_UpAndStatus(t *testing.T) {
 	t.Parallel()
-	// Nothing but the database is configured, and the rest would not let the host start.
+	// Only the database is configured: the host could not start.
 	env := map[string]string{"APP_ENV": "production", "DATABASE_URL": testdb.EmptyURL(t)}
 	files, err := fs.Glob(migrations.FS(), "*/*.sql")
 	require.NoError(t, err)

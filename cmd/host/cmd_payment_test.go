@@ -10,8 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// An operator finds what is parked, looks at it, and gives the money back: in part, then
-// all, each once.
+// An operator lists and shows a parked payment, and refunds it: a part, then the rest,
+// each once.
 func TestPayment_ParkedIsRefundedInParts(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
@@ -77,13 +77,13 @@ func TestPayment_ParkedIsRefundedInParts(t *testing.T) {
 	require.Contains(t, run("retry", refundIn(part)), "succeeded", "made already")
 }
 
-// refundIn is the id of the first refund that is printed.
+// refundIn returns the id of the first refund in the output.
 func refundIn(out string) string {
 	return regexp.MustCompile(`(?m)^[0-9a-f]{8}-[0-9a-f-]+`).FindString(out)
 }
 
-// M14: an operator's refund with the cause of the host's own leaves the customer's
-// cancellation whole: what is left goes back.
+// M14: an operator's refund with the cause that the host itself uses does not affect a
+// later cancellation, which refunds the rest.
 func TestPaymentRefund_CauseCancelled(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}

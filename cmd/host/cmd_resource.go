@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/booking/resourcefile"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/output"
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
@@ -105,7 +104,7 @@ func (c *cli) applyResources(ctx context.Context, store *booking.Store, resource
 	for _, r := range resources {
 		plan, err := store.ApplyResource(ctx, r, booking.ApplyOptions{DryRun: true})
 		if err != nil {
-			refused = append(refused, refusal(r, err))
+			refused = append(refused, output.Refusal(r, err))
 			continue
 		}
 		plans = append(plans, plan)
@@ -118,7 +117,7 @@ func (c *cli) applyResources(ctx context.Context, store *booking.Store, resource
 		if !dry {
 			var err error
 			if done, err = store.ApplyResource(ctx, r, booking.ApplyOptions{}); err != nil {
-				return refusal(r, err)
+				return output.Refusal(r, err)
 			}
 		}
 		if err := c.printer().Applied(done, dry); err != nil {
@@ -129,24 +128,6 @@ func (c *cli) applyResources(ctx context.Context, store *booking.Store, resource
 		fmt.Fprintln(c.out, "dry run: nothing was written")
 	}
 	return nil
-}
-
-// refusal names the resource and, where a capacity is too small, the bookings in the way.
-func refusal(r booking.Resource, err error) error {
-	var small *booking.CapacityError
-	if !errors.As(err, &small) {
-		return fmt.Errorf("%s: %w", r.Slug, err)
-	}
-	zone, zoneErr := r.Zone()
-	if zoneErr != nil {
-		zone = time.UTC
-	}
-	lines := []string{fmt.Sprintf("%s: %v; in the way, in the time of %s:", r.Slug, small, zone)}
-	for _, b := range small.Bookings {
-		lines = append(lines, fmt.Sprintf("  %s  %s to %s  party %d  %s", b.ID,
-			b.Start.In(zone).Format("2006-01-02 15:04"), b.End.In(zone).Format("2006-01-02 15:04"), b.Party, b.Status))
-	}
-	return errors.New(strings.Join(lines, "\n"))
 }
 
 func (c *cli) listResources(ctx context.Context, _ []string) error {

@@ -20,7 +20,7 @@ func applyText(t *testing.T, environ map[string]string, text string,
 	return run(t, environ, text, append([]string{"resource", "apply", "-f", "-"}, args...)...)
 }
 
-// A database that lacks something is named with the remedy.
+// The error of a database without the schema names the remedy.
 func TestResource_SchemaMissing(t *testing.T) {
 	t.Parallel()
 	status, _, stderr := command(t, map[string]string{"DATABASE_URL": testdb.EmptyURL(t)}, "resource", "list")
@@ -37,7 +37,7 @@ func TestResourceApply_DocumentedExample(t *testing.T) {
 	require.True(t, found)
 	example, _, found = strings.Cut(example, "```")
 	require.True(t, found)
-	// Nothing but the database is configured.
+	// Only the database is configured.
 	env := map[string]string{"APP_ENV": "production", "DATABASE_URL": testdb.URL(t)}
 
 	status, stdout, stderr := applyText(t, env, example, "--dry-run")
@@ -77,8 +77,8 @@ func TestResourceApply_DocumentedExample(t *testing.T) {
 		strings.Fields(strings.Split(stdout, "\n")[1]))
 }
 
-// M24: what Stripe always refuses is refused by apply, and nothing is written. A price
-// below the least amount is applied with a warning, each time, and doctor repeats it.
+// M24: apply refuses prices that Stripe always refuses, and writes nothing. A price below
+// Stripe's minimum is applied with a warning each time, and doctor repeats it.
 func TestResourceApply_PricesThatStripeRefuses(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
@@ -115,14 +115,14 @@ func TestResourceApply_PricesThatStripeRefuses(t *testing.T) {
 	require.Contains(t, stdout, "warning  prices: Stripe may refuse to charge one person: court: price is 0.25 EUR")
 	_, stdout, _ = applyText(t, env, file("EUR", "0.00"))
 	require.Equal(t, "court: changed\n  ~ price: 0.25 EUR -> 0.00 EUR\n", stdout, "free of charge is not charged")
-	// M4: the CLI prints and reads shillings without decimals.
+	// M4: shillings are printed and read without decimals.
 	_, stdout, _ = applyText(t, env, file("UGX", "50000"))
 	require.Equal(t, "court: changed\n  ~ price: 0.00 EUR -> 50000 UGX\n  ~ policy.fee: 0.00 EUR -> 0 UGX\n", stdout)
 	_, stdout, _ = command(t, env, "resource", "show", "court")
 	require.Contains(t, stdout, "currency: UGX\nprice: \"50000\"\n")
 }
 
-// The files of the examples are read, and each can be applied twice.
+// Each example file can be applied twice.
 func TestResourceApply_ExampleFiles(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t)}
@@ -142,8 +142,7 @@ func TestResourceApply_ExampleFiles(t *testing.T) {
 	require.Equal(t, "harbour-tour: unchanged\nnight-tour: unchanged\nroom: unchanged\n", stdout)
 }
 
-// What is wrong, or refused, in one resource of a file keeps all of it from being
-// written.
+// When one resource of a file is invalid or refused, none is written.
 func TestResourceApply_OneRefusedWritesNone(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)

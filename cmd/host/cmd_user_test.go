@@ -79,8 +79,7 @@ func TestUser_SchemaMissing(t *testing.T) {
 	require.Contains(t, stderr, "host migrate up")
 }
 
-// A command asks the private Postgres of the host that runs beside it, and leaves it
-// running.
+// A command uses the private Postgres of a running host, and leaves it running.
 func TestUser_BesideRunningHost(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

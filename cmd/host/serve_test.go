@@ -27,7 +27,7 @@ func TestServe_BadConfiguration(t *testing.T) {
 	require.NotContains(t, stderr, "hunter2")
 }
 
-// A port in use is one line with the remedy, and nothing else was started.
+// A port in use is one line with the remedy, and nothing else is started.
 func TestServe_PortInUse(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -45,11 +45,11 @@ func TestServe_PortInUse(t *testing.T) {
 	require.NoDirExists(t, data)
 }
 
-// An address that cannot be taken is named with the variables that choose it.
+// The error of an address that cannot be bound names the variables that choose it.
 func TestServe_AddressNotOfThisMachine(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
-	// An address for documentation, which no machine has.
+	// An address reserved for documentation.
 	status, _, stderr := command(t, map[string]string{"BIND_ADDRESS": "203.0.113.9", "PORT": "0", "DATA_DIR": data})
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "BIND_ADDRESS")
@@ -58,8 +58,8 @@ func TestServe_AddressNotOfThisMachine(t *testing.T) {
 	require.NoDirExists(t, data)
 }
 
-// A migration that fails is told with its file, its statement and its SQLSTATE, and the
-// host does not start.
+// The error of a failed migration has its file, statement and SQLSTATE, and the host does
+// not start.
 func TestServe_FailedMigration(t *testing.T) {
 	t.Parallel()
 	url := testdb.EmptyURL(t)
@@ -73,7 +73,7 @@ func TestServe_FailedMigration(t *testing.T) {
 	}
 }
 
-// The secret of development is kept, so that a login outlives a restart.
+// The session secret of development is kept in DATA_DIR.
 func TestServe_SessionSurvivesRestart(t *testing.T) {
 	t.Parallel()
 	url, data := testdb.URL(t), t.TempDir()
@@ -82,10 +82,10 @@ func TestServe_SessionSurvivesRestart(t *testing.T) {
 	require.NoError(t, h.stop())
 	h = startHost(t, map[string]string{"DATABASE_URL": url, "DATA_DIR": data})
 	again := h.client()
-	again.http.Jar = admin.http.Jar // Cookies do not look at ports.
+	again.http.Jar = admin.http.Jar // Cookies are not bound to a port.
 	require.Equal(t, http.StatusOK, again.get("/auth/me").status)
 
-	// Where it cannot be kept, the host runs all the same, and says so.
+	// If it cannot be kept, the host runs and logs it.
 	file := filepath.Join(data, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	h = startHost(t, map[string]string{"DATABASE_URL": url, "DATA_DIR": filepath.Join(file, "below")})

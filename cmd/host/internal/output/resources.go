@@ -2,8 +2,11 @@ package output
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -62,6 +65,24 @@ func (p Printer) Applied(a booking.Applied, dry bool) error {
 		fmt.Fprintf(p.Out, "  warning: %s\n", w)
 	}
 	return nil
+}
+
+// Refusal names the resource and, where a capacity is too small, the bookings in the way.
+func Refusal(r booking.Resource, err error) error {
+	var small *booking.CapacityError
+	if !errors.As(err, &small) {
+		return fmt.Errorf("%s: %w", r.Slug, err)
+	}
+	zone, zoneErr := r.Zone()
+	if zoneErr != nil {
+		zone = time.UTC
+	}
+	lines := []string{fmt.Sprintf("%s: %v; in the way, in the time of %s:", r.Slug, small, zone)}
+	for _, b := range small.Bookings {
+		lines = append(lines, fmt.Sprintf("  %s  %s to %s  party %d  %s", b.ID,
+			b.Start.In(zone).Format("2006-01-02 15:04"), b.End.In(zone).Format("2006-01-02 15:04"), b.Party, b.Status))
+	}
+	return errors.New(strings.Join(lines, "\n"))
 }
 
 // resourceJSON is a resource of the list in JSON. The price is in minor units.
