@@ -1,11 +1,16 @@
-// Package runbook runs the command blocks of RUNBOOK.md. A runbook that nobody has run is
-// wrong on the night it is needed: so each of its blocks is run, and what it prints is
-// compared with what the page says that it prints.
+// Package runbook runs the command blocks of RUNBOOK.md.
 //
-// A block is a fence of sh, and the fence of text after it, if there is one, is what it
-// prints. In that, … stands for anything on its line, a line with nothing but … for any
-// number of lines, and blanks count once. Blocks of "sh compose" are about the containers
-// of docker-compose.yml and are run there, by internal/runbook/run; blocks of "sh" by the
-// test in internal/e2e, in the situation that their section is about; blocks of "sh
-// everywhere" by both.
+// The problem is that a procedure that was never run is wrong when it is needed, so each
+// block is run by a test and its output compared with the page.
+//
+// A block is a fence of sh; a fence of text after it is its expected output. There, …
+// stands for anything on its line, a line of only … for any number of lines, and runs of
+// white space are equal.
+//
+//   - "sh" blocks run in internal/e2e, in the situation of their section.
+//   - "sh compose" blocks need the containers of docker-compose.yml; internal/runbook/run
+//     runs them.
+//   - "sh everywhere" blocks run in both.
+//
+// It leaves out the procedures' text: only commands and output are checked.
 package runbook

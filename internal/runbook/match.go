@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Compare returns an error where output is not what the block prints.
+// Compare returns an error if output is not the expected output of the block.
 func (b Block) Compare(output string) error {
 	if !b.Checked {
 		return nil
@@ -15,17 +15,17 @@ func (b Block) Compare(output string) error {
 	if matches(want, got) {
 		return nil
 	}
-	return fmt.Errorf("RUNBOOK.md:%d: it prints\n%s\nand not\n%s", b.Line, strings.Join(got, "\n"),
+	return fmt.Errorf("RUNBOOK.md:%d: output\n%s\nwant\n%s", b.Line, strings.Join(got, "\n"),
 		strings.Join(want, "\n"))
 }
 
 var (
 	blanks = regexp.MustCompile(`\s+`)
-	// What psql draws below its column names, and counts below its rows.
+	// psql prints a line below the column names, and a count below the rows.
 	ruler = regexp.MustCompile(`^[-+ ]+$|^\(\d+ rows?\)$`)
 )
 
-// lines are those of a text in which something is, with single blanks.
+// lines returns the lines that are not blank, with single spaces.
 func lines(text string) (all []string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimSpace(blanks.ReplaceAllString(line, " "))

@@ -8,21 +8,19 @@ import (
 
 // Block is one block of commands.
 type Block struct {
-	// Section is the anchor of the heading above it, such as "stuck-refund"; Line is
-	// where its fence begins.
+	// Section is the anchor of the heading above it, such as "stuck-refund"; Line is the
+	// line of its fence.
 	Section string
 	Line    int
-	// Compose says that it is run with the containers of docker-compose.yml, Host that it
-	// is run beside a host without them.
+	// Compose blocks run with the containers of docker-compose.yml, Host blocks without.
 	Compose, Host bool
-	// Commands are for a shell. Prints is what they print; Checked tells whether the page
-	// says so.
+	// Commands are for a shell. Prints is their expected output if Checked.
 	Commands, Prints string
 	Checked          bool
 }
 
-// Parse reads the blocks of a page, in their order. An unknown fence is an error: nothing
-// is to be on the page that looks like a command and is not run.
+// Parse returns the blocks of a page in order. Any other fence is an error, so that no
+// command on the page is untested.
 func Parse(page string) ([]Block, error) {
 	var blocks []Block
 	section, fence := "", ""
@@ -45,7 +43,7 @@ func Parse(page string) ([]Block, error) {
 		case fence == "" && kind == "text" && open != nil && !open.Checked:
 			fence = kind
 		case fence == "":
-			return nil, fmt.Errorf("line %d: a fence of %q, which nothing runs and nothing prints", i+1, kind)
+			return nil, fmt.Errorf("line %d: a fence of %q is not a block of commands or their output", i+1, kind)
 		case kind != "":
 			return nil, fmt.Errorf("line %d: a fence within a fence", i+1)
 		default:
@@ -74,12 +72,12 @@ func heading(line string) (string, bool) {
 
 var notInAnchors = regexp.MustCompile(`[^a-z0-9 _-]`)
 
-// anchor is the name by which a heading is linked to.
+// anchor is the link target of a heading.
 func anchor(title string) string {
 	return strings.ReplaceAll(notInAnchors.ReplaceAllString(strings.ToLower(title), ""), " ", "-")
 }
 
-// Anchors are those of all headings of a page.
+// Anchors returns the link targets of all headings of a page.
 func Anchors(page string) map[string]bool {
 	all := map[string]bool{}
 	for line := range strings.SplitSeq(page, "\n") {

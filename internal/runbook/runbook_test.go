@@ -9,7 +9,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/runbook"
 )
 
-func TestParse(t *testing.T) {
+func TestParse_BlocksAndBadFences(t *testing.T) {
 	t.Parallel()
 	blocks, err := runbook.Parse("# A\n\n## 3.1 Stuck refund!\n```sh\nhost x\nhost y\n```\nprints\n```text\nz\n```\n### B\n```sh compose\ndocker ps\n```\n```sh everywhere\nhost z\n```\n")
 	require.NoError(t, err)
@@ -25,7 +25,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestCompare(t *testing.T) {
+func TestCompare_Wildcards(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		prints, output string
@@ -43,7 +43,7 @@ func TestCompare(t *testing.T) {
 	require.NoError(t, runbook.Block{}.Compare("anything"))
 }
 
-func TestRun(t *testing.T) {
+func TestShell_OutputAndFailures(t *testing.T) {
 	t.Parallel()
 	shell := runbook.Shell{Prelude: `say() { echo "$@ in $PLACE"; }`, Dir: t.TempDir(),
 		Env: append(os.Environ(), "PLACE=here")}

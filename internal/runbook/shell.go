@@ -6,15 +6,14 @@ import (
 	"os/exec"
 )
 
-// Shell is where blocks are run: Prelude defines what the page takes for granted, such as
-// host and sql, Dir is the folder, and Env its environment.
+// Shell runs blocks in Dir with Env. Prelude defines the functions that the page uses,
+// such as host and sql.
 type Shell struct {
 	Prelude, Dir string
 	Env          []string
 }
 
-// Run runs one block by itself and compares what it prints. A command that fails ends the
-// block with an error, as one does that prints something else.
+// Run runs one block and compares its output. A failed command is an error.
 func (s Shell) Run(ctx context.Context, b Block) error {
 	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", s.Prelude+"\n"+b.Commands)
 	cmd.Dir, cmd.Env = s.Dir, s.Env

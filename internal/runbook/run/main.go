@@ -1,11 +1,11 @@
-// Command run runs the blocks of RUNBOOK.md that are about the containers of
-// docker-compose.yml, where they run: .ci/compose calls it.
+// Command run runs the blocks of RUNBOOK.md that need the containers of
+// docker-compose.yml. .ci/compose calls it.
 //
 //	go run ./internal/runbook/run 'PRELUDE' section...
 //
-// It runs the blocks of the sections that are named, in the page's order, each after the
-// prelude and what the page itself has one define first (before-you-begin), and ends with
-// the first that fails. With no section it prints those that have such blocks.
+// It runs the blocks of the named sections in the page's order, each after the prelude and
+// the definitions in before-you-begin, and stops at the first failure. Without a section it
+// prints the sections that have such blocks.
 package main
 
 import (
@@ -59,7 +59,7 @@ func run(args []string) error {
 			n++
 		}
 		if n == 0 {
-			return fmt.Errorf("RUNBOOK.md has no block of containers in %q", section)
+			return fmt.Errorf("RUNBOOK.md has no compose block in %q", section)
 		}
 	}
 	return nil
