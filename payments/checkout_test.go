@@ -2,24 +2,19 @@ package payments_test
 
 import (
 	"context"
-	"database/sql"
 	"net/http"
-	"net/http/httptest"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/internal/stripemock"
-	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-func TestCheckoutPayConfirm(t *testing.T) {
+func TestCheckout_PaidIsConfirmed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{RequestID: func(context.Context) string { return "req-1234" }}})
 	b := w.hold(0)
@@ -53,25 +48,7 @@ func TestCheckoutPayConfirm(t *testing.T) {
 	require.Equal(t, p.ID, bySession.ID)
 }
 
-// The stores run on each driver and mode that an embedder may have.
-func TestPathOnEveryDriver(t *testing.T) {
-	t.Parallel()
-	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		w := newWorld(t, setup{db: db})
-		paid, left := w.hold(0), w.hold(1)
-		w.pay(w.checkout(paid))
-		require.Equal(t, booking.Confirmed, w.status(paid.ID))
-		w.checkout(left)
-		w.endHold(left.ID)
-		n, err := w.payments.ExpireSessions(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, 1, n)
-		require.Equal(t, booking.Expired, w.status(left.ID))
-		require.Equal(t, payments.Expired, w.payment(left.ID).Status())
-	})
-}
-
-func TestPartyPaysForEachHead(t *testing.T) {
+func TestCheckout_PriceTimesParty(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 4})
 	b, err := w.bookings.Hold(t.Context(),
@@ -82,7 +59,7 @@ func TestPartyPaysForEachHead(t *testing.T) {
 	require.EqualValues(t, 3*price, s.AmountTotal)
 }
 
-func TestFreeBookingConfirmsWithoutStripe(t *testing.T) {
+func TestCheckout_FreeConfirmsWithoutStripe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{price: -1})
 	b := w.hold(0)
@@ -96,7 +73,7 @@ func TestFreeBookingConfirmsWithoutStripe(t *testing.T) {
 	require.True(t, w.checkout(b).Confirmed, "a repeat says the same")
 }
 
-func TestCheckoutTwiceAtOnceMakesOneSession(t *testing.T) {
+func TestCheckout_ConcurrentOneSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -114,7 +91,7 @@ func TestCheckoutTwiceAtOnceMakesOneSession(t *testing.T) {
 	require.Len(t, w.stripe.Sessions(), 1)
 }
 
-func TestCheckoutOfAnEndedHold(t *testing.T) {
+func TestCheckout_HoldHasEnded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -136,7 +113,7 @@ func TestCheckoutOfAnEndedHold(t *testing.T) {
 }
 
 // The customer can be faster than Stripe's answer to us.
-func TestEventBeforeTheSessionIsStored(t *testing.T) {
+func TestCheckout_EventBeforeSessionIsStored(t *testing.T) {
 	t.Parallel()
 	var w *world
 	w = newWorld(t, setup{stripe: stripetest.Options{OnCreate: func(s stripetest.Session) {
@@ -153,111 +130,171 @@ func TestEventBeforeTheSessionIsStored(t *testing.T) {
 	require.Equal(t, map[string]int{"checkout.session.completed processed": 1}, w.outcomes())
 }
 
-// Stripe did it, and the answer was lost on the way back.
-func TestLostAnswerIsFoundAgain(t *testing.T) {
+// While a bank makes up its mind, or a person looks at the money, the customer must not
+// be sent to pay once more.
+func TestCheckout_FirstSessionCompleted(t *testing.T) {
 	t.Parallel()
-	var lost atomic.Int32
-	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			// More often than the library tries by itself.
-			if r.Method == http.MethodPost && lost.Add(1) <= 3 {
-				next.ServeHTTP(httptest.NewRecorder(), r)
-				panic(http.ErrAbortHandler)
-			}
-			next.ServeHTTP(rw, r)
-		})
-	}})
-	b := w.hold(0)
-	_, err := w.payments.Checkout(t.Context(), b.ID)
-	require.ErrorIs(t, err, payments.ErrUnavailable)
-	require.Equal(t, booking.Pending, w.status(b.ID))
-	c := w.checkout(b)
-	require.Len(t, w.stripe.Sessions(), 1)
-	require.Equal(t, w.stripe.Sessions()[0].ID, c.SessionID)
-}
-
-func TestAbandonReleasesUnlessASessionIsKnown(t *testing.T) {
-	t.Parallel()
-	var down atomic.Bool
-	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if down.Load() {
-				rw.WriteHeader(http.StatusBadGateway)
-				_, _ = rw.Write([]byte("<html>502 Bad Gateway</html>"))
-				return
-			}
-			next.ServeHTTP(rw, r)
-		})
-	}})
-	known := w.hold(0)
-	w.checkout(known)
-	down.Store(true)
-	b := w.hold(1)
-	_, err := w.payments.Checkout(t.Context(), b.ID)
-	require.ErrorIs(t, err, payments.ErrUnavailable)
-	for range 2 {
-		require.NoError(t, w.payments.Abandon(t.Context(), b.ID))
-		require.NoError(t, w.payments.Abandon(t.Context(), known.ID))
+	w := newWorld(t, setup{})
+	for i, change := range []map[string]any{{"payment_status": "unpaid"}, {"amount_total": price - 1}} {
+		b := w.hold(i)
+		c := w.checkout(b)
+		require.Equal(t, http.StatusOK, w.send("evt_"+b.ID, "checkout.session.completed", session(c, change)))
+		require.Equal(t, booking.Pending, w.status(b.ID))
+		_, err := w.payments.Checkout(t.Context(), b.ID)
+		require.ErrorIs(t, err, payments.ErrNotPayable)
+		require.Len(t, w.stripe.Sessions(), i+1)
 	}
-	require.Equal(t, booking.Cancelled, w.status(b.ID))
-	require.Equal(t, payments.Failed, w.payment(b.ID).Status())
-	require.Equal(t, booking.Pending, w.status(known.ID), "the customer may be at its page")
-	w.hold(1) // the slot is free again
 }
 
-// Every request that payments makes is one that Stripe's own description knows.
-func TestStripeMockAcceptsEveryRequest(t *testing.T) {
+// The session of a hold whose time has passed is about to be ended: nobody is sent there
+// any more.
+func TestCheckout_HoldHasLapsed(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
-	bookings, err := booking.New(db, booking.Options{})
-	require.NoError(t, err)
-	w := &world{t: t, db: db, bookings: bookings}
-	w.payments, err = payments.New(db, bookings, secretKey, appURL, payments.Options{
-		BaseURL: stripemock.Start(t), RequestID: func(context.Context) string { return "req-1234" },
-	})
-	require.NoError(t, err)
-	w.resource = w.newResource("room", price, 4)
-	b, err := bookings.Hold(t.Context(), booking.HoldRequest{
-		Resource: "room", Start: slot(0), Party: 2, Customer: ada,
-	})
-	require.NoError(t, err)
-	c := w.checkout(b)
-	require.NotEmpty(t, c.SessionID)
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	w.checkout(b)
 	w.endHold(b.ID)
-	n, err := w.payments.ExpireSessions(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, 1, n)
-	_, err = payments.SessionStatus(w.payments, t.Context(), c.SessionID)
-	require.NoError(t, err)
+	_, err := w.payments.Checkout(t.Context(), b.ID)
+	require.ErrorIs(t, err, booking.ErrHoldExpired)
 }
 
-func TestNewFailsClosed(t *testing.T) {
+// Whatever happens to a booking after Checkout has looked at it decides: no session is
+// made for what another transaction ends or completes in that moment.
+func TestCheckout_ConcurrentTransaction(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
-	bookings, err := booking.New(db, booking.Options{})
-	require.NoError(t, err)
-	for name, make := range map[string]func() (*payments.Payments, error){
-		"no database": func() (*payments.Payments, error) {
-			return payments.New(nil, bookings, secretKey, appURL, payments.Options{})
+	for name, c := range map[string]struct {
+		began bool
+		sql   string
+		want  error
+	}{
+		"cancelled": {
+			sql:  `UPDATE booking_platform.bookings SET status = 'cancelled' WHERE id = $1::uuid`,
+			want: payments.ErrNotPayable,
 		},
-		"no bookings": func() (*payments.Payments, error) {
-			return payments.New(db, nil, secretKey, appURL, payments.Options{})
-		},
-		"no key": func() (*payments.Payments, error) {
-			return payments.New(db, bookings, " ", appURL,
-				payments.Options{})
-		},
-		"relative URL": func() (*payments.Payments, error) {
-			return payments.New(db, bookings, secretKey, "/", payments.Options{})
-		},
-		"no scheme": func() (*payments.Payments, error) {
-			return payments.New(db, bookings, secretKey, "booking.example", payments.Options{})
-		},
-		"bad base": func() (*payments.Payments, error) {
-			return payments.New(db, bookings, secretKey, appURL, payments.Options{BaseURL: "nowhere"})
+		"completed by a delayed method": {
+			began: true,
+			sql:   `UPDATE booking_platform.payments SET completed = true WHERE booking_id = $1::uuid`,
+			want:  payments.ErrNotPayable,
 		},
 	} {
-		_, err := make()
-		require.Error(t, err, name)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			b := w.hold(0)
+			if c.began {
+				w.checkout(b)
+			}
+			sessions := len(w.stripe.Sessions())
+			tx, err := w.db.Begin()
+			require.NoError(t, err)
+			defer func() { _ = tx.Rollback() }()
+			_, err = tx.Exec(`SELECT id FROM booking_platform.bookings WHERE id = $1::uuid FOR NO KEY UPDATE`, b.ID)
+			require.NoError(t, err)
+			_, err = tx.Exec(c.sql, b.ID)
+			require.NoError(t, err)
+			answer := make(chan error, 1)
+			go func() {
+				_, err := w.payments.Checkout(t.Context(), b.ID)
+				answer <- err
+			}()
+			w.awaitWaiting(1)
+			require.NoError(t, tx.Commit())
+			require.ErrorIs(t, <-answer, c.want)
+			require.Len(t, w.stripe.Sessions(), sessions)
+		})
 	}
+}
+
+// A hold may last for 30 days, and a session for one.
+func TestCheckout_LongHoldSessionEndsWithinADay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	w.exec(`UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() + interval '30 days' WHERE id = $1::uuid`, b.ID)
+	c := w.checkout(b)
+	require.WithinDuration(t, time.Now().Add(24*time.Hour), c.ExpiresAt, 10*time.Minute)
+}
+
+// A free booking that was cancelled is refused as a paid one is.
+func TestCheckout_FreeBookingWasCancelled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{price: -1})
+	b := w.hold(0)
+	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+	require.NoError(t, err)
+	_, err = w.payments.Checkout(t.Context(), b.ID)
+	require.ErrorIs(t, err, payments.ErrNotPayable)
+}
+
+func TestCheckout_NoSuchBooking(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	for _, id := range []string{"", "x", "urn:uuid:0193b3a0-0000-7000-8000-000000000000",
+		"0193b3a0-0000-7000-8000-000000000000"} {
+		_, err := w.payments.ForBooking(t.Context(), id)
+		require.ErrorIs(t, err, payments.ErrNotFound, id)
+	}
+	for _, id := range []string{"", "cs_x", "a\x00b", "ü"} {
+		_, err := w.payments.BySession(t.Context(), id)
+		require.ErrorIs(t, err, payments.ErrNotFound, id)
+	}
+}
+
+// M4: what Stripe is asked to charge, what it reports and what goes back are in its unit,
+// in every kind of currency. The amounts are written down by hand from
+// https://docs.stripe.com/currencies.
+func TestCheckout_AmountsInStripesUnit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	for n, c := range []struct {
+		currency, price string
+		unit            int64 // what Stripe gets
+		fee             int64 // a third of it, as Stripe can refund the rest
+		wrong           int64 // a part that cannot be refunded; 0: there is none
+	}{
+		{"ugx", "50000", 5000000, 1650000, 150}, {"isk", "2551", 255100, 84100, 50}, {"jpy", "2500", 2500, 825, 0},
+		{"krw", "25000", 25000, 8250, 0},
+		{"kwd", "18.610", 18610, 6140, 5}, {"huf", "1000.45", 100045, 33014, 0}, {"twd", "800.45", 80045, 26414, 0},
+		{"eur", "25.00", 2500, 825, 0},
+	} {
+		price, err := booking.ParseMoney(c.price, c.currency)
+		require.NoError(t, err)
+		r, err := w.bookings.CreateResource(t.Context(), booking.Resource{
+			Slug: "in-" + c.currency, Name: "Room", TimeZone: "UTC", SlotLength: time.Hour, Price: price,
+			Policy: booking.Policy{FreeUntil: 300 * 24 * time.Hour, FeePercent: 33},
+		})
+		require.NoError(t, err)
+		w.resource = r
+		b := w.hold(n)
+		checkout := w.checkout(b)
+		session, err := w.stripe.Session(checkout.SessionID)
+		require.NoError(t, err)
+		require.Equal(t, c.unit, session.LineItems[0].UnitAmount, c.currency)
+		require.Equal(t, c.unit, session.AmountTotal, c.currency)
+		require.Equal(t, c.currency, session.Currency)
+		_, err = w.stripe.Pay(t.Context(), session.ID)
+		require.NoError(t, err)
+		require.Equal(t, booking.Confirmed, w.status(b.ID), c.currency)
+		p := w.payment(b.ID)
+		require.Equal(t, payments.Paid, p.Status(), "what came is what was asked for")
+		require.Equal(t, price, p.Captured)
+
+		if c.wrong > 0 {
+			_, err = w.payments.Refund(t.Context(),
+				payments.RefundRequest{PaymentID: p.ID, Amount: c.wrong, Cause: "a part"})
+			var invalid *booking.ValidationError
+			require.ErrorAs(t, err, &invalid, c.currency)
+			require.Contains(t, invalid.Fields, "amount")
+		}
+		cancelled, err := w.bookings.Get(t.Context(), b.ID)
+		require.NoError(t, err)
+		terms := cancelled.Terms(time.Now())
+		require.Equal(t, c.fee, terms.Fee.Minor, c.currency)
+		_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, ByCustomer: true})
+		require.NoError(t, err)
+		w.settle(1)
+		require.Equal(t, stripetest.Money{Captured: c.unit, Refunded: c.unit - c.fee}, w.stripe.Balance()[c.currency],
+			c.currency)
+	}
+	w.requireBooks()
 }

@@ -44,7 +44,7 @@ func TestRefund_WhileDisputed(t *testing.T) {
 }
 
 // What was due when a dispute was lost is lowered to what is left, or given up.
-func TestRefund_DueWhenTheDisputeIsLost(t *testing.T) {
+func TestRefund_DueWhenDisputeIsLost(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		lost, want int64
@@ -103,7 +103,7 @@ func TestRefund_DueWhenTheDisputeIsLost(t *testing.T) {
 // M8: half was due and a dispute took as much: nothing waits for a person, although the
 // other half is still here, and a retry gives nothing back. So it is with a refund that
 // stands in the place of one that failed.
-func TestRefund_NothingDueAfterTheDispute(t *testing.T) {
+func TestRefund_NothingDueAfterDispute(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"due", "failed", "failed and retried"} {
 		w := newWorld(t, setup{})
@@ -157,7 +157,7 @@ func TestRefund_NothingDueAfterTheDispute(t *testing.T) {
 
 // A refund whose answer was lost was made before the dispute: it is found, and keeps its
 // amount.
-func TestRefund_MadeBeforeTheDisputeWasLost(t *testing.T) {
+func TestRefund_MadeBeforeDisputeIsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	_, p := w.paid(0)

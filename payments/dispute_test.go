@@ -44,7 +44,7 @@ func (w *world) delivered() {
 }
 
 // M7: a second dispute of a payment has an outcome of its own.
-func TestDispute_SecondOfAPayment(t *testing.T) {
+func TestDispute_SecondOfPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b, p := w.paid(0)
@@ -161,7 +161,7 @@ func TestDispute_AmountLost(t *testing.T) {
 }
 
 // A dispute that comes before the money it is of waits for it.
-func TestDispute_BeforeItsPayment(t *testing.T) {
+func TestDispute_BeforePayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -233,7 +233,7 @@ func TestCancel_WhileDisputed(t *testing.T) {
 }
 
 // M8: money that cannot be applied waits for its dispute like any other refund.
-func TestDispute_OfMoneyThatCannotBeApplied(t *testing.T) {
+func TestDispute_UnappliedPayment(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"won", "lost"} {
 		t.Run(end, func(t *testing.T) {
@@ -266,7 +266,7 @@ func TestDispute_OfMoneyThatCannotBeApplied(t *testing.T) {
 
 // No event of a dispute was ever made: a step finds it, and its end, and what is due goes
 // back.
-func TestFindDisputes_WithoutEvents(t *testing.T) {
+func TestDiscoverDisputes_WithoutEvents(t *testing.T) {
 	t.Parallel()
 	var old atomic.Bool
 	w := withOutbox(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }},

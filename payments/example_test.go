@@ -7,7 +7,10 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
@@ -74,4 +77,165 @@ func ExamplePayments_Abandon() {
 		return
 	}
 	log.Print(checkout.URL)
+}
+
+// A customer cancels. What the booking's policy gives back is committed to together with
+// the cancellation, and goes back by a step.
+func ExamplePayments_Cancel() {
+	var pay *payments.Payments
+	ctx, bookingID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
+
+	cancelled, err := pay.Cancel(booking.WithActor(ctx, "customer"),
+		booking.CancelRequest{ID: bookingID, ByCustomer: true})
+	if errors.Is(err, booking.ErrPolicy) {
+		log.Print("it is too late to cancel")
+		return
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	if cancelled.Refund != nil {
+		log.Print(cancelled.Refund, " goes back")
+	}
+}
+
+// Staff give a part of the money back. The cause is the number of the case: asked for
+// twice, it goes back once.
+func ExamplePayments_Refund() {
+	var pay *payments.Payments
+	ctx, paymentID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
+
+	_, err := pay.Refund(ctx, payments.RefundRequest{
+		PaymentID: paymentID, Amount: 1000, Cause: "case 4711", Reason: "the heating was off",
+		Actor: "user:ada@example.com",
+	})
+	var tooLarge *payments.RefundTooLargeError
+	switch {
+	case errors.As(err, &tooLarge):
+		log.Print("no more than ", tooLarge.Left, " is left")
+	case errors.Is(err, payments.ErrNothingToRefund):
+		log.Print("all of it has gone back")
+	case err != nil:
+		log.Fatal(err)
+	}
+}
+
+// The steps that are cheap with nothing to do run every few seconds. The others, which
+// list at Stripe, have a pace of their own: see the package comment.
+func ExamplePayments_SettleRefunds() {
+	var pay *payments.Payments
+	ctx := context.Background()
+	for range time.Tick(5 * time.Second) {
+		for _, step := range []func(context.Context) (int, error){pay.ExpireSessions, pay.SettleRefunds,
+			pay.RefreshRefunds} {
+			if _, err := step(ctx); err != nil {
+				log.Print(err)
+			}
+		}
+	}
+}
+
+// The outbox is the embedder's own table: a row for each mail that is to go out.
+const mailOutboxSQL = `
+CREATE TABLE mail_outbox (
+	id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	address   text NOT NULL,
+	template  text NOT NULL,
+	booking   uuid NOT NULL,
+	amount    bigint NOT NULL,
+	currency  text NOT NULL,
+	sent_at   timestamptz
+)`
+
+// writeMail is the hook: it writes the row and sends nothing. The row is there if and
+// only if what it tells of has happened.
+func writeMail(ctx context.Context, tx payments.Tx, t payments.Transition) error {
+	template := map[payments.TransitionKind]string{
+		payments.TransitionPaid:      "invoice",
+		payments.TransitionRefunded:  "credit-note",
+		payments.TransitionUnapplied: "we-could-not-keep-your-slot",
+		payments.TransitionCancelled: "cancelled",
+	}[t.Kind]
+	if template == "" {
+		return nil
+	}
+	_,
+		err := tx.ExecContext(ctx,
+		`INSERT INTO mail_outbox (address, template, booking, amount, currency) VALUES ($1, $2, $3, $4, $5)`,
+		t.Booking.Customer.Email, template, t.Booking.ID, t.Amount.Minor, t.Amount.Currency)
+	return err
+}
+
+// sendMails is a step of the embedder's, run every few seconds: what it sends has been
+// committed. A crash between the mail and the commit sends that mail again, and none is
+// lost.
+func sendMails(ctx context.Context, db *sql.DB,
+	send func(address, template string, amount booking.Money) error) (sent int, err error) {
+	for {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return sent, err
+		}
+		// After a commit this does nothing.
+		defer func() { _ = tx.Rollback() }()
+		var address, template string
+		var amount booking.Money
+		err = tx.QueryRowContext(ctx, `
+			UPDATE mail_outbox SET sent_at = now() WHERE id = (
+				SELECT id FROM mail_outbox WHERE sent_at IS NULL ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+			RETURNING address, template, amount, currency`).Scan(&address, &template, &amount.Minor, &amount.Currency)
+		if errors.Is(err, sql.ErrNoRows) {
+			return sent, nil
+		}
+		if err != nil {
+			return sent, err
+		}
+		if err := send(address, template, amount); err != nil {
+			return sent, err
+		}
+		if err := tx.Commit(); err != nil {
+			return sent, err
+		}
+		sent++
+	}
+}
+
+// An embedder writes the mails and invoices that belong to a payment in the transaction
+// that changes it, and sends them afterwards.
+func ExampleTransition() {
+	var db *sql.DB
+	var bookings *booking.Store
+	pay, err := payments.New(db, bookings, "sk_test_…", "https://example.com",
+		payments.Options{OnTransition: writeMail})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = pay
+}
+
+// The example, run: one mail for each thing that happened.
+func TestExampleTransition_OneMailPerTransition(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{opts: payments.Options{OnTransition: writeMail}})
+	w.exec(mailOutboxSQL)
+	b := w.hold(0)
+	w.pay(w.checkout(b))
+	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Refund: new(int64(2000))})
+	require.NoError(t, err)
+	w.settle(1)
+	w.all()
+	var mails []string
+	send := func(address, template string, amount booking.Money) error {
+		mails = append(mails, address+" "+template+" "+amount.String())
+		return nil
+	}
+	for _, want := range []int{3, 0} {
+		sent, err := sendMails(t.Context(), w.db, send)
+		require.NoError(t, err)
+		require.Equal(t, want, sent)
+	}
+	require.Equal(t, []string{
+		"ada@example.com invoice 25.00 EUR", "ada@example.com cancelled 0.00 EUR",
+		"ada@example.com credit-note 20.00 EUR",
+	}, mails)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-func TestExpireSessionsEndsWhatHasNoHold(t *testing.T) {
+func TestExpireSessions_WithoutHold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	ended, running, cancelled, paid := w.hold(0), w.hold(1), w.hold(2), w.hold(3)
@@ -54,7 +54,7 @@ func TestExpireSessionsEndsWhatHasNoHold(t *testing.T) {
 
 // The customer paid between our look and our call: Stripe refuses to end the session, and
 // the payment wins.
-func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
+func TestExpireSessions_CustomerJustPaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -85,7 +85,7 @@ func TestExpireRefusedBecauseTheCustomerJustPaid(t *testing.T) {
 
 // A host died after Stripe had ended the session, and before it had recorded that; and
 // the event is late.
-func TestSessionThatWasEndedBefore(t *testing.T) {
+func TestExpireSessions_EndedAtStripeBefore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -105,7 +105,7 @@ func TestSessionThatWasEndedBefore(t *testing.T) {
 }
 
 // A host died between the intent and Stripe's answer.
-func TestUnbegunPaymentIsForgotten(t *testing.T) {
+func TestExpireSessions_PaymentWithoutSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -119,7 +119,7 @@ func TestUnbegunPaymentIsForgotten(t *testing.T) {
 
 // Whatever answers in Stripe's place, a session is over when Stripe says so, and not when
 // it says something else.
-func TestSessionOfWhichNothingIsKnownIsNotExpired(t *testing.T) {
+func TestExpireSessions_UnknownAnswerEndsNothing(t *testing.T) {
 	t.Parallel()
 	var away atomic.Bool
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
@@ -148,7 +148,7 @@ func TestSessionOfWhichNothingIsKnownIsNotExpired(t *testing.T) {
 
 // While Stripe hangs, the step's time is up after a session or two. It must not keep the
 // others from the replica that comes next.
-func TestSessionsAreLeasedOneByOne(t *testing.T) {
+func TestExpireSessions_LeasedOneByOne(t *testing.T) {
 	t.Parallel()
 	var hang atomic.Bool
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
@@ -181,7 +181,7 @@ func TestSessionsAreLeasedOneByOne(t *testing.T) {
 }
 
 // The step waits for nobody: a row that somebody has locked is left for the next time.
-func TestStepPassesOverLockedRows(t *testing.T) {
+func TestExpireSessions_SkipsLockedRows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	unbegun, ended := w.hold(0), w.hold(1)
@@ -198,7 +198,7 @@ func TestStepPassesOverLockedRows(t *testing.T) {
 }
 
 // A host that is shut down has no complaint about Stripe.
-func TestStepThatIsStopped(t *testing.T) {
+func TestExpireSessions_ContextEnds(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	ctx, stop := context.WithCancel(t.Context())
@@ -223,4 +223,21 @@ func TestStepThatIsStopped(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, payments.ErrUnavailable)
 	require.Empty(t, log.String())
+}
+
+// The hold is over, its session is about to be ended, and Stripe says that it was paid:
+// no event is needed.
+func TestExpireSessions_PaidAtStripe(t *testing.T) {
+	t.Parallel()
+	w := deaf(t)
+	b := w.hold(0)
+	c := w.checkout(b)
+	_, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	w.endHold(b.ID)
+	ended, err := w.payments.ExpireSessions(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, ended)
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 }

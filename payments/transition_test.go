@@ -95,7 +95,7 @@ func (w *world) all() {
 
 // What the webhook brings is told once, with what is true at that moment, though every
 // event comes again under its own id and another.
-func TestTransitionsByWebhook(t *testing.T) {
+func TestTransition_ByWebhook(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
 	paid := w.hold(0)
@@ -150,7 +150,7 @@ func TestTransitionsByWebhook(t *testing.T) {
 
 // What Stripe is asked for is told as its event would be, and the event that comes after
 // all tells nothing more.
-func TestTransitionsByAsking(t *testing.T) {
+func TestTransition_ByReconciliation(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
 	w.stripe.HoldDelivery()
@@ -180,7 +180,7 @@ func TestTransitionsByAsking(t *testing.T) {
 
 // Our own calls and steps: a cancellation with its refund, a refund by staff that fails,
 // a hold that ends, a Checkout that is given up, and one whose maker died.
-func TestTransitionsByCallsAndSteps(t *testing.T) {
+func TestTransition_ByCallsAndSteps(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
 	b := w.hold(0)
@@ -243,7 +243,7 @@ func TestTransitionsByCallsAndSteps(t *testing.T) {
 }
 
 // Money that cannot be applied is told with its refund, or as parked.
-func TestTransitionsOfMoneyThatIsNotApplied(t *testing.T) {
+func TestTransition_UnappliedMoney(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
 	b := w.hold(0)
@@ -266,7 +266,7 @@ func TestTransitionsOfMoneyThatIsNotApplied(t *testing.T) {
 
 // A refund that Stripe refuses, and refunds that are looked up because only their sum was
 // told.
-func TestTransitionsOfRefundsRefusedAndLookedUp(t *testing.T) {
+func TestTransition_RefundsRefusedAndRefreshed(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
 	b := w.hold(0)
@@ -290,7 +290,7 @@ func TestTransitionsOfRefundsRefusedAndLookedUp(t *testing.T) {
 
 // A hook that fails leaves nothing, whichever way the change came, and the next attempt
 // makes it and tells it once.
-func TestTransitionHookThatFails(t *testing.T) {
+func TestTransition_HookFails(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("the outbox is full")
 	var full atomic.Bool
@@ -364,7 +364,7 @@ func TestTransitionHookThatFails(t *testing.T) {
 }
 
 // What the hook gets cannot end the transaction it is in.
-func TestTransitionHookCannotCommit(t *testing.T) {
+func TestTransition_HookCannotCommit(t *testing.T) {
 	t.Parallel()
 	var seen atomic.Int32
 	w := withOutbox(t, setup{opts: payments.Options{OnTransition: func(ctx context.Context, tx payments.Tx,
@@ -385,7 +385,7 @@ func TestTransitionHookCannotCommit(t *testing.T) {
 }
 
 // Several at once, by every way, make one change and tell it once.
-func TestTransitionToldOnceThoughManyBringIt(t *testing.T) {
+func TestTransition_ConcurrentSourcesOnce(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
 	w.stripe.HoldDelivery()

@@ -29,7 +29,7 @@ func (w *world) takeUndelivered() int {
 
 // With every webhook lost, all that can become of a payment arrives by the listing of
 // what was not delivered, once.
-func TestUndeliveredEventsAreTaken(t *testing.T) {
+func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{stripe: stripetest.Options{Deliver: lost}})
 	require.Zero(t, w.takeUndelivered())
@@ -87,37 +87,8 @@ func TestUndeliveredEventsAreTaken(t *testing.T) {
 	w.requireBooks()
 }
 
-// Events that Stripe never made are in no list. What it has of the sessions is asked for.
-func TestEventsThatWereNeverMade(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }}})
-	paid, delayed, refused, left, gone := w.hold(0), w.hold(1), w.hold(2), w.hold(3), w.hold(4)
-	at := func(_ any, err error) { t.Helper(); require.NoError(t, err) }
-	at(w.stripe.Pay(t.Context(), w.checkout(paid).SessionID))
-	c := w.checkout(delayed)
-	at(w.stripe.PayDelayed(t.Context(), c.SessionID))
-	at(w.stripe.SettlePayment(c.SessionID))
-	c = w.checkout(refused)
-	at(w.stripe.PayDelayed(t.Context(), c.SessionID))
-	at(w.stripe.FailPayment(c.SessionID))
-	at(w.stripe.Expire(w.checkout(left).SessionID))
-	w.checkout(gone)
-	w.endHold(gone.ID)
-	require.Zero(t, w.takeUndelivered())
-	at(w.payments.ExpireSessions(t.Context()))
-	w.ask()
-	for id, want := range map[string]payments.Status{
-		paid.ID: payments.Paid, delayed.ID: payments.Paid, refused.ID: payments.Failed, left.ID: payments.Expired,
-		gone.ID: payments.Expired,
-	} {
-		require.Equal(t, want, w.payment(id).Status())
-	}
-	require.Equal(t, booking.Confirmed, w.status(paid.ID))
-	require.Equal(t, booking.Expired, w.status(refused.ID))
-}
-
 // A list is read in pages of a hundred, each event once.
-func TestUndeliveredEventsInPages(t *testing.T) {
+func TestFetchUndelivered_Pages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 200, stripe: stripetest.Options{Deliver: lost}})
 	for range 110 {
@@ -130,7 +101,7 @@ func TestUndeliveredEventsInPages(t *testing.T) {
 
 // One run reads a bounded number of pages, and the next one goes on there. An event that
 // fails keeps no other from its turn.
-func TestUndeliveredEventsAreTakenInBoundedRuns(t *testing.T) {
+func TestFetchUndelivered_BoundedRuns(t *testing.T) {
 	t.Parallel()
 	var asked []string
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
@@ -163,7 +134,7 @@ func TestUndeliveredEventsAreTakenInBoundedRuns(t *testing.T) {
 }
 
 // What cannot be listed is an error, and the next run begins anew.
-func TestUndeliveredEventsWhileStripeIsDown(t *testing.T) {
+func TestFetchUndelivered_StripeIsDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lost}})
 	_, err := w.stripe.Pay(t.Context(), w.checkout(w.hold(0)).SessionID)
@@ -177,4 +148,109 @@ func TestUndeliveredEventsWhileStripeIsDown(t *testing.T) {
 	}
 	payments.EndPause(w.payments)
 	require.Equal(t, 1, w.takeUndelivered())
+}
+
+func (w *world) takeSince(since time.Time, dry bool) (all []payments.FetchedEvent) {
+	w.t.Helper()
+	err := w.payments.FetchSince(w.t.Context(), w.receiver, since,
+		payments.FetchSinceOptions{DryRun: dry, Each: func(t payments.FetchedEvent) { all = append(all, t) }})
+	require.NoError(w.t, err)
+	return all
+}
+
+// The ledger has lost what was delivered. It is listed with what it is about, taken once,
+// and a duplicate after that.
+func TestFetchSince_DeliveredEvents(t *testing.T) {
+	t.Parallel()
+	w := withOutbox(t, setup{})
+	ours, foreign := w.hold(0), w.hold(1)
+	c, gone := w.checkout(ours), w.checkout(foreign)
+	w.pay(c)
+	w.pay(gone)
+	// A backup from before they were paid, in which one of the two was never begun.
+	for _, statement := range []string{
+		`DELETE FROM booking_platform.payment_events`,
+		`UPDATE booking_platform.payments SET completed = false, captured_minor = 0, captured_currency = '', stripe_payment_intent_id = NULL`,
+		`DELETE FROM booking_platform.payments WHERE booking_id <> '` + ours.ID + `'`,
+		`DELETE FROM booking_platform.booking_history WHERE booking_id <> '` + ours.ID + `' OR to_status = 'confirmed'`,
+		`DELETE FROM booking_platform.bookings WHERE id <> '` + ours.ID + `'`,
+		`UPDATE booking_platform.bookings SET status = 'pending', hold_expires_at = statement_timestamp() + interval '10 minutes'`,
+	} {
+		_, err := w.db.ExecContext(t.Context(), statement)
+		require.NoError(t, err, statement)
+	}
+	require.Zero(t, w.takeUndelivered(), "they were delivered, so the step passes them over")
+
+	since := time.Now().Add(-time.Hour)
+	listed := w.takeSince(since, true)
+	require.Len(t, listed, 2)
+	for i, want := range []struct {
+		c payments.Checkout
+		b booking.Booking
+	}{{gone, foreign}, {c, ours}} {
+		one := listed[i]
+		require.True(t, one.Missing())
+		require.Empty(t, one.Outcome, "a dry run")
+		require.Equal(t, "checkout.session.completed", one.Type)
+		require.Equal(t, []string{want.c.SessionID, want.c.PaymentID, want.b.ID},
+			[]string{one.SessionID, one.Reference, one.BookingID})
+		require.EqualValues(t, price, one.Amount)
+		require.Equal(t, "eur", one.Currency)
+	}
+	require.Equal(t, booking.Pending, w.status(ours.ID))
+
+	outcomes := func(all []payments.FetchedEvent) (out []webhook.Outcome) {
+		for _, one := range all {
+			require.NoError(t, one.Err)
+			out = append(out, one.Outcome)
+		}
+		return out
+	}
+	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Processed}, outcomes(w.takeSince(since, false)))
+	require.Equal(t, booking.Confirmed, w.status(ours.ID))
+	require.Equal(t, payments.Paid, w.payment(ours.ID).Status())
+	again := w.takeSince(since, false)
+	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Duplicate}, outcomes(again))
+	require.True(t, again[0].Missing())
+	require.False(t, again[1].Missing())
+	require.Empty(t, w.takeSince(time.Now().Add(time.Hour), false), "nothing is made since then")
+}
+
+// The list is read to its end, in pages of a hundred; what Stripe does not answer is an
+// error, and a repeat begins anew.
+func TestFetchSince_Pages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{capacity: 200, stripe: stripetest.Options{Deliver: lost}})
+	for range 110 {
+		_, err := w.stripe.Expire(w.checkout(w.hold(0)).SessionID)
+		require.NoError(t, err)
+	}
+	calls := 0
+	f := w.stripe.Fault(func(r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/v1/events") {
+			calls++
+		}
+		return calls > 1 && strings.HasPrefix(r.URL.Path, "/v1/events")
+	}, stripetest.BadGateway, 2)
+	var all []payments.FetchedEvent
+	take := func() error {
+		all = nil
+		return w.payments.FetchSince(t.Context(), w.receiver, time.Time{},
+			payments.FetchSinceOptions{Each: func(t payments.FetchedEvent) { all = append(all, t) }})
+	}
+	require.ErrorIs(t, take(), payments.ErrUnavailable)
+	require.Len(t, all, 100)
+	f.Release()
+	require.NoError(t, take())
+	require.Len(t, all, 110)
+	ids := map[string]bool{}
+	for n, one := range all {
+		ids[one.ID] = true
+		if n >= 100 {
+			require.Equal(t, webhook.Processed, one.Outcome)
+		} else {
+			require.Equal(t, webhook.Duplicate, one.Outcome)
+		}
+	}
+	require.Len(t, ids, 110)
 }

@@ -28,7 +28,7 @@ func (w *world) tryRefunds() error {
 
 // M2: the first call hangs at Stripe for longer than our time limit, and its repeats are
 // told that the key is in use, under either error type. One refund comes of it.
-func TestSettleRefunds_CallHangsAndKeyIsInUse(t *testing.T) {
+func TestSettleRefunds_KeyInUse(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"invalid_request_error", "idempotency_error"} {
 		t.Run(kind, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestSettleRefunds_Answers(t *testing.T) {
 
 // M2: a call with other parameters may still be under way when its key is refused for it.
 // The key is kept until that call must have ended.
-func TestSettleRefunds_OtherParametersMayBeUnderWay(t *testing.T) {
+func TestSettleRefunds_KeyUsedWithOtherParameters(t *testing.T) {
 	t.Parallel()
 	between := &interposed{match: refundCalls, keys: map[string]int{}}
 	w := newWorld(t, setup{wrap: between.wrap})
@@ -212,7 +212,7 @@ func TestSettleRefunds_OtherParametersMayBeUnderWay(t *testing.T) {
 
 // M2: what was failed here, because Stripe refused the call, and was made there all the
 // same, counts as Stripe says: a retry does not pay it a second time.
-func TestRefund_FailedHereAndMadeAtStripe(t *testing.T) {
+func TestSettleRefunds_FailedHereMadeAtStripe(t *testing.T) {
 	t.Parallel()
 	between := &interposed{match: refundCalls, keys: map[string]int{}}
 	w := newWorld(t, setup{wrap: between.wrap})
@@ -266,3 +266,147 @@ func TestSettleRefunds_TakesWhatIsLeft(t *testing.T) {
 		})
 	}
 }
+
+// Stripe sends the event of a refund before it answers the call that made it: there is
+// one row.
+func TestSettleRefunds_EventBeforeAnswer(t *testing.T) {
+	t.Parallel()
+	var w *world
+	waited := 0
+	w = newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(rw, r)
+			if r.Method == http.MethodPost && r.URL.Path == "/v1/refunds" {
+				waited++
+				_ = w.stripe.WaitDelivered(r.Context())
+			}
+		})
+	}})
+	_, p := w.paid(0)
+	w.refund(p, 0, "case 1")
+	w.settle(1)
+	require.Equal(t, 1, waited)
+	require.Len(t, w.refundsOf(p), 1)
+	w.requireBooks()
+}
+
+// Stripe has made the refund, nobody here has heard of it, and the key may be forgotten:
+// it is looked up before it would be made twice.
+func TestSettleRefunds_LookedUpBeforeForgottenKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, p := w.paid(0)
+	r := w.refund(p, 1000, "case 1")
+	w.settle(1)
+	// As if the host had died before it stored the answer, and no event had come.
+	w.exec(`UPDATE booking_platform.refunds SET status = 'due', stripe_refund_id = NULL, next_try_at = statement_timestamp(),
+		first_called_at = statement_timestamp() - interval '2 days' WHERE id = $1::uuid`, r.ID)
+	w.stripe.Advance(48 * 3600e9)
+	w.settle(1)
+	require.Len(t, w.stripe.Refunds(), 1, "a second one would have been made under a forgotten key")
+	w.requireBooks()
+
+	// One that was never made is made under another key.
+	never := w.refund(p, 500, "case 2")
+	w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '2 days' WHERE id = $1::uuid`, never.ID)
+	w.settle(1)
+	require.Len(t, w.stripe.Refunds(), 2)
+	w.requireBooks()
+}
+
+// While our own refund is due, somebody at Stripe has given everything back: ours is
+// refused, and what is committed to stays right.
+func TestSettleRefunds_RefundedInDashboardFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{opts: payments.Options{KeepRefunded: true}})
+	b, p := w.paid(0)
+	ours := w.refund(p, 1000, "case 1")
+	_, err := w.stripe.RefundFromDashboard(p.SessionID, price)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.settle(0)
+	for _, r := range w.refundsOf(p) {
+		if r.ID == ours.ID {
+			require.Equal(t, payments.RefundFailed, r.Status)
+			require.Equal(t, "charge_already_refunded", r.Failure)
+		}
+	}
+	troubled, err := w.payments.RefundsNeedingAttention(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, troubled, "everything has gone back: nobody has to look")
+	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 2"})
+	require.ErrorIs(t, err, payments.ErrNothingToRefund)
+	w.requireBooks()
+}
+
+// The faults of the call: whatever is lost on the way, there is one refund at Stripe.
+func TestSettleRefunds_FailingCall(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(next http.Handler, w http.ResponseWriter, r *http.Request){
+		"500 before the effect": func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+		},
+		"500 after the effect": func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(discard{}, r)
+			w.WriteHeader(http.StatusInternalServerError)
+		},
+		"reset after the effect": func(next http.Handler, _ http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(discard{}, r)
+			panic(http.ErrAbortHandler)
+		},
+		"429": func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+		},
+		"HTML": func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = w.Write([]byte("<html>bad gateway</html>"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			// The library tries once more by itself, under the same key.
+			left, failed := 2, 0
+			w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					mu.Lock()
+					now := r.Method == http.MethodPost && r.URL.Path == "/v1/refunds" && left > 0
+					if now {
+						left--
+						failed++
+					}
+					mu.Unlock()
+					if now {
+						fail(next, rw, r)
+						return
+					}
+					next.ServeHTTP(rw, r)
+				})
+			}})
+			_, p := w.paid(0)
+			w.refund(p, 0, "case 1")
+			_, err := w.payments.SettleRefunds(t.Context())
+			if err != nil {
+				require.ErrorIs(t, err, payments.ErrUnavailable)
+			}
+			mu.Lock()
+			require.Positive(t, failed, "the fault was seen")
+			left = 0
+			mu.Unlock()
+			w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
+			payments.EndPause(w.payments)
+			_, err = w.payments.SettleRefunds(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+			require.Len(t, w.stripe.Refunds(), 1)
+			require.Equal(t, payments.RefundSucceeded, w.refundsOf(p)[0].Status)
+			require.Len(t, w.refundsOf(p), 1)
+			w.requireBooks()
+		})
+	}
+}
+
+// discard is a client that has gone.
+type discard struct{}

@@ -17,7 +17,7 @@ import (
 
 // What was answered, and the address that was asked, are not in the words of an error;
 // what an operator needs is, and all of it is found.
-func TestErrorsOfCallsAreDiscreet(t *testing.T) {
+func TestRedact_ErrorsOfCalls(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		answer http.HandlerFunc
@@ -79,7 +79,7 @@ func TestErrorsOfCallsAreDiscreet(t *testing.T) {
 
 // Between two calls to Stripe the database fails: that is what the error says, with its
 // SQLSTATE.
-func TestDatabaseErrorBetweenCallsIsFound(t *testing.T) {
+func TestRedact_DatabaseErrorIsFound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

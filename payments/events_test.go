@@ -1,7 +1,10 @@
 package payments_test
 
 import (
+	"context"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-func TestOneEffectHoweverManyEventsNameASession(t *testing.T) {
+func TestEvents_OneEffectPerSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -37,7 +40,7 @@ func TestOneEffectHoweverManyEventsNameASession(t *testing.T) {
 		"checkout.session.async_payment_succeeded processed": 1}, w.outcomes())
 }
 
-func TestWhatIsNotWhatWasAskedForIsParked(t *testing.T) {
+func TestEvents_OtherAmountIsParked(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]map[string]any{
 		"less":           {"amount_total": price - 1},
@@ -67,38 +70,9 @@ func TestWhatIsNotWhatWasAskedForIsParked(t *testing.T) {
 	}
 }
 
-func TestMoneyThatCannotBeAppliedIsParkedByOption(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
-
-	late := w.hold(0)
-	lateCheckout := w.checkout(late)
-	w.endHold(late.ID)
-	_, err := w.bookings.ReleaseExpired(t.Context())
-	require.NoError(t, err)
-	// Another customer gets the slot, and nothing of it is touched by what follows.
-	other := w.hold(0)
-	w.pay(w.checkout(other))
-	w.pay(lateCheckout)
-	require.Equal(t, booking.Expired, w.status(late.ID))
-	require.Equal(t, payments.ReasonLate, w.payment(late.ID).ParkedReason)
-
-	cancelled := w.hold(1)
-	cancelledCheckout := w.checkout(cancelled)
-	_, err = w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID, Reason: "changed their mind"})
-	require.NoError(t, err)
-	w.pay(cancelledCheckout)
-	require.Equal(t, booking.Cancelled, w.status(cancelled.ID))
-	require.Equal(t, payments.ReasonCancelled, w.payment(cancelled.ID).ParkedReason)
-
-	require.Equal(t, booking.Confirmed, w.status(other.ID))
-	require.Equal(t, map[string]int{"checkout.session.completed parked": 2, "checkout.session.completed processed": 1},
-		w.outcomes())
-}
-
 // The clock has just passed the hold's end, but nobody has taken the slot: the customer
 // who paid gets it.
-func TestPaymentAtTheLastMomentWins(t *testing.T) {
+func TestEvents_PaidAfterHoldLapsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -111,7 +85,7 @@ func TestPaymentAtTheLastMomentWins(t *testing.T) {
 	require.Zero(t, n)
 }
 
-func TestSecondPaidSessionIsRefunded(t *testing.T) {
+func TestEvents_SecondPaidSessionIsRefunded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -147,7 +121,7 @@ func TestSecondPaidSessionIsRefunded(t *testing.T) {
 	require.EqualValues(t, price, refunds[0].Amount.Minor)
 }
 
-func TestDelayedMethod(t *testing.T) {
+func TestEvents_DelayedMethod(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	for i, async := range []string{"checkout.session.async_payment_succeeded",
@@ -172,7 +146,7 @@ func TestDelayedMethod(t *testing.T) {
 	}
 }
 
-func TestExpiredSessionGivesTheSlotBack(t *testing.T) {
+func TestEvents_ExpiredSessionReleasesSlot(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -185,7 +159,7 @@ func TestExpiredSessionGivesTheSlotBack(t *testing.T) {
 }
 
 // An old session's end says nothing about the one that the customer is at now.
-func TestExpiredSessionLeavesANewerOneItsHold(t *testing.T) {
+func TestEvents_ExpiredSessionKeepsNewerSessionsHold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -202,7 +176,7 @@ func TestExpiredSessionLeavesANewerOneItsHold(t *testing.T) {
 // M9: an event of a session without our reference, or with another program's success_url,
 // is not ours, and is ignored at once; one that may be ours and matches no payment is
 // unmatched.
-func TestSession_NoPayment(t *testing.T) {
+func TestEvents_SessionWithoutPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -242,7 +216,7 @@ func TestSession_NoPayment(t *testing.T) {
 // M9: an event that names only a PaymentIntent which no payment has is tried for three
 // days and then ignored, and no alarm counts it; one whose payment becomes known
 // meanwhile takes effect.
-func TestIntent_NoPayment(t *testing.T) {
+func TestEvents_IntentWithoutPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	objects := map[string]map[string]any{
@@ -273,4 +247,116 @@ func TestIntent_NoPayment(t *testing.T) {
 	backlog, err = w.receiver.Ledger().Backlog(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, backlog.Unmatched)
+}
+
+// The second event of a paid session waits for the booking while the first is applied and
+// the booking is cancelled by staff. It must judge by what is there when its turn comes:
+// the money was applied, and is no longer an operator's riddle.
+func TestEvents_SecondWaitsForFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	tx, err := w.db.Begin()
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.Exec(`SELECT id FROM booking_platform.bookings WHERE id = $1::uuid FOR NO KEY UPDATE`, b.ID)
+	require.NoError(t, err)
+	status := make(chan int, 1)
+	go func() { status <- w.send("evt_second", "checkout.session.async_payment_succeeded", session(c, nil)) }()
+	w.awaitWaiting(1)
+	_, err = tx.Exec(`UPDATE booking_platform.bookings SET status = 'cancelled' WHERE id = $1::uuid`, b.ID)
+	require.NoError(t, err)
+	_, err = tx.Exec(`UPDATE booking_platform.payments SET completed = true, captured_minor = amount_minor WHERE id = $1::uuid`, c.PaymentID)
+	require.NoError(t, err)
+	require.NoError(t, tx.Commit())
+	require.Equal(t, http.StatusOK, <-status)
+	require.Equal(t, booking.Cancelled, w.status(b.ID))
+	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	require.Equal(t, map[string]int{"checkout.session.async_payment_succeeded processed": 1}, w.outcomes())
+}
+
+// What an endpoint has to be subscribed to is what Register says in its comment, and what
+// it registers.
+func TestEventTypes_SameAsRegister(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("handlers.go")
+	require.NoError(t, err)
+	_, comment, _ := strings.Cut(string(source), "// Subscribe the endpoint at Stripe to these types: ")
+	comment, _, found := strings.Cut(comment, ".\nfunc (p *Payments) Register(")
+	require.True(t, found)
+	told := strings.Split(strings.ReplaceAll(comment, "\n// ", " "), ", ")
+	require.ElementsMatch(t, told, payments.EventTypes())
+	w := newWorld(t, setup{})
+	none := func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+		return webhook.Processed, nil
+	}
+	for _, eventType := range payments.EventTypes() {
+		require.PanicsWithValue(t, "webhook: a second handler for "+eventType,
+			func() { w.receiver.Handle(eventType, none) })
+	}
+}
+
+// actors are who made the changes of a booking, the oldest first.
+func (w *world) actors(id string) (all []string) {
+	w.t.Helper()
+	changes, err := w.bookings.History(w.t.Context(), id)
+	require.NoError(w.t, err)
+	for _, c := range changes {
+		all = append(all, string(c.To)+" by "+c.Actor)
+	}
+	return all
+}
+
+// overUnheard ends a hold and keeps Stripe's events back: none ends it before the step
+// does.
+func (w *world) overUnheard(b booking.Booking) {
+	w.t.Helper()
+	w.endHold(b.ID)
+	w.stripe.HoldDelivery()
+}
+
+// The history says which event of Stripe's did it.
+func TestHistory_NamesTheEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	paid, left, gone := w.hold(0), w.hold(1), w.hold(2)
+	w.checkout(gone)
+	require.Equal(t, 200, w.send("evt_paid", "checkout.session.completed", session(w.checkout(paid), nil)))
+	require.Equal(t, []string{"pending by ", "confirmed by stripe:evt_paid"}, w.actors(paid.ID))
+	require.Equal(t, 200, w.send("evt_left", "checkout.session.expired",
+		session(w.checkout(left), map[string]any{"payment_status": "unpaid"})))
+	require.Equal(t, []string{"pending by ", "expired by stripe:evt_left"}, w.actors(left.ID))
+
+	w.overUnheard(gone)
+	ended, err := w.payments.ExpireSessions(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, ended)
+	require.Equal(t, []string{"pending by ", "expired by payments"}, w.actors(gone.ID))
+}
+
+// Whoever runs an event again may say who they are.
+func TestHistory_NamesCallersActor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	w.checkout(b)
+	w.overUnheard(b)
+	_, err := w.payments.ExpireSessions(booking.WithActor(t.Context(), "user:ops@example.com"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"pending by ", "expired by user:ops@example.com"}, w.actors(b.ID))
+}
+
+// M17: a bank that makes up its mind for longer than until the start does not keep the
+// hold.
+func TestEvents_ProcessingHoldEndsAtStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	require.Equal(t, 200, w.send("evt_1", "checkout.session.completed",
+		session(c, map[string]any{"payment_status": "unpaid"})))
+	got, err := w.bookings.Get(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Equal(t, b.Start, got.HoldExpiresAt)
 }

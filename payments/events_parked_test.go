@@ -8,6 +8,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
@@ -39,7 +40,7 @@ func (w *world) replayParked(want webhook.Outcome) {
 
 // M13: a replay that confirms the booking leaves its payment paid, and its cancellation
 // gives back what it says.
-func TestReplay_OfAParkedPayment(t *testing.T) {
+func TestReplay_ParkedPayment(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{opts: payments.Options{ParkUnapplied: true, OnTransition: outbox}})
 	late, other := w.parkedLate()
@@ -69,7 +70,7 @@ func TestReplay_OfAParkedPayment(t *testing.T) {
 }
 
 // M13: what was parked is refunded by a replay where unapplied money goes back now.
-func TestReplay_OfAParkedPaymentThatIsNowGivenBack(t *testing.T) {
+func TestReplay_ParkedPaymentIsRefunded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
 	late, _ := w.parkedLate()
@@ -91,7 +92,7 @@ func TestReplay_OfAParkedPaymentThatIsNowGivenBack(t *testing.T) {
 
 // M13: an operator has begun to give parked money back: a replay confirms nothing with
 // it.
-func TestReplay_OfAParkedPaymentThatWasGivenBack(t *testing.T) {
+func TestReplay_ParkedPaymentWasRefunded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
 	late, other := w.parkedLate()
@@ -109,7 +110,7 @@ func TestReplay_OfAParkedPaymentThatWasGivenBack(t *testing.T) {
 }
 
 // M13: an operator accepts the amount that came, and the replay applies it.
-func TestReplay_OfAnAmountThatWasAccepted(t *testing.T) {
+func TestReplay_AmountAccepted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -128,7 +129,7 @@ func TestReplay_OfAnAmountThatWasAccepted(t *testing.T) {
 }
 
 // M13: parked before the money came, which then never came: nothing waits for a person.
-func TestParked_AndTheDelayedMethodFailed(t *testing.T) {
+func TestParked_DelayedMethodFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
@@ -162,4 +163,126 @@ func TestParked_ByOneOfTwoEvents(t *testing.T) {
 		require.Equal(t, payments.Paid, p.Status())
 		require.EqualValues(t, price, p.Captured.Minor)
 	}
+}
+
+// release lets a hold's time pass, and gives its slot back.
+func (w *world) release(id string) {
+	w.t.Helper()
+	w.endHold(id)
+	_, err := w.bookings.ReleaseExpired(w.t.Context())
+	require.NoError(w.t, err)
+	require.Equal(w.t, booking.Expired, w.status(id))
+}
+
+func TestUnapplied_LateRetakesFreeSlot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	w.release(b.ID)
+	w.pay(c)
+	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	p := w.payment(b.ID)
+	require.Equal(t, payments.Paid, p.Status())
+	require.Empty(t, p.Unapplied)
+	require.Empty(t, w.refundsOf(p))
+}
+
+func TestUnapplied_SlotSoldAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	late := w.hold(0)
+	c := w.checkout(late)
+	w.release(late.ID)
+	other, _ := w.paid(0)
+	w.pay(c)
+	require.Equal(t, booking.Expired, w.status(late.ID))
+	require.Equal(t, booking.Confirmed, w.status(other.ID))
+	p := w.payment(late.ID)
+	require.Equal(t, payments.ReasonLate, p.Unapplied)
+	w.settle(1)
+	require.Equal(t, payments.Refunded, w.payment(late.ID).Status())
+	require.Equal(t, stripetest.Money{Captured: 2 * price, Refunded: price}, w.stripe.Balance()["eur"])
+
+	// The other one cancels, and a second event of the late session finds the slot free:
+	// its money has gone back all the same.
+	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: other.ID})
+	require.NoError(t, err)
+	require.Equal(t, 200, w.send("evt_again", "checkout.session.async_payment_succeeded", session(c, nil)))
+	require.Equal(t, booking.Expired, w.status(late.ID))
+	require.Len(t, w.refundsOf(p), 1, "one full refund")
+	w.requireBooks()
+}
+
+func TestUnapplied_CancelledBooking(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, ByCustomer: true})
+	require.NoError(t, err)
+	w.pay(c)
+	require.Equal(t, booking.Cancelled, w.status(b.ID))
+	require.Equal(t, payments.ReasonCancelled, w.payment(b.ID).Unapplied)
+	w.settle(1)
+	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+	w.requireBooks()
+}
+
+// M17: money that comes after the start of the slot goes back in full, although the hold
+// still has its units and its row says that it lasts longer; the booking is not
+// confirmed.
+func TestUnapplied_AfterStartOfSlot(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]func(w *world, c payments.Checkout){
+		"completed": func(w *world, c payments.Checkout) { w.pay(c) },
+		"a delayed method": func(w *world, c payments.Checkout) {
+			require.Equal(w.t, 200, w.send("evt_async", "checkout.session.async_payment_succeeded", session(c, nil)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			b := w.hold(0)
+			c := w.checkout(b)
+			w.exec(`UPDATE booking_platform.bookings SET during = tstzrange(statement_timestamp() - interval '1 minute', upper(during)),
+				blocked = tstzrange(statement_timestamp() - interval '1 minute', upper(blocked)) WHERE id = $1::uuid`,
+				b.ID)
+			send(w, c)
+			require.Equal(t, booking.Expired, w.status(b.ID))
+			p := w.payment(b.ID)
+			require.Equal(t, payments.ReasonLate, p.Unapplied)
+			require.Len(t, w.refundsOf(p), 1)
+			require.EqualValues(t, price, w.refundsOf(p)[0].Amount.Minor)
+		})
+	}
+}
+
+func TestUnapplied_ParkedByOption(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
+
+	late := w.hold(0)
+	lateCheckout := w.checkout(late)
+	w.endHold(late.ID)
+	_, err := w.bookings.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	// Another customer gets the slot, and nothing of it is touched by what follows.
+	other := w.hold(0)
+	w.pay(w.checkout(other))
+	w.pay(lateCheckout)
+	require.Equal(t, booking.Expired, w.status(late.ID))
+	require.Equal(t, payments.ReasonLate, w.payment(late.ID).ParkedReason)
+
+	cancelled := w.hold(1)
+	cancelledCheckout := w.checkout(cancelled)
+	_, err = w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID, Reason: "changed their mind"})
+	require.NoError(t, err)
+	w.pay(cancelledCheckout)
+	require.Equal(t, booking.Cancelled, w.status(cancelled.ID))
+	require.Equal(t, payments.ReasonCancelled, w.payment(cancelled.ID).ParkedReason)
+
+	require.Equal(t, booking.Confirmed, w.status(other.ID))
+	require.Equal(t, map[string]int{"checkout.session.completed parked": 2, "checkout.session.completed processed": 1},
+		w.outcomes())
 }

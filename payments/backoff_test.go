@@ -15,7 +15,7 @@ import (
 
 // Stripe asks to be left alone. No step of this process asks for anything until then, for
 // whatever payment; a customer who comes meanwhile is served.
-func TestStepsLeaveStripeAloneForAsLongAsItAsks(t *testing.T) {
+func TestBackoff_StepsPauseForRetryAfter(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lost}, wrap: func(next http.Handler) http.Handler {
@@ -67,7 +67,7 @@ func TestStepsLeaveStripeAloneForAsLongAsItAsks(t *testing.T) {
 
 // A call that was refused with a Retry-After is not made again half a second later, by
 // the library nor by us.
-func TestCheckoutIsNotRepeatedBeforeItsTime(t *testing.T) {
+func TestBackoff_CheckoutIsNotRepeatedEarly(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"Stripe's own": `{"error":{"type":"api_error","message":"later"}}`,
@@ -94,7 +94,7 @@ func TestCheckoutIsNotRepeatedBeforeItsTime(t *testing.T) {
 }
 
 // What Stripe says is bounded, and what is no number of seconds is nothing.
-func TestRetryAfterIsBounded(t *testing.T) {
+func TestBackoff_RetryAfterIsBounded(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]time.Duration{
 		"": 0, "0": 0, "-1": 0, "soon": 0, "12": 12 * time.Second, "86400": time.Hour, "9223372036854775807": time.Hour,
@@ -106,7 +106,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 
 // M23: what Stripe answers to a page or to a customer's Checkout pauses no step; pages
 // are paused by what pages are answered.
-func TestRetryAfter_PageAndCheckoutPauseNoStep(t *testing.T) {
+func TestBackoff_PageAndCheckoutPauseNoStep(t *testing.T) {
 	t.Parallel()
 	var busy atomic.Bool
 	var refused atomic.Int32

@@ -8,7 +8,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-func TestStatusFollowsFromTheFacts(t *testing.T) {
+func TestPayment_Status(t *testing.T) {
 	t.Parallel()
 	eur := func(minor int64) booking.Money { return booking.Money{Minor: minor, Currency: "eur"} }
 	for want, p := range map[Status]Payment{

@@ -151,7 +151,7 @@ func (w *world) state() string {
 
 // Whatever arrives together, in whatever order, leaves what it leaves when it arrives one
 // by one: bookings, their histories, payments, refunds and the ledger.
-func TestTogetherIsAsOneByOne(t *testing.T) {
+func TestEventsBatch_SameAsOneByOne(t *testing.T) {
 	t.Parallel()
 	all := stories()
 	one := newWorld(t, setup{capacity: 3})

@@ -28,7 +28,7 @@ func deaf(t *testing.T) *world {
 }
 
 // With every webhook lost, each payment is settled by the steps alone.
-func TestEveryWebhookIsLost(t *testing.T) {
+func TestReconcilePayments_WebhooksLost(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)
 	paid, delayed, refused, waiting, left, open := w.hold(0), w.hold(1), w.hold(2), w.hold(3), w.hold(4), w.hold(5)
@@ -90,7 +90,7 @@ func (w *world) confirmations() map[string]int {
 
 // A customer who comes back before the webhook is told what Stripe says, and nothing by
 // having come.
-func TestAskOnTheWayBack(t *testing.T) {
+func TestRefreshSession_BeforeWebhook(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)
 	b := w.hold(0)
@@ -115,26 +115,9 @@ func TestAskOnTheWayBack(t *testing.T) {
 	require.ErrorIs(t, refreshSession(t.Context(), w.payments, "cs_unknown"), payments.ErrNotFound)
 }
 
-// The hold is over, its session is about to be ended, and Stripe says that it was paid:
-// no event is needed.
-func TestExpiringWhatWasPaidConfirmsIt(t *testing.T) {
-	t.Parallel()
-	w := deaf(t)
-	b := w.hold(0)
-	c := w.checkout(b)
-	_, err := w.stripe.Pay(t.Context(), c.SessionID)
-	require.NoError(t, err)
-	w.endHold(b.ID)
-	ended, err := w.payments.ExpireSessions(t.Context())
-	require.NoError(t, err)
-	require.Zero(t, ended)
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
-	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
-}
-
 // M23: several who come back at once, on two replicas, read Stripe once. Should the one
 // who asks go away, another asks a few seconds later.
-func TestAsk_OncePerPaymentAndFewSeconds(t *testing.T) {
+func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)
 	b := w.hold(0)
@@ -187,7 +170,7 @@ func TestAsk_OncePerPaymentAndFewSeconds(t *testing.T) {
 }
 
 // M23: where Stripe does not answer a page in its time, the next visit may ask at once.
-func TestAsk_NoAnswerInTime(t *testing.T) {
+func TestRefreshSession_Timeout(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)
 	b := w.hold(0)
@@ -201,4 +184,33 @@ func TestAsk_NoAnswerInTime(t *testing.T) {
 	require.Equal(t, 1, f.Fired())
 	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
+}
+
+// Events that Stripe never made are in no list. What it has of the sessions is asked for.
+func TestReconcilePayments_EventsNeverMade(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }}})
+	paid, delayed, refused, left, gone := w.hold(0), w.hold(1), w.hold(2), w.hold(3), w.hold(4)
+	at := func(_ any, err error) { t.Helper(); require.NoError(t, err) }
+	at(w.stripe.Pay(t.Context(), w.checkout(paid).SessionID))
+	c := w.checkout(delayed)
+	at(w.stripe.PayDelayed(t.Context(), c.SessionID))
+	at(w.stripe.SettlePayment(c.SessionID))
+	c = w.checkout(refused)
+	at(w.stripe.PayDelayed(t.Context(), c.SessionID))
+	at(w.stripe.FailPayment(c.SessionID))
+	at(w.stripe.Expire(w.checkout(left).SessionID))
+	w.checkout(gone)
+	w.endHold(gone.ID)
+	require.Zero(t, w.takeUndelivered())
+	at(w.payments.ExpireSessions(t.Context()))
+	w.ask()
+	for id, want := range map[string]payments.Status{
+		paid.ID: payments.Paid, delayed.ID: payments.Paid, refused.ID: payments.Failed, left.ID: payments.Expired,
+		gone.ID: payments.Expired,
+	} {
+		require.Equal(t, want, w.payment(id).Status())
+	}
+	require.Equal(t, booking.Confirmed, w.status(paid.ID))
+	require.Equal(t, booking.Expired, w.status(refused.ID))
 }

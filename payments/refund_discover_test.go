@@ -1,0 +1,241 @@
+package payments_test
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// neverMade is a world of whose events Stripe makes none.
+func neverMade(t *testing.T, s setup) *world {
+	t.Helper()
+	s.stripe.NeverMade = func(stripetest.Event) bool { return true }
+	return newWorld(t, s)
+}
+
+// foundRefunds runs the step, and then the one that looks up what it found.
+func (w *world) foundRefunds() int {
+	w.t.Helper()
+	n, err := w.payments.DiscoverRefunds(w.t.Context())
+	require.NoError(w.t, err)
+	asked, err := w.payments.RefreshRefunds(w.t.Context())
+	require.NoError(w.t, err)
+	require.Equal(w.t, min(n, 20), asked)
+	return n
+}
+
+// A refund that was made by hand at Stripe, which made no event of it, is found all the
+// same, and so is a bank that sends it back.
+func TestDiscoverRefunds_WithoutEvents(t *testing.T) {
+	t.Parallel()
+	w := neverMade(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
+	inPart, inFull := w.hold(0), w.hold(1)
+	for _, b := range []booking.Booking{inPart, inFull} {
+		c := w.checkout(b)
+		_, err := w.stripe.Pay(t.Context(), c.SessionID)
+		require.NoError(t, err)
+		require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
+	}
+	require.Zero(t, w.foundRefunds())
+	part, err := w.stripe.RefundFromDashboard(w.payment(inPart.ID).SessionID, 100)
+	require.NoError(t, err)
+	_, err = w.stripe.RefundFromDashboard(w.payment(inFull.ID).SessionID, 0)
+	require.NoError(t, err)
+	require.Equal(t, 2, w.foundRefunds())
+	require.Equal(t, payments.PartiallyRefunded, w.payment(inPart.ID).Status())
+	require.Equal(t, booking.Confirmed, w.status(inPart.ID))
+	require.Equal(t, payments.Refunded, w.payment(inFull.ID).Status())
+	require.Equal(t, booking.Cancelled, w.status(inFull.ID), "somebody has called it off")
+	require.Zero(t, w.foundRefunds(), "known by now")
+
+	_, err = w.stripe.FailRefund(part, "lost_or_stolen_card")
+	require.NoError(t, err)
+	require.Equal(t, 1, w.foundRefunds(), "it has another status")
+	require.Equal(t, payments.Paid, w.payment(inPart.ID).Status())
+	require.Zero(t, w.foundRefunds())
+	w.requireBooks()
+}
+
+// Refunds of other things that the account's owner sells are nothing to us, and our own
+// one is not news. A list is read in pages of a hundred.
+func TestDiscoverRefunds_Pages(t *testing.T) {
+	t.Parallel()
+	w := neverMade(t, setup{})
+	b, other := w.hold(0), w.hold(1)
+	for _, b := range []booking.Booking{b, other} {
+		c := w.checkout(b)
+		_, err := w.stripe.Pay(t.Context(), c.SessionID)
+		require.NoError(t, err)
+		require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
+	}
+	w.refund(w.payment(b.ID), 100, "rain")
+	w.settle(1)
+	_, err := w.stripe.RefundFromDashboard(w.payment(b.ID).SessionID, 100)
+	require.NoError(t, err)
+	// The oldest is on the second page.
+	for range 110 {
+		_, err := w.stripe.RefundFromDashboard(w.payment(other.ID).SessionID, 1)
+		require.NoError(t, err)
+	}
+	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = 'pi_foreign' WHERE booking_id = $1::uuid`, other.ID)
+
+	// On several replicas at once each is told of once, or looked up twice, which does no
+	// harm.
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if _, err := w.payments.DiscoverRefunds(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	asked, err := w.payments.RefreshRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, asked)
+	require.EqualValues(t, 200, w.payment(b.ID).Refunded.Minor)
+	require.Len(t, w.refundsOf(w.payment(b.ID)), 2)
+	require.Zero(t, w.payment(other.ID).Refunded.Minor)
+}
+
+// What Stripe does not answer is said, and the next run finds it.
+func TestDiscoverRefunds_StripeIsDown(t *testing.T) {
+	t.Parallel()
+	w := neverMade(t, setup{})
+	b := w.hold(0)
+	c := w.checkout(b)
+	_, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
+	p := w.payment(b.ID)
+	_, err = w.stripe.RefundFromDashboard(p.SessionID, 100)
+	require.NoError(t, err)
+	// The library makes a call twice.
+	f := w.stripe.Fault(func(r *http.Request) bool { return r.URL.Path == "/v1/refunds" }, stripetest.FailBefore, 2)
+	_, err = w.payments.DiscoverRefunds(t.Context())
+	require.ErrorIs(t, err, payments.ErrUnavailable)
+	require.Equal(t, 2, f.Fired())
+	require.Equal(t, 1, w.foundRefunds())
+}
+
+// All that came of it is the charge's event, which does not say which refunds there were.
+func TestRefreshRefunds_ChargeEventOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b, p := w.paid(0)
+	require.Equal(t, http.StatusOK, w.send("evt_1", "charge.refunded", map[string]any{
+		"id": "ch_1", "object": "charge", "payment_intent": p.PaymentIntentID, "amount_refunded": price,
+	}))
+	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	// Somebody at Stripe has given it back, and the refunds' own events are lost.
+	_, err := w.stripe.RefundFromDashboard(p.SessionID, price)
+	require.NoError(t, err)
+	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	w.exec(`DELETE FROM booking_platform.refunds`)
+	w.exec(`UPDATE booking_platform.payments SET refunded_minor = 0, refund_committed = 0, refunds_unknown = 1`)
+	w.exec(`UPDATE booking_platform.bookings SET status = 'confirmed'`)
+	asked, err := w.payments.RefreshRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, asked)
+	asked, err = w.payments.RefreshRefunds(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, asked, "once is enough")
+	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+	require.Equal(t, booking.Cancelled, w.status(b.ID))
+	w.requireBooks()
+}
+
+func TestRefundEvents_FromDashboard(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		opts   payments.Options
+		amount int64
+		want   booking.Status
+		status payments.Status
+	}{
+		"in full": {amount: price, want: booking.Cancelled, status: payments.Refunded},
+		"in part": {amount: 1000, want: booking.Confirmed, status: payments.PartiallyRefunded},
+		"in full, kept": {opts: payments.Options{KeepRefunded: true}, amount: price, want: booking.Confirmed,
+			status: payments.Refunded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{opts: test.opts})
+			b, p := w.paid(0)
+			_, err := w.stripe.RefundFromDashboard(p.SessionID, test.amount)
+			require.NoError(t, err)
+			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+			require.Equal(t, test.want, w.status(b.ID))
+			require.Equal(t, test.status, w.payment(b.ID).Status())
+			w.requireBooks()
+		})
+	}
+}
+
+// The customer's bank sends a refund back: it is visible, and can be asked for again.
+func TestRefundEvents_FailedByBank(t *testing.T) {
+	t.Parallel()
+	for name, pending := range map[string]int{"after it succeeded": 0, "while it was pending": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			b, p := w.paid(0)
+			w.stripe.MakeRefundsPending(pending)
+			w.refund(p, 0, "case 1")
+			w.settle(1)
+			require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+			_, err := w.stripe.FailRefund(w.refundsOf(p)[0].StripeID, "expired_or_canceled_card")
+			require.NoError(t, err)
+			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+			require.Equal(t, payments.Paid, w.payment(b.ID).Status(), "the money is back here")
+			troubled, err := w.payments.RefundsNeedingAttention(t.Context())
+			require.NoError(t, err)
+			require.Len(t, troubled, 1)
+			require.Equal(t, "expired_or_canceled_card", troubled[0].Failure)
+			w.requireBooks()
+
+			w.refund(p, 0, "case 1, again")
+			w.settle(1)
+			troubled, err = w.payments.RefundsNeedingAttention(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, troubled, "another has taken its place")
+			require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+			w.requireBooks()
+		})
+	}
+}
+
+// M18: a refund that is on its way for longer than Stripe's list reaches is asked about
+// once a day.
+func TestDiscoverRefunds_PendingForLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true },
+		PendingRefunds: true}})
+	b := w.hold(0)
+	c := w.checkout(b)
+	_, err := w.stripe.Pay(t.Context(), c.SessionID)
+	require.NoError(t, err)
+	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
+	p := w.payment(b.ID)
+	w.refund(p, 0, "case 1")
+	w.settle(1)
+	_, err = w.stripe.CancelRefund(w.refundsOf(p)[0].StripeID)
+	require.NoError(t, err)
+	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '40 days', updated_at = statement_timestamp() - interval '2 days'`)
+	// As if the list did not reach it.
+	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = stripe_payment_intent_id || '_'`)
+	found, err := w.payments.DiscoverRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, found)
+	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = rtrim(stripe_payment_intent_id, '_')`)
+	asked, err := w.payments.RefreshRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, asked)
+	require.Equal(t, payments.RefundCanceled, w.refundsOf(p)[0].Status)
+}
