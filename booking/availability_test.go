@@ -231,7 +231,8 @@ func TestNextSlot_SkipsFullDays(t *testing.T) {
 
 		// Sold out for half a year.
 		exec(t, db, `
-			INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency)
+			INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status,
+				hold_expires_at, amount_minor, currency)
 			SELECT gen_random_uuid(), $1::uuid, '{[1,3)}', 2, s, s, 'confirmed', now(), 0, 'eur'
 			FROM (SELECT tstzrange($2::timestamptz, $3::timestamptz, '[)') AS s) n`, r.ID, slot(10), slot(10+24*183))
 		at(slot(10+24*183), slot(10), "", 1)

@@ -238,7 +238,7 @@ func TestCancel_HoldRecordsLateRefund(t *testing.T) {
 			minor(100), nil},
 		"staff, no refund": {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(0)}, minor(0),
 			minor(0), nil},
-		"staff, refund above the amount": {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(5001)}, nil,
+		"staff, refund above amount": {booking.Policy{}, booking.CancelRequest{Paying: true, Refund: minor(5001)}, nil,
 			nil, &booking.ValidationError{}},
 		"not paid": {booking.Policy{}, booking.CancelRequest{Refund: minor(100)}, nil, nil,
 			&booking.ValidationError{}},

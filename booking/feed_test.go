@@ -69,7 +69,8 @@ func beginsAgo(t testing.TB, db booking.Querier, id string, ago time.Duration) {
 	t.Helper()
 	at := time.Now().Add(-ago)
 	exec(t, db, `
-		UPDATE booking_platform.bookings SET status = 'confirmed', during = tstzrange($2::timestamptz, $3::timestamptz), blocked = tstzrange($2::timestamptz, $3::timestamptz)
+		UPDATE booking_platform.bookings SET status = 'confirmed', during = tstzrange($2::timestamptz, $3::timestamptz),
+			blocked = tstzrange($2::timestamptz, $3::timestamptz)
 		WHERE id = $1::uuid`, id, at, at.Add(time.Hour))
 }
 
@@ -148,10 +149,12 @@ func TestFeed_DropsFarthestBookings(t *testing.T) {
 	// Adds bookings in both directions, an hour apart.
 	add := func(past, ahead int) {
 		exec(t, db, `
-			INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, reference)
+			INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status,
+				hold_expires_at, amount_minor, currency, reference)
 			SELECT gen_random_uuid(), $1::uuid, '{[1,2)}', 1, s, s, 'confirmed', lower(s), 0, 'eur', n::text
 			FROM generate_series(-$2::integer, $3::integer - 1) n,
-				LATERAL (SELECT tstzrange(now() + (n + 0.5) * interval '1 hour', now() + (n + 1.5) * interval '1 hour')) AS t(s)`, r.ID, past, ahead)
+				LATERAL (SELECT tstzrange(now() + (n + 0.5) * interval '1 hour',
+					now() + (n + 1.5) * interval '1 hour')) AS t(s)`, r.ID, past, ahead)
 	}
 	add(10, 10)
 	for _, c := range []struct{ limit, first, last int }{{30, -10, 9}, {20, -10, 9}, {15, -5, 9}, {10, 0, 9},

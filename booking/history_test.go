@@ -205,7 +205,8 @@ func TestHistory_UnknownBooking(t *testing.T) {
 
 	exec(t, db, `
 		INSERT INTO booking_platform.booking_history (booking_id, from_status, to_status, from_start, to_start, reason)
-		SELECT $1::uuid, 'pending', 'pending', to_timestamp(n), to_timestamp(n + 1), n::text FROM generate_series(1, 1234) n`, b.ID)
+		SELECT $1::uuid, 'pending', 'pending', to_timestamp(n), to_timestamp(n + 1), n::text
+			FROM generate_series(1, 1234) n`, b.ID)
 	history, err = store.History(t.Context(), b.ID)
 	require.NoError(t, err)
 	require.Len(t, history, 1000, "History is bounded")

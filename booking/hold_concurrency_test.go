@@ -186,7 +186,8 @@ func (f *concurrentRun) act(ctx context.Context, store *booking.Store, random *r
 			if err != nil {
 				return err
 			}
-			for _, req := range []booking.RescheduleRequest{moveTo(id, halfHour(runStarts+4)), moveTo(other, mine.Start),
+			for _, req := range []booking.RescheduleRequest{
+				moveTo(id, halfHour(runStarts+4)), moveTo(other, mine.Start),
 				moveTo(id, theirs.Start)} {
 				if _, err := tx.Reschedule(ctx, req); err != nil {
 					return err
@@ -251,7 +252,8 @@ func TestStore_ConcurrentOperations(t *testing.T) {
 	require.NoError(t, errors.Join(errs...))
 	requireInvariants(t, db)
 	requireHistory(t, db)
-	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE email = '' AND reason = '' AND kind = 'block' AND currency = 'xxx'`),
+	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings
+		WHERE email = '' AND reason = '' AND kind = 'block' AND currency = 'xxx'`),
 		"temporary rows are left")
 	requireBookable(t, newStore(t, db), runStarts)
 	requireInvariants(t, db)

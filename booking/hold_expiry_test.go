@@ -149,7 +149,8 @@ func TestHold_ExpiresAtSlotStart(t *testing.T) {
 		earlier, err := store.Reschedule(t.Context(), booking.RescheduleRequest{ID: held.ID, Start: slot(-3)})
 		require.NoError(t, err)
 		require.Equal(t, slot(-3), earlier.HoldExpiresAt)
-		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines WHERE booking_id = $1::uuid AND due_at = $2::timestamptz`,
+		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines
+			WHERE booking_id = $1::uuid AND due_at = $2::timestamptz`,
 			held.ID, slot(-3)), "the sweep releases it when it ends")
 		require.Zero(t,
 			count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE hold_expires_at > lower(during)`))

@@ -46,8 +46,10 @@ const (
 SELECT count(*) FROM booking_platform.hold_quota q LEFT JOIN booking_platform.bookings b ON b.id = q.booking_id
 WHERE b.id IS NULL`
 	strayHistory = `
-SELECT (SELECT count(*) FROM booking_platform.booking_history h LEFT JOIN booking_platform.bookings b ON b.id = h.booking_id WHERE b.id IS NULL)
-     + (SELECT count(*) FROM booking_platform.hold_deadlines d LEFT JOIN booking_platform.bookings b ON b.id = d.booking_id WHERE b.id IS NULL)`
+SELECT (SELECT count(*) FROM booking_platform.booking_history h
+        LEFT JOIN booking_platform.bookings b ON b.id = h.booking_id WHERE b.id IS NULL)
+     + (SELECT count(*) FROM booking_platform.hold_deadlines d
+        LEFT JOIN booking_platform.bookings b ON b.id = d.booking_id WHERE b.id IS NULL)`
 )
 
 func TestHoldLimit_OpenHolds(t *testing.T) {
@@ -121,7 +123,8 @@ func TestHoldLimit_Concurrent(t *testing.T) {
 				}
 			}
 			require.Len(t, held, want)
-			require.Equal(t, want, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE status = 'pending' AND hold_expires_at > statement_timestamp()`))
+			require.Equal(t, want, count(t, db, `SELECT count(*) FROM booking_platform.bookings
+				WHERE status = 'pending' AND hold_expires_at > statement_timestamp()`))
 			require.Zero(t, count(t, db, strayQuotaRows))
 			require.Zero(t, count(t, db, strayHistory))
 			requireHistory(t, db)

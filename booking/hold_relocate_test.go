@@ -14,7 +14,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-const setUnits = `UPDATE booking_platform.bookings SET units = ('{[' || $2::integer || ',' || $2::integer + 1 || ')}')::int4multirange WHERE id = $1::uuid`
+const setUnits = `UPDATE booking_platform.bookings
+	SET units = ('{[' || $2::integer || ',' || $2::integer + 1 || ')}')::int4multirange WHERE id = $1::uuid`
 
 // fillDifferentUnits fills two adjacent slots at capacity 2, on different units: a slot
 // that overlaps both has free capacity but no single free unit.

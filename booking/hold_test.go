@@ -153,8 +153,10 @@ func TestHold_Offer(t *testing.T) {
 		require.Equal(t, held, hold(t, store, req), "a repeat")
 		require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.booking_history`))
 		require.Equal(t, 1, count(t, db, `
-			SELECT count(*) FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id
-			WHERE b.id = $1::uuid AND h.from_status = '' AND h.to_status = 'pending' AND h.actor = 'customer' AND h.reason = ''
+			SELECT count(*) FROM booking_platform.booking_history h
+				JOIN booking_platform.bookings b ON b.id = h.booking_id
+			WHERE b.id = $1::uuid AND h.from_status = '' AND h.to_status = 'pending' AND h.actor = 'customer'
+				AND h.reason = ''
 			  AND h.at = b.created_at AND h.from_start IS NULL AND h.to_start IS NULL`, held.ID))
 
 		req.Offer = ""
@@ -243,7 +245,8 @@ func TestHold_WaitsForResourceChange(t *testing.T) {
 			func(t *testing.T, _ booking.Booking, err error) {
 				requireFields(t, err, "resource")
 			}},
-		"hours": {`INSERT INTO booking_platform.opening_exceptions SELECT r.id, d::date, 0, 0 FROM booking_platform.resources r, generate_series(now(), now() + interval '9 days', interval '1 day') d`,
+		"hours": {`INSERT INTO booking_platform.opening_exceptions SELECT r.id, d::date, 0, 0
+			FROM booking_platform.resources r, generate_series(now(), now() + interval '9 days', interval '1 day') d`,
 			func(t *testing.T, _ booking.Booking, err error) { requireFields(t, err, "start") }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,11 +23,13 @@ const fillListSQL = `
 INSERT INTO booking_platform.bookings (
     id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, email, reference
 )
-SELECT gen_random_uuid(), CASE WHEN n % 3 = 0 THEN q.id ELSE r.id END, '{[1,2)}', 1, s, s, CASE WHEN n % 5 = 0 THEN 'expired' ELSE 'cancelled' END,
+SELECT gen_random_uuid(), CASE WHEN n % 3 = 0 THEN q.id ELSE r.id END, '{[1,2)}', 1, s, s,
+    CASE WHEN n % 5 = 0 THEN 'expired' ELSE 'cancelled' END,
     lower(s), 0, 'eur', CASE WHEN n % 3 = 1 THEN 'Desk@Example.com' WHEN n % 3 = 2 THEN n || '@example.com' ELSE '' END,
     CASE WHEN n % 3 = 1 THEN 'project' WHEN n % 3 = 2 THEN 'order ' || n ELSE '' END
 FROM booking_platform.resources r, booking_platform.resources q, generate_series(1, 21000) n,
-    LATERAL (SELECT tstzrange('2030-01-01Z'::timestamptz + n * interval '1 minute', '2030-01-01Z'::timestamptz + n * interval '1 minute' + interval '1 hour')) AS t(s)
+    LATERAL (SELECT tstzrange('2030-01-01Z'::timestamptz + n * interval '1 minute',
+    '2030-01-01Z'::timestamptz + n * interval '1 minute' + interval '1 hour')) AS t(s)
 WHERE r.slug = 'court' AND q.slug = 'quiet'`
 
 // start2030 is the start of the range that fillListSQL fills.

@@ -182,10 +182,12 @@ func before(o booking.Order, aStart, bStart time.Time, a, b string) bool {
 // They are in the past, so that any number can start at the same time.
 const addListedSQL = `
 INSERT INTO booking_platform.bookings (
-    id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, email, reference, kind
+    id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency, email, reference,
+    kind
 )
 SELECT $1::uuid, r.id, '{[1,2)}', 1, s, s, $3::text, now(), 0, 'eur', $5::text, $6::text, $7::text
-FROM booking_platform.resources r, tstzrange($4::timestamptz, $4::timestamptz + interval '1 hour') AS s WHERE r.slug = $2::text`
+FROM booking_platform.resources r, tstzrange($4::timestamptz, $4::timestamptz + interval '1 hour') AS s
+    WHERE r.slug = $2::text`
 
 const moveListedSQL = `
 UPDATE booking_platform.bookings b SET during = s, blocked = s, status = $2::text

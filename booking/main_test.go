@@ -92,7 +92,8 @@ func execReadCommitted(ctx context.Context, db *sql.DB, query string, args ...an
 
 const (
 	expireHoldSQL     = `UPDATE booking_platform.bookings SET hold_expires_at = $2::timestamptz WHERE id = $1::uuid`
-	expireDeadlineSQL = `UPDATE booking_platform.hold_deadlines SET due_at = $2::timestamptz WHERE booking_id = $1::uuid`
+	expireDeadlineSQL = `UPDATE booking_platform.hold_deadlines SET due_at = $2::timestamptz
+		WHERE booking_id = $1::uuid`
 )
 
 // expireHolds lets holds expire.
@@ -124,8 +125,10 @@ func count(t testing.TB, db booking.Querier, query string, args ...any) int {
 const soldTwice = `
 SELECT count(*)
 FROM booking_platform.bookings a JOIN booking_platform.bookings b ON a.resource_id = b.resource_id AND a.id < b.id
-WHERE (a.status IN ('pending', 'confirmed') OR a.status IN ('completed', 'no_show') AND upper(a.blocked) > upper(a.during))
-  AND (b.status IN ('pending', 'confirmed') OR b.status IN ('completed', 'no_show') AND upper(b.blocked) > upper(b.during))
+WHERE (a.status IN ('pending', 'confirmed')
+    OR a.status IN ('completed', 'no_show') AND upper(a.blocked) > upper(a.during))
+  AND (b.status IN ('pending', 'confirmed')
+    OR b.status IN ('completed', 'no_show') AND upper(b.blocked) > upper(b.during))
   AND a.blocked && b.blocked AND a.units && b.units`
 
 // oversold counts active bookings with units above the capacity, or not as many as their
@@ -133,7 +136,8 @@ WHERE (a.status IN ('pending', 'confirmed') OR a.status IN ('completed', 'no_sho
 const oversold = `
 SELECT count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
 WHERE b.status IN ('pending', 'confirmed') AND (
-    NOT b.units <@ int4range(1, r.capacity + 1) OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u)
+    NOT b.units <@ int4range(1, r.capacity + 1)
+    OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u)
 )`
 
 func requireInvariants(t testing.TB, db booking.Querier) {
@@ -185,9 +189,11 @@ SELECT c.booking_id || ': ended "' || c.to_status || '" and is "' || COALESCE(b.
 FROM changes c LEFT JOIN booking_platform.bookings b ON b.id = c.booking_id
 WHERE c.last AND b.status IS DISTINCT FROM c.to_status
 UNION ALL
-SELECT m.booking_id || ': moved from ' || COALESCE(m.from_start::text, 'nowhere') || ' to ' || COALESCE(m.to_start::text, 'nowhere')
+SELECT m.booking_id || ': moved from ' || COALESCE(m.from_start::text, 'nowhere')
+    || ' to ' || COALESCE(m.to_start::text, 'nowhere')
 FROM moves m JOIN booking_platform.bookings b ON b.id = m.booking_id
-WHERE m.from_start IS NULL OR m.to_start IS NULL OR m.from_start <> m.before OR m.last AND m.to_start <> lower(b.during)`
+WHERE m.from_start IS NULL OR m.to_start IS NULL OR m.from_start <> m.before
+    OR m.last AND m.to_start <> lower(b.during)`
 
 func requireHistory(t testing.TB, db booking.Querier) {
 	t.Helper()
@@ -282,7 +288,8 @@ func waitForLock(t *testing.T, db *sql.DB) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		if count(t, db,
-			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 {
+			`SELECT count(*) FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 {
 			return
 		}
 		require.True(t, time.Now().Before(deadline), "no statement waits for a lock")

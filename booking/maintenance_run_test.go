@@ -47,7 +47,8 @@ func TestRun_ReleasesAndCompletesUntilTheContextEnds(t *testing.T) {
 	_, err := first.Confirm(t.Context(), past.ID)
 	require.NoError(t, err)
 	expireHolds(t, db, expired.ID)
-	exec(t, db, `UPDATE booking_platform.bookings SET during = tstzrange(now() - interval '3 hours', now() - interval '2 hours'),
+	exec(t, db, `UPDATE booking_platform.bookings
+		SET during = tstzrange(now() - interval '3 hours', now() - interval '2 hours'),
 		blocked = tstzrange(now() - interval '3 hours', now() - interval '2 hours') WHERE id = $1::uuid`, past.ID)
 
 	ended := make(chan error, 2)

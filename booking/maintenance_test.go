@@ -64,7 +64,8 @@ func TestReleaseExpired_ConcurrentReplicas(t *testing.T) {
 		INSERT INTO booking_platform.bookings (
 			id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency
 		)
-		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'pending', statement_timestamp() - interval '1 minute', 0, 'eur'
+		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'pending', statement_timestamp() - interval '1 minute', 0,
+			'eur'
 		FROM booking_platform.resources r, generate_series(1, $1::integer) n,
 			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`,
 		holds)
@@ -162,7 +163,8 @@ func TestBacklog_CountsDueWork(t *testing.T) {
 		for n := range 2 {
 			expired := hold(t, store, request(slot(4+n)))
 			expireHolds(t, db, expired.ID)
-			exec(t, db, `UPDATE booking_platform.bookings SET hold_expires_at = hold_expires_at - $2::int * interval '1 hour' WHERE id = $1::uuid`, expired.ID, n)
+			exec(t, db, `UPDATE booking_platform.bookings
+				SET hold_expires_at = hold_expires_at - $2::int * interval '1 hour' WHERE id = $1::uuid`, expired.ID, n)
 		}
 		_, err = store.Confirm(t.Context(), confirmed.ID)
 		require.NoError(t, err)

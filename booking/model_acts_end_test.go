@@ -181,12 +181,15 @@ func (w *world) past(a act) time.Duration {
 
 const begin = `
 UPDATE booking_platform.bookings b SET
-    during = tstzrange(lower(b.during) - make_interval(secs => $2::bigint), upper(b.during) - make_interval(secs => $2::bigint)),
-    blocked = tstzrange(lower(b.blocked) - make_interval(secs => $2::bigint), upper(b.blocked) - make_interval(secs => $2::bigint))
+    during = tstzrange(lower(b.during) - make_interval(secs => $2::bigint),
+    upper(b.during) - make_interval(secs => $2::bigint)),
+    blocked = tstzrange(lower(b.blocked) - make_interval(secs => $2::bigint),
+    upper(b.blocked) - make_interval(secs => $2::bigint))
 WHERE b.id = $1::uuid AND b.status = 'confirmed' AND b.kind = 'booking' AND lower(b.during) > statement_timestamp()`
 
 const expireBothSQL = `
 WITH b AS (
-    UPDATE booking_platform.bookings SET hold_expires_at = $2::timestamptz WHERE id = $1::uuid AND status = 'pending' RETURNING id
+    UPDATE booking_platform.bookings SET hold_expires_at = $2::timestamptz WHERE id = $1::uuid AND status = 'pending'
+    RETURNING id
 )
 UPDATE booking_platform.hold_deadlines d SET due_at = $2::timestamptz FROM b WHERE d.booking_id = b.id`

@@ -196,14 +196,18 @@ type found struct {
 const brokenInvariants = `
 SELECT 'sold twice' AS wrong, n FROM (` + soldTwice + ` AND a.resource_id = $1::uuid) AS x(n) WHERE n > 0
 UNION ALL
-SELECT 'wrong units', count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
-WHERE b.resource_id = $1::uuid AND (b.active AND upper(b.blocked) > now() AND NOT b.units <@ int4range(1, r.capacity + 1)
+SELECT 'wrong units', count(*) FROM booking_platform.bookings b
+    JOIN booking_platform.resources r ON r.id = b.resource_id
+WHERE b.resource_id = $1::uuid AND (b.active AND upper(b.blocked) > now()
+    AND NOT b.units <@ int4range(1, r.capacity + 1)
    OR b.party <> (SELECT sum(upper(u) - lower(u)) FROM unnest(b.units) AS u))
 HAVING count(*) > 0
 UNION ALL
-SELECT 'too many heads', count(*) FROM booking_platform.bookings a JOIN booking_platform.resources r ON r.id = a.resource_id
+SELECT 'too many heads', count(*) FROM booking_platform.bookings a
+    JOIN booking_platform.resources r ON r.id = a.resource_id
 WHERE a.active AND upper(a.blocked) > now() AND r.id = $1::uuid AND r.capacity < (
-    SELECT sum(b.party) FROM booking_platform.bookings b WHERE b.active AND b.resource_id = r.id AND b.blocked @> lower(a.blocked)
+    SELECT sum(b.party) FROM booking_platform.bookings b
+    WHERE b.active AND b.resource_id = r.id AND b.blocked @> lower(a.blocked)
 )
 HAVING count(*) > 0`
 

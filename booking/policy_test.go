@@ -40,7 +40,7 @@ func TestPolicy_Terms(t *testing.T) {
 		"fixed fee above the amount":        {booking.Policy{FreeUntil: day, FeeMinor: 2501}, day, 2500, true, 0},
 		"sum of both above the amount": {booking.Policy{FreeUntil: day, FeePercent: 60, FeeMinor: 1001}, day, 2500,
 			true, 0},
-		"sum of both a minor unit below the amount": {booking.Policy{FreeUntil: day, FeePercent: 60, FeeMinor: 999}, day, 2500,
+		"sum of both just below the amount": {booking.Policy{FreeUntil: day, FeePercent: 60, FeeMinor: 999}, day, 2500,
 			true, 1},
 		"no fee after free": {booking.Policy{FreeUntil: day}, tick, 2500, true, 2500},
 		"of nothing":        {fees, day, 0, true, 0},

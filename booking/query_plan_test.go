@@ -60,7 +60,8 @@ func fillYear(t *testing.T, db *sql.DB) booking.Resource {
 			LATERAL (SELECT tstzrange(now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour')) AS t(s)`)
 	exec(t, db, `
 		INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
-		SELECT statement_timestamp() + interval '1 hour' + n * interval '1 second', gen_random_uuid() FROM generate_series(1, 20000) n`)
+		SELECT statement_timestamp() + interval '1 hour' + n * interval '1 second', gen_random_uuid()
+			FROM generate_series(1, 20000) n`)
 	exec(t, db, `VACUUM ANALYZE`)
 	return r
 }
@@ -127,7 +128,8 @@ func genericPlansReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	} {
 		exec(t, conn, statement)
 	}
-	found := indexes(t, conn, `EXECUTE hold ('`+r.ID+`', '`+r.ID+`', '`+r.ID+`', now(), now(), now(), now(), 1, '', '', '', 0, 'eur', '', '', '', '{}', '', '', 'a', 3, 'b', 100, 'c', 12, '', NULL)`)
+	found := indexes(t, conn, `EXECUTE hold ('`+r.ID+`', '`+r.ID+`', '`+r.ID+`', now(), now(), now(), now(), 1, '',
+		'', '', 0, 'eur', '', '', '', '{}', '', '', 'a', 3, 'b', 100, 'c', 12, '', NULL)`)
 	require.Contains(t, found, "bookings_no_overlap")
 	require.Contains(t, found, "hold_quota_pkey")
 	require.NotContains(t, found, "Seq Scan on bookings")
@@ -176,7 +178,8 @@ func feedReadsIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	// Many future bookings, not yet in Postgres's statistics.
 	exec(t, db, `ALTER TABLE booking_platform.bookings SET (autovacuum_enabled = false)`)
 	exec(t, db, `
-		INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency)
+		INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status,
+			hold_expires_at, amount_minor, currency)
 		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'cancelled', lower(s), 0, 'eur'
 		FROM booking_platform.resources r, generate_series(1, 1000) n,
 			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`)
@@ -200,7 +203,8 @@ func feedReadsIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 func backlogIsCheap(t *testing.T, db *sql.DB) {
 	t.Helper()
 	exec(t, db, `DELETE FROM booking_platform.hold_deadlines`)
-	exec(t, db, `INSERT INTO booking_platform.hold_deadlines SELECT hold_expires_at, id FROM booking_platform.bookings LIMIT 4000`)
+	exec(t, db, `INSERT INTO booking_platform.hold_deadlines SELECT hold_expires_at, id
+		FROM booking_platform.bookings LIMIT 4000`)
 	exec(t, db, `VACUUM ANALYZE booking_platform.hold_deadlines`)
 	require.ElementsMatch(t, []string{"Seq Scan on hold_deadlines", "bookings_pkey"},
 		indexes(t, db, booking.BacklogSQL))

@@ -27,7 +27,8 @@ func maxUnitsInUse(t testing.TB, db *sql.DB, start time.Time) int {
 	return count(t, db, `
 SELECT COALESCE(max(n), 0) FROM (
     SELECT (
-        SELECT sum(b.party) FROM booking_platform.bookings b WHERE b.active AND b.blocked @> greatest(lower(a.blocked), $1::timestamptz)
+        SELECT sum(b.party) FROM booking_platform.bookings b
+        WHERE b.active AND b.blocked @> greatest(lower(a.blocked), $1::timestamptz)
     ) AS n
     FROM booking_platform.bookings a
     WHERE a.active AND a.blocked && tstzrange($1::timestamptz, $1::timestamptz + interval '1 hour', '[)')
@@ -94,7 +95,8 @@ func TestRelocate_FillsToCapacity(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, was, b, "relocation changed more than units")
 		}
-		require.Equal(t, sold, count(t, db, `SELECT count(*) FROM booking_platform.bookings`), "temporary rows are left")
+		require.Equal(t, sold, count(t, db, `SELECT count(*) FROM booking_platform.bookings`),
+			"temporary rows are left")
 	})
 }
 
@@ -144,7 +146,8 @@ func TestRelocate_ConcurrentOperations(t *testing.T) {
 func bookingOnUnit(t *testing.T, db *sql.DB, store *booking.Store, start time.Time, unit int) booking.Booking {
 	t.Helper()
 	b := hold(t, store, request(start))
-	exec(t, db, `UPDATE booking_platform.bookings SET units = int4multirange(int4range($2::integer, $2::integer + 1)) WHERE id = $1::uuid`, b.ID, unit)
+	exec(t, db, `UPDATE booking_platform.bookings SET units = int4multirange(int4range($2::integer, $2::integer + 1))
+		WHERE id = $1::uuid`, b.ID, unit)
 	return b
 }
 

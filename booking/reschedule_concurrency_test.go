@@ -49,7 +49,8 @@ func TestReschedule_ConcurrentSwaps(t *testing.T) {
 	errs := concurrently(t, db, 16, func(store *booking.Store, client int) error {
 		random := rand.New(rand.NewPCG(3, uint64(client)))
 		for range 20 {
-			_, err := store.Reschedule(context.Background(), moveTo(ids[random.IntN(len(ids))], halfHour(random.IntN(7))))
+			_, err := store.Reschedule(context.Background(),
+				moveTo(ids[random.IntN(len(ids))], halfHour(random.IntN(7))))
 			if err != nil && !errors.Is(err, booking.ErrSlotTaken) {
 				return err
 			}

@@ -22,7 +22,8 @@ func allRows(t testing.TB, db *sql.DB) string {
 	var all string
 	require.NoError(t, db.QueryRowContext(t.Context(), `
 SELECT COALESCE((SELECT string_agg(b::text, E'\n' ORDER BY b.id) FROM booking_platform.bookings b), '') || E'\n' ||
-       COALESCE((SELECT string_agg(h::text, E'\n' ORDER BY h.id) FROM booking_platform.booking_history h), '')`).Scan(&all))
+       COALESCE((SELECT string_agg(h::text, E'\n' ORDER BY h.id)
+       FROM booking_platform.booking_history h), '')`).Scan(&all))
 	return all
 }
 
@@ -201,7 +202,8 @@ func TestReschedule_Offer(t *testing.T) {
 	require.Equal(t, int64(900), got.Amount.Minor)
 	_, err = store.Hold(t.Context(), request(slot(2)))
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
-	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings WHERE upper(blocked) = upper(during) + interval '10 minutes'`))
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.bookings
+		WHERE upper(blocked) = upper(during) + interval '10 minutes'`))
 	exec(t, db, `UPDATE booking_platform.resources SET currency = 'chf'`)
 	got, err = store.Reschedule(t.Context(), moveTo(b.ID, slot(4)))
 	require.NoError(t, err)

@@ -61,7 +61,8 @@ func TestHold_CapacityLoweredBySQL(t *testing.T) {
 				req := request(slot(0))
 				req.Party = 1
 				b := holdOnUnits(t, db, store, req, units)
-				exec(t, db, `UPDATE booking_platform.bookings SET party = (SELECT sum(upper(u) - lower(u)) FROM unnest(units) AS u)
+				exec(t, db, `UPDATE booking_platform.bookings 
+					SET party = (SELECT sum(upper(u) - lower(u)) FROM unnest(units) AS u)
 					WHERE id = $1::uuid`, b.ID)
 			}
 			lowerBySQL(t, db, c.capacity)
@@ -170,7 +171,8 @@ func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
 					exec(t, db, `UPDATE booking_platform.bookings b SET units = s.units FROM (
 						SELECT int4multirange(int4range(u, u + 1)) AS units FROM generate_series(1, 9) AS u
 						WHERE NOT EXISTS (SELECT FROM booking_platform.bookings o, booking_platform.bookings self
-							WHERE self.id = $1::uuid AND o.id <> self.id AND o.active AND o.blocked && self.blocked AND o.units @> u)
+							WHERE self.id = $1::uuid AND o.id <> self.id AND o.active AND o.blocked && self.blocked
+								AND o.units @> u)
 						ORDER BY random() LIMIT 1) s WHERE b.id = $1::uuid`, b.ID)
 				}
 			}

@@ -38,7 +38,8 @@ func setCapacity(t testing.TB, store *booking.Store, r booking.Resource, capacit
 }
 
 // holdOnUnits holds a booking and then assigns the given units to it.
-func holdOnUnits(t testing.TB, db *sql.DB, store *booking.Store, req booking.HoldRequest, units string) booking.Booking {
+func holdOnUnits(t testing.TB, db *sql.DB, store *booking.Store, req booking.HoldRequest,
+	units string) booking.Booking {
 	t.Helper()
 	b := hold(t, store, req)
 	exec(t, db, `UPDATE booking_platform.bookings SET units = $2::int4multirange WHERE id = $1::uuid`, b.ID, units)
@@ -281,7 +282,8 @@ func TestLowerCapacity_ListedSlotsCanBeHeld(t *testing.T) {
 		}
 		most := count(t, db, `
 			SELECT max(heads) FROM (
-				SELECT (SELECT sum(o.party) FROM booking_platform.bookings o WHERE o.active AND o.resource_id = b.resource_id AND o.blocked @> lower(b.blocked)) AS heads
+				SELECT (SELECT sum(o.party) FROM booking_platform.bookings o
+					WHERE o.active AND o.resource_id = b.resource_id AND o.blocked @> lower(b.blocked)) AS heads
 				FROM booking_platform.bookings b WHERE b.active AND b.resource_id = $1::uuid
 			) x`, r.ID)
 		var small *booking.CapacityError

@@ -33,7 +33,8 @@ func TestResource_CacheIsBounded(t *testing.T) {
 	store := newStore(t, db)
 	exec(t, db, `
 		INSERT INTO booking_platform.resources (
-			id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds, price_minor, currency
+			id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds,
+				price_minor, currency
 		)
 		SELECT gen_random_uuid(), 'r' || n, 'R', 'UTC', 1, 3600, 3600, 31536000, 600, 0, 'eur'
 		FROM generate_series(1, $1::integer) n`, booking.MaxCached+20)
@@ -86,7 +87,8 @@ func TestResource_ChangedBySQL(t *testing.T) {
 			func(r booking.Resource) { require.Empty(t, r.Exceptions) }},
 		{`UPDATE booking_platform.offers SET active = false`, false,
 			func(r booking.Resource) { require.True(t, r.Offers[0].Inactive) }},
-		{`UPDATE booking_platform.offers SET resource_id = (SELECT id FROM booking_platform.resources WHERE slug = 'other')`, true,
+		{`UPDATE booking_platform.offers 
+			SET resource_id = (SELECT id FROM booking_platform.resources WHERE slug = 'other')`, true,
 			func(r booking.Resource) { require.Empty(t, r.Offers) }},
 		{`INSERT INTO booking_platform.offers SELECT r.id, o.slug, o.name, 0, 60, 60, 0, 0, 0, true
 			FROM booking_platform.offers o, booking_platform.resources r WHERE r.slug = 'court'`, false,
@@ -111,7 +113,8 @@ func TestResource_RemovedException(t *testing.T) {
 	day := slot(72).UTC().Truncate(24 * time.Hour)
 	create(t, store, func(r *booking.Resource) { r.TimeZone = "UTC" })
 	hold(t, store, request(day))
-	exec(t, db, `INSERT INTO booking_platform.opening_exceptions SELECT id, $1::date, 0, 0 FROM booking_platform.resources`, day)
+	exec(t, db, `INSERT INTO booking_platform.opening_exceptions SELECT id, $1::date, 0, 0
+		FROM booking_platform.resources`, day)
 	_, err := store.Hold(t.Context(), request(day.Add(time.Hour)))
 	requireFields(t, err, "start")
 }

@@ -272,7 +272,8 @@ func TestCreateResource_InvalidOffers(t *testing.T) {
 	require.ErrorAs(t, r.Validate(), &invalid)
 	require.Equal(t,
 		map[string]string{"offers": "long: name is required, long: price must not be negative, half: is there twice, " +
-			"number 4: slug must be 1 to 63 of a-z, 0-9 and hyphens, not begin with a hyphen, and not look like an id, " +
+			"number 4: slug must be 1 to 63 of a-z, 0-9 and hyphens, not begin with a hyphen, " +
+			"and not look like an id, " +
 			"short: slot step must be between 1m and 1d"}, invalid.Fields)
 }
 

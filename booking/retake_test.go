@@ -32,7 +32,8 @@ func TestRetake_TakesTheSlotAgain(t *testing.T) {
 		req := keyed(slot(0))
 		b := releasedHold(t, db, store, req)
 		// Price and hours have changed; the booking keeps its own.
-		exec(t, db, `UPDATE booking_platform.resources SET price_minor = 1, slot_seconds = 7200, step_seconds = 7200, horizon_seconds = 60`)
+		exec(t, db, `UPDATE booking_platform.resources
+			SET price_minor = 1, slot_seconds = 7200, step_seconds = 7200, horizon_seconds = 60`)
 		got, err := store.Retake(booking.WithActor(t.Context(), "stripe:evt_1"), b.ID)
 		require.NoError(t, err)
 		want := b

@@ -166,7 +166,8 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 	})
 	_, err = limited.Release(t.Context(), b.ID)
 	require.NoError(t, err)
-	exec(t, db, `UPDATE booking_platform.bookings SET idempotency_key = 'first', customer_hash = sha256('bob@example.com')
+	exec(t, db, `UPDATE booking_platform.bookings
+		SET idempotency_key = 'first', customer_hash = sha256('bob@example.com')
 		WHERE reference = '' AND lower(during) = $1::timestamptz`, slot(20))
 	first.IdempotencyKey = "first"
 	costs(2, "repeat where the slot is free", func(ctx context.Context) error {

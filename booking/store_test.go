@@ -81,7 +81,8 @@ func playHotPath(t *testing.T, store *booking.Store, day int) {
 
 // hotStatements counts the statements of Hold, Confirm, ConfirmLate, Slots and
 // Reschedule.
-const hotStatements = `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%booking_platform.%' AND statement NOT LIKE '%' || 'pg_prepared' || '%'`
+const hotStatements = `SELECT count(*) FROM pg_prepared_statements
+	WHERE statement LIKE '%booking_platform.%' AND statement NOT LIKE '%' || 'pg_prepared' || '%'`
 
 func TestPrepare_EveryDriver(t *testing.T) {
 	t.Parallel()
@@ -114,7 +115,8 @@ func TestPrepare_ConnectionTerminated(t *testing.T) {
 			store := withPrepare(t, db)
 			create(t, store)
 			playHotPath(t, store, 1)
-			exec(t, admin, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`)
+			exec(t, admin, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+				WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`)
 			for range 3 {
 				if _, err := store.Slots(t.Context(), "court", slot(0), slot(1), 1); err == nil {
 					break

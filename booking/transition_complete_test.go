@@ -81,7 +81,8 @@ func moveToStartIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 	t.Helper()
 	exec(t, db, `
 		UPDATE booking_platform.bookings b
-		SET during = tstzrange(lower(b.during) + s.by, upper(b.during) + s.by), blocked = tstzrange(lower(b.blocked) + s.by, upper(b.blocked) + s.by)
+		SET during = tstzrange(lower(b.during) + s.by, upper(b.during) + s.by),
+			blocked = tstzrange(lower(b.blocked) + s.by, upper(b.blocked) + s.by)
 		FROM (SELECT statement_timestamp() + make_interval(secs => $2::double precision) - lower(o.during) AS by
 			FROM booking_platform.bookings o WHERE o.id = $1::uuid) s
 		WHERE b.id = $1::uuid`, id, d.Seconds())

@@ -36,7 +36,8 @@ type filled struct {
 
 const addFilledResources = `
 INSERT INTO booking_platform.resources (
-    id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds, price_minor, currency
+    id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds, price_minor,
+    currency
 )
 SELECT gen_random_uuid(), $1::text || n, 'Resource ' || n, 'UTC', $2::integer, 3600, 3600, 31536000, 2100, 2500, 'eur'
 FROM generate_series(1, $3::integer) AS n`
@@ -45,19 +46,24 @@ FROM generate_series(1, $3::integer) AS n`
 // apart in the table. Ids ascend.
 const addDay = `
 INSERT INTO booking_platform.bookings (
-    id, resource_id, units, party, during, blocked, status, hold_expires_at, first_name, last_name, email, amount_minor, currency, created_at
+    id, resource_id, units, party, during, blocked, status, hold_expires_at, first_name, last_name, email,
+    amount_minor, currency, created_at
 )
-SELECT ('01900000-' || lpad(to_hex($2::integer), 4, '0') || '-7000-8000-' || lpad(to_hex(row_number() OVER (ORDER BY b.hour, b.k, b.mixed)), 12, '0'))::uuid,
+SELECT ('01900000-' || lpad(to_hex($2::integer), 4, '0')
+    || '-7000-8000-' || lpad(to_hex(row_number() OVER (ORDER BY b.hour, b.k, b.mixed)), 12, '0'))::uuid,
        b.id, b.units, b.party, b.span, b.span, 'confirmed', lower(b.span), 'Ada', 'Lovelace',
-       'customer' || (random() * 100000)::integer || '@example.com', 2500 * b.party, 'eur', lower(b.span) - interval '7 days'
+       'customer' || (random() * 100000)::integer || '@example.com', 2500 * b.party, 'eur',
+       lower(b.span) - interval '7 days'
 FROM (
     SELECT r.id, h.hour, k.k, md5(r.id::text || h.hour) AS mixed, p.party,
            int4multirange(int4range(1 + 8 * k.k, 1 + 8 * k.k + p.party)) AS units,
-           tstzrange($1::timestamptz + h.hour * interval '1 hour', $1::timestamptz + (h.hour + 1) * interval '1 hour', '[)') AS span
+           tstzrange($1::timestamptz + h.hour * interval '1 hour', $1::timestamptz + (h.hour + 1) * interval '1 hour',
+           '[)') AS span
     FROM booking_platform.resources r
     CROSS JOIN generate_series(8, 7 + $3::integer) AS h(hour)
     CROSS JOIN LATERAL generate_series(0, CASE r.capacity WHEN 1 THEN 0 ELSE $4::integer - 1 END) AS k(k)
-    CROSS JOIN LATERAL (SELECT CASE r.capacity WHEN 1 THEN 1 ELSE 1 + (random() * 7)::integer END AS party WHERE h.hour + k.k >= 0) AS p
+    CROSS JOIN LATERAL (SELECT CASE r.capacity WHEN 1 THEN 1 ELSE 1 + (random() * 7)::integer END AS party
+    WHERE h.hour + k.k >= 0) AS p
     WHERE random() < 0.8
     ORDER BY h.hour, k.k, mixed
 ) b`
@@ -65,7 +71,8 @@ FROM (
 // Holds that end later: what the sweep looks at first.
 const addDeadlines = `
 INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
-SELECT statement_timestamp() + interval '1 day' + n * interval '1 second', gen_random_uuid() FROM generate_series(1, $1::integer) AS n`
+SELECT statement_timestamp() + interval '1 day' + n * interval '1 second', gen_random_uuid()
+    FROM generate_series(1, $1::integer) AS n`
 
 // fill makes a database with about so many bookings. It takes the table's indexes and its
 // exclusion constraint away, all but the primary key, and builds them again, as the
@@ -171,7 +178,8 @@ FROM pg_constraint c WHERE c.conrelid = 'booking_platform.bookings'::regclass AN
 	indexesSQL = `
 SELECT 'DROP INDEX ' || i.indexrelid::regclass, pg_get_indexdef(i.indexrelid)
 FROM pg_index i
-WHERE i.indrelid = 'booking_platform.bookings'::regclass AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)`
+WHERE i.indrelid = 'booking_platform.bookings'::regclass AND NOT EXISTS (SELECT FROM pg_constraint c
+    WHERE c.conindid = i.indexrelid)`
 )
 
 // strip takes away what makes loading slow, and returns the statements that bring it

@@ -15,10 +15,12 @@ import (
 // free of charge.
 const addResources = `
 INSERT INTO booking_platform.resources (
-    id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds, price_minor, currency, version
+    id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds, price_minor,
+    currency, version
 )
 SELECT id, 'r' || n, 'Resource ' || n, 'UTC', 1, 60, 60, 315360000, 2100, 0, 'eur', id
-FROM generate_series(1, $1::integer) AS n, LATERAL (SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid AS id) AS i`
+FROM generate_series(1, $1::integer) AS n,
+    LATERAL (SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid AS id) AS i`
 
 // track is a database to race in.
 type track struct {

@@ -29,18 +29,22 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 	}{
 		"the constraint is gone, and a slot is sold twice": {1, []string{
 			`ALTER TABLE booking_platform.bookings DROP CONSTRAINT bookings_no_overlap`,
-			`INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency)
-				SELECT gen_random_uuid(), b.resource_id, b.units, b.party, b.during, b.blocked, 'pending', b.hold_expires_at, b.amount_minor, b.currency
+			`INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status,
+				hold_expires_at, amount_minor, currency)
+				SELECT gen_random_uuid(), b.resource_id, b.units, b.party, b.during, b.blocked, 'pending',
+					b.hold_expires_at, b.amount_minor, b.currency
 				FROM booking_platform.bookings b WHERE b.id = $1`,
 		}},
 		"the unique index is gone, and an event has two rows": {2, []string{
 			`ALTER TABLE booking_platform.payment_events DROP CONSTRAINT payment_events_pkey`,
-			`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, object_id, stripe_payment_intent_id)
+			`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, object_id,
+				stripe_payment_intent_id)
 				SELECT e.receiver, e.stripe_event_id, e.type, e.outcome, e.object_id, e.stripe_payment_intent_id
 				FROM booking_platform.payment_events e WHERE e.type = 'charge.refunded' LIMIT 1`,
 		}},
 		"an event was ignored by a replica without a handler, and never taken up": {2, []string{
-			`UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'no_handler' WHERE type = 'charge.refunded'`,
+			`UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'no_handler'
+				WHERE type = 'charge.refunded'`,
 		}},
 		"a paid booking is released": {3,
 			[]string{`UPDATE booking_platform.bookings SET status = 'expired' WHERE id = $1`}},
@@ -56,32 +60,41 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 		"the currency differs": {4, []string{`UPDATE booking_platform.bookings SET currency = 'usd' WHERE id = $1`}},
 		"an event is processed without effect": {5, []string{
 			`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, stripe_session_id)
-				SELECT 'default', 'evt_planted', 'checkout.session.expired', 'processed', p.stripe_session_id FROM booking_platform.payments p WHERE p.booking_id = $1`,
+				SELECT 'default', 'evt_planted', 'checkout.session.expired', 'processed', p.stripe_session_id
+					FROM booking_platform.payments p WHERE p.booking_id = $1`,
 		}},
 		"an effect has no processed event": {5, []string{
-			`UPDATE booking_platform.payment_events e SET outcome = 'ignored', reason = 'not_ours' FROM booking_platform.payments p
+			`UPDATE booking_platform.payment_events e SET outcome = 'ignored', reason = 'not_ours'
+				FROM booking_platform.payments p
 				WHERE p.booking_id = $1 AND e.stripe_session_id = p.stripe_session_id`,
 		}},
 		"a dispute event is processed without effect": {5, []string{
-			`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, object_id, stripe_payment_intent_id)
-				SELECT 'default', 'evt_planted', 'charge.dispute.created', 'processed', 'dp_planted', p.stripe_payment_intent_id
+			`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, object_id,
+				stripe_payment_intent_id)
+				SELECT 'default', 'evt_planted', 'charge.dispute.created', 'processed', 'dp_planted',
+					p.stripe_payment_intent_id
 				FROM booking_platform.payments p WHERE p.booking_id = $1`,
 		}},
 		"money that a dispute holds counts as kept": {6,
 			[]string{`UPDATE booking_platform.disputes SET reinstated = true WHERE NOT closed`}},
-		"a dispute that Stripe does not know": {7, []string{`INSERT INTO booking_platform.disputes (id, payment_id, amount_minor, currency, closed)
-				SELECT 'dp_planted', p.id, 1, p.currency, true FROM booking_platform.payments p WHERE p.booking_id = $1`}},
+		"a dispute that Stripe does not know": {7, []string{`INSERT INTO booking_platform.disputes (id, payment_id,
+			amount_minor, currency, closed)
+				SELECT 'dp_planted', p.id, 1, p.currency, true FROM booking_platform.payments p
+					WHERE p.booking_id = $1`}},
 		"a dispute's end is not counted for its payment": {7,
 			[]string{`UPDATE booking_platform.payments SET disputes_open = 0`}},
 		"money is parked that never came": {6,
 			[]string{`UPDATE booking_platform.payments SET captured_minor = captured_minor + 1 WHERE parked`}},
 		"refunds beyond what was paid": {7, []string{
 			`INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status)
-				SELECT gen_random_uuid(), p.id, 'planted', p.captured_minor, p.currency, 'due' FROM booking_platform.payments p WHERE p.booking_id = $1`,
+				SELECT gen_random_uuid(), p.id, 'planted', p.captured_minor, p.currency, 'due'
+					FROM booking_platform.payments p WHERE p.booking_id = $1`,
 		}},
 		"a refund that Stripe does not know": {7, []string{
-			`INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status, stripe_refund_id)
-				SELECT gen_random_uuid(), p.id, 'planted', 1, p.currency, 'failed', 're_planted' FROM booking_platform.payments p WHERE p.booking_id = $1`,
+			`INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status,
+				stripe_refund_id)
+				SELECT gen_random_uuid(), p.id, 'planted', 1, p.currency, 'failed', 're_planted'
+					FROM booking_platform.payments p WHERE p.booking_id = $1`,
 		}},
 		"an answered event is not in the ledger": {8,
 			[]string{`DELETE FROM booking_platform.payment_events WHERE type = 'charge.refunded'`}},

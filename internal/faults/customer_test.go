@@ -85,8 +85,10 @@ func (w *world) refunds(p payments.Payment) []payments.Refund {
 // endHold moves a hold's end into the past, on the database's clock.
 func (w *world) endHold(b booking.Booking) {
 	w.t.Helper()
-	w.exec(`WITH due AS (UPDATE booking_platform.hold_deadlines SET due_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid)
-		UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 second' WHERE id = $1::uuid`, b.ID)
+	w.exec(`WITH due AS (UPDATE booking_platform.hold_deadlines
+		SET due_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid)
+		UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 second'
+			WHERE id = $1::uuid`, b.ID)
 }
 
 // release lets a hold's time pass, and gives its slot back.
@@ -165,7 +167,8 @@ func (w *world) outcome(id string) webhook.Outcome {
 	w.t.Helper()
 	var outcome webhook.Outcome
 	require.NoError(w.t, w.db.QueryRowContext(w.t.Context(),
-		`SELECT coalesce((SELECT e.outcome FROM booking_platform.payment_events e WHERE e.receiver = $2::text AND e.stripe_event_id = $1::text), '')`,
+		`SELECT coalesce((SELECT e.outcome FROM booking_platform.payment_events e
+			WHERE e.receiver = $2::text AND e.stripe_event_id = $1::text), '')`,
 		id, faults.HostReceiver).Scan(&outcome))
 	return outcome
 }
@@ -184,7 +187,8 @@ func (w *world) confirmations(b booking.Booking) int {
 	w.t.Helper()
 	var n int
 	require.NoError(w.t, w.db.QueryRowContext(w.t.Context(),
-		`SELECT count(*) FROM booking_platform.booking_history h WHERE h.booking_id = $1::uuid AND h.to_status = 'confirmed'`, b.ID).Scan(&n))
+		`SELECT count(*) FROM booking_platform.booking_history h
+			WHERE h.booking_id = $1::uuid AND h.to_status = 'confirmed'`, b.ID).Scan(&n))
 	return n
 }
 

@@ -88,7 +88,8 @@ func TestDelivery_LateOldReplayed(t *testing.T) {
 	require.Equal(t, old, w.send(2, ev.Payload, signature), "replayed")
 
 	before := w.payment(b)
-	w.exec(`UPDATE booking_platform.payment_events SET received_at = received_at - interval '3 days', processed_at = processed_at - interval '3 days'`)
+	w.exec(`UPDATE booking_platform.payment_events
+		SET received_at = received_at - interval '3 days', processed_at = processed_at - interval '3 days'`)
 	w.stripe.Advance(72 * time.Hour)
 	attempts, err := w.stripe.Resend(t.Context(), ev.ID, 2)
 	require.NoError(t, err)

@@ -32,21 +32,33 @@ func (v Violation) String() string {
 // its booking.
 const truthSQL = `
 WITH truth AS (SELECT $1::jsonb AS t),
-charges AS (SELECT c.id, c.session, c.amount, c.currency, c.succeeded FROM truth, jsonb_to_recordset(t->'charges') AS c (id text, session text, amount bigint, currency text, succeeded boolean)),
-theirs AS (SELECT r.id, r.session, r.amount, r.currency, r.status FROM truth, jsonb_to_recordset(t->'refunds') AS r (id text, session text, amount bigint, currency text, status text)),
+charges AS (SELECT c.id, c.session, c.amount, c.currency, c.succeeded
+    FROM truth, jsonb_to_recordset(t->'charges') AS c (id text, session text, amount bigint, currency text,
+    succeeded boolean)),
+theirs AS (SELECT r.id, r.session, r.amount, r.currency, r.status
+    FROM truth, jsonb_to_recordset(t->'refunds') AS r (id text, session text, amount bigint, currency text,
+    status text)),
 contested AS (SELECT d.id, d.session, d.amount, d.currency, d.closed, d.status FROM truth,
-	jsonb_to_recordset(t->'disputes') AS d (id text, session text, amount bigint, currency text, closed boolean, status text)),
-events AS (SELECT e.id, e.type, e.session FROM truth, jsonb_to_recordset(t->'events') AS e (id text, type text, session text)),
-receivers AS (SELECT r.name, r.types, r.effects FROM truth, jsonb_to_recordset(t->'receivers') AS r (name text, types jsonb, effects jsonb)),
+	jsonb_to_recordset(t->'disputes') AS d (id text, session text, amount bigint, currency text, closed boolean,
+		status text)),
+events AS (SELECT e.id, e.type, e.session
+    FROM truth, jsonb_to_recordset(t->'events') AS e (id text, type text, session text)),
+receivers AS (SELECT r.name, r.types, r.effects
+    FROM truth, jsonb_to_recordset(t->'receivers') AS r (name text, types jsonb, effects jsonb)),
 answered AS (SELECT a.id FROM truth, jsonb_array_elements_text(t->'answered') AS a (id)),
-balance AS (SELECT b.key AS currency, (b.value->>'captured')::bigint AS captured, (b.value->>'refunded')::bigint AS refunded,
-	(b.value->>'pending')::bigint AS pending, (b.value->>'disputed')::bigint AS disputed FROM truth, jsonb_each(t->'balance') AS b),
-money AS (SELECT p.id, p.booking_id, p.stripe_session_id, p.stripe_payment_intent_id, p.completed, p.failed, p.expired, p.parked,
+balance AS (SELECT b.key AS currency, (b.value->>'captured')::bigint AS captured,
+    (b.value->>'refunded')::bigint AS refunded,
+	(b.value->>'pending')::bigint AS pending, (b.value->>'disputed')::bigint AS disputed
+		FROM truth, jsonb_each(t->'balance') AS b),
+money AS (SELECT p.id, p.booking_id, p.stripe_session_id, p.stripe_payment_intent_id, p.completed, p.failed,
+    p.expired, p.parked,
 	p.disputes_open, p.dispute_lost_minor AS lost,
-	p.unapplied, p.asked_at, p.captured_minor, p.refunded_minor, p.refund_committed, p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' AS applied,
+	p.unapplied, p.asked_at, p.captured_minor, p.refunded_minor, p.refund_committed, p.captured_minor > 0
+		AND NOT p.parked AND p.unapplied = '' AS applied,
 	coalesce(nullif(p.captured_currency, ''), p.currency) AS came_in FROM booking_platform.payments p),
 held AS (SELECT d.id, d.payment_id, d.amount_minor, d.currency, d.closed, d.withdrawn, d.reinstated, d.outcome,
-	CASE WHEN d.closed THEN d.lost ELSE (d.claimed OR d.withdrawn) AND NOT d.reinstated END AS away FROM booking_platform.disputes d)`
+	CASE WHEN d.closed THEN d.lost ELSE (d.claimed OR d.withdrawn) AND NOT d.reinstated END AS away
+		FROM booking_platform.disputes d)`
 
 // Invariants are all of them. The numbers 9 and 10 are none of the database's: nothing
 // stays pending, and the run was not empty.

@@ -46,7 +46,8 @@ func (w *world) awaitWaiting(n int) {
 	require.Eventually(w.t, func() bool {
 		var waiting int
 		err := w.db.QueryRowContext(w.t.Context(),
-			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+			`SELECT count(*) FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
 		return err == nil && waiting == n
 	}, patience, 5*time.Millisecond)
 }

@@ -234,7 +234,8 @@ func (w *world) ends() map[string]string {
 
 func (w *world) paymentsOf(booking, status string) string {
 	rows, err := w.db.QueryContext(w.t.Context(), `SELECT p.stripe_session_id,
-		coalesce((SELECT ': ' || string_agg(r.status || ' ' || r.amount_minor, ', ' ORDER BY r.amount_minor DESC) FROM booking_platform.refunds r WHERE r.payment_id = p.id), '')
+		coalesce((SELECT ': ' || string_agg(r.status || ' ' || r.amount_minor, ', ' ORDER BY r.amount_minor DESC)
+			FROM booking_platform.refunds r WHERE r.payment_id = p.id), '')
 		FROM booking_platform.payments p WHERE p.booking_id = $1::uuid
 		ORDER BY p.captured_minor > 0 AND p.unapplied = '' DESC, p.id`, booking)
 	require.NoError(w.t, err)

@@ -35,7 +35,8 @@ func TestRace_PaymentAtTheHoldsLastMoment(t *testing.T) {
 	w.settle()
 
 	var confirmed, refunded int
-	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FILTER (WHERE b.status = 'confirmed' AND p.unapplied = '' AND p.refunded_minor = 0),
+	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FILTER (WHERE b.status = 'confirmed'
+		AND p.unapplied = '' AND p.refunded_minor = 0),
 		count(*) FILTER (WHERE b.status = 'expired' AND p.unapplied <> '' AND p.refunded_minor = p.captured_minor)
 		FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id`).Scan(&confirmed,
 		&refunded))

@@ -144,9 +144,12 @@ func TestReceivers_OneLedger(t *testing.T) {
 
 	// The invariant catches each planted mistake.
 	for name, plant := range map[string]string{
-		"an effect is missing": `DELETE FROM public.service_effects WHERE ctid = (SELECT max(ctid) FROM public.service_effects WHERE service = 'shop')`,
-		"an effect is there twice": `INSERT INTO public.service_effects SELECT service, event_id FROM public.service_effects
-			WHERE service = 'mail' AND event_id = (SELECT max(event_id) FROM public.service_effects WHERE service = 'mail') LIMIT 1`,
+		"an effect is missing": `DELETE FROM public.service_effects WHERE ctid = (SELECT max(ctid)
+			FROM public.service_effects WHERE service = 'shop')`,
+		"an effect is there twice": `INSERT INTO public.service_effects SELECT service, event_id
+			FROM public.service_effects
+			WHERE service = 'mail' AND event_id = (SELECT max(event_id) FROM public.service_effects
+				WHERE service = 'mail') LIMIT 1`,
 	} {
 		w.exec(plant)
 		broken, err := faults.Broken(t.Context(), w.db, w.truth())

@@ -47,7 +47,8 @@ func TestSession_EventsLost(t *testing.T) {
 			require.NoError(t, err)
 			_, err = w.stripe.Expire(leftCheckout.SessionID)
 			require.NoError(t, err)
-			w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 second'`)
+			w.exec(`UPDATE booking_platform.payments
+				SET session_expires_at = statement_timestamp() - interval '1 second'`)
 			var all sync.WaitGroup
 			settled := make([]int, len(w.hosts))
 			for i, h := range w.hosts {

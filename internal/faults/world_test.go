@@ -200,7 +200,8 @@ func (w *world) settle() {
 	defer cancel()
 	for done := 1; done > 0; {
 		require.NoError(w.t, w.stripe.WaitDelivered(ctx))
-		w.exec(`UPDATE booking_platform.payment_events SET retry_at = statement_timestamp() WHERE outcome IN ('failed', 'unmatched', 'ignored')`)
+		w.exec(`UPDATE booking_platform.payment_events SET retry_at = statement_timestamp()
+			WHERE outcome IN ('failed', 'unmatched', 'ignored')`)
 		w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() WHERE status = 'due'`)
 		var all sync.WaitGroup
 		var sum atomic.Int64

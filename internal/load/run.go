@@ -112,7 +112,8 @@ func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s sett
 	slices.Sort(result.took)
 	result.logLines = lines(h.Log, "")
 	result.accessSeen = lines(h.Log, `"status":400`) + lines(h.Log, `"status":429`) + lines(h.Log, `"requests refused"`)
-	err = db.QueryRow(`SELECT count(*) FROM booking_platform.payment_events e WHERE e.outcome = 'processed' AND e.stripe_event_id LIKE $1`,
+	err = db.QueryRow(`SELECT count(*) FROM booking_platform.payment_events e
+		WHERE e.outcome = 'processed' AND e.stripe_event_id LIKE $1`,
 		fmt.Sprintf("evt_%d_%%", began.UnixNano())).Scan(&result.settled)
 	return result, err
 }
