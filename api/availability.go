@@ -1,8 +1,8 @@
 package api
 
 import (
+	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -23,18 +23,19 @@ const defaultDays = 7
 
 // availability lists the free slots that start in a span of time.
 func (a *API) availability(w http.ResponseWriter, r *http.Request) {
-	resource, zone, err := a.resourceOf(r)
-	if err != nil {
-		a.writeError(w, r, err)
-		return
+	q, now := query{r.URL.Query(), map[string]string{}}, time.Now()
+	var zone *time.Location
+	found, err := a.deps.Bookings.Availability(r.Context(), booking.AvailabilityRequest{
+		Resources: []string{r.PathValue("resource")}, Offer: q.values.Get("offer"), Party: q.party(),
+		Span: func(in *time.Location) (from, to time.Time, err error) {
+			zone = in
+			from, to = q.span(zone, now)
+			return from, to, q.err()
+		},
+	})
+	if errors.Is(err, booking.ErrNotFound) {
+		err = booking.ErrNotFound
 	}
-	req, err := readSpan(r.URL.Query(), zone, time.Now())
-	if err != nil {
-		a.writeError(w, r, err)
-		return
-	}
-	req.Resources = []string{resource.ID}
-	found, err := a.deps.Bookings.Availability(r.Context(), req)
 	if err != nil {
 		a.writeError(w, r, err)
 		return
@@ -79,23 +80,21 @@ func (a *API) resourceOf(r *http.Request) (booking.Resource, *time.Location, err
 	return resource, zone, err
 }
 
-// readSpan reads from, to, party and offer. A date means the start of the day in the
-// resource's zone, and as to, which is exclusive, the start of the next day. Without to
-// the span is seven days: calendar days if from is a date.
-func readSpan(values url.Values, zone *time.Location, now time.Time) (booking.AvailabilityRequest, error) {
-	q := query{values, map[string]string{}}
-	req := booking.AvailabilityRequest{From: now, Offer: values.Get("offer"), Party: q.party()}
-	if values.Has("from") {
-		req.From = q.instant("from", zone, 0)
+// span reads from and to. A date means the start of the day in the resource's zone, and as
+// to, which is exclusive, the start of the next day. Without to the span is seven days:
+// calendar days if from is a date.
+func (q query) span(zone *time.Location, now time.Time) (from, to time.Time) {
+	if from = now; q.values.Has("from") {
+		from = q.instant("from", zone, 0)
 	}
-	req.To = req.From.Add(defaultDays * 24 * time.Hour)
-	if _, err := booking.ParseDate(values.Get("from")); err == nil {
-		req.To = q.instant("from", zone, defaultDays)
+	to = from.Add(defaultDays * 24 * time.Hour)
+	if _, err := booking.ParseDate(q.values.Get("from")); err == nil {
+		to = q.instant("from", zone, defaultDays)
 	}
-	if values.Has("to") {
-		req.To = q.instant("to", zone, 1)
+	if q.values.Has("to") {
+		to = q.instant("to", zone, 1)
 	}
-	return req, q.err()
+	return from, to
 }
 
 // resourceView is a resource. Amounts are per person.

@@ -77,10 +77,7 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request, of access) {
 	req := booking.CancelRequest{ID: of.booking.ID, ByCustomer: of.byOwner, Reason: b.text("reason")}
 	b.end()
 	if len(b.problems) > 0 {
-		// No booking has this id: nothing is cancelled, and other problems are found.
-		req.ID = ""
-		_, err := a.deps.Bookings.Cancel(r.Context(), req)
-		a.writeError(w, r, b.withProblems(err))
+		a.writeError(w, r, b.withProblems(req.Validate()))
 		return
 	}
 	cancelled, err := a.deps.Payments.Cancel(r.Context(), req)
@@ -116,9 +113,7 @@ func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of access) {
 		Reason: b.text("reason")}
 	b.end()
 	if len(b.problems) > 0 {
-		req.ID = "" // As in cancel.
-		_, err := a.deps.Bookings.Reschedule(r.Context(), req)
-		a.writeError(w, r, b.withProblems(err))
+		a.writeError(w, r, b.withProblems(req.Validate()))
 		return
 	}
 	if req.ByCustomer {

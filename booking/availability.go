@@ -69,8 +69,9 @@ type AvailabilityRequest struct {
 	Offer string
 	// From and To bound the starts of the slots, To exclusive; at most 62 days.
 	From, To time.Time
-	// Span, if not nil, replaces From and To by a range in the zone of each resource, as
-	// the database has it. Use it for dates. Its error is returned, wrapped.
+	// Span, if not nil, replaces From and To by a range in the zone of each resource. Use it
+	// for dates. It is called again if the resource turns out to have changed, so that the
+	// last call has the zone of the database. Its error is returned, wrapped.
 	Span func(zone *time.Location) (from, to time.Time, err error)
 	// Party is the number of people; 0 means 1. Slots with less capacity left are omitted.
 	Party int
@@ -79,8 +80,6 @@ type AvailabilityRequest struct {
 // ResourceSlots are the free slots of one resource.
 type ResourceSlots struct {
 	ResourceID, Slug string
-	// TimeZone is the IANA name of the resource's zone.
-	TimeZone string
 	// Slots are in the order of their start. An inactive resource has none.
 	Slots []Slot
 }
@@ -144,7 +143,7 @@ func (s *Store) availability(ctx context.Context, req AvailabilityRequest) ([]Re
 	}
 	out := make([]ResourceSlots, len(read))
 	for n, o := range read {
-		out[n] = ResourceSlots{ResourceID: o.rules.ID, Slug: o.rules.Slug, TimeZone: o.rules.TimeZone,
+		out[n] = ResourceSlots{ResourceID: o.rules.ID, Slug: o.rules.Slug,
 			Slots: o.freeSlots(req.Party)}
 	}
 	return out, nil
@@ -253,14 +252,11 @@ func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer st
 		out := make([]offering, len(all))
 		var first, last time.Time
 		for n, idOrSlug := range idsOrSlugs {
-			o := &out[n]
-			var err error
-			if all[n], o.rules, err = s.offered(ctx, all[n], idOrSlug, offer); err != nil {
+			r, o, err := s.offering(ctx, all[n], idOrSlug, offer, span)
+			if err != nil {
 				return nil, err
 			}
-			if o.from, o.to, err = span(o.rules.zone); err != nil {
-				return nil, err
-			}
+			all[n], out[n] = r, o
 			begins, _ := o.rules.blocked(o.from)
 			_, ends := o.rules.blocked(o.to)
 			if n == 0 || begins.Before(first) {
@@ -287,25 +283,29 @@ func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer st
 	return nil, fmt.Errorf("the resource keeps changing: %w", errRetry)
 }
 
-// offered returns the rules of a resource, those given if any, and those of the offer.
-func (s *Store) offered(ctx context.Context, cached *rules, idOrSlug, offer string) (all, sold *rules, err error) {
-	if cached != nil {
-		if sold, ok := cached.forOffer(offer); ok {
-			return cached, sold, nil
-		}
+// offering returns the rules of a resource, cached ones if they have the offer, and the
+// offering without its occupancy.
+func (s *Store) offering(ctx context.Context, r *rules, idOrSlug, offer string, span spanFunc) (*rules, offering,
+	error) {
+	var o offering
+	var ok bool
+	if r != nil {
+		o.rules, ok = r.forOffer(offer)
 	}
-	all, err = s.load(ctx, s.read, idOrSlug)
-	if errors.Is(err, ErrNotFound) {
-		return nil, nil, unknownResource{idOrSlug}
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	sold, ok := all.forOffer(offer)
 	if !ok {
-		return nil, nil, problems{"offer": "is not one of the resource's"}.err()
+		var err error
+		if r, err = s.load(ctx, s.read, idOrSlug); errors.Is(err, ErrNotFound) {
+			return nil, o, unknownResource{idOrSlug}
+		} else if err != nil {
+			return nil, o, err
+		}
+		o.rules, ok = r.forOffer(offer)
 	}
-	return all, sold, nil
+	var err error
+	if o.from, o.to, err = span(r.zone); err == nil && !ok {
+		err = problems{"offer": "is not one of the resource's"}.err()
+	}
+	return r, o, err
 }
 
 // freeSlots returns the slots that can take a party, by start.

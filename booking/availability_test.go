@@ -2,6 +2,7 @@ package booking_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -277,4 +278,50 @@ func TestAvailability_TooManySlots(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found, 5)
 	require.Len(t, found[4].Slots, 62*24*60)
+}
+
+// Dates become instants in the zone that the resource has in the database, also where
+// another replica still has the old one in memory. Once the rules are in memory, that is
+// one round trip.
+func TestAvailability_SpanInTheZoneOfTheResource(t *testing.T) {
+	t.Parallel()
+	db, trips := testdb.Counting(t)
+	store := newStore(t, db)
+	r := create(t, store)
+	day := booking.DateOf(time.Now().AddDate(0, 0, 3))
+	var zones []string
+	first := func() time.Time {
+		t.Helper()
+		zones = nil
+		found, err := store.Availability(t.Context(), booking.AvailabilityRequest{Resources: []string{"court"},
+			Span: func(zone *time.Location) (from, to time.Time, err error) {
+				zones = append(zones, zone.String())
+				from, _ = day.At(0, zone)
+				to, _ = day.At(24*60, zone)
+				return from, to, nil
+			}})
+		require.NoError(t, err)
+		require.NotEmpty(t, found[0].Slots)
+		return found[0].Slots[0].Start
+	}
+	start := first()
+	before := trips.Load()
+	require.Equal(t, start, first())
+	require.EqualValues(t, 1, trips.Load()-before)
+	require.Equal(t, []string{"Europe/Paris"}, zones)
+
+	exec(t, db, `UPDATE booking_platform.resources SET time_zone = 'Asia/Tokyo' WHERE id = $1::uuid`, r.ID)
+	tokyo, err := booking.LoadZone("Asia/Tokyo")
+	require.NoError(t, err)
+	midnight, _ := day.At(0, tokyo)
+	require.Equal(t, midnight.UTC(), first())
+	require.Equal(t, []string{"Europe/Paris", "Asia/Tokyo"}, zones)
+
+	refused := errors.New("no such date")
+	_, err = store.Availability(t.Context(), booking.AvailabilityRequest{Resources: []string{"court"},
+		Span: func(*time.Location) (from, to time.Time, err error) { return from, to, refused }})
+	require.ErrorIs(t, err, refused)
+	_, err = store.Availability(t.Context(), booking.AvailabilityRequest{Resources: []string{"court"}, Party: -1,
+		Span: func(*time.Location) (from, to time.Time, err error) { return midnight, midnight, nil }})
+	requireFields(t, err, "to", "party")
 }

@@ -82,6 +82,10 @@ func (req CancelRequest) do(ctx context.Context, run runner) (Booking, error) {
 	return b, wrap(ctx, cancelling.op, err)
 }
 
+// Validate returns the [*ValidationError] of a request that no booking could satisfy, or
+// nil, without a database.
+func (req CancelRequest) Validate() error { return req.check().err() }
+
 func (req CancelRequest) check() problems {
 	p := problems{}
 	p.add("reason", valid.Text(req.Reason, 500, "\n\r\t"))

@@ -53,7 +53,10 @@ const (
 	maxMetadataBytes = 16 << 10
 )
 
-// check returns what is wrong with the request whatever the resource is like.
+// Validate returns the [*ValidationError] of a request that no resource could satisfy, or
+// nil, without a database. [Store.Check] applies the resource's rules as well.
+func (r HoldRequest) Validate() error { return r.check().err() }
+
 func (r HoldRequest) check() problems {
 	p := problems{}
 	if r.Resource == "" {

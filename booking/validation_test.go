@@ -277,3 +277,18 @@ func TestValidation_HiddenAndReorderingText(t *testing.T) {
 		require.Equal(t, name, hold(t, store, req).Customer.FirstName)
 	}
 }
+
+// What Validate finds without a database is what the operation would find.
+func TestValidate_WithoutADatabase(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, request(slot(0)).Validate())
+	require.NoError(t, booking.CancelRequest{ID: "any"}.Validate())
+	require.NoError(t, booking.RescheduleRequest{ID: "any", Start: slot(0)}.Validate())
+
+	requireFields(t, booking.HoldRequest{Party: -1}.Validate(), "resource", "start", "party", "firstName", "lastName",
+		"email")
+	long := strings.Repeat("x", 501)
+	minus := int64(-1)
+	requireFields(t, booking.CancelRequest{Reason: long, Refund: &minus}.Validate(), "reason", "refund")
+	requireFields(t, booking.RescheduleRequest{Reason: long}.Validate(), "start", "reason")
+}

@@ -86,6 +86,10 @@ func TestRoundTrips_BookAndReturn(t *testing.T) {
 	require.Equal(t, http.StatusCreated, rec.Code, rec.Body)
 	require.Equal(t, 3, n, "POST /api/bookings: hold, payment, session")
 
+	n, rec = ask(http.MethodGet, "/api/resources/court/availability?from=2026-12-01&to=2026-12-07", "", "")
+	require.Equal(t, http.StatusOK, rec.Code, rec.Body)
+	require.Equal(t, 1, n, "GET availability")
+
 	form := url.Values{"resource": {"court"}, "start": {slot(2)}, "party": {"1"}, "firstName": {"Ada"},
 		"lastName": {"Lovelace"}, "email": {"ada@example.com"}, "key": {"once"}}
 	n, rec = ask(http.MethodPost, "/book", "application/x-www-form-urlencoded", form.Encode())
