@@ -21,29 +21,26 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/output"
 )
 
-// A signal that follows another this closely is the same one: supervisors send it to the
-// process and to its group.
+// Supervisors send a signal to the process and to its group: two this close are one.
 const sameSignal = time.Second
 
-// stdio is what a command reads and writes.
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
-// cli is what the commands share.
+// cli is what commands share.
 type cli struct {
 	environ map[string]string
 	stdio
 	verbose, json bool
-	// started is set when a command's own work begins. An error before that is a mistake
-	// in the command line.
+	// started is set when the command line was accepted.
 	started bool
 }
 
 // run executes one command and returns the exit status: 0 done, 1 failed, 2 a mistake in
-// the command line. The context, SIGINT or SIGTERM end it in order; a second signal, a
-// second or more after the first, ends the process at once.
+// the command line. The context, SIGINT or SIGTERM end it in order; a second signal ends
+// the process at once.
 func run(ctx context.Context, args []string, environ map[string]string, stdout, stderr io.Writer) int {
 	return runWith(ctx, args, environ, stdio{os.Stdin, stdout, stderr})
 }
@@ -108,7 +105,6 @@ Flags of all '{{.Parent.CommandPath}}' commands:
 {{- end}}
 `
 
-// rootCommand is `host` with all its commands.
 func (c *cli) rootCommand() *cobra.Command {
 	serving := c.action(func(ctx context.Context, _ []string) error { return serve(ctx, c.environ, c.out, c.err) })
 	root := &cobra.Command{
@@ -122,7 +118,7 @@ func (c *cli) rootCommand() *cobra.Command {
   host doctor`,
 		Args: unknownCommand,
 		RunE: serving,
-		// run prints errors, and no usage after them.
+		// run prints errors.
 		SilenceErrors: true, SilenceUsage: true,
 		SuggestionsMinimumDistance: 2,
 		DisableFlagsInUseLine:      true,
@@ -157,7 +153,6 @@ func (c *cli) rootCommand() *cobra.Command {
 	return root
 }
 
-// addCompletion adds the library's completion commands, each with an example.
 func addCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	completion, _, _ := root.Find([]string{"completion"})
@@ -176,7 +171,6 @@ func eachCommand(cmd *cobra.Command, do func(*cobra.Command)) {
 	}
 }
 
-// action makes a command's work of a function.
 func (c *cli) action(do func(context.Context, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c.started = true
@@ -184,7 +178,7 @@ func (c *cli) action(do func(context.Context, []string) error) func(*cobra.Comma
 	}
 }
 
-// group is a command that only has subcommands, which share --verbose.
+// group makes a command that only has subcommands.
 func (c *cli) group(name, short string, commands ...*cobra.Command) *cobra.Command {
 	group := &cobra.Command{
 		Use:                        name + " COMMAND",
@@ -197,7 +191,6 @@ func (c *cli) group(name, short string, commands ...*cobra.Command) *cobra.Comma
 	return group
 }
 
-// subcommandMissing is the RunE of commands that only have subcommands.
 func subcommandMissing(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return unknownCommand(cmd, args)
@@ -205,7 +198,6 @@ func subcommandMissing(cmd *cobra.Command, args []string) error {
 	return usagef("a command is missing; it is one of %s", strings.Join(commandNames(cmd), ", "))
 }
 
-// jsonFlag adds --json.
 func (c *cli) jsonFlag(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON, one object per line")
 	return cmd
@@ -213,8 +205,6 @@ func (c *cli) jsonFlag(cmd *cobra.Command) *cobra.Command {
 
 func (c *cli) printer() output.Printer { return output.Printer{Out: c.out, JSON: c.json} }
 
-// logger logs to standard error with --verbose, and nowhere else: what a person asked for
-// is printed.
 func (c *cli) logger() *slog.Logger {
 	if c.verbose {
 		return slog.New(slog.NewTextHandler(c.err, nil))
@@ -229,7 +219,6 @@ func (e *usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
-// unknownCommand is the Args of commands that take none but a subcommand's name.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -249,8 +238,8 @@ func commandNames(cmd *cobra.Command) (names []string) {
 	return names
 }
 
-// arguments checks the number of arguments; most < 0 is no limit. what describes the
-// first of them, or that there are none.
+// arguments checks the number of arguments; most < 0 is no limit. what names them in
+// errors.
 func arguments(least, most int, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch {
@@ -265,7 +254,6 @@ func arguments(least, most int, what string) cobra.PositionalArgs {
 	}
 }
 
-// noArguments is for commands with flags alone.
 var noArguments = arguments(0, 0, "this command has only flags")
 
 // flagError says what is wrong with a flag and what would be right.
@@ -310,7 +298,6 @@ func unknownFlag(cmd *cobra.Command, unknown *pflag.NotExistError) error {
 	return usagef("unknown flag %s; the flags are %s", given, strings.Join(names, ", "))
 }
 
-// helpCommand is `host help [COMMAND...]`.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND...]",

@@ -12,10 +12,9 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// openStorage opens the database that the environment names, whether or not the rest of
-// the configuration would let the host start. Where a host runs on the same data folder,
-// its server is used. wait is how long to wait for a database that does not answer; 0 is
-// one attempt.
+// openStorage opens the database, whether or not the rest of the configuration is valid. An
+// embedded server that a running host has started is used. It waits for a database that
+// does not answer; wait 0 is one attempt.
 func (c *cli) openStorage(ctx context.Context, wait time.Duration) (*storage, error) {
 	cfg, err := config.LoadStorage(c.environ)
 	if err != nil {
@@ -28,7 +27,7 @@ func (c *cli) openStorage(ctx context.Context, wait time.Duration) (*storage, er
 	return s, err
 }
 
-// withStorage calls do with the database, once its schema has what the sets need.
+// withStorage calls do with a database whose schema has the sets.
 func (c *cli) withStorage(ctx context.Context, sets migrations.Set, do func(*storage) error) (err error) {
 	s, err := c.openStorage(ctx, 0)
 	if err != nil {
@@ -44,15 +43,13 @@ func (c *cli) withStorage(ctx context.Context, sets migrations.Set, do func(*sto
 	return do(s)
 }
 
-// withServices is withStorage for commands that need the whole configuration: the
-// services are those that serve would use.
+// withServices calls do with the services that serve would use.
 func (c *cli) withServices(ctx context.Context, do func(*services) error) error {
 	cfg, err := config.Load(c.environ)
 	if err != nil {
 		return err
 	}
 	return c.withStorage(ctx, migrations.All, func(s *storage) error {
-		// Nothing listens at this address, and nothing needs it.
 		r, err := newServices(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), c.logger())
 		if err != nil {
 			return err

@@ -60,8 +60,8 @@ func (c *cli) renewLinks(ctx context.Context, ids []string, req booking.RenewReq
 	})
 }
 
-// requireKeptSecret fails in development where DATA_DIR cannot be written: only this
-// process would know the secret of the links.
+// requireKeptSecret fails if only this process would know the secret of the links: in
+// development, where DATA_DIR cannot be written.
 func (c *cli) requireKeptSecret() error {
 	cfg, err := config.Load(c.environ)
 	if err != nil || len(cfg.SessionSecrets) > 0 {
@@ -71,7 +71,6 @@ func (c *cli) requireKeptSecret() error {
 	return err
 }
 
-// renewNamed renews and prints the links of these bookings, coming or not.
 func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, p *output.Links) error {
 	for _, id := range ids {
 		_, err := bookings.RenewOwnerToken(ctx, id)
@@ -90,8 +89,7 @@ func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, p *o
 	return p.Flush()
 }
 
-// renewBatches renews batch after batch. What was renewed is printed also when an error
-// or a signal ends the run.
+// renewBatches prints what was renewed also when an error or a signal ends the run.
 func (c *cli) renewBatches(ctx context.Context, bookings *booking.Store, req booking.RenewRequest, show bool,
 	p *output.Links) error {
 	total, last := 0, req.After

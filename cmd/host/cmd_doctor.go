@@ -101,8 +101,8 @@ func (c *cli) doctor(ctx context.Context, hosts int, visit doctor.VisitOptions) 
 	return nil
 }
 
-// runningDB opens the database of a host, running or not, without connecting. It starts
-// no server: the result is nil where there is none.
+// runningDB opens the database without connecting. It starts no server: the result is nil
+// where there is none.
 func runningDB(cfg config.Config) (*sql.DB, error) {
 	url := cfg.DatabaseURL
 	if cfg.Embedded {
@@ -119,7 +119,7 @@ func runningDB(cfg config.Config) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Checks run one after the other, and the server may be short of connections.
+	// The server may be short of connections.
 	db.SetMaxOpenConns(2)
 	return db, nil
 }

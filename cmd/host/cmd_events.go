@@ -21,12 +21,10 @@ import (
 
 const sinceUsage = "only events since this `TIME`: an age such as 24h, a day in UTC such as 2026-11-01, or a time in RFC 3339"
 
-// ledgerOutcomes are the outcomes that a row of the ledger can have.
 var ledgerOutcomes = []string{string(webhook.Processed), string(webhook.Ignored), string(webhook.Unmatched),
 	string(webhook.Parked), string(webhook.Failed)}
 
-// eventsCommand works on the hosts' events, not on those of other receivers that share
-// the database.
+// eventsCommand works on the hosts' events, not on those of other receivers.
 func (c *cli) eventsCommand() *cobra.Command {
 	return c.group("events", "List Stripe's events and handle them again", c.eventsListCommand(),
 		c.jsonFlag(&cobra.Command{
@@ -114,7 +112,6 @@ func (c *cli) showEvents(ctx context.Context, ids []string) error {
 	})
 }
 
-// eventsReplayCommand needs the whole configuration: the handlers are those of serve.
 func (c *cli) eventsReplayCommand() *cobra.Command {
 	var opts webhook.ReplayOptions
 	outcomes := slices.DeleteFunc(slices.Clone(ledgerOutcomes),
@@ -171,8 +168,6 @@ func (c *cli) ignoreEvents(ctx context.Context, ids []string) error {
 	})
 }
 
-// eventsFetchCommand needs the whole configuration: it calls Stripe, and the handlers are
-// those of serve.
 func (c *cli) eventsFetchCommand() *cobra.Command {
 	var since time.Time
 	var opts payments.FetchSinceOptions
@@ -202,7 +197,7 @@ Exit status: 1 when an event failed or matches nothing.`,
 
 func (c *cli) fetchEvents(ctx context.Context, since time.Time, opts payments.FetchSinceOptions) error {
 	return c.withServices(ctx, func(r *services) error {
-		// The stand-in lives in the process of serve, and its events with it.
+		// The stand-in and its events are in the process of serve.
 		if r.stripeFake != nil {
 			return errors.New("events cannot be fetched from the Stripe stand-in: STRIPE_SECRET_KEY is not set")
 		}
@@ -229,7 +224,6 @@ func parseOutcome(s string, known []string) (webhook.Outcome, error) {
 	return webhook.Outcome(s), nil
 }
 
-// parseSince reads an age (90m, 36h), a day in UTC, or a time.
 func parseSince(s string) (time.Time, error) {
 	if age, err := time.ParseDuration(s); err == nil && age > 0 {
 		return time.Now().Add(-age), nil

@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
 
-// healthcheckCommand is for images that have no curl.
+// healthcheckCommand is for images without curl.
 func (c *cli) healthcheckCommand() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{
 		Use:   "healthcheck",

@@ -49,7 +49,6 @@ func (c *cli) migrateUp(ctx context.Context, wait time.Duration) (err error) {
 	return c.printer().Migrated(applied)
 }
 
-// errPending gives `host migrate status` its exit status.
 var errPending = errors.New("migrations are pending: host migrate up")
 
 func (c *cli) migrateStatus(ctx context.Context, _ []string) (err error) {

@@ -77,8 +77,6 @@ A running host makes the refund at Stripe.`,
 	return cmd
 }
 
-// withPayments is withServices for the payments alone. Commands do not call Stripe for
-// them: a running host does.
 func (c *cli) withPayments(ctx context.Context, do func(*payments.Payments) error) error {
 	return c.withServices(ctx, func(r *services) error { return do(r.payments) })
 }

@@ -53,7 +53,6 @@ Applying the same file again changes nothing. When one resource is refused, none
 		}))
 }
 
-// withBookings is withStorage for the bookings alone.
 func (c *cli) withBookings(ctx context.Context, do func(*booking.Store) error) error {
 	return c.withStorage(ctx, migrations.Booking, func(s *storage) error {
 		store, err := booking.New(s.db, booking.Options{Logger: c.logger()})
@@ -78,7 +77,7 @@ func (c *cli) applyFile(ctx context.Context, file string, dry bool) error {
 	})
 }
 
-// readResourceFile reads one byte more than is allowed, so that Read can refuse the rest.
+// readResourceFile reads one byte more than is allowed, for Read to refuse.
 func (c *cli) readResourceFile(name string) ([]byte, error) {
 	in := c.in
 	if name != "-" {
@@ -96,8 +95,7 @@ func (c *cli) readResourceFile(name string) ([]byte, error) {
 	return data, nil
 }
 
-// applyResources checks all of them first, so that nothing is written when one is
-// refused.
+// applyResources writes nothing when one resource is refused.
 func (c *cli) applyResources(ctx context.Context, store *booking.Store, resources []booking.Resource, dry bool) error {
 	var plans []booking.Applied
 	var refused []error

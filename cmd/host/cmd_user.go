@@ -106,7 +106,6 @@ func checkRole(role string) error {
 	return nil
 }
 
-// withUsers is withStorage for the users alone.
 func (c *cli) withUsers(ctx context.Context, do func(*auth.UserTable) error) error {
 	return c.withStorage(ctx, migrations.Auth, func(s *storage) error {
 		users, err := auth.NewUsers(s.db, auth.UsersOptions{Logger: c.logger()})
@@ -147,9 +146,8 @@ func (c *cli) changeUser(ctx context.Context, email string, do func(*auth.UserTa
 	})
 }
 
-// readPassword asks for a password twice on a terminal, without an echo, and otherwise
-// reads the first line. It is never an argument: every user of the machine can list
-// those.
+// readPassword asks twice on a terminal, without an echo, and otherwise reads the first
+// line. Passwords are not arguments, because every user of the machine can list those.
 func (c *cli) readPassword() (string, error) {
 	if file, ok := c.in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		first, err := c.askPassword(file, "Password: ")

@@ -21,8 +21,7 @@ func (c *cli) versionCommand() *cobra.Command {
 	})
 }
 
-// versionOf is given, else the version that a release was built with, else the revision
-// that Go has recorded.
+// versionOf is given, else the version of the build, else its VCS revision.
 func versionOf(given string) string {
 	if given != "" {
 		return given
@@ -49,7 +48,7 @@ func versionOf(given string) string {
 	return revision[:min(12, len(revision))] + dirty
 }
 
-// manCommand writes the man pages of all commands. It is for packagers, and hidden.
+// manCommand is for packagers.
 func (c *cli) manCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "man DIR",

@@ -1,5 +1,5 @@
-// Command host runs booking-platform: the booking page, the JSON routes and Stripe's
-// webhooks, on one Postgres. See `host help`.
+// Command host runs booking-platform: the booking page, the JSON API and Stripe's webhook,
+// on one Postgres. See `host help`.
 package main
 
 import (
@@ -10,7 +10,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/internal/pgenv"
 
-	// The binary runs in images that have no time zones.
+	// Images may lack time zones.
 	_ "time/tzdata"
 )
 
@@ -19,7 +19,6 @@ var version string
 
 func main() {
 	environ := env.ToMap(os.Environ())
-	// The configuration names those that were set.
 	pgenv.Clear()
 	os.Exit(run(context.Background(), os.Args[1:], environ, os.Stdout, os.Stderr))
 }

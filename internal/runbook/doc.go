@@ -1,7 +1,7 @@
 // Package runbook runs the command blocks of RUNBOOK.md.
 //
-// The problem is that a procedure that was never run is wrong when it is needed, so each
-// block is run by a test and its output compared with the page.
+// The problem is that an untested procedure fails when it is needed, so each block is run
+// by a test and its output compared with the page.
 //
 // A block is a fence of sh; a fence of text after it is its expected output. There, …
 // stands for anything on its line, a line of only … for any number of lines, and runs of
@@ -12,5 +12,5 @@
 //     runs them.
 //   - "sh everywhere" blocks run in both.
 //
-// It leaves out the procedures' text: only commands and output are checked.
+// The text around the blocks is not checked.
 package runbook

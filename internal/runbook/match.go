@@ -21,11 +21,10 @@ func (b Block) Compare(output string) error {
 
 var (
 	blanks = regexp.MustCompile(`\s+`)
-	// psql prints a line below the column names, and a count below the rows.
+	// psql rules off the column names and counts the rows.
 	ruler = regexp.MustCompile(`^[-+ ]+$|^\(\d+ rows?\)$`)
 )
 
-// lines returns the lines that are not blank, with single spaces.
 func lines(text string) (all []string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimSpace(blanks.ReplaceAllString(line, " "))

@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// Block is one block of commands.
+// Block is a block of commands.
 type Block struct {
-	// Section is the anchor of the heading above it, such as "stuck-refund"; Line is the
-	// line of its fence.
+	// Section is the anchor of its heading, and Line the line of its fence.
 	Section string
 	Line    int
 	// Compose blocks run with the containers of docker-compose.yml, Host blocks without.
@@ -19,8 +18,8 @@ type Block struct {
 	Checked          bool
 }
 
-// Parse returns the blocks of a page in order. Any other fence is an error, so that no
-// command on the page is untested.
+// Parse returns the blocks of a page in order. Any other fence is an error: it would be
+// untested.
 func Parse(page string) ([]Block, error) {
 	var blocks []Block
 	section, fence := "", ""

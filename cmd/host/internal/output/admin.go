@@ -12,7 +12,6 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// migrationJSON is a migration in JSON.
 type migrationJSON struct {
 	Set     string `json:"set"`
 	Version int    `json:"version"`
@@ -57,7 +56,6 @@ func (p Printer) Migrated(applied []migrations.Migration) error {
 	return nil
 }
 
-// userJSON is a user in JSON.
 type userJSON struct {
 	Email     string    `json:"email"`
 	Role      string    `json:"role"`
@@ -83,16 +81,15 @@ func (p Printer) Users(users ...auth.Account) error {
 	return printTable(p.Out, []string{"EMAIL", "ROLE", "STATE", "SINCE"}, rows)
 }
 
-// Links prints bookings with their links, batch after batch.
+// Links prints bookings with their links in batches.
 type Links struct {
 	Printer
-	// URL is the address of a booking's page.
+	// URL returns the link of a booking.
 	URL     func(id, token string) string
 	pending []booking.Booking
 	headed  bool
 }
 
-// linkJSON is a booking with its new link in JSON.
 type linkJSON struct {
 	ID        string    `json:"id"`
 	Start     time.Time `json:"start"`

@@ -31,8 +31,7 @@ func (p Printer) Entries(entries []webhook.Entry) error {
 	return printTable(p.Out, []string{"RECEIVED", "ID", "TYPE", "OUTCOME", "ATTEMPTS", "OBJECT", "ERROR"}, rows)
 }
 
-// recordJSON is an event of the ledger in JSON. The payload is text, because its bytes
-// are what was signed.
+// recordJSON has the payload as text: its bytes were signed.
 type recordJSON struct {
 	api.Entry
 	Payload string `json:"payload,omitempty"`
@@ -63,7 +62,6 @@ func (p Printer) Record(record webhook.Record) error {
 	return err
 }
 
-// backlogJSON is the backlog in JSON.
 type backlogJSON struct {
 	Failed           int       `json:"failed"`
 	Unmatched        int       `json:"unmatched"`
@@ -94,7 +92,6 @@ func (p Printer) Backlog(b webhook.Backlog) error {
 	})
 }
 
-// replayedJSON is the result of one event in JSON.
 type replayedJSON struct {
 	ID      string          `json:"id"`
 	Type    string          `json:"type,omitempty"`
@@ -159,7 +156,6 @@ func (r replayedJSON) text(dry bool) string {
 	return text
 }
 
-// ignoredJSON is the result of one event in JSON.
 type ignoredJSON struct {
 	ID      string          `json:"id"`
 	Was     webhook.Outcome `json:"was,omitempty"`
@@ -194,7 +190,6 @@ func (p Printer) Ignored(ignored []webhook.IgnoreResult) error {
 	return nil
 }
 
-// fetchedJSON is an event that the ledger lacked, in JSON.
 type fetchedJSON struct {
 	ID        string          `json:"id"`
 	Type      string          `json:"type"`

@@ -1,7 +1,6 @@
-// Package output prints what the commands of the host found and did: aligned text for
-// people, or one JSON object per line for programs. Methods that print the results of
-// several items return an error when one is not settled, which gives the command its exit
-// status.
+// Package output prints the results of the host's commands: text for people, or one JSON
+// object per line for programs. Methods return an error when an item is not settled, which
+// gives the command its exit status.
 package output
 
 import (
@@ -30,7 +29,6 @@ func (p Printer) Line(text string, value any) error {
 	return err
 }
 
-// printJSON prints each value as one line of JSON.
 func printJSON[T any](out io.Writer, values ...T) error {
 	lines := json.NewEncoder(out)
 	lines.SetEscapeHTML(false)
@@ -42,7 +40,7 @@ func printJSON[T any](out io.Writer, values ...T) error {
 	return nil
 }
 
-// printTable prints rows in aligned columns, below a header unless that is nil.
+// printTable prints no header if it is nil.
 func printTable(out io.Writer, header []string, rows [][]string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if header != nil {
@@ -54,7 +52,7 @@ func printTable(out io.Writer, header []string, rows [][]string) error {
 	return table.Flush()
 }
 
-// printFields prints the fields that have a value, one per line.
+// printFields leaves out fields without a value.
 func printFields(out io.Writer, fields [][2]string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, field := range fields {
@@ -65,8 +63,7 @@ func printFields(out io.Writer, fields [][2]string) error {
 	return table.Flush()
 }
 
-// Escape makes text from outside safe for a terminal: one line without control
-// characters.
+// Escape makes text safe for a terminal: one line without control characters.
 func Escape(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -92,7 +89,6 @@ func truncate(text string) string {
 	return text
 }
 
-// formatTime is RFC 3339, and empty for the zero time.
 func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -107,7 +103,7 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// Plural is a number with its noun, such as "1 link" and "2 links".
+// Plural returns a number with its noun, such as "1 link" and "2 links".
 func Plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

@@ -9,7 +9,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// paymentJSON is a payment in JSON. Amounts are in minor units.
+// paymentJSON has amounts in minor units.
 type paymentJSON struct {
 	ID              string          `json:"id"`
 	BookingID       string          `json:"bookingId"`
@@ -33,7 +33,6 @@ type paymentJSON struct {
 	Disputes        []disputeJSON   `json:"disputes,omitempty"`
 }
 
-// disputeJSON is a dispute in JSON.
 type disputeJSON struct {
 	ID         string                 `json:"id"`
 	Status     payments.DisputeStatus `json:"status"`
@@ -47,7 +46,6 @@ type disputeJSON struct {
 	UpdatedAt  time.Time              `json:"updatedAt"`
 }
 
-// refundJSON is a refund in JSON.
 type refundJSON struct {
 	ID             string                `json:"id"`
 	PaymentID      string                `json:"paymentId"`

@@ -14,7 +14,6 @@ import (
 	"github.com/booking-platform/booking-platform/booking/resourcefile"
 )
 
-// appliedJSON is what apply did to a resource, in JSON.
 type appliedJSON struct {
 	Slug     string       `json:"slug"`
 	Result   string       `json:"result"`
@@ -38,7 +37,6 @@ func (p Printer) Applied(a booking.Applied, dry bool) error {
 	case len(a.Changes) == 0:
 		result = "unchanged"
 	}
-	// A warning is repeated each time, until the file is changed.
 	warnings := a.Resource.Warnings()
 	if p.JSON {
 		line := appliedJSON{Slug: a.Resource.Slug, Result: result, DryRun: dry}
@@ -85,7 +83,7 @@ func Refusal(r booking.Resource, err error) error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-// resourceJSON is a resource of the list in JSON. The price is in minor units.
+// resourceJSON has the price in minor units.
 type resourceJSON struct {
 	Slug     string `json:"slug"`
 	Name     string `json:"name"`
@@ -113,8 +111,7 @@ func (p Printer) Resources(all []booking.Resource) error {
 	return printTable(p.Out, []string{"SLUG", "NAME", "CAPACITY", "PRICE", "OFFERS", "TIME ZONE", "ACTIVE"}, rows)
 }
 
-// ResourceFile prints resources as resourcefile reads them: in YAML, or each as a line of
-// JSON.
+// ResourceFile prints resources as resourcefile reads them, in YAML or JSON.
 func (p Printer) ResourceFile(resources []booking.Resource) error {
 	if !p.JSON {
 		return resourcefile.Write(p.Out, resources...)
