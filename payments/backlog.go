@@ -124,7 +124,7 @@ FROM counted w GROUP BY w.what`
 // on the number of settled payments.
 func (p *Payments) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
-	err := p.read(ctx, "read what waits", func(q booking.Querier) (err error) {
+	err := p.read(ctx, "read the backlog", func(q booking.Querier) (err error) {
 		b, err = readBacklog(ctx, q, p.account)
 		return err
 	})
@@ -155,7 +155,7 @@ func readBacklog(ctx context.Context, q booking.Querier, account string) (Backlo
 		}
 		part, ok := parts[what]
 		if !ok {
-			return b, fmt.Errorf("what waits has an unknown part %q", what)
+			return b, fmt.Errorf("backlog has an unknown part %q", what)
 		}
 		w.Oldest, w.Age = w.Oldest.UTC(), time.Duration(milliseconds)*time.Millisecond
 		*part = w
@@ -171,7 +171,7 @@ WHERE ((` + waitsParkedSQL + `) OR (` + waitsDisputedSQL +
 // first: those that [Backlog] counts as parked or disputed. One round trip.
 func (p *Payments) NeedingAttention(ctx context.Context) ([]Payment, error) {
 	var out []Payment
-	err := p.read(ctx, "list troubled payments", func(q booking.Querier) error {
+	err := p.read(ctx, "list payments needing attention", func(q booking.Querier) error {
 		out = nil
 		rows, err := q.QueryContext(ctx, needingAttentionSQL, 500, p.account)
 		if err != nil {
@@ -232,7 +232,7 @@ func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Ref
 		return Refund{}, ErrNotFound
 	}
 	var r Refund
-	err := p.inTxRetry(ctx, "find a refund to try again", func(q *sql.Tx) error {
+	err := p.inTxRetry(ctx, "find the refund to retry", func(q *sql.Tx) error {
 		found, ok, err := queryRefund(ctx, q, lastRetrySQL, refundID)
 		if err == nil && !ok {
 			err = ErrNotFound
@@ -268,7 +268,7 @@ func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Ref
 	}
 	req := RefundRequest{PaymentID: r.PaymentID, Amount: r.Amount.Minor, Cause: "retry:" + r.ID, Reason: r.Reason,
 		Actor: actor}
-	err = p.inTx(ctx, "make a refund in the place of another", func(tx *sql.Tx) error {
+	err = p.inTx(ctx, "retry a refund", func(tx *sql.Tx) error {
 		return p.observePayment(ctx, tx, req.PaymentID, func() (err error) {
 			r, err = createIntentOf(ctx, tx, OriginRetry, req)
 			return err

@@ -89,7 +89,7 @@ func (p *Payments) openSession(ctx context.Context, b booking.Booking, r booking
 		return pay, err
 	}
 	if !p.owns(pay) {
-		return Payment{}, fmt.Errorf("payments: the Checkout is another Stripe account's: %w", ErrUnavailable)
+		return Payment{}, fmt.Errorf("payments: the Checkout belongs to another Stripe account: %w", ErrUnavailable)
 	}
 	return p.createSession(ctx, pay)
 }
@@ -146,7 +146,7 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking, resource booki
 		return pay, err
 	}
 	var lapsed bool
-	err = p.read(ctx, "look at the hold", func(q booking.Querier) error {
+	err = p.read(ctx, "read the hold", func(q booking.Querier) error {
 		return q.QueryRowContext(ctx, lapsedSQL, b.ID).Scan(&lapsed)
 	})
 	if err != nil {
@@ -206,7 +206,7 @@ func describe(b booking.Booking, when string) string {
 func (p Payment) snapshot() (parameters, error) {
 	var snapshot parameters
 	if err := json.Unmarshal([]byte(p.parameters), &snapshot); err != nil {
-		return parameters{}, fmt.Errorf("payments: frozen parameters of %s: %w", p.ID, err)
+		return parameters{}, fmt.Errorf("payments: stored parameters of %s: %w", p.ID, err)
 	}
 	return snapshot, nil
 }
@@ -291,7 +291,7 @@ func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.Checkou
 	for {
 		s, err := p.sessions.New(params)
 		if err == nil && (s.ID == "" || s.URL == "") {
-			return nil, errors.New("what answered is not Stripe's API: no id or no URL")
+			return nil, errors.New("the answer is not from Stripe's API: no id or no URL")
 		}
 		if !inUse(err) {
 			return s, err
@@ -323,7 +323,7 @@ func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.Chec
 	stored, err := p.queryPayment(ctx, "store the Checkout Session", storeSessionSQL, pay.ID, s.ID, s.URL)
 	if errors.Is(err, sql.ErrNoRows) {
 		// The session's URL was not given to the customer, so the session expires unpaid.
-		return Payment{}, fmt.Errorf("payments: the Checkout was given up meanwhile: %w", ErrUnavailable)
+		return Payment{}, fmt.Errorf("payments: the Checkout was abandoned meanwhile: %w", ErrUnavailable)
 	}
 	return stored, err
 }
@@ -349,7 +349,7 @@ func (p *Payments) nextAttempt(ctx context.Context, pay Payment, refusal error) 
 	}
 	next, err := p.queryPayment(ctx, "move to the next attempt", nextAttemptSQL, pay.ID, pay.attempt, parameters)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Payment{}, fmt.Errorf("payments: another caller was faster: %w", ErrUnavailable)
+		return Payment{}, fmt.Errorf("payments: changed by another caller: %w", ErrUnavailable)
 	}
 	return next, err
 }

@@ -281,12 +281,12 @@ func (p *Payments) handleDispute(ctx context.Context, e lockedEvent) (webhook.Ou
 }
 
 func (p *Payments) logDispute(ctx context.Context, d Dispute, bookingID string) {
-	level, message := slog.LevelInfo, "a dispute is over"
+	level, message := slog.LevelInfo, "dispute closed"
 	switch {
 	case d.Status.Open():
-		level, message = slog.LevelError, "a payment is disputed"
+		level, message = slog.LevelError, "payment disputed"
 	case d.Status == DisputeStatusLost:
-		level, message = slog.LevelError, "a dispute is lost"
+		level, message = slog.LevelError, "dispute lost"
 	}
 	p.log.LogAttrs(ctx, level, message, slog.String("dispute_id", d.ID),
 		slog.String("dispute_status", string(d.Status)),
@@ -348,7 +348,7 @@ func (p *Payments) lowerByLoss(ctx context.Context, d *dueRefund) (goOn bool, er
 		}
 	}
 	goOn = true
-	err = p.inTx(ctx, "lower a refund by what was lost", func(tx *sql.Tx) error {
+	err = p.inTx(ctx, "lower a refund after a lost dispute", func(tx *sql.Tx) error {
 		return p.observe(ctx, tx, d.bookingID, func() error {
 			if err := lockPayment(ctx, tx, d.paymentID); err != nil {
 				return err

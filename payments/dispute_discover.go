@@ -113,7 +113,7 @@ func (p *Payments) refreshOpenDisputes(ctx context.Context) (int, error) {
 			continue
 		}
 		if err != nil {
-			return found, p.unavailable(ctx, "ask about a dispute", "", err)
+			return found, p.unavailable(ctx, "read a dispute", "", err)
 		}
 		n, _, err := p.recordNewDisputes(ctx, []json.RawMessage{one.raw})
 		found += n

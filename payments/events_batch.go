@@ -60,7 +60,7 @@ UPDATE booking_platform.payments AS p SET
 FROM jsonb_to_recordset($1::jsonb) AS t(payment_id uuid, intent_id text)
 WHERE p.id = t.payment_id AND ` + openPlain
 
-var errChanged = errors.New("payments: a payment has changed since it was looked at")
+var errChanged = errors.New("payments: a payment changed during its batch")
 
 // handleCompletedBatch handles the simple ones among completed Checkouts, as
 // handleCompleted does for a pending booking, and returns the ids of their events.
@@ -92,7 +92,7 @@ func (p *Payments) handleCompletedBatch(ctx context.Context, tx webhook.Tx,
 	}
 	res, err := tx.ExecContext(ctx, recordPlainSQL, asJSON(record))
 	if err != nil {
-		return nil, fmt.Errorf("payments: record together: %w", err)
+		return nil, fmt.Errorf("payments: record a batch: %w", err)
 	}
 	if n, err := res.RowsAffected(); err != nil || int(n) != len(record) {
 		return nil, errors.Join(errChanged, err)
@@ -127,21 +127,21 @@ func selectPlain(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent
 	}
 	rows, err := tx.QueryContext(ctx, plainSQL, asJSON(candidates))
 	if err != nil {
-		return nil, fmt.Errorf("payments: match together: %w", err)
+		return nil, fmt.Errorf("payments: match a batch: %w", err)
 	}
 	defer rows.Close()
 	plain := make(map[string]batchedEvent, len(candidates))
 	for rows.Next() {
 		var event, payment, bookingID string
 		if err := rows.Scan(&event, &payment, &bookingID); err != nil {
-			return nil, fmt.Errorf("payments: match together: %w", err)
+			return nil, fmt.Errorf("payments: match a batch: %w", err)
 		}
 		t := byEvent[event]
 		t.PaymentID, t.BookingID = payment, bookingID
 		plain[event] = t
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("payments: match together: %w", err)
+		return nil, fmt.Errorf("payments: match a batch: %w", err)
 	}
 	return plain, nil
 }

@@ -189,7 +189,7 @@ AND NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id I
 // takes one round trip.
 func (p *Payments) expireUnstarted(ctx context.Context) error {
 	var bookings []string
-	err := p.read(ctx, "find unbegun payments", func(q booking.Querier) error {
+	err := p.read(ctx, "find unstarted payments", func(q booking.Querier) error {
 		bookings = nil
 		rows, err := q.QueryContext(ctx, unstartedSQL, expireBatch, p.account)
 		if err != nil {
@@ -209,7 +209,7 @@ func (p *Payments) expireUnstarted(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = p.inTx(ctx, "forget an unbegun payment", func(tx *sql.Tx) error {
+		err = p.inTx(ctx, "expire an unstarted payment", func(tx *sql.Tx) error {
 			err := tx.QueryRowContext(ctx, lockUnstartedSQL, id).Scan(&id)
 			if errors.Is(err, sql.ErrNoRows) {
 				return nil

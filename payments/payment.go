@@ -138,7 +138,7 @@ func (p Payment) nothingParked() bool {
 // paymentColumns are the columns that scanPayment reads.
 const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_session_id, ''),
 	coalesce(p.stripe_payment_intent_id, ''), p.checkout_url, p.amount_minor, p.currency, p.captured_minor,
-	coalesce(nullif(p.captured_currency, ''), p.currency),	p.refunded_minor, p.parked_reason,
+	coalesce(nullif(p.captured_currency, ''), p.currency), p.refunded_minor, p.parked_reason,
 	p.session_expires_at, p.created_at, p.updated_at, p.completed, p.failed, p.expired, p.parked,
 	p.disputes_open, p.dispute_lost_minor, p.parameters::text, p.attempt, p.unapplied, p.asked_at, p.account`
 

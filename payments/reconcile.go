@@ -53,7 +53,7 @@ func (p *Payments) ReconcilePayments(ctx context.Context) (int, error) {
 		if p.paused() {
 			break
 		}
-		pay, err := p.queryPayment(ctx, "lease a payment to ask about", leaseOverdueSQL, reconcilePause, p.account)
+		pay, err := p.queryPayment(ctx, "lease an overdue payment", leaseOverdueSQL, reconcilePause, p.account)
 		if errors.Is(err, sql.ErrNoRows) {
 			break
 		}
@@ -155,14 +155,14 @@ func (p *Payments) refreshForPage(ctx context.Context, pay Payment) error {
 		return nil
 	}
 	if err != nil {
-		return wrap(ctx, "note a page's question", err)
+		return wrap(ctx, "mark a refresh for a page", err)
 	}
 	_, err = p.reconcile(forPage(ctx), pay)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		// Stripe did not answer in time: let the next visit ask again.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
 		defer cancel()
-		err = errors.Join(err, p.inTxRetry(ctx, "forget a page's question", func(q *sql.Tx) error {
+		err = errors.Join(err, p.inTxRetry(ctx, "unmark a refresh for a page", func(q *sql.Tx) error {
 			_, err := q.ExecContext(ctx, pageReadFailedSQL, pay.ID)
 			return err
 		}))
@@ -183,14 +183,14 @@ func (p *Payments) reconcile(ctx context.Context, pay Payment) (bool, error) {
 	defer cancel()
 	step, s, intent, err := p.sessionOutcome(callCtx, pay.SessionID)
 	if err != nil {
-		return false, p.unavailable(ctx, "ask about the Checkout Session", pay.ID, err)
+		return false, p.unavailable(ctx, "read the Checkout Session", pay.ID, err)
 	}
 	if step == nil {
 		return false, nil
 	}
 	ev := webhook.Event{ID: "asked", Type: "payments.ask", SessionID: pay.SessionID, PaymentIntentID: intent}
 	var outcome webhook.Outcome
-	err = p.inTxRetry(ctx, "apply what Stripe answered", func(tx *sql.Tx) error {
+	err = p.inTxRetry(ctx, "apply Stripe's answer", func(tx *sql.Tx) error {
 		bookings := p.bookings.Tx(tx)
 		b, err := bookings.LockWithResource(ctx, pay.BookingID)
 		if err != nil {
@@ -208,7 +208,7 @@ func (p *Payments) reconcile(ctx context.Context, pay Payment) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	p.log.LogAttrs(ctx, slog.LevelWarn, "payment settled by asking Stripe, without its event",
+	p.log.LogAttrs(ctx, slog.LevelWarn, "payment settled by Stripe's API without its event",
 		slog.String("payment_id", pay.ID),
 		slog.String("booking_id", pay.BookingID), slog.String("outcome", string(outcome)))
 	return true, nil

@@ -53,10 +53,10 @@ func redact(err error) error {
 	case strings.HasPrefix(err.Error(), "Couldn't deserialize JSON"):
 		// The library's text quotes the beginning of an answer that is not JSON.
 		_, _ = fmt.Sscanf(err.Error(), "Couldn't deserialize JSON (response status: %d,", &status)
-		return redactedError{fmt.Sprintf("an answer with status %d that is none of Stripe's API", status), err}
+		return redactedError{fmt.Sprintf("an answer with status %d that is not from Stripe's API", status), err}
 	case json.Valid([]byte(err.Error())):
 		// The library returns JSON without an error as the text.
-		return redactedError{"an answer that is none of Stripe's API", err}
+		return redactedError{"an answer that is not from Stripe's API", err}
 	}
 	return err
 }

@@ -35,11 +35,11 @@ func TestRedact_ErrorsOfCalls(t *testing.T) {
 		"a proxy's page": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusBadGateway)
 			_, _ = io.WriteString(w, "<html>Quoted: sk_test_payments</html>")
-		}, "an answer with status 502 that is none of Stripe's API", nil},
+		}, "an answer with status 502 that is not from Stripe's API", nil},
 		"a proxy's JSON": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusTooManyRequests)
 			_, _ = io.WriteString(w, `{"message":"Quoted: sk_test_payments"}`)
-		}, "an answer that is none of Stripe's API", nil},
+		}, "an answer that is not from Stripe's API", nil},
 		"an answer that ends too early": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = io.WriteString(w, `{"Quoted":"sk_test_payments`)

@@ -72,7 +72,7 @@ type RefundTooLargeError struct {
 }
 
 func (e *RefundTooLargeError) Error() string {
-	return fmt.Sprintf("refund of %s is more than the %s that are left", e.Asked, e.Left)
+	return fmt.Sprintf("refund of %s exceeds the %s that are left", e.Asked, e.Left)
 }
 
 // Refund is money that is returned to the customer. Times are in UTC.
@@ -144,7 +144,7 @@ ORDER BY r.id DESC LIMIT $1::int`
 // tries, and pending ones that wait for the customer or are older than 14 days. One round
 // trip.
 func (p *Payments) RefundsNeedingAttention(ctx context.Context) ([]Refund, error) {
-	return p.refunds(ctx, "list troubled refunds", refundsNeedingAttentionSQL, 500, p.account)
+	return p.refunds(ctx, "list refunds needing attention", refundsNeedingAttentionSQL, 500, p.account)
 }
 
 func (p *Payments) refunds(ctx context.Context, what, query string, args ...any) ([]Refund, error) {

@@ -67,7 +67,7 @@ func (p *Payments) DiscoverRefunds(ctx context.Context) (int, error) {
 		}
 		page, err := p.refundPage(ctx, after)
 		if err != nil {
-			return found, p.unavailable(ctx, "list the refunds of late", "", err)
+			return found, p.unavailable(ctx, "list recent refunds", "", err)
 		}
 		if len(page.Data) > 0 {
 			n, err := p.markRefunded(ctx, page.Data)
@@ -88,7 +88,7 @@ func (p *Payments) DiscoverRefunds(ctx context.Context) (int, error) {
 // reaches.
 func (p *Payments) markPending(ctx context.Context) (int, error) {
 	var n int64
-	err := p.inTxRetry(ctx, "mark refunds that are on their way", func(q *sql.Tx) error {
+	err := p.inTxRetry(ctx, "mark pending refunds", func(q *sql.Tx) error {
 		result, err := q.ExecContext(ctx, markPendingSQL, int(refundsFor/time.Second), p.account)
 		if err != nil {
 			return err
@@ -137,7 +137,7 @@ func (p *Payments) markRefunded(ctx context.Context, page []*stripe.Refund) (int
 		return 0, fmt.Errorf("payments: encode the refunds: %w", err)
 	}
 	var n int64
-	err = p.inTxRetry(ctx, "mark payments that were refunded", func(q *sql.Tx) error {
+	err = p.inTxRetry(ctx, "mark refunded payments", func(q *sql.Tx) error {
 		result, err := q.ExecContext(ctx, markRefundedSQL, string(encoded), p.account)
 		if err != nil {
 			return err
@@ -185,7 +185,7 @@ func (p *Payments) RefreshRefunds(ctx context.Context) (int, error) {
 		}
 		var d dueRefund
 		var heard int
-		err := p.inTxRetry(ctx, "lease a payment to look up", func(q *sql.Tx) error {
+		err := p.inTxRetry(ctx, "lease a payment to refresh", func(q *sql.Tx) error {
 			return q.QueryRowContext(ctx, leaseUnknownSQL, refundLease, p.account).Scan(&d.paymentID, &d.bookingID,
 				&d.intent, &d.session, &heard)
 		})

@@ -369,7 +369,7 @@ func (p *Payments) advanceKey(ctx context.Context, d *dueRefund) error {
 		if n, err := result.RowsAffected(); err != nil || n == 1 {
 			return err
 		}
-		return errors.New("another caller was faster")
+		return errors.New("changed by another caller")
 	})
 	if err == nil {
 		d.attempt++
@@ -391,7 +391,7 @@ func refusalCode(err error) string {
 	var se *stripe.Error
 	switch {
 	case !errors.As(err, &se):
-		return "no answer of Stripe's"
+		return "no answer from Stripe"
 	case se.Code != "":
 		return string(se.Code)
 	case se.Type != "":

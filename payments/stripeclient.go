@@ -44,7 +44,7 @@ func (p *Payments) unavailable(ctx context.Context, what, paymentID string, err 
 
 // refusedBy is unavailable for ErrRefused.
 func (p *Payments) refusedBy(ctx context.Context, what, paymentID string, err error) error {
-	return p.failed(ctx, ErrRefused, "stripe refuses to "+what+", and will again: see its code and parameter", what,
+	return p.failed(ctx, ErrRefused, "stripe: refused to "+what+"; a repeat will be refused too", what,
 		paymentID, err)
 }
 
@@ -76,17 +76,17 @@ func checkKey(key string) (string, error) {
 		return "", errors.New("payments: a Stripe secret key is required")
 	case kind == "pk":
 		return "",
-			errors.New("payments: the Stripe key is a publishable one (pk_); a secret key begins with sk_ or rk_")
+			errors.New("payments: the Stripe key is a publishable key (pk_); a secret key begins with sk_ or rk_")
 	case kind == "whsec":
 		return "", errors.New(
 			"payments: the Stripe key is a webhook signing secret (whsec_); a secret key begins with sk_ or rk_")
 	case kind != "sk" && kind != "rk" || strings.Trim(rest, "_") == "":
-		return "", errors.New("payments: the Stripe key is no secret key; one begins with sk_ or rk_")
+		return "", errors.New("payments: the Stripe key is not a secret key, which begins with sk_ or rk_")
 	}
 	for _, r := range rest {
 		if r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
 			return "",
-				errors.New("payments: the Stripe key has a character that no key has; is it a list, or cut in two?")
+				errors.New("payments: the Stripe key has an invalid character: is it a list, or cut in two?")
 		}
 	}
 	return key, nil
@@ -220,7 +220,7 @@ func newBackend(opts Options, transport http.RoundTripper) (stripe.Backend, erro
 	if opts.BaseURL != "" {
 		u, err := url.Parse(opts.BaseURL)
 		if err != nil || u.Host == "" {
-			return nil, fmt.Errorf("payments: Options.BaseURL %q is no absolute URL", opts.BaseURL)
+			return nil, fmt.Errorf("payments: Options.BaseURL %q is not an absolute URL", opts.BaseURL)
 		}
 		config.URL = stripe.String(opts.BaseURL)
 	}

@@ -107,7 +107,7 @@ func receivePage(ctx context.Context, receiver *webhook.Receiver,
 			ID string `json:"id"`
 		}
 		if json.Unmarshal(payload, &e) != nil || e.ID == "" {
-			return settled, "", errors.New("payments: what Stripe listed is no event")
+			return settled, "", errors.New("payments: Stripe listed an object that is not an event")
 		}
 		last = e.ID
 		outcome, failure := receiver.Receive(ctx, payload)
@@ -242,7 +242,7 @@ func parseListed(payload []byte) (FetchedEvent, error) {
 		} `json:"data"`
 	}
 	if json.Unmarshal(payload, &e) != nil || e.ID == "" {
-		return FetchedEvent{}, errors.New("payments: what Stripe listed is no event")
+		return FetchedEvent{}, errors.New("payments: Stripe listed an object that is not an event")
 	}
 	o := e.Data.Object
 	t := FetchedEvent{

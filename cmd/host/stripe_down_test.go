@@ -136,7 +136,7 @@ func TestStripeRefuses(t *testing.T) {
 			require.Equal(t, http.StatusServiceUnavailable, page.status)
 			require.Empty(t, page.header.Get("Retry-After"))
 			require.Contains(t, page.body, "trying again will not help")
-			require.Contains(t, h.log.String(), "stripe refuses to create the Checkout Session, and will again")
+			require.Contains(t, h.log.String(), "stripe: refused to create the Checkout Session")
 			require.NotContains(t, h.log.String(), "could not create the Checkout Session")
 			mode.Store("up")
 			require.Equal(t, http.StatusCreated, ada.post("/api/bookings", wish(free, nil)).status)

@@ -67,7 +67,7 @@ func (f *flow) stripeFailures(admin *http.Client, paid booked) map[string]string
 	}
 	who, expected := f.visitor(), map[string]string{}
 	const down, refused = "stripe: could not create the Checkout Session",
-		"stripe refuses to create the Checkout Session, and will again: see its code and parameter"
+		"stripe: refused to create the Checkout Session; a repeat will be refused too"
 	for n, answer := range []http.HandlerFunc{
 		says(http.StatusUnauthorized, "invalid_request_error"), says(http.StatusInternalServerError, "api_error"),
 		says(http.StatusBadRequest, "invalid_request_error"),
