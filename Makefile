@@ -1,5 +1,5 @@
 # The first target is what `make` alone does.
-.PHONY: help run test race bench fuzz lint gosec vulnerabilities sbom man generate verify
+.PHONY: help run test race bench fuzz lint vulnerabilities sbom man generate verify
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,16 +26,10 @@ fuzz: ## run each fuzz target for FUZZTIME (default 30s)
 		done; \
 	done
 
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-lint: ## gofmt, vet and staticcheck
-	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'these files are not formatted: gofmt -w .'; exit 1; }
-	go vet ./...
-	go run $(STATICCHECK) ./...
-
-# Its rules alone, see .ci/gosec: gosec's own command takes ten minutes to compile.
-gosec: ## gosec's rules, but for what .ci/gosec/accepted.txt has
-	@program=$$(mktemp) && trap 'rm -f "$$program"' EXIT && (cd .ci/gosec && go build -o "$$program" .) && \
-		go list -f '{{.Dir}}' ./... | "$$program" .ci/gosec/accepted.txt
+# go run keeps the program in Go's build cache: it is compiled once.
+GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+lint: ## gofmt, go vet, staticcheck, gosec, import rules and more: .golangci.yaml
+	go run $(GOLANGCI_LINT) run ./...
 
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 vulnerabilities: ## known vulnerabilities of what is linked; VULNDB=URL for another database
@@ -54,7 +48,7 @@ generate: ## regenerate what is generated, and tidy the module
 	go generate ./...
 	go mod tidy
 
-verify: lint gosec race ## what CI checks of the code, and that the other systems compile
+verify: lint race ## what CI checks of the code, and that the other systems compile
 	GOOS=darwin go build ./...
 	GOOS=windows go build ./...
 	go mod verify

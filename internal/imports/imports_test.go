@@ -1,0 +1,128 @@
+package imports
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/booking-platform/booking-platform"
+
+// libraries lists what each library may link besides the standard library, directly or by
+// way of others: packages of this module with what those may link, and paths of modules.
+// A new library needs a row, and so does a new dependency: see docs/DECISIONS/0001.
+var libraries = map[string][]string{
+	"api": {"auth", "booking", "booking/calendar", "payments", "webhook"},
+	"auth": {"internal/pg", "internal/ratelimit", "internal/valid", "github.com/alexedwards/argon2id",
+		"github.com/google/uuid", "golang.org/x/crypto", "golang.org/x/sys"},
+	"booking":              {"internal/pg", "internal/valid", "github.com/google/uuid", "github.com/jmoiron/sqlx"},
+	"booking/calendar":     {"booking", "github.com/arran4/golang-ical"},
+	"booking/resourcefile": {"booking", "go.yaml.in/yaml"},
+	"health":               nil,
+	"internal/periodic":    {"internal/pg"},
+	"internal/pg":          nil,
+	"internal/ratelimit":   {"internal/pg"},
+	"internal/valid":       nil,
+	"migrations": {"github.com/mfridman/interpolate", "github.com/pressly/goose", "github.com/sethvargo/go-retry",
+		"go.uber.org/multierr", "golang.org/x/sync"},
+	"pages": {"auth", "booking", "payments", "webhook"},
+	"payments": {"booking", "webhook", "internal/pg", "github.com/google/uuid", "github.com/jmoiron/sqlx",
+		"github.com/stripe/stripe-go", "golang.org/x/sync"},
+	"payments/stripetest": {"internal/valid", "github.com/google/uuid"},
+	"webhook":             {"internal/pg", "github.com/jmoiron/sqlx", "github.com/stripe/stripe-go"},
+}
+
+// programs may link everything.
+var programs = []string{"cmd", "examples", "internal"}
+
+func TestLibraries_LinkOnlyWhatTheyMay(t *testing.T) {
+	t.Parallel()
+	for _, system := range []string{"linux", "darwin", "windows"} {
+		t.Run(system, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Deps}} {{.}}{{end}}`, "./...")
+			cmd.Dir, cmd.Stderr, cmd.Env = "../..", os.Stderr, append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+			out, err := cmd.Output()
+			require.NoError(t, err, "go list")
+			found := map[string]bool{}
+			for line := range strings.Lines(string(out)) {
+				fields := strings.Fields(line)
+				library := libraryOf(fields[0])
+				found[library] = true
+				for _, dep := range excess(library, fields[1:]) {
+					t.Errorf("package %s links %s, which is not in its row; go list -deps shows the way", fields[0], dep)
+				}
+				if library == "" && !slices.ContainsFunc(programs, func(folder string) bool {
+					return below(fields[0], module+"/"+folder)
+				}) {
+					t.Errorf("package %s has no row in libraries", fields[0])
+				}
+			}
+			for library := range libraries {
+				require.True(t, found[library], "no package for the row %s", library)
+			}
+		})
+	}
+}
+
+// excess returns the packages that a library must not link.
+func excess(library string, linked []string) (list []string) {
+	if library == "" {
+		return nil
+	}
+	allowed := map[string]bool{}
+	allow(allowed, library)
+	for _, pkg := range linked {
+		first, _, _ := strings.Cut(pkg, "/")
+		if !strings.Contains(first, ".") {
+			continue // the standard library, and what it has vendored
+		}
+		ok := allowed[libraryOf(pkg)]
+		for path := range maps.Keys(allowed) {
+			ok = ok || !below(pkg, module) && below(pkg, path)
+		}
+		if !ok {
+			list = append(list, pkg)
+		}
+	}
+	return list
+}
+
+func allow(allowed map[string]bool, name string) {
+	if !allowed[name] {
+		allowed[name] = true
+		for _, other := range libraries[name] {
+			allow(allowed, other)
+		}
+	}
+}
+
+// libraryOf returns the innermost library that a package belongs to, "" for a program.
+func libraryOf(pkg string) (library string) {
+	for name := range libraries {
+		if below(pkg, module+"/"+name) && len(name) > len(library) {
+			library = name
+		}
+	}
+	return library
+}
+
+func below(pkg, folder string) bool { return pkg == folder || strings.HasPrefix(pkg, folder+"/") }
+
+func TestExcess(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"github.com/lib/pq/oid", module + "/payments", module + "/bookingkit"},
+		excess("webhook", []string{"fmt", "vendor/golang.org/x/net", "github.com/lib/pq/oid", module + "/internal/pg",
+			module + "/payments", module + "/bookingkit", "github.com/jmoiron/sqlx/types"}))
+	require.Empty(t, excess("payments", []string{module + "/booking/internal/seating", module + "/internal/periodic"}))
+	require.Equal(t, []string{"golang.org/x/sync"}, excess("health", []string{"golang.org/x/sync"}))
+	require.Empty(t, excess("", []string{"github.com/lib/pq"}))
+	require.Equal(t, "payments/stripetest", libraryOf(module+"/payments/stripetest/page"))
+	require.Equal(t, "payments", libraryOf(module+"/payments/steps"))
+	require.Empty(t, libraryOf(module+"/bookingkit"))
+}
