@@ -2,6 +2,7 @@ package runbook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 )
@@ -20,7 +21,8 @@ func (s Shell) Run(ctx context.Context, b Block) error {
 	output, err := cmd.Output()
 	if err != nil {
 		var words string
-		if failed, ok := err.(*exec.ExitError); ok {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
 			words = string(failed.Stderr)
 		}
 		return fmt.Errorf("RUNBOOK.md:%d: %w\n%s%s", b.Line, err, output, words)
