@@ -9,8 +9,9 @@ import (
 	"path"
 	"strings"
 
-	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/pressly/goose/v3"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // Up applies what is missing of the sets and returns what it applied, in order; nothing
