@@ -180,7 +180,7 @@ func (t *UserTable) change(ctx context.Context, op, query, email string, args ..
 }
 
 func (t *UserTable) queryAccount(ctx context.Context, query string, args ...any) (Account, error) {
-	return pg.WriteAlone(ctx, t.db, func(ctx context.Context, q pg.Querier) (Account, error) {
+	return pg.Autocommit(ctx, t.db, func(ctx context.Context, q pg.Querier) (Account, error) {
 		return scanAccount(q.QueryRowContext(ctx, query, args...).Scan)
 	})
 }

@@ -36,7 +36,7 @@ WHERE token_hash = ANY (ARRAY(
 // [LoginLimits], which have no effect any more, and returns how many rows. It works in
 // batches of 10,000, one statement each. Safe on every replica at once.
 func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
-	n, err := affected(pg.ExecAlone(ctx, a.db, deleteExpired, a.idle.Seconds()))
+	n, err := affected(pg.Exec(ctx, a.db, deleteExpired, a.idle.Seconds()))
 	if err != nil {
 		return 0, fmt.Errorf("auth: delete expired sessions: %w", err)
 	}

@@ -39,7 +39,7 @@ func (a *Auth) start(ctx context.Context, w http.ResponseWriter, r *http.Request
 		return errors.New("auth: start session: no user id given")
 	}
 	token := newToken()
-	_, err := pg.ExecAlone(ctx, a.db, startSession,
+	_, err := pg.Exec(ctx, a.db, startSession,
 		a.hashes(a.cookie.token(r)), tokenHash(a.keys[0], token), userID, a.absolute.Seconds(), version)
 	if err != nil {
 		return fmt.Errorf("auth: start session: %w", err)
@@ -105,7 +105,7 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	if stale {
 		// The request goes on even if the use cannot be recorded, on a read-only standby
 		// for example.
-		if _, err := pg.ExecAlone(ctx, a.db, touchSession, hashes, touchAfter); err != nil {
+		if _, err := pg.Exec(ctx, a.db, touchSession, hashes, touchAfter); err != nil {
 			a.logError(r.Context(), "session use not recorded", err)
 		}
 	}
@@ -127,7 +127,7 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 	if hashes := a.hashes(a.cookie.token(r)); hashes != "" {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
-		if _, err := pg.ExecAlone(ctx, a.db, endSession, hashes); err != nil {
+		if _, err := pg.Exec(ctx, a.db, endSession, hashes); err != nil {
 			return fmt.Errorf("auth: end session: %w", err)
 		}
 	}
@@ -138,7 +138,7 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 // EndAll ends every session of a user on every replica, and returns how many. A login in
 // progress may start another: [Users] says how to exclude that. One round trip.
 func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
-	n, err := affected(pg.ExecAlone(ctx, a.db, endAllSessions, userID))
+	n, err := affected(pg.Exec(ctx, a.db, endAllSessions, userID))
 	if err != nil {
 		return 0, fmt.Errorf("auth: end sessions of a user: %w", err)
 	}

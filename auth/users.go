@@ -107,7 +107,7 @@ UPDATE booking_platform.users u SET password_hash = $3::text WHERE u.id = $1::uu
 func (t *UserTable) rehash(ctx context.Context, id, password, stored string) {
 	hash, err := t.passwords.hash(ctx, password)
 	if err == nil {
-		_, err = pg.ExecAlone(ctx, t.db, rehashUser, id, stored, hash)
+		_, err = pg.Exec(ctx, t.db, rehashUser, id, stored, hash)
 	}
 	if err != nil {
 		t.logger.WarnContext(ctx, "password hash not renewed", slog.String("user_id", id),
@@ -171,7 +171,7 @@ func (t *UserTable) EnsureAdmin(ctx context.Context, email, password string) (cr
 	if err != nil {
 		return false, fmt.Errorf("auth: make an id: %w", err)
 	}
-	n, err := affected(pg.ExecAlone(ctx, t.db, insertUser, id.String(), email, hash, RoleAdmin))
+	n, err := affected(pg.Exec(ctx, t.db, insertUser, id.String(), email, hash, RoleAdmin))
 	if err != nil {
 		return false, fmt.Errorf("auth: create the admin: %w", err)
 	}

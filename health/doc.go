@@ -1,23 +1,19 @@
-// Package health answers the two questions a balancer or an orchestrator asks a service:
-// are you alive, and may I send you requests?
+// Package health serves the two probes of a load balancer or an orchestrator: liveness
+// and readiness.
 //
-// The two must not be mixed. A process that is restarted because its database went away
-// does not bring the database back, and a process that is sent requests while its
-// database is away answers them with errors. So [Live] says 200 while the process runs,
-// whatever the state of anything else, and [Ready] says 200 only while a check of your
-// choice succeeds: that the database answers and has the schema this binary needs, say.
+// The problem is that they must not be mixed: restarting a process does not bring its
+// database back, and requests to a process without its database fail. So [Live] answers
+// 200 while the process runs, and [Ready] answers 200 only while a check succeeds, for
+// example that the database responds and has the right schema.
 //
-// A check can hang, and a probe comes every few seconds: without care the probes pile up
-// behind a database that does not answer, each with a connection. Here callers share the
-// check that is running, an answer comes within a time limit even when the check ignores
-// its context, and only a few checks are ever in flight.
+// A second problem is that a check can hang while probes arrive every few seconds, each
+// with a connection. So probes share a running check, are answered within a time limit
+// even if the check ignores its context, and only a few checks run at once.
 //
-// Before it shuts down, a service calls [Readiness.Drain], waits until its balancer has
-// seen the 503, and stops accepting after that.
+// Before shutdown, call [Readiness.Drain], wait until the balancer has seen the 503, and
+// then stop accepting.
 //
-// Bodies are JSON and carry no detail: {"status":"ok"} or {"status":"unavailable"}. The
-// reason goes to the logger, once when readiness is lost and once when it returns, not
-// with every probe.
-//
-// The package needs the standard library only.
+// Responses are JSON without details: {"status":"ok"} or {"status":"unavailable"}. The
+// reason is logged when readiness changes. The package uses the standard library alone,
+// and contains no checks.
 package health

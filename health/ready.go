@@ -11,19 +11,18 @@ import (
 	"time"
 )
 
-// Options adjusts [Ready]. The zero value works.
+// Options configures [Ready]. The zero value works.
 type Options struct {
-	// Timeout bounds one check and so the time to an answer; 0 means two seconds. Keep it
-	// below the prober's own limit.
+	// Timeout bounds one check and the response; 0 means two seconds. It should be below
+	// the prober's own timeout.
 	Timeout time.Duration
-	// Logger is told why readiness was lost and that it came back; nil discards.
+	// Logger logs why readiness was lost, and that it is back; nil discards.
 	Logger *slog.Logger
 }
 
-// maxInFlight bounds the checks that run at the same time. One is the rule. A further one
-// is begun only when the running one has overstayed its time limit, so that a single
-// check lost for ever (a connection whose peer vanished) does not keep a recovered
-// service out for ever.
+// maxInFlight bounds the concurrent checks. A second one starts only when the first has
+// exceeded its time limit, so that one check that never returns does not keep the service
+// unready for ever.
 const maxInFlight = 4
 
 var (
@@ -33,9 +32,9 @@ var (
 	errGoexit   = errors.New("health: the check ended its goroutine")
 )
 
-// Readiness is an http.Handler that answers 200 {"status":"ok"} when its check succeeds
-// and 503 {"status":"unavailable"} when it fails, takes too long, or [Readiness.Drain]
-// was called. It is safe for concurrent use; each replica has its own.
+// Readiness is an http.Handler that answers 200 {"status":"ok"} if its check succeeds,
+// and 503 {"status":"unavailable"} if it fails, takes too long, or after
+// [Readiness.Drain]. It is safe for concurrent use. Each replica has its own.
 type Readiness struct {
 	check    func(context.Context) error
 	timeout  time.Duration
@@ -48,16 +47,16 @@ type Readiness struct {
 	down     bool
 }
 
-// flight is one run of the check, shared by everybody who asks while it lasts.
+// flight is one run of the check, shared by concurrent callers.
 type flight struct {
 	ctx  context.Context // Ends when the time limit has passed.
 	done chan struct{}   // Closed when the check has returned; err may be read then.
 	err  error
 }
 
-// verdict is for those who found the context ended. That happens at the time limit, and
-// also right after the check has returned, and then its result counts.
-func (f *flight) verdict() error {
+// result is for callers whose context has ended, at the time limit or just after the
+// check returned.
+func (f *flight) result() error {
 	select {
 	case <-f.done:
 		return f.err
@@ -66,9 +65,9 @@ func (f *flight) verdict() error {
 	}
 }
 
-// Ready returns a handler that runs check for each request, or joins the run that is
-// under way. The context that check gets ends after Options.Timeout and does not belong
-// to any one request. A nil check is never ready, and a check that panics has failed.
+// Ready returns a handler that runs check for each request, or joins a running one. The
+// context of check ends after Options.Timeout, and not with a request. A nil check is
+// never ready, and a panic is a failure.
 func Ready(check func(context.Context) error, opts Options) *Readiness {
 	if check == nil {
 		check = func(context.Context) error { return errNoCheck }
@@ -82,12 +81,11 @@ func Ready(check func(context.Context) error, opts Options) *Readiness {
 	return &Readiness{check: check, timeout: opts.Timeout, logger: opts.Logger}
 }
 
-// Drain makes every answer from now on a 503, those whose check is still running
-// included. Call it first when shutting down. There is no way back, and calling it again
-// does nothing.
+// Drain makes every response from now on a 503, including those of running checks. It
+// cannot be undone.
 func (h *Readiness) Drain() { h.draining.Store(true) }
 
-// ServeHTTP answers GET and HEAD as [Readiness] describes and other methods with 405.
+// ServeHTTP answers GET and HEAD, and other methods with 405.
 func (h *Readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !allowed(w, r) {
 		return
@@ -99,10 +97,10 @@ func (h *Readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, `{"status":"ok"}`)
 }
 
-// Check returns nil when the service is ready, as [Readiness.ServeHTTP] answers 200, and
-// otherwise why it is not. It runs the check or joins the run that is under way, and waits
-// for at most Options.Timeout. When ctx ends first it returns ctx.Err(), which says
-// nothing about the service. The error can hold details that clients must not see.
+// Check returns nil when the service is ready, and otherwise the reason, which may
+// contain details that clients must not see. It runs or joins a check for at most
+// Options.Timeout. If ctx ends first it returns ctx.Err(), which says nothing about the
+// service.
 func (h *Readiness) Check(ctx context.Context) error {
 	if h.draining.Load() {
 		return errDraining
@@ -113,10 +111,9 @@ func (h *Readiness) Check(ctx context.Context) error {
 	case <-f.done:
 		err = f.err
 	case <-f.ctx.Done():
-		err = f.verdict()
+		err = f.result()
 	case <-ctx.Done():
-		// The prober has gone. That says nothing about the service, so it is no change of
-		// state.
+		// The caller has gone: no change of state.
 		return ctx.Err()
 	}
 	h.note(ctx, err)
@@ -126,7 +123,7 @@ func (h *Readiness) Check(ctx context.Context) error {
 	return err
 }
 
-// join returns the run that is under way, or begins one.
+// join returns the running check, or starts one.
 func (h *Readiness) join() *flight {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -138,7 +135,7 @@ func (h *Readiness) join() *flight {
 	h.current = f
 	h.inFlight++
 	go func() {
-		// Deferred, because a check may end this goroutine: a test's FailNow does.
+		// Deferred, because a check may end this goroutine, as a test's FailNow does.
 		defer func() {
 			h.mu.Lock()
 			h.inFlight--
@@ -154,8 +151,7 @@ func (h *Readiness) join() *flight {
 	return f
 }
 
-// run turns a panic into a failure: on a goroutine of ours it would end the caller's
-// process.
+// run returns a panic as an error: on this goroutine it would end the process.
 func (h *Readiness) run(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -165,8 +161,7 @@ func (h *Readiness) run(ctx context.Context) (err error) {
 	return h.check(ctx)
 }
 
-// note logs changes only: a database that is away for an hour is one line, not one per
-// probe.
+// note logs changes only.
 func (h *Readiness) note(ctx context.Context, err error) {
 	h.mu.Lock()
 	changed := h.down != (err != nil)

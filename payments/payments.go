@@ -186,18 +186,18 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 	}, nil
 }
 
-// read runs one read-only statement; see [pg.ReadAlone]. One round trip.
+// read runs one read-only statement; see [pg.Read]. One round trip.
 func (p *Payments) read(ctx context.Context, what string, statement func(booking.Querier) error) error {
-	_, err := pg.ReadAlone(ctx, p.db, func(_ context.Context, q pg.Querier) (struct{}, error) {
+	_, err := pg.Read(ctx, p.db, func(_ context.Context, q pg.Querier) (struct{}, error) {
 		return struct{}{}, statement(q)
 	})
 	return wrap(ctx, what, err)
 }
 
 // queryPayment runs one statement that returns a payment, or sql.ErrNoRows; see
-// [pg.WriteAlone]. One round trip.
+// [pg.Autocommit]. One round trip.
 func (p *Payments) queryPayment(ctx context.Context, what, query string, args ...any) (Payment, error) {
-	pay, err := pg.WriteAlone(ctx, p.db, func(ctx context.Context, q pg.Querier) (Payment, error) {
+	pay, err := pg.Autocommit(ctx, p.db, func(ctx context.Context, q pg.Querier) (Payment, error) {
 		return scanPayment(q.QueryRowContext(ctx, query, args...))
 	})
 	return pay, wrap(ctx, what, err)

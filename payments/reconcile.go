@@ -147,7 +147,7 @@ func (p *Payments) refreshForPage(ctx context.Context, pay Payment) error {
 	if p.backoff.pagesPaused() {
 		return nil
 	}
-	_, err := pg.WriteAlone(ctx, p.db, func(ctx context.Context, q pg.Querier) (due bool, err error) {
+	_, err := pg.Autocommit(ctx, p.db, func(ctx context.Context, q pg.Querier) (due bool, err error) {
 		err = q.QueryRowContext(ctx, pageReadSQL, pay.ID, pageReadPause).Scan(&due)
 		return due, err
 	})

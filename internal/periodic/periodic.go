@@ -1,10 +1,10 @@
 // Package periodic runs the background steps of the library packages.
 //
 // The problem is that a step has to go on for the life of a process: it must not end with
-// a panic, hang for ever, or run on all replicas at the same instant. So each run of a
-// step has a time limit and recovers from panics, the pause between two runs varies, and
-// an observer is told the result of each run. Steps must be safe on several replicas at
-// once; this package does not elect one.
+// a panic, hang for ever, or run on all replicas at the same instant. So each run has a
+// time limit and recovers from panics, the pause between two runs varies, and an observer
+// gets the result. Steps must be safe on several replicas at once; this package elects
+// none.
 package periodic
 
 import (
@@ -29,17 +29,17 @@ type Step struct {
 
 // Round is a list of steps that run one after the other, and then pause.
 type Round struct {
-	// Every is the average pause; a single one is between 3/4 and 5/4 of it.
+	// Every is the average pause; each is between 3/4 and 5/4 of it.
 	Every time.Duration
 	Steps []Step
 }
 
-// Observer is called after each run of a step. It must be safe for concurrent use. A run
-// that the end of the context interrupted is not observed.
+// Observer is called after each run of a step, concurrently, except for a run that the
+// end of the context interrupted.
 type Observer func(step string, took time.Duration, items int, err error)
 
-// Run runs the rounds side by side until ctx ends and the steps under way have returned.
-// A step that fails is logged and runs again in the next round.
+// Run runs the rounds concurrently until ctx ends and the running steps have returned. A
+// step that fails is logged and runs again in the next round.
 func Run(ctx context.Context, logger *slog.Logger, observe Observer, rounds ...Round) {
 	var wg sync.WaitGroup
 	for _, r := range rounds {
@@ -86,7 +86,7 @@ func (s Step) run(parent context.Context, logger *slog.Logger, observe Observer)
 	}
 }
 
-// recovered returns a panic of the step as an error.
+// recovered is Do with a panic returned as an error.
 func (s Step) recovered(ctx context.Context) (n int, err error) {
 	defer func() {
 		if p := recover(); p != nil {

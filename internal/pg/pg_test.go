@@ -99,7 +99,7 @@ func TestWrite_ContextEndsDuringCommit(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	answer := make(chan error, 1)
 	go func() {
-		_, err := pg.ExecAlone(ctx, db, insertSQL, 1)
+		_, err := pg.Exec(ctx, db, insertSQL, 1)
 		answer <- err
 	}()
 	atGate(t, db, 1)
@@ -246,12 +246,12 @@ func TestConnectionLost(t *testing.T) {
 	}
 }
 
-func TestReadAlone_ContextEnds(t *testing.T) {
+func TestRead_ContextEnds(t *testing.T) {
 	t.Parallel()
 	db := testdb.Empty(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := pg.ReadAlone(ctx, db, func(ctx context.Context, q pg.Querier) (n int, err error) {
+	_, err := pg.Read(ctx, db, func(ctx context.Context, q pg.Querier) (n int, err error) {
 		return n, q.QueryRowContext(ctx, `SELECT 1`).Scan(&n)
 	})
 	require.ErrorIs(t, err, context.Canceled)

@@ -22,8 +22,8 @@ func SQLState(err error) string {
 	return ""
 }
 
-// Retryable reports whether Postgres ended the transaction in favour of another one: a
-// serialization failure (40001) or a deadlock (40P01). Nothing of it has happened.
+// Retryable reports whether Postgres rolled a transaction back in favour of another: a
+// serialization failure (40001) or a deadlock (40P01).
 func Retryable(err error) bool {
 	state := SQLState(err)
 	return state == "40001" || state == "40P01"

@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// Statements keeps up to limit statements prepared on each connection of a pool that runs
-// them, as database/sql does for a *sql.Stmt. They are closed with the pool. Inside a
-// transaction use Get or Note, which prepare nothing: preparing takes a connection, and a
-// transaction that holds one, with locks, could wait for itself in a small pool.
+// Statements keeps up to limit statements prepared, as a *sql.Stmt does, on each
+// connection that runs them. Inside a transaction use Get or Note, which prepare nothing:
+// preparing takes a connection, for which a transaction could wait for ever in a small
+// pool.
 type Statements struct {
 	db    *sql.DB
 	limit int
@@ -20,19 +20,18 @@ type Statements struct {
 	noted []string
 }
 
-// NewStatements returns an empty set for db.
 func NewStatements(db *sql.DB, limit int) *Statements {
 	return &Statements{db: db, limit: limit, made: map[string]*sql.Stmt{}}
 }
 
-// Get returns a statement that is prepared, or nil.
+// Get returns a prepared statement, or nil.
 func (s *Statements) Get(query string) *sql.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.made[query]
 }
 
-// reserve returns whether the caller is to prepare the statement.
+// reserve also returns whether the caller has to prepare the statement.
 func (s *Statements) reserve(query string) (*sql.Stmt, bool) {
 	stmt, known := s.made[query]
 	if known || len(s.made) >= s.limit {
@@ -42,9 +41,8 @@ func (s *Statements) reserve(query string) (*sql.Stmt, bool) {
 	return nil, true
 }
 
-// Prepare returns a statement, prepared on its first use. It returns nil while another
-// caller prepares it: waiting could deadlock, and closing a surplus statement waits for
-// its connection.
+// Prepare returns a statement, prepared on first use, and nil while another caller
+// prepares it.
 func (s *Statements) Prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	s.mu.Lock()
 	stmt, reserved := s.reserve(query)
@@ -74,8 +72,9 @@ func (s *Statements) Note(query string) *sql.Stmt {
 	return stmt
 }
 
-// PrepareNoted prepares what was noted. A text that Postgres cannot prepare, such as one
-// with several statements, stays as it is; after another error the next call tries again.
+// PrepareNoted prepares what was noted. What Postgres cannot prepare, such as two
+// statements in one text, stays unprepared; after another error the next call tries
+// again.
 func (s *Statements) PrepareNoted(ctx context.Context) {
 	s.mu.Lock()
 	noted := s.noted

@@ -7,22 +7,20 @@ import (
 	"sync/atomic"
 )
 
-// maxRuns bounds how often a statement that Postgres refused in favour of another
-// transaction is run again.
+// maxRuns bounds how often a retryable transaction is repeated.
 const maxRuns = 10
 
 // Tx is a READ COMMITTED transaction that no context ends. Its statements run under the
-// context they are given. End it with Commit, CommitWait or Rollback; after the first of
-// them the others do nothing.
+// context they are given. End it with Commit, CommitWait or Rollback; calls after the
+// first return sql.ErrTxDone.
 type Tx struct {
 	*sql.Tx
 	release func(error)
 	ended   atomic.Bool
 }
 
-// Begin starts a transaction, READ COMMITTED whatever the role's default is. It waits for
-// a free connection until ctx ends; after that ctx has no effect on the transaction. One
-// round trip.
+// Begin starts a transaction, READ COMMITTED whatever the role's default. ctx bounds the
+// wait for a connection, and has no effect on the transaction afterwards. One round trip.
 func Begin(ctx context.Context, db *sql.DB) (*Tx, error) {
 	release, err := writesOf(db).acquire(ctx, db)
 	if err != nil {
@@ -40,7 +38,7 @@ func Begin(ctx context.Context, db *sql.DB) (*Tx, error) {
 		release(err)
 		return nil, err
 	case !stop():
-		// ctx ended meanwhile: the transaction may have been rolled back already.
+		// The transaction may have been rolled back already.
 		_ = tx.Rollback()
 		release(nil)
 		return nil, ctx.Err()
@@ -48,9 +46,8 @@ func Begin(ctx context.Context, db *sql.DB) (*Tx, error) {
 	return &Tx{Tx: tx, release: func(err error) { cancel(); release(err) }}, nil
 }
 
-// Commit commits unless ctx has ended, which rolls back. It returns when the answer is
-// there or ctx ends; then the error is [ErrUnconfirmed], and the connection stays in use
-// until the answer comes.
+// Commit commits, or rolls back if ctx has ended. If ctx ends before the response, the
+// error is [ErrUnconfirmed] and the connection stays in use until the response.
 func (t *Tx) Commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		_ = t.Rollback()
@@ -71,8 +68,7 @@ func (t *Tx) Commit(ctx context.Context) error {
 	}
 }
 
-// CommitWait is Commit that waits for the answer however long that takes. It is for a
-// caller whose own caller does not wait for it.
+// CommitWait is Commit without a time limit, for a caller that no client waits for.
 func (t *Tx) CommitWait(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		_ = t.Rollback()
@@ -86,8 +82,7 @@ func (t *Tx) CommitWait(ctx context.Context) error {
 	return err
 }
 
-// Rollback ends the transaction without effect. While a commit waits for its answer, and
-// after it, Rollback does nothing.
+// Rollback has no effect during and after a commit.
 func (t *Tx) Rollback() error {
 	if !t.ended.CompareAndSwap(false, true) {
 		return sql.ErrTxDone
@@ -97,7 +92,7 @@ func (t *Tx) Rollback() error {
 	return err
 }
 
-// InTx runs do in a transaction of its own and commits it. An error of do rolls back.
+// InTx runs do in a transaction and commits it. An error or a panic of do rolls back.
 func InTx(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	tx, err := Begin(ctx, db)
 	if err != nil {
@@ -109,8 +104,8 @@ func InTx(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	return tx.Commit(ctx)
 }
 
-// InTxRetry is InTx, run again as long as retryable says so of its error and ctx has not
-// ended, up to ten times. retryable is [Retryable] or includes it.
+// InTxRetry is InTx, repeated up to ten times while retryable returns true for its error
+// and ctx has not ended. retryable is [Retryable] or includes it.
 func InTxRetry(ctx context.Context, db *sql.DB, retryable func(error) bool, do func(*sql.Tx) error) error {
 	err := InTx(ctx, db, do)
 	for n := 1; n <= maxRuns && retryable(err) && ctx.Err() == nil; n++ {
@@ -119,7 +114,6 @@ func InTxRetry(ctx context.Context, db *sql.DB, retryable func(error) bool, do f
 	return err
 }
 
-// doOrRollBack also rolls back when do panics.
 func doOrRollBack(tx *Tx, do func(*sql.Tx) error) error {
 	done := false
 	defer func() {
@@ -134,9 +128,9 @@ func doOrRollBack(tx *Tx, do func(*sql.Tx) error) error {
 	return nil
 }
 
-// Write runs one statement that commits by itself. do is given a context that does not
-// end; Write returns when do does or ctx ends. In the second case the error is
-// [ErrUnconfirmed] and do goes on: it must not write to variables of the caller's.
+// Write runs one statement that commits by itself. do gets a context that does not end.
+// Write returns when do does or ctx ends; then the error is [ErrUnconfirmed] and do goes
+// on, so it must not write to the caller's variables.
 func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, error)) (T, error) {
 	var none T
 	release, err := writesOf(db).acquire(ctx, db)
@@ -165,8 +159,8 @@ func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, 
 	}
 }
 
-// waitForConnection waits until a pool that is used up has a connection again, so that do
-// does not wait for one after its caller has left. Another caller may still take it.
+// waitForConnection waits until a used-up pool has a free connection, so that do does not
+// wait for one after its caller has left. Another caller may still take it.
 func waitForConnection(ctx context.Context, db *sql.DB) error {
 	pool := db.Stats()
 	if pool.MaxOpenConnections <= 0 || pool.InUse < pool.MaxOpenConnections {
@@ -179,12 +173,12 @@ func waitForConnection(ctx context.Context, db *sql.DB) error {
 	return conn.Close()
 }
 
-// WriteAlone runs one statement as a transaction of its own. It needs no BEGIN, and so no
-// further round trip; its isolation is then the role's default. Where that is above READ
-// COMMITTED, Postgres may refuse it with 40001, and it is run again in a transaction that
-// names READ COMMITTED. do is given the querier to use and the context to use with it,
-// and must not write to variables of the caller's.
-func WriteAlone[T any](ctx context.Context, db *sql.DB, do func(context.Context, Querier) (T, error)) (T, error) {
+// Autocommit runs one statement as its own transaction, without BEGIN and its round trip.
+// Its isolation is then the role's default; if that is above READ COMMITTED and Postgres
+// refuses the statement with 40001, it is repeated in a READ COMMITTED transaction. do
+// must use the context and the querier it gets, and must not write to the caller's
+// variables.
+func Autocommit[T any](ctx context.Context, db *sql.DB, do func(context.Context, Querier) (T, error)) (T, error) {
 	value, err := Write(ctx, db, func(ctx context.Context) (T, error) { return do(ctx, db) })
 	for n := 1; n <= maxRuns && Retryable(err); n++ {
 		err = InTx(ctx, db, func(tx *sql.Tx) (err error) {
@@ -195,9 +189,9 @@ func WriteAlone[T any](ctx context.Context, db *sql.DB, do func(context.Context,
 	return value, err
 }
 
-// ReadAlone is WriteAlone for a statement that changes nothing: its context ends it, and
-// it takes none of the slots of writes.
-func ReadAlone[T any](ctx context.Context, db *sql.DB, do func(context.Context, Querier) (T, error)) (T, error) {
+// Read is Autocommit for a statement that changes nothing: ctx cancels it, and it takes
+// no slot of the writes.
+func Read[T any](ctx context.Context, db *sql.DB, do func(context.Context, Querier) (T, error)) (T, error) {
 	value, err := do(ctx, db)
 	for n := 1; n <= maxRuns && Retryable(err); n++ {
 		err = InTx(ctx, db, func(tx *sql.Tx) (err error) {
@@ -208,9 +202,9 @@ func ReadAlone[T any](ctx context.Context, db *sql.DB, do func(context.Context, 
 	return value, err
 }
 
-// ExecAlone is WriteAlone for a statement without rows.
-func ExecAlone(ctx context.Context, db *sql.DB, query string, args ...any) (sql.Result, error) {
-	return WriteAlone(ctx, db, func(ctx context.Context, q Querier) (sql.Result, error) {
+// Exec is Autocommit for a statement without rows.
+func Exec(ctx context.Context, db *sql.DB, query string, args ...any) (sql.Result, error) {
+	return Autocommit(ctx, db, func(ctx context.Context, q Querier) (sql.Result, error) {
 		return q.ExecContext(ctx, query, args...)
 	})
 }

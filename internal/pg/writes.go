@@ -14,44 +14,42 @@ import (
 	"weak"
 )
 
-// ErrUnconfirmed is returned when a commit was sent and the caller's context ended before
-// its answer. The commit may still succeed: only reading the database tells. The
-// context's error is wrapped beside it.
+// ErrUnconfirmed is returned when the caller's context ended between a commit and its
+// response. The commit may still succeed; read the database to find out. The context's
+// error is wrapped too.
 var ErrUnconfirmed = errors.New("the commit is not confirmed yet")
 
-// ErrSuspended is returned instead of beginning a write while commits of this role wait
-// for a standby and a connection was given up because of that. Nothing has happened.
+// ErrSuspended is returned instead of beginning a write while commits wait for a standby
+// and a connection was lost to such a wait. Nothing has happened.
 var ErrSuspended = errors.New("commits wait for a synchronous standby; writes are suspended")
 
-// longWait is how long a write waits for its answer before the loss of its connection
-// counts as a commit that waited. A server that is killed cuts connections sooner.
+// longWait is the age at which a write whose connection is lost counts as a commit that
+// waited. The connections of a killed server are cut sooner.
 const longWait = 5 * time.Second
 
-// recheck is how often a suspended pool asks whether commits still wait.
+// recheck is how often a suspended pool checks whether commits still wait.
 const recheck = time.Second
 
-// unlimitedWrites is how many writes run at once in a pool without a limit.
+// unlimitedWrites bounds the writes of a pool without a limit.
 const unlimitedWrites = 64
 
 // writes bounds the writes of one pool.
 //
-// A connection that is given up while its commit waits leaves a server process behind
-// that waits on, so a pool that opened new connections meanwhile would use up those of
-// the server. After the first such loss writes are suspended until no commit waits any
-// more.
+// A connection that is given up while its commit waits leaves a waiting server process,
+// so a pool that opened new connections meanwhile would use up those of the server. After
+// the first such loss, writes are suspended until no commit waits.
 type writes struct {
 	slots chan struct{}
 
 	mu        sync.Mutex
 	suspended bool
-	// checked is when a suspended pool last asked the database.
+	// checked is when a suspended pool last queried the database.
 	checked time.Time
 }
 
-// slotsOf returns how many writes may run at once: three quarters of the pool, so that
-// reads go on while commits wait. A pool of three connections or fewer has none to spare:
-// a write inside another one, as a hold makes in the transaction of a webhook handler,
-// needs a second slot.
+// slotsOf returns how many writes may run at once: three quarters of the pool. A pool of
+// up to three connections has none to spare, because a write inside another one, such as
+// a hold in the transaction of a webhook handler, needs a second slot.
 func slotsOf(maxOpen int) int {
 	switch {
 	case maxOpen <= 0:
@@ -67,8 +65,8 @@ var pools = struct {
 	of map[weak.Pointer[sql.DB]]*writes
 }{of: map[weak.Pointer[sql.DB]]*writes{}}
 
-// writesOf returns the bound of a pool, shared by every package that writes through it.
-// Its size is that of the pool at its first write.
+// writesOf returns the writes of a pool, shared by all packages. Its size is fixed at the
+// pool's first write.
 func writesOf(db *sql.DB) *writes {
 	key := weak.Make(db)
 	pools.Lock()
@@ -86,8 +84,8 @@ func writesOf(db *sql.DB) *writes {
 	return w
 }
 
-// acquire waits for a slot. The caller calls the returned function once, with the error
-// of its write, when the connection is no longer in use.
+// acquire waits for a slot. The caller must call release once, with the error of its
+// write, when the connection is no longer in use.
 func (w *writes) acquire(ctx context.Context, db *sql.DB) (release func(error), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -109,12 +107,12 @@ func (w *writes) acquire(ctx context.Context, db *sql.DB) (release func(error), 
 	}, nil
 }
 
-// A session sees the wait events of its own role's sessions.
+// A session sees the wait events of its own role.
 const commitsWaitSQL = `
 SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE a.usename = current_user AND a.wait_event = 'SyncRep')`
 
-// admit refuses a write while the pool is suspended. Once a second one caller asks
-// whether commits still wait.
+// admit refuses a write while the pool is suspended, and checks once a second whether it
+// still is.
 func (w *writes) admit(ctx context.Context, db *sql.DB) error {
 	w.mu.Lock()
 	if !w.suspended {
@@ -147,7 +145,7 @@ func (w *writes) suspend() {
 	w.suspended = true
 }
 
-// connectionLost reports whether a write ended without an answer of the server's.
+// connectionLost reports whether a write ended without a response.
 func connectionLost(err error) bool {
 	var network net.Error
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

@@ -1,7 +1,7 @@
-// Package pgenv keeps the variables of libpq from a program that says itself how it
-// connects. Drivers read them without being asked: PGSERVICE leads lib/pq to another
-// database than its URL names, PGDATESTYLE and PGCHANNELBINDING make it refuse every
-// connection, and PGOPTIONS changes what a statement means.
+// Package pgenv removes libpq's environment variables for programs that configure their
+// connections themselves. Drivers read them on their own: PGSERVICE redirects lib/pq to
+// another database, PGDATESTYLE and PGCHANNELBINDING make it refuse connections, and
+// PGOPTIONS changes what statements mean.
 package pgenv
 
 import (
@@ -9,11 +9,11 @@ import (
 	"regexp"
 )
 
-// variables are those of libpq, and two that lib/pq spells in its own way.
+// variables are those of libpq, and two that only lib/pq spells like this.
 var variables = regexp.MustCompile(`^(PG[A-Z_]+|SSLPGM(IN|AX)PROTOCOLVERSION)=`)
 
-// Clear takes the variables out of the environment of this process, before it connects.
-// Processes that it starts do not have them either.
+// Clear removes the variables from the environment of this process and its future
+// children. Call it before connecting.
 func Clear() {
 	for _, pair := range os.Environ() {
 		if m := variables.FindString(pair); m != "" {

@@ -1,6 +1,6 @@
-// Package ratelimit counts attempts against budgets in Postgres: exactly, whatever the
-// number of replicas that share the database. The logins of package auth and the bookings
-// of the host use it. Its table, rate_limits, is in the migrations of the set Auth.
+// Package ratelimit counts attempts against budgets in Postgres, exactly, for any number
+// of replicas. It limits the logins of package auth and the bookings of the host. The
+// table is in the migration set Auth.
 package ratelimit
 
 import (
@@ -18,25 +18,24 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Rate is the size of a budget and how fast it fills.
+// Rate is the size of a budget and its refill interval.
 type Rate struct {
-	// Burst is how many attempts a full budget holds, at least 1.
+	// Burst is the number of attempts in a full budget, at least 1.
 	Burst int
-	// Every is the time until one more attempt is there.
+	// Every is the time until one more attempt is available.
 	Every time.Duration
 }
 
-// Budget is one budget that an attempt may take from. Its key comes from [Key].
+// Budget is one budget. Its key comes from [Key].
 type Budget struct {
 	Key  string
 	Rate Rate
 }
 
-// Choice is a list of budgets of which an attempt takes from one: the first that is not
-// empty.
+// Choice is a list of budgets: an attempt takes from the first that is not empty.
 type Choice []Budget
 
-// Key names a budget by an HMAC under a secret, in hexadecimal, so that the table shows
+// Key returns the key of a budget: an HMAC in hexadecimal, so that the table reveals
 // neither addresses nor accounts. Different lists of parts have different keys.
 func Key(secret []byte, parts ...string) string {
 	mac := hmac.New(sha256.New, secret)
@@ -47,14 +46,13 @@ func Key(secret []byte, parts ...string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// The generic cell rate algorithm. full_at is when a budget is full again; an attempt
-// adds every to it, and is allowed while the sum lies no more than every * burst ahead.
-// The rows are locked in the order of their keys, so that two attempts do not deadlock.
-// They are judged together: an attempt that is refused changes nothing. A missing row is
-// a full budget; where an attempt has to take from one, its key is returned and nothing
-// is taken, and putBudgets inserts it first. A full_at further ahead than every * burst
-// (the clock was set back, the rate was changed) counts as an empty budget, so that the
-// wait is never longer than every.
+// The generic cell rate algorithm: full_at is when a budget is full again; an attempt
+// adds every to it, and is allowed if the sum is at most every * burst ahead. The rows
+// are locked in the order of their keys, so that attempts do not deadlock, and judged
+// together: a refused attempt changes nothing. A missing row is a full budget. If the
+// attempt has to take from one, nothing is taken and the key is returned, for putBudgets
+// to insert. A full_at more than every * burst ahead (the clock was set back, the rate
+// was changed) counts as an empty budget, so that the wait is at most every.
 const takeBudgets = `
 WITH asked AS (
     SELECT choice, place, decode(h, 'hex') AS key, make_interval(secs => secs::float8) AS every, burst::integer AS burst
@@ -89,8 +87,8 @@ WITH asked AS (
 SELECT EXTRACT(epoch FROM v.wait)::float8, COALESCE((SELECT string_agg(encode(m.key, 'hex'), ',') FROM due m WHERE m.missing), '')
 FROM verdict v`
 
-// In the order of the locks above. A row that is there already is made as young as now,
-// so that DeleteFull does not delete it before it is taken from.
+// In the order of the locks above. An existing row becomes recent, so that DeleteFull
+// does not delete it before it is taken from.
 const putBudgets = `
 INSERT INTO booking_platform.rate_limits AS l (key, full_at)
 SELECT k.key, statement_timestamp()
@@ -98,24 +96,24 @@ FROM (SELECT decode(h, 'hex') AS key FROM unnest(string_to_array($1::text, ','))
 ORDER BY k.key
 ON CONFLICT (key) DO UPDATE SET full_at = GREATEST(l.full_at, EXCLUDED.full_at)`
 
-// answer is what takeBudgets returns.
+// answer is a row of takeBudgets.
 type answer struct {
 	seconds float64
 	missing string
 }
 
-// Take takes one attempt from one budget of each choice, and returns 0; or, where a
-// choice has only empty budgets, takes nothing and returns how long to wait, in whole
-// seconds. Any error means that nothing is known: the attempt must not be let through.
+// Take takes one attempt from one budget of each choice and returns 0. If all budgets of
+// a choice are empty it takes nothing, and returns how long to wait in whole seconds.
+// After an error the attempt must be refused.
 //
-// One round trip; three where a budget has not been used for long. Safe on several
-// replicas at once.
+// One round trip; three for a budget that was not used lately. Safe on every replica at
+// once.
 func Take(ctx context.Context, db *sql.DB, choices ...Choice) (wait time.Duration, err error) {
 	args := arguments(choices)
-	// What is missing is inserted once, and a second time where another attempt has
-	// emptied the first budget of a choice in between and the next one is due.
+	// A second insert is needed if another attempt empties the first budget of a choice
+	// in between.
 	for range 2 + 2*len(choices) {
-		a, err := pg.WriteAlone(ctx, db, func(ctx context.Context, q pg.Querier) (a answer, err error) {
+		a, err := pg.Autocommit(ctx, db, func(ctx context.Context, q pg.Querier) (a answer, err error) {
 			err = q.QueryRowContext(ctx, takeBudgets, args...).Scan(&a.seconds, &a.missing)
 			return a, err
 		})
@@ -128,14 +126,13 @@ func Take(ctx context.Context, db *sql.DB, choices ...Choice) (wait time.Duratio
 		if a.missing == "" {
 			return 0, nil
 		}
-		if _, err := pg.ExecAlone(ctx, db, putBudgets, a.missing); err != nil {
+		if _, err := pg.Exec(ctx, db, putBudgets, a.missing); err != nil {
 			return 0, err
 		}
 	}
 	return 0, errors.New("the budgets are deleted as they are inserted")
 }
 
-// arguments are those of takeBudgets.
 func arguments(choices []Choice) []any {
 	var choice, keys, every, burst []string
 	for n, budgets := range choices {
@@ -148,7 +145,7 @@ func arguments(choices []Choice) []any {
 	return []any{strings.Join(choice, ","), strings.Join(keys, ","), strings.Join(every, ","), strings.Join(burst, ",")}
 }
 
-// The minute keeps rows that putBudgets has just inserted. SKIP LOCKED makes replicas
+// The minute keeps rows that putBudgets has just inserted. SKIP LOCKED lets replicas
 // share the work.
 const deleteFull = `
 DELETE FROM booking_platform.rate_limits
@@ -159,13 +156,12 @@ WHERE key = ANY (ARRAY(
     LIMIT 10000
     FOR UPDATE SKIP LOCKED))`
 
-// DeleteFull deletes up to 100,000 budgets that are full again, in batches of 10,000, and
-// returns how many. A full budget refuses nothing, deleted or not. Safe on several
-// replicas at once.
+// DeleteFull deletes up to 100,000 full budgets, which have no effect any more, in
+// batches of 10,000, and returns how many. Safe on every replica at once.
 func DeleteFull(ctx context.Context, db *sql.DB) (total int, err error) {
 	for range 10 {
 		var n int64
-		result, err := pg.ExecAlone(ctx, db, deleteFull)
+		result, err := pg.Exec(ctx, db, deleteFull)
 		if err == nil {
 			n, err = result.RowsAffected()
 		}

@@ -7,11 +7,11 @@ var (
 	sixTo4 = netip.MustParsePrefix("2002::/16")
 )
 
-// Network is what the limits of one client count an address as: an IPv4 address, or the
-// /64 of an IPv6 address, because a client has all of its /64. IPv6 addresses that carry
-// an IPv4 address (mapped, NAT64 of RFC 6052, 6to4 of RFC 3056) count as that address:
-// all clients behind a NAT64 have the same /64, and a client of 6to4 has 65,536 of them.
-// What is no IP address is returned as it is.
+// Network returns the client network of an address: an IPv4 address, or the /64 of an
+// IPv6 address, because a client has all of its /64. IPv6 addresses that contain an IPv4
+// address (mapped, NAT64 of RFC 6052, 6to4 of RFC 3056) count as that one: all clients
+// behind a NAT64 share a /64, and a 6to4 client has 65,536 of them. Other text is
+// returned unchanged.
 func Network(address string) string {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {

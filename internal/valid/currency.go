@@ -7,33 +7,31 @@ import (
 	"strings"
 )
 
-// Currency says how Stripe counts the amounts of a currency and how people write them.
-// Source: https://docs.stripe.com/currencies. All amounts here are in minor units: the
-// integers that Stripe's API takes and reports.
+// Currency says how Stripe counts amounts of a currency and how people write them.
+// Source: https://docs.stripe.com/currencies. Amounts are in minor units, the integers of
+// Stripe's API.
 type Currency struct {
 	// Code is the ISO 4217 code in lower case.
 	Code string
-	// Places is how many decimal places Stripe's integer has: 2 in eur, 0 in jpy, 3 in
-	// kwd, and 2 in isk and ugx, which have no fractions but are counted in hundredths
-	// all the same.
+	// Places is the number of decimal places of Stripe's integer: 2 in eur, 0 in jpy, 3
+	// in kwd, and 2 in isk and ugx, although they have no fractions.
 	Places int
-	// Digits is how many digits people write after the point: Places, but 0 in isk and
+	// Digits is the number of digits written after the point: Places, but 0 in isk and
 	// ugx.
 	Digits int
 	// Step divides every amount that Stripe charges or refunds: 100 in isk and ugx, 10
-	// where there are three places, 1 elsewhere.
+	// with three places, else 1.
 	Step int64
-	// Least is the smallest charge of an account that is paid out in this currency; 0
-	// where Stripe documents none. An account that is paid out in another currency has
-	// the least amount of that one, converted, and some payment methods have none.
+	// Least is the smallest charge of an account that settles in this currency, 0 where
+	// Stripe documents none. An account that settles in another currency has the minimum
+	// of that one, converted.
 	Least int64
 	// Most is the largest charge, a multiple of Step.
 	Most int64
 }
 
-// The presentment currencies of Stripe's page, over all countries of accounts and
-// including those that its editions of 2023 to 2026 do not all list, because what is
-// refused here can be sold in no way.
+// The presentment currencies of all countries, including those that only some editions of
+// 2023 to 2026 list: what is not here cannot be sold.
 const twoPlaces = `
 	aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop crc
 	cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr jmd kes kgs khr
@@ -44,12 +42,12 @@ const twoPlaces = `
 const (
 	noPlaces    = `bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf`
 	threePlaces = `bhd jod kwd omr tnd`
-	// Two places, but always 00: "special cases" of the page. huf and twd, which stand
-	// there too, are whole for payouts only; charges and refunds take their hundredths.
+	// Two places, always 00: "special cases" of the page. huf and twd, also listed there,
+	// are whole in payouts only.
 	wholeOnly = `isk ugx`
 )
 
-// In minor units. The page states these by settlement currency.
+// In minor units, by settlement currency.
 var leastCharge = map[string]int64{
 	"usd": 50, "aed": 200, "ars": 50, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "cop": 50, "czk": 1500,
 	"dkk": 250, "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "idr": 50, "ils": 50, "inr": 50, "jpy": 50, "krw": 50,
@@ -57,9 +55,9 @@ var leastCharge = map[string]int64{
 	"thb": 1000, "zar": 50,
 }
 
-// Eight digits, as the API reference says of amounts. The page has named larger maxima
-// for these currencies, for cards or for all methods; the editions differ, and the
-// largest of them counts, within the twelve digits that no amount exceeds.
+// Eight digits, as in the API reference. The page names larger maxima for these
+// currencies; where its editions differ the largest counts, within the limit of twelve
+// digits.
 const (
 	mostCharge   = 99_999_999
 	twelveDigits = 999_999_999_999
@@ -91,15 +89,14 @@ var currencies = func() map[string]Currency {
 	return all
 }()
 
-// LookupCurrency returns the currency of a code, in either case; false where Stripe takes
-// no money in it.
+// LookupCurrency returns the currency of a code in either case, and false if Stripe does
+// not charge in it.
 func LookupCurrency(code string) (Currency, bool) {
 	c, ok := currencies[strings.ToLower(code)]
 	return c, ok
 }
 
-// CurrencyOf is LookupCurrency for amounts that exist already: a code that is not in the
-// table has two places, as all currencies have that the page does not name.
+// CurrencyOf is LookupCurrency for existing amounts: an unknown code has two places.
 func CurrencyOf(code string) Currency {
 	if c, ok := LookupCurrency(code); ok {
 		return c
@@ -107,10 +104,9 @@ func CurrencyOf(code string) Currency {
 	return Currency{Code: strings.ToLower(code), Places: 2, Digits: 2, Step: 1, Most: mostCharge}
 }
 
-// Decimal writes an amount of minor units with the digits of its currency: 2500 is
-// "25.00" in eur, "2500" in jpy, "2.500" in kwd and "25" in ugx. An amount of isk or ugx
-// that is not whole, which Stripe would refuse, keeps its two digits so that it is not
-// hidden.
+// Decimal formats minor units with the digits of the currency: 2500 is "25.00" in eur,
+// "2500" in jpy, "2.500" in kwd and "25" in ugx. A fraction in isk or ugx, which Stripe
+// would refuse, is shown with two digits.
 func Decimal(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	digits, sign := strconv.FormatInt(minor, 10), ""
@@ -130,10 +126,9 @@ func Decimal(minor int64, currency string) string {
 	return sign + whole + "." + part
 }
 
-// ParseDecimal reads an amount that is not negative and has exactly the digits of its
-// currency, as Decimal writes it: "25.00" in eur, "2500" in jpy. Cents can so not be
-// taken for euros. In isk and ugx, "25.00" is read as "25" is. The result is in minor
-// units; whether Stripe charges it is ChargeProblem's to say.
+// ParseDecimal parses an amount as Decimal formats it, not negative and with exactly the
+// digits of its currency, so that cents are not taken for euros. In isk and ugx "25.00"
+// is accepted too. The result is in minor units; see ChargeProblem.
 func ParseDecimal(text, currency string) (int64, error) {
 	c := CurrencyOf(currency)
 	whole, part, point := strings.Cut(text, ".")
@@ -156,8 +151,8 @@ func ParseDecimal(text, currency string) (int64, error) {
 	return minor, nil
 }
 
-// StepProblem says why Stripe neither charges nor refunds an amount of minor units, by
-// its last digits; "" when they are right.
+// StepProblem returns why Stripe neither charges nor refunds an amount with these last
+// digits, or "".
 func StepProblem(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	switch {
@@ -170,8 +165,8 @@ func StepProblem(minor int64, currency string) string {
 		Decimal(minor-minor%c.Step, currency), strings.ToUpper(c.Code))
 }
 
-// StepRefusedIn returns the codes of the currencies, in order, in which an amount of
-// minor units has a StepProblem.
+// StepRefusedIn returns the codes, sorted, of the currencies in which an amount has a
+// StepProblem.
 func StepRefusedIn(minor int64) []string {
 	var codes []string
 	for code, c := range currencies {
@@ -183,9 +178,8 @@ func StepRefusedIn(minor int64) []string {
 	return codes
 }
 
-// ChargeProblem says why Stripe never charges an amount of minor units; "" when it does,
-// or when the amount is 0, which is not charged. That the amount may be below the least
-// one is not a problem here: it depends on the account.
+// ChargeProblem returns why Stripe never charges an amount, or "". Zero, which is not
+// charged, and an amount below Least, which depends on the account, are not problems.
 func ChargeProblem(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	switch {

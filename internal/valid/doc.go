@@ -1,4 +1,4 @@
-// Package valid holds the rules about values that several packages of the module share:
-// which currencies there are, how amounts are written and what Stripe charges. It imports
-// the standard library only, so that every package may import it.
+// Package valid checks and formats values for several packages of this module:
+// currencies, amounts, and text that can be stored and shown. It uses the standard
+// library alone.
 package valid

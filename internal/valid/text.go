@@ -7,10 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Storable tells what keeps a text from being stored and logged, or "": Postgres stores
-// neither NUL nor invalid UTF-8, and other control characters have no place in logs,
-// mails and pages. Those in allowed pass. It is for what is compared and not shown; see
-// [Text].
+// Storable returns why a text cannot be stored and logged, or "": it must be UTF-8
+// without control characters, except those in allowed. Use it for text that is compared;
+// see [Text] for text that is shown.
 func Storable(s string, maxRunes int, allowed string) string {
 	switch {
 	case !utf8.ValidString(s):
@@ -26,10 +25,10 @@ func Storable(s string, maxRunes int, allowed string) string {
 	return ""
 }
 
-// Text is [Storable] for a text that is shown: it contains nothing that hides or reorders
-// what stands beside it, such as bidirectional overrides, line separators and zero-width
-// characters. Text of any script passes, with what it needs: combining marks, variation
-// selectors, joiners between letters and in emoji.
+// Text is [Storable] for text that is shown: it must not hide or reorder the text beside
+// it, as bidirectional overrides, line separators and zero-width characters do. Text of
+// any script passes, with combining marks, variation selectors and the joiners that
+// letters and emoji need.
 func Text(s string, maxRunes int, allowed string) string {
 	if problem := Storable(s, maxRunes, allowed); problem != "" {
 		return problem
@@ -40,7 +39,7 @@ func Text(s string, maxRunes int, allowed string) string {
 	return ""
 }
 
-// Required is [Text] on one line for a text that must show something.
+// Required is [Text] for a line that must have a visible character.
 func Required(s string, maxRunes int) string {
 	if utf8.ValidString(s) && !visible(s) {
 		return "is required"
@@ -48,8 +47,7 @@ func Required(s string, maxRunes int) string {
 	return Text(s, maxRunes, "")
 }
 
-// WithoutHidden leaves out the characters that hide or reorder text, for a text that is
-// kept whatever it contains.
+// WithoutHidden removes the characters that hide or reorder text.
 func WithoutHidden(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return s
@@ -58,8 +56,7 @@ func WithoutHidden(s string) string {
 	before, flag := rune(-1), false
 	for rest := s; rest != ""; {
 		r, size := utf8.DecodeRuneInString(rest)
-		// A flag of a region is a black flag, its letters as tags, and the tag that ends
-		// it.
+		// The flag of a region is a black flag, tags, and an end tag.
 		flag = r == blackFlag && closedTags(rest[size:]) || flag && isTag(r)
 		if !hides(r, before, flag) {
 			out.WriteString(rest[:size])
@@ -77,19 +74,18 @@ const (
 	lastTag            = '\U000e007f'
 )
 
-// hides tells whether r, after before, hides or reorders text. In a flag, tags do not.
+// hides reports whether r, after before, hides or reorders text. Tags in a flag do not.
 func hides(r, before rune, flag bool) bool {
 	switch {
 	case r == zeroWidthJoiner || r == zeroWidthNonJoiner:
-		// They shape letters of scripts that need it, and join emoji. Beside Latin
-		// letters, digits and spaces they do nothing but make two texts differ that look
-		// the same.
+		// Joiners shape letters of some scripts and combine emoji. Beside Latin letters,
+		// digits and spaces they only make equal-looking texts differ.
 		return before < utf8.RuneSelf || before == zeroWidthJoiner || before == zeroWidthNonJoiner ||
 			unicode.IsSpace(before) || unicode.In(before, unicode.Latin, unicode.Greek, unicode.Cyrillic)
 	case isTag(r):
 		return !flag
 	case unicode.Is(unicode.Prepended_Concatenation_Mark, r):
-		// Signs of Arabic and Syriac that are seen, though their category is format.
+		// Visible signs of Arabic and Syriac with the category format.
 		return false
 	}
 	return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == combiningGraphemeJoiner || r == invisibleKhmer ||
@@ -103,7 +99,7 @@ const (
 
 func isTag(r rune) bool { return r >= '\U000e0020' && r <= lastTag }
 
-// closedTags tells whether s begins with one to seven tags, the last of which ends them.
+// closedTags reports whether s begins with one to seven tags and an end tag.
 func closedTags(s string) bool {
 	n := 0
 	for _, r := range s {
@@ -118,8 +114,8 @@ func closedTags(s string) bool {
 	return false
 }
 
-// visible tells whether a text shows anything: marks alone, selectors, joiners, fillers
-// and spaces of any width do not.
+// visible reports whether a text shows anything: marks, selectors, joiners, fillers and
+// spaces do not.
 func visible(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.Is(unicode.Prepended_Concatenation_Mark, r) ||
@@ -127,6 +123,5 @@ func visible(s string) bool {
 	})
 }
 
-// blank are characters that are letters and symbols by their category, and empty to the
-// eye.
+// blank are letters and symbols that look empty.
 var blank = map[rune]bool{'\u115f': true, '\u1160': true, '\u3164': true, '\uffa0': true, '\u2800': true}
