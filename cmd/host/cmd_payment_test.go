@@ -59,7 +59,7 @@ func TestPayment_ParkedIsRefundedInParts(t *testing.T) {
 	}
 	requireRefused(`--amount "5": want an amount in EUR, such as 25.00`, "refund", "--cause", "c", "--amount", "5",
 		b.ID)
-	require.Contains(t, refused("refund", "--cause", "c", "--amount", "25.01", b.ID), "more than")
+	require.Contains(t, refused("refund", "--cause", "c", "--amount", "25.01", b.ID), "exceeds")
 	require.Contains(t, refused("retry", line.ID), "there is no refund")
 	part := run("refund", "--cause", "case 7", "--amount", "10.00", b.ID)
 	require.Contains(t, part, "10.00 EUR")
