@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// otherStripe is the API of another account, in which nothing of ours exists.
+// otherStripe is the API of another account, which has none of our objects.
 func otherStripe(t *testing.T, key string) string {
 	t.Helper()
 	other, err := stripetest.New(stripetest.Options{SecretKey: key})
@@ -29,15 +29,14 @@ func (w *world) with(key string, opts payments.Options) *payments.Payments {
 	return p
 }
 
-// again lets every pause and lease of the steps pass.
+// again ends every pause and lease of the steps.
 func (w *world) again() {
 	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
 	w.exec(`UPDATE booking_platform.payments SET leased_until = NULL, page_read_at = NULL`)
 }
 
-// M19: with the key of another account, to which Stripe answers 404 for everything of
-// ours, nothing ends: no refund fails, no session and no hold expires; the right key then
-// settles it all.
+// With the key of another account, for which Stripe answers 404 to everything, no refund
+// fails and no session or hold expires; the right key then settles them.
 func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 	t.Parallel()
 	for name, gone := range map[string]bool{"nothing of ours is there": false, "404 to every call": true} {
@@ -64,7 +63,7 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 			w.settle(1)
 			_, err := w.payments.RefreshRefunds(t.Context())
 			require.NoError(t, err)
-			// The answer was lost, and the key may be forgotten by now.
+			// The response was lost, and Stripe may have forgotten the key.
 			w.exec(`UPDATE booking_platform.refunds SET status = 'due', stripe_refund_id = NULL, first_called_at = statement_timestamp() - interval '2 days'
 				WHERE id = $1::uuid`, made.ID)
 			w.stripe.HoldDelivery()
@@ -126,8 +125,8 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 	}
 }
 
-// M19: two accounts on one database. Each one's steps, lists and counts take its own
-// payments and leave the other's alone, and say that there are some.
+// The steps, lists and counts of each account use its own payments only, and report that
+// there are others.
 func TestAccount_TwoOnOneDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{Account: "north"}})
@@ -176,8 +175,6 @@ func TestAccount_TwoOnOneDatabase(t *testing.T) {
 	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
 }
 
-// M19: a stand-in that forgets its objects when it is restarted may say so: what it does
-// not know is gone.
 func TestOptions_MissingIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

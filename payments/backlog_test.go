@@ -20,7 +20,7 @@ func (w *world) backlog() payments.Backlog {
 	return b
 }
 
-// requireWaiting wants so many that wait, the oldest for about so long.
+// requireWaiting checks the number that wait, and about how long the oldest has.
 func requireWaiting(t *testing.T, w payments.BacklogCount, count int, age time.Duration) {
 	t.Helper()
 	require.Equal(t, count, w.Count)
@@ -39,7 +39,7 @@ func TestBacklog_Payments(t *testing.T) {
 		w := newWorld(t, setup{db: db})
 		require.Zero(t, w.backlog())
 
-		// What is settled, and what waits for its customer in time, is not counted.
+		// Settled payments, and those whose customer still has time, do not count.
 		w.paid(0)
 		w.checkout(w.hold(1))
 		late := w.checkout(w.hold(2))
@@ -66,7 +66,7 @@ func TestBacklog_Payments(t *testing.T) {
 		requireWaiting(t, b.RefundsUnknown, 1, 2*time.Hour)
 		require.Zero(t, b.RefundsDue)
 
-		// A person gives the parked money back.
+		// An operator refunds the parked payment.
 		p, err := w.payments.BySession(t.Context(), parked.SessionID)
 		require.NoError(t, err)
 		require.Equal(t, payments.Parked, p.Status())
@@ -92,7 +92,7 @@ func TestBacklog_Refunds(t *testing.T) {
 	requireWaiting(t, w.backlog().RefundsStuck, 1, 3*time.Hour)
 
 	w.settle(2)
-	// The events of a refund may come before the answer to its call.
+	// The events of a refund may come before its response.
 	_, err := w.payments.RefreshRefunds(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, w.backlog())
@@ -109,8 +109,7 @@ func TestBacklog_Refunds(t *testing.T) {
 	require.Equal(t, 2, b.RefundsDue.Count)
 }
 
-// Somebody at Stripe has given everything back before our refund could: it has failed,
-// and nothing waits.
+// A refund in the dashboard came first: ours has failed, and nothing waits.
 func TestBacklog_RefundNotNeeded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{KeepRefunded: true}})
@@ -133,7 +132,7 @@ func TestBacklog_RefundNotNeeded(t *testing.T) {
 	require.Zero(t, w.backlog())
 }
 
-// What waits is few rows among many, and only those are read.
+// Only the few rows that wait are read.
 func TestBacklog_UsesIndexes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -156,7 +155,7 @@ func TestBacklog_UsesIndexes(t *testing.T) {
 	require.NotContains(t, plan, "Seq Scan")
 }
 
-// explain is how Postgres would run a statement.
+// explain returns the plan of a statement.
 func (w *world) explain(query string, args ...any) string {
 	w.t.Helper()
 	rows, err := w.db.QueryContext(w.t.Context(), `EXPLAIN `+query, args...)
@@ -172,9 +171,9 @@ func (w *world) explain(query string, args ...any) string {
 	return text
 }
 
-// M18: a refund that is canceled at Stripe, and one that fails after it had succeeded,
-// wait for a person, whether the event came or the refund was found; one on its way is
-// counted, and listed where Stripe waits for the customer or it takes too long.
+// A refund that is canceled at Stripe, or fails after it had succeeded, needs attention,
+// whether an event or a step found it. A pending one is counted, and listed if Stripe
+// waits for the customer or it takes too long.
 func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 	t.Parallel()
 	for name, event := range map[string]bool{"by event": true, "found": false} {
@@ -248,8 +247,7 @@ func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 	}
 }
 
-// What a person has to look at is what is parked and has money here, and what is
-// contested; nothing else.
+// Parked payments with money, and disputed ones.
 func TestNeedingAttention(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -280,7 +278,7 @@ func TestNeedingAttention(t *testing.T) {
 	parked, err := w.payments.Get(t.Context(), c.PaymentID)
 	require.NoError(t, err)
 	require.Equal(t, payments.Parked, parked.Status())
-	// Its money goes back: nothing is left to decide.
+	// A refunded one needs no decision.
 	w.refund(parked, 0, "case 7")
 	await(disputed.ID)
 	_, err = w.stripe.CloseDispute(disputed.SessionID, true)
@@ -295,8 +293,8 @@ func TestNeedingAttention(t *testing.T) {
 	}
 }
 
-// A refund that waits is tried at once, one that failed has another in its place, once,
-// and one that was made is left as it is.
+// One that waits is tried at once, a failed one is replaced once, and one that was made
+// is left alone.
 func TestRetryRefund_ByStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
@@ -329,8 +327,8 @@ func TestRetryRefund_ByStatus(t *testing.T) {
 	w.requireBooks()
 }
 
-// M16: a part was given back in the dashboard after ours of the whole had failed. A retry
-// takes what is left, once, and of a retry that failed too another can be made.
+// After our refund of the whole failed, a part was refunded in the dashboard. A retry
+// takes the rest, once, and can be retried if it fails too.
 func TestRetryRefund_TakesWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{PendingRefunds: true}})

@@ -13,8 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Stripe asks to be left alone. No step of this process asks for anything until then, for
-// whatever payment; a customer who comes meanwhile is served.
+// After a Retry-After no step of this process calls Stripe, for any payment; a customer's
+// Checkout does.
 func TestBackoff_StepsPauseForRetryAfter(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
@@ -65,8 +65,8 @@ func TestBackoff_StepsPauseForRetryAfter(t *testing.T) {
 	require.Len(t, w.stripe.Refunds(), 3, "it comes back by itself")
 }
 
-// A call that was refused with a Retry-After is not made again half a second later, by
-// the library nor by us.
+// A call refused with a Retry-After is not repeated early, neither by the library nor by
+// us.
 func TestBackoff_CheckoutIsNotRepeatedEarly(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
@@ -93,7 +93,6 @@ func TestBackoff_CheckoutIsNotRepeatedEarly(t *testing.T) {
 	}
 }
 
-// What Stripe says is bounded, and what is no number of seconds is nothing.
 func TestBackoff_RetryAfterIsBounded(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]time.Duration{
@@ -104,8 +103,7 @@ func TestBackoff_RetryAfterIsBounded(t *testing.T) {
 	require.Zero(t, payments.RetryAfter(nil))
 }
 
-// M23: what Stripe answers to a page or to a customer's Checkout pauses no step; pages
-// are paused by what pages are answered.
+// A Retry-After for a page or a Checkout pauses no step; one for a page pauses pages.
 func TestBackoff_PageAndCheckoutPauseNoStep(t *testing.T) {
 	t.Parallel()
 	var busy atomic.Bool

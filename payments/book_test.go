@@ -17,7 +17,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// wish asks for the nth slot of the day after tomorrow.
+// wish requests the nth slot of the day after tomorrow.
 func (w *world) wish(nth int) booking.HoldRequest {
 	return booking.HoldRequest{Resource: w.resource.ID, Start: slot(nth), Customer: ada}
 }
@@ -29,7 +29,6 @@ func (w *world) book(req booking.HoldRequest) payments.Booked {
 	return booked
 }
 
-// requireFree checks that nothing is held.
 func (w *world) requireFree(nth int) {
 	w.t.Helper()
 	_, err := w.bookings.Hold(w.t.Context(), w.wish(nth))
@@ -55,7 +54,6 @@ func TestBook_PaidAtStripe(t *testing.T) {
 	w.requireBooks()
 }
 
-// What is sent to Stripe is what Checkout sends.
 func TestBook_SendsWhatCheckoutSends(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 2})
@@ -86,8 +84,7 @@ func TestBook_FreeIsConfirmedWithoutStripe(t *testing.T) {
 	require.Equal(t, booking.Confirmed, again.Booking.Status)
 }
 
-// The repeat of a request gets the first one's booking and session, before it is paid and
-// after.
+// A repeated request returns the same booking and session, before and after it is paid.
 func TestBook_Repeat(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -137,7 +134,7 @@ func TestBook_SlotIsFreeWhenStripeFails(t *testing.T) {
 	}
 }
 
-// A caller who has gone may ask again, and gets the same session.
+// A caller who disconnected can repeat the request and gets the same session.
 func TestBook_CallerHasGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -162,8 +159,7 @@ func TestBook_CallerHasGone(t *testing.T) {
 	require.Len(t, w.stripe.Sessions(), 1)
 }
 
-// Each valid request is admitted before it holds anything; one that is not valid is not
-// counted.
+// Admit is called for each valid request, before the hold.
 func TestBook_Admit(t *testing.T) {
 	t.Parallel()
 	admitted, full := 0, &payments.RateLimitError{RetryAfter: 1500 * time.Millisecond}
@@ -191,7 +187,6 @@ func TestBook_Admit(t *testing.T) {
 	require.Equal(t, []string{"invalid", "held", "limit"}, results)
 }
 
-// A failure of Admit makes nothing.
 func TestBook_AdmitFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("cannot be counted")
@@ -203,7 +198,7 @@ func TestBook_AdmitFails(t *testing.T) {
 	w.requireFree(0)
 }
 
-// A database that fails after the hold gives the hold up too.
+// The hold is given up.
 func TestBook_DatabaseFailsAfterTheHold(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -215,7 +210,7 @@ func TestBook_DatabaseFailsAfterTheHold(t *testing.T) {
 	w.requireFree(0)
 }
 
-// Each error has its word, wrapped or not, and every word is used.
+// Each error has a result, wrapped or not, and every result is used.
 func TestBookResult(t *testing.T) {
 	t.Parallel()
 	said := map[string]bool{}
@@ -230,7 +225,7 @@ func TestBookResult(t *testing.T) {
 		{payments.ErrUnavailable, "payment_unavailable"}, {payments.ErrRefused, "payment_refused"},
 		{booking.ErrHoldExpired, "expired"}, {context.Canceled, "cancelled"},
 		{context.DeadlineExceeded, "failed"}, {errors.New("anything else"), "failed"},
-		// Stripe could not be asked in time, because the customer had gone.
+		// The call to Stripe ended because the customer disconnected.
 		{fmt.Errorf("%w: %w", payments.ErrUnavailable, context.Canceled), "payment_unavailable"},
 	} {
 		require.Equal(t, c.want, payments.BookResult(c.err))

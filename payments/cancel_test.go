@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// halfAfter keeps half of the price from now on.
+// halfAfter sets a policy that keeps half of the price.
 func (w *world) halfAfter(d time.Duration) {
 	w.t.Helper()
 	r, err := w.bookings.Resource(w.t.Context(), w.resource.ID)
@@ -64,7 +64,7 @@ func TestCancel_RefundsByPolicy(t *testing.T) {
 	}
 }
 
-// What was given back before counts: no more than the rest goes back.
+// Earlier refunds count: no more than the rest is refunded.
 func TestCancel_AfterPartialRefund(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -77,8 +77,8 @@ func TestCancel_AfterPartialRefund(t *testing.T) {
 	w.requireBooks()
 }
 
-// The customer cancels in the moment in which the money comes: it goes back in full,
-// once, by whichever of the two comes second.
+// The customer cancels while the payment's event arrives: one refund in full, by
+// whichever is second.
 func TestCancel_ConcurrentWithPaidEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -114,7 +114,7 @@ func TestCancel_Refused(t *testing.T) {
 	require.Empty(t, w.refundsOf(p))
 }
 
-// policy sets the resource's policy, for the holds that are made from now on.
+// policy sets the resource's policy for later holds.
 func (w *world) policy(p booking.Policy) {
 	w.t.Helper()
 	r, err := w.bookings.Resource(w.t.Context(), w.resource.ID)
@@ -124,8 +124,8 @@ func (w *world) policy(p booking.Policy) {
 	require.NoError(w.t, err)
 }
 
-// M22: a customer cancels while a bank debit is under way, or before the card's event has
-// come: what the policy keeps is kept when the money comes. Staff waive it.
+// A customer cancels while a bank debit is processing, or before the card's event: the
+// policy's fee is kept when the money comes. Staff waive it.
 func TestCancel_BeforePaidEvent(t *testing.T) {
 	t.Parallel()
 	minor := func(n int64) *int64 { return &n }
@@ -198,7 +198,7 @@ func TestCancel_BeforePaidEvent(t *testing.T) {
 				require.Equal(t, test.want, b.Refund.Minor)
 				require.EqualValues(t, price-test.want, w.stripe.Balance()["eur"].Kept())
 			}
-			// Another event of the session changes nothing, and cancelling again neither.
+			// Another event of the session, and another cancellation, change nothing.
 			require.Equal(t, http.StatusOK,
 				w.send("evt_again", "checkout.session.async_payment_succeeded", session(c, nil)))
 			_, err = w.payments.Cancel(t.Context(), test.req)
@@ -211,8 +211,7 @@ func TestCancel_BeforePaidEvent(t *testing.T) {
 	}
 }
 
-// M22: the policy says whether a customer may cancel, as soon as a delayed method is
-// under way.
+// The policy applies as soon as a delayed payment is processing.
 func TestCancel_PolicyWhileProcessing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -229,7 +228,7 @@ func TestCancel_PolicyWhileProcessing(t *testing.T) {
 	require.NoError(t, err, "staff are not bound")
 }
 
-// M22: who pays after cancelling, in a page that was still open, gets everything back.
+// A customer who pays in an open page after cancelling is refunded in full.
 func TestCancel_PaidAfterwards(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -246,7 +245,7 @@ func TestCancel_PaidAfterwards(t *testing.T) {
 	w.requireBooks()
 }
 
-// M22: no event comes, and Stripe is asked: the policy binds all the same.
+// Without an event, reconciliation applies the policy.
 func TestCancel_Reconciled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -21,7 +21,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// A failure of its own that Stripe has stored is replayed under the same key for a day.
+// Stripe replays a stored 500 under the same key for a day.
 func TestCheckout_StoredFailureTakesNextKey(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -45,8 +45,8 @@ func TestCheckout_StoredFailureTakesNextKey(t *testing.T) {
 		})
 	}})
 	b := w.hold(0)
-	// The first failure may hide a success, so the key stays; the second says that it is
-	// a stored one.
+	// The first failure may hide a success, so the key stays; the second shows that it is
+	// stored.
 	_, err := w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrUnavailable)
 	var se *stripe.Error
@@ -56,7 +56,7 @@ func TestCheckout_StoredFailureTakesNextKey(t *testing.T) {
 	require.Len(t, keys, 2)
 }
 
-// fail makes the first creations of a session fail, after they have happened or before.
+// fail makes the first creations of a session fail, after or before their effect.
 func fail(times int32, after bool) func(http.Handler) http.Handler {
 	var failed atomic.Int32
 	return func(next http.Handler) http.Handler {
@@ -74,8 +74,8 @@ func fail(times int32, after bool) func(http.Handler) http.Handler {
 	}
 }
 
-// The call never reached Stripe, and the end that was frozen for the session has come too
-// near for Stripe meanwhile.
+// The call never reached Stripe, and the stored end of the session is now too near for
+// Stripe.
 func TestCheckout_RepeatedLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: fail(2, false)})
@@ -89,8 +89,8 @@ func TestCheckout_RepeatedLate(t *testing.T) {
 	require.Equal(t, s.ExpiresAt.Unix(), c.ExpiresAt.Unix())
 }
 
-// Another version of this program, which makes other bytes of the same row, has made the
-// session whose answer was lost. Nobody knows its URL.
+// Another version of this program, with other parameters for the same row, has created
+// the session whose response was lost. Its URL is unknown.
 func TestCheckout_KeyUsedWithOtherParameters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: fail(2, true)})
@@ -105,8 +105,8 @@ func TestCheckout_KeyUsedWithOtherParameters(t *testing.T) {
 	require.Equal(t, c.SessionID, w.payment(b.ID).SessionID)
 }
 
-// An address that we accept and Stripe does not must not keep its customer from paying:
-// Stripe's page asks for one.
+// An address that we accept and Stripe refuses must not prevent the payment: Stripe's
+// page asks for one.
 func TestCheckout_EmailStripeRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
@@ -127,9 +127,8 @@ func TestCheckout_EmailStripeRefuses(t *testing.T) {
 	require.Empty(t, s.CustomerEmail)
 }
 
-// M2, M24: what follows from each answer to a Checkout. By status and code, whatever the
-// type says: tried again with the same key or the next, or refused, where Stripe will
-// refuse again.
+// By status and code, whatever the error's type: repeated with the same key or the next,
+// or refused.
 func TestCheckout_Answers(t *testing.T) {
 	t.Parallel()
 	const invalid, idempotency = "invalid_request_error", "idempotency_error"
@@ -163,7 +162,7 @@ func TestCheckout_Answers(t *testing.T) {
 			t.Parallel()
 			between := &interposed{match: func(r *http.Request) bool { return r.Method == http.MethodPost },
 				keys: map[string]int{}}
-			// A key in use is asked about until the time limit.
+			// A key in use is repeated until the time limit.
 			w := newWorld(t, setup{wrap: between.wrap, opts: payments.Options{Timeout: 2 * time.Second}})
 			b := w.hold(0)
 			between.set(&c.answer)
@@ -179,9 +178,8 @@ func TestCheckout_Answers(t *testing.T) {
 	}
 }
 
-// A double click has the browser drop its first request. That caller has gone away, which
-// is no failure of Stripe's and no reason to give the hold back: the second one is about
-// to get its session.
+// A double click makes the browser drop its first request. That is no failure of Stripe's
+// and no reason to release the hold: the second request is about to get its session.
 func TestCheckout_CallerDisconnects(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -192,8 +190,7 @@ func TestCheckout_CallerDisconnects(t *testing.T) {
 		wrap: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				if calls.Add(1) == 1 {
-					// The server notices that a client has gone once it has the whole
-					// request.
+					// The server notices a disconnect once it has read the body.
 					_, _ = io.Copy(io.Discard, r.Body)
 					leave()
 					<-r.Context().Done()
@@ -212,14 +209,14 @@ func TestCheckout_CallerDisconnects(t *testing.T) {
 	require.NotEmpty(t, w.checkout(b).URL)
 }
 
-// The host whose call is under way at Stripe may be dead by the time it is answered. Who
-// waits for it must not wait for a row that nobody writes.
+// The process that calls Stripe may die before the response. Others must not wait for it
+// to store one.
 func TestCheckout_FirstCallerDied(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			// More often than the library tries by itself.
+			// More often than the library repeats.
 			if calls.Add(1) <= 3 {
 				rw.WriteHeader(http.StatusConflict)
 				_,
@@ -232,9 +229,8 @@ func TestCheckout_FirstCallerDied(t *testing.T) {
 	require.NotEmpty(t, w.checkout(w.hold(0)).URL)
 }
 
-// Of two who ask for one session at once, one gives up, and the slot is free again, while
-// the other's call is at Stripe. The answer comes, but nobody may be sent to pay for what
-// was given up.
+// Of two concurrent callers one gives up and releases the slot while the other's call is
+// at Stripe. The session then created must not be paid.
 func TestCheckout_AbandonedDuringCall(t *testing.T) {
 	t.Parallel()
 	var w *world
@@ -251,7 +247,7 @@ func TestCheckout_AbandonedDuringCall(t *testing.T) {
 	require.Empty(t, w.payment(b.ID).URL)
 }
 
-// lock keeps a row from everybody else until the test ends.
+// lock locks a row until the test ends.
 func (w *world) lock(query, id string) {
 	w.t.Helper()
 	tx, err := w.db.Begin()
@@ -261,7 +257,7 @@ func (w *world) lock(query, id string) {
 	require.NoError(w.t, tx.QueryRow(query, id).Scan(&got))
 }
 
-// A database that hangs is waited for within the same limit as Stripe.
+// The time limit covers the database too.
 func TestCheckout_TimeoutBeforeCall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{Timeout: 300 * time.Millisecond}})
@@ -276,8 +272,7 @@ func TestCheckout_TimeoutBeforeCall(t *testing.T) {
 	require.NoError(t, ctx.Err(), "it did not wait for its caller's limit")
 }
 
-// Once Stripe has answered there is what is left of the limit for storing that, a second
-// at least, and no more.
+// After Stripe's response, storing it may take the rest of the limit, at least a second.
 func TestCheckout_TimeoutAfterCall(t *testing.T) {
 	t.Parallel()
 	var w *world
@@ -293,7 +288,7 @@ func TestCheckout_TimeoutAfterCall(t *testing.T) {
 	require.Less(t, time.Since(start), 5*time.Second)
 }
 
-// Something else than Stripe answers at its address, and says 200.
+// Another server answers 200 at Stripe's address.
 func TestCheckout_AnswerIsNoSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: func(http.Handler) http.Handler {
@@ -308,13 +303,13 @@ func TestCheckout_AnswerIsNoSession(t *testing.T) {
 	require.Empty(t, w.payment(b.ID).SessionID)
 }
 
-// Stripe did it, and the answer was lost on the way back.
+// Stripe created the session, and the response was lost.
 func TestCheckout_LostAnswer(t *testing.T) {
 	t.Parallel()
 	var lost atomic.Int32
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			// More often than the library tries by itself.
+			// More often than the library repeats.
 			if r.Method == http.MethodPost && lost.Add(1) <= 3 {
 				next.ServeHTTP(httptest.NewRecorder(), r)
 				panic(http.ErrAbortHandler)

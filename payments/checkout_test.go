@@ -112,7 +112,7 @@ func TestCheckout_HoldHasEnded(t *testing.T) {
 	require.Empty(t, w.stripe.Sessions())
 }
 
-// The customer can be faster than Stripe's answer to us.
+// The customer can pay before Stripe's response reaches us.
 func TestCheckout_EventBeforeSessionIsStored(t *testing.T) {
 	t.Parallel()
 	var w *world
@@ -130,8 +130,7 @@ func TestCheckout_EventBeforeSessionIsStored(t *testing.T) {
 	require.Equal(t, map[string]int{"checkout.session.completed processed": 1}, w.outcomes())
 }
 
-// While a bank makes up its mind, or a person looks at the money, the customer must not
-// be sent to pay once more.
+// While a payment is processing or parked, there is no second session.
 func TestCheckout_FirstSessionCompleted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -146,8 +145,8 @@ func TestCheckout_FirstSessionCompleted(t *testing.T) {
 	}
 }
 
-// The session of a hold whose time has passed is about to be ended: nobody is sent there
-// any more.
+// The session of a hold whose time has passed is about to be ended: no customer is sent
+// there.
 func TestCheckout_HoldHasLapsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -158,8 +157,8 @@ func TestCheckout_HoldHasLapsed(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrHoldExpired)
 }
 
-// Whatever happens to a booking after Checkout has looked at it decides: no session is
-// made for what another transaction ends or completes in that moment.
+// No session is created for a booking that another transaction ends or completes
+// meanwhile.
 func TestCheckout_ConcurrentTransaction(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -205,7 +204,7 @@ func TestCheckout_ConcurrentTransaction(t *testing.T) {
 	}
 }
 
-// A hold may last for 30 days, and a session for one.
+// A hold may last 30 days, a session one.
 func TestCheckout_LongHoldSessionEndsWithinADay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -215,7 +214,7 @@ func TestCheckout_LongHoldSessionEndsWithinADay(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(24*time.Hour), c.ExpiresAt, 10*time.Minute)
 }
 
-// A free booking that was cancelled is refused as a paid one is.
+// It is refused like a paid one.
 func TestCheckout_FreeBookingWasCancelled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{price: -1})
@@ -240,9 +239,8 @@ func TestCheckout_NoSuchBooking(t *testing.T) {
 	}
 }
 
-// M4: what Stripe is asked to charge, what it reports and what goes back are in its unit,
-// in every kind of currency. The amounts are written down by hand from
-// https://docs.stripe.com/currencies.
+// Charges, reports and refunds are in Stripe's unit of every kind of currency. The
+// amounts are computed by hand from https://docs.stripe.com/currencies.
 func TestCheckout_AmountsInStripesUnit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

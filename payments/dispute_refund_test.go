@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// M8: an operator's refund, a retry, and one that was due before: none is made while a
+// Neither an operator's refund, nor a retry, nor an earlier due one is made while a
 // dispute is open.
 func TestRefund_WhileDisputed(t *testing.T) {
 	t.Parallel()
@@ -43,7 +43,7 @@ func TestRefund_WhileDisputed(t *testing.T) {
 	w.requireBooks()
 }
 
-// What was due when a dispute was lost is lowered to what is left, or given up.
+// Due refunds are reduced to what is left, or given up.
 func TestRefund_DueWhenDisputeIsLost(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -100,9 +100,8 @@ func TestRefund_DueWhenDisputeIsLost(t *testing.T) {
 	}
 }
 
-// M8: half was due and a dispute took as much: nothing waits for a person, although the
-// other half is still here, and a retry gives nothing back. So it is with a refund that
-// stands in the place of one that failed.
+// Half was due and a dispute took as much: nothing needs attention although half is still
+// here, and a retry refunds nothing. The same holds for a replacement of a failed refund.
 func TestRefund_NothingDueAfterDispute(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"due", "failed", "failed and retried"} {
@@ -155,8 +154,8 @@ func TestRefund_NothingDueAfterDispute(t *testing.T) {
 	}
 }
 
-// A refund whose answer was lost was made before the dispute: it is found, and keeps its
-// amount.
+// A refund whose response was lost was made before the dispute: it is found, and keeps
+// its amount.
 func TestRefund_MadeBeforeDisputeIsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -168,7 +167,7 @@ func TestRefund_MadeBeforeDisputeIsLost(t *testing.T) {
 	_, err = w.stripe.CloseDispute(p.SessionID, false)
 	require.NoError(t, err)
 	w.delivered()
-	// As after a crash: the row knows nothing of what was made.
+	// As after a crash: the row was not updated.
 	w.exec(`UPDATE booking_platform.refunds SET status = 'due', stripe_refund_id = NULL, next_try_at = statement_timestamp()`)
 	_, err = w.payments.SettleRefunds(t.Context())
 	require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// dispute delivers an event about a dispute of a payment.
+// dispute delivers an event about a dispute.
 func (w *world) dispute(p payments.Payment, id, kind, status string, amount int64, changes ...map[string]any) {
 	w.t.Helper()
 	object := map[string]any{
@@ -37,13 +37,13 @@ func (w *world) disputes(p payments.Payment) []payments.Dispute {
 	return all
 }
 
-// delivered waits until what the stand-in has made of events is answered.
+// delivered waits until the stand-in's events are answered.
 func (w *world) delivered() {
 	w.t.Helper()
 	require.NoError(w.t, w.stripe.WaitDelivered(w.t.Context()))
 }
 
-// M7: a second dispute of a payment has an outcome of its own.
+// Each dispute of a payment has its own outcome.
 func TestDispute_SecondOfPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -78,8 +78,8 @@ func TestDispute_SecondOfPayment(t *testing.T) {
 		payments.DisputeStatusLost}, statuses)
 }
 
-// M7: charge.dispute.closed closes a dispute, whatever its status is called; money
-// decides what was lost.
+// charge.dispute.closed closes a dispute whatever its status; its money decides what was
+// lost.
 func TestDispute_ClosedWithAnyStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 100})
@@ -125,8 +125,8 @@ func TestDispute_ClosedWithAnyStatus(t *testing.T) {
 	}
 }
 
-// The amount of a dispute: unknown or in another currency it is all of the payment; never
-// more than that; and less what Stripe gave back of it, by its balance transactions.
+// An unknown amount, or one in another currency, counts as the whole payment; no more
+// than that; minus what Stripe reinstated, by its balance transactions.
 func TestDispute_AmountLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 100})
@@ -160,7 +160,7 @@ func TestDispute_AmountLost(t *testing.T) {
 	}
 }
 
-// A dispute that comes before the money it is of waits for it.
+// A dispute event that precedes the payment is retried.
 func TestDispute_BeforePayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -175,8 +175,8 @@ func TestDispute_BeforePayment(t *testing.T) {
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 }
 
-// M8: while a dispute is open a cancellation promises nothing, and Stripe is asked for
-// nothing. When it is over, what the dispute did not take goes back.
+// While a dispute is open a cancellation makes no refund. Afterwards what the dispute did
+// not take is refunded.
 func TestCancel_WhileDisputed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -232,7 +232,7 @@ func TestCancel_WhileDisputed(t *testing.T) {
 	}
 }
 
-// M8: money that cannot be applied waits for its dispute like any other refund.
+// The refund of unapplied money waits for the dispute's end.
 func TestDispute_UnappliedPayment(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"won", "lost"} {
@@ -241,7 +241,7 @@ func TestDispute_UnappliedPayment(t *testing.T) {
 			w := newWorld(t, setup{})
 			b := w.hold(0)
 			c := w.checkout(b)
-			// The PaymentIntent is known, and the money is not here yet.
+			// The PaymentIntent is known, but not yet paid.
 			require.Equal(t, http.StatusOK,
 				w.send("evt_1", "checkout.session.completed", session(c, map[string]any{"payment_status": "unpaid"})))
 			_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
@@ -264,8 +264,7 @@ func TestDispute_UnappliedPayment(t *testing.T) {
 	}
 }
 
-// No event of a dispute was ever made: a step finds it, and its end, and what is due goes
-// back.
+// Without events, a step finds a dispute and its end, and the due refund is made.
 func TestDiscoverDisputes_WithoutEvents(t *testing.T) {
 	t.Parallel()
 	var old atomic.Bool
@@ -300,7 +299,7 @@ func TestDiscoverDisputes_WithoutEvents(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.stripe.EndDispute(d.ID, stripetest.DisputeLost)
 	require.NoError(t, err)
-	// It was opened so long ago that it is listed no more.
+	// It was opened too long ago to be listed.
 	old.Store(true)
 	find(0)
 	w.exec(`UPDATE booking_platform.disputes SET asked_at = statement_timestamp() - interval '1 day'`)

@@ -24,8 +24,8 @@ import (
 
 const checkoutCompleted = "checkout.session.completed"
 
-// A story is a booking with its payment, what happened to them before, and the completed
-// Checkouts that arrive then, by their ids.
+// A story is a booking with its payment, what happened before, and the suffixes of the
+// ids of its checkout.session.completed events.
 type story struct {
 	name   string
 	before func(w *world, b booking.Booking, c payments.Checkout)
@@ -95,13 +95,13 @@ func stories() []story {
 	}
 }
 
-// told is an event on its way.
+// told is an event to deliver.
 type told struct {
 	id      string
 	session map[string]any
 }
 
-// play makes the bookings of the stories, and returns the events that arrive.
+// play creates the stories' bookings and returns their events.
 func (w *world) play(all []story) (events []told) {
 	w.t.Helper()
 	for n, s := range all {
@@ -117,8 +117,8 @@ func (w *world) play(all []story) (events []told) {
 	return events
 }
 
-// state is all that the stories have come to, but for what is random, times, and which of
-// two twins was first.
+// state is the outcome of all stories, without random values, times, and which of two
+// twins was first.
 func (w *world) state() string {
 	w.t.Helper()
 	var out strings.Builder
@@ -149,8 +149,8 @@ func (w *world) state() string {
 	return out.String()
 }
 
-// Whatever arrives together, in whatever order, leaves what it leaves when it arrives one
-// by one: bookings, their histories, payments, refunds and the ledger.
+// A batch, in any order, leaves the same bookings, histories, payments, refunds and
+// ledger as its events one by one.
 func TestEventsBatch_SameAsOneByOne(t *testing.T) {
 	t.Parallel()
 	all := stories()
@@ -172,15 +172,14 @@ func TestEventsBatch_SameAsOneByOne(t *testing.T) {
 	}
 }
 
-// batches are those of a receiver, the first two of which wait.
+// batches records a receiver's batches, the first two of which wait.
 type batches struct {
 	release chan struct{}
 	mu      sync.Mutex
 	taken   [][2]int
 }
 
-// handleBatch is RegisterBatch whose first two batches wait until what comes after
-// them is there.
+// handleBatch is RegisterBatch, but the first two batches wait for release.
 func (w *world) handleBatch() *batches {
 	taken := &batches{release: make(chan struct{})}
 	w.receiver.HandleBatch(checkoutCompleted,
@@ -198,7 +197,7 @@ func (w *world) handleBatch() *batches {
 	return taken
 }
 
-// sendTogether delivers events at the same time.
+// sendTogether delivers events concurrently.
 func (w *world) sendTogether(events []told, taken *batches) {
 	w.t.Helper()
 	var read, answered sync.WaitGroup
@@ -227,7 +226,7 @@ func (w *world) sendTogether(events []told, taken *batches) {
 	require.Greater(w.t, most[1], 1, "several were settled together: %v", taken.taken)
 }
 
-// atEnd tells when a body has been read.
+// atEnd signals when a body has been read.
 type atEnd struct {
 	once sync.Once
 	done func()

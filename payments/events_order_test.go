@@ -41,8 +41,8 @@ func orders[T any](all []T) [][]T {
 	return out
 }
 
-// Whatever order the events of one payment come in, and though each comes twice, they end
-// in the same state. An event that matched nothing is sent again, as reconciliation does.
+// In every order, and although each is repeated, a payment's events lead to the same
+// state. An event that matched nothing is sent again, as reconciliation does.
 func TestEvents_AnyOrder(t *testing.T) {
 	t.Parallel()
 	charge := func(refunded int) func(c payments.Checkout) news {
@@ -80,8 +80,8 @@ func TestEvents_AnyOrder(t *testing.T) {
 		events  []func(payments.Checkout) news
 		status  payments.Status
 		booking booking.Status
-		// told is what the hook is told once, sorted; maybe is what it is told once or
-		// not at all, where what it would be told of had passed already.
+		// told is what the hook is called with, sorted; maybe is what it may be called
+		// with in addition, if the state was not yet past that.
 		told, maybe []string
 	}{
 		"refunded in parts": {
@@ -117,7 +117,7 @@ func TestEvents_AnyOrder(t *testing.T) {
 				dispute("funds_withdrawn", "needs_response"), dispute("closed", "lost"),
 			}, payments.DisputeLost, booking.Confirmed, []string{"dispute_closed", "disputed", "paid"}, nil,
 		},
-		// M7: of two disputes of one payment, each has its own outcome.
+		// Each of two disputes has its own outcome.
 		"two disputes, the second lost": {
 			[]func(payments.Checkout) news{
 				checkout("completed", "paid"), disputeOf("dp_a", "created", "needs_response", price),
@@ -152,8 +152,8 @@ func TestEvents_AnyOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// A story of many orders runs every statement a thousand times: with pgx, which
-			// keeps statements prepared, at a third of the CPU time.
+			// A story with 120 orders runs each statement a thousand times: with pgx,
+			// which keeps statements prepared, at a third of the CPU time.
 			driver := testdb.PQ
 			if len(test.events) > 3 {
 				driver = testdb.PGX
@@ -168,7 +168,7 @@ func TestEvents_AnyOrder(t *testing.T) {
 						id := fmt.Sprintf("evt_%d_%d", n, i)
 						require.Equal(t, http.StatusOK, w.send(id, e.kind, e.object), round)
 						if i%2 == 0 {
-							// Another event about the same thing.
+							// A second event about the same change.
 							require.Equal(t, http.StatusOK, w.send(id+"_twin", e.kind, e.object), round)
 						}
 					}
@@ -194,9 +194,8 @@ func TestEvents_AnyOrder(t *testing.T) {
 	}
 }
 
-// Whatever object a signed event is about, the answer is no error of ours, and the
-// payment can be read as before. SESSION, PAYMENT and INTENT stand for the ids of a
-// payment that there is.
+// No object in a signed event causes an internal error or an unreadable payment. SESSION,
+// PAYMENT and INTENT stand for the ids of an existing payment.
 func FuzzEvents(f *testing.F) {
 	all := newWorld(f, setup{capacity: 10000})
 	types := payments.EventTypes()
@@ -215,22 +214,21 @@ func FuzzEvents(f *testing.F) {
 			f.Add(uint8(i), object)
 		}
 	}
-	// What is no JSON by itself, although the event around it is; and what is too large
-	// only when the ids are in it.
+	// An object that is JSON only within its event, and one that is too large only with
+	// the ids.
 	f.Add(uint8(0), `0},"id":"","x":{"y":0`)
 	f.Add(uint8(0), `{"x":"`+strings.Repeat("INTENT", 17000)+`"}`)
 	const largest = 1<<20 - 1<<10 // With the event around it, that is what the receiver takes.
 	made := 0
 	f.Fuzz(func(t *testing.T, which uint8, object string) {
-		// The ids change nothing of that. What is no JSON may be some together with what
-		// is around it, and another event than the one that is meant.
+		// The ids do not change that. An invalid object may make another valid event
+		// together with its envelope.
 		if !json.Valid([]byte(object)) {
 			return
 		}
 		w := *all
 		w.t = t
-		// Each has a payment of its own, so that what is found does not depend on what
-		// came before.
+		// A payment per input, so that inputs do not affect each other.
 		checkout := w.checkout(w.hold(made % 48))
 		made++
 		object = strings.NewReplacer("SESSION", checkout.SessionID, "PAYMENT", checkout.PaymentID, "INTENT",
@@ -243,7 +241,7 @@ func FuzzEvents(f *testing.F) {
 			`","created":` + strconv.FormatInt(time.Now().Unix(), 10) + `,"livemode":false,"data":{"object":` + object +
 			`}}`)
 		status := w.sendRaw(payload)
-		// Bytes that are no UTF-8, and what is nested too deeply for one more level.
+		// Invalid UTF-8, and nesting that is too deep with the envelope.
 		refused := !utf8.Valid(payload) || !json.Valid(payload)
 		if status != http.StatusOK && (status != http.StatusBadRequest || !refused) {
 			t.Fatalf("%d for %s", status, payload)

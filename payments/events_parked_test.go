@@ -17,7 +17,7 @@ var (
 	webhookParked    = webhook.ReplayOptions{Outcomes: []webhook.Outcome{webhook.Parked}}
 )
 
-// parkedLate is a payment that is parked because another customer has its slot.
+// parkedLate returns a payment that is parked because its slot was sold again.
 func (w *world) parkedLate() (late, other booking.Booking) {
 	w.t.Helper()
 	late = w.hold(0)
@@ -38,8 +38,8 @@ func (w *world) replayParked(want webhook.Outcome) {
 	require.Equal(w.t, want, all[0].Outcome)
 }
 
-// M13: a replay that confirms the booking leaves its payment paid, and its cancellation
-// gives back what it says.
+// A replay that confirms the booking makes the payment paid, and a cancellation refunds
+// it by policy.
 func TestReplay_ParkedPayment(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{opts: payments.Options{ParkUnapplied: true, OnTransition: outbox}})
@@ -69,7 +69,7 @@ func TestReplay_ParkedPayment(t *testing.T) {
 	w.requireBooks()
 }
 
-// M13: what was parked is refunded by a replay where unapplied money goes back now.
+// Without ParkUnapplied, a replay refunds what was parked.
 func TestReplay_ParkedPaymentIsRefunded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
@@ -90,8 +90,7 @@ func TestReplay_ParkedPaymentIsRefunded(t *testing.T) {
 	require.Equal(t, payments.Refunded, w.payment(late.ID).Status())
 }
 
-// M13: an operator has begun to give parked money back: a replay confirms nothing with
-// it.
+// After an operator's refund has begun, a replay confirms nothing.
 func TestReplay_ParkedPaymentWasRefunded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
@@ -109,7 +108,7 @@ func TestReplay_ParkedPaymentWasRefunded(t *testing.T) {
 	w.requireBooks()
 }
 
-// M13: an operator accepts the amount that came, and the replay applies it.
+// After an operator has accepted the amount, a replay applies it.
 func TestReplay_AmountAccepted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -128,7 +127,7 @@ func TestReplay_AmountAccepted(t *testing.T) {
 	require.EqualValues(t, price-500, w.refundsOf(w.payment(b.ID))[0].Amount.Minor)
 }
 
-// M13: parked before the money came, which then never came: nothing waits for a person.
+// Parked while processing, and then never paid: nothing needs attention.
 func TestParked_DelayedMethodFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -145,8 +144,7 @@ func TestParked_DelayedMethodFails(t *testing.T) {
 	require.Empty(t, troubled)
 }
 
-// M13: of two events that differ in the amount, the one that fits decides, whichever
-// comes first.
+// Of two events with different amounts the matching one decides, in either order.
 func TestParked_ByOneOfTwoEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 2})
@@ -165,7 +163,7 @@ func TestParked_ByOneOfTwoEvents(t *testing.T) {
 	}
 }
 
-// release lets a hold's time pass, and gives its slot back.
+// release ends a hold and releases its slot.
 func (w *world) release(id string) {
 	w.t.Helper()
 	w.endHold(id)
@@ -204,8 +202,8 @@ func TestUnapplied_SlotSoldAgain(t *testing.T) {
 	require.Equal(t, payments.Refunded, w.payment(late.ID).Status())
 	require.Equal(t, stripetest.Money{Captured: 2 * price, Refunded: price}, w.stripe.Balance()["eur"])
 
-	// The other one cancels, and a second event of the late session finds the slot free:
-	// its money has gone back all the same.
+	// The other booking is cancelled, and a second event of the late session finds the
+	// slot free: its money was refunded already.
 	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: other.ID})
 	require.NoError(t, err)
 	require.Equal(t, 200, w.send("evt_again", "checkout.session.async_payment_succeeded", session(c, nil)))
@@ -229,9 +227,8 @@ func TestUnapplied_CancelledBooking(t *testing.T) {
 	w.requireBooks()
 }
 
-// M17: money that comes after the start of the slot goes back in full, although the hold
-// still has its units and its row says that it lasts longer; the booking is not
-// confirmed.
+// Money that comes after the slot's start is refunded in full, although the hold is still
+// there and its row lasts longer; the booking is not confirmed.
 func TestUnapplied_AfterStartOfSlot(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(w *world, c payments.Checkout){
@@ -267,7 +264,7 @@ func TestUnapplied_ParkedByOption(t *testing.T) {
 	w.endHold(late.ID)
 	_, err := w.bookings.ReleaseExpired(t.Context())
 	require.NoError(t, err)
-	// Another customer gets the slot, and nothing of it is touched by what follows.
+	// Another customer gets the slot and keeps it.
 	other := w.hold(0)
 	w.pay(w.checkout(other))
 	w.pay(lateCheckout)

@@ -70,8 +70,7 @@ func TestEvents_OtherAmountIsParked(t *testing.T) {
 	}
 }
 
-// The clock has just passed the hold's end, but nobody has taken the slot: the customer
-// who paid gets it.
+// The hold's time has just passed, but the slot was not taken: it is confirmed.
 func TestEvents_PaidAfterHoldLapsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -90,12 +89,12 @@ func TestEvents_SecondPaidSessionIsRefunded(t *testing.T) {
 	w := newWorld(t, setup{})
 	b := w.hold(0)
 	first := w.checkout(b)
-	// The first was given up on our side, and paid all the same.
+	// The first session was given up here, and paid all the same.
 	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
 	second := w.checkout(b)
 	require.NotEqual(t, first.SessionID, second.SessionID)
-	// Both deliveries are made to meet at the booking, where the second has to see what
-	// the first did.
+	// Both deliveries meet at the booking's lock, where the second must see the effect of
+	// the first.
 	tx, err := w.db.Begin()
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
@@ -158,7 +157,7 @@ func TestEvents_ExpiredSessionReleasesSlot(t *testing.T) {
 	w.hold(0)
 }
 
-// An old session's end says nothing about the one that the customer is at now.
+// The end of an old session does not release the hold of a newer one.
 func TestEvents_ExpiredSessionKeepsNewerSessionsHold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -173,9 +172,8 @@ func TestEvents_ExpiredSessionKeepsNewerSessionsHold(t *testing.T) {
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 }
 
-// M9: an event of a session without our reference, or with another program's success_url,
-// is not ours, and is ignored at once; one that may be ours and matches no payment is
-// unmatched.
+// A session without our reference, or with another program's success_url, is ignored at
+// once; one that may be ours and matches no payment is unmatched.
 func TestEvents_SessionWithoutPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -213,9 +211,8 @@ func TestEvents_SessionWithoutPayment(t *testing.T) {
 	require.Equal(t, payments.Open, w.payment(b.ID).Status())
 }
 
-// M9: an event that names only a PaymentIntent which no payment has is tried for three
-// days and then ignored, and no alarm counts it; one whose payment becomes known
-// meanwhile takes effect.
+// An event about an unknown PaymentIntent is retried for three days and then ignored,
+// without an alarm; it takes effect if the payment becomes known meanwhile.
 func TestEvents_IntentWithoutPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -250,8 +247,8 @@ func TestEvents_IntentWithoutPayment(t *testing.T) {
 }
 
 // The second event of a paid session waits for the booking while the first is applied and
-// the booking is cancelled by staff. It must judge by what is there when its turn comes:
-// the money was applied, and is no longer an operator's riddle.
+// staff cancel the booking. It must act on the state after both: the money was applied,
+// and is not parked.
 func TestEvents_SecondWaitsForFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -276,8 +273,7 @@ func TestEvents_SecondWaitsForFirst(t *testing.T) {
 	require.Equal(t, map[string]int{"checkout.session.async_payment_succeeded processed": 1}, w.outcomes())
 }
 
-// What an endpoint has to be subscribed to is what Register says in its comment, and what
-// it registers.
+// EventTypes, what Register registers, and its comment agree.
 func TestEventTypes_SameAsRegister(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("handlers.go")
@@ -297,7 +293,7 @@ func TestEventTypes_SameAsRegister(t *testing.T) {
 	}
 }
 
-// actors are who made the changes of a booking, the oldest first.
+// actors lists the actors of a booking's history, oldest first.
 func (w *world) actors(id string) (all []string) {
 	w.t.Helper()
 	changes, err := w.bookings.History(w.t.Context(), id)
@@ -308,15 +304,13 @@ func (w *world) actors(id string) (all []string) {
 	return all
 }
 
-// overUnheard ends a hold and keeps Stripe's events back: none ends it before the step
-// does.
+// overUnheard ends a hold and holds Stripe's events, so that the step ends it first.
 func (w *world) overUnheard(b booking.Booking) {
 	w.t.Helper()
 	w.endHold(b.ID)
 	w.stripe.HoldDelivery()
 }
 
-// The history says which event of Stripe's did it.
 func TestHistory_NamesTheEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -335,7 +329,6 @@ func TestHistory_NamesTheEvent(t *testing.T) {
 	require.Equal(t, []string{"pending by ", "expired by payments"}, w.actors(gone.ID))
 }
 
-// Whoever runs an event again may say who they are.
 func TestHistory_NamesCallersActor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -347,8 +340,7 @@ func TestHistory_NamesCallersActor(t *testing.T) {
 	require.Equal(t, []string{"pending by ", "expired by user:ops@example.com"}, w.actors(b.ID))
 }
 
-// M17: a bank that makes up its mind for longer than until the start does not keep the
-// hold.
+// A payment that is processing beyond the slot's start does not keep the hold.
 func TestEvents_ProcessingHoldEndsAtStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -38,9 +38,8 @@ func Example() {
 	pay.Register(receiver)
 	http.Handle("POST /webhook", receiver)
 
-	// The background work: without it an early event stays unpaid, a hold that ended
-	// keeps its Checkout Session, and no refund is made. All of it is safe on every
-	// replica. The steps of bookings run beside these.
+	// Background work: without it an early event is not applied, a hold that ended keeps
+	// its Checkout Session, and no refund is made. All of it is safe on every replica.
 	go func() { log.Fatal(receiver.Run(context.Background())) }()
 	go func() { log.Fatal(pay.Run(context.Background(), receiver)) }()
 
@@ -57,14 +56,13 @@ func Example() {
 		case err != nil:
 			http.Error(w, "please try again", http.StatusServiceUnavailable)
 		default:
-			// Stripe's page, or the booking's own when nothing is to pay.
+			// Stripe's page, or the booking's own if nothing is to be paid.
 			http.Redirect(w, r, booked.URL, http.StatusSeeOther)
 		}
 	})
 }
 
-// When Stripe cannot be asked, the hold is given back at once, so that the slot is not
-// kept from the next customer.
+// When Stripe cannot be reached, the hold is released at once.
 func ExamplePayments_Abandon() {
 	var pay *payments.Payments
 	ctx, bookingID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
@@ -79,8 +77,8 @@ func ExamplePayments_Abandon() {
 	log.Print(checkout.URL)
 }
 
-// A customer cancels. What the booking's policy gives back is committed to together with
-// the cancellation, and goes back by a step.
+// A customer cancels. The refund by the booking's policy is committed together with the
+// cancellation, and made by a step.
 func ExamplePayments_Cancel() {
 	var pay *payments.Payments
 	ctx, bookingID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
@@ -99,8 +97,8 @@ func ExamplePayments_Cancel() {
 	}
 }
 
-// Staff give a part of the money back. The cause is the number of the case: asked for
-// twice, it goes back once.
+// Staff refund a part. The cause is the number of the case: a repeat is not refunded
+// twice.
 func ExamplePayments_Refund() {
 	var pay *payments.Payments
 	ctx, paymentID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
@@ -135,7 +133,7 @@ func ExamplePayments_SettleRefunds() {
 	}
 }
 
-// The outbox is the embedder's own table: a row for each mail that is to go out.
+// The outbox is the embedder's own table, with a row for each mail to send.
 const mailOutboxSQL = `
 CREATE TABLE mail_outbox (
 	id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -147,8 +145,8 @@ CREATE TABLE mail_outbox (
 	sent_at   timestamptz
 )`
 
-// writeMail is the hook: it writes the row and sends nothing. The row is there if and
-// only if what it tells of has happened.
+// writeMail is the hook: it writes the row and sends nothing. The row exists if and only
+// if the transition was committed.
 func writeMail(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	template := map[payments.TransitionKind]string{
 		payments.TransitionPaid:      "invoice",
@@ -166,9 +164,8 @@ func writeMail(ctx context.Context, tx payments.Tx, t payments.Transition) error
 	return err
 }
 
-// sendMails is a step of the embedder's, run every few seconds: what it sends has been
-// committed. A crash between the mail and the commit sends that mail again, and none is
-// lost.
+// sendMails is a step of the embedder's, run every few seconds. A crash between the mail
+// and the commit sends that mail again; none is lost.
 func sendMails(ctx context.Context, db *sql.DB,
 	send func(address, template string, amount booking.Money) error) (sent int, err error) {
 	for {
@@ -200,8 +197,8 @@ func sendMails(ctx context.Context, db *sql.DB,
 	}
 }
 
-// An embedder writes the mails and invoices that belong to a payment in the transaction
-// that changes it, and sends them afterwards.
+// An embedder writes mails and invoices in the transaction that changes a payment, and
+// sends them afterwards.
 func ExampleTransition() {
 	var db *sql.DB
 	var bookings *booking.Store
@@ -213,7 +210,6 @@ func ExampleTransition() {
 	_ = pay
 }
 
-// The example, run: one mail for each thing that happened.
 func TestExampleTransition_OneMailPerTransition(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{OnTransition: writeMail}})

@@ -30,7 +30,7 @@ func TestExpireSessions_WithoutHold(t *testing.T) {
 	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID})
 	require.NoError(t, err)
 
-	// Three replicas at once end each session once.
+	// Three replicas end each session once.
 	var wg sync.WaitGroup
 	counts := make([]int, 3)
 	errs := make([]error, 3)
@@ -52,22 +52,21 @@ func TestExpireSessions_WithoutHold(t *testing.T) {
 	w.hold(0)
 }
 
-// The customer paid between our look and our call: Stripe refuses to end the session, and
-// the payment wins.
+// The customer paid after our SELECT: Stripe refuses to end the session, and the payment
+// wins.
 func TestExpireSessions_CustomerJustPaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
 	c := w.checkout(b)
 	w.endHold(b.ID)
-	// Paid at Stripe; its event has not reached us.
+	// Paid at Stripe, but its event has not arrived.
 	w.exec(`ALTER TABLE booking_platform.payment_events RENAME TO payment_events_away`)
 	w.pay(c)
 	n, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
-	// The slot is paid for: neither the sweep nor another customer gets it, although the
-	// event has not come.
+	// The slot stays with the customer who paid although the event has not arrived.
 	_, err = w.bookings.ReleaseExpired(t.Context())
 	require.NoError(t, err)
 	_, err = w.bookings.Hold(t.Context(), booking.HoldRequest{Resource: "room", Start: b.Start, Customer: ada})
@@ -83,8 +82,8 @@ func TestExpireSessions_CustomerJustPaid(t *testing.T) {
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 }
 
-// A host died after Stripe had ended the session, and before it had recorded that; and
-// the event is late.
+// A process died after Stripe had ended the session and before storing that; the event is
+// late.
 func TestExpireSessions_EndedAtStripeBefore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -104,7 +103,7 @@ func TestExpireSessions_EndedAtStripeBefore(t *testing.T) {
 	require.Zero(t, n)
 }
 
-// A host died between the intent and Stripe's answer.
+// A process died between writing the payment and Stripe's response.
 func TestExpireSessions_PaymentWithoutSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -117,8 +116,7 @@ func TestExpireSessions_PaymentWithoutSession(t *testing.T) {
 	require.Equal(t, booking.Pending, w.status(b.ID))
 }
 
-// Whatever answers in Stripe's place, a session is over when Stripe says so, and not when
-// it says something else.
+// A session is over only when Stripe says so, whatever else answers.
 func TestExpireSessions_UnknownAnswerEndsNothing(t *testing.T) {
 	t.Parallel()
 	var away atomic.Bool
@@ -146,8 +144,8 @@ func TestExpireSessions_UnknownAnswerEndsNothing(t *testing.T) {
 	require.Equal(t, booking.Pending, w.status(b.ID))
 }
 
-// While Stripe hangs, the step's time is up after a session or two. It must not keep the
-// others from the replica that comes next.
+// While Stripe hangs, the step's time ends after a session or two. It must not have
+// leased the others, which another replica can take.
 func TestExpireSessions_LeasedOneByOne(t *testing.T) {
 	t.Parallel()
 	var hang atomic.Bool
@@ -180,7 +178,6 @@ func TestExpireSessions_LeasedOneByOne(t *testing.T) {
 	require.Equal(t, 2, n)
 }
 
-// The step waits for nobody: a row that somebody has locked is left for the next time.
 func TestExpireSessions_SkipsLockedRows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -197,7 +194,7 @@ func TestExpireSessions_SkipsLockedRows(t *testing.T) {
 	require.Equal(t, 1, n)
 }
 
-// A host that is shut down has no complaint about Stripe.
+// A shutdown is not reported as an error of Stripe's.
 func TestExpireSessions_ContextEnds(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -225,8 +222,7 @@ func TestExpireSessions_ContextEnds(t *testing.T) {
 	require.Empty(t, log.String())
 }
 
-// The hold is over, its session is about to be ended, and Stripe says that it was paid:
-// no event is needed.
+// The hold is over, and Stripe says that its session was paid: no event is needed.
 func TestExpireSessions_PaidAtStripe(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)

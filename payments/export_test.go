@@ -1,16 +1,13 @@
 package payments
 
-// SessionStatus asks Stripe about a session, as the steps do.
+// SessionStatus reads a session at Stripe, as the steps do.
 var SessionStatus = (*Payments).sessionStatus
 
-// CompletedBatch is handleCompletedBatch.
 var CompletedBatch = (*Payments).handleCompletedBatch
 
-// EndPause is when the pause has passed that Stripe has asked for.
+// EndPause ends the pause of a Retry-After.
 func EndPause(p *Payments) { p.backoff.steps.Store(0); p.backoff.pages.Store(0) }
 
-// ReadRetryAfter reads the header.
 var ReadRetryAfter = readRetryAfter
 
-// BacklogSQL lets a test look at its plan.
 const BacklogSQL = backlogSQL

@@ -23,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Tests here wait for the database most of the time.
+	// These tests mostly wait for the database.
 	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
@@ -39,8 +39,8 @@ const (
 
 var ada = booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"}
 
-// world is the whole path on real parts: Postgres, the receiver over HTTP, and the Stripe
-// stand-in over HTTP.
+// world is the whole path with real parts: Postgres, the receiver over HTTP, and the
+// Stripe stand-in over HTTP.
 type world struct {
 	t        testing.TB
 	db       *sql.DB
@@ -112,7 +112,7 @@ func (w *world) newResource(slug string, price int64, capacity int) booking.Reso
 	return r
 }
 
-// hold takes the nth slot of the day after tomorrow.
+// hold holds the nth hour from the day after tomorrow.
 func (w *world) hold(nth int) booking.Booking {
 	w.t.Helper()
 	b, err := w.bookings.Hold(w.t.Context(), booking.HoldRequest{
@@ -165,7 +165,7 @@ func (w *world) exec(query string, args ...any) {
 	require.NoError(w.t, err)
 }
 
-// endHold moves a hold's end into the past, on the database's clock.
+// endHold moves a hold's end into the past, by the database's clock.
 func (w *world) endHold(id string) {
 	w.exec(`UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 second' WHERE id = $1::uuid`, id)
 	w.exec(`UPDATE booking_platform.hold_deadlines SET due_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid`, id)
@@ -182,8 +182,7 @@ func (w *world) outcomes() map[string]int {
 	return out
 }
 
-// send delivers an event of our own making about a session, and returns the answer's
-// status.
+// send delivers an event about an object and returns the response's status.
 func (w *world) send(id, eventType string, session map[string]any) int {
 	w.t.Helper()
 	payload, err := json.Marshal(map[string]any{
@@ -194,7 +193,7 @@ func (w *world) send(id, eventType string, session map[string]any) int {
 	return w.sendRaw(payload)
 }
 
-// sendRaw signs and delivers a payload, and returns the answer's status.
+// sendRaw signs and delivers a payload, and returns the response's status.
 func (w *world) sendRaw(payload []byte) int {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.hook, bytes.NewReader(payload))
@@ -206,7 +205,7 @@ func (w *world) sendRaw(payload []byte) int {
 	return resp.StatusCode
 }
 
-// session is Stripe's object for a payment as we asked for it, paid.
+// session is Stripe's object for a payment, paid, with changes.
 func session(c payments.Checkout, changes map[string]any) map[string]any {
 	s := map[string]any{
 		"id": c.SessionID, "object": "checkout.session", "status": "complete", "payment_status": "paid",
@@ -219,7 +218,7 @@ func session(c payments.Checkout, changes map[string]any) map[string]any {
 	return s
 }
 
-// awaitWaiting waits until n connections to this test's database wait for a lock.
+// awaitWaiting waits until n connections to this database wait for a lock.
 func (w *world) awaitWaiting(n int) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {

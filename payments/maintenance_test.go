@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Each step runs at once when Run starts, and does its work: here a refund is made.
+// Each step runs at once when Run starts: here a refund is made.
 func TestRun_EveryStep(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -25,11 +25,11 @@ func TestPayment_Status(t *testing.T) {
 	} {
 		require.Equal(t, want, p.Status())
 	}
-	// Facts arrive in any order, and the later one must not hide the money.
+	// Facts arrive in any order, and a later one must not hide the money.
 	require.Equal(t, Paid, Payment{expired: true, Captured: eur(100)}.Status())
 	require.Equal(t, PartiallyRefunded, Payment{Refunded: eur(100)}.Status(), "a refund that waits for its payment")
 
-	// M13: parked, and nothing is left to decide.
+	// Parked, and nothing is left to decide.
 	require.Equal(t, Refunded, Payment{parked: true, Captured: eur(100), Refunded: eur(100)}.Status())
 	require.Equal(t, DisputeLost, Payment{parked: true, Captured: eur(100), Refunded: eur(60), Lost: eur(40)}.Status())
 	require.Equal(t, Parked, Payment{parked: true, Captured: eur(100), Refunded: eur(99)}.Status())

@@ -46,8 +46,7 @@ func TestNew_InvalidArguments(t *testing.T) {
 	}
 }
 
-// M28: what is no secret key of the API is refused at once; blanks around one are no part
-// of it.
+// Keys that are not secret API keys are refused; blanks around one are ignored.
 func TestNew_Key(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -73,7 +72,6 @@ func TestNew_Key(t *testing.T) {
 	}
 }
 
-// What an embedder's configuration and helpers hand over is not always tidy.
 func TestNew_BlanksAndSlashes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t,
@@ -83,7 +81,7 @@ func TestNew_BlanksAndSlashes(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, s.Metadata, "request_id", "longer than Stripe takes")
 
-	// A key that was read from a file ends with its line.
+	// A key that was read from a file ends with a newline.
 	pay, err := payments.New(w.db, w.bookings, secretKey+"\n", appURL, payments.Options{BaseURL: w.api})
 	require.NoError(t, err)
 	_, err = pay.Checkout(t.Context(), w.hold(1).ID)
@@ -95,7 +93,6 @@ func TestNew_BlanksAndSlashes(t *testing.T) {
 	}
 }
 
-// The stores run on each driver and mode that an embedder may have.
 func TestCheckout_EveryDriver(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -113,8 +110,8 @@ func TestCheckout_EveryDriver(t *testing.T) {
 	})
 }
 
-// An embedder's role may begin its transactions above READ COMMITTED; ours sort out by
-// themselves what Postgres then refuses.
+// A role's default isolation may be above READ COMMITTED; what Postgres then refuses is
+// retried.
 func TestPayments_HigherDefaultIsolation(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"repeatable read", "serializable"} {
@@ -168,7 +165,7 @@ func TestPayments_HigherDefaultIsolation(t *testing.T) {
 	}
 }
 
-// Every request that payments makes is one that Stripe's own description knows.
+// Every request conforms to Stripe's published description.
 func TestStripe_MockAcceptsEveryRequest(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -14,12 +14,12 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// past lets the time of all sessions pass, here and not at Stripe.
+// past moves the end of all sessions into the past, here and not at Stripe.
 func (w *world) past() {
 	w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 second', leased_until = NULL`)
 }
 
-// deaf is a world that no webhook reaches.
+// deaf is a world without webhook deliveries.
 func deaf(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, setup{})
@@ -27,7 +27,7 @@ func deaf(t *testing.T) *world {
 	return w
 }
 
-// With every webhook lost, each payment is settled by the steps alone.
+// Each payment is settled by the steps alone.
 func TestReconcilePayments_WebhooksLost(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)
@@ -69,7 +69,7 @@ func TestReconcilePayments_WebhooksLost(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, settled, "those that wait are left alone for a while")
 
-	// The events come after all, and change nothing.
+	// The events arrive late and change nothing.
 	_, err = w.stripe.ReleaseDelivery(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, booking.Confirmed, w.status(paid.ID))
@@ -79,7 +79,7 @@ func TestReconcilePayments_WebhooksLost(t *testing.T) {
 	w.requireBooks()
 }
 
-// confirmations counts, in the history, how often bookings were confirmed.
+// confirmations counts confirmations in the history, by booking.
 func (w *world) confirmations() map[string]int {
 	w.t.Helper()
 	var n int
@@ -88,8 +88,8 @@ func (w *world) confirmations() map[string]int {
 	return map[string]int{"confirmed": n}
 }
 
-// A customer who comes back before the webhook is told what Stripe says, and nothing by
-// having come.
+// A customer who returns before the webhook sees what Stripe says; the visit itself
+// proves nothing.
 func TestRefreshSession_BeforeWebhook(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)
@@ -100,7 +100,7 @@ func TestRefreshSession_BeforeWebhook(t *testing.T) {
 	w.exec(`UPDATE booking_platform.payments SET page_read_at = statement_timestamp() - interval '6 seconds'`)
 	_, err := w.stripe.Pay(t.Context(), c.SessionID)
 	require.NoError(t, err)
-	// Several at once, as browsers reload.
+	// Several at once, as when a browser reloads.
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -115,8 +115,8 @@ func TestRefreshSession_BeforeWebhook(t *testing.T) {
 	require.ErrorIs(t, refreshSession(t.Context(), w.payments, "cs_unknown"), payments.ErrNotFound)
 }
 
-// M23: several who come back at once, on two replicas, read Stripe once. Should the one
-// who asks go away, another asks a few seconds later.
+// Concurrent visits on two replicas read Stripe once. If the one that reads disconnects,
+// another reads a few seconds later.
 func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)
@@ -132,7 +132,7 @@ func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 	first, others := make(chan error, 1), make(chan error, 4)
 	go func() { first <- refreshSession(ctx, w.payments, c.SessionID) }()
 	require.NoError(t, f.Wait(t.Context(), 1))
-	// Five seconds must not pass while this test runs.
+	// The five seconds must not pass during this test.
 	w.exec(`UPDATE booking_platform.payments SET page_read_at = statement_timestamp() + interval '1 hour'`)
 	for range 4 {
 		go func() {
@@ -169,7 +169,7 @@ func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 }
 
-// M23: where Stripe does not answer a page in its time, the next visit may ask at once.
+// If Stripe does not answer a page in time, the next visit may read at once.
 func TestRefreshSession_Timeout(t *testing.T) {
 	t.Parallel()
 	w := deaf(t)
@@ -186,7 +186,7 @@ func TestRefreshSession_Timeout(t *testing.T) {
 	require.Equal(t, booking.Confirmed, w.status(b.ID))
 }
 
-// Events that Stripe never made are in no list. What it has of the sessions is asked for.
+// Events that Stripe never made are not listed; the sessions themselves are read.
 func TestReconcilePayments_EventsNeverMade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }}})

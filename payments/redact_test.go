@@ -15,8 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// What was answered, and the address that was asked, are not in the words of an error;
-// what an operator needs is, and all of it is found.
+// Error texts contain neither the response nor the URL, but what an operator needs; the
+// wrapped error can be found.
 func TestRedact_ErrorsOfCalls(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -77,7 +77,7 @@ func TestRedact_ErrorsOfCalls(t *testing.T) {
 	}
 }
 
-// Between two calls to Stripe the database fails: that is what the error says, with its
+// If the database fails between two calls to Stripe, the error says so, with its
 // SQLSTATE.
 func TestRedact_DatabaseErrorIsFound(t *testing.T) {
 	t.Parallel()
@@ -96,7 +96,7 @@ func TestRedact_DatabaseErrorIsFound(t *testing.T) {
 	w.pay(c)
 	_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: c.PaymentID, Cause: "test"})
 	require.NoError(t, err)
-	// The call with other parameters, for which the key is refused, has ended by now.
+	// The call with other parameters, which uses the key, has ended by now.
 	w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '20 minutes'`)
 	w.exec(`CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$`)
 	w.exec(`CREATE TRIGGER full_disk BEFORE UPDATE OF attempt ON booking_platform.refunds FOR EACH ROW EXECUTE FUNCTION public.full()`)

@@ -12,14 +12,14 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// neverMade is a world of whose events Stripe makes none.
+// neverMade is a world in which Stripe makes no events.
 func neverMade(t *testing.T, s setup) *world {
 	t.Helper()
 	s.stripe.NeverMade = func(stripetest.Event) bool { return true }
 	return newWorld(t, s)
 }
 
-// foundRefunds runs the step, and then the one that looks up what it found.
+// foundRefunds runs the step, and then the one that reads what it found.
 func (w *world) foundRefunds() int {
 	w.t.Helper()
 	n, err := w.payments.DiscoverRefunds(w.t.Context())
@@ -30,8 +30,7 @@ func (w *world) foundRefunds() int {
 	return n
 }
 
-// A refund that was made by hand at Stripe, which made no event of it, is found all the
-// same, and so is a bank that sends it back.
+// A refund in the dashboard without an event is found, and so is its failure.
 func TestDiscoverRefunds_WithoutEvents(t *testing.T) {
 	t.Parallel()
 	w := neverMade(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
@@ -62,8 +61,8 @@ func TestDiscoverRefunds_WithoutEvents(t *testing.T) {
 	w.requireBooks()
 }
 
-// Refunds of other things that the account's owner sells are nothing to us, and our own
-// one is not news. A list is read in pages of a hundred.
+// Refunds of the account's other payments are ignored, our own are known. A list is read
+// in pages of a hundred.
 func TestDiscoverRefunds_Pages(t *testing.T) {
 	t.Parallel()
 	w := neverMade(t, setup{})
@@ -85,8 +84,7 @@ func TestDiscoverRefunds_Pages(t *testing.T) {
 	}
 	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = 'pi_foreign' WHERE booking_id = $1::uuid`, other.ID)
 
-	// On several replicas at once each is told of once, or looked up twice, which does no
-	// harm.
+	// On several replicas each is reported once, or read twice, which is harmless.
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -104,7 +102,7 @@ func TestDiscoverRefunds_Pages(t *testing.T) {
 	require.Zero(t, w.payment(other.ID).Refunded.Minor)
 }
 
-// What Stripe does not answer is said, and the next run finds it.
+// Failures are reported, and the next run finds the refund.
 func TestDiscoverRefunds_StripeIsDown(t *testing.T) {
 	t.Parallel()
 	w := neverMade(t, setup{})
@@ -116,7 +114,7 @@ func TestDiscoverRefunds_StripeIsDown(t *testing.T) {
 	p := w.payment(b.ID)
 	_, err = w.stripe.RefundFromDashboard(p.SessionID, 100)
 	require.NoError(t, err)
-	// The library makes a call twice.
+	// The library repeats the call once.
 	f := w.stripe.Fault(func(r *http.Request) bool { return r.URL.Path == "/v1/refunds" }, stripetest.FailBefore, 2)
 	_, err = w.payments.DiscoverRefunds(t.Context())
 	require.ErrorIs(t, err, payments.ErrUnavailable)
@@ -124,7 +122,7 @@ func TestDiscoverRefunds_StripeIsDown(t *testing.T) {
 	require.Equal(t, 1, w.foundRefunds())
 }
 
-// All that came of it is the charge's event, which does not say which refunds there were.
+// Only charge.refunded arrives, which does not name the refunds.
 func TestRefreshRefunds_ChargeEventOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -133,7 +131,7 @@ func TestRefreshRefunds_ChargeEventOnly(t *testing.T) {
 		"id": "ch_1", "object": "charge", "payment_intent": p.PaymentIntentID, "amount_refunded": price,
 	}))
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
-	// Somebody at Stripe has given it back, and the refunds' own events are lost.
+	// Refunded in the dashboard; the refund's own events are lost.
 	_, err := w.stripe.RefundFromDashboard(p.SessionID, price)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
@@ -178,7 +176,7 @@ func TestRefundEvents_FromDashboard(t *testing.T) {
 	}
 }
 
-// The customer's bank sends a refund back: it is visible, and can be asked for again.
+// A refund that the customer's bank returns is visible and can be retried.
 func TestRefundEvents_FailedByBank(t *testing.T) {
 	t.Parallel()
 	for name, pending := range map[string]int{"after it succeeded": 0, "while it was pending": 1} {
@@ -211,8 +209,7 @@ func TestRefundEvents_FailedByBank(t *testing.T) {
 	}
 }
 
-// M18: a refund that is on its way for longer than Stripe's list reaches is asked about
-// once a day.
+// A refund that is pending for longer than the list reaches is read once a day.
 func TestDiscoverRefunds_PendingForLong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true },

@@ -15,7 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// paid is a booking that was paid for, and its payment.
+// paid returns a paid booking and its payment.
 func (w *world) paid(nth int) (booking.Booking, payments.Payment) {
 	w.t.Helper()
 	b := w.hold(nth)
@@ -32,7 +32,7 @@ func (w *world) refund(p payments.Payment, amount int64, cause string) payments.
 	return r
 }
 
-// settle runs the step, and waits until the stand-in's events of it have been answered.
+// settle runs the step and waits until the stand-in's events are answered.
 func (w *world) settle(want int) {
 	w.t.Helper()
 	made, err := w.payments.SettleRefunds(w.t.Context())
@@ -48,8 +48,8 @@ func (w *world) refundsOf(p payments.Payment) []payments.Refund {
 	return refunds
 }
 
-// requireBooks compares our books with the stand-in's: every refund there is one here,
-// with the same status and amount, and nothing here says more.
+// requireBooks compares our books with the stand-in's: the same refunds with the same
+// status and amount.
 func (w *world) requireBooks() {
 	w.t.Helper()
 	rows, err := w.db.Query(`SELECT stripe_refund_id, status, amount_minor FROM booking_platform.refunds WHERE stripe_refund_id IS NOT NULL`)
@@ -126,7 +126,6 @@ func TestRefund_Refused(t *testing.T) {
 		"negative": {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Amount: -1}, "amount", nil},
 		"long reason": {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Reason: strings.Repeat("x", 501)}, "reason",
 			nil},
-		// M30.
 		"hidden reason":     {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Reason: "x\u202ey"}, "reason", nil},
 		"a NUL in a cause":  {payments.RefundRequest{PaymentID: p.ID, Cause: "x\x00"}, "cause", nil},
 		"no UTF-8 as actor": {payments.RefundRequest{PaymentID: p.ID, Cause: "x", Actor: "\xff"}, "actor", nil},
@@ -147,7 +146,6 @@ func TestRefund_Refused(t *testing.T) {
 	require.Empty(t, w.refundsOf(p))
 }
 
-// However many ask at once, no more than was paid is committed to.
 func TestRefund_ConcurrentNotMoreThanPaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -157,7 +155,7 @@ func TestRefund_ConcurrentNotMoreThanPaid(t *testing.T) {
 	made := map[string]bool{}
 	for i := range 32 {
 		wg.Go(func() {
-			// Pairs share a cause, so each refund is asked for twice.
+			// Pairs share a cause, so each refund is requested twice.
 			r, err := w.payments.Refund(t.Context(),
 				payments.RefundRequest{PaymentID: p.ID, Amount: 300, Cause: fmt.Sprint("case ", i/2)})
 			var tooLarge *payments.RefundTooLargeError
@@ -196,8 +194,7 @@ func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 func (discard) WriteHeader(int) {}
 
-// M14: a caller's cause never meets one of this package's own, nor one that names a
-// refund.
+// A caller's cause never equals one of this package or one that names a refund.
 func TestRefund_CauseOfCallerAndOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -223,9 +220,8 @@ func TestRefund_CauseOfCallerAndOwn(t *testing.T) {
 	w.requireBooks()
 }
 
-// M14: a caller's "stripe:" is no refund from the dashboard, which would cancel the
-// booking, and a caller's "retry:" is not taken for the one that was made in another's
-// place.
+// A caller's "stripe:" is not a refund from the dashboard, which would cancel the
+// booking, and a caller's "retry:" is not the replacement of a failed refund.
 func TestRefund_CauseWithReservedPrefix(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -249,8 +245,7 @@ func TestRefund_CauseWithReservedPrefix(t *testing.T) {
 	require.EqualValues(t, 1000, again.Amount.Minor)
 }
 
-// M14: the same cause with another amount is two callers, or a mistake: neither is
-// answered with the other's refund.
+// The same cause with another amount is an error: neither caller gets the other's refund.
 func TestRefund_CauseWithAnotherAmount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -17,7 +17,7 @@ func refundCalls(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Path == "/v1/refunds"
 }
 
-// tryRefunds runs the step with every pause over, and returns its error.
+// tryRefunds runs the step with all pauses ended, and returns its error.
 func (w *world) tryRefunds() error {
 	w.t.Helper()
 	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() WHERE status = 'due'`)
@@ -26,8 +26,8 @@ func (w *world) tryRefunds() error {
 	return err
 }
 
-// M2: the first call hangs at Stripe for longer than our time limit, and its repeats are
-// told that the key is in use, under either error type. One refund comes of it.
+// The first call hangs beyond our time limit, and its repeats get a 409 of either error
+// type. One refund is made.
 func TestSettleRefunds_KeyInUse(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"invalid_request_error", "idempotency_error"} {
@@ -55,7 +55,7 @@ func TestSettleRefunds_KeyInUse(t *testing.T) {
 	}
 }
 
-// stripeAnswer is an answer that a test has Stripe give, in place of its own.
+// stripeAnswer is a response that a test returns in place of Stripe's.
 type stripeAnswer struct {
 	status            int
 	kind, code, param string
@@ -66,7 +66,7 @@ func (a stripeAnswer) write(w http.ResponseWriter) {
 	if a.replayed {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
-	// The library repeats some calls by itself, after a pause.
+	// The library repeats some calls after a pause.
 	w.Header().Set("Stripe-Should-Retry", "false")
 	w.WriteHeader(a.status)
 	if a.html {
@@ -115,8 +115,7 @@ func (i *interposed) seen() int {
 	return len(i.keys)
 }
 
-// M2: what follows from each answer to a refund. By status and code, whatever the type
-// says.
+// By status and code, whatever the error's type.
 func TestSettleRefunds_Answers(t *testing.T) {
 	t.Parallel()
 	const invalid, idempotency = "invalid_request_error", "idempotency_error"
@@ -164,7 +163,7 @@ func TestSettleRefunds_Answers(t *testing.T) {
 			w := newWorld(t, setup{wrap: between.wrap})
 			_, p := w.paid(0)
 			w.refund(p, 1000, "case 1")
-			// A call with other parameters has ended after a quarter of an hour.
+			// A call with other parameters has ended after fifteen minutes.
 			w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '20 minutes'`)
 			between.set(&c.answer)
 			err := w.tryRefunds()
@@ -189,8 +188,8 @@ func TestSettleRefunds_Answers(t *testing.T) {
 	}
 }
 
-// M2: a call with other parameters may still be under way when its key is refused for it.
-// The key is kept until that call must have ended.
+// A call with other parameters may still be running when its key is refused. The key is
+// kept until that call must have ended.
 func TestSettleRefunds_KeyUsedWithOtherParameters(t *testing.T) {
 	t.Parallel()
 	between := &interposed{match: refundCalls, keys: map[string]int{}}
@@ -210,8 +209,8 @@ func TestSettleRefunds_KeyUsedWithOtherParameters(t *testing.T) {
 	require.Len(t, w.stripe.Refunds(), 1)
 }
 
-// M2: what was failed here, because Stripe refused the call, and was made there all the
-// same, counts as Stripe says: a retry does not pay it a second time.
+// A refund that failed here because Stripe refused the call, but exists at Stripe,
+// counts: a retry does not pay it twice.
 func TestSettleRefunds_FailedHereMadeAtStripe(t *testing.T) {
 	t.Parallel()
 	between := &interposed{match: refundCalls, keys: map[string]int{}}
@@ -232,8 +231,8 @@ func TestSettleRefunds_FailedHereMadeAtStripe(t *testing.T) {
 	require.Len(t, w.refundsOf(p), 1)
 }
 
-// M16: a part was given back in the dashboard while ours of the whole is due. Ours takes
-// what is left, whether its events came before or after.
+// A part was refunded in the dashboard while our refund of the whole is due. Ours takes
+// the rest, whether those events come before or after.
 func TestSettleRefunds_TakesWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	for name, hold := range map[string]bool{"its event came": false, "its event is late": true} {
@@ -267,8 +266,7 @@ func TestSettleRefunds_TakesWhatIsLeft(t *testing.T) {
 	}
 }
 
-// Stripe sends the event of a refund before it answers the call that made it: there is
-// one row.
+// Stripe sends a refund's event before the response to the call: one row.
 func TestSettleRefunds_EventBeforeAnswer(t *testing.T) {
 	t.Parallel()
 	var w *world
@@ -290,15 +288,15 @@ func TestSettleRefunds_EventBeforeAnswer(t *testing.T) {
 	w.requireBooks()
 }
 
-// Stripe has made the refund, nobody here has heard of it, and the key may be forgotten:
-// it is looked up before it would be made twice.
+// Stripe made the refund, unknown here, and may have forgotten the key: it is looked up
+// before another call.
 func TestSettleRefunds_LookedUpBeforeForgottenKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	_, p := w.paid(0)
 	r := w.refund(p, 1000, "case 1")
 	w.settle(1)
-	// As if the host had died before it stored the answer, and no event had come.
+	// As if the process had died before storing the response, and no event had come.
 	w.exec(`UPDATE booking_platform.refunds SET status = 'due', stripe_refund_id = NULL, next_try_at = statement_timestamp(),
 		first_called_at = statement_timestamp() - interval '2 days' WHERE id = $1::uuid`, r.ID)
 	w.stripe.Advance(48 * 3600e9)
@@ -306,7 +304,7 @@ func TestSettleRefunds_LookedUpBeforeForgottenKey(t *testing.T) {
 	require.Len(t, w.stripe.Refunds(), 1, "a second one would have been made under a forgotten key")
 	w.requireBooks()
 
-	// One that was never made is made under another key.
+	// One that was never made is made with another key.
 	never := w.refund(p, 500, "case 2")
 	w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '2 days' WHERE id = $1::uuid`, never.ID)
 	w.settle(1)
@@ -314,8 +312,8 @@ func TestSettleRefunds_LookedUpBeforeForgottenKey(t *testing.T) {
 	w.requireBooks()
 }
 
-// While our own refund is due, somebody at Stripe has given everything back: ours is
-// refused, and what is committed to stays right.
+// While our refund is due, all is refunded in the dashboard: ours is refused, and the
+// committed sum stays right.
 func TestSettleRefunds_RefundedInDashboardFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{KeepRefunded: true}})
@@ -340,7 +338,7 @@ func TestSettleRefunds_RefundedInDashboardFirst(t *testing.T) {
 	w.requireBooks()
 }
 
-// The faults of the call: whatever is lost on the way, there is one refund at Stripe.
+// Whatever is lost on the way, there is one refund at Stripe.
 func TestSettleRefunds_FailingCall(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(next http.Handler, w http.ResponseWriter, r *http.Request){
@@ -367,7 +365,7 @@ func TestSettleRefunds_FailingCall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var mu sync.Mutex
-			// The library tries once more by itself, under the same key.
+			// The library repeats once, with the same key.
 			left, failed := 2, 0
 			w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -408,5 +406,5 @@ func TestSettleRefunds_FailingCall(t *testing.T) {
 	}
 }
 
-// discard is a client that has gone.
+// discard is the ResponseWriter of a client that has disconnected.
 type discard struct{}

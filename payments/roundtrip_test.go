@@ -8,7 +8,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Without contention, and with the resource in memory.
+// Without contention, and with the resource cached.
 func TestRoundTrips_Book(t *testing.T) {
 	t.Parallel()
 	db, trips := testdb.Counting(t)
@@ -28,7 +28,7 @@ func TestRoundTrips_Book(t *testing.T) {
 	require.EqualValues(t, 2, trips.Load()-before, "hold, confirm")
 }
 
-// The first visit of the page to which a paid customer returns.
+// The first visit of a paid customer to the success page.
 func TestRoundTrips_RefreshSession(t *testing.T) {
 	t.Parallel()
 	db, trips := testdb.Counting(t)

@@ -19,7 +19,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// outbox writes a row for each transition: what is rolled back is not in it.
+// outbox writes a row for each transition, so that a rollback removes it.
 func outbox(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	refund := sql.NullString{}
 	if t.Refund != nil {
@@ -31,8 +31,8 @@ func outbox(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	return err
 }
 
-// withOutbox is a world with an outbox. What arrives together is told of all the same,
-// since it then does not.
+// withOutbox is a world with an outbox. It registers batches too, which are not used with
+// a hook.
 func withOutbox(t *testing.T, s setup) *world {
 	t.Helper()
 	if s.db == nil {
@@ -48,7 +48,7 @@ func withOutbox(t *testing.T, s setup) *world {
 	return w
 }
 
-// requireTold compares what was told since the last time, in its order.
+// requireTold compares the transitions since the last call, in order.
 func (w *world) requireTold(want ...string) {
 	w.t.Helper()
 	rows, err := w.db.Query(`WITH taken AS (DELETE FROM outbox RETURNING id, told) SELECT told FROM taken ORDER BY id`)
@@ -64,7 +64,7 @@ func (w *world) requireTold(want ...string) {
 	require.Equal(w.t, append([]string{}, want...), got)
 }
 
-// toldOf lists the kinds that were told of one payment, sorted.
+// toldOf lists the kinds of a payment's transitions, sorted.
 func (w *world) toldOf(payment string) []string {
 	w.t.Helper()
 	var all sql.NullString
@@ -81,8 +81,7 @@ func (w *world) ask() {
 	require.NoError(w.t, err)
 }
 
-// all delivers every event so far once more under its id and, under another one, as news
-// that are none.
+// all repeats every event so far, under its id and under another.
 func (w *world) all() {
 	w.t.Helper()
 	for _, e := range w.stripe.Events() {
@@ -93,8 +92,8 @@ func (w *world) all() {
 	}
 }
 
-// What the webhook brings is told once, with what is true at that moment, though every
-// event comes again under its own id and another.
+// Each change is reported once, with the state at that moment, although every event is
+// repeated under its id and another.
 func TestTransition_ByWebhook(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
@@ -148,8 +147,8 @@ func TestTransition_ByWebhook(t *testing.T) {
 	w.requireTold()
 }
 
-// What Stripe is asked for is told as its event would be, and the event that comes after
-// all tells nothing more.
+// What reconciliation finds is reported like an event, and the late event reports
+// nothing.
 func TestTransition_ByReconciliation(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
@@ -178,8 +177,8 @@ func TestTransition_ByReconciliation(t *testing.T) {
 	w.requireTold()
 }
 
-// Our own calls and steps: a cancellation with its refund, a refund by staff that fails,
-// a hold that ends, a Checkout that is given up, and one whose maker died.
+// A cancellation with its refund, a refund by staff that fails, a hold that ends, an
+// abandoned Checkout, and one whose process died.
 func TestTransition_ByCallsAndSteps(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
@@ -242,7 +241,7 @@ func TestTransition_ByCallsAndSteps(t *testing.T) {
 	w.requireTold()
 }
 
-// Money that cannot be applied is told with its refund, or as parked.
+// Money that cannot be applied is reported with its refund, or as parked.
 func TestTransition_UnappliedMoney(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
@@ -264,8 +263,8 @@ func TestTransition_UnappliedMoney(t *testing.T) {
 	w.requireTold("parked 1 of 0: parked pending")
 }
 
-// A refund that Stripe refuses, and refunds that are looked up because only their sum was
-// told.
+// A refund that Stripe refuses, and refunds that are read because only their sum was
+// reported.
 func TestTransition_RefundsRefusedAndRefreshed(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
@@ -288,8 +287,8 @@ func TestTransition_RefundsRefusedAndRefreshed(t *testing.T) {
 	w.requireTold("refunded 2500 of 2500: refunded cancelled", "cancelled 0 of 2500: refunded cancelled")
 }
 
-// A hook that fails leaves nothing, whichever way the change came, and the next attempt
-// makes it and tells it once.
+// A hook's error rolls the change back, whatever its source; the next attempt makes it
+// and reports it once.
 func TestTransition_HookFails(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("the outbox is full")
@@ -337,8 +336,7 @@ func TestTransition_HookFails(t *testing.T) {
 	require.NoError(t, err)
 	w.requireTold("refund_due 700 of 0: paid confirmed")
 
-	// Stripe has made the refund, and it could not be written down: the repeat finds it
-	// there.
+	// Stripe made the refund, but storing that failed: the repeat finds it.
 	full.Store(true)
 	_, err = w.payments.SettleRefunds(t.Context())
 	require.ErrorIs(t, err, failure)
@@ -363,7 +361,6 @@ func TestTransition_HookFails(t *testing.T) {
 	w.requireTold()
 }
 
-// What the hook gets cannot end the transaction it is in.
 func TestTransition_HookCannotCommit(t *testing.T) {
 	t.Parallel()
 	var seen atomic.Int32
@@ -384,7 +381,7 @@ func TestTransition_HookCannotCommit(t *testing.T) {
 	require.GreaterOrEqual(t, seen.Load(), int32(2), "by the webhook and by a call")
 }
 
-// Several at once, by every way, make one change and tell it once.
+// Several sources at once make one change and report it once.
 func TestTransition_ConcurrentSourcesOnce(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})

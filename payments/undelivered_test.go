@@ -16,8 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// lost is how a webhook is lost: no delivery is made, and the event is listed as
-// undelivered.
+// lost loses every webhook: the events are listed as undelivered.
 func lost(stripetest.Event) []time.Duration { return nil }
 
 func (w *world) takeUndelivered() int {
@@ -27,8 +26,8 @@ func (w *world) takeUndelivered() int {
 	return n
 }
 
-// With every webhook lost, all that can become of a payment arrives by the listing of
-// what was not delivered, once.
+// Everything that can happen to a payment is applied once from the list of undelivered
+// events.
 func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{stripe: stripetest.Options{Deliver: lost}})
@@ -52,9 +51,8 @@ func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 	at(w.stripe.Dispute(sessions[disputed].SessionID))
 	at(w.stripe.CloseDispute(sessions[disputed].SessionID, false))
 
-	// On several replicas at once. The newest are listed first, so some find their
-	// payment's row only with its other events: RetryWaiting, which runs beside this
-	// every few seconds, sees to those.
+	// On several replicas at once. The newest are listed first, so some match only after
+	// other events; RetryWaiting retries those.
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -87,7 +85,7 @@ func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 	w.requireBooks()
 }
 
-// A list is read in pages of a hundred, each event once.
+// In pages of a hundred, each event once.
 func TestFetchUndelivered_Pages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 200, stripe: stripetest.Options{Deliver: lost}})
@@ -99,8 +97,8 @@ func TestFetchUndelivered_Pages(t *testing.T) {
 	require.Zero(t, w.takeUndelivered())
 }
 
-// One run reads a bounded number of pages, and the next one goes on there. An event that
-// fails keeps no other from its turn.
+// A run reads a bounded number of pages, and the next continues there. An event that
+// fails delays no other.
 func TestFetchUndelivered_BoundedRuns(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -133,7 +131,7 @@ func TestFetchUndelivered_BoundedRuns(t *testing.T) {
 	require.Len(t, entries, 13)
 }
 
-// What cannot be listed is an error, and the next run begins anew.
+// A failed list is an error, and the next run starts again.
 func TestFetchUndelivered_StripeIsDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lost}})
@@ -158,8 +156,8 @@ func (w *world) takeSince(since time.Time, dry bool) (all []payments.FetchedEven
 	return all
 }
 
-// The ledger has lost what was delivered. It is listed with what it is about, taken once,
-// and a duplicate after that.
+// The ledger has lost delivered events. They are listed with their objects, applied once,
+// and duplicates afterwards.
 func TestFetchSince_DeliveredEvents(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
@@ -167,7 +165,7 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 	c, gone := w.checkout(ours), w.checkout(foreign)
 	w.pay(c)
 	w.pay(gone)
-	// A backup from before they were paid, in which one of the two was never begun.
+	// A backup from before they were paid, in which one of the two does not exist.
 	for _, statement := range []string{
 		`DELETE FROM booking_platform.payment_events`,
 		`UPDATE booking_platform.payments SET completed = false, captured_minor = 0, captured_currency = '', stripe_payment_intent_id = NULL`,
@@ -216,8 +214,8 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 	require.Empty(t, w.takeSince(time.Now().Add(time.Hour), false), "nothing is made since then")
 }
 
-// The list is read to its end, in pages of a hundred; what Stripe does not answer is an
-// error, and a repeat begins anew.
+// The list is read to its end, in pages of a hundred; a failure of Stripe is an error,
+// and a repeat starts again.
 func TestFetchSince_Pages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 200, stripe: stripetest.Options{Deliver: lost}})
