@@ -58,7 +58,7 @@ FROM (
     SELECT r.id, h.hour, k.k, md5(r.id::text || h.hour) AS mixed, p.party,
            int4multirange(int4range(1 + 8 * k.k, 1 + 8 * k.k + p.party)) AS units,
            tstzrange($1::timestamptz + h.hour * interval '1 hour', $1::timestamptz + (h.hour + 1) * interval '1 hour',
-           '[)') AS span
+               '[)') AS span
     FROM booking_platform.resources r
     CROSS JOIN generate_series(8, 7 + $3::integer) AS h(hour)
     CROSS JOIN LATERAL generate_series(0, CASE r.capacity WHEN 1 THEN 0 ELSE $4::integer - 1 END) AS k(k)
@@ -178,8 +178,8 @@ FROM pg_constraint c WHERE c.conrelid = 'booking_platform.bookings'::regclass AN
 	indexesSQL = `
 SELECT 'DROP INDEX ' || i.indexrelid::regclass, pg_get_indexdef(i.indexrelid)
 FROM pg_index i
-WHERE i.indrelid = 'booking_platform.bookings'::regclass AND NOT EXISTS (SELECT FROM pg_constraint c
-    WHERE c.conindid = i.indexrelid)`
+WHERE i.indrelid = 'booking_platform.bookings'::regclass 
+    AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)`
 )
 
 // strip takes away what makes loading slow, and returns the statements that bring it

@@ -18,15 +18,14 @@ const (
 // Checkout leaves them.
 var addWaiting = []string{`
 INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at,
-    first_name, last_name, email,
-    amount_minor, currency)
+    first_name, last_name, email, amount_minor, currency)
 SELECT ('` + uuids + `' || lpad(n::text, 12, '0'))::uuid, ('` + uuids + `' || lpad((1 + n % 100)::text, 12, '0'))::uuid,
     '{[1,2)}', 1, s.slot, s.slot, 'pending', statement_timestamp() + interval '1 day', 'Ada', 'Lovelace',
     'ada' || n || '@example.com', 2500, 'eur'
 FROM generate_series(0, $1::integer - 1) AS n,
     LATERAL (SELECT tstzrange(t, t + interval '1 minute', '[)') AS slot
-             FROM (SELECT date_trunc('day',
-             statement_timestamp()) + interval '2 days' + (n / 100) * interval '1 minute' AS t) AS t) AS s`, `
+             FROM (SELECT date_trunc('day', statement_timestamp())
+                 + interval '2 days' + (n / 100) * interval '1 minute' AS t) AS t) AS s`, `
 INSERT INTO booking_platform.booking_history (booking_id, from_status, to_status)
 SELECT ('` + uuids + `' || lpad(n::text, 12, '0'))::uuid, '', 'pending'
     FROM generate_series(0, $1::integer - 1) AS n`, `
@@ -34,16 +33,17 @@ INSERT INTO booking_platform.payments (id, booking_id, stripe_session_id, amount
     parameters, session_expires_at)
 SELECT ('` + paymentUUIDs + `' || lpad(n::text, 12, '0'))::uuid, ('` + uuids + `' || lpad(n::text, 12, '0'))::uuid,
     'cs_bench_' || lpad(n::text, 12, '0'),
-    2500, 'eur', 'https://checkout.stripe.com/c/pay/cs_bench_' || lpad(n::text, 12,
-    '0') || '#fidkdWxOYHwnPyd1blpxYHZxWjA0', '` + sessionParameters + `',
+    2500, 'eur', 'https://checkout.stripe.com/c/pay/cs_bench_' || lpad(n::text, 12, '0')
+    || '#fidkdWxOYHwnPyd1blpxYHZxWjA0', '` + sessionParameters + `',
     statement_timestamp() + interval '1 day'
 FROM generate_series(0, $1::integer - 1) AS n`,
 }
 
 // About as long as those that are stored.
-const sessionParameters = `{"expires_at":1795086100,"line_items":[{"name":"Room","description":"1 person,
-	2026-11-25 10:00","amount":2500,"currency":"eur","quantity":1}],` +
-	`"success_url":"https://booking.example/success?session_id={CHECKOUT_SESSION_ID}","cancel_url":"https://booking.example/cancel","customer_email":"ada@example.com"}`
+const sessionParameters = `{"expires_at":1795086100,"line_items":[{"name":"Room","description":"1 person, 2026-11-25 10:00",` +
+	`"amount":2500,"currency":"eur","quantity":1}],` +
+	`"success_url":"https://booking.example/success?session_id={CHECKOUT_SESSION_ID}",` +
+	`"cancel_url":"https://booking.example/cancel","customer_email":"ada@example.com"}`
 
 // What pgbench does for an event: the rows that the host changes, in one statement, as
 // the host would leave them; and only two of them.
@@ -69,11 +69,9 @@ FROM claimed c WHERE b.id = ('` + uuids + `' || c.n)::uuid AND b.status = 'pendi
 \set id :client_id * :per + :n
 WITH told AS (SELECT lpad(:id::text, 12, '0') AS n), claimed AS (
     INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, object_id,
-    stripe_session_id, stripe_payment_intent_id, payment_ref,
-        outcome, created_at, processed_at)
+        stripe_session_id, stripe_payment_intent_id, payment_ref, outcome, created_at, processed_at)
     SELECT 'host', 'evt_bench_' || n, 'checkout.session.completed', '2023-10-16', 'cs_bench_' || n, 'cs_bench_' || n,
-    'pi_bench_' || n, '` + paymentUUIDs + `' || n,
-        'processed', to_timestamp(1795000000), statement_timestamp() FROM told
+        'pi_bench_' || n, '` + paymentUUIDs + `' || n, 'processed', to_timestamp(1795000000), statement_timestamp() FROM told
     ON CONFLICT (receiver, stripe_event_id) DO NOTHING
     RETURNING right(stripe_event_id, 12) AS n
 )`
@@ -94,8 +92,7 @@ func (b *bench) waiting(ctx context.Context, name string, events int) error {
 			return err
 		}
 	}
-	_,
-		err = db.ExecContext(ctx,
+	_, err = db.ExecContext(ctx,
 		`VACUUM ANALYZE booking_platform.bookings, booking_platform.payments, booking_platform.booking_history`)
 	return err
 }
@@ -128,8 +125,8 @@ func (b *bench) settled(ctx context.Context, name string) error {
 	}
 	defer func() { _ = db.Close() }()
 	var events, confirmed int
-	if err := db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM booking_platform.payment_events
-		WHERE outcome = 'processed'),
+	if err := db.QueryRowContext(ctx, `SELECT 
+		(SELECT count(*) FROM booking_platform.payment_events WHERE outcome = 'processed'),
 		(SELECT count(*) FROM booking_platform.bookings WHERE status = 'confirmed')`).Scan(&events,
 		&confirmed); err != nil {
 		return err
