@@ -178,7 +178,7 @@ FROM pg_constraint c WHERE c.conrelid = 'booking_platform.bookings'::regclass AN
 	indexesSQL = `
 SELECT 'DROP INDEX ' || i.indexrelid::regclass, pg_get_indexdef(i.indexrelid)
 FROM pg_index i
-WHERE i.indrelid = 'booking_platform.bookings'::regclass 
+WHERE i.indrelid = 'booking_platform.bookings'::regclass
     AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)`
 )
 

@@ -18,7 +18,7 @@ const movePlaces = 3 * clients
 // What one would write first: the constraint sees to it that nothing overlaps.
 const bareMove = `
 UPDATE booking_platform.bookings b
-SET during = tstzrange($2::timestamptz, $3::timestamptz, '[)'), 
+SET during = tstzrange($2::timestamptz, $3::timestamptz, '[)'),
     blocked = tstzrange($2::timestamptz, $3::timestamptz, '[)')
 WHERE b.id = $1::uuid`
 

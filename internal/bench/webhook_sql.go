@@ -125,7 +125,7 @@ func (b *bench) settled(ctx context.Context, name string) error {
 	}
 	defer func() { _ = db.Close() }()
 	var events, confirmed int
-	if err := db.QueryRowContext(ctx, `SELECT 
+	if err := db.QueryRowContext(ctx, `SELECT
 		(SELECT count(*) FROM booking_platform.payment_events WHERE outcome = 'processed'),
 		(SELECT count(*) FROM booking_platform.bookings WHERE status = 'confirmed')`).Scan(&events,
 		&confirmed); err != nil {
