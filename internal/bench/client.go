@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// client sends requests over one connection that is kept alive. It costs a fraction of
-// what net/http's does, which would take the processors from those who are measured.
+// client sends requests over one keep-alive connection. It uses a fraction of the CPU of
+// net/http, which the measured programs need.
 type client struct {
 	net.Conn
 	in      *bufio.Reader
@@ -22,8 +22,7 @@ func dial(address string) (*client, error) {
 	return &client{conn, bufio.NewReader(conn), address}, err
 }
 
-// post sends JSON, with further headers, and returns the status and the body of the
-// answer.
+// post sends JSON and returns the status and body of the answer.
 func (c *client) post(path, body string, headers ...string) (int, string, error) {
 	more := ""
 	for _, header := range headers {
@@ -40,7 +39,7 @@ func (c *client) post(path, body string, headers ...string) (int, string, error)
 	}
 	var status int
 	if _, err := fmt.Sscanf(line, "HTTP/1.1 %d", &status); err != nil {
-		return 0, "", fmt.Errorf("%q is no answer: %w", line, err)
+		return 0, "", fmt.Errorf("%q is not an HTTP response: %w", line, err)
 	}
 	length := -1
 	for {
@@ -59,7 +58,7 @@ func (c *client) post(path, body string, headers ...string) (int, string, error)
 		}
 	}
 	if length < 0 {
-		return 0, "", fmt.Errorf("an answer without a length")
+		return 0, "", fmt.Errorf("response without Content-Length")
 	}
 	answer := make([]byte, length)
 	_, err = io.ReadFull(c.in, answer)

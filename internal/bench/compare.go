@@ -14,15 +14,14 @@ import (
 	"time"
 )
 
-// contender is one way to do the same work; run returns how often it was done a second.
+// contender is one way to do the same work; run returns the rate per second.
 type contender struct {
 	name string
 	run  func(ctx context.Context) (float64, error)
 }
 
-// race lets the contenders run one after the other, round by round, and prints what each
-// did, and how much that is of what the first did in the same round: the machine is
-// busier in some rounds than in others.
+// race runs the contenders in turn, round by round, and prints each rate and its ratio to
+// that of the first one in the same round, as the machine's load varies between rounds.
 func (b *bench) race(ctx context.Context, title string, contenders []contender) error {
 	rates, ratios := make([][]float64, len(contenders)), make([][]float64, len(contenders))
 	for range b.rounds {
@@ -49,14 +48,13 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// crowd does something from every client at once for as long as a round lasts, and counts
-// how often it was done.
+// crowd calls do from every client for one round and returns the rate.
 func (b *bench) crowd(ctx context.Context, name string,
 	do func(ctx context.Context, client int) error) (float64, error) {
 	return b.answers(ctx, name, func(ctx context.Context, client int) (bool, error) { return true, do(ctx, client) })
 }
 
-// answers is crowd for what is counted only where do says so.
+// answers is crowd, but counts only calls for which do returns true.
 func (b *bench) answers(ctx context.Context, name string,
 	do func(ctx context.Context, client int) (bool, error)) (float64, error) {
 	if b.profiles != "" {

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// What a filled database is like: resources that are open around the clock and sold from
-// 8 to 20 o'clock, for some months back and seven weeks ahead. Each hour four slots in
-// five have bookings: one where the capacity is 1, and 6 parties of 1 to 8 where it is
-// 50. Half of the bookings are of the one kind, half of the other.
+// A filled database has resources that are always open, with bookings from 8 to 20
+// o'clock for some months back and seven weeks ahead, in four of five slots: one at
+// capacity 1, and six parties of 1 to 8 at capacity 50. Each kind has half of the
+// bookings.
 const (
 	daysBack, daysAhead = 150, 50
 	hoursOpen           = 12
@@ -21,16 +21,15 @@ const (
 	perLarge            = perSmall * parties
 )
 
-// filled is a database with many bookings.
 type filled struct {
 	*sql.DB
 	name string
-	// small and large are how many resources have the capacity 1 and 50: s1, s2 … and l1,
-	// l2 ….
+	// small and large are the numbers of resources of capacity 1 (s1, s2 …) and 50 (l1,
+	// l2 …).
 	small, large int
 	bookings     int
 	midnight     time.Time
-	// backend is the process of its connection.
+	// backend is the server process of its connection.
 	backend int
 }
 
@@ -42,8 +41,8 @@ INSERT INTO booking_platform.resources (
 SELECT gen_random_uuid(), $1::text || n, 'Resource ' || n, 'UTC', $2::integer, 3600, 3600, 31536000, 2100, 2500, 'eur'
 FROM generate_series(1, $3::integer) AS n`
 
-// One day of bookings, hour by hour, as they come in life: those of one resource are far
-// apart in the table. Ids ascend.
+// One day of bookings, hour by hour, so that those of one resource are far apart in the
+// table, as in real use. Ids ascend.
 const addDay = `
 INSERT INTO booking_platform.bookings (
     id, resource_id, units, party, during, blocked, status, hold_expires_at, first_name, last_name, email,
@@ -68,16 +67,15 @@ FROM (
     ORDER BY h.hour, k.k, mixed
 ) b`
 
-// Holds that end later: what the sweep looks at first.
+// Holds that expire later, which the sweep reads first.
 const addDeadlines = `
 INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
 SELECT statement_timestamp() + interval '1 day' + n * interval '1 second', gen_random_uuid()
     FROM generate_series(1, $1::integer) AS n`
 
-// fill makes a database with about so many bookings. It takes the table's indexes and its
-// exclusion constraint away, all but the primary key, and builds them again, as the
-// migrations have them, when the rows are there: the constraint looks at each row. The
-// table is not logged, and without triggers and history.
+// fill makes a database with about so many bookings. To load fast it drops the indexes
+// and the exclusion constraint, except the primary key, and recreates them afterwards;
+// the table is unlogged, without triggers and history.
 func (b *bench) fill(ctx context.Context, name string, bookings int) (*filled, error) {
 	began := time.Now()
 	if err := b.server.create(ctx, name); err != nil {
@@ -94,7 +92,7 @@ func (b *bench) fill(ctx context.Context, name string, bookings int) (*filled, e
 	if f.DB, err = b.server.open(name, true); err != nil {
 		return nil, err
 	}
-	// One caller; see cpu.
+	// cpu needs a single connection.
 	f.SetMaxOpenConns(1)
 	if err := f.QueryRowContext(ctx,
 		`SELECT count(*), pg_backend_pid() FROM booking_platform.bookings`).Scan(&f.bookings, &f.backend); err != nil {
@@ -107,7 +105,7 @@ func (b *bench) fill(ctx context.Context, name string, bookings int) (*filled, e
 }
 
 func (b *bench) load(ctx context.Context, f *filled) error {
-	// The statements are planned anew each time, and not worth compiling.
+	// JIT compilation would cost more than the statements.
 	db, err := sql.Open("postgres", b.server.url(f.name, true)+"&options=-c%20jit%3Doff")
 	if err != nil {
 		return err
@@ -141,13 +139,12 @@ func (b *bench) load(ctx context.Context, f *filled) error {
 	return nil
 }
 
-// work is a statement to run.
 type work struct {
 	query string
 	args  []any
 }
 
-// abreast runs statements, as many at once as there are processors.
+// abreast runs statements on as many connections as there are processors.
 func abreast(ctx context.Context, db *sql.DB, all []work) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -182,8 +179,7 @@ WHERE i.indrelid = 'booking_platform.bookings'::regclass
     AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)`
 )
 
-// strip takes away what makes loading slow, and returns the statements that bring it
-// back.
+// strip drops what slows down loading, and returns the statements that recreate it.
 func strip(ctx context.Context, db *sql.DB) (again []string, err error) {
 	var drop []string
 	for _, query := range []string{constraintsSQL, indexesSQL} {
@@ -202,8 +198,8 @@ func strip(ctx context.Context, db *sql.DB) (again []string, err error) {
 			return nil, err
 		}
 	}
-	// The foreign keys that point here come first: a table that is not logged may refer
-	// to one that is, and not the other way round.
+	// Foreign keys to this table are dropped first: a logged table cannot refer to an
+	// unlogged one.
 	const referring = `
 SELECT 'ALTER TABLE ' || c.conrelid::regclass || ' DROP CONSTRAINT ' || quote_ident(c.conname)
 FROM pg_constraint c WHERE c.confrelid = 'booking_platform.bookings'::regclass AND c.contype = 'f'`

@@ -11,8 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// The resources of the races: slots of a minute, around the clock, for ten years, and
-// free of charge.
+// Resources with slots of a minute, always open, for ten years, free of charge.
 const addResources = `
 INSERT INTO booking_platform.resources (
     id, slug, name, time_zone, capacity, slot_seconds, step_seconds, horizon_seconds, hold_seconds, price_minor,
@@ -22,7 +21,7 @@ SELECT id, 'r' || n, 'Resource ' || n, 'UTC', 1, 60, 60, 315360000, 2100, 0, 'eu
 FROM generate_series(1, $1::integer) AS n,
     LATERAL (SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid AS id) AS i`
 
-// track is a database to race in.
+// track is a database for a race.
 type track struct {
 	name  string
 	start time.Time
@@ -43,7 +42,7 @@ func (b *bench) track(ctx context.Context, name string) (*track, error) {
 	return &track{name: name, start: time.Now().UTC().Truncate(time.Hour).Add(24 * time.Hour)}, nil
 }
 
-// values are what stands in a script for what was sent about the first resource.
+// values maps literals about the first resource to expressions of a pgbench script.
 func (t *track) values(bookingID, email string) map[string]string {
 	id := fmt.Sprintf("'"+uuids+"%012d'", 1)
 	values := map[string]string{
@@ -64,9 +63,9 @@ func (t *track) request(resource, minute int) booking.HoldRequest {
 	}
 }
 
-func anywhere() (resource, minute int) { return 1 + rand.IntN(resources), rand.IntN(slots) }
+func randomSlot() (resource, minute int) { return 1 + rand.IntN(resources), rand.IntN(slots) }
 
-// way is one of the ways in which a Go program reaches Postgres.
+// way is a way to connect to Postgres.
 type way struct {
 	name     string
 	socket   bool
@@ -79,8 +78,7 @@ var ways = []way{
 	{"Go, unix socket", true, false},
 }
 
-// overWays adds a contender for each way, and warms it up: the resources are in memory,
-// the connections open.
+// overWays adds a contender for each way, with cached resources and open connections.
 func (b *bench) overWays(ctx context.Context, t *track, contenders []contender,
 	do func(ctx context.Context, s *booking.Store) error) ([]contender, func(), error) {
 	var open []*sql.DB
@@ -111,7 +109,7 @@ func (b *bench) overWays(ctx context.Context, t *track, contenders []contender,
 	return contenders, shut, nil
 }
 
-// captured runs f against the track through a tap, and returns what it sent.
+// captured runs f through a tap and returns the statements.
 func (b *bench) captured(ctx context.Context, t *track, f func(*booking.Store) error) ([]statement, error) {
 	tap, url, err := newTap(b.server.url(t.name, false))
 	if err != nil {
@@ -135,7 +133,7 @@ func (b *bench) captured(ctx context.Context, t *track, f func(*booking.Store) e
 	return tap.take(), err
 }
 
-// holds: every client takes free slots of many resources.
+// holds: each client holds free slots of many resources.
 func (b *bench) holds(ctx context.Context) error {
 	t, err := b.track(ctx, "holds")
 	if err != nil {
@@ -154,9 +152,9 @@ func (b *bench) holds(ctx context.Context) error {
 	contenders := []contender{{"pgbench, prepared, unix socket",
 		func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }}}
 	contenders, shut, err := b.overWays(ctx, t, contenders, func(ctx context.Context, s *booking.Store) error {
-		_, err := s.Hold(ctx, t.request(anywhere()))
+		_, err := s.Hold(ctx, t.request(randomSlot()))
 		if errors.Is(err, booking.ErrSlotTaken) {
-			// Chance has drawn a slot a second time, for pgbench too.
+			// A slot was drawn a second time, which happens to pgbench too.
 			return nil
 		}
 		return err
@@ -168,7 +166,7 @@ func (b *bench) holds(ctx context.Context) error {
 	return b.race(ctx, "holds on 100 resources, 32 clients", contenders)
 }
 
-// refusals: every client wants the one slot that is gone.
+// refusals: each client requests the same sold slot.
 func (b *bench) refusals(ctx context.Context) error {
 	t, err := b.track(ctx, "refusals")
 	if err != nil {

@@ -12,23 +12,24 @@ import (
 	"github.com/booking-platform/booking-platform/internal/hostprocess"
 )
 
-// httpHolds: holds through the host. What is free of charge is confirmed at once, so that
-// each is four statements.
+// httpHolds: holds through the host. Free bookings are confirmed at once, so each takes
+// four statements.
 func (b *bench) httpHolds(ctx context.Context) error {
 	return b.overHTTP(ctx, "httpholds", "holds through HTTP, free of charge and so confirmed, 32 clients", false)
 }
 
-// httpRefusals: every client wants the one slot that is gone.
+// httpRefusals: each client requests the same sold slot.
 func (b *bench) httpRefusals(ctx context.Context) error {
 	return b.overHTTP(ctx, "httprefusals", "refusals through HTTP of one slot, 32 clients", true)
 }
 
-func (t *track) wish(resource, minute int) string {
-	return fmt.Sprintf(`{"resource":"r%d","start":%q,"party":1,"firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`,
+func (t *track) holdBody(resource, minute int) string {
+	return fmt.Sprintf(`{"resource":"r%d","start":%q,"party":1,`+
+		`"firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`,
 		resource, t.start.Add(time.Duration(minute)*time.Minute).Format(time.RFC3339))
 }
 
-func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (err error) {
+func (b *bench) overHTTP(ctx context.Context, name, title string, sameSlot bool) (err error) {
 	t, err := b.track(ctx, name)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (e
 	if err != nil {
 		return err
 	}
-	text, err := b.capturedHTTP(ctx, t, program, fight)
+	text, err := b.capturedHTTP(ctx, t, program, sameSlot)
 	if err != nil {
 		return err
 	}
@@ -50,8 +51,7 @@ func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (e
 		{"pgbench, prepared, unix socket",
 			func(ctx context.Context) (float64, error) { return b.pgbench(ctx, t.name, text) }},
 		{"the host, HTTP, and TCP to Postgres", func(ctx context.Context) (float64, error) {
-			// Anew in each round: the host ends a connection that sends nothing
-			// meanwhile.
+			// Reconnect in each round, as the host closes idle connections.
 			all := make([]*client, clients)
 			for n := range all {
 				if all[n], err = dial(h.Address); err != nil {
@@ -61,11 +61,11 @@ func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (e
 			}
 			return b.crowd(ctx, t.name, func(_ context.Context, n int) error {
 				resource, minute := 1, 0
-				if !fight {
-					resource, minute = anywhere()
+				if !sameSlot {
+					resource, minute = randomSlot()
 				}
-				status, answer, err := all[n].post("/api/bookings", t.wish(resource, minute))
-				if err == nil && status != http.StatusConflict && (fight || status != http.StatusCreated) {
+				status, answer, err := all[n].post("/api/bookings", t.holdBody(resource, minute))
+				if err == nil && status != http.StatusConflict && (sameSlot || status != http.StatusCreated) {
 					err = fmt.Errorf("status %d: %.200s", status, answer)
 				}
 				return err
@@ -74,9 +74,9 @@ func (b *bench) overHTTP(ctx context.Context, name, title string, fight bool) (e
 	})
 }
 
-// capturedHTTP is the script of what the host sends to Postgres for one request, once its
-// rules are in memory.
-func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, fight bool) (text string, err error) {
+// capturedHTTP returns the script of the host's statements for one request, with cached
+// rules.
+func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, sameSlot bool) (text string, err error) {
 	tap, url, err := newTap(b.server.url(t.name, false))
 	if err != nil {
 		return "", err
@@ -94,14 +94,14 @@ func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, figh
 	defer func() { _ = c.Close() }()
 	want := http.StatusCreated
 	minutes := []int{0, 1}
-	if fight {
+	if sameSlot {
 		minutes = []int{0, 0}
 	}
 	var held struct{ ID string }
 	for n, minute := range minutes {
 		tap.take()
-		status, answer, err := c.post("/api/bookings", t.wish(1, minute))
-		if err == nil && n == 1 && fight {
+		status, answer, err := c.post("/api/bookings", t.holdBody(1, minute))
+		if err == nil && n == 1 && sameSlot {
 			want = http.StatusConflict
 		}
 		if err != nil || status != want {
@@ -111,7 +111,7 @@ func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, figh
 			return "", err
 		}
 	}
-	// What the host does beside requests is not theirs.
+	// Leave out the statements of background work.
 	var sent []statement
 	for _, s := range tap.take() {
 		if !strings.Contains(s.query, "hold_deadlines d") && !strings.Contains(s.query, "booking_platform.sessions") &&
@@ -120,9 +120,9 @@ func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, figh
 		}
 	}
 	id := held.ID
-	if fight {
+	if sameSlot {
 		id = ""
 	}
-	// The distances are told from the slot that was asked for.
-	return script(sent, t.values(id, "ada@example.com"), t.start.Add(time.Duration(minutes[1])*time.Minute), fight), nil
+	// Times are relative to the requested slot.
+	return script(sent, t.values(id, "ada@example.com"), t.start.Add(time.Duration(minutes[1])*time.Minute), sameSlot), nil
 }

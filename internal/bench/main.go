@@ -1,18 +1,15 @@
-// Command bench measures the booking engine against what Postgres itself can do, in
-// ratios within one run: pgbench sends the same statements, prepared, from as many
-// clients, to the same server. `make bench` runs it; docs/BENCHMARKS.md says what came
-// out, and on what machine.
+// Command bench measures the booking engine relative to pgbench, which sends the same
+// prepared statements from as many clients to the same server. Only ratios within one run
+// are meaningful. `make bench` runs it; docs/BENCHMARKS.md has results.
 //
-// It runs a Postgres of its own that syncs to disk, in a folder that it removes. It is
-// told by the environment:
+// It starts a Postgres with fsync in a temporary folder. Environment variables:
 //
-//	BENCH_SECONDS   how long each contender runs in each round (default 4)
-//	BENCH_ROUNDS    how many rounds there are; ratios are the median of theirs (default 3)
-//	BENCH_ONLY      some of holds, refusals, httpholds, httprefusals, webhook, moves, size; comma separated
-//	                (default all)
-//	BENCH_EVENTS    how many bookings wait for their events in each run of webhook (default 120000)
-//	BENCH_ROWS      how many bookings the larger database of size has (default 10000000)
-//	BENCH_PROFILE   a folder for CPU profiles of the Go contenders (default none)
+// BENCH_SECONDS duration of a contender in each round (default 4) BENCH_ROUNDS rounds;
+// ratios are medians (default 3) BENCH_ONLY comma-separated: holds, refusals, httpholds,
+// httprefusals, webhook, moves, size (default all) BENCH_EVENTS bookings that await an
+// event in each run of webhook (default 120000) BENCH_ROWS bookings in the larger
+// database of size (default 10000000) BENCH_PROFILE folder for CPU profiles of the Go
+// contenders (default none)
 package main
 
 import (
@@ -30,10 +27,9 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// clients is how many there are at once, for every contender.
+// clients is the number of concurrent clients of each contender.
 const clients = 32
 
-// bench is one run.
 type bench struct {
 	server   *server
 	dir      string
@@ -43,7 +39,7 @@ type bench struct {
 }
 
 func main() {
-	// The server's guard is this program too.
+	// Embedded Postgres starts this program again as its guard.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
 	stop()
@@ -84,7 +80,8 @@ func run(ctx context.Context) (err error) {
 			continue
 		}
 		if part.pgbench && findPgbench(b.server.Programs()) == "" {
-			fmt.Printf("%s is left out: there is no pgbench, which packages of Postgres have (Debian: apt-get install postgresql)\n\n", part.name)
+			fmt.Printf("%s skipped: pgbench not found; Postgres packages include it (Debian: apt-get install postgresql)\n\n",
+				part.name)
 			continue
 		}
 		began := time.Now()
@@ -103,7 +100,7 @@ func number(name string, otherwise int) int {
 	return otherwise
 }
 
-// server is a Postgres that is reached over TCP and over a socket.
+// server is a Postgres with TCP and a Unix socket.
 type server struct {
 	*embedded.Server
 	sockets string

@@ -8,22 +8,22 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// movePlaces is how many starts there are for the bookings that are moved, one for each
-// client: they last two minutes and begin at any minute, so that each place is in the way
-// of three.
+// movePlaces is the number of starts for the moved bookings, one booking per client. They
+// last two minutes and begin at any minute, so each start overlaps three.
 const movePlaces = 3 * clients
 
-// What one would write first: the constraint sees to it that nothing overlaps.
+// The simplest statement: the constraint prevents overlaps.
 const bareMove = `
 UPDATE booking_platform.bookings b
 SET during = tstzrange($2::timestamptz, $3::timestamptz, '[)'),
     blocked = tstzrange($2::timestamptz, $3::timestamptz, '[)')
 WHERE b.id = $1::uuid`
 
-// moves: every client moves its booking about on one resource. What counts is a booking
-// that was moved: neither a refusal nor a deadlock does.
+// moves: each client moves its booking on one resource. Only successful moves count, not
+// refusals or deadlocks.
 func (b *bench) moves(ctx context.Context) error {
 	t, err := b.track(ctx, "moves")
 	if err != nil {
@@ -77,7 +77,7 @@ func (b *bench) moves(ctx context.Context) error {
 			return b.answers(ctx, "moves bare", func(ctx context.Context, client int) (bool, error) {
 				start := place(rand.IntN(movePlaces))
 				_, err := db.ExecContext(ctx, bareMove, ids[client], start, start.Add(2*time.Minute))
-				switch sqlState(err) {
+				switch pg.SQLState(err) {
 				case "23P01", "40P01":
 					return false, nil
 				}
@@ -88,13 +88,4 @@ func (b *bench) moves(ctx context.Context) error {
 		{"Reschedule", move(plain)},
 	}
 	return b.race(ctx, fmt.Sprintf("moves on one resource, %d clients", clients), contenders)
-}
-
-// sqlState is how the database named an error; empty for none and for others.
-func sqlState(err error) string {
-	var named interface{ SQLState() string }
-	if errors.As(err, &named) {
-		return named.SQLState()
-	}
-	return ""
 }

@@ -12,23 +12,22 @@ import (
 	"time"
 )
 
-// The resources of a race have ids that pgbench can put together from a number, and so
-// have its bookings.
+// Resources and bookings have ids that pgbench can compose from a number.
 const (
 	resources = 100
 	uuids     = "00000000-0000-7000-8000-"
-	// first is when the first slots begin, in a resource whose slots last a minute.
+	// slots is the number of one-minute slots of a resource.
 	slots = 4_000_000
 )
 
 var parameter = regexp.MustCompile(`\$(\d+)\b`)
 
-// script writes for pgbench what a client has sent, for another resource, slot, id and
-// customer each time. values maps a literal that was sent to what stands for it; times
-// are told by their distance from start.
-func script(statements []statement, values map[string]string, start time.Time, fight bool) string {
+// script returns a pgbench script of captured statements, with another resource, slot, id
+// and customer in each transaction. values maps captured literals to expressions; times
+// become offsets from start.
+func script(statements []statement, values map[string]string, start time.Time, sameSlot bool) string {
 	var out strings.Builder
-	if fight {
+	if sameSlot {
 		out.WriteString("\\set r 1\n\\set n 0\n")
 	} else {
 		fmt.Fprintf(&out, "\\set r random(1, %d)\n\\set n random(1, %d)\n", resources, slots)
@@ -49,7 +48,7 @@ func script(statements []statement, values map[string]string, start time.Time, f
 			}
 			return literal
 		})
-		// One line each, without the semicolon that would end it sooner.
+		// pgbench reads a statement up to the semicolon.
 		out.WriteString(strings.Join(strings.Fields(query), " ") + ";\n")
 	}
 	return out.String()
@@ -66,20 +65,19 @@ func instant(literal string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// uuidOf is how a script writes the id with a number.
+// uuidOf returns the SQL of an id composed from a variable.
 func uuidOf(variable string) string {
 	return "('" + uuids + "' || lpad(" + variable + "::text, 12, '0'))"
 }
 
 var progress = regexp.MustCompile(`progress: [0-9.]+ s, ([0-9.]+) tps`)
 
-// warming is how many seconds pgbench runs before it counts: its connections are new each
-// time, and load the catalog and plan the statements first, which those of the Go API
-// have behind them.
+// warming is how many seconds pgbench runs before counting: its new connections have to
+// load the catalog and plan the statements, which the Go contenders did before.
 const warming = 2
 
-// findPgbench looks beside the server's programs, on the PATH, and where packages put it;
-// "" when it is nowhere. The programs that are fetched come without it.
+// findPgbench searches next to the server's programs, in PATH and in the folders of
+// packages, and returns "" if there is none. Downloaded programs do not include it.
 func findPgbench(beside string) string {
 	found := []string{filepath.Join(beside, "pgbench"), "pgbench"}
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/pgbench", "/usr/pgsql-*/bin/pgbench",
@@ -95,21 +93,19 @@ func findPgbench(beside string) string {
 	return ""
 }
 
-// pgbench runs a script, prepared, and returns how many times a second it was done.
+// pgbench runs a script with prepared statements and returns the rate per second.
 func (b *bench) pgbench(ctx context.Context, database, script string) (float64, error) {
 	return b.pgbenchAs(ctx, database, script, clients)
 }
 
-// pgbenchAs is pgbench with so many clients. Each of them counts in a variable n of its
-// own.
+// pgbenchAs is pgbench with another number of clients. Each has its own variable n.
 func (b *bench) pgbenchAs(ctx context.Context, database, script string, clients int) (float64, error) {
 	path := filepath.Join(b.server.sockets, "script.sql")
 	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
 		return 0, err
 	}
 	var matches [][][]byte
-	// A machine that is very busy takes as long as that to open the connections: then
-	// once more.
+	// Opening the connections may take as long on a busy machine, so retry.
 	for try := 0; len(matches) <= warming; try++ {
 		cmd := exec.CommandContext(ctx, findPgbench(b.server.Programs()), "--no-vacuum", "--protocol=prepared",
 			"--client="+strconv.Itoa(clients), "--jobs=2", "--define=n=0",
@@ -120,7 +116,7 @@ func (b *bench) pgbenchAs(ctx context.Context, database, script string, clients 
 			return 0, fmt.Errorf("pgbench: %w\n%s", err, tail(out))
 		}
 		if matches = progress.FindAllSubmatch(out, -1); len(matches) <= warming && try == 3 {
-			return 0, fmt.Errorf("pgbench says\n%s", tail(out))
+			return 0, fmt.Errorf("pgbench: unexpected output\n%s", tail(out))
 		}
 	}
 	sum := 0.0

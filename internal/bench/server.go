@@ -15,7 +15,7 @@ import (
 
 func startServer(ctx context.Context, dir string) (*server, error) {
 	s := &server{sockets: filepath.Join(dir, "sockets")}
-	// Whoever Postgres runs as puts its socket there; the password keeps others out.
+	// The account that runs Postgres creates its socket there; access needs the password.
 	if err := os.Mkdir(s.sockets, 0o777); err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func startServer(ctx context.Context, dir string) (*server, error) {
 	return s, err
 }
 
-// url is where a database is: over a socket or TCP, for the role booking.
+// url returns the URL of a database over the socket or TCP, for the role booking.
 func (s *server) url(database string, socket bool) string {
 	u, _ := url.Parse(s.URL())
 	u.Path = "/" + database
@@ -49,7 +49,7 @@ func (s *server) url(database string, socket bool) string {
 	return u.String()
 }
 
-// admin opens a database as the cluster's owner, who has the same password.
+// admin connects as the cluster's owner, who has the same password.
 func (s *server) admin(database string) (*sql.DB, error) {
 	u, _ := url.Parse(s.url(database, false))
 	password, _ := u.User.Password()
@@ -57,7 +57,7 @@ func (s *server) admin(database string) (*sql.DB, error) {
 	return sql.Open("postgres", u.String())
 }
 
-// create makes a database with every migration.
+// create makes a database with all migrations.
 func (s *server) create(ctx context.Context, name string) error {
 	admin, err := s.admin("postgres")
 	if err != nil {
@@ -76,7 +76,6 @@ func (s *server) create(ctx context.Context, name string) error {
 	return err
 }
 
-// drop ends a database, and gives its disk space back.
 func (s *server) drop(ctx context.Context, name string) error {
 	admin, err := s.admin("postgres")
 	if err != nil {
@@ -87,7 +86,7 @@ func (s *server) drop(ctx context.Context, name string) error {
 	return err
 }
 
-// open makes a pool that has a connection for every client.
+// open returns a pool with a connection per client.
 func (s *server) open(database string, socket bool) (*sql.DB, error) {
 	db, err := sql.Open("postgres", s.url(database, socket))
 	if err == nil {

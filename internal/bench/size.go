@@ -13,26 +13,24 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// How often an operation is done in each round at each size; what counts is the median of
-// how long it took.
+// Calls of an operation in each round and at each size, of which the median counts.
 const calls = 200
 
-// sized is an operation that is timed at two sizes.
+// sized is an operation that is measured at two sizes.
 type sized struct {
 	name, goal string
 	prepared   bool
 	do         func(ctx context.Context, f *filled, s *booking.Store, call int) error
 }
 
-// size: what one caller waits for, at a hundred thousand bookings and at ten million.
+// size: latency of one caller at a hundred thousand and at ten million bookings.
 func (b *bench) size(ctx context.Context) error {
 	rows := number("BENCH_ROWS", 10_000_000)
 	var at []*filled
 	defer func() {
 		for _, f := range at {
 			_ = f.Close()
-			// They are large; and whoever interrupts this waits for the folder to be
-			// removed anyway.
+			// Large databases are dropped even after an interrupt.
 			_ = b.server.drop(context.WithoutCancel(ctx), f.name)
 		}
 	}()
@@ -67,7 +65,7 @@ func (b *bench) size(ctx context.Context) error {
 				return err
 			}},
 		{"a hold, prepared", "", true, func(ctx context.Context, f *filled, s *booking.Store, _ int) error {
-			// At night everything is free, but for the holds of the rounds before.
+			// At night everything is free except for holds of earlier rounds.
 			_, err := s.Hold(ctx, booking.HoldRequest{
 				Resource: f.some("l", rand.Int()),
 				Start:    f.midnight.AddDate(0, 0, 1+rand.IntN(40)).Add(time.Duration(rand.IntN(7)) * time.Hour),
@@ -87,8 +85,8 @@ func (b *bench) size(ctx context.Context) error {
 	return b.compare(ctx, at[0], at[1], operations)
 }
 
-// some is the slug of one of the resources, of as many at either size: few enough for
-// their rules to stay in memory.
+// some returns the slug of a resource. The number of resources is the same at both sizes,
+// and small enough for the cache.
 func (f *filled) some(kind string, call int) string {
 	most := 26
 	if kind == "l" {
@@ -102,8 +100,7 @@ func (f *filled) some(kind string, call int) string {
 	return fmt.Sprintf("%s%d", kind, 1+call%some*(all/some))
 }
 
-// cpu is how long the server has worked for the connection, in ms; 0 where the system
-// does not tell.
+// cpu is the CPU time of the connection's server process in ms; 0 where unknown.
 func (f *filled) cpu() float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", f.backend))
 	first, _, _ := strings.Cut(string(text), " ")
@@ -111,15 +108,15 @@ func (f *filled) cpu() float64 {
 	return nanoseconds / 1e6
 }
 
-// timed is what the calls of a round took at one size, in ms.
+// timed has the times of a round at one size, in ms.
 type timed struct{ wall, cpu []float64 }
 
-// compare times every operation at both sizes, call by call in turns, and prints what
-// each took, and how much longer the larger was in the same round: by the caller's clock,
-// and by what the server worked for it, which other work on the machine does not
-// lengthen.
+// compare calls every operation at both sizes in turn, and prints the times and the ratio
+// within each round, by the caller's clock and by the server's CPU time, which does not
+// depend on the machine's load.
 func (b *bench) compare(ctx context.Context, small, large *filled, operations []sized) error {
-	fmt.Printf("\n| one caller | ms at %d | ms at %d | ratio | lowest and highest | server's CPU, ms | ratio | goal |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n", small.bookings, large.bookings)
+	fmt.Printf("\n| one caller | ms at %d | ms at %d | ratio | lowest and highest | server's CPU, ms | ratio | goal |\n"+
+		"| --- | --- | --- | --- | --- | --- | --- | --- |\n", small.bookings, large.bookings)
 	at := []*filled{small, large}
 	for _, o := range operations {
 		var took [2]timed
@@ -131,7 +128,7 @@ func (b *bench) compare(ctx context.Context, small, large *filled, operations []
 				return err
 			}
 		}
-		// The round before the first is for warming up: rules, plans, pages.
+		// The first round warms up rules, plans and pages, and does not count.
 		for round := range b.rounds + 1 {
 			var times [2][]float64
 			before := [2]float64{small.cpu(), large.cpu()}

@@ -11,15 +11,14 @@ import (
 	"sync"
 )
 
-// statement is what a client sent: its text, and the values of its parameters as SQL
-// literals.
+// statement is the text and the parameters, as SQL literals, that a client sent.
 type statement struct {
 	query string
 	args  []string
 }
 
-// tap stands between a client and the server and notes the statements that pass, so that
-// pgbench can send the same.
+// tap is a proxy that records the statements of a client, so that pgbench can send the
+// same.
 type tap struct {
 	listener net.Listener
 	server   string
@@ -28,7 +27,7 @@ type tap struct {
 	noted []statement
 }
 
-// newTap returns a tap and the URL by which it is gone through.
+// newTap returns a tap and its URL.
 func newTap(databaseURL string) (*tap, string, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -54,7 +53,7 @@ func newTap(databaseURL string) (*tap, string, error) {
 
 func (t *tap) close() { _ = t.listener.Close() }
 
-// take returns what was noted, and forgets it.
+// take returns the recorded statements and forgets them.
 func (t *tap) take() []statement {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,7 +73,7 @@ func (t *tap) pass(client net.Conn) {
 		_ = client.Close()
 	}()
 	defer func() { _ = server.Close() }()
-	// The first message has no type.
+	// The first message of a connection has no type byte.
 	first := true
 	named := map[string]string{}
 	for {
@@ -99,7 +98,7 @@ func (t *tap) pass(client net.Conn) {
 	}
 }
 
-// note reads the messages Query, Parse and Bind.
+// note parses Query, Parse and Bind messages.
 func (t *tap) note(kind byte, body []byte, named map[string]string) {
 	text := func() string {
 		s, rest, _ := strings.Cut(string(body), "\x00")
@@ -134,7 +133,7 @@ func (t *tap) note(kind byte, body []byte, named map[string]string) {
 				s.args = append(s.args, "NULL")
 				continue
 			case len(formats) > i && formats[i] == 1 || len(formats) == 1 && formats[0] == 1:
-				// Bytes alone are sent like this.
+				// Only bytea is sent in binary.
 				s.args = append(s.args, `'\x`+hex.EncodeToString(body[:size])+`'`)
 			default:
 				s.args = append(s.args, "'"+strings.ReplaceAll(string(body[:size]), "'", "''")+"'")
@@ -149,5 +148,4 @@ func (t *tap) note(kind byte, body []byte, named map[string]string) {
 	t.noted = append(t.noted, s)
 }
 
-// String is for a person.
 func (s statement) String() string { return fmt.Sprintf("%.60q %d parameters", s.query, len(s.args)) }

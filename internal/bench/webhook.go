@@ -17,15 +17,15 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// A checkout.session.completed as Stripe sends it. The numbers of twelve noughts in it are the event's own.
+// A checkout.session.completed as Stripe sends it. Each run of twelve zeros is replaced by
+// the event's number.
 //
 //go:embed event.json
 var eventTemplate []byte
 
 const hookSecret = "whsec_bench_0123456789abcdef"
 
-// webhook: signed events through the host, each for a booking of its own that waits for
-// its payment.
+// webhook: signed events through the host, each for an unpaid booking.
 func (b *bench) webhook(ctx context.Context) error {
 	events := number("BENCH_EVENTS", eventsWaiting)
 	if err := b.waiting(ctx, "webhook", events); err != nil {
@@ -70,7 +70,8 @@ func (b *bench) webhook(ctx context.Context) error {
 			}
 			return median(values)
 		}
-		fmt.Printf("the host at %d connections: %.2f of the two rows; p50 %.1f ms, p99 %.1f ms; memory %.0f MB, at most %.0f MB\n\n", connections,
+		fmt.Printf("the host at %d connections: %.2f of two rows; p50 %.1f ms, p99 %.1f ms; memory %.0f MB, peak %.0f MB\n\n",
+			connections,
 			of(func(d delivered) float64 { return d.toTwo }), of(func(d delivered) float64 { return d.p50 }),
 			of(func(d delivered) float64 { return d.p99 }),
 			of(func(d delivered) float64 { return d.memory }), of(func(d delivered) float64 { return d.peak }))
@@ -78,14 +79,14 @@ func (b *bench) webhook(ctx context.Context) error {
 	return nil
 }
 
-// delivered is what a run of the host came to: events a second, how much that is of the
-// statement of two rows, ms, and MB.
+// delivered is the result of the host: events a second, their ratio to the statement of
+// two rows, latency in ms, memory in MB.
 type delivered struct {
 	rate, toTwo, p50, p99, memory, peak float64
 }
 
-// deliver starts the host on a database and sends it events over so many connections.
-// What it does in the first seconds is not counted, as for pgbench.
+// deliver starts the host and sends events over so many connections. The first seconds do
+// not count, as for pgbench.
 func (b *bench) deliver(ctx context.Context, program, database string, connections, per int) (d delivered, err error) {
 	h, err := b.startHost(ctx, program, b.server.url(database, false), "STRIPE_WEBHOOK_SECRET="+hookSecret)
 	if err != nil {
@@ -116,7 +117,7 @@ func (b *bench) deliver(ctx context.Context, program, database string, connectio
 	}
 	slices.Sort(took)
 	if len(took) == 0 {
-		return d, errors.New("the host answered nothing in time")
+		return d, errors.New("no answer in time")
 	}
 	ms := func(share float64) float64 {
 		return float64(took[int(share*float64(len(took)-1))].Microseconds()) / 1000
@@ -126,8 +127,8 @@ func (b *bench) deliver(ctx context.Context, program, database string, connectio
 	return d, nil
 }
 
-// deliverTo sends events, the next one when the last was answered, and returns how long
-// those took that were answered between two times.
+// deliverTo sends events one after the other, and returns the latency of those answered
+// between counted and end.
 func deliverTo(ctx context.Context, address string, first, per int, counted, end time.Time) ([]time.Duration, error) {
 	c, err := dial(address)
 	if err != nil {
@@ -154,5 +155,5 @@ func deliverTo(ctx context.Context, address string, first, per int, counted, end
 			return took, nil
 		}
 	}
-	return nil, errors.New("there were too few bookings (BENCH_EVENTS)")
+	return nil, errors.New("too few bookings: increase BENCH_EVENTS")
 }

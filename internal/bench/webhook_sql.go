@@ -6,16 +6,14 @@ import (
 	"fmt"
 )
 
-// How many bookings wait for their events in each run, and whose ids pgbench and the
-// events put together from a number. A run that has used them up fails, and takes more by
-// BENCH_EVENTS.
+// Bookings that await events in each run, with ids that are composed from a number. A run
+// that has used all of them fails and needs a larger BENCH_EVENTS.
 const (
 	eventsWaiting = 120_000
 	paymentUUIDs  = "00000000-0000-7001-8000-"
 )
 
-// Pending bookings, each with an open payment whose Checkout Session is known: as
-// Checkout leaves them.
+// Pending bookings with an open Checkout Session.
 var addWaiting = []string{`
 INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status, hold_expires_at,
     first_name, last_name, email, amount_minor, currency)
@@ -39,14 +37,13 @@ SELECT ('` + paymentUUIDs + `' || lpad(n::text, 12, '0'))::uuid, ('` + uuids + `
 FROM generate_series(0, $1::integer - 1) AS n`,
 }
 
-// About as long as those that are stored.
-const sessionParameters = `{"expires_at":1795086100,"line_items":[{"name":"Room","description":"1 person, 2026-11-25 10:00",` +
-	`"amount":2500,"currency":"eur","quantity":1}],` +
+// As long as real ones.
+const sessionParameters = `{"expires_at":1795086100,"line_items":[{"name":"Court",` +
+	`"description":"1 person, 2026-11-25 10:00","amount":2500,"currency":"eur","quantity":1}],` +
 	`"success_url":"https://booking.example/success?session_id={CHECKOUT_SESSION_ID}",` +
 	`"cancel_url":"https://booking.example/cancel","customer_email":"ada@example.com"}`
 
-// What pgbench does for an event: the rows that the host changes, in one statement, as
-// the host would leave them; and only two of them.
+// The rows that the host changes for an event, in one statement, and only two of them.
 const (
 	sameRows = claimedRow + `, paid AS (
     UPDATE booking_platform.payments p SET completed = true, captured_minor = 2500, captured_currency = 'eur',
@@ -77,7 +74,7 @@ WITH told AS (SELECT lpad(:id::text, 12, '0') AS n), claimed AS (
 )`
 )
 
-// waiting makes the database that each run begins with a copy of.
+// waiting makes the database that each run copies.
 func (b *bench) waiting(ctx context.Context, name string, events int) error {
 	if _, err := b.track(ctx, name); err != nil {
 		return err
@@ -97,8 +94,7 @@ func (b *bench) waiting(ctx context.Context, name string, events int) error {
 	return err
 }
 
-// copied makes a copy of a database, runs f on it, and drops it. No run inherits what
-// another one has left.
+// copied runs f on a copy of a database, so that runs do not depend on each other.
 func (b *bench) copied(ctx context.Context, of string, f func(name string) (float64, error)) (float64, error) {
 	admin, err := b.server.admin("postgres")
 	if err != nil {
@@ -117,7 +113,7 @@ func (b *bench) copied(ctx context.Context, of string, f func(name string) (floa
 	return rate, b.settled(ctx, name)
 }
 
-// settled checks a run: each event that was taken has confirmed its booking.
+// settled checks that each processed event has confirmed its booking.
 func (b *bench) settled(ctx context.Context, name string) error {
 	db, err := sql.Open("postgres", b.server.url(name, false))
 	if err != nil {
@@ -132,7 +128,7 @@ func (b *bench) settled(ctx context.Context, name string) error {
 		return err
 	}
 	if events == 0 || events != confirmed {
-		return fmt.Errorf("%d events and %d bookings confirmed: there were too few of them (BENCH_EVENTS)", events,
+		return fmt.Errorf("%d events and %d confirmed bookings: increase BENCH_EVENTS if they ran out", events,
 			confirmed)
 	}
 	return nil

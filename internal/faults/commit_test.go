@@ -15,8 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// COMMIT sent, answer lost: the database link is cut after the bytes left. 500;
-// redelivery 200, one effect.
+// The connection breaks after COMMIT was sent: answer 500, then the redelivery gets 200,
+// with one effect.
 func TestCommit_AnswerLost(t *testing.T) {
 	t.Parallel()
 	l := &link{}
@@ -37,8 +37,8 @@ func TestCommit_AnswerLost(t *testing.T) {
 	w.holds()
 }
 
-// A failed attempt is recorded late: A claims and rolls back; B claims and commits; then
-// A's failure record. B's processed stands; the next delivery is a duplicate.
+// A claims and rolls back, B claims and commits, then A records its failure: B's row
+// stays processed, and the next delivery is a duplicate.
 func TestCommit_FailedAttemptRecordedLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -46,7 +46,7 @@ func TestCommit_FailedAttemptRecordedLate(t *testing.T) {
 	w.pay(c)
 	ev := w.event(c, completed)
 
-	// A is a host on which this event fails.
+	// Host A fails on this event.
 	l := &link{}
 	a, err := webhook.New(l.open(t, w.url), []string{webhookSecret}, webhook.Options{})
 	require.NoError(t, err)
@@ -86,8 +86,7 @@ func TestCommit_FailedAttemptRecordedLate(t *testing.T) {
 	w.holds()
 }
 
-// One statement fails: a trigger that raises for one id. R0 for that event, 200 for the
-// others.
+// A trigger raises for one id: 500 for that event, 200 for the others.
 func TestStatements_OneFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -23,7 +23,7 @@ func slot(nth int) time.Time {
 	return time.Now().UTC().Truncate(24 * time.Hour).Add(time.Duration(48+nth) * time.Hour)
 }
 
-// hold takes the nth hour of the day after tomorrow.
+// hold makes a hold of the nth hour of the day after tomorrow.
 func (w *world) hold(nth int) booking.Booking {
 	w.t.Helper()
 	b, err := w.hosts[nth%len(w.hosts)].bookings.Hold(w.t.Context(),
@@ -39,7 +39,7 @@ func (w *world) checkout(b booking.Booking) payments.Checkout {
 	return c
 }
 
-// begun is a booking whose customer is at Stripe's page.
+// begun makes a hold with a Checkout Session.
 func (w *world) begun(nth int) (booking.Booking, payments.Checkout) {
 	w.t.Helper()
 	b := w.hold(nth)
@@ -52,7 +52,7 @@ func (w *world) pay(c payments.Checkout) {
 	require.NoError(w.t, err)
 }
 
-// paid is a booking that was paid for, and its payment.
+// paid makes a paid booking.
 func (w *world) paid(nth int) (booking.Booking, payments.Payment) {
 	w.t.Helper()
 	b, c := w.begun(nth)
@@ -82,7 +82,6 @@ func (w *world) refunds(p payments.Payment) []payments.Refund {
 	return refunds
 }
 
-// endHold moves a hold's end into the past, on the database's clock.
 func (w *world) endHold(b booking.Booking) {
 	w.t.Helper()
 	w.exec(`WITH due AS (UPDATE booking_platform.hold_deadlines
@@ -91,7 +90,7 @@ func (w *world) endHold(b booking.Booking) {
 			WHERE id = $1::uuid`, b.ID)
 }
 
-// release lets a hold's time pass, and gives its slot back.
+// release lets a hold expire and releases it.
 func (w *world) release(b booking.Booking) {
 	w.t.Helper()
 	w.endHold(b)
@@ -100,7 +99,7 @@ func (w *world) release(b booking.Booking) {
 	require.Equal(w.t, booking.Expired, w.status(b))
 }
 
-// event is the only event of a type about a session.
+// event returns the only event of a type about a session.
 func (w *world) event(c payments.Checkout, eventType string) stripetest.Event {
 	w.t.Helper()
 	var found []stripetest.Event
@@ -113,7 +112,7 @@ func (w *world) event(c payments.Checkout, eventType string) stripetest.Event {
 	return found[0]
 }
 
-// answer is what a delivery got.
+// answer is the response to a delivery.
 type answer struct {
 	Status  int
 	Outcome webhook.Outcome `json:"outcome"`
@@ -124,8 +123,8 @@ func done(outcome webhook.Outcome) answer { return answer{Status: http.StatusOK,
 
 var failed = answer{Status: http.StatusInternalServerError, Error: "internal"}
 
-// deliver sends a payload to one of the hosts, signed now, as Stripe would. It may be
-// called by any goroutine.
+// deliver sends a payload with a current signature to one of the hosts. Safe for
+// concurrent use.
 func (w *world) deliver(to int, payload []byte) answer {
 	w.t.Helper()
 	return w.send(to, payload, stripetest.Sign(payload, webhookSecret, time.Now()))
@@ -149,7 +148,7 @@ func (w *world) send(to int, payload []byte, signature string) answer {
 	return a
 }
 
-// changed is an event with other fields.
+// changed returns the event with other fields.
 func (w *world) changed(payload []byte, fields map[string]any) []byte {
 	w.t.Helper()
 	var event map[string]any
@@ -162,7 +161,7 @@ func (w *world) changed(payload []byte, fields map[string]any) []byte {
 	return out
 }
 
-// outcome is what the ledger says of an event; empty when it has no row.
+// outcome returns the ledger's outcome of an event, or "".
 func (w *world) outcome(id string) webhook.Outcome {
 	w.t.Helper()
 	var outcome webhook.Outcome
@@ -173,8 +172,7 @@ func (w *world) outcome(id string) webhook.Outcome {
 	return outcome
 }
 
-// untouched requires what must be while a fault lasts: nothing of the payment has been
-// applied.
+// untouched checks that nothing of the payment has been applied.
 func (w *world) untouched(b booking.Booking) {
 	w.t.Helper()
 	require.Equal(w.t, booking.Pending, w.status(b))
@@ -182,7 +180,6 @@ func (w *world) untouched(b booking.Booking) {
 	require.Zero(w.t, w.confirmations(b))
 }
 
-// confirmations is how often a booking was confirmed.
 func (w *world) confirmations(b booking.Booking) int {
 	w.t.Helper()
 	var n int
@@ -192,7 +189,7 @@ func (w *world) confirmations(b booking.Booking) int {
 	return n
 }
 
-// once requires one effect: confirmed once, with the price captured.
+// once checks for one effect: confirmed once, with the price captured.
 func (w *world) once(b booking.Booking) {
 	w.t.Helper()
 	require.Equal(w.t, booking.Confirmed, w.status(b))

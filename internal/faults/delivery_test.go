@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Duplicate storm: one event 50 times over 3 hosts. One ledger row, one effect.
+// One event 50 times over 3 hosts: one ledger row, one effect.
 func TestDelivery_DuplicateStorm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -39,8 +39,8 @@ func TestDelivery_DuplicateStorm(t *testing.T) {
 	w.holds()
 }
 
-// Two events, one session: two ids for the same session and type; completed plus
-// async_payment_succeeded. One effect.
+// Two event ids for one session and type, and completed with async_payment_succeeded: one
+// effect.
 func TestDelivery_TwoEventsOneSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -71,8 +71,8 @@ func TestDelivery_TwoEventsOneSession(t *testing.T) {
 	w.holds()
 }
 
-// Late, old, replayed: 3 days later; older than the tolerance. 200 without effect; 400
-// without a row.
+// After 3 days, older than the tolerance, replayed: 200 without effect, or 400 without a
+// row.
 func TestDelivery_LateOldReplayed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -102,8 +102,8 @@ func TestDelivery_LateOldReplayed(t *testing.T) {
 	w.holds()
 }
 
-// Secret rotation: two signatures; old and new secret configured. 200 throughout; a
-// retired secret 400.
+// With two signatures, and with old and new secret configured: 200; a retired secret:
+// 400.
 func TestDelivery_SecretRotation(t *testing.T) {
 	t.Parallel()
 	const next = "whsec_next"
@@ -114,7 +114,7 @@ func TestDelivery_SecretRotation(t *testing.T) {
 		for i, secret := range secrets {
 			signed := stripetest.Sign(payload, secret, time.Now())
 			if i > 0 {
-				// The same time, and one more signature.
+				// With the same time, and one more signature.
 				signed = signed[len("t=1234567890"):]
 			}
 			header += signed
@@ -151,7 +151,7 @@ func TestDelivery_SecretRotation(t *testing.T) {
 	w.holds()
 }
 
-// Another API version: valid signature. Processed, counted apart.
+// A valid signature: processed, and counted separately.
 func TestDelivery_AnotherAPIVersion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})

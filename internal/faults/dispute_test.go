@@ -11,9 +11,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// M7, M8: two disputes of one payment, the first lost, the second won or closed with an
-// unknown status; the booking is cancelled somewhere between their events, and in
-// whatever order those come, the same goes back.
+// Two disputes of one payment: the first lost, the second won or closed with an unknown
+// status. The booking is cancelled between their events, and the same amount is refunded
+// in any order.
 func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true, pool: 8})
@@ -26,8 +26,7 @@ func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 				disputeOf(s, ids[0], 1500, false), endDispute(s, ids[0], second))
 		}, 5, "funds_", end}
 		resource := w.newResource(fmt.Sprint("disputes-", i), 1000)
-		// The payment comes first: without it there is nothing to cancel under the
-		// policy.
+		// The payment comes first: without it the policy has nothing to refund.
 		for _, order := range orders(4) {
 			for k := range order {
 				order[k]++
@@ -66,8 +65,8 @@ func one(s story, b booking.Booking, order []int) told {
 	return told{story: s, booking: b, order: order}
 }
 
-// M22: customers cancel while their money is on its way; what the policy keeps is kept,
-// in every order of the events, and of a dispute that follows too.
+// Customers cancel while their payment is processing. The policy's fee is kept in every
+// order of the events, also with a later dispute.
 func TestCancel_MoneyComesAfterwards(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true, pool: 8})
@@ -100,8 +99,7 @@ func TestCancel_MoneyComesAfterwards(t *testing.T) {
 	inParallel(len(all), func(i int) {
 		before := all[i]
 		after := before
-		// At most the beginning of a delayed payment is known when the booking is
-		// cancelled.
+		// At most the start of a delayed payment is known when the booking is cancelled.
 		at := 0
 		if before.events[before.order[0]].Type == "checkout.session.completed" && len(before.order) > 1 && i%2 == 0 {
 			at = 1

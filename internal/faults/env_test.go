@@ -27,20 +27,20 @@ const (
 	secretKey     = "sk_test_faults"
 	webhookSecret = "whsec_faults"
 	price         = 2500
-	// patience bounds what ought to happen at once, on a machine that is busy.
+	// patience limits waits for things that should happen at once.
 	patience = 60 * time.Second
 )
 
 var ada = booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"}
 
-// host is what one replica is made of.
+// host is one replica.
 type host struct {
 	bookings *booking.Store
 	payments *payments.Payments
 	receiver *webhook.Receiver
 }
 
-// world is several hosts, one Postgres, and one Stripe.
+// world has several hosts, one Postgres and one Stripe stand-in.
 type world struct {
 	t        *testing.T
 	url      string
@@ -52,10 +52,10 @@ type world struct {
 
 	turn    atomic.Int64
 	mu      sync.Mutex
-	sent    []string                      // events that the test has sent itself, and that were answered 200
+	sent    []string                      // events sent by the test and answered 200
 	made    map[string][]stripetest.Event // by session, where the test delivers
 	calls   map[string]int
-	telling sync.Mutex // stories are told one after the other
+	telling sync.Mutex // stories run at Stripe one after the other
 	fired   int
 	checked bool
 
@@ -66,9 +66,9 @@ type setup struct {
 	stripe  stripetest.Options
 	opts    payments.Options
 	webhook webhook.Options
-	secrets [][]string // of each host; nil is the one
+	secrets [][]string // of each host; nil is the default one
 	link    *link      // of the first host
-	lost    bool       // the stand-in delivers nothing by itself: the test does
+	lost    bool       // the stand-in does not deliver; the test does
 	pool    int        // connections of each host; 0 is 4
 }
 
@@ -141,7 +141,7 @@ func (w *world) newResource(slug string, capacity int) booking.Resource {
 	return r
 }
 
-// lose has an event delivered by nobody but the test.
+// lose records an event without delivering it.
 func (w *world) lose(e stripetest.Event) []time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,15 +149,14 @@ func (w *world) lose(e stripetest.Event) []time.Duration {
 	return nil
 }
 
-// eventsOf are the events of a session that nobody has delivered, in the order in which
-// they happened.
+// eventsOf returns the recorded events of a session, in order.
 func (w *world) eventsOf(c payments.Checkout) []stripetest.Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]stripetest.Event(nil), w.made[c.SessionID]...)
 }
 
-// count is Stripe's API, with a tally of what was asked and answered.
+// count is Stripe's API, counting calls and answers.
 func (w *world) count(rw http.ResponseWriter, r *http.Request) {
 	answer := &statusWriter{ResponseWriter: rw, status: http.StatusOK}
 	defer func() {
@@ -178,22 +177,22 @@ func (s *statusWriter) WriteHeader(status int) {
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// called is how often a call was answered with a status.
+// called returns how often a call was answered with a status.
 func (w *world) called(methodAndPath string, status int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.calls[methodAndPath+" "+http.StatusText(status)]
 }
 
-// seen notes that the fault was seen to fire n times.
+// seen records that the fault occurred n times.
 func (w *world) seen(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fired += n
 }
 
-// settle runs the steps of all hosts until none has anything left to do. Nobody waits for
-// a pause to end.
+// settle runs the steps of all hosts until nothing is left to do, without waiting for
+// retries to be due.
 func (w *world) settle() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*patience)
@@ -229,7 +228,7 @@ func (w *world) settle() {
 	require.NoError(w.t, w.stripe.WaitDelivered(ctx))
 }
 
-// truth is the stand-in's, and what the test has sent itself.
+// truth adds what the test has sent to that of the stand-in.
 func (w *world) truth() faults.Truth {
 	truth := faults.TruthOf(w.stripe)
 	w.mu.Lock()
@@ -241,8 +240,8 @@ func (w *world) truth() faults.Truth {
 	return truth
 }
 
-// holds ends a test: the steps do what is left, and then every invariant holds. The run
-// was not empty: money has moved, and the fault has fired.
+// holds ends a test: it runs the steps, checks every invariant, and that money has moved
+// and the fault has occurred.
 func (w *world) holds() {
 	w.t.Helper()
 	w.settle()

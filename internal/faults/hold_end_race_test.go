@@ -52,8 +52,7 @@ func TestRace_PaymentAtTheHoldsLastMoment(t *testing.T) {
 	w.holds()
 }
 
-// race lets a payment's event, the release of its hold and a second customer meet at one
-// slot; true when the second customer got it.
+// race reports whether the second customer got the slot.
 func (w *world) race(n int) bool {
 	b, c := w.begun(n)
 	w.pay(c)

@@ -7,29 +7,26 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Invariant is something that must be true after every fault. Number is the one by which
-// it is known: those about payments are 1 to 8.
+// Invariant must hold after every fault. Numbers 1 to 8 are about payments.
 type Invariant struct {
 	Number int
-	// Says is the invariant in words.
+	// Says describes it.
 	Says string
-	// query returns one line of text for each row that breaks it.
+	// query returns a line of text for each violation.
 	query string
 }
 
-// Violation is a row that breaks an invariant.
 type Violation struct {
 	Invariant Invariant
 	Row       string
 }
 
-// String names the invariant and the row.
+// String returns the invariant and the row.
 func (v Violation) String() string {
 	return fmt.Sprintf("invariant %d (%s): %s", v.Invariant.Number, v.Invariant.Says, v.Row)
 }
 
-// Every query begins with the truth, as tables. An applied payment is one that paid for
-// its booking.
+// Every query begins with the truth as tables. An applied payment paid for its booking.
 const truthSQL = `
 WITH truth AS (SELECT $1::jsonb AS t),
 charges AS (SELECT c.id, c.session, c.amount, c.currency, c.succeeded
@@ -60,8 +57,8 @@ held AS (SELECT d.id, d.payment_id, d.amount_minor, d.currency, d.closed, d.with
 	CASE WHEN d.closed THEN d.lost ELSE (d.claimed OR d.withdrawn) AND NOT d.reinstated END AS away
 		FROM booking_platform.disputes d)`
 
-// Invariants are all of them. The numbers 9 and 10 are none of the database's: nothing
-// stays pending, and the run was not empty.
+// Invariants has all of them. Numbers 9 and 10 are no queries: nothing stays pending, and
+// the run was not empty.
 var Invariants = []Invariant{
 	{1, "no two active bookings of one resource's unit overlap", overlapSQL},
 	{2, "one ledger row per receiver and event id; every event has its effect once for each receiver that has a handler for it", onceSQL},
@@ -73,8 +70,7 @@ var Invariants = []Invariant{
 	{8, "every event answered 200 is in the ledger", answeredSQL},
 }
 
-// Broken runs all invariants and returns what breaks them; none is how it should be. One
-// round trip each.
+// Broken runs all invariants and returns the violations. One round trip each.
 func Broken(ctx context.Context, db pg.Querier, truth Truth) ([]Violation, error) {
 	parameter, err := truth.parameter()
 	if err != nil {

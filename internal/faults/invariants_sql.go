@@ -1,6 +1,6 @@
 package faults
 
-// hostsSQL names the hosts' receiver: the one whose effects are asked of the database.
+// hostsSQL names the hosts' receiver, whose effects are in the database.
 const hostsSQL = `SELECT r.name FROM receivers r WHERE jsonb_typeof(r.effects) IS DISTINCT FROM 'array'`
 
 const overlapSQL = `
@@ -8,8 +8,8 @@ SELECT format('bookings %s and %s', a.id, b.id) FROM booking_platform.bookings a
 ON a.resource_id = b.resource_id AND a.id < b.id AND a.blocked && b.blocked AND a.units && b.units
     WHERE a.active AND b.active`
 
-// The effects of the hosts' receiver are asked by invariant 5; here, that no event which
-// it has a handler for was left ignored for want of one.
+// Invariant 5 has the effects of the hosts' receiver; here, none of the events that it
+// has a handler for was left ignored.
 const onceSQL = `
 SELECT format('event %s of %s has %s rows', e.stripe_event_id, e.receiver, count(*))
     FROM booking_platform.payment_events e
@@ -24,10 +24,10 @@ SELECT format('event %s is %s (%s) for %s, which has a handler for it', e.stripe
 FROM receivers r JOIN booking_platform.payment_events e ON e.receiver = r.name AND jsonb_exists(r.types, e.type)
 WHERE e.outcome = 'ignored' AND e.reason = 'no_handler'`
 
-// A booking that was cancelled as a hold keeps the fee of its policy when the money
-// comes. A cancelled booking has given back what its policy gave, or all that came; what
-// a lost dispute took counts as given back, and nothing goes back while one is open. Of
-// two payments of one booking only one can be its own.
+// A cancelled hold keeps the policy's fee when the money arrives. A cancelled booking has
+// refunded what the policy gives, or all that arrived; a lost dispute counts as refunded,
+// and nothing is refunded while one is open. Only one payment of a booking can be
+// applied.
 const decidedSQL = `,
 decided AS (
 	SELECT c.id, c.session, p.id AS payment, b.id AS booking, p.applied,
@@ -59,8 +59,8 @@ WHERE b.kind = 'booking' AND b.status IN ('confirmed', 'completed', 'no_show') A
 AND NOT EXISTS (SELECT FROM money p WHERE p.booking_id = b.id AND p.applied AND p.captured_minor = b.amount_minor
     AND p.came_in = b.currency)`
 
-// The history names the event, or "payments" where Stripe was asked; the payment has the
-// record of that. Of a delayed method, checkout.session.completed says only that it was
+// The actor in the history is the event, or "payments" where Stripe was queried, which is
+// recorded with the payment. For a delayed method, checkout.session.completed only sets
 // completed.
 const effectSQL = `,
 told AS (SELECT e.stripe_event_id AS id, e.stripe_session_id AS session FROM booking_platform.payment_events e
@@ -103,9 +103,9 @@ WHERE NOT coalesce(CASE
 		SELECT FROM booking_platform.refunds r WHERE r.payment_id = p.id AND r.stripe_refund_id = e.object_id)
 	ELSE p.id IS NOT NULL END, false)`
 
-// Kept is what applied payments have neither given back nor lost; what was not applied
-// keeps nothing. A payment that is parked stays as it came. Disputed is what open
-// disputes hold and lost ones took.
+// Kept is what applied payments have neither refunded nor lost; unapplied payments keep
+// nothing. A parked payment is not changed. Disputed is the amount of open and lost
+// disputes.
 const moneySQL = `,
 taken AS (SELECT h.payment_id, sum(h.amount_minor) AS amount FROM held h WHERE h.away GROUP BY h.payment_id),
 ours AS (SELECT p.came_in AS currency, sum(p.captured_minor) AS captured,

@@ -12,9 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Each invariant is shown to catch a planted mistake, and no other one reports it. $1 is
-// the booking that was paid for and refunded in part, and $2 the one whose payment came
-// too late.
+// Exactly the invariant in question reports each planted mistake. $1 is the booking that
+// was paid and partly refunded, $2 the one that was paid too late.
 func TestInvariants_PlantedMistakes(t *testing.T) {
 	t.Parallel()
 	w, paid, late := someOfEach(t)
@@ -118,10 +117,8 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 	}
 }
 
-// someOfEach is a world in which every end of a payment has been reached: a booking that
-// was paid for and refunded in part, one whose payment came too late and has gone back,
-// the one that has its slot, a payment that is parked, one that is disputed, and one of
-// which a dispute took a part and whose booking was cancelled.
+// someOfEach makes payments of every kind: partly refunded, too late and refunded, the
+// one that has that slot, parked, disputed, and cancelled after a partial dispute.
 func someOfEach(t *testing.T) (w *world, paid, late booking.Booking) {
 	t.Helper()
 	w = newWorld(t, setup{})

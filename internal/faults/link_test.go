@@ -14,21 +14,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// link is what a host's connections to Postgres go over. A test may look at what is about
-// to be sent, hold it up, and lose the answer to it.
+// link is the network between a host and Postgres. A test can inspect what is sent, delay
+// it, and lose the answer.
 type link struct {
 	mu    sync.Mutex
 	watch func(c *linked, sent []byte)
 }
 
-// linked is one connection.
 type linked struct {
 	net.Conn
 	link *link
-	// ledger tells that the transaction under way has touched the ledger. Only the writer
-	// uses it.
+	// ledger means that the current transaction has touched the ledger. Used by the
+	// writer only.
 	ledger bool
-	// lose lets the connection break in place of the next answer.
+	// lose breaks the connection in place of the next answer.
 	lose atomic.Bool
 }
 
@@ -50,7 +49,6 @@ func (l *link) DialTimeout(network, address string, limit time.Duration) (net.Co
 	return &linked{Conn: c, link: l}, nil
 }
 
-// open opens a database over the link.
 func (l *link) open(t *testing.T, url string) *sql.DB {
 	t.Helper()
 	connector, err := pq.NewConnector(url)
@@ -75,8 +73,7 @@ func (c *linked) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// Read waits for the answer before it loses it: Postgres has done by then what it was
-// told.
+// Read waits for the answer before it is lost, so Postgres has executed the statement.
 func (c *linked) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if err == nil && c.lose.Load() {

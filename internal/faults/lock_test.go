@@ -11,8 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Lock wait, deadlock, 40001: somebody holds FOR UPDATE; opposed order. Bounded; retried
-// a bounded number of times, or R0.
+// Another transaction holds FOR UPDATE, or locks in the opposite order: waits and retries
+// are bounded, or the answer is 500.
 func TestLocks_WaitDeadlockSerializationFailure(t *testing.T) {
 	t.Parallel()
 	t.Run("lock wait", lockWait)
@@ -20,7 +20,7 @@ func TestLocks_WaitDeadlockSerializationFailure(t *testing.T) {
 	t.Run("40001", serialization)
 }
 
-// transaction is somebody with psql.
+// transaction begins a transaction outside of the hosts.
 func (w *world) transaction() *sql.Tx {
 	w.t.Helper()
 	tx, err := w.db.BeginTx(w.t.Context(), nil)
@@ -40,7 +40,7 @@ const (
 	lockPayment = `SELECT id FROM booking_platform.payments WHERE id = $1::uuid FOR UPDATE`
 )
 
-// awaitWaiting waits until n connections to this test's database wait for a lock.
+// awaitWaiting waits until n connections to the test's database wait for a lock.
 func (w *world) awaitWaiting(n int) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {
@@ -68,15 +68,15 @@ func lockWait(t *testing.T) {
 	w.untouched(b)
 	require.NotEqual(t, webhook.Processed, w.outcome(ev.ID))
 	require.NoError(t, tx.Rollback())
-	// The attempt has gone from the server by now, or goes soon.
+	// The attempt has left the server, or will soon.
 	require.Eventually(t, func() bool { return w.deliver(1, ev.Payload) == done(webhook.Processed) }, patience,
 		10*time.Millisecond)
 	w.once(b)
 	w.holds()
 }
 
-// The event has the booking and wants the payment; somebody has the payment and wants the
-// booking. Postgres ends one of the two.
+// The event has locked the booking and needs the payment; another transaction has locked
+// them in the opposite order. Postgres aborts one of the two.
 func deadlock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -89,7 +89,7 @@ func deadlock(t *testing.T) {
 	go func() { answered <- w.deliver(0, ev.Payload) }()
 	w.awaitWaiting(1)
 	if _, err := tx.ExecContext(t.Context(), lockBooking, b.ID); err == nil {
-		// The other one was ended, and has begun again behind us.
+		// The other one was aborted and has begun again.
 		require.NoError(t, tx.Commit())
 	}
 	select {
@@ -109,15 +109,14 @@ func deadlock(t *testing.T) {
 	w.holds()
 }
 
-// A transaction is refused in favour of another: twice, which the receiver mends by
-// itself, and for good.
+// A serialization failure occurs twice, which the receiver retries, or every time.
 func serialization(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
 	b, c := w.begun(0)
 	w.pay(c)
 	ev := w.event(c, completed)
-	// A sequence counts what is rolled back too.
+	// Sequences also count in rolled-back transactions.
 	w.exec(`CREATE SEQUENCE public.struck`)
 	strike := func(times string) {
 		w.exec(`CREATE OR REPLACE FUNCTION public.strike() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -132,7 +131,7 @@ func serialization(t *testing.T) {
 	require.NoError(t, w.db.QueryRowContext(context.Background(), `SELECT last_value FROM public.struck`).Scan(&struck))
 	require.Equal(t, 3, struck, "tried a bounded number of times")
 	w.seen(struck)
-	// Twice more, and the third try of the redelivery does it.
+	// Twice more, and the third attempt of the redelivery succeeds.
 	strike("5")
 	require.Equal(t, done(webhook.Processed), w.deliver(1, ev.Payload))
 	w.once(b)

@@ -16,16 +16,15 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// story is what happens to a booking at Stripe, and how it has to end in whatever order
-// the news of it come.
+// story is what happens to a booking at Stripe, and its final state in any order of the
+// events.
 type story struct {
 	name string
-	// sessions is how many Checkout Sessions the booking has; all but the last were given
-	// up on our side.
+	// sessions is the number of Checkout Sessions; all but the last were abandoned by us.
 	sessions int
 	tell     func(s *stripetest.Server, ids []string) error
-	// events is how many that makes, without those of one type that say what another one
-	// says: each would make five times as many orders.
+	// events is the number of events, except those of one redundant type, which would
+	// make five times as many orders.
 	events  int
 	without string
 	end     string
@@ -50,7 +49,7 @@ var stories = []story{
 	{"a dispute lost", 1, func(s *stripetest.Server, ids []string) error {
 		return chain(pay(s, ids[0]), dispute(s, ids[0]), closeDispute(s, ids[0], false))
 	}, 4, "", "confirmed; dispute_lost"},
-	// M7: several disputes of one payment, of parts of it.
+	// Several disputes of parts of one payment.
 	{"two disputes, the first lost, the second won", 1, func(s *stripetest.Server, ids []string) error {
 		return chain(pay(s, ids[0]), disputeOf(s, ids[0], 1000, false), endDispute(s, ids[0], stripetest.DisputeLost),
 			disputeOf(s, ids[0], 1500, false), endDispute(s, ids[0], stripetest.DisputeWon))
@@ -93,7 +92,7 @@ func chain(steps ...func() error) error {
 	return nil
 }
 
-// told is a booking and the events of its story, in an order of their own.
+// told is a booking, the events of its story and an order of them.
 type told struct {
 	story   story
 	booking booking.Booking
@@ -101,9 +100,8 @@ type told struct {
 	order   []int
 }
 
-// Any order: every permutation of completed, expired, refunded, disputed. The same final
-// state. Each event comes twice: right after itself, or when all have come; and once more
-// where it matched nothing.
+// Every permutation leads to the same final state. Each event is delivered twice: at
+// once, or after all others; and once more by RetryWaiting where it did not match.
 func TestDelivery_AnyOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true, pool: 8, webhook: webhook.Options{Prepare: true}})
@@ -135,7 +133,7 @@ func TestDelivery_AnyOrder(t *testing.T) {
 	t.Logf("%d orders, %d deliveries", len(all), len(w.sent))
 }
 
-// orders are all permutations of the numbers below n.
+// orders returns all permutations of the numbers below n.
 func orders(n int) [][]int {
 	if n == 0 {
 		return [][]int{nil}
@@ -161,7 +159,7 @@ func inParallel(n int, do func(i int)) {
 	all.Wait()
 }
 
-// tell opens the sessions of a booking and lets its story happen at Stripe.
+// tell opens the sessions of a booking and runs its story at Stripe.
 func (w *world) tell(one *told) {
 	var sessions []payments.Checkout
 	var ids []string
@@ -212,8 +210,7 @@ func (w *world) deliverInOrder(one told, atOnce bool) {
 	}
 }
 
-// ends tells of each booking how it and its payments have ended, the one that counts
-// first.
+// ends returns the final state of each booking and its payments, the applied one first.
 func (w *world) ends() map[string]string {
 	w.t.Helper()
 	rows, err := w.db.QueryContext(w.t.Context(), `SELECT b.id::text, b.status FROM booking_platform.bookings b`)

@@ -21,8 +21,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// service is another program on the hosts' database, with an endpoint of its own at
-// Stripe: two replicas of one receiver, of which the old one has no handler for refunds.
+// service is another program on the hosts' database with its own endpoint at Stripe: two
+// replicas of one receiver, of which the old one has no handler for refunds.
 type service struct {
 	name     string
 	db       *sql.DB
@@ -34,7 +34,7 @@ type service struct {
 
 var serviceTypes = []string{completed, "charge.refunded", "refund.created"}
 
-// newService makes one whose handlers fail once for each event, where they are told to.
+// newService makes one; with fails its handlers fail once for each event.
 func (w *world) newService(name string, fails bool) *service {
 	w.t.Helper()
 	s := &service{name: name, db: testdb.Open(w.t, testdb.PQ, w.url), failed: map[string]bool{}}
@@ -63,8 +63,7 @@ func (w *world) newService(name string, fails bool) *service {
 	return s
 }
 
-// send delivers an event to one of the replicas, 0 being the old one. It may be called by
-// any goroutine.
+// send delivers an event to a replica, 0 being the old one. Safe for concurrent use.
 func (s *service) send(t *testing.T, replica int, e stripetest.Event) (status int) {
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(e.Payload))
 	req.Header.Set("Stripe-Signature", stripetest.Sign(e.Payload, webhookSecret, time.Now()))
@@ -73,13 +72,13 @@ func (s *service) send(t *testing.T, replica int, e stripetest.Event) (status in
 	return rw.Code
 }
 
-// deliver sends an event to replicas at random until it is answered 200, as Stripe does.
+// deliver sends an event to random replicas until it is answered 200, as Stripe does.
 func (s *service) deliver(t *testing.T, e stripetest.Event) {
 	for t.Context().Err() == nil && s.send(t, rand.IntN(len(s.replicas)), e) != http.StatusOK {
 	}
 }
 
-// settle runs the step of each replica; what failed is tried again.
+// settle runs the steps of each replica; failed events are retried.
 func (s *service) settle(t *testing.T) (settled int) {
 	t.Helper()
 	for _, r := range s.replicas {
@@ -109,10 +108,9 @@ func (s *service) truth(t *testing.T) faults.Receiver {
 	return r
 }
 
-// M1, FAULTS.md: two receivers, an old and a new replica of one, on one ledger, each with
-// other handlers, under failures, duplicates and steps that run meanwhile. Each event
-// takes effect once for each receiver that has a handler for it, and no other receiver's
-// events are touched.
+// Two receivers, and an old and a new replica of one, share one ledger and have different
+// handlers, with failures, duplicates and background steps. Each event takes effect once
+// for each receiver with a handler, and receivers do not touch each other's events.
 func TestReceivers_OneLedger(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -142,7 +140,7 @@ func TestReceivers_OneLedger(t *testing.T) {
 	w.seen(len(shop.failed))
 	w.holds()
 
-	// The invariant catches each planted mistake.
+	// The invariant reports each planted mistake.
 	for name, plant := range map[string]string{
 		"an effect is missing": `DELETE FROM public.service_effects WHERE ctid = (SELECT max(ctid)
 			FROM public.service_effects WHERE service = 'shop')`,

@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Refunds at once: the sum is never above what was paid.
+// Their sum is never above what was paid.
 func TestRefund_Concurrent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -35,13 +35,13 @@ func TestRefund_Concurrent(t *testing.T) {
 	}
 	all.Wait()
 	require.Equal(t, 32-price/300, w.fired, "the others were refused")
-	// All hosts settle them at once, and each is made once.
+	// All hosts settle concurrently, and each refund is made once.
 	w.settle()
 	require.Equal(t, stripetest.Money{Captured: price, Refunded: price / 300 * 300}, w.stripe.Balance()["eur"])
 	w.holds()
 }
 
-// A refund that fails: the failure is visible.
+// The failure is visible.
 func TestRefund_Fails(t *testing.T) {
 	t.Parallel()
 	for name, pending := range map[string]int{"after it succeeded": 0, "while it was pending": 1} {
@@ -73,8 +73,7 @@ func TestRefund_Fails(t *testing.T) {
 	}
 }
 
-// Stripe's refund event before its answer: the stand-in sends first, answers later. One
-// refund row, settled.
+// The stand-in sends the event first and answers later: one refund row, settled.
 func TestRefund_EventBeforeAnswer(t *testing.T) {
 	t.Parallel()
 	var w *world

@@ -20,15 +20,14 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Backup and restore, as a drill: dump, more happens, the database is lost and restored,
-// and what Stripe knows is taken once more. All money of bookings that the backup has is
-// found again; money of bookings that it does not have is named.
+// Dump, more changes, lose the database, restore, and fetch what Stripe knows. The money
+// of every booking in the backup is found again; that of others is reported.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{secrets: [][]string{{webhookSecret}}})
 	before := time.Now().Add(-time.Minute)
-	// What the backup has: a paid booking, one that is about to be paid, one whose slot
-	// will be lost meanwhile, and one that will be refunded.
+	// In the backup: a paid booking, one about to be paid, one that will lose its slot,
+	// and one that will be refunded.
 	paid, _ := w.paid(0)
 	pending, pendingCheckout := w.begun(1)
 	late, lateCheckout := w.begun(2)
@@ -38,7 +37,7 @@ func TestRestore(t *testing.T) {
 	program(t, "pg_dump", "--format=custom", "--no-owner", "--file="+file,
 		testdb.Direct(t, w.url, "pg_dump sets its session up"))
 
-	// What it does not have.
+	// After the backup.
 	w.pay(pendingCheckout)
 	w.pay(lateCheckout)
 	_, err := w.stripe.RefundFromDashboard(refundedPayment.SessionID, 0)
@@ -51,18 +50,17 @@ func TestRestore(t *testing.T) {
 	require.Equal(t, booking.Cancelled, w.status(cancelled))
 	w.seen(1)
 
-	// The database is lost, and another one is made from the backup.
+	// The database is lost, and another one restored.
 	w.lost()
 	w.restore(file)
 	require.NoError(t, migrations.Check(t.Context(), w.db, migrations.All))
 	require.Equal(t, booking.Pending, w.status(pending))
 	require.Equal(t, booking.Confirmed, w.status(refunded), "it knows nothing of the refund")
-	// Meanwhile a hold has lapsed, and its slot was sold again.
+	// Meanwhile a hold has expired, and its slot was sold again.
 	w.release(late)
 	again, againPayment := w.paid(2)
 
-	// Every event was delivered, so nothing is sent again, and the step that looks for
-	// what was not has nothing to do.
+	// Every event was delivered, so none is undelivered.
 	n, err := w.hosts[0].payments.FetchUndelivered(t.Context(), w.hosts[0].receiver)
 	require.NoError(t, err)
 	require.Zero(t, n)
@@ -91,8 +89,8 @@ func TestRestore(t *testing.T) {
 		"our own refund is found again, not made once more")
 	require.Equal(t, payments.Paid, againPayment.Status())
 
-	// The booking that the backup does not have is named, with its money, and stays in
-	// the ledger.
+	// The payment of the booking that is not in the backup is reported and stays in the
+	// ledger.
 	require.Len(t, left, 1)
 	require.Equal(t, []string{lost.ID, lostPayment.ID, lostPayment.SessionID},
 		[]string{left[0].BookingID, left[0].Reference, left[0].SessionID})
@@ -102,15 +100,15 @@ func TestRestore(t *testing.T) {
 	require.Len(t, entries, 1)
 	require.Equal(t, left[0].ID, entries[0].ID)
 
-	// The operator gives that money back in Stripe's dashboard; nothing else is open. The
-	// invariants hold but for what this charge was paid for, which nobody knows.
+	// The operator refunds it in Stripe's dashboard. The invariants hold except for this
+	// charge, whose booking is unknown.
 	_, err = w.stripe.RefundFromDashboard(lostPayment.SessionID, 0)
 	require.NoError(t, err)
 	w.settle()
 	w.holdsWithout(lostPayment.SessionID)
 }
 
-// lost drops the database, with everybody who is connected to it.
+// lost drops the database with all connections.
 func (w *world) lost() {
 	w.t.Helper()
 	require.NoError(w.t, w.stripe.WaitDelivered(w.t.Context()))
@@ -123,7 +121,7 @@ func (w *world) lost() {
 	require.Error(w.t, w.db.PingContext(w.t.Context()))
 }
 
-// restore makes the world's database from a backup, and starts a host on it.
+// restore makes the database from a backup and starts a host.
 func (w *world) restore(file string) {
 	w.t.Helper()
 	w.url = testdb.EmptyURL(w.t)
@@ -133,8 +131,7 @@ func (w *world) restore(file string) {
 	w.hosts[0] = newHost(w.t, testdb.Open(w.t, testdb.PQ, w.url), []string{webhookSecret}, w.setup)
 }
 
-// holdsWithout asks the invariants with a charge, which has gone back, taken out of the
-// truth.
+// holdsWithout checks the invariants without a refunded charge.
 func (w *world) holdsWithout(session string) {
 	w.t.Helper()
 	truth := w.truth()
@@ -161,7 +158,7 @@ func (w *world) holdsWithout(session string) {
 	require.Empty(w.t, broken)
 }
 
-// program runs one of Postgres's programs of this machine.
+// program runs one of the machine's Postgres programs.
 func program(t *testing.T, name string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath(name)

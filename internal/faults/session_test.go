@@ -16,8 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Stripe's events lost, or never made: deliver none. Reconciliation settles every
-// payment.
+// No event is delivered; reconciliation settles every payment.
 func TestSession_EventsLost(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]setup{
@@ -82,7 +81,7 @@ func TestSession_EventsLost(t *testing.T) {
 	}
 }
 
-// Payment after the slot was sold again: one full refund; the other booking untouched.
+// One full refund, and the other booking is unchanged.
 func TestSession_PaidAfterSlotSoldAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -103,7 +102,7 @@ func TestSession_PaidAfterSlotSoldAgain(t *testing.T) {
 	w.holds()
 }
 
-// Expire refused because the customer just paid: the stand-in refuses. The payment wins.
+// The stand-in refuses to expire the session. The payment wins.
 func TestSession_PaidWhileExpiring(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -125,14 +124,14 @@ func TestSession_PaidWhileExpiring(t *testing.T) {
 	w.holds()
 }
 
-// Amount or currency differs: signed event. Parked, not confirmed.
+// Parked, not confirmed.
 func TestSession_AmountOrCurrencyDiffers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	for nth, change := range []string{`amount_minor = amount_minor + 1`, `amount_minor = amount_minor - 1`,
 		`currency = 'usd'`} {
 		b, c := w.begun(nth)
-		// What we asked for is another sum than the one that the customer is shown.
+		// Our amount differs from the one at Stripe.
 		w.exec(`UPDATE booking_platform.payments SET `+change+` WHERE id = $1::uuid`, c.PaymentID)
 		w.pay(c)
 		require.Equal(t, booking.Pending, w.status(b), "never confirmed")
@@ -146,8 +145,8 @@ func TestSession_AmountOrCurrencyDiffers(t *testing.T) {
 	w.holds()
 }
 
-// Amount differs, and none of its events comes: it is parked by asking Stripe, with a
-// record of that, and what Stripe sends later changes nothing.
+// Without events the payment is parked by reconciliation and recorded; later events
+// change nothing.
 func TestSession_AmountDiffersEventsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{lost: true})
@@ -180,15 +179,15 @@ func TestSession_AmountDiffersEventsLost(t *testing.T) {
 	w.holds()
 }
 
-// Stripe call fails after it succeeded there: 500 or reset on the way back. Same
-// idempotency key, one object there.
+// An error 500 or a reset on the way back: the same idempotency key makes one object
+// there.
 func TestSession_CallFailsAfterSucceedingAtStripe(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []stripetest.FaultKind{stripetest.FailAfter, stripetest.ResetAfter} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, setup{})
-			// Both the library and net/http make a call again by themselves.
+			// Both stripe-go and net/http retry.
 			fault := func(path string) *stripetest.Fault {
 				return w.stripe.Fault(func(r *http.Request) bool {
 					return r.Method == http.MethodPost &&
@@ -224,17 +223,16 @@ func TestSession_CallFailsAfterSucceedingAtStripe(t *testing.T) {
 	}
 }
 
-// Two sessions of one booking both paid: one confirms, the other is refunded in full.
+// One confirms, the other is refunded in full.
 func TestSession_BothSessionsPaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b, first := w.begun(0)
-	// Given up on our side, and paid all the same.
+	// Abandoned by us, yet paid.
 	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
 	second := w.checkout(b)
 	require.NotEqual(t, first.SessionID, second.SessionID)
-	// Both deliveries meet at the booking, where the one that comes second has to see
-	// what the first did.
+	// Both deliveries wait for the booking, and the second has to see what the first did.
 	tx := w.transaction()
 	w.lock(tx, lockBooking, b.ID)
 	var all sync.WaitGroup

@@ -6,7 +6,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// What customers, banks and colleagues do at Stripe, as the steps of a story.
+// Steps of stories: what customers, banks and staff do at Stripe.
 
 func pay(s *stripetest.Server, id string) func() error {
 	return func() error { _, err := s.Pay(context.Background(), id); return err }
@@ -16,8 +16,7 @@ func payDelayed(s *stripetest.Server, id string) func() error {
 	return func() error { _, err := s.PayDelayed(context.Background(), id); return err }
 }
 
-// refund gives money back in Stripe's dashboard: at once, or pending until it ends as
-// said.
+// refund refunds in Stripe's dashboard, at once or pending until it ends as given.
 func refund(s *stripetest.Server, id string, amount int64, end stripetest.RefundStatus) func() error {
 	return func() error {
 		if end != "" {

@@ -9,47 +9,47 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Truth is what happened outside of our database. Amounts are in minor units.
+// Truth is what happened outside of the database. Amounts are in minor units.
 type Truth struct {
 	// Charges, Refunds, Disputes and Events are the stand-in's.
 	Charges  []Charge  `json:"charges"`
 	Refunds  []Refund  `json:"refunds"`
 	Disputes []Dispute `json:"disputes"`
 	Events   []Event   `json:"events"`
-	// Balance is the stand-in's ledger of money, by currency.
+	// Balance is the stand-in's balance by currency.
 	Balance map[string]Money `json:"balance"`
-	// Answered are the ids of the events that were answered 200: those that the stand-in
-	// delivered, and what a test adds that has sent events itself.
+	// Answered has the ids of events answered 200: those delivered by the stand-in, and
+	// those that a test sent.
 	Answered []string `json:"answered"`
-	// Receivers share the ledger. That of the hosts is among them.
+	// Receivers share the ledger, the hosts' among them.
 	Receivers []Receiver `json:"receivers"`
 }
 
-// HostReceiver is the name of the receiver that payments' handlers are registered on,
-// where [Truth.ReceivedBy] does not say otherwise.
+// HostReceiver is the name of the receiver with payments' handlers, unless changed by
+// [Truth.ReceivedBy].
 const HostReceiver = webhook.DefaultName
 
-// Receiver is a receiver and what its handlers did.
+// Receiver is a receiver and the effects of its handlers.
 type Receiver struct {
 	Name string `json:"name"`
-	// Types are those that a replica of it has a handler for.
+	// Types are those that one of its replicas has a handler for.
 	Types []string `json:"types"`
-	// Effects are the ids of the events that took effect, each as often as it did. Nil
-	// for the hosts' receiver, whose effects are asked of the database.
+	// Effects has an event id for each time it took effect. Nil for the hosts' receiver,
+	// whose effects are in the database.
 	Effects []string `json:"effects"`
 }
 
-// Charge is a payment that was made at Stripe.
+// Charge is a payment at Stripe.
 type Charge struct {
 	ID       string `json:"id"`
 	Session  string `json:"session"`
 	Amount   int64  `json:"amount"`
 	Currency string `json:"currency"`
-	// Succeeded tells that the money came; a delayed method takes its time.
+	// Succeeded is false while a delayed method is pending.
 	Succeeded bool `json:"succeeded"`
 }
 
-// Refund is a refund as Stripe has it.
+// Refund is a refund at Stripe.
 type Refund struct {
 	ID       string `json:"id"`
 	Session  string `json:"session"`
@@ -58,7 +58,7 @@ type Refund struct {
 	Status   string `json:"status"`
 }
 
-// Dispute is a dispute as Stripe has it.
+// Dispute is a dispute at Stripe.
 type Dispute struct {
 	ID       string `json:"id"`
 	Session  string `json:"session"`
@@ -68,14 +68,14 @@ type Dispute struct {
 	Status   string `json:"status"`
 }
 
-// Event is an event that Stripe has made.
+// Event is an event made by Stripe.
 type Event struct {
 	ID      string `json:"id"`
 	Type    string `json:"type"`
 	Session string `json:"session"`
 }
 
-// Money is what has moved in one currency.
+// Money is the sums of one currency.
 type Money struct {
 	Captured int64 `json:"captured"`
 	Refunded int64 `json:"refunded"`
@@ -83,8 +83,7 @@ type Money struct {
 	Disputed int64 `json:"disputed"`
 }
 
-// ReceivedBy gives the hosts' receiver its name: the program's is not the package's
-// default.
+// ReceivedBy sets the name of the hosts' receiver, where it is not the default.
 func (t Truth) ReceivedBy(name string) Truth {
 	t.Receivers = append([]Receiver(nil), t.Receivers...)
 	for n := range t.Receivers {
@@ -95,8 +94,7 @@ func (t Truth) ReceivedBy(name string) Truth {
 	return t
 }
 
-// TruthOf reads the stand-in: the newest 10,000 of each kind, which is all that a test
-// makes.
+// TruthOf reads the newest 10,000 objects of each kind of the stand-in.
 func TruthOf(s *stripetest.Server) Truth {
 	t := Truth{
 		Balance: map[string]Money{}, Charges: []Charge{}, Refunds: []Refund{}, Disputes: []Dispute{}, Events: []Event{},
@@ -125,7 +123,6 @@ func TruthOf(s *stripetest.Server) Truth {
 	return t
 }
 
-// parameter is the truth as the queries get it.
 func (t Truth) parameter() (string, error) {
 	raw, err := json.Marshal(t)
 	if err != nil {

@@ -15,11 +15,10 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// post sends a delivery over a connection, and returns the answer.
+// post sends a delivery over a connection.
 func post(c net.Conn, body, signed string) (status int, answer string, err error) {
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-	_,
-		err = io.WriteString(c,
+	_, err = io.WriteString(c,
 		"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nStripe-Signature: "+signed+
 			"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body)
 	if err != nil {
@@ -37,15 +36,16 @@ func post(c net.Conn, body, signed string) (status int, answer string, err error
 // padding makes an event as large as one of Stripe's.
 var padding = strings.Repeat("x", 4000)
 
-// event is the event of a Checkout that was paid.
+// event returns the event of a paid Checkout.
 func event(id, session string) string {
-	return fmt.Sprintf(`{"id":%q,"object":"event","type":"checkout.session.completed","api_version":"2023-10-16","created":%d,"livemode":false,
-"data":{"object":{"id":%q,"object":"checkout.session","payment_status":"paid","amount_total":2500,"currency":"eur","payment_intent":"pi_%s","padding":%q}}}`,
+	return fmt.Sprintf(`{"id":%q,"object":"event","type":"checkout.session.completed","api_version":"2023-10-16",
+"created":%d,"livemode":false,"data":{"object":{"id":%q,"object":"checkout.session","payment_status":"paid",
+"amount_total":2500,"currency":"eur","payment_intent":"pi_%s","padding":%q}}}`,
 		id, time.Now().Unix(), session, id, padding)
 }
 
-// forger sends deliveries that are signed with another secret, from one address, whenever
-// it is its turn. Half of the forgers open a connection for each.
+// forger sends deliveries with a wrong signature from one address, one per turn. keep
+// reuses the connection.
 type forger struct {
 	address  string
 	from     net.IP

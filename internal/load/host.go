@@ -10,7 +10,6 @@ import (
 
 const hookSecret = "whsec_load_0123456789abcdef"
 
-// startHost builds the host and starts it on a database.
 func startHost(ctx context.Context, dir, databaseURL string) (*hostprocess.Process, error) {
 	program, err := hostprocess.Build(ctx, dir)
 	if err != nil {
@@ -20,7 +19,7 @@ func startHost(ctx context.Context, dir, databaseURL string) (*hostprocess.Proce
 		"STRIPE_WEBHOOK_SECRET="+hookSecret, "HOLDS_PER_EMAIL=0", "HOLDS_PER_ADDRESS=0")
 }
 
-// lines counts the lines of a log that have a text in them.
+// lines counts the lines of a log that contain a text.
 func lines(log, text string) int {
 	all, _ := os.ReadFile(log)
 	n := 0

@@ -1,16 +1,15 @@
-// Command load shows what slow clients and forgers cost those who are genuine: 2,000 slow
-// connections (heads dribbled, bodies dribbled, answers not read) and 1,000 forged
-// deliveries a second from one address, and beside them genuine events at an even pace,
-// each over a connection of its own. It prints how long those took, and the memory of the
+// Command load measures genuine webhook deliveries while hostile clients hold 2,000 slow
+// connections (slow headers, slow bodies, unread answers) and send 1,000 forged
+// deliveries a second. It prints the latency of the genuine events and the memory of the
 // host.
 //
-// It runs a Postgres of its own, and the host and the attackers as processes of their
-// own, both in a folder that it removes. It is told by the environment:
+// It starts Postgres, the host and the hostile clients as processes in a temporary
+// folder. Environment variables:
 //
-//	LOAD_SECONDS   how long each part runs (default 20)
-//	LOAD_SLOW      how many slow connections there are (default 2000)
-//	LOAD_FORGED    how many forged deliveries a second (default 1000)
-//	LOAD_GENUINE   how many genuine events a second (default 20)
+//	LOAD_SECONDS   duration of each part (default 20)
+//	LOAD_SLOW      slow connections (default 2000)
+//	LOAD_FORGED    forged deliveries a second (default 1000)
+//	LOAD_GENUINE   genuine events a second (default 20)
 package main
 
 import (
@@ -31,7 +30,7 @@ import (
 )
 
 func main() {
-	// The server's guard is this program too.
+	// Embedded Postgres starts this program again as its guard.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	do := measure
 	if what := os.Getenv(attackEnv); what != "" {
@@ -57,7 +56,7 @@ func measure(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	// Whoever Postgres runs as passes through.
+	// The account that runs Postgres needs to enter the folder.
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return err
 	}
@@ -83,8 +82,8 @@ func measure(ctx context.Context) error {
 		settings
 	}{
 		{"genuine events alone", quiet},
-		{"slow connections from one address, forgers from another", one},
-		{"slow connections from 500 addresses, forgers from one", many},
+		{"slow connections from one address, forged deliveries from another", one},
+		{"slow connections from 500 addresses, forged deliveries from one", many},
 	} {
 		h, err := startHost(ctx, dir, server.URL())
 		if err != nil {

@@ -18,15 +18,14 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// settings are how many of each there are: slow connections, and from how many addresses;
-// forged and genuine deliveries a second; and for how long.
+// settings has the number of slow connections and their addresses, the forged and genuine
+// deliveries a second, and the duration.
 type settings struct {
 	slow, addresses, forged, genuine int
 	length                           time.Duration
 }
 
-// seen is what came of it.
-type seen struct {
+type result struct {
 	took       []time.Duration
 	failed     []string
 	open, cut  int64
@@ -39,7 +38,7 @@ type seen struct {
 	accessSeen int
 }
 
-func (s seen) String() string {
+func (s result) String() string {
 	ms := func(share float64) float64 {
 		if len(s.took) == 0 {
 			return 0
@@ -47,29 +46,30 @@ func (s seen) String() string {
 		return float64(s.took[int(share*float64(len(s.took)-1))].Microseconds()) / 1000
 	}
 	return fmt.Sprintf("  genuine: %d answered 200 (%d failed), p50 %.1f ms, p99 %.1f ms, max %.1f ms\n"+
-		"  slow: %d of %d open at the end, %d times cut off; forged: %.0f answered a second %v\n  host: VmRSS %.0f MB, VmHWM %.0f MB; log %d lines, %d of refused deliveries\n",
+		"  slow: %d of %d open at the end, %d times closed by the host; forged: %.0f answered a second %v\n"+
+		"  host: VmRSS %.0f MB, VmHWM %.0f MB; log %d lines, %d of refused deliveries\n",
 		len(s.took), len(s.failed), ms(0.5), ms(0.99), ms(1), s.open, s.slowAsked, s.cut, s.rate, s.refused, s.now,
 		s.peak, s.logLines, s.accessSeen)
 }
 
-// run books what the genuine events are about, then starts everybody, and ends with the
-// last genuine event.
-func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s settings) (seen, error) {
+// run makes the bookings, starts the hostile clients, and returns after the last genuine
+// event.
+func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s settings) (result, error) {
 	db, err := sql.Open("postgres", databaseURL)
 	if err != nil {
-		return seen{}, err
+		return result{}, err
 	}
 	defer func() { _ = db.Close() }()
 	events := int(s.length.Seconds() * float64(s.genuine))
 	sessions, err := book(ctx, h, db, events)
 	if err != nil {
-		return seen{}, err
+		return result{}, err
 	}
-	result := seen{slowAsked: s.slow}
+	seen := result{slowAsked: s.slow}
 	var others *attackers
 	if s.slow > 0 || s.forged > 0 {
 		if others, err = startAttackers(ctx, attack{h.Address, s.slow, s.addresses, s.forged}); err != nil {
-			return seen{}, err
+			return result{}, err
 		}
 	}
 	began := time.Now()
@@ -81,7 +81,7 @@ func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s sett
 	for i, session := range sessions {
 		select {
 		case <-ctx.Done():
-			return seen{}, context.Cause(ctx)
+			return result{}, context.Cause(ctx)
 		case <-tick.C:
 		}
 		genuine.Go(func() {
@@ -90,35 +90,35 @@ func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s sett
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				result.failed = append(result.failed, err.Error())
+				seen.failed = append(seen.failed, err.Error())
 				return
 			}
-			result.took = append(result.took, time.Since(sent))
+			seen.took = append(seen.took, time.Since(sent))
 		})
 	}
 	genuine.Wait()
 	lasted := time.Since(began)
-	result.now, result.peak = h.Memory()
+	seen.now, seen.peak = h.Memory()
 	if others != nil {
 		c, err := others.stop()
 		if err != nil {
-			return seen{}, err
+			return result{}, err
 		}
-		result.open, result.cut, result.refused = c.Open, c.Cut, c.Refused
+		seen.open, seen.cut, seen.refused = c.Open, c.Cut, c.Refused
 		for _, n := range c.Refused {
-			result.rate += float64(n) / lasted.Seconds()
+			seen.rate += float64(n) / lasted.Seconds()
 		}
 	}
-	slices.Sort(result.took)
-	result.logLines = lines(h.Log, "")
-	result.accessSeen = lines(h.Log, `"status":400`) + lines(h.Log, `"status":429`) + lines(h.Log, `"requests refused"`)
+	slices.Sort(seen.took)
+	seen.logLines = lines(h.Log, "")
+	seen.accessSeen = lines(h.Log, `"status":400`) + lines(h.Log, `"status":429`) + lines(h.Log, `"requests refused"`)
 	err = db.QueryRow(`SELECT count(*) FROM booking_platform.payment_events e
 		WHERE e.outcome = 'processed' AND e.stripe_event_id LIKE $1`,
-		fmt.Sprintf("evt_%d_%%", began.UnixNano())).Scan(&result.settled)
-	return result, err
+		fmt.Sprintf("evt_%d_%%", began.UnixNano())).Scan(&seen.settled)
+	return seen, err
 }
 
-// deliver sends one genuine event over a connection of its own.
+// deliver sends one genuine event over a new connection.
 func deliver(ctx context.Context, address, id, session string) error {
 	c, err := dialFrom(ctx, net.IPv4(127, 0, 0, 1), address)
 	if err != nil {
@@ -133,8 +133,7 @@ func deliver(ctx context.Context, address, id, session string) error {
 	return err
 }
 
-// book makes bookings that wait for their payment, through the host, and returns their
-// Checkout Sessions.
+// book makes unpaid bookings through the host and returns their Checkout Sessions.
 func book(ctx context.Context, h *hostprocess.Process, db *sql.DB, n int) ([]string, error) {
 	store, err := booking.New(db, booking.Options{})
 	if err != nil {

@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// slow is a client of the worst kind: whenever it is cut off it comes again.
-type slow struct {
+// slowClient reconnects whenever the host closes its connection.
+type slowClient struct {
 	address string
-	// from is the address that it has.
+	// from is its local address.
 	from net.IP
-	// open counts those that are connected, and cut how often one was cut off.
+	// open is the number of open connections; cut counts the closed ones.
 	open, cut *atomic.Int64
-	// there is called when it is connected for the first time.
-	there func()
+	// connected is called after the first connection.
+	connected func()
 }
 
-// fromAddress is the nth address of this machine. All of 127.0.0.0/8 are, on Linux.
+// fromAddress returns the nth loopback address; Linux accepts all of 127.0.0.0/8.
 func fromAddress(n int) net.IP { return net.IPv4(127, 1, byte(n/250), byte(n%250+1)) }
 
 func dialFrom(ctx context.Context, from net.IP, address string) (*net.TCPConn, error) {
@@ -34,12 +34,12 @@ func dialFrom(ctx context.Context, from net.IP, address string) (*net.TCPConn, e
 	return c.(*net.TCPConn), nil
 }
 
-// run keeps one connection slow until the context ends, in one of three ways.
-func (s slow) run(ctx context.Context, way int) {
+// run keeps one connection slow, in one of three ways, until the context ends.
+func (s slowClient) run(ctx context.Context, way int) {
 	for ctx.Err() == nil {
 		if c, err := dialFrom(ctx, s.from, s.address); err == nil {
 			s.open.Add(1)
-			s.there()
+			s.connected()
 			stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 			switch way % 3 {
 			case 0:
@@ -62,7 +62,7 @@ func (s slow) run(ctx context.Context, way int) {
 	}
 }
 
-// drip sends a beginning, and then a byte a second until it is cut off.
+// drip sends the beginning of a request and then a byte a second.
 func drip(c net.Conn, beginning string) {
 	_, err := io.WriteString(c, beginning)
 	for err == nil {
@@ -74,8 +74,7 @@ func drip(c net.Conn, beginning string) {
 	}
 }
 
-// stuff asks for as much as all buffers hold, reads no answer, and asks again when there
-// is room.
+// stuff sends requests and reads no answers, so that all buffers stay full.
 func stuff(c *net.TCPConn) {
 	_ = c.SetReadBuffer(4096)
 	for {
