@@ -11,17 +11,15 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
 
-// setByCompose are the variables that docker-compose.yml gives a value of its own: what
-// .env says about them is about a host outside a container.
+// setByCompose are the variables that docker-compose.yml sets itself, whatever .env has.
 var setByCompose = map[string]string{
 	"BIND_ADDRESS": "0.0.0.0",
 	"DATA_DIR":     "/data",
 }
 
-// M11: docker-compose.yml passes every variable that the host reads, so that none of them
-// is lost between .env and the host, as NODE_ENV was; and .env.example names each of
-// them, and each that compose reads.
-func TestComposePassesEveryVariable(t *testing.T) {
+// docker-compose.yml passes on every variable that the host reads, and .env.example lists
+// them all.
+func TestCompose_PassesEveryVariable(t *testing.T) {
 	t.Parallel()
 	file, err := os.ReadFile("../../../../docker-compose.yml")
 	require.NoError(t, err)
@@ -70,9 +68,8 @@ func TestComposePassesEveryVariable(t *testing.T) {
 	}
 }
 
-// M11: what compose makes of an empty .env, and of a copied .env.example, is a
-// configuration that starts.
-func TestComposeWithoutSettings(t *testing.T) {
+// An empty .env and a copy of .env.example are valid configurations.
+func TestCompose_StartsWithoutSettings(t *testing.T) {
 	t.Parallel()
 	file, err := os.ReadFile("../../../../docker-compose.yml")
 	require.NoError(t, err)
@@ -109,7 +106,7 @@ func TestComposeWithoutSettings(t *testing.T) {
 
 var substitution = regexp.MustCompile(`\$\{([A-Z_]+):-([^}]*)\}`)
 
-// substituted is what Compose makes of a value: a variable that is empty has its default.
+// substituted expands a value as Compose does: an empty variable has its default.
 func substituted(value string, env map[string]string) string {
 	return substitution.ReplaceAllStringFunc(value, func(s string) string {
 		m := substitution.FindStringSubmatch(s)

@@ -1,86 +1,81 @@
 package config
 
 import (
+	"fmt"
+	"net"
 	"net/http"
 	"net/mail"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// ReceiverName is the name under which hosts keep Stripe's events in the ledger: other
-// programs on the same database, with a webhook.Receiver of their own, have another.
+// ReceiverName is the name of the host's webhook.Receiver in the ledger. Other programs on
+// the same database have another.
 const ReceiverName = "host"
 
-// Config is a configuration that the host can run with.
+// Config is a configuration of the host.
 type Config struct {
-	// Production demands every secret and a database of its own.
+	// Production requires all secrets and DATABASE_URL.
 	Production bool
 	// Host is the IP address to listen on; Port 0 lets the system choose.
 	Host string
 	Port int
-	// AppURL is the public address without a trailing slash. Empty, in development only,
-	// means the address listened on.
+	// AppURL is the public address without a trailing slash. Empty, in development only, is
+	// the address listened on.
 	AppURL string
-	// Version is APP_VERSION; empty means the build's own.
+	// Version is APP_VERSION; empty is that of the build.
 	Version string
-	// Embedded asks for a private Postgres below DataDir; else DatabaseURL is complete
-	// for lib/pq.
+	// Embedded is a private Postgres in DataDir; else DatabaseURL is ready for lib/pq.
 	Embedded    bool
 	DatabaseURL string
-	// DatabaseWarnings say what of DATABASE_URL and of the environment has no effect on
-	// its connections.
+	// DatabaseWarnings are about parts of DATABASE_URL and variables that have no effect.
 	DatabaseWarnings   []string
 	DataDir            string
 	EmbeddedRepository string
-	// DatabasePool is how many connections the host opens at most.
+	// DatabasePool is the largest number of connections.
 	DatabasePool int
-	// Prepare keeps hot statements prepared on each connection. Nothing in front of the
-	// database may hand a connection on between statements without knowing of that, so
-	// only the embedded one has it by itself.
+	// Prepare keeps statements prepared on each connection. It is the default for the
+	// embedded database only, because a pooler may not support it.
 	Prepare bool
 	// SessionSecrets sign sessions and owner tokens: the first signs, all are accepted.
-	// Empty in development only: see [KeepSessionSecret].
+	// They are empty in development only, see [KeepSessionSecret].
 	SessionSecrets []string
-	// StripeAccount names the Stripe account where several hosts with one each share a
-	// database.
+	// StripeAccount names the account if hosts with different accounts share a database.
 	StripeAccount string
-	// StripeSecretKey is empty in development only, and then the stand-in takes Stripe's
-	// place.
+	// StripeSecretKey is empty in development only; Stripe is then replaced by a stand-in.
 	StripeSecretKey      string
 	StripeWebhookSecrets []string
-	// StripeAPIBase is another address of Stripe's API, for tests; empty is Stripe.
+	// StripeAPIBase is another address of Stripe's API, for tests.
 	StripeAPIBase string
 	TrustProxy    TrustProxy
 	Cookie        Cookie
-	// AdminEmail and AdminPassword make the first user; both are set or neither is.
+	// AdminEmail and AdminPassword make the first user; both or neither are set.
 	AdminEmail, AdminPassword string
-	// HoldsPerEmail, HoldsPerEmailAnywhere and HoldsPerAddress limit what is held or
-	// comes free of charge: for an e-mail address from one client network, for an address
-	// over all networks, and for a network; 0 is no limit.
+	// Limits of holds and free bookings: per e-mail address and client network, per e-mail
+	// address, and per network; 0 is no limit.
 	HoldsPerEmail, HoldsPerEmailAnywhere, HoldsPerAddress int
-	// BookingsPerMinute is how many bookings and moves a client network may make each
-	// minute, and BookingsAtOnce how many at one time; 0 is no limit.
+	// BookingsPerMinute limits the bookings and moves of a client network, BookingsAtOnce
+	// its bursts; 0 is no limit.
 	BookingsPerMinute, BookingsAtOnce int
-	// Metrics is where Prometheus reads.
-	Metrics Metrics
-	// MaxConnections is how many connections there are at once.
-	MaxConnections int
-	// ShutdownGrace is how long readiness fails before the host stops to take
-	// connections; 0 is not at all.
+	Metrics                           Metrics
+	MaxConnections                    int
+	// ShutdownGrace is how long readiness fails before the host stops accepting
+	// connections.
 	ShutdownGrace time.Duration
 }
 
-// Cookie is how the session cookie is sent.
+// Cookie is the attributes of the session cookie.
 type Cookie struct {
 	Secure   bool
 	SameSite http.SameSite
 	Domain   string
 }
 
-// Load reads the configuration from the variables of environ. The error is [Problems]:
-// all of them. It opens nothing and writes nothing.
+// Load reads the configuration from environ. The error is [Problems]. It opens nothing.
 func Load(environ map[string]string) (Config, error) {
 	c, problems := Read(environ)
 	if len(problems) > 0 {
@@ -89,8 +84,7 @@ func Load(environ map[string]string) (Config, error) {
 	return c, nil
 }
 
-// Read is [Load] for who looks at a configuration rather than runs with it: what could be
-// read is there, whatever else is wrong.
+// Read is [Load] that also returns the parts of an invalid configuration that are valid.
 func Read(environ map[string]string) (Config, Problems) {
 	var problems Problems
 	e := parse(environ, &problems)
@@ -98,7 +92,7 @@ func Read(environ map[string]string) (Config, Problems) {
 	c := Config{
 		Production:           isProduction,
 		Host:                 bindHost(e.Host, isProduction, &problems),
-		Port:                 int(e.Port),
+		Port:                 e.Port.value,
 		Version:              e.AppVersion,
 		DataDir:              e.DataDir,
 		EmbeddedRepository:   e.EmbeddedRepository,
@@ -111,8 +105,8 @@ func Read(environ map[string]string) (Config, Problems) {
 		AdminEmail:           e.AdminEmail,
 		AdminPassword:        e.AdminPassword,
 		Metrics:              e.Metrics,
-		MaxConnections:       int(e.MaxConnections),
-		ShutdownGrace:        time.Duration(e.ShutdownGrace) * time.Second,
+		MaxConnections:       e.MaxConnections.value,
+		ShutdownGrace:        time.Duration(e.ShutdownGrace.value) * time.Second,
 	}
 	if !c.Metrics.Set {
 		c.Metrics.Address = metricsDefault
@@ -133,8 +127,7 @@ func Read(environ map[string]string) (Config, Problems) {
 	return c, problems
 }
 
-// LoadStorage reads only what says where the data is: migrations can be applied where the
-// host itself cannot start yet.
+// LoadStorage reads only the variables of the database, for migrations and commands.
 func LoadStorage(environ map[string]string) (Config, error) {
 	var all Problems
 	e := parse(environ, &all)
@@ -147,7 +140,7 @@ func LoadStorage(environ map[string]string) (Config, error) {
 	return c, nil
 }
 
-// Address reads only where the host listens.
+// Address reads only the address that the host listens on.
 func Address(environ map[string]string) (host string, port int, err error) {
 	var all Problems
 	e := parse(environ, &all)
@@ -156,11 +149,10 @@ func Address(environ map[string]string) (host string, port int, err error) {
 	if len(problems) > 0 {
 		return "", 0, problems
 	}
-	return host, int(e.Port), nil
+	return host, e.Port.value, nil
 }
 
-// storage decides where the data is: DATABASE_URL where it is set, else, in development,
-// a private Postgres.
+// storage sets the database: DATABASE_URL, or an embedded Postgres in development.
 func (c *Config) storage(e environment, environ map[string]string, problems *Problems) {
 	driver := e.StorageDriver
 	if driver == "" {
@@ -170,20 +162,20 @@ func (c *Config) storage(e environment, environ map[string]string, problems *Pro
 		}
 	}
 	c.Embedded = driver == driverEmbedded
-	c.DatabasePool = int(e.DatabasePool)
+	c.DatabasePool = e.DatabasePool.value
 	c.Prepare = c.Embedded
 	if e.DatabasePrepare.set {
 		c.Prepare = e.DatabasePrepare.value
 	}
 	if c.Embedded && c.Production {
 		problems.add("STORAGE_DRIVER", "is embedded",
-			"production needs a database of its own: set it to db, and DATABASE_URL")
+			"production needs DATABASE_URL: set it, and STORAGE_DRIVER to db")
 	}
 	if c.EmbeddedRepository != "" && absolute(c.EmbeddedRepository) == nil {
 		problems.add("EMBEDDED_POSTGRES_REPOSITORY", "is not an absolute http(s) URL",
 			"it is a Maven repository, such as https://maven.example.com/maven2")
 	}
-	// A malformed driver has been noted already, and what it would need is not known.
+	// An unknown driver is a problem already.
 	if driver != driverDB {
 		return
 	}
@@ -243,4 +235,118 @@ func (c *Config) admin(problems *Problems) {
 	if a, err := mail.ParseAddress(c.AdminEmail); c.AdminEmail != "" && (err != nil || a.Address != c.AdminEmail) {
 		problems.add("ADMIN_EMAIL", "is no e-mail address", "it is an address such as admin@example.com")
 	}
+}
+
+// perMinute is the default of BOOKINGS_PER_MINUTE.
+const perMinute = 30
+
+// limits sets the limits of bookings. By default an e-mail address has four times its limit
+// over all networks, and a network without a limit of holds has none per minute. A burst is
+// the limit of holds and one minute's bookings.
+func (c *Config) limits(e environment, problems *Problems) {
+	c.HoldsPerEmail, c.HoldsPerAddress = e.HoldsPerEmail.value, e.HoldsPerAddress.value
+	c.HoldsPerEmailAnywhere = min(4*c.HoldsPerEmail, 1000)
+	if e.HoldsAnywhere.set {
+		c.HoldsPerEmailAnywhere = e.HoldsAnywhere.value
+	}
+	if c.HoldsPerEmailAnywhere > 0 && (c.HoldsPerEmail == 0 || c.HoldsPerEmailAnywhere < c.HoldsPerEmail) {
+		problems.add("HOLDS_PER_EMAIL_ANYWHERE", "is less than HOLDS_PER_EMAIL",
+			"it is that or more; 0 is no limit, and is needed where HOLDS_PER_EMAIL is 0")
+	}
+	if c.HoldsPerAddress > 0 {
+		c.BookingsPerMinute = perMinute
+	}
+	if e.BookingsPerMinute.set {
+		c.BookingsPerMinute = e.BookingsPerMinute.value
+	}
+	if c.BookingsPerMinute > 0 {
+		c.BookingsAtOnce = c.HoldsPerAddress + c.BookingsPerMinute
+	}
+}
+
+// appURL checks the public address. Plain http is allowed in production only for loopback
+// addresses, because of cookies and owner tokens.
+func appURL(raw string, production bool, problems *Problems) string {
+	const name, shape = "APP_URL", "it is the public address without a path, such as https://booking.example.com"
+	u := absolute(raw)
+	switch {
+	case u == nil:
+		problems.add(name, "is not an absolute http(s) URL", shape)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+		problems.add(name, "has more than scheme, host and port", shape)
+	case production && u.Scheme == "http" && !loopback(u.Hostname()):
+		problems.add(name, "is plain http", "production needs https; http is only for 127.0.0.1 and localhost")
+	default:
+		return u.Scheme + "://" + u.Host
+	}
+	return ""
+}
+
+// absolute parses an absolute http(s) URL, or returns nil.
+func absolute(raw string) *url.URL {
+	u, err := url.Parse(raw)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+		return nil
+	}
+	return u
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || (err == nil && addr.IsLoopback())
+}
+
+// bindHost checks the address to listen on, which must not be a host name.
+func bindHost(raw string, production bool, problems *Problems) string {
+	switch {
+	case raw == "" && production:
+		return "0.0.0.0"
+	case raw == "" || raw == "localhost":
+		return "127.0.0.1"
+	case net.ParseIP(raw) == nil:
+		problems.add("BIND_ADDRESS", "is no IP address", "it is the address to listen on: 127.0.0.1 for this machine alone, 0.0.0.0 for all; unset it for the default")
+		return ""
+	}
+	return raw
+}
+
+// Problem is one variable that is missing or malformed.
+type Problem struct {
+	// Name is the variable.
+	Name string
+	// Wrong is what is wrong with it. It never quotes a secret.
+	Wrong  string
+	Remedy string
+}
+
+// Problems is the error of [Load]: all problems.
+type Problems []Problem
+
+// Error lists the problems, one per line.
+func (ps Problems) Error() string {
+	var b strings.Builder
+	if len(ps) == 1 {
+		b.WriteString("configuration: 1 problem")
+	} else {
+		fmt.Fprintf(&b, "configuration: %d problems", len(ps))
+	}
+	for _, p := range ps {
+		fmt.Fprintf(&b, "\n  %s %s: %s", p.Name, p.Wrong, p.Remedy)
+	}
+	return b.String()
+}
+
+func (ps *Problems) add(name, wrong, remedy string) {
+	*ps = append(*ps, Problem{Name: name, Wrong: wrong, Remedy: remedy})
+}
+
+// malformed is the error of a variable's parser, without its name.
+type malformed struct{ wrong, remedy string }
+
+// Error implements error.
+func (m malformed) Error() string { return m.wrong + ": " + m.remedy }
+
+// only returns the problems of some variables.
+func (ps Problems) only(names ...string) Problems {
+	return slices.DeleteFunc(slices.Clone(ps), func(p Problem) bool { return !slices.Contains(names, p.Name) })
 }

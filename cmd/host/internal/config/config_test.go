@@ -16,7 +16,7 @@ import (
 
 const secret = "0123456789abcdef0123456789abcdef"
 
-// produced is a whole production environment.
+// produced is a complete production environment.
 var produced = map[string]string{
 	"APP_ENV":               "production",
 	"APP_URL":               "https://booking.example.com/",
@@ -26,7 +26,7 @@ var produced = map[string]string{
 	"STRIPE_WEBHOOK_SECRET": "whsec_batterystaple,whsec_batterystaple2",
 }
 
-// with returns the environment with changes; an empty value takes a variable out.
+// with returns the environment with changes; an empty value removes a variable.
 func with(base map[string]string, changes ...string) map[string]string {
 	env := maps.Clone(base)
 	if env == nil {
@@ -38,7 +38,7 @@ func with(base map[string]string, changes ...string) map[string]string {
 	return env
 }
 
-func TestDevelopmentNeedsNothing(t *testing.T) {
+func TestLoad_DevelopmentNeedsNothing(t *testing.T) {
 	t.Parallel()
 	c, err := config.Load(nil)
 	require.NoError(t, err)
@@ -50,7 +50,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 	}, c)
 }
 
-func TestProduction(t *testing.T) {
+func TestLoad_Production(t *testing.T) {
 	t.Parallel()
 	c, err := config.Load(with(produced, "TRUST_PROXY", "true"))
 	require.NoError(t, err)
@@ -70,9 +70,8 @@ func TestProduction(t *testing.T) {
 	}, c)
 }
 
-// M11: either name of the environment makes production, an empty one counts as not set,
-// and two that disagree are a problem under which the rules of production hold.
-func TestEnvironmentHasTwoNames(t *testing.T) {
+// With two different values the rules of production apply.
+func TestLoad_EnvironmentHasTwoNames(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		app, node  string
@@ -113,8 +112,7 @@ func TestEnvironmentHasTwoNames(t *testing.T) {
 	require.ErrorContains(t, err, "SESSION_SECRET", "the old name demands what production needs")
 }
 
-// M11: development beside settings of production is a production that lost APP_ENV.
-func TestMistakenForDevelopment(t *testing.T) {
+func TestLoad_ProductionWithoutAppEnv(t *testing.T) {
 	t.Parallel()
 	const endpoint = "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd"
 	for name, c := range map[string]struct {
@@ -158,9 +156,8 @@ func TestMistakenForDevelopment(t *testing.T) {
 	}
 }
 
-// Every variable wrong in turn: its name comes first on the line, and nothing else is
-// wrong.
-func TestEachProblem(t *testing.T) {
+// Each invalid variable is exactly one problem.
+func TestLoad_EachProblem(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		base            map[string]string
@@ -265,7 +262,7 @@ func TestEachProblem(t *testing.T) {
 	}
 }
 
-func TestAllProblemsAtOnce(t *testing.T) {
+func TestLoad_AllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	wrong := map[string]string{
 		"APP_ENV": "production", "BIND_ADDRESS": "here", "PORT": "x", "APP_URL": "nowhere", "STORAGE_DRIVER": "db",
@@ -291,7 +288,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
-func TestValues(t *testing.T) {
+func TestLoad_Values(t *testing.T) {
 	t.Parallel()
 	load := func(changes ...string) config.Config {
 		c, err := config.Load(with(nil, changes...))
@@ -351,9 +348,9 @@ func TestValues(t *testing.T) {
 	require.NotContains(t, load("DATABASE_URL", "postgres://db/b?sslrootcert=system").DatabaseURL, "sslmode")
 }
 
-func TestPartsAreReadAlone(t *testing.T) {
+func TestLoadStorage_AndAddress_IgnoreTheRest(t *testing.T) {
 	t.Parallel()
-	// A production host that lacks every secret can still be migrated and asked.
+	// A production host without secrets can still be migrated.
 	c, err := config.LoadStorage(map[string]string{"APP_ENV": "production", "DATABASE_URL": "postgres://db/b",
 		"PORT": "x"})
 	require.NoError(t, err)

@@ -18,9 +18,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
 
-// M26: connection strings as providers and tools hand them out. want are parameters of
-// the URL that lib/pq gets, left are those that one warning names.
-func TestDatabaseURL_AsHandedOut(t *testing.T) {
+// want are parameters of the URL for lib/pq, left are those that the warning names.
+func TestDatabaseURL_FromProviders(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ raw, want, left string }{
 		"no parameters": {"postgres://u:p@db:5432/b", "sslmode=prefer", ""},
@@ -91,8 +90,7 @@ func TestDatabaseURL_AsHandedOut(t *testing.T) {
 	}
 }
 
-// M26: what would restrict a connection and cannot be kept is one problem that names it.
-func TestDatabaseURL_CannotBeKept(t *testing.T) {
+func TestDatabaseURL_UnsupportedParameters(t *testing.T) {
 	t.Parallel()
 	for _, parameter := range []string{
 		"require_auth=scram-sha-256", "requirepeer=postgres", "sslcrl=/x.pem", "sslcrldir=/x", "sslpassword=hunter2",
@@ -120,7 +118,6 @@ func TestDatabaseURL_CannotBeKept(t *testing.T) {
 	}
 }
 
-// M32: DATABASE_URL alone says how to connect.
 func TestDatabaseURL_VariablesOfLibpqAreNotRead(t *testing.T) {
 	t.Parallel()
 	plain, err := config.Load(map[string]string{"DATABASE_URL": "postgres://u:p@db/b"})
@@ -137,9 +134,7 @@ func TestDatabaseURL_VariablesOfLibpqAreNotRead(t *testing.T) {
 	require.Empty(t, c.DatabaseWarnings, "the embedded server has none of them")
 }
 
-// M26: an error that every repeat gives again is told apart from a server that is not up
-// yet.
-func TestRefusal(t *testing.T) {
+func TestRefusal_PermanentErrors(t *testing.T) {
 	t.Parallel()
 	answer := func(code, message string) error {
 		return fmt.Errorf("connect: %w", &pq.Error{Severity: "FATAL", Code: pqerror.Code(code), Message: message})

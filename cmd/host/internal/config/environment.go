@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -12,18 +14,17 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// environment is what the variables say, each read by itself. What they mean together is
-// Load's.
+// environment is the variables, each parsed without the others.
 type environment struct {
 	AppEnv             mode       `env:"APP_ENV"`
 	NodeEnv            mode       `env:"NODE_ENV"`
 	Host               string     `env:"BIND_ADDRESS"`
-	Port               port       `env:"PORT" envDefault:"3000"`
+	Port               integer    `env:"PORT" envDefault:"3000"`
 	AppURL             string     `env:"APP_URL"`
 	AppVersion         string     `env:"APP_VERSION"`
 	StorageDriver      driver     `env:"STORAGE_DRIVER"`
 	DatabaseURL        string     `env:"DATABASE_URL"`
-	DatabasePool       poolSize   `env:"DATABASE_POOL" envDefault:"20"`
+	DatabasePool       integer    `env:"DATABASE_POOL" envDefault:"20"`
 	DatabasePrepare    boolean    `env:"DATABASE_PREPARE"`
 	DataDir            string     `env:"DATA_DIR" envDefault:"./.data"`
 	EmbeddedRepository string     `env:"EMBEDDED_POSTGRES_REPOSITORY"`
@@ -38,18 +39,18 @@ type environment struct {
 	CookieDomain       string     `env:"COOKIE_DOMAIN"`
 	AdminEmail         string     `env:"ADMIN_EMAIL"`
 	AdminPassword      string     `env:"ADMIN_PASSWORD"`
-	HoldsPerEmail      count      `env:"HOLDS_PER_EMAIL" envDefault:"3"`
-	HoldsPerAddress    count      `env:"HOLDS_PER_ADDRESS" envDefault:"100"`
-	HoldsAnywhere      ownCount   `env:"HOLDS_PER_EMAIL_ANYWHERE"`
-	BookingsPerMinute  ownCount   `env:"BOOKINGS_PER_MINUTE"`
+	HoldsPerEmail      integer    `env:"HOLDS_PER_EMAIL" envDefault:"3"`
+	HoldsPerAddress    integer    `env:"HOLDS_PER_ADDRESS" envDefault:"100"`
+	HoldsAnywhere      integer    `env:"HOLDS_PER_EMAIL_ANYWHERE"`
+	BookingsPerMinute  integer    `env:"BOOKINGS_PER_MINUTE"`
 	Metrics            Metrics    `env:"METRICS_ADDR"`
-	MaxConnections     places     `env:"MAX_CONNECTIONS" envDefault:"4096"`
-	ShutdownGrace      seconds    `env:"SHUTDOWN_GRACE" envDefault:"0"`
+	MaxConnections     integer    `env:"MAX_CONNECTIONS" envDefault:"4096"`
+	ShutdownGrace      integer    `env:"SHUTDOWN_GRACE" envDefault:"0"`
 }
 
-// parse reads every variable and notes those that are malformed. An empty variable counts
-// as absent, which is what compose files make of one that is not set; blanks around a
-// value, such as the CR of an .env file written on Windows, are no part of it.
+// parse reads every variable. An empty one counts as absent, because compose files set
+// variables without a value to "". Whitespace around a value is dropped, such as the CR of
+// an .env file written on Windows.
 func parse(environ map[string]string, problems *Problems) environment {
 	trimmed := map[string]string{}
 	for name, value := range environ {
@@ -68,10 +69,10 @@ func parse(environ map[string]string, problems *Problems) environment {
 			problems.add(variable(one.Name), why.wrong, why.remedy)
 			continue
 		}
-		// The library's own words could quote a value. There is no variable that it
-		// parses by itself.
-		problems.add("environment", "cannot be read", "this is a mistake of the program; please report it")
+		// Not expected. The library's text could quote a secret.
+		problems.add("environment", "cannot be read", "this is a bug; please report it")
 	}
+	e.checkRanges(problems)
 	if e.AppEnv.known() && e.NodeEnv.known() && e.AppEnv != e.NodeEnv {
 		problems.add("NODE_ENV", fmt.Sprintf("is %q, and APP_ENV is %q", e.NodeEnv, e.AppEnv),
 			"NODE_ENV is the old name of APP_ENV: set one of them, or both to the same")
@@ -79,11 +80,11 @@ func parse(environ map[string]string, problems *Problems) environment {
 	return e
 }
 
-// production reports whether either name of the environment says so. Where they disagree,
-// which is a problem, the rest is judged by the stricter rules.
+// production reports whether one of the two variables says so. If they disagree, which is a
+// problem, the stricter rules apply.
 func (e environment) production() bool { return e.AppEnv == production || e.NodeEnv == production }
 
-// variable gives the name of the variable of a field of environment.
+// variable returns the name of the variable of a field of environment.
 func variable(field string) string {
 	f, _ := reflect.TypeFor[environment]().FieldByName(field)
 	return f.Tag.Get("env")
@@ -98,7 +99,7 @@ const (
 
 func (m mode) known() bool { return m == production || m == development }
 
-// UnmarshalText accepts the two environments there are.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (m *mode) UnmarshalText(text []byte) error {
 	*m = mode(text)
 	if *m == "" || *m == production || *m == development {
@@ -114,7 +115,7 @@ const (
 	driverEmbedded driver = "embedded"
 )
 
-// UnmarshalText accepts the two storage drivers there are.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (d *driver) UnmarshalText(text []byte) error {
 	*d = driver(text)
 	if *d == "" || *d == driverDB || *d == driverEmbedded {
@@ -124,89 +125,54 @@ func (d *driver) UnmarshalText(text []byte) error {
 		"it is db (the database of DATABASE_URL) or embedded (a private Postgres, for development)"}
 }
 
-type port int
-
-// UnmarshalText accepts 0 too: the system then chooses, which tests use.
-func (p *port) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 10, 16)
-	if err != nil {
-		return malformed{fmt.Sprintf("is %q", text), "it is a port number, such as 3000"}
-	}
-	*p = port(n)
-	return nil
-}
-
-// count is a limit; 0 is none.
-type count int
-
-// UnmarshalText accepts whole numbers up to a thousand, the most that booking counts to.
-func (c *count) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 10, 32)
-	if err != nil || n > 1000 {
-		return malformed{fmt.Sprintf("is %q", text), "it is a whole number such as 3, up to 1000; 0 is no limit"}
-	}
-	*c = count(n)
-	return nil
-}
-
-// ownCount is a count whose default follows from other variables.
-type ownCount struct {
+// integer is a whole number, whose range parse checks.
+type integer struct {
 	set   bool
-	value count
+	text  string
+	value int // -1 if it is not a number.
 }
 
-// UnmarshalText accepts what count does.
-func (c *ownCount) UnmarshalText(text []byte) error {
-	c.set = true
-	return c.value.UnmarshalText(text)
-}
-
-// places is how many connections there may be.
-type places int
-
-// UnmarshalText accepts whole numbers from 1 to a million.
-func (p *places) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 10, 32)
-	if err != nil || n == 0 || n > 1_000_000 {
-		return malformed{fmt.Sprintf("is %q", text), "it is a whole number from 1 to 1000000"}
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (i *integer) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 31)
+	*i = integer{set: true, text: string(text), value: int(n)}
+	if err != nil {
+		i.value = -1
 	}
-	*p = places(n)
 	return nil
 }
 
-// seconds is a time of up to a minute.
-type seconds int
-
-// UnmarshalText accepts whole numbers.
-func (s *seconds) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 10, 32)
-	if err != nil || n > 60 {
-		return malformed{fmt.Sprintf("is %q", text), "it is a whole number of seconds, up to 60"}
+// checkRanges reports the integers that are not valid, and sets them to 0.
+func (e *environment) checkRanges(problems *Problems) {
+	const limit = "it is a whole number such as 3, up to 1000; 0 is no limit"
+	for _, c := range []struct {
+		name        string
+		n           *integer
+		least, most int
+		remedy      string
+	}{
+		{"PORT", &e.Port, 0, 65535, "it is a port number, such as 3000"}, // With 0 the system chooses.
+		// A request may need two connections at once.
+		{"DATABASE_POOL", &e.DatabasePool, 2, 1000,
+			"it is how many connections to open at most, such as 20, from 2 to 1000"},
+		{"HOLDS_PER_EMAIL", &e.HoldsPerEmail, 0, 1000, limit},
+		{"HOLDS_PER_ADDRESS", &e.HoldsPerAddress, 0, 1000, limit},
+		{"HOLDS_PER_EMAIL_ANYWHERE", &e.HoldsAnywhere, 0, 1000, limit},
+		{"BOOKINGS_PER_MINUTE", &e.BookingsPerMinute, 0, 1000, limit},
+		{"MAX_CONNECTIONS", &e.MaxConnections, 1, 1_000_000, "it is a whole number from 1 to 1000000"},
+		{"SHUTDOWN_GRACE", &e.ShutdownGrace, 0, 60, "it is a whole number of seconds, up to 60"},
+	} {
+		if c.n.set && (c.n.value < c.least || c.n.value > c.most) {
+			problems.add(c.name, fmt.Sprintf("is %q", c.n.text), c.remedy)
+			c.n.value = 0
+		}
 	}
-	*s = seconds(n)
-	return nil
 }
 
-// poolSize is how many connections a host opens at most. Three hosts of 20 and an
-// operator stay below the 100 that Postgres has by default.
-type poolSize int
-
-// UnmarshalText accepts whole numbers of connections. With one alone, who holds it and
-// wants another would wait for itself.
-func (p *poolSize) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 10, 32)
-	if err != nil || n < 2 || n > 1000 {
-		return malformed{fmt.Sprintf("is %q", text),
-			"it is how many connections to open at most, such as 20, from 2 to 1000"}
-	}
-	*p = poolSize(n)
-	return nil
-}
-
-// boolean knows whether it was set: what it defaults to depends on other variables.
+// boolean has set, because its default may depend on other variables.
 type boolean struct{ set, value bool }
 
-// UnmarshalText accepts what strconv.ParseBool does.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (b *boolean) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		return nil
@@ -221,7 +187,7 @@ func (b *boolean) UnmarshalText(text []byte) error {
 
 type sameSite http.SameSite
 
-// UnmarshalText accepts the three values of the cookie attribute, in any case.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (s *sameSite) UnmarshalText(text []byte) error {
 	switch strings.ToLower(string(text)) {
 	case "lax":
@@ -236,14 +202,96 @@ func (s *sameSite) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// list is comma separated; empty parts are dropped.
+// list is separated by commas; empty parts are dropped.
 type list []string
 
-// UnmarshalText never fails: its parts are looked at where they are used.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (l *list) UnmarshalText(text []byte) error {
 	for part := range strings.SplitSeq(string(text), ",") {
 		*l = append(*l, strings.TrimSpace(part))
 	}
 	*l = slices.DeleteFunc(*l, func(s string) bool { return s == "" })
+	return nil
+}
+
+// TrustProxy is which proxies X-Forwarded-For is accepted from; the zero value is none.
+type TrustProxy struct {
+	// Count is the number of proxies that append to the header. The last one must have a
+	// loopback or private address.
+	Count int
+	// Networks are the proxies' networks, instead of a count.
+	Networks []netip.Prefix
+}
+
+// UnmarshalText reads a number, true (1), false (0), or a list of networks or addresses.
+func (t *TrustProxy) UnmarshalText(text []byte) error {
+	*t = TrustProxy{}
+	s := string(text)
+	switch strings.ToLower(s) {
+	case "", "false":
+		return nil
+	case "true":
+		t.Count = 1
+		return nil
+	}
+	if n, err := strconv.Atoi(s); err == nil {
+		if n < 0 || n > 10 {
+			return malformed{fmt.Sprintf("is %d", n), "it is how many proxies are in front, 0 to 10"}
+		}
+		t.Count = n
+		return nil
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		part = strings.TrimSpace(part)
+		prefix, err := netip.ParsePrefix(part)
+		if err != nil {
+			addr, addrErr := netip.ParseAddr(part)
+			if addrErr != nil || addr.Zone() != "" {
+				return malformed{fmt.Sprintf("has %q", part),
+					"it is a number of proxies, true, false, or their networks, such as 10.0.0.0/8,192.168.1.7"}
+			}
+			prefix = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		t.Networks = append(t.Networks, prefix.Masked())
+	}
+	return nil
+}
+
+// metricsDefault is the default of METRICS_ADDR.
+const metricsDefault = "127.0.0.1:9464"
+
+// Metrics is the address of GET /metrics.
+type Metrics struct {
+	// Address is an IP address and a port; empty is off. Port 0 lets the system choose.
+	Address string
+	// Set reports that METRICS_ADDR is set: the start fails if the address is in use.
+	Set bool
+}
+
+// UnmarshalText reads off, or an IP address (or localhost, or nothing for all) and a port.
+func (m *Metrics) UnmarshalText(text []byte) error {
+	raw := string(text)
+	switch raw {
+	case "":
+		return nil
+	case "off":
+		*m = Metrics{Set: true}
+		return nil
+	}
+	const remedy = "it is an address and a port, such as 127.0.0.1:9464, or off; only Prometheus should reach it"
+	host, port, err := net.SplitHostPort(raw)
+	if err != nil {
+		return malformed{fmt.Sprintf("is %q", raw), remedy}
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" {
+		return malformed{fmt.Sprintf("is %q, which does not begin with an IP address", raw), remedy}
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return malformed{fmt.Sprintf("is %q, which does not end with a port number", raw), remedy}
+	}
+	*m = Metrics{Address: net.JoinHostPort(host, port), Set: true}
 	return nil
 }

@@ -10,18 +10,16 @@ import (
 	"github.com/lib/pq"
 )
 
-// parameters are those of DATABASE_URL while it is made ready for lib/pq, which sends
-// each one that it does not know to the server, and there it ends the connection.
+// parameters are those of DATABASE_URL. lib/pq sends unknown ones to the server, which then
+// refuses the connection.
 type parameters struct {
 	query    url.Values
 	problems *Problems
-	// leftOut are the names of those that were taken out without harm, sorted.
-	leftOut []string
-	// notes say what is lost with one that was left out.
-	notes []string
+	leftOut  []string // Names, sorted.
+	notes    []string // What is lost with those.
 }
 
-// driverParameters are those that lib/pq knows.
+// driverParameters are the parameters of lib/pq.
 var driverParameters = func() []string {
 	names := []string{"database"}
 	config := reflect.TypeFor[pq.Config]()
@@ -33,14 +31,12 @@ var driverParameters = func() []string {
 	return names
 }()
 
-// harmless are parameters of libpq and of other drivers, pools and tools: nothing that
-// they ask for matters here, or the host has it in another way.
+// harmless are parameters of libpq and other tools that can be left out.
 var harmless = []string{
 	// libpq: TCP keepalives are sent anyway, every 15 s.
 	"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
 	"sslcompression", "sslcertmode", "sslkeylogfile", "gsslib", "gssdelegation", "authtype", "tty",
-	// Prisma. The tables are in a schema of their own whatever schema says; DATABASE_POOL
-	// is the size of the pool.
+	// Prisma.
 	"pgbouncer", "schema", "connection_limit", "pool_timeout", "statement_cache_size", "socket_timeout",
 	"single_use_connections", "max_connection_lifetime", "max_idle_connection_lifetime",
 	// node-postgres, Supabase and Vercel.
@@ -57,8 +53,7 @@ var harmless = []string{
 	"preparethreshold", "rewritebatchedinserts", "tcpkeepalive", "logintimeout", "sockettimeout", "currentschema",
 }
 
-// unkept are parameters that restrict or change the connection in a way that this driver
-// cannot.
+// unkept are parameters for which lib/pq has no equivalent, by remedy.
 var unkept = map[string]string{
 	"require_auth":     "the driver cannot restrict the method of authentication: take it out",
 	"requirepeer":      "the driver cannot check the server's user: take it out",
@@ -72,8 +67,7 @@ var unkept = map[string]string{
 	"scram_server_key": "the driver needs the password itself: write it into the URL",
 }
 
-// settle uses each parameter, leaves it out, or notes it as a problem. What is left is
-// known to lib/pq, or is for the server, which refuses what it does not know.
+// settle keeps, translates or leaves out each parameter, or reports it as a problem.
 func (p *parameters) settle() {
 	names := make([]string, 0, len(p.query))
 	for name := range p.query {
@@ -85,7 +79,7 @@ func (p *parameters) settle() {
 			p.problem(name, "several times", "write it once")
 			continue
 		}
-		// To libpq a parameter without a value is one that is not there.
+		// As in libpq, an empty parameter is absent.
 		if p.query.Get(name) == "" {
 			delete(p.query, name)
 			continue
@@ -115,11 +109,11 @@ func (p *parameters) one(name, lower, value string) {
 	}
 }
 
-// encryption settles what has to do with TLS and its alternatives.
+// encryption handles parameters of TLS and GSSAPI.
 func (p *parameters) encryption(name, lower, value string) {
 	switch lower {
 	case "sslmode":
-		// node-postgres calls it no-verify.
+		// The name in node-postgres.
 		if value == "no-verify" {
 			p.query.Set(name, "require")
 		}
@@ -134,8 +128,7 @@ func (p *parameters) encryption(name, lower, value string) {
 			p.demand("require")
 		}
 	case "sslnegotiation":
-		// lib/pq sends no ALPN, without which a server refuses TLS that was not
-		// negotiated.
+		// Not possible with lib/pq, which sends no ALPN.
 		if value == "direct" {
 			p.demand("require")
 			p.leaveOut(name)
@@ -158,8 +151,7 @@ func (p *parameters) encryption(name, lower, value string) {
 	}
 }
 
-// ssl is what other drivers have in place of sslmode: true, or what libpq takes for
-// sslmode.
+// ssl translates the parameter ssl of other drivers: a boolean or a mode.
 func (p *parameters) ssl(name, value string) {
 	switch strings.ToLower(value) {
 	case "true", "1", "yes", "on", "require", "no-verify":
@@ -179,10 +171,10 @@ func (p *parameters) ssl(name, value string) {
 // strictness orders the modes of TLS.
 var strictness = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
-// demand makes sslmode at least as strict as mode.
+// demand raises sslmode to at least mode.
 func (p *parameters) demand(mode string) {
 	if p.query.Get("sslrootcert") == "system" {
-		return // The driver then verifies everything.
+		return // Implies verify-full.
 	}
 	if said := p.query.Get("sslmode"); said == "" || slices.Contains(strictness, said) &&
 		slices.Index(strictness, said) < slices.Index(strictness, mode) {
@@ -196,7 +188,7 @@ func (p *parameters) other(name, lower, value string) {
 	case "applicationname":
 		p.rename(name, "application_name")
 	case "client_encoding":
-		// libpq takes the locale's encoding for auto; ours is always UTF-8.
+		// auto is the locale's encoding in libpq.
 		if value == "auto" || utf8 {
 			p.query.Set(name, "UTF8")
 		}
@@ -235,7 +227,7 @@ func (p *parameters) rename(from, to string) {
 	delete(p.query, from)
 }
 
-// warning tells what was left out; empty when nothing was.
+// warning names what was left out, or is "".
 func (p *parameters) warning() string {
 	if len(p.leftOut) == 0 {
 		return ""

@@ -16,10 +16,9 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// minSecret is the shortest SESSION_SECRET, in bytes: as long as the HMAC it keys.
+// minSecret is the shortest SESSION_SECRET, in bytes: the length of the HMAC.
 const minSecret = 32
 
-// sessionSecrets checks what signs sessions and owner tokens.
 func sessionSecrets(secrets []string, production bool, problems *Problems) []string {
 	const name, remedy = "SESSION_SECRET",
 		"set it to 32 random bytes or more, such as the output of: openssl rand -base64 32"
@@ -34,8 +33,8 @@ func sessionSecrets(secrets []string, production bool, problems *Problems) []str
 	return secrets
 }
 
-// stripe checks the key and the signing secrets of Stripe together: a key without a
-// signing secret could take money and never learn of it.
+// stripe checks key and signing secrets together: with a key but no signing secret, no
+// payment would be confirmed.
 func stripe(e environment, production bool, problems *Problems) {
 	const key, signing, base = "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE"
 	switch {
@@ -73,19 +72,18 @@ func stripe(e environment, production bool, problems *Problems) {
 	}
 }
 
-// endpointSecret is the form of a webhook endpoint's signing secret. `stripe listen`
-// prints 64 hexadecimal digits, and what developers make up is short.
+// endpointSecret matches signing secrets of webhook endpoints, but not those of `stripe
+// listen`, which have 64 hexadecimal digits.
 var endpointSecret = regexp.MustCompile(`^whsec_[A-Za-z0-9]{16,63}$`)
 
-// mistakenForDevelopment finds a production configuration that lost APP_ENV. It would
-// sell with a live key under the rules of development, or, without a key, confirm
-// bookings that nothing was paid for.
+// mistakenForDevelopment finds a production configuration without APP_ENV, which would run
+// under the rules of development, or confirm unpaid bookings if there is no key.
 func (c *Config) mistakenForDevelopment(e environment, problems *Problems) {
 	const key = "STRIPE_SECRET_KEY"
 	if c.Production {
 		return
 	}
-	// With STRIPE_API_BASE, which production refuses, the key does not go to Stripe.
+	// With STRIPE_API_BASE the key is not sent to Stripe.
 	live := strings.HasPrefix(e.StripeSecretKey, "sk_live_") || strings.HasPrefix(e.StripeSecretKey, "rk_live_")
 	if live && e.StripeAPIBase == "" {
 		problems.add(key, "is a live key, in development",
@@ -95,7 +93,7 @@ func (c *Config) mistakenForDevelopment(e environment, problems *Problems) {
 		return
 	}
 	var signs []string
-	public, _ := url.Parse(c.AppURL) // It has been checked.
+	public, _ := url.Parse(c.AppURL) // Checked before.
 	if public.Scheme == "https" && !loopback(public.Hostname()) {
 		signs = append(signs, "an https APP_URL")
 	}
@@ -114,15 +112,14 @@ func (c *Config) mistakenForDevelopment(e environment, problems *Problems) {
 	}
 }
 
-// foreignToKeys tells whether a character is in no key of Stripe's.
+// foreignToKeys reports whether a character does not occur in keys.
 func foreignToKeys(r rune) bool {
 	return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
 
-// KeepSessionSecret returns the secret in the file session_secret of dir, made at the
-// first call, so that logins and owner tokens outlive a restart. It is for development
-// alone, where nobody sets SESSION_SECRET. Two processes that call it at once get the
-// same one.
+// KeepSessionSecret returns the secret in the file session_secret of dir, and makes it if
+// there is none, so that logins and owner tokens survive a restart in development. Two
+// processes that call it at once get the same secret.
 func KeepSessionSecret(dir string) (string, error) {
 	path := filepath.Join(dir, "session_secret")
 	if kept, err := KeptSessionSecret(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -131,8 +128,7 @@ func KeepSessionSecret(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("config: keep a session secret: %w", err)
 	}
-	// Written whole elsewhere and then linked to its name, which fails where another
-	// process was first.
+	// Link fails if another process was first.
 	f, err := os.CreateTemp(dir, ".session_secret-*")
 	if err != nil {
 		return "", fmt.Errorf("config: keep a session secret: %w", err)
@@ -148,8 +144,7 @@ func KeepSessionSecret(dir string) (string, error) {
 	return readSecret(path)
 }
 
-// KeptSessionSecret returns the secret that [KeepSessionSecret] has made, and makes none:
-// the error is fs.ErrNotExist where there is none.
+// KeptSessionSecret returns the secret of [KeepSessionSecret], or fs.ErrNotExist.
 func KeptSessionSecret(dir string) (string, error) {
 	return readSecret(filepath.Join(dir, "session_secret"))
 }
@@ -167,9 +162,9 @@ func readSecret(path string) (string, error) {
 	return secret, nil
 }
 
-// Random returns a fresh secret: 256 random bits as 43 characters.
+// Random returns a secret of 256 random bits as 43 characters.
 func Random() string {
 	b := make([]byte, 32)
-	_, _ = rand.Read(b) // It never fails: the process ends instead.
+	_, _ = rand.Read(b) // Never fails.
 	return base64.RawURLEncoding.EncodeToString(b)
 }

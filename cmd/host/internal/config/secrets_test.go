@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
 
-func TestKeepSessionSecret(t *testing.T) {
+func TestKeepSessionSecret_SameForAllProcesses(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	secrets := make([]string, 16)

@@ -2,37 +2,42 @@ package metrics
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/webhook"
 )
 
 var (
 	upDesc = desc("database_up",
-		"1 where the series that come from the database could be read; 0 where not, and then they are missing.")
-	readFailuresDesc  = desc("database_read_failures_total", "Readings of those series that failed.")
-	readyDesc         = desc("ready", "1 where this host says at /health/db that it is ready.")
-	eventsDesc        = desc("webhook_events_waiting", "Events in the ledger that can still change, of all hosts: failed and unmatched (of Checkout Sessions) are tried again, parked wait for a person; unmatched_other may be another product's.", "outcome")
-	oldestEventDesc   = desc("webhook_oldest_waiting_seconds", "How long ago the oldest event came that failed, or is about a Checkout Session and unmatched; 0 where there is none.")
+		"1 if the metrics from the database could be read; if 0, they are missing.")
+	readFailuresDesc  = desc("database_read_failures_total", "Failed readings of the metrics from the database.")
+	readyDesc         = desc("ready", "1 if this host is ready, as at /health/db.")
+	eventsDesc        = desc("webhook_events_waiting", "Unsettled events in the ledger, of all hosts: failed and unmatched (of Checkout Sessions) are retried, parked need an operator; unmatched_other may belong to another product.", "outcome")
+	oldestEventDesc   = desc("webhook_oldest_waiting_seconds", "Age of the oldest event that failed, or is unmatched and about a Checkout Session; 0 if there is none.")
 	lastProcessedDesc = desc("webhook_last_processed_timestamp_seconds",
-		"When an event was last processed, by any host; missing where none was among the newest thousand.")
-	holdsOpenDesc    = desc("holds_open", "Holds that keep their slots from others, of all hosts.")
+		"Time of the last processed event, by any host; missing if none of the newest thousand was processed.")
+	holdsOpenDesc    = desc("holds_open", "Holds that have not expired, of all hosts.")
 	holdsExpiredDesc = desc("holds_expired",
-		"Holds whose time has passed and that were not released yet, of all hosts.")
+		"Holds that have expired and are not released yet, of all hosts.")
 	oldestExpiredDesc = desc("holds_oldest_expired_seconds",
-		"How long ago the time of the oldest of them passed; 0 where there is none.")
-	paymentsDesc      = desc("payments_waiting", "Payments that are not settled, of all hosts: overdue, processing, parked, disputed, refunds_unknown, and other_accounts.", "state")
+		"Time since the oldest of them expired; 0 if there is none.")
+	paymentsDesc      = desc("payments_waiting", "Unsettled payments by state, of all hosts.", "state")
 	oldestPaymentDesc = desc("payments_oldest_waiting_seconds",
-		"For how long the oldest of them has been that; 0 where there is none.", "state")
-	refundsDesc      = desc("refunds_waiting", "Refunds that are not made, of all hosts: due, stuck (due, and tried three times in vain), pending (on their way), failed (or canceled).", "state")
+		"Time since the oldest of them entered the state; 0 if there is none.", "state")
+	refundsDesc      = desc("refunds_waiting", "Refunds that are not made, of all hosts: due, stuck (due, with three failed attempts), pending at Stripe, failed or canceled.", "state")
 	oldestRefundDesc = desc("refunds_oldest_waiting_seconds",
-		"For how long the oldest of them has been that; 0 where there is none.", "state")
+		"Time since the oldest of them entered the state; 0 if there is none.", "state")
 )
 
-// database collects what the database knows, and whether it answers.
+// database collects the metrics from the database.
 type database struct {
 	reader   reader
 	failures atomic.Int64
@@ -45,7 +50,7 @@ func newDatabase(sources Sources, logger *slog.Logger) *database {
 		if r.err != nil {
 			d.failures.Add(1)
 		}
-		// Once when it begins, not with every scrape.
+		// Log only the first failure.
 		if r.err != nil && !failing {
 			logger.LogAttrs(context.Background(), slog.LevelWarn, "metrics: the database cannot be read",
 				slog.String("error", r.err.Error()))
@@ -55,7 +60,7 @@ func newDatabase(sources Sources, logger *slog.Logger) *database {
 	return d
 }
 
-// Describe names the series.
+// Describe implements prometheus.Collector.
 func (d *database) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		upDesc, readFailuresDesc, readyDesc, eventsDesc, oldestEventDesc, lastProcessedDesc, holdsOpenDesc,
@@ -66,7 +71,7 @@ func (d *database) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect reads them.
+// Collect implements prometheus.Collector.
 func (d *database) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
@@ -110,4 +115,96 @@ func truth(b bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+const (
+	// readTimeout bounds a reading of the database.
+	readTimeout = 2 * time.Second
+	// keepReading is how long a reading is reused, a failed one too.
+	keepReading = 5 * time.Second
+)
+
+// Sources read the state of all hosts from the database, in one round trip each.
+type Sources struct {
+	Ready    func(context.Context) error // nil if this host is ready.
+	Webhook  func(context.Context) (webhook.Backlog, error)
+	Bookings func(context.Context) (booking.Backlog, error)
+	Payments func(context.Context) (payments.Backlog, error)
+}
+
+type reading struct {
+	ready    bool
+	events   webhook.Backlog
+	bookings booking.Backlog
+	payments payments.Backlog
+	err      error
+}
+
+func (s Sources) read(ctx context.Context) (r reading) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	if r.events, r.err = s.Webhook(ctx); r.err != nil {
+		return r
+	}
+	if r.bookings, r.err = s.Bookings(ctx); r.err != nil {
+		return r
+	}
+	r.payments, r.err = s.Payments(ctx)
+	return r
+}
+
+// reader shares readings between scrapes.
+type reader struct {
+	sources Sources
+	noted   func(reading) // Called once per reading.
+
+	mu      sync.Mutex
+	last    reading
+	at      time.Time
+	running chan struct{}
+}
+
+// read returns a reading that is at most keepReading old. It starts one if none is running,
+// and returns after readTimeout whether it has finished or not.
+func (r *reader) read() reading {
+	r.mu.Lock()
+	if r.running == nil && !r.at.IsZero() && time.Since(r.at) < keepReading {
+		defer r.mu.Unlock()
+		return r.last
+	}
+	if r.running == nil {
+		r.running = make(chan struct{})
+		go r.run(r.running)
+	}
+	running := r.running
+	r.mu.Unlock()
+
+	limit := time.NewTimer(readTimeout)
+	defer limit.Stop()
+	select {
+	case <-running:
+	case <-limit.C:
+		return reading{err: context.DeadlineExceeded}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
+}
+
+func (r *reader) run(finished chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	// Concurrently, because both may take readTimeout.
+	ready := make(chan bool, 1)
+	go func() { ready <- r.sources.Ready(ctx) == nil }()
+	found := r.sources.read(ctx)
+	found.ready = <-ready
+	r.noted(found)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.at, r.running = found, time.Now(), nil
+	close(finished)
 }

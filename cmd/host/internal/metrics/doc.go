@@ -1,12 +1,11 @@
-// Package metrics is what Prometheus reads of one host, at an address of its own.
+// Package metrics exports one host's metrics to Prometheus, on an address of its own.
 //
-// Whoever runs several hosts at night wants a graph and an alarm, and neither may become
-// a load or a leak. So the counters of this process are read from memory; what the
-// database knows, of all hosts together, is read by one query at a time, in bounded time,
-// and kept for a few seconds, however many ask; and while the database is down a scrape
-// answers all the same. Labels have few values, all of them from this program: no ids, no
-// addresses of customers, no paths as they were asked for.
+// The problem is that scrapes, from any number of servers, must neither load the database
+// nor fail while it is down, and must not contain customers' data. So counters of the
+// process are read from memory; the state in the database, of all hosts together, is read
+// by at most one query at a time, with a time limit, and reused for a few seconds; and
+// labels have a fixed set of values, without ids, addresses or request paths.
 //
-// docs/metrics.md lists the series; a test of the host holds the list, the dashboard and
-// the alarms in ops/ to what is really exposed.
+// docs/metrics.md lists the metrics. A test of the host compares it, the dashboard and the
+// alarms in ops/ with what is exported.
 package metrics

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,7 +23,6 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// noDatabase is a pool that is never used.
 type noDatabase struct{}
 
 func (noDatabase) Connect(context.Context) (driver.Conn, error) {
@@ -30,8 +30,7 @@ func (noDatabase) Connect(context.Context) (driver.Conn, error) {
 }
 func (noDatabase) Driver() driver.Driver { return nil }
 
-// fixture is metrics over sources of a test's own; each reading of the database calls
-// read.
+// fixture returns metrics whose readings of the database call read.
 func fixture(read func(context.Context) error) (*metrics.Metrics, func()) {
 	db := sql.OpenDB(noDatabase{})
 	m := metrics.New(metrics.Options{
@@ -58,8 +57,7 @@ func scrape(m *metrics.Metrics) string {
 	return w.Body.String()
 }
 
-// However many scrape, the database is read by one at a time, and every few seconds.
-func TestScrapesShareAReading(t *testing.T) {
+func TestScrape_SharesReading(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var readings, atOnce atomic.Int64
@@ -98,9 +96,9 @@ func TestScrapesShareAReading(t *testing.T) {
 	})
 }
 
-// A database that says nothing costs each scrape two seconds and one reading altogether,
-// though that ignores its context; a scrape still shows what this process knows.
-func TestScrapeOfADatabaseThatHangs(t *testing.T) {
+// The reading ignores its context; each scrape takes two seconds and has the counters of
+// the process.
+func TestScrape_DatabaseHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var readings atomic.Int64
@@ -126,8 +124,8 @@ func TestScrapeOfADatabaseThatHangs(t *testing.T) {
 	})
 }
 
-// What fails, or panics, is counted, and tried again.
-func TestScrapeOfADatabaseThatFails(t *testing.T) {
+// Errors and panics are counted and retried.
+func TestScrape_DatabaseFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var readings atomic.Int64
@@ -153,8 +151,7 @@ func TestScrapeOfADatabaseThatFails(t *testing.T) {
 	})
 }
 
-// Whatever a client sends, the labels have few values.
-func TestLabelsAreBounded(t *testing.T) {
+func TestRequest_BoundedLabels(t *testing.T) {
 	t.Parallel()
 	m, end := fixture(func(context.Context) error { return nil })
 	defer end()
@@ -171,7 +168,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	require.Equal(t, 2, strings.Count(text, "booking_http_request_duration_seconds_count{"))
 }
 
-func TestStep(t *testing.T) {
+func TestStep_CountsRuns(t *testing.T) {
 	t.Parallel()
 	m, end := fixture(func(context.Context) error { return nil })
 	defer end()
@@ -188,4 +185,52 @@ func TestStep(t *testing.T) {
 		require.Contains(t, text, want)
 	}
 	require.NotContains(t, text, `booking_step_last_success_timestamp_seconds{step="one"} 0`)
+}
+
+func TestServer_CloseWaitsForScrapes(t *testing.T) {
+	t.Parallel()
+	reading, release := make(chan struct{}), make(chan struct{})
+	m, end := fixture(func(context.Context) error {
+		close(reading)
+		<-release
+		return nil
+	})
+	defer end()
+	s, err := metrics.Listen("127.0.0.1:0")
+	require.NoError(t, err)
+	s.Serve(m)
+	client := &http.Client{Timeout: time.Minute}
+	for _, path := range []string{"", "/debug/pprof/"} {
+		res, err := client.Get(strings.TrimSuffix(s.URL(), "/metrics") + path)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, http.StatusNotFound, res.StatusCode)
+	}
+	type answer struct {
+		text string
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		res, err := client.Get(s.URL())
+		if err != nil {
+			answered <- answer{err: err}
+			return
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		answered <- answer{string(text), err}
+	}()
+	<-reading
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	close(release)
+	a := <-answered
+	require.NoError(t, a.err)
+	require.Contains(t, a.text, "booking_build_info")
+	require.NoError(t, <-closed)
+	address := strings.TrimSuffix(strings.TrimPrefix(s.URL(), "http://"), "/metrics")
+	again, err := metrics.Listen(address)
+	require.NoError(t, err)
+	require.NoError(t, again.Close(), "one that never served")
 }
