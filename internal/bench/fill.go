@@ -170,7 +170,8 @@ func abreast(ctx context.Context, db *sql.DB, all []work) error {
 const (
 	constraintsSQL = `
 SELECT 'ALTER TABLE booking_platform.bookings DROP CONSTRAINT ' || quote_ident(c.conname),
-       'ALTER TABLE booking_platform.bookings ADD CONSTRAINT ' || quote_ident(c.conname) || ' ' || pg_get_constraintdef(c.oid)
+       'ALTER TABLE booking_platform.bookings ADD CONSTRAINT '
+        || quote_ident(c.conname) || ' ' || pg_get_constraintdef(c.oid)
 FROM pg_constraint c WHERE c.conrelid = 'booking_platform.bookings'::regclass AND c.contype IN ('x', 'f')`
 	indexesSQL = `
 SELECT 'DROP INDEX ' || i.indexrelid::regclass, pg_get_indexdef(i.indexrelid)

@@ -20,29 +20,29 @@ import (
 func TestCommit_AnswerLost(t *testing.T) {
 	t.Parallel()
 	l := &link{}
-	w := newWorld(t, setup{link: l, lost: true})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{link: l, undelivered: true})
+	b, c := w.checkedOut(0)
 	w.pay(c)
 	ev := w.event(c, completed)
 	var once sync.Once
 	l.set(func(c *linked, sent []byte) {
 		if c.ledger && bytes.Contains(sent, []byte("COMMIT")) {
-			once.Do(func() { c.lose.Store(true); w.seen(1) })
+			once.Do(func() { c.lose.Store(true); w.faultOccurred(1) })
 		}
 	})
-	require.Equal(t, failed, w.deliver(0, ev.Payload), "nobody knows")
-	require.Equal(t, webhook.Processed, w.outcome(ev.ID), "the record of the failure does not hide the success")
+	require.Equal(t, failed, w.deliver(0, ev.Payload), "the answer was lost")
+	require.Equal(t, webhook.Processed, w.outcome(ev.ID), "a later failure record does not replace the success")
 	require.Equal(t, done(webhook.Duplicate), w.deliver(1, ev.Payload))
-	w.once(b)
-	w.holds()
+	w.requireOneEffect(b)
+	w.checkInvariants()
 }
 
 // A claims and rolls back, B claims and commits, then A records its failure: B's row
 // stays processed, and the next delivery is a duplicate.
 func TestCommit_FailedAttemptRecordedLate(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{undelivered: true})
+	b, c := w.checkedOut(0)
 	w.pay(c)
 	ev := w.event(c, completed)
 
@@ -65,16 +65,16 @@ func TestCommit_FailedAttemptRecordedLate(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		rolledBack = true
-		return "", errors.New("this host cannot")
+		return "", errors.New("this host fails")
 	})
 	w.hosts = append(w.hosts, &host{w.hosts[0].bookings, w.hosts[0].payments, a})
 	answered := make(chan answer, 1)
 	go func() { answered <- w.deliver(3, ev.Payload) }()
 	select {
 	case <-recording:
-		w.seen(1)
+		w.faultOccurred(1)
 	case <-time.After(patience):
-		t.Fatal("no failure is being recorded")
+		t.Fatal("no failure record is being written")
 	}
 	w.hosts = w.hosts[:3]
 	require.Equal(t, done(webhook.Processed), w.deliver(1, ev.Payload))
@@ -82,30 +82,31 @@ func TestCommit_FailedAttemptRecordedLate(t *testing.T) {
 	require.Equal(t, failed, <-answered)
 	require.Equal(t, webhook.Processed, w.outcome(ev.ID))
 	require.Equal(t, done(webhook.Duplicate), w.deliver(2, ev.Payload))
-	w.once(b)
-	w.holds()
+	w.requireOneEffect(b)
+	w.checkInvariants()
 }
 
 // A trigger raises for one id: 500 for that event, 200 for the others.
 func TestStatements_OneFails(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{})
-	bad, badCheckout := w.begun(0)
-	good, goodCheckout := w.begun(1)
-	w.exec(`CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$`)
+	w := newEnv(t, setup{})
+	bad, badCheckout := w.checkedOut(0)
+	good, goodCheckout := w.checkedOut(1)
+	w.exec(`CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+		 BEGIN RAISE EXCEPTION 'refused'; END $$`)
 	w.exec(`CREATE TRIGGER refuse BEFORE UPDATE ON booking_platform.payments
 		FOR EACH ROW WHEN (NEW.id = '` + badCheckout.PaymentID + `') EXECUTE FUNCTION public.refuse()`)
 	w.pay(badCheckout)
 	w.pay(goodCheckout)
-	w.once(good)
-	w.untouched(bad)
+	w.requireOneEffect(good)
+	w.requireUnapplied(bad)
 	ev := w.event(badCheckout, completed)
 	require.Equal(t, http.StatusInternalServerError, ev.Attempts[0].Status)
 	require.False(t, ev.Delivered)
 	require.Equal(t, webhook.Failed, w.outcome(ev.ID))
-	w.seen(len(ev.Attempts))
+	w.faultOccurred(len(ev.Attempts))
 	w.exec(`DROP TRIGGER refuse ON booking_platform.payments`)
-	w.holds()
-	w.once(bad)
+	w.checkInvariants()
+	w.requireOneEffect(bad)
 	require.Equal(t, payments.Paid, w.payment(bad).Status())
 }

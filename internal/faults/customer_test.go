@@ -24,7 +24,7 @@ func slot(nth int) time.Time {
 }
 
 // hold makes a hold of the nth hour of the day after tomorrow.
-func (w *world) hold(nth int) booking.Booking {
+func (w *testEnv) hold(nth int) booking.Booking {
 	w.t.Helper()
 	b, err := w.hosts[nth%len(w.hosts)].bookings.Hold(w.t.Context(),
 		booking.HoldRequest{Resource: w.resource.ID, Start: slot(nth), Customer: ada})
@@ -32,57 +32,57 @@ func (w *world) hold(nth int) booking.Booking {
 	return b
 }
 
-func (w *world) checkout(b booking.Booking) payments.Checkout {
+func (w *testEnv) checkout(b booking.Booking) payments.Checkout {
 	w.t.Helper()
 	c, err := w.hosts[0].payments.Checkout(w.t.Context(), b.ID)
 	require.NoError(w.t, err)
 	return c
 }
 
-// begun makes a hold with a Checkout Session.
-func (w *world) begun(nth int) (booking.Booking, payments.Checkout) {
+// checkedOut makes a hold with a Checkout Session.
+func (w *testEnv) checkedOut(nth int) (booking.Booking, payments.Checkout) {
 	w.t.Helper()
 	b := w.hold(nth)
 	return b, w.checkout(b)
 }
 
-func (w *world) pay(c payments.Checkout) {
+func (w *testEnv) pay(c payments.Checkout) {
 	w.t.Helper()
 	_, err := w.stripe.Pay(w.t.Context(), c.SessionID)
 	require.NoError(w.t, err)
 }
 
 // paid makes a paid booking.
-func (w *world) paid(nth int) (booking.Booking, payments.Payment) {
+func (w *testEnv) paid(nth int) (booking.Booking, payments.Payment) {
 	w.t.Helper()
-	b, c := w.begun(nth)
+	b, c := w.checkedOut(nth)
 	w.pay(c)
 	require.Equal(w.t, booking.Confirmed, w.status(b))
 	return b, w.payment(b)
 }
 
-func (w *world) status(b booking.Booking) booking.Status {
+func (w *testEnv) status(b booking.Booking) booking.Status {
 	w.t.Helper()
 	found, err := w.hosts[0].bookings.Get(w.t.Context(), b.ID)
 	require.NoError(w.t, err)
 	return found.Status
 }
 
-func (w *world) payment(b booking.Booking) payments.Payment {
+func (w *testEnv) payment(b booking.Booking) payments.Payment {
 	w.t.Helper()
 	p, err := w.hosts[0].payments.ForBooking(w.t.Context(), b.ID)
 	require.NoError(w.t, err)
 	return p
 }
 
-func (w *world) refunds(p payments.Payment) []payments.Refund {
+func (w *testEnv) refunds(p payments.Payment) []payments.Refund {
 	w.t.Helper()
 	refunds, err := w.hosts[0].payments.Refunds(w.t.Context(), p.ID)
 	require.NoError(w.t, err)
 	return refunds
 }
 
-func (w *world) endHold(b booking.Booking) {
+func (w *testEnv) endHold(b booking.Booking) {
 	w.t.Helper()
 	w.exec(`WITH due AS (UPDATE booking_platform.hold_deadlines
 		SET due_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid)
@@ -91,7 +91,7 @@ func (w *world) endHold(b booking.Booking) {
 }
 
 // release lets a hold expire and releases it.
-func (w *world) release(b booking.Booking) {
+func (w *testEnv) release(b booking.Booking) {
 	w.t.Helper()
 	w.endHold(b)
 	_, err := w.hosts[0].bookings.ReleaseExpired(w.t.Context())
@@ -100,7 +100,7 @@ func (w *world) release(b booking.Booking) {
 }
 
 // event returns the only event of a type about a session.
-func (w *world) event(c payments.Checkout, eventType string) stripetest.Event {
+func (w *testEnv) event(c payments.Checkout, eventType string) stripetest.Event {
 	w.t.Helper()
 	var found []stripetest.Event
 	for _, e := range w.stripe.Events() {
@@ -125,12 +125,12 @@ var failed = answer{Status: http.StatusInternalServerError, Error: "internal"}
 
 // deliver sends a payload with a current signature to one of the hosts. Safe for
 // concurrent use.
-func (w *world) deliver(to int, payload []byte) answer {
+func (w *testEnv) deliver(to int, payload []byte) answer {
 	w.t.Helper()
 	return w.send(to, payload, stripetest.Sign(payload, webhookSecret, time.Now()))
 }
 
-func (w *world) send(to int, payload []byte, signature string) answer {
+func (w *testEnv) send(to int, payload []byte, signature string) answer {
 	w.t.Helper()
 	req := httptest.NewRequestWithContext(w.t.Context(), http.MethodPost, "/webhook", bytes.NewReader(payload))
 	req.Header.Set("Stripe-Signature", signature)
@@ -148,8 +148,8 @@ func (w *world) send(to int, payload []byte, signature string) answer {
 	return a
 }
 
-// changed returns the event with other fields.
-func (w *world) changed(payload []byte, fields map[string]any) []byte {
+// withFields returns the event with other fields.
+func (w *testEnv) withFields(payload []byte, fields map[string]any) []byte {
 	w.t.Helper()
 	var event map[string]any
 	require.NoError(w.t, json.Unmarshal(payload, &event))
@@ -162,7 +162,7 @@ func (w *world) changed(payload []byte, fields map[string]any) []byte {
 }
 
 // outcome returns the ledger's outcome of an event, or "".
-func (w *world) outcome(id string) webhook.Outcome {
+func (w *testEnv) outcome(id string) webhook.Outcome {
 	w.t.Helper()
 	var outcome webhook.Outcome
 	require.NoError(w.t, w.db.QueryRowContext(w.t.Context(),
@@ -172,15 +172,15 @@ func (w *world) outcome(id string) webhook.Outcome {
 	return outcome
 }
 
-// untouched checks that nothing of the payment has been applied.
-func (w *world) untouched(b booking.Booking) {
+// requireUnapplied checks that nothing of the payment has been applied.
+func (w *testEnv) requireUnapplied(b booking.Booking) {
 	w.t.Helper()
 	require.Equal(w.t, booking.Pending, w.status(b))
 	require.Equal(w.t, payments.Open, w.payment(b).Status())
 	require.Zero(w.t, w.confirmations(b))
 }
 
-func (w *world) confirmations(b booking.Booking) int {
+func (w *testEnv) confirmations(b booking.Booking) int {
 	w.t.Helper()
 	var n int
 	require.NoError(w.t, w.db.QueryRowContext(w.t.Context(),
@@ -189,8 +189,8 @@ func (w *world) confirmations(b booking.Booking) int {
 	return n
 }
 
-// once checks for one effect: confirmed once, with the price captured.
-func (w *world) once(b booking.Booking) {
+// requireOneEffect checks for one effect: confirmed once, with the price captured.
+func (w *testEnv) requireOneEffect(b booking.Booking) {
 	w.t.Helper()
 	require.Equal(w.t, booking.Confirmed, w.status(b))
 	require.Equal(w.t, 1, w.confirmations(b))

@@ -15,8 +15,8 @@ import (
 // One event 50 times over 3 hosts: one ledger row, one effect.
 func TestDelivery_DuplicateStorm(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{undelivered: true})
+	b, c := w.checkedOut(0)
 	w.pay(c)
 	ev := w.event(c, completed)
 	answers := make([]answer, 50)
@@ -30,26 +30,26 @@ func TestDelivery_DuplicateStorm(t *testing.T) {
 		count[a]++
 	}
 	require.Equal(t, map[answer]int{done(webhook.Processed): 1, done(webhook.Duplicate): 49}, count)
-	w.seen(count[done(webhook.Duplicate)])
+	w.faultOccurred(count[done(webhook.Duplicate)])
 	var rows int
 	require.NoError(t, w.db.QueryRowContext(t.Context(),
 		`SELECT count(*) FROM booking_platform.payment_events`).Scan(&rows))
 	require.Equal(t, 1, rows)
-	w.once(b)
-	w.holds()
+	w.requireOneEffect(b)
+	w.checkInvariants()
 }
 
 // Two event ids for one session and type, and completed with async_payment_succeeded: one
 // effect.
 func TestDelivery_TwoEventsOneSession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{undelivered: true})
+	b, c := w.checkedOut(0)
 	w.pay(c)
 	ev := w.event(c, completed)
 	payloads := [][]byte{
-		ev.Payload, w.changed(ev.Payload, map[string]any{"id": "evt_twin"}),
-		w.changed(ev.Payload, map[string]any{"id": "evt_async", "type": "checkout.session.async_payment_succeeded"}),
+		ev.Payload, w.withFields(ev.Payload, map[string]any{"id": "evt_twin"}),
+		w.withFields(ev.Payload, map[string]any{"id": "evt_async", "type": "checkout.session.async_payment_succeeded"}),
 	}
 	var all sync.WaitGroup
 	answers := make([]answer, 30)
@@ -64,26 +64,26 @@ func TestDelivery_TwoEventsOneSession(t *testing.T) {
 			processed++
 		}
 	}
-	require.Equal(t, len(payloads), processed, "each event has its row")
-	w.seen(processed - 1)
-	w.once(b)
+	require.Equal(t, len(payloads), processed, "one row per event")
+	w.faultOccurred(processed - 1)
+	w.requireOneEffect(b)
 	require.Empty(t, w.refunds(w.payment(b)))
-	w.holds()
+	w.checkInvariants()
 }
 
 // After 3 days, older than the tolerance, replayed: 200 without effect, or 400 without a
 // row.
 func TestDelivery_LateOldReplayed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{undelivered: true})
+	b, c := w.checkedOut(0)
 	w.pay(c)
 	ev := w.event(c, completed)
 	signature := stripetest.Sign(ev.Payload, webhookSecret, time.Now().Add(-10*time.Minute))
 	old := answer{Status: http.StatusBadRequest, Error: string(webhook.ReasonTooOld)}
 	require.Equal(t, old, w.send(0, ev.Payload, signature))
 	require.Empty(t, w.outcome(ev.ID), "no row")
-	w.untouched(b)
+	w.requireUnapplied(b)
 	require.Equal(t, done(webhook.Processed), w.deliver(1, ev.Payload))
 	require.Equal(t, old, w.send(2, ev.Payload, signature), "replayed")
 
@@ -95,11 +95,11 @@ func TestDelivery_LateOldReplayed(t *testing.T) {
 	require.NoError(t, err)
 	for _, a := range attempts {
 		require.Equal(t, http.StatusOK, a.Status, "3 days later")
-		w.seen(1)
+		w.faultOccurred(1)
 	}
 	require.Equal(t, before, w.payment(b))
-	w.once(b)
-	w.holds()
+	w.requireOneEffect(b)
+	w.checkInvariants()
 }
 
 // With two signatures, and with old and new secret configured: 200; a retired secret:
@@ -108,7 +108,7 @@ func TestDelivery_SecretRotation(t *testing.T) {
 	t.Parallel()
 	const next = "whsec_next"
 	// One host for each stage: before, during, after.
-	w := newWorld(t, setup{lost: true, secrets: [][]string{{webhookSecret}, {webhookSecret, next}, {next}}})
+	w := newEnv(t, setup{undelivered: true, secrets: [][]string{{webhookSecret}, {webhookSecret, next}, {next}}})
 	sign := func(payload []byte, secrets ...string) string {
 		header := ""
 		for i, secret := range secrets {
@@ -131,38 +131,38 @@ func TestDelivery_SecretRotation(t *testing.T) {
 		{[]string{next}, [3]bool{false, true, true}},
 	} {
 		for to, ok := range stage.want {
-			b, c := w.begun(3*i + to)
+			b, c := w.checkedOut(3*i + to)
 			w.pay(c)
 			ev := w.event(c, completed)
 			a := w.send(to, ev.Payload, sign(ev.Payload, stage.secrets...))
 			if ok {
 				require.Equal(t, done(webhook.Processed), a)
-				w.once(b)
+				w.requireOneEffect(b)
 				continue
 			}
 			require.Equal(t, wrong, a)
 			require.Empty(t, w.outcome(ev.ID))
-			w.untouched(b)
-			w.seen(1)
+			w.requireUnapplied(b)
+			w.faultOccurred(1)
 			// Another host has both.
 			require.Equal(t, done(webhook.Processed), w.send(1, ev.Payload, sign(ev.Payload, stage.secrets...)))
 		}
 	}
-	w.holds()
+	w.checkInvariants()
 }
 
 // A valid signature: processed, and counted separately.
 func TestDelivery_AnotherAPIVersion(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{undelivered: true})
+	b, c := w.checkedOut(0)
 	w.pay(c)
 	ev := w.event(c, completed)
 	require.Equal(t, done(webhook.Processed),
-		w.deliver(0, w.changed(ev.Payload, map[string]any{"api_version": "2031-01-01.yak"})))
+		w.deliver(0, w.withFields(ev.Payload, map[string]any{"api_version": "2031-01-01.yak"})))
 	stats := w.hosts[0].receiver.Stats()
 	require.EqualValues(t, 1, stats.OtherVersion)
-	w.seen(int(stats.OtherVersion))
-	w.once(b)
-	w.holds()
+	w.faultOccurred(int(stats.OtherVersion))
+	w.requireOneEffect(b)
+	w.checkInvariants()
 }

@@ -16,7 +16,7 @@ import (
 // in any order.
 func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true, pool: 8})
+	w := newEnv(t, setup{undelivered: true, pool: 8})
 	told := []told{}
 	end := "cancelled; dispute_lost: succeeded 1500"
 	for i, second := range []stripetest.DisputeStatus{stripetest.DisputeWon, "not_yet_invented"} {
@@ -37,7 +37,7 @@ func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 			told = append(told, one(s, b, append([]int{0}, order...)))
 		}
 	}
-	inParallel(len(told), func(i int) { w.tell(&told[i]) })
+	inParallel(len(told), func(i int) { w.play(&told[i]) })
 	require.False(t, t.Failed())
 	inParallel(len(told), func(i int) {
 		before := told[i]
@@ -53,12 +53,12 @@ func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 	})
 	require.False(t, t.Failed())
 	w.settle()
-	ends := w.ends()
+	ends := w.finalStates()
 	for _, one := range told {
 		require.Equal(t, end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
 	}
-	w.seen(len(told))
-	w.holds()
+	w.faultOccurred(len(told))
+	w.checkInvariants()
 }
 
 func one(s story, b booking.Booking, order []int) told {
@@ -69,7 +69,7 @@ func one(s story, b booking.Booking, order []int) told {
 // order of the events, also with a later dispute.
 func TestCancel_MoneyComesAfterwards(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true, pool: 8})
+	w := newEnv(t, setup{undelivered: true, pool: 8})
 	policy := booking.Policy{FreeUntil: 365 * 24 * time.Hour, FeePercent: 40}
 	var all []told
 	const end = "cancelled; partially_refunded: succeeded 1500"
@@ -94,7 +94,7 @@ func TestCancel_MoneyComesAfterwards(t *testing.T) {
 			all = append(all, one(s, b, order))
 		}
 	}
-	inParallel(len(all), func(i int) { w.tell(&all[i]) })
+	inParallel(len(all), func(i int) { w.play(&all[i]) })
 	require.False(t, t.Failed())
 	inParallel(len(all), func(i int) {
 		before := all[i]
@@ -114,10 +114,10 @@ func TestCancel_MoneyComesAfterwards(t *testing.T) {
 	})
 	require.False(t, t.Failed())
 	w.settle()
-	ends := w.ends()
+	ends := w.finalStates()
 	for _, one := range all {
 		require.Equal(t, end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
 	}
-	w.seen(len(all))
-	w.holds()
+	w.faultOccurred(len(all))
+	w.checkInvariants()
 }

@@ -40,8 +40,8 @@ type host struct {
 	receiver *webhook.Receiver
 }
 
-// world has several hosts, one Postgres and one Stripe stand-in.
-type world struct {
+// testEnv has several hosts, one Postgres and one Stripe stand-in.
+type testEnv struct {
 	t        *testing.T
 	url      string
 	db       *sql.DB
@@ -63,22 +63,22 @@ type world struct {
 }
 
 type setup struct {
-	stripe  stripetest.Options
-	opts    payments.Options
-	webhook webhook.Options
-	secrets [][]string // of each host; nil is the default one
-	link    *link      // of the first host
-	lost    bool       // the stand-in does not deliver; the test does
-	pool    int        // connections of each host; 0 is 4
+	stripe      stripetest.Options
+	opts        payments.Options
+	webhook     webhook.Options
+	secrets     [][]string // of each host; nil is the default one
+	link        *link      // of the first host
+	undelivered bool       // the stand-in does not deliver; the test does
+	pool        int        // connections of each host; 0 is 4
 }
 
-func newWorld(t *testing.T, s setup) *world {
+func newEnv(t *testing.T, s setup) *testEnv {
 	t.Helper()
 	url := testdb.URL(t)
-	w := &world{t: t, url: url, db: testdb.Open(t, testdb.PQ, url), calls: map[string]int{},
+	w := &testEnv{t: t, url: url, db: testdb.Open(t, testdb.PQ, url), calls: map[string]int{},
 		made: map[string][]stripetest.Event{}}
-	if s.lost {
-		s.stripe.Deliver = w.lose
+	if s.undelivered {
+		s.stripe.Deliver = w.keepEvent
 	}
 	hook := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.hosts[int(w.turn.Add(1))%len(w.hosts)].receiver.ServeHTTP(rw, r)
@@ -112,10 +112,10 @@ func newWorld(t *testing.T, s setup) *world {
 		stop()
 		<-done
 		if !w.checked && !t.Failed() {
-			t.Error("the invariants were not asked")
+			t.Error("the invariants were not checked")
 		}
 	})
-	w.resource = w.newResource("room", 1)
+	w.resource = w.newResource("court", 1)
 	return w
 }
 
@@ -131,18 +131,18 @@ func newHost(t *testing.T, db *sql.DB, secrets []string, s setup) *host {
 	return &host{bookings, p, receiver}
 }
 
-func (w *world) newResource(slug string, capacity int) booking.Resource {
+func (w *testEnv) newResource(slug string, capacity int) booking.Resource {
 	w.t.Helper()
 	r, err := w.hosts[0].bookings.CreateResource(w.t.Context(), booking.Resource{
-		Slug: slug, Name: "Room", TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour,
+		Slug: slug, Name: "Court", TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour,
 		Price: booking.Money{Minor: price, Currency: "eur"},
 	})
 	require.NoError(w.t, err)
 	return r
 }
 
-// lose records an event without delivering it.
-func (w *world) lose(e stripetest.Event) []time.Duration {
+// keepEvent records an event without delivering it.
+func (w *testEnv) keepEvent(e stripetest.Event) []time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.made[e.SessionID] = append(w.made[e.SessionID], e)
@@ -150,14 +150,14 @@ func (w *world) lose(e stripetest.Event) []time.Duration {
 }
 
 // eventsOf returns the recorded events of a session, in order.
-func (w *world) eventsOf(c payments.Checkout) []stripetest.Event {
+func (w *testEnv) eventsOf(c payments.Checkout) []stripetest.Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]stripetest.Event(nil), w.made[c.SessionID]...)
 }
 
 // count is Stripe's API, counting calls and answers.
-func (w *world) count(rw http.ResponseWriter, r *http.Request) {
+func (w *testEnv) count(rw http.ResponseWriter, r *http.Request) {
 	answer := &statusWriter{ResponseWriter: rw, status: http.StatusOK}
 	defer func() {
 		w.mu.Lock()
@@ -178,14 +178,14 @@ func (s *statusWriter) WriteHeader(status int) {
 }
 
 // called returns how often a call was answered with a status.
-func (w *world) called(methodAndPath string, status int) int {
+func (w *testEnv) called(methodAndPath string, status int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.calls[methodAndPath+" "+http.StatusText(status)]
 }
 
-// seen records that the fault occurred n times.
-func (w *world) seen(n int) {
+// faultOccurred records that the fault occurred n times.
+func (w *testEnv) faultOccurred(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fired += n
@@ -193,7 +193,7 @@ func (w *world) seen(n int) {
 
 // settle runs the steps of all hosts until nothing is left to do, without waiting for
 // retries to be due.
-func (w *world) settle() {
+func (w *testEnv) settle() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*patience)
 	defer cancel()
@@ -229,7 +229,7 @@ func (w *world) settle() {
 }
 
 // truth adds what the test has sent to that of the stand-in.
-func (w *world) truth() faults.Truth {
+func (w *testEnv) truth() faults.Truth {
 	truth := faults.TruthOf(w.stripe)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -240,21 +240,21 @@ func (w *world) truth() faults.Truth {
 	return truth
 }
 
-// holds ends a test: it runs the steps, checks every invariant, and that money has moved
+// checkInvariants ends a test: it runs the steps, checks every invariant, and that money has moved
 // and the fault has occurred.
-func (w *world) holds() {
+func (w *testEnv) checkInvariants() {
 	w.t.Helper()
 	w.settle()
 	truth := w.truth()
 	broken, err := faults.Broken(w.t.Context(), w.db, truth)
 	require.NoError(w.t, err)
 	require.Empty(w.t, broken)
-	require.NotEmpty(w.t, truth.Charges, "nobody has paid")
-	require.Positive(w.t, w.fired, "the fault was not seen to fire")
+	require.NotEmpty(w.t, truth.Charges, "no payment was made")
+	require.Positive(w.t, w.fired, "the fault did not occur")
 	w.checked = true
 }
 
-func (w *world) exec(query string, args ...any) {
+func (w *testEnv) exec(query string, args ...any) {
 	w.t.Helper()
 	_, err := w.db.ExecContext(w.t.Context(), query, args...)
 	require.NoError(w.t, err)

@@ -19,7 +19,7 @@ import (
 func TestRace_PaymentAtTheHoldsLastMoment(t *testing.T) {
 	t.Parallel()
 	const races, workers = 200, 8
-	w := newWorld(t, setup{lost: true, pool: 8, webhook: webhook.Options{Prepare: true}})
+	w := newEnv(t, setup{undelivered: true, pool: 8, webhook: webhook.Options{Prepare: true}})
 	var next, secondGot atomic.Int64
 	var all sync.WaitGroup
 	for range workers {
@@ -40,21 +40,21 @@ func TestRace_PaymentAtTheHoldsLastMoment(t *testing.T) {
 		count(*) FILTER (WHERE b.status = 'expired' AND p.unapplied <> '' AND p.refunded_minor = p.captured_minor)
 		FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id`).Scan(&confirmed,
 		&refunded))
-	t.Logf("of %d payments %d were in time, and %d were refunded", races, confirmed, refunded)
+	t.Logf("%d payments: %d confirmed, %d refunded", races, confirmed, refunded)
 	require.Equal(t, races, confirmed+refunded)
 	require.EqualValues(t, refunded, secondGot.Load(),
-		"the second customer has the slot where the first was refunded, and only there")
+		"the second customer gets the slot exactly where the first was refunded")
 	require.Positive(t, confirmed)
 	require.Positive(t, refunded)
 	require.Equal(t, stripetest.Money{Captured: races * price, Refunded: int64(refunded) * price},
 		w.stripe.Balance()["eur"])
-	w.seen(min(confirmed, refunded))
-	w.holds()
+	w.faultOccurred(min(confirmed, refunded))
+	w.checkInvariants()
 }
 
 // race reports whether the second customer got the slot.
-func (w *world) race(n int) bool {
-	b, c := w.begun(n)
+func (w *testEnv) race(n int) bool {
+	b, c := w.checkedOut(n)
 	w.pay(c)
 	payload := w.eventsOf(c)[0].Payload
 	w.endHold(b)

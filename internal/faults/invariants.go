@@ -61,7 +61,7 @@ held AS (SELECT d.id, d.payment_id, d.amount_minor, d.currency, d.closed, d.with
 // the run was not empty.
 var Invariants = []Invariant{
 	{1, "no two active bookings of one resource's unit overlap", overlapSQL},
-	{2, "one ledger row per receiver and event id; every event has its effect once for each receiver that has a handler for it", onceSQL},
+	{2, "one ledger row per receiver and event id; every event takes effect once per receiver with a handler", onceSQL},
 	{3, "each succeeded payment is exactly one of: a booking that was confirmed, refunded in full, parked", decidedSQL},
 	{4, "a confirmed paid booking has a paid payment of the same amount and currency", paidForSQL},
 	{5, "no effect without its ledger row or reconciliation record; no processed row without its effect", effectSQL},

@@ -16,7 +16,7 @@ import (
 // was paid and partly refunded, $2 the one that was paid too late.
 func TestInvariants_PlantedMistakes(t *testing.T) {
 	t.Parallel()
-	w, paid, late := someOfEach(t)
+	w, paid, late := everyKindOfPayment(t)
 	truth := w.truth()
 	broken, err := faults.Broken(t.Context(), w.db, truth)
 	require.NoError(t, err)
@@ -41,13 +41,13 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 				SELECT e.receiver, e.stripe_event_id, e.type, e.outcome, e.object_id, e.stripe_payment_intent_id
 				FROM booking_platform.payment_events e WHERE e.type = 'charge.refunded' LIMIT 1`,
 		}},
-		"an event was ignored by a replica without a handler, and never taken up": {2, []string{
+		"an event was ignored by a replica without a handler, and not retried": {2, []string{
 			`UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'no_handler'
 				WHERE type = 'charge.refunded'`,
 		}},
 		"a paid booking is released": {3,
 			[]string{`UPDATE booking_platform.bookings SET status = 'expired' WHERE id = $1`}},
-		"late money counts as applied, and its booking is gone": {3, []string{
+		"late money counts as applied, and its booking has expired": {3, []string{
 			`UPDATE booking_platform.payments SET unapplied = '' WHERE booking_id = $2`,
 		}},
 		"the booking of a disputed payment is released": {3, []string{
@@ -74,22 +74,22 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 					p.stripe_payment_intent_id
 				FROM booking_platform.payments p WHERE p.booking_id = $1`,
 		}},
-		"money that a dispute holds counts as kept": {6,
+		"disputed money counts as kept": {6,
 			[]string{`UPDATE booking_platform.disputes SET reinstated = true WHERE NOT closed`}},
-		"a dispute that Stripe does not know": {7, []string{`INSERT INTO booking_platform.disputes (id, payment_id,
+		"a dispute unknown to Stripe": {7, []string{`INSERT INTO booking_platform.disputes (id, payment_id,
 			amount_minor, currency, closed)
 				SELECT 'dp_planted', p.id, 1, p.currency, true FROM booking_platform.payments p
 					WHERE p.booking_id = $1`}},
-		"a dispute's end is not counted for its payment": {7,
+		"the end of a dispute is not recorded with its payment": {7,
 			[]string{`UPDATE booking_platform.payments SET disputes_open = 0`}},
-		"money is parked that never came": {6,
+		"more is parked than was paid": {6,
 			[]string{`UPDATE booking_platform.payments SET captured_minor = captured_minor + 1 WHERE parked`}},
-		"refunds beyond what was paid": {7, []string{
+		"more is refunded than was paid": {7, []string{
 			`INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status)
 				SELECT gen_random_uuid(), p.id, 'planted', p.captured_minor, p.currency, 'due'
 					FROM booking_platform.payments p WHERE p.booking_id = $1`,
 		}},
-		"a refund that Stripe does not know": {7, []string{
+		"a refund unknown to Stripe": {7, []string{
 			`INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status,
 				stripe_refund_id)
 				SELECT gen_random_uuid(), p.id, 'planted', 1, p.currency, 'failed', 're_planted'
@@ -117,20 +117,20 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 	}
 }
 
-// someOfEach makes payments of every kind: partly refunded, too late and refunded, the
+// everyKindOfPayment makes payments of every kind: partly refunded, too late and refunded, the
 // one that has that slot, parked, disputed, and cancelled after a partial dispute.
-func someOfEach(t *testing.T) (w *world, paid, late booking.Booking) {
+func everyKindOfPayment(t *testing.T) (w *testEnv, paid, late booking.Booking) {
 	t.Helper()
-	w = newWorld(t, setup{})
+	w = newEnv(t, setup{})
 	paid, p := w.paid(0)
 	_, err := w.hosts[0].payments.Refund(t.Context(),
 		payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "rain"})
 	require.NoError(t, err)
-	late, c := w.begun(1)
+	late, c := w.checkedOut(1)
 	w.release(late)
 	w.paid(1)
 	w.pay(c)
-	_, parked := w.begun(2)
+	_, parked := w.checkedOut(2)
 	w.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`, parked.PaymentID)
 	w.pay(parked)
 	_, disputed := w.paid(3)

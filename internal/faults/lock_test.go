@@ -21,7 +21,7 @@ func TestLocks_WaitDeadlockSerializationFailure(t *testing.T) {
 }
 
 // transaction begins a transaction outside of the hosts.
-func (w *world) transaction() *sql.Tx {
+func (w *testEnv) transaction() *sql.Tx {
 	w.t.Helper()
 	tx, err := w.db.BeginTx(w.t.Context(), nil)
 	require.NoError(w.t, err)
@@ -29,7 +29,7 @@ func (w *world) transaction() *sql.Tx {
 	return tx
 }
 
-func (w *world) lock(tx *sql.Tx, query, id string) {
+func (w *testEnv) lock(tx *sql.Tx, query, id string) {
 	w.t.Helper()
 	_, err := tx.ExecContext(w.t.Context(), query, id)
 	require.NoError(w.t, err)
@@ -41,7 +41,7 @@ const (
 )
 
 // awaitWaiting waits until n connections to the test's database wait for a lock.
-func (w *world) awaitWaiting(n int) {
+func (w *testEnv) awaitWaiting(n int) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {
 		var waiting int
@@ -55,8 +55,8 @@ func (w *world) awaitWaiting(n int) {
 func lockWait(t *testing.T) {
 	t.Parallel()
 	const limit = 2 * time.Second
-	w := newWorld(t, setup{lost: true, webhook: webhook.Options{Timeout: limit}})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{undelivered: true, webhook: webhook.Options{Timeout: limit}})
+	b, c := w.checkedOut(0)
 	w.pay(c)
 	ev := w.event(c, completed)
 	tx := w.transaction()
@@ -64,23 +64,23 @@ func lockWait(t *testing.T) {
 	start := time.Now()
 	require.Equal(t, failed, w.deliver(0, ev.Payload))
 	require.Less(t, time.Since(start), 10*limit, "in bounded time")
-	w.seen(1)
-	w.untouched(b)
+	w.faultOccurred(1)
+	w.requireUnapplied(b)
 	require.NotEqual(t, webhook.Processed, w.outcome(ev.ID))
 	require.NoError(t, tx.Rollback())
 	// The attempt has left the server, or will soon.
 	require.Eventually(t, func() bool { return w.deliver(1, ev.Payload) == done(webhook.Processed) }, patience,
 		10*time.Millisecond)
-	w.once(b)
-	w.holds()
+	w.requireOneEffect(b)
+	w.checkInvariants()
 }
 
 // The event has locked the booking and needs the payment; another transaction has locked
 // them in the opposite order. Postgres aborts one of the two.
 func deadlock(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{undelivered: true})
+	b, c := w.checkedOut(0)
 	w.pay(c)
 	ev := w.event(c, completed)
 	tx := w.transaction()
@@ -94,7 +94,7 @@ func deadlock(t *testing.T) {
 	}
 	select {
 	case a := <-answered:
-		require.Equal(t, done(webhook.Processed), a, "whoever was ended, the event was not lost")
+		require.Equal(t, done(webhook.Processed), a, "the event is processed whichever transaction was aborted")
 	case <-time.After(patience):
 		t.Fatal("no answer")
 	}
@@ -103,17 +103,17 @@ func deadlock(t *testing.T) {
 		err := w.db.QueryRowContext(t.Context(),
 			`SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&n)
 		return err == nil && n > 0
-	}, patience, 20*time.Millisecond, "Postgres has counted a deadlock")
-	w.seen(1)
-	w.once(b)
-	w.holds()
+	}, patience, 20*time.Millisecond, "no deadlock in Postgres's statistics")
+	w.faultOccurred(1)
+	w.requireOneEffect(b)
+	w.checkInvariants()
 }
 
 // A serialization failure occurs twice, which the receiver retries, or every time.
 func serialization(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{undelivered: true})
+	b, c := w.checkedOut(0)
 	w.pay(c)
 	ev := w.event(c, completed)
 	// Sequences also count in rolled-back transactions.
@@ -124,16 +124,17 @@ func serialization(t *testing.T) {
 			` THEN RAISE EXCEPTION 'fight' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$`)
 	}
 	strike("1000")
-	w.exec(`CREATE TRIGGER strike BEFORE UPDATE ON booking_platform.payments FOR EACH ROW EXECUTE FUNCTION public.strike()`)
+	w.exec(`CREATE TRIGGER strike BEFORE UPDATE ON booking_platform.payments
+			FOR EACH ROW EXECUTE FUNCTION public.strike()`)
 	require.Equal(t, failed, w.deliver(0, ev.Payload))
-	w.untouched(b)
+	w.requireUnapplied(b)
 	var struck int
 	require.NoError(t, w.db.QueryRowContext(context.Background(), `SELECT last_value FROM public.struck`).Scan(&struck))
-	require.Equal(t, 3, struck, "tried a bounded number of times")
-	w.seen(struck)
+	require.Equal(t, 3, struck, "the number of attempts is bounded")
+	w.faultOccurred(struck)
 	// Twice more, and the third attempt of the redelivery succeeds.
 	strike("5")
 	require.Equal(t, done(webhook.Processed), w.deliver(1, ev.Payload))
-	w.once(b)
-	w.holds()
+	w.requireOneEffect(b)
+	w.checkInvariants()
 }

@@ -37,10 +37,10 @@ var stories = []story{
 	{"refunded in full", 1, func(s *stripetest.Server, ids []string) error {
 		return chain(pay(s, ids[0]), refund(s, ids[0], price, ""))
 	}, 3, "", "cancelled; refunded: succeeded 2500"},
-	{"a refund on its way", 1, func(s *stripetest.Server, ids []string) error {
+	{"a pending refund", 1, func(s *stripetest.Server, ids []string) error {
 		return chain(pay(s, ids[0]), refund(s, ids[0], 1000, stripetest.RefundSucceeded))
 	}, 4, "charge.refund.updated", "confirmed; partially_refunded: succeeded 1000"},
-	{"a refund that fails", 1, func(s *stripetest.Server, ids []string) error {
+	{"a failing refund", 1, func(s *stripetest.Server, ids []string) error {
 		return chain(pay(s, ids[0]), refund(s, ids[0], 1000, stripetest.RefundFailed))
 	}, 4, "charge.refund.updated", "confirmed; paid: failed 1000"},
 	{"a dispute won", 1, func(s *stripetest.Server, ids []string) error {
@@ -62,22 +62,22 @@ var stories = []story{
 		return chain(pay(s, ids[0]), disputeOf(s, ids[0], 0, true), endDispute(s, ids[0], stripetest.InquiryClosed),
 			refund(s, ids[0], 1000, ""))
 	}, 5, "", "confirmed; partially_refunded: succeeded 1000"},
-	{"a dispute closed with a status that is new", 1, func(s *stripetest.Server, ids []string) error {
+	{"a dispute closed with an unknown status", 1, func(s *stripetest.Server, ids []string) error {
 		return chain(pay(s, ids[0]), dispute(s, ids[0]), endDispute(s, ids[0], "not_yet_invented"))
 	}, 5, "", "confirmed; paid"},
-	{"a delayed method that pays, and is refunded in part", 1, func(s *stripetest.Server, ids []string) error {
+	{"a delayed method, paid and refunded in part", 1, func(s *stripetest.Server, ids []string) error {
 		return chain(payDelayed(s, ids[0]), func() error { _, err := s.SettlePayment(ids[0]); return err },
 			refund(s, ids[0], 1000, ""))
 	}, 4, "", "confirmed; partially_refunded: succeeded 1000"},
-	{"a delayed method that is refused", 1, func(s *stripetest.Server, ids []string) error {
+	{"a delayed method, refused", 1, func(s *stripetest.Server, ids []string) error {
 		return chain(payDelayed(s, ids[0]), func() error { _, err := s.FailPayment(ids[0]); return err })
 	}, 2, "", "expired; failed"},
-	{"a session that ended, and a second that was paid, refunded in part and disputed", 2,
+	{"an expired session, and a second one paid, refunded in part and disputed", 2,
 		func(s *stripetest.Server, ids []string) error {
 			return chain(func() error { _, err := s.Expire(ids[0]); return err }, pay(s, ids[1]),
 				refund(s, ids[1], 1000, ""), dispute(s, ids[1]))
 		}, 5, "charge.dispute.funds_withdrawn", "confirmed; disputed: succeeded 1000; failed"},
-	{"two sessions that were paid, one of them by a delayed method", 2, func(s *stripetest.Server, ids []string) error {
+	{"two paid sessions, one by a delayed method", 2, func(s *stripetest.Server, ids []string) error {
 		return chain(pay(s, ids[0]), payDelayed(s, ids[1]),
 			func() error { _, err := s.SettlePayment(ids[1]); return err })
 	}, 3, "", "confirmed; paid; refunded: succeeded 2500"},
@@ -104,7 +104,7 @@ type told struct {
 // once, or after all others; and once more by RetryWaiting where it did not match.
 func TestDelivery_AnyOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true, pool: 8, webhook: webhook.Options{Prepare: true}})
+	w := newEnv(t, setup{undelivered: true, pool: 8, webhook: webhook.Options{Prepare: true}})
 	var all []told
 	for i, s := range stories {
 		resource := w.newResource(fmt.Sprint("story-", i), 1000)
@@ -115,21 +115,21 @@ func TestDelivery_AnyOrder(t *testing.T) {
 			all = append(all, told{story: s, booking: b, order: order})
 		}
 	}
-	inParallel(len(all), func(i int) { w.tell(&all[i]) })
+	inParallel(len(all), func(i int) { w.play(&all[i]) })
 	require.False(t, t.Failed())
 	inParallel(len(all), func(i int) { w.deliverInOrder(all[i], i%2 == 0) })
 	require.False(t, t.Failed())
 	w.settle()
-	ends := w.ends()
+	ends := w.finalStates()
 	for _, one := range all {
 		require.Equal(t, one.story.end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
 	}
 	var waiting int
 	require.NoError(t, w.db.QueryRowContext(t.Context(),
 		`SELECT count(*) FROM booking_platform.payment_events e WHERE e.outcome <> 'processed'`).Scan(&waiting))
-	require.Zero(t, waiting, "everything found its row in the end")
-	w.seen(len(all))
-	w.holds()
+	require.Zero(t, waiting, "every event was matched in the end")
+	w.faultOccurred(len(all))
+	w.checkInvariants()
 	t.Logf("%d orders, %d deliveries", len(all), len(w.sent))
 }
 
@@ -159,8 +159,8 @@ func inParallel(n int, do func(i int)) {
 	all.Wait()
 }
 
-// tell opens the sessions of a booking and runs its story at Stripe.
-func (w *world) tell(one *told) {
+// play opens the sessions of a booking and runs its story at Stripe.
+func (w *testEnv) play(one *told) {
 	var sessions []payments.Checkout
 	var ids []string
 	for n := range one.story.sessions {
@@ -194,7 +194,7 @@ func (w *world) tell(one *told) {
 	}
 }
 
-func (w *world) deliverInOrder(one told, atOnce bool) {
+func (w *testEnv) deliverInOrder(one told, atOnce bool) {
 	order := slices.Clone(one.order)
 	if atOnce {
 		for i := range one.order {
@@ -210,8 +210,8 @@ func (w *world) deliverInOrder(one told, atOnce bool) {
 	}
 }
 
-// ends returns the final state of each booking and its payments, the applied one first.
-func (w *world) ends() map[string]string {
+// finalStates returns the final state of each booking and its payments, the applied one first.
+func (w *testEnv) finalStates() map[string]string {
 	w.t.Helper()
 	rows, err := w.db.QueryContext(w.t.Context(), `SELECT b.id::text, b.status FROM booking_platform.bookings b`)
 	require.NoError(w.t, err)
@@ -229,7 +229,7 @@ func (w *world) ends() map[string]string {
 	return out
 }
 
-func (w *world) paymentsOf(booking, status string) string {
+func (w *testEnv) paymentsOf(booking, status string) string {
 	rows, err := w.db.QueryContext(w.t.Context(), `SELECT p.stripe_session_id,
 		coalesce((SELECT ': ' || string_agg(r.status || ' ' || r.amount_minor, ', ' ORDER BY r.amount_minor DESC)
 			FROM booking_platform.refunds r WHERE r.payment_id = p.id), '')

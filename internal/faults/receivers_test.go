@@ -35,7 +35,7 @@ type service struct {
 var serviceTypes = []string{completed, "charge.refunded", "refund.created"}
 
 // newService makes one; with fails its handlers fail once for each event.
-func (w *world) newService(name string, fails bool) *service {
+func (w *testEnv) newService(name string, fails bool) *service {
 	w.t.Helper()
 	s := &service{name: name, db: testdb.Open(w.t, testdb.PQ, w.url), failed: map[string]bool{}}
 	w.exec(`CREATE TABLE IF NOT EXISTS public.service_effects (service text NOT NULL, event_id text NOT NULL)`)
@@ -113,7 +113,7 @@ func (s *service) truth(t *testing.T) faults.Receiver {
 // for each receiver with a handler, and receivers do not touch each other's events.
 func TestReceivers_OneLedger(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{})
+	w := newEnv(t, setup{})
 	shop, mail := w.newService("shop", true), w.newService("mail", false)
 	_, p := w.paid(0)
 	_, err := w.hosts[0].payments.Refund(t.Context(),
@@ -124,7 +124,7 @@ func TestReceivers_OneLedger(t *testing.T) {
 	events := w.stripe.Events()
 	for _, e := range events {
 		require.Equal(t, http.StatusOK, mail.send(t, 0, e),
-			"the old replica is the first, whether it has a handler or not")
+			"the old replica gets every event first")
 	}
 	for range 3 {
 		for _, e := range events {
@@ -137,14 +137,14 @@ func TestReceivers_OneLedger(t *testing.T) {
 		all.Go(func() { _, _ = w.hosts[0].receiver.RetryWaiting(t.Context()) })
 	}
 	all.Wait()
-	w.seen(len(shop.failed))
-	w.holds()
+	w.faultOccurred(len(shop.failed))
+	w.checkInvariants()
 
 	// The invariant reports each planted mistake.
 	for name, plant := range map[string]string{
 		"an effect is missing": `DELETE FROM public.service_effects WHERE ctid = (SELECT max(ctid)
 			FROM public.service_effects WHERE service = 'shop')`,
-		"an effect is there twice": `INSERT INTO public.service_effects SELECT service, event_id
+		"an effect occurred twice": `INSERT INTO public.service_effects SELECT service, event_id
 			FROM public.service_effects
 			WHERE service = 'mail' AND event_id = (SELECT max(event_id) FROM public.service_effects
 				WHERE service = 'mail') LIMIT 1`,

@@ -17,7 +17,7 @@ import (
 // Their sum is never above what was paid.
 func TestRefund_Concurrent(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{})
+	w := newEnv(t, setup{})
 	_, p := w.paid(0)
 	var all sync.WaitGroup
 	for i := range 32 {
@@ -27,7 +27,7 @@ func TestRefund_Concurrent(t *testing.T) {
 			var tooLarge *payments.RefundTooLargeError
 			switch {
 			case errors.As(err, &tooLarge):
-				w.seen(1)
+				w.faultOccurred(1)
 			case err != nil:
 				t.Error(err)
 			}
@@ -38,7 +38,7 @@ func TestRefund_Concurrent(t *testing.T) {
 	// All hosts settle concurrently, and each refund is made once.
 	w.settle()
 	require.Equal(t, stripetest.Money{Captured: price, Refunded: price / 300 * 300}, w.stripe.Balance()["eur"])
-	w.holds()
+	w.checkInvariants()
 }
 
 // The failure is visible.
@@ -47,7 +47,7 @@ func TestRefund_Fails(t *testing.T) {
 	for name, pending := range map[string]int{"after it succeeded": 0, "while it was pending": 1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, setup{})
+			w := newEnv(t, setup{})
 			b, p := w.paid(0)
 			w.stripe.MakeRefundsPending(pending)
 			ask := func(cause string) {
@@ -60,15 +60,15 @@ func TestRefund_Fails(t *testing.T) {
 			_, err := w.stripe.FailRefund(w.refunds(p)[0].StripeID, "expired_or_canceled_card")
 			require.NoError(t, err)
 			w.settle()
-			require.Equal(t, payments.Paid, w.payment(b).Status(), "the money is back here")
+			require.Equal(t, payments.Paid, w.payment(b).Status(), "the refund is counted as failed")
 			troubled, err := w.hosts[1].payments.RefundsNeedingAttention(t.Context())
 			require.NoError(t, err)
 			require.Len(t, troubled, 1)
 			require.Equal(t, "expired_or_canceled_card", troubled[0].Failure)
-			w.seen(len(troubled))
-			w.holds()
-			ask("case 1, again")
-			w.holds()
+			w.faultOccurred(len(troubled))
+			w.checkInvariants()
+			ask("refund once more")
+			w.checkInvariants()
 		})
 	}
 }
@@ -76,8 +76,8 @@ func TestRefund_Fails(t *testing.T) {
 // The stand-in sends the event first and answers later: one refund row, settled.
 func TestRefund_EventBeforeAnswer(t *testing.T) {
 	t.Parallel()
-	var w *world
-	w = newWorld(t, setup{stripe: stripetest.Options{OnRefund: func(r stripetest.Refund) {
+	var w *testEnv
+	w = newEnv(t, setup{stripe: stripetest.Options{OnRefund: func(r stripetest.Refund) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		if err := w.stripe.WaitDelivered(ctx); err != nil {
@@ -91,7 +91,7 @@ func TestRefund_EventBeforeAnswer(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		w.seen(early)
+		w.faultOccurred(early)
 	}}})
 	b, p := w.paid(0)
 	_, err := w.hosts[0].payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 1"})
@@ -102,5 +102,5 @@ func TestRefund_EventBeforeAnswer(t *testing.T) {
 	require.Len(t, w.refunds(p), 1)
 	require.Equal(t, payments.RefundSucceeded, w.refunds(p)[0].Status)
 	require.Equal(t, payments.Refunded, w.payment(b).Status())
-	w.holds()
+	w.checkInvariants()
 }

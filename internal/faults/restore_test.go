@@ -24,18 +24,18 @@ import (
 // of every booking in the backup is found again; that of others is reported.
 func TestRestore(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{secrets: [][]string{{webhookSecret}}})
+	w := newEnv(t, setup{secrets: [][]string{{webhookSecret}}})
 	before := time.Now().Add(-time.Minute)
 	// In the backup: a paid booking, one about to be paid, one that will lose its slot,
 	// and one that will be refunded.
 	paid, _ := w.paid(0)
-	pending, pendingCheckout := w.begun(1)
-	late, lateCheckout := w.begun(2)
+	pending, pendingCheckout := w.checkedOut(1)
+	late, lateCheckout := w.checkedOut(2)
 	refunded, refundedPayment := w.paid(3)
 	cancelled, _ := w.paid(4)
 	file := filepath.Join(t.TempDir(), "backup")
 	program(t, "pg_dump", "--format=custom", "--no-owner", "--file="+file,
-		testdb.Direct(t, w.url, "pg_dump sets its session up"))
+		testdb.Direct(t, w.url, "pg_dump configures its session"))
 
 	// After the backup.
 	w.pay(pendingCheckout)
@@ -48,14 +48,14 @@ func TestRestore(t *testing.T) {
 	w.settle()
 	require.Equal(t, booking.Cancelled, w.status(refunded))
 	require.Equal(t, booking.Cancelled, w.status(cancelled))
-	w.seen(1)
+	w.faultOccurred(1)
 
 	// The database is lost, and another one restored.
-	w.lost()
+	w.dropDatabase()
 	w.restore(file)
 	require.NoError(t, migrations.Check(t.Context(), w.db, migrations.All))
 	require.Equal(t, booking.Pending, w.status(pending))
-	require.Equal(t, booking.Confirmed, w.status(refunded), "it knows nothing of the refund")
+	require.Equal(t, booking.Confirmed, w.status(refunded), "the backup has no refund")
 	// Meanwhile a hold has expired, and its slot was sold again.
 	w.release(late)
 	again, againPayment := w.paid(2)
@@ -80,13 +80,13 @@ func TestRestore(t *testing.T) {
 	take()
 
 	require.Equal(t, booking.Confirmed, w.status(paid))
-	require.Equal(t, booking.Confirmed, w.status(pending), "paid after the backup: found again")
-	require.Equal(t, booking.Confirmed, w.status(again), "sold after the restore: it stays")
-	require.Equal(t, booking.Expired, w.status(late), "its slot is gone")
-	require.Equal(t, payments.Refunded, w.payment(late).Status(), "and the money went back")
-	require.Equal(t, booking.Cancelled, w.status(refunded), "refunded in full at Stripe: called off, as before")
+	require.Equal(t, booking.Confirmed, w.status(pending), "paid after the backup, found again")
+	require.Equal(t, booking.Confirmed, w.status(again), "sold after the restore, kept")
+	require.Equal(t, booking.Expired, w.status(late), "its slot was sold again")
+	require.Equal(t, payments.Refunded, w.payment(late).Status(), "and it was refunded")
+	require.Equal(t, booking.Cancelled, w.status(refunded), "refunded in full at Stripe, cancelled as before")
 	require.Equal(t, payments.Refunded, w.payment(cancelled).Status(),
-		"our own refund is found again, not made once more")
+		"our own refund is found, not repeated")
 	require.Equal(t, payments.Paid, againPayment.Status())
 
 	// The payment of the booking that is not in the backup is reported and stays in the
@@ -105,11 +105,11 @@ func TestRestore(t *testing.T) {
 	_, err = w.stripe.RefundFromDashboard(lostPayment.SessionID, 0)
 	require.NoError(t, err)
 	w.settle()
-	w.holdsWithout(lostPayment.SessionID)
+	w.checkInvariantsWithout(lostPayment.SessionID)
 }
 
-// lost drops the database with all connections.
-func (w *world) lost() {
+// dropDatabase drops the database with all connections.
+func (w *testEnv) dropDatabase() {
 	w.t.Helper()
 	require.NoError(w.t, w.stripe.WaitDelivered(w.t.Context()))
 	u, err := url.Parse(w.url)
@@ -122,17 +122,17 @@ func (w *world) lost() {
 }
 
 // restore makes the database from a backup and starts a host.
-func (w *world) restore(file string) {
+func (w *testEnv) restore(file string) {
 	w.t.Helper()
 	w.url = testdb.EmptyURL(w.t)
 	program(w.t, "pg_restore", "--no-owner", "--exit-on-error",
-		"--dbname="+testdb.Direct(w.t, w.url, "pg_restore sets its session up"), file)
+		"--dbname="+testdb.Direct(w.t, w.url, "pg_restore configures its session"), file)
 	w.db = testdb.Open(w.t, testdb.PQ, w.url)
 	w.hosts[0] = newHost(w.t, testdb.Open(w.t, testdb.PQ, w.url), []string{webhookSecret}, w.setup)
 }
 
-// holdsWithout checks the invariants without a refunded charge.
-func (w *world) holdsWithout(session string) {
+// checkInvariantsWithout checks the invariants without a refunded charge.
+func (w *testEnv) checkInvariantsWithout(session string) {
 	w.t.Helper()
 	truth := w.truth()
 	kept := truth
@@ -164,7 +164,7 @@ func program(t *testing.T, name string, args ...string) {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
-		require.NotEmpty(t, found, "%s is not on this machine: install postgresql-client", name)
+		require.NotEmpty(t, found, "%s not found: install postgresql-client", name)
 		path = found[len(found)-1]
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)

@@ -20,19 +20,19 @@ import (
 func TestSession_EventsLost(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]setup{
-		"lost":       {lost: true},
+		"lost":       {undelivered: true},
 		"never made": {stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, s)
-			paid, paidCheckout := w.begun(0)
-			delayed, delayedCheckout := w.begun(1)
-			refused, refusedCheckout := w.begun(2)
-			left, leftCheckout := w.begun(3)
-			late, lateCheckout := w.begun(4)
+			w := newEnv(t, s)
+			paid, paidCheckout := w.checkedOut(0)
+			delayed, delayedCheckout := w.checkedOut(1)
+			refused, refusedCheckout := w.checkedOut(2)
+			left, leftCheckout := w.checkedOut(3)
+			late, lateCheckout := w.checkedOut(4)
 			w.release(late)
-			other, otherCheckout := w.begun(4)
+			other, otherCheckout := w.checkedOut(4)
 			for _, c := range []payments.Checkout{paidCheckout, lateCheckout, otherCheckout} {
 				w.pay(c)
 			}
@@ -74,9 +74,9 @@ func TestSession_EventsLost(t *testing.T) {
 				require.Equal(t, want.payment, w.payment(*b).Status())
 			}
 			truth := w.truth()
-			require.Empty(t, truth.Answered, "not one event came")
-			w.seen(len(truth.Charges))
-			w.holds()
+			require.Empty(t, truth.Answered, "no event was delivered")
+			w.faultOccurred(len(truth.Charges))
+			w.checkInvariants()
 		})
 	}
 }
@@ -84,8 +84,8 @@ func TestSession_EventsLost(t *testing.T) {
 // One full refund, and the other booking is unchanged.
 func TestSession_PaidAfterSlotSoldAgain(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{})
-	late, c := w.begun(0)
+	w := newEnv(t, setup{})
+	late, c := w.checkedOut(0)
 	w.release(late)
 	other, otherPayment := w.paid(0)
 	w.pay(c)
@@ -93,44 +93,44 @@ func TestSession_PaidAfterSlotSoldAgain(t *testing.T) {
 	p := w.payment(late)
 	require.Equal(t, payments.Refunded, p.Status())
 	require.Equal(t, payments.ReasonLate, p.Unapplied)
-	w.seen(1)
+	w.faultOccurred(1)
 	require.Len(t, w.refunds(p), 1)
 	require.EqualValues(t, price, w.refunds(p)[0].Amount.Minor)
 	require.Equal(t, otherPayment, w.payment(other))
 	require.Equal(t, booking.Expired, w.status(late))
-	w.once(other)
-	w.holds()
+	w.requireOneEffect(other)
+	w.checkInvariants()
 }
 
 // The stand-in refuses to expire the session. The payment wins.
 func TestSession_PaidWhileExpiring(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{undelivered: true})
+	b, c := w.checkedOut(0)
 	w.endHold(b)
 	w.pay(c)
 	n, err := w.hosts[0].payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
-	w.seen(w.called("POST /v1/checkout/sessions/"+c.SessionID+"/expire", http.StatusBadRequest))
+	w.faultOccurred(w.called("POST /v1/checkout/sessions/"+c.SessionID+"/expire", http.StatusBadRequest))
 	_, err = w.hosts[1].bookings.ReleaseExpired(t.Context())
 	require.NoError(t, err)
 	_, err = w.hosts[2].bookings.Hold(t.Context(),
 		booking.HoldRequest{Resource: w.resource.ID, Start: b.Start, Customer: ada})
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
-	w.once(b)
-	require.Equal(t, done(webhook.Processed), w.deliver(1, w.event(c, completed).Payload), "its event comes after all")
-	w.once(b)
-	w.holds()
+	w.requireOneEffect(b)
+	require.Equal(t, done(webhook.Processed), w.deliver(1, w.event(c, completed).Payload), "its event arrives late")
+	w.requireOneEffect(b)
+	w.checkInvariants()
 }
 
 // Parked, not confirmed.
 func TestSession_AmountOrCurrencyDiffers(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{})
+	w := newEnv(t, setup{})
 	for nth, change := range []string{`amount_minor = amount_minor + 1`, `amount_minor = amount_minor - 1`,
 		`currency = 'usd'`} {
-		b, c := w.begun(nth)
+		b, c := w.checkedOut(nth)
 		// Our amount differs from the one at Stripe.
 		w.exec(`UPDATE booking_platform.payments SET `+change+` WHERE id = $1::uuid`, c.PaymentID)
 		w.pay(c)
@@ -140,17 +140,17 @@ func TestSession_AmountOrCurrencyDiffers(t *testing.T) {
 		require.Equal(t, payments.ReasonAmount, p.ParkedReason)
 		require.Equal(t, booking.Money{Minor: price, Currency: "eur"}, p.Captured)
 		require.Equal(t, webhook.Parked, w.outcome(w.event(c, completed).ID))
-		w.seen(1)
+		w.faultOccurred(1)
 	}
-	w.holds()
+	w.checkInvariants()
 }
 
 // Without events the payment is parked by reconciliation and recorded; later events
 // change nothing.
 func TestSession_AmountDiffersEventsLost(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{lost: true})
-	b, c := w.begun(0)
+	w := newEnv(t, setup{undelivered: true})
+	b, c := w.checkedOut(0)
 	w.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`, c.PaymentID)
 	w.pay(c)
 	require.True(t, w.payment(b).ReconciledAt.IsZero())
@@ -162,21 +162,21 @@ func TestSession_AmountDiffersEventsLost(t *testing.T) {
 	require.Equal(t, booking.Pending, w.status(b), "never confirmed")
 	_, err = w.hosts[1].payments.RefreshSession(t.Context(), c.SessionID)
 	require.NoError(t, err)
-	require.Equal(t, p, w.payment(b), "asked again, nothing changes")
-	w.seen(1)
-	w.holds()
+	require.Equal(t, p, w.payment(b), "a second reconciliation changes nothing")
+	w.faultOccurred(1)
+	w.checkInvariants()
 
 	w.exec(`UPDATE booking_platform.payments SET asked_at = NULL WHERE id = $1::uuid`, c.PaymentID)
 	broken, err := faults.Broken(t.Context(), w.db, w.truth())
 	require.NoError(t, err)
 	require.Len(t, broken, 1)
-	require.Equal(t, 5, broken[0].Invariant.Number, "without the record nothing tells where the money came from")
+	require.Equal(t, 5, broken[0].Invariant.Number, "without the record the payment is unexplained")
 	require.Equal(t, done(webhook.Parked), w.deliver(2, w.event(c, completed).Payload),
-		"its event comes after all, and is a record as well")
+		"its event arrives late, and explains the payment too")
 	p.ReconciledAt = time.Time{}
 	p.UpdatedAt = w.payment(b).UpdatedAt
 	require.Equal(t, p, w.payment(b))
-	w.holds()
+	w.checkInvariants()
 }
 
 // An error 500 or a reset on the way back: the same idempotency key makes one object
@@ -186,7 +186,7 @@ func TestSession_CallFailsAfterSucceedingAtStripe(t *testing.T) {
 	for _, kind := range []stripetest.FaultKind{stripetest.FailAfter, stripetest.ResetAfter} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, setup{})
+			w := newEnv(t, setup{})
 			// Both stripe-go and net/http retry.
 			fault := func(path string) *stripetest.Fault {
 				return w.stripe.Fault(func(r *http.Request) bool {
@@ -200,11 +200,11 @@ func TestSession_CallFailsAfterSucceedingAtStripe(t *testing.T) {
 			require.ErrorIs(t, err, payments.ErrUnavailable)
 			require.Positive(t, session.Fired())
 			session.Release()
-			w.untouched(b)
+			w.requireUnapplied(b)
 			c := w.checkout(b)
 			require.Len(t, w.stripe.Sessions(), 1)
 			w.pay(c)
-			w.once(b)
+			w.requireOneEffect(b)
 
 			_, err = w.hosts[0].payments.Refund(t.Context(),
 				payments.RefundRequest{PaymentID: c.PaymentID, Cause: "rain"})
@@ -213,9 +213,9 @@ func TestSession_CallFailsAfterSucceedingAtStripe(t *testing.T) {
 			_, err = w.hosts[0].payments.SettleRefunds(t.Context())
 			require.ErrorIs(t, err, payments.ErrUnavailable)
 			require.Positive(t, refund.Fired())
-			w.seen(session.Fired() + refund.Fired())
+			w.faultOccurred(session.Fired() + refund.Fired())
 			refund.Release()
-			w.holds()
+			w.checkInvariants()
 			require.Len(t, w.stripe.Refunds(), 1)
 			require.Len(t, w.refunds(w.payment(b)), 1)
 			require.Equal(t, payments.Refunded, w.payment(b).Status())
@@ -226,8 +226,8 @@ func TestSession_CallFailsAfterSucceedingAtStripe(t *testing.T) {
 // One confirms, the other is refunded in full.
 func TestSession_BothSessionsPaid(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{})
-	b, first := w.begun(0)
+	w := newEnv(t, setup{})
+	b, first := w.checkedOut(0)
 	// Abandoned by us, yet paid.
 	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
 	second := w.checkout(b)
@@ -240,16 +240,16 @@ func TestSession_BothSessionsPaid(t *testing.T) {
 		all.Go(func() { _, _ = w.stripe.Pay(t.Context(), c.SessionID) })
 	}
 	w.awaitWaiting(2)
-	w.seen(1)
+	w.faultOccurred(1)
 	require.NoError(t, tx.Commit())
 	all.Wait()
 	w.settle()
-	w.once(b)
+	w.requireOneEffect(b)
 	var twice int
 	require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT count(*) FROM booking_platform.payments p
 		WHERE p.booking_id = $1::uuid AND p.unapplied = $2 AND p.refunded_minor = p.captured_minor`, b.ID,
 		payments.ReasonPaidTwice).Scan(&twice))
 	require.Equal(t, 1, twice)
 	require.Equal(t, stripetest.Money{Captured: 2 * price, Refunded: price}, w.stripe.Balance()["eur"])
-	w.holds()
+	w.checkInvariants()
 }
