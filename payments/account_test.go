@@ -48,7 +48,8 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 				none := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 					rw.WriteHeader(http.StatusNotFound)
 					_,
-						_ = rw.Write([]byte(`{"error":{"type":"invalid_request_error","code":"resource_missing","message":"No such object"}}`))
+						_ = rw.Write([]byte(`{"error":{"type":"invalid_request_error","code":"resource_missing",
+							"message":"No such object"}}`))
 				}))
 				t.Cleanup(none.Close)
 				base = none.URL
@@ -59,12 +60,14 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 			_, marked := w.paid(2)
 			due := w.refund(refunded, 0, "case 1")
 			made := w.refund(stale, 1000, "case 2")
-			w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() + interval '1 hour' WHERE id = $1::uuid`, due.ID)
+			w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() + interval '1 hour'
+				WHERE id = $1::uuid`, due.ID)
 			w.settle(1)
 			_, err := w.payments.RefreshRefunds(t.Context())
 			require.NoError(t, err)
 			// The response was lost, and Stripe may have forgotten the key.
-			w.exec(`UPDATE booking_platform.refunds SET status = 'due', stripe_refund_id = NULL, first_called_at = statement_timestamp() - interval '2 days'
+			w.exec(`UPDATE booking_platform.refunds
+				SET status = 'due', stripe_refund_id = NULL, first_called_at = statement_timestamp() - interval '2 days'
 				WHERE id = $1::uuid`, made.ID)
 			w.stripe.HoldDelivery()
 			_, err = w.stripe.RefundFromDashboard(marked.SessionID, 300)
@@ -77,7 +80,9 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 			require.NoError(t, err)
 			w.checkout(over)
 			w.endHold(over.ID)
-			w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 hour' WHERE booking_id IN ($1::uuid, $2::uuid)`,
+			w.exec(`UPDATE booking_platform.payments
+				SET session_expires_at = statement_timestamp() - interval '1 hour'
+				WHERE booking_id IN ($1::uuid, $2::uuid)`,
 				paid.ID, delayed.ID)
 
 			for range 2 {
@@ -92,7 +97,8 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 				settled, err := wrong.ReconcilePayments(t.Context())
 				require.ErrorIs(t, err, payments.ErrUnavailable)
 				require.Zero(t, settled)
-				require.ErrorIs(t, refreshSession(t.Context(), wrong, w.payment(paid.ID).SessionID), payments.ErrUnavailable)
+				require.ErrorIs(t, refreshSession(t.Context(), wrong, w.payment(paid.ID).SessionID),
+					payments.ErrUnavailable)
 			}
 			for _, b := range []booking.Booking{paid, delayed, over} {
 				require.Equal(t, booking.Pending, w.status(b.ID))
@@ -143,7 +149,8 @@ func TestAccount_TwoOnOneDatabase(t *testing.T) {
 	over := w.hold(2)
 	w.checkout(over)
 	w.endHold(over.ID)
-	w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 hour' WHERE id = $1::uuid`, open.PaymentID)
+	w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 hour'
+		WHERE id = $1::uuid`, open.PaymentID)
 	_, parked := w.paid(3)
 	w.exec(`UPDATE booking_platform.payments SET parked = true, parked_reason = 'x' WHERE id = $1::uuid`, parked.ID)
 	for name, other := range others {

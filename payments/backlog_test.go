@@ -43,7 +43,8 @@ func TestBacklog_Payments(t *testing.T) {
 		w.paid(0)
 		w.checkout(w.hold(1))
 		late := w.checkout(w.hold(2))
-		w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 hour' WHERE id = $1::uuid`, late.PaymentID)
+		w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 hour'
+			WHERE id = $1::uuid`, late.PaymentID)
 		processing := w.checkout(w.hold(3))
 		require.Equal(t, 200, w.send("evt_processing", "checkout.session.completed",
 			session(processing, map[string]any{"payment_status": "unpaid"})))
@@ -84,7 +85,8 @@ func TestBacklog_Refunds(t *testing.T) {
 	_, q := w.paid(1)
 	w.refund(p, 1000, "case 1")
 	w.refund(q, 0, "case 2")
-	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '3 hours' WHERE cause = 'case 1'`)
+	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '3 hours'
+		WHERE cause = 'case 1'`)
 	b := w.backlog()
 	requireWaiting(t, b.RefundsDue, 2, 3*time.Hour)
 	require.Zero(t, b.RefundsStuck)
@@ -105,7 +107,7 @@ func TestBacklog_Refunds(t *testing.T) {
 	requireWaiting(t, w.backlog().RefundsFailed, 1, 0)
 	w.refund(p, 1000, "case 1, again")
 	b = w.backlog()
-	require.Zero(t, b.RefundsFailed, "another one has taken its place")
+	require.Zero(t, b.RefundsFailed, "replaced by another refund")
 	require.Equal(t, 2, b.RefundsDue.Count)
 }
 
@@ -118,7 +120,8 @@ func TestBacklog_RefundNotNeeded(t *testing.T) {
 	_, err := w.stripe.RefundFromDashboard(p.SessionID, price)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '1 hour' WHERE cause LIKE 'stripe:%'`)
+	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '1 hour'
+		WHERE cause LIKE 'stripe:%'`)
 	w.settle(0)
 	var failed string
 	require.NoError(t,
@@ -139,8 +142,10 @@ func TestBacklog_UsesIndexes(t *testing.T) {
 	w := newWorld(t, setup{db: db})
 	w.paid(0)
 	for _, query := range []string{`
-		INSERT INTO booking_platform.payments (id, booking_id, amount_minor, currency, parameters, session_expires_at, completed, captured_minor)
-		SELECT gen_random_uuid(), b.id, 2500, 'eur', '{}', statement_timestamp(), true, 2500 FROM booking_platform.bookings b, generate_series(1, 20000)`, `
+		INSERT INTO booking_platform.payments (id, booking_id, amount_minor, currency, parameters, session_expires_at,
+		completed, captured_minor)
+		SELECT gen_random_uuid(), b.id, 2500, 'eur', '{}', statement_timestamp(), true, 2500
+		FROM booking_platform.bookings b, generate_series(1, 20000)`, `
 		INSERT INTO booking_platform.refunds (id, payment_id, cause, amount_minor, currency, status)
 		SELECT gen_random_uuid(), p.id, 'cancelled', 2500, 'eur', 'succeeded' FROM booking_platform.payments p`,
 		`ANALYZE booking_platform.payments, booking_platform.refunds`,
@@ -236,8 +241,9 @@ func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 			requireWaiting(t, w.backlog().RefundsFailed, 2, 0)
 			require.Equal(t, []string{q.ID, p.ID}, troubled())
 			require.Equal(t, payments.Paid, w.payment(p.BookingID).Status())
-			w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '15 days' WHERE payment_id = $1::uuid`, late.ID)
-			require.Contains(t, troubled(), late.ID, "it has been on its way for too long")
+			w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '15 days'
+				WHERE payment_id = $1::uuid`, late.ID)
+			require.Contains(t, troubled(), late.ID, "pending for too long")
 
 			_, err = w.payments.RetryRefund(t.Context(), w.refundsOf(p)[0].ID, "operator")
 			require.NoError(t, err)
@@ -310,7 +316,7 @@ func TestRetryRefund_ByStatus(t *testing.T) {
 	made := w.refundsOf(p)[0]
 	again, err := w.payments.RetryRefund(t.Context(), due.ID, "operator")
 	require.NoError(t, err)
-	require.Equal(t, made, again, "it is on its way")
+	require.Equal(t, made, again, "it is pending")
 	_, err = w.stripe.FailRefund(made.StripeID, "expired_or_canceled_card")
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
@@ -321,7 +327,7 @@ func TestRetryRefund_ByStatus(t *testing.T) {
 		payments.Refund{Cause: next.Cause, Actor: next.Actor, Amount: next.Amount, Status: next.Status})
 	repeat, err := w.payments.RetryRefund(t.Context(), due.ID, "operator")
 	require.NoError(t, err)
-	require.Equal(t, next.ID, repeat.ID, "twice is once")
+	require.Equal(t, next.ID, repeat.ID, "a repeat makes no second one")
 	w.settle(1)
 	require.Len(t, w.refundsOf(p), 2)
 	w.requireBooks()
@@ -357,7 +363,7 @@ func TestRetryRefund_TakesWhatIsLeft(t *testing.T) {
 		return again
 	}
 	first := retry()
-	require.Equal(t, first.ID, retry().ID, "twice is once")
+	require.Equal(t, first.ID, retry().ID, "a repeat makes no second one")
 	fail(first.ID)
 	second := retry()
 	require.NotEqual(t, first.ID, second.ID)

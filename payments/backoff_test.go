@@ -46,7 +46,7 @@ func TestBackoff_StepsPauseForRetryAfter(t *testing.T) {
 	_, err := steps[0](t.Context())
 	require.ErrorIs(t, err, payments.ErrUnavailable)
 	require.Equal(t, stripetest.RetryAfter, payments.RetryAfter(err))
-	require.Equal(t, before+1, calls.Load(), "the first of three, and that once")
+	require.Equal(t, before+1, calls.Load(), "only the first of three, once")
 	for _, step := range steps {
 		_, err := step(t.Context())
 		require.NoError(t, err)
@@ -62,7 +62,7 @@ func TestBackoff_StepsPauseForRetryAfter(t *testing.T) {
 		_, err := step(t.Context())
 		require.NoError(t, err)
 	}
-	require.Len(t, w.stripe.Refunds(), 3, "it comes back by itself")
+	require.Len(t, w.stripe.Refunds(), 3, "the steps resume")
 }
 
 // A call refused with a Retry-After is not repeated early, neither by the library nor by
@@ -126,7 +126,7 @@ func TestBackoff_PageAndCheckoutPauseNoStep(t *testing.T) {
 	busy.Store(true)
 	require.ErrorIs(t, refreshSession(t.Context(), w.payments, open.SessionID), payments.ErrUnavailable)
 	require.NoError(t, refreshSession(t.Context(), w.payments, other.SessionID))
-	require.EqualValues(t, 1, refused.Load(), "pages leave Stripe alone for as long as it asks")
+	require.EqualValues(t, 1, refused.Load(), "pages pause for the Retry-After")
 	_, err := w.payments.Checkout(t.Context(), w.hold(3).ID)
 	require.ErrorIs(t, err, payments.ErrUnavailable)
 	require.EqualValues(t, 2, refused.Load())

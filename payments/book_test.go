@@ -174,7 +174,7 @@ func TestBook_Admit(t *testing.T) {
 		OnBook: func(_ context.Context, result string, _ error) { results = append(results, result) },
 	}})
 	wrong := w.wish(0)
-	wrong.Customer.Email = "nobody"
+	wrong.Customer.Email = "no address"
 	_, err := w.payments.Book(t.Context(), wrong)
 	var invalid *booking.ValidationError
 	require.ErrorAs(t, err, &invalid)
@@ -203,8 +203,10 @@ func TestBook_DatabaseFailsAfterTheHold(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	w := newWorld(t, setup{db: db})
-	w.exec(`CREATE FUNCTION booking_platform.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'planted'; END $$`)
-	w.exec(`CREATE TRIGGER fail BEFORE INSERT ON booking_platform.payments FOR EACH ROW EXECUTE FUNCTION booking_platform.fail()`)
+	w.exec(`CREATE FUNCTION booking_platform.fail() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN RAISE EXCEPTION 'planted'; END $$`)
+	w.exec(`CREATE TRIGGER fail BEFORE INSERT ON booking_platform.payments
+		FOR EACH ROW EXECUTE FUNCTION booking_platform.fail()`)
 	_, err := w.payments.Book(t.Context(), w.wish(0))
 	require.ErrorContains(t, err, "planted")
 	w.requireFree(0)

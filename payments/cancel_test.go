@@ -172,7 +172,7 @@ func TestCancel_BeforePaidEvent(t *testing.T) {
 			test.req.ID = b.ID
 			cancelled, err := w.payments.Cancel(t.Context(), test.req)
 			require.NoError(t, err)
-			require.Nil(t, cancelled.Refund, "nothing has come yet")
+			require.Nil(t, cancelled.Refund, "not paid yet")
 			if test.slow {
 				_, err = w.stripe.SettlePayment(c.SessionID)
 				require.NoError(t, err)
@@ -225,7 +225,7 @@ func TestCancel_PolicyWhileProcessing(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrPolicy)
 	require.Equal(t, booking.Pending, w.status(b.ID))
 	_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
-	require.NoError(t, err, "staff are not bound")
+	require.NoError(t, err, "the policy does not bind staff")
 }
 
 // A customer who pays in an open page after cancelling is refunded in full.

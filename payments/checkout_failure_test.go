@@ -82,7 +82,8 @@ func TestCheckout_RepeatedLate(t *testing.T) {
 	b := w.hold(0)
 	_, err := w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrUnavailable)
-	w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() + interval '29 minutes' WHERE booking_id = $1::uuid`, b.ID)
+	w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() + interval '29 minutes'
+		WHERE booking_id = $1::uuid`, b.ID)
 	c := w.checkout(b)
 	s, err := w.stripe.Session(c.SessionID)
 	require.NoError(t, err)
@@ -97,7 +98,8 @@ func TestCheckout_KeyUsedWithOtherParameters(t *testing.T) {
 	b := w.hold(0)
 	_, err := w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrUnavailable)
-	w.exec(`UPDATE booking_platform.payments SET parameters = replace(parameters::text, 'Room', 'Hall')::json WHERE booking_id = $1::uuid`, b.ID)
+	w.exec(`UPDATE booking_platform.payments SET parameters = replace(parameters::text, 'Room', 'Hall')::json
+		WHERE booking_id = $1::uuid`, b.ID)
 	c := w.checkout(b)
 	require.Len(t, w.stripe.Sessions(), 2)
 	w.pay(c)
@@ -114,7 +116,8 @@ func TestCheckout_EmailStripeRefuses(t *testing.T) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil || bytes.Contains(body, []byte("customer_email")) {
 				rw.WriteHeader(http.StatusBadRequest)
-				_, _ = rw.Write([]byte(`{"error":{"type":"invalid_request_error","code":"email_invalid","param":"customer_email","message":"Invalid email address"}}`))
+				_, _ = rw.Write([]byte(`{"error":{"type":"invalid_request_error","code":"email_invalid",
+					"param":"customer_email","message":"Invalid email address"}}`))
 				return
 			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
@@ -220,7 +223,8 @@ func TestCheckout_FirstCallerDied(t *testing.T) {
 			if calls.Add(1) <= 3 {
 				rw.WriteHeader(http.StatusConflict)
 				_,
-					_ = rw.Write([]byte(`{"error":{"type":"idempotency_error","code":"idempotency_key_in_use","message":"under way"}}`))
+					_ = rw.Write([]byte(`{"error":{"type":"idempotency_error","code":"idempotency_key_in_use",
+						"message":"under way"}}`))
 				return
 			}
 			next.ServeHTTP(rw, r)
@@ -269,7 +273,7 @@ func TestCheckout_TimeoutBeforeCall(t *testing.T) {
 	require.Error(t, err)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NotErrorIs(t, err, payments.ErrUnavailable, "Stripe was not asked")
-	require.NoError(t, ctx.Err(), "it did not wait for its caller's limit")
+	require.NoError(t, ctx.Err(), "it did not wait for the caller's timeout")
 }
 
 // After Stripe's response, storing it may take the rest of the limit, at least a second.

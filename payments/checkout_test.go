@@ -70,7 +70,7 @@ func TestCheckout_FreeConfirmsWithoutStripe(t *testing.T) {
 	require.Empty(t, w.stripe.Sessions())
 	_, err := w.payments.ForBooking(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrNotFound)
-	require.True(t, w.checkout(b).Confirmed, "a repeat says the same")
+	require.True(t, w.checkout(b).Confirmed, "a repeat returns the same")
 }
 
 func TestCheckout_ConcurrentOneSession(t *testing.T) {
@@ -209,7 +209,8 @@ func TestCheckout_LongHoldSessionEndsWithinADay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := w.hold(0)
-	w.exec(`UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() + interval '30 days' WHERE id = $1::uuid`, b.ID)
+	w.exec(`UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() + interval '30 days'
+		WHERE id = $1::uuid`, b.ID)
 	c := w.checkout(b)
 	require.WithinDuration(t, time.Now().Add(24*time.Hour), c.ExpiresAt, 10*time.Minute)
 }
@@ -274,7 +275,7 @@ func TestCheckout_AmountsInStripesUnit(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, booking.Confirmed, w.status(b.ID), c.currency)
 		p := w.payment(b.ID)
-		require.Equal(t, payments.Paid, p.Status(), "what came is what was asked for")
+		require.Equal(t, payments.Paid, p.Status(), "the captured amount is the requested one")
 		require.Equal(t, price, p.Captured)
 
 		if c.wrong > 0 {

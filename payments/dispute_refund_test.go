@@ -31,7 +31,7 @@ func TestRefund_WhileDisputed(t *testing.T) {
 	require.ErrorIs(t, err, payments.ErrDisputed)
 	same, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "case 1"})
 	require.NoError(t, err)
-	require.Equal(t, due.ID, same.ID, "it was asked for before")
+	require.Equal(t, due.ID, same.ID, "it was requested before")
 	_, err = w.payments.RetryRefund(t.Context(), due.ID, "operator")
 	require.ErrorIs(t, err, payments.ErrDisputed)
 	w.settle(0)
@@ -124,7 +124,7 @@ func TestRefund_NothingDueAfterDispute(t *testing.T) {
 		_, err = w.stripe.OpenDispute(p.SessionID, stripetest.NewDispute{Amount: price / 2})
 		require.NoError(t, err)
 		w.delivered()
-		require.Zero(t, w.backlog().RefundsFailed, "it is not to be paid in another way meanwhile")
+		require.Zero(t, w.backlog().RefundsFailed, "staff must not pay it in another way meanwhile")
 		_, err = w.stripe.CloseDispute(p.SessionID, false)
 		require.NoError(t, err)
 		w.delivered()
@@ -168,7 +168,8 @@ func TestRefund_MadeBeforeDisputeIsLost(t *testing.T) {
 	require.NoError(t, err)
 	w.delivered()
 	// As after a crash: the row was not updated.
-	w.exec(`UPDATE booking_platform.refunds SET status = 'due', stripe_refund_id = NULL, next_try_at = statement_timestamp()`)
+	w.exec(`UPDATE booking_platform.refunds
+		SET status = 'due', stripe_refund_id = NULL, next_try_at = statement_timestamp()`)
 	_, err = w.payments.SettleRefunds(t.Context())
 	require.NoError(t, err)
 	r := w.refundsOf(p)

@@ -88,9 +88,12 @@ func stories() []story {
 		}, []string{""}, nil},
 		{"paid by another session", func(w *world, b booking.Booking, c payments.Checkout) {
 			w.exec(`UPDATE booking_platform.payments SET expired = true WHERE booking_id = $1::uuid`, b.ID)
-			w.exec(`INSERT INTO booking_platform.payments (id, booking_id, stripe_session_id, amount_minor, currency, parameters, session_expires_at, completed, captured_minor, captured_currency)
-				VALUES (gen_random_uuid(), $1::uuid, $2, 2500, 'eur', '{}', now() + interval '1 hour', true, 2500, 'eur')`, b.ID, "cs_other_"+b.ID)
-			w.exec(`UPDATE booking_platform.payments SET expired = false WHERE booking_id = $1::uuid AND captured_minor = 0`, b.ID)
+			w.exec(`INSERT INTO booking_platform.payments (id, booking_id, stripe_session_id, amount_minor, currency,
+				parameters, session_expires_at, completed, captured_minor, captured_currency)
+				VALUES (gen_random_uuid(), $1::uuid, $2, 2500, 'eur', '{}', now() + interval '1 hour', true, 2500,
+				'eur')`, b.ID, "cs_other_"+b.ID)
+			w.exec(`UPDATE booking_platform.payments SET expired = false
+				WHERE booking_id = $1::uuid AND captured_minor = 0`, b.ID)
 		}, []string{""}, nil},
 	}
 }
@@ -125,15 +128,22 @@ func (w *world) state() string {
 	for _, query := range []string{
 		`SELECT 'booking', b.reference, b.status, b.sequence FROM booking_platform.bookings b ORDER BY 2`,
 		`SELECT 'history', b.reference, h.from_status, h.to_status, replace(h.actor, '_twin', ''), h.reason
-			FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id ORDER BY 2, h.id`,
-		`SELECT 'payment', b.reference, p.stripe_session_id IS NOT NULL, p.stripe_payment_intent_id = 'pi_' || p.stripe_session_id, p.completed, p.failed, p.expired,
-			p.parked, p.parked_reason, p.unapplied, p.captured_minor, p.captured_currency, p.refunded_minor, p.refund_committed, p.refunds_unknown,
+			FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id
+			ORDER BY 2, h.id`,
+		`SELECT 'payment', b.reference, p.stripe_session_id IS NOT NULL,
+			p.stripe_payment_intent_id = 'pi_' || p.stripe_session_id, p.completed, p.failed, p.expired,
+			p.parked, p.parked_reason, p.unapplied, p.captured_minor, p.captured_currency, p.refunded_minor,
+			p.refund_committed, p.refunds_unknown,
 			p.updated_at > p.created_at
-			FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id ORDER BY 2, p.captured_minor, p.stripe_session_id LIKE 'cs_other%'`,
+			FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id
+			ORDER BY 2, p.captured_minor, p.stripe_session_id LIKE 'cs_other%'`,
 		`SELECT 'refund', b.reference, r.cause LIKE 'stripe:%', r.amount_minor, r.status FROM booking_platform.refunds r
-			JOIN booking_platform.payments p ON p.id = r.payment_id JOIN booking_platform.bookings b ON b.id = p.booking_id ORDER BY 2, 3, 4`,
-		`SELECT 'event', e.stripe_event_id, e.type, e.api_version, e.account, e.livemode, e.outcome, e.attempts, e.last_error, e.payload IS NULL, e.processed_at IS NULL,
-			e.created_at IS NULL, e.object_id = e.stripe_session_id, e.stripe_payment_intent_id <> '', e.payment_ref <> ''
+			JOIN booking_platform.payments p ON p.id = r.payment_id
+			JOIN booking_platform.bookings b ON b.id = p.booking_id ORDER BY 2, 3, 4`,
+		`SELECT 'event', e.stripe_event_id, e.type, e.api_version, e.account, e.livemode, e.outcome, e.attempts,
+			e.last_error, e.payload IS NULL, e.processed_at IS NULL,
+			e.created_at IS NULL, e.object_id = e.stripe_session_id, e.stripe_payment_intent_id <> '',
+			e.payment_ref <> ''
 			FROM booking_platform.payment_events e ORDER BY 2`,
 	} {
 		rows, err := w.db.Query(`SELECT row_to_json(q)::text FROM (` + query + `) q`)

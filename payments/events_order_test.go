@@ -186,9 +186,10 @@ func TestEvents_AnyOrder(t *testing.T) {
 			entries, err := webhook.NewLedger(w.db, "").List(t.Context(),
 				webhook.ListOptions{Outcome: webhook.Unmatched, Limit: 500})
 			require.NoError(t, err)
-			require.Empty(t, entries, "everything found its row in the end")
+			require.Empty(t, entries, "every event matched in the end")
 			var wrong int
-			require.NoError(t, w.db.QueryRow(`SELECT count(*) FROM booking_platform.payments WHERE refund_committed > captured_minor OR captured_minor <> amount_minor`).Scan(&wrong))
+			require.NoError(t, w.db.QueryRow(`SELECT count(*) FROM booking_platform.payments
+				WHERE refund_committed > captured_minor OR captured_minor <> amount_minor`).Scan(&wrong))
 			require.Zero(t, wrong)
 		})
 	}
@@ -201,13 +202,22 @@ func FuzzEvents(f *testing.F) {
 	types := payments.EventTypes()
 	for i := range types {
 		for _, object := range []string{
-			`{"id":"SESSION","object":"checkout.session","status":"complete","payment_status":"paid","amount_total":2500,"currency":"eur","payment_intent":"INTENT","client_reference_id":"PAYMENT","metadata":{"payment_id":"PAYMENT"}}`,
-			`{"id":"SESSION","object":"checkout.session","payment_status":"unpaid","amount_total":-1,"currency":"EUR","payment_intent":null}`,
-			`{"id":"ch_1","object":"charge","payment_intent":"INTENT","amount":2500,"amount_captured":2500,"amount_refunded":2500,"refunded":true,"currency":"eur","metadata":{"payment_id":"PAYMENT"},"refunds":{"data":[{"id":"re_1","amount":2500,"currency":"eur","status":"succeeded"}]}}`,
-			`{"id":"re_1","object":"refund","payment_intent":"INTENT","charge":"ch_1","amount":9223372036854775807,"currency":"eur","status":"succeeded","metadata":{"payment_id":"PAYMENT"}}`,
-			`{"id":"re_3","object":"refund","payment_intent":"INTENT","amount":9223372036854775807,"currency":"eur","status":"pending"}`,
-			`{"id":"re_2","object":"refund","payment_intent":{"id":"INTENT"},"charge":{"id":"ch_1"},"amount":1,"currency":"jpy","status":"failed","failure_reason":"lost_or_stolen_card"}`,
-			`{"id":"du_1","object":"dispute","payment_intent":"INTENT","charge":"ch_1","amount":2500,"currency":"eur","status":"lost","reason":"fraudulent"}`,
+			`{"id":"SESSION","object":"checkout.session","status":"complete","payment_status":"paid",
+				"amount_total":2500,"currency":"eur","payment_intent":"INTENT","client_reference_id":"PAYMENT",
+				"metadata":{"payment_id":"PAYMENT"}}`,
+			`{"id":"SESSION","object":"checkout.session","payment_status":"unpaid","amount_total":-1,"currency":"EUR",
+				"payment_intent":null}`,
+			`{"id":"ch_1","object":"charge","payment_intent":"INTENT","amount":2500,"amount_captured":2500,
+				"amount_refunded":2500,"refunded":true,"currency":"eur","metadata":{"payment_id":"PAYMENT"},
+				"refunds":{"data":[{"id":"re_1","amount":2500,"currency":"eur","status":"succeeded"}]}}`,
+			`{"id":"re_1","object":"refund","payment_intent":"INTENT","charge":"ch_1","amount":9223372036854775807,
+				"currency":"eur","status":"succeeded","metadata":{"payment_id":"PAYMENT"}}`,
+			`{"id":"re_3","object":"refund","payment_intent":"INTENT","amount":9223372036854775807,"currency":"eur",
+				"status":"pending"}`,
+			`{"id":"re_2","object":"refund","payment_intent":{"id":"INTENT"},"charge":{"id":"ch_1"},"amount":1,
+				"currency":"jpy","status":"failed","failure_reason":"lost_or_stolen_card"}`,
+			`{"id":"du_1","object":"dispute","payment_intent":"INTENT","charge":"ch_1","amount":2500,"currency":"eur",
+				"status":"lost","reason":"fraudulent"}`,
 			`{"id":"SESSION","amount_total":1e30,"currency":"\u0000","payment_status":[]}`, `{}`,
 			`{"id":"","payment_intent":"INTENT"}`,
 		} {

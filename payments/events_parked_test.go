@@ -45,7 +45,7 @@ func TestReplay_ParkedPayment(t *testing.T) {
 	w := withOutbox(t, setup{opts: payments.Options{ParkUnapplied: true, OnTransition: outbox}})
 	late, other := w.parkedLate()
 	w.replayParked(webhook.Parked)
-	require.Equal(t, payments.Parked, w.payment(late.ID).Status(), "the slot is still another's")
+	require.Equal(t, payments.Parked, w.payment(late.ID).Status(), "the other booking keeps the slot")
 	require.Equal(t, 1, w.backlog().Parked.Count)
 
 	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: other.ID})
@@ -101,7 +101,7 @@ func TestReplay_ParkedPaymentWasRefunded(t *testing.T) {
 	w.replayParked(webhook.Parked)
 	require.Equal(t, booking.Expired, w.status(late.ID))
 	w.settle(2)
-	require.Equal(t, payments.Refunded, w.payment(late.ID).Status(), "there is nothing left to decide")
+	require.Equal(t, payments.Refunded, w.payment(late.ID).Status(), "nothing left to decide")
 	w.replayParked(webhook.Parked)
 	require.Equal(t, booking.Expired, w.status(late.ID))
 	require.Zero(t, w.backlog().Parked)
@@ -242,7 +242,8 @@ func TestUnapplied_AfterStartOfSlot(t *testing.T) {
 			w := newWorld(t, setup{})
 			b := w.hold(0)
 			c := w.checkout(b)
-			w.exec(`UPDATE booking_platform.bookings SET during = tstzrange(statement_timestamp() - interval '1 minute', upper(during)),
+			w.exec(`UPDATE booking_platform.bookings
+				SET during = tstzrange(statement_timestamp() - interval '1 minute', upper(during)),
 				blocked = tstzrange(statement_timestamp() - interval '1 minute', upper(blocked)) WHERE id = $1::uuid`,
 				b.ID)
 			send(w, c)

@@ -233,7 +233,8 @@ func TestEvents_IntentWithoutPayment(t *testing.T) {
 	backlog, err := w.receiver.Ledger().Backlog(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, webhook.Backlog{Unmatched: len(objects)}, backlog)
-	w.exec(`UPDATE booking_platform.payment_events SET received_at = received_at - interval '73 hours', retry_at = statement_timestamp()`)
+	w.exec(`UPDATE booking_platform.payment_events
+		SET received_at = received_at - interval '73 hours', retry_at = statement_timestamp()`)
 	settled, err := w.receiver.RetryWaiting(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, len(objects), settled)
@@ -264,7 +265,8 @@ func TestEvents_SecondWaitsForFirst(t *testing.T) {
 	w.awaitWaiting(1)
 	_, err = tx.Exec(`UPDATE booking_platform.bookings SET status = 'cancelled' WHERE id = $1::uuid`, b.ID)
 	require.NoError(t, err)
-	_, err = tx.Exec(`UPDATE booking_platform.payments SET completed = true, captured_minor = amount_minor WHERE id = $1::uuid`, c.PaymentID)
+	_, err = tx.Exec(`UPDATE booking_platform.payments SET completed = true, captured_minor = amount_minor
+		WHERE id = $1::uuid`, c.PaymentID)
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit())
 	require.Equal(t, http.StatusOK, <-status)

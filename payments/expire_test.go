@@ -109,7 +109,9 @@ func TestExpireSessions_PaymentWithoutSession(t *testing.T) {
 	w := newWorld(t, setup{})
 	b := w.hold(0)
 	c := w.checkout(b)
-	w.exec(`UPDATE booking_platform.payments SET stripe_session_id = NULL, session_expires_at = statement_timestamp() - interval '1 second' WHERE id = $1::uuid`, c.PaymentID)
+	w.exec(`UPDATE booking_platform.payments
+		SET stripe_session_id = NULL, session_expires_at = statement_timestamp() - interval '1 second'
+		WHERE id = $1::uuid`, c.PaymentID)
 	_, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
@@ -183,7 +185,9 @@ func TestExpireSessions_SkipsLockedRows(t *testing.T) {
 	w := newWorld(t, setup{})
 	unbegun, ended := w.hold(0), w.hold(1)
 	c := w.checkout(unbegun)
-	w.exec(`UPDATE booking_platform.payments SET stripe_session_id = NULL, session_expires_at = statement_timestamp() - interval '1 second' WHERE id = $1::uuid`, c.PaymentID)
+	w.exec(`UPDATE booking_platform.payments
+		SET stripe_session_id = NULL, session_expires_at = statement_timestamp() - interval '1 second'
+		WHERE id = $1::uuid`, c.PaymentID)
 	w.checkout(ended)
 	w.endHold(ended.ID)
 	w.lock(`SELECT id FROM booking_platform.payments WHERE id = $1::uuid FOR UPDATE`, c.PaymentID)

@@ -167,8 +167,10 @@ func (w *world) exec(query string, args ...any) {
 
 // endHold moves a hold's end into the past, by the database's clock.
 func (w *world) endHold(id string) {
-	w.exec(`UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 second' WHERE id = $1::uuid`, id)
-	w.exec(`UPDATE booking_platform.hold_deadlines SET due_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid`, id)
+	w.exec(`UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 second'
+		WHERE id = $1::uuid`, id)
+	w.exec(`UPDATE booking_platform.hold_deadlines SET due_at = statement_timestamp() - interval '1 second'
+		WHERE booking_id = $1::uuid`, id)
 }
 
 func (w *world) outcomes() map[string]int {
@@ -223,7 +225,8 @@ func (w *world) awaitWaiting(n int) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {
 		var waiting int
-		err := w.db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+		err := w.db.QueryRow(`SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
 		return err == nil && waiting == n
 	}, 10*time.Second, 10*time.Millisecond)
 }

@@ -118,10 +118,13 @@ func TestPayments_HigherDefaultIsolation(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			t.Parallel()
 			url := testdb.URL(t)
-			_, err := testdb.Open(t, testdb.PQ, testdb.Direct(t, url, "the setting counts for sessions that begin after it")).Exec(`
+			direct := testdb.Direct(t, url, "the setting counts for sessions that begin after it")
+			_, err := testdb.Open(t, testdb.PQ, direct).Exec(`
 				DO $$ BEGIN
-					EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '` + level + `');
-					EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET default_transaction_isolation = %L', current_database(), '` + level + `');
+					EXECUTE format('ALTER DATABASE %I
+					SET default_transaction_isolation = %L', current_database(), '` + level + `');
+					EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I
+					SET default_transaction_isolation = %L', current_database(), '` + level + `');
 				END $$`)
 			require.NoError(t, err)
 			db := testdb.Open(t, testdb.PQ, url)

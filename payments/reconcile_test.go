@@ -16,7 +16,8 @@ import (
 
 // past moves the end of all sessions into the past, here and not at Stripe.
 func (w *world) past() {
-	w.exec(`UPDATE booking_platform.payments SET session_expires_at = statement_timestamp() - interval '1 second', leased_until = NULL`)
+	w.exec(`UPDATE booking_platform.payments
+		SET session_expires_at = statement_timestamp() - interval '1 second', leased_until = NULL`)
 }
 
 // deaf is a world without webhook deliveries.
@@ -48,7 +49,7 @@ func TestReconcilePayments_WebhooksLost(t *testing.T) {
 
 	settled, err := w.payments.ReconcilePayments(t.Context())
 	require.NoError(t, err)
-	require.Zero(t, settled, "none is past its time")
+	require.Zero(t, settled, "none has ended")
 	w.past()
 	settled, err = w.payments.ReconcilePayments(t.Context())
 	require.NoError(t, err)
@@ -67,7 +68,7 @@ func TestReconcilePayments_WebhooksLost(t *testing.T) {
 	}
 	settled, err = w.payments.ReconcilePayments(t.Context())
 	require.NoError(t, err)
-	require.Zero(t, settled, "those that wait are left alone for a while")
+	require.Zero(t, settled, "waiting ones are not read again at once")
 
 	// The events arrive late and change nothing.
 	_, err = w.stripe.ReleaseDelivery(t.Context(), nil)

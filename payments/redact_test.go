@@ -27,7 +27,8 @@ func TestRedact_ErrorsOfCalls(t *testing.T) {
 		"Stripe's error": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Request-Id", "req_7")
 			w.WriteHeader(http.StatusUnauthorized)
-			_, _ = io.WriteString(w, `{"error":{"type":"invalid_request_error","code":"api_key_expired","param":"key","message":"Quoted: sk_test_payments"}}`)
+			_, _ = io.WriteString(w, `{"error":{"type":"invalid_request_error","code":"api_key_expired","param":"key",
+				"message":"Quoted: sk_test_payments"}}`)
 		}, "Stripe answered 401 invalid_request_error api_key_expired key req_7", func(err error) bool {
 			se := (*stripe.Error)(nil)
 			return errors.As(err, &se) && se.HTTPStatusCode == http.StatusUnauthorized
@@ -98,8 +99,10 @@ func TestRedact_DatabaseErrorIsFound(t *testing.T) {
 	require.NoError(t, err)
 	// The call with other parameters, which uses the key, has ended by now.
 	w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '20 minutes'`)
-	w.exec(`CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$`)
-	w.exec(`CREATE TRIGGER full_disk BEFORE UPDATE OF attempt ON booking_platform.refunds FOR EACH ROW EXECUTE FUNCTION public.full()`)
+	w.exec(`CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full'
+		USING ERRCODE = '53100'; END $$`)
+	w.exec(`CREATE TRIGGER full_disk BEFORE UPDATE OF attempt ON booking_platform.refunds
+		FOR EACH ROW EXECUTE FUNCTION public.full()`)
 	_, err = w.payments.SettleRefunds(t.Context())
 	var state interface{ SQLState() string }
 	require.ErrorAs(t, err, &state)

@@ -50,8 +50,8 @@ func TestDiscoverRefunds_WithoutEvents(t *testing.T) {
 	require.Equal(t, payments.PartiallyRefunded, w.payment(inPart.ID).Status())
 	require.Equal(t, booking.Confirmed, w.status(inPart.ID))
 	require.Equal(t, payments.Refunded, w.payment(inFull.ID).Status())
-	require.Equal(t, booking.Cancelled, w.status(inFull.ID), "somebody has called it off")
-	require.Zero(t, w.foundRefunds(), "known by now")
+	require.Equal(t, booking.Cancelled, w.status(inFull.ID), "cancelled because refunded in full")
+	require.Zero(t, w.foundRefunds(), "known already")
 
 	_, err = w.stripe.FailRefund(part, "lost_or_stolen_card")
 	require.NoError(t, err)
@@ -82,7 +82,8 @@ func TestDiscoverRefunds_Pages(t *testing.T) {
 		_, err := w.stripe.RefundFromDashboard(w.payment(other.ID).SessionID, 1)
 		require.NoError(t, err)
 	}
-	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = 'pi_foreign' WHERE booking_id = $1::uuid`, other.ID)
+	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = 'pi_foreign'
+		WHERE booking_id = $1::uuid`, other.ID)
 
 	// On several replicas each is reported once, or read twice, which is harmless.
 	var wg sync.WaitGroup
@@ -202,7 +203,7 @@ func TestRefundEvents_FailedByBank(t *testing.T) {
 			w.settle(1)
 			troubled, err = w.payments.RefundsNeedingAttention(t.Context())
 			require.NoError(t, err)
-			require.Empty(t, troubled, "another has taken its place")
+			require.Empty(t, troubled, "replaced by another refund")
 			require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
 			w.requireBooks()
 		})
@@ -224,7 +225,9 @@ func TestDiscoverRefunds_PendingForLong(t *testing.T) {
 	w.settle(1)
 	_, err = w.stripe.CancelRefund(w.refundsOf(p)[0].StripeID)
 	require.NoError(t, err)
-	w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '40 days', updated_at = statement_timestamp() - interval '2 days'`)
+	w.exec(`UPDATE booking_platform.refunds
+		SET created_at = statement_timestamp() - interval '40 days',
+		updated_at = statement_timestamp() - interval '2 days'`)
 	// As if the list did not reach it.
 	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = stripe_payment_intent_id || '_'`)
 	found, err := w.payments.DiscoverRefunds(t.Context())

@@ -52,7 +52,8 @@ func (w *world) refundsOf(p payments.Payment) []payments.Refund {
 // status and amount.
 func (w *world) requireBooks() {
 	w.t.Helper()
-	rows, err := w.db.Query(`SELECT stripe_refund_id, status, amount_minor FROM booking_platform.refunds WHERE stripe_refund_id IS NOT NULL`)
+	rows, err := w.db.Query(`SELECT stripe_refund_id, status, amount_minor FROM booking_platform.refunds
+		WHERE stripe_refund_id IS NOT NULL`)
 	require.NoError(w.t, err)
 	defer rows.Close()
 	ours := map[string]string{}
@@ -83,7 +84,7 @@ func TestRefund_InParts(t *testing.T) {
 	_, p := w.paid(0)
 	first := w.refund(p, 1000, "case 1")
 	require.Equal(t, payments.RefundDue, first.Status)
-	require.Equal(t, first.ID, w.refund(p, 1000, "case 1").ID, "a click that comes twice")
+	require.Equal(t, first.ID, w.refund(p, 1000, "case 1").ID, "a double click")
 	w.settle(1)
 	w.settle(0)
 	require.Equal(t, payments.PartiallyRefunded, w.payment(p.BookingID).Status())
@@ -99,7 +100,7 @@ func TestRefund_InParts(t *testing.T) {
 	require.ErrorIs(t, err, payments.ErrNothingToRefund)
 	w.settle(1)
 	require.Equal(t, payments.Refunded, w.payment(p.BookingID).Status())
-	require.Equal(t, booking.Confirmed, w.status(p.BookingID), "what becomes of the booking is the caller's to say")
+	require.Equal(t, booking.Confirmed, w.status(p.BookingID), "the booking is unchanged")
 	require.Equal(t, stripetest.Money{Captured: price, Refunded: price}, w.stripe.Balance()["eur"])
 	w.requireBooks()
 	for _, r := range w.refundsOf(p) {
@@ -235,7 +236,8 @@ func TestRefund_CauseWithReservedPrefix(t *testing.T) {
 	w.stripe.MakeRefundsPending(1)
 	first := w.refund(q, 1000, "case 1")
 	w.refund(q, 100, "retry:"+first.ID)
-	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() + interval '1 hour' WHERE cause LIKE 'retry:%'`)
+	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() + interval '1 hour'
+		WHERE cause LIKE 'retry:%'`)
 	w.settle(1)
 	_, err := w.stripe.CancelRefund(w.refundsOf(q)[0].StripeID)
 	require.NoError(t, err)

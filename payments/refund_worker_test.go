@@ -164,7 +164,8 @@ func TestSettleRefunds_Answers(t *testing.T) {
 			_, p := w.paid(0)
 			w.refund(p, 1000, "case 1")
 			// A call with other parameters has ended after fifteen minutes.
-			w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '20 minutes'`)
+			w.exec(`UPDATE booking_platform.refunds
+				SET first_called_at = statement_timestamp() - interval '20 minutes'`)
 			between.set(&c.answer)
 			err := w.tryRefunds()
 			r := w.refundsOf(p)[0]
@@ -297,16 +298,18 @@ func TestSettleRefunds_LookedUpBeforeForgottenKey(t *testing.T) {
 	r := w.refund(p, 1000, "case 1")
 	w.settle(1)
 	// As if the process had died before storing the response, and no event had come.
-	w.exec(`UPDATE booking_platform.refunds SET status = 'due', stripe_refund_id = NULL, next_try_at = statement_timestamp(),
+	w.exec(`UPDATE booking_platform.refunds
+		SET status = 'due', stripe_refund_id = NULL, next_try_at = statement_timestamp(),
 		first_called_at = statement_timestamp() - interval '2 days' WHERE id = $1::uuid`, r.ID)
 	w.stripe.Advance(48 * 3600e9)
 	w.settle(1)
-	require.Len(t, w.stripe.Refunds(), 1, "a second one would have been made under a forgotten key")
+	require.Len(t, w.stripe.Refunds(), 1, "a second one would have been made with a new key")
 	w.requireBooks()
 
 	// One that was never made is made with another key.
 	never := w.refund(p, 500, "case 2")
-	w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '2 days' WHERE id = $1::uuid`, never.ID)
+	w.exec(`UPDATE booking_platform.refunds SET first_called_at = statement_timestamp() - interval '2 days'
+		WHERE id = $1::uuid`, never.ID)
 	w.settle(1)
 	require.Len(t, w.stripe.Refunds(), 2)
 	w.requireBooks()
@@ -331,7 +334,7 @@ func TestSettleRefunds_RefundedInDashboardFirst(t *testing.T) {
 	}
 	troubled, err := w.payments.RefundsNeedingAttention(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, troubled, "everything has gone back: nobody has to look")
+	require.Empty(t, troubled, "refunded in full: nothing needs attention")
 	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
 	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 2"})
 	require.ErrorIs(t, err, payments.ErrNothingToRefund)

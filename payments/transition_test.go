@@ -38,7 +38,8 @@ func withOutbox(t *testing.T, s setup) *world {
 	if s.db == nil {
 		s.db = testdb.New(t)
 	}
-	_, err := s.db.Exec(`CREATE TABLE outbox (id bigserial PRIMARY KEY, kind text, payment text, refund text, told text)`)
+	_, err := s.db.Exec(`CREATE TABLE outbox
+		(id bigserial PRIMARY KEY, kind text, payment text, refund text, told text)`)
 	require.NoError(t, err)
 	if s.opts.OnTransition == nil {
 		s.opts.OnTransition = outbox
@@ -230,7 +231,9 @@ func TestTransition_ByCallsAndSteps(t *testing.T) {
 
 	orphan := w.hold(3)
 	w.checkout(orphan)
-	w.exec(`UPDATE booking_platform.payments SET stripe_session_id = NULL, session_expires_at = statement_timestamp() - interval '1 second' WHERE booking_id = $1::uuid`, orphan.ID)
+	w.exec(`UPDATE booking_platform.payments
+		SET stripe_session_id = NULL, session_expires_at = statement_timestamp() - interval '1 second'
+		WHERE booking_id = $1::uuid`, orphan.ID)
 	for range 2 {
 		_, err = w.payments.ExpireSessions(t.Context())
 		require.NoError(t, err)
@@ -406,7 +409,7 @@ func TestTransition_ConcurrentSourcesOnce(t *testing.T) {
 		case got := <-done:
 			require.Contains(t, []string{"<nil>", "OK"}, got)
 		case <-time.After(time.Minute):
-			require.Fail(t, "still at it")
+			require.Fail(t, "more remain")
 		}
 	}
 	w.requireTold("paid 2500 of 0: paid confirmed")

@@ -111,7 +111,8 @@ func TestFetchUndelivered_BoundedRuns(t *testing.T) {
 			}
 			asked = append(asked, fmt.Sprint(after, q.Get("delivery_success"), q.Get("limit"), len(q["types[0]"]),
 				q.Get("created[gte]") != ""))
-			_, _ = fmt.Fprintf(rw, `{"object":"list","has_more":%t,"data":[{"id":"evt_%d","object":"event","type":"nobody.knows","data":{"object":{}}}]}`, after < 12, after+1)
+			_, _ = fmt.Fprintf(rw, `{"object":"list","has_more":%t,"data":[{"id":"evt_%d","object":"event",
+				"type":"no.such.type","data":{"object":{}}}]}`, after < 12, after+1)
 		})
 	}})
 	want := func(from, to int) (all []string) {
@@ -125,7 +126,7 @@ func TestFetchUndelivered_BoundedRuns(t *testing.T) {
 	w.takeUndelivered()
 	require.Equal(t, want(0, 12), asked)
 	w.takeUndelivered()
-	require.Equal(t, append(want(0, 12), want(0, 9)...), asked, "and begins anew")
+	require.Equal(t, append(want(0, 12), want(0, 9)...), asked, "and starts again")
 	entries, err := webhook.NewLedger(w.db, "").List(t.Context(), webhook.ListOptions{Limit: 500})
 	require.NoError(t, err)
 	require.Len(t, entries, 13)
@@ -168,16 +169,18 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 	// A backup from before they were paid, in which one of the two does not exist.
 	for _, statement := range []string{
 		`DELETE FROM booking_platform.payment_events`,
-		`UPDATE booking_platform.payments SET completed = false, captured_minor = 0, captured_currency = '', stripe_payment_intent_id = NULL`,
+		`UPDATE booking_platform.payments
+			SET completed = false, captured_minor = 0, captured_currency = '', stripe_payment_intent_id = NULL`,
 		`DELETE FROM booking_platform.payments WHERE booking_id <> '` + ours.ID + `'`,
 		`DELETE FROM booking_platform.booking_history WHERE booking_id <> '` + ours.ID + `' OR to_status = 'confirmed'`,
 		`DELETE FROM booking_platform.bookings WHERE id <> '` + ours.ID + `'`,
-		`UPDATE booking_platform.bookings SET status = 'pending', hold_expires_at = statement_timestamp() + interval '10 minutes'`,
+		`UPDATE booking_platform.bookings
+			SET status = 'pending', hold_expires_at = statement_timestamp() + interval '10 minutes'`,
 	} {
 		_, err := w.db.ExecContext(t.Context(), statement)
 		require.NoError(t, err, statement)
 	}
-	require.Zero(t, w.takeUndelivered(), "they were delivered, so the step passes them over")
+	require.Zero(t, w.takeUndelivered(), "they were delivered, so the step skips them")
 
 	since := time.Now().Add(-time.Hour)
 	listed := w.takeSince(since, true)
@@ -211,7 +214,7 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Duplicate}, outcomes(again))
 	require.True(t, again[0].Missing())
 	require.False(t, again[1].Missing())
-	require.Empty(t, w.takeSince(time.Now().Add(time.Hour), false), "nothing is made since then")
+	require.Empty(t, w.takeSince(time.Now().Add(time.Hour), false), "no events since then")
 }
 
 // The list is read to its end, in pages of a hundred; a failure of Stripe is an error,
