@@ -2,8 +2,6 @@ package payments
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,8 +11,8 @@ import (
 // BacklogCount counts items of a [Backlog].
 type BacklogCount struct {
 	Count int
-	// Oldest is the start of the oldest item's wait, in UTC, or zero; Age is its duration
-	// by the database's clock. Alarms belong on Age.
+	// Oldest is when the oldest item began to wait, in UTC; Age is how long ago that is
+	// by the database's clock, for alarms.
 	Oldest time.Time
 	Age    time.Duration
 }
@@ -22,38 +20,32 @@ type BacklogCount struct {
 // Backlog is the unfinished work of one account, over all replicas.
 type Backlog struct {
 	// Overdue payments are open after their Checkout Session's end, since that end.
-	// [Payments.ExpireSessions] and [Payments.ReconcilePayments] settle them.
 	Overdue BacklogCount
 	// Processing payments wait for a delayed payment method, which takes days; since
 	// their last change.
 	Processing BacklogCount
-	// Parked payments wait for an operator, since their last change. Those fully refunded
-	// or being refunded are not counted.
+	// Parked payments wait for an operator, since their last change, unless they are
+	// fully refunded or being refunded.
 	Parked BacklogCount
 	// Disputed payments have an open dispute, since their last change. They include
 	// parked ones.
 	Disputed BacklogCount
-	// RefundsDue are not made at Stripe yet, since they were requested;
-	// [Payments.SettleRefunds] makes them. RefundsStuck are those among them that failed
-	// three times. Both exclude refunds of payments with an open dispute.
+	// RefundsDue are not made at Stripe yet, since they were requested. RefundsStuck are
+	// those that failed three times. Both exclude payments with an open dispute.
 	RefundsDue, RefundsStuck BacklogCount
-	// RefundsPending are made and on their way, since they were requested. That takes
-	// days, or longer if the account's balance is too low or Stripe waits for the
-	// customer.
+	// RefundsPending are made and on their way for days, since they were requested.
 	RefundsPending BacklogCount
 	// RefundsFailed failed or were canceled, since then. One is done when later refunds
 	// of the payment or lost disputes cover its amount, or nothing is left to refund.
 	RefundsFailed BacklogCount
 	// RefundsUnknown are payments of which more was refunded than the rows account for,
-	// since their last change; [Payments.RefreshRefunds] reads them.
+	// since their last change.
 	RefundsUnknown BacklogCount
-	// OtherAccounts are overdue payments and due refunds of other accounts or modes. Only
-	// a process with their key and name settles them.
+	// OtherAccounts are overdue payments and due refunds of other accounts or modes,
+	// which only a process with their key and name settles.
 	OtherAccounts BacklogCount
 }
 
-// Payments that need attention: parked ones with money that is not fully refunded or
-// being refunded, and those with an open dispute.
 const (
 	waitsParkedSQL = `p.parked AND CASE WHEN p.captured_minor = 0 THEN NOT p.failed AND NOT p.expired
 		ELSE p.refund_committed + p.dispute_lost_minor < p.captured_minor END`
@@ -82,7 +74,7 @@ const waitsRefusedSQL = `
 
 // Each part reads a partial index without settled rows: payments_waiting,
 // payments_attention, payments_refunds_unknown, refunds_due, refunds_pending and
-// refunds_failed. The account is looked up per waiting payment.
+// refunds_failed.
 const backlogSQL = `
 WITH waits (what, since, payment_id) AS MATERIALIZED (
 	SELECT 'overdue', p.session_expires_at, p.id FROM booking_platform.payments p
@@ -120,8 +112,8 @@ SELECT w.what, count(*), min(w.since),
 	GREATEST(0, extract(epoch FROM statement_timestamp() - min(w.since)) * 1000)::bigint
 FROM counted w GROUP BY w.what`
 
-// Backlog reads the backlog of this account. One round trip, whose cost does not depend
-// on the number of settled payments.
+// Backlog reads the backlog of this account. One round trip, whatever the number of
+// settled payments.
 func (p *Payments) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := p.read(ctx, "read the backlog", func(q booking.Querier) (err error) {
@@ -167,8 +159,8 @@ const needingAttentionSQL = `SELECT ` + paymentColumns + ` FROM booking_platform
 WHERE ((` + waitsParkedSQL + `) OR (` + waitsDisputedSQL +
 	`)) AND p.account IN ('', $2::text) ORDER BY p.id DESC LIMIT $1::int`
 
-// NeedingAttention returns up to 500 payments that an operator should look at, newest
-// first: those that [Backlog] counts as parked or disputed. One round trip.
+// NeedingAttention returns up to 500 parked or disputed payments for an operator to look
+// at, newest first. One round trip.
 func (p *Payments) NeedingAttention(ctx context.Context) ([]Payment, error) {
 	var out []Payment
 	err := p.read(ctx, "list payments needing attention", func(q booking.Querier) error {
@@ -188,91 +180,4 @@ func (p *Payments) NeedingAttention(ctx context.Context) ([]Payment, error) {
 		return rows.Err()
 	})
 	return out, err
-}
-
-const byIDSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p WHERE p.id = $1::uuid`
-
-// Get returns a payment by id, or ErrNotFound. One round trip.
-func (p *Payments) Get(ctx context.Context, id string) (Payment, error) {
-	if !isID(id) {
-		return Payment{}, ErrNotFound
-	}
-	return p.one(ctx, "by id", byIDSQL, id)
-}
-
-// The key stays, so that a call in progress makes no second refund.
-const tryNowSQL = `
-UPDATE booking_platform.refunds AS r SET next_try_at = statement_timestamp(), updated_at = statement_timestamp()
-WHERE r.id = $1::uuid AND r.status = 'due'
-RETURNING ` + refundColumns
-
-// The last of a refund's chain of retries.
-const lastRetrySQL = `
-WITH RECURSIVE chain AS (
-	SELECT r.id, 0 AS nth FROM booking_platform.refunds r WHERE r.id = $1::uuid
-	UNION ALL
-	SELECT n.id, c.nth + 1 FROM chain c JOIN booking_platform.refunds n ON n.origin = 'retry'
-		AND n.cause = 'retry:' || c.id::text
-	WHERE n.payment_id = (SELECT f.payment_id FROM booking_platform.refunds f WHERE f.id = $1::uuid))
-SELECT ` + refundColumns +
-	` FROM booking_platform.refunds r WHERE r.id = (SELECT c.id FROM chain c ORDER BY c.nth DESC LIMIT 1)`
-
-// RetryRefund retries a refund. A due refund is tried at the next run of
-// [Payments.SettleRefunds] instead of after its pause. For a failed or canceled refund
-// another one is committed and returned, of the same amount or of what is left. Its cause
-// is "retry:" with the id of the first, so a repeat returns the same until that one fails
-// too. A pending or succeeded refund is returned unchanged. actor is as in
-// [RefundRequest].
-//
-// Errors: [ErrNotFound]; [ErrDisputed], with the refund that will be made after the
-// dispute; for a failed refund those of [Payments.Refund]. A transaction of one or two
-// statements; for a failed refund another of four.
-func (p *Payments) RetryRefund(ctx context.Context, refundID, actor string) (Refund, error) {
-	if !isID(refundID) {
-		return Refund{}, ErrNotFound
-	}
-	var r Refund
-	err := p.inTxRetry(ctx, "find the refund to retry", func(q *sql.Tx) error {
-		found, ok, err := queryRefund(ctx, q, lastRetrySQL, refundID)
-		if err == nil && !ok {
-			err = ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		r = found
-		if r.Status != RefundDue {
-			return nil
-		}
-		if found, ok, err = queryRefund(ctx, q, tryNowSQL, r.ID); ok {
-			r = found
-		}
-		return err
-	})
-	if errors.Is(err, ErrNotFound) {
-		return Refund{}, ErrNotFound
-	}
-	if err == nil && r.Status == RefundDue {
-		pay, err := p.Get(ctx, r.PaymentID)
-		if err == nil && pay.OpenDisputes > 0 {
-			err = ErrDisputed
-		}
-		return r, err
-	}
-	if err != nil || (r.Status != RefundFailed && r.Status != RefundCanceled) {
-		return r, err
-	}
-	if r.Failure == FailureDisputeLost {
-		// The bank has returned the money.
-		return r, ErrNothingToRefund
-	}
-	req := RefundRequest{PaymentID: r.PaymentID, Amount: r.Amount.Minor, Cause: "retry:" + r.ID, Reason: r.Reason,
-		Actor: actor}
-	err = p.inTx(ctx, "retry a refund", func(tx *sql.Tx) error {
-		return p.observePayment(ctx, tx, req.PaymentID, func() (err error) {
-			r, err = createIntentOf(ctx, tx, OriginRetry, req)
-			return err
-		})
-	})
-	return r, err
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Book returns within ten seconds: bookTimeout for the hold and its Checkout, up to
-// storeLimit to store Stripe's answer, and abandonTimeout to give up the hold.
+// Book returns within ten seconds: bookTimeout, storeLimit and abandonTimeout together.
 const (
 	bookTimeout    = 7 * time.Second
 	abandonTimeout = 1500 * time.Millisecond
@@ -21,14 +20,13 @@ const (
 
 // Booked is the result of [Payments.Book].
 type Booked struct {
-	// Booking includes its OwnerToken. It is pending while it waits for its payment, and
-	// confirmed if it costs nothing.
+	// Booking has its OwnerToken. It is pending until it is paid, or confirmed if it
+	// costs nothing.
 	Booking booking.Booking
 	// URL is where to send the customer: Stripe's page, or [Payments.BookingURL] if the
 	// booking costs nothing.
 	URL string
-	// PaymentID is the payment's, SessionID Stripe's (cs_…). Both are empty if the
-	// booking costs nothing.
+	// PaymentID and SessionID (Stripe's, cs_…) are empty if the booking costs nothing.
 	PaymentID, SessionID string
 }
 
@@ -51,8 +49,8 @@ func (e *RateLimitError) Seconds() int {
 // create one, the hold is given up at once and the slot is free again. A booking that
 // costs nothing is confirmed without Stripe.
 //
-// Set an idempotency key in req: a client that did not get the answer can then repeat the
-// request, and gets the same booking and session, with the booking's present status. See
+// With an idempotency key in req, a client that did not get the answer can repeat the
+// request and gets the same booking and session, with the booking's present status. See
 // booking.Store.Hold.
 //
 // Errors: those of booking.Store.Hold and of Options.Admit; [ErrUnavailable] and
@@ -122,8 +120,7 @@ func (p *Payments) admit(ctx context.Context, req booking.HoldRequest) error {
 	return p.opts.Admit(ctx, req)
 }
 
-// checkoutHeld is Checkout for a booking that was just held: its resource is in memory
-// and not older than the hold.
+// checkoutHeld is Checkout for a booking just held, whose resource is in memory.
 func (p *Payments) checkoutHeld(ctx context.Context, held booking.Booking) (Booked, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
@@ -146,7 +143,7 @@ func (p *Payments) checkoutHeld(ctx context.Context, held booking.Booking) (Book
 	return Booked{Booking: held, URL: pay.URL, PaymentID: pay.ID, SessionID: pay.SessionID}, nil
 }
 
-// bookedBefore returns the result for a repeat whose booking is no longer pending.
+// bookedBefore is for a repeat whose booking is no longer pending.
 func (p *Payments) bookedBefore(ctx context.Context, b booking.Booking) (Booked, error) {
 	pay, err := p.ForBooking(ctx, b.ID)
 	if errors.Is(err, ErrNotFound) {
@@ -181,7 +178,7 @@ func BookResults() []string {
 		"cancelled", "failed"}
 }
 
-// BookResult classifies the error of [Payments.Book] in one word, for metrics; nil is
+// BookResult classifies an error of [Payments.Book] in one word, for metrics; nil is
 // "held", even if nothing is to pay.
 func BookResult(err error) string {
 	var limit *booking.HoldLimitError

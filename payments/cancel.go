@@ -13,19 +13,17 @@ import (
 // decide. [Payments.SettleRefunds] makes it at Stripe. A repeat returns the cancelled
 // booking and refunds nothing more.
 //
-//   - If a part was refunded before, at most the rest is refunded.
-//   - While a dispute of the payment is open no refund is committed, since the bank may
-//     give the customer the money. When it closes, what the dispute did not take is
-//     refunded automatically. Until then the booking's Refund is a decision, not a
-//     promise.
-//   - The policy also binds customers whose delayed payment method is pending: the error
-//     is booking.ErrPolicy where it does not allow cancelling. If money comes after a
-//     customer has cancelled a hold, the policy's fee at that time is kept and the rest
-//     refunded; all is refunded if the customer paid after cancelling, or if staff
-//     cancelled.
+//   - At most what was not refunded before is refunded.
+//   - While a dispute is open no refund is committed, since the bank may return the
+//     money. After it, what the dispute did not take is refunded automatically; until
+//     then the booking's Refund is a decision, not a promise.
+//   - The policy also binds customers whose delayed payment method is pending
+//     (booking.ErrPolicy). If money comes after a customer has cancelled a hold, the
+//     policy's fee at that time is kept; all is refunded if the customer paid after
+//     cancelling, or if staff cancelled.
 //
 // The errors are those of booking.Store.Cancel. Safe on several replicas at once and
-// against the payment's events. Nine to eleven round trips.
+// beside the payment's events. Nine to eleven round trips.
 func (p *Payments) Cancel(ctx context.Context, req booking.CancelRequest) (booking.Booking, error) {
 	var b booking.Booking
 	err := p.inTxRetry(ctx, "cancel", func(tx *sql.Tx) (err error) {
@@ -49,7 +47,6 @@ WHERE p.booking_id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.un
 const payingSQL = `
 SELECT EXISTS (SELECT FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND p.completed AND NOT p.failed)`
 
-// cancel is Cancel with the booking locked.
 func (p *Payments) cancel(ctx context.Context, tx *sql.Tx, req booking.CancelRequest) (booking.Booking, error) {
 	if !req.Paying {
 		if err := tx.QueryRowContext(ctx, payingSQL, req.ID).Scan(&req.Paying); err != nil {
@@ -80,13 +77,12 @@ const othersOpenSQL = `
 SELECT EXISTS (SELECT FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND NOT p.failed
 	AND NOT p.expired)`
 
-// Abandon gives up a Checkout that Stripe could not create: the payment is marked failed
-// and the hold is released, in one transaction. The booking becomes Cancelled and its
-// idempotency key is free again. If another caller has got a session meanwhile, nothing
-// changes. A session that Stripe created without our knowledge expires unpaid, since no
-// customer has its URL; a call still in progress returns [ErrUnavailable]. The error is
-// booking.ErrNotFound if there is no such booking. Abandon is idempotent and safe on
-// several replicas at once; six round trips.
+// Abandon gives up a Checkout that Stripe could not create: in one transaction the
+// payment is marked failed and the hold released, which frees the slot and the
+// idempotency key. If another caller has got a session meanwhile, nothing changes. A
+// session that Stripe created all the same has no customer and expires; a call in
+// progress returns [ErrUnavailable]. The error is booking.ErrNotFound if there is no such
+// booking. Abandon is idempotent and safe on several replicas at once; six round trips.
 func (p *Payments) Abandon(ctx context.Context, bookingID string) error {
 	return p.inTx(ctx, "abandon", func(tx *sql.Tx) error {
 		bookings := p.bookings.Tx(tx)

@@ -26,7 +26,6 @@ type Checkout struct {
 	URL string
 	// Confirmed reports that the booking costs nothing and is confirmed.
 	Confirmed bool
-	// ExpiresAt is the end of the Checkout Session, in UTC.
 	ExpiresAt time.Time
 }
 
@@ -34,21 +33,19 @@ type Checkout struct {
 // also when called concurrently on several replicas. A booking that costs nothing is
 // confirmed without Stripe. [Payments.Book] makes the hold and the Checkout together.
 //
-// Amount and currency are the booking's. The session ends with the hold, but Stripe
-// allows 30 minutes to 24 hours from its creation
-// (https://docs.stripe.com/api/checkout/sessions/create, expires_at). A session that
-// outlives its hold is ended by [Payments.ExpireSessions]; money that comes after the
-// slot's start is refunded. Holds between 31 minutes and 23 hours avoid both.
+// The session ends with the hold, but Stripe allows 30 minutes to 24 hours from its
+// creation (https://docs.stripe.com/api/checkout/sessions/create, expires_at).
+// [Payments.ExpireSessions] ends a session that outlives its hold; money that comes after
+// the slot's start is refunded.
 //
-// The payment row is committed before the call to Stripe and the session id after it, in
-// transactions of Checkout's own, so the booking must be committed. Checkout takes four
-// round trips to Postgres and one call to Stripe. It returns within Options.Timeout, plus
-// at most a second to store Stripe's answer.
+// The payment row is committed before the call to Stripe and the session id after it, so
+// the booking must be committed. Checkout takes four round trips and one call to Stripe.
+// It returns within Options.Timeout, plus at most a second to store the answer.
 //
 // Errors: [ErrUnavailable] (repeat, or call [Payments.Abandon]); [ErrRefused] (call
-// Abandon); [ErrNotPayable]; booking.ErrHoldExpired; booking.ErrNotFound. If ctx is
-// cancelled the error is context.Canceled rather than ErrUnavailable: browsers often
-// repeat a dropped request, which then gets the same session.
+// Abandon); [ErrNotPayable]; booking.ErrHoldExpired; booking.ErrNotFound;
+// context.Canceled, since browsers often repeat a dropped request, which then gets the
+// same session.
 func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
@@ -95,9 +92,9 @@ func (p *Payments) openSession(ctx context.Context, b booking.Booking, r booking
 }
 
 // Inserts a payment for a running hold without another payment that is open, completed or
-// captured. The booking is locked first, so this waits for concurrent changes of its
-// status. The other payments are read as of before the wait; at worst no row is inserted.
-// ON CONFLICT: another caller has just inserted the row, which is then read.
+// captured. The booking is locked first, so this waits for changes of its status. The
+// other payments are read as of before the wait; at worst no row is inserted. ON
+// CONFLICT: another caller has inserted the row, which is then read.
 const intendSQL = `
 WITH held AS (
 	SELECT b.id, b.hold_expires_at FROM booking_platform.bookings b
@@ -114,7 +111,6 @@ WHERE NOT EXISTS (SELECT FROM booking_platform.payments o
 ON CONFLICT DO NOTHING
 RETURNING ` + paymentColumns
 
-// The session of an ended hold is about to be expired, so it is not returned.
 const openForBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 JOIN booking_platform.bookings b ON b.id = p.booking_id
 WHERE p.booking_id = $1::uuid AND NOT p.completed AND NOT p.expired AND NOT p.failed
@@ -158,10 +154,9 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking, resource booki
 	return Payment{}, ErrNotPayable
 }
 
-// parameters is the part of a Checkout Session that is stored as JSON in the payment row;
-// amount, currency and end are columns. The call to Stripe is made from the row alone, so
-// that a repeat sends the same bytes under the same key, whatever the replica or its
-// configuration.
+// parameters is stored as JSON in the payment row. The call to Stripe is made from the
+// row alone, so that a repeat sends the same bytes under the same key, whatever the
+// replica or its configuration.
 type parameters struct {
 	Name        string `json:"name"`
 	Description string `json:"description,omitempty"`
@@ -174,8 +169,7 @@ type parameters struct {
 // maxMetadata is Stripe's limit of a metadata value, in characters.
 const maxMetadata = 500
 
-// snapshotParams encodes the parameters of the session. A request id that Stripe would
-// refuse is left out.
+// snapshotParams leaves out a request id that Stripe would refuse.
 func (p *Payments) snapshotParams(b booking.Booking, r booking.Resource, requestID string) (string, error) {
 	zone, err := r.Zone()
 	if err != nil {
@@ -211,8 +205,6 @@ func (p Payment) snapshot() (parameters, error) {
 	return snapshot, nil
 }
 
-// sessionParams returns the call. Its idempotency key consists of the row's id and
-// attempt.
 func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
 	snapshot, err := p.snapshot()
 	if err != nil {
@@ -233,8 +225,8 @@ func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
 		CancelURL:         stripe.String(snapshot.CancelURL),
 		ExpiresAt:         stripe.Int64(p.ExpiresAt.Unix()),
 		Metadata:          metadata,
-		// Charges, refunds and disputes name the PaymentIntent only; its metadata
-		// identifies the payment.
+		// Refunds and disputes name the PaymentIntent only; its metadata identifies the
+		// payment.
 		PaymentIntentData: &stripe.CheckoutSessionPaymentIntentDataParams{Metadata: metadata},
 		LineItems: []*stripe.CheckoutSessionLineItemParams{{
 			Quantity: stripe.Int64(1),
@@ -252,11 +244,9 @@ func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
 	return params, nil
 }
 
-// storeLimit is the minimum time for storing Stripe's answer, even if the call has used
-// up Options.Timeout.
+// storeLimit is the minimum time for storing Stripe's answer.
 const storeLimit = time.Second
 
-// maxAttempts limits the keys of one Checkout.
 const maxAttempts = 3
 
 // createSession calls Stripe, outside any transaction, and stores the answer.
@@ -280,8 +270,8 @@ func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, err
 	}
 }
 
-// newSession calls Stripe, and repeats the call while another one with the same key is in
-// progress there. Stripe then returns the same answer, even if the other caller has died.
+// newSession repeats the call while another one with the same key is in progress at
+// Stripe, which then returns the same answer, even if the other caller has died.
 func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.CheckoutSession, error) {
 	params, err := pay.sessionParams()
 	if err != nil {
@@ -305,7 +295,7 @@ func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.Checkou
 	}
 }
 
-// An event may have stored the session id already. An abandoned payment gets none.
+// An event may have stored the id already. An abandoned payment gets none.
 const storeSessionSQL = `
 UPDATE booking_platform.payments AS p
 SET stripe_session_id = $2, checkout_url = $3, updated_at = statement_timestamp()
@@ -322,7 +312,7 @@ func (p *Payments) storeSession(ctx context.Context, pay Payment, s *stripe.Chec
 	defer cancel()
 	stored, err := p.queryPayment(ctx, "store the Checkout Session", storeSessionSQL, pay.ID, s.ID, s.URL)
 	if errors.Is(err, sql.ErrNoRows) {
-		// The session's URL was not given to the customer, so the session expires unpaid.
+		// No customer has the session's URL, so it expires unpaid.
 		return Payment{}, fmt.Errorf("payments: the Checkout was abandoned meanwhile: %w", ErrUnavailable)
 	}
 	return stored, err
@@ -333,7 +323,6 @@ const (
 	paramEmail     = "customer_email"
 )
 
-// The end is computed anew.
 const nextAttemptSQL = `
 UPDATE booking_platform.payments AS p
 SET attempt = p.attempt + 1, parameters = $3::json, updated_at = statement_timestamp(),

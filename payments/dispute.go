@@ -19,18 +19,16 @@ type DisputeStatus string
 
 // The statuses of a dispute.
 const (
-	// DisputeStatusInquiry: open, no money withdrawn. The bank asks and may still make a
-	// claim.
+	// DisputeStatusInquiry: open without a claim; no money withdrawn.
 	DisputeStatusInquiry DisputeStatus = "inquiry"
 	// DisputeStatusOpen: a claim that is not decided.
 	DisputeStatusOpen DisputeStatus = "open"
-	// DisputeStatusWon: decided for the account, which keeps the money.
+	// DisputeStatusWon: the account keeps the money.
 	DisputeStatusWon DisputeStatus = "won"
-	// DisputeStatusLost: closed, and the customer has the money: it was lost, or Stripe
+	// DisputeStatusLost: the customer has the money: the dispute was lost, or Stripe
 	// withdrew the amount and did not return it.
 	DisputeStatusLost DisputeStatus = "lost"
-	// DisputeStatusClosed: closed without a decision, and the account keeps the money: a
-	// closed inquiry, a prevented dispute, or an unknown status.
+	// DisputeStatusClosed: closed without a decision; the account keeps the money.
 	DisputeStatusClosed DisputeStatus = "closed"
 )
 
@@ -38,7 +36,7 @@ const (
 func (s DisputeStatus) Open() bool { return s == DisputeStatusInquiry || s == DisputeStatusOpen }
 
 // Dispute is a dispute of a payment at Stripe; a payment can have several. Times are in
-// UTC, from the database's clock.
+// UTC.
 type Dispute struct {
 	// ID is Stripe's (dp_…, du_…).
 	ID, PaymentID string
@@ -50,14 +48,14 @@ type Dispute struct {
 	// balance, and returned it.
 	Withdrawn, Reinstated bool
 	// Outcome is Stripe's status when the dispute was closed, Reason Stripe's code for
-	// the customer's reason. Each may be empty.
+	// the customer's reason.
 	Outcome, Reason string
 	// CreatedAt is when the dispute became known here.
 	CreatedAt, UpdatedAt time.Time
 }
 
 // disputeTakenSQL is true for a closed dispute d whose money the customer has. Returned
-// money takes precedence; a dispute is both won and lost only if a decision was reversed.
+// money takes precedence.
 const disputeTakenSQL = `(d.closed AND (d.lost OR d.withdrawn AND NOT d.won)
 	AND NOT (d.reinstated AND (d.withdrawn_minor = 0 OR d.reinstated_minor = 0
 		OR d.reinstated_minor >= d.withdrawn_minor)))`
@@ -125,8 +123,8 @@ type disputeFacts struct {
 	outcome, reason           string
 }
 
-// disputeObject has the fields used of https://docs.stripe.com/api/disputes/object. They
-// are decoded one by one, since their form may vary.
+// disputeObject has the fields used of https://docs.stripe.com/api/disputes/object,
+// decoded one by one since their form may vary.
 type disputeObject struct {
 	Amount   json.RawMessage `json:"amount"`
 	Currency json.RawMessage `json:"currency"`
@@ -175,8 +173,7 @@ func readDispute(id string, object json.RawMessage) (disputeFacts, bool) {
 
 func lowered(raw json.RawMessage) json.RawMessage { return []byte(strings.ToLower(string(raw))) }
 
-// readStatus reads Stripe's status. An unknown one leaves the dispute open unless the
-// event closes it.
+// readStatus leaves a dispute with an unknown status open.
 func (f *disputeFacts) readStatus(status string) {
 	switch status {
 	case "won", "lost", "warning_closed", "prevented", "charge_refunded":
@@ -186,7 +183,7 @@ func (f *disputeFacts) readStatus(status string) {
 	f.claimed = f.won || f.lost || status == "needs_response" || status == "under_review"
 }
 
-// readEvent adds what the event's type says: charge.dispute.closed closes the dispute,
+// readEvent adds what the event's type says: charge.dispute.closed closes the dispute
 // whatever its status.
 func (f *disputeFacts) readEvent(ev webhook.Event) {
 	switch ev.Type {
@@ -204,7 +201,7 @@ func (f *disputeFacts) readEvent(ev webhook.Event) {
 	}
 }
 
-// Of differing codes the greatest is kept, so that the order of events does not matter.
+// Of differing codes the greatest is kept, whatever the order of events.
 const recordDisputeSQL = `
 INSERT INTO booking_platform.disputes AS d (id, payment_id, amount_minor, currency, claimed, withdrawn, reinstated,
 	withdrawn_minor, reinstated_minor, closed, won, lost, outcome, reason)
@@ -228,7 +225,7 @@ ON CONFLICT (payment_id, id) DO UPDATE SET
 RETURNING ` + disputeColumns
 
 // A lost dispute takes its amount less what was returned, or all of the payment if the
-// amount is unknown or in another currency, but never more than the payment.
+// amount is unknown or in another currency.
 const sumDisputesSQL = `
 UPDATE booking_platform.payments AS p SET
 	disputes = s.all_of_them, disputes_open = s.open,
@@ -247,8 +244,7 @@ FROM (
 ) s
 WHERE p.id = s.id`
 
-// recordDispute records the facts of a dispute. It locks the payment, so the sums are
-// right.
+// recordDispute locks the payment, so the sums are right.
 func recordDispute(ctx context.Context, q booking.Querier, paymentID string, f disputeFacts) (Dispute, error) {
 	if err := lockPayment(ctx, q, paymentID); err != nil {
 		return Dispute{}, err
@@ -263,8 +259,7 @@ func recordDispute(ctx context.Context, q booking.Querier, paymentID string, f d
 	return d, err
 }
 
-// handleDispute records a dispute. When none is open any more, the due refund is
-// committed.
+// handleDispute records a dispute and, if none is open any more, commits the due refund.
 func (p *Payments) handleDispute(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	f, ok := readDispute(e.event.ObjectID, e.event.Object)
 	if !ok {
@@ -297,9 +292,8 @@ func (p *Payments) logDispute(ctx context.Context, d Dispute, bookingID string) 
 // gave the money to the customer.
 const FailureDisputeLost = "dispute_lost"
 
-// Lowers a due refund after a dispute was lost: to what is left of the payment, and for a
-// cancellation to what the dispute did not give back. A retry of a failed refund counts
-// for the original's cause.
+// Lowers a due refund to what is left of the payment, and for a cancellation to what the
+// dispute did not give back. A retry counts for the original's cause.
 const lowerByLossSQL = `
 WITH RECURSIVE chain AS (
 	SELECT r.id, r.payment_id, r.origin, r.cause FROM booking_platform.refunds r WHERE r.id = $1::uuid
@@ -329,9 +323,8 @@ UPDATE booking_platform.refunds AS r SET
 FROM due d WHERE r.id = d.id AND d.amount < r.amount_minor
 RETURNING r.status, r.amount_minor, r.attempt`
 
-// lowerByLoss adjusts a refund to what a lost dispute took. It reports whether there is
-// still a refund to make. A refund that may have been made with its old amount is
-// searched at Stripe first.
+// lowerByLoss adjusts a refund to what a lost dispute took and reports whether it must
+// still be made. A refund that may exist with its old amount is searched at Stripe first.
 func (p *Payments) lowerByLoss(ctx context.Context, d *dueRefund) (goOn bool, err error) {
 	if d.tries > 1 {
 		callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)

@@ -30,24 +30,18 @@ const (
 	ReasonPaidTwice = "booking_already_paid"
 )
 
-// Register registers the handlers of this package on a receiver. Call it once, before the
-// receiver serves; it panics if a type has a handler already. A handler runs in the
-// receiver's transaction, so booking, payment and ledger row change together. The
-// booking's history names the event as the actor ("stripe:evt_…") unless the context
-// names one; see booking.WithActor.
-//
-// Subscribe the endpoint at Stripe to the types that [EventTypes] returns.
+// Register registers this package's handlers on a receiver, once, before it serves; it
+// panics if a type has a handler already. A handler runs in the receiver's transaction,
+// so booking, payment and ledger row change together. The booking's history names the
+// actor "stripe:evt_…" unless the context names one; see booking.WithActor. The endpoint
+// at Stripe must be subscribed to [EventTypes].
 func (p *Payments) Register(r *webhook.Receiver) {
 	for eventType, handler := range p.handlers() {
 		r.Handle(eventType, handler)
 	}
 }
 
-// EventTypes returns the types of Stripe events that [Payments.Register] handles, sorted:
-// checkout.session.completed, .expired, .async_payment_succeeded and
-// .async_payment_failed; charge.refunded and charge.refund.updated; refund.created,
-// .updated and .failed; charge.dispute.created, .updated, .closed, .funds_withdrawn and
-// .funds_reinstated.
+// EventTypes returns the types of Stripe events that [Payments.Register] handles, sorted.
 func EventTypes() []string {
 	return slices.Sorted(maps.Keys((&Payments{}).handlers()))
 }
@@ -84,7 +78,7 @@ func (s checkoutSession) paid() bool {
 }
 
 // total returns what the customer was charged, or false if the event has no valid amount.
-// The currency may differ from the booking's, since Stripe can convert prices.
+// Stripe can convert it to another currency.
 func (s checkoutSession) total() (booking.Money, bool) {
 	currency := strings.ToLower(s.Currency)
 	if s.AmountTotal == nil || !currencyCode.MatchString(currency) {
@@ -96,8 +90,7 @@ func (s checkoutSession) total() (booking.Money, bool) {
 var currencyCode = regexp.MustCompile(`^[a-z]{3}$`)
 
 // handle matches a Checkout Session event to its payment, locks the booking and calls
-// step. Without a matching payment the event is unmatched, since the row may still come,
-// or ignored; see noPayment.
+// step.
 func (p *Payments) handle(step func(context.Context, lockedEvent) (webhook.Outcome, error)) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		var s checkoutSession
@@ -115,8 +108,7 @@ func (p *Payments) handle(step func(context.Context, lockedEvent) (webhook.Outco
 		lock := p.bookings.Tx(tx).Lock
 		if expired {
 			// Retaking the slot locks the resource first. If the booking expires only
-			// now, the order is reversed, and Postgres may abort this transaction as a
-			// deadlock; it is retried.
+			// now, the order is reversed; a deadlock is retried.
 			lock = p.bookings.Tx(tx).LockWithResource
 		}
 		return p.withLockedBooking(ctx, tx, ev, pay, lock,
@@ -127,9 +119,8 @@ func (p *Payments) handle(step func(context.Context, lockedEvent) (webhook.Outco
 	}
 }
 
-// handleCompleted handles a completed Checkout, paid or waiting for a delayed payment
-// method. It may run any number of times per session, for both event types and for the
-// replay of a parked event, and then decides by the present state.
+// handleCompleted handles a completed Checkout, paid or with a delayed payment method. It
+// decides by the present state, however often it runs.
 func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	d, err := e.readDecisions(ctx)
 	if err != nil {
@@ -138,7 +129,7 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 	total, known := e.session.total()
 	switch {
 	case d.this && (!known || total != e.payment.Amount):
-		// The money was applied or is being refunded already.
+		// Decided already: the money was applied or is being refunded.
 		return webhook.Processed, nil
 	case !known || total != e.payment.Amount:
 		return p.park(ctx, e, ReasonAmount)
@@ -148,12 +139,11 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 		// Parked, and an operator has begun to refund it.
 		return webhook.Parked, nil
 	case d.this:
-		// The money was applied or is being refunded already.
 	case d.other:
 		return p.returnUnapplied(ctx, e, ReasonPaidTwice)
 	case e.booking.Status == booking.Pending:
-		// The units are still held, so confirm even if the hold has just expired, but not
-		// after the start of the slot.
+		// The units are still held, so confirm even if the hold has just expired, unless
+		// the slot has started.
 		_, err := e.bookings.ConfirmLate(ctx, e.booking.ID)
 		if errors.Is(err, booking.ErrSlotGone) {
 			if err := ignoreNotPending(e.bookings.Expire(ctx, e.booking.ID)); err != nil {
@@ -181,9 +171,8 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 	return webhook.Processed, p.cancelRefundedBooking(ctx, e.tx, e.bookings, e.payment.ID, e.booking.ID)
 }
 
-// handleAfterCancellation handles money for a booking that was cancelled while it was a
-// hold: the policy's fee is kept and the rest refunded. All is refunded if the customer
-// began to pay after the cancellation.
+// handleAfterCancellation handles money for a cancelled hold: the policy's fee is kept
+// and the rest refunded, or all if the customer began to pay after the cancellation.
 func (p *Payments) handleAfterCancellation(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	var begun time.Time
 	if e.event.Type == "checkout.session.completed" {
@@ -202,8 +191,8 @@ func (p *Payments) handleAfterCancellation(ctx context.Context, e lockedEvent) (
 	return webhook.Processed, commitDueRefund(ctx, e.tx, e.payment.ID, "", "stripe:"+e.event.ID)
 }
 
-// handleProcessing extends the hold while a delayed payment method is pending, at most to
-// the booking's start.
+// handleProcessing extends the hold for a delayed payment method, at most to the
+// booking's start.
 func (p *Payments) handleProcessing(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	if e.booking.Status == booking.Pending {
 		until, err := e.databaseTime(ctx)
@@ -232,7 +221,6 @@ func (p *Payments) park(ctx context.Context, e lockedEvent, reason string) (webh
 	return webhook.Parked, e.record(ctx, f)
 }
 
-// handleAsyncFailed handles a refused delayed payment method.
 func (p *Payments) handleAsyncFailed(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	if err := e.record(ctx, facts{completed: true, failed: true}); err != nil {
 		return "", err
@@ -240,7 +228,6 @@ func (p *Payments) handleAsyncFailed(ctx context.Context, e lockedEvent) (webhoo
 	return webhook.Processed, e.releaseHold(ctx)
 }
 
-// handleExpired handles a session that was not paid in time.
 func (p *Payments) handleExpired(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	if err := e.record(ctx, facts{expired: true}); err != nil {
 		return "", err
@@ -269,7 +256,6 @@ type lockedEvent struct {
 	booking  booking.Booking
 }
 
-// withLockedBooking locks the booking of a payment and calls step.
 func (p *Payments) withLockedBooking(
 	ctx context.Context, tx webhook.Tx, ev webhook.Event, pay Payment,
 	lock func(context.Context, string) (booking.Booking, error),
@@ -293,7 +279,6 @@ func (p *Payments) withLockedBooking(
 	return outcome, nil
 }
 
-// actingAs sets the actor unless the context has one.
 func actingAs(ctx context.Context, actor string) context.Context {
 	if booking.Actor(ctx) != "" {
 		return ctx
@@ -301,10 +286,9 @@ func actingAs(ctx context.Context, actor string) context.Context {
 	return booking.WithActor(ctx, actor)
 }
 
-// noPayment returns the outcome of a Checkout Session event without a matching payment.
-// Sessions of this service carry a payment id as their reference and a success_url below
-// appURL. Other sessions belong to another product or installation on the same Stripe
-// account and are ignored. If the event has no success_url, the reference decides.
+// noPayment returns the outcome of a Checkout Session event without a payment. Sessions
+// of this service have a payment id as their reference and a success_url below appURL;
+// their row may still come. Others belong to another product on the same Stripe account.
 func (p *Payments) noPayment(ev webhook.Event) webhook.Outcome {
 	if uuid.Validate(ev.Reference) != nil {
 		return webhook.Ignored
@@ -322,9 +306,9 @@ func (p *Payments) noPayment(ev webhook.Event) webhook.Outcome {
 	return webhook.Unmatched
 }
 
-// returnUnapplied records money that cannot be applied and commits to refund it in full,
-// once: the reason is the refund's cause. While a dispute is open no refund is committed;
-// commitDueRefund runs again when it closes. The booking does not change.
+// returnUnapplied records money that cannot be applied and commits to a full refund,
+// once: the reason is the refund's cause. During a dispute commitDueRefund waits for its
+// end. The booking does not change.
 func (p *Payments) returnUnapplied(ctx context.Context, e lockedEvent, reason string) (webhook.Outcome, error) {
 	if p.opts.ParkUnapplied {
 		return p.park(ctx, e, reason)
@@ -341,8 +325,8 @@ func (p *Payments) returnUnapplied(ctx context.Context, e lockedEvent, reason st
 	return webhook.Processed, nil
 }
 
-// Whether the payment was refunded in full, at least partly by a refund made at Stripe,
-// and whether the booking is still ahead.
+// Whether the payment was refunded in full, at least partly at Stripe, and whether the
+// booking is ahead.
 const refundedAtStripeSQL = `
 SELECT p.captured_minor > 0 AND p.refunded_minor >= p.captured_minor AND NOT p.parked AND p.unapplied = ''
    AND EXISTS (SELECT FROM booking_platform.refunds r
@@ -350,9 +334,9 @@ SELECT p.captured_minor > 0 AND p.refunded_minor >= p.captured_minor AND NOT p.p
        lower(b.during) > statement_timestamp()
 FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id WHERE p.id = $1::uuid`
 
-// cancelRefundedBooking cancels a confirmed booking ahead that was refunded in full at
-// Stripe. It is called after every event of a payment and its refunds, so their order
-// does not matter. The booking is locked.
+// cancelRefundedBooking cancels a booking ahead that was refunded in full at Stripe. It
+// runs after every event of a payment and its refunds, whatever their order. The booking
+// is locked.
 func (p *Payments) cancelRefundedBooking(ctx context.Context, q booking.Querier, bookings *booking.Tx, paymentID,
 	bookingID string) error {
 	if p.opts.KeepRefunded {

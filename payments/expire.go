@@ -12,16 +12,14 @@ import (
 )
 
 const (
-	// expireBatch is the maximum number of sessions per run.
 	expireBatch = 20
 	// expireLease, in seconds, is longer than the calls for one session take, and the
 	// pause after a failure.
 	expireLease = 120
 )
 
-// Leases an unpaid session whose hold is gone. If the session turns out to be paid, its
-// hold is kept until the returned time, so that the payment's event finds the slot: 15
-// minutes at a time, but not beyond the slot's start.
+// Leases an unpaid session whose hold is gone. If it turns out to be completed, its hold
+// is kept until the returned time, so that the payment finds the slot.
 const leaseSessionSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 FROM booking_platform.bookings h
@@ -41,18 +39,17 @@ const markExpiredSQL = `
 UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
 WHERE p.id = $1::uuid AND NOT p.completed`
 
-// ExpireSessions is a step that expires, at Stripe, the Checkout Sessions whose hold is
-// gone, so that no customer pays for a slot that others can take, and releases the hold.
-// Run it every few seconds. It returns how many it expired, at most 20 per run. With
-// nothing to do it takes two round trips.
+// ExpireSessions is a step that expires the Checkout Sessions whose hold is gone, so that
+// no customer pays for a slot that others can take, and releases the holds. Run it every
+// few seconds. It returns how many it expired, at most 20. With nothing to do it takes
+// two round trips.
 //
-// If Stripe refuses because the customer has just paid, the payment wins and is applied
-// at once. While a delayed payment method is pending, its hold is kept.
+// If the customer has just paid, the payment wins and is applied at once. While a delayed
+// payment method is pending, its hold is kept.
 //
-// Each session is leased before the call to Stripe, so the step is safe on every replica,
-// and no transaction is open during the call. The history of a released hold names the
-// actor "payments" unless the context names one. The step continues after a failed
-// session and returns the failures joined.
+// Each session is leased before the call, outside any transaction, so the step is safe on
+// every replica. The history of a released hold names the actor "payments" unless the
+// context names one. The step continues after a failure and returns the failures joined.
 func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 	if err := p.expireUnstarted(ctx); err != nil {
 		return 0, err
@@ -115,8 +112,8 @@ func (p *Payments) expireSession(ctx context.Context, l leasedSession) (bool, er
 		current, getErr := p.sessionStatus(callCtx, l.sessionID)
 		switch {
 		case getErr == nil && current == stripe.CheckoutSessionStatusComplete:
-			// The customer has completed the Checkout: apply what was paid, and keep the
-			// hold for a pending payment method.
+			// Completed: apply what was paid, and keep the hold for a pending payment
+			// method.
 			if err := ignoreNotPending(p.bookings.Extend(ctx, l.bookingID, l.keepUntil)); err != nil {
 				return false, err
 			}
@@ -148,8 +145,7 @@ func (p *Payments) expireSession(ctx context.Context, l leasedSession) (bool, er
 	return err == nil, err
 }
 
-// sessionStatus reads the status of a session. An unknown session is an error, except
-// with Options.MissingIsGone.
+// An unknown session is an error, except with Options.MissingIsGone.
 func (p *Payments) sessionStatus(ctx context.Context, id string) (stripe.CheckoutSessionStatus, error) {
 	params := &stripe.CheckoutSessionParams{}
 	params.Context = ctx
@@ -163,8 +159,8 @@ func (p *Payments) sessionStatus(ctx context.Context, id string) (stripe.Checkou
 	return s.Status, nil
 }
 
-// A crash between the commit of the row and Stripe's answer leaves a row without a
-// session id. The customer never got its URL.
+// A crash before Stripe's answer leaves a row without a session id, whose session no
+// customer can pay.
 const unstartedSQL = `
 SELECT p.booking_id::text FROM booking_platform.payments p
 WHERE NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL

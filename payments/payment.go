@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/booking-platform/booking-platform/booking"
 )
 
@@ -22,12 +24,11 @@ const (
 	Paid              Status = "paid"
 	PartiallyRefunded Status = "partially_refunded"
 	Refunded          Status = "refunded"
-	// Disputed: at least one dispute is open. No refund is made meanwhile.
+	// Disputed: a dispute is open; no refund is made meanwhile.
 	Disputed Status = "disputed"
-	// DisputeLost: no dispute is open and at least one is lost; see Payment.Lost.
+	// DisputeLost: no dispute is open and at least one is lost.
 	DisputeLost Status = "dispute_lost"
-	// Failed: a delayed payment method was refused, or the Checkout was abandoned before
-	// it started.
+	// Failed: a delayed payment method was refused, or the Checkout was abandoned.
 	Failed Status = "failed"
 	// Expired: not paid in time.
 	Expired Status = "expired"
@@ -41,41 +42,36 @@ type Payment struct {
 	// ID is a UUIDv7: the session's client_reference_id, and payment_id in its metadata.
 	ID        string
 	BookingID string
-	// SessionID is Stripe's id (cs_…), or empty until Stripe has answered or an event
-	// named it.
+	// SessionID is Stripe's (cs_…), empty until it is known.
 	SessionID string
-	// PaymentIntentID is Stripe's id (pi_…), or empty until the payment is paid.
+	// PaymentIntentID is Stripe's (pi_…), empty until the payment is paid.
 	PaymentIntentID string
-	// Account is the account at Stripe: Options.Account and the mode of the key, such as
-	// "live" or "shop/test".
+	// Account is Options.Account and the mode of the key, such as "live" or "shop/test".
 	Account string
-	// URL is Stripe's page for the customer, or empty until Stripe has answered.
+	// URL is Stripe's page for the customer, empty until it is known.
 	URL string
 	// Amount is the price of the booking.
 	Amount booking.Money
-	// Captured is what was paid according to Stripe. Its currency is that of Amount,
-	// unless the payment is parked with ReasonAmount.
+	// Captured is what was paid, in the currency of Amount unless the payment is parked
+	// with ReasonAmount.
 	Captured booking.Money
-	// Refunded is what Stripe has refunded or is refunding, in the currency of Captured.
-	// Refunds that are still due are not included.
+	// Refunded is what Stripe has refunded or is refunding, in the currency of Captured,
+	// without refunds that are due.
 	Refunded booking.Money
-	// Lost is what lost disputes took, in the currency of Captured. It counts as given
-	// back and is never refunded.
+	// Lost is what lost disputes took, in the currency of Captured. It is never refunded.
 	Lost booking.Money
-	// OpenDisputes is the number of undecided disputes; see [Payments.Disputes].
+	// OpenDisputes counts undecided disputes; see [Payments.Disputes].
 	OpenDisputes int
-	// Unapplied is a Reason constant if the money could not be applied to the booking and
-	// is refunded, or else empty.
+	// Unapplied is the Reason for which the money is refunded, or empty.
 	Unapplied string
-	// ParkedReason is a Reason constant if the payment is parked, or else empty.
+	// ParkedReason is the Reason for which the payment is parked, or empty.
 	ParkedReason string
 	// ExpiresAt is the end of the Checkout Session.
 	ExpiresAt time.Time
-	// ReconciledAt is when an answer of Stripe's to [Payments.RefreshSession] or
-	// [Payments.ReconcilePayments] was first applied, without an event in the ledger.
-	// Zero if never.
+	// ReconciledAt is when an answer of Stripe's, not an event, first changed the
+	// payment; see [Payments.ReconcilePayments]. Zero if never.
 	ReconciledAt time.Time
-	// CreatedAt and UpdatedAt, like ReconciledAt, are read from the database's clock.
+	// The database's clock, as for ReconciledAt.
 	CreatedAt, UpdatedAt time.Time
 
 	completed, failed, expired, parked bool
@@ -83,8 +79,7 @@ type Payment struct {
 	attempt                            int
 }
 
-// Status derives the status from the facts. Parked takes precedence while there is
-// something to decide.
+// Status returns Parked first while there is something to decide.
 func (p Payment) Status() Status {
 	switch {
 	case p.parked && !p.nothingParked():
@@ -110,13 +105,13 @@ func (p Payment) Status() Status {
 	}
 }
 
-// Applied reports whether the payment's money pays for the booking: it was received, and
+// Applied reports whether the payment's money pays for the booking: it was received and
 // is neither parked nor unapplied.
 func (p Payment) Applied() bool { return p.Captured.Minor > 0 && !p.parked && p.Unapplied == "" }
 
-// GoesBack returns how much of amount, the refund that a cancellation promises, is paid
-// by refunds: less what lost disputes took, and while a dispute is open at most what was
-// already refunded. amount is in the currency of Captured.
+// GoesBack returns how much of amount, what a cancellation gives back, is paid by
+// refunds: less what lost disputes took, and during a dispute only what was refunded
+// before. amount is in the currency of Captured.
 func (p Payment) GoesBack(amount booking.Money) booking.Money {
 	if p.OpenDisputes > 0 {
 		amount.Minor = min(amount.Minor, p.Refunded.Minor)
@@ -126,8 +121,7 @@ func (p Payment) GoesBack(amount booking.Money) booking.Money {
 	return amount
 }
 
-// nothingParked reports whether there is no money to decide about: all of it has been
-// given back, or it will not come.
+// nothingParked reports whether all money was given back or none will come.
 func (p Payment) nothingParked() bool {
 	if p.Captured.Minor == 0 {
 		return p.failed || p.expired
@@ -158,14 +152,23 @@ func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 	return p, err
 }
 
+const byIDSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p WHERE p.id = $1::uuid`
+
+// Get returns a payment by id, or ErrNotFound. One round trip.
+func (p *Payments) Get(ctx context.Context, id string) (Payment, error) {
+	if !isID(id) {
+		return Payment{}, ErrNotFound
+	}
+	return p.one(ctx, "by id", byIDSQL, id)
+}
+
 // The payment that counts is the applied one, or else the latest.
 const forBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE p.booking_id = $1::uuid ORDER BY (p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '') DESC, p.id DESC
 	LIMIT 1`
 
-// ForBooking returns the payment that counts for a booking: the applied one, or else the
-// latest. It returns ErrNotFound for a booking without payments, such as a free one. One
-// round trip.
+// ForBooking returns the payment that counts for a booking, or ErrNotFound if it has
+// none, as a free one. One round trip.
 func (p *Payments) ForBooking(ctx context.Context, bookingID string) (Payment, error) {
 	if !isID(bookingID) {
 		return Payment{}, ErrNotFound
@@ -194,3 +197,7 @@ func (p *Payments) one(ctx context.Context, what, query, arg string) (Payment, e
 	}
 	return pay, err
 }
+
+// isID reports whether Postgres accepts id as a UUID; uuid.Validate also accepts longer
+// forms.
+func isID(id string) bool { return len(id) == 36 && uuid.Validate(id) == nil }

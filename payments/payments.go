@@ -22,88 +22,82 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Sentinel errors, for errors.Is.
+// Errors, for errors.Is.
 var (
 	// ErrUnavailable means that Stripe could not be reached, did not answer in time, or
-	// cannot serve the call now. Repeat the call: it sends the same bytes under the same
-	// idempotency key, so a session that Stripe has created is found, and it changes the
-	// key where Stripe will not use the old one. Stripe's answer, if any, is a
-	// *stripe.Error for errors.As.
+	// cannot serve the call now. Repeat the call: the idempotency key makes sure that it
+	// creates one session at most. Stripe's answer, if any, is a *stripe.Error for
+	// errors.As.
 	ErrUnavailable = errors.New("payment service unavailable")
 	// ErrRefused means that Stripe refused to create a Checkout Session and will refuse
-	// it again until an operator corrects the cause: an amount below Stripe's minimum, an
-	// unknown currency, a wrong key. Stripe's answer is a *stripe.Error for errors.As.
+	// it again until an operator corrects the cause, such as an amount below Stripe's
+	// minimum or a wrong key. Stripe's answer is a *stripe.Error for errors.As.
 	ErrRefused  = errors.New("payment service refused the call")
 	ErrNotFound = errors.New("payment not found")
-	// ErrNotPayable means that the booking is not a pending hold: it is cancelled or
-	// confirmed, or its Checkout Session is completed and the money is on its way or
-	// parked.
+	// ErrNotPayable means that the booking is not a pending hold, or that its Checkout
+	// Session is completed already.
 	ErrNotPayable = errors.New("booking is not waiting for a payment")
 )
 
 // Options configure [Payments]. The zero value works.
 type Options struct {
-	// Logger receives messages for operators; nil discards them. Keys and customer data
-	// are never logged.
+	// Logger receives messages for operators; nil discards them. They contain no keys and
+	// no customer data.
 	Logger *slog.Logger
 	// BaseURL replaces the address of Stripe's API, for tests and the stand-in.
 	BaseURL string
 	// Account names the Stripe account of the key. Set it where services with different
-	// accounts share a database. A payment belongs to an account and the mode of its key
-	// (live or test). Background steps, lists and counts cover the payments of their own
-	// account only. Processes with the same account must use the same name.
+	// accounts share a database; processes of one account use the same name. Background
+	// steps, lists and counts cover the payments of their own account and mode (live or
+	// test).
 	Account string
 	// MissingIsGone treats a session or PaymentIntent that Stripe does not know as gone.
-	// Set it for a stand-in that loses its state on restart, never for Stripe: a key of
+	// It is for a stand-in that loses its state on restart, never for Stripe: a key of
 	// another account or mode gets the same answer.
 	MissingIsGone bool
 	// HTTPClient makes the calls to Stripe; nil uses http.DefaultTransport. Timeout
 	// applies in any case.
 	HTTPClient *http.Client
-	// Timeout limits a Checkout as a whole, and every other operation at Stripe including
-	// its one retry. The default is 8 seconds.
+	// Timeout limits a Checkout, and every other operation at Stripe with its one retry.
+	// The default is 8 seconds.
 	Timeout time.Duration
 	// ProcessingHold is how long a hold is kept after its Checkout was completed with a
-	// delayed payment method (a bank debit), but not beyond the start of the booking. The
-	// default is 7 days.
+	// delayed payment method such as a bank debit, but not beyond the booking's start.
+	// The default is 7 days.
 	ProcessingHold time.Duration
-	// ParkUnapplied parks money that came too late or twice, for an operator to decide
-	// on. By default it is refunded in full.
+	// ParkUnapplied parks money that came too late or twice for an operator. By default
+	// it is refunded in full.
 	ParkUnapplied bool
-	// KeepRefunded keeps a booking that was refunded in full at Stripe. By default it is
-	// cancelled if it has not started.
+	// KeepRefunded keeps a future booking that was refunded in full at Stripe. By default
+	// it is cancelled.
 	KeepRefunded bool
 	// OnTransition is called once for each [Transition] of a payment, in the transaction
-	// that makes it. Use it to write rows that belong to the change, such as an invoice
-	// or an outgoing mail: they are committed if and only if the change is. An error
-	// rolls both back: an event is answered 500 and sent again, a step retries later, a
-	// call returns the error.
+	// that makes it, to write rows that belong to the change, such as an invoice or an
+	// outgoing mail. An error rolls the change back: an event is answered 500 and sent
+	// again, a step retries later, a call returns the error.
 	//
-	// The transaction may be rolled back and run again after OnTransition has returned,
-	// so it must not send anything itself. The booking and its payments are locked
-	// meanwhile: keep it short, and take no lock that is held elsewhere while waiting for
-	// one of these. It may be called concurrently. A change takes eight more round trips
-	// with it. A booking that costs nothing has no payment and no transitions.
+	// The transaction may be rolled back and run again afterwards, so OnTransition must
+	// not send anything itself. It may be called concurrently. The booking and its
+	// payments are locked meanwhile, and a change takes eight more round trips. A booking
+	// that costs nothing has no transitions.
 	OnTransition func(ctx context.Context, tx Tx, t Transition) error
 	// Admit is called by [Payments.Book] for each valid request before anything is held.
-	// An error refuses the request and is returned by Book. Use it for a rate limit, with
-	// a [*RateLimitError].
+	// Its error, such as a [*RateLimitError], refuses the request.
 	Admit func(ctx context.Context, req booking.HoldRequest) error
 	// OnBook is called after each [Payments.Book] with its error and the [BookResult] of
-	// it. It must return quickly.
+	// it.
 	OnBook func(ctx context.Context, result string, err error)
-	// OnStep is called after each run of a step by [Payments.Run]: its duration, the
-	// number of items processed and its error. A run interrupted by the end of the
-	// context is not reported. It may be called concurrently.
+	// OnStep is called after each run of a step by [Payments.Run], possibly concurrently.
+	// A run interrupted by the end of the context is not reported.
 	OnStep func(step string, took time.Duration, items int, err error)
-	// RequestID returns the id of the request that ctx belongs to. It is stored in the
-	// session's metadata, so that webhook logs can be joined to that request. An id over
-	// 500 characters, Stripe's limit, is left out.
+	// RequestID returns the id of the request of ctx. It is stored in the session's
+	// metadata, to join webhook logs to that request. Over 500 characters, Stripe's
+	// limit, it is left out.
 	RequestID func(context.Context) string
 }
 
-// Payments creates Checkout Sessions and applies what Stripe reports about them. It is
-// safe for concurrent use and on any number of replicas.
+// Payments creates Checkout Sessions and applies what Stripe reports. It is safe for
+// concurrent use and on any number of replicas.
 type Payments struct {
 	db          *sql.DB
 	bookings    *booking.Store
@@ -119,18 +113,16 @@ type Payments struct {
 	opts        Options
 	log         *slog.Logger
 
-	// fetchCursor is the id of the event after which FetchUndelivered continues; fetching
-	// guards it.
+	// fetchCursor is the last event read by FetchUndelivered; fetching guards it.
 	fetching    sync.Mutex
 	fetchCursor string
 }
 
 // New returns Payments. db and bookings must use the same database and remain the
-// caller's. secretKey is Stripe's (sk_… or rk_…); surrounding white space is ignored.
-// appURL is the public address of the service, such as https://example.com: customers
-// return to appURL/success?session_id=… or appURL/cancel?booking=…. New returns an error
-// if secretKey is missing or of another kind (pk_…, whsec_…), or if appURL is not an
-// absolute http(s) URL or has a query.
+// caller's. secretKey is Stripe's (sk_… or rk_…). appURL is the public address of the
+// service, such as https://example.com: customers return to appURL/success?session_id=…
+// or appURL/cancel?booking=…. A missing or other key (pk_…, whsec_…) is an error, and so
+// is an appURL that is not an absolute http(s) URL or has a query.
 func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Options) (*Payments, error) {
 	if db == nil || bookings == nil {
 		return nil, errors.New("payments: a database and a booking store are required")

@@ -16,7 +16,6 @@ import (
 )
 
 const (
-	// reconcileBatch is the maximum number of payments per run.
 	reconcileBatch = 20
 	// reconcilePause, in seconds, is the pause before a payment is read again; longer
 	// than the calls for it take.
@@ -38,13 +37,13 @@ RETURNING ` + paymentColumns
 
 // ReconcilePayments is a step that asks Stripe about overdue payments and applies the
 // answers as their events would be, so that payments are settled even if no event comes.
-// Run it every minute. It returns how many it settled, and asks about at most 20 per run.
-// With nothing to do it takes one round trip. A pending delayed payment method is asked
-// about again after ten minutes.
+// Run it every minute. It returns how many it settled, and asks about at most 20; about a
+// pending delayed payment method again after ten minutes. With nothing to do it takes one
+// round trip.
 //
-// Each payment is leased before the call to Stripe, so the step is safe on every replica
-// and against events, and no transaction is open during the call. The step continues
-// after a failed payment and returns the failures joined.
+// Each payment is leased before the call, outside any transaction, so the step is safe on
+// every replica and beside events. It continues after a failure and returns the failures
+// joined.
 func (p *Payments) ReconcilePayments(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	settled := 0
@@ -85,19 +84,18 @@ RETURNING true`
 const pageReadFailedSQL = `UPDATE booking_platform.payments SET page_read_at = NULL WHERE id = $1::uuid`
 
 // RefreshSession returns the payment of a Checkout Session (cs_…). If it is open or
-// processing, Stripe is asked first and the answer is applied as its event would be. Use
-// it for the page to which customers return: the webhook may be late, and the visit
-// itself proves nothing.
+// processing, Stripe is asked first and the answer applied as its event would be. Use it
+// for the page to which customers return: the webhook may be late, and the visit itself
+// proves nothing.
 //
-// Anyone with the page's address can reload it, so Stripe is asked at most once per
-// payment in five seconds, over all replicas. Calls in between wait for one in progress
-// in this process, or else return the payment as it is. Stripe is not asked about other
-// accounts' payments. An answer with Retry-After pauses RefreshSession in this process,
-// but not the background steps.
+// Pages can be reloaded, so Stripe is asked at most once per payment in five seconds,
+// over all replicas. Calls in between wait for one in progress in this process, or else
+// return the payment as it is. Retry-After pauses RefreshSession in this process, but not
+// the background steps.
 //
 // Errors: [ErrNotFound]; [ErrUnavailable], with the payment as read before. Safe on
-// several replicas at once. One round trip for a settled payment; otherwise three, a call
-// to Stripe, and a transaction if the answer has news.
+// several replicas at once. One round trip for a settled payment, or another account's;
+// otherwise three, a call to Stripe, and a transaction if the answer has news.
 func (p *Payments) RefreshSession(ctx context.Context, sessionID string) (Payment, error) {
 	pay, err := p.BySession(ctx, sessionID)
 	if err != nil {
@@ -116,7 +114,7 @@ func (p *Payments) RefreshSession(ctx context.Context, sessionID string) (Paymen
 // another.
 var errCallerGone = errors.New("the caller's context has ended")
 
-// refreshOnce refreshes the payment, or waits for a refresh in progress in this process.
+// refreshOnce waits for a refresh in progress in this process, or starts one.
 func (p *Payments) refreshOnce(ctx context.Context, pay Payment) error {
 	for {
 		done := p.refreshes.DoChan(pay.SessionID, func() (_ any, err error) {
@@ -253,8 +251,7 @@ func (p *Payments) sessionOutcome(ctx context.Context, id string) (
 	return p.handleAsyncFailed, s, intent, nil
 }
 
-// refusedByBank reports whether a delayed payment method has failed: the PaymentIntent of
-// a completed session does not leave these statuses
+// refusedByBank reports whether a delayed payment method has failed for good
 // (https://docs.stripe.com/payments/paymentintents/lifecycle).
 func (p *Payments) refusedByBank(ctx context.Context, intent string) (bool, error) {
 	params := &stripe.PaymentIntentParams{}

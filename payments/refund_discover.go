@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	// refundPages is the maximum number of pages of 100 per run.
 	refundPages = 50
 	// refundsFor is how long a refund may change: banks return one within 30 days
 	// (https://docs.stripe.com/refunds#failed-refunds).
@@ -47,9 +46,9 @@ WHERE p.refunds_unknown = 0 AND p.account IN ('', $2::text) AND p.id IN (
 	AND r.updated_at < statement_timestamp() - interval '1 day')`
 
 // DiscoverRefunds is a step that lists the refunds of the last 30 days at Stripe and
-// marks payments with new ones for [Payments.RefreshRefunds]: refunds made in the
-// dashboard, and those a bank has returned, become known even if Stripe never made an
-// event. Run it every 15 minutes. It returns how many payments it marked.
+// marks payments with new ones for [Payments.RefreshRefunds], such as refunds made in the
+// dashboard or returned by a bank without an event. Run it every 15 minutes. It returns
+// how many payments it marked.
 //
 // It reads at most 5,000 refunds, newest first, with one call and one round trip per 100.
 // It is safe on every replica at once. If Stripe does not answer the error is
@@ -99,7 +98,6 @@ func (p *Payments) markPending(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-// refundPage reads the page after a refund.
 func (p *Payments) refundPage(ctx context.Context, after string) (*stripe.RefundList, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
@@ -170,11 +168,11 @@ UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 
 
 // RefreshRefunds is a step that reads refunds from Stripe for payments of which more was
 // refunded than the rows account for. Run it every few seconds. It returns how many
-// payments it read, at most 20 per run. With nothing to do it takes one round trip.
+// payments it read, at most 20. With nothing to do it takes one round trip.
 //
-// Each payment is leased before the call to Stripe, so the step is safe on every replica,
-// and no transaction is open during the call. It continues after a failed payment, which
-// is retried after two minutes, and returns the failures joined.
+// Each payment is leased before the call, outside any transaction, so the step is safe on
+// every replica. It continues after a failure, which is retried after two minutes, and
+// returns the failures joined.
 func (p *Payments) RefreshRefunds(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	asked := 0

@@ -14,20 +14,18 @@ import (
 )
 
 const (
-	// refundBatch is the maximum number of refunds per run.
 	refundBatch = 20
 	// refundLease, in seconds, is longer than the calls for one refund take.
 	refundLease = 120
-	// keyMemory, in seconds, is how long an idempotency key is relied on: Stripe keeps
-	// keys for at least a day (https://docs.stripe.com/api/idempotent_requests), less an
-	// hour for clocks and calls in progress.
+	// keyMemory, in seconds, is how long a key is relied on: Stripe keeps it for a day
+	// (https://docs.stripe.com/api/idempotent_requests), less an hour for clocks and
+	// calls.
 	keyMemory = 23 * 3600
 	// callEnds, in seconds, is longer than any call to Stripe lasts.
 	callEnds = 900
 )
 
-// The lease is the time of the next try, so the refund of a crashed process is taken up
-// again.
+// next_try_at is the lease, so the refund of a crashed process is taken up again.
 const leaseRefundSQL = `
 UPDATE booking_platform.refunds AS r SET
 	next_try_at = statement_timestamp() + make_interval(secs => $1::int), tries = r.tries + 1,
@@ -45,7 +43,6 @@ RETURNING r.id::text, r.payment_id::text, p.booking_id::text, r.amount_minor, r.
 	r.first_called_at < statement_timestamp() - make_interval(secs => $3::int), p.captured_minor - p.dispute_lost_minor,
 	p.dispute_lost_minor > 0`
 
-// dueRefund is a leased refund.
 type dueRefund struct {
 	id, paymentID, bookingID string
 	amount                   booking.Money
@@ -56,25 +53,21 @@ type dueRefund struct {
 	stale, cold bool
 	// captured is what was paid and not lost to a dispute, in minor units.
 	captured int64
-	// lost reports that a dispute took a part of the payment.
-	lost bool
+	lost     bool
 }
 
 // SettleRefunds is a step that makes due refunds at Stripe. Run it every few seconds. It
-// returns how many it made, at most 20 per run. With nothing to do it takes one round
-// trip.
+// returns how many it made, at most 20. With nothing to do it takes one round trip.
 //
-// Each refund is leased before the call to Stripe, so the step is safe on every replica,
-// and no transaction is open during the call. The idempotency key is derived from the
-// row: a repeat after a crash or a lost answer finds the same refund. If Stripe may have
-// forgotten the key, or the key is used up, the refund is searched at Stripe by its
-// metadata before a new key is used.
+// Each refund is leased before the call, outside any transaction, so the step is safe on
+// every replica. The idempotency key is derived from the row: a repeat after a crash or a
+// lost answer finds the same refund. If the key may be forgotten or is used up, the
+// refund is searched at Stripe by its metadata before a new key is used.
 //
-// A refund that Stripe refuses for good becomes RefundFailed with Stripe's code; see
+// A refund that Stripe refuses for good becomes RefundFailed; see
 // [Payments.RefundsNeedingAttention]. Other failures are retried with a growing pause of
-// up to an hour, or after Stripe's Retry-After, during which this process calls for no
-// other refund either. The step continues after a failed refund and returns the failures
-// joined.
+// up to an hour, or after Stripe's Retry-After, which pauses all steps of this process.
+// The step continues after a failure and returns the failures joined.
 func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	made := 0
@@ -118,8 +111,8 @@ func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
 	return d, err == nil, err
 }
 
-// settleRefund calls Stripe and records the answer. It reports whether the refund exists
-// there.
+// settleRefund calls Stripe and records the answer. It reports whether the refund was
+// made.
 func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) {
 	if d.lost {
 		if goOn, err := p.lowerByLoss(ctx, &d); err != nil {
@@ -187,8 +180,8 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]stripeRefund
 	if then == sameKey {
 		return nil, err
 	}
-	// The refund may exist all the same: a stored failure says nothing about it, and a
-	// call refused because too little is left may be refused because of it.
+	// The refund may exist all the same: a stored failure does not exclude it, and it may
+	// itself be why too little is left.
 	all, made, lookErr := p.findRefund(ctx, *d)
 	switch {
 	case lookErr != nil:
@@ -217,9 +210,8 @@ UPDATE booking_platform.refunds AS r SET amount_minor = $3::bigint, attempt = r.
 	next_try_at = statement_timestamp(), last_error = $4::text, updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 
-// lowerRefund lowers a refund to what is left at Stripe, after a part of the payment was
-// refunded in the dashboard. Stripe has refused the call, so its key made nothing; the
-// new amount gets a new key.
+// lowerRefund lowers a refund to what is left at Stripe after another refund in the
+// dashboard. Its key made nothing; the new amount gets a new key.
 func (p *Payments) lowerRefund(ctx context.Context, d dueRefund, r *refusedRefund) error {
 	p.log.LogAttrs(ctx, slog.LevelWarn, "refund lowered to what is left", slog.String("refund_id", d.id),
 		slog.String("payment_id", d.paymentID),
@@ -265,7 +257,6 @@ func (p *Payments) failRefund(ctx context.Context, d dueRefund, r *refusedRefund
 			if err := recordRefunds(ctx, tx, d.paymentID); err != nil {
 				return err
 			}
-			// RefreshRefunds records the other refunds.
 			_, err := tx.ExecContext(ctx, unknownSQL, d.paymentID)
 			return err
 		})
@@ -277,7 +268,7 @@ UPDATE booking_platform.refunds AS r SET last_error = $2::text,
 	next_try_at = statement_timestamp() + make_interval(secs => $3::int)
 WHERE r.id = $1::uuid AND r.status = 'due'`
 
-// postpone sets the next try: five seconds after the first, doubling up to an hour.
+// postpone sets the next try: after five seconds, doubling up to an hour.
 func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error {
 	pause := time.Hour
 	if d.tries < 10 {
@@ -292,7 +283,7 @@ func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error
 	})
 }
 
-// findIntent reads the PaymentIntent of the session from Stripe if no event named it.
+// findIntent reads the PaymentIntent from Stripe if no event named it.
 func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
 	if d.intent != "" {
 		return nil
@@ -310,8 +301,8 @@ func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
 	return nil
 }
 
-// refundsAtStripe lists all refunds of a PaymentIntent. If there are none it checks that
-// Stripe knows the PaymentIntent: with a key of another account or mode that is an error.
+// refundsAtStripe lists all refunds of a PaymentIntent. An empty list counts only if
+// Stripe knows the PaymentIntent: a key of another account or mode does not.
 func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]stripeRefund, error) {
 	params := &stripe.RefundListParams{PaymentIntent: stripe.String(intent)}
 	params.Context = ctx
@@ -334,8 +325,8 @@ func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]stripe
 	return nil, err
 }
 
-// findRefund searches the refund at Stripe by its metadata. It returns all refunds of the
-// payment, and whether this one is among them.
+// findRefund lists the payment's refunds at Stripe and reports whether this one is among
+// them.
 func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []stripeRefund, made bool, err error) {
 	all, err = p.refundsAtStripe(ctx, d.intent)
 	for _, t := range all {
@@ -378,15 +369,14 @@ func (p *Payments) advanceKey(ctx context.Context, d *dueRefund) error {
 }
 
 // refusesAmount reports whether Stripe says that too little is left. If its list of
-// refunds shows enough left, the list lags behind and may lack this refund.
+// refunds disagrees, the list may lag and lack this refund.
 func refusesAmount(err error) bool {
 	var se *stripe.Error
 	return errors.As(err, &se) && (se.Param == "amount" || se.Code == stripe.ErrorCodeChargeAlreadyRefunded ||
 		se.Code == stripe.ErrorCodeAmountTooLarge)
 }
 
-// refusalCode returns Stripe's code for an error. Its message is left out: it can quote
-// parameters.
+// refusalCode returns Stripe's code, without its message, which can quote parameters.
 func refusalCode(err error) string {
 	var se *stripe.Error
 	switch {

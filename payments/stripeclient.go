@@ -21,8 +21,8 @@ func inUse(err error) bool {
 		se.Code == stripe.ErrorCodeIdempotencyKeyInUse)
 }
 
-// notFound reports whether Stripe does not know the object. That decides nothing by
-// itself: a key of another account or mode gets the same answer.
+// notFound reports whether Stripe does not know the object, which a key of another
+// account or mode gets as an answer too.
 func notFound(err error) bool {
 	var se *stripe.Error
 	return errors.As(err, &se) && (se.HTTPStatusCode == http.StatusNotFound ||
@@ -36,8 +36,8 @@ func (p *Payments) owns(pay Payment) bool { return pay.Account == "" || pay.Acco
 // Options.MissingIsGone.
 func (p *Payments) gone(err error) bool { return p.opts.MissingIsGone && notFound(err) }
 
-// unavailable logs Stripe's error and wraps it as ErrUnavailable, without Stripe's
-// message, which can quote parameters. If ctx was cancelled it returns that instead.
+// unavailable logs Stripe's error and wraps it as ErrUnavailable, without its message,
+// which can quote parameters. If ctx was cancelled it returns that.
 func (p *Payments) unavailable(ctx context.Context, what, paymentID string, err error) error {
 	return p.failed(ctx, ErrUnavailable, "stripe: could not "+what, what, paymentID, err)
 }
@@ -92,8 +92,7 @@ func checkKey(key string) (string, error) {
 	return key, nil
 }
 
-// accountOf returns Payment.Account: the name of the account and the key's mode. The key
-// itself changes when it is rolled.
+// accountOf returns Payment.Account. It does not depend on the key, which may be rolled.
 func accountOf(name, key string) string {
 	_, rest, _ := strings.Cut(key, "_")
 	mode, _, _ := strings.Cut(rest, "_")
@@ -107,14 +106,14 @@ func accountOf(name, key string) string {
 type followUp int
 
 const (
-	// sameKey: the call may be in progress or done, or Stripe has not processed it.
-	// Repeat it later with the same key, so that the repeats make one object at most.
+	// sameKey: the call may be in progress or done. Repeat it later with the same key, so
+	// that the repeats make one object at most.
 	sameKey followUp = iota
 	// nextKey: the key is used up. Repeat with the next key; search a refund at Stripe
 	// first.
 	nextKey
-	// nextKeyLater: as nextKey, but a call with other parameters may be in progress. Keep
-	// the key until that has ended.
+	// nextKeyLater: as nextKey, but keep the key while a call with other parameters may
+	// be in progress.
 	nextKeyLater
 	// refused: Stripe will repeat the answer; an operator must act.
 	refused
@@ -132,8 +131,8 @@ type answerRule struct {
 	then     followUp
 }
 
-// keyUndecided are answers that say nothing about the key. The type of a 409 is not used,
-// since sources differ on it.
+// keyUndecided are answers that say nothing about the key. Sources differ on the type of
+// a 409.
 var keyUndecided = []answerRule{
 	{codes: []stripe.ErrorCode{stripe.ErrorCodeIdempotencyKeyInUse, stripe.ErrorCodeLockTimeout,
 		stripe.ErrorCodeRateLimit}, then: sameKey},
@@ -152,7 +151,7 @@ var refundAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], [
 	{from: http.StatusForbidden, to: http.StatusForbidden, then: sameKey},
 	{from: 500, to: 599, replayed: true, then: nextKey},
 	{from: 500, to: 599, then: sameKey},
-	// Another version of this program used the key with other parameters.
+	// Another version of this program used other parameters.
 	{from: http.StatusBadRequest, to: http.StatusBadRequest, kind: stripe.ErrorTypeIdempotency, then: nextKeyLater},
 	// Temporary and stored by Stripe: too little balance, an open dispute.
 	{codes: []stripe.ErrorCode{
@@ -164,14 +163,14 @@ var refundAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], [
 	{then: sameKey},
 }...)
 
-// checkoutAnswers classify the answers to POST /v1/checkout/sessions. If an answer was
-// lost, no customer has the session's URL, so the next key needs no search.
+// checkoutAnswers classify the answers to POST /v1/checkout/sessions. A session whose
+// answer was lost has no customer, so the next key needs no search.
 var checkoutAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], []answerRule{
 	{replayed: true, then: nextKey},
 	{from: 500, to: 599, then: sameKey},
 	{from: http.StatusBadRequest, to: http.StatusBadRequest, kind: stripe.ErrorTypeIdempotency, then: nextKey},
-	// The stored end is too near by now, or the e-mail address is refused: the next
-	// attempt has another end and no address.
+	// The stored end is too near by now, or the address is refused: the next attempt
+	// changes them.
 	{from: http.StatusBadRequest, to: http.StatusBadRequest, params: []string{paramExpiresAt, paramEmail},
 		then: nextKey},
 	// An amount below Stripe's minimum, an unknown currency, a wrong key.
@@ -202,8 +201,7 @@ func (a answerRule) fits(se *stripe.Error) bool {
 		(a.params == nil || slices.Contains(a.params, se.Param))
 }
 
-// newBackend returns a backend of its own; the library's global one is shared with the
-// rest of the program.
+// newBackend does not use the library's global backend, which the whole program shares.
 func newBackend(opts Options, transport http.RoundTripper) (stripe.Backend, error) {
 	// The caller's client stays unchanged.
 	client := *opts.HTTPClient
@@ -212,8 +210,8 @@ func newBackend(opts Options, transport http.RoundTripper) (stripe.Backend, erro
 		HTTPClient: &client,
 		// The library's log is unstructured; errors are logged in this package.
 		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-		// One retry with the same key repairs a connection that was closed while idle.
-		// More would take too long: the library's pauses ignore the context.
+		// One retry repairs a connection that was closed while idle. The pauses of more
+		// would ignore the context.
 		MaxNetworkRetries: stripe.Int64(1),
 		EnableTelemetry:   stripe.Bool(false),
 	}

@@ -17,8 +17,6 @@ import (
 )
 
 const (
-	// undeliveredPages is the maximum number of pages per run, undeliveredPage Stripe's
-	// largest page.
 	undeliveredPages = 10
 	undeliveredPage  = 100
 	// eventsKept is how long Stripe lists events (https://docs.stripe.com/api/events).
@@ -32,21 +30,19 @@ type eventPage struct {
 	Data    []json.RawMessage `json:"data"`
 }
 
-// FetchUndelivered is a step that lists undelivered events of the types of
-// [Payments.Register] at Stripe and passes each to the receiver as if it were delivered.
-// They arrive even if the endpoint was down for longer than Stripe's retries, or was
-// disabled. receiver is the one given to Register. Run it every few minutes. It returns
-// how many events it settled.
+// FetchUndelivered is a step that lists undelivered events of [EventTypes] at Stripe and
+// passes each to the receiver given to Register, as if it were delivered, after the
+// endpoint was down for longer than Stripe's retries. Run it every few minutes. It
+// returns how many events it settled.
 //
-// Events settled before are duplicates in the ledger, so the step keeps no state and is
-// safe on every replica and beside deliveries. Stripe lists undelivered events for 30
-// days, including duplicates. A run reads at most 1,000 events, newest first; the next
-// run of this process continues there. With nothing to do it takes one call to Stripe and
-// no round trip. After a failed event it continues to the end of the page and returns the
-// first failure. If Stripe does not answer the error is [ErrUnavailable].
+// Settled events are duplicates in the ledger, so the step is safe on every replica and
+// beside deliveries. Stripe lists undelivered events for 30 days. A run reads at most
+// 1,000, newest first; the next run of this process continues there. With nothing to do
+// it takes one call to Stripe and no round trip. After a failed event it finishes the
+// page and returns the first failure. If Stripe does not answer the error is
+// [ErrUnavailable].
 func (p *Payments) FetchUndelivered(ctx context.Context, receiver *webhook.Receiver) (int, error) {
 	ctx = inBackground(ctx)
-	// A concurrent run in this process would do the same work.
 	if !p.fetching.TryLock() {
 		return 0, nil
 	}
@@ -76,8 +72,7 @@ func (p *Payments) FetchUndelivered(ctx context.Context, receiver *webhook.Recei
 	return settled, nil
 }
 
-// listEvents reads a page of events of the registered types since a time, newest first,
-// after the given event.
+// listEvents reads a page of events since a time, newest first, after the given event.
 func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParams, since time.Time,
 	after string) (*eventPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
@@ -91,14 +86,12 @@ func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParam
 	query := &form.Values{}
 	form.AppendTo(query, params)
 	page := &eventPage{}
-	// The library's list would re-encode the events; they are stored and handled as
-	// Stripe wrote them.
+	// The library's list would re-encode the events.
 	err := p.backend.CallRaw(http.MethodGet, "/v1/events", p.key, query, &stripe.Params{Context: ctx}, page)
 	return page, err
 }
 
-// receivePage passes events to the receiver. It returns how many were settled and the
-// last one's id.
+// receivePage returns how many events were settled and the last one's id.
 func receivePage(ctx context.Context, receiver *webhook.Receiver,
 	events []json.RawMessage) (settled int, last string, err error) {
 	failed := 0
@@ -148,15 +141,13 @@ type FetchedEvent struct {
 	// Outcome is the result: Duplicate if the event was settled before, empty in a dry
 	// run.
 	Outcome webhook.Outcome
-	// SessionID is the Checkout Session, Reference the payment's id and BookingID the
-	// booking's, as Stripe knows them; each may be empty. For an Unmatched event they
-	// identify what was paid for.
+	// SessionID, Reference (the payment's id) and BookingID are as Stripe knows them, or
+	// empty. For an Unmatched event they identify what was paid for.
 	SessionID, Reference, BookingID string
 	// Amount is in minor units; zero if the event has none.
 	Amount   int64
 	Currency string
-	// Err is set if the event failed.
-	Err error
+	Err      error
 }
 
 // Missing reports whether the ledger had not settled the event before.
@@ -164,16 +155,15 @@ func (t FetchedEvent) Missing() bool {
 	return t.Was == "" || t.Was == webhook.Failed || t.Was == webhook.Unmatched
 }
 
-// FetchSince lists all events of the types of [Payments.Register] since a time at Stripe,
-// delivered or not, and passes each to the receiver as if it were delivered. Use it after
-// the database was restored from a backup, which knows nothing of events answered since.
-// receiver is the one given to Register. Stripe lists the events of 30 days, with one
-// call per 100.
+// FetchSince lists all events of [EventTypes] since a time at Stripe, delivered or not,
+// and passes each to the receiver given to Register, as if it were delivered. Use it
+// after a restore from a backup, for events answered since. Stripe lists the events of 30
+// days, with one call per 100.
 //
-// Events settled before are duplicates in the ledger, so FetchSince can be repeated and
-// run beside deliveries and other replicas. It continues after a failed event, which Each
-// reports. It returns the error of Stripe (an [ErrUnavailable]), the database or the
-// context; then repeat it. It takes one round trip per event besides those of a delivery.
+// Settled events are duplicates in the ledger, so FetchSince can be repeated and run
+// beside deliveries and other replicas. It continues after a failed event, which Each
+// reports, and returns an error of Stripe ([ErrUnavailable]), the database or the
+// context. It takes one round trip per event besides those of a delivery.
 func (p *Payments) FetchSince(ctx context.Context, receiver *webhook.Receiver, since time.Time,
 	opts FetchSinceOptions) error {
 	ctx = inBackground(ctx)
@@ -204,7 +194,6 @@ func (p *Payments) FetchSince(ctx context.Context, receiver *webhook.Receiver, s
 	}
 }
 
-// receiveListed looks the event up in the ledger and passes it to the receiver.
 func (p *Payments) receiveListed(ctx context.Context, receiver *webhook.Receiver, payload []byte,
 	dry bool) (FetchedEvent, error) {
 	t, err := parseListed(payload)
@@ -222,8 +211,7 @@ func (p *Payments) receiveListed(ctx context.Context, receiver *webhook.Receiver
 	return t, nil
 }
 
-// parseListed reads an event; the objects of all registered types share these field
-// names.
+// The objects of all registered types share these field names.
 func parseListed(payload []byte) (FetchedEvent, error) {
 	var e struct {
 		ID      string `json:"id"`
