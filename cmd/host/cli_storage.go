@@ -12,35 +12,37 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// openStorage opens the database, whether or not the rest of the configuration is valid. An
-// embedded server that a running host has started is used. It waits for a database that
-// does not answer; wait 0 is one attempt.
-func (c *cli) openStorage(ctx context.Context, wait time.Duration) (*storage, error) {
+// withDatabase calls do with the database, whether or not the rest of the configuration is
+// valid. An embedded server that a running host has started is used. It waits for a
+// database that does not answer; wait 0 is one attempt.
+func (c *cli) withDatabase(ctx context.Context, wait time.Duration, do func(*storage) error) (err error) {
 	cfg, err := config.LoadStorage(c.environ)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s, err := openStorage(ctx, cfg, wait, c.logger())
 	if held := (*embedded.HeldError)(nil); errors.As(err, &held) {
-		return openRunning(ctx, cfg, wait, c.logger())
+		s, err = openRunning(ctx, cfg, wait, c.logger())
 	}
-	return s, err
-}
-
-// withStorage calls do with a database whose schema has the sets.
-func (c *cli) withStorage(ctx context.Context, sets migrations.Set, do func(*storage) error) (err error) {
-	s, err := c.openStorage(ctx, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := migrations.Check(ctx, s.db, sets); err != nil {
-		if errors.Is(err, migrations.ErrPending) {
-			err = fmt.Errorf("%w: host migrate up", err)
-		}
-		return err
-	}
 	return do(s)
+}
+
+// withStorage calls do with a database whose schema has the sets.
+func (c *cli) withStorage(ctx context.Context, sets migrations.Set, do func(*storage) error) error {
+	return c.withDatabase(ctx, 0, func(s *storage) error {
+		err := migrations.Check(ctx, s.db, sets)
+		if errors.Is(err, migrations.ErrPending) {
+			return fmt.Errorf("%w: host migrate up", err)
+		}
+		if err != nil {
+			return err
+		}
+		return do(s)
+	})
 }
 
 // withServices calls do with the services that serve would use.

@@ -36,36 +36,30 @@ Exit status: 1 when one is pending.`,
 		}))
 }
 
-func (c *cli) migrateUp(ctx context.Context, wait time.Duration) (err error) {
-	s, err := c.openStorage(ctx, wait)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	applied, err := s.migrate(ctx, c.logger())
-	if err != nil {
-		return err
-	}
-	return c.printer().Migrated(applied)
+func (c *cli) migrateUp(ctx context.Context, wait time.Duration) error {
+	return c.withDatabase(ctx, wait, func(s *storage) error {
+		applied, err := s.migrate(ctx, c.logger())
+		if err != nil {
+			return err
+		}
+		return c.printer().Migrated(applied)
+	})
 }
 
 var errPending = errors.New("migrations are pending: host migrate up")
 
-func (c *cli) migrateStatus(ctx context.Context, _ []string) (err error) {
-	s, err := c.openStorage(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	all, err := migrations.Status(ctx, s.db, migrations.All)
-	if err != nil {
-		return err
-	}
-	if err := c.printer().Migrations(all); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(all, func(m migrations.Migration) bool { return !m.Applied }) {
-		return errPending
-	}
-	return nil
+func (c *cli) migrateStatus(ctx context.Context, _ []string) error {
+	return c.withDatabase(ctx, 0, func(s *storage) error {
+		all, err := migrations.Status(ctx, s.db, migrations.All)
+		if err != nil {
+			return err
+		}
+		if err := c.printer().Migrations(all); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(all, func(m migrations.Migration) bool { return !m.Applied }) {
+			return errPending
+		}
+		return nil
+	})
 }

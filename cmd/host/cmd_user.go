@@ -117,29 +117,24 @@ func (c *cli) withUsers(ctx context.Context, do func(*auth.UserTable) error) err
 }
 
 func (c *cli) addUser(ctx context.Context, email, role string) error {
-	return c.withUsers(ctx, func(users *auth.UserTable) error {
+	return c.changeUser(ctx, email, func(users *auth.UserTable) (auth.Account, error) {
 		password, err := c.readPassword()
 		if err != nil {
-			return err
+			return auth.Account{}, err
 		}
-		a, err := users.Add(ctx, email, password, role)
-		if errors.Is(err, auth.ErrExists) {
-			return fmt.Errorf("there is a user %q already", email)
-		}
-		if err != nil {
-			return err
-		}
-		return c.printer().Users(a)
+		return users.Add(ctx, email, password, role)
 	})
 }
 
 func (c *cli) changeUser(ctx context.Context, email string, do func(*auth.UserTable) (auth.Account, error)) error {
 	return c.withUsers(ctx, func(users *auth.UserTable) error {
 		a, err := do(users)
-		if errors.Is(err, auth.ErrNotFound) {
+		switch {
+		case errors.Is(err, auth.ErrNotFound):
 			return fmt.Errorf("there is no user %q", email)
-		}
-		if err != nil {
+		case errors.Is(err, auth.ErrExists):
+			return fmt.Errorf("there is a user %q already", email)
+		case err != nil:
 			return err
 		}
 		return c.printer().Users(a)
@@ -150,34 +145,26 @@ func (c *cli) changeUser(ctx context.Context, email string, do func(*auth.UserTa
 // line. Passwords are not arguments, because every user of the machine can list those.
 func (c *cli) readPassword() (string, error) {
 	if file, ok := c.in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		first, err := c.askPassword(file, "Password: ")
-		if err != nil {
-			return "", err
+		var typed [2]string
+		for i, prompt := range []string{"Password: ", "Once more: "} {
+			fmt.Fprint(c.err, prompt)
+			password, err := term.ReadPassword(int(file.Fd()))
+			fmt.Fprintln(c.err)
+			if err != nil {
+				return "", fmt.Errorf("read the password: %w", err)
+			}
+			typed[i] = string(password)
 		}
-		again, err := c.askPassword(file, "Once more: ")
-		if err != nil {
-			return "", err
-		}
-		if first != again {
+		if typed[0] != typed[1] {
 			return "", errors.New("the two passwords are not the same")
 		}
-		return first, nil
+		return typed[0], nil
 	}
 	line, err := bufio.NewReader(io.LimitReader(c.in, 4096)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
 	return strings.TrimRight(line, "\r\n"), nil
-}
-
-func (c *cli) askPassword(terminal *os.File, prompt string) (string, error) {
-	fmt.Fprint(c.err, prompt)
-	password, err := term.ReadPassword(int(terminal.Fd()))
-	fmt.Fprintln(c.err)
-	if err != nil {
-		return "", fmt.Errorf("read the password: %w", err)
-	}
-	return string(password), nil
 }
 
 func (c *cli) listUsers(ctx context.Context, _ []string) error {

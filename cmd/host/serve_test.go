@@ -89,5 +89,5 @@ func TestServe_SessionSurvivesRestart(t *testing.T) {
 	file := filepath.Join(data, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	h = startHost(t, map[string]string{"DATABASE_URL": url, "DATA_DIR": filepath.Join(file, "below")})
-	require.Contains(t, h.log.String(), "cannot be kept")
+	require.Contains(t, h.log.String(), "cannot store the session secret")
 }
