@@ -27,7 +27,7 @@ func TestWriteError_EachErrorHasACode(t *testing.T) {
 		retryAfter string
 	}{
 		{&booking.ValidationError{Fields: map[string]string{"start": "is required"}}, 400, "validation_failed", ""},
-		{&booking.StatusError{ID: "secret", Status: booking.NoShow, Op: "cancel"}, 409, "status_no_show", ""},
+		{&booking.StatusError{ID: "secret", Status: booking.StatusNoShow, Op: "cancel"}, 409, "status_no_show", ""},
 		{booking.ErrSlotTaken, 409, "slot_taken", ""},
 		{&booking.ConflictError{Bookings: make([]booking.Booking, 2)}, 409, "slot_taken", ""},
 		{booking.ErrSlotGone, 409, "slot_gone", ""},

@@ -150,7 +150,7 @@ func (s *Store) availability(ctx context.Context, req AvailabilityRequest) ([]Re
 }
 
 // ErrNoSlot means that no slot is free up to the resource's horizon.
-var ErrNoSlot = errors.New("no slot is free")
+var ErrNoSlot = errors.New("booking: no slot is free")
 
 // NextSlotRequest asks for the first free slot.
 type NextSlotRequest struct {

@@ -30,7 +30,7 @@ const maxBlock = 366 * day
 const maxConflicts = 100
 
 // Block keeps units of a resource from being sold, for example for maintenance. The block
-// is a confirmed booking of the kind [Block] without customer and price, whose party is
+// is a confirmed booking of the kind [KindBlock] without customer and price, whose party is
 // its number of units. It obeys the same constraint as other bookings, and [Store.Cancel]
 // ends it. Opening hours, notice and horizon do not apply, and the resource may be
 // inactive. If necessary, other bookings get other units and expired holds are released.

@@ -26,8 +26,8 @@ func TestBlock_PartOfTheUnitsOffGrid(t *testing.T) {
 			Reason: "new floor"})
 		require.NoError(t, err)
 		require.Equal(t, booking.Booking{
-			ID: got.ID, Kind: booking.Block, ResourceID: r.ID, Start: from, End: to, Party: 2,
-			Status:        booking.Confirmed,
+			ID: got.ID, Kind: booking.KindBlock, ResourceID: r.ID, Start: from, End: to, Party: 2,
+			Status:        booking.StatusConfirmed,
 			HoldExpiresAt: got.HoldExpiresAt, Amount: booking.Money{Currency: "eur"}, CreatedAt: got.CreatedAt,
 			UpdatedAt: got.UpdatedAt,
 		}, got)
@@ -36,7 +36,7 @@ func TestBlock_PartOfTheUnitsOffGrid(t *testing.T) {
 		require.Equal(t, got, stored)
 		history, err := store.History(t.Context(), got.ID)
 		require.NoError(t, err)
-		require.Equal(t, []booking.Change{{At: history[0].At, To: booking.Confirmed, Actor: "user:ada",
+		require.Equal(t, []booking.Change{{At: history[0].At, To: booking.StatusConfirmed, Actor: "user:ada",
 			Reason: "new floor"}}, history)
 
 		remaining := func(start time.Time) int {
@@ -66,7 +66,7 @@ func TestBlock_PartOfTheUnitsOffGrid(t *testing.T) {
 
 		ended, err := store.Cancel(t.Context(), booking.CancelRequest{ID: got.ID, Reason: "done"})
 		require.NoError(t, err)
-		require.Equal(t, booking.Cancelled, ended.Status)
+		require.Equal(t, booking.StatusCancelled, ended.Status)
 		require.Equal(t, 2, remaining(slot(0)))
 		requireInvariants(t, db)
 	})
@@ -154,7 +154,7 @@ func TestBlock_RelocatesNeighbours(t *testing.T) {
 	require.NoError(t, err)
 	b, err := store.Get(t.Context(), expired[0])
 	require.NoError(t, err)
-	require.Equal(t, booking.Expired, b.Status)
+	require.Equal(t, booking.StatusExpired, b.Status)
 	requireInvariants(t, db)
 }
 

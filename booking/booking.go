@@ -24,18 +24,18 @@ type Status string
 // The statuses of a booking. Pending and confirmed bookings have units; completed ones and
 // no-shows keep theirs until the buffer after the slot is over.
 const (
-	// Pending: held until HoldExpiresAt.
-	Pending Status = "pending"
-	// Confirmed: sold.
-	Confirmed Status = "confirmed"
-	// Cancelled: cancelled by [Store.Cancel], or a hold released by [Store.Release].
-	Cancelled Status = "cancelled"
-	// Completed: took place, see [Store.Complete] and [Store.CompletePast].
-	Completed Status = "completed"
-	// NoShow: confirmed, but the customer did not come, see [Store.NoShow].
-	NoShow Status = "no_show"
-	// Expired: a hold that was released after its time, or ended by [Tx.Expire].
-	Expired Status = "expired"
+	// StatusPending: held until HoldExpiresAt.
+	StatusPending Status = "pending"
+	// StatusConfirmed: sold.
+	StatusConfirmed Status = "confirmed"
+	// StatusCancelled: cancelled by [Store.Cancel], or a hold released by [Store.Release].
+	StatusCancelled Status = "cancelled"
+	// StatusCompleted: took place, see [Store.Complete] and [Store.CompletePast].
+	StatusCompleted Status = "completed"
+	// StatusNoShow: confirmed, but the customer did not come, see [Store.NoShow].
+	StatusNoShow Status = "no_show"
+	// StatusExpired: a hold that was released after its time, or ended by [Tx.Expire].
+	StatusExpired Status = "expired"
 )
 
 // Kind separates customers' bookings from blocks.
@@ -43,10 +43,10 @@ type Kind string
 
 // The kinds of a booking.
 const (
-	// Sold is a customer's booking.
-	Sold Kind = "booking"
-	// Block keeps units from sale, see [Store.Block].
-	Block Kind = "block"
+	// KindBooking is a customer's booking.
+	KindBooking Kind = "booking"
+	// KindBlock keeps units from sale, see [Store.Block].
+	KindBlock Kind = "block"
 )
 
 // Booking is a slot taken for a party.

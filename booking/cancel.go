@@ -102,7 +102,7 @@ func (req CancelRequest) check() problems {
 // What staff cancel is decided on in the statement. Without a refund that was asked for
 // it is all of the amount, where one was paid.
 var cancelling = transition{
-	op: "cancel", from: []Status{Pending, Confirmed}, settled: Cancelled,
+	op: "cancel", from: []Status{StatusPending, StatusConfirmed}, settled: StatusCancelled,
 	sql: recorded(`
     UPDATE booking_platform.bookings b
     SET status = 'cancelled', reason = $3::text, sequence = b.sequence + 1, updated_at = statement_timestamp(),
@@ -132,7 +132,7 @@ func (req CancelRequest) refused(row bookingRow) error {
 	switch {
 	case req.Refund == nil:
 		return nil
-	case row.Kind != Sold || row.Status != Confirmed && !(row.Status == Pending && req.Paying):
+	case row.Kind != KindBooking || row.Status != StatusConfirmed && !(row.Status == StatusPending && req.Paying):
 		return problems{"refund": "is not for what was not paid"}.err()
 	case *req.Refund > row.AmountMinor:
 		return problems{"refund": "is more than the amount"}.err()
@@ -172,7 +172,7 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 			return Booking{}, err
 		}
 		b, err := row.booking()
-		if err != nil || b.Kind == Sold && b.Status == Cancelled {
+		if err != nil || b.Kind == KindBooking && b.Status == StatusCancelled {
 			return b, err
 		}
 		refund, late, err := req.refundAt(b, row.Clock)
@@ -198,16 +198,16 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 // of what may still come. One of them is nil: the one for a hold, the other for a
 // confirmed booking.
 func (req CancelRequest) refundAt(b Booking, at time.Time) (refund, late *int64, err error) {
-	if b.Kind != Sold || b.Status != Pending && b.Status != Confirmed {
+	if b.Kind != KindBooking || b.Status != StatusPending && b.Status != StatusConfirmed {
 		return nil, nil, &StatusError{ID: b.ID, Status: b.Status, Op: cancelling.op}
 	}
 	terms := b.TermsPaid(at)
 	switch {
-	case b.Status == Pending && !req.Paying:
+	case b.Status == StatusPending && !req.Paying:
 		return nil, &terms.Refund.Minor, nil
 	case !terms.Allowed:
 		return nil, nil, ErrPolicy
-	case b.Status == Pending:
+	case b.Status == StatusPending:
 		return nil, &terms.Refund.Minor, nil
 	}
 	return &terms.Refund.Minor, nil, nil

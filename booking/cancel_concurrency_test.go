@@ -77,7 +77,7 @@ func TestCancel_WaitsForConcurrentChange(t *testing.T) {
 					require.NoError(t, tx.Rollback())
 				}
 				require.NoError(t, <-answer, way)
-				require.Equal(t, booking.Cancelled, got.Status)
+				require.Equal(t, booking.StatusCancelled, got.Status)
 				require.Equal(t, test.sequence, got.Sequence, way)
 				if test.refund == nil {
 					require.Nil(t, got.Refund, way)
@@ -170,11 +170,11 @@ func TestCancel_ConcurrentWithEveryTransition(t *testing.T) {
 		for client, got := range told {
 			if got != nil && errs[client] == nil {
 				require.Equal(t, b, *got, "all cancellations return the same booking")
-				require.Equal(t, booking.Cancelled, b.Status)
+				require.Equal(t, booking.StatusCancelled, b.Status)
 			}
 		}
 		switch {
-		case b.Status != booking.Cancelled || last.From == booking.Pending:
+		case b.Status != booking.StatusCancelled || last.From == booking.StatusPending:
 			require.Nil(t, b.Refund)
 			continue
 		case last.Actor == "staff":

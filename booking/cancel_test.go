@@ -107,7 +107,7 @@ func TestCancel_ByCustomer(t *testing.T) {
 					require.Equal(t, terms.Refund, *got.Refund)
 				}
 				want := before
-				want.Status, want.Sequence, want.UpdatedAt = booking.Cancelled, 1, got.UpdatedAt
+				want.Status, want.Sequence, want.UpdatedAt = booking.StatusCancelled, 1, got.UpdatedAt
 				want.Refund = &booking.Money{Minor: *refund, Currency: "eur"}
 				require.Equal(t, want, got, name)
 				// A repeat returns the first result, even where it would now be refused
@@ -122,7 +122,7 @@ func TestCancel_ByCustomer(t *testing.T) {
 					require.Equal(t, want, got)
 				}
 				all := changes(t, store, id)
-				require.Equal(t, booking.Change{From: booking.Confirmed, To: booking.Cancelled, Reason: "ill"},
+				require.Equal(t, booking.Change{From: booking.StatusConfirmed, To: booking.StatusCancelled, Reason: "ill"},
 					all[len(all)-1])
 				require.Len(t, all, 2)
 			})
@@ -143,7 +143,7 @@ func TestCancel_HoldByCustomer(t *testing.T) {
 			}
 			got, err := cancel(byCustomer(b.ID))
 			require.NoError(t, err)
-			require.Equal(t, booking.Cancelled, got.Status)
+			require.Equal(t, booking.StatusCancelled, got.Status)
 			require.Nil(t, got.Refund)
 			require.Equal(t, 1, got.Sequence)
 		}
@@ -202,7 +202,7 @@ func TestCancel_Block(t *testing.T) {
 		require.NoError(t, err)
 		_, err = cancel(booking.CancelRequest{ID: b.ID, Refund: minor(0)})
 		requireFields(t, err, "refund")
-		for _, status := range []booking.Status{booking.Confirmed, booking.Cancelled} {
+		for _, status := range []booking.Status{booking.StatusConfirmed, booking.StatusCancelled} {
 			_, err = cancel(byCustomer(b.ID))
 			var refused *booking.StatusError
 			require.ErrorAs(t, err, &refused)

@@ -16,21 +16,21 @@ import (
 
 var (
 	// ErrSlotTaken means that fewer units of the slot are free than the party needs.
-	ErrSlotTaken = errors.New("slot is taken")
+	ErrSlotTaken = errors.New("booking: slot is taken")
 	// ErrSlotGone means that a slot has begun or its resource is no longer active.
-	ErrSlotGone = errors.New("slot is gone")
+	ErrSlotGone = errors.New("booking: slot is gone")
 	// ErrHoldExpired means that a hold has expired.
-	ErrHoldExpired = errors.New("hold has expired")
+	ErrHoldExpired = errors.New("booking: hold has expired")
 	// ErrNotBegun means that a booking cannot be completed, or marked as a no-show, before
 	// it begins.
-	ErrNotBegun = errors.New("booking has not begun")
+	ErrNotBegun = errors.New("booking: not begun yet")
 	// ErrPolicy means that the booking's policy does not allow this to its customer.
-	ErrPolicy = errors.New("the booking's policy does not allow it")
+	ErrPolicy = errors.New("booking: not allowed by the policy")
 	// ErrNotFound means that there is no booking, resource or feed with that id, slug or
 	// token.
-	ErrNotFound = errors.New("not found")
+	ErrNotFound = errors.New("booking: not found")
 	// ErrIdempotencyMismatch means that the idempotency key was used for another request.
-	ErrIdempotencyMismatch = errors.New("idempotency key was used for another request")
+	ErrIdempotencyMismatch = errors.New("booking: idempotency key was used for another request")
 )
 
 // errRetry marks an error after which the transaction has to be run again.
@@ -140,17 +140,29 @@ func (e *ConflictError) Unwrap() error { return ErrSlotTaken }
 // [Tx] the caller does.
 func IsRetryable(err error) bool { return errors.Is(err, errRetry) || pg.Retryable(err) }
 
-// wrap adds the prefix, once. lib/pq reports a cancelled query as SQLSTATE 57014, without
-// the context's error; wrap adds that too.
+// wrap adds the operation to an error. lib/pq reports a cancelled query as SQLSTATE 57014,
+// without the context's error; wrap adds that too.
 func wrap(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if ended := ctx.Err(); ended != nil && pg.SQLState(err) == "57014" && !errors.Is(err, ended) {
-		return fmt.Errorf("booking: %s: %w: %w", op, ended, err)
+		err = fmt.Errorf("%w: %w", ended, err)
 	}
-	return fmt.Errorf("booking: %s: %w", op, err)
+	return &opError{op, err}
 }
+
+type opError struct {
+	op  string
+	err error
+}
+
+// Error has the prefix once, although sentinel errors have it too.
+func (e *opError) Error() string {
+	return "booking: " + e.op + ": " + strings.TrimPrefix(e.err.Error(), "booking: ")
+}
+
+func (e *opError) Unwrap() error { return e.err }
 
 // emailProblem accepts one address without a display name or comment, with a domain that
 // has a dot.

@@ -329,7 +329,7 @@ func ExampleStore_Owned() {
 func ExampleStore_List() {
 	opts := booking.ListOptions{
 		Order: booking.ByStart, Resource: "court-1", From: start, To: start.AddDate(0, 0, 1),
-		Statuses: []booking.Status{booking.Pending, booking.Confirmed},
+		Statuses: []booking.Status{booking.StatusPending, booking.StatusConfirmed},
 	}
 	for {
 		page, err := store.List(ctx, opts)

@@ -60,7 +60,7 @@ func TestFeed_OrderAndContents(t *testing.T) {
 		}
 		// Of two with the same start the older is first.
 		require.Equal(t, []string{past.ID, confirmed.ID, cancelled.ID, block.ID, pending.ID}, got)
-		require.Equal(t, booking.Cancelled, feed.Bookings[2].Status)
+		require.Equal(t, booking.StatusCancelled, feed.Bookings[2].Status)
 	})
 }
 

@@ -22,7 +22,7 @@ func changes(t testing.TB, store *booking.Store, id string) []booking.Change {
 		require.Equal(t, time.UTC, c.At.Location())
 		history[i].At = time.Time{}
 	}
-	require.Equal(t, booking.Change{To: booking.Pending}, history[0])
+	require.Equal(t, booking.Change{To: booking.StatusPending}, history[0])
 	return history[1:]
 }
 
@@ -53,60 +53,60 @@ func TestHistory_EveryStatusChange(t *testing.T) {
 					err := store.Confirm(ctx, id)
 				return err
 			},
-				booking.Change{From: booking.Pending, To: booking.Confirmed, Actor: clerk}},
+				booking.Change{From: booking.StatusPending, To: booking.StatusConfirmed, Actor: clerk}},
 			{"confirm late", late, func(ctx context.Context, id string) error {
 				_,
 					err := store.ConfirmLate(ctx, id)
 				return err
 			},
-				booking.Change{From: booking.Pending, To: booking.Confirmed, Actor: clerk}},
+				booking.Change{From: booking.StatusPending, To: booking.StatusConfirmed, Actor: clerk}},
 			{"confirm joined", false, in(func(tx *booking.Tx, ctx context.Context, id string) error {
 				_,
 					err := tx.Confirm(ctx, id)
 				return err
 			}),
-				booking.Change{From: booking.Pending, To: booking.Confirmed, Actor: clerk}},
+				booking.Change{From: booking.StatusPending, To: booking.StatusConfirmed, Actor: clerk}},
 			{"confirm late in a transaction", late, in(func(tx *booking.Tx, ctx context.Context, id string) error {
 				_, err := tx.ConfirmLate(ctx, id)
 				return err
-			}), booking.Change{From: booking.Pending, To: booking.Confirmed, Actor: clerk}},
+			}), booking.Change{From: booking.StatusPending, To: booking.StatusConfirmed, Actor: clerk}},
 			{"cancel", false, func(ctx context.Context, id string) error {
 				_, err := store.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "rain"})
 				return err
 			},
-				booking.Change{From: booking.Pending, To: booking.Cancelled, Actor: clerk, Reason: "rain"}},
+				booking.Change{From: booking.StatusPending, To: booking.StatusCancelled, Actor: clerk, Reason: "rain"}},
 			{"cancel joined", false, in(func(tx *booking.Tx, ctx context.Context, id string) error {
 				_, err := tx.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "snow"})
 				return err
-			}), booking.Change{From: booking.Pending, To: booking.Cancelled, Actor: clerk, Reason: "snow"}},
+			}), booking.Change{From: booking.StatusPending, To: booking.StatusCancelled, Actor: clerk, Reason: "snow"}},
 			{"release", false, func(ctx context.Context, id string) error {
 				_,
 					err := store.Release(ctx, id)
 				return err
 			},
-				booking.Change{From: booking.Pending, To: booking.Cancelled, Actor: clerk}},
+				booking.Change{From: booking.StatusPending, To: booking.StatusCancelled, Actor: clerk}},
 			{"release joined", false, in(func(tx *booking.Tx, ctx context.Context, id string) error {
 				_,
 					err := tx.Release(ctx, id)
 				return err
 			}),
-				booking.Change{From: booking.Pending, To: booking.Cancelled, Actor: clerk}},
+				booking.Change{From: booking.StatusPending, To: booking.StatusCancelled, Actor: clerk}},
 			{"expire", false, in(func(tx *booking.Tx, ctx context.Context, id string) error {
 				_,
 					err := tx.Expire(ctx, id)
 				return err
 			}),
-				booking.Change{From: booking.Pending, To: booking.Expired, Actor: clerk}},
+				booking.Change{From: booking.StatusPending, To: booking.StatusExpired, Actor: clerk}},
 			{"sweep", late, func(context.Context, string) error {
 				_,
 					err := store.ReleaseExpired(t.Context())
 				return err
 			},
-				booking.Change{From: booking.Pending, To: booking.Expired, Actor: "booking"}},
+				booking.Change{From: booking.StatusPending, To: booking.StatusExpired, Actor: "booking"}},
 			{"sweep with an actor", late, func(context.Context, string) error {
 				_, err := store.ReleaseExpired(booking.WithActor(t.Context(), op))
 				return err
-			}, booking.Change{From: booking.Pending, To: booking.Expired, Actor: op}},
+			}, booking.Change{From: booking.StatusPending, To: booking.StatusExpired, Actor: op}},
 		}
 		ctx := booking.WithActor(t.Context(), clerk)
 		for n, step := range steps {
@@ -128,7 +128,7 @@ func TestHistory_ExpiredHoldReplaced(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		create(t, store)
-		expired := booking.Change{From: booking.Pending, To: booking.Expired, Actor: "booking"}
+		expired := booking.Change{From: booking.StatusPending, To: booking.StatusExpired, Actor: "booking"}
 		id := fillWithExpired(t, db, store, 1, slot(0))[0]
 		hold(t, store, request(slot(0)))
 		require.Equal(t, []booking.Change{expired}, changes(t, store, id))
@@ -182,8 +182,8 @@ func TestHistory_NoChangeOrRollback(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, []booking.Change{
-		{From: booking.Pending, To: booking.Confirmed},
-		{From: booking.Confirmed, To: booking.Cancelled, Reason: "rain"},
+		{From: booking.StatusPending, To: booking.StatusConfirmed},
+		{From: booking.StatusConfirmed, To: booking.StatusCancelled, Reason: "rain"},
 	}, changes(t, store, b.ID))
 	requireHistory(t, db)
 }
@@ -235,10 +235,10 @@ func TestHistory_FromStatusAfterWaiting(t *testing.T) {
 			answer <- err
 		}()
 		waitForLock(t, db)
-		want := booking.Change{From: booking.Pending, To: booking.Cancelled, Reason: "rain"}
+		want := booking.Change{From: booking.StatusPending, To: booking.StatusCancelled, Reason: "rain"}
 		if confirms {
 			require.NoError(t, tx.Commit())
-			want.From = booking.Confirmed
+			want.From = booking.StatusConfirmed
 		} else {
 			require.NoError(t, tx.Rollback())
 		}

@@ -162,8 +162,8 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 	from, to := r.blocked(req.Start)
 	amount, _ := r.Price.times(req.Party)
 	b = Booking{
-		ID: id, Kind: Sold, ResourceID: r.ID, Offer: req.Offer, Start: req.Start.UTC(),
-		End: req.Start.Add(r.SlotLength).UTC(), Party: req.Party, Status: Pending,
+		ID: id, Kind: KindBooking, ResourceID: r.ID, Offer: req.Offer, Start: req.Start.UTC(),
+		End: req.Start.Add(r.SlotLength).UTC(), Party: req.Party, Status: StatusPending,
 		Customer: req.Customer, Amount: amount, Policy: r.Policy, Reference: req.Reference,
 		IdempotencyKey: req.IdempotencyKey,
 	}

@@ -195,5 +195,5 @@ func TestHold_RepeatAfterEnd(t *testing.T) {
 	require.NoError(t, err)
 	again := hold(t, store, keyed(slot(0)))
 	require.Equal(t, second.ID, again.ID, "an expired hold keeps its key: the repeat returns it")
-	require.Equal(t, booking.Expired, again.Status)
+	require.Equal(t, booking.StatusExpired, again.Status)
 }

@@ -12,7 +12,7 @@ import (
 
 // ErrTooManyHolds tells that a customer or a client has as many open holds and upcoming
 // free bookings already as [Options] allow; see [HoldLimitError].
-var ErrTooManyHolds = errors.New("too many open holds")
+var ErrTooManyHolds = errors.New("booking: too many open holds")
 
 // HoldLimitError tells which limit of [Options] a request has met. The database has not
 // changed.

@@ -28,8 +28,8 @@ func TestHold_ConfirmCancel(t *testing.T) {
 		}
 		held := hold(t, store, req)
 		require.Equal(t, booking.Booking{
-			ID: held.ID, Kind: booking.Sold, ResourceID: resource.ID, Start: start, End: start.Add(time.Hour), Party: 3,
-			Status:        booking.Pending,
+			ID: held.ID, Kind: booking.KindBooking, ResourceID: resource.ID, Start: start, End: start.Add(time.Hour), Party: 3,
+			Status:        booking.StatusPending,
 			HoldExpiresAt: held.CreatedAt.Add(35 * time.Minute), Customer: ada,
 			Amount:    booking.Money{Minor: 7500, Currency: "eur"},
 			Reference: "order 7", IdempotencyKey: "key", Metadata: req.Metadata, CreatedAt: held.CreatedAt,
@@ -47,14 +47,14 @@ func TestHold_ConfirmCancel(t *testing.T) {
 
 		confirmed, err := store.Confirm(t.Context(), held.ID)
 		require.NoError(t, err)
-		require.Equal(t, booking.Confirmed, confirmed.Status)
+		require.Equal(t, booking.StatusConfirmed, confirmed.Status)
 		require.True(t, confirmed.UpdatedAt.After(held.UpdatedAt))
 		again, err := store.Confirm(t.Context(), held.ID)
 		require.NoError(t, err)
 		require.Equal(t, confirmed, again)
 
 		list, err := store.List(t.Context(), booking.ListOptions{Resource: "court", Reference: "order 7",
-			Statuses: []booking.Status{booking.Confirmed}})
+			Statuses: []booking.Status{booking.StatusConfirmed}})
 		require.NoError(t, err)
 		require.Equal(t, booking.Page{Bookings: []booking.Booking{confirmed}}, list)
 
@@ -64,7 +64,7 @@ func TestHold_ConfirmCancel(t *testing.T) {
 
 		cancelled, err := store.Cancel(t.Context(), booking.CancelRequest{ID: held.ID, Reason: "rain"})
 		require.NoError(t, err)
-		require.Equal(t, booking.Cancelled, cancelled.Status)
+		require.Equal(t, booking.StatusCancelled, cancelled.Status)
 		require.Equal(t, 4, hold(t, store,
 			booking.HoldRequest{Resource: "court", Start: start, Party: 4, Customer: ada}).Party)
 		requireInvariants(t, db)
@@ -141,9 +141,9 @@ func TestHold_Offer(t *testing.T) {
 		held, err := store.Hold(ctx, req)
 		require.NoError(t, err)
 		require.Equal(t, booking.Booking{
-			ID: held.ID, Kind: booking.Sold, ResourceID: resource.ID, Offer: "half", Start: req.Start,
+			ID: held.ID, Kind: booking.KindBooking, ResourceID: resource.ID, Offer: "half", Start: req.Start,
 			End:   req.Start.Add(30 * time.Minute),
-			Party: 2, Status: booking.Pending, HoldExpiresAt: held.HoldExpiresAt, Customer: ada,
+			Party: 2, Status: booking.StatusPending, HoldExpiresAt: held.HoldExpiresAt, Customer: ada,
 			Amount: booking.Money{Minor: 3000, Currency: "eur"},
 			Policy: resource.Policy, IdempotencyKey: "key", CreatedAt: held.CreatedAt, UpdatedAt: held.CreatedAt,
 		}, held)

@@ -46,7 +46,7 @@ type ListOptions struct {
 	// Statuses are those that a booking may have. A hold whose time has passed is pending
 	// until it is released.
 	Statuses []Status
-	// Kind is what it is: [Sold] or [Block]; "" is both.
+	// Kind is what it is: [KindBooking] or [KindBlock]; "" is both.
 	Kind Kind
 	// Resource is an id or a slug. One that is not there has no bookings.
 	Resource string
@@ -162,13 +162,13 @@ func (o ListOptions) check() problems {
 	}
 	for _, status := range o.Statuses {
 		switch status {
-		case Pending, Confirmed, Cancelled, Completed, NoShow, Expired:
+		case StatusPending, StatusConfirmed, StatusCancelled, StatusCompleted, StatusNoShow, StatusExpired:
 		default:
 			p.add("status", "is not a status of bookings")
 		}
 	}
 	switch o.Kind {
-	case "", Sold, Block:
+	case "", KindBooking, KindBlock:
 	default:
 		p.add("kind", "must be booking or block")
 	}

@@ -77,11 +77,11 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	}{
 		"all":   {booking.ListOptions{}, "bookings_pkey", "bookings_by_start"},
 		"range": {booking.ListOptions{From: from, To: to}, "bookings_pkey", "bookings_by_start"},
-		"status": {booking.ListOptions{Statuses: []booking.Status{booking.Expired}}, "bookings_pkey",
+		"status": {booking.ListOptions{Statuses: []booking.Status{booking.StatusExpired}}, "bookings_pkey",
 			"bookings_by_start"},
-		"no status": {booking.ListOptions{Statuses: []booking.Status{booking.NoShow}, From: from},
+		"no status": {booking.ListOptions{Statuses: []booking.Status{booking.StatusNoShow}, From: from},
 			"bookings_pkey", "bookings_by_start"},
-		"kind": {booking.ListOptions{Kind: booking.Block, To: to}, "bookings_pkey",
+		"kind": {booking.ListOptions{Kind: booking.KindBlock, To: to}, "bookings_pkey",
 			"bookings_by_start"},
 		"resource": {booking.ListOptions{Resource: r.ID}, "bookings_by_resource",
 			"bookings_by_resource_start"},
@@ -90,7 +90,7 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 		"slug": {booking.ListOptions{Resource: "court"}, "bookings_by_resource",
 			"bookings_by_resource_start"},
 		"resource, range, status": {booking.ListOptions{Resource: "court", From: from, To: to,
-			Statuses: []booking.Status{booking.Expired}}, "bookings_by_resource", "bookings_by_resource_start"},
+			Statuses: []booking.Status{booking.StatusExpired}}, "bookings_by_resource", "bookings_by_resource_start"},
 		"desk": {booking.ListOptions{Customer: "desk@example.com"}, "bookings_by_email",
 			"bookings_by_email_start"},
 		"customer": {booking.ListOptions{Customer: "20@EXAMPLE.com"}, "bookings_by_email",
@@ -101,8 +101,8 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 		"order":   {booking.ListOptions{Reference: "order 20"}, "bookings_reference", "bookings_by_reference_start"},
 		"everything": {booking.ListOptions{
 			Reference: "project", Customer: "desk@example.com", Resource: "court", From: from, To: to,
-			Kind:     booking.Sold,
-			Statuses: []booking.Status{booking.Expired, booking.Pending},
+			Kind:     booking.KindBooking,
+			Statuses: []booking.Status{booking.StatusExpired, booking.StatusPending},
 		}, "bookings_reference", "bookings_by_reference_start"},
 	} {
 		for _, order := range listOrders {
@@ -196,7 +196,7 @@ func readLittle(t *testing.T, db *sql.DB) {
 
 // With a rare filter a page may be empty, with a cursor to go on.
 func findWhatIsRare(t *testing.T, db *sql.DB, store *booking.Store) {
-	opts := booking.ListOptions{Resource: "court", Statuses: []booking.Status{booking.NoShow}, Order: booking.ByStart}
+	opts := booking.ListOptions{Resource: "court", Statuses: []booking.Status{booking.StatusNoShow}, Order: booking.ByStart}
 	query, args := booking.ListQuery(opts)
 	require.Less(t, touched(t, db, query, args), booking.Examined*2)
 	exec(t, db, `UPDATE booking_platform.bookings SET status = 'no_show' WHERE id IN (
@@ -222,9 +222,9 @@ func findWhatIsRare(t *testing.T, db *sql.DB, store *booking.Store) {
 		{booking.ListOptions{Resource: "quiet"}, booking.Count{N: 7000}},
 		{booking.ListOptions{Customer: "DESK@example.com"}, booking.Count{N: 7000}},
 		{booking.ListOptions{From: start2030, To: start2030.Add(5000 * time.Minute)}, booking.Count{N: 4999}},
-		{booking.ListOptions{Customer: "desk@example.com", Statuses: []booking.Status{booking.Expired}},
+		{booking.ListOptions{Customer: "desk@example.com", Statuses: []booking.Status{booking.StatusExpired}},
 			booking.Count{N: 1400}},
-		{booking.ListOptions{Statuses: []booking.Status{booking.Pending}, Limit: 1, After: "ignored"},
+		{booking.ListOptions{Statuses: []booking.Status{booking.StatusPending}, Limit: 1, After: "ignored"},
 			booking.Count{More: true}},
 	} {
 		got, err := store.Count(t.Context(), sum.opts)

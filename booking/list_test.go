@@ -48,25 +48,25 @@ func TestList_Pages(t *testing.T) {
 			}
 		}
 		require.Equal(t, all, pages(booking.ListOptions{Limit: 5}))
-		require.Equal(t, all, pages(booking.ListOptions{Limit: 500, Statuses: []booking.Status{booking.Pending}}))
+		require.Equal(t, all, pages(booking.ListOptions{Limit: 500, Statuses: []booking.Status{booking.StatusPending}}))
 		theirs := []string{all[0], all[3], all[6], all[9], all[12]}
 		require.Equal(t, theirs, pages(booking.ListOptions{Limit: 2, Resource: "other"}))
 		require.Equal(t, theirs, pages(booking.ListOptions{Limit: 2, Resource: strings.ToUpper(other.ID),
 			Reference: "theirs"}))
 		byTime := booking.ListOptions{Limit: 2, Order: booking.ByStart, Resource: "other", Customer: "ADA@example.com",
-			Kind: booking.Sold}
+			Kind: booking.KindBooking}
 		slices.Reverse(theirs)
 		require.Equal(t, theirs, pages(byTime))
 		byTime.From, byTime.To = slot(3), slot(9)
 		require.Equal(t, theirs[1:3], pages(byTime), "the range excludes its end")
 		byTime.Order, byTime.To = booking.ByStartDescending, slot(9).Add(time.Nanosecond)
-		byTime.Statuses = []booking.Status{booking.Confirmed, booking.Pending, booking.Confirmed}
+		byTime.Statuses = []booking.Status{booking.StatusConfirmed, booking.StatusPending, booking.StatusConfirmed}
 		require.Equal(t, []string{theirs[3], theirs[2], theirs[1]}, pages(byTime))
 		sum, err := store.Count(t.Context(), byTime)
 		require.NoError(t, err)
 		require.Equal(t, booking.Count{N: 3}, sum)
 		for _, none := range []booking.ListOptions{{Resource: "nothing"}, {Reference: "nothing"},
-			{Statuses: []booking.Status{booking.NoShow}}} {
+			{Statuses: []booking.Status{booking.StatusNoShow}}} {
 			list, err := store.List(t.Context(), none)
 			require.NoError(t, err)
 			require.Equal(t, booking.Page{Bookings: []booking.Booking{}}, list)
@@ -78,7 +78,7 @@ func TestList_InvalidOptions(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
 	_, err := store.List(t.Context(), booking.ListOptions{
-		Limit: 501, Resource: "No Slug", Reference: "\x00", Statuses: []booking.Status{booking.Pending, "sold"},
+		Limit: 501, Resource: "No Slug", Reference: "\x00", Statuses: []booking.Status{booking.StatusPending, "sold"},
 	})
 	requireFields(t, err, "limit", "resource", "reference", "status")
 	_, err = store.List(t.Context(), booking.ListOptions{Limit: -1})
@@ -110,11 +110,11 @@ func TestList_CursorOfAnotherList(t *testing.T) {
 		hold(t, store, request(slot(n)))
 	}
 	from := booking.ListOptions{Order: booking.ByStart, Limit: 2, Resource: "court", Customer: "Ada@example.com",
-		From: slot(0), To: slot(4), Statuses: []booking.Status{booking.Pending, booking.Expired}}
+		From: slot(0), To: slot(4), Statuses: []booking.Status{booking.StatusPending, booking.StatusExpired}}
 	page, err := store.List(t.Context(), from)
 	require.NoError(t, err)
 	from.After = page.Next
-	from.Limit, from.Customer, from.Statuses = 50, "ada@example.com", []booking.Status{booking.Expired, booking.Pending}
+	from.Limit, from.Customer, from.Statuses = 50, "ada@example.com", []booking.Status{booking.StatusExpired, booking.StatusPending}
 	last, err := store.List(t.Context(), from)
 	require.NoError(t, err)
 	require.Len(t, last.Bookings, 2, "the same list in another form")
@@ -126,7 +126,7 @@ func TestList_CursorOfAnotherList(t *testing.T) {
 		"customer":   func(o *booking.ListOptions) { o.Customer = "bob@example.com" },
 		"reference":  func(o *booking.ListOptions) { o.Reference = "7" },
 		"statuses":   func(o *booking.ListOptions) { o.Statuses = o.Statuses[:1] },
-		"kind":       func(o *booking.ListOptions) { o.Kind = booking.Sold },
+		"kind":       func(o *booking.ListOptions) { o.Kind = booking.KindBooking },
 		"from":       func(o *booking.ListOptions) { o.From = slot(1) },
 		"to":         func(o *booking.ListOptions) { o.To = time.Time{} },
 		"a letter":   func(o *booking.ListOptions) { o.After = "A" + o.After[1:] + "A" },
@@ -194,11 +194,11 @@ UPDATE booking_platform.bookings b SET during = s, blocked = s, status = $2::tex
 FROM tstzrange($3::timestamptz, $3::timestamptz + interval '1 hour') AS s WHERE b.id = $1::uuid`
 
 var (
-	overStatuses = []booking.Status{booking.Cancelled, booking.Completed, booking.NoShow, booking.Expired}
+	overStatuses = []booking.Status{booking.StatusCancelled, booking.StatusCompleted, booking.StatusNoShow, booking.StatusExpired}
 	twoSlugs     = []string{"court", "other"}
 	someEmails   = []string{"", "ada@example.com", "Ada@Example.COM", "bob@example.com"}
 	someRefs     = []string{"", "order 7", "Order 7", "it's"}
-	kinds        = []booking.Kind{booking.Sold, booking.Block}
+	kinds        = []booking.Kind{booking.KindBooking, booking.KindBlock}
 )
 
 func aStart(rt *rapid.T) time.Time {

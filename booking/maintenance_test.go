@@ -34,8 +34,8 @@ func TestReleaseExpired_Batches(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, released)
 		for id, want := range map[string]booking.Status{
-			running.ID: booking.Pending, confirmed.ID: booking.Confirmed, extended.ID: booking.Pending,
-			expired.ID: booking.Expired,
+			running.ID: booking.StatusPending, confirmed.ID: booking.StatusConfirmed, extended.ID: booking.StatusPending,
+			expired.ID: booking.StatusExpired,
 		} {
 			b, err := store.Get(t.Context(), id)
 			require.NoError(t, err)
@@ -205,11 +205,11 @@ func TestCompletePast_OnlyAfterTheDelay(t *testing.T) {
 			return id
 		}
 		want := map[string]booking.Status{
-			confirmed("court", -2*time.Hour-time.Minute): booking.Completed,
-			confirmed("other", -2*time.Hour+time.Minute): booking.Confirmed,
-			confirmed("court", -100*time.Hour):           booking.Completed,
-			confirmed("court", -time.Minute):             booking.Confirmed,
-			confirmed("court", 7*time.Hour):              booking.Confirmed,
+			confirmed("court", -2*time.Hour-time.Minute): booking.StatusCompleted,
+			confirmed("other", -2*time.Hour+time.Minute): booking.StatusConfirmed,
+			confirmed("court", -100*time.Hour):           booking.StatusCompleted,
+			confirmed("court", -time.Minute):             booking.StatusConfirmed,
+			confirmed("court", 7*time.Hour):              booking.StatusConfirmed,
 		}
 		missed := confirmed("court", -20*time.Hour)
 		_, err := off.NoShow(t.Context(), missed)
@@ -218,7 +218,7 @@ func TestCompletePast_OnlyAfterTheDelay(t *testing.T) {
 		startsIn(t, db, pending, -30*time.Hour)
 		block, err := off.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(-100), To: slot(-90)})
 		require.NoError(t, err)
-		want[missed], want[pending], want[block.ID] = booking.NoShow, booking.Pending, booking.Confirmed
+		want[missed], want[pending], want[block.ID] = booking.StatusNoShow, booking.StatusPending, booking.StatusConfirmed
 
 		before := allRows(t, db)
 		n, err := off.CompletePast(t.Context())
@@ -236,9 +236,9 @@ func TestCompletePast_OnlyAfterTheDelay(t *testing.T) {
 				b, err := store.Get(t.Context(), id)
 				require.NoError(t, err)
 				require.Equal(t, status, b.Status)
-				if status == booking.Completed {
+				if status == booking.StatusCompleted {
 					all := changes(t, store, id)
-					require.Equal(t, booking.Change{From: booking.Confirmed, To: booking.Completed, Actor: "booking"},
+					require.Equal(t, booking.Change{From: booking.StatusConfirmed, To: booking.StatusCompleted, Actor: "booking"},
 						all[len(all)-1])
 				}
 			}

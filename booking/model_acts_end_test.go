@@ -14,9 +14,9 @@ var ending = map[string]kind{
 			return s.Release(ctx, id)
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			if b.status == booking.Pending {
+			if b.status == booking.StatusPending {
 				b.key = 0
-				return got.ends(b, booking.Cancelled, "")
+				return got.ends(b, booking.StatusCancelled, "")
 			}
 			return got.class == "status "+string(b.status)
 		}},
@@ -25,7 +25,7 @@ var ending = map[string]kind{
 			return s.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "rain"})
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			return b.open() && got.cancels(b, "rain", b.amount) || !b.open() && got.settled(b, booking.Cancelled)
+			return b.open() && got.cancels(b, "rain", b.amount) || !b.open() && got.settled(b, booking.StatusCancelled)
 		}},
 	"cancel for a part": {weight: 1, about: true,
 		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
@@ -34,8 +34,8 @@ var ending = map[string]kind{
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
 			switch {
 			case !b.open():
-				return got.settled(b, booking.Cancelled)
-			case b.kind == booking.Block || b.status == booking.Pending:
+				return got.settled(b, booking.StatusCancelled)
+			case b.kind == booking.KindBlock || b.status == booking.StatusPending:
 				return got.class == "invalid refund"
 			}
 			return got.cancels(b, "flood", 200)
@@ -46,11 +46,11 @@ var ending = map[string]kind{
 		},
 		explain: func(w *world, _ *model, _ act, b *sold, got answer) bool {
 			switch {
-			case b.kind == booking.Block:
+			case b.kind == booking.KindBlock:
 				return got.class == "status "+string(b.status)
 			case !b.open():
-				return got.settled(b, booking.Cancelled)
-			case b.status == booking.Pending || b.start.After(w.free):
+				return got.settled(b, booking.StatusCancelled)
+			case b.status == booking.StatusPending || b.start.After(w.free):
 				return got.cancels(b, "ill", b.amount)
 			case b.start.After(w.closed):
 				return got.cancels(b, "ill", b.amount/2)
@@ -62,14 +62,14 @@ var ending = map[string]kind{
 			return s.Complete(ctx, id)
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			return got.notes(b, booking.Completed, booking.NoShow)
+			return got.notes(b, booking.StatusCompleted, booking.StatusNoShow)
 		}},
 	"no-show": {weight: 1, about: true,
 		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
 			return s.NoShow(ctx, id)
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			return got.notes(b, booking.NoShow, booking.Completed)
+			return got.notes(b, booking.StatusNoShow, booking.StatusCompleted)
 		}},
 	"expire": {weight: 1, about: true,
 		do: func(w *world, ctx context.Context, s *booking.Store, _ act, id string) (b booking.Booking, err error) {
@@ -84,34 +84,36 @@ var ending = map[string]kind{
 			return b, tx.Commit()
 		},
 		explain: func(_ *world, m *model, _ act, b *sold, got answer) bool {
-			if b.status == booking.Pending && m.mayHaveEnded(b) {
+			if b.status == booking.StatusPending && m.mayHaveEnded(b) {
 				// Which of the concurrent operations expired it is not known.
-				b.become(booking.Expired, anyActor, "")
-			} else if b.status == booking.Pending {
-				b.become(booking.Expired, got.by, "")
+				b.become(booking.StatusExpired, anyActor, "")
+			} else if b.status == booking.StatusPending {
+				b.become(booking.StatusExpired, got.by, "")
 			}
-			return got.settled(b, booking.Expired)
+			return got.settled(b, booking.StatusExpired)
 		}},
 }
 
 // open reports whether a booking can still be cancelled.
-func (b *sold) open() bool { return b.status == booking.Pending || b.status == booking.Confirmed }
+func (b *sold) open() bool {
+	return b.status == booking.StatusPending || b.status == booking.StatusConfirmed
+}
 
 // cancels applies a cancellation to the model. Only a confirmed booking has a refund.
 func (got answer) cancels(b *sold, reason string, refund int64) bool {
-	if b.kind == booking.Sold && b.status == booking.Confirmed {
+	if b.kind == booking.KindBooking && b.status == booking.StatusConfirmed {
 		b.refund = &refund
 	}
 	b.sequence++
-	return got.ends(b, booking.Cancelled, reason)
+	return got.ends(b, booking.StatusCancelled, reason)
 }
 
 // notes applies Complete or NoShow to the model.
 func (got answer) notes(b *sold, status, other booking.Status) bool {
 	switch {
-	case b.status != booking.Confirmed && b.status != other:
+	case b.status != booking.StatusConfirmed && b.status != other:
 		return got.settled(b, status)
-	case b.kind != booking.Sold:
+	case b.kind != booking.KindBooking:
 		return got.class == "status "+string(b.status)
 	case b.begun == 0:
 		return got.class == "not begun"
@@ -127,7 +129,7 @@ var timePasses = map[string]kind{
 			return booking.Booking{}, err
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			b.lapsed = b.lapsed || b.status == booking.Pending
+			b.lapsed = b.lapsed || b.status == booking.StatusPending
 			return got.class == "ok"
 		}},
 	// Moves a confirmed booking into the past, each to a day of its own, so that none
@@ -150,7 +152,7 @@ var timePasses = map[string]kind{
 			return booking.Booking{}, tx.Commit()
 		},
 		explain: func(w *world, _ *model, a act, b *sold, got answer) bool {
-			if b.status == booking.Confirmed && b.kind == booking.Sold && b.begun == 0 {
+			if b.status == booking.StatusConfirmed && b.kind == booking.KindBooking && b.begun == 0 {
 				b.begun = w.past(a)
 				b.start, b.end, b.from, b.to = b.start.Add(-b.begun), b.end.Add(-b.begun), b.from.Add(-b.begun),
 					b.to.Add(-b.begun)
@@ -166,8 +168,8 @@ var timePasses = map[string]kind{
 		explain: func(_ *world, m *model, _ act, _ *sold, got answer) bool {
 			for i := range m.bookings {
 				// Concurrently, the sweep skips bookings that are locked.
-				if b := &m.bookings[i]; m.alone && b.status == booking.Pending && b.lapsed {
-					b.become(booking.Expired, "booking", "")
+				if b := &m.bookings[i]; m.alone && b.status == booking.StatusPending && b.lapsed {
+					b.become(booking.StatusExpired, "booking", "")
 				}
 			}
 			return got.class == "ok"

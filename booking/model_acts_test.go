@@ -74,22 +74,22 @@ var holding = map[string]kind{
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
 			switch {
-			case b.status == booking.Pending && !b.lapsed:
-				return got.ends(b, booking.Confirmed, "")
-			case b.status == booking.Pending || b.status == booking.Expired:
+			case b.status == booking.StatusPending && !b.lapsed:
+				return got.ends(b, booking.StatusConfirmed, "")
+			case b.status == booking.StatusPending || b.status == booking.StatusExpired:
 				return got.class == "expired"
 			}
-			return got.settled(b, booking.Confirmed)
+			return got.settled(b, booking.StatusConfirmed)
 		}},
 	"confirm late": {weight: 1, about: true,
 		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
 			return s.ConfirmLate(ctx, id)
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
-			if b.status == booking.Pending {
-				return got.ends(b, booking.Confirmed, "")
+			if b.status == booking.StatusPending {
+				return got.ends(b, booking.StatusConfirmed, "")
 			}
-			return b.status == booking.Expired && got.class == "expired" || got.settled(b, booking.Confirmed)
+			return b.status == booking.StatusExpired && got.class == "expired" || got.settled(b, booking.StatusConfirmed)
 		}},
 	"extend": {weight: 1, about: true,
 		do: func(w *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
@@ -97,10 +97,10 @@ var holding = map[string]kind{
 		},
 		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
 			switch b.status {
-			case booking.Pending:
+			case booking.StatusPending:
 				b.lapsed = false
 				return got.class == "ok"
-			case booking.Expired:
+			case booking.StatusExpired:
 				return got.class == "expired"
 			}
 			return got.class == "status "+string(b.status)
@@ -146,11 +146,11 @@ func explainHold(w *world, m *model, a act, _ *sold, got answer) bool {
 		return got.class == "taken"
 	}
 	b := sold{
-		id: got.booking.ID, kind: booking.Sold, asked: a, key: a.Key, offer: a.Offer, start: start,
+		id: got.booking.ID, kind: booking.KindBooking, asked: a, key: a.Key, offer: a.Offer, start: start,
 		end: start.Add(offer.length), from: from, to: to,
 		party: a.Party, amount: offer.price * int64(a.Party),
 	}
-	b.become(booking.Pending, got.by, "")
+	b.become(booking.StatusPending, got.by, "")
 	m.bookings = append(m.bookings, b)
 	return got.class == "ok" && m.known(got.booking.ID) == 1
 }
@@ -237,7 +237,7 @@ var moving = map[string]kind{
 			return r.Booking, err
 		},
 		explain: func(w *world, m *model, a act, b *sold, got answer) bool {
-			if b.counts() && b.kind == booking.Sold && !b.start.After(w.free) {
+			if b.counts() && b.kind == booking.KindBooking && !b.start.After(w.free) {
 				return got.class == "policy"
 			}
 			return explainMove(w, m, a, b, got)
@@ -249,14 +249,14 @@ var moving = map[string]kind{
 		wants: func(_ *world, _ act, b *sold) span { return span{b.from, b.to} },
 		explain: func(_ *world, m *model, _ act, b *sold, got answer) bool {
 			switch {
-			case b.status == booking.Confirmed && b.kind == booking.Sold:
-				return got.settled(b, booking.Confirmed)
-			case b.status != booking.Expired:
+			case b.status == booking.StatusConfirmed && b.kind == booking.KindBooking:
+				return got.settled(b, booking.StatusConfirmed)
+			case b.status != booking.StatusExpired:
 				return got.class == "status "+string(b.status)
 			case m.heads(b.from, b.to, "")+b.party > m.capacity:
 				return got.class == "taken"
 			}
-			return got.ends(b, booking.Confirmed, "")
+			return got.ends(b, booking.StatusConfirmed, "")
 		}},
 	"block": {weight: 1,
 		do: func(w *world, ctx context.Context, s *booking.Store, a act, _ string) (booking.Booking, error) {
@@ -273,9 +273,9 @@ var moving = map[string]kind{
 			case m.heads(at.from, at.to, "")+a.Party > m.capacity:
 				return got.class == "taken"
 			}
-			b := sold{id: got.booking.ID, kind: booking.Block, asked: act{Do: "hold", Start: a.Start, Party: a.Party},
+			b := sold{id: got.booking.ID, kind: booking.KindBlock, asked: act{Do: "hold", Start: a.Start, Party: a.Party},
 				start: at.from, end: at.to, from: at.from, to: at.to, party: a.Party}
-			b.become(booking.Confirmed, got.by, "paint")
+			b.become(booking.StatusConfirmed, got.by, "paint")
 			m.bookings = append(m.bookings, b)
 			return got.class == "ok"
 		}},
@@ -290,8 +290,8 @@ var moving = map[string]kind{
 		explain: func(w *world, m *model, a act, _ *sold, got answer) bool {
 			capacity := a.Party + a.Which%2
 			for i := range m.bookings {
-				if b := &m.bookings[i]; m.alone && capacity < m.capacity && b.status == booking.Pending && b.lapsed {
-					b.become(booking.Expired, got.by, "")
+				if b := &m.bookings[i]; m.alone && capacity < m.capacity && b.status == booking.StatusPending && b.lapsed {
+					b.become(booking.StatusExpired, got.by, "")
 				}
 			}
 			// Past bookings do not count.
@@ -318,9 +318,9 @@ func wantMove(w *world, a act, b *sold) span {
 func explainMove(w *world, m *model, a act, b *sold, got answer) bool {
 	offer, start := m.offers[b.offer], w.at(a.Start)
 	switch {
-	case b.status == booking.Pending && b.lapsed:
+	case b.status == booking.StatusPending && b.lapsed:
 		return got.class == "expired"
-	case !b.open() || b.kind != booking.Sold:
+	case !b.open() || b.kind != booking.KindBooking:
 		return got.class == "status "+string(b.status)
 	case b.start.Equal(start):
 		return got.class == "ok" && got.booking.Sequence == b.sequence

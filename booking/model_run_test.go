@@ -168,7 +168,7 @@ func (w *world) explain(m *model, order []int, batch []act, ids []string, got []
 		}
 		*b = was
 		if m.mayHaveEnded(b) {
-			b.become(booking.Expired, anyActor, "")
+			b.become(booking.StatusExpired, anyActor, "")
 			if k.explain(w, m, batch[n], b, got[n]) {
 				continue
 			}
@@ -301,7 +301,7 @@ func TestModel_ControlWithoutConstraint(t *testing.T) {
 					if failure = w.batch(batch); failure != nil {
 						break
 					}
-					if b := w.model.bookings[0]; b.status == booking.Pending {
+					if b := w.model.bookings[0]; b.status == booking.StatusPending {
 						require.NoError(t, w.batch([]act{{Do: "cancel"}}))
 					}
 				}

@@ -75,7 +75,7 @@ func (b sold) clone() sold {
 
 // counts reports whether a booking occupies units.
 func (b sold) counts() bool {
-	return b.status == booking.Confirmed || b.status == booking.Pending && !b.lapsed
+	return b.status == booking.StatusConfirmed || b.status == booking.StatusPending && !b.lapsed
 }
 
 func (b sold) overlaps(from, to time.Time) bool { return b.from.Before(to) && from.Before(b.to) }
@@ -108,7 +108,7 @@ func (m model) heads(from, to time.Time, without string) int {
 // mayHaveEnded reports whether a concurrent act may have expired the hold, whatever that
 // act's own result.
 func (m *model) mayHaveEnded(b *sold) bool {
-	return b.status == booking.Pending && b.lapsed &&
+	return b.status == booking.StatusPending && b.lapsed &&
 		slices.ContainsFunc(m.wanted, func(s span) bool { return b.overlaps(s.from, s.to) })
 }
 
@@ -274,12 +274,12 @@ func (f found) is(m *model) error {
 		if !ok {
 			return fmt.Errorf("%s is missing", b.id)
 		}
-		if got.Status == booking.Expired && m.mayHaveEnded(b) {
-			b.become(booking.Expired, anyActor, "")
+		if got.Status == booking.StatusExpired && m.mayHaveEnded(b) {
+			b.become(booking.StatusExpired, anyActor, "")
 		}
 		// A hold that was extended and expired concurrently is in either state; only the
 		// row tells which came last.
-		lapsed := got.Status == booking.Pending && !got.HoldExpiresAt.After(time.Now())
+		lapsed := got.Status == booking.StatusPending && !got.HoldExpiresAt.After(time.Now())
 		want := []any{b.kind, b.offer, b.start, b.end, b.party, b.amount, b.given(), b.status, b.lapsed, b.sequence,
 			b.key > 0}
 		has := []any{

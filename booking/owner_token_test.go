@@ -404,7 +404,7 @@ func TestRenewOwnerTokens_ConcurrentRuns(t *testing.T) {
 		require.ErrorIs(t, err, booking.ErrNotFound, b)
 		b, err = withOwnerSecrets(t, db, secrets[1]).Owned(t.Context(), id, token)
 		require.NoError(t, err)
-		require.Equal(t, booking.Confirmed, b.Status)
+		require.Equal(t, booking.StatusConfirmed, b.Status)
 	}
 }
 

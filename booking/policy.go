@@ -52,11 +52,11 @@ type Terms struct {
 // for customers to cancel: not Allowed, without times and amounts.
 func (b Booking) Terms(at time.Time) Terms {
 	nothing := Money{Currency: b.Amount.Currency}
-	if b.Kind == Block || b.Status != Pending && b.Status != Confirmed {
+	if b.Kind == KindBlock || b.Status != StatusPending && b.Status != StatusConfirmed {
 		return Terms{Fee: nothing, Refund: nothing}
 	}
 	t := b.Policy.terms(b.Start, at, b.Amount)
-	if b.Status == Pending {
+	if b.Status == StatusPending {
 		t.Allowed, t.Fee, t.Refund = true, nothing, nothing
 	}
 	return t
@@ -66,7 +66,7 @@ func (b Booking) Terms(at time.Time) Terms {
 // takes days for example: those of its Policy, as if it were confirmed. Of anything but a
 // hold they are its Terms.
 func (b Booking) TermsPaid(at time.Time) Terms {
-	if b.Kind != Sold || b.Status != Pending {
+	if b.Kind != KindBooking || b.Status != StatusPending {
 		return b.Terms(at)
 	}
 	return b.Policy.terms(b.Start, at, b.Amount)

@@ -96,7 +96,7 @@ func TestBooking_Terms(t *testing.T) {
 	t.Parallel()
 	at := slot(0)
 	b := booking.Booking{
-		Kind: booking.Sold, Start: at.Add(time.Hour), Status: booking.Confirmed,
+		Kind: booking.KindBooking, Start: at.Add(time.Hour), Status: booking.StatusConfirmed,
 		Amount: booking.Money{Minor: 1000, Currency: "eur"},
 		Policy: booking.Policy{FreeUntil: 2 * time.Hour, FeePercent: 25},
 	}
@@ -104,14 +104,14 @@ func TestBooking_Terms(t *testing.T) {
 	want := b.Policy.Terms(b.Start, at, b.Amount)
 	require.Equal(t, int64(750), want.Refund.Minor)
 	require.Equal(t, want, b.Terms(at))
-	b.Status, want.Fee, want.Refund = booking.Pending, none, none
+	b.Status, want.Fee, want.Refund = booking.StatusPending, none, none
 	require.Equal(t, want, b.Terms(at))
 	want.Allowed = true
 	require.Equal(t, want, b.Terms(b.Start.Add(time.Hour)), "a hold can always be cancelled")
-	for _, status := range []booking.Status{booking.Cancelled, booking.Completed, booking.NoShow, booking.Expired} {
+	for _, status := range []booking.Status{booking.StatusCancelled, booking.StatusCompleted, booking.StatusNoShow, booking.StatusExpired} {
 		b.Status = status
 		require.Equal(t, booking.Terms{Fee: none, Refund: none}, b.Terms(at))
 	}
-	b.Status, b.Kind = booking.Confirmed, booking.Block
+	b.Status, b.Kind = booking.StatusConfirmed, booking.KindBlock
 	require.Equal(t, booking.Terms{Fee: none, Refund: none}, b.Terms(at))
 }

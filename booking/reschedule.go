@@ -107,9 +107,9 @@ func (row lockedRow) mayMove(req RescheduleRequest) error {
 	switch {
 	case err != nil:
 		return err
-	case b.Status == Pending && row.Lapsed:
+	case b.Status == StatusPending && row.Lapsed:
 		return ErrHoldExpired
-	case b.Kind != Sold, b.Status != Pending && b.Status != Confirmed:
+	case b.Kind != KindBooking, b.Status != StatusPending && b.Status != StatusConfirmed:
 		return &StatusError{ID: b.ID, Status: b.Status, Op: "reschedule"}
 	case req.ByCustomer && !row.Clock.Before(b.Policy.terms(b.Start, row.Clock, b.Amount).FreeUntil):
 		return ErrPolicy
@@ -247,10 +247,10 @@ func (m relocator) retake(ctx context.Context, id string) (b Booking, err error)
 		switch {
 		case err != nil:
 			return in, t, err
-		case row.Status == Confirmed && row.Kind == Sold:
+		case row.Status == StatusConfirmed && row.Kind == KindBooking:
 			b, err = row.booking()
 			return in, t, err
-		case row.Status != Expired:
+		case row.Status != StatusExpired:
 			return in, t, &StatusError{ID: row.ID, Status: row.Status, Op: "retake"}
 		case !row.Active || !row.StartsAt.After(row.Clock):
 			return in, t, ErrSlotGone

@@ -67,7 +67,7 @@ func TestReschedule_MovesBooking(t *testing.T) {
 		require.NoError(t, err)
 		last := history[len(history)-1]
 		require.Equal(t, booking.Change{
-			At: last.At, From: booking.Confirmed, To: booking.Confirmed, FromStart: slot(0), ToStart: slot(5),
+			At: last.At, From: booking.StatusConfirmed, To: booking.StatusConfirmed, FromStart: slot(0), ToStart: slot(5),
 			Actor: "user:ada", Reason: "rain",
 		}, last)
 
@@ -156,7 +156,7 @@ func TestReschedule_Refused(t *testing.T) {
 		"cancelled": {moveTo(ended.ID, slot(3)), func(err error) {
 			var status *booking.StatusError
 			require.ErrorAs(t, err, &status)
-			require.Equal(t, booking.StatusError{ID: ended.ID, Status: booking.Cancelled, Op: "reschedule"}, *status)
+			require.Equal(t, booking.StatusError{ID: ended.ID, Status: booking.StatusCancelled, Op: "reschedule"}, *status)
 		}},
 		"a block": {moveTo(block.ID, slot(3)), func(err error) { require.ErrorAs(t, err, new(*booking.StatusError)) }},
 	} {
@@ -266,7 +266,7 @@ func TestReschedule_ExpiredHoldInTheWay(t *testing.T) {
 		for _, id := range expired {
 			got, err := store.Get(t.Context(), id)
 			require.NoError(t, err)
-			require.Equal(t, booking.Expired, got.Status)
+			require.Equal(t, booking.StatusExpired, got.Status)
 		}
 		requireInvariants(t, db)
 	})

@@ -139,10 +139,10 @@ func TestLowerCapacity_IgnoresPastAndExpired(t *testing.T) {
 	require.NoError(t, setCapacity(t, store, r, 2))
 	got, err := store.Get(t.Context(), lapsed.ID)
 	require.NoError(t, err)
-	require.Equal(t, booking.Expired, got.Status, "a late confirmation needs existing units")
+	require.Equal(t, booking.StatusExpired, got.Status, "a late confirmation needs existing units")
 	got, err = store.Get(t.Context(), over.ID)
 	require.NoError(t, err)
-	require.Equal(t, booking.Confirmed, got.Status)
+	require.Equal(t, booking.StatusConfirmed, got.Status)
 }
 
 // The expired hold is being confirmed by another transaction.

@@ -20,7 +20,7 @@ func releasedHold(t *testing.T, db *sql.DB, store *booking.Store, req booking.Ho
 	require.NoError(t, err)
 	b, err = store.Get(t.Context(), b.ID)
 	require.NoError(t, err)
-	require.Equal(t, booking.Expired, b.Status)
+	require.Equal(t, booking.StatusExpired, b.Status)
 	return b
 }
 
@@ -37,7 +37,7 @@ func TestRetake_TakesTheSlotAgain(t *testing.T) {
 		got, err := store.Retake(booking.WithActor(t.Context(), "stripe:evt_1"), b.ID)
 		require.NoError(t, err)
 		want := b
-		want.Status, want.UpdatedAt = booking.Confirmed, got.UpdatedAt
+		want.Status, want.UpdatedAt = booking.StatusConfirmed, got.UpdatedAt
 		require.Equal(t, want, got)
 		stored, err := store.Get(t.Context(), b.ID)
 		require.NoError(t, err)
@@ -45,7 +45,7 @@ func TestRetake_TakesTheSlotAgain(t *testing.T) {
 		history, err := store.History(t.Context(), b.ID)
 		require.NoError(t, err)
 		last := history[len(history)-1]
-		require.Equal(t, booking.Change{At: last.At, From: booking.Expired, To: booking.Confirmed,
+		require.Equal(t, booking.Change{At: last.At, From: booking.StatusExpired, To: booking.StatusConfirmed,
 			Actor: "stripe:evt_1"}, last)
 
 		before := allRows(t, db)

@@ -113,7 +113,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 	})
 	costs(1, "list by start", func(ctx context.Context) error {
 		_, err := store.List(ctx, booking.ListOptions{Order: booking.ByStart, Resource: "court",
-			Statuses: []booking.Status{booking.Confirmed}, Limit: 1})
+			Statuses: []booking.Status{booking.StatusConfirmed}, Limit: 1})
 		return err
 	})
 	costs(1, "count", func(ctx context.Context) error {

@@ -70,7 +70,7 @@ func playHotPath(t *testing.T, store *booking.Store, day int) {
 			b, err = store.ConfirmLate(t.Context(), b.ID)
 		}
 		require.NoError(t, err)
-		require.Equal(t, booking.Confirmed, b.Status)
+		require.Equal(t, booking.StatusConfirmed, b.Status)
 		for _, hour := range []int{12, n} {
 			moved, err := store.Reschedule(t.Context(), moveTo(b.ID, slot(24*day+hour)))
 			require.NoError(t, err)

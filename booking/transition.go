@@ -90,7 +90,7 @@ func (t transition) step(ctx context.Context, q Querier, id string, args []any) 
 			return Booking{}, ErrNotFound
 		case row.Status == t.settled:
 			return row.booking()
-		case t.hold && (row.Status == Expired || t.clock && row.Status == Pending && (row.Lapsed || row.Begun)):
+		case t.hold && (row.Status == StatusExpired || t.clock && row.Status == StatusPending && (row.Lapsed || row.Begun)):
 			return Booking{}, ErrHoldExpired
 		case !slices.Contains(t.from, row.Status):
 			return Booking{}, &StatusError{ID: row.ID, Status: row.Status, Op: t.op}
@@ -105,7 +105,7 @@ func (t transition) step(ctx context.Context, q Querier, id string, args []any) 
 }
 
 var confirm = transition{
-	op: "confirm", from: []Status{Pending}, settled: Confirmed, hold: true, clock: true,
+	op: "confirm", from: []Status{StatusPending}, settled: StatusConfirmed, hold: true, clock: true,
 	sql: recorded(`
     UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
     WHERE b.id = $1::uuid AND b.status = 'pending'
@@ -124,7 +124,7 @@ func (s *Store) Confirm(ctx context.Context, id string) (Booking, error) {
 }
 
 var confirmLate = transition{
-	op: "confirm", from: []Status{Pending}, settled: Confirmed, hold: true,
+	op: "confirm", from: []Status{StatusPending}, settled: StatusConfirmed, hold: true,
 	sql: recorded(`
     UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
     WHERE b.id = $1::uuid AND b.status = 'pending' AND lower(b.during) > statement_timestamp()`, `'pending'`),
@@ -149,7 +149,7 @@ func (s *Store) ConfirmLate(ctx context.Context, id string) (Booking, error) {
 // does not bring a hold back. No hold is extended beyond its start. The rules of the
 // resource are read as they are, without waiting for a change of them.
 var extend = transition{
-	op: "extend", from: []Status{Pending}, hold: true, clock: true,
+	op: "extend", from: []Status{StatusPending}, hold: true, clock: true,
 	sql: `
 UPDATE booking_platform.bookings b
 SET hold_expires_at = ` + extendedSQL + `, updated_at = statement_timestamp()
@@ -254,7 +254,7 @@ func (t *Tx) ConfirmSeveral(ctx context.Context, wanted []Confirmation) ([]strin
 }
 
 var release = transition{
-	op: "release", from: []Status{Pending},
+	op: "release", from: []Status{StatusPending},
 	sql: recorded(`
     UPDATE booking_platform.bookings b
     SET status = 'cancelled', idempotency_key = NULL, updated_at = statement_timestamp()
@@ -306,7 +306,7 @@ func (t *Tx) NoShow(ctx context.Context, id string) (Booking, error) {
 
 var (
 	complete = transition{
-		op: "complete", from: []Status{Confirmed, NoShow}, settled: Completed, refused: hasNotBegun("complete"),
+		op: "complete", from: []Status{StatusConfirmed, StatusNoShow}, settled: StatusCompleted, refused: hasNotBegun("complete"),
 		sql: recorded(`
     UPDATE booking_platform.bookings b SET status = 'completed', updated_at = statement_timestamp()
     FROM (
@@ -317,7 +317,7 @@ var (
     WHERE b.id = old.id`, `old.status`),
 	}
 	noShow = transition{
-		op: "no-show", from: []Status{Confirmed, Completed}, settled: NoShow, refused: hasNotBegun("no-show"),
+		op: "no-show", from: []Status{StatusConfirmed, StatusCompleted}, settled: StatusNoShow, refused: hasNotBegun("no-show"),
 		sql: recorded(`
     UPDATE booking_platform.bookings b SET status = 'no_show', updated_at = statement_timestamp()
     FROM (
@@ -332,7 +332,7 @@ var (
 func hasNotBegun(op string) func(bookingRow) error {
 	return func(row bookingRow) error {
 		switch {
-		case row.Kind != Sold:
+		case row.Kind != KindBooking:
 			return &StatusError{ID: row.ID, Status: row.Status, Op: op}
 		case !row.Begun:
 			return ErrNotBegun
@@ -342,7 +342,7 @@ func hasNotBegun(op string) func(bookingRow) error {
 }
 
 var expire = transition{
-	op: "expire", from: []Status{Pending}, settled: Expired,
+	op: "expire", from: []Status{StatusPending}, settled: StatusExpired,
 	sql: recorded(`
     UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
     WHERE b.id = $1::uuid AND b.status = 'pending'`, `'pending'`),

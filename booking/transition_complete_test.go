@@ -41,14 +41,14 @@ func TestComplete_AndNoShow(t *testing.T) {
 		_, err = store.Block(ctx, meanwhile)
 		require.ErrorIs(t, err, booking.ErrSlotTaken)
 
-		want := []booking.Change{{From: booking.Pending, To: booking.Confirmed}}
-		status := booking.Confirmed
+		want := []booking.Change{{From: booking.StatusPending, To: booking.StatusConfirmed}}
+		status := booking.StatusConfirmed
 		for _, step := range []struct {
 			do func(context.Context, string) (booking.Booking, error)
 			to booking.Status
 		}{
-			{store.Complete, booking.Completed}, {store.Complete, booking.Completed}, {store.NoShow, booking.NoShow},
-			{store.NoShow, booking.NoShow}, {store.Complete, booking.Completed},
+			{store.Complete, booking.StatusCompleted}, {store.Complete, booking.StatusCompleted}, {store.NoShow, booking.StatusNoShow},
+			{store.NoShow, booking.StatusNoShow}, {store.Complete, booking.StatusCompleted},
 		} {
 			got, err := step.do(ctx, id)
 			require.NoError(t, err)
@@ -71,7 +71,7 @@ func TestComplete_AndNoShow(t *testing.T) {
 			var refused *booking.StatusError
 			_, err = do(ctx, b.ID)
 			require.ErrorAs(t, err, &refused, "a block is neither completed nor missed")
-			require.Equal(t, booking.Confirmed, refused.Status)
+			require.Equal(t, booking.StatusConfirmed, refused.Status)
 		}
 	})
 }

@@ -29,7 +29,7 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Confirm(ctx, id)
 			},
 			want: want{
-				"pending": booking.Confirmed, "lapsed": booking.ErrHoldExpired, "confirmed": booking.Confirmed,
+				"pending": booking.StatusConfirmed, "lapsed": booking.ErrHoldExpired, "confirmed": booking.StatusConfirmed,
 				"cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
@@ -39,7 +39,7 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.ConfirmLate(ctx, id)
 			},
 			want: want{
-				"pending": booking.Confirmed, "lapsed": booking.Confirmed, "confirmed": booking.Confirmed,
+				"pending": booking.StatusConfirmed, "lapsed": booking.StatusConfirmed, "confirmed": booking.StatusConfirmed,
 				"cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
@@ -49,8 +49,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Cancel(ctx, booking.CancelRequest{ID: id})
 			},
 			want: want{
-				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": booking.Cancelled,
-				"cancelled": booking.Cancelled, "completed": refused, "no_show": refused, "expired": refused,
+				"pending": booking.StatusCancelled, "lapsed": booking.StatusCancelled, "confirmed": booking.StatusCancelled,
+				"cancelled": booking.StatusCancelled, "completed": refused, "no_show": refused, "expired": refused,
 			},
 		},
 		"cancel by customer": {
@@ -58,8 +58,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Cancel(ctx, byCustomer(id))
 			},
 			want: want{
-				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": booking.Cancelled,
-				"cancelled": booking.Cancelled, "completed": refused, "no_show": refused, "expired": refused,
+				"pending": booking.StatusCancelled, "lapsed": booking.StatusCancelled, "confirmed": booking.StatusCancelled,
+				"cancelled": booking.StatusCancelled, "completed": refused, "no_show": refused, "expired": refused,
 			},
 		},
 		"cancel by customer, begun": {
@@ -67,8 +67,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Cancel(ctx, byCustomer(id))
 			},
 			want: want{
-				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": booking.ErrPolicy,
-				"cancelled": booking.Cancelled, "completed": refused, "no_show": refused, "expired": refused,
+				"pending": booking.StatusCancelled, "lapsed": booking.StatusCancelled, "confirmed": booking.ErrPolicy,
+				"cancelled": booking.StatusCancelled, "completed": refused, "no_show": refused, "expired": refused,
 			},
 			begun: true,
 		},
@@ -77,8 +77,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Complete(ctx, id)
 			},
 			want: want{
-				"pending": refused, "lapsed": refused, "confirmed": booking.Completed, "cancelled": refused,
-				"completed": booking.Completed, "no_show": booking.Completed, "expired": refused,
+				"pending": refused, "lapsed": refused, "confirmed": booking.StatusCompleted, "cancelled": refused,
+				"completed": booking.StatusCompleted, "no_show": booking.StatusCompleted, "expired": refused,
 			},
 			begun: true,
 		},
@@ -88,7 +88,7 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 			},
 			want: want{
 				"pending": refused, "lapsed": refused, "confirmed": booking.ErrNotBegun, "cancelled": refused,
-				"completed": booking.Completed, "no_show": booking.ErrNotBegun, "expired": refused,
+				"completed": booking.StatusCompleted, "no_show": booking.ErrNotBegun, "expired": refused,
 			},
 		},
 		"no-show": {
@@ -96,8 +96,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.NoShow(ctx, id)
 			},
 			want: want{
-				"pending": refused, "lapsed": refused, "confirmed": booking.NoShow, "cancelled": refused,
-				"completed": booking.NoShow, "no_show": booking.NoShow, "expired": refused,
+				"pending": refused, "lapsed": refused, "confirmed": booking.StatusNoShow, "cancelled": refused,
+				"completed": booking.StatusNoShow, "no_show": booking.StatusNoShow, "expired": refused,
 			},
 			begun: true,
 		},
@@ -107,7 +107,7 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 			},
 			want: want{
 				"pending": refused, "lapsed": refused, "confirmed": booking.ErrNotBegun, "cancelled": refused,
-				"completed": booking.ErrNotBegun, "no_show": booking.NoShow, "expired": refused,
+				"completed": booking.ErrNotBegun, "no_show": booking.StatusNoShow, "expired": refused,
 			},
 		},
 		"release": {
@@ -115,7 +115,7 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Release(ctx, id)
 			},
 			want: want{
-				"pending": booking.Cancelled, "lapsed": booking.Cancelled, "confirmed": refused, "cancelled": refused,
+				"pending": booking.StatusCancelled, "lapsed": booking.StatusCancelled, "confirmed": refused, "cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": refused,
 			},
 		},
@@ -124,7 +124,7 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Extend(ctx, id, slot(0))
 			},
 			want: want{
-				"pending": booking.Pending, "lapsed": booking.Pending, "confirmed": refused, "cancelled": refused,
+				"pending": booking.StatusPending, "lapsed": booking.StatusPending, "confirmed": refused, "cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
 		},
@@ -132,7 +132,7 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 			do: func(ctx context.Context, s *booking.Store, id string) (booking.Booking, error) {
 				return s.Extend(ctx, id, slot(-100))
 			},
-			want: want{"pending": booking.Pending, "lapsed": booking.ErrHoldExpired},
+			want: want{"pending": booking.StatusPending, "lapsed": booking.ErrHoldExpired},
 		},
 	}
 	for name, test := range tests {
@@ -211,13 +211,13 @@ func TestTransitions_ConcurrentSingleOutcome(t *testing.T) {
 		b, err := store.Get(t.Context(), id)
 		require.NoError(t, err)
 		switch b.Status {
-		case booking.Confirmed:
+		case booking.StatusConfirmed:
 			require.NoError(t, confirmed)
 			require.ErrorAs(t, released, new(*booking.StatusError))
-		case booking.Cancelled:
+		case booking.StatusCancelled:
 			require.NoError(t, released)
 			require.ErrorAs(t, confirmed, new(*booking.StatusError))
-		case booking.Expired:
+		case booking.StatusExpired:
 			require.Zero(t, round%2, "the hold had not expired")
 			require.ErrorIs(t, confirmed, booking.ErrHoldExpired)
 			require.ErrorAs(t, released, new(*booking.StatusError))
@@ -299,7 +299,7 @@ func TestConfirmSeveral_SkipsOthersAndLocked(t *testing.T) {
 		for _, b := range []booking.Booking{lapsed, twice, locked} {
 			got, err := store.Get(t.Context(), b.ID)
 			require.NoError(t, err)
-			require.Equal(t, booking.Pending, got.Status)
+			require.Equal(t, booking.StatusPending, got.Status)
 		}
 		requireHistory(t, db)
 	})
@@ -349,7 +349,7 @@ func TestExpire_EndsHold(t *testing.T) {
 	for range 2 {
 		expired, err := store.Tx(tx).Expire(t.Context(), held.ID)
 		require.NoError(t, err)
-		require.Equal(t, booking.Expired, expired.Status)
+		require.Equal(t, booking.StatusExpired, expired.Status)
 		require.Equal(t, "key", expired.IdempotencyKey)
 	}
 	_, err = store.Tx(tx).Expire(t.Context(), confirmed.ID)

@@ -167,7 +167,7 @@ type Querier = pg.Querier
 // ErrNoTransaction means that [Store.Tx] was given nil or a pool of connections, such as a
 // *sql.DB or a *sqlx.DB. Each statement would commit alone, on any connection, and a
 // failure halfway would leave half of the operation behind.
-var ErrNoTransaction = errors.New("not a transaction: pass a *sql.Tx, or a *sql.Conn on which one has begun")
+var ErrNoTransaction = errors.New("booking: not a transaction: pass a *sql.Tx, or a *sql.Conn on which one has begun")
 
 // transaction returns q, or a Querier that refuses every statement if q has the statistics
 // of a pool or can begin transactions. A single connection may have one open.

@@ -78,7 +78,7 @@ func TestTxHold_BehindSnapshotIsRetryable(t *testing.T) {
 		require.NoError(t, tx.Rollback())
 		b, err := store.Get(t.Context(), expired[0])
 		require.NoError(t, err)
-		require.Equal(t, booking.Expired, b.Status, "released for the next attempt")
+		require.Equal(t, booking.StatusExpired, b.Status, "released for the next attempt")
 		require.NoError(t, holdInTx(db, store, level, request(slot(5))))
 	}
 }
@@ -98,7 +98,7 @@ func TestTxHold_ExpiredHoldInTheWay(t *testing.T) {
 		require.NoError(t, tx.Rollback())
 		b, err := store.Get(t.Context(), expired[0])
 		require.NoError(t, err)
-		require.Equal(t, booking.Expired, b.Status)
+		require.Equal(t, booking.StatusExpired, b.Status)
 	})
 }
 
@@ -204,7 +204,7 @@ var operations = []operation{
 			}
 		}
 		return at(slot(hour)), at(soldOutSlot(t, store, hour+3))
-	}, booking.Pending},
+	}, booking.StatusPending},
 	{"reschedule", func(t *testing.T, _ *sql.DB, store *booking.Store,
 		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		b := hold(t, store, request(slot(hour)))
@@ -215,7 +215,7 @@ var operations = []operation{
 			}
 		}
 		return at(slot(hour + 1)), at(soldOutSlot(t, store, hour+3))
-	}, booking.Pending},
+	}, booking.StatusPending},
 	{"retake", func(t *testing.T, db *sql.DB, store *booking.Store,
 		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		again := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
@@ -225,7 +225,7 @@ var operations = []operation{
 		done, refused = again(slot(hour)), again(slot(hour+3))
 		soldOutSlot(t, store, hour+3)
 		return done, refused
-	}, booking.Confirmed},
+	}, booking.StatusConfirmed},
 	{"block", func(t *testing.T, _ *sql.DB, store *booking.Store,
 		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		at := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
@@ -235,7 +235,7 @@ var operations = []operation{
 			}
 		}
 		return at(slot(hour)), at(soldOutSlot(t, store, hour+3))
-	}, booking.Confirmed},
+	}, booking.StatusConfirmed},
 	{"cancel", func(t *testing.T, db *sql.DB, store *booking.Store,
 		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
 		of := func(b booking.Booking) func(*booking.Tx) (booking.Booking, error) {
@@ -244,7 +244,7 @@ var operations = []operation{
 			}
 		}
 		return of(hold(t, store, request(slot(hour)))), of(releasedHold(t, db, store, request(slot(hour+3))))
-	}, booking.Cancelled},
+	}, booking.StatusCancelled},
 }
 
 // At every isolation level: after a refusal the transaction is usable, changes have the

@@ -72,7 +72,7 @@ func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 	var rate *payments.RateLimitError
 	status := http.StatusConflict
 	switch {
-	case err == nil && (booked.Booking.Status == booking.Pending || booked.Booking.Status == booking.Confirmed):
+	case err == nil && (booked.Booking.Status == booking.StatusPending || booked.Booking.Status == booking.StatusConfirmed):
 		http.Redirect(w, r, booked.URL, http.StatusSeeOther)
 		return
 	case err == nil, errors.Is(err, booking.ErrHoldExpired), errors.Is(err, booking.ErrIdempotencyMismatch):

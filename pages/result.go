@@ -55,7 +55,7 @@ func (p *Pages) showBooking(w http.ResponseWriter, r *http.Request) {
 	if b.OwnerToken != "" {
 		v.Keep = p.deps.Payments.BookingURL(b.ID, b.OwnerToken)
 		p.setActions(&v, f, time.Now())
-		if b.Status == booking.Confirmed {
+		if b.Status == booking.StatusConfirmed {
 			v.Calendar = p.opts.CalendarPath(b.ID, b.OwnerToken)
 		}
 	}
@@ -148,15 +148,15 @@ func (v *bookingView) setHeadline(f details) (waiting bool) {
 		v.Mark, v.Tone, v.Headline, v.Text = mark, tone, headline, text
 	}
 	switch v.Status {
-	case booking.Confirmed:
+	case booking.StatusConfirmed:
 		say("✓", "good", "Your booking is confirmed", "Thank you. We look forward to seeing you."+f.unappliedNote(how))
-	case booking.Completed:
+	case booking.StatusCompleted:
 		say("✓", "good", "You were here", "Thank you for coming."+f.unappliedNote(how))
-	case booking.NoShow:
+	case booking.StatusNoShow:
 		say("–", "wait", "Marked as no-show", "You did not come to this booking."+f.unappliedNote(how))
-	case booking.Cancelled:
+	case booking.StatusCancelled:
 		say("×", "bad", "This booking was cancelled", f.cancelled(how))
-	case booking.Pending:
+	case booking.StatusPending:
 		return v.setPending(f, how)
 	default:
 		return v.setExpired(f, how)

@@ -152,8 +152,8 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 	v.Filter = listFilter{
 		From: query.Get("from"), Status: query.Get("status"), Resource: query.Get("resource"),
 		Customer: query.Get("customer"),
-		Statuses: []booking.Status{booking.Pending, booking.Confirmed, booking.Cancelled, booking.Completed,
-			booking.NoShow, booking.Expired},
+		Statuses: []booking.Status{booking.StatusPending, booking.StatusConfirmed, booking.StatusCancelled, booking.StatusCompleted,
+			booking.StatusNoShow, booking.StatusExpired},
 		Resources: resources,
 	}
 	if !query.Has("from") {

@@ -34,24 +34,24 @@ func (f details) paying() bool { return moneyOf(f.payment) == moneyComing }
 // movable reports whether the customer can move the booking: as long as cancelling is free.
 func (f details) movable(terms booking.Terms, at time.Time) bool {
 	b := f.booking
-	if b.Status == booking.Pending && !at.Before(b.HoldExpiresAt) {
+	if b.Status == booking.StatusPending && !at.Before(b.HoldExpiresAt) {
 		return false
 	}
-	return (b.Status == booking.Pending || b.Status == booking.Confirmed) && at.Before(terms.FreeUntil)
+	return (b.Status == booking.StatusPending || b.Status == booking.StatusConfirmed) && at.Before(terms.FreeUntil)
 }
 
 // describeTerms returns "" for a booking that has ended.
 func (f details) describeTerms(t booking.Terms) string {
 	b := f.booking
 	switch {
-	case b.Status == booking.Pending && f.paying() && t.Allowed && t.Refund == b.Amount:
+	case b.Status == booking.StatusPending && f.paying() && t.Allowed && t.Refund == b.Amount:
 		return "Your money is on its way: when you cancel, all of it is given back as soon as it has arrived."
-	case b.Status == booking.Pending && f.paying() && t.Allowed:
+	case b.Status == booking.StatusPending && f.paying() && t.Allowed:
 		return "Your money is on its way. When you cancel and it has arrived: " + f.kept(t.Refund)
-	case b.Status == booking.Pending && !f.paying():
+	case b.Status == booking.StatusPending && !f.paying():
 		return f.unpaid()
-	case b.Status == booking.Pending:
-	case b.Status != booking.Confirmed:
+	case b.Status == booking.StatusPending:
+	case b.Status != booking.StatusConfirmed:
 		return ""
 	case t.Allowed && b.Amount.Minor > 0:
 		if text := f.notApplied(); text != "" {

@@ -101,7 +101,7 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 					payments.ErrUnavailable)
 			}
 			for _, b := range []booking.Booking{paid, delayed, over} {
-				require.Equal(t, booking.Pending, w.status(b.ID))
+				require.Equal(t, booking.StatusPending, w.status(b.ID))
 				require.Equal(t, payments.Open, w.payment(b.ID).Status())
 			}
 			require.Equal(t, payments.RefundDue, w.refundsOf(refunded)[0].Status)
@@ -122,8 +122,8 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 			_, err = w.stripe.ReleaseDelivery(t.Context(), nil)
 			require.NoError(t, err)
 			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-			require.Equal(t, booking.Confirmed, w.status(paid.ID))
-			require.Equal(t, booking.Expired, w.status(over.ID))
+			require.Equal(t, booking.StatusConfirmed, w.status(paid.ID))
+			require.Equal(t, booking.StatusExpired, w.status(over.ID))
 			require.Equal(t, payments.Refunded, w.payment(refunded.BookingID).Status())
 			require.Len(t, w.stripe.Refunds(), 3)
 			w.requireBooks()
@@ -200,5 +200,5 @@ func TestOptions_MissingIsGone(t *testing.T) {
 	settled, err := forgetful.ReconcilePayments(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, settled)
-	require.Equal(t, booking.Expired, w.status(b.ID))
+	require.Equal(t, booking.StatusExpired, w.status(b.ID))
 }

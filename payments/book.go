@@ -80,7 +80,7 @@ func (p *Payments) book(ctx context.Context, req booking.HoldRequest) (Booked, e
 	if err != nil {
 		return Booked{}, err
 	}
-	if held.Status != booking.Pending {
+	if held.Status != booking.StatusPending {
 		return p.bookedBefore(ctx, held)
 	}
 	booked, err := p.checkoutHeld(ctx, held)

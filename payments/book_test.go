@@ -43,14 +43,14 @@ func TestBook_PaidAtStripe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	booked := w.book(w.wish(0))
-	require.Equal(t, booking.Pending, booked.Booking.Status)
+	require.Equal(t, booking.StatusPending, booked.Booking.Status)
 	pay := w.payment(booked.Booking.ID)
 	require.Equal(t, []string{pay.ID, pay.SessionID, pay.URL}, []string{booked.PaymentID, booked.SessionID, booked.URL})
 	require.Equal(t, booking.Money{Minor: price, Currency: "eur"}, pay.Amount)
 	_, err := w.stripe.Pay(t.Context(), booked.SessionID)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	require.Equal(t, booking.Confirmed, w.status(booked.Booking.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(booked.Booking.ID))
 	w.requireBooks()
 }
 
@@ -74,14 +74,14 @@ func TestBook_FreeIsConfirmedWithoutStripe(t *testing.T) {
 	req := w.wish(0)
 	req.IdempotencyKey = "once"
 	first := w.book(req)
-	require.Equal(t, booking.Confirmed, first.Booking.Status)
-	require.Equal(t, booking.Confirmed, w.status(first.Booking.ID))
+	require.Equal(t, booking.StatusConfirmed, first.Booking.Status)
+	require.Equal(t, booking.StatusConfirmed, w.status(first.Booking.ID))
 	require.Equal(t, w.payments.BookingURL(first.Booking.ID, first.Booking.OwnerToken), first.URL)
 	require.Empty(t, first.SessionID+first.PaymentID)
 	require.Empty(t, w.stripe.Sessions())
 	again := w.book(req)
 	require.Equal(t, []string{first.Booking.ID, first.URL}, []string{again.Booking.ID, again.URL})
-	require.Equal(t, booking.Confirmed, again.Booking.Status)
+	require.Equal(t, booking.StatusConfirmed, again.Booking.Status)
 }
 
 // A repeated request returns the same booking and session, before and after it is paid.
@@ -97,7 +97,7 @@ func TestBook_Repeat(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
 	again = w.book(req)
-	require.Equal(t, booking.Confirmed, again.Booking.Status)
+	require.Equal(t, booking.StatusConfirmed, again.Booking.Status)
 	first.Booking = again.Booking
 	require.Equal(t, first, again)
 	require.Len(t, w.stripe.Sessions(), 1)
@@ -128,7 +128,7 @@ func TestBook_SlotIsFreeWhenStripeFails(t *testing.T) {
 			require.ErrorIs(t, err, c.want)
 			between.set(nil)
 			booked := w.book(req)
-			require.Equal(t, booking.Pending, booked.Booking.Status, "the slot and the key are free again")
+			require.Equal(t, booking.StatusPending, booked.Booking.Status, "the slot and the key are free again")
 			w.requireBooks()
 		})
 	}
@@ -155,7 +155,7 @@ func TestBook_CallerHasGone(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrSlotTaken, "the hold stays")
 	hang.Release()
 	booked := w.book(req)
-	require.Equal(t, booking.Pending, booked.Booking.Status)
+	require.Equal(t, booking.StatusPending, booked.Booking.Status)
 	require.Len(t, w.stripe.Sessions(), 1)
 }
 

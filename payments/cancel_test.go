@@ -46,7 +46,7 @@ func TestCancel_RefundsByPolicy(t *testing.T) {
 			for range 2 {
 				cancelled, err := w.payments.Cancel(ctx, test.req)
 				require.NoError(t, err)
-				require.Equal(t, booking.Cancelled, cancelled.Status)
+				require.Equal(t, booking.StatusCancelled, cancelled.Status)
 				require.Equal(t, test.want, cancelled.Refund.Minor)
 			}
 			if test.want == 0 {
@@ -93,7 +93,7 @@ func TestCancel_ConcurrentWithPaidEvent(t *testing.T) {
 			}
 		})
 		wg.Wait()
-		require.Equal(t, booking.Cancelled, w.status(b.ID))
+		require.Equal(t, booking.StatusCancelled, w.status(b.ID))
 		require.Len(t, w.refundsOf(w.payment(b.ID)), 1)
 	}
 	w.settle(20)
@@ -110,7 +110,7 @@ func TestCancel_Refused(t *testing.T) {
 	_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Reason: "\x00"})
 	var invalid *booking.ValidationError
 	require.ErrorAs(t, err, &invalid)
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	require.Empty(t, w.refundsOf(p))
 }
 
@@ -181,7 +181,7 @@ func TestCancel_BeforePaidEvent(t *testing.T) {
 				require.NoError(t, err)
 			}
 			w.delivered()
-			require.Equal(t, booking.Cancelled, w.status(b.ID))
+			require.Equal(t, booking.StatusCancelled, w.status(b.ID))
 			p := w.payment(b.ID)
 			made := 1
 			if test.want == 0 {
@@ -223,7 +223,7 @@ func TestCancel_PolicyWhileProcessing(t *testing.T) {
 	w.delivered()
 	_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, ByCustomer: true})
 	require.ErrorIs(t, err, booking.ErrPolicy)
-	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, booking.StatusPending, w.status(b.ID))
 	_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
 	require.NoError(t, err, "the policy does not bind staff")
 }

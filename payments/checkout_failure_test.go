@@ -208,7 +208,7 @@ func TestCheckout_CallerDisconnects(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, payments.ErrUnavailable)
 	require.Empty(t, log.String())
-	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, booking.StatusPending, w.status(b.ID))
 	require.NotEmpty(t, w.checkout(b).URL)
 }
 
@@ -246,7 +246,7 @@ func TestCheckout_AbandonedDuringCall(t *testing.T) {
 	b := w.hold(0)
 	_, err := w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrUnavailable)
-	require.Equal(t, booking.Cancelled, w.status(b.ID))
+	require.Equal(t, booking.StatusCancelled, w.status(b.ID))
 	require.Equal(t, payments.Failed, w.payment(b.ID).Status())
 	require.Empty(t, w.payment(b.ID).URL)
 }
@@ -324,7 +324,7 @@ func TestCheckout_LostAnswer(t *testing.T) {
 	b := w.hold(0)
 	_, err := w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrUnavailable)
-	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, booking.StatusPending, w.status(b.ID))
 	c := w.checkout(b)
 	require.Len(t, w.stripe.Sessions(), 1)
 	require.Equal(t, w.stripe.Sessions()[0].ID, c.SessionID)
@@ -353,8 +353,8 @@ func TestAbandon_UnlessSessionIsKnown(t *testing.T) {
 		require.NoError(t, w.payments.Abandon(t.Context(), b.ID))
 		require.NoError(t, w.payments.Abandon(t.Context(), known.ID))
 	}
-	require.Equal(t, booking.Cancelled, w.status(b.ID))
+	require.Equal(t, booking.StatusCancelled, w.status(b.ID))
 	require.Equal(t, payments.Failed, w.payment(b.ID).Status())
-	require.Equal(t, booking.Pending, w.status(known.ID), "the customer may be at its page")
+	require.Equal(t, booking.StatusPending, w.status(known.ID), "the customer may be at its page")
 	w.hold(1) // the slot is free again
 }

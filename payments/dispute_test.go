@@ -172,7 +172,7 @@ func TestDispute_BeforePayment(t *testing.T) {
 	_, err := w.receiver.Replay(t.Context(), webhookUnmatched)
 	require.NoError(t, err)
 	require.Equal(t, payments.Disputed, w.payment(b.ID).Status())
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
 // While a dispute is open a cancellation makes no refund. Afterwards what the dispute did
@@ -209,7 +209,7 @@ func TestCancel_WhileDisputed(t *testing.T) {
 			for range 2 {
 				cancelled, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, ByCustomer: true})
 				require.NoError(t, err)
-				require.Equal(t, booking.Cancelled, cancelled.Status)
+				require.Equal(t, booking.StatusCancelled, cancelled.Status)
 			}
 			require.Empty(t, w.refundsOf(p))
 			w.settle(0)

@@ -141,7 +141,7 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 	case d.this:
 	case d.other:
 		return p.returnUnapplied(ctx, e, ReasonPaidTwice)
-	case e.booking.Status == booking.Pending:
+	case e.booking.Status == booking.StatusPending:
 		// The units are still held, so confirm even if the hold has just expired, unless
 		// the slot has started.
 		_, err := e.bookings.ConfirmLate(ctx, e.booking.ID)
@@ -154,7 +154,7 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 		if err != nil {
 			return "", err
 		}
-	case e.booking.Status == booking.Expired:
+	case e.booking.Status == booking.StatusExpired:
 		_, err := e.bookings.Retake(ctx, e.booking.ID)
 		if errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrSlotGone) {
 			return p.returnUnapplied(ctx, e, ReasonLate)
@@ -162,7 +162,7 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 		if err != nil {
 			return "", err
 		}
-	case e.booking.Status == booking.Cancelled:
+	case e.booking.Status == booking.StatusCancelled:
 		return p.handleAfterCancellation(ctx, e)
 	}
 	if err := e.record(ctx, facts{completed: true, captured: e.payment.Amount}); err != nil {
@@ -194,7 +194,7 @@ func (p *Payments) handleAfterCancellation(ctx context.Context, e lockedEvent) (
 // handleProcessing extends the hold for a delayed payment method, at most to the
 // booking's start.
 func (p *Payments) handleProcessing(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
-	if e.booking.Status == booking.Pending {
+	if e.booking.Status == booking.StatusPending {
 		until, err := e.databaseTime(ctx)
 		if err != nil {
 			return "", err
@@ -348,7 +348,7 @@ func (p *Payments) cancelRefundedBooking(ctx context.Context, q booking.Querier,
 		return err
 	}
 	b, err := bookings.Get(ctx, bookingID)
-	if err != nil || b.Status != booking.Confirmed {
+	if err != nil || b.Status != booking.StatusConfirmed {
 		return err
 	}
 	_, err = bookings.Cancel(ctx, booking.CancelRequest{ID: bookingID, Reason: "refunded in full at Stripe"})

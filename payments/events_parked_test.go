@@ -54,7 +54,7 @@ func TestReplay_ParkedPayment(t *testing.T) {
 		"refund_due 2500 of 0: paid cancelled", "cancelled 0 of 0: paid cancelled")
 	w.replayParked(webhook.Processed)
 	w.requireTold("paid 2500 of 0: paid confirmed")
-	require.Equal(t, booking.Confirmed, w.status(late.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(late.ID))
 	p := w.payment(late.ID)
 	require.Equal(t, payments.Paid, p.Status())
 	require.Empty(t, p.ParkedReason)
@@ -99,11 +99,11 @@ func TestReplay_ParkedPaymentWasRefunded(t *testing.T) {
 	require.NoError(t, err)
 	w.refund(w.payment(late.ID), 0, "case 42")
 	w.replayParked(webhook.Parked)
-	require.Equal(t, booking.Expired, w.status(late.ID))
+	require.Equal(t, booking.StatusExpired, w.status(late.ID))
 	w.settle(2)
 	require.Equal(t, payments.Refunded, w.payment(late.ID).Status(), "nothing left to decide")
 	w.replayParked(webhook.Parked)
-	require.Equal(t, booking.Expired, w.status(late.ID))
+	require.Equal(t, booking.StatusExpired, w.status(late.ID))
 	require.Zero(t, w.backlog().Parked)
 	w.requireBooks()
 }
@@ -120,7 +120,7 @@ func TestReplay_AmountAccepted(t *testing.T) {
 	w.exec(`UPDATE booking_platform.payments SET amount_minor = $1 WHERE booking_id = $2::uuid`, price-500, b.ID)
 	w.exec(`UPDATE booking_platform.bookings SET amount_minor = $1 WHERE id = $2::uuid`, price-500, b.ID)
 	w.replayParked(webhook.Processed)
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
 	require.NoError(t, err)
@@ -156,7 +156,7 @@ func TestParked_ByOneOfTwoEvents(t *testing.T) {
 			require.Equal(t, http.StatusOK,
 				w.send("evt_"+b.ID+string(rune('a'+i)), "checkout.session.completed", session(c, change)))
 		}
-		require.Equal(t, booking.Confirmed, w.status(b.ID))
+		require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 		p := w.payment(b.ID)
 		require.Equal(t, payments.Paid, p.Status())
 		require.EqualValues(t, price, p.Captured.Minor)
@@ -169,7 +169,7 @@ func (w *world) release(id string) {
 	w.endHold(id)
 	_, err := w.bookings.ReleaseExpired(w.t.Context())
 	require.NoError(w.t, err)
-	require.Equal(w.t, booking.Expired, w.status(id))
+	require.Equal(w.t, booking.StatusExpired, w.status(id))
 }
 
 func TestUnapplied_LateRetakesFreeSlot(t *testing.T) {
@@ -179,7 +179,7 @@ func TestUnapplied_LateRetakesFreeSlot(t *testing.T) {
 	c := w.checkout(b)
 	w.release(b.ID)
 	w.pay(c)
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	p := w.payment(b.ID)
 	require.Equal(t, payments.Paid, p.Status())
 	require.Empty(t, p.Unapplied)
@@ -194,8 +194,8 @@ func TestUnapplied_SlotSoldAgain(t *testing.T) {
 	w.release(late.ID)
 	other, _ := w.paid(0)
 	w.pay(c)
-	require.Equal(t, booking.Expired, w.status(late.ID))
-	require.Equal(t, booking.Confirmed, w.status(other.ID))
+	require.Equal(t, booking.StatusExpired, w.status(late.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(other.ID))
 	p := w.payment(late.ID)
 	require.Equal(t, payments.ReasonLate, p.Unapplied)
 	w.settle(1)
@@ -207,7 +207,7 @@ func TestUnapplied_SlotSoldAgain(t *testing.T) {
 	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: other.ID})
 	require.NoError(t, err)
 	require.Equal(t, 200, w.send("evt_again", "checkout.session.async_payment_succeeded", session(c, nil)))
-	require.Equal(t, booking.Expired, w.status(late.ID))
+	require.Equal(t, booking.StatusExpired, w.status(late.ID))
 	require.Len(t, w.refundsOf(p), 1, "one full refund")
 	w.requireBooks()
 }
@@ -220,7 +220,7 @@ func TestUnapplied_CancelledBooking(t *testing.T) {
 	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, ByCustomer: true})
 	require.NoError(t, err)
 	w.pay(c)
-	require.Equal(t, booking.Cancelled, w.status(b.ID))
+	require.Equal(t, booking.StatusCancelled, w.status(b.ID))
 	require.Equal(t, payments.ReasonCancelled, w.payment(b.ID).Unapplied)
 	w.settle(1)
 	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
@@ -247,7 +247,7 @@ func TestUnapplied_AfterStartOfSlot(t *testing.T) {
 				blocked = tstzrange(statement_timestamp() - interval '1 minute', upper(blocked)) WHERE id = $1::uuid`,
 				b.ID)
 			send(w, c)
-			require.Equal(t, booking.Expired, w.status(b.ID))
+			require.Equal(t, booking.StatusExpired, w.status(b.ID))
 			p := w.payment(b.ID)
 			require.Equal(t, payments.ReasonLate, p.Unapplied)
 			require.Len(t, w.refundsOf(p), 1)
@@ -269,7 +269,7 @@ func TestUnapplied_ParkedByOption(t *testing.T) {
 	other := w.hold(0)
 	w.pay(w.checkout(other))
 	w.pay(lateCheckout)
-	require.Equal(t, booking.Expired, w.status(late.ID))
+	require.Equal(t, booking.StatusExpired, w.status(late.ID))
 	require.Equal(t, payments.ReasonLate, w.payment(late.ID).ParkedReason)
 
 	cancelled := w.hold(1)
@@ -277,10 +277,10 @@ func TestUnapplied_ParkedByOption(t *testing.T) {
 	_, err = w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID, Reason: "changed their mind"})
 	require.NoError(t, err)
 	w.pay(cancelledCheckout)
-	require.Equal(t, booking.Cancelled, w.status(cancelled.ID))
+	require.Equal(t, booking.StatusCancelled, w.status(cancelled.ID))
 	require.Equal(t, payments.ReasonCancelled, w.payment(cancelled.ID).ParkedReason)
 
-	require.Equal(t, booking.Confirmed, w.status(other.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(other.ID))
 	require.Equal(t, map[string]int{"checkout.session.completed parked": 2, "checkout.session.completed processed": 1},
 		w.outcomes())
 }

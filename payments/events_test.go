@@ -34,7 +34,7 @@ func TestEvents_OneEffectPerSession(t *testing.T) {
 	for _, s := range statuses {
 		require.Equal(t, http.StatusOK, s)
 	}
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	require.EqualValues(t, price, w.payment(b.ID).Captured.Minor)
 	require.Equal(t, map[string]int{"checkout.session.completed processed": 1,
 		"checkout.session.async_payment_succeeded processed": 1}, w.outcomes())
@@ -56,7 +56,7 @@ func TestEvents_OtherAmountIsParked(t *testing.T) {
 			b := w.hold(0)
 			c := w.checkout(b)
 			require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", session(c, change)))
-			require.Equal(t, booking.Pending, w.status(b.ID), "never confirmed")
+			require.Equal(t, booking.StatusPending, w.status(b.ID), "never confirmed")
 			p := w.payment(b.ID)
 			require.Equal(t, payments.Parked, p.Status())
 			require.Equal(t, payments.ReasonAmount, p.ParkedReason)
@@ -78,7 +78,7 @@ func TestEvents_PaidAfterHoldLapsed(t *testing.T) {
 	c := w.checkout(b)
 	w.endHold(b.ID)
 	w.pay(c)
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	n, err := w.bookings.ReleaseExpired(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
@@ -107,7 +107,7 @@ func TestEvents_SecondPaidSessionIsRefunded(t *testing.T) {
 	w.awaitWaiting(2)
 	require.NoError(t, tx.Commit())
 	wg.Wait()
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 	require.Equal(t, map[string]int{"checkout.session.completed processed": 2}, w.outcomes())
 	var unapplied string
@@ -129,7 +129,7 @@ func TestEvents_DelayedMethod(t *testing.T) {
 		c := w.checkout(b)
 		require.Equal(t, http.StatusOK, w.send("evt_done_"+async, "checkout.session.completed",
 			session(c, map[string]any{"payment_status": "unpaid"})))
-		require.Equal(t, booking.Pending, w.status(b.ID))
+		require.Equal(t, booking.StatusPending, w.status(b.ID))
 		require.Equal(t, payments.Processing, w.payment(b.ID).Status())
 		held, err := w.bookings.Get(t.Context(), b.ID)
 		require.NoError(t, err)
@@ -138,7 +138,7 @@ func TestEvents_DelayedMethod(t *testing.T) {
 		status := map[bool]string{true: "paid", false: "unpaid"}[i == 0]
 		require.Equal(t, http.StatusOK, w.send("evt_"+async, async,
 			session(c, map[string]any{"payment_status": status})))
-		want := map[bool]booking.Status{true: booking.Confirmed, false: booking.Expired}[i == 0]
+		want := map[bool]booking.Status{true: booking.StatusConfirmed, false: booking.StatusExpired}[i == 0]
 		require.Equal(t, want, w.status(b.ID))
 		wantPayment := map[bool]payments.Status{true: payments.Paid, false: payments.Failed}[i == 0]
 		require.Equal(t, wantPayment, w.payment(b.ID).Status())
@@ -152,7 +152,7 @@ func TestEvents_ExpiredSessionReleasesSlot(t *testing.T) {
 	c := w.checkout(b)
 	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.expired",
 		session(c, map[string]any{"payment_status": "unpaid"})))
-	require.Equal(t, booking.Expired, w.status(b.ID))
+	require.Equal(t, booking.StatusExpired, w.status(b.ID))
 	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
 	w.hold(0)
 }
@@ -167,9 +167,9 @@ func TestEvents_ExpiredSessionKeepsNewerSessionsHold(t *testing.T) {
 	second := w.checkout(b)
 	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.expired",
 		session(first, map[string]any{"payment_status": "unpaid"})))
-	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, booking.StatusPending, w.status(b.ID))
 	w.pay(second)
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
 // A session without our reference, or with another program's success_url, is ignored at
@@ -207,7 +207,7 @@ func TestEvents_SessionWithoutPayment(t *testing.T) {
 	notOurs, err := w.receiver.Ledger().List(t.Context(), webhook.ListOptions{Reason: webhook.ReasonNotOurs})
 	require.NoError(t, err)
 	require.Len(t, notOurs, 7)
-	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, booking.StatusPending, w.status(b.ID))
 	require.Equal(t, payments.Open, w.payment(b.ID).Status())
 }
 
@@ -270,7 +270,7 @@ func TestEvents_SecondWaitsForFirst(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit())
 	require.Equal(t, http.StatusOK, <-status)
-	require.Equal(t, booking.Cancelled, w.status(b.ID))
+	require.Equal(t, booking.StatusCancelled, w.status(b.ID))
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 	require.Equal(t, map[string]int{"checkout.session.async_payment_succeeded processed": 1}, w.outcomes())
 }

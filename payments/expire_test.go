@@ -44,11 +44,11 @@ func TestExpireSessions_WithoutHold(t *testing.T) {
 		total += counts[i]
 	}
 	require.Equal(t, 2, total)
-	require.Equal(t, booking.Expired, w.status(ended.ID))
-	require.Equal(t, booking.Cancelled, w.status(cancelled.ID))
-	require.Equal(t, booking.Pending, w.status(running.ID))
+	require.Equal(t, booking.StatusExpired, w.status(ended.ID))
+	require.Equal(t, booking.StatusCancelled, w.status(cancelled.ID))
+	require.Equal(t, booking.StatusPending, w.status(running.ID))
 	require.Equal(t, payments.Open, w.payment(running.ID).Status())
-	require.Equal(t, booking.Confirmed, w.status(paid.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(paid.ID))
 	w.hold(0)
 }
 
@@ -71,14 +71,14 @@ func TestExpireSessions_CustomerJustPaid(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.bookings.Hold(t.Context(), booking.HoldRequest{Resource: "room", Start: b.Start, Customer: ada})
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
-	require.Equal(t, booking.Confirmed, w.status(b.ID), "Stripe said so, without its event")
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID), "Stripe said so, without its event")
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 	w.exec(`ALTER TABLE booking_platform.payment_events_away RENAME TO payment_events`)
 	for _, e := range w.stripe.Events() {
 		_, err := w.stripe.Resend(t.Context(), e.ID, 1)
 		require.NoError(t, err)
 	}
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 }
 
@@ -97,7 +97,7 @@ func TestExpireSessions_EndedAtStripeBefore(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
-	require.Equal(t, booking.Expired, w.status(b.ID))
+	require.Equal(t, booking.StatusExpired, w.status(b.ID))
 	n, err = w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
@@ -115,7 +115,7 @@ func TestExpireSessions_PaymentWithoutSession(t *testing.T) {
 	_, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
-	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, booking.StatusPending, w.status(b.ID))
 }
 
 // A session is over only when Stripe says so, whatever else answers.
@@ -143,7 +143,7 @@ func TestExpireSessions_UnknownAnswerEndsNothing(t *testing.T) {
 	require.ErrorIs(t, err, payments.ErrUnavailable)
 	require.Zero(t, n)
 	require.Equal(t, payments.Open, w.payment(b.ID).Status())
-	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, booking.StatusPending, w.status(b.ID))
 }
 
 // While Stripe hangs, the step's time ends after a session or two. It must not have
@@ -238,6 +238,6 @@ func TestExpireSessions_PaidAtStripe(t *testing.T) {
 	ended, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, ended)
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
 }

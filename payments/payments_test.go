@@ -99,13 +99,13 @@ func TestCheckout_EveryDriver(t *testing.T) {
 		w := newWorld(t, setup{db: db})
 		paid, left := w.hold(0), w.hold(1)
 		w.pay(w.checkout(paid))
-		require.Equal(t, booking.Confirmed, w.status(paid.ID))
+		require.Equal(t, booking.StatusConfirmed, w.status(paid.ID))
 		w.checkout(left)
 		w.endHold(left.ID)
 		n, err := w.payments.ExpireSessions(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
-		require.Equal(t, booking.Expired, w.status(left.ID))
+		require.Equal(t, booking.StatusExpired, w.status(left.ID))
 		require.Equal(t, payments.Expired, w.payment(left.ID).Status())
 	})
 }
@@ -162,7 +162,7 @@ func TestPayments_HigherDefaultIsolation(t *testing.T) {
 				return err
 			})
 			for _, b := range held[1:] {
-				require.Equal(t, booking.Expired, w.status(b.ID))
+				require.Equal(t, booking.StatusExpired, w.status(b.ID))
 			}
 		})
 	}

@@ -59,9 +59,9 @@ func TestReconcilePayments_WebhooksLost(t *testing.T) {
 		payment payments.Status
 		booking booking.Status
 	}{
-		{paid.ID, payments.Paid, booking.Confirmed}, {delayed.ID, payments.Paid, booking.Confirmed},
-		{refused.ID, payments.Failed, booking.Expired}, {left.ID, payments.Expired, booking.Expired},
-		{open.ID, payments.Open, booking.Pending}, {waiting.ID, payments.Open, booking.Pending},
+		{paid.ID, payments.Paid, booking.StatusConfirmed}, {delayed.ID, payments.Paid, booking.StatusConfirmed},
+		{refused.ID, payments.Failed, booking.StatusExpired}, {left.ID, payments.Expired, booking.StatusExpired},
+		{open.ID, payments.Open, booking.StatusPending}, {waiting.ID, payments.Open, booking.StatusPending},
 	} {
 		require.Equal(t, want.booking, w.status(want.id))
 		require.Equal(t, want.payment, w.payment(want.id).Status())
@@ -73,8 +73,8 @@ func TestReconcilePayments_WebhooksLost(t *testing.T) {
 	// The events arrive late and change nothing.
 	_, err = w.stripe.ReleaseDelivery(t.Context(), nil)
 	require.NoError(t, err)
-	require.Equal(t, booking.Confirmed, w.status(paid.ID))
-	require.Equal(t, booking.Confirmed, w.status(delayed.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(paid.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(delayed.ID))
 	require.Equal(t, payments.Failed, w.payment(refused.ID).Status())
 	require.Equal(t, map[string]int{"confirmed": 2}, w.confirmations())
 	w.requireBooks()
@@ -97,7 +97,7 @@ func TestRefreshSession_BeforeWebhook(t *testing.T) {
 	b := w.hold(0)
 	c := w.checkout(b)
 	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
-	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, booking.StatusPending, w.status(b.ID))
 	w.exec(`UPDATE booking_platform.payments SET page_read_at = statement_timestamp() - interval '6 seconds'`)
 	_, err := w.stripe.Pay(t.Context(), c.SessionID)
 	require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestRefreshSession_BeforeWebhook(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	require.Equal(t, map[string]int{"confirmed": 1}, w.confirmations())
 	require.ErrorIs(t, refreshSession(t.Context(), w.payments, "cs_unknown"), payments.ErrNotFound)
 }
@@ -152,7 +152,7 @@ func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 	require.ErrorIs(t, <-first, context.Canceled)
 	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	require.Equal(t, 1, f.Fired())
-	require.Equal(t, booking.Pending, w.status(b.ID))
+	require.Equal(t, booking.StatusPending, w.status(b.ID))
 	waiting, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, refreshSession(waiting, w.payments, c.SessionID), context.Canceled)
@@ -167,7 +167,7 @@ func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 		require.NoError(t, <-others)
 	}
 	require.Equal(t, 2, f.Fired(), "one for all")
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
 // If Stripe does not answer a page in time, the next visit may read at once.
@@ -184,7 +184,7 @@ func TestRefreshSession_Timeout(t *testing.T) {
 	require.ErrorIs(t, refreshSession(short, w.payments, c.SessionID), context.DeadlineExceeded)
 	require.Equal(t, 1, f.Fired())
 	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
 // Events that Stripe never made are not listed; the sessions themselves are read.
@@ -212,6 +212,6 @@ func TestReconcilePayments_EventsNeverMade(t *testing.T) {
 	} {
 		require.Equal(t, want, w.payment(id).Status())
 	}
-	require.Equal(t, booking.Confirmed, w.status(paid.ID))
-	require.Equal(t, booking.Expired, w.status(refused.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(paid.ID))
+	require.Equal(t, booking.StatusExpired, w.status(refused.ID))
 }

@@ -48,9 +48,9 @@ func TestDiscoverRefunds_WithoutEvents(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, w.foundRefunds())
 	require.Equal(t, payments.PartiallyRefunded, w.payment(inPart.ID).Status())
-	require.Equal(t, booking.Confirmed, w.status(inPart.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(inPart.ID))
 	require.Equal(t, payments.Refunded, w.payment(inFull.ID).Status())
-	require.Equal(t, booking.Cancelled, w.status(inFull.ID), "cancelled because refunded in full")
+	require.Equal(t, booking.StatusCancelled, w.status(inFull.ID), "cancelled because refunded in full")
 	require.Zero(t, w.foundRefunds(), "known already")
 
 	_, err = w.stripe.FailRefund(part, "lost_or_stolen_card")
@@ -146,7 +146,7 @@ func TestRefreshRefunds_ChargeEventOnly(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, asked, "once is enough")
 	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
-	require.Equal(t, booking.Cancelled, w.status(b.ID))
+	require.Equal(t, booking.StatusCancelled, w.status(b.ID))
 	w.requireBooks()
 }
 
@@ -158,9 +158,9 @@ func TestRefundEvents_FromDashboard(t *testing.T) {
 		want   booking.Status
 		status payments.Status
 	}{
-		"in full": {amount: price, want: booking.Cancelled, status: payments.Refunded},
-		"in part": {amount: 1000, want: booking.Confirmed, status: payments.PartiallyRefunded},
-		"in full, kept": {opts: payments.Options{KeepRefunded: true}, amount: price, want: booking.Confirmed,
+		"in full": {amount: price, want: booking.StatusCancelled, status: payments.Refunded},
+		"in part": {amount: 1000, want: booking.StatusConfirmed, status: payments.PartiallyRefunded},
+		"in full, kept": {opts: payments.Options{KeepRefunded: true}, amount: price, want: booking.StatusConfirmed,
 			status: payments.Refunded},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,7 +20,7 @@ func (w *world) paid(nth int) (booking.Booking, payments.Payment) {
 	w.t.Helper()
 	b := w.hold(nth)
 	w.pay(w.checkout(b))
-	require.Equal(w.t, booking.Confirmed, w.status(b.ID))
+	require.Equal(w.t, booking.StatusConfirmed, w.status(b.ID))
 	return b, w.payment(b.ID)
 }
 
@@ -100,7 +100,7 @@ func TestRefund_InParts(t *testing.T) {
 	require.ErrorIs(t, err, payments.ErrNothingToRefund)
 	w.settle(1)
 	require.Equal(t, payments.Refunded, w.payment(p.BookingID).Status())
-	require.Equal(t, booking.Confirmed, w.status(p.BookingID), "the booking is unchanged")
+	require.Equal(t, booking.StatusConfirmed, w.status(p.BookingID), "the booking is unchanged")
 	require.Equal(t, stripetest.Money{Captured: price, Refunded: price}, w.stripe.Balance()["eur"])
 	w.requireBooks()
 	for _, r := range w.refundsOf(p) {
@@ -230,7 +230,7 @@ func TestRefund_CauseWithReservedPrefix(t *testing.T) {
 	w.refund(p, 0, "stripe:re_1")
 	w.settle(1)
 	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
-	require.Equal(t, booking.Confirmed, w.status(b.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 
 	_, q := w.paid(1)
 	w.stripe.MakeRefundsPending(1)

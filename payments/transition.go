@@ -119,8 +119,8 @@ func transitions(before, after state) []Transition {
 	}
 	// Money refunded before its payment was known confirms the booking and cancels it at
 	// once.
-	confirmed := paid || before.booking.Status == booking.Confirmed
-	add(confirmed && after.booking.Status == booking.Cancelled && before.booking.Status != booking.Cancelled,
+	confirmed := paid || before.booking.Status == booking.StatusConfirmed
+	add(confirmed && after.booking.Status == booking.StatusCancelled && before.booking.Status != booking.StatusCancelled,
 		TransitionCancelled, 0, nil)
 	return out
 }

@@ -71,10 +71,10 @@ func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 		payment payments.Status
 		booking booking.Status
 	}{
-		paid: {payments.Paid, booking.Confirmed}, refused: {payments.Failed, booking.Expired},
-		left:     {payments.Expired, booking.Expired},
-		refunded: {payments.Refunded, booking.Cancelled}, disputed: {payments.DisputeLost, booking.Confirmed},
-		delayed: {payments.Processing, booking.Pending},
+		paid: {payments.Paid, booking.StatusConfirmed}, refused: {payments.Failed, booking.StatusExpired},
+		left:     {payments.Expired, booking.StatusExpired},
+		refunded: {payments.Refunded, booking.StatusCancelled}, disputed: {payments.DisputeLost, booking.StatusConfirmed},
+		delayed: {payments.Processing, booking.StatusPending},
 	} {
 		require.Equal(t, want.payment, w.payment(ids[i]).Status(), "%d", i)
 		require.Equal(t, want.booking, w.status(ids[i]), "%d", i)
@@ -198,7 +198,7 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 		require.EqualValues(t, price, one.Amount)
 		require.Equal(t, "eur", one.Currency)
 	}
-	require.Equal(t, booking.Pending, w.status(ours.ID))
+	require.Equal(t, booking.StatusPending, w.status(ours.ID))
 
 	outcomes := func(all []payments.FetchedEvent) (out []webhook.Outcome) {
 		for _, one := range all {
@@ -208,7 +208,7 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 		return out
 	}
 	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Processed}, outcomes(w.takeSince(since, false)))
-	require.Equal(t, booking.Confirmed, w.status(ours.ID))
+	require.Equal(t, booking.StatusConfirmed, w.status(ours.ID))
 	require.Equal(t, payments.Paid, w.payment(ours.ID).Status())
 	again := w.takeSince(since, false)
 	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Duplicate}, outcomes(again))

@@ -20,9 +20,9 @@ const ContentType = "text/calendar; charset=utf-8"
 // statuses is what a calendar calls the status of a booking. One that is not here has no
 // event.
 var statuses = map[booking.Status]ics.ObjectStatus{
-	booking.Pending: ics.ObjectStatusTentative, booking.Confirmed: ics.ObjectStatusConfirmed,
-	booking.Completed: ics.ObjectStatusConfirmed,
-	booking.NoShow:    ics.ObjectStatusConfirmed, booking.Cancelled: ics.ObjectStatusCancelled,
+	booking.StatusPending: ics.ObjectStatusTentative, booking.StatusConfirmed: ics.ObjectStatusConfirmed,
+	booking.StatusCompleted: ics.ObjectStatusConfirmed,
+	booking.StatusNoShow:    ics.ObjectStatusConfirmed, booking.StatusCancelled: ics.ObjectStatusCancelled,
 }
 
 func newCalendar() *ics.Calendar {

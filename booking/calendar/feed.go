@@ -52,7 +52,7 @@ func Feed(domain string, r booking.Resource, bookings []booking.Booking, opts Fe
 
 // who is whom staff expect.
 func who(b booking.Booking) string {
-	if b.Kind == booking.Block {
+	if b.Kind == booking.KindBlock {
 		return fmt.Sprintf("Blocked (%d)", b.Party)
 	}
 	name := strings.TrimSpace(b.Customer.FirstName + " " + b.Customer.LastName)
@@ -68,7 +68,7 @@ func who(b booking.Booking) string {
 // about is what else staff want to know.
 func about(b booking.Booking) string {
 	heads := "Party"
-	if b.Kind == booking.Block {
+	if b.Kind == booking.KindBlock {
 		heads = "Units"
 	}
 	text := fmt.Sprintf("%s: %d\nStatus: %s", heads, b.Party, strings.ReplaceAll(string(b.Status), "_", " "))

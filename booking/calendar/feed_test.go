@@ -46,17 +46,17 @@ func TestFeed_Events(t *testing.T) {
 		{func(*booking.Booking) {}, "Ada Lovelace", "Party: 1\nStatus: confirmed", "CONFIRMED"},
 		{func(b *booking.Booking) { b.Party, b.Offer, b.Reference = 3, "long", "order 42" },
 			"Ada Lovelace (3) – An hour and a half", "Party: 3\nStatus: confirmed\nReference: order 42", "CONFIRMED"},
-		{func(b *booking.Booking) { b.Status = booking.Pending }, "Ada Lovelace", "Party: 1\nStatus: pending",
+		{func(b *booking.Booking) { b.Status = booking.StatusPending }, "Ada Lovelace", "Party: 1\nStatus: pending",
 			"TENTATIVE"},
-		{func(b *booking.Booking) { b.Status = booking.Completed }, "Ada Lovelace", "Party: 1\nStatus: completed",
+		{func(b *booking.Booking) { b.Status = booking.StatusCompleted }, "Ada Lovelace", "Party: 1\nStatus: completed",
 			"CONFIRMED"},
-		{func(b *booking.Booking) { b.Status = booking.NoShow }, "Ada Lovelace", "Party: 1\nStatus: no show",
+		{func(b *booking.Booking) { b.Status = booking.StatusNoShow }, "Ada Lovelace", "Party: 1\nStatus: no show",
 			"CONFIRMED"},
-		{func(b *booking.Booking) { b.Status = booking.Cancelled }, "Ada Lovelace", "Party: 1\nStatus: cancelled",
+		{func(b *booking.Booking) { b.Status = booking.StatusCancelled }, "Ada Lovelace", "Party: 1\nStatus: cancelled",
 			"CANCELLED"},
 		{func(b *booking.Booking) { b.Customer = booking.Customer{} }, "Booking", "Party: 1\nStatus: confirmed",
 			"CONFIRMED"},
-		{func(b *booking.Booking) { b.Kind, b.Party, b.Customer = booking.Block, 2, booking.Customer{} }, "Blocked (2)",
+		{func(b *booking.Booking) { b.Kind, b.Party, b.Customer = booking.KindBlock, 2, booking.Customer{} }, "Blocked (2)",
 			"Units: 2\nStatus: confirmed", "CONFIRMED"},
 	} {
 		b := sold(c.change)
@@ -70,7 +70,7 @@ func TestFeed_Events(t *testing.T) {
 		require.NotContains(t, string(file), "ada@example.com")
 	}
 	file, err := calendar.Feed(domain, court,
-		[]booking.Booking{sold(func(b *booking.Booking) { b.Status = booking.Expired })}, calendar.FeedOptions{})
+		[]booking.Booking{sold(func(b *booking.Booking) { b.Status = booking.StatusExpired })}, calendar.FeedOptions{})
 	require.NoError(t, err)
 	require.Empty(t, read(t, file).Children)
 }

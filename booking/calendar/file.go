@@ -42,7 +42,7 @@ func (e *NoFileError) Error() string {
 // A [*NoFileError] tells that the booking has no file. Other errors are the caller's: a
 // domain or an option that is not what it should be, a booking of another resource.
 func File(domain string, r booking.Resource, b booking.Booking, opts FileOptions) ([]byte, error) {
-	if b.Kind == booking.Block || statuses[b.Status] == "" || b.Status == booking.Pending {
+	if b.Kind == booking.KindBlock || statuses[b.Status] == "" || b.Status == booking.StatusPending {
 		return nil, &NoFileError{ID: b.ID, Kind: b.Kind, Status: b.Status}
 	}
 	if err := check(domain, r, b); err != nil {

@@ -72,8 +72,8 @@ func TestFile_OptionalPropertiesLeftOut(t *testing.T) {
 func TestFile_Status(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[booking.Status]string{
-		booking.Confirmed: "CONFIRMED", booking.Completed: "CONFIRMED", booking.NoShow: "CONFIRMED",
-		booking.Cancelled: "CANCELLED",
+		booking.StatusConfirmed: "CONFIRMED", booking.StatusCompleted: "CONFIRMED", booking.StatusNoShow: "CONFIRMED",
+		booking.StatusCancelled: "CANCELLED",
 	} {
 		file, err := calendar.File(domain, court, sold(func(b *booking.Booking) { b.Status = status }),
 			calendar.FileOptions{})
@@ -81,10 +81,10 @@ func TestFile_Status(t *testing.T) {
 		require.Equal(t, want, text(t, event(t, file).Props, "STATUS"), status)
 	}
 	for _, change := range []func(*booking.Booking){
-		func(b *booking.Booking) { b.Status = booking.Pending },
-		func(b *booking.Booking) { b.Status = booking.Expired },
+		func(b *booking.Booking) { b.Status = booking.StatusPending },
+		func(b *booking.Booking) { b.Status = booking.StatusExpired },
 		func(b *booking.Booking) { b.Status = "something new" },
-		func(b *booking.Booking) { b.Kind = booking.Block },
+		func(b *booking.Booking) { b.Kind = booking.KindBlock },
 	} {
 		b := sold(change)
 		file, err := calendar.File(domain, court, b, calendar.FileOptions{})

@@ -109,7 +109,7 @@ func TestBrowserBooksForTwo(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, all.Bookings, 1)
 	require.Equal(t, 2, all.Bookings[0].Party)
-	require.Equal(t, booking.Confirmed, all.Bookings[0].Status)
+	require.Equal(t, booking.StatusConfirmed, all.Bookings[0].Status)
 }
 
 // everyDay is open on all days of the week between two hours.

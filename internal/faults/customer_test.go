@@ -57,7 +57,7 @@ func (w *testEnv) paid(nth int) (booking.Booking, payments.Payment) {
 	w.t.Helper()
 	b, c := w.checkedOut(nth)
 	w.pay(c)
-	require.Equal(w.t, booking.Confirmed, w.status(b))
+	require.Equal(w.t, booking.StatusConfirmed, w.status(b))
 	return b, w.payment(b)
 }
 
@@ -96,7 +96,7 @@ func (w *testEnv) release(b booking.Booking) {
 	w.endHold(b)
 	_, err := w.hosts[0].bookings.ReleaseExpired(w.t.Context())
 	require.NoError(w.t, err)
-	require.Equal(w.t, booking.Expired, w.status(b))
+	require.Equal(w.t, booking.StatusExpired, w.status(b))
 }
 
 // event returns the only event of a type about a session.
@@ -175,7 +175,7 @@ func (w *testEnv) outcome(id string) webhook.Outcome {
 // requireUnapplied checks that nothing of the payment has been applied.
 func (w *testEnv) requireUnapplied(b booking.Booking) {
 	w.t.Helper()
-	require.Equal(w.t, booking.Pending, w.status(b))
+	require.Equal(w.t, booking.StatusPending, w.status(b))
 	require.Equal(w.t, payments.Open, w.payment(b).Status())
 	require.Zero(w.t, w.confirmations(b))
 }
@@ -192,7 +192,7 @@ func (w *testEnv) confirmations(b booking.Booking) int {
 // requireOneEffect checks for one effect: confirmed once, with the price captured.
 func (w *testEnv) requireOneEffect(b booking.Booking) {
 	w.t.Helper()
-	require.Equal(w.t, booking.Confirmed, w.status(b))
+	require.Equal(w.t, booking.StatusConfirmed, w.status(b))
 	require.Equal(w.t, 1, w.confirmations(b))
 	require.EqualValues(w.t, price, w.payment(b).Captured.Minor)
 }

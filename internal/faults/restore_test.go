@@ -46,16 +46,16 @@ func TestRestore(t *testing.T) {
 	require.NoError(t, err)
 	lost, lostPayment := w.paid(5)
 	w.settle()
-	require.Equal(t, booking.Cancelled, w.status(refunded))
-	require.Equal(t, booking.Cancelled, w.status(cancelled))
+	require.Equal(t, booking.StatusCancelled, w.status(refunded))
+	require.Equal(t, booking.StatusCancelled, w.status(cancelled))
 	w.faultOccurred(1)
 
 	// The database is lost, and another one restored.
 	w.dropDatabase()
 	w.restore(file)
 	require.NoError(t, migrations.Check(t.Context(), w.db, migrations.All))
-	require.Equal(t, booking.Pending, w.status(pending))
-	require.Equal(t, booking.Confirmed, w.status(refunded), "the backup has no refund")
+	require.Equal(t, booking.StatusPending, w.status(pending))
+	require.Equal(t, booking.StatusConfirmed, w.status(refunded), "the backup has no refund")
 	// Meanwhile a hold has expired, and its slot was sold again.
 	w.release(late)
 	again, againPayment := w.paid(2)
@@ -79,12 +79,12 @@ func TestRestore(t *testing.T) {
 	w.settle()
 	take()
 
-	require.Equal(t, booking.Confirmed, w.status(paid))
-	require.Equal(t, booking.Confirmed, w.status(pending), "paid after the backup, found again")
-	require.Equal(t, booking.Confirmed, w.status(again), "sold after the restore, kept")
-	require.Equal(t, booking.Expired, w.status(late), "its slot was sold again")
+	require.Equal(t, booking.StatusConfirmed, w.status(paid))
+	require.Equal(t, booking.StatusConfirmed, w.status(pending), "paid after the backup, found again")
+	require.Equal(t, booking.StatusConfirmed, w.status(again), "sold after the restore, kept")
+	require.Equal(t, booking.StatusExpired, w.status(late), "its slot was sold again")
 	require.Equal(t, payments.Refunded, w.payment(late).Status(), "and it was refunded")
-	require.Equal(t, booking.Cancelled, w.status(refunded), "refunded in full at Stripe, cancelled as before")
+	require.Equal(t, booking.StatusCancelled, w.status(refunded), "refunded in full at Stripe, cancelled as before")
 	require.Equal(t, payments.Refunded, w.payment(cancelled).Status(),
 		"our own refund is found, not repeated")
 	require.Equal(t, payments.Paid, againPayment.Status())

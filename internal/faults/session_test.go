@@ -65,10 +65,10 @@ func TestSession_EventsLost(t *testing.T) {
 				booking booking.Status
 				payment payments.Status
 			}{
-				&paid: {booking.Confirmed, payments.Paid}, &delayed: {booking.Confirmed, payments.Paid},
-				&other:   {booking.Confirmed, payments.Paid},
-				&refused: {booking.Expired, payments.Failed}, &left: {booking.Expired, payments.Expired},
-				&late: {booking.Expired, payments.Refunded},
+				&paid: {booking.StatusConfirmed, payments.Paid}, &delayed: {booking.StatusConfirmed, payments.Paid},
+				&other:   {booking.StatusConfirmed, payments.Paid},
+				&refused: {booking.StatusExpired, payments.Failed}, &left: {booking.StatusExpired, payments.Expired},
+				&late: {booking.StatusExpired, payments.Refunded},
 			} {
 				require.Equal(t, want.booking, w.status(*b))
 				require.Equal(t, want.payment, w.payment(*b).Status())
@@ -97,7 +97,7 @@ func TestSession_PaidAfterSlotSoldAgain(t *testing.T) {
 	require.Len(t, w.refunds(p), 1)
 	require.EqualValues(t, price, w.refunds(p)[0].Amount.Minor)
 	require.Equal(t, otherPayment, w.payment(other))
-	require.Equal(t, booking.Expired, w.status(late))
+	require.Equal(t, booking.StatusExpired, w.status(late))
 	w.requireOneEffect(other)
 	w.checkInvariants()
 }
@@ -134,7 +134,7 @@ func TestSession_AmountOrCurrencyDiffers(t *testing.T) {
 		// Our amount differs from the one at Stripe.
 		w.exec(`UPDATE booking_platform.payments SET `+change+` WHERE id = $1::uuid`, c.PaymentID)
 		w.pay(c)
-		require.Equal(t, booking.Pending, w.status(b), "never confirmed")
+		require.Equal(t, booking.StatusPending, w.status(b), "never confirmed")
 		p := w.payment(b)
 		require.Equal(t, payments.Parked, p.Status())
 		require.Equal(t, payments.ReasonAmount, p.ParkedReason)
@@ -159,7 +159,7 @@ func TestSession_AmountDiffersEventsLost(t *testing.T) {
 	p := w.payment(b)
 	require.Equal(t, payments.Parked, p.Status())
 	require.False(t, p.ReconciledAt.IsZero())
-	require.Equal(t, booking.Pending, w.status(b), "never confirmed")
+	require.Equal(t, booking.StatusPending, w.status(b), "never confirmed")
 	_, err = w.hosts[1].payments.RefreshSession(t.Context(), c.SessionID)
 	require.NoError(t, err)
 	require.Equal(t, p, w.payment(b), "a second reconciliation changes nothing")
