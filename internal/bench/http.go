@@ -124,5 +124,6 @@ func (b *bench) capturedHTTP(ctx context.Context, t *track, program string, same
 		id = ""
 	}
 	// Times are relative to the requested slot.
-	return script(sent, t.values(id, "ada@example.com"), t.start.Add(time.Duration(minutes[1])*time.Minute), sameSlot), nil
+	start := t.start.Add(time.Duration(minutes[1]) * time.Minute)
+	return script(sent, t.values(id, "ada@example.com"), start, sameSlot), nil
 }

@@ -80,7 +80,7 @@ func run(ctx context.Context) (err error) {
 			continue
 		}
 		if part.pgbench && findPgbench(b.server.Programs()) == "" {
-			fmt.Printf("%s skipped: pgbench not found; Postgres packages include it (Debian: apt-get install postgresql)\n\n",
+			fmt.Printf("%s skipped: pgbench not found (Debian: apt-get install postgresql)\n\n",
 				part.name)
 			continue
 		}

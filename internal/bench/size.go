@@ -115,7 +115,8 @@ type timed struct{ wall, cpu []float64 }
 // within each round, by the caller's clock and by the server's CPU time, which does not
 // depend on the machine's load.
 func (b *bench) compare(ctx context.Context, small, large *filled, operations []sized) error {
-	fmt.Printf("\n| one caller | ms at %d | ms at %d | ratio | lowest and highest | server's CPU, ms | ratio | goal |\n"+
+	fmt.Printf("\n| one caller | ms at %d | ms at %d | ratio | lowest and highest "+
+		"| server's CPU, ms | ratio | goal |\n"+
 		"| --- | --- | --- | --- | --- | --- | --- | --- |\n", small.bookings, large.bookings)
 	at := []*filled{small, large}
 	for _, o := range operations {

@@ -17,8 +17,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// A checkout.session.completed as Stripe sends it. Each run of twelve zeros is replaced by
-// the event's number.
+// A checkout.session.completed as Stripe sends it. Each run of twelve zeros is replaced
+// by the number of the event.
 //
 //go:embed event.json
 var eventTemplate []byte
@@ -70,7 +70,8 @@ func (b *bench) webhook(ctx context.Context) error {
 			}
 			return median(values)
 		}
-		fmt.Printf("the host at %d connections: %.2f of two rows; p50 %.1f ms, p99 %.1f ms; memory %.0f MB, peak %.0f MB\n\n",
+		fmt.Printf("the host at %d connections: %.2f of two rows; "+
+			"p50 %.1f ms, p99 %.1f ms; memory %.0f MB, peak %.0f MB\n\n",
 			connections,
 			of(func(d delivered) float64 { return d.toTwo }), of(func(d delivered) float64 { return d.p50 }),
 			of(func(d delivered) float64 { return d.p99 }),

@@ -68,7 +68,8 @@ WITH told AS (SELECT lpad(:id::text, 12, '0') AS n), claimed AS (
     INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, object_id,
         stripe_session_id, stripe_payment_intent_id, payment_ref, outcome, created_at, processed_at)
     SELECT 'host', 'evt_bench_' || n, 'checkout.session.completed', '2023-10-16', 'cs_bench_' || n, 'cs_bench_' || n,
-        'pi_bench_' || n, '` + paymentUUIDs + `' || n, 'processed', to_timestamp(1795000000), statement_timestamp() FROM told
+        'pi_bench_' || n, '` + paymentUUIDs + `' || n, 'processed', to_timestamp(1795000000),
+        statement_timestamp() FROM told
     ON CONFLICT (receiver, stripe_event_id) DO NOTHING
     RETURNING right(stripe_event_id, 12) AS n
 )`
