@@ -108,7 +108,7 @@ func numbered(n int) []string {
 
 // Ten events that wait together are one transaction; each has its row, its answer, its
 // count and its line.
-func TestTogether(t *testing.T) {
+func TestHandleBatch_OneTransaction(t *testing.T) {
 	t.Parallel()
 	for _, prepare := range []bool{false, true} {
 		for _, driver := range testdb.Drivers {
@@ -142,7 +142,7 @@ func TestTogether(t *testing.T) {
 }
 
 // What a batch leaves is handled by itself, and nothing of its claim stays behind.
-func TestTogetherLeavesSome(t *testing.T) {
+func TestHandleBatch_UnsettledEventsAreHandledAlone(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	c := newCrowd(t, db, webhook.Options{},
@@ -171,7 +171,7 @@ func TestTogetherLeavesSome(t *testing.T) {
 
 // However a batch fails, nothing of it stays, and each of its events is handled by
 // itself: the bad one fails, its neighbours do not.
-func TestTogetherFails(t *testing.T) {
+func TestHandleBatch_FailedBatchIsHandledAlone(t *testing.T) {
 	t.Parallel()
 	after := func(fail func(ctx context.Context, tx webhook.Tx) ([]string, error)) webhook.BatchHandler {
 		return func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
@@ -243,7 +243,7 @@ func TestTogetherFails(t *testing.T) {
 }
 
 // Batches that hang keep those who wait behind them for a while, and then not.
-func TestTogetherBehindBatchesThatHang(t *testing.T) {
+func TestHandleBatch_RunningBatchesHang(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, testdb.New(t), webhook.Options{Timeout: 10 * time.Second}, effect, effectTogether)
 	require.Equal(t, done(webhook.Processed), send(t, c, event("evt_1", completed)))
@@ -255,7 +255,7 @@ func TestTogetherBehindBatchesThatHang(t *testing.T) {
 
 // Two replicas get the same events at the same time, each in an order of its own: each
 // takes effect once, and nobody is refused.
-func TestTogetherOnTwoReplicas(t *testing.T) {
+func TestHandleBatch_TwoReplicas(t *testing.T) {
 	t.Parallel()
 	url := testdb.Direct(t, testdb.URL(t), "a prepared statement is the session's")
 	var hosts []*webhook.Receiver
@@ -286,7 +286,7 @@ func TestTogetherOnTwoReplicas(t *testing.T) {
 }
 
 // It is asked for, once, for a type that has a handler.
-func TestHandleBatchIsBesideAHandler(t *testing.T) {
+func TestHandleBatch_RequiresHandler(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{})
 	require.Panics(t, func() { r.HandleBatch(completed, effectTogether) })

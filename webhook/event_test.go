@@ -16,7 +16,7 @@ func verified(t testing.TB, payload string) (webhook.Event, error) {
 	return webhook.Verify([]byte(payload), sign([]byte(payload), secret, time.Now()), []string{secret}, 0, time.Now())
 }
 
-func TestEventFields(t *testing.T) {
+func TestVerify_EventFields(t *testing.T) {
 	t.Parallel()
 	with := func(object string) string { return `{"id":"evt_1","type":"t","data":{"object":` + object + `}}` }
 	long := strings.Repeat("x", 256)
@@ -83,7 +83,7 @@ func TestEventFields(t *testing.T) {
 	}
 }
 
-func TestNotAnEvent(t *testing.T) {
+func TestVerify_NotAnEvent(t *testing.T) {
 	t.Parallel()
 	for name, payload := range map[string]string{
 		"empty":                  ``,

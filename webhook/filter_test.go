@@ -13,7 +13,7 @@ import (
 
 // FAULTS.md: test event on a live host, another account's session. A good signature, no
 // effect, recorded and counted apart.
-func TestEventsOfAnotherModeOrAccount(t *testing.T) {
+func TestFilter_OtherModeOrAccount(t *testing.T) {
 	t.Parallel()
 	const test, live, connected = `"livemode":false`, `"livemode":true`, `"livemode":true,"account":"acct_1"`
 	for name, c := range map[string]struct {
@@ -77,7 +77,7 @@ func TestEventsOfAnotherModeOrAccount(t *testing.T) {
 
 // What waits from before the mode was said has no effect either when it is taken up
 // again.
-func TestWaitingEventOfAnotherMode(t *testing.T) {
+func TestFilter_RetryOfOtherMode(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)
@@ -95,10 +95,4 @@ func TestWaitingEventOfAnotherMode(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, countEffects(t, db))
 	require.Equal(t, webhook.Unmatched, entry(t, db, "evt_1").Outcome, "M1: it is left to those whose it is")
-}
-
-func TestUnknownMode(t *testing.T) {
-	t.Parallel()
-	_, err := webhook.New(testdb.New(t), []string{secret}, webhook.Options{Mode: "production"})
-	require.ErrorContains(t, err, `no mode "production"`)
 }

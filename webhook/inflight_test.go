@@ -3,10 +3,8 @@ package webhook_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,7 +14,7 @@ import (
 )
 
 // One event 50 times at once over three hosts: one effect, one row, 50 times 200.
-func TestDuplicateStorm(t *testing.T) {
+func TestInflight_DuplicateStorm(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
 	var hosts []*webhook.Receiver
@@ -52,7 +50,7 @@ func TestDuplicateStorm(t *testing.T) {
 
 // While one event's handler works, its duplicates hold no connections: the caller's own
 // queries go on.
-func TestStormLeavesThePoolUsable(t *testing.T) {
+func TestInflight_StormLeavesPoolUsable(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	db.SetMaxOpenConns(2)
@@ -89,7 +87,7 @@ func TestStormLeavesThePoolUsable(t *testing.T) {
 }
 
 // A storm of different events leaves half of the pool alone, when nothing else is said.
-func TestInFlightIsBounded(t *testing.T) {
+func TestInflight_MaxInFlight(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	db.SetMaxOpenConns(4)
@@ -117,75 +115,4 @@ func TestInFlightIsBounded(t *testing.T) {
 	for range deliveries {
 		require.Equal(t, done(webhook.Processed), within(t, answers, "an answer"))
 	}
-}
-
-// A delivers, fails, and is slow to record it, while B processes the same event: B's
-// success stands, and the next delivery is a duplicate. A trigger holds A's record back
-// until B is done.
-func TestLateFailureRecordLeavesASuccess(t *testing.T) {
-	t.Parallel()
-	url := testdb.URL(t)
-	db := testdb.Open(t, testdb.PQ, url)
-	effects(t, db)
-	_, err := db.ExecContext(t.Context(), `
-		CREATE FUNCTION public.hold_failures_back() RETURNS trigger LANGUAGE plpgsql AS $$
-		BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$;
-		CREATE TRIGGER hold_failures_back BEFORE INSERT ON booking_platform.payment_events
-		FOR EACH ROW WHEN (NEW.outcome = 'failed') EXECUTE FUNCTION public.hold_failures_back()`)
-	require.NoError(t, err)
-	lock, err := db.BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = lock.Rollback() })
-	_, err = lock.ExecContext(t.Context(), `SELECT pg_advisory_xact_lock(7)`)
-	require.NoError(t, err)
-
-	a := newReceiver(t, testdb.Open(t, testdb.PQ, url), webhook.Options{Timeout: 5 * patience})
-	a.Handle(completed, failing(errors.New("A has no luck")))
-	b := newReceiver(t, testdb.Open(t, testdb.PQ, url), webhook.Options{})
-	b.Handle(completed, effect)
-
-	answers := make(chan answer, 1)
-	go func() { answers <- send(t, a, event("evt_1", completed)) }()
-	eventually(t, "A's record waits", func() bool {
-		var waiting bool
-		err := db.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-			WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted)`).Scan(&waiting)
-		return err == nil && waiting
-	})
-	require.Equal(t, done(webhook.Processed), send(t, b, event("evt_1", completed)))
-	require.NoError(t, lock.Rollback())
-	require.Equal(t, failed, within(t, answers, "A's answer"))
-
-	e := entry(t, db, "evt_1")
-	require.Equal(t, webhook.Processed, e.Outcome)
-	require.Empty(t, e.LastError)
-	require.Equal(t, done(webhook.Duplicate), send(t, b, event("evt_1", completed)))
-	require.Equal(t, 1, countEffects(t, db))
-}
-
-// The sender hangs up while the handler works: the transaction is carried to its end.
-func TestSenderThatHangsUp(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	effects(t, db)
-	r := newReceiver(t, db, webhook.Options{})
-	working, gone := make(chan struct{}), make(chan struct{})
-	r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
-		close(working)
-		<-gone
-		return effect(ctx, tx, ev)
-	})
-	ctx, hangUp := context.WithCancel(t.Context())
-	req := request(event("evt_1", completed)).WithContext(ctx)
-	finished := make(chan struct{})
-	go func() {
-		defer close(finished)
-		r.ServeHTTP(httptest.NewRecorder(), req)
-	}()
-	within(t, working, "the handler")
-	hangUp()
-	close(gone)
-	within(t, finished, "the end")
-	require.Equal(t, webhook.Processed, entry(t, db, "evt_1").Outcome)
-	require.Equal(t, 1, countEffects(t, db))
 }

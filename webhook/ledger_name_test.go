@@ -172,7 +172,7 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 
 // M1: an event that an old replica ignored, and whose handler fails in the new one, is
 // failed from then on.
-func TestName_PassedOverEventFails(t *testing.T) {
+func TestName_IgnoredEventFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	send(t, newReceiver(t, db, webhook.Options{}), event("evt_1", completed))

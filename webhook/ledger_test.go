@@ -20,7 +20,7 @@ func someEvent(t testing.TB, id string) webhook.Event {
 }
 
 // Claim lives and dies with the caller's transaction, of whatever kind that is.
-func TestClaimInTheCallersTransaction(t *testing.T) {
+func TestClaim_CallersTransaction(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		ev := someEvent(t, "evt_1")
@@ -55,7 +55,7 @@ func TestClaimInTheCallersTransaction(t *testing.T) {
 
 // A service on pgx begins its transaction natively, and the claim joins it on the same
 // connection.
-func TestClaimBesideNativePgx(t *testing.T) {
+func TestClaim_NativePgxTransaction(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
 	effects(t, db)
@@ -82,7 +82,7 @@ func TestClaimBesideNativePgx(t *testing.T) {
 
 // Two consumers claim one event at once: the second waits for the first, and does the
 // work only if that rolls back.
-func TestClaimWaitsForAnother(t *testing.T) {
+func TestClaim_WaitsForAnotherClaim(t *testing.T) {
 	t.Parallel()
 	for _, end := range []struct {
 		name string
@@ -127,7 +127,7 @@ func TestClaimWaitsForAnother(t *testing.T) {
 }
 
 // The receiver and a queue consumer share one ledger.
-func TestClaimOutcomes(t *testing.T) {
+func TestClaim_Outcomes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	claim := func(ev webhook.Event, outcome webhook.Outcome) (bool, error) {
@@ -160,7 +160,7 @@ func TestClaimOutcomes(t *testing.T) {
 }
 
 // An event that a caller made by hand needs no more than its id and type.
-func TestClaimOfABareEvent(t *testing.T) {
+func TestClaim_EventWithoutPayload(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	tx, err := db.BeginTx(t.Context(), nil)

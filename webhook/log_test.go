@@ -33,7 +33,7 @@ func (h withRequestID) Handle(ctx context.Context, r slog.Record) error {
 
 // One line for each delivery, with what an operator needs to follow it, and nothing that
 // must not be there.
-func TestLogLines(t *testing.T) {
+func TestLog_Lines(t *testing.T) {
 	t.Parallel()
 	var log lines
 	logger := slog.New(withRequestID{log.logger().Handler()})
@@ -88,7 +88,7 @@ func TestLogLines(t *testing.T) {
 }
 
 // What an attempt noted that was made again is not on the line twice.
-func TestAnnotateOfARetry(t *testing.T) {
+func TestAnnotate_RetriedTransaction(t *testing.T) {
 	t.Parallel()
 	var log lines
 	r := newReceiver(t, testdb.New(t), webhook.Options{Logger: log.logger()})
@@ -109,7 +109,7 @@ func TestAnnotateOfARetry(t *testing.T) {
 }
 
 // Every delivery is observed once, before its answer.
-func TestObserve(t *testing.T) {
+func TestObserve_EachDelivery(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var seen []webhook.Delivery

@@ -20,7 +20,7 @@ const dueNow = `UPDATE booking_platform.payment_events SET retry_at = statement_
 
 // An event that matched nothing, and one whose handler failed, are settled once they can
 // be, without another delivery.
-func TestWaitingEventsAreTakenUpAgain(t *testing.T) {
+func TestRetryWaiting_UnmatchedAndFailed(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	r := newReceiver(t, db, webhook.Options{})
@@ -72,7 +72,7 @@ func TestWaitingEventsAreTakenUpAgain(t *testing.T) {
 
 // Several replicas at once, and Stripe's own deliveries meanwhile: each event has one
 // effect.
-func TestWaitingEventsAtOnce(t *testing.T) {
+func TestRetryWaiting_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)
@@ -132,7 +132,7 @@ func refund(id string) []byte {
 // M34: events of another product on the account, all due at once, do not delay the retry
 // of one of ours, whether that failed or matched nothing yet, and have a bounded share of
 // the step.
-func TestRetryWaiting_ForeignEventsDoNotDelayOurs(t *testing.T) {
+func TestRetryWaiting_OtherProductsDoNotDelay(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)
@@ -164,7 +164,7 @@ func TestRetryWaiting_ForeignEventsDoNotDelayOurs(t *testing.T) {
 
 // M34: an event that matches nothing is tried less and less often, about 25 times in
 // three days, and ends as ignored with its last try: by a retry as by another delivery.
-func TestRetryWaiting_UnmatchedIsGivenUp(t *testing.T) {
+func TestRetryWaiting_UnmatchedFor(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	r := unmatched(t, db, webhook.Options{})
@@ -199,50 +199,4 @@ func TestRetryWaiting_UnmatchedIsGivenUp(t *testing.T) {
 		send(t, unmatched(t, db, webhook.Options{UnmatchedFor: time.Hour}), refund("evt_2")))
 	_, err = webhook.New(db, []string{secret}, webhook.Options{UnmatchedFor: time.Second})
 	require.Error(t, err)
-}
-
-// M9: a handler that knows an event is not ours ends it at once.
-func TestHandler_NotOurs(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	r := newReceiver(t, db, webhook.Options{})
-	r.Handle(completed, func(context.Context, webhook.Tx,
-		webhook.Event) (webhook.Outcome, error) {
-		return webhook.Ignored, nil
-	})
-	require.Equal(t, done(webhook.Ignored), send(t, r, event("evt_1", completed)))
-	require.Equal(t, done(webhook.Duplicate), send(t, r, event("evt_1", completed)))
-	e := entry(t, db, "evt_1")
-	require.Equal(t, webhook.Ignored, e.Outcome)
-	require.Equal(t, webhook.ReasonNotOurs, e.Reason)
-	require.Zero(t, retry(t, db, r), "another replica's handler does not take it up either")
-	stats := r.Stats()
-	require.EqualValues(t, 1, stats.Ignored)
-	require.EqualValues(t, 1, stats.Reasons[webhook.ReasonNotOurs])
-	_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = received_at - interval '8 days', processed_at = processed_at - interval '8 days'`)
-	require.NoError(t, err)
-	_, err = r.DeleteOld(t.Context())
-	require.NoError(t, err)
-	require.Empty(t, entry(t, db, "evt_1").Payload)
-}
-
-// M9: an alarm counts unmatched events of Checkout Sessions, which a handler can tell
-// from foreign ones, and not those that name a PaymentIntent alone.
-func TestWaiting_ForeignEventsRaiseNoAlarm(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	r := unmatched(t, db, webhook.Options{})
-	r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
-		return webhook.Unmatched, nil
-	})
-	send(t, r, refund("evt_1"))
-	backlog, err := r.Ledger().Backlog(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, webhook.Backlog{Unmatched: 1}, backlog)
-	send(t, r, event("evt_2", completed))
-	backlog, err = r.Ledger().Backlog(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, 2, backlog.Unmatched)
-	require.Equal(t, 1, backlog.UnmatchedSessions)
-	require.Equal(t, entry(t, db, "evt_2").ReceivedAt, backlog.Oldest)
 }

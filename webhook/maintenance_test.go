@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"context"
+	"database/sql"
 	"sync"
 	"testing"
 	"time"
@@ -81,4 +82,152 @@ func TestRun_ReportsEachStep(t *testing.T) {
 	stop()
 	require.NoError(t, within(t, ended, "the end"))
 	require.Equal(t, map[string]int{"webhook.RetryWaiting": 0, "webhook.DeleteOld": 2}, items, "payload, then row")
+}
+
+const day = 24 * time.Hour
+
+// aged puts an event with a payload into the ledger, received and settled that many days
+// ago.
+func aged(t testing.TB, db *sql.DB, id string, outcome webhook.Outcome, received, settled int) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), `
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, payload, received_at, processed_at)
+		VALUES ('default', $1::text, 't', $2::text, CASE WHEN $2::text = 'ignored' THEN 'not_ours' ELSE '' END, '{}', statement_timestamp() - $3::integer * interval '1 day' - interval '1 hour',
+			CASE WHEN $2::text IN ('failed', 'unmatched') THEN NULL ELSE statement_timestamp() - $4::integer * interval '1 day' - interval '1 hour' END)`,
+		id, string(outcome), received, settled)
+	require.NoError(t, err)
+}
+
+// what says of each event whether its row and its payload are there.
+func what(t testing.TB, db *sql.DB) map[string]string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `SELECT stripe_event_id, CASE WHEN payload IS NULL THEN 'row' ELSE 'row and payload' END FROM booking_platform.payment_events`)
+	require.NoError(t, err)
+	defer rows.Close()
+	out := map[string]string{}
+	for rows.Next() {
+		var id, is string
+		require.NoError(t, rows.Scan(&id, &is))
+		out[id] = is
+	}
+	require.NoError(t, rows.Err())
+	return out
+}
+
+// Payloads of settled events go first, then their rows; what is not settled stays whole,
+// however old it is, and what was settled lately too. An unmatched event that nothing
+// ended before ends after a week.
+func TestDeleteOld_PayloadsAndRows(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		for _, outcome := range []webhook.Outcome{webhook.Processed, webhook.Ignored, webhook.Failed, webhook.Unmatched,
+			webhook.Parked} {
+			name := string(outcome)
+			aged(t, db, name+"_6", outcome, 6, 6)
+			aged(t, db, name+"_7", outcome, 7, 7)
+			aged(t, db, name+"_89", outcome, 89, 89)
+			aged(t, db, name+"_90", outcome, 90, 90)
+		}
+		aged(t, db, "settled_lately", webhook.Processed, 90, 89)
+		r := newReceiver(t, db, webhook.Options{})
+		n, err := r.DeleteOld(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 7+2+3, n,
+			"7 payloads, 2 rows, and 3 unmatched events that no replica has a handler for are ended")
+		const whole, row = "row and payload", "row"
+		want := map[string]string{
+			"processed_6": whole, "processed_7": row, "processed_89": row, "ignored_6": whole, "ignored_7": row,
+			"ignored_89": row, "settled_lately": row,
+		}
+		for _, waiting := range []string{"failed", "unmatched", "parked"} {
+			for _, age := range []string{"_6", "_7", "_89", "_90"} {
+				want[waiting+age] = whole
+			}
+		}
+		require.Equal(t, want, what(t, db))
+		n, err = r.DeleteOld(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n)
+
+		// Told so, it deletes those too, and shorter times are kept to.
+		n, err = newReceiver(t, db, webhook.Options{KeepRowsFor: 30 * day, KeepPayloadFor: day,
+			DeleteWaiting: true}).DeleteOld(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 2+7, n)
+		require.Equal(t, map[string]string{
+			"processed_6": row, "processed_7": row, "ignored_6": row, "ignored_7": row, "failed_6": whole,
+			"failed_7":    whole,
+			"unmatched_6": whole, "unmatched_7": whole, "unmatched_89": whole, "unmatched_90": whole, "parked_6": whole,
+			"parked_7": whole,
+		}, what(t, db))
+	})
+}
+
+// Stripe can send an event again for 30 days, and a row that is gone could not tell.
+func TestDeleteOld_MinimumPeriods(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	for _, opts := range []webhook.Options{{KeepRowsFor: 30*day - 1}, {KeepRowsFor: -1}, {KeepPayloadFor: -1}} {
+		_, err := webhook.New(db, []string{secret}, opts)
+		require.Error(t, err)
+	}
+	newReceiver(t, db, webhook.Options{KeepRowsFor: 30 * day})
+}
+
+// The step steps over a row that somebody has in use, replicas share the work, and more
+// than one batch is done.
+func TestDeleteOld_Concurrent(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	_, err := db.ExecContext(t.Context(), `
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, payload, received_at, processed_at)
+		SELECT 'default', 'evt_' || i, 't', 'processed', '', '{}', at, at FROM generate_series(1, 2600) i,
+			LATERAL (SELECT statement_timestamp() - interval '100 days' - i * interval '1 second' AS at) x`)
+	require.NoError(t, err)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.ExecContext(t.Context(),
+		`SELECT 1 FROM booking_platform.payment_events WHERE stripe_event_id = 'evt_800' FOR UPDATE`)
+	require.NoError(t, err)
+
+	r := newReceiver(t, db, webhook.Options{})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	total := 0
+	for range 3 {
+		wg.Go(func() {
+			// Who waits for the row that is in use waits for ever.
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			n, err := r.DeleteOld(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			total += n
+		})
+	}
+	wg.Wait()
+	// A replica that found less than a batch left, because another had it, stopped early;
+	// the next round takes the rest.
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	n, err := r.DeleteOld(ctx)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, total+n, 2599)
+	require.Equal(t, map[string]string{"evt_800": "row and payload"}, what(t, db))
+}
+
+// Nothing to do is nothing to read.
+func TestDeleteOld_UsesIndexes(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	many(t, db)
+	require.Contains(t, plan(t, db, webhook.DropPayloadsSQL, "default", 500, int64(7*day/time.Second),
+		int64(7*day/time.Second)), "payment_events_payloads")
+	p := plan(t, db, webhook.DeleteRowsSQL, "default", 500, int64(30*day/time.Second), false)
+	require.Contains(t, p, "payment_events_received")
+	require.NotContains(t, p, "Seq Scan")
 }

@@ -3,6 +3,8 @@ package webhook_test
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +30,7 @@ func behind(t *testing.T, driver testdb.Driver, opts webhook.Options) (*webhook.
 // The drivers differ in how they find out that a link is dead.
 var eachOf = []testdb.Driver{testdb.PQ, testdb.PGX}
 
-func TestDatabaseGoneAndBack(t *testing.T) {
+func TestProcess_DatabaseRestarts(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
 		t.Run(string(driver), func(t *testing.T) {
@@ -48,7 +50,7 @@ func TestDatabaseGoneAndBack(t *testing.T) {
 }
 
 // The link breaks while the handler works: rolled back.
-func TestLinkBreaksBeforeTheCommit(t *testing.T) {
+func TestProcess_ConnectionLostBeforeCommit(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
 		t.Run(string(driver), func(t *testing.T) {
@@ -75,7 +77,7 @@ func TestLinkBreaksBeforeTheCommit(t *testing.T) {
 
 // COMMIT is carried out and its answer lost: 500, because nobody knows. The record of
 // that failure must not hide the success, and the redelivery is a duplicate.
-func TestCommitWhoseAnswerIsLost(t *testing.T) {
+func TestProcess_CommitResponseLost(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
 		t.Run(string(driver), func(t *testing.T) {
@@ -96,7 +98,7 @@ func TestCommitWhoseAnswerIsLost(t *testing.T) {
 
 // A commit that Postgres refuses (a deferred constraint, here) is a failure like any
 // other.
-func TestCommitFails(t *testing.T) {
+func TestProcess_CommitFails(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		effects(t, db)
@@ -124,7 +126,7 @@ func TestCommitFails(t *testing.T) {
 // The database hangs without closing anything, so that a driver's read may hang with it:
 // the answer comes in time all the same, others find the gate bounded, and when it is
 // back everything is.
-func TestDatabaseHangs(t *testing.T) {
+func TestProcess_DatabaseHangs(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
 		t.Run(string(driver), func(t *testing.T) {
@@ -152,7 +154,7 @@ func TestDatabaseHangs(t *testing.T) {
 // A handler that does not look at its context is answered for in time. Its transaction is
 // rolled back when it comes to its end, and until then another delivery of the same event
 // waits, in bounded time too.
-func TestHandlerThatIgnoresItsContext(t *testing.T) {
+func TestProcess_HandlerIgnoresContext(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
 	effects(t, db)
@@ -182,7 +184,7 @@ func TestHandlerThatIgnoresItsContext(t *testing.T) {
 
 // A handler that heeds its context is answered for with its own error, and the failure is
 // recorded before the answer.
-func TestHandlerThatRunsOutOfTime(t *testing.T) {
+func TestProcess_HandlerTimesOut(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
 	effects(t, db)
@@ -203,7 +205,7 @@ func TestHandlerThatRunsOutOfTime(t *testing.T) {
 
 // One statement fails for one event: that event is answered 500, the others are not
 // troubled.
-func TestOneStatementFails(t *testing.T) {
+func TestProcess_EachStatementFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)
@@ -221,4 +223,73 @@ func TestOneStatementFails(t *testing.T) {
 	line := log.all(t)[0]
 	require.Equal(t, "P0001", line["sqlstate"])
 	require.Contains(t, line["error"], "record the failure", "the log says what the ledger could not")
+}
+
+// Where the role's default isolation is above READ COMMITTED, every failed attempt is
+// recorded all the same, though the records of several replicas meet.
+func TestProcess_FailureRecordedUnderStricterDefault(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	_, err := testdb.Open(t, testdb.PQ, url).ExecContext(t.Context(), `DO $$ BEGIN
+		EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = ''serializable''', current_database());
+	END $$`)
+	require.NoError(t, err)
+	db := testdb.Open(t, testdb.PQ, url)
+	const replicas, deliveries = 6, 15
+	var wg sync.WaitGroup
+	for range replicas {
+		r := newReceiver(t, db, webhook.Options{})
+		r.Handle(completed, failing(errors.New("out of tea")))
+		wg.Go(func() {
+			for range deliveries {
+				send(t, r, event("evt_1", completed))
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, replicas*deliveries, entry(t, db, "evt_1").Attempts)
+}
+
+// A delivers, fails, and is slow to record it, while B processes the same event: B's
+// success stands, and the next delivery is a duplicate. A trigger holds A's record back
+// until B is done.
+func TestProcess_LateFailureRecordLeavesSuccess(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	db := testdb.Open(t, testdb.PQ, url)
+	effects(t, db)
+	_, err := db.ExecContext(t.Context(), `
+		CREATE FUNCTION public.hold_failures_back() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$;
+		CREATE TRIGGER hold_failures_back BEFORE INSERT ON booking_platform.payment_events
+		FOR EACH ROW WHEN (NEW.outcome = 'failed') EXECUTE FUNCTION public.hold_failures_back()`)
+	require.NoError(t, err)
+	lock, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = lock.Rollback() })
+	_, err = lock.ExecContext(t.Context(), `SELECT pg_advisory_xact_lock(7)`)
+	require.NoError(t, err)
+
+	a := newReceiver(t, testdb.Open(t, testdb.PQ, url), webhook.Options{Timeout: 5 * patience})
+	a.Handle(completed, failing(errors.New("A has no luck")))
+	b := newReceiver(t, testdb.Open(t, testdb.PQ, url), webhook.Options{})
+	b.Handle(completed, effect)
+
+	answers := make(chan answer, 1)
+	go func() { answers <- send(t, a, event("evt_1", completed)) }()
+	eventually(t, "A's record waits", func() bool {
+		var waiting bool
+		err := db.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+			WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted)`).Scan(&waiting)
+		return err == nil && waiting
+	})
+	require.Equal(t, done(webhook.Processed), send(t, b, event("evt_1", completed)))
+	require.NoError(t, lock.Rollback())
+	require.Equal(t, failed, within(t, answers, "A's answer"))
+
+	e := entry(t, db, "evt_1")
+	require.Equal(t, webhook.Processed, e.Outcome)
+	require.Empty(t, e.LastError)
+	require.Equal(t, done(webhook.Duplicate), send(t, b, event("evt_1", completed)))
+	require.Equal(t, 1, countEffects(t, db))
 }

@@ -26,7 +26,7 @@ func failing(cause error) webhook.Handler {
 
 // However a handler fails: nothing half done, 500, the cause in the ledger, and the next
 // delivery does the work.
-func TestHandlerFails(t *testing.T) {
+func TestProcess_HandlerFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)
@@ -80,7 +80,7 @@ func TestHandlerFails(t *testing.T) {
 	}
 }
 
-func TestPanicIsLoggedWithItsStack(t *testing.T) {
+func TestProcess_PanicIsLoggedWithStack(t *testing.T) {
 	t.Parallel()
 	var log lines
 	r := newReceiver(t, testdb.New(t), webhook.Options{Logger: log.logger()})
@@ -97,7 +97,7 @@ func panickingHandler(context.Context, webhook.Tx, webhook.Event) (webhook.Outco
 
 // A handler that swallows a statement's error leaves a transaction that Postgres will not
 // commit. That must not be answered 200.
-func TestHandlerThatSwallowsAnError(t *testing.T) {
+func TestProcess_HandlerIgnoresDatabaseError(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		effects(t, db)
@@ -120,7 +120,7 @@ func TestHandlerThatSwallowsAnError(t *testing.T) {
 
 // What a handler wrote before it said Unmatched or Parked is committed with the ledger
 // row, as with Processed.
-func TestUnmatchedAndParkedCommitWhatWasWritten(t *testing.T) {
+func TestProcess_UnmatchedAndParkedCommit(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)
@@ -137,7 +137,7 @@ func TestUnmatchedAndParkedCommitWhatWasWritten(t *testing.T) {
 
 // Who looks at the ledger sees why the last attempt failed, of an event that had been
 // unmatched, too.
-func TestUnmatchedThatFailsIsNoted(t *testing.T) {
+func TestProcess_UnmatchedEventFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	r := newReceiver(t, db, webhook.Options{})
@@ -159,7 +159,7 @@ func TestUnmatchedThatFailsIsNoted(t *testing.T) {
 
 // An event that matched nothing is handled by the delivery that comes once its row is
 // there.
-func TestUnmatchedBecomesProcessed(t *testing.T) {
+func TestProcess_UnmatchedBecomesProcessed(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	r := newReceiver(t, db, webhook.Options{})
@@ -182,7 +182,7 @@ func TestUnmatchedBecomesProcessed(t *testing.T) {
 
 // Postgres asks for the whole transaction again: nothing of it has happened, so it is run
 // again, but not for ever.
-func TestRetries(t *testing.T) {
+func TestProcess_RetriesTransaction(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		effects(t, db)
@@ -226,7 +226,7 @@ func TestRetries(t *testing.T) {
 
 // Two handlers that lock the same rows in opposed order: Postgres ends one of them, and
 // both are answered 200.
-func TestDeadlockReachesNobody(t *testing.T) {
+func TestProcess_DeadlockIsRetried(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)
@@ -258,15 +258,66 @@ func TestDeadlockReachesNobody(t *testing.T) {
 	require.Equal(t, done(webhook.Processed), within(t, answers, "the second of the two"))
 }
 
-// A receiver may be given handlers while it serves; the race detector watches.
-func TestHandleWhileServing(t *testing.T) {
+// An event that Stripe listed goes through the ledger as a delivered one does: once, and
+// again after a failure.
+func TestReceive_Outcomes(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, testdb.New(t), webhook.Options{})
-	registered := make(chan struct{})
-	go func() {
-		defer close(registered)
-		r.Handle(completed, failing(nil))
-	}()
-	require.Equal(t, 200, send(t, r, event("evt_1", completed)).Status)
-	within(t, registered, "the registration")
+	db := testdb.New(t)
+	r, err := webhook.New(db, []string{"whsec_x"}, webhook.Options{})
+	require.NoError(t, err)
+	failure := errors.New("not now")
+	calls := 0
+	r.Handle("thing.done", func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+		if calls++; calls == 1 {
+			return "", failure
+		}
+		return webhook.Processed, nil
+	})
+	payload := []byte(`{"id":"evt_1","object":"event","type":"thing.done","data":{"object":{"id":"th_1"}}}`)
+	outcome, err := r.Receive(t.Context(), payload)
+	require.ErrorIs(t, err, failure)
+	require.Equal(t, webhook.Failed, outcome)
+	for _, want := range []webhook.Outcome{webhook.Processed, webhook.Duplicate, webhook.Duplicate} {
+		outcome, err = r.Receive(t.Context(), payload)
+		require.NoError(t, err)
+		require.Equal(t, want, outcome)
+	}
+	require.Equal(t, 2, calls)
+	outcome, err = r.Receive(t.Context(), []byte(`{"id":"evt_2","type":"thing.left"}`))
+	require.NoError(t, err)
+	require.Equal(t, webhook.Ignored, outcome)
+	for _, nothing := range []string{"", "null", "[]", `{"id":"evt_3"}`, "<html>"} {
+		outcome, err = r.Receive(t.Context(), []byte(nothing))
+		var rejected *webhook.RejectedError
+		require.ErrorAs(t, err, &rejected, nothing)
+		require.Equal(t, webhook.Rejected, outcome)
+	}
+	entries, err := webhook.NewLedger(db, "").List(t.Context(), webhook.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, entries, 2)
+}
+
+// M9: a handler that knows an event is not ours ends it at once.
+func TestProcess_HandlerReturnsIgnored(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := newReceiver(t, db, webhook.Options{})
+	r.Handle(completed, func(context.Context, webhook.Tx,
+		webhook.Event) (webhook.Outcome, error) {
+		return webhook.Ignored, nil
+	})
+	require.Equal(t, done(webhook.Ignored), send(t, r, event("evt_1", completed)))
+	require.Equal(t, done(webhook.Duplicate), send(t, r, event("evt_1", completed)))
+	e := entry(t, db, "evt_1")
+	require.Equal(t, webhook.Ignored, e.Outcome)
+	require.Equal(t, webhook.ReasonNotOurs, e.Reason)
+	require.Zero(t, retry(t, db, r), "another replica's handler does not take it up either")
+	stats := r.Stats()
+	require.EqualValues(t, 1, stats.Ignored)
+	require.EqualValues(t, 1, stats.Reasons[webhook.ReasonNotOurs])
+	_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = received_at - interval '8 days', processed_at = processed_at - interval '8 days'`)
+	require.NoError(t, err)
+	_, err = r.DeleteOld(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, entry(t, db, "evt_1").Payload)
 }

@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ func ids(entries []webhook.Entry) (out []string) {
 	return out
 }
 
-func TestList(t *testing.T) {
+func TestList_Filters(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		// Three events share each time of arrival, so that a page may end between two of
@@ -62,7 +63,7 @@ func TestList(t *testing.T) {
 }
 
 // A deep page is found through the index, not by reading everything before it.
-func TestListUsesTheIndex(t *testing.T) {
+func TestList_UsesIndex(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	_, err := db.ExecContext(t.Context(), `
@@ -91,7 +92,7 @@ func plan(t testing.TB, db *sql.DB, query string, args ...any) string {
 }
 
 // Since is a bound that belongs to the list, Until one that does not.
-func TestListOfATime(t *testing.T) {
+func TestList_SinceAndUntil(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		_, err := db.ExecContext(t.Context(), `
@@ -115,7 +116,7 @@ func TestListOfATime(t *testing.T) {
 	})
 }
 
-func TestFind(t *testing.T) {
+func TestFind_Payload(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		r := newReceiver(t, db, webhook.Options{})
@@ -141,4 +142,115 @@ func TestFind(t *testing.T) {
 			require.ErrorIs(t, err, webhook.ErrNotFound)
 		}
 	})
+}
+
+func TestBacklog_Counts(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		none, err := webhook.NewLedger(db, "").Backlog(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, none)
+
+		effects(t, db)
+		r := newReceiver(t, db, webhook.Options{})
+		r.Handle(completed, effect)
+		r.Handle("failing", failing(errors.New("no luck")))
+		for _, outcome := range []webhook.Outcome{webhook.Unmatched, webhook.Parked} {
+			r.Handle(string(outcome), func(context.Context, webhook.Tx,
+				webhook.Event) (webhook.Outcome, error) {
+				return outcome, nil
+			})
+		}
+		for id, eventType := range map[string]string{
+			"evt_1": completed, "evt_2": "failing", "evt_3": "failing", "evt_4": "unmatched", "evt_5": "parked",
+			"evt_6": "ignored",
+		} {
+			send(t, r, event(id, eventType))
+		}
+		_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = statement_timestamp() - CASE stripe_event_id
+			WHEN 'evt_4' THEN interval '1 hour' WHEN 'evt_5' THEN interval '2 days' WHEN 'evt_1' THEN interval '3 days' ELSE interval '1 minute' END`)
+		require.NoError(t, err)
+		b, err := webhook.NewLedger(db, "").Backlog(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []int{2, 1, 1}, []int{b.Failed, b.Unmatched, b.Parked})
+		require.Equal(t, entry(t, db, "evt_4").ReceivedAt, b.Oldest,
+			"what is parked has been looked at by Stripe's deliveries for the last time")
+		require.InDelta(t, time.Hour, b.Age, float64(time.Minute))
+		require.Equal(t, entry(t, db, "evt_1").ProcessedAt, b.LastProcessed)
+	})
+}
+
+// What waits is few rows among many, and only those are read.
+func TestBacklog_UsesIndex(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	many(t, db)
+	p := plan(t, db, webhook.BacklogSQL, "default")
+	require.Contains(t, p, "payment_events_waiting")
+	require.NotContains(t, p, "Seq Scan on payment_events")
+}
+
+// many fills a ledger: 20,000 events a minute apart, the oldest two weeks ago, of which
+// every thousandth waits.
+func many(t testing.TB, db *sql.DB) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), `
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at, processed_at, payload)
+		SELECT 'default', 'evt_' || i, 't', CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'processed' END, at, CASE WHEN i % 1000 = 0 THEN NULL ELSE at END,
+			CASE WHEN i % 1000 = 0 THEN '{}' END
+		FROM generate_series(1, 20000) i, LATERAL (SELECT statement_timestamp() - i * interval '1 minute' AS at) x;
+		ANALYZE booking_platform.payment_events`)
+	require.NoError(t, err)
+}
+
+// M9: a person ends what waits and needs nothing; other events stay as they are.
+func TestIgnore_Outcomes(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		r := first(t, db, webhook.Options{})
+		got, err := webhook.NewLedger(db, "").Ignore(t.Context(), "evt_failed", "evt_unmatched", "evt_parked", "evt_ignored",
+			"evt_processed", "evt_none", "evt\x00", "evt_failed")
+		require.NoError(t, err)
+		require.Equal(t, []webhook.IgnoreResult{
+			{ID: "evt_failed", Was: webhook.Failed, Ended: true},
+			{ID: "evt_unmatched", Was: webhook.Unmatched, Ended: true},
+			{ID: "evt_parked", Was: webhook.Parked, Ended: true}, {ID: "evt_ignored", Was: webhook.Ignored},
+			{ID: "evt_processed", Was: webhook.Processed}, {ID: "evt_none"}, {ID: "evt\x00"},
+			{ID: "evt_failed", Was: webhook.Ignored},
+		}, got)
+		require.Equal(t, webhook.ReasonNoHandler, entry(t, db, "evt_ignored").Reason)
+		backlog, err := r.Ledger().Backlog(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, backlog.Failed+backlog.Unmatched+backlog.Parked)
+		for _, id := range []string{"failed", "unmatched", "parked"} {
+			e := entry(t, db, "evt_"+id)
+			require.Equal(t, webhook.ReasonOperator, e.Reason)
+			require.False(t, e.ProcessedAt.IsZero())
+			require.Equal(t, done(webhook.Duplicate), send(t, r, event(e.ID, id)))
+		}
+		require.Equal(t, map[string]string{"evt_parked": "ignored>processed"},
+			became(t, r, webhook.ReplayOptions{IDs: []string{"evt_parked"},
+				Outcomes: []webhook.Outcome{webhook.Ignored}}))
+	})
+}
+
+// M9: an alarm counts unmatched events of Checkout Sessions, which a handler can tell
+// from foreign ones, and not those that name a PaymentIntent alone.
+func TestBacklog_OtherProductsDoNotAlert(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	r := unmatched(t, db, webhook.Options{})
+	r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
+		return webhook.Unmatched, nil
+	})
+	send(t, r, refund("evt_1"))
+	backlog, err := r.Ledger().Backlog(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, webhook.Backlog{Unmatched: 1}, backlog)
+	send(t, r, event("evt_2", completed))
+	backlog, err = r.Ledger().Backlog(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, backlog.Unmatched)
+	require.Equal(t, 1, backlog.UnmatchedSessions)
+	require.Equal(t, entry(t, db, "evt_2").ReceivedAt, backlog.Oldest)
 }

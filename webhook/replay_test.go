@@ -60,7 +60,7 @@ func became(t testing.TB, r *webhook.Receiver, opts webhook.ReplayOptions) map[s
 
 // A replay takes up what waits; what is parked or ignored when it is named; what is
 // processed never.
-func TestReplay(t *testing.T) {
+func TestReplay_Outcomes(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		r := first(t, db, webhook.Options{})
@@ -98,7 +98,7 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-func TestReplayNarrowed(t *testing.T) {
+func TestReplay_Filters(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	r := first(t, db, webhook.Options{})
@@ -126,7 +126,7 @@ func TestReplayNarrowed(t *testing.T) {
 
 // A replay that fails leaves a parked event parked, with what was known of it; a failed
 // one counts another attempt.
-func TestReplayThatFails(t *testing.T) {
+func TestReplay_Fails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	first(t, db, webhook.Options{})
@@ -154,7 +154,7 @@ func TestReplayThatFails(t *testing.T) {
 }
 
 // Without its payload there is nothing to handle, and that is said.
-func TestReplayWithoutAPayload(t *testing.T) {
+func TestReplay_NoPayload(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	r := first(t, db, webhook.Options{})
@@ -167,7 +167,7 @@ func TestReplayWithoutAPayload(t *testing.T) {
 
 // M1: a replay on a host of the other mode has no effect, and ends nothing for the hosts
 // whose it is.
-func TestReplayOfAnotherMode(t *testing.T) {
+func TestReplay_OtherMode(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	r := first(t, db, webhook.Options{Mode: webhook.LiveMode})
@@ -179,7 +179,7 @@ func TestReplayOfAnotherMode(t *testing.T) {
 }
 
 // Replays, the step, and Stripe's own delivery at once: each event has one effect.
-func TestReplaysAtOnce(t *testing.T) {
+func TestReplay_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	first(t, db, webhook.Options{})
@@ -220,7 +220,7 @@ func TestReplaysAtOnce(t *testing.T) {
 }
 
 // Who stops a replay gets what was done.
-func TestReplayStopped(t *testing.T) {
+func TestReplay_ContextEnds(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
 	first(t, db, webhook.Options{})

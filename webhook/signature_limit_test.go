@@ -36,7 +36,7 @@ func elsewhere(r *webhook.Receiver, address string) string {
 
 // FAULTS.md: forged flood. The address is told 429, its flood is not logged, and a
 // genuine event passes from the very same address.
-func TestForgedFlood(t *testing.T) {
+func TestSignatureLimit_OneAddress(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)
@@ -90,7 +90,7 @@ func TestForgedFlood(t *testing.T) {
 
 // Many addresses at once make neither memory nor the log grow without bound, and a
 // genuine event passes meanwhile.
-func TestForgedFloodOfManyAddresses(t *testing.T) {
+func TestSignatureLimit_ManyAddresses(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)
@@ -118,7 +118,7 @@ func TestForgedFloodOfManyAddresses(t *testing.T) {
 
 // Where the host knows the client behind its proxies, that is who is counted; and the
 // limit can be turned off.
-func TestForgersAreCountedByTheAddressThatIsSaid(t *testing.T) {
+func TestSignatureLimit_ClientAddress(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBadSignatures: 1,
 		ClientAddress: func(req *http.Request) string { return req.Header.Get("X-Client") }})

@@ -15,7 +15,7 @@ import (
 )
 
 // Each cause of a rejection has a count of its own, and they add up.
-func TestRejectionsByCause(t *testing.T) {
+func TestStats_RejectionReasons(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBody: 1000, MaxBadSignatures: -1})
 	payload := event("evt_1", completed)
@@ -53,7 +53,7 @@ func TestRejectionsByCause(t *testing.T) {
 
 // FAULTS.md: secret rotation. The counts by position prove when the old secret is no
 // longer signed with.
-func TestWhichSecretMatchedIsCounted(t *testing.T) {
+func TestStats_Secrets(t *testing.T) {
 	t.Parallel()
 	var log lines
 	var seen []int
@@ -92,7 +92,7 @@ func TestWhichSecretMatchedIsCounted(t *testing.T) {
 	require.NotContains(t, string(out), "whsec_")
 }
 
-func TestLastProcessed(t *testing.T) {
+func TestStats_LastProcessed(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)

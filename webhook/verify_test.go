@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-func TestVerifySignatures(t *testing.T) {
+func TestVerify_Signatures(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1795000000, 0)
 	payload := event("evt_1", completed)
@@ -86,7 +86,7 @@ func TestVerifySignatures(t *testing.T) {
 
 // Extreme times that carry a good signature end in a reason, not in an overflow that lets
 // them pass.
-func TestVerifyExtremeTimes(t *testing.T) {
+func TestVerify_ExtremeTimes(t *testing.T) {
 	t.Parallel()
 	payload := event("evt_1", completed)
 	for _, sec := range []int64{-1 << 63, -62135596800, 0, 1 << 40, 1<<63 - 1} {
@@ -95,7 +95,7 @@ func TestVerifyExtremeTimes(t *testing.T) {
 	}
 }
 
-func TestVerifyTolerance(t *testing.T) {
+func TestVerify_Tolerance(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	payload := event("evt_1", completed)
@@ -107,7 +107,7 @@ func TestVerifyTolerance(t *testing.T) {
 }
 
 // stripe-go verifies a payload that was signed with nothing, when it is asked to.
-func TestVerifyWithoutASecret(t *testing.T) {
+func TestVerify_NoSecret(t *testing.T) {
 	t.Parallel()
 	payload := event("evt_1", completed)
 	header := sign(payload, "", time.Now())
@@ -120,7 +120,7 @@ func TestVerifyWithoutASecret(t *testing.T) {
 	}
 }
 
-func TestVerifyTamperedPayload(t *testing.T) {
+func TestVerify_TamperedPayload(t *testing.T) {
 	t.Parallel()
 	payload := event("evt_1", completed)
 	header := sign(payload, secret, time.Now())
@@ -133,7 +133,7 @@ func TestVerifyTamperedPayload(t *testing.T) {
 // M28: what is no signing secret is refused at once, in words that do not repeat it: with
 // it every delivery would be answered 400. White space around a secret and a secret given
 // twice are harmless.
-func TestSecrets_Refused(t *testing.T) {
+func TestVerify_InvalidSecrets(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	payload := event("evt_1", completed)
