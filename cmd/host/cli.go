@@ -23,15 +23,11 @@ import (
 // Supervisors send a signal to the process and to its group: two this close are one.
 const sameSignal = time.Second
 
-type stdio struct {
-	in       io.Reader
-	out, err io.Writer
-}
-
 // cli is what commands share.
 type cli struct {
-	environ map[string]string
-	stdio
+	environ       map[string]string
+	in            io.Reader
+	out, err      io.Writer
 	verbose, json bool
 	// started is set when the command line was accepted.
 	started bool
@@ -40,16 +36,13 @@ type cli struct {
 // run executes one command and returns the exit status: 0 done, 1 failed, 2 a mistake in
 // the command line. The context, SIGINT or SIGTERM end it in order; a second signal ends
 // the process at once.
-func run(ctx context.Context, args []string, environ map[string]string, stdout, stderr io.Writer) int {
-	return runWith(ctx, args, environ, stdio{os.Stdin, stdout, stderr})
-}
-
-func runWith(ctx context.Context, args []string, environ map[string]string, std stdio) int {
+func run(ctx context.Context, args []string, environ map[string]string, stdin io.Reader,
+	stdout, stderr io.Writer) int {
 	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer restore()
 	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, restore) })
 
-	c := &cli{environ: environ, stdio: std}
+	c := &cli{environ: environ, in: stdin, out: stdout, err: stderr}
 	root := c.rootCommand()
 	// Nil would stand for os.Args.
 	root.SetArgs(append([]string{}, args...))
@@ -60,7 +53,7 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 	var usage *usageError
 	if !c.started || errors.As(err, &usage) {
 		_, path, _ := strings.Cut(cmd.CommandPath()+": ", " ")
-		fmt.Fprintf(std.err, "host: %s%v\nRun '%s --help' for its flags and examples.\n", path, err, cmd.CommandPath())
+		fmt.Fprintf(stderr, "host: %s%v\nRun '%s --help' for its flags and examples.\n", path, err, cmd.CommandPath())
 		return 2
 	}
 	var problems config.Problems
@@ -68,7 +61,7 @@ func runWith(ctx context.Context, args []string, environ map[string]string, std 
 		p := problems[0]
 		err = fmt.Errorf("configuration: %s %s: %s", p.Name, p.Wrong, p.Remedy)
 	}
-	fmt.Fprintf(std.err, "host: %v\n", err)
+	fmt.Fprintf(stderr, "host: %v\n", err)
 	return 1
 }
 

@@ -73,14 +73,14 @@ func (c *cli) requireKeptSecret() error {
 
 func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, p *output.Links) error {
 	for _, id := range ids {
+		var b booking.Booking
 		_, err := bookings.RenewOwnerToken(ctx, id)
+		if err == nil {
+			b, err = bookings.WithOwnerToken(ctx, id)
+		}
 		if errors.Is(err, booking.ErrNotFound) {
 			err = fmt.Errorf("there is no booking %q", id)
 		}
-		if err != nil {
-			return errors.Join(err, p.Flush())
-		}
-		b, err := bookings.WithOwnerToken(ctx, id)
 		if err != nil {
 			return errors.Join(err, p.Flush())
 		}

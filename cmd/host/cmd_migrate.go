@@ -46,8 +46,6 @@ func (c *cli) migrateUp(ctx context.Context, wait time.Duration) error {
 	})
 }
 
-var errPending = errors.New("migrations are pending: host migrate up")
-
 func (c *cli) migrateStatus(ctx context.Context, _ []string) error {
 	return c.withDatabase(ctx, 0, func(s *storage) error {
 		all, err := migrations.Status(ctx, s.db, migrations.All)
@@ -58,7 +56,7 @@ func (c *cli) migrateStatus(ctx context.Context, _ []string) error {
 			return err
 		}
 		if slices.ContainsFunc(all, func(m migrations.Migration) bool { return !m.Applied }) {
-			return errPending
+			return errors.New("migrations are pending: host migrate up")
 		}
 		return nil
 	})

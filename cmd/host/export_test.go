@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -19,16 +20,16 @@ import (
 
 type Host = host
 
-var Run = run
+// RunWith runs a command with this standard input.
+var RunWith = run
+
+// Run runs a command with an empty standard input.
+func Run(ctx context.Context, args []string, environ map[string]string, stdout, stderr io.Writer) int {
+	return run(ctx, args, environ, strings.NewReader(""), stdout, stderr)
+}
 
 // RootCommand is `host` with all its commands.
 func RootCommand() *cobra.Command { return (&cli{}).rootCommand() }
-
-// RunWith is Run with something to read.
-func RunWith(ctx context.Context, args []string, environ map[string]string, stdin io.Reader, stdout,
-	stderr io.Writer) int {
-	return runWith(ctx, args, environ, stdio{stdin, stdout, stderr})
-}
 
 // Start does what serve does before it prints.
 func Start(ctx context.Context, environ map[string]string, stderr io.Writer) (*Host, error) {

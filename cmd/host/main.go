@@ -20,5 +20,5 @@ var version string
 func main() {
 	environ := env.ToMap(os.Environ())
 	pgenv.Clear()
-	os.Exit(run(context.Background(), os.Args[1:], environ, os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), os.Args[1:], environ, os.Stdin, os.Stdout, os.Stderr))
 }
