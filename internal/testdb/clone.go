@@ -80,7 +80,7 @@ func (s *session) makeTemplate() (string, error) {
 // create makes a database with the settings of this run. The names are ours, of letters,
 // digits and underscores.
 func (s *session) create(ctx context.Context, name, from string) error {
-	if _, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`); err != nil {
+	if _, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`+s.strategy); err != nil {
 		return fmt.Errorf("create %s from %s: %w", name, from, err)
 	}
 	// A clone does not inherit them from its template.
