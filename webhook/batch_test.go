@@ -19,8 +19,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// effectTogether takes effect for all but those whose id ends in "_odd".
-func effectTogether(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
+// effectBatch settles all events but those whose id ends in "_odd".
+func effectBatch(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
 	var settled []string
 	for _, w := range events {
 		if strings.HasSuffix(w.Event.ID, "_odd") {
@@ -35,9 +35,9 @@ func effectTogether(ctx context.Context, tx webhook.Tx, events []webhook.BatchEv
 	return settled, nil
 }
 
-// crowd is a receiver whose first two batches wait until it is let go, so that what is
-// sent meanwhile waits together.
-type crowd struct {
+// batchFixture is a receiver whose first two batches wait for release, so that what is
+// sent meanwhile forms the next batch.
+type batchFixture struct {
 	*webhook.Receiver
 	t       *testing.T
 	db      *sql.DB
@@ -49,9 +49,9 @@ type crowd struct {
 	sizes []int
 }
 
-func newCrowd(t *testing.T, db *sql.DB, opts webhook.Options, one webhook.Handler, many webhook.BatchHandler) *crowd {
+func newBatchFixture(t *testing.T, db *sql.DB, opts webhook.Options, one webhook.Handler, many webhook.BatchHandler) *batchFixture {
 	t.Helper()
-	c := &crowd{
+	c := &batchFixture{
 		Receiver: newReceiver(t, db, opts), t: t, db: db, begun: make(chan struct{}, 2), release: make(chan struct{}),
 		answers: map[string]chan answer{},
 	}
@@ -66,7 +66,7 @@ func newCrowd(t *testing.T, db *sql.DB, opts webhook.Options, one webhook.Handle
 		if first {
 			c.begun <- struct{}{}
 			<-c.release
-			return effectTogether(ctx, tx, events)
+			return effectBatch(ctx, tx, events)
 		}
 		return many(ctx, tx, events)
 	})
@@ -77,14 +77,14 @@ func newCrowd(t *testing.T, db *sql.DB, opts webhook.Options, one webhook.Handle
 	return c
 }
 
-func (c *crowd) deliver(id string) {
+func (c *batchFixture) deliver(id string) {
 	answered := make(chan answer, 1)
 	c.answers[id] = answered
 	go func() { answered <- send(c.t, c, event(id, completed)) }()
 }
 
-// together delivers events that wait together, and returns what each was answered.
-func (c *crowd) together(ids ...string) map[string]answer {
+// sendBatch delivers events as one batch and returns the responses.
+func (c *batchFixture) sendBatch(ids ...string) map[string]answer {
 	c.t.Helper()
 	for n, id := range ids {
 		c.deliver(id)
@@ -106,8 +106,6 @@ func numbered(n int) []string {
 	return ids
 }
 
-// Ten events that wait together are one transaction; each has its row, its answer, its
-// count and its line.
 func TestHandleBatch_OneTransaction(t *testing.T) {
 	t.Parallel()
 	for _, prepare := range []bool{false, true} {
@@ -119,9 +117,9 @@ func TestHandleBatch_OneTransaction(t *testing.T) {
 				if prepare {
 					url = testdb.Direct(t, url, "a prepared statement is the session's")
 				}
-				c := newCrowd(t, testdb.Open(t, driver, url), webhook.Options{Logger: log.logger(), KeepPayload: true,
-					Prepare: prepare}, failing(errors.New("by itself")), effectTogether)
-				for id, a := range c.together(numbered(10)...) {
+				c := newBatchFixture(t, testdb.Open(t, driver, url), webhook.Options{Logger: log.logger(), KeepPayload: true,
+					Prepare: prepare}, failing(errors.New("by itself")), effectBatch)
+				for id, a := range c.sendBatch(numbered(10)...) {
 					require.Equal(t, done(webhook.Processed), a, id)
 					e := entry(t, c.db, id)
 					require.Equal(t, 1, e.Attempts)
@@ -141,21 +139,20 @@ func TestHandleBatch_OneTransaction(t *testing.T) {
 	}
 }
 
-// What a batch leaves is handled by itself, and nothing of its claim stays behind.
 func TestHandleBatch_UnsettledEventsAreHandledAlone(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	c := newCrowd(t, db, webhook.Options{},
+	c := newBatchFixture(t, db, webhook.Options{},
 		func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 			if ev.ID == "evt_unmatched_odd" {
 				return webhook.Unmatched, nil
 			}
 			return effect(ctx, tx, ev)
-		}, effectTogether)
-	// It has a row, so it is not new: its own transaction takes it up again.
+		}, effectBatch)
+	// It has a row, so it is not new and gets its own transaction.
 	_, err := db.ExecContext(t.Context(), `INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, outcome) VALUES ('default', 'evt_failed', 'x', 'x', 'failed')`)
 	require.NoError(t, err)
-	got := c.together("evt_1", "evt_2_odd", "evt_unmatched_odd", "evt_failed", "evt_3")
+	got := c.sendBatch("evt_1", "evt_2_odd", "evt_unmatched_odd", "evt_failed", "evt_3")
 	require.Equal(t, done(webhook.Unmatched), got["evt_unmatched_odd"])
 	delete(got, "evt_unmatched_odd")
 	for id, a := range got {
@@ -169,13 +166,11 @@ func TestHandleBatch_UnsettledEventsAreHandledAlone(t *testing.T) {
 	require.Equal(t, 2, entry(t, db, "evt_failed").Attempts)
 }
 
-// However a batch fails, nothing of it stays, and each of its events is handled by
-// itself: the bad one fails, its neighbours do not.
 func TestHandleBatch_FailedBatchIsHandledAlone(t *testing.T) {
 	t.Parallel()
 	after := func(fail func(ctx context.Context, tx webhook.Tx) ([]string, error)) webhook.BatchHandler {
 		return func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
-			if _, err := effectTogether(ctx, tx, events); err != nil {
+			if _, err := effectBatch(ctx, tx, events); err != nil {
 				return nil, err
 			}
 			return fail(ctx, tx)
@@ -198,7 +193,7 @@ func TestHandleBatch_FailedBatchIsHandledAlone(t *testing.T) {
 		}),
 		"an error that it hides": func(ctx context.Context, tx webhook.Tx,
 			events []webhook.BatchEvent) ([]string, error) {
-			settled, err := effectTogether(ctx, tx, events)
+			settled, err := effectBatch(ctx, tx, events)
 			_, _ = tx.ExecContext(ctx, `SELECT 1 / 0`)
 			return settled, err
 		},
@@ -210,7 +205,7 @@ func TestHandleBatch_FailedBatchIsHandledAlone(t *testing.T) {
 			if _, err := tx.ExecContext(ctx, `INSERT INTO public.once VALUES (1), (1)`); err != nil {
 				return nil, err
 			}
-			return effectTogether(ctx, tx, events)
+			return effectBatch(ctx, tx, events)
 		},
 		"ids that were not among them": after(func(context.Context,
 			webhook.Tx) ([]string, error) {
@@ -223,14 +218,14 @@ func TestHandleBatch_FailedBatchIsHandledAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCrowd(t, testdb.New(t), webhook.Options{Timeout: 15 * time.Second},
+			c := newBatchFixture(t, testdb.New(t), webhook.Options{Timeout: 15 * time.Second},
 				func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 					if ev.ID == "evt_bad" {
 						return "", errors.New("out of tea")
 					}
 					return effect(ctx, tx, ev)
 				}, many)
-			got := c.together("evt_1", "evt_bad", "evt_2")
+			got := c.sendBatch("evt_1", "evt_bad", "evt_2")
 			require.Equal(t, failed, got["evt_bad"])
 			require.Equal(t, webhook.Failed, entry(t, c.db, "evt_bad").Outcome)
 			for _, id := range []string{"evt_first", "evt_second", "evt_1", "evt_2"} {
@@ -242,19 +237,16 @@ func TestHandleBatch_FailedBatchIsHandledAlone(t *testing.T) {
 	}
 }
 
-// Batches that hang keep those who wait behind them for a while, and then not.
 func TestHandleBatch_RunningBatchesHang(t *testing.T) {
 	t.Parallel()
-	c := newCrowd(t, testdb.New(t), webhook.Options{Timeout: 10 * time.Second}, effect, effectTogether)
+	c := newBatchFixture(t, testdb.New(t), webhook.Options{Timeout: 10 * time.Second}, effect, effectBatch)
 	require.Equal(t, done(webhook.Processed), send(t, c, event("evt_1", completed)))
 	require.Zero(t, c.QueuedForBatch(completed))
-	for id, a := range c.together() {
+	for id, a := range c.sendBatch() {
 		require.Equal(t, done(webhook.Processed), a, id)
 	}
 }
 
-// Two replicas get the same events at the same time, each in an order of its own: each
-// takes effect once, and nobody is refused.
 func TestHandleBatch_TwoReplicas(t *testing.T) {
 	t.Parallel()
 	url := testdb.Direct(t, testdb.URL(t), "a prepared statement is the session's")
@@ -264,7 +256,7 @@ func TestHandleBatch_TwoReplicas(t *testing.T) {
 		db = testdb.Open(t, driver, url)
 		r := newReceiver(t, db, webhook.Options{Prepare: true})
 		r.Handle(completed, effect)
-		r.HandleBatch(completed, effectTogether)
+		r.HandleBatch(completed, effectBatch)
 		hosts = append(hosts, r)
 	}
 	effects(t, db)
@@ -285,13 +277,12 @@ func TestHandleBatch_TwoReplicas(t *testing.T) {
 	require.Equal(t, events, countEffects(t, db))
 }
 
-// It is asked for, once, for a type that has a handler.
 func TestHandleBatch_RequiresHandler(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{})
-	require.Panics(t, func() { r.HandleBatch(completed, effectTogether) })
+	require.Panics(t, func() { r.HandleBatch(completed, effectBatch) })
 	r.Handle(completed, effect)
 	require.Panics(t, func() { r.HandleBatch(completed, nil) })
-	r.HandleBatch(completed, effectTogether)
-	require.Panics(t, func() { r.HandleBatch(completed, effectTogether) })
+	r.HandleBatch(completed, effectBatch)
+	require.Panics(t, func() { r.HandleBatch(completed, effectBatch) })
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// A handler had a mistake, and has been mended: what failed or was parked since yesterday
-// is handled again. First it is only said what would be.
+// After a fix in a handler: replay the events that failed or were parked since yesterday,
+// with a dry run first.
 func ExampleReceiver_Replay() {
 	var stripe *webhook.Receiver // With the handlers of the service.
 	opts := webhook.ReplayOptions{
@@ -37,7 +37,7 @@ func ExampleReceiver_Replay() {
 	}
 }
 
-// An alert on events that are not processed.
+// Alert on events that are not processed.
 func ExampleLedger_Backlog() {
 	var db *sql.DB
 	backlog, err := webhook.NewLedger(db, "").Backlog(context.Background())
@@ -49,9 +49,8 @@ func ExampleLedger_Backlog() {
 	}
 }
 
-// A busy endpoint settles what waits at the same time in one transaction. The handler
-// takes only what is plain: here, orders that are still unpaid, each once, and in one
-// order everywhere, so that two batches do not wait for each other in a circle.
+// The batch handler settles the simple case, orders that are unpaid, each once, and
+// updates them in one order everywhere, so that batches do not deadlock.
 func ExampleReceiver_HandleBatch() {
 	var stripe *webhook.Receiver // With a Handler for the type already, for what is left over.
 	stripe.HandleBatch("checkout.session.completed",

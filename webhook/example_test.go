@@ -13,8 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// A service with an orders table of its own gains exactly-once Stripe webhooks. It made
-// the Checkout Session with the order's number as client_reference_id.
+// A service with its own orders table. It created the Checkout Session with the order's
+// number as client_reference_id.
 func Example() {
 	db, err := sql.Open("postgres", os.Getenv("DATABASE_URL"))
 	if err != nil {
@@ -36,16 +36,16 @@ func Example() {
 			return webhook.FromResult(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`,
 				ev.Reference))
 		})
-	// Events that came before their order was committed, or whose handler failed, are
-	// handled again by this; old ones are deleted. It is safe on every replica.
+	// Retries events that came before their order or whose handler failed, and deletes
+	// old ones. Safe on every replica.
 	go func() { log.Fatal(stripe.Run(context.Background())) }()
 	http.Handle("/webhook", stripe)
 	log.Fatal(http.ListenAndServe(":8080", nil))
 }
 
-// A queue consumer owns its transaction: it verifies what the queue brought, claims the
-// event, does the work, and commits. The message may be days old, and is acknowledged
-// when consume returns nil.
+// A queue consumer verifies the message, claims the event in its own transaction, does
+// the work and commits. The message may be days old, and is acknowledged when consume
+// returns nil.
 func ExampleLedger_Claim() {
 	consume := func(ctx context.Context, db *sql.DB, body []byte, signature string) error {
 		ev, err := webhook.Verify(body, signature, []string{os.Getenv("STRIPE_WEBHOOK_SECRET")}, 72*time.Hour,

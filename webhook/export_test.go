@@ -7,7 +7,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/periodic"
 )
 
-// The statements let a test look at their plans.
+// For tests of query plans.
 const (
 	ListSQL         = listSQL
 	BacklogSQL      = backlogSQL

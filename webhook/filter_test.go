@@ -11,8 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// FAULTS.md: test event on a live host, another account's session. A good signature, no
-// effect, recorded and counted apart.
+// Events with a valid signature for another mode or account have no effect.
 func TestFilter_OtherModeOrAccount(t *testing.T) {
 	t.Parallel()
 	const test, live, connected = `"livemode":false`, `"livemode":true`, `"livemode":true,"account":"acct_1"`
@@ -75,8 +74,7 @@ func TestFilter_OtherModeOrAccount(t *testing.T) {
 	}
 }
 
-// What waits from before the mode was said has no effect either when it is taken up
-// again.
+// An event that was unmatched before the mode was set has no effect when it is retried.
 func TestFilter_RetryOfOtherMode(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

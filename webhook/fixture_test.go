@@ -23,8 +23,8 @@ import (
 const (
 	secret    = "whsec_test"
 	completed = "checkout.session.completed"
-	// patience bounds what ought to happen at once, on a machine that is busy.
-	patience = 20 * time.Second
+	// eventuallyTimeout bounds what should happen at once, on a busy machine.
+	eventuallyTimeout = 20 * time.Second
 )
 
 // event is the body of an event about a Checkout Session.
@@ -33,7 +33,7 @@ func event(id, eventType string) []byte {
 		"data":{"object":{"id":"cs_test_1","object":"checkout.session","payment_status":"paid","payment_intent":"pi_1","client_reference_id":"order-1"}}}`, id, eventType)
 }
 
-// sign makes the header for a payload.
+// sign returns the signature header of a payload.
 func sign(payload []byte, secret string, at time.Time) string {
 	return stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: payload, Secret: secret,
 		Timestamp: at}).Header
@@ -45,7 +45,7 @@ func request(payload []byte) *http.Request {
 	return req
 }
 
-// answer is what a delivery got.
+// answer is the response to a delivery.
 type answer struct {
 	Status   int
 	Received bool   `json:"received"`
@@ -86,22 +86,21 @@ func newReceiver(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiv
 	return r
 }
 
-// sums are the receiver's counters without those that say more of a delivery.
+// sums are the receiver's counters without reasons, secrets and times.
 func sums(r *webhook.Receiver) webhook.Stats {
 	s := r.Stats()
 	s.Reasons, s.Secrets, s.LastProcessed = nil, nil, time.Time{}
 	return s
 }
 
-// effects makes the embedder's own table, in which a handler notes each time it takes
-// effect.
+// effects creates a table in which a handler records each of its effects.
 func effects(t testing.TB, db *sql.DB) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `CREATE TABLE public.effects (event_id text NOT NULL)`)
 	require.NoError(t, err)
 }
 
-// effect is a handler that takes effect.
+// effect is a handler that records an effect.
 func effect(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 	_, err := tx.ExecContext(ctx, `INSERT INTO public.effects (event_id) VALUES ($1::text)`, ev.ID)
 	return webhook.Processed, err
@@ -114,7 +113,7 @@ func countEffects(t testing.TB, db *sql.DB) int {
 	return n
 }
 
-// row is what a test asks of a ledger row; ledger reads one, or says that there is none.
+// row is a ledger row with its payload.
 type row struct {
 	webhook.Entry
 	Payload string
@@ -136,7 +135,7 @@ func ledger(t testing.TB, db *sql.DB, id string) (row, bool) {
 	return row{}, false
 }
 
-// entry reads a row that must be there.
+// entry returns a row that must exist.
 func entry(t testing.TB, db *sql.DB, id string) row {
 	t.Helper()
 	e, ok := ledger(t, db, id)
@@ -166,7 +165,6 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
-// all parses every line.
 func (l *lines) all(t testing.TB) []map[string]any {
 	t.Helper()
 	var out []map[string]any
@@ -178,13 +176,12 @@ func (l *lines) all(t testing.TB) []map[string]any {
 	return out
 }
 
-// within waits for something that another goroutine is about to do.
 func within[T any](t testing.TB, c <-chan T, what string) T {
 	t.Helper()
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(patience):
+	case <-time.After(eventuallyTimeout):
 		require.FailNow(t, "waited in vain", what)
 		panic("unreachable")
 	}
@@ -192,5 +189,5 @@ func within[T any](t testing.TB, c <-chan T, what string) T {
 
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	require.Eventually(t, is, patience, 5*time.Millisecond, what)
+	require.Eventually(t, is, eventuallyTimeout, 5*time.Millisecond, what)
 }

@@ -15,8 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// No header passes but one that carries the real signature, and none ends in anything but
-// a reason.
+// Only a header with the real signature passes.
 func FuzzVerifyHeader(f *testing.F) {
 	now := time.Unix(1795000000, 0)
 	payload := event("evt_1", completed)
@@ -47,8 +46,8 @@ func FuzzVerifyHeader(f *testing.F) {
 	})
 }
 
-// Whatever is signed is an event that can be stored, or is rejected as none; and a second
-// look says the same.
+// What is signed is an event that can be stored, or is rejected; decoding it twice gives
+// the same.
 func FuzzEvent(f *testing.F) {
 	for _, seed := range []string{
 		string(event("evt_1", completed)), `{"id":"evt_1","type":"t"}`, `{"id":"evt_1","type":"t","data":null}`,
@@ -92,8 +91,8 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-// Whatever is signed and delivered has its row, payload included, or is refused: it is
-// never an error of ours or of the database's.
+// What is signed and delivered has a row with its payload, or is rejected: it never
+// causes an error.
 func FuzzDelivery(f *testing.F) {
 	db := testdb.New(f)
 	r := newReceiver(f, db, webhook.Options{KeepPayload: true})
@@ -109,7 +108,7 @@ func FuzzDelivery(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		// An event that came before would have its row already, with another payload.
+		// A row of an earlier event with this id has another payload.
 		if _, err := db.ExecContext(t.Context(), `DELETE FROM booking_platform.payment_events`); err != nil {
 			t.Fatal(err)
 		}
@@ -125,8 +124,8 @@ func FuzzDelivery(f *testing.F) {
 		var sent struct {
 			ID string `json:"id"`
 		}
-		// Where the id comes twice, one that is no string is an error, and leaves the
-		// other.
+		// If the id is repeated, one that is not a string is an error, and does not
+		// change the other.
 		_ = json.Unmarshal(payload, &sent)
 		kept, err := webhook.NewLedger(db, "").Find(t.Context(), sent.ID)
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// One event 50 times at once over three hosts: one effect, one row, 50 times 200.
+// 50 concurrent deliveries of one event to three hosts have one effect and one row.
 func TestInflight_DuplicateStorm(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -48,8 +48,7 @@ func TestInflight_DuplicateStorm(t *testing.T) {
 	require.Equal(t, 1, entry(t, db, "evt_1").Attempts)
 }
 
-// While one event's handler works, its duplicates hold no connections: the caller's own
-// queries go on.
+// While a handler works, duplicates of its event hold no connections.
 func TestInflight_StormLeavesPoolUsable(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -73,7 +72,7 @@ func TestInflight_StormLeavesPoolUsable(t *testing.T) {
 	eventually(t, "all have arrived", func() bool { return r.Stats().Received == deliveries })
 
 	for range 10 {
-		ctx, cancel := context.WithTimeout(t.Context(), patience/10)
+		ctx, cancel := context.WithTimeout(t.Context(), eventuallyTimeout/10)
 		require.NoError(t, db.PingContext(ctx), "the caller's own work")
 		_, err := db.ExecContext(ctx, `SELECT 1`)
 		require.NoError(t, err)
@@ -86,7 +85,7 @@ func TestInflight_StormLeavesPoolUsable(t *testing.T) {
 	require.Equal(t, webhook.Stats{Received: deliveries, Processed: 1, Duplicates: deliveries - 1}, sums(r))
 }
 
-// A storm of different events leaves half of the pool alone, when nothing else is said.
+// By default deliveries use half of the pool.
 func TestInflight_MaxInFlight(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

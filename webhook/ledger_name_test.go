@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// named makes a receiver of a name, with a handler for each of the types.
+// named returns a receiver with that name, and a handler for each of the types.
 func named(t testing.TB, db *sql.DB, name string, h webhook.Handler, types ...string) *webhook.Receiver {
 	t.Helper()
 	r := newReceiver(t, db, webhook.Options{Name: name})
@@ -23,7 +23,7 @@ func named(t testing.TB, db *sql.DB, name string, h webhook.Handler, types ...st
 	return r
 }
 
-// effectOf is effect for one of several receivers: the note says whose it is.
+// effectOf is effect with the receiver's name.
 func effectOf(name string) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		_, err := tx.ExecContext(ctx, `INSERT INTO public.effects (event_id) VALUES ($1::text)`, name+" "+ev.ID)
@@ -31,7 +31,7 @@ func effectOf(name string) webhook.Handler {
 	}
 }
 
-// effectsOf lists what took effect, each as often as it did.
+// effectsOf lists the effects.
 func effectsOf(t testing.TB, db *sql.DB) []string {
 	t.Helper()
 	var all sql.NullString
@@ -49,9 +49,8 @@ func retry(t testing.TB, db *sql.DB, r *webhook.Receiver) int {
 	return n
 }
 
-// M1: two services on one database, with an endpoint each at Stripe, which sends both the
-// same event id. Each has its own effect, whichever is first, and neither sees what the
-// other has.
+// Two services on one database, with an endpoint each, receive the same event id from
+// Stripe. Each has its own effect, and neither sees the other's events.
 func TestName_TwoServicesOneDatabase(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -76,7 +75,7 @@ func TestName_TwoServicesOneDatabase(t *testing.T) {
 		require.Equal(t, done(webhook.Duplicate), send(t, shop, event("evt_2", "both")))
 		require.Equal(t, []string{"mail evt_2", "shop evt_1", "shop evt_2"}, effectsOf(t, db))
 
-		// What waits for one is neither tried, ended nor counted by the other.
+		// The open events of one are not retried, ended or counted by the other.
 		require.Equal(t, done(webhook.Unmatched), send(t, shop, event("evt_3", "early")))
 		require.Equal(t, failed, send(t, shop, event("evt_4", "fails")))
 		require.Zero(t, retry(t, db, mail))
@@ -114,9 +113,8 @@ func TestName_TwoServicesOneDatabase(t *testing.T) {
 	})
 }
 
-// M1: a rolling deployment beside another service. The old replica of the shop has no
-// handler for the type; what it answers 200 has its effect by the new replica, once, and
-// so for the service.
+// During a rolling deployment beside another service, an event that an old replica
+// without a handler acknowledges is processed once by the new replica.
 func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -132,7 +130,7 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 		}, completed, "charge.refunded")
 		mail := named(t, db, "mail", effectOf("mail"), "charge.refunded")
 
-		// The old replica first; then a redelivery to the new one, a retry, and a replay.
+		// The old replica first; then a delivery to the new one, a retry, and a replay.
 		for _, id := range []string{"evt_redelivered", "evt_retried", "evt_replayed"} {
 			require.Equal(t, done(webhook.Ignored), send(t, old, event(id, "charge.refunded")))
 			e, err := old.Ledger().Find(t.Context(), id)
@@ -148,8 +146,8 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 		require.Zero(t, retry(t, db, old))
 		require.Equal(t, 1, retry(t, db, fresh))
 
-		// The new replica first, which fails; then the redelivery, a retry and a replay
-		// of the old one.
+		// The new replica first, which fails; then a delivery to the old one, a retry and
+		// a replay.
 		require.Equal(t, failed, send(t, fresh, event("evt_fails", "charge.refunded")))
 		require.Equal(t, done(webhook.Ignored), send(t, old, event("evt_fails", "charge.refunded")))
 		require.Zero(t, retry(t, db, old))
@@ -161,7 +159,6 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 		luck = nil
 		require.Equal(t, 1, retry(t, db, fresh))
 
-		// Settled by the new one, it is a duplicate at the old one.
 		require.Equal(t, done(webhook.Duplicate), send(t, old, event("evt_fails", "charge.refunded")))
 		require.Equal(t, []string{
 			"mail evt_redelivered", "mail evt_replayed", "mail evt_retried",
@@ -170,8 +167,8 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 	})
 }
 
-// M1: an event that an old replica ignored, and whose handler fails in the new one, is
-// failed from then on.
+// An event that an old replica ignored, and whose handler fails in the new one, is failed
+// from then on.
 func TestName_IgnoredEventFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -188,8 +185,7 @@ func TestName_IgnoredEventFails(t *testing.T) {
 	require.NotEmpty(t, e.Payload)
 }
 
-// M1: replicas of one name that differ in mode or accounts do not end each other's events
-// either.
+// Replicas that differ in mode or accounts do not end each other's events.
 func TestName_ReplicasOfOtherModeOrAccounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -224,8 +220,7 @@ func TestName_ReplicasOfOtherModeOrAccounts(t *testing.T) {
 	}
 }
 
-// M1: a replica without a handler whose database fails records nothing: a failed event of
-// a type that no replica handles would wait without end.
+// A failed event of a type that no replica handles would stay failed for ever.
 func TestName_FailureWithoutHandlerIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -238,8 +233,8 @@ func TestName_FailureWithoutHandlerIsNotRecorded(t *testing.T) {
 	require.False(t, exists)
 }
 
-// M1: events of types that no replica handles are not tried, not counted, and lose their
-// payload; looking for those that a replica may take up does not read them.
+// Events without a handler are not retried or counted, and lose their payload. The query
+// for retries does not read them.
 func TestName_ManyUnhandledEvents(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -262,7 +257,7 @@ func TestName_ManyUnhandledEvents(t *testing.T) {
 	require.Contains(t, p, "payment_events_passed_over")
 	require.NotContains(t, p, "Seq Scan on payment_events")
 
-	// With a short time for payloads, a week is kept: as long as a failed event is tried.
+	// A week is kept even if KeepPayloadFor is shorter.
 	n, err = newReceiver(t, db, webhook.Options{KeepPayloadFor: 1}).DeleteOld(t.Context())
 	require.NoError(t, err)
 	var kept int

@@ -19,7 +19,7 @@ func someEvent(t testing.TB, id string) webhook.Event {
 	return ev
 }
 
-// Claim lives and dies with the caller's transaction, of whatever kind that is.
+// A claim is committed or rolled back with the caller's transaction, of any kind.
 func TestClaim_CallersTransaction(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -53,8 +53,7 @@ func TestClaim_CallersTransaction(t *testing.T) {
 	})
 }
 
-// A service on pgx begins its transaction natively, and the claim joins it on the same
-// connection.
+// A transaction that was begun natively in pgx, joined on its *sql.Conn.
 func TestClaim_NativePgxTransaction(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
@@ -80,8 +79,7 @@ func TestClaim_NativePgxTransaction(t *testing.T) {
 	require.Equal(t, webhook.Processed, entry(t, db, "evt_1").Outcome)
 }
 
-// Two consumers claim one event at once: the second waits for the first, and does the
-// work only if that rolls back.
+// The second claim waits for the first, and succeeds only if that rolls back.
 func TestClaim_WaitsForAnotherClaim(t *testing.T) {
 	t.Parallel()
 	for _, end := range []struct {
@@ -159,7 +157,7 @@ func TestClaim_Outcomes(t *testing.T) {
 	require.Equal(t, done(webhook.Duplicate), send(t, newReceiver(t, db, webhook.Options{}), event("evt_1", completed)))
 }
 
-// An event that a caller made by hand needs no more than its id and type.
+// An event made by hand needs only an id and a type.
 func TestClaim_EventWithoutPayload(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -172,10 +170,10 @@ func TestClaim_EventWithoutPayload(t *testing.T) {
 	require.True(t, entry(t, db, "evt_1").Created.IsZero())
 }
 
-// instrumented is a pool in the wrapper of another library.
+// instrumented is a pool wrapped by another library.
 type instrumented struct{ *sql.DB }
 
-// M27: a claim outside a transaction would commit without its work, so it is refused.
+// Outside a transaction a claim would commit without its work.
 func TestClaim_NoTransaction(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -198,8 +196,7 @@ func TestClaim_NoTransaction(t *testing.T) {
 	})
 }
 
-// M1: a consumer's claims are those of its name, and what a replica ignored for want of a
-// handler can be claimed.
+// A consumer claims events by name, also those that a replica without a handler ignored.
 func TestClaim_ByName(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -20,8 +20,7 @@ import (
 
 type contextKey struct{}
 
-// withRequestID is what a host's log handler does: it takes the request's id from the
-// context.
+// withRequestID adds the request's id from the context, as a host's log handler does.
 type withRequestID struct{ slog.Handler }
 
 func (h withRequestID) Handle(ctx context.Context, r slog.Record) error {
@@ -31,8 +30,6 @@ func (h withRequestID) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// One line for each delivery, with what an operator needs to follow it, and nothing that
-// must not be there.
 func TestLog_Lines(t *testing.T) {
 	t.Parallel()
 	var log lines
@@ -87,7 +84,6 @@ func TestLog_Lines(t *testing.T) {
 	}
 }
 
-// What an attempt noted that was made again is not on the line twice.
 func TestAnnotate_RetriedTransaction(t *testing.T) {
 	t.Parallel()
 	var log lines
@@ -108,7 +104,6 @@ func TestAnnotate_RetriedTransaction(t *testing.T) {
 	webhook.Annotate(t.Context(), slog.String("nobody", "listens"))
 }
 
-// Every delivery is observed once, before its answer.
 func TestObserve_EachDelivery(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -18,8 +18,6 @@ import (
 
 const dueNow = `UPDATE booking_platform.payment_events SET retry_at = statement_timestamp()`
 
-// An event that matched nothing, and one whose handler failed, are settled once they can
-// be, without another delivery.
 func TestRetryWaiting_UnmatchedAndFailed(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -70,8 +68,7 @@ func TestRetryWaiting_UnmatchedAndFailed(t *testing.T) {
 	require.Zero(t, settled, "what is settled is left alone")
 }
 
-// Several replicas at once, and Stripe's own deliveries meanwhile: each event has one
-// effect.
+// Several replicas retry while Stripe delivers: each event has one effect.
 func TestRetryWaiting_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -111,7 +108,7 @@ func TestRetryWaiting_Concurrent(t *testing.T) {
 	require.Equal(t, len(ids), countEffects(t, db))
 }
 
-// unmatched makes a receiver whose handler matches the events of the ids alone.
+// unmatched returns a receiver whose handler matches only the events with these ids.
 func unmatched(t testing.TB, db *sql.DB, opts webhook.Options, ids ...string) *webhook.Receiver {
 	t.Helper()
 	r := newReceiver(t, db, opts)
@@ -129,9 +126,8 @@ func refund(id string) []byte {
 	return fmt.Appendf(nil, `{"id":%q,"type":"refund.created","data":{"object":{"id":"re_1","object":"refund","payment_intent":"pi_1"}}}`, id)
 }
 
-// M34: events of another product on the account, all due at once, do not delay the retry
-// of one of ours, whether that failed or matched nothing yet, and have a bounded share of
-// the step.
+// Events of another product on the account, all due at once, do not delay the retry of a
+// failed or unmatched event of this service, and have a bounded share of a run.
 func TestRetryWaiting_OtherProductsDoNotDelay(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -162,8 +158,8 @@ func TestRetryWaiting_OtherProductsDoNotDelay(t *testing.T) {
 	require.Equal(t, 24, tried, "the share of what matches nothing is 25, ours among them")
 }
 
-// M34: an event that matches nothing is tried less and less often, about 25 times in
-// three days, and ends as ignored with its last try: by a retry as by another delivery.
+// An unmatched event is retried about 25 times in three days at growing intervals, and
+// its last retry or delivery ignores it.
 func TestRetryWaiting_UnmatchedFor(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -171,8 +167,7 @@ func TestRetryWaiting_UnmatchedFor(t *testing.T) {
 	send(t, r, refund("evt_1"))
 	tries := 0
 	for entry(t, db, "evt_1").Outcome == webhook.Unmatched && tries < 100 {
-		// The clock is the database's, so the event grows older instead: by what it waits
-		// for.
+		// The clock is the database's, so the event is made older.
 		_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events
 			SET received_at = received_at - (retry_at - statement_timestamp()), retry_at = statement_timestamp()`)
 		require.NoError(t, err)

@@ -13,8 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// M29: Run makes an early event take effect, deletes old events, continues after a step
-// that failed, and returns when its context ends.
+// Run makes an early event take effect, deletes old events, continues after a failed
+// step, and returns when its context ends.
 func TestRun_RetriesAndDeletesAfterFailures(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -86,8 +86,7 @@ func TestRun_ReportsEachStep(t *testing.T) {
 
 const day = 24 * time.Hour
 
-// aged puts an event with a payload into the ledger, received and settled that many days
-// ago.
+// aged inserts an event with a payload, received and settled that many days ago.
 func aged(t testing.TB, db *sql.DB, id string, outcome webhook.Outcome, received, settled int) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
@@ -98,7 +97,7 @@ func aged(t testing.TB, db *sql.DB, id string, outcome webhook.Outcome, received
 	require.NoError(t, err)
 }
 
-// what says of each event whether its row and its payload are there.
+// what returns for each event whether its row and its payload exist.
 func what(t testing.TB, db *sql.DB) map[string]string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), `SELECT stripe_event_id, CASE WHEN payload IS NULL THEN 'row' ELSE 'row and payload' END FROM booking_platform.payment_events`)
@@ -114,9 +113,8 @@ func what(t testing.TB, db *sql.DB) map[string]string {
 	return out
 }
 
-// Payloads of settled events go first, then their rows; what is not settled stays whole,
-// however old it is, and what was settled lately too. An unmatched event that nothing
-// ended before ends after a week.
+// Payloads of settled events are deleted first, then their rows. Open events stay, and so
+// do recently settled ones. An unmatched event ends after a week.
 func TestDeleteOld_PayloadsAndRows(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -149,7 +147,7 @@ func TestDeleteOld_PayloadsAndRows(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, n)
 
-		// Told so, it deletes those too, and shorter times are kept to.
+		// With DeleteWaiting and shorter periods.
 		n, err = newReceiver(t, db, webhook.Options{KeepRowsFor: 30 * day, KeepPayloadFor: day,
 			DeleteWaiting: true}).DeleteOld(t.Context())
 		require.NoError(t, err)
@@ -163,7 +161,7 @@ func TestDeleteOld_PayloadsAndRows(t *testing.T) {
 	})
 }
 
-// Stripe can send an event again for 30 days, and a row that is gone could not tell.
+// Stripe can send an event again for 30 days.
 func TestDeleteOld_MinimumPeriods(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -174,8 +172,7 @@ func TestDeleteOld_MinimumPeriods(t *testing.T) {
 	newReceiver(t, db, webhook.Options{KeepRowsFor: 30 * day})
 }
 
-// The step steps over a row that somebody has in use, replicas share the work, and more
-// than one batch is done.
+// A locked row is skipped, replicas share the work, and several batches run.
 func TestDeleteOld_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -197,8 +194,8 @@ func TestDeleteOld_Concurrent(t *testing.T) {
 	total := 0
 	for range 3 {
 		wg.Go(func() {
-			// Who waits for the row that is in use waits for ever.
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			// A step that waited for the locked row would exceed this.
+			ctx, cancel := context.WithTimeout(t.Context(), eventuallyTimeout)
 			defer cancel()
 			n, err := r.DeleteOld(ctx)
 			if err != nil {
@@ -210,9 +207,8 @@ func TestDeleteOld_Concurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// A replica that found less than a batch left, because another had it, stopped early;
-	// the next round takes the rest.
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	// A replica that finds a partial batch, because another has the rest, stops early.
+	ctx, cancel := context.WithTimeout(t.Context(), eventuallyTimeout)
 	defer cancel()
 	n, err := r.DeleteOld(ctx)
 	require.NoError(t, err)
@@ -220,7 +216,6 @@ func TestDeleteOld_Concurrent(t *testing.T) {
 	require.Equal(t, map[string]string{"evt_800": "row and payload"}, what(t, db))
 }
 
-// Nothing to do is nothing to read.
 func TestDeleteOld_UsesIndexes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -14,12 +14,11 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// behind makes a receiver whose link to the database can fail, and a direct way to look
-// at the same database.
+// behind returns a receiver whose connection to the database can fail, and a direct
+// connection to the same database.
 func behind(t *testing.T, driver testdb.Driver, opts webhook.Options) (*webhook.Receiver, *proxy, *sql.DB) {
 	t.Helper()
-	// The faults are those of a link to Postgres; a pooler would put another one behind
-	// it.
+	// A pooler would put another connection behind this one.
 	direct := testdb.Direct(t, testdb.URL(t), testdb.Cancels)
 	db := testdb.Open(t, testdb.PQ, direct)
 	effects(t, db)
@@ -27,7 +26,7 @@ func behind(t *testing.T, driver testdb.Driver, opts webhook.Options) (*webhook.
 	return newReceiver(t, testdb.Open(t, driver, url), opts), p, db
 }
 
-// The drivers differ in how they find out that a link is dead.
+// The drivers detect lost connections differently.
 var eachOf = []testdb.Driver{testdb.PQ, testdb.PGX}
 
 func TestProcess_DatabaseRestarts(t *testing.T) {
@@ -49,7 +48,6 @@ func TestProcess_DatabaseRestarts(t *testing.T) {
 	}
 }
 
-// The link breaks while the handler works: rolled back.
 func TestProcess_ConnectionLostBeforeCommit(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
@@ -75,8 +73,8 @@ func TestProcess_ConnectionLostBeforeCommit(t *testing.T) {
 	}
 }
 
-// COMMIT is carried out and its answer lost: 500, because nobody knows. The record of
-// that failure must not hide the success, and the redelivery is a duplicate.
+// COMMIT is executed and its response lost: 500. Recording the failure must not replace
+// the success, and the next delivery is a duplicate.
 func TestProcess_CommitResponseLost(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
@@ -96,8 +94,7 @@ func TestProcess_CommitResponseLost(t *testing.T) {
 	}
 }
 
-// A commit that Postgres refuses (a deferred constraint, here) is a failure like any
-// other.
+// A deferred constraint fails at COMMIT.
 func TestProcess_CommitFails(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -123,9 +120,9 @@ func TestProcess_CommitFails(t *testing.T) {
 	})
 }
 
-// The database hangs without closing anything, so that a driver's read may hang with it:
-// the answer comes in time all the same, others find the gate bounded, and when it is
-// back everything is.
+// The database hangs without closing connections, so a driver's read may hang: the
+// response comes in time, the number in flight stays bounded, and everything works once
+// the database is back.
 func TestProcess_DatabaseHangs(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
@@ -139,7 +136,7 @@ func TestProcess_DatabaseHangs(t *testing.T) {
 			for _, id := range []string{"evt_2", "evt_3", "evt_2"} {
 				start := time.Now()
 				require.Equal(t, failed, send(t, r, event(id, completed)))
-				require.Less(t, time.Since(start), limit+patience/2)
+				require.Less(t, time.Since(start), limit+eventuallyTimeout/2)
 			}
 			p.resume()
 			for _, id := range []string{"evt_2", "evt_3"} {
@@ -151,9 +148,8 @@ func TestProcess_DatabaseHangs(t *testing.T) {
 	}
 }
 
-// A handler that does not look at its context is answered for in time. Its transaction is
-// rolled back when it comes to its end, and until then another delivery of the same event
-// waits, in bounded time too.
+// The response comes in time. The transaction is rolled back when the handler ends; until
+// then another delivery of the event waits, also in bounded time.
 func TestProcess_HandlerIgnoresContext(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
@@ -182,8 +178,8 @@ func TestProcess_HandlerIgnoresContext(t *testing.T) {
 	require.Equal(t, 1, countEffects(t, db))
 }
 
-// A handler that heeds its context is answered for with its own error, and the failure is
-// recorded before the answer.
+// A handler that returns at the end of its context is answered with its own error, and
+// the failure is recorded before the response.
 func TestProcess_HandlerTimesOut(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
@@ -203,8 +199,7 @@ func TestProcess_HandlerTimesOut(t *testing.T) {
 	require.Len(t, log.all(t), 1)
 }
 
-// One statement fails for one event: that event is answered 500, the others are not
-// troubled.
+// A statement that fails for one event affects only that event.
 func TestProcess_EachStatementFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -225,8 +220,8 @@ func TestProcess_EachStatementFails(t *testing.T) {
 	require.Contains(t, line["error"], "record the failure", "the log says what the ledger could not")
 }
 
-// Where the role's default isolation is above READ COMMITTED, every failed attempt is
-// recorded all the same, though the records of several replicas meet.
+// Under a stricter default isolation every failed attempt is recorded, although
+// concurrent records conflict.
 func TestProcess_FailureRecordedUnderStricterDefault(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -250,9 +245,9 @@ func TestProcess_FailureRecordedUnderStricterDefault(t *testing.T) {
 	require.Equal(t, replicas*deliveries, entry(t, db, "evt_1").Attempts)
 }
 
-// A delivers, fails, and is slow to record it, while B processes the same event: B's
-// success stands, and the next delivery is a duplicate. A trigger holds A's record back
-// until B is done.
+// A fails and is slow to record it, while B processes the same event: the success stays,
+// and the next delivery is a duplicate. A trigger delays A's record until B has
+// committed.
 func TestProcess_LateFailureRecordLeavesSuccess(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -270,7 +265,7 @@ func TestProcess_LateFailureRecordLeavesSuccess(t *testing.T) {
 	_, err = lock.ExecContext(t.Context(), `SELECT pg_advisory_xact_lock(7)`)
 	require.NoError(t, err)
 
-	a := newReceiver(t, testdb.Open(t, testdb.PQ, url), webhook.Options{Timeout: 5 * patience})
+	a := newReceiver(t, testdb.Open(t, testdb.PQ, url), webhook.Options{Timeout: 5 * eventuallyTimeout})
 	a.Handle(completed, failing(errors.New("A has no luck")))
 	b := newReceiver(t, testdb.Open(t, testdb.PQ, url), webhook.Options{})
 	b.Handle(completed, effect)

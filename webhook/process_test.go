@@ -17,15 +17,15 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// failing takes effect, and then fails.
+// failing has an effect, and then fails.
 func failing(cause error) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		return webhook.Processed, cause
 	}
 }
 
-// However a handler fails: nothing half done, 500, the cause in the ledger, and the next
-// delivery does the work.
+// However a handler fails: no effect, 500, the error in the ledger, and the next delivery
+// does the work.
 func TestProcess_HandlerFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -95,8 +95,7 @@ func panickingHandler(context.Context, webhook.Tx, webhook.Event) (webhook.Outco
 	panic("boom")
 }
 
-// A handler that swallows a statement's error leaves a transaction that Postgres will not
-// commit. That must not be answered 200.
+// After a failed statement Postgres rolls back at COMMIT, which must not be answered 200.
 func TestProcess_HandlerIgnoresDatabaseError(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -118,8 +117,6 @@ func TestProcess_HandlerIgnoresDatabaseError(t *testing.T) {
 	})
 }
 
-// What a handler wrote before it said Unmatched or Parked is committed with the ledger
-// row, as with Processed.
 func TestProcess_UnmatchedAndParkedCommit(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -135,8 +132,7 @@ func TestProcess_UnmatchedAndParkedCommit(t *testing.T) {
 	require.Equal(t, 2, countEffects(t, db))
 }
 
-// Who looks at the ledger sees why the last attempt failed, of an event that had been
-// unmatched, too.
+// The ledger has the last error, also of an event that was unmatched before.
 func TestProcess_UnmatchedEventFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -157,8 +153,6 @@ func TestProcess_UnmatchedEventFails(t *testing.T) {
 	require.Equal(t, done(webhook.Unmatched), send(t, r, event("evt_1", completed)))
 }
 
-// An event that matched nothing is handled by the delivery that comes once its row is
-// there.
 func TestProcess_UnmatchedBecomesProcessed(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -180,8 +174,7 @@ func TestProcess_UnmatchedBecomesProcessed(t *testing.T) {
 	require.Empty(t, e.Payload)
 }
 
-// Postgres asks for the whole transaction again: nothing of it has happened, so it is run
-// again, but not for ever.
+// A transaction that Postgres rolled back for another is repeated a few times.
 func TestProcess_RetriesTransaction(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -224,8 +217,7 @@ func TestProcess_RetriesTransaction(t *testing.T) {
 	})
 }
 
-// Two handlers that lock the same rows in opposed order: Postgres ends one of them, and
-// both are answered 200.
+// Two handlers that lock the same rows in opposite order: both are answered 200.
 func TestProcess_DeadlockIsRetried(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -258,8 +250,7 @@ func TestProcess_DeadlockIsRetried(t *testing.T) {
 	require.Equal(t, done(webhook.Processed), within(t, answers, "the second of the two"))
 }
 
-// An event that Stripe listed goes through the ledger as a delivered one does: once, and
-// again after a failure.
+// An event that Stripe listed is processed once, and again after a failure.
 func TestReceive_Outcomes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -297,7 +288,6 @@ func TestReceive_Outcomes(t *testing.T) {
 	require.Len(t, entries, 2)
 }
 
-// M9: a handler that knows an event is not ours ends it at once.
 func TestProcess_HandlerReturnsIgnored(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy stands between a test and its database, so that the link can fail while the
-// server, which other tests use too, goes on.
+// proxy connects a test with its database, so that the connection can fail while the
+// server goes on.
 type proxy struct {
 	target string
 	addr   string
@@ -76,7 +76,8 @@ func (p *proxy) link(client net.Conn) {
 	}
 }
 
-// pass waits while the link is silent, and tells whether what was read goes on.
+// pass waits while the connection is silent, and returns whether to forward what was
+// read.
 func (p *proxy) pass() bool {
 	p.mu.Lock()
 	silent, eaten := p.silent, p.eat
@@ -88,8 +89,7 @@ func (p *proxy) pass() bool {
 	return !eaten
 }
 
-// set cuts every link and refuses new ones, or lets them through again. Nobody stays
-// silent.
+// set cuts all connections and refuses new ones, or accepts them again, and ends a hang.
 func (p *proxy) set(down bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,14 +104,13 @@ func (p *proxy) set(down bool) {
 	}
 }
 
-// hang holds back all that the database says, as a stopped server does.
+// hang holds back all that the database sends, as a stopped server does.
 func (p *proxy) hang() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.silent = make(chan struct{})
 }
 
-// resume lets it through.
 func (p *proxy) resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,8 +118,7 @@ func (p *proxy) resume() {
 	p.silent = nil
 }
 
-// loseNext cuts the connection on which the database speaks next, in place of what it
-// says.
+// loseNext cuts the connection on which the database sends next, in place of forwarding.
 func (p *proxy) loseNext() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

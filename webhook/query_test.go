@@ -25,8 +25,7 @@ func ids(entries []webhook.Entry) (out []string) {
 func TestList_Filters(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		// Three events share each time of arrival, so that a page may end between two of
-		// them.
+		// Three events share each time of arrival, so that a page may end between them.
 		_, err := db.ExecContext(t.Context(), `
 			INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at)
 			SELECT 'default', 'evt_' || lpad(i::text, 4, '0'), CASE WHEN i % 2 = 0 THEN 'even' ELSE 'odd' END,
@@ -62,7 +61,7 @@ func TestList_Filters(t *testing.T) {
 	})
 }
 
-// A deep page is found through the index, not by reading everything before it.
+// A deep page is found through the index.
 func TestList_UsesIndex(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -75,7 +74,7 @@ func TestList_UsesIndex(t *testing.T) {
 		"(ROW(received_at, stripe_event_id) <")
 }
 
-// plan is how Postgres would run a statement.
+// plan returns the plan of a statement.
 func plan(t testing.TB, db *sql.DB, query string, args ...any) string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), `EXPLAIN `+query, args...)
@@ -91,7 +90,6 @@ func plan(t testing.TB, db *sql.DB, query string, args ...any) string {
 	return out.String()
 }
 
-// Since is a bound that belongs to the list, Until one that does not.
 func TestList_SinceAndUntil(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -180,7 +178,7 @@ func TestBacklog_Counts(t *testing.T) {
 	})
 }
 
-// What waits is few rows among many, and only those are read.
+// Of many rows only the open ones are read.
 func TestBacklog_UsesIndex(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -190,8 +188,7 @@ func TestBacklog_UsesIndex(t *testing.T) {
 	require.NotContains(t, p, "Seq Scan on payment_events")
 }
 
-// many fills a ledger: 20,000 events a minute apart, the oldest two weeks ago, of which
-// every thousandth waits.
+// many inserts 20,000 events a minute apart, of which every thousandth is open.
 func many(t testing.TB, db *sql.DB) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
@@ -203,7 +200,6 @@ func many(t testing.TB, db *sql.DB) {
 	require.NoError(t, err)
 }
 
-// M9: a person ends what waits and needs nothing; other events stay as they are.
 func TestIgnore_Outcomes(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -234,8 +230,7 @@ func TestIgnore_Outcomes(t *testing.T) {
 	})
 }
 
-// M9: an alarm counts unmatched events of Checkout Sessions, which a handler can tell
-// from foreign ones, and not those that name a PaymentIntent alone.
+// Unmatched events that name only a PaymentIntent may be another product's.
 func TestBacklog_OtherProductsDoNotAlert(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -30,7 +30,7 @@ func TestHandle_Panics(t *testing.T) {
 	require.Panics(t, func() { r.Handle("charge.refunded", nil) })
 }
 
-// A receiver may be given handlers while it serves; the race detector watches.
+// For the race detector.
 func TestHandle_WhileServing(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{})

@@ -15,8 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// first fills a ledger with an event of each outcome, evt_<outcome>, and returns a
-// receiver whose handlers process them all.
+// first inserts an event of each outcome, evt_<outcome>, and returns a receiver that
+// processes all.
 func first(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiver {
 	t.Helper()
 	effects(t, db)
@@ -44,7 +44,7 @@ func first(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiver {
 	return later
 }
 
-// became is what Replay says of each event.
+// became returns the results of Replay by event.
 func became(t testing.TB, r *webhook.Receiver, opts webhook.ReplayOptions) map[string]string {
 	t.Helper()
 	all, err := r.Replay(t.Context(), opts)
@@ -58,8 +58,8 @@ func became(t testing.TB, r *webhook.Receiver, opts webhook.ReplayOptions) map[s
 	return out
 }
 
-// A replay takes up what waits; what is parked or ignored when it is named; what is
-// processed never.
+// A replay processes failed and unmatched events by default, parked and ignored ones if
+// listed, and processed ones never.
 func TestReplay_Outcomes(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -124,8 +124,7 @@ func TestReplay_Filters(t *testing.T) {
 		ids(webhook.ReplayOptions{Outcomes: all, IDs: []string{"evt_ignored", "evt_failed"}}))
 }
 
-// A replay that fails leaves a parked event parked, with what was known of it; a failed
-// one counts another attempt.
+// A failed replay leaves a parked event as it was; a failed event counts another attempt.
 func TestReplay_Fails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -153,7 +152,6 @@ func TestReplay_Fails(t *testing.T) {
 	require.NotEmpty(t, entry(t, db, "evt_unmatched").Payload)
 }
 
-// Without its payload there is nothing to handle, and that is said.
 func TestReplay_NoPayload(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -165,8 +163,7 @@ func TestReplay_NoPayload(t *testing.T) {
 	require.Equal(t, want, became(t, r, webhook.ReplayOptions{}))
 }
 
-// M1: a replay on a host of the other mode has no effect, and ends nothing for the hosts
-// whose it is.
+// A replay in another mode neither processes nor ends the event.
 func TestReplay_OtherMode(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -178,7 +175,7 @@ func TestReplay_OtherMode(t *testing.T) {
 	require.Equal(t, webhook.Failed, entry(t, db, "evt_failed").Outcome)
 }
 
-// Replays, the step, and Stripe's own delivery at once: each event has one effect.
+// Replays, RetryWaiting and a delivery at once: each event has one effect.
 func TestReplay_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -219,7 +216,7 @@ func TestReplay_Concurrent(t *testing.T) {
 	}
 }
 
-// Who stops a replay gets what was done.
+// A replay that is interrupted returns its results so far.
 func TestReplay_ContextEnds(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))

@@ -24,8 +24,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Every way an event can go, on every driver: the answer, the row, the effect, the
-// counters.
+// Each outcome on every driver: response, row, effect, counters.
 func TestServeHTTP_Answers(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -135,7 +134,7 @@ func TestServeHTTP_Methods(t *testing.T) {
 	require.Zero(t, sums(r), "what is no delivery is not counted")
 }
 
-// stripe-go's own ConstructEvent refuses these, and a paid order with them.
+// stripe-go's ConstructEvent rejects these.
 func TestServeHTTP_OtherAPIVersion(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -149,8 +148,7 @@ func TestServeHTTP_OtherAPIVersion(t *testing.T) {
 	require.Equal(t, "2031-01-01", entry(t, db, "evt_1").APIVersion)
 }
 
-// Whatever arrives is answered 4xx or acknowledged, and leaves a row only when it is an
-// event.
+// Every body is answered 4xx or acknowledged, and only an event leaves a row.
 func TestServeHTTP_Bodies(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -203,7 +201,7 @@ func TestServeHTTP_Bodies(t *testing.T) {
 	require.Len(t, entries, 5)
 }
 
-// A failed event's payload and error are kept, so both must be what Postgres can store.
+// The payload and error of a failed event are stored, so both must be valid text.
 func TestServeHTTP_StoredEventsAreValidText(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -226,8 +224,7 @@ func TestServeHTTP_BodyEndsEarly(t *testing.T) {
 	require.Equal(t, webhook.Stats{Received: 1, Rejected: 1}, sums(r))
 }
 
-// A sender that announces more than it sends is cut off, without any help from the
-// server's settings.
+// A client that sends less than it announced is cut off without settings of the server.
 func TestServeHTTP_SlowBody(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{Timeout: 200 * time.Millisecond})
@@ -238,7 +235,7 @@ func TestServeHTTP_SlowBody(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() })
 	_, err = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
 	require.NoError(t, err)
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(eventuallyTimeout)))
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	defer resp.Body.Close()
@@ -246,7 +243,7 @@ func TestServeHTTP_SlowBody(t *testing.T) {
 	require.Equal(t, webhook.Stats{Received: 1, Rejected: 1}, sums(r))
 }
 
-// Announcing a megabyte costs the sender nothing, so it must cost us nothing either.
+// Announcing a megabyte must not allocate it.
 func TestServeHTTP_AnnouncedLengthTakesNoMemory(t *testing.T) {
 	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBadSignatures: -1})
 	const senders = 200
@@ -261,7 +258,7 @@ func TestServeHTTP_AnnouncedLengthTakesNoMemory(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(senders)<<18)
 }
 
-// The sender hangs up while the handler works: the transaction is carried to its end.
+// The transaction goes on when the client disconnects.
 func TestServeHTTP_ClientDisconnects(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// forged is a delivery with a bad signature, from an address.
+// forged is a delivery with a bad signature from an address.
 func forged(address string) *http.Request {
 	req := request(event("evt_forged", completed))
 	req.Header.Set("Stripe-Signature", sign(event("evt_forged", completed), "whsec_guess", time.Now()))
@@ -24,7 +24,7 @@ func forged(address string) *http.Request {
 	return req
 }
 
-// elsewhere is an address whose place in the table is not that of another.
+// elsewhere is an address with another bucket.
 func elsewhere(r *webhook.Receiver, address string) string {
 	for n := range 255 {
 		if other := fmt.Sprintf("198.51.100.%d", n); !webhook.SameBucket(r, address, other) {
@@ -34,8 +34,7 @@ func elsewhere(r *webhook.Receiver, address string) string {
 	panic("all addresses share a place")
 }
 
-// FAULTS.md: forged flood. The address is told 429, its flood is not logged, and a
-// genuine event passes from the very same address.
+// The address gets 429 and is no longer logged, and a genuine event from it passes.
 func TestSignatureLimit_OneAddress(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -72,7 +71,7 @@ func TestSignatureLimit_OneAddress(t *testing.T) {
 	require.Equal(t, done(webhook.Processed), serve(t, r, genuine), "a proxy may have both behind it")
 	require.Equal(t, refused(webhook.ReasonSignatureWrong), serve(t, r, forged(elsewhere(r, "192.0.2.7"))),
 		"another address is not this one")
-	// Who signs well and late is no forger, and is told so.
+	// A valid signature that is too old does not count.
 	late := request(event("evt_2", completed))
 	late.RemoteAddr = "192.0.2.7:4711"
 	late.Header.Set("Stripe-Signature", sign(event("evt_2", completed), secret, now.Add(-time.Hour)))
@@ -88,8 +87,8 @@ func TestSignatureLimit_OneAddress(t *testing.T) {
 	flood(1, http.StatusTooManyRequests)
 }
 
-// Many addresses at once make neither memory nor the log grow without bound, and a
-// genuine event passes meanwhile.
+// Many addresses do not make memory or the log grow without bound, and a genuine event
+// passes.
 func TestSignatureLimit_ManyAddresses(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -116,8 +115,7 @@ func TestSignatureLimit_ManyAddresses(t *testing.T) {
 	require.Len(t, log.all(t), 201, "its line is written")
 }
 
-// Where the host knows the client behind its proxies, that is who is counted; and the
-// limit can be turned off.
+// Options.ClientAddress is counted, and the limit can be turned off.
 func TestSignatureLimit_ClientAddress(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBadSignatures: 1,

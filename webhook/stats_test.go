@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Each cause of a rejection has a count of its own, and they add up.
+// Each reason has a count, and they add up.
 func TestStats_RejectionReasons(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBody: 1000, MaxBadSignatures: -1})
@@ -51,8 +51,7 @@ func TestStats_RejectionReasons(t *testing.T) {
 	require.Len(t, r.Stats().Reasons, 14, "a reason that was never given is there, at zero")
 }
 
-// FAULTS.md: secret rotation. The counts by position prove when the old secret is no
-// longer signed with.
+// The counts show when an old secret is no longer used.
 func TestStats_Secrets(t *testing.T) {
 	t.Parallel()
 	var log lines

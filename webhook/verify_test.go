@@ -84,8 +84,8 @@ func TestVerify_Signatures(t *testing.T) {
 	}
 }
 
-// Extreme times that carry a good signature end in a reason, not in an overflow that lets
-// them pass.
+// Extreme times with a valid signature are rejected, without an overflow that lets them
+// pass.
 func TestVerify_ExtremeTimes(t *testing.T) {
 	t.Parallel()
 	payload := event("evt_1", completed)
@@ -106,7 +106,7 @@ func TestVerify_Tolerance(t *testing.T) {
 	require.Error(t, err, "a negative tolerance is the default")
 }
 
-// stripe-go verifies a payload that was signed with nothing, when it is asked to.
+// stripe-go accepts a payload signed with an empty secret.
 func TestVerify_NoSecret(t *testing.T) {
 	t.Parallel()
 	payload := event("evt_1", completed)
@@ -130,9 +130,8 @@ func TestVerify_TamperedPayload(t *testing.T) {
 	require.EqualError(t, err, "webhook: rejected: signature_wrong")
 }
 
-// M28: what is no signing secret is refused at once, in words that do not repeat it: with
-// it every delivery would be answered 400. White space around a secret and a secret given
-// twice are harmless.
+// With an invalid secret every delivery would be answered 400. The errors do not contain
+// the value.
 func TestVerify_InvalidSecrets(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
