@@ -138,7 +138,7 @@ func (a *API) detail(ctx context.Context, b booking.Booking) (bookingView, error
 
 // paying reports whether money pays for the booking or is on its way. Only then does a
 // cancellation divide it.
-func paying(p payments.Payment) bool { return p.Applied() || p.Status() == payments.Processing }
+func paying(p payments.Payment) bool { return p.Applied() || p.Status() == payments.StatusProcessing }
 
 // refundable is what a cancellation gives back of refund.
 func refundable(p payments.Payment, refund booking.Money) int64 {
@@ -151,7 +151,7 @@ func refundable(p payments.Payment, refund booking.Money) int64 {
 // cancellation returns the terms at a time. p is the booking's payment, or the zero one.
 func cancellation(b booking.Booking, p payments.Payment, zone *time.Location, at time.Time) *cancellationView {
 	t := b.Terms(at)
-	if p.Status() == payments.Processing {
+	if p.Status() == payments.StatusProcessing {
 		t = b.TermsPaid(at)
 	}
 	v := &cancellationView{Allowed: t.Allowed, Fee: t.Fee.Minor, Refund: refundable(p, t.Refund)}

@@ -120,13 +120,13 @@ func moneyOf(pay *payments.Payment) money {
 	switch {
 	case pay == nil:
 		return moneyNone
-	case pay.Status() == payments.Parked:
+	case pay.Status() == payments.StatusParked:
 		return moneyParked
 	case pay.Captured.Minor == 0:
 		switch pay.Status() {
-		case payments.Open:
+		case payments.StatusOpen:
 			return moneyOpen
-		case payments.Failed, payments.Expired:
+		case payments.StatusFailed, payments.StatusExpired:
 			return moneyFailed
 		}
 		return moneyComing

@@ -102,7 +102,7 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 			}
 			for _, b := range []booking.Booking{paid, delayed, over} {
 				require.Equal(t, booking.StatusPending, w.status(b.ID))
-				require.Equal(t, payments.Open, w.payment(b.ID).Status())
+				require.Equal(t, payments.StatusOpen, w.payment(b.ID).Status())
 			}
 			require.Equal(t, payments.RefundDue, w.refundsOf(refunded)[0].Status)
 			require.Equal(t, payments.RefundDue, w.refundsOf(stale)[0].Status)
@@ -124,7 +124,7 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
 			require.Equal(t, booking.StatusConfirmed, w.status(paid.ID))
 			require.Equal(t, booking.StatusExpired, w.status(over.ID))
-			require.Equal(t, payments.Refunded, w.payment(refunded.BookingID).Status())
+			require.Equal(t, payments.StatusRefunded, w.payment(refunded.BookingID).Status())
 			require.Len(t, w.stripe.Refunds(), 3)
 			w.requireBooks()
 		})
@@ -179,7 +179,7 @@ func TestAccount_TwoOnOneDatabase(t *testing.T) {
 	require.Equal(t, 1, mine.Overdue.Count)
 	require.Equal(t, 1, mine.Parked.Count)
 	w.settle(1)
-	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 }
 
 func TestOptions_MissingIsGone(t *testing.T) {

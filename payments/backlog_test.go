@@ -70,7 +70,7 @@ func TestBacklog_Payments(t *testing.T) {
 		// An operator refunds the parked payment.
 		p, err := w.payments.BySession(t.Context(), parked.SessionID)
 		require.NoError(t, err)
-		require.Equal(t, payments.Parked, p.Status())
+		require.Equal(t, payments.StatusParked, p.Status())
 		w.refund(p, 0, "staff")
 		b = w.backlog()
 		require.Zero(t, b.Parked)
@@ -240,7 +240,7 @@ func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 			hear()
 			requireWaiting(t, w.backlog().RefundsFailed, 2, 0)
 			require.Equal(t, []string{q.ID, p.ID}, troubled())
-			require.Equal(t, payments.Paid, w.payment(p.BookingID).Status())
+			require.Equal(t, payments.StatusPaid, w.payment(p.BookingID).Status())
 			w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '15 days'
 				WHERE payment_id = $1::uuid`, late.ID)
 			require.Contains(t, troubled(), late.ID, "pending for too long")
@@ -283,7 +283,7 @@ func TestNeedingAttention(t *testing.T) {
 
 	parked, err := w.payments.Get(t.Context(), c.PaymentID)
 	require.NoError(t, err)
-	require.Equal(t, payments.Parked, parked.Status())
+	require.Equal(t, payments.StatusParked, parked.Status())
 	// A refunded one needs no decision.
 	w.refund(parked, 0, "case 7")
 	await(disputed.ID)
@@ -368,7 +368,7 @@ func TestRetryRefund_TakesWhatIsLeft(t *testing.T) {
 	second := retry()
 	require.NotEqual(t, first.ID, second.ID)
 	w.settle(1)
-	require.Equal(t, payments.Refunded, w.payment(p.BookingID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(p.BookingID).Status())
 	require.Zero(t, w.backlog().RefundsFailed)
 	w.requireBooks()
 }

@@ -258,7 +258,7 @@ func TestCancel_Reconciled(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	p := w.payment(b.ID)
-	require.Equal(t, payments.Paid, p.Status())
+	require.Equal(t, payments.StatusPaid, p.Status())
 	require.EqualValues(t, price*60/100, w.refundsOf(p)[0].Amount.Minor)
 	require.Equal(t, payments.CauseCancelled, w.refundsOf(p)[0].Cause)
 }

@@ -103,7 +103,7 @@ func TestCheckout_KeyUsedWithOtherParameters(t *testing.T) {
 	c := w.checkout(b)
 	require.Len(t, w.stripe.Sessions(), 2)
 	w.pay(c)
-	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status())
 	require.Equal(t, c.SessionID, w.payment(b.ID).SessionID)
 }
 
@@ -247,7 +247,7 @@ func TestCheckout_AbandonedDuringCall(t *testing.T) {
 	_, err := w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrUnavailable)
 	require.Equal(t, booking.StatusCancelled, w.status(b.ID))
-	require.Equal(t, payments.Failed, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusFailed, w.payment(b.ID).Status())
 	require.Empty(t, w.payment(b.ID).URL)
 }
 
@@ -354,7 +354,7 @@ func TestAbandon_UnlessSessionIsKnown(t *testing.T) {
 		require.NoError(t, w.payments.Abandon(t.Context(), known.ID))
 	}
 	require.Equal(t, booking.StatusCancelled, w.status(b.ID))
-	require.Equal(t, payments.Failed, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusFailed, w.payment(b.ID).Status())
 	require.Equal(t, booking.StatusPending, w.status(known.ID), "the customer may be at its page")
 	w.hold(1) // the slot is free again
 }

@@ -32,11 +32,11 @@ func TestCheckout_PaidIsConfirmed(t *testing.T) {
 	require.Equal(t, appURL+"/success?session_id={CHECKOUT_SESSION_ID}", s.SuccessURL)
 	require.Equal(t, appURL+"/cancel?booking="+b.ID, s.CancelURL)
 
-	require.Equal(t, payments.Open, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusOpen, w.payment(b.ID).Status())
 	w.pay(c)
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	p := w.payment(b.ID)
-	require.Equal(t, payments.Paid, p.Status())
+	require.Equal(t, payments.StatusPaid, p.Status())
 	require.Equal(t, p.Amount, p.Captured)
 	require.NotEmpty(t, p.PaymentIntentID)
 	require.Equal(t, map[string]int{"checkout.session.completed processed": 1}, w.outcomes())
@@ -275,7 +275,7 @@ func TestCheckout_AmountsInStripesUnit(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, booking.StatusConfirmed, w.status(b.ID), c.currency)
 		p := w.payment(b.ID)
-		require.Equal(t, payments.Paid, p.Status(), "the captured amount is the requested one")
+		require.Equal(t, payments.StatusPaid, p.Status(), "the captured amount is the requested one")
 		require.Equal(t, price, p.Captured)
 
 		if c.wrong > 0 {

@@ -52,12 +52,12 @@ func TestDispute_SecondOfPayment(t *testing.T) {
 		_, err := w.stripe.Dispute(p.SessionID)
 		require.NoError(t, err)
 		w.delivered()
-		require.Equal(t, payments.Disputed, w.payment(b.ID).Status())
+		require.Equal(t, payments.StatusDisputed, w.payment(b.ID).Status())
 		require.Equal(t, 1, w.backlog().Disputed.Count)
 		_, err = w.stripe.CloseDispute(p.SessionID, true)
 		require.NoError(t, err)
 		w.delivered()
-		require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+		require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status())
 		require.Zero(t, w.backlog())
 	}
 	_, err := w.stripe.Dispute(p.SessionID)
@@ -65,7 +65,7 @@ func TestDispute_SecondOfPayment(t *testing.T) {
 	_, err = w.stripe.CloseDispute(p.SessionID, false)
 	require.NoError(t, err)
 	w.delivered()
-	require.Equal(t, payments.DisputeLost, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusDisputeLost, w.payment(b.ID).Status())
 	require.EqualValues(t, price, w.payment(b.ID).Lost.Minor)
 	require.Zero(t, w.backlog())
 	var statuses []payments.DisputeStatus
@@ -108,7 +108,7 @@ func TestDispute_ClosedWithAnyStatus(t *testing.T) {
 		id := "dp_" + strconv.Itoa(n)
 		w.dispute(p, id, "created", "warning_needs_response", 1000)
 		require.Equal(t, payments.DisputeStatusInquiry, w.disputes(p)[0].Status)
-		require.Equal(t, payments.Disputed, w.payment(p.BookingID).Status())
+		require.Equal(t, payments.StatusDisputed, w.payment(p.BookingID).Status())
 		if test.withdrawn {
 			w.dispute(p, id, "funds_withdrawn", "under_review", 1000)
 			require.Equal(t, payments.DisputeStatusOpen, w.disputes(p)[0].Status)
@@ -171,7 +171,7 @@ func TestDispute_BeforePayment(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.send("evt_paid", "checkout.session.completed", session(c, nil)))
 	_, err := w.receiver.Replay(t.Context(), webhookUnmatched)
 	require.NoError(t, err)
-	require.Equal(t, payments.Disputed, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusDisputed, w.payment(b.ID).Status())
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
@@ -213,7 +213,7 @@ func TestCancel_WhileDisputed(t *testing.T) {
 			}
 			require.Empty(t, w.refundsOf(p))
 			w.settle(0)
-			require.Equal(t, payments.Disputed, w.payment(b.ID).Status())
+			require.Equal(t, payments.StatusDisputed, w.payment(b.ID).Status())
 
 			_, err = w.stripe.EndDispute(d.ID, test.end)
 			require.NoError(t, err)
@@ -294,7 +294,7 @@ func TestDiscoverDisputes_WithoutEvents(t *testing.T) {
 	require.NoError(t, err)
 	find(1)
 	find(0)
-	require.Equal(t, payments.Disputed, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusDisputed, w.payment(b.ID).Status())
 	_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
 	require.NoError(t, err)
 	_, err = w.stripe.EndDispute(d.ID, stripetest.DisputeLost)
@@ -305,7 +305,7 @@ func TestDiscoverDisputes_WithoutEvents(t *testing.T) {
 	w.exec(`UPDATE booking_platform.disputes SET asked_at = statement_timestamp() - interval '1 day'`)
 	find(1)
 	find(0)
-	require.Equal(t, payments.DisputeLost, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusDisputeLost, w.payment(b.ID).Status())
 	w.settle(1)
 	require.EqualValues(t, price-1000, w.stripe.Balance()["eur"].Refunded)
 	require.Equal(t, []string{"cancelled", "dispute_closed", "disputed", "paid", "refund_due", "refunded"},

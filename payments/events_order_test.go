@@ -89,33 +89,33 @@ func TestEvents_AnyOrder(t *testing.T) {
 				checkout("completed", "paid"), told("refund.created", "re_1", "succeeded", 1000),
 				told("refund.created", "re_2", "pending", 500),
 				told("refund.updated", "re_2", "succeeded", 500),
-			}, payments.PartiallyRefunded, booking.StatusConfirmed, []string{"paid", "refunded", "refunded"}, nil,
+			}, payments.StatusPartiallyRefunded, booking.StatusConfirmed, []string{"paid", "refunded", "refunded"}, nil,
 		},
 		"refunded in full": {
 			[]func(payments.Checkout) news{
 				checkout("completed", "paid"), told("refund.created", "re_1", "pending", price),
 				told("charge.refund.updated", "re_1", "succeeded", price),
 				charge(price),
-			}, payments.Refunded, booking.StatusCancelled, []string{"cancelled", "paid", "refunded"}, nil,
+			}, payments.StatusRefunded, booking.StatusCancelled, []string{"cancelled", "paid", "refunded"}, nil,
 		},
 		"a refund that fails": {
 			[]func(payments.Checkout) news{
 				checkout("completed", "paid"), told("refund.created", "re_1", "pending", 1000),
 				told("refund.updated", "re_1", "succeeded", 1000),
 				told("refund.failed", "re_1", "failed", 1000),
-			}, payments.Paid, booking.StatusConfirmed, []string{"paid", "refund_failed"}, []string{"refunded"},
+			}, payments.StatusPaid, booking.StatusConfirmed, []string{"paid", "refund_failed"}, []string{"refunded"},
 		},
 		"dispute won": {
 			[]func(payments.Checkout) news{
 				checkout("completed", "paid"), dispute("created", "needs_response"), dispute("updated", "under_review"),
 				dispute("closed", "won"),
-			}, payments.Paid, booking.StatusConfirmed, []string{"dispute_closed", "disputed", "paid"}, nil,
+			}, payments.StatusPaid, booking.StatusConfirmed, []string{"dispute_closed", "disputed", "paid"}, nil,
 		},
 		"dispute lost": {
 			[]func(payments.Checkout) news{
 				checkout("completed", "paid"), dispute("created", "needs_response"),
 				dispute("funds_withdrawn", "needs_response"), dispute("closed", "lost"),
-			}, payments.DisputeLost, booking.StatusConfirmed, []string{"dispute_closed", "disputed", "paid"}, nil,
+			}, payments.StatusDisputeLost, booking.StatusConfirmed, []string{"dispute_closed", "disputed", "paid"}, nil,
 		},
 		// Each of two disputes has its own outcome.
 		"two disputes, the second lost": {
@@ -123,7 +123,7 @@ func TestEvents_AnyOrder(t *testing.T) {
 				checkout("completed", "paid"), disputeOf("dp_a", "created", "needs_response", price),
 				disputeOf("dp_a", "closed", "won", price),
 				disputeOf("dp_b", "funds_withdrawn", "needs_response", 1000), disputeOf("dp_b", "closed", "lost", 1000),
-			}, payments.DisputeLost, booking.StatusConfirmed,
+			}, payments.StatusDisputeLost, booking.StatusConfirmed,
 			[]string{"dispute_closed", "dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"two disputes, one of them open": {
@@ -132,7 +132,8 @@ func TestEvents_AnyOrder(t *testing.T) {
 				disputeOf("dp_a", "funds_reinstated", "won", price),
 				disputeOf("dp_b", "created", "warning_needs_response", 1000),
 				disputeOf("dp_b", "updated", "needs_response", 1000),
-			}, payments.Disputed, booking.StatusConfirmed, []string{"dispute_closed", "disputed", "disputed", "paid"}, nil,
+			}, payments.StatusDisputed, booking.StatusConfirmed,
+			[]string{"dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"two disputes and nothing lost": {
 			[]func(payments.Checkout) news{
@@ -140,14 +141,14 @@ func TestEvents_AnyOrder(t *testing.T) {
 				disputeOf("dp_b", "closed", "no_such_status", price),
 				disputeOf("dp_b", "funds_withdrawn", "needs_response", price),
 				disputeOf("dp_b", "funds_reinstated", "no_such_status", price),
-			}, payments.Paid, booking.StatusConfirmed,
+			}, payments.StatusPaid, booking.StatusConfirmed,
 			[]string{"dispute_closed", "dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"a delayed method": {
 			[]func(payments.Checkout) news{
 				checkout("completed", "unpaid"), checkout("async_payment_succeeded", "paid"),
 				dispute("created", "needs_response"),
-			}, payments.Disputed, booking.StatusConfirmed, []string{"disputed", "paid"}, []string{"processing"},
+			}, payments.StatusDisputed, booking.StatusConfirmed, []string{"disputed", "paid"}, []string{"processing"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

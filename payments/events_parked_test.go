@@ -25,7 +25,7 @@ func (w *world) parkedLate() (late, other booking.Booking) {
 	w.release(late.ID)
 	other, _ = w.paid(0)
 	w.pay(c)
-	require.Equal(w.t, payments.Parked, w.payment(late.ID).Status())
+	require.Equal(w.t, payments.StatusParked, w.payment(late.ID).Status())
 	return late, other
 }
 
@@ -45,7 +45,7 @@ func TestReplay_ParkedPayment(t *testing.T) {
 	w := withOutbox(t, setup{opts: payments.Options{ParkUnapplied: true, OnTransition: outbox}})
 	late, other := w.parkedLate()
 	w.replayParked(webhook.Parked)
-	require.Equal(t, payments.Parked, w.payment(late.ID).Status(), "the other booking keeps the slot")
+	require.Equal(t, payments.StatusParked, w.payment(late.ID).Status(), "the other booking keeps the slot")
 	require.Equal(t, 1, w.backlog().Parked.Count)
 
 	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: other.ID})
@@ -56,7 +56,7 @@ func TestReplay_ParkedPayment(t *testing.T) {
 	w.requireTold("paid 2500 of 0: paid confirmed")
 	require.Equal(t, booking.StatusConfirmed, w.status(late.ID))
 	p := w.payment(late.ID)
-	require.Equal(t, payments.Paid, p.Status())
+	require.Equal(t, payments.StatusPaid, p.Status())
 	require.Empty(t, p.ParkedReason)
 	require.Zero(t, w.backlog().Parked)
 
@@ -65,7 +65,7 @@ func TestReplay_ParkedPayment(t *testing.T) {
 	require.EqualValues(t, price, cancelled.Refund.Minor)
 	require.Len(t, w.refundsOf(p), 1)
 	w.settle(2)
-	require.Equal(t, payments.Refunded, w.payment(late.ID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(late.ID).Status())
 	w.requireBooks()
 }
 
@@ -84,10 +84,10 @@ func TestReplay_ParkedPaymentIsRefunded(t *testing.T) {
 	require.Equal(t, webhook.Processed, all[0].Outcome)
 	p := w.payment(late.ID)
 	require.Equal(t, payments.ReasonLate, p.Unapplied)
-	require.Equal(t, payments.Paid, p.Status(), "its refund is due")
+	require.Equal(t, payments.StatusPaid, p.Status(), "its refund is due")
 	require.Len(t, w.refundsOf(p), 1)
 	w.settle(1)
-	require.Equal(t, payments.Refunded, w.payment(late.ID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(late.ID).Status())
 }
 
 // After an operator's refund has begun, a replay confirms nothing.
@@ -101,7 +101,7 @@ func TestReplay_ParkedPaymentWasRefunded(t *testing.T) {
 	w.replayParked(webhook.Parked)
 	require.Equal(t, booking.StatusExpired, w.status(late.ID))
 	w.settle(2)
-	require.Equal(t, payments.Refunded, w.payment(late.ID).Status(), "nothing left to decide")
+	require.Equal(t, payments.StatusRefunded, w.payment(late.ID).Status(), "nothing left to decide")
 	w.replayParked(webhook.Parked)
 	require.Equal(t, booking.StatusExpired, w.status(late.ID))
 	require.Zero(t, w.backlog().Parked)
@@ -116,12 +116,12 @@ func TestReplay_AmountAccepted(t *testing.T) {
 	c := w.checkout(b)
 	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed",
 		session(c, map[string]any{"amount_total": price - 500})))
-	require.Equal(t, payments.Parked, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusParked, w.payment(b.ID).Status())
 	w.exec(`UPDATE booking_platform.payments SET amount_minor = $1 WHERE booking_id = $2::uuid`, price-500, b.ID)
 	w.exec(`UPDATE booking_platform.bookings SET amount_minor = $1 WHERE id = $2::uuid`, price-500, b.ID)
 	w.replayParked(webhook.Processed)
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
-	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status())
 	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
 	require.NoError(t, err)
 	require.EqualValues(t, price-500, w.refundsOf(w.payment(b.ID))[0].Amount.Minor)
@@ -137,7 +137,7 @@ func TestParked_DelayedMethodFails(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", unpaid))
 	require.Equal(t, 1, w.backlog().Parked.Count)
 	require.Equal(t, http.StatusOK, w.send("evt_2", "checkout.session.async_payment_failed", unpaid))
-	require.Equal(t, payments.Failed, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusFailed, w.payment(b.ID).Status())
 	require.Zero(t, w.backlog())
 	troubled, err := w.payments.NeedingAttention(t.Context())
 	require.NoError(t, err)
@@ -158,7 +158,7 @@ func TestParked_ByOneOfTwoEvents(t *testing.T) {
 		}
 		require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 		p := w.payment(b.ID)
-		require.Equal(t, payments.Paid, p.Status())
+		require.Equal(t, payments.StatusPaid, p.Status())
 		require.EqualValues(t, price, p.Captured.Minor)
 	}
 }
@@ -181,7 +181,7 @@ func TestUnapplied_LateRetakesFreeSlot(t *testing.T) {
 	w.pay(c)
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 	p := w.payment(b.ID)
-	require.Equal(t, payments.Paid, p.Status())
+	require.Equal(t, payments.StatusPaid, p.Status())
 	require.Empty(t, p.Unapplied)
 	require.Empty(t, w.refundsOf(p))
 }
@@ -199,7 +199,7 @@ func TestUnapplied_SlotSoldAgain(t *testing.T) {
 	p := w.payment(late.ID)
 	require.Equal(t, payments.ReasonLate, p.Unapplied)
 	w.settle(1)
-	require.Equal(t, payments.Refunded, w.payment(late.ID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(late.ID).Status())
 	require.Equal(t, stripetest.Money{Captured: 2 * price, Refunded: price}, w.stripe.Balance()["eur"])
 
 	// The other booking is cancelled, and a second event of the late session finds the
@@ -223,7 +223,7 @@ func TestUnapplied_CancelledBooking(t *testing.T) {
 	require.Equal(t, booking.StatusCancelled, w.status(b.ID))
 	require.Equal(t, payments.ReasonCancelled, w.payment(b.ID).Unapplied)
 	w.settle(1)
-	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 	w.requireBooks()
 }
 

@@ -58,7 +58,7 @@ func TestEvents_OtherAmountIsParked(t *testing.T) {
 			require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", session(c, change)))
 			require.Equal(t, booking.StatusPending, w.status(b.ID), "never confirmed")
 			p := w.payment(b.ID)
-			require.Equal(t, payments.Parked, p.Status())
+			require.Equal(t, payments.StatusParked, p.Status())
 			require.Equal(t, payments.ReasonAmount, p.ParkedReason)
 			require.Equal(t, booking.Money{Minor: price, Currency: "eur"}, p.Amount)
 			if change["currency"] == "usd" {
@@ -108,7 +108,7 @@ func TestEvents_SecondPaidSessionIsRefunded(t *testing.T) {
 	require.NoError(t, tx.Commit())
 	wg.Wait()
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
-	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status())
 	require.Equal(t, map[string]int{"checkout.session.completed processed": 2}, w.outcomes())
 	var unapplied string
 	require.NoError(t, w.db.QueryRow(`SELECT id::text FROM booking_platform.payments WHERE unapplied = $1`,
@@ -130,7 +130,7 @@ func TestEvents_DelayedMethod(t *testing.T) {
 		require.Equal(t, http.StatusOK, w.send("evt_done_"+async, "checkout.session.completed",
 			session(c, map[string]any{"payment_status": "unpaid"})))
 		require.Equal(t, booking.StatusPending, w.status(b.ID))
-		require.Equal(t, payments.Processing, w.payment(b.ID).Status())
+		require.Equal(t, payments.StatusProcessing, w.payment(b.ID).Status())
 		held, err := w.bookings.Get(t.Context(), b.ID)
 		require.NoError(t, err)
 		require.WithinDuration(t, b.Start, held.HoldExpiresAt, time.Second, "kept, but not beyond its start")
@@ -140,7 +140,7 @@ func TestEvents_DelayedMethod(t *testing.T) {
 			session(c, map[string]any{"payment_status": status})))
 		want := map[bool]booking.Status{true: booking.StatusConfirmed, false: booking.StatusExpired}[i == 0]
 		require.Equal(t, want, w.status(b.ID))
-		wantPayment := map[bool]payments.Status{true: payments.Paid, false: payments.Failed}[i == 0]
+		wantPayment := map[bool]payments.Status{true: payments.StatusPaid, false: payments.StatusFailed}[i == 0]
 		require.Equal(t, wantPayment, w.payment(b.ID).Status())
 	}
 }
@@ -153,7 +153,7 @@ func TestEvents_ExpiredSessionReleasesSlot(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.expired",
 		session(c, map[string]any{"payment_status": "unpaid"})))
 	require.Equal(t, booking.StatusExpired, w.status(b.ID))
-	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusExpired, w.payment(b.ID).Status())
 	w.hold(0)
 }
 
@@ -208,7 +208,7 @@ func TestEvents_SessionWithoutPayment(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, notOurs, 7)
 	require.Equal(t, booking.StatusPending, w.status(b.ID))
-	require.Equal(t, payments.Open, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusOpen, w.payment(b.ID).Status())
 }
 
 // An event about an unknown PaymentIntent is retried for three days and then ignored,
@@ -271,7 +271,7 @@ func TestEvents_SecondWaitsForFirst(t *testing.T) {
 	require.NoError(t, tx.Commit())
 	require.Equal(t, http.StatusOK, <-status)
 	require.Equal(t, booking.StatusCancelled, w.status(b.ID))
-	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status())
 	require.Equal(t, map[string]int{"checkout.session.async_payment_succeeded processed": 1}, w.outcomes())
 }
 

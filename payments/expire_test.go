@@ -47,7 +47,7 @@ func TestExpireSessions_WithoutHold(t *testing.T) {
 	require.Equal(t, booking.StatusExpired, w.status(ended.ID))
 	require.Equal(t, booking.StatusCancelled, w.status(cancelled.ID))
 	require.Equal(t, booking.StatusPending, w.status(running.ID))
-	require.Equal(t, payments.Open, w.payment(running.ID).Status())
+	require.Equal(t, payments.StatusOpen, w.payment(running.ID).Status())
 	require.Equal(t, booking.StatusConfirmed, w.status(paid.ID))
 	w.hold(0)
 }
@@ -72,14 +72,14 @@ func TestExpireSessions_CustomerJustPaid(t *testing.T) {
 	_, err = w.bookings.Hold(t.Context(), booking.HoldRequest{Resource: "room", Start: b.Start, Customer: ada})
 	require.ErrorIs(t, err, booking.ErrSlotTaken)
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID), "Stripe said so, without its event")
-	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status())
 	w.exec(`ALTER TABLE booking_platform.payment_events_away RENAME TO payment_events`)
 	for _, e := range w.stripe.Events() {
 		_, err := w.stripe.Resend(t.Context(), e.ID, 1)
 		require.NoError(t, err)
 	}
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
-	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status())
 }
 
 // A process died after Stripe had ended the session and before storing that; the event is
@@ -96,7 +96,7 @@ func TestExpireSessions_EndedAtStripeBefore(t *testing.T) {
 	n, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusExpired, w.payment(b.ID).Status())
 	require.Equal(t, booking.StatusExpired, w.status(b.ID))
 	n, err = w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
@@ -114,7 +114,7 @@ func TestExpireSessions_PaymentWithoutSession(t *testing.T) {
 		WHERE id = $1::uuid`, c.PaymentID)
 	_, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, payments.Expired, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusExpired, w.payment(b.ID).Status())
 	require.Equal(t, booking.StatusPending, w.status(b.ID))
 }
 
@@ -142,7 +142,7 @@ func TestExpireSessions_UnknownAnswerEndsNothing(t *testing.T) {
 	n, err := w.payments.ExpireSessions(t.Context())
 	require.ErrorIs(t, err, payments.ErrUnavailable)
 	require.Zero(t, n)
-	require.Equal(t, payments.Open, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusOpen, w.payment(b.ID).Status())
 	require.Equal(t, booking.StatusPending, w.status(b.ID))
 }
 
@@ -239,5 +239,5 @@ func TestExpireSessions_PaidAtStripe(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, ended)
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
-	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status())
 }

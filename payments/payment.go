@@ -16,24 +16,24 @@ type Status string
 
 // The statuses of a payment.
 const (
-	// Open: waiting for the customer.
-	Open Status = "open"
-	// Processing: completed with a delayed payment method, money not received yet.
-	Processing Status = "processing"
-	// Paid: money received.
-	Paid              Status = "paid"
-	PartiallyRefunded Status = "partially_refunded"
-	Refunded          Status = "refunded"
-	// Disputed: a dispute is open; no refund is made meanwhile.
-	Disputed Status = "disputed"
-	// DisputeLost: no dispute is open and at least one is lost.
-	DisputeLost Status = "dispute_lost"
-	// Failed: a delayed payment method was refused, or the Checkout was abandoned.
-	Failed Status = "failed"
-	// Expired: not paid in time.
-	Expired Status = "expired"
-	// Parked: an operator must decide; see Payment.ParkedReason.
-	Parked Status = "parked"
+	// StatusOpen: waiting for the customer.
+	StatusOpen Status = "open"
+	// StatusProcessing: completed with a delayed payment method, money not received yet.
+	StatusProcessing Status = "processing"
+	// StatusPaid: money received.
+	StatusPaid              Status = "paid"
+	StatusPartiallyRefunded Status = "partially_refunded"
+	StatusRefunded          Status = "refunded"
+	// StatusDisputed: a dispute is open; no refund is made meanwhile.
+	StatusDisputed Status = "disputed"
+	// StatusDisputeLost: no dispute is open and at least one is lost.
+	StatusDisputeLost Status = "dispute_lost"
+	// StatusFailed: a delayed payment method was refused, or the Checkout was abandoned.
+	StatusFailed Status = "failed"
+	// StatusExpired: not paid in time.
+	StatusExpired Status = "expired"
+	// StatusParked: an operator must decide; see Payment.ParkedReason.
+	StatusParked Status = "parked"
 )
 
 // Payment is one Checkout Session of one booking. Amounts are in minor units, times in
@@ -83,25 +83,25 @@ type Payment struct {
 func (p Payment) Status() Status {
 	switch {
 	case p.parked && !p.nothingParked():
-		return Parked
+		return StatusParked
 	case p.OpenDisputes > 0:
-		return Disputed
+		return StatusDisputed
 	case p.Lost.Minor > 0:
-		return DisputeLost
+		return StatusDisputeLost
 	case p.Captured.Minor > 0 && p.Refunded.Minor >= p.Captured.Minor:
-		return Refunded
+		return StatusRefunded
 	case p.Refunded.Minor > 0:
-		return PartiallyRefunded
+		return StatusPartiallyRefunded
 	case p.Captured.Minor > 0:
-		return Paid
+		return StatusPaid
 	case p.failed:
-		return Failed
+		return StatusFailed
 	case p.expired:
-		return Expired
+		return StatusExpired
 	case p.completed:
-		return Processing
+		return StatusProcessing
 	default:
-		return Open
+		return StatusOpen
 	}
 }
 

@@ -106,7 +106,7 @@ func TestCheckout_EveryDriver(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
 		require.Equal(t, booking.StatusExpired, w.status(left.ID))
-		require.Equal(t, payments.Expired, w.payment(left.ID).Status())
+		require.Equal(t, payments.StatusExpired, w.payment(left.ID).Status())
 	})
 }
 
@@ -153,7 +153,7 @@ func TestPayments_HigherDefaultIsolation(t *testing.T) {
 				})
 			}
 			w.pay(w.checkout(held[0]))
-			require.Equal(t, payments.Paid, w.payment(held[0].ID).Status())
+			require.Equal(t, payments.StatusPaid, w.payment(held[0].ID).Status())
 			for _, b := range held[1:] {
 				w.endHold(b.ID)
 			}

@@ -101,7 +101,7 @@ func (p *Payments) RefreshSession(ctx context.Context, sessionID string) (Paymen
 	if err != nil {
 		return pay, err
 	}
-	if status := pay.Status(); status != Open && status != Processing || !p.owns(pay) {
+	if status := pay.Status(); status != StatusOpen && status != StatusProcessing || !p.owns(pay) {
 		return pay, nil
 	}
 	if err := p.refreshOnce(ctx, pay); err != nil {

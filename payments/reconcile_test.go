@@ -59,9 +59,11 @@ func TestReconcilePayments_WebhooksLost(t *testing.T) {
 		payment payments.Status
 		booking booking.Status
 	}{
-		{paid.ID, payments.Paid, booking.StatusConfirmed}, {delayed.ID, payments.Paid, booking.StatusConfirmed},
-		{refused.ID, payments.Failed, booking.StatusExpired}, {left.ID, payments.Expired, booking.StatusExpired},
-		{open.ID, payments.Open, booking.StatusPending}, {waiting.ID, payments.Open, booking.StatusPending},
+		{paid.ID, payments.StatusPaid, booking.StatusConfirmed},
+		{delayed.ID, payments.StatusPaid, booking.StatusConfirmed},
+		{refused.ID, payments.StatusFailed, booking.StatusExpired},
+		{left.ID, payments.StatusExpired, booking.StatusExpired},
+		{open.ID, payments.StatusOpen, booking.StatusPending}, {waiting.ID, payments.StatusOpen, booking.StatusPending},
 	} {
 		require.Equal(t, want.booking, w.status(want.id))
 		require.Equal(t, want.payment, w.payment(want.id).Status())
@@ -75,7 +77,7 @@ func TestReconcilePayments_WebhooksLost(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, booking.StatusConfirmed, w.status(paid.ID))
 	require.Equal(t, booking.StatusConfirmed, w.status(delayed.ID))
-	require.Equal(t, payments.Failed, w.payment(refused.ID).Status())
+	require.Equal(t, payments.StatusFailed, w.payment(refused.ID).Status())
 	require.Equal(t, map[string]int{"confirmed": 2}, w.confirmations())
 	w.requireBooks()
 }
@@ -207,8 +209,9 @@ func TestReconcilePayments_EventsNeverMade(t *testing.T) {
 	at(w.payments.ExpireSessions(t.Context()))
 	w.ask()
 	for id, want := range map[string]payments.Status{
-		paid.ID: payments.Paid, delayed.ID: payments.Paid, refused.ID: payments.Failed, left.ID: payments.Expired,
-		gone.ID: payments.Expired,
+		paid.ID: payments.StatusPaid, delayed.ID: payments.StatusPaid, refused.ID: payments.StatusFailed,
+		left.ID: payments.StatusExpired,
+		gone.ID: payments.StatusExpired,
 	} {
 		require.Equal(t, want, w.payment(id).Status())
 	}

@@ -47,16 +47,16 @@ func TestDiscoverRefunds_WithoutEvents(t *testing.T) {
 	_, err = w.stripe.RefundFromDashboard(w.payment(inFull.ID).SessionID, 0)
 	require.NoError(t, err)
 	require.Equal(t, 2, w.foundRefunds())
-	require.Equal(t, payments.PartiallyRefunded, w.payment(inPart.ID).Status())
+	require.Equal(t, payments.StatusPartiallyRefunded, w.payment(inPart.ID).Status())
 	require.Equal(t, booking.StatusConfirmed, w.status(inPart.ID))
-	require.Equal(t, payments.Refunded, w.payment(inFull.ID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(inFull.ID).Status())
 	require.Equal(t, booking.StatusCancelled, w.status(inFull.ID), "cancelled because refunded in full")
 	require.Zero(t, w.foundRefunds(), "known already")
 
 	_, err = w.stripe.FailRefund(part, "lost_or_stolen_card")
 	require.NoError(t, err)
 	require.Equal(t, 1, w.foundRefunds(), "it has another status")
-	require.Equal(t, payments.Paid, w.payment(inPart.ID).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(inPart.ID).Status())
 	require.Zero(t, w.foundRefunds())
 	w.requireBooks()
 }
@@ -131,7 +131,7 @@ func TestRefreshRefunds_ChargeEventOnly(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.send("evt_1", "charge.refunded", map[string]any{
 		"id": "ch_1", "object": "charge", "payment_intent": p.PaymentIntentID, "amount_refunded": price,
 	}))
-	require.Equal(t, payments.Paid, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status())
 	// Refunded in the dashboard; the refund's own events are lost.
 	_, err := w.stripe.RefundFromDashboard(p.SessionID, price)
 	require.NoError(t, err)
@@ -145,7 +145,7 @@ func TestRefreshRefunds_ChargeEventOnly(t *testing.T) {
 	asked, err = w.payments.RefreshRefunds(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, asked, "once is enough")
-	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 	require.Equal(t, booking.StatusCancelled, w.status(b.ID))
 	w.requireBooks()
 }
@@ -158,10 +158,10 @@ func TestRefundEvents_FromDashboard(t *testing.T) {
 		want   booking.Status
 		status payments.Status
 	}{
-		"in full": {amount: price, want: booking.StatusCancelled, status: payments.Refunded},
-		"in part": {amount: 1000, want: booking.StatusConfirmed, status: payments.PartiallyRefunded},
+		"in full": {amount: price, want: booking.StatusCancelled, status: payments.StatusRefunded},
+		"in part": {amount: 1000, want: booking.StatusConfirmed, status: payments.StatusPartiallyRefunded},
 		"in full, kept": {opts: payments.Options{KeepRefunded: true}, amount: price, want: booking.StatusConfirmed,
-			status: payments.Refunded},
+			status: payments.StatusRefunded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -188,11 +188,11 @@ func TestRefundEvents_FailedByBank(t *testing.T) {
 			w.stripe.MakeRefundsPending(pending)
 			w.refund(p, 0, "case 1")
 			w.settle(1)
-			require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+			require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 			_, err := w.stripe.FailRefund(w.refundsOf(p)[0].StripeID, "expired_or_canceled_card")
 			require.NoError(t, err)
 			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-			require.Equal(t, payments.Paid, w.payment(b.ID).Status(), "the money is back here")
+			require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status(), "the money is back here")
 			troubled, err := w.payments.RefundsNeedingAttention(t.Context())
 			require.NoError(t, err)
 			require.Len(t, troubled, 1)
@@ -204,7 +204,7 @@ func TestRefundEvents_FailedByBank(t *testing.T) {
 			troubled, err = w.payments.RefundsNeedingAttention(t.Context())
 			require.NoError(t, err)
 			require.Empty(t, troubled, "replaced by another refund")
-			require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+			require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 			w.requireBooks()
 		})
 	}

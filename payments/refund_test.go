@@ -87,7 +87,7 @@ func TestRefund_InParts(t *testing.T) {
 	require.Equal(t, first.ID, w.refund(p, 1000, "case 1").ID, "a double click")
 	w.settle(1)
 	w.settle(0)
-	require.Equal(t, payments.PartiallyRefunded, w.payment(p.BookingID).Status())
+	require.Equal(t, payments.StatusPartiallyRefunded, w.payment(p.BookingID).Status())
 
 	_, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: price, Cause: "case 2"})
 	var tooLarge *payments.RefundTooLargeError
@@ -99,7 +99,7 @@ func TestRefund_InParts(t *testing.T) {
 	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 4"})
 	require.ErrorIs(t, err, payments.ErrNothingToRefund)
 	w.settle(1)
-	require.Equal(t, payments.Refunded, w.payment(p.BookingID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(p.BookingID).Status())
 	require.Equal(t, booking.StatusConfirmed, w.status(p.BookingID), "the booking is unchanged")
 	require.Equal(t, stripetest.Money{Captured: price, Refunded: price}, w.stripe.Balance()["eur"])
 	w.requireBooks()
@@ -229,7 +229,7 @@ func TestRefund_CauseWithReservedPrefix(t *testing.T) {
 	b, p := w.paid(0)
 	w.refund(p, 0, "stripe:re_1")
 	w.settle(1)
-	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 
 	_, q := w.paid(1)

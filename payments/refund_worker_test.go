@@ -225,7 +225,7 @@ func TestSettleRefunds_FailedHereMadeAtStripe(t *testing.T) {
 		"id": "re_made", "object": "refund", "status": "succeeded", "amount": price, "currency": "eur",
 		"payment_intent": p.PaymentIntentID, "metadata": map[string]string{"refund_id": r.ID, "payment_id": p.ID},
 	}))
-	require.Equal(t, payments.Refunded, w.payment(p.BookingID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(p.BookingID).Status())
 	again, err := w.payments.RetryRefund(t.Context(), r.ID, "operator")
 	require.NoError(t, err)
 	require.Equal(t, payments.RefundSucceeded, again.Status)
@@ -260,7 +260,7 @@ func TestSettleRefunds_TakesWhatIsLeft(t *testing.T) {
 			}
 			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
 			require.Equal(t, stripetest.Money{Captured: price, Refunded: price}, w.stripe.Balance()["eur"])
-			require.Equal(t, payments.Refunded, w.payment(p.BookingID).Status())
+			require.Equal(t, payments.StatusRefunded, w.payment(p.BookingID).Status())
 			require.Zero(t, w.backlog().RefundsFailed)
 			w.requireBooks()
 		})
@@ -335,7 +335,7 @@ func TestSettleRefunds_RefundedInDashboardFirst(t *testing.T) {
 	troubled, err := w.payments.RefundsNeedingAttention(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, troubled, "refunded in full: nothing needs attention")
-	require.Equal(t, payments.Refunded, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 2"})
 	require.ErrorIs(t, err, payments.ErrNothingToRefund)
 	w.requireBooks()

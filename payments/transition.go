@@ -89,13 +89,13 @@ func transitions(before, after state) []Transition {
 	parked := is.parked && !was.parked
 	unapplied := is.Unapplied != "" && was.Unapplied == ""
 	became := func(s Status) bool { return is.Status() == s && was.Status() != s }
-	add(became(Processing), TransitionProcessing, 0, nil)
+	add(became(StatusProcessing), TransitionProcessing, 0, nil)
 	paid := came && is.Unapplied == "" && !parked
 	add(paid, TransitionPaid, is.Captured.Minor, nil)
 	add(unapplied, TransitionUnapplied, is.Captured.Minor, nil)
 	add(parked, TransitionParked, is.Captured.Minor, nil)
-	add(became(Failed), TransitionFailed, 0, nil)
-	add(became(Expired), TransitionExpired, 0, nil)
+	add(became(StatusFailed), TransitionFailed, 0, nil)
+	add(became(StatusExpired), TransitionExpired, 0, nil)
 	for i := range after.disputes {
 		d := after.disputes[i]
 		known, open := before.dispute(d.ID)
@@ -120,7 +120,8 @@ func transitions(before, after state) []Transition {
 	// Money refunded before its payment was known confirms the booking and cancels it at
 	// once.
 	confirmed := paid || before.booking.Status == booking.StatusConfirmed
-	add(confirmed && after.booking.Status == booking.StatusCancelled && before.booking.Status != booking.StatusCancelled,
+	add(confirmed && after.booking.Status == booking.StatusCancelled &&
+		before.booking.Status != booking.StatusCancelled,
 		TransitionCancelled, 0, nil)
 	return out
 }

@@ -316,7 +316,7 @@ func TestTransition_HookFails(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, w.send("evt_1", "checkout.session.completed", paid))
 	require.ErrorIs(t, refreshSession(t.Context(), w.payments, c.SessionID), failure)
 	require.Equal(t, booking.StatusPending, w.status(b.ID))
-	require.Equal(t, payments.Open, w.payment(b.ID).Status())
+	require.Equal(t, payments.StatusOpen, w.payment(b.ID).Status())
 	w.requireTold()
 	full.Store(false)
 	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", paid))
@@ -357,10 +357,10 @@ func TestTransition_HookFails(t *testing.T) {
 	w.endHold(ended.ID)
 	_, err = w.payments.ExpireSessions(t.Context())
 	require.ErrorIs(t, err, failure)
-	require.Equal(t, payments.Open, w.payment(ended.ID).Status())
+	require.Equal(t, payments.StatusOpen, w.payment(ended.ID).Status())
 	w.exec(`UPDATE booking_platform.payments SET stripe_session_id = NULL WHERE booking_id = $1::uuid`, begun.ID)
 	require.ErrorIs(t, w.payments.Abandon(t.Context(), begun.ID), failure)
-	require.Equal(t, payments.Open, w.payment(begun.ID).Status())
+	require.Equal(t, payments.StatusOpen, w.payment(begun.ID).Status())
 	w.requireTold()
 }
 

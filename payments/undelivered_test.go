@@ -71,10 +71,11 @@ func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 		payment payments.Status
 		booking booking.Status
 	}{
-		paid: {payments.Paid, booking.StatusConfirmed}, refused: {payments.Failed, booking.StatusExpired},
-		left:     {payments.Expired, booking.StatusExpired},
-		refunded: {payments.Refunded, booking.StatusCancelled}, disputed: {payments.DisputeLost, booking.StatusConfirmed},
-		delayed: {payments.Processing, booking.StatusPending},
+		paid: {payments.StatusPaid, booking.StatusConfirmed}, refused: {payments.StatusFailed, booking.StatusExpired},
+		left:     {payments.StatusExpired, booking.StatusExpired},
+		refunded: {payments.StatusRefunded, booking.StatusCancelled},
+		disputed: {payments.StatusDisputeLost, booking.StatusConfirmed},
+		delayed:  {payments.StatusProcessing, booking.StatusPending},
 	} {
 		require.Equal(t, want.payment, w.payment(ids[i]).Status(), "%d", i)
 		require.Equal(t, want.booking, w.status(ids[i]), "%d", i)
@@ -209,7 +210,7 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 	}
 	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Processed}, outcomes(w.takeSince(since, false)))
 	require.Equal(t, booking.StatusConfirmed, w.status(ours.ID))
-	require.Equal(t, payments.Paid, w.payment(ours.ID).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(ours.ID).Status())
 	again := w.takeSince(since, false)
 	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Duplicate}, outcomes(again))
 	require.True(t, again[0].Missing())

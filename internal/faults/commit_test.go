@@ -108,5 +108,5 @@ func TestStatements_OneFails(t *testing.T) {
 	w.exec(`DROP TRIGGER refuse ON booking_platform.payments`)
 	w.checkInvariants()
 	w.requireOneEffect(bad)
-	require.Equal(t, payments.Paid, w.payment(bad).Status())
+	require.Equal(t, payments.StatusPaid, w.payment(bad).Status())
 }

@@ -176,7 +176,7 @@ func (w *testEnv) outcome(id string) webhook.Outcome {
 func (w *testEnv) requireUnapplied(b booking.Booking) {
 	w.t.Helper()
 	require.Equal(w.t, booking.StatusPending, w.status(b))
-	require.Equal(w.t, payments.Open, w.payment(b).Status())
+	require.Equal(w.t, payments.StatusOpen, w.payment(b).Status())
 	require.Zero(w.t, w.confirmations(b))
 }
 

@@ -54,13 +54,13 @@ func TestRefund_Fails(t *testing.T) {
 				_, err := w.hosts[0].payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: cause})
 				require.NoError(t, err)
 				w.settle()
-				require.Equal(t, payments.Refunded, w.payment(b).Status())
+				require.Equal(t, payments.StatusRefunded, w.payment(b).Status())
 			}
 			ask("case 1")
 			_, err := w.stripe.FailRefund(w.refunds(p)[0].StripeID, "expired_or_canceled_card")
 			require.NoError(t, err)
 			w.settle()
-			require.Equal(t, payments.Paid, w.payment(b).Status(), "the refund is counted as failed")
+			require.Equal(t, payments.StatusPaid, w.payment(b).Status(), "the refund is counted as failed")
 			troubled, err := w.hosts[1].payments.RefundsNeedingAttention(t.Context())
 			require.NoError(t, err)
 			require.Len(t, troubled, 1)
@@ -101,6 +101,6 @@ func TestRefund_EventBeforeAnswer(t *testing.T) {
 	require.Equal(t, 1, made)
 	require.Len(t, w.refunds(p), 1)
 	require.Equal(t, payments.RefundSucceeded, w.refunds(p)[0].Status)
-	require.Equal(t, payments.Refunded, w.payment(b).Status())
+	require.Equal(t, payments.StatusRefunded, w.payment(b).Status())
 	w.checkInvariants()
 }

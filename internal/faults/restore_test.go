@@ -83,11 +83,11 @@ func TestRestore(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, w.status(pending), "paid after the backup, found again")
 	require.Equal(t, booking.StatusConfirmed, w.status(again), "sold after the restore, kept")
 	require.Equal(t, booking.StatusExpired, w.status(late), "its slot was sold again")
-	require.Equal(t, payments.Refunded, w.payment(late).Status(), "and it was refunded")
+	require.Equal(t, payments.StatusRefunded, w.payment(late).Status(), "and it was refunded")
 	require.Equal(t, booking.StatusCancelled, w.status(refunded), "refunded in full at Stripe, cancelled as before")
-	require.Equal(t, payments.Refunded, w.payment(cancelled).Status(),
+	require.Equal(t, payments.StatusRefunded, w.payment(cancelled).Status(),
 		"our own refund is found, not repeated")
-	require.Equal(t, payments.Paid, againPayment.Status())
+	require.Equal(t, payments.StatusPaid, againPayment.Status())
 
 	// The payment of the booking that is not in the backup is reported and stays in the
 	// ledger.

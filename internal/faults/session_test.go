@@ -65,10 +65,12 @@ func TestSession_EventsLost(t *testing.T) {
 				booking booking.Status
 				payment payments.Status
 			}{
-				&paid: {booking.StatusConfirmed, payments.Paid}, &delayed: {booking.StatusConfirmed, payments.Paid},
-				&other:   {booking.StatusConfirmed, payments.Paid},
-				&refused: {booking.StatusExpired, payments.Failed}, &left: {booking.StatusExpired, payments.Expired},
-				&late: {booking.StatusExpired, payments.Refunded},
+				&paid:    {booking.StatusConfirmed, payments.StatusPaid},
+				&delayed: {booking.StatusConfirmed, payments.StatusPaid},
+				&other:   {booking.StatusConfirmed, payments.StatusPaid},
+				&refused: {booking.StatusExpired, payments.StatusFailed},
+				&left:    {booking.StatusExpired, payments.StatusExpired},
+				&late:    {booking.StatusExpired, payments.StatusRefunded},
 			} {
 				require.Equal(t, want.booking, w.status(*b))
 				require.Equal(t, want.payment, w.payment(*b).Status())
@@ -91,7 +93,7 @@ func TestSession_PaidAfterSlotSoldAgain(t *testing.T) {
 	w.pay(c)
 	w.settle()
 	p := w.payment(late)
-	require.Equal(t, payments.Refunded, p.Status())
+	require.Equal(t, payments.StatusRefunded, p.Status())
 	require.Equal(t, payments.ReasonLate, p.Unapplied)
 	w.faultOccurred(1)
 	require.Len(t, w.refunds(p), 1)
@@ -136,7 +138,7 @@ func TestSession_AmountOrCurrencyDiffers(t *testing.T) {
 		w.pay(c)
 		require.Equal(t, booking.StatusPending, w.status(b), "never confirmed")
 		p := w.payment(b)
-		require.Equal(t, payments.Parked, p.Status())
+		require.Equal(t, payments.StatusParked, p.Status())
 		require.Equal(t, payments.ReasonAmount, p.ParkedReason)
 		require.Equal(t, booking.Money{Minor: price, Currency: "eur"}, p.Captured)
 		require.Equal(t, webhook.Parked, w.outcome(w.event(c, completed).ID))
@@ -157,7 +159,7 @@ func TestSession_AmountDiffersEventsLost(t *testing.T) {
 	_, err := w.hosts[0].payments.RefreshSession(t.Context(), c.SessionID)
 	require.NoError(t, err)
 	p := w.payment(b)
-	require.Equal(t, payments.Parked, p.Status())
+	require.Equal(t, payments.StatusParked, p.Status())
 	require.False(t, p.ReconciledAt.IsZero())
 	require.Equal(t, booking.StatusPending, w.status(b), "never confirmed")
 	_, err = w.hosts[1].payments.RefreshSession(t.Context(), c.SessionID)
@@ -218,7 +220,7 @@ func TestSession_CallFailsAfterSucceedingAtStripe(t *testing.T) {
 			w.checkInvariants()
 			require.Len(t, w.stripe.Refunds(), 1)
 			require.Len(t, w.refunds(w.payment(b)), 1)
-			require.Equal(t, payments.Refunded, w.payment(b).Status())
+			require.Equal(t, payments.StatusRefunded, w.payment(b).Status())
 		})
 	}
 }
