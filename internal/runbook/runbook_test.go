@@ -11,7 +11,9 @@ import (
 
 func TestParse_BlocksAndBadFences(t *testing.T) {
 	t.Parallel()
-	blocks, err := runbook.Parse("# A\n\n## 3.1 Stuck refund!\n```sh\nhost x\nhost y\n```\nprints\n```text\nz\n```\n### B\n```sh compose\ndocker ps\n```\n```sh everywhere\nhost z\n```\n")
+	blocks, err := runbook.Parse("# A\n\n## 3.1 Stuck refund!\n" +
+		"```sh\nhost x\nhost y\n```\nprints\n```text\nz\n```\n" +
+		"### B\n```sh compose\ndocker ps\n```\n```sh everywhere\nhost z\n```\n")
 	require.NoError(t, err)
 	require.Equal(t, []runbook.Block{
 		{Section: "31-stuck-refund", Line: 4, Host: true, Commands: "host x\nhost y\n", Prints: "z\n", Checked: true},

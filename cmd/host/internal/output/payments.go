@@ -68,8 +68,8 @@ func newPaymentJSON(p payments.Payment, refunds []payments.Refund, disputes []pa
 		ID: p.ID, BookingID: p.BookingID, Account: p.Account, Status: p.Status(), Amount: p.Amount.Minor,
 		Currency: p.Amount.Currency, Captured: p.Captured.Minor, CaptureCurrency: p.Captured.Currency,
 		Refunded: p.Refunded.Minor, Lost: p.Lost.Minor, OpenDisputes: p.OpenDisputes, ParkedReason: p.ParkedReason,
-		Unapplied: p.Unapplied, StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID, ReconciledAt: p.ReconciledAt,
-		CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		Unapplied: p.Unapplied, StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID,
+		ReconciledAt: p.ReconciledAt, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
 	for _, r := range refunds {
 		line.Refunds = append(line.Refunds, newRefundJSON(r))
