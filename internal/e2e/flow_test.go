@@ -24,7 +24,7 @@ import (
 
 // flow is a host whose secrets are all planted, and everything that is asked of it.
 type flow struct {
-	*night
+	*incident
 	*planted
 	// failing stands in Stripe's place as long as it is set.
 	failing atomic.Pointer[http.HandlerFunc]
@@ -43,7 +43,7 @@ type answer struct {
 func newFlow(t *testing.T) *flow {
 	t.Helper()
 	f := &flow{planted: &planted{values: map[string]string{}},
-		night: &night{t: t, url: testdb.URL(t), names: map[string]string{}}}
+		incident: &incident{t: t, url: testdb.URL(t), names: map[string]string{}}}
 	f.db = testdb.Open(t, testdb.PQ, f.url)
 	var through string
 	f.proxy, through = newDBProxy(t, f.url)

@@ -10,8 +10,8 @@ import (
 	_ "github.com/lib/pq"
 )
 
-// beSQL prints the answer to the statement in RUNBOOK_SQL, as psql does but for its
-// rulers, and is the end of the process; where there is none it does nothing.
+// beSQL stands in for psql: it prints the result of the statement in RUNBOOK_SQL, without
+// rulers, and exits. Without a statement it does nothing.
 func beSQL() {
 	query := os.Getenv("RUNBOOK_SQL")
 	if query == "" {
@@ -57,7 +57,7 @@ func printAnswer(out io.Writer, database, query string) error {
 	return rows.Err()
 }
 
-// text is a value as psql writes it.
+// text formats a value as psql does.
 func text(v any) string {
 	switch v := v.(type) {
 	case nil:

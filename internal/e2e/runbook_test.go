@@ -13,20 +13,20 @@ import (
 	"github.com/booking-platform/booking-platform/internal/runbook"
 )
 
-// What the page takes for granted, here: the binary that serves, a psql that needs not be
-// installed, and the log as it is at that moment.
+// prelude defines what the page uses: the binary, a psql that need not be installed, and
+// the current log.
 const prelude = `
 host() { "$HOST_BINARY" "$@"; }
 sql() { RUNBOOK_SQL="$1" "$TEST_BINARY"; }
 logs() { curl -s "$LOGS"; }
 `
 
-// Each block of commands of RUNBOOK.md is run, in the situation that its section is
-// about, and prints what the page says.
-func TestRunbook(t *testing.T) {
+// Each block of RUNBOOK.md runs in the situation of its section, and its output is compared
+// with the page.
+func TestRunbook_EverySection(t *testing.T) {
 	t.Parallel()
 	_, err := exec.LookPath("curl")
-	require.NoError(t, err, "the runbook is run as it is typed, with curl: install it")
+	require.NoError(t, err, "the runbook needs curl: install it")
 	page, err := os.ReadFile("../../RUNBOOK.md")
 	require.NoError(t, err)
 	blocks, err := runbook.Parse(string(page))
@@ -44,7 +44,7 @@ func TestRunbook(t *testing.T) {
 	for name, blocks := range sections {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := newNight(t, situations[name])
+			n := newIncident(t, situations[name])
 			for i, b := range blocks {
 				if before := situations[name].before[i]; before != nil {
 					before(n)
@@ -58,12 +58,10 @@ func TestRunbook(t *testing.T) {
 	}
 }
 
-// shell is where the blocks of a section are run: with the environment of the host that
-// serves.
-func (n *night) shell() runbook.Shell {
+// shell runs blocks with the environment of the running host.
+func (n *incident) shell() runbook.Shell {
 	log := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_,
-			_ = fmt.Fprintln(w, n.host.logs())
+		_, _ = fmt.Fprintln(w, n.host.logs())
 	}))
 	n.t.Cleanup(log.Close)
 	self, err := os.Executable()

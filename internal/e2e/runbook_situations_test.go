@@ -11,33 +11,32 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// situations are what the sections of RUNBOOK.md are about; a section without one is read
-// on a host that is well.
+// situations by section of RUNBOOK.md. A section without one runs on a healthy host.
 var situations = map[string]situation{
-	"webhook-retries": {before: map[int]func(*night){
-		0: func(n *night) {
-			// The handler of the payment fails, and nothing delivers the event again.
+	"webhook-retries": {before: map[int]func(*incident){
+		0: func(n *incident) {
+			// The handler fails, and the event is not delivered again.
 			n.exec(`CREATE FUNCTION public.broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'planted'; END $$`)
 			n.exec(`CREATE TRIGGER broken BEFORE UPDATE ON booking_platform.payments FOR EACH ROW WHEN (NEW.completed) EXECUTE FUNCTION public.broken()`)
 			b := n.book()
-			// It waits for a delivery that succeeds, and none does.
+			// Pay waits for a successful delivery, and there is none.
 			go func() { _, _ = n.stripe.Pay(n.t.Context(), b.StripeSessionID) }()
 			n.eventually("failed", func() bool {
 				return n.value(`SELECT count(*) FROM booking_platform.payment_events WHERE outcome = 'failed'`) == "1"
 			})
-			n.never()
+			n.stopRetries()
 			n.paid = b
 		},
-		2: func(n *night) { n.exec(`DROP TRIGGER broken ON booking_platform.payments`) },
-	}, after: func(n *night) {
+		2: func(n *incident) { n.exec(`DROP TRIGGER broken ON booking_platform.payments`) },
+	}, after: func(n *incident) {
 		require.Equal(n.t, "confirmed", n.value(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`,
 			n.paid.ID))
 	}},
-	"invalid-signatures": {before: map[int]func(*night){0: func(n *night) {
+	"invalid-signatures": {before: map[int]func(*incident){0: func(n *incident) {
 		require.Equal(n.t, 400, n.deliver(map[string]any{"id": "evt_1", "object": "event", "type": "x"},
 			"whsec_of_another_endpoint"))
 	}}},
-	"unmatched-event": {before: map[int]func(*night){0: func(n *night) {
+	"unmatched-event": {before: map[int]func(*incident){0: func(n *incident) {
 		id := "evt_" + uuid.NewString()
 		n.names["EVENT"] = id
 		require.Equal(n.t, 200, n.deliver(map[string]any{
@@ -49,14 +48,14 @@ var situations = map[string]situation{
 				"client_reference_id": uuid.NewString(),
 			}},
 		}, webhookSecret))
-		n.never()
+		n.stopRetries()
 	}}},
-	"database-down": {before: map[int]func(*night){
-		0: func(n *night) { n.proxy.cut() },
-		1: func(n *night) { n.proxy.mend() },
-	}, after: func(n *night) { n.pay() }},
-	// M3 and O1: everything that the leaked secret made is dead.
-	"leaked-secret": {before: map[int]func(*night){0: func(n *night) {
+	"database-down": {before: map[int]func(*incident){
+		0: func(n *incident) { n.proxy.cut() },
+		1: func(n *incident) { n.proxy.mend() },
+	}, after: func(n *incident) { n.pay() }},
+	// M3 and O1: what the leaked secret signed is no longer valid.
+	"leaked-secret": {before: map[int]func(*incident){0: func(n *incident) {
 		var line struct{ Link string }
 		require.NoError(n.t, json.Unmarshal([]byte(n.command("", "booking", "renew-links", "--json", n.paid.ID)), &line))
 		_, query, _ := strings.Cut(line.Link, "?")
@@ -72,7 +71,7 @@ var situations = map[string]situation{
 		n.host = startHost(n.t, n.env)
 		n.stripe.pointAt(n.host)
 	}}},
-	"stuck-refund": {stripe: stripetest.Options{PendingRefunds: true}, before: map[int]func(*night){0: func(n *night) {
+	"stuck-refund": {stripe: stripetest.Options{PendingRefunds: true}, before: map[int]func(*incident){0: func(n *incident) {
 		n.command("", "payment", "refund", "--cause", "rain", n.paymentOf(n.paid))
 		n.eventually("asked for", func() bool { return len(n.stripe.Refunds()) == 1 })
 		_, err := n.stripe.FailRefund(n.stripe.Refunds()[0].ID, "lost_or_stolen_card")
@@ -81,28 +80,28 @@ var situations = map[string]situation{
 			return n.value(`SELECT count(*) FROM booking_platform.refunds WHERE status = 'failed'`) == "1"
 		})
 		n.names["REFUND"] = n.value(`SELECT id::text FROM booking_platform.refunds`)
-	}}, after: func(n *night) {
+	}}, after: func(n *incident) {
 		n.eventually("made again", func() bool { return len(n.stripe.Refunds()) == 2 })
 	}},
-	"parked-payment": {before: map[int]func(*night){0: func(n *night) {
+	"parked-payment": {before: map[int]func(*incident){0: func(n *incident) {
 		b := n.book()
 		n.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`,
 			n.paymentOf(b))
 		n.payFor(b)
-	}}, after: func(n *night) {
+	}}, after: func(n *incident) {
 		n.eventually("given back", func() bool { return len(n.stripe.Refunds()) == 1 })
 		require.Contains(n.t, n.command("", "payment", "list"), "nothing needs attention")
 	}},
-	"disputed-payment": {before: map[int]func(*night){0: func(n *night) {
+	"disputed-payment": {before: map[int]func(*incident){0: func(n *incident) {
 		n.paymentOf(n.paid)
 		_, err := n.stripe.Dispute(n.paid.StripeSessionID)
 		require.NoError(n.t, err)
 		require.NoError(n.t, n.stripe.WaitDelivered(n.t.Context()))
 	}}},
-	"restore": {before: map[int]func(*night){0: func(n *night) {
-		// Paid after the backup, of which the restored database knows nothing.
+	"restore": {before: map[int]func(*incident){0: func(n *incident) {
+		// These events came after the backup.
 		n.exec(`DELETE FROM booking_platform.payment_events`)
-	}}, after: func(n *night) {
+	}}, after: func(n *incident) {
 		require.NotEqual(n.t, "0", n.value(`SELECT count(*) FROM booking_platform.payment_events`))
 	}},
 	"after-a-deployment": {standIn: true},

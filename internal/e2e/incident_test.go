@@ -18,33 +18,33 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// night is a host with a booking that was paid, and what has gone wrong with it.
-type night struct {
+// incident is a host with a paid booking, in a situation of RUNBOOK.md.
+type incident struct {
 	t      *testing.T
 	url    string
 	db     *sql.DB
 	stripe *stripeWorld
 	host   *host
 	env    map[string]string
-	// names are what the page calls by a name: PAYMENT, REFUND, EVENT, BOOKING.
+	// names are the variables of the page: PAYMENT, REFUND, EVENT, BOOKING.
 	names map[string]string
 	proxy *dbProxy
 	paid  created
 }
 
-// situation is what a section of the runbook is about: before, by the number of the block
-// that it comes before, and after all of them.
+// situation prepares a section of the runbook: before runs before the block of that
+// number, and after runs after all.
 type situation struct {
 	stripe stripetest.Options
-	// standIn is a host with the stand-in of its own.
+	// standIn starts the host with its own Stripe stand-in.
 	standIn bool
-	before  map[int]func(*night)
-	after   func(*night)
+	before  map[int]func(*incident)
+	after   func(*incident)
 }
 
-func newNight(t *testing.T, s situation) *night {
+func newIncident(t *testing.T, s situation) *incident {
 	t.Helper()
-	n := &night{t: t, url: testdb.URL(t), names: map[string]string{}}
+	n := &incident{t: t, url: testdb.URL(t), names: map[string]string{}}
 	n.db = testdb.Open(t, testdb.PQ, n.url)
 	var url string
 	n.proxy, url = newDBProxy(t, n.url)
@@ -66,7 +66,7 @@ func newNight(t *testing.T, s situation) *night {
 	return n
 }
 
-// aPort is a port that a host can be told, so that commands beside it know it too.
+// aPort returns a free port for PORT, so that commands know it too.
 func aPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -78,7 +78,7 @@ func aPort(t *testing.T) string {
 }
 
 // command runs the binary beside the host.
-func (n *night) command(in string, args ...string) string {
+func (n *incident) command(in string, args ...string) string {
 	n.t.Helper()
 	cmd := exec.CommandContext(n.t.Context(), binary.path, args...)
 	cmd.Stdin = strings.NewReader(in)
@@ -90,41 +90,41 @@ func (n *night) command(in string, args ...string) string {
 	return string(out)
 }
 
-// book holds the first slot that is free.
-func (n *night) book() created {
+// book holds the first free slot.
+func (n *incident) book() created {
 	n.t.Helper()
 	ada := newCustomer(n.t, n.host.base)
 	return ada.book(ada.firstSlot())
 }
 
-func (n *night) pay() created {
+func (n *incident) pay() created {
 	n.t.Helper()
 	b := n.book()
 	n.payFor(b)
 	return b
 }
 
-func (n *night) payFor(b created) {
+func (n *incident) payFor(b created) {
 	n.t.Helper()
 	_, err := n.stripe.Pay(n.t.Context(), b.StripeSessionID)
 	require.NoError(n.t, err)
 	require.NoError(n.t, n.stripe.WaitDelivered(n.t.Context()))
 }
 
-func (n *night) exec(query string, args ...any) {
+func (n *incident) exec(query string, args ...any) {
 	n.t.Helper()
 	_, err := n.db.ExecContext(n.t.Context(), query, args...)
 	require.NoError(n.t, err)
 }
 
-func (n *night) value(query string, args ...any) (value string) {
+func (n *incident) value(query string, args ...any) (value string) {
 	n.t.Helper()
 	require.NoError(n.t, n.db.QueryRowContext(n.t.Context(), query, args...).Scan(&value))
 	return value
 }
 
-// paymentOf names the payment of a booking for the page.
-func (n *night) paymentOf(b created) string {
+// paymentOf sets PAYMENT and BOOKING for the page, and returns the payment's id.
+func (n *incident) paymentOf(b created) string {
 	n.t.Helper()
 	id := n.value(`SELECT id::text FROM booking_platform.payments WHERE booking_id = $1::uuid`, b.ID)
 	n.names["PAYMENT"], n.names["BOOKING"] = id, b.ID
@@ -132,7 +132,7 @@ func (n *night) paymentOf(b created) string {
 }
 
 // deliver sends an event to the host, signed with a secret, and returns the status.
-func (n *night) deliver(event map[string]any, secret string) int {
+func (n *incident) deliver(event map[string]any, secret string) int {
 	n.t.Helper()
 	payload, err := json.Marshal(event)
 	require.NoError(n.t, err)
@@ -147,7 +147,7 @@ func (n *night) deliver(event map[string]any, secret string) int {
 }
 
 // get asks the host for a path, with a cookie or "", and returns the status.
-func (n *night) get(path, cookie string) int {
+func (n *incident) get(path, cookie string) int {
 	n.t.Helper()
 	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, n.host.base+path, http.NoBody)
 	require.NoError(n.t, err)
@@ -161,7 +161,7 @@ func (n *night) get(path, cookie string) int {
 }
 
 // login returns the session cookie of a user as name=value.
-func (n *night) login(email, password string) string {
+func (n *incident) login(email, password string) string {
 	n.t.Helper()
 	body, err := json.Marshal(map[string]string{"email": email, "password": password})
 	require.NoError(n.t, err)
@@ -177,13 +177,13 @@ func (n *night) login(email, password string) string {
 	return ""
 }
 
-// never keeps the host's own steps from what a person is to see.
-func (n *night) never() {
+// stopRetries stops the host from retrying events, so that the page's commands find them.
+func (n *incident) stopRetries() {
 	n.exec(`UPDATE booking_platform.payment_events SET retry_at = 'infinity' WHERE outcome IN ('failed', 'unmatched')`)
 }
 
-// eventually waits for what the host does by itself.
-func (n *night) eventually(what string, condition func() bool) {
+// eventually waits for a background step of the host.
+func (n *incident) eventually(what string, condition func() bool) {
 	n.t.Helper()
 	eventually(n.t, what, func(context.Context) bool { return condition() })
 }
