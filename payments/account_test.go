@@ -29,8 +29,8 @@ func (w *world) with(key string, opts payments.Options) *payments.Payments {
 	return p
 }
 
-// again ends every pause and lease of the steps.
-func (w *world) again() {
+// endPauses ends every pause and lease of the steps.
+func (w *world) endPauses() {
 	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
 	w.exec(`UPDATE booking_platform.payments SET leased_until = NULL, page_read_at = NULL`)
 }
@@ -86,7 +86,7 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 				paid.ID, delayed.ID)
 
 			for range 2 {
-				w.again()
+				w.endPauses()
 				_, err := wrong.SettleRefunds(t.Context())
 				require.ErrorIs(t, err, payments.ErrUnavailable)
 				_, err = wrong.RefreshRefunds(t.Context())
@@ -108,7 +108,7 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 			require.Equal(t, payments.RefundDue, w.refundsOf(stale)[0].Status)
 			require.Positive(t, w.backlog().RefundsUnknown.Count)
 
-			w.again()
+			w.endPauses()
 			asked, err := w.payments.ReconcilePayments(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, 1, asked)
@@ -169,9 +169,9 @@ func TestAccount_TwoOnOneDatabase(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, payments.Backlog{OtherAccounts: backlog.OtherAccounts}, backlog, name)
 		require.Equal(t, 2, backlog.OtherAccounts.Count)
-		troubled, err := other.NeedingAttention(t.Context())
+		attention, err := other.NeedingAttention(t.Context())
 		require.NoError(t, err)
-		require.Empty(t, troubled)
+		require.Empty(t, attention)
 	}
 	mine := w.backlog()
 	require.Zero(t, mine.OtherAccounts)
@@ -190,7 +190,7 @@ func TestOptions_MissingIsGone(t *testing.T) {
 	w.refund(p, 0, "case 1")
 	b := w.hold(1)
 	w.checkout(b)
-	w.past()
+	w.endSessions()
 	_, err := forgetful.SettleRefunds(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, payments.RefundFailed, w.refundsOf(p)[0].Status)

@@ -127,9 +127,9 @@ func TestBacklog_RefundNotNeeded(t *testing.T) {
 	require.NoError(t,
 		w.db.QueryRow(`SELECT cause FROM booking_platform.refunds WHERE status = 'failed'`).Scan(&failed))
 	require.Equal(t, "case 1", failed)
-	troubled, err := w.payments.RefundsNeedingAttention(t.Context())
+	attention, err := w.payments.RefundsNeedingAttention(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, troubled)
+	require.Empty(t, attention)
 	_, err = w.payments.RefreshRefunds(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, w.backlog())
@@ -191,7 +191,7 @@ func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 			if !event {
 				w.stripe.HoldDelivery()
 			}
-			troubled := func() (all []string) {
+			attention := func() (all []string) {
 				refunds, err := w.payments.RefundsNeedingAttention(t.Context())
 				require.NoError(t, err)
 				for _, r := range refunds {
@@ -218,13 +218,13 @@ func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 			w.refund(p, 0, "case 1")
 			settle()
 			require.Equal(t, 1, w.backlog().RefundsPending.Count)
-			require.Equal(t, []string{p.ID}, troubled(), "Stripe waits for the customer")
+			require.Equal(t, []string{p.ID}, attention(), "Stripe waits for the customer")
 			require.Equal(t, "requires_action", w.refundsOf(p)[0].LastError)
 			w.stripe.MakeRefundsPending(1)
 			w.refund(late, 0, "case 2")
 			settle()
 			require.Equal(t, 2, w.backlog().RefundsPending.Count)
-			require.Equal(t, []string{p.ID}, troubled())
+			require.Equal(t, []string{p.ID}, attention())
 			w.refund(q, 0, "case 3")
 			settle()
 			require.Equal(t, payments.RefundSucceeded, w.refundsOf(q)[0].Status)
@@ -234,16 +234,16 @@ func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 			hear()
 			require.Equal(t, payments.RefundCanceled, w.refundsOf(p)[0].Status)
 			requireWaiting(t, w.backlog().RefundsFailed, 1, 0)
-			require.Equal(t, []string{p.ID}, troubled())
+			require.Equal(t, []string{p.ID}, attention())
 			_, err = w.stripe.FailRefund(w.refundsOf(q)[0].StripeID, "")
 			require.NoError(t, err)
 			hear()
 			requireWaiting(t, w.backlog().RefundsFailed, 2, 0)
-			require.Equal(t, []string{q.ID, p.ID}, troubled())
+			require.Equal(t, []string{q.ID, p.ID}, attention())
 			require.Equal(t, payments.StatusPaid, w.payment(p.BookingID).Status())
 			w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '15 days'
 				WHERE payment_id = $1::uuid`, late.ID)
-			require.Contains(t, troubled(), late.ID, "pending for too long")
+			require.Contains(t, attention(), late.ID, "pending for too long")
 
 			_, err = w.payments.RetryRefund(t.Context(), w.refundsOf(p)[0].ID, "operator")
 			require.NoError(t, err)
@@ -266,9 +266,9 @@ func TestNeedingAttention(t *testing.T) {
 	w.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`, c.PaymentID)
 	w.pay(c)
 	ids := func() (ids []string) {
-		troubled, err := w.payments.NeedingAttention(t.Context())
+		attention, err := w.payments.NeedingAttention(t.Context())
 		require.NoError(t, err)
-		for _, p := range troubled {
+		for _, p := range attention {
 			ids = append(ids, p.ID)
 		}
 		return ids

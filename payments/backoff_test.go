@@ -28,7 +28,7 @@ func TestBackoff_StepsPauseForRetryAfter(t *testing.T) {
 		require.NoError(t, err)
 		paid = append(paid, b.ID)
 	}
-	w.ask()
+	w.reconcile()
 	due := w.hold(3)
 	w.checkout(due)
 	w.endHold(due.ID)

@@ -17,8 +17,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// wish requests the nth slot of the day after tomorrow.
-func (w *world) wish(nth int) booking.HoldRequest {
+// request requests the nth slot of the day after tomorrow.
+func (w *world) request(nth int) booking.HoldRequest {
 	return booking.HoldRequest{Resource: w.resource.ID, Start: slot(nth), Customer: ada}
 }
 
@@ -31,7 +31,7 @@ func (w *world) book(req booking.HoldRequest) payments.Booked {
 
 func (w *world) requireFree(nth int) {
 	w.t.Helper()
-	_, err := w.bookings.Hold(w.t.Context(), w.wish(nth))
+	_, err := w.bookings.Hold(w.t.Context(), w.request(nth))
 	require.NoError(w.t, err)
 }
 
@@ -42,7 +42,7 @@ func createCalls(r *http.Request) bool {
 func TestBook_PaidAtStripe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
-	booked := w.book(w.wish(0))
+	booked := w.book(w.request(0))
 	require.Equal(t, booking.StatusPending, booked.Booking.Status)
 	pay := w.payment(booked.Booking.ID)
 	require.Equal(t, []string{pay.ID, pay.SessionID, pay.URL}, []string{booked.PaymentID, booked.SessionID, booked.URL})
@@ -57,7 +57,7 @@ func TestBook_PaidAtStripe(t *testing.T) {
 func TestBook_SendsWhatCheckoutSends(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 2})
-	booked, held := w.book(w.wish(0)), w.hold(0)
+	booked, held := w.book(w.request(0)), w.hold(0)
 	checkout := w.checkout(held)
 	sent := func(paymentID, bookingID string) (text string) {
 		w.t.Helper()
@@ -71,7 +71,7 @@ func TestBook_SendsWhatCheckoutSends(t *testing.T) {
 func TestBook_FreeIsConfirmedWithoutStripe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{price: -1})
-	req := w.wish(0)
+	req := w.request(0)
 	req.IdempotencyKey = "once"
 	first := w.book(req)
 	require.Equal(t, booking.StatusConfirmed, first.Booking.Status)
@@ -88,7 +88,7 @@ func TestBook_FreeIsConfirmedWithoutStripe(t *testing.T) {
 func TestBook_Repeat(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
-	req := w.wish(0)
+	req := w.request(0)
 	req.IdempotencyKey = "once"
 	first := w.book(req)
 	again := w.book(req)
@@ -119,10 +119,10 @@ func TestBook_SlotIsFreeWhenStripeFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			between := &interposed{match: createCalls, keys: map[string]int{}}
+			between := &interceptor{match: createCalls, keys: map[string]int{}}
 			between.set(&c.answer)
 			w := newWorld(t, setup{wrap: between.wrap})
-			req := w.wish(0)
+			req := w.request(0)
 			req.IdempotencyKey = "once"
 			_, err := w.payments.Book(t.Context(), req)
 			require.ErrorIs(t, err, c.want)
@@ -138,7 +138,7 @@ func TestBook_SlotIsFreeWhenStripeFails(t *testing.T) {
 func TestBook_CallerHasGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
-	req := w.wish(0)
+	req := w.request(0)
 	req.IdempotencyKey = "once"
 	hang := w.stripe.Fault(createCalls, stripetest.HangDuring, 1)
 	t.Cleanup(hang.Release)
@@ -151,7 +151,7 @@ func TestBook_CallerHasGone(t *testing.T) {
 	require.Eventually(t, func() bool { return hang.Fired() == 1 }, 10*time.Second, time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-gone, context.Canceled)
-	_, err := w.bookings.Hold(t.Context(), w.wish(0))
+	_, err := w.bookings.Hold(t.Context(), w.request(0))
 	require.ErrorIs(t, err, booking.ErrSlotTaken, "the hold stays")
 	hang.Release()
 	booked := w.book(req)
@@ -173,14 +173,14 @@ func TestBook_Admit(t *testing.T) {
 		},
 		OnBook: func(_ context.Context, result string, _ error) { results = append(results, result) },
 	}})
-	wrong := w.wish(0)
+	wrong := w.request(0)
 	wrong.Customer.Email = "no address"
 	_, err := w.payments.Book(t.Context(), wrong)
 	var invalid *booking.ValidationError
 	require.ErrorAs(t, err, &invalid)
 	require.Zero(t, admitted)
-	w.book(w.wish(0))
-	_, err = w.payments.Book(t.Context(), w.wish(1))
+	w.book(w.request(0))
+	_, err = w.payments.Book(t.Context(), w.request(1))
 	require.ErrorIs(t, err, full)
 	require.Equal(t, 2, full.Seconds())
 	w.requireFree(1)
@@ -193,7 +193,7 @@ func TestBook_AdmitFails(t *testing.T) {
 	w := newWorld(t, setup{opts: payments.Options{
 		Admit: func(context.Context, booking.HoldRequest) error { return broken },
 	}})
-	_, err := w.payments.Book(t.Context(), w.wish(0))
+	_, err := w.payments.Book(t.Context(), w.request(0))
 	require.ErrorIs(t, err, broken)
 	w.requireFree(0)
 }
@@ -207,7 +207,7 @@ func TestBook_DatabaseFailsAfterTheHold(t *testing.T) {
 		BEGIN RAISE EXCEPTION 'planted'; END $$`)
 	w.exec(`CREATE TRIGGER fail BEFORE INSERT ON booking_platform.payments
 		FOR EACH ROW EXECUTE FUNCTION booking_platform.fail()`)
-	_, err := w.payments.Book(t.Context(), w.wish(0))
+	_, err := w.payments.Book(t.Context(), w.request(0))
 	require.ErrorContains(t, err, "planted")
 	w.requireFree(0)
 }

@@ -163,7 +163,7 @@ func TestCheckout_Answers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			between := &interposed{match: func(r *http.Request) bool { return r.Method == http.MethodPost },
+			between := &interceptor{match: func(r *http.Request) bool { return r.Method == http.MethodPost },
 				keys: map[string]int{}}
 			// A key in use is repeated until the time limit.
 			w := newWorld(t, setup{wrap: between.wrap, opts: payments.Options{Timeout: 2 * time.Second}})

@@ -24,9 +24,9 @@ func TestRefund_WhileDisputed(t *testing.T) {
 	w.settle(0)
 	require.Zero(t, w.backlog().RefundsDue, "it waits for the dispute, not for a step")
 	require.Zero(t, w.backlog().RefundsStuck)
-	troubled, err := w.payments.RefundsNeedingAttention(t.Context())
+	attention, err := w.payments.RefundsNeedingAttention(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, troubled)
+	require.Empty(t, attention)
 	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 500, Cause: "case 2"})
 	require.ErrorIs(t, err, payments.ErrDisputed)
 	same, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Amount: 1000, Cause: "case 1"})
@@ -146,9 +146,9 @@ func TestRefund_NothingDueAfterDispute(t *testing.T) {
 		}
 		_, err = w.payments.RetryRefund(t.Context(), last.ID, "operator")
 		require.ErrorIs(t, err, payments.ErrNothingToRefund)
-		troubled, err := w.payments.RefundsNeedingAttention(t.Context())
+		attention, err := w.payments.RefundsNeedingAttention(t.Context())
 		require.NoError(t, err)
-		require.Empty(t, troubled, way)
+		require.Empty(t, attention, way)
 		require.Zero(t, w.backlog().RefundsFailed, way)
 		require.EqualValues(t, 0, w.stripe.Balance()["eur"].Refunded)
 	}

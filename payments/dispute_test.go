@@ -309,6 +309,6 @@ func TestDiscoverDisputes_WithoutEvents(t *testing.T) {
 	w.settle(1)
 	require.EqualValues(t, price-1000, w.stripe.Balance()["eur"].Refunded)
 	require.Equal(t, []string{"cancelled", "dispute_closed", "disputed", "paid", "refund_due", "refunded"},
-		w.toldOf(p.ID))
+		w.transitionsOf(p.ID))
 	w.requireBooks()
 }

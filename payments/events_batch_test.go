@@ -41,8 +41,8 @@ func stories() []story {
 		{"paid by nothing", none, []string{""}, map[string]any{"payment_status": "no_payment_required"}},
 		{"without an intent", none, []string{""}, map[string]any{"payment_intent": nil}},
 		{"in capitals", none, []string{""}, map[string]any{"currency": "EUR"}},
-		{"told by two events", none, []string{"", "_twin"}, nil},
-		{"told twice", none, []string{"", ""}, nil},
+		{"two events", none, []string{"", "_twin"}, nil},
+		{"delivered twice", none, []string{"", ""}, nil},
 		{"wrong amount", none, []string{""}, map[string]any{"amount_total": price - 1}},
 		{"wrong currency", none, []string{""}, map[string]any{"currency": "usd"}},
 		{"no amount", none, []string{""}, map[string]any{"amount_total": nil}},
@@ -98,14 +98,14 @@ func stories() []story {
 	}
 }
 
-// told is an event to deliver.
-type told struct {
+// delivery is an event to deliver.
+type delivery struct {
 	id      string
 	session map[string]any
 }
 
 // play creates the stories' bookings and returns their events.
-func (w *world) play(all []story) (events []told) {
+func (w *world) play(all []story) (events []delivery) {
 	w.t.Helper()
 	for n, s := range all {
 		b, err := w.bookings.Hold(w.t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: slot(n),
@@ -114,7 +114,7 @@ func (w *world) play(all []story) (events []told) {
 		c := w.checkout(b)
 		s.before(w, b, c)
 		for _, suffix := range s.events {
-			events = append(events, told{fmt.Sprintf("evt_story%d%s", n, suffix), session(c, s.change)})
+			events = append(events, delivery{fmt.Sprintf("evt_story%d%s", n, suffix), session(c, s.change)})
 		}
 	}
 	return events
@@ -176,7 +176,7 @@ func TestEventsBatch_SameAsOneByOne(t *testing.T) {
 			taken := w.handleBatch()
 			events := w.play(all)
 			rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
-			w.sendTogether(events, taken)
+			w.sendConcurrently(events, taken)
 			require.Equal(t, want, w.state())
 		})
 	}
@@ -207,8 +207,8 @@ func (w *world) handleBatch() *batches {
 	return taken
 }
 
-// sendTogether delivers events concurrently.
-func (w *world) sendTogether(events []told, taken *batches) {
+// sendConcurrently delivers events concurrently.
+func (w *world) sendConcurrently(events []delivery, taken *batches) {
 	w.t.Helper()
 	var read, answered sync.WaitGroup
 	for _, e := range events {
@@ -220,7 +220,7 @@ func (w *world) sendTogether(events []told, taken *batches) {
 		read.Add(1)
 		answered.Go(func() {
 			r := httptest.NewRequest(http.MethodPost, "/webhook",
-				io.MultiReader(strings.NewReader(string(payload)), &atEnd{done: read.Done}))
+				io.MultiReader(strings.NewReader(string(payload)), &signalAtEnd{done: read.Done}))
 			r.Header.Set("Stripe-Signature", stripetest.Sign(payload, webhookSecret, time.Now()))
 			rec := httptest.NewRecorder()
 			w.receiver.ServeHTTP(rec, r)
@@ -236,13 +236,13 @@ func (w *world) sendTogether(events []told, taken *batches) {
 	require.Greater(w.t, most[1], 1, "several were settled together: %v", taken.taken)
 }
 
-// atEnd signals when a body has been read.
-type atEnd struct {
+// signalAtEnd signals when a body has been read.
+type signalAtEnd struct {
 	once sync.Once
 	done func()
 }
 
-func (a *atEnd) Read([]byte) (int, error) {
+func (a *signalAtEnd) Read([]byte) (int, error) {
 	a.once.Do(a.done)
 	return 0, io.EOF
 }

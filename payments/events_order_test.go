@@ -21,8 +21,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// news is an event about one payment.
-type news struct {
+// message is an event about one payment.
+type message struct {
 	kind   string
 	object map[string]any
 }
@@ -45,81 +45,81 @@ func orders[T any](all []T) [][]T {
 // state. An event that matched nothing is sent again, as reconciliation does.
 func TestEvents_AnyOrder(t *testing.T) {
 	t.Parallel()
-	charge := func(refunded int) func(c payments.Checkout) news {
-		return func(c payments.Checkout) news {
-			return news{"charge.refunded", map[string]any{"id": "ch_" + c.SessionID, "object": "charge",
+	charge := func(refunded int) func(c payments.Checkout) message {
+		return func(c payments.Checkout) message {
+			return message{"charge.refunded", map[string]any{"id": "ch_" + c.SessionID, "object": "charge",
 				"payment_intent": "pi_" + c.SessionID, "amount_refunded": refunded}}
 		}
 	}
-	told := func(kind, id, status string, amount int) func(c payments.Checkout) news {
-		return func(c payments.Checkout) news {
-			return news{kind, map[string]any{"id": id + c.SessionID, "object": "refund",
+	refund := func(kind, id, status string, amount int) func(c payments.Checkout) message {
+		return func(c payments.Checkout) message {
+			return message{kind, map[string]any{"id": id + c.SessionID, "object": "refund",
 				"payment_intent": "pi_" + c.SessionID,
 				"amount":         amount, "currency": "eur", "status": status}}
 		}
 	}
-	dispute := func(kind, status string) func(c payments.Checkout) news {
-		return func(c payments.Checkout) news {
-			return news{"charge.dispute." + kind, map[string]any{"id": "dp_1", "object": "dispute",
+	dispute := func(kind, status string) func(c payments.Checkout) message {
+		return func(c payments.Checkout) message {
+			return message{"charge.dispute." + kind, map[string]any{"id": "dp_1", "object": "dispute",
 				"payment_intent": "pi_" + c.SessionID, "status": status}}
 		}
 	}
-	disputeOf := func(id, kind, status string, amount int) func(c payments.Checkout) news {
-		return func(c payments.Checkout) news {
-			return news{"charge.dispute." + kind,
+	disputeOf := func(id, kind, status string, amount int) func(c payments.Checkout) message {
+		return func(c payments.Checkout) message {
+			return message{"charge.dispute." + kind,
 				map[string]any{"id": id + c.SessionID, "object": "dispute", "payment_intent": "pi_" + c.SessionID,
 					"status": status, "amount": amount, "currency": "eur"}}
 		}
 	}
-	checkout := func(kind, paid string) func(c payments.Checkout) news {
-		return func(c payments.Checkout) news {
-			return news{"checkout.session." + kind, session(c, map[string]any{"payment_status": paid})}
+	checkout := func(kind, paid string) func(c payments.Checkout) message {
+		return func(c payments.Checkout) message {
+			return message{"checkout.session." + kind, session(c, map[string]any{"payment_status": paid})}
 		}
 	}
 	for name, test := range map[string]struct {
-		events  []func(payments.Checkout) news
+		events  []func(payments.Checkout) message
 		status  payments.Status
 		booking booking.Status
-		// told is what the hook is called with, sorted; maybe is what it may be called
-		// with in addition, if the state was not yet past that.
-		told, maybe []string
+		// transitions are the hook's calls, sorted; optional are calls that are left out
+		// if the state was past them.
+		transitions, optional []string
 	}{
 		"refunded in parts": {
-			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), told("refund.created", "re_1", "succeeded", 1000),
-				told("refund.created", "re_2", "pending", 500),
-				told("refund.updated", "re_2", "succeeded", 500),
+			[]func(payments.Checkout) message{
+				checkout("completed", "paid"), refund("refund.created", "re_1", "succeeded", 1000),
+				refund("refund.created", "re_2", "pending", 500),
+				refund("refund.updated", "re_2", "succeeded", 500),
 			}, payments.StatusPartiallyRefunded, booking.StatusConfirmed, []string{"paid", "refunded", "refunded"}, nil,
 		},
 		"refunded in full": {
-			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), told("refund.created", "re_1", "pending", price),
-				told("charge.refund.updated", "re_1", "succeeded", price),
+			[]func(payments.Checkout) message{
+				checkout("completed", "paid"), refund("refund.created", "re_1", "pending", price),
+				refund("charge.refund.updated", "re_1", "succeeded", price),
 				charge(price),
 			}, payments.StatusRefunded, booking.StatusCancelled, []string{"cancelled", "paid", "refunded"}, nil,
 		},
 		"a refund that fails": {
-			[]func(payments.Checkout) news{
-				checkout("completed", "paid"), told("refund.created", "re_1", "pending", 1000),
-				told("refund.updated", "re_1", "succeeded", 1000),
-				told("refund.failed", "re_1", "failed", 1000),
+			[]func(payments.Checkout) message{
+				checkout("completed", "paid"), refund("refund.created", "re_1", "pending", 1000),
+				refund("refund.updated", "re_1", "succeeded", 1000),
+				refund("refund.failed", "re_1", "failed", 1000),
 			}, payments.StatusPaid, booking.StatusConfirmed, []string{"paid", "refund_failed"}, []string{"refunded"},
 		},
 		"dispute won": {
-			[]func(payments.Checkout) news{
+			[]func(payments.Checkout) message{
 				checkout("completed", "paid"), dispute("created", "needs_response"), dispute("updated", "under_review"),
 				dispute("closed", "won"),
 			}, payments.StatusPaid, booking.StatusConfirmed, []string{"dispute_closed", "disputed", "paid"}, nil,
 		},
 		"dispute lost": {
-			[]func(payments.Checkout) news{
+			[]func(payments.Checkout) message{
 				checkout("completed", "paid"), dispute("created", "needs_response"),
 				dispute("funds_withdrawn", "needs_response"), dispute("closed", "lost"),
 			}, payments.StatusDisputeLost, booking.StatusConfirmed, []string{"dispute_closed", "disputed", "paid"}, nil,
 		},
 		// Each of two disputes has its own outcome.
 		"two disputes, the second lost": {
-			[]func(payments.Checkout) news{
+			[]func(payments.Checkout) message{
 				checkout("completed", "paid"), disputeOf("dp_a", "created", "needs_response", price),
 				disputeOf("dp_a", "closed", "won", price),
 				disputeOf("dp_b", "funds_withdrawn", "needs_response", 1000), disputeOf("dp_b", "closed", "lost", 1000),
@@ -127,16 +127,15 @@ func TestEvents_AnyOrder(t *testing.T) {
 			[]string{"dispute_closed", "dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"two disputes, one of them open": {
-			[]func(payments.Checkout) news{
+			[]func(payments.Checkout) message{
 				checkout("completed", "paid"), disputeOf("dp_a", "closed", "lost", price),
 				disputeOf("dp_a", "funds_reinstated", "won", price),
 				disputeOf("dp_b", "created", "warning_needs_response", 1000),
 				disputeOf("dp_b", "updated", "needs_response", 1000),
-			}, payments.StatusDisputed, booking.StatusConfirmed,
-			[]string{"dispute_closed", "disputed", "disputed", "paid"}, nil,
+			}, payments.StatusDisputed, booking.StatusConfirmed, []string{"dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"two disputes and nothing lost": {
-			[]func(payments.Checkout) news{
+			[]func(payments.Checkout) message{
 				checkout("completed", "paid"), disputeOf("dp_a", "closed", "warning_closed", price),
 				disputeOf("dp_b", "closed", "no_such_status", price),
 				disputeOf("dp_b", "funds_withdrawn", "needs_response", price),
@@ -145,7 +144,7 @@ func TestEvents_AnyOrder(t *testing.T) {
 			[]string{"dispute_closed", "dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"a delayed method": {
-			[]func(payments.Checkout) news{
+			[]func(payments.Checkout) message{
 				checkout("completed", "unpaid"), checkout("async_payment_succeeded", "paid"),
 				dispute("created", "needs_response"),
 			}, payments.StatusDisputed, booking.StatusConfirmed, []string{"disputed", "paid"}, []string{"processing"},
@@ -176,13 +175,13 @@ func TestEvents_AnyOrder(t *testing.T) {
 				}
 				require.Equal(t, test.status, w.payment(b.ID).Status(), "order %d", n)
 				require.Equal(t, test.booking, w.status(b.ID), "order %d", n)
-				once := w.toldOf(c.PaymentID)
-				for _, kind := range test.maybe {
+				once := w.transitionsOf(c.PaymentID)
+				for _, kind := range test.optional {
 					if i := slices.Index(once, kind); i >= 0 {
 						once = slices.Delete(once, i, i+1)
 					}
 				}
-				require.Equal(t, test.told, once, "order %d", n)
+				require.Equal(t, test.transitions, once, "order %d", n)
 			}
 			entries, err := webhook.NewLedger(w.db, "").List(t.Context(),
 				webhook.ListOptions{Outcome: webhook.Unmatched, Limit: 500})

@@ -50,10 +50,10 @@ func TestReplay_ParkedPayment(t *testing.T) {
 
 	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: other.ID})
 	require.NoError(t, err)
-	w.requireTold("paid 2500 of 0: paid confirmed", "parked 2500 of 0: parked expired",
+	w.requireTransitions("paid 2500 of 0: paid confirmed", "parked 2500 of 0: parked expired",
 		"refund_due 2500 of 0: paid cancelled", "cancelled 0 of 0: paid cancelled")
 	w.replayParked(webhook.Processed)
-	w.requireTold("paid 2500 of 0: paid confirmed")
+	w.requireTransitions("paid 2500 of 0: paid confirmed")
 	require.Equal(t, booking.StatusConfirmed, w.status(late.ID))
 	p := w.payment(late.ID)
 	require.Equal(t, payments.StatusPaid, p.Status())
@@ -139,9 +139,9 @@ func TestParked_DelayedMethodFails(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.send("evt_2", "checkout.session.async_payment_failed", unpaid))
 	require.Equal(t, payments.StatusFailed, w.payment(b.ID).Status())
 	require.Zero(t, w.backlog())
-	troubled, err := w.payments.NeedingAttention(t.Context())
+	attention, err := w.payments.NeedingAttention(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, troubled)
+	require.Empty(t, attention)
 }
 
 // Of two events with different amounts the matching one decides, in either order.

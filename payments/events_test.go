@@ -283,8 +283,8 @@ func TestEventTypes_SameAsRegister(t *testing.T) {
 	_, comment, _ := strings.Cut(string(source), "// Subscribe the endpoint at Stripe to these types: ")
 	comment, _, found := strings.Cut(comment, ".\nfunc (p *Payments) Register(")
 	require.True(t, found)
-	told := strings.Split(strings.ReplaceAll(comment, "\n// ", " "), ", ")
-	require.ElementsMatch(t, told, payments.EventTypes())
+	documented := strings.Split(strings.ReplaceAll(comment, "\n// ", " "), ", ")
+	require.ElementsMatch(t, documented, payments.EventTypes())
 	w := newWorld(t, setup{})
 	none := func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
 		return webhook.Processed, nil
@@ -306,8 +306,8 @@ func (w *world) actors(id string) (all []string) {
 	return all
 }
 
-// overUnheard ends a hold and holds Stripe's events, so that the step ends it first.
-func (w *world) overUnheard(b booking.Booking) {
+// endHoldWithoutEvents ends a hold and holds Stripe's events, so that the step ends it first.
+func (w *world) endHoldWithoutEvents(b booking.Booking) {
 	w.t.Helper()
 	w.endHold(b.ID)
 	w.stripe.HoldDelivery()
@@ -324,7 +324,7 @@ func TestHistory_NamesTheEvent(t *testing.T) {
 		session(w.checkout(left), map[string]any{"payment_status": "unpaid"})))
 	require.Equal(t, []string{"pending by ", "expired by stripe:evt_left"}, w.actors(left.ID))
 
-	w.overUnheard(gone)
+	w.endHoldWithoutEvents(gone)
 	ended, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, ended)
@@ -336,7 +336,7 @@ func TestHistory_NamesCallersActor(t *testing.T) {
 	w := newWorld(t, setup{})
 	b := w.hold(0)
 	w.checkout(b)
-	w.overUnheard(b)
+	w.endHoldWithoutEvents(b)
 	_, err := w.payments.ExpireSessions(booking.WithActor(t.Context(), "user:ops@example.com"))
 	require.NoError(t, err)
 	require.Equal(t, []string{"pending by ", "expired by user:ops@example.com"}, w.actors(b.ID))

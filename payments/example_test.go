@@ -219,7 +219,7 @@ func TestExampleTransition_OneMailPerTransition(t *testing.T) {
 	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Refund: new(int64(2000))})
 	require.NoError(t, err)
 	w.settle(1)
-	w.all()
+	w.resendAll()
 	var mails []string
 	send := func(address, template string, amount booking.Money) error {
 		mails = append(mails, address+" "+template+" "+amount.String())

@@ -229,7 +229,7 @@ func TestExpireSessions_ContextEnds(t *testing.T) {
 // The hold is over, and Stripe says that its session was paid: no event is needed.
 func TestExpireSessions_PaidAtStripe(t *testing.T) {
 	t.Parallel()
-	w := deaf(t)
+	w := withoutWebhooks(t)
 	b := w.hold(0)
 	c := w.checkout(b)
 	_, err := w.stripe.Pay(t.Context(), c.SessionID)

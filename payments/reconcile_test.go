@@ -14,14 +14,14 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// past moves the end of all sessions into the past, here and not at Stripe.
-func (w *world) past() {
+// endSessions moves the end of all sessions into the endSessions, here and not at Stripe.
+func (w *world) endSessions() {
 	w.exec(`UPDATE booking_platform.payments
 		SET session_expires_at = statement_timestamp() - interval '1 second', leased_until = NULL`)
 }
 
-// deaf is a world without webhook deliveries.
-func deaf(t *testing.T) *world {
+// withoutWebhooks is a world without webhook deliveries.
+func withoutWebhooks(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, setup{})
 	w.stripe.HoldDelivery()
@@ -31,7 +31,7 @@ func deaf(t *testing.T) *world {
 // Each payment is settled by the steps alone.
 func TestReconcilePayments_WebhooksLost(t *testing.T) {
 	t.Parallel()
-	w := deaf(t)
+	w := withoutWebhooks(t)
 	paid, delayed, refused, waiting, left, open := w.hold(0), w.hold(1), w.hold(2), w.hold(3), w.hold(4), w.hold(5)
 	_, err := w.stripe.Pay(t.Context(), w.checkout(paid).SessionID)
 	require.NoError(t, err)
@@ -50,7 +50,7 @@ func TestReconcilePayments_WebhooksLost(t *testing.T) {
 	settled, err := w.payments.ReconcilePayments(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, settled, "none has ended")
-	w.past()
+	w.endSessions()
 	settled, err = w.payments.ReconcilePayments(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 4, settled)
@@ -95,7 +95,7 @@ func (w *world) confirmations() map[string]int {
 // proves nothing.
 func TestRefreshSession_BeforeWebhook(t *testing.T) {
 	t.Parallel()
-	w := deaf(t)
+	w := withoutWebhooks(t)
 	b := w.hold(0)
 	c := w.checkout(b)
 	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
@@ -122,7 +122,7 @@ func TestRefreshSession_BeforeWebhook(t *testing.T) {
 // another reads a few seconds later.
 func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 	t.Parallel()
-	w := deaf(t)
+	w := withoutWebhooks(t)
 	b := w.hold(0)
 	c := w.checkout(b)
 	_, err := w.stripe.Pay(t.Context(), c.SessionID)
@@ -175,7 +175,7 @@ func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 // If Stripe does not answer a page in time, the next visit may read at once.
 func TestRefreshSession_Timeout(t *testing.T) {
 	t.Parallel()
-	w := deaf(t)
+	w := withoutWebhooks(t)
 	b := w.hold(0)
 	c := w.checkout(b)
 	_, err := w.stripe.Pay(t.Context(), c.SessionID)
@@ -205,9 +205,9 @@ func TestReconcilePayments_EventsNeverMade(t *testing.T) {
 	at(w.stripe.Expire(w.checkout(left).SessionID))
 	w.checkout(gone)
 	w.endHold(gone.ID)
-	require.Zero(t, w.takeUndelivered())
+	require.Zero(t, w.fetchUndelivered())
 	at(w.payments.ExpireSessions(t.Context()))
-	w.ask()
+	w.reconcile()
 	for id, want := range map[string]payments.Status{
 		paid.ID: payments.StatusPaid, delayed.ID: payments.StatusPaid, refused.ID: payments.StatusFailed,
 		left.ID: payments.StatusExpired,

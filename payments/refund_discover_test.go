@@ -19,8 +19,8 @@ func neverMade(t *testing.T, s setup) *world {
 	return newWorld(t, s)
 }
 
-// foundRefunds runs the step, and then the one that reads what it found.
-func (w *world) foundRefunds() int {
+// discoverRefunds runs the step, and then the one that reads what it found.
+func (w *world) discoverRefunds() int {
 	w.t.Helper()
 	n, err := w.payments.DiscoverRefunds(w.t.Context())
 	require.NoError(w.t, err)
@@ -41,23 +41,23 @@ func TestDiscoverRefunds_WithoutEvents(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
 	}
-	require.Zero(t, w.foundRefunds())
+	require.Zero(t, w.discoverRefunds())
 	part, err := w.stripe.RefundFromDashboard(w.payment(inPart.ID).SessionID, 100)
 	require.NoError(t, err)
 	_, err = w.stripe.RefundFromDashboard(w.payment(inFull.ID).SessionID, 0)
 	require.NoError(t, err)
-	require.Equal(t, 2, w.foundRefunds())
+	require.Equal(t, 2, w.discoverRefunds())
 	require.Equal(t, payments.StatusPartiallyRefunded, w.payment(inPart.ID).Status())
 	require.Equal(t, booking.StatusConfirmed, w.status(inPart.ID))
 	require.Equal(t, payments.StatusRefunded, w.payment(inFull.ID).Status())
 	require.Equal(t, booking.StatusCancelled, w.status(inFull.ID), "cancelled because refunded in full")
-	require.Zero(t, w.foundRefunds(), "known already")
+	require.Zero(t, w.discoverRefunds(), "known already")
 
 	_, err = w.stripe.FailRefund(part, "lost_or_stolen_card")
 	require.NoError(t, err)
-	require.Equal(t, 1, w.foundRefunds(), "it has another status")
+	require.Equal(t, 1, w.discoverRefunds(), "it has another status")
 	require.Equal(t, payments.StatusPaid, w.payment(inPart.ID).Status())
-	require.Zero(t, w.foundRefunds())
+	require.Zero(t, w.discoverRefunds())
 	w.requireBooks()
 }
 
@@ -120,7 +120,7 @@ func TestDiscoverRefunds_StripeIsDown(t *testing.T) {
 	_, err = w.payments.DiscoverRefunds(t.Context())
 	require.ErrorIs(t, err, payments.ErrUnavailable)
 	require.Equal(t, 2, f.Fired())
-	require.Equal(t, 1, w.foundRefunds())
+	require.Equal(t, 1, w.discoverRefunds())
 }
 
 // Only charge.refunded arrives, which does not name the refunds.
@@ -193,17 +193,17 @@ func TestRefundEvents_FailedByBank(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
 			require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status(), "the money is back here")
-			troubled, err := w.payments.RefundsNeedingAttention(t.Context())
+			attention, err := w.payments.RefundsNeedingAttention(t.Context())
 			require.NoError(t, err)
-			require.Len(t, troubled, 1)
-			require.Equal(t, "expired_or_canceled_card", troubled[0].Failure)
+			require.Len(t, attention, 1)
+			require.Equal(t, "expired_or_canceled_card", attention[0].Failure)
 			w.requireBooks()
 
 			w.refund(p, 0, "case 1, again")
 			w.settle(1)
-			troubled, err = w.payments.RefundsNeedingAttention(t.Context())
+			attention, err = w.payments.RefundsNeedingAttention(t.Context())
 			require.NoError(t, err)
-			require.Empty(t, troubled, "replaced by another refund")
+			require.Empty(t, attention, "replaced by another refund")
 			require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 			w.requireBooks()
 		})

@@ -189,11 +189,11 @@ func TestRefund_ConcurrentNotMoreThanPaid(t *testing.T) {
 	w.requireBooks()
 }
 
-func (discard) Header() http.Header { return http.Header{} }
+func (disconnected) Header() http.Header { return http.Header{} }
 
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (disconnected) Write(b []byte) (int, error) { return len(b), nil }
 
-func (discard) WriteHeader(int) {}
+func (disconnected) WriteHeader(int) {}
 
 // A caller's cause never equals one of this package or one that names a refund.
 func TestRefund_CauseOfCallerAndOwn(t *testing.T) {

@@ -76,16 +76,16 @@ func (a stripeAnswer) write(w http.ResponseWriter) {
 	_, _ = fmt.Fprintf(w, `{"error":{"type":%q,"code":%q,"param":%q,"message":"no"}}`, a.kind, a.code, a.param)
 }
 
-// interposed answers the calls that match until it is switched off, and records their
+// interceptor answers the calls that match until it is switched off, and records their
 // keys.
-type interposed struct {
+type interceptor struct {
 	mu    sync.Mutex
 	match func(*http.Request) bool
 	with  *stripeAnswer
 	keys  map[string]int
 }
 
-func (i *interposed) wrap(next http.Handler) http.Handler {
+func (i *interceptor) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !i.match(r) {
 			next.ServeHTTP(w, r)
@@ -103,13 +103,13 @@ func (i *interposed) wrap(next http.Handler) http.Handler {
 	})
 }
 
-func (i *interposed) set(a *stripeAnswer) {
+func (i *interceptor) set(a *stripeAnswer) {
 	i.mu.Lock()
 	i.with = a
 	i.mu.Unlock()
 }
 
-func (i *interposed) seen() int {
+func (i *interceptor) seen() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return len(i.keys)
@@ -159,7 +159,7 @@ func TestSettleRefunds_Answers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			between := &interposed{match: refundCalls, keys: map[string]int{}}
+			between := &interceptor{match: refundCalls, keys: map[string]int{}}
 			w := newWorld(t, setup{wrap: between.wrap})
 			_, p := w.paid(0)
 			w.refund(p, 1000, "case 1")
@@ -193,7 +193,7 @@ func TestSettleRefunds_Answers(t *testing.T) {
 // kept until that call must have ended.
 func TestSettleRefunds_KeyUsedWithOtherParameters(t *testing.T) {
 	t.Parallel()
-	between := &interposed{match: refundCalls, keys: map[string]int{}}
+	between := &interceptor{match: refundCalls, keys: map[string]int{}}
 	w := newWorld(t, setup{wrap: between.wrap})
 	_, p := w.paid(0)
 	w.refund(p, 1000, "case 1")
@@ -214,7 +214,7 @@ func TestSettleRefunds_KeyUsedWithOtherParameters(t *testing.T) {
 // counts: a retry does not pay it twice.
 func TestSettleRefunds_FailedHereMadeAtStripe(t *testing.T) {
 	t.Parallel()
-	between := &interposed{match: refundCalls, keys: map[string]int{}}
+	between := &interceptor{match: refundCalls, keys: map[string]int{}}
 	w := newWorld(t, setup{wrap: between.wrap})
 	_, p := w.paid(0)
 	r := w.refund(p, 0, "case 1")
@@ -332,9 +332,9 @@ func TestSettleRefunds_RefundedInDashboardFirst(t *testing.T) {
 			require.Equal(t, "charge_already_refunded", r.Failure)
 		}
 	}
-	troubled, err := w.payments.RefundsNeedingAttention(t.Context())
+	attention, err := w.payments.RefundsNeedingAttention(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, troubled, "refunded in full: nothing needs attention")
+	require.Empty(t, attention, "refunded in full: nothing needs attention")
 	require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 2"})
 	require.ErrorIs(t, err, payments.ErrNothingToRefund)
@@ -349,11 +349,11 @@ func TestSettleRefunds_FailingCall(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		},
 		"500 after the effect": func(next http.Handler, w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(discard{}, r)
+			next.ServeHTTP(disconnected{}, r)
 			w.WriteHeader(http.StatusInternalServerError)
 		},
 		"reset after the effect": func(next http.Handler, _ http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(discard{}, r)
+			next.ServeHTTP(disconnected{}, r)
 			panic(http.ErrAbortHandler)
 		},
 		"429": func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
@@ -409,5 +409,5 @@ func TestSettleRefunds_FailingCall(t *testing.T) {
 	}
 }
 
-// discard is the ResponseWriter of a client that has disconnected.
-type discard struct{}
+// disconnected is the ResponseWriter of a client that has disconnected.
+type disconnected struct{}

@@ -25,7 +25,7 @@ func outbox(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	if t.Refund != nil {
 		refund = sql.NullString{String: t.Refund.ID, Valid: true}
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO outbox (kind, payment, refund, told) VALUES ($1, $2, $3, $4)`,
+	_, err := tx.ExecContext(ctx, `INSERT INTO outbox (kind, payment, refund, line) VALUES ($1, $2, $3, $4)`,
 		string(t.Kind), t.Payment.ID, refund, fmt.Sprintf("%s %d of %d: %s %s", t.Kind, t.Amount.Minor,
 			t.Payment.Refunded.Minor, t.Payment.Status(), t.Booking.Status))
 	return err
@@ -39,7 +39,7 @@ func withOutbox(t *testing.T, s setup) *world {
 		s.db = testdb.New(t)
 	}
 	_, err := s.db.Exec(`CREATE TABLE outbox
-		(id bigserial PRIMARY KEY, kind text, payment text, refund text, told text)`)
+		(id bigserial PRIMARY KEY, kind text, payment text, refund text, line text)`)
 	require.NoError(t, err)
 	if s.opts.OnTransition == nil {
 		s.opts.OnTransition = outbox
@@ -49,10 +49,10 @@ func withOutbox(t *testing.T, s setup) *world {
 	return w
 }
 
-// requireTold compares the transitions since the last call, in order.
-func (w *world) requireTold(want ...string) {
+// requireTransitions compares the transitions since the last call, in order.
+func (w *world) requireTransitions(want ...string) {
 	w.t.Helper()
-	rows, err := w.db.Query(`WITH taken AS (DELETE FROM outbox RETURNING id, told) SELECT told FROM taken ORDER BY id`)
+	rows, err := w.db.Query(`WITH taken AS (DELETE FROM outbox RETURNING id, line) SELECT line FROM taken ORDER BY id`)
 	require.NoError(w.t, err)
 	defer rows.Close()
 	got := []string{}
@@ -65,8 +65,8 @@ func (w *world) requireTold(want ...string) {
 	require.Equal(w.t, append([]string{}, want...), got)
 }
 
-// toldOf lists the kinds of a payment's transitions, sorted.
-func (w *world) toldOf(payment string) []string {
+// transitionsOf lists the kinds of a payment's transitions, sorted.
+func (w *world) transitionsOf(payment string) []string {
 	w.t.Helper()
 	var all sql.NullString
 	require.NoError(w.t,
@@ -75,15 +75,15 @@ func (w *world) toldOf(payment string) []string {
 	return strings.Fields(all.String)
 }
 
-func (w *world) ask() {
+func (w *world) reconcile() {
 	w.t.Helper()
-	w.past()
+	w.endSessions()
 	_, err := w.payments.ReconcilePayments(w.t.Context())
 	require.NoError(w.t, err)
 }
 
-// all repeats every event so far, under its id and under another.
-func (w *world) all() {
+// resendAll repeats every event so far, under its id and under another.
+func (w *world) resendAll() {
 	w.t.Helper()
 	for _, e := range w.stripe.Events() {
 		_, err := w.stripe.Resend(w.t.Context(), e.ID, 1)
@@ -101,17 +101,17 @@ func TestTransition_ByWebhook(t *testing.T) {
 	paid := w.hold(0)
 	c := w.checkout(paid)
 	w.pay(c)
-	w.requireTold("paid 2500 of 0: paid confirmed")
+	w.requireTransitions("paid 2500 of 0: paid confirmed")
 
 	delayed := w.checkout(w.hold(1))
 	_, err := w.stripe.PayDelayed(t.Context(), delayed.SessionID)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.requireTold("processing 0 of 0: processing pending")
+	w.requireTransitions("processing 0 of 0: processing pending")
 	_, err = w.stripe.SettlePayment(delayed.SessionID)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.requireTold("paid 2500 of 0: paid confirmed")
+	w.requireTransitions("paid 2500 of 0: paid confirmed")
 
 	refused := w.checkout(w.hold(2))
 	_, err = w.stripe.PayDelayed(t.Context(), refused.SessionID)
@@ -119,33 +119,33 @@ func TestTransition_ByWebhook(t *testing.T) {
 	_, err = w.stripe.FailPayment(refused.SessionID)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.requireTold("processing 0 of 0: processing pending", "failed 0 of 0: failed expired")
+	w.requireTransitions("processing 0 of 0: processing pending", "failed 0 of 0: failed expired")
 
 	_, err = w.stripe.Expire(w.checkout(w.hold(3)).SessionID)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.requireTold("expired 0 of 0: expired expired")
+	w.requireTransitions("expired 0 of 0: expired expired")
 
 	_, err = w.stripe.Dispute(delayed.SessionID)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.requireTold("disputed 0 of 0: disputed confirmed")
+	w.requireTransitions("disputed 0 of 0: disputed confirmed")
 	_, err = w.stripe.CloseDispute(delayed.SessionID, true)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.requireTold("dispute_closed 0 of 0: paid confirmed")
+	w.requireTransitions("dispute_closed 0 of 0: paid confirmed")
 
 	_, err = w.stripe.RefundFromDashboard(c.SessionID, 1000)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.requireTold("refunded 1000 of 1000: partially_refunded confirmed")
+	w.requireTransitions("refunded 1000 of 1000: partially_refunded confirmed")
 	_, err = w.stripe.RefundFromDashboard(c.SessionID, 1500)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.requireTold("refunded 1500 of 2500: refunded cancelled", "cancelled 0 of 2500: refunded cancelled")
+	w.requireTransitions("refunded 1500 of 2500: refunded cancelled", "cancelled 0 of 2500: refunded cancelled")
 
-	w.all()
-	w.requireTold()
+	w.resendAll()
+	w.requireTransitions()
 }
 
 // What reconciliation finds is reported like an event, and the late event reports
@@ -157,10 +157,10 @@ func TestTransition_ByReconciliation(t *testing.T) {
 	c := w.checkout(w.hold(0))
 	_, err := w.stripe.Pay(t.Context(), c.SessionID)
 	require.NoError(t, err)
-	w.ask()
-	w.ask()
+	w.reconcile()
+	w.reconcile()
 	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
-	w.requireTold("paid 2500 of 0: paid confirmed")
+	w.requireTransitions("paid 2500 of 0: paid confirmed")
 
 	refused := w.checkout(w.hold(1))
 	_, err = w.stripe.PayDelayed(t.Context(), refused.SessionID)
@@ -169,13 +169,13 @@ func TestTransition_ByReconciliation(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.stripe.Expire(w.checkout(w.hold(2)).SessionID)
 	require.NoError(t, err)
-	w.ask()
-	w.requireTold("failed 0 of 0: failed expired", "expired 0 of 0: expired expired")
+	w.reconcile()
+	w.requireTransitions("failed 0 of 0: failed expired", "expired 0 of 0: expired expired")
 
 	_, err = w.stripe.ReleaseDelivery(t.Context(), nil)
 	require.NoError(t, err)
-	w.all()
-	w.requireTold()
+	w.resendAll()
+	w.requireTransitions()
 }
 
 // A cancellation with its refund, a refund by staff that fails, a hold that ends, an
@@ -186,31 +186,31 @@ func TestTransition_ByCallsAndSteps(t *testing.T) {
 	b := w.hold(0)
 	c := w.checkout(b)
 	w.pay(c)
-	w.requireTold("paid 2500 of 0: paid confirmed")
+	w.requireTransitions("paid 2500 of 0: paid confirmed")
 	pay := w.payment(b.ID)
 	for range 2 {
 		_, err := w.payments.Refund(t.Context(),
 			payments.RefundRequest{PaymentID: pay.ID, Amount: 500, Cause: "staff 1"})
 		require.NoError(t, err)
 	}
-	w.requireTold("refund_due 500 of 0: paid confirmed")
+	w.requireTransitions("refund_due 500 of 0: paid confirmed")
 	w.settle(1)
-	w.requireTold("refunded 500 of 500: partially_refunded confirmed")
+	w.requireTransitions("refunded 500 of 500: partially_refunded confirmed")
 	_, err := w.stripe.FailRefund(w.stripe.Refunds()[0].ID, "expired_or_canceled_card")
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.requireTold("refund_failed 500 of 0: paid confirmed")
+	w.requireTransitions("refund_failed 500 of 0: paid confirmed")
 	for range 2 {
 		_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID, Refund: new(int64(2000))})
 		require.NoError(t, err)
 	}
-	w.requireTold("refund_due 2000 of 0: paid cancelled", "cancelled 0 of 0: paid cancelled")
+	w.requireTransitions("refund_due 2000 of 0: paid cancelled", "cancelled 0 of 0: paid cancelled")
 	w.settle(1)
-	w.requireTold("refunded 2000 of 2000: partially_refunded cancelled")
+	w.requireTransitions("refunded 2000 of 2000: partially_refunded cancelled")
 	_, err = w.stripe.SettleRefund(w.stripe.Refunds()[0].ID)
 	require.NoError(t, err)
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.requireTold()
+	w.requireTransitions()
 
 	ended := w.hold(1)
 	w.checkout(ended)
@@ -219,7 +219,7 @@ func TestTransition_ByCallsAndSteps(t *testing.T) {
 		_, err = w.payments.ExpireSessions(t.Context())
 		require.NoError(t, err)
 	}
-	w.requireTold("expired 0 of 0: expired expired")
+	w.requireTransitions("expired 0 of 0: expired expired")
 
 	begun := w.hold(2)
 	w.checkout(begun)
@@ -227,7 +227,7 @@ func TestTransition_ByCallsAndSteps(t *testing.T) {
 	for range 2 {
 		require.NoError(t, w.payments.Abandon(t.Context(), begun.ID))
 	}
-	w.requireTold("failed 0 of 0: failed cancelled")
+	w.requireTransitions("failed 0 of 0: failed cancelled")
 
 	orphan := w.hold(3)
 	w.checkout(orphan)
@@ -238,10 +238,10 @@ func TestTransition_ByCallsAndSteps(t *testing.T) {
 		_, err = w.payments.ExpireSessions(t.Context())
 		require.NoError(t, err)
 	}
-	w.requireTold("expired 0 of 0: expired pending")
+	w.requireTransitions("expired 0 of 0: expired pending")
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
-	w.all()
-	w.requireTold()
+	w.resendAll()
+	w.requireTransitions()
 }
 
 // Money that cannot be applied is reported with its refund, or as parked.
@@ -252,18 +252,18 @@ func TestTransition_UnappliedMoney(t *testing.T) {
 	c := w.checkout(b)
 	_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
 	require.NoError(t, err)
-	w.requireTold()
+	w.requireTransitions()
 	w.pay(c)
-	w.requireTold("unapplied 2500 of 0: paid cancelled", "refund_due 2500 of 0: paid cancelled")
+	w.requireTransitions("unapplied 2500 of 0: paid cancelled", "refund_due 2500 of 0: paid cancelled")
 	w.settle(1)
-	w.requireTold("refunded 2500 of 2500: refunded cancelled")
+	w.requireTransitions("refunded 2500 of 2500: refunded cancelled")
 
 	other := w.checkout(w.hold(1))
 	for _, id := range []string{"evt_1", "evt_2"} {
 		require.Equal(t, http.StatusOK, w.send(id, "checkout.session.completed",
 			session(other, map[string]any{"amount_total": 1})))
 	}
-	w.requireTold("parked 1 of 0: parked pending")
+	w.requireTransitions("parked 1 of 0: parked pending")
 }
 
 // A refund that Stripe refuses, and refunds that are read because only their sum was
@@ -280,14 +280,14 @@ func TestTransition_RefundsRefusedAndRefreshed(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.stripe.RefundFromDashboard(c.SessionID, 2500)
 	require.NoError(t, err)
-	w.requireTold("paid 2500 of 0: paid confirmed", "refund_due 2000 of 0: paid confirmed")
+	w.requireTransitions("paid 2500 of 0: paid confirmed", "refund_due 2000 of 0: paid confirmed")
 	_, _ = w.payments.SettleRefunds(t.Context())
-	w.requireTold("refund_failed 2000 of 0: paid confirmed")
+	w.requireTransitions("refund_failed 2000 of 0: paid confirmed")
 	for range 2 {
 		_, err = w.payments.RefreshRefunds(t.Context())
 		require.NoError(t, err)
 	}
-	w.requireTold("refunded 2500 of 2500: refunded cancelled", "cancelled 0 of 2500: refunded cancelled")
+	w.requireTransitions("refunded 2500 of 2500: refunded cancelled", "cancelled 0 of 2500: refunded cancelled")
 }
 
 // A hook's error rolls the change back, whatever its source; the next attempt makes it
@@ -317,11 +317,11 @@ func TestTransition_HookFails(t *testing.T) {
 	require.ErrorIs(t, refreshSession(t.Context(), w.payments, c.SessionID), failure)
 	require.Equal(t, booking.StatusPending, w.status(b.ID))
 	require.Equal(t, payments.StatusOpen, w.payment(b.ID).Status())
-	w.requireTold()
+	w.requireTransitions()
 	full.Store(false)
 	require.Equal(t, http.StatusOK, w.send("evt_1", "checkout.session.completed", paid))
 	require.NoError(t, refreshSession(t.Context(), w.payments, c.SessionID))
-	w.requireTold("paid 2500 of 0: paid confirmed")
+	w.requireTransitions("paid 2500 of 0: paid confirmed")
 
 	full.Store(true)
 	pay := w.payment(b.ID)
@@ -333,11 +333,11 @@ func TestTransition_HookFails(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, refunds)
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
-	w.requireTold()
+	w.requireTransitions()
 	full.Store(false)
 	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: pay.ID, Amount: 700, Cause: "staff"})
 	require.NoError(t, err)
-	w.requireTold("refund_due 700 of 0: paid confirmed")
+	w.requireTransitions("refund_due 700 of 0: paid confirmed")
 
 	// Stripe made the refund, but storing that failed: the repeat finds it.
 	full.Store(true)
@@ -348,7 +348,7 @@ func TestTransition_HookFails(t *testing.T) {
 	_, err = w.payments.SettleRefunds(t.Context())
 	require.NoError(t, err)
 	require.Len(t, w.stripe.Refunds(), 1)
-	w.requireTold("refunded 700 of 700: partially_refunded confirmed")
+	w.requireTransitions("refunded 700 of 700: partially_refunded confirmed")
 
 	full.Store(true)
 	ended, begun := w.hold(1), w.hold(2)
@@ -361,7 +361,7 @@ func TestTransition_HookFails(t *testing.T) {
 	w.exec(`UPDATE booking_platform.payments SET stripe_session_id = NULL WHERE booking_id = $1::uuid`, begun.ID)
 	require.ErrorIs(t, w.payments.Abandon(t.Context(), begun.ID), failure)
 	require.Equal(t, payments.StatusOpen, w.payment(begun.ID).Status())
-	w.requireTold()
+	w.requireTransitions()
 }
 
 func TestTransition_HookCannotCommit(t *testing.T) {
@@ -412,5 +412,5 @@ func TestTransition_ConcurrentSourcesOnce(t *testing.T) {
 			require.Fail(t, "more remain")
 		}
 	}
-	w.requireTold("paid 2500 of 0: paid confirmed")
+	w.requireTransitions("paid 2500 of 0: paid confirmed")
 }

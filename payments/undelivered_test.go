@@ -19,7 +19,7 @@ import (
 // lost loses every webhook: the events are listed as undelivered.
 func lost(stripetest.Event) []time.Duration { return nil }
 
-func (w *world) takeUndelivered() int {
+func (w *world) fetchUndelivered() int {
 	w.t.Helper()
 	n, err := w.payments.FetchUndelivered(w.t.Context(), w.receiver)
 	require.NoError(w.t, err)
@@ -31,7 +31,7 @@ func (w *world) takeUndelivered() int {
 func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{stripe: stripetest.Options{Deliver: lost}})
-	require.Zero(t, w.takeUndelivered())
+	require.Zero(t, w.fetchUndelivered())
 	sessions := make([]payments.Checkout, 6)
 	ids := make([]string, 6)
 	for i := range sessions {
@@ -62,7 +62,7 @@ func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	w.takeUndelivered()
+	w.fetchUndelivered()
 	_, err := w.receiver.RetryWaiting(t.Context())
 	require.NoError(t, err)
 	_, err = w.payments.RefreshRefunds(t.Context())
@@ -73,16 +73,15 @@ func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 	}{
 		paid: {payments.StatusPaid, booking.StatusConfirmed}, refused: {payments.StatusFailed, booking.StatusExpired},
 		left:     {payments.StatusExpired, booking.StatusExpired},
-		refunded: {payments.StatusRefunded, booking.StatusCancelled},
-		disputed: {payments.StatusDisputeLost, booking.StatusConfirmed},
-		delayed:  {payments.StatusProcessing, booking.StatusPending},
+		refunded: {payments.StatusRefunded, booking.StatusCancelled}, disputed: {payments.StatusDisputeLost, booking.StatusConfirmed},
+		delayed: {payments.StatusProcessing, booking.StatusPending},
 	} {
 		require.Equal(t, want.payment, w.payment(ids[i]).Status(), "%d", i)
 		require.Equal(t, want.booking, w.status(ids[i]), "%d", i)
 	}
-	require.Equal(t, []string{"cancelled", "paid", "refunded"}, w.toldOf(sessions[refunded].PaymentID))
-	require.Equal(t, []string{"dispute_closed", "disputed", "paid"}, w.toldOf(sessions[disputed].PaymentID))
-	require.Zero(t, w.takeUndelivered(), "all of them are duplicates")
+	require.Equal(t, []string{"cancelled", "paid", "refunded"}, w.transitionsOf(sessions[refunded].PaymentID))
+	require.Equal(t, []string{"dispute_closed", "disputed", "paid"}, w.transitionsOf(sessions[disputed].PaymentID))
+	require.Zero(t, w.fetchUndelivered(), "all of them are duplicates")
 	w.requireBooks()
 }
 
@@ -94,8 +93,8 @@ func TestFetchUndelivered_Pages(t *testing.T) {
 		_, err := w.stripe.Expire(w.checkout(w.hold(0)).SessionID)
 		require.NoError(t, err)
 	}
-	require.Equal(t, 110, w.takeUndelivered())
-	require.Zero(t, w.takeUndelivered())
+	require.Equal(t, 110, w.fetchUndelivered())
+	require.Zero(t, w.fetchUndelivered())
 }
 
 // A run reads a bounded number of pages, and the next continues there. An event that
@@ -122,11 +121,11 @@ func TestFetchUndelivered_BoundedRuns(t *testing.T) {
 		}
 		return all
 	}
-	w.takeUndelivered()
+	w.fetchUndelivered()
 	require.Equal(t, want(0, 9), asked)
-	w.takeUndelivered()
+	w.fetchUndelivered()
 	require.Equal(t, want(0, 12), asked)
-	w.takeUndelivered()
+	w.fetchUndelivered()
 	require.Equal(t, append(want(0, 12), want(0, 9)...), asked, "and starts again")
 	entries, err := webhook.NewLedger(w.db, "").List(t.Context(), webhook.ListOptions{Limit: 500})
 	require.NoError(t, err)
@@ -147,10 +146,10 @@ func TestFetchUndelivered_StripeIsDown(t *testing.T) {
 		f.Release()
 	}
 	payments.EndPause(w.payments)
-	require.Equal(t, 1, w.takeUndelivered())
+	require.Equal(t, 1, w.fetchUndelivered())
 }
 
-func (w *world) takeSince(since time.Time, dry bool) (all []payments.FetchedEvent) {
+func (w *world) fetchSince(since time.Time, dry bool) (all []payments.FetchedEvent) {
 	w.t.Helper()
 	err := w.payments.FetchSince(w.t.Context(), w.receiver, since,
 		payments.FetchSinceOptions{DryRun: dry, Each: func(t payments.FetchedEvent) { all = append(all, t) }})
@@ -181,10 +180,10 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 		_, err := w.db.ExecContext(t.Context(), statement)
 		require.NoError(t, err, statement)
 	}
-	require.Zero(t, w.takeUndelivered(), "they were delivered, so the step skips them")
+	require.Zero(t, w.fetchUndelivered(), "they were delivered, so the step skips them")
 
 	since := time.Now().Add(-time.Hour)
-	listed := w.takeSince(since, true)
+	listed := w.fetchSince(since, true)
 	require.Len(t, listed, 2)
 	for i, want := range []struct {
 		c payments.Checkout
@@ -208,14 +207,14 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 		}
 		return out
 	}
-	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Processed}, outcomes(w.takeSince(since, false)))
+	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Processed}, outcomes(w.fetchSince(since, false)))
 	require.Equal(t, booking.StatusConfirmed, w.status(ours.ID))
 	require.Equal(t, payments.StatusPaid, w.payment(ours.ID).Status())
-	again := w.takeSince(since, false)
+	again := w.fetchSince(since, false)
 	require.Equal(t, []webhook.Outcome{webhook.Unmatched, webhook.Duplicate}, outcomes(again))
 	require.True(t, again[0].Missing())
 	require.False(t, again[1].Missing())
-	require.Empty(t, w.takeSince(time.Now().Add(time.Hour), false), "no events since then")
+	require.Empty(t, w.fetchSince(time.Now().Add(time.Hour), false), "no events since then")
 }
 
 // The list is read to its end, in pages of a hundred; a failure of Stripe is an error,

@@ -1,14 +1,14 @@
-// Command webhook-only is a shop that had orders, and gained Stripe webhooks that take
-// effect exactly once.
+// Command webhook-only is a shop with orders to which Stripe webhooks were added that
+// take effect exactly once.
 //
-// The shop is an ordinary net/http service on lib/pq, with tables of its own (orders.go,
-// pages.go). What it took from booking-platform is in stripe.go, and that is all of it.
+// The shop is an ordinary net/http service on lib/pq with its own tables (orders.go,
+// pages.go). All that it uses of booking-platform is in stripe.go.
 //
 //	go run ./examples/webhook-only
 //
-// runs it with a private Postgres, gone at the end, and with Stripe's stand-in, so that
-// nothing needs to be set up. It places an order and prints where to pay for it; the
-// order's page then says "paid", with one parcel, however often the webhook is delivered.
+// runs it with a temporary Postgres and Stripe's stand-in, so that nothing needs to be
+// set up. It places an order and prints where to pay for it; the order's page then says
+// "paid", with one parcel, however often the webhook is delivered.
 package main
 
 import (
@@ -81,7 +81,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	return <-served
 }
 
-// program is the shop, its webhook, and what stands in for Stripe.
+// program is the shop, its webhook and the stand-in for Stripe.
 type program struct {
 	shop     *shop
 	stripe   *stripetest.Server
@@ -89,7 +89,7 @@ type program struct {
 	routes   http.Handler
 }
 
-// assemble puts the program together, to be served at url.
+// assemble returns the program, to be served at url.
 func assemble(ctx context.Context, db *sql.DB, url string, log *slog.Logger) (*program, error) {
 	const secretKey, webhookSecret = "sk_test_example", "whsec_example"
 	stand, err := stripetest.New(stripetest.Options{
@@ -112,15 +112,14 @@ func assemble(ctx context.Context, db *sql.DB, url string, log *slog.Logger) (*p
 	return &program{shop: s, stripe: stand, receiver: receiver, routes: mux}, nil
 }
 
-// serve answers requests, runs the receiver's background work and has the stand-in
-// deliver its webhooks until ctx ends; then what is under way is finished.
+// serve handles requests, runs the receiver's background work and the stand-in's
+// deliveries until ctx ends, and then waits for requests in progress.
 func (p *program) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{Handler: p.routes, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	served, delivered, worked := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	go func() { delivered <- p.stripe.Run(ctx) }()
-	// An event that is faster than its order's commit is handled again, and old events
-	// are deleted.
+	// Retries events that arrived before their order's commit, and deletes old events.
 	go func() { worked <- p.receiver.Run(ctx) }()
 	select {
 	case err := <-served:

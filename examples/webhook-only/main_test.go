@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { testdb.Main(m) }
 
 const patience = 30 * time.Second
 
-// started runs the program on a database without any table of ours.
+// started runs the program on an empty database.
 func started(t *testing.T) (*program, *sql.DB) {
 	t.Helper()
 	db := testdb.Empty(t)
@@ -42,7 +42,7 @@ func started(t *testing.T) (*program, *sql.DB) {
 	return p, db
 }
 
-// pay places an order and pays for it; what became of the webhook is the caller's to ask.
+// pay places an order and pays for it, without checking the webhook's outcome.
 func (p *program) pay(t *testing.T) (order int64, event string) {
 	t.Helper()
 	o, _, err := p.shop.placeOrder(t.Context())
@@ -70,9 +70,8 @@ func outcome(t *testing.T, db *sql.DB, event string) webhook.Outcome {
 	return entries[0].Outcome
 }
 
-// However often the webhook is delivered, the order is paid once, with one parcel and one
-// ledger row.
-func TestPaidExactlyOnce(t *testing.T) {
+// However often the webhook is delivered: one payment, one parcel, one ledger row.
+func TestWebhook_PaidExactlyOnce(t *testing.T) {
 	t.Parallel()
 	p, db := started(t)
 	id, event := p.pay(t)
@@ -88,12 +87,12 @@ func TestPaidExactlyOnce(t *testing.T) {
 	require.Equal(t, webhook.Processed, outcome(t, db, event))
 }
 
-// While the shop cannot pack, neither the order is paid nor the event processed; then the
-// next delivery does both.
-func TestNeitherRowWithoutTheOther(t *testing.T) {
+// While parcels cannot be written, the order stays open and the event failed; then the
+// next delivery commits both.
+func TestWebhook_OrderAndEventTogether(t *testing.T) {
 	t.Parallel()
 	p, db := started(t)
-	_, err := db.ExecContext(t.Context(), `ALTER TABLE parcels ADD CONSTRAINT no_room CHECK (false) NOT VALID`)
+	_, err := db.ExecContext(t.Context(), `ALTER TABLE parcels ADD CONSTRAINT no_parcels CHECK (false) NOT VALID`)
 	require.NoError(t, err)
 	id, event := p.pay(t)
 	attempts, err := p.stripe.Resend(t.Context(), event, 1)
@@ -104,7 +103,7 @@ func TestNeitherRowWithoutTheOther(t *testing.T) {
 	require.Equal(t, order{ID: id, Item: "A mug", Cents: 1400, Status: "open"}, o)
 	require.Equal(t, webhook.Failed, outcome(t, db, event))
 
-	_, err = db.ExecContext(t.Context(), `ALTER TABLE parcels DROP CONSTRAINT no_room`)
+	_, err = db.ExecContext(t.Context(), `ALTER TABLE parcels DROP CONSTRAINT no_parcels`)
 	require.NoError(t, err)
 	p.delivered(t, event)
 	o, err = p.shop.order(t.Context(), id)
@@ -113,9 +112,9 @@ func TestNeitherRowWithoutTheOther(t *testing.T) {
 	require.Equal(t, webhook.Processed, outcome(t, db, event))
 }
 
-// M9: a session that another system made on the same account is acknowledged: ignored
-// where its reference cannot be an order's, else unmatched.
-func TestForeignSession(t *testing.T) {
+// A session of another system on the same account is acknowledged: ignored if its
+// reference cannot be an order's, else unmatched.
+func TestWebhook_ForeignSession(t *testing.T) {
 	t.Parallel()
 	p, db := started(t)
 	for i, reference := range []string{"cart_42", "424242", ""} {
@@ -123,8 +122,8 @@ func TestForeignSession(t *testing.T) {
 		if want == "" {
 			want = webhook.Ignored
 		}
-		payload := []byte(`{"id":"evt_` + string(rune('a'+i)) + `","type":"checkout.session.completed","data":{"object":{
-			"id":"cs_1","object":"checkout.session","payment_status":"paid","client_reference_id":"` + reference +
+		payload := []byte(`{"id":"evt_` + string(rune('a'+i)) + `","type":"checkout.session.completed",
+			"data":{"object":{"id":"cs_1","object":"checkout.session","payment_status":"paid","client_reference_id":"` + reference +
 			`"}}}`)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.shop.url+"/webhook",
 			strings.NewReader(string(payload)))
@@ -143,9 +142,8 @@ func TestForeignSession(t *testing.T) {
 	require.Len(t, entries, 2)
 }
 
-// M29: an event that is faster than its order's commit is not lost: the program handles
-// it again.
-func TestEarlyEvent(t *testing.T) {
+// An event that arrives before its order's commit is handled later.
+func TestWebhook_EarlyEvent(t *testing.T) {
 	t.Parallel()
 	p, db := started(t)
 	tx, err := db.BeginTx(t.Context(), nil)
@@ -173,8 +171,8 @@ func TestEarlyEvent(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 }
 
-// What main does: the private Postgres, the page that sells, and the customer's way to
-// the pay page and back.
+// What main does: the temporary Postgres, the shop's page, and the customer's way to the
+// pay page and back.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
@@ -196,7 +194,7 @@ func TestRun(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode)
-	require.Contains(t, resp.Request.URL.Path, "/stripe/pay/cs_test_", "the order leads to the pay page")
+	require.Contains(t, resp.Request.URL.Path, "/stripe/pay/cs_test_", "ordering redirects to the pay page")
 	require.Contains(t, string(page), "A mug")
 	resp, err = http.Get(url + "/orders/1")
 	require.NoError(t, err)
@@ -206,15 +204,15 @@ func TestRun(t *testing.T) {
 	require.Contains(t, string(page), "Order 1: open")
 }
 
-// The promise of the README: under 25 lines for exactly-once webhooks. Counted are the
-// lines of stripe.go that hold code, but for its imports.
-func TestLinesThatConcernUs(t *testing.T) {
+// The README promises exactly-once webhooks in under 25 lines: the code lines of
+// stripe.go without its imports.
+func TestStripeFile_Under25Lines(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("stripe.go")
 	require.NoError(t, err)
 	_, code, found := strings.Cut(string(source), "\n)\n")
 	require.True(t, found, "the import block ends")
-	n := 2 // The lines in main.go that mount it and run its background work.
+	n := 2 // The lines in main.go that mount it and run Receiver.Run.
 	for line := range strings.Lines(code) {
 		if !regexp.MustCompile(`^\s*(//.*)?$`).MatchString(strings.TrimRight(line, "\n")) {
 			n++

@@ -10,8 +10,7 @@ import (
 	"github.com/stripe/stripe-go/v76/checkout/session"
 )
 
-// The shop's tables, as they were. A parcel that is packed twice is a parcel too many,
-// and nothing here forbids it.
+// The shop's tables. They do not prevent a second parcel for an order.
 const tablesSQL = `
 CREATE TABLE IF NOT EXISTS orders (
 	id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -23,23 +22,22 @@ CREATE TABLE IF NOT EXISTS parcels (
 	order_id bigint NOT NULL REFERENCES orders (id)
 )`
 
-// payOrderSQL marks an order as paid and has its parcel packed. It touches no row when
-// there is no such open order.
+// payOrderSQL marks an open order as paid and adds its parcel. It changes no row if there
+// is no such open order.
 const payOrderSQL = `
 WITH paid AS (UPDATE orders SET status = 'paid' WHERE id = $1 AND status = 'open' RETURNING id)
 INSERT INTO parcels (order_id) SELECT id FROM paid`
 
-// shop sells one thing.
 type shop struct {
 	db       *sql.DB
 	sessions session.Client
 	url      string
 }
 
-// newShop makes the tables. apiBase is where Stripe is.
+// newShop creates the tables. apiBase is the address of Stripe's API.
 func newShop(ctx context.Context, db *sql.DB, url, secretKey, apiBase string) (*shop, error) {
 	if _, err := db.ExecContext(ctx, tablesSQL); err != nil {
-		return nil, fmt.Errorf("make the shop's tables: %w", err)
+		return nil, fmt.Errorf("create the shop's tables: %w", err)
 	}
 	backend := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
 		URL: stripe.String(apiBase), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelError},
@@ -47,7 +45,7 @@ func newShop(ctx context.Context, db *sql.DB, url, secretKey, apiBase string) (*
 	return &shop{db: db, sessions: session.Client{B: backend, Key: secretKey}, url: url}, nil
 }
 
-// placeOrder stores an order and returns it with the address where it is paid.
+// placeOrder stores an order and returns it with the URL of its Checkout Session.
 func (s *shop) placeOrder(ctx context.Context) (order, string, error) {
 	o := order{Item: "A mug", Cents: 1400}
 	err := s.db.QueryRowContext(ctx, `INSERT INTO orders (item, cents) VALUES ($1, $2) RETURNING id, status`, o.Item,
@@ -58,7 +56,7 @@ func (s *shop) placeOrder(ctx context.Context) (order, string, error) {
 	number := strconv.FormatInt(o.ID, 10)
 	params := &stripe.CheckoutSessionParams{
 		Mode: stripe.String(string(stripe.CheckoutSessionModePayment)),
-		// By this the webhook finds the order again.
+		// The webhook finds the order by this.
 		ClientReferenceID: stripe.String(number),
 		SuccessURL:        stripe.String(s.url + "/orders/" + number),
 		CancelURL:         stripe.String(s.url + "/"),
@@ -80,14 +78,15 @@ func (s *shop) placeOrder(ctx context.Context) (order, string, error) {
 	return o, checkout.URL, nil
 }
 
-// order is one of the shop's, with how many parcels were packed for it.
+// order is an order with its number of parcels.
 type order struct {
 	ID, Cents, Parcels int64
 	Item, Status       string
 }
 
 const orderSQL = `
-SELECT o.id, o.item, o.cents, o.status, (SELECT count(*) FROM parcels p WHERE p.order_id = o.id) FROM orders o WHERE o.id = $1`
+SELECT o.id, o.item, o.cents, o.status, (SELECT count(*) FROM parcels p WHERE p.order_id = o.id)
+FROM orders o WHERE o.id = $1`
 
 func (s *shop) order(ctx context.Context, id int64) (o order, err error) {
 	err = s.db.QueryRowContext(ctx, orderSQL, id).Scan(&o.ID, &o.Item, &o.Cents, &o.Status, &o.Parcels)

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// routes are the shop's own pages.
+// routes returns the shop's pages.
 func (s *shop) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { show(w, "front", nil) })
@@ -47,10 +47,11 @@ var pages = template.Must(template.New("").Parse(`
 {{define "front"}}<!doctype html><meta charset="utf-8"><title>Mugs</title>
 <h1>Mugs</h1><form method="post" action="/orders"><button>Order a mug for 14.00 EUR</button></form>{{end}}
 {{define "order"}}<!doctype html><meta charset="utf-8"><title>Order {{.ID}}</title>
-<h1>Order {{.ID}}: {{.Status}}</h1><p>{{.Item}}, parcels packed: {{.Parcels}}</p><p><a href="/">Another</a></p>{{end}}`))
+<h1>Order {{.ID}}: {{.Status}}</h1><p>{{.Item}}, parcels packed: {{.Parcels}}</p>
+<p><a href="/">Another</a></p>{{end}}`))
 
 func show(w http.ResponseWriter, page string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	// An error here is a reader who has gone.
+	// The client may have disconnected.
 	_ = pages.ExecuteTemplate(w, page, data)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// newWebhook makes the webhook. main mounts it and runs its background work; that is all.
+// newWebhook returns the webhook. main mounts it and runs Receiver.Run.
 func newWebhook(ctx context.Context, db *sql.DB, secret string, log *slog.Logger) (*webhook.Receiver, error) {
 	if _, err := migrations.Up(ctx, db, migrations.Webhook); err != nil {
 		return nil, err

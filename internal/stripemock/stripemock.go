@@ -1,8 +1,7 @@
-// Package stripemock answers the question "would Stripe accept this request?"
-// in a test, without a network and without an account. It serves
-// github.com/stripe/stripe-mock in the test's own process: unknown and
-// malformed parameters are refused by Stripe's published OpenAPI description,
-// and nothing is remembered between calls.
+// Package stripemock tells a test whether Stripe would accept a request, without a
+// network or an account. It serves github.com/stripe/stripe-mock in the test's process:
+// unknown and malformed parameters are refused by Stripe's published OpenAPI description,
+// and nothing is stored between calls.
 package stripemock
 
 import (
@@ -16,14 +15,13 @@ import (
 	"github.com/stripe/stripe-mock/spec"
 )
 
-// Key is an API key that stripe-mock accepts. It wants the form
-// sk_test_<anything without an underscore> and nothing more.
+// Key is an API key that stripe-mock accepts: sk_test_ followed by anything without an
+// underscore.
 const Key = "sk_test_stripemock"
 
-// Start serves stripe-mock on a loopback port until the test ends and returns
-// its base URL, to be given to stripe-go as the backend's URL. It keeps no
-// state, so one test may call it as often as it likes; the description is read
-// once per test binary (the first call pays one to five seconds for it).
+// Start serves stripe-mock on a loopback port until the test ends and returns its URL,
+// for a stripe-go backend. The description is parsed once per test binary, which takes
+// one to five seconds.
 func Start(t testing.TB) (url string) {
 	t.Helper()
 	stub, err := stub()
@@ -35,8 +33,8 @@ func Start(t testing.TB) (url string) {
 	return srv.URL
 }
 
-// Description returns the OpenAPI description that stripe-mock judges by. It is
-// shared by all callers of the test binary: read it, do not change it.
+// Description returns the OpenAPI description that stripe-mock uses. It is shared: do not
+// change it.
 func Description(t testing.TB) *spec.Spec {
 	t.Helper()
 	d, err := description()

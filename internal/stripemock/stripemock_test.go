@@ -11,8 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/stripemock"
 )
 
-// The helper is worth nothing unless it refuses what Stripe would refuse.
-func TestItAcceptsWhatIsDescribedAndRefusesTheRest(t *testing.T) {
+func TestStart_RefusesUnknownParameters(t *testing.T) {
 	t.Parallel()
 	sessions := session.Client{Key: stripemock.Key,
 		B: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
