@@ -33,8 +33,14 @@ const (
 // Register registers this package's handlers on a receiver, once, before it serves; it
 // panics if a type has a handler already. A handler runs in the receiver's transaction,
 // so booking, payment and ledger row change together. The booking's history names the
-// actor "stripe:evt_…" unless the context names one; see booking.WithActor. The endpoint
-// at Stripe must be subscribed to [EventTypes].
+// actor "stripe:evt_…" unless the context names one; see booking.WithActor.
+//
+// Subscribe the endpoint at Stripe to these types: checkout.session.completed,
+// checkout.session.expired, checkout.session.async_payment_succeeded,
+// checkout.session.async_payment_failed, charge.refunded, charge.refund.updated,
+// refund.created, refund.updated, refund.failed, charge.dispute.created,
+// charge.dispute.updated, charge.dispute.closed, charge.dispute.funds_withdrawn,
+// charge.dispute.funds_reinstated.
 func (p *Payments) Register(r *webhook.Receiver) {
 	for eventType, handler := range p.handlers() {
 		r.Handle(eventType, handler)

@@ -278,7 +278,7 @@ func TestEvents_SecondWaitsForFirst(t *testing.T) {
 // EventTypes, what Register registers, and its comment agree.
 func TestEventTypes_SameAsRegister(t *testing.T) {
 	t.Parallel()
-	source, err := os.ReadFile("handlers.go")
+	source, err := os.ReadFile("events.go")
 	require.NoError(t, err)
 	_, comment, _ := strings.Cut(string(source), "// Subscribe the endpoint at Stripe to these types: ")
 	comment, _, found := strings.Cut(comment, ".\nfunc (p *Payments) Register(")
