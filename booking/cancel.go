@@ -10,51 +10,45 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// CancelRequest asks for the end of a booking.
+// CancelRequest says which booking to cancel, and how.
 type CancelRequest struct {
 	// ID is the booking's.
 	ID string
-	// ByCustomer holds the cancellation to the booking's policy; staff are not bound by
-	// it.
+	// ByCustomer applies the booking's policy, which does not bind staff.
 	ByCustomer bool
-	// Reason is kept with the booking and in the history, at most 500 characters.
+	// Reason is stored with the booking and in the history; at most 500 characters.
 	Reason string
-	// Refund is what staff give back of a confirmed booking's amount, in minor units of
-	// its currency; nil is all of it. What a customer gets is the policy's to say.
+	// Refund is what staff refund of a confirmed booking's amount, in minor units of its
+	// currency; nil means all. For customers the policy decides.
 	Refund *int64
-	// Paying tells of a hold that its customer has begun to pay for it, and the money is
-	// on its way: the policy then binds a customer as after the confirmation, and staff
-	// may say what goes back once it comes. It has no meaning for a confirmed booking.
+	// Paying means that the customer of this hold has begun to pay: the policy then binds
+	// a customer as after the confirmation, and staff may set the refund of the payment
+	// that may still arrive. It has no effect on a confirmed booking.
 	Paying bool
 }
 
-// Cancel ends a pending or confirmed booking and gives its units back. It decides what is
-// given back of the amount and keeps that with the booking, see [Booking.Refund]; paying
-// it back is somebody else's. Sequence is raised.
+// Cancel cancels a pending or confirmed booking and frees its units. It decides the
+// refund and stores it in [Booking.Refund]; paying it is up to the caller. Sequence is
+// incremented.
 //
-//   - A confirmed booking that its customer cancels gives back what [Booking.Terms] tell
-//     at that instant, by the database's clock; one that staff cancel, all of it or the
-//     Refund asked for. Where it is moved at the same time, the terms are those of the
-//     time it then has.
-//   - A hold may always be cancelled, by its customer too, unless it is Paying and the
-//     policy does not allow it. Nothing was paid yet, so its Refund stays nil. What goes
-//     back of money that comes after all is kept as its LateRefund: what the policy gives
-//     at that instant where its customer cancels, and all of it, or the Refund asked for,
-//     where staff do.
-//   - A block is for staff only, and gives nothing back.
+//   - A confirmed booking: a customer gets what [Booking.Terms] say at that instant, by
+//     the database's clock, even if the booking is moved at the same time; staff refund
+//     all or Refund.
+//   - A hold can always be cancelled, except by a customer if it is Paying and the policy
+//     does not allow it. Its Refund stays nil. LateRefund is the refund of a payment that
+//     arrives later: what the policy gives at that instant, or for staff all or Refund.
+//   - A block can be cancelled by staff only, without a refund.
 //
-// Cancelling a cancelled booking answers it again, with the first reason and the first
-// refund, whoever asks.
+// A cancelled booking is returned unchanged, with the first reason and refund.
 //
-// The errors are [ErrPolicy] where the policy does not allow it to the customer;
-// [ErrNotFound]; a [*StatusError] for a booking that has expired, was completed or
-// missed, and for a block by a customer; and a [*ValidationError] for the fields reason
-// and refund: one is not for customers, not for blocks and holds that are not Paying,
-// between 0 and the amount, and one that Stripe makes in the currency (no fractions of
-// isk and ugx, for one).
+// The errors are [ErrPolicy] if the policy does not allow it; [ErrNotFound]; a
+// [*StatusError] for a booking that has expired, was completed or is a no-show, and for a
+// block by a customer; and a [*ValidationError] for reason and refund. A refund is for
+// staff, for confirmed bookings and Paying holds, between 0 and the amount, and one that
+// Stripe can make in the currency (no fractions in isk and ugx, for example).
 //
-// Safe on several replicas at once. One round trip when staff cancel, two when a customer
-// does, and more only where the booking changes in between.
+// Safe on several replicas. One round trip for staff, two for customers, more only if the
+// booking changes meanwhile.
 func (s *Store) Cancel(ctx context.Context, req CancelRequest) (Booking, error) {
 	return req.do(ctx, s.run)
 }
@@ -99,8 +93,7 @@ func (req CancelRequest) check() problems {
 	return p
 }
 
-// What staff cancel is decided on in the statement. Without a refund that was asked for
-// it is all of the amount, where one was paid.
+// The statement decides what staff refund: by default all of the amount, if it was paid.
 var cancelling = transition{
 	op: "cancel", from: []Status{StatusPending, StatusConfirmed}, settled: StatusCancelled,
 	sql: recorded(`
@@ -118,8 +111,8 @@ var cancelling = transition{
         AND ($4::bigint = b.amount_minor OR b.currency <> ALL (string_to_array($6::text, ' '))))`, `old.status`),
 }
 
-// notIn are the currencies, separated by spaces, in which Stripe does not refund what is
-// asked for.
+// notIn returns the currencies, separated by spaces, in which Stripe cannot make the
+// requested refund.
 func (req CancelRequest) notIn() string {
 	if req.Refund == nil {
 		return ""
@@ -127,7 +120,7 @@ func (req CancelRequest) notIn() string {
 	return strings.Join(valid.StepRefusedIn(*req.Refund), " ")
 }
 
-// refused tells why a booking that could be cancelled was not.
+// refused returns why a booking with a fitting status was not cancelled.
 func (req CancelRequest) refused(row bookingRow) error {
 	switch {
 	case req.Refund == nil:
@@ -150,8 +143,8 @@ type termsRow struct {
 	bookingRow
 }
 
-// It names what the terms depend on and may change: a booking that was confirmed or moved
-// since it was read is not found.
+// The conditions are what the terms depend on: a booking that was confirmed or moved
+// since it was read is not changed.
 var cancelByTermsSQL = recorded(`
     UPDATE booking_platform.bookings b
     SET status = 'cancelled', reason = $3::text, sequence = b.sequence + 1, updated_at = statement_timestamp(),
@@ -187,16 +180,14 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 		if done {
 			return cancelled.booking()
 		}
-		// It has changed in between. In a transaction, and in the one in which the store
-		// runs this again, it cannot a second time.
+		// It has changed since it was read. With the lock it cannot change again.
 		query = termsSQL + ` FOR NO KEY UPDATE OF b`
 	}
 	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRetry)
 }
 
-// refundAt is what a customer gets back who cancels at an instant, of what was paid and
-// of what may still come. One of them is nil: the one for a hold, the other for a
-// confirmed booking.
+// refundAt returns the refund of a customer who cancels at an instant: refund of what was
+// paid, or late of a payment that may arrive for a hold. The other one is nil.
 func (req CancelRequest) refundAt(b Booking, at time.Time) (refund, late *int64, err error) {
 	if b.Kind != KindBooking || b.Status != StatusPending && b.Status != StatusConfirmed {
 		return nil, nil, &StatusError{ID: b.ID, Status: b.Status, Op: cancelling.op}
@@ -213,8 +204,8 @@ func (req CancelRequest) refundAt(b Booking, at time.Time) (refund, late *int64,
 	return &terms.Refund.Minor, nil, nil
 }
 
-// begun is NULL where it is not known when the customer began to pay: it was before the
-// cancellation, with which the payment ends.
+// $2 is NULL if it is unknown when the customer began to pay: then it was before the
+// cancellation, which ends the payment.
 const lateRefundSQL = `
 UPDATE booking_platform.bookings b
 SET refund_minor = b.late_refund_minor, updated_at = statement_timestamp()
@@ -223,12 +214,12 @@ WHERE b.id = $1::uuid AND b.status = 'cancelled' AND b.refund_minor IS NULL AND 
       SELECT max(h.at) FROM booking_platform.booking_history h WHERE h.booking_id = b.id AND h.to_status = 'cancelled'))
 RETURNING` + bookingColumns
 
-// ApplyLateRefund tells what becomes of money that came for a booking which was cancelled
-// while it was a hold. Where a part of it is kept, the booking's Refund becomes its
-// LateRefund, once, and true is returned: the rest is the fee of its policy. False means
-// that all of the money goes back: the cancellation was free, staff waived the fee, or
-// the customer began to pay after it. begun is when that was, by Stripe's clock, zero
-// where it is not known. One round trip.
+// ApplyLateRefund decides about a payment that arrived for a booking which was cancelled
+// as a hold. If a part of it is kept as the policy's fee, it sets the booking's Refund to
+// its LateRefund, once, and returns true. False means that the whole payment is refunded:
+// cancelling was free, staff waived the fee, or the customer began to pay after the
+// cancellation. begun is when that was, by Stripe's clock, or zero if unknown. One round
+// trip.
 func (t *Tx) ApplyLateRefund(ctx context.Context, id string, begun time.Time) (b Booking, kept bool, err error) {
 	if !isID(id) {
 		return Booking{}, false, wrap(ctx, "apply a late refund", ErrNotFound)

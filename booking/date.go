@@ -8,11 +8,11 @@ import (
 	"sync"
 	"time"
 
-	// The zone database that is used where the system has none, or lacks a name.
+	// The zone database for systems that have none, or lack a name.
 	_ "time/tzdata"
 )
 
-// Date is a day of the calendar, in the zone of the resource it belongs to.
+// Date is a calendar day, in the zone of the resource it belongs to.
 type Date struct {
 	Year  int
 	Month time.Month
@@ -28,41 +28,40 @@ func ParseDate(text string) (Date, error) {
 	return DateOf(t), nil
 }
 
-// DateOf is the day that t shows, in the zone t is in.
+// DateOf returns the day of t in t's zone.
 func DateOf(t time.Time) Date {
 	year, month, day := t.Date()
 	return Date{Year: year, Month: month, Day: day}
 }
 
-// String writes the date as 2026-12-24.
+// String formats the date as 2026-12-24.
 func (d Date) String() string { return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day) }
 
-// MarshalText writes the date as 2026-12-24.
+// MarshalText formats the date as 2026-12-24.
 func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText reads what MarshalText writes.
+// UnmarshalText parses the format of MarshalText.
 func (d *Date) UnmarshalText(text []byte) (err error) {
 	*d, err = ParseDate(string(text))
 	return err
 }
 
-// AddDays returns the date n days later by the calendar, or earlier where n is negative.
+// AddDays returns the date n days later; n may be negative.
 func (d Date) AddDays(n int) Date {
 	return DateOf(time.Date(d.Year, d.Month, d.Day+n, 0, 0, 0, 0, time.UTC))
 }
 
-// Before tells whether d is an earlier day than other.
+// Before reports whether d is earlier than other.
 func (d Date) Before(other Date) bool { return d.midnight() < other.midnight() }
 
-// At returns the instant, in zone, at which the wall clock shows that many minutes after
-// midnight of the date; 1440 and more are minutes of the following days. Of a time that
-// comes twice, because clocks are put back, it is the first. A time that does not exist,
-// because clocks are put forward over it, answers false and the instant at which they
-// are.
+// At returns the instant in zone at which the wall clock shows that many minutes after
+// midnight of the date; 1440 and more are on the following days. If the time occurs
+// twice, because clocks are set back, it is the first. If it does not occur, because
+// clocks are set forward over it, At returns false and the instant of the change.
 //
-// d.At(0, zone) is therefore the beginning of the day in every zone, also where midnight
-// is skipped. Use At wherever a date becomes an instant: time.Date answers a time of the
-// day before where midnight does not exist.
+// So d.At(0, zone) is the beginning of the day, even where midnight is skipped. Use At
+// wherever a date becomes an instant: time.Date returns a time of the day before in that
+// case.
 func (d Date) At(minute int, zone *time.Location) (at time.Time, exists bool) {
 	wall := d.midnight() + int64(minute)*60
 	// No offset is as large as two days.
@@ -80,14 +79,14 @@ func (d Date) At(minute int, zone *time.Location) (at time.Time, exists bool) {
 	}
 }
 
-// midnight is the beginning of the day as a wall clock shows it, counted in seconds as if
-// the zone were UTC.
+// midnight is the beginning of the day by the wall clock, in seconds as if the zone were
+// UTC.
 func (d Date) midnight() int64 {
 	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC).Unix()
 }
 
-// exists tells whether the calendar has this day, in the years that JSON and a calendar
-// can write.
+// exists reports whether the calendar has the day, in the years that JSON and iCalendar
+// can represent.
 func (d Date) exists() bool {
 	if d.Year < 1970 || d.Year > 9998 {
 		return false
@@ -95,10 +94,9 @@ func (d Date) exists() bool {
 	return DateOf(time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC)) == d
 }
 
-// zoneNames are the names of the zone database that is part of Go, one a line, without
-// Factory. A name outside the list may mean something on one machine and nothing on
-// another: Local and localtime are the machine's setting, right/… counts leap seconds, and
-// posix/… exists on some systems only.
+// zoneNames are the names of Go's zone database, one a line, without Factory. Other names
+// differ between machines: Local and localtime are settings, right/… counts leap seconds,
+// and posix/… exists on some systems only.
 //
 //go:embed zones.txt
 var zoneNames string
@@ -111,10 +109,9 @@ var knownZones = sync.OnceValue(func() map[string]bool {
 	return known
 })
 
-// LoadZone returns the IANA time zone of that name. It accepts the names that the zone
-// database of Go has, in their exact spelling, and no other, so that all replicas and all
-// machines accept the same. The zone's rules are the system's where the system has them,
-// and those linked into the program otherwise.
+// LoadZone returns the IANA time zone of that name. It accepts exactly the names in Go's
+// zone database, so that all replicas accept the same. The rules are the system's if it
+// has them, else those linked into the program.
 func LoadZone(name string) (*time.Location, error) {
 	if !knownZones()[name] {
 		return nil, fmt.Errorf("booking: %.100q is not an IANA time zone", name)
@@ -122,14 +119,13 @@ func LoadZone(name string) (*time.Location, error) {
 	return time.LoadLocation(name)
 }
 
-// Zone returns the resource's time zone. The error is that of [LoadZone].
+// Zone returns the resource's time zone; for errors see [LoadZone].
 func (r Resource) Zone() (*time.Location, error) { return LoadZone(r.TimeZone) }
 
-// durationWords writes a duration as people say it: "14d", "1h30m", "0s". A day is 24
-// hours.
-func durationWords(d time.Duration) string {
+// formatDuration formats a duration such as "14d", "1h30m" or "0s". A day is 24 hours.
+func formatDuration(d time.Duration) string {
 	if d < 0 {
-		return "-" + durationWords(-d)
+		return "-" + formatDuration(-d)
 	}
 	out := ""
 	for _, unit := range []struct {
@@ -147,8 +143,8 @@ func durationWords(d time.Duration) string {
 	return out
 }
 
-// String writes the interval as a wall clock shows it: "9:00-12:30", and "22:00-2:00" for
-// one that ends the next day. A whole day from midnight is "0:00-24:00".
+// String formats the interval as "9:00-12:30". One that ends the next day is
+// "22:00-2:00", and a whole day from midnight "0:00-24:00".
 func (i Interval) String() string {
 	closes := i.Closes
 	if closes > 1440 {
@@ -157,8 +153,8 @@ func (i Interval) String() string {
 	return fmt.Sprintf("%d:%02d-%d:%02d", i.Opens/60, i.Opens%60, closes/60, closes%60)
 }
 
-// ParseInterval reads what [Interval.String] writes. An interval that closes no later
-// than it opens closes the next day: "9:00-9:00" are 24 hours.
+// ParseInterval parses the format of [Interval.String]. An interval that closes no later
+// than it opens closes the next day: "9:00-9:00" is 24 hours.
 func ParseInterval(text string) (Interval, error) {
 	opens, closes, ok := strings.Cut(text, "-")
 	from, fromOK := clockTime(opens)
@@ -172,7 +168,7 @@ func ParseInterval(text string) (Interval, error) {
 	return Interval{Opens: from, Closes: to}, nil
 }
 
-// clockTime reads a time of day such as 9:00 or 24:00 as minutes.
+// clockTime parses a time of day such as 9:00 or 24:00 into minutes.
 func clockTime(text string) (int, bool) {
 	hour, minute, ok := strings.Cut(strings.TrimSpace(text), ":")
 	h, hourOK := digits(hour, 1, 2)
@@ -183,7 +179,7 @@ func clockTime(text string) (int, bool) {
 	return h*60 + m, true
 }
 
-// digits reads a number of at least and at most so many digits.
+// digits parses a number of least to most digits.
 func digits(text string, least, most int) (int, bool) {
 	if len(text) < least || len(text) > most || strings.Trim(text, "0123456789") != "" {
 		return 0, false

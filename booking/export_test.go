@@ -8,23 +8,23 @@ import (
 )
 
 const (
-	HoldSQL          = holdSQL
-	SweepSQL         = sweepSQL
-	CompletePastSQL  = completePastSQL
-	OccupancySQL     = occupancySQL
-	OccupancyOneSQL  = occupancyOneSQL
-	ReleaseLapsedSQL = releaseLapsedSQL
-	BookingByKeySQL  = bookingByKeySQL
-	FeedBookingsSQL  = feedBookingsSQL
-	FeedResourceSQL  = feedResourceSQL
-	BacklogSQL       = backlogSQL
-	SweepBatch       = sweepBatch
-	MaxCached        = maxCached
+	HoldSQL           = holdSQL
+	ReleaseExpiredSQL = releaseExpiredSQL
+	CompletePastSQL   = completePastSQL
+	OccupancySQL      = occupancySQL
+	OccupancyOneSQL   = occupancyOneSQL
+	ReleaseLapsedSQL  = releaseLapsedSQL
+	BookingByKeySQL   = bookingByKeySQL
+	FeedBookingsSQL   = feedBookingsSQL
+	FeedResourceSQL   = feedResourceSQL
+	BacklogSQL        = backlogSQL
+	BatchSize         = batchSize
+	MaxCached         = maxCached
 )
 
 var ZoneNames = zoneNames
 
-const Examined = examined
+const MaxRowsPerPage = maxRowsPerPage
 
 // ListQuery returns the statement of a page.
 func ListQuery(opts ListOptions) (string, []any) {
@@ -36,7 +36,7 @@ func ListQuery(opts ListOptions) (string, []any) {
 // CountQuery returns the statement of a count limited to most rows.
 func CountQuery(opts ListOptions, most int) (string, []any) { return opts.normal().countQuery(most) }
 
-const Counted = counted
+const MaxCountRows = maxCountRows
 
 // Cursor returns the cursor of a page that ends with b.
 func Cursor(opts ListOptions, b Booking) string {

@@ -10,18 +10,16 @@ import (
 	"strings"
 )
 
-// Feed is what a private calendar of a resource shows.
+// Feed is the content of a private calendar.
 type Feed struct {
-	// Resource is the feed's, active or not.
+	// Resource may be inactive.
 	Resource Resource
-	// Bookings are those that begin from 30 days ago on, however far ahead, by their
-	// start; blocks and cancelled ones are among them, so that a calendar that showed one
-	// drops it. Holds that have expired are not. There are at most 5000: the next ones,
-	// and in what they leave of that number the latest of the past.
+	// Bookings begin 30 days ago or later and are sorted by start. Blocks and cancelled
+	// bookings are included, so that a calendar removes what it showed; expired holds are
+	// not. At most 5000: the next ones, and then the latest past ones.
 	Bookings []Booking
 }
 
-// maxFeed bounds how many bookings a feed has.
 const maxFeed = 5000
 
 const (
@@ -43,8 +41,8 @@ WHERE r.id = (SELECT f.resource_id FROM booking_platform.calendar_feeds f WHERE 
     FROM booking_platform.bookings b
     WHERE b.resource_id = $1::uuid AND b.status <> 'expired'
       AND NOT (b.status = 'pending' AND b.hold_expires_at <= statement_timestamp()) AND `
-	// Two ranges of one index, read away from now in both directions: whatever the limit
-	// cuts off is farthest away.
+	// Both read a range of one index away from now, so that LIMIT drops the most distant
+	// bookings.
 	feedBookingsSQL = `
 (
     SELECT` + bookingColumns + feedOfSQL + `lower(b.during) >= statement_timestamp()
@@ -56,13 +54,13 @@ WHERE r.id = (SELECT f.resource_id FROM booking_platform.calendar_feeds f WHERE 
 )`
 )
 
-// CreateFeed opens a private calendar of a resource, given by its id or slug, and returns
-// the token that reads it: characters that are safe in an address, with 256 random bits.
-// It names the first of [Options.OwnerSecrets]. Only its HMAC under that secret is
-// stored, or its SHA-256 where there is none, so it cannot be told again. A resource may
-// have several, one for each member of staff for example. They are good until
-// [Store.DeleteFeeds], and as long as the secret is listed. The error is [ErrNotFound]
-// when there is no such resource. Safe on several replicas at once; one round trip.
+// CreateFeed creates a private calendar of a resource and returns the token that reads
+// it, which is safe in a URL and has 256 random bits. The token names the first of
+// [Options.OwnerSecrets]. Only its HMAC under that secret is stored, or its SHA-256
+// without secrets, so the token cannot be read again. A resource may have several, for
+// example one per member of staff; they are valid until [Store.DeleteFeeds], while the
+// secret is listed. The error is [ErrNotFound] if there is no such resource. Safe on
+// several replicas; one round trip.
 func (s *Store) CreateFeed(ctx context.Context, idOrSlug string) (token string, err error) {
 	token, err = s.createFeed(ctx, idOrSlug)
 	return token, wrap(ctx, "create feed", err)
@@ -74,7 +72,7 @@ func (s *Store) createFeed(ctx context.Context, idOrSlug string) (string, error)
 		return "", err
 	}
 	random := make([]byte, 32)
-	// It never fails: where there is no chance to be had, the program ends.
+	// It never fails: the program crashes instead.
 	_, _ = rand.Read(random)
 	token, secret := base64.RawURLEncoding.EncodeToString(random), ""
 	if len(s.secrets) > 0 {
@@ -98,8 +96,8 @@ func (s *Store) createFeed(ctx context.Context, idOrSlug string) (string, error)
 	return token, nil
 }
 
-// resourceIs is the condition by which a resource is found, with a parameter of that name
-// for the key.
+// resourceIs returns the condition that selects a resource, with a parameter of that
+// name.
 func resourceIs(idOrSlug, parameter string) (is, key string, err error) {
 	switch {
 	case isID(idOrSlug):
@@ -110,8 +108,8 @@ func resourceIs(idOrSlug, parameter string) (is, key string, err error) {
 	return "", "", ErrNotFound
 }
 
-// feedHash is the key under which a token is stored; false where it cannot be one of this
-// store's, because it names a secret that is not listed.
+// feedHash returns the stored form of a token; false if it names a secret that is not
+// listed.
 func (s *Store) feedHash(token string) ([]byte, bool) {
 	if len(s.secrets) == 0 {
 		sum := sha256.Sum256([]byte(token))
@@ -124,10 +122,9 @@ func (s *Store) feedHash(token string) ([]byte, bool) {
 	return secret.mac("calendar feed", token), true
 }
 
-// Feed returns what the private calendar with that token shows. The error is
-// [ErrNotFound] for a token that is unknown, was taken back, names a secret that is not
-// one of [Options.OwnerSecrets], or could be none, all alike. Two round trips, through
-// indexes: the resource, and its bookings.
+// Feed returns the content of the private calendar with that token. The error is
+// [ErrNotFound] for a token that is unknown, deleted, malformed or of a secret that is
+// not listed. Two round trips, through indexes.
 func (s *Store) Feed(ctx context.Context, token string) (Feed, error) {
 	f, err := s.feed(ctx, token, maxFeed)
 	return f, wrap(ctx, "feed", err)
@@ -157,8 +154,7 @@ func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err 
 			return cmp.Or(a.StartsAt.Compare(b.StartsAt),
 				cmp.Compare(a.ID, b.ID))
 		})
-		// Each range had up to the limit: what is too much is at the beginning, the
-		// farthest past.
+		// Drop the most distant past.
 		rows = rows[max(0, len(rows)-limit):]
 		f.Bookings = make([]Booking, len(rows))
 		for i, row := range rows {
@@ -174,9 +170,9 @@ func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err 
 	return f, nil
 }
 
-// DeleteFeeds takes back every token of a resource's private calendars, and returns how
-// many there were: none of them reads anything any more. The error is [ErrNotFound] when
-// there is no such resource. Safe on several replicas at once; one round trip.
+// DeleteFeeds deletes all tokens of a resource's private calendars and returns how many
+// there were. The error is [ErrNotFound] if there is no such resource. Safe on several
+// replicas; one round trip.
 func (s *Store) DeleteFeeds(ctx context.Context, idOrSlug string) (int, error) {
 	n, err := s.deleteFeeds(ctx, idOrSlug)
 	return n, wrap(ctx, "delete feeds", err)

@@ -11,62 +11,53 @@ import (
 	"github.com/google/uuid"
 )
 
-// Hold takes a slot for a party, for as long as the resource's HoldFor, but not beyond
-// the start of the slot, and returns the pending booking. All of the party get in, or
-// none. On any number of replicas, no unit is ever held twice, and while a hold whose
-// time has passed is in the way, it is released at once: nobody is refused because of it.
-// Nor is anybody because of where others sit: where enough heads are free and no set of
-// units is, neighbours get other units, which nobody notices.
+// Hold takes a slot for a party, all or nothing, and returns the pending booking. It
+// lasts for the resource's HoldFor, but not beyond the start of the slot. On any number
+// of replicas no unit is held twice. Expired holds in the way are released, and if enough
+// capacity is free but no single set of units is, other bookings get other units.
 //
-// Without contention it is one round trip, once the resource's rules are in memory, and a
-// refusal is one too; they are checked with every hold, so that nothing is sold by rules
-// that were changed meanwhile: a hold waits for [Store.ApplyResource]. Under contention
-// it tries again, until ctx ends at the latest, and it waits for transactions of others
-// that have taken the same units, or the same number of a limit, and not ended yet.
-// Expired holds and neighbours in the way cost a transaction each, and the statement
-// again.
+// Without contention and with cached rules it is one round trip, and so is a refusal. The
+// statement checks that the cached rules are current; a hold therefore waits for
+// [Store.ApplyResource]. Under contention Hold tries again until ctx ends, and waits for
+// transactions that have taken the same units, or the same number of a limit. Expired
+// holds and neighbours in the way cost a transaction each, and another attempt.
 //
 // The errors:
-//   - [*ValidationError] names every field that is wrong: resource, offer, start, party,
-//     firstName, lastName, email, reference, idempotencyKey, metadata, client. An offer
-//     that the resource does not have, or that is not active, is wrong. When the resource
-//     does not exist, errors.Is(err, [ErrNotFound]) holds too.
-//   - [ErrSlotTaken]: the slot exists, but fewer heads are free than the party needs.
-//   - [ErrTooManyHolds], a [*HoldLimitError]: the e-mail address or the client has as
-//     many open holds and upcoming free bookings as [Options] allow. It is looked at
-//     before the slot is.
+//   - [*ValidationError] for resource, offer, start, party, firstName, lastName, email,
+//     reference, idempotencyKey, metadata or client. If the resource does not exist,
+//     errors.Is(err, [ErrNotFound]) is true as well.
+//   - [ErrSlotTaken]: the slot exists, but fewer units are free than the party needs.
+//   - [ErrTooManyHolds], as a [*HoldLimitError]: a limit of [Options] is reached. It is
+//     checked before the slot is.
 //   - [ErrIdempotencyMismatch]: the customer used the key for another request.
 //
-// With an idempotency key, a repeat of the same request by the same customer returns the
-// booking the first one made, whatever the limits. It may have moved on since: see its
-// Status. After [Store.Release] the key is free again.
+// With an idempotency key, the same request of the same customer returns the same
+// booking, whatever the limits and with its current Status. [Store.Release] frees the
+// key.
 //
-// The booking has its OwnerToken, where the store has secrets for it, and its history
-// begins with the hold, by the actor of ctx ([WithActor]).
+// The booking has an OwnerToken if the store has secrets. Its history begins with the
+// hold.
 //
-// A context or a connection that ends while a statement runs leaves open whether the slot
-// is held: without a key, it may be held until its time has passed. With one, the same
-// request asked again tells.
+// If a context or a connection ends during a statement, the slot may be held until the
+// hold expires. Repeat the request with the same key to find out.
 func (s *Store) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	h := &holder{store: s, run: s.run}
 	b, err := h.hold(ctx, req)
 	return b, wrap(ctx, "hold", err)
 }
 
-// maxAttempts bounds how often a hold tries again. Each time it does, somebody else has
-// got units or given some back, so this many in a row mean that something is wrong.
+// maxAttempts bounds how often an operation is repeated because another transaction got
+// or freed units. So many in a row mean a defect.
 const maxAttempts = 200
 
-// holder takes a slot: for the store, or in a caller's transaction.
+// holder makes a hold, for the store or in a caller's transaction.
 type holder struct {
-	store *Store
-	run   runner
-	// caller is the connection of the caller's transaction; nil for the store's own.
+	store  *Store
+	run    runner
 	caller Querier
-	// reassigns counts the calls of reassign for a hold in a caller's transaction.
+	// reassigns counts the calls of reassign in a caller's transaction.
 	reassigns int
-	// lost are the ids of attempts that got the numbers of an open hold, and then no
-	// booking.
+	// lost are the ids of attempts that got numbers of a limit, but no booking.
 	lost []string
 }
 
@@ -79,7 +70,7 @@ func (h *holder) hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	case lost == nil:
 		return b, err
 	case h.caller != nil:
-		// Its transaction has ended with that.
+		// The error has ended the caller's transaction.
 		return Booking{}, lost
 	default:
 		h.store.log.WarnContext(ctx, "booking: numbers of open holds are left", "error", lost)
@@ -104,7 +95,7 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 			return b, err
 		}
 		if !known {
-			// The rules in memory are gone, or the resource is.
+			// The cached rules are out of date, or the resource is gone.
 			if r, err = h.reload(ctx, req); err != nil {
 				return h.refuse(ctx, req, r, err)
 			}
@@ -114,8 +105,8 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 			return b, err
 		}
 		if row.Repeats {
-			// It was given back since, with its key: what was in the way may have been
-			// this very booking.
+			// The booking under the key was released meanwhile; it may have been the one
+			// in the way.
 			continue
 		}
 		switch {
@@ -127,17 +118,17 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 			return Booking{}, &HoldLimitError{Scope: row.LimitScope, Limit: *row.LimitAllowed,
 				Until: row.LimitUntil.UTC()}
 		case row.Free >= req.Party:
-			// Somebody took some of the units that were picked, or a number; enough may
-			// be left. A new statement sees them: each is a transaction of its own, or
-			// one in a caller's READ COMMITTED transaction. Above READ COMMITTED this is
-			// never reached: Postgres answers such a conflict with 40001.
+			// Another transaction took some of the picked units, or a number. The next
+			// statement sees that: it is a transaction of its own, or one in the caller's
+			// READ COMMITTED transaction. Above READ COMMITTED, Postgres answers such a
+			// conflict with 40001.
 		case row.Lapsed:
 			from, to := r.blocked(req.Start)
 			if err := h.releaseExpiredIn(ctx, r.ID, from, to); err != nil {
 				return Booking{}, err
 			}
 		case row.Heads >= req.Party:
-			// Enough heads are free and no set of units is: neighbours get other units.
+			// No set of units is free throughout.
 			if err := h.reassign(ctx, r, req.Start, req.Party); err != nil {
 				return Booking{}, err
 			}
@@ -148,11 +139,11 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 	return Booking{}, errContention
 }
 
-// attempt runs the statement once; known is false when the resource no longer has the
-// rules it names.
+// attempt runs the statement once. It returns known = false if the resource does not have
+// the rules any more.
 func (h *holder) attempt(ctx context.Context, req HoldRequest,
 	r *rules) (b Booking, row holdRow, known bool, err error) {
-	// Each attempt has an id of its own; see numbersSQL.
+	// Each attempt has another id, see numbersSQL.
 	v7, err := uuid.NewV7()
 	if err != nil {
 		return Booking{}, row, false, fmt.Errorf("make an id: %w", err)
@@ -191,8 +182,8 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 	return b, row, known, nil
 }
 
-// rules returns those in memory if the request is right by them; a refusal is given only
-// by rules that were just read.
+// rules returns the cached rules if the request is valid by them. Only rules just read
+// refuse it.
 func (h *holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
 	if r, ok := h.store.cache.get(req.Resource); ok && len(req.check()) == 0 {
 		if sold, p := r.selling(req); len(p) == 0 {
@@ -202,7 +193,7 @@ func (h *holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
 	return h.reload(ctx, req)
 }
 
-// reload reads the rules and checks everything about the request at once.
+// reload reads the rules and returns all problems of the request at once.
 func (h *holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
 	p := req.check()
 	r, err := h.store.load(ctx, h.run, req.Resource)
@@ -219,9 +210,8 @@ func (h *holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
 	return r, p.err()
 }
 
-// refuse gives a refusal, unless the same request was accepted before under its key: what
-// has been accepted stays so, though the slot may have passed meanwhile, or the rules may
-// have changed.
+// refuse returns the refusal, unless the request was accepted before under its key: the
+// slot may have passed since, or the rules may have changed.
 func (h *holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal error) (Booking, error) {
 	if r == nil || len(req.check()) > 0 {
 		return Booking{}, refusal
@@ -232,8 +222,7 @@ func (h *holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal 
 	return Booking{}, refusal
 }
 
-// repeated returns the booking that the customer made under the request's key, if there
-// is one.
+// repeated returns the customer's booking under the request's key, if any.
 func (h *holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Booking, found bool, err error) {
 	if req.IdempotencyKey == "" {
 		return Booking{}, false, nil
@@ -254,12 +243,11 @@ func (h *holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Boo
 	return b, true, err
 }
 
-// Check returns the [*ValidationError] that [Store.Hold] would return for a request, and
-// nil where Hold would go on to look at the limits and the slot. It takes nothing and
-// counts nothing, so that a caller can tell a request that is wrong from one that is to
-// be limited. What was accepted before under an idempotency key may be refused here and
-// answered by Hold. No round trip where the resource's rules are in memory and the
-// request is right by them, else one.
+// Check returns the [*ValidationError] that [Store.Hold] would return, or nil if Hold
+// would go on to the limits and the slot. It changes nothing, so that a caller can tell
+// an invalid request from a limited one. A request that was accepted before under its
+// idempotency key may be refused here. No round trip if the cached rules accept the
+// request, else one.
 func (s *Store) Check(ctx context.Context, req HoldRequest) error {
 	if req.Party == 0 {
 		req.Party = 1

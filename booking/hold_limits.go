@@ -10,36 +10,33 @@ import (
 	"time"
 )
 
-// ErrTooManyHolds tells that a customer or a client has as many open holds and upcoming
-// free bookings already as [Options] allow; see [HoldLimitError].
+// ErrTooManyHolds means that a customer or a client has as many open holds and upcoming
+// free bookings as [Options] allow; see [HoldLimitError].
 var ErrTooManyHolds = errors.New("booking: too many open holds")
 
-// HoldLimitError tells which limit of [Options] a request has met. The database has not
-// changed.
+// HoldLimitError says which limit of [Options] was reached. The database has not changed.
 type HoldLimitError struct {
 	// Scope is [ScopeEmail], [ScopeAnywhere] or [ScopeClient].
 	Scope string
-	// Limit is the limit that was met.
 	Limit int
-	// Until is when the first of what is counted ends by itself, in UTC, by the
-	// database's clock: a hold with its time, a free booking with its start. It is
-	// earlier where one is paid for or given back, later where a hold is extended.
+	// Until is when the first hold counted expires, or the first free booking begins, in
+	// UTC by the database's clock. A payment or a release can make it earlier, an
+	// extension later.
 	Until time.Time
 }
 
 // The scopes of a [HoldLimitError].
 const (
-	// ScopeEmail is one e-mail address from one client: [Options.MaxHoldsPerEmail].
+	// ScopeEmail: one e-mail address from one client, [Options.MaxHoldsPerEmail].
 	ScopeEmail = "email"
-	// ScopeAnywhere is one e-mail address from all clients together:
+	// ScopeAnywhere: one e-mail address from all clients,
 	// [Options.MaxHoldsPerEmailAnywhere].
 	ScopeAnywhere = "anywhere"
-	// ScopeClient is one client, whatever the e-mail addresses:
-	// [Options.MaxHoldsPerClient].
+	// ScopeClient: one client with any e-mail addresses, [Options.MaxHoldsPerClient].
 	ScopeClient = "client"
 )
 
-// Error names the limit, and neither the address nor the client.
+// Error names neither the address nor the client.
 func (e *HoldLimitError) Error() string {
 	of := "one e-mail address"
 	switch e.Scope {
@@ -59,13 +56,13 @@ func (e *HoldLimitError) RetryAfter(now time.Time) time.Duration {
 	return min(max(wait, time.Second), time.Hour)
 }
 
-// Unwrap makes errors.Is(err, [ErrTooManyHolds]) true.
+// Unwrap returns [ErrTooManyHolds].
 func (e *HoldLimitError) Unwrap() error { return ErrTooManyHolds }
 
-// maxLimit bounds the limits: a hold looks at each number up to them.
+// maxLimit bounds the limits: a hold reads each number up to the limit.
 const maxLimit = 1000
 
-// holdLimits are the limits of Options; 0 is none.
+// holdLimits are the limits of Options; 0 is no limit.
 type holdLimits struct{ email, anywhere, client int }
 
 func newHoldLimits(opts Options) (holdLimits, error) {
@@ -88,19 +85,18 @@ func newHoldLimits(opts Options) (holdLimits, error) {
 	return l, errors.Join(errs...)
 }
 
-// customerKey is what limits and idempotency keys compare e-mail addresses as. Letter
-// case is no difference; everything else is, since what a mail server makes of dots and
-// plus signs is its own.
+// customerKey is the form in which limits and idempotency keys compare e-mail addresses:
+// case-insensitively. What dots and plus signs mean depends on the mail server.
 func customerKey(email string) string { return strings.ToLower(email) }
 
-// quotaKey has a bounded length, and shows neither addresses nor clients. No part
-// contains a control character.
+// quotaKey hashes parts, none of which has a control character, to a bounded length that
+// reveals neither addresses nor clients.
 func quotaKey(parts ...string) []byte {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return sum[:]
 }
 
-// limits are the arguments $20 to $25 of holdSQL; the hash of the customer is the fifth.
+// limits returns the arguments $20 to $25 of holdSQL; $24 is the hash of the customer.
 func (s *Store) limits(req HoldRequest) []any {
 	customer := customerKey(req.Customer.Email)
 	client := s.holdLimits.client
@@ -113,21 +109,21 @@ func (s *Store) limits(req HoldRequest) []any {
 	}
 }
 
-// Each open hold, and each upcoming booking that cost nothing, has one of the numbers 1
-// to the limit of each key that it counts for. A number may be taken when it has no row,
-// or that of a booking which no longer counts: paid for, given back, past its time,
-// begun, or never made. Of each limit this finds one such number, at random, for the same
-// reason as with units; and where there is none, when the first will be free.
+// Each open hold, and each upcoming booking of amount 0, has one of the numbers 1 to the
+// limit for each key it counts for. A number is free if it has no row, or the row of a
+// booking that does not count any more or was never made. For each limit numbersSQL finds
+// a free number, at random for the same reason as units, or else the instant at which the
+// first becomes free.
 //
-// The first number of an e-mail address from a client is taken before the others, and
-// needs none of the address's numbers over all clients: what other clients hold in a
-// customer's name cannot use up the customer's own first hold.
+// The first number of an e-mail address from a client is taken before the others and
+// needs none of the address over all clients, so that other clients' holds in a
+// customer's name cannot prevent the customer's own first hold.
 //
-// The snapshot does not show who takes a number at the same time. So it is taken by
-// naming what was seen in it: nothing, or the booking it was of, and of two statements
-// the second gets no row. All numbers are taken before the booking is made, in one order
-// of scopes, and the booking only with all of them. No two attempts to hold have the same
-// id, so that what was seen in a number cannot come back to it.
+// The snapshot does not show which numbers concurrent statements take. So a number is
+// taken by naming what was seen in it, nothing or a booking, and the second of two
+// statements gets no row. All numbers are taken before the booking, in one order of
+// scopes, and the booking only with all of them. No two attempts have the same id, so
+// that what was seen in a number cannot return.
 const (
 	numbersSQL = `
     SELECT f.scope, f.key, f.allowed, f.number, f.replaces, f.until
@@ -171,15 +167,15 @@ WITH lost AS MATERIALIZED (
 )
 DELETE FROM booking_platform.hold_quota d USING lost l WHERE d.scope = l.scope AND d.key = l.key AND d.number = l.number`
 
-// returnNumbers gives back the numbers of attempts that took them and made no booking.
-// Where it fails, they are as free as before: their booking does not exist. So it waits a
-// short time at most for a statement that has just failed to take one of them; in a
-// caller's transaction they are locked already.
+// returnNumbers deletes the numbers of attempts that made no booking. If it fails they
+// are free all the same, because their booking does not exist. So it waits only briefly
+// for a concurrent statement that has one locked; in a caller's transaction they are
+// locked already.
 func (h *holder) returnNumbers(ctx context.Context) error {
 	if len(h.lost) == 0 {
 		return nil
 	}
-	// Ids can always be written.
+	// Strings cannot fail.
 	ids, _ := json.Marshal(h.lost)
 	if h.caller == nil {
 		bounded, cancel := context.WithTimeout(ctx, h.store.sideTxTimeout)

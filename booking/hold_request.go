@@ -9,42 +9,36 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Customer is who the booking is for. All three are required: the names at most 200
-// characters each, the e-mail address a single bare one of at most 254.
+// Customer is the person the booking is for. All fields are required: names of at most
+// 200 characters, and a single bare e-mail address of at most 254.
 type Customer struct {
 	FirstName, LastName, Email string
 }
 
-// HoldRequest asks for a slot.
+// HoldRequest describes the slot to hold.
 type HoldRequest struct {
 	// Resource is an id or a slug.
 	Resource string
-	// Offer is the slug of one of the resource's offers, which has a length, a grid and a
-	// price of its own; "" is the resource's own slot.
+	// Offer is the slug of one of the resource's offers; "" is the resource's own slot.
 	Offer string
-	// Start is the instant at which the slot begins, in any zone.
+	// Start is the start of the slot, in any zone.
 	Start time.Time
-	// Party is how many come, up to the resource's capacity; 0 stands for 1. All of them
-	// get in, or none.
-	Party int
-	// Customer is who it is for.
+	// Party is the number of people, up to the resource's capacity; 0 means 1.
+	Party    int
 	Customer Customer
-	// Reference is the caller's own, indexed, at most 255 characters: the id of an order,
-	// say. It need not be unique.
+	// Reference is the caller's, for example an order's id; indexed, at most 255
+	// characters, not necessarily unique.
 	Reference string
-	// IdempotencyKey makes a repeat of the same request answer with the same booking, its
-	// OwnerToken included, instead of taking another: at most 255 characters. "" is no
-	// key. Keys belong to the customer, whose e-mail address is compared without regard
-	// to letter case: two customers may use the same one. The address is all that tells
-	// customers apart, so a key should be random: a client that knows the address and the
-	// key can use it first.
+	// IdempotencyKey makes a repeat of the request return the same booking, with its
+	// OwnerToken; at most 255 characters, "" for none. Keys belong to the customer, who
+	// is identified by the e-mail address alone, compared case-insensitively. So a key
+	// should be random: a client that knows both can use it first.
 	IdempotencyKey string
-	// Metadata is kept with the booking and returned: at most 50 entries and 16 KiB as
-	// JSON.
+	// Metadata is stored with the booking: at most 50 entries and 16 KiB as JSON.
 	Metadata map[string]string
-	// Client is where the request came from, a network address for example. It counts for
-	// the limits of [Options] alone, and a repeat may come from another; at most 255
-	// characters. "" is not limited by [Options.MaxHoldsPerClient].
+	// Client identifies the origin of the request, for example its network address, for
+	// the limits of [Options] only; at most 255 characters. [Options.MaxHoldsPerClient]
+	// does not apply to "".
 	Client string
 }
 
@@ -98,35 +92,34 @@ func metadataProblem(m map[string]string) string {
 	return ""
 }
 
-// metadataJSON writes an object, sorted by key; nil is the empty one.
+// metadataJSON sorts by key.
 func metadataJSON(m map[string]string) string {
 	if len(m) == 0 {
 		return "{}"
 	}
-	// Strings can always be written.
+	// Strings cannot fail.
 	text, _ := json.Marshal(m)
 	return string(text)
 }
 
-// selling returns the rules of what is asked for, the offer's or those of the resource's
-// own slot, and what is wrong with the request under them, whenever it is made.
+// selling returns the rules of the requested offer, and the problems of the request that
+// do not depend on the time it is made.
 func (r *rules) selling(req HoldRequest) (*rules, problems) {
 	if sold, ok := r.forOffer(req.Offer); ok {
 		return sold, sold.check(req)
 	}
 	p := r.check(req)
-	// Which instants are starts, only the offer could tell.
+	// Only the offer knows what a start is.
 	delete(p, "start")
 	p.add("offer", "is not one of the resource's")
 	return r, p
 }
 
-// hash tells requests under one idempotency key apart. It is over what was asked for,
-// with the resource by its id, so that a repeat that names it by its slug is the same
-// request. Without an offer it is what it was before there were offers: keys of that time
-// are still known.
+// hash identifies the request under its idempotency key. It uses the resource's id, so
+// that id and slug are the same request. The offer is appended only if there is one,
+// because keys from before there were offers are still in use.
 func (r HoldRequest) hash(resourceID string) []byte {
-	// The instant was checked before, and strings can always be written.
+	// The instant was checked before, and strings cannot fail.
 	asked := []any{
 		resourceID, r.Start.UTC(), r.Party, r.Customer.FirstName, r.Customer.LastName, customerKey(r.Customer.Email),
 		r.Reference, metadataJSON(r.Metadata),

@@ -2,43 +2,40 @@ package booking
 
 import "time"
 
-// The whole hold is one statement. It names the version of the rules the request was
-// checked by, judges notice and horizon by the database's clock, sees which units are
-// free, takes as many of those as the party needs, and notes when to look at the hold
-// again and what was done.
+// The statement does the whole hold: it checks the version of the rules and, by the
+// database's clock, notice and horizon, finds free units, takes as many as the party
+// needs, schedules the expiry and records the change.
 //
-// Where there is room, the resource is locked as the foreign key's check would lock it: a
-// change of the rules by [Store.ApplyResource] keeps that lock away until it is
-// committed, and the version is then looked at again. So no hold by old rules comes after
-// their change. A refusal locks nothing, and writes nothing.
+// If units are free, it locks the resource as the check of the foreign key would.
+// [Store.ApplyResource] excludes that lock until its change is committed, and the version
+// is compared again under the lock: no hold by old rules follows a change. A refusal
+// locks and writes nothing.
 //
-// The units are taken at random: clients that see the same free units and all took the
-// lowest would collide on it, one would win, and the others would have to try again for
-// each unit there is.
+// The units are picked at random. If concurrent holds all took the lowest free unit, one
+// would win and the others would retry once for each unit.
 //
-// ON CONFLICT names no constraint, so that it covers both the overlap and the idempotency
-// key, and so that a conflict ends without an error: that leaves a caller's transaction
-// usable, and a bare insert into an exclusion constraint deadlocks in a fight.
+// ON CONFLICT names no constraint, so that it covers the overlap and the idempotency key.
+// A conflict is then no error, which leaves a caller's transaction usable; plain inserts
+// into an exclusion constraint can also deadlock.
 //
-// Where a party finds too few units free, the answer says how many heads are: what is
-// left of the capacity at the fullest instant of the slot and its buffers. Enough of them
-// is a matter of seating.
+// If too few units are free, heads is the remaining capacity at the fullest instant of
+// the slot and its buffers: if that suffices, other bookings can get other units.
 //
-// Where the capacity was lowered, in the database, below units that are taken, the
-// constraint alone would let more heads in than the capacity. A hold then takes none but
-// the units that seating.Sellable describes.
+// If the capacity was lowered by SQL below units in use, the constraint alone would admit
+// more people than the capacity. A hold then takes only the units that seating.Sellable
+// describes.
 //
-// Expired holds count as taken here, and are told of. Releasing them in this statement
-// would either run too late for the insert or deadlock; see releaseExpiredIn.
+// Expired holds count as taken and are reported. Releasing them in this statement would
+// be too late for the INSERT or deadlock, see releaseExpiredIn.
 //
-// The range is asked for twice, in two ways to write it, for the planner's sake: without
-// knowing the parameters it expects a hundredth of a resource's bookings in a range, and
-// would plan a prepared statement anew each time, which takes longer than to run it,
-// rather than read so many. Twice it expects a hundredth of those.
+// The range is written twice, in two ways, for the planner. Without knowing the
+// parameters it expects a hundredth of a resource's bookings in a range, too many for a
+// generic plan, and would plan the prepared statement each time, which takes longer than
+// to run it. Two conditions make it a hundredth of a hundredth.
 //
-// Where open holds are limited, their numbers are taken before the booking is made; see
-// numbersSQL. The same hash of the customer's e-mail address is the key of a limit and
-// scopes the idempotency key.
+// The numbers of limited holds are taken before the booking is inserted, see numbersSQL.
+// The hash of the customer's e-mail address is the key of a limit and the scope of the
+// idempotency key.
 const holdSQL = `
 WITH near AS MATERIALIZED (
     SELECT b.units, b.party, b.blocked, b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed
@@ -121,8 +118,8 @@ FROM state s LEFT JOIN inserted i ON true LEFT JOIN LATERAL (
     SELECT n.scope, n.allowed, n.until FROM numbers n WHERE n.until IS NOT NULL ORDER BY n.scope DESC LIMIT 1
 ) l ON true`
 
-// holdRow is the answer of holdSQL. There is none when the resource no longer has the
-// version that was named.
+// holdRow is the result of holdSQL; there is none if the resource does not have the
+// version any more.
 type holdRow struct {
 	Held          bool       `db:"held"`
 	HoldExpiresAt *time.Time `db:"hold_expires_at"`
@@ -130,20 +127,19 @@ type holdRow struct {
 	UpdatedAt     *time.Time `db:"updated_at"`
 	TooSoon       bool       `db:"too_soon"`
 	TooFar        bool       `db:"too_far"`
-	// Free counts the units that were free when the statement began, less those of
-	// expired holds.
+	// Free is the number of free units when the statement began, less any that may not be
+	// sold.
 	Free int `db:"free"`
-	// Lapsed tells that expired holds are in the way.
+	// Lapsed reports expired holds in the way.
 	Lapsed bool `db:"lapsed"`
-	// Heads counts, only where Free is less than the party, the heads that still get in
-	// once everyone has the right units. Those of expired holds are not among them.
+	// Heads is the remaining capacity during the slot, only if Free is less than the
+	// party.
 	Heads int `db:"heads"`
-	// Repeats tells that the customer had a booking under the request's key when the
-	// statement began.
+	// Repeats reports a booking of the customer under the request's key.
 	Repeats bool `db:"repeats"`
-	// Numbers counts those that were taken.
+	// Numbers is how many numbers of limits were taken.
 	Numbers int `db:"numbers"`
-	// LimitScope is that of a limit which was met; "" for none.
+	// LimitScope is the scope of a limit that was reached, or "".
 	LimitScope   string     `db:"limit_scope"`
 	LimitAllowed *int       `db:"limit_allowed"`
 	LimitUntil   *time.Time `db:"limit_until"`

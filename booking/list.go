@@ -19,79 +19,73 @@ import (
 // Order is the order of a list.
 type Order string
 
-// The orders of a list. Those of the same instant are in the order of their ids.
+// The orders of a list. Ties are ordered by id.
 const (
-	// NewestFirst is by creation, the newest first; "" stands for it.
+	// NewestFirst: by creation, newest first; the default.
 	NewestFirst Order = "-created"
-	// OldestFirst is by creation, the oldest first.
+	// OldestFirst: by creation, oldest first.
 	OldestFirst Order = "created"
-	// ByStart is by the time a booking begins, the earliest first.
+	// ByStart: by start, earliest first.
 	ByStart Order = "start"
-	// ByStartDescending is by the time a booking begins, the latest first.
+	// ByStartDescending: by start, latest first.
 	ByStartDescending Order = "-start"
 )
 
-// ListOptions say what [Store.List] and [Store.Count] are asked for; the zero value is
-// the newest 50 of all bookings. What is given narrows the list down, all of it together;
-// what is left out does not.
+// ListOptions configure [Store.List] and [Store.Count]; the zero value selects the newest
+// 50 of all bookings. All filters given apply together.
 type ListOptions struct {
-	// Order is the order; "" is [NewestFirst].
+	// Order is the order; "" means [NewestFirst].
 	Order Order
-	// After is the [Page.Next] of the page before, of a list with the same order and the
-	// same filters; "" is the first page.
+	// After is the [Page.Next] of the previous page, of the same order and filters; ""
+	// for the first page.
 	After string
-	// Limit is the size of a page, 1 to 500; 0 stands for 50. It may differ from page to
-	// page.
+	// Limit is the size of this page, 1 to 500; 0 means 50.
 	Limit int
-	// Statuses are those that a booking may have. A hold whose time has passed is pending
-	// until it is released.
+	// Statuses selects bookings that have one of them. An expired hold is pending until
+	// it is released.
 	Statuses []Status
-	// Kind is what it is: [KindBooking] or [KindBlock]; "" is both.
+	// Kind is [KindBooking] or [KindBlock]; "" means both.
 	Kind Kind
-	// Resource is an id or a slug. One that is not there has no bookings.
+	// Resource is an id or a slug. An unknown one has no bookings.
 	Resource string
-	// Customer is an e-mail address, in whatever case.
+	// Customer is an e-mail address, compared case-insensitively.
 	Customer string
-	// Reference is the caller's own, exactly as it was given.
+	// Reference is compared exactly.
 	Reference string
-	// From and To bound when a booking begins: at From or later, and before To. The zero
-	// time does not.
+	// From and To bound the start of a booking, To exclusive; the zero time does not.
 	From, To time.Time
 }
 
 // Page is a part of a list.
 type Page struct {
-	// Bookings are in the order that was asked for: [ListOptions.Limit] of them at most.
-	// They may be fewer, and none at all, while Next is not "".
+	// Bookings are at most [ListOptions.Limit], in the order of the list. There may be
+	// fewer or none although Next is not "".
 	Bookings []Booking
-	// Next is where the next page begins: give it as [ListOptions.After], with the same
-	// order and filters, now or at any later time. It is "" on the last page. What it
-	// looks like is not promised.
+	// Next is the [ListOptions.After] of the next page, with the same order and filters,
+	// at any later time; "" on the last page. Its format is not specified.
 	Next string
 }
 
-// examined bounds how many rows one page looks at. A status has no index, which would
-// cost every confirmation its HOT update, so rows are read by an index of the order and
-// the status is looked up in each.
-const examined = 2000
+// maxRowsPerPage bounds the rows that one page reads. There is no index on status, which
+// would cost every confirmation its HOT update; so rows are read by an index of the order
+// and filtered by status.
+const maxRowsPerPage = 2000
 
-// List returns bookings, a page at a time: pass [Page.Next] as After for the next one,
-// until it is "". It is stable: pages continue from the last booking's place in the order
-// and not by a number, so what is booked, cancelled or moved meanwhile shifts nothing.
-// Who was there all along and is not moved comes exactly once. In an order by start, what
-// is moved from one side of the place to the other meanwhile comes twice, or not at all;
-// in [OldestFirst], what was begun before the last one that is listed, and is committed
-// after, is missed.
+// List returns a page of bookings. For the next one pass [Page.Next] as After, until it
+// is "". Paging is stable: a page continues after the last booking of the one before and
+// not at an offset, so a booking that exists throughout and is not moved occurs exactly
+// once. In an order by start, a booking that is moved meanwhile may occur twice or not at
+// all; in [OldestFirst], a booking whose transaction began before the last one listed and
+// committed afterwards is missed.
 //
-// However many bookings there are, a page reads 2000 of them at most, by an index. Of
-// Reference, Customer and Resource the first that is given is looked up, and in an order
-// by start so are From and To; the other filters are looked at row by row. A page that
-// finds few that fit among its 2000 is short or empty, and its Next goes on behind them:
-// only Next tells that there are no more.
+// A page reads at most 2000 rows, by an index, however many bookings there are. The first
+// given of Reference, Customer and Resource is looked up in the index, and so are From
+// and To in an order by start; the other filters are applied row by row. A page with few
+// matches among its 2000 rows is short or empty and has a Next.
 //
 // A [*ValidationError] names order, after, limit, status, kind, resource, customer,
-// reference, from or to; after is also that of another order or another filter. One round
-// trip.
+// reference, from or to; after also if it belongs to another order or other filters. One
+// round trip.
 func (s *Store) List(ctx context.Context, opts ListOptions) (Page, error) {
 	return list(ctx, s.read, opts)
 }
@@ -117,21 +111,20 @@ func list(ctx context.Context, run runner, opts ListOptions) (Page, error) {
 	return page, wrap(ctx, "list", err)
 }
 
-// listedRow is a row that was looked at, and whether it is what was asked for. The last
-// of those that may be looked at is always among the rows, so that the next page knows
-// where to begin.
+// listedRow is a row that was read, and whether it matches. The last row that a page may
+// read is always returned, so that the next page knows where to begin.
 type listedRow struct {
 	bookingRow
 	Fits bool `db:"fits"`
 	Nth  int  `db:"nth"`
 }
 
-// page makes a page of rows: one more than its limit, if there are so many.
+// page makes a page of rows, which are one more than its limit if there are that many.
 func (o ListOptions) page(rows []listedRow) (Page, error) {
 	page := Page{Bookings: []Booking{}}
 	for i, row := range rows {
 		if row.Fits && len(page.Bookings) == o.Limit {
-			// One more fits: the page before it is full.
+			// The page is full and there is another match.
 			last := page.Bookings[o.Limit-1]
 			page.Next = o.cursor(position{start: last.Start, id: last.ID})
 			return page, nil
@@ -143,7 +136,7 @@ func (o ListOptions) page(rows []listedRow) (Page, error) {
 			}
 			page.Bookings = append(page.Bookings, b)
 		}
-		if i == len(rows)-1 && row.Nth == examined {
+		if i == len(rows)-1 && row.Nth == maxRowsPerPage {
 			page.Next = o.cursor(position{start: row.StartsAt, id: row.ID})
 		}
 	}
@@ -189,7 +182,7 @@ func (o ListOptions) check() problems {
 	return p
 }
 
-// normal writes what was asked for in one way only.
+// normal makes equal options identical.
 func (o ListOptions) normal() ListOptions {
 	if o.Order == "" {
 		o.Order = NewestFirst
@@ -203,7 +196,7 @@ func (o ListOptions) normal() ListOptions {
 	return o
 }
 
-// ceilMicrosecond gives the first instant that Postgres knows at t or later.
+// ceilMicrosecond rounds up to Postgres's resolution.
 func ceilMicrosecond(t time.Time) time.Time {
 	return t.UTC().Add(time.Microsecond - 1).Truncate(time.Microsecond)
 }
@@ -212,30 +205,29 @@ func (o Order) byStart() bool { return o == ByStart || o == ByStartDescending }
 
 func (o Order) descending() bool { return o == NewestFirst || o == ByStartDescending }
 
-// position is where a page ends: the keys of the last booking that was looked at.
+// position is the end of a page: the keys of the last row read.
 type position struct {
-	// start counts in orders by start only.
+	// start is used in orders by start only.
 	start time.Time
 	id    string
 }
 
-// A cursor is, in base64: the first bytes of a hash of the order and the filters, the
-// start in microseconds, the id.
+// A cursor is the base64 of the first bytes of a hash of the order and the filters, the
+// start in microseconds, and the id.
 const (
-	cursorHash = 8
-	cursorSize = cursorHash + 8 + 16
+	cursorHashSize = 8
+	cursorSize     = cursorHashSize + 8 + 16
 )
 
-// fingerprint tells lists apart that differ in their order or a filter. The options are
-// normal.
+// fingerprint identifies the order and the filters of normal options.
 func (o ListOptions) fingerprint() []byte {
 	sum := sha256.Sum256(fmt.Appendf(nil, "1 %q %q %q %q %q %q %d %d",
 		o.Order, o.Statuses, o.Kind, o.Resource, strings.ToLower(o.Customer), o.Reference, o.From.UnixMicro(),
 		o.To.UnixMicro()))
-	return sum[:cursorHash]
+	return sum[:cursorHashSize]
 }
 
-// cursor writes a place of this list.
+// cursor returns a position as text.
 func (o ListOptions) cursor(at position) string {
 	raw := o.fingerprint()
 	var start int64
@@ -247,8 +239,7 @@ func (o ListOptions) cursor(at position) string {
 	return base64.RawURLEncoding.EncodeToString(append(raw, id[:]...))
 }
 
-// position reads the cursor the list goes on from, if there is one, or says what is wrong
-// with it.
+// position parses After, or returns its problem.
 func (o ListOptions) position() (*position, string) {
 	if o.After == "" {
 		return nil, ""
@@ -260,15 +251,15 @@ func (o ListOptions) position() (*position, string) {
 	if err != nil {
 		return nil, "is not where a page ended"
 	}
-	if !bytes.Equal(raw[:cursorHash], o.fingerprint()) {
+	if !bytes.Equal(raw[:cursorHashSize], o.fingerprint()) {
 		return nil, "belongs to a list with another order or other filters"
 	}
 	at := position{
-		start: time.UnixMicro(int64(binary.BigEndian.Uint64(raw[cursorHash:]))).UTC(),
-		id:    uuid.UUID(raw[cursorHash+8:]).String(),
+		start: time.UnixMicro(int64(binary.BigEndian.Uint64(raw[cursorHashSize:]))).UTC(),
+		id:    uuid.UUID(raw[cursorHashSize+8:]).String(),
 	}
-	// The place stands for the bound of the range on its side, and is within it: only
-	// what was written by hand is not.
+	// The position replaces the bound of the range on its side and lies within it, unless
+	// the cursor was forged.
 	if o.Order.byStart() && (at.start.Year() < 1 || at.start.Year() > 9999 ||
 		!o.From.IsZero() && at.start.Before(o.From) || !o.To.IsZero() && !at.start.Before(o.To)) {
 		return nil, "is not where a page ended"
@@ -276,18 +267,17 @@ func (o ListOptions) position() (*position, string) {
 	return &at, ""
 }
 
-// Count is how many bookings there are of a list, as far as they were counted.
+// Count is the number of bookings of a list.
 type Count struct {
-	// N is how many were counted: all there are, unless More is true.
+	// N is how many were maxCountRows: all, unless More is true.
 	N int
-	// More tells that the count ended before the list did. There are N of them at least.
+	// More means that counting stopped early: there are at least N.
 	More bool
 }
 
-// counted bounds how many rows a count looks at.
-const counted = 10000
+// maxCountRows bounds the rows that a count reads.
+const maxCountRows = 10000
 
-// One row more tells whether there are more.
 const countSQL = `
 SELECT count(*) FILTER (WHERE b.fits) AS n, count(*) AS looked_at
 FROM (
@@ -303,12 +293,10 @@ type countRow struct {
 	LookedAt int `db:"looked_at"`
 }
 
-// Count counts the bookings that [Store.List] lists for the same options on all of its
-// pages. After and Limit do not matter, and neither does Order. It looks at 10,000 rows
-// at most, by the index that a list would read, and says so where there are more: "more
-// than 10000", or, where a filter had to be looked at row by row, "37 at least". It never
-// reads the whole table. A [*ValidationError] names what is wrong, as that of a list
-// does. One round trip.
+// Count counts the bookings of a list; After, Limit and Order do not matter. It reads at
+// most 10,000 rows, by the index the list would use, and sets More if there are more:
+// "more than 10000", or "at least 37" with a filter that is applied row by row. It never
+// reads the whole table. Errors as for [Store.List]. One round trip.
 func (s *Store) Count(ctx context.Context, opts ListOptions) (Count, error) {
 	return countBookings(ctx, s.read, opts)
 }
@@ -317,17 +305,17 @@ func countBookings(ctx context.Context, run runner, opts ListOptions) (Count, er
 	if err := opts.check().err(); err != nil {
 		return Count{}, wrap(ctx, "count", err)
 	}
-	query, args := opts.normal().countQuery(counted)
+	query, args := opts.normal().countQuery(maxCountRows)
 	var row countRow
 	err := run(ctx, func(q Querier) (err error) {
 		row, _, err = selectOne[countRow](ctx, q, query, args...)
 		return err
 	})
-	return Count{N: min(row.N, counted), More: row.LookedAt > counted}, wrap(ctx, "count", err)
+	return Count{N: min(row.N, maxCountRows), More: row.LookedAt > maxCountRows}, wrap(ctx, "count", err)
 }
 
-// countQuery is the statement of a count. Where a range is asked for, its index is read;
-// the order only sees to it that one is.
+// countQuery returns the statement of a count. With a range, an order by start makes it
+// use that index.
 func (o ListOptions) countQuery(most int) (string, []any) {
 	if !o.From.IsZero() || !o.To.IsZero() {
 		o.Order = ByStart

@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// The rows of an index, in its order, as many as may be looked at; and of those the ones
-// that fit, and the last. Both the order and the index it comes from are fixed by the
-// conditions of index below.
+// Reads a bounded number of rows of an index in its order, and returns those that match
+// and the last one. The conditions below determine the order and the index.
 const listSQL = `
 SELECT` + bookingColumns + `, b.fits, b.nth
 FROM (
@@ -35,11 +34,11 @@ const (
 	listAfterIDSQL   = `b.id %s %s::uuid`
 )
 
-// listing is a statement in the making.
+// listing is a statement under construction.
 type listing struct {
 	args []any
-	// scanned are the conditions that an index answers, and filtered those that are
-	// looked at row by row.
+	// scanned are the conditions that the index applies, filtered those applied row by
+	// row.
 	scanned, filtered []string
 	// keys are the columns of the index.
 	keys []string
@@ -51,11 +50,10 @@ func (l *listing) arg(value any) string {
 	return fmt.Sprintf("$%d", len(l.args))
 }
 
-// lookUp has a column looked up in the index, if none is yet. Its condition is = ANY of
-// one value and not =, and the column is named in the order: so the planner, which would
-// drop a column that is equal to a constant from the order, has no other index with that
-// order. It could take one without the column otherwise and read any number of rows
-// before it finds one that fits.
+// lookUp looks up a column in the index, if it is the first, or adds a filter. The
+// condition is = ANY of one value, and the column is part of the order, because the
+// planner drops a column that equals a constant from the order: it could then choose an
+// index without the column, and read any number of rows before one matches.
 func (l *listing) lookUp(condition, column, value string) {
 	condition = fmt.Sprintf(condition, l.arg(value))
 	if len(l.keys) > 0 {
@@ -65,8 +63,7 @@ func (l *listing) lookUp(condition, column, value string) {
 	l.scanned, l.keys = append(l.scanned, condition), []string{column}
 }
 
-// listing puts together the conditions that are asked for and no others, the order and
-// the index.
+// listing collects the conditions, the order and the index of the options.
 func (o ListOptions) listing(after *position) *listing {
 	l := &listing{}
 	if o.Reference != "" {
@@ -87,8 +84,8 @@ func (o ListOptions) listing(after *position) *listing {
 		l.keys = append(l.keys, "lower(b.during)")
 	}
 	l.keys = append(l.keys, "b.id")
-	// The place to go on from is a bound like the one of the range on its side. A scan
-	// may begin at either where there are both, so there is one.
+	// The position is a bound like From or To on its side. With both, a scan may begin at
+	// either, so only one is given.
 	if !o.From.IsZero() && (after == nil || o.Order != ByStart) {
 		*where = append(*where, fmt.Sprintf(listFromSQL, l.arg(o.From)))
 	}
@@ -115,7 +112,7 @@ func (o ListOptions) listing(after *position) *listing {
 	return l
 }
 
-// order writes columns in the direction of the list.
+// order formats columns with the direction of the list.
 func (o ListOptions) order(columns []string) string {
 	direction := ""
 	if o.Order.descending() {
@@ -124,7 +121,7 @@ func (o ListOptions) order(columns []string) string {
 	return strings.Join(columns, direction+", ") + direction
 }
 
-// query is the statement of a page.
+// query returns the statement of a page.
 func (o ListOptions) query(after *position) (string, []any) {
 	l := o.listing(after)
 	limit := l.arg(o.Limit + 1)
@@ -133,12 +130,12 @@ func (o ListOptions) query(after *position) (string, []any) {
 		named[i], names[i] = fmt.Sprintf("%s AS key_%d", key, i+1), fmt.Sprintf("b.key_%d", i+1)
 	}
 	return fmt.Sprintf(listSQL,
-			all(l.filtered), all(l.scanned), o.order(l.keys), strings.Join(named, ", "), examined, o.order(names),
+			all(l.filtered), all(l.scanned), o.order(l.keys), strings.Join(named, ", "), maxRowsPerPage, o.order(names),
 			limit),
 		l.args
 }
 
-// all joins conditions, of which there may be none.
+// all joins conditions.
 func all(conditions []string) string {
 	if len(conditions) == 0 {
 		return "true"
@@ -146,7 +143,7 @@ func all(conditions []string) string {
 	return strings.Join(conditions, " AND ")
 }
 
-// statusArray writes statuses, which are known to be ones, as an array of Postgres.
+// statusArray formats valid statuses as a Postgres array.
 func statusArray(statuses []Status) string {
 	texts := make([]string, len(statuses))
 	for i, status := range statuses {

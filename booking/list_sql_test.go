@@ -135,7 +135,7 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 			}
 			query, args := booking.ListQuery(opts)
 			check("first page", []string{want}, query, args)
-			sum, sumArgs := booking.CountQuery(opts, booking.Counted/10)
+			sum, sumArgs := booking.CountQuery(opts, booking.MaxCountRows/10)
 			if !opts.From.IsZero() || !opts.To.IsZero() {
 				check("count", []string{list.byStart, few}, sum, sumArgs)
 			} else {
@@ -188,7 +188,7 @@ func readLittle(t *testing.T, db *sql.DB) {
 			opts.From, opts.To = middle, middle.Add(30*time.Minute)
 			query, args = booking.ListQuery(opts)
 			require.Less(t, touched(t, db, query, args), 120, "%s, %s, half an hour", name, order)
-			query, args = booking.CountQuery(opts, booking.Counted)
+			query, args = booking.CountQuery(opts, booking.MaxCountRows)
 			require.Less(t, touched(t, db, query, args), 120, "%s, %s, count of half an hour", name, order)
 		}
 	}
@@ -198,7 +198,7 @@ func readLittle(t *testing.T, db *sql.DB) {
 func findWhatIsRare(t *testing.T, db *sql.DB, store *booking.Store) {
 	opts := booking.ListOptions{Resource: "court", Statuses: []booking.Status{booking.StatusNoShow}, Order: booking.ByStart}
 	query, args := booking.ListQuery(opts)
-	require.Less(t, touched(t, db, query, args), booking.Examined*2)
+	require.Less(t, touched(t, db, query, args), booking.MaxRowsPerPage*2)
 	exec(t, db, `UPDATE booking_platform.bookings SET status = 'no_show' WHERE id IN (
 		SELECT b.id FROM booking_platform.bookings b WHERE b.email <> '' ORDER BY lower(b.during) DESC LIMIT 1)`)
 	pages, all := 0, []booking.Booking{}

@@ -10,9 +10,8 @@ import (
 
 // Run does the background work of the package until ctx ends, and returns nil then:
 // [Store.ReleaseExpired] about every 5 seconds and [Store.CompletePast] about every
-// minute. A step that fails is logged and runs again in the next round. Run is safe on
-// every replica at once. A program with a scheduler of its own calls the two steps
-// instead.
+// minute. A step that fails is logged and runs again in the next round. Safe on every
+// replica at once. A program with a scheduler of its own calls the two steps instead.
 func (s *Store) Run(ctx context.Context) error {
 	round := func(every time.Duration, name string, do func(context.Context) (int, error)) periodic.Round {
 		step := periodic.Step{Name: name, Timeout: stepTimeout, Do: do}
@@ -27,17 +26,16 @@ func (s *Store) Run(ctx context.Context) error {
 // stepTimeout bounds one run of a background step.
 const stepTimeout = 20 * time.Second
 
-// sweepBatch bounds how many rows one transaction of the sweep locks.
-const sweepBatch = 500
+// batchSize bounds the rows that one transaction of a background step locks.
+const batchSize = 500
 
-// hold_deadlines is a list of work, and the booking tells what is true: its hold may have
-// been confirmed, given back or extended since the row was written, and the booking may
-// have been deleted. Rows and bookings that somebody else has locked are left for the
-// next time; so this waits for nobody, and any number of replicas share the work. NO KEY:
-// a row that refers to a booking by a foreign key does not keep its hold alive. With the
-// deadline go the numbers that the booking had in hold_quota. A booking that was
-// confirmed free of charge keeps them until it begins: its deadline is moved there.
-const sweepSQL = `
+// hold_deadlines is a work list and bookings has the truth: since the deadline was
+// written, the hold may have been confirmed, released or extended, and the booking
+// deleted. Locked rows are skipped, so the statement never waits and replicas share the
+// work. NO KEY UPDATE is compatible with the lock of a foreign key's check. The numbers
+// of the booking in hold_quota are deleted with the deadline; a booking confirmed free of
+// charge keeps them until it begins, to which its deadline is moved.
+const releaseExpiredSQL = `
 WITH due AS MATERIALIZED (
     SELECT d.due_at, d.booking_id, b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed,
            b.status = 'confirmed' AS free,
@@ -86,23 +84,22 @@ WITH due AS MATERIALIZED (
 )
 SELECT GREATEST((SELECT count(*) FROM due), (SELECT count(*) FROM gone)) AS seen, (SELECT count(*) FROM expired) AS expired`
 
-type sweepRow struct {
+type releasedRow struct {
 	Seen    int `db:"seen"`
 	Expired int `db:"expired"`
 }
 
-// ReleaseExpired is a step to run every now and then, every half minute say: it gives
-// back the units of holds whose time has passed, in batches, until none is left or ctx
+// ReleaseExpired frees the units of expired holds, in batches until none is left or ctx
 // ends, and returns how many it released. A hold that needs the units does not wait for
-// it, so it may run seldom. Every replica may run it at any time: they share the work and
-// never wait for each other, nor for a booking that somebody is just confirming. Nothing
-// to do is one round trip that reads one index.
+// it, so it may run seldom, every half minute for example. Safe on every replica at once:
+// replicas share the work and do not wait for each other, nor for a booking that is being
+// confirmed. If nothing is due, it is one round trip that reads one index.
 func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
 	released := 0
 	for {
-		var row sweepRow
+		var row releasedRow
 		err := s.run(ctx, func(q Querier) (err error) {
-			row, _, err = selectOne[sweepRow](ctx, q, sweepSQL, sweepBatch, expiryActor(ctx))
+			row, _, err = selectOne[releasedRow](ctx, q, releaseExpiredSQL, batchSize, expiryActor(ctx))
 			return err
 		})
 		if err != nil {
@@ -110,7 +107,7 @@ func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
 		}
 		released += row.Expired
 		// A batch that is not full may still leave rows that another replica had locked.
-		if row.Expired == 0 && row.Seen < sweepBatch {
+		if row.Expired == 0 && row.Seen < batchSize {
 			break
 		}
 	}
@@ -120,11 +117,10 @@ func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
 	return released, nil
 }
 
-// The bookings that are not settled yet are in the order of their ends in an index of
-// their own, which a confirmation does not touch. Those that somebody else has locked are
-// left for the next time; so this waits for nobody, and any number of replicas share the
-// work. The array has them looked up one by one in any plan, where a join may read the
-// whole table when the planner cannot know that nothing is due.
+// The index bookings_by_end has the unsettled bookings by their end; a confirmation does
+// not change it. Locked rows are skipped, so the statement never waits and replicas share
+// the work. The array makes every plan look up the bookings one by one; a join may read
+// the whole table, because the planner cannot know that nothing is due.
 const completePastSQL = `
 WITH due AS MATERIALIZED (
     SELECT b.id FROM booking_platform.bookings b
@@ -142,16 +138,15 @@ WITH due AS MATERIALIZED (
 )
 SELECT count(*) AS completed FROM completed`
 
-// CompletePast is a step to run every now and then, every few minutes say: it completes
-// the confirmed bookings that ended longer than [Options.CompleteAfter] ago, in batches,
-// until none is left or ctx ends, and returns how many. Where that is 0 it does nothing
-// at all. Blocks stay as they are. Whoever noted a no-show before is not overruled, and
-// [Store.NoShow] still corrects one after. The history names the actor of ctx, or
-// "booking".
+// CompletePast completes the confirmed bookings that ended longer than
+// [Options.CompleteAfter] ago, in batches until none is left or ctx ends, and returns how
+// many. If CompleteAfter is 0 it does nothing. Blocks and no-shows stay as they are, and
+// [Store.NoShow] can still correct a completed booking. The history has the actor of ctx,
+// or "booking".
 //
-// Every replica may run it at any time: they share the work and never wait for each
-// other, nor for a booking that somebody is just changing. Nothing to do is one round
-// trip that reads one index.
+// Run it every few minutes. It is safe on every replica at once, as
+// [Store.ReleaseExpired] is. If nothing is due, it is one round trip that reads one
+// index.
 func (s *Store) CompletePast(ctx context.Context) (int, error) {
 	if s.completeAfter == 0 {
 		return 0, nil
@@ -163,7 +158,7 @@ func (s *Store) CompletePast(ctx context.Context) (int, error) {
 	for {
 		var row answer
 		err := s.run(ctx, func(q Querier) (err error) {
-			row, _, err = selectOne[answer](ctx, q, completePastSQL, s.completeAfter.Seconds(), sweepBatch,
+			row, _, err = selectOne[answer](ctx, q, completePastSQL, s.completeAfter.Seconds(), batchSize,
 				expiryActor(ctx))
 			return err
 		})
@@ -171,7 +166,7 @@ func (s *Store) CompletePast(ctx context.Context) (int, error) {
 			return completed, wrap(ctx, "complete past bookings", err)
 		}
 		completed += row.Completed
-		if row.Completed < sweepBatch {
+		if row.Completed < batchSize {
 			break
 		}
 	}
@@ -181,8 +176,7 @@ func (s *Store) CompletePast(ctx context.Context) (int, error) {
 	return completed, nil
 }
 
-// Expires the holds in the way whose time has passed, less those that somebody else has
-// locked. It never waits, so it cannot deadlock, however many it takes.
+// Expires the unlocked holds in the way. It never waits, and so cannot deadlock.
 const releaseLapsedSQL = `
 WITH released AS (
     UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
@@ -195,13 +189,12 @@ WITH released AS (
     RETURNING b.id
 )` + recordReleasedSQL
 
-// The statement's count is that of the holds it released.
+// The statement's row count is the number of holds released.
 const recordReleasedSQL = recordSQL + `
     SELECT r.id, 'pending', 'expired', NULL, NULL, $4::text, '' FROM released r`
 
-// The same for one of them, waiting for whoever has it locked. It waits while it holds no
-// lock of its own, so it cannot deadlock either. Afterwards that hold is expired,
-// confirmed after all, or extended.
+// Expires one hold in the way, waiting for its lock. It waits without holding a lock, and
+// so cannot deadlock. Afterwards the hold is expired, confirmed or extended.
 const awaitLapsedSQL = `
 WITH released AS (
     UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
@@ -214,13 +207,13 @@ WITH released AS (
     RETURNING b.id
 )` + recordReleasedSQL
 
-// releaseExpiredIn releases the expired holds that are in the way of a slot, and commits that:
-// the insert that comes after it must find them gone, and two clients that each released
-// some and kept them locked while they insert would deadlock.
+// releaseExpiredIn releases the expired holds in the way of a slot, and commits: the
+// following INSERT must not find them, and two clients that kept them locked while
+// inserting would deadlock.
 //
-// Every call gets on: it releases some, or waits until another transaction has decided
-// about one. So whoever calls it until the slot is taken or free does not spin, and is
-// not refused because somebody else was just releasing.
+// Every call makes progress: it releases some, or waits until another transaction has
+// decided about one. So callers that repeat it do not spin, and are not refused because
+// another client is just releasing.
 func (s *Store) releaseExpiredIn(ctx context.Context, resourceID string, from, to time.Time) error {
 	var released int64
 	for _, query := range []string{releaseLapsedSQL, awaitLapsedSQL} {
@@ -238,24 +231,21 @@ func (s *Store) releaseExpiredIn(ctx context.Context, resourceID string, from, t
 	return nil
 }
 
-// Backlog is what the bookings have that is not done, of all replicas together. Times are
-// UTC.
+// Backlog is the unfinished work on holds, of all replicas. Times are in UTC.
 type Backlog struct {
-	// Open counts the holds that keep their units from others.
+	// Open counts the unexpired holds.
 	Open int
-	// Expired counts the holds whose time has passed and that nobody has released yet;
-	// they keep nobody out. [Store.ReleaseExpired] sees to them.
+	// Expired counts the expired holds that [Store.ReleaseExpired] has not released yet.
 	Expired int
-	// Oldest is when the time of the oldest of the expired passed, zero when there is
-	// none, and Age how long ago that is, by the database's clock: an alarm belongs on
-	// it.
+	// Oldest is when the oldest of these expired, zero if there is none, and Age how long
+	// ago that is by the database's clock. Alert on Age.
 	Oldest time.Time
 	Age    time.Duration
 }
 
-// The bookings that a deadline names are looked at, and no others: all that are pending
-// have one, and the sweep takes it away afterwards. OFFSET 0 keeps the planner from
-// joining the other way: with many deadlines it would read every booking there ever was.
+// Every pending booking has a deadline, so only the bookings of deadlines are read.
+// OFFSET 0 prevents a join in the other order, which would read every booking there ever
+// was.
 const backlogSQL = `
 SELECT w.open, w.expired, w.oldest, COALESCE(extract(epoch FROM statement_timestamp() - w.oldest) * 1000, 0)::bigint AS milliseconds
 FROM (
@@ -273,9 +263,8 @@ type backlogRow struct {
 	Milliseconds int64               `db:"milliseconds"`
 }
 
-// Backlog reads what the bookings have that is not done, in one round trip. It reads the
-// bookings that have a deadline, which are those of about the length of a hold, however
-// many others there are.
+// Backlog counts the open and the expired holds. One round trip, which reads only the
+// bookings that have a deadline, however many others there are.
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	var row backlogRow
 	err := s.read(ctx, func(q Querier) (err error) {
@@ -283,7 +272,7 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 		return err
 	})
 	if err != nil {
-		return Backlog{}, wrap(ctx, "read what waits", err)
+		return Backlog{}, wrap(ctx, "backlog", err)
 	}
 	b := Backlog{Open: row.Open, Expired: row.Expired, Age: time.Duration(row.Milliseconds) * time.Millisecond}
 	if row.Oldest.Valid {

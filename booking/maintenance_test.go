@@ -135,7 +135,7 @@ func TestReleaseExpired_DeletedBooking(t *testing.T) {
 	gone := hold(t, store, request(slot(2)))
 	expireHolds(t, db, expired.ID, gone.ID)
 	exec(t, db, `DELETE FROM booking_platform.bookings WHERE id = $1::uuid`, gone.ID)
-	const lost = 2*booking.SweepBatch + 7
+	const lost = 2*booking.BatchSize + 7
 	exec(t, db, `
 		INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
 		SELECT statement_timestamp() - interval '1 day' + n * interval '1 second', gen_random_uuid()
@@ -252,7 +252,7 @@ func TestCompletePast_ConcurrentReplicas(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	create(t, store)
-	const past = 2*booking.SweepBatch + 300
+	const past = 2*booking.BatchSize + 300
 	exec(t, db, `
 		INSERT INTO booking_platform.bookings (
 			id, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency

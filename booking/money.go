@@ -8,30 +8,26 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Money is an amount of one currency in minor units, counted as Stripe's API counts them
-// (https://docs.stripe.com/currencies): cents, pence, yen, fils. Two currencies that have
-// no fractions are counted in hundredths all the same: 50000 UGX is 5000000, 25 ISK is
-// 2500.
+// Money is an amount in minor units of a currency, as Stripe's API counts them
+// (https://docs.stripe.com/currencies): cents, yen, fils. Two currencies without
+// fractions are counted in hundredths all the same: 50000 UGX is 5000000, 25 ISK is 2500.
 type Money struct {
 	// Minor is the amount: 2500 with "eur" is 25.00 EUR, with "jpy" 2500 JPY, with "kwd"
 	// 2.500 KWD and with "ugx" 25 UGX.
 	Minor int64
-	// Currency is the ISO 4217 code in lower case, as Stripe writes it. The store always
-	// returns it so.
+	// Currency is the ISO 4217 code in lower case.
 	Currency string
 }
 
-// Equal tells whether both are the same amount of the same currency; the case of the
-// currency does not matter.
+// Equal reports whether both are the same amount of the same currency, ignoring its case.
 func (m Money) Equal(other Money) bool {
 	return m.Minor == other.Minor && strings.EqualFold(m.Currency, other.Currency)
 }
 
-// IsZero tells whether the amount is nothing, in whatever currency.
+// IsZero reports whether the amount is 0 in any currency.
 func (m Money) IsZero() bool { return m.Minor == 0 }
 
-// times multiplies a price that is not negative by a count of heads; false when int64
-// cannot hold the product.
+// times multiplies a price, which is not negative; false if the product overflows.
 func (m Money) times(heads int) (Money, bool) {
 	hi, lo := bits.Mul64(uint64(m.Minor), uint64(heads))
 	if hi != 0 || int64(lo) < 0 {
@@ -40,9 +36,8 @@ func (m Money) times(heads int) (Money, bool) {
 	return Money{Minor: int64(lo), Currency: m.Currency}, true
 }
 
-// currencyProblem says why nothing can be sold in a currency: the table of currencies
-// defines what minor units are, so an amount of a currency outside of it would have no
-// meaning.
+// currencyProblem refuses currencies that are not in the table, which defines their minor
+// units.
 func currencyProblem(code string) string {
 	if len(code) != 3 || strings.ContainsFunc(code, notLetter) {
 		return "must be three letters, such as eur"
@@ -53,8 +48,8 @@ func currencyProblem(code string) string {
 	return ""
 }
 
-// priceProblem says why a price per head cannot be charged: to one customer, or to a
-// party that takes all of the capacity.
+// priceProblem refuses a price per person that cannot be charged to one person, or to a
+// party of the whole capacity.
 func priceProblem(price Money, capacity int) string {
 	if problem := valid.ChargeProblem(price.Minor, price.Currency); problem != "" {
 		return problem
@@ -66,8 +61,7 @@ func priceProblem(price Money, capacity int) string {
 	return ""
 }
 
-// feeProblem says why a fixed fee cannot be kept: what is left of the amount would be a
-// refund that Stripe does not make.
+// feeProblem refuses a fee that would leave a refund which Stripe cannot make.
 func feeProblem(minor int64, currency string) string {
 	if problem := valid.ChargeProblem(minor, currency); problem != "" {
 		return "keeps a fee that " + problem
@@ -75,8 +69,8 @@ func feeProblem(minor int64, currency string) string {
 	return ""
 }
 
-// Warning is something about a resource that may be a mistake, in words for people. It is
-// not refused, because whether it is one depends on what this module does not know.
+// Warning describes a possible mistake in a resource, which is not refused because that
+// depends on facts unknown here.
 type Warning struct {
 	// Field is named as in [FieldChange]: "price", "offers.long.price".
 	Field string
@@ -84,14 +78,14 @@ type Warning struct {
 	Text string
 }
 
-// String is the field and the text.
+// String returns the field and the text.
 func (w Warning) String() string { return w.Field + " " + w.Text }
 
-// Warnings are the prices that Stripe may refuse to charge for one person: an account
-// that is paid out in the currency of the price has a least amount in it. An account that
-// is paid out in another currency has that one's, converted, and some payment methods
-// have none. Free of charge is not below it. nil where there is nothing to warn of. It
-// asks no database.
+// Warnings returns a warning for each price that Stripe may refuse to charge for one
+// person, because it is below the least amount of an account that is paid out in its
+// currency. For an account that is paid out in another currency, that one's least amount
+// applies, converted, and some payment methods have none. A price of 0 is fine. It needs
+// no database.
 func (r Resource) Warnings() []Warning {
 	r = r.withDefaults()
 	var found []Warning
@@ -111,20 +105,19 @@ func (r Resource) Warnings() []Warning {
 	return found
 }
 
-// Decimal writes the amount in whole units with the digits of its currency: "25.00" in
-// euros, "2500" in yen, "2.500" in dinars, "25" in shillings of Uganda.
+// Decimal formats the amount in whole units with the digits of its currency: "25.00" in
+// eur, "2500" in jpy, "2.500" in kwd, "25" in ugx.
 func (m Money) Decimal() string { return valid.Decimal(m.Minor, m.Currency) }
 
-// String writes the amount for people: "25.00 EUR".
+// String formats the amount as "25.00 EUR".
 func (m Money) String() string {
 	return strings.TrimSpace(m.Decimal() + " " + strings.ToUpper(m.Currency))
 }
 
-// ParseMoney reads what [Money.Decimal] writes: an amount that is not negative and has
-// exactly the digits of its currency, "25.00" in eur, "2500" in jpy. Cents can so not be
-// taken for euros. In isk and ugx, which have no fractions, "25.00" is read as "25" is.
-// What Stripe never charges, such as 18.605 KWD, is refused where it becomes a price: see
-// [Resource.Validate].
+// ParseMoney parses the format of [Money.Decimal]: an amount that is not negative, with
+// exactly the digits of its currency, so that cents cannot be mistaken for euros. In isk
+// and ugx, which have no fractions, "25.00" is "25". Amounts that Stripe cannot charge,
+// such as 18.605 KWD, are refused as prices by [Resource.Validate].
 func ParseMoney(decimal, currency string) (Money, error) {
 	minor, err := valid.ParseDecimal(decimal, currency)
 	if err != nil {

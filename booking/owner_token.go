@@ -13,20 +13,18 @@ import (
 	"strings"
 )
 
-// nonceBytes is how much of an owner token is random.
 const nonceBytes = 16
 
-// ownerToken proves that a link is a customer's own. It names the secret that it was made
-// with, and is an HMAC of the booking's id and of a nonce under that secret. The row
-// keeps the secret's id and the nonce, so that the token can be told again; neither the
-// row nor the secret is enough by itself to make it.
+// ownerToken returns the token of a customer's link: the id of the secret, and an HMAC
+// under it of the booking's id and a nonce. The row has the secret's id and the nonce, so
+// that the token can be computed again; it takes the secret too.
 func ownerToken(secret ownerSecret, id string, nonce []byte) string {
 	mac := secret.mac("owner token", id, base64.RawURLEncoding.EncodeToString(nonce))
 	return secret.id + tokenSeparator + base64.RawURLEncoding.EncodeToString(mac)
 }
 
-// newOwnerToken makes the token of a booking with the first secret, and what the row
-// keeps of it. All are empty where there are no secrets; nonce is then NULL.
+// newOwnerToken makes a booking's token with the first secret, and returns what the row
+// stores. Without secrets all are empty, and nonce is NULL.
 func (s *Store) newOwnerToken(id string) (token, secret string, nonce any) {
 	if len(s.secrets) == 0 {
 		return "", "", nil
@@ -36,8 +34,7 @@ func (s *Store) newOwnerToken(id string) (token, secret string, nonce any) {
 	return ownerToken(s.secrets[0], id, random), s.secrets[0].id, random
 }
 
-// ownerToken tells a booking's token again: "" where it has none, or where its secret is
-// not listed.
+// ownerToken computes a booking's token; "" if it has none or its secret is not listed.
 func (s *Store) ownerToken(row bookingRow) string {
 	secret, listed := s.secret(row.OwnerSecret)
 	if !listed || row.OwnerNonce == nil {
@@ -46,11 +43,10 @@ func (s *Store) ownerToken(row bookingRow) string {
 	return ownerToken(secret, row.ID, row.OwnerNonce)
 }
 
-// Owned returns the booking that an owner token is good for. A token is good until it is
-// renewed, and as long as the secret that it names is one of [Options.OwnerSecrets]. The
-// error is [ErrNotFound] for any other token, for a booking that has none, and where
-// there is no such booking, all alike. One round trip; none for a token that names no
-// listed secret.
+// Owned returns the booking if the token is its owner token. A token is valid until it is
+// renewed, while its secret is one of [Options.OwnerSecrets]. Otherwise the error is
+// [ErrNotFound], as for a booking that does not exist. One round trip; none for a token
+// of an unlisted secret.
 func (s *Store) Owned(ctx context.Context, id, token string) (Booking, error) {
 	b, err := s.owned(ctx, id, token)
 	return b, wrap(ctx, "owned", err)
@@ -64,18 +60,17 @@ func (s *Store) owned(ctx context.Context, id, token string) (Booking, error) {
 	if err != nil {
 		return Booking{}, err
 	}
-	// No token is empty.
+	// The given token is not empty here.
 	if subtle.ConstantTimeCompare([]byte(token), []byte(s.ownerToken(row))) != 1 {
 		return Booking{}, ErrNotFound
 	}
 	return row.booking()
 }
 
-// WithOwnerToken returns a booking with its owner token in OwnerToken, as [Store.Hold]
-// does. Use it where the customer is known by other means, to give them their link again.
-// The token is "" where the booking has none, and where the secret it was made with is
-// not one of [Options.OwnerSecrets]; [Store.RenewOwnerToken] then makes one. The error is
-// [ErrNotFound]. One round trip.
+// WithOwnerToken returns a booking with its OwnerToken, as [Store.Hold] does. Use it to
+// give customers who are identified otherwise their link again. The token is "" if the
+// booking has none or its secret is not listed; [Store.RenewOwnerToken] makes one. The
+// error is [ErrNotFound]. One round trip.
 func (s *Store) WithOwnerToken(ctx context.Context, id string) (Booking, error) {
 	b, err := s.withOwnerToken(ctx, id)
 	return b, wrap(ctx, "with owner token", err)
@@ -89,14 +84,13 @@ func (s *Store) withOwnerToken(ctx context.Context, id string) (Booking, error) 
 	return s.told(row)
 }
 
-// told is the booking of a row, with its owner token.
+// told returns the booking of a row with its owner token.
 func (s *Store) told(row bookingRow) (Booking, error) {
 	b, err := row.booking()
 	b.OwnerToken = s.ownerToken(row)
 	return b, err
 }
 
-// row reads a booking with what its token is checked against.
 func (s *Store) row(ctx context.Context, id string) (row bookingRow, err error) {
 	if !isID(id) {
 		return row, ErrNotFound
@@ -115,14 +109,13 @@ func (s *Store) row(ctx context.Context, id string) (row bookingRow, err error) 
 const renewOwnerTokenSQL = `
 UPDATE booking_platform.bookings SET owner_secret = $2::text, owner_nonce = $3::bytea WHERE id = $1::uuid`
 
-// errNoSecrets is what a store without [Options.OwnerSecrets] answers to renewals.
+// errNoSecrets is the error of renewals without [Options.OwnerSecrets].
 var errNoSecrets = errors.New("no owner secrets")
 
-// RenewOwnerToken gives a booking another owner token, made with the first of
-// [Options.OwnerSecrets], and returns it: every link with an older one is dead. A booking
-// without one gets its first. The errors are [ErrNotFound], and one where the store has
-// no secrets. Safe on several replicas at once: of several renewals the token of the last
-// is good. One round trip.
+// RenewOwnerToken gives a booking a new owner token, made with the first of
+// [Options.OwnerSecrets], and returns it. Links with older tokens stop working. The
+// errors are [ErrNotFound], and one if the store has no secrets. Safe on several
+// replicas: of concurrent renewals the last one's token is valid. One round trip.
 func (s *Store) RenewOwnerToken(ctx context.Context, id string) (string, error) {
 	token, err := s.renewOwnerToken(ctx, id)
 	return token, wrap(ctx, "renew owner token", err)
@@ -154,19 +147,18 @@ func (s *Store) renewOwnerToken(ctx context.Context, id string) (string, error) 
 	return token, nil
 }
 
-// minSecret is how many bytes a secret has at least.
+// minSecret is in bytes.
 const minSecret = 32
 
-// ownerSecret is one of [Options.OwnerSecrets]. Its id is in every token that was made
-// with it and in the rows of those tokens; the id is an HMAC, so it does not reveal the
-// secret.
+// ownerSecret is one of [Options.OwnerSecrets]. Its id, an HMAC that does not reveal it,
+// is in every token made with it and in the rows of those tokens.
 type ownerSecret struct {
 	id  string
 	key []byte
 }
 
-// secretIDLength is that of an id in hexadecimal digits. Of 48 bits, two secrets of one
-// list do not share an id by chance.
+// secretIDLength is in hexadecimal digits; with 48 bits, two secrets of a list do not
+// share an id by chance.
 const secretIDLength = 12
 
 func newOwnerSecret(secret string) ownerSecret {
@@ -175,8 +167,7 @@ func newOwnerSecret(secret string) ownerSecret {
 	return s
 }
 
-// mac is the HMAC of parts under the secret. The first part is the purpose; no part has a
-// NUL.
+// mac returns the HMAC of parts, which have no NUL. The first part is the purpose.
 func (s ownerSecret) mac(parts ...string) []byte {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte("booking-platform/" + strings.Join(parts, "\x00")))
@@ -202,20 +193,20 @@ func (s *Store) secretOf(token string) (ownerSecret, bool) {
 	return s.secret(id)
 }
 
-// tokenSeparator ends the id of the secret in a token. No id has it.
+// tokenSeparator ends the secret's id in a token.
 const tokenSeparator = "-"
 
-// SecretUse says what depends on one secret of [Options.OwnerSecrets], or on one that is
-// no longer listed.
+// SecretUse says what depends on a secret of [Options.OwnerSecrets], or on one that is no
+// longer listed.
 type SecretUse struct {
-	// ID is the secret's, 12 hexadecimal digits; "" stands for bookings and feeds that
-	// were made by a store without secrets.
+	// ID is the secret's, 12 hexadecimal digits; "" for bookings and feeds that were made
+	// without secrets.
 	ID string
-	// Number is its place in OwnerSecrets, from 1; 0 is a secret that is not listed,
-	// whose tokens are refused.
+	// Number is its place in OwnerSecrets, from 1; 0 if it is not listed, which makes its
+	// tokens invalid.
 	Number int
-	// Bookings counts the coming bookings whose owner token was made with it: pending and
-	// confirmed ones that have not ended. Feeds counts the private calendars.
+	// Bookings counts the pending and confirmed bookings that have not ended and whose
+	// owner token was made with the secret. Feeds counts the private calendars.
 	Bookings, Feeds int
 }
 
@@ -229,7 +220,7 @@ FROM (
 ) u
 GROUP BY u.secret ORDER BY u.secret`
 
-// comingSQL is the condition of a booking b that a customer still has to do with.
+// comingSQL selects the bookings b that matter to a customer.
 const comingSQL = `b.active AND b.kind = 'booking' AND upper(b.during) > statement_timestamp()`
 
 type secretUseRow struct {
@@ -239,9 +230,9 @@ type secretUseRow struct {
 }
 
 // SecretUse returns what depends on each secret: first those of [Options.OwnerSecrets] in
-// their order, used or not, then those that are gone and something still names, by id. A
-// secret that nothing depends on can be taken out of the list without ending a link. One
-// round trip, which reads every coming booking.
+// their order, used or not, then those no longer listed, by id. A secret on which nothing
+// depends can be removed without breaking a link. One round trip, which reads every
+// coming booking.
 func (s *Store) SecretUse(ctx context.Context) ([]SecretUse, error) {
 	var rows []secretUseRow
 	err := s.read(ctx, func(q Querier) (err error) {
@@ -269,7 +260,6 @@ func (s *Store) SecretUse(ctx context.Context) ([]SecretUse, error) {
 	return all, nil
 }
 
-// secretsProblem checks [Options.OwnerSecrets].
 func secretsProblem(secrets []string) error {
 	for i, secret := range secrets {
 		if len(secret) < minSecret {

@@ -7,28 +7,27 @@ import (
 	"strings"
 )
 
-// RenewRequest says which coming bookings [Store.RenewOwnerTokens] gives other owner
-// tokens: pending and confirmed ones that have not ended. The zero value stands for those
-// whose link is dead, because its secret is not one of [Options.OwnerSecrets], those
-// without a token included: it ends no link that works.
+// RenewRequest selects the bookings to which [Store.RenewOwnerTokens] gives new owner
+// tokens, among the pending and confirmed ones that have not ended. The zero value
+// selects those without a working link, because they have no token or one of an unlisted
+// secret.
 type RenewRequest struct {
-	// Secret is the id of a secret, listed or not, as [SecretUse] has it: only tokens
-	// that were made with it are renewed.
+	// Secret is the id of a secret, see [SecretUse], and selects the tokens made with it.
 	Secret string
-	// All renews every token.
+	// All selects every token.
 	All bool
-	// After is the Next of the batch before; "" begins.
+	// After is the Next of the previous batch; "" for the first.
 	After string
-	// Limit is how many bookings a batch has at most, up to 1000; 0 stands for 500.
+	// Limit is the size of a batch, at most 1000; 0 means 500.
 	Limit int
 }
 
 // RenewedTokens is one batch of renewals.
 type RenewedTokens struct {
-	// Bookings have their new OwnerToken, by id. Those that another renewal changed
-	// meanwhile are not among them.
+	// Bookings have their new OwnerToken and are sorted by id. Those that another renewal
+	// changed meanwhile are left out.
 	Bookings []Booking
-	// Next is the After of the next batch; "" where there is none.
+	// Next is the After of the next batch; "" if there is none.
 	Next string
 }
 
@@ -37,8 +36,8 @@ const (
 	maxRenewBatch = 1000
 )
 
-// A token is renewed only while it is the one that was read here, so that of two runs at
-// once one renews it.
+// A token is renewed only if it is still the one read here, so that of two concurrent
+// runs one renews it.
 const renewableSQL = `
 SELECT b.id::text AS id, COALESCE(encode(b.owner_nonce, 'hex'), 'none') AS nonce
 FROM booking_platform.bookings b
@@ -51,8 +50,8 @@ type renewableRow struct {
 	Nonce string `db:"nonce"`
 }
 
-// Rows that others have locked are passed over: waiting for one while others are locked
-// could deadlock with a hold that gives its neighbours other units.
+// Locked rows are skipped: waiting for one while others are locked could deadlock with a
+// relocation.
 const renewSeveralSQL = `
 WITH free AS MATERIALIZED (
     SELECT b.id
@@ -66,26 +65,25 @@ SET owner_secret = $1::text, owner_nonce = uuid_send(gen_random_uuid())
 FROM free WHERE b.id = free.id
 RETURNING` + bookingColumns
 
-// renewLockedSQL waits, up to lock_timeout, for the one row that it locks.
+// renewLockedSQL waits for the one row that it locks, up to lock_timeout.
 const renewLockedSQL = `
 UPDATE booking_platform.bookings b
 SET owner_secret = $1::text, owner_nonce = uuid_send(gen_random_uuid())
 WHERE b.id = $2::uuid AND COALESCE(encode(b.owner_nonce, 'hex'), 'none') = $3::text
 RETURNING` + bookingColumns
 
-// RenewOwnerTokens gives a batch of coming bookings other owner tokens, made with the
-// first of [Options.OwnerSecrets]. Every link with an older token is dead, so the new
-// ones have to reach the customers. Call it again with Next as After until Next is empty.
-// A run that was interrupted is begun again from the start; with All, or the first
-// secret, it is continued after the last booking, or links that it made are renewed once
-// more.
+// RenewOwnerTokens gives a batch of coming bookings new owner tokens, made with the first
+// of [Options.OwnerSecrets]. Older links stop working, so the customers need the new
+// ones. Call it with Next as After until Next is "". Start an interrupted run again from
+// the beginning; with All, or with the first secret, continue after the last booking
+// instead, or tokens that were just made are renewed again.
 //
-// It is safe beside everything else on any number of replicas, and of several runs at
-// once each booking is renewed by one. What was renewed before an error is returned with
-// it, unless the answer to a COMMIT is lost: [Store.WithOwnerToken] tells those tokens. A
-// batch is a read and a transaction, and one more transaction for each booking that
-// another one had locked. The error is one where the store has no secrets, or a
-// [*ValidationError] for a wrong After, Limit or Secret.
+// Safe on several replicas and beside everything else; of concurrent runs one renews each
+// booking. What was renewed before an error is returned with it, except when the answer
+// to a COMMIT is lost: then read the tokens with [Store.WithOwnerToken]. A batch takes a
+// read and a transaction, and one more transaction for each booking that was locked. The
+// error is one if the store has no secrets, or a [*ValidationError] for after, limit or
+// secret.
 func (s *Store) RenewOwnerTokens(ctx context.Context, req RenewRequest) (RenewedTokens, error) {
 	batch, err := s.renewOwnerTokens(ctx, req)
 	return batch, wrap(ctx, "renew owner tokens", err)
@@ -150,7 +148,7 @@ func (s *Store) renewOwnerTokens(ctx context.Context, req RenewRequest) (batch R
 	return batch, err
 }
 
-// renewSeveral renews those of a batch that no other transaction has locked.
+// renewSeveral renews those of a batch that are not locked.
 func (s *Store) renewSeveral(ctx context.Context, was []renewableRow, renewed map[string]bookingRow) error {
 	var ids, nonces []string
 	for _, row := range was {
@@ -171,13 +169,13 @@ func (s *Store) renewSeveral(ctx context.Context, was []renewableRow, renewed ma
 	return nil
 }
 
-// renew runs a step in a transaction, so that the end of ctx cancels it: what is renewed
-// after that would be told to no caller.
+// renew runs a step in a transaction, so that the end of ctx cancels it: tokens renewed
+// after that would not be returned.
 func (s *Store) renew(ctx context.Context, step func(Querier) error) error {
 	return s.retry(ctx, step, s.transact(ctx, step))
 }
 
-// renewLocked renews one that was locked, unless it has been renewed meanwhile.
+// renewLocked renews one that was locked, unless it has been renewed since.
 func (s *Store) renewLocked(ctx context.Context, was renewableRow, renewed map[string]bookingRow) error {
 	var row bookingRow
 	var found bool

@@ -9,47 +9,46 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Policy says until when customers may cancel and move their bookings, and what that
-// costs them. Staff are not bound by it. A booking keeps the policy that its resource had
-// when it was held. The zero value is: free of charge until the booking begins.
+// Policy says until when customers may cancel and move their bookings, and at what fee.
+// It does not bind staff. A booking keeps the policy of its hold. The zero value allows
+// both, free of charge, until the booking begins.
 type Policy struct {
-	// Never forbids customers to cancel and to move.
+	// Never forbids both.
 	Never bool
-	// FreeUntil is how long before the start cancelling is free at the latest; 0 until it
-	// begins. Up to 365 days.
+	// FreeUntil is how long before the start free cancellation ends; at most 365 days.
 	FreeUntil time.Duration
-	// ClosedFrom is how long before the start nothing can be cancelled any more; 0 when
-	// it begins. At most FreeUntil.
+	// ClosedFrom is how long before the start cancellation ends altogether; at most
+	// FreeUntil.
 	ClosedFrom time.Duration
-	// FeePercent of the booking's amount is kept when it is cancelled after FreeUntil, 0
-	// to 100. What is kept is rounded down, in the customer's favour, to an amount whose
-	// rest Stripe can refund: a minor unit in most currencies, a whole króna or shilling
-	// in isk and ugx, ten minor units in those with three decimal places.
+	// FeePercent of the amount, 0 to 100, is kept of a cancellation after FreeUntil. It
+	// is rounded down so that Stripe can refund the rest: to a minor unit in most
+	// currencies, a whole króna or shilling in isk and ugx, ten minor units in currencies
+	// with three decimal places.
 	FeePercent int
-	// FeeMinor is kept besides, once for the whole party, in minor units of the booking's
-	// currency. Both together never exceed the amount.
+	// FeeMinor is kept in addition, once per booking, in minor units of its currency. The
+	// sum of both never exceeds the amount.
 	FeeMinor int64
 }
 
-// Terms are what cancelling a booking gives its customer at an instant.
+// Terms are the conditions of a customer's cancellation at an instant.
 type Terms struct {
-	// Allowed tells whether the customer may cancel.
+	// Allowed reports whether the customer may cancel.
 	Allowed bool
-	// FreeUntil is when free cancellation ends and Until when cancelling ends altogether,
-	// in UTC; both zero where the policy is never. At that very instant it has ended.
+	// FreeUntil is when free cancellation ends and Until when cancellation ends, both
+	// exclusive and in UTC; zero if the policy is Never.
 	FreeUntil, Until time.Time
-	// Fee is kept and Refund given back of what was paid in full: together they are the
-	// booking's amount. Where cancelling is not allowed the fee is all of it.
+	// Fee and Refund are the parts of the paid amount that are kept and refunded. If
+	// cancellation is not allowed, Fee is the whole amount.
 	Fee, Refund Money
 }
 
-// Terms tell what cancelling gives its customer at an instant, so that a page can show it
-// before. Only [Store.Cancel] decides, by the database's clock. It asks nobody.
+// Terms returns the terms of a cancellation at an instant, for display. [Store.Cancel]
+// decides by the database's clock. It needs no database.
 //
-// A confirmed booking has the terms of its Policy. A hold may always be cancelled, and
-// nothing was paid for it: it is Allowed, Fee and Refund are nothing, and FreeUntil and
-// Until are those it will have once it is confirmed. What has ended, and a block, is not
-// for customers to cancel: not Allowed, without times and amounts.
+// A confirmed booking has the terms of its Policy. A hold can always be cancelled, and
+// nothing was paid: Allowed is true, Fee and Refund are zero, and FreeUntil and Until are
+// those after a confirmation. For other bookings and blocks Allowed is false and the rest
+// zero.
 func (b Booking) Terms(at time.Time) Terms {
 	nothing := Money{Currency: b.Amount.Currency}
 	if b.Kind == KindBlock || b.Status != StatusPending && b.Status != StatusConfirmed {
@@ -62,9 +61,8 @@ func (b Booking) Terms(at time.Time) Terms {
 	return t
 }
 
-// TermsPaid are the terms of a hold whose customer has begun to pay, by a method that
-// takes days for example: those of its Policy, as if it were confirmed. Of anything but a
-// hold they are its Terms.
+// TermsPaid returns the terms of a hold whose customer has begun to pay, for example by a
+// method that takes days: those of a confirmed booking. For other bookings it is Terms.
 func (b Booking) TermsPaid(at time.Time) Terms {
 	if b.Kind != KindBooking || b.Status != StatusPending {
 		return b.Terms(at)
@@ -72,8 +70,6 @@ func (b Booking) TermsPaid(at time.Time) Terms {
 	return b.Policy.terms(b.Start, at, b.Amount)
 }
 
-// terms applies a policy to a booking that begins at start and costs amount. An instant
-// at which something ends is already after it.
 func (p Policy) terms(start, at time.Time, amount Money) Terms {
 	var t Terms
 	if !p.Never {
@@ -91,13 +87,12 @@ func (p Policy) terms(start, at time.Time, amount Money) Terms {
 	return t
 }
 
-// split takes what is given back out of an amount, and leaves what is kept.
+// split returns the rest of an amount, and a refund as Money.
 func (m Money) split(refund int64) (kept, given Money) {
 	return Money{Minor: m.Minor - refund, Currency: m.Currency}, Money{Minor: refund, Currency: m.Currency}
 }
 
-// fee is what is kept of an amount after FreeUntil, in whole numbers that cannot
-// overflow.
+// fee is what is kept of an amount after FreeUntil. The arithmetic cannot overflow.
 func (p Policy) fee(amount Money) int64 {
 	share := new(big.Int).Mul(big.NewInt(amount.Minor), big.NewInt(int64(p.FeePercent)))
 	share.Div(share, big.NewInt(100))
@@ -127,8 +122,8 @@ func (p Policy) problem() string {
 	return ""
 }
 
-// policyRow is a policy as it is stored, with times in seconds. That of the zero value is
-// the empty object, the column's default.
+// policyRow is a policy as stored, in seconds. The zero value is the empty object, the
+// column's default.
 type policyRow struct {
 	Never      bool  `json:"never,omitempty"`
 	FreeUntil  int64 `json:"free_until_seconds,omitempty"`
@@ -138,13 +133,13 @@ type policyRow struct {
 }
 
 func (p Policy) json() string {
-	// Numbers can always be written.
+	// Numbers cannot fail.
 	text, _ := json.Marshal(policyRow{p.Never, seconds(p.FreeUntil), seconds(p.ClosedFrom), p.FeePercent, p.FeeMinor})
 	return string(text)
 }
 
-// readPolicy refuses what no policy could be, in a resource that was changed by SQL, say:
-// so nothing is sold by it.
+// readPolicy refuses an invalid policy, which only SQL can have written, so that nothing
+// is sold by it.
 func readPolicy(text string) (Policy, error) {
 	if text == "{}" {
 		return Policy{}, nil
@@ -153,7 +148,7 @@ func readPolicy(text string) (Policy, error) {
 	if err := json.Unmarshal([]byte(text), &row); err != nil {
 		return Policy{}, err
 	}
-	// What is far out of bounds stays so, and does not overflow.
+	// Values far out of bounds stay out of bounds and do not overflow.
 	bounded := func(seconds int64) time.Duration { return duration(max(-1, min(seconds, 1<<30))) }
 	p := Policy{row.Never, bounded(row.FreeUntil), bounded(row.ClosedFrom), row.FeePercent, row.FeeMinor}
 	if bad := p.problem(); bad != "" {

@@ -77,7 +77,7 @@ func TestQueryPlans(t *testing.T) {
 	t.Run("generic plans read indexes", func(t *testing.T) { genericPlansReadIndexes(t, db, r) })
 	t.Run("complete past reads its index", func(t *testing.T) { completePastReadsItsIndex(t, db) })
 	t.Run("sweep with nothing due is cheap", func(t *testing.T) {
-		require.Less(t, pages(t, db, booking.SweepSQL, booking.SweepBatch, ""), 30)
+		require.Less(t, pages(t, db, booking.ReleaseExpiredSQL, booking.BatchSize, ""), 30)
 	})
 	t.Run("prepared statements are planned once", func(t *testing.T) {
 		preparedStatementsArePlannedOnce(t, testdb.Open(t, testdb.PQBinary, url))
@@ -105,7 +105,7 @@ func statementsReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
 	require.Equal(t, []string{key}, indexes(t, db, booking.BookingByKeySQL, "key", []byte("a")))
-	found = indexes(t, db, booking.SweepSQL, booking.SweepBatch, "")
+	found = indexes(t, db, booking.ReleaseExpiredSQL, booking.BatchSize, "")
 	require.Contains(t, found, deadline)
 	require.NotContains(t, found, "Seq Scan on hold_deadlines")
 	require.NotContains(t, found, "Seq Scan on bookings")
@@ -165,11 +165,11 @@ func completePastReadsItsIndex(t *testing.T, db *sql.DB) {
 	t.Helper()
 	const never, all = 20000 * 3600.0, 3600.0
 	for _, after := range []float64{never, all} {
-		found := indexes(t, db, booking.CompletePastSQL, after, booking.SweepBatch, "")
+		found := indexes(t, db, booking.CompletePastSQL, after, booking.BatchSize, "")
 		require.ElementsMatch(t, []string{"bookings_by_end", "bookings_pkey"}, found)
 	}
-	require.Less(t, pages(t, db, booking.CompletePastSQL, never, booking.SweepBatch, ""), 30)
-	require.Greater(t, pages(t, db, booking.CompletePastSQL, all, booking.SweepBatch, ""), 1000,
+	require.Less(t, pages(t, db, booking.CompletePastSQL, never, booking.BatchSize, ""), 30)
+	require.Greater(t, pages(t, db, booking.CompletePastSQL, all, booking.BatchSize, ""), 1000,
 		"so the test can fail")
 }
 

@@ -221,7 +221,7 @@ func notLetter(c rune) bool { return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z'
 func durationProblem(d, least, most time.Duration) string {
 	switch {
 	case d < least || d > most:
-		return fmt.Sprintf("must be between %s and %s", durationWords(least), durationWords(most))
+		return fmt.Sprintf("must be between %s and %s", formatDuration(least), formatDuration(most))
 	case d%time.Second != 0:
 		return "must be whole seconds"
 	}

@@ -261,15 +261,15 @@ func (r Resource) fields() []field {
 	out := []field{
 		{"name", r.Name}, {"description", r.Description}, {"timeZone", r.TimeZone},
 		{"capacity", strconv.Itoa(r.Capacity)},
-		{"slotLength", durationWords(r.SlotLength)}, {"slotStep", durationWords(r.SlotStep)},
-		{"bufferBefore", durationWords(r.BufferBefore)}, {"bufferAfter", durationWords(r.BufferAfter)},
-		{"notice", durationWords(r.Notice)}, {"horizon", durationWords(r.Horizon)},
-		{"holdFor", durationWords(r.HoldFor)}, {"holdCap", durationWords(r.HoldCap)}, {"price", r.Price.String()},
-		{"policy.never", yesNo(r.Policy.Never)}, {"policy.freeUntil", durationWords(r.Policy.FreeUntil)},
-		{"policy.closedFrom", durationWords(r.Policy.ClosedFrom)},
+		{"slotLength", formatDuration(r.SlotLength)}, {"slotStep", formatDuration(r.SlotStep)},
+		{"bufferBefore", formatDuration(r.BufferBefore)}, {"bufferAfter", formatDuration(r.BufferAfter)},
+		{"notice", formatDuration(r.Notice)}, {"horizon", formatDuration(r.Horizon)},
+		{"holdFor", formatDuration(r.HoldFor)}, {"holdCap", formatDuration(r.HoldCap)}, {"price", r.Price.String()},
+		{"policy.never", formatBool(r.Policy.Never)}, {"policy.freeUntil", formatDuration(r.Policy.FreeUntil)},
+		{"policy.closedFrom", formatDuration(r.Policy.ClosedFrom)},
 		{"policy.feePercent", strconv.Itoa(r.Policy.FeePercent) + "%"},
 		{"policy.fee", Money{Minor: r.Policy.FeeMinor, Currency: r.Price.Currency}.String()},
-		{"active", yesNo(r.Active)},
+		{"active", formatBool(r.Active)},
 	}
 	for n := range 7 {
 		// Monday first, as calendars in most countries do.
@@ -278,19 +278,19 @@ func (r Resource) fields() []field {
 	}
 	for _, e := range slices.SortedFunc(slices.Values(r.Exceptions),
 		func(a, b Exception) int { return cmp.Compare(a.Date.midnight(), b.Date.midnight()) }) {
-		out = append(out, field{"exceptions." + e.Date.String(), openWords(e.Hours, "closed")})
+		out = append(out, field{"exceptions." + e.Date.String(), formatHours(e.Hours, "closed")})
 	}
 	var order []string
 	for _, o := range r.Offers {
 		order = append(order, o.Slug)
 		of := func(name, value string) { out = append(out, field{"offers." + o.Slug + "." + name, value}) }
 		of("name", o.Name)
-		of("slotLength", durationWords(o.SlotLength))
-		of("slotStep", durationWords(o.SlotStep))
-		of("bufferBefore", durationWords(o.BufferBefore))
-		of("bufferAfter", durationWords(o.BufferAfter))
+		of("slotLength", formatDuration(o.SlotLength))
+		of("slotStep", formatDuration(o.SlotStep))
+		of("bufferBefore", formatDuration(o.BufferBefore))
+		of("bufferAfter", formatDuration(o.BufferAfter))
 		of("price", o.Price.String())
-		of("active", yesNo(!o.Inactive))
+		of("active", formatBool(!o.Inactive))
 	}
 	return append(out, field{"offers", strings.Join(order, ", ")})
 }
@@ -306,10 +306,10 @@ func (r Resource) openOn(weekday time.Weekday) string {
 			hours = append(hours, Interval{Opens: h.Opens, Closes: h.Closes})
 		}
 	}
-	return openWords(hours, "closed")
+	return formatHours(hours, "closed")
 }
 
-func openWords(hours []Interval, none string) string {
+func formatHours(hours []Interval, none string) string {
 	if len(hours) == 0 {
 		return none
 	}
@@ -321,7 +321,7 @@ func openWords(hours []Interval, none string) string {
 	return strings.Join(out, ", ")
 }
 
-func yesNo(yes bool) string {
+func formatBool(yes bool) string {
 	if yes {
 		return "yes"
 	}

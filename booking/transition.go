@@ -9,44 +9,40 @@ import (
 	"time"
 )
 
-// transition is a change of one booking that is one UPDATE, and only when that found
-// nothing to change a look at the reason.
+// transition is a change of one booking in one UPDATE; if that changes nothing, a SELECT
+// finds out why.
 type transition struct {
-	// op names it in errors.
 	op string
-	// sql changes the booking $1 if its status, and for some the clock, allows it, and
-	// returns bookingColumns. What recorded makes takes the actor as $2 and the reason as
-	// $3.
+	// sql changes the booking $1 if its status, and sometimes the clock, allows it, and
+	// returns bookingColumns. Those made by recorded have the actor as $2 and the reason
+	// as $3.
 	sql string
-	// from are the statuses it starts from.
+	// from are the statuses that allow it.
 	from []Status
-	// settled is the status in which there is nothing left to do, and the booking is
-	// answered as it is; "" is none.
+	// settled is the status in which there is nothing to do and the booking is returned;
+	// "" for none.
 	settled Status
-	// hold tells that it concerns a hold: one that has expired answers ErrHoldExpired.
+	// hold makes an expired booking ErrHoldExpired.
 	hold bool
-	// clock tells that the hold's time must not have passed, nor its slot have begun.
+	// clock requires that the hold has not expired and its slot has not begun.
 	clock bool
-	// refused tells why a booking that has one of the statuses was not changed all the
-	// same; nil where nothing but them decides, and an error that is nil where it can be
-	// changed by now.
+	// refused returns why a booking in one of the statuses was not changed; nil if it can
+	// be changed by now. May be nil.
 	refused func(bookingRow) error
 }
 
 const bookingByIDSQL = `SELECT` + bookingColumns + `
 FROM booking_platform.bookings b WHERE b.id = $1::uuid`
 
-// storedColumns are those that bookingColumns reads, for the RETURNING of a change from
-// which it reads on.
+// storedColumns are what bookingColumns reads, for RETURNING.
 const storedColumns = `
         b.id, b.kind, b.resource_id, b.offer, b.during, b.party, b.status, b.hold_expires_at, b.first_name, b.last_name,
         b.email, b.amount_minor, b.currency, b.policy, b.refund_minor, b.late_refund_minor, b.sequence, b.owner_secret,
         b.owner_nonce, b.reference, b.idempotency_key, b.request_hash, b.metadata, b.created_at, b.updated_at`
 
-// recorded makes a statement of an UPDATE of bookings b: it writes the change of status
-// into the history as well, and returns bookingColumns. was is the status before the
-// change. The UPDATE cannot tell it, so it is either the only one that the UPDATE allows,
-// or comes from a row that the statement has locked.
+// recorded makes a statement of an UPDATE of bookings b that also records the change of
+// status and returns bookingColumns. was is the status before: the only one that the
+// UPDATE allows, or a column of a row that the statement has locked.
 func recorded(update, was string) string {
 	return `
 WITH changed AS (` + update + `
@@ -58,7 +54,6 @@ SELECT` + bookingColumns + `
 FROM changed b`
 }
 
-// do makes the change and returns the booking after it.
 func (t transition) do(ctx context.Context, run runner, id string, args ...any) (Booking, error) {
 	var b Booking
 	err := run(ctx, func(q Querier) (err error) {
@@ -72,8 +67,7 @@ func (t transition) step(ctx context.Context, q Querier, id string, args []any) 
 	if !isID(id) {
 		return Booking{}, ErrNotFound
 	}
-	// Between the update and the look the booking may have become one that can be
-	// changed; it does not go back and forth for long.
+	// The status may change between the UPDATE and the SELECT, so retry a few times.
 	for range 3 {
 		row, changed, err := selectOne[bookingRow](ctx, q, t.sql, append([]any{strings.ToLower(id)}, args...)...)
 		if err != nil {
@@ -112,13 +106,13 @@ var confirm = transition{
       AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()`, `'pending'`),
 }
 
-// Confirm makes a hold stand. Confirming a confirmed booking answers it again, so it may
-// be repeated. The errors are [ErrHoldExpired] when the hold's time has passed or its
-// slot has begun, by the database's clock; [ErrNotFound]; and a [*StatusError] for a
-// booking that was cancelled, completed or missed.
+// Confirm confirms a hold. A confirmed booking is returned unchanged, so the call may be
+// repeated. The errors are [ErrHoldExpired] if the hold has expired or its slot has
+// begun, by the database's clock; [ErrNotFound]; and a [*StatusError] for a cancelled or
+// completed booking and a no-show.
 //
-// It is one round trip when it confirms, and touches no index. On any number of replicas
-// at once, against releases and the sweep too, a hold ends in one status.
+// One round trip when it confirms; it changes no index. Safe on several replicas, against
+// releases and expiry too.
 func (s *Store) Confirm(ctx context.Context, id string) (Booking, error) {
 	return confirm.do(ctx, s.run, id, Actor(ctx), "")
 }
@@ -136,18 +130,16 @@ var confirmLate = transition{
 	},
 }
 
-// ConfirmLate is [Store.Confirm] for money that has already arrived: a hold whose time
-// has passed is confirmed all the same, as long as it still keeps its units and its slot
-// has not begun. Once it was released the error is [ErrHoldExpired]; once the slot has
-// begun it is [ErrSlotGone], and the money is to be given back. One round trip when it
-// confirms.
+// ConfirmLate is [Store.Confirm] for a payment that has already arrived: it also confirms
+// an expired hold that was not released yet and whose slot has not begun. After the
+// release the error is [ErrHoldExpired]; if the slot has begun it is [ErrSlotGone], and
+// the payment has to be refunded. One round trip when it confirms.
 func (s *Store) ConfirmLate(ctx context.Context, id string) (Booking, error) {
 	return confirmLate.do(ctx, s.run, id, Actor(ctx), "")
 }
 
-// A time that is earlier than the hold's end changes nothing, and one that has passed
-// does not bring a hold back. No hold is extended beyond its start. The rules of the
-// resource are read as they are, without waiting for a change of them.
+// A time before the hold's end changes nothing, and one that has passed does not revive a
+// hold. The resource's rules are read without waiting for a change of them.
 var extend = transition{
 	op: "extend", from: []Status{StatusPending}, hold: true, clock: true,
 	sql: `
@@ -159,22 +151,19 @@ WHERE b.id = $1::uuid AND b.status = 'pending' AND r.id = b.resource_id
 RETURNING` + bookingColumns,
 }
 
-// extendedSQL is the end of a hold b of a resource r that is asked to last until $2.
+// extendedSQL is the end of a hold b of a resource r that is extended to $2.
 const extendedSQL = `LEAST(lower(b.during), GREATEST(b.hold_expires_at,
         LEAST($2::timestamptz, b.created_at + make_interval(secs => r.hold_cap_seconds))))`
 
-// Extend moves the end of a hold to until, or to the HoldCap of its resource after it was
-// made or the start of its slot where one of them is earlier; and never to before the end
-// it has. So one call that asks for too much gets what there is, and the booking returned
-// tells when it ends now. A hold whose time has passed but which still keeps its units is
-// taken up again, because nobody else has got them, as long as the cap has not passed;
-// money that comes later still is for [Store.ConfirmLate].
+// Extend moves the end of a hold to until, but not beyond the HoldCap of its resource,
+// counted from when it was made, nor beyond the start of its slot, and never back. The
+// booking returned has the new end. An expired hold that was not released yet is revived,
+// unless the cap has passed too.
 //
-// The errors are [ErrHoldExpired] when the hold was released, its slot has begun, or its
-// time and until or the cap have passed; [ErrNotFound]; a [*StatusError] for a booking
-// that is no longer pending; and a [*ValidationError] for the field until where it is not
-// between the years 1970 and 9998. Safe on several replicas at once; one round trip when
-// it extends.
+// The errors are [ErrHoldExpired] if the hold was released, its slot has begun, or it has
+// expired and until or the cap has passed; [ErrNotFound]; a [*StatusError] for a booking
+// that is no longer pending; and a [*ValidationError] for until. Safe on several
+// replicas; one round trip when it extends.
 func (s *Store) Extend(ctx context.Context, id string, until time.Time) (Booking, error) {
 	return extendTo(ctx, s.run, id, until)
 }
@@ -188,14 +177,13 @@ func extendTo(ctx context.Context, run runner, id string, until time.Time) (Book
 	return extend.do(ctx, run, id, until.UTC())
 }
 
-// Confirmation names a booking that is to be confirmed, and who does it; see [WithActor].
+// Confirmation names a booking to confirm, and the actor; see [WithActor].
 type Confirmation struct {
 	ID    string `json:"id"`
 	Actor string `json:"actor"`
 }
 
-// Locked first, and whoever has one locked is not waited for: so it takes no part in a
-// deadlock.
+// SKIP LOCKED: it never waits for a lock, and so is part of no deadlock.
 const confirmSeveralSQL = `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.actor FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, actor text)
@@ -213,11 +201,10 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT c.id::text AS id FROM changed c`
 
-// ConfirmSeveral confirms those of the bookings that are holds whose time has not passed,
-// and returns their ids. The others are left as they are and say no reason: what is no
-// longer pending, has lapsed, is not there, is named twice or is being changed by
-// somebody else at this moment. So it waits for nobody. The ids of what it confirms are
-// locked until the transaction ends. One round trip.
+// ConfirmSeveral confirms those bookings that are unexpired holds, and returns their ids.
+// It skips the others without a reason: those no longer pending, expired, unknown, named
+// twice or locked by another transaction. The bookings it confirms stay locked until the
+// transaction ends. One round trip.
 func (t *Tx) ConfirmSeveral(ctx context.Context, wanted []Confirmation) ([]string, error) {
 	valid := make([]Confirmation, 0, len(wanted))
 	named := map[string]int{}
@@ -237,7 +224,7 @@ func (t *Tx) ConfirmSeveral(ctx context.Context, wanted []Confirmation) ([]strin
 	if len(once) == 0 {
 		return nil, nil
 	}
-	// Ids and names can always be written.
+	// Strings cannot fail.
 	text, _ := json.Marshal(once)
 	type row struct {
 		ID string `db:"id"`
@@ -261,24 +248,21 @@ var release = transition{
     WHERE b.id = $1::uuid AND b.status = 'pending'`, `'pending'`),
 }
 
-// Release gives a pending hold back before its time: its units are free, and so is its
-// idempotency key, so that the same request can be made anew. A booking that is no longer
-// pending is left as it is, with a [*StatusError]; an unknown one is [ErrNotFound]. Safe
-// on several replicas at once; one round trip when it releases.
+// Release ends a hold early: it frees the units and the idempotency key, so that the same
+// request can be made again. The errors are a [*StatusError] for a booking that is not
+// pending, which stays as it is, and [ErrNotFound]. Safe on several replicas; one round
+// trip when it releases.
 func (s *Store) Release(ctx context.Context, id string) (Booking, error) {
 	return release.do(ctx, s.run, id, Actor(ctx), "")
 }
 
-// Complete notes that a confirmed booking took place. It is only for one that has begun,
-// by the database's clock; one that was noted as missed becomes completed, as a
-// correction. Where a buffer follows its slot, its units stay taken until that is over.
-// Without one, and before its end, they are free from now on, and can be sold again.
-// Completing a completed booking answers it again, so it may be repeated. Amount and
-// Refund stay.
+// Complete records that a confirmed booking took place. It must have begun, by the
+// database's clock. Its units stay taken until the buffer after the slot is over; without
+// a buffer they are free at once. A no-show becomes completed, so the record can be
+// corrected; a completed booking is returned unchanged.
 //
-// The errors are [ErrNotBegun]; [ErrNotFound]; and a [*StatusError] for a booking that is
-// pending, has expired or was cancelled, and for a block. Safe on several replicas at
-// once; one round trip when it completes.
+// The errors are [ErrNotBegun], a [*StatusError] for a booking in another status and for
+// a block, and [ErrNotFound]. Safe on several replicas; one round trip when it completes.
 func (s *Store) Complete(ctx context.Context, id string) (Booking, error) {
 	return complete.do(ctx, s.run, id, Actor(ctx), "")
 }
@@ -289,17 +273,15 @@ func (t *Tx) Complete(ctx context.Context, id string) (Booking, error) {
 	return complete.do(ctx, t.run, id, Actor(ctx), "")
 }
 
-// NoShow notes that the customer of a confirmed booking did not come. It is
-// [Store.Complete] with the other outcome: only for one that has begun, its units stay
-// taken until the buffer after it is over and are free at once where there is none, one
-// that was noted as completed becomes missed, and a repeat is answered again. Nothing is
-// given back: to refund some of it, cancel the booking instead. The errors are the same;
-// one round trip when it is noted.
+// NoShow records that the customer of a confirmed booking did not come. It is
+// [Store.Complete] with another status, with the same conditions, errors and round trips.
+// It refunds nothing; to refund a part, cancel the booking instead.
 func (s *Store) NoShow(ctx context.Context, id string) (Booking, error) {
 	return noShow.do(ctx, s.run, id, Actor(ctx), "")
 }
 
-// NoShow is [Store.NoShow] in the caller's transaction. One round trip when it is noted.
+// NoShow is [Store.NoShow] in the caller's transaction. One round trip when it changes
+// the booking.
 func (t *Tx) NoShow(ctx context.Context, id string) (Booking, error) {
 	return noShow.do(ctx, t.run, id, Actor(ctx), "")
 }
