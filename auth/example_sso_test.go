@@ -64,7 +64,8 @@ func Example_singleSignOn() {
 	_, err := db.ExecContext(ctx, `
 		CREATE SCHEMA shop;
 		CREATE TABLE shop.customers (id text PRIMARY KEY, email text, role text, locked boolean DEFAULT false);
-		INSERT INTO shop.customers (id, email, role) VALUES ('cus-ada', 'ada@example.com', 'buyer'), ('cus-eve', 'eve@example.com', 'buyer')`)
+		INSERT INTO shop.customers (id, email, role) VALUES
+			('cus-ada', 'ada@example.com', 'buyer'), ('cus-eve', 'eve@example.com', 'buyer')`)
 	if err != nil {
 		panic(err)
 	}

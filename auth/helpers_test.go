@@ -41,7 +41,8 @@ func addUser(t *testing.T, db *sql.DB, email, role string) auth.User {
 	require.NoError(t, err)
 	id, err := uuid.NewV7()
 	require.NoError(t, err)
-	exec(t, db, `INSERT INTO booking_platform.users (id, email, password_hash, role) VALUES ($1::uuid, $2::text, $3::text, $4::text)`,
+	exec(t, db, `INSERT INTO booking_platform.users (id, email, password_hash, role)
+		VALUES ($1::uuid, $2::text, $3::text, $4::text)`,
 		id.String(), email, hash, role)
 	return auth.User{ID: id.String(), Email: email, Role: role}
 }

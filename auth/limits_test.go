@@ -76,7 +76,8 @@ func TestBudgetIsExactOnEveryReplica(t *testing.T) {
 	}{
 		"own, then shared": {auth.LoginLimits{AccountFromNetwork: slow(4), Account: slow(5)},
 			func(int) string { return "a@example.com" }, func(int) string { return "n1" }, 9},
-		"shared": {auth.LoginLimits{AccountFromNetwork: slow(1), Account: slow(7)}, func(int) string { return "b@example.com" },
+		"shared": {auth.LoginLimits{AccountFromNetwork: slow(1), Account: slow(7)},
+			func(int) string { return "b@example.com" },
 			func(n int) string { return fmt.Sprintf("many %d", n%4) }, 4 + 7},
 		"network": {auth.LoginLimits{Network: slow(10)},
 			func(n int) string { return fmt.Sprintf("c%d@example.com", n) }, func(int) string { return "n2" }, 10},
@@ -237,7 +238,8 @@ func TestLimitsAreAlike(t *testing.T) {
 	require.EqualValues(t, 6, hashed.Load())
 	// Further ahead than a budget can be: they are empty, and stay so however slow this
 	// test is.
-	exec(t, db, `UPDATE booking_platform.rate_limits SET full_at = full_at + interval '1 day' WHERE full_at < statement_timestamp() + interval '1 hour 1 minute'`)
+	exec(t, db, `UPDATE booking_platform.rate_limits SET full_at = full_at + interval '1 day'
+		WHERE full_at < statement_timestamp() + interval '1 hour 1 minute'`)
 	for _, email := range emails {
 		for _, given := range []string{"wrong", password} {
 			w := attempt(a, "n", email, given)
@@ -260,8 +262,10 @@ func TestLimitsAreAlike(t *testing.T) {
 func TestRetryAfterIsHonest(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]auth.LoginLimits{
-		"own":     {AccountFromNetwork: auth.Rate{Burst: 2, Every: 100 * time.Second}, Account: auth.Rate{Burst: 1, Every: time.Hour}},
-		"shared":  {AccountFromNetwork: auth.Rate{Burst: 2, Every: time.Hour}, Account: auth.Rate{Burst: 1, Every: 100 * time.Second}},
+		"own": {AccountFromNetwork: auth.Rate{Burst: 2, Every: 100 * time.Second},
+			Account: auth.Rate{Burst: 1, Every: time.Hour}},
+		"shared": {AccountFromNetwork: auth.Rate{Burst: 2, Every: time.Hour},
+			Account: auth.Rate{Burst: 1, Every: 100 * time.Second}},
 		"network": {Network: auth.Rate{Burst: 3, Every: 100 * time.Second}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -308,7 +312,8 @@ func TestRefusedAttemptsTakeNothing(t *testing.T) {
 	a := limited(t, db, auth.LoginLimits{AccountFromNetwork: slow(2), Account: slow(2), Network: slow(6)})
 	state := func() (s string) {
 		require.NoError(t,
-			db.QueryRow(`SELECT string_agg(encode(key, 'hex') || full_at, ' ' ORDER BY key) FROM booking_platform.rate_limits`).Scan(&s))
+			db.QueryRow(`SELECT string_agg(encode(key, 'hex') || full_at, ' ' ORDER BY key)
+				FROM booking_platform.rate_limits`).Scan(&s))
 		return s
 	}
 	require.Equal(t, 4, allowed(t, a, "n", "ada@example.com"))
@@ -337,7 +342,8 @@ func TestBudgetsAreKeptUnderHMACs(t *testing.T) {
 	require.NoError(t, err)
 	attempt(other, "198.51.100.7", "ada@example.com", "wrong")
 	require.Equal(t, 4, count(t, db, `SELECT count(*) FROM booking_platform.rate_limits WHERE octet_length(key) = 32`))
-	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM pg_class WHERE oid = 'booking_platform.rate_limits'::regclass AND relpersistence = 'u'`))
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM pg_class
+		WHERE oid = 'booking_platform.rate_limits'::regclass AND relpersistence = 'u'`))
 }
 
 // An address of IPv6 is its /64, unless the host says otherwise.

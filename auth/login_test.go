@@ -44,7 +44,8 @@ func TestRefusalsAreAlike(t *testing.T) {
 	addUser(t, db, "odd@example.com", "OPS")
 	exec(t, db, `UPDATE booking_platform.users SET active = false WHERE email = 'inactive@example.com'`)
 	exec(t, db, `UPDATE booking_platform.users SET password_hash = '!' WHERE email = 'sso-only@example.com'`)
-	exec(t, db, `UPDATE booking_platform.users SET password_hash = '$argon2id$v=19$m=64,t=0,p=0$c29tZXNhbHQ$a2V5' WHERE email = 'odd@example.com'`)
+	exec(t, db, `UPDATE booking_platform.users SET password_hash = '$argon2id$v=19$m=64,t=0,p=0$c29tZXNhbHQ$a2V5'
+		WHERE email = 'odd@example.com'`)
 	hashed := auth.CountComparisons(users)
 
 	var first string

@@ -63,8 +63,10 @@ func TestDeleteExpired_IdleAndOldSessions(t *testing.T) {
 	for _, user := range []string{"idle", "old", "live", "live"} {
 		start(t, a, user)
 	}
-	exec(t, db, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '13 hours' WHERE user_id = 'idle'`)
-	exec(t, db, `UPDATE booking_platform.sessions SET expires_at = statement_timestamp() - interval '1 second' WHERE user_id = 'old'`)
+	exec(t, db, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '13 hours'
+		WHERE user_id = 'idle'`)
+	exec(t, db, `UPDATE booking_platform.sessions SET expires_at = statement_timestamp() - interval '1 second'
+		WHERE user_id = 'old'`)
 
 	n, err := a.DeleteExpired(t.Context())
 	require.NoError(t, err)
@@ -81,7 +83,8 @@ func TestDeleteExpired_FullBudgets(t *testing.T) {
 	a := limited(t, db, auth.LoginLimits{})
 	allowed(t, a, "n", "ada@example.com")
 	exec(t, db, `INSERT INTO booking_platform.rate_limits (key, full_at)
-		SELECT sha256(n::text::bytea), statement_timestamp() - interval '61 seconds' FROM generate_series(1, 10001) AS n`)
+		SELECT sha256(n::text::bytea), statement_timestamp() - interval '61 seconds'
+		FROM generate_series(1, 10001) AS n`)
 	n, err := a.DeleteExpired(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 10_001, n, "in batches")

@@ -37,7 +37,8 @@ func TestEachDriver(t *testing.T) {
 
 		exec(t, db, `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - interval '1 hour'`)
 		require.Equal(t, http.StatusOK, me(a, first))
-		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.sessions WHERE last_seen_at < statement_timestamp() - interval '1 minute'`), "use is recorded")
+		require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.sessions
+			WHERE last_seen_at < statement_timestamp() - interval '1 minute'`), "use is recorded")
 
 		second := start(t, a, admin.ID)
 		require.Equal(t, http.StatusOK, send(a.LogoutHandler(), http.MethodPost, "/", "", second).Code)
@@ -63,7 +64,8 @@ func TestTokenIsStoredHashed(t *testing.T) {
 	a := newAuth(t, db, auth.Options{})
 	cookie := start(t, a, addUser(t, db, "u@example.com", "OPS").ID)
 	require.Len(t, cookie.Value, 43, "256 bits in base64url")
-	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.sessions WHERE token_hash = $1::text::bytea OR octet_length(token_hash) <> 32`, cookie.Value))
+	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.sessions WHERE token_hash = $1::text::bytea
+		OR octet_length(token_hash) <> 32`, cookie.Value))
 	other := start(t, a, "someone")
 	require.NotEqual(t, cookie.Value, other.Value)
 }
@@ -102,7 +104,8 @@ func TestDefaultLifetimes(t *testing.T) {
 	start(t, newAuth(t, db, auth.Options{AbsoluteTimeout: 90 * time.Minute}), "as told")
 	for user, want := range map[string]float64{"seven days": 7 * 24 * 3600, "as told": 90 * 60} {
 		var seconds float64
-		require.NoError(t, db.QueryRow(`SELECT extract(epoch FROM expires_at - created_at)::float8 FROM booking_platform.sessions WHERE user_id = $1::text`, user).Scan(&seconds))
+		require.NoError(t, db.QueryRow(`SELECT extract(epoch FROM expires_at - created_at)::float8
+			FROM booking_platform.sessions WHERE user_id = $1::text`, user).Scan(&seconds))
 		require.InDelta(t, want, seconds, 1)
 	}
 }

@@ -96,7 +96,8 @@ func TestCheck(t *testing.T) {
 	h.Drain()
 	require.ErrorContains(t, h.Check(t.Context()), "draining")
 
-	hangs := health.Ready(func(ctx context.Context) error { <-ctx.Done(); return nil }, health.Options{Timeout: time.Minute})
+	hangs := health.Ready(func(ctx context.Context) error { <-ctx.Done(); return nil },
+		health.Options{Timeout: time.Minute})
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, hangs.Check(ended), context.Canceled)

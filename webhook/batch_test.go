@@ -49,7 +49,8 @@ type batchFixture struct {
 	sizes []int
 }
 
-func newBatchFixture(t *testing.T, db *sql.DB, opts webhook.Options, one webhook.Handler, many webhook.BatchHandler) *batchFixture {
+func newBatchFixture(t *testing.T, db *sql.DB, opts webhook.Options, one webhook.Handler,
+	many webhook.BatchHandler) *batchFixture {
 	t.Helper()
 	c := &batchFixture{
 		Receiver: newReceiver(t, db, opts), t: t, db: db, begun: make(chan struct{}, 2), release: make(chan struct{}),
@@ -117,8 +118,9 @@ func TestHandleBatch_OneTransaction(t *testing.T) {
 				if prepare {
 					url = testdb.Direct(t, url, "a prepared statement is the session's")
 				}
-				c := newBatchFixture(t, testdb.Open(t, driver, url), webhook.Options{Logger: log.logger(), KeepPayload: true,
-					Prepare: prepare}, failing(errors.New("by itself")), effectBatch)
+				c := newBatchFixture(t, testdb.Open(t, driver, url), webhook.Options{Logger: log.logger(),
+					KeepPayload: true,
+					Prepare:     prepare}, failing(errors.New("by itself")), effectBatch)
 				for id, a := range c.sendBatch(numbered(10)...) {
 					require.Equal(t, done(webhook.Processed), a, id)
 					e := entry(t, c.db, id)
@@ -150,7 +152,8 @@ func TestHandleBatch_UnsettledEventsAreHandledAlone(t *testing.T) {
 			return effect(ctx, tx, ev)
 		}, effectBatch)
 	// It has a row, so it is not new and gets its own transaction.
-	_, err := db.ExecContext(t.Context(), `INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, outcome) VALUES ('default', 'evt_failed', 'x', 'x', 'failed')`)
+	_, err := db.ExecContext(t.Context(), `INSERT INTO booking_platform.payment_events (receiver, stripe_event_id,
+		type, api_version, outcome) VALUES ('default', 'evt_failed', 'x', 'x', 'failed')`)
 	require.NoError(t, err)
 	got := c.sendBatch("evt_1", "evt_2_odd", "evt_unmatched_odd", "evt_failed", "evt_3")
 	require.Equal(t, done(webhook.Unmatched), got["evt_unmatched_odd"])

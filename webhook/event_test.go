@@ -26,12 +26,14 @@ func TestVerify_EventFields(t *testing.T) {
 		want    webhook.Event // but for ID, Type, Object and Payload
 	}{
 		"the envelope": {
-			`{"id":"evt_1","type":"t","api_version":"2023-10-16","account":"acct_1","created":1795000000,"livemode":true,"data":{"object":{}}}`,
+			`{"id":"evt_1","type":"t","api_version":"2023-10-16","account":"acct_1","created":1795000000,` +
+				`"livemode":true,"data":{"object":{}}}`,
 			webhook.Event{APIVersion: "2023-10-16", Account: "acct_1", Created: time.Unix(1795000000, 0).UTC(),
 				Livemode: true},
 		},
 		"a session": {
-			with(`{"id":"cs_1","object":"checkout.session","payment_status":"unpaid","payment_intent":"pi_1","client_reference_id":"r"}`),
+			with(`{"id":"cs_1","object":"checkout.session","payment_status":"unpaid","payment_intent":"pi_1",` +
+				`"client_reference_id":"r"}`),
 			webhook.Event{ObjectID: "cs_1", SessionID: "cs_1", PaymentStatus: "unpaid", PaymentIntentID: "pi_1",
 				Reference: "r"},
 		},
@@ -47,23 +49,27 @@ func TestVerify_EventFields(t *testing.T) {
 			webhook.Event{ObjectID: "xA", Reference: "café"}},
 		"client_reference_id before metadata": {with(`{"client_reference_id":"r","metadata":{"payment_id":"m"}}`),
 			webhook.Event{Reference: "r"}},
-		"null everywhere":               {`{"id":"evt_1","type":"t","api_version":null,"account":null,"created":null,"livemode":null,"data":null}`, webhook.Event{}},
-		"no data":                       {`{"id":"evt_1","type":"t"}`, webhook.Event{}},
-		"data of a wrong type":          {`{"id":"evt_1","type":"t","data":[1]}`, webhook.Event{}},
-		"no object":                     {`{"id":"evt_1","type":"t","data":{}}`, webhook.Event{}},
-		"an object that is null":        {with(`null`), webhook.Event{}},
-		"an object that is a string":    {with(`"cs_1"`), webhook.Event{}},
-		"an object that is a list":      {with(`[{"id":"cs_1"}]`), webhook.Event{}},
-		"wrong types beside right ones": {with(`{"id":"cs_1","object":7,"payment_intent":[],"client_reference_id":{},"metadata":"m"}`), webhook.Event{ObjectID: "cs_1"}},
+		"null everywhere": {`{"id":"evt_1","type":"t","api_version":null,"account":null,` +
+			`"created":null,"livemode":null,"data":null}`, webhook.Event{}},
+		"no data":                    {`{"id":"evt_1","type":"t"}`, webhook.Event{}},
+		"data of a wrong type":       {`{"id":"evt_1","type":"t","data":[1]}`, webhook.Event{}},
+		"no object":                  {`{"id":"evt_1","type":"t","data":{}}`, webhook.Event{}},
+		"an object that is null":     {with(`null`), webhook.Event{}},
+		"an object that is a string": {with(`"cs_1"`), webhook.Event{}},
+		"an object that is a list":   {with(`[{"id":"cs_1"}]`), webhook.Event{}},
+		"wrong types beside right ones": {with(`{"id":"cs_1","object":7,"payment_intent":[],` +
+			`"client_reference_id":{},"metadata":"m"}`), webhook.Event{ObjectID: "cs_1"}},
 		"an expanded PaymentIntent without an id": {with(`{"id":"ch_1","payment_intent":{"id":5}}`),
 			webhook.Event{ObjectID: "ch_1"}},
-		"wrong types in the envelope":    {`{"id":"evt_1","api_version":1,"account":{},"created":"x","livemode":"yes","data":7,"type":"t"}`, webhook.Event{}},
+		"wrong types in the envelope": {`{"id":"evt_1","api_version":1,"account":{},"created":"x",` +
+			`"livemode":"yes","data":7,"type":"t"}`, webhook.Event{}},
 		"a time beyond the calendar":     {`{"id":"evt_1","type":"t","created":9223372036854775807}`, webhook.Event{}},
 		"a time before it":               {`{"id":"evt_1","type":"t","created":-9223372036854775808}`, webhook.Event{}},
 		"a time that is no whole number": {`{"id":"evt_1","type":"t","created":1.5}`, webhook.Event{}},
 		"values too long": {with(`{"id":"` + long + `","payment_intent":"` + long +
 			`","client_reference_id":"` + long + long + `"}`), webhook.Event{}},
-		"a NUL":                 {with(`{"id":"cs\u0000","payment_intent":"\u0000","client_reference_id":"\u0000","metadata":{"payment_id":"m\u0000"}}`), webhook.Event{}},
+		"a NUL": {with(`{"id":"cs\u0000","payment_intent":"\u0000","client_reference_id":"\u0000",` +
+			`"metadata":{"payment_id":"m\u0000"}}`), webhook.Event{}},
 		"half a surrogate pair": {with(`{"id":"x\ud800"}`), webhook.Event{ObjectID: "x\uFFFD"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,8 +29,10 @@ const (
 
 // event is the body of an event about a Checkout Session.
 func event(id, eventType string) []byte {
-	return fmt.Appendf(nil, `{"id":%q,"object":"event","api_version":"2023-10-16","created":1795000000,"livemode":false,"type":%q,
-		"data":{"object":{"id":"cs_test_1","object":"checkout.session","payment_status":"paid","payment_intent":"pi_1","client_reference_id":"order-1"}}}`, id, eventType)
+	return fmt.Appendf(nil, `{"id":%q,"object":"event","api_version":"2023-10-16","created":1795000000,`+
+		`"livemode":false,"type":%q,
+		"data":{"object":{"id":"cs_test_1","object":"checkout.session","payment_status":"paid",`+
+		`"payment_intent":"pi_1","client_reference_id":"order-1"}}}`, id, eventType)
 }
 
 // sign returns the signature header of a payload.

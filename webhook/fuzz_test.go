@@ -53,7 +53,8 @@ func FuzzEvent(f *testing.F) {
 		string(event("evt_1", completed)), `{"id":"evt_1","type":"t"}`, `{"id":"evt_1","type":"t","data":null}`,
 		`{"id":"evt_1","type":"t","data":{"object":null}}`,
 		`{"id":"evt_1","type":"t","data":{"object":{"payment_intent":{"id":"pi_1"},"metadata":{"payment_id":"p"}}}}`,
-		`{"id":"evt_1","type":"t","data":{"object":{"object":"payment_intent","id":"pi\u0000","payment_intent":null,"metadata":[]}}}`,
+		`{"id":"evt_1","type":"t","data":{"object":{"object":"payment_intent","id":"pi\u0000",` +
+			`"payment_intent":null,"metadata":[]}}}`,
 		`{"id":"evt_1","type":"t","created":1e400,"livemode":1,"account":"\ud800"}`,
 		`{"id":"evt_1","type":"t","created":-1}`,
 		`{"ID":"a","id":"b","Type":"c"}`, `{"id":"evt\u0000","type":"t"}`, `[]`, `null`, ``, "\xef\xbb\xbf{}",

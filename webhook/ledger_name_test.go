@@ -239,7 +239,8 @@ func TestName_ManyUnhandledEvents(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	_, err := db.ExecContext(t.Context(), `
-		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, payload, received_at, processed_at, retry_at)
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, payload,
+		received_at, processed_at, retry_at)
 		SELECT 'default', 'evt_' || i, 'invoice.created', 'ignored', 'no_handler', '{}', at, at, at
 		FROM generate_series(1, 20000) i, LATERAL (SELECT statement_timestamp() - i * interval '40 seconds' AS at) x;
 		ANALYZE booking_platform.payment_events`)

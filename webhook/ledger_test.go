@@ -163,7 +163,8 @@ func TestClaim_EventWithoutPayload(t *testing.T) {
 	db := testdb.New(t)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	claimed, err := webhook.NewLedger(nil, "").Claim(t.Context(), tx, webhook.Event{ID: "evt_1", Type: "t"}, webhook.Unmatched)
+	claimed, err := webhook.NewLedger(nil, "").Claim(t.Context(), tx, webhook.Event{ID: "evt_1", Type: "t"},
+		webhook.Unmatched)
 	require.NoError(t, err)
 	require.True(t, claimed)
 	require.NoError(t, tx.Commit())
@@ -205,7 +206,8 @@ func TestClaim_ByName(t *testing.T) {
 		for _, want := range []bool{true, false} {
 			tx, err := db.BeginTx(t.Context(), nil)
 			require.NoError(t, err)
-			claimed, err := webhook.NewLedger(nil, name).Claim(t.Context(), tx, someEvent(t, "evt_1"), webhook.Processed)
+			claimed, err := webhook.NewLedger(nil, name).Claim(t.Context(), tx, someEvent(t, "evt_1"),
+				webhook.Processed)
 			require.NoError(t, err)
 			require.Equal(t, want, claimed, name)
 			require.NoError(t, tx.Commit())

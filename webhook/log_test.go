@@ -52,8 +52,10 @@ func TestLog_Lines(t *testing.T) {
 	deliver(request(payload))
 	deliver(request(event("evt_2", "failing")))
 	deliver(request(event("evt_3", "sql")))
-	deliver(request([]byte(`{"id":"evt\r\n\u001b[31mred","type":"other","data":{"object":{"metadata":{"request_id":"req-origin-1"}}}}`)))
-	deliver(request([]byte(`{"id":"evt_5","type":"other","data":{"object":{"metadata":{"request_id":"req\r\nforged: x"}}}}`)))
+	deliver(request([]byte(`{"id":"evt\r\n\u001b[31mred","type":"other",` +
+		`"data":{"object":{"metadata":{"request_id":"req-origin-1"}}}}`)))
+	deliver(request([]byte(`{"id":"evt_5","type":"other",` +
+		`"data":{"object":{"metadata":{"request_id":"req\r\nforged: x"}}}}`)))
 	forged := request(payload)
 	forged.Header.Set("Stripe-Signature", sign(payload, "whsec_other", time.Now()))
 	deliver(forged)

@@ -55,21 +55,25 @@ const (
 const leaseSQL = `
 UPDATE booking_platform.payment_events e SET retry_at = CASE
 	WHEN e.outcome = 'unmatched' THEN statement_timestamp() + GREATEST(interval '5 seconds', LEAST(interval '6 hours',
-		statement_timestamp() - e.received_at, CASE WHEN e.received_at > statement_timestamp() - $5::bigint * interval '1 second'
+		statement_timestamp() - e.received_at,
+		CASE WHEN e.received_at > statement_timestamp() - $5::bigint * interval '1 second'
 		THEN e.received_at - statement_timestamp() + ($5::bigint + 1) * interval '1 second' END))
 	WHEN e.received_at < statement_timestamp() - $6::bigint * interval '1 second' THEN 'infinity'::timestamptz
-	ELSE statement_timestamp() + LEAST(interval '1 hour', GREATEST(interval '5 seconds', (statement_timestamp() - e.received_at) / 2)) END
+	ELSE statement_timestamp() + LEAST(interval '1 hour',
+		GREATEST(interval '5 seconds', (statement_timestamp() - e.received_at) / 2)) END
 WHERE e.receiver = $1::text AND e.stripe_event_id = ANY (
 	ARRAY(SELECT e.stripe_event_id FROM booking_platform.payment_events e
 		WHERE e.receiver = $1::text AND e.outcome = 'failed' AND e.retry_at <= statement_timestamp()
 			AND ` + scopeSQL + `
 		ORDER BY e.retry_at LIMIT $7::integer FOR UPDATE SKIP LOCKED)
 	|| ARRAY(SELECT e.stripe_event_id FROM booking_platform.payment_events e
-		WHERE e.receiver = $1::text AND ` + skippedSQL + ` AND e.payload IS NOT NULL AND e.retry_at <= statement_timestamp()
+		WHERE e.receiver = $1::text AND ` + skippedSQL + `
+			AND e.payload IS NOT NULL AND e.retry_at <= statement_timestamp()
 			AND e.received_at >= statement_timestamp() - $6::bigint * interval '1 second' AND ` + scopeSQL + `
 		ORDER BY e.received_at LIMIT $7::integer FOR UPDATE SKIP LOCKED)
 	|| ARRAY(SELECT e.stripe_event_id FROM booking_platform.payment_events e
-		WHERE e.receiver = $1::text AND e.outcome = 'unmatched' AND e.retry_at <= statement_timestamp() AND ` + scopeSQL + `
+		WHERE e.receiver = $1::text AND e.outcome = 'unmatched' AND e.retry_at <= statement_timestamp()
+			AND ` + scopeSQL + `
 		ORDER BY e.stripe_session_id <> '' DESC, e.received_at DESC LIMIT $8::integer FOR UPDATE SKIP LOCKED))
 RETURNING e.outcome, e.received_at, e.stripe_session_id <> '', coalesce(e.payload, '')`
 
@@ -186,10 +190,12 @@ WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
 // Ends unmatched events that cannot be retried, because no replica has a handler for the
 // type any more or the payload is gone.
 const giveUpSQL = `
-UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'not_ours', processed_at = statement_timestamp()
+UPDATE booking_platform.payment_events
+SET outcome = 'ignored', reason = 'not_ours', processed_at = statement_timestamp()
 WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
 	SELECT e.stripe_event_id FROM booking_platform.payment_events e
-	WHERE e.receiver = $1::text AND e.outcome = 'unmatched' AND e.received_at < statement_timestamp() - $3::bigint * interval '1 second'
+	WHERE e.receiver = $1::text AND e.outcome = 'unmatched'
+		AND e.received_at < statement_timestamp() - $3::bigint * interval '1 second'
 	ORDER BY e.received_at LIMIT $2::integer
 	FOR UPDATE SKIP LOCKED))`
 

@@ -123,7 +123,8 @@ func unmatched(t testing.TB, db *sql.DB, opts webhook.Options, ids ...string) *w
 
 // refund is the body of an event about a refund, which names only a PaymentIntent.
 func refund(id string) []byte {
-	return fmt.Appendf(nil, `{"id":%q,"type":"refund.created","data":{"object":{"id":"re_1","object":"refund","payment_intent":"pi_1"}}}`, id)
+	return fmt.Appendf(nil, `{"id":%q,"type":"refund.created","data":{"object":{"id":"re_1","object":"refund",`+
+		`"payment_intent":"pi_1"}}}`, id)
 }
 
 // Events of another product on the account, all due at once, do not delay the retry of a
@@ -133,7 +134,8 @@ func TestRetryWaiting_OtherProductsDoNotDelay(t *testing.T) {
 	db := testdb.New(t)
 	effects(t, db)
 	_, err := db.ExecContext(t.Context(), `
-		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, payload, received_at, retry_at)
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, payload, received_at,
+		retry_at)
 		SELECT 'default', 'evt_foreign_' || i, 'refund.created', 'unmatched',
 			'{"id":"evt_foreign_' || i || '","type":"refund.created","data":{"object":{"id":"re_' || i || '"}}}', at, at
 		FROM generate_series(1, 30000) i, LATERAL (SELECT statement_timestamp() - i * interval '5 seconds' AS at) x;
@@ -144,7 +146,8 @@ func TestRetryWaiting_OtherProductsDoNotDelay(t *testing.T) {
 	fails := newReceiver(t, db, webhook.Options{})
 	fails.Handle("refund.created", failing(errors.New("no luck")))
 	require.Equal(t, failed, send(t, fails, refund("evt_fails")))
-	_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET retry_at = statement_timestamp() WHERE stripe_event_id IN ('evt_ours', 'evt_fails')`)
+	_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET retry_at = statement_timestamp()
+		WHERE stripe_event_id IN ('evt_ours', 'evt_fails')`)
 	require.NoError(t, err)
 
 	settled, err := unmatched(t, db, webhook.Options{}, "evt_ours", "evt_fails").RetryWaiting(t.Context())
@@ -154,7 +157,8 @@ func TestRetryWaiting_OtherProductsDoNotDelay(t *testing.T) {
 	require.Equal(t, webhook.Processed, entry(t, db, "evt_fails").Outcome)
 	var tried int
 	require.NoError(t, db.QueryRowContext(t.Context(),
-		`SELECT count(*) FROM booking_platform.payment_events WHERE attempts > 1 AND outcome = 'unmatched'`).Scan(&tried))
+		`SELECT count(*) FROM booking_platform.payment_events WHERE attempts > 1
+			AND outcome = 'unmatched'`).Scan(&tried))
 	require.Equal(t, 24, tried, "the share of what matches nothing is 25, ours among them")
 }
 
@@ -187,7 +191,8 @@ func TestRetryWaiting_UnmatchedFor(t *testing.T) {
 	require.Zero(t, backlog.Unmatched)
 
 	send(t, r, refund("evt_2"))
-	_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = received_at - interval '1 hour' WHERE stripe_event_id = 'evt_2'`)
+	_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events
+		SET received_at = received_at - interval '1 hour' WHERE stripe_event_id = 'evt_2'`)
 	require.NoError(t, err)
 	require.Equal(t, done(webhook.Unmatched), send(t, r, refund("evt_2")))
 	require.Equal(t, done(webhook.Ignored),

@@ -90,9 +90,12 @@ const day = 24 * time.Hour
 func aged(t testing.TB, db *sql.DB, id string, outcome webhook.Outcome, received, settled int) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
-		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, payload, received_at, processed_at)
-		VALUES ('default', $1::text, 't', $2::text, CASE WHEN $2::text = 'ignored' THEN 'not_ours' ELSE '' END, '{}', statement_timestamp() - $3::integer * interval '1 day' - interval '1 hour',
-			CASE WHEN $2::text IN ('failed', 'unmatched') THEN NULL ELSE statement_timestamp() - $4::integer * interval '1 day' - interval '1 hour' END)`,
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, payload,
+		received_at, processed_at)
+		VALUES ('default', $1::text, 't', $2::text, CASE WHEN $2::text = 'ignored' THEN 'not_ours'
+		ELSE '' END, '{}', statement_timestamp() - $3::integer * interval '1 day' - interval '1 hour',
+			CASE WHEN $2::text IN ('failed', 'unmatched') THEN NULL
+			ELSE statement_timestamp() - $4::integer * interval '1 day' - interval '1 hour' END)`,
 		id, string(outcome), received, settled)
 	require.NoError(t, err)
 }
@@ -100,7 +103,8 @@ func aged(t testing.TB, db *sql.DB, id string, outcome webhook.Outcome, received
 // what returns for each event whether its row and its payload exist.
 func what(t testing.TB, db *sql.DB) map[string]string {
 	t.Helper()
-	rows, err := db.QueryContext(t.Context(), `SELECT stripe_event_id, CASE WHEN payload IS NULL THEN 'row' ELSE 'row and payload' END FROM booking_platform.payment_events`)
+	rows, err := db.QueryContext(t.Context(), `SELECT stripe_event_id, CASE WHEN payload IS NULL THEN 'row'
+		ELSE 'row and payload' END FROM booking_platform.payment_events`)
 	require.NoError(t, err)
 	defer rows.Close()
 	out := map[string]string{}
@@ -177,7 +181,8 @@ func TestDeleteOld_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	_, err := db.ExecContext(t.Context(), `
-		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, payload, received_at, processed_at)
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, payload,
+		received_at, processed_at)
 		SELECT 'default', 'evt_' || i, 't', 'processed', '', '{}', at, at FROM generate_series(1, 2600) i,
 			LATERAL (SELECT statement_timestamp() - interval '100 days' - i * interval '1 second' AS at) x`)
 	require.NoError(t, err)

@@ -226,7 +226,8 @@ func call(ctx context.Context, handle Handler, tx Tx, ev Event) (result, error) 
 // affected a row, Unmatched if it affected none. The statement must also affect a row
 // that has the new state already.
 //
-//	return webhook.FromResult(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
+//	const payOrder = `UPDATE orders SET status = 'paid' WHERE reference = $1`
+//	return webhook.FromResult(tx.ExecContext(ctx, payOrder, ev.Reference))
 func FromResult(res sql.Result, err error) (Outcome, error) {
 	if err != nil {
 		return "", err

@@ -274,7 +274,8 @@ func TestProcess_LateFailureRecordLeavesSuccess(t *testing.T) {
 	go func() { answers <- send(t, a, event("evt_1", completed)) }()
 	eventually(t, "A's record waits", func() bool {
 		var waiting bool
-		err := db.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+		err := db.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l
+			JOIN pg_database d ON d.oid = l.database
 			WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted)`).Scan(&waiting)
 		return err == nil && waiting
 	})

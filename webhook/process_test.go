@@ -305,7 +305,8 @@ func TestProcess_HandlerReturnsIgnored(t *testing.T) {
 	stats := r.Stats()
 	require.EqualValues(t, 1, stats.Ignored)
 	require.EqualValues(t, 1, stats.Reasons[webhook.ReasonNotOurs])
-	_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = received_at - interval '8 days', processed_at = processed_at - interval '8 days'`)
+	_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events
+		SET received_at = received_at - interval '8 days', processed_at = processed_at - interval '8 days'`)
 	require.NoError(t, err)
 	_, err = r.DeleteOld(t.Context())
 	require.NoError(t, err)

@@ -44,7 +44,8 @@ type ListOptions struct {
 	Outcome Outcome
 	Reason  Reason
 	Type    string
-	// Since (inclusive) and Until (exclusive) bound the time of receipt; zero is no bound.
+	// Since (inclusive) and Until (exclusive) bound the time of receipt; zero is no
+	// bound.
 	Since, Until time.Time
 	// Before is the last ID of the previous page. An id that is not in the ledger has
 	// nothing before it.
@@ -272,7 +273,8 @@ type IgnoreResult struct {
 	ID string
 	// Was is the outcome before; empty where the ledger has no such event.
 	Was Outcome
-	// Ended reports whether the event was failed, unmatched or parked, and is Ignored now.
+	// Ended reports whether the event was failed, unmatched or parked, and is Ignored
+	// now.
 	Ended bool
 }
 

@@ -29,7 +29,8 @@ func TestList_Filters(t *testing.T) {
 		_, err := db.ExecContext(t.Context(), `
 			INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at)
 			SELECT 'default', 'evt_' || lpad(i::text, 4, '0'), CASE WHEN i % 2 = 0 THEN 'even' ELSE 'odd' END,
-				CASE WHEN i % 10 = 0 THEN 'parked' ELSE 'processed' END, timestamptz '2026-11-01 00:00+00' + (i / 3) * interval '1 second'
+				CASE WHEN i % 10 = 0 THEN 'parked' ELSE 'processed' END, 
+				timestamptz '2026-11-01 00:00+00' + (i / 3) * interval '1 second'
 			FROM generate_series(1, 1000) i`)
 		require.NoError(t, err)
 		list := func(opts webhook.ListOptions) []string {
@@ -67,7 +68,8 @@ func TestList_UsesIndex(t *testing.T) {
 	db := testdb.New(t)
 	_, err := db.ExecContext(t.Context(), `
 		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at)
-		SELECT 'default', 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 second' FROM generate_series(1, 20000) i;
+		SELECT 'default', 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 second'
+		FROM generate_series(1, 20000) i;
 		ANALYZE booking_platform.payment_events`)
 	require.NoError(t, err)
 	require.Contains(t, plan(t, db, webhook.ListSQL, "", "", "evt_10", 50, nil, nil, "default", ""),
@@ -95,7 +97,8 @@ func TestList_SinceAndUntil(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		_, err := db.ExecContext(t.Context(), `
 			INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at)
-			SELECT 'default', 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 hour' FROM generate_series(1, 9) i`)
+			SELECT 'default', 'evt_' || i, 't', 'processed', timestamptz '2026-11-01 00:00+00' + i * interval '1 hour'
+			FROM generate_series(1, 9) i`)
 		require.NoError(t, err)
 		at := func(hour int) time.Time { return time.Date(2026, 11, 1, hour, 0, 0, 0, time.UTC) }
 		ids := func(opts webhook.ListOptions) (out []string) {
@@ -165,8 +168,10 @@ func TestBacklog_Counts(t *testing.T) {
 		} {
 			send(t, r, event(id, eventType))
 		}
-		_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = statement_timestamp() - CASE stripe_event_id
-			WHEN 'evt_4' THEN interval '1 hour' WHEN 'evt_5' THEN interval '2 days' WHEN 'evt_1' THEN interval '3 days' ELSE interval '1 minute' END`)
+		_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events
+			SET received_at = statement_timestamp() - CASE stripe_event_id
+			WHEN 'evt_4' THEN interval '1 hour' WHEN 'evt_5' THEN interval '2 days'
+			WHEN 'evt_1' THEN interval '3 days' ELSE interval '1 minute' END`)
 		require.NoError(t, err)
 		b, err := webhook.NewLedger(db, "").Backlog(t.Context())
 		require.NoError(t, err)
@@ -192,8 +197,10 @@ func TestBacklog_UsesIndex(t *testing.T) {
 func many(t testing.TB, db *sql.DB) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
-		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at, processed_at, payload)
-		SELECT 'default', 'evt_' || i, 't', CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'processed' END, at, CASE WHEN i % 1000 = 0 THEN NULL ELSE at END,
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at,
+		processed_at, payload)
+		SELECT 'default', 'evt_' || i, 't', CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'processed' END, at, CASE
+		WHEN i % 1000 = 0 THEN NULL ELSE at END,
 			CASE WHEN i % 1000 = 0 THEN '{}' END
 		FROM generate_series(1, 20000) i, LATERAL (SELECT statement_timestamp() - i * interval '1 minute' AS at) x;
 		ANALYZE booking_platform.payment_events`)
@@ -204,7 +211,8 @@ func TestIgnore_Outcomes(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		r := first(t, db, webhook.Options{})
-		got, err := webhook.NewLedger(db, "").Ignore(t.Context(), "evt_failed", "evt_unmatched", "evt_parked", "evt_ignored",
+		got, err := webhook.NewLedger(db, "").Ignore(t.Context(),
+			"evt_failed", "evt_unmatched", "evt_parked", "evt_ignored",
 			"evt_processed", "evt_none", "evt\x00", "evt_failed")
 		require.NoError(t, err)
 		require.Equal(t, []webhook.IgnoreResult{

@@ -67,7 +67,8 @@ FROM booking_platform.payment_events e
 WHERE e.receiver = $1::text AND ` + scopeSQL + `
 	AND e.outcome = ANY (string_to_array($5::text, ','))
 	AND ($6::text = '' OR e.type = $6::text)
-	AND e.received_at >= COALESCE($7::timestamptz, '-infinity'::timestamptz) AND e.received_at < COALESCE($8::timestamptz, 'infinity'::timestamptz)
+	AND e.received_at >= COALESCE($7::timestamptz, '-infinity'::timestamptz)
+	AND e.received_at < COALESCE($8::timestamptz, 'infinity'::timestamptz)
 ORDER BY e.received_at, e.stripe_event_id
 LIMIT $9::integer`
 

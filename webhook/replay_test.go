@@ -36,7 +36,8 @@ func first(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiver {
 		}
 		later.Handle(string(outcome), effect)
 		send(t, r, event("evt_"+string(outcome), string(outcome)))
-		_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET received_at = timestamptz '2026-11-01 00:00+00' + $2::integer * interval '1 hour'
+		_, err := db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events
+			SET received_at = timestamptz '2026-11-01 00:00+00' + $2::integer * interval '1 hour'
 			WHERE stripe_event_id = $1::text`, "evt_"+string(outcome), i)
 		require.NoError(t, err)
 	}

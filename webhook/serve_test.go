@@ -141,7 +141,8 @@ func TestServeHTTP_OtherAPIVersion(t *testing.T) {
 	effects(t, db)
 	r := newReceiver(t, db, webhook.Options{})
 	r.Handle(completed, effect)
-	payload := []byte(`{"id":"evt_1","type":"checkout.session.completed","api_version":"2031-01-01","data":{"object":{"id":"cs_1"}}}`)
+	payload := []byte(`{"id":"evt_1","type":"checkout.session.completed","api_version":"2031-01-01",` +
+		`"data":{"object":{"id":"cs_1"}}}`)
 	require.Equal(t, done(webhook.Processed), send(t, r, payload))
 	require.Equal(t, 1, countEffects(t, db))
 	require.Equal(t, webhook.Stats{Received: 1, Processed: 1, OtherVersion: 1}, sums(r))
@@ -186,7 +187,8 @@ func TestServeHTTP_Bodies(t *testing.T) {
 		"data of a wrong type": {[]byte(`{"id":"evt_wrong","type":"checkout.session.completed","data":"x"}`),
 			done(webhook.Processed)},
 		"an id of a wrong type": {[]byte(`{"id":{},"type":"checkout.session.completed"}`), notAnEvent},
-		"a NUL beside the id":   {[]byte(`{"id":"evt_nul","type":"other","account":"\u0000","data":{"object":{"id":"\u0000"}}}`), done(webhook.Ignored)},
+		"a NUL beside the id": {[]byte(`{"id":"evt_nul","type":"other","account":"\u0000",` +
+			`"data":{"object":{"id":"\u0000"}}}`), done(webhook.Ignored)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.want, send(t, r, c.body))

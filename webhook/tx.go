@@ -16,8 +16,8 @@ import (
 // pool, or a connection without a transaction.
 var ErrNoTransaction = errors.New("webhook: not a transaction")
 
-// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn, *sqlx.Tx and [Tx] satisfy it, with
-// ExecContext, QueryContext and QueryRowContext of package database/sql.
+// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn, *sqlx.Tx and [Tx] satisfy it,
+// with ExecContext, QueryContext and QueryRowContext of package database/sql.
 type Querier = pg.Querier
 
 // requireTransaction rejects a pool and a connection without a transaction. A *sql.Conn

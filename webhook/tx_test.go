@@ -87,7 +87,8 @@ func TestTx_Sqlx(t *testing.T) {
 func TestTx_ReadCommitted(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	_, err := db.ExecContext(t.Context(), `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$`)
+	_, err := db.ExecContext(t.Context(), `DO $$ BEGIN EXECUTE
+		format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$`)
 	require.NoError(t, err)
 	db.SetMaxIdleConns(0) // The setting counts for new connections.
 	inHandler(t, db, func(ctx context.Context, t require.TestingT, tx webhook.Tx) {
@@ -112,7 +113,8 @@ func TestTx_CallersMapper(t *testing.T) {
 	require.Equal(t, "cs_test_1", entries[0].SessionID)
 }
 
-const preparedStatements = `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%public.effects%' OR statement LIKE '%booking_platform.%'`
+const preparedStatements = `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%public.effects%'
+	OR statement LIKE '%booking_platform.%'`
 
 // The receiver's and the handlers' statements are prepared, also with a pool of one
 // connection, and up to a limit.

@@ -56,7 +56,8 @@ func Key(secret []byte, parts ...string) string {
 const takeBudgets = `
 WITH asked AS (
     SELECT choice, place, decode(h, 'hex') AS key, make_interval(secs => secs::float8) AS every, burst::integer AS burst
-    FROM unnest(string_to_array($1::text, ','), string_to_array($2::text, ','), string_to_array($3::text, ','), string_to_array($4::text, ','))
+    FROM unnest(string_to_array($1::text, ','), string_to_array($2::text, ','),
+            string_to_array($3::text, ','), string_to_array($4::text, ','))
         WITH ORDINALITY AS t (choice, h, secs, burst, place)
 ), held AS MATERIALIZED (
     SELECT l.key, l.full_at
@@ -69,7 +70,8 @@ WITH asked AS (
            LEAST(GREATEST(h.full_at, statement_timestamp()), statement_timestamp() + a.every * a.burst) AS full_at
     FROM asked a LEFT JOIN held h ON h.key = a.key
 ), judged AS (
-    SELECT choice, place, key, missing, full_at + every AS full_at, full_at - statement_timestamp() - every * (burst - 1) AS wait
+    SELECT choice, place, key, missing, full_at + every AS full_at,
+           full_at - statement_timestamp() - every * (burst - 1) AS wait
     FROM budget
 ), verdict AS (
     SELECT max(c.wait) AS wait FROM (SELECT min(j.wait) AS wait FROM judged j GROUP BY j.choice) c
@@ -84,7 +86,8 @@ WITH asked AS (
     FROM due d
     WHERE l.key = d.key AND NOT EXISTS (SELECT 1 FROM due m WHERE m.missing)
 )
-SELECT EXTRACT(epoch FROM v.wait)::float8, COALESCE((SELECT string_agg(encode(m.key, 'hex'), ',') FROM due m WHERE m.missing), '')
+SELECT EXTRACT(epoch FROM v.wait)::float8,
+       COALESCE((SELECT string_agg(encode(m.key, 'hex'), ',') FROM due m WHERE m.missing), '')
 FROM verdict v`
 
 // In the order of the locks above. An existing row becomes recent, so that DeleteFull
