@@ -46,12 +46,10 @@ const (
 	forView = "page"
 )
 
-// inBackground marks calls of a background step.
 func inBackground(ctx context.Context) context.Context {
 	return context.WithValue(ctx, caller{}, forStep)
 }
 
-// forPage marks calls for a page.
 func forPage(ctx context.Context) context.Context { return context.WithValue(ctx, caller{}, forView) }
 
 // RoundTrip also keeps the library from its own retry, half a second later, after an
@@ -80,8 +78,8 @@ func pauseUntil(pause *atomic.Int64, until int64) {
 	}
 }
 
-// paused reports whether background steps must not call Stripe now.
+// paused reports whether background steps must not call Stripe now; pagesPaused is for
+// pages.
 func (p *Payments) paused() bool { return time.Now().UnixNano() < p.backoff.steps.Load() }
 
-// pagesPaused reports whether Stripe must not be called for a page now.
 func (c *backoffTransport) pagesPaused() bool { return time.Now().UnixNano() < c.pages.Load() }

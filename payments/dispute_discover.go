@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	// disputePages is the maximum number of pages of 100 per run.
 	disputePages = 20
 	// disputeBatch is the maximum number of open disputes read per run, and disputePause,
 	// in seconds, the pause before one is read again. A dispute can stay open for months,
@@ -34,13 +33,12 @@ type disputePage struct {
 }
 
 // DiscoverDisputes is a step that lists the disputes of the last 30 days at Stripe, reads
-// those that are still open here, and records the changes. A dispute and its end become
-// known even if Stripe never made an event. Run it every 15 minutes. It returns how many
-// disputes have changed.
+// those that are open here, and records changes of which no event came. Run it every 15
+// minutes. It returns how many disputes have changed.
 //
 // It reads at most 2,000 listed disputes, with one call and one round trip per 100, and
-// 20 open ones. No transaction is open during a call. It is safe on every replica at
-// once. If Stripe does not answer the error is [ErrUnavailable].
+// 20 open ones. It is safe on every replica at once. If Stripe does not answer the error
+// is [ErrUnavailable].
 func (p *Payments) DiscoverDisputes(ctx context.Context) (int, error) {
 	ctx = actingAs(ctx, "payments")
 	found, err := p.listDisputes(ctx)
@@ -220,7 +218,6 @@ func (p *Payments) recordNewDisputes(ctx context.Context,
 	return news, last, err
 }
 
-// recordDiscovered records a dispute as its event would.
 func (p *Payments) recordDiscovered(ctx context.Context, paymentID, bookingID string, f disputeFacts) error {
 	return p.inTxRetry(ctx, "record a dispute", func(tx *sql.Tx) error {
 		if _, err := p.bookings.Tx(tx).Lock(ctx, bookingID); err != nil {

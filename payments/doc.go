@@ -3,9 +3,9 @@
 //
 // The problem is that the customer pays on Stripe's page and the result arrives by
 // webhook: late, twice, out of order, before the call that created the session has
-// returned, or after the hold has expired. That call may also succeed at Stripe while its
-// answer is lost. A service that trusts the browser's return, the order of events, or a
-// second attempt with new parameters sells a slot for nothing or charges twice.
+// returned, or after the hold has expired. That call may also succeed while its answer is
+// lost. A service that trusts the browser's return, the order of events, or a second
+// attempt with new parameters sells a slot for nothing or charges twice.
 //
 // So the payment row is committed first, with a snapshot of the call's parameters. Then
 // Stripe is called, outside any transaction, with an idempotency key derived from the
@@ -14,55 +14,47 @@
 // status of a payment is derived from these facts, so the order of events does not
 // matter.
 //
-//	p, err := payments.New(db, bookings, os.Getenv("STRIPE_SECRET_KEY"), "https://example.com", payments.Options{})
+//	p, err := payments.New(db, bookings, key, "https://example.com", payments.Options{})
 //	p.Register(receiver)          // what Stripe's events do to bookings
 //	go p.Run(ctx, receiver)       // background steps
 //	booked, err := p.Book(ctx, r) // hold a slot; send the customer to booked.URL
 //
-// Price and currency come from the booking; no client input reaches them.
-//
-// Money that comes after the hold has expired takes the slot again if it is still free.
-// Money that cannot be applied, because the slot is gone or another session was paid, is
-// refunded in full, once. A payment of another amount is parked for an operator. If a
-// customer cancelled before the money came, the fee of the policy is kept.
-//
-// While a dispute is open nothing is refunded. What a lost dispute took counts as
-// refunded.
+// Price and currency come from the booking; no client input reaches them. Money that
+// comes after the hold has expired takes the slot again if it is still free. Money that
+// cannot be applied, because the slot is gone or another session was paid, is refunded in
+// full, once. A payment of another amount is parked for an operator. While a dispute is
+// open nothing is refunded; what a lost dispute took counts as refunded.
 //
 // A refund starts as a row, limited to what was paid and committed together with its
 // cause ([Payments.Cancel], [Payments.Refund], an event). A background step then makes it
 // at Stripe. Stripe's answers to refunds and Checkouts are classified by one table each,
-// in stripeclient.go. An answer 404 never settles anything: a key of another account or
-// mode gets it too.
+// in stripeclient.go. A 404 never settles anything: a key of another account or mode gets
+// it too.
 //
 // [Payments.Run] runs the background steps. With a scheduler of your own, run these every
-// five seconds; when there is nothing to do each costs one or two statements:
+// five seconds; without work each costs one or two statements:
 //
 //	p.ExpireSessions(ctx) // expire sessions whose hold is gone
 //	p.SettleRefunds(ctx)  // make the refunds that are due
 //	p.RefreshRefunds(ctx) // read refunds that events hinted at
 //
-// Run this one every minute:
+// and this one every minute:
 //
 //	p.ReconcilePayments(ctx) // ask Stripe about overdue payments
 //
-// These list up to 30 days at Stripe. Run the first every five minutes, the others every
+// These list up to 30 days at Stripe; run the first every five minutes, the others every
 // fifteen:
 //
 //	p.FetchUndelivered(ctx, receiver) // process events that were not delivered
 //	p.DiscoverRefunds(ctx)            // find refunds without an event
 //	p.DiscoverDisputes(ctx)           // find disputes without an event
 //
-// All steps are safe on every replica at once. After an answer with Retry-After the steps
-// of that process pause. webhook.Receiver.Run and booking.Store.Run are needed besides.
-// After a restore from a backup, [Payments.FetchSince] processes all events since a time.
-//
-// Options.OnTransition is called in the transaction of each change of a payment; see
-// [Transition].
+// All steps are safe on every replica at once, and pause after an answer with
+// Retry-After. webhook.Receiver.Run and booking.Store.Run are needed too.
 //
 // Locks are taken in the order resource, booking, payment, refund. The tables are those
 // of migrations.Payments; other tables may refer to booking_platform.payments (id).
 //
-// The package has no HTTP routes or pages, sends no mail, and knows of no taxes or
-// invoices.
+// The package has no HTTP routes or pages, sends no mail, and knows no taxes or invoices;
+// see Options.OnTransition for writing them.
 package payments

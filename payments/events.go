@@ -2,6 +2,7 @@ package payments
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,18 +17,6 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/webhook"
-)
-
-// The reasons for which a payment is parked, or is unapplied and refunded.
-const (
-	// ReasonAmount: amount or currency differ from the booking's price.
-	ReasonAmount = "amount_differs"
-	// ReasonLate: the money came after the hold had expired.
-	ReasonLate = "hold_expired"
-	// ReasonCancelled: the money came for a cancelled booking.
-	ReasonCancelled = "booking_cancelled"
-	// ReasonPaidTwice: another Checkout Session had paid for the booking.
-	ReasonPaidTwice = "booking_already_paid"
 )
 
 // Register registers this package's handlers on a receiver, once, before it serves; it
@@ -114,7 +103,7 @@ func (p *Payments) handle(step func(context.Context, lockedEvent) (webhook.Outco
 		lock := p.bookings.Tx(tx).Lock
 		if expired {
 			// Retaking the slot locks the resource first. If the booking expires only
-			// now, the order is reversed; a deadlock is retried.
+			// now, a deadlock is possible and retried.
 			lock = p.bookings.Tx(tx).LockWithResource
 		}
 		return p.withLockedBooking(ctx, tx, ev, pay, lock,
@@ -125,8 +114,8 @@ func (p *Payments) handle(step func(context.Context, lockedEvent) (webhook.Outco
 	}
 }
 
-// handleCompleted handles a completed Checkout, paid or with a delayed payment method. It
-// decides by the present state, however often it runs.
+// handleCompleted handles a completed Checkout, paid or with a delayed payment method, by
+// the present state, however often it runs.
 func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	d, err := e.readDecisions(ctx)
 	if err != nil {
@@ -142,7 +131,6 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 	case !e.session.paid():
 		return p.handleProcessing(ctx, e)
 	case d.goneBack:
-		// Parked, and an operator has begun to refund it.
 		return webhook.Parked, nil
 	case d.this:
 	case d.other:
@@ -251,8 +239,8 @@ func (e lockedEvent) releaseHold(ctx context.Context) error {
 	return ignoreNotPending(e.bookings.Expire(ctx, e.booking.ID))
 }
 
-// lockedEvent is an event about a payment, with its booking locked until the transaction
-// ends. The payment was read before the lock: use only its immutable fields.
+// lockedEvent is an event about a payment whose booking is locked. The payment was read
+// before the lock: use only its immutable fields.
 type lockedEvent struct {
 	tx       Tx
 	bookings *booking.Tx
@@ -341,8 +329,7 @@ SELECT p.captured_minor > 0 AND p.refunded_minor >= p.captured_minor AND NOT p.p
 FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id WHERE p.id = $1::uuid`
 
 // cancelRefundedBooking cancels a booking ahead that was refunded in full at Stripe. It
-// runs after every event of a payment and its refunds, whatever their order. The booking
-// is locked.
+// runs after every event of a payment and its refunds. The booking is locked.
 func (p *Payments) cancelRefundedBooking(ctx context.Context, q booking.Querier, bookings *booking.Tx, paymentID,
 	bookingID string) error {
 	if p.opts.KeepRefunded {
@@ -359,4 +346,98 @@ func (p *Payments) cancelRefundedBooking(ctx context.Context, q booking.Querier,
 	}
 	_, err = bookings.Cancel(ctx, booking.CancelRequest{ID: bookingID, Reason: "refunded in full at Stripe"})
 	return err
+}
+
+// By session id, or by payment id while no session id is stored.
+const matchSQL = `SELECT ` + paymentColumns + `,
+	(SELECT b.status = 'expired' FROM booking_platform.bookings b WHERE b.id = p.booking_id)
+FROM booking_platform.payments p
+WHERE p.stripe_session_id = $1 OR (p.id = $2::uuid AND p.stripe_session_id IS NULL)
+ORDER BY p.stripe_session_id NULLS LAST LIMIT 1`
+
+// match does not lock the payment, because the booking is locked first. It also reports
+// whether the booking has expired.
+func match(ctx context.Context, tx webhook.Tx, ev webhook.Event) (pay Payment, expired, found bool, err error) {
+	// A foreign reference must not cause an SQL error on every retry.
+	ref, err := uuid.Parse(ev.Reference)
+	if err != nil {
+		ref = uuid.Nil
+	}
+	pay, err = scanPayment(alsoScan{tx.QueryRowContext(ctx, matchSQL, ev.SessionID, ref.String()), &expired})
+	if errors.Is(err, sql.ErrNoRows) {
+		return Payment{}, false, false, nil
+	}
+	return pay, expired, err == nil, err
+}
+
+type alsoScan struct {
+	row  *sql.Row
+	more any
+}
+
+func (s alsoScan) Scan(dest ...any) error { return s.row.Scan(append(dest, s.more)...) }
+
+// facts are what an event adds to a payment. They are never removed.
+type facts struct {
+	completed, failed, expired bool
+	captured                   booking.Money
+	parked, unapplied          string
+}
+
+// The first parking reason is kept and ids are set once. $11 means that the money is
+// decided on: the payment is no longer parked and captured is what was decided on.
+const recordSQL = `
+UPDATE booking_platform.payments AS p SET
+	stripe_session_id = coalesce(p.stripe_session_id, $2),
+	stripe_payment_intent_id = coalesce(p.stripe_payment_intent_id, nullif($3::text, '')),
+	completed = p.completed OR $4::boolean,
+	failed = p.failed OR $5::boolean,
+	expired = p.expired OR $6::boolean,
+	captured_minor = CASE WHEN p.parked AND $11::boolean THEN $7::bigint
+		ELSE GREATEST(p.captured_minor, $7::bigint) END,
+	captured_currency = CASE WHEN p.captured_minor > 0 AND NOT (p.parked AND $11::boolean) THEN p.captured_currency
+		ELSE $9::text END,
+	parked = NOT $11::boolean AND (p.parked OR $8::text <> ''),
+	parked_reason = CASE WHEN $11::boolean THEN '' WHEN p.parked THEN p.parked_reason ELSE $8::text END,
+	unapplied = CASE WHEN p.unapplied = '' THEN $10::text ELSE p.unapplied END,
+	updated_at = statement_timestamp()
+WHERE p.id = $1::uuid`
+
+func (e lockedEvent) record(ctx context.Context, f facts) error {
+	decided := f.captured.Minor > 0 && f.parked == ""
+	_, err := e.tx.ExecContext(ctx, recordSQL, e.payment.ID, e.event.SessionID, e.event.PaymentIntentID,
+		f.completed, f.failed, f.expired, f.captured.Minor, f.parked, f.captured.Currency, f.unapplied, decided)
+	return err
+}
+
+const decidedSQL = `
+SELECT coalesce(bool_or(p.id = $2::uuid AND NOT p.parked), false),
+	coalesce(bool_or(p.id <> $2::uuid AND NOT p.parked AND p.unapplied = ''), false),
+	coalesce(bool_or(p.id = $2::uuid AND p.parked AND (p.refund_committed > 0 OR p.refunds_unknown > 0
+		OR p.dispute_lost_minor > 0)), false)
+FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND p.captured_minor > 0`
+
+type decisions struct {
+	// this: this payment's money is decided on. other: another payment pays for the
+	// booking.
+	this, other bool
+	// goneBack: this payment is parked and partly refunded, or about to be.
+	goneBack bool
+}
+
+// readDecisions reads what the booking's lock keeps from changing.
+func (e lockedEvent) readDecisions(ctx context.Context) (d decisions, err error) {
+	err = e.tx.QueryRowContext(ctx, decidedSQL, e.booking.ID, e.payment.ID).Scan(&d.this, &d.other, &d.goneBack)
+	return d, err
+}
+
+const othersAliveSQL = `
+SELECT EXISTS (SELECT FROM booking_platform.payments p
+WHERE p.booking_id = $1::uuid AND p.id <> $2::uuid AND NOT p.expired AND NOT p.failed)`
+
+// databaseTime returns the database's clock, by which holds are judged.
+func (e lockedEvent) databaseTime(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	err := e.tx.QueryRowContext(ctx, `SELECT statement_timestamp()`).Scan(&now)
+	return now, err
 }

@@ -14,12 +14,12 @@ import (
 // and returns nil. receiver is the one given to [Payments.Register]; nil is an error.
 //
 // Run is safe on every replica at once. A step that fails or panics is logged, reported
-// to Options.OnStep and run again. With a scheduler of your own, call the single steps
-// instead; the package comment lists their periods.
+// to Options.OnStep and run again. The single steps are for programs with their own
+// scheduler.
 //
-// booking.Store.Run, which releases expired holds, may run in any order with it. A
-// session is expired whether its slot has been released or not. A customer who pays in
-// between gets the slot back if it is free, or else a full refund.
+// booking.Store.Run, which releases expired holds, may run in any order with it: a
+// session is expired whether its slot was released or not. A customer who pays in between
+// gets the slot back if it is free, or else a full refund.
 func (p *Payments) Run(ctx context.Context, receiver *webhook.Receiver) error {
 	if receiver == nil {
 		return errors.New("payments: Run requires the webhook receiver")
@@ -58,7 +58,6 @@ func (p *Payments) rounds(receiver *webhook.Receiver) []periodic.Round {
 				return p.FetchUndelivered(ctx, receiver)
 			}},
 		}},
-		// Both list 30 days at Stripe.
 		{Every: 15 * time.Minute, Steps: []periodic.Step{
 			{Name: "payments.DiscoverRefunds", Timeout: 2 * time.Minute, Do: p.DiscoverRefunds},
 			{Name: "payments.DiscoverDisputes", Timeout: 2 * time.Minute, Do: p.DiscoverDisputes},

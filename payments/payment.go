@@ -36,6 +36,18 @@ const (
 	StatusParked Status = "parked"
 )
 
+// The reasons for which a payment is parked, or is unapplied and refunded.
+const (
+	// ReasonAmount: amount or currency differ from the booking's price.
+	ReasonAmount = "amount_differs"
+	// ReasonLate: the money came after the hold had expired.
+	ReasonLate = "hold_expired"
+	// ReasonCancelled: the money came for a cancelled booking.
+	ReasonCancelled = "booking_cancelled"
+	// ReasonPaidTwice: another Checkout Session had paid for the booking.
+	ReasonPaidTwice = "booking_already_paid"
+)
+
 // Payment is one Checkout Session of one booking. Amounts are in minor units, times in
 // UTC.
 type Payment struct {

@@ -24,8 +24,7 @@ WHERE (p.stripe_payment_intent_id = $1::text AND $1::text <> '')
 ORDER BY p.stripe_payment_intent_id NULLS LAST LIMIT 1`
 
 // handleIntent matches an event about a charge, refund or dispute to its payment, locks
-// the booking and calls step. Without a match the event is unmatched, since the payment's
-// own event may still come.
+// the booking and calls step.
 func (p *Payments) handleIntent(step func(context.Context, lockedEvent) (webhook.Outcome, error)) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		ref, err := uuid.Parse(ev.Reference)
@@ -43,7 +42,6 @@ func (p *Payments) handleIntent(step func(context.Context, lockedEvent) (webhook
 	}
 }
 
-// handleRefund records one refund.
 func (p *Payments) handleRefund(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	var r stripe.Refund
 	if err := json.Unmarshal(e.event.Object, &r); err != nil {
@@ -129,7 +127,6 @@ UPDATE booking_platform.refunds AS r SET
 	last_error = CASE WHEN r.status IN ('due', 'pending') THEN $6::text ELSE '' END, updated_at = statement_timestamp()
 WHERE r.payment_id = $1::uuid AND (r.stripe_refund_id = $2::text OR (r.id = $3::uuid AND r.stripe_refund_id IS NULL))`
 
-// Inserts a refund made at Stripe.
 const adoptRefundSQL = `
 INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, stripe_refund_id,
 	failure, last_error, actor, origin)
@@ -137,8 +134,8 @@ VALUES ($1::uuid, $2::uuid, 'stripe:' || $3::text, $4::bigint, $5::text, $6::tex
 	'stripe', 'stripe')
 ON CONFLICT DO NOTHING`
 
-// The committed sum never exceeds what was captured, even if a refund was made at Stripe
-// while one of ours was due: Stripe then refuses ours.
+// The committed sum never exceeds what was captured, even if a refund at Stripe overtakes
+// one that is due, which Stripe then refuses.
 const sumRefundsSQL = `
 UPDATE booking_platform.payments AS p SET
 	refunded_minor = s.refunded, refund_committed = LEAST(s.committed, GREATEST(p.amount_minor, p.captured_minor)),
@@ -150,9 +147,8 @@ FROM (
 ) s
 WHERE p.id = $1::uuid`
 
-// recordRefunds records refunds of a payment as Stripe reports them. It locks the
-// payment, so the sums are right, and makes one row per refund whether the answer to a
-// call or its event comes first.
+// recordRefunds records refunds as Stripe reports them. It locks the payment, so the sums
+// are right and a refund has one row, whether its call's answer or its event comes first.
 func recordRefunds(ctx context.Context, q booking.Querier, paymentID string, refunds ...stripeRefund) error {
 	if err := lockPayment(ctx, q, paymentID); err != nil {
 		return err

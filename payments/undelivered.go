@@ -72,7 +72,7 @@ func (p *Payments) FetchUndelivered(ctx context.Context, receiver *webhook.Recei
 	return settled, nil
 }
 
-// listEvents reads a page of events since a time, newest first, after the given event.
+// listEvents reads a page of events since a time, newest first.
 func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParams, since time.Time,
 	after string) (*eventPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
@@ -131,11 +131,10 @@ type FetchSinceOptions struct {
 	Each func(FetchedEvent)
 }
 
-// FetchedEvent is an event listed by Stripe and its result.
+// FetchedEvent is an event listed by Stripe and its result. Created is in UTC.
 type FetchedEvent struct {
 	ID, Type string
-	// Created is Stripe's time, in UTC.
-	Created time.Time
+	Created  time.Time
 	// Was is the outcome in the ledger before, or empty if the event was unknown.
 	Was webhook.Outcome
 	// Outcome is the result: Duplicate if the event was settled before, empty in a dry
@@ -144,7 +143,7 @@ type FetchedEvent struct {
 	// SessionID, Reference (the payment's id) and BookingID are as Stripe knows them, or
 	// empty. For an Unmatched event they identify what was paid for.
 	SessionID, Reference, BookingID string
-	// Amount is in minor units; zero if the event has none.
+	// Amount is in minor units.
 	Amount   int64
 	Currency string
 	Err      error
