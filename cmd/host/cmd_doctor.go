@@ -23,7 +23,7 @@ const doctorRead = 6 * time.Second
 
 func (c *cli) doctorCommand() *cobra.Command {
 	hosts := 2
-	visit := doctor.VisitOptions{Say: func(line string) { fmt.Fprintln(c.err, output.Escape(output.OneLine(line))) }}
+	visit := doctor.SmokeOptions{Say: func(line string) { fmt.Fprintln(c.err, output.Escape(output.OneLine(line))) }}
 	cmd := c.jsonFlag(&cobra.Command{
 		Use:   "doctor",
 		Short: "Check the configuration, the database, Stripe and what needs attention",
@@ -71,7 +71,7 @@ func parseBase(s string) (string, error) {
 	return strings.TrimRight(s, "/"), nil
 }
 
-func (c *cli) doctor(ctx context.Context, hosts int, visit doctor.VisitOptions) error {
+func (c *cli) doctor(ctx context.Context, hosts int, visit doctor.SmokeOptions) error {
 	cfg, problems := config.Read(c.environ)
 	db, err := runningDB(cfg)
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *cli) doctor(ctx context.Context, hosts int, visit doctor.VisitOptions) 
 	var found []doctor.Finding
 	if visit.Base != "" {
 		visit.StripeKey, visit.DB = cfg.StripeSecretKey, db
-		found = doctor.Visit(ctx, visit)
+		found = doctor.SmokeTest(ctx, visit)
 	} else {
 		found = doctor.Examine(ctx, doctor.Options{
 			Config: cfg, Problems: problems, DB: db, PoolSize: cfg.DatabasePool, Hosts: hosts,

@@ -119,7 +119,7 @@ func TestDoctorBase_HealthyAndUnreachable(t *testing.T) {
 	status, found, stderr := examined(t, nil, "--base", h.URL())
 	require.Equal(t, 0, status, stderr)
 	require.Empty(t, amiss(found))
-	require.Len(t, found, 9)
+	require.Len(t, found, 5)
 	require.Zero(t, h.count("bookings"))
 
 	status, found, _ = examined(t, nil, "--base", "http://127.0.0.1:1")
@@ -140,24 +140,12 @@ func TestDoctorBase_EachFault(t *testing.T) {
 	for name, c := range map[string]struct {
 		path   string
 		answer http.HandlerFunc
-		// drop is a header that is removed, and cut a part of the cookie.
-		drop, cut string
-		want      doctor.Name
-		level     doctor.Level
+		want   doctor.Name
+		level  doctor.Level
 	}{
 		"live": {path: "/health", answer: says(200, "<html>"), want: doctor.BaseLive, level: doctor.Problem},
 		"ready": {path: "/health/db", answer: says(503, `{"status":"unavailable"}`), want: doctor.BaseReady,
 			level: doctor.Problem},
-		"frames":          {drop: "X-Frame-Options", want: doctor.BaseHeaders, level: doctor.Problem},
-		"policy":          {drop: "Content-Security-Policy", want: doctor.BaseHeaders, level: doctor.Problem},
-		"no cookie":       {drop: "Set-Cookie", want: doctor.BaseCookie, level: doctor.Problem},
-		"cookie for all":  {cut: "; HttpOnly", want: doctor.BaseCookie, level: doctor.Problem},
-		"cookie anywhere": {cut: "; SameSite=Lax", want: doctor.BaseCookie, level: doctor.Problem},
-		"open API": {path: "/api/bookings", answer: says(200, `{"items":[]}`), want: doctor.BaseAPI,
-			level: doctor.Problem},
-		"API to a page": {path: "/api/bookings", answer: http.RedirectHandler("/login", http.StatusFound).ServeHTTP,
-			want: doctor.BaseAPI, level: doctor.Problem},
-		"open page":       {path: "/dashboard", answer: says(200, ""), want: doctor.BasePage, level: doctor.Problem},
 		"webhook":         {path: "/webhook", answer: says(200, ""), want: doctor.BaseWebhook, level: doctor.Problem},
 		"webhook limited": {path: "/webhook", answer: says(429, ""), want: doctor.BaseWebhook, level: doctor.Warning},
 		"open metrics": {path: "/metrics", answer: says(200, "up 1"), want: doctor.BaseMetrics,
@@ -168,13 +156,6 @@ func TestDoctorBase_EachFault(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			proxy := httputil.NewSingleHostReverseProxy(target)
-			proxy.ModifyResponse = func(r *http.Response) error {
-				r.Header.Del(c.drop)
-				if cookie := r.Header.Get("Set-Cookie"); c.cut != "" && cookie != "" {
-					r.Header.Set("Set-Cookie", strings.Replace(cookie, c.cut, "", 1))
-				}
-				return nil
-			}
 			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if c.answer != nil && r.URL.Path == c.path {
 					c.answer(w, r)

@@ -10,8 +10,6 @@ import (
 	"runtime"
 )
 
-// How much is free where the embedded Postgres has its data: with less than the first it
-// stops soon, with less than the second it may within days.
 const (
 	diskProblem = 256 << 20
 	diskWarning = 1 << 30
@@ -24,12 +22,12 @@ func (e *examination) disk(context.Context) ([]Finding, error) {
 	}
 	free, err := e.FreeSpace(dir)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return []Finding{ok(Disk, "what is free on the disk cannot be asked on this system")}, nil
+		return []Finding{ok(Disk, "free disk space is unknown on this system")}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	const remedy = "Make room on the disk of DATA_DIR, or set DATA_DIR to a folder on another one."
+	const remedy = "Free space on the disk of DATA_DIR, or set DATA_DIR to another disk."
 	found := fmt.Sprintf("%d MB are free on the disk of DATA_DIR", free>>20)
 	switch {
 	case free < diskProblem:
@@ -40,8 +38,7 @@ func (e *examination) disk(context.Context) ([]Finding, error) {
 	return []Finding{ok(Disk, found)}, nil
 }
 
-// existing is the folder itself, or the nearest one above that is there: the first start
-// makes the rest.
+// existing returns the folder or its nearest existing parent.
 func existing(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -55,7 +52,7 @@ func existing(dir string) (string, error) {
 	}
 }
 
-// dataDir looks at who may read and write the folder of the embedded Postgres.
+// dataDir checks the permissions of the folder of the embedded Postgres.
 func (e *examination) dataDir(context.Context) ([]Finding, error) {
 	dir, err := filepath.Abs(e.Config.DataDir)
 	if err != nil {
@@ -64,27 +61,26 @@ func (e *examination) dataDir(context.Context) ([]Finding, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return []Finding{ok(DataDir, dir+" is made at the first start")}, nil
+		return []Finding{ok(DataDir, dir+" is created at the first start")}, nil
 	case err != nil:
 		return nil, err
 	case !info.IsDir():
 		return []Finding{problem(DataDir, dir+" is not a folder", "Move that file away, or set DATA_DIR to a folder.")},
 			nil
 	}
-	// Windows has no such bits.
 	if runtime.GOOS == "windows" {
 		return []Finding{ok(DataDir, dir)}, nil
 	}
 	if info.Mode().Perm()&0o022 != 0 {
 		return []Finding{warning(DataDir, fmt.Sprintf("%s may be changed by other users (%s)", dir, info.Mode().Perm()),
-			"Take the right from them: chmod go-w on that folder.")}, nil
+			"Run chmod go-w on that folder.")}, nil
 	}
 	for _, name := range []string{"password", "session_secret"} {
 		file, err := os.Stat(filepath.Join(dir, name))
 		if err == nil && file.Mode().Perm()&0o077 != 0 {
 			return []Finding{warning(DataDir, fmt.Sprintf("%s holds a secret and is open to other users (%s)",
 				filepath.Join(dir, name), file.Mode().Perm()),
-				"Take the right from them: chmod 600 on that file.")}, nil
+				"Run chmod 600 on that file.")}, nil
 		}
 	}
 	return []Finding{ok(DataDir, dir)}, nil

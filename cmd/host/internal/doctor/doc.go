@@ -1,17 +1,14 @@
-// Package doctor examines a host before it goes live, and after it was deployed.
+// Package doctor checks a host before it goes live and after a deployment.
 //
-// The problem: what keeps a host from selling, or lets it sell for nothing, is seldom in
-// its code. It is a test key in production, an endpoint at Stripe that was never
-// subscribed to refunds, a pool that is larger than what the server lets in, a proxy that
-// nobody told the host of. Each is found at once by who looks, and by nobody else until a
-// customer has paid.
+// The problem is that what keeps a host from selling, or lets it sell for nothing, is
+// seldom in its code: a test key in production, an endpoint at Stripe without refund
+// events, a pool larger than the server allows, a proxy that TRUST_PROXY does not mention.
+// Such mistakes are easy to check for, and otherwise surface only when a customer pays. So
+// [Examine] checks the configuration, the database, the Stripe account and the backlog,
+// without changing anything, and [SmokeTest] checks a running host over HTTP and can make
+// one payment. docs/doctor.md lists the findings.
 //
-// [Examine] looks at the configuration, the database, Stripe's account and what is left
-// undone, from beside a running host or without one, and changes nothing. [Visit] looks
-// at a running host over HTTP, as its customers do, and pays for a booking there if it is
-// asked to. Both return findings: each has a level, a name that stays, what was found,
-// and what to do about it. docs/doctor.md explains them all.
-//
-// A check that cannot be made is a finding, and the others go on. Each has a time limit,
-// and no secret is in what they say.
+// Each check has a time limit; one that fails is a finding, and the others run. Findings
+// never contain secrets. The package leaves out what the tests of the host assert, such as
+// headers and guards of routes.
 package doctor

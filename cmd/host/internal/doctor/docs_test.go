@@ -16,10 +16,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// Every finding that the code can produce has a row in docs/doctor.md with a meaning and
-// a remedy, and every row is a finding; the events that an endpoint needs are listed
-// there, too.
-func TestEveryFindingIsDocumented(t *testing.T) {
+// docs/doctor.md has a row for each finding, and the events of the endpoint.
+func TestFindings_AreDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../../docs/doctor.md")
 	require.NoError(t, err)
@@ -46,13 +44,12 @@ func TestEveryFindingIsDocumented(t *testing.T) {
 					values[n.Names[0].Name] = value
 				}
 			case *ast.CallExpr:
-				// A finding is named by one of the constants, or by what the caller was
-				// given.
+				// The name is a constant or a parameter.
 				if made := called(n); made == "problem" || made == "warning" || made == "ok" || made == "inProduction" || made == "failed" {
 					name, isIdent := n.Args[0].(*ast.Ident)
 					if !isIdent {
 						field, isField := n.Args[0].(*ast.SelectorExpr)
-						require.True(t, isField && field.Sel.Name == "name", "%s: a finding without a name of names.go", path)
+						require.True(t, isField && field.Sel.Name == "name", "%s: a finding without a constant as name", path)
 						return true
 					}
 					used[name.Name] = true
@@ -72,7 +69,7 @@ func TestEveryFindingIsDocumented(t *testing.T) {
 	}
 	require.Empty(t, documented, "these are in docs/doctor.md and not in the code")
 	for name := range used {
-		require.True(t, name == "name" || name == "lacked" || values[name] != "", "%s is no name of names.go", name)
+		require.True(t, name == "name" || name == "lacked" || values[name] != "", "%s is not a constant", name)
 	}
 	require.Contains(t, string(page), "```\n"+strings.Join(payments.EventTypes(), "\n")+"\n```")
 }

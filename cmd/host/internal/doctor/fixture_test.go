@@ -3,7 +3,6 @@ package doctor_test
 import (
 	"context"
 	"database/sql"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -32,26 +31,23 @@ const (
 	hook    = "https://booking.example.com/webhook"
 )
 
-// world is a host in production that is ready to go live: a real Postgres, and the
-// stand-in in Stripe's place. A case changes it before it is examined.
+// world is a production host without problems, with a real Postgres and a fake Stripe. A
+// test case changes it before it is checked.
 type world struct {
 	t       *testing.T
 	environ map[string]string
 	db      *sql.DB
 	options doctor.Options
-	// endpoints are what the account has, and skew is how late Stripe's clock is.
+	// endpoints are those of the Stripe account, and skew is the offset of Stripe's clock.
 	endpoints []stripetest.WebhookEndpoint
 	skew      time.Duration
-	// stripe answers in the stand-in's place, where it is set.
+	// stripe replaces the fake, if it is set.
 	stripe http.Handler
-	// lostFor is the age of an event that was never delivered; 0 is none.
+	// lostFor is the age of an undelivered event; 0 is none.
 	lostFor time.Duration
 	keep    *stripetest.Server
-	// addresses are this machine's, each with its prefix, and metrics is the address of
-	// the metrics where it is not what environ says.
-	addresses []string
-	metrics   string
-	// change is what another server would say.
+	metrics string // Overrides METRICS_ADDR.
+	// change changes the properties of the server.
 	change func(*postgres.Server)
 }
 
@@ -65,10 +61,9 @@ func newWorld(t *testing.T) *world {
 		"STRIPE_SECRET_KEY":     liveKey,
 		"STRIPE_WEBHOOK_SECRET": "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd",
 		"TRUST_PROXY":           "1",
-		// Where nobody listens.
+		// Nothing listens there.
 		"PORT": "1", "METRICS_ADDR": "127.0.0.1:2",
 	}}
-	w.addresses = []string{"127.0.0.1/8", "172.18.0.3/16", "::1/128"}
 	w.endpoints = []stripetest.WebhookEndpoint{{URL: hook, EnabledEvents: payments.EventTypes(),
 		APIVersion: stripetest.APIVersion, Livemode: true}}
 	users, err := auth.NewUsers(w.db, auth.UsersOptions{})
@@ -81,11 +76,11 @@ func newWorld(t *testing.T) *world {
 	})
 	require.NoError(t, err)
 	w.options = doctor.Options{DB: w.db, Server: w.server, PoolSize: 20, Hosts: 2,
-		FreeSpace: func(string) (uint64, error) { return 50 << 30, nil }, Addresses: w.interfaces}
+		FreeSpace: func(string) (uint64, error) { return 50 << 30, nil }}
 	return w
 }
 
-// server is the test's, which does without what only a machine that fails would need.
+// server is the test's server, with durable settings.
 func (w *world) server(ctx context.Context, db *sql.DB) (postgres.Server, error) {
 	s, err := postgres.Read(ctx, db)
 	s.Fsync, s.FullPageWrites, s.SynchronousCommit = "on", "on", "on"
@@ -95,18 +90,6 @@ func (w *world) server(ctx context.Context, db *sql.DB) (postgres.Server, error)
 	return s, err
 }
 
-func (w *world) interfaces() (all []net.Addr, err error) {
-	for _, a := range w.addresses {
-		ip, network, err := net.ParseCIDR(a)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, &net.IPNet{IP: ip, Mask: network.Mask})
-	}
-	return all, nil
-}
-
-// owners is the store of a host with these session secrets.
 func (w *world) owners(sessionSecrets ...string) *booking.Store {
 	w.t.Helper()
 	secrets, err := booking.DeriveOwnerSecrets(sessionSecrets)
@@ -123,36 +106,33 @@ func (w *world) bookings() *booking.Store {
 	return bookings
 }
 
-// exec changes the database.
 func (w *world) exec(query string, args ...any) {
 	w.t.Helper()
 	_, err := w.db.ExecContext(w.t.Context(), query, args...)
 	require.NoError(w.t, err)
 }
 
-// reconnect has a setting of the database take effect, which a session has from its
-// beginning on.
+// reconnect makes new sessions, for settings of the database.
 func (w *world) reconnect() {
 	w.db.SetMaxIdleConns(0)
 	w.db.SetMaxIdleConns(2)
 }
 
-// name is the database's.
+// name returns the name of the database.
 func (w *world) name() (name string) {
 	w.t.Helper()
 	require.NoError(w.t, w.db.QueryRowContext(w.t.Context(), `SELECT current_database()`).Scan(&name))
 	return name
 }
 
-// account serves the stand-in as Stripe would be: under a live key too, and with a clock
-// of its own.
+// account serves the fake, with a live key, too.
 func (w *world) account() string {
 	w.t.Helper()
-	standIn, err := stripetest.New(stripetest.Options{
+	fake, err := stripetest.New(stripetest.Options{
 		SecretKey: testKey, WebhookEndpoints: w.endpoints, Now: func() time.Time { return time.Now().Add(-w.lostFor) },
 	})
 	require.NoError(w.t, err)
-	w.keep = standIn
+	w.keep = fake
 	web := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Date", time.Now().Add(w.skew).UTC().Format(http.TimeFormat))
 		if w.stripe != nil {
@@ -162,23 +142,20 @@ func (w *world) account() string {
 		if r.Header.Get("Authorization") == "Bearer "+liveKey {
 			r.Header.Set("Authorization", "Bearer "+testKey)
 		}
-		standIn.ServeHTTP(rw, r)
+		fake.ServeHTTP(rw, r)
 	}))
 	w.t.Cleanup(web.Close)
 	return web.URL
 }
 
-// examine reads the configuration as the command does, and examines.
 func (w *world) examine() []doctor.Finding {
 	w.t.Helper()
 	w.options.Config, w.options.Problems = config.Read(w.environ)
-	// Production refuses another address of Stripe; its place is taken behind the
-	// configuration's back.
+	// The configuration refuses STRIPE_API_BASE in production.
 	if w.options.Config.StripeAPIBase == "" {
 		w.options.Config.StripeAPIBase = w.account()
 	}
-	// The default address of the metrics is one at which whoever runs the tests may run a
-	// host.
+	// A host may be running at the default address.
 	if w.metrics != "" {
 		w.options.Config.Metrics.Address = w.metrics
 	}
@@ -197,7 +174,7 @@ func (w *world) examine() []doctor.Finding {
 	return found
 }
 
-// amiss are the findings that are not OK, each as "level name".
+// amiss returns the findings that are not OK, as "level name".
 func amiss(found []doctor.Finding) []string {
 	names := []string{}
 	for _, f := range found {
@@ -216,7 +193,7 @@ func whole(found []doctor.Finding) string {
 	return b.String()
 }
 
-// pays has a Checkout paid for, whose event is delivered nowhere.
+// pays pays for a Checkout Session whose event is not delivered.
 func (w *world) pays() {
 	w.t.Helper()
 	api := httptest.NewServer(w.keep)
@@ -236,7 +213,7 @@ func (w *world) pays() {
 	require.NoError(w.t, err)
 }
 
-// payment adds a payment of a booking, with facts as SQL.
+// payment adds a payment; facts is SQL.
 func (w *world) payment(facts string) {
 	w.t.Helper()
 	b, err := w.bookings().Hold(w.t.Context(), booking.HoldRequest{
@@ -249,7 +226,7 @@ func (w *world) payment(facts string) {
 	w.exec(`UPDATE booking_platform.payments SET ` + facts)
 }
 
-// refund adds a refund of that payment.
+// refund adds a payment with a refund.
 func (w *world) refund(status string, tries int) {
 	w.t.Helper()
 	w.payment(`captured_minor = 2500, captured_currency = 'eur', completed = true`)
@@ -257,7 +234,7 @@ func (w *world) refund(status string, tries int) {
 		VALUES ('01936f4e-0000-7000-8000-000000000002', '01936f4e-0000-7000-8000-000000000001', 'cancelled', 2500, 'eur', $1, $2, statement_timestamp() - interval '2 hours')`, status, tries)
 }
 
-// event adds a row of the ledger that is two hours old.
+// event adds an event that is two hours old.
 func (w *world) event(outcome, lastError string) {
 	w.t.Helper()
 	w.exec(`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, last_error, stripe_session_id, received_at)

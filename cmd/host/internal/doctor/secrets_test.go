@@ -9,9 +9,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// M3: a session secret is taken out when nothing depends on it any more, and doctor says
-// how much does.
-func TestSecretUse(t *testing.T) {
+func TestExamine_SecretUse(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const first, second, third = "kXk6V0lHq2B8ZtqC0yq3n0Wm5m5d1fJr7uYb9sPzE4A=",

@@ -7,9 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// M24: a price that Stripe never charges, which only SQL can have written, is a problem.
-// One that may be below the least amount is a warning, as it was when the file was
-// applied.
 func TestExamine_Prices(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ set, want string }{
