@@ -132,7 +132,8 @@ func TestEvents_AnyOrder(t *testing.T) {
 				disputeOf("dp_a", "funds_reinstated", "won", price),
 				disputeOf("dp_b", "created", "warning_needs_response", 1000),
 				disputeOf("dp_b", "updated", "needs_response", 1000),
-			}, payments.StatusDisputed, booking.StatusConfirmed, []string{"dispute_closed", "disputed", "disputed", "paid"}, nil,
+			}, payments.StatusDisputed, booking.StatusConfirmed,
+			[]string{"dispute_closed", "disputed", "disputed", "paid"}, nil,
 		},
 		"two disputes and nothing lost": {
 			[]func(payments.Checkout) message{

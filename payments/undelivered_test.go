@@ -73,8 +73,9 @@ func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 	}{
 		paid: {payments.StatusPaid, booking.StatusConfirmed}, refused: {payments.StatusFailed, booking.StatusExpired},
 		left:     {payments.StatusExpired, booking.StatusExpired},
-		refunded: {payments.StatusRefunded, booking.StatusCancelled}, disputed: {payments.StatusDisputeLost, booking.StatusConfirmed},
-		delayed: {payments.StatusProcessing, booking.StatusPending},
+		refunded: {payments.StatusRefunded, booking.StatusCancelled},
+		disputed: {payments.StatusDisputeLost, booking.StatusConfirmed},
+		delayed:  {payments.StatusProcessing, booking.StatusPending},
 	} {
 		require.Equal(t, want.payment, w.payment(ids[i]).Status(), "%d", i)
 		require.Equal(t, want.booking, w.status(ids[i]), "%d", i)

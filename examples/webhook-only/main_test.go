@@ -123,8 +123,8 @@ func TestWebhook_ForeignSession(t *testing.T) {
 			want = webhook.Ignored
 		}
 		payload := []byte(`{"id":"evt_` + string(rune('a'+i)) + `","type":"checkout.session.completed",
-			"data":{"object":{"id":"cs_1","object":"checkout.session","payment_status":"paid","client_reference_id":"` + reference +
-			`"}}}`)
+			"data":{"object":{"id":"cs_1","object":"checkout.session","payment_status":"paid",
+			"client_reference_id":"` + reference + `"}}}`)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.shop.url+"/webhook",
 			strings.NewReader(string(payload)))
 		require.NoError(t, err)
