@@ -65,7 +65,6 @@ func (s *Server) chargeOf(id string) (*Charge, error) {
 	return nil, ErrNotFound
 }
 
-// retrieveCharge answers GET /v1/charges/{id}.
 func (s *Server) retrieveCharge(c *call) (any, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -181,7 +180,6 @@ func (s *Server) PaymentIntent(id string) (PaymentIntent, error) {
 	return s.intents.byID[charge.PaymentIntentID].snapshot(), nil
 }
 
-// retrieveIntent answers GET /v1/payment_intents/{id}.
 func (s *Server) retrieveIntent(c *call) (any, error) {
 	s.lock()
 	defer s.mu.Unlock()

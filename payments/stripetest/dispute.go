@@ -222,7 +222,6 @@ func (s *Server) refundable(charge *Charge) bool {
 
 var disputeListParameters = setOf("charge", "created[gte]", "expand[]", "limit", "payment_intent", "starting_after")
 
-// listDisputes answers GET /v1/disputes, newest first.
 func (s *Server) listDisputes(c *call) (any, error) {
 	charge, intent := c.form.get("charge"), c.form.get("payment_intent")
 	var since int64
@@ -241,7 +240,6 @@ func (s *Server) listDisputes(c *call) (any, error) {
 	})
 }
 
-// retrieveDispute answers GET /v1/disputes/{id}.
 func (s *Server) retrieveDispute(c *call) (any, error) {
 	s.lock()
 	defer s.mu.Unlock()

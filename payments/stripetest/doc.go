@@ -39,49 +39,38 @@
 // # What it implements
 //
 //   - POST, GET and list of /v1/checkout/sessions, and /expire; GET of
-//     /v1/payment_intents and /v1/charges; POST, GET and list of /v1/refunds; GET and
-//     list of /v1/disputes and /v1/events; list of /v1/webhook_endpoints. Objects,
-//     errors, pagination, Request-Id and authorization are those of API version
-//     2023-10-16.
-//   - Parameters are validated as by Stripe: required ones, absolute URLs, expires_at
-//     between 30 minutes and 24 hours, currencies, amounts with their last digits,
-//     minimum and maximum, lengths of texts. Unknown parameters are an error: none that
-//     changes a payment is ignored.
-//   - Idempotency keys: the same key and parameters replay the stored response, a 500
-//     too; other parameters are an error; a repeat during the first call is a 409; keys
-//     are forgotten after 24 hours. Errors about a parameter are not stored, except those
-//     found during execution, such as a refund of more than is left.
+//     /v1/payment_intents and /v1/charges; POST, GET and list of /v1/refunds; GET and list
+//     of /v1/disputes and /v1/events; list of /v1/webhook_endpoints. Objects, errors,
+//     pagination, Request-Id and authorization are those of API version 2023-10-16.
+//   - Parameters are validated as by Stripe: URLs, expires_at, currencies, amounts (their
+//     last digits, minimum and maximum), lengths. Unknown parameters are an error.
+//   - Idempotency keys: the same key and parameters replay the stored response, a 500 too;
+//     other parameters are an error; a repeat during the first call is a 409; keys are
+//     forgotten after 24 hours. Errors about a parameter are not stored, unless found
+//     during execution, such as a refund of more than is left.
 //   - A payment intent and a charge exist once the customer has paid or started a delayed
-//     payment. Both have the metadata of payment_intent_data.
-//   - A refund reduces what can be refunded when it is made, pending or not, and restores
-//     it when it fails or is canceled. Errors: more than is left, a charge refunded in
-//     full, an open dispute, a charge that disputes took in full.
-//   - A refund sends refund.created and charge.refunded (whose charge has no list of
-//     refunds); settling, failing or canceling it sends refund.updated and
-//     charge.refund.updated.
-//   - A delayed payment completes its session unpaid, and sends
+//     payment. A delayed payment completes its session unpaid, and sends
 //     checkout.session.async_payment_succeeded or _failed later.
+//   - A refund, pending or not, reduces what can be refunded until it fails or is canceled.
+//     It sends refund.created and charge.refunded; settling, failing or canceling it sends
+//     refund.updated and charge.refund.updated.
 //   - A charge can have several disputes, each of all that was not refunded or of a part.
-//     A dispute withdraws its amount and sends charge.dispute.created and
-//     .funds_withdrawn, later .closed, and .funds_reinstated unless lost. An inquiry
-//     withdraws nothing, leaves the charge refundable, and can become a dispute.
-//   - Webhooks are signed, repeated with a new signature after anything but a 2xx
-//     (redirects are not followed), and given up after three days, in no guaranteed
-//     order. The page waits for a webhook's first response, up to ten seconds, before it
-//     redirects.
-//   - Events are listed for 30 days, by delivery_success, type, types and created.
-//     Without a webhook URL all count as undelivered.
+//     One withdraws its amount and sends charge.dispute.created and .funds_withdrawn, later
+//     .closed, and .funds_reinstated unless lost; no refund is possible while it is open.
+//     An inquiry withdraws nothing, and can become a dispute.
+//   - Webhooks are signed, repeated with a new signature after anything but a 2xx, and
+//     given up after three days, in no guaranteed order. The page waits up to ten seconds
+//     for a webhook's first response before it redirects.
+//   - Events are listed for 30 days. Without a webhook URL all count as undelivered.
 //
-// Responses and parameters are checked against Stripe's published description of its API
-// in this package's tests.
+// Tests compare responses and parameters with Stripe's published description of its API.
 //
 // # What it leaves out
 //
 // Only mode "payment" with inline prices: no customers, products, subscriptions, taxes,
-// coupons, shipping, Connect, fees, payouts, balance transactions or evidence of
-// disputes. The parameter expand has no effect. Events are those named above with
-// checkout.session.completed and .expired: no payment_intent.*, no charge.succeeded, and
-// no previous_attributes. A declined card leaves no failed charge. Everything is kept in
-// memory, the newest 10,000 of each kind of object, event and idempotency key; only the
-// Balance still counts what was forgotten.
+// coupons, shipping, Connect, fees, payouts, balance transactions or evidence of disputes.
+// The parameter expand has no effect. No other events are sent than those named above and
+// checkout.session.completed and .expired, and none has previous_attributes. A declined
+// card leaves no charge. Everything is kept in memory, the newest 10,000 of each kind;
+// only the Balance still counts what was forgotten.
 package stripetest

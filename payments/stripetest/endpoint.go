@@ -34,7 +34,6 @@ func (o Options) endpoints() []WebhookEndpoint {
 	return all
 }
 
-// listEndpoints answers GET /v1/webhook_endpoints, newest first.
 func (s *Server) listEndpoints(c *call) (any, error) {
 	ids := make([]string, 0, len(s.endpoints))
 	byID := map[string]WebhookEndpoint{}

@@ -135,7 +135,6 @@ const eventsKept = 30 * 24 * time.Hour
 var eventListParameters = setOf("created", "created[gt]", "created[gte]", "created[lt]", "created[lte]",
 	"delivery_success", "expand[]", "limit", "starting_after", "type", "types[]")
 
-// retrieveEvent answers GET /v1/events/{id}.
 func (s *Server) retrieveEvent(c *call) (any, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -146,7 +145,6 @@ func (s *Server) retrieveEvent(c *call) (any, error) {
 	return e.now(), nil
 }
 
-// listEvents answers GET /v1/events, newest first.
 func (s *Server) listEvents(c *call) (any, error) {
 	within, err := createdWithin(c.form)
 	if err != nil {

@@ -32,7 +32,6 @@ type pageLine struct {
 	Each, Total string
 }
 
-// showPage answers GET /pay/{id}.
 func (s *Server) showPage(w http.ResponseWriter, r *http.Request) {
 	sess, err := s.Session(r.PathValue("id"))
 	if err != nil {

@@ -66,7 +66,6 @@ func (r Refund) MarshalJSON() ([]byte, error) {
 	return json.Marshal(object)
 }
 
-// retrieveRefund answers GET /v1/refunds/{id}.
 func (s *Server) retrieveRefund(c *call) (any, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -80,7 +79,6 @@ func (s *Server) retrieveRefund(c *call) (any, error) {
 var refundListParameters = setOf("charge", "created", "created[gt]", "created[gte]", "created[lt]", "created[lte]",
 	"expand[]", "limit", "payment_intent", "starting_after")
 
-// listRefunds answers GET /v1/refunds, newest first.
 func (s *Server) listRefunds(c *call) (any, error) {
 	charge, intent := c.form.get("charge"), c.form.get("payment_intent")
 	within, err := createdWithin(c.form)
@@ -98,7 +96,6 @@ func (s *Server) listRefunds(c *call) (any, error) {
 
 var refundParameters = setOf("amount", "charge", "expand[]", "metadata[]", "payment_intent", "reason")
 
-// createRefund answers POST /v1/refunds.
 func (s *Server) createRefund(c *call) (any, error) {
 	made, err := s.parseRefund(c)
 	if err != nil {

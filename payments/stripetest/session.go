@@ -164,7 +164,6 @@ func (s *Server) Session(id string) (Session, error) {
 	return sess.snapshot(), nil
 }
 
-// retrieveSession answers GET /v1/checkout/sessions/{id}.
 func (s *Server) retrieveSession(c *call) (any, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -175,7 +174,6 @@ func (s *Server) retrieveSession(c *call) (any, error) {
 	return sess.snapshot(), nil
 }
 
-// listSessions answers GET /v1/checkout/sessions, newest first.
 func (s *Server) listSessions(c *call) (any, error) {
 	status := Status(c.form.get("status"))
 	if !slices.Contains([]Status{"", Open, Complete, Expired}, status) {
@@ -192,7 +190,6 @@ func (s *Server) listSessions(c *call) (any, error) {
 	})
 }
 
-// expireSession answers POST /v1/checkout/sessions/{id}/expire.
 func (s *Server) expireSession(c *call) (any, error) {
 	s.lock()
 	defer s.mu.Unlock()

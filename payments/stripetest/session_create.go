@@ -32,7 +32,6 @@ const (
 	mostLifetime  = 24 * time.Hour
 )
 
-// createSession answers POST /v1/checkout/sessions.
 func (s *Server) createSession(c *call) (any, error) {
 	s.lock()
 	sess, err := parseSession(c.form, s.now())
