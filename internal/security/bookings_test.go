@@ -15,10 +15,10 @@ import (
 )
 
 func everySlot(t *testing.T, c *cluster) {
-	room := c.addRoom(t)
+	resource := c.addResource(t)
 	honest := c.stranger(t)
-	starts := honest.slots(room)
-	// grab asks for many slots at once, each from another host, and counts what it got.
+	starts := honest.slots(resource)
+	// grab requests many slots at once, each from another host, and counts the successes.
 	grab := func(n int, from, email func(int) string, first int) (held int) {
 		t.Helper()
 		answers := make([]answer, n)
@@ -27,10 +27,10 @@ func everySlot(t *testing.T, c *cluster) {
 			browser := c.strangerAt(t, from(i)).at(c.hosts[i%3])
 			all.Go(func() {
 				if i%2 == 0 {
-					answers[i] = browser.post("/api/bookings", wish(room, starts[first+i], email(i)))
+					answers[i] = browser.post("/api/bookings", bookingRequest(resource, starts[first+i], email(i)))
 					return
 				}
-				answers[i] = browser.form("/book", m{"resource": room, "start": starts[first+i], "firstName": "E",
+				answers[i] = browser.form("/book", m{"resource": resource, "start": starts[first+i], "firstName": "E",
 					"lastName": "V", "email": email(i), "party": 1, "key": strconv.Itoa(i)})
 			})
 		}
@@ -52,21 +52,21 @@ func everySlot(t *testing.T, c *cluster) {
 	greedy := func(i int) string { return []string{"greedy@example.com", "GREEDY@example.com"}[i%2] }
 	require.Equal(t, 3, grab(12, func(int) string { return other }, greedy, 0),
 		"of one address of e-mail, from one network")
-	// M21: what is held elsewhere in a customer's e-mail address does not keep the
+	// M21: holds of other networks in a customer's e-mail address do not lock the
 	// customer out.
 	require.Equal(t, 1, grab(1, func(int) string { return c.address() }, greedy, 30),
 		"of the same address of e-mail, from another network")
 	require.Equal(t, perAddress, grab(perAddress+8, func(int) string { return address },
 		func(i int) string { return fmt.Sprintf("greedy%d@example.com", i) }, 12),
 		"of one client, with many addresses of e-mail")
-	require.Equal(t, "pending", honest.book(room, honest.slots(room)[0], "honest@example.com").Status,
+	require.Equal(t, "pending", honest.book(resource, honest.slots(resource)[0], "honest@example.com").Status,
 		"others still can")
 }
 
 func successPage(t *testing.T, c *cluster) {
-	room := c.addRoom(t)
+	resource := c.addResource(t)
 	ada := c.stranger(t)
-	b := ada.book(room, ada.slots(room)[0], c.someone())
+	b := ada.book(resource, ada.slots(resource)[0], c.someone())
 	paid := "&payment_status=paid&status=complete&redirect_status=succeeded&payment_intent=pi_1&n=1"
 	visit := func(want string) {
 		t.Helper()
@@ -96,10 +96,10 @@ func successPage(t *testing.T, c *cluster) {
 	}
 	require.Equal(t, "pending", ada.look(b).Status)
 
-	// It is what Stripe says that counts.
+	// Only Stripe's answer decides.
 	_, err := c.stripe.Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
-	// A page asks Stripe once in five seconds about a payment.
+	// A page reads a payment at Stripe once in five seconds.
 	require.Eventually(t, func() bool {
 		return strings.Contains(ada.get("/success?session_id="+b.StripeSessionID).body, "Your booking is confirmed")
 	}, time.Minute, 200*time.Millisecond)

@@ -19,12 +19,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// authority vouches for the names of this test: for itself, because it is the server's
-// certificate too.
+// authority is a self-signed certificate for the names of this test; it is also the
+// certificate of the servers.
 type authority struct {
 	pair tls.Certificate
 	pool *x509.CertPool
-	// file is where a process finds it that is to trust it.
+	// file is its path, for processes that must trust it.
 	file string
 }
 

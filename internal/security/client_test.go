@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// client is somebody with a browser, at an address of their own, who follows no
-// redirects. Cookies are kept by hand, so that the same browser can ask each host.
+// client is a browser with a separate client address. It follows no redirects, and keeps
+// its cookies itself, so that it can send them to each host.
 type client struct {
 	*cluster
 	t       *testing.T
@@ -30,13 +30,13 @@ type client struct {
 	cookies map[string]string
 }
 
-// address is one that nobody else has.
+// address returns an unused client address.
 func (c *cluster) address() string {
 	n := c.serial.Add(1)
 	return fmt.Sprintf("127.%d.%d.%d", 20+n/62500, n/250%250, n%250+2)
 }
 
-// stranger is somebody new, at an address that nobody else has.
+// stranger returns a client with an unused address and without cookies.
 func (c *cluster) stranger(t *testing.T) *client { return c.strangerAt(t, c.address()) }
 
 func (c *cluster) strangerAt(t *testing.T, from string) *client {
@@ -57,14 +57,14 @@ func (c *cluster) strangerAt(t *testing.T, from string) *client {
 	}}
 }
 
-// at is the same browser, which asks a host without the proxy.
+// at returns the same browser, for requests to one host without the proxy.
 func (c *client) at(h *host) *client {
 	direct := *c
 	direct.base = h.base
 	return &direct
 }
 
-// answer is what came back.
+// answer is a response with its body.
 type answer struct {
 	status  int
 	header  http.Header
@@ -72,7 +72,7 @@ type answer struct {
 	body    string
 }
 
-// brief is enough of the body for who reads a failure.
+// brief returns the beginning of the body, for failure messages.
 func (a answer) brief() string { return a.body[:min(len(a.body), 300)] }
 
 // into decodes the body.
@@ -81,7 +81,7 @@ func (a answer) into(t *testing.T, v any) {
 	require.NoError(t, json.Unmarshal([]byte(a.body), v), a.body)
 }
 
-// do sends a request. A header "Host" is the name that is asked for.
+// do sends a request. The header "Host" sets the requested name.
 func (c *client) do(method, path, contentType, body string, header ...string) answer {
 	c.t.Helper()
 	req, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, strings.NewReader(body))

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a client would like to set, by every name it may have.
+// Fields that only the server may set, under every name that a client might try.
 var wishful = m{
 	"price": 1, "amount": 1, "total": 0, "currency": "jpy", "unit_amount": 1, "refund": 100000, "status": "confirmed",
 	"paid": true, "payment": m{"status": "paid"}, "owner": "eve",
@@ -22,11 +22,11 @@ var wishful = m{
 }
 
 func clientSent(t *testing.T, c *cluster) {
-	room := c.addRoom(t)
+	resource := c.addResource(t)
 	eve, ada := c.stranger(t), c.stranger(t)
-	starts := eve.slots(room)
+	starts := eve.slots(resource)
 	adas, eves := c.someone(), c.someone()
-	hers := ada.book(room, starts[0], adas)
+	hers := ada.book(resource, starts[0], adas)
 	asItIs := func(b created) {
 		t.Helper()
 		s := eve.look(b)
@@ -38,29 +38,29 @@ func clientSent(t *testing.T, c *cluster) {
 		require.Equal(t, int64(2500), session.AmountTotal)
 		require.Equal(t, "eur", session.Currency)
 	}
-	// JSON with such a field is refused whole.
+	// JSON with such a field is refused.
 	for name, value := range wishful {
 		for _, path := range []string{"/api/bookings", "/create-checkout-session"} {
-			body := wish(room, starts[1], eves)
+			body := bookingRequest(resource, starts[1], eves)
 			body[name] = value
 			a := eve.post(path, body)
 			require.Equal(t, http.StatusBadRequest, a.status, "%s: %s", name, a.brief())
 			require.Contains(t, a.body, fmt.Sprintf("%q", name))
 		}
 	}
-	require.Contains(t, eve.slots(room), starts[1])
-	// In a query it is not looked at, nor in a form.
+	require.Contains(t, eve.slots(resource), starts[1])
+	// In a query or a form it is ignored.
 	query := url.Values{}
 	for name, value := range wishful {
 		query.Set(name, fmt.Sprint(value))
 	}
-	a := eve.post("/api/bookings?"+query.Encode(), wish(room, starts[1], eves))
+	a := eve.post("/api/bookings?"+query.Encode(), bookingRequest(resource, starts[1], eves))
 	require.Equal(t, http.StatusCreated, a.status, a.brief())
 	var b created
 	a.into(t, &b)
 	c.know("the token of a booking", b.Token)
 	asItIs(b)
-	fields := m{"resource": room, "start": starts[2], "firstName": "Eve", "lastName": "Eve",
+	fields := m{"resource": resource, "start": starts[2], "firstName": "Eve", "lastName": "Eve",
 		"email": "eve2@example.com", "party": 1, "key": "k"}
 	for name, value := range wishful {
 		fields[name] = value
@@ -78,8 +78,8 @@ func clientSent(t *testing.T, c *cluster) {
 		}
 	}
 
-	// Nobody becomes the owner of another's booking, by saying so, by a token of their
-	// own, or by none.
+	// A client does not become the owner of another booking: not by such a field, not
+	// with the token of its booking, not without a token.
 	for _, token := range []string{b.Token, "", hers.ID, "x"} {
 		for _, act := range []string{"/cancel", "/reschedule"} {
 			path := "/api/bookings/" + hers.ID + act

@@ -31,16 +31,16 @@ const (
 	perAddress    = 8
 )
 
-// cluster is three hosts on one Postgres, and the proxy in front of them.
+// cluster is three hosts on one Postgres, behind a proxy.
 type cluster struct {
 	program, proxy string
 	authority      authority
 	hosts          []*host
 	stripe         *stripetest.Server
-	// db is for what is looked at where it is stored, and for the passing of time.
+	// db is used to inspect stored rows and to move times into the past.
 	db  *sql.DB
 	env []string
-	// serial numbers what each test has of its own.
+	// serial makes the names of each test unique.
 	serial atomic.Int64
 	notes
 }
@@ -59,8 +59,8 @@ func startCluster(t *testing.T) *cluster {
 		"DATABASE_URL=" + database, "DATABASE_POOL=10", "SESSION_SECRET=" + sessionSecret,
 		"STRIPE_SECRET_KEY=" + stripeKey, "STRIPE_WEBHOOK_SECRET=" + webhookSecret, "HTTPS_PROXY=" + way,
 		"SSL_CERT_FILE=" + c.authority.file,
-		// Clients come from other addresses of this machine than the proxy, and are no
-		// proxies.
+		// Clients use other addresses of this machine than the proxy, and are not trusted
+		// as proxies.
 		"TRUST_PROXY=127.0.0.1", fmt.Sprintf("HOLDS_PER_ADDRESS=%d", perAddress),
 	}
 	for range 3 {
@@ -74,9 +74,9 @@ func startCluster(t *testing.T) *cluster {
 	return c
 }
 
-// host is one process; in production it says where it is in its log alone, for which
-// internal/hostprocess does not look. base is where it is reached without the proxy, and
-// metrics its private address.
+// host is one process. In production it prints its address only to the log, which
+// internal/hostprocess does not read. base is its address without the proxy, and metrics
+// its private address.
 type host struct {
 	base, metrics string
 	log           logBook
@@ -110,7 +110,7 @@ var (
 	scraped = regexp.MustCompile(`"msg":"metrics","address":"([^"]+)"`)
 )
 
-// await waits until the host has said where it is.
+// await waits until the host has logged its address.
 func (h *host) await(t *testing.T) {
 	t.Helper()
 	var address []string
@@ -129,7 +129,7 @@ func (h *host) await(t *testing.T) {
 	h.base, h.metrics = address[1], metrics[1]
 }
 
-// command runs the program as an operator does, with something on its standard input.
+// command runs the program as an operator does, with stdin as its standard input.
 func (c *cluster) command(t *testing.T, in string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), c.program, args...)
@@ -145,27 +145,26 @@ func (c *cluster) exec(t *testing.T, query string, args ...any) {
 	require.NoError(t, err)
 }
 
-// addRoom adds something to book for this test alone: for 25.00 EUR, at any hour of the
-// next weeks.
-func (c *cluster) addRoom(t *testing.T) string {
+// addResource adds a resource for this test: 25.00 EUR, every hour of the next weeks.
+func (c *cluster) addResource(t *testing.T) string {
 	t.Helper()
-	slug := fmt.Sprintf("room-%d", c.serial.Add(1))
+	slug := fmt.Sprintf("studio-%d", c.serial.Add(1))
 	var hours []string
 	for _, day := range []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"} {
 		hours = append(hours, fmt.Sprintf("%q: [%q]", day, "0:00-24:00"))
 	}
-	c.command(t, fmt.Sprintf(`{"slug":%q,"name":"Room","timeZone":"Europe/Paris","slotLength":"1h","currency":"EUR","price":"25.00","horizon":"60d",
+	c.command(t, fmt.Sprintf(`{"slug":%q,"name":"Studio","timeZone":"Europe/Paris","slotLength":"1h","currency":"EUR","price":"25.00","horizon":"60d",
 		"policy":{"freeUntil":"1d"},"hours":{%s}}`, slug, strings.Join(hours, ",")), "resource", "apply", "-f", "-")
 	return slug
 }
 
-// eventually waits for what happens by itself.
+// eventually waits for a background effect.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	require.Eventually(t, condition, time.Minute, 10*time.Millisecond, what)
 }
 
-// logBook collects what a process writes.
+// logBook collects the output of a process.
 type logBook struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

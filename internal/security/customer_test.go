@@ -10,23 +10,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// someone is an address of e-mail that nobody else has.
+// someone returns an unused e-mail address.
 func (c *cluster) someone() string { return fmt.Sprintf("someone%04d@example.com", c.serial.Add(1)) }
 
-// created is the answer to a booking.
+// created is the response to POST /api/bookings.
 type created struct{ ID, URL, StripeSessionID, Status, Token string }
 
-// wish is the body of a booking.
-func wish(room, start, email string) m {
-	return m{"resource": room, "start": start, "firstName": "Ada", "lastName": "Lovelace", "email": email}
+// bookingRequest is the body of POST /api/bookings.
+func bookingRequest(resource, start, email string) m {
+	return m{"resource": resource, "start": start, "firstName": "Ada", "lastName": "Lovelace", "email": email}
 }
 
-// slots are the free ones of a room.
-func (c *client) slots(room string) (starts []string) {
+// slots returns the free slots of a resource.
+func (c *client) slots(resource string) (starts []string) {
 	c.t.Helper()
 	var free struct{ Items []struct{ Start string } }
 	from := time.Now().AddDate(0, 0, 3).Format(time.DateOnly)
-	c.get("/api/resources/"+room+"/availability?from="+from).into(c.t, &free)
+	c.get("/api/resources/"+resource+"/availability?from="+from).into(c.t, &free)
 	for _, s := range free.Items {
 		starts = append(starts, s.Start)
 	}
@@ -35,16 +35,16 @@ func (c *client) slots(room string) (starts []string) {
 }
 
 // book holds a slot.
-func (c *client) book(room, start, email string) (b created) {
+func (c *client) book(resource, start, email string) (b created) {
 	c.t.Helper()
-	a := c.post("/api/bookings", wish(room, start, email))
+	a := c.post("/api/bookings", bookingRequest(resource, start, email))
 	require.Equal(c.t, http.StatusCreated, a.status, a.brief())
 	a.into(c.t, &b)
 	c.know("the token of a booking", b.Token)
 	return b
 }
 
-// shown is a booking as its owner sees it.
+// shown is a booking as its owner receives it.
 type shown struct {
 	ID, Status, Currency, Email, Start string
 	Amount                             int64

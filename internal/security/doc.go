@@ -1,7 +1,6 @@
-// Package security asks of a running service what its page on security promises, from
-// outside alone: three hosts in production on one Postgres, behind a proxy that ends TLS,
-// asked over HTTP and by the command line. Each promise is a test of its own, by its
-// words. It holds nothing but tests, which need Linux: there every address of 127.0.0.0/8
-// is this machine's, so that each client comes from one of its own, and a process can be
-// told whom to trust for a certificate.
+// Package security tests the promises of SECURITY.md from outside: three hosts in
+// production mode on one Postgres, behind a proxy that terminates TLS, over HTTP and by
+// the command line. Each promise is a subtest. The package contains only tests, which
+// need Linux: every address of 127.0.0.0/8 belongs to the machine, so that each client
+// has a different address, and a process can be given the certificates that it trusts.
 package security

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// loggedFor is the address that the access log has for a request.
+// loggedFor returns the client address of a request in the access log.
 func (c *cluster) loggedFor(t *testing.T, requestID string) string {
 	t.Helper()
 	for _, h := range c.hosts {
@@ -40,7 +40,7 @@ func forwardedFor(t *testing.T, c *cluster) {
 		}
 		require.Equal(t, http.StatusOK, who.get("/api/resources", header...).status)
 		var address string
-		// The line is written when the answer has been.
+		// The line is written after the answer.
 		eventually(t, "the request is in a log", func() bool { address = c.loggedFor(t, id); return address != "" })
 		return address
 	}
@@ -58,15 +58,15 @@ func forwardedFor(t *testing.T, c *cluster) {
 		"the last that it was told")
 	require.Equal(t, "127.0.0.1", seen(proxy.at(c.hosts[2]), "garbage"))
 
-	// Nor does it get anybody past a limit, through the proxy or past it.
-	room := c.addRoom(t)
-	starts := visitor.slots(room)
+	// It does not bypass a limit either, with or without the proxy.
+	resource := c.addResource(t)
+	starts := visitor.slots(resource)
 	for i, base := range []string{public, c.hosts[1].base} {
 		liar := c.stranger(t)
 		liar.base = base
 		var held int
 		for n := range perAddress + 3 {
-			a := liar.post("/api/bookings", wish(room, starts[i*(perAddress+3)+n],
+			a := liar.post("/api/bookings", bookingRequest(resource, starts[i*(perAddress+3)+n],
 				fmt.Sprintf("liar%d%d@example.com", i, n)), "X-Forwarded-For", fmt.Sprintf("203.0.113.%d", n))
 			if a.status == http.StatusCreated {
 				held++

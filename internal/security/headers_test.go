@@ -18,7 +18,7 @@ var (
 	maxAge = regexp.MustCompile(`max-age=(\d+)`)
 )
 
-// policy takes a Content-Security-Policy apart.
+// policy parses a Content-Security-Policy.
 func policy(a answer) map[string][]string {
 	directives := map[string][]string{}
 	for directive := range strings.SplitSeq(a.header.Get("Content-Security-Policy"), ";") {
@@ -29,7 +29,7 @@ func policy(a answer) map[string][]string {
 	return directives
 }
 
-// check looks at what every answer carries.
+// check checks the headers of every answer.
 func check(t *testing.T, what string, a answer) {
 	t.Helper()
 	require.Len(t, a.header.Values("Content-Security-Policy"), 1, what)
@@ -58,7 +58,7 @@ func check(t *testing.T, what string, a answer) {
 	require.Empty(t, a.header.Get("X-Powered-By"), what)
 	if strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
 		require.Empty(t, inline.FindAllString(a.body, -1),
-			"%s: the policy would not let it run, and nobody should have to find out", what)
+			"%s: the policy blocks it", what)
 	}
 	if a.body != "" {
 		require.NotEmpty(t, a.header.Get("Content-Type"), what)
@@ -69,11 +69,11 @@ func securityHeaders(t *testing.T, c *cluster) {
 	admin := c.member(t, "ADMIN")
 	reader := c.member(t, "READONLY")
 	visitor := c.stranger(t)
-	room := c.addRoom(t)
-	starts := visitor.slots(room)
-	// Names that would run where they were not escaped.
+	resource := c.addResource(t)
+	starts := visitor.slots(resource)
+	// Names that would execute if they were not escaped.
 	a := visitor.post("/api/bookings", m{
-		"resource": room, "start": starts[0], "firstName": `<script>alert(1)</script>`,
+		"resource": resource, "start": starts[0], "firstName": `<script>alert(1)</script>`,
 		"lastName": `"><img src=x onerror=alert(1)>`, "email": c.someone(),
 	})
 	require.Equal(t, http.StatusCreated, a.status, a.brief())
@@ -81,12 +81,11 @@ func securityHeaders(t *testing.T, c *cluster) {
 	a.into(t, &b)
 	c.know("the token of a booking", b.Token)
 	mine := "?booking=" + b.ID + "&token=" + b.Token
-	feed := c.feedToken(t, admin.post("/api/resources/"+room+"/feeds", nil))
+	feed := c.feedToken(t, admin.post("/api/resources/"+resource+"/feeds", nil))
 
-	// What anybody may keep, of which nobody keeps anything that is theirs.
+	// Answers that caches may store contain no customer's data.
 	shared := map[string]string{"/static/style.css": "public, max-age=300", "/static/icon.svg": "public, max-age=300"}
-	// A program that asks again and again may keep what it has, and asks whether it still
-	// holds.
+	// A client that polls may store the answer, and revalidates it.
 	shared["/calendar/"+feed+".ics"] = "private, no-cache"
 	shared["/api/bookings/"+b.ID+"/calendar.ics?token="+b.Token] = "private, no-cache"
 	for path, kept := range shared {
@@ -99,7 +98,7 @@ func securityHeaders(t *testing.T, c *cluster) {
 		}
 	}
 	for path, want := range map[string]int{
-		"/": 200, "/?resource=" + room: 200, "/?from=x&party=%3Cscript%3E": 200, "/login": 200,
+		"/": 200, "/?resource=" + resource: 200, "/?from=x&party=%3Cscript%3E": 200, "/login": 200,
 		"/login?next=%22%3E%3Cscript%3E": 200, "/cancel": 200,
 		"/success" + mine: 200, "/success?session_id=" + b.StripeSessionID: 200, "/booking/cancel" + mine: 200,
 		"/booking/move" + mine: 200,
@@ -108,8 +107,8 @@ func securityHeaders(t *testing.T, c *cluster) {
 		"/dashboard":    302, "/nothing/here": 404, "/static/": 404, "/static/nothing": 404, "//": 404,
 		"/%3Cscript%3E": 404, "/webhook": 405, "/book": 405,
 		"/health": 200, "/health/db": 200, "/api/resources": 200, "/api/resources/none/availability": 404,
-		"/api/resources/" + room + "/availability?from=x": 400,
-		"/api/bookings/" + b.ID + "?token=" + b.Token:     200, "/api/bookings/" + b.ID: 401, "/api/bookings": 401,
+		"/api/resources/" + resource + "/availability?from=x": 400,
+		"/api/bookings/" + b.ID + "?token=" + b.Token:         200, "/api/bookings/" + b.ID: 401, "/api/bookings": 401,
 		"/reservations": 401, "/payments": 401, "/admin/metrics": 401,
 		"/auth/me": 401, "/calendar/none.ics": 404,
 	} {
@@ -152,8 +151,8 @@ func securityHeaders(t *testing.T, c *cluster) {
 		"trace":            visitor.do(http.MethodTrace, "/", "", ""),
 		"options": visitor.do(http.MethodOptions, "/api/bookings", "", "", "Origin", "https://evil.example",
 			"Access-Control-Request-Method", "POST"),
-		"a booking":           visitor.post("/api/bookings", wish(room, starts[1], c.someone())),
-		"a booking taken":     visitor.post("/api/bookings", wish(room, starts[0], c.someone())),
+		"a booking":           visitor.post("/api/bookings", bookingRequest(resource, starts[1], c.someone())),
+		"a booking taken":     visitor.post("/api/bookings", bookingRequest(resource, starts[0], c.someone())),
 		"a cancellation asks": visitor.form("/booking/cancel", m{"booking": b.ID, "token": "x"}),
 	} {
 		check(t, what, a)

@@ -17,7 +17,7 @@ import (
 
 const wrong = "wrong horse battery"
 
-// told is an answer without what is the request's alone, which it names.
+// told is an answer without the parts that differ per request.
 func (a answer) told(email string) string {
 	header := a.header.Clone()
 	for _, name := range []string{"Date", "X-Request-Id"} {
@@ -43,7 +43,7 @@ func sameBytes(t *testing.T, c *cluster) {
 		require.Equal(t, http.StatusUnauthorized, want.status, way)
 		require.Empty(t, want.cookies, way)
 		for what, a := range map[string]answer{
-			"unknown": ask(unknown, wrong), "unknown, with a password that somebody has": ask(unknown, password),
+			"unknown": ask(unknown, wrong), "unknown, with another user's password": ask(unknown, password),
 			"disabled, with the right password": ask(disabled, itsPassword), "disabled": ask(disabled, wrong),
 		} {
 			email := unknown
@@ -55,8 +55,8 @@ func sameBytes(t *testing.T, c *cluster) {
 	}
 }
 
-// One after the other, while nothing else is asked: who waits for a turn to hash is
-// measured with it.
+// The requests are made one after the other without concurrent load, because the time
+// includes waiting for a hash slot.
 func sameTime(t *testing.T, c *cluster) {
 	known, _ := c.addUser(t, "OPS")
 	unknown := strings.Replace(known, "user", "none", 1)
@@ -73,8 +73,8 @@ func sameTime(t *testing.T, c *cluster) {
 	require.Less(t, ratio, 2.0, "%v", took)
 }
 
-// refusalOf is how long a wrong password takes to be refused. An answer of 503 is thrown
-// away: it tells how long nobody had a turn to hash.
+// refusalOf returns the time in which a wrong password is refused. Answers of 503 are
+// discarded: they measure the wait for a hash slot.
 func (c *cluster) refusalOf(t *testing.T, email string) time.Duration {
 	t.Helper()
 	for range 5 {
@@ -92,8 +92,8 @@ func (c *cluster) refusalOf(t *testing.T, email string) time.Duration {
 	return 0
 }
 
-// attempts logs in many times at once, a few at a time, each by another host in turn, and
-// counts the answers.
+// attempts logs in many times, a few at a time, by alternating hosts, and counts the
+// answers.
 func (c *cluster) attempts(t *testing.T, n int, from func(int) string, email func(int) string) map[int]int {
 	t.Helper()
 	statuses := make([]int, n)
@@ -115,8 +115,8 @@ func (c *cluster) attempts(t *testing.T, n int, from func(int) string, email fun
 	return count
 }
 
-// refused looks at answers to attempts: too many, but for the few that a budget gives
-// back while time passes.
+// refused requires that attempts were refused, except for the few that became free while
+// time passed.
 func refused(t *testing.T, longest time.Duration, since time.Time, answers ...answer) {
 	t.Helper()
 	refused := 0
@@ -138,34 +138,34 @@ func limitedPerAccount(t *testing.T, c *cluster) {
 	stranger := c.address()
 	began := time.Now()
 	count := c.attempts(t, 40, func(int) string { return stranger }, func(int) string { return owner.email })
-	// A busy machine answers 503 to some that the limits let pass: more hashes at once
-	// than it computes.
+	// A busy machine answers 503 to some attempts within the limits, if more passwords
+	// are to be hashed at once than it can.
 	passed := count[http.StatusUnauthorized] + count[http.StatusServiceUnavailable]
 	given := 1 + int(time.Since(began)/time.Minute)
 	require.Equal(t, 40, passed+count[http.StatusTooManyRequests], "%v", count)
 	require.GreaterOrEqual(t, passed, 25)
 	require.LessOrEqual(t, passed, 25+given, "five of his own and twenty that all share, over all replicas: %v", count)
 
-	// The right password does not help him, on whichever host, by whichever route.
+	// The right password does not help the attacker, on any host, by any route.
 	for _, h := range c.hosts {
 		he := c.strangerAt(t, stranger).at(h)
 		refused(t, time.Minute, began, he.logIn(owner.email, owner.password),
 			he.logInByForm(owner.email, owner.password, ""))
 	}
-	// Other networks of his have their own five, and no more.
+	// The attacker's other networks have five attempts each.
 	elsewhere := c.address()
 	count = c.attempts(t, 10, func(int) string { return elsewhere }, func(int) string { return owner.email })
 	passed = count[http.StatusUnauthorized] + count[http.StatusServiceUnavailable]
 	require.GreaterOrEqual(t, passed, 5, "%v", count)
 	require.LessOrEqual(t, passed, 5+int(time.Since(began)/time.Minute), "%v", count)
 
-	// He has not locked the account: its owner logs in from another network, and on his
-	// own with the browser that has logged in before.
+	// The account is not locked: its owner logs in from another network, and from the
+	// attacker's network with the browser that has logged in before.
 	owner.login(c.stranger(t))
 	known := c.strangerAt(t, stranger)
 	known.cookies[deviceName] = owner.cookies[deviceName]
-	// Each try spends one of its ten, and so does one that a busy machine answers with
-	// 503: it was let through, and then nobody compared its password.
+	// Each attempt takes one of its ten, including one that a busy machine answers with
+	// 503: it was admitted, but its password was not compared.
 	last, spent := time.Now(), 0
 	spend := func(password string) int {
 		spent++
@@ -176,7 +176,7 @@ func limitedPerAccount(t *testing.T, c *cluster) {
 		status = spend(owner.password)
 	}
 	require.Equal(t, http.StatusOK, status, "after %d", spent)
-	// A browser that makes one up is not known, and one that is has a budget too.
+	// A forged cookie is not accepted, and a known browser has a limit too.
 	forged := c.strangerAt(t, stranger)
 	first := map[bool]string{true: "B", false: "A"}[strings.HasPrefix(owner.cookies[deviceName], "A")]
 	forged.cookies[deviceName] = first + owner.cookies[deviceName][1:]
@@ -188,7 +188,7 @@ func limitedPerAccount(t *testing.T, c *cluster) {
 	refused(t, time.Minute, last, known.logIn(owner.email, wrong), known.logIn(owner.email, owner.password))
 }
 
-// Whatever accounts it tries, and whether there are such accounts.
+// For any accounts, whether or not they exist.
 func limitedPerAddress(t *testing.T, c *cluster) {
 	real, password := c.addUser(t, "OPS")
 	address := c.address()
@@ -200,7 +200,7 @@ func limitedPerAddress(t *testing.T, c *cluster) {
 	require.Equal(t, 115, passed+count[http.StatusTooManyRequests], "%v", count)
 	require.GreaterOrEqual(t, passed, 100)
 	require.LessOrEqual(t, passed, 100+given, "over all replicas: %v", count)
-	// What has been given back since is used up first.
+	// Attempts that have become free since are used up first.
 	last := time.Now()
 	c.attempts(t, 1+int(time.Since(began)/(6*time.Second)), func(int) string { return address },
 		func(int) string { return real })

@@ -19,11 +19,11 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// ugly would begin another line, which looks like one of ours, and move the terminal of
-// whoever reads it; the last two are one control character each to terminals.
+// ugly would forge a log line and send control sequences to the reader's terminal; its
+// last two characters are control characters of terminals.
 const ugly = "x\r\n{\"level\":\"INFO\",\"msg\":\"forged\"}\n\x1b[2J\x1b]0;x\x07\u009b31m\u0085\u2028\x7f"
 
-// raw sends bytes that no client library would send, and returns the first line of the
+// raw sends bytes that client libraries refuse to send, and returns the first line of the
 // answer.
 func (c *client) raw(h *host, request string) string {
 	c.t.Helper()
@@ -43,9 +43,9 @@ func escapedLines(t *testing.T, c *cluster) {
 	visitor := c.stranger(t)
 	h := c.hosts[0]
 	escaped := url.PathEscape(ugly)
-	room := c.addRoom(t)
-	start := visitor.slots(room)[0]
-	// In ids: of requests, bookings, sessions, resources, events.
+	resource := c.addResource(t)
+	start := visitor.slots(resource)[0]
+	// In ids of requests, bookings, sessions, resources and events.
 	for _, path := range []string{"/ugly-path-" + escaped, "/api/bookings/" + escaped, "/api/resources/" + escaped +
 		"/availability", "/success?session_id=" + escaped, "/calendar/" + escaped + ".ics"} {
 		require.GreaterOrEqual(t, visitor.at(h).get(path).status, 400, path)
@@ -76,20 +76,20 @@ func escapedLines(t *testing.T, c *cluster) {
 		require.Contains(t, []int{http.StatusOK, http.StatusBadRequest}, a.status, "%s: %s", field, a.brief())
 		events++
 	}
-	// In names, which are refused or kept, and never logged.
+	// In names, which are refused or stored, and never logged.
 	for _, field := range []string{"firstName", "lastName", "email", "resource"} {
-		body := wish(room, start, c.someone())
+		body := bookingRequest(resource, start, c.someone())
 		body[field] = ugly
 		require.Equal(t, http.StatusBadRequest, visitor.at(h).post("/api/bookings", body).status, field)
 	}
 	ops := c.member(t, "OPS")
-	b := visitor.book(room, start, c.someone())
+	b := visitor.book(resource, start, c.someone())
 	require.Contains(t, []int{http.StatusOK, http.StatusBadRequest},
 		ops.at(h).post("/api/bookings/"+b.ID+"/cancel", m{"reason": ugly}).status)
 	require.GreaterOrEqual(t, visitor.at(h).logIn(ugly, ugly).status, 400)
 	require.GreaterOrEqual(t, visitor.at(h).logInByForm("u"+ugly, ugly, ugly).status, 400)
 
-	// All that the hosts have written while this and everything else was asked of them.
+	// Everything that the hosts have logged during all tests.
 	eventually(t, "the requests are in the log", func() bool {
 		return strings.Contains(h.log.String(), "ugly-agent") && strings.Contains(h.log.String(), "evt_ugly2")
 	})
@@ -115,14 +115,14 @@ func escapedLines(t *testing.T, c *cluster) {
 		"it was logged, and escaped")
 }
 
-// use has one of each secret told and used, and asks for what is refused with it.
+// use obtains and uses one secret of each kind, also in requests that are refused.
 func (c *cluster) use(t *testing.T) {
 	t.Helper()
 	ops := c.member(t, "OPS")
-	room := c.addRoom(t)
+	resource := c.addResource(t)
 	visitor := c.stranger(t)
-	b := visitor.book(room, visitor.slots(room)[0], c.someone())
-	feed := c.feedToken(t, ops.post("/api/resources/"+room+"/feeds", nil))
+	b := visitor.book(resource, visitor.slots(resource)[0], c.someone())
+	feed := c.feedToken(t, ops.post("/api/resources/"+resource+"/feeds", nil))
 	require.Equal(t, http.StatusOK, visitor.get("/calendar/"+feed+".ics").status)
 	require.Equal(t, http.StatusNotFound, visitor.get("/x/calendar/"+feed+".ics").status)
 	require.Equal(t, http.StatusOK, visitor.get("/success?booking="+b.ID+"&token="+b.Token).status)
@@ -153,8 +153,8 @@ func noSecretInLogs(t *testing.T, c *cluster) {
 	}
 }
 
-// No answer tells a secret but where it is given to whom it belongs: a session in a
-// cookie, the token of a booking in its link and a feed's in its address.
+// An answer contains a secret only where it is issued: a session in a cookie, the token
+// of a booking in its link, and that of a feed in its address.
 func noSecretInURLs(t *testing.T, c *cluster) {
 	c.use(t)
 	c.mu.Lock()
@@ -166,7 +166,7 @@ func noSecretInURLs(t *testing.T, c *cluster) {
 		fmt.Fprintf(&everything, "%v\n%s\n", header, s.body)
 		location := s.header.Get("Location")
 		for secret, what := range c.secrets {
-			// Only the owner's own way back has it.
+			// Only the owner's return address has it.
 			mayBe := what == "the token of a booking" && strings.HasPrefix(location, "/success?booking=")
 			require.False(t, !mayBe && strings.Contains(location, secret), "%s is in the URL that %s leads to", what,
 				s.request)

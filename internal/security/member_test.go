@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// member is a user of the service, and a browser that is logged in.
+// member is a user with a logged-in browser.
 type member struct {
 	*client
 	email, password string
@@ -34,7 +34,7 @@ func (c *cluster) member(t *testing.T, role string) member {
 	return m
 }
 
-// login logs the member in with some browser.
+// login logs the member in with a browser.
 func (m member) login(browser *client) {
 	m.t.Helper()
 	a := browser.logIn(m.email, m.password)
@@ -46,7 +46,7 @@ func (c *client) logIn(email, password string) answer {
 	return c.patiently(func() answer { return c.post("/auth/login", m{"email": email, "password": password}) })
 }
 
-// logInByForm does what the page does.
+// logInByForm logs in by the form of the page.
 func (c *client) logInByForm(email, password, next string, header ...string) answer {
 	c.t.Helper()
 	fields := m{"email": email, "password": password}
@@ -56,7 +56,7 @@ func (c *client) logInByForm(email, password, next string, header ...string) ans
 	return c.patiently(func() answer { return c.form("/login", fields, header...) })
 }
 
-// patiently asks again where the machine was too busy to compare a password.
+// patiently repeats a login while the machine is too busy to compare passwords.
 func (c *client) patiently(ask func() answer) (a answer) {
 	c.t.Helper()
 	for range 5 {
@@ -72,8 +72,7 @@ const (
 	deviceName  = "__Host-booking_device"
 )
 
-// onEvery is what the session of a browser is worth on each host, asked without the
-// proxy.
+// onEvery returns the status of the browser's session on each host, without the proxy.
 func (c *client) onEvery() (statuses []int) {
 	c.t.Helper()
 	for _, h := range c.hosts {
@@ -87,7 +86,7 @@ var (
 	nowhere    = []int{http.StatusUnauthorized, http.StatusUnauthorized, http.StatusUnauthorized}
 )
 
-// with is a browser of its own that carries one session.
+// with returns a new browser with the given session.
 func (c *client) with(token string) *client {
 	other := *c
 	other.cookies = map[string]string{sessionName: token}

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// inside are paths by which programs show what is inside of them.
+// inside are common paths of debug and metrics handlers.
 var inside = []string{
 	"/metrics", "/metrics/", "//metrics", "/%6detrics", "/./metrics", "/x/../metrics", "/METRICS", "/metrics.json",
 	"/metrics?x", "/prometheus", "/-/metrics", "/stats", "/status",
@@ -25,7 +25,7 @@ var inside = []string{
 }
 
 func notPublic(t *testing.T, c *cluster) {
-	// Nobody gets more by being logged in.
+	// A session gives no further access.
 	for _, browser := range []*client{c.stranger(t), c.member(t, "ADMIN").client} {
 		ways := []*client{browser}
 		for _, h := range c.hosts {
@@ -39,12 +39,11 @@ func notPublic(t *testing.T, c *cluster) {
 			}
 		}
 	}
-	// The operators' own numbers are for those who may see them.
+	// Counters for operators require their roles.
 	require.Equal(t, http.StatusUnauthorized, c.stranger(t).get("/admin/metrics").status)
 	require.Equal(t, http.StatusForbidden, c.member(t, "READONLY").get("/admin/metrics").status)
 
-	// They are at a private address, which is no other address of the machine's, shows
-	// what is counted and nothing else.
+	// Metrics are served at a private address only, which serves nothing else.
 	scraper := c.stranger(t)
 	for _, h := range c.hosts {
 		u, err := url.Parse(h.metrics)

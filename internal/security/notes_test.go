@@ -4,14 +4,14 @@ package security
 
 import "sync"
 
-// notes are what clients were told, and what must stay between them and the service.
+// notes records answers, and the secrets that must not appear elsewhere.
 type notes struct {
 	mu      sync.Mutex
 	secrets map[string]string
 	said    []said
 }
 
-// said is an answer and what was asked.
+// said is an answer with its request.
 type said struct {
 	request string
 	answer

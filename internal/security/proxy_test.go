@@ -28,9 +28,9 @@ func (a authority) serveTLS(t *testing.T, h http.Handler) string {
 	return s.Listener.Addr().String()
 }
 
-// newProxy is what stands in front of the hosts: it ends TLS, gives each request to the
-// next host, appends the client's address to X-Forwarded-For as proxies do, and leaves
-// the Host header, and what the client says was forwarded, as it came.
+// newProxy returns a proxy that terminates TLS, sends each request to the next host,
+// appends the client's address to X-Forwarded-For, and keeps the Host header and the
+// client's forwarding headers.
 func newProxy(t *testing.T, a authority, hosts []*host) string {
 	t.Helper()
 	var targets []*url.URL
@@ -51,8 +51,8 @@ func newProxy(t *testing.T, a authority, hosts []*host) string {
 	}})
 }
 
-// newStripe is Stripe as a host in production finds it: at its own name, over TLS, by way
-// of the network's proxy, whose URL is returned. It sends no events.
+// newStripe returns the URL of a forward proxy that leads to a Stripe fake under Stripe's
+// name, over TLS, as a host in production would reach it. It sends no events.
 func newStripe(t *testing.T, a authority) (*stripetest.Server, string) {
 	t.Helper()
 	stripe, err := stripetest.New(stripetest.Options{SecretKey: stripeKey,

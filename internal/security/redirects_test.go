@@ -13,8 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// away are values of next that lead, or might lead some browser or proxy, to another
-// place than a page of ours.
+// away are values of next that some browser or proxy might resolve to another site.
 var away = []string{
 	"//evil.example", "//evil.example/%2e%2e", "///evil.example", "////evil.example", `/\evil.example`,
 	`\\evil.example`, `\/evil.example`, `/\/evil.example`,
@@ -56,7 +55,7 @@ func nextStaysLocal(t *testing.T, c *cluster) {
 		require.Equal(t, want, a.header.Get("Location"), "%q after the login", next)
 		require.Len(t, a.header.Values("Set-Cookie"), 2, "%q", next)
 		require.NotContains(t, a.body, "evil.example")
-		// Beside the form, where programs may have put it.
+		// In the query, beside the form.
 		if n++; n%10 == 0 {
 			a = c.stranger(t).form("/login?next="+url.QueryEscape(next), m{"email": email, "password": password})
 			require.Equal(t, "/dashboard", a.header.Get("Location"))
@@ -68,7 +67,7 @@ func nextStaysLocal(t *testing.T, c *cluster) {
 		require.Equal(t, "/login?next=/dashboard"+strings.ReplaceAll(url.QueryEscape(query), "%2F", "/"),
 			a.header.Get("Location"))
 	}
-	// Paths are not mended by a redirect to what looks like another host.
+	// Paths are not cleaned by a redirect to what looks like another host.
 	for _, path := range []string{"//evil.example", "//evil.example/..", "/.//evil.example", "/%2f/evil.example",
 		"/\\evil.example", "//evil.example/dashboard"} {
 		a := visitor.get(path)
@@ -77,8 +76,7 @@ func nextStaysLocal(t *testing.T, c *cluster) {
 	}
 }
 
-// Every header by which some server or proxy says, or lets a client say, what host was
-// asked for.
+// Headers that some servers and proxies use for the requested host.
 func forged() (header []string) {
 	const evil = "evil.example"
 	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host",
@@ -92,21 +90,21 @@ func forged() (header []string) {
 
 func hostHeaders(t *testing.T, c *cluster) {
 	ops := c.member(t, "ADMIN")
-	room := c.addRoom(t)
-	starts := c.stranger(t).slots(room)
+	resource := c.addResource(t)
+	starts := c.stranger(t).slots(resource)
 	for i, base := range []string{public, c.hosts[0].base} {
 		ask := c.stranger(t)
 		ask.base = base
 		staff := *ops.client
 		staff.base = base
 		said := map[string]answer{}
-		a := ask.post("/api/bookings", wish(room, starts[2*i], c.someone()), forged()...)
+		a := ask.post("/api/bookings", bookingRequest(resource, starts[2*i], c.someone()), forged()...)
 		require.Equal(t, http.StatusCreated, a.status, a.brief())
 		said["a booking"] = a
 		var b created
 		a.into(t, &b)
 		c.know("the token of a booking", b.Token)
-		a = ask.form("/book", m{"resource": room, "start": starts[2*i+1], "firstName": "Ada", "lastName": "L",
+		a = ask.form("/book", m{"resource": resource, "start": starts[2*i+1], "firstName": "Ada", "lastName": "L",
 			"email": c.someone(), "party": 1, "key": base}, forged()...)
 		require.Equal(t, http.StatusSeeOther, a.status, a.brief())
 		said["a booking by form"] = a
@@ -114,7 +112,7 @@ func hostHeaders(t *testing.T, c *cluster) {
 			require.True(t, strings.HasPrefix(s.SuccessURL, public+"/success"), s.SuccessURL)
 			require.True(t, strings.HasPrefix(s.CancelURL, public+"/"), s.CancelURL)
 		}
-		said["a feed"] = staff.post("/api/resources/"+room+"/feeds", nil, forged()...)
+		said["a feed"] = staff.post("/api/resources/"+resource+"/feeds", nil, forged()...)
 		feed := c.feedToken(t, said["a feed"])
 		said["another link"] = staff.post("/api/bookings/"+b.ID+"/renew-link", nil, forged()...)
 		require.Contains(t, said["another link"].body, `"url":"`+public+"/success?")

@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
-// promises are what is tested, in the order in which the list has it. Each has users,
-// client addresses and something to book of its own.
+// promises are the tests, in the order of SECURITY.md. Each uses separate users, client
+// addresses and resources.
 var promises = []struct {
 	name string
 	test func(*testing.T, *cluster)
@@ -40,14 +40,13 @@ var promises = []struct {
 	{"X-Forwarded-For believed only from trusted proxies", forwardedFor},
 	{"client-sent price, status and owner ignored", clientSent},
 	{"one customer cannot hold every slot", everySlot},
-	{"visiting the success page confirms nothing by itself", successPage},
+	{"visiting the success page alone confirms nothing", successPage},
 	{"CSP without inline script, HSTS, nosniff, frame-ancestors, no-store", securityHeaders},
 	{"metrics and pprof not public", notPublic},
 }
 
-// These are tested one after the other when all that is done: what is measured is
-// measured while nothing else is asked, and what was logged and said meanwhile is looked
-// at in the end, when it is all there.
+// These run one after the other after the parallel tests: times are measured without
+// concurrent load, and logs and answers are checked when they are complete.
 var afterwards = []struct {
 	name string
 	test func(*testing.T, *cluster)
@@ -74,7 +73,7 @@ func TestSecurity(t *testing.T) {
 	}
 }
 
-// Each parser of what strangers send has a target, which make fuzz runs.
+// Each parser of untrusted input has a fuzz target, which make fuzz runs.
 func TestFuzzTargets(t *testing.T) {
 	t.Parallel()
 	for what, target := range map[string]struct{ dir, name string }{

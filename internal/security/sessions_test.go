@@ -22,7 +22,7 @@ func sessionCookie(t *testing.T, c *cluster) {
 	for what, a := range answers {
 		require.Len(t, a.cookies, 2, what)
 	}
-	// Browsers refuse to clear such a cookie with less.
+	// Browsers require these attributes to clear such a cookie.
 	answers["logout by form"] = byForm.form("/logout", nil)
 	answers["logout by JSON"] = byJSON.post("/auth/logout", nil)
 	for what, a := range answers {
@@ -33,7 +33,7 @@ func sessionCookie(t *testing.T, c *cluster) {
 			require.True(t, cookie.Secure, "%s: %s", what, cookie.Name)
 			require.True(t, cookie.HttpOnly, "%s: %s", what, cookie.Name)
 			require.Equal(t, http.SameSiteLaxMode, cookie.SameSite, "%s: %s", what, cookie.Name)
-			// What the prefix asks for, without which browsers drop the cookie.
+			// The prefix requires them; browsers drop the cookie otherwise.
 			require.Equal(t, "/", cookie.Path, what)
 			require.Empty(t, cookie.Domain, what)
 		}
@@ -59,7 +59,8 @@ func newTokenAtLogin(t *testing.T, c *cluster) {
 		require.Equal(t, everywhere, ops.onEvery(), what)
 		old = fresh
 	}
-	// Nor is a token taken that somebody has planted, of the right shape or another's.
+	// A planted session token is not accepted, neither a well-formed one nor another
+	// user's.
 	victim := c.stranger(t)
 	for _, planted := range []string{strings.Repeat("A", 43), old} {
 		victim.cookies[sessionName] = planted
@@ -121,10 +122,10 @@ func passwordEverywhere(t *testing.T, c *cluster) {
 	require.Equal(t, everywhere, other.onEvery(), "another user stays")
 }
 
-// ofUser are the sessions of the user with the address $1.
+// ofUser selects the sessions of the user with the address $1.
 const ofUser = ` WHERE user_id = (SELECT id::text FROM booking_platform.users WHERE email = $1)`
 
-// The database's clock judges, so what is moved is the last use.
+// The database's clock decides, so the time of the last use is changed.
 func idleExpiry(t *testing.T, c *cluster) {
 	ops := c.member(t, "OPS")
 	const idle = `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - $2::interval`

@@ -12,20 +12,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A byte is random where sixteen tokens have more than eight values of it, and each kind
-// of token has sixteen such bytes or more.
+// A byte counts as random if sixteen tokens have more than eight values of it; each kind
+// of token has at least sixteen such bytes.
 func randomTokens(t *testing.T, c *cluster) {
 	email, password := c.addUser(t, "OPS")
-	room := c.addRoom(t)
+	resource := c.addResource(t)
 	customer := c.stranger(t)
-	starts := customer.slots(room)
+	starts := customer.slots(resource)
 	kinds := map[string][][]byte{}
 	for n := range 16 {
 		staff := c.stranger(t)
 		require.Equal(t, http.StatusOK, staff.logIn(email, password).status)
 		someone := c.stranger(t)
-		b := someone.book(room, starts[n], c.someone())
-		a := staff.post("/api/resources/"+room+"/feeds", nil)
+		b := someone.book(resource, starts[n], c.someone())
+		a := staff.post("/api/resources/"+resource+"/feeds", nil)
 		require.Equal(t, http.StatusCreated, a.status, a.brief())
 		for kind, token := range map[string]string{
 			"session": staff.cookies[sessionName], "device": staff.cookies[deviceName], "booking": b.Token,
@@ -52,7 +52,7 @@ func randomTokens(t *testing.T, c *cluster) {
 	}
 }
 
-// feedToken is the token in the address of a new feed.
+// feedToken returns the token in the address of a new feed.
 func (c *cluster) feedToken(t *testing.T, a answer) string {
 	t.Helper()
 	var feed struct{ URL string }
@@ -63,14 +63,13 @@ func (c *cluster) feedToken(t *testing.T, a answer) string {
 	return token
 }
 
-// Whoever reads the whole database finds no token in it, in whatever column and whether
-// as text or as bytes.
+// No column of the database contains a token, neither as text nor as bytes.
 func hashedTokens(t *testing.T, c *cluster) {
 	ops := c.member(t, "OPS")
-	room := c.addRoom(t)
+	resource := c.addResource(t)
 	customer := c.stranger(t)
-	b := customer.book(room, customer.slots(room)[0], c.someone())
-	feed := c.feedToken(t, ops.post("/api/resources/"+room+"/feeds", nil))
+	b := customer.book(resource, customer.slots(resource)[0], c.someone())
+	feed := c.feedToken(t, ops.post("/api/resources/"+resource+"/feeds", nil))
 	dump := c.dump(t)
 	require.Contains(t, dump, b.ID, "what is stored is in the dump")
 	require.Contains(t, dump, ops.email)
@@ -88,14 +87,14 @@ func hashedTokens(t *testing.T, c *cluster) {
 				"the %s is in the database", what)
 		}
 	}
-	// And what is stored is no token.
+	// The stored value is not accepted as a token.
 	var stored string
 	require.NoError(t,
 		c.db.QueryRow(`SELECT translate(rtrim(encode(token_hash, 'base64'), '='), '+/', '-_') FROM booking_platform.sessions`+ofUser, ops.email).Scan(&stored))
 	require.Equal(t, nowhere, ops.with(stored).onEvery())
 }
 
-// dump is every row of every table as text.
+// dump returns every row of every table as text.
 func (c *cluster) dump(t *testing.T) string {
 	t.Helper()
 	var tables []string
