@@ -12,17 +12,16 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// bookingLimiter bounds how many bookings and moves one client network makes, over all
-// replicas that share a database. See docs/DECISIONS/0027.
+// bookingLimiter limits the bookings and moves of a client network, over all replicas. See
+// docs/DECISIONS/0027.
 type bookingLimiter struct {
 	db     *sql.DB
 	secret []byte
 	rate   ratelimit.Rate
 }
 
-// newBookingLimiter lets one network make perMinute each minute, and up to atOnce at one
-// time after a pause. perMinute 0 is no limit. The secret hides the networks in the table,
-// and is the same on every replica.
+// newBookingLimiter allows a network perMinute per minute, 0 is no limit, and atOnce in a
+// burst. The secret pseudonymises the networks in the table.
 func newBookingLimiter(db *sql.DB, secret string, perMinute, atOnce int) *bookingLimiter {
 	l := &bookingLimiter{db: db, secret: []byte(secret)}
 	if perMinute > 0 {
@@ -31,9 +30,8 @@ func newBookingLimiter(db *sql.DB, secret string, perMinute, atOnce int) *bookin
 	return l
 }
 
-// admit takes one from the budget of the network of ctx. It returns a
-// [*payments.RateLimitError] when that is empty; after any other error nothing may be made
-// either. One round trip; three for a network that is new.
+// admit counts a booking of the network of ctx. It returns a [*payments.RateLimitError] if
+// there are too many. One round trip; three for a new network.
 func (l *bookingLimiter) admit(ctx context.Context) error {
 	if l.rate.Burst == 0 {
 		return nil

@@ -10,9 +10,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// listenForScrapes takes the address of METRICS_ADDR; nil where there is none. The
-// default is taken where it is free: a second host on one machine starts without metrics
-// rather than not at all. Who has set an address wants it.
+// listenForScrapes listens on METRICS_ADDR; nil if it is off. A configured address in use is
+// an error. If the default is in use, as by a second host on one machine, there are no
+// metrics.
 func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, error) {
 	if cfg.Metrics.Address == "" {
 		return nil, nil
@@ -22,14 +22,14 @@ func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, 
 		return server, nil
 	}
 	if cfg.Metrics.Set {
-		return nil, fmt.Errorf("take the address of METRICS_ADDR: %w", err)
+		return nil, fmt.Errorf("listen on METRICS_ADDR: %w", err)
 	}
-	logger.Warn("no metrics: their default address cannot be taken; METRICS_ADDR names another, or is off",
+	logger.Warn("no metrics: their default address is in use; set METRICS_ADDR to another, or to off",
 		slog.String("error", err.Error()))
 	return nil, nil
 }
 
-// useMetrics makes the series, and has them told of what happens.
+// useMetrics makes the metrics and connects them to their sources.
 func (s *services) useMetrics() {
 	steps := append(payments.Steps(), "booking.ReleaseExpired", "booking.CompletePast", "webhook.RetryWaiting",
 		"webhook.DeleteOld", "auth.DeleteExpired")

@@ -19,13 +19,12 @@ import (
 )
 
 const (
-	// shutdownLimit is how long requests may go on after a signal, and the steps of the
-	// rounds, which are told to end.
-	shutdownLimit = 15 * time.Second
-	// clientLimit is how long, in that time, a connection may wait for its client.
-	clientLimit = 5 * time.Second
-	// stepsLimit is how long the steps have in which to end after the last request.
-	stepsLimit = 5 * time.Second
+	// shutdownTimeout is how long requests may continue after a signal.
+	shutdownTimeout = 15 * time.Second
+	// clientTimeout is how long a connection may wait for its client during a shutdown.
+	clientTimeout = 5 * time.Second
+	// stepsTimeout is how long background steps may continue after the last request.
+	stepsTimeout = 5 * time.Second
 )
 
 // host is a host that is ready to serve.
@@ -34,10 +33,8 @@ type host struct {
 	listener net.Listener
 	server   *http.Server
 	storage  *storage
-	// scrapes answers Prometheus; nil where nobody asks for it.
-	scrapes *metrics.Server
-	// self is the address at which this machine reaches it.
-	self string
+	scrapes  *metrics.Server // nil if METRICS_ADDR is off.
+	self     string          // The local address.
 }
 
 func newLogger(w io.Writer) *slog.Logger {
@@ -64,8 +61,8 @@ func serve(ctx context.Context, environ map[string]string, stdout, stderr io.Wri
 	return h.run(ctx)
 }
 
-// start does all that comes before the first answer. The port is taken first: a port that
-// is in use is the likeliest mistake, and a start that fails on it has done nothing else.
+// start prepares everything up to the first answer. It listens first: a port in use is the
+// most likely mistake.
 func start(ctx context.Context, cfg config.Config, logger *slog.Logger) (*host, error) {
 	listener, err := listen(cfg)
 	if err != nil {
@@ -122,10 +119,9 @@ func (h *host) prepare(ctx context.Context, cfg config.Config, logger *slog.Logg
 	return nil
 }
 
-// listen takes the port.
 func listen(cfg config.Config) (net.Listener, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
-	// Windows has a number of its own for it.
+	// 10048 is the error of Windows.
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.Errno(10048)) {
 		return nil, fmt.Errorf("port %d is in use, by another host or another program; stop that one, or choose another port: PORT=%d go run ./cmd/host", cfg.Port, cfg.Port%65535+1)
 	}
@@ -135,23 +131,23 @@ func listen(cfg config.Config) (net.Listener, error) {
 	return listener, nil
 }
 
-// selfURL is where this machine reaches the listener.
+// selfURL is the local address of the listener.
 func selfURL(bound string, listener net.Listener) string {
 	port := listener.Addr().(*net.TCPAddr).Port
 	return "http://" + net.JoinHostPort(reachable(bound), strconv.Itoa(port))
 }
 
-// run serves until the context ends, and then ends in order: readiness fails, requests
-// finish while the rounds stop, scrapes end, the database goes last.
+// run serves until the context ends. It then shuts down in order: readiness fails, requests
+// and background steps finish, the metrics end, and the database is closed.
 func (h *host) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	stepping, stopSteps := context.WithCancel(background)
 	defer stopSteps()
-	var rounds sync.WaitGroup
-	rounds.Go(func() { h.background(stepping) })
+	var running sync.WaitGroup
+	running.Go(func() { h.background(stepping) })
 	if h.stripeFake != nil {
-		rounds.Go(func() {
+		running.Go(func() {
 			if err := h.stripeFake.Run(background); err != nil && background.Err() == nil {
 				h.logger.Error("the Stripe stand-in ended", slog.String("error", err.Error()))
 			}
@@ -173,12 +169,11 @@ func (h *host) run(ctx context.Context) error {
 		err = h.shutdown(context.WithoutCancel(ctx), stopSteps)
 	}
 	stop()
-	if !within(stepsLimit, rounds.Wait) {
-		// A database that hangs has them. What they had begun is rolled back with their
-		// connections.
-		h.logger.Warn("steps that do not end are left behind")
+	if !waitTimeout(stepsTimeout, running.Wait) {
+		// The database hangs. Their transactions are rolled back.
+		h.logger.Warn("background steps did not stop in time")
 	}
-	// A scrape still shows what the end was like; it reads the database, which goes last.
+	// A scrape reads the database, and is possible up to here.
 	if h.scrapes != nil {
 		err = errors.Join(err, h.scrapes.Close())
 	}
@@ -189,42 +184,41 @@ func (h *host) run(ctx context.Context) error {
 	return err
 }
 
-// shutdown fails readiness, for a while where a balancer is to notice that; then it lets
-// what runs finish, for a while.
+// shutdown fails readiness for SHUTDOWN_GRACE, so that a balancer notices, and then waits
+// for requests.
 func (h *host) shutdown(ctx context.Context, stopSteps func()) error {
 	h.logger.Info("shutting down", slog.Duration("grace", h.cfg.ShutdownGrace))
 	h.ready.Drain()
 	time.Sleep(h.cfg.ShutdownGrace)
 	stopSteps()
-	ctx, cancel := context.WithTimeout(ctx, shutdownLimit)
+	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
 	defer cancel()
-	go h.cutSlow(ctx)
+	go h.closeSlow(ctx)
 	if err := h.server.Shutdown(ctx); err != nil {
 		_ = h.server.Close()
-		return fmt.Errorf("requests were cut off after %s: %w", shutdownLimit, err)
+		return fmt.Errorf("requests did not finish within %s: %w", shutdownTimeout, err)
 	}
 	return nil
 }
 
-// cutSlow cuts connections that wait for slow clients, until the context ends: nobody
-// else waits for them.
-func (h *host) cutSlow(ctx context.Context) {
-	tick := time.NewTicker(clientLimit / 10)
+// closeSlow closes connections that wait for their clients, until the context ends.
+func (h *host) closeSlow(ctx context.Context) {
+	tick := time.NewTicker(clientTimeout / 10)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if n := h.connections.CutWaiting(clientLimit); n > 0 {
-				h.logger.Info("slow connections were cut", slog.Int("count", n))
+			if n := h.connections.CutWaiting(clientTimeout); n > 0 {
+				h.logger.Info("slow connections closed", slog.Int("count", n))
 			}
 		}
 	}
 }
 
-// within tells whether f ended in time.
-func within(limit time.Duration, f func()) bool {
+// waitTimeout reports whether f returned in time.
+func waitTimeout(limit time.Duration, f func()) bool {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -154,8 +154,7 @@ func devSessionSecret(dir string, logger *slog.Logger) string {
 	return secret
 }
 
-// background runs the background work of the packages until ctx ends. It is safe on every
-// replica at once.
+// background runs the background work of the packages until ctx ends.
 func (s *services) background(ctx context.Context) {
 	var running sync.WaitGroup
 	for name, run := range map[string]func(context.Context) error{
