@@ -3,10 +3,12 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -159,3 +161,23 @@ const (
 	fast      = syscall.SIGINT
 	immediate = syscall.SIGQUIT
 )
+
+func lock(f *os.File) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return errLocked
+		default:
+			return err
+		}
+	}
+}
+
+// inherit gives the lock to a child as well: it then lasts as long as the child and the
+// children of that.
+func inherit(cmd *exec.Cmd, held *os.File) { cmd.ExtraFiles = append(cmd.ExtraFiles, held) }
+
+// send sends a signal; one that comes too late is none.
+func (p *process) send(_ context.Context, how shutdown) { _ = p.cmd.Process.Signal(how) }
