@@ -13,8 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// many lets one customer hold more than a customer does: these tests are about slots, and
-// not about who takes them.
+// many raises the limits of open holds: these tests are about slots.
 var many = map[string]string{"HOLDS_PER_EMAIL": "200", "HOLDS_PER_ADDRESS": "200"}
 
 // fight has n clients book the same thing at the same moment, and counts the answers.

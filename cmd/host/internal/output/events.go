@@ -237,7 +237,6 @@ func (p *Fetched) Add(t payments.FetchedEvent) {
 	if !p.DryRun {
 		text += " -> " + string(t.Outcome)
 	}
-	// This says who has paid for what.
 	if p.DryRun || t.Outcome != webhook.Processed {
 		text += fmt.Sprintf(" (booking %s, payment %s, session %s, %d %s)", Escape(t.BookingID), Escape(t.Reference),
 			Escape(t.SessionID), t.Amount, Escape(t.Currency))
