@@ -12,8 +12,8 @@ import (
 type Slot struct {
 	// Start and End are in UTC; End is exclusive.
 	Start, End time.Time
-	// Remaining is the capacity minus the largest number of units in use at one instant of
-	// the slot and its buffers.
+	// Remaining is the capacity minus the largest number of units in use at one instant
+	// of the slot and its buffers.
 	Remaining int
 }
 
@@ -69,11 +69,12 @@ type AvailabilityRequest struct {
 	Offer string
 	// From and To bound the starts of the slots, To exclusive; at most 62 days.
 	From, To time.Time
-	// Span, if not nil, replaces From and To by a range in the zone of each resource. Use it
-	// for dates. It is called again if the resource turns out to have changed, so that the
-	// last call has the zone of the database. Its error is returned, wrapped.
+	// Span, if not nil, replaces From and To by a range in the zone of each resource. Use
+	// it for dates. It is called again if the resource turns out to have changed, so that
+	// the last call has the zone of the database. Its error is returned, wrapped.
 	Span func(zone *time.Location) (from, to time.Time, err error)
-	// Party is the number of people; 0 means 1. Slots with less capacity left are omitted.
+	// Party is the number of people; 0 means 1. Slots with less capacity left are
+	// omitted.
 	Party int
 }
 
@@ -87,8 +88,8 @@ type ResourceSlots struct {
 const (
 	// maxResources bounds the resources of one call.
 	maxResources = 100
-	// maxSlots bounds the slots that begin in the range of one call, free or not: about 30
-	// MB of memory.
+	// maxSlots bounds the slots that begin in the range of one call, free or not: about
+	// 30 MB of memory.
 	maxSlots = 500_000
 )
 
@@ -240,8 +241,8 @@ type offering struct {
 }
 
 // readOccupancy reads the occupancy of resources in one statement if their rules are
-// cached, and their rules first where they are not or have changed. All are as of the same
-// instant, by the rules of that instant. A refusal is given only by rules just read.
+// cached, and their rules first where they are not or have changed. All are as of the
+// same instant, by the rules of that instant. A refusal is given only by rules just read.
 func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer string, span spanFunc) ([]offering,
 	error) {
 	all := make([]*rules, len(idsOrSlugs))

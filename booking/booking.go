@@ -21,14 +21,15 @@ import (
 //	completed -> no_show, no_show -> completed
 type Status string
 
-// The statuses of a booking. Pending and confirmed bookings have units; completed ones and
-// no-shows keep theirs until the buffer after the slot is over.
+// The statuses of a booking. Pending and confirmed bookings have units; completed ones
+// and no-shows keep theirs until the buffer after the slot is over.
 const (
 	// StatusPending: held until HoldExpiresAt.
 	StatusPending Status = "pending"
 	// StatusConfirmed: sold.
 	StatusConfirmed Status = "confirmed"
-	// StatusCancelled: cancelled by [Store.Cancel], or a hold released by [Store.Release].
+	// StatusCancelled: cancelled by [Store.Cancel], or a hold released by
+	// [Store.Release].
 	StatusCancelled Status = "cancelled"
 	// StatusCompleted: took place, see [Store.Complete] and [Store.CompletePast].
 	StatusCompleted Status = "completed"
@@ -64,8 +65,8 @@ type Booking struct {
 	Party int
 	// Status of an expired hold is pending until it is released.
 	Status Status
-	// HoldExpiresAt is when the hold ends, in UTC by the database's clock, at Start at the
-	// latest. A confirmation does not change it.
+	// HoldExpiresAt is when the hold ends, in UTC by the database's clock, at Start at
+	// the latest. A confirmation does not change it.
 	HoldExpiresAt time.Time
 	Customer      Customer
 	// Amount is for the whole party: the price per head at the time of the hold, times
@@ -81,13 +82,14 @@ type Booking struct {
 	LateRefund *Money
 	// Sequence counts moves and cancellations, as SEQUENCE of iCalendar does.
 	Sequence int
-	// Reference, IdempotencyKey and Metadata are those of the [HoldRequest]; the key is ""
-	// after [Store.Release].
+	// Reference, IdempotencyKey and Metadata are those of the [HoldRequest]; the key is
+	// "" after [Store.Release].
 	Reference      string
 	IdempotencyKey string
 	Metadata       map[string]string
-	// OwnerToken is the secret of the customer's own link, see [Store.Owned]. It is set by
-	// [Store.Hold] and [Store.WithOwnerToken] alone, and only with [Options.OwnerSecrets].
+	// OwnerToken is the secret of the customer's own link, see [Store.Owned]. It is set
+	// by [Store.Hold] and [Store.WithOwnerToken] alone, and only with
+	// [Options.OwnerSecrets].
 	OwnerToken string
 	// CreatedAt and UpdatedAt are in UTC, by the database's clock.
 	CreatedAt, UpdatedAt time.Time
@@ -198,10 +200,11 @@ func get(ctx context.Context, run runner, id string) (Booking, error) {
 // NO KEY permits concurrent inserts of rows that reference the booking.
 const lockSQL = bookingByIDSQL + ` FOR NO KEY UPDATE OF b`
 
-// Lock selects a booking FOR NO KEY UPDATE, so that it cannot change until the transaction
-// ends. Use it before a decision that depends on the booking's status. Locks are taken in
-// the order resource, booking, payment, refund. Lock waits for other transactions up to
-// lock_timeout, and returns [ErrNotFound] if there is no such booking. One round trip.
+// Lock selects a booking FOR NO KEY UPDATE, so that it cannot change until the
+// transaction ends. Use it before a decision that depends on the booking's status. Locks
+// are taken in the order resource, booking, payment, refund. Lock waits for other
+// transactions up to lock_timeout, and returns [ErrNotFound] if there is no such booking.
+// One round trip.
 func (t *Tx) Lock(ctx context.Context, id string) (Booking, error) {
 	if !isID(id) {
 		return Booking{}, wrap(ctx, "lock", ErrNotFound)
@@ -217,8 +220,8 @@ func (t *Tx) Lock(ctx context.Context, id string) (Booking, error) {
 	return b, wrap(ctx, "lock", err)
 }
 
-// LockWithResource is [Tx.Lock] before a possible [Tx.Retake] or [Tx.Reschedule]: it locks
-// the booking's resource first, as those do, so that two such transactions cannot
+// LockWithResource is [Tx.Lock] before a possible [Tx.Retake] or [Tx.Reschedule]: it
+// locks the booking's resource first, as those do, so that two such transactions cannot
 // deadlock. Other relocations on the resource wait until the transaction ends; holds do
 // not. One round trip.
 func (t *Tx) LockWithResource(ctx context.Context, id string) (Booking, error) {
@@ -237,8 +240,8 @@ const maxActor = 200
 
 // WithActor sets the actor of the calls that are given the context, "customer" or
 // "user:ada@example.com" for example, which each [Change] of a booking's history records.
-// It is truncated to 200 characters, and control characters and those that hide or reorder
-// text are removed.
+// It is truncated to 200 characters, and control characters and those that hide or
+// reorder text are removed.
 func WithActor(ctx context.Context, actor string) context.Context {
 	kept := []rune(valid.WithoutHidden(strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || c == unicode.ReplacementChar {
@@ -258,11 +261,11 @@ func Actor(ctx context.Context) string {
 // Change is a change of a booking's status or time.
 type Change struct {
 	// At is when the statement of the change began, in UTC by the database's clock. A
-	// statement that waited for another may have an earlier time; the order is that of the
-	// list.
+	// statement that waited for another may have an earlier time; the order is that of
+	// the list.
 	At time.Time
-	// From is the status before, "" for a new booking, and To the one after. They are equal
-	// if only the time changed.
+	// From is the status before, "" for a new booking, and To the one after. They are
+	// equal if only the time changed.
 	From, To Status
 	// FromStart and ToStart are the starts before and after, in UTC; zero if unchanged.
 	FromStart, ToStart time.Time

@@ -21,8 +21,8 @@ var (
 	ErrSlotGone = errors.New("booking: slot is gone")
 	// ErrHoldExpired means that a hold has expired.
 	ErrHoldExpired = errors.New("booking: hold has expired")
-	// ErrNotBegun means that a booking cannot be completed, or marked as a no-show, before
-	// it begins.
+	// ErrNotBegun means that a booking cannot be completed, or marked as a no-show,
+	// before it begins.
 	ErrNotBegun = errors.New("booking: not begun yet")
 	// ErrPolicy means that the booking's policy does not allow this to its customer.
 	ErrPolicy = errors.New("booking: not allowed by the policy")
@@ -65,8 +65,8 @@ func (e *ValidationError) Error() string {
 func (e *ValidationError) Unwrap() error { return e.cause }
 
 // WithProblems returns a [*ValidationError] with the given problems, by field, and those
-// of err if it is one; of two problems of a field the given one is kept. Any other error is
-// returned unchanged. Use it for fields that could not even be parsed.
+// of err if it is one; of two problems of a field the given one is kept. Any other error
+// is returned unchanged. Use it for fields that could not even be parsed.
 func WithProblems(err error, fields map[string]string) error {
 	var more *ValidationError
 	if err != nil && !errors.As(err, &more) {
@@ -140,8 +140,8 @@ func (e *ConflictError) Unwrap() error { return ErrSlotTaken }
 // [Tx] the caller does.
 func IsRetryable(err error) bool { return errors.Is(err, errRetry) || pg.Retryable(err) }
 
-// wrap adds the operation to an error. lib/pq reports a cancelled query as SQLSTATE 57014,
-// without the context's error; wrap adds that too.
+// wrap adds the operation to an error. lib/pq reports a cancelled query as SQLSTATE
+// 57014, without the context's error; wrap adds that too.
 func wrap(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil

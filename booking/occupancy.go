@@ -16,7 +16,7 @@ import (
 //
 // Several ids are the text of an array and not JSON, because the planner estimates the
 // length of an array: for JSON it would expect many resources and compile the query. One
-// id has a statement of its own: with an array of unknown length a prepared statement
+// id has a separate statement: with an array of unknown length a prepared statement
 // would be planned each time, which takes three times as long as to run it. The range is
 // asked for twice for the reason given at holdSQL.
 const (
@@ -49,8 +49,8 @@ type occupancyRow struct {
 	Changes []byte    `db:"changes"`
 }
 
-// occupancy reads the rows of resources for [from, to), by id. A resource that is gone has
-// none.
+// occupancy reads the rows of resources for [from, to), by id. A resource that is gone
+// has none.
 func (s *Store) occupancy(ctx context.Context, all []*rules, from, to time.Time) (map[string]occupancyRow, error) {
 	query, ids := occupancyOneSQL, all[0].ID
 	if len(all) > 1 {

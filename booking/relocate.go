@@ -66,9 +66,9 @@ func (m relocator) do(ctx context.Context, step func(Querier) (lockedResource, t
 	return errContention
 }
 
-// retryTx runs step in a transaction of the store's own, and repeats it while the error is
-// retryable: another transaction got a place that was reserved, or Postgres ended this one
-// in favour of another.
+// retryTx runs step in a transaction of the store's own, and repeats it while the error
+// is retryable: another transaction got a place that was reserved, or Postgres ended this
+// one in favour of another.
 func (s *Store) retryTx(ctx context.Context, step func(Querier) error) error {
 	if p, ok := s.single.(*preparing); ok {
 		if err := p.prepareRelocations(ctx); err != nil {
@@ -88,8 +88,8 @@ func (s *Store) retryTx(ctx context.Context, step func(Querier) error) error {
 	return errContention
 }
 
-// The resource is the first lock of every relocation. Holds take FOR KEY SHARE, which does
-// not conflict with NO KEY UPDATE.
+// The resource is the first lock of every relocation. Holds take FOR KEY SHARE, which
+// does not conflict with NO KEY UPDATE.
 const (
 	lockResourceByIDSQL = `
 SELECT r.id::text AS id, r.capacity, r.currency
@@ -200,8 +200,9 @@ func newReservation(id string, was, units []int, from, to time.Time) (reservatio
 }
 
 // acquire reserves a place for the target, which becomes the booking with that id, and
-// gives its neighbours their new units. The caller then moves the booking to the place, in
-// a statement that first deletes the placeholder. On an error of plan nothing has changed.
+// gives its neighbours their new units. The caller then moves the booking to the place,
+// in a statement that first deletes the placeholder. On an error of plan nothing has
+// changed.
 func (m lockedResource) acquire(ctx context.Context, t target, id string, was []int) (reservation, error) {
 	for range maxAttempts {
 		p, err := m.plan(ctx, t)
@@ -252,8 +253,8 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT count(*)::integer AS reserved FROM reserved`
 
-// reserve parks the bookings and reserves their new places. It returns false if one of the
-// places is taken by now.
+// reserve parks the bookings and reserves their new places. It returns false if one of
+// the places is taken by now.
 func (m lockedResource) reserve(ctx context.Context, all []reservation) (bool, error) {
 	type answer struct {
 		Reserved int `db:"reserved"`

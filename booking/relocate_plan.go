@@ -70,7 +70,8 @@ func (m lockedResource) readSeats(ctx context.Context, from, to time.Time, self 
 }
 
 // reservationsOf returns the reservations of some of the seats for their assigned units.
-func reservationsOf(rows []seatRow, seats []seating.Seat, assigned seating.Assignment, which []int) ([]reservation, error) {
+func reservationsOf(rows []seatRow, seats []seating.Seat, assigned seating.Assignment,
+	which []int) ([]reservation, error) {
 	var out []reservation
 	for _, i := range which {
 		r, err := newReservation(rows[i].ID, seats[i].Units, assigned[i], rows[i].From, rows[i].To)
@@ -110,9 +111,9 @@ func (m lockedResource) plan(ctx context.Context, t target) (plan, error) {
 }
 
 // planNeighbours changes the units of as few neighbours as possible. It looks no further
-// around the target than necessary: bookings that reach beyond that range, or that another
-// transaction has locked, keep their units unless there is no other way. If the capacity
-// was lowered below units in use, it blocks holds until the transaction ends.
+// around the target than necessary: bookings that reach beyond that range, or that
+// another transaction has locked, keep their units unless there is no other way. If the
+// capacity was lowered below units in use, it blocks holds until the transaction ends.
 func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, error) {
 	kept := map[string]bool{}
 	wait, alone := false, false
@@ -136,8 +137,8 @@ func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, err
 			seats[i].Pinned = reaches || kept[row.ID]
 		}
 		// Bookings above the capacity get units below it. They keep theirs only if even
-		// the widest range has none for them; holds beside them may then sell fewer units,
-		// see seating.Sellable.
+		// the widest range has none for them; holds beside them may then sell fewer
+		// units, see seating.Sellable.
 		asked := below(m.capacity, seats)
 		found, ok := seating.Assign(m.capacity, asked, t.seat())
 		switch {
@@ -170,7 +171,8 @@ func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, err
 	}
 }
 
-// below returns the seats without their units above n, in place of which they need others.
+// below returns the seats without their units above n, in place of which they need
+// others.
 func below(n int, seats []seating.Seat) []seating.Seat {
 	if !seating.AnyAbove(n, seats) {
 		return seats
@@ -211,8 +213,8 @@ ORDER BY b.id FOR NO KEY UPDATE`
 )
 
 // lockBookings locks the bookings that are about to be relocated, and returns the ids it
-// could not lock: another transaction has them, or they have ended. The next read will not
-// show those that have ended.
+// could not lock: another transaction has them, or they have ended. The next read will
+// not show those that have ended.
 func (m lockedResource) lockBookings(ctx context.Context, all []reservation, wait bool) (missing []string, err error) {
 	if len(all) == 0 {
 		return nil, nil

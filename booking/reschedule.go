@@ -28,18 +28,18 @@ type Rescheduled struct {
 	Difference Money
 }
 
-// Reschedule moves a pending or confirmed booking to another time atomically: it takes the
-// new slot and frees the old one, or changes nothing. The two may overlap. Party, offer,
-// amount and customer stay; the length is that of the offer today. Sequence is
+// Reschedule moves a pending or confirmed booking to another time atomically: it takes
+// the new slot and frees the old one, or changes nothing. The two may overlap. Party,
+// offer, amount and customer stay; the length is that of the offer today. Sequence is
 // incremented and the history records both times. A booking that is at that time already
 // is returned unchanged, so the call may be repeated. A hold that is moved forward ends
-// when its new slot begins at the latest. If necessary, other bookings get other units and
-// expired holds are released.
+// when its new slot begins at the latest. If necessary, other bookings get other units
+// and expired holds are released.
 //
 // The errors:
-//   - [*ValidationError] names id, start, reason, resource or offer. The new start must be
-//     the start of a slot within notice and horizon, for staff too, of a resource and an
-//     offer that are still active.
+//   - [*ValidationError] names id, start, reason, resource or offer. The new start must
+//     be the start of a slot within notice and horizon, for staff too, of a resource and
+//     an offer that are still active.
 //   - [ErrSlotTaken]: fewer units are free than the party needs.
 //   - [ErrPolicy]: customers may move a booking only while cancelling is free, because
 //     otherwise a move could avoid the fee.
@@ -185,7 +185,8 @@ SELECT` + bookingColumns + `
 FROM changed b`
 
 // move acquires the target and moves the booking there.
-func (m lockedResource) move(ctx context.Context, t target, row lockedRow, to Rescheduled, reason string) (Booking, error) {
+func (m lockedResource) move(ctx context.Context, t target, row lockedRow, to Rescheduled,
+	reason string) (Booking, error) {
 	was, err := readUnits(row.Units)
 	if err != nil {
 		return Booking{}, err
@@ -226,16 +227,17 @@ FROM changed b`
 //
 // The errors are [ErrSlotTaken] if fewer units are free than the party needs,
 // [ErrSlotGone] if the slot has begun, by the database's clock, or the resource is no
-// longer active, a [*StatusError] for a booking that is neither expired nor confirmed (for
-// a hold that was not released yet see [Store.ConfirmLate]), and [ErrNotFound]. Safe on
-// several replicas. Without contention: a transaction of four statements, six round trips.
+// longer active, a [*StatusError] for a booking that is neither expired nor confirmed
+// (for a hold that was not released yet see [Store.ConfirmLate]), and [ErrNotFound]. Safe
+// on several replicas. Without contention: a transaction of four statements, six round
+// trips.
 func (s *Store) Retake(ctx context.Context, id string) (Booking, error) {
 	b, err := relocator{store: s}.retake(ctx, id)
 	return b, wrap(ctx, "retake", err)
 }
 
-// Retake is [Store.Retake] in the caller's transaction, in four round trips, with the lock
-// that [Tx.Block] describes.
+// Retake is [Store.Retake] in the caller's transaction, in four round trips, with the
+// lock that [Tx.Block] describes.
 func (t *Tx) Retake(ctx context.Context, id string) (Booking, error) {
 	b, err := relocator{t.store, t.q}.retake(ctx, id)
 	return b, wrap(ctx, "retake", err)

@@ -10,122 +10,111 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Resource is something whose time is sold: a room, a court, a tour. Its rules decide
-// which slots exist; what is sold keeps the price and the times it was sold at.
+// Resource is something whose time is sold: a court, a studio, a tour. Its rules decide
+// which slots exist. Bookings keep the price and the times they were sold at.
 //
 // The column booking_platform.resources.id may be referenced by foreign keys.
 type Resource struct {
-	// ID is a UUIDv7 in canonical text, made by the store.
+	// ID is a UUIDv7 in canonical form, made by the store.
 	ID string
-	// Slug names the resource in links: 1 to 63 of a-z, 0-9 and hyphens, beginning with
-	// no hyphen, unique, and not of the form of an ID.
+	// Slug names the resource in links: 1 to 63 of a-z, 0-9 and hyphens, not starting
+	// with a hyphen, unique, and not in the form of an ID.
 	Slug string
-	// Name is required, at most 200 characters.
+	// Name is required; at most 200 characters.
 	Name string
-	// Description is at most 10,000 characters; lines may be broken.
+	// Description has at most 10,000 characters and may have several lines.
 	Description string
 	// TimeZone is an IANA name such as "Europe/Paris". Opening hours are wall-clock times
 	// in it.
 	TimeZone string
-	// Capacity is how many heads a slot takes, 1 to 10,000; 0 stands for 1.
+	// Capacity is how many people a slot takes, 1 to 10,000; 0 means 1.
 	Capacity int
-	// SlotLength is how long a booking lasts, in real time: from a minute to 31 days, in
-	// whole seconds. It is required.
+	// SlotLength is the length of a booking in real time: required, from a minute to 31
+	// days, in whole seconds.
 	SlotLength time.Duration
-	// SlotStep is how far apart slots begin by the wall clock, counted from each opening:
-	// from a minute to 24 hours; 0 stands for SlotLength, or for 24 hours where that is
-	// longer. Shorter than SlotLength, slots overlap, and selling one takes the others
-	// away.
+	// SlotStep is the distance between starts by the wall clock, counted from each
+	// opening: from a minute to 24 hours; 0 means SlotLength, at most 24 hours. If it is
+	// shorter than SlotLength, slots overlap, and selling one makes the others
+	// unavailable.
 	SlotStep time.Duration
-	// BufferBefore and BufferAfter keep the units empty around a booking, to clean a
-	// room, say: up to 7 days each.
+	// BufferBefore and BufferAfter keep the units empty around a booking, for example for
+	// cleaning; at most 7 days each.
 	BufferBefore, BufferAfter time.Duration
-	// Notice is how long before its start a slot can be taken at the latest; 0 until it
-	// begins. Up to 365 days.
+	// Notice is the least time between a hold and its start; at most 365 days.
 	Notice time.Duration
-	// Horizon is how far ahead a slot can be taken, up to 10 years of 365 days; 0 stands
-	// for 365 days.
+	// Horizon is how far ahead a slot can be booked, at most 3650 days; 0 means 365.
 	Horizon time.Duration
-	// HoldFor is how long a hold lasts, from a second to 30 days; 0 stands for 35
-	// minutes. Whatever it says, a hold ends when its slot begins. A Checkout Session of
-	// Stripe's lives at least 30 minutes, counted when Stripe gets the call: a hold that
-	// outlasts it makes no late payments.
+	// HoldFor is how long a hold lasts, from a second to 30 days; 0 means 35 minutes. A
+	// hold ends when its slot begins at the latest. A Checkout Session of Stripe's lives
+	// at least 30 minutes from the call; a hold that outlasts it prevents late payments.
 	HoldFor time.Duration
-	// HoldCap is how long a hold lasts at most, counted from when it was made, however
-	// often it is extended: at least HoldFor and at most 90 days; 0 stands for 14 days,
-	// which the slowest bank debits take, or for HoldFor where that is longer.
+	// HoldCap is how long a hold lasts at most with extensions, counted from when it was
+	// made: at least HoldFor, at most 90 days. 0 means 14 days, which the slowest bank
+	// debits take, or HoldFor if that is longer.
 	HoldCap time.Duration
-	// Price is per head: a booking costs Price times its party. The currency is required
-	// even where the amount is 0.
+	// Price is per person. The currency is required even if the amount is 0.
 	Price Money
-	// Policy is what customers may cancel and move, and what it costs them.
+	// Policy is what customers may cancel and move, and at what fee.
 	Policy Policy
-	// Active tells whether the resource can be booked. [Store.CreateResource] makes
-	// active ones, whatever it is given here; [Store.ApplyResource] does what it says.
+	// Active resources can be booked. [Store.CreateResource] ignores it and makes an
+	// active one.
 	Active bool
-	// Hours are the opening hours; none at all is open around the clock, where slots are
-	// counted from each local midnight.
+	// Hours are the opening hours; none means around the clock, with slots counted from
+	// each local midnight.
 	Hours []Hours
-	// Exceptions are dates with other hours than those of their weekday, each at most
-	// once; at most 1000.
+	// Exceptions are dates with other hours than their weekday, each at most once; at
+	// most 1000.
 	Exceptions []Exception
-	// Offers are other lengths, prices or grids in which the same units are sold, in the
-	// order they are shown; at most 100. The resource's own slot can be booked besides.
+	// Offers are other lengths, prices or grids in which the same units are sold besides
+	// the resource's own slot, in the order of display; at most 100.
 	Offers []Offer
-	// CreatedAt and UpdatedAt are set by the store, in UTC. A change of the hours counts
-	// as one of the resource.
+	// CreatedAt and UpdatedAt are set by the store, in UTC. A change of the hours changes
+	// UpdatedAt.
 	CreatedAt, UpdatedAt time.Time
 }
 
-// Hours is an interval in which the resource is open, every week. Slots are counted from
-// Opens, and each ends, by the wall clock, no later than Closes; where clocks go back and
-// show Closes twice, no slot lasts beyond the first and into the hour that comes again.
-// Intervals must not overlap.
+// Hours is an interval in which the resource is open every week. Slots are counted from
+// Opens and end by Closes, by the wall clock; if Closes occurs twice, because clocks are
+// set back, by the first. Intervals must not overlap.
 type Hours struct {
 	// Weekday is the day on which the interval begins.
 	Weekday time.Weekday
-	// Opens and Closes are minutes after local midnight by the wall clock: 540 is 9:00.
-	// Opens is below 1440; Closes may pass 1440 (1560 is 2:00 of the next day), at most
-	// 24 hours after Opens.
+	// Opens and Closes are minutes after local midnight: 540 is 9:00. Opens is below
+	// 1440. Closes is at most 24 hours later and may exceed 1440: 1560 is 2:00 of the
+	// next day.
 	Opens, Closes int
 }
 
-// Interval is a stretch of opening hours, in minutes after local midnight by the wall
-// clock, as in [Hours].
+// Interval is an interval of opening hours, in minutes as in [Hours].
 type Interval struct {
 	Opens, Closes int
 }
 
-// Exception replaces the intervals that begin on one date, whatever its weekday has. What
-// was open the day before and goes on past midnight is the day before's. Intervals must
-// not overlap each other, nor run into those of the date after where that is an exception
-// too; beside what the weekdays have, overlapping is allowed, and offers each slot once.
+// Exception replaces the intervals that begin on a date. An interval of the day before
+// that extends beyond midnight stays. Intervals of exceptions must not overlap each
+// other, on consecutive dates either; where they overlap those of a weekday, each slot
+// exists once.
 type Exception struct {
-	// Date is a day in the resource's zone.
 	Date Date
-	// Hours are the intervals of that day; none at all is closed.
+	// Hours are the intervals of the date; none means closed.
 	Hours []Interval
 }
 
-// Offer is another way to sell a resource's time: another length, price or grid. What is
-// sold through one takes the units away from all, because they are the same.
+// Offer is another way to sell a resource's time, with another length, price or grid. All
+// offers of a resource share its units.
 type Offer struct {
-	// Slug names the offer in requests, unique among the resource's: as a resource's
-	// slug.
+	// Slug names the offer in requests; as a resource's, but unique among its offers.
 	Slug string
-	// Name is required, at most 200 characters.
+	// Name is required; at most 200 characters.
 	Name string
-	// SlotLength and SlotStep are as a resource's; 0 stands for the resource's
-	// SlotLength, and for a step as long as the offer's slot, or 24 hours where that is
-	// longer.
+	// SlotLength and SlotStep are as a resource's; 0 means the resource's SlotLength, and
+	// a step of the offer's length, at most 24 hours.
 	SlotLength, SlotStep time.Duration
-	// BufferBefore and BufferAfter are as a resource's; 0 is no buffer, whatever the
-	// resource has.
+	// BufferBefore and BufferAfter are as a resource's; 0 means none.
 	BufferBefore, BufferAfter time.Duration
-	// Price is per head, in the resource's currency; an empty currency stands for that.
-	// An amount of 0 is free of charge, whatever the resource's own slot costs.
-	Price Money
-	// Inactive takes the offer out of sale.
+	// Price is per person, in the resource's currency; an empty currency means that. An
+	// amount of 0 is free of charge.
+	Price    Money
 	Inactive bool
 }
 
@@ -136,7 +125,7 @@ const (
 	defaultHoldCap = 14 * 24 * time.Hour
 )
 
-// withDefaults fills in what was left out. What remains zero is checked by problems.
+// withDefaults replaces zero values by defaults.
 func (r Resource) withDefaults() Resource {
 	if r.Capacity == 0 {
 		r.Capacity = 1
@@ -179,12 +168,11 @@ const day = 24 * time.Hour
 
 const badSlug = "must be 1 to 63 of a-z, 0-9 and hyphens, not begin with a hyphen, and not look like an id"
 
-// Validate tells what [Store.CreateResource] would refuse about a resource, without
-// asking a database: nil, or a [*ValidationError] that names every field that is wrong.
-// What was left out is taken as its default.
+// Validate returns the [*ValidationError] of [Store.CreateResource], or nil, without a
+// database. Defaults are applied first.
 func (r Resource) Validate() error { return r.withDefaults().check().err() }
 
-// check returns everything that is wrong with a resource whose defaults are filled in.
+// check returns the problems of a resource with defaults.
 func (r Resource) check() problems {
 	p := problems{}
 	if !isSlug(r.Slug) {
@@ -228,8 +216,8 @@ func durationProblem(d, least, most time.Duration) string {
 	return ""
 }
 
-// hoursProblem checks each interval, and that none overlaps another one, round the end of
-// the week too.
+// hoursProblem refuses invalid intervals, and overlapping ones, round the end of the week
+// too.
 func hoursProblem(hours []Hours) string {
 	if len(hours) > 7*24 {
 		return "are more than 168 intervals"
@@ -245,7 +233,7 @@ func hoursProblem(hours []Hours) string {
 			return "close before they open, or more than 24 hours later"
 		}
 		for _, other := range hours[:i] {
-			// How far the other one begins after this one, going forward round the week.
+			// How far the other one begins after this one, round the week.
 			ahead := (int(other.Weekday-h.Weekday)*1440 + other.Opens - h.Opens + week) % week
 			if ahead < h.Closes-h.Opens || week-ahead < other.Closes-other.Opens {
 				return "overlap"
@@ -260,8 +248,8 @@ const (
 	maxOffers     = 100
 )
 
-// exceptionsProblem checks each date and its intervals, and those of one date against the
-// next one's.
+// exceptionsProblem refuses invalid dates and intervals, and overlapping ones, of the
+// next date too.
 func exceptionsProblem(exceptions []Exception) string {
 	if len(exceptions) > maxExceptions {
 		return fmt.Sprintf("are more than %d dates", maxExceptions)
@@ -311,8 +299,7 @@ func intervalProblem(h Interval) string {
 	return ""
 }
 
-// offersProblem checks the offers of a resource whose defaults are filled in, and names
-// everything that is wrong with any of them.
+// offersProblem returns all problems of the offers of a resource with defaults.
 func (r Resource) offersProblem() string {
 	if len(r.Offers) > maxOffers {
 		return fmt.Sprintf("are more than %d", maxOffers)
@@ -337,7 +324,6 @@ func (r Resource) offersProblem() string {
 	return strings.Join(found, ", ")
 }
 
-// check returns what is wrong with an offer of r.
 func (o Offer) check(r Resource) problems {
 	p := problems{}
 	p.add("name", valid.Required(o.Name, 200))

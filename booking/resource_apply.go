@@ -13,42 +13,40 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// ApplyOptions are how [Store.ApplyResource] works; the zero value applies.
+// ApplyOptions configure [Store.ApplyResource].
 type ApplyOptions struct {
-	// DryRun finds out what would change, and what would be refused, and writes nothing.
-	// It locks nothing either: what it says may be out of date by the time it is read.
+	// DryRun reports what would change or be refused, without writing or locking
+	// anything, so the answer may be outdated when it is read.
 	DryRun bool
 }
 
-// Applied is what [Store.ApplyResource] did, or would do.
+// Applied is the result of [Store.ApplyResource].
 type Applied struct {
-	// Resource is the resource as stored; of a dry run, as it would be.
+	// Resource is the resource as stored, or as it would be after a dry run.
 	Resource Resource
-	// Created tells that there was none with this slug.
+	// Created means that there was none with this slug.
 	Created bool
-	// Changes are the fields that changed, in the order of [Resource]; none where it was
-	// so already, or was created.
+	// Changes are the fields that changed, in the order of [Resource]; none if it was
+	// created.
 	Changes []FieldChange
 }
 
-// ApplyResource makes the resource with this slug what r says: it is created where there
-// is none, and changed in every field that differs. What r leaves out is its default, not
-// what was there before. It is idempotent: applying what [Store.Resource] returned
-// changes nothing. ID, CreatedAt and UpdatedAt of what is passed are not looked at;
-// Active is.
+// ApplyResource creates the resource with this slug, or changes every field that differs.
+// Fields left out get their defaults, not their previous values. It is idempotent:
+// applying the result of [Store.Resource] changes nothing. ID, CreatedAt and UpdatedAt
+// are ignored; Active is not.
 //
-// What is sold stays as it is, with its times and its price, however hours, lengths, zone
-// or prices change. Nothing is sold by the old rules once ApplyResource has returned, on
-// any number of replicas: it waits for the holds that are being made, and they for it. Of
-// two calls for one slug at once, one comes after the other.
+// Bookings keep their times and prices. Once ApplyResource has returned, no replica sells
+// by the old rules: it waits for holds under way, and they for it. Concurrent calls for
+// one slug are serialized.
 //
-// A smaller capacity needs room: a [*CapacityError] tells that more heads than that are
-// sold at some instant from now on, by the database's clock; nothing has changed then.
-// What is over does not count, nor do holds whose time has passed, which are released.
-// Bookings on units that will be gone get other ones in the same transaction.
+// A smaller capacity moves bookings to the remaining units in the same transaction. If
+// more is sold at some instant from now on, by the database's clock, the error is a
+// [*CapacityError] and nothing has changed. Bookings that are over do not count, nor do
+// expired holds, which are released.
 //
-// A [*ValidationError] names every field that is wrong, as for [Store.CreateResource].
-// One transaction of three statements, four to six with a smaller capacity.
+// A [*ValidationError] lists the invalid fields, as for [Store.CreateResource]. One
+// transaction of three statements, four to six with a smaller capacity.
 func (s *Store) ApplyResource(ctx context.Context, r Resource, opts ApplyOptions) (Applied, error) {
 	r = r.withDefaults()
 	if err := r.check().err(); err != nil {
@@ -81,8 +79,8 @@ func (s *Store) applyResource(ctx context.Context, r Resource) (Applied, error) 
 			out.Resource = stored.copy()
 			return out, nil
 		case errors.As(err, &lapsed) && n < maxAttempts:
-			// Outside of the transaction, as every hold does: who waits for a booking
-			// keeps nothing locked.
+			// Outside of the transaction, so that nothing is locked while waiting for a
+			// booking.
 			if err := s.releaseExpiredIn(ctx, lapsed.resource, lapsed.from, lapsed.to); err != nil {
 				return Applied{}, err
 			}
@@ -94,7 +92,7 @@ func (s *Store) applyResource(ctx context.Context, r Resource) (Applied, error) 
 	}
 }
 
-// planResource says what would happen.
+// planResource returns what would happen.
 func planResource(ctx context.Context, q Querier, r Resource) (Applied, error) {
 	old, err := readRules(ctx, q, r.Slug)
 	if errors.Is(err, ErrNotFound) {
@@ -112,13 +110,12 @@ func planResource(ctx context.Context, q Querier, r Resource) (Applied, error) {
 	return Applied{Resource: r, Changes: fieldChanges(old.Resource, r)}, nil
 }
 
-// FOR UPDATE waits for holds that are being made, because those lock the row FOR KEY
-// SHARE, and keeps others waiting. What is read of a resource comes from other tables
-// too: a statement of its own, after the lock, sees them as they are.
+// FOR UPDATE waits for holds under way, which lock the row FOR KEY SHARE, and keeps later
+// ones waiting. The rules are in other tables too: a statement after the lock sees them
+// as they are.
 const lockResourceSQL = `
 SELECT r.id::text AS id FROM booking_platform.resources r WHERE r.slug = $1::text FOR UPDATE`
 
-// applyLocked creates the resource, or locks and changes it.
 func applyLocked(ctx context.Context, q Querier, r Resource) (*rules, Applied, error) {
 	type row struct {
 		ID string `db:"id"`
@@ -130,7 +127,6 @@ func applyLocked(ctx context.Context, q Querier, r Resource) (*rules, Applied, e
 	if !found {
 		id, created, err := insertResource(ctx, q, r, r.Active)
 		if err == nil && !created {
-			// Somebody else has just made one.
 			err = fmt.Errorf("another one was created meanwhile: %w", errRetry)
 		}
 		if err != nil {
@@ -159,9 +155,8 @@ func applyLocked(ctx context.Context, q Querier, r Resource) (*rules, Applied, e
 	return stored, Applied{Changes: changed}, err
 }
 
-// One statement. Rows that stay are not touched, and none is deleted and inserted again:
-// within a statement the one does not see the other. The triggers of the tables renew the
-// version.
+// Rows that stay are not touched, and none is deleted and inserted again, because parts
+// of one statement do not see each other's changes. Triggers renew the version.
 const updateResourceSQL = `
 WITH resource AS (
     UPDATE booking_platform.resources r SET
@@ -220,19 +215,18 @@ func updateResource(ctx context.Context, q Querier, id string, r Resource) error
 	return err
 }
 
-// FieldChange is one field that [Store.ApplyResource] changes, in words for people.
+// FieldChange is a field that [Store.ApplyResource] changes, as text for display.
 type FieldChange struct {
-	// Field is named as in [ValidationError], with a part where it has parts: "price",
-	// "policy.freeUntil", "hours.mon", "exceptions.2026-12-25", "offers.long.price";
+	// Field is named as in [ValidationError], with a part if it has parts: "price",
+	// "policy.freeUntil", "hours.mon", "exceptions.2026-12-25", "offers.long.price".
 	// "offers" alone is their order.
 	Field string
 	// From and To are the values before and after: "25.00 EUR", "1h30m", "9:00-12:30,
-	// 14:00-18:00". One of them is empty where there is no value.
+	// 14:00-18:00"; "" for none.
 	From, To string
 }
 
-// fieldChanges lists how two resources with defaults filled in differ, in the order of
-// the fields.
+// fieldChanges compares two resources with defaults, in the order of the fields.
 func fieldChanges(from, to Resource) []FieldChange {
 	was, is := from.fields(), to.fields()
 	old, seen := map[string]string{}, map[string]bool{}
@@ -254,7 +248,7 @@ func fieldChanges(from, to Resource) []FieldChange {
 	return out
 }
 
-// field is a part of a resource as text; two resources with the same fields are the same.
+// field is a part of a resource as text. Resources with equal fields are equal.
 type field struct{ name, value string }
 
 func (r Resource) fields() []field {
@@ -272,7 +266,7 @@ func (r Resource) fields() []field {
 		{"active", formatBool(r.Active)},
 	}
 	for n := range 7 {
-		// Monday first, as calendars in most countries do.
+		// Monday first.
 		weekday := time.Weekday((n + 1) % 7)
 		out = append(out, field{"hours." + strings.ToLower(weekday.String()[:3]), r.openOn(weekday)})
 	}
@@ -295,7 +289,6 @@ func (r Resource) fields() []field {
 	return append(out, field{"offers", strings.Join(order, ", ")})
 }
 
-// openOn are the opening hours of a weekday.
 func (r Resource) openOn(weekday time.Weekday) string {
 	if len(r.Hours) == 0 {
 		return "around the clock"

@@ -71,8 +71,8 @@ func fit(ctx context.Context, q Querier, rows []seatRow, seats []seating.Seat, c
 	return &CapacityError{Capacity: capacity, Sold: sold, Bookings: bookings}
 }
 
-// lowerCapacity gives the bookings that end after now units up to a smaller capacity, in a
-// transaction that has the resource locked FOR UPDATE, so that no hold takes units
+// lowerCapacity gives the bookings that end after now units up to a smaller capacity, in
+// a transaction that has the resource locked FOR UPDATE, so that no hold takes units
 // meanwhile. It fails with a [*CapacityError] or a lapsedError, having changed nothing.
 func lowerCapacity(ctx context.Context, q Querier, resource string, capacity int, now time.Time) error {
 	m := lockedResource{q: q, id: resource, capacity: capacity}
@@ -127,8 +127,8 @@ func lapsedIn(resource string, rows []seatRow) error {
 }
 
 // planPast finds other units for bookings that are over but not completed yet, and so
-// still keep their units from those that overlapped them. Units above the new capacity are
-// fine for them. current are the bookings that are not over, by start, with the units
+// still keep their units from those that overlapped them. Units above the new capacity
+// are fine for them. current are the bookings that are not over, by start, with the units
 // assigned to them.
 func (m lockedResource) planPast(ctx context.Context, current []seatRow, assigned seating.Assignment,
 	now time.Time) ([]reservation, error) {
@@ -157,8 +157,8 @@ func (m lockedResource) planPast(ctx context.Context, current []seatRow, assigne
 			asked[i].Units, asked[i].Pinned = units, true
 		}
 	}
-	// From the last end to the first: bookings that overlap one that is over and end later
-	// cover its end, at which they all had units.
+	// From the last end to the first: bookings that overlap one that is over and end
+	// later cover its end, at which they all had units.
 	found, ok := seating.InOrder(capacity, asked, true)
 	if !ok {
 		return nil, fmt.Errorf("no units for bookings that are over: %w", errRetry)

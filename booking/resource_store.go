@@ -47,15 +47,14 @@ WITH created AS (
 )
 SELECT c.id::text AS id FROM created c`
 
-// CreateResource adds a resource and returns it as stored: with its id, its defaults
-// filled in and the currency in lower case. It is active. ID, Active, CreatedAt and
-// UpdatedAt of what is passed are not looked at.
+// CreateResource adds a resource, which is active, and returns it as stored: with its id,
+// its defaults and the currency in lower case. ID, Active, CreatedAt and UpdatedAt are
+// ignored.
 //
-// A [*ValidationError] names every field that is wrong: slug (also when another resource
-// has it), name, description, timeZone, capacity, slotLength, slotStep, bufferBefore,
-// bufferAfter, notice, horizon, holdFor, holdCap, price, currency, policy, hours,
-// exceptions, offers. Of several calls for one slug at once, on any number of replicas,
-// one creates it. One transaction of two statements.
+// A [*ValidationError] lists the invalid fields: slug (also if another resource has it),
+// name, description, timeZone, capacity, slotLength, slotStep, bufferBefore, bufferAfter,
+// notice, horizon, holdFor, holdCap, price, currency, policy, hours, exceptions, offers.
+// Of concurrent calls for one slug, one succeeds. One transaction of two statements.
 func (s *Store) CreateResource(ctx context.Context, r Resource) (Resource, error) {
 	r = r.withDefaults()
 	if err := r.check().err(); err != nil {
@@ -84,7 +83,7 @@ func (s *Store) createResource(ctx context.Context, r Resource) (Resource, error
 	return stored.copy(), nil
 }
 
-// insertResource adds a resource whose defaults are filled in, unless its slug is taken.
+// insertResource adds a resource with defaults, unless its slug is taken.
 func insertResource(ctx context.Context, q Querier, r Resource, active bool) (id string, created bool, err error) {
 	made, err := uuid.NewV7()
 	if err != nil {
@@ -102,8 +101,7 @@ func insertResource(ctx context.Context, q Querier, r Resource, active bool) (id
 	return got.ID, created, err
 }
 
-// json writes the parts of a resource that are stored as rows of their own, and its
-// policy.
+// json returns the parts of a resource that are stored as rows or as JSON.
 func (r Resource) json() (hours, exceptions, offers, policy string) {
 	h := []hoursRow{}
 	for _, x := range r.Hours {
@@ -127,7 +125,7 @@ func (r Resource) json() (hours, exceptions, offers, policy string) {
 		})
 	}
 	write := func(v any) string {
-		// Texts and numbers can always be written.
+		// Strings and numbers cannot fail.
 		text, _ := json.Marshal(v)
 		return string(text)
 	}
@@ -136,8 +134,8 @@ func (r Resource) json() (hours, exceptions, offers, policy string) {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// Resource returns one resource, active or not, by its id or its slug, as the database
-// has it now. The error is [ErrNotFound] when there is none. One round trip.
+// Resource returns a resource, active or not, by its id or slug, as the database has it.
+// The error is [ErrNotFound]. One round trip.
 func (s *Store) Resource(ctx context.Context, idOrSlug string) (Resource, error) {
 	r, err := s.load(ctx, s.read, idOrSlug)
 	if err != nil {
@@ -146,9 +144,9 @@ func (s *Store) Resource(ctx context.Context, idOrSlug string) (Resource, error)
 	return r.copy(), nil
 }
 
-// CachedResource returns a resource as this process read it last, and reads it where it
-// has not. It may be behind a change made since; after a [Store.Hold] it is no older than
-// the hold. No round trip where it is in memory, else one. The error is [ErrNotFound].
+// CachedResource returns a resource as this process last read it. It may be out of date;
+// after a [Store.Hold] it is no older than the hold. No round trip if it is cached, else
+// one. The error is [ErrNotFound].
 func (s *Store) CachedResource(ctx context.Context, idOrSlug string) (Resource, error) {
 	if r, ok := s.cache.get(idOrSlug); ok {
 		return r.copy(), nil
@@ -161,8 +159,7 @@ func (s *Store) Resources(ctx context.Context) ([]Resource, error) {
 	return s.listResources(ctx, listResourcesSQL)
 }
 
-// AllResources returns the resources, active or not, by name: for operators. One round
-// trip.
+// AllResources returns all resources, active or not, by name. One round trip.
 func (s *Store) AllResources(ctx context.Context) ([]Resource, error) {
 	return s.listResources(ctx, allResourcesSQL)
 }
@@ -324,7 +321,7 @@ func (row resourceRow) resource() (Resource, error) {
 
 func duration(seconds int64) time.Duration { return time.Duration(seconds) * time.Second }
 
-// copy is the resource for a caller, who may change it without changing what is shared.
+// copy returns the resource for a caller, who may modify it.
 func (r *rules) copy() Resource {
 	out := r.Resource
 	out.Hours = slices.Clone(out.Hours)
@@ -336,8 +333,7 @@ func (r *rules) copy() Resource {
 	return out
 }
 
-// readRules reads a resource by its id or slug in one round trip; [ErrNotFound] without
-// asking where it can be neither.
+// readRules reads a resource by its id or slug in one round trip.
 func readRules(ctx context.Context, q Querier, idOrSlug string) (*rules, error) {
 	query, key := resourceBySlugSQL, idOrSlug
 	switch {
@@ -364,7 +360,7 @@ func readRules(ctx context.Context, q Querier, idOrSlug string) (*rules, error) 
 	return r, nil
 }
 
-// load reads a resource from the database and keeps it in memory.
+// load reads a resource from the database into the cache.
 func (s *Store) load(ctx context.Context, run runner, idOrSlug string) (*rules, error) {
 	var r *rules
 	err := run(ctx, func(q Querier) (err error) {
@@ -378,18 +374,16 @@ func (s *Store) load(ctx context.Context, run runner, idOrSlug string) (*rules, 
 	return r, nil
 }
 
-// maxCached bounds the resources kept in memory.
 const maxCached = 1024
 
-// cache keeps the rules of resources by id and by slug, so that a hold needs no round
-// trip to read them. It may be behind the database, and may even hold what a transaction
-// wrote and then rolled back: the statements that use it name the version, and a refusal
-// is checked against the database before it is given. What does not exist is not
-// remembered.
+// cache keeps the rules of resources by id and slug, so that a hold need not read them.
+// It may be out of date, and may even have what a transaction wrote and rolled back:
+// statements check the version, and a refusal is checked against the database. Unknown
+// resources are not cached.
 type cache struct {
 	mu   sync.Mutex
 	byID map[string]*rules
-	// ids leads from a slug to the id.
+	// ids maps slugs to ids.
 	ids map[string]string
 }
 
@@ -415,7 +409,7 @@ func (c *cache) put(r *rules) {
 	if old, ok := c.byID[r.ID]; ok {
 		c.forget(old)
 	} else if len(c.byID) >= maxCached {
-		// Any one will do: whoever needs it reads it again.
+		// Drop any one.
 		for _, other := range c.byID {
 			c.forget(other)
 			break
@@ -425,7 +419,7 @@ func (c *cache) put(r *rules) {
 	c.ids[r.Slug] = r.ID
 }
 
-// forget drops a resource. Its slug may lead to another one meanwhile.
+// forget drops a resource, and its slug if no other resource has it now.
 func (c *cache) forget(r *rules) {
 	delete(c.byID, r.ID)
 	if c.ids[r.Slug] == r.ID {

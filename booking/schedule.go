@@ -9,29 +9,28 @@ import (
 	"time"
 )
 
-// rules are a resource as it was read from the database, with its zone at hand. They are
-// never changed, and may be shared.
+// rules are a resource as read from the database, with its zone loaded. They are
+// immutable and shared.
 type rules struct {
 	Resource
-	// version changes with every change of the resource; what is sold by these rules
-	// names it.
+	// version changes with every change of the resource. Statements that sell by these
+	// rules check it.
 	version string
 	zone    *time.Location
-	// weekly are the opening hours of each weekday, and dated those of the dates that
-	// have others, by their midnight.
+	// weekly are the opening hours of each weekday, and dated those of the exceptions, by
+	// midnight.
 	weekly [7][]opening
 	dated  map[int64][]opening
-	// datedDays are the midnights of those dates, in order.
+	// datedDays are the midnights of dated, sorted.
 	datedDays []int64
-	// offers are the same rules with the slot of each active offer in place of the
-	// resource's own.
+	// offers are the rules of each active offer.
 	offers map[string]*rules
-	// clock is when the database was read, by its own clock.
+	// clock is the database's clock when they were read.
 	clock time.Time
 }
 
-// opening is an interval in seconds after local midnight. One around the clock does not
-// end with its day.
+// opening is an interval in seconds after local midnight. One around the clock continues
+// on the next day.
 type opening struct {
 	opens, closes  int64
 	aroundTheClock bool
@@ -98,7 +97,7 @@ func (r *rules) forOffer(offer string) (*rules, bool) {
 	return sold, ok
 }
 
-// openings are the intervals that begin on the day whose midnight this is, by the wall
+// openings returns the intervals that begin on the day with this midnight, by the wall
 // clock.
 func (r *rules) openings(midnight int64) []opening {
 	if dated, ok := r.dated[midnight]; ok {
@@ -109,13 +108,13 @@ func (r *rules) openings(midnight int64) []opening {
 	return r.weekly[weekday]
 }
 
-// blocked is the range of time a slot keeps its units for: the slot with the buffers
-// around it.
+// blocked returns the range for which a slot takes its units: the slot and its buffers.
 func (r *rules) blocked(start time.Time) (from, to time.Time) {
 	return start.Add(-r.BufferBefore), start.Add(r.SlotLength + r.BufferAfter)
 }
 
-// check returns what is wrong with a request under these rules, whenever it is made.
+// check returns the problems of a request under these rules that do not depend on the
+// time.
 func (r *rules) check(req HoldRequest) problems {
 	p := problems{}
 	if !r.Active {
@@ -137,7 +136,7 @@ const (
 	tooFar  = "is too far ahead"
 )
 
-// timing says whether a start is within notice and horizon at an instant of the
+// timing returns the problem of a start with notice and horizon, at an instant of the
 // database's clock.
 func (r *rules) timing(start, clock time.Time) string {
 	switch {
@@ -149,13 +148,13 @@ func (r *rules) timing(start, clock time.Time) string {
 	return ""
 }
 
-// A slot begins where the wall clock of the resource's zone shows opening time plus a
-// whole number of steps. On the day clocks change nothing is shifted by that: a time that
-// is skipped begins no slot, one that comes twice begins two, and the others stay where
-// customers expect them. The length of a slot is real time.
+// A slot begins when the wall clock of the resource's zone shows the opening time plus a
+// multiple of the step. When clocks change, a time that is skipped begins no slot, one
+// that occurs twice begins two, and the others do not move. The length of a slot is real
+// time.
 
-// starts yields, in order, the instants in [from, to) at which a slot begins, in UTC. It
-// looks at the rules alone: not at what is sold, nor at notice and horizon.
+// starts yields the starts of slots in [from, to) in UTC, in order, by opening hours
+// alone.
 func (r *rules) starts(from, to time.Time) iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
 		for start := range r.startSeconds(from, to) {
@@ -166,7 +165,7 @@ func (r *rules) starts(from, to time.Time) iter.Seq[time.Time] {
 	}
 }
 
-// isStart tells whether a slot begins at t, by the same rule that offers slots.
+// isStart reports whether a slot begins at t.
 func (r *rules) isStart(t time.Time) bool {
 	for start := range r.starts(t, t.Add(1)) {
 		return start.Equal(t)
@@ -177,8 +176,8 @@ func (r *rules) isStart(t time.Time) bool {
 // startSeconds is starts, in seconds of Unix time.
 func (r *rules) startSeconds(from, to time.Time) iter.Seq[int64] {
 	return func(yield func(int64) bool) {
-		// Between two changes of its clocks a zone has one offset, and wall clock and
-		// real time differ by that alone.
+		// Between two clock changes, wall clock and real time differ by a constant
+		// offset.
 		for begin := from; begin.Before(to); {
 			local := begin.In(r.zone)
 			_, end := local.ZoneBounds()
@@ -200,14 +199,13 @@ func (r *rules) startSeconds(from, to time.Time) iter.Seq[int64] {
 	}
 }
 
-// wallStarts yields the starts in [from, to), in order, all of them wall-clock times
-// counted in seconds as if the zone were UTC. The clocks change next when they show
-// change.
+// wallStarts yields the starts in [from, to), in order, as wall-clock times in seconds as
+// if the zone were UTC. The next clock change is when they show change.
 func (r *rules) wallStarts(from, to, change, offset int64) iter.Seq[int64] {
 	return func(yield func(int64) bool) {
 		for midnight := floorDiv(from, daySeconds) * daySeconds; midnight < to; midnight += daySeconds {
 			begin, end := max(from, midnight), min(to, midnight+daySeconds)
-			// What opened the day before may still be open after midnight.
+			// Openings of the day before may extend beyond midnight.
 			yesterday, today := r.openings(midnight-daySeconds), r.openings(midnight)
 			if mixed(yesterday, today) {
 				for _, start := range r.sortedStarts(begin, end, midnight, change, offset) {
@@ -233,9 +231,8 @@ func (r *rules) wallStarts(from, to, change, offset int64) iter.Seq[int64] {
 
 const daySeconds = 86400
 
-// mixed tells whether an interval of a day opens before the one before it has closed,
-// that of the day before included. The dates that are exceptions may do that, and so may
-// what was written to the database by hand.
+// mixed reports whether an interval opens before an earlier one, possibly of the day
+// before, has closed. Exceptions may do that, and so may hours written by SQL.
 func mixed(yesterday, today []opening) bool {
 	closed := int64(math.MinInt64)
 	for _, o := range yesterday {
@@ -250,8 +247,8 @@ func mixed(yesterday, today []opening) bool {
 	return false
 }
 
-// sortedStarts are the starts in [from, to) of a day and the day before it, in order and
-// once each.
+// sortedStarts returns the starts in [from, to) of a day and the day before, sorted and
+// unique.
 func (r *rules) sortedStarts(from, to, midnight, change, offset int64) []int64 {
 	var all []int64
 	for _, begun := range []int64{midnight - daySeconds, midnight} {
@@ -266,8 +263,8 @@ func (r *rules) sortedStarts(from, to, midnight, change, offset int64) []int64 {
 	return slices.Compact(all)
 }
 
-// openingStarts yields the starts in [from, to) that belong to an interval of the day
-// whose midnight this is; false when yield wants no more.
+// openingStarts yields the starts in [from, to) of an interval of the day with this
+// midnight; it returns false when yield does.
 func (r *rules) openingStarts(o opening, midnight, from, to, change, offset int64, yield func(int64) bool) bool {
 	step := int64(r.SlotStep / time.Second)
 	opens, closes := midnight+o.opens, midnight+o.closes
@@ -283,9 +280,9 @@ func (r *rules) openingStarts(o opening, midnight, from, to, change, offset int6
 	return true
 }
 
-// closedFrom is the midnight at which a resource that is open around the clock closes:
-// that of the first date with other hours among those that a slot of this day can reach.
-// Endless is true when there is none.
+// closedFrom returns when a resource that is open around the clock closes: at the
+// midnight of the first exception that a slot of this day can reach. endless means that
+// there is none.
 func (r *rules) closedFrom(midnight int64) (closes int64, endless bool) {
 	reach := int64(r.SlotLength/time.Second) + 2*daySeconds
 	n, _ := slices.BinarySearch(r.datedDays, midnight+1)
@@ -295,13 +292,12 @@ func (r *rules) closedFrom(midnight int64) (closes int64, endless bool) {
 	return r.datedDays[n], false
 }
 
-// endsInTime tells whether the wall clock is before closing time in every second of a
-// slot that begins at start. When the clocks change meanwhile, which is when they show
-// change, it was before closing time until then, and the last second has another offset.
-// Where clocks go back, closing time comes twice, and a slot has to end by the first.
+// endsInTime reports whether a slot that begins at start ends by closing time. After a
+// clock change during the slot the wall clock has another offset. If closing time occurs
+// twice, because clocks are set back, the slot has to end by the first.
 func (r *rules) endsInTime(start, closes, change, offset int64) bool {
 	last := start + int64(r.SlotLength/time.Second) - 1
-	// A slot may be so long that they change more than once.
+	// A long slot may contain several changes.
 	for last >= change {
 		if closes < change {
 			return false
@@ -317,8 +313,8 @@ func (r *rules) endsInTime(start, closes, change, offset int64) bool {
 	return last < closes
 }
 
-// wallClock is what clocks at that offset show at t, rounded up to a whole second,
-// counted as if they showed UTC.
+// wallClock returns what clocks at that offset show at t, in seconds as if they showed
+// UTC, rounded up.
 func wallClock(t time.Time, offset int64) int64 {
 	seconds := t.Unix()
 	if t.Nanosecond() > 0 {
@@ -327,7 +323,7 @@ func wallClock(t time.Time, offset int64) int64 {
 	return seconds + offset
 }
 
-// floorDiv rounds down, where Go's / rounds towards zero.
+// floorDiv rounds towards negative infinity.
 func floorDiv(a, b int64) int64 {
 	q := a / b
 	if a%b < 0 {

@@ -16,35 +16,35 @@ import (
 type Options struct {
 	// Logger receives the log; nil discards it.
 	Logger *slog.Logger
-	// MaxHoldsPerEmail bounds the open holds and the upcoming bookings of amount 0 that one
-	// e-mail address has from one [HoldRequest.Client]; MaxHoldsPerClient those that one
-	// client has for all addresses. Both are at most 1000; 0 means no limit. A hold counts
-	// until it is confirmed, released or expired, a free booking until it begins or is
-	// cancelled. Addresses are compared case-insensitively. Requests without a client count
-	// as one client, which only the limits per address bound.
+	// MaxHoldsPerEmail bounds the open holds and the upcoming bookings of amount 0 that
+	// one e-mail address has from one [HoldRequest.Client]; MaxHoldsPerClient those that
+	// one client has for all addresses. Both are at most 1000; 0 means no limit. A hold
+	// counts until it is confirmed, released or expired, a free booking until it begins
+	// or is cancelled. Addresses are compared case-insensitively. Requests without a
+	// client count as one client, which only the limits per address bound.
 	//
-	// MaxHoldsPerEmail is per client so that a client that holds in a customer's name cannot
-	// use up the customer's limit. MaxHoldsPerEmailAnywhere bounds an address over all
-	// clients; 0 means no limit, else it is at least MaxHoldsPerEmail. The first hold of an
-	// address from each client does not count for it, so it locks no customer out.
+	// MaxHoldsPerEmail is per client so that a client that holds in a customer's name
+	// cannot use up the customer's limit. MaxHoldsPerEmailAnywhere bounds an address over
+	// all clients; 0 means no limit, else it is at least MaxHoldsPerEmail. The first hold
+	// of an address from each client does not count for it, so it locks no customer out.
 	//
-	// A request above a limit gets a [*HoldLimitError]. The limits are exact on any number
-	// of replicas that are configured alike.
+	// A request above a limit gets a [*HoldLimitError]. The limits are exact on any
+	// number of replicas that are configured alike.
 	MaxHoldsPerEmail, MaxHoldsPerClient, MaxHoldsPerEmailAnywhere int
 	// OwnerSecrets sign the owner tokens of bookings and the tokens of private calendars;
-	// at least 32 bytes each. The first signs new tokens. A token is valid while the secret
-	// it names is listed. To replace a secret, put a new one in front, and remove the old
-	// one once [Store.SecretUse] shows that nothing depends on it. Without secrets bookings
-	// have no owner tokens, and calendar tokens name no secret.
+	// at least 32 bytes each. The first signs new tokens. A token is valid while the
+	// secret it names is listed. To replace a secret, put a new one in front, and remove
+	// the old one once [Store.SecretUse] shows that nothing depends on it. Without
+	// secrets bookings have no owner tokens, and calendar tokens name no secret.
 	OwnerSecrets []string
 	// CompleteAfter is how long after their end [Store.CompletePast] completes confirmed
 	// bookings, which leaves time to record no-shows; 0 means never. Not negative.
 	CompleteAfter time.Duration
 	// Prepare keeps the statements of holds, confirmations, relocations and availability
-	// prepared on each connection. That saves parsing and planning, and with lib/pq without
-	// binary_parameters=yes a round trip. The first use on a connection takes one more.
-	// Not for a pooler in transaction mode without support for prepared statements, nor for
-	// connections that are reset in between. It does not apply to [Store.Tx].
+	// prepared on each connection. That saves parsing and planning, and with lib/pq
+	// without binary_parameters=yes a round trip. The first use on a connection takes one
+	// more. Not for a pooler in transaction mode without support for prepared statements,
+	// nor for connections that are reset in between. It does not apply to [Store.Tx].
 	Prepare bool
 	// OnStep is called after each step of [Store.Run] with its name,
 	// "booking.ReleaseExpired" or "booking.CompletePast", its duration and the number of
@@ -52,9 +52,9 @@ type Options struct {
 	OnStep func(step string, took time.Duration, items int, err error)
 }
 
-// Store keeps resources and bookings in Postgres. It is safe for concurrent use and on any
-// number of replicas: it caches the rules of resources, and every statement that sells
-// checks that they are still the database's.
+// Store keeps resources and bookings in Postgres. It is safe for concurrent use and on
+// any number of replicas: it caches the rules of resources, and every statement that
+// sells checks that they are still the database's.
 type Store struct {
 	db *sql.DB
 	// single runs single statements, without a transaction around them.
@@ -75,8 +75,8 @@ type Store struct {
 // errors.
 //
 // Every method uses one connection of db at a time, for one short statement or
-// transaction. A hold, a confirmation and a list of slots are usually one statement in one
-// round trip; lib/pq without binary_parameters=yes adds one to each.
+// transaction. A hold, a confirmation and a list of slots are usually one statement in
+// one round trip; lib/pq without binary_parameters=yes adds one to each.
 func New(db *sql.DB, opts Options) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("booking: new store: no database")

@@ -84,7 +84,8 @@ func (t transition) step(ctx context.Context, q Querier, id string, args []any) 
 			return Booking{}, ErrNotFound
 		case row.Status == t.settled:
 			return row.booking()
-		case t.hold && (row.Status == StatusExpired || t.clock && row.Status == StatusPending && (row.Lapsed || row.Begun)):
+		case t.hold && (row.Status == StatusExpired || t.clock && row.Status == StatusPending &&
+			(row.Lapsed || row.Begun)):
 			return Booking{}, ErrHoldExpired
 		case !slices.Contains(t.from, row.Status):
 			return Booking{}, &StatusError{ID: row.ID, Status: row.Status, Op: t.op}
@@ -288,7 +289,8 @@ func (t *Tx) NoShow(ctx context.Context, id string) (Booking, error) {
 
 var (
 	complete = transition{
-		op: "complete", from: []Status{StatusConfirmed, StatusNoShow}, settled: StatusCompleted, refused: hasNotBegun("complete"),
+		op: "complete", from: []Status{StatusConfirmed, StatusNoShow}, settled: StatusCompleted,
+		refused: hasNotBegun("complete"),
 		sql: recorded(`
     UPDATE booking_platform.bookings b SET status = 'completed', updated_at = statement_timestamp()
     FROM (
@@ -299,7 +301,8 @@ var (
     WHERE b.id = old.id`, `old.status`),
 	}
 	noShow = transition{
-		op: "no-show", from: []Status{StatusConfirmed, StatusCompleted}, settled: StatusNoShow, refused: hasNotBegun("no-show"),
+		op: "no-show", from: []Status{StatusConfirmed, StatusCompleted}, settled: StatusNoShow,
+		refused: hasNotBegun("no-show"),
 		sql: recorded(`
     UPDATE booking_platform.bookings b SET status = 'no_show', updated_at = statement_timestamp()
     FROM (
@@ -332,9 +335,9 @@ var expire = transition{
 
 // Expire ends a hold early because it can no longer be paid, for example because its
 // Checkout Session has expired, and frees its units. Unlike [Tx.Release] it leaves the
-// status Expired and the idempotency key in use. An expired booking is returned unchanged.
-// The errors are [ErrNotFound], and a [*StatusError] for a booking that is no longer
-// pending. One round trip when it expires.
+// status Expired and the idempotency key in use. An expired booking is returned
+// unchanged. The errors are [ErrNotFound], and a [*StatusError] for a booking that is no
+// longer pending. One round trip when it expires.
 func (t *Tx) Expire(ctx context.Context, id string) (Booking, error) {
 	return expire.do(ctx, t.run, id, Actor(ctx), "")
 }

@@ -30,11 +30,12 @@ import (
 //   - A hold waits for other transactions that have taken the same units and not ended,
 //     and they wait for this one, up to lock_timeout (55P03) if one is set. Keep such
 //     transactions short; make no network calls in them.
-//   - Transactions that take several slots in different orders can deadlock; Postgres ends
-//     one of them with 40P01. Take slots in one order, by resource and start for example.
-//   - If an expired hold is in the way, or neighbours have to change units, the store does
-//     that on a second connection, and it stays done even if the caller rolls back. It
-//     waits a second at most. If it is not done by then, because the pool has no other
+//   - Transactions that take several slots in different orders can deadlock; Postgres
+//     ends one of them with 40P01. Take slots in one order, by resource and start for
+//     example.
+//   - If an expired hold is in the way, or neighbours have to change units, the store
+//     does that on a second connection, and it stays done even if the caller rolls back.
+//     It waits a second at most. If it is not done by then, because the pool has no other
 //     connection or the bookings in the way belong to this transaction, the error is
 //     retryable: [Store.ReleaseExpired] between the two attempts helps as well.
 //   - A context that ends during a statement ends the transaction.
@@ -68,7 +69,8 @@ func (t *Tx) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	return b, wrap(ctx, "hold", err)
 }
 
-// Confirm is [Store.Confirm] in the caller's transaction. One round trip when it confirms.
+// Confirm is [Store.Confirm] in the caller's transaction. One round trip when it
+// confirms.
 func (t *Tx) Confirm(ctx context.Context, id string) (Booking, error) {
 	return confirm.do(ctx, t.run, id, Actor(ctx), "")
 }
@@ -100,9 +102,9 @@ func (t *Tx) Count(ctx context.Context, opts ListOptions) (Count, error) {
 	return countBookings(ctx, t.run, opts)
 }
 
-// maxSideTx bounds how long a hold in a caller's transaction waits for a second connection
-// and for the locks of bookings in its way. The caller itself may have locked them; then
-// waiting longer is useless.
+// maxSideTx bounds how long a hold in a caller's transaction waits for a second
+// connection and for the locks of bookings in its way. The caller itself may have locked
+// them; then waiting longer is useless.
 const maxSideTx = time.Second
 
 // maxReassigns bounds how often neighbours are given other units for one hold in a
@@ -112,7 +114,8 @@ const maxReassigns = 5
 
 const isolationSQL = `SELECT current_setting('transaction_isolation') AS isolation`
 
-// releaseExpiredIn releases the expired holds of a resource that have units in [from, to).
+// releaseExpiredIn releases the expired holds of a resource that have units in [from,
+// to).
 func (h *holder) releaseExpiredIn(ctx context.Context, resourceID string, from, to time.Time) error {
 	return h.outsideTx(ctx, "release expired holds", func(ctx context.Context) error {
 		return h.store.releaseExpiredIn(ctx, resourceID, from, to)
@@ -133,8 +136,8 @@ func (h *holder) reassign(ctx context.Context, r *rules, start time.Time, party 
 }
 
 // outsideTx runs do, which clears the way for a hold in a transaction of the store's own.
-// If the hold is in a caller's transaction, do has a time limit, and its result is useless
-// above READ COMMITTED, where the caller cannot see it.
+// If the hold is in a caller's transaction, do has a time limit, and its result is
+// useless above READ COMMITTED, where the caller cannot see it.
 func (h *holder) outsideTx(ctx context.Context, what string, do func(context.Context) error) error {
 	if h.caller == nil {
 		return do(ctx)
@@ -164,13 +167,13 @@ func (h *holder) outsideTx(ctx context.Context, what string, do func(context.Con
 // Querier runs statements: *sql.Tx, *sqlx.Tx and *sql.Conn satisfy it.
 type Querier = pg.Querier
 
-// ErrNoTransaction means that [Store.Tx] was given nil or a pool of connections, such as a
-// *sql.DB or a *sqlx.DB. Each statement would commit alone, on any connection, and a
+// ErrNoTransaction means that [Store.Tx] was given nil or a pool of connections, such as
+// a *sql.DB or a *sqlx.DB. Each statement would commit alone, on any connection, and a
 // failure halfway would leave half of the operation behind.
 var ErrNoTransaction = errors.New("booking: not a transaction: pass a *sql.Tx, or a *sql.Conn on which one has begun")
 
-// transaction returns q, or a Querier that refuses every statement if q has the statistics
-// of a pool or can begin transactions. A single connection may have one open.
+// transaction returns q, or a Querier that refuses every statement if q has the
+// statistics of a pool or can begin transactions. A single connection may have one open.
 func transaction(q Querier) Querier {
 	switch q := q.(type) {
 	case nil, interface{ Stats() sql.DBStats }, interface{ Begin() (*sql.Tx, error) }:

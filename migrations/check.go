@@ -9,33 +9,31 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Querier is what [Check] and [Status] read through: *sql.DB, *sql.Tx, *sql.Conn and
+// Querier runs the statements of [Check] and [Status]: *sql.DB, *sql.Tx, *sql.Conn and
 // sqlx's types satisfy it.
 type Querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// ErrPending is returned by [Check] when the database lacks something this code needs.
-// The remedy is [Up], or `host migrate up`.
+// ErrPending means that the database lacks something this code needs. Run [Up], or `host
+// migrate up`.
 var ErrPending = errors.New("schema is older than this program needs")
 
 const versionsSQL = `SELECT set_name, version FROM booking_platform.schema_versions`
 
-// Without this constraint nothing keeps a slot from being sold twice; it is lost, for
-// one, when the extension btree_gist is dropped with CASCADE, and no version number would
-// tell.
+// Without this constraint slots can be sold twice. DROP EXTENSION btree_gist CASCADE, for
+// example, drops it without changing a version.
 const constraintSQL = `
 SELECT conname FROM pg_catalog.pg_constraint
 WHERE conrelid = to_regclass('booking_platform.bookings') AND conname = 'bookings_no_overlap' AND contype = 'x' AND convalidated`
 
-// Check returns nil when the schema is at least the one this code needs, and the
-// constraint that forbids overselling is there. A newer schema is fine, so that a
-// rolled-back binary and a rolling deployment stay ready. Otherwise the error wraps
-// [ErrPending], or is the database's. It writes nothing, needs no goose, and takes one
-// round trip, two with the set Booking.
+// Check returns nil if the schema has at least the versions this code needs and the
+// constraint against overselling. A newer schema is fine, so that a rolled-back binary
+// and a rolling deployment stay ready. Otherwise the error wraps [ErrPending] or is the
+// database's. Check writes nothing and takes one round trip, two with the set Booking.
 //
-// Where no set was ever applied, the statement that finds out fails: a transaction that q
-// may be cannot be used after that.
+// If no set was ever applied, its statement fails, and a transaction in q cannot be used
+// afterwards.
 func Check(ctx context.Context, q Querier, sets Set) error {
 	states, err := Status(ctx, q, sets)
 	if err != nil {
@@ -64,8 +62,8 @@ func Check(ctx context.Context, q Querier, sets Set) error {
 		ErrPending)
 }
 
-// Status lists the files of the sets and whether each is in the database. It writes
-// nothing and takes one round trip. What [Check] says of a transaction holds here too.
+// Status lists the files of the sets and whether each was applied. It writes nothing and
+// takes one round trip. For a transaction in q see [Check].
 func Status(ctx context.Context, q Querier, sets Set) ([]Migration, error) {
 	names, err := sets.names()
 	if err != nil {
@@ -89,7 +87,7 @@ func Status(ctx context.Context, q Querier, sets Set) ([]Migration, error) {
 	return out, nil
 }
 
-// applied reads the version of each set; a database without our table has none.
+// applied reads the version of each set; none if the table does not exist.
 func applied(ctx context.Context, q Querier) (map[string]int, error) {
 	versions := map[string]int{}
 	rows, err := q.QueryContext(ctx, versionsSQL)

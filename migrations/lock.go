@@ -10,60 +10,55 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// lockID is the advisory lock of these migrations: the first eight bytes of the SHA-256
-// of "booking_platform". goose's default would make us wait for an embedder's own goose,
-// and an embedder's nested Up for us.
+// lockID is the advisory lock of this package: the first eight bytes of the SHA-256 of
+// "booking_platform". With goose's default a service's own goose would wait for ours, and
+// an Up inside its migrations for itself.
 const lockID int64 = 0x14c7c8ac35a94943
 
-// schemaLockID is another lock, for the moment in which the schema itself is made. Who
-// waits for it waits inside a statement, with a snapshot, and a file that builds an index
-// concurrently waits for every older snapshot: with one lock for both, the host that
-// builds and the host that waits would deadlock.
+// schemaLockID is a second lock, for creating the schema. It is waited for inside a
+// statement, which has a snapshot, and a concurrent index build waits for older
+// snapshots: with one lock for both, the builder and the waiter would deadlock.
 const schemaLockID = lockID + 1
 
-// How often the lock is asked for, and how many times: five minutes.
+// The pause between attempts to take the lock, and their number: five minutes.
 const (
 	lockPause = time.Second
 	lockTries = 300
 )
 
-// lockerOf is the lock for this pool.
 func lockerOf(db *sql.DB) (lock.SessionLocker, error) {
 	if db.Stats().MaxOpenConnections == 1 {
 		return lock.NewPostgresSessionLocker(lock.WithLockID(lockID),
 			lock.WithLockTimeout(uint64(lockPause/time.Second), lockTries))
 	}
-	return &beside{db: db}, nil
+	return &txLock{db: db}, nil
 }
 
-// beside is the lock, held by a transaction on a connection beside the one that migrates.
-// A session's lock would get lost behind a pooler in transaction mode: it stays with the
-// connection that the pooler has lent for that one statement, and the unlocking goes to
-// another. Both are the same lock to Postgres, so a program that still takes the
-// session's and one that takes this wait for each other.
+// txLock is the lock, held by a transaction on a second connection. A session lock would
+// get lost behind a pooler in transaction mode, which runs the unlocking on another
+// connection. Both kinds conflict with each other in Postgres.
 //
-// While it is held the transaction has neither a snapshot nor a row, so that an index
-// that is built concurrently does not wait for it. At REPEATABLE READ or SERIALIZABLE,
-// which may be the role's default, it would keep its first snapshot; so it asks for READ
-// COMMITTED.
-type beside struct {
+// While the lock is held, the transaction has no snapshot, so that a concurrent index
+// build does not wait for it. It asks for READ COMMITTED, because at REPEATABLE READ or
+// SERIALIZABLE it would keep its first snapshot.
+type txLock struct {
 	db *sql.DB
 	tx *sql.Tx
 }
 
 const (
-	// Limits of the role on transactions are lifted: this one is idle for as long as the
-	// migrations take. transaction_timeout exists from Postgres 17 on.
+	// Lifts the role's time limits on transactions: this one is idle while the migrations
+	// run. transaction_timeout exists since Postgres 17.
 	endlessSQL = `SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'`
 	patientSQL = `SET LOCAL idle_in_transaction_session_timeout = 0`
 	tryLockSQL = `SELECT pg_try_advisory_xact_lock($1::bigint)`
 )
 
-var errLocked = errors.New("somebody else migrates")
+var errLocked = errors.New("another process is migrating")
 
-// SessionLock asks again and again, each time in a new transaction, so that nobody waits
+// SessionLock tries repeatedly, each time in a new transaction, so that no replica waits
 // inside a statement.
-func (b *beside) SessionLock(ctx context.Context, _ *sql.Conn) error {
+func (b *txLock) SessionLock(ctx context.Context, _ *sql.Conn) error {
 	tick := time.NewTicker(lockPause)
 	defer tick.Stop()
 	for range lockTries {
@@ -84,9 +79,8 @@ func (b *beside) SessionLock(ctx context.Context, _ *sql.Conn) error {
 	return fmt.Errorf("take the lock: %w, for %v already", errLocked, lockTries*lockPause)
 }
 
-func (b *beside) try(ctx context.Context) (_ *sql.Tx, err error) {
-	// Not with ctx, whose end would end the transaction while what it guards still goes
-	// on.
+func (b *txLock) try(ctx context.Context) (_ *sql.Tx, err error) {
+	// Not with ctx: its end would end the transaction while the migrations still run.
 	tx, err := b.db.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return nil, err
@@ -106,26 +100,25 @@ func (b *beside) try(ctx context.Context) (_ *sql.Tx, err error) {
 	if _, err := tx.ExecContext(ctx, endlessSQL); err != nil {
 		return nil, err
 	}
-	// The last statement is no SELECT: the answer of one stays open until the next
-	// statement, with its snapshot.
+	// The last statement is not a SELECT: its result would stay open, with a snapshot,
+	// until the next statement.
 	if _, err := tx.ExecContext(ctx, patientSQL); err != nil {
 		return nil, err
 	}
 	return tx, nil
 }
 
-// SessionUnlock ends the transaction. That it has ended before, with its connection,
-// means that somebody else may have migrated meanwhile.
-func (b *beside) SessionUnlock(context.Context, *sql.Conn) error {
+// SessionUnlock ends the transaction. If it has ended before, with its connection,
+// another replica may have migrated meanwhile.
+func (b *txLock) SessionUnlock(context.Context, *sql.Conn) error {
 	if err := b.tx.Commit(); err != nil {
 		return fmt.Errorf("the lock was lost meanwhile: %w", err)
 	}
 	return nil
 }
 
-// session is a lock that also leaves the settings of the session as it found them: a file
-// without a transaction has to SET them for the session, and that goes back to the
-// caller's pool.
+// session is a lock that also restores the settings of the session: a file without a
+// transaction has to SET them for the session, which returns to the caller's pool.
 type session struct {
 	lock.SessionLocker
 	lockTimeout, statementTimeout string
@@ -144,7 +137,7 @@ func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	return s.SessionLocker.SessionLock(ctx, conn)
 }
 
-// SessionUnlock gives the settings back, and then the lock.
+// SessionUnlock restores the settings and releases the lock.
 func (s *session) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, restoreSQL, s.lockTimeout, s.statementTimeout)
 	return errors.Join(s.SessionLocker.SessionUnlock(ctx, conn), err)

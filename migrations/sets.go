@@ -12,21 +12,21 @@ import (
 //go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql
 var files embed.FS
 
-// Set names the tables of one or more packages. Sets combine with |, and a set brings the
-// sets its tables refer to.
+// Set names the tables of one or more packages. Sets combine with |, and a set includes
+// those its tables refer to.
 type Set uint8
 
 const (
-	// Booking holds resources, opening hours, bookings and the deadlines of holds. It
-	// needs the extension btree_gist.
+	// Booking: resources, opening hours, bookings and the deadlines of holds. It needs
+	// the extension btree_gist.
 	Booking Set = 1 << iota
-	// Webhook holds the ledger of Stripe events, and nothing else.
+	// Webhook: the ledger of Stripe events.
 	Webhook
-	// Payments holds the payments. It brings Booking and Webhook, to which it belongs.
+	// Payments: the payments. It includes Booking and Webhook.
 	Payments
-	// Auth holds users, sessions and the limits on logins.
+	// Auth: users, sessions and the limits on logins.
 	Auth
-	// All is everything the reference host needs.
+	// All is everything that the host needs.
 	All = Booking | Webhook | Payments | Auth
 )
 
@@ -36,7 +36,7 @@ var ordered = []struct {
 	name string
 }{{Booking, "booking"}, {Webhook, "webhook"}, {Payments, "payments"}, {Auth, "auth"}}
 
-// names lists the sets in s, and those they bring, in the order of application.
+// names returns the sets in s and those they include, in the order of application.
 func (s Set) names() ([]string, error) {
 	if s == 0 || s&^All != 0 {
 		return nil, fmt.Errorf("migrations: unknown set %d", s)
@@ -53,7 +53,7 @@ func (s Set) names() ([]string, error) {
 	return names, nil
 }
 
-// String gives the names of the sets, for messages.
+// String returns the names of the sets, for messages.
 func (s Set) String() string {
 	names, err := s.names()
 	if err != nil {
@@ -62,29 +62,28 @@ func (s Set) String() string {
 	return strings.Join(names, ", ")
 }
 
-// FS returns the migration files: one folder per set (booking, webhook, payments, auth),
-// numbered SQL in goose's format. It is for those who run their own tool; the folders are
-// applied in that order. Each file creates the schema when it is missing and records its
-// version in booking_platform.schema_versions, which is what [Check] reads.
+// FS returns the migration files for use with another tool: one folder per set (booking,
+// webhook, payments, auth), to be applied in that order, with numbered SQL files in
+// goose's format. Each file creates the schema if it is missing and records its version
+// in booking_platform.schema_versions, which [Check] reads.
 //
-// Every folder begins with version 1, so each needs a table of versions of its own in
-// that tool, apart from the caller's files. [Up] does not know what another tool has
-// applied and would begin anew: a database stays with the one it began with.
+// Every folder begins with version 1, so each needs a version table of its own in that
+// tool. [Up] does not know what another tool has applied and would apply it again: do not
+// mix the two.
 func FS() fs.FS { return files }
 
-// Migration is one numbered file of a set and whether it is in the database.
+// Migration is a file of a set, and whether it was applied.
 type Migration struct {
 	// Set is the folder of the file, such as "booking".
 	Set string
-	// Version is the number the file begins with; it counts within its set.
+	// Version is the number the file begins with, within its set.
 	Version int
 	// File is the path within [FS].
-	File string
-	// Applied tells whether the database has it.
+	File    string
 	Applied bool
 }
 
-// list reads the files of a set in the order of their versions.
+// list returns the files of a set by version.
 func list(source fs.FS, set string) ([]Migration, error) {
 	entries, err := fs.ReadDir(source, set)
 	if err != nil {

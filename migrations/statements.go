@@ -6,9 +6,8 @@ import (
 	"sync"
 )
 
-// statements is a log handler that remembers the statement goose last ran. goose's error
-// names the file only, and its verbose log is the one place where it says which statement
-// it is at.
+// statements is a log handler that remembers the last statement goose ran, which goose
+// reports only in its verbose log.
 type statements struct {
 	mu      sync.Mutex
 	current string
@@ -22,11 +21,10 @@ func (s *statements) last() string {
 	return s.current
 }
 
-// Enabled accepts every level: goose logs statements at one of its own choosing.
+// Enabled accepts every level.
 func (s *statements) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle keeps the statement; any other line means that the statement before it
-// succeeded.
+// Handle keeps the statement; any other line means that it succeeded.
 func (s *statements) Handle(_ context.Context, r slog.Record) error {
 	statement := ""
 	r.Attrs(func(a slog.Attr) bool {
@@ -41,8 +39,8 @@ func (s *statements) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// WithAttrs and WithGroup return the same handler: what goose adds is not looked at.
+// WithAttrs returns the same handler.
 func (s *statements) WithAttrs([]slog.Attr) slog.Handler { return s }
 
-// WithGroup is as WithAttrs.
+// WithGroup returns the same handler.
 func (s *statements) WithGroup(string) slog.Handler { return s }

@@ -14,29 +14,28 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Up applies what is missing of the sets and returns what it applied, in order; nothing
-// to do is no error. A file that fails makes the error a [*Error]; those before it stay,
-// and Up can simply be called again.
+// Up applies the missing files of the sets and returns those it applied, in order. If a
+// file fails, the error is a [*Error], the files before it stay, and Up can be called
+// again.
 //
-// A file runs in one transaction of its own, leaves nothing of itself when it fails, and
-// gives up on a lock after five seconds rather than queue a running service's traffic
-// behind it. Files that build indexes of large tables are the exception: they build them
-// concurrently, beside the traffic, which no transaction can do. Such a file commits
-// statement by statement, so one that fails may leave some of its work, which a repeat
-// takes up or replaces; and it waits for the transactions that were open before it, two
-// minutes for each of its locks, while nobody waits for it. A dump of the database that
-// runs meanwhile is such a transaction, and so is one that the caller itself left open.
+// A file runs in one transaction, leaves nothing behind when it fails, and waits at most
+// five seconds for a lock, so that it does not queue a running service's traffic. Files
+// that build indexes of large tables are the exception: they build them concurrently,
+// which is impossible in a transaction. Such a file commits statement by statement, so a
+// failed run may leave some of its work, which the next run continues or replaces. It
+// waits up to two minutes for each lock, without blocking others, for transactions that
+// were open before it, such as a dump or one of the caller's own.
 //
-// It is safe on any number of replicas at once: they take turns under an advisory lock,
-// waiting up to five minutes, and each file is applied once. Where an index takes longer
-// to build, those that waited return an error and find it built when they are started
-// again. The lock belongs to a transaction that is held open on a second connection
-// meanwhile, so db may go through a pooler in transaction mode, and needs two free
-// connections. A pool that is limited to one connection takes the lock for the session of
-// that connection, and must lead to Postgres itself. db is not closed.
+// Safe on any number of replicas: they take turns under an advisory lock, for which they
+// wait up to five minutes, and each file is applied once. If an index build takes longer,
+// the others return an error, and find the index when they are started again. The lock is
+// held by a transaction on a second connection, so db may go through a pooler in
+// transaction mode, and needs two free connections. With a pool limited to one connection
+// the lock is a session lock, which requires a direct connection to Postgres. Up does not
+// close db.
 //
-// Behind such a pooler the limits on time that a file sets for its session may reach
-// another session; what the role has then holds: see docs/database.md.
+// Behind such a pooler the time limits that a file sets for its session may affect
+// another session; then only the role's limits apply, see docs/database.md.
 func Up(ctx context.Context, db *sql.DB, sets Set) ([]Migration, error) {
 	return up(ctx, db, files, sets)
 }
@@ -60,8 +59,8 @@ func up(ctx context.Context, db *sql.DB, source fs.FS, sets Set) ([]Migration, e
 	return done, nil
 }
 
-// upSet makes a Provider for each call: one whose first Up failed stays broken. The
-// Provider is not closed, because closing it closes the caller's database.
+// upSet makes a Provider for each call, because one whose first Up failed stays unusable.
+// Closing it would close the caller's database.
 func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migration, error) {
 	folder, err := fs.Sub(source, name)
 	if err != nil {
@@ -94,8 +93,8 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 			Err:       partial.Err,
 		}
 	} else if pg.SQLState(err) == missingRight {
-		// goose could not make or read the set's table of versions: the schema is there,
-		// made by another role.
+		// goose could not create or read the set's version table: another role made the
+		// schema.
 		err = &Error{File: name, SQLState: missingRight, Err: err}
 	} else if err != nil {
 		err = fmt.Errorf("migrations: apply set %s: %w", name, err)
@@ -109,8 +108,7 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 	return applied, err
 }
 
-// transactional tells whether a file runs in one transaction, as all do that do not say
-// otherwise.
+// transactional reports whether a file runs in one transaction, the default.
 func transactional(folder fs.FS, file string) bool {
 	content, err := fs.ReadFile(folder, path.Base(file))
 	return err != nil || !strings.Contains(string(content), "-- +goose NO TRANSACTION")
@@ -123,9 +121,8 @@ const (
 	schemaFile      = "(schema)"
 )
 
-// ensureSchema makes the schema that goose's version tables go to. Two replicas that both
-// run CREATE SCHEMA IF NOT EXISTS at once can still collide on the catalogue, so they
-// take turns.
+// ensureSchema creates the schema for goose's version tables, under a lock: concurrent
+// CREATE SCHEMA IF NOT EXISTS statements can still collide in the catalogue.
 func ensureSchema(ctx context.Context, db *sql.DB) error {
 	var exists bool
 	if err := db.QueryRowContext(ctx, schemaExistsSQL).Scan(&exists); err != nil {
@@ -134,8 +131,8 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 	if exists {
 		return nil
 	}
-	// The end of ctx must not cancel the COMMIT: a cancelled COMMIT that waits for a
-	// standby reports success.
+	// The end of ctx must not cancel COMMIT, which would then report success while it
+	// waits for a standby.
 	tx, err := db.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return fmt.Errorf("migrations: create the schema: %w", err)
@@ -156,28 +153,25 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// Error is a migration that failed. Unless Partial, it was rolled back.
+// Error is a failed migration. Unless Partial, it was rolled back.
 type Error struct {
-	// File is the path within [FS]; "(schema)" for the schema itself; the set's folder
-	// alone where the role may not make or read the set's table of versions.
+	// File is the path within [FS]; "(schema)" for the schema itself; the set's folder if
+	// the role may not create or read its version table.
 	File string
-	// Statement is the one that failed; empty when it was the commit or goose's own
-	// bookkeeping.
+	// Statement is the one that failed; "" if it was the commit or goose's own.
 	Statement string
-	// SQLState is Postgres's code, such as 42501; empty when the failure was not
-	// Postgres's.
+	// SQLState is Postgres's code, such as 42501; "" for other errors.
 	SQLState string
-	// Partial tells that the file runs outside a transaction: statements before the one
-	// that failed stand, and a repeat of [Up] begins with the first again.
+	// Partial means that the file runs outside a transaction: the statements before the
+	// failed one stay, and the next [Up] begins with the first again.
 	Partial bool
-	// Err is the driver's error.
-	Err error
+	Err     error
 }
 
 const missingRight = "42501" // insufficient_privilege
 
-// Error names file, SQLSTATE, the cause, the statement's beginning, and for a missing
-// right the lines a superuser has to run.
+// Error contains the file, the SQLSTATE, the cause, the beginning of the statement, and
+// for a missing right the statements for a superuser.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "migrations: %s failed ", e.File)
@@ -204,10 +198,10 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the driver's error to errors.Is and errors.As.
+// Unwrap returns the driver's error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// summary folds a statement into one line short enough for a log.
+// summary shortens a statement to one line for the log.
 func summary(statement string) string {
 	line := strings.Join(strings.Fields(statement), " ")
 	if r := []rune(line); len(r) > 300 {

@@ -14,10 +14,10 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// ContentType is what calendar files are served as.
+// ContentType is the media type of calendar files.
 const ContentType = "text/calendar; charset=utf-8"
 
-// statuses is what a calendar calls the status of a booking. One that is not here has no
+// statuses maps statuses to those of iCalendar. Bookings with other statuses have no
 // event.
 var statuses = map[booking.Status]ics.ObjectStatus{
 	booking.StatusPending: ics.ObjectStatusTentative, booking.StatusConfirmed: ics.ObjectStatusConfirmed,
@@ -32,7 +32,7 @@ func newCalendar() *ics.Calendar {
 	return cal
 }
 
-// newEvent adds what a booking's event has for customers and staff alike.
+// newEvent adds an event with what customers and staff both see.
 func newEvent(cal *ics.Calendar, domain string, b booking.Booking) *ics.VEvent {
 	event := cal.AddEvent(b.ID + "@" + domain)
 	event.SetDtStampTime(b.UpdatedAt)
@@ -47,14 +47,13 @@ func newEvent(cal *ics.Calendar, domain string, b booking.Booking) *ics.VEvent {
 
 func write(cal *ics.Calendar) ([]byte, error) {
 	var out bytes.Buffer
-	// Its default line end depends on the system it runs on.
+	// The default line end depends on the operating system.
 	if err := cal.SerializeTo(&out, ics.WithNewLineWindows); err != nil {
 		return nil, fmt.Errorf("calendar: %w", err)
 	}
 	return out.Bytes(), nil
 }
 
-// check refuses what would write a wrong file.
 func check(domain string, r booking.Resource, b booking.Booking) error {
 	if domain == "" || len(domain) > 253 || strings.Contains(domain, "@") || !isWord(domain) {
 		return fmt.Errorf("calendar: the domain is no host name: %q", domain)
@@ -65,7 +64,7 @@ func check(domain string, r booking.Resource, b booking.Booking) error {
 	return nil
 }
 
-// isLink accepts an absolute address, which is written as it is, or none.
+// isLink accepts "" and an absolute http or https URL, which is written unescaped.
 func isLink(s string) bool {
 	if s == "" {
 		return true
@@ -74,7 +73,7 @@ func isLink(s string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && isWord(s)
 }
 
-// isAddress accepts a bare e-mail address, which is written as it is, or none.
+// isAddress accepts "" and a bare e-mail address, which is written unescaped.
 func isAddress(s string) bool {
 	if s == "" {
 		return true
@@ -83,8 +82,8 @@ func isAddress(s string) bool {
 	return err == nil && parsed.Name == "" && parsed.Address == s && isWord(s)
 }
 
-// isWord tells whether all of s can be seen. golang-ical escapes text alone: anything
-// else must not have what ends a line.
+// isWord reports whether s is printable without spaces. golang-ical escapes only text;
+// other values must not contain the end of a line.
 func isWord(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s,
 		func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) })

@@ -8,22 +8,22 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// FeedOptions are what [Feed] can do without; the zero value works.
+// FeedOptions configure [Feed]; the zero value works.
 type FeedOptions struct {
-	// Refresh is how often calendar programs should ask again, in whole minutes; 0 stands
-	// for 15. They ask as often as they like.
+	// Refresh is how often calendar programs are asked to reload, in whole minutes; 0
+	// means 15. They may ignore it.
 	Refresh time.Duration
 }
 
-// Feed writes bookings of one resource for staff: the calendar is named after the
-// resource, and each event after the customer and the offer, with the party in brackets
-// where more than one come. Its description has the party, the status and the reference.
-// Expired holds are left out; so should be holds whose time has passed, as
-// [booking.Store.Feed] does. The order is that of the bookings. An event takes some 500
-// bytes, and at most some 6 KB where names and references are as long as can be.
+// Feed formats bookings of one resource for staff, in the given order. The calendar is
+// named after the resource, and each event after the customer and the offer, with the
+// party in brackets if it is more than one. The description has the party, the status and
+// the reference. Expired holds are left out; pass none that have expired and are not
+// released, as [booking.Store.Feed] does. An event takes about 500 bytes, at most about 6
+// KB.
 //
-// The domain is as in [File]. An error is the caller's: a domain or an option that is not
-// what it should be, a booking of another resource.
+// For domain see [File]. The errors are an invalid domain or option, and a booking of
+// another resource.
 func Feed(domain string, r booking.Resource, bookings []booking.Booking, opts FeedOptions) ([]byte, error) {
 	if opts.Refresh == 0 {
 		opts.Refresh = 15 * time.Minute
@@ -50,7 +50,6 @@ func Feed(domain string, r booking.Resource, bookings []booking.Booking, opts Fe
 	return write(cal)
 }
 
-// who is whom staff expect.
 func who(b booking.Booking) string {
 	if b.Kind == booking.KindBlock {
 		return fmt.Sprintf("Blocked (%d)", b.Party)
@@ -65,7 +64,6 @@ func who(b booking.Booking) string {
 	return name
 }
 
-// about is what else staff want to know.
 func about(b booking.Booking) string {
 	heads := "Party"
 	if b.Kind == booking.KindBlock {

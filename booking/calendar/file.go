@@ -8,23 +8,20 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// FileOptions are what [File] can do without; the zero value works.
+// FileOptions configure [File]; the zero value works.
 type FileOptions struct {
-	// Link is where the booking is seen: an absolute http or https address, or "".
-	// Customers forward files: an address with an owner token lets all who get the file
-	// cancel the booking.
+	// Link is the booking's page: an absolute http or https URL, or "". Customers forward
+	// files: with an owner token in the link, every recipient can cancel the booking.
 	Link string
-	// Organizer is the e-mail address of who offers the resource, or "". RFC 5546 asks
-	// for one; calendar programs do not.
+	// Organizer is the seller's e-mail address, or "". RFC 5546 requires one; calendar
+	// programs do not.
 	Organizer string
 }
 
-// NoFileError tells that a booking has no file for its customer: it is a hold that is not
-// confirmed, or a block.
+// NoFileError means that a booking has no file for its customer, because it is a hold or
+// a block.
 type NoFileError struct {
-	// ID is the booking's.
-	ID string
-	// Kind and Status are why.
+	ID     string
 	Kind   booking.Kind
 	Status booking.Status
 }
@@ -34,13 +31,12 @@ func (e *NoFileError) Error() string {
 	return fmt.Sprintf("calendar: the %s %s is %s and has no file", e.Kind, e.ID, e.Status)
 }
 
-// File writes one booking for its customer. Its event is named after the resource and the
-// offer, and described as the resource is. The domain ends the event's UID: a host name
-// of the caller's, which must never change, or files written before and after are two
-// events.
+// File formats one booking for its customer. The event is named after the resource and
+// the offer, with the resource's description. The domain, a host name of the caller's,
+// ends the event's UID and must never change, or later files add second events.
 //
-// A [*NoFileError] tells that the booking has no file. Other errors are the caller's: a
-// domain or an option that is not what it should be, a booking of another resource.
+// The error is a [*NoFileError] if the booking has no file. Other errors are an invalid
+// domain or option, and a booking of another resource.
 func File(domain string, r booking.Resource, b booking.Booking, opts FileOptions) ([]byte, error) {
 	if b.Kind == booking.KindBlock || statuses[b.Status] == "" || b.Status == booking.StatusPending {
 		return nil, &NoFileError{ID: b.ID, Kind: b.Kind, Status: b.Status}
@@ -70,8 +66,8 @@ func File(domain string, r booking.Resource, b booking.Booking, opts FileOptions
 	return write(cal)
 }
 
-// withOffer adds the name of the offer a booking was sold as; its slug where the resource
-// no longer has it.
+// withOffer adds the name of the booking's offer, or its slug if the resource no longer
+// has it.
 func withOffer(name string, r booking.Resource, b booking.Booking) string {
 	if b.Offer == "" {
 		return name

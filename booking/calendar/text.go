@@ -5,15 +5,13 @@ import (
 	"unicode"
 )
 
-// lineBreaks are all that a program may take for the end of a line, the Unicode ones too.
-// golang-ical escapes \n, and writes the others as they are: a lone \r would let a name
-// write lines of its own.
+// lineBreaks are what programs may read as the end of a line, in Unicode too. golang-ical
+// escapes \n only; a lone \r would let a name add lines to the file.
 var lineBreaks = strings.NewReplacer(
 	"\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n",
 )
 
-// lines is a text of several lines, as a calendar may have it. Map replaces bytes that
-// are no UTF-8: folding counts on whole characters.
+// lines returns a text of several lines in valid UTF-8, on which folding depends.
 func lines(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
@@ -23,5 +21,5 @@ func lines(s string) string {
 	}, lineBreaks.Replace(s))
 }
 
-// line is a text of one line.
+// line returns a text of one line.
 func line(s string) string { return strings.ReplaceAll(lines(s), "\n", " ") }

@@ -2,8 +2,8 @@
 //
 // The problem is that units are interchangeable and bookings hold them by number: enough
 // capacity may be free for a party at every instant of its slot while no single set of
-// units is free throughout. So [Assign] finds units for the party by giving other bookings
-// different units.
+// units is free throughout. So [Assign] finds units for the party by giving other
+// bookings different units.
 //
 // Intervals are easy to assign. Go through them by start and give each any units that are
 // free at that instant: all bookings assigned before that overlap it cover its start, and
