@@ -1,7 +1,11 @@
 package runbook_test
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -56,4 +60,26 @@ func TestShell_OutputAndFailures(t *testing.T) {
 	require.ErrorContains(t, shell.Run(t.Context(), runbook.Block{Line: 7, Commands: "echo no >&2; false; say hello"}),
 		"no")
 	require.Error(t, shell.Run(t.Context(), runbook.Block{Commands: "say $UNSET"}))
+}
+
+// The log lines that RUNBOOK.md quotes or searches for are in the source.
+func TestPage_QuotedLogLinesExist(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../RUNBOOK.md")
+	require.NoError(t, err)
+	var source strings.Builder
+	require.NoError(t, fs.WalkDir(os.DirFS("../.."), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(filepath.Join("../..", path))
+		source.Write(text)
+		return err
+	}))
+	quoted := regexp.MustCompile("logs \\| grep '(?:\"(?:msg|reason)\":\")?([^'\":]+)\"?'|log lines? `([^`\"]+)`").
+		FindAllStringSubmatch(string(page), -1)
+	require.Greater(t, len(quoted), 4)
+	for _, q := range quoted {
+		require.Contains(t, source.String(), q[1]+q[2])
+	}
 }
