@@ -3,19 +3,16 @@ package auth_test
 import (
 	"context"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 
-	"github.com/alexedwards/argon2id"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestAddAUser(t *testing.T) {
+func TestAdd_NormalizesAndValidates(t *testing.T) {
 	t.Parallel()
 	users, count := newUsers(t, auth.UsersOptions{})
 	added, err := users.Add(t.Context(), " Ada@Example.com ", password, auth.RoleOps)
@@ -48,7 +45,7 @@ func TestAddAUser(t *testing.T) {
 }
 
 // Several administrators add the same address at once: it is one user.
-func TestAddAUserAtOnce(t *testing.T) {
+func TestAdd_Concurrent(t *testing.T) {
 	t.Parallel()
 	users, count := newUsers(t, auth.UsersOptions{})
 	var wg sync.WaitGroup
@@ -69,7 +66,7 @@ func TestAddAUserAtOnce(t *testing.T) {
 	require.Equal(t, 1, count(`SELECT count(*) FROM booking_platform.users`))
 }
 
-func TestListUsers(t *testing.T) {
+func TestList_Pages(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	users, err := auth.NewUsers(db, auth.UsersOptions{})
@@ -97,7 +94,7 @@ func TestListUsers(t *testing.T) {
 
 // What is changed of a user takes effect with the next request; disabling and another
 // password end the sessions, and enabling brings none of them back.
-func TestChangesOfAUser(t *testing.T) {
+func TestUserTable_ChangesTakeEffectAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	users, err := auth.NewUsers(db, auth.UsersOptions{})
@@ -160,54 +157,4 @@ func TestChangesOfAUser(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrNotFound)
 	_, err = users.SetPassword(t.Context(), "nobody@example.com", password)
 	require.ErrorIs(t, err, auth.ErrNotFound)
-}
-
-// A hash of another system, or of other parameters, lets its owner in, and is one of
-// today's from then on; a wrong password changes nothing.
-func TestHashesAreRenewed(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	users, err := auth.NewUsers(db, auth.UsersOptions{})
-	require.NoError(t, err)
-	blowfish, err := bcrypt.GenerateFromPassword([]byte(password), 5)
-	require.NoError(t, err)
-	weak, err := argon2id.CreateHash(password,
-		&argon2id.Params{Memory: 8 * 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
-	require.NoError(t, err)
-	// Node's library writes 2b, PHP's 2y; it is the same function.
-	for name, hash := range map[string]string{
-		"bcrypt": string(blowfish), "bcrypt of node": "$2b" + strings.TrimPrefix(string(blowfish), "$2a"),
-		"bcrypt of php": "$2y" + strings.TrimPrefix(string(blowfish), "$2a"), "argon2id": weak,
-	} {
-		ada := addUser(t, db, strings.ReplaceAll(name, " ", "-")+"@example.com", auth.RoleOps)
-		exec(t, db, `UPDATE booking_platform.users SET password_hash = $2::text WHERE id = $1::uuid`, ada.ID, hash)
-		stored := func() (hash string) {
-			require.NoError(t, db.QueryRowContext(t.Context(),
-				`SELECT password_hash FROM booking_platform.users WHERE id = $1::uuid`, ada.ID).Scan(&hash))
-			return hash
-		}
-		_, err = users.Authenticate(t.Context(), ada.Email, "wrong horse battery")
-		require.ErrorIs(t, err, auth.ErrCredentials, name)
-		require.Equal(t, hash, stored(), name)
-		_, err = users.Authenticate(t.Context(), ada.Email, password)
-		require.NoError(t, err, name)
-		renewed := stored()
-		require.True(t, strings.HasPrefix(renewed, "$argon2id$v=19$m=19456,t=2,p=1$"), renewed)
-		_, err = users.Authenticate(t.Context(), ada.Email, password)
-		require.NoError(t, err, name)
-		require.Equal(t, renewed, stored(), "once")
-	}
-}
-
-// A stored hash that would take minutes is not computed.
-func TestCostlyHashesAreRefused(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	users, err := auth.NewUsers(db, auth.UsersOptions{})
-	require.NoError(t, err)
-	ada := addUser(t, db, "ada@example.com", auth.RoleOps)
-	exec(t, db, `UPDATE booking_platform.users SET password_hash = $2::text WHERE id = $1::uuid`, ada.ID,
-		"$2a$31$"+strings.Repeat("a", 53))
-	_, err = users.Authenticate(t.Context(), ada.Email, password)
-	require.ErrorIs(t, err, auth.ErrCredentials)
 }

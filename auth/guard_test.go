@@ -26,7 +26,7 @@ var greet = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Role", user.Role)
 })
 
-func TestRequireAPI(t *testing.T) {
+func TestRequireAPI_Session(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	var seen []auth.User
@@ -68,7 +68,7 @@ func TestRequireAPI(t *testing.T) {
 	require.Equal(t, user.ID, seen[1].ID)
 }
 
-func TestRequirePage(t *testing.T) {
+func TestRequirePage_Redirects(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := newAuth(t, db, auth.Options{})
@@ -97,7 +97,7 @@ func TestRequirePage(t *testing.T) {
 		"the way back has the prefix that the handler does not see")
 }
 
-func TestRequireRole(t *testing.T) {
+func TestRequireRole_Roles(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := newAuth(t, db, auth.Options{})
@@ -122,7 +122,7 @@ func TestRequireRole(t *testing.T) {
 }
 
 // A role that is taken away is gone with the next request.
-func TestRoleIsReadWithEachRequest(t *testing.T) {
+func TestRequireRole_RoleChangeTakesEffectAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := newAuth(t, db, auth.Options{})
@@ -133,7 +133,7 @@ func TestRoleIsReadWithEachRequest(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, send(guarded, http.MethodGet, "/", "", cookie).Code)
 }
 
-func TestForeignUsers(t *testing.T) {
+func TestRequireAPI_ForeignUsers(t *testing.T) {
 	t.Parallel()
 	users := foreign{"7": {ID: "7", Email: "u@example.com", Role: "warehouse"}}
 	a := newAuth(t, testdb.New(t), auth.Options{Users: users})
@@ -149,7 +149,7 @@ func TestForeignUsers(t *testing.T) {
 
 // Neither a 401, which would log everybody out, nor a pass, nor detail, nor an endless
 // wait.
-func TestDatabaseDown(t *testing.T) {
+func TestRequireAPI_DatabaseDown(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // Accepts and never answers.
 	require.NoError(t, err)
@@ -182,7 +182,7 @@ func (busy) Authenticate(context.Context, string, string) (auth.User, error) {
 	return auth.User{}, fmt.Errorf("compare: %w", auth.ErrBusy)
 }
 
-func TestTooManyAtOnce(t *testing.T) {
+func TestLogin_Busy(t *testing.T) {
 	t.Parallel()
 	w := login(newAuth(t, testdb.New(t), auth.Options{Users: busy{}}), "u@example.com", password, nil)
 	requireUnavailable(t, w, "login")
@@ -197,7 +197,7 @@ func requireUnavailable(t *testing.T, w *httptest.ResponseRecorder, route string
 	require.Empty(t, w.Header().Values("Set-Cookie"), "%s: the cookie stays, to try again with", route)
 }
 
-func TestWriteErrorHook(t *testing.T) {
+func TestWriteError_Option(t *testing.T) {
 	t.Parallel()
 	a := newAuth(t, testdb.New(t), auth.Options{Users: foreign{},
 		WriteError: func(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string) {

@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestLogin(t *testing.T) {
+func TestLogin_StartsSession(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := newAuth(t, db, auth.Options{})
@@ -32,7 +32,7 @@ func TestLogin(t *testing.T) {
 
 // Unknown, wrong and inactive: the same bytes, and the same work, which is what takes the
 // time.
-func TestRefusalsAreAlike(t *testing.T) {
+func TestLogin_RefusalsAreEqual(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	users, err := auth.NewUsers(db, auth.UsersOptions{})
@@ -68,7 +68,7 @@ func TestRefusalsAreAlike(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.sessions`))
 }
 
-func TestLoginReplacesTheSession(t *testing.T) {
+func TestLogin_ReplacesSession(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := newAuth(t, db, auth.Options{})
@@ -89,7 +89,7 @@ func TestLoginReplacesTheSession(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, me(a, planted), "a token planted before the login")
 }
 
-func TestLogout(t *testing.T) {
+func TestLogout_Repeated(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := newAuth(t, db, auth.Options{})
@@ -105,7 +105,7 @@ func TestLogout(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.sessions`))
 }
 
-func TestLoginBodies(t *testing.T) {
+func TestLogin_Bodies(t *testing.T) {
 	t.Parallel()
 	users := foreign{"1": {ID: "1", Email: "u@example.com", Role: "OPS"}}
 	a := newAuth(t, testdb.New(t), auth.Options{Users: users})
@@ -155,7 +155,7 @@ func TestLoginBodies(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, send(a.LoginHandler(), http.MethodPost, "/auth/login", "\xff{}", nil).Code)
 }
 
-func TestMethodsAndMediaTypes(t *testing.T) {
+func TestHandlers_MethodsAndMediaTypes(t *testing.T) {
 	t.Parallel()
 	a := newAuth(t, testdb.New(t), auth.Options{Users: foreign{}})
 	for _, tc := range []struct {
@@ -184,7 +184,7 @@ func TestMethodsAndMediaTypes(t *testing.T) {
 	}
 }
 
-func TestNothingSecretIsLogged(t *testing.T) {
+func TestLog_NoSecrets(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	var log bytes.Buffer

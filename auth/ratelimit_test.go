@@ -65,7 +65,7 @@ func allowed(t *testing.T, a *auth.Auth, network, email string, cookies ...*http
 
 // Two replicas know nothing of each other but the database. What is allowed is the
 // budget, not one more or fewer, for budgets that are new too.
-func TestBudgetIsExactOnEveryReplica(t *testing.T) {
+func TestLoginLimits_ExactOverReplicas(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
 	for name, tc := range map[string]struct {
@@ -104,7 +104,7 @@ func TestBudgetIsExactOnEveryReplica(t *testing.T) {
 }
 
 // By default, whatever it is that is tried.
-func TestLimitedByDefault(t *testing.T) {
+func TestLoginLimits_Defaults(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := limited(t, db, auth.LoginLimits{})
@@ -123,7 +123,7 @@ func TestLimitedByDefault(t *testing.T) {
 }
 
 // A stranger guesses from anywhere, as often as the limits let it.
-func TestNoStrangerLocksSomebodyOut(t *testing.T) {
+func TestLoginLimits_AttackerCannotLockOutKnownBrowser(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	limits := auth.LoginLimits{AccountFromNetwork: slow(3), Account: slow(5), Network: slow(40), KnownBrowser: slow(4)}
@@ -149,46 +149,6 @@ func TestNoStrangerLocksSomebodyOut(t *testing.T) {
 	require.Equal(t, http.StatusOK, attempt(a, "café", "ada@example.com", password, known).Code, "wherever it is")
 }
 
-func TestDeviceCookie(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	users := foreign{"7": ada["7"], "8": {ID: "8", Email: "eve@example.com"}}
-	a := newAuth(t, db, auth.Options{Users: users, ClientAddress: network,
-		Limits: auth.LoginLimits{AccountFromNetwork: slow(4), Account: slow(1), KnownBrowser: slow(3)}})
-	w := attempt(a, "n", "ada@example.com", password)
-	hers := namedCookie(t, w, "booking_device")
-	require.Equal(t, "__Host-booking_device="+hers.Value+"; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax",
-		hers.Raw)
-	eves := namedCookie(t, attempt(a, "n", "eve@example.com", password), "booking_device")
-	require.NotEqual(t, hers.Value, eves.Value)
-	require.Empty(t, attempt(a, "n", " Ada@Example.com", "wrong", hers).Result().Cookies(), "a refusal sets none")
-
-	// It is no session.
-	require.Equal(t, http.StatusUnauthorized, me(a, &http.Cookie{Name: "__Host-booking_session", Value: hers.Value}))
-	require.Equal(t, http.StatusUnauthorized, me(a, hers))
-
-	// A login keeps the number, so that logging in again and again begins no new budget.
-	again := namedCookie(t, attempt(a, "elsewhere", "ada@example.com", password, hers), "booking_device")
-	require.Equal(t, hers.Value, again.Value)
-	require.Equal(t, 1, allowed(t, a, "n", "ada@example.com", hers), "three, of which two are used")
-	require.Equal(t, http.StatusTooManyRequests, attempt(a, "third", "ada@example.com", password, hers).Code)
-
-	// What is somebody else's, forged or cut is as good as none.
-	for n, value := range []string{eves.Value, strings.Repeat("A", 64), hers.Value[:63], hers.Value + "A",
-		turned(hers.Value), "", "!"} {
-		from := fmt.Sprintf("fresh %d", n)
-		got := allowed(t, a, from, "ada@example.com", &http.Cookie{Name: hers.Name, Value: value})
-		require.GreaterOrEqual(t, got, 4, "%q: the budgets of the network count", value)
-		require.Zero(t, allowed(t, a, from, "ada@example.com"))
-	}
-	require.Equal(t, 3, allowed(t, a, "n", "eve@example.com", eves))
-
-	insecure := newAuth(t, db, auth.Options{Users: users, ClientAddress: network,
-		Cookie: auth.CookieOptions{Insecure: true}})
-	c := namedCookie(t, attempt(insecure, "new", "eve@example.com", password), "booking_device")
-	require.Equal(t, "booking_device="+c.Value+"; Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax", c.Raw)
-}
-
 // turned is another value of the same form.
 func turned(value string) string {
 	if value[0] == 'A' {
@@ -197,29 +157,8 @@ func turned(value string) string {
 	return "A" + value[1:]
 }
 
-func TestDeviceCookieOutlivesASecret(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	with := func(secrets ...string) *auth.Auth {
-		a, err := auth.New(db, secrets, auth.Options{Users: ada, ClientAddress: network,
-			Limits: auth.LoginLimits{AccountFromNetwork: slow(1), Account: slow(1), KnownBrowser: slow(50)}})
-		require.NoError(t, err)
-		return a
-	}
-	old, both, fresh := with(secret), with(secret2, secret), with(secret2)
-	signedOld := namedCookie(t, attempt(old, "n", "ada@example.com", password), "booking_device")
-	allowed(t, both, "n", "ada@example.com")
-	w := attempt(both, "n", "ada@example.com", password, signedOld)
-	require.Equal(t, http.StatusOK, w.Code, "all secrets are accepted")
-	signedNew := namedCookie(t, w, "booking_device")
-	require.NotEqual(t, signedOld.Value, signedNew.Value, "the first one signs")
-	require.Equal(t, http.StatusTooManyRequests, attempt(fresh, "n", "ada@example.com", password, signedOld).Code,
-		"a retired one is not")
-	require.Equal(t, http.StatusOK, attempt(fresh, "n", "ada@example.com", password, signedNew).Code)
-}
-
 // Unknown, wrong and inactive: the same bytes, and no password is hashed.
-func TestLimitsAreAlike(t *testing.T) {
+func TestLogin_LimitedResponsesAreEqual(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	users, err := auth.NewUsers(db, auth.UsersOptions{RefusalTime: time.Millisecond})
@@ -259,7 +198,7 @@ func TestLimitsAreAlike(t *testing.T) {
 
 // After the time that was told, and not long before, the next attempt is let through. The
 // rows' time is moved, as if so much had passed.
-func TestRetryAfterIsHonest(t *testing.T) {
+func TestLoginLimits_RetryAfter(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]auth.LoginLimits{
 		"own": {AccountFromNetwork: auth.Rate{Burst: 2, Every: 100 * time.Second},
@@ -296,7 +235,7 @@ func TestRetryAfterIsHonest(t *testing.T) {
 
 // A clock that has been set back, or numbers that were larger once, keep nobody out for
 // longer.
-func TestNoWaitIsLongerThanOneAttempt(t *testing.T) {
+func TestLoginLimits_WaitIsBounded(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := limited(t, db, auth.LoginLimits{})
@@ -306,7 +245,7 @@ func TestNoWaitIsLongerThanOneAttempt(t *testing.T) {
 }
 
 // Whoever is refused takes nothing from anybody, and fills no table.
-func TestRefusedAttemptsTakeNothing(t *testing.T) {
+func TestLoginLimits_RefusedAttemptTakesNothing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := limited(t, db, auth.LoginLimits{AccountFromNetwork: slow(2), Account: slow(2), Network: slow(6)})
@@ -333,7 +272,7 @@ func TestRefusedAttemptsTakeNothing(t *testing.T) {
 
 // The table tells neither who nor from where, and it is not the same under another
 // secret.
-func TestBudgetsAreKeptUnderHMACs(t *testing.T) {
+func TestLoginLimits_KeysAreHMACs(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	attempt(limited(t, db, auth.LoginLimits{}), "198.51.100.7", "ada@example.com", "wrong")
@@ -347,7 +286,7 @@ func TestBudgetsAreKeptUnderHMACs(t *testing.T) {
 }
 
 // An address of IPv6 is its /64, unless the host says otherwise.
-func TestNetworkOfTheConnection(t *testing.T) {
+func TestLoginLimits_DefaultClientAddress(t *testing.T) {
 	t.Parallel()
 	a := newAuth(t, testdb.New(t), auth.Options{Users: ada, Limits: auth.LoginLimits{Network: slow(1)}})
 	from := func(remote string) int {

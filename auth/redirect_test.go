@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/auth"
 )
 
-func TestSafeNext(t *testing.T) {
+func TestSafeNext_Paths(t *testing.T) {
 	t.Parallel()
 	for _, local := range []string{
 		"/", "/dashboard", "/dashboard?day=2026-12-01&q=a%20b#top", "/a/b/", "/a//b", "/a%2Fb", "/caf%C3%A9", "/@user",

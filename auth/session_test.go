@@ -1,9 +1,13 @@
 package auth_test
 
 import (
+	"context"
 	"database/sql"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +20,7 @@ import (
 const sessionsOf = `SELECT count(*) FROM booking_platform.sessions WHERE user_id = $1::text`
 
 // Every statement of the package once, with every driver.
-func TestEachDriver(t *testing.T) {
+func TestAuth_EachDriver(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		users, err := auth.NewUsers(db, auth.UsersOptions{})
@@ -58,7 +62,7 @@ func TestEachDriver(t *testing.T) {
 	})
 }
 
-func TestTokenIsStoredHashed(t *testing.T) {
+func TestStart_TokenIsStoredHashed(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := newAuth(t, db, auth.Options{})
@@ -70,7 +74,7 @@ func TestTokenIsStoredHashed(t *testing.T) {
 	require.NotEqual(t, cookie.Value, other.Value)
 }
 
-func TestExpiry(t *testing.T) {
+func TestCurrent_Expiry(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	for name, tc := range map[string]struct {
@@ -97,7 +101,7 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-func TestDefaultLifetimes(t *testing.T) {
+func TestStart_DefaultLifetimes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	start(t, newAuth(t, db, auth.Options{}), "seven days")
@@ -111,7 +115,7 @@ func TestDefaultLifetimes(t *testing.T) {
 }
 
 // xmin changes with each write of the row.
-func TestUseIsRecordedOnceAMinute(t *testing.T) {
+func TestCurrent_RecordsUseOnceAMinute(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := newAuth(t, db, auth.Options{})
@@ -131,7 +135,7 @@ func TestUseIsRecordedOnceAMinute(t *testing.T) {
 
 // A transaction that is ending a user's sessions holds their rows: the user's own
 // requests must not queue behind it.
-func TestRecordingUseWaitsForNobody(t *testing.T) {
+func TestCurrent_RecordingUseDoesNotWait(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := newAuth(t, db, auth.Options{Timeout: time.Minute})
@@ -154,7 +158,7 @@ func TestRecordingUseWaitsForNobody(t *testing.T) {
 	}
 }
 
-func TestEndAllInTheCallersTransaction(t *testing.T) {
+func TestEndAllTx_CommitAndRollback(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := newAuth(t, db, auth.Options{})
@@ -180,7 +184,7 @@ func TestEndAllInTheCallersTransaction(t *testing.T) {
 	require.Equal(t, http.StatusOK, me(a, theirs))
 }
 
-func TestRotation(t *testing.T) {
+func TestCurrent_SecretRotation(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	user := addUser(t, db, "u@example.com", "OPS")
@@ -202,7 +206,7 @@ func TestRotation(t *testing.T) {
 }
 
 // Two replicas know nothing of each other but the database.
-func TestReplicasAgreeAtOnce(t *testing.T) {
+func TestEnd_OtherReplicaAtOnce(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
 	db := testdb.Open(t, "pq", url)
@@ -225,4 +229,146 @@ func TestReplicasAgreeAtOnce(t *testing.T) {
 	exec(t, db, `UPDATE booking_platform.users SET active = false WHERE id = $1::uuid`, user.ID)
 	require.Equal(t, http.StatusUnauthorized, me(here, cookie), "disabled")
 	require.Equal(t, http.StatusUnauthorized, me(there, cookie), "disabled")
+}
+
+// pausing lets something happen between the moment at which a login has been found right
+// and the beginning of its session.
+type pausing struct {
+	auth.Users
+	meanwhile func()
+}
+
+func (p pausing) Authenticate(ctx context.Context, email, password string) (auth.User, error) {
+	u, err := p.Users.Authenticate(ctx, email, password)
+	if err == nil {
+		p.meanwhile()
+	}
+	return u, err
+}
+
+// A thief with the old password logs in as it is being changed.
+func TestLogin_PasswordChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	users, err := auth.NewUsers(db, auth.UsersOptions{})
+	require.NoError(t, err)
+	for name, tc := range map[string]struct {
+		change func(email string)
+		want   int
+	}{
+		"nothing": {func(string) {}, http.StatusOK},
+		"the role": {func(email string) { _, err = users.SetRole(t.Context(), email, auth.RoleReadOnly) },
+			http.StatusOK},
+		"the password": {func(email string) {
+			_,
+				err = users.SetPassword(t.Context(), email, "quite another password")
+		}, http.StatusUnauthorized},
+		"the same password": {func(email string) { _, err = users.SetPassword(t.Context(), email, password) },
+			http.StatusUnauthorized},
+		"disabled": {func(email string) { _, err = users.Disable(t.Context(), email) }, http.StatusUnauthorized},
+		"off and on again": {func(email string) {
+			_, err = users.Disable(t.Context(), email)
+			_, err = users.Enable(t.Context(), email)
+		}, http.StatusUnauthorized},
+		"enabled already":    {func(email string) { _, err = users.Enable(t.Context(), email) }, http.StatusOK},
+		"all sessions ended": {func(string) { exec(t, db, `DELETE FROM booking_platform.sessions`) }, http.StatusOK},
+	} {
+		u := addUser(t, db, strings.ReplaceAll(name, " ", "-")+"@example.com", auth.RoleOps)
+		a := newAuth(t, db, auth.Options{Users: pausing{users, func() { tc.change(u.Email) }}})
+		w := login(a, u.Email, password, nil)
+		require.NoError(t, err, name)
+		require.Equal(t, http.StatusOK, w.Code, name)
+		require.Equal(t, tc.want, me(a, sessionCookie(t, w)), name)
+	}
+}
+
+// versioned are an embedder's users that have a version of their own.
+type versioned struct{ now string }
+
+func (v *versioned) Authenticate(context.Context, string, string) (auth.User, error) {
+	return auth.User{ID: "7", Version: v.now}, nil
+}
+
+func (v *versioned) User(context.Context, string) (auth.User, error) {
+	return auth.User{ID: "7", Version: v.now}, nil
+}
+
+func TestCurrent_ForeignVersions(t *testing.T) {
+	t.Parallel()
+	users := &versioned{}
+	a := newAuth(t, testdb.New(t), auth.Options{Users: users})
+	none := sessionCookie(t, login(a, "u@example.com", "x", nil))
+	users.now = "2026-12-01"
+	w := login(a, "u@example.com", "x", nil)
+	require.NotContains(t, w.Body.String(), users.now)
+	one := sessionCookie(t, w)
+	started := start(t, a, "7")
+	guarded := a.RequireAPI(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		u, _ := auth.UserFrom(r.Context())
+		require.Equal(t, auth.User{ID: "7"}, u, "it is handed on to nobody")
+	}))
+	for _, cookie := range []*http.Cookie{none, one, started} {
+		require.Equal(t, http.StatusOK, send(guarded, http.MethodGet, "/", "", cookie).Code)
+	}
+	for _, version := range []string{"2026-12-02", ""} {
+		users.now = version
+		require.Equal(t, http.StatusUnauthorized, me(a, one))
+		require.Equal(t, http.StatusOK, me(a, none), "begun without one")
+		require.Equal(t, http.StatusOK, me(a, started), "begun by no login")
+	}
+}
+
+// A role or a database may have a stricter default, under which statements that meet are
+// refused with 40001.
+func TestAuth_StricterDefaultIsolation(t *testing.T) {
+	t.Parallel()
+	for _, level := range []string{"repeatable read", "serializable"} {
+		t.Run(level, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.URL(t)
+			exec(t, testdb.Open(t, testdb.PQ, url), `DO $$ BEGIN
+				EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '`+level+
+				`');
+			END $$`)
+			a := newAuth(t, testdb.Open(t, testdb.PQ, url), auth.Options{})
+			var wg sync.WaitGroup
+			errs := make(chan error, 8*40*3)
+			for range 8 {
+				wg.Go(func() {
+					for range 40 {
+						w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil)
+						errs <- a.Start(t.Context(), w, r, "ada")
+						_, err := a.EndAll(t.Context(), "ada")
+						errs <- err
+						_, err = a.DeleteExpired(t.Context())
+						errs <- err
+					}
+				})
+			}
+			wg.Wait()
+			close(errs)
+			for err := range errs {
+				require.NoError(t, err)
+			}
+
+			limits := auth.LoginLimits{AccountFromNetwork: slow(4), Account: slow(6)}
+			var tried atomic.Int32
+			for range 8 {
+				other := limited(t, testdb.Open(t, testdb.PQ, url), limits)
+				wg.Go(func() {
+					for range 4 {
+						switch code := attempt(other, "n", "ada@example.com", "wrong").Code; code {
+						case http.StatusUnauthorized:
+							tried.Add(1)
+						case http.StatusTooManyRequests:
+						default:
+							t.Errorf("answered %d", code)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			require.EqualValues(t, 10, tried.Load(), "the budget is exact")
+		})
+	}
 }

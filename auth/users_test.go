@@ -1,14 +1,11 @@
 package auth_test
 
 import (
-	"context"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/alexedwards/argon2id"
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/auth"
@@ -23,24 +20,7 @@ func newUsers(t *testing.T, opts auth.UsersOptions) (*auth.UserTable, func(query
 	return users, func(query string, args ...any) int { return count(t, db, query, args...) }
 }
 
-// The dummy costs what a real hash costs, or the time would tell who exists.
-func TestHashParameters(t *testing.T) {
-	t.Parallel()
-	users, _ := newUsers(t, auth.UsersOptions{})
-	real, err := auth.Hash(password)
-	require.NoError(t, err)
-	want := &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
-	for _, hash := range []string{real, auth.DummyHash(users)} {
-		params, _, _, err := argon2id.DecodeHash(hash)
-		require.NoError(t, err)
-		require.Equal(t, want, params)
-	}
-	match, err := argon2id.ComparePasswordAndHash(password, auth.DummyHash(users))
-	require.NoError(t, err)
-	require.False(t, match)
-}
-
-func TestEnsureAdmin(t *testing.T) {
+func TestEnsureAdmin_Creates(t *testing.T) {
 	t.Parallel()
 	users, count := newUsers(t, auth.UsersOptions{})
 	created, err := users.EnsureAdmin(t.Context(), " Root@Example.com", password)
@@ -58,7 +38,7 @@ func TestEnsureAdmin(t *testing.T) {
 	require.Equal(t, 1, count(`SELECT count(*) FROM booking_platform.users WHERE active`))
 }
 
-func TestEnsureAdminLeavesAnExistingUserAlone(t *testing.T) {
+func TestEnsureAdmin_ExistingUserStays(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	users, err := auth.NewUsers(db, auth.UsersOptions{})
@@ -72,7 +52,7 @@ func TestEnsureAdminLeavesAnExistingUserAlone(t *testing.T) {
 		count(t, db, `SELECT count(*) FROM booking_platform.users WHERE role = 'READONLY' AND NOT active`))
 }
 
-func TestEnsureAdminFromEveryReplicaAtOnce(t *testing.T) {
+func TestEnsureAdmin_Concurrent(t *testing.T) {
 	t.Parallel()
 	users, count := newUsers(t, auth.UsersOptions{MaxHashing: 8})
 	var wg sync.WaitGroup
@@ -99,7 +79,7 @@ func TestEnsureAdminFromEveryReplicaAtOnce(t *testing.T) {
 	require.Equal(t, 1, count(`SELECT count(*) FROM booking_platform.users`))
 }
 
-func TestEnsureAdminNamesWhatIsWrong(t *testing.T) {
+func TestEnsureAdmin_Validates(t *testing.T) {
 	t.Parallel()
 	users, count := newUsers(t, auth.UsersOptions{})
 	for _, tc := range []struct{ email, password, field string }{
@@ -124,7 +104,7 @@ func TestEnsureAdminNamesWhatIsWrong(t *testing.T) {
 	require.True(t, created)
 }
 
-func TestUserByID(t *testing.T) {
+func TestUser_ByID(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	users, err := auth.NewUsers(db, auth.UsersOptions{})
@@ -139,44 +119,4 @@ func TestUserByID(t *testing.T) {
 		_, err := users.User(t.Context(), id)
 		require.ErrorIs(t, err, auth.ErrNotFound, id)
 	}
-}
-
-// Each hash takes 19 MiB: a crowd waits its turn, and no longer than it is allowed to.
-func TestHashingIsBounded(t *testing.T) {
-	t.Parallel()
-	users, _ := newUsers(t, auth.UsersOptions{MaxHashing: 1})
-	_, err := users.EnsureAdmin(t.Context(), "root@example.com", password)
-	require.NoError(t, err)
-	entered, release := make(chan struct{}), make(chan struct{})
-	var hashes atomic.Int32
-	auth.ReplaceComparison(users, func(string, string) (bool, error) {
-		if hashes.Add(1) == 1 {
-			close(entered)
-			<-release
-		}
-		return false, nil
-	})
-	first := make(chan error, 1)
-	go func() {
-		_, err := users.Authenticate(context.Background(), "a@example.com", password)
-		first <- err
-	}()
-	<-entered
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	_, err = users.Authenticate(ctx, "b@example.com", password)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.NotErrorIs(t, err, auth.ErrCredentials, "not asked is not refused")
-	require.EqualValues(t, 1, hashes.Load())
-
-	patient, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	created, err := users.EnsureAdmin(patient, "root@example.com", password)
-	require.NoError(t, err, "for a user that exists nothing is hashed")
-	require.False(t, created)
-
-	close(release)
-	require.ErrorIs(t, <-first, auth.ErrCredentials)
-	_, err = users.Authenticate(t.Context(), "b@example.com", password)
-	require.ErrorIs(t, err, auth.ErrCredentials, "the turn was given back")
 }
