@@ -30,7 +30,7 @@ var pages = []string{"GET /dashboard"}
 
 var variable = regexp.MustCompile(`\{[^}]*\}`)
 
-func TestEveryRouteIsPublicOrGuarded(t *testing.T) {
+func TestRoutes_PublicOrGuarded(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	stranger := h.client()
@@ -72,7 +72,7 @@ func TestEveryRouteIsPublicOrGuarded(t *testing.T) {
 	require.Greater(t, len(seen), len(public))
 }
 
-func TestUnknownPathsAndMethods(t *testing.T) {
+func TestRoutes_UnknownPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	c := h.client()
@@ -97,7 +97,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	require.Equal(t, http.StatusOK, c.do(http.MethodHead, "/", "", nil).status)
 }
 
-func TestRoles(t *testing.T) {
+func TestRoutes_Roles(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
@@ -123,7 +123,7 @@ func TestRoles(t *testing.T) {
 
 // No answer tells which bookings there are: a wrong token and a booking that does not
 // exist look alike.
-func TestOwnersOnly(t *testing.T) {
+func TestRoutes_OwnersOnly(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada, eve := h.client(), h.client()

@@ -18,7 +18,7 @@ import (
 
 // A request that is under way when the host is told to stop is finished; new ones are
 // refused; the end comes soon.
-func TestShutdownFinishesWhatRuns(t *testing.T) {
+func TestShutdown_FinishesRequests(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	// Free of charge: the stand-in, which takes the payments, is behind the port that
@@ -64,7 +64,7 @@ func TestShutdownFinishesWhatRuns(t *testing.T) {
 
 // A database that hangs keeps nobody from stopping: requests are answered within their
 // limits, and what does not end is left behind.
-func TestShutdownWhileTheDatabaseHangs(t *testing.T) {
+func TestShutdown_DatabaseHangs(t *testing.T) {
 	t.Parallel()
 	proxy, url := newDBProxy(t, testdb.URL(t))
 	h := startHost(t, map[string]string{"DATABASE_URL": url})
@@ -96,7 +96,7 @@ func TestShutdownWhileTheDatabaseHangs(t *testing.T) {
 }
 
 // With a grace readiness fails first, and requests are still taken.
-func TestShutdownGrace(t *testing.T) {
+func TestShutdown_Grace(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"SHUTDOWN_GRACE": "5"})
 	c := h.client()

@@ -17,7 +17,7 @@ import (
 
 // The page and the API share the limits, on every replica; a stranger who uses them up
 // keeps nobody out who comes from elsewhere, or has been here before.
-func TestLoginLimits(t *testing.T) {
+func TestLogin_Limits(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)
 	env := map[string]string{"DATABASE_URL": database, "TRUST_PROXY": "1", "SESSION_SECRET": newSecret}
@@ -86,7 +86,7 @@ func TestLoginLimits(t *testing.T) {
 }
 
 // A session lives on while its secret is accepted, and ends with it.
-func TestSessionsOutliveASecret(t *testing.T) {
+func TestLogin_SessionsSurviveSecretRotation(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)
 	jar, err := cookiejar.New(nil)

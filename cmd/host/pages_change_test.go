@@ -24,7 +24,7 @@ func proof(b created) url.Values { return url.Values{"booking": {b.ID}, "token":
 
 // What a customer does who cannot come: the page after Stripe, its link, the question,
 // the button.
-func TestPageCancel(t *testing.T) {
+func TestPagesChange_Cancel(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
@@ -53,7 +53,7 @@ func TestPageCancel(t *testing.T) {
 }
 
 // The pages say what the policy says, and offer what it allows.
-func TestPageTerms(t *testing.T) {
+func TestPagesChange_Terms(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
 	h.policyResources()
@@ -107,7 +107,7 @@ func TestPageTerms(t *testing.T) {
 }
 
 // What a customer does who would rather come at another time.
-func TestPageMove(t *testing.T) {
+func TestPagesChange_Move(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
@@ -150,7 +150,7 @@ func TestPageMove(t *testing.T) {
 
 // Nobody gets anywhere without the token, nor from another site, and nothing on these
 // pages is inline.
-func TestManagePagesAreTheOwners(t *testing.T) {
+func TestPagesChange_OwnerOnly(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada, eve := h.client(), h.client()

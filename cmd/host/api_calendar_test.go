@@ -38,7 +38,7 @@ func unfolded(file string) string { return strings.ReplaceAll(file, "\r\n ", "")
 var calendarLink = regexp.MustCompile(`href="([^"]+)">Add to your calendar`)
 
 // The customer's page leads to the file, once the booking stands.
-func TestCalendarFile(t *testing.T) {
+func TestAPICalendar_File(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"APP_URL": "http://booking.localhost:3000"})
 	ada := h.client()
@@ -90,7 +90,7 @@ func instant(t *testing.T, text string) time.Time {
 	return at
 }
 
-func TestPrivateFeed(t *testing.T) {
+func TestAPICalendar_PrivateFeed(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"APP_URL": "http://booking.localhost:3000"})
 	admin, ada := h.admin(), h.client()
@@ -156,7 +156,7 @@ func TestPrivateFeed(t *testing.T) {
 	require.NotContains(t, log, wrong)
 }
 
-func TestWhoMayOpenFeeds(t *testing.T) {
+func TestAPICalendar_FeedsNeedStaff(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	stranger := h.client()

@@ -43,7 +43,7 @@ func held(t *testing.T, h *running, n int) (starts []string) {
 	return starts
 }
 
-func TestListsOfBookings(t *testing.T) {
+func TestAPIList_Filters(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	starts := held(t, h, 5)
@@ -107,7 +107,7 @@ func TestListsOfBookings(t *testing.T) {
 }
 
 // The operators' page shows what comes, by time, and leads on.
-func TestDashboardListsByTime(t *testing.T) {
+func TestDashboard_ListsByTime(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	starts := held(t, h, 5)
@@ -134,5 +134,47 @@ func TestDashboardListsByTime(t *testing.T) {
 		page := admin.get("/dashboard?" + query)
 		require.Equal(t, http.StatusBadRequest, page.status)
 		require.Contains(t, page.body, problem)
+	}
+}
+
+// Lists come in pages, newest first, and each says where the next one begins.
+func TestAPIList_Pages(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	ada, admin := h.client(), h.admin()
+	var made [3]created
+	for i := range made {
+		ada.post("/api/bookings", wish(ada.slot(0), nil)).into(t, &made[i])
+		_, err := h.StripeFake().Pay(t.Context(), made[i].StripeSessionID)
+		require.NoError(t, err)
+	}
+	for path, newest := range map[string]string{"/reservations": made[2].ID, "/payments": made[2].StripeSessionID} {
+		// Bookings go on after a cursor, and events before an event.
+		goOn := map[string]string{"/reservations": "&after=", "/payments": "&before="}[path]
+		var seen []string
+		next := ""
+		for range 4 {
+			var list struct {
+				Items []struct{ ID, StripeSessionID string }
+				Meta  struct {
+					Count int
+					Next  string
+				}
+			}
+			address := path + "?limit=2"
+			if next != "" {
+				address += goOn + url.QueryEscape(next)
+			}
+			admin.get(address).into(t, &list)
+			require.Len(t, list.Items, list.Meta.Count)
+			for _, item := range list.Items {
+				seen = append(seen, item.ID+" "+item.StripeSessionID)
+			}
+			if next = list.Meta.Next; next == "" {
+				break
+			}
+		}
+		require.Len(t, seen, 3, path)
+		require.Contains(t, seen[0], newest, "the newest first")
 	}
 }

@@ -30,7 +30,7 @@ func (r *running) deliver(payload, secret, client string) (status int, retryAfte
 const sessionExpired = `{"id":"evt_1","type":"checkout.session.expired","livemode":LIVE,"data":{"object":{"id":"cs_1","object":"checkout.session","client_reference_id":"0193b3a0-0000-7000-8000-000000000000"}}}`
 
 // The host takes the events of its key's mode, and records the others.
-func TestModeOfTheKey(t *testing.T) {
+func TestWebhook_ModeOfKey(t *testing.T) {
 	t.Parallel()
 	for key, isLive := range map[string]bool{"sk_live_x": true, "rk_live_x": true, "sk_test_x": false, "": false} {
 		t.Run(key, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestModeOfTheKey(t *testing.T) {
 
 // Behind a trusted proxy, bad signatures are counted by the client, and the genuine
 // sender shares no limit with a forger.
-func TestForgersBehindAProxy(t *testing.T) {
+func TestWebhook_BadSignaturesBehindProxy(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{
 		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_API_BASE": "http://127.0.0.1:1",

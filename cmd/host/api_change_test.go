@@ -79,7 +79,7 @@ func (r *running) policyResources() {
 }
 
 // A booking tells what cancelling it gives, and cancelling gives that.
-func TestCancelUnderThePolicy(t *testing.T) {
+func TestAPICancel_Policy(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
 	h.policyResources()
@@ -162,7 +162,7 @@ func TestCancelUnderThePolicy(t *testing.T) {
 
 // Money and a cancellation at the same moment: whichever comes second, the money goes
 // back in full, once.
-func TestCancelWhileMoneyArrives(t *testing.T) {
+func TestAPICancel_WhilePaymentArrives(t *testing.T) {
 	t.Parallel()
 	for name, moneyFirst := range map[string]bool{"money first": true, "cancel first": false} {
 		t.Run(name, func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestCancelWhileMoneyArrives(t *testing.T) {
 
 // Money of a delayed method is on its way, and money that differs waits for a person: a
 // hold that has either can be given up, and what comes later goes back.
-func TestCancelWithMoneyOnItsWay(t *testing.T) {
+func TestAPICancel_PaymentProcessing(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
@@ -246,7 +246,7 @@ func TestCancelWithMoneyOnItsWay(t *testing.T) {
 }
 
 // The page on which a cancelled hold could be paid for is ended.
-func TestCancelEndsTheCheckout(t *testing.T) {
+func TestAPICancel_ExpiresCheckoutSession(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
@@ -261,7 +261,7 @@ func TestCancelEndsTheCheckout(t *testing.T) {
 
 // What a client may say is the reason and the time. The rest is refused by name, and
 // nothing changes.
-func TestBadChanges(t *testing.T) {
+func TestAPIChange_InvalidRequests(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()

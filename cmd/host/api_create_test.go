@@ -1,8 +1,11 @@
 package main_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +33,7 @@ type shown struct {
 
 // The whole path over the API: book, pay, confirmed; and everything that the customer and
 // the operators then see.
-func TestBookPayConfirmed(t *testing.T) {
+func TestAPI_BookPayConfirmed(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada, admin := h.client(), h.admin()
@@ -104,7 +107,7 @@ func TestBookPayConfirmed(t *testing.T) {
 	eventually(t, "the money has gone back", func() bool { return h.StripeFake().Balance()["eur"].Kept() == 0 })
 }
 
-func TestOldForm(t *testing.T) {
+func TestAPICreate_DateAndTime(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
@@ -121,7 +124,7 @@ func TestOldForm(t *testing.T) {
 	require.Equal(t, start.Format(time.RFC3339), v.Start)
 }
 
-func TestIdempotencyKey(t *testing.T) {
+func TestAPICreate_IdempotencyKey(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
@@ -159,7 +162,7 @@ func mustTime(t *testing.T, s string) time.Time {
 	return at
 }
 
-func TestFreeOfCharge(t *testing.T) {
+func TestAPICreate_FreeOfCharge(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{Slug: "talk", Name: "Talk", Capacity: 10})
@@ -190,7 +193,7 @@ func TestFreeOfCharge(t *testing.T) {
 
 // Stripe cannot be asked: the slot is free again at once, and the customer is told to try
 // again.
-func TestStripeUnavailable(t *testing.T) {
+func TestAPICreate_StripeUnavailable(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{
 		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678",
@@ -205,4 +208,55 @@ func TestStripeUnavailable(t *testing.T) {
 	require.NotContains(t, a.body, "127.0.0.1")
 	require.Equal(t, start, ada.slot(0), "free again")
 	require.Contains(t, h.log.String(), "stripe: could not create the Checkout Session")
+}
+
+// many raises the limits of open holds: these tests are about slots.
+var many = map[string]string{"HOLDS_PER_EMAIL": "200", "HOLDS_PER_ADDRESS": "200"}
+
+// fight has n clients book the same thing at the same moment, and counts the answers.
+func (r *running) fight(n int, body m) map[int]int {
+	r.t.Helper()
+	raw, err := json.Marshal(body)
+	require.NoError(r.t, err)
+	http := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: n}}
+	begin := make(chan struct{})
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	statuses := map[int]int{}
+	for range n {
+		all.Go(func() {
+			<-begin
+			status := 0
+			if res, err := http.Post(r.URL()+"/api/bookings", "application/json", bytes.NewReader(raw)); err == nil {
+				status = res.StatusCode
+				res.Body.Close()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			statuses[status]++
+		})
+	}
+	close(begin)
+	all.Wait()
+	return statuses
+}
+
+func TestAPICreate_HundredClientsOneSlot(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, many)
+	require.Equal(t, map[int]int{http.StatusCreated: 1, http.StatusConflict: 99},
+		h.fight(100, wish(h.client().slot(0), nil)))
+	require.Equal(t, 1, h.count("bookings"))
+	require.Len(t, h.StripeFake().Sessions(), 1)
+}
+
+func TestAPICreate_ThirtyTwoClientsThirtyTwoUnits(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, many)
+	h.addResource(booking.Resource{Slug: "tour", Name: "Tour", Capacity: 32,
+		Price: booking.Money{Minor: 1500, Currency: "eur"}})
+	start := time.Now().AddDate(0, 0, 3).UTC().Truncate(time.Hour).Format(time.RFC3339)
+	require.Equal(t, map[int]int{http.StatusCreated: 32}, h.fight(32, wish(start, m{"resource": "tour"})))
+	require.Equal(t, 32, h.count("bookings"))
+	require.Equal(t, map[int]int{http.StatusConflict: 8}, h.fight(8, wish(start, m{"resource": "tour"})), "sold out")
 }

@@ -28,7 +28,7 @@ func (a answer) refusedForHolds(t *testing.T) {
 
 // Nobody holds the whole calendar: three open holds for one e-mail address, in whatever
 // case.
-func TestHoldsPerEmail(t *testing.T) {
+func TestHolds_PerEmail(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
@@ -75,7 +75,7 @@ func TestHoldsPerEmail(t *testing.T) {
 
 // Another e-mail address each time does not help, nor does a header in which a stranger
 // says that they are somebody else.
-func TestHoldsPerAddress(t *testing.T) {
+func TestHolds_PerAddress(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"HOLDS_PER_ADDRESS": "2"})
 	ada := h.client()
@@ -96,7 +96,7 @@ func TestHoldsPerAddress(t *testing.T) {
 
 // Behind a proxy that is trusted each client has a limit of their own, and of IPv6 a
 // network has one.
-func TestHoldsPerAddressBehindAProxy(t *testing.T) {
+func TestHolds_PerAddressBehindProxy(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"HOLDS_PER_ADDRESS": "1", "TRUST_PROXY": "1"})
 	ada := h.client()
@@ -132,7 +132,7 @@ func (a answer) retriedWithinAMinute(t *testing.T) {
 }
 
 // M6: what costs nothing is limited as open holds are, whichever route it is booked by.
-func TestFreeBookingsAreLimited(t *testing.T) {
+func TestHolds_FreeBookings(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{Slug: "yard", Name: "Yard", Price: booking.Money{Currency: "eur"}})
@@ -167,7 +167,7 @@ func TestFreeBookingsAreLimited(t *testing.T) {
 
 // M6: one network makes so many a minute on all replicas together, given back or not, and
 // by whichever route; a move is one of them. Requests that make nothing are not counted.
-func TestBookingsPerMinute(t *testing.T) {
+func TestBookingLimit_PerMinute(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "TRUST_PROXY": "1", "SESSION_SECRET": newSecret,
 		"HOLDS_PER_ADDRESS": "3", "BOOKINGS_PER_MINUTE": "1"}
@@ -220,7 +220,7 @@ func TestBookingsPerMinute(t *testing.T) {
 }
 
 // M6: where attempts cannot be counted, nothing is made, and the answer is 503.
-func TestBookingsPerMinute_CannotBeCounted(t *testing.T) {
+func TestBookingLimit_CountingFails(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	_, err := h.db.Exec(`DROP TABLE booking_platform.rate_limits`)
@@ -237,7 +237,7 @@ func TestBookingsPerMinute_CannotBeCounted(t *testing.T) {
 
 // M21: what other networks hold in a customer's e-mail address does not keep the customer
 // out.
-func TestHoldsInACustomersName(t *testing.T) {
+func TestHolds_InAnotherCustomersName(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"TRUST_PROXY": "1"})
 	ada := h.client()
@@ -259,7 +259,7 @@ func TestHoldsInACustomersName(t *testing.T) {
 
 // M20: the key of one customer says nothing to another one, and is not spent by being
 // used first.
-func TestIdempotencyKeyOfAnotherCustomer(t *testing.T) {
+func TestIdempotencyKey_OfAnotherCustomer(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{Slug: "tour", Name: "Tour", Capacity: 9,

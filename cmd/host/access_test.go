@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,7 +25,7 @@ func mustURL(t *testing.T, text string) *url.URL {
 }
 
 // The database has nothing by which somebody who reads it could open a customer's link.
-func TestTokensAreStoredHashed(t *testing.T) {
+func TestOwnerToken_StoredHashed(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
@@ -41,7 +42,7 @@ func TestTokensAreStoredHashed(t *testing.T) {
 // M3: with a new SESSION_SECRET beside the old one everything goes on; with the new one
 // alone, whatever the old one made is dead: links, calendar files, feeds, sessions, and a
 // browser's cookie.
-func TestSessionSecretRetired(t *testing.T) {
+func TestOwnerToken_SessionSecretRetired(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)
 	env := map[string]string{"DATABASE_URL": database, "SESSION_SECRET": oldSecret, "DATA_DIR": t.TempDir()}
@@ -132,7 +133,7 @@ func TestSessionSecretRetired(t *testing.T) {
 }
 
 // Staff make another link, and the one that somebody should not have is dead.
-func TestRenewLink(t *testing.T) {
+func TestOwnerToken_RenewLink(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada, admin := h.client(), h.admin()
@@ -151,4 +152,65 @@ func TestRenewLink(t *testing.T) {
 	for _, id := range []string{"x", "01936f4e-0000-7000-8000-000000000001"} {
 		require.Equal(t, http.StatusNotFound, admin.post("/api/bookings/"+id+"/renew-link", nil).status)
 	}
+}
+
+// The id of a Checkout Session opens its customer's page, with the link that cancels and
+// moves. Who may only read is not told it anywhere; the customer and those who may renew
+// the link are.
+func TestSessionID_HiddenFromReadOnly(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	ada := h.client()
+	var b created
+	ada.post("/api/bookings", wish(ada.slot(0), nil)).into(t, &b)
+	_, err := h.StripeFake().Pay(t.Context(), b.StripeSessionID)
+	require.NoError(t, err)
+	require.Contains(t, ada.get("/api/bookings/"+b.ID+"?token="+b.Token).body, b.StripeSessionID)
+	for role, told := range map[string]bool{"READONLY": false, "SOMETHING": false, "OPS": true, "ADMIN": true} {
+		_, err := h.db.Exec(`UPDATE booking_platform.users SET role = $1`, role)
+		require.NoError(t, err)
+		c := h.admin()
+		for _, path := range []string{"/payments", "/api/bookings/" + b.ID} {
+			a := c.get(path)
+			require.Equal(t, 200, a.status)
+			require.Contains(t, a.body, `"stripeSessionId"`)
+			if told {
+				require.Contains(t, a.body, b.StripeSessionID, "%s %s", role, path)
+			} else {
+				require.NotContains(t, a.body, "cs_", "%s %s", role, path)
+			}
+		}
+		for _, path := range []string{"/api/bookings", "/reservations", "/dashboard",
+			"/api/bookings/" + b.ID + "/calendar.ics"} {
+			require.NotContains(t, c.get(path).body, "cs_", "%s %s", role, path)
+		}
+	}
+}
+
+// Who did it stands on the line of what was done, on the API's and on a page's; who is
+// not known has none.
+func TestAccessLog_User(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	h.client().get("/api/bookings")
+	admin := h.admin()
+	admin.get("/api/bookings")
+	admin.get("/dashboard")
+	var me struct{ User struct{ ID string } }
+	admin.get("/auth/me").into(t, &me)
+	require.NotEmpty(t, me.User.ID)
+	require.NoError(t, h.stop())
+
+	seen := map[string][]string{}
+	for line := range strings.Lines(h.log.String()) {
+		var l struct {
+			Msg, Path string
+			UserID    string `json:"user_id"`
+		}
+		if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "request" {
+			seen[l.Path] = append(seen[l.Path], l.UserID)
+		}
+	}
+	require.Equal(t, []string{"", me.User.ID}, seen["/api/bookings"])
+	require.Equal(t, []string{me.User.ID}, seen["/dashboard"])
 }

@@ -14,7 +14,7 @@ import (
 
 // Every field of the body wrong in turn: 400 that names the field and no other, and
 // nothing is stored.
-func TestEachFieldWrong(t *testing.T) {
+func TestAPICreate_EachFieldInvalid(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	c := h.client()
@@ -96,7 +96,7 @@ func (r *running) nothingStored(t *testing.T) {
 
 // Everything wrong at once is reported at once: wrong types, unknown fields and wrong
 // values together.
-func TestAllFieldsWrong(t *testing.T) {
+func TestAPICreate_AllFieldsInvalid(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	c := h.client()
@@ -129,7 +129,7 @@ func keys(fields map[string]string) []string {
 	return out
 }
 
-func TestBodiesThatAreNone(t *testing.T) {
+func TestAPICreate_InvalidBodies(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	c := h.client()
@@ -171,7 +171,7 @@ func TestBodiesThatAreNone(t *testing.T) {
 }
 
 // What is wrong with a query is named, too, and never reaches Postgres as it is.
-func TestBadQueries(t *testing.T) {
+func TestAPI_InvalidQueries(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	c := h.admin()

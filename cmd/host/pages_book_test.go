@@ -46,7 +46,7 @@ func filled(start, key string) url.Values {
 }
 
 // What a person does: the page, the form, the pay page, and back.
-func TestPagesBookPayConfirmed(t *testing.T) {
+func TestPages_BookPayConfirmed(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	c := h.client()
@@ -89,7 +89,7 @@ func TestPagesBookPayConfirmed(t *testing.T) {
 }
 
 // Problems stand beside their fields, and what was typed is kept.
-func TestPageKeepsWhatWasTyped(t *testing.T) {
+func TestPagesBook_KeepsInput(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{Slug: "boat", Name: "Boat", Capacity: 8,
@@ -132,7 +132,7 @@ func TestPageKeepsWhatWasTyped(t *testing.T) {
 	require.Zero(t, h.count("bookings"))
 }
 
-func TestPageSlotTaken(t *testing.T) {
+func TestPagesBook_SlotTaken(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada, bob := h.client(), h.client()
@@ -149,7 +149,7 @@ func TestPageSlotTaken(t *testing.T) {
 	require.Equal(t, 2, h.count("bookings"))
 }
 
-func TestPageDays(t *testing.T) {
+func TestPagesBook_Week(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	c := h.client()
@@ -171,7 +171,7 @@ func TestPageDays(t *testing.T) {
 	require.Equal(t, http.StatusOK, c.get("/?from=garbage&resource=nowhere").status)
 }
 
-func TestLoginPage(t *testing.T) {
+func TestPagesLogin_Session(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	c := h.client()
@@ -218,7 +218,7 @@ func TestLoginPage(t *testing.T) {
 }
 
 // Nothing inline anywhere, so that the policy can forbid it.
-func TestPagesHaveNothingInline(t *testing.T) {
+func TestPages_NothingInline(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	c := h.admin()
@@ -232,4 +232,47 @@ func TestPagesHaveNothingInline(t *testing.T) {
 	style := c.get("/static/style.css")
 	require.Equal(t, "public, max-age=300", style.header.Get("Cache-Control"))
 	require.Contains(t, style.header.Get("Content-Type"), "text/css")
+}
+
+// Stripe cannot be asked: the page keeps what was typed, and the time is free again.
+func TestPagesBook_StripeUnavailable(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, map[string]string{
+		"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_12345678",
+		"STRIPE_API_BASE": "http://127.0.0.1:1",
+	})
+	c := h.client()
+	page := c.get("/?from=" + soon()).body
+	require.NotContains(t, page, "stand-in")
+	start, key := first(t, slotInput, page), first(t, keyInput, page)
+	a := c.form("/book", filled(start, key))
+	require.Equal(t, http.StatusServiceUnavailable, a.status)
+	require.Contains(t, a.body, "Nothing was charged and nothing is booked")
+	require.Contains(t, a.body, `value="ada@example.com"`)
+	require.NotEqual(t, key, first(t, keyInput, a.body))
+	require.Equal(t, start, first(t, slotInput, c.get("/?from="+soon()).body))
+}
+
+// The same form again, after its hold has ended, is told so, and can be sent once more.
+func TestPagesBook_AfterHoldExpired(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	c := h.client()
+	page := c.get("/?from=" + soon()).body
+	form := filled(first(t, slotInput, page), first(t, keyInput, page))
+	require.Equal(t, http.StatusSeeOther, c.form("/book", form).status)
+	_, err := h.db.Exec(`UPDATE booking_platform.bookings SET status = 'expired'`)
+	require.NoError(t, err)
+
+	a := c.form("/book", form)
+	require.Equal(t, http.StatusConflict, a.status)
+	require.Contains(t, a.body, "Your earlier hold on this time has ended")
+	form.Set("key", first(t, keyInput, a.body))
+	require.Equal(t, http.StatusSeeOther, c.form("/book", form).status)
+
+	// What was shown is no longer there at all.
+	_, err = h.db.Exec(`UPDATE booking_platform.resources SET active = false WHERE slug = 'studio'`)
+	require.NoError(t, err)
+	form.Set("key", "another")
+	require.Contains(t, c.form("/book", form).body, "Nothing can be booked yet")
 }

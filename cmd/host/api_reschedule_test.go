@@ -12,7 +12,7 @@ import (
 
 // The whole path: a hold is moved, paid for, moved again by staff, and every step has its
 // name in the history.
-func TestReschedule(t *testing.T) {
+func TestAPIReschedule_HoldAndBooking(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
 	ada, bob, admin := h.client(), h.client(), h.admin()
@@ -85,7 +85,7 @@ func TestReschedule(t *testing.T) {
 }
 
 // A slot and its length are what was sold: an offer's times, for the party.
-func TestAvailabilityOfAnOffer(t *testing.T) {
+func TestAPIAvailability_OfOffer(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{

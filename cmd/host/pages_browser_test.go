@@ -69,7 +69,7 @@ func text[S chromedp.Selectable](t *testing.T, ctx context.Context, sel S) strin
 
 // What somebody does with a browser on the page of a fresh host: choose two, a time, pay,
 // and read that it is confirmed.
-func TestBrowserBooksForTwo(t *testing.T) {
+func TestBrowser_BooksForTwo(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{
@@ -139,7 +139,7 @@ func chosen(t *testing.T, ctx context.Context) string {
 
 // M12: browsers restore radios by their order, and on the way back from the pay page the
 // customer's own time has left the list: the next one would be chosen, and paid for.
-func TestBrowserBackFromThePayPage(t *testing.T) {
+func TestBrowser_BackFromPayPage(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{
@@ -186,7 +186,7 @@ func TestBrowserBackFromThePayPage(t *testing.T) {
 }
 
 // M12: the page that moves a booking has the same list of times.
-func TestBrowserBackFromAMove(t *testing.T) {
+func TestBrowser_BackFromMove(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{Slug: "atelier", Name: "A tour of the atelier", Hours: everyDay(10, 18)})
@@ -212,7 +212,7 @@ func TestBrowserBackFromAMove(t *testing.T) {
 
 // M12: the size of a party is part of the address; what was typed for another page does
 // not come back over it.
-func TestBrowserBackFromALargerParty(t *testing.T) {
+func TestBrowser_BackFromLargerParty(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	h.addResource(booking.Resource{Slug: "atelier", Name: "A tour of the atelier", Capacity: 20,
