@@ -1,20 +1,20 @@
 -- +goose Up
--- A migration waits a few seconds for its locks and then gives up, so that it never queues the traffic of a
--- running service behind itself.
+-- Give up on a lock after a few seconds, so that the migration does not queue the traffic
+-- of a running service.
 SET LOCAL lock_timeout = '5s';
--- The role's default may be another isolation, or read only.
+-- The role's defaults may differ.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
--- Both may exist already, made by a DBA for a role that may not create them. CREATE SCHEMA IF NOT EXISTS asks for the
--- right before it looks, so it is asked for only where the schema is missing.
+-- A DBA may have created both for a role that may not. CREATE SCHEMA IF NOT EXISTS checks
+-- the right first, so it runs only if the schema is missing.
 -- +goose StatementBegin
 DO $$
 BEGIN
     IF to_regnamespace('booking_platform') IS NULL THEN
         CREATE SCHEMA booking_platform;
     END IF;
-    -- The extension lives in public and not in our schema: dropped together with a schema, it takes every exclusion
-    -- constraint of the database with it.
+    -- The extension is in public, because dropping it together with a schema would drop
+    -- every exclusion constraint of the database that needs it.
     IF NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'btree_gist') THEN
         CREATE EXTENSION btree_gist SCHEMA public;
     END IF;
@@ -44,23 +44,22 @@ CREATE TABLE booking_platform.resources (
     price_minor           bigint NOT NULL CHECK (price_minor >= 0),
     currency              text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     active                boolean NOT NULL DEFAULT true,
-    -- What a customer may cancel or move, and what it costs. The empty object is the zero
-    -- value of booking.Policy.
+    -- booking.Policy as JSON; the empty object is its zero value.
     policy                jsonb NOT NULL DEFAULT '{}',
-    -- How long a hold lasts at most, however often it is extended. The default is that of
+    -- The longest life of a hold with extensions. The default is that of
     -- booking.Resource.
     hold_cap_seconds      integer NOT NULL DEFAULT 1209600,
     -- Changes with every change of the resource, its hours or its offers, by the triggers
-    -- below. A hold names the version its rules were read at, so that a cached resource
-    -- never sells a slot by rules that are gone. It is random and not a counter: a change
-    -- that is rolled back would leave its number to the next one.
+    -- below. A hold names the version of its rules, so that a cached resource sells
+    -- nothing by old rules. It is random, because a counter would reuse the number of a
+    -- change that was rolled back.
     version               uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at            timestamptz NOT NULL DEFAULT statement_timestamp(),
     updated_at            timestamptz NOT NULL DEFAULT statement_timestamp()
 );
 
--- Wall-clock minutes after local midnight of the resource; closes may pass 1440 (open across midnight).
--- weekday 0 is Sunday.
+-- Minutes after local midnight by the wall clock; closes may exceed 1440. Weekday 0 is
+-- Sunday.
 CREATE TABLE booking_platform.opening_hours (
     resource_id    uuid NOT NULL REFERENCES booking_platform.resources (id) ON DELETE CASCADE,
     weekday        smallint NOT NULL CHECK (weekday BETWEEN 0 AND 6),
@@ -76,8 +75,8 @@ BEGIN
     NEW.version := gen_random_uuid();
     NEW.updated_at := statement_timestamp();
     IF NEW.capacity < OLD.capacity THEN
-        -- Holds lock the row FOR KEY SHARE: those under way, by the larger capacity, are waited
-        -- for, and those that come find another version.
+        -- Wait for holds under way, which lock the row FOR KEY SHARE; later ones find
+        -- another version.
         PERFORM FROM booking_platform.resources r WHERE r.id = OLD.id FOR UPDATE;
     END IF;
     RETURN NEW;
@@ -105,11 +104,12 @@ $$;
 CREATE TRIGGER opening_hours_changed AFTER INSERT OR UPDATE OR DELETE ON booking_platform.opening_hours
     FOR EACH ROW EXECUTE FUNCTION booking_platform.opening_hours_changed();
 
--- A row trigger does not see this one.
+-- Row triggers do not fire for TRUNCATE.
 CREATE TRIGGER opening_hours_emptied AFTER TRUNCATE ON booking_platform.opening_hours
     FOR EACH STATEMENT EXECUTE FUNCTION booking_platform.opening_hours_changed();
 
--- Another length, price or grid on the same resource: they share its opening hours, its units and its constraint.
+-- Another length, price or grid of the same resource, with the same hours, units and
+-- constraint.
 CREATE TABLE booking_platform.offers (
     resource_id           uuid NOT NULL REFERENCES booking_platform.resources (id) ON DELETE CASCADE,
     slug                  text NOT NULL CHECK (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
@@ -124,7 +124,8 @@ CREATE TABLE booking_platform.offers (
     PRIMARY KEY (resource_id, slug)
 );
 
--- What a date has instead of the hours of its weekday: the intervals that begin on it. One from 0 to 0 is closed.
+-- The intervals that begin on a date, instead of those of its weekday. One from 0 to 0
+-- means closed.
 CREATE TABLE booking_platform.opening_exceptions (
     resource_id   uuid NOT NULL REFERENCES booking_platform.resources (id) ON DELETE CASCADE,
     on_date       date NOT NULL,
@@ -134,7 +135,7 @@ CREATE TABLE booking_platform.opening_exceptions (
     CHECK (opens_minute = 0 AND closes_minute = 0 OR closes_minute > opens_minute AND closes_minute - opens_minute <= 1440)
 );
 
--- They are rules like the opening hours: a change renews the resource's version.
+-- These are rules too: a change renews the resource's version.
 CREATE TRIGGER offers_changed AFTER INSERT OR UPDATE OR DELETE ON booking_platform.offers
     FOR EACH ROW EXECUTE FUNCTION booking_platform.opening_hours_changed();
 CREATE TRIGGER offers_emptied AFTER TRUNCATE ON booking_platform.offers
@@ -147,21 +148,22 @@ CREATE TRIGGER opening_exceptions_emptied AFTER TRUNCATE ON booking_platform.ope
 CREATE TABLE booking_platform.bookings (
     id              uuid PRIMARY KEY,
     resource_id     uuid NOT NULL REFERENCES booking_platform.resources (id),
-    -- Which of the resource's units 1..capacity are taken. A party of three is one row with three units.
-    -- Units above 10000 belong to no resource: a booking that changes its units passes through
-    -- them, because a constraint looks at one row after the other.
+    -- The units taken, of 1..capacity: a party of three is one row with three units.
+    -- Units above 10000 belong to no resource; a booking that is relocated has them in
+    -- between, because the constraint is checked row by row.
     units           int4multirange NOT NULL,
     party           integer NOT NULL CHECK (party >= 1),
     during          tstzrange NOT NULL CHECK (NOT isempty(during) AND lower_inc(during) AND NOT upper_inc(during)),
-    -- during with the buffers around it: stored, because adding an interval to a timestamptz is not immutable.
+    -- during with its buffers; stored, because adding an interval to a timestamptz is not
+    -- immutable.
     blocked         tstzrange NOT NULL CHECK (NOT isempty(blocked) AND lower_inc(blocked) AND NOT upper_inc(blocked) AND NOT upper_inf(blocked)),
     status          text NOT NULL CHECK (status IN ('pending', 'confirmed', 'cancelled', 'completed', 'no_show', 'expired')),
-    -- Whether the booking has its units. One that was completed or missed keeps them where a
-    -- buffer follows its slot. The constraint's predicate names this column and not status: a
-    -- confirmation does not change it, and stays a HOT update that rewrites no index.
+    -- Whether the booking has its units: completed bookings and no-shows until the buffer
+    -- after the slot is over. The constraint's predicate uses this column and not status,
+    -- so that a confirmation stays a HOT update, which changes no index.
     active          boolean GENERATED ALWAYS AS (
         status IN ('pending', 'confirmed') OR status IN ('completed', 'no_show') AND upper(blocked) > upper(during)) STORED,
-    -- Whether it is not known yet what became of the booking.
+    -- Whether the outcome of the booking is open.
     unsettled       boolean GENERATED ALWAYS AS (status IN ('pending', 'confirmed')) STORED,
     hold_expires_at timestamptz NOT NULL,
     first_name      text NOT NULL DEFAULT '',
@@ -171,28 +173,28 @@ CREATE TABLE booking_platform.bookings (
     currency        text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     reference       text NOT NULL DEFAULT '',
     idempotency_key text CHECK (idempotency_key <> ''),
-    -- Whose key it is: the SHA-256 of the customer's e-mail address in lower case. NULL without a key.
+    -- The SHA-256 of the customer's e-mail address in lower case, which scopes the key.
+    -- NULL without a key.
     customer_hash   bytea,
-    -- SHA-256 of what was asked for under the key: the same key with another request is an error, not another answer.
+    -- SHA-256 of the request: the same key with another request is an error.
     request_hash    bytea,
     metadata        jsonb NOT NULL DEFAULT '{}',
     reason          text NOT NULL DEFAULT '',
-    -- A block keeps units from being sold, for maintenance for example. It obeys the same
-    -- constraint.
+    -- booking, or block: units kept from sale.
     kind            text NOT NULL DEFAULT 'booking',
-    -- The slug of the offer it was sold as; empty for the resource's own slot.
+    -- The slug of the offer; empty for the resource's own slot.
     offer           text NOT NULL DEFAULT '',
-    -- The resource's policy at the time of the hold: what was sold keeps its terms.
+    -- The resource's policy at the time of the hold.
     policy          jsonb NOT NULL DEFAULT '{}',
-    -- How often it was moved or cancelled: SEQUENCE in calendar files.
+    -- Counts moves and cancellations: SEQUENCE of iCalendar.
     sequence        integer NOT NULL DEFAULT 0,
-    -- What its cancellation gives back; NULL while that is not decided.
+    -- The refund of its cancellation; NULL if there is none.
     refund_minor    bigint,
-    -- What goes back of money that comes after its hold was cancelled: its policy at that time,
-    -- or what staff said. NULL is all of it.
+    -- The refund of a payment that arrives after the hold was cancelled. NULL means all
+    -- of it.
     late_refund_minor bigint CHECK (late_refund_minor BETWEEN 0 AND amount_minor),
-    -- What the token in the customer's link was made from, beside the booking's id: a secret,
-    -- of which this is the id, and a nonce. Both are absent where there is no token.
+    -- What the owner token is made from besides the id: the id of a secret, and a nonce.
+    -- Both are empty without a token.
     owner_secret    text NOT NULL DEFAULT '',
     owner_nonce     bytea,
     created_at      timestamptz NOT NULL DEFAULT statement_timestamp(),
@@ -209,40 +211,40 @@ CREATE UNIQUE INDEX bookings_idempotency_key ON booking_platform.bookings (idemp
 CREATE INDEX bookings_reference ON booking_platform.bookings (reference, id) WHERE reference <> '';
 CREATE INDEX bookings_by_resource ON booking_platform.bookings (resource_id, id);
 
--- None of these names status or updated_at: a confirmation changes no index and stays a HOT
--- update.
+-- No index contains status or updated_at, so that a confirmation stays a HOT update.
 CREATE INDEX bookings_by_start ON booking_platform.bookings (lower(during), id);
 CREATE INDEX bookings_by_resource_start ON booking_platform.bookings (resource_id, lower(during), id);
--- Not partial, though blocks have no address: the planner would not know how often an
--- address occurs.
+-- Not partial, although blocks have no address: the planner would lack statistics on how
+-- often an address occurs.
 CREATE INDEX bookings_by_email ON booking_platform.bookings (lower(email), id);
 CREATE INDEX bookings_by_email_start ON booking_platform.bookings (lower(email), lower(during), id);
 CREATE INDEX bookings_by_reference_start ON booking_platform.bookings (reference, lower(during), id) WHERE reference <> '';
--- For the step that completes past bookings: those it has completed are not in it, and
--- blocks, which stay confirmed, never are.
+-- For CompletePast. It contains neither completed bookings nor blocks.
 CREATE INDEX bookings_by_end ON booking_platform.bookings (upper(during)) WHERE unsettled AND kind = 'booking';
 
--- When to look at a hold again. It is a list of work beside bookings, whose hold_expires_at stays the truth: an index there would
--- end the HOT update, and here a row is dropped by the sweep once it is due and its booking is settled.
--- Without a foreign key, whose check would lock the booking row a second time for each hold.
+-- When to check a hold: a work list beside bookings, whose hold_expires_at is the truth.
+-- An index on that column would end the HOT updates. ReleaseExpired deletes a row when it
+-- is due and its booking is settled. There is no foreign key, because its check would
+-- lock the booking a second time for each hold.
 CREATE TABLE booking_platform.hold_deadlines (
     due_at     timestamptz NOT NULL,
     booking_id uuid NOT NULL,
-    -- The hold has been confirmed free of charge, and has numbers in hold_quota until it begins.
+    -- The hold was confirmed free of charge, and keeps its numbers in hold_quota until it
+    -- begins.
     free       boolean NOT NULL DEFAULT false,
     PRIMARY KEY (due_at, booking_id)
 );
 
--- Every change of a booking's status or time: from, to, who, why, when. Rows are added and never changed. Without a foreign key,
--- whose check would lock the booking row a second time for each change.
+-- Every change of a booking's status or time. Rows are never changed. There is no foreign
+-- key, because its check would lock the booking a second time for each change.
 CREATE TABLE booking_platform.booking_history (
     booking_id  uuid NOT NULL,
     id          bigint GENERATED ALWAYS AS IDENTITY,
     at          timestamptz NOT NULL DEFAULT statement_timestamp(),
-    -- Empty for a booking that is new.
+    -- Empty for a new booking.
     from_status text NOT NULL,
     to_status   text NOT NULL,
-    -- When it begins, before and after; both only where that changed.
+    -- The starts before and after; NULL if unchanged.
     from_start  timestamptz,
     to_start    timestamptz,
     actor       text NOT NULL DEFAULT '',
@@ -250,8 +252,9 @@ CREATE TABLE booking_platform.booking_history (
     PRIMARY KEY (booking_id, id)
 );
 
--- The numbers of open holds, and of upcoming bookings that cost nothing: a hold takes one number from 1 to the limit of
--- each key that it counts for. The number of a hold that has ended is taken over by naming that hold in replaces.
+-- The numbers of open holds and of upcoming bookings of amount 0: each takes a number
+-- from 1 to the limit of each key that it counts for. The number of a hold that has ended
+-- is taken by naming that hold in replaces.
 CREATE TABLE booking_platform.hold_quota (
     -- email: one e-mail address from one client; client: one client; anywhere: one e-mail address from all clients.
     scope      text NOT NULL CHECK (scope IN ('email', 'client', 'anywhere')),
@@ -264,8 +267,8 @@ CREATE TABLE booking_platform.hold_quota (
 );
 CREATE INDEX hold_quota_booking ON booking_platform.hold_quota (booking_id);
 
--- Private calendar feeds. The token is in the feed's address. Here is its HMAC under the secret
--- of which this is the id, or its SHA-256 where the id is empty.
+-- Private calendars. The token in a feed's URL is stored as its HMAC under the secret
+-- with this id, or as its SHA-256 if the id is empty.
 CREATE TABLE booking_platform.calendar_feeds (
     token_hash  bytea PRIMARY KEY,
     secret      text NOT NULL DEFAULT '',
