@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	_ "github.com/lib/pq" // The driver "postgres".
 )
@@ -28,8 +26,7 @@ const (
 	database  = "booking_platform"
 )
 
-// cluster is what the guard runs: a data folder, the programs for it, and whom they run
-// as.
+// cluster is what the guard runs: a data folder, its programs, and the user they run as.
 type cluster struct {
 	dir, programs string
 	ephemeral     bool
@@ -41,7 +38,7 @@ type cluster struct {
 	server        *process
 }
 
-// start makes the cluster where there is none, runs it, and returns the URL.
+// start creates the cluster if there is none, runs it, and returns its URL.
 func (c *cluster) start(ctx context.Context) (string, error) {
 	var err error
 	if c.who, err = c.identify(ctx); err != nil {
@@ -53,13 +50,13 @@ func (c *cluster) start(ctx context.Context) (string, error) {
 	if err := c.own(); err != nil {
 		return "", err
 	}
-	// Whoever held the lock before us has ended with all children, so this is stale.
-	// Postgres would find that out by looking whether the process it names is alive, and
-	// that number may have been given to another.
+	// The lock shows that no process of an earlier run is left, so this file is stale.
+	// Postgres would test whether its process exists, and the number may belong to
+	// another by now.
 	if err := removeStale(c.data()); err != nil {
 		return "", err
 	}
-	// The port is free when we look and may not be when Postgres takes it.
+	// Another process may take the port before Postgres does.
 	for range 5 {
 		if c.port, err = freePort(); err != nil {
 			return "", err
@@ -71,7 +68,7 @@ func (c *cluster) start(ctx context.Context) (string, error) {
 	return c.url(owner, database), err
 }
 
-// run runs the server on our port and returns when it can be used, or has ended.
+// run starts the server on c.port and returns when it can be used or has ended.
 func (c *cluster) run(ctx context.Context) error {
 	settings := []string{
 		"port=" + strconv.Itoa(c.port),
@@ -80,8 +77,7 @@ func (c *cluster) run(ctx context.Context) error {
 		"timezone=UTC",
 		"log_timezone=UTC",
 		"max_connections=200",
-		// A refused insert is everyday business here, and its values are somebody's name
-		// and address.
+		// Refused statements are frequent and contain customers' names and addresses.
 		"log_min_error_statement=panic",
 		"log_error_verbosity=terse",
 	}
@@ -92,7 +88,7 @@ func (c *cluster) run(ctx context.Context) error {
 	for _, s := range append(settings, c.settings...) {
 		args = append(args, "-c", s)
 	}
-	// Without ctx, whose end would kill it: it is stopped.
+	// Without ctx, because its end would kill the server.
 	server, err := launch(c.command(context.Background(), "postgres", args...), c.dir, c.programs)
 	if err != nil {
 		return fmt.Errorf("start Postgres: %w", err)
@@ -105,8 +101,8 @@ func (c *cluster) run(ctx context.Context) error {
 	return nil
 }
 
-// command runs one of the programs as whom they have to run as, in our folder, with the
-// lock.
+// command is one of the programs, run as the cluster's user in its folder, with the lock
+// inherited.
 func (c *cluster) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	path := program(c.programs, name)
 	cmd := exec.CommandContext(ctx, path, args...)
@@ -136,8 +132,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// create makes the cluster beside its place and moves it there, so that what stands there
-// is whole.
+// create makes the cluster in another folder and moves it into place when it is complete.
 func (c *cluster) create(ctx context.Context) error {
 	passwordPath := filepath.Join(c.dir, passwordFile)
 	_, err := os.Stat(c.data())
@@ -170,8 +165,8 @@ func (c *cluster) create(ctx context.Context) error {
 		// detector: too much for tests, which open thousands.
 		auth = "md5"
 	}
-	// The paths are given from the folder it runs in: all of those above it need not be
-	// readable for whom it runs as.
+	// Relative paths, because the cluster's user may not be able to read the folders
+	// above.
 	cmd := c.command(ctx, "initdb", "--pgdata="+filepath.Base(beside), "--username="+superuser,
 		"--pwfile="+passwordFile,
 		"--auth="+auth, "--encoding=UTF8", "--locale=C", "--no-sync")
@@ -185,11 +180,11 @@ func (c *cluster) create(ctx context.Context) error {
 	return os.Rename(beside, c.data())
 }
 
-// setUp waits until the server lets us in, and makes what is missing of the role, its
-// database and its rights: a first start may have been killed in between.
+// setUp waits until the server accepts connections, and creates the role and its database
+// if missing: an earlier first start may have been killed in between.
 func (c *cluster) setUp(ctx context.Context) error {
-	// Whoever has taken our port may accept and say nothing, and this driver opens a
-	// connection without our context.
+	// Another process that has taken the port may accept and not answer, and lib/pq
+	// connects without a context.
 	db, err := sql.Open("postgres", c.url(superuser, "postgres")+"&connect_timeout=2")
 	if err != nil {
 		return err
@@ -202,8 +197,7 @@ func (c *cluster) setUp(ctx context.Context) error {
 	if c.ephemeral {
 		rights = "CREATEDB"
 	}
-	// A utility statement takes no parameters; the password is ours, of letters and
-	// digits.
+	// A utility statement takes no parameters. The password has letters and digits only.
 	for _, step := range []struct{ unless, do string }{
 		{`SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = '` + owner + `'`,
 			`CREATE ROLE ` + owner + ` LOGIN ` + rights + ` PASSWORD '` + c.password + `'`},
@@ -226,8 +220,8 @@ func (c *cluster) setUp(ctx context.Context) error {
 	return err
 }
 
-// wait polls until the server lets us in or has ended. It answers nobody but who knows
-// the password, and proves that it knows it too, so this is our server and no other one.
+// wait polls until the server accepts the password or has ended. SCRAM authenticates the
+// server to the client too, so it is this server and no other.
 func (c *cluster) wait(ctx context.Context, db *sql.DB) error {
 	for {
 		if db.PingContext(ctx) == nil {
@@ -238,47 +232,8 @@ func (c *cluster) wait(ctx context.Context, db *sql.DB) error {
 			return fmt.Errorf("start Postgres: %w", explain(c.server.said(), c.server.err))
 		default:
 		}
-		if pause(ctx, rhythm) != nil {
+		if pause(ctx, pollInterval) != nil {
 			return fmt.Errorf("start Postgres: %w", explain(c.server.said(), context.Cause(ctx)))
 		}
 	}
-}
-
-// Running is the URL of the server that another process runs on a data folder, as
-// [Server.URL] is; for a command beside it, after Start has said by a [*HeldError] that
-// there is one. Who may not read the folder gets an error, and so does who asks before
-// the server has begun. The server stays the other's, and ends with it.
-func Running(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("embedded: find the server: %w", err)
-	}
-	password, err := os.ReadFile(filepath.Join(dir, passwordFile))
-	if err != nil {
-		return "", fmt.Errorf("embedded: find the server: %w", err)
-	}
-	// Postgres writes there: process, folder, start, port, and more.
-	pidFile, err := os.ReadFile(filepath.Join(dir, dataFolder, "postmaster.pid"))
-	if err != nil {
-		return "", fmt.Errorf("embedded: find the server: %w", err)
-	}
-	lines := strings.Split(string(pidFile), "\n")
-	if len(lines) < 4 {
-		return "", fmt.Errorf("embedded: the server in %s is about to start: try again", dir)
-	}
-	port, err := strconv.Atoi(strings.TrimSpace(lines[3]))
-	if err != nil {
-		return "", fmt.Errorf("embedded: the server in %s is about to start: try again", dir)
-	}
-	return serverURL(owner, string(password), port, database), nil
-}
-
-// serverURL is where a server is. The encryption that lib/pq asks for by default has no
-// use on the loopback.
-func serverURL(role, password string, port int, database string) string {
-	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword(role, password),
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Path: "/" + database, RawQuery: "sslmode=disable",
-	}
-	return u.String()
 }

@@ -4,41 +4,42 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/booking-platform/booking-platform/internal/pgenv"
 )
 
-// Options are what [Start] can be told. The zero value works.
+// Options configure [Start]. The zero value works.
 type Options struct {
-	// Logger is told what takes time, such as a download. nil discards.
+	// Logger is told of steps that take time, such as a download. nil discards.
 	Logger *slog.Logger
 	// Ephemeral is for tests: nothing is synced to disk, the role booking may create
 	// databases, and the folder is removed when the server stops, after a kill -9 of this
 	// process too.
 	Ephemeral bool
-	// Programs says where Postgres's programs may come from.
 	Programs Source
-	// Repository is the Maven repository that programs are fetched from. Empty is Maven
+	// Repository is the Maven repository to fetch programs from, by default Maven
 	// Central.
 	Repository string
-	// Settings are given to the server besides ours, as name=value, and win over them:
-	// for who measures it.
+	// Settings are name=value and override those of this package, for measurements.
 	Settings []string
 }
 
-// Source says where Postgres's programs come from.
+// Source is where Postgres's programs come from.
 type Source int
 
 const (
-	// Anywhere takes the programs of this machine (14 or later), else fetches some.
+	// Anywhere uses the programs of this machine (14 or later), else fetched ones.
 	Anywhere Source = iota
-	// Machine takes those on PATH and in the usual folders only.
+	// Machine uses those on PATH and in the usual folders only.
 	Machine
-	// Fetched takes those in the user's cache folder only, and fetches what is missing
-	// there.
+	// Fetched uses those in the user's cache folder only, and fetches them if missing.
 	Fetched
 )
 
@@ -50,18 +51,17 @@ type Server struct {
 
 var discard = slog.New(slog.DiscardHandler)
 
-// Start runs a private Postgres whose data lives below dir, which is made when it is
-// missing, and returns when it can be used. With Ephemeral, dir may be empty: it is then
-// a new folder among the temporary ones.
+// Start runs a private Postgres with its data below dir, which is created if missing, and
+// returns when the server accepts connections. With Ephemeral, an empty dir is a new
+// temporary folder.
 //
-// A folder that another process holds is a [*HeldError]; one whose holder has died a
-// moment ago is waited for. Other errors say what to do, and carry the end of Postgres's
-// log. Ending ctx ends the attempt, not a server that has started. Every step is bounded;
-// the first start takes about a second, a later one a tenth, plus the download where
-// there are no programs.
+// It returns a [*HeldError] if another live process uses the folder. Other errors name a
+// remedy and include the end of Postgres's log. The end of ctx ends the attempt, not a
+// started server. The first start takes about a second, plus the download if there is
+// one; later ones take a tenth.
 //
-// The variables of libpq (PGHOST, PGSERVICE, …) are taken out of this process's
-// environment: a driver that connects to the server would read them.
+// Start removes the variables of libpq (PGHOST, PGSERVICE, …) from this process's
+// environment, because drivers would read them.
 func Start(ctx context.Context, dir string, opts Options) (*Server, error) {
 	pgenv.Clear()
 	if opts.Logger == nil {
@@ -103,22 +103,21 @@ func start(ctx context.Context, dir string, opts Options) (*Server, error) {
 	return &Server{url: url, version: programs.Version, programs: programs.Folder, stop: sync.OnceValue(g.stop)}, nil
 }
 
-// URL is where the server is: postgres://…, for lib/pq and pgx, with the role booking and
-// its database booking_platform. It carries the password and belongs in no log. The role
-// may create extensions and schemas there.
+// URL returns the server's postgres://… URL for lib/pq and pgx, with the role booking and
+// its database booking_platform. It includes the password, so it must not be logged. The
+// role may create extensions and schemas in that database.
 func (s *Server) URL() string { return s.url }
 
-// Version is that of the programs, such as 16.9.
+// Version returns the version of the programs, such as 16.9.
 func (s *Server) Version() string { return s.version }
 
-// Programs is the folder of the programs that run.
+// Programs returns the folder of the programs.
 func (s *Server) Programs() string { return s.programs }
 
-// Stop ends the server and whoever is connected to it, and returns when it is gone, in
-// half a minute at the most. A second call answers as the first.
+// Stop ends the server and its connections, and waits for that, at most half a minute. A
+// second call returns the result of the first.
 func (s *Server) Stop() error { return s.stop() }
 
-// makeFolder returns dir as an absolute path to a folder that exists.
 func makeFolder(dir string, ephemeral bool) (string, error) {
 	if dir == "" && ephemeral {
 		return os.MkdirTemp("", "booking-postgres-")
@@ -128,4 +127,41 @@ func makeFolder(dir string, ephemeral bool) (string, error) {
 		return "", err
 	}
 	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// Running returns the URL of the server that another process runs on a data folder, for a
+// command that got a [*HeldError]. It fails if the folder cannot be read or the server
+// has not started yet.
+func Running(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("embedded: find the server: %w", err)
+	}
+	password, err := os.ReadFile(filepath.Join(dir, passwordFile))
+	if err != nil {
+		return "", fmt.Errorf("embedded: find the server: %w", err)
+	}
+	// Lines: process, folder, start time, port, and more.
+	pidFile, err := os.ReadFile(filepath.Join(dir, dataFolder, "postmaster.pid"))
+	if err != nil {
+		return "", fmt.Errorf("embedded: find the server: %w", err)
+	}
+	lines := strings.Split(string(pidFile), "\n")
+	if len(lines) < 4 {
+		return "", fmt.Errorf("embedded: the server in %s is about to start: try again", dir)
+	}
+	port, err := strconv.Atoi(strings.TrimSpace(lines[3]))
+	if err != nil {
+		return "", fmt.Errorf("embedded: the server in %s is about to start: try again", dir)
+	}
+	return serverURL(owner, string(password), port, database), nil
+}
+
+// The default sslmode of lib/pq, require, has no use on the loopback.
+func serverURL(role, password string, port int, database string) string {
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(role, password),
+		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Path: "/" + database, RawQuery: "sslmode=disable",
+	}
+	return u.String()
 }

@@ -6,13 +6,13 @@ import (
 	"runtime"
 )
 
-// Folder is that of some programs on this machine, fetched ones where it has no other.
+// Folder returns a folder with this machine's programs, or with fetched ones.
 func Folder(ctx context.Context) (string, error) {
 	p, err := choose(ctx, "", Options{Logger: discard})
 	return p.Folder, err
 }
 
-// RunOn starts a server on a port of the caller's, in this process, and stops it again.
+// RunOn starts a server on a given port, in this process, and stops it again.
 func RunOn(ctx context.Context, dir string, port int) error {
 	folder, err := Folder(ctx)
 	if err != nil {
@@ -30,7 +30,7 @@ func RunOn(ctx context.Context, dir string, port int) error {
 	if err := c.create(ctx); err != nil {
 		return err
 	}
-	// The signal for the death of the thread that started it would come too early.
+	// Linux would signal the server when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	c.port = port
@@ -41,10 +41,10 @@ func RunOn(ctx context.Context, dir string, port int) error {
 	return nil
 }
 
-// ErrPortTaken leads to another port.
+// ErrPortTaken is answered by another port.
 var ErrPortTaken = errPortTaken
 
-// Explain is what becomes of what a program said and the error it ended with.
+// Explain adds output and remedy to an error.
 var Explain = explain
 
 // OnMachine lists the folders with programs, for a PATH and patterns of the caller's.

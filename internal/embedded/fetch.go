@@ -17,8 +17,8 @@ import (
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
 
-// What is fetched for data of each major version. A new folder gets the version that
-// compose runs.
+// fetchable is what is fetched for data of a major version. 0 is a new folder, and gets
+// the version of docker-compose.yml.
 var fetchable = map[int]embeddedpostgres.PostgresVersion{
 	0:  embeddedpostgres.V16,
 	14: embeddedpostgres.V14,
@@ -28,12 +28,12 @@ var fetchable = map[int]embeddedpostgres.PostgresVersion{
 	18: embeddedpostgres.V18,
 }
 
-// fetchTimeout bounds a download, which is some ten megabytes.
+// fetchTimeout bounds a download of some ten megabytes.
 const fetchTimeout = 10 * time.Minute
 
-// fetched returns programs from the user's cache folder, and fetches them into it first
-// where they are not there yet. What is there is complete: it was unpacked and run beside
-// its place, and moved there in one step.
+// fetched returns programs from the user's cache folder, after fetching them if missing.
+// They are unpacked and tried in another folder and moved into place in one step, so
+// those in place are complete.
 func fetched(ctx context.Context, major int, opts Options) (programs, error) {
 	version, ok := fetchable[major]
 	if !ok {
@@ -67,11 +67,10 @@ func fetched(ctx context.Context, major int, opts Options) (programs, error) {
 	return fetch(ctx, lock, place, version, opts.Repository)
 }
 
-// fetch is called by one process at a time.
+// fetch runs under the lock.
 func fetch(ctx context.Context, lock *os.File, place string, version embeddedpostgres.PostgresVersion,
 	repository string) (programs, error) {
-	// Beside the place, so that the move is one step; whoever fetched here before and was
-	// killed left the same folder.
+	// A process that was killed while fetching has left this folder.
 	beside := place + ".new"
 	defer func() { _ = os.RemoveAll(beside) }()
 	if err := errors.Join(os.RemoveAll(beside), os.RemoveAll(place), os.Mkdir(beside, 0o755)); err != nil {
@@ -95,13 +94,13 @@ func fetch(ctx context.Context, lock *os.File, place string, version embeddedpos
 type fetchOrder struct {
 	Version    embeddedpostgres.PostgresVersion
 	Repository string
-	// Work is a folder for what is left over, Into the one for the programs.
+	// Work is for temporary files, Into for the programs.
 	Work, Into string
 }
 
-// fetchElsewhere fetches in a process of its own, because the library knows no context,
-// panics when it cannot remove a file, and leaves open files and a temporary one behind.
-// That process has the lock too: it may outlive us.
+// fetchElsewhere fetches in another process, because the library takes no context, panics
+// if it cannot remove a file, and leaves temporary and open files behind. The process
+// inherits the lock, because it may outlive this one.
 func fetchElsewhere(ctx context.Context, lock *os.File, o fetchOrder) error {
 	text, err := json.Marshal(o)
 	if err != nil {
@@ -133,9 +132,8 @@ func runFetch(in io.Reader, out io.Writer) int {
 		fmt.Fprintln(out, err)
 		return 1
 	}
-	// The library can only start a server, and has no step for fetching alone. Before it
-	// makes a cluster it clears the folder for it, and Go refuses to remove one that is
-	// named so: that is where it ends, with everything unpacked.
+	// The library cannot fetch without starting a server. After unpacking it clears the
+	// data folder, and Go refuses to remove a path that ends in a dot: it stops there.
 	impossible := o.Into + string(filepath.Separator) + "."
 	config := embeddedpostgres.DefaultConfig().
 		Version(o.Version).

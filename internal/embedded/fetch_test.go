@@ -18,18 +18,17 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// fetching starts a server with fetched programs, for a user whose home is empty at
-// first.
+// fetching starts a server with fetched programs, in an empty home.
 func fetching(t *testing.T, home, repository string) *running {
 	t.Helper()
 	opts := embedded.Options{Ephemeral: true, Programs: embedded.Fetched, Repository: repository}
 	return spawn(t, life{Opts: opts}, nil, "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, "cache"))
 }
 
-func TestProgramsAreFetchedOnce(t *testing.T) {
+func TestFetch_Once(t *testing.T) {
 	t.Parallel()
 	home, source := open(t), newRepository(t)
-	// Where root has to find what the server may not, when we are root.
+	// As root: the programs are where the server may not look.
 	require.NoError(t, os.Chmod(home, 0o700))
 	host := fetching(t, home, source.URL)
 	require.Empty(t, host.Error)
@@ -44,7 +43,7 @@ func TestProgramsAreFetchedOnce(t *testing.T) {
 		"the programs and the lock, and nothing that was left over")
 }
 
-func TestManyFetchAtOnce(t *testing.T) {
+func TestFetch_Concurrent(t *testing.T) {
 	t.Parallel()
 	home, source := open(t), newRepository(t)
 	t.Run("group", func(t *testing.T) {
@@ -60,9 +59,8 @@ func TestManyFetchAtOnce(t *testing.T) {
 	require.EqualValues(t, 1, source.downloads.Load())
 }
 
-// Whatever comes in place of the programs is refused, and in the way of nobody who tries
-// again.
-func TestBadDownloadDoesNotStay(t *testing.T) {
+// A bad download is refused, and does not affect the next one.
+func TestFetch_BadDownload(t *testing.T) {
 	t.Parallel()
 	home, source := open(t), newRepository(t)
 	good := *source.jar.Load()
@@ -111,14 +109,14 @@ func TestBadDownloadDoesNotStay(t *testing.T) {
 	remember(t, host.URL, 0)
 }
 
-func TestNobodyListensThere(t *testing.T) {
+func TestFetch_NoServer(t *testing.T) {
 	t.Parallel()
 	source := newRepository(t)
 	source.Close()
 	require.Contains(t, fetching(t, open(t), source.URL).Error, "unable to connect to "+source.URL)
 }
 
-func TestStalledDownloadIsBounded(t *testing.T) {
+func TestFetch_Stalled(t *testing.T) {
 	t.Parallel()
 	home, source := open(t), newRepository(t)
 	var stall http.HandlerFunc = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }

@@ -15,32 +15,151 @@ import (
 	"time"
 )
 
+// order is what the guard is told, in the first line on the pipe whose end tells it that
+// its parent is gone.
+type order struct {
+	Dir, Programs string
+	Ephemeral     bool
+	Settings      []string
+	Holder        holder
+}
+
+// report is the guard's answer when the server is ready, or has failed.
+type report struct {
+	URL   string
+	Held  *HeldError
+	Error string
+}
+
+// guarded is the guard process as its parent sees it.
+type guarded struct {
+	cmd     *exec.Cmd
+	pipe    io.Closer
+	answers chan answer
+}
+
+type answer struct {
+	report report
+	err    error
+}
+
+func startGuard(o order) (*guarded, error) {
+	log, err := openLog(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open Postgres's log: %w", err)
+	}
+	// Unforeseen failures of the guard are logged there too. It must not inherit stderr: a
+	// program that waits for the end of our stderr would wait for the guard.
+	defer func() { _ = log.Close() }()
+	// Without ctx, because its end would kill the guard, which ends with its pipe.
+	cmd, err := again(context.Background(), roleGuard)
+	if err != nil {
+		return nil, err
+	}
+	// Only what programs and their libraries need to run: the server has no use for the
+	// host's secrets, and variables such as PGPORT would change it.
+	for _, name := range []string{"PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "TMP", "TEMP",
+		"SystemRoot", "USERPROFILE"} {
+		if value, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	cmd.Env = append(cmd.Env, "LC_ALL=C")
+	// The current folder may be removed or unmounted while the guard runs.
+	cmd.Dir = os.TempDir()
+	cmd.Stderr = log
+	cmd.SysProcAttr = apart()
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the guard: %w", err)
+	}
+	g := &guarded{cmd: cmd, pipe: pipe, answers: make(chan answer, 1)}
+	go func() {
+		var a answer
+		if a.err = json.NewEncoder(pipe).Encode(o); a.err == nil {
+			a.err = json.NewDecoder(out).Decode(&a.report)
+		}
+		g.answers <- a
+	}()
+	return g, nil
+}
+
+// ready waits for the guard's report.
+func (g *guarded) ready(ctx context.Context) (string, error) {
+	select {
+	case <-ctx.Done():
+		return "", fmt.Errorf("start Postgres: %w", context.Cause(ctx))
+	case a := <-g.answers:
+		switch {
+		case a.err != nil:
+			return "", fmt.Errorf("the guard ended without a report: %w", a.err)
+		case a.report.Held != nil:
+			return "", a.report.Held
+		case a.report.Error != "":
+			return "", errors.New(a.report.Error)
+		}
+		return a.report.URL, nil
+	}
+}
+
+// stop closes the pipe and waits until the guard has stopped everything and ended.
+func (g *guarded) stop() error {
+	_ = g.pipe.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- g.cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return fmt.Errorf("embedded: stop Postgres: %w", err)
+		}
+		return nil
+	case <-time.After(stopTimeout + stopTimeout/2):
+		return fmt.Errorf("embedded: stop Postgres: process %d still runs", g.cmd.Process.Pid)
+	}
+}
+
+const logFile = "postgres.log"
+
+// openLog opens the log of Postgres and the guard. A log over 10 MB is truncated.
+func openLog(dir string) (*os.File, error) {
+	const grown = 10 << 20
+	path := filepath.Join(dir, logFile)
+	flags := os.O_CREATE | os.O_WRONLY | os.O_APPEND
+	if info, err := os.Stat(path); err == nil && info.Size() > grown {
+		flags |= os.O_TRUNC
+	}
+	return os.OpenFile(path, flags, 0o600)
+}
+
 // How long each part of a life may take.
 const (
-	// A former guard has to stop its server before the folder is free, and does so within
-	// stopTimeout.
+	// An earlier guard stops its server within stopTimeout before the folder is free.
 	holdTimeout  = stopTimeout + 5*time.Second
 	startTimeout = 90 * time.Second
-	// Postgres is asked, then told, then killed.
 	fastTimeout      = 10 * time.Second
 	immediateTimeout = 5 * time.Second
 	stopTimeout      = fastTimeout + immediateTimeout + 5*time.Second
-	// A holder that lives is believed after this long; one that has just died takes its
-	// name away sooner.
+	// How long a holder file has to stay before its process is believed to be alive: that
+	// of a killed process is removed sooner.
 	beliefTimeout = 2 * time.Second
-	// Between the end of a server that was not told to and its next beginning.
+	// Between an unexpected end of the server and the next start.
 	restartPause = time.Second
 )
 
-var errParentGone = errors.New("the process that wanted the server is gone")
+var errParentGone = errors.New("the parent process is gone")
 
-// runGuard is the guard process. It runs on the thread that the process began with, and
-// starts Postgres from there: the signal that Linux sends to Postgres when the guard is
-// killed is tied to that thread.
+// runGuard is the guard process. Postgres has to be started from the main thread: Linux
+// sends the signal for the guard's death when that thread ends.
 func runGuard(in io.Reader, out io.Writer) int {
-	// A signal to the whole group or service is the parent's to act on: only the end of
-	// the pipe ends us. They are taken and dropped, not ignored, because Postgres would
-	// inherit that.
+	// Signals to the group or the service are for the parent: only the end of the pipe
+	// ends the guard. They are not ignored, because Postgres would inherit that.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	pipe := bufio.NewReader(in)
 	line, err := pipe.ReadBytes('\n')
@@ -69,8 +188,8 @@ func runGuard(in io.Reader, out io.Writer) int {
 	return 0
 }
 
-// guard holds the folder and runs the server until ctx ends. An error is one of the
-// beginning: afterwards there is nobody to tell.
+// guard holds the folder and runs the server until ctx ends. It returns an error only
+// before the server has started.
 func guard(ctx context.Context, o order, answer func(report)) error {
 	held, err := hold(ctx, o.Dir, o.Holder)
 	if err != nil {
@@ -81,8 +200,8 @@ func guard(ctx context.Context, o order, answer func(report)) error {
 		defer func() { _ = os.RemoveAll(o.Dir) }()
 	}
 	unsign := func() { _ = os.Remove(filepath.Join(o.Dir, holderFile)) }
-	// Before the server is stopped, so that a successor knows that the folder is about to
-	// be free, and not after the folder is his.
+	// The holder file is removed before the server is stopped, so that the next host
+	// waits for the folder, and never after the next host has written its own.
 	unsigned := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(unsigned)
@@ -110,16 +229,16 @@ func guard(ctx context.Context, o order, answer func(report)) error {
 			return nil
 		case <-c.server.done:
 		}
-		// Somebody has killed it, or memory or disk were full. Its users come back to the
-		// same port.
-		fmt.Fprintln(os.Stderr, "guard: the server has ended by itself and is started again:", c.server.err)
+		// Killed from outside, or out of memory or disk. Clients reconnect to the same
+		// port.
+		fmt.Fprintln(os.Stderr, "guard: the server ended and is started again:", c.server.err)
 		if err := restart(ctx, c); err != nil {
 			fmt.Fprintln(os.Stderr, "guard:", err)
 		}
 	}
 }
 
-// restart fails while processes of the old server are left. It is called again.
+// restart fails while processes of the old server are left; the caller repeats it.
 func restart(ctx context.Context, c *cluster) error {
 	if err := pause(ctx, restartPause); err != nil {
 		return err
@@ -129,9 +248,8 @@ func restart(ctx context.Context, c *cluster) error {
 	return c.run(ctx)
 }
 
-// roleVariable tells a process that this package has started what it is for. It is our
-// own executable each time, so nothing has to be installed, and it is caught here before
-// the program that it otherwise is begins.
+// roleVariable makes this executable one of the helper processes of this package, before
+// main runs. So nothing has to be installed.
 const roleVariable = "BOOKING_PLATFORM_EMBEDDED_ROLE"
 
 const (
@@ -148,8 +266,8 @@ func init() {
 	}
 }
 
-// again is a command that starts our own executable in a role. Only the variable is in
-// its environment.
+// again is a command that runs this executable in a role, with only that variable in its
+// environment.
 func again(ctx context.Context, role string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {

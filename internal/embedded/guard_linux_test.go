@@ -12,8 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Nothing survives a kill -9 of the guard either, on Linux.
-func TestServerDiesWithAKilledGuard(t *testing.T) {
+func TestGuard_GuardKilled(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	host := spawn(t, life{Dir: dir}, nil)
@@ -28,7 +27,7 @@ func TestServerDiesWithAKilledGuard(t *testing.T) {
 	remember(t, next.URL, 1)
 }
 
-// childOf waits for the process that has this parent.
+// childOf waits for a process with this parent.
 func childOf(t *testing.T, parent int) (child int) {
 	t.Helper()
 	eventually(t, "there is a guard", func() bool {

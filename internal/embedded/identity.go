@@ -10,22 +10,21 @@ import (
 	"syscall"
 )
 
-// identity is whom the programs run as.
+// identity is a user that the programs can run as.
 type identity struct {
 	name string
 	// attributes are those of the processes; Go changes the user between fork and exec.
 	attributes func() *syscall.SysProcAttr
-	// uid and gid are whose the files have to be, as seen from here; negative leaves them
-	// as they are.
+	// uid and gid own the files, as seen from this process. If negative, owners stay as
+	// they are.
 	uid, gid int
-	// outside tells that this user may not enter our folder as it is made.
+	// outside: the user may not enter the folder with its usual mode.
 	outside bool
-	// late tells that what entitles the processes to enter our folder is theirs only once
-	// they run.
+	// late: the right to enter the folder takes effect only when the program runs.
 	late bool
 }
 
-// identify finds out whom the programs can run as, by running one of them in the folder.
+// identify chooses the user by running one of the programs in the folder.
 func (c *cluster) identify(ctx context.Context) (identity, error) {
 	candidates, err := identities(c.data())
 	if err != nil {
@@ -64,7 +63,7 @@ func (c *cluster) try(ctx context.Context, who identity) (failed error) {
 	case errors.As(err, &exit):
 		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
 	case errors.Is(err, syscall.ENOSPC):
-		// The kernel's word for a limit, here; the disk has nothing to do with it.
+		// ENOSPC is a limit of user namespaces here.
 		return errors.New("no more of them are allowed")
 	}
 	return err

@@ -10,11 +10,10 @@ import (
 	"time"
 )
 
-// errLocked is what lock returns when somebody else holds the lock.
 var errLocked = errors.New("locked by another process")
 
-// openLock opens a file and takes the lock on it. The lock ends when the file is closed
-// by everybody who has it, at the latest when the last of them dies.
+// openLock opens a file and takes the lock on it, which lasts until every process that
+// has the file open has closed it or died.
 func openLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -27,24 +26,23 @@ func openLock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// waitForLock is openLock with patience, until ctx ends.
+// waitForLock is openLock, repeated until ctx ends.
 func waitForLock(ctx context.Context, path string) (*os.File, error) {
 	for {
 		f, err := openLock(path)
 		if !errors.Is(err, errLocked) {
 			return f, err
 		}
-		if err := pause(ctx, rhythm); err != nil {
+		if err := pause(ctx, pollInterval); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// rhythm is how often something is looked at that another process does and nobody
-// announces.
-const rhythm = 20 * time.Millisecond
+// pollInterval is for changes that another process makes without a notification.
+const pollInterval = 20 * time.Millisecond
 
-// pause waits, unless ctx ends first: then it returns why.
+// pause waits for d. If ctx ends first it returns the cause.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -61,17 +59,19 @@ const (
 	holderFile = "holder.json"
 )
 
-// holder is what the folder says of who uses it. The lock is what counts; this is for the
-// message.
+// holder identifies the process that uses the folder, for messages only: the lock
+// decides.
 type holder struct {
+	// PID, Program and Since describe the process that started the server. They are zero
+	// if unknown.
 	PID     int
 	Program string
 	Since   time.Time
 }
 
-// hold takes the lock on the folder. The name beside it is removed as soon as its bearer
-// is gone, so a lock without a name belongs to a server that is being stopped, and is
-// waited for; one with a name is a [*HeldError].
+// hold takes the lock on the folder. The guard removes the holder file as soon as its
+// parent is gone, so a lock without that file belongs to a server that is stopping, and
+// hold waits for it. A lock with that file is a [*HeldError].
 func hold(ctx context.Context, dir string, who holder) (*os.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, holdTimeout)
 	defer cancel()
@@ -94,7 +94,7 @@ func hold(ctx context.Context, dir string, who holder) (*os.File, error) {
 		case time.Since(named) > beliefTimeout:
 			return nil, &HeldError{Dir: dir, PID: other.PID, Program: other.Program, Since: other.Since}
 		}
-		if err := pause(ctx, rhythm); err != nil {
+		if err := pause(ctx, pollInterval); err != nil {
 			return nil, &HeldError{Dir: dir}
 		}
 	}
@@ -117,9 +117,8 @@ func readHolder(dir string) (holder, bool) {
 	return who, err == nil && json.Unmarshal(text, &who) == nil
 }
 
-// HeldError says that another process runs a server on the data folder.
+// HeldError reports that another process runs a server on the data folder.
 type HeldError struct {
-	// Dir is the folder.
 	Dir string
 	// PID is the process that started the server, Program its name and Since when it did;
 	// zero where it is not known.

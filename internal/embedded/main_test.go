@@ -20,8 +20,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// childVariable makes this test binary a program that runs a server and waits to be
-// killed.
+// childVariable makes this test binary a program that runs a server until it is killed.
 const childVariable = "EMBEDDED_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -44,9 +43,10 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// self is a copy of this binary that every user can run: the original lies in a folder
-// that is closed to others. It is made before there are tests, because a program cannot
-// be run while a process that another test is just starting has it open for writing.
+// self is a copy of this binary that every user can run: the folder of the original is
+// closed to others. It is written before the tests start, because a program cannot be
+// executed while another process, even one that is about to exec, has it open for
+// writing.
 var self string
 
 func copySelf(dir string) error {
@@ -61,15 +61,15 @@ func copySelf(dir string) error {
 	return errors.Join(os.Chmod(dir, 0o755), os.WriteFile(self, text, 0o755))
 }
 
-// life is what a child is told to do, and started what it answers.
+// life is what a child is told to do, started its answer.
 type life struct {
 	Dir  string
 	Opts embedded.Options
-	// Patience bounds the start, when it is not zero.
+	// Patience bounds the start, if not zero.
 	Patience time.Duration
 	// NoNamespaces forbids user namespaces first.
 	NoNamespaces bool
-	// Ask has the child connect as a program does, and answer its session's settings.
+	// Ask has the child connect as a program does and return its session's settings.
 	Ask bool
 }
 
@@ -106,7 +106,7 @@ func child(text string) {
 		}
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(answer)
-	// The test holds the other end for as long as it lives.
+	// The test holds the other end as long as it runs.
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	if server != nil {
 		if err := server.Stop(); err != nil {
@@ -117,8 +117,8 @@ func child(text string) {
 	os.Exit(0)
 }
 
-// settings are those that the caller's environment could change; where the connection
-// fails, the error.
+// settings returns those that the caller's environment could change, or the error of the
+// connection.
 func settings(databaseURL string) (settings string) {
 	db, err := sql.Open("postgres", databaseURL)
 	if err != nil {
@@ -134,14 +134,13 @@ func settings(databaseURL string) (settings string) {
 	return settings
 }
 
-// running is a child.
 type running struct {
 	started
 	cmd *exec.Cmd
 	in  io.Closer
 }
 
-// spawn starts a child and waits for its answer; as is whom it runs as, nil ourselves.
+// spawn starts a child, as another user if as is set, and waits for its answer.
 func spawn(t *testing.T, l life, as *syscall.SysProcAttr, env ...string) *running {
 	t.Helper()
 	text, err := json.Marshal(l)
@@ -162,26 +161,25 @@ func spawn(t *testing.T, l life, as *syscall.SysProcAttr, env ...string) *runnin
 	return r
 }
 
-// kill is kill -9.
 func (r *running) kill() {
 	_ = r.cmd.Process.Kill()
 	_ = r.cmd.Wait()
 }
 
-// open is a temporary folder that every user may enter and nobody else may write to.
+// open makes a temporary folder that every user may enter and only this one may write to.
 func open(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "booking-embedded-test-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() {
-		// What runs in it may be about to stop.
+		// A server may be stopping in it.
 		eventually(t, "the folder "+dir+" can be removed", func() bool { return os.RemoveAll(dir) == nil })
 	})
 	return dir
 }
 
-// eventually polls a condition, with a deadline.
+// eventually polls a condition for 30 seconds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)

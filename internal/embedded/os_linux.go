@@ -5,9 +5,8 @@ import (
 	"syscall"
 )
 
-// namespaced runs the programs in a user namespace where this user has that number: to
-// the files they are this user's processes, to themselves they are not. The number has to
-// exist, because Postgres asks for its name.
+// namespaced runs the programs in a user namespace that maps uid to this user: files see
+// this user, the programs see uid, which must have a name because Postgres looks it up.
 func namespaced(uid, gid int) []identity {
 	host, group := os.Geteuid(), os.Getegid()
 	owner, ownerGroup := -1, -1
@@ -26,9 +25,9 @@ func namespaced(uid, gid int) []identity {
 	}}
 }
 
-// entitled runs them as another user who keeps one of root's rights, to pass by the
-// permissions of files. That is what is left in a container, which has no user
-// namespaces, when the folder or the programs are below /root.
+// entitled runs them as another user with root's right to bypass file permissions. It
+// works in containers, which have no user namespaces, with folders or programs below
+// /root.
 func entitled(name string, uid, gid uint32) []identity {
 	const passPermissions = 1 // CAP_DAC_OVERRIDE
 	return []identity{{
@@ -42,8 +41,7 @@ func entitled(name string, uid, gid uint32) []identity {
 	}}
 }
 
-// tied ends the process when the guard is killed. The guard itself needs no such thing:
-// it has the pipe.
+// tied ends the process when the guard is killed.
 func tied(attr *syscall.SysProcAttr) *syscall.SysProcAttr {
 	attr.Pdeathsig = immediate
 	return attr

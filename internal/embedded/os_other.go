@@ -2,10 +2,12 @@
 
 package embedded
 
-import "syscall"
+import (
+	"syscall"
+)
 
-// Only Linux has user namespaces, root's rights one by one, and a signal for the death of
-// a parent.
+// Only Linux has user namespaces, single rights of root, and a signal for the death of a
+// parent.
 func namespaced(int, int) []identity { return nil }
 
 func entitled(string, uint32, uint32) []identity { return nil }

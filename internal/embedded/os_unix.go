@@ -15,10 +15,9 @@ import (
 	"syscall"
 )
 
-// identities lists whom the programs can run as, the best first. An ordinary user runs
-// them himself. For root it is whose the data is already; then a user namespace, where
-// files stay root's and every folder can be reached; then users that are there for such a
-// purpose.
+// identities lists the users that the programs can run as, the best first: an ordinary
+// user itself; for root, the owner of existing data, then a user namespace, where files
+// stay root's and every folder can be reached, then system users.
 func identities(data string) ([]identity, error) {
 	if os.Geteuid() != 0 {
 		self := identity{name: "this user",
@@ -49,7 +48,7 @@ func identities(data string) ([]identity, error) {
 			continue
 		}
 		if !inside {
-			// The first will do: the number means nothing outside.
+			// One is enough: the number has no meaning outside.
 			all = append(all, namespaced(int(uid), int(gid))...)
 			inside = true
 		}
@@ -59,9 +58,8 @@ func identities(data string) ([]identity, error) {
 	return all, nil
 }
 
-// named are ways to run as an ordinary user whose number has no entry in /etc/passwd, as
-// a container may be given one: initdb asks for the name. None is needed where there is
-// one.
+// named returns ways to run as a user whose number has no entry in /etc/passwd, as in
+// some containers: initdb needs its name. There are none for a user with an entry.
 func named() []identity {
 	if _, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
 		return nil
@@ -89,8 +87,8 @@ func another(name string, uid, gid uint32) identity {
 	}
 }
 
-// letIn lets other users pass through the folder, until it is shut again. What is in it
-// stays closed to them.
+// letIn lets other users pass through the folder until shutAgain is called. The files in
+// it stay closed to them.
 func letIn(dir string) (shutAgain func(), err error) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -100,8 +98,7 @@ func letIn(dir string) (shutAgain func(), err error) {
 	return func() { _ = os.Chmod(dir, before) }, os.Chmod(dir, before|0o011)
 }
 
-// own gives our files to whom the programs run as. Only root can, and only root needs to:
-// an ordinary user whose data it is has to be able to work on it afterwards.
+// own gives the files to the cluster's user. Only root can, and only root has to.
 func (c *cluster) own() error {
 	if c.who.uid < 0 {
 		return nil
@@ -114,8 +111,8 @@ func (c *cluster) own() error {
 	return nil
 }
 
-// give changes the owner of a file or a folder with all that is in it, unless it is right
-// or there is none.
+// give changes the owner of a file, or of a folder and all it contains, unless it is
+// right or missing.
 func give(path string, uid, gid int) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -130,7 +127,7 @@ func give(path string, uid, gid int) error {
 	if !info.IsDir() {
 		return os.Lchown(path, uid, gid)
 	}
-	// The folder itself comes last: it says that the rest is done.
+	// The folder comes last: its owner shows that the rest is done.
 	err = filepath.WalkDir(path, func(below string, _ fs.DirEntry, err error) error {
 		if err != nil || below == path {
 			return err
@@ -150,8 +147,8 @@ func removeStale(data string) error {
 	return nil
 }
 
-// apart puts the guard into a session of its own: a terminal's Ctrl-C and hang-up are not
-// for it.
+// apart puts the guard into a session of its own, so that a terminal's Ctrl-C and hang-up
+// do not reach it.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // shutdown is how Postgres is told to end.
@@ -175,9 +172,9 @@ func lock(f *os.File) error {
 	}
 }
 
-// inherit gives the lock to a child as well: it then lasts as long as the child and the
-// children of that.
+// inherit gives the lock to a child too: it then lasts as long as the child and its
+// children.
 func inherit(cmd *exec.Cmd, held *os.File) { cmd.ExtraFiles = append(cmd.ExtraFiles, held) }
 
-// send sends a signal; one that comes too late is none.
+// send ignores errors: a process that has ended needs no signal.
 func (p *process) send(_ context.Context, how shutdown) { _ = p.cmd.Process.Signal(how) }

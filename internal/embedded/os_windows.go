@@ -11,8 +11,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// identities is whoever started us. An elevated console cannot run Postgres, which says
-// so itself.
+// identities is the current user. Postgres itself refuses an elevated console.
 func identities(string) ([]identity, error) {
 	return []identity{{name: "this user",
 			attributes: func() *syscall.SysProcAttr { return &syscall.SysProcAttr{HideWindow: true} }, uid: -1,
@@ -24,7 +23,7 @@ func letIn(string) (func(), error) { return func() {}, nil }
 
 func (c *cluster) own() error { return nil }
 
-// removeStale leaves it to Postgres, because a lock is not inherited here.
+// removeStale does nothing: locks are not inherited here, so Postgres has to check.
 func removeStale(string) error { return nil }
 
 // apart keeps a console's Ctrl-C from the guard.
@@ -41,12 +40,11 @@ func lock(f *os.File) error {
 	return err
 }
 
-// inherit does nothing: on Windows a lock belongs to one process. There a second server
-// cannot open the shared memory of the first.
+// inherit does nothing: a lock belongs to one process here. A second server cannot open
+// the shared memory of the first.
 func inherit(*exec.Cmd, *os.File) {}
 
-// shutdown is how Postgres is told to end: there are no signals here, but Postgres has
-// its own in their place.
+// shutdown names one of Postgres's signals, which Windows lacks and pg_ctl kill replaces.
 type shutdown string
 
 const (

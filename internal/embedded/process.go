@@ -15,15 +15,15 @@ import (
 type process struct {
 	cmd      *exec.Cmd
 	programs string
-	// done is closed when it has ended, with err set.
+	// done is closed after the process has ended and err is set.
 	done chan struct{}
 	err  error
-	// log is where it writes, and begun where in that file it began.
+	// log is the path of the process's log, begun the offset where its part begins.
 	log   string
 	begun int64
 }
 
-// launch starts Postgres, writing to the log of the folder.
+// launch starts Postgres with its output appended to the log of the folder.
 func launch(cmd *exec.Cmd, dir, programs string) (*process, error) {
 	log, err := openLog(dir)
 	if err != nil {
@@ -46,7 +46,7 @@ func launch(cmd *exec.Cmd, dir, programs string) (*process, error) {
 	return p, nil
 }
 
-// said is what it has written since it began.
+// said returns what the process has logged.
 func (p *process) said() []byte {
 	text, err := os.ReadFile(p.log)
 	if err != nil || int64(len(text)) < p.begun {
@@ -55,8 +55,8 @@ func (p *process) said() []byte {
 	return bytes.TrimSpace(text[p.begun:])
 }
 
-// stop ends it: transactions are rolled back and everything is written out, unless that
-// takes too long or nobody needs it.
+// stop ends the process: by a fast shutdown unless hurry is set, then by an immediate
+// one, then by kill.
 func (p *process) stop(hurry bool) {
 	if !hurry && p.signal(fast, fastTimeout) {
 		return
@@ -68,7 +68,7 @@ func (p *process) stop(hurry bool) {
 	<-p.done
 }
 
-// signal tells whether it ended in time.
+// signal reports whether the process ended within the time.
 func (p *process) signal(how shutdown, patience time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -83,8 +83,7 @@ func (p *process) signal(how shutdown, patience time.Duration) bool {
 
 var errPortTaken = errors.New("no port on 127.0.0.1 stays free long enough to be used: start again")
 
-// What Postgres and initdb say when the machine is the reason, and what there is to do.
-// The rest speaks for itself.
+// remedies are causes that are the machine's, by what Postgres or initdb prints.
 var remedies = []struct {
 	says string
 	err  error
@@ -100,8 +99,7 @@ var remedies = []struct {
 		errors.New("a permission is missing: choose a folder that this user may write to (DATA_DIR)")},
 }
 
-// explain adds the end of what a program said to the error it ended with, and the remedy
-// where it is known.
+// explain adds the end of the output and the remedy, if known, to the error.
 func explain(said []byte, err error) error {
 	said = bytes.TrimSpace(said)
 	const end = 2000

@@ -21,7 +21,7 @@ import (
 // oldest is the first major version with multiranges, which the schema needs.
 const oldest = 14
 
-// programs is a folder with the programs of one Postgres.
+// programs are those of one Postgres, in a folder.
 type programs struct {
 	Folder  string
 	Version string
@@ -30,8 +30,8 @@ type programs struct {
 
 func (p programs) String() string { return "Postgres " + p.Version + " in " + p.Folder }
 
-// Where packages put them. A folder that is not there costs nothing, so the list is the
-// same on every system.
+// usual are the folders of packages on all systems; one that does not exist costs
+// nothing.
 var usual = []string{
 	"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
 	"/usr/pgsql-*/bin",                  // Red Hat, from postgresql.org
@@ -44,8 +44,8 @@ var usual = []string{
 	`C:\Program Files\PostgreSQL\*\bin`,
 }
 
-// onMachine lists the programs on a PATH and then those in folders that match the
-// patterns, newest first.
+// onMachine lists the programs on a PATH, then those in folders that match the patterns,
+// newest first.
 func onMachine(ctx context.Context, path string, patterns []string) []programs {
 	var found []programs
 	seen := map[string]bool{}
@@ -76,8 +76,8 @@ func onMachine(ctx context.Context, path string, patterns []string) []programs {
 
 var versionOutput = regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`)
 
-// inspect tells whether a folder has the programs that are needed, and which version they
-// are.
+// inspect returns the programs of a folder with their version, or an error if some are
+// missing or do not run.
 func inspect(ctx context.Context, folder string) (programs, error) {
 	if _, err := os.Stat(program(folder, "initdb")); err != nil {
 		return programs{}, err
@@ -106,8 +106,8 @@ func program(folder, name string) string {
 	return filepath.Join(folder, name)
 }
 
-// choose finds the programs for the data folder: those of the version that made the data,
-// any for a new one.
+// choose finds programs for the data folder: of the major version that made the data, or
+// any version for a new folder.
 func choose(ctx context.Context, dir string, opts Options) (programs, error) {
 	major, err := majorOf(dir)
 	if err != nil {
@@ -139,7 +139,7 @@ func choose(ctx context.Context, dir string, opts Options) (programs, error) {
 	return p, nil
 }
 
-// missing is the one message about programs that are not there.
+// missing is the error if there are no programs.
 func missing(dir string, major int, why error) error {
 	if major == 0 {
 		return fmt.Errorf("no Postgres (%d or later) to run: %w; install one, fetch it from another repository "+
@@ -161,7 +161,7 @@ func describe(found []programs) string {
 	return "on this machine there is " + strings.Join(list, ", ")
 }
 
-// majorOf reads which major version made the data, 0 when there is none yet.
+// majorOf returns the major version that made the data, 0 if there is none yet.
 func majorOf(dir string) (int, error) {
 	text, err := os.ReadFile(filepath.Join(dir, dataFolder, "PG_VERSION"))
 	switch {

@@ -13,14 +13,14 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-func TestProgramsOnPathComeFirstThenTheNewest(t *testing.T) {
+func TestOnMachine_PathThenNewest(t *testing.T) {
 	t.Parallel()
 	root := open(t)
 	install := func(folder, version string, names ...string) string {
 		folder = filepath.Join(root, folder)
 		require.NoError(t, os.MkdirAll(folder, 0o755))
 		for _, name := range names {
-			// Written by a process of its own: nothing can be run while anybody has it
+			// Written by another process: a program cannot be run while any process has it
 			// open for writing, and that may be what another test is about to start.
 			write := exec.Command("/bin/sh", "-c",
 				`printf '#!/bin/sh\necho "postgres (PostgreSQL) %s"\n' "$1" >"$2" && chmod 755 "$2"`, "sh", version,
@@ -44,7 +44,7 @@ func TestProgramsOnPathComeFirstThenTheNewest(t *testing.T) {
 		"18 before 9, each folder once, and none without initdb")
 }
 
-func TestDataOfAnotherVersion(t *testing.T) {
+func TestStart_DataOfAnotherVersion(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "data"), 0o700))

@@ -20,11 +20,11 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// repository stands in for the Maven repository that programs are fetched from.
+// repository is a Maven repository.
 type repository struct {
 	*httptest.Server
 	jar atomic.Pointer[[]byte]
-	// handle answers in place of it, when it is set.
+	// handle replaces the answers, if set.
 	handle    atomic.Pointer[http.HandlerFunc]
 	downloads atomic.Int64
 }
@@ -59,7 +59,7 @@ func (r *repository) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// runnable are programs for the jar: they hand over to those of this machine.
+// runnable are programs for the jar that execute this machine's.
 func runnable(t *testing.T) map[string]string {
 	t.Helper()
 	folder, err := embedded.Folder(t.Context())
@@ -92,8 +92,8 @@ func jarWith(t *testing.T, txz []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
-	// What compresses badly is stored: a flipped byte in it is then found by the checks,
-	// not by accident.
+	// Stored, so that a flipped byte is found by the checksums and not by the
+	// decompressor.
 	file, err := w.CreateHeader(&zip.FileHeader{Name: "postgres-any.txz", Method: zip.Store})
 	require.NoError(t, err)
 	_, err = file.Write(txz)

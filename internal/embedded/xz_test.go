@@ -6,8 +6,8 @@ import (
 	"hash/crc32"
 )
 
-// xz wraps data into an .xz file without compressing it: the standard library reads no
-// such thing and writes none. The format: https://tukaani.org/xz/xz-file-format.txt.
+// xz wraps data into an .xz file without compression; the standard library cannot write
+// the format: https://tukaani.org/xz/xz-file-format.txt.
 func xz(data []byte) []byte {
 	// The only check of the format that the standard library has, too.
 	flags := []byte{0, 1}

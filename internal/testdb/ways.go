@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
+
+	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
 // server is the Postgres of this test binary.
@@ -74,4 +78,48 @@ func byURL(context.Context) (*server, error) {
 		return nil, errors.New("TEST_DATABASE_URL is no postgres://… URL")
 	}
 	return &server{url: text, by: "TEST_DATABASE_URL", lasting: true, end: func() error { return nil }}, nil
+}
+
+func byPrograms(ctx context.Context) (*server, error) { return byEmbedded(ctx, embedded.Machine) }
+
+func byFetched(ctx context.Context) (*server, error) { return byEmbedded(ctx, embedded.Fetched) }
+
+func byEmbedded(ctx context.Context, source embedded.Source) (*server, error) {
+	dir, described, err := clusterFolder(memoryFolder, freeMemory)
+	if err != nil {
+		return nil, err
+	}
+	// The server removes the folder when it stops, and Start when it fails.
+	s, err := embedded.Start(ctx, dir, embedded.Options{
+		Ephemeral:  true,
+		Programs:   source,
+		Repository: os.Getenv("EMBEDDED_POSTGRES_REPOSITORY"),
+		Logger:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &server{url: s.URL(), by: "programs in " + s.Programs() + ", " + described, end: s.Stop}, nil
+}
+
+// memoryFolder is a file system in memory on most Linux machines. Creating and dropping a
+// database per test costs more on a disk than the tests themselves, and nothing has to
+// survive the test binary.
+const memoryFolder = "/dev/shm"
+
+// enoughMemory is how many bytes must be free for the cluster of one test binary: WAL
+// takes up to 1 GiB, a database 10 MB, and several test binaries run at once. The 64 MB
+// that a container has there by default are too few.
+const enoughMemory = 2 << 30
+
+// clusterFolder makes the folder for a server of our own, in memory where there is room,
+// else among the temporary files, and describes which it is.
+func clusterFolder(memory string, free func(string) (uint64, error)) (dir, described string, err error) {
+	if room, err := free(memory); err == nil && room >= enoughMemory {
+		if dir, err := os.MkdirTemp(memory, "booking-postgres-"); err == nil {
+			return dir, "data in memory (" + memory + ")", nil
+		}
+	}
+	dir, err = os.MkdirTemp("", "booking-postgres-")
+	return dir, "data in " + filepath.Dir(dir), err
 }

@@ -16,24 +16,23 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// A folder that nobody but us may enter, in one that nobody but us may enter: a clone
-// below /root, say.
-func TestClosedFolder(t *testing.T) {
+// As in a clone below /root: a closed folder in a closed folder.
+func TestStart_FolderClosedToOthers(t *testing.T) {
 	t.Parallel()
 	closed := filepath.Join(open(t), "closed")
 	require.NoError(t, os.Mkdir(closed, 0o700))
 	twice(t, filepath.Join(closed, "clone", "data"), nil)
 }
 
-func TestOrdinaryUser(t *testing.T) {
+func TestStart_OrdinaryUser(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(open(t), "data")
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	twice(t, dir, ordinary(t, dir))
 }
 
-// Root works on an ordinary user's data, and the ordinary user can go on with it.
-func TestUsersTakeTurns(t *testing.T) {
+// Root works on an ordinary user's data, and the user can continue with it.
+func TestStart_RootAndUserInTurn(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(open(t), "data")
 	require.NoError(t, os.Mkdir(dir, 0o700))
@@ -46,9 +45,9 @@ func TestUsersTakeTurns(t *testing.T) {
 	}
 }
 
-// M32: a number without an entry in /etc/passwd, as containers are given. It works where
-// user namespaces do; elsewhere the error says what there is to do.
-func TestUser_WithoutPasswdEntry(t *testing.T) {
+// M32: containers may run as a number without an entry in /etc/passwd. It works where
+// user namespaces do; elsewhere the error names a remedy.
+func TestStart_UserWithoutPasswdEntry(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
 		// Root alone can become such a user.
@@ -77,7 +76,7 @@ func TestUser_WithoutPasswdEntry(t *testing.T) {
 	remember(t, host.URL, 1)
 }
 
-// M32: initdb's own words for it.
+// M32
 func TestExplain_UserWithoutName(t *testing.T) {
 	t.Parallel()
 	err := embedded.Explain([]byte("initdb: error: could not look up effective user ID 54321: user does not exist\n"),
@@ -86,7 +85,7 @@ func TestExplain_UserWithoutName(t *testing.T) {
 	require.ErrorContains(t, err, "54321")
 }
 
-// M32: neither the server nor who connects to it hears the caller's variables.
+// M32: neither the server nor its clients use the caller's variables.
 func TestStart_CallersVariables(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(open(t), "data")
@@ -103,7 +102,7 @@ func TestStart_CallersVariables(t *testing.T) {
 	require.Equal(t, `booking, booking_platform, ISO, MDY, UTF8, UTC, "$user", public, C, C, UTF8`, host.Settings)
 }
 
-func TestFolderOfAnotherUser(t *testing.T) {
+func TestStart_FolderOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(open(t), "data")
 	user := ordinary(t, dir)
@@ -125,8 +124,8 @@ func twice(t *testing.T, dir string, as *syscall.SysProcAttr) {
 	}
 }
 
-// ordinary is an ordinary user, to whom a folder is given: somebody else when we are
-// root, else ourselves.
+// ordinary is an ordinary user, who gets the folder: nobody if this is root, else this
+// user.
 func ordinary(t *testing.T, dir string) *syscall.SysProcAttr {
 	t.Helper()
 	if os.Geteuid() != 0 {

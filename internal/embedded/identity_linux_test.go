@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Where there are user namespaces, what the server writes stays ours: nobody else is let
-// in, and it can be removed.
-func TestFilesStayOurs(t *testing.T) {
+// With user namespaces, the files of the server belong to this user, who can remove them.
+func TestStart_OwnerOfFilesIsKept(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() == 0 && !possible(contained(1)) {
 		// Then the next test is about this place.
@@ -34,9 +33,9 @@ func TestFilesStayOurs(t *testing.T) {
 	}))
 }
 
-// Where there are no user namespaces, as in many containers, root's server runs as
-// another user, in folders that are closed to others too.
-func TestRootWithoutNamespaces(t *testing.T) {
+// As in many containers: root's server runs as another user, also in folders that are
+// closed to others.
+func TestStart_RootWithoutNamespaces(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []os.FileMode{0o755, 0o700} {
 		parent := open(t)
@@ -58,8 +57,7 @@ func TestRootWithoutNamespaces(t *testing.T) {
 	}
 }
 
-// What cannot work is said, with what to do.
-func TestRootWhereNothingWorks(t *testing.T) {
+func TestStart_RootWithoutAnyUser(t *testing.T) {
 	t.Parallel()
 	// No namespaces, and no users but root.
 	as := contained(1)
@@ -75,7 +73,7 @@ func TestRootWhereNothingWorks(t *testing.T) {
 		"start as an ordinary user, or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)")
 }
 
-// contained makes a child root in a user namespace of its own, with so many users in it.
+// contained makes a child root in a user namespace with this number of users.
 func contained(users int) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		Cloneflags:                 syscall.CLONE_NEWUSER,

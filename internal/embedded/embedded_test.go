@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-func TestDataIsThereAtTheNextStart(t *testing.T) {
+func TestStart_DataIsKept(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	for start := range 3 {
@@ -24,7 +24,7 @@ func TestDataIsThereAtTheNextStart(t *testing.T) {
 	}
 }
 
-// remember adds a row and expects to find those of all former starts.
+// remember adds a row and expects those of all earlier starts.
 func remember(t *testing.T, url string, start int) {
 	t.Helper()
 	db, err := sql.Open("postgres", url)
@@ -39,12 +39,12 @@ func remember(t *testing.T, url string, start int) {
 	require.Equal(t, start+1, rows)
 }
 
-// requireGone waits until nobody answers at a server's address.
+// requireGone waits until nothing listens at a server's address.
 func requireGone(t *testing.T, serverURL string) {
 	t.Helper()
 	u, err := url.Parse(serverURL)
 	require.NoError(t, err)
-	eventually(t, "nobody listens at "+u.Host, func() bool {
+	eventually(t, "nothing listens at "+u.Host, func() bool {
 		conn, err := net.Dial("tcp", u.Host)
 		if err != nil {
 			return true

@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-func TestOnlyWhoKnowsThePasswordLogsIn(t *testing.T) {
+func TestCluster_PasswordRequired(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(open(t), "deep", "data")
 	server, err := embedded.Start(t.Context(), dir, embedded.Options{Ephemeral: true})
@@ -41,8 +41,8 @@ func TestOnlyWhoKnowsThePasswordLogsIn(t *testing.T) {
 	require.NotContains(t, string(log), password)
 }
 
-// What the host and the tests need of the role, and what it must not be.
-func TestRoleOwnsItsDatabaseAndIsNoSuperuser(t *testing.T) {
+// The rights that the host and the tests need, and no more.
+func TestCluster_RightsOfTheRole(t *testing.T) {
 	t.Parallel()
 	server, err := embedded.Start(t.Context(), "", embedded.Options{Ephemeral: true})
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-func TestFailedStartShowsTheEndOfTheLog(t *testing.T) {
+func TestStart_ErrorHasEndOfLog(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	server, err := embedded.Start(t.Context(), dir, embedded.Options{})
@@ -35,7 +35,7 @@ func TestFailedStartShowsTheEndOfTheLog(t *testing.T) {
 	require.NoError(t, server.Stop())
 }
 
-func TestLostPassword(t *testing.T) {
+func TestStart_PasswordMissing(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	server, err := embedded.Start(t.Context(), dir, embedded.Options{})
@@ -46,7 +46,7 @@ func TestLostPassword(t *testing.T) {
 	require.ErrorContains(t, err, "restore it, or choose another folder")
 }
 
-func TestTakenPortIsTold(t *testing.T) {
+func TestStart_PortTaken(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func TestTakenPortIsTold(t *testing.T) {
 	require.ErrorIs(t, err, embedded.ErrPortTaken)
 }
 
-func TestRemedies(t *testing.T) {
+func TestExplain_Remedies(t *testing.T) {
 	t.Parallel()
 	ended := errors.New("exit status 1")
 	for said, remedy := range map[string]string{

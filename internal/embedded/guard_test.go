@@ -15,10 +15,10 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-func TestServerDiesWithAKilledHostAndItsDataStays(t *testing.T) {
+func TestGuard_HostKilled(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
-	// Variables that would lead Postgres astray, if it saw them.
+	// Variables that would mislead Postgres if it saw them.
 	astray := []string{"PGPORT=1", "PGDATA=/nowhere", "PGOPTIONS=--nonsense", "PGHOST=/nowhere"}
 	for start := range 3 {
 		host := spawn(t, life{Dir: dir}, nil, astray...)
@@ -36,7 +36,7 @@ func TestServerDiesWithAKilledHostAndItsDataStays(t *testing.T) {
 	require.NoError(t, server.Stop())
 }
 
-func TestAHostThatIsToldToStopStopsTheServer(t *testing.T) {
+func TestStop_HostAskedToStop(t *testing.T) {
 	t.Parallel()
 	host := spawn(t, life{Dir: open(t)}, nil)
 	require.Empty(t, host.Error)
@@ -45,15 +45,15 @@ func TestAHostThatIsToldToStopStopsTheServer(t *testing.T) {
 	requireGone(t, host.URL)
 }
 
-func TestStalePostmasterPidDoesNotKeepTheServerFromStarting(t *testing.T) {
+func TestStart_StalePostmasterPid(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	server, err := embedded.Start(t.Context(), dir, embedded.Options{})
 	require.NoError(t, err)
 	remember(t, server.URL(), 0)
 	require.NoError(t, server.Stop())
-	// What a kill -9 of everything leaves, when the number of the dead server has been
-	// given to another process: ours.
+	// The file that is left when everything is killed, with the number of a process that
+	// exists: this one.
 	stale := strconv.Itoa(os.Getpid()) + "\n" + filepath.Join(dir, "data") + "\n1700000000\n5432\n\n127.0.0.1\n"
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(stale), 0o600))
 	server, err = embedded.Start(t.Context(), dir, embedded.Options{})
@@ -62,9 +62,9 @@ func TestStalePostmasterPidDoesNotKeepTheServerFromStarting(t *testing.T) {
 	require.NoError(t, server.Stop())
 }
 
-// The server is killed and the host lives: it finds the server again, with the data, at
-// the same address.
-func TestKilledServerComesBack(t *testing.T) {
+// The server is killed and its host lives: the server comes back at the same address,
+// with its data.
+func TestGuard_ServerKilled(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	server, err := embedded.Start(t.Context(), dir, embedded.Options{})
@@ -82,7 +82,7 @@ func TestKilledServerComesBack(t *testing.T) {
 	requireGone(t, server.URL())
 }
 
-// postmaster is the process that the data folder names.
+// postmaster returns the process that the data folder names, 0 if none.
 func postmaster(t *testing.T, dir string) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
@@ -96,7 +96,7 @@ func postmaster(t *testing.T, dir string) int {
 	return pid
 }
 
-func TestSecondHostIsToldWhoHoldsTheFolder(t *testing.T) {
+func TestStart_FolderHeld(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	first := spawn(t, life{Dir: dir}, nil)
@@ -117,7 +117,7 @@ func TestSecondHostIsToldWhoHoldsTheFolder(t *testing.T) {
 	remember(t, first.URL, 0)
 }
 
-func TestManyHostsAtOnceAndOneGetsTheFolder(t *testing.T) {
+func TestStart_ConcurrentHosts(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	results := make(chan error, 4)
@@ -142,7 +142,7 @@ func TestManyHostsAtOnceAndOneGetsTheFolder(t *testing.T) {
 	require.NoError(t, (<-servers).Stop())
 }
 
-func TestEphemeralServerLeavesNothing(t *testing.T) {
+func TestStop_EphemeralFolderRemoved(t *testing.T) {
 	t.Parallel()
 	parent := open(t)
 	stopped, killed := filepath.Join(parent, "stopped"), filepath.Join(parent, "killed")
@@ -162,10 +162,10 @@ func TestEphemeralServerLeavesNothing(t *testing.T) {
 	requireGone(t, host.URL)
 }
 
-func TestEndedContextLeavesNothingRunning(t *testing.T) {
+func TestStart_ContextEnds(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
-	// At different moments of a first start, the making of the cluster included.
+	// At several moments of a first start, initdb included.
 	for _, after := range []time.Duration{1, 50, 200, 400} {
 		ctx, cancel := context.WithTimeout(t.Context(), after*time.Millisecond)
 		server, err := embedded.Start(ctx, dir, embedded.Options{})

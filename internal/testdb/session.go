@@ -1,0 +1,263 @@
+package testdb
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/pgenv"
+	"github.com/booking-platform/booking-platform/migrations"
+)
+
+// patience bounds everything that is asked of a server, on a machine that runs other
+// tests too.
+const patience = 60 * time.Second
+
+// session is the use of a server by this test binary.
+type session struct {
+	*server
+	// place begins the names of the databases of every test binary that was given this
+	// server in the same way, run those of this one.
+	place, run string
+	admin      *sql.DB
+	// pooler stands in front of what the tests get, where one is asked for; admin goes by
+	// no pooler.
+	pooler *pooler
+	// strategy is a clause of CREATE DATABASE.
+	strategy string
+	// settings are defaults of each database that is made.
+	settings [][2]string
+	// template makes the template when the first test wants a clone of it.
+	template func() (string, error)
+}
+
+var (
+	mu      sync.Mutex
+	asked   bool
+	current *session
+	failure error
+)
+
+// shared starts the server when the first test asks, and gives every test the same
+// answer.
+func shared() (*session, error) {
+	mu.Lock()
+	defer mu.Unlock()
+	if !asked {
+		asked = true
+		current, failure = open(context.Background())
+	}
+	return current, failure
+}
+
+func open(ctx context.Context) (*session, error) {
+	pgenv.Clear()
+	candidates, err := candidates(os.Getenv("TEST_DATABASE_WAY"), os.Getenv("TEST_DATABASE_URL") != "")
+	if err != nil {
+		return nil, err
+	}
+	settings, err := defaultSettings()
+	if err != nil {
+		return nil, err
+	}
+	server, err := begin(ctx, candidates)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{server: server, settings: settings}
+	s.template = sync.OnceValues(s.makeTemplate)
+	err = s.connect(ctx)
+	if err == nil && pooled() {
+		s.pooler, err = startPooler(ctx, s.url)
+	}
+	if err != nil {
+		err = fmt.Errorf("by %s: %w", server.by, err)
+		if s.admin != nil {
+			err = errors.Join(err, s.admin.Close())
+		}
+		return nil, errors.Join(err, server.end())
+	}
+	return s, nil
+}
+
+func (s *session) connect(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if s.admin, err = sql.Open("postgres", s.url); err != nil {
+		return err
+	}
+	var version, database string
+	var number int
+	if err := s.admin.QueryRowContext(ctx,
+		`SELECT current_setting('server_version'), current_setting('server_version_num')::integer, oid::text
+		FROM pg_catalog.pg_database WHERE datname = current_database()`).
+		Scan(&version, &number, &database); err != nil {
+		return err
+	}
+	if number >= 150000 && !s.lasting {
+		// Postgres 15 copies block by block through WAL by default, so that no checkpoint
+		// is needed, which costs twice as much where nothing is synced.
+		s.strategy = " STRATEGY file_copy"
+	}
+	s.place = "booking_test_" + database + "_"
+	s.run = s.place + strings.ToLower(rand.Text()[:12]) + "_"
+	fmt.Fprintf(os.Stderr, "testdb: Postgres %s by %s\n", version, s.by)
+	if len(s.settings) > 0 {
+		fmt.Fprintf(os.Stderr, "testdb: %s: %v\n", settingsVariable, s.settings)
+	}
+	if s.lasting {
+		return s.sweep(ctx)
+	}
+	return nil
+}
+
+// stop leaves the server as it was found, or ends it when it is ours.
+func stop() error {
+	mu.Lock()
+	defer mu.Unlock()
+	if current == nil {
+		return nil
+	}
+	var err error
+	if current.pooler != nil {
+		err = errors.Join(current.pooler.console.Close(), current.pooler.end())
+	}
+	if current.lasting {
+		err = errors.Join(err, current.dropAll())
+	}
+	return errors.Join(err, current.admin.Close(), current.end())
+}
+
+var counter atomic.Int64
+
+// clone makes a database of its own for a test, migrated or empty, and returns its URL.
+func clone(t testing.TB, migrated bool) string {
+	t.Helper()
+	s, err := shared()
+	require.NoError(t, err, "testdb: no Postgres to test with")
+	from := "template0"
+	if migrated {
+		from, err = s.template()
+		require.NoError(t, err, "testdb: migrate the template")
+	}
+	name := fmt.Sprintf("%s%d", s.run, counter.Add(1))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	require.NoError(t, s.create(ctx, name, from), "testdb: clone")
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if s.pooler != nil {
+			if err := s.pooler.quiet(ctx, name); err != nil {
+				t.Errorf("testdb: %v", err)
+			}
+		}
+		if err := s.drop(ctx, name); err != nil {
+			t.Errorf("testdb: %v", err)
+		}
+	})
+	databaseURL, err := s.urlOf(name)
+	if err == nil && s.pooler != nil {
+		databaseURL, err = s.pooler.through(databaseURL)
+	}
+	require.NoError(t, err)
+	return databaseURL
+}
+
+// makeTemplate migrates a database that nobody may connect to afterwards: Postgres clones
+// only what nobody uses.
+func (s *session) makeTemplate() (string, error) {
+	name := s.run + "template"
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.create(ctx, name, "template0"); err != nil {
+		return "", err
+	}
+	databaseURL, err := s.urlOf(name)
+	if err != nil {
+		return "", err
+	}
+	db, err := sql.Open("postgres", databaseURL)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := migrations.Up(ctx, db, migrations.All); err != nil {
+		return "", err
+	}
+	if err := db.Close(); err != nil {
+		return "", err
+	}
+	_, err = s.admin.ExecContext(ctx, `ALTER DATABASE "`+name+`" ALLOW_CONNECTIONS false`)
+	return name, err
+}
+
+// create makes a database with the settings of this run. The names are ours, of letters,
+// digits and underscores.
+func (s *session) create(ctx context.Context, name, from string) error {
+	if _, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`+s.strategy); err != nil {
+		return fmt.Errorf("create %s from %s: %w", name, from, err)
+	}
+	// A clone does not inherit them from its template.
+	return s.applySettings(ctx, name)
+}
+
+// urlOf is the server's URL with another database.
+func (s *session) urlOf(database string) (string, error) {
+	u, err := url.Parse(s.url)
+	if err != nil {
+		return "", fmt.Errorf("read the server's URL: %w", err)
+	}
+	u.Path = "/" + database
+	return u.String(), nil
+}
+
+// settingsVariable names settings that every database has by default, such as
+// default_transaction_isolation=serializable; several are separated by semicolons.
+const settingsVariable = "TEST_DATABASE_SETTINGS"
+
+var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
+// defaultSettings reads the settings from the environment.
+func defaultSettings() ([][2]string, error) {
+	var settings [][2]string
+	for _, pair := range strings.Split(os.Getenv(settingsVariable), ";") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok || !settingName.MatchString(name) {
+			return nil, fmt.Errorf("%s has %q, which is not name=value", settingsVariable, pair)
+		}
+		settings = append(settings, [2]string{name, value})
+	}
+	return settings, nil
+}
+
+// applySettings makes the settings the default of the database, and that of our role in
+// this database, which Postgres prefers to the database's and to the role's own.
+func (s *session) applySettings(ctx context.Context, database string) error {
+	for _, setting := range s.settings {
+		value := "'" + strings.ReplaceAll(setting[1], "'", "''") + "'"
+		for _, target := range []string{`DATABASE "` + database + `"`,
+			`ROLE CURRENT_USER IN DATABASE "` + database + `"`} {
+			if _, err := s.admin.ExecContext(ctx, `ALTER `+target+` SET `+setting[0]+` = `+value); err != nil {
+				return fmt.Errorf("set %s of %s: %w", setting[0], database, err)
+			}
+		}
+	}
+	return nil
+}
