@@ -23,7 +23,7 @@ type Options struct {
 	// databases, and the folder is removed when the server stops, after a kill -9 of this
 	// process too.
 	Ephemeral bool
-	Programs Source
+	Programs  Source
 	// Repository is the Maven repository to fetch programs from, by default Maven
 	// Central.
 	Repository string

@@ -141,8 +141,8 @@ func openLog(dir string) (*os.File, error) {
 // How long each part of a life may take.
 const (
 	// An earlier guard stops its server within stopTimeout before the folder is free.
-	holdTimeout  = stopTimeout + 5*time.Second
-	startTimeout = 90 * time.Second
+	holdTimeout      = stopTimeout + 5*time.Second
+	startTimeout     = 90 * time.Second
 	fastTimeout      = 10 * time.Second
 	immediateTimeout = 5 * time.Second
 	stopTimeout      = fastTimeout + immediateTimeout + 5*time.Second
