@@ -54,7 +54,8 @@ func TestServeHTTP_BelowPrefix(t *testing.T) {
 	var slot struct{ Start string }
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &slot))
 
-	w = serve(t, a, "POST", "/booking/api/bookings", `{"start":"`+slot.Start+`","firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`)
+	w = serve(t, a, "POST", "/booking/api/bookings",
+		`{"start":"`+slot.Start+`","firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`)
 	require.Equal(t, 201, w.Code, w.Body)
 	var b struct{ ID, Token, URL, Status string }
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &b))

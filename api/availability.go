@@ -80,9 +80,9 @@ func (a *API) resourceOf(r *http.Request) (booking.Resource, *time.Location, err
 	return resource, zone, err
 }
 
-// span reads from and to. A date means the start of the day in the resource's zone, and as
-// to, which is exclusive, the start of the next day. Without to the span is seven days:
-// calendar days if from is a date.
+// span reads from and to. A date means the start of the day in the resource's zone, and
+// as to, which is exclusive, the start of the next day. Without to the span is seven
+// days: calendar days if from is a date.
 func (q query) span(zone *time.Location, now time.Time) (from, to time.Time) {
 	if from = now; q.values.Has("from") {
 		from = q.instant("from", zone, 0)
@@ -144,7 +144,8 @@ func (a *API) resources(w http.ResponseWriter, r *http.Request) {
 	for _, res := range all {
 		v := resourceView{
 			ID: res.ID, Slug: res.Slug, Name: res.Name, Description: res.Description, TimeZone: res.TimeZone,
-			Capacity: res.Capacity, SlotMinutes: minutes(res.SlotLength), StepMinutes: minutes(res.SlotStep), Amount: res.Price.Minor,
+			Capacity: res.Capacity, SlotMinutes: minutes(res.SlotLength), StepMinutes: minutes(res.SlotStep),
+			Amount:   res.Price.Minor,
 			Currency: res.Price.Currency,
 			Policy: policyView{
 				Cancellable: !res.Policy.Never, FreeUntilMinutes: minutes(res.Policy.FreeUntil),

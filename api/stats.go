@@ -47,7 +47,8 @@ func (a *API) stats(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, statsView{
 		Webhook: webhookView{
 			Received: s.Received, Processed: s.Processed, Duplicates: s.Duplicates, Ignored: s.Ignored,
-			Unmatched: s.Unmatched, Parked: s.Parked, Errors: s.Errors, Rejected: s.Rejected, OtherVersion: s.OtherVersion,
+			Unmatched: s.Unmatched, Parked: s.Parked, Errors: s.Errors, Rejected: s.Rejected,
+			OtherVersion: s.OtherVersion,
 		},
 		WebhookDetail: webhookDetailView{Reasons: s.Reasons, Secrets: s.Secrets,
 			LastProcessed: orNull(s.LastProcessed)},

@@ -36,8 +36,8 @@ type bookView struct {
 	Message  string
 }
 
-// showBook shows the free slots of a week. The query selects resource, offer, party and first
-// day.
+// showBook shows the free slots of a week. The query selects resource, offer, party and
+// first day.
 func (p *Pages) showBook(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	f := emptyForm()
@@ -72,7 +72,8 @@ func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 	var rate *payments.RateLimitError
 	status := http.StatusConflict
 	switch {
-	case err == nil && (booked.Booking.Status == booking.StatusPending || booked.Booking.Status == booking.StatusConfirmed):
+	case err == nil && (booked.Booking.Status == booking.StatusPending ||
+		booked.Booking.Status == booking.StatusConfirmed):
 		http.Redirect(w, r, booked.URL, http.StatusSeeOther)
 		return
 	case err == nil, errors.Is(err, booking.ErrHoldExpired), errors.Is(err, booking.ErrIdempotencyMismatch):
@@ -188,8 +189,9 @@ func (p *Pages) fillBookWeek(ctx context.Context, v *bookView, all []booking.Res
 		return p.prefix + other.link()
 	}
 	v.Week = newWeek(free[0].Slots, zone, at.from, today, last, v.Resource.Capacity, chosen, link)
-	return p.nextAvailable(ctx, &v.Week, booking.NextSlotRequest{Resource: v.Resource.ID, Offer: at.offer, Party: at.party,
-		After: to}, zone, link)
+	return p.nextAvailable(ctx, &v.Week,
+		booking.NextSlotRequest{Resource: v.Resource.ID, Offer: at.offer, Party: at.party,
+			After: to}, zone, link)
 }
 
 // selectOffer returns the offer that the form names, or the resource's own slot.

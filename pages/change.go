@@ -37,7 +37,8 @@ func (p *Pages) showCancel(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) renderCancel(w http.ResponseWriter, status int, f details, message string) {
 	terms := f.cancellation(time.Now())
 	v := cancelView{
-		page: p.page("Cancel this booking?"), What: f.what(), When: when(f.booking, f.zone), Terms: f.describeTerms(terms),
+		page: p.page("Cancel this booking?"), What: f.what(), When: when(f.booking, f.zone),
+		Terms:   f.describeTerms(terms),
 		Message: message,
 		ID:      f.booking.ID, Token: f.booking.OwnerToken, Allowed: terms.Allowed,
 		Back: p.path("/success", f.booking),
@@ -161,8 +162,8 @@ func (p *Pages) renderMove(w http.ResponseWriter, r *http.Request, status int, f
 	p.render(w, status, "move.html", v)
 }
 
-// fillMoveWeek sets the week. A slot that overlaps the booking itself could be taken, but is
-// not listed.
+// fillMoveWeek sets the week. A slot that overlaps the booking itself could be taken, but
+// is not listed.
 func (p *Pages) fillMoveWeek(ctx context.Context, v *moveView, f details, now time.Time) error {
 	today, last := bounds(f.resource, f.zone, now)
 	first := firstDay(v.From, today, last)

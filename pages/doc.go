@@ -2,10 +2,11 @@
 // customer comes back to, and those of staff.
 //
 // The problem is that a booking page deals with people who go back, double click, lose
-// their connection and come back from Stripe before its webhook does. So a form carries an
-// idempotency key, visiting a page changes nothing, only a POST does, and the page after
-// paying tells what is known and reloads itself until the payment has arrived. There is no
-// JavaScript and nothing inline, so that a strict Content-Security-Policy can be set.
+// their connection and come back from Stripe before its webhook does. So a form carries
+// an idempotency key, visiting a page changes nothing, only a POST does, and the page
+// after paying tells what is known and reloads itself until the payment has arrived.
+// There is no JavaScript and nothing inline, so that a strict Content-Security-Policy can
+// be set.
 //
 // [Pages] is an http.Handler for any router and any prefix:
 //

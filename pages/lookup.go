@@ -52,8 +52,8 @@ func (p *Pages) lookup(r *http.Request) (details, error) {
 // refreshTimeout bounds how long a customer waits for Stripe.
 const refreshTimeout = 2 * time.Second
 
-// refresh reads the payment of a Checkout Session, from Stripe if the webhook may be late.
-// If Stripe does not answer in time, it returns what is known.
+// refresh reads the payment of a Checkout Session, from Stripe if the webhook may be
+// late. If Stripe does not answer in time, it returns what is known.
 func (p *Pages) refresh(ctx context.Context, session string) (payments.Payment, error) {
 	limited, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()

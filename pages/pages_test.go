@@ -65,7 +65,8 @@ func TestServeHTTP_LinksStayBelowPrefix(t *testing.T) {
 	_, query, _ := strings.Cut(page, "?")
 	owner, err := url.ParseQuery(query)
 	require.NoError(t, err)
-	for _, path := range []string{"/booking/booking/move?" + query, "/booking/booking/cancel?" + query, "/booking/login", "/booking/cancel"} {
+	for _, path := range []string{"/booking/booking/move?" + query, "/booking/booking/cancel?" + query,
+		"/booking/login", "/booking/cancel"} {
 		require.Equal(t, 200, send("GET", path, nil).Code, path)
 	}
 	require.Equal(t, 400, send("POST", "/booking/booking/move", owner).Code)

@@ -83,8 +83,8 @@ func (v *bookingView) setRefresh(prefix string, r *http.Request) {
 	}
 }
 
-// abandoned is the page to which customers return who did not pay. It changes nothing: they
-// can go back and pay until the hold expires.
+// abandoned is the page to which customers return who did not pay. It changes nothing:
+// they can go back and pay until the hold expires.
 func (p *Pages) abandoned(w http.ResponseWriter, _ *http.Request) {
 	p.render(w, http.StatusOK, "message.html", messageView{
 		page: p.page("You left before paying"),
@@ -216,7 +216,8 @@ func (v *bookingView) setExpired(f details, how money) (waiting bool) {
 // underReview is the text of moneyParked.
 const underReview = "It could not be applied to your booking automatically. We look into it and contact you."
 
-// unappliedNote is what a confirmed booking says about money that did not pay for it, or "".
+// unappliedNote is what a confirmed booking says about money that did not pay for it, or
+// "".
 func (f details) unappliedNote(how money) string {
 	switch how {
 	case moneyParked:

@@ -139,7 +139,8 @@ type bookingRow struct {
 	Status                          booking.Status
 }
 
-// listBookings sets a page of bookings in the order of their start, by default from today.
+// listBookings sets a page of bookings in the order of their start, by default from
+// today.
 func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Values) error {
 	resources, err := p.deps.Bookings.Resources(ctx)
 	if err != nil {
@@ -152,7 +153,8 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 	v.Filter = listFilter{
 		From: query.Get("from"), Status: query.Get("status"), Resource: query.Get("resource"),
 		Customer: query.Get("customer"),
-		Statuses: []booking.Status{booking.StatusPending, booking.StatusConfirmed, booking.StatusCancelled, booking.StatusCompleted,
+		Statuses: []booking.Status{booking.StatusPending, booking.StatusConfirmed, booking.StatusCancelled,
+			booking.StatusCompleted,
 			booking.StatusNoShow, booking.StatusExpired},
 		Resources: resources,
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// setActions sets what the customer may do at a time. Package booking checks it again when
-// they do it.
+// setActions sets what the customer may do at a time. Package booking checks it again
+// when they do it.
 func (p *Pages) setActions(v *bookingView, f details, at time.Time) {
 	terms := f.cancellation(at)
 	v.Terms = f.describeTerms(terms)
@@ -31,7 +31,8 @@ func (f details) cancellation(at time.Time) booking.Terms {
 // paying reports whether a payment is processing.
 func (f details) paying() bool { return moneyOf(f.payment) == moneyComing }
 
-// movable reports whether the customer can move the booking: as long as cancelling is free.
+// movable reports whether the customer can move the booking: as long as cancelling is
+// free.
 func (f details) movable(terms booking.Terms, at time.Time) bool {
 	b := f.booking
 	if b.Status == booking.StatusPending && !at.Before(b.HoldExpiresAt) {
@@ -81,8 +82,8 @@ func (f details) describeTerms(t booking.Terms) string {
 	return text + f.contested(t.Refund)
 }
 
-// notApplied says what happens on cancelling to money that does not pay for the booking, or
-// "".
+// notApplied says what happens on cancelling to money that does not pay for the booking,
+// or "".
 func (f details) notApplied() string {
 	switch how := moneyOf(f.payment); how {
 	case moneyNone, moneyOpen, moneyFailed:
@@ -96,7 +97,8 @@ func (f details) notApplied() string {
 	return ""
 }
 
-// unpaid describes cancelling a hold. The customer may just have paid, without an event yet.
+// unpaid describes cancelling a hold. The customer may just have paid, without an event
+// yet.
 func (f details) unpaid() string {
 	b := f.booking
 	switch moneyOf(f.payment) {

@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// bookingLimiter limits the bookings and moves of a client network, over all replicas. See
-// docs/DECISIONS/0027.
+// bookingLimiter limits the bookings and moves of a client network, over all replicas.
+// See docs/DECISIONS/0027.
 type bookingLimiter struct {
 	db     *sql.DB
 	secret []byte
@@ -30,8 +30,8 @@ func newBookingLimiter(db *sql.DB, secret string, perMinute, atOnce int) *bookin
 	return l
 }
 
-// admit counts a booking of the network of ctx. It returns a [*payments.RateLimitError] if
-// there are too many. One round trip; three for a new network.
+// admit counts a booking of the network of ctx. It returns a [*payments.RateLimitError]
+// if there are too many. One round trip; three for a new network.
 func (l *bookingLimiter) admit(ctx context.Context) error {
 	if l.rate.Burst == 0 {
 		return nil

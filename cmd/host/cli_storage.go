@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// withDatabase calls do with the database, whether or not the rest of the configuration is
-// valid. An embedded server that a running host has started is used. It waits for a
+// withDatabase calls do with the database, whether or not the rest of the configuration
+// is valid. An embedded server that a running host has started is used. It waits for a
 // database that does not answer; wait 0 is one attempt.
 func (c *cli) withDatabase(ctx context.Context, wait time.Duration, do func(*storage) error) (err error) {
 	cfg, err := config.LoadStorage(c.environ)

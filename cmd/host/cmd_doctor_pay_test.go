@@ -28,8 +28,8 @@ func TestDoctorPay_CountsDiffer(t *testing.T) {
 	for name, c := range map[string]struct {
 		// was is replaced by is in the answer about the confirmed booking.
 		was, is string
-		// plant changes the database once the booking is confirmed; mend reverts it before
-		// the booking is cancelled.
+		// plant changes the database once the booking is confirmed; mend reverts it
+		// before the booking is cancelled.
 		plant, mend string
 		want        doctor.Name
 		says        string

@@ -1,5 +1,5 @@
-// Command host runs booking-platform: the booking page, the JSON API and Stripe's webhook,
-// on one Postgres. See `host help`.
+// Command host runs booking-platform: the booking page, the JSON API and Stripe's
+// webhook, on one Postgres. See `host help`.
 package main
 
 import (

@@ -10,8 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// listenForScrapes listens on METRICS_ADDR; nil if it is off. A configured address in use is
-// an error. If the default is in use, as by a second host on one machine, there are no
+// listenForScrapes listens on METRICS_ADDR; nil if it is off. A configured address in use
+// is an error. If the default is in use, as by a second host on one machine, there are no
 // metrics.
 func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, error) {
 	if cfg.Metrics.Address == "" {
@@ -34,8 +34,9 @@ func (s *services) useMetrics() {
 	steps := append(payments.Steps(), "booking.ReleaseExpired", "booking.CompletePast", "webhook.RetryWaiting",
 		"webhook.DeleteOld", "auth.DeleteExpired")
 	s.metrics = metrics.New(metrics.Options{
-		Version: versionOf(s.cfg.Version), DB: s.db, Webhook: s.receiver.Stats, Steps: steps, Results: payments.BookResults(),
-		Logger: s.logger,
+		Version: versionOf(s.cfg.Version), DB: s.db, Webhook: s.receiver.Stats, Steps: steps,
+		Results: payments.BookResults(),
+		Logger:  s.logger,
 		Sources: metrics.Sources{
 			Ready: s.ready.Check, Bookings: s.bookings.Backlog, Payments: s.payments.Backlog,
 			Webhook: s.receiver.Ledger().Backlog,

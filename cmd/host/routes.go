@@ -19,8 +19,8 @@ var defaultLimits = middleware.Limits{Body: 64 << 10, Read: 10 * time.Second, Ti
 
 // routeLimits are the limits of other routes, by path template.
 var routeLimits = map[string]middleware.Limits{
-	// Some events are larger than 64 KiB. The receiver has its own time limit and finishes
-	// its work after the sender has gone.
+	// Some events are larger than 64 KiB. The receiver has its own time limit and
+	// finishes its work after the sender has gone.
 	"/webhook":     {Body: 1 << 20, Read: 10 * time.Second, Time: 25 * time.Second},
 	"/auth/login":  {Body: 8 << 10, Read: 5 * time.Second, Time: 15 * time.Second},
 	"/login":       {Body: 8 << 10, Read: 5 * time.Second, Time: 15 * time.Second},
@@ -49,13 +49,14 @@ func (s *services) handler() (http.Handler, error) {
 	return middleware.Handler(routes, opts)
 }
 
-// routes returns all routes of the host. A path that is not clean is not found; the router
-// does not redirect it.
+// routes returns all routes of the host. A path that is not clean is not found; the
+// router does not redirect it.
 func (s *services) routes() (*mux.Router, error) {
 	a, err := api.New(api.Deps{Bookings: s.bookings, Payments: s.payments, Receiver: s.receiver, Auth: s.auth},
 		api.Options{
 			URL: s.cfg.AppURL, AdmitMove: s.limiter.admit, Client: middleware.Network, RequestID: middleware.RequestID,
-			Logger: s.logger, Version: versionOf(s.cfg.Version), Started: time.Now(), ServerErrors: s.stats.ServerErrors,
+			Logger: s.logger, Version: versionOf(s.cfg.Version), Started: time.Now(),
+			ServerErrors: s.stats.ServerErrors,
 		})
 	if err != nil {
 		return nil, fmt.Errorf("make the API: %w", err)
@@ -92,7 +93,8 @@ func (s *services) routes() (*mux.Router, error) {
 	return routes, nil
 }
 
-// mount adds a route. A path that ends in a slash stands for all paths below it, except /.
+// mount adds a route. A path that ends in a slash stands for all paths below it, except
+// /.
 func mount(routes *mux.Router, method, path string, h http.Handler) {
 	methods := []string{method}
 	if method == http.MethodGet {

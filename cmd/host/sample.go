@@ -8,8 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// addSample adds a resource to an empty development database. Two hosts that start at once
-// add one.
+// addSample adds a resource to an empty development database. Two hosts that start at
+// once add one.
 func addSample(ctx context.Context, bookings *booking.Store) error {
 	all, err := bookings.Resources(ctx)
 	if err != nil || len(all) > 0 {

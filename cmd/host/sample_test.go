@@ -10,8 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// The first start adds the sample; later starts leave resources alone, and production gets
-// none.
+// The first start adds the sample; later starts leave resources alone, and production
+// gets none.
 func TestSample_EmptyDevelopmentDatabase(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)

@@ -61,8 +61,8 @@ func serve(ctx context.Context, environ map[string]string, stdout, stderr io.Wri
 	return h.run(ctx)
 }
 
-// start prepares everything up to the first answer. It listens first: a port in use is the
-// most likely mistake.
+// start prepares everything up to the first answer. It listens first: a port in use is
+// the most likely mistake.
 func start(ctx context.Context, cfg config.Config, logger *slog.Logger) (*host, error) {
 	listener, err := listen(cfg)
 	if err != nil {
@@ -137,8 +137,8 @@ func selfURL(bound string, listener net.Listener) string {
 	return "http://" + net.JoinHostPort(reachable(bound), strconv.Itoa(port))
 }
 
-// run serves until the context ends. It then shuts down in order: readiness fails, requests
-// and background steps finish, the metrics end, and the database is closed.
+// run serves until the context ends. It then shuts down in order: readiness fails,
+// requests and background steps finish, the metrics end, and the database is closed.
 func (h *host) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

@@ -46,7 +46,8 @@ type services struct {
 func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*services, error) {
 	s := &services{cfg: cfg, db: db, logger: logger, stats: &middleware.Stats{}}
 	s.clientIP = middleware.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
-	s.connections = middleware.NewConnections(middleware.ConnectionOptions{Max: cfg.MaxConnections, ClientIP: s.clientIP})
+	s.connections = middleware.NewConnections(middleware.ConnectionOptions{Max: cfg.MaxConnections,
+		ClientIP: s.clientIP})
 	if s.cfg.AppURL == "" {
 		s.cfg.AppURL = self
 	}

@@ -33,7 +33,8 @@ type storage struct {
 	server *embedded.Server
 }
 
-// openStorage opens the database, starts it if it is embedded, and waits until it answers.
+// openStorage opens the database, starts it if it is embedded, and waits until it
+// answers.
 func openStorage(ctx context.Context, cfg config.Config, wait time.Duration, logger *slog.Logger) (*storage, error) {
 	s := &storage{url: cfg.DatabaseURL, wait: wait}
 	for _, w := range cfg.DatabaseWarnings {
@@ -93,8 +94,8 @@ func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logg
 	return s, nil
 }
 
-// checkLimits warns of missing limits, and returns an error if DATABASE_PREPARE is set and
-// prepared statements do not work.
+// checkLimits warns of missing limits, and returns an error if DATABASE_PREPARE is set
+// and prepared statements do not work.
 func checkLimits(ctx context.Context, db *sql.DB, cfg config.Config, logger *slog.Logger) error {
 	missing, err := postgres.MissingLimits(ctx, db)
 	if err != nil {

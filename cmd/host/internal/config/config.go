@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// ReceiverName is the name of the host's webhook.Receiver in the ledger. Other programs on
-// the same database have another.
+// ReceiverName is the name of the host's webhook.Receiver in the ledger. Other programs
+// on the same database have another.
 const ReceiverName = "host"
 
 // Config is a configuration of the host.
@@ -24,8 +24,8 @@ type Config struct {
 	// Host is the IP address to listen on; Port 0 lets the system choose.
 	Host string
 	Port int
-	// AppURL is the public address without a trailing slash. Empty, in development only, is
-	// the address listened on.
+	// AppURL is the public address without a trailing slash. Empty, in development only,
+	// is the address listened on.
 	AppURL string
 	// Version is APP_VERSION; empty is that of the build.
 	Version string
@@ -46,7 +46,8 @@ type Config struct {
 	SessionSecrets []string
 	// StripeAccount names the account if hosts with different accounts share a database.
 	StripeAccount string
-	// StripeSecretKey is empty in development only; Stripe is then replaced by a stand-in.
+	// StripeSecretKey is empty in development only; Stripe is then replaced by a
+	// stand-in.
 	StripeSecretKey      string
 	StripeWebhookSecrets []string
 	// StripeAPIBase is another address of Stripe's API, for tests.
@@ -55,8 +56,8 @@ type Config struct {
 	Cookie        Cookie
 	// AdminEmail and AdminPassword make the first user; both or neither are set.
 	AdminEmail, AdminPassword string
-	// Limits of holds and free bookings: per e-mail address and client network, per e-mail
-	// address, and per network; 0 is no limit.
+	// Limits of holds and free bookings: per e-mail address and client network, per
+	// e-mail address, and per network; 0 is no limit.
 	HoldsPerEmail, HoldsPerEmailAnywhere, HoldsPerAddress int
 	// BookingsPerMinute limits the bookings and moves of a client network, BookingsAtOnce
 	// its bursts; 0 is no limit.
@@ -240,9 +241,9 @@ func (c *Config) admin(problems *Problems) {
 // perMinute is the default of BOOKINGS_PER_MINUTE.
 const perMinute = 30
 
-// limits sets the limits of bookings. By default an e-mail address has four times its limit
-// over all networks, and a network without a limit of holds has none per minute. A burst is
-// the limit of holds and one minute's bookings.
+// limits sets the limits of bookings. By default an e-mail address has four times its
+// limit over all networks, and a network without a limit of holds has none per minute. A
+// burst is the limit of holds and one minute's bookings.
 func (c *Config) limits(e environment, problems *Problems) {
 	c.HoldsPerEmail, c.HoldsPerAddress = e.HoldsPerEmail.value, e.HoldsPerAddress.value
 	c.HoldsPerEmailAnywhere = min(4*c.HoldsPerEmail, 1000)

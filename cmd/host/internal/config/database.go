@@ -17,7 +17,8 @@ import (
 const urlShape = "it has the form postgres://user:password@host:5432/database, with %40 for @, %2F for / and %23 for # in a password"
 
 // databaseURL prepares the URL for lib/pq. Parameters of libpq and other tools are
-// translated, left out with a warning, or a problem, see [parameters]. It adds, if absent:
+// translated, left out with a warning, or a problem, see [parameters]. It adds, if
+// absent:
 //
 //   - sslmode=prefer, as psql does; lib/pq's default is require.
 //   - binary_parameters=yes: one round trip fewer per statement, also behind a pooler in
@@ -117,8 +118,8 @@ func unreadVariables(environ map[string]string) []string {
 	return names
 }
 
-// several reports whether the part between // and the path has a comma, which works in psql
-// only.
+// several reports whether the part between // and the path has a comma, which works in
+// psql only.
 func several(raw string) bool {
 	_, rest, found := strings.Cut(raw, "://")
 	if !found {
@@ -139,9 +140,9 @@ func redact(message string, u *url.URL) string {
 	return strings.ReplaceAll(strings.ReplaceAll(message, password, "xxxxx"), url.QueryEscape(password), "xxxxx")
 }
 
-// Refusal reports whether err, of a connection to DATABASE_URL, is permanent, and describes
-// it: a wrong password, for example, but not a server that is down or starting. With several
-// hosts all of them must have refused.
+// Refusal reports whether err, of a connection to DATABASE_URL, is permanent, and
+// describes it: a wrong password, for example, but not a server that is down or starting.
+// With several hosts all of them must have refused.
 func Refusal(err error) (Problem, bool) {
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		several, ok := e.(interface{ Unwrap() []error })

@@ -49,8 +49,8 @@ type environment struct {
 }
 
 // parse reads every variable. An empty one counts as absent, because compose files set
-// variables without a value to "". Whitespace around a value is dropped, such as the CR of
-// an .env file written on Windows.
+// variables without a value to "". Whitespace around a value is dropped, such as the CR
+// of an .env file written on Windows.
 func parse(environ map[string]string, problems *Problems) environment {
 	trimmed := map[string]string{}
 	for name, value := range environ {
@@ -80,8 +80,8 @@ func parse(environ map[string]string, problems *Problems) environment {
 	return e
 }
 
-// production reports whether one of the two variables says so. If they disagree, which is a
-// problem, the stricter rules apply.
+// production reports whether one of the two variables says so. If they disagree, which is
+// a problem, the stricter rules apply.
 func (e environment) production() bool { return e.AppEnv == production || e.NodeEnv == production }
 
 // variable returns the name of the variable of a field of environment.
@@ -268,7 +268,8 @@ type Metrics struct {
 	Set bool
 }
 
-// UnmarshalText reads off, or an IP address (or localhost, or nothing for all) and a port.
+// UnmarshalText reads off, or an IP address (or localhost, or nothing for all) and a
+// port.
 func (m *Metrics) UnmarshalText(text []byte) error {
 	raw := string(text)
 	switch raw {

@@ -10,8 +10,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// parameters are those of DATABASE_URL. lib/pq sends unknown ones to the server, which then
-// refuses the connection.
+// parameters are those of DATABASE_URL. lib/pq sends unknown ones to the server, which
+// then refuses the connection.
 type parameters struct {
 	query    url.Values
 	problems *Problems

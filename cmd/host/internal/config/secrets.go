@@ -76,8 +76,8 @@ func stripe(e environment, production bool, problems *Problems) {
 // listen`, which have 64 hexadecimal digits.
 var endpointSecret = regexp.MustCompile(`^whsec_[A-Za-z0-9]{16,63}$`)
 
-// mistakenForDevelopment finds a production configuration without APP_ENV, which would run
-// under the rules of development, or confirm unpaid bookings if there is no key.
+// mistakenForDevelopment finds a production configuration without APP_ENV, which would
+// run under the rules of development, or confirm unpaid bookings if there is no key.
 func (c *Config) mistakenForDevelopment(e environment, problems *Problems) {
 	const key = "STRIPE_SECRET_KEY"
 	if c.Production {

@@ -42,8 +42,9 @@ func (e *examination) environment(context.Context) ([]Finding, error) {
 	case e.Config.Production:
 		return []Finding{ok(Environment, "production")}, nil
 	case strings.HasPrefix(e.Config.AppURL, "https://") && !local(host):
-		return []Finding{warning(Environment, "development, with a public APP_URL: the session cookie may be insecure, "+
-			"and Stripe may be replaced by a stand-in", "Set APP_ENV=production for customers.")}, nil
+		return []Finding{warning(Environment,
+			"development, with a public APP_URL: the session cookie may be insecure, "+
+				"and Stripe may be replaced by a stand-in", "Set APP_ENV=production for customers.")}, nil
 	}
 	return []Finding{ok(Environment, "development; to check for production: APP_ENV=production host doctor")}, nil
 }
@@ -61,7 +62,8 @@ func (e *examination) cookie(context.Context) ([]Finding, error) {
 		}
 	}
 	if c.SameSite == http.SameSiteNoneMode && !e.invalid("COOKIE_SAMESITE") {
-		found = append(found, warning(CookieSite, "COOKIE_SAMESITE is none: other sites' pages may use a visitor's session",
+		found = append(found, warning(CookieSite,
+			"COOKIE_SAMESITE is none: other sites' pages may use a visitor's session",
 			"Set COOKIE_SAMESITE=lax unless the pages are shown inside another site."))
 	}
 	if c.Domain != "" && !strings.Contains(c.Domain, ".") && !local(c.Domain) && !e.invalid("COOKIE_DOMAIN") {
@@ -81,8 +83,11 @@ func (e *examination) proxy(context.Context) ([]Finding, error) {
 		return nil, nil
 	}
 	if e.Config.Production && strings.HasPrefix(e.Config.AppURL, "https://") && t.Count == 0 && len(t.Networks) == 0 {
-		return []Finding{warning(TrustProxy, "APP_URL is https, so there is a proxy, and TRUST_PROXY is 0: all customers "+
-			"share the limits of one address", "Set TRUST_PROXY to the number of proxies, or to their networks.")}, nil
+		return []Finding{warning(TrustProxy,
+				"APP_URL is https, so there is a proxy, and TRUST_PROXY is 0: all customers "+
+					"share the limits of one address",
+				"Set TRUST_PROXY to the number of proxies, or to their networks.")},
+			nil
 	}
 	return []Finding{ok(TrustProxy, "works with APP_URL")}, nil
 }
@@ -95,7 +100,8 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	case e.invalid("METRICS_ADDR"):
 		return nil, nil
 	case address == "" && e.Config.Production:
-		return []Finding{warning(MetricsAddress, "METRICS_ADDR is off: there are no metrics and no alarms", remedy)}, nil
+		return []Finding{warning(MetricsAddress, "METRICS_ADDR is off: there are no metrics and no alarms", remedy)},
+			nil
 	case address == "":
 		return []Finding{ok(MetricsAddress, "off")}, nil
 	}
@@ -107,7 +113,8 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	own, ownUnspecified := parseBind(e.Config.Host)
 	ownPort := strconv.Itoa(e.Config.Port)
 	if !unspecified && public(ip) {
-		return []Finding{e.inProduction(MetricsAddress, address+" is a public address: the metrics are public", remedy)}, nil
+		return []Finding{e.inProduction(MetricsAddress, address+" is a public address: the metrics are public",
+			remedy)}, nil
 	}
 	if port == ownPort && port != "0" && (unspecified || ownUnspecified || own == ip) {
 		const remedy = "Choose another port in METRICS_ADDR, such as 9464."
@@ -126,7 +133,8 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	case err == nil && status == http.StatusOK && strings.Contains(body, "\nbooking_"):
 		return []Finding{ok(MetricsAddress, at+" answers with the host's metrics")}, nil
 	case err == nil:
-		return []Finding{warning(MetricsAddress, "something else answers at "+at+": the host has no metrics, or does not start",
+		return []Finding{warning(MetricsAddress,
+			"something else answers at "+at+": the host has no metrics, or does not start",
 			"Choose another address in METRICS_ADDR, or stop the other program.")}, nil
 	case !e.Config.Metrics.Set && !e.Config.Production:
 		return []Finding{ok(MetricsAddress, at+", the default, is not public; nothing answers there")}, nil
@@ -134,7 +142,8 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	status, body, err = fetch(ctx, "http://"+net.JoinHostPort(reachableAt(own, ownUnspecified), ownPort)+"/health")
 	if err == nil && status == http.StatusOK && strings.TrimSpace(body) == `{"status":"ok"}` {
 		return []Finding{warning(MetricsAddress, "a host runs here, and nothing answers at "+at,
-			"Look for METRICS_ADDR in the log of the host's start, and run doctor with the environment of the host.")}, nil
+				"Look for METRICS_ADDR in the log of the host's start, and run doctor with the environment of the host.")},
+			nil
 	}
 	return []Finding{ok(MetricsAddress, at+" is not public; no host runs here")}, nil
 }

@@ -112,7 +112,8 @@ func listed(all []string) string {
 }
 
 const (
-	// backlogLimit is the age of work that a running host would have done within a minute.
+	// backlogLimit is the age of work that a running host would have done within a
+	// minute.
 	backlogLimit = 15 * time.Minute
 	// pendingLimit is the age of a refund at Stripe: banks take up to ten days.
 	pendingLimit = 14 * 24 * time.Hour
@@ -142,7 +143,8 @@ func (e *examination) eventsWaiting(ctx context.Context) ([]Finding, error) {
 
 // eventsOfOtherMode finds a signing secret of the wrong mode by its events.
 func (e *examination) eventsOfOtherMode(ctx context.Context) ([]Finding, error) {
-	for reason, mode := range map[webhook.Reason]string{webhook.ReasonTestMode: "test", webhook.ReasonLiveMode: "live"} {
+	for reason, mode := range map[webhook.Reason]string{webhook.ReasonTestMode: "test",
+		webhook.ReasonLiveMode: "live"} {
 		ignored, err := webhook.NewLedger(e.DB, config.ReceiverName).List(ctx, webhook.ListOptions{
 			Outcome: webhook.Ignored, Reason: reason, Since: e.Now().Add(-24 * time.Hour), Limit: 500,
 		})
@@ -168,8 +170,9 @@ func (e *examination) background(ctx context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	if b.Age > backlogLimit {
-		return []Finding{warning(Background, fmt.Sprintf("%d expired holds are not released, the oldest for %s", b.Expired,
-			b.Age.Round(time.Second)), noHost("step failed"))}, nil
+		return []Finding{warning(Background,
+			fmt.Sprintf("%d expired holds are not released, the oldest for %s", b.Expired,
+				b.Age.Round(time.Second)), noHost("step failed"))}, nil
 	}
 	return []Finding{ok(Background, "expired holds are released")}, nil
 }
@@ -218,8 +221,9 @@ func refundFindings(b payments.Backlog) []Finding {
 	}
 	switch failed, pending := b.RefundsFailed, b.RefundsPending; {
 	case failed.Count > 0:
-		found = append(found, problem(RefundsFailed, fmt.Sprintf("%d refunds were refused by Stripe or the customer's bank, "+
-			"or canceled at Stripe, the oldest %s ago", failed.Count, age(failed)),
+		found = append(found, problem(RefundsFailed,
+			fmt.Sprintf("%d refunds were refused by Stripe or the customer's bank, "+
+				"or canceled at Stripe, the oldest %s ago", failed.Count, age(failed)),
 			"Run host payment list, then host payment retry, or refund it in Stripe's dashboard, which counts as well."))
 	case pending.Age > pendingLimit:
 		found = append(found, warning(RefundsFailed,
@@ -250,15 +254,18 @@ func paymentFindings(b payments.Backlog) []Finding {
 		found = append(found, ok(PaymentsDisputed, "none is disputed"))
 	}
 	if overdue, unknown := b.Overdue, b.RefundsUnknown; overdue.Age > backlogLimit || unknown.Age > backlogLimit {
-		found = append(found, warning(Reconciliation, fmt.Sprintf("%d payments past their time are not reconciled with Stripe, "+
-			"the oldest for %s, and the refunds of %d, the oldest for %s", overdue.Count, age(overdue), unknown.Count,
-			age(unknown)), noHost("payments.ReconcilePayments")))
+		found = append(found, warning(Reconciliation,
+			fmt.Sprintf("%d payments past their time are not reconciled with Stripe, "+
+				"the oldest for %s, and the refunds of %d, the oldest for %s", overdue.Count, age(overdue),
+				unknown.Count,
+				age(unknown)), noHost("payments.ReconcilePayments")))
 	} else {
 		found = append(found, ok(Reconciliation, "payments are reconciled with Stripe"))
 	}
 	if other := b.OtherAccounts; other.Age > backlogLimit {
-		found = append(found, warning(OtherAccounts, fmt.Sprintf("%d payments and refunds of another Stripe account or mode "+
-			"wait, the oldest for %s; this host does not handle them", other.Count, age(other)),
+		found = append(found, warning(OtherAccounts,
+			fmt.Sprintf("%d payments and refunds of another Stripe account or mode "+
+				"wait, the oldest for %s; this host does not handle them", other.Count, age(other)),
 			"Check that a host with their key and STRIPE_ACCOUNT runs, or set the key and the name they were made with."))
 	}
 	return found

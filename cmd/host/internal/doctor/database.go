@@ -153,7 +153,8 @@ func (e *examination) databaseClock(ctx context.Context) ([]Finding, error) {
 			best, apart = trip, time.UnixMicro(micros).Sub(before.Add(trip/2))
 		}
 	}
-	found := fmt.Sprintf("the clocks of this machine and the database differ by %s", apart.Abs().Round(time.Millisecond))
+	found := fmt.Sprintf("the clocks of this machine and the database differ by %s",
+		apart.Abs().Round(time.Millisecond))
 	switch {
 	case apart.Abs() > time.Minute:
 		return []Finding{problem(DatabaseClock, found, clockRemedy)}, nil
@@ -163,7 +164,8 @@ func (e *examination) databaseClock(ctx context.Context) ([]Finding, error) {
 	return []Finding{ok(DatabaseClock, found)}, nil
 }
 
-// From Postgres 16 on, connections can be reserved for a role, too. A limit of -1 is none.
+// From Postgres 16 on, connections can be reserved for a role, too. A limit of -1 is
+// none.
 const connectionsSQL = `
 SELECT current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
 		- COALESCE(NULLIF(current_setting('reserved_connections', true), ''), '0')::integer,
@@ -185,7 +187,8 @@ func (e *examination) databaseConnections(ctx context.Context) ([]Finding, error
 		available, limit = database, "the database"
 	}
 	need := e.PoolSize*e.Hosts + operators
-	found := fmt.Sprintf("%d hosts with up to %d connections each, and %d for operators, need %d; %s allows %d", e.Hosts,
+	found := fmt.Sprintf("%d hosts with up to %d connections each, and %d for operators, need %d; %s allows %d",
+		e.Hosts,
 		e.PoolSize, operators, need, limit, available)
 	if need > available {
 		return []Finding{e.inProduction(DatabaseConnections, found,
@@ -231,7 +234,8 @@ func (e *examination) schema(ctx context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	if newer != "" {
-		found = append(found, warning(SchemaNewer, "the database is newer than this program ("+newer+"), as after a rollback",
+		found = append(found, warning(SchemaNewer,
+			"the database is newer than this program ("+newer+"), as after a rollback",
 			"Deploy the newer release again when it is corrected; do not revert migrations."))
 	}
 	return found, nil

@@ -61,8 +61,8 @@ type Options struct {
 	PoolSize, Hosts int
 	// Timeout bounds each check; 0 is 8 seconds.
 	Timeout time.Duration
-	// The others replace the system in tests. FreeSpace returns the free bytes of the disk
-	// of dir.
+	// The others replace the system in tests. FreeSpace returns the free bytes of the
+	// disk of dir.
 	Now       func() time.Time
 	FreeSpace func(dir string) (uint64, error)
 	Server    func(context.Context, *sql.DB) (postgres.Server, error)
@@ -71,8 +71,8 @@ type Options struct {
 // examination is one run of the checks.
 type examination struct {
 	Options
-	// reached reports that the database answers, and current that its schema is complete. A
-	// check that timed out may still set them.
+	// reached reports that the database answers, and current that its schema is complete.
+	// A check that timed out may still set them.
 	reached, current atomic.Bool
 }
 
@@ -192,8 +192,8 @@ func (e *examination) answers() bool { return e.reached.Load() }
 
 func (e *examination) readable() bool { return e.reached.Load() && e.current.Load() }
 
-// invalid reports whether a variable is a problem of the configuration, which is a finding
-// already.
+// invalid reports whether a variable is a problem of the configuration, which is a
+// finding already.
 func (e *examination) invalid(variable string) bool {
 	return slices.ContainsFunc(e.Problems, func(p config.Problem) bool { return p.Name == variable })
 }

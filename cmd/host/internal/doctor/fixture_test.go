@@ -38,7 +38,8 @@ type world struct {
 	environ map[string]string
 	db      *sql.DB
 	options doctor.Options
-	// endpoints are those of the Stripe account, and skew is the offset of Stripe's clock.
+	// endpoints are those of the Stripe account, and skew is the offset of Stripe's
+	// clock.
 	endpoints []stripetest.WebhookEndpoint
 	skew      time.Duration
 	// stripe replaces the fake, if it is set.

@@ -56,7 +56,8 @@ func (t *smokeTest) pay(ctx context.Context) []Finding {
 	found := []Finding{ok(PaySlot, "booked "+resource+" at "+start)}
 	paid := false
 	if !fake && !strings.HasPrefix(b.StripeSessionID, "cs_test_") {
-		found = append(found, problem(PayMode, "the host is in Stripe's live mode: nothing was paid, and the booking is cancelled",
+		found = append(found, problem(PayMode,
+			"the host is in Stripe's live mode: nothing was paid, and the booking is cancelled",
 			"Make a test payment only on a host with a key of test mode (sk_test_…)."))
 	} else {
 		found = append(found, ok(PayMode, "test mode"))
@@ -113,7 +114,8 @@ func (t *smokeTest) slot(ctx context.Context) (resource, start string, bad *Find
 	}
 	r, err := t.get(ctx, "/api/resources")
 	if err != nil || r.status != http.StatusOK || r.decode(&all) != nil {
-		return no(fmt.Sprintf("the resources could not be listed (%d)", r.status), "Find the request in the host's log.")
+		return no(fmt.Sprintf("the resources could not be listed (%d)", r.status),
+			"Find the request in the host's log.")
 	}
 	const which = "Name one that is not free and that customers may cancel: --resource slug."
 	if t.Resource == "" && len(all.Items) == 1 {
@@ -126,7 +128,8 @@ func (t *smokeTest) slot(ctx context.Context) (resource, start string, bad *Find
 		if item.Amount == 0 || !item.Policy.Cancellable {
 			return no(item.Slug+" costs nothing, or cannot be cancelled by customers: nothing was booked", which)
 		}
-		start, err := t.lastFree(ctx, item.Slug, time.Now().Add(time.Duration(item.Policy.FreeUntilMinutes)*time.Minute))
+		start, err := t.lastFree(ctx, item.Slug,
+			time.Now().Add(time.Duration(item.Policy.FreeUntilMinutes)*time.Minute))
 		if err != nil || start == "" {
 			return no(item.Slug+" has no free slot within seven weeks that can be cancelled without a fee",
 				"Name another resource: --resource slug.")
@@ -218,7 +221,8 @@ func (t *smokeTest) checkout(ctx context.Context, b *testBooking, fake bool) (fo
 	}
 	if s.Status != "confirmed" || s.Payment.Status != "paid" || s.Payment.AmountPaid != s.Amount {
 		return append(found, problem(PayConfirmed,
-			fmt.Sprintf("the booking is %s and its payment %s, %s after the Checkout", s.Status, s.Payment.Status, wait),
+			fmt.Sprintf("the booking is %s and its payment %s, %s after the Checkout", s.Status, s.Payment.Status,
+				wait),
 			"Run host doctor on the host's machine, and check in Stripe's dashboard whether the event was delivered and "+
 				"how the host answered.")), s.Payment.AmountPaid > 0
 	}
@@ -230,7 +234,8 @@ func (t *smokeTest) payFake(ctx context.Context, b *testBooking) *Finding {
 	var r reply
 	u, err := url.Parse(b.URL)
 	if err == nil {
-		r, err = t.request(ctx, http.MethodPost, u.Path, "action=pay", "Content-Type", "application/x-www-form-urlencoded")
+		r, err = t.request(ctx, http.MethodPost, u.Path, "action=pay", "Content-Type",
+			"application/x-www-form-urlencoded")
 	}
 	if err != nil {
 		f := failed(PayCheckout, err)
@@ -298,7 +303,8 @@ func (t *smokeTest) countRows(ctx context.Context, b *testBooking) Finding {
 			&confirmed, &payments, &events)
 		cancel()
 		if err != nil {
-			return warning(PayOnce, "not counted: the database of the environment does not answer: "+err.Error(), remedy)
+			return warning(PayOnce, "not counted: the database of the environment does not answer: "+err.Error(),
+				remedy)
 		}
 		// The event may come after the host has asked Stripe itself.
 		if bookings == 0 || events > 0 || try == 20 {
@@ -329,7 +335,8 @@ func (t *smokeTest) cleanup(ctx context.Context, b *testBooking, paid bool) []Fi
 	}
 	var s bookingState
 	if r.status != http.StatusOK || r.decode(&s) != nil || s.Status != "cancelled" {
-		return []Finding{problem(PayCancelled, fmt.Sprintf("cancelling booking %s is answered %d (%s)", b.ID, r.status, r.code()),
+		return []Finding{problem(PayCancelled,
+			fmt.Sprintf("cancelling booking %s is answered %d (%s)", b.ID, r.status, r.code()),
 			"Cancel it as ADMIN or OPS, with POST /api/bookings/{id}/cancel.")}
 	}
 	at, err := time.Parse(time.RFC3339, b.start)

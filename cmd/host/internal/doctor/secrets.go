@@ -57,7 +57,8 @@ func weak(s string) string {
 
 var (
 	webhookSecretForm = regexp.MustCompile(`^whsec_[A-Za-z0-9+/=_-]{16,}$`)
-	// listenSecretForm matches secrets of `stripe listen`; those of endpoints are shorter.
+	// listenSecretForm matches secrets of `stripe listen`; those of endpoints are
+	// shorter.
 	listenSecretForm = regexp.MustCompile(`^whsec_[0-9a-f]{64}$`)
 	stripeKeyForm    = regexp.MustCompile(`^(sk|rk)_(live|test)_[A-Za-z0-9]{10,}$`)
 )
@@ -102,7 +103,8 @@ func (e *examination) stripeKey(context.Context) ([]Finding, error) {
 	}
 	switch m := mode(key); {
 	case m == "test" && e.Config.Production:
-		return []Finding{problem(StripeKeyMode, "STRIPE_SECRET_KEY is of test mode: bookings are confirmed without money",
+		return []Finding{problem(StripeKeyMode,
+			"STRIPE_SECRET_KEY is of test mode: bookings are confirmed without money",
 			"Set STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET to those of live mode before customers pay.")}, nil
 	case m == "live" && !e.Config.Production:
 		return []Finding{warning(StripeKeyMode, "STRIPE_SECRET_KEY is a live one, in development: real money moves",
@@ -161,7 +163,8 @@ func (e *examination) reusedSecrets(context.Context) ([]Finding, error) {
 		if name == s.name {
 			where = "has the same secret twice"
 		}
-		found = append(found, e.inProduction(SecretReused, s.name+" "+where, "Use a different secret for each purpose."))
+		found = append(found, e.inProduction(SecretReused, s.name+" "+where,
+			"Use a different secret for each purpose."))
 	}
 	if len(found) == 0 {
 		found = append(found, ok(SecretReused, "no secret is used twice"))
@@ -176,7 +179,8 @@ func (e *examination) databasePassword(context.Context) ([]Finding, error) {
 	user, password := databaseLogin(e.Config.DatabaseURL)
 	if e.Config.Production && password != "" &&
 		(password == user || slices.Contains(knownPasswords, strings.ToLower(password))) {
-		return []Finding{warning(DatabasePassword, "the password of DATABASE_URL is that of an example, or the user name",
+		return []Finding{warning(DatabasePassword,
+			"the password of DATABASE_URL is that of an example, or the user name",
 			"Give the role another password (ALTER ROLE … PASSWORD …) and write it into DATABASE_URL.")}, nil
 	}
 	return nil, nil

@@ -16,14 +16,14 @@ import (
 type SmokeOptions struct {
 	// Base is the address of a running host, without a slash at the end.
 	Base string
-	// Pay makes one payment: a slot is booked, paid for and cancelled. Resource is its slug,
-	// required if there are several.
+	// Pay makes one payment: a slot is booked, paid for and cancelled. Resource is its
+	// slug, required if there are several.
 	Pay      bool
 	Resource string
 	// Wait is how long a person has to pay, if Stripe is not the stand-in.
 	Wait time.Duration
-	// StripeKey is the key of the environment. Pay is refused with a live key, and without
-	// a test key if Stripe is not the stand-in.
+	// StripeKey is the key of the environment. Pay is refused with a live key, and
+	// without a test key if Stripe is not the stand-in.
 	StripeKey string
 	// DB is the host's database, for counting the rows of the payment; nil skips that.
 	DB *sql.DB
@@ -53,9 +53,11 @@ func SmokeTest(ctx context.Context, opts SmokeOptions) []Finding {
 	found := []Finding{t.reach(ctx)}
 	if found[0].Level == OK {
 		found = append(found,
-			t.healthy(ctx, BaseLive, "/health", "Check that this is the address of the host and that the proxy keeps the path."),
-			t.healthy(ctx, BaseReady, "/health/db", "Run host doctor on the host's machine: the database does not answer, "+
-				"or lacks migrations."),
+			t.healthy(ctx, BaseLive, "/health",
+				"Check that this is the address of the host and that the proxy keeps the path."),
+			t.healthy(ctx, BaseReady, "/health/db",
+				"Run host doctor on the host's machine: the database does not answer, "+
+					"or lacks migrations."),
 			t.webhook(ctx), t.metrics(ctx))
 		if opts.Pay {
 			found = append(found, t.pay(ctx)...)

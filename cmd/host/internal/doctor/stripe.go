@@ -71,7 +71,8 @@ func refusal(name Name, err error, lacked Name, what string) Finding {
 	var se *stripe.Error
 	switch {
 	case !errors.As(err, &se):
-		return problem(name, "cannot be reached: "+err.Error(), "Check that this machine reaches api.stripe.com over https.")
+		return problem(name, "cannot be reached: "+err.Error(),
+			"Check that this machine reaches api.stripe.com over https.")
 	case se.HTTPStatusCode == http.StatusForbidden:
 		return warning(lacked, "not checked: the restricted key may not "+what,
 			"Let the key read webhook endpoints and events in Stripe's dashboard.")
@@ -83,7 +84,8 @@ func refusal(name Name, err error, lacked Name, what string) Finding {
 		"See https://status.stripe.com, and run doctor again.")
 }
 
-// stripeClock checks this machine's clock, by which signatures are valid for five minutes.
+// stripeClock checks this machine's clock, by which signatures are valid for five
+// minutes.
 func (e *examination) stripeClock(date string) []Finding {
 	at, err := http.ParseTime(date)
 	if err != nil {
@@ -139,8 +141,9 @@ func (e *examination) endpointFindings(all []*stripe.WebhookEndpoint) []Finding 
 	}
 	found := []Finding{ok(WebhookEndpoint, "Stripe has "+want)}
 	if len(enabled) > 1 {
-		found = append(found, warning(WebhookEndpointTwice, fmt.Sprintf("%d endpoints at Stripe have the URL %s: each event "+
-			"is delivered for each of them", len(enabled), want),
+		found = append(found, warning(WebhookEndpointTwice,
+			fmt.Sprintf("%d endpoints at Stripe have the URL %s: each event "+
+				"is delivered for each of them", len(enabled), want),
 			"Remove all but one in Stripe's dashboard, and use the signing secret of that one."))
 	}
 	best := slices.MinFunc(enabled, func(a, b *stripe.WebhookEndpoint) int { return len(missing(a)) - len(missing(b)) })
@@ -258,8 +261,9 @@ func (e *examination) eventsUndelivered(ctx context.Context) ([]Finding, error) 
 	if listed == 100 {
 		more = " at least"
 	}
-	return []Finding{problem(EventsUndelivered, fmt.Sprintf("%d%s of Stripe's events were not delivered and are not settled, "+
-		"the oldest of %s", lost, more, oldest.UTC().Format(time.RFC3339)),
+	return []Finding{problem(EventsUndelivered,
+		fmt.Sprintf("%d%s of Stripe's events were not delivered and are not settled, "+
+			"the oldest of %s", lost, more, oldest.UTC().Format(time.RFC3339)),
 		"See in Stripe's dashboard how the endpoint answers: 400 means that STRIPE_WEBHOOK_SECRET is another endpoint's; a "+
 			"running host fetches missed events within minutes.")}, nil
 }

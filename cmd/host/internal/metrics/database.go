@@ -18,10 +18,11 @@ import (
 var (
 	upDesc = desc("database_up",
 		"1 if the metrics from the database could be read; if 0, they are missing.")
-	readFailuresDesc  = desc("database_read_failures_total", "Failed readings of the metrics from the database.")
-	readyDesc         = desc("ready", "1 if this host is ready, as at /health/db.")
-	eventsDesc        = desc("webhook_events_waiting", "Unsettled events in the ledger, of all hosts: failed and unmatched (of Checkout Sessions) are retried, parked need an operator; unmatched_other may belong to another product.", "outcome")
-	oldestEventDesc   = desc("webhook_oldest_waiting_seconds", "Age of the oldest event that failed, or is unmatched and about a Checkout Session; 0 if there is none.")
+	readFailuresDesc = desc("database_read_failures_total", "Failed readings of the metrics from the database.")
+	readyDesc        = desc("ready", "1 if this host is ready, as at /health/db.")
+	eventsDesc       = desc("webhook_events_waiting", "Unsettled events in the ledger, of all hosts: failed and unmatched (of Checkout Sessions) are retried, parked need an operator; unmatched_other may belong to another product.", "outcome")
+	oldestEventDesc  = desc("webhook_oldest_waiting_seconds",
+		"Age of the oldest event that failed, or is unmatched and about a Checkout Session; 0 if there is none.")
 	lastProcessedDesc = desc("webhook_last_processed_timestamp_seconds",
 		"Time of the last processed event, by any host; missing if none of the newest thousand was processed.")
 	holdsOpenDesc    = desc("holds_open", "Holds that have not expired, of all hosts.")
@@ -167,8 +168,8 @@ type reader struct {
 	running chan struct{}
 }
 
-// read returns a reading that is at most keepReading old. It starts one if none is running,
-// and returns after readTimeout whether it has finished or not.
+// read returns a reading that is at most keepReading old. It starts one if none is
+// running, and returns after readTimeout whether it has finished or not.
 func (r *reader) read() reading {
 	r.mu.Lock()
 	if r.running == nil && !r.at.IsZero() && time.Since(r.at) < keepReading {

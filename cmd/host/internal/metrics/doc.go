@@ -6,6 +6,6 @@
 // by at most one query at a time, with a time limit, and reused for a few seconds; and
 // labels have a fixed set of values, without ids, addresses or request paths.
 //
-// docs/metrics.md lists the metrics. A test of the host compares it, the dashboard and the
-// alarms in ops/ with what is exported.
+// docs/metrics.md lists the metrics. A test of the host compares it, the dashboard and
+// the alarms in ops/ with what is exported.
 package metrics

@@ -90,8 +90,8 @@ func newRequests() *prometheus.HistogramVec {
 // methods are the labels; all others are counted as other.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
-// Request counts a request. route is the template, not the path, or "". status is 0 if the
-// client disconnected.
+// Request counts a request. route is the template, not the path, or "". status is 0 if
+// the client disconnected.
 func (m *Metrics) Request(route, method string, status int, took time.Duration) {
 	if route == "" {
 		route = "none"
@@ -131,7 +131,8 @@ const (
 	failed = "failed"
 )
 
-// newSteps creates all series at zero, so that an alarm sees the first failure as a change.
+// newSteps creates all series at zero, so that an alarm sees the first failure as a
+// change.
 func newSteps(names []string) steps {
 	byStep := []string{"step"}
 	s := steps{

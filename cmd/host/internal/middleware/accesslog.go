@@ -135,7 +135,8 @@ func (s *Stats) note(route, method string, status int, took time.Duration, gone 
 }
 
 const (
-	// refusedWindow is how long the refused requests of a client are counted for one line.
+	// refusedWindow is how long the refused requests of a client are counted for one
+	// line.
 	refusedWindow = time.Minute
 	// maxRefused is the number of clients that are counted separately.
 	maxRefused = 200

@@ -98,7 +98,8 @@ func TestLogWriter_EscapesControlCharacters(t *testing.T) {
 	require.Equal(t, strings.TrimSuffix(said, "\xc2")+"\ufffd", book.lines(t)[0]["said"], "the JSON says the same")
 }
 
-// Each request is reported once, with its route; an error after a disconnect has no status.
+// Each request is reported once, with its route; an error after a disconnect has no
+// status.
 func TestStats_OnAnswer(t *testing.T) {
 	t.Parallel()
 	var told []middleware.Answered
@@ -116,7 +117,8 @@ func TestStats_OnAnswer(t *testing.T) {
 		if r.URL.Path == "/things/2" {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
-	}), middleware.Options{Logger: slog.New(slog.DiscardHandler), ClientIP: middleware.NewClientIP(0, nil), Stats: stats})
+	}), middleware.Options{Logger: slog.New(slog.DiscardHandler), ClientIP: middleware.NewClientIP(0, nil),
+		Stats: stats})
 	require.NoError(t, err)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()

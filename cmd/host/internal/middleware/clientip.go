@@ -8,16 +8,16 @@ import (
 	"github.com/realclientip/realclientip-go"
 )
 
-// ClientIP determines the client's address behind trusted proxies. It is safe for concurrent
-// use.
+// ClientIP determines the client's address behind trusted proxies. It is safe for
+// concurrent use.
 type ClientIP struct {
 	trusted func(peer netip.Addr) bool
 	header  realclientip.Strategy
 }
 
-// NewClientIP trusts either a number of proxies that append to X-Forwarded-For, or proxies
-// in networks. With neither the header is ignored. With a number, only a peer at a loopback
-// or private address is a proxy.
+// NewClientIP trusts either a number of proxies that append to X-Forwarded-For, or
+// proxies in networks. With neither the header is ignored. With a number, only a peer at
+// a loopback or private address is a proxy.
 func NewClientIP(proxies int, networks []netip.Prefix) *ClientIP {
 	switch {
 	case len(networks) > 0:
@@ -43,8 +43,8 @@ func NewClientIP(proxies int, networks []netip.Prefix) *ClientIP {
 	return &ClientIP{trusted: func(netip.Addr) bool { return false }}
 }
 
-// Of returns the client's address. The header counts only if the peer is a proxy, which the
-// library does not check. With an invalid header it is the peer's address.
+// Of returns the client's address. The header counts only if the peer is a proxy, which
+// the library does not check. With an invalid header it is the peer's address.
 func (c *ClientIP) Of(r *http.Request) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -15,30 +15,30 @@ import (
 
 // ConnectionOptions tune [NewConnections]; the zero value works.
 type ConnectionOptions struct {
-	// Max is the number of connections; 0 is 4096. It is less if the process may open fewer
-	// files.
+	// Max is the number of connections; 0 is 4096. It is less if the process may open
+	// fewer files.
 	Max int
 	// ClientIP knows the trusted proxies; nil if there are none.
 	ClientIP *ClientIP
 }
 
 const (
-	// evictGrace is how long a connection may wait for its client before it can be evicted,
-	// so that an answer in transit is not cut off.
+	// evictGrace is how long a connection may wait for its client before it can be
+	// evicted, so that an answer in transit is not cut off.
 	evictGrace = 100 * time.Millisecond
-	// writeBuffer is the size of the kernel's send buffer, which otherwise grows to megabytes
-	// for a client that does not read.
+	// writeBuffer is the size of the kernel's send buffer, which otherwise grows to
+	// megabytes for a client that does not read.
 	writeBuffer = 64 << 10
 )
 
 // Connections limits the connections of a server so that slow clients cannot block it.
 //
-// Connections are evicted only at the limit: an evicted client reconnects, which costs more
-// than letting it idle. A new connection then replaces one that waits for its client (for a
-// request, the rest of one, or to send an answer). It is the longest waiting one of the
-// network with the most of them (an IPv4 address, or an IPv6 /64), so that connections from
-// one address replace each other. Connections with a request in progress are never evicted;
-// if all have one, new connections wait in the kernel's queue.
+// Connections are evicted only at the limit: an evicted client reconnects, which costs
+// more than letting it idle. A new connection then replaces one that waits for its client
+// (for a request, the rest of one, or to send an answer). It is the longest waiting one
+// of the network with the most of them (an IPv4 address, or an IPv6 /64), so that
+// connections from one address replace each other. Connections with a request in progress
+// are never evicted; if all have one, new connections wait in the kernel's queue.
 //
 // Connections belongs to one server, see [NewServer], and is safe for concurrent use.
 type Connections struct {
@@ -86,8 +86,8 @@ func (cs *Connections) Stats() ConnectionStats {
 	return s
 }
 
-// CutWaiting closes the connections that have waited for their client for age, and returns
-// their number. It is for a shutdown.
+// CutWaiting closes the connections that have waited for their client for age, and
+// returns their number. It is for a shutdown.
 func (cs *Connections) CutWaiting(age time.Duration) (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -240,7 +240,8 @@ func (cs *Connections) evict(c *conn) {
 	_ = c.Conn.Close()
 }
 
-// changed is http.Server.ConnState. A connection is active from the end of a request header.
+// changed is http.Server.ConnState. A connection is active from the end of a request
+// header.
 func (cs *Connections) changed(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*conn)
 	if !ok {
@@ -292,9 +293,9 @@ func (cs *Connections) remember(ctx context.Context, nc net.Conn) context.Contex
 }
 
 // NewServer returns an HTTP server with timeouts for slow clients, to be used with
-// connections.Listener. A header has 5 seconds, a body the time of its route or 15 seconds.
-// The whole answer has 30 seconds: the time limit of a request, a database read begun just
-// before it, and sending.
+// connections.Listener. A header has 5 seconds, a body the time of its route or 15
+// seconds. The whole answer has 30 seconds: the time limit of a request, a database read
+// begun just before it, and sending.
 func NewServer(h http.Handler, connections *Connections, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		ConnState:         connections.changed,

@@ -105,23 +105,24 @@ func isCut(t *testing.T, c net.Conn) bool {
 }
 
 func TestConnections_EvictsLongestWaiting(t *testing.T) {
-	bounded(t, middleware.ConnectionOptions{Max: 4}, ok, func(t *testing.T, n *pipes, connections *middleware.Connections) {
-		var slow []net.Conn
-		for range 4 {
-			slow = append(slow, n.dial(t, "192.0.2.1"))
-			time.Sleep(10 * time.Millisecond)
-		}
-		// A byte now and then does not make it younger.
-		_, err := io.WriteString(slow[0], "G")
-		require.NoError(t, err)
-		genuine := n.dial(t, "198.51.100.1")
-		get(t, genuine)
-		require.True(t, isCut(t, slow[0]))
-		for _, c := range slow[1:] {
-			require.False(t, isCut(t, c))
-		}
-		require.Equal(t, middleware.ConnectionStats{Open: 4, Waiting: 4, Cut: 1}, connections.Stats())
-	})
+	bounded(t, middleware.ConnectionOptions{Max: 4}, ok,
+		func(t *testing.T, n *pipes, connections *middleware.Connections) {
+			var slow []net.Conn
+			for range 4 {
+				slow = append(slow, n.dial(t, "192.0.2.1"))
+				time.Sleep(10 * time.Millisecond)
+			}
+			// A byte now and then does not make it younger.
+			_, err := io.WriteString(slow[0], "G")
+			require.NoError(t, err)
+			genuine := n.dial(t, "198.51.100.1")
+			get(t, genuine)
+			require.True(t, isCut(t, slow[0]))
+			for _, c := range slow[1:] {
+				require.False(t, isCut(t, c))
+			}
+			require.Equal(t, middleware.ConnectionStats{Open: 4, Waiting: 4, Cut: 1}, connections.Stats())
+		})
 }
 
 // A new connection waits until a request ends.
@@ -161,8 +162,8 @@ func TestConnections_NeverEvictsRequestsInProgress(t *testing.T) {
 	})
 }
 
-// Connections of one network, of IPv6 too, replace each other; those of another network and
-// of a trusted proxy stay.
+// Connections of one network, of IPv6 too, replace each other; those of another network
+// and of a trusted proxy stay.
 func TestConnections_EvictsFromLargestNetwork(t *testing.T) {
 	bounded(t, middleware.ConnectionOptions{Max: 5, ClientIP: middleware.NewClientIP(1, nil)}, ok,
 		func(t *testing.T, n *pipes, connections *middleware.Connections) {

@@ -29,8 +29,8 @@ type Options struct {
 	// FormTargets are origins other than https to which the redirect after a form may
 	// lead.
 	FormTargets []string
-	// TrustedOrigins may post from a browser, as the origin of the request itself may. The
-	// public URL is one, because a proxy may change scheme and host.
+	// TrustedOrigins may post from a browser, as the origin of the request itself may.
+	// The public URL is one, because a proxy may change scheme and host.
 	TrustedOrigins []string
 	// Exempt are patterns of http.ServeMux without protection against cross-origin posts,
 	// such as "POST /webhook".
@@ -131,8 +131,8 @@ func RequestID(ctx context.Context) string { return from(ctx).id }
 // Address returns the client's address, or "" without a request.
 func Address(ctx context.Context) string { return from(ctx).clientIP }
 
-// Network returns the network that limits count the client by: its address, or its /64 for
-// IPv6; see [ratelimit.Network]. It is "" without a request.
+// Network returns the network that limits count the client by: its address, or its /64
+// for IPv6; see [ratelimit.Network]. It is "" without a request.
 func Network(ctx context.Context) string { return ratelimit.Network(from(ctx).clientIP) }
 
 // SetRoute sets the route for the access log. Call it in the goroutine of the request.
@@ -142,8 +142,8 @@ func SetRoute(ctx context.Context, route string) { from(ctx).route = route }
 // request.
 func SetUser(ctx context.Context, id string) { from(ctx).user = id }
 
-// recovered answers 500 after a panic. If the answer has begun, it closes the connection, so
-// that the client does not take the answer for complete.
+// recovered answers 500 after a panic. If the answer has begun, it closes the connection,
+// so that the client does not take the answer for complete.
 func recovered(next http.Handler, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -246,8 +246,8 @@ func WriteError(w http.ResponseWriter, r *http.Request, status int, code string,
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// trackClientWait marks the connection of a request while it waits for its client: from the
-// first read of the body to its end, and while the answer is sent.
+// trackClientWait marks the connection of a request while it waits for its client: from
+// the first read of the body to its end, and while the answer is sent.
 func trackClientWait(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := r.Context().Value(connKey{}).(*conn)

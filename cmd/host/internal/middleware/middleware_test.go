@@ -229,7 +229,8 @@ func TestHandler_RequiresOptions(t *testing.T) {
 	_, err := middleware.Handler(http.NotFoundHandler(), middleware.Options{})
 	require.Error(t, err)
 	_, err = middleware.Handler(http.NotFoundHandler(), middleware.Options{
-		Logger: slog.New(slog.DiscardHandler), ClientIP: middleware.NewClientIP(0, nil), TrustedOrigins: []string{"nowhere"},
+		Logger: slog.New(slog.DiscardHandler), ClientIP: middleware.NewClientIP(0, nil),
+		TrustedOrigins: []string{"nowhere"},
 	})
 	require.Error(t, err)
 }

@@ -1,6 +1,6 @@
 // Package output prints the results of the host's commands: text for people, or one JSON
-// object per line for programs. Methods return an error when an item is not settled, which
-// gives the command its exit status.
+// object per line for programs. Methods return an error when an item is not settled,
+// which gives the command its exit status.
 package output
 
 import (

@@ -104,8 +104,8 @@ func newConnector(databaseURL string, settings Settings, readTimeout time.Durati
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !c.refused.Load() {
 		conn, err := connect(ctx, c.limited)
-		// PgBouncer has no error code for it, and with several hosts the errors of all are
-		// in one text.
+		// PgBouncer has no error code for it, and with several hosts the errors of all
+		// are in one text.
 		if err == nil || !strings.Contains(err.Error(), "unsupported startup parameter") {
 			return conn, err
 		}
@@ -129,8 +129,8 @@ func connect(ctx context.Context, c *pq.Connector) (driver.Conn, error) {
 
 // attempt is one connect of the driver, which tries servers and TLS modes in turn. lib/pq
 // does not close the socket of a refused TLS request (sslmode=prefer) or login
-// (sslmode=allow), for which a server that shuts down would wait. The driver uses only the
-// newest socket.
+// (sslmode=allow), for which a server that shuts down would wait. The driver uses only
+// the newest socket.
 type attempt struct{ current net.Conn }
 
 // attemptKey is the key of the attempt in the context. The driver also dials to cancel a
@@ -145,8 +145,8 @@ func (a *attempt) replace(conn net.Conn) {
 }
 
 // dialer gives each read a timeout. A frozen server or a cut cable sends nothing, and the
-// driver waits for the server whatever its context says. Reads happen only while an answer
-// is due, so an idle connection is not affected.
+// driver waits for the server whatever its context says. Reads happen only while an
+// answer is due, so an idle connection is not affected.
 type dialer struct{ readTimeout time.Duration }
 
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {

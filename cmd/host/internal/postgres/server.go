@@ -1,9 +1,9 @@
 // Package postgres opens the host's database and checks what the host depends on.
 //
-// The problem is that a server can be too old, read-only or not durable, a pooler can drop
-// settings and prepared statements, and a network can hang for ever; each shows up only
-// when a customer pays. So connections have limits that Postgres enforces ([Open]), and
-// the server is checked before the host starts ([Read]).
+// The problem is that a server can be too old, read-only or not durable, a pooler can
+// drop settings and prepared statements, and a network can hang for ever; each shows up
+// only when a customer pays. So connections have limits that Postgres enforces ([Open]),
+// and the server is checked before the host starts ([Read]).
 package postgres
 
 import (
@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// MinVersion is the oldest server_version_num; the exclusion constraint needs multiranges.
+// MinVersion is the oldest server_version_num; the exclusion constraint needs
+// multiranges.
 const MinVersion = 140000
 
 // Server is the server as one connection sees it, with the defaults of its role and
@@ -74,8 +75,8 @@ func (s Server) VersionFault() *Fault {
 	return &Fault{"Postgres " + s.Version + " is too old", "use Postgres 14 or newer"}
 }
 
-// EncodingFault returns nil if the database stores every character and folds letters as Go
-// does.
+// EncodingFault returns nil if the database stores every character and folds letters as
+// Go does.
 func (s Server) EncodingFault() *Fault {
 	switch {
 	case s.Encoding != "UTF8":
@@ -136,8 +137,8 @@ SELECT coalesce(d.datcollversion, ''), coalesce(pg_catalog.pg_database_collation
 FROM pg_catalog.pg_database d WHERE d.datname = current_database()`
 
 // Collation reads the collation version of the database's indexes and that of the system.
-// If they differ, an index of text may miss rows. Both are empty before Postgres 15 and for
-// a collation without versions.
+// If they differ, an index of text may miss rows. Both are empty before Postgres 15 and
+// for a collation without versions.
 func (s Server) Collation(ctx context.Context, db *sql.DB) (made, now string, err error) {
 	if s.Number < 150000 {
 		return "", "", nil
@@ -181,8 +182,8 @@ func CheckPreparedStatements(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// checkPrepared prepares a statement on one connection, starts a transaction on another, to
-// which a pooler would give the same server connection, and runs the statement.
+// checkPrepared prepares a statement on one connection, starts a transaction on another,
+// to which a pooler would give the same server connection, and runs the statement.
 func checkPrepared(ctx context.Context, db *sql.DB) error {
 	one, err := db.Conn(ctx)
 	if err != nil {
