@@ -100,13 +100,13 @@ WITH waits (what, since, payment_id) AS MATERIALIZED (
 	SELECT 'refused', f.updated_at, f.payment_id FROM (` + waitsRefusedSQL + `) f
 	UNION ALL
 	SELECT 'unknown', p.updated_at, p.id FROM booking_platform.payments p WHERE p.refunds_unknown > 0
-), whose AS (
+), owned AS (
 	SELECT w.what, w.since, p.account IN ('', $1::text) AS ours FROM waits w
 		JOIN booking_platform.payments p ON p.id = w.payment_id
 ), counted (what, since) AS (
-	SELECT w.what, w.since FROM whose w WHERE w.ours
+	SELECT w.what, w.since FROM owned w WHERE w.ours
 	UNION ALL
-	SELECT 'other', w.since FROM whose w WHERE NOT w.ours AND w.what IN ('overdue', 'due')
+	SELECT 'other', w.since FROM owned w WHERE NOT w.ours AND w.what IN ('overdue', 'due')
 )
 SELECT w.what, count(*), min(w.since),
 	GREATEST(0, extract(epoch FROM statement_timestamp() - min(w.since)) * 1000)::bigint

@@ -131,8 +131,10 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 	case !e.session.paid():
 		return p.handleProcessing(ctx, e)
 	case d.goneBack:
+		// An operator has begun to refund the parked money.
 		return webhook.Parked, nil
 	case d.this:
+		// Decided already; only the facts are recorded.
 	case d.other:
 		return p.returnUnapplied(ctx, e, ReasonPaidTwice)
 	case e.booking.Status == booking.StatusPending:
@@ -335,9 +337,9 @@ func (p *Payments) cancelRefundedBooking(ctx context.Context, q booking.Querier,
 	if p.opts.KeepRefunded {
 		return nil
 	}
-	var off, ahead bool
-	err := q.QueryRowContext(ctx, refundedAtStripeSQL, paymentID).Scan(&off, &ahead)
-	if err != nil || !off || !ahead {
+	var refunded, ahead bool
+	err := q.QueryRowContext(ctx, refundedAtStripeSQL, paymentID).Scan(&refunded, &ahead)
+	if err != nil || !refunded || !ahead {
 		return err
 	}
 	b, err := bookings.Get(ctx, bookingID)
