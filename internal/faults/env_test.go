@@ -240,8 +240,8 @@ func (w *testEnv) truth() faults.Truth {
 	return truth
 }
 
-// checkInvariants ends a test: it runs the steps, checks every invariant, and that money has moved
-// and the fault has occurred.
+// checkInvariants ends a test: it runs the steps, checks every invariant, and that money
+// has moved and the fault has occurred.
 func (w *testEnv) checkInvariants() {
 	w.t.Helper()
 	w.settle()

@@ -210,7 +210,8 @@ func (w *testEnv) deliverInOrder(one told, atOnce bool) {
 	}
 }
 
-// finalStates returns the final state of each booking and its payments, the applied one first.
+// finalStates returns the final state of each booking and its payments, the applied one
+// first.
 func (w *testEnv) finalStates() map[string]string {
 	w.t.Helper()
 	rows, err := w.db.QueryContext(w.t.Context(), `SELECT b.id::text, b.status FROM booking_platform.bookings b`)
