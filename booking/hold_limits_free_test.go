@@ -121,7 +121,7 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 		require.NoError(t, err)
 	}
 	sweep()
-	require.Equal(t, 2, count(t, db, numbers))
+	require.Equal(t, 2, count(t, db, quotaRows))
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines WHERE free AND due_at = $1`,
 		b.Start))
 	backlog, err := store.Backlog(t.Context())
@@ -131,7 +131,7 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	requireLimit(t, err, booking.ScopeEmail, 1, b.Start)
 	moveToPast(t, db, b.ID)
 	sweep()
-	require.Zero(t, count(t, db, numbers))
+	require.Zero(t, count(t, db, quotaRows))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines`))
 
 	// Without limits there are no rows to wait for.

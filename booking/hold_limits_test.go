@@ -41,7 +41,7 @@ func requireLimit(t *testing.T, err error, scope string, limit int, until time.T
 
 // Rows of the quota table without an open hold.
 const (
-	numbers        = `SELECT count(*) FROM booking_platform.hold_quota`
+	quotaRows      = `SELECT count(*) FROM booking_platform.hold_quota`
 	strayQuotaRows = `
 SELECT count(*) FROM booking_platform.hold_quota q LEFT JOIN booking_platform.bookings b ON b.id = q.booking_id
 WHERE b.id IS NULL`
@@ -71,7 +71,7 @@ func TestHoldLimit_OpenHolds(t *testing.T) {
 		for n := range 4 {
 			hold(t, store, from(slot(3), fmt.Sprintf("%d@example.com", n), ""))
 		}
-		require.Equal(t, 3+3+4, count(t, db, numbers), "no limit without a client")
+		require.Equal(t, 3+3+4, count(t, db, quotaRows), "no limit without a client")
 
 		// Each way to end a hold frees its row.
 		_, err = store.Confirm(t.Context(), first.ID)
@@ -164,7 +164,7 @@ func TestHoldLimit_LostSlotLeavesNoQuotaRow(t *testing.T) {
 				from(slot(n), fmt.Sprintf("%d@example.com", client), "10.0.0.1"))
 			return err
 		}))
-		require.Equal(t, 2*(n+1), count(t, db, numbers))
+		require.Equal(t, 2*(n+1), count(t, db, quotaRows))
 		require.Zero(t, count(t, db, strayQuotaRows))
 	}
 }
@@ -187,7 +187,7 @@ func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 		req.Reference = "another"
 		_, err = store.Hold(t.Context(), req)
 		require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
-		require.Equal(t, 2, count(t, db, numbers))
+		require.Equal(t, 2, count(t, db, quotaRows))
 		again := keyed(slot(2))
 		again.IdempotencyKey, again.Customer.Email = "other", "bob@example.com"
 		for _, err := range concurrently(t, db, 12, func(*booking.Store, int) error {
@@ -223,7 +223,7 @@ func TestHoldLimit_InCallersTx(t *testing.T) {
 			require.NoError(t, err)
 			if !commit {
 				require.NoError(t, tx.Rollback())
-				require.Zero(t, count(t, db, numbers))
+				require.Zero(t, count(t, db, quotaRows))
 				continue
 			}
 			require.NoError(t, tx.Commit())
@@ -271,10 +271,10 @@ func TestReleaseExpired_DeletesQuotaRows(t *testing.T) {
 	exec(t, db, expireDeadlineSQL, ids[0], time.Now().Add(-time.Hour))
 	expireHolds(t, db, ids[1])
 	exec(t, db, expireDeadlineSQL, ids[2], time.Now().Add(-time.Hour))
-	require.Equal(t, 8, count(t, db, numbers))
+	require.Equal(t, 8, count(t, db, quotaRows))
 	_, err = store.ReleaseExpired(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 4, count(t, db, numbers))
+	require.Equal(t, 4, count(t, db, quotaRows))
 	require.Equal(t, 4,
 		count(t, db, `SELECT count(*) FROM booking_platform.hold_quota WHERE booking_id IN ($1::uuid, $2::uuid)`,
 			ids[2], ids[3]))
@@ -296,7 +296,7 @@ func TestReleaseExpired_SkipsLockedQuotaRow(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, released)
 	require.NoError(t, tx.Commit())
-	require.Equal(t, 1, count(t, db, numbers))
+	require.Equal(t, 1, count(t, db, quotaRows))
 	_, err = store.Hold(t.Context(), request(slot(2)))
 	require.ErrorIs(t, err, booking.ErrTooManyHolds)
 }

@@ -125,7 +125,7 @@ func TestCheck_SavesNothing(t *testing.T) {
 	create(t, store)
 	require.NoError(t, store.Check(t.Context(), from(slot(0), ada.Email, "10.0.0.1")))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
-	require.Zero(t, count(t, db, numbers))
+	require.Zero(t, count(t, db, quotaRows))
 	taken := hold(t, store, from(slot(0), ada.Email, "10.0.0.1"))
 	require.NoError(t, store.Check(t.Context(), from(taken.Start, ada.Email, "10.0.0.1")),
 		"Check ignores availability and limits")

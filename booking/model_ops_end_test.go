@@ -8,12 +8,12 @@ import (
 )
 
 // ending has the operations that end a booking.
-var ending = map[string]kind{
+var ending = map[string]opKind{
 	"release": {weight: 1, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(_ *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			return s.Release(ctx, id)
 		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+		explain: func(_ *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			if b.status == booking.StatusPending {
 				b.key = 0
 				return got.ends(b, booking.StatusCancelled, "")
@@ -21,17 +21,17 @@ var ending = map[string]kind{
 			return got.class == "status "+string(b.status)
 		}},
 	"cancel": {weight: 2, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(_ *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			return s.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "rain"})
 		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+		explain: func(_ *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			return b.open() && got.cancels(b, "rain", b.amount) || !b.open() && got.settled(b, booking.StatusCancelled)
 		}},
 	"cancel for a part": {weight: 1, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(_ *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			return s.Cancel(ctx, booking.CancelRequest{ID: id, Reason: "flood", Refund: minor(200)})
 		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+		explain: func(_ *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			switch {
 			case !b.open():
 				return got.settled(b, booking.StatusCancelled)
@@ -41,10 +41,10 @@ var ending = map[string]kind{
 			return got.cancels(b, "flood", 200)
 		}},
 	"cancel by the customer": {weight: 2, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(_ *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			return s.Cancel(ctx, booking.CancelRequest{ID: id, ByCustomer: true, Reason: "ill"})
 		},
-		explain: func(w *world, _ *model, _ act, b *sold, got answer) bool {
+		explain: func(w *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			switch {
 			case b.kind == booking.KindBlock:
 				return got.class == "status "+string(b.status)
@@ -58,21 +58,21 @@ var ending = map[string]kind{
 			return got.class == "policy"
 		}},
 	"complete": {weight: 1, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(_ *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			return s.Complete(ctx, id)
 		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+		explain: func(_ *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			return got.notes(b, booking.StatusCompleted, booking.StatusNoShow)
 		}},
 	"no-show": {weight: 1, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(_ *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			return s.NoShow(ctx, id)
 		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+		explain: func(_ *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			return got.notes(b, booking.StatusNoShow, booking.StatusCompleted)
 		}},
 	"expire": {weight: 1, about: true,
-		do: func(w *world, ctx context.Context, s *booking.Store, _ act, id string) (b booking.Booking, err error) {
+		do: func(w *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (b booking.Booking, err error) {
 			tx, err := w.db.BeginTx(ctx, readCommitted)
 			if err != nil {
 				return b, err
@@ -83,7 +83,7 @@ var ending = map[string]kind{
 			}
 			return b, tx.Commit()
 		},
-		explain: func(_ *world, m *model, _ act, b *sold, got answer) bool {
+		explain: func(_ *modelRun, m *model, _ modelOp, b *modelBooking, got opResult) bool {
 			if b.status == booking.StatusPending && m.mayHaveEnded(b) {
 				// Which of the concurrent operations expired it is not known.
 				b.become(booking.StatusExpired, anyActor, "")
@@ -95,12 +95,12 @@ var ending = map[string]kind{
 }
 
 // open reports whether a booking can still be cancelled.
-func (b *sold) open() bool {
+func (b *modelBooking) open() bool {
 	return b.status == booking.StatusPending || b.status == booking.StatusConfirmed
 }
 
 // cancels applies a cancellation to the model. Only a confirmed booking has a refund.
-func (got answer) cancels(b *sold, reason string, refund int64) bool {
+func (got opResult) cancels(b *modelBooking, reason string, refund int64) bool {
 	if b.kind == booking.KindBooking && b.status == booking.StatusConfirmed {
 		b.refund = &refund
 	}
@@ -109,7 +109,7 @@ func (got answer) cancels(b *sold, reason string, refund int64) bool {
 }
 
 // notes applies Complete or NoShow to the model.
-func (got answer) notes(b *sold, status, other booking.Status) bool {
+func (got opResult) notes(b *modelBooking, status, other booking.Status) bool {
 	switch {
 	case b.status != booking.StatusConfirmed && b.status != other:
 		return got.settled(b, status)
@@ -122,20 +122,20 @@ func (got answer) notes(b *sold, status, other booking.Status) bool {
 }
 
 // timePasses has the operations that move time forward, and the sweep.
-var timePasses = map[string]kind{
+var timePasses = map[string]opKind{
 	"lapse": {weight: 3, about: true,
-		do: func(w *world, ctx context.Context, _ *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(w *modelRun, ctx context.Context, _ *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			_, err := w.db.ExecContext(ctx, expireBothSQL, id, time.Now().Add(-time.Hour))
 			return booking.Booking{}, err
 		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+		explain: func(_ *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			b.lapsed = b.lapsed || b.status == booking.StatusPending
 			return got.class == "ok"
 		}},
 	// Moves a confirmed booking into the past, each to a day of its own, so that none
 	// overlap.
 	"begin": {weight: 2, about: true,
-		do: func(w *world, ctx context.Context, _ *booking.Store, a act, id string) (booking.Booking, error) {
+		do: func(w *modelRun, ctx context.Context, _ *booking.Store, a modelOp, id string) (booking.Booking, error) {
 			tx, err := w.db.BeginTx(ctx, readCommitted)
 			if err != nil {
 				return booking.Booking{}, err
@@ -151,7 +151,7 @@ var timePasses = map[string]kind{
 			}
 			return booking.Booking{}, tx.Commit()
 		},
-		explain: func(w *world, _ *model, a act, b *sold, got answer) bool {
+		explain: func(w *modelRun, _ *model, a modelOp, b *modelBooking, got opResult) bool {
 			if b.status == booking.StatusConfirmed && b.kind == booking.KindBooking && b.begun == 0 {
 				b.begun = w.past(a)
 				b.start, b.end, b.from, b.to = b.start.Add(-b.begun), b.end.Add(-b.begun), b.from.Add(-b.begun),
@@ -160,12 +160,12 @@ var timePasses = map[string]kind{
 			return got.class == "ok"
 		}},
 	"sweep": {weight: 1, wants: everywhere,
-		do: func(_ *world, _ context.Context, s *booking.Store, _ act, _ string) (booking.Booking, error) {
+		do: func(_ *modelRun, _ context.Context, s *booking.Store, _ modelOp, _ string) (booking.Booking, error) {
 			// The sweep has no actor.
 			_, err := s.ReleaseExpired(context.Background())
 			return booking.Booking{}, err
 		},
-		explain: func(_ *world, m *model, _ act, _ *sold, got answer) bool {
+		explain: func(_ *modelRun, m *model, _ modelOp, _ *modelBooking, got opResult) bool {
 			for i := range m.bookings {
 				// Concurrently, the sweep skips bookings that are locked.
 				if b := &m.bookings[i]; m.alone && b.status == booking.StatusPending && b.lapsed {
@@ -177,7 +177,7 @@ var timePasses = map[string]kind{
 }
 
 // past returns how far "begin" moves a booking back, different for each booking.
-func (w *world) past(a act) time.Duration {
+func (w *modelRun) past(a modelOp) time.Duration {
 	return time.Duration(10+a.Which%len(w.model.bookings)) * 24 * time.Hour
 }
 

@@ -13,12 +13,12 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// act is one operation of a random sequence. It is data, so that rapid can shrink and
+// modelOp is one operation of a random sequence. It is data, so that rapid can shrink and
 // print it.
-type act struct {
-	// Do is a key of acts.
+type modelOp struct {
+	// Do is a key of modelOps.
 	Do string
-	// Start is in quarters of an hour after world.base.
+	// Start is in quarters of an hour after modelRun.base.
 	Offer        string
 	Start, Party int
 	// Key numbers the idempotency keys; 0 means none.
@@ -27,22 +27,23 @@ type act struct {
 	Which int
 }
 
-// answer is the result of an act: "ok" or a class of error.
-type answer struct {
+// opResult is the result of an operation: "ok" or a class of error.
+type opResult struct {
 	class   string
 	booking booking.Booking
 	// by is the actor in the history.
 	by string
 }
 
-// kind defines an act. explain reports whether the model allows an answer, and applies
-// it.
-type kind struct {
-	do      func(w *world, ctx context.Context, store *booking.Store, a act, id string) (booking.Booking, error)
-	explain func(w *world, m *model, a act, b *sold, got answer) bool
-	// wants returns the range in which the act needs units, where it may expire holds.
-	wants func(w *world, a act, b *sold) span
-	// weight is the relative frequency; about means that the act needs an existing
+// opKind defines an operation. explain reports whether the model allows an answer, and
+// applies it.
+type opKind struct {
+	do      func(w *modelRun, ctx context.Context, store *booking.Store, a modelOp, id string) (booking.Booking, error)
+	explain func(w *modelRun, m *model, a modelOp, b *modelBooking, got opResult) bool
+	// wants returns the range in which the operation needs units, where it may expire
+	// holds.
+	wants func(w *modelRun, a modelOp, b *modelBooking) span
+	// weight is the relative frequency; about means that the operation needs an existing
 	// booking.
 	weight int
 	about  bool
@@ -50,29 +51,31 @@ type kind struct {
 
 type span struct{ from, to time.Time }
 
-// everywhere is the range of acts that look at all bookings of the resource.
-func everywhere(*world, act, *sold) span { return span{time.Time{}, time.Unix(1<<40, 0)} }
+// everywhere is the range of operations that look at all bookings of the resource.
+func everywhere(*modelRun, modelOp, *modelBooking) span {
+	return span{time.Time{}, time.Unix(1<<40, 0)}
+}
 
-var acts = map[string]kind{}
+var modelOps = map[string]opKind{}
 
 func init() {
-	for _, some := range []map[string]kind{holding, ending, moving, timePasses} {
+	for _, some := range []map[string]opKind{holding, ending, moving, timePasses} {
 		for name, k := range some {
-			acts[name] = k
+			modelOps[name] = k
 		}
 	}
 }
 
 // holding has the operations on holds.
-var holding = map[string]kind{
+var holding = map[string]opKind{
 	"hold": {weight: 8, do: doHold, explain: explainHold, wants: wantHold},
-	// Sends the request of an earlier hold again; see world.batch.
+	// Sends the request of an earlier hold again; see modelRun.batch.
 	"repeat": {weight: 1, about: true},
 	"confirm": {weight: 3, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(_ *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			return s.Confirm(ctx, id)
 		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+		explain: func(_ *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			switch {
 			case b.status == booking.StatusPending && !b.lapsed:
 				return got.ends(b, booking.StatusConfirmed, "")
@@ -82,20 +85,20 @@ var holding = map[string]kind{
 			return got.settled(b, booking.StatusConfirmed)
 		}},
 	"confirm late": {weight: 1, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(_ *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			return s.ConfirmLate(ctx, id)
 		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+		explain: func(_ *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			if b.status == booking.StatusPending {
 				return got.ends(b, booking.StatusConfirmed, "")
 			}
 			return b.status == booking.StatusExpired && got.class == "expired" || got.settled(b, booking.StatusConfirmed)
 		}},
 	"extend": {weight: 1, about: true,
-		do: func(w *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(w *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			return s.Extend(ctx, id, w.base)
 		},
-		explain: func(_ *world, _ *model, _ act, b *sold, got answer) bool {
+		explain: func(_ *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			switch b.status {
 			case booking.StatusPending:
 				b.lapsed = false
@@ -107,7 +110,7 @@ var holding = map[string]kind{
 		}},
 }
 
-func (w *world) request(a act) booking.HoldRequest {
+func (w *modelRun) request(a modelOp) booking.HoldRequest {
 	req := booking.HoldRequest{Resource: w.slug, Offer: a.Offer, Start: w.at(a.Start), Party: a.Party, Customer: ada}
 	if a.Key > 0 {
 		req.IdempotencyKey = fmt.Sprint(w.slug, " ", a.Key)
@@ -115,16 +118,16 @@ func (w *world) request(a act) booking.HoldRequest {
 	return req
 }
 
-func doHold(w *world, ctx context.Context, s *booking.Store, a act, _ string) (booking.Booking, error) {
+func doHold(w *modelRun, ctx context.Context, s *booking.Store, a modelOp, _ string) (booking.Booking, error) {
 	return s.Hold(ctx, w.request(a))
 }
 
-func wantHold(w *world, a act, _ *sold) span {
+func wantHold(w *modelRun, a modelOp, _ *modelBooking) span {
 	from, to := w.model.offers[a.Offer].blocked(w.at(a.Start))
 	return span{from, to}
 }
 
-func explainHold(w *world, m *model, a act, _ *sold, got answer) bool {
+func explainHold(w *modelRun, m *model, a modelOp, _ *modelBooking, got opResult) bool {
 	offer, start := m.offers[a.Offer], w.at(a.Start)
 	if first := m.keyed(a.Key); first != nil {
 		if asked := first.asked; asked.Offer != a.Offer || asked.Start != a.Start || asked.Party != a.Party {
@@ -142,10 +145,10 @@ func explainHold(w *world, m *model, a act, _ *sold, got answer) bool {
 		return got.class == "invalid party"
 	}
 	from, to := offer.blocked(start)
-	if m.heads(from, to, "")+a.Party > m.capacity {
+	if m.unitsInUse(from, to, "")+a.Party > m.capacity {
 		return got.class == "taken"
 	}
-	b := sold{
+	b := modelBooking{
 		id: got.booking.ID, kind: booking.KindBooking, asked: a, key: a.Key, offer: a.Offer, start: start,
 		end: start.Add(offer.length), from: from, to: to,
 		party: a.Party, amount: offer.price * int64(a.Party),
@@ -156,13 +159,13 @@ func explainHold(w *world, m *model, a act, _ *sold, got answer) bool {
 }
 
 // ends applies a change of status to the model, and reports whether the answer fits.
-func (got answer) ends(b *sold, status booking.Status, reason string) bool {
+func (got opResult) ends(b *modelBooking, status booking.Status, reason string) bool {
 	b.become(status, got.by, reason)
 	return got.class == "ok" && got.booking.Status == status
 }
 
 // settled reports whether the answer fits where there is nothing to change.
-func (got answer) settled(b *sold, settled booking.Status) bool {
+func (got opResult) settled(b *modelBooking, settled booking.Status) bool {
 	if b.status == settled {
 		return got.class == "ok" && got.booking.Status == settled
 	}
@@ -204,16 +207,16 @@ func classify(err error) string {
 // starts has starts of the resource's own slots, of the long offer, and an invalid one.
 var starts = []int{0, 0, 10, 10, 5, 5, 15, 2, 4, 6, 8, 12, 14, 7}
 
-// drawAct draws any act, three of four without a key.
-var drawAct = rapid.Custom(func(t *rapid.T) act {
+// drawOp draws any operation, three of four without a key.
+var drawOp = rapid.Custom(func(t *rapid.T) modelOp {
 	var names []string
-	for name, k := range acts {
+	for name, k := range modelOps {
 		for range k.weight {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
-	return act{
+	return modelOp{
 		Do:    rapid.SampledFrom(names).Draw(t, "do"),
 		Offer: rapid.SampledFrom([]string{"", "", "long"}).Draw(t, "offer"),
 		Start: rapid.SampledFrom(starts).Draw(t, "start"),
@@ -224,56 +227,56 @@ var drawAct = rapid.Custom(func(t *rapid.T) act {
 })
 
 // moving has the operations that lock the resource: they change times, units or capacity.
-var moving = map[string]kind{
+var moving = map[string]opKind{
 	"move": {weight: 3, about: true, explain: explainMove, wants: wantMove,
-		do: func(w *world, ctx context.Context, s *booking.Store, a act, id string) (booking.Booking, error) {
+		do: func(w *modelRun, ctx context.Context, s *booking.Store, a modelOp, id string) (booking.Booking, error) {
 			r, err := s.Reschedule(ctx, booking.RescheduleRequest{ID: id, Start: w.at(a.Start), Reason: "moved"})
 			return r.Booking, err
 		}},
 	"move by the customer": {weight: 1, about: true, wants: wantMove,
-		do: func(w *world, ctx context.Context, s *booking.Store, a act, id string) (booking.Booking, error) {
+		do: func(w *modelRun, ctx context.Context, s *booking.Store, a modelOp, id string) (booking.Booking, error) {
 			r, err := s.Reschedule(ctx, booking.RescheduleRequest{ID: id, Start: w.at(a.Start), Reason: "moved",
 				ByCustomer: true})
 			return r.Booking, err
 		},
-		explain: func(w *world, m *model, a act, b *sold, got answer) bool {
+		explain: func(w *modelRun, m *model, a modelOp, b *modelBooking, got opResult) bool {
 			if b.counts() && b.kind == booking.KindBooking && !b.start.After(w.free) {
 				return got.class == "policy"
 			}
 			return explainMove(w, m, a, b, got)
 		}},
 	"retake": {weight: 3, about: true,
-		do: func(_ *world, ctx context.Context, s *booking.Store, _ act, id string) (booking.Booking, error) {
+		do: func(_ *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
 			return s.Retake(ctx, id)
 		},
-		wants: func(_ *world, _ act, b *sold) span { return span{b.from, b.to} },
-		explain: func(_ *world, m *model, _ act, b *sold, got answer) bool {
+		wants: func(_ *modelRun, _ modelOp, b *modelBooking) span { return span{b.from, b.to} },
+		explain: func(_ *modelRun, m *model, _ modelOp, b *modelBooking, got opResult) bool {
 			switch {
 			case b.status == booking.StatusConfirmed && b.kind == booking.KindBooking:
 				return got.settled(b, booking.StatusConfirmed)
 			case b.status != booking.StatusExpired:
 				return got.class == "status "+string(b.status)
-			case m.heads(b.from, b.to, "")+b.party > m.capacity:
+			case m.unitsInUse(b.from, b.to, "")+b.party > m.capacity:
 				return got.class == "taken"
 			}
 			return got.ends(b, booking.StatusConfirmed, "")
 		}},
 	"block": {weight: 1,
-		do: func(w *world, ctx context.Context, s *booking.Store, a act, _ string) (booking.Booking, error) {
+		do: func(w *modelRun, ctx context.Context, s *booking.Store, a modelOp, _ string) (booking.Booking, error) {
 			at := w.blocks(a)
 			return s.Block(ctx, booking.BlockRequest{Resource: w.slug, From: at.from, To: at.to, Units: a.Party,
 				Reason: "paint"})
 		},
-		wants: func(w *world, a act, _ *sold) span { return w.blocks(a) },
-		explain: func(w *world, m *model, a act, _ *sold, got answer) bool {
+		wants: func(w *modelRun, a modelOp, _ *modelBooking) span { return w.blocks(a) },
+		explain: func(w *modelRun, m *model, a modelOp, _ *modelBooking, got opResult) bool {
 			at := w.blocks(a)
 			switch {
 			case a.Party > m.capacity:
 				return got.class == "invalid units"
-			case m.heads(at.from, at.to, "")+a.Party > m.capacity:
+			case m.unitsInUse(at.from, at.to, "")+a.Party > m.capacity:
 				return got.class == "taken"
 			}
-			b := sold{id: got.booking.ID, kind: booking.KindBlock, asked: act{Do: "hold", Start: a.Start, Party: a.Party},
+			b := modelBooking{id: got.booking.ID, kind: booking.KindBlock, asked: modelOp{Do: "hold", Start: a.Start, Party: a.Party},
 				start: at.from, end: at.to, from: at.from, to: at.to, party: a.Party}
 			b.become(booking.StatusConfirmed, got.by, "paint")
 			m.bookings = append(m.bookings, b)
@@ -281,13 +284,13 @@ var moving = map[string]kind{
 		}},
 	// Sets the capacity to the party, or one more.
 	"capacity": {weight: 2, wants: everywhere,
-		do: func(w *world, ctx context.Context, s *booking.Store, a act, _ string) (booking.Booking, error) {
+		do: func(w *modelRun, ctx context.Context, s *booking.Store, a modelOp, _ string) (booking.Booking, error) {
 			r := w.resource
 			r.Capacity = a.Party + a.Which%2
 			_, err := s.ApplyResource(ctx, r, booking.ApplyOptions{})
 			return booking.Booking{}, err
 		},
-		explain: func(w *world, m *model, a act, _ *sold, got answer) bool {
+		explain: func(w *modelRun, m *model, a modelOp, _ *modelBooking, got opResult) bool {
 			capacity := a.Party + a.Which%2
 			for i := range m.bookings {
 				if b := &m.bookings[i]; m.alone && capacity < m.capacity && b.status == booking.StatusPending && b.lapsed {
@@ -295,7 +298,7 @@ var moving = map[string]kind{
 				}
 			}
 			// Past bookings do not count.
-			if heads := m.heads(w.base.Add(-24*time.Hour), time.Unix(1<<40, 0), ""); capacity < m.capacity &&
+			if heads := m.unitsInUse(w.base.Add(-24*time.Hour), time.Unix(1<<40, 0), ""); capacity < m.capacity &&
 				heads > capacity {
 				return got.class == fmt.Sprintf("sold %d", heads)
 			}
@@ -305,17 +308,17 @@ var moving = map[string]kind{
 }
 
 // blocks returns the range of a block, which is not aligned to slots.
-func (w *world) blocks(a act) span {
+func (w *modelRun) blocks(a modelOp) span {
 	from := w.at(a.Start).Add(5 * time.Minute)
 	return span{from, from.Add(time.Duration(1+a.Which%8) * 20 * time.Minute)}
 }
 
-func wantMove(w *world, a act, b *sold) span {
+func wantMove(w *modelRun, a modelOp, b *modelBooking) span {
 	from, to := w.model.offers[b.offer].blocked(w.at(a.Start))
 	return span{from, to}
 }
 
-func explainMove(w *world, m *model, a act, b *sold, got answer) bool {
+func explainMove(w *modelRun, m *model, a modelOp, b *modelBooking, got opResult) bool {
 	offer, start := m.offers[b.offer], w.at(a.Start)
 	switch {
 	case b.status == booking.StatusPending && b.lapsed:
@@ -328,7 +331,7 @@ func explainMove(w *world, m *model, a act, b *sold, got answer) bool {
 		return got.class == "invalid start"
 	}
 	from, to := offer.blocked(start)
-	if m.heads(from, to, b.id)+b.party > m.capacity {
+	if m.unitsInUse(from, to, b.id)+b.party > m.capacity {
 		return got.class == "taken"
 	}
 	b.history = append(b.history, change{from: b.status, to: b.status, fromStart: b.start, toStart: start,

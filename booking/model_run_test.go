@@ -22,8 +22,8 @@ import (
 // collide.
 const quarters = 16
 
-// world is a resource in a database, and its model.
-type world struct {
+// modelRun is a resource in a database, and its model.
+type modelRun struct {
 	db       *sql.DB
 	stores   []*booking.Store
 	resource booking.Resource
@@ -40,9 +40,9 @@ type world struct {
 
 var worlds atomic.Int64
 
-// newWorld creates a resource in a shared database.
-func newWorld(db *sql.DB, capacity int) (*world, error) {
-	w := &world{db: db, slug: fmt.Sprintf("world-%d", worlds.Add(1)),
+// newModelRun creates a resource in a shared database.
+func newModelRun(db *sql.DB, capacity int) (*modelRun, error) {
+	w := &modelRun{db: db, slug: fmt.Sprintf("world-%d", worlds.Add(1)),
 		base: time.Now().UTC().Truncate(24 * time.Hour).Add(48 * time.Hour)}
 	for range 3 {
 		s, err := booking.New(db, booking.Options{})
@@ -67,20 +67,20 @@ func newWorld(db *sql.DB, capacity int) (*world, error) {
 		}},
 	})
 	w.id = w.resource.ID
-	w.model = model{capacity: capacity, offers: map[string]sale{
+	w.model = model{capacity: capacity, offers: map[string]modelOffer{
 		"":     {length: time.Hour, step: 75 * time.Minute, after: 20 * time.Minute, price: 1000},
 		"long": {length: 105 * time.Minute, step: 30 * time.Minute, before: 15 * time.Minute, price: 1500},
 	}}
 	return w, err
 }
 
-func (w *world) at(quarter int) time.Time {
+func (w *modelRun) at(quarter int) time.Time {
 	return w.base.Add(time.Duration(quarter) * 15 * time.Minute)
 }
 
-// target returns the act and the booking it is about; false if there is none.
-func (w *world) target(a act) (act, *sold, bool) {
-	if !acts[a.Do].about {
+// target returns the operation and the booking it is about; false if there is none.
+func (w *modelRun) target(a modelOp) (modelOp, *modelBooking, bool) {
+	if !modelOps[a.Do].about {
 		return a, nil, true
 	}
 	if len(w.model.bookings) == 0 {
@@ -93,19 +93,19 @@ func (w *world) target(a act) (act, *sold, bool) {
 	return a, b, true
 }
 
-func (w *world) do(n int, a act, id string) answer {
+func (w *modelRun) do(n int, a modelOp, id string) opResult {
 	by := fmt.Sprintf("user:%d@example.com", n)
 	ctx, cancel := context.WithTimeout(booking.WithActor(context.Background(), by), time.Minute)
 	defer cancel()
-	b, err := acts[a.Do].do(w, ctx, w.stores[n%len(w.stores)], a, id)
-	return answer{class: classify(err), booking: b, by: by}
+	b, err := modelOps[a.Do].do(w, ctx, w.stores[n%len(w.stores)], a, id)
+	return opResult{class: classify(err), booking: b, by: by}
 }
 
-// batch runs acts concurrently, on several stores, and searches for an order in which the
-// model gives the same answers and the same database.
-func (w *world) batch(drawn []act) error {
+// batch runs operations concurrently, on several stores, and searches for an order in
+// which the model gives the same answers and the same database.
+func (w *modelRun) batch(drawn []modelOp) error {
 	w.model.alone, w.model.wanted = len(drawn) == 1, nil
-	var batch []act
+	var batch []modelOp
 	var ids []string
 	for _, a := range drawn {
 		a, b, ok := w.target(a)
@@ -116,18 +116,18 @@ func (w *world) batch(drawn []act) error {
 		if b != nil {
 			id = b.id
 		}
-		if wants := acts[a.Do].wants; wants != nil {
+		if wants := modelOps[a.Do].wants; wants != nil {
 			w.model.wanted = append(w.model.wanted, wants(w, a, b))
 		}
 		batch, ids = append(batch, a), append(ids, id)
 	}
-	got := make([]answer, len(batch))
+	got := make([]opResult, len(batch))
 	var wg sync.WaitGroup
 	for n, a := range batch {
 		wg.Go(func() { got[n] = w.do(n, a, ids[n]) })
 	}
 	wg.Wait()
-	found, err := w.look()
+	found, err := w.readState()
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (w *world) batch(drawn []act) error {
 		m := w.model.clone()
 		err := w.explain(&m, order, batch, ids, got)
 		if err == nil {
-			err = found.is(&m)
+			err = found.compare(&m)
 		}
 		if err == nil {
 			w.model = m
@@ -152,10 +152,10 @@ func (w *world) batch(drawn []act) error {
 		errors.Join(reasons...))
 }
 
-// explain applies the acts to the model in an order.
-func (w *world) explain(m *model, order []int, batch []act, ids []string, got []answer) error {
+// explain applies the operations to the model in an order.
+func (w *modelRun) explain(m *model, order []int, batch []modelOp, ids []string, got []opResult) error {
 	for _, n := range order {
-		k, b := acts[batch[n].Do], m.find(ids[n])
+		k, b := modelOps[batch[n].Do], m.find(ids[n])
 		if b == nil {
 			if !k.explain(w, m, batch[n], nil, got[n]) {
 				return fmt.Errorf("%+v: unexpected %q in %s", batch[n], got[n].class, m)
@@ -204,7 +204,7 @@ func orders(n int) func(yield func([]int) bool) {
 }
 
 // holdAllListed holds everything that the slots of every offer list.
-func (w *world) holdAllListed() error {
+func (w *modelRun) holdAllListed() error {
 	for _, offer := range []string{"", "long"} {
 		for {
 			slots := w.model.slots(offer, w.base, w.at(quarters), 1)
@@ -212,8 +212,8 @@ func (w *world) holdAllListed() error {
 				break
 			}
 			s := slots[0]
-			a := act{Do: "hold", Offer: offer, Start: int(s.Start.Sub(w.base) / (15 * time.Minute)), Party: s.Remaining}
-			if err := w.batch([]act{a}); err != nil {
+			a := modelOp{Do: "hold", Offer: offer, Start: int(s.Start.Sub(w.base) / (15 * time.Minute)), Party: s.Remaining}
+			if err := w.batch([]modelOp{a}); err != nil {
 				return err
 			}
 			if b := w.model.bookings[len(w.model.bookings)-1]; !b.start.Equal(s.Start) || b.party != s.Remaining {
@@ -224,17 +224,18 @@ func (w *world) holdAllListed() error {
 	return nil
 }
 
-// Random acts, one after the other; slots and bookings equal the model's after each.
+// Random operations, one after the other; slots and bookings equal the model's after
+// each.
 func TestModel_Sequential(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
 	rapid.Check(t, func(t *rapid.T) {
-		w, err := newWorld(db, rapid.IntRange(1, 5).Draw(t, "capacity"))
+		w, err := newModelRun(db, rapid.IntRange(1, 5).Draw(t, "capacity"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, a := range rapid.SliceOfN(drawAct, 8, 30).Draw(t, "acts") {
-			if err := w.batch([]act{a}); err != nil {
+		for _, a := range rapid.SliceOfN(drawOp, 8, 30).Draw(t, "operations") {
+			if err := w.batch([]modelOp{a}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -244,17 +245,17 @@ func TestModel_Sequential(t *testing.T) {
 	})
 }
 
-// A few random acts at once, repeatedly; some order of them must explain the answers and
-// the database.
+// A few random operations at once, repeatedly; some order of them must explain the
+// answers and the database.
 func TestModel_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
 	rapid.Check(t, func(t *rapid.T) {
-		w, err := newWorld(db, rapid.IntRange(1, 5).Draw(t, "capacity"))
+		w, err := newModelRun(db, rapid.IntRange(1, 5).Draw(t, "capacity"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, batch := range rapid.SliceOfN(rapid.SliceOfN(drawAct, 1, 4), 4, 10).Draw(t, "batches") {
+		for _, batch := range rapid.SliceOfN(rapid.SliceOfN(drawOp, 1, 4), 4, 10).Draw(t, "batches") {
 			if err := w.batch(batch); err != nil {
 				t.Fatal(err)
 			}
@@ -282,7 +283,7 @@ func TestModel_ControlWithoutConstraint(t *testing.T) {
 		"with the constraint": {statements: []string{slowInserts}},
 		"without it":          {statements: []string{slowInserts, drop}, fails: true},
 	}
-	batches := rapid.SliceOfN(rapid.SliceOfN(drawAct, 3, 4), 4, 8)
+	batches := rapid.SliceOfN(rapid.SliceOfN(drawOp, 3, 4), 4, 8)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -292,17 +293,17 @@ func TestModel_ControlWithoutConstraint(t *testing.T) {
 			}
 			var failure error
 			for seed := 0; seed < 10 && failure == nil; seed++ {
-				w, err := newWorld(db, 1)
+				w, err := newModelRun(db, 1)
 				require.NoError(t, err)
 				for _, batch := range batches.Example(seed) {
 					// The first two want the same slot.
-					batch[0] = act{Do: "hold", Party: 1}
+					batch[0] = modelOp{Do: "hold", Party: 1}
 					batch[1] = batch[0]
 					if failure = w.batch(batch); failure != nil {
 						break
 					}
 					if b := w.model.bookings[0]; b.status == booking.StatusPending {
-						require.NoError(t, w.batch([]act{{Do: "cancel"}}))
+						require.NoError(t, w.batch([]modelOp{{Do: "cancel"}}))
 					}
 				}
 			}

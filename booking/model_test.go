@@ -15,26 +15,26 @@ import (
 // model is the expected state of a resource. It counts units and does not assign them.
 type model struct {
 	capacity int
-	offers   map[string]sale
-	bookings []sold
+	offers   map[string]modelOffer
+	bookings []modelBooking
 	// alone means that nothing runs concurrently.
 	alone bool
-	// wanted has the ranges in which concurrent acts need units.
+	// wanted has the ranges in which concurrent operations need units.
 	wanted []span
 }
 
-// sale has the length and step of an offer; "" is the resource's own.
-type sale struct {
+// modelOffer has the length and step of an offer; "" is the resource's own.
+type modelOffer struct {
 	length, step, before, after time.Duration
 	price                       int64
 }
 
-// sold is a booking of the model.
-type sold struct {
+// modelBooking is a booking of the model.
+type modelBooking struct {
 	id, offer string
 	kind      booking.Kind
-	// asked is the act that made it; key is its idempotency key, or 0.
-	asked      act
+	// asked is the operation that made it; key is its idempotency key, or 0.
+	asked      modelOp
 	key        int
 	start, end time.Time
 	from, to   time.Time
@@ -68,21 +68,23 @@ func (m model) clone() model {
 	return m
 }
 
-func (b sold) clone() sold {
+func (b modelBooking) clone() modelBooking {
 	b.history = slices.Clone(b.history)
 	return b
 }
 
 // counts reports whether a booking occupies units.
-func (b sold) counts() bool {
+func (b modelBooking) counts() bool {
 	return b.status == booking.StatusConfirmed || b.status == booking.StatusPending && !b.lapsed
 }
 
-func (b sold) overlaps(from, to time.Time) bool { return b.from.Before(to) && from.Before(b.to) }
+func (b modelBooking) overlaps(from, to time.Time) bool {
+	return b.from.Before(to) && from.Before(b.to)
+}
 
-// heads is the maximum of units in use in [from, to), without one booking.
-func (m model) heads(from, to time.Time, without string) int {
-	var in []sold
+// unitsInUse is the maximum of units in use in [from, to), without one booking.
+func (m model) unitsInUse(from, to time.Time, without string) int {
+	var in []modelBooking
 	instants := []time.Time{from}
 	for _, b := range m.bookings {
 		if b.counts() && b.id != without && b.overlaps(from, to) {
@@ -105,19 +107,19 @@ func (m model) heads(from, to time.Time, without string) int {
 	return most
 }
 
-// mayHaveEnded reports whether a concurrent act may have expired the hold, whatever that
-// act's own result.
-func (m *model) mayHaveEnded(b *sold) bool {
+// mayHaveEnded reports whether a concurrent operation may have expired the hold, whatever
+// that operation's own result.
+func (m *model) mayHaveEnded(b *modelBooking) bool {
 	return b.status == booking.StatusPending && b.lapsed &&
 		slices.ContainsFunc(m.wanted, func(s span) bool { return b.overlaps(s.from, s.to) })
 }
 
-func (s sale) blocked(start time.Time) (from, to time.Time) {
+func (s modelOffer) blocked(start time.Time) (from, to time.Time) {
 	return start.Add(-s.before), start.Add(s.length + s.after)
 }
 
 // isStart reports whether a slot begins then; the resource is always open, in UTC.
-func (s sale) isStart(at time.Time) bool {
+func (s modelOffer) isStart(at time.Time) bool {
 	return at.Sub(at.Truncate(24*time.Hour))%s.step == 0
 }
 
@@ -130,7 +132,7 @@ func (m model) slots(offer string, from, to time.Time, party int) []booking.Slot
 			continue
 		}
 		begins, ends := s.blocked(at)
-		if remaining := m.capacity - m.heads(begins, ends, ""); remaining >= party {
+		if remaining := m.capacity - m.unitsInUse(begins, ends, ""); remaining >= party {
 			out = append(out, booking.Slot{Start: at, End: at.Add(s.length), Remaining: remaining})
 		}
 	}
@@ -138,22 +140,22 @@ func (m model) slots(offer string, from, to time.Time, party int) []booking.Slot
 }
 
 // become changes the status and adds a row of history.
-func (b *sold) become(status booking.Status, actor, reason string) {
+func (b *modelBooking) become(status booking.Status, actor, reason string) {
 	b.history = append(b.history, change{from: b.status, to: status, actor: actor, reason: reason})
 	b.status, b.lapsed = status, false
 }
 
 // find returns a booking by its id, or nil.
-func (m *model) find(id string) *sold {
-	return m.first(func(b sold) bool { return b.id == id })
+func (m *model) find(id string) *modelBooking {
+	return m.first(func(b modelBooking) bool { return b.id == id })
 }
 
 // keyed returns the booking with an idempotency key, or nil.
-func (m *model) keyed(key int) *sold {
-	return m.first(func(b sold) bool { return key > 0 && b.key == key })
+func (m *model) keyed(key int) *modelBooking {
+	return m.first(func(b modelBooking) bool { return key > 0 && b.key == key })
 }
 
-func (m *model) first(is func(sold) bool) *sold {
+func (m *model) first(is func(modelBooking) bool) *modelBooking {
 	n := slices.IndexFunc(m.bookings, is)
 	if n < 0 {
 		return nil
@@ -183,8 +185,8 @@ func (m model) String() string {
 	return out.String()
 }
 
-// found is the state of a world's database.
-type found struct {
+// dbState is the state of the database.
+type dbState struct {
 	capacity int
 	bookings map[string]booking.Booking
 	history  map[string][]change
@@ -216,32 +218,32 @@ SELECT h.booking_id::text, h.from_status, h.to_status, h.from_start, h.to_start,
 FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id
 WHERE b.resource_id = $1::uuid ORDER BY h.id`
 
-func (w *world) look() (found, error) {
+func (w *modelRun) readState() (dbState, error) {
 	ctx := context.Background()
 	var wrong string
 	var n int
 	switch err := w.db.QueryRowContext(ctx, brokenInvariants, w.id).Scan(&wrong, &n); err {
 	case sql.ErrNoRows:
 	case nil:
-		return found{}, fmt.Errorf("%d bookings: %s; before: %s", n, wrong, w.model)
+		return dbState{}, fmt.Errorf("%d bookings: %s; before: %s", n, wrong, w.model)
 	default:
-		return found{}, err
+		return dbState{}, err
 	}
 	r, err := w.stores[0].Resource(ctx, w.id)
 	if err != nil {
-		return found{}, err
+		return dbState{}, err
 	}
 	page, err := w.stores[0].List(ctx, booking.ListOptions{Resource: w.slug, Limit: 500})
 	if err != nil {
-		return found{}, err
+		return dbState{}, err
 	}
-	out := found{capacity: r.Capacity, bookings: map[string]booking.Booking{}, history: map[string][]change{}}
+	out := dbState{capacity: r.Capacity, bookings: map[string]booking.Booking{}, history: map[string][]change{}}
 	for _, b := range page.Bookings {
 		out.bookings[b.ID] = b
 	}
 	rows, err := w.db.QueryContext(ctx, historySQL, w.id)
 	if err != nil {
-		return found{}, err
+		return dbState{}, err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
@@ -249,7 +251,7 @@ func (w *world) look() (found, error) {
 		var c change
 		var from, to *time.Time
 		if err := rows.Scan(&id, &c.from, &c.to, &from, &to, &c.actor, &c.reason); err != nil {
-			return found{}, err
+			return dbState{}, err
 		}
 		if from != nil && to != nil {
 			c.fromStart, c.toStart = from.UTC(), to.UTC()
@@ -259,9 +261,9 @@ func (w *world) look() (found, error) {
 	return out, rows.Err()
 }
 
-// is compares the database with the model. Where both states of a hold are possible, the
-// model takes that of the database.
-func (f found) is(m *model) error {
+// compare compares the database with the model. Where both states of a hold are possible,
+// the model takes that of the database.
+func (f dbState) compare(m *model) error {
 	if f.capacity != m.capacity {
 		return fmt.Errorf("capacity %d, want %d", f.capacity, m.capacity)
 	}
@@ -304,7 +306,7 @@ func (f found) is(m *model) error {
 }
 
 // given returns the refund of a cancelled booking.
-func (b *sold) given() *booking.Money {
+func (b *modelBooking) given() *booking.Money {
 	if b.refund == nil {
 		return nil
 	}
@@ -313,7 +315,7 @@ func (b *sold) given() *booking.Money {
 
 // compareSlots compares the listed slots with the model, for every offer and parties of
 // one and three.
-func (w *world) compareSlots() error {
+func (w *modelRun) compareSlots() error {
 	from, to := w.base, w.at(quarters)
 	w.compared++
 	for n, offer := range []string{"", "long"} {
