@@ -28,7 +28,9 @@ func TestAdd_NormalizesAndValidates(t *testing.T) {
 	_, err = users.Add(t.Context(), "ada@EXAMPLE.com", "quite another password", auth.RoleAdmin)
 	require.ErrorIs(t, err, auth.ErrExists)
 	for field, add := range map[string]func() (auth.Account, error){
-		"email": func() (auth.Account, error) { return users.Add(t.Context(), "nobody", password, auth.RoleOps) },
+		"email": func() (auth.Account, error) {
+			return users.Add(t.Context(), "not-an-address", password, auth.RoleOps)
+		},
 		"password": func() (auth.Account, error) {
 			return users.Add(t.Context(), "b@example.com", "short",
 				auth.RoleOps)
@@ -44,7 +46,6 @@ func TestAdd_NormalizesAndValidates(t *testing.T) {
 	require.Equal(t, 1, count(`SELECT count(*) FROM booking_platform.users`))
 }
 
-// Several administrators add the same address at once: it is one user.
 func TestAdd_Concurrent(t *testing.T) {
 	t.Parallel()
 	users, count := newUsers(t, auth.UsersOptions{})
@@ -69,7 +70,7 @@ func TestAdd_Concurrent(t *testing.T) {
 func TestList_Pages(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	users, err := auth.NewUsers(db, auth.UsersOptions{})
+	users, err := auth.NewUsers(db, quickRefusal)
 	require.NoError(t, err)
 	for _, name := range []string{"c", "a", "b"} {
 		addUser(t, db, name+"@example.com", auth.RoleOps)
@@ -92,16 +93,16 @@ func TestList_Pages(t *testing.T) {
 	require.Equal(t, []string{"a@example.com", "b@example.com", "c@example.com"}, names)
 }
 
-// What is changed of a user takes effect with the next request; disabling and another
-// password end the sessions, and enabling brings none of them back.
+// Changes take effect with the next request. Disabling and a new password end the
+// sessions, and enabling does not bring them back.
 func TestUserTable_ChangesTakeEffectAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	users, err := auth.NewUsers(db, auth.UsersOptions{})
+	users, err := auth.NewUsers(db, quickRefusal)
 	require.NoError(t, err)
 	a := newAuth(t, db, auth.Options{Users: users})
 	ada, other := addUser(t, db, "ada@example.com", auth.RoleOps), addUser(t, db, "other@example.com", auth.RoleOps)
-	// session begins one and returns how it is asked for.
+	// session starts a session and returns a function that checks it.
 	session := func(id string) func() (auth.User, error) {
 		w := httptest.NewRecorder()
 		require.NoError(t, a.Start(t.Context(), w, httptest.NewRequest("GET", "/", nil), id))
@@ -148,13 +149,13 @@ func TestUserTable_ChangesTakeEffectAtOnce(t *testing.T) {
 	require.ErrorAs(t, err, new(*auth.ValidationError))
 
 	_, err = others()
-	require.NoError(t, err, "nobody else is touched")
+	require.NoError(t, err, "other users do not change")
 	for _, change := range []func(context.Context, string) (auth.Account, error){users.Enable, users.Disable} {
-		_, err = change(t.Context(), "nobody@example.com")
+		_, err = change(t.Context(), "unknown@example.com")
 		require.ErrorIs(t, err, auth.ErrNotFound)
 	}
-	_, err = users.SetRole(t.Context(), "nobody@example.com", auth.RoleOps)
+	_, err = users.SetRole(t.Context(), "unknown@example.com", auth.RoleOps)
 	require.ErrorIs(t, err, auth.ErrNotFound)
-	_, err = users.SetPassword(t.Context(), "nobody@example.com", password)
+	_, err = users.SetPassword(t.Context(), "unknown@example.com", password)
 	require.ErrorIs(t, err, auth.ErrNotFound)
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// exampleTB gives an example what a test has: what fails is a panic, and what is to be
-// cleaned up is so at the end.
+// exampleTB is a testing.TB for examples: failures panic, and cleanups run at the end.
 type exampleTB struct {
 	testing.TB
 	cleanups []func()
@@ -24,7 +23,7 @@ func (e *exampleTB) Cleanup(f func()) { e.cleanups = append(e.cleanups, f) }
 
 func (*exampleTB) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// exampleDatabase is a database with our tables, and what takes it away.
+// exampleDatabase returns a database with the tables, and its cleanup.
 func exampleDatabase() (*sql.DB, func()) {
 	e := &exampleTB{}
 	return testdb.New(e), func() {
@@ -34,7 +33,7 @@ func exampleDatabase() (*sql.DB, func()) {
 	}
 }
 
-// get prints what a browser is answered.
+// get prints a response.
 func get(c *http.Client, url string) {
 	resp, err := c.Get(url)
 	if err != nil {

@@ -12,17 +12,16 @@ import (
 	"github.com/booking-platform/booking-platform/auth"
 )
 
-// customers are the users of somebody else's table: ids, which are text, and roles are
-// theirs.
+// customers are users in a table with its own ids and roles.
 type customers struct{ db *sql.DB }
 
-// Authenticate refuses everybody: these users come from a single sign-on and have no
-// password here.
+// Authenticate refuses all: these users come from single sign-on and have no password
+// here.
 func (c customers) Authenticate(context.Context, string, string) (auth.User, error) {
 	return auth.User{}, auth.ErrCredentials
 }
 
-// User is asked with each request that carries a session.
+// User is called for each request with a session.
 func (c customers) User(ctx context.Context, id string) (auth.User, error) {
 	u := auth.User{ID: id}
 	err := c.db.QueryRowContext(ctx, `SELECT email, role FROM shop.customers WHERE id = $1 AND NOT locked`,
@@ -33,8 +32,8 @@ func (c customers) User(ctx context.Context, id string) (auth.User, error) {
 	return u, err
 }
 
-// lock locks a customer and ends every session of hers: both happen or neither. fraud
-// tells whether she is to be locked after all.
+// lock locks a customer and ends her sessions in one transaction, unless fraud returns
+// false.
 func lock(ctx context.Context, db *sql.DB, a *auth.Auth, id string, fraud func() bool) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -55,8 +54,7 @@ func lock(ctx context.Context, db *sql.DB, a *auth.Auth, id string, fraud func()
 	return tx.Commit()
 }
 
-// The sessions are ours, the users are somebody else's: a single sign-on has established
-// who they are.
+// Sessions for the users of another table, authenticated by single sign-on.
 func Example_singleSignOn() {
 	db, done := exampleDatabase() // opened elsewhere, with the tables of migrations.Auth
 	defer done()
@@ -116,7 +114,7 @@ func Example_singleSignOn() {
 	// 200 orders of cus-ada
 }
 
-// browser keeps cookies, each of its own.
+// browser is a client with its own cookies.
 func browser(server *httptest.Server) *http.Client {
 	jar, err := cookiejar.New(nil)
 	if err != nil {

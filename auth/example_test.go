@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/auth"
 )
 
-// An existing service gains logins: its handlers stay as they are and are wrapped.
+// Wrap the existing handlers of a service.
 func Example() {
 	var db *sql.DB                     // opened elsewhere, with the tables of migrations.Auth
 	var sessionSecret string           // 32 bytes or more, from the configuration
@@ -34,7 +34,7 @@ func Example() {
 	_ = http.NewCrossOriginProtection().Handler(mux) // serve this
 }
 
-// A login page without scripts takes a form and writes its own answers.
+// A login page without scripts takes a form and writes its own responses.
 func ExampleAuth_Login() {
 	var a *auth.Auth
 	var render func(w http.ResponseWriter, status int, message string)
@@ -58,8 +58,8 @@ func ExampleAuth_Login() {
 	})
 }
 
-// Users are added and changed without a page for it, by an installer say. Another
-// password and disabling end the user's sessions.
+// Add and change users from an installer, for example. A new password and disabling end
+// the user's sessions.
 func ExampleUserTable_Add() {
 	var db *sql.DB
 	ctx := context.Background()

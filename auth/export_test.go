@@ -8,7 +8,7 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// CountComparisons counts the passwords that are hashed to be compared.
+// CountComparisons counts the passwords that are compared.
 func CountComparisons(t *UserTable) *atomic.Int64 {
 	var n atomic.Int64
 	compare := t.passwords.compare
@@ -19,24 +19,24 @@ func CountComparisons(t *UserTable) *atomic.Int64 {
 	return &n
 }
 
-// ReplaceComparison lets a test decide what a comparison does.
+// ReplaceComparison replaces the comparison of passwords.
 func ReplaceComparison(t *UserTable, compare func(password, hash string) (bool, error)) {
 	t.passwords.compare = compare
 }
 
-// DummyHash is what those are compared with who may not log in.
+// DummyHash is compared for unknown and inactive users.
 func DummyHash(t *UserTable) string { return t.passwords.dummy }
 
-// NewPasswords is how passwords are compared, for a test that has a clock of its own.
-// Without turns nobody is let in.
-func NewPasswords(turns int, compare func(password, hash string) (bool, error)) func(context.Context) (bool, error) {
+// NewPasswords returns the comparison of passwords with that many hash slots, for a test
+// with its own clock.
+func NewPasswords(slots int, compare func(password, hash string) (bool, error)) func(context.Context) (bool, error) {
 	p := newPasswords(1, 0)
-	p.hashSlots, p.compare = make(chan struct{}, turns), compare
+	p.hashSlots, p.compare = make(chan struct{}, slots), compare
 	return func(ctx context.Context) (bool, error) { return p.matches(ctx, "password", "hash") }
 }
 
-// Refusal is how long a refusal takes by default.
+// Refusal is the default RefusalTime.
 const Refusal = 500 * time.Millisecond
 
-// Hash makes a stored password hash.
+// Hash returns a password hash.
 func Hash(password string) (string, error) { return argon2id.CreateHash(password, hashParams) }

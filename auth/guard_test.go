@@ -17,7 +17,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// greet answers with the role it finds, so that a test sees who got through.
+// greet answers with the user's role.
 var greet = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	user, ok := auth.UserFrom(r.Context())
 	if !ok {
@@ -59,9 +59,9 @@ func TestRequireAPI_Session(t *testing.T) {
 		require.JSONEq(t, `{"error":"unauthorized"}`, w.Body.String())
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	}
-	require.Len(t, seen, 1, "nobody else came through")
+	require.Len(t, seen, 1, "called for no other user")
 
-	// Whom RequireRole refuses is known all the same.
+	// OnUser is also called for a user that RequireRole refuses.
 	require.Equal(t, http.StatusForbidden,
 		send(a.RequireAPI(a.RequireRole("ADMIN")(greet)), http.MethodGet, "/", "", cookie).Code)
 	require.Len(t, seen, 2)
@@ -118,10 +118,9 @@ func TestRequireRole_Roles(t *testing.T) {
 		"the outer guard was forgotten")
 	cookie := start(t, a, addUser(t, db, "x@example.com", "ADMIN").ID)
 	require.Equal(t, http.StatusForbidden,
-		send(a.RequireAPI(a.RequireRole()(greet)), http.MethodGet, "/", "", cookie).Code, "no roles, nobody")
+		send(a.RequireAPI(a.RequireRole()(greet)), http.MethodGet, "/", "", cookie).Code, "no roles")
 }
 
-// A role that is taken away is gone with the next request.
 func TestRequireRole_RoleChangeTakesEffectAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -147,14 +146,13 @@ func TestRequireAPI_ForeignUsers(t *testing.T) {
 	require.Error(t, a.Start(t.Context(), httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), ""))
 }
 
-// Neither a 401, which would log everybody out, nor a pass, nor detail, nor an endless
-// wait.
+// Not a 401, which would log all users out, no details, and no endless wait.
 func TestRequireAPI_DatabaseDown(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // Accepts and never answers.
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
-	// pgx, because lib/pq heeds no context while it connects.
+	// pgx, because lib/pq ignores the context while it connects.
 	hanging := testdb.Open(t, "pgx", "postgres://u:geheim@"+silent.Addr().String()+"/x?sslmode=disable")
 	closed := testdb.New(t)
 	cookie := start(t, newAuth(t, closed, auth.Options{}), "7")
@@ -175,7 +173,7 @@ func TestRequireAPI_DatabaseDown(t *testing.T) {
 	}
 }
 
-// busy are users of which none has a turn.
+// busy are users that always fail with ErrBusy.
 type busy struct{ foreign }
 
 func (busy) Authenticate(context.Context, string, string) (auth.User, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -23,6 +24,9 @@ const (
 	secret2  = "another secret of thirty-two bytes"
 	password = "correct horse battery"
 )
+
+// quickRefusal is for tests that do not measure a refusal.
+var quickRefusal = auth.UsersOptions{RefusalTime: time.Millisecond}
 
 // One hash for all tests: each costs 45 ms.
 var passwordHash = sync.OnceValues(func() (string, error) { return auth.Hash(password) })
@@ -59,7 +63,7 @@ func count(t *testing.T, db *sql.DB, query string, args ...any) (n int) {
 	return n
 }
 
-// start begins a session and returns its cookie.
+// start starts a session and returns its cookie.
 func start(t *testing.T, a *auth.Auth, userID string) *http.Cookie {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -73,7 +77,7 @@ func sessionCookie(t *testing.T, w *httptest.ResponseRecorder) *http.Cookie {
 	return namedCookie(t, w, "booking_session")
 }
 
-// namedCookie returns the one cookie of that name, with its prefix or without.
+// namedCookie returns the cookie of that name, with its prefix or without.
 func namedCookie(t *testing.T, w *httptest.ResponseRecorder, name string) *http.Cookie {
 	t.Helper()
 	var found []*http.Cookie
@@ -86,7 +90,7 @@ func namedCookie(t *testing.T, w *httptest.ResponseRecorder, name string) *http.
 	return found[0]
 }
 
-// send runs one request; cookie may be nil. A body makes it a POST of JSON.
+// send sends one request; cookie may be nil. With a body it is JSON.
 func send(h http.Handler, method, target, body string, cookie *http.Cookie) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	if body != "" {
@@ -100,7 +104,7 @@ func send(h http.Handler, method, target, body string, cookie *http.Cookie) *htt
 	return w
 }
 
-// me tells whether the cookie is a session to a.
+// me returns the status of MeHandler.
 func me(a *auth.Auth, cookie *http.Cookie) int {
 	return send(a.MeHandler(), http.MethodGet, "/auth/me", "", cookie).Code
 }
@@ -110,7 +114,7 @@ func login(a *auth.Auth, email, password string, cookie *http.Cookie) *httptest.
 		cookie)
 }
 
-// foreign is an embedder's own users, by id.
+// foreign are an embedder's own users, by id.
 type foreign map[string]auth.User
 
 func (f foreign) Authenticate(_ context.Context, email, given string) (auth.User, error) {

@@ -16,8 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// However long comparing takes, a hash of bcrypt say, a refusal takes the same time, by a
-// clock that the test moves.
+// However long the comparison takes, with bcrypt for example.
 func TestLogin_RefusalsTakeEqualTime(t *testing.T) {
 	t.Parallel()
 	for _, work := range []time.Duration{0, 45 * time.Millisecond, 300 * time.Millisecond} {
@@ -41,8 +40,7 @@ func TestLogin_RefusalsTakeEqualTime(t *testing.T) {
 	}
 }
 
-// What is waited for at the end of a refusal keeps nobody else from hashing, and no
-// longer than the caller waits.
+// Other logins hash meanwhile, and a caller's context ends the wait.
 func TestLogin_RefusalDoesNotHoldHashSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -71,7 +69,6 @@ func TestLogin_RefusalDoesNotHoldHashSlot(t *testing.T) {
 	})
 }
 
-// Behind a flood nobody waits for ever.
 func TestLogin_WaitForHashSlotIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -83,7 +80,7 @@ func TestLogin_WaitForHashSlotIsBounded(t *testing.T) {
 	})
 }
 
-// The dummy costs what a real hash costs, or the time would tell who exists.
+// A cheaper dummy would reveal which users exist.
 func TestPasswords_HashParameters(t *testing.T) {
 	t.Parallel()
 	users, _ := newUsers(t, auth.UsersOptions{})
@@ -100,7 +97,7 @@ func TestPasswords_HashParameters(t *testing.T) {
 	require.False(t, match)
 }
 
-// Each hash takes 19 MiB: a crowd waits its turn, and no longer than it is allowed to.
+// Each hash takes 19 MiB.
 func TestPasswords_MaxHashing(t *testing.T) {
 	t.Parallel()
 	users, _ := newUsers(t, auth.UsersOptions{MaxHashing: 1})
@@ -140,19 +137,19 @@ func TestPasswords_MaxHashing(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrCredentials, "the turn was given back")
 }
 
-// A hash of another system, or of other parameters, lets its owner in, and is one of
-// today's from then on; a wrong password changes nothing.
+// A hash of another system or with other parameters is accepted, and replaced at the
+// first login. A wrong password changes nothing.
 func TestAuthenticate_RenewsOldHashes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	users, err := auth.NewUsers(db, auth.UsersOptions{})
+	users, err := auth.NewUsers(db, quickRefusal)
 	require.NoError(t, err)
 	blowfish, err := bcrypt.GenerateFromPassword([]byte(password), 5)
 	require.NoError(t, err)
 	weak, err := argon2id.CreateHash(password,
 		&argon2id.Params{Memory: 8 * 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
 	require.NoError(t, err)
-	// Node's library writes 2b, PHP's 2y; it is the same function.
+	// Node's library writes 2b, PHP's 2y; the function is the same.
 	for name, hash := range map[string]string{
 		"bcrypt": string(blowfish), "bcrypt of node": "$2b" + strings.TrimPrefix(string(blowfish), "$2a"),
 		"bcrypt of php": "$2y" + strings.TrimPrefix(string(blowfish), "$2a"), "argon2id": weak,
@@ -181,7 +178,7 @@ func TestAuthenticate_RenewsOldHashes(t *testing.T) {
 func TestAuthenticate_CostlyHash(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	users, err := auth.NewUsers(db, auth.UsersOptions{})
+	users, err := auth.NewUsers(db, quickRefusal)
 	require.NoError(t, err)
 	ada := addUser(t, db, "ada@example.com", auth.RoleOps)
 	exec(t, db, `UPDATE booking_platform.users SET password_hash = $2::text WHERE id = $1::uuid`, ada.ID,

@@ -19,13 +19,13 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// slow is a budget that does not fill up while a test runs.
+// slow is a budget that does not refill during a test.
 func slow(burst int) auth.Rate { return auth.Rate{Burst: burst, Every: time.Hour} }
 
 var ada = foreign{"7": {ID: "7", Email: "ada@example.com", Role: "OPS"}}
 
-// limited is an Auth that takes the network of a login from a header. Its users cost no
-// hash.
+// limited returns an Auth that takes the client network from a header, with users that
+// cost no hash.
 func limited(t *testing.T, db *sql.DB, limits auth.LoginLimits) *auth.Auth {
 	t.Helper()
 	return newAuth(t, db, auth.Options{Users: ada, Limits: limits, ClientAddress: network})
@@ -63,8 +63,8 @@ func allowed(t *testing.T, a *auth.Auth, network, email string, cookies ...*http
 	return n
 }
 
-// Two replicas know nothing of each other but the database. What is allowed is the
-// budget, not one more or fewer, for budgets that are new too.
+// Replicas share only the database. Exactly the budget is allowed, also if it has no row
+// yet.
 func TestLoginLimits_ExactOverReplicas(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -103,26 +103,25 @@ func TestLoginLimits_ExactOverReplicas(t *testing.T) {
 	}
 }
 
-// By default, whatever it is that is tried.
 func TestLoginLimits_Defaults(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	a := limited(t, db, auth.LoginLimits{})
 	require.Equal(t, 25, allowed(t, a, "n", "ada@example.com"), "its own five, and twenty that are shared")
 	require.Equal(t, 5, allowed(t, a, "m", "ada@example.com"))
-	require.Equal(t, 25, allowed(t, a, "n", "nobody@example.com"))
-	require.Equal(t, 25, allowed(t, a, "n", " NoBody2@example.com "))
-	require.Zero(t, allowed(t, a, "n", "nobody2@EXAMPLE.com"), "one address, however it is written")
+	require.Equal(t, 25, allowed(t, a, "n", "unknown@example.com"))
+	require.Equal(t, 25, allowed(t, a, "n", " NoOne2@example.com "))
+	require.Zero(t, allowed(t, a, "n", "noone2@EXAMPLE.com"), "one address, however it is written")
 	off := limited(t, db, auth.LoginLimits{Off: true})
 	for range 30 {
 		require.Equal(t, http.StatusUnauthorized, attempt(off, "n", "ada@example.com", "wrong").Code)
 	}
 	w := attempt(off, "n", "ada@example.com", password)
 	require.Equal(t, http.StatusOK, w.Code)
-	require.Len(t, w.Result().Cookies(), 1, "a budget that nobody asks for needs no cookie")
+	require.Len(t, w.Result().Cookies(), 1, "no cookie without limits")
 }
 
-// A stranger guesses from anywhere, as often as the limits let it.
+// The attacker guesses from anywhere, as often as the limits allow.
 func TestLoginLimits_AttackerCannotLockOutKnownBrowser(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -137,7 +136,7 @@ func TestLoginLimits_AttackerCannotLockOutKnownBrowser(t *testing.T) {
 	require.Equal(t, http.StatusOK, attempt(a, "home", "ada@example.com", password).Code,
 		"from another network, from a new browser")
 
-	// On the network itself, until nothing is left there.
+	// On the network of the user, until its budgets are empty.
 	allowed(t, a, "office", "ada@example.com")
 	for n := 0; attempt(a, "office", fmt.Sprintf("x%d@example.com", n), "wrong").Code == http.StatusUnauthorized; n++ {
 		require.Less(t, n, 100)
@@ -149,15 +148,7 @@ func TestLoginLimits_AttackerCannotLockOutKnownBrowser(t *testing.T) {
 	require.Equal(t, http.StatusOK, attempt(a, "café", "ada@example.com", password, known).Code, "wherever it is")
 }
 
-// turned is another value of the same form.
-func turned(value string) string {
-	if value[0] == 'A' {
-		return "B" + value[1:]
-	}
-	return "A" + value[1:]
-}
-
-// Unknown, wrong and inactive: the same bytes, and no password is hashed.
+// Unknown, wrong and inactive: equal bytes, and no password is hashed.
 func TestLogin_LimitedResponsesAreEqual(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -175,8 +166,7 @@ func TestLogin_LimitedResponsesAreEqual(t *testing.T) {
 		require.Equal(t, 2, allowed(t, a, "n", email), email)
 	}
 	require.EqualValues(t, 6, hashed.Load())
-	// Further ahead than a budget can be: they are empty, and stay so however slow this
-	// test is.
+	// Further ahead than a budget can be: they stay empty however slow this test is.
 	exec(t, db, `UPDATE booking_platform.rate_limits SET full_at = full_at + interval '1 day'
 		WHERE full_at < statement_timestamp() + interval '1 hour 1 minute'`)
 	for _, email := range emails {
@@ -196,8 +186,8 @@ func TestLogin_LimitedResponsesAreEqual(t *testing.T) {
 	require.Contains(t, first, "Cache-Control: no-store\r\n")
 }
 
-// After the time that was told, and not long before, the next attempt is let through. The
-// rows' time is moved, as if so much had passed.
+// The next attempt is allowed after Retry-After, and not long before. The times in the
+// rows are moved.
 func TestLoginLimits_RetryAfter(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]auth.LoginLimits{
@@ -233,8 +223,7 @@ func TestLoginLimits_RetryAfter(t *testing.T) {
 	}
 }
 
-// A clock that has been set back, or numbers that were larger once, keep nobody out for
-// longer.
+// After the clock was set back or the rate was changed.
 func TestLoginLimits_WaitIsBounded(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -244,7 +233,6 @@ func TestLoginLimits_WaitIsBounded(t *testing.T) {
 	require.Equal(t, "60", attempt(a, "n", "ada@example.com", password).Header().Get("Retry-After"))
 }
 
-// Whoever is refused takes nothing from anybody, and fills no table.
 func TestLoginLimits_RefusedAttemptTakesNothing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -270,8 +258,7 @@ func TestLoginLimits_RefusedAttemptTakesNothing(t *testing.T) {
 	require.Equal(t, before, state(), "what cannot be a login is none")
 }
 
-// The table tells neither who nor from where, and it is not the same under another
-// secret.
+// The keys depend on the secret, and contain neither accounts nor addresses.
 func TestLoginLimits_KeysAreHMACs(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -285,7 +272,7 @@ func TestLoginLimits_KeysAreHMACs(t *testing.T) {
 		WHERE oid = 'booking_platform.rate_limits'::regclass AND relpersistence = 'u'`))
 }
 
-// An address of IPv6 is its /64, unless the host says otherwise.
+// The default for an IPv6 address is its /64.
 func TestLoginLimits_DefaultClientAddress(t *testing.T) {
 	t.Parallel()
 	a := newAuth(t, testdb.New(t), auth.Options{Users: ada, Limits: auth.LoginLimits{Network: slow(1)}})

@@ -33,8 +33,8 @@ func TestSafeNext_Paths(t *testing.T) {
 	}
 }
 
-// What comes out is followed by a browser, which is more lenient than any parser: it must
-// end on this host.
+// A browser, which is more lenient than any parser, follows the result: it must stay on
+// this host.
 func FuzzSafeNext(f *testing.F) {
 	for _, seed := range []string{"/dashboard?x=1", "//x", "/\\x", "%2f%2fx", "/%2f/x", "/\t/x", "javascript:alert(1)",
 		"https://x.example/", "/.//x", "/%5c/x", "/a/..//x", "//"} {

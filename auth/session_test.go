@@ -23,7 +23,7 @@ const sessionsOf = `SELECT count(*) FROM booking_platform.sessions WHERE user_id
 func TestAuth_EachDriver(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		users, err := auth.NewUsers(db, auth.UsersOptions{})
+		users, err := auth.NewUsers(db, quickRefusal)
 		require.NoError(t, err)
 		created, err := users.EnsureAdmin(t.Context(), "Admin@Example.com ", password)
 		require.NoError(t, err)
@@ -88,8 +88,7 @@ func TestCurrent_Expiry(t *testing.T) {
 		"busy, past end": {move: `expires_at = statement_timestamp()`, want: 401},
 		"idle of a minute": {opts: auth.Options{IdleTimeout: time.Minute},
 			move: `last_seen_at = statement_timestamp() - interval '61 seconds'`, want: 401},
-		// The clock that judges is the database's; a session of the future is one made by
-		// a faster clock than ours would be.
+		// The database's clock decides; a faster clock may have written this.
 		"seen a moment ahead": {move: `last_seen_at = statement_timestamp() + interval '5 seconds'`, want: 200},
 	} {
 		a := newAuth(t, db, tc.opts)
@@ -133,8 +132,7 @@ func TestCurrent_RecordsUseOnceAMinute(t *testing.T) {
 	require.NotEqual(t, before, version())
 }
 
-// A transaction that is ending a user's sessions holds their rows: the user's own
-// requests must not queue behind it.
+// A transaction that ends a user's sessions holds their rows.
 func TestCurrent_RecordingUseDoesNotWait(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -205,7 +203,7 @@ func TestCurrent_SecretRotation(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, me(old, signedOld), "what an old secret signed can be ended too")
 }
 
-// Two replicas know nothing of each other but the database.
+// Replicas share only the database.
 func TestEnd_OtherReplicaAtOnce(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -231,8 +229,8 @@ func TestEnd_OtherReplicaAtOnce(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, me(there, cookie), "disabled")
 }
 
-// pausing lets something happen between the moment at which a login has been found right
-// and the beginning of its session.
+// pausing calls a function between a successful check of a password and the start of the
+// session.
 type pausing struct {
 	auth.Users
 	meanwhile func()
@@ -246,11 +244,11 @@ func (p pausing) Authenticate(ctx context.Context, email, password string) (auth
 	return u, err
 }
 
-// A thief with the old password logs in as it is being changed.
+// A login with the old password while it is being changed.
 func TestLogin_PasswordChangesMeanwhile(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	users, err := auth.NewUsers(db, auth.UsersOptions{})
+	users, err := auth.NewUsers(db, quickRefusal)
 	require.NoError(t, err)
 	for name, tc := range map[string]struct {
 		change func(email string)
@@ -282,7 +280,7 @@ func TestLogin_PasswordChangesMeanwhile(t *testing.T) {
 	}
 }
 
-// versioned are an embedder's users that have a version of their own.
+// versioned are an embedder's users with their own version.
 type versioned struct{ now string }
 
 func (v *versioned) Authenticate(context.Context, string, string) (auth.User, error) {
@@ -305,7 +303,7 @@ func TestCurrent_ForeignVersions(t *testing.T) {
 	started := start(t, a, "7")
 	guarded := a.RequireAPI(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		u, _ := auth.UserFrom(r.Context())
-		require.Equal(t, auth.User{ID: "7"}, u, "it is handed on to nobody")
+		require.Equal(t, auth.User{ID: "7"}, u, "the version is not passed on")
 	}))
 	for _, cookie := range []*http.Cookie{none, one, started} {
 		require.Equal(t, http.StatusOK, send(guarded, http.MethodGet, "/", "", cookie).Code)
@@ -318,8 +316,7 @@ func TestCurrent_ForeignVersions(t *testing.T) {
 	}
 }
 
-// A role or a database may have a stricter default, under which statements that meet are
-// refused with 40001.
+// Under a stricter default concurrent statements are refused with 40001.
 func TestAuth_StricterDefaultIsolation(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"repeatable read", "serializable"} {

@@ -26,17 +26,17 @@ func TestKnownBrowser_Cookie(t *testing.T) {
 	require.NotEqual(t, hers.Value, eves.Value)
 	require.Empty(t, attempt(a, "n", " Ada@Example.com", "wrong", hers).Result().Cookies(), "a refusal sets none")
 
-	// It is no session.
+	// It is not a session.
 	require.Equal(t, http.StatusUnauthorized, me(a, &http.Cookie{Name: "__Host-booking_session", Value: hers.Value}))
 	require.Equal(t, http.StatusUnauthorized, me(a, hers))
 
-	// A login keeps the number, so that logging in again and again begins no new budget.
+	// A login keeps the number, and so the budget.
 	again := namedCookie(t, attempt(a, "elsewhere", "ada@example.com", password, hers), "booking_device")
 	require.Equal(t, hers.Value, again.Value)
 	require.Equal(t, 1, allowed(t, a, "n", "ada@example.com", hers), "three, of which two are used")
 	require.Equal(t, http.StatusTooManyRequests, attempt(a, "third", "ada@example.com", password, hers).Code)
 
-	// What is somebody else's, forged or cut is as good as none.
+	// Another user's, forged and truncated values do not count.
 	for n, value := range []string{eves.Value, strings.Repeat("A", 64), hers.Value[:63], hers.Value + "A",
 		turned(hers.Value), "", "!"} {
 		from := fmt.Sprintf("fresh %d", n)
@@ -71,4 +71,12 @@ func TestKnownBrowser_SecretRotation(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, attempt(fresh, "n", "ada@example.com", password, signedOld).Code,
 		"a retired one is not")
 	require.Equal(t, http.StatusOK, attempt(fresh, "n", "ada@example.com", password, signedNew).Code)
+}
+
+// turned is another value of the same form.
+func turned(value string) string {
+	if value[0] == 'A' {
+		return "B" + value[1:]
+	}
+	return "A" + value[1:]
 }
