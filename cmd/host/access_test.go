@@ -24,7 +24,7 @@ func mustURL(t *testing.T, text string) *url.URL {
 	return u
 }
 
-// The database has nothing by which somebody who reads it could open a customer's link.
+// A copy of the database does not contain the links.
 func TestOwnerToken_StoredHashed(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -39,9 +39,8 @@ func TestOwnerToken_StoredHashed(t *testing.T) {
 	require.NotContains(t, h.log.String(), b.Token)
 }
 
-// M3: with a new SESSION_SECRET beside the old one everything goes on; with the new one
-// alone, whatever the old one made is dead: links, calendar files, feeds, sessions, and a
-// browser's cookie.
+// With a new secret before the old one everything works. Without the old one its links,
+// calendar files, feeds, sessions and cookies do not.
 func TestOwnerToken_SessionSecretRetired(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)
@@ -80,8 +79,8 @@ func TestOwnerToken_SessionSecretRetired(t *testing.T) {
 		"/api/bookings/" + b.ID + "?token=" + b.Token, "/api/bookings/" + b.ID + "/calendar.ics?token=" + b.Token,
 		"/success?" + query, "/booking/cancel?" + query, "/booking/move?" + query, feedPath,
 	}
-	// The page after Stripe and a repeat of its request tell a token only while there is
-	// one.
+	// The page after Stripe and a repeated request return a token only if its secret is
+	// left.
 	look := func(secrets string, status, sessionStatus int, told bool) {
 		after := startHost(t, map[string]string{"DATABASE_URL": database, "SESSION_SECRET": secrets}).client()
 		for _, path := range paths {
@@ -104,7 +103,7 @@ func TestOwnerToken_SessionSecretRetired(t *testing.T) {
 	look(newSecret+","+oldSecret, http.StatusOK, http.StatusOK, true)
 	look(newSecret, http.StatusNotFound, http.StatusUnauthorized, false)
 
-	// What the old secret and the booking's id make, without the database.
+	// The token of the old secret, without the database.
 	forged := startHost(t, map[string]string{"SESSION_SECRET": oldSecret})
 	stolen := forged.client()
 	var made created
@@ -132,7 +131,6 @@ func TestOwnerToken_SessionSecretRetired(t *testing.T) {
 	require.NotEmpty(t, link)
 }
 
-// Staff make another link, and the one that somebody should not have is dead.
 func TestOwnerToken_RenewLink(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -154,9 +152,8 @@ func TestOwnerToken_RenewLink(t *testing.T) {
 	}
 }
 
-// The id of a Checkout Session opens its customer's page, with the link that cancels and
-// moves. Who may only read is not told it anywhere; the customer and those who may renew
-// the link are.
+// A session id opens the booking's page with the link, so only customers and those who
+// may renew links get it.
 func TestSessionID_HiddenFromReadOnly(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -187,8 +184,7 @@ func TestSessionID_HiddenFromReadOnly(t *testing.T) {
 	}
 }
 
-// Who did it stands on the line of what was done, on the API's and on a page's; who is
-// not known has none.
+// The access log has the user's id for API and pages, and none without a session.
 func TestAccessLog_User(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

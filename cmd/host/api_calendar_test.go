@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// calendar reads an answer with a parser that is not the writer's.
+// calendar parses an answer with another library.
 func (a answer) calendar(t *testing.T) *ical.Calendar {
 	t.Helper()
 	require.Equal(t, http.StatusOK, a.status, a.body)
@@ -32,12 +32,12 @@ func requireNotFound(t *testing.T, a answer) {
 	require.Empty(t, a.header.Get("Content-Disposition"))
 }
 
-// unfolded puts the folded lines of a calendar file together.
+// unfolded joins the folded lines of a calendar file.
 func unfolded(file string) string { return strings.ReplaceAll(file, "\r\n ", "") }
 
 var calendarLink = regexp.MustCompile(`href="([^"]+)">Add to your calendar`)
 
-// The customer's page leads to the file, once the booking stands.
+// The page of a confirmed booking links to the file.
 func TestAPICalendar_File(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"APP_URL": "http://booking.localhost:3000"})
@@ -61,13 +61,12 @@ func TestAPICalendar_File(t *testing.T) {
 	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	require.Equal(t, b.ID+"@booking.localhost", props.Get("UID").Value)
 	require.Equal(t, stored.Start.Format("20060102T150405Z"), props.Get("DTSTART").Value)
-	// M30: the customer forwards the file, and with it nothing that shows or cancels the
-	// booking.
+	// The file can be forwarded: it contains no token.
 	require.Nil(t, props.Get("URL"))
 	require.NotContains(t, unfolded(a.body), b.Token)
 	require.NotContains(t, unfolded(a.body), "token")
 
-	// Staff get the same file, and a stranger gets nothing.
+	// Staff get the same file.
 	require.Equal(t, a.body, h.admin().get(path).body)
 	require.Equal(t, http.StatusUnauthorized, ada.get(path).status)
 	requireNotFound(t, ada.get(path+"?token=x"))
@@ -106,7 +105,7 @@ func TestAPICalendar_PrivateFeed(t *testing.T) {
 	require.Regexp(t, `^/calendar/[A-Za-z0-9_-]{56}\.ics$`, path)
 	token := strings.TrimSuffix(strings.TrimPrefix(path, "/calendar/"), ".ics")
 
-	// A program without a session reads it, and is told when nothing has changed.
+	// Polling needs no session and uses the ETag.
 	a = ada.get(path)
 	cal := a.calendar(t)
 	require.Equal(t, "The Studio", cal.Props.Get("X-WR-CALNAME").Value)
@@ -133,7 +132,6 @@ func TestAPICalendar_PrivateFeed(t *testing.T) {
 	require.Equal(t, "CONFIRMED", a.calendar(t).Events()[0].Props.Get("STATUS").Value)
 	require.NotEqual(t, tag, a.header.Get("ETag"))
 
-	// What is no feed is not found, whatever it looks like.
 	wrong := strings.ToLower(token)
 	for _, path := range []string{"/calendar/" + wrong + ".ics", "/calendar/" + token, "/calendar/" + token + ".ics/",
 		"//calendar/" + token + ".ics", "/x/calendar/" + token, "/calendar/x.ics", "/calendar/.ics", "/calendar/"} {
@@ -144,11 +142,10 @@ func TestAPICalendar_PrivateFeed(t *testing.T) {
 	require.JSONEq(t, `{"deleted":1}`, a.body)
 	requireNotFound(t, ada.get(path, "If-None-Match", tag))
 	for _, method := range []string{http.MethodPost, http.MethodDelete} {
-		requireNotFound(t, admin.do(method, "/api/resources/nobody/feeds", "", nil))
+		requireNotFound(t, admin.do(method, "/api/resources/unknown/feeds", "", nil))
 	}
 
-	// The address is all that protects a feed: the access log has the requests, and not
-	// the token.
+	// The access log does not contain the token.
 	log := h.log.String()
 	require.Contains(t, log, `"path":"/calendar/…"`)
 	require.Contains(t, log, `/calendar/{token}.ics`)

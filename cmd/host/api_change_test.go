@@ -12,26 +12,25 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// terms is what the API says of cancelling.
+// terms is the cancellation in the API.
 type terms struct {
 	Allowed          bool
 	FreeUntil, Until *time.Time
 	Fee, Refund      int64
 }
 
-// changed is a booking after a change.
 type changed struct {
 	shown
 	Refund, Difference *int64
 	Cancellation       *terms
 }
 
-// day is a time of day in three days, in UTC.
+// day is a time of day three days ahead, in UTC.
 func day(hour int) time.Time {
 	return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 3).Add(time.Duration(hour) * time.Hour)
 }
 
-// book holds a slot, and pays for it where asked.
+// book holds a slot, and pays if asked to.
 func (c *client) book(resource string, start time.Time, paid bool) created {
 	c.t.Helper()
 	a := c.post("/api/bookings", wish(start.Format(time.RFC3339), m{"resource": resource}))
@@ -45,13 +44,13 @@ func (c *client) book(resource string, start time.Time, paid bool) created {
 	return b
 }
 
-// act posts to one of a booking's routes, as its owner.
+// act posts to a route of a booking as its owner.
 func (c *client) act(b created, what string, body any) answer {
 	c.t.Helper()
 	return c.post("/api/bookings/"+b.ID+"/"+what, body, "Authorization", "Bearer "+b.Token)
 }
 
-// refused checks a conflict.
+// refused requires a 409.
 func (a answer) refused(t *testing.T, code string) {
 	t.Helper()
 	require.Equal(t, http.StatusConflict, a.status, a.body)
@@ -78,7 +77,7 @@ func (r *running) policyResources() {
 	}
 }
 
-// A booking tells what cancelling it gives, and cancelling gives that.
+// Cancelling gives what the booking's terms promise.
 func TestAPICancel_Policy(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
@@ -86,7 +85,7 @@ func TestAPICancel_Policy(t *testing.T) {
 	ada, admin := h.client(), h.admin()
 	show := func(b created) changed { return ada.get("/api/bookings/" + b.ID + "?token=" + b.Token).changed(t) }
 
-	// A hold costs nothing to give up, whatever the policy.
+	// Giving up a hold is free, whatever the policy.
 	held := ada.book("never", day(8), false)
 	require.Equal(t, &terms{Allowed: true}, show(held).Cancellation)
 	c := ada.act(held, "cancel", m{"reason": "I am ill"}).changed(t)
@@ -101,7 +100,7 @@ func TestAPICancel_Policy(t *testing.T) {
 	ada.act(never, "reschedule", m{"start": day(12)}).refused(t, "not_allowed_by_policy")
 	require.Equal(t, "confirmed", show(never).Status)
 
-	// Where all of it is kept, nothing has to be given back, and so it can be cancelled.
+	// A booking with a fee of 100 % can be cancelled.
 	fee := ada.book("fee", day(9), true)
 	end := day(9)
 	free := end.AddDate(0, 0, -30)
@@ -118,8 +117,7 @@ func TestAPICancel_Policy(t *testing.T) {
 	require.Contains(t, page.body, "This booking was cancelled")
 	require.Contains(t, page.body, "EUR 25.00, is kept")
 
-	// What is to go back goes back by itself: what the policy says to a customer, and all
-	// of it to whom staff cancel.
+	// Refunds follow automatically: by the policy for customers, in full for staff.
 	half := ada.book("half", day(9), true)
 	require.Equal(t, int64(1250), show(half).Cancellation.Refund)
 	require.Equal(t, int64(1250), show(half).Cancellation.Fee)
@@ -141,7 +139,7 @@ func TestAPICancel_Policy(t *testing.T) {
 	}
 	require.Equal(t, int64(3750), h.StripeFake().Balance()["eur"].Refunded)
 
-	// Staff are not bound by the policy of what costs nothing either.
+	// The policy does not bind staff for free bookings, either.
 	h.addResource(booking.Resource{Slug: "talk", Name: "Talk", Policy: booking.Policy{Never: true}})
 	talk := ada.book("talk", day(9), false)
 	require.Equal(t, "confirmed", talk.Status)
@@ -160,8 +158,7 @@ func TestAPICancel_Policy(t *testing.T) {
 	ada.act(never, "reschedule", m{"start": day(12)}).refused(t, "status_no_show")
 }
 
-// Money and a cancellation at the same moment: whichever comes second, the money goes
-// back in full, once.
+// Whichever comes first, all of the money is refunded once.
 func TestAPICancel_WhilePaymentArrives(t *testing.T) {
 	t.Parallel()
 	for name, moneyFirst := range map[string]bool{"money first": true, "cancel first": false} {
@@ -221,8 +218,8 @@ func TestAPICancel_WhilePaymentArrives(t *testing.T) {
 	}
 }
 
-// Money of a delayed method is on its way, and money that differs waits for a person: a
-// hold that has either can be given up, and what comes later goes back.
+// A hold with a delayed or parked payment can be cancelled; what arrives later is
+// refunded.
 func TestAPICancel_PaymentProcessing(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -245,7 +242,6 @@ func TestAPICancel_PaymentProcessing(t *testing.T) {
 	}
 }
 
-// The page on which a cancelled hold could be paid for is ended.
 func TestAPICancel_ExpiresCheckoutSession(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -259,8 +255,7 @@ func TestAPICancel_ExpiresCheckoutSession(t *testing.T) {
 	})
 }
 
-// What a client may say is the reason and the time. The rest is refused by name, and
-// nothing changes.
+// Unknown fields are refused by name, and nothing changes.
 func TestAPIChange_InvalidRequests(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

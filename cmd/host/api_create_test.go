@@ -14,13 +14,12 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// created is the answer to a booking.
 type created struct {
 	ID, URL, StripeSessionID, Status, Token string
 	ExpiresAt                               time.Time
 }
 
-// shown is one booking as the API shows it.
+// shown is a booking in the API.
 type shown struct {
 	ID, Resource, Start, End, Status, Currency, FirstName, LastName, Email string
 	Party                                                                  int
@@ -31,8 +30,7 @@ type shown struct {
 	}
 }
 
-// The whole path over the API: book, pay, confirmed; and everything that the customer and
-// the operators then see.
+// From the request to the confirmation, and what customer and staff see.
 func TestAPI_BookPayConfirmed(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -184,15 +182,14 @@ func TestAPICreate_FreeOfCharge(t *testing.T) {
 	require.Nil(t, v.Payment)
 	require.Equal(t, 3, v.Party)
 
-	// Its owner may cancel it, any number of times, and the place is free again.
+	// Cancelling can be repeated, and frees the slot.
 	for range 2 {
 		ada.post("/api/bookings/"+b.ID+"/cancel", nil, "Authorization", "Bearer "+b.Token).into(t, &v)
 		require.Equal(t, "cancelled", v.Status)
 	}
 }
 
-// Stripe cannot be asked: the slot is free again at once, and the customer is told to try
-// again.
+// The hold is given up at once, and the client may retry.
 func TestAPICreate_StripeUnavailable(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{
@@ -213,7 +210,7 @@ func TestAPICreate_StripeUnavailable(t *testing.T) {
 // many raises the limits of open holds: these tests are about slots.
 var many = map[string]string{"HOLDS_PER_EMAIL": "200", "HOLDS_PER_ADDRESS": "200"}
 
-// fight has n clients book the same thing at the same moment, and counts the answers.
+// fight books the same slots with n clients at once and counts the answers.
 func (r *running) fight(n int, body m) map[int]int {
 	r.t.Helper()
 	raw, err := json.Marshal(body)

@@ -23,8 +23,8 @@ type listAnswer struct {
 	}
 }
 
-// held makes holds on slots of the sample resource, the last slot first, and returns
-// their starts by time.
+// held holds slots of the sample resource, the last one first, and returns their starts
+// in order.
 func held(t *testing.T, h *running, n int) (starts []string) {
 	t.Helper()
 	c := h.client()
@@ -106,7 +106,6 @@ func TestAPIList_Filters(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, h.client().get("/api/bookings").status)
 }
 
-// The operators' page shows what comes, by time, and leads on.
 func TestDashboard_ListsByTime(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -137,7 +136,6 @@ func TestDashboard_ListsByTime(t *testing.T) {
 	}
 }
 
-// Lists come in pages, newest first, and each says where the next one begins.
 func TestAPIList_Pages(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -149,7 +147,7 @@ func TestAPIList_Pages(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for path, newest := range map[string]string{"/reservations": made[2].ID, "/payments": made[2].StripeSessionID} {
-		// Bookings go on after a cursor, and events before an event.
+		// Bookings have a cursor, events the last event.
 		goOn := map[string]string{"/reservations": "&after=", "/payments": "&before="}[path]
 		var seen []string
 		next := ""

@@ -12,8 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Every field of the body wrong in turn: 400 that names the field and no other, and
-// nothing is stored.
+// Each field alone is a 400 with that field only, and nothing is stored.
 func TestAPICreate_EachFieldInvalid(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -94,8 +93,7 @@ func (r *running) nothingStored(t *testing.T) {
 	}
 }
 
-// Everything wrong at once is reported at once: wrong types, unknown fields and wrong
-// values together.
+// Wrong types, unknown fields and wrong values in one answer.
 func TestAPICreate_AllFieldsInvalid(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -114,7 +112,7 @@ func TestAPICreate_AllFieldsInvalid(t *testing.T) {
 	require.ElementsMatch(t, []string{"resource", "date", "time", "firstName", "lastName", "email", "party"},
 		keys(fields), "%v", fields)
 
-	// With several resources one has to be named.
+	// With several resources, resource is required.
 	h.addResource(booking.Resource{Slug: "second", Name: "Second"})
 	_, fields = c.post("/api/bookings", wish(c.slot(0), nil)).code(t)
 	require.Equal(t, map[string]string{"resource": "is required"}, fields)
@@ -165,12 +163,12 @@ func TestAPICreate_InvalidBodies(t *testing.T) {
 		})
 	}
 	h.nothingStored(t)
-	// The same body, sent properly, is taken.
+	// The same body as application/json is accepted.
 	a := c.do(http.MethodPost, "/api/bookings", "application/json; charset=utf-8", bytes.NewReader([]byte(good)))
 	require.Equal(t, http.StatusCreated, a.status, a.body)
 }
 
-// What is wrong with a query is named, too, and never reaches Postgres as it is.
+// Invalid parameters are named, and not sent to Postgres.
 func TestAPI_InvalidQueries(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

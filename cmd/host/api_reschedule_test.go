@@ -10,8 +10,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// The whole path: a hold is moved, paid for, moved again by staff, and every step has its
-// name in the history.
+// A hold is moved, paid for, and moved by staff; the history has the actors.
 func TestAPIReschedule_HoldAndBooking(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
@@ -34,8 +33,7 @@ func TestAPIReschedule_HoldAndBooking(t *testing.T) {
 	require.True(t, later.Equal(mustTime(t, ada.get("/api/bookings/"+b.ID+"?token="+b.Token).changed(t).Start)),
 		"nothing has changed")
 
-	// The page on which it is being paid for keeps its amount, and so does the booking:
-	// what the new time would cost today is told.
+	// The Checkout Session and the booking keep their amount; the difference is reported.
 	studio, err := h.Bookings().Resource(t.Context(), "studio")
 	require.NoError(t, err)
 	studio.Price.Minor = 3000
@@ -84,7 +82,6 @@ func TestAPIReschedule_HoldAndBooking(t *testing.T) {
 	}
 }
 
-// A slot and its length are what was sold: an offer's times, for the party.
 func TestAPIAvailability_OfOffer(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -123,8 +120,8 @@ func TestAPIAvailability_OfOffer(t *testing.T) {
 		require.Equal(t, "no_slot", code, query)
 	}
 
-	// The page shows the times of the offer that was chosen, and where the first are when
-	// a week has none.
+	// The page shows the times of the selected offer, and the next one if a week has
+	// none.
 	require.Contains(t, ada.get("/?resource=court&offer=short&from="+from).body, "00:30")
 	require.NotContains(t, ada.get("/?resource=court&from="+from).body, "00:30")
 	require.Contains(t, ada.get("/?resource=court").body, "The next free time is")

@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// refusedForHolds checks an answer that refuses another hold.
+// refusedForHolds requires a 429 of the limit of holds.
 func (a answer) refusedForHolds(t *testing.T) {
 	t.Helper()
 	require.Equal(t, http.StatusTooManyRequests, a.status, a.body)
@@ -26,8 +26,7 @@ func (a answer) refusedForHolds(t *testing.T) {
 	require.InDelta(t, 1801, seconds, 1800, "when the first of them ends: 1 second to an hour")
 }
 
-// Nobody holds the whole calendar: three open holds for one e-mail address, in whatever
-// case.
+// Three open holds per e-mail address, in either case.
 func TestHolds_PerEmail(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -52,7 +51,7 @@ func TestHolds_PerEmail(t *testing.T) {
 	require.Contains(t, page.body, "You hold 3 times already")
 	require.Contains(t, page.body, `value="ada@example.com"`, "what was typed is kept")
 
-	// What is made already is answered again.
+	// A repeat is answered as before.
 	var v shown
 	ada.get("/api/bookings/"+last.ID+"?token="+last.Token).into(t, &v)
 	again := ada.post("/api/bookings", wish(v.Start, m{"email": "Ada@Example.com"}), "Idempotency-Key", "2")
@@ -61,8 +60,7 @@ func TestHolds_PerEmail(t *testing.T) {
 	again.into(t, &repeat)
 	require.Equal(t, last, repeat)
 
-	// One that is paid for is no open hold any more, and neither is one that was
-	// cancelled.
+	// Paid and cancelled bookings do not count.
 	_, err := h.StripeFake().Pay(t.Context(), last.StripeSessionID)
 	require.NoError(t, err)
 	a := ada.post("/api/bookings", wish(ada.slot(0), nil))
@@ -73,8 +71,7 @@ func TestHolds_PerEmail(t *testing.T) {
 	require.Equal(t, http.StatusCreated, ada.post("/api/bookings", wish(ada.slot(0), nil)).status)
 }
 
-// Another e-mail address each time does not help, nor does a header in which a stranger
-// says that they are somebody else.
+// Other e-mail addresses and a forged header do not help.
 func TestHolds_PerAddress(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"HOLDS_PER_ADDRESS": "2"})
@@ -94,8 +91,7 @@ func TestHolds_PerAddress(t *testing.T) {
 	require.Contains(t, page.body, "Too many times are being held from where you are")
 }
 
-// Behind a proxy that is trusted each client has a limit of their own, and of IPv6 a
-// network has one.
+// Behind a trusted proxy the limit is per client, and per network for IPv6.
 func TestHolds_PerAddressBehindProxy(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"HOLDS_PER_ADDRESS": "1", "TRUST_PROXY": "1"})
@@ -113,7 +109,7 @@ func TestHolds_PerAddressBehindProxy(t *testing.T) {
 	}
 }
 
-// refusedForRate checks an answer that refuses to make more for now.
+// refusedForRate requires a 429 of the limit per minute.
 func (a answer) refusedForRate(t *testing.T) {
 	t.Helper()
 	require.Equal(t, http.StatusTooManyRequests, a.status, a.body)
@@ -131,7 +127,7 @@ func (a answer) retriedWithinAMinute(t *testing.T) {
 	require.Positive(t, seconds)
 }
 
-// M6: what costs nothing is limited as open holds are, whichever route it is booked by.
+// Free bookings count like open holds, on each route.
 func TestHolds_FreeBookings(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -165,8 +161,7 @@ func TestHolds_FreeBookings(t *testing.T) {
 	ada.post("/api/bookings", body(4, "ada@example.com")).refusedForHolds(t)
 }
 
-// M6: one network makes so many a minute on all replicas together, given back or not, and
-// by whichever route; a move is one of them. Requests that make nothing are not counted.
+// The limit holds over all replicas, routes and moves. Invalid requests do not count.
 func TestBookingLimit_PerMinute(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "TRUST_PROXY": "1", "SESSION_SECRET": newSecret,
@@ -219,7 +214,6 @@ func TestBookingLimit_PerMinute(t *testing.T) {
 		ada.post("/api/bookings", wish(ada.slot(0), nil), "X-Forwarded-For", home).status, "nor is another network")
 }
 
-// M6: where attempts cannot be counted, nothing is made, and the answer is 503.
 func TestBookingLimit_CountingFails(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -235,8 +229,7 @@ func TestBookingLimit_CountingFails(t *testing.T) {
 	require.Zero(t, h.count("bookings"))
 }
 
-// M21: what other networks hold in a customer's e-mail address does not keep the customer
-// out.
+// Holds of other networks with a customer's e-mail address do not lock the customer out.
 func TestHolds_InAnotherCustomersName(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"TRUST_PROXY": "1"})
@@ -257,8 +250,7 @@ func TestHolds_InAnotherCustomersName(t *testing.T) {
 	book("198.51.100.7").refusedForHolds(t)
 }
 
-// M20: the key of one customer says nothing to another one, and is not spent by being
-// used first.
+// Another customer's key reveals nothing and can be used.
 func TestIdempotencyKey_OfAnotherCustomer(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

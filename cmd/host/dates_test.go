@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// M25: on a date whose midnight does not exist, availability by date, the week page,
-// lists by date and the old form of a start all mean the day that the wall clock shows.
+// Availability by date, the week page, lists by date and date and time in a request all
+// mean the day on the wall clock.
 func TestDates_MidnightThatDoesNotExist(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// What the tests, in their own package, see of this one.
+// Exports for the tests in package main_test.
 
 type Host = host
 
@@ -31,7 +31,7 @@ func Run(ctx context.Context, args []string, environ map[string]string, stdout, 
 // RootCommand is `host` with all its commands.
 func RootCommand() *cobra.Command { return (&cli{}).rootCommand() }
 
-// Start does what serve does before it prints.
+// Start is serve up to its output.
 func Start(ctx context.Context, environ map[string]string, stderr io.Writer) (*Host, error) {
 	cfg, err := config.Load(environ)
 	if err != nil {
@@ -54,10 +54,9 @@ func (h *host) Routes() *mux.Router {
 	return routes
 }
 
-// DB is the host's pool.
 func (h *host) DB() *sql.DB { return h.storage.db }
 
-// OpenMigrating opens a database as a migration does.
+// OpenMigrating opens a database for migrations.
 func OpenMigrating(databaseURL string) (*sql.DB, error) {
 	return postgres.Open(databaseURL, postgres.Migrating(), 0)
 }
@@ -74,7 +73,7 @@ func Await(ctx context.Context, db *sql.DB, log io.Writer) error {
 	return waitForDB(ctx, db, databaseWait, ping, func(error) error { return nil }, newLogger(log))
 }
 
-// MetricsURL is where Prometheus reads; empty where it does not.
+// MetricsURL is "" if there are no metrics.
 func (h *host) MetricsURL() string {
 	if h.scrapes == nil {
 		return ""

@@ -29,20 +29,19 @@ const (
 	adminPassword = "correct horse battery"
 )
 
-// running is a host in this process: what main starts, on a port and a database of its
-// own.
+// running is a host in this process with its own port and database.
 type running struct {
 	*host.Host
 	t   *testing.T
 	db  *sql.DB
 	log *logBook
-	// stop ends the host in order, and returns what serving returned.
+	// stop shuts the host down and returns the error of serve.
 	stop func() error
-	// failing is set by a test that looks at that by itself: an error is then no failure.
+	// failing is set by a test that expects an error of serve.
 	failing bool
 }
 
-// startHost starts a host; environ changes what it is started with.
+// startHost starts a host; environ overrides its environment.
 func startHost(t *testing.T, environ map[string]string) *running {
 	t.Helper()
 	url := environ["DATABASE_URL"]
@@ -103,7 +102,7 @@ func (l *logBook) String() string {
 	return l.buf.String()
 }
 
-// client is somebody with a cookie jar, who follows no redirects.
+// client has a cookie jar and follows no redirects.
 type client struct {
 	*running
 	http *http.Client
@@ -118,7 +117,7 @@ func (r *running) client() *client {
 	}}
 }
 
-// admin is a client who has logged in.
+// admin is a client with a session of an ADMIN.
 func (r *running) admin() *client {
 	r.t.Helper()
 	c := r.client()
@@ -127,21 +126,18 @@ func (r *running) admin() *client {
 	return c
 }
 
-// answer is what came back.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// into decodes the body.
 func (a answer) into(t *testing.T, v any) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(a.body), v), a.body)
 }
 
-// code is the error that a JSON answer carries, and fields what is wrong with which
-// field.
+// code returns the error code and the fields of a JSON answer.
 func (a answer) code(t *testing.T) (code string, fields map[string]string) {
 	t.Helper()
 	var e struct {
@@ -190,7 +186,7 @@ func (c *client) post(path string, body any, header ...string) answer {
 // m is a JSON object.
 type m map[string]any
 
-// wish is a good body of a booking, with changes; nil takes a field out.
+// wish is a valid body of POST /api/bookings, with changes; nil removes a field.
 func wish(start string, changes m) m {
 	body := m{"start": start, "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com"}
 	for name, value := range changes {
@@ -201,7 +197,7 @@ func wish(start string, changes m) m {
 	return body
 }
 
-// slot is the start of the nth free slot of the sample resource, from tomorrow on.
+// slot returns the start of the nth free slot of the sample resource from tomorrow on.
 func (c *client) slot(n int) string {
 	c.t.Helper()
 	return c.slotOf("studio", n)
@@ -216,14 +212,14 @@ func (c *client) slotOf(resource string, n int) string {
 	return slots.Items[n].Start
 }
 
-// count counts the rows of one of our tables.
+// count returns the number of rows of a table.
 func (r *running) count(table string) (n int) {
 	r.t.Helper()
 	require.NoError(r.t, r.db.QueryRow(`SELECT count(*) FROM booking_platform.`+table).Scan(&n))
 	return n
 }
 
-// addResource adds something else to book.
+// addResource adds another resource.
 func (r *running) addResource(res booking.Resource) booking.Resource {
 	r.t.Helper()
 	if res.TimeZone == "" {
@@ -240,15 +236,14 @@ func (r *running) addResource(res booking.Resource) booking.Resource {
 	return res
 }
 
-// dbProxy stands between a host and its Postgres, so that a test can take the database
-// away and give it back.
+// dbProxy forwards to a Postgres and can be cut, thawed and frozen.
 type dbProxy struct {
 	target   string
 	listener net.Listener
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
 	down     bool
-	// frozen, when not nil, is closed to let bytes flow again.
+	// frozen, if not nil, is closed to resume.
 	frozen chan struct{}
 }
 
@@ -282,7 +277,7 @@ func (p *dbProxy) serve() {
 	}
 }
 
-// keep notes a connection, unless the database is down.
+// keep registers a connection, unless the database is down.
 func (p *dbProxy) keep(client, server net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -316,8 +311,8 @@ func (p *dbProxy) pipe(from, to net.Conn) {
 	}
 }
 
-// cut ends every connection, and new ones at once. The port stays ours: given up, it
-// could become another test's.
+// cut closes every connection and each new one. It keeps the port, which another test
+// could get.
 func (p *dbProxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -334,8 +329,7 @@ func (p *dbProxy) mend() {
 	p.down = false
 }
 
-// freeze keeps connections open and lets nothing through, as a server that was stopped
-// does.
+// freeze keeps connections open and forwards nothing.
 func (p *dbProxy) freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

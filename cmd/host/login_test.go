@@ -15,8 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// The page and the API share the limits, on every replica; a stranger who uses them up
-// keeps nobody out who comes from elsewhere, or has been here before.
+// Page and API share the limits, on all replicas. If a stranger uses them up, other
+// networks and known browsers can still log in.
 func TestLogin_Limits(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)
@@ -32,8 +32,8 @@ func TestLogin_Limits(t *testing.T) {
 		return h.client().do(http.MethodPost, "/login", "application/x-www-form-urlencoded", strings.NewReader(body),
 			"X-Forwarded-For", from)
 	}
-	for _, email := range []string{adminEmail, "nobody@example.com"} {
-		want := map[string]int{adminEmail: 24, "nobody@example.com": 25}[email] // One is the login above.
+	for _, email := range []string{adminEmail, "unknown@example.com"} {
+		want := map[string]int{adminEmail: 24, "unknown@example.com": 25}[email] // One is the login above.
 		statuses := make([]int, 40)
 		var wg sync.WaitGroup
 		for n := range statuses {
@@ -52,8 +52,8 @@ func TestLogin_Limits(t *testing.T) {
 		for _, status := range statuses {
 			tried[status]++
 		}
-		// A busy machine answers 503 to some of those that the limits let pass: more
-		// hashes at once than it computes.
+		// A busy machine may answer 503, because the number of concurrent hashes is
+		// limited.
 		passed := tried[http.StatusUnauthorized] + tried[http.StatusServiceUnavailable]
 		require.Equal(t, 40, passed+tried[http.StatusTooManyRequests], "%v", tried)
 		require.InDelta(t, want, passed, 1, "one may have been given back meanwhile")
@@ -81,11 +81,10 @@ func TestLogin_Limits(t *testing.T) {
 		"from elsewhere")
 	require.Equal(t, http.StatusOK, browser.post("/auth/login", right, "X-Forwarded-For", office).status,
 		"where it has logged in before")
-	// The cookies go to the other replica too: a jar does not tell ports apart.
+	// Cookies are sent to the other replica, too: a jar ignores ports.
 	require.Equal(t, http.StatusOK, (&client{there, browser.http}).get("/auth/me", "X-Forwarded-For", office).status)
 }
 
-// A session lives on while its secret is accepted, and ends with it.
 func TestLogin_SessionsSurviveSecretRotation(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)

@@ -20,7 +20,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// onOwnPort has a host expose metrics at a port that the system chooses.
+// onOwnPort sets METRICS_ADDR to a port that the system chooses.
 var onOwnPort = map[string]string{"METRICS_ADDR": "127.0.0.1:0"}
 
 // sample is one line of a scrape.
@@ -30,7 +30,7 @@ type sample struct {
 	value  float64
 }
 
-// scraped is what Prometheus reads: the samples, and the type of each family.
+// scraped is a scrape: the samples, and the types of the families.
 type scraped struct {
 	samples []sample
 	types   map[string]string
@@ -41,7 +41,7 @@ var (
 	labelPair  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
 )
 
-// scrape reads the series as Prometheus does, in its text format.
+// scrape reads the metrics in the text format.
 func (c *client) scrape() scraped {
 	c.t.Helper()
 	a := c.get(c.MetricsURL())
@@ -70,8 +70,7 @@ func (c *client) scrape() scraped {
 	return s
 }
 
-// value is the one sample of that name that has those labels, among others perhaps; ok
-// tells whether there is one.
+// value returns the sample with that name and these labels, among others.
 func (s scraped) value(t *testing.T, name string, labels ...string) (v float64, ok bool) {
 	t.Helper()
 	for _, one := range s.samples {
@@ -95,8 +94,7 @@ func (s scraped) require(t *testing.T, want float64, name string, labels ...stri
 	require.InDelta(t, want, v, 0, "%s%v", name, labels)
 }
 
-// Prometheus sees what happens, and sees nobody: neither customers nor ids nor paths as
-// they were asked for.
+// Labels contain no customers, ids or request paths.
 func TestMetrics_FollowBooking(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, onOwnPort)
@@ -113,7 +111,7 @@ func TestMetrics_FollowBooking(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, ada.get("/api/bookings/"+b.ID+"?token=wrong").status)
 	ada.get("/no/such/" + b.ID)
 
-	// A reading of the database is kept for a few seconds.
+	// A reading of the database is reused for a few seconds.
 	eventually(t, "the webhook's event is read", func() bool {
 		_, ok := ada.scrape().value(t, "booking_webhook_last_processed_timestamp_seconds")
 		return ok
@@ -148,7 +146,6 @@ func TestMetrics_FollowBooking(t *testing.T) {
 	}
 }
 
-// booking is a hold of ada's.
 type madeBooking struct {
 	created
 	Start string
@@ -173,8 +170,7 @@ func (c *client) booked(nth int) madeBooking {
 	return b
 }
 
-// While the database is gone, or says nothing, a scrape answers, and says so; what does
-// not come from the database is still there.
+// A scrape succeeds without the metrics from the database.
 func TestMetrics_WithoutDatabase(t *testing.T) {
 	t.Parallel()
 	for name, take := range map[string]func(*dbProxy){"gone": (*dbProxy).cut, "silent": (*dbProxy).freeze} {
@@ -215,7 +211,7 @@ func TestMetrics_WithoutDatabase(t *testing.T) {
 	}
 }
 
-// An address that somebody has set is wanted; the default one is taken where it is free.
+// A configured address in use is an error, the default is not.
 func TestMetrics_AddressInUse(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -239,7 +235,7 @@ func TestMetrics_AddressInUse(t *testing.T) {
 	require.Empty(t, off.MetricsURL())
 }
 
-// rule is an alarm of ops/alerts.yml.
+// rule is an alarm in ops/alerts.yml.
 type rule struct {
 	Alert, Expr, For    string
 	Labels, Annotations map[string]string
@@ -291,8 +287,7 @@ func panels(t *testing.T) []panel {
 	return board.Panels
 }
 
-// The alarms and the dashboard read series, labels and values that a host exposes:
-// whoever renames one sees it here and not at night.
+// Alarms and dashboard use only metrics, labels and values that a host exports.
 func TestOps_ExpressionsMatchMetrics(t *testing.T) {
 	t.Parallel()
 	s := exposed(t)
@@ -333,7 +328,7 @@ func TestOps_ExpressionsMatchMetrics(t *testing.T) {
 			check(p.Title, target.Expr)
 		}
 	}
-	// Of ours each is looked at by somebody; a histogram by one of its three parts.
+	// Each of our metrics is used; of a histogram, one of its three parts.
 	for family := range s.types {
 		if strings.HasPrefix(family, "booking_") {
 			require.True(t, used[family] || used[family+"_count"] || used[family+"_bucket"] || used[family+"_sum"],
@@ -344,7 +339,7 @@ func TestOps_ExpressionsMatchMetrics(t *testing.T) {
 
 var templateLabel = regexp.MustCompile(`\$labels\.(\w+)`)
 
-// sections are those of RUNBOOK.md that an alarm may name.
+// sections are those of RUNBOOK.md that an alarm may link to.
 var sections = []string{
 	"stuck-refund", "parked-payment", "unmatched-event", "disputed-payment", "webhook-retries", "invalid-signatures",
 	"database-down",
@@ -397,8 +392,7 @@ func TestOps_DashboardIsComplete(t *testing.T) {
 	}
 }
 
-// docs/metrics.md lists our series, all of them and no others, each with its type and its
-// labels.
+// docs/metrics.md lists all metrics with type and labels.
 func TestMetrics_AreDocumented(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile("../../docs/metrics.md")

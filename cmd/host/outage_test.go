@@ -19,8 +19,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// stripeDown starts a host whose Stripe goes through a switch: "up", or a way of being
-// down.
+// stripeDown starts a host whose Stripe can be switched: "up", or a kind of outage.
 func stripeDown(t *testing.T) (*running, *stripetest.Server, *atomic.Value) {
 	t.Helper()
 	const key, secret = "sk_test_down", "whsec_12345678"
@@ -33,7 +32,7 @@ func stripeDown(t *testing.T) (*running, *stripetest.Server, *atomic.Value) {
 		case "up":
 			standIn.ServeHTTP(w, r)
 		case "hangs":
-			// The server notices that a client has gone once it has the whole request.
+			// The server notices a disconnect only after the whole request.
 			_ = r.ParseForm()
 			<-r.Context().Done()
 		case "cuts":
@@ -59,9 +58,8 @@ func stripeDown(t *testing.T) (*running, *stripetest.Server, *atomic.Value) {
 	return h, standIn, mode
 }
 
-// While Stripe is down, however it is, a checkout answers within ten seconds that it is,
-// with the slot free again; everything else is as fast as ever; and when Stripe is back,
-// so is the host, without anybody's help.
+// A checkout fails within ten seconds and frees the slot, other routes are not affected,
+// and the host recovers with Stripe.
 func TestOutage_StripeDown(t *testing.T) {
 	t.Parallel()
 	for how, retry := range map[string]int{"hangs": 5, "cuts": 5, "500": 5, "asks to be left alone": 17} {
@@ -111,9 +109,8 @@ func TestOutage_StripeDown(t *testing.T) {
 	}
 }
 
-// M24: what Stripe will refuse again is not "try again": it has an answer, a sentence for
-// the customer, a count and an alarm of its own, and no Retry-After; the slot is free
-// again.
+// A permanent refusal has its own code, message, count and alarm, and no Retry-After; the
+// slot is free again.
 func TestOutage_StripeRefuses(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"refuses the amount", "refuses the key"} {
@@ -147,8 +144,7 @@ func TestOutage_StripeRefuses(t *testing.T) {
 	}
 }
 
-// Where the database is slow and Stripe hangs after it, the two together have ten
-// seconds, and the hold is given up.
+// Both together take at most ten seconds, and the hold is given up.
 func TestOutage_DatabaseSlowAndStripeHangs(t *testing.T) {
 	t.Parallel()
 	h, _, mode := stripeDown(t)
@@ -163,8 +159,7 @@ func TestOutage_DatabaseSlowAndStripeHangs(t *testing.T) {
 	began := time.Now()
 	answered := make(chan answer, 1)
 	go func() { answered <- ada.post("/api/bookings", wish(free, nil)) }()
-	// The time itself is what is tried: the hold has less than the whole, and more than
-	// what is left after Stripe's.
+	// The measured time shows that the hold's part of it is limited.
 	time.AfterFunc(4*time.Second, func() { _ = lock.Rollback() })
 	a := <-answered
 	require.Equal(t, http.StatusServiceUnavailable, a.status, a.body)
@@ -173,8 +168,7 @@ func TestOutage_DatabaseSlowAndStripeHangs(t *testing.T) {
 	require.Equal(t, free, ada.slot(0), "free again")
 }
 
-// A customer who comes back while Stripe hangs sees the page within little more than two
-// seconds, unconfirmed.
+// The page is shown unconfirmed after little more than two seconds.
 func TestOutage_SuccessPageWhileStripeHangs(t *testing.T) {
 	t.Parallel()
 	h, standIn, mode := stripeDown(t)
@@ -193,8 +187,7 @@ func TestOutage_SuccessPageWhileStripeHangs(t *testing.T) {
 		"no webhook came: Stripe was asked")
 }
 
-// M23: however often the page is visited, Stripe is read once per payment in a few
-// seconds, and what it answers to that keeps no refund from being made.
+// Reloads read Stripe once per payment in a few seconds, and do not delay refunds.
 func TestSuccessPage_ReadsStripeOnce(t *testing.T) {
 	t.Parallel()
 	const key, secret = "sk_test_reads", "whsec_12345678"
@@ -236,8 +229,8 @@ func TestSuccessPage_ReadsStripeOnce(t *testing.T) {
 	eventually(t, "the refund is made", func() bool { return len(standIn.Refunds()) == 1 })
 }
 
-// eventually polls a condition until it holds. The limit is for a machine that is busy:
-// the stand-in waits up to a minute between deliveries.
+// eventually polls a condition, for up to the minute that the fake may wait between
+// deliveries.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
@@ -253,9 +246,8 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// The database goes away and comes back. Meanwhile every route answers soon, without a
-// word of why; afterwards everything works again without a restart, and what was paid in
-// between is confirmed by the next delivery.
+// Meanwhile every route answers quickly without internals; afterwards all works without a
+// restart, and payments are confirmed by the next delivery.
 func TestOutage_DatabaseDown(t *testing.T) {
 	t.Parallel()
 	proxy, through := newDBProxy(t, testdb.URL(t))
@@ -313,8 +305,7 @@ func TestOutage_DatabaseDown(t *testing.T) {
 	require.Equal(t, 1, h.count("payment_events"))
 }
 
-// A server that is frozen sends nothing. The driver would wait for it whatever the
-// context says; the host's connections do not.
+// A frozen server sends nothing; reads have a timeout.
 func TestOutage_DatabaseFrozen(t *testing.T) {
 	t.Parallel()
 	proxy, through := newDBProxy(t, testdb.URL(t))

@@ -28,10 +28,10 @@ func first(t *testing.T, pattern *regexp.Regexp, page string) string {
 	return html.UnescapeString(found[1])
 }
 
-// soon is a day whose slots do not begin while a test runs, wherever the test runs.
+// soon is a day whose slots do not begin while a test runs, in any time zone.
 func soon() string { return time.Now().AddDate(0, 0, 2).Format(time.DateOnly) }
 
-// form posts a form as a browser does, from the host's own page.
+// form posts a form as a browser does.
 func (c *client) form(path string, values url.Values) answer {
 	c.t.Helper()
 	return c.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(values.Encode()),
@@ -45,7 +45,6 @@ func filled(start, key string) url.Values {
 	}
 }
 
-// What a person does: the page, the form, the pay page, and back.
 func TestPages_BookPayConfirmed(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -66,8 +65,8 @@ func TestPages_BookPayConfirmed(t *testing.T) {
 	require.Equal(t, 1, h.count("bookings"))
 	session := pay[strings.LastIndex(pay, "/")+1:]
 
-	// Coming back without having paid confirms nothing, and the page asks again by
-	// itself, a bounded number of times.
+	// An unpaid return confirms nothing, and the page reloads itself a limited number of
+	// times.
 	waiting := c.get("/success?session_id=" + session)
 	require.Equal(t, http.StatusOK, waiting.status)
 	require.Contains(t, waiting.body, "Waiting for your payment")
@@ -88,7 +87,6 @@ func TestPages_BookPayConfirmed(t *testing.T) {
 	require.Contains(t, c.get(link).body, "Your booking is confirmed", "the link shows it at any time")
 }
 
-// Problems stand beside their fields, and what was typed is kept.
 func TestPagesBook_KeepsInput(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -160,7 +158,7 @@ func TestPagesBook_Week(t *testing.T) {
 	next := c.get(first(t, later, page)).body
 	require.Contains(t, next, "Earlier")
 	require.NotEqual(t, first(t, slotInput, page), first(t, slotInput, next))
-	// The horizon of the sample is 60 days: the way ends.
+	// The horizon of the sample is 60 days.
 	for range 20 {
 		if !later.MatchString(page) {
 			break
@@ -217,7 +215,6 @@ func TestPagesLogin_Session(t *testing.T) {
 	require.Equal(t, http.StatusFound, c.get("/dashboard").status)
 }
 
-// Nothing inline anywhere, so that the policy can forbid it.
 func TestPages_NothingInline(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -234,7 +231,7 @@ func TestPages_NothingInline(t *testing.T) {
 	require.Contains(t, style.header.Get("Content-Type"), "text/css")
 }
 
-// Stripe cannot be asked: the page keeps what was typed, and the time is free again.
+// The page keeps the input, and the slot is free again.
 func TestPagesBook_StripeUnavailable(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{
@@ -253,7 +250,7 @@ func TestPagesBook_StripeUnavailable(t *testing.T) {
 	require.Equal(t, start, first(t, slotInput, c.get("/?from="+soon()).body))
 }
 
-// The same form again, after its hold has ended, is told so, and can be sent once more.
+// The page tells that the hold has ended, and the form can be sent again.
 func TestPagesBook_AfterHoldExpired(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -270,7 +267,7 @@ func TestPagesBook_AfterHoldExpired(t *testing.T) {
 	form.Set("key", first(t, keyInput, a.body))
 	require.Equal(t, http.StatusSeeOther, c.form("/book", form).status)
 
-	// What was shown is no longer there at all.
+	// The slot is not listed any more.
 	_, err = h.db.Exec(`UPDATE booking_platform.resources SET active = false WHERE slug = 'studio'`)
 	require.NoError(t, err)
 	form.Set("key", "another")

@@ -16,8 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// browser starts the Chromium of this machine, with further flags, and fails the test
-// where there is none.
+// browser starts Chromium with further flags.
 func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	path := os.Getenv("CHROMIUM")
@@ -29,22 +28,21 @@ func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Contex
 	require.NotEmpty(t, path, "no Chromium is on the PATH, and CHROMIUM does not name one")
 	flags = append([]chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 1000),
-		// Chromium's sandbox refuses root, and small machines have a small /dev/shm.
+		// Chromium's sandbox refuses root, and /dev/shm may be small.
 		chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true),
 	}, flags...)
 	ctx, cancel := chromedp.NewContext(t.Context(), chromedp.WithAllocatorOptions(flags...))
 	t.Cleanup(cancel)
-	// Whoever comes first starts the browser, which lives as long as this context.
+	// The first test starts the browser, which lives as long as this context.
 	require.NoError(t, chromedp.Do(ctx))
-	// Waits for it to end, so that its folder can go.
+	// Cancel waits until it has ended, so that its folder can be removed.
 	t.Cleanup(func() { _ = chromedp.Cancel(ctx) })
 	limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(cancel)
 	return limited
 }
 
-// picture keeps what the browser shows, in the folder that BROWSER_PICTURES names, for
-// somebody to look at.
+// picture saves a screenshot to the folder in BROWSER_PICTURES.
 func picture(name string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		folder := os.Getenv("BROWSER_PICTURES")
@@ -59,7 +57,7 @@ func picture(name string) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// text waits for an element and reads what it shows.
+// text waits for an element and returns its text.
 func text[S chromedp.Selectable](t *testing.T, ctx context.Context, sel S) string {
 	t.Helper()
 	shown, err := chromedp.Run(ctx, chromedp.Text(sel))
@@ -67,8 +65,6 @@ func text[S chromedp.Selectable](t *testing.T, ctx context.Context, sel S) strin
 	return shown
 }
 
-// What somebody does with a browser on the page of a fresh host: choose two, a time, pay,
-// and read that it is confirmed.
 func TestBrowser_BooksForTwo(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -120,14 +116,13 @@ func everyDay(opens, closes int) (hours []booking.Hours) {
 	return hours
 }
 
-// withoutBackForwardCache makes Back load the page again, as it does some minutes later
-// anyway. The browser then puts back into the form what was in it.
+// withoutBackForwardCache makes Back load the page again and restore its form.
 var withoutBackForwardCache = chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,BackForwardCache")
 
-// someDay is the third day of the week that is shown.
+// someDay is the third day of the week.
 const someDay = `//div[@class="week"]/fieldset[3]`
 
-// chosen is the time that is marked on a page; "" where none is.
+// chosen returns the checked time of a page, or "".
 func chosen(t *testing.T, ctx context.Context) string {
 	t.Helper()
 	value,
@@ -137,8 +132,8 @@ func chosen(t *testing.T, ctx context.Context) string {
 	return value
 }
 
-// M12: browsers restore radios by their order, and on the way back from the pay page the
-// customer's own time has left the list: the next one would be chosen, and paid for.
+// Browsers restore radio buttons by position. The customer's own time is not in the list
+// any more, so another one would be checked.
 func TestBrowser_BackFromPayPage(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -164,7 +159,7 @@ func TestBrowser_BackFromPayPage(t *testing.T) {
 		chromedp.NavigateBack(),
 		chromedp.WaitVisible(chromedp.ID("firstName")),
 	))
-	// What was typed is put back, so the page was loaded again and its form restored.
+	// The name is restored, so the page was loaded again.
 	_, err = chromedp.Run(ctx, chromedp.Poll[bool](`document.getElementById('firstName').value === 'Ada'`))
 	require.NoError(t, err)
 	require.Empty(t, chosen(t, ctx), "no other time is chosen")
@@ -177,7 +172,7 @@ func TestBrowser_BackFromPayPage(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, key, again, "hidden fields are those of the page that is shown")
 
-	// Without a choice the form is not sent.
+	// Without a checked time the form is not sent.
 	require.NoError(t, chromedp.Do(ctx, chromedp.Click(chromedp.CSS(`form[method="post"] button.main`))))
 	at, err := chromedp.Run(ctx, chromedp.Location())
 	require.NoError(t, err)
@@ -185,7 +180,6 @@ func TestBrowser_BackFromPayPage(t *testing.T) {
 	require.Equal(t, 1, h.count("bookings"))
 }
 
-// M12: the page that moves a booking has the same list of times.
 func TestBrowser_BackFromMove(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -210,8 +204,7 @@ func TestBrowser_BackFromMove(t *testing.T) {
 	require.Empty(t, chosen(t, ctx), "no other time is chosen")
 }
 
-// M12: the size of a party is part of the address; what was typed for another page does
-// not come back over it.
+// The party is in the address, so restored input does not change it.
 func TestBrowser_BackFromLargerParty(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

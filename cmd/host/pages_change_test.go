@@ -19,11 +19,10 @@ var (
 	moveLink   = regexp.MustCompile(`href="(/booking/move\?[^"]+)"`)
 )
 
-// proof is the booking and token that a form carries.
+// proof is the fields of a form that prove ownership.
 func proof(b created) url.Values { return url.Values{"booking": {b.ID}, "token": {b.Token}} }
 
-// What a customer does who cannot come: the page after Stripe, its link, the question,
-// the button.
+// From the page after Stripe and its link to the form.
 func TestPagesChange_Cancel(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -52,7 +51,6 @@ func TestPagesChange_Cancel(t *testing.T) {
 	require.Equal(t, "customer", changes[len(changes)-1].Actor)
 }
 
-// The pages say what the policy says, and offer what it allows.
 func TestPagesChange_Terms(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
@@ -76,7 +74,7 @@ func TestPagesChange_Terms(t *testing.T) {
 		require.Equal(t, w.cancel, strings.Contains(ask.body, "<form"), slug)
 		require.Equal(t, w.move, strings.Contains(ada.get("/booking/move?"+proof(b).Encode()).body, "<form"), slug)
 
-		// Whoever posts all the same is refused, and told why.
+		// A post is refused nevertheless.
 		if !w.cancel {
 			a := ada.form("/booking/cancel", proof(b))
 			require.Equal(t, http.StatusConflict, a.status, slug)
@@ -90,14 +88,14 @@ func TestPagesChange_Terms(t *testing.T) {
 			require.Contains(t, a.body, "can no longer be moved")
 		}
 	}
-	// The policy holds where no money is in the way, too.
+	// The policy applies to unpaid bookings, too.
 	h.addResource(booking.Resource{Slug: "talk", Name: "Talk", Policy: booking.Policy{Never: true}})
 	talk := ada.book("talk", day(9), false)
 	a := ada.form("/booking/cancel", proof(talk))
 	require.Equal(t, http.StatusConflict, a.status)
 	require.Contains(t, a.body, "this booking can no longer be cancelled")
 
-	// The times of a booking's terms are those of its resource.
+	// Times are in the zone of the resource.
 	h.addResource(booking.Resource{Slug: "visit", Name: "Visit", TimeZone: "Asia/Kathmandu",
 		Policy: booking.Policy{FreeUntil: 2 * time.Hour, ClosedFrom: 2 * time.Hour}})
 	start := day(9).Add(15 * time.Minute)
@@ -106,7 +104,6 @@ func TestPagesChange_Terms(t *testing.T) {
 		start.Add(225*time.Minute).Format("You may cancel until Monday, 2 January 2006, 15:04 "))
 }
 
-// What a customer does who would rather come at another time.
 func TestPagesChange_Move(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -148,8 +145,8 @@ func TestPagesChange_Move(t *testing.T) {
 	require.True(t, start.Equal(mustTime(t, ada.slot(0))), "the old time is free again")
 }
 
-// Nobody gets anywhere without the token, nor from another site, and nothing on these
-// pages is inline.
+// Without the token, or from another site, nothing is shown or changed; nothing is
+// inline.
 func TestPagesChange_OwnerOnly(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -161,7 +158,7 @@ func TestPagesChange_OwnerOnly(t *testing.T) {
 			form := url.Values{"booking": {hers.ID}, "token": {token}, "start": {ada.slot(0)}}
 			require.Equal(t, http.StatusNotFound, eve.get(path+"?"+form.Encode()).status)
 			require.Equal(t, http.StatusNotFound, eve.form(path, form).status)
-			// A link is not enough to act, and a form reads no query.
+			// A link changes nothing, and a form ignores the query.
 			require.Equal(t, http.StatusNotFound, eve.form(path+"?"+proof(hers).Encode(), form).status)
 		}
 		a := eve.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(proof(hers).Encode()),

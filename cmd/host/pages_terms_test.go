@@ -16,23 +16,21 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// wordsOf is what a customer reads: the text of a page without its tags.
+// wordsOf returns the text of a page without tags.
 func wordsOf(body string) string {
 	body = body[strings.Index(body, "<main"):]
 	text := regexp.MustCompile(`<[^>]*>`).ReplaceAllString(body, " ")
 	return html.UnescapeString(strings.Join(strings.Fields(text), " "))
 }
 
-// P3: for every status of a booking and every state of its payment, the booking's page,
-// the page that cancels it and the API say the same about the money, and nothing that
-// contradicts it.
+// For each status of a booking and its payment, the booking's page, the cancel page and
+// the API agree about the money.
 func TestTerms_EveryStatusAndPayment(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	ada := h.client()
 	b := ada.book("studio", mustTime(t, ada.slot(5)), false)
-	// What a payment can be: the columns that are set, and what is true of the money
-	// then.
+	// The states of a payment: its columns, and the resulting state of the money.
 	const none, failed, coming, applied, back, gone, parked = "none", "failed", "coming", "applied", "back", "gone",
 		"parked"
 	captured := func(more string) string {
@@ -63,7 +61,7 @@ func TestTerms_EveryStatusAndPayment(t *testing.T) {
 		{"refunded",
 			captured(", parked = true, parked_reason = 'amount_differs', refunded_minor = 2500, refund_committed = 2500"), gone},
 	}
-	// Of each state of the money: what has to be said, and what must not, on either page.
+	// Required and forbidden texts by state of the money, on both pages.
 	never := map[string][]string{
 		none: {"arrived all the same", "on its way", "looked into", "look into", "is given back",
 			"has been given back", "is kept"},
@@ -122,7 +120,7 @@ func TestTerms_EveryStatusAndPayment(t *testing.T) {
 			require.Contains(t, said, headlines[status], name)
 			for _, words := range []string{said, asked} {
 				for _, phrase := range never[p.money] {
-					// What was paid a moment ago is not known yet, and the page says so.
+					// A payment of a moment ago may not be known yet.
 					words = strings.ReplaceAll(words, "If you have just paid", "")
 					require.NotContains(t, words, phrase, "%s\n%s\n%s", name, said, asked)
 				}
@@ -134,8 +132,7 @@ func TestTerms_EveryStatusAndPayment(t *testing.T) {
 						strings.Contains(words, other), "%s: %q and %q\n%s", name, phrase, other, words)
 				}
 			}
-			// A link to pay, and a page that asks again, are there only while that can
-			// lead to something.
+			// The link to pay and the refresh are shown only while paying is possible.
 			require.Equal(t, status == "pending" && p.status == "open",
 				strings.Contains(page.body, "https://pay.example.com"), name)
 			waits := status == "pending" && p.money == none || (status == "pending" || status == "expired") &&
@@ -144,7 +141,8 @@ func TestTerms_EveryStatusAndPayment(t *testing.T) {
 			require.Equal(t, p.money == parked, strings.Contains(said, "look into it") ||
 				strings.Contains(said, "looked into"), "%s\n%s", name, said)
 
-			// The API promises back only what pays for the booking, or is going to.
+			// The API promises a refund only of money that pays, or will pay, for the
+			// booking.
 			counts := p.money == applied || p.money == coming
 			if !counts {
 				require.Zero(t, v.Cancellation.Fee, name)
@@ -161,7 +159,7 @@ func TestTerms_EveryStatusAndPayment(t *testing.T) {
 	require.Equal(t, 6*len(payments), seen)
 }
 
-// contested is what the API says of a booking whose payment is disputed.
+// contested is a booking with a disputed payment in the API.
 type contested struct {
 	Status  string
 	Refund  *int64
@@ -179,8 +177,7 @@ func (c *client) contested(b created) (v contested) {
 	return v
 }
 
-// M8: page and API promise no refund while a dispute is open, and say why; after it they
-// say what goes back.
+// No refund is promised while a dispute is open; afterwards what is refunded is shown.
 func TestTerms_DisputedPayment(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -234,8 +231,7 @@ func TestTerms_DisputedPayment(t *testing.T) {
 	}
 }
 
-// M22: while a bank debit is under way the API and the page tell the policy's terms, and
-// the money that comes is divided by them.
+// While a bank debit is processing, the policy's terms apply to the money that arrives.
 func TestTerms_PaymentProcessing(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
@@ -269,7 +265,6 @@ func TestTerms_PaymentProcessing(t *testing.T) {
 		50*time.Millisecond)
 }
 
-// M7: host payment show lists every dispute.
 func TestPaymentShow_Disputes(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}

@@ -11,8 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exposed is a scrape of a host on which each series has come into being: one answered,
-// one refused, one failed, and one event.
+// exposed is a scrape of a host on which every metric has a sample.
 func exposed(t *testing.T) (s scraped) {
 	t.Helper()
 	h := startHost(t, onOwnPort)
@@ -30,10 +29,10 @@ func exposed(t *testing.T) (s scraped) {
 	return s
 }
 
-// matcher is one condition of a selector.
+// matcher is a condition of a selector.
 type matcher struct{ label, op, value string }
 
-// selector is one mention of a series in an expression.
+// selector is a metric in an expression with its conditions.
 type selector struct {
 	name     string
 	matchers []matcher
@@ -48,12 +47,10 @@ var (
 	matching = regexp.MustCompile(`([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"([^"]*)"`)
 )
 
-// operators are the words of an expression that name no series. promtool, in .ci/ops,
-// sees to it that the expression is one.
+// operators are words that are not metrics. promtool, in .ci/ops, checks the syntax.
 var operators = []string{"and", "or", "unless", "bool", "by", "offset"}
 
-// selectors finds the series in an expression: every word that is no operator, no
-// function and no label.
+// selectors returns the metrics in an expression.
 func selectors(t *testing.T, expr string) (found []selector) {
 	t.Helper()
 	expr = grouping.ReplaceAllString(ranges.ReplaceAllString(expr, ""), " ")
@@ -67,14 +64,14 @@ func selectors(t *testing.T, expr string) (found []selector) {
 		}
 		found = append(found, sel)
 	}
-	// Nothing was overlooked: as many selectors have matchers as there are braces.
+	// There are as many selectors with matchers as braces.
 	with := slices.DeleteFunc(slices.Clone(found), func(s selector) bool { return s.matchers == nil })
 	require.Len(t, with, len(braces.FindAllString(expr, -1)), expr)
 	require.NotEmpty(t, found, expr)
 	return found
 }
 
-// grouped lists the labels by which an expression groups.
+// grouped returns the labels by which an expression groups.
 func grouped(expr string) (labels []string) {
 	for _, m := range grouping.FindAllStringSubmatch(quoted.ReplaceAllString(expr, ""), -1) {
 		labels = append(labels, regexp.MustCompile(`\w+`).FindAllString(m[1], -1)...)
@@ -82,10 +79,10 @@ func grouped(expr string) (labels []string) {
 	return labels
 }
 
-// ofPrometheus are the labels that a scrape gets from its job.
+// ofPrometheus are the labels of the scrape job.
 var ofPrometheus = []string{"job", "instance"}
 
-// values are those that a label of a series has.
+// values returns the values of a label.
 func (s scraped) values(name, label string) (values []string) {
 	for _, one := range s.samples {
 		if v, ok := one.labels[label]; one.name == name && ok {
@@ -95,8 +92,7 @@ func (s scraped) values(name, label string) (values []string) {
 	return values
 }
 
-// problem tells what is wrong with a condition on a series: its label is not there, or no
-// value that it names.
+// problem describes a condition on an unknown label or value, or is "".
 func (s scraped) problem(name string, m matcher) string {
 	if slices.Contains(ofPrometheus, m.label) {
 		return ""
@@ -117,13 +113,13 @@ func (s scraped) problem(name string, m matcher) string {
 	return ""
 }
 
-// anyHas tells whether one of the series has a label.
+// anyHas reports whether a sample has a label.
 func (s scraped) anyHas(sels []selector, label string) bool {
 	return slices.Contains(ofPrometheus, label) ||
 		slices.ContainsFunc(sels, func(sel selector) bool { return len(s.values(sel.name, label)) > 0 })
 }
 
-// labels are those of a family, in their order.
+// labels returns the labels of a family, sorted.
 func (s scraped) labels(family, kind string) (labels []string) {
 	if kind == "histogram" {
 		family += "_count"

@@ -11,21 +11,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The routes that anybody may use, by method and path. Whatever else the router has needs
-// a session: this list is the only way in.
+// Public routes by method and path. All others need a session.
 var public = []string{
 	"GET /", "POST /book", "GET /success", "GET /cancel", "GET /login", "POST /login", "POST /logout", "GET /static/",
 	"GET /health", "GET /health/db", "POST /webhook", "POST /auth/login", "POST /auth/logout",
 	"GET /calendar/{token}.ics",
 	"POST /api/bookings", "POST /create-checkout-session", "GET /api/resources",
 	"GET /api/resources/{resource}/availability", "GET /api/resources/{resource}/next",
-	// These show nothing without the token of a booking.
+	// These need the token of a booking.
 	"GET /booking/cancel", "POST /booking/cancel", "GET /booking/move", "POST /booking/move",
 	"* /stripe/",
 }
 
-// pages answer with a redirect to /login; everything else that is not public answers 401
-// JSON, whatever is accepted.
+// pages redirect to /login; other guarded routes answer 401 JSON, whatever Accept says.
 var pages = []string{"GET /dashboard"}
 
 var variable = regexp.MustCompile(`\{[^}]*\}`)
@@ -121,8 +119,7 @@ func TestRoutes_Roles(t *testing.T) {
 	}
 }
 
-// No answer tells which bookings there are: a wrong token and a booking that does not
-// exist look alike.
+// A wrong token and an unknown booking have the same answer.
 func TestRoutes_OwnersOnly(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

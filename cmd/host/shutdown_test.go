@@ -16,13 +16,11 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// A request that is under way when the host is told to stop is finished; new ones are
-// refused; the end comes soon.
+// A running request finishes, new ones are refused, and the shutdown takes no longer.
 func TestShutdown_FinishesRequests(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
-	// Free of charge: the stand-in, which takes the payments, is behind the port that
-	// closes.
+	// A free booking, because Stripe is behind the port that closes.
 	h.addResource(booking.Resource{Slug: "talk", Name: "Talk"})
 	start := time.Now().AddDate(0, 0, 3).UTC().Truncate(time.Hour).Format(time.RFC3339)
 	body := fmt.Sprintf(`{"resource":"talk","start":%q,"firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`, start)
@@ -30,10 +28,10 @@ func TestShutdown_FinishesRequests(t *testing.T) {
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer conn.Close()
-	// The host has the head and half of the body: the request runs.
+	// The host has the header and half of the body.
 	_, err = fmt.Fprintf(conn, "POST /api/bookings HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", address, len(body), body[:20])
 	require.NoError(t, err)
-	// Another one, on a connection that stays, shows that the first has arrived.
+	// Another request, on a connection that stays open, shows that the first has arrived.
 	idle, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer idle.Close()
@@ -48,7 +46,7 @@ func TestShutdown_FinishesRequests(t *testing.T) {
 	stopped := make(chan error, 1)
 	began := time.Now()
 	go func() { stopped <- h.stop() }()
-	// The end begins with the connections on which nothing runs.
+	// Idle connections are closed first.
 	_, err = answers.ReadByte()
 	require.ErrorIs(t, err, io.EOF)
 	_, err = conn.Write([]byte(body[20:]))
@@ -62,8 +60,7 @@ func TestShutdown_FinishesRequests(t *testing.T) {
 	require.Contains(t, h.log.String(), `"msg":"stopped"`)
 }
 
-// A database that hangs keeps nobody from stopping: requests are answered within their
-// limits, and what does not end is left behind.
+// The shutdown does not wait for the database: requests end with their limits.
 func TestShutdown_DatabaseHangs(t *testing.T) {
 	t.Parallel()
 	proxy, url := newDBProxy(t, testdb.URL(t))
@@ -90,12 +87,12 @@ func TestShutdown_DatabaseHangs(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, status)
 		require.NoError(t, err)
 	} else if err != nil {
-		// Without an error the end came before the request was read.
+		// Without an error the shutdown came before the request was read.
 		require.ErrorContains(t, err, "requests were cut off")
 	}
 }
 
-// With a grace readiness fails first, and requests are still taken.
+// Readiness fails first, and requests are still answered.
 func TestShutdown_Grace(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"SHUTDOWN_GRACE": "5"})

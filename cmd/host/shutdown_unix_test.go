@@ -28,14 +28,13 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// signalled, set in the environment, is the database of a host that this program is to
-// be, in a process of its own.
+// signalled is the variable with the database of the host that this test binary runs.
 const (
 	signalled       = "TEST_SIGNALLED_HOST"
 	signalledSecret = "whsec_signalled"
 )
 
-// TestSignalledHost is the process that other tests signal, and nothing otherwise.
+// TestSignalledHost is the process that other tests signal.
 func TestSignalledHost(t *testing.T) {
 	if url := os.Getenv(signalled); url != "" {
 		os.Exit(host.Run(t.Context(), nil, map[string]string{
@@ -46,8 +45,7 @@ func TestSignalledHost(t *testing.T) {
 	}
 }
 
-// Supervisors send one signal to the process and to its group, so it comes twice: what
-// runs is finished all the same.
+// Supervisors signal the process and its group, so a signal comes twice.
 func TestShutdown_SignalSentTwice(t *testing.T) {
 	t.Parallel()
 	child := startSignalled(t, testdb.URL(t))
@@ -55,7 +53,7 @@ func TestShutdown_SignalSentTwice(t *testing.T) {
 	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
 	require.NoError(t, err)
 	defer conn.Close()
-	// A request runs: its head has arrived, which the host says by asking for the body.
+	// The host asks for the body, so the request has started.
 	_, err = fmt.Fprintf(conn, "POST /api/bookings HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n", address)
 	require.NoError(t, err)
 	answers := bufio.NewReader(conn)
@@ -78,11 +76,11 @@ func TestShutdown_SignalSentTwice(t *testing.T) {
 	require.NoError(t, child.Wait())
 }
 
-// signalledHost is a host in a process of its own.
+// signalledHost is a host in a separate process.
 type signalledHost struct {
 	*exec.Cmd
 	address string
-	// await returns the next line of its log that has a text in it.
+	// await returns the next line of its log with a text.
 	await func(what string) string
 }
 
@@ -95,7 +93,7 @@ func startSignalled(t *testing.T, databaseURL string) *signalledHost {
 	stderr, err := child.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, child.Start())
-	// Read as they come: a log that nobody reads stops who writes it.
+	// Reads all lines, so that the process does not block on its log.
 	lines := make(chan string, 1<<16)
 	go func() {
 		defer close(lines)
@@ -117,8 +115,8 @@ func startSignalled(t *testing.T, databaseURL string) *signalledHost {
 	return &signalledHost{child, address, await}
 }
 
-// SIGTERM under load: what was answered is so, nothing is left half done, no request is
-// answered 5xx, and clients that neither send nor read do not keep the process.
+// Answered requests took effect, no request is answered 5xx, and slow clients do not
+// delay the end.
 func TestShutdown_UnderLoad(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -235,7 +233,7 @@ func TestShutdown_UnderLoad(t *testing.T) {
 		"nothing was left half done")
 }
 
-// signedWith is the header of a delivery that is signed now.
+// signedWith is the signature header of a delivery.
 func signedWith(secret, body string) string {
 	now := time.Now().Unix()
 	mac := hmac.New(sha256.New, []byte(secret))

@@ -23,8 +23,7 @@ import (
 
 var errRefused = errors.New("connection refused")
 
-// absent is a database whose first connection is refused; the second one comes to nothing
-// until the wait is over.
+// absent is a database that refuses the first connection; the second one hangs.
 type absent struct {
 	tries int
 	end   context.CancelFunc
@@ -41,7 +40,6 @@ func (a *absent) Connect(ctx context.Context) (driver.Conn, error) {
 
 func (a *absent) Driver() driver.Driver { return nil }
 
-// The error is the last one of the database, not that the wait is over.
 func TestWaitForDB_ReturnsLastError(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -53,7 +51,7 @@ func TestWaitForDB_ReturnsLastError(t *testing.T) {
 	require.ErrorContains(t, err, "the database does not answer")
 }
 
-// behindPooler tells whether the tests go by way of a pooler in transaction mode.
+// behindPooler reports whether the tests use a pooler in transaction mode.
 func behindPooler() bool { return os.Getenv("TEST_DATABASE_POOLER") != "" }
 
 func limitsOf(t *testing.T, db *sql.DB) string {
@@ -64,7 +62,7 @@ func limitsOf(t *testing.T, db *sql.DB) string {
 	return s
 }
 
-// What a request does ends in the database too, and what the URL says counts more.
+// The URL overrides the limits.
 func TestOpen_ConnectionsHaveLimits(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.URL(t), "a connection begins with its limits")
@@ -84,8 +82,6 @@ func TestOpen_ConnectionsHaveLimits(t *testing.T) {
 	}
 }
 
-// A transaction that is left open is ended by the database, and so is one that waits for
-// a lock.
 func TestOpen_LimitsEndHangingStatements(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.URL(t), "a connection begins with its limits")
@@ -120,8 +116,7 @@ func TestOpen_LimitsEndHangingStatements(t *testing.T) {
 	})
 }
 
-// Behind a pooler in transaction mode a host serves, says what it lacks there, and
-// refuses to keep statements prepared. Without one, it keeps them.
+// Behind a pooler the host warns of missing limits and refuses DATABASE_PREPARE.
 func TestStart_HostAndPooler(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -151,8 +146,7 @@ func TestStart_HostAndPooler(t *testing.T) {
 	require.NotContains(t, err.Error(), "postgres://")
 }
 
-// M26: what every repeat would be told again ends the start with the first answer, as one
-// problem that names it. A host that waited says so in its log.
+// A permanent error ends the start at once, as a problem of the configuration.
 func TestStart_PermanentDatabaseErrors(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.EmptyURL(t), "a pooler answers in the server's place")
@@ -201,7 +195,7 @@ func TestStart_PermanentDatabaseErrors(t *testing.T) {
 	}
 }
 
-// M26: Neon's connection string is used, and says once what of it is left out.
+// A connection string of Neon works, with one warning.
 func TestStart_ParameterLeftOut(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"DATABASE_URL": testdb.URL(t) +
@@ -209,7 +203,6 @@ func TestStart_ParameterLeftOut(t *testing.T) {
 	require.Equal(t, 1, strings.Count(h.log.String(), "left out: channel_binding, connection_limit, pgbouncer"))
 }
 
-// M26: what a database cannot store, or keeps from being written, is told at the start.
 func TestStart_UnusableDatabase(t *testing.T) {
 	t.Parallel()
 	start := func(databaseURL string) error {
@@ -235,7 +228,7 @@ func TestStart_UnusableDatabase(t *testing.T) {
 	require.ErrorContains(t, start(direct), "transactions are read-only")
 }
 
-// byDefault gives a database a setting, as database and as role default.
+// byDefault sets a setting for the database and the role.
 func byDefault(t *testing.T, databaseURL, setting string) {
 	t.Helper()
 	_, err := testdb.Open(t, testdb.PQ, databaseURL).ExecContext(t.Context(), `DO $$ BEGIN
@@ -245,7 +238,7 @@ func byDefault(t *testing.T, databaseURL, setting string) {
 	require.NoError(t, err)
 }
 
-// M10: statements outside a transaction run at READ COMMITTED, too.
+// Single statements run at READ COMMITTED.
 func TestOpen_DefaultIsolation(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.EmptyURL(t), "a connection begins with its settings")
@@ -303,8 +296,8 @@ func socketCounter(t *testing.T, databaseURL string) (through string, open *atom
 	return u.String(), open
 }
 
-// M31: with sslmode=prefer lib/pq leaves the socket open on which a server without TLS
-// has refused it, and with sslmode=allow the one on which the login failed.
+// lib/pq leaves the socket open on which TLS was refused (sslmode=prefer) or the login
+// failed (sslmode=allow).
 func TestOpen_LeavesNoSocketOpen(t *testing.T) {
 	t.Parallel()
 	through, open := socketCounter(t, testdb.Direct(t, testdb.EmptyURL(t), "it is the server that refuses TLS"))
@@ -328,8 +321,7 @@ func TestOpen_LeavesNoSocketOpen(t *testing.T) {
 			require.NoError(t, conn.PingContext(t.Context()), "the live socket is not closed")
 			require.NoError(t, conn.Close())
 		}
-		// A statement that is cancelled takes another socket for that, which the driver
-		// closes.
+		// Cancelling a statement uses another socket, which the driver closes.
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		_, err = db.ExecContext(ctx, `SELECT pg_sleep(60)`)
 		cancel()
@@ -347,8 +339,7 @@ func TestOpen_LeavesNoSocketOpen(t *testing.T) {
 	eventually(t, "no socket of a login that failed is left", func() bool { return open.Load() == 0 })
 }
 
-// M31: the socket is closed before the next one is used. Without that it stays open until
-// the garbage collector finds it, which the count above may not notice.
+// The socket is closed before the next one is opened, not by the garbage collector.
 func TestOpen_ClosesRefusedSocketFirst(t *testing.T) {
 	t.Parallel()
 	for mode, answer := range map[string]string{

@@ -10,8 +10,7 @@ import (
 	stripe "github.com/stripe/stripe-go/v76/webhook"
 )
 
-// deliver posts an event to the host, signed with a secret, as a proxy that speaks for a
-// client would.
+// deliver posts a signed event through a proxy.
 func (r *running) deliver(payload, secret, client string) (status int, retryAfter string) {
 	r.t.Helper()
 	signed := stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: []byte(payload), Secret: secret,
@@ -29,7 +28,7 @@ func (r *running) deliver(payload, secret, client string) (status int, retryAfte
 
 const sessionExpired = `{"id":"evt_1","type":"checkout.session.expired","livemode":LIVE,"data":{"object":{"id":"cs_1","object":"checkout.session","client_reference_id":"0193b3a0-0000-7000-8000-000000000000"}}}`
 
-// The host takes the events of its key's mode, and records the others.
+// Events of the other mode are recorded as ignored.
 func TestWebhook_ModeOfKey(t *testing.T) {
 	t.Parallel()
 	for key, isLive := range map[string]bool{"sk_live_x": true, "rk_live_x": true, "sk_test_x": false, "": false} {
@@ -62,8 +61,7 @@ func TestWebhook_ModeOfKey(t *testing.T) {
 	}
 }
 
-// Behind a trusted proxy, bad signatures are counted by the client, and the genuine
-// sender shares no limit with a forger.
+// Bad signatures count per client, so that they do not limit Stripe.
 func TestWebhook_BadSignaturesBehindProxy(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{

@@ -23,7 +23,7 @@ func TestClientIP_TrustedProxies(t *testing.T) {
 		header []string
 		want   string
 	}{
-		"nobody trusted":              {none, "10.0.0.1:1", []string{"198.51.100.7"}, "10.0.0.1"},
+		"no proxy trusted":            {none, "10.0.0.1:1", []string{"198.51.100.7"}, "10.0.0.1"},
 		"no header":                   {one, "10.0.0.1:1", nil, "10.0.0.1"},
 		"one proxy":                   {one, "10.0.0.1:1", []string{"198.51.100.7"}, "198.51.100.7"},
 		"what the client invented":    {one, "10.0.0.1:1", []string{"1.1.1.1, 198.51.100.7"}, "198.51.100.7"},
