@@ -94,7 +94,7 @@ type stripeRefund struct {
 func parseRefund(r *stripe.Refund) (stripeRefund, error) {
 	currency := strings.ToLower(string(r.Currency))
 	if r.ID == "" || r.Amount <= 0 || !currencyCode.MatchString(currency) {
-		return stripeRefund{}, errors.New("Stripe's answer is not a refund")
+		return stripeRefund{}, errors.New("the answer is not a refund")
 	}
 	t := stripeRefund{
 		id: r.ID, failure: string(r.FailureReason), ours: r.Metadata["refund_id"],
