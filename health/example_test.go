@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/health"
 )
 
-// A service with a database: two routes, and Drain as the first step of shutting down.
+// Two routes, and Drain as the first step of shutdown.
 func Example() {
 	var db *sql.DB // opened elsewhere
 

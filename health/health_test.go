@@ -27,7 +27,7 @@ func get(h http.Handler) *httptest.ResponseRecorder {
 
 func healthy(context.Context) error { return nil }
 
-func TestLive(t *testing.T) {
+func TestLive_Response(t *testing.T) {
 	t.Parallel()
 	w := get(health.Live())
 	require.Equal(t, http.StatusOK, w.Code)
@@ -36,7 +36,7 @@ func TestLive(t *testing.T) {
 	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 }
 
-func TestMethods(t *testing.T) {
+func TestHandlers_Methods(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]http.Handler{"live": health.Live(),
 		"ready": health.Ready(healthy, health.Options{})} {
@@ -52,7 +52,7 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-func TestReadyFollowsTheCheckAndLeaksNothing(t *testing.T) {
+func TestReady_FollowsCheckWithoutDetails(t *testing.T) {
 	t.Parallel()
 	var down atomic.Bool
 	h := health.Ready(func(context.Context) error {
@@ -72,14 +72,14 @@ func TestReadyFollowsTheCheckAndLeaksNothing(t *testing.T) {
 	require.Equal(t, http.StatusOK, get(h).Code)
 }
 
-func TestReadyFailsClosed(t *testing.T) {
+func TestReady_FailsClosed(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, http.StatusServiceUnavailable, get(health.Ready(nil, health.Options{})).Code, "no check")
 	panics := health.Ready(func(context.Context) error { panic("nil map") }, health.Options{})
 	require.Equal(t, http.StatusServiceUnavailable, get(panics).Code, "panic")
 }
 
-func TestCheck(t *testing.T) {
+func TestCheck_Errors(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	var down atomic.Bool
@@ -103,7 +103,7 @@ func TestCheck(t *testing.T) {
 	require.ErrorIs(t, hangs.Check(ended), context.Canceled)
 }
 
-func TestDrain(t *testing.T) {
+func TestDrain_Answers503(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	h := health.Ready(func(context.Context) error { calls.Add(1); return nil }, health.Options{})
@@ -114,7 +114,7 @@ func TestDrain(t *testing.T) {
 	require.EqualValues(t, 1, calls.Load(), "a draining service need not ask its database")
 }
 
-func TestDrainWhileTheCheckRuns(t *testing.T) {
+func TestDrain_RunningCheck(t *testing.T) {
 	t.Parallel()
 	running, release := make(chan struct{}), make(chan struct{})
 	h := health.Ready(func(context.Context) error {
@@ -130,9 +130,9 @@ func TestDrainWhileTheCheckRuns(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, <-answered)
 }
 
-// A check that ignores its context must cost neither an unbounded wait nor a goroutine
-// per probe.
-func TestHangingCheck(t *testing.T) {
+// A check that ignores its context costs neither an endless wait nor a goroutine per
+// probe.
+func TestReady_CheckHangs(t *testing.T) {
 	t.Parallel()
 	var started, hanging atomic.Int32
 	release := make(chan struct{})
@@ -160,8 +160,7 @@ func TestHangingCheck(t *testing.T) {
 	require.Eventually(t, func() bool { return hanging.Load() == 0 }, 10*time.Second, time.Millisecond)
 }
 
-// A check that ends its goroutine has failed, at once, and its place is free again.
-func TestCheckThatEndsItsGoroutine(t *testing.T) {
+func TestReady_CheckEndsGoroutine(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	h := health.Ready(func(context.Context) error {
@@ -176,8 +175,8 @@ func TestCheckThatEndsItsGoroutine(t *testing.T) {
 	require.Equal(t, http.StatusOK, get(h).Code)
 }
 
-// One lost check must not keep a service out whose database is back.
-func TestOneLostCheckIsOvertaken(t *testing.T) {
+// A check that never returns does not keep the service unready.
+func TestReady_CheckNeverReturns(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	lost := make(chan struct{})
@@ -192,7 +191,7 @@ func TestOneLostCheckIsOvertaken(t *testing.T) {
 	require.Equal(t, http.StatusOK, get(h).Code)
 }
 
-func TestConcurrentCallersShareOneCheck(t *testing.T) {
+func TestReady_ConcurrentCallersShareOneCheck(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	release := make(chan struct{})
@@ -222,9 +221,8 @@ func TestConcurrentCallersShareOneCheck(t *testing.T) {
 	}
 }
 
-// A prober that hangs up has said nothing about the service, and its context is not the
-// check's.
-func TestImpatientProber(t *testing.T) {
+// A prober that disconnects changes no state, and does not cancel the check.
+func TestReady_ProberDisconnects(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	checked := make(chan error, 1)
@@ -243,7 +241,7 @@ func TestImpatientProber(t *testing.T) {
 	require.NoError(t, <-checked)
 }
 
-func TestLogsOncePerChange(t *testing.T) {
+func TestReady_LogsChangesOnly(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	var down atomic.Bool

@@ -55,7 +55,7 @@ func TestRun_ContinuesAfterPanicErrorAndTimeout(t *testing.T) {
 	})
 }
 
-func TestRun_StepsOfARoundInOrderAndRoundsSideBySide(t *testing.T) {
+func TestRun_StepsInOrderAndRoundsConcurrently(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -2,12 +2,9 @@ package pg
 
 import "database/sql"
 
-// SlotsOf is slotsOf.
 var SlotsOf = slotsOf
 
-// ConnectionLost is connectionLost.
 var ConnectionLost = connectionLost
 
-// Suspend has the pool suspend its writes, as after a connection that was lost while its
-// commit waited.
+// Suspend suspends the writes of a pool, as the loss of a waiting connection does.
 func Suspend(db *sql.DB) { writesOf(db).suspend() }

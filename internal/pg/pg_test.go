@@ -18,8 +18,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// gate is a table whose COMMIT waits while the test holds the lock of the gate, as a
-// COMMIT waits for a synchronous standby.
+// gateSQL creates a table whose COMMIT waits for a lock of the test, as a COMMIT waits
+// for a synchronous standby.
 const gateSQL = `
 CREATE TABLE public.notes (id int PRIMARY KEY);
 CREATE FUNCTION public.wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -34,7 +34,7 @@ CREATE CONSTRAINT TRIGGER wait_at_gate AFTER INSERT ON public.notes DEFERRABLE I
 const insertSQL = `INSERT INTO public.notes (id) VALUES ($1::int)`
 
 // closedGate returns a pool and a function that opens the gate. Until then every COMMIT
-// of a transaction that has inserted a note waits.
+// after an insert waits.
 func closedGate(t *testing.T) (db *sql.DB, open func()) {
 	t.Helper()
 	url := testdb.EmptyURL(t)
@@ -74,8 +74,8 @@ func insert(ctx context.Context, db *sql.DB, id int) error {
 	})
 }
 
-// M33: a context that ends while COMMIT waits cancels nothing; its caller is told that
-// the commit is not confirmed, and the commit succeeds when the database answers.
+// The context cancels nothing; the caller gets ErrUnconfirmed, and the commit succeeds
+// later.
 func TestInTx_ContextEndsDuringCommit(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)
@@ -92,7 +92,7 @@ func TestInTx_ContextEndsDuringCommit(t *testing.T) {
 	require.Eventually(t, func() bool { return notes(t, db) == 1 }, 30*time.Second, 5*time.Millisecond)
 }
 
-// M33: so does a statement that commits by itself.
+// The same for a statement that commits by itself.
 func TestWrite_ContextEndsDuringCommit(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)
@@ -182,7 +182,7 @@ func TestInTx_ErrorAndPanicRollBack(t *testing.T) {
 	require.Zero(t, db.Stats().InUse)
 }
 
-// M33: commits that wait take three quarters of the pool, and reads go on.
+// Commits that wait take three quarters of the pool, and reads go on.
 func TestWrites_LeaveConnectionsToReads(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)
@@ -211,7 +211,7 @@ func TestWrites_SlotsOfAPool(t *testing.T) {
 	}
 }
 
-// A suspended pool asks the database, and goes on when no commit waits for a standby.
+// A suspended pool queries the database, and resumes when no commit waits.
 func TestWrites_SuspensionEnds(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)
@@ -226,14 +226,14 @@ func TestWrites_SuspensionEnds(t *testing.T) {
 		"a database that does not answer ends no suspension")
 }
 
-func TestSQLState(t *testing.T) {
+func TestSQLState_WrappedError(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "42P01", pg.SQLState(fmt.Errorf("list: %w", &pq.Error{Code: "42P01"})))
 	require.Empty(t, pg.SQLState(errors.New("no database's")))
 	require.Empty(t, pg.SQLState(nil))
 }
 
-func TestConnectionLost(t *testing.T) {
+func TestConnectionLost_Errors(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
 		driver.ErrBadConn, fmt.Errorf("read: %w", io.EOF), io.ErrUnexpectedEOF,
@@ -257,7 +257,7 @@ func TestRead_ContextEnds(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestStatements(t *testing.T) {
+func TestStatements_PrepareAndNote(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.EmptyURL(t), "a prepared statement is the session's"))
 	s := pg.NewStatements(db, 4)

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { testdb.Main(m) }
 
 var secret = []byte("a secret of a test")
 
-// budget is one that does not fill while a test runs.
+// budget does not refill during a test.
 func budget(name string, burst int) ratelimit.Budget {
 	return ratelimit.Budget{Key: ratelimit.Key(secret, name), Rate: ratelimit.Rate{Burst: burst, Every: time.Hour}}
 }
@@ -38,8 +38,7 @@ func allowed(t *testing.T, db *sql.DB, choices ...ratelimit.Choice) (n int) {
 	return n
 }
 
-// M6: exactly the burst, at its boundary, on two replicas, for budgets that have no row
-// yet.
+// Exactly the burst, on two replicas, for budgets without a row.
 func TestTake_ExactOnEveryReplica(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -74,8 +73,8 @@ func TestTake_ExactOnEveryReplica(t *testing.T) {
 }
 
 // A choice takes from its first budget that is not empty, and a refused attempt takes
-// from none.
-func TestTake_ChoicesAreJudgedTogether(t *testing.T) {
+// nothing.
+func TestTake_RefusedAttemptTakesNothing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	require.Equal(t, 2, allowed(t, db, ratelimit.Choice{budget("network", 2)},
@@ -86,8 +85,7 @@ func TestTake_ChoicesAreJudgedTogether(t *testing.T) {
 	require.Zero(t, allowed(t, db, ratelimit.Choice{budget("own", 3), budget("shared", 1)}))
 }
 
-// One more attempt is there after Every, and only one.
-func TestTake_OneMoreAfterEvery(t *testing.T) {
+func TestTake_RefillsOneAfterEvery(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	b := budget("b", 2)
@@ -100,12 +98,11 @@ func TestTake_OneMoreAfterEvery(t *testing.T) {
 	require.Zero(t, allowed(t, db, ratelimit.Choice{b}), "and the wait is an hour at most")
 }
 
-// Attempts that name the same budgets in opposed orders wait for one another in turn and
-// do not deadlock: Postgres would end one of two with 40P01. Nothing is run again here.
-func TestTake_OpposedOrdersDoNotDeadlock(t *testing.T) {
+// Attempts on the same budgets in opposite order wait for each other and do not deadlock
+// (40P01). Nothing is retried here.
+func TestTake_OppositeOrdersDoNotDeadlock(t *testing.T) {
 	t.Parallel()
-	// Above READ COMMITTED, which may be the role's default, 40001 comes in place of the
-	// wait.
+	// Above READ COMMITTED, which may be the role's default, they would fail with 40001.
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), "a connection begins with its settings")+
 		"&default_transaction_isolation=read%20committed")
 	a, b := budget("a", 1_000_000), budget("b", 1_000_000)
@@ -125,7 +122,7 @@ func TestTake_OpposedOrdersDoNotDeadlock(t *testing.T) {
 	all.Wait()
 }
 
-// Without the table, or without the database, nothing is let through.
+// Without the table or the database nothing is allowed.
 func TestTake_FailsClosed(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -139,8 +136,8 @@ func TestTake_FailsClosed(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Lists of parts that read alike when they are joined have different keys.
-func TestKey(t *testing.T) {
+// Lists of parts that are equal when joined have different keys.
+func TestKey_PartsAreSeparated(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, parts := range [][]string{{}, {""}, {"a", "b"}, {"ab"}, {"a\x00b"}, {"a", "b", ""}, {"", "a", "b"}} {

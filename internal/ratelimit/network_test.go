@@ -8,9 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
-// M6: behind a NAT64 all clients have the same /64, and a client of 6to4 has 65,536 of
-// them.
-func TestNetwork(t *testing.T) {
+// The clients behind a NAT64 share a /64, and a 6to4 client has 65,536 of them.
+func TestNetwork_Addresses(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"198.51.100.7": "198.51.100.7", "::ffff:198.51.100.7": "198.51.100.7", "": "", "unknown": "unknown",

@@ -10,27 +10,23 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// M4: the figures are written down by hand from https://docs.stripe.com/currencies
-// (zero-decimal currencies, three-decimal currencies, special cases), not taken from the
-// table: what "5" or "5.00" or "5.000" is as Stripe's integer.
-func TestParseDecimal_FiguresOfStripesPage(t *testing.T) {
+// Written by hand from https://docs.stripe.com/currencies, not taken from the table.
+func TestParseDecimal_StripesFigures(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		code, text string
 		amount     int64
 	}{
-		// To charge 500 JPY, provide an amount value of 500. All zero-decimal currencies
-		// but UGX.
+		// The zero-decimal currencies except UGX.
 		{"BIF", "500", 500}, {"CLP", "500", 500}, {"DJF", "500", 500}, {"GNF", "500", 500}, {"JPY", "500", 500},
 		{"KMF", "500", 500}, {"KRW", "500", 500}, {"MGA", "500", 500}, {"PYG", "500", 500}, {"RWF", "500", 500},
 		{"VND", "500", 500}, {"VUV", "500", 500}, {"XAF", "500", 500}, {"XOF", "500", 500}, {"XPF", "500", 500},
-		// 5.124 KWD must be rounded to 5120 or 5130. All three-decimal currencies.
+		// The three-decimal currencies, in multiples of 10.
 		{"BHD", "5.120", 5120}, {"JOD", "5.120", 5120}, {"KWD", "5.120", 5120}, {"OMR", "5.120", 5120},
 		{"TND", "5.120", 5120},
-		// To charge 5 ISK, provide an amount value of 500. To charge 5 UGX, 500.
+		// Whole amounts counted in hundredths.
 		{"ISK", "5", 500}, {"UGX", "5", 500}, {"UGX", "50000", 5000000}, {"ISK", "2550", 255000},
-		// HUF 10.45 is 1045 and TWD 800.45 is 80045: charges have two decimals, payouts
-		// do not.
+		// Two decimals in charges, none in payouts.
 		{"HUF", "10.45", 1045}, {"TWD", "800.45", 80045},
 		{"USD", "10.99", 1099}, {"EUR", "25.00", 2500}, {"GBP", "0.30", 30}, {"IDR", "9999999999.99", 999999999999},
 	} {
@@ -61,8 +57,9 @@ func TestParseDecimal_FiguresOfStripesPage(t *testing.T) {
 	}
 }
 
-// M24: what Stripe always refuses, and the nearest amounts that it takes.
-func TestChargeProblem_EdgesOfStripesPage(t *testing.T) {
+// The largest amounts, and those that Stripe always refuses beside the nearest it
+// accepts.
+func TestChargeProblem_StripesLimits(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		code   string
@@ -100,8 +97,7 @@ func TestChargeProblem_EdgesOfStripesPage(t *testing.T) {
 	}
 }
 
-// Every amount that can be charged is read as it was written, in every currency of the
-// table.
+// Amounts that can be charged, in every currency.
 func TestDecimal_RoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

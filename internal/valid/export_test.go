@@ -5,5 +5,5 @@ import (
 	"slices"
 )
 
-// Codes are the currencies of the table, in order.
+// Codes returns the codes of the table, sorted.
 func Codes() []string { return slices.Sorted(maps.Keys(currencies)) }

@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// M30: text of any script and emoji pass, as people write them.
+// Text of any script and emoji.
 func TestText_Legitimate(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
@@ -28,7 +28,6 @@ func TestText_Legitimate(t *testing.T) {
 	require.Empty(t, valid.Text("two\r\nlines\tand a tab", 100, "\n\r\t"))
 }
 
-// M30: nothing hides or reorders text.
 func TestText_HidesOrReorders(t *testing.T) {
 	t.Parallel()
 	hidden := []rune{0x00ad, 0x034f, 0x061c, 0x17b4, 0x17b5, 0x180e, 0x200b, 0x200e, 0x200f, 0xfeff, 0x2028, 0x2029,
@@ -55,14 +54,14 @@ func TestText_HidesOrReorders(t *testing.T) {
 		" \u200dم"} {
 		require.Equal(t, "contains characters that hide or reorder text", valid.Required(s, 200), "%q", s)
 	}
-	// Tags that are no flag carry text that is not seen.
+	// Tags outside of a flag are invisible text.
 	for _, s := range []string{"🏴\U000e0067\U000e0062", "🏴\U000e007f", "x\U000e0067\U000e007f",
 		"🏴" + strings.Repeat("\U000e0067", 9) + "\U000e007f"} {
 		require.NotEmpty(t, valid.Required(s, 200), "%q", s)
 	}
 }
 
-func TestText_Others(t *testing.T) {
+func TestText_OtherRules(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"", " ", "\u00a0\u3000\u2003", "\u200b", "\u3164", "\u2800", "\u115f\u1160", "\u0301",
 		"\ufe0f", "\u200d", "\t", "\u2060\ufeff"} {
