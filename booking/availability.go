@@ -12,20 +12,16 @@ import (
 type Slot struct {
 	// Start and End are in UTC; End is exclusive.
 	Start, End time.Time
-	// Remaining is the capacity minus the largest number of units in use at one instant
-	// of the slot and its buffers.
+	// Remaining is the capacity left at the fullest instant of the slot and its buffers.
 	Remaining int
 }
 
-// maxSlotRange bounds the range of one call, and so its time and memory.
 const maxSlotRange = 62 * day
 
 // Slots returns the slots of a resource that begin in [from, to) and can take a party (0
-// means 1), by start. It applies all that [Store.Hold] checks: opening hours, notice,
-// horizon, buffers and bookings. An inactive resource has none.
-//
-// The range is 62 days at most. The errors are [ErrNotFound] and a [*ValidationError] for
-// from, to or party. One round trip if the rules are cached.
+// means 1), by start: within opening hours, notice and horizon. An inactive resource has
+// none. The range is 62 days at most. The errors are [ErrNotFound] and a
+// [*ValidationError] for from, to or party. One round trip if the rules are cached.
 func (s *Store) Slots(ctx context.Context, idOrSlug string, from, to time.Time, party int) ([]Slot, error) {
 	if party == 0 {
 		party = 1
@@ -69,36 +65,34 @@ type AvailabilityRequest struct {
 	Offer string
 	// From and To bound the starts of the slots, To exclusive; at most 62 days.
 	From, To time.Time
-	// Span, if not nil, replaces From and To by a range in the zone of each resource. Use
-	// it for dates. It is called again if the resource turns out to have changed, so that
-	// the last call has the zone of the database. Its error is returned, wrapped.
+	// Span, if not nil, replaces From and To by a range in the zone of each resource, for
+	// dates. It is called again if the resource has changed, so that the last call has
+	// the database's zone. Its error is returned, wrapped.
 	Span func(zone *time.Location) (from, to time.Time, err error)
-	// Party is the number of people; 0 means 1. Slots with less capacity left are
-	// omitted.
+	// Party is the number of people; 0 means 1.
 	Party int
 }
 
 // ResourceSlots are the free slots of one resource.
 type ResourceSlots struct {
 	ResourceID, Slug string
-	// Slots are in the order of their start. An inactive resource has none.
+	// Slots are in order.
 	Slots []Slot
 }
 
 const (
 	// maxResources bounds the resources of one call.
 	maxResources = 100
-	// maxSlots bounds the slots that begin in the range of one call, free or not: about
-	// 30 MB of memory.
+	// maxSlots bounds the slots, free or not, that begin in the range of one call: about
+	// 30 MB.
 	maxSlots = 500_000
 )
 
-// Availability returns the free slots of several resources in the order of the request,
-// see [Store.Slots], all as of the same instant.
-//
-// A [*ValidationError] names resources, offer, from, to or party; errors.Is(err,
-// [ErrNotFound]) is true if a resource does not exist. A range in which more than 500,000
-// slots begin, free or not, is too long. One round trip if the rules are cached.
+// Availability returns the free slots of several resources, see [Store.Slots], as of one
+// instant and in the order of the request. A [*ValidationError] names resources, offer,
+// from, to or party; errors.Is(err, [ErrNotFound]) is true if a resource does not exist.
+// At most 500,000 slots, free or not, may begin in the range. One round trip if the rules
+// are cached.
 func (s *Store) Availability(ctx context.Context, req AvailabilityRequest) ([]ResourceSlots, error) {
 	out, err := s.availability(ctx, req)
 	return out, wrap(ctx, "availability", err)
@@ -171,10 +165,10 @@ const (
 	longestSearch = 366 * day
 )
 
-// NextSlot returns the first free slot, by the rules of [Store.Slots], that begins at
-// After or later. The error is [ErrNoSlot], [ErrNotFound], or a [*ValidationError] for
-// offer, after or party. One round trip if a slot is free within a week and the rules are
-// cached; at most 16, if ten years are sold out.
+// NextSlot returns the first free slot, by the rules of [Store.Slots], at After or later.
+// The error is [ErrNoSlot], [ErrNotFound], or a [*ValidationError] for offer, after or
+// party. One round trip if a slot is free within a week and the rules are cached; at most
+// 16.
 func (s *Store) NextSlot(ctx context.Context, req NextSlotRequest) (Slot, error) {
 	slot, err := s.nextSlot(ctx, req)
 	return slot, wrap(ctx, "next slot", err)
@@ -190,8 +184,7 @@ func (s *Store) nextSlot(ctx context.Context, req NextSlotRequest) (Slot, error)
 	}
 	from := req.After
 	if from.IsZero() {
-		// The database's clock decides what has passed; this is before it even if the two
-		// clocks differ.
+		// The database's clock decides; this is before it even if the two clocks differ.
 		from = time.Now().Add(-day)
 	}
 	p.add("after", instantProblem(from))
@@ -240,9 +233,9 @@ type offering struct {
 	taken    occupancyRow
 }
 
-// readOccupancy reads the occupancy of resources in one statement if their rules are
-// cached, and their rules first where they are not or have changed. All are as of the
-// same instant, by the rules of that instant. A refusal is given only by rules just read.
+// readOccupancy reads the occupancy of resources in one statement, and before it their
+// rules if they are not cached or have changed. All are as of one instant. Only rules
+// just read refuse a request.
 func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer string, span spanFunc) ([]offering,
 	error) {
 	all := make([]*rules, len(idsOrSlugs))
@@ -284,8 +277,7 @@ func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer st
 	return nil, fmt.Errorf("the resource keeps changing: %w", errRetry)
 }
 
-// offering returns the rules of a resource, cached ones if they have the offer, and the
-// offering without its occupancy.
+// offering returns the rules of a resource and, without the occupancy, the offering.
 func (s *Store) offering(ctx context.Context, r *rules, idOrSlug, offer string, span spanFunc) (*rules, offering,
 	error) {
 	var o offering
@@ -309,7 +301,6 @@ func (s *Store) offering(ctx context.Context, r *rules, idOrSlug, offer string, 
 	return r, o, err
 }
 
-// freeSlots returns the slots that can take a party, by start.
 func (o *offering) freeSlots(party int) []Slot {
 	if !o.rules.Active || !o.to.After(o.from) {
 		return []Slot{}
@@ -336,9 +327,8 @@ func (r *rules) slot(start int64, remaining int) Slot {
 		Remaining: remaining}
 }
 
-// freeStarts yields the starts of the free slots, in seconds of Unix time, with the
-// capacity that remains. Which units are in use does not matter: if no set of units is
-// free throughout, a hold gives other bookings different units.
+// freeStarts yields the starts of the free slots, in seconds of Unix time, and what
+// remains of each. Which units are in use does not matter, because holds reassign them.
 func (o *offering) freeStarts(party int) iter.Seq2[int64, int] {
 	r := o.rules
 	return func(yield func(int64, int) bool) {
@@ -355,8 +345,8 @@ func (o *offering) freeStarts(party int) iter.Seq2[int64, int] {
 	}
 }
 
-// clampToWindow returns the part of [from, to) within notice and horizon of an instant of
-// the database's clock. A slot may begin at the horizon.
+// clampToWindow returns the part of [from, to) within notice and horizon. A slot may
+// begin at the horizon.
 func (r *rules) clampToWindow(from, to, clock time.Time) (time.Time, time.Time) {
 	if first := clock.Add(r.Notice); from.Before(first) {
 		from = first

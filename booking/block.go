@@ -29,18 +29,16 @@ const maxBlock = 366 * day
 // maxConflicts bounds the bookings of a ConflictError.
 const maxConflicts = 100
 
-// Block keeps units of a resource from being sold, for example for maintenance. The block
-// is a confirmed booking of the kind [KindBlock] without customer and price, whose party
-// is its number of units. It obeys the same constraint as other bookings, and
-// [Store.Cancel] ends it. Opening hours, notice and horizon do not apply, and the
-// resource may be inactive. If necessary, other bookings get other units and expired
-// holds are released.
+// Block keeps units of a resource from being sold, for example for maintenance, as a
+// confirmed booking of the kind [KindBlock] without customer and price, whose party is
+// its number of units. [Store.Cancel] ends it. Opening hours, notice and horizon do not
+// apply, and the resource may be inactive. If necessary, other bookings get other units
+// and expired holds are released.
 //
-// The errors are a [*ConflictError] with the bookings in the way if too few units are
-// free (errors.Is [ErrSlotTaken]), and a [*ValidationError] for resource, from, to, units
-// or reason; if the resource does not exist, errors.Is(err, [ErrNotFound]) is true as
-// well. Safe on several replicas. Without contention: a transaction of four statements,
-// six round trips.
+// The errors are a [*ConflictError] if too few units are free, and a [*ValidationError]
+// for resource, from, to, units or reason; if the resource does not exist, errors.Is(err,
+// [ErrNotFound]) is true as well. Safe on several replicas. Without contention: a
+// transaction of four statements, six round trips.
 func (s *Store) Block(ctx context.Context, req BlockRequest) (Booking, error) {
 	b, err := relocator{store: s}.block(ctx, req)
 	return b, wrap(ctx, "block", err)
@@ -48,7 +46,7 @@ func (s *Store) Block(ctx context.Context, req BlockRequest) (Booking, error) {
 
 // Block is [Store.Block] in the caller's transaction, in four round trips. The resource
 // stays locked against other relocations, but not against holds, until the transaction
-// ends. After a refusal nothing has changed and the transaction remains usable.
+// ends. A refusal changes nothing.
 func (t *Tx) Block(ctx context.Context, req BlockRequest) (Booking, error) {
 	b, err := relocator{t.store, t.q}.block(ctx, req)
 	return b, wrap(ctx, "block", err)

@@ -21,8 +21,8 @@ import (
 //	completed -> no_show, no_show -> completed
 type Status string
 
-// The statuses of a booking. Pending and confirmed bookings have units; completed ones
-// and no-shows keep theirs until the buffer after the slot is over.
+// Pending and confirmed bookings have units. Completed ones and no-shows keep theirs
+// until the buffer after the slot is over.
 const (
 	// StatusPending: held until HoldExpiresAt.
 	StatusPending Status = "pending"
@@ -65,20 +65,19 @@ type Booking struct {
 	Party int
 	// Status of an expired hold is pending until it is released.
 	Status Status
-	// HoldExpiresAt is when the hold ends, in UTC by the database's clock, at Start at
-	// the latest. A confirmation does not change it.
+	// HoldExpiresAt is the end of the hold in UTC, at Start at the latest. A confirmation
+	// keeps it.
 	HoldExpiresAt time.Time
 	Customer      Customer
-	// Amount is for the whole party: the price per head at the time of the hold, times
-	// Party.
+	// Amount is the price per person at the time of the hold, times Party.
 	Amount Money
 	// Policy is the resource's at the time of the hold.
 	Policy Policy
-	// Refund is the part of Amount that its cancellation refunds; nil if it is not
-	// cancelled, or was cancelled as a hold or a block, for which nothing was paid.
+	// Refund is the part of Amount refunded by its cancellation; nil if it is not
+	// cancelled, or nothing had been paid.
 	Refund *Money
-	// LateRefund is what is refunded of a payment that arrives after the hold was
-	// cancelled; nil means all of it. See [Tx.ApplyLateRefund].
+	// LateRefund is the refund of a payment that arrives after the hold was cancelled;
+	// nil means all. See [Tx.ApplyLateRefund].
 	LateRefund *Money
 	// Sequence counts moves and cancellations, as SEQUENCE of iCalendar does.
 	Sequence int
@@ -87,15 +86,13 @@ type Booking struct {
 	Reference      string
 	IdempotencyKey string
 	Metadata       map[string]string
-	// OwnerToken is the secret of the customer's own link, see [Store.Owned]. It is set
-	// by [Store.Hold] and [Store.WithOwnerToken] alone, and only with
-	// [Options.OwnerSecrets].
+	// OwnerToken is the secret of the customer's link, see [Store.Owned]. Only
+	// [Store.Hold] and [Store.WithOwnerToken] set it.
 	OwnerToken string
-	// CreatedAt and UpdatedAt are in UTC, by the database's clock.
+	// CreatedAt and UpdatedAt are in UTC.
 	CreatedAt, UpdatedAt time.Time
 }
 
-// bookingColumns are the columns of bookingRow, of a table or a RETURNING with alias b.
 const bookingColumns = `
     b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at, upper(b.during) AS ends_at, b.party, b.status,
     b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.policy::text AS policy,
@@ -197,13 +194,12 @@ func get(ctx context.Context, run runner, id string) (Booking, error) {
 	return b, wrap(ctx, "get", err)
 }
 
-// NO KEY permits concurrent inserts of rows that reference the booking.
+// NO KEY permits concurrent inserts that reference the booking.
 const lockSQL = bookingByIDSQL + ` FOR NO KEY UPDATE OF b`
 
 // Lock selects a booking FOR NO KEY UPDATE, so that it cannot change until the
 // transaction ends. Use it before a decision that depends on the booking's status. Locks
-// are taken in the order resource, booking, payment, refund. Lock waits for other
-// transactions up to lock_timeout, and returns [ErrNotFound] if there is no such booking.
+// are taken in the order resource, booking, payment, refund. The error is [ErrNotFound].
 // One round trip.
 func (t *Tx) Lock(ctx context.Context, id string) (Booking, error) {
 	if !isID(id) {
@@ -221,9 +217,9 @@ func (t *Tx) Lock(ctx context.Context, id string) (Booking, error) {
 }
 
 // LockWithResource is [Tx.Lock] before a possible [Tx.Retake] or [Tx.Reschedule]: it
-// locks the booking's resource first, as those do, so that two such transactions cannot
-// deadlock. Other relocations on the resource wait until the transaction ends; holds do
-// not. One round trip.
+// locks the resource first, so that two such transactions cannot deadlock. Other
+// relocations on the resource wait until the transaction ends; holds do not. One round
+// trip.
 func (t *Tx) LockWithResource(ctx context.Context, id string) (Booking, error) {
 	_, row, err := lockBooking(ctx, t.q, id)
 	if err != nil {
@@ -238,10 +234,9 @@ type actorKey struct{}
 // maxActor is in characters.
 const maxActor = 200
 
-// WithActor sets the actor of the calls that are given the context, "customer" or
-// "user:ada@example.com" for example, which each [Change] of a booking's history records.
-// It is truncated to 200 characters, and control characters and those that hide or
-// reorder text are removed.
+// WithActor sets the actor that the history records for changes made with the context,
+// for example "customer" or "user:ada@example.com". It is truncated to 200 characters;
+// control characters and those that hide or reorder text are removed.
 func WithActor(ctx context.Context, actor string) context.Context {
 	kept := []rune(valid.WithoutHidden(strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || c == unicode.ReplacementChar {
@@ -260,24 +255,21 @@ func Actor(ctx context.Context) string {
 
 // Change is a change of a booking's status or time.
 type Change struct {
-	// At is when the statement of the change began, in UTC by the database's clock. A
-	// statement that waited for another may have an earlier time; the order is that of
-	// the list.
+	// At is when the statement of the change began, in UTC. After waiting for a lock it
+	// may be earlier than that of the change before.
 	At time.Time
-	// From is the status before, "" for a new booking, and To the one after. They are
-	// equal if only the time changed.
+	// From is "" for a new booking. From and To are equal if only the time changed.
 	From, To Status
-	// FromStart and ToStart are the starts before and after, in UTC; zero if unchanged.
+	// FromStart and ToStart are in UTC; zero if the time did not change.
 	FromStart, ToStart time.Time
-	// Actor is the one of [WithActor]. Without it, holds that expire have "booking".
-	Actor string
-	// Reason is the one of the request.
+	// Actor is that of [WithActor]; "booking" for expired holds without one.
+	Actor  string
 	Reason string
 }
 
 const maxHistory = 1000
 
-// The outer join yields a row without a change for a booking that has no history.
+// A booking without history yields a row without a change.
 const historyOfSQL = `
 SELECT h.at, h.from_status, h.to_status, h.from_start, h.to_start, h.actor, h.reason
 FROM booking_platform.bookings b LEFT JOIN booking_platform.booking_history h ON h.booking_id = b.id
@@ -303,10 +295,8 @@ func (row changeRow) change() Change {
 	return c
 }
 
-// History returns the changes of a booking's status and time, oldest first: its hold and
-// all since, at most the last 1000. Each was written by the statement that made the
-// change. An extended hold and a change of units are not recorded. The error is
-// [ErrNotFound] if there is no such booking. One round trip.
+// History returns the changes of a booking, oldest first, at most the last 1000. Extended
+// holds and changed units are not recorded. The error is [ErrNotFound]. One round trip.
 func (s *Store) History(ctx context.Context, id string) ([]Change, error) {
 	return history(ctx, s.read, id)
 }
@@ -340,9 +330,8 @@ func history(ctx context.Context, run runner, id string) ([]Change, error) {
 	return out, nil
 }
 
-// recordSQL begins the INSERT into the history that is part of every statement that
-// changes a status or a time: so the two cannot differ, and it costs no round trip. The
-// row lock of the booking orders the ids of its changes.
+// recordSQL is the INSERT into the history in every statement that changes a status or a
+// time. It costs no round trip, and the booking's row lock orders the ids.
 const recordSQL = `
     INSERT INTO booking_platform.booking_history (booking_id, from_status, to_status, from_start, to_start, actor, reason)`
 

@@ -18,34 +18,30 @@ type CancelRequest struct {
 	ByCustomer bool
 	// Reason is stored with the booking and in the history; at most 500 characters.
 	Reason string
-	// Refund is what staff refund of a confirmed booking's amount, in minor units of its
-	// currency; nil means all. For customers the policy decides.
+	// Refund is what staff refund of the amount, in minor units; nil means all. For
+	// customers the policy decides.
 	Refund *int64
-	// Paying means that the customer of this hold has begun to pay: the policy then binds
-	// a customer as after the confirmation, and staff may set the refund of the payment
-	// that may still arrive. It has no effect on a confirmed booking.
+	// Paying means that the customer of this hold has begun to pay: the policy binds the
+	// customer as after the confirmation, and staff may set the refund of the payment
+	// that may still arrive.
 	Paying bool
 }
 
 // Cancel cancels a pending or confirmed booking and frees its units. It decides the
 // refund and stores it in [Booking.Refund]; paying it is up to the caller. Sequence is
-// incremented.
+// incremented. A cancelled booking is returned unchanged.
 //
 //   - A confirmed booking: a customer gets what [Booking.Terms] say at that instant, by
-//     the database's clock, even if the booking is moved at the same time; staff refund
-//     all or Refund.
+//     the database's clock; staff refund all or Refund.
 //   - A hold can always be cancelled, except by a customer if it is Paying and the policy
-//     does not allow it. Its Refund stays nil. LateRefund is the refund of a payment that
-//     arrives later: what the policy gives at that instant, or for staff all or Refund.
+//     does not allow it. LateRefund is the refund of a payment that arrives later: what
+//     the policy gives at that instant, or for staff all or Refund.
 //   - A block can be cancelled by staff only, without a refund.
 //
-// A cancelled booking is returned unchanged, with the first reason and refund.
-//
-// The errors are [ErrPolicy] if the policy does not allow it; [ErrNotFound]; a
-// [*StatusError] for a booking that has expired, was completed or is a no-show, and for a
-// block by a customer; and a [*ValidationError] for reason and refund. A refund is for
-// staff, for confirmed bookings and Paying holds, between 0 and the amount, and one that
-// Stripe can make in the currency (no fractions in isk and ugx, for example).
+// The errors are [ErrPolicy]; [ErrNotFound]; a [*StatusError] for a booking that has
+// ended otherwise, and for a block by a customer; and a [*ValidationError] for reason and
+// refund. A refund is for staff, for what was or may be paid, at most the amount, and one
+// that Stripe can make in the currency (no fractions in isk and ugx, for example).
 //
 // Safe on several replicas. One round trip for staff, two for customers, more only if the
 // booking changes meanwhile.
@@ -54,7 +50,7 @@ func (s *Store) Cancel(ctx context.Context, req CancelRequest) (Booking, error) 
 }
 
 // Cancel is [Store.Cancel] in the caller's transaction. Above READ COMMITTED, a booking
-// that was changed since the transaction began is a retryable error.
+// changed since the transaction began is a retryable error.
 func (t *Tx) Cancel(ctx context.Context, req CancelRequest) (Booking, error) {
 	return req.do(ctx, t.run)
 }
@@ -120,7 +116,6 @@ func (req CancelRequest) notIn() string {
 	return strings.Join(valid.StepRefusedIn(*req.Refund), " ")
 }
 
-// refused returns why a booking with a fitting status was not cancelled.
 func (req CancelRequest) refused(row bookingRow) error {
 	switch {
 	case req.Refund == nil:
@@ -183,11 +178,11 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 		// It has changed since it was read. With the lock it cannot change again.
 		query = termsSQL + ` FOR NO KEY UPDATE OF b`
 	}
-	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRetry)
+	return Booking{}, fmt.Errorf("the booking keeps changing: %w", errRetry)
 }
 
-// refundAt returns the refund of a customer who cancels at an instant: refund of what was
-// paid, or late of a payment that may arrive for a hold. The other one is nil.
+// refundAt returns the refund of a customer who cancels at an instant: refund for a
+// confirmed booking, late for a hold.
 func (req CancelRequest) refundAt(b Booking, at time.Time) (refund, late *int64, err error) {
 	if b.Kind != KindBooking || b.Status != StatusPending && b.Status != StatusConfirmed {
 		return nil, nil, &StatusError{ID: b.ID, Status: b.Status, Op: cancelling.op}
@@ -215,11 +210,10 @@ WHERE b.id = $1::uuid AND b.status = 'cancelled' AND b.refund_minor IS NULL AND 
 RETURNING` + bookingColumns
 
 // ApplyLateRefund decides about a payment that arrived for a booking which was cancelled
-// as a hold. If a part of it is kept as the policy's fee, it sets the booking's Refund to
-// its LateRefund, once, and returns true. False means that the whole payment is refunded:
-// cancelling was free, staff waived the fee, or the customer began to pay after the
-// cancellation. begun is when that was, by Stripe's clock, or zero if unknown. One round
-// trip.
+// as a hold. If the policy keeps a part of it, it sets Refund to LateRefund, once, and
+// returns true. False means that all is refunded: cancelling was free, staff waived the
+// fee, or the customer began to pay afterwards. begun is when that was, by Stripe's
+// clock, or zero if unknown. One round trip.
 func (t *Tx) ApplyLateRefund(ctx context.Context, id string, begun time.Time) (b Booking, kept bool, err error) {
 	if !isID(id) {
 		return Booking{}, false, wrap(ctx, "apply a late refund", ErrNotFound)

@@ -56,12 +56,11 @@ func (d Date) Before(other Date) bool { return d.midnight() < other.midnight() }
 
 // At returns the instant in zone at which the wall clock shows that many minutes after
 // midnight of the date; 1440 and more are on the following days. If the time occurs
-// twice, because clocks are set back, it is the first. If it does not occur, because
-// clocks are set forward over it, At returns false and the instant of the change.
+// twice, it is the first. If it does not occur, because clocks are set forward over it,
+// At returns false and the instant of the change.
 //
-// So d.At(0, zone) is the beginning of the day, even where midnight is skipped. Use At
-// wherever a date becomes an instant: time.Date returns a time of the day before in that
-// case.
+// So d.At(0, zone) is the beginning of the day, even where midnight is skipped; time.Date
+// returns a time of the day before in that case.
 func (d Date) At(minute int, zone *time.Location) (at time.Time, exists bool) {
 	wall := d.midnight() + int64(minute)*60
 	// No offset is as large as two days.
@@ -79,8 +78,7 @@ func (d Date) At(minute int, zone *time.Location) (at time.Time, exists bool) {
 	}
 }
 
-// midnight is the beginning of the day by the wall clock, in seconds as if the zone were
-// UTC.
+// midnight is the beginning of the day in wall-clock seconds, as if the zone were UTC.
 func (d Date) midnight() int64 {
 	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC).Unix()
 }
@@ -94,9 +92,8 @@ func (d Date) exists() bool {
 	return DateOf(time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC)) == d
 }
 
-// zoneNames are the names of Go's zone database, one a line, without Factory. Other names
-// differ between machines: Local and localtime are settings, right/… counts leap seconds,
-// and posix/… exists on some systems only.
+// zoneNames are the names of Go's zone database without Factory. Other names, such as
+// localtime, posix/… and right/…, differ between machines.
 //
 //go:embed zones.txt
 var zoneNames string
@@ -109,9 +106,9 @@ var knownZones = sync.OnceValue(func() map[string]bool {
 	return known
 })
 
-// LoadZone returns the IANA time zone of that name. It accepts exactly the names in Go's
-// zone database, so that all replicas accept the same. The rules are the system's if it
-// has them, else those linked into the program.
+// LoadZone returns the IANA time zone of that name, one of Go's zone database, so that
+// all replicas accept the same. The rules are the system's if it has them, else those
+// linked into the program.
 func LoadZone(name string) (*time.Location, error) {
 	if !knownZones()[name] {
 		return nil, fmt.Errorf("booking: %.100q is not an IANA time zone", name)

@@ -44,8 +44,8 @@ var (
 
 // ValidationError lists all problems of a request. The database has not changed.
 type ValidationError struct {
-	// Fields maps a field, named as in the JSON body (resource, start, party, firstName,
-	// …), to its problem: a short phrase such as "is required" that customers may see.
+	// Fields maps a field, named as in the JSON body (resource, start, firstName, …), to
+	// its problem: a short phrase such as "is required", for customers.
 	Fields map[string]string
 
 	// cause is ErrNotFound if the resource does not exist.
@@ -65,8 +65,8 @@ func (e *ValidationError) Error() string {
 func (e *ValidationError) Unwrap() error { return e.cause }
 
 // WithProblems returns a [*ValidationError] with the given problems, by field, and those
-// of err if it is one; of two problems of a field the given one is kept. Any other error
-// is returned unchanged. Use it for fields that could not even be parsed.
+// of err if it is one; the given ones take precedence. Other errors are returned
+// unchanged. Use it for fields that could not be parsed.
 func WithProblems(err error, fields map[string]string) error {
 	var more *ValidationError
 	if err != nil && !errors.As(err, &more) {
@@ -80,7 +80,7 @@ func WithProblems(err error, fields map[string]string) error {
 	return all.err()
 }
 
-// problems collects the problems of a request, the first of each field.
+// problems has the first problem of each field.
 type problems map[string]string
 
 func (p problems) add(field, problem string) {
@@ -102,10 +102,8 @@ func (p problems) err() error {
 	return &ValidationError{Fields: p}
 }
 
-// StatusError means that a booking's status does not allow the operation. The booking has
-// not changed.
+// StatusError means that a booking's status does not allow the operation.
 type StatusError struct {
-	// ID is the booking's, and Status the one it has.
 	ID     string
 	Status Status
 	// Op is the operation: "confirm", "cancel", "release", "extend", "expire",
@@ -118,10 +116,9 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("booking %s is %s: cannot %s", e.ID, e.Status, e.Op)
 }
 
-// ConflictError lists the bookings in the way of a block. errors.Is(err, [ErrSlotTaken])
-// is true of it.
+// ConflictError lists the bookings in the way of a block.
 type ConflictError struct {
-	// Bookings are those that have units in that time, by start; at most 100.
+	// Bookings are at most 100, by start.
 	Bookings []Booking
 }
 
@@ -133,15 +130,14 @@ func (e *ConflictError) Error() string {
 // Unwrap returns [ErrSlotTaken].
 func (e *ConflictError) Unwrap() error { return ErrSlotTaken }
 
-// IsRetryable reports whether the request is fine and the whole transaction should be
-// rolled back and run again: Postgres ended it in favour of another one (SQLSTATE 40001
-// serialization failure, 40P01 deadlock), or its isolation level hides what was committed
-// since it began. [Store] retries its own transactions a bounded number of times; with
-// [Tx] the caller does.
+// IsRetryable reports whether the transaction should be rolled back and run again:
+// Postgres ended it in favour of another one (SQLSTATE 40001 serialization failure, 40P01
+// deadlock), or its isolation level hides what was committed since it began. [Store]
+// retries its own transactions; with [Tx] the caller does.
 func IsRetryable(err error) bool { return errors.Is(err, errRetry) || pg.Retryable(err) }
 
-// wrap adds the operation to an error. lib/pq reports a cancelled query as SQLSTATE
-// 57014, without the context's error; wrap adds that too.
+// wrap adds the operation to an error, and the context's error where lib/pq reports
+// SQLSTATE 57014 alone.
 func wrap(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
@@ -164,8 +160,7 @@ func (e *opError) Error() string {
 
 func (e *opError) Unwrap() error { return e.err }
 
-// emailProblem accepts one address without a display name or comment, with a domain that
-// has a dot.
+// emailProblem accepts a bare address whose domain has a dot.
 func emailProblem(s string) string {
 	if p := valid.Required(s, 254); p != "" {
 		return p

@@ -14,9 +14,9 @@ import (
 type Feed struct {
 	// Resource may be inactive.
 	Resource Resource
-	// Bookings begin 30 days ago or later and are sorted by start. Blocks and cancelled
-	// bookings are included, so that a calendar removes what it showed; expired holds are
-	// not. At most 5000: the next ones, and then the latest past ones.
+	// Bookings begin 30 days ago or later, by start, with blocks and cancelled ones,
+	// which calendars then remove, but without expired holds. At most 5000: the next
+	// ones, and then the latest past ones.
 	Bookings []Booking
 }
 
@@ -55,12 +55,10 @@ WHERE r.id = (SELECT f.resource_id FROM booking_platform.calendar_feeds f WHERE 
 )
 
 // CreateFeed creates a private calendar of a resource and returns the token that reads
-// it, which is safe in a URL and has 256 random bits. The token names the first of
-// [Options.OwnerSecrets]. Only its HMAC under that secret is stored, or its SHA-256
-// without secrets, so the token cannot be read again. A resource may have several, for
-// example one per member of staff; they are valid until [Store.DeleteFeeds], while the
-// secret is listed. The error is [ErrNotFound] if there is no such resource. Safe on
-// several replicas; one round trip.
+// it, which is safe in a URL and has 256 random bits. Only its HMAC under the first of
+// [Options.OwnerSecrets] is stored, or its SHA-256 without secrets. It is valid until
+// [Store.DeleteFeeds], while the secret is listed. A resource may have several. The error
+// is [ErrNotFound]. Safe on several replicas; one round trip.
 func (s *Store) CreateFeed(ctx context.Context, idOrSlug string) (token string, err error) {
 	token, err = s.createFeed(ctx, idOrSlug)
 	return token, wrap(ctx, "create feed", err)
@@ -123,8 +121,7 @@ func (s *Store) feedHash(token string) ([]byte, bool) {
 }
 
 // Feed returns the content of the private calendar with that token. The error is
-// [ErrNotFound] for a token that is unknown, deleted, malformed or of a secret that is
-// not listed. Two round trips, through indexes.
+// [ErrNotFound] for any invalid token. Two round trips, through indexes.
 func (s *Store) Feed(ctx context.Context, token string) (Feed, error) {
 	f, err := s.feed(ctx, token, maxFeed)
 	return f, wrap(ctx, "feed", err)
@@ -170,9 +167,9 @@ func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err 
 	return f, nil
 }
 
-// DeleteFeeds deletes all tokens of a resource's private calendars and returns how many
-// there were. The error is [ErrNotFound] if there is no such resource. Safe on several
-// replicas; one round trip.
+// DeleteFeeds deletes all tokens of a resource's private calendars and returns how many.
+// The error is [ErrNotFound] if there is no such resource. Safe on several replicas; one
+// round trip.
 func (s *Store) DeleteFeeds(ctx context.Context, idOrSlug string) (int, error) {
 	n, err := s.deleteFeeds(ctx, idOrSlug)
 	return n, wrap(ctx, "delete feeds", err)

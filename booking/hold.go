@@ -16,30 +16,26 @@ import (
 // of replicas no unit is held twice. Expired holds in the way are released, and if enough
 // capacity is free but no single set of units is, other bookings get other units.
 //
-// Without contention and with cached rules it is one round trip, and so is a refusal. The
-// statement checks that the cached rules are current; a hold therefore waits for
-// [Store.ApplyResource]. Under contention Hold tries again until ctx ends, and waits for
-// transactions that have taken the same units, or the same number of a limit. Expired
+// Without contention and with cached rules, a hold or a refusal is one round trip. The
+// statement checks that the rules are current; it waits for [Store.ApplyResource], and
+// for transactions that have taken the same units, or the same number of a limit. Expired
 // holds and neighbours in the way cost a transaction each, and another attempt.
 //
 // The errors:
 //   - [*ValidationError] for resource, offer, start, party, firstName, lastName, email,
 //     reference, idempotencyKey, metadata or client. If the resource does not exist,
 //     errors.Is(err, [ErrNotFound]) is true as well.
-//   - [ErrSlotTaken]: the slot exists, but fewer units are free than the party needs.
+//   - [ErrSlotTaken]: fewer units are free than the party needs.
 //   - [ErrTooManyHolds], as a [*HoldLimitError]: a limit of [Options] is reached. It is
-//     checked before the slot is.
+//     checked before the slot.
 //   - [ErrIdempotencyMismatch]: the customer used the key for another request.
 //
-// With an idempotency key, the same request of the same customer returns the same
-// booking, whatever the limits and with its current Status. [Store.Release] frees the
-// key.
+// The same request of the same customer with the same idempotency key returns the same
+// booking, whatever the limits. [Store.Release] frees the key. If a context or a
+// connection ends during a statement, the slot may be held: repeat the request with its
+// key to find out.
 //
-// The booking has an OwnerToken if the store has secrets. Its history begins with the
-// hold.
-//
-// If a context or a connection ends during a statement, the slot may be held until the
-// hold expires. Repeat the request with the same key to find out.
+// The booking has an OwnerToken if the store has secrets.
 func (s *Store) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	h := &holder{store: s, run: s.run}
 	b, err := h.hold(ctx, req)
@@ -52,10 +48,9 @@ const maxAttempts = 200
 
 // holder makes a hold, for the store or in a caller's transaction.
 type holder struct {
-	store  *Store
-	run    runner
-	caller Querier
-	// reassigns counts the calls of reassign in a caller's transaction.
+	store     *Store
+	run       runner
+	caller    Querier
 	reassigns int
 	// lost are the ids of attempts that got numbers of a limit, but no booking.
 	lost []string
@@ -73,7 +68,7 @@ func (h *holder) hold(ctx context.Context, req HoldRequest) (Booking, error) {
 		// The error has ended the caller's transaction.
 		return Booking{}, lost
 	default:
-		h.store.log.WarnContext(ctx, "booking: numbers of open holds are left", "error", lost)
+		h.store.log.WarnContext(ctx, "booking: numbers of hold limits were not returned", "error", lost)
 		return b, err
 	}
 }
@@ -118,10 +113,8 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 			return Booking{}, &HoldLimitError{Scope: row.LimitScope, Limit: *row.LimitAllowed,
 				Until: row.LimitUntil.UTC()}
 		case row.Free >= req.Party:
-			// Another transaction took some of the picked units, or a number. The next
-			// statement sees that: it is a transaction of its own, or one in the caller's
-			// READ COMMITTED transaction. Above READ COMMITTED, Postgres answers such a
-			// conflict with 40001.
+			// Another transaction took some of the picked units, or a number, which the
+			// next statement sees. (Above READ COMMITTED, the error is 40001 instead.)
 		case row.Lapsed:
 			from, to := r.blocked(req.Start)
 			if err := h.releaseExpiredIn(ctx, r.ID, from, to); err != nil {
@@ -182,8 +175,8 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 	return b, row, known, nil
 }
 
-// rules returns the cached rules if the request is valid by them. Only rules just read
-// refuse it.
+// rules returns the cached rules if the request is valid by them, else those of the
+// database.
 func (h *holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
 	if r, ok := h.store.cache.get(req.Resource); ok && len(req.check()) == 0 {
 		if sold, p := r.selling(req); len(p) == 0 {
@@ -193,7 +186,6 @@ func (h *holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
 	return h.reload(ctx, req)
 }
 
-// reload reads the rules and returns all problems of the request at once.
 func (h *holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
 	p := req.check()
 	r, err := h.store.load(ctx, h.run, req.Resource)
@@ -210,8 +202,7 @@ func (h *holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
 	return r, p.err()
 }
 
-// refuse returns the refusal, unless the request was accepted before under its key: the
-// slot may have passed since, or the rules may have changed.
+// refuse returns the refusal, unless the request was accepted before under its key.
 func (h *holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal error) (Booking, error) {
 	if r == nil || len(req.check()) > 0 {
 		return Booking{}, refusal
@@ -244,10 +235,9 @@ func (h *holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Boo
 }
 
 // Check returns the [*ValidationError] that [Store.Hold] would return, or nil if Hold
-// would go on to the limits and the slot. It changes nothing, so that a caller can tell
-// an invalid request from a limited one. A request that was accepted before under its
-// idempotency key may be refused here. No round trip if the cached rules accept the
-// request, else one.
+// would go on to the limits and the slot, and changes nothing. A request accepted before
+// under its idempotency key may be refused here. No round trip if the cached rules accept
+// it, else one.
 func (s *Store) Check(ctx context.Context, req HoldRequest) error {
 	if req.Party == 0 {
 		req.Party = 1

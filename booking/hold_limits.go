@@ -85,18 +85,17 @@ func newHoldLimits(opts Options) (holdLimits, error) {
 	return l, errors.Join(errs...)
 }
 
-// customerKey is the form in which limits and idempotency keys compare e-mail addresses:
-// case-insensitively. What dots and plus signs mean depends on the mail server.
+// customerKey is the form in which limits and idempotency keys compare e-mail addresses.
 func customerKey(email string) string { return strings.ToLower(email) }
 
-// quotaKey hashes parts, none of which has a control character, to a bounded length that
-// reveals neither addresses nor clients.
+// quotaKey hashes parts, which have no control characters, so that they have a bounded
+// length and reveal nothing.
 func quotaKey(parts ...string) []byte {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return sum[:]
 }
 
-// limits returns the arguments $20 to $25 of holdSQL; $24 is the hash of the customer.
+// limits returns the arguments $20 to $25 of holdSQL.
 func (s *Store) limits(req HoldRequest) []any {
 	customer := customerKey(req.Customer.Email)
 	client := s.holdLimits.client
@@ -110,20 +109,18 @@ func (s *Store) limits(req HoldRequest) []any {
 }
 
 // Each open hold, and each upcoming booking of amount 0, has one of the numbers 1 to the
-// limit for each key it counts for. A number is free if it has no row, or the row of a
-// booking that does not count any more or was never made. For each limit numbersSQL finds
-// a free number, at random for the same reason as units, or else the instant at which the
-// first becomes free.
+// limit for each key it counts for. A number is free if it has no row, or that of a
+// booking which does not count any more or was never made. For each limit numbersSQL
+// finds a free number, at random as with units, or else when the first becomes free.
 //
-// The first number of an e-mail address from a client is taken before the others and
-// needs none of the address over all clients, so that other clients' holds in a
-// customer's name cannot prevent the customer's own first hold.
+// The first number of an e-mail address from a client is taken first and needs none of
+// the address over all clients, so that other clients' holds in a customer's name cannot
+// prevent the customer's first hold.
 //
 // The snapshot does not show which numbers concurrent statements take. So a number is
 // taken by naming what was seen in it, nothing or a booking, and the second of two
 // statements gets no row. All numbers are taken before the booking, in one order of
-// scopes, and the booking only with all of them. No two attempts have the same id, so
-// that what was seen in a number cannot return.
+// scopes. No two attempts have the same id, so that what was seen cannot return.
 const (
 	numbersSQL = `
     SELECT f.scope, f.key, f.allowed, f.number, f.replaces, f.until
@@ -168,9 +165,8 @@ WITH lost AS MATERIALIZED (
 DELETE FROM booking_platform.hold_quota d USING lost l WHERE d.scope = l.scope AND d.key = l.key AND d.number = l.number`
 
 // returnNumbers deletes the numbers of attempts that made no booking. If it fails they
-// are free all the same, because their booking does not exist. So it waits only briefly
-// for a concurrent statement that has one locked; in a caller's transaction they are
-// locked already.
+// are free all the same. So it waits only briefly for their locks; in a caller's
+// transaction it has them.
 func (h *holder) returnNumbers(ctx context.Context) error {
 	if len(h.lost) == 0 {
 		return nil
@@ -187,7 +183,7 @@ func (h *holder) returnNumbers(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("give back numbers: %w", err)
+		return fmt.Errorf("return numbers: %w", err)
 	}
 	return nil
 }

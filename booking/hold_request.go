@@ -29,16 +29,15 @@ type HoldRequest struct {
 	// Reference is the caller's, for example an order's id; indexed, at most 255
 	// characters, not necessarily unique.
 	Reference string
-	// IdempotencyKey makes a repeat of the request return the same booking, with its
-	// OwnerToken; at most 255 characters, "" for none. Keys belong to the customer, who
-	// is identified by the e-mail address alone, compared case-insensitively. So a key
-	// should be random: a client that knows both can use it first.
+	// IdempotencyKey makes a repeat of the request return the same booking; at most 255
+	// characters, "" for none. Keys belong to the customer, identified by the e-mail
+	// address alone, case-insensitively. So a key should be random: a client that knows
+	// both can use it first.
 	IdempotencyKey string
 	// Metadata is stored with the booking: at most 50 entries and 16 KiB as JSON.
 	Metadata map[string]string
-	// Client identifies the origin of the request, for example its network address, for
-	// the limits of [Options] only; at most 255 characters. [Options.MaxHoldsPerClient]
-	// does not apply to "".
+	// Client identifies the origin of the request, such as its network address, for the
+	// limits of [Options]; at most 255 characters.
 	Client string
 }
 
@@ -115,9 +114,9 @@ func (r *rules) selling(req HoldRequest) (*rules, problems) {
 	return r, p
 }
 
-// hash identifies the request under its idempotency key. It uses the resource's id, so
-// that id and slug are the same request. The offer is appended only if there is one,
-// because keys from before there were offers are still in use.
+// hash identifies the request under its idempotency key, with the resource's id, so that
+// id and slug are the same request. Without an offer it is what it was before there were
+// offers, for keys in use.
 func (r HoldRequest) hash(resourceID string) []byte {
 	// The instant was checked before, and strings cannot fail.
 	asked := []any{

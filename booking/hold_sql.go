@@ -3,39 +3,32 @@ package booking
 import "time"
 
 // The statement does the whole hold: it checks the version of the rules and, by the
-// database's clock, notice and horizon, finds free units, takes as many as the party
-// needs, schedules the expiry and records the change.
+// database's clock, notice and horizon, picks free units, schedules the expiry and
+// records the change. A refusal locks and writes nothing.
 //
-// If units are free, it locks the resource as the check of the foreign key would.
-// [Store.ApplyResource] excludes that lock until its change is committed, and the version
-// is compared again under the lock: no hold by old rules follows a change. A refusal
-// locks and writes nothing.
+// If units are free, it locks the resource as the check of the foreign key would, which
+// [Store.ApplyResource] excludes until its change is committed, and compares the version
+// again: no hold by old rules follows a change.
 //
-// The units are picked at random. If concurrent holds all took the lowest free unit, one
-// would win and the others would retry once for each unit.
+// The units are picked at random: if concurrent holds all took the lowest one, one would
+// win and the others would retry for each unit.
 //
-// ON CONFLICT names no constraint, so that it covers the overlap and the idempotency key.
-// A conflict is then no error, which leaves a caller's transaction usable; plain inserts
-// into an exclusion constraint can also deadlock.
+// ON CONFLICT covers the overlap and the idempotency key. A conflict is then no error,
+// which leaves a caller's transaction usable; plain inserts into an exclusion constraint
+// can also deadlock.
 //
 // If too few units are free, heads is the remaining capacity at the fullest instant of
-// the slot and its buffers: if that suffices, other bookings can get other units.
+// the slot and its buffers: if it suffices, other bookings can get other units.
 //
-// If the capacity was lowered by SQL below units in use, the constraint alone would admit
-// more people than the capacity. A hold then takes only the units that seating.Sellable
-// describes.
+// If the capacity was lowered by SQL below units in use, a hold takes only the units that
+// seating.Sellable describes, because the constraint alone would admit too many.
 //
-// Expired holds count as taken and are reported. Releasing them in this statement would
-// be too late for the INSERT or deadlock, see releaseExpiredIn.
+// Expired holds count as taken and are reported. Releasing them here would be too late
+// for the INSERT or deadlock, see releaseExpiredIn.
 //
-// The range is written twice, in two ways, for the planner. Without knowing the
-// parameters it expects a hundredth of a resource's bookings in a range, too many for a
-// generic plan, and would plan the prepared statement each time, which takes longer than
-// to run it. Two conditions make it a hundredth of a hundredth.
-//
-// The numbers of limited holds are taken before the booking is inserted, see numbersSQL.
-// The hash of the customer's e-mail address is the key of a limit and the scope of the
-// idempotency key.
+// The range has two conditions for the planner. Without knowing the parameters it expects
+// a hundredth of a resource's bookings to match one, too many for a generic plan, and
+// would plan the prepared statement each time, which takes longer than to run it.
 const holdSQL = `
 WITH near AS MATERIALIZED (
     SELECT b.units, b.party, b.blocked, b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed
@@ -127,8 +120,7 @@ type holdRow struct {
 	UpdatedAt     *time.Time `db:"updated_at"`
 	TooSoon       bool       `db:"too_soon"`
 	TooFar        bool       `db:"too_far"`
-	// Free is the number of free units when the statement began, less any that may not be
-	// sold.
+	// Free is the number of free units that may be sold.
 	Free int `db:"free"`
 	// Lapsed reports expired holds in the way.
 	Lapsed bool `db:"lapsed"`

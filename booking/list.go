@@ -41,12 +41,10 @@ type ListOptions struct {
 	After string
 	// Limit is the size of this page, 1 to 500; 0 means 50.
 	Limit int
-	// Statuses selects bookings that have one of them. An expired hold is pending until
-	// it is released.
+	// Statuses selects bookings with one of them.
 	Statuses []Status
 	// Kind is [KindBooking] or [KindBlock]; "" means both.
-	Kind Kind
-	// Resource is an id or a slug. An unknown one has no bookings.
+	Kind     Kind
 	Resource string
 	// Customer is an e-mail address, compared case-insensitively.
 	Customer string
@@ -58,34 +56,29 @@ type ListOptions struct {
 
 // Page is a part of a list.
 type Page struct {
-	// Bookings are at most [ListOptions.Limit], in the order of the list. There may be
-	// fewer or none although Next is not "".
+	// Bookings may be fewer than [ListOptions.Limit], or none, although Next is not "".
 	Bookings []Booking
-	// Next is the [ListOptions.After] of the next page, with the same order and filters,
-	// at any later time; "" on the last page. Its format is not specified.
+	// Next is the [ListOptions.After] of the next page, at any later time; "" on the last
+	// page. Its format is not specified.
 	Next string
 }
 
-// maxRowsPerPage bounds the rows that one page reads. There is no index on status, which
-// would cost every confirmation its HOT update; so rows are read by an index of the order
-// and filtered by status.
+// maxRowsPerPage bounds the rows that one page reads by an index of the order. There is
+// no index on status, which would cost every confirmation its HOT update.
 const maxRowsPerPage = 2000
 
-// List returns a page of bookings. For the next one pass [Page.Next] as After, until it
-// is "". Paging is stable: a page continues after the last booking of the one before and
-// not at an offset, so a booking that exists throughout and is not moved occurs exactly
-// once. In an order by start, a booking that is moved meanwhile may occur twice or not at
-// all; in [OldestFirst], a booking whose transaction began before the last one listed and
-// committed afterwards is missed.
+// List returns a page of bookings; pass [Page.Next] as After for the next one. Pages
+// continue after the last booking of the one before, so a booking that exists throughout
+// and is not moved occurs exactly once. In an order by start, a booking moved meanwhile
+// may occur twice or not at all; [OldestFirst] misses a booking that was committed late.
 //
 // A page reads at most 2000 rows, by an index, however many bookings there are. The first
-// given of Reference, Customer and Resource is looked up in the index, and so are From
-// and To in an order by start; the other filters are applied row by row. A page with few
-// matches among its 2000 rows is short or empty and has a Next.
+// given of Reference, Customer and Resource is looked up, and in an order by start From
+// and To; other filters are applied row by row. With few matches among 2000 rows a page
+// is short, and Next continues.
 //
 // A [*ValidationError] names order, after, limit, status, kind, resource, customer,
-// reference, from or to; after also if it belongs to another order or other filters. One
-// round trip.
+// reference, from or to. One round trip.
 func (s *Store) List(ctx context.Context, opts ListOptions) (Page, error) {
 	return list(ctx, s.read, opts)
 }
@@ -111,15 +104,15 @@ func list(ctx context.Context, run runner, opts ListOptions) (Page, error) {
 	return page, wrap(ctx, "list", err)
 }
 
-// listedRow is a row that was read, and whether it matches. The last row that a page may
-// read is always returned, so that the next page knows where to begin.
+// listedRow is a row that was read. The last row that a page may read is always returned,
+// matching or not, so that the next page knows where to begin.
 type listedRow struct {
 	bookingRow
 	Fits bool `db:"fits"`
 	Nth  int  `db:"nth"`
 }
 
-// page makes a page of rows, which are one more than its limit if there are that many.
+// page makes a page of rows, one more than its limit if there are that many.
 func (o ListOptions) page(rows []listedRow) (Page, error) {
 	page := Page{Bookings: []Booking{}}
 	for i, row := range rows {
@@ -212,8 +205,8 @@ type position struct {
 	id    string
 }
 
-// A cursor is the base64 of the first bytes of a hash of the order and the filters, the
-// start in microseconds, and the id.
+// A cursor is base64 of the first bytes of a hash of order and filters, the start in
+// microseconds, and the id.
 const (
 	cursorHashSize = 8
 	cursorSize     = cursorHashSize + 8 + 16
@@ -269,9 +262,9 @@ func (o ListOptions) position() (*position, string) {
 
 // Count is the number of bookings of a list.
 type Count struct {
-	// N is how many were maxCountRows: all, unless More is true.
+	// N is how many were counted: all, unless More is true.
 	N int
-	// More means that counting stopped early: there are at least N.
+	// More means that there are at least N.
 	More bool
 }
 
@@ -294,9 +287,9 @@ type countRow struct {
 }
 
 // Count counts the bookings of a list; After, Limit and Order do not matter. It reads at
-// most 10,000 rows, by the index the list would use, and sets More if there are more:
-// "more than 10000", or "at least 37" with a filter that is applied row by row. It never
-// reads the whole table. Errors as for [Store.List]. One round trip.
+// most 10,000 rows, by the index the list would use, and sets More if there are more, or
+// if a filter applied row by row may match more. Errors as for [Store.List]. One round
+// trip.
 func (s *Store) Count(ctx context.Context, opts ListOptions) (Count, error) {
 	return countBookings(ctx, s.read, opts)
 }

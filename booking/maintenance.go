@@ -8,10 +8,10 @@ import (
 	"github.com/booking-platform/booking-platform/internal/periodic"
 )
 
-// Run does the background work of the package until ctx ends, and returns nil then:
+// Run does the background work of the package until ctx ends, and then returns nil:
 // [Store.ReleaseExpired] about every 5 seconds and [Store.CompletePast] about every
-// minute. A step that fails is logged and runs again in the next round. Safe on every
-// replica at once. A program with a scheduler of its own calls the two steps instead.
+// minute. A failed step is logged and runs again in the next round. Safe on every replica
+// at once. A program with its own scheduler calls the two steps instead.
 func (s *Store) Run(ctx context.Context) error {
 	round := func(every time.Duration, name string, do func(context.Context) (int, error)) periodic.Round {
 		step := periodic.Step{Name: name, Timeout: stepTimeout, Do: do}
@@ -29,12 +29,11 @@ const stepTimeout = 20 * time.Second
 // batchSize bounds the rows that one transaction of a background step locks.
 const batchSize = 500
 
-// hold_deadlines is a work list and bookings has the truth: since the deadline was
-// written, the hold may have been confirmed, released or extended, and the booking
-// deleted. Locked rows are skipped, so the statement never waits and replicas share the
-// work. NO KEY UPDATE is compatible with the lock of a foreign key's check. The numbers
-// of the booking in hold_quota are deleted with the deadline; a booking confirmed free of
-// charge keeps them until it begins, to which its deadline is moved.
+// hold_deadlines is a work list and bookings has the truth: the hold may have been
+// confirmed, released or extended since, or deleted. Locked rows are skipped, so that
+// replicas share the work without waiting. The numbers in hold_quota are deleted with the
+// deadline; a booking confirmed free of charge keeps them, and its deadline is moved,
+// until it begins.
 const releaseExpiredSQL = `
 WITH due AS MATERIALIZED (
     SELECT d.due_at, d.booking_id, b.status = 'pending' AND b.hold_expires_at <= statement_timestamp() AS lapsed,
@@ -90,10 +89,10 @@ type releasedRow struct {
 }
 
 // ReleaseExpired frees the units of expired holds, in batches until none is left or ctx
-// ends, and returns how many it released. A hold that needs the units does not wait for
-// it, so it may run seldom, every half minute for example. Safe on every replica at once:
-// replicas share the work and do not wait for each other, nor for a booking that is being
-// confirmed. If nothing is due, it is one round trip that reads one index.
+// ends, and returns how many. Holds that need the units do not wait for it, so it may run
+// seldom. Safe on every replica at once: replicas share the work and wait neither for
+// each other nor for a booking that is being confirmed. If nothing is due, one round trip
+// that reads one index.
 func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
 	released := 0
 	for {
@@ -117,10 +116,9 @@ func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
 	return released, nil
 }
 
-// The index bookings_by_end has the unsettled bookings by their end; a confirmation does
-// not change it. Locked rows are skipped, so the statement never waits and replicas share
-// the work. The array makes every plan look up the bookings one by one; a join may read
-// the whole table, because the planner cannot know that nothing is due.
+// The index bookings_by_end has the unsettled bookings by end. Locked rows are skipped.
+// The array makes every plan look up bookings one by one; a join may read the whole
+// table, because the planner cannot know that nothing is due.
 const completePastSQL = `
 WITH due AS MATERIALIZED (
     SELECT b.id FROM booking_platform.bookings b
@@ -138,15 +136,11 @@ WITH due AS MATERIALIZED (
 )
 SELECT count(*) AS completed FROM completed`
 
-// CompletePast completes the confirmed bookings that ended longer than
+// CompletePast completes the confirmed bookings, but not blocks, that ended longer than
 // [Options.CompleteAfter] ago, in batches until none is left or ctx ends, and returns how
-// many. If CompleteAfter is 0 it does nothing. Blocks and no-shows stay as they are, and
-// [Store.NoShow] can still correct a completed booking. The history has the actor of ctx,
-// or "booking".
-//
-// Run it every few minutes. It is safe on every replica at once, as
-// [Store.ReleaseExpired] is. If nothing is due, it is one round trip that reads one
-// index.
+// many. If CompleteAfter is 0 it does nothing. [Store.NoShow] can still correct a
+// completed booking. Safe on every replica at once, as [Store.ReleaseExpired] is. If
+// nothing is due, one round trip that reads one index.
 func (s *Store) CompletePast(ctx context.Context) (int, error) {
 	if s.completeAfter == 0 {
 		return 0, nil
@@ -176,7 +170,7 @@ func (s *Store) CompletePast(ctx context.Context) (int, error) {
 	return completed, nil
 }
 
-// Expires the unlocked holds in the way. It never waits, and so cannot deadlock.
+// Expires the unlocked holds in the way, without waiting.
 const releaseLapsedSQL = `
 WITH released AS (
     UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
@@ -193,8 +187,8 @@ WITH released AS (
 const recordReleasedSQL = recordSQL + `
     SELECT r.id, 'pending', 'expired', NULL, NULL, $4::text, '' FROM released r`
 
-// Expires one hold in the way, waiting for its lock. It waits without holding a lock, and
-// so cannot deadlock. Afterwards the hold is expired, confirmed or extended.
+// Expires one hold in the way, waiting for its lock. It holds no lock meanwhile, and so
+// cannot deadlock. Afterwards the hold is expired, confirmed or extended.
 const awaitLapsedSQL = `
 WITH released AS (
     UPDATE booking_platform.bookings b SET status = 'expired', updated_at = statement_timestamp()
@@ -207,13 +201,9 @@ WITH released AS (
     RETURNING b.id
 )` + recordReleasedSQL
 
-// releaseExpiredIn releases the expired holds in the way of a slot, and commits: the
-// following INSERT must not find them, and two clients that kept them locked while
-// inserting would deadlock.
-//
-// Every call makes progress: it releases some, or waits until another transaction has
-// decided about one. So callers that repeat it do not spin, and are not refused because
-// another client is just releasing.
+// releaseExpiredIn releases the expired holds in [from, to) and commits: if clients kept
+// them locked while inserting, they would deadlock. Each call releases some, or waits
+// until another transaction has decided about one, so callers that repeat it do not spin.
 func (s *Store) releaseExpiredIn(ctx context.Context, resourceID string, from, to time.Time) error {
 	var released int64
 	for _, query := range []string{releaseLapsedSQL, awaitLapsedSQL} {
@@ -231,21 +221,20 @@ func (s *Store) releaseExpiredIn(ctx context.Context, resourceID string, from, t
 	return nil
 }
 
-// Backlog is the unfinished work on holds, of all replicas. Times are in UTC.
+// Backlog is the unfinished work on holds, of all replicas.
 type Backlog struct {
 	// Open counts the unexpired holds.
 	Open int
-	// Expired counts the expired holds that [Store.ReleaseExpired] has not released yet.
+	// Expired counts the expired holds that are not released yet.
 	Expired int
-	// Oldest is when the oldest of these expired, zero if there is none, and Age how long
-	// ago that is by the database's clock. Alert on Age.
+	// Oldest is when the oldest of these expired, in UTC, zero if there is none, and Age
+	// how long ago that is by the database's clock. Alert on Age.
 	Oldest time.Time
 	Age    time.Duration
 }
 
-// Every pending booking has a deadline, so only the bookings of deadlines are read.
-// OFFSET 0 prevents a join in the other order, which would read every booking there ever
-// was.
+// Every pending booking has a deadline. OFFSET 0 prevents a join in the other order,
+// which would read all bookings.
 const backlogSQL = `
 SELECT w.open, w.expired, w.oldest, COALESCE(extract(epoch FROM statement_timestamp() - w.oldest) * 1000, 0)::bigint AS milliseconds
 FROM (
@@ -263,8 +252,8 @@ type backlogRow struct {
 	Milliseconds int64               `db:"milliseconds"`
 }
 
-// Backlog counts the open and the expired holds. One round trip, which reads only the
-// bookings that have a deadline, however many others there are.
+// Backlog counts the open and the expired holds. One round trip, which reads only
+// bookings with a deadline.
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	var row backlogRow
 	err := s.read(ctx, func(q Querier) (err error) {

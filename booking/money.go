@@ -12,8 +12,7 @@ import (
 // (https://docs.stripe.com/currencies): cents, yen, fils. Two currencies without
 // fractions are counted in hundredths all the same: 50000 UGX is 5000000, 25 ISK is 2500.
 type Money struct {
-	// Minor is the amount: 2500 with "eur" is 25.00 EUR, with "jpy" 2500 JPY, with "kwd"
-	// 2.500 KWD and with "ugx" 25 UGX.
+	// Minor is the amount: 2500 is 25.00 EUR, 2500 JPY, 2.500 KWD and 25 UGX.
 	Minor int64
 	// Currency is the ISO 4217 code in lower case.
 	Currency string
@@ -36,8 +35,7 @@ func (m Money) times(heads int) (Money, bool) {
 	return Money{Minor: int64(lo), Currency: m.Currency}, true
 }
 
-// currencyProblem refuses currencies that are not in the table, which defines their minor
-// units.
+// currencyProblem refuses currencies without known minor units.
 func currencyProblem(code string) string {
 	if len(code) != 3 || strings.ContainsFunc(code, notLetter) {
 		return "must be three letters, such as eur"
@@ -69,8 +67,7 @@ func feeProblem(minor int64, currency string) string {
 	return ""
 }
 
-// Warning describes a possible mistake in a resource, which is not refused because that
-// depends on facts unknown here.
+// Warning describes a possible mistake in a resource, which is not refused.
 type Warning struct {
 	// Field is named as in [FieldChange]: "price", "offers.long.price".
 	Field string
@@ -81,11 +78,10 @@ type Warning struct {
 // String returns the field and the text.
 func (w Warning) String() string { return w.Field + " " + w.Text }
 
-// Warnings returns a warning for each price that Stripe may refuse to charge for one
-// person, because it is below the least amount of an account that is paid out in its
-// currency. For an account that is paid out in another currency, that one's least amount
-// applies, converted, and some payment methods have none. A price of 0 is fine. It needs
-// no database.
+// Warnings returns a warning for each price below the least amount that Stripe charges
+// for an account paid out in its currency. For an account paid out in another currency,
+// that one's least amount applies, converted, and some payment methods have none. A price
+// of 0 is fine.
 func (r Resource) Warnings() []Warning {
 	r = r.withDefaults()
 	var found []Warning
@@ -114,10 +110,10 @@ func (m Money) String() string {
 	return strings.TrimSpace(m.Decimal() + " " + strings.ToUpper(m.Currency))
 }
 
-// ParseMoney parses the format of [Money.Decimal]: an amount that is not negative, with
-// exactly the digits of its currency, so that cents cannot be mistaken for euros. In isk
-// and ugx, which have no fractions, "25.00" is "25". Amounts that Stripe cannot charge,
-// such as 18.605 KWD, are refused as prices by [Resource.Validate].
+// ParseMoney parses the format of [Money.Decimal], with exactly the digits of the
+// currency, so that cents cannot be mistaken for euros. In isk and ugx, "25.00" is "25".
+// The amount is not negative. [Resource.Validate] refuses prices that Stripe cannot
+// charge, such as 18.605 KWD.
 func ParseMoney(decimal, currency string) (Money, error) {
 	minor, err := valid.ParseDecimal(decimal, currency)
 	if err != nil {

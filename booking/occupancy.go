@@ -8,17 +8,16 @@ import (
 	"time"
 )
 
-// The statement returns one row for each resource, however many bookings it has: the
-// instants from $2 to $3 at which the number of units in use changes, starting from none,
-// so that bookings that began before $2 begin at $2. Expired holds are not counted. The
-// version shows whether the cached rules are still the database's, and the clock which
-// slots are within notice and horizon.
+// Returns one row for each resource: the instants in [$2, $3) at which the number of
+// units in use changes, from none; bookings that began before $2 begin at $2. Expired
+// holds are not counted. The version shows whether the cached rules are current, and the
+// clock which slots are within notice and horizon.
 //
-// Several ids are the text of an array and not JSON, because the planner estimates the
-// length of an array: for JSON it would expect many resources and compile the query. One
-// id has a separate statement: with an array of unknown length a prepared statement
-// would be planned each time, which takes three times as long as to run it. The range is
-// asked for twice for the reason given at holdSQL.
+// Several ids are the text of an array, whose length the planner estimates; for JSON it
+// would expect many resources and compile the query. One id has a separate statement:
+// with an array of unknown length a prepared statement would be planned each time, which
+// takes three times as long as to run it. For the two conditions on the range see
+// holdSQL.
 const (
 	occupancySQL    = occupancyOfSQL + `r.id = ANY ($1::text::uuid[])`
 	occupancyOneSQL = occupancyOfSQL + `r.id = $1::uuid`
@@ -75,8 +74,8 @@ func (s *Store) occupancy(ctx context.Context, all []*rules, from, to time.Time)
 	return byID, nil
 }
 
-// changes are pairs of big-endian numbers, by time: an instant in microseconds since the
-// year 2000, and by how many the units in use change.
+// changes are pairs of big-endian numbers, by time: microseconds since the year 2000, and
+// the change in units.
 type changes []byte
 
 const (
@@ -101,12 +100,12 @@ type maxWindow struct {
 	// units are in use after the last change that was reached.
 	units int
 	// steps begin before the window's end and end after its start. Those followed by a
-	// step with as many units are left out, because every later window that contains the
-	// one contains the other. So they fall in units, and the first is the maximum.
+	// step with as many units are left out: every later window that contains the one
+	// contains the other. So they fall in units.
 	steps []step
 }
 
-// step is a time in which the number of units in use does not change.
+// step is a time with a constant number of units in use.
 type step struct {
 	until int64
 	units int

@@ -15,16 +15,16 @@ import (
 
 const nonceBytes = 16
 
-// ownerToken returns the token of a customer's link: the id of the secret, and an HMAC
-// under it of the booking's id and a nonce. The row has the secret's id and the nonce, so
-// that the token can be computed again; it takes the secret too.
+// ownerToken returns the id of the secret, and an HMAC under it of the booking's id and a
+// nonce. The row has the secret's id and the nonce, so that the token can be computed
+// again.
 func ownerToken(secret ownerSecret, id string, nonce []byte) string {
 	mac := secret.mac("owner token", id, base64.RawURLEncoding.EncodeToString(nonce))
 	return secret.id + tokenSeparator + base64.RawURLEncoding.EncodeToString(mac)
 }
 
-// newOwnerToken makes a booking's token with the first secret, and returns what the row
-// stores. Without secrets all are empty, and nonce is NULL.
+// newOwnerToken makes a token with the first secret, and returns what the row stores.
+// Without secrets all are empty.
 func (s *Store) newOwnerToken(id string) (token, secret string, nonce any) {
 	if len(s.secrets) == 0 {
 		return "", "", nil
@@ -43,10 +43,9 @@ func (s *Store) ownerToken(row bookingRow) string {
 	return ownerToken(secret, row.ID, row.OwnerNonce)
 }
 
-// Owned returns the booking if the token is its owner token. A token is valid until it is
+// Owned returns the booking if the token is its owner token, which is valid until
 // renewed, while its secret is one of [Options.OwnerSecrets]. Otherwise the error is
-// [ErrNotFound], as for a booking that does not exist. One round trip; none for a token
-// of an unlisted secret.
+// [ErrNotFound], as for an unknown booking. One round trip; none for an unlisted secret.
 func (s *Store) Owned(ctx context.Context, id, token string) (Booking, error) {
 	b, err := s.owned(ctx, id, token)
 	return b, wrap(ctx, "owned", err)
@@ -67,10 +66,10 @@ func (s *Store) owned(ctx context.Context, id, token string) (Booking, error) {
 	return row.booking()
 }
 
-// WithOwnerToken returns a booking with its OwnerToken, as [Store.Hold] does. Use it to
-// give customers who are identified otherwise their link again. The token is "" if the
-// booking has none or its secret is not listed; [Store.RenewOwnerToken] makes one. The
-// error is [ErrNotFound]. One round trip.
+// WithOwnerToken returns a booking with its OwnerToken, to give customers who are
+// identified otherwise their link again. The token is "" if the booking has none or its
+// secret is not listed; [Store.RenewOwnerToken] makes one. The error is [ErrNotFound].
+// One round trip.
 func (s *Store) WithOwnerToken(ctx context.Context, id string) (Booking, error) {
 	b, err := s.withOwnerToken(ctx, id)
 	return b, wrap(ctx, "with owner token", err)
@@ -84,7 +83,6 @@ func (s *Store) withOwnerToken(ctx context.Context, id string) (Booking, error) 
 	return s.told(row)
 }
 
-// told returns the booking of a row with its owner token.
 func (s *Store) told(row bookingRow) (Booking, error) {
 	b, err := row.booking()
 	b.OwnerToken = s.ownerToken(row)
@@ -113,9 +111,9 @@ UPDATE booking_platform.bookings SET owner_secret = $2::text, owner_nonce = $3::
 var errNoSecrets = errors.New("no owner secrets")
 
 // RenewOwnerToken gives a booking a new owner token, made with the first of
-// [Options.OwnerSecrets], and returns it. Links with older tokens stop working. The
-// errors are [ErrNotFound], and one if the store has no secrets. Safe on several
-// replicas: of concurrent renewals the last one's token is valid. One round trip.
+// [Options.OwnerSecrets], and returns it; older links stop working. The errors are
+// [ErrNotFound], and one if the store has no secrets. Safe on several replicas: the last
+// renewal's token is valid. One round trip.
 func (s *Store) RenewOwnerToken(ctx context.Context, id string) (string, error) {
 	token, err := s.renewOwnerToken(ctx, id)
 	return token, wrap(ctx, "renew owner token", err)
@@ -151,7 +149,7 @@ func (s *Store) renewOwnerToken(ctx context.Context, id string) (string, error) 
 const minSecret = 32
 
 // ownerSecret is one of [Options.OwnerSecrets]. Its id, an HMAC that does not reveal it,
-// is in every token made with it and in the rows of those tokens.
+// is in every token made with it.
 type ownerSecret struct {
 	id  string
 	key []byte
@@ -196,17 +194,14 @@ func (s *Store) secretOf(token string) (ownerSecret, bool) {
 // tokenSeparator ends the secret's id in a token.
 const tokenSeparator = "-"
 
-// SecretUse says what depends on a secret of [Options.OwnerSecrets], or on one that is no
-// longer listed.
+// SecretUse says what depends on a secret.
 type SecretUse struct {
-	// ID is the secret's, 12 hexadecimal digits; "" for bookings and feeds that were made
-	// without secrets.
+	// ID is the secret's, 12 hexadecimal digits; "" for what was made without secrets.
 	ID string
-	// Number is its place in OwnerSecrets, from 1; 0 if it is not listed, which makes its
-	// tokens invalid.
+	// Number is its place in [Options.OwnerSecrets], from 1; 0 if it is not listed.
 	Number int
-	// Bookings counts the pending and confirmed bookings that have not ended and whose
-	// owner token was made with the secret. Feeds counts the private calendars.
+	// Bookings counts the coming bookings whose owner token was made with the secret,
+	// Feeds the private calendars.
 	Bookings, Feeds int
 }
 
@@ -229,10 +224,9 @@ type secretUseRow struct {
 	Feeds    int    `db:"feeds"`
 }
 
-// SecretUse returns what depends on each secret: first those of [Options.OwnerSecrets] in
-// their order, used or not, then those no longer listed, by id. A secret on which nothing
-// depends can be removed without breaking a link. One round trip, which reads every
-// coming booking.
+// SecretUse returns what depends on each secret: those of [Options.OwnerSecrets] in their
+// order, then those no longer listed, by id. A secret on which nothing depends can be
+// removed without breaking a link. One round trip, which reads every coming booking.
 func (s *Store) SecretUse(ctx context.Context) ([]SecretUse, error) {
 	var rows []secretUseRow
 	err := s.read(ctx, func(q Querier) (err error) {
@@ -269,14 +263,12 @@ func secretsProblem(secrets []string) error {
 	return nil
 }
 
-// ownerSecretPurpose keeps derived owner secrets apart from all else that is signed with
-// the same secrets.
+// ownerSecretPurpose separates derived secrets from other uses of the same ones.
 const ownerSecretPurpose = "booking-platform owner token 1"
 
-// DeriveOwnerSecrets derives [Options.OwnerSecrets] from other secrets of a service, such
-// as those of its sessions, in their order. A derived secret does not
-// reveal the one it came from, and every replica derives the same. No secret, or an empty
-// one, is an error.
+// DeriveOwnerSecrets derives [Options.OwnerSecrets] from other secrets, such as those of
+// sessions, in their order. A derived secret does not reveal its origin, and every
+// replica derives the same. No secret, or an empty one, is an error.
 func DeriveOwnerSecrets(secrets []string) ([]string, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("booking: a secret is required")

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// RenewRequest selects the bookings to which [Store.RenewOwnerTokens] gives new owner
-// tokens, among the pending and confirmed ones that have not ended. The zero value
+// RenewRequest selects coming bookings for [Store.RenewOwnerTokens]. The zero value
 // selects those without a working link, because they have no token or one of an unlisted
 // secret.
 type RenewRequest struct {
@@ -76,14 +75,13 @@ RETURNING` + bookingColumns
 // of [Options.OwnerSecrets]. Older links stop working, so the customers need the new
 // ones. Call it with Next as After until Next is "". Start an interrupted run again from
 // the beginning; with All, or with the first secret, continue after the last booking
-// instead, or tokens that were just made are renewed again.
+// instead.
 //
-// Safe on several replicas and beside everything else; of concurrent runs one renews each
-// booking. What was renewed before an error is returned with it, except when the answer
-// to a COMMIT is lost: then read the tokens with [Store.WithOwnerToken]. A batch takes a
-// read and a transaction, and one more transaction for each booking that was locked. The
-// error is one if the store has no secrets, or a [*ValidationError] for after, limit or
-// secret.
+// Safe on several replicas; of concurrent runs one renews each booking. What was renewed
+// before an error is returned with it, unless the answer to a COMMIT is lost:
+// [Store.WithOwnerToken] reads those tokens. A batch takes a read and a transaction, and
+// one more for each locked booking. The errors are one if the store has no secrets, and a
+// [*ValidationError] for after, limit or secret.
 func (s *Store) RenewOwnerTokens(ctx context.Context, req RenewRequest) (RenewedTokens, error) {
 	batch, err := s.renewOwnerTokens(ctx, req)
 	return batch, wrap(ctx, "renew owner tokens", err)
@@ -148,7 +146,6 @@ func (s *Store) renewOwnerTokens(ctx context.Context, req RenewRequest) (batch R
 	return batch, err
 }
 
-// renewSeveral renews those of a batch that are not locked.
 func (s *Store) renewSeveral(ctx context.Context, was []renewableRow, renewed map[string]bookingRow) error {
 	var ids, nonces []string
 	for _, row := range was {
@@ -169,13 +166,12 @@ func (s *Store) renewSeveral(ctx context.Context, was []renewableRow, renewed ma
 	return nil
 }
 
-// renew runs a step in a transaction, so that the end of ctx cancels it: tokens renewed
-// after that would not be returned.
+// renew runs a step in a transaction, so that the end of ctx cancels it.
 func (s *Store) renew(ctx context.Context, step func(Querier) error) error {
 	return s.retry(ctx, step, s.transact(ctx, step))
 }
 
-// renewLocked renews one that was locked, unless it has been renewed since.
+// renewLocked renews a booking that was locked.
 func (s *Store) renewLocked(ctx context.Context, was renewableRow, renewed map[string]bookingRow) error {
 	var row bookingRow
 	var found bool

@@ -21,12 +21,12 @@ type Policy struct {
 	// FreeUntil.
 	ClosedFrom time.Duration
 	// FeePercent of the amount, 0 to 100, is kept of a cancellation after FreeUntil. It
-	// is rounded down so that Stripe can refund the rest: to a minor unit in most
-	// currencies, a whole króna or shilling in isk and ugx, ten minor units in currencies
-	// with three decimal places.
+	// is rounded down to an amount whose rest Stripe can refund: a minor unit in most
+	// currencies, a whole króna or shilling in isk and ugx, ten minor units with three
+	// decimal places.
 	FeePercent int
-	// FeeMinor is kept in addition, once per booking, in minor units of its currency. The
-	// sum of both never exceeds the amount.
+	// FeeMinor is kept in addition, once per booking, in minor units. The sum never
+	// exceeds the amount.
 	FeeMinor int64
 }
 
@@ -37,18 +37,16 @@ type Terms struct {
 	// FreeUntil is when free cancellation ends and Until when cancellation ends, both
 	// exclusive and in UTC; zero if the policy is Never.
 	FreeUntil, Until time.Time
-	// Fee and Refund are the parts of the paid amount that are kept and refunded. If
-	// cancellation is not allowed, Fee is the whole amount.
+	// Fee and Refund are the kept and the refunded part of the paid amount.
 	Fee, Refund Money
 }
 
-// Terms returns the terms of a cancellation at an instant, for display. [Store.Cancel]
-// decides by the database's clock. It needs no database.
+// Terms returns the terms of a cancellation at an instant, for display; [Store.Cancel]
+// decides by the database's clock.
 //
-// A confirmed booking has the terms of its Policy. A hold can always be cancelled, and
-// nothing was paid: Allowed is true, Fee and Refund are zero, and FreeUntil and Until are
-// those after a confirmation. For other bookings and blocks Allowed is false and the rest
-// zero.
+// A confirmed booking has the terms of its Policy. A hold can always be cancelled: Fee
+// and Refund are zero, and the times are those after a confirmation. For other bookings
+// and blocks Allowed is false and the rest zero.
 func (b Booking) Terms(at time.Time) Terms {
 	nothing := Money{Currency: b.Amount.Currency}
 	if b.Kind == KindBlock || b.Status != StatusPending && b.Status != StatusConfirmed {
@@ -61,8 +59,8 @@ func (b Booking) Terms(at time.Time) Terms {
 	return t
 }
 
-// TermsPaid returns the terms of a hold whose customer has begun to pay, for example by a
-// method that takes days: those of a confirmed booking. For other bookings it is Terms.
+// TermsPaid returns the terms of a hold whose customer has begun to pay: those of a
+// confirmed booking.
 func (b Booking) TermsPaid(at time.Time) Terms {
 	if b.Kind != KindBooking || b.Status != StatusPending {
 		return b.Terms(at)
@@ -138,8 +136,7 @@ func (p Policy) json() string {
 	return string(text)
 }
 
-// readPolicy refuses an invalid policy, which only SQL can have written, so that nothing
-// is sold by it.
+// readPolicy refuses an invalid policy, so that nothing is sold by it.
 func readPolicy(text string) (Policy, error) {
 	if text == "{}" {
 		return Policy{}, nil

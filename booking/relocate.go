@@ -18,29 +18,28 @@ import (
 )
 
 // A relocation gives bookings other units or another time: Reschedule, Retake, Block, a
-// hold that needs its neighbours' units, and a capacity that is lowered. Plain UPDATEs of
-// two rows under an exclusion constraint can deadlock, and a violation (23P01) would end
-// the caller's transaction. So a relocation
+// hold that needs its neighbours' units, and a lower capacity. Plain UPDATEs under an
+// exclusion constraint can deadlock, and a violation (23P01) would end the caller's
+// transaction. So a relocation
 //
 //  1. locks the resource, which serializes relocations and does not block holds;
 //  2. reads the bookings near the target and computes the new units in memory;
 //  3. in one statement moves the bookings to units above every capacity and inserts
-//     placeholder rows at their new places, with ON CONFLICT DO NOTHING: that waits for
-//     concurrent holds and can neither deadlock with them nor fail;
+//     placeholders at their new places, with ON CONFLICT DO NOTHING, which waits for
+//     concurrent holds and neither deadlocks nor fails;
 //  4. in one statement deletes the placeholders and moves the bookings there. Until the
-//     transaction ends, other transactions wait for the old and the new places.
+//     transaction ends, others wait for the old and the new places.
 //
 // If a place was lost in step 3, the bookings are restored and step 2 is repeated.
 
-// relocator runs relocations, in transactions of the store or in the caller's.
 type relocator struct {
 	store *Store
-	// caller is the connection of the caller's transaction; nil for the store's own.
+	// caller is the caller's transaction; nil for the store's own.
 	caller Querier
 }
 
-// do runs step in one transaction. If step returns errLapsed, before it changed anything,
-// do releases the expired holds at the target outside that transaction and repeats it.
+// do runs step in one transaction. If step returns errLapsed, before any change, do
+// releases the expired holds at the target in another transaction and repeats it.
 func (m relocator) do(ctx context.Context, step func(Querier) (lockedResource, target, error)) error {
 	for range maxAttempts {
 		var in lockedResource
@@ -67,8 +66,7 @@ func (m relocator) do(ctx context.Context, step func(Querier) (lockedResource, t
 }
 
 // retryTx runs step in a transaction of the store's own, and repeats it while the error
-// is retryable: another transaction got a place that was reserved, or Postgres ended this
-// one in favour of another.
+// is retryable.
 func (s *Store) retryTx(ctx context.Context, step func(Querier) error) error {
 	if p, ok := s.single.(*preparing); ok {
 		if err := p.prepareRelocations(ctx); err != nil {
@@ -88,8 +86,8 @@ func (s *Store) retryTx(ctx context.Context, step func(Querier) error) error {
 	return errContention
 }
 
-// The resource is the first lock of every relocation. Holds take FOR KEY SHARE, which
-// does not conflict with NO KEY UPDATE.
+// The first lock of every relocation. It does not conflict with the FOR KEY SHARE of
+// holds.
 const (
 	lockResourceByIDSQL = `
 SELECT r.id::text AS id, r.capacity, r.currency
@@ -99,8 +97,7 @@ SELECT r.id::text AS id, r.capacity, r.currency
 FROM booking_platform.resources r WHERE r.slug = $1::text FOR NO KEY UPDATE`
 )
 
-// lockBookingSQL locks the resource of a booking, and then the booking: it is joined to
-// what the lock returned.
+// lockBookingSQL locks the resource of a booking and then, joined to it, the booking.
 const lockBookingSQL = `
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.capacity, r.version, r.active
@@ -114,7 +111,6 @@ FROM locked r JOIN booking_platform.bookings b ON b.resource_id = r.id
 WHERE b.id = $1::uuid
 FOR NO KEY UPDATE OF b`
 
-// lockedRow is a locked booking with what is needed of its resource.
 type lockedRow struct {
 	Capacity    int       `db:"capacity"`
 	Version     string    `db:"version"`
@@ -166,18 +162,18 @@ func lockBooking(ctx context.Context, q Querier, id string) (lockedResource, loc
 	return lockedResource{q, row.ResourceID, row.Capacity, ""}, row, err
 }
 
-// parkedOffset is added to the units of a booking while it is relocated. No capacity is
-// larger, so these units belong to no resource.
+// parkedOffset is added to the units of a booking during its relocation. No capacity is
+// larger.
 const parkedOffset = 10000
 
 // reservation is the new place of a booking.
 type reservation struct {
-	// ID is the booking's. Placeholder is the row that keeps the place until settle, and
-	// Parked the units that the booking has meanwhile.
+	// Placeholder is the row that keeps the new place until settle. Parked are the units
+	// of the booking ID meanwhile.
 	ID          string `json:"id"`
 	Placeholder string `json:"placeholder"`
 	Parked      string `json:"parked"`
-	// Units are its new ones, Party of them, from From to To with the buffers.
+	// Units are its new ones, Party of them. From and To include the buffers.
 	Units string    `json:"units"`
 	From  time.Time `json:"from"`
 	To    time.Time `json:"to"`
@@ -199,10 +195,9 @@ func newReservation(id string, was, units []int, from, to time.Time) (reservatio
 		was}, nil
 }
 
-// acquire reserves a place for the target, which becomes the booking with that id, and
-// gives its neighbours their new units. The caller then moves the booking to the place,
-// in a statement that first deletes the placeholder. On an error of plan nothing has
-// changed.
+// acquire reserves a place for the target, which becomes the booking id, and gives its
+// neighbours new units. The caller moves the booking there in a statement that first
+// deletes the placeholder. On an error of plan nothing has changed.
 func (m lockedResource) acquire(ctx context.Context, t target, id string, was []int) (reservation, error) {
 	for range maxAttempts {
 		p, err := m.plan(ctx, t)
@@ -233,7 +228,7 @@ func (m lockedResource) acquire(ctx context.Context, t target, id string, was []
 	return reservation{}, errContention
 }
 
-// The subquery on parked makes the INSERT wait until the bookings have left their places.
+// The subquery makes the INSERT wait until the bookings have left their places.
 const reserveSQL = `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.placeholder, w.parked, w.units, tstzrange(w."from", w."to", '[)') AS during, w.party
@@ -253,8 +248,7 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT count(*)::integer AS reserved FROM reserved`
 
-// reserve parks the bookings and reserves their new places. It returns false if one of
-// the places is taken by now.
+// reserve parks the bookings and reserves their places; false if one of these is taken.
 func (m lockedResource) reserve(ctx context.Context, all []reservation) (bool, error) {
 	type answer struct {
 		Reserved int `db:"reserved"`
@@ -263,9 +257,8 @@ func (m lockedResource) reserve(ctx context.Context, all []reservation) (bool, e
 	return err == nil && row.Reserved == len(all), err
 }
 
-// The subquery on gone makes the UPDATE wait until the placeholders are deleted. A new
-// booking is its own placeholder and has no units to be restored; without the isempty
-// condition its CHECK would fail before the row is seen to be gone.
+// The subquery makes the UPDATE wait until the placeholders are deleted. A new booking,
+// which is its own placeholder, has no units to be restored.
 const settleSQL = `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.placeholder, w.units
@@ -276,8 +269,8 @@ WITH wanted AS MATERIALIZED (
 UPDATE booking_platform.bookings b SET units = w.units
 FROM wanted w WHERE b.id = w.id AND b.active AND NOT isempty(w.units) AND (SELECT count(*) FROM gone) >= 0`
 
-// settle replaces the placeholders by their bookings. It changes nothing but the units:
-// neither history nor updated_at show a change of units.
+// settle replaces the placeholders by their bookings. No history or updated_at shows a
+// change of units.
 func (m lockedResource) settle(ctx context.Context, all []reservation) error {
 	if len(all) == 0 {
 		return nil
@@ -301,10 +294,9 @@ func reservationsJSON(all []reservation) string {
 }
 
 // reassign frees units for a party in [from, to), buffers included, by giving neighbours
-// other units, in a transaction of the store's own. It returns nil if the units are free
-// now, or if the remaining capacity turns out not to suffice: the caller tries again and
-// decides. ErrSlotTaken means that the capacity was lowered by SQL below what is sold
-// nearby.
+// other units, in a transaction of the store's own. nil means that they are free now, or
+// that the remaining capacity does not suffice: the caller tries again. ErrSlotTaken
+// means that the capacity was lowered by SQL below what is sold nearby.
 func (s *Store) reassign(ctx context.Context, r *rules, from, to time.Time, party int) error {
 	return s.retryTx(ctx, func(q Querier) error {
 		m, err := lockResource(ctx, q, r.ID)
@@ -319,8 +311,8 @@ func (s *Store) reassign(ctx context.Context, r *rules, from, to time.Time, part
 		if err != nil {
 			return err
 		}
-		// Expired holds are relocated like the others; a hold that is refused because of
-		// them releases them.
+		// Expired holds are relocated like others; a hold that fails because of them
+		// releases them.
 		at := t.seat()
 		if len(seating.Free(m.capacity, seats, at.From, at.To)) >= party ||
 			m.capacity-seating.MaxUnits(seats, at.From, at.To) < party {
@@ -386,7 +378,7 @@ func readUnits(text string) ([]int, error) {
 	return units, nil
 }
 
-// pick returns n of the free units at random, so that concurrent holds seldom collide.
+// pick picks at random, so that concurrent holds seldom collide.
 func pick(free []int, n int) []int {
 	rand.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
 	units := slices.Clone(free[:n])

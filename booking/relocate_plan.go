@@ -23,15 +23,13 @@ func (t target) seat() seating.Seat {
 	return seating.Seat{From: t.from.UnixMicro(), To: t.to.UnixMicro(), Party: t.party}
 }
 
-// plan is the outcome of step 2 of a relocation: the target's units, and the neighbours
-// that change units for it.
+// plan is the target's units, and the neighbours that change units for it.
 type plan struct {
 	units      []int
 	neighbours []reservation
 }
 
-// errLapsed means that expired holds are in the way, which have to be released before the
-// plan can be made.
+// errLapsed means that expired holds have to be released first.
 var errLapsed = errors.New("expired holds are in the way")
 
 const seatsSQL = `
@@ -50,8 +48,7 @@ type seatRow struct {
 	Lapsed bool      `db:"lapsed"`
 }
 
-// readSeats reads the bookings that have units at some instant of [from, to), by start,
-// except the booking self.
+// readSeats reads the bookings that have units in [from, to), by start, except self.
 func (m lockedResource) readSeats(ctx context.Context, from, to time.Time, self string) ([]seatRow, []seating.Seat,
 	error) {
 	rows, err := selectAll[seatRow](ctx, m.q, seatsSQL, m.id, from.UTC(), to.UTC(), self)
@@ -69,7 +66,6 @@ func (m lockedResource) readSeats(ctx context.Context, from, to time.Time, self 
 	return rows, seats, nil
 }
 
-// reservationsOf returns the reservations of some of the seats for their assigned units.
 func reservationsOf(rows []seatRow, seats []seating.Seat, assigned seating.Assignment,
 	which []int) ([]reservation, error) {
 	var out []reservation
@@ -83,9 +79,8 @@ func reservationsOf(rows []seatRow, seats []seating.Seat, assigned seating.Assig
 	return out, nil
 }
 
-// plan finds units for a target: free ones, or ones that neighbours can free by changing
-// theirs. The errors are ErrSlotTaken if the remaining capacity does not suffice, and
-// errLapsed. The neighbours are locked.
+// plan finds units for a target: free ones, or ones that neighbours can free, and locks
+// these. The errors are ErrSlotTaken and errLapsed.
 func (m lockedResource) plan(ctx context.Context, t target) (plan, error) {
 	rows, seats, err := m.readSeats(ctx, t.from, t.to, t.self)
 	if err != nil {
@@ -110,10 +105,10 @@ func (m lockedResource) plan(ctx context.Context, t target) (plan, error) {
 	return m.planNeighbours(ctx, t)
 }
 
-// planNeighbours changes the units of as few neighbours as possible. It looks no further
-// around the target than necessary: bookings that reach beyond that range, or that
-// another transaction has locked, keep their units unless there is no other way. If the
-// capacity was lowered below units in use, it blocks holds until the transaction ends.
+// planNeighbours changes the units of few neighbours, no further around the target than
+// necessary. Bookings that reach beyond that range, or are locked, keep their units
+// unless there is no other way. If the capacity was lowered below units in use, it blocks
+// holds until the transaction ends.
 func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, error) {
 	kept := map[string]bool{}
 	wait, alone := false, false
@@ -136,9 +131,8 @@ func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, err
 			beyond = beyond || reaches
 			seats[i].Pinned = reaches || kept[row.ID]
 		}
-		// Bookings above the capacity get units below it. They keep theirs only if even
-		// the widest range has none for them; holds beside them may then sell fewer
-		// units, see seating.Sellable.
+		// Bookings above the capacity get units below it, unless even the widest range
+		// has none. Holds may then sell fewer units, see seating.Sellable.
 		asked := below(m.capacity, seats)
 		found, ok := seating.Assign(m.capacity, asked, t.seat())
 		switch {
@@ -171,8 +165,7 @@ func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, err
 	}
 }
 
-// below returns the seats without their units above n, in place of which they need
-// others.
+// below returns the seats without their units above n, as a party that needs others.
 func below(n int, seats []seating.Seat) []seating.Seat {
 	if !seating.AnyAbove(n, seats) {
 		return seats
@@ -185,16 +178,15 @@ func below(n int, seats []seating.Seat) []seating.Seat {
 	return out
 }
 
-// A hold locks the resource FOR KEY SHARE and names its version, which a trigger renews
-// with every UPDATE. So the lock waits for holds under way, and later ones find another
-// version and start again.
+// A hold locks the resource FOR KEY SHARE and names its version, which every UPDATE
+// renews. So the lock waits for holds under way, and later ones start again.
 const (
 	lockForUpdateSQL = `SELECT FROM booking_platform.resources r WHERE r.id = $1::uuid FOR UPDATE`
 	renewVersionSQL  = `UPDATE booking_platform.resources SET updated_at = statement_timestamp() WHERE id = $1::uuid`
 )
 
-// blockHolds prevents holds of the resource from committing, until the transaction ends,
-// unless they have seen what it did.
+// blockHolds prevents holds that have not seen this transaction's changes from
+// committing.
 func (m lockedResource) blockHolds(ctx context.Context) error {
 	for _, query := range []string{lockForUpdateSQL, renewVersionSQL} {
 		if _, err := m.q.ExecContext(ctx, query, m.id); err != nil {
@@ -212,9 +204,8 @@ ORDER BY b.id FOR NO KEY UPDATE`
 	lockFreeSeatsSQL = lockSeatsSQL + ` SKIP LOCKED`
 )
 
-// lockBookings locks the bookings that are about to be relocated, and returns the ids it
-// could not lock: another transaction has them, or they have ended. The next read will
-// not show those that have ended.
+// lockBookings locks the bookings to be relocated, and returns the ids it could not lock,
+// because they are locked or have ended.
 func (m lockedResource) lockBookings(ctx context.Context, all []reservation, wait bool) (missing []string, err error) {
 	if len(all) == 0 {
 		return nil, nil

@@ -22,29 +22,28 @@ type RescheduleRequest struct {
 // Rescheduled is a booking at its new time.
 type Rescheduled struct {
 	Booking
-	// Difference is the price of the new slot today less the booking's Amount, which does
-	// not change; negative if the slot is cheaper. It is informative and not charged. It
-	// is the zero Money if the resource has another currency by now.
+	// Difference is today's price of the new slot less the booking's Amount, which does
+	// not change. It is informative and not charged. It is the zero Money if the resource
+	// has another currency by now.
 	Difference Money
 }
 
-// Reschedule moves a pending or confirmed booking to another time atomically: it takes
-// the new slot and frees the old one, or changes nothing. The two may overlap. Party,
-// offer, amount and customer stay; the length is that of the offer today. Sequence is
-// incremented and the history records both times. A booking that is at that time already
-// is returned unchanged, so the call may be repeated. A hold that is moved forward ends
-// when its new slot begins at the latest. If necessary, other bookings get other units
-// and expired holds are released.
+// Reschedule moves a pending or confirmed booking to another time atomically. The slots
+// may overlap. Party, offer, amount and customer stay; the length is that of the offer
+// today. Sequence is incremented and the history records both times. A booking that is at
+// that time already is returned unchanged. The hold of an earlier slot ends when that
+// begins at the latest. If necessary, other bookings get other units and expired holds
+// are released.
 //
 // The errors:
-//   - [*ValidationError] names id, start, reason, resource or offer. The new start must
-//     be the start of a slot within notice and horizon, for staff too, of a resource and
-//     an offer that are still active.
+//   - [*ValidationError] for id, start, reason, resource or offer. The new start must be
+//     the start of a slot within notice and horizon, for staff too, of an active resource
+//     and offer.
 //   - [ErrSlotTaken]: fewer units are free than the party needs.
 //   - [ErrPolicy]: customers may move a booking only while cancelling is free, because
 //     otherwise a move could avoid the fee.
-//   - [ErrHoldExpired] for an expired hold, a [*StatusError] for a booking that has ended
-//     and for a block, and [ErrNotFound].
+//   - [ErrHoldExpired], [ErrNotFound], and a [*StatusError] for a booking that has ended
+//     and for a block.
 //
 // Safe on several replicas; relocations on one resource are serialized. Without
 // contention: a transaction of four statements, six round trips, if the rules are cached.
@@ -117,8 +116,8 @@ func (row lockedRow) mayMove(req RescheduleRequest) error {
 	return nil
 }
 
-// rulesFor returns the rules by which a locked booking is moved. The lock keeps them from
-// changing until the transaction ends.
+// rulesFor returns the current rules of a locked booking, which the lock keeps from
+// changing.
 func (m relocator) rulesFor(ctx context.Context, q Querier, row lockedRow) (*rules, error) {
 	r, ok := m.store.cache.get(row.ResourceID)
 	if !ok || r.version != row.Version {
@@ -139,7 +138,6 @@ func (m relocator) rulesFor(ctx context.Context, q Querier, row lockedRow) (*rul
 	return sold, p.err()
 }
 
-// at returns the booking in another slot, by today's rules.
 func (row lockedRow) at(start time.Time, r *rules) (Rescheduled, error) {
 	b, err := row.booking()
 	if err != nil {
@@ -221,16 +219,14 @@ WITH gone AS (
 SELECT` + bookingColumns + `
 FROM changed b`
 
-// Retake takes the slot of an expired hold again and confirms the booking. Use it for a
-// payment that arrived too late. Time, price and policy stay as held, whatever the rules
-// are by now. A confirmed booking is returned unchanged, so the call may be repeated.
+// Retake takes the slot of an expired hold again and confirms the booking, for a payment
+// that arrived too late. Time, price and policy stay as held. A confirmed booking is
+// returned unchanged.
 //
-// The errors are [ErrSlotTaken] if fewer units are free than the party needs,
-// [ErrSlotGone] if the slot has begun, by the database's clock, or the resource is no
-// longer active, a [*StatusError] for a booking that is neither expired nor confirmed
-// (for a hold that was not released yet see [Store.ConfirmLate]), and [ErrNotFound]. Safe
-// on several replicas. Without contention: a transaction of four statements, six round
-// trips.
+// The errors are [ErrSlotTaken], [ErrSlotGone] if the slot has begun, by the database's
+// clock, or the resource is inactive, a [*StatusError] for other statuses (for a hold
+// that was not released yet see [Store.ConfirmLate]), and [ErrNotFound]. Safe on several
+// replicas. Without contention: six round trips.
 func (s *Store) Retake(ctx context.Context, id string) (Booking, error) {
 	b, err := relocator{store: s}.retake(ctx, id)
 	return b, wrap(ctx, "retake", err)

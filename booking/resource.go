@@ -45,19 +45,17 @@ type Resource struct {
 	// Horizon is how far ahead a slot can be booked, at most 3650 days; 0 means 365.
 	Horizon time.Duration
 	// HoldFor is how long a hold lasts, from a second to 30 days; 0 means 35 minutes. A
-	// hold ends when its slot begins at the latest. A Checkout Session of Stripe's lives
-	// at least 30 minutes from the call; a hold that outlasts it prevents late payments.
+	// hold ends at its start at the latest. It should outlast a Checkout Session of
+	// Stripe's, which lives at least 30 minutes, to prevent late payments.
 	HoldFor time.Duration
-	// HoldCap is how long a hold lasts at most with extensions, counted from when it was
-	// made: at least HoldFor, at most 90 days. 0 means 14 days, which the slowest bank
-	// debits take, or HoldFor if that is longer.
+	// HoldCap bounds the life of a hold with extensions: at least HoldFor, at most 90
+	// days. 0 means 14 days, which the slowest bank debits take, or HoldFor if longer.
 	HoldCap time.Duration
 	// Price is per person. The currency is required even if the amount is 0.
 	Price Money
 	// Policy is what customers may cancel and move, and at what fee.
 	Policy Policy
-	// Active resources can be booked. [Store.CreateResource] ignores it and makes an
-	// active one.
+	// Active resources can be booked. [Store.CreateResource] ignores it.
 	Active bool
 	// Hours are the opening hours; none means around the clock, with slots counted from
 	// each local midnight.
@@ -66,10 +64,9 @@ type Resource struct {
 	// most 1000.
 	Exceptions []Exception
 	// Offers are other lengths, prices or grids in which the same units are sold besides
-	// the resource's own slot, in the order of display; at most 100.
+	// the resource's own slot, in display order; at most 100.
 	Offers []Offer
-	// CreatedAt and UpdatedAt are set by the store, in UTC. A change of the hours changes
-	// UpdatedAt.
+	// CreatedAt and UpdatedAt are set by the store, in UTC.
 	CreatedAt, UpdatedAt time.Time
 }
 
@@ -100,8 +97,7 @@ type Exception struct {
 	Hours []Interval
 }
 
-// Offer is another way to sell a resource's time, with another length, price or grid. All
-// offers of a resource share its units.
+// Offer is another length, price or grid in which a resource's units are sold.
 type Offer struct {
 	// Slug names the offer in requests; as a resource's, but unique among its offers.
 	Slug string
@@ -216,8 +212,7 @@ func durationProblem(d, least, most time.Duration) string {
 	return ""
 }
 
-// hoursProblem refuses invalid intervals, and overlapping ones, round the end of the week
-// too.
+// hoursProblem also refuses overlapping intervals, round the end of the week too.
 func hoursProblem(hours []Hours) string {
 	if len(hours) > 7*24 {
 		return "are more than 168 intervals"
@@ -248,8 +243,7 @@ const (
 	maxOffers     = 100
 )
 
-// exceptionsProblem refuses invalid dates and intervals, and overlapping ones, of the
-// next date too.
+// exceptionsProblem also refuses overlapping intervals, of consecutive dates too.
 func exceptionsProblem(exceptions []Exception) string {
 	if len(exceptions) > maxExceptions {
 		return fmt.Sprintf("are more than %d dates", maxExceptions)

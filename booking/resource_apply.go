@@ -16,7 +16,7 @@ import (
 // ApplyOptions configure [Store.ApplyResource].
 type ApplyOptions struct {
 	// DryRun reports what would change or be refused, without writing or locking
-	// anything, so the answer may be outdated when it is read.
+	// anything.
 	DryRun bool
 }
 
@@ -32,21 +32,19 @@ type Applied struct {
 }
 
 // ApplyResource creates the resource with this slug, or changes every field that differs.
-// Fields left out get their defaults, not their previous values. It is idempotent:
-// applying the result of [Store.Resource] changes nothing. ID, CreatedAt and UpdatedAt
-// are ignored; Active is not.
+// Fields left out get their defaults, not their previous values. Applying the result of
+// [Store.Resource] changes nothing. ID, CreatedAt and UpdatedAt are ignored.
 //
 // Bookings keep their times and prices. Once ApplyResource has returned, no replica sells
 // by the old rules: it waits for holds under way, and they for it. Concurrent calls for
 // one slug are serialized.
 //
-// A smaller capacity moves bookings to the remaining units in the same transaction. If
-// more is sold at some instant from now on, by the database's clock, the error is a
-// [*CapacityError] and nothing has changed. Bookings that are over do not count, nor do
-// expired holds, which are released.
+// A smaller capacity moves bookings to the remaining units. If more is sold at some
+// instant from now on, by the database's clock, the error is a [*CapacityError]. Expired
+// holds are released.
 //
-// A [*ValidationError] lists the invalid fields, as for [Store.CreateResource]. One
-// transaction of three statements, four to six with a smaller capacity.
+// A [*ValidationError] lists the invalid fields. One transaction of three statements,
+// four to six with a smaller capacity.
 func (s *Store) ApplyResource(ctx context.Context, r Resource, opts ApplyOptions) (Applied, error) {
 	r = r.withDefaults()
 	if err := r.check().err(); err != nil {
@@ -110,9 +108,8 @@ func planResource(ctx context.Context, q Querier, r Resource) (Applied, error) {
 	return Applied{Resource: r, Changes: fieldChanges(old.Resource, r)}, nil
 }
 
-// FOR UPDATE waits for holds under way, which lock the row FOR KEY SHARE, and keeps later
-// ones waiting. The rules are in other tables too: a statement after the lock sees them
-// as they are.
+// FOR UPDATE waits for holds under way and keeps later ones waiting. The rules are in
+// other tables too: the statement after the lock sees them as they are.
 const lockResourceSQL = `
 SELECT r.id::text AS id FROM booking_platform.resources r WHERE r.slug = $1::text FOR UPDATE`
 
@@ -155,8 +152,8 @@ func applyLocked(ctx context.Context, q Querier, r Resource) (*rules, Applied, e
 	return stored, Applied{Changes: changed}, err
 }
 
-// Rows that stay are not touched, and none is deleted and inserted again, because parts
-// of one statement do not see each other's changes. Triggers renew the version.
+// Rows that stay are not touched, and none is deleted and inserted again. Triggers renew
+// the version.
 const updateResourceSQL = `
 WITH resource AS (
     UPDATE booking_platform.resources r SET

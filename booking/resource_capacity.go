@@ -13,11 +13,11 @@ import (
 // CapacityError means that a capacity cannot be lowered as far as requested, because more
 // is sold.
 type CapacityError struct {
-	// Capacity is the one requested, and Sold the largest number of units sold at any
-	// instant from now on.
+	// Capacity is the one requested, Sold the largest number of units sold at any
+	// instant.
 	Capacity, Sold int
-	// Bookings are those at an instant with more units sold than Capacity, blocks
-	// included, by start; at most 100.
+	// Bookings are those at an instant with too many units sold, blocks included, by
+	// start; at most 100.
 	Bookings []Booking
 }
 
@@ -37,8 +37,7 @@ func (e *lapsedError) Error() string { return errLapsed.Error() }
 // farFuture is after every booking.
 var farFuture = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
-// checkCapacity returns a [*CapacityError] if the bookings that end after now, expired
-// holds excluded, exceed a capacity.
+// checkCapacity is the check of lowerCapacity, without expired holds.
 func checkCapacity(ctx context.Context, q Querier, resource string, capacity int, now time.Time) error {
 	rows, seats, err := lockedResource{q: q, id: resource}.readSeats(ctx, now, farFuture, "")
 	if err != nil {
@@ -71,9 +70,9 @@ func fit(ctx context.Context, q Querier, rows []seatRow, seats []seating.Seat, c
 	return &CapacityError{Capacity: capacity, Sold: sold, Bookings: bookings}
 }
 
-// lowerCapacity gives the bookings that end after now units up to a smaller capacity, in
-// a transaction that has the resource locked FOR UPDATE, so that no hold takes units
-// meanwhile. It fails with a [*CapacityError] or a lapsedError, having changed nothing.
+// lowerCapacity gives the bookings that end after now units up to a smaller capacity. The
+// transaction has the resource locked FOR UPDATE. On a [*CapacityError] or a lapsedError
+// nothing has changed.
 func lowerCapacity(ctx context.Context, q Querier, resource string, capacity int, now time.Time) error {
 	m := lockedResource{q: q, id: resource, capacity: capacity}
 	rows, seats, err := m.readSeats(ctx, now, farFuture, "")
@@ -105,8 +104,8 @@ func lowerCapacity(ctx context.Context, q Querier, resource string, capacity int
 	return m.relocate(ctx, moved)
 }
 
-// lapsedIn returns the range of the expired holds, nil if there are none. A payment that
-// arrives late may still confirm an expired hold that is not released.
+// lapsedIn returns the range of the expired holds. While they are not released, a late
+// payment may still confirm them.
 func lapsedIn(resource string, rows []seatRow) error {
 	out := lapsedError{resource: resource}
 	for _, row := range rows {
@@ -127,17 +126,15 @@ func lapsedIn(resource string, rows []seatRow) error {
 }
 
 // planPast finds other units for bookings that are over but not completed yet, and so
-// still keep their units from those that overlapped them. Units above the new capacity
-// are fine for them. current are the bookings that are not over, by start, with the units
-// assigned to them.
+// still keep their units from those that overlapped them. These may be above the new
+// capacity. current are the bookings that are not over, by start.
 func (m lockedResource) planPast(ctx context.Context, current []seatRow, assigned seating.Assignment,
 	now time.Time) ([]reservation, error) {
 	fixed := map[string][]int{}
 	for i, row := range current {
 		fixed[row.ID] = assigned[i]
 	}
-	// Read further back until no booking reaches beyond the range: those that overlap the
-	// current ones, those that overlap these, and so on.
+	// Read further back until no booking reaches beyond the range.
 	var rows []seatRow
 	var seats []seating.Seat
 	for since, back := current[0].From, time.Hour; ; since, back = since.Add(-back), 2*back {
@@ -157,8 +154,8 @@ func (m lockedResource) planPast(ctx context.Context, current []seatRow, assigne
 			asked[i].Units, asked[i].Pinned = units, true
 		}
 	}
-	// From the last end to the first: bookings that overlap one that is over and end
-	// later cover its end, at which they all had units.
+	// By end, backwards: bookings that overlap one that is over and end later cover its
+	// end, at which they all had units.
 	found, ok := seating.InOrder(capacity, asked, true)
 	if !ok {
 		return nil, fmt.Errorf("no units for bookings that are over: %w", errRetry)

@@ -144,9 +144,9 @@ func (s *Store) Resource(ctx context.Context, idOrSlug string) (Resource, error)
 	return r.copy(), nil
 }
 
-// CachedResource returns a resource as this process last read it. It may be out of date;
-// after a [Store.Hold] it is no older than the hold. No round trip if it is cached, else
-// one. The error is [ErrNotFound].
+// CachedResource returns a resource as this process last read it; after a [Store.Hold] it
+// is no older than the hold. No round trip if it is cached, else one. The error is
+// [ErrNotFound].
 func (s *Store) CachedResource(ctx context.Context, idOrSlug string) (Resource, error) {
 	if r, ok := s.cache.get(idOrSlug); ok {
 		return r.copy(), nil
@@ -376,10 +376,9 @@ func (s *Store) load(ctx context.Context, run runner, idOrSlug string) (*rules, 
 
 const maxCached = 1024
 
-// cache keeps the rules of resources by id and slug, so that a hold need not read them.
-// It may be out of date, and may even have what a transaction wrote and rolled back:
-// statements check the version, and a refusal is checked against the database. Unknown
-// resources are not cached.
+// cache keeps the rules of resources by id and slug. They may be out of date, and may
+// even be what a transaction wrote and rolled back: statements check the version, and
+// refusals are checked against the database.
 type cache struct {
 	mu   sync.Mutex
 	byID map[string]*rules
@@ -419,7 +418,6 @@ func (c *cache) put(r *rules) {
 	c.ids[r.Slug] = r.ID
 }
 
-// forget drops a resource, and its slug if no other resource has it now.
 func (c *cache) forget(r *rules) {
 	delete(c.byID, r.ID)
 	if c.ids[r.Slug] == r.ID {

@@ -13,11 +13,10 @@ import (
 // immutable and shared.
 type rules struct {
 	Resource
-	// version changes with every change of the resource. Statements that sell by these
-	// rules check it.
+	// version changes with the resource; statements that sell check it.
 	version string
 	zone    *time.Location
-	// weekly are the opening hours of each weekday, and dated those of the exceptions, by
+	// weekly are the opening hours of each weekday, dated those of exceptions, by
 	// midnight.
 	weekly [7][]opening
 	dated  map[int64][]opening
@@ -97,8 +96,7 @@ func (r *rules) forOffer(offer string) (*rules, bool) {
 	return sold, ok
 }
 
-// openings returns the intervals that begin on the day with this midnight, by the wall
-// clock.
+// openings returns the intervals that begin on the day with this midnight.
 func (r *rules) openings(midnight int64) []opening {
 	if dated, ok := r.dated[midnight]; ok {
 		return dated
@@ -108,13 +106,12 @@ func (r *rules) openings(midnight int64) []opening {
 	return r.weekly[weekday]
 }
 
-// blocked returns the range for which a slot takes its units: the slot and its buffers.
+// blocked returns the slot with its buffers.
 func (r *rules) blocked(start time.Time) (from, to time.Time) {
 	return start.Add(-r.BufferBefore), start.Add(r.SlotLength + r.BufferAfter)
 }
 
-// check returns the problems of a request under these rules that do not depend on the
-// time.
+// check returns the problems of a request that do not depend on the time.
 func (r *rules) check(req HoldRequest) problems {
 	p := problems{}
 	if !r.Active {
@@ -136,8 +133,7 @@ const (
 	tooFar  = "is too far ahead"
 )
 
-// timing returns the problem of a start with notice and horizon, at an instant of the
-// database's clock.
+// timing returns the problem of a start with notice and horizon.
 func (r *rules) timing(start, clock time.Time) string {
 	switch {
 	case start.Before(clock.Add(r.Notice)):
@@ -199,8 +195,8 @@ func (r *rules) startSeconds(from, to time.Time) iter.Seq[int64] {
 	}
 }
 
-// wallStarts yields the starts in [from, to), in order, as wall-clock times in seconds as
-// if the zone were UTC. The next clock change is when they show change.
+// wallStarts yields the starts in [from, to), in wall-clock seconds as if the zone were
+// UTC. The next clock change is when they show change.
 func (r *rules) wallStarts(from, to, change, offset int64) iter.Seq[int64] {
 	return func(yield func(int64) bool) {
 		for midnight := floorDiv(from, daySeconds) * daySeconds; midnight < to; midnight += daySeconds {
@@ -231,8 +227,8 @@ func (r *rules) wallStarts(from, to, change, offset int64) iter.Seq[int64] {
 
 const daySeconds = 86400
 
-// mixed reports whether an interval opens before an earlier one, possibly of the day
-// before, has closed. Exceptions may do that, and so may hours written by SQL.
+// mixed reports whether an interval opens before an earlier one has closed, as exceptions
+// and hours written by SQL may.
 func mixed(yesterday, today []opening) bool {
 	closed := int64(math.MinInt64)
 	for _, o := range yesterday {
@@ -247,8 +243,7 @@ func mixed(yesterday, today []opening) bool {
 	return false
 }
 
-// sortedStarts returns the starts in [from, to) of a day and the day before, sorted and
-// unique.
+// sortedStarts returns the starts in [from, to) of a day and the day before.
 func (r *rules) sortedStarts(from, to, midnight, change, offset int64) []int64 {
 	var all []int64
 	for _, begun := range []int64{midnight - daySeconds, midnight} {
@@ -264,7 +259,7 @@ func (r *rules) sortedStarts(from, to, midnight, change, offset int64) []int64 {
 }
 
 // openingStarts yields the starts in [from, to) of an interval of the day with this
-// midnight; it returns false when yield does.
+// midnight; false when yield stops.
 func (r *rules) openingStarts(o opening, midnight, from, to, change, offset int64, yield func(int64) bool) bool {
 	step := int64(r.SlotStep / time.Second)
 	opens, closes := midnight+o.opens, midnight+o.closes
@@ -280,9 +275,8 @@ func (r *rules) openingStarts(o opening, midnight, from, to, change, offset int6
 	return true
 }
 
-// closedFrom returns when a resource that is open around the clock closes: at the
-// midnight of the first exception that a slot of this day can reach. endless means that
-// there is none.
+// closedFrom returns when a resource that is open around the clock closes: at the first
+// exception that a slot of this day can reach, if any.
 func (r *rules) closedFrom(midnight int64) (closes int64, endless bool) {
 	reach := int64(r.SlotLength/time.Second) + 2*daySeconds
 	n, _ := slices.BinarySearch(r.datedDays, midnight+1)
@@ -292,9 +286,8 @@ func (r *rules) closedFrom(midnight int64) (closes int64, endless bool) {
 	return r.datedDays[n], false
 }
 
-// endsInTime reports whether a slot that begins at start ends by closing time. After a
-// clock change during the slot the wall clock has another offset. If closing time occurs
-// twice, because clocks are set back, the slot has to end by the first.
+// endsInTime reports whether a slot that begins at start ends by closing time, across
+// clock changes. If closing time occurs twice, the slot has to end by the first.
 func (r *rules) endsInTime(start, closes, change, offset int64) bool {
 	last := start + int64(r.SlotLength/time.Second) - 1
 	// A long slot may contain several changes.
@@ -313,8 +306,8 @@ func (r *rules) endsInTime(start, closes, change, offset int64) bool {
 	return last < closes
 }
 
-// wallClock returns what clocks at that offset show at t, in seconds as if they showed
-// UTC, rounded up.
+// wallClock returns what clocks at that offset show at t, rounded up, in seconds as if
+// they showed UTC.
 func wallClock(t time.Time, offset int64) int64 {
 	seconds := t.Unix()
 	if t.Nanosecond() > 0 {

@@ -16,45 +16,42 @@ import (
 type Options struct {
 	// Logger receives the log; nil discards it.
 	Logger *slog.Logger
-	// MaxHoldsPerEmail bounds the open holds and the upcoming bookings of amount 0 that
-	// one e-mail address has from one [HoldRequest.Client]; MaxHoldsPerClient those that
-	// one client has for all addresses. Both are at most 1000; 0 means no limit. A hold
-	// counts until it is confirmed, released or expired, a free booking until it begins
-	// or is cancelled. Addresses are compared case-insensitively. Requests without a
-	// client count as one client, which only the limits per address bound.
+	// MaxHoldsPerEmail bounds the open holds and upcoming bookings of amount 0 that one
+	// e-mail address has from one [HoldRequest.Client], and MaxHoldsPerClient those of
+	// one client; at most 1000, 0 means no limit. A hold counts until it is confirmed,
+	// released or expired, a free booking until it begins or is cancelled. Addresses are
+	// compared case-insensitively. Requests without a client are bounded by address only.
 	//
-	// MaxHoldsPerEmail is per client so that a client that holds in a customer's name
-	// cannot use up the customer's limit. MaxHoldsPerEmailAnywhere bounds an address over
-	// all clients; 0 means no limit, else it is at least MaxHoldsPerEmail. The first hold
-	// of an address from each client does not count for it, so it locks no customer out.
+	// MaxHoldsPerEmail is per client so that others cannot use up a customer's limit.
+	// MaxHoldsPerEmailAnywhere bounds an address over all clients; 0 means no limit, else
+	// it is at least MaxHoldsPerEmail. The first hold of an address from each client does
+	// not count for it, so it locks no customer out.
 	//
-	// A request above a limit gets a [*HoldLimitError]. The limits are exact on any
-	// number of replicas that are configured alike.
+	// A request above a limit gets a [*HoldLimitError]. The limits are exact over all
+	// replicas.
 	MaxHoldsPerEmail, MaxHoldsPerClient, MaxHoldsPerEmailAnywhere int
 	// OwnerSecrets sign the owner tokens of bookings and the tokens of private calendars;
-	// at least 32 bytes each. The first signs new tokens. A token is valid while the
-	// secret it names is listed. To replace a secret, put a new one in front, and remove
-	// the old one once [Store.SecretUse] shows that nothing depends on it. Without
-	// secrets bookings have no owner tokens, and calendar tokens name no secret.
+	// at least 32 bytes each. The first signs new tokens; a token is valid while its
+	// secret is listed. To replace a secret, put a new one in front, and remove the old
+	// one once [Store.SecretUse] shows that nothing depends on it. Without secrets
+	// bookings have no owner tokens.
 	OwnerSecrets []string
 	// CompleteAfter is how long after their end [Store.CompletePast] completes confirmed
 	// bookings, which leaves time to record no-shows; 0 means never. Not negative.
 	CompleteAfter time.Duration
-	// Prepare keeps the statements of holds, confirmations, relocations and availability
-	// prepared on each connection. That saves parsing and planning, and with lib/pq
-	// without binary_parameters=yes a round trip. The first use on a connection takes one
-	// more. Not for a pooler in transaction mode without support for prepared statements,
-	// nor for connections that are reset in between. It does not apply to [Store.Tx].
+	// Prepare keeps hot statements prepared on each connection, which saves planning, and
+	// with lib/pq without binary_parameters=yes a round trip. Not for a pooler in
+	// transaction mode without support for prepared statements. [Store.Tx] does not use
+	// it.
 	Prepare bool
-	// OnStep is called after each step of [Store.Run] with its name,
-	// "booking.ReleaseExpired" or "booking.CompletePast", its duration and the number of
-	// bookings it changed. It must be safe for concurrent use. May be nil.
+	// OnStep observes the steps of [Store.Run], "booking.ReleaseExpired" and
+	// "booking.CompletePast": the duration and the number of bookings changed. It must be
+	// safe for concurrent use. May be nil.
 	OnStep func(step string, took time.Duration, items int, err error)
 }
 
-// Store keeps resources and bookings in Postgres. It is safe for concurrent use and on
-// any number of replicas: it caches the rules of resources, and every statement that
-// sells checks that they are still the database's.
+// Store keeps resources and bookings in Postgres. It caches the rules of resources; every
+// statement that sells checks that they are current.
 type Store struct {
 	db *sql.DB
 	// single runs single statements, without a transaction around them.
@@ -70,13 +67,12 @@ type Store struct {
 	sideTxTimeout time.Duration
 }
 
-// New returns a store on a database that has the set Booking of package migrations. It
-// does not use the database yet, and never closes it. A nil db and invalid options are
-// errors.
+// New returns a store on a database that has the set Booking of package migrations,
+// without using it yet. A nil db and invalid options are errors.
 //
-// Every method uses one connection of db at a time, for one short statement or
-// transaction. A hold, a confirmation and a list of slots are usually one statement in
-// one round trip; lib/pq without binary_parameters=yes adds one to each.
+// Every method uses one connection at a time, for one short statement or transaction.
+// Holds, confirmations and lists of slots are usually one round trip; lib/pq without
+// binary_parameters=yes adds one to each.
 func New(db *sql.DB, opts Options) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("booking: new store: no database")
@@ -114,11 +110,9 @@ type runner func(ctx context.Context, step func(Querier) error) error
 // transaction.
 const maxRetries = 10
 
-// run runs a step of one statement as a transaction of its own, without BEGIN and so in
-// one round trip, at the role's default isolation. If that is above READ COMMITTED and
-// Postgres refuses the statement with 40001, the retries are READ COMMITTED. The end of
-// ctx does not cancel the statement, see package pg: the error is then
-// [pg.ErrUnconfirmed], and the statement may still succeed.
+// run runs a step of one statement without BEGIN, and so in one round trip, at the role's
+// default isolation; retries are READ COMMITTED. The end of ctx does not cancel the
+// statement, see package pg: the error is then [pg.ErrUnconfirmed].
 func (s *Store) run(ctx context.Context, step func(Querier) error) error {
 	return s.retry(ctx, step, step(committing{s.single, s.db}))
 }
@@ -146,22 +140,20 @@ func (s *Store) transact(ctx context.Context, step func(Querier) error) error {
 	})
 }
 
-// prepared lists the statements worth preparing: those of the hot path, and those of a
-// relocation, which has the resource locked while they run.
+// prepared lists the hot statements, and those that run while a resource is locked.
 var prepared = map[string]bool{
 	holdSQL: true, confirm.sql: true, confirmLate.sql: true, occupancySQL: true, occupancyOneSQL: true,
 	bookingByIDSQL: true, lockBookingSQL: true, seatsSQL: true, reserveSQL: true, moveSQL: true,
 }
 
-// preparing is a database that keeps its hot statements prepared. database/sql prepares
-// them again on new connections, and closes them with the connection.
+// preparing keeps the hot statements prepared on each connection, with the help of
+// database/sql.
 type preparing struct {
 	*sql.DB
 	statements *pg.Statements
 }
 
-// QueryContext runs a statement, prepared if it is a hot one. While another caller is
-// preparing it, it runs unprepared.
+// While another caller prepares the statement, it runs unprepared.
 func (p *preparing) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if !prepared[query] {
 		return p.DB.QueryContext(ctx, query, args...)
@@ -182,8 +174,8 @@ type preparedTx struct {
 	prepared *preparing
 }
 
-// QueryContext runs a statement, prepared if it is. It prepares none: that takes a second
-// connection, for which the transaction would wait in vain if the pool has no other.
+// It prepares no statements itself: that takes a second connection, for which the
+// transaction would wait in vain if the pool has no other.
 func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	s := t.prepared.statements.Get(query)
 	if s == nil {
@@ -192,7 +184,6 @@ func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any)
 	return t.StmtContext(ctx, s).QueryContext(ctx, args...)
 }
 
-// prepareRelocations prepares the statements of a relocation before its transaction.
 func (p *preparing) prepareRelocations(ctx context.Context) error {
 	for _, query := range []string{lockBookingSQL, seatsSQL, reserveSQL, moveSQL} {
 		if _, err := p.statements.Prepare(ctx, query); err != nil {

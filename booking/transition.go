@@ -13,21 +13,19 @@ import (
 // finds out why.
 type transition struct {
 	op string
-	// sql changes the booking $1 if its status, and sometimes the clock, allows it, and
-	// returns bookingColumns. Those made by recorded have the actor as $2 and the reason
-	// as $3.
+	// sql changes the booking $1 if its status and the clock allow it, and returns
+	// bookingColumns. $2 is the actor and $3 the reason.
 	sql string
 	// from are the statuses that allow it.
 	from []Status
-	// settled is the status in which there is nothing to do and the booking is returned;
-	// "" for none.
+	// settled is the status in which there is nothing to do; "" for none.
 	settled Status
 	// hold makes an expired booking ErrHoldExpired.
 	hold bool
-	// clock requires that the hold has not expired and its slot has not begun.
+	// clock requires an unexpired hold whose slot has not begun.
 	clock bool
-	// refused returns why a booking in one of the statuses was not changed; nil if it can
-	// be changed by now. May be nil.
+	// refused returns why a booking in one of the statuses was not changed, or nil if it
+	// may be retried. May be nil.
 	refused func(bookingRow) error
 }
 
@@ -40,9 +38,9 @@ const storedColumns = `
         b.email, b.amount_minor, b.currency, b.policy, b.refund_minor, b.late_refund_minor, b.sequence, b.owner_secret,
         b.owner_nonce, b.reference, b.idempotency_key, b.request_hash, b.metadata, b.created_at, b.updated_at`
 
-// recorded makes a statement of an UPDATE of bookings b that also records the change of
-// status and returns bookingColumns. was is the status before: the only one that the
-// UPDATE allows, or a column of a row that the statement has locked.
+// recorded returns an UPDATE of bookings b that records the change of status and returns
+// bookingColumns. was is the status before: the only one the UPDATE allows, or a column
+// of a row the statement has locked.
 func recorded(update, was string) string {
 	return `
 WITH changed AS (` + update + `
@@ -96,7 +94,7 @@ func (t transition) step(ctx context.Context, q Querier, id string, args []any) 
 			}
 		}
 	}
-	return Booking{}, fmt.Errorf("the booking changes all the time: %w", errRetry)
+	return Booking{}, fmt.Errorf("the booking keeps changing: %w", errRetry)
 }
 
 var confirm = transition{
@@ -107,13 +105,10 @@ var confirm = transition{
       AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()`, `'pending'`),
 }
 
-// Confirm confirms a hold. A confirmed booking is returned unchanged, so the call may be
-// repeated. The errors are [ErrHoldExpired] if the hold has expired or its slot has
-// begun, by the database's clock; [ErrNotFound]; and a [*StatusError] for a cancelled or
-// completed booking and a no-show.
-//
-// One round trip when it confirms; it changes no index. Safe on several replicas, against
-// releases and expiry too.
+// Confirm confirms a hold. A confirmed booking is returned unchanged. The errors are
+// [ErrHoldExpired] if the hold has expired or its slot has begun, by the database's
+// clock; [ErrNotFound]; and a [*StatusError]. Safe on several replicas. One round trip
+// when it confirms; it changes no index.
 func (s *Store) Confirm(ctx context.Context, id string) (Booking, error) {
 	return confirm.do(ctx, s.run, id, Actor(ctx), "")
 }
@@ -132,15 +127,13 @@ var confirmLate = transition{
 }
 
 // ConfirmLate is [Store.Confirm] for a payment that has already arrived: it also confirms
-// an expired hold that was not released yet and whose slot has not begun. After the
-// release the error is [ErrHoldExpired]; if the slot has begun it is [ErrSlotGone], and
-// the payment has to be refunded. One round trip when it confirms.
+// an expired hold that was not released yet, if its slot has not begun. After the release
+// the error is [ErrHoldExpired]; once the slot has begun it is [ErrSlotGone], and the
+// payment has to be refunded.
 func (s *Store) ConfirmLate(ctx context.Context, id string) (Booking, error) {
 	return confirmLate.do(ctx, s.run, id, Actor(ctx), "")
 }
 
-// A time before the hold's end changes nothing, and one that has passed does not revive a
-// hold. The resource's rules are read without waiting for a change of them.
 var extend = transition{
 	op: "extend", from: []Status{StatusPending}, hold: true, clock: true,
 	sql: `
@@ -152,19 +145,17 @@ WHERE b.id = $1::uuid AND b.status = 'pending' AND r.id = b.resource_id
 RETURNING` + bookingColumns,
 }
 
-// extendedSQL is the end of a hold b of a resource r that is extended to $2.
+// extendedSQL is the end of a hold b of a resource r extended to $2.
 const extendedSQL = `LEAST(lower(b.during), GREATEST(b.hold_expires_at,
         LEAST($2::timestamptz, b.created_at + make_interval(secs => r.hold_cap_seconds))))`
 
-// Extend moves the end of a hold to until, but not beyond the HoldCap of its resource,
-// counted from when it was made, nor beyond the start of its slot, and never back. The
-// booking returned has the new end. An expired hold that was not released yet is revived,
-// unless the cap has passed too.
+// Extend moves the end of a hold to until, not beyond its resource's HoldCap or the start
+// of its slot, and never back. The booking returned has the new end. It revives an
+// expired hold that was not released yet, unless the cap has passed.
 //
-// The errors are [ErrHoldExpired] if the hold was released, its slot has begun, or it has
-// expired and until or the cap has passed; [ErrNotFound]; a [*StatusError] for a booking
-// that is no longer pending; and a [*ValidationError] for until. Safe on several
-// replicas; one round trip when it extends.
+// The errors are [ErrHoldExpired], [ErrNotFound], a [*StatusError] for a booking that is
+// not pending, and a [*ValidationError] for until. Safe on several replicas; one round
+// trip when it extends.
 func (s *Store) Extend(ctx context.Context, id string, until time.Time) (Booking, error) {
 	return extendTo(ctx, s.run, id, until)
 }
@@ -203,9 +194,8 @@ WITH wanted AS MATERIALIZED (
 SELECT c.id::text AS id FROM changed c`
 
 // ConfirmSeveral confirms those bookings that are unexpired holds, and returns their ids.
-// It skips the others without a reason: those no longer pending, expired, unknown, named
-// twice or locked by another transaction. The bookings it confirms stay locked until the
-// transaction ends. One round trip.
+// It skips the others, including those locked by another transaction. The confirmed ones
+// stay locked until the transaction ends. One round trip.
 func (t *Tx) ConfirmSeveral(ctx context.Context, wanted []Confirmation) ([]string, error) {
 	valid := make([]Confirmation, 0, len(wanted))
 	named := map[string]int{}
@@ -249,40 +239,36 @@ var release = transition{
     WHERE b.id = $1::uuid AND b.status = 'pending'`, `'pending'`),
 }
 
-// Release ends a hold early: it frees the units and the idempotency key, so that the same
+// Release ends a hold early and frees its units and its idempotency key, so that the
 // request can be made again. The errors are a [*StatusError] for a booking that is not
-// pending, which stays as it is, and [ErrNotFound]. Safe on several replicas; one round
-// trip when it releases.
+// pending, and [ErrNotFound]. Safe on several replicas; one round trip when it releases.
 func (s *Store) Release(ctx context.Context, id string) (Booking, error) {
 	return release.do(ctx, s.run, id, Actor(ctx), "")
 }
 
-// Complete records that a confirmed booking took place. It must have begun, by the
-// database's clock. Its units stay taken until the buffer after the slot is over; without
-// a buffer they are free at once. A no-show becomes completed, so the record can be
-// corrected; a completed booking is returned unchanged.
+// Complete records that a confirmed booking took place, or corrects a no-show. It must
+// have begun, by the database's clock. Its units are free when the buffer after the slot
+// is over, without a buffer at once. A completed booking is returned unchanged.
 //
-// The errors are [ErrNotBegun], a [*StatusError] for a booking in another status and for
-// a block, and [ErrNotFound]. Safe on several replicas; one round trip when it completes.
+// The errors are [ErrNotBegun], a [*StatusError], also for a block, and [ErrNotFound].
+// Safe on several replicas; one round trip when it completes.
 func (s *Store) Complete(ctx context.Context, id string) (Booking, error) {
 	return complete.do(ctx, s.run, id, Actor(ctx), "")
 }
 
-// Complete is [Store.Complete] in the caller's transaction. One round trip when it
-// completes.
+// Complete is [Store.Complete] in the caller's transaction.
 func (t *Tx) Complete(ctx context.Context, id string) (Booking, error) {
 	return complete.do(ctx, t.run, id, Actor(ctx), "")
 }
 
 // NoShow records that the customer of a confirmed booking did not come. It is
-// [Store.Complete] with another status, with the same conditions, errors and round trips.
-// It refunds nothing; to refund a part, cancel the booking instead.
+// [Store.Complete] with another status, and refunds nothing; to refund a part, cancel the
+// booking instead.
 func (s *Store) NoShow(ctx context.Context, id string) (Booking, error) {
 	return noShow.do(ctx, s.run, id, Actor(ctx), "")
 }
 
-// NoShow is [Store.NoShow] in the caller's transaction. One round trip when it changes
-// the booking.
+// NoShow is [Store.NoShow] in the caller's transaction.
 func (t *Tx) NoShow(ctx context.Context, id string) (Booking, error) {
 	return noShow.do(ctx, t.run, id, Actor(ctx), "")
 }
@@ -333,11 +319,10 @@ var expire = transition{
     WHERE b.id = $1::uuid AND b.status = 'pending'`, `'pending'`),
 }
 
-// Expire ends a hold early because it can no longer be paid, for example because its
-// Checkout Session has expired, and frees its units. Unlike [Tx.Release] it leaves the
-// status Expired and the idempotency key in use. An expired booking is returned
-// unchanged. The errors are [ErrNotFound], and a [*StatusError] for a booking that is no
-// longer pending. One round trip when it expires.
+// Expire ends a hold that can no longer be paid, for example because its Checkout Session
+// has expired. Unlike [Tx.Release] it leaves the status expired and the idempotency key
+// in use. An expired booking is returned unchanged. The errors are [ErrNotFound] and a
+// [*StatusError]. One round trip when it expires.
 func (t *Tx) Expire(ctx context.Context, id string) (Booking, error) {
 	return expire.do(ctx, t.run, id, Actor(ctx), "")
 }

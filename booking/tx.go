@@ -13,56 +13,49 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Tx is the store inside a transaction of the caller's: its changes are committed and
-// rolled back with the caller's. So an order, its booking and the event that caused them
-// commit together or not at all, where two transactions would leave a booking without an
-// order if the program dies in between.
+// Tx is the store inside a transaction of the caller's: an order, its booking and the
+// event that caused them commit together or not at all, where two transactions would
+// leave a booking without an order if the program dies in between.
 //
-// A Tx never commits, rolls back, retries, changes settings or uses savepoints. After a
-// refusal ([ErrSlotTaken], [*ValidationError], [*StatusError], …) the transaction remains
-// usable; a database error ends it, as always in Postgres. If [IsRetryable] is true of an
-// error, roll back and run the whole transaction again. Note:
+// A Tx never commits, rolls back, retries, changes settings or uses savepoints. A refusal
+// ([ErrSlotTaken], [*ValidationError], [*StatusError], …) leaves the transaction usable;
+// a database error ends it. If [IsRetryable] is true of an error, roll back and run the
+// whole transaction again. Note:
 //
 //   - Use READ COMMITTED. Above it Postgres refuses with 40001 what READ COMMITTED
-//     resolves, a hold that conflicts with a recent one cannot be decided (run it again),
-//     and a resource that was changed by SQL is sold by the rules and the price it had
-//     when the transaction began.
-//   - A hold waits for other transactions that have taken the same units and not ended,
-//     and they wait for this one, up to lock_timeout (55P03) if one is set. Keep such
-//     transactions short; make no network calls in them.
-//   - Transactions that take several slots in different orders can deadlock; Postgres
-//     ends one of them with 40P01. Take slots in one order, by resource and start for
-//     example.
-//   - If an expired hold is in the way, or neighbours have to change units, the store
-//     does that on a second connection, and it stays done even if the caller rolls back.
-//     It waits a second at most. If it is not done by then, because the pool has no other
-//     connection or the bookings in the way belong to this transaction, the error is
-//     retryable: [Store.ReleaseExpired] between the two attempts helps as well.
+//     resolves, a hold that conflicts with a recent one cannot be decided, and a resource
+//     that was changed by SQL is sold by the rules it had when the transaction began.
+//   - A hold waits for open transactions that have taken the same units, and they for it,
+//     up to lock_timeout (55P03) if set. Keep such transactions short, without network
+//     calls.
+//   - Take several slots in one order, by resource and start for example. Otherwise
+//     transactions can deadlock, and Postgres ends one with 40P01.
+//   - If expired holds or other bookings' units are in the way, the store clears them on
+//     a second connection, permanently, and waits a second at most. If the pool has no
+//     other connection, or the bookings belong to this transaction, the error is
+//     retryable; [Store.ReleaseExpired] between two attempts helps as well.
 //   - A context that ends during a statement ends the transaction.
 //   - Begin the transaction under a context that cannot be cancelled, pass the request's
-//     context to the statements, and check ctx.Err() before Commit. lib/pq and pgx send a
-//     cancel request when the context given to BeginTx ends, during COMMIT too; if the
-//     commit waits for a synchronous standby, Postgres then reports success for what only
-//     the primary has.
+//     context to the statements, and check ctx.Err() before Commit. Drivers send a cancel
+//     request when the context given to BeginTx ends; if the commit waits for a
+//     synchronous standby, Postgres then reports success for what only the primary has.
 //
-// The clock is read when each statement begins, not when the transaction did.
+// The clock is read when each statement begins.
 type Tx struct {
 	store *Store
 	q     Querier
 }
 
 // Tx returns the operations inside the transaction that is open on q: a *sql.Tx, a
-// *sqlx.Tx, or a *sql.Conn on which the caller has begun one. It must be on the store's
-// database. Like q, the result is not for concurrent use. If q is a pool of connections,
-// every operation returns [ErrNoTransaction] and does nothing.
+// *sqlx.Tx, or a *sql.Conn on which one has begun, on the store's database. Like q, the
+// result is not for concurrent use. If q is a pool of connections, every operation
+// returns [ErrNoTransaction].
 func (s *Store) Tx(q Querier) *Tx { return &Tx{store: s, q: transaction(q)} }
 
-// run runs a step once, on the caller's connection.
 func (t *Tx) run(_ context.Context, step func(Querier) error) error { return step(t.q) }
 
-// Hold is [Store.Hold] in the caller's transaction: other transactions find the units
-// taken from now on, until the caller rolls back. One round trip without contention, if
-// the rules are cached.
+// Hold is [Store.Hold] in the caller's transaction. Other transactions find the units
+// taken until the caller rolls back.
 func (t *Tx) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	h := &holder{store: t.store, run: t.run, caller: t.q}
 	b, err := h.hold(ctx, req)
@@ -102,27 +95,22 @@ func (t *Tx) Count(ctx context.Context, opts ListOptions) (Count, error) {
 	return countBookings(ctx, t.run, opts)
 }
 
-// maxSideTx bounds how long a hold in a caller's transaction waits for a second
-// connection and for the locks of bookings in its way. The caller itself may have locked
-// them; then waiting longer is useless.
+// maxSideTx bounds the wait for a second connection, and for locks that the caller itself
+// may have.
 const maxSideTx = time.Second
 
-// maxReassigns bounds how often neighbours are given other units for one hold in a
-// caller's transaction. Bookings of that transaction are invisible to the second one;
-// where they are in the way it does not help.
+// maxReassigns bounds the calls of reassign for one hold in a caller's transaction, whose
+// own bookings the second transaction cannot move.
 const maxReassigns = 5
 
 const isolationSQL = `SELECT current_setting('transaction_isolation') AS isolation`
 
-// releaseExpiredIn releases the expired holds of a resource that have units in [from,
-// to).
 func (h *holder) releaseExpiredIn(ctx context.Context, resourceID string, from, to time.Time) error {
 	return h.outsideTx(ctx, "release expired holds", func(ctx context.Context) error {
 		return h.store.releaseExpiredIn(ctx, resourceID, from, to)
 	})
 }
 
-// reassign gives the neighbours of a slot other units, so that enough are free.
 func (h *holder) reassign(ctx context.Context, r *rules, start time.Time, party int) error {
 	if h.caller != nil {
 		if h.reassigns++; h.reassigns > maxReassigns {
@@ -135,9 +123,9 @@ func (h *holder) reassign(ctx context.Context, r *rules, start time.Time, party 
 	})
 }
 
-// outsideTx runs do, which clears the way for a hold in a transaction of the store's own.
-// If the hold is in a caller's transaction, do has a time limit, and its result is
-// useless above READ COMMITTED, where the caller cannot see it.
+// outsideTx runs do in a transaction of the store's own. If the hold is in a caller's
+// transaction, do has a time limit, and the caller cannot see its result above READ
+// COMMITTED.
 func (h *holder) outsideTx(ctx context.Context, what string, do func(context.Context) error) error {
 	if h.caller == nil {
 		return do(ctx)
@@ -167,13 +155,12 @@ func (h *holder) outsideTx(ctx context.Context, what string, do func(context.Con
 // Querier runs statements: *sql.Tx, *sqlx.Tx and *sql.Conn satisfy it.
 type Querier = pg.Querier
 
-// ErrNoTransaction means that [Store.Tx] was given nil or a pool of connections, such as
-// a *sql.DB or a *sqlx.DB. Each statement would commit alone, on any connection, and a
-// failure halfway would leave half of the operation behind.
+// ErrNoTransaction means that [Store.Tx] was given nil or a pool of connections, on which
+// each statement would commit alone.
 var ErrNoTransaction = errors.New("booking: not a transaction: pass a *sql.Tx, or a *sql.Conn on which one has begun")
 
-// transaction returns q, or a Querier that refuses every statement if q has the
-// statistics of a pool or can begin transactions. A single connection may have one open.
+// transaction returns q, or a Querier that refuses everything if q is a pool. A single
+// connection may have a transaction open.
 func transaction(q Querier) Querier {
 	switch q := q.(type) {
 	case nil, interface{ Stats() sql.DBStats }, interface{ Begin() (*sql.Tx, error) }:
@@ -188,8 +175,8 @@ func transaction(q Querier) Querier {
 	return q
 }
 
-// refusing refuses statements. This package does not use QueryRowContext, whose result
-// cannot carry an error of our own.
+// refusing refuses statements. QueryRowContext, whose result cannot carry this error, is
+// not used here.
 type refusing struct{ Querier }
 
 func (refusing) ExecContext(context.Context, string, ...any) (sql.Result, error) {
@@ -200,8 +187,7 @@ func (refusing) QueryContext(context.Context, string, ...any) (*sql.Rows, error)
 	return nil, ErrNoTransaction
 }
 
-// mapper reads db tags. sqlx's default mapper is a global variable that the program may
-// have changed.
+// mapper reads db tags; sqlx's default is a global variable.
 var mapper = reflectx.NewMapper("db")
 
 // selectAll runs a query in one round trip and scans every row into a T by its db tags.

@@ -1,18 +1,14 @@
 // Package seating assigns the units of a resource to bookings.
 //
-// The problem is that units are interchangeable and bookings hold them by number: enough
-// capacity may be free for a party at every instant of its slot while no single set of
-// units is free throughout. So [Assign] finds units for the party by giving other
-// bookings different units.
+// The problem is that bookings hold units by number although units are interchangeable:
+// at every instant of a slot enough of them may be free for a party, and yet no single
+// set throughout. So [Assign] gives other bookings different units.
 //
-// Intervals are easy to assign. Go through them by start and give each any units that are
-// free at that instant: all bookings assigned before that overlap it cover its start, and
-// at no instant do the parties together exceed the capacity. So this never fails, and
-// bookings that start before the new one keep their units. The same holds in reverse, by
-// end. Assign tries both, prefers each booking's own units while they are free, and takes
-// the result that changes fewer bookings.
-//
-// The package knows no database and no clock.
+// Go through the intervals by start and give each any units that are free at that
+// instant: the intervals before it that overlap it cover its start, where the parties
+// together do not exceed the capacity. So this never fails, and earlier bookings keep
+// their units. The same holds in reverse, by end. Assign tries both, prefers each
+// booking's own units, and takes the result that changes fewer bookings.
 package seating
 
 import (
@@ -33,15 +29,14 @@ type Seat struct {
 	Pinned bool
 }
 
-// Overlaps reports whether the seat is occupied at some instant of [from, to).
+// Overlaps reports whether the seat has an instant in [from, to).
 func (s Seat) Overlaps(from, to int64) bool { return s.From < to && from < s.To }
 
 // Assignment holds the units of each seat, by its index.
 type Assignment [][]int
 
-// Assign finds units for target and returns the units of all seats, with those of target
-// last. It succeeds whenever no seat is pinned and the parties fit the capacity at every
-// instant.
+// Assign finds units for target and returns those of all seats, target's last. It
+// succeeds if no seat is pinned and the parties fit the capacity at every instant.
 func Assign(capacity int, seats []Seat, target Seat) (Assignment, bool) {
 	target.Units, target.Pinned = nil, false
 	all := append(slices.Clone(seats), target)
@@ -116,8 +111,8 @@ type pass struct {
 	order []int
 	// busy is the instant until which each unit is assigned.
 	busy []int64
-	// next lists for each unit the turns of the seats that had it before, in order;
-	// choose drops the turns that have passed.
+	// next lists the turns of the seats that had each unit; choose drops those that have
+	// passed.
 	next [][]int
 }
 
@@ -172,8 +167,7 @@ func (p *pass) choose(turn int, seat Seat) []int {
 	return units
 }
 
-// losers counts the later seats that had the unit and lose it if it is assigned until
-// that instant. It returns false if one of them is pinned.
+// losers counts the later seats that would lose the unit; false if one of them is pinned.
 func (p *pass) losers(turn, unit int, until int64) (n int, free bool) {
 	later := p.next[unit]
 	for len(later) > 0 && later[0] <= turn {
@@ -222,17 +216,17 @@ func AnyAbove(n int, seats []Seat) bool {
 	return slices.ContainsFunc(seats, func(s Seat) bool { return len(s.Units) > 0 && s.Units[len(s.Units)-1] > n })
 }
 
-// Sellable returns the largest number n of units up to capacity such that at no instant
-// of [from, to) do n and the units in use above n exceed the capacity. That is the
-// capacity itself unless it was lowered below a unit that is in use. Concurrent
-// placements that each keep to n, by the seats they see, do not exceed the capacity
-// together, although the database's constraint compares units and not their number.
+// Sellable returns the largest number n of units up to capacity such that n and the units
+// in use above n never exceed the capacity in [from, to): the capacity itself, unless it
+// was lowered below a unit in use. Concurrent placements that each keep to n do not
+// exceed the capacity together, although the constraint compares units and not their
+// number.
 func Sellable(capacity int, seats []Seat, from, to int64) int {
 	if !AnyAbove(capacity, seats) {
 		return capacity
 	}
-	// One more unit takes at most as many from those above: the sum does not fall, so it
-	// can be searched.
+	// From n to n+1, at most one unit fewer is above: the sum does not fall, so it can be
+	// searched.
 	return sort.Search(capacity, func(n int) bool {
 		n++
 		above := make([]Seat, len(seats))
