@@ -122,7 +122,8 @@ func TestCancel_ByCustomer(t *testing.T) {
 					require.Equal(t, want, got)
 				}
 				all := changes(t, store, id)
-				require.Equal(t, booking.Change{From: booking.StatusConfirmed, To: booking.StatusCancelled, Reason: "ill"},
+				require.Equal(t, booking.Change{From: booking.StatusConfirmed, To: booking.StatusCancelled,
+					Reason: "ill"},
 					all[len(all)-1])
 				require.Len(t, all, 2)
 			})

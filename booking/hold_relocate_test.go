@@ -139,7 +139,7 @@ func TestHold_CannotRelocateNow(t *testing.T) {
 		}
 		_, err = joined.Hold(t.Context(), request(halfHour(1)))
 		require.True(t, booking.IsRetryable(err), "%v", err)
-		require.ErrorContains(t, err, "its own bookings are in the way")
+		require.ErrorContains(t, err, "this transaction's own bookings are in the way")
 		require.NoError(t, tx.Commit())
 		hold(t, store, request(halfHour(1)))
 	})

@@ -28,7 +28,8 @@ func TestHold_ConfirmCancel(t *testing.T) {
 		}
 		held := hold(t, store, req)
 		require.Equal(t, booking.Booking{
-			ID: held.ID, Kind: booking.KindBooking, ResourceID: resource.ID, Start: start, End: start.Add(time.Hour), Party: 3,
+			ID: held.ID, Kind: booking.KindBooking, ResourceID: resource.ID, Start: start, End: start.Add(time.Hour),
+			Party:         3,
 			Status:        booking.StatusPending,
 			HoldExpiresAt: held.CreatedAt.Add(35 * time.Minute), Customer: ada,
 			Amount:    booking.Money{Minor: 7500, Currency: "eur"},

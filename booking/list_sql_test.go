@@ -196,7 +196,8 @@ func readLittle(t *testing.T, db *sql.DB) {
 
 // With a rare filter a page may be empty, with a cursor to go on.
 func findWhatIsRare(t *testing.T, db *sql.DB, store *booking.Store) {
-	opts := booking.ListOptions{Resource: "court", Statuses: []booking.Status{booking.StatusNoShow}, Order: booking.ByStart}
+	opts := booking.ListOptions{Resource: "court", Statuses: []booking.Status{booking.StatusNoShow},
+		Order: booking.ByStart}
 	query, args := booking.ListQuery(opts)
 	require.Less(t, touched(t, db, query, args), booking.MaxRowsPerPage*2)
 	exec(t, db, `UPDATE booking_platform.bookings SET status = 'no_show' WHERE id IN (

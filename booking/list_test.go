@@ -114,7 +114,8 @@ func TestList_CursorOfAnotherList(t *testing.T) {
 	page, err := store.List(t.Context(), from)
 	require.NoError(t, err)
 	from.After = page.Next
-	from.Limit, from.Customer, from.Statuses = 50, "ada@example.com", []booking.Status{booking.StatusExpired, booking.StatusPending}
+	from.Limit, from.Customer, from.Statuses = 50, "ada@example.com",
+		[]booking.Status{booking.StatusExpired, booking.StatusPending}
 	last, err := store.List(t.Context(), from)
 	require.NoError(t, err)
 	require.Len(t, last.Bookings, 2, "the same list in another form")
@@ -194,11 +195,12 @@ UPDATE booking_platform.bookings b SET during = s, blocked = s, status = $2::tex
 FROM tstzrange($3::timestamptz, $3::timestamptz + interval '1 hour') AS s WHERE b.id = $1::uuid`
 
 var (
-	overStatuses = []booking.Status{booking.StatusCancelled, booking.StatusCompleted, booking.StatusNoShow, booking.StatusExpired}
-	twoSlugs     = []string{"court", "other"}
-	someEmails   = []string{"", "ada@example.com", "Ada@Example.COM", "bob@example.com"}
-	someRefs     = []string{"", "order 7", "Order 7", "it's"}
-	kinds        = []booking.Kind{booking.KindBooking, booking.KindBlock}
+	overStatuses = []booking.Status{booking.StatusCancelled, booking.StatusCompleted, booking.StatusNoShow,
+		booking.StatusExpired}
+	twoSlugs   = []string{"court", "other"}
+	someEmails = []string{"", "ada@example.com", "Ada@Example.COM", "bob@example.com"}
+	someRefs   = []string{"", "order 7", "Order 7", "it's"}
+	kinds      = []booking.Kind{booking.KindBooking, booking.KindBlock}
 )
 
 func aStart(rt *rapid.T) time.Time {

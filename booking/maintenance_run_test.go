@@ -58,7 +58,8 @@ func TestRun_ReleasesAndCompletesUntilTheContextEnds(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
 	require.Equal(t, map[string]int{"booking.ReleaseExpired": 1, "booking.CompletePast": 1}, items)
-	for id, want := range map[string]booking.Status{expired.ID: booking.StatusExpired, past.ID: booking.StatusCompleted} {
+	for id, want := range map[string]booking.Status{expired.ID: booking.StatusExpired,
+		past.ID: booking.StatusCompleted} {
 		b, err := first.Get(t.Context(), id)
 		require.NoError(t, err)
 		require.Equal(t, want, b.Status)

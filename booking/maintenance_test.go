@@ -34,8 +34,9 @@ func TestReleaseExpired_Batches(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, released)
 		for id, want := range map[string]booking.Status{
-			running.ID: booking.StatusPending, confirmed.ID: booking.StatusConfirmed, extended.ID: booking.StatusPending,
-			expired.ID: booking.StatusExpired,
+			running.ID: booking.StatusPending, confirmed.ID: booking.StatusConfirmed,
+			extended.ID: booking.StatusPending,
+			expired.ID:  booking.StatusExpired,
 		} {
 			b, err := store.Get(t.Context(), id)
 			require.NoError(t, err)
@@ -218,7 +219,8 @@ func TestCompletePast_OnlyAfterTheDelay(t *testing.T) {
 		startsIn(t, db, pending, -30*time.Hour)
 		block, err := off.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(-100), To: slot(-90)})
 		require.NoError(t, err)
-		want[missed], want[pending], want[block.ID] = booking.StatusNoShow, booking.StatusPending, booking.StatusConfirmed
+		want[missed], want[pending], want[block.ID] = booking.StatusNoShow, booking.StatusPending,
+			booking.StatusConfirmed
 
 		before := allRows(t, db)
 		n, err := off.CompletePast(t.Context())
@@ -238,7 +240,8 @@ func TestCompletePast_OnlyAfterTheDelay(t *testing.T) {
 				require.Equal(t, status, b.Status)
 				if status == booking.StatusCompleted {
 					all := changes(t, store, id)
-					require.Equal(t, booking.Change{From: booking.StatusConfirmed, To: booking.StatusCompleted, Actor: "booking"},
+					require.Equal(t, booking.Change{From: booking.StatusConfirmed, To: booking.StatusCompleted,
+						Actor: "booking"},
 						all[len(all)-1])
 				}
 			}

@@ -72,7 +72,8 @@ var ending = map[string]opKind{
 			return got.notes(b, booking.StatusNoShow, booking.StatusCompleted)
 		}},
 	"expire": {weight: 1, about: true,
-		do: func(w *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (b booking.Booking, err error) {
+		do: func(w *modelRun, ctx context.Context, s *booking.Store, _ modelOp,
+			id string) (b booking.Booking, err error) {
 			tx, err := w.db.BeginTx(ctx, readCommitted)
 			if err != nil {
 				return b, err

@@ -92,7 +92,8 @@ var holding = map[string]opKind{
 			if b.status == booking.StatusPending {
 				return got.ends(b, booking.StatusConfirmed, "")
 			}
-			return b.status == booking.StatusExpired && got.class == "expired" || got.settled(b, booking.StatusConfirmed)
+			return b.status == booking.StatusExpired && got.class == "expired" ||
+				got.settled(b, booking.StatusConfirmed)
 		}},
 	"extend": {weight: 1, about: true,
 		do: func(w *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
@@ -276,7 +277,8 @@ var moving = map[string]opKind{
 			case m.unitsInUse(at.from, at.to, "")+a.Party > m.capacity:
 				return got.class == "taken"
 			}
-			b := modelBooking{id: got.booking.ID, kind: booking.KindBlock, asked: modelOp{Do: "hold", Start: a.Start, Party: a.Party},
+			b := modelBooking{id: got.booking.ID, kind: booking.KindBlock,
+				asked: modelOp{Do: "hold", Start: a.Start, Party: a.Party},
 				start: at.from, end: at.to, from: at.from, to: at.to, party: a.Party}
 			b.become(booking.StatusConfirmed, got.by, "paint")
 			m.bookings = append(m.bookings, b)
@@ -293,7 +295,8 @@ var moving = map[string]opKind{
 		explain: func(w *modelRun, m *model, a modelOp, _ *modelBooking, got opResult) bool {
 			capacity := a.Party + a.Which%2
 			for i := range m.bookings {
-				if b := &m.bookings[i]; m.alone && capacity < m.capacity && b.status == booking.StatusPending && b.lapsed {
+				if b := &m.bookings[i]; m.alone && capacity < m.capacity && b.status == booking.StatusPending &&
+					b.lapsed {
 					b.become(booking.StatusExpired, got.by, "")
 				}
 			}

@@ -212,7 +212,8 @@ func (w *modelRun) holdAllListed() error {
 				break
 			}
 			s := slots[0]
-			a := modelOp{Do: "hold", Offer: offer, Start: int(s.Start.Sub(w.base) / (15 * time.Minute)), Party: s.Remaining}
+			a := modelOp{Do: "hold", Offer: offer, Start: int(s.Start.Sub(w.base) / (15 * time.Minute)),
+				Party: s.Remaining}
 			if err := w.batch([]modelOp{a}); err != nil {
 				return err
 			}

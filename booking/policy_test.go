@@ -108,7 +108,8 @@ func TestBooking_Terms(t *testing.T) {
 	require.Equal(t, want, b.Terms(at))
 	want.Allowed = true
 	require.Equal(t, want, b.Terms(b.Start.Add(time.Hour)), "a hold can always be cancelled")
-	for _, status := range []booking.Status{booking.StatusCancelled, booking.StatusCompleted, booking.StatusNoShow, booking.StatusExpired} {
+	for _, status := range []booking.Status{booking.StatusCancelled, booking.StatusCompleted, booking.StatusNoShow,
+		booking.StatusExpired} {
 		b.Status = status
 		require.Equal(t, booking.Terms{Fee: none, Refund: none}, b.Terms(at))
 	}

@@ -67,8 +67,9 @@ func TestReschedule_MovesBooking(t *testing.T) {
 		require.NoError(t, err)
 		last := history[len(history)-1]
 		require.Equal(t, booking.Change{
-			At: last.At, From: booking.StatusConfirmed, To: booking.StatusConfirmed, FromStart: slot(0), ToStart: slot(5),
-			Actor: "user:ada", Reason: "rain",
+			At: last.At, From: booking.StatusConfirmed, To: booking.StatusConfirmed, FromStart: slot(0),
+			ToStart: slot(5),
+			Actor:   "user:ada", Reason: "rain",
 		}, last)
 
 		// A repeat changes nothing.
@@ -156,7 +157,8 @@ func TestReschedule_Refused(t *testing.T) {
 		"cancelled": {moveTo(ended.ID, slot(3)), func(err error) {
 			var status *booking.StatusError
 			require.ErrorAs(t, err, &status)
-			require.Equal(t, booking.StatusError{ID: ended.ID, Status: booking.StatusCancelled, Op: "reschedule"}, *status)
+			require.Equal(t, booking.StatusError{ID: ended.ID, Status: booking.StatusCancelled, Op: "reschedule"},
+				*status)
 		}},
 		"a block": {moveTo(block.ID, slot(3)), func(err error) { require.ErrorAs(t, err, new(*booking.StatusError)) }},
 	} {

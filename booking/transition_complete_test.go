@@ -47,7 +47,8 @@ func TestComplete_AndNoShow(t *testing.T) {
 			do func(context.Context, string) (booking.Booking, error)
 			to booking.Status
 		}{
-			{store.Complete, booking.StatusCompleted}, {store.Complete, booking.StatusCompleted}, {store.NoShow, booking.StatusNoShow},
+			{store.Complete, booking.StatusCompleted}, {store.Complete, booking.StatusCompleted},
+			{store.NoShow, booking.StatusNoShow},
 			{store.NoShow, booking.StatusNoShow}, {store.Complete, booking.StatusCompleted},
 		} {
 			got, err := step.do(ctx, id)

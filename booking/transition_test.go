@@ -29,7 +29,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Confirm(ctx, id)
 			},
 			want: want{
-				"pending": booking.StatusConfirmed, "lapsed": booking.ErrHoldExpired, "confirmed": booking.StatusConfirmed,
+				"pending": booking.StatusConfirmed, "lapsed": booking.ErrHoldExpired,
+				"confirmed": booking.StatusConfirmed,
 				"cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
@@ -39,7 +40,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.ConfirmLate(ctx, id)
 			},
 			want: want{
-				"pending": booking.StatusConfirmed, "lapsed": booking.StatusConfirmed, "confirmed": booking.StatusConfirmed,
+				"pending": booking.StatusConfirmed, "lapsed": booking.StatusConfirmed,
+				"confirmed": booking.StatusConfirmed,
 				"cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
@@ -49,7 +51,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Cancel(ctx, booking.CancelRequest{ID: id})
 			},
 			want: want{
-				"pending": booking.StatusCancelled, "lapsed": booking.StatusCancelled, "confirmed": booking.StatusCancelled,
+				"pending": booking.StatusCancelled, "lapsed": booking.StatusCancelled,
+				"confirmed": booking.StatusCancelled,
 				"cancelled": booking.StatusCancelled, "completed": refused, "no_show": refused, "expired": refused,
 			},
 		},
@@ -58,7 +61,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Cancel(ctx, byCustomer(id))
 			},
 			want: want{
-				"pending": booking.StatusCancelled, "lapsed": booking.StatusCancelled, "confirmed": booking.StatusCancelled,
+				"pending": booking.StatusCancelled, "lapsed": booking.StatusCancelled,
+				"confirmed": booking.StatusCancelled,
 				"cancelled": booking.StatusCancelled, "completed": refused, "no_show": refused, "expired": refused,
 			},
 		},
@@ -115,7 +119,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Release(ctx, id)
 			},
 			want: want{
-				"pending": booking.StatusCancelled, "lapsed": booking.StatusCancelled, "confirmed": refused, "cancelled": refused,
+				"pending": booking.StatusCancelled, "lapsed": booking.StatusCancelled, "confirmed": refused,
+				"cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": refused,
 			},
 		},
@@ -124,7 +129,8 @@ func TestTransitions_EveryOperationByStatus(t *testing.T) {
 				return s.Extend(ctx, id, slot(0))
 			},
 			want: want{
-				"pending": booking.StatusPending, "lapsed": booking.StatusPending, "confirmed": refused, "cancelled": refused,
+				"pending": booking.StatusPending, "lapsed": booking.StatusPending, "confirmed": refused,
+				"cancelled": refused,
 				"completed": refused, "no_show": refused, "expired": booking.ErrHoldExpired,
 			},
 		},

@@ -195,7 +195,8 @@ func TestTx_CommitAndRollback(t *testing.T) {
 			exec(t, tx, insertOrder, b.ID)
 			confirmed, err := joined.Confirm(t.Context(), b.ID)
 			require.NoError(t, err)
-			list, err := joined.List(t.Context(), booking.ListOptions{Statuses: []booking.Status{booking.StatusConfirmed}})
+			list, err := joined.List(t.Context(),
+				booking.ListOptions{Statuses: []booking.Status{booking.StatusConfirmed}})
 			require.NoError(t, err)
 			require.Equal(t, booking.Page{Bookings: []booking.Booking{confirmed}}, list)
 			sum, err := joined.Count(t.Context(), booking.ListOptions{})
