@@ -57,7 +57,7 @@ func TestRelocate_FillsToCapacity(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
-		const capacity, starts = 10, 16
+		const capacity, starts = 6, 12
 		create(t, store, overlappingSlots(capacity))
 		before := map[string]booking.Booking{}
 		sold := 0
