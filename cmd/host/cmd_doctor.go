@@ -23,7 +23,7 @@ const doctorRead = 6 * time.Second
 
 func (c *cli) doctorCommand() *cobra.Command {
 	hosts := 2
-	visit := doctor.SmokeOptions{Say: func(line string) { fmt.Fprintln(c.err, output.Escape(output.OneLine(line))) }}
+	smoke := doctor.SmokeOptions{Say: func(line string) { fmt.Fprintln(c.err, output.Escape(output.OneLine(line))) }}
 	cmd := c.jsonFlag(&cobra.Command{
 		Use:   "doctor",
 		Short: "Check the configuration, the database, Stripe and what needs attention",
@@ -41,24 +41,24 @@ Exit status: 1 when there is a problem, 0 with warnings alone. docs/doctor.md ex
 		Args: noArguments,
 		RunE: c.action(func(ctx context.Context, _ []string) error {
 			switch {
-			case visit.Pay && visit.Base == "":
+			case smoke.Pay && smoke.Base == "":
 				return usagef("--pay needs --base, the address of the host to pay at")
-			case visit.Resource != "" && !visit.Pay:
+			case smoke.Resource != "" && !smoke.Pay:
 				return usagef("--resource is for --pay")
-			case visit.Wait <= 0:
-				return usagef("--wait %q: want more than 0, such as 10m", visit.Wait)
+			case smoke.Wait <= 0:
+				return usagef("--wait %q: want more than 0, such as 10m", smoke.Wait)
 			}
-			return c.doctor(ctx, hosts, visit)
+			return c.doctor(ctx, hosts, smoke)
 		}),
 	})
 	flags := cmd.Flags()
 	flags.Func("hosts", "`N` hosts run at once, those of a deployment included (default 2)",
 		func(s string) (err error) { hosts, err = parseCount(s, 1000); return err })
 	flags.Func("base", "check the host at this `URL`",
-		func(s string) (err error) { visit.Base, err = parseBase(s); return err })
-	flags.BoolVar(&visit.Pay, "pay", false, "make a test payment")
-	flags.StringVar(&visit.Resource, "resource", "", "the `SLUG` of the resource to book, where there are several")
-	flags.DurationVar(&visit.Wait, "wait", 10*time.Minute, "how long a person has to pay, as a `DURATION`")
+		func(s string) (err error) { smoke.Base, err = parseBase(s); return err })
+	flags.BoolVar(&smoke.Pay, "pay", false, "make a test payment")
+	flags.StringVar(&smoke.Resource, "resource", "", "the `SLUG` of the resource to book, where there are several")
+	flags.DurationVar(&smoke.Wait, "wait", 10*time.Minute, "how long a person has to pay, as a `DURATION`")
 	return cmd
 }
 
@@ -71,7 +71,7 @@ func parseBase(s string) (string, error) {
 	return strings.TrimRight(s, "/"), nil
 }
 
-func (c *cli) doctor(ctx context.Context, hosts int, visit doctor.SmokeOptions) error {
+func (c *cli) doctor(ctx context.Context, hosts int, smoke doctor.SmokeOptions) error {
 	cfg, problems := config.Read(c.environ)
 	db, err := runningDB(cfg)
 	if err != nil {
@@ -81,9 +81,9 @@ func (c *cli) doctor(ctx context.Context, hosts int, visit doctor.SmokeOptions) 
 		defer db.Close()
 	}
 	var found []doctor.Finding
-	if visit.Base != "" {
-		visit.StripeKey, visit.DB = cfg.StripeSecretKey, db
-		found = doctor.SmokeTest(ctx, visit)
+	if smoke.Base != "" {
+		smoke.StripeKey, smoke.DB = cfg.StripeSecretKey, db
+		found = doctor.SmokeTest(ctx, smoke)
 	} else {
 		found = doctor.Examine(ctx, doctor.Options{
 			Config: cfg, Problems: problems, DB: db, PoolSize: cfg.DatabasePool, Hosts: hosts,
