@@ -17,25 +17,21 @@ import (
 )
 
 const (
-	// An engine that is asked for anything has to answer within this time. testcontainers
-	// itself repeats for minutes.
+	// testcontainers itself retries for minutes.
 	engineTimeout = 5 * time.Second
-	// Once the engine has said that the image can be had, pulling it may take as long as
-	// it takes on a slow line.
+	// Includes the time to pull the image on a slow line.
 	containerTimeout = 5 * time.Minute
 	stopTimeout      = 30 * time.Second
-	// The image that this version of testcontainers removes leftovers with. Its own name
-	// for it is deprecated; an old one here only makes the answer slower where the image
-	// cannot be had.
+	// The image that this version of testcontainers removes leftovers with.
 	reaperImage = "testcontainers/ryuk:0.14.0"
 )
 
 func byContainer(ctx context.Context) (_ *server, err error) {
-	// It says much, and what matters comes back as an error.
+	// Errors are returned, too.
 	log.SetDefault(log.NewNoopLogger())
 	image := cmp.Or(os.Getenv("POSTGRES_IMAGE"), "postgres:16-alpine")
 	images := []string{image}
-	// Ryuk removes the containers of test binaries that were killed.
+	// Ryuk removes the containers of killed test binaries.
 	if !testcontainers.ReadConfig().Config.RyukDisabled {
 		images = append(images, reaperImage)
 	}
@@ -71,10 +67,10 @@ func byContainer(ctx context.Context) (_ *server, err error) {
 	return &server{url: url, by: "a container of " + image, end: end}, nil
 }
 
-// canRun asks the engine whether it has the images or their registries would give them,
-// and pulls nothing.
+// canRun returns an error unless the engine has the images or could pull them. It pulls
+// nothing.
 func canRun(ctx context.Context, images []string) (err error) {
-	// What looks for an engine panics in some of the places where there is none.
+	// testcontainers panics on some machines without an engine.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("no container engine: %v", r)
@@ -108,8 +104,8 @@ func canRun(ctx context.Context, images []string) (err error) {
 	return nil
 }
 
-// credentials are those that the user's docker login has left for the registry of an
-// image, empty for none.
+// credentials returns those of the user's docker login for the registry of an image, or
+// the empty string.
 func credentials(ctx context.Context, image string) string {
 	_, auth, err := testcontainers.DockerImageAuth(ctx, image)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Candidates are the names of the ways that are tried.
+// Candidates returns the names of the ways to try.
 func Candidates(forced string, withURL bool) ([]string, error) {
 	all, err := candidates(forced, withURL)
 	var names []string
@@ -17,8 +17,8 @@ func Candidates(forced string, withURL bool) ([]string, error) {
 	return names, err
 }
 
-// Begin tries made-up ways in the order of the errors; nil is one that works. It returns
-// what that calls itself.
+// Begin tries ways that fail with the errors, nil for one that works, and returns its
+// description.
 func Begin(errs ...error) (string, error) {
 	var all []way
 	for i, err := range errs {
@@ -33,8 +33,8 @@ func Begin(errs ...error) (string, error) {
 	return s.by, nil
 }
 
-// Hold is a test binary with a template and a clone, which says how its databases' names
-// begin and waits. The end of its input is the end of its tests.
+// Hold is a test binary with a template and a copy. It prints the prefix of its
+// databases' names and runs until the end of its input.
 type Hold struct{}
 
 func (Hold) Run() int {
@@ -54,5 +54,4 @@ func (Hold) Run() int {
 	return 0
 }
 
-// ClusterFolder is clusterFolder.
 var ClusterFolder = clusterFolder

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeMemory is how many bytes can be written to a file system in memory: what its own
-// limit leaves, and not more than the machine has available. An error where dir is none.
+// freeMemory returns how many bytes can be written to a file system in memory: the
+// smaller of its own limit and the machine's available memory. It fails if dir is not in
+// memory.
 func freeMemory(dir string) (uint64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {

@@ -4,5 +4,5 @@ package testdb
 
 import "errors"
 
-// freeMemory is an error: there is no file system in memory to expect.
+// freeMemory fails: no file system in memory is known.
 func freeMemory(string) (uint64, error) { return 0, errors.ErrUnsupported }

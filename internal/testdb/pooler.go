@@ -21,23 +21,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// poolerVariable asks for a pooler in front of the server, whichever that is.
 const poolerVariable = "TEST_DATABASE_POOLER"
 
-// pooled tells whether every test is to go through one.
+// pooled reports whether tests use a pooler.
 func pooled() bool { return os.Getenv(poolerVariable) != "" }
 
-// pooler is a PgBouncer in transaction mode, with Debian's defaults otherwise: what it
-// cannot keep apart for those who share a connection it refuses.
+// pooler is a PgBouncer in transaction mode, otherwise with Debian's defaults: it refuses
+// settings that cannot be kept apart on a shared connection.
 type pooler struct {
 	address string
-	// console is where it is asked what it does.
+	// console is its administration console.
 	console *sql.DB
 	end     func() error
 }
 
-// Every database is reached as the one role that the tests have; with auth_type=any
-// nobody is asked for a password.
+// auth_type=any: all databases are used by one role, without a password.
 const poolerSettings = `[databases]
 * = host=%s port=%s user=%s password=%s
 [pgbouncer]
@@ -52,8 +50,8 @@ query_wait_timeout = 30
 logfile = %s
 `
 
-// startPooler starts one in front of a server. It ends with this process, however that
-// ends: its shell waits for the end of a pipe.
+// startPooler starts one in front of a server. It ends with this process, even if killed,
+// because its shell waits for the end of a pipe.
 func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
 	if name := os.Getenv(poolerVariable); name != "pgbouncer" {
 		return nil, fmt.Errorf("%s is %q: it is pgbouncer, or not set", poolerVariable, name)
@@ -89,13 +87,13 @@ func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
 		`dir=$1; shift; "$@" & cat >/dev/null; kill $!; ended=$?; wait $!; rm -r "$dir"; exit $ended`, "sh", dir,
 		program}
 	if os.Geteuid() == 0 {
-		// It refuses root, and changes to whom it is told; that one has to read what we
-		// have written.
-		who, err := nobody(dir, settings)
+		// PgBouncer refuses to run as root, and changes to the user given by -u, who has
+		// to read these files.
+		account, err := giveAway(dir, settings)
 		if err != nil {
 			return nil, err
 		}
-		args = append(args, "-u", who)
+		args = append(args, "-u", account)
 	}
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", append(args, "-q", settings)...)
 	in, err := cmd.StdinPipe()
@@ -117,37 +115,37 @@ func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
 	return p, nil
 }
 
-// nobody gives files to a user that is not root, and names it.
-func nobody(files ...string) (string, error) {
-	var who *user.User
+// giveAway gives files to a user that is not root, and returns its name.
+func giveAway(files ...string) (string, error) {
+	var account *user.User
 	var err error
 	for _, name := range []string{"postgres", "nobody"} {
-		if who, err = user.Lookup(name); err == nil {
+		if account, err = user.Lookup(name); err == nil {
 			break
 		}
 	}
 	if err != nil {
 		return "", err
 	}
-	uid, _ := strconv.Atoi(who.Uid)
-	gid, _ := strconv.Atoi(who.Gid)
+	uid, _ := strconv.Atoi(account.Uid)
+	gid, _ := strconv.Atoi(account.Gid)
 	for _, file := range files {
 		if err := os.Chown(file, uid, gid); err != nil {
 			return "", err
 		}
 	}
-	return who.Username, nil
+	return account.Username, nil
 }
 
 func endPooler(cmd *exec.Cmd, in io.Closer) error {
 	_ = in.Close()
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("stop pgbouncer, which had ended by itself: %w", err)
+		return fmt.Errorf("stop pgbouncer, which had already ended: %w", err)
 	}
 	return nil
 }
 
-// wait returns when the server answers through it.
+// wait returns when the server answers through the pooler.
 func (p *pooler) wait(ctx context.Context, server string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -174,7 +172,7 @@ func (p *pooler) wait(ctx context.Context, server string) error {
 	}
 }
 
-// through is a URL of the server, by way of the pooler.
+// through returns a database's URL by way of the pooler.
 func (p *pooler) through(databaseURL string) (string, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -187,9 +185,9 @@ func (p *pooler) through(databaseURL string) (string, error) {
 	return u.String(), nil
 }
 
-// quiet waits until nothing is under way in a database any more. PgBouncer 1.18 ends
-// itself (server in bad state: 11) when a server's connection ends while somebody is
-// cancelling on it, and dropping the database ends them all.
+// quiet waits until no statement or cancellation is under way in a database. PgBouncer
+// 1.18 exits (server in bad state: 11) if a server connection ends during a cancellation,
+// and dropping the database ends all of them.
 func (p *pooler) quiet(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -208,8 +206,7 @@ func (p *pooler) quiet(ctx context.Context, name string) error {
 	}
 }
 
-// busy tells whether the pooler has connections of a database that are in use or being
-// cancelled on.
+// busy reports whether connections of a database are in use or being cancelled.
 func (p *pooler) busy(ctx context.Context, name string) (bool, error) {
 	rows, err := p.console.QueryContext(ctx, `SHOW POOLS`)
 	if err != nil {
@@ -251,14 +248,12 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// Cancels is why a test that ends statements which are under way goes by no pooler:
-// PgBouncer 1.18, which Debian 12 has, ends itself when a statement is cancelled while
-// its connection ends (server in bad state, bad client state; 1.19 has both mended).
+// Cancels is a reason for [Direct]: PgBouncer 1.18, which Debian 12 has, exits when a
+// statement is cancelled while its connection ends. 1.19 fixes that.
 const Cancels = "PgBouncer 1.18 does not survive a cancelled statement"
 
-// Direct is the URL of the same database by way of no pooler, for a test of what a
-// session has and a transaction has not. why names that; without a pooler the URL is
-// returned as it is.
+// Direct returns the URL of the same database without the pooler, for tests of session
+// state; why names that state. Without a pooler it returns the URL unchanged.
 func Direct(t testing.TB, databaseURL, why string) string {
 	t.Helper()
 	require.NotEmpty(t, strings.TrimSpace(why), "testdb: say what of the session the test is about")
@@ -274,8 +269,8 @@ func Direct(t testing.TB, databaseURL, why string) string {
 	return direct
 }
 
-// overPooler tells whether a URL leads to the server by way of the pooler, directly or by
-// something that a test has put before that.
+// overPooler reports whether a URL leads to the server through the pooler, directly or by
+// way of a proxy of a test.
 func overPooler(u *url.URL) bool {
 	if !pooled() {
 		return false

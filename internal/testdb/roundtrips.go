@@ -11,9 +11,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// Counting is New with a count of the round trips to Postgres: each time something is read
-// from a connection after something was written. It opens with binary_parameters, by way
-// of no pooler.
+// Counting is New with a count of round trips: reads from a connection after a write. It
+// opens with binary_parameters and without the pooler.
 func Counting(t testing.TB) (*sql.DB, *atomic.Int64) {
 	t.Helper()
 	u, err := url.Parse(Direct(t, URL(t), "binary_parameters, which a pooler refuses"))

@@ -21,25 +21,23 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// patience bounds everything that is asked of a server, on a machine that runs other
-// tests too.
+// patience bounds each operation on a server; other tests may keep the machine busy.
 const patience = 60 * time.Second
 
-// session is the use of a server by this test binary.
+// session is this test binary's use of a server.
 type session struct {
 	*server
-	// place begins the names of the databases of every test binary that was given this
-	// server in the same way, run those of this one.
+	// place is the prefix of the names of databases of all test binaries on this server,
+	// run that of this one.
 	place, run string
 	admin      *sql.DB
-	// pooler stands in front of what the tests get, where one is asked for; admin goes by
-	// no pooler.
+	// pooler is in front of the databases of tests, if not nil; admin does not use it.
 	pooler *pooler
 	// strategy is a clause of CREATE DATABASE.
 	strategy string
-	// settings are defaults of each database that is made.
+	// settings are defaults of each database.
 	settings [][2]string
-	// template makes the template when the first test wants a clone of it.
+	// template creates the template on its first call.
 	template func() (string, error)
 }
 
@@ -50,8 +48,7 @@ var (
 	failure error
 )
 
-// shared starts the server when the first test asks, and gives every test the same
-// answer.
+// shared starts the server on its first call, and returns the same result to every test.
 func shared() (*session, error) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -107,8 +104,8 @@ func (s *session) connect(ctx context.Context) (err error) {
 		return err
 	}
 	if number >= 150000 && !s.lasting {
-		// Postgres 15 copies block by block through WAL by default, so that no checkpoint
-		// is needed, which costs twice as much where nothing is synced.
+		// By default Postgres 15 copies databases block by block through WAL, which saves
+		// a checkpoint but takes twice the processor time where nothing is synced.
 		s.strategy = " STRATEGY file_copy"
 	}
 	s.place = "booking_test_" + database + "_"
@@ -123,7 +120,7 @@ func (s *session) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// stop leaves the server as it was found, or ends it when it is ours.
+// stop removes the databases from a server that was given, and stops any other.
 func stop() error {
 	mu.Lock()
 	defer mu.Unlock()
@@ -142,7 +139,7 @@ func stop() error {
 
 var counter atomic.Int64
 
-// clone makes a database of its own for a test, migrated or empty, and returns its URL.
+// clone makes a database for a test, migrated or empty, and returns its URL.
 func clone(t testing.TB, migrated bool) string {
 	t.Helper()
 	s, err := shared()
@@ -176,8 +173,8 @@ func clone(t testing.TB, migrated bool) string {
 	return databaseURL
 }
 
-// makeTemplate migrates a database that nobody may connect to afterwards: Postgres clones
-// only what nobody uses.
+// makeTemplate makes a migrated database that refuses connections, because Postgres
+// copies only databases without any.
 func (s *session) makeTemplate() (string, error) {
 	name := s.run + "template"
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -204,17 +201,17 @@ func (s *session) makeTemplate() (string, error) {
 	return name, err
 }
 
-// create makes a database with the settings of this run. The names are ours, of letters,
-// digits and underscores.
+// create makes a database with the session's settings. Names have letters, digits and
+// underscores only.
 func (s *session) create(ctx context.Context, name, from string) error {
 	if _, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`+s.strategy); err != nil {
 		return fmt.Errorf("create %s from %s: %w", name, from, err)
 	}
-	// A clone does not inherit them from its template.
+	// A copy does not inherit the settings of its template.
 	return s.applySettings(ctx, name)
 }
 
-// urlOf is the server's URL with another database.
+// urlOf returns the server's URL with another database.
 func (s *session) urlOf(database string) (string, error) {
 	u, err := url.Parse(s.url)
 	if err != nil {
@@ -224,13 +221,11 @@ func (s *session) urlOf(database string) (string, error) {
 	return u.String(), nil
 }
 
-// settingsVariable names settings that every database has by default, such as
-// default_transaction_isolation=serializable; several are separated by semicolons.
 const settingsVariable = "TEST_DATABASE_SETTINGS"
 
 var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// defaultSettings reads the settings from the environment.
+// defaultSettings reads name=value pairs, separated by semicolons, from the environment.
 func defaultSettings() ([][2]string, error) {
 	var settings [][2]string
 	for _, pair := range strings.Split(os.Getenv(settingsVariable), ";") {
@@ -247,8 +242,8 @@ func defaultSettings() ([][2]string, error) {
 	return settings, nil
 }
 
-// applySettings makes the settings the default of the database, and that of our role in
-// this database, which Postgres prefers to the database's and to the role's own.
+// applySettings makes the settings defaults of the database, and of the role in that
+// database, which has precedence over both the database's and the role's own.
 func (s *session) applySettings(ctx context.Context, database string) error {
 	for _, setting := range s.settings {
 		value := "'" + strings.ReplaceAll(setting[1], "'", "''") + "'"

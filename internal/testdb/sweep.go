@@ -7,14 +7,12 @@ import (
 	"strings"
 )
 
-// sweep drops what test binaries that were killed have left on a server that others use
-// too. Each test binary holds an advisory lock on its run for as long as it is connected;
-// whoever gets the lock of another run knows that nobody needs its databases any more.
-// Such a lock counts in one database only, the one that TEST_DATABASE_URL names, which is
-// why that stands in the names.
+// sweep drops the databases of killed test binaries from a server that others use too.
+// Each test binary holds an advisory lock on its run while it is connected, so a run
+// whose lock is free has ended. Advisory locks belong to one database, the one that
+// TEST_DATABASE_URL names, so its OID is part of the names.
 func (s *session) sweep(ctx context.Context) error {
-	// The lock belongs to this connection, which nobody else gets and which ends with
-	// this process.
+	// The lock lasts as long as this connection, which is never given back.
 	conn, err := s.admin.Conn(ctx)
 	if err != nil {
 		return err
@@ -43,8 +41,7 @@ func (s *session) sweep(ctx context.Context) error {
 	return nil
 }
 
-// dropAll drops the databases of this run: the template, and those of tests that ended in
-// a panic.
+// dropAll drops the template, and the databases of tests that ended in a panic.
 func (s *session) dropAll() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -60,7 +57,7 @@ func (s *session) dropAll() error {
 	return nil
 }
 
-// databases lists those whose name begins so.
+// databases lists the databases with a prefix.
 func (s *session) databases(ctx context.Context, begin string) ([]string, error) {
 	rows, err := s.admin.QueryContext(ctx,
 		`SELECT datname::text FROM pg_catalog.pg_database WHERE starts_with(datname::text, $1::text)`, begin)
@@ -79,8 +76,8 @@ func (s *session) databases(ctx context.Context, begin string) ([]string, error)
 	return names, rows.Err()
 }
 
-// drop ends the connections to a database and drops it. On a busy machine a session can
-// take longer to end than Postgres waits for it, which is 55006: then it is tried again.
+// drop ends the connections to a database and drops it. It repeats on 55006: on a busy
+// machine a session may take longer to end than Postgres waits.
 func (s *session) drop(ctx context.Context, name string) error {
 	for {
 		err := s.dropOnce(ctx, name)
@@ -97,8 +94,8 @@ func (s *session) drop(ctx context.Context, name string) error {
 func (s *session) dropOnce(ctx context.Context, name string) error {
 	_, err := s.admin.ExecContext(ctx, `DROP DATABASE IF EXISTS "`+name+`" WITH (FORCE)`)
 	if sqlState(err) == "42501" {
-		// An autovacuum is at work there, which is a superuser's and not ours to end by
-		// force. Without force Postgres ends it by itself.
+		// Only a superuser may end an autovacuum worker with FORCE. Without FORCE
+		// Postgres ends it.
 		_, err = s.admin.ExecContext(ctx, `DROP DATABASE IF EXISTS "`+name+`"`)
 	}
 	return err

@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Runner is what [Main] needs of a [testing.M].
+// Runner is the method of [testing.M] that [Main] needs.
 type Runner interface{ Run() int }
 
-// Main runs the tests of a package, stops the server that they started, if any, and
-// exits. Call it from TestMain.
+// Main runs the tests of a package, stops the server if one was started, and exits. Call
+// it from TestMain.
 func Main(m Runner) {
 	code := m.Run()
 	if err := stop(); err != nil {
@@ -26,23 +26,23 @@ func Main(m Runner) {
 	os.Exit(code)
 }
 
-// New returns a fresh database with the schema of every migration, through lib/pq. It is
-// closed and dropped when the test ends.
+// New returns a new database with all migrations, through lib/pq. It is closed and
+// dropped when the test ends.
 func New(t testing.TB) *sql.DB {
 	t.Helper()
 	return Open(t, PQ, URL(t))
 }
 
-// Empty returns a fresh database without any schema of ours, through lib/pq. It is closed
-// and dropped when the test ends.
+// Empty returns a new database without a schema of this project, through lib/pq. It is
+// closed and dropped when the test ends.
 func Empty(t testing.TB) *sql.DB {
 	t.Helper()
 	return Open(t, PQ, EmptyURL(t))
 }
 
-// URL is [New] for programs that connect themselves: a URL such as
-// postgres://…?sslmode=disable, which lib/pq and pgx both take. The database is dropped
-// when the test ends, whoever is still connected.
+// URL is [New] for programs that connect themselves. It returns a URL such as
+// postgres://…?sslmode=disable, for lib/pq and pgx. The database is dropped when the test
+// ends, with its connections.
 func URL(t testing.TB) string {
 	t.Helper()
 	return clone(t, true)
@@ -54,7 +54,7 @@ func EmptyURL(t testing.TB) string {
 	return clone(t, false)
 }
 
-// Driver is a database/sql driver and the way it talks to the server.
+// Driver is a database/sql driver in one of its modes.
 type Driver string
 
 // The drivers that an embedder may bring, and their modes: each sends parameters and
@@ -67,7 +67,7 @@ const (
 	PGXSimple Driver = "pgx-simple"
 )
 
-// Drivers lists all of them; with a pooler, those that work behind one.
+// Drivers lists all drivers; with a pooler, those that work behind one.
 var Drivers = drivers()
 
 func drivers() []Driver {
@@ -77,12 +77,11 @@ func drivers() []Driver {
 	return []Driver{PQ, PQBinary, PGX, PGXExec, PGXSimple}
 }
 
-// behindPooler is the mode in place of one that parses a statement in one go and runs it
-// in the next: behind a pooler in transaction mode another connection may run it.
+// behindPooler replaces modes that parse a statement in one round trip and execute it in
+// the next: a pooler in transaction mode may use another connection for that.
 var behindPooler = map[Driver]Driver{PQ: PQBinary, PGX: PGXExec}
 
-// The name under which each driver is registered, and the parameter of the URL that
-// chooses its mode.
+// registered has the names of the drivers, and the URL parameter of each mode.
 var registered = map[Driver]struct{ name, key, value string }{
 	PQ:        {name: "postgres"},
 	PQBinary:  {"postgres", "binary_parameters", "yes"},
@@ -91,8 +90,8 @@ var registered = map[Driver]struct{ name, key, value string }{
 	PGXSimple: {"pgx", "default_query_exec_mode", "simple_protocol"},
 }
 
-// Open opens a database through a driver, and closes it when the test ends. By way of a
-// pooler PQ is PQBinary, and PGX is PGXExec.
+// Open opens a database through a driver and closes it when the test ends. With a pooler,
+// PQ is PQBinary and PGX is PGXExec.
 func Open(t testing.TB, d Driver, databaseURL string) *sql.DB {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
@@ -113,12 +112,12 @@ func Open(t testing.TB, d Driver, databaseURL string) *sql.DB {
 	return db
 }
 
-// EachDriver runs f once per driver, as parallel subtests, each on a clone of its own.
+// EachDriver runs f once per driver, as parallel subtests, each with its own database.
 func EachDriver(t *testing.T, f func(t *testing.T, db *sql.DB)) {
 	eachDriver(t, URL, f)
 }
 
-// EachDriverDirect is EachDriver by way of no pooler, as [Direct].
+// EachDriverDirect is EachDriver without the pooler; see [Direct].
 func EachDriverDirect(t *testing.T, why string, f func(t *testing.T, db *sql.DB)) {
 	eachDriver(t, func(t testing.TB) string { return Direct(t, URL(t), why) }, f)
 }

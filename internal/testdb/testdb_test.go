@@ -14,15 +14,15 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-func TestEveryDriverGetsAMigratedClone(t *testing.T) {
+func TestEachDriver_MigratedDatabase(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		require.NoError(t, migrations.Check(t.Context(), db, migrations.All))
 	})
 }
 
-// Each mode is known by something that it alone takes or refuses, so it is really on.
-func TestEveryDriverIsInItsMode(t *testing.T) {
+// Each mode is recognised by what only that mode accepts or refuses.
+func TestOpen_ModeOfTheDriver(t *testing.T) {
 	t.Parallel()
 	databaseURL := testdb.Direct(t, testdb.EmptyURL(t),
 		"two of the modes prepare a statement in one go and run it in the next")
@@ -43,7 +43,7 @@ func TestEveryDriverIsInItsMode(t *testing.T) {
 	}
 }
 
-func TestEmptyHasNothingOfOurs(t *testing.T) {
+func TestEmpty_HasNoSchema(t *testing.T) {
 	t.Parallel()
 	var schema sql.NullString
 	require.NoError(t, testdb.Empty(t).QueryRowContext(t.Context(),
@@ -54,9 +54,9 @@ func TestEmptyHasNothingOfOurs(t *testing.T) {
 	require.True(t, schema.Valid)
 }
 
-// With TEST_DATABASE_POOLER every test goes by way of a pooler, which gives a connection
-// to another after each transaction; a test that names why does not.
-func TestPoolerIsInFront(t *testing.T) {
+// A pooler gives a connection to another client after each transaction, unless a test
+// connects directly.
+func TestDirect_PoolerIsInFront(t *testing.T) {
 	t.Parallel()
 	b := start(t, "TEST_DATABASE_WAY=programs", "TEST_DATABASE_POOLER=odyssey")
 	require.Contains(t, b.says, `TEST_DATABASE_POOLER is "odyssey": it is pgbouncer`)
@@ -67,12 +67,12 @@ func TestPoolerIsInFront(t *testing.T) {
 		return
 	}
 	databaseURL := testdb.EmptyURL(t)
-	require.Error(t, keeps(t, databaseURL), "somebody else's connection has no such setting")
+	require.Error(t, keeps(t, databaseURL), "the setting is on another connection")
 	require.NoError(t, keeps(t, testdb.Direct(t, databaseURL, "a setting of the session is kept")))
 }
 
-// keeps sets something for a session, has another one take a connection, and looks
-// whether it is still set.
+// keeps sets a session variable, has another session take a connection, and reads the
+// variable.
 func keeps(t *testing.T, databaseURL string) error {
 	t.Helper()
 	db := testdb.Open(t, testdb.PQ, databaseURL)
@@ -89,7 +89,7 @@ func keeps(t *testing.T, databaseURL string) error {
 	return session.QueryRowContext(t.Context(), `SELECT current_setting('test.mark')`).Scan(new(string))
 }
 
-func TestManyTestsAtOnceShareNothing(t *testing.T) {
+func TestNew_DatabasesAreSeparate(t *testing.T) {
 	t.Parallel()
 	for range 12 {
 		t.Run("one", func(t *testing.T) {
@@ -101,13 +101,12 @@ func TestManyTestsAtOnceShareNothing(t *testing.T) {
 	}
 }
 
-func TestDatabaseEndsWithItsTest(t *testing.T) {
+func TestURL_DroppedWithItsTest(t *testing.T) {
 	t.Parallel()
 	var databaseURL string
 	t.Run("one", func(t *testing.T) {
 		databaseURL = testdb.URL(t)
-		// Somebody who is still connected when the test ends: a program that the test has
-		// started, say.
+		// A connection that is still open when the test ends.
 		db, err := sql.Open("postgres", databaseURL)
 		require.NoError(t, err)
 		_, err = db.Conn(t.Context())
@@ -116,7 +115,7 @@ func TestDatabaseEndsWithItsTest(t *testing.T) {
 	u, err := url.Parse(databaseURL)
 	require.NoError(t, err)
 	require.Equal(t, "disable", u.Query().Get("sslmode"))
-	gone := testdb.Direct(t, databaseURL, "a pooler has who asks for what is not there wait")
+	gone := testdb.Direct(t, databaseURL, "a pooler lets clients of a missing database wait")
 	err = testdb.Open(t, testdb.PQ, gone).PingContext(t.Context())
 	var state interface{ SQLState() string }
 	require.True(t, errors.As(err, &state), "%v", err)

@@ -15,17 +15,16 @@ import (
 
 // server is the Postgres of this test binary.
 type server struct {
-	// url is where databases are created and dropped.
+	// url is the database for CREATE DATABASE.
 	url string
-	// by says where the server comes from, for people.
+	// by describes where the server comes from.
 	by string
-	// lasting tells that the server outlives this test binary, and must be left as it was
-	// found.
+	// lasting: the server outlives this test binary, which has to remove what it created.
 	lasting bool
 	end     func() error
 }
 
-// way is one of the ways of getting a server.
+// way is one of the ways to get a server.
 type way struct {
 	name  string
 	begin func(context.Context) (*server, error)
@@ -33,7 +32,7 @@ type way struct {
 
 var ways = []way{{"url", byURL}, {"container", byContainer}, {"programs", byPrograms}, {"fetched", byFetched}}
 
-// begin gets a server by the first way that works, and says why those before it do not.
+// begin gets a server by the first way that works, and prints why the ones before do not.
 func begin(ctx context.Context, candidates []way) (*server, error) {
 	var tried []error
 	for _, w := range candidates {
@@ -49,8 +48,7 @@ func begin(ctx context.Context, candidates []way) (*server, error) {
 	return nil, fmt.Errorf("none of these ways works:\n%w", errors.Join(tried...))
 }
 
-// candidates are the ways to try. A URL that is set is meant: what it cannot do, no other
-// server does in its place.
+// candidates returns the ways to try. A URL that is set is the only one.
 func candidates(forced string, withURL bool) ([]way, error) {
 	if forced == "" {
 		if withURL {
@@ -73,7 +71,7 @@ func byURL(context.Context) (*server, error) {
 	if text == "" {
 		return nil, errors.New("TEST_DATABASE_URL is not set")
 	}
-	// The error of Parse would show the password.
+	// The error of Parse would include the password.
 	if u, err := url.Parse(text); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
 		return nil, errors.New("TEST_DATABASE_URL is no postgres://… URL")
 	}
@@ -89,7 +87,7 @@ func byEmbedded(ctx context.Context, source embedded.Source) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The server removes the folder when it stops, and Start when it fails.
+	// The server removes the folder when it stops, Start when it fails.
 	s, err := embedded.Start(ctx, dir, embedded.Options{
 		Ephemeral:  true,
 		Programs:   source,
@@ -102,18 +100,17 @@ func byEmbedded(ctx context.Context, source embedded.Source) (*server, error) {
 	return &server{url: s.URL(), by: "programs in " + s.Programs() + ", " + described, end: s.Stop}, nil
 }
 
-// memoryFolder is a file system in memory on most Linux machines. Creating and dropping a
-// database per test costs more on a disk than the tests themselves, and nothing has to
-// survive the test binary.
+// memoryFolder is a file system in memory on most Linux machines. On a disk, creating and
+// dropping databases costs more than the tests themselves.
 const memoryFolder = "/dev/shm"
 
-// enoughMemory is how many bytes must be free for the cluster of one test binary: WAL
-// takes up to 1 GiB, a database 10 MB, and several test binaries run at once. The 64 MB
-// that a container has there by default are too few.
+// enoughMemory is free space for the cluster of one test binary, with others beside it:
+// WAL takes up to 1 GiB, a database 10 MB. Containers have 64 MB by default, which is too
+// little.
 const enoughMemory = 2 << 30
 
-// clusterFolder makes the folder for a server of our own, in memory where there is room,
-// else among the temporary files, and describes which it is.
+// clusterFolder makes the folder for a server, in memory if there is enough, and
+// describes it.
 func clusterFolder(memory string, free func(string) (uint64, error)) (dir, described string, err error) {
 	if room, err := free(memory); err == nil && room >= enoughMemory {
 		if dir, err := os.MkdirTemp(memory, "booking-postgres-"); err == nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestOrderOfTheWays(t *testing.T) {
+func TestCandidates_Order(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		forced  string
@@ -36,7 +36,7 @@ func TestOrderOfTheWays(t *testing.T) {
 	require.EqualError(t, err, `TEST_DATABASE_WAY is "docker": it is one of url, container, programs, fetched`)
 }
 
-func TestFirstWayThatWorks(t *testing.T) {
+func TestBegin_FirstThatWorks(t *testing.T) {
 	t.Parallel()
 	by, err := testdb.Begin(errors.New("no engine"), nil, errors.New("not reached"))
 	require.NoError(t, err)
@@ -45,12 +45,10 @@ func TestFirstWayThatWorks(t *testing.T) {
 	require.EqualError(t, err, "none of these ways works:\nby way 0: no engine\nby way 1: no programs")
 }
 
-// What is asked for and does not work fails, whatever else would work, and leads nowhere
-// else.
-func TestBrokenWaysFail(t *testing.T) {
+func TestBegin_BrokenWayFails(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ env, says string }{
-		{"TEST_DATABASE_URL=postgres://nobody@127.0.0.1:1/none?sslmode=disable", "by TEST_DATABASE_URL: "},
+		{"TEST_DATABASE_URL=postgres://none@127.0.0.1:1/none?sslmode=disable", "by TEST_DATABASE_URL: "},
 		{"TEST_DATABASE_URL=host=localhost", "TEST_DATABASE_URL is no postgres://… URL"},
 		{"TEST_DATABASE_WAY=url", "by url: TEST_DATABASE_URL is not set"},
 		{"TEST_DATABASE_WAY=docker", "TEST_DATABASE_WAY is"},
@@ -64,9 +62,9 @@ func TestBrokenWaysFail(t *testing.T) {
 	}
 }
 
-// Several test binaries share a server, and none touches what another one needs; what a
-// killed one has left goes with the next.
-func TestBinariesShareAServerAndLeaveNothing(t *testing.T) {
+// Test binaries that share a server leave the databases of the others alone, and drop
+// those of a killed one.
+func TestSweep_KilledTestBinary(t *testing.T) {
 	t.Parallel()
 	server := testdb.Direct(t, testdb.EmptyURL(t), "a test binary holds a lock for as long as its session lasts")
 	here := "TEST_DATABASE_URL=" + server
@@ -74,7 +72,7 @@ func TestBinariesShareAServerAndLeaveNothing(t *testing.T) {
 	require.Equal(t, 2, count(t, server, living.says))
 	require.NoError(t, killed.cmd.Process.Kill())
 	_ = killed.cmd.Wait()
-	require.Equal(t, 2, count(t, server, killed.says), "nobody is left to drop them")
+	require.Equal(t, 2, count(t, server, killed.says), "its databases are still there")
 
 	next := start(t, here)
 	require.Zero(t, count(t, server, killed.says))
@@ -85,7 +83,7 @@ func TestBinariesShareAServerAndLeaveNothing(t *testing.T) {
 	}
 }
 
-// count is how many databases have a name that begins so.
+// count returns the number of databases with a prefix.
 func count(t *testing.T, server, begin string) (n int) {
 	t.Helper()
 	require.True(t, strings.HasPrefix(begin, "booking_test_"), begin)
@@ -102,7 +100,7 @@ type binary struct {
 	says string
 }
 
-// start runs one with an environment of its own, until it has its databases or has
+// start runs one with additional environment variables until it has its databases or has
 // failed.
 func start(t *testing.T, env ...string) *binary {
 	t.Helper()
@@ -134,7 +132,7 @@ func start(t *testing.T, env ...string) *binary {
 	return b
 }
 
-// end lets its tests end.
+// end lets it finish.
 func (b *binary) end() error {
 	_ = b.in.Close()
 	return b.cmd.Wait()
