@@ -3,11 +3,8 @@ package pg_test
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"testing"
 	"time"
 
@@ -182,68 +179,11 @@ func TestInTx_ErrorAndPanicRollBack(t *testing.T) {
 	require.Zero(t, db.Stats().InUse)
 }
 
-// Commits that wait take three quarters of the pool, and reads go on.
-func TestWrites_LeaveConnectionsToReads(t *testing.T) {
-	t.Parallel()
-	db, open := closedGate(t)
-	db.SetMaxOpenConns(8)
-	const slots = 6
-	answers := make(chan error, slots)
-	for id := range slots {
-		go func() { answers <- insert(t.Context(), db, id) }()
-	}
-	atGate(t, db, slots)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	require.ErrorIs(t, insert(ctx, db, 100), context.DeadlineExceeded)
-	require.Zero(t, notes(t, db), "a read has a connection")
-	open()
-	for range slots {
-		require.NoError(t, <-answers)
-	}
-	require.Equal(t, slots, notes(t, db))
-}
-
-func TestWrites_SlotsOfAPool(t *testing.T) {
-	t.Parallel()
-	for maxOpen, want := range map[int]int{0: 64, 1: 1, 2: 2, 3: 3, 4: 3, 8: 6, 20: 15, 100: 75} {
-		require.Equal(t, want, pg.SlotsOf(maxOpen), maxOpen)
-	}
-}
-
-// A suspended pool queries the database, and resumes when no commit waits.
-func TestWrites_SuspensionEnds(t *testing.T) {
-	t.Parallel()
-	db, open := closedGate(t)
-	open()
-	pg.Suspend(db)
-	require.NoError(t, insert(t.Context(), db, 1))
-	require.NoError(t, insert(t.Context(), db, 2))
-
-	pg.Suspend(db)
-	require.NoError(t, db.Close())
-	require.ErrorIs(t, insert(t.Context(), db, 3), pg.ErrSuspended,
-		"a database that does not answer ends no suspension")
-}
-
 func TestSQLState_WrappedError(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "42P01", pg.SQLState(fmt.Errorf("list: %w", &pq.Error{Code: "42P01"})))
 	require.Empty(t, pg.SQLState(errors.New("no database's")))
 	require.Empty(t, pg.SQLState(nil))
-}
-
-func TestConnectionLost_Errors(t *testing.T) {
-	t.Parallel()
-	for _, err := range []error{
-		driver.ErrBadConn, fmt.Errorf("read: %w", io.EOF), io.ErrUnexpectedEOF,
-		&net.OpError{Op: "read", Err: errors.New("i/o timeout")},
-	} {
-		require.True(t, pg.ConnectionLost(err), "%v", err)
-	}
-	for _, err := range []error{nil, sql.ErrNoRows, errors.New("pq: deadlock detected")} {
-		require.False(t, pg.ConnectionLost(err), "%v", err)
-	}
 }
 
 func TestRead_ContextEnds(t *testing.T) {
@@ -255,40 +195,4 @@ func TestRead_ContextEnds(t *testing.T) {
 		return n, q.QueryRowContext(ctx, `SELECT 1`).Scan(&n)
 	})
 	require.ErrorIs(t, err, context.Canceled)
-}
-
-func TestStatements_PrepareAndNote(t *testing.T) {
-	t.Parallel()
-	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.EmptyURL(t), "a prepared statement is the session's"))
-	s := pg.NewStatements(db, 4)
-	value := func(stmt *sql.Stmt) (n int) {
-		require.NotNil(t, stmt)
-		require.NoError(t, stmt.QueryRowContext(t.Context()).Scan(&n))
-		return n
-	}
-	require.Nil(t, s.Get(`SELECT 1`))
-	stmt, err := s.Prepare(t.Context(), `SELECT 1`)
-	require.NoError(t, err)
-	require.Equal(t, 1, value(stmt))
-	require.Same(t, stmt, s.Get(`SELECT 1`))
-
-	require.Nil(t, s.Note(`SELECT 2`))
-	require.Nil(t, s.Note(`SELECT 2; SELECT 3`))
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	s.PrepareNoted(ended)
-	require.Nil(t, s.Note(`SELECT 2`), "an error that is not the statement's: tried again")
-	s.PrepareNoted(t.Context())
-	require.Equal(t, 2, value(s.Note(`SELECT 2`)))
-	require.Nil(t, s.Get(`SELECT 2; SELECT 3`), "cannot be prepared")
-
-	_, err = s.Prepare(t.Context(), `SELEC 4`)
-	require.Error(t, err)
-	stmt, err = s.Prepare(t.Context(), `SELECT 4`)
-	require.NoError(t, err)
-	require.Equal(t, 4, value(stmt), "the failed one takes no place")
-	stmt, err = s.Prepare(t.Context(), `SELECT 5`)
-	require.NoError(t, err)
-	require.Nil(t, stmt, "over the limit")
-	require.Nil(t, s.Note(`SELECT 6`))
 }
