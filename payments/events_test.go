@@ -306,7 +306,7 @@ func (w *world) actors(id string) (all []string) {
 	return all
 }
 
-// endHoldWithoutEvents ends a hold and holds Stripe's events, so that the step ends it first.
+// endHoldWithoutEvents ends a hold and holds Stripe's events, so that the step ends it.
 func (w *world) endHoldWithoutEvents(b booking.Booking) {
 	w.t.Helper()
 	w.endHold(b.ID)

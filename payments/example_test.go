@@ -38,8 +38,9 @@ func Example() {
 	pay.Register(receiver)
 	http.Handle("POST /webhook", receiver)
 
-	// Background work: without it an early event is not applied, a hold that ended keeps
-	// its Checkout Session, and no refund is made. All of it is safe on every replica.
+	// The background work of each package, safe on every replica: it expires holds, ends
+	// Checkout Sessions, makes refunds and retries early events.
+	go func() { log.Fatal(bookings.Run(context.Background())) }()
 	go func() { log.Fatal(receiver.Run(context.Background())) }()
 	go func() { log.Fatal(pay.Run(context.Background(), receiver)) }()
 
@@ -93,7 +94,7 @@ func ExamplePayments_Cancel() {
 		log.Fatal(err)
 	}
 	if cancelled.Refund != nil {
-		log.Print(cancelled.Refund, " goes back")
+		log.Print("refund: ", cancelled.Refund)
 	}
 }
 
@@ -112,14 +113,15 @@ func ExamplePayments_Refund() {
 	case errors.As(err, &tooLarge):
 		log.Print("no more than ", tooLarge.Left, " is left")
 	case errors.Is(err, payments.ErrNothingToRefund):
-		log.Print("all of it has gone back")
+		log.Print("refunded in full already")
 	case err != nil:
 		log.Fatal(err)
 	}
 }
 
-// The steps that are cheap with nothing to do run every few seconds. The others, which
-// list at Stripe, have a pace of their own: see the package comment.
+// A program with its own scheduler runs the single steps instead of
+// [payments.Payments.Run]. These cost one statement if nothing is due, so they run every
+// few seconds.
 func ExamplePayments_SettleRefunds() {
 	var pay *payments.Payments
 	ctx := context.Background()

@@ -34,33 +34,37 @@
 // [Server.Refunds] are what the program's books are compared with. The examples are whole
 // tests. The handler also works below a prefix:
 //
-//	mux.Handle("/stripe/", http.StripPrefix("/stripe", server)) // Options.PublicURL ends in /stripe
+//	// Options.PublicURL ends in /stripe.
+//	mux.Handle("/stripe/", http.StripPrefix("/stripe", server))
 //
 // # What it implements
 //
 //   - POST, GET and list of /v1/checkout/sessions, and /expire; GET of
-//     /v1/payment_intents and /v1/charges; POST, GET and list of /v1/refunds; GET and list
-//     of /v1/disputes and /v1/events; list of /v1/webhook_endpoints. Objects, errors,
-//     pagination, Request-Id and authorization are those of API version 2023-10-16.
-//   - Parameters are validated as by Stripe: URLs, expires_at, currencies, amounts (their
-//     last digits, minimum and maximum), lengths. Unknown parameters are an error.
-//   - Idempotency keys: the same key and parameters replay the stored response, a 500 too;
-//     other parameters are an error; a repeat during the first call is a 409; keys are
-//     forgotten after 24 hours. Errors about a parameter are not stored, unless found
-//     during execution, such as a refund of more than is left.
-//   - A payment intent and a charge exist once the customer has paid or started a delayed
-//     payment. A delayed payment completes its session unpaid, and sends
+//     /v1/payment_intents and /v1/charges; POST, GET and list of /v1/refunds; GET and
+//     list of /v1/disputes and /v1/events; list of /v1/webhook_endpoints. Objects,
+//     errors, pagination, Request-Id and authorization are those of API version
+//     2023-10-16.
+//   - Parameters are validated as by Stripe: URLs, expires_at, currencies, amounts
+//     (their last digits, minimum and maximum), lengths. Unknown parameters are an
+//     error.
+//   - Idempotency keys: the same key and parameters replay the stored response, a 500
+//     too; other parameters are an error; a repeat during the first call is a 409; keys
+//     are forgotten after 24 hours. Errors about a parameter are not stored, unless
+//     found during execution, such as a refund of more than is left.
+//   - A payment intent and a charge exist once the customer has paid or started a
+//     delayed payment. A delayed payment completes its session unpaid, and sends
 //     checkout.session.async_payment_succeeded or _failed later.
-//   - A refund, pending or not, reduces what can be refunded until it fails or is canceled.
-//     It sends refund.created and charge.refunded; settling, failing or canceling it sends
-//     refund.updated and charge.refund.updated.
-//   - A charge can have several disputes, each of all that was not refunded or of a part.
-//     One withdraws its amount and sends charge.dispute.created and .funds_withdrawn, later
-//     .closed, and .funds_reinstated unless lost; no refund is possible while it is open.
-//     An inquiry withdraws nothing, and can become a dispute.
+//   - A refund, pending or not, reduces what can be refunded until it fails or is
+//     canceled. It sends refund.created and charge.refunded; settling, failing or
+//     canceling it sends refund.updated and charge.refund.updated.
+//   - A charge can have several disputes, each of all that was not refunded or of a
+//     part. One withdraws its amount and sends charge.dispute.created and
+//     .funds_withdrawn, later .closed, and .funds_reinstated unless lost; no refund is
+//     possible while it is open. An inquiry withdraws nothing, and can become a
+//     dispute.
 //   - Webhooks are signed, repeated with a new signature after anything but a 2xx, and
-//     given up after three days, in no guaranteed order. The page waits up to ten seconds
-//     for a webhook's first response before it redirects.
+//     given up after three days, in no guaranteed order. The page waits up to ten
+//     seconds for a webhook's first response before it redirects.
 //   - Events are listed for 30 days. Without a webhook URL all count as undelivered.
 //
 // Tests compare responses and parameters with Stripe's published description of its API.
@@ -68,7 +72,7 @@
 // # What it leaves out
 //
 // Only mode "payment" with inline prices: no customers, products, subscriptions, taxes,
-// coupons, shipping, Connect, fees, payouts, balance transactions or evidence of disputes.
+// coupons, shipping, Connect, fees, payouts, balance transactions or dispute evidence.
 // The parameter expand has no effect. No other events are sent than those named above and
 // checkout.session.completed and .expired, and none has previous_attributes. A declined
 // card leaves no charge. Everything is kept in memory, the newest 10,000 of each kind;
