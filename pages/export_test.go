@@ -1,6 +1,6 @@
 package pages
 
-// What the tests, in their own package, see of this one.
+// Exports for the tests in package pages_test.
 var (
 	Amount = amount
 	ByDay  = byDay

@@ -10,13 +10,13 @@ import (
 	"github.com/booking-platform/booking-platform/pages"
 )
 
-func TestAmount(t *testing.T) {
+func TestAmount_Currencies(t *testing.T) {
 	t.Parallel()
 	for want, m := range map[string]booking.Money{
 		"EUR 12.50": {Minor: 1250, Currency: "eur"}, "EUR 0.05": {Minor: 5, Currency: "eur"},
 		"EUR 0.00":  {Currency: "eur"},
 		"UGX 50000": {Minor: 5000000, Currency: "ugx"}, "ISK 12": {Minor: 1200, Currency: "isk"},
-		"EUR -0.05": {Minor: -5, Currency: "eur"}, // M4
+		"EUR -0.05": {Minor: -5, Currency: "eur"},
 		"JPY 1250":  {Minor: 1250, Currency: "jpy"}, "KWD 1.250": {Minor: 1250, Currency: "KWD"},
 		"USD 1000000.00": {Minor: 100000000, Currency: "usd"},
 	} {
@@ -24,15 +24,15 @@ func TestAmount(t *testing.T) {
 	}
 }
 
-func TestLength(t *testing.T) {
+func TestLength_Units(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "1 hour", pages.Length(time.Hour))
 	require.Equal(t, "90 minutes", pages.Length(90*time.Minute))
 	require.Equal(t, "2 days", pages.Length(48*time.Hour))
 }
 
-// On the day the clocks are put back two slots show the same time: each says which it is.
-func TestByDayOnTheDayClocksChange(t *testing.T) {
+// Two slots at the same local time have the zone abbreviation.
+func TestByDay_ClocksPutBack(t *testing.T) {
 	t.Parallel()
 	zone, err := time.LoadLocation("Europe/Paris")
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestByDayOnTheDayClocksChange(t *testing.T) {
 	require.Equal(t, "2 left", days[0].Slots[2].Left)
 }
 
-func TestWhen(t *testing.T) {
+func TestWhen_OtherDay(t *testing.T) {
 	t.Parallel()
 	zone, err := time.LoadLocation("Asia/Tokyo")
 	require.NoError(t, err)
