@@ -133,7 +133,7 @@ var timePasses = map[string]opKind{
 			b.lapsed = b.lapsed || b.status == booking.StatusPending
 			return got.class == "ok"
 		}},
-	// Moves a confirmed booking into the past, each to a day of its own, so that none
+	// Moves a confirmed booking into the past, each to a different day, so that none
 	// overlap.
 	"begin": {weight: 2, about: true,
 		do: func(w *modelRun, ctx context.Context, _ *booking.Store, a modelOp, id string) (booking.Booking, error) {

@@ -101,7 +101,7 @@ func TestSlots_Zones(t *testing.T) {
 			create(t, store, func(r *booking.Resource) {
 				r.Slug, r.TimeZone, r.Hours, r.SlotLength, r.SlotStep = slug, test.zone, test.hours, test.length,
 					test.step
-				// A slot that overlaps needs a unit of its own.
+				// A slot that overlaps needs another unit.
 				r.Horizon, r.Capacity = 3650*24*time.Hour, 2
 			})
 			want, noon := utc(t, test.want...), utc(t, test.from+" 12:00", test.to+" 12:00")

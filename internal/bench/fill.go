@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// A filled database has resources that are always open, with bookings from 8 to 20
-// o'clock for some months back and seven weeks ahead, in four of five slots: one at
-// capacity 1, and six parties of 1 to 8 at capacity 50. Each kind has half of the
-// bookings.
+// Resources are always open, with bookings from 8 to 20 o'clock for some months back and
+// seven weeks ahead, in four of five slots: one at capacity 1, six parties of 1 to 8 at
+// capacity 50. Each kind has half of the bookings.
 const (
 	daysBack, daysAhead = 150, 50
 	hoursOpen           = 12
@@ -73,9 +72,9 @@ INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
 SELECT statement_timestamp() + interval '1 day' + n * interval '1 second', gen_random_uuid()
     FROM generate_series(1, $1::integer) AS n`
 
-// fill makes a database with about so many bookings. To load fast it drops the indexes
-// and the exclusion constraint, except the primary key, and recreates them afterwards;
-// the table is unlogged, without triggers and history.
+// fill makes a database with about so many bookings. To load fast it drops indexes and
+// the exclusion constraint and recreates them; the table is unlogged, without triggers
+// and history.
 func (b *bench) fill(ctx context.Context, name string, bookings int) (*filled, error) {
 	began := time.Now()
 	if err := b.server.create(ctx, name); err != nil {

@@ -21,7 +21,6 @@ SELECT id, 'r' || n, 'Resource ' || n, 'UTC', 1, 60, 60, 315360000, 2100, 0, 'eu
 FROM generate_series(1, $1::integer) AS n,
     LATERAL (SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid AS id) AS i`
 
-// track is a database for a race.
 type track struct {
 	name  string
 	start time.Time
@@ -65,7 +64,6 @@ func (t *track) request(resource, minute int) booking.HoldRequest {
 
 func randomSlot() (resource, minute int) { return 1 + rand.IntN(resources), rand.IntN(slots) }
 
-// way is a way to connect to Postgres.
 type way struct {
 	name     string
 	socket   bool
@@ -133,7 +131,6 @@ func (b *bench) captured(ctx context.Context, t *track, f func(*booking.Store) e
 	return tap.take(), err
 }
 
-// holds: each client holds free slots of many resources.
 func (b *bench) holds(ctx context.Context) error {
 	t, err := b.track(ctx, "holds")
 	if err != nil {
@@ -166,7 +163,6 @@ func (b *bench) holds(ctx context.Context) error {
 	return b.race(ctx, "holds on 100 resources, 32 clients", contenders)
 }
 
-// refusals: each client requests the same sold slot.
 func (b *bench) refusals(ctx context.Context) error {
 	t, err := b.track(ctx, "refusals")
 	if err != nil {

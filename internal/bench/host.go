@@ -7,7 +7,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/hostprocess"
 )
 
-// startHost starts the host with additional environment variables.
 func (b *bench) startHost(ctx context.Context, program, databaseURL string,
 	environment ...string) (*hostprocess.Process, error) {
 	all := append(os.Environ(),

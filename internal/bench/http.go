@@ -18,7 +18,6 @@ func (b *bench) httpHolds(ctx context.Context) error {
 	return b.overHTTP(ctx, "httpholds", "holds through HTTP, free of charge and so confirmed, 32 clients", false)
 }
 
-// httpRefusals: each client requests the same sold slot.
 func (b *bench) httpRefusals(ctx context.Context) error {
 	return b.overHTTP(ctx, "httprefusals", "refusals through HTTP of one slot, 32 clients", true)
 }

@@ -2,7 +2,7 @@
 // prepared statements from as many clients to the same server. Only ratios within one run
 // are meaningful. `make bench` runs it; docs/BENCHMARKS.md has results.
 //
-// It starts a Postgres with fsync in a temporary folder. Environment variables:
+// Environment variables:
 //
 //	BENCH_SECONDS   duration of a contender in each round (default 4)
 //	BENCH_ROUNDS    rounds; ratios are medians (default 3)
@@ -28,7 +28,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// clients is the number of concurrent clients of each contender.
 const clients = 32
 
 type bench struct {

@@ -34,7 +34,6 @@ func startServer(ctx context.Context, dir string) (*server, error) {
 	return s, err
 }
 
-// url returns the URL of a database over the socket or TCP, for the role booking.
 func (s *server) url(database string, socket bool) string {
 	u, _ := url.Parse(s.URL())
 	u.Path = "/" + database
@@ -49,7 +48,7 @@ func (s *server) url(database string, socket bool) string {
 	return u.String()
 }
 
-// admin connects as the cluster's owner, who has the same password.
+// admin connects as the cluster's owner, with the same password.
 func (s *server) admin(database string) (*sql.DB, error) {
 	u, _ := url.Parse(s.url(database, false))
 	password, _ := u.User.Password()
@@ -57,7 +56,6 @@ func (s *server) admin(database string) (*sql.DB, error) {
 	return sql.Open("postgres", u.String())
 }
 
-// create makes a database with all migrations.
 func (s *server) create(ctx context.Context, name string) error {
 	admin, err := s.admin("postgres")
 	if err != nil {
@@ -86,7 +84,6 @@ func (s *server) drop(ctx context.Context, name string) error {
 	return err
 }
 
-// open returns a pool with a connection per client.
 func (s *server) open(database string, socket bool) (*sql.DB, error) {
 	db, err := sql.Open("postgres", s.url(database, socket))
 	if err == nil {

@@ -16,7 +16,6 @@ import (
 // Calls of an operation in each round and at each size, of which the median counts.
 const calls = 200
 
-// sized is an operation that is measured at two sizes.
 type sized struct {
 	name, goal string
 	prepared   bool
@@ -108,10 +107,9 @@ func (f *filled) cpu() float64 {
 	return nanoseconds / 1e6
 }
 
-// timed has the times of a round at one size, in ms.
 type timed struct{ wall, cpu []float64 }
 
-// compare calls every operation at both sizes in turn, and prints the times and the ratio
+// compare calls every operation at both sizes in turn. It prints times and the ratio
 // within each round, by the caller's clock and by the server's CPU time, which does not
 // depend on the machine's load.
 func (b *bench) compare(ctx context.Context, small, large *filled, operations []sized) error {

@@ -27,7 +27,6 @@ type tap struct {
 	noted []statement
 }
 
-// newTap returns a tap and its URL.
 func newTap(databaseURL string) (*tap, string, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -53,7 +52,6 @@ func newTap(databaseURL string) (*tap, string, error) {
 
 func (t *tap) close() { _ = t.listener.Close() }
 
-// take returns the recorded statements and forgets them.
 func (t *tap) take() []statement {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,7 +96,6 @@ func (t *tap) pass(client net.Conn) {
 	}
 }
 
-// note parses Query, Parse and Bind messages.
 func (t *tap) note(kind byte, body []byte, named map[string]string) {
 	text := func() string {
 		s, rest, _ := strings.Cut(string(body), "\x00")

@@ -80,8 +80,7 @@ func (b *bench) webhook(ctx context.Context) error {
 	return nil
 }
 
-// delivered is the result of the host: events a second, their ratio to the statement of
-// two rows, latency in ms, memory in MB.
+// delivered is the result of the host; toTwo is the ratio to the statement of two rows.
 type delivered struct {
 	rate, toTwo, p50, p99, memory, peak float64
 }

@@ -37,7 +37,6 @@ SELECT ('` + paymentUUIDs + `' || lpad(n::text, 12, '0'))::uuid, ('` + uuids + `
 FROM generate_series(0, $1::integer - 1) AS n`,
 }
 
-// As long as real ones.
 const sessionParameters = `{"expires_at":1795086100,"line_items":[{"name":"Court",` +
 	`"description":"1 person, 2026-11-25 10:00","amount":2500,"currency":"eur","quantity":1}],` +
 	`"success_url":"https://booking.example/success?session_id={CHECKOUT_SESSION_ID}",` +
@@ -75,7 +74,6 @@ WITH told AS (SELECT lpad(:id::text, 12, '0') AS n), claimed AS (
 )`
 )
 
-// waiting makes the database that each run copies.
 func (b *bench) waiting(ctx context.Context, name string, events int) error {
 	if _, err := b.track(ctx, name); err != nil {
 		return err

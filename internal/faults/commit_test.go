@@ -46,7 +46,6 @@ func TestCommit_FailedAttemptRecordedLate(t *testing.T) {
 	w.pay(c)
 	ev := w.event(c, completed)
 
-	// Host A fails on this event.
 	l := &link{}
 	a, err := webhook.New(l.open(t, w.url), []string{webhookSecret}, webhook.Options{})
 	require.NoError(t, err)

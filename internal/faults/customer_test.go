@@ -39,7 +39,6 @@ func (w *testEnv) checkout(b booking.Booking) payments.Checkout {
 	return c
 }
 
-// checkedOut makes a hold with a Checkout Session.
 func (w *testEnv) checkedOut(nth int) (booking.Booking, payments.Checkout) {
 	w.t.Helper()
 	b := w.hold(nth)
@@ -52,7 +51,6 @@ func (w *testEnv) pay(c payments.Checkout) {
 	require.NoError(w.t, err)
 }
 
-// paid makes a paid booking.
 func (w *testEnv) paid(nth int) (booking.Booking, payments.Payment) {
 	w.t.Helper()
 	b, c := w.checkedOut(nth)
@@ -112,7 +110,6 @@ func (w *testEnv) event(c payments.Checkout, eventType string) stripetest.Event 
 	return found[0]
 }
 
-// answer is the response to a delivery.
 type answer struct {
 	Status  int
 	Outcome webhook.Outcome `json:"outcome"`
@@ -148,7 +145,6 @@ func (w *testEnv) send(to int, payload []byte, signature string) answer {
 	return a
 }
 
-// withFields returns the event with other fields.
 func (w *testEnv) withFields(payload []byte, fields map[string]any) []byte {
 	w.t.Helper()
 	var event map[string]any
@@ -161,7 +157,6 @@ func (w *testEnv) withFields(payload []byte, fields map[string]any) []byte {
 	return out
 }
 
-// outcome returns the ledger's outcome of an event, or "".
 func (w *testEnv) outcome(id string) webhook.Outcome {
 	w.t.Helper()
 	var outcome webhook.Outcome

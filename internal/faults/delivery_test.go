@@ -144,7 +144,6 @@ func TestDelivery_SecretRotation(t *testing.T) {
 			require.Empty(t, w.outcome(ev.ID))
 			w.requireUnapplied(b)
 			w.faultOccurred(1)
-			// Another host has both.
 			require.Equal(t, done(webhook.Processed), w.send(1, ev.Payload, sign(ev.Payload, stage.secrets...)))
 		}
 	}

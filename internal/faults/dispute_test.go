@@ -11,13 +11,12 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Two disputes of one payment: the first lost, the second won or closed with an unknown
-// status. The booking is cancelled between their events, and the same amount is refunded
-// in any order.
+// The first dispute is lost, the second won or closed with an unknown status, and the
+// booking is cancelled between their events: the same amount is refunded in any order.
 func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{undelivered: true, pool: 8})
-	told := []told{}
+	runs := []storyRun{}
 	end := "cancelled; dispute_lost: succeeded 1500"
 	for i, second := range []stripetest.DisputeStatus{stripetest.DisputeWon, "not_yet_invented"} {
 		s := story{fmt.Sprint("second dispute ", second), 1, func(s *stripetest.Server, ids []string) error {
@@ -32,15 +31,15 @@ func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 				order[k]++
 			}
 			b, err := w.hosts[0].bookings.Hold(t.Context(),
-				booking.HoldRequest{Resource: resource.ID, Start: slot(len(told)), Customer: ada})
+				booking.HoldRequest{Resource: resource.ID, Start: slot(len(runs)), Customer: ada})
 			require.NoError(t, err)
-			told = append(told, one(s, b, append([]int{0}, order...)))
+			runs = append(runs, one(s, b, append([]int{0}, order...)))
 		}
 	}
-	inParallel(len(told), func(i int) { w.play(&told[i]) })
+	inParallel(len(runs), func(i int) { w.play(&runs[i]) })
 	require.False(t, t.Failed())
-	inParallel(len(told), func(i int) {
-		before := told[i]
+	inParallel(len(runs), func(i int) {
+		before := runs[i]
 		after := before
 		at := 1 + i%5
 		before.order, after.order = before.order[:at], after.order[at:]
@@ -54,15 +53,15 @@ func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 	require.False(t, t.Failed())
 	w.settle()
 	ends := w.finalStates()
-	for _, one := range told {
+	for _, one := range runs {
 		require.Equal(t, end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
 	}
-	w.faultOccurred(len(told))
+	w.faultOccurred(len(runs))
 	w.checkInvariants()
 }
 
-func one(s story, b booking.Booking, order []int) told {
-	return told{story: s, booking: b, order: order}
+func one(s story, b booking.Booking, order []int) storyRun {
+	return storyRun{story: s, booking: b, order: order}
 }
 
 // Customers cancel while their payment is processing. The policy's fee is kept in every
@@ -71,7 +70,7 @@ func TestCancel_MoneyComesAfterwards(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{undelivered: true, pool: 8})
 	policy := booking.Policy{FreeUntil: 365 * 24 * time.Hour, FeePercent: 40}
-	var all []told
+	var all []storyRun
 	const end = "cancelled; partially_refunded: succeeded 1500"
 	for i, s := range []story{
 		{"a card", 1, func(s *stripetest.Server, ids []string) error { return pay(s, ids[0])() }, 1, "", end},

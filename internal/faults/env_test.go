@@ -33,14 +33,12 @@ const (
 
 var ada = booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"}
 
-// host is one replica.
 type host struct {
 	bookings *booking.Store
 	payments *payments.Payments
 	receiver *webhook.Receiver
 }
 
-// testEnv has several hosts, one Postgres and one Stripe stand-in.
 type testEnv struct {
 	t        *testing.T
 	url      string
@@ -149,7 +147,6 @@ func (w *testEnv) keepEvent(e stripetest.Event) []time.Duration {
 	return nil
 }
 
-// eventsOf returns the recorded events of a session, in order.
 func (w *testEnv) eventsOf(c payments.Checkout) []stripetest.Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -177,7 +174,6 @@ func (s *statusWriter) WriteHeader(status int) {
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// called returns how often a call was answered with a status.
 func (w *testEnv) called(methodAndPath string, status int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -52,7 +52,6 @@ func TestRace_PaymentAtTheHoldsLastMoment(t *testing.T) {
 	w.checkInvariants()
 }
 
-// race reports whether the second customer got the slot.
 func (w *testEnv) race(n int) bool {
 	b, c := w.checkedOut(n)
 	w.pay(c)

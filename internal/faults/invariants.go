@@ -10,8 +10,7 @@ import (
 // Invariant must hold after every fault. Numbers 1 to 8 are about payments.
 type Invariant struct {
 	Number int
-	// Says describes it.
-	Says string
+	Says   string
 	// query returns a line of text for each violation.
 	query string
 }

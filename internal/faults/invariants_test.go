@@ -117,9 +117,8 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 	}
 }
 
-// everyKindOfPayment makes payments of every kind: partly refunded, too late and
-// refunded, the one that has that slot, parked, disputed, and cancelled after a partial
-// dispute.
+// everyKindOfPayment makes payments that are partly refunded, too late and refunded,
+// parked, disputed, and cancelled after a partial dispute.
 func everyKindOfPayment(t *testing.T) (w *testEnv, paid, late booking.Booking) {
 	t.Helper()
 	w = newEnv(t, setup{})

@@ -20,7 +20,6 @@ func TestLocks_WaitDeadlockSerializationFailure(t *testing.T) {
 	t.Run("40001", serialization)
 }
 
-// transaction begins a transaction outside of the hosts.
 func (w *testEnv) transaction() *sql.Tx {
 	w.t.Helper()
 	tx, err := w.db.BeginTx(w.t.Context(), nil)

@@ -92,8 +92,8 @@ func chain(steps ...func() error) error {
 	return nil
 }
 
-// told is a booking, the events of its story and an order of them.
-type told struct {
+// storyRun is a booking, the events of its story and an order of them.
+type storyRun struct {
 	story   story
 	booking booking.Booking
 	events  []stripetest.Event
@@ -105,14 +105,14 @@ type told struct {
 func TestDelivery_AnyOrder(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{undelivered: true, pool: 8, webhook: webhook.Options{Prepare: true}})
-	var all []told
+	var all []storyRun
 	for i, s := range stories {
 		resource := w.newResource(fmt.Sprint("story-", i), 1000)
 		for _, order := range orders(s.events) {
 			b, err := w.hosts[0].bookings.Hold(t.Context(),
 				booking.HoldRequest{Resource: resource.ID, Start: slot(len(all)), Customer: ada})
 			require.NoError(t, err)
-			all = append(all, told{story: s, booking: b, order: order})
+			all = append(all, storyRun{story: s, booking: b, order: order})
 		}
 	}
 	inParallel(len(all), func(i int) { w.play(&all[i]) })
@@ -133,7 +133,6 @@ func TestDelivery_AnyOrder(t *testing.T) {
 	t.Logf("%d orders, %d deliveries", len(all), len(w.sent))
 }
 
-// orders returns all permutations of the numbers below n.
 func orders(n int) [][]int {
 	if n == 0 {
 		return [][]int{nil}
@@ -160,7 +159,7 @@ func inParallel(n int, do func(i int)) {
 }
 
 // play opens the sessions of a booking and runs its story at Stripe.
-func (w *testEnv) play(one *told) {
+func (w *testEnv) play(one *storyRun) {
 	var sessions []payments.Checkout
 	var ids []string
 	for n := range one.story.sessions {
@@ -194,7 +193,7 @@ func (w *testEnv) play(one *told) {
 	}
 }
 
-func (w *testEnv) deliverInOrder(one told, atOnce bool) {
+func (w *testEnv) deliverInOrder(one storyRun, atOnce bool) {
 	order := slices.Clone(one.order)
 	if atOnce {
 		for i := range one.order {

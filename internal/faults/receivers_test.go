@@ -63,7 +63,6 @@ func (w *testEnv) newService(name string, fails bool) *service {
 	return s
 }
 
-// send delivers an event to a replica, 0 being the old one. Safe for concurrent use.
 func (s *service) send(t *testing.T, replica int, e stripetest.Event) (status int) {
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(e.Payload))
 	req.Header.Set("Stripe-Signature", stripetest.Sign(e.Payload, webhookSecret, time.Now()))
@@ -108,9 +107,9 @@ func (s *service) truth(t *testing.T) faults.Receiver {
 	return r
 }
 
-// Two receivers, and an old and a new replica of one, share one ledger and have different
-// handlers, with failures, duplicates and background steps. Each event takes effect once
-// for each receiver with a handler, and receivers do not touch each other's events.
+// Two receivers, one of them with an old and a new replica, share a ledger and have
+// different handlers, with failures, duplicates and background steps. Each event takes
+// effect once for each receiver with a handler.
 func TestReceivers_OneLedger(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{})
@@ -140,7 +139,6 @@ func TestReceivers_OneLedger(t *testing.T) {
 	w.faultOccurred(len(shop.failed))
 	w.checkInvariants()
 
-	// The invariant reports each planted mistake.
 	for name, plant := range map[string]string{
 		"an effect is missing": `DELETE FROM public.service_effects WHERE ctid = (SELECT max(ctid)
 			FROM public.service_effects WHERE service = 'shop')`,

@@ -37,7 +37,6 @@ func TestRestore(t *testing.T) {
 	program(t, "pg_dump", "--format=custom", "--no-owner", "--file="+file,
 		testdb.Direct(t, w.url, "pg_dump configures its session"))
 
-	// After the backup.
 	w.pay(pendingCheckout)
 	w.pay(lateCheckout)
 	_, err := w.stripe.RefundFromDashboard(refundedPayment.SessionID, 0)
@@ -108,7 +107,6 @@ func TestRestore(t *testing.T) {
 	w.checkInvariantsWithout(lostPayment.SessionID)
 }
 
-// dropDatabase drops the database with all connections.
 func (w *testEnv) dropDatabase() {
 	w.t.Helper()
 	require.NoError(w.t, w.stripe.WaitDelivered(w.t.Context()))
@@ -121,7 +119,6 @@ func (w *testEnv) dropDatabase() {
 	require.Error(w.t, w.db.PingContext(w.t.Context()))
 }
 
-// restore makes the database from a backup and starts a host.
 func (w *testEnv) restore(file string) {
 	w.t.Helper()
 	w.url = testdb.EmptyURL(w.t)

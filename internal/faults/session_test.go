@@ -83,7 +83,6 @@ func TestSession_EventsLost(t *testing.T) {
 	}
 }
 
-// One full refund, and the other booking is unchanged.
 func TestSession_PaidAfterSlotSoldAgain(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{})
@@ -126,7 +125,6 @@ func TestSession_PaidWhileExpiring(t *testing.T) {
 	w.checkInvariants()
 }
 
-// Parked, not confirmed.
 func TestSession_AmountOrCurrencyDiffers(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{})

@@ -11,13 +11,11 @@ import (
 
 // Truth is what happened outside of the database. Amounts are in minor units.
 type Truth struct {
-	// Charges, Refunds, Disputes and Events are the stand-in's.
-	Charges  []Charge  `json:"charges"`
-	Refunds  []Refund  `json:"refunds"`
-	Disputes []Dispute `json:"disputes"`
-	Events   []Event   `json:"events"`
-	// Balance is the stand-in's balance by currency.
-	Balance map[string]Money `json:"balance"`
+	Charges  []Charge         `json:"charges"`
+	Refunds  []Refund         `json:"refunds"`
+	Disputes []Dispute        `json:"disputes"`
+	Events   []Event          `json:"events"`
+	Balance  map[string]Money `json:"balance"`
 	// Answered has the ids of events answered 200: those delivered by the stand-in, and
 	// those that a test sent.
 	Answered []string `json:"answered"`
@@ -68,7 +66,7 @@ type Dispute struct {
 	Status   string `json:"status"`
 }
 
-// Event is an event made by Stripe.
+// Event is an event of Stripe.
 type Event struct {
 	ID      string `json:"id"`
 	Type    string `json:"type"`

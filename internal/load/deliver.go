@@ -15,7 +15,6 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// post sends a delivery over a connection.
 func post(c net.Conn, body, signed string) (status int, answer string, err error) {
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	_, err = io.WriteString(c,
@@ -36,7 +35,6 @@ func post(c net.Conn, body, signed string) (status int, answer string, err error
 // padding makes an event as large as one of Stripe's.
 var padding = strings.Repeat("x", 4000)
 
-// event returns the event of a paid Checkout.
 func event(id, session string) string {
 	return fmt.Sprintf(`{"id":%q,"object":"event","type":"checkout.session.completed","api_version":"2023-10-16",
 "created":%d,"livemode":false,"data":{"object":{"id":%q,"object":"checkout.session","payment_status":"paid",

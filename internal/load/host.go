@@ -19,7 +19,6 @@ func startHost(ctx context.Context, dir, databaseURL string) (*hostprocess.Proce
 		"STRIPE_WEBHOOK_SECRET="+hookSecret, "HOLDS_PER_EMAIL=0", "HOLDS_PER_ADDRESS=0")
 }
 
-// lines counts the lines of a log that contain a text.
 func lines(log, text string) int {
 	all, _ := os.ReadFile(log)
 	n := 0

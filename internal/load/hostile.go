@@ -15,7 +15,6 @@ import (
 	"time"
 )
 
-// attackEnv tells a process of this program to run an attack, as JSON.
 const attackEnv = "LOAD_ATTACK"
 
 // attack is the configuration of the hostile clients: slow connections, the number of
@@ -70,7 +69,6 @@ func startAttackers(ctx context.Context, a attack) (*attackers, error) {
 	return p, nil
 }
 
-// stop ends the process and returns its result.
 func (p *attackers) stop() (c attackResult, err error) {
 	_ = p.in.Close()
 	err = json.NewDecoder(p.out).Decode(&c)

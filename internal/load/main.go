@@ -1,10 +1,6 @@
 // Command load measures genuine webhook deliveries while hostile clients hold 2,000 slow
 // connections (slow headers, slow bodies, unread answers) and send 1,000 forged
-// deliveries a second. It prints the latency of the genuine events and the memory of the
-// host.
-//
-// It starts Postgres, the host and the hostile clients as processes in a temporary
-// folder. Environment variables:
+// deliveries a second. It prints latencies and the host's memory. Environment variables:
 //
 //	LOAD_SECONDS   duration of each part (default 20)
 //	LOAD_SLOW      slow connections (default 2000)

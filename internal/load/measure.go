@@ -118,7 +118,6 @@ func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s sett
 	return seen, err
 }
 
-// deliver sends one genuine event over a new connection.
 func deliver(ctx context.Context, address, id, session string) error {
 	c, err := dialFrom(ctx, net.IPv4(127, 0, 0, 1), address)
 	if err != nil {

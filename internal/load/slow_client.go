@@ -14,8 +14,7 @@ import (
 // slowClient reconnects whenever the host closes its connection.
 type slowClient struct {
 	address string
-	// from is its local address.
-	from net.IP
+	from    net.IP
 	// open is the number of open connections; cut counts the closed ones.
 	open, cut *atomic.Int64
 	// connected is called after the first connection.
