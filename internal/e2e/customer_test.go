@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// customer is somebody with a browser: cookies, and redirects followed.
+// customer is a browser with cookies that follows redirects.
 type customer struct {
 	t    *testing.T
 	http *http.Client
@@ -24,7 +24,7 @@ func newCustomer(t *testing.T, base string) *customer {
 	return &customer{t: t, http: &http.Client{Jar: jar}, base: base}
 }
 
-// get returns the page at an address, redirects followed; only 200 will do.
+// get returns the page at an address after redirects, and fails unless it is 200.
 func (c *customer) get(url string) string {
 	c.t.Helper()
 	status, body := c.do(http.MethodGet, url, "", nil)
@@ -32,7 +32,7 @@ func (c *customer) get(url string) string {
 	return body
 }
 
-// json calls the API and decodes its answer.
+// json calls the API and decodes the response.
 func (c *customer) json(method, path string, body any, want int, into any) {
 	c.t.Helper()
 	var raw []byte
@@ -63,7 +63,7 @@ func (c *customer) do(method, url, contentType string, body []byte) (int, string
 	return resp.StatusCode, string(answer)
 }
 
-// created is the answer to a booking.
+// created is the response to a booking.
 type created struct {
 	ID              string `json:"id"`
 	URL             string `json:"url"`
@@ -71,7 +71,7 @@ type created struct {
 	Status          string `json:"status"`
 }
 
-// firstSlot finds a free slot of the only resource.
+// firstSlot returns a free slot of the only resource.
 func (c *customer) firstSlot() string {
 	c.t.Helper()
 	var resources struct{ Items []struct{ Slug string } }
@@ -97,8 +97,8 @@ func (c *customer) book(start string) created {
 	return b
 }
 
-// payOnPage opens the pay page and presses the button that pays; it returns the page
-// where the browser ends up.
+// payOnPage opens the payment page and presses its button; it returns the page that the
+// browser is redirected to.
 func (c *customer) payOnPage(pageURL string) string {
 	c.t.Helper()
 	require.Contains(c.t, c.get(pageURL), `<button name="action" value="pay"`)

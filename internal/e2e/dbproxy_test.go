@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dbProxy stands between a host and Postgres. Armed, it lets the COMMIT of the next
-// transaction that wrote to the ledger through to Postgres, and keeps the answer: to the
-// host, its commit never returns. With before, the COMMIT itself is kept. Cut, it ends
-// what goes through it, and takes nothing new until it is mended.
+// dbProxy is a proxy between a host and Postgres. Armed, it passes the COMMIT of the next
+// transaction that wrote to the ledger and withholds the response; with before, it
+// withholds the COMMIT. Cut, it closes its connections and refuses new ones until it is
+// mended.
 type dbProxy struct {
 	target string
 	before bool
@@ -43,7 +43,7 @@ func (p *dbProxy) mend() {
 	p.down = false
 }
 
-// keep tells whether a connection may go on, and remembers it.
+// keep remembers a connection, and reports whether it may stay.
 func (p *dbProxy) keep(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,7 +126,7 @@ func (p *dbProxy) serve(client net.Conn) {
 				keep.Store(true)
 				if p.before {
 					p.once.Do(func() { close(p.held) })
-					// Whoever waits for it is gone when this ends.
+					// Its receiver has ended by then.
 					_, _ = io.Copy(io.Discard, client)
 					return
 				}

@@ -23,13 +23,13 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// servesAgain is what the host may take to serve again once there is a database; some of
-// it is a busy machine's.
+// servesAgain is the time limit to serve again once there is a database, with a margin
+// for a busy machine.
 const servesAgain = 5 * time.Second
 
-// Failover: kill the primary, promote the standby. The host reconnects by itself, and
-// with synchronous replication no acknowledged event is lost.
-func TestFailover(t *testing.T) {
+// The primary is killed and the standby promoted. The host reconnects, and with
+// synchronous replication no acknowledged event is lost.
+func TestFailover_PrimaryKilled(t *testing.T) {
 	t.Parallel()
 	primary := newPostgres(t)
 	second := primary.standby()
@@ -51,7 +51,7 @@ func TestFailover(t *testing.T) {
 
 // Postgres killed (-9) under load: R0; serving again within 5 s of its return, no host
 // restart.
-func TestPostgresKilled(t *testing.T) {
+func TestPostgres_Killed(t *testing.T) {
 	t.Parallel()
 	server := newPostgres(t)
 	l := newLoad(t, server.url("booking"))
@@ -67,7 +67,7 @@ func TestPostgresKilled(t *testing.T) {
 }
 
 // Postgres hangs: SIGSTOP. R0; /health 200, /health/db 503, within their time limits.
-func TestPostgresHangs(t *testing.T) {
+func TestPostgres_Hangs(t *testing.T) {
 	t.Parallel()
 	server := newPostgres(t)
 	l := newLoad(t, server.url("booking"))
@@ -88,8 +88,8 @@ func TestPostgresHangs(t *testing.T) {
 	l.holds(server.open("booking"))
 }
 
-// load is a host that customers book and pay at, one after the other and several at once,
-// until the test has seen enough.
+// load is a host with customers who book and pay concurrently, until the test has seen
+// enough.
 type load struct {
 	t      *testing.T
 	host   *host
@@ -100,11 +100,10 @@ type load struct {
 	all    sync.WaitGroup
 
 	booked, paid, refused atomic.Int64
-	// paused keeps customers from taking another slot.
-	paused       atomic.Bool
-	mu           sync.Mutex
-	acknowledged []string // bookings that were answered 201
-	wrong        []string // answers that nobody may get
+	paused                atomic.Bool
+	mu                    sync.Mutex
+	acknowledged          []string // bookings that were answered 201
+	wrong                 []string // answers that are never right
 }
 
 func newLoad(t *testing.T, url string) *load {
@@ -173,8 +172,8 @@ func (l *load) customer() {
 		}
 		l.booked.Add(1)
 		l.note(&l.acknowledged, b.ID)
-		// Ten seconds is also what the host gives a delivery: whoever pays while the
-		// database hangs is sent on without an answer, and has paid.
+		// The host gives a delivery ten seconds too: a customer who pays while the
+		// database hangs is redirected without an answer, and has paid.
 		if _, err := l.stripe.Pay(context.Background(), b.StripeSessionID); err != nil &&
 			!errors.Is(err, stripetest.ErrNoAnswer) {
 			l.note(&l.wrong, err.Error())
@@ -196,7 +195,7 @@ func (l *load) until(what string, counter *atomic.Int64, n int64) {
 	eventually(l.t, fmt.Sprintf("%d %s", n, what), func(context.Context) bool { return counter.Load() >= n })
 }
 
-// refuses waits until the fault is seen: a customer was refused.
+// refuses waits until a customer was refused.
 func (l *load) refuses() {
 	l.t.Helper()
 	l.until("refused", &l.refused, l.refused.Load()+1)
@@ -210,8 +209,8 @@ func (l *load) get(path string) int {
 	return resp.StatusCode
 }
 
-// holds ends the load and asks: nobody got an answer that nobody may get; what was
-// acknowledged is there; every invariant holds.
+// holds ends the load and checks that no response was wrong, that everything acknowledged
+// is in the database, and that every invariant holds.
 func (l *load) holds(db *sql.DB) {
 	l.t.Helper()
 	l.end()

@@ -15,8 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// badDeliveries are what is no event of Stripe's, what the old secret signed, and what
-// fails.
+// badDeliveries sends bodies that are no event, one signed with the old secret, and one
+// whose handler fails.
 func (f *flow) badDeliveries() {
 	event := func(id string) map[string]any {
 		return map[string]any{"id": id, "object": "event", "type": "x", "data": map[string]any{}}
@@ -42,9 +42,8 @@ func (f *flow) badDeliveries() {
 	<-done
 }
 
-// stripeFailures are the ways in which Stripe, or what stands before it, answers; each
-// quotes the key and everything else that it was sent. It returns what is to be in the
-// log, by request.
+// stripeFailures makes Stripe, or a proxy before it, answer in each way that quotes the
+// key and the rest of the request. It returns what the log has to contain, by request.
 func (f *flow) stripeFailures(admin *http.Client, paid booked) map[string]string {
 	quote := func(r *http.Request) string {
 		body, _ := io.ReadAll(r.Body)
@@ -99,12 +98,12 @@ func (f *flow) stripeFailures(admin *http.Client, paid booked) map[string]string
 	return expected
 }
 
-// trouble is a line that is to be in the log, about a request that the database has
-// failed. The SQLSTATE of a database that is away is empty.
+// trouble is a line that the log has to contain about a request that failed in the
+// database. Its SQLSTATE is empty if the database is away.
 type trouble struct{ message, sqlstate string }
 
-// databaseFailures are a database that refuses statements, and one that is away. It
-// returns what is to be in the log, by request.
+// databaseFailures makes the database refuse statements, then takes it away. It returns
+// what the log has to contain, by request.
 func (f *flow) databaseFailures(admin *http.Client) map[string]trouble {
 	b := f.book()
 	wish := f.wish()
@@ -149,8 +148,8 @@ func (f *flow) databaseFailures(admin *http.Client) map[string]trouble {
 	return expected
 }
 
-// commands are those of who runs the host, with the host's environment, and with one that
-// is wrong.
+// commands runs the operator's commands, with the host's environment and with a wrong
+// one.
 func (f *flow) commands() {
 	for _, command := range []string{
 		"events list", "events waiting", "payment list", "user list", "resource list", "migrate status", "healthcheck",

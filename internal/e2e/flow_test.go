@@ -22,18 +22,18 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// flow is a host whose secrets are all planted, and everything that is asked of it.
+// flow is a host whose secrets are all planted, with every request that is sent to it.
 type flow struct {
 	*incident
 	*planted
-	// failing stands in Stripe's place as long as it is set.
+	// failing replaces Stripe while it is set.
 	failing atomic.Pointer[http.HandlerFunc]
 	asked   int
-	// said is what commands wrote.
+	// said is the output of commands.
 	said strings.Builder
 }
 
-// answer is what came of a request; id is the one that it was sent with.
+// answer is the response to the request with this id.
 type answer struct {
 	id, body string
 	status   int
@@ -80,8 +80,8 @@ func newFlow(t *testing.T) *flow {
 	return f
 }
 
-// withPassword gives the URL of a server that asks for no password one all the same. One
-// that everybody knows is no secret.
+// withPassword adds a password to the URL if the server needs none. A well-known password
+// is no secret.
 func (f *flow) withPassword(database string) string {
 	u, err := url.Parse(database)
 	require.NoError(f.t, err)
@@ -95,7 +95,7 @@ func (f *flow) withPassword(database string) string {
 	return u.String()
 }
 
-// visitor is a browser that stays where it is sent, so that the address is seen.
+// visitor is a browser that does not follow redirects, so that tests see the address.
 func (f *flow) visitor() *http.Client {
 	jar, err := cookiejar.New(nil)
 	require.NoError(f.t, err)
@@ -105,7 +105,7 @@ func (f *flow) visitor() *http.Client {
 	}}
 }
 
-// ask sends a request with an id of its own, which the answer has too. A body that begins
+// ask sends a request with a new id, which the response has to repeat. A body that begins
 // with a brace is JSON, any other a form.
 func (f *flow) ask(who *http.Client, method, target, body string, headers ...string) answer {
 	f.t.Helper()
@@ -132,7 +132,7 @@ func (f *flow) ask(who *http.Client, method, target, body string, headers ...str
 	return answer{id: id, body: string(text), status: resp.StatusCode, header: resp.Header}
 }
 
-// get asks for a page or a file, with a status that the answer has to have.
+// get requests a page or a file, and fails on another status.
 func (f *flow) get(who *http.Client, want int, target string, headers ...string) answer {
 	f.t.Helper()
 	a := f.ask(who, http.MethodGet, target, "", headers...)
@@ -148,15 +148,15 @@ func (f *flow) post(who *http.Client, want int, target, body string, headers ...
 	return a
 }
 
-// booked is the answer to a booking, with what only its customer is told.
+// booked is the response to a booking, with the values that only its customer gets.
 type booked struct {
 	created
 	Token string `json:"token"`
-	// request is the id of the request that made it.
+	// request is the id of the request.
 	request string
 }
 
-// wish is the body of a booking of the first slot that is free.
+// wish is the body of a booking of the first free slot.
 func (f *flow) wish() string {
 	body, err := json.Marshal(map[string]string{
 		"start": newCustomer(f.t, f.host.base).firstSlot(), "firstName": f.plant("first name", ""),
@@ -174,15 +174,16 @@ func (f *flow) book() booked {
 	b := booked{request: a.id}
 	require.NoError(f.t, json.Unmarshal([]byte(a.body), &b))
 	f.keep("owner token", b.Token)
-	// Whoever has it is shown the booking.
+	// A session id opens the booking's page.
 	f.keep("Checkout Session", b.StripeSessionID)
 	return b
 }
 
-// query is that of a link to a booking.
+// query is the query of a link to the booking.
 func (b booked) query() string { return url.Values{"booking": {b.ID}, "token": {b.Token}}.Encode() }
 
-// does runs a command beside the host, whatever it answers, and keeps what it wrote.
+// does runs a command with the host's environment, ignores its exit code, and keeps its
+// output.
 func (f *flow) does(in string, args ...string) string {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
@@ -198,7 +199,7 @@ func (f *flow) does(in string, args ...string) string {
 	return string(out)
 }
 
-// with runs something with the environment changed for commands.
+// with calls do with a changed environment for commands.
 func (f *flow) with(changes map[string]string, do func()) {
 	was := f.env
 	f.env = map[string]string{}
@@ -211,7 +212,7 @@ func (f *flow) with(changes map[string]string, do func()) {
 	do()
 }
 
-// stripeFails has another answer for every call to Stripe while something is done.
+// stripeFails answers every call to Stripe during do.
 func (f *flow) stripeFails(answer http.HandlerFunc, do func()) {
 	f.failing.Store(&answer)
 	defer f.failing.Store(nil)

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// loggingIn is staff, with passwords that are right and wrong and in the wrong field; it
-// returns who is logged in as ADMIN.
+// loggingIn logs staff in with right and wrong passwords, and with one in the wrong
+// field; it returns an ADMIN.
 func (f *flow) loggingIn() *http.Client {
 	admin := f.visitor()
 	login := func(who *http.Client, want int, email, password string) answer {
@@ -33,7 +33,7 @@ func (f *flow) loggingIn() *http.Client {
 	other := f.visitor()
 	login(other, http.StatusUnauthorized, "admin@example.com", f.password("wrong password"))
 	login(other, http.StatusUnauthorized, f.password("password for an address"), "x")
-	login(other, http.StatusUnauthorized, "nobody@example.com", f.password("nobody's password"))
+	login(other, http.StatusUnauthorized, "unknown@example.com", f.password("password of an unknown account"))
 	f.post(other, http.StatusBadRequest, "/auth/login",
 		`{"email":"admin@example.com","password":["`+f.plant("password in a list", "")+`"]}`)
 	f.post(other, http.StatusBadRequest, "/auth/login",

@@ -39,8 +39,7 @@ func TestMain(m *testing.M) {
 	testdb.Main(tests{m, dir})
 }
 
-// tests are those of this package, and the folder of the binary that goes when they have
-// run.
+// tests are this package's, with the folder of the binary, which is removed after them.
 type tests struct {
 	*testing.M
 	dir string
@@ -51,7 +50,7 @@ func (m tests) Run() int {
 	return m.M.Run()
 }
 
-// host is one running process.
+// host is a running process.
 type host struct {
 	t    *testing.T
 	cmd  *exec.Cmd
@@ -63,8 +62,8 @@ type host struct {
 
 var address = regexp.MustCompile(`http://[0-9.:]+`)
 
-// startHost runs the binary with nothing in its environment but what is given, on a port
-// of its own choosing, and waits for the line that says where it is.
+// startHost runs the binary with only the given environment, on a free port, and waits
+// for the line with its address.
 func startHost(t *testing.T, env map[string]string) *host {
 	t.Helper()
 	binary.once.Do(func() {
@@ -123,13 +122,13 @@ func startHost(t *testing.T, env map[string]string) *host {
 	return h
 }
 
-// kill is kill -9, and waits until the process is gone.
+// kill is kill -9, and waits for the end of the process.
 func (h *host) kill() {
 	_ = h.cmd.Process.Kill()
 	<-h.done
 }
 
-// stop is SIGTERM; the process has to end by itself.
+// stop is SIGTERM, and waits for the end of the process.
 func (h *host) stop() {
 	h.t.Helper()
 	require.NoError(h.t, h.cmd.Process.Signal(os.Interrupt))

@@ -77,7 +77,7 @@ func aPort(t *testing.T) string {
 	return port
 }
 
-// command runs the binary beside the host.
+// command runs a command with the host's environment.
 func (n *incident) command(in string, args ...string) string {
 	n.t.Helper()
 	cmd := exec.CommandContext(n.t.Context(), binary.path, args...)

@@ -13,9 +13,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Host dies after COMMIT, before its answer: killed when Postgres has committed and the
-// answer has not left. Redelivery to another host: 200 duplicate.
-func TestHostDiesAfterCommit(t *testing.T) {
+// The host is killed when Postgres has committed and the response has not been sent.
+// Another host answers the redelivery with 200 duplicate.
+func TestHost_KilledAfterCommit(t *testing.T) {
 	t.Parallel()
 	k := newKill(t, false)
 	k.payAndKill(func() {
@@ -28,9 +28,9 @@ func TestHostDiesAfterCommit(t *testing.T) {
 	require.Contains(t, k.other.logs(), `"outcome":"duplicate"`)
 }
 
-// Host dies before COMMIT: killed when its handler has done all it does. While that lasts
-// nothing has happened; then the redelivery does the work.
-func TestHostDiesBeforeCommit(t *testing.T) {
+// The host is killed after its handler has run, before COMMIT. Nothing has changed, and
+// the redelivery does the work.
+func TestHost_KilledBeforeCommit(t *testing.T) {
 	t.Parallel()
 	k := newKill(t, true)
 	k.payAndKill(func() {
@@ -44,8 +44,7 @@ func TestHostDiesBeforeCommit(t *testing.T) {
 	require.NotContains(t, k.other.logs(), `"outcome":"duplicate"`)
 }
 
-// kill is a host that a test is about to kill, another one beside it, and a booking that
-// waits for its payment.
+// kill is a host to be killed, another host, and a booking that waits for its payment.
 type kill struct {
 	t           *testing.T
 	db          *sql.DB
@@ -69,8 +68,8 @@ func newKill(t *testing.T, before bool) *kill {
 	return k
 }
 
-// payAndKill pays, kills the host at its COMMIT, and has the redelivery go to the other
-// one. Then there is one effect, and every invariant holds.
+// payAndKill pays, kills the host at its COMMIT, and sends the redelivery to the other
+// host. Then there is one effect, and every invariant holds.
 func (k *kill) payAndKill(meanwhile func()) {
 	k.t.Helper()
 	k.proxy.armed.Store(true)

@@ -10,13 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// line is one of a log.
 type line map[string]any
 
 type logLines []line
 
-// parse reads a log: each line is JSON with its time, level and message, but for the one
-// that says to a person where the host is.
+// parse reads a log: each line is JSON with time, level and message, except the one that
+// prints the host's address.
 func parse(t *testing.T, log string) (all logLines) {
 	t.Helper()
 	for text := range strings.Lines(log) {

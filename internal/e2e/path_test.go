@@ -16,7 +16,7 @@ import (
 
 func days(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly) }
 
-// ledger counts the rows of the ledger and those processed, straight from the database.
+// ledger counts the ledger's rows and those processed.
 func ledger(t *testing.T, db *sql.DB) (rows, processed int) {
 	t.Helper()
 	require.NoError(t,
@@ -24,8 +24,8 @@ func ledger(t *testing.T, db *sql.DB) (rows, processed int) {
 	return rows, processed
 }
 
-// requireOnce is what has to be true in the database after a payment, however often it
-// was told of: one ledger row, and a confirmed booking.
+// requireOnce checks the database after a payment that may have been delivered many
+// times: one ledger row, and a confirmed booking.
 func requireOnce(t *testing.T, db *sql.DB, id string) {
 	t.Helper()
 	rows, processed := ledger(t, db)
@@ -36,8 +36,8 @@ func requireOnce(t *testing.T, db *sql.DB, id string) {
 	require.Equal(t, "confirmed", status)
 }
 
-// tenTimesAtOnce delivers the first event ten times at the same moment; each delivery has
-// to be acknowledged.
+// tenTimesAtOnce delivers the first event ten times concurrently; each delivery has to be
+// acknowledged.
 func tenTimesAtOnce(t *testing.T, stripe *stripeWorld) {
 	t.Helper()
 	attempts, err := stripe.Resend(t.Context(), stripe.Events()[0].ID, 10)
@@ -48,10 +48,9 @@ func tenTimesAtOnce(t *testing.T, stripe *stripeWorld) {
 	}
 }
 
-// What a new user does: no configuration at all, a booking on the page, the stand-in's
-// pay page, and "confirmed". Then the host is killed, and its data is there at the next
-// start.
-func TestNothingConfigured(t *testing.T) {
+// A new user: no configuration, a booking on the page, the stand-in's payment page, and
+// "confirmed". Then the host is killed, and its data is there at the next start.
+func TestHost_NothingConfigured(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
 		"DATA_DIR":    filepath.Join(t.TempDir(), "data"),
@@ -84,7 +83,7 @@ func TestNothingConfigured(t *testing.T) {
 	h.stop()
 }
 
-func TestWebhookTenTimesAtOnce(t *testing.T) {
+func TestWebhook_TenConcurrentDeliveries(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
 	db := testdb.Open(t, testdb.PQ, url)
@@ -98,9 +97,8 @@ func TestWebhookTenTimesAtOnce(t *testing.T) {
 	requireOnce(t, db, b.ID)
 }
 
-// All ten are first deliveries: the event reaches the host ten times at the same moment
-// before any of them is answered.
-func TestFirstDeliveryTenTimesAtOnce(t *testing.T) {
+// All ten deliveries reach the host before one of them is answered.
+func TestWebhook_TenConcurrentFirstDeliveries(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
 	db := testdb.Open(t, testdb.PQ, url)
@@ -108,7 +106,7 @@ func TestFirstDeliveryTenTimesAtOnce(t *testing.T) {
 	h := startHost(t, stripe.env(url))
 	ada := newCustomer(t, h.base)
 	b := ada.book(ada.firstSlot())
-	// Nobody is reached yet: the payment happens, and its event waits.
+	// No host gets the event yet: the payment is made, and its event waits.
 	_, err := stripe.Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 	stripe.pointAt(h)
@@ -116,7 +114,7 @@ func TestFirstDeliveryTenTimesAtOnce(t *testing.T) {
 	requireOnce(t, db, b.ID)
 }
 
-func TestWebhookBeforeTheSessionIsStored(t *testing.T) {
+func TestWebhook_BeforeTheSessionIsStored(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
 	db := testdb.Open(t, testdb.PQ, url)

@@ -15,28 +15,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// planted are the secrets of a test, by what they are: made up for it, or met on its way.
+// planted are the secrets of a test by description: planted by it, or met in responses.
 type planted struct {
 	mu     sync.Mutex
 	values map[string]string
 }
 
-// plant makes a secret that occurs nowhere else. What comes before it is the form that it
-// has to have.
+// plant makes a unique secret with a prefix.
 func (p *planted) plant(what, before string) string {
 	value := before + rand.Text()
 	p.keep(what, value)
 	return value
 }
 
-// password makes one with what has to be escaped wherever it is written.
+// password makes a secret with characters that have to be escaped in every format.
 func (p *planted) password(what string) string {
 	value := rand.Text() + `"<&>\/+% é` + rand.Text()
 	p.keep(what, value)
 	return value
 }
 
-// keep remembers a secret. One that is too short is found by chance.
+// keep remembers a secret. A short one would be found by chance.
 func (p *planted) keep(what, value string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,8 +48,8 @@ func (p *planted) keep(what, value string) {
 	p.values[what] = value
 }
 
-// in tells which of the secrets are in a text, in whatever spelling and case: an address
-// that was normalised is one still.
+// in returns the secrets that are in a text, in any spelling and case: an e-mail address
+// may be normalised.
 func (p *planted) in(text string) (found []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,8 +101,7 @@ func spellings(value string) map[string]string {
 	return all
 }
 
-// A secret is found however it is written.
-func TestPlanted(t *testing.T) {
+func TestPlanted_Spellings(t *testing.T) {
 	t.Parallel()
 	p := &planted{values: map[string]string{}}
 	secret := p.password("password")

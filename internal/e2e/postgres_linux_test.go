@@ -23,7 +23,7 @@ import (
 )
 
 // postgres is a server of this machine's programs that a test may kill, stop and promote.
-// No guard starts it again.
+// Nothing restarts it.
 type postgres struct {
 	t    *testing.T
 	dir  string
@@ -44,7 +44,7 @@ func newPostgres(t *testing.T) *postgres {
 	return p
 }
 
-// standby makes a copy of the server that follows it, and has every commit wait for that.
+// standby makes a synchronous standby of the server.
 func (p *postgres) standby() *postgres {
 	p.t.Helper()
 	s := &postgres{t: p.t, dir: serverFolder(p.t), port: freePort(p.t)}
@@ -65,8 +65,8 @@ func (p *postgres) standby() *postgres {
 	return s
 }
 
-// start runs the server and returns when it answers. The shell ends it when this process
-// is gone.
+// start runs the server and returns when it answers. Its shell ends it when this process
+// ends.
 func (p *postgres) start() {
 	p.t.Helper()
 	_ = os.Remove(filepath.Join(p.data(), "postmaster.pid"))
@@ -97,8 +97,8 @@ func (p *postgres) start() {
 	eventually(p.t, "Postgres answers", func(ctx context.Context) bool { return db.PingContext(ctx) == nil })
 }
 
-// kill is kill -9 of the server, and returns when none of its processes is left, so that
-// the data can be used again.
+// kill is kill -9, and returns when no process of the server is left, so that the data
+// can be used again.
 func (p *postgres) kill() {
 	p.t.Helper()
 	processes := p.processes()
@@ -117,14 +117,14 @@ func (p *postgres) kill() {
 	<-p.done
 }
 
-// signal is sent to the server and to all of its processes.
+// signal sends to the server and all its processes.
 func (p *postgres) signal(s syscall.Signal) {
 	for _, pid := range p.processes() {
 		_ = syscall.Kill(pid, s)
 	}
 }
 
-// processes are those of the server, the postmaster first; none when it is gone.
+// processes returns the server's, the postmaster first.
 func (p *postgres) processes() []int {
 	text, err := os.ReadFile(filepath.Join(p.data(), "postmaster.pid"))
 	if err != nil {
@@ -145,7 +145,7 @@ func (p *postgres) processes() []int {
 	return all
 }
 
-// state is the letter of a process's state; "" when there is none.
+// state returns the letter of a process's state, "" if there is no such process.
 func state(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	end := bytes.LastIndexByte(text, ')')
@@ -210,8 +210,8 @@ func ordinary(t *testing.T) (uid, gid uint32, other bool) {
 	return uint32(u), uint32(g), true
 }
 
-// serverFolder is a folder that this user can use; those of t.TempDir may be below one
-// that he cannot enter.
+// serverFolder is a folder that the server can enter; those of t.TempDir may be below a
+// closed one.
 func serverFolder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "booking-e2e-")
@@ -243,7 +243,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// within fails when something takes longer than it may.
+// within fails if f takes longer than the limit.
 func within(t *testing.T, limit time.Duration, what string, began time.Time) {
 	t.Helper()
 	took := time.Since(began)

@@ -10,8 +10,8 @@ import (
 	_ "github.com/lib/pq"
 )
 
-// beSQL stands in for psql: it prints the result of the statement in RUNBOOK_SQL, without
-// rulers, and exits. Without a statement it does nothing.
+// beSQL replaces psql: it prints the result of the statement in RUNBOOK_SQL and exits.
+// Without a statement it does nothing.
 func beSQL() {
 	query := os.Getenv("RUNBOOK_SQL")
 	if query == "" {

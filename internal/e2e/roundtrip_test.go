@@ -62,8 +62,9 @@ func TestRoundTrips_BookAndReturn(t *testing.T) {
 	router.Handle("/api/", routes)
 	router.Handle("/", site)
 
-	_, err = bookings.CreateResource(t.Context(), booking.Resource{Slug: "court", Name: "Court", TimeZone: "Europe/Paris",
-		Capacity: 1, SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"}})
+	_, err = bookings.CreateResource(t.Context(),
+		booking.Resource{Slug: "court", Name: "Court", TimeZone: "Europe/Paris",
+			Capacity: 1, SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"}})
 	require.NoError(t, err)
 	slot := func(n int) string {
 		return time.Now().UTC().Truncate(24 * time.Hour).Add(time.Duration(48+n) * time.Hour).Format(time.RFC3339)
@@ -78,7 +79,8 @@ func TestRoundTrips_BookAndReturn(t *testing.T) {
 	}
 	book := func(n int) (int, *httptest.ResponseRecorder) {
 		return ask(http.MethodPost, "/api/bookings", "application/json",
-			`{"resource":"court","start":"`+slot(n)+`","firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`)
+			`{"resource":"court","start":"`+slot(n)+
+				`","firstName":"Ada","lastName":"Lovelace","email":"ada@example.com"}`)
 	}
 	_, rec := book(0)
 	require.Equal(t, http.StatusCreated, rec.Code)

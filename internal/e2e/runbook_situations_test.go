@@ -57,7 +57,8 @@ var situations = map[string]situation{
 	// M3 and O1: what the leaked secret signed is no longer valid.
 	"leaked-secret": {before: map[int]func(*incident){0: func(n *incident) {
 		var line struct{ Link string }
-		require.NoError(n.t, json.Unmarshal([]byte(n.command("", "booking", "renew-links", "--json", n.paid.ID)), &line))
+		require.NoError(n.t, json.Unmarshal([]byte(n.command("", "booking", "renew-links", "--json", n.paid.ID)),
+			&line))
 		_, query, _ := strings.Cut(line.Link, "?")
 		look := func() (link, session int) {
 			n.names["OLD_LINK"] = line.Link
@@ -71,18 +72,19 @@ var situations = map[string]situation{
 		n.host = startHost(n.t, n.env)
 		n.stripe.pointAt(n.host)
 	}}},
-	"stuck-refund": {stripe: stripetest.Options{PendingRefunds: true}, before: map[int]func(*incident){0: func(n *incident) {
-		n.command("", "payment", "refund", "--cause", "rain", n.paymentOf(n.paid))
-		n.eventually("asked for", func() bool { return len(n.stripe.Refunds()) == 1 })
-		_, err := n.stripe.FailRefund(n.stripe.Refunds()[0].ID, "lost_or_stolen_card")
-		require.NoError(n.t, err)
-		n.eventually("failed", func() bool {
-			return n.value(`SELECT count(*) FROM booking_platform.refunds WHERE status = 'failed'`) == "1"
-		})
-		n.names["REFUND"] = n.value(`SELECT id::text FROM booking_platform.refunds`)
-	}}, after: func(n *incident) {
-		n.eventually("made again", func() bool { return len(n.stripe.Refunds()) == 2 })
-	}},
+	"stuck-refund": {stripe: stripetest.Options{PendingRefunds: true},
+		before: map[int]func(*incident){0: func(n *incident) {
+			n.command("", "payment", "refund", "--cause", "rain", n.paymentOf(n.paid))
+			n.eventually("asked for", func() bool { return len(n.stripe.Refunds()) == 1 })
+			_, err := n.stripe.FailRefund(n.stripe.Refunds()[0].ID, "lost_or_stolen_card")
+			require.NoError(n.t, err)
+			n.eventually("failed", func() bool {
+				return n.value(`SELECT count(*) FROM booking_platform.refunds WHERE status = 'failed'`) == "1"
+			})
+			n.names["REFUND"] = n.value(`SELECT id::text FROM booking_platform.refunds`)
+		}}, after: func(n *incident) {
+			n.eventually("made again", func() bool { return len(n.stripe.Refunds()) == 2 })
+		}},
 	"parked-payment": {before: map[int]func(*incident){0: func(n *incident) {
 		b := n.book()
 		n.exec(`UPDATE booking_platform.payments SET amount_minor = amount_minor + 1 WHERE id = $1::uuid`,

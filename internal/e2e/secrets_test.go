@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever is asked of the host, and whatever fails, nothing secret is in what it and its
-// commands write; and each line of its log is JSON that says which request it is about.
-func TestLogs(t *testing.T) {
+// No secret is in the output of the host and its commands, whatever is requested and
+// whatever fails; and each line of the log is JSON that names its request.
+func TestHost_NoSecretInLogs(t *testing.T) {
 	t.Parallel()
 	f := newFlow(t)
 	admin := f.loggingIn()
@@ -22,7 +22,7 @@ func TestLogs(t *testing.T) {
 
 	log := f.host.logs()
 	require.Empty(t, f.in(log), "in the log")
-	// Commands are for who runs the host: they name Checkout Sessions.
+	// Commands are for operators: they may print Checkout Sessions.
 	for what := range f.values {
 		if strings.HasPrefix(what, "Checkout Session") {
 			delete(f.values, what)

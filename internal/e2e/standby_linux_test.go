@@ -100,8 +100,8 @@ func connections(t *testing.T, admin *sql.DB) (n int) {
 	return n
 }
 
-// crowd is more customers than the pool has connections, who book and repeat what was
-// refused under the same key.
+// crowd is more customers than the pool has connections, who book and repeat refused
+// requests under the same key.
 type crowd struct {
 	load                  *load
 	stop                  chan struct{}
@@ -154,7 +154,7 @@ func (c *crowd) book(n int, start string) {
 	}
 }
 
-// reads asks for the free slots until then, and returns how long each answer took.
+// reads requests the free slots until then, and returns how long each response took.
 func (c *crowd) reads(until time.Time) []time.Duration {
 	c.load.t.Helper()
 	var took []time.Duration

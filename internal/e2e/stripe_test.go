@@ -21,9 +21,9 @@ const (
 	webhookSecret = "whsec_e2e"
 )
 
-// stripeWorld is a Stripe outside the host, which outlives it. Its webhooks go through a
-// relay, because the host's address is known only once it runs, and changes when it is
-// started again.
+// stripeWorld is a Stripe outside the host, which it outlives. Its webhooks go through a
+// relay, because the host's address is known only once it runs, and changes at each
+// start.
 type stripeWorld struct {
 	*stripetest.Server
 	api         string

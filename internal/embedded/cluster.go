@@ -153,7 +153,7 @@ func (c *cluster) create(ctx context.Context) error {
 	}
 	beside := c.data() + ".new"
 	if err := errors.Join(os.RemoveAll(beside), os.Mkdir(beside, 0o700)); err != nil {
-		return fmt.Errorf("make room for a cluster: %w", err)
+		return fmt.Errorf("make the folder for a cluster: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(beside) }()
 	if err := c.own(); err != nil {
@@ -161,8 +161,8 @@ func (c *cluster) create(ctx context.Context) error {
 	}
 	auth := "scram-sha-256"
 	if c.ephemeral {
-		// SCRAM costs a client 2 ms of processor time per connection, 10 ms under the race
-		// detector: too much for tests, which open thousands.
+		// SCRAM costs a client 2 ms of processor time per connection, 10 ms under the
+		// race detector: too much for tests, which open thousands.
 		auth = "md5"
 	}
 	// Relative paths, because the cluster's user may not be able to read the folders

@@ -59,7 +59,7 @@ func fetched(ctx context.Context, major int, opts Options) (programs, error) {
 		return programs{}, err
 	}
 	defer func() { _ = lock.Close() }()
-	// Somebody else may have fetched them while we waited.
+	// Another process may have fetched them meanwhile.
 	if p, err := inspect(ctx, filepath.Join(place, "bin")); err == nil {
 		return p, nil
 	}

@@ -1,6 +1,5 @@
-// Package hostprocess runs the host as a process of its own, as it is started by hand:
-// for programs that measure it with its routes, its edge, its access log and its pool,
-// which a handler within the same process would not show.
+// Package hostprocess runs the host as a separate process, for programs that measure it
+// with its routes, middleware, access log and pool.
 package hostprocess
 
 import (
@@ -17,7 +16,7 @@ import (
 	"syscall"
 )
 
-// Build makes the program in a folder, and returns its path. It needs the go command.
+// Build compiles the host into a folder and returns its path. It needs the go command.
 func Build(ctx context.Context, dir string) (string, error) {
 	program := filepath.Join(dir, "host")
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", program,
@@ -28,22 +27,20 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return program, nil
 }
 
-// Process is a host that runs. Address is where, such as 127.0.0.1:3000, and Log the file
-// of its log.
+// Process is a running host. Address is such as 127.0.0.1:3000, Log the file of its log.
 type Process struct {
 	Address, Log string
 	cmd          *exec.Cmd
 }
 
-// Start starts a host and waits until it serves. dir is for its log and data; environment
-// is all that it has beside PORT=0 and METRICS_ADDR=off, and stands above both. It ends
-// in order when ctx does.
+// Start starts a host and waits until it serves. dir is for its log and data. Its
+// environment is PORT=0, METRICS_ADDR=off and environment, which may override both. It is
+// asked to stop when ctx ends.
 func Start(ctx context.Context, program, dir string, environment ...string) (*Process, error) {
 	p := &Process{cmd: exec.CommandContext(ctx, program, "serve"), Log: filepath.Join(dir, "host.log")}
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.Dir = dir
 	p.cmd.Env = append([]string{"PORT=0", "METRICS_ADDR=off", "DATA_DIR=" + filepath.Join(dir, "data")}, environment...)
-	// It writes its log as it does elsewhere, to a file.
 	log, err := os.Create(p.Log)
 	if err != nil {
 		return nil, err
@@ -66,7 +63,7 @@ func Start(ctx context.Context, program, dir string, environment ...string) (*Pr
 	return p, nil
 }
 
-// Stop ends it in order, and waits.
+// Stop asks the host to stop, and waits for its end.
 func (p *Process) Stop() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	return p.cmd.Wait()
@@ -74,8 +71,8 @@ func (p *Process) Stop() error {
 
 var resident = regexp.MustCompile(`Vm(HWM|RSS):\s+(\d+) kB`)
 
-// Memory is what the process has of the machine's, and the most it had, in MB; 0 where
-// the system does not tell.
+// Memory returns the resident memory now and at its peak, in MB, or 0 on systems without
+// /proc.
 func (p *Process) Memory() (now, peak float64) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	for _, match := range resident.FindAllStringSubmatch(string(text), -1) {
@@ -89,5 +86,4 @@ func (p *Process) Memory() (now, peak float64) {
 	return now, peak
 }
 
-// tail is the end of what a program said.
 func tail(said []byte) []byte { return said[max(0, len(said)-2000):] }

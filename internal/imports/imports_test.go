@@ -18,8 +18,9 @@ const module = "github.com/booking-platform/booking-platform"
 // All but health may link plumbing. A new library needs a row, and so does a new
 // dependency: see docs/DECISIONS/0001.
 var libraries = map[string][]string{
-	"api":                  {"auth", "booking", "booking/calendar", "payments", "webhook"},
-	"auth":                 {"github.com/alexedwards/argon2id", "github.com/google/uuid", "golang.org/x/crypto", "golang.org/x/sys"},
+	"api": {"auth", "booking", "booking/calendar", "payments", "webhook"},
+	"auth": {"github.com/alexedwards/argon2id", "github.com/google/uuid", "golang.org/x/crypto",
+		"golang.org/x/sys"},
 	"booking":              {"github.com/google/uuid", "github.com/jmoiron/sqlx"},
 	"booking/calendar":     {"booking", "github.com/arran4/golang-ical"},
 	"booking/resourcefile": {"booking", "go.yaml.in/yaml"},
@@ -59,7 +60,8 @@ func TestLibraries_LinkOnlyWhatTheyMay(t *testing.T) {
 				library := libraryOf(fields[0])
 				found[library] = true
 				for _, dep := range excess(library, fields[1:]) {
-					t.Errorf("package %s links %s, which is not in its row; go list -deps shows the way", fields[0], dep)
+					t.Errorf("package %s links %s, which is not in its row; go list -deps shows the way", fields[0],
+						dep)
 				}
 				if library == "" && !slices.ContainsFunc(programs, func(folder string) bool {
 					return below(fields[0], module+"/"+folder)
