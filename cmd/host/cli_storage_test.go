@@ -93,8 +93,10 @@ func TestCommand_JSON(t *testing.T) {
 		{"user list", "", `{"email":"ada@example.com","role":"READONLY","active":false,`},
 		{"resource apply -f - --dry-run", resource, `{"slug":"room","result":"created","dryRun":true}`},
 		{"resource apply -f -", resource, `{"slug":"room","result":"created"}`},
-		{"resource apply -f -", strings.Replace(resource, "25.00", "0.25", 1), `{"slug":"room","result":"changed","changes":[{"field":"price","from":"25.00 EUR","to":"0.25 EUR"}],"warnings":["price is 0.25 EUR`},
-		{"resource list", "", `{"slug":"room","name":"Room","capacity":1,"price":25,"currency":"eur","offers":0,"timeZone":"UTC","active":true}`},
+		{"resource apply -f -", strings.Replace(resource, "25.00", "0.25", 1),
+			`[{"field":"price","from":"25.00 EUR","to":"0.25 EUR"}],"warnings":["price is 0.25 EUR`},
+		{"resource list", "",
+			`{"slug":"room","name":"Room","capacity":1,"price":25,"currency":"eur","offers":0,"timeZone":"UTC",`},
 		{"resource show room", "", `"price":"0.25"`},
 		{"payment list", "", ""},
 	} {

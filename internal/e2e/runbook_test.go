@@ -21,8 +21,8 @@ sql() { RUNBOOK_SQL="$1" "$TEST_BINARY"; }
 logs() { curl -s "$LOGS"; }
 `
 
-// Each block of RUNBOOK.md runs in the situation of its section, and its output is compared
-// with the page.
+// Each block of RUNBOOK.md runs in the situation of its section, and its output is
+// compared with the page.
 func TestRunbook_EverySection(t *testing.T) {
 	t.Parallel()
 	_, err := exec.LookPath("curl")

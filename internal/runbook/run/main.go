@@ -3,9 +3,9 @@
 //
 //	go run ./internal/runbook/run 'PRELUDE' section...
 //
-// It runs the blocks of the named sections in the page's order, each after the prelude and
-// the definitions in before-you-begin, and stops at the first failure. Without a section it
-// prints the sections that have such blocks.
+// It runs the blocks of the named sections in the page's order, each after the prelude
+// and the definitions in before-you-begin, and stops at the first failure. Without a
+// section it prints the sections that have such blocks.
 package main
 
 import (
