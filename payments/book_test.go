@@ -148,7 +148,7 @@ func TestBook_CallerHasGone(t *testing.T) {
 		_, err := w.payments.Book(ctx, req)
 		gone <- err
 	}()
-	require.Eventually(t, func() bool { return hang.Fired() == 1 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, hang.Wait(t.Context(), 1))
 	cancel()
 	require.ErrorIs(t, <-gone, context.Canceled)
 	_, err := w.bookings.Hold(t.Context(), w.request(0))
