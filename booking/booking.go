@@ -94,7 +94,8 @@ type Booking struct {
 }
 
 const bookingColumns = `
-    b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at, upper(b.during) AS ends_at, b.party, b.status,
+    b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at,
+    upper(b.during) AS ends_at, b.party, b.status,
     b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.policy::text AS policy,
     b.refund_minor, b.late_refund_minor, b.sequence, b.owner_secret, b.owner_nonce, b.reference,
     COALESCE(b.idempotency_key, '') AS idempotency_key, b.request_hash, b.metadata::text AS metadata, b.created_at,
@@ -333,7 +334,9 @@ func history(ctx context.Context, run runner, id string) ([]Change, error) {
 // recordSQL is the INSERT into the history in every statement that changes a status or a
 // time. It costs no round trip, and the booking's row lock orders the ids.
 const recordSQL = `
-    INSERT INTO booking_platform.booking_history (booking_id, from_status, to_status, from_start, to_start, actor, reason)`
+    INSERT INTO booking_platform.booking_history (
+        booking_id, from_status, to_status, from_start, to_start, actor, reason
+    )`
 
 // expiryActor is the actor of holds that expire.
 func expiryActor(ctx context.Context) string { return cmp.Or(Actor(ctx), "booking") }

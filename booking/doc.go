@@ -21,18 +21,22 @@
 // Once the booking has begun, [Store.Complete] and [Store.NoShow] record the outcome;
 // [Store.CompletePast] completes the rest.
 //
-//	resource, err := store.CreateResource(ctx, booking.Resource{Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris",
-//		SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"}})
-//	held, err := store.Hold(ctx, booking.HoldRequest{Resource: "court-1", Start: start, Customer: customer})
+//	resource, err := store.CreateResource(ctx, booking.Resource{
+//		Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris",
+//		SlotLength: time.Hour, Price: booking.Money{Minor: 2500, Currency: "eur"},
+//	})
+//	held, err := store.Hold(ctx, booking.HoldRequest{
+//		Resource: "court-1", Start: start, Customer: customer,
+//	})
 //	// … the customer pays …
 //	confirmed, err := store.Confirm(ctx, held.ID)
 //
 // [Store.Run] does the background work. Run it on every replica.
 //
-// Besides its own slot a resource may have offers with another length and price, which
-// share its units, see [HoldRequest.Offer]. Units are interchangeable: when enough
-// capacity is free but no single set of units is, Hold gives other bookings different
-// units. [Options] limit the open holds and upcoming free bookings of a customer and of a
+// A resource may have offers besides its own slot, with another length and price, which
+// share its units ([HoldRequest.Offer]). Units are interchangeable: when enough capacity
+// is free but no single set of units is, Hold gives other bookings different units.
+// [Options] limit the open holds and upcoming free bookings of a customer and of a
 // client, exactly and over all replicas, and give bookings owner tokens, for links that
 // only the customer has ([Store.Owned]). [Store.Feed] reads a resource's private
 // calendar, which package booking/calendar formats.
@@ -42,26 +46,23 @@
 // [Store.Tx] offers the same operations inside a transaction of the caller's, so that an
 // order and its booking commit together or not at all. Tables of the caller's may refer
 // to booking_platform.bookings (id) and booking_platform.resources (id), both uuid, by
-// foreign key; no other column is a stable interface. Read the rows freely, but change
-// them through the store alone, except resources and opening hours: every replica notices
-// when SQL changes them. A capacity that SQL lowers below what is sold ends no booking,
-// and nothing is sold above it.
+// foreign key; no other column is a stable interface. Change the rows through the store
+// alone, except resources and opening hours: every replica notices when SQL changes them.
+// A capacity that SQL lowers below what is sold ends no booking.
 //
 // # Time and money
 //
 // Instants are returned in UTC. Slots follow the wall clock of the resource's zone: an
 // hour that is skipped has none and an hour that occurs twice has both. A slot's length
 // is real time. The database's clock decides whether a hold has expired or a start is too
-// soon, never a server's. A zone is a name that [LoadZone] accepts on every machine; its
-// rules are the system's, or those linked into the program if the system has none.
-// [Date.At] converts a date and a time of day to an instant.
+// soon. A zone is a name that [LoadZone] accepts. [Date.At] converts a date and a time of
+// day to an instant.
 //
 // A booking keeps its instants when its resource gets another zone or the rules of the
-// zone change, and blocks what overlaps it in real time; use [Store.Reschedule] to keep
-// its time of day. New slots follow the zone database of the program that offers them.
-// The zone is cached with the other rules, so a replica uses a new zone database after a
-// restart. Until all replicas do, they may disagree on where slots begin, and still sell
-// no unit twice.
+// zone change; use [Store.Reschedule] to keep its time of day. New slots follow the zone
+// database of the program that offers them, which a replica reads again after a restart.
+// Until all replicas have, they may disagree on where slots begin, and still sell no unit
+// twice.
 //
 // Amounts are whole minor units of a currency.
 //
@@ -69,9 +70,8 @@
 //
 // Postgres 14 or later with the set Booking of package migrations, and any database/sql
 // driver; lib/pq, with and without binary_parameters, and pgx are tested. [New] starts no
-// goroutine. A Store reads no environment variables and never closes the database. Every
-// method is safe for concurrent use, on any number of replicas.
+// goroutine. Every method is safe for concurrent use, on any number of replicas.
 //
-// The package takes no payments, sends no mail and knows no users: see package payments
-// for the first, and [WithActor] and [Store.Owned] to record and check who acts.
+// The package takes no payments, which are those of package payments, sends no mail and
+// knows no users.
 package booking

@@ -31,7 +31,8 @@ WITH resource AS (
     SELECT r.id FROM booking_platform.resources r WHERE `
 	deletedFeedsSQL = `
 ), gone AS (
-    DELETE FROM booking_platform.calendar_feeds f USING resource WHERE f.resource_id = resource.id RETURNING f.token_hash
+    DELETE FROM booking_platform.calendar_feeds f USING resource WHERE f.resource_id = resource.id
+        RETURNING f.token_hash
 )
 SELECT (SELECT count(*) FROM gone) AS feeds FROM resource`
 	feedResourceSQL = `SELECT` + resourceColumns + `

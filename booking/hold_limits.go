@@ -128,7 +128,8 @@ const (
         SELECT l.scope, l.key, l.allowed, n.number, n.replaces, n.until,
                bool_or(l.scope = 'email' AND n.number = 1 AND n.until IS NULL) OVER () AS first
         FROM (
-            VALUES ('email', $20::bytea, $21::integer), ('client', $22::bytea, $23::integer), ('anywhere', $24::bytea, $25::integer)
+            VALUES ('email', $20::bytea, $21::integer), ('client', $22::bytea, $23::integer),
+                ('anywhere', $24::bytea, $25::integer)
         ) AS l(scope, key, allowed), LATERAL (
             SELECT g AS number, q.booking_id AS replaces, (
                 SELECT CASE b.status WHEN 'pending' THEN b.hold_expires_at ELSE lower(b.during) END
@@ -144,7 +145,8 @@ const (
     ) f
     WHERE NOT (f.scope = 'anywhere' AND f.first)`
 	countedSQL = `b.status = 'pending' AND b.hold_expires_at > statement_timestamp() OR ` + freeSQL
-	freeSQL    = `b.status = 'confirmed' AND b.kind = 'booking' AND b.amount_minor = 0 AND lower(b.during) > statement_timestamp()`
+	freeSQL    = `b.status = 'confirmed' AND b.kind = 'booking' AND b.amount_minor = 0
+    AND lower(b.during) > statement_timestamp()`
 
 	takeNumbersSQL = `
     INSERT INTO booking_platform.hold_quota AS q (scope, key, number, booking_id, replaces)
@@ -162,7 +164,8 @@ WITH lost AS MATERIALIZED (
     ORDER BY q.scope DESC, q.key, q.number
     FOR UPDATE
 )
-DELETE FROM booking_platform.hold_quota d USING lost l WHERE d.scope = l.scope AND d.key = l.key AND d.number = l.number`
+DELETE FROM booking_platform.hold_quota d USING lost l WHERE d.scope = l.scope AND d.key = l.key
+    AND d.number = l.number`
 
 // returnNumbers deletes the numbers of attempts that made no booking. If it fails they
 // are free all the same. So it waits only briefly for their locks; in a caller's

@@ -44,8 +44,10 @@ WITH near AS MATERIALIZED (
            $4::timestamptz < statement_timestamp() + make_interval(secs => r.notice_seconds) AS too_soon,
            $4::timestamptz > statement_timestamp() + make_interval(secs => r.horizon_seconds) AS too_far,
            ARRAY(
-               SELECT u FROM generate_series(1, CASE WHEN COALESCE(upper(t.units), 0) <= r.capacity + 1 THEN r.capacity ELSE (
-                   SELECT max(n) FROM generate_series(GREATEST(r.capacity - (SELECT sum(near.party) FROM near), 0), r.capacity) AS n
+               SELECT u FROM generate_series(1, CASE WHEN COALESCE(upper(t.units), 0) <= r.capacity + 1 THEN r.capacity
+               ELSE (
+                   SELECT max(n)
+                   FROM generate_series(GREATEST(r.capacity - (SELECT sum(near.party) FROM near), 0), r.capacity) AS n
                    WHERE n + (
                        SELECT max(h.heads) FROM (
                            SELECT sum(e.heads) OVER (ORDER BY e.at, e.heads) AS heads
@@ -69,7 +71,8 @@ WITH near AS MATERIALIZED (
     WHERE r.version = $3::uuid AND NOT s.too_soon AND NOT s.too_far AND cardinality(s.free) >= $8::integer
       AND NOT EXISTS (SELECT FROM numbers n WHERE n.until IS NOT NULL)
       AND NOT EXISTS (
-          SELECT FROM booking_platform.bookings k WHERE k.idempotency_key = NULLIF($15::text, '') AND k.customer_hash = $24::bytea
+          SELECT FROM booking_platform.bookings k WHERE k.idempotency_key = NULLIF($15::text, '')
+              AND k.customer_hash = $24::bytea
       )
     FOR KEY SHARE OF r
 ), numbered AS (` + takeNumbersSQL + `
@@ -82,7 +85,8 @@ WITH near AS MATERIALIZED (
     SELECT $1::uuid, s.id, (SELECT range_agg(int4range(u, u + 1)) FROM unnest(s.free[1:$8::integer]) AS u), $8::integer,
            tstzrange($4::timestamptz, $5::timestamptz, '[)'), tstzrange($6::timestamptz, $7::timestamptz, '[)'),
            'pending', s.hold_expires_at,
-           $9::text, $10::text, $11::text, $12::bigint, $13::text, $14::text, NULLIF($15::text, ''), $16::bytea, $17::jsonb,
+           $9::text, $10::text, $11::text, $12::bigint, $13::text, $14::text, NULLIF($15::text, ''), $16::bytea,
+           $17::jsonb,
            $18::text, s.policy, $26::text, $27::bytea, CASE WHEN $15::text <> '' THEN $24::bytea END
     FROM sold s
     WHERE (SELECT count(*) FROM numbered) = (SELECT count(*) FROM numbers)
@@ -104,9 +108,11 @@ SELECT i.id IS NOT NULL AS held, i.hold_expires_at, i.created_at, i.updated_at, 
            ) h
        ), 0)::integer ELSE 0 END AS heads,
        i.id IS NULL AND EXISTS (
-           SELECT FROM booking_platform.bookings k WHERE k.idempotency_key = NULLIF($15::text, '') AND k.customer_hash = $24::bytea
+           SELECT FROM booking_platform.bookings k WHERE k.idempotency_key = NULLIF($15::text, '')
+               AND k.customer_hash = $24::bytea
        ) AS repeats,
-       (SELECT count(*) FROM numbered) AS numbers, COALESCE(l.scope, '') AS limit_scope, l.allowed AS limit_allowed, l.until AS limit_until
+       (SELECT count(*) FROM numbered) AS numbers, COALESCE(l.scope, '') AS limit_scope, l.allowed AS limit_allowed,
+       l.until AS limit_until
 FROM state s LEFT JOIN inserted i ON true LEFT JOIN LATERAL (
     SELECT n.scope, n.allowed, n.until FROM numbers n WHERE n.until IS NOT NULL ORDER BY n.scope DESC LIMIT 1
 ) l ON true`

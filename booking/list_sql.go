@@ -25,13 +25,14 @@ const (
 	listReferenceSQL = `b.reference = ANY (ARRAY[%s::text]) AND b.reference <> ''`
 	listCustomerSQL  = `lower(b.email) = ANY (ARRAY[lower(%s::text)])`
 	listResourceSQL  = `b.resource_id = ANY (ARRAY[%s::uuid])`
-	listSlugSQL      = `b.resource_id = ANY (ARRAY[(SELECT r.id FROM booking_platform.resources r WHERE r.slug = %s::text)])`
-	listStatusSQL    = `b.status = ANY (%s::text::text[])`
-	listKindSQL      = `b.kind = %s::text`
-	listFromSQL      = `lower(b.during) >= %s::timestamptz`
-	listToSQL        = `lower(b.during) < %s::timestamptz`
-	listAfterSQL     = `(lower(b.during), b.id) %s (%s::timestamptz, %s::uuid)`
-	listAfterIDSQL   = `b.id %s %s::uuid`
+	listSlugSQL      = `b.resource_id = ANY (ARRAY[(SELECT r.id FROM booking_platform.resources r
+    WHERE r.slug = %s::text)])`
+	listStatusSQL  = `b.status = ANY (%s::text::text[])`
+	listKindSQL    = `b.kind = %s::text`
+	listFromSQL    = `lower(b.during) >= %s::timestamptz`
+	listToSQL      = `lower(b.during) < %s::timestamptz`
+	listAfterSQL   = `(lower(b.during), b.id) %s (%s::timestamptz, %s::uuid)`
+	listAfterIDSQL = `b.id %s %s::uuid`
 )
 
 // listing is a statement under construction.

@@ -40,7 +40,8 @@ WITH due AS MATERIALIZED (
            b.status = 'confirmed' AS free,
            CASE
                WHEN b.status = 'pending' AND b.hold_expires_at > statement_timestamp() THEN b.hold_expires_at
-               WHEN ` + freeSQL + ` AND EXISTS (SELECT FROM booking_platform.hold_quota q WHERE q.booking_id = b.id) THEN lower(b.during)
+               WHEN ` + freeSQL + ` AND EXISTS (SELECT FROM booking_platform.hold_quota q WHERE q.booking_id = b.id)
+                   THEN lower(b.during)
            END AS again
     FROM booking_platform.hold_deadlines d JOIN booking_platform.bookings b ON b.id = d.booking_id
     WHERE d.due_at <= statement_timestamp()
@@ -81,7 +82,8 @@ WITH due AS MATERIALIZED (
         AND NOT EXISTS (SELECT FROM booking_platform.bookings b WHERE b.id = o.booking_id)
     RETURNING d.booking_id
 )
-SELECT GREATEST((SELECT count(*) FROM due), (SELECT count(*) FROM gone)) AS seen, (SELECT count(*) FROM expired) AS expired`
+SELECT GREATEST((SELECT count(*) FROM due), (SELECT count(*) FROM gone)) AS seen,
+       (SELECT count(*) FROM expired) AS expired`
 
 type releasedRow struct {
 	Seen    int `db:"seen"`
@@ -236,7 +238,8 @@ type Backlog struct {
 // Every pending booking has a deadline. OFFSET 0 prevents a join in the other order,
 // which would read all bookings.
 const backlogSQL = `
-SELECT w.open, w.expired, w.oldest, COALESCE(extract(epoch FROM statement_timestamp() - w.oldest) * 1000, 0)::bigint AS milliseconds
+SELECT w.open, w.expired, w.oldest,
+       COALESCE(extract(epoch FROM statement_timestamp() - w.oldest) * 1000, 0)::bigint AS milliseconds
 FROM (
 	SELECT count(*) FILTER (WHERE b.hold_expires_at > statement_timestamp()) AS open,
 		count(*) FILTER (WHERE b.hold_expires_at <= statement_timestamp()) AS expired,

@@ -41,7 +41,8 @@ const renewableSQL = `
 SELECT b.id::text AS id, COALESCE(encode(b.owner_nonce, 'hex'), 'none') AS nonce
 FROM booking_platform.bookings b
 WHERE ` + comingSQL + ` AND b.id > $1::uuid
-  AND ($2::boolean OR b.owner_secret = NULLIF($3::text, '') OR $3::text = '' AND b.owner_secret <> ALL (string_to_array($4::text, ',')))
+  AND ($2::boolean OR b.owner_secret = NULLIF($3::text, '') OR $3::text = ''
+      AND b.owner_secret <> ALL (string_to_array($4::text, ',')))
 ORDER BY b.id LIMIT $5::integer`
 
 type renewableRow struct {
@@ -55,7 +56,8 @@ const renewSeveralSQL = `
 WITH free AS MATERIALIZED (
     SELECT b.id
     FROM booking_platform.bookings b
-    JOIN unnest(string_to_array($2::text, ','), string_to_array($3::text, ',')) AS was (id, nonce) ON b.id = was.id::uuid
+    JOIN unnest(string_to_array($2::text, ','), string_to_array($3::text, ',')) AS was (id, nonce)
+        ON b.id = was.id::uuid
     WHERE COALESCE(encode(b.owner_nonce, 'hex'), 'none') = was.nonce
     FOR NO KEY UPDATE OF b SKIP LOCKED
 )

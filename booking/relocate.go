@@ -233,7 +233,8 @@ const reserveSQL = `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.placeholder, w.parked, w.units, tstzrange(w."from", w."to", '[)') AS during, w.party
     FROM jsonb_to_recordset($2::jsonb) AS w(
-        id uuid, placeholder uuid, parked int4multirange, units int4multirange, "from" timestamptz, "to" timestamptz, party integer
+        id uuid, placeholder uuid, parked int4multirange, units int4multirange, "from" timestamptz, "to" timestamptz,
+        party integer
     )
 ), parked AS (
     UPDATE booking_platform.bookings b SET units = w.parked FROM wanted w WHERE b.id = w.id AND b.active RETURNING b.id
@@ -241,7 +242,8 @@ WITH wanted AS MATERIALIZED (
     INSERT INTO booking_platform.bookings AS b (
         id, kind, resource_id, units, party, during, blocked, status, hold_expires_at, amount_minor, currency
     )
-    SELECT w.placeholder, 'block', $1::uuid, w.units, w.party, w.during, w.during, 'confirmed', statement_timestamp(), 0, 'xxx'
+    SELECT w.placeholder, 'block', $1::uuid, w.units, w.party, w.during, w.during, 'confirmed', statement_timestamp(),
+        0, 'xxx'
     FROM wanted w WHERE (SELECT count(*) FROM parked) >= 0
     ON CONFLICT DO NOTHING
     RETURNING b.id

@@ -168,8 +168,10 @@ WITH gone AS (
 ), changed AS (
     UPDATE booking_platform.bookings b
     SET units = $3::text::int4multirange, during = tstzrange($4::timestamptz, $5::timestamptz, '[)'),
-        blocked = tstzrange($6::timestamptz, $7::timestamptz, '[)'), sequence = b.sequence + 1, updated_at = statement_timestamp(),
-        hold_expires_at = CASE WHEN b.status = 'pending' THEN LEAST(b.hold_expires_at, $4::timestamptz) ELSE b.hold_expires_at END
+        blocked = tstzrange($6::timestamptz, $7::timestamptz, '[)'), sequence = b.sequence + 1,
+        updated_at = statement_timestamp(),
+        hold_expires_at = CASE WHEN b.status = 'pending' THEN LEAST(b.hold_expires_at, $4::timestamptz)
+            ELSE b.hold_expires_at END
     WHERE b.id = $1::uuid AND (SELECT count(*) FROM gone) >= 0
     RETURNING` + storedColumns + `
 ), deadline AS (

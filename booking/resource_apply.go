@@ -157,16 +157,20 @@ func applyLocked(ctx context.Context, q Querier, r Resource) (*rules, Applied, e
 const updateResourceSQL = `
 WITH resource AS (
     UPDATE booking_platform.resources r SET
-        name = $2::text, description = $3::text, time_zone = $4::text, capacity = $5::integer, slot_seconds = $6::integer,
+        name = $2::text, description = $3::text, time_zone = $4::text, capacity = $5::integer,
+        slot_seconds = $6::integer,
         step_seconds = $7::integer, buffer_before_seconds = $8::integer, buffer_after_seconds = $9::integer,
-        notice_seconds = $10::integer, horizon_seconds = $11::integer, hold_seconds = $12::integer, price_minor = $13::bigint,
+        notice_seconds = $10::integer, horizon_seconds = $11::integer, hold_seconds = $12::integer,
+        price_minor = $13::bigint,
         currency = $14::text, hold_cap_seconds = $15::integer, policy = $16::jsonb, active = $17::boolean
     WHERE r.id = $1::uuid
 ), hours AS MATERIALIZED (
-    SELECT h.weekday, h.opens, h.closes FROM jsonb_to_recordset($18::jsonb) AS h(weekday smallint, opens integer, closes integer)
+    SELECT h.weekday, h.opens, h.closes
+    FROM jsonb_to_recordset($18::jsonb) AS h(weekday smallint, opens integer, closes integer)
 ), hours_gone AS (
     DELETE FROM booking_platform.opening_hours o
-    WHERE o.resource_id = $1::uuid AND NOT EXISTS (SELECT FROM hours h WHERE h.weekday = o.weekday AND h.opens = o.opens_minute)
+    WHERE o.resource_id = $1::uuid
+      AND NOT EXISTS (SELECT FROM hours h WHERE h.weekday = o.weekday AND h.opens = o.opens_minute)
 ), hours_set AS (
     INSERT INTO booking_platform.opening_hours AS o (resource_id, weekday, opens_minute, closes_minute)
     SELECT $1::uuid, h.weekday, h.opens, h.closes FROM hours h
@@ -176,7 +180,8 @@ WITH resource AS (
     SELECT e.date, e.opens, e.closes FROM jsonb_to_recordset($19::jsonb) AS e(date date, opens integer, closes integer)
 ), dates_gone AS (
     DELETE FROM booking_platform.opening_exceptions o
-    WHERE o.resource_id = $1::uuid AND NOT EXISTS (SELECT FROM dates e WHERE e.date = o.on_date AND e.opens = o.opens_minute)
+    WHERE o.resource_id = $1::uuid
+      AND NOT EXISTS (SELECT FROM dates e WHERE e.date = o.on_date AND e.opens = o.opens_minute)
 ), dates_set AS (
     INSERT INTO booking_platform.opening_exceptions AS o (resource_id, on_date, opens_minute, closes_minute)
     SELECT $1::uuid, e.date, e.opens, e.closes FROM dates e
@@ -185,21 +190,27 @@ WITH resource AS (
 ), sold AS MATERIALIZED (
     SELECT o.slug, o.name, o.position, o.length, o.step, o.before, o.after, o.price, o.active
     FROM jsonb_to_recordset($20::jsonb) AS o(
-        slug text, name text, position integer, length integer, step integer, before integer, after integer, price bigint, active boolean
+        slug text, name text, position integer, length integer, step integer, before integer, after integer,
+        price bigint, active boolean
     )
 ), offers_gone AS (
-    DELETE FROM booking_platform.offers o WHERE o.resource_id = $1::uuid AND NOT EXISTS (SELECT FROM sold s WHERE s.slug = o.slug)
+    DELETE FROM booking_platform.offers o
+    WHERE o.resource_id = $1::uuid AND NOT EXISTS (SELECT FROM sold s WHERE s.slug = o.slug)
 )
 INSERT INTO booking_platform.offers AS o (
-    resource_id, slug, name, position, slot_seconds, step_seconds, buffer_before_seconds, buffer_after_seconds, price_minor, active
+    resource_id, slug, name, position, slot_seconds, step_seconds, buffer_before_seconds, buffer_after_seconds,
+    price_minor, active
 )
 SELECT $1::uuid, s.slug, s.name, s.position, s.length, s.step, s.before, s.after, s.price, s.active FROM sold s
 ON CONFLICT (resource_id, slug) DO UPDATE SET
-    name = EXCLUDED.name, position = EXCLUDED.position, slot_seconds = EXCLUDED.slot_seconds, step_seconds = EXCLUDED.step_seconds,
+    name = EXCLUDED.name, position = EXCLUDED.position, slot_seconds = EXCLUDED.slot_seconds,
+    step_seconds = EXCLUDED.step_seconds,
     buffer_before_seconds = EXCLUDED.buffer_before_seconds, buffer_after_seconds = EXCLUDED.buffer_after_seconds,
     price_minor = EXCLUDED.price_minor, active = EXCLUDED.active
-WHERE (o.name, o.position, o.slot_seconds, o.step_seconds, o.buffer_before_seconds, o.buffer_after_seconds, o.price_minor, o.active)
-    IS DISTINCT FROM (EXCLUDED.name, EXCLUDED.position, EXCLUDED.slot_seconds, EXCLUDED.step_seconds, EXCLUDED.buffer_before_seconds,
+WHERE (o.name, o.position, o.slot_seconds, o.step_seconds, o.buffer_before_seconds, o.buffer_after_seconds,
+    o.price_minor, o.active)
+    IS DISTINCT FROM (EXCLUDED.name, EXCLUDED.position, EXCLUDED.slot_seconds, EXCLUDED.step_seconds,
+        EXCLUDED.buffer_before_seconds,
         EXCLUDED.buffer_after_seconds, EXCLUDED.price_minor, EXCLUDED.active)`
 
 func updateResource(ctx context.Context, q Querier, id string, r Resource) error {

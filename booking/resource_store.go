@@ -38,11 +38,13 @@ WITH created AS (
     FROM created c, jsonb_to_recordset($19::jsonb) AS e(date date, opens integer, closes integer)
 ), offers AS (
     INSERT INTO booking_platform.offers (
-        resource_id, slug, name, position, slot_seconds, step_seconds, buffer_before_seconds, buffer_after_seconds, price_minor, active
+        resource_id, slug, name, position, slot_seconds, step_seconds, buffer_before_seconds, buffer_after_seconds,
+        price_minor, active
     )
     SELECT c.id, o.slug, o.name, o.position, o.length, o.step, o.before, o.after, o.price, o.active
     FROM created c, jsonb_to_recordset($20::jsonb) AS o(
-        slug text, name text, position integer, length integer, step integer, before integer, after integer, price bigint, active boolean
+        slug text, name text, position integer, length integer, step integer, before integer, after integer,
+        price bigint, active boolean
     )
 )
 SELECT c.id::text AS id FROM created c`
@@ -186,8 +188,10 @@ func (s *Store) listResources(ctx context.Context, query string) ([]Resource, er
 
 const resourceColumns = `
     r.id::text AS id, r.slug, r.name, r.description, r.time_zone, r.capacity, r.slot_seconds, r.step_seconds,
-    r.buffer_before_seconds, r.buffer_after_seconds, r.notice_seconds, r.horizon_seconds, r.hold_seconds, r.hold_cap_seconds,
-    r.price_minor, r.currency, r.policy::text AS policy, r.active, r.version::text AS version, r.created_at, r.updated_at,
+    r.buffer_before_seconds, r.buffer_after_seconds, r.notice_seconds, r.horizon_seconds, r.hold_seconds,
+    r.hold_cap_seconds,
+    r.price_minor, r.currency, r.policy::text AS policy, r.active, r.version::text AS version, r.created_at,
+    r.updated_at,
     statement_timestamp() AS clock,
     COALESCE((
         SELECT jsonb_agg(
@@ -207,7 +211,8 @@ const resourceColumns = `
         SELECT jsonb_agg(
             jsonb_build_object(
                 'slug', o.slug, 'name', o.name, 'length', o.slot_seconds, 'step', o.step_seconds,
-                'before', o.buffer_before_seconds, 'after', o.buffer_after_seconds, 'price', o.price_minor, 'active', o.active
+                'before', o.buffer_before_seconds, 'after', o.buffer_after_seconds, 'price', o.price_minor,
+                'active', o.active
             )
             ORDER BY o.position, o.slug
         )

@@ -181,7 +181,8 @@ WITH wanted AS MATERIALIZED (
     SELECT w.id, w.actor FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, actor text)
 ), locked AS MATERIALIZED (
     SELECT b.id FROM booking_platform.bookings b
-    WHERE b.id IN (SELECT w.id FROM wanted w) AND b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()
+    WHERE b.id IN (SELECT w.id FROM wanted w) AND b.status = 'pending'
+        AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()
     FOR NO KEY UPDATE OF b SKIP LOCKED
 ), changed AS (
     UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
@@ -281,7 +282,8 @@ var (
     UPDATE booking_platform.bookings b SET status = 'completed', updated_at = statement_timestamp()
     FROM (
         SELECT o.id, o.status FROM booking_platform.bookings o
-        WHERE o.id = $1::uuid AND o.status IN ('confirmed', 'no_show') AND o.kind = 'booking' AND lower(o.during) <= statement_timestamp()
+        WHERE o.id = $1::uuid AND o.status IN ('confirmed', 'no_show') AND o.kind = 'booking'
+            AND lower(o.during) <= statement_timestamp()
         FOR NO KEY UPDATE
     ) old
     WHERE b.id = old.id`, `old.status`),
@@ -293,7 +295,8 @@ var (
     UPDATE booking_platform.bookings b SET status = 'no_show', updated_at = statement_timestamp()
     FROM (
         SELECT o.id, o.status FROM booking_platform.bookings o
-        WHERE o.id = $1::uuid AND o.status IN ('confirmed', 'completed') AND o.kind = 'booking' AND lower(o.during) <= statement_timestamp()
+        WHERE o.id = $1::uuid AND o.status IN ('confirmed', 'completed') AND o.kind = 'booking'
+            AND lower(o.during) <= statement_timestamp()
         FOR NO KEY UPDATE
     ) old
     WHERE b.id = old.id`, `old.status`),

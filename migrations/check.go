@@ -25,7 +25,8 @@ const versionsSQL = `SELECT set_name, version FROM booking_platform.schema_versi
 // example, drops it without changing a version.
 const constraintSQL = `
 SELECT conname FROM pg_catalog.pg_constraint
-WHERE conrelid = to_regclass('booking_platform.bookings') AND conname = 'bookings_no_overlap' AND contype = 'x' AND convalidated`
+WHERE conrelid = to_regclass('booking_platform.bookings') AND conname = 'bookings_no_overlap' AND contype = 'x'
+    AND convalidated`
 
 // Check returns nil if the schema has at least the versions this code needs and the
 // constraint against overselling. A newer schema is fine, so that a rolled-back binary

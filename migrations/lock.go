@@ -11,13 +11,12 @@ import (
 )
 
 // lockID is the advisory lock of this package: the first eight bytes of the SHA-256 of
-// "booking_platform". With goose's default a service's own goose would wait for ours, and
-// an Up inside its migrations for itself.
+// "booking_platform". goose's default would conflict with a service's own goose.
 const lockID int64 = 0x14c7c8ac35a94943
 
-// schemaLockID is a second lock, for creating the schema. It is waited for inside a
-// statement, which has a snapshot, and a concurrent index build waits for older
-// snapshots: with one lock for both, the builder and the waiter would deadlock.
+// schemaLockID is a second lock, for creating the schema. Waiting for it takes a
+// snapshot, and a concurrent index build waits for older snapshots: with one lock for
+// both they would deadlock.
 const schemaLockID = lockID + 1
 
 // The pause between attempts to take the lock, and their number: five minutes.
@@ -34,13 +33,12 @@ func lockerOf(db *sql.DB) (lock.SessionLocker, error) {
 	return &txLock{db: db}, nil
 }
 
-// txLock is the lock, held by a transaction on a second connection. A session lock would
-// get lost behind a pooler in transaction mode, which runs the unlocking on another
-// connection. Both kinds conflict with each other in Postgres.
+// txLock is the lock, held by a transaction on a second connection, because a pooler in
+// transaction mode would run the unlocking of a session lock on another connection. Both
+// kinds conflict with each other.
 //
-// While the lock is held, the transaction has no snapshot, so that a concurrent index
-// build does not wait for it. It asks for READ COMMITTED, because at REPEATABLE READ or
-// SERIALIZABLE it would keep its first snapshot.
+// It has no snapshot, so that concurrent index builds do not wait for it. Hence READ
+// COMMITTED: at REPEATABLE READ or SERIALIZABLE it would keep its first snapshot.
 type txLock struct {
 	db *sql.DB
 	tx *sql.Tx

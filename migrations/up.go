@@ -18,21 +18,19 @@ import (
 // file fails, the error is a [*Error], the files before it stay, and Up can be called
 // again.
 //
-// A file runs in one transaction, leaves nothing behind when it fails, and waits at most
-// five seconds for a lock, so that it does not queue a running service's traffic. Files
-// that build indexes of large tables are the exception: they build them concurrently,
-// which is impossible in a transaction. Such a file commits statement by statement, so a
-// failed run may leave some of its work, which the next run continues or replaces. It
-// waits up to two minutes for each lock, without blocking others, for transactions that
-// were open before it, such as a dump or one of the caller's own.
+// A file runs in one transaction, and waits at most five seconds for a lock, so that it
+// does not queue a running service's traffic. Files that build indexes of large tables
+// build them concurrently, which is impossible in a transaction. Such a file commits
+// statement by statement, so the next run continues or replaces what a failed one left.
+// It waits up to two minutes for each lock, without blocking others, for transactions
+// that were open before it, such as a dump.
 //
-// Safe on any number of replicas: they take turns under an advisory lock, for which they
-// wait up to five minutes, and each file is applied once. If an index build takes longer,
-// the others return an error, and find the index when they are started again. The lock is
+// Safe on any number of replicas: they wait for each other up to five minutes, under an
+// advisory lock, and each file is applied once. If an index build takes longer, the
+// others return an error, and find the index when they are started again. The lock is
 // held by a transaction on a second connection, so db may go through a pooler in
 // transaction mode, and needs two free connections. With a pool limited to one connection
-// the lock is a session lock, which requires a direct connection to Postgres. Up does not
-// close db.
+// the lock is a session lock, which requires a direct connection to Postgres.
 //
 // Behind such a pooler the time limits that a file sets for its session may affect
 // another session; then only the role's limits apply, see docs/database.md.
