@@ -76,12 +76,10 @@ type AvailabilityRequest struct {
 // ResourceSlots are the free slots of one resource.
 type ResourceSlots struct {
 	ResourceID, Slug string
-	// Slots are in order.
-	Slots []Slot
+	Slots            []Slot
 }
 
 const (
-	// maxResources bounds the resources of one call.
 	maxResources = 100
 	// maxSlots bounds the slots, free or not, that begin in the range of one call: about
 	// 30 MB.
@@ -219,7 +217,6 @@ type unknownResource struct{ idOrSlug string }
 func (e unknownResource) Error() string { return ErrNotFound.Error() }
 func (e unknownResource) Unwrap() error { return ErrNotFound }
 
-// spanFunc returns a range of time in a zone.
 type spanFunc func(zone *time.Location) (from, to time.Time, err error)
 
 func fixed(from, to time.Time) spanFunc {

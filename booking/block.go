@@ -26,7 +26,6 @@ type BlockRequest struct {
 // maxBlock bounds a block, and so the range in which neighbours are read.
 const maxBlock = 366 * day
 
-// maxConflicts bounds the bookings of a ConflictError.
 const maxConflicts = 100
 
 // Block keeps units of a resource from being sold, for example for maintenance, as a

@@ -232,7 +232,6 @@ func (t *Tx) LockWithResource(ctx context.Context, id string) (Booking, error) {
 
 type actorKey struct{}
 
-// maxActor is in characters.
 const maxActor = 200
 
 // WithActor sets the actor that the history records for changes made with the context,

@@ -12,7 +12,6 @@ import (
 
 // CancelRequest says which booking to cancel, and how.
 type CancelRequest struct {
-	// ID is the booking's.
 	ID string
 	// ByCustomer applies the booking's policy, which does not bind staff.
 	ByCustomer bool

@@ -176,7 +176,6 @@ func clockTime(text string) (int, bool) {
 	return h*60 + m, true
 }
 
-// digits parses a number of least to most digits.
 func digits(text string, least, most int) (int, bool) {
 	if len(text) < least || len(text) > most || strings.Trim(text, "0123456789") != "" {
 		return 0, false

@@ -52,7 +52,6 @@ type ValidationError struct {
 	cause error
 }
 
-// Error lists the fields in alphabetical order.
 func (e *ValidationError) Error() string {
 	parts := make([]string, 0, len(e.Fields))
 	for _, field := range slices.Sorted(maps.Keys(e.Fields)) {
@@ -61,7 +60,6 @@ func (e *ValidationError) Error() string {
 	return "invalid request: " + strings.Join(parts, "; ")
 }
 
-// Unwrap returns [ErrNotFound] if the resource does not exist.
 func (e *ValidationError) Unwrap() error { return e.cause }
 
 // WithProblems returns a [*ValidationError] with the given problems, by field, and those
@@ -80,7 +78,6 @@ func WithProblems(err error, fields map[string]string) error {
 	return all.err()
 }
 
-// problems has the first problem of each field.
 type problems map[string]string
 
 func (p problems) add(field, problem string) {
@@ -111,7 +108,6 @@ type StatusError struct {
 	Op string
 }
 
-// Error names the booking, its status and the operation.
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("booking %s is %s: cannot %s", e.ID, e.Status, e.Op)
 }
@@ -122,12 +118,10 @@ type ConflictError struct {
 	Bookings []Booking
 }
 
-// Error counts them.
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%s: %d bookings are in the way", ErrSlotTaken, len(e.Bookings))
 }
 
-// Unwrap returns [ErrSlotTaken].
 func (e *ConflictError) Unwrap() error { return ErrSlotTaken }
 
 // IsRetryable reports whether the transaction should be rolled back and run again:

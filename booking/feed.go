@@ -152,7 +152,6 @@ func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err 
 			return cmp.Or(a.StartsAt.Compare(b.StartsAt),
 				cmp.Compare(a.ID, b.ID))
 		})
-		// Drop the most distant past.
 		rows = rows[max(0, len(rows)-limit):]
 		f.Bookings = make([]Booking, len(rows))
 		for i, row := range rows {

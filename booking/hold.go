@@ -121,7 +121,6 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 				return Booking{}, err
 			}
 		case row.Heads >= req.Party:
-			// No set of units is free throughout.
 			if err := h.reassign(ctx, r, req.Start, req.Party); err != nil {
 				return Booking{}, err
 			}

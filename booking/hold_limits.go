@@ -16,7 +16,6 @@ var ErrTooManyHolds = errors.New("booking: too many open holds")
 
 // HoldLimitError says which limit of [Options] was reached. The database has not changed.
 type HoldLimitError struct {
-	// Scope is [ScopeEmail], [ScopeAnywhere] or [ScopeClient].
 	Scope string
 	Limit int
 	// Until is when the first hold counted expires, or the first free booking begins, in
@@ -56,7 +55,6 @@ func (e *HoldLimitError) RetryAfter(now time.Time) time.Duration {
 	return min(max(wait, time.Second), time.Hour)
 }
 
-// Unwrap returns [ErrTooManyHolds].
 func (e *HoldLimitError) Unwrap() error { return ErrTooManyHolds }
 
 // maxLimit bounds the limits: a hold reads each number up to the limit.
@@ -95,7 +93,6 @@ func quotaKey(parts ...string) []byte {
 	return sum[:]
 }
 
-// limits returns the arguments $20 to $25 of holdSQL.
 func (s *Store) limits(req HoldRequest) []any {
 	customer := customerKey(req.Customer.Email)
 	client := s.holdLimits.client
@@ -174,7 +171,6 @@ func (h *holder) returnNumbers(ctx context.Context) error {
 	if len(h.lost) == 0 {
 		return nil
 	}
-	// Strings cannot fail.
 	ids, _ := json.Marshal(h.lost)
 	if h.caller == nil {
 		bounded, cancel := context.WithTimeout(ctx, h.store.sideTxTimeout)

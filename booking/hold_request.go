@@ -91,12 +91,10 @@ func metadataProblem(m map[string]string) string {
 	return ""
 }
 
-// metadataJSON sorts by key.
 func metadataJSON(m map[string]string) string {
 	if len(m) == 0 {
 		return "{}"
 	}
-	// Strings cannot fail.
 	text, _ := json.Marshal(m)
 	return string(text)
 }

@@ -127,16 +127,14 @@ type holdRow struct {
 	TooSoon       bool       `db:"too_soon"`
 	TooFar        bool       `db:"too_far"`
 	// Free is the number of free units that may be sold.
-	Free int `db:"free"`
-	// Lapsed reports expired holds in the way.
+	Free   int  `db:"free"`
 	Lapsed bool `db:"lapsed"`
 	// Heads is the remaining capacity during the slot, only if Free is less than the
 	// party.
 	Heads int `db:"heads"`
 	// Repeats reports a booking of the customer under the request's key.
 	Repeats bool `db:"repeats"`
-	// Numbers is how many numbers of limits were taken.
-	Numbers int `db:"numbers"`
+	Numbers int  `db:"numbers"`
 	// LimitScope is the scope of a limit that was reached, or "".
 	LimitScope   string     `db:"limit_scope"`
 	LimitAllowed *int       `db:"limit_allowed"`

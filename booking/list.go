@@ -175,7 +175,6 @@ func (o ListOptions) check() problems {
 	return p
 }
 
-// normal makes equal options identical.
 func (o ListOptions) normal() ListOptions {
 	if o.Order == "" {
 		o.Order = NewestFirst
@@ -220,7 +219,6 @@ func (o ListOptions) fingerprint() []byte {
 	return sum[:cursorHashSize]
 }
 
-// cursor returns a position as text.
 func (o ListOptions) cursor(at position) string {
 	raw := o.fingerprint()
 	var start int64
@@ -232,7 +230,6 @@ func (o ListOptions) cursor(at position) string {
 	return base64.RawURLEncoding.EncodeToString(append(raw, id[:]...))
 }
 
-// position parses After, or returns its problem.
 func (o ListOptions) position() (*position, string) {
 	if o.After == "" {
 		return nil, ""
@@ -268,7 +265,6 @@ type Count struct {
 	More bool
 }
 
-// maxCountRows bounds the rows that a count reads.
 const maxCountRows = 10000
 
 const countSQL = `

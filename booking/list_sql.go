@@ -35,7 +35,6 @@ const (
 	listAfterIDSQL = `b.id %s %s::uuid`
 )
 
-// listing is a statement under construction.
 type listing struct {
 	args []any
 	// scanned are the conditions that the index applies, filtered those applied row by
@@ -45,7 +44,6 @@ type listing struct {
 	keys []string
 }
 
-// arg adds a parameter and returns its name.
 func (l *listing) arg(value any) string {
 	l.args = append(l.args, value)
 	return fmt.Sprintf("$%d", len(l.args))
@@ -113,7 +111,6 @@ func (o ListOptions) listing(after *position) *listing {
 	return l
 }
 
-// order formats columns with the direction of the list.
 func (o ListOptions) order(columns []string) string {
 	direction := ""
 	if o.Order.descending() {
@@ -122,7 +119,6 @@ func (o ListOptions) order(columns []string) string {
 	return strings.Join(columns, direction+", ") + direction
 }
 
-// query returns the statement of a page.
 func (o ListOptions) query(after *position) (string, []any) {
 	l := o.listing(after)
 	limit := l.arg(o.Limit + 1)
@@ -136,7 +132,6 @@ func (o ListOptions) query(after *position) (string, []any) {
 		l.args
 }
 
-// all joins conditions.
 func all(conditions []string) string {
 	if len(conditions) == 0 {
 		return "true"
@@ -144,7 +139,6 @@ func all(conditions []string) string {
 	return strings.Join(conditions, " AND ")
 }
 
-// statusArray formats valid statuses as a Postgres array.
 func statusArray(statuses []Status) string {
 	texts := make([]string, len(statuses))
 	for i, status := range statuses {

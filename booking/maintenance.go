@@ -23,7 +23,6 @@ func (s *Store) Run(ctx context.Context) error {
 	return nil
 }
 
-// stepTimeout bounds one run of a background step.
 const stepTimeout = 20 * time.Second
 
 // batchSize bounds the rows that one transaction of a background step locks.

@@ -35,7 +35,6 @@ func (m Money) times(heads int) (Money, bool) {
 	return Money{Minor: int64(lo), Currency: m.Currency}, true
 }
 
-// currencyProblem refuses currencies without known minor units.
 func currencyProblem(code string) string {
 	if len(code) != 3 || strings.ContainsFunc(code, notLetter) {
 		return "must be three letters, such as eur"
@@ -69,13 +68,11 @@ func feeProblem(minor int64, currency string) string {
 
 // Warning describes a possible mistake in a resource, which is not refused.
 type Warning struct {
-	// Field is named as in [FieldChange]: "price", "offers.long.price".
 	Field string
 	// Text is a phrase such as "is below 0.50 EUR, the least that Stripe charges".
 	Text string
 }
 
-// String returns the field and the text.
 func (w Warning) String() string { return w.Field + " " + w.Text }
 
 // Warnings returns a warning for each price below the least amount that Stripe charges

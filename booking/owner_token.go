@@ -107,7 +107,6 @@ func (s *Store) row(ctx context.Context, id string) (row bookingRow, err error) 
 const renewOwnerTokenSQL = `
 UPDATE booking_platform.bookings SET owner_secret = $2::text, owner_nonce = $3::bytea WHERE id = $1::uuid`
 
-// errNoSecrets is the error of renewals without [Options.OwnerSecrets].
 var errNoSecrets = errors.New("no owner secrets")
 
 // RenewOwnerToken gives a booking a new owner token, made with the first of
@@ -172,7 +171,6 @@ func (s ownerSecret) mac(parts ...string) []byte {
 	return mac.Sum(nil)
 }
 
-// secret returns the listed secret with an id.
 func (s *Store) secret(id string) (ownerSecret, bool) {
 	for _, secret := range s.secrets {
 		if secret.id == id {
@@ -182,7 +180,6 @@ func (s *Store) secret(id string) (ownerSecret, bool) {
 	return ownerSecret{}, false
 }
 
-// secretOf returns the listed secret that a token names.
 func (s *Store) secretOf(token string) (ownerSecret, bool) {
 	id, _, named := strings.Cut(token, tokenSeparator)
 	if !named {

@@ -131,7 +131,6 @@ type policyRow struct {
 }
 
 func (p Policy) json() string {
-	// Numbers cannot fail.
 	text, _ := json.Marshal(policyRow{p.Never, seconds(p.FreeUntil), seconds(p.ClosedFrom), p.FeePercent, p.FeeMinor})
 	return string(text)
 }

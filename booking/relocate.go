@@ -150,7 +150,6 @@ func lockResource(ctx context.Context, q Querier, idOrSlug string) (lockedResour
 	return lockedResource{q, row.ID, row.Capacity, row.Currency}, err
 }
 
-// lockBooking locks a booking's resource and the booking.
 func lockBooking(ctx context.Context, q Querier, id string) (lockedResource, lockedRow, error) {
 	if !isID(id) {
 		return lockedResource{}, lockedRow{}, ErrNotFound
@@ -281,7 +280,6 @@ func (m lockedResource) settle(ctx context.Context, all []reservation) error {
 	return err
 }
 
-// restore undoes reserve.
 func (m lockedResource) restore(ctx context.Context, all []reservation) error {
 	back := slices.Clone(all)
 	for i := range back {

@@ -9,7 +9,6 @@ import (
 
 // RescheduleRequest describes the new time of a booking.
 type RescheduleRequest struct {
-	// ID is the booking's.
 	ID string
 	// Start is the instant at which the new slot begins, in any zone.
 	Start time.Time
@@ -184,7 +183,6 @@ WITH gone AS (
 SELECT` + bookingColumns + `
 FROM changed b`
 
-// move acquires the target and moves the booking there.
 func (m lockedResource) move(ctx context.Context, t target, row lockedRow, to Rescheduled,
 	reason string) (Booking, error) {
 	was, err := readUnits(row.Units)

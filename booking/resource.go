@@ -74,7 +74,6 @@ type Resource struct {
 // Opens and end by Closes, by the wall clock; if Closes occurs twice, because clocks are
 // set back, by the first. Intervals must not overlap.
 type Hours struct {
-	// Weekday is the day on which the interval begins.
 	Weekday time.Weekday
 	// Opens and Closes are minutes after local midnight: 540 is 9:00. Opens is below
 	// 1440. Closes is at most 24 hours later and may exceed 1440: 1560 is 2:00 of the
@@ -121,7 +120,6 @@ const (
 	defaultHoldCap = 14 * 24 * time.Hour
 )
 
-// withDefaults replaces zero values by defaults.
 func (r Resource) withDefaults() Resource {
 	if r.Capacity == 0 {
 		r.Capacity = 1
@@ -168,7 +166,6 @@ const badSlug = "must be 1 to 63 of a-z, 0-9 and hyphens, not begin with a hyphe
 // database. Defaults are applied first.
 func (r Resource) Validate() error { return r.withDefaults().check().err() }
 
-// check returns the problems of a resource with defaults.
 func (r Resource) check() problems {
 	p := problems{}
 	if !isSlug(r.Slug) {

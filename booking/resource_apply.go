@@ -90,7 +90,6 @@ func (s *Store) applyResource(ctx context.Context, r Resource) (Applied, error) 
 	}
 }
 
-// planResource returns what would happen.
 func planResource(ctx context.Context, q Querier, r Resource) (Applied, error) {
 	old, err := readRules(ctx, q, r.Slug)
 	if errors.Is(err, ErrNotFound) {

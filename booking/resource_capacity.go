@@ -21,9 +21,8 @@ type CapacityError struct {
 	Bookings []Booking
 }
 
-// Error names the numbers.
 func (e *CapacityError) Error() string {
-	return fmt.Sprintf("capacity %d is too small: %d heads are sold at one time", e.Capacity, e.Sold)
+	return fmt.Sprintf("capacity %d is too small: %d units are sold at one time", e.Capacity, e.Sold)
 }
 
 // lapsedError means that expired holds have to be released first, in [from, to).
@@ -95,7 +94,7 @@ func lowerCapacity(ctx context.Context, q Querier, resource string, capacity int
 		return err
 	}
 	if slices.ContainsFunc(which, func(i int) bool { return !rows[i].From.After(now) }) {
-		past, err := m.planPast(ctx, rows, assigned, now)
+		past, err := m.planPast(ctx, rows, assigned)
 		if err != nil {
 			return err
 		}
@@ -128,8 +127,8 @@ func lapsedIn(resource string, rows []seatRow) error {
 // planPast finds other units for bookings that are over but not completed yet, and so
 // still keep their units from those that overlapped them. These may be above the new
 // capacity. current are the bookings that are not over, by start.
-func (m lockedResource) planPast(ctx context.Context, current []seatRow, assigned seating.Assignment,
-	now time.Time) ([]reservation, error) {
+func (m lockedResource) planPast(ctx context.Context, current []seatRow,
+	assigned seating.Assignment) ([]reservation, error) {
 	fixed := map[string][]int{}
 	for i, row := range current {
 		fixed[row.ID] = assigned[i]
@@ -169,7 +168,6 @@ func (m lockedResource) planPast(ctx context.Context, current []seatRow, assigne
 	return reservationsOf(rows, seats, found, which)
 }
 
-// maxNamed bounds the bookings that an error names.
 const maxNamed = 100
 
 const bookingsByIDSQL = `SELECT` + bookingColumns + `
@@ -177,7 +175,6 @@ FROM booking_platform.bookings b
 WHERE b.id IN (SELECT i::uuid FROM jsonb_array_elements_text($1::jsonb) AS i)
 ORDER BY lower(b.during), b.id LIMIT $2::integer`
 
-// readBookings returns the first of the bookings, by start.
 func readBookings(ctx context.Context, q Querier, ids []string) ([]Booking, error) {
 	list, _ := json.Marshal(ids) // Strings cannot fail.
 	rows, err := selectAll[bookingRow](ctx, q, bookingsByIDSQL, string(list), maxNamed)

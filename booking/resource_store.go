@@ -387,8 +387,7 @@ const maxCached = 1024
 type cache struct {
 	mu   sync.Mutex
 	byID map[string]*rules
-	// ids maps slugs to ids.
-	ids map[string]string
+	ids  map[string]string
 }
 
 func (c *cache) get(idOrSlug string) (*rules, bool) {
@@ -413,7 +412,6 @@ func (c *cache) put(r *rules) {
 	if old, ok := c.byID[r.ID]; ok {
 		c.forget(old)
 	} else if len(c.byID) >= maxCached {
-		// Drop any one.
 		for _, other := range c.byID {
 			c.forget(other)
 			break

@@ -18,9 +18,8 @@ type rules struct {
 	zone    *time.Location
 	// weekly are the opening hours of each weekday, dated those of exceptions, by
 	// midnight.
-	weekly [7][]opening
-	dated  map[int64][]opening
-	// datedDays are the midnights of dated, sorted.
+	weekly    [7][]opening
+	dated     map[int64][]opening
 	datedDays []int64
 	// offers are the rules of each active offer.
 	offers map[string]*rules
@@ -169,7 +168,6 @@ func (r *rules) isStart(t time.Time) bool {
 	return false
 }
 
-// startSeconds is starts, in seconds of Unix time.
 func (r *rules) startSeconds(from, to time.Time) iter.Seq[int64] {
 	return func(yield func(int64) bool) {
 		// Between two clock changes, wall clock and real time differ by a constant

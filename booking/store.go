@@ -130,7 +130,6 @@ func (s *Store) retry(ctx context.Context, step func(Querier) error, err error) 
 	return err
 }
 
-// transact runs a step in one READ COMMITTED transaction.
 func (s *Store) transact(ctx context.Context, step func(Querier) error) error {
 	return pg.InTx(ctx, s.db, func(tx *sql.Tx) error {
 		if p, ok := s.single.(*preparing); ok {

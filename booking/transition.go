@@ -15,8 +15,7 @@ type transition struct {
 	op string
 	// sql changes the booking $1 if its status and the clock allow it, and returns
 	// bookingColumns. $2 is the actor and $3 the reason.
-	sql string
-	// from are the statuses that allow it.
+	sql  string
 	from []Status
 	// settled is the status in which there is nothing to do; "" for none.
 	settled Status

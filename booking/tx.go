@@ -234,7 +234,6 @@ type committing struct {
 	db *sql.DB
 }
 
-// ExecContext runs a statement without rows.
 func (c committing) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	return pg.Write(ctx, c.db, func(ctx context.Context) (sql.Result, error) {
 		return c.Querier.ExecContext(ctx, query, args...)

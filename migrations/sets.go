@@ -53,7 +53,6 @@ func (s Set) names() ([]string, error) {
 	return names, nil
 }
 
-// String returns the names of the sets, for messages.
 func (s Set) String() string {
 	names, err := s.names()
 	if err != nil {
@@ -83,7 +82,6 @@ type Migration struct {
 	Applied bool
 }
 
-// list returns the files of a set by version.
 func list(source fs.FS, set string) ([]Migration, error) {
 	entries, err := fs.ReadDir(source, set)
 	if err != nil {

@@ -196,7 +196,6 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the driver's error.
 func (e *Error) Unwrap() error { return e.Err }
 
 // summary shortens a statement to one line for the log.

@@ -26,7 +26,6 @@ type NoFileError struct {
 	Status booking.Status
 }
 
-// Error names the booking, its kind and its status.
 func (e *NoFileError) Error() string {
 	return fmt.Sprintf("calendar: the %s %s is %s and has no file", e.Kind, e.ID, e.Status)
 }

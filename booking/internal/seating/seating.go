@@ -105,7 +105,6 @@ func InOrder(capacity int, seats []Seat, backwards bool) (Assignment, bool) {
 	return out, true
 }
 
-// pass is the state of InOrder.
 type pass struct {
 	seats []Seat
 	order []int
