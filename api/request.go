@@ -107,14 +107,8 @@ func (b *body) end() {
 // in err, in the fields that could be read.
 func (b *body) withProblems(err error) error {
 	var more *booking.ValidationError
-	switch {
-	case errors.As(err, &more):
-		if b.problems["date"] != "" || b.problems["time"] != "" {
-			// start is missing because date or time is wrong.
-			delete(more.Fields, "start")
-		}
-	case errors.Is(err, booking.ErrNotFound):
-		err = nil
+	if errors.As(err, &more) && (b.problems["date"] != "" || b.problems["time"] != "") {
+		delete(more.Fields, "start") // Missing because date or time is wrong.
 	}
 	return booking.WithProblems(err, b.problems)
 }
