@@ -18,9 +18,11 @@ func ExampleFile() {
 	start := time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)
 	court := booking.Resource{ID: "019a2b3c-0000-7000-8000-00000000000a", Name: "Court 1, first floor"}
 	b := booking.Booking{
-		ID: "019a2b3c-0000-7000-8000-000000000001", ResourceID: court.ID, Kind: booking.KindBooking, Status: booking.StatusConfirmed,
-		Start: start, End: start.Add(time.Hour), CreatedAt: start.AddDate(0, 0, -3), UpdatedAt: start.AddDate(0, 0, -2),
-		Sequence: 1,
+		ID: "019a2b3c-0000-7000-8000-000000000001", ResourceID: court.ID, Kind: booking.KindBooking,
+		Status: booking.StatusConfirmed,
+		Start:  start, End: start.Add(time.Hour), CreatedAt: start.AddDate(0, 0, -3),
+		UpdatedAt: start.AddDate(0, 0, -2),
+		Sequence:  1,
 	}
 	file, err := calendar.File("booking.example.com", court, b,
 		calendar.FileOptions{Link: "https://booking.example.com/b/1"})

@@ -56,7 +56,8 @@ func TestFeed_Events(t *testing.T) {
 			"CANCELLED"},
 		{func(b *booking.Booking) { b.Customer = booking.Customer{} }, "Booking", "Party: 1\nStatus: confirmed",
 			"CONFIRMED"},
-		{func(b *booking.Booking) { b.Kind, b.Party, b.Customer = booking.KindBlock, 2, booking.Customer{} }, "Blocked (2)",
+		{func(b *booking.Booking) { b.Kind, b.Party, b.Customer = booking.KindBlock, 2, booking.Customer{} },
+			"Blocked (2)",
 			"Units: 2\nStatus: confirmed", "CONFIRMED"},
 	} {
 		b := sold(c.change)

@@ -31,7 +31,8 @@ var court = booking.Resource{
 func sold(change ...func(*booking.Booking)) booking.Booking {
 	start := time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC)
 	b := booking.Booking{
-		ID: bookingID, Kind: booking.KindBooking, ResourceID: court.ID, Start: start, End: start.Add(time.Hour), Party: 1,
+		ID: bookingID, Kind: booking.KindBooking, ResourceID: court.ID, Start: start, End: start.Add(time.Hour),
+		Party:     1,
 		Status:    booking.StatusConfirmed,
 		Customer:  booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
 		CreatedAt: start.Add(-48 * time.Hour), UpdatedAt: start.Add(-47*time.Hour + 123456*time.Microsecond),

@@ -15,6 +15,7 @@ type Invariant struct {
 	query string
 }
 
+// Violation is a row that violates an invariant.
 type Violation struct {
 	Invariant Invariant
 	Row       string

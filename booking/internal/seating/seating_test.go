@@ -43,7 +43,8 @@ func drawTarget(t *rapid.T, capacity int, seats []seating.Seat) (seating.Seat, b
 
 // requireAssigned checks that every seat has as many units as before, within the capacity
 // and unshared, and that pinned seats keep theirs.
-func requireAssigned(t require.TestingT, capacity int, seats []seating.Seat, target seating.Seat, got seating.Assignment) {
+func requireAssigned(t require.TestingT, capacity int, seats []seating.Seat, target seating.Seat,
+	got seating.Assignment) {
 	all := append(slices.Clone(seats), target)
 	require.Len(t, got, len(all))
 	for i, s := range all {
