@@ -11,10 +11,9 @@ import (
 )
 
 const (
-	// maxBatchEvents is how many events one transaction settles at most.
+	// maxBatchEvents bounds the events of one transaction.
 	maxBatchEvents = 64
-	// maxBatches is how many batches of a type of event run at once: one works while the
-	// other commits.
+	// maxBatches bounds the running batches of a type: one works while the other commits.
 	maxBatches = 2
 )
 
@@ -26,26 +25,24 @@ type BatchEvent struct {
 
 // BatchHandler handles several events of one type in one transaction, and returns the ids
 // of those it settled as [Processed]. It may settle the simple cases alone: it writes
-// nothing for the others, and each of them then goes to the type's [Handler] in a
-// transaction of its own. All of them do when it returns an error or panics, or when the
-// transaction fails, so both handlers must lead to the same state. It must not settle two
-// events that touch the same row, whose order may matter, and must lock rows in the order
-// of their ids.
+// nothing for the others, and each of those goes to the type's [Handler] in its own
+// transaction. So do all events when it returns an error or panics, or the transaction
+// fails, so both handlers must lead to the same state. It must not settle two events that
+// touch the same row, and must lock rows in the order of their ids.
 //
-// ctx is that of the transaction. Use the context of a [BatchEvent] for its values only.
+// ctx is that of the transaction. Use a [BatchEvent]'s Context for its values only.
 type BatchHandler func(ctx context.Context, tx Tx, events []BatchEvent) (settled []string, err error)
 
-// HandleBatch lets concurrent events of a type share a transaction of h, in addition to
-// the [Handler] that the type must have. It is for endpoints that receive more events per
-// second than the database can commit; without it each event has its own transaction.
+// HandleBatch lets concurrent events of a type share a transaction of h. It is for
+// endpoints that receive more events per second than the database can commit.
 //
 // A batch starts as soon as an event arrives and fewer than two batches are running;
 // events that arrive meanwhile form the next batch, up to 64. There is no timer, so an
 // event that arrives alone is not delayed. Each delivery is answered after the commit of
 // its event.
 //
-// Call it before serving. It panics if the type has no Handler or has a BatchHandler
-// already, and if h is nil.
+// Call it before serving. It panics if the type has no [Handler] or a second
+// BatchHandler, and if h is nil.
 func (r *Receiver) HandleBatch(eventType string, h BatchHandler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -58,8 +55,7 @@ func (r *Receiver) HandleBatch(eventType string, h BatchHandler) {
 	r.batchers[eventType] = &batcher{receiver: r, handle: h}
 }
 
-// batcher returns the batcher for an event, or nil where there is none or the event has
-// no handler here.
+// batcher returns the batcher for an event, or nil.
 func (r *Receiver) batcher(ev Event) *batcher {
 	if h, _ := r.handler(ev); h == nil {
 		return nil
@@ -86,8 +82,8 @@ type queuedEvent struct {
 	settled chan bool // Buffered: the delivery may no longer wait.
 }
 
-// settle queues an event and waits for the end of its batch. It returns false when the
-// event was not settled and nothing of it was committed: handle it alone.
+// settle queues an event and waits for its batch. It returns false if nothing of the
+// event was committed: handle it alone.
 func (b *batcher) settle(ctx context.Context, ev Event) bool {
 	e := &queuedEvent{BatchEvent{ctx, ev}, make(chan bool, 1)}
 	b.mu.Lock()
@@ -109,11 +105,10 @@ func (b *batcher) settle(ctx context.Context, ev Event) bool {
 	return <-e.settled
 }
 
-// timeout bounds the wait for a batch, and then the batch itself. Both together leave
-// half of the transaction's time for handling the event alone.
+// timeout bounds the wait for a batch, and then the batch. Both leave half of the
+// transaction's time for handling the event alone.
 func (b *batcher) timeout() time.Duration { return b.receiver.opts.Timeout / 5 }
 
-// withdraw removes an event from the queue, and returns false when it is not there.
 func (b *batcher) withdraw(e *queuedEvent) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -126,7 +121,6 @@ func (b *batcher) withdraw(e *queuedEvent) bool {
 	return false
 }
 
-// startLocked starts a batch of the queued events unless maxBatches are running.
 func (b *batcher) startLocked() {
 	if b.running == maxBatches || len(b.queue) == 0 {
 		return
@@ -140,8 +134,7 @@ func (b *batcher) startLocked() {
 
 func (b *batcher) run(batch []*queuedEvent) {
 	settled := map[string]bool{}
-	// Deferred, because a handler may panic or end its goroutine. The mistake then shows
-	// when each event is handled alone.
+	// Deferred, because a handler may panic or end its goroutine.
 	defer func() {
 		_ = recover()
 		for _, e := range batch {
@@ -152,7 +145,6 @@ func (b *batcher) run(batch []*queuedEvent) {
 		b.running--
 		b.startLocked()
 	}()
-	// Not the context of any one delivery.
 	ctx, cancel := context.WithTimeout(context.Background(), b.timeout())
 	defer cancel()
 	release, err := b.receiver.inflight.acquireSlot(ctx)
@@ -171,8 +163,8 @@ func (b *batcher) run(batch []*queuedEvent) {
 	}
 }
 
-// attemptBatch is attempt for several events: it claims those that are new, calls the
-// handler, and takes back the claims of those that were not settled.
+// attemptBatch is attempt for several events. It takes back the claims of those that were
+// not settled.
 func (r *Receiver) attemptBatch(ctx context.Context, batch []*queuedEvent, handle BatchHandler) ([]string, error) {
 	tx, err := r.begin(ctx)
 	if err != nil {
@@ -202,9 +194,8 @@ func (r *Receiver) attemptBatch(ctx context.Context, batch []*queuedEvent, handl
 	return settled, nil
 }
 
-// Only new events are claimed: one that has a row, or gets one from another replica
-// meanwhile, goes to its own transaction. The rows are inserted in the order of their
-// ids, so that two batches that wait for each other's rows do not deadlock.
+// An event that has a row goes to its own transaction. Inserting in the order of the ids
+// keeps batches from deadlocking.
 const claimBatchSQL = `
 INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, account, livemode,
 	object_id, stripe_session_id, stripe_payment_intent_id, payment_ref, outcome, payload, created_at, processed_at)
@@ -230,7 +221,7 @@ type batchRow struct {
 	CreatedAt  *time.Time `json:"created_at"`
 }
 
-// claimBatch claims as processed the events that have no row yet, and returns them.
+// claimBatch claims as processed the events that are new, and returns them.
 func (l *Ledger) claimBatch(ctx context.Context, q Querier, batch []*queuedEvent) ([]BatchEvent, error) {
 	rows := make([]batchRow, len(batch))
 	byID := make(map[string]BatchEvent, len(batch))
@@ -264,7 +255,7 @@ DELETE FROM booking_platform.payment_events e
 WHERE e.receiver = $2::text AND e.stripe_event_id IN (SELECT t.id FROM jsonb_to_recordset($1::jsonb) AS t(id text))
 RETURNING e.stripe_event_id`
 
-// unclaim deletes the rows that this transaction inserted for events it did not settle.
+// unclaim deletes the rows of events that were not settled.
 func (l *Ledger) unclaim(ctx context.Context, q Querier, claimed []BatchEvent, settled []string) error {
 	var rows []batchRow
 	for _, e := range claimed {
@@ -281,8 +272,6 @@ func (l *Ledger) unclaim(ctx context.Context, q Querier, claimed []BatchEvent, s
 	return nil
 }
 
-// queryIDs runs a statement with rows as its JSON parameter, and returns the ids that it
-// returns.
 func (l *Ledger) queryIDs(ctx context.Context, q Querier, query string, rows []batchRow) ([]string, error) {
 	// It cannot fail: strings and times were checked by decode.
 	text, _ := json.Marshal(rows)

@@ -2,10 +2,10 @@
 // once.
 //
 // The problem is that Stripe sends an event again after every response outside 2xx, for
-// up to three days, sends some twice for no reason, and in no order. A service that
+// up to three days, some events twice for no reason, and all in no order. A service that
 // changes its tables first and records the event afterwards applies a payment twice when
 // it crashes in between; one that records the event first loses it. Checking for the id
-// before the work lets two concurrent deliveries pass. And stripe-go's own helper rejects
+// before the work lets two concurrent deliveries pass. And stripe-go's helper rejects
 // every event of another API version, which loses paid orders after an upgrade of the
 // endpoint. So the event's row in a ledger and the handler's changes are one transaction:
 //
@@ -19,9 +19,9 @@
 // event, and answers 500, so that Stripe sends it again.
 //
 // [New] returns a [Receiver], an http.Handler to mount where Stripe sends. Nothing may
-// read or change the body before it, because the signature covers the raw bytes. The
-// table comes from the migration set Webhook. A program with its own transactions, such
-// as a queue consumer, uses [Verify] and [Ledger.Claim].
+// read the body before it: the signature covers the raw bytes. The table comes from the
+// migration set Webhook. A program with its own transactions, such as a queue consumer,
+// uses [Verify] and [Ledger.Claim].
 //
 // # Writing a handler
 //
@@ -30,43 +30,37 @@
 // not call the network or send mail, but record what to do, for another step to do later.
 // Events arrive in any order, so compare states, not times.
 //
-// An event whose type has no handler is acknowledged as [Ignored]. A handler returns
-// [Unmatched] if it finds no row for the event: it is acknowledged, retried, and
-// [Ignored] after Options.UnmatchedFor. It returns [Ignored] if the event belongs to
-// another program, which shows by a missing reference.
+// An event without a handler is acknowledged as [Ignored]. A handler returns [Unmatched]
+// if it finds no row for the event, which is then retried until Options.UnmatchedFor. It
+// returns [Ignored] if a missing reference shows that the event belongs to another
+// program.
 //
-// # Names and replicas
+// # Names, modes, accounts, secrets
 //
-// Options.Name names a receiver. Two services on one database, each with an endpoint at
-// Stripe, need two names: an event has a row for each. Replicas of one service share a
-// name. They may differ during a rolling deployment: a replica without a handler records
-// an event as [Ignored] with its payload, and one with a handler processes it within a
-// week, by a later delivery, [Receiver.RetryWaiting] or [Receiver.Replay].
-//
-// # Modes, accounts, secrets
+// Two services on one database, each with an endpoint at Stripe, need two names: an event
+// has a row for each Options.Name. Replicas of one service share a name, and may differ
+// during a rolling deployment: what a replica without a handler has [Ignored], one with a
+// handler processes within a week, by a later delivery, [Receiver.RetryWaiting] or
+// [Receiver.Replay].
 //
 // A valid signature does not mean that an event is for this program: a live Connect
-// endpoint receives test events too, and a forgotten test secret lets in all of them.
-// Options.Mode and Options.Accounts select the events to process. Others are [Ignored],
-// with the reason in the ledger; by default those of all connected accounts are.
+// endpoint receives test events too. Options.Mode and Options.Accounts select the events
+// to process; by default those of connected accounts are [Ignored].
 //
-// To rotate a secret, give New the new one, then the old one. Stats.Secrets counts which
-// was used: remove the old one when its count no longer grows.
+// To rotate a secret, give New the new one, then the old one, and remove that when its
+// count in Stats.Secrets no longer grows.
 //
 // # Operating
 //
-// [Receiver.Run] does the background work: [Receiver.RetryWaiting] and
-// [Receiver.DeleteOld]. Without it, an event that arrives before its row is never
-// processed. Alert on [Ledger.Backlog]. [Ledger.List], [Ledger.Find], [Receiver.Replay]
-// and [Ledger.Ignore] are for operators. An endpoint that receives more events than the
-// database can commit uses [Receiver.HandleBatch].
+// [Receiver.Run] does the background work. Without it, an event that arrives before its
+// row is never processed. Alert on [Ledger.Backlog]. [Ledger.List], [Ledger.Find],
+// [Receiver.Replay] and [Ledger.Ignore] are for operators. [Receiver.HandleBatch] is for
+// endpoints that receive more events than the database can commit one by one.
 //
 // A verified delivery is processed to the end even when the client disconnects, and
 // answered within Options.Timeout even when the database hangs or a handler ignores its
-// context. The response is then 500, while the transaction goes on and keeps its place
-// among the deliveries in flight. If it commits after all, the next delivery is a
-// duplicate.
+// context. The response is then 500, while the transaction goes on and stays in flight.
+// If it commits after all, the next delivery is a duplicate.
 //
-// The package neither calls Stripe nor decodes the object of an event: that is for
-// handlers.
+// The package neither calls Stripe nor decodes the object of an event.
 package webhook

@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// Event is a verified Stripe event, reduced to what a ledger and a handler need. Strings
-// can be stored in Postgres. A value that is not a string, is longer than Stripe allows,
-// or contains NUL is empty rather than shortened, so that it never matches another.
+// Event is a verified Stripe event, reduced to what a ledger and a handler need. A string
+// that is too long, contains NUL or has another type is empty rather than shortened, so
+// that it never matches another.
 type Event struct {
 	// ID (evt_…) and Type (checkout.session.completed) are not empty.
 	ID, Type string
@@ -19,15 +19,14 @@ type Event struct {
 	// is the connected account, empty for the platform's own.
 	APIVersion, Account string
 	// Created is when Stripe made the event: UTC, whole seconds, zero when unknown. Do
-	// not order by it: two events of one payment often share it.
+	// not order by it: events of one payment often share it.
 	Created  time.Time
 	Livemode bool
 	// ObjectID is the id of the event's object, of any kind.
 	ObjectID string
 	// SessionID is the object's id if it is a Checkout Session, and PaymentStatus its
-	// payment_status: paid, unpaid (a delayed method:
-	// checkout.session.async_payment_succeeded or _failed follows) or
-	// no_payment_required.
+	// status: paid, unpaid (a delayed method: checkout.session.async_payment_succeeded or
+	// _failed follows) or no_payment_required.
 	SessionID, PaymentStatus string
 	// PaymentIntentID is the PaymentIntent that the object is or belongs to.
 	PaymentIntentID string
@@ -35,11 +34,11 @@ type Event struct {
 	// client_reference_id, else metadata.payment_id. Parse it in Go: casting another
 	// program's value in SQL would fail the event each time.
 	Reference string
-	// RequestID is metadata.request_id, the id of the request that created the object, if
-	// it has 8 to 64 letters, digits, dots, dashes and underscores. For logs only.
+	// RequestID is metadata.request_id, if it has 8 to 64 letters, digits, dots, dashes
+	// and underscores. For logs only.
 	RequestID string
-	// Object is data.object as it was sent, or nil. Its strings are not checked, and may
-	// contain NUL, which Postgres cannot store.
+	// Object is data.object as it was sent, or nil. Its strings may contain NUL, which
+	// Postgres cannot store.
 	Object json.RawMessage
 	// Payload is the signed body. Do not change it.
 	Payload []byte
@@ -85,7 +84,7 @@ type object struct {
 // expandable is an id, or an expanded object with an id.
 type expandable string
 
-// UnmarshalJSON ignores other values, so that the other fields are still decoded.
+// UnmarshalJSON ignores other values, so that the other fields are decoded.
 func (e *expandable) UnmarshalJSON(b []byte) error {
 	if b[0] == '"' {
 		return json.Unmarshal(b, (*string)(e))
@@ -99,8 +98,7 @@ func (e *expandable) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// decodeLeniently skips fields of the wrong type: encoding/json decodes the others before
-// it returns such an error.
+// decodeLeniently skips fields of the wrong type: encoding/json decodes the others.
 func decodeLeniently(b []byte, v any) error {
 	err := json.Unmarshal(b, v)
 	if mismatch := (*json.UnmarshalTypeError)(nil); errors.As(err, &mismatch) {
@@ -109,8 +107,8 @@ func decodeLeniently(b []byte, v any) error {
 	return err
 }
 
-// decode reads the fields in use. It rejects only what is not an event (a JSON object
-// with id and type) or cannot be stored, because Stripe may change anything else.
+// decode rejects only what is not an event (a JSON object with id and type) or cannot be
+// stored: Stripe may change anything else.
 func decode(payload []byte) (Event, bool) {
 	var e envelope
 	if !utf8.Valid(payload) || decodeLeniently(payload, &e) != nil {
@@ -135,7 +133,6 @@ func decode(payload []byte) (Event, bool) {
 
 func (ev *Event) readObject(raw json.RawMessage) {
 	var o object
-	// The envelope was valid JSON.
 	_ = decodeLeniently(raw, &o)
 	ev.Object = raw
 	ev.ObjectID = bounded(o.ID, maxID)

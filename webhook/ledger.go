@@ -9,7 +9,6 @@ import (
 	"strings"
 )
 
-// DefaultName is the name of a receiver whose Options name none.
 const DefaultName = "default"
 
 var (
@@ -18,8 +17,8 @@ var (
 	nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 )
 
-// cleanName checks the name of a receiver; an empty one is DefaultName. Upper case is
-// refused, so that two spellings never mean two ledgers.
+// cleanName returns DefaultName for "". Upper case is refused, so that two spellings
+// never mean two ledgers.
 func cleanName(name string) (string, error) {
 	if name == "" {
 		return DefaultName, nil
@@ -30,29 +29,26 @@ func cleanName(name string) (string, error) {
 	return name, nil
 }
 
-// Ledger is the rows of booking_platform.payment_events that belong to one receiver name.
-// It needs no signing secret: a command line or a monitor makes one with [NewLedger], and
-// [Receiver.Ledger] returns that of a receiver. Safe for concurrent use if its Querier
-// is.
+// Ledger is the rows of booking_platform.payment_events of one receiver name. [NewLedger]
+// needs no signing secret. Safe for concurrent use if its Querier is.
 type Ledger struct {
-	q    Querier
-	name string
-	err  error // Of the name.
-	// keepPayload keeps the payload of processed events too.
+	q           Querier
+	name        string
+	err         error // Of the name.
 	keepPayload bool
-	// unmatchedFor is Options.UnmatchedFor in seconds.
+	// unmatchedFor is in seconds.
 	unmatchedFor int64
 }
 
-// NewLedger returns the ledger of the receiver of that name, read through q; "" is
-// [DefaultName]. With a name that no receiver can have, each method returns an error.
+// NewLedger returns the ledger of a receiver, read through q; "" is [DefaultName]. With
+// an invalid name, each method returns an error.
 func NewLedger(q Querier, name string) *Ledger {
 	name, err := cleanName(name)
 	return &Ledger{q: q, name: name, err: err}
 }
 
-// A row is inserted with the outcome that the delivery is going to have, so the usual
-// path is one statement. processed_at is NULL while an event is failed or unmatched.
+// A row is inserted as processed, so the usual path is one statement. processed_at is
+// NULL while an event is failed or unmatched.
 const insertSQL = `
 INSERT INTO booking_platform.payment_events AS e (receiver, stripe_event_id, type, api_version, account, livemode,
 	object_id, stripe_session_id, stripe_payment_intent_id, payment_ref, outcome, reason, last_error, payload,
@@ -66,41 +62,38 @@ const updateSQL = insertSQL + `DO UPDATE SET
 	attempts = e.attempts + 1, outcome = EXCLUDED.outcome, reason = EXCLUDED.reason, last_error = EXCLUDED.last_error,
 	payload = EXCLUDED.payload, processed_at = EXCLUDED.processed_at`
 
-// skippedSQL is true of a row that a replica without a handler recorded: a replica with a
-// handler may still claim it.
+// skippedSQL is true of a row that a replica without a handler recorded, which one with a
+// handler may claim.
 const skippedSQL = `e.outcome = 'ignored' AND e.reason IN ('no_handler', 'test_mode', 'live_mode', 'other_account')`
 
-// openSQL is true of a row that a delivery to a receiver with a handler may claim.
+// openSQL is true of a row that a delivery may claim.
 const openSQL = `(e.outcome IN ('failed', 'unmatched') OR ` + skippedSQL + `)`
 
-// overdueSQL is true of an event that has been unmatched for longer than allowed.
+// overdueSQL is true of an event older than UnmatchedFor.
 const overdueSQL = `e.received_at < statement_timestamp() - $16::bigint * interval '1 second'`
 
-// No row comes back when the event is settled. The statement waits for another
-// transaction that has claimed the same event.
+// No row comes back when the event is settled. The statement waits for a concurrent
+// claim.
 const claimSQL = updateSQL + `
 WHERE ` + openSQL + `
 RETURNING ` + overdueSQL
 
-// A replay names the outcomes that it may claim.
 const replayClaimSQL = updateSQL + `
 WHERE e.outcome = ANY (string_to_array($17::text, ','))
 RETURNING ` + overdueSQL
 
 // Claim writes the event's row with the outcome that the caller is about to bring about,
-// in the caller's transaction, whatever Querier the ledger was made with. True: do the
-// work in tx and commit. False: the event is settled; roll back and acknowledge it. A
-// rollback undoes the claim.
+// in the caller's transaction tx. True: do the work in tx and commit. False: the event is
+// settled; roll back and acknowledge it. A rollback undoes the claim.
 //
-// The outcome is Processed, Ignored (recorded with ReasonNotOurs), Unmatched or Parked.
-// An event that failed, is unmatched, or was ignored because a replica had no handler for
-// it can be claimed again. The payload is kept with Ignored, Unmatched and Parked.
+// The outcome is Processed, Ignored (recorded with ReasonNotOurs), Unmatched or Parked;
+// all but Processed keep the payload. An event can be claimed again if it failed, is
+// unmatched, or was ignored because a replica had no handler.
 //
-// tx must be a transaction: a pool and a connection without one are refused with
-// [ErrNoTransaction]. One round trip (three with a *sql.Conn), plus the wait for another
-// transaction that has claimed the same event. Safe on every replica at once. In a
-// REPEATABLE READ or SERIALIZABLE transaction it can fail with SQLSTATE 40001, and
-// because of the caller's own locks with 40P01: run the transaction again.
+// A pool, and a connection without a transaction, are refused with [ErrNoTransaction].
+// One round trip (three with a *sql.Conn), and the wait for a concurrent claim. Safe on
+// every replica at once. Run the transaction again after SQLSTATE 40001 (above READ
+// COMMITTED) or 40P01 (the caller's own locks).
 func (l *Ledger) Claim(ctx context.Context, tx Querier, ev Event, outcome Outcome) (bool, error) {
 	if l.err != nil {
 		return false, l.err
@@ -120,8 +113,7 @@ func (l *Ledger) Claim(ctx context.Context, tx Querier, ev Event, outcome Outcom
 	return claimed, err
 }
 
-// claim writes the row. overdue reports whether the event was received more than
-// unmatchedFor ago.
+// claim also reports whether the event is older than unmatchedFor.
 func (l *Ledger) claim(ctx context.Context, q Querier, ev Event, v result) (claimed, overdue bool, err error) {
 	if ev.ID == "" || ev.Type == "" {
 		return false, false, errors.New("webhook: claim: the event has no id or no type")
@@ -160,8 +152,8 @@ const insertIgnoredSQL = insertSQL + `DO NOTHING`
 const outcomeSQL = `
 SELECT e.outcome FROM booking_platform.payment_events e WHERE e.receiver = $1::text AND e.stripe_event_id = $2::text`
 
-// recordIgnored records an event that this replica has no handler for, unless there is a
-// row already. It returns Duplicate where the event is settled, else Ignored.
+// recordIgnored records an event that this replica has no handler for, unless it has a
+// row. It returns Duplicate if the event is settled, else Ignored.
 func (l *Ledger) recordIgnored(ctx context.Context, q Querier, ev Event, why Reason) (Outcome, error) {
 	res, err := q.ExecContext(ctx, insertIgnoredSQL, l.rowArgs(ev, result{Ignored, why}, "")...)
 	if err != nil {
@@ -185,7 +177,6 @@ func (l *Ledger) recordIgnored(ctx context.Context, q Querier, ev Event, why Rea
 const recordFailureSQL = updateSQL + `
 WHERE ` + openSQL
 
-// recordFailure records a failed attempt after its transaction was rolled back.
 func (l *Ledger) recordFailure(ctx context.Context, q Querier, ev Event, cause error) error {
 	args := l.rowArgs(ev, result{outcome: Failed}, storable(cause.Error()))
 	if _, err := q.ExecContext(ctx, recordFailureSQL, args...); err != nil {
@@ -200,8 +191,8 @@ func (l *Ledger) rowArgs(ev Event, v result, lastError string) []any {
 		l.storedPayload(ev, v.outcome), orNull(ev.Created)}
 }
 
-// storedPayload is the body where an operator, a replay or another replica may need it,
-// else NULL: storing it with every event costs more than a third of the throughput.
+// storedPayload is NULL for processed events by default: storing all payloads costs more
+// than a third of the throughput.
 func (l *Ledger) storedPayload(ev Event, outcome Outcome) sql.NullString {
 	if outcome == Processed && !l.keepPayload || len(ev.Payload) == 0 {
 		return sql.NullString{}

@@ -14,10 +14,10 @@ import (
 )
 
 // Run does the background work of a receiver and returns nil when ctx ends:
-// [Receiver.RetryWaiting] about every five seconds, with a time limit of 20 seconds, and
-// [Receiver.DeleteOld] about every ten minutes, with a limit of one minute, both also at
-// the start. A run that fails or panics is logged. Options.OnStep observes each run as
-// "webhook.RetryWaiting" or "webhook.DeleteOld". Safe on every replica at once.
+// [Receiver.RetryWaiting] about every five seconds (time limit 20 s) and
+// [Receiver.DeleteOld] about every ten minutes (one minute), both also at the start.
+// Failed runs are logged. Options.OnStep gets "webhook.RetryWaiting" and
+// "webhook.DeleteOld". Safe on every replica at once.
 func (r *Receiver) Run(ctx context.Context) error {
 	periodic.Run(ctx, r.log, r.opts.OnStep, r.rounds()...)
 	return nil
@@ -39,19 +39,17 @@ func (r *Receiver) rounds() []periodic.Round {
 const retryFor = 7 * 24 * time.Hour
 
 const (
-	// retryFailed bounds the failed events of one run, and the ignored ones.
+	// retryFailed bounds the failed, and also the ignored, events of a run.
 	retryFailed = 50
-	// retryUnmatched bounds the unmatched events of one run, so that those of other
-	// products do not delay the rest.
+	// retryUnmatched bounds the unmatched events of a run: most may be another product's.
 	retryUnmatched = 25
 )
 
-// The lease of an event is the time of its next retry in retry_at, so that a process that
-// dies leaves it to a later run. A failed event waits half as long as since its receipt,
-// from five seconds to an hour, and after a week for ever. An unmatched one waits as long
-// as since its receipt, up to six hours, with a retry at the end of UnmatchedFor ($5, in
-// seconds). Of the unmatched, the newest and those about a Checkout Session come first:
-// what an event waits for comes soon or not at all.
+// The lease of an event is its next retry_at, so that a process that dies leaves it to a
+// later run. A failed event waits half its age, from five seconds to an hour, and after a
+// week for ever. An unmatched one waits its age, up to six hours, with a retry at the end
+// of UnmatchedFor ($5, in seconds). The newest unmatched events, and those about a
+// Checkout Session, come first: what an event waits for comes soon or not at all.
 const leaseSQL = `
 UPDATE booking_platform.payment_events e SET retry_at = CASE
 	WHEN e.outcome = 'unmatched' THEN statement_timestamp() + GREATEST(interval '5 seconds', LEAST(interval '6 hours',
@@ -85,17 +83,16 @@ type leased struct {
 }
 
 // RetryWaiting retries events that failed, that are unmatched, and that a replica without
-// a handler ignored during a rolling deployment. It uses the same claim as a delivery, so
-// an event that was settled meanwhile is a duplicate. Run it every few seconds: Stripe
-// does not send an unmatched event again. It returns how many events were settled, and
-// the errors of those that failed.
+// a handler ignored during a rolling deployment. Run it every few seconds on every
+// replica: Stripe does not send an unmatched event again. It returns how many events were
+// settled, and the errors of those that failed.
 //
-// It takes the events that this receiver has a handler for, so run it on every replica of
-// every receiver. Each event is leased in the database first: it is safe on all of them
-// at once. One run takes up to 125 events: failed and ignored ones first, and up to 25
-// unmatched ones. The pauses grow with the age of an event. A failed event is retried for
-// a week, and an unmatched one about 25 times until Options.UnmatchedFor has passed. A
-// run without events is one transaction of one statement, which reads small indexes.
+// It takes the events that this receiver has a handler for, leased in the database and
+// claimed like a delivery, so it is safe on every replica at once. One run takes up to
+// 100 failed and ignored and then up to 25 unmatched events. The pauses grow with the age
+// of an event. A failed event is retried for a week, and an unmatched one about 25 times
+// until Options.UnmatchedFor has passed. A run without events is one transaction of one
+// statement on small indexes.
 func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 	waiting, err := r.lease(ctx)
 	if err != nil {
@@ -104,12 +101,12 @@ func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 	settled := 0
 	var failures []error
 	for _, w := range waiting {
-		// No payload, or not an event: another program's row.
+		// No payload, or another program's.
 		ev, ok := decode([]byte(w.payload))
 		if !ok {
 			continue
 		}
-		// An event that is still unmatched is not logged.
+		// Not logged while unmatched.
 		outcome, err := r.processAndLog(ctx, ev, "webhook event retried", Unmatched)
 		switch {
 		case err != nil:
@@ -152,7 +149,7 @@ func (r *Receiver) lease(ctx context.Context) (out []leased, err error) {
 	return out, nil
 }
 
-// rank puts failed events first: they are known to be for this receiver.
+// rank puts failed events first: they are for this receiver.
 func rank(l leased) int {
 	switch {
 	case l.outcome != Unmatched:
@@ -163,19 +160,19 @@ func rank(l leased) int {
 	return 2
 }
 
-// minRows is the shortest KeepRowsFor: Stripe lists an event, and can resend it, for as
-// long, and without the row it would not be a duplicate.
+// minRows is how long Stripe can resend an event, which without its row would not be a
+// duplicate.
 const minRows = 30 * 24 * time.Hour
 
 const (
-	// deleteBatch is how many rows one statement changes, so that locks are short.
+	// deleteBatch is small so that locks are short.
 	deleteBatch = 500
 	// deleteBatches bounds the statements of one kind per run.
 	deleteBatches = 20
 )
 
-// The array makes the inner statement run once. An event that was settled late, by a
-// replay for example, is kept from then on; so is its row.
+// The array makes the inner statement run once. An event settled late is kept from then
+// on.
 const dropPayloadsSQL = `
 UPDATE booking_platform.payment_events SET payload = NULL
 WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
@@ -187,8 +184,8 @@ WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
 	ORDER BY e.received_at LIMIT $2::integer
 	FOR UPDATE SKIP LOCKED))`
 
-// Ends unmatched events that cannot be retried, because no replica has a handler for the
-// type any more or the payload is gone.
+// Ends unmatched events that cannot be retried: no replica has a handler any more, or the
+// payload is gone.
 const giveUpSQL = `
 UPDATE booking_platform.payment_events
 SET outcome = 'ignored', reason = 'not_ours', processed_at = statement_timestamp()
@@ -209,7 +206,6 @@ WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
 	ORDER BY o.received_at, o.stripe_event_id LIMIT $2::integer
 	FOR UPDATE SKIP LOCKED))`
 
-// retention checks the periods and sets their defaults.
 func (o *Options) retention() error {
 	if o.KeepPayloadFor == 0 {
 		o.KeepPayloadFor = 7 * 24 * time.Hour
@@ -233,14 +229,13 @@ func (o *Options) retention() error {
 
 // DeleteOld deletes the payloads of settled events after Options.KeepPayloadFor, and the
 // events after Options.KeepRowsFor. Failed and parked events stay unless
-// Options.DeleteWaiting is set. It also ends unmatched events that
-// [Receiver.RetryWaiting] cannot, as Ignored with ReasonNotOurs: a day after
-// Options.UnmatchedFor, or after a week if that is later. Run it every few minutes. It
-// returns how many rows it changed.
+// Options.DeleteWaiting is set. Unmatched events that cannot be retried end as Ignored
+// with ReasonNotOurs, a day after Options.UnmatchedFor but not before a week. Run it
+// every few minutes. It returns how many rows it changed.
 //
-// It works in batches of 500 rows, each in its own transaction that skips locked rows,
-// and at most 20 batches of each kind. Without work it is three transactions of one
-// statement that reads an index. Safe on every replica at once.
+// It works in transactions of 500 rows that skip locked rows, at most 20 of each kind;
+// without work, in three of one statement that reads an index. Safe on every replica at
+// once.
 func (r *Receiver) DeleteOld(ctx context.Context) (int, error) {
 	total := 0
 	for _, do := range []struct {

@@ -14,18 +14,17 @@ const (
 	Processed Outcome = "processed"
 	// Duplicate: an earlier delivery settled the event.
 	Duplicate Outcome = "duplicate"
-	// Ignored: the event is not for this receiver, or this replica has no handler for it;
-	// see the Reason. Stripe does not send it again. With ReasonNoHandler,
-	// ReasonTestMode, ReasonLiveMode and ReasonOtherAccount a replica that has a handler
-	// can still process it; otherwise it is final.
+	// Ignored: the event is not for this receiver, or this replica has no handler for it.
+	// Final, unless the Reason is ReasonNoHandler, ReasonTestMode, ReasonLiveMode or
+	// ReasonOtherAccount and another replica has a handler.
 	Ignored Outcome = "ignored"
-	// Unmatched: the handler found no row for the event. It is retried by later
-	// deliveries and [Receiver.RetryWaiting], and is Ignored after Options.UnmatchedFor.
+	// Unmatched: the handler found no row for the event. It is retried, and Ignored after
+	// Options.UnmatchedFor.
 	Unmatched Outcome = "unmatched"
-	// Parked: an operator must look at it. Later deliveries do not change it.
+	// Parked: an operator must look at it.
 	Parked Outcome = "parked"
-	// Failed: the database or the handler failed, and nothing of the attempt took effect.
-	// The next delivery tries again.
+	// Failed: the database or the handler failed, without any effect. The next delivery
+	// tries again.
 	Failed Outcome = "failed"
 	// Rejected: the request is not a signed event.
 	Rejected Outcome = "rejected"
@@ -41,13 +40,13 @@ const (
 	ReasonSignatureMalformed Reason = "signature_malformed"
 	// ReasonSignatureWrong: no signature in the header matches any of the secrets.
 	ReasonSignatureWrong Reason = "signature_wrong"
-	// ReasonTooOld: the signature is valid, but older than the tolerance: a replay, or
-	// the sender's clock is slow.
+	// ReasonTooOld: a valid signature older than the tolerance: a replay or a slow clock
+	// of the sender.
 	ReasonTooOld Reason = "timestamp_too_old"
-	// ReasonFuture: the signature is valid, but from the future by more than the
-	// tolerance: this host's clock is slow.
+	// ReasonFuture: a valid signature from the future by more than the tolerance: this
+	// host's clock is slow.
 	ReasonFuture Reason = "timestamp_in_future"
-	// ReasonNotAnEvent: the signature is valid, but the body is not a Stripe event.
+	// ReasonNotAnEvent: a valid signature of something else than an event.
 	ReasonNotAnEvent Reason = "not_an_event"
 	// ReasonBodyTooLarge: the body exceeds Options.MaxBody.
 	ReasonBodyTooLarge Reason = "body_too_large"
@@ -60,7 +59,7 @@ const (
 	// ReasonNoHandler: the replica has no handler for the type.
 	ReasonNoHandler Reason = "no_handler"
 	// ReasonNotOurs: the handler returned Ignored, or Unmatched for longer than
-	// Options.UnmatchedFor: the event belongs to another program.
+	// Options.UnmatchedFor.
 	ReasonNotOurs Reason = "not_ours"
 	// ReasonOperator: [Ledger.Ignore] ended the event.
 	ReasonOperator Reason = "operator"
@@ -73,13 +72,11 @@ const (
 	ReasonOtherAccount Reason = "other_account"
 )
 
-// result is an outcome, with a reason if it is Rejected or Ignored.
 type result struct {
 	outcome Outcome
 	reason  Reason
 }
 
-// response is how a result is answered, logged and counted.
 type response struct {
 	status  int
 	level   slog.Level

@@ -28,9 +28,8 @@ type panicError struct {
 func (e *panicError) Error() string { return fmt.Sprintf("webhook: panic: %v", e.value) }
 
 // process runs claim, handler and commit for a verified event, and returns within the
-// time limit. The work has its own goroutine, because neither a driver whose read hangs
-// nor a handler that ignores its context can be stopped; it keeps its slot until it has
-// ended. If the type has a BatchHandler, the event is offered to a batch first.
+// time limit. The work has its own goroutine, because neither a hanging driver nor a
+// handler that ignores its context can be stopped; it keeps its slot until it has ended.
 func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (result, error) {
 	limit, stop := context.WithTimeout(ctx, r.opts.Timeout)
 	defer stop()
@@ -55,8 +54,7 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (resul
 				d.Err = &panicError{value: p, stack: debug.Stack()}
 			}
 			// Without a slot, and while commits wait for a standby, recording would wait
-			// too. A replica without a handler records no failure, which only replicas
-			// with one could settle.
+			// too. A failure recorded without a handler might never be settled.
 			handle, _ := r.handler(ev)
 			if handle != nil && d.Err != nil && !errors.Is(d.Err, errBusy) && !errors.Is(d.Err, pg.ErrSuspended) {
 				d.Err = errors.Join(d.Err, r.recordFailure(ctx, ev, d.Err))
@@ -111,8 +109,7 @@ func (r *Receiver) processAndLog(ctx context.Context, ev Event, message string, 
 	return v.outcome, err
 }
 
-// recordFailure records a failed attempt in its own transaction and time limit: the
-// attempt's transaction and perhaps its context have ended.
+// recordFailure has its own transaction and time limit: those of the attempt have ended.
 func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.recordTimeout())
 	defer cancel()
@@ -121,11 +118,9 @@ func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) err
 
 func (r *Receiver) recordTimeout() time.Duration { return r.opts.Timeout / 5 }
 
-// maxTries is how often a transaction runs that loses against a concurrent one.
+// maxTries bounds the attempts of a transaction that loses against concurrent ones.
 const maxTries = 3
 
-// transact runs the event's transaction, and again after a serialization failure or a
-// deadlock.
 func (r *Receiver) transact(ctx context.Context, ev Event, n *annotations) (v result, err error) {
 	handle, why := r.handler(ev)
 	for range maxTries {
@@ -141,8 +136,7 @@ func (r *Receiver) transact(ctx context.Context, ev Event, n *annotations) (v re
 }
 
 // attempt is one transaction: claim, handle, commit. It waits for COMMIT without a time
-// limit; [Receiver.process] answers the delivery in time. Without a handler it only
-// records the event, with the reason why.
+// limit. Without a handler it only records the event, with the reason why.
 func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Reason) (v result, err error) {
 	tx, err := r.begin(ctx)
 	if err != nil {
@@ -164,8 +158,8 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Re
 	return v, nil
 }
 
-// handle claims the event as processed, calls the handler, and corrects the claim if the
-// outcome is another.
+// handle claims the event as processed, calls the handler, and corrects the claim if
+// needed.
 func (r *Receiver) handle(ctx context.Context, tx txQuerier, ev Event, handle Handler) (result, error) {
 	claimed, overdue, err := r.ledger.claim(ctx, tx, ev, result{outcome: Processed})
 	if err != nil {
@@ -243,11 +237,11 @@ func FromResult(res sql.Result, err error) (Outcome, error) {
 }
 
 // Receive processes an event that is known to come from Stripe, such as the response to
-// GET /v1/events, as [Receiver.ServeHTTP] does, without a signature. payload is the event
-// as Stripe wrote it. It returns Duplicate for an event that was settled before, Rejected
-// with a *[RejectedError] for what is not an event, and Failed with the error. It takes
-// at most Options.Timeout. It does not count in [Receiver.Stats] and is not observed;
-// duplicates are not logged. Safe on every replica at once.
+// GET /v1/events, without a signature, as [Receiver.ServeHTTP] does. It returns Duplicate
+// for an event that was settled before, Rejected with a *[RejectedError] for what is not
+// an event, and Failed with the error, within Options.Timeout. It is neither counted in
+// [Receiver.Stats] nor observed; duplicates are not logged. Safe on every replica at
+// once.
 func (r *Receiver) Receive(ctx context.Context, payload []byte) (Outcome, error) {
 	ev, ok := decode(payload)
 	if !ok {

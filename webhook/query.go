@@ -24,11 +24,10 @@ type Entry struct {
 	PaymentIntentID string
 	Reference       string
 	Outcome         Outcome
-	// Reason is why the event was Ignored, else empty.
-	Reason Reason
+	Reason          Reason
 	// Attempts counts the deliveries that were processed, without duplicates.
 	Attempts int
-	// LastError is why the last attempt failed, else empty.
+	// LastError is the error of the last attempt, else empty.
 	LastError string
 	// Created is when Stripe made the event, zero when unknown.
 	Created time.Time
@@ -40,21 +39,18 @@ type Entry struct {
 
 // ListOptions narrows [Ledger.List]. The zero value is the newest 50 events.
 type ListOptions struct {
-	// Outcome, Reason and Type keep only events that have them.
 	Outcome Outcome
 	Reason  Reason
 	Type    string
-	// Since (inclusive) and Until (exclusive) bound the time of receipt; zero is no
-	// bound.
+	// Since (inclusive) and Until (exclusive) bound the time of receipt.
 	Since, Until time.Time
-	// Before is the last ID of the previous page. An id that is not in the ledger has
-	// nothing before it.
+	// Before is the last ID of the previous page.
 	Before string
 	// Limit is how many at most: 0 is 50, and more than 500 is 500.
 	Limit int
 }
 
-// The row comparison can use the index on (received_at, stripe_event_id) at any depth.
+// The row comparison can use the index on (received_at, stripe_event_id).
 const listSQL = `
 SELECT e.stripe_event_id, e.type, e.api_version, e.account, e.livemode, e.object_id, e.stripe_session_id,
 	e.stripe_payment_intent_id, e.payment_ref, e.outcome, e.reason, e.attempts, e.last_error, e.created_at,
@@ -143,14 +139,13 @@ func utc(t sql.Null[time.Time]) time.Time {
 	return t.V.UTC()
 }
 
-// ErrNotFound is returned by [Ledger.Find] for an event that is not in the ledger.
+// ErrNotFound means that an event is not in the ledger.
 var ErrNotFound = errors.New("webhook: no such event")
 
-// Record is a row of the ledger with the event's body.
+// Record is an Entry with the event's body.
 type Record struct {
 	Entry
-	// Payload is the body as it was signed, or nil where it is not kept. It contains
-	// customers' data.
+	// Payload is the signed body, or nil if it is not kept. It contains customers' data.
 	Payload []byte
 }
 
@@ -197,28 +192,25 @@ func (l *Ledger) Find(ctx context.Context, id string) (Record, error) {
 	return record, nil
 }
 
-// Backlog counts the events of a ledger whose outcome can still change, of all replicas
-// together. Times are UTC.
+// Backlog counts the events of a ledger that are not settled. Times are UTC.
 type Backlog struct {
-	// Failed and Unmatched count the events that are retried automatically, and Parked
-	// those that an operator has to look at.
+	// Failed and Unmatched are retried automatically; Parked are for an operator.
 	Failed, Unmatched, Parked int
-	// UnmatchedSessions counts the unmatched events about a Checkout Session. Other
-	// unmatched events, about a charge say, look the same as those of another product on
-	// the same Stripe account and end as Ignored: do not alert on them.
+	// UnmatchedSessions counts the unmatched events about a Checkout Session. Others look
+	// the same as events of another product on the Stripe account and end as Ignored: do
+	// not alert on them.
 	UnmatchedSessions int
 	// Oldest is when the oldest failed event, or unmatched event about a Checkout
-	// Session, was received, and Age how long ago by the database's clock; zero when
-	// there is none. Alert on Age.
+	// Session, was received; zero if there is none. Age is since then by the database's
+	// clock. Alert on Age.
 	Oldest time.Time
 	Age    time.Duration
-	// LastProcessed is when an event was last processed, among the newest thousand
-	// received; zero when none of them was.
+	// LastProcessed is the last processing of one of the newest thousand events, or zero.
 	LastProcessed time.Time
 }
 
-// The outer part reads the partial index of open events, the inner one a bounded number
-// of the newest rows: an index on processed_at would slow down every delivery.
+// Reads the partial index of open events and the newest rows: an index on processed_at
+// would slow down every delivery.
 const backlogSQL = `
 SELECT w.failed, w.unmatched, w.parked, w.sessions, w.oldest,
 	COALESCE(extract(epoch FROM statement_timestamp() - w.oldest) * 1000, 0)::bigint,
@@ -237,8 +229,7 @@ FROM (
 	FROM booking_platform.payment_events e
 	WHERE e.receiver = $1::text AND e.outcome IN ('failed', 'unmatched', 'parked')) w`
 
-// Backlog counts the events that are not settled. One round trip, which reads those rows
-// and a thousand others.
+// Backlog counts the events that are not settled, of all replicas. One round trip.
 func (l *Ledger) Backlog(ctx context.Context) (Backlog, error) {
 	if l.err != nil {
 		return Backlog{}, l.err
@@ -255,7 +246,7 @@ func (l *Ledger) Backlog(ctx context.Context) (Backlog, error) {
 	return b, nil
 }
 
-// The old outcome is read under the row's lock, so that it is the one that was ended.
+// Locked, so that Was is the outcome that was ended.
 const ignoreSQL = `
 WITH was AS (
 	SELECT e.outcome FROM booking_platform.payment_events e
@@ -268,21 +259,18 @@ ended AS (
 	RETURNING true)
 SELECT coalesce((SELECT outcome FROM was), ''), EXISTS (SELECT FROM ended)`
 
-// IgnoreResult is what [Ledger.Ignore] did with one event.
 type IgnoreResult struct {
 	ID string
-	// Was is the outcome before; empty where the ledger has no such event.
+	// Was is the outcome before; empty if there is no such event.
 	Was Outcome
-	// Ended reports whether the event was failed, unmatched or parked, and is Ignored
-	// now.
+	// Ended reports whether the event is now Ignored.
 	Ended bool
 }
 
-// Ignore ends events that an operator has decided not to process: an event that is
-// failed, unmatched or parked becomes Ignored with ReasonOperator, and leaves the
-// backlog. Others stay as they are. [Receiver.Replay] can process it later while its
-// payload is kept, if told to replay Ignored events. One round trip per event, and the
-// wait for a transaction that has it locked. Safe beside deliveries and steps.
+// Ignore ends events that need no processing: failed, unmatched and parked ones become
+// Ignored with ReasonOperator, and others stay. [Receiver.Replay] can still process them
+// while their payload is kept. One round trip per event, which waits for a transaction
+// that has it locked.
 func (l *Ledger) Ignore(ctx context.Context, ids ...string) ([]IgnoreResult, error) {
 	if l.err != nil {
 		return nil, l.err
@@ -290,7 +278,6 @@ func (l *Ledger) Ignore(ctx context.Context, ids ...string) ([]IgnoreResult, err
 	var out []IgnoreResult
 	for _, id := range ids {
 		one := IgnoreResult{ID: id}
-		// No event has such an id, and Postgres would refuse it.
 		if bounded(id, maxID) != "" {
 			if err := l.q.QueryRowContext(ctx, ignoreSQL, l.name, id).Scan(&one.Was, &one.Ended); err != nil {
 				return out, fmt.Errorf("webhook: ignore %s: %w", id, err)

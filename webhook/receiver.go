@@ -16,10 +16,9 @@ import (
 )
 
 // Handler applies an event in the transaction it is given, and returns the outcome:
-// Processed; Ignored if the event belongs to another program (final, with ReasonNotOurs);
-// Unmatched if it found no row for the event, which may still be created; Parked if an
-// operator must decide. Its changes are committed together with the ledger row. A handler
-// that returns Unmatched should have written nothing, because the event is handled again.
+// Processed; Ignored (with ReasonNotOurs, final) if the event belongs to another program;
+// Unmatched if it found no row for the event yet, and wrote nothing; Parked if an
+// operator must decide. Its changes are committed together with the ledger row.
 //
 // An error, a panic or any other outcome rolls back and answers 500, and Stripe sends the
 // event again: return an error only for what a later attempt can fix. A handler may run
@@ -31,82 +30,73 @@ type Options struct {
 	// Logger gets one line per delivery, without payloads, headers and secrets; nil
 	// discards.
 	Logger *slog.Logger
-	// Name separates the events of receivers that share a database; everything in this
-	// package is by name. Two services that both receive an event from Stripe need two
-	// names; replicas of one service share one. It is 1 to 63 of a-z, 0-9, '.', '_' and
-	// '-', beginning with a letter or digit; empty is DefaultName.
+	// Name separates the events of receivers that share a database. Two services that
+	// both receive an event from Stripe need two names; replicas share one. It is 1 to 63
+	// of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit; empty is
+	// DefaultName.
 	Name string
 	// Tolerance is the greatest difference between a signature's time and Now; 0 is
 	// DefaultTolerance.
 	Tolerance time.Duration
 	// MaxBody is the largest body in bytes; 0 is 1 MiB. Some events exceed 64 KiB.
 	MaxBody int64
-	// Timeout bounds reading the body, and then processing the event; 0 is 10 s, which is
-	// how long Stripe's payment page waits before it redirects the customer. A handler's
-	// context ends after four fifths of it; the rest is for recording a failure.
+	// Timeout bounds reading the body, and then processing the event; 0 is 10 s, as long
+	// as Stripe's payment page waits. A handler's context ends after four fifths of it;
+	// the rest is for recording a failure.
 	Timeout time.Duration
 	// MaxInFlight is how many deliveries may use the database at once. Others wait, and
-	// get 500 after Timeout. 0 is half of the pool's limit when New is called, or 16
-	// without a limit.
+	// get 500 after Timeout. 0 is half of the pool, or 16 if it has no limit.
 	MaxInFlight int
-	// Mode restricts the receiver to live or test events. Others are recorded as Ignored.
-	// The zero value processes both.
+	// Mode selects live or test events; the zero value selects both. Others are Ignored.
 	Mode Mode
-	// Accounts lists the connected accounts (acct_…) whose events are processed, in
-	// addition to the platform's own account; AnyAccount means all. Events of other
-	// accounts are recorded as Ignored.
+	// Accounts lists the connected accounts (acct_…) whose events are processed besides
+	// the platform's own; AnyAccount means all. Events of others are Ignored.
 	Accounts []string
 	// MaxBadSignatures is how many deliveries with a bad signature one address may send
-	// per minute before it gets 429 and is no longer logged; 0 is 100, negative is no
-	// limit. It is counted in this process. A delivery with a good signature is never
-	// refused.
+	// per minute to this process before it gets 429 and is no longer logged; 0 is 100,
+	// negative is no limit. A good signature is never refused.
 	MaxBadSignatures int
-	// ClientAddress returns the address for MaxBadSignatures; nil uses RemoteAddr, which
-	// behind a proxy is the proxy's.
+	// ClientAddress returns the address for MaxBadSignatures; nil uses RemoteAddr.
 	ClientAddress func(*http.Request) string
-	// UnmatchedFor is how long an unmatched event is retried before it becomes Ignored
-	// with ReasonNotOurs. 0 is 72 hours, because Stripe retries the event it may depend
-	// on for three days. Less than a minute is an error.
+	// UnmatchedFor is how long an unmatched event is retried before it is Ignored with
+	// ReasonNotOurs; 0 is 72 hours, as long as Stripe sends the event it may depend on.
+	// Less than a minute is an error.
 	UnmatchedFor time.Duration
 	// KeepPayload stores the body of processed events too.
 	KeepPayload bool
-	// Prepare keeps the statements of the receiver's transactions, including the
-	// handlers', prepared on each connection, up to 100 different texts. It saves
-	// planning, and with lib/pq without binary_parameters=yes a round trip per statement.
-	// Do not use it behind a pooler in transaction mode that does not support prepared
-	// statements.
+	// Prepare keeps up to 100 statements of the receiver's and handlers' transactions
+	// prepared on each connection. It saves planning, and with lib/pq without
+	// binary_parameters=yes a round trip per statement. It needs a pooler, if any, that
+	// supports prepared statements.
 	Prepare bool
 	// KeepPayloadFor is how long DeleteOld keeps the payload of a settled event; 0 is 7
-	// days, which is also the minimum for an event that a replica without a handler
-	// ignored. KeepRowsFor is how long it keeps the event; 0 is 90 days, and less than 30
-	// days is an error.
+	// days, the minimum for events that a replica without a handler ignored. KeepRowsFor
+	// is how long it keeps the event; 0 is 90 days, less than 30 days is an error.
 	KeepPayloadFor, KeepRowsFor time.Duration
 	// DeleteWaiting lets DeleteOld also delete failed, unmatched and parked events.
 	DeleteWaiting bool
 	// Now is the clock for signatures and MaxBadSignatures; nil is time.Now.
 	Now func() time.Time
-	// Observe is called once per delivery before its response is sent, concurrently. It
-	// must return quickly.
+	// Observe is called for each delivery before its response, concurrently. It must
+	// return quickly.
 	Observe func(ctx context.Context, d Delivery)
-	// OnStep is called after each run of a step of [Receiver.Run], possibly concurrently,
-	// with the step's name, its duration, the number of events it processed and its
-	// error. A run that the end of the context interrupted is not reported.
+	// OnStep is called after each run of a step of [Receiver.Run], concurrently, with the
+	// step's name, its duration, the number of events it processed and its error, unless
+	// the end of the context interrupted the run.
 	OnStep func(step string, took time.Duration, items int, err error)
 }
 
 // Receiver is the http.Handler for Stripe's deliveries. It is safe for concurrent use.
-// Any number of receivers, in any number of processes, may share a database: those with
-// the same name are replicas of one receiver.
+// Receivers with the same name on one database are replicas.
 type Receiver struct {
-	db       *sqlx.DB
-	name     string
-	ledger   *Ledger
-	secrets  []string
-	opts     Options
-	log      *slog.Logger
-	inflight *inflight
-	counts   counters
-	// prepared is nil without Options.Prepare.
+	db         *sqlx.DB
+	name       string
+	ledger     *Ledger
+	secrets    []string
+	opts       Options
+	log        *slog.Logger
+	inflight   *inflight
+	counts     counters
 	prepared   *pg.Statements
 	signatures *signatureLimiter
 
@@ -115,11 +105,10 @@ type Receiver struct {
 	batchers map[string]*batcher
 }
 
-// New returns a receiver with its ledger in db that accepts deliveries signed with one of
-// the secrets (whsec_…): several while one is rotated, or for several endpoints. White
-// space around a secret is removed. It returns an error without a database or a secret,
-// for a value that is not one signing secret, and for invalid options. It does not talk
-// to the database.
+// New returns a receiver with its ledger in db, for deliveries signed with one of the
+// secrets (whsec_…): several while one is rotated, or for several endpoints. White space
+// around a secret is removed. It returns an error for a missing database, secrets that
+// are missing or invalid, and invalid options. It does not talk to the database.
 func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	if db == nil {
 		return nil, errors.New("webhook: no database")
@@ -191,12 +180,10 @@ func defaultInFlight(db *sql.DB) int {
 	return 16
 }
 
-// Handle registers the handler for a type of event, such as checkout.session.completed.
-// Call it before serving: an event without a handler is acknowledged as Ignored, and
-// Stripe does not send it again. When a replica has a new handler,
-// [Receiver.RetryWaiting] gives it the events of the last seven days that were ignored
-// without one. Handle panics on an empty type, a nil handler, and a second handler for a
-// type.
+// Handle registers the handler for a type of event, such as checkout.session.completed,
+// before serving: Stripe does not send an event again that was Ignored without a handler.
+// [Receiver.RetryWaiting] gives a new handler the events of the last seven days that
+// were. Handle panics on an empty type, a nil handler, and a second handler for a type.
 func (r *Receiver) Handle(eventType string, h Handler) {
 	if eventType == "" || h == nil {
 		panic("webhook: Handle needs a type and a handler")
@@ -212,5 +199,4 @@ func (r *Receiver) Handle(eventType string, h Handler) {
 // Name returns the receiver's name: see Options.Name.
 func (r *Receiver) Name() string { return r.name }
 
-// Ledger returns the receiver's ledger.
 func (r *Receiver) Ledger() *Ledger { return r.ledger }

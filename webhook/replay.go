@@ -14,7 +14,7 @@ type ReplayOptions struct {
 	// IDs selects single events, in this order; Type to Limit are then ignored.
 	IDs []string
 	// Outcomes are the outcomes to replay; empty means Failed and Unmatched. Parked and
-	// Ignored can be listed too, Processed cannot.
+	// Ignored are allowed, Processed is not.
 	Outcomes []Outcome
 	// Type keeps only events of that type.
 	Type string
@@ -47,8 +47,7 @@ type Replayed struct {
 	ID, Type string
 	// Was is the outcome before.
 	Was Outcome
-	// Outcome is as of a delivery: Duplicate if the event was settled meanwhile. It is
-	// empty if the event was skipped, and in a dry run.
+	// Outcome is as of a delivery, and empty if the event was skipped and in a dry run.
 	Outcome Outcome
 	Skipped Skip
 	// Err is why it Failed. An event that was parked, or ignored as not ours or by an
@@ -72,11 +71,10 @@ WHERE e.receiver = $1::text AND ` + scopeSQL + `
 ORDER BY e.received_at, e.stripe_event_id
 LIMIT $9::integer`
 
-// Replay processes events of this receiver's name again, one after the other, through the
-// same claim and with the handlers registered here. Two replays at once have one effect.
-// It returns the results so far and an error of the database, the context or the options;
-// an event that fails is not an error. Events that this receiver has no handler for are
-// left out.
+// Replay processes events again, one after the other, with the same claim as a delivery
+// and the handlers of this receiver. Two replays at once have one effect. It returns the
+// results so far and an error of the database, the context or the options; an event that
+// fails is not an error.
 //
 // One round trip finds the events; each takes one more and those of a delivery. Safe on
 // every replica at once.

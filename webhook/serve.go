@@ -11,14 +11,13 @@ import (
 	"github.com/stripe/stripe-go/v76"
 )
 
-// ServeHTTP answers a delivery: 200 if the event is settled, now or before, or is retried
-// later; 400 or 413 if it is not an event from Stripe; 405 if it is not a POST; 429 after
-// too many bad signatures from its address; 500 if the database or the handler failed and
-// Stripe should send it again. The usual path takes BEGIN, one statement, the handler's
-// statements, and COMMIT.
+// ServeHTTP answers a delivery: 200 if the event is settled or will be retried; 400 or
+// 413 if it is not an event from Stripe; 405 if it is not a POST; 429 after too many bad
+// signatures; 500 if Stripe should send it again. The usual path takes BEGIN, one
+// statement, the handler's statements, and COMMIT.
 //
-// Nothing may read the body before it. Reading the body has a deadline of Options.Timeout
-// if http.ResponseController can set one; otherwise set the server's ReadTimeout.
+// Nothing may read the body before it. Reading has a deadline of Options.Timeout if
+// http.ResponseController can set one; otherwise set the server's ReadTimeout.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if req.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -27,8 +26,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	start := time.Now()
 	n := &annotations{}
-	// A client that disconnects does not interrupt a transaction. The context keeps its
-	// values, such as the request's id.
+	// A client that disconnects does not interrupt the transaction.
 	ctx := context.WithValue(context.WithoutCancel(req.Context()), annotationsKey{}, n)
 
 	r.counts.counts[countReceived].Add(1)
@@ -68,16 +66,14 @@ func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http
 	}
 }
 
-// readBody reads the body without allocating the announced length, so that many slow
-// clients cost little memory.
+// readBody does not allocate the announced length, so that slow clients cost little
+// memory.
 func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
-	// net/http resets the deadline after the body. An error means that the writer hides
-	// its connection; see ServeHTTP.
+	// An error means that the writer hides its connection; see ServeHTTP.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.opts.Timeout))
 	return io.ReadAll(http.MaxBytesReader(w, req.Body, r.opts.MaxBody))
 }
 
-// body is the response: an outcome or an error code, without details.
 func body(d Delivery) string {
 	switch d.Outcome {
 	case Failed:

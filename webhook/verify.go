@@ -42,8 +42,7 @@ func Verify(payload []byte, header string, secrets []string, tolerance time.Dura
 	return ev, err
 }
 
-// cleanSecrets trims the secrets and checks each. Its errors do not contain them. A
-// repeated secret counts at its first position.
+// cleanSecrets trims and checks the secrets. Its errors do not contain them.
 func cleanSecrets(secrets []string) ([]string, error) {
 	clean := make([]string, 0, len(secrets))
 	for i, s := range secrets {
@@ -63,7 +62,7 @@ func cleanSecrets(secrets []string) ([]string, error) {
 }
 
 // CheckSecret returns why a value is not one signing secret (whsec_…), such as "is an API
-// key", or nil. The error does not contain the value.
+// key", or nil. The error does not contain it.
 func CheckSecret(secret string) error {
 	key, _, _ := strings.Cut(secret, "_")
 	switch {
