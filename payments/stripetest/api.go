@@ -16,7 +16,6 @@ import (
 // maxBody bounds a request body, far above Stripe's own limits on parameters.
 const maxBody = 1 << 20
 
-// call is an authorized API request with parsed parameters.
 type call struct {
 	*http.Request
 	form      form
@@ -24,7 +23,6 @@ type call struct {
 	key       string // Idempotency-Key, or empty
 }
 
-// endpoint executes a call and returns the object to encode.
 type endpoint func(*call) (any, error)
 
 // api mounts an endpoint with authorization, parameter checks, idempotency and error
@@ -88,7 +86,6 @@ func (s *Server) answer(w http.ResponseWriter, c *call, known set, do endpoint) 
 	return s.once(w, c, do)
 }
 
-// perform runs an endpoint and encodes its result or error.
 func (s *Server) perform(c *call, do endpoint) answer {
 	if e := s.takeFault(c.Request, true).during(); e != nil {
 		return refusal(e)
@@ -108,7 +105,6 @@ func refusal(err error) answer {
 	return answer{status: e.Status, body: encode(map[string]any{"error": e}), refusal: e}
 }
 
-// encode writes indented JSON, as Stripe does.
 func encode(object any) []byte {
 	body, err := json.MarshalIndent(object, "", "  ")
 	if err != nil {
@@ -135,7 +131,6 @@ func (s *Server) authorize(r *http.Request) error {
 	return nil
 }
 
-// readForm parses the parameters of the query and of the body.
 func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -163,7 +158,6 @@ func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
 	return form(values), nil
 }
 
-// unrecognized handles paths that have no endpoint here.
 func unrecognized(c *call) (any, error) {
 	return nil, refused(http.StatusNotFound, "", "Unrecognized request URL (%s: %s).", c.Method, c.URL.Path)
 }
@@ -200,7 +194,6 @@ type apiError struct {
 
 func (e *apiError) Error() string { return e.Message }
 
-// invalid returns a 400 about one parameter.
 func invalid(param, code, format string, args ...any) *apiError {
 	return &apiError{
 		Status:  http.StatusBadRequest,
@@ -227,7 +220,7 @@ func refused(status int, code, format string, args ...any) *apiError {
 	return e
 }
 
-// noSuch returns the 404 for an unknown id in a path or in starting_after.
+// noSuch returns the 404 for an unknown id.
 func noSuch(kind, param, id string) *apiError {
 	e := invalid(param, "resource_missing", "No such %s: '%s'", kind, id)
 	e.Status = http.StatusNotFound
@@ -236,7 +229,6 @@ func noSuch(kind, param, id string) *apiError {
 
 var retrieveParameters = setOf("expand[]")
 
-// list is one page of objects in Stripe's format.
 type list[T any] struct {
 	Object  string `json:"object"`
 	URL     string `json:"url"`

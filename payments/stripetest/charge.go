@@ -125,7 +125,6 @@ func (c Charge) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// paymentMethodDetails are those of Stripe's test card and test bank account.
 func paymentMethodDetails(method string) map[string]any {
 	if method == bankDebit {
 		return map[string]any{"type": method, method: map[string]any{"bank_code": "37040044", "branch_code": nil,
@@ -138,8 +137,7 @@ func paymentMethodDetails(method string) map[string]any {
 // IntentStatus is Stripe's status of a payment intent.
 type IntentStatus string
 
-// The statuses of a payment intent here: processing a delayed payment, paid, or failed
-// and so in need of another payment method.
+// The statuses of a payment intent: processing only for a delayed payment.
 const (
 	IntentProcessing IntentStatus = "processing"
 	IntentSucceeded  IntentStatus = "succeeded"
@@ -240,7 +238,7 @@ type Money struct {
 	Disputed int64 // withdrawn by disputes that are open or lost
 }
 
-// Kept is the captured amount minus refunds, pending ones too, and disputes.
+// Kept is what remains of the captured amount.
 func (m Money) Kept() int64 { return m.Captured - m.Refunded - m.Pending - m.Disputed }
 
 // Balance returns the money by currency, in lower case, to compare a program's books

@@ -110,7 +110,7 @@ func (s *Server) deliver(ctx context.Context, e *shipment) {
 	s.record(e.event, a)
 }
 
-// record stores an attempt. Callers hold s.mu.
+// record requires s.mu to be held.
 func (s *Server) record(e *event, a Attempt) {
 	e.Attempts = append(e.Attempts, a)
 	e.Delivered = e.Delivered || a.OK()

@@ -196,8 +196,7 @@ func (s *Server) disputeOf(id string) (*Dispute, error) {
 	return newest, nil
 }
 
-// withdrawn returns the sum that disputes have withdrawn from a charge. Callers hold
-// s.mu.
+// withdrawn sums what disputes have withdrawn from a charge. Callers hold s.mu.
 func (s *Server) withdrawn(charge string) int64 {
 	var sum int64
 	for d := range s.disputes.newestFirst() {
@@ -282,7 +281,6 @@ func (d Dispute) MarshalJSON() ([]byte, error) {
 	return json.Marshal(object)
 }
 
-// evidenceNames are the fields of a dispute's evidence, all empty here.
 var evidenceNames = []string{
 	"access_activity_log", "billing_address", "cancellation_policy", "cancellation_policy_disclosure",
 	"cancellation_rebuttal",

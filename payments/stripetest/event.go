@@ -56,7 +56,7 @@ type event struct {
 	late bool // its first delivery is delayed, so Pay does not wait for it
 }
 
-// eventBody is the object that the API returns and webhooks carry.
+// eventBody is the API's object.
 type eventBody struct {
 	ID              string         `json:"id"`
 	Object          string         `json:"object"`
@@ -69,12 +69,10 @@ type eventBody struct {
 	Type            string         `json:"type"`
 }
 
-// eventData is the event's object as it was then.
 type eventData struct {
 	Object json.RawMessage `json:"object"`
 }
 
-// snapshot returns a copy that shares no memory with e.
 func (e *event) snapshot() Event {
 	c := e.Event
 	c.Payload = slices.Clone(e.Payload)
@@ -126,7 +124,7 @@ func (s *Server) emit(eventType, sessionID, objectID string, object any, c *call
 	return e
 }
 
-// find returns an event, or nil. Callers hold s.mu.
+// find requires s.mu to be held.
 func (s *Server) find(id string) *event { return s.events.byID[id] }
 
 // eventsKept is how long the API returns an event.
@@ -194,7 +192,7 @@ func matchesType(pattern, eventType string) bool {
 	return pattern == eventType
 }
 
-// createdWithin returns the filter of the parameter created: an exact second, or bounds.
+// createdWithin returns the filter of the parameter created.
 func createdWithin(f form) (func(second int64) bool, error) {
 	bounds := map[string]func(at, bound int64) bool{
 		"created":      func(at, bound int64) bool { return at == bound },

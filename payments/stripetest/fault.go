@@ -126,7 +126,6 @@ func (s *Server) takeFault(r *http.Request, executing bool) *Fault {
 	return nil
 }
 
-// strike counts that the fault fired.
 func (f *Fault) strike() {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
@@ -198,7 +197,7 @@ func (f *Fault) during() *apiError {
 	return internal()
 }
 
-// hang waits for Release and returns false if the client disconnects first.
+// hang waits for Release; false means that the client disconnected first.
 func (f *Fault) hang(r *http.Request) bool {
 	select {
 	case <-f.released:
@@ -208,7 +207,6 @@ func (f *Fault) hang(r *http.Request) bool {
 	}
 }
 
-// internal returns a 500.
 func internal() *apiError {
 	return &apiError{Status: http.StatusInternalServerError, Type: "api_error",
 		Message: "An unknown error occurred (a fault that was asked of the stripetest stand-in)."}

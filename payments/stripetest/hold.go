@@ -40,7 +40,7 @@ func (s *Server) ReleaseDelivery(ctx context.Context, order func([]Event) []Even
 	return attempts, context.Cause(ctx)
 }
 
-// beginRelease returns the events to send, and a function to call afterwards.
+// beginRelease returns the events to send, and what to call afterwards.
 func (s *Server) beginRelease(order func([]Event) []Event) (chosen []*event, end func(), err error) {
 	if s.opts.WebhookURL == "" {
 		return nil, nil, errors.New("stripetest: release: no webhook URL")

@@ -77,12 +77,10 @@ func (s *Server) usePage(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// successURL is where the customer is redirected after paying.
 func (s Session) successURL() string {
 	return strings.ReplaceAll(s.SuccessURL, "{CHECKOUT_SESSION_ID}", s.ID)
 }
 
-// redirect sends the customer to exactly this address.
 func redirect(w http.ResponseWriter, address string) {
 	w.Header().Set("Location", address)
 	w.Header().Set("Cache-Control", "no-store")

@@ -45,7 +45,6 @@ func (f form) refuseUnknown(known set) error {
 	return nil
 }
 
-// get returns a parameter's value, or "" if it was not sent.
 func (f form) get(name string) string { return url.Values(f).Get(name) }
 
 func (f form) has(name string) bool { return url.Values(f).Has(name) }
@@ -80,7 +79,6 @@ func (f form) integer(name string, least, most int64) (int64, error) {
 	return n, nil
 }
 
-// address returns an absolute URL, or "" if none was sent.
 func (f form) address(name string) (string, error) {
 	if f.has(name) && !absoluteURL(f.get(name)) {
 		return "", invalid(name, "url_invalid", "Not a valid URL")
@@ -88,7 +86,6 @@ func (f form) address(name string) (string, error) {
 	return f.get(name), nil
 }
 
-// text returns a string of at most most characters, or "" if none was sent.
 func (f form) text(name string, most int) (string, error) {
 	if n := utf8.RuneCountInString(f.get(name)); n > most {
 		return "", invalid(name, "", "Invalid string: must be at most %d characters", most)

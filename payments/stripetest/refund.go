@@ -109,7 +109,6 @@ func (s *Server) createRefund(c *call) (any, error) {
 	return made, nil
 }
 
-// parseRefund checks the parameters and makes the refund.
 func (s *Server) parseRefund(c *call) (Refund, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -286,8 +285,8 @@ func (s *Server) FailRefund(id, reason string) (Refund, error) {
 	return s.moveRefund(id, RefundFailed, reason)
 }
 
-// CancelRefund cancels a refund that is pending or requires an action; its events and
-// errors are those of FailRefund.
+// CancelRefund is FailRefund for a refund that Stripe cancels while pending or requiring
+// an action.
 func (s *Server) CancelRefund(id string) (Refund, error) {
 	return s.moveRefund(id, RefundCanceled, "")
 }

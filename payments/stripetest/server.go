@@ -151,7 +151,7 @@ func (s *Server) Advance(d time.Duration) {
 	s.wake()
 }
 
-// now returns the server's time. Callers hold s.mu.
+// now is the advanced time. Callers hold s.mu.
 func (s *Server) now() time.Time {
 	return s.opts.Now().Add(s.advanced)
 }
@@ -183,7 +183,7 @@ func (s *Server) sweep() {
 	}
 }
 
-// expiresAt records that an open session ends at t. Callers hold s.mu.
+// expiresAt requires s.mu to be held.
 func (s *Server) expiresAt(t time.Time) {
 	if s.nextExpiry.IsZero() || t.Before(s.nextExpiry) {
 		s.nextExpiry = t

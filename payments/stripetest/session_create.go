@@ -62,7 +62,6 @@ func (s *Server) createSession(c *call) (any, error) {
 	return created, nil
 }
 
-// parseSession checks the parameters and returns an open session.
 func parseSession(f form, now time.Time) (*Session, error) {
 	sess := &Session{
 		ID:                 newID("cs_test_a1", 58),
@@ -156,7 +155,6 @@ type LineItem struct {
 // largestAmount bounds amounts before their currency is known.
 const largestAmount = 999_999_999_999
 
-// parseLineItems sets the line items, currency and total.
 func parseLineItems(f form, sess *Session) error {
 	indices := f.indices("line_items")
 	if len(indices) == 0 {

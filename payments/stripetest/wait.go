@@ -101,7 +101,7 @@ func (s *Server) await(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// wake makes waiters check again. Callers hold s.mu.
+// wake requires s.mu to be held.
 func (s *Server) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
