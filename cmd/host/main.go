@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/caarlos0/env/v11"
+	"github.com/spf13/cobra"
 
 	"github.com/booking-platform/booking-platform/internal/pgenv"
 
@@ -20,5 +21,7 @@ var version string
 func main() {
 	environ := env.ToMap(os.Environ())
 	pgenv.Clear()
+	// Started from the Explorer of Windows, host serves too.
+	cobra.MousetrapHelpText = ""
 	os.Exit(run(context.Background(), os.Args[1:], environ, os.Stdin, os.Stdout, os.Stderr))
 }

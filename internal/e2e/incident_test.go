@@ -149,7 +149,7 @@ func (n *incident) deliver(event map[string]any, secret string) int {
 // get asks the host for a path, with a cookie or "", and returns the status.
 func (n *incident) get(path, cookie string) int {
 	n.t.Helper()
-	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, n.host.base+path, http.NoBody)
+	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, n.host.base+path, nil)
 	require.NoError(n.t, err)
 	if cookie != "" {
 		req.Header.Set("Cookie", cookie)
