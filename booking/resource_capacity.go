@@ -34,7 +34,7 @@ type lapsedError struct {
 func (e *lapsedError) Error() string { return errLapsed.Error() }
 
 // farFuture is after every booking.
-var farFuture = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+var farFuture, _ = Date{9999, time.December, 31}.At(0, time.UTC)
 
 // checkCapacity is the check of lowerCapacity, without expired holds.
 func checkCapacity(ctx context.Context, q Querier, resource string, capacity int, now time.Time) error {
