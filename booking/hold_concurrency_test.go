@@ -148,8 +148,8 @@ func (f *concurrentRun) some(random *rand.Rand) string {
 	return f.ids[random.IntN(len(f.ids))]
 }
 
-// act runs a random operation.
-func (f *concurrentRun) act(ctx context.Context, store *booking.Store, random *rand.Rand) error {
+// operate runs a random operation.
+func (f *concurrentRun) operate(ctx context.Context, store *booking.Store, random *rand.Rand) error {
 	start, id := halfHour(random.IntN(runStarts)), f.some(random)
 	switch random.IntN(16) {
 	default:
@@ -241,10 +241,10 @@ func TestStore_ConcurrentOperations(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, uint64(client)))
 		for n := range 20 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			err := f.act(ctx, store, random)
+			err := f.operate(ctx, store, random)
 			cancel()
 			if err != nil && (!refusal(err) || booking.IsRetryable(err)) {
-				return fmt.Errorf("seed %d, client %d, act %d: %w", seed, client, n, err)
+				return fmt.Errorf("seed %d, client %d, operation %d: %w", seed, client, n, err)
 			}
 		}
 		return nil

@@ -31,14 +31,14 @@ func TestHoldLimit_UpcomingFreeBookings(t *testing.T) {
 		create(t, store, free)
 		book := func(n int, email string) booking.Booking {
 			t.Helper()
-			b := hold(t, store, from(slot(n), email, "10.0.0.1"))
+			b := hold(t, store, requestFrom(slot(n), email, "10.0.0.1"))
 			b, err := store.Confirm(t.Context(), b.ID)
 			require.NoError(t, err)
 			return b
 		}
 		refused := func(email, scope string, limit int, until time.Time) {
 			t.Helper()
-			_, err := store.Hold(t.Context(), from(slot(50), email, "10.0.0.1"))
+			_, err := store.Hold(t.Context(), requestFrom(slot(50), email, "10.0.0.1"))
 			requireLimit(t, err, scope, limit, until)
 		}
 		second := book(2, "ada@example.com")
@@ -81,7 +81,7 @@ func TestHoldLimit_ConcurrentFreeBookings(t *testing.T) {
 		errs := concurrently(t, db, 48, func(_ *booking.Store, client int) error {
 			store := stores[client%len(stores)]
 			for range 3 {
-				req := from(slot(int(start.Add(1))), fmt.Sprintf("%d@example.com", client%4), "10.0.0.1")
+				req := requestFrom(slot(int(start.Add(1))), fmt.Sprintf("%d@example.com", client%4), "10.0.0.1")
 				req.Offer = "free"
 				b, err := store.Hold(context.Background(), req)
 				if err != nil {
@@ -111,7 +111,7 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	db := testdb.New(t)
 	store := withLimits(t, db, 1, 1)
 	create(t, store, free)
-	b := hold(t, store, from(slot(0), ada.Email, "10.0.0.1"))
+	b := hold(t, store, requestFrom(slot(0), ada.Email, "10.0.0.1"))
 	_, err := store.Confirm(t.Context(), b.ID)
 	require.NoError(t, err)
 	sweep := func() {
@@ -127,7 +127,7 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	backlog, err := store.Backlog(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, backlog)
-	_, err = store.Hold(t.Context(), from(slot(1), ada.Email, "10.0.0.1"))
+	_, err = store.Hold(t.Context(), requestFrom(slot(1), ada.Email, "10.0.0.1"))
 	requireLimit(t, err, booking.ScopeEmail, 1, b.Start)
 	moveToPast(t, db, b.ID)
 	sweep()
@@ -152,21 +152,22 @@ func TestHoldLimit_SameEmailFromOtherClients(t *testing.T) {
 		create(t, store, func(r *booking.Resource) { r.Capacity = 100 })
 		for client := range 5 {
 			for n := range 3 {
-				hold(t, store, from(slot(n), "victim@example.com", fmt.Sprintf("203.0.113.%d", client)))
+				hold(t, store, requestFrom(slot(n), "victim@example.com", fmt.Sprintf("203.0.113.%d", client)))
 			}
-			_, err := store.Hold(t.Context(), from(slot(9), "victim@example.com", fmt.Sprintf("203.0.113.%d", client)))
+			_, err := store.Hold(t.Context(),
+				requestFrom(slot(9), "victim@example.com", fmt.Sprintf("203.0.113.%d", client)))
 			require.ErrorIs(t, err, booking.ErrTooManyHolds)
 		}
 		for n := range 3 {
-			hold(t, store, from(slot(n), "victim@example.com", "198.51.100.7"))
+			hold(t, store, requestFrom(slot(n), "victim@example.com", "198.51.100.7"))
 		}
-		_, err := store.Hold(t.Context(), from(slot(9), "victim@example.com", "198.51.100.7"))
+		_, err := store.Hold(t.Context(), requestFrom(slot(9), "victim@example.com", "198.51.100.7"))
 		require.ErrorIs(t, err, booking.ErrTooManyHolds)
 		// Requests without a client count as one client.
 		for n := range 3 {
-			hold(t, store, from(slot(n), "victim@example.com", ""))
+			hold(t, store, requestFrom(slot(n), "victim@example.com", ""))
 		}
-		_, err = store.Hold(t.Context(), from(slot(9), "victim@example.com", ""))
+		_, err = store.Hold(t.Context(), requestFrom(slot(9), "victim@example.com", ""))
 		require.ErrorIs(t, err, booking.ErrTooManyHolds)
 	})
 }
@@ -189,25 +190,25 @@ func TestHoldLimit_EmailOverAllClients(t *testing.T) {
 		var first booking.Booking
 		for client := range 2 {
 			for n := range 3 {
-				b := hold(t, store, from(slot(n), "victim@example.com", fmt.Sprintf("203.0.113.%d", client)))
+				b := hold(t, store, requestFrom(slot(n), "victim@example.com", fmt.Sprintf("203.0.113.%d", client)))
 				if client == 0 && n == 1 {
 					first = b
 				}
 			}
 		}
-		own := hold(t, store, from(slot(0), "victim@example.com", "198.51.100.7"))
-		_, err := store.Hold(t.Context(), from(slot(1), "victim@example.com", "198.51.100.7"))
+		own := hold(t, store, requestFrom(slot(0), "victim@example.com", "198.51.100.7"))
+		_, err := store.Hold(t.Context(), requestFrom(slot(1), "victim@example.com", "198.51.100.7"))
 		requireLimit(t, err, booking.ScopeAnywhere, 4, first.HoldExpiresAt)
 		require.EqualError(t, err, "booking: hold: too many open holds: 4 for one e-mail address from all clients")
 		_, err = store.Confirm(t.Context(), own.ID)
 		require.NoError(t, err)
-		hold(t, store, from(slot(1), "victim@example.com", "198.51.100.7"))
-		_, err = store.Hold(t.Context(), from(slot(2), "victim@example.com", "198.51.100.7"))
+		hold(t, store, requestFrom(slot(1), "victim@example.com", "198.51.100.7"))
+		_, err = store.Hold(t.Context(), requestFrom(slot(2), "victim@example.com", "198.51.100.7"))
 		require.ErrorIs(t, err, booking.ErrTooManyHolds)
-		hold(t, store, from(slot(2), "other@example.com", "198.51.100.7"))
+		hold(t, store, requestFrom(slot(2), "other@example.com", "198.51.100.7"))
 		_, err = store.Release(t.Context(), first.ID)
 		require.NoError(t, err)
-		hold(t, store, from(slot(2), "victim@example.com", "198.51.100.7"))
+		hold(t, store, requestFrom(slot(2), "victim@example.com", "198.51.100.7"))
 	})
 }
 
@@ -219,7 +220,7 @@ func TestHoldLimit_ConcurrentEmailOverAllClients(t *testing.T) {
 		stores := []*booking.Store{withEmailLimit(t, db), withEmailLimit(t, db)}
 		for _, err := range concurrently(t, db, 50, func(_ *booking.Store, client int) error {
 			_, err := stores[client%2].Hold(context.Background(),
-				from(slot(client), "ada@example.com", fmt.Sprintf("10.0.0.%d", client%5)))
+				requestFrom(slot(client), "ada@example.com", fmt.Sprintf("10.0.0.%d", client%5)))
 			return err
 		}) {
 			if err != nil {

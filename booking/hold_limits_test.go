@@ -22,8 +22,8 @@ func withLimits(t testing.TB, db *sql.DB, perEmail, perClient int) *booking.Stor
 	return store
 }
 
-// from returns a request of a customer and a client.
-func from(start time.Time, email, client string) booking.HoldRequest {
+// requestFrom returns a request of a customer and a client.
+func requestFrom(start time.Time, email, client string) booking.HoldRequest {
 	req := request(start)
 	req.Customer.Email, req.Client = email, client
 	return req
@@ -57,41 +57,41 @@ func TestHoldLimit_OpenHolds(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := withLimits(t, db, 2, 3)
 		create(t, store, func(r *booking.Resource) { r.Capacity = 20 })
-		first := hold(t, store, from(slot(0), "ada@example.com", "10.0.0.1"))
-		second := hold(t, store, from(slot(1), "ADA@Example.com", "10.0.0.1"))
-		_, err := store.Hold(t.Context(), from(slot(2), "Ada@example.com", "10.0.0.1"))
+		first := hold(t, store, requestFrom(slot(0), "ada@example.com", "10.0.0.1"))
+		second := hold(t, store, requestFrom(slot(1), "ADA@Example.com", "10.0.0.1"))
+		_, err := store.Hold(t.Context(), requestFrom(slot(2), "Ada@example.com", "10.0.0.1"))
 		requireLimit(t, err, "email", 2, first.HoldExpiresAt)
 		require.EqualError(t, err, "booking: hold: too many open holds: 2 for one e-mail address")
-		other := hold(t, store, from(slot(2), "bob@example.com", "10.0.0.1"))
-		_, err = store.Hold(t.Context(), from(slot(2), "carl@example.com", "10.0.0.1"))
+		other := hold(t, store, requestFrom(slot(2), "bob@example.com", "10.0.0.1"))
+		_, err = store.Hold(t.Context(), requestFrom(slot(2), "carl@example.com", "10.0.0.1"))
 		requireLimit(t, err, "client", 3, first.HoldExpiresAt)
 		require.EqualError(t, err, "booking: hold: too many open holds: 3 for one client")
-		_, err = store.Hold(t.Context(), from(slot(2), "ada@example.com", "10.0.0.1"))
+		_, err = store.Hold(t.Context(), requestFrom(slot(2), "ada@example.com", "10.0.0.1"))
 		requireLimit(t, err, "email", 2, first.HoldExpiresAt)
 		for n := range 4 {
-			hold(t, store, from(slot(3), fmt.Sprintf("%d@example.com", n), ""))
+			hold(t, store, requestFrom(slot(3), fmt.Sprintf("%d@example.com", n), ""))
 		}
 		require.Equal(t, 3+3+4, count(t, db, quotaRows), "no limit without a client")
 
 		// Each way to end a hold frees its row.
 		_, err = store.Confirm(t.Context(), first.ID)
 		require.NoError(t, err)
-		third := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
-		_, err = store.Hold(t.Context(), from(slot(2), "ada@example.com", "10.0.0.1"))
+		third := hold(t, store, requestFrom(slot(4), "ada@example.com", "10.0.0.1"))
+		_, err = store.Hold(t.Context(), requestFrom(slot(2), "ada@example.com", "10.0.0.1"))
 		requireLimit(t, err, "email", 2, second.HoldExpiresAt)
 		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: second.ID})
 		require.NoError(t, err)
-		fourth := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
+		fourth := hold(t, store, requestFrom(slot(4), "ada@example.com", "10.0.0.1"))
 		_, err = store.Release(t.Context(), third.ID)
 		require.NoError(t, err)
-		fifth := hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
+		fifth := hold(t, store, requestFrom(slot(4), "ada@example.com", "10.0.0.1"))
 		expireHolds(t, db, fourth.ID)
-		hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
+		hold(t, store, requestFrom(slot(4), "ada@example.com", "10.0.0.1"))
 		expireHolds(t, db, other.ID, fifth.ID)
 		_, err = store.ReleaseExpired(t.Context())
 		require.NoError(t, err)
-		hold(t, store, from(slot(4), "ada@example.com", "10.0.0.1"))
-		_, err = store.Hold(t.Context(), from(slot(4), "ada@example.com", "10.0.0.1"))
+		hold(t, store, requestFrom(slot(4), "ada@example.com", "10.0.0.1"))
+		_, err = store.Hold(t.Context(), requestFrom(slot(4), "ada@example.com", "10.0.0.1"))
 		require.ErrorIs(t, err, booking.ErrTooManyHolds)
 		require.Zero(t, count(t, db, strayQuotaRows))
 		require.Zero(t, count(t, db, strayHistory))
@@ -139,14 +139,14 @@ func TestHoldLimit_Concurrent(t *testing.T) {
 		}
 		for n := range 2 {
 			round(3, func(client int) booking.HoldRequest {
-				return from(slot(100*n+client), "ada@example.com", "10.0.0.2")
+				return requestFrom(slot(100*n+client), "ada@example.com", "10.0.0.2")
 			})
 			round(4, func(client int) booking.HoldRequest {
-				return from(slot(100*n+50+client), fmt.Sprintf("%d@example.com", client), "10.0.0.1")
+				return requestFrom(slot(100*n+50+client), fmt.Sprintf("%d@example.com", client), "10.0.0.1")
 			})
 			// Each of the 32 requests meets both limits.
 			round(4, func(client int) booking.HoldRequest {
-				return from(slot(300+100*n+client), fmt.Sprintf("%d@example.com", client%2), "10.0.0.1")
+				return requestFrom(slot(300+100*n+client), fmt.Sprintf("%d@example.com", client%2), "10.0.0.1")
 			})
 		}
 	})
@@ -161,7 +161,7 @@ func TestHoldLimit_LostSlotLeavesNoQuotaRow(t *testing.T) {
 	for n := range 3 {
 		requireSold(t, 1, concurrently(t, db, 32, func(_ *booking.Store, client int) error {
 			_, err := stores[client%2].Hold(context.Background(),
-				from(slot(n), fmt.Sprintf("%d@example.com", client), "10.0.0.1"))
+				requestFrom(slot(n), fmt.Sprintf("%d@example.com", client), "10.0.0.1"))
 			return err
 		}))
 		require.Equal(t, 2*(n+1), count(t, db, quotaRows))
@@ -182,7 +182,7 @@ func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 		require.Equal(t, first, hold(t, store, req), "the client is not part of the hash")
 		confirmed, err := store.Confirm(t.Context(), first.ID)
 		require.NoError(t, err)
-		hold(t, store, from(slot(1), ada.Email, "10.0.0.1"))
+		hold(t, store, requestFrom(slot(1), ada.Email, "10.0.0.1"))
 		require.Equal(t, confirmed, hold(t, store, req))
 		req.Reference = "another"
 		_, err = store.Hold(t.Context(), req)
@@ -243,7 +243,7 @@ func TestHoldLimit_ConcurrentInCallersTx(t *testing.T) {
 			store := withLimits(t, db, 3, 5)
 			sold := 0
 			for _, err := range concurrently(t, db, 20, func(_ *booking.Store, client int) error {
-				return holdInTx(db, store, level, from(slot(client), "ada@example.com", "10.0.0.1"))
+				return holdInTx(db, store, level, requestFrom(slot(client), "ada@example.com", "10.0.0.1"))
 			}) {
 				if err == nil {
 					sold++
@@ -264,7 +264,7 @@ func TestReleaseExpired_DeletesQuotaRows(t *testing.T) {
 	create(t, store)
 	var ids []string
 	for n := range 4 {
-		ids = append(ids, hold(t, store, from(slot(n), ada.Email, "10.0.0.1")).ID)
+		ids = append(ids, hold(t, store, requestFrom(slot(n), ada.Email, "10.0.0.1")).ID)
 	}
 	_, err := store.Confirm(t.Context(), ids[0])
 	require.NoError(t, err)

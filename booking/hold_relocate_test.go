@@ -163,7 +163,7 @@ func TestHold_ConcurrentRelocations(t *testing.T) {
 				random := rand.New(rand.NewPCG(2, uint64(client)))
 				store := stores[client%len(stores)]
 				for range 10 {
-					req := from(halfHour(random.IntN(starts)), fmt.Sprintf("%d@example.com", client%8),
+					req := requestFrom(halfHour(random.IntN(starts)), fmt.Sprintf("%d@example.com", client%8),
 						fmt.Sprintf("10.0.0.%d", client%3))
 					req.Party = 1 + random.IntN(4)
 					b, err := store.Hold(ctx, req)

@@ -123,11 +123,11 @@ func TestCheck_SavesNothing(t *testing.T) {
 	db := testdb.New(t)
 	store := withLimits(t, db, 1, 1)
 	create(t, store)
-	require.NoError(t, store.Check(t.Context(), from(slot(0), ada.Email, "10.0.0.1")))
+	require.NoError(t, store.Check(t.Context(), requestFrom(slot(0), ada.Email, "10.0.0.1")))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.bookings`))
 	require.Zero(t, count(t, db, quotaRows))
-	taken := hold(t, store, from(slot(0), ada.Email, "10.0.0.1"))
-	require.NoError(t, store.Check(t.Context(), from(taken.Start, ada.Email, "10.0.0.1")),
+	taken := hold(t, store, requestFrom(slot(0), ada.Email, "10.0.0.1"))
+	require.NoError(t, store.Check(t.Context(), requestFrom(taken.Start, ada.Email, "10.0.0.1")),
 		"Check ignores availability and limits")
 	for name, change := range map[string]func(*booking.HoldRequest){
 		"email":    func(r *booking.HoldRequest) { r.Customer.Email = "ada" },

@@ -143,13 +143,14 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 	require.NoError(t, err)
 	_, err = limited.Resource(t.Context(), "court")
 	require.NoError(t, err)
-	first, second := from(slot(20), "bob@example.com", "10.0.0.1"), from(slot(21), "bob@example.com", "10.0.0.1")
+	first, second := requestFrom(slot(20), "bob@example.com", "10.0.0.1"),
+		requestFrom(slot(21), "bob@example.com", "10.0.0.1")
 	costs(1, "hold within limits", func(ctx context.Context) error { _, err := limited.Hold(ctx, first); return err })
 	second.IdempotencyKey = "second"
 	costs(1, "hold within limits", func(ctx context.Context) error { b, err = limited.Hold(ctx, second); return err })
 	costs(2, "repeat", func(ctx context.Context) error { _, err := limited.Hold(ctx, second); return err })
 	costs(1, "hold above the limit", func(ctx context.Context) error {
-		_, err := limited.Hold(ctx, from(slot(22), "bob@example.com", "10.0.0.1"))
+		_, err := limited.Hold(ctx, requestFrom(slot(22), "bob@example.com", "10.0.0.1"))
 		require.ErrorIs(t, err, booking.ErrTooManyHolds)
 		return nil
 	})

@@ -35,10 +35,10 @@ func TestNew_InvalidOptions(t *testing.T) {
 	}
 	store := withLimits(t, db, 1000, 1000)
 	create(t, store)
-	hold(t, store, from(slot(0), ada.Email, strings.Repeat("é", 255)))
-	_, err := store.Hold(t.Context(), from(slot(1), ada.Email, strings.Repeat("é", 256)))
+	hold(t, store, requestFrom(slot(0), ada.Email, strings.Repeat("é", 255)))
+	_, err := store.Hold(t.Context(), requestFrom(slot(1), ada.Email, strings.Repeat("é", 256)))
 	requireFields(t, err, "client")
-	_, err = store.Hold(t.Context(), from(slot(1), ada.Email, "\x00"))
+	_, err = store.Hold(t.Context(), requestFrom(slot(1), ada.Email, "\x00"))
 	requireFields(t, err, "client")
 }
 

@@ -175,14 +175,16 @@ func TestTxHold_DeadlockIsRetryable(t *testing.T) {
 	require.True(t, booking.IsRetryable(err), "%v", err)
 }
 
+// txStep is a call in a caller's transaction.
+type txStep func(*booking.Tx) (booking.Booking, error)
+
 // operation takes or frees units in a caller's transaction.
 type operation struct {
 	name string
 	// prepare sets up the operation in hours from the given one, and returns how to run
 	// it successfully and how to have it refused.
-	prepare func(t *testing.T, db *sql.DB, store *booking.Store,
-		hour int) (done, refused func(*booking.Tx) (booking.Booking, error))
-	want booking.Status
+	prepare func(t *testing.T, db *sql.DB, store *booking.Store, hour int) (done, refused txStep)
+	want    booking.Status
 }
 
 // soldOutSlot returns a sold-out slot.
@@ -195,20 +197,17 @@ func soldOutSlot(t *testing.T, store *booking.Store, hour int) time.Time {
 }
 
 var operations = []operation{
-	{"hold", func(t *testing.T, _ *sql.DB, store *booking.Store,
-		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
-		at := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
+	{"hold", func(t *testing.T, _ *sql.DB, store *booking.Store, hour int) (done, refused txStep) {
+		at := func(start time.Time) txStep {
 			return func(tx *booking.Tx) (booking.Booking, error) {
-				return tx.Hold(context.Background(),
-					request(start))
+				return tx.Hold(context.Background(), request(start))
 			}
 		}
 		return at(slot(hour)), at(soldOutSlot(t, store, hour+3))
 	}, booking.StatusPending},
-	{"reschedule", func(t *testing.T, _ *sql.DB, store *booking.Store,
-		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
+	{"reschedule", func(t *testing.T, _ *sql.DB, store *booking.Store, hour int) (done, refused txStep) {
 		b := hold(t, store, request(slot(hour)))
-		at := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
+		at := func(start time.Time) txStep {
 			return func(tx *booking.Tx) (booking.Booking, error) {
 				r, err := tx.Reschedule(context.Background(), moveTo(b.ID, start))
 				return r.Booking, err
@@ -216,9 +215,8 @@ var operations = []operation{
 		}
 		return at(slot(hour + 1)), at(soldOutSlot(t, store, hour+3))
 	}, booking.StatusPending},
-	{"retake", func(t *testing.T, db *sql.DB, store *booking.Store,
-		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
-		again := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
+	{"retake", func(t *testing.T, db *sql.DB, store *booking.Store, hour int) (done, refused txStep) {
+		again := func(start time.Time) txStep {
 			id := releasedHold(t, db, store, request(start)).ID
 			return func(tx *booking.Tx) (booking.Booking, error) { return tx.Retake(context.Background(), id) }
 		}
@@ -226,9 +224,8 @@ var operations = []operation{
 		soldOutSlot(t, store, hour+3)
 		return done, refused
 	}, booking.StatusConfirmed},
-	{"block", func(t *testing.T, _ *sql.DB, store *booking.Store,
-		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
-		at := func(start time.Time) func(*booking.Tx) (booking.Booking, error) {
+	{"block", func(t *testing.T, _ *sql.DB, store *booking.Store, hour int) (done, refused txStep) {
+		at := func(start time.Time) txStep {
 			return func(tx *booking.Tx) (booking.Booking, error) {
 				return tx.Block(context.Background(),
 					booking.BlockRequest{Resource: "court", From: start, To: start.Add(time.Hour)})
@@ -236,9 +233,8 @@ var operations = []operation{
 		}
 		return at(slot(hour)), at(soldOutSlot(t, store, hour+3))
 	}, booking.StatusConfirmed},
-	{"cancel", func(t *testing.T, db *sql.DB, store *booking.Store,
-		hour int) (done, refused func(*booking.Tx) (booking.Booking, error)) {
-		of := func(b booking.Booking) func(*booking.Tx) (booking.Booking, error) {
+	{"cancel", func(t *testing.T, db *sql.DB, store *booking.Store, hour int) (done, refused txStep) {
+		of := func(b booking.Booking) txStep {
 			return func(tx *booking.Tx) (booking.Booking, error) {
 				return tx.Cancel(context.Background(), booking.CancelRequest{ID: b.ID})
 			}
