@@ -9,6 +9,7 @@ import (
 	"strings"
 )
 
+// DefaultName is the default of Options.Name.
 const DefaultName = "default"
 
 var (

@@ -119,7 +119,7 @@ func TestObserve_EachDelivery(t *testing.T) {
 	payload := []byte(`{"id":"evt_1","type":"other","api_version":"2031-01-01"}`)
 	send(t, r, payload)
 	send(t, r, event("evt_2", "failing"))
-	serve(t, r, httptest.NewRequest(http.MethodPost, "/", http.NoBody))
+	serve(t, r, httptest.NewRequest(http.MethodPost, "/", nil))
 	require.Len(t, seen, 3)
 	for i := range seen {
 		require.Positive(t, seen[i].Duration)

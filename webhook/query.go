@@ -259,6 +259,7 @@ ended AS (
 	RETURNING true)
 SELECT coalesce((SELECT outcome FROM was), ''), EXISTS (SELECT FROM ended)`
 
+// IgnoreResult is the result of [Ledger.Ignore] for one event.
 type IgnoreResult struct {
 	ID string
 	// Was is the outcome before; empty if there is no such event.

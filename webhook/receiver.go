@@ -199,4 +199,5 @@ func (r *Receiver) Handle(eventType string, h Handler) {
 // Name returns the receiver's name: see Options.Name.
 func (r *Receiver) Name() string { return r.name }
 
+// Ledger returns the receiver's ledger.
 func (r *Receiver) Ledger() *Ledger { return r.ledger }

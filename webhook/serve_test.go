@@ -107,7 +107,7 @@ func TestServeHTTP_Answers(t *testing.T) {
 		require.Equal(t, before+1, countEffects(t, db))
 
 		require.Equal(t, refused(webhook.ReasonSignatureMissing),
-			serve(t, r, httptest.NewRequest(http.MethodPost, "/", http.NoBody)))
+			serve(t, r, httptest.NewRequest(http.MethodPost, "/", nil)))
 		require.Equal(t, webhook.Stats{Received: 12, Processed: 2, Duplicates: 3, Ignored: 1, Unmatched: 2, Parked: 1,
 			Errors: 2, Rejected: 1}, sums(r))
 	})
@@ -127,7 +127,7 @@ func TestServeHTTP_Methods(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete,
 		http.MethodOptions} {
 		w := httptest.NewRecorder()
-		r.ServeHTTP(w, httptest.NewRequest(method, "/webhook", http.NoBody))
+		r.ServeHTTP(w, httptest.NewRequest(method, "/webhook", nil))
 		require.Equal(t, http.StatusMethodNotAllowed, w.Code, method)
 		require.Equal(t, http.MethodPost, w.Header().Get("Allow"))
 	}

@@ -20,6 +20,7 @@ type Statements struct {
 	noted []string
 }
 
+// NewStatements returns an empty set for db.
 func NewStatements(db *sql.DB, limit int) *Statements {
 	return &Statements{db: db, limit: limit, made: map[string]*sql.Stmt{}}
 }
