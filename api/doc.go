@@ -2,8 +2,8 @@
 // cancelling and rescheduling, and what staff read.
 //
 // The problem is that a client has to find out what is wrong with its request, all of it
-// and by field, and must not find out anything else: which bookings exist, or what failed
-// inside. So requests are decoded strictly, all validation errors are returned at once by
+// and by field, and must not find out anything else: which bookings exist, or internal
+// errors. So requests are decoded strictly, all validation errors are returned at once by
 // field, and every error becomes an answer in one place, which logs internal errors and
 // never returns them. docs/api.md describes the routes and error codes.
 //
@@ -12,14 +12,15 @@
 //	a, err := api.New(api.Deps{...}, api.Options{URL: "https://example.com/booking"})
 //	mux.Handle("/booking/", a)
 //
-// Where package pages has the same prefix, mount the API at the first segments of its
-// paths: "/booking/api/", "/booking/calendar/", "/booking/auth/" and so on.
+// Do not strip the prefix. Where package pages has the same prefix, mount the API at its
+// own paths: "/booking/api/", "/booking/calendar/", "/booking/auth/", "/booking/admin/",
+// "/booking/reservations", "/booking/payments" and "/booking/create-checkout-session".
 //
 // The routes of staff are guarded by the sessions of package auth or by Options.Guard. A
 // customer proves with the owner token of the booking that it is theirs.
 //
-// Amounts are in minor units with the currency in lower case. Times are RFC 3339 with the
-// offset of the resource's time zone.
+// Amounts are in minor units with the currency in lower case. Times are RFC 3339: those
+// of slots with the offset of the resource's time zone, all others in UTC.
 //
 // The package leaves out what belongs to the server: the access log, time limits of
 // requests, protection against cross-origin posts, and security headers. See cmd/host for

@@ -26,9 +26,9 @@
 // # What it leaves to the caller
 //
 // The tables come from the migration set Auth. Call [Auth.Run] for the background work.
-// Behind a proxy, set Options.ClientAddress. Against cross-site requests there is only
-// SameSite: wrap the service in [net/http.CrossOriginProtection], and change nothing on
-// GET.
+// Behind a proxy, set Options.ClientAddress. The only protection against cross-site
+// requests is SameSite: wrap the service in [net/http.CrossOriginProtection], and change
+// nothing on GET.
 //
 // Everything is safe for concurrent use and on several replicas. Tokens, cookies,
 // passwords and the addresses typed into a login are never logged.

@@ -17,9 +17,9 @@
 // [Store.Confirm] confirms it, [Store.Release] gives it up, and [Store.Extend] prolongs
 // it up to a cap. An expired hold never blocks anyone; [Store.ReleaseExpired] cleans it
 // up. [Store.Cancel] cancels a pending or confirmed booking, for its customer under the
-// policy it was sold with ([Booking.Terms] show that beforehand), and decides the refund.
-// Once the booking has begun, [Store.Complete] and [Store.NoShow] record the outcome;
-// [Store.CompletePast] completes the rest.
+// policy it was sold with ([Booking.Terms] shows that beforehand), and decides the
+// refund. Once the booking has begun, [Store.Complete] and [Store.NoShow] record the
+// outcome; [Store.CompletePast] completes the rest.
 //
 //	resource, err := store.CreateResource(ctx, booking.Resource{
 //		Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris",
@@ -36,24 +36,25 @@
 // A resource may have offers besides its own slot, with another length and price, which
 // share its units ([HoldRequest.Offer]). Units are interchangeable: when enough capacity
 // is free but no single set of units is, Hold gives other bookings different units.
-// [Options] limit the open holds and upcoming free bookings of a customer and of a
-// client, exactly and over all replicas, and give bookings owner tokens, for links that
-// only the customer has ([Store.Owned]). [Store.Feed] reads a resource's private
-// calendar, which package booking/calendar formats.
+// [Options] limit the open holds and upcoming bookings that cost nothing, of a customer
+// and of a client, exactly and over all replicas, and give bookings owner tokens, for
+// links that only the customer has ([Store.Owned]). [Store.Feed] reads a resource's
+// private calendar, which package booking/calendar formats.
 //
 // # The caller's transaction
 //
-// [Store.Tx] offers the same operations inside a transaction of the caller's, so that an
-// order and its booking commit together or not at all. Tables of the caller's may refer
-// to booking_platform.bookings (id) and booking_platform.resources (id), both uuid, by
+// [Store.Tx] offers the operations on bookings inside your transaction, so that an order
+// and its booking commit together or not at all. Your tables may refer to
+// booking_platform.bookings (id) and booking_platform.resources (id), both uuid, by
 // foreign key; no other column is a stable interface. Change the rows through the store
 // alone, except resources and opening hours: every replica notices when SQL changes them.
-// A capacity that SQL lowers below what is sold ends no booking.
+// If SQL lowers a capacity below what is sold, the bookings stay, and nothing more is
+// sold until units are free.
 //
 // # Time and money
 //
-// Instants are returned in UTC. Slots follow the wall clock of the resource's zone: an
-// hour that is skipped has none and an hour that occurs twice has both. A slot's length
+// Instants are returned in UTC. Slots follow the wall clock of the resource's zone: a
+// skipped hour has no slots, and a repeated hour has its slots twice. A slot's length
 // is real time. The database's clock decides whether a hold has expired or a start is too
 // soon. A zone is a name that [LoadZone] accepts. [Date.At] converts a date and a time of
 // day to an instant.

@@ -1,10 +1,10 @@
 // Package health serves the two probes of a load balancer or an orchestrator: liveness
 // and readiness.
 //
-// The problem is that they must not be mixed: restarting a process does not bring its
-// database back, and requests to a process without its database fail. So [Live] answers
-// 200 while the process runs, and [Ready] answers 200 only while a check succeeds, for
-// example that the database responds and has the right schema.
+// The problem is that the two must not be confused: restarting a process does not bring
+// its database back, and requests to a process without its database fail. So [Live]
+// answers 200 while the process runs, and [Ready] answers 200 only while a check
+// succeeds, for example that the database responds and has the right schema.
 //
 // A second problem is that a check can hang while probes arrive every few seconds, each
 // with a connection. So probes share a running check, are answered within a time limit

@@ -8,8 +8,8 @@
 // start at once apply the same file twice.
 //
 // So everything is in the schema booking_platform, which every statement names; each
-// library package has a [Set] of numbered files with its own version table, under a lock
-// of this package; and a service applies only the sets of the packages it imports:
+// package that has tables has a [Set] of numbered files with its own version table, under
+// a lock of this package; and a service applies only the sets of the packages it imports:
 //
 //	applied, err := migrations.Up(ctx, db, migrations.Webhook)
 //

@@ -1,12 +1,12 @@
-// Package pages is the web pages of a booking service: the page that books, those that a
-// customer comes back to, and those of staff.
+// Package pages provides the web pages of a booking service: the page that books, those
+// that a customer comes back to, and those of staff.
 //
 // The problem is that a booking page deals with people who go back, double click, lose
-// their connection and come back from Stripe before its webhook does. So a form carries
-// an idempotency key, visiting a page changes nothing, only a POST does, and the page
-// after paying tells what is known and reloads itself until the payment has arrived.
-// There is no JavaScript and nothing inline, so that a strict Content-Security-Policy can
-// be set.
+// their connection and come back from Stripe before the webhook arrives. So a form
+// carries an idempotency key, and visiting a page changes nothing, except that the page
+// after paying asks Stripe and applies the answer. It shows what is known, and reloads
+// itself until the payment has arrived. There is no JavaScript and nothing inline, so
+// that a strict Content-Security-Policy can be set.
 //
 // [Pages] is an http.Handler for any router and any prefix:
 //

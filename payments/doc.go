@@ -10,14 +10,15 @@
 // So the payment row is committed first, with a snapshot of the call's parameters. Then
 // Stripe is called, outside any transaction, with an idempotency key derived from the
 // row, so that a repeat sends the same bytes. What Stripe reports later is applied in the
-// webhook's transaction, together with its ledger row, as facts that are only added. The
-// status of a payment is derived from these facts, so the order of events does not
+// webhook's transaction, together with its ledger row, as facts that are never removed.
+// The status of a payment is derived from these facts, so the order of events does not
 // matter.
 //
 //	p, err := payments.New(db, bookings, key, "https://example.com", payments.Options{})
-//	p.Register(receiver)          // what Stripe's events do to bookings
-//	go p.Run(ctx, receiver)       // background steps
-//	booked, err := p.Book(ctx, r) // hold a slot; send the customer to booked.URL
+//	p.Register(receiver)                 // a webhook.Receiver; apply Stripe's events to bookings
+//	mux.Handle("POST /webhook", receiver)
+//	go p.Run(ctx, receiver)              // with bookings.Run and receiver.Run
+//	booked, err := p.Book(ctx, booking.HoldRequest{…}) // send the customer to booked.URL
 //
 // Price and currency come from the booking; no client input reaches them. Money that
 // comes after the hold has expired takes the slot again if it is still free. Money that
@@ -36,21 +37,21 @@
 //
 //	p.ExpireSessions(ctx) // expire sessions whose hold is gone
 //	p.SettleRefunds(ctx)  // make the refunds that are due
-//	p.RefreshRefunds(ctx) // read refunds that events hinted at
+//	p.RefreshRefunds(ctx) // read refunds from Stripe after an event mentioned them
 //
 // and this one every minute:
 //
 //	p.ReconcilePayments(ctx) // ask Stripe about overdue payments
 //
-// These list up to 30 days at Stripe; run the first every five minutes, the others every
-// fifteen:
+// These list Stripe's objects of the last 30 days; run the first every five minutes, the
+// others every fifteen:
 //
 //	p.FetchUndelivered(ctx, receiver) // process events that were not delivered
 //	p.DiscoverRefunds(ctx)            // find refunds without an event
 //	p.DiscoverDisputes(ctx)           // find disputes without an event
 //
 // All steps are safe on every replica at once, and pause after an answer with
-// Retry-After. webhook.Receiver.Run and booking.Store.Run are needed too.
+// Retry-After.
 //
 // Locks are taken in the order resource, booking, payment, refund. The tables are those
 // of migrations.Payments; other tables may refer to booking_platform.payments (id).

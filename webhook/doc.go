@@ -2,7 +2,7 @@
 // once.
 //
 // The problem is that Stripe sends an event again after every response outside 2xx, for
-// up to three days, some events twice for no reason, and all in no order. A service that
+// up to three days, may send an event twice, and guarantees no order. A service that
 // changes its tables first and records the event afterwards applies a payment twice when
 // it crashes in between; one that records the event first loses it. Checking for the id
 // before the work lets two concurrent deliveries pass. And stripe-go's helper rejects
@@ -14,8 +14,8 @@
 //	handle   your rows change here, in the same transaction
 //	COMMIT   200
 //
-// A delivery that dies anywhere has done nothing, and the next one does the work; a
-// repeated delivery finds the row. An error or a panic rolls back, is recorded with the
+// An interrupted delivery has changed nothing, and the next one does the work; a repeated
+// delivery finds the row. An error or a panic rolls back, is recorded with the
 // event, and answers 500, so that Stripe sends it again.
 //
 // [New] returns a [Receiver], an http.Handler to mount where Stripe sends. Nothing may
@@ -32,8 +32,8 @@
 //
 // An event without a handler is acknowledged as [Ignored]. A handler returns [Unmatched]
 // if it finds no row for the event, which is then retried until Options.UnmatchedFor. It
-// returns [Ignored] if a missing reference shows that the event belongs to another
-// program.
+// returns [Ignored] if the event belongs to another program, for example because it has
+// no client_reference_id of yours.
 //
 // # Names, modes, accounts, secrets
 //
@@ -45,7 +45,7 @@
 //
 // A valid signature does not mean that an event is for this program: a live Connect
 // endpoint receives test events too. Options.Mode and Options.Accounts select the events
-// to process; by default those of connected accounts are [Ignored].
+// to process; by default, events of connected accounts are [Ignored].
 //
 // To rotate a secret, give New the new one, then the old one, and remove that when its
 // count in Stats.Secrets no longer grows.
@@ -53,14 +53,16 @@
 // # Operating
 //
 // [Receiver.Run] does the background work. Without it, an event that arrives before its
-// row is never processed. Alert on [Ledger.Backlog]. [Ledger.List], [Ledger.Find],
-// [Receiver.Replay] and [Ledger.Ignore] are for operators. [Receiver.HandleBatch] is for
-// endpoints that receive more events than the database can commit one by one.
+// row is never processed. It also retries failed events, for a week. Alert on
+// [Ledger.Backlog]. [Ledger.List], [Ledger.Find], [Receiver.Replay] and [Ledger.Ignore]
+// are for operators. [Receiver.HandleBatch] is for endpoints that receive more events
+// than the database can commit one by one.
 //
 // A verified delivery is processed to the end even when the client disconnects, and
 // answered within Options.Timeout even when the database hangs or a handler ignores its
 // context. The response is then 500, while the transaction goes on and stays in flight.
 // If it commits after all, the next delivery is a duplicate.
 //
-// The package neither calls Stripe nor decodes the object of an event.
+// The package does not call Stripe, and decodes only those fields of an event's object
+// that [Event] has.
 package webhook

@@ -16,11 +16,12 @@ import (
 // A service with its own orders table. It created the Checkout Session with the order's
 // number as client_reference_id.
 func Example() {
+	ctx := context.Background()
 	db, err := sql.Open("postgres", os.Getenv("DATABASE_URL"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := migrations.Up(context.Background(), db, migrations.Webhook); err != nil {
+	if _, err := migrations.Up(ctx, db, migrations.Webhook); err != nil {
 		log.Fatal(err)
 	}
 	stripe, err := webhook.New(db, []string{os.Getenv("STRIPE_WEBHOOK_SECRET")}, webhook.Options{})
@@ -28,17 +29,18 @@ func Example() {
 		log.Fatal(err)
 	}
 	// The order's row and the event's ledger row are committed together, or neither is.
-	stripe.Handle("checkout.session.completed",
-		func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
-			if ev.PaymentStatus == "unpaid" {
-				return webhook.Processed, nil // A delayed method: checkout.session.async_payment_succeeded follows.
-			}
-			return webhook.FromResult(tx.ExecContext(ctx, `UPDATE orders SET status = 'paid' WHERE reference = $1`,
-				ev.Reference))
-		})
+	paid := func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		if ev.PaymentStatus == "unpaid" {
+			return webhook.Processed, nil // A delayed method: the second type of event follows.
+		}
+		return webhook.FromResult(tx.ExecContext(ctx,
+			`UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
+	}
+	stripe.Handle("checkout.session.completed", paid)
+	stripe.Handle("checkout.session.async_payment_succeeded", paid)
 	// Retries events that came before their order or whose handler failed, and deletes
 	// old ones. Safe on every replica.
-	go func() { log.Fatal(stripe.Run(context.Background())) }()
+	go func() { log.Fatal(stripe.Run(ctx)) }()
 	http.Handle("/webhook", stripe)
 	log.Fatal(http.ListenAndServe(":8080", nil))
 }

@@ -6,6 +6,6 @@
 // unknown field is an error; and all errors are reported at once, with line and field.
 // docs/resources.md describes every field.
 //
-// The package has no access to the database: names and overlaps with existing resources
-// are checked by [booking.Store.ApplyResource].
+// The package has no access to the database: [booking.Store.ApplyResource] compares with
+// the existing resource and its bookings.
 package resourcefile
