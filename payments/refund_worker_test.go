@@ -120,7 +120,7 @@ func TestSettleRefunds_Answers(t *testing.T) {
 	t.Parallel()
 	const invalid, idempotency = "invalid_request_error", "idempotency_error"
 	const same, next, failed = "same key", "next key", "failed"
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		answer stripeAnswer
 		want   string
 	}{
@@ -156,13 +156,18 @@ func TestSettleRefunds_Answers(t *testing.T) {
 			failed},
 		"400 which is not listed":      {stripeAnswer{status: 400, kind: invalid}, failed},
 		"400 amount, against the list": {stripeAnswer{status: 400, kind: invalid, param: "amount"}, next},
-	} {
+	}
+	// One database for all cases, each with a payment of its own.
+	between := &interceptor{match: refundCalls, keys: map[string]int{}}
+	w := newWorld(t, setup{wrap: between.wrap})
+	nth, refundsFailed := 0, 0
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			between := &interceptor{match: refundCalls, keys: map[string]int{}}
-			w := newWorld(t, setup{wrap: between.wrap})
-			_, p := w.paid(0)
+			w.t = t
+			_, p := w.paid(nth)
+			nth++
 			w.refund(p, 1000, "case 1")
+			keysBefore, madeBefore := between.seen(), len(w.stripe.Refunds())
 			// A call with other parameters has ended after fifteen minutes.
 			w.exec(`UPDATE booking_platform.refunds
 				SET first_called_at = statement_timestamp() - interval '20 minutes'`)
@@ -172,7 +177,8 @@ func TestSettleRefunds_Answers(t *testing.T) {
 			if c.want == failed {
 				require.NoError(t, err)
 				require.Equal(t, payments.RefundFailed, r.Status)
-				require.Equal(t, 1, w.backlog().RefundsFailed.Count)
+				refundsFailed++
+				require.Equal(t, refundsFailed, w.backlog().RefundsFailed.Count)
 				return
 			}
 			require.ErrorIs(t, err, payments.ErrUnavailable)
@@ -182,8 +188,8 @@ func TestSettleRefunds_Answers(t *testing.T) {
 			require.NoError(t, w.tryRefunds())
 			require.NoError(t, w.stripe.WaitDelivered(t.Context()))
 			keys := map[string]int{same: 1, next: 2}
-			require.Equal(t, keys[c.want], between.seen())
-			require.Len(t, w.stripe.Refunds(), 1)
+			require.Equal(t, keys[c.want], between.seen()-keysBefore)
+			require.Len(t, w.stripe.Refunds(), madeBefore+1)
 			w.requireBooks()
 		})
 	}
