@@ -82,7 +82,7 @@ func TestServeHTTP_BelowPrefix(t *testing.T) {
 	require.Equal(t, "GET, HEAD", w.Header().Get("Allow"))
 }
 
-// Without package auth, Guard and User decide who is staff.
+// Guard and User replace package auth.
 func TestOptions_GuardReplacesAuth(t *testing.T) {
 	t.Parallel()
 	d := deps(testdb.New(t))

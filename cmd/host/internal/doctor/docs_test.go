@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,7 +46,7 @@ func TestFindings_AreDocumented(t *testing.T) {
 				}
 			case *ast.CallExpr:
 				// The name is a constant or a parameter.
-				if made := called(n); made == "problem" || made == "warning" || made == "ok" || made == "inProduction" || made == "failed" {
+				if slices.Contains([]string{"problem", "warning", "ok", "inProduction", "failed"}, called(n)) {
 					name, isIdent := n.Args[0].(*ast.Ident)
 					if !isIdent {
 						field, isField := n.Args[0].(*ast.SelectorExpr)
@@ -64,7 +65,8 @@ func TestFindings_AreDocumented(t *testing.T) {
 		delete(documented, name)
 		if !used[constant] {
 			// It is handed to a helper by name.
-			require.Contains(t, []string{"BaseLive", "BaseReady", "EventsUndelivered", "WebhookEndpoint"}, constant, "%s is never found", constant)
+			require.Contains(t, []string{"BaseLive", "BaseReady", "EventsUndelivered", "WebhookEndpoint"}, constant,
+				"%s is never found", constant)
 		}
 	}
 	require.Empty(t, documented, "these are in docs/doctor.md and not in the code")

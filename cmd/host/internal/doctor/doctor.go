@@ -21,7 +21,8 @@ const (
 	Problem Level = "problem"
 	// Warning: a likely mistake.
 	Warning Level = "warning"
-	OK      Level = "ok"
+	// OK: nothing to do.
+	OK Level = "ok"
 )
 
 // Finding is a result of a check.

@@ -62,6 +62,7 @@ type ConnectionStats struct {
 	Cut           int64
 }
 
+// NewConnections returns the limits of one server.
 func NewConnections(opts ConnectionOptions) *Connections {
 	if opts.Max <= 0 {
 		opts.Max = 4096

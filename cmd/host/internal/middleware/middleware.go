@@ -151,7 +151,7 @@ func recovered(next http.Handler, logger *slog.Logger) http.Handler {
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler {
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			logger.LogAttrs(r.Context(), slog.LevelError, "panic",
