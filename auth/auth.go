@@ -13,14 +13,12 @@ import (
 
 // User is the owner of a session.
 type User struct {
-	// ID identifies the user: a UUID in [UserTable], any non-empty text in another table.
-	ID string `json:"id"`
-	// Email is for display.
+	// ID is a UUID in [UserTable], any non-empty text in another table.
+	ID    string `json:"id"`
 	Email string `json:"email"`
 	// Role is compared by [Auth.RequireRole], byte for byte.
 	Role string `json:"role"`
-	// Version is set by a [Users]: see there. It is empty in users that this package
-	// returns.
+	// Version is set by a [Users] alone: see there.
 	Version string `json:"-"`
 }
 
@@ -34,23 +32,22 @@ const (
 	RoleReadOnly = "READONLY"
 )
 
-// Users looks up users. [UserTable] implements it; an embedder with its own users table
-// writes another. Its methods are called concurrently.
+// Users looks up users: [UserTable], or an embedder's own table. Its methods are called
+// concurrently.
 //
 // A login in progress while the user's password changes has checked the old password, and
 // starts its session after the user's sessions were ended. To exclude that, both methods
-// set User.Version to something that changes together with the password, such as a
-// counter: a session ends as soon as the versions at its login and now differ. An empty
-// Version is not compared.
+// set User.Version to something that changes with the password, such as a counter: a
+// session ends as soon as the versions at its login and now differ. An empty Version is
+// not compared.
 type Users interface {
-	// Authenticate returns the user with this address and password. Both are as typed,
-	// not empty and of bounded length. It returns ErrCredentials, after the same amount
-	// of work, for an unknown address, a wrong password and a user who may not log in.
-	// Any other error means that the login could not be checked, and becomes a 503.
+	// Authenticate returns the user with this address and password, both as typed, not
+	// empty and of bounded length. It returns ErrCredentials, after the same amount of
+	// work, for an unknown address, a wrong password and a user who may not log in. Any
+	// other error becomes a 503.
 	Authenticate(ctx context.Context, email, password string) (User, error)
 	// User returns the user with this id, and ErrNotFound if there is none or it is
-	// disabled. It is called for each request with a session, so disabling a user takes
-	// effect at once.
+	// disabled. It is called for each request with a session.
 	User(ctx context.Context, id string) (User, error)
 }
 
@@ -61,26 +58,23 @@ type Options struct {
 	// Users looks up users; nil is [NewUsers] with zero options.
 	Users  Users
 	Cookie CookieOptions
-	// IdleTimeout ends an unused session; 0 means 12 hours. Use is recorded about once a
-	// minute, so a session may end up to a minute early.
+	// IdleTimeout ends an unused session; 0 means 12 hours. Use is recorded once a
+	// minute, so a session may end a minute early.
 	IdleTimeout time.Duration
-	// AbsoluteTimeout ends a session this long after its login; 0 means 7 days. It is
-	// fixed at login.
+	// AbsoluteTimeout ends a session this long after its login; 0 means 7 days.
 	AbsoluteTimeout time.Duration
-	// Timeout bounds the check of one request, a login or a logout, including the wait
-	// for the database; 0 means 10 seconds. It is the deadline of a context, which lib/pq
-	// ignores while it connects: set connect_timeout in its URL.
+	// Timeout bounds the check of one request, a login or a logout; 0 means 10 seconds.
+	// It is the deadline of a context, which lib/pq ignores while it connects: set
+	// connect_timeout in its URL.
 	Timeout time.Duration
 	Limits  LoginLimits
-	// ClientAddress returns the client network that Limits counts a login for, compared
-	// as it is: an IPv4 address, or the /64 of an IPv6 address. nil uses RemoteAddr,
-	// which behind a proxy is the proxy's address for all clients.
+	// ClientAddress returns the client network for Limits: an IPv4 address, or the /64 of
+	// an IPv6 address. nil uses RemoteAddr, which behind a proxy is one for all clients.
 	ClientAddress func(*http.Request) string
 	// OnUser is called for each user that RequireAPI or RequirePage identifies, before
-	// the handler and in the request's goroutine, so that an access log can name the
-	// user. RequireRole may still refuse that user. It must not block; nil is ignored.
-	OnUser func(context.Context, User)
-	// LoginPath is where RequirePage redirects to; "" means /login.
+	// the handler and in the request's goroutine, for an access log. It must not block;
+	// nil is ignored.
+	OnUser    func(context.Context, User)
 	LoginPath string
 	// WriteError writes every error response of this package, so that a host can add its
 	// request id. The codes are unauthorized, invalid_credentials, too_many_logins,
@@ -89,14 +83,14 @@ type Options struct {
 	// validation_failed only. nil writes {"error":"<code>"}, with "fields" if there are
 	// any.
 	WriteError func(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string)
-	// OnStep is called after each run of a step of [Auth.Run]: the step's name, its
-	// duration, how many rows it deleted, and why it failed. A run that the end of the
-	// context interrupted is not reported.
+	// OnStep is called after each run of a step of [Auth.Run], with the step's name, its
+	// duration, how many rows it deleted and its error, unless the end of the context
+	// interrupted the run.
 	OnStep func(step string, took time.Duration, items int, err error)
 }
 
-// Auth manages sessions and guards handlers. Create it with [New]. It is safe for
-// concurrent use, and on any number of replicas that share a database.
+// Auth manages sessions and guards handlers. It is safe for concurrent use, and on any
+// number of replicas that share a database.
 type Auth struct {
 	db         *sql.DB
 	keys       [][]byte
@@ -119,12 +113,11 @@ type Auth struct {
 const minSecret = 32 // Bytes.
 
 // New returns an Auth that signs with the first of secrets and accepts all of them. They
-// are used byte for byte, including a trailing newline from a file, and must be the same
-// on every replica. To rotate, put a new secret first, and remove the old one after
-// AbsoluteTimeout. Removing a secret ends the sessions signed with it, and browsers known
-// by it are unknown again. Another first secret resets the budgets of [LoginLimits]. New
-// returns an error if db is nil, if there is no secret or one is shorter than 32 bytes,
-// or if the options contradict each other. It does not talk to the database.
+// are used byte for byte, including a trailing newline, and must be the same on every
+// replica. To rotate, put a new secret first, which resets the budgets of [LoginLimits],
+// and remove the old one after AbsoluteTimeout, which ends the sessions signed with it.
+// New returns an error if db is nil, if there is no secret or one is shorter than 32
+// bytes, or if the options contradict each other. It does not talk to the database.
 func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 	if db == nil {
 		return nil, errors.New("auth: no database given")

@@ -21,9 +21,9 @@ func UserFrom(ctx context.Context) (User, bool) {
 }
 
 // RequireAPI passes requests with a session to next, which gets the user from [UserFrom].
-// It answers 401 {"error":"unauthorized"} without a session, whatever the Accept header,
-// and 503 {"error":"unavailable"} when the session cannot be checked. It sets
-// Cache-Control: no-store, which next may change.
+// It answers 401 {"error":"unauthorized"} without a session, and 503
+// {"error":"unavailable"} when the database does not answer. It sets Cache-Control:
+// no-store, which next may change.
 func (a *Auth) RequireAPI(next http.Handler) http.Handler {
 	return a.require(next, func(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, http.StatusUnauthorized, "unauthorized", nil)

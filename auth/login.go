@@ -17,12 +17,10 @@ import (
 
 // Login checks an address and a password, starts a session and sets the cookie; call it
 // before writing to w. LoginHandler uses it; a page with a form can too. The errors are
-// *[ValidationError] for a field that is empty or too long and *[LimitError] for too many
-// attempts, both before any hashing; [ErrCredentials] for a refused login; [ErrBusy] when
-// there is no slot to hash the password; any other error means that the database did not
-// answer in time. A successful login ends the session that r carried. Three round trips,
-// five for the first login of a client network and account, and one password hash of
-// about 45 ms.
+// *[ValidationError] and *[LimitError], both before any hashing; [ErrCredentials] for a
+// refused login; [ErrBusy]; any other error means that the database did not answer in
+// time. A successful login ends the session that r carried. Three round trips, five for
+// the first login of a network and account, and one password hash of about 45 ms.
 func (a *Auth) Login(ctx context.Context, w http.ResponseWriter, r *http.Request, email,
 	password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
@@ -96,8 +94,7 @@ func (a *Auth) LoginHandler() http.Handler {
 
 const maxLoginBody = 8 << 10
 
-// readLogin decodes the body strictly, and writes the response itself when it returns
-// false.
+// readLogin writes the response itself when it returns false.
 func (a *Auth) readLogin(w http.ResponseWriter, r *http.Request) (email, password string, ok bool) {
 	if !a.method(w, r, http.MethodPost) {
 		return "", "", false
@@ -135,8 +132,7 @@ func (a *Auth) readLogin(w http.ResponseWriter, r *http.Request) (email, passwor
 }
 
 // LogoutHandler answers POST: 200 {"ok":true} after ending the session, if any, and
-// clearing the cookie; 405 for other methods; 503 when the database does not answer. See
-// [Auth.End].
+// clearing the cookie; 405; 503. See [Auth.End].
 func (a *Auth) LogoutHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.method(w, r, http.MethodPost) {

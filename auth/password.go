@@ -24,8 +24,7 @@ type passwords struct {
 	// refusal is the minimum duration of a comparison that fails.
 	refusal time.Duration
 	// dummy takes as long to compare as a real hash, and matches nothing.
-	dummy string
-	// compare is replaced in tests.
+	dummy   string
 	compare func(password, hash string) (bool, error)
 }
 
@@ -80,9 +79,9 @@ func outdated(hash string) bool {
 	return err != nil || *params != *hashParams
 }
 
-// matches compares a password. A failed comparison returns after p.refusal, so that its
-// duration reveals neither which users have a hash from another system nor which users
-// exist. The rest of that time is waited for without a hash slot.
+// matches compares a password. A failed comparison returns after p.refusal, without a
+// hash slot, so that its duration reveals neither which users have a hash from another
+// system nor which users exist.
 func (p *passwords) matches(ctx context.Context, password, hash string) (bool, error) {
 	if err := p.acquire(ctx); err != nil {
 		return false, err

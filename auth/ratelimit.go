@@ -21,20 +21,18 @@ type Rate struct {
 	Every time.Duration
 }
 
-// LoginLimits bounds the login attempts over all replicas that share a database. The zero
-// value means the defaults below.
+// LoginLimits bounds the login attempts over all replicas. Zero values are the defaults
+// below.
 //
 // An attempt from a browser that has logged in to the account before takes from
-// KnownBrowser alone. Any other attempt takes from Network and AccountFromNetwork, or
-// from Network and Account when AccountFromNetwork is empty. It is refused when Network
-// is empty, or both others are. A refused attempt takes nothing, and a successful one
-// gives nothing back. Accounts that do not exist have the same limits.
+// KnownBrowser alone. Any other takes from Network and AccountFromNetwork, or from
+// Network and Account when AccountFromNetwork is empty, and is refused when Network or
+// both others are empty. A refused attempt takes nothing, and a successful one gives
+// nothing back. Accounts that do not exist have the same limits.
 //
-// An attacker can therefore exhaust Network, AccountFromNetwork and Account for unknown
-// browsers on the same network; an attempt is available there at most a minute after the
-// attack stops. On other networks an attacker can exhaust Account alone, which leaves
-// AccountFromNetwork: five attempts, and one every ten minutes. Known browsers are not
-// affected.
+// An attacker can therefore exhaust all three for unknown browsers on the same network,
+// until a minute after the attack stops; on other networks Account alone, which leaves
+// five attempts, and one every ten minutes. Known browsers are not affected.
 type LoginLimits struct {
 	// Network is the budget of one client network (Options.ClientAddress) for all
 	// accounts: 100, and one every 6 seconds.
@@ -42,12 +40,12 @@ type LoginLimits struct {
 	// AccountFromNetwork is the budget of one account from one network: 5, and one every
 	// 10 minutes.
 	AccountFromNetwork Rate
-	// Account is the budget of one account for all networks that have exhausted their
+	// Account is the budget of one account for the networks that have exhausted their
 	// AccountFromNetwork: 20, and one every minute.
 	Account Rate
 	// KnownBrowser is the budget of one browser that has logged in to the account before:
-	// 10, and one every minute. Such a browser has a signed cookie that lasts up to 400
-	// days, contains no account, and is good for this budget alone.
+	// 10, and one every minute. A signed cookie, without the account's name, marks it for
+	// up to 400 days.
 	KnownBrowser Rate
 	// Off disables all limits.
 	Off bool
@@ -89,11 +87,11 @@ func (l LoginLimits) orDefaults() (LoginLimits, error) {
 	return l, nil
 }
 
-// LimitError means that an attempt was refused because there were too many. The password
+// LimitError means that an attempt was refused because there were too many; the password
 // was not checked. Answer 429 with Retry-After, the same for every account.
 type LimitError struct {
-	// RetryAfter is when the next attempt is available: whole seconds, at least one, and
-	// at most sixty with the default limits.
+	// RetryAfter is the time until the next attempt in whole seconds, at most sixty with
+	// the default limits.
 	RetryAfter time.Duration
 }
 
@@ -101,8 +99,8 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("auth: too many logins, try again in %d seconds", int(e.RetryAfter/time.Second))
 }
 
-// admit takes one attempt from its budgets, or returns *LimitError. nonce is what
-// [deviceCookie.of] returned.
+// admit takes one attempt from its budgets, or returns *LimitError. nonce is that of a
+// known browser.
 func (a *Auth) admit(ctx context.Context, r *http.Request, account string, nonce []byte) error {
 	if a.limits.Off {
 		return nil

@@ -25,9 +25,9 @@ INSERT INTO booking_platform.sessions (token_hash, user_id, expires_at, user_ver
 VALUES ($2::bytea, $3::text, statement_timestamp() + make_interval(secs => $4::float8), $5::text)`
 
 // Start starts a session for a user who was authenticated in another way, such as single
-// sign-on, and sets the cookie; call it before writing to w. The token is always new and
-// the session that r carried ends, which prevents session fixation. It neither looks up
-// the user nor counts against the limits. One round trip.
+// sign-on, and sets the cookie; call it before writing to w. The token is new and the
+// session that r carried ends, which prevents session fixation. It neither looks up the
+// user nor counts against the limits. One round trip.
 func (a *Auth) Start(ctx context.Context, w http.ResponseWriter, r *http.Request, userID string) error {
 	return a.start(ctx, w, r, userID, "")
 }
@@ -55,8 +55,8 @@ WHERE token_hash = ANY (ARRAY(SELECT decode(h, 'hex') FROM unnest(string_to_arra
   AND expires_at > statement_timestamp()
   AND last_seen_at > statement_timestamp() - make_interval(secs => $2::float8)`
 
-// SKIP LOCKED: a request must not wait for another that records the same use, nor for a
-// transaction that ends the user's sessions.
+// SKIP LOCKED: do not wait for a concurrent request, nor for a transaction that ends the
+// user's sessions.
 const touchSession = `
 UPDATE booking_platform.sessions
 SET last_seen_at = statement_timestamp()
@@ -70,8 +70,8 @@ WHERE token_hash = ANY (ARRAY(
 // Current returns the user of the request's session. It returns ErrNoSession if there is
 // none, if it has expired by the database's clock, if its user is gone or disabled, or if
 // the user's [User].Version has changed since the login. Any other error means that the
-// database did not answer. Without a well-formed cookie it does not query the database.
-// Otherwise it takes two round trips, and a third about once a minute to record the use.
+// database did not answer. Without a well-formed cookie it makes no query; otherwise it
+// takes two round trips, and a third about once a minute to record the use.
 func (a *Auth) Current(r *http.Request) (User, error) {
 	hashes := a.hashes(a.cookie.token(r))
 	if hashes == "" {
@@ -103,8 +103,7 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	}
 	user.Version = ""
 	if stale {
-		// The request goes on even if the use cannot be recorded, on a read-only standby
-		// for example.
+		// On a read-only standby, for example.
 		if _, err := pg.Exec(ctx, a.db, touchSession, hashes, touchAfter); err != nil {
 			a.logError(r.Context(), "session use not recorded", err)
 		}
@@ -112,17 +111,16 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	return user, nil
 }
 
-// touchAfter avoids a write per request. With a short idle timeout, use is recorded more
-// often.
+// touchAfter avoids a write per request; a short idle timeout needs more of them.
 func (a *Auth) touchAfter() time.Duration { return min(time.Minute, a.idle/4) }
 
 const endSession = `
 DELETE FROM booking_platform.sessions
 WHERE token_hash = ANY (ARRAY(SELECT decode(h, 'hex') FROM unnest(string_to_array($1::text, ',')) AS h))`
 
-// End ends the request's session on every replica, and clears the cookie; call it before
-// writing to w. It is not an error if there is no session. When the database does not
-// answer the cookie stays, so that the user can try again. One round trip.
+// End ends the request's session, if any, on every replica, and clears the cookie; call
+// it before writing to w. When the database does not answer the cookie stays, so that the
+// user can try again. One round trip.
 func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	if hashes := a.hashes(a.cookie.token(r)); hashes != "" {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
@@ -136,7 +134,7 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 }
 
 // EndAll ends every session of a user on every replica, and returns how many. A login in
-// progress may start another: [Users] says how to exclude that. One round trip.
+// progress may start another: see [Users]. One round trip.
 func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 	n, err := affected(pg.Exec(ctx, a.db, endAllSessions, userID))
 	if err != nil {
@@ -147,8 +145,7 @@ func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 
 const endAllSessions = `DELETE FROM booking_platform.sessions WHERE user_id = $1::text`
 
-// EndAllTx is EndAll in the caller's transaction: the sessions end when it commits,
-// together with its other changes.
+// EndAllTx is EndAll in the caller's transaction.
 func (a *Auth) EndAllTx(ctx context.Context, q Querier, userID string) (int, error) {
 	n, err := affected(q.ExecContext(ctx, endAllSessions, userID))
 	if err != nil {

@@ -15,16 +15,14 @@ import (
 
 // UsersOptions adjusts [NewUsers]. The zero value works.
 type UsersOptions struct {
-	// Logger logs stored hashes that cannot be read; nil discards.
+	// Logger logs stored hashes that cannot be read.
 	Logger *slog.Logger
 	// MaxHashing is how many passwords are hashed at once, with 19 MiB and one core each;
-	// 0 means GOMAXPROCS. Other logins wait up to five seconds, and then fail with
-	// [ErrBusy].
+	// 0 means GOMAXPROCS. Others wait up to five seconds for [ErrBusy].
 	MaxHashing int
 	// RefusalTime is the minimum duration of a failed password comparison; 0 means 500
-	// ms, enough for a bcrypt hash of cost 12 from another system. It should exceed the
-	// duration of the costliest hash in the table. Waiting takes neither a core nor a
-	// hash slot.
+	// ms, enough for bcrypt with cost 12. It should exceed that of the costliest hash in
+	// the table, and takes neither a core nor a hash slot.
 	RefusalTime time.Duration
 }
 
@@ -57,12 +55,11 @@ FROM booking_platform.users
 WHERE email = $1::text`
 
 // Authenticate implements [Users]. The address is trimmed and compared without case. It
-// returns *ValidationError for an empty or overlong field. It takes one round trip, then
-// exactly one comparison whether or not there is such a user, without holding a
-// connection; it waits up to five seconds for a hash slot ([ErrBusy]). A bcrypt hash
-// (cost up to 14) or an argon2id hash with other parameters is replaced at the first
-// login, with one more hash and round trip. A refusal takes RefusalTime, whatever the
-// hash.
+// returns *ValidationError for an empty or overlong field, and [ErrBusy] after five
+// seconds without a hash slot. One round trip, then one comparison whether or not there
+// is such a user, without a connection. A bcrypt hash (cost up to 14) or an argon2id hash
+// with other parameters is replaced at the first login, with one more hash and round
+// trip. A refusal takes RefusalTime.
 func (t *UserTable) Authenticate(ctx context.Context, email, password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
 		return User{}, err
@@ -75,8 +72,7 @@ func (t *UserTable) Authenticate(ctx context.Context, email, password string) (U
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return User{}, fmt.Errorf("auth: look up user: %w", err)
 	}
-	// Unknown and inactive users are compared with the dummy, so that all refusals take
-	// the same time.
+	// Unknown and inactive users take the same time.
 	hash := t.passwords.dummy
 	if err == nil && active {
 		if readableHash(stored) {
@@ -147,10 +143,10 @@ ON CONFLICT DO NOTHING`
 )
 
 // EnsureAdmin creates an active user with role ADMIN unless a user with this address
-// exists, and reports whether it did. An existing user does not change, so it can be
-// called at each start of each replica. It returns *ValidationError for a malformed
-// address and for a password under 10 characters or over 1024 bytes. If the user exists,
-// one round trip and no hashing.
+// exists, which does not change, and reports whether it did. Call it at each start of
+// each replica. It returns *ValidationError for a malformed address and for a password
+// under 10 characters or over 1024 bytes. If the user exists, one round trip and no
+// hashing.
 func (t *UserTable) EnsureAdmin(ctx context.Context, email, password string) (created bool, err error) {
 	if err := checkNewUser(email, password); err != nil {
 		return false, err

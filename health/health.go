@@ -14,16 +14,15 @@ import (
 
 // Options configures [Ready]. The zero value works.
 type Options struct {
-	// Timeout bounds one check and the response; 0 means two seconds. It should be below
-	// the prober's own timeout.
+	// Timeout bounds one check and the response; 0 means two seconds. Keep it below the
+	// prober's.
 	Timeout time.Duration
-	// Logger logs why readiness was lost, and that it is back; nil discards.
+	// Logger logs changes of readiness with the reason; nil discards.
 	Logger *slog.Logger
 }
 
 // maxInFlight bounds the concurrent checks. A second one starts only when the first has
-// exceeded its time limit, so that one check that never returns does not keep the service
-// unready for ever.
+// exceeded its time limit, so that a check may hang for ever.
 const maxInFlight = 4
 
 var (
@@ -114,7 +113,6 @@ func (h *Readiness) Check(ctx context.Context) error {
 	case <-f.ctx.Done():
 		err = f.result()
 	case <-ctx.Done():
-		// The caller has gone: no change of state.
 		return ctx.Err()
 	}
 	h.note(ctx, err)

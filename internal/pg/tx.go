@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// maxRuns bounds how often a retryable transaction is repeated.
+// maxRuns bounds the repeats of a retryable transaction.
 const maxRuns = 10
 
 // Tx is a READ COMMITTED transaction that no context ends. Its statements run under the
@@ -39,7 +39,6 @@ func Begin(ctx context.Context, db *sql.DB) (*Tx, error) {
 		release(err)
 		return nil, err
 	case !stop():
-		// The transaction may have been rolled back already.
 		_ = tx.Rollback()
 		release(nil)
 		return nil, ctx.Err()
@@ -161,7 +160,7 @@ func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, 
 }
 
 // waitForConnection waits until a used-up pool has a free connection, so that do does not
-// wait for one after its caller has left. Another caller may still take it.
+// wait for one after its caller has left.
 func waitForConnection(ctx context.Context, db *sql.DB) error {
 	pool := db.Stats()
 	if pool.MaxOpenConnections <= 0 || pool.InUse < pool.MaxOpenConnections {

@@ -50,10 +50,10 @@ func Key(secret []byte, parts ...string) string {
 // The generic cell rate algorithm: full_at is when a budget is full again; an attempt
 // adds every to it, and is allowed if the sum is at most every * burst ahead. The rows
 // are locked in the order of their keys, so that attempts do not deadlock, and judged
-// together: a refused attempt changes nothing. A missing row is a full budget. If the
-// attempt has to take from one, nothing is taken and the key is returned, for putBudgets
-// to insert. A full_at more than every * burst ahead (the clock was set back, the rate
-// was changed) counts as an empty budget, so that the wait is at most every.
+// together: a refused attempt changes nothing. A missing row is a full budget; if the
+// attempt has to take from one, its key is returned, for putBudgets to insert. A full_at
+// more than every * burst ahead (the clock was set back, the rate was changed) counts as
+// an empty budget.
 const takeBudgets = `
 WITH asked AS (
     SELECT choice, place, decode(h, 'hex') AS key, make_interval(secs => secs::float8) AS every, burst::integer AS burst
@@ -91,8 +91,8 @@ SELECT EXTRACT(epoch FROM v.wait)::float8,
        COALESCE((SELECT string_agg(encode(m.key, 'hex'), ',') FROM due m WHERE m.missing), '')
 FROM verdict v`
 
-// In the order of the locks above. An existing row becomes recent, so that DeleteFull
-// does not delete it before it is taken from.
+// In the same order. An existing row becomes recent, so that DeleteFull does not delete
+// it.
 const putBudgets = `
 INSERT INTO booking_platform.rate_limits AS l (key, full_at)
 SELECT k.key, statement_timestamp()
@@ -100,7 +100,6 @@ FROM (SELECT decode(h, 'hex') AS key FROM unnest(string_to_array($1::text, ','))
 ORDER BY k.key
 ON CONFLICT (key) DO UPDATE SET full_at = GREATEST(l.full_at, EXCLUDED.full_at)`
 
-// answer is a row of takeBudgets.
 type answer struct {
 	seconds float64
 	missing string
@@ -114,8 +113,7 @@ type answer struct {
 // once.
 func Take(ctx context.Context, db *sql.DB, choices ...Choice) (wait time.Duration, err error) {
 	args := arguments(choices)
-	// A second insert is needed if another attempt empties the first budget of a choice
-	// in between.
+	// Repeated if another attempt empties the first budget of a choice in between.
 	for range 2 + 2*len(choices) {
 		a, err := pg.Autocommit(ctx, db, func(ctx context.Context, q pg.Querier) (a answer, err error) {
 			err = q.QueryRowContext(ctx, takeBudgets, args...).Scan(&a.seconds, &a.missing)
