@@ -161,9 +161,8 @@ func TestFailedBuildOfAnIndexIsRepeated(t *testing.T) {
 	})
 }
 
-// Who waits inside a statement for the lock of a host that builds an index keeps that
-// host waiting too, for ever: so the schema, which is made while nobody has it yet, is
-// made without that lock.
+// A statement that waits for the lock of a host that builds an index makes that host wait
+// too, for ever. So the schema, which no host uses yet, is made without that lock.
 func TestSchemaIsMadeWithoutTheLockOfTheBuild(t *testing.T) {
 	t.Parallel()
 	url := testdb.EmptyURL(t)
@@ -185,7 +184,7 @@ func TestSchemaIsMadeWithoutTheLockOfTheBuild(t *testing.T) {
 		return number(t, db, `SELECT count(*) FROM pg_namespace WHERE nspname = 'booking_platform'`) == 1
 	}, time.Minute, 10*time.Millisecond)
 	require.Zero(t, number(t, db, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`),
-		"nobody waits inside a statement")
+		"no statement waits")
 	_, err = builder.ExecContext(t.Context(), `SELECT pg_advisory_unlock($1::bigint)`, migrations.LockID)
 	require.NoError(t, err)
 	require.NoError(t, <-done)

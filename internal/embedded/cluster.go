@@ -139,7 +139,7 @@ func (c *cluster) create(ctx context.Context) error {
 	if err == nil {
 		text, err := os.ReadFile(passwordPath)
 		if err != nil {
-			return fmt.Errorf("read the password of the data in %s: %w; without it nobody can log in there: restore it, or choose another folder (DATA_DIR)", c.dir, err)
+			return fmt.Errorf("read the password of the data in %s: %w; no login is possible without it: restore it, or choose another folder (DATA_DIR)", c.dir, err)
 		}
 		c.password = string(text)
 		return nil

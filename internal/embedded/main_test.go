@@ -125,8 +125,9 @@ func settings(databaseURL string) (settings string) {
 		return err.Error()
 	}
 	defer func() { _ = db.Close() }()
-	err = db.QueryRow(`SELECT concat_ws(', ', current_user, current_database(), current_setting('datestyle'), current_setting('client_encoding'),
-		current_setting('timezone'), current_setting('search_path'), current_setting('lc_messages'), d.datcollate, pg_encoding_to_char(d.encoding))
+	err = db.QueryRow(`SELECT concat_ws(', ', current_user, current_database(), current_setting('datestyle'),
+		current_setting('client_encoding'), current_setting('timezone'), current_setting('search_path'),
+		current_setting('lc_messages'), d.datcollate, pg_encoding_to_char(d.encoding))
 		FROM pg_database d WHERE d.datname = current_database()`).Scan(&settings)
 	if err != nil {
 		return err.Error()
