@@ -85,7 +85,7 @@ func TestLowerCapacity_BelowSold(t *testing.T) {
 		require.Equal(t, 5, small.Sold)
 		require.ElementsMatch(t, []booking.Booking{first, second}, small.Bookings,
 			"adjacent bookings do not conflict")
-		require.Contains(t, err.Error(), "5 heads")
+		require.Contains(t, err.Error(), "5 units")
 		require.NoError(t, setCapacity(t, store, r, 5))
 		requireInvariants(t, db)
 		_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: second.ID})
