@@ -58,4 +58,6 @@
 //
 // The package has no HTTP routes or pages, sends no mail, and knows no taxes or invoices;
 // see Options.OnTransition for writing them.
+//
+// examples/booking-shop is a service with orders of its own that uses it.
 package payments

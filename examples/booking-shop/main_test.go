@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"html"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
+)
+
+func TestMain(m *testing.M) { testdb.Main(m) }
+
+const patience = 30 * time.Second
+
+// started runs the shop on an empty database, without a key of Stripe's.
+func started(t *testing.T) (s *shop, address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address = "http://" + listener.Addr().String()
+	ctx, stop := context.WithCancel(t.Context())
+	s, err = newShop(ctx, testdb.Empty(t), address, "", "")
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx, listener) }()
+	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
+	return s, address
+}
+
+// form returns the front page's form with its first slot, filled in.
+func form(t *testing.T, address string) url.Values {
+	t.Helper()
+	_, page := answer(t)(http.Get(address))
+	field := func(pattern string) string {
+		found := regexp.MustCompile(pattern).FindStringSubmatch(page)
+		require.NotNil(t, found, page)
+		return html.UnescapeString(found[1])
+	}
+	return url.Values{
+		"order": {field(`name="order" value="([^"]+)"`)}, "start": {field(`<option value="([^"]+)"`)},
+		"first": {"Ada"}, "last": {"Lovelace"}, "email": {"ada@example.com"},
+	}
+}
+
+// answer reads a response.
+func answer(t *testing.T) func(*http.Response, error) (*http.Response, string) {
+	return func(resp *http.Response, err error) (*http.Response, string) {
+		t.Helper()
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp, string(body)
+	}
+}
+
+// status returns an order's status, and that of its booking if it is known to the order.
+func (s *shop) status(t *testing.T, order string) (status string, booked booking.Status) {
+	t.Helper()
+	var id sql.NullString
+	require.NoError(t, s.db.QueryRowContext(t.Context(),
+		`SELECT status, booking_id FROM shop.orders WHERE id = $1`, order).Scan(&status, &id))
+	if id.Valid {
+		b, err := s.bookings.Get(t.Context(), id.String)
+		require.NoError(t, err)
+		require.Equal(t, order, b.Reference)
+		booked = b.Status
+	}
+	return status, booked
+}
+
+// The customer's way: front page, pay page, order page. Repeated webhooks change nothing.
+func TestShop_BooksAndPays(t *testing.T) {
+	t.Parallel()
+	s, address := started(t)
+	f := form(t, address)
+	pay, page := answer(t)(http.PostForm(address+"/orders", f))
+	require.Equal(t, http.StatusOK, pay.StatusCode, page)
+	require.Contains(t, pay.Request.URL.Path, "/stripe/pay/cs_test_", "booking redirects to the pay page")
+	require.Contains(t, page, "Court 1")
+	status, _ := s.status(t, f.Get("order"))
+	require.Equal(t, "open", status)
+
+	session := s.stripe.Sessions()[0]
+	_, err := s.stripe.Pay(t.Context(), session.ID)
+	require.NoError(t, err)
+	back, page := answer(t)(http.Get(address + "/success?session_id=" + session.ID))
+	require.Equal(t, "/orders/"+f.Get("order"), back.Request.URL.Path)
+	require.Contains(t, page, "Your order: paid")
+
+	for _, event := range s.stripe.Events() {
+		attempts, err := s.stripe.Resend(t.Context(), event.ID, 5)
+		require.NoError(t, err)
+		for _, a := range attempts {
+			require.True(t, a.OK(), a)
+		}
+	}
+	status, booked := s.status(t, f.Get("order"))
+	require.Equal(t, "paid", status)
+	require.Equal(t, booking.StatusConfirmed, booked)
+	require.Equal(t, int64(2500), s.stripe.Balance()["eur"].Kept())
+}
+
+// While the order cannot be written, the payment is not applied either; then the next
+// delivery commits both.
+func TestShop_OrderAndBookingTogether(t *testing.T) {
+	t.Parallel()
+	s, address := started(t)
+	_, err := s.db.ExecContext(t.Context(), `ALTER TABLE shop.orders ADD CONSTRAINT none_paid CHECK (status = 'open')`)
+	require.NoError(t, err)
+	f := form(t, address)
+	answer(t)(http.PostForm(address+"/orders", f))
+	_, err = s.stripe.Pay(t.Context(), s.stripe.Sessions()[0].ID)
+	require.NoError(t, err)
+	event := s.stripe.Events()[0]
+	require.Equal(t, http.StatusInternalServerError, event.LastStatus())
+	held, err := s.bookings.List(t.Context(), booking.ListOptions{Reference: f.Get("order")})
+	require.NoError(t, err)
+	require.Len(t, held.Bookings, 1)
+	require.Equal(t, booking.StatusPending, held.Bookings[0].Status)
+
+	_, err = s.db.ExecContext(t.Context(), `ALTER TABLE shop.orders DROP CONSTRAINT none_paid`)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.NoError(t, s.stripe.WaitDelivered(ctx, event.ID))
+	status, booked := s.status(t, f.Get("order"))
+	require.Equal(t, "paid", status)
+	require.Equal(t, booking.StatusConfirmed, booked)
+}
+
+// A second click is the same order; another customer's form for the same hour is refused,
+// and so is another customer's order.
+func TestShop_SlotIsSoldOnce(t *testing.T) {
+	t.Parallel()
+	s, address := started(t)
+	f := form(t, address)
+	first, _ := answer(t)(http.PostForm(address+"/orders", f))
+	second, _ := answer(t)(http.PostForm(address+"/orders", f))
+	require.Equal(t, first.Request.URL.String(), second.Request.URL.String())
+	require.Len(t, s.stripe.Sessions(), 1)
+
+	f.Set("email", "grace@example.com")
+	other, page := answer(t)(http.PostForm(address+"/orders", f))
+	require.Equal(t, http.StatusConflict, other.StatusCode)
+	require.Contains(t, page, "another customer")
+	f.Set("order", strings.Repeat("B", len(f.Get("order"))))
+	other, page = answer(t)(http.PostForm(address+"/orders", f))
+	require.Equal(t, http.StatusConflict, other.StatusCode)
+	require.Contains(t, page, "choose another time")
+	require.Len(t, s.stripe.Sessions(), 1)
+}
+
+func TestShop_Refusals(t *testing.T) {
+	t.Parallel()
+	_, address := started(t)
+	for field, c := range map[string]struct {
+		value string
+		want  int
+	}{
+		"start": {"tomorrow", http.StatusBadRequest}, "order": {"1", http.StatusBadRequest},
+		"email": {"ada", http.StatusUnprocessableEntity}, "last": {"", http.StatusUnprocessableEntity},
+	} {
+		f := form(t, address)
+		f.Set(field, c.value)
+		resp, page := answer(t)(http.PostForm(address+"/orders", f))
+		require.Equal(t, c.want, resp.StatusCode, page)
+	}
+	for _, path := range []string{"/orders/1", "/success?session_id=cs_test_1", "/success"} {
+		resp, _ := answer(t)(http.Get(address + path))
+		require.Equal(t, http.StatusNotFound, resp.StatusCode, path)
+	}
+}
