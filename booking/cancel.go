@@ -61,7 +61,7 @@ func (req CancelRequest) do(ctx context.Context, run runner) (Booking, error) {
 	if !req.ByCustomer {
 		t := cancelling
 		t.refused = req.refused
-		return t.do(ctx, run, req.ID, Actor(ctx), req.Reason, req.Refund, req.Paying, req.notIn())
+		return t.do(ctx, run, req.ID, Actor(ctx), req.Reason, req.Refund, req.Paying, req.refusedCurrencies())
 	}
 	var b Booking
 	err := run(ctx, func(q Querier) (err error) {
@@ -106,9 +106,9 @@ var cancelling = transition{
         AND ($4::bigint = b.amount_minor OR b.currency <> ALL (string_to_array($6::text, ' '))))`, `old.status`),
 }
 
-// notIn returns the currencies, separated by spaces, in which Stripe cannot make the
+// refusedCurrencies returns the currencies, separated by spaces, in which Stripe cannot make the
 // requested refund.
-func (req CancelRequest) notIn() string {
+func (req CancelRequest) refusedCurrencies() string {
 	if req.Refund == nil {
 		return ""
 	}

@@ -112,7 +112,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("booking %s is %s: cannot %s", e.ID, e.Status, e.Op)
 }
 
-// ConflictError lists the bookings in the way of a block.
+// ConflictError lists the bookings in the way of a block. It is an [ErrSlotTaken].
 type ConflictError struct {
 	// Bookings are at most 100, by start.
 	Bookings []Booking

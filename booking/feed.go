@@ -66,7 +66,7 @@ func (s *Store) CreateFeed(ctx context.Context, idOrSlug string) (token string, 
 }
 
 func (s *Store) createFeed(ctx context.Context, idOrSlug string) (string, error) {
-	is, key, err := resourceIs(idOrSlug, "$3")
+	is, key, err := resourceCondition(idOrSlug, "$3")
 	if err != nil {
 		return "", err
 	}
@@ -95,9 +95,9 @@ func (s *Store) createFeed(ctx context.Context, idOrSlug string) (string, error)
 	return token, nil
 }
 
-// resourceIs returns the condition that selects a resource, with a parameter of that
+// resourceCondition returns the condition that selects a resource, with a parameter of that
 // name.
-func resourceIs(idOrSlug, parameter string) (is, key string, err error) {
+func resourceCondition(idOrSlug, parameter string) (is, key string, err error) {
 	switch {
 	case isID(idOrSlug):
 		return "r.id = " + parameter + "::uuid", strings.ToLower(idOrSlug), nil
@@ -176,7 +176,7 @@ func (s *Store) DeleteFeeds(ctx context.Context, idOrSlug string) (int, error) {
 }
 
 func (s *Store) deleteFeeds(ctx context.Context, idOrSlug string) (int, error) {
-	is, key, err := resourceIs(idOrSlug, "$1")
+	is, key, err := resourceCondition(idOrSlug, "$1")
 	if err != nil {
 		return 0, err
 	}

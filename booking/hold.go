@@ -155,7 +155,7 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 		b.Customer.Email, amount.Minor, amount.Currency, b.Reference, b.IdempotencyKey, req.hash(r.ID),
 		metadataJSON(req.Metadata), b.Offer, Actor(ctx),
 	}
-	args = append(append(args, h.store.limits(req)...), secret, nonce)
+	args = append(append(args, h.store.limitArgs(req)...), secret, nonce)
 	err = h.run(ctx, func(q Querier) (err error) {
 		row, known, err = selectOne[holdRow](ctx, q, holdSQL, args...)
 		return err
@@ -178,7 +178,7 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 // database.
 func (h *holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
 	if r, ok := h.store.cache.get(req.Resource); ok && len(req.check()) == 0 {
-		if sold, p := r.selling(req); len(p) == 0 {
+		if sold, p := r.forRequest(req); len(p) == 0 {
 			return sold, nil
 		}
 	}
@@ -195,7 +195,7 @@ func (h *holder) reload(ctx context.Context, req HoldRequest) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, wrong := r.selling(req)
+	r, wrong := r.forRequest(req)
 	p.merge(wrong)
 	p.add("start", r.timing(req.Start, r.clock))
 	return r, p.err()
@@ -229,7 +229,7 @@ func (h *holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Boo
 	if !bytes.Equal(row.RequestHash, req.hash(r.ID)) {
 		return Booking{}, true, ErrIdempotencyMismatch
 	}
-	b, err = h.store.told(row)
+	b, err = h.store.bookingWithToken(row)
 	return b, true, err
 }
 

@@ -93,7 +93,7 @@ func quotaKey(parts ...string) []byte {
 	return sum[:]
 }
 
-func (s *Store) limits(req HoldRequest) []any {
+func (s *Store) limitArgs(req HoldRequest) []any {
 	customer := customerKey(req.Customer.Email)
 	client := s.holdLimits.client
 	if req.Client == "" {

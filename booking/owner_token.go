@@ -80,10 +80,10 @@ func (s *Store) withOwnerToken(ctx context.Context, id string) (Booking, error) 
 	if err != nil {
 		return Booking{}, err
 	}
-	return s.told(row)
+	return s.bookingWithToken(row)
 }
 
-func (s *Store) told(row bookingRow) (Booking, error) {
+func (s *Store) bookingWithToken(row bookingRow) (Booking, error) {
 	b, err := row.booking()
 	b.OwnerToken = s.ownerToken(row)
 	return b, err

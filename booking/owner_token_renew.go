@@ -135,7 +135,7 @@ func (s *Store) renewOwnerTokens(ctx context.Context, req RenewRequest) (batch R
 		}
 	}
 	for _, row := range renewed {
-		b, bad := s.told(row)
+		b, bad := s.bookingWithToken(row)
 		if bad != nil {
 			return batch, bad
 		}

@@ -74,7 +74,7 @@ func (m relocator) reschedule(ctx context.Context, req RescheduleRequest) (out R
 		if err != nil {
 			return in, t, err
 		}
-		out, err = row.at(req.Start, r)
+		out, err = row.movedTo(req.Start, r)
 		if err != nil || row.StartsAt.Equal(out.Start) && row.EndsAt.Equal(out.End) {
 			return in, t, err
 		}
@@ -137,7 +137,7 @@ func (m relocator) rulesFor(ctx context.Context, q Querier, row lockedRow) (*rul
 	return sold, p.err()
 }
 
-func (row lockedRow) at(start time.Time, r *rules) (Rescheduled, error) {
+func (row lockedRow) movedTo(start time.Time, r *rules) (Rescheduled, error) {
 	b, err := row.booking()
 	if err != nil {
 		return Rescheduled{}, err

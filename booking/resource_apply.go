@@ -275,7 +275,7 @@ func (r Resource) fields() []field {
 	for n := range 7 {
 		// Monday first.
 		weekday := time.Weekday((n + 1) % 7)
-		out = append(out, field{"hours." + strings.ToLower(weekday.String()[:3]), r.openOn(weekday)})
+		out = append(out, field{"hours." + strings.ToLower(weekday.String()[:3]), r.hoursOf(weekday)})
 	}
 	for _, e := range slices.SortedFunc(slices.Values(r.Exceptions),
 		func(a, b Exception) int { return cmp.Compare(a.Date.midnight(), b.Date.midnight()) }) {
@@ -296,7 +296,7 @@ func (r Resource) fields() []field {
 	return append(out, field{"offers", strings.Join(order, ", ")})
 }
 
-func (r Resource) openOn(weekday time.Weekday) string {
+func (r Resource) hoursOf(weekday time.Weekday) string {
 	if len(r.Hours) == 0 {
 		return "around the clock"
 	}
