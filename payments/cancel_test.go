@@ -33,8 +33,8 @@ func TestCancel_RefundsByPolicy(t *testing.T) {
 		"customer, free":     {time.Hour, booking.CancelRequest{ByCustomer: true}, price},
 		"customer, half":     {300 * time.Hour, booking.CancelRequest{ByCustomer: true}, half},
 		"staff":              {300 * time.Hour, booking.CancelRequest{Reason: "rain"}, price},
-		"staff give half":    {time.Hour, booking.CancelRequest{Refund: &half}, half},
-		"staff give nothing": {time.Hour, booking.CancelRequest{Refund: new(int64)}, 0},
+		"staff refund half":    {time.Hour, booking.CancelRequest{Refund: &half}, half},
+		"staff refund nothing": {time.Hour, booking.CancelRequest{Refund: new(int64)}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,27 +133,27 @@ func TestCancel_BeforePaidEvent(t *testing.T) {
 		policy booking.Policy
 		req    booking.CancelRequest
 		want   int64
-		slow   bool // the method is a delayed one; else a card, whose event comes late
+		delayed   bool // a bank debit; otherwise a card, whose event comes late
 	}{
 		"free":       {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, price, false},
-		"free, slow": {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, price, true},
+		"free, delayed": {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, price, true},
 		"half": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 50},
 			booking.CancelRequest{ByCustomer: true}, price / 2, false},
-		"half, slow": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 50},
+		"half, delayed": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 50},
 			booking.CancelRequest{ByCustomer: true}, price / 2, true},
 		"all": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
 			booking.CancelRequest{ByCustomer: true}, 0, false},
-		"all, slow": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
+		"all, delayed": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
 			booking.CancelRequest{ByCustomer: true}, 0, true},
 		"never": {booking.Policy{Never: true}, booking.CancelRequest{ByCustomer: true}, 0,
 			false},
 		"staff waive it": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
 			booking.CancelRequest{}, price, false},
-		"staff waive it, slow": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
+		"staff waive it, delayed": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
 			booking.CancelRequest{}, price, true},
-		"staff say how much, slow": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
+		"staff set the amount, delayed": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 100},
 			booking.CancelRequest{Refund: minor(700)}, 700, true},
-		"staff give nothing back, slow": {booking.Policy{}, booking.CancelRequest{Refund: minor(0)}, 0, true},
+		"staff refund nothing, delayed": {booking.Policy{}, booking.CancelRequest{Refund: minor(0)}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,7 +161,7 @@ func TestCancel_BeforePaidEvent(t *testing.T) {
 			w.policy(test.policy)
 			b := w.hold(0)
 			c := w.checkout(b)
-			if test.slow {
+			if test.delayed {
 				_, err := w.stripe.PayDelayed(t.Context(), c.SessionID)
 				require.NoError(t, err)
 				w.delivered()
@@ -173,7 +173,7 @@ func TestCancel_BeforePaidEvent(t *testing.T) {
 			cancelled, err := w.payments.Cancel(t.Context(), test.req)
 			require.NoError(t, err)
 			require.Nil(t, cancelled.Refund, "not paid yet")
-			if test.slow {
+			if test.delayed {
 				_, err = w.stripe.SettlePayment(c.SessionID)
 				require.NoError(t, err)
 			} else {

@@ -37,10 +37,10 @@ func stories() []story {
 	none := func(*world, booking.Booking, payments.Checkout) {}
 	return []story{
 		{"plain", none, []string{""}, nil},
-		{"plain too", none, []string{""}, nil},
-		{"paid by nothing", none, []string{""}, map[string]any{"payment_status": "no_payment_required"}},
+		{"plain again", none, []string{""}, nil},
+		{"no payment required", none, []string{""}, map[string]any{"payment_status": "no_payment_required"}},
 		{"without an intent", none, []string{""}, map[string]any{"payment_intent": nil}},
-		{"in capitals", none, []string{""}, map[string]any{"currency": "EUR"}},
+		{"currency in capitals", none, []string{""}, map[string]any{"currency": "EUR"}},
 		{"two events", none, []string{"", "_twin"}, nil},
 		{"delivered twice", none, []string{"", ""}, nil},
 		{"wrong amount", none, []string{""}, map[string]any{"amount_total": price - 1}},
@@ -49,9 +49,9 @@ func stories() []story {
 		{"not paid yet", none, []string{""}, map[string]any{"payment_status": "unpaid"}},
 		{"no such payment", none, []string{""},
 			map[string]any{"id": "cs_of_another", "client_reference_id": "cart_42", "metadata": nil}},
-		{"its hold has lapsed", func(w *world, b booking.Booking, _ payments.Checkout) { w.endHold(b.ID) },
+		{"hold lapsed", func(w *world, b booking.Booking, _ payments.Checkout) { w.endHold(b.ID) },
 			[]string{""}, nil},
-		{"its hold was released", func(w *world, b booking.Booking, _ payments.Checkout) {
+		{"hold released", func(w *world, b booking.Booking, _ payments.Checkout) {
 			w.exec(`UPDATE booking_platform.bookings SET status = 'expired' WHERE id = $1::uuid`, b.ID)
 		}, []string{""}, nil},
 		{"cancelled", func(w *world, b booking.Booking, _ payments.Checkout) {
@@ -62,17 +62,17 @@ func stories() []story {
 			_, err := w.bookings.Confirm(w.t.Context(), b.ID)
 			require.NoError(w.t, err)
 		}, []string{""}, nil},
-		{"its session is not stored", func(w *world, b booking.Booking, _ payments.Checkout) {
+		{"session not stored", func(w *world, b booking.Booking, _ payments.Checkout) {
 			w.exec(`UPDATE booking_platform.payments SET stripe_session_id = NULL WHERE booking_id = $1::uuid`, b.ID)
 		}, []string{""}, nil},
 		{"paid already", func(w *world, b booking.Booking, c payments.Checkout) {
 			require.Equal(w.t, http.StatusOK, w.send("evt_before_"+b.Reference, checkoutCompleted, session(c, nil)))
 		}, []string{""}, nil},
-		{"its bank said no", func(w *world, b booking.Booking, c payments.Checkout) {
+		{"delayed payment failed", func(w *world, b booking.Booking, c payments.Checkout) {
 			w.exec(`UPDATE booking_platform.payments SET completed = true, failed = true WHERE booking_id = $1::uuid`,
 				b.ID)
 		}, []string{""}, nil},
-		{"its session has expired", func(w *world, b booking.Booking, c payments.Checkout) {
+		{"session expired", func(w *world, b booking.Booking, c payments.Checkout) {
 			w.exec(`UPDATE booking_platform.payments SET expired = true WHERE booking_id = $1::uuid`, b.ID)
 		}, []string{""}, nil},
 		{"disputed before", func(w *world, b booking.Booking, c payments.Checkout) {
