@@ -30,9 +30,9 @@ func TestCancel_RefundsByPolicy(t *testing.T) {
 		req    booking.CancelRequest
 		want   int64
 	}{
-		"customer, free":     {time.Hour, booking.CancelRequest{ByCustomer: true}, price},
-		"customer, half":     {300 * time.Hour, booking.CancelRequest{ByCustomer: true}, half},
-		"staff":              {300 * time.Hour, booking.CancelRequest{Reason: "rain"}, price},
+		"customer, free":       {time.Hour, booking.CancelRequest{ByCustomer: true}, price},
+		"customer, half":       {300 * time.Hour, booking.CancelRequest{ByCustomer: true}, half},
+		"staff":                {300 * time.Hour, booking.CancelRequest{Reason: "rain"}, price},
 		"staff refund half":    {time.Hour, booking.CancelRequest{Refund: &half}, half},
 		"staff refund nothing": {time.Hour, booking.CancelRequest{Refund: new(int64)}, 0},
 	} {
@@ -130,12 +130,12 @@ func TestCancel_BeforePaidEvent(t *testing.T) {
 	t.Parallel()
 	minor := func(n int64) *int64 { return &n }
 	for name, test := range map[string]struct {
-		policy booking.Policy
-		req    booking.CancelRequest
-		want   int64
-		delayed   bool // a bank debit; otherwise a card, whose event comes late
+		policy  booking.Policy
+		req     booking.CancelRequest
+		want    int64
+		delayed bool // a bank debit; otherwise a card, whose event comes late
 	}{
-		"free":       {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, price, false},
+		"free":          {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, price, false},
 		"free, delayed": {booking.Policy{}, booking.CancelRequest{ByCustomer: true}, price, true},
 		"half": {booking.Policy{FreeUntil: 300 * time.Hour, FeePercent: 50},
 			booking.CancelRequest{ByCustomer: true}, price / 2, false},

@@ -53,10 +53,10 @@ func TestRefund_DueWhenDisputeIsLost(t *testing.T) {
 		tried      bool
 	}{
 		"a part":                         {1000, price - 1000, payments.RefundSucceeded, true, false},
-		"a part, requested by staff":         {1000, price - 1000, payments.RefundSucceeded, false, false},
+		"a part, requested by staff":     {1000, price - 1000, payments.RefundSucceeded, false, false},
 		"a part, tried before":           {1000, price - 1000, payments.RefundSucceeded, true, true},
 		"all":                            {0, 0, payments.RefundCanceled, true, false},
-		"all, requested by staff":            {0, 0, payments.RefundCanceled, false, false},
+		"all, requested by staff":        {0, 0, payments.RefundCanceled, false, false},
 		"all, tried before and not made": {0, 0, payments.RefundCanceled, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
