@@ -15,8 +15,7 @@ import (
 type Account struct {
 	User
 	// Active is false for a disabled user.
-	Active bool `json:"active"`
-	// UpdatedAt is when the password, role or Active last changed.
+	Active    bool      `json:"active"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
 }
@@ -118,12 +117,12 @@ WHERE u.email = $1::text
 RETURNING` + accountColumns
 
 // Enable lets a disabled user log in again; earlier sessions stay ended. It returns
-// [ErrNotFound] if there is no such user. One round trip.
+// [ErrNotFound] if there is none. One round trip.
 func (t *UserTable) Enable(ctx context.Context, email string) (Account, error) {
 	return t.change(ctx, "enable", enable, email)
 }
 
-// The new version ends the session of a login in progress, which starts after the DELETE.
+// The new version ends the session of a login in progress, which starts later.
 const disable = `
 WITH changed AS (
     UPDATE booking_platform.users u
@@ -136,9 +135,8 @@ WITH changed AS (
 )
 SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
 
-// Disable prevents logins and ends the user's sessions on every replica, in one
-// statement. That includes the session of a login in progress. It returns [ErrNotFound]
-// if there is no such user. One round trip.
+// Disable prevents logins and ends the user's sessions, also of a login in progress, on
+// every replica. It returns [ErrNotFound] if there is no such user. One round trip.
 func (t *UserTable) Disable(ctx context.Context, email string) (Account, error) {
 	return t.change(ctx, "disable", disable, email)
 }
@@ -154,9 +152,9 @@ WITH changed AS (
 )
 SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
 
-// SetPassword changes a user's password and ends the user's sessions on every replica, in
-// one statement. That includes the session of a login in progress with the old password.
-// It returns [ErrNotFound] or *[ValidationError]. One hash and one round trip.
+// SetPassword changes a user's password and ends the user's sessions, also of a login in
+// progress, on every replica. It returns [ErrNotFound] or *[ValidationError]. One hash
+// and one round trip.
 func (t *UserTable) SetPassword(ctx context.Context, email, password string) (Account, error) {
 	if err := checkNewPassword(password); err != nil {
 		return Account{}, err

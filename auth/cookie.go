@@ -59,8 +59,7 @@ func newCookie(opts CookieOptions) (cookie, error) {
 	return cookie{blank: c}, nil
 }
 
-// set sends a token. There is no Max-Age: the database decides when a session ends, and
-// closing the browser deletes the cookie.
+// set sends a token, without Max-Age: the database decides when a session ends.
 func (c cookie) set(w http.ResponseWriter, token string) {
 	fresh := c.blank
 	fresh.Value = token
@@ -75,7 +74,7 @@ func (c cookie) clear(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 }
 
-// token returns the request's session token, or "" if it has none of the right form.
+// token returns the request's session token, or "".
 func (c cookie) token(r *http.Request) string {
 	got, err := r.Cookie(c.blank.Name)
 	if err != nil || !plausibleToken(got.Value) {
@@ -99,8 +98,8 @@ func plausibleToken(token string) bool {
 	return err == nil && len(b) == tokenBytes
 }
 
-// tokenHash is the primary key of the session's row. The prefix separates it from other
-// uses of the same secret.
+// tokenHash is the primary key of a session. The prefix separates it from other uses of
+// the secret.
 func tokenHash(key []byte, token string) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("booking-platform/session\x00"))
@@ -109,8 +108,7 @@ func tokenHash(key []byte, token string) []byte {
 }
 
 // hashes returns the possible keys of a token's session, one per secret, as
-// comma-separated hex: one parameter for any number of secrets, which every driver can
-// send.
+// comma-separated hex, which every driver can send.
 func (a *Auth) hashes(token string) string {
 	if token == "" {
 		return ""

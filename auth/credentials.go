@@ -22,7 +22,7 @@ const (
 
 func normalizeEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
 
-// checkCredentials refuses without a query what cannot be a login or a text in Postgres.
+// checkCredentials refuses what cannot be a login or a text in Postgres.
 func checkCredentials(email, password string) error {
 	fields := map[string]string{}
 	switch {
@@ -83,7 +83,7 @@ func checkRole(role string) error {
 
 var (
 	// ErrCredentials means that a login was refused: an unknown address, a wrong
-	// password, or a user who may not log in. All three must get the same response.
+	// password, or a user who may not log in. All must get the same response.
 	ErrCredentials = errors.New("auth: invalid credentials")
 	// ErrNotFound means that there is no such user, or that it is disabled.
 	ErrNotFound = errors.New("auth: user not found")

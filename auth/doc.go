@@ -2,12 +2,11 @@
 // any time on every replica.
 //
 // The problem is that a signed token without a look-up cannot be revoked: a disabled
-// employee keeps access until it expires. A session in the memory of one process is
-// unknown to other replicas. So a session is a row in Postgres. The browser holds a
-// random token of 256 bits, and the row's key is an HMAC of it, so that the table's
-// content cannot be used to log in. The session and its user are looked up for each
-// request: logging out, ending a user's sessions or disabling the user takes effect with
-// the next request on any replica.
+// employee keeps access until it expires. So a session is a row in Postgres. The browser
+// holds a random token of 256 bits, and the row's key is an HMAC of it, so that the
+// table's content cannot be used to log in. The session and its user are looked up for
+// each request: a logout or disabling the user takes effect with the next request on any
+// replica.
 //
 // Wrap existing handlers:
 //
@@ -26,10 +25,9 @@
 // # What it leaves to the caller
 //
 // The tables come from the migration set Auth. Call [Auth.Run] for the background work.
-// Behind a proxy, set Options.ClientAddress. The only protection against cross-site
-// requests is SameSite: wrap the service in [net/http.CrossOriginProtection], and change
-// nothing on GET.
+// Behind a proxy, set Options.ClientAddress. Against cross-site requests there is only
+// SameSite: wrap the service in [net/http.CrossOriginProtection], and change nothing on
+// GET.
 //
-// Everything is safe for concurrent use and on several replicas. Tokens, cookies,
-// passwords and the addresses typed into a login are never logged.
+// Tokens, cookies, passwords and the addresses typed into a login are never logged.
 package auth

@@ -15,8 +15,8 @@ import (
 type Event struct {
 	// ID (evt_…) and Type (checkout.session.completed) are not empty.
 	ID, Type string
-	// APIVersion is the version of the object's format, perhaps not stripe-go's. Account
-	// is the connected account, empty for the platform's own.
+	// APIVersion is the version of the object's format. Account is the connected account,
+	// empty for the platform's own.
 	APIVersion, Account string
 	// Created is when Stripe made the event: UTC, whole seconds, zero when unknown. Do
 	// not order by it: events of one payment often share it.
@@ -43,8 +43,7 @@ type Event struct {
 	// Payload is the signed body. Do not change it.
 	Payload []byte
 
-	// claimable are the outcomes that a replay may claim, comma-separated; empty for a
-	// delivery.
+	// claimable are the outcomes that a replay may claim; empty for a delivery.
 	claimable string
 }
 
@@ -54,7 +53,7 @@ const (
 	maxReference = 500
 )
 
-// The year 10000, which RFC 3339 cannot write.
+// The year 10000.
 const maxCreated = 253402300800
 
 type envelope struct {

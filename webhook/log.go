@@ -13,8 +13,7 @@ import (
 // Delivery describes one request, for Options.Observe.
 type Delivery struct {
 	Outcome Outcome
-	// Reason is why it was Rejected or Ignored.
-	Reason Reason
+	Reason  Reason
 	// EventID and EventType are empty if it was rejected.
 	EventID, EventType string
 	// OriginRequestID is [Event.RequestID].
@@ -24,22 +23,19 @@ type Delivery struct {
 	// Secret is the position of the secret it was signed with, from 1; 0 if it was
 	// rejected.
 	Secret int
-	// Status is the HTTP status of the response.
 	Status int
 	// Bytes is how much of the body was read.
-	Bytes int
-	// Duration is the time from arrival to response.
+	Bytes    int
 	Duration time.Duration
 	// Err is why it Failed, or why the body could not be read.
 	Err error
 
-	// retryAfter is for ReasonRateLimited; silent suppresses the log line.
+	// For ReasonRateLimited.
 	retryAfter time.Duration
 	silent     bool
 }
 
-// annotations are a handler's attributes for the log line. A handler that exceeds its
-// time limit may still add some.
+// annotations are a handler's attributes for the log line.
 type annotations struct {
 	mu    sync.Mutex
 	attrs []slog.Attr
@@ -48,7 +44,7 @@ type annotations struct {
 type annotationsKey struct{}
 
 // Annotate adds attributes to the log line of the delivery that ctx belongs to, such as
-// the booking's id. With a context that is not a handler's it does nothing.
+// the booking's id. With another context it does nothing.
 func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	if n, ok := ctx.Value(annotationsKey{}).(*annotations); ok {
 		n.mu.Lock()

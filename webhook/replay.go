@@ -11,15 +11,14 @@ import (
 // ReplayOptions selects the events of [Receiver.Replay]. The zero value is the oldest 100
 // that are failed or unmatched.
 type ReplayOptions struct {
-	// IDs selects single events, in this order; Type to Limit are then ignored.
+	// IDs selects single events, in this order, regardless of Type to Limit.
 	IDs []string
 	// Outcomes are the outcomes to replay; empty means Failed and Unmatched. Parked and
 	// Ignored are allowed, Processed is not.
 	Outcomes []Outcome
 	// Type keeps only events of that type.
 	Type string
-	// Since (inclusive) and Until (exclusive) bound the time of receipt; zero is no
-	// bound.
+	// Since (inclusive) and Until (exclusive) bound the time of receipt.
 	Since, Until time.Time
 	// Limit is how many at most, oldest first: 0 is 100, and more than 10,000 is 10,000.
 	Limit int
@@ -51,7 +50,7 @@ type Replayed struct {
 	Outcome Outcome
 	Skipped Skip
 	// Err is why it Failed. An event that was parked, or ignored as not ours or by an
-	// operator, keeps that outcome.
+	// operator, stays so.
 	Err error
 }
 
@@ -103,7 +102,6 @@ func (r *Receiver) Replay(ctx context.Context, opts ReplayOptions) ([]Replayed, 
 	return out, nil
 }
 
-// claimable returns the outcomes to claim, comma-separated.
 func (o ReplayOptions) claimable() (string, error) {
 	if len(o.Outcomes) == 0 {
 		return string(Failed) + "," + string(Unmatched), nil
@@ -143,7 +141,7 @@ func (r *Receiver) replayable(ctx context.Context, claimable string, opts Replay
 	return ids, rows.Err()
 }
 
-// replay reads the payload only now: those of all events could be large.
+// The payloads of all events could be large.
 func (r *Receiver) replay(ctx context.Context, id, claimable string, dry bool) (Replayed, error) {
 	record, err := r.ledger.Find(ctx, id)
 	if errors.Is(err, ErrNotFound) {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Stats counts the deliveries of this process since New. Received is the sum of Processed
-// to Rejected, plus deliveries in progress. [Ledger.Backlog] covers all replicas.
+// Stats counts the deliveries of this process. Received is the sum of Processed to
+// Rejected, plus deliveries in progress. [Ledger.Backlog] covers all replicas.
 type Stats struct {
 	Received   int64 `json:"received"`
 	Processed  int64 `json:"processed"`
@@ -17,22 +17,20 @@ type Stats struct {
 	// Errors counts responses with status 500.
 	Errors   int64 `json:"errors"`
 	Rejected int64 `json:"rejected"`
-	// OtherVersion counts verified deliveries whose API version differs from stripe-go's.
-	// It matters to handlers that decode the object with stripe-go's types.
+	// OtherVersion counts verified deliveries with another API version than stripe-go's,
+	// for handlers that decode the object with its types.
 	OtherVersion int64 `json:"otherVersion"`
 	// Reasons counts rejected and ignored deliveries by reason, with an entry for every
 	// reason.
 	Reasons map[Reason]int64 `json:"reasons"`
 	// Secrets counts verified deliveries by secret, in the order given to New. During a
-	// rotation Stripe signs with both secrets, and the first match counts: list the new
-	// one first, and remove the old one when its count no longer grows.
+	// rotation Stripe signs with both, and the first match counts.
 	Secrets []int64 `json:"secrets"`
 	// LastProcessed is when a delivery was last processed, by this process's clock: UTC,
 	// zero before the first.
 	LastProcessed time.Time `json:"lastProcessed,omitzero"`
 }
 
-// counter is an index of counters.counts.
 type counter int
 
 const (

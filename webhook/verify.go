@@ -10,8 +10,7 @@ import (
 	stripe "github.com/stripe/stripe-go/v76/webhook"
 )
 
-// DefaultTolerance is the default difference allowed between a signature's time and now.
-// Stripe signs each attempt anew.
+// DefaultTolerance is the default of Options.Tolerance. Stripe signs each attempt anew.
 const DefaultTolerance = 300 * time.Second
 
 // RejectedError means that a request is not an event signed with one of the secrets.
@@ -27,12 +26,10 @@ var errNoSecret = errors.New("webhook: no signing secret, or an empty one")
 const secretPrefix = "whsec_"
 
 // Verify checks that payload was signed with one of the secrets at most tolerance before
-// or after now, and returns the event. header is the Stripe-Signature header. Give both
-// secrets while one is rotated. A tolerance of zero is [DefaultTolerance]; a queue
-// consumer needs a longer one. Events of every API version pass.
-//
-// It returns a *[RejectedError] for what is not a signed event, and another error for an
-// invalid list of secrets. It uses neither network nor database.
+// or after now, and returns the event. header is the Stripe-Signature header. A tolerance
+// of zero is [DefaultTolerance]; a queue consumer needs a longer one. Events of every API
+// version pass. It returns a *[RejectedError] for what is not a signed event, and another
+// error for invalid secrets.
 func Verify(payload []byte, header string, secrets []string, tolerance time.Duration, now time.Time) (Event, error) {
 	secrets, err := cleanSecrets(secrets)
 	if err != nil {
@@ -91,8 +88,7 @@ func verify(payload []byte, header string, secrets []string, tolerance time.Dura
 		tolerance = DefaultTolerance
 	}
 	header = strings.TrimSpace(header)
-	// The age is checked after the signature, so that the reason of a rejection is the
-	// right one.
+	// The age is checked last, so that a rejection has the right reason.
 	if position, err = matchAny(payload, header, secrets); err != nil {
 		return Event{}, 0, err
 	}
@@ -112,8 +108,7 @@ func verify(payload []byte, header string, secrets []string, tolerance time.Dura
 	return ev, position, nil
 }
 
-// matchAny returns the position, from 1, of the first secret that matches a signature of
-// the header.
+// matchAny returns the position, from 1, of the first secret that matches.
 func matchAny(payload []byte, header string, secrets []string) (position int, err error) {
 	for i, secret := range secrets {
 		switch err := stripe.ValidatePayloadIgnoringTolerance(payload, header, secret); {
@@ -128,8 +123,8 @@ func matchAny(payload []byte, header string, secrets []string) (position int, er
 	return 0, &RejectedError{ReasonSignatureWrong}
 }
 
-// signedAt returns the timestamp of a header that stripe-go has accepted: the last one,
-// as stripe-go does. Another could make an old delivery pass for a new one.
+// signedAt returns the last timestamp of a valid header, as stripe-go does. Another could
+// make an old delivery pass for a new one.
 func signedAt(header string) (at time.Time, ok bool) {
 	for pair := range strings.SplitSeq(header, ",") {
 		if v, found := strings.CutPrefix(pair, "t="); found {

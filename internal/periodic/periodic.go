@@ -1,10 +1,9 @@
 // Package periodic runs the background steps of the library packages.
 //
 // The problem is that a step has to go on for the life of a process: it must not end with
-// a panic, hang for ever, or run on all replicas at the same instant. So each run has a
-// time limit and recovers from panics, the pause between two runs varies, and an observer
-// gets the result. Steps must be safe on several replicas at once; this package elects
-// none.
+// a panic, hang, or run on all replicas at the same instant. So each run has a time limit
+// and recovers from panics, and the pause between two runs varies. Steps must be safe on
+// several replicas at once; this package elects none.
 package periodic
 
 import (

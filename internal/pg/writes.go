@@ -19,12 +19,11 @@ import (
 // error is wrapped too.
 var ErrUnconfirmed = errors.New("the commit is not confirmed yet")
 
-// ErrSuspended is returned instead of beginning a write while commits wait for a standby
-// and a connection was lost to such a wait. Nothing has happened.
+// ErrSuspended is returned instead of beginning a write while commits wait for a standby.
 var ErrSuspended = errors.New("commits wait for a synchronous standby; writes are suspended")
 
 // longWait is the age at which a write whose connection is lost counts as a commit that
-// waited. The connections of a killed server are cut sooner.
+// waited.
 const longWait = 5 * time.Second
 
 // recheck is how often a suspended pool checks whether commits still wait.
@@ -35,21 +34,20 @@ const unlimitedWrites = 64
 
 // writes bounds the writes of one pool.
 //
-// A connection that is given up while its commit waits leaves a waiting server process,
-// so a pool that opened new connections meanwhile would use up those of the server. After
-// the first such loss, writes are suspended until no commit waits.
+// A connection that is lost while its commit waits leaves a waiting server process, so a
+// pool that opened new connections would use up those of the server. After the first such
+// loss, writes are suspended until no commit waits.
 type writes struct {
 	slots chan struct{}
 
 	mu        sync.Mutex
 	suspended bool
-	// checked is when a suspended pool last queried the database.
-	checked time.Time
+	checked   time.Time
 }
 
 // slotsOf returns how many writes may run at once: three quarters of the pool. A pool of
 // up to three connections has none to spare, because a write inside another one, such as
-// a hold in the transaction of a webhook handler, needs a second slot.
+// a hold in a webhook handler, needs a second slot.
 func slotsOf(maxOpen int) int {
 	switch {
 	case maxOpen <= 0:

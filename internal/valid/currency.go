@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Currency says how Stripe counts amounts of a currency and how people write them.
-// Source: https://docs.stripe.com/currencies. Amounts are in minor units, the integers of
+// Currency is how Stripe counts amounts of a currency and how people write them. Source:
+// https://docs.stripe.com/currencies. Amounts are in minor units, the integers of
 // Stripe's API.
 type Currency struct {
 	// Code is the ISO 4217 code in lower case.
 	Code string
-	// Places is the number of decimal places of Stripe's integer: 2 in eur, 0 in jpy, 3
-	// in kwd, and 2 in isk and ugx, although they have no fractions.
+	// Places is the number of decimal places of that integer: 2 in eur, 0 in jpy, 3 in
+	// kwd, and 2 in isk and ugx, although they have no fractions.
 	Places int
 	// Digits is the number of digits written after the point: Places, but 0 in isk and
 	// ugx.
@@ -23,15 +23,13 @@ type Currency struct {
 	// with three places, else 1.
 	Step int64
 	// Least is the smallest charge of an account that settles in this currency, 0 where
-	// Stripe documents none. An account that settles in another currency has the minimum
-	// of that one, converted.
+	// Stripe documents none. Other accounts have the minimum of theirs, converted.
 	Least int64
 	// Most is the largest charge, a multiple of Step.
 	Most int64
 }
 
-// The presentment currencies of all countries, including those that only some editions of
-// 2023 to 2026 list: what is not here cannot be sold.
+// The presentment currencies of all countries and of the editions of 2023 to 2026.
 const twoPlaces = `
 	aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop crc
 	cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr jmd kes kgs khr
@@ -55,9 +53,8 @@ var leastCharge = map[string]int64{
 	"thb": 1000, "zar": 50,
 }
 
-// Eight digits, as in the API reference. The page names larger maxima for these
-// currencies; where its editions differ the largest counts, within the limit of twelve
-// digits.
+// Eight digits. The page names larger maxima for these currencies; where editions differ
+// the largest counts, up to twelve digits.
 const (
 	mostCharge   = 99_999_999
 	twelveDigits = 999_999_999_999
@@ -105,8 +102,8 @@ func CurrencyOf(code string) Currency {
 }
 
 // Decimal formats minor units with the digits of the currency: 2500 is "25.00" in eur,
-// "2500" in jpy, "2.500" in kwd and "25" in ugx. A fraction in isk or ugx, which Stripe
-// would refuse, is shown with two digits.
+// "2500" in jpy, "2.500" in kwd and "25" in ugx. A fraction in isk or ugx is shown with
+// two digits.
 func Decimal(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	digits, sign := strconv.FormatInt(minor, 10), ""
@@ -126,9 +123,9 @@ func Decimal(minor int64, currency string) string {
 	return sign + whole + "." + part
 }
 
-// ParseDecimal parses an amount as Decimal formats it, not negative and with exactly the
-// digits of its currency, so that cents are not taken for euros. In isk and ugx "25.00"
-// is accepted too. The result is in minor units; see ChargeProblem.
+// ParseDecimal parses what Decimal formats, not negative and with exactly the digits of
+// the currency, so that cents are not taken for euros; in isk and ugx "25.00" too. The
+// result is in minor units; see ChargeProblem.
 func ParseDecimal(text, currency string) (int64, error) {
 	c := CurrencyOf(currency)
 	whole, part, point := strings.Cut(text, ".")
@@ -178,8 +175,8 @@ func StepRefusedIn(minor int64) []string {
 	return codes
 }
 
-// ChargeProblem returns why Stripe never charges an amount, or "". Zero, which is not
-// charged, and an amount below Least, which depends on the account, are not problems.
+// ChargeProblem returns why Stripe never charges an amount, or "". Zero, and less than
+// Least, which depends on the account, are not problems.
 func ChargeProblem(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	switch {

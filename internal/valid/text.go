@@ -8,8 +8,7 @@ import (
 )
 
 // Storable returns why a text cannot be stored and logged, or "": it must be UTF-8
-// without control characters, except those in allowed. Use it for text that is compared;
-// see [Text] for text that is shown.
+// without control characters, except those in allowed. See [Text] for text that is shown.
 func Storable(s string, maxRunes int, allowed string) string {
 	switch {
 	case !utf8.ValidString(s):
@@ -26,9 +25,8 @@ func Storable(s string, maxRunes int, allowed string) string {
 }
 
 // Text is [Storable] for text that is shown: it must not hide or reorder the text beside
-// it, as bidirectional overrides, line separators and zero-width characters do. Text of
-// any script passes, with combining marks, variation selectors and the joiners that
-// letters and emoji need.
+// it, as bidirectional overrides and zero-width characters do. Combining marks, variation
+// selectors and the joiners that letters and emoji need are allowed.
 func Text(s string, maxRunes int, allowed string) string {
 	if problem := Storable(s, maxRunes, allowed); problem != "" {
 		return problem
@@ -78,8 +76,8 @@ const (
 func hides(r, before rune, flag bool) bool {
 	switch {
 	case r == zeroWidthJoiner || r == zeroWidthNonJoiner:
-		// Joiners shape letters of some scripts and combine emoji. Beside Latin letters,
-		// digits and spaces they only make equal-looking texts differ.
+		// Joiners shape letters of some scripts and combine emoji; elsewhere they only
+		// make equal-looking texts differ.
 		return before < utf8.RuneSelf || before == zeroWidthJoiner || before == zeroWidthNonJoiner ||
 			unicode.IsSpace(before) || unicode.In(before, unicode.Latin, unicode.Greek, unicode.Cyrillic)
 	case isTag(r):
