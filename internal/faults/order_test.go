@@ -223,28 +223,19 @@ func (w *testEnv) finalStates() map[string]string {
 		out[id] = status
 	}
 	require.NoError(w.t, rows.Err())
-	for id, status := range out {
-		out[id] = w.paymentsOf(id, status)
-	}
-	return out
-}
-
-func (w *testEnv) paymentsOf(booking, status string) string {
-	rows, err := w.db.QueryContext(w.t.Context(), `SELECT p.stripe_session_id,
+	payments, err := w.db.QueryContext(w.t.Context(), `SELECT p.booking_id::text, p.stripe_session_id,
 		coalesce((SELECT ': ' || string_agg(r.status || ' ' || r.amount_minor, ', ' ORDER BY r.amount_minor DESC)
 			FROM booking_platform.refunds r WHERE r.payment_id = p.id), '')
-		FROM booking_platform.payments p WHERE p.booking_id = $1::uuid
-		ORDER BY p.captured_minor > 0 AND p.unapplied = '' DESC, p.id`, booking)
+		FROM booking_platform.payments p ORDER BY p.captured_minor > 0 AND p.unapplied = '' DESC, p.id`)
 	require.NoError(w.t, err)
-	defer rows.Close()
-	all := []string{status}
-	for rows.Next() {
-		var session, refunds string
-		require.NoError(w.t, rows.Scan(&session, &refunds))
+	defer payments.Close()
+	for payments.Next() {
+		var booking, session, refunds string
+		require.NoError(w.t, payments.Scan(&booking, &session, &refunds))
 		p, err := w.hosts[0].payments.BySession(w.t.Context(), session)
 		require.NoError(w.t, err)
-		all = append(all, string(p.Status())+refunds)
+		out[booking] += "; " + string(p.Status()) + refunds
 	}
-	require.NoError(w.t, rows.Err())
-	return strings.Join(all, "; ")
+	require.NoError(w.t, payments.Err())
+	return out
 }
