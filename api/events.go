@@ -52,7 +52,8 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) {
 		// Postgres refuses some characters in text.
 		if query.Has(name) && !printable(query.Get(name)) {
 			a.writeError(w, r,
-				&booking.ValidationError{Fields: map[string]string{name: "must be 1 to 200 printable ASCII characters"}})
+				&booking.ValidationError{Fields: map[string]string{name: "must be 1 to 200 printable ASCII " +
+					"characters"}})
 			return
 		}
 	}

@@ -45,7 +45,8 @@ func stripeDown(t *testing.T) (*running, *stripetest.Server, *atomic.Value) {
 		case "refuses the key":
 			w.WriteHeader(http.StatusUnauthorized)
 			_,
-				_ = w.Write([]byte(`{"error":{"type":"invalid_request_error","message":"Invalid API Key provided: sk_test_down"}}`))
+				_ = w.Write([]byte(`{"error":{"type":"invalid_request_error","message":"Invalid API Key provided: " +
+					"sk_test_down"}}`))
 		case "asks to be left alone":
 			w.Header().Set("Retry-After", "17")
 			w.WriteHeader(http.StatusTooManyRequests)

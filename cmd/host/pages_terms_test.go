@@ -59,7 +59,8 @@ func TestTerms_EveryStatusAndPayment(t *testing.T) {
 			parked},
 		{"parked", "completed = true, parked = true, parked_reason = 'amount_differs'", parked},
 		{"refunded",
-			captured(", parked = true, parked_reason = 'amount_differs', refunded_minor = 2500, refund_committed = 2500"), gone},
+			captured(", parked = true, parked_reason = 'amount_differs', refunded_minor = 2500, refund_committed = " +
+				"2500"), gone},
 	}
 	// Required and forbidden texts by state of the money, on both pages.
 	never := map[string][]string{

@@ -123,7 +123,8 @@ func listen(cfg config.Config) (net.Listener, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
 	// 10048 is the error of Windows.
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.Errno(10048)) {
-		return nil, fmt.Errorf("port %d is in use, by another host or another program; stop that one, or choose another port: PORT=%d go run ./cmd/host", cfg.Port, cfg.Port%65535+1)
+		return nil, fmt.Errorf("port %d is in use, by another host or another program; stop that one, or choose "+
+			"another port: PORT=%d go run ./cmd/host", cfg.Port, cfg.Port%65535+1)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("take the address that BIND_ADDRESS and PORT name: %w", err)

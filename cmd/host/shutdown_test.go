@@ -29,7 +29,8 @@ func TestShutdown_FinishesRequests(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close()
 	// The host has the header and half of the body.
-	_, err = fmt.Fprintf(conn, "POST /api/bookings HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", address, len(body), body[:20])
+	_, err = fmt.Fprintf(conn, "POST /api/bookings HTTP/1.1\r\nHost: %s\r\nContent-Type: "+
+		"application/json\r\nContent-Length: %d\r\n\r\n%s", address, len(body), body[:20])
 	require.NoError(t, err)
 	// Another request, on a connection that stays open, shows that the first has arrived.
 	idle, err := net.Dial("tcp", address)

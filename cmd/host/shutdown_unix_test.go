@@ -54,7 +54,8 @@ func TestShutdown_SignalSentTwice(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close()
 	// The host asks for the body, so the request has started.
-	_, err = fmt.Fprintf(conn, "POST /api/bookings HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n", address)
+	_, err = fmt.Fprintf(conn, "POST /api/bookings HTTP/1.1\r\nHost: %s\r\nContent-Type: "+
+		"application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n", address)
 	require.NoError(t, err)
 	answers := bufio.NewReader(conn)
 	line, err := answers.ReadString('\n')

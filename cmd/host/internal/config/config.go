@@ -305,7 +305,8 @@ func bindHost(raw string, production bool, problems *Problems) string {
 	case raw == "" || raw == "localhost":
 		return "127.0.0.1"
 	case net.ParseIP(raw) == nil:
-		problems.add("BIND_ADDRESS", "is no IP address", "it is the address to listen on: 127.0.0.1 for this machine alone, 0.0.0.0 for all; unset it for the default")
+		problems.add("BIND_ADDRESS", "is no IP address", "it is the address to listen on: 127.0.0.1 for this "+
+			"machine alone, 0.0.0.0 for all; unset it for the default")
 		return ""
 	}
 	return raw

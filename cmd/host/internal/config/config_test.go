@@ -356,7 +356,8 @@ func TestLoadStorage_AndAddress_IgnoreTheRest(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, c.DatabaseURL, "sslmode=prefer")
 	_, err = config.LoadStorage(map[string]string{"APP_ENV": "production", "PORT": "x"})
-	require.EqualError(t, err, "configuration: 1 problem\n  DATABASE_URL is missing: it has the form postgres://user:password@host:5432/database, "+
+	require.EqualError(t, err, "configuration: 1 problem\n  DATABASE_URL is missing: it has the form "+
+		"postgres://user:password@host:5432/database, "+
 		"with %40 for @, %2F for / and %23 for # in a password")
 	_, err = config.LoadStorage(map[string]string{"STORAGE_DRIVER": "x"})
 	require.ErrorContains(t, err, "STORAGE_DRIVER")

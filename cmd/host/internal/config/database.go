@@ -14,7 +14,8 @@ import (
 	"github.com/lib/pq"
 )
 
-const urlShape = "it has the form postgres://user:password@host:5432/database, with %40 for @, %2F for / and %23 for # in a password"
+const urlShape = "it has the form postgres://user:password@host:5432/database, with %40 for @, %2F for / and %23 " +
+	"for # in a password"
 
 // databaseURL prepares the URL for lib/pq. Parameters of libpq and other tools are
 // translated, left out with a warning, or a problem, see [parameters]. It adds, if
@@ -30,7 +31,8 @@ const urlShape = "it has the form postgres://user:password@host:5432/database, w
 func databaseURL(raw string, problems *Problems) (complete string, warnings []string) {
 	const name = "DATABASE_URL"
 	if several(raw) {
-		problems.add(name, "names several hosts before the path", "write them as postgres://user:password@/database?host=a,b&port=5432,5432&target_session_attrs=read-write")
+		problems.add(name, "names several hosts before the path", "write them as "+
+			"postgres://user:password@/database?host=a,b&port=5432,5432&target_session_attrs=read-write")
 		return "", nil
 	}
 	u, err := url.Parse(socketHost(raw))
@@ -192,7 +194,8 @@ func refusedByServer(err error) (wrong, remedy string) {
 		return "is refused: the password is wrong" + said,
 			"write the role's password, with %40 for @, %2F for / and %23 for #"
 	case "28000":
-		return "is refused: the server does not accept this role from here" + said, "see that the role exists and may log in, that pg_hba.conf has a line for this machine, and that sslmode suits it"
+		return "is refused: the server does not accept this role from here" + said, "see that the role exists and " +
+			"may log in, that pg_hba.conf has a line for this machine, and that sslmode suits it"
 	case "3D000":
 		return "names the database" + named + ", which does not exist" + said,
 			"create it, or name another one after the last /"
@@ -232,7 +235,8 @@ func refusedByDriver(err error) (wrong, remedy string) {
 	case errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
 		errors.As(err, &invalid):
 		return "demands a certificate that can be verified, and the server's cannot" + said,
-			"name the authority's certificate in sslrootcert, sslrootcert=system for a public one, and the server as the certificate does"
+			"name the authority's certificate in sslrootcert, sslrootcert=system for a public one, and the server " +
+				"as the certificate does"
 	case errors.As(err, &alert) || errors.As(err, &record):
 		return "demands TLS, which the server refuses" + said,
 			"see whether it wants a certificate (sslcert, sslkey) or another version of TLS"

@@ -39,10 +39,12 @@ func stripe(e environment, production bool, problems *Problems) {
 	const key, signing, base = "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE"
 	switch {
 	case e.StripeSecretKey == "" && production:
-		problems.add(key, "is missing", "set it to the secret key of your Stripe account (sk_live_… or rk_live_…); only development has the built-in stand-in")
+		problems.add(key, "is missing", "set it to the secret key of your Stripe account (sk_live_… or rk_live_…); "+
+			"only development has the built-in stand-in")
 	case e.StripeSecretKey != "" && !strings.HasPrefix(e.StripeSecretKey, "sk_") &&
 		!strings.HasPrefix(e.StripeSecretKey, "rk_"):
-		problems.add(key, "is not a secret key", "a secret key begins with sk_, a restricted one with rk_; a publishable one (pk_) or a signing secret (whsec_) is of no use here")
+		problems.add(key, "is not a secret key", "a secret key begins with sk_, a restricted one with rk_; a "+
+			"publishable one (pk_) or a signing secret (whsec_) is of no use here")
 	case strings.ContainsFunc(e.StripeSecretKey, foreignToKeys):
 		problems.add(key, "has a character that no key has",
 			"copy it once more: it is one key, without blanks and commas")
@@ -52,7 +54,8 @@ func stripe(e environment, production bool, problems *Problems) {
 			"it is a name of your own of 64 letters, digits, - and _ at most")
 	}
 	if len(e.StripeWebhook) == 0 && (production || e.StripeSecretKey != "") {
-		problems.add(signing, "is missing", "set it to the signing secret of the webhook endpoint (whsec_…); in development `stripe listen --print-secret` shows one")
+		problems.add(signing, "is missing", "set it to the signing secret of the webhook endpoint (whsec_…); in "+
+			"development `stripe listen --print-secret` shows one")
 	}
 	for i, s := range e.StripeWebhook {
 		if err := webhook.CheckSecret(s); err != nil {
@@ -108,7 +111,8 @@ func (c *Config) mistakenForDevelopment(e environment, problems *Problems) {
 	}
 	if len(signs) > 0 {
 		problems.add(key, "is missing, in development, beside "+strings.Join(signs, " and "),
-			"the built-in stand-in confirms bookings that nothing is paid for: set APP_ENV=production and the key, or unset what is beside it")
+			"the built-in stand-in confirms bookings that nothing is paid for: set APP_ENV=production and the key, "+
+				"or unset what is beside it")
 	}
 }
 

@@ -142,7 +142,8 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	status, body, err = fetch(ctx, "http://"+net.JoinHostPort(reachableAt(own, ownUnspecified), ownPort)+"/health")
 	if err == nil && status == http.StatusOK && strings.TrimSpace(body) == `{"status":"ok"}` {
 		return []Finding{warning(MetricsAddress, "a host runs here, and nothing answers at "+at,
-				"Look for METRICS_ADDR in the log of the host's start, and run doctor with the environment of the host.")},
+				"Look for METRICS_ADDR in the log of the host's start, and run doctor with the environment of the "+
+					"host.")},
 			nil
 	}
 	return []Finding{ok(MetricsAddress, at+" is not public; no host runs here")}, nil

@@ -95,7 +95,8 @@ func (e *examination) prices(ctx context.Context) ([]Finding, error) {
 	}
 	if len(doubtful) > 0 {
 		found = append(found, warning(Prices, "Stripe may refuse to charge one person: "+listed(doubtful),
-			"Raise the price or make it free, unless the account is paid out in another currency and has charged it before."))
+			"Raise the price or make it free, unless the account is paid out in another currency and has charged "+
+				"it before."))
 	}
 	if len(found) == 0 {
 		found = append(found, ok(Prices, "Stripe can charge all prices"))
@@ -130,7 +131,8 @@ func (e *examination) eventsWaiting(ctx context.Context) ([]Finding, error) {
 	}
 	found := fmt.Sprintf("%d events failed and %d of Checkout Sessions match no payment, the oldest for %s; %s",
 		b.Failed, b.UnmatchedSessions, b.Age.Round(time.Second), last)
-	const remedy = "See host events list, correct what the errors name, and run host events replay; host events ignore " +
+	const remedy = "See host events list, correct what the errors name, and run host events replay; host events " +
+		"ignore " +
 		"ends events that need nothing."
 	switch {
 	case b.Age <= backlogLimit:
@@ -153,7 +155,8 @@ func (e *examination) eventsOfOtherMode(ctx context.Context) ([]Finding, error) 
 		}
 		if n := len(ignored); n > 0 {
 			return []Finding{warning(EventsOtherMode,
-				fmt.Sprintf("%d events of %s mode came within a day, and are ignored: STRIPE_SECRET_KEY is of the other mode", n, mode),
+				fmt.Sprintf("%d events of %s mode came within a day, and are ignored: STRIPE_SECRET_KEY is of the "+
+					"other mode", n, mode),
 				"Remove the other mode's secret from STRIPE_WEBHOOK_SECRET, and disable its endpoint at Stripe.")}, nil
 		}
 	}
@@ -210,7 +213,8 @@ func refundFindings(b payments.Backlog) []Finding {
 	case stuck.Count > 0:
 		found = append(found, problem(RefundsStuck,
 			fmt.Sprintf("%d refunds failed three times at Stripe, the oldest for %s", stuck.Count, age(stuck)),
-			"Read last_error of their rows in booking_platform.refunds, and correct what it names, such as a low balance at "+
+			"Read last_error of their rows in booking_platform.refunds, and correct what it names, such as a low "+
+				"balance at "+
 				"Stripe; they are retried automatically."))
 	case due.Age > backlogLimit:
 		found = append(found, warning(RefundsStuck,
@@ -224,11 +228,13 @@ func refundFindings(b payments.Backlog) []Finding {
 		found = append(found, problem(RefundsFailed,
 			fmt.Sprintf("%d refunds were refused by Stripe or the customer's bank, "+
 				"or canceled at Stripe, the oldest %s ago", failed.Count, age(failed)),
-			"Run host payment list, then host payment retry, or refund it in Stripe's dashboard, which counts as well."))
+			"Run host payment list, then host payment retry, or refund it in Stripe's dashboard, which counts as "+
+				"well."))
 	case pending.Age > pendingLimit:
 		found = append(found, warning(RefundsFailed,
 			fmt.Sprintf("%d refunds are pending at Stripe, the oldest for %s", pending.Count, age(pending)),
-			"See Stripe's dashboard: the balance may be too low, or Stripe waits for the customer; see host payment list."))
+			"See Stripe's dashboard: the balance may be too low, or Stripe waits for the customer; see host "+
+				"payment list."))
 	default:
 		found = append(found, ok(RefundsFailed, "no refund was refused"))
 	}
@@ -248,7 +254,8 @@ func paymentFindings(b payments.Backlog) []Finding {
 	if disputed := b.Disputed; disputed.Count > 0 {
 		found = append(found, warning(PaymentsDisputed,
 			fmt.Sprintf("%d payments are disputed, the oldest for %s", disputed.Count, age(disputed)),
-			"Answer in Stripe's dashboard before the date shown there. Refund nothing meanwhile: what is due afterwards is "+
+			"Answer in Stripe's dashboard before the date shown there. Refund nothing meanwhile: what is due "+
+				"afterwards is "+
 				"refunded automatically."))
 	} else {
 		found = append(found, ok(PaymentsDisputed, "none is disputed"))
@@ -266,7 +273,8 @@ func paymentFindings(b payments.Backlog) []Finding {
 		found = append(found, warning(OtherAccounts,
 			fmt.Sprintf("%d payments and refunds of another Stripe account or mode "+
 				"wait, the oldest for %s; this host does not handle them", other.Count, age(other)),
-			"Check that a host with their key and STRIPE_ACCOUNT runs, or set the key and the name they were made with."))
+			"Check that a host with their key and STRIPE_ACCOUNT runs, or set the key and the name they were made "+
+				"with."))
 	}
 	return found
 }

@@ -89,7 +89,8 @@ func (e *examination) databaseTLS(context.Context) ([]Finding, error) {
 		risk = "the server's identity is not verified"
 	}
 	return []Finding{warning(DatabaseTLS, "the database is across a network and sslmode is "+sslmode+": "+risk,
-		"Add sslmode=verify-full to DATABASE_URL, and sslrootcert unless a public authority signed the certificate.")}, nil
+		"Add sslmode=verify-full to DATABASE_URL, and sslrootcert unless a public authority signed the "+
+			"certificate.")}, nil
 }
 
 // server checks the properties of server and database.
@@ -224,7 +225,8 @@ func (e *examination) schema(ctx context.Context) ([]Finding, error) {
 	if err := migrations.Check(ctx, e.DB, migrations.All); errors.Is(err, migrations.ErrPending) {
 		found = append(found, problem(SchemaConstraint,
 			"the exclusion constraint bookings_no_overlap is missing: a slot can be sold twice",
-			"Stop the hosts, move overlapping bookings, and create it as in migrations/booking/00001_bookings.sql, with the "+
+			"Stop the hosts, move overlapping bookings, and create it as in migrations/booking/00001_bookings.sql, "+
+				"with the "+
 				"extension btree_gist."))
 	} else if err != nil {
 		return nil, err
@@ -324,7 +326,8 @@ func (e *examination) migrationRights(ctx context.Context) ([]Finding, error) {
 			"Install Postgres's contrib modules on the server (postgresql-contrib).")}, nil
 	case !create:
 		return []Finding{problem(DatabaseRights, "the role of DATABASE_URL may not create what migrations need",
-			"As a superuser run once: CREATE SCHEMA booking_platform AUTHORIZATION <role>; CREATE EXTENSION IF NOT EXISTS "+
+			"As a superuser run once: CREATE SCHEMA booking_platform AUTHORIZATION <role>; CREATE EXTENSION IF NOT "+
+				"EXISTS "+
 				"btree_gist SCHEMA public.")}, nil
 	}
 	return []Finding{ok(DatabaseRights, "the role may create what migrations need")}, nil

@@ -23,7 +23,8 @@ func TestFindings_AreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../../../docs/doctor.md")
 	require.NoError(t, err)
 	documented := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (.+) \\| (.+) \\|$").FindAllStringSubmatch(string(page), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (.+) \\| (.+) "+
+		"\\|$").FindAllStringSubmatch(string(page), -1) {
 		require.False(t, documented[row[1]], "%s is there twice", row[1])
 		documented[row[1]] = true
 	}
@@ -50,7 +51,8 @@ func TestFindings_AreDocumented(t *testing.T) {
 					name, isIdent := n.Args[0].(*ast.Ident)
 					if !isIdent {
 						field, isField := n.Args[0].(*ast.SelectorExpr)
-						require.True(t, isField && field.Sel.Name == "name", "%s: a finding without a constant as name", path)
+						require.True(t, isField && field.Sel.Name == "name", "%s: a finding without a constant as "+
+							"name", path)
 						return true
 					}
 					used[name.Name] = true

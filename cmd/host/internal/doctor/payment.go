@@ -194,7 +194,8 @@ func (t *smokeTest) book(ctx context.Context, resource, start string) (*testBook
 	b := &testBooking{start: start, resource: resource}
 	if r.status != http.StatusCreated || r.decode(b) != nil || b.ID == "" || b.Token == "" {
 		f := problem(PaySlot, fmt.Sprintf("booking %s at %s is answered %d (%s)", resource, start, r.status, r.code()),
-			"Find the request in the host's log; payment_unavailable means that Stripe did not answer, payment_refused "+
+			"Find the request in the host's log; payment_unavailable means that Stripe did not answer, "+
+				"payment_refused "+
 				"that it will refuse again.")
 		return nil, &f
 	}
@@ -223,7 +224,8 @@ func (t *smokeTest) checkout(ctx context.Context, b *testBooking, fake bool) (fo
 		return append(found, problem(PayConfirmed,
 			fmt.Sprintf("the booking is %s and its payment %s, %s after the Checkout", s.Status, s.Payment.Status,
 				wait),
-			"Run host doctor on the host's machine, and check in Stripe's dashboard whether the event was delivered and "+
+			"Run host doctor on the host's machine, and check in Stripe's dashboard whether the event was "+
+				"delivered and "+
 				"how the host answered.")), s.Payment.AmountPaid > 0
 	}
 	return append(found, ok(PayConfirmed, "the booking is confirmed and paid"), t.countRows(ctx, b)), true

@@ -264,7 +264,8 @@ func (e *examination) eventsUndelivered(ctx context.Context) ([]Finding, error) 
 	return []Finding{problem(EventsUndelivered,
 		fmt.Sprintf("%d%s of Stripe's events were not delivered and are not settled, "+
 			"the oldest of %s", lost, more, oldest.UTC().Format(time.RFC3339)),
-		"See in Stripe's dashboard how the endpoint answers: 400 means that STRIPE_WEBHOOK_SECRET is another endpoint's; a "+
+		"See in Stripe's dashboard how the endpoint answers: 400 means that STRIPE_WEBHOOK_SECRET is another "+
+			"endpoint's; a "+
 			"running host fetches missed events within minutes.")}, nil
 }
 

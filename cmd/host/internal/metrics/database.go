@@ -20,8 +20,10 @@ var (
 		"1 if the metrics from the database could be read; if 0, they are missing.")
 	readFailuresDesc = desc("database_read_failures_total", "Failed readings of the metrics from the database.")
 	readyDesc        = desc("ready", "1 if this host is ready, as at /health/db.")
-	eventsDesc       = desc("webhook_events_waiting", "Unsettled events in the ledger, of all hosts: failed and unmatched (of Checkout Sessions) are retried, parked need an operator; unmatched_other may belong to another product.", "outcome")
-	oldestEventDesc  = desc("webhook_oldest_waiting_seconds",
+	eventsDesc       = desc("webhook_events_waiting", "Unsettled events in the ledger, of all hosts: failed and "+
+		"unmatched (of Checkout Sessions) are retried, parked need an operator; unmatched_other may belong to "+
+		"another product.", "outcome")
+	oldestEventDesc = desc("webhook_oldest_waiting_seconds",
 		"Age of the oldest event that failed, or is unmatched and about a Checkout Session; 0 if there is none.")
 	lastProcessedDesc = desc("webhook_last_processed_timestamp_seconds",
 		"Time of the last processed event, by any host; missing if none of the newest thousand was processed.")
@@ -33,7 +35,8 @@ var (
 	paymentsDesc      = desc("payments_waiting", "Unsettled payments by state, of all hosts.", "state")
 	oldestPaymentDesc = desc("payments_oldest_waiting_seconds",
 		"Time since the oldest of them entered the state; 0 if there is none.", "state")
-	refundsDesc      = desc("refunds_waiting", "Refunds that are not made, of all hosts: due, stuck (due, with three failed attempts), pending at Stripe, failed or canceled.", "state")
+	refundsDesc = desc("refunds_waiting", "Refunds that are not made, of all hosts: due, stuck (due, with "+
+		"three failed attempts), pending at Stripe, failed or canceled.", "state")
 	oldestRefundDesc = desc("refunds_oldest_waiting_seconds",
 		"Time since the oldest of them entered the state; 0 if there is none.", "state")
 )

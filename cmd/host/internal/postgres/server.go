@@ -99,7 +99,8 @@ func (s Server) ReadOnlyFault() *Fault {
 			"name all servers and add target_session_attrs=read-write to DATABASE_URL, so that the primary is found"}
 	case s.ReadOnly:
 		return &Fault{"transactions are read-only: nothing can be booked",
-			"take default_transaction_read_only from the database, the role or the server; a disk that is nearly full may be why it is set"}
+			"take default_transaction_read_only from the database, the role or the server; a disk that is nearly " +
+				"full may be why it is set"}
 	}
 	return nil
 }
