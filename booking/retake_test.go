@@ -1,7 +1,9 @@
 package booking_test
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"testing"
 	"time"
 
@@ -125,4 +127,50 @@ func TestRetake_RelocatesNeighbours(t *testing.T) {
 	_, err = store.Retake(t.Context(), b.ID)
 	require.NoError(t, err)
 	requireInvariants(t, db)
+}
+
+// 32 late payments and holds compete for one slot.
+func TestRetake_ConcurrentForOneSlot(t *testing.T) {
+	t.Parallel()
+	eachLibrary(t, func(t *testing.T, db *sql.DB) {
+		store := newStore(t, db)
+		create(t, store)
+		var ids []string
+		for range 32 {
+			ids = append(ids, releasedHold(t, db, store, request(slot(0))).ID)
+		}
+		requireSold(t, 1, concurrently(t, db, 40, func(store *booking.Store, client int) error {
+			ctx := context.Background()
+			switch {
+			case client >= 32:
+				_, err := store.Hold(ctx, request(slot(0)))
+				return err
+			case client%2 == 0:
+				return retryInTx(db, store, sql.LevelReadCommitted, func(tx *booking.Tx) error {
+					_, err := tx.Retake(ctx, ids[client])
+					return err
+				})
+			}
+			_, err := store.Retake(ctx, ids[client])
+			return err
+		}))
+		requireInvariants(t, db)
+	})
+}
+
+// All concurrent calls return the booking, which is retaken once.
+func TestRetake_ConcurrentSameBooking(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	b := releasedHold(t, db, store, request(slot(0)))
+	errs := concurrently(t, db, 16, func(store *booking.Store, _ int) error {
+		_, err := store.Retake(context.Background(), b.ID)
+		return err
+	})
+	require.NoError(t, errors.Join(errs...))
+	history, err := store.History(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Len(t, history, 3)
 }
