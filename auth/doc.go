@@ -30,4 +30,6 @@
 // GET.
 //
 // Tokens, cookies, passwords and the addresses typed into a login are never logged.
+//
+// examples/auth-sso is a service with users of its own and single sign-on.
 package auth

@@ -13,6 +13,7 @@ import (
 	"context"
 	"database/sql"
 	"flag"
+	"fmt"
 	"log"
 	"log/slog"
 	"net"
@@ -51,7 +52,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Print("the shop is at ", url)
+	fmt.Println("The shop is at", url)
 	if err := s.run(ctx, listener); err != nil {
 		log.Fatal(err)
 	}

@@ -93,7 +93,9 @@ func (s *shop) postOrder(w http.ResponseWriter, r *http.Request) {
 	client, _, _ := net.SplitHostPort(r.RemoteAddr)
 	booked, err := s.payments.Book(r.Context(), booking.HoldRequest{
 		Resource: court.Slug, Start: start, Reference: id, IdempotencyKey: id, Client: client,
-		Customer: booking.Customer{FirstName: r.PostFormValue("first"), LastName: r.PostFormValue("last"), Email: email},
+		Customer: booking.Customer{
+			FirstName: r.PostFormValue("first"), LastName: r.PostFormValue("last"), Email: email,
+		},
 	})
 	if err != nil {
 		fail(w, err)
