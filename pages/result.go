@@ -149,7 +149,8 @@ func (v *bookingView) setHeadline(f details) (waiting bool) {
 	}
 	switch v.Status {
 	case booking.StatusConfirmed:
-		say("✓", "good", "Your booking is confirmed", "Thank you. We look forward to seeing you."+f.unappliedNote(how))
+		say("✓", "good", "Your booking is confirmed",
+			"Thank you. We look forward to seeing you."+f.unappliedNote(how))
 	case booking.StatusCompleted:
 		say("✓", "good", "You were here", "Thank you for coming."+f.unappliedNote(how))
 	case booking.StatusNoShow:
@@ -205,7 +206,8 @@ func (v *bookingView) setExpired(f details, how money) (waiting bool) {
 		v.Headline, v.Text = f.returned(how)
 	case moneyApplied:
 		// As above.
-		v.Mark, v.Tone, v.Headline, v.Text = "…", "wait", "Your payment has arrived", "Your booking is being confirmed."
+		v.Mark, v.Tone = "…", "wait"
+		v.Headline, v.Text = "Your payment has arrived", "Your booking is being confirmed."
 		return true
 	case moneyParked:
 		v.Mark, v.Tone, v.Headline, v.Text = "…", "wait", "Your payment has arrived", underReview

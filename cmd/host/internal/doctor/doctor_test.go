@@ -162,10 +162,12 @@ func TestExamine_EachMistake(t *testing.T) {
 		"a newer schema": {func(w *world) {
 			w.exec(`UPDATE booking_platform.schema_versions SET version = 99 WHERE set_name = 'auth'`)
 		}, "warning schema-newer"},
-		"the constraint is " +
-			"gone": {func(w *world) { w.exec(`ALTER TABLE booking_platform.bookings DROP CONSTRAINT bookings_no_overlap`) }, "problem schema-constraint"},
-		"a right that is " +
-			"missing": {func(w *world) { w.exec(`REVOKE INSERT ON booking_platform.bookings FROM current_user`) }, "problem database-rights"},
+		"the constraint is gone": {func(w *world) {
+			w.exec(`ALTER TABLE booking_platform.bookings DROP CONSTRAINT bookings_no_overlap`)
+		}, "problem schema-constraint"},
+		"a right that is missing": {func(w *world) {
+			w.exec(`REVOKE INSERT ON booking_platform.bookings FROM current_user`)
+		}, "problem database-rights"},
 		"no operator": {func(w *world) { w.exec(`UPDATE booking_platform.users SET active = false`) },
 			"problem admin-user"},
 		"nothing to book": {func(w *world) { w.exec(`UPDATE booking_platform.resources SET active = false`) },
@@ -176,8 +178,9 @@ func TestExamine_EachMistake(t *testing.T) {
 			"problem webhook-endpoint"},
 		"an endpoint that is off": {endpoint(func(e *stripetest.WebhookEndpoint) { e.Disabled = true }),
 			"problem webhook-endpoint-disabled"},
-		"an event that is not " +
-			"sent": {endpoint(func(e *stripetest.WebhookEndpoint) { e.EnabledEvents = payments.EventTypes()[1:] }), "problem webhook-endpoint-types"},
+		"an event that is not sent": {endpoint(func(e *stripetest.WebhookEndpoint) {
+			e.EnabledEvents = payments.EventTypes()[1:]
+		}), "problem webhook-endpoint-types"},
 		"surplus events": {endpoint(func(e *stripetest.WebhookEndpoint) {
 			e.EnabledEvents = append(payments.EventTypes(), "charge.succeeded")
 		}), "warning webhook-endpoint-surplus"},
@@ -218,13 +221,15 @@ func TestExamine_EachMistake(t *testing.T) {
 			w.refund("due", 3)
 			w.exec(`UPDATE booking_platform.payments SET account = 'live'`)
 		}, "problem refunds-stuck"},
-		"a parked " +
-			"payment": {func(w *world) { w.payment(`parked = true, completed = true, parked_reason = 'amount_differs'`) }, "warning payments-parked"},
+		"a parked payment": {func(w *world) {
+			w.payment(`parked = true, completed = true, parked_reason = 'amount_differs'`)
+		}, "warning payments-parked"},
 		"a disputed payment": {func(w *world) {
 			w.payment(`disputes = 1, disputes_open = 1, completed = true, captured_minor = 2500, captured_currency = 'eur'`)
 		}, "warning payments-disputed"},
-		"a payment that is not " +
-			"reconciled": {func(w *world) { w.payment(`session_expires_at = statement_timestamp() - interval '1 hour'`) }, "warning reconciliation"},
+		"a payment that is not reconciled": {func(w *world) {
+			w.payment(`session_expires_at = statement_timestamp() - interval '1 hour'`)
+		}, "warning reconciliation"},
 		"links of a secret that is gone": {func(w *world) {
 			w.payment(`completed = true`)
 			w.exec(`UPDATE booking_platform.bookings SET owner_secret = '0123456789ab', owner_nonce = '\x00'`)
