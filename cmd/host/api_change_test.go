@@ -226,8 +226,7 @@ func TestAPICancel_PaymentProcessing(t *testing.T) {
 	ada := h.client()
 	for facts, status := range map[string]string{
 		"completed = true": "processing",
-		"completed = true, parked = true, parked_reason = 'amount_differs', captured_minor = 1, captured_currency " +
-			"= 'eur'": "parked",
+		"completed = true, parked = true, parked_reason = 'amount_differs', captured_minor = 1, captured_currency = 'eur'": "parked",
 	} {
 		b := ada.book("studio", mustTime(t, ada.slot(0)), false)
 		_, err := h.db.Exec(`UPDATE booking_platform.payments SET `+facts+` WHERE booking_id = $1::uuid`, b.ID)
