@@ -6,9 +6,9 @@
 //
 //	BENCH_SECONDS   duration of a contender in each round (default 4)
 //	BENCH_ROUNDS    rounds; ratios are medians (default 3)
-//	BENCH_ONLY      comma-separated: holds, refusals, httpholds, httprefusals, webhook, moves,
-//	                size (default all)
-//	BENCH_EVENTS    bookings that await an event in each run of webhook (default 120000)
+//	BENCH_ONLY      comma-separated: holds, refusals, httpholds, httprefusals, webhook,
+//	                moves, size (default all)
+//	BENCH_EVENTS    unpaid bookings in each run of webhook (default 120000)
 //	BENCH_ROWS      bookings in the larger database of size (default 10000000)
 //	BENCH_PROFILE   folder for CPU profiles of the Go contenders (default none)
 package main
