@@ -282,7 +282,7 @@ func TestHandleBatch_TwoReplicas(t *testing.T) {
 
 func TestHandleBatch_RequiresHandler(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, testdb.New(t), webhook.Options{})
+	r := newReceiver(t, noDatabase(t), webhook.Options{})
 	require.Panics(t, func() { r.HandleBatch(completed, effectBatch) })
 	r.Handle(completed, effect)
 	require.Panics(t, func() { r.HandleBatch(completed, nil) })

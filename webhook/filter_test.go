@@ -92,5 +92,5 @@ func TestFilter_RetryOfOtherMode(t *testing.T) {
 	_, err = r.RetryWaiting(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, countEffects(t, db))
-	require.Equal(t, webhook.Unmatched, entry(t, db, "evt_1").Outcome, "M1: it is left to those whose it is")
+	require.Equal(t, webhook.Unmatched, entry(t, db, "evt_1").Outcome, "left to replicas of the other mode")
 }

@@ -88,6 +88,15 @@ func newReceiver(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiv
 	return r
 }
 
+// noDatabase returns a pool that cannot connect, for tests that use no database.
+func noDatabase(t testing.TB) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("pgx", "postgres://127.0.0.1:1/none")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
 // sums are the receiver's counters without reasons, secrets and times.
 func sums(r *webhook.Receiver) webhook.Stats {
 	s := r.Stats()

@@ -270,7 +270,7 @@ func TestName_ManyUnhandledEvents(t *testing.T) {
 
 func TestName_Refused(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
+	db := noDatabase(t)
 	for _, name := range []string{" ", "Shop", "a b", "-a", "a,b", "ä", "A name", "a\x00", strings.Repeat("a", 64)} {
 		_, err := webhook.New(db, []string{secret}, webhook.Options{Name: name})
 		require.Error(t, err, name)

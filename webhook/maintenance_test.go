@@ -51,7 +51,7 @@ func TestRun_RetriesAndDeletesAfterFailures(t *testing.T) {
 	ctx, stop = context.WithCancel(t.Context())
 	defer stop()
 	go func() { ended <- r.Run(ctx) }()
-	eventually(t, "the old event is deleted", func() bool { return what(t, db)["evt_old"] == "" })
+	eventually(t, "the old event is deleted", func() bool { return kept(t, db)["evt_old"] == "" })
 	stop()
 	require.NoError(t, within(t, ended, "the end"))
 }
@@ -100,8 +100,8 @@ func aged(t testing.TB, db *sql.DB, id string, outcome webhook.Outcome, received
 	require.NoError(t, err)
 }
 
-// what returns for each event whether its row and its payload exist.
-func what(t testing.TB, db *sql.DB) map[string]string {
+// kept returns for each event whether its row and its payload exist.
+func kept(t testing.TB, db *sql.DB) map[string]string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), `SELECT stripe_event_id, CASE WHEN payload IS NULL THEN 'row'
 		ELSE 'row and payload' END FROM booking_platform.payment_events`)
@@ -146,7 +146,7 @@ func TestDeleteOld_PayloadsAndRows(t *testing.T) {
 				want[waiting+age] = whole
 			}
 		}
-		require.Equal(t, want, what(t, db))
+		require.Equal(t, want, kept(t, db))
 		n, err = r.DeleteOld(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, n)
@@ -161,7 +161,7 @@ func TestDeleteOld_PayloadsAndRows(t *testing.T) {
 			"failed_7":    whole,
 			"unmatched_6": whole, "unmatched_7": whole, "unmatched_89": whole, "unmatched_90": whole, "parked_6": whole,
 			"parked_7": whole,
-		}, what(t, db))
+		}, kept(t, db))
 	})
 }
 
@@ -218,13 +218,13 @@ func TestDeleteOld_Concurrent(t *testing.T) {
 	n, err := r.DeleteOld(ctx)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, total+n, 2599)
-	require.Equal(t, map[string]string{"evt_800": "row and payload"}, what(t, db))
+	require.Equal(t, map[string]string{"evt_800": "row and payload"}, kept(t, db))
 }
 
 func TestDeleteOld_UsesIndexes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	many(t, db)
+	fillLedger(t, db)
 	require.Contains(t, plan(t, db, webhook.DropPayloadsSQL, "default", 500, int64(7*day/time.Second),
 		int64(7*day/time.Second)), "payment_events_payloads")
 	p := plan(t, db, webhook.DeleteRowsSQL, "default", 500, int64(30*day/time.Second), false)

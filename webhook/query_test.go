@@ -187,14 +187,14 @@ func TestBacklog_Counts(t *testing.T) {
 func TestBacklog_UsesIndex(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	many(t, db)
+	fillLedger(t, db)
 	p := plan(t, db, webhook.BacklogSQL, "default")
 	require.Contains(t, p, "payment_events_waiting")
 	require.NotContains(t, p, "Seq Scan on payment_events")
 }
 
-// many inserts 20,000 events a minute apart, of which every thousandth is open.
-func many(t testing.TB, db *sql.DB) {
+// fillLedger inserts 20,000 events a minute apart, of which every thousandth is open.
+func fillLedger(t testing.TB, db *sql.DB) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
 		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at,
@@ -210,7 +210,7 @@ func many(t testing.TB, db *sql.DB) {
 func TestIgnore_Outcomes(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		r := first(t, db, webhook.Options{})
+		r := oneOfEach(t, db, webhook.Options{})
 		got, err := webhook.NewLedger(db, "").Ignore(t.Context(),
 			"evt_failed", "evt_unmatched", "evt_parked", "evt_ignored",
 			"evt_processed", "evt_none", "evt\x00", "evt_failed")

@@ -11,7 +11,7 @@ import (
 
 func TestNew_Refuses(t *testing.T) {
 	t.Parallel()
-	db := testdb.New(t)
+	db := noDatabase(t)
 	for name, secrets := range map[string][]string{"none": nil, "empty": {""}, "blank": {" \t\n"},
 		"one of two": {secret, " "}} {
 		_, err := webhook.New(db, secrets, webhook.Options{})
@@ -23,7 +23,7 @@ func TestNew_Refuses(t *testing.T) {
 
 func TestHandle_Panics(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, testdb.New(t), webhook.Options{})
+	r := newReceiver(t, noDatabase(t), webhook.Options{})
 	r.Handle(completed, effect)
 	require.Panics(t, func() { r.Handle(completed, effect) })
 	require.Panics(t, func() { r.Handle("", effect) })
@@ -45,6 +45,6 @@ func TestHandle_WhileServing(t *testing.T) {
 
 func TestNew_UnknownMode(t *testing.T) {
 	t.Parallel()
-	_, err := webhook.New(testdb.New(t), []string{secret}, webhook.Options{Mode: "production"})
+	_, err := webhook.New(noDatabase(t), []string{secret}, webhook.Options{Mode: "production"})
 	require.ErrorContains(t, err, `no mode "production"`)
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// first inserts an event of each outcome, evt_<outcome>, and returns a receiver that
+// oneOfEach inserts an event of each outcome, evt_<outcome>, and returns a receiver that
 // processes all.
-func first(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiver {
+func oneOfEach(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiver {
 	t.Helper()
 	effects(t, db)
 	r := newReceiver(t, db, webhook.Options{KeepPayload: true})
@@ -64,7 +64,7 @@ func became(t testing.TB, r *webhook.Receiver, opts webhook.ReplayOptions) map[s
 func TestReplay_Outcomes(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
-		r := first(t, db, webhook.Options{})
+		r := oneOfEach(t, db, webhook.Options{})
 		want := map[string]string{"evt_failed": "failed>", "evt_unmatched": "unmatched>"}
 		require.Equal(t, want, became(t, r, webhook.ReplayOptions{DryRun: true}))
 		require.Equal(t, 1, countEffects(t, db), "a dry run does nothing")
@@ -102,7 +102,7 @@ func TestReplay_Outcomes(t *testing.T) {
 func TestReplay_Filters(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	r := first(t, db, webhook.Options{})
+	r := oneOfEach(t, db, webhook.Options{})
 	all := []webhook.Outcome{webhook.Failed, webhook.Unmatched, webhook.Parked, webhook.Ignored}
 	at := func(hour int) time.Time { return time.Date(2026, 11, 1, hour, 0, 0, 0, time.UTC) }
 	ids := func(opts webhook.ReplayOptions) (out []string) {
@@ -129,7 +129,7 @@ func TestReplay_Filters(t *testing.T) {
 func TestReplay_Fails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	first(t, db, webhook.Options{})
+	oneOfEach(t, db, webhook.Options{})
 	r := newReceiver(t, db, webhook.Options{})
 	r.Handle("parked", failing(errors.New("still no luck")))
 	r.Handle("failed", failing(errors.New("still no luck")))
@@ -156,7 +156,7 @@ func TestReplay_Fails(t *testing.T) {
 func TestReplay_NoPayload(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	r := first(t, db, webhook.Options{})
+	r := oneOfEach(t, db, webhook.Options{})
 	_, err := db.ExecContext(t.Context(),
 		`UPDATE booking_platform.payment_events SET payload = NULL WHERE stripe_event_id = 'evt_failed'`)
 	require.NoError(t, err)
@@ -168,7 +168,7 @@ func TestReplay_NoPayload(t *testing.T) {
 func TestReplay_OtherMode(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	r := first(t, db, webhook.Options{Mode: webhook.LiveMode})
+	r := oneOfEach(t, db, webhook.Options{Mode: webhook.LiveMode})
 	require.Empty(t, became(t, r, webhook.ReplayOptions{}))
 	require.Equal(t, map[string]string{"evt_failed": "failed>no_handler"},
 		became(t, r, webhook.ReplayOptions{IDs: []string{"evt_failed"}}))
@@ -180,7 +180,7 @@ func TestReplay_OtherMode(t *testing.T) {
 func TestReplay_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	first(t, db, webhook.Options{})
+	oneOfEach(t, db, webhook.Options{})
 	_, err := db.ExecContext(t.Context(), dueNow)
 	require.NoError(t, err)
 	outcomes := []webhook.Outcome{webhook.Failed, webhook.Unmatched, webhook.Parked, webhook.Ignored}
@@ -221,7 +221,7 @@ func TestReplay_Concurrent(t *testing.T) {
 func TestReplay_ContextEnds(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
-	first(t, db, webhook.Options{})
+	oneOfEach(t, db, webhook.Options{})
 	r := newReceiver(t, db, webhook.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	r.Handle("failed", func(c context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {

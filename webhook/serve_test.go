@@ -123,7 +123,7 @@ func TestServeHTTP_KeepPayload(t *testing.T) {
 
 func TestServeHTTP_Methods(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, testdb.New(t), webhook.Options{})
+	r := newReceiver(t, noDatabase(t), webhook.Options{})
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete,
 		http.MethodOptions} {
 		w := httptest.NewRecorder()
@@ -218,7 +218,7 @@ func TestServeHTTP_StoredEventsAreValidText(t *testing.T) {
 
 func TestServeHTTP_BodyEndsEarly(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, testdb.New(t), webhook.Options{})
+	r := newReceiver(t, noDatabase(t), webhook.Options{})
 	payload := event("evt_1", completed)
 	req := request(payload)
 	req.Body = io.NopCloser(io.MultiReader(bytes.NewReader(payload[:20]), iotest.ErrReader(io.ErrUnexpectedEOF)))
@@ -229,7 +229,7 @@ func TestServeHTTP_BodyEndsEarly(t *testing.T) {
 // A client that sends less than it announced is cut off without settings of the server.
 func TestServeHTTP_SlowBody(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, testdb.New(t), webhook.Options{Timeout: 200 * time.Millisecond})
+	r := newReceiver(t, noDatabase(t), webhook.Options{Timeout: 200 * time.Millisecond})
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -247,7 +247,7 @@ func TestServeHTTP_SlowBody(t *testing.T) {
 
 // Announcing a megabyte must not allocate it.
 func TestServeHTTP_AnnouncedLengthTakesNoMemory(t *testing.T) {
-	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBadSignatures: -1})
+	r := newReceiver(t, noDatabase(t), webhook.Options{MaxBadSignatures: -1})
 	const senders = 200
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -17,7 +17,7 @@ import (
 // Each reason has a count, and they add up.
 func TestStats_RejectionReasons(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, testdb.New(t), webhook.Options{MaxBody: 1000, MaxBadSignatures: -1})
+	r := newReceiver(t, noDatabase(t), webhook.Options{MaxBody: 1000, MaxBadSignatures: -1})
 	payload := event("evt_1", completed)
 	signed := func(payload []byte, header string) *http.Request {
 		req := request(payload)
