@@ -55,7 +55,6 @@ type Users interface {
 type Options struct {
 	// Logger logs logins, refusals and database errors; nil discards.
 	Logger *slog.Logger
-	// Users looks up users; nil is [NewUsers] with zero options.
 	Users  Users
 	Cookie CookieOptions
 	// IdleTimeout ends an unused session; 0 means 12 hours. Use is recorded once a
@@ -112,12 +111,12 @@ type Auth struct {
 
 const minSecret = 32 // Bytes.
 
-// New returns an Auth that signs with the first of secrets and accepts all of them. They
-// are used byte for byte, including a trailing newline, and must be the same on every
-// replica. To rotate, put a new secret first, which resets the budgets of [LoginLimits],
-// and remove the old one after AbsoluteTimeout, which ends the sessions signed with it.
-// New returns an error if db is nil, if there is no secret or one is shorter than 32
-// bytes, or if the options contradict each other. It does not talk to the database.
+// New returns an Auth that signs with the first of secrets and accepts all of them, byte
+// for byte; they must be the same on every replica. To rotate, put a new secret first,
+// which resets the budgets of [LoginLimits], and remove the old one after
+// AbsoluteTimeout, which ends the sessions signed with it. New returns an error if db is
+// nil, if there is no secret or one is shorter than 32 bytes, or if the options
+// contradict each other. It does not talk to the database.
 func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 	if db == nil {
 		return nil, errors.New("auth: no database given")

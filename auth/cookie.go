@@ -92,7 +92,6 @@ func newToken() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// plausibleToken saves a query for what cannot be a token.
 func plausibleToken(token string) bool {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	return err == nil && len(b) == tokenBytes

@@ -22,7 +22,6 @@ const (
 
 func normalizeEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
 
-// checkCredentials refuses what cannot be a login or a text in Postgres.
 func checkCredentials(email, password string) error {
 	fields := map[string]string{}
 	switch {

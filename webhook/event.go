@@ -22,14 +22,12 @@ type Event struct {
 	// not order by it: events of one payment often share it.
 	Created  time.Time
 	Livemode bool
-	// ObjectID is the id of the event's object, of any kind.
 	ObjectID string
 	// SessionID is the object's id if it is a Checkout Session, and PaymentStatus its
 	// status: paid, unpaid (a delayed method: checkout.session.async_payment_succeeded or
 	// _failed follows) or no_payment_required.
 	SessionID, PaymentStatus string
-	// PaymentIntentID is the PaymentIntent that the object is or belongs to.
-	PaymentIntentID string
+	PaymentIntentID          string
 	// Reference identifies the row of the program that created the Checkout Session:
 	// client_reference_id, else metadata.payment_id. Parse it in Go: casting another
 	// program's value in SQL would fail the event each time.
@@ -47,13 +45,11 @@ type Event struct {
 	claimable string
 }
 
-// The limits of Stripe's ids, and of metadata values and client_reference_id.
 const (
 	maxID        = 255
 	maxReference = 500
 )
 
-// The year 10000.
 const maxCreated = 253402300800
 
 type envelope struct {
@@ -151,7 +147,6 @@ func (ev *Event) readObject(raw json.RawMessage) {
 	}
 }
 
-// requestID is text that is safe in a log line.
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
 
 func bounded(s string, limit int) string {

@@ -33,11 +33,10 @@ func cleanName(name string) (string, error) {
 // Ledger is the rows of booking_platform.payment_events of one receiver name. [NewLedger]
 // needs no signing secret. Safe for concurrent use if its Querier is.
 type Ledger struct {
-	q           Querier
-	name        string
-	err         error // Of the name.
-	keepPayload bool
-	// unmatchedFor is in seconds.
+	q            Querier
+	name         string
+	err          error // Of the name.
+	keepPayload  bool
 	unmatchedFor int64
 }
 
@@ -114,7 +113,6 @@ func (l *Ledger) Claim(ctx context.Context, tx Querier, ev Event, outcome Outcom
 	return claimed, err
 }
 
-// claim also reports whether the event is older than unmatchedFor.
 func (l *Ledger) claim(ctx context.Context, q Querier, ev Event, v result) (claimed, overdue bool, err error) {
 	if ev.ID == "" || ev.Type == "" {
 		return false, false, errors.New("webhook: claim: the event has no id or no type")
@@ -138,7 +136,7 @@ UPDATE booking_platform.payment_events SET outcome = $3::text, reason = $4::text
 	processed_at = CASE WHEN $3::text = 'unmatched' THEN NULL ELSE processed_at END
 WHERE receiver = $1::text AND stripe_event_id = $2::text`
 
-// settle corrects the row that this transaction has claimed as processed.
+// settle corrects the outcome of a claimed row.
 func (l *Ledger) settle(ctx context.Context, q Querier, ev Event, v result) error {
 	_, err := q.ExecContext(ctx, settleSQL, l.name, ev.ID, string(v.outcome), string(v.reason),
 		l.storedPayload(ev, v.outcome))
@@ -174,7 +172,6 @@ func (l *Ledger) recordIgnored(ctx context.Context, q Querier, ev Event, why Rea
 	return Ignored, nil
 }
 
-// An event that another delivery settled after the rollback stays settled.
 const recordFailureSQL = updateSQL + `
 WHERE ` + openSQL
 
@@ -201,7 +198,6 @@ func (l *Ledger) storedPayload(ev Event, outcome Outcome) sql.NullString {
 	return sql.NullString{String: string(ev.Payload), Valid: true}
 }
 
-// storable shortens an error's text and removes what a text column refuses.
 func storable(s string) string {
 	const limit = 1000
 	s = strings.ReplaceAll(s, "\x00", "")

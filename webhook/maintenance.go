@@ -34,8 +34,7 @@ func (r *Receiver) rounds() []periodic.Round {
 	}
 }
 
-// retryFor is how long failed events, and events ignored by a replica without a handler,
-// are retried.
+// retryFor bounds the retries of failed events, and of those ignored without a handler.
 const retryFor = 7 * 24 * time.Hour
 
 const (
@@ -121,7 +120,6 @@ func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 	return settled, errors.Join(failures...)
 }
 
-// lease returns the due events in the order in which to handle them.
 func (r *Receiver) lease(ctx context.Context) (out []leased, err error) {
 	types, accounts := r.scope()
 	err = pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) error {
@@ -166,8 +164,7 @@ const minRows = 30 * 24 * time.Hour
 
 const (
 	// deleteBatch is small so that locks are short.
-	deleteBatch = 500
-	// deleteBatches bounds the statements of one kind per run.
+	deleteBatch   = 500
 	deleteBatches = 20
 )
 
@@ -258,7 +255,6 @@ func (r *Receiver) DeleteOld(ctx context.Context) (int, error) {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// inBatches repeats a statement until a batch is not full.
 func (r *Receiver) inBatches(ctx context.Context, query string, args ...any) (total int, err error) {
 	for range deleteBatches {
 		n, err := r.batch(ctx, query, args)

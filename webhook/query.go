@@ -26,8 +26,7 @@ type Entry struct {
 	Outcome         Outcome
 	Reason          Reason
 	// Attempts counts the deliveries that were processed, without duplicates.
-	Attempts int
-	// LastError is the error of the last attempt, else empty.
+	Attempts  int
 	LastError string
 	// Created is when Stripe made the event, zero when unknown.
 	Created time.Time
@@ -46,7 +45,7 @@ type ListOptions struct {
 	Since, Until time.Time
 	// Before is the last ID of the previous page.
 	Before string
-	// Limit is how many at most: 0 is 50, and more than 500 is 500.
+	// Limit is 50 by default, and 500 at most.
 	Limit int
 }
 
@@ -166,7 +165,6 @@ func (l *Ledger) Find(ctx context.Context, id string) (Record, error) {
 	if l.err != nil {
 		return Record{}, l.err
 	}
-	// No event has such an id, and Postgres would refuse it.
 	if bounded(id, maxID) == "" {
 		return Record{}, ErrNotFound
 	}
@@ -246,7 +244,6 @@ func (l *Ledger) Backlog(ctx context.Context) (Backlog, error) {
 	return b, nil
 }
 
-// Locked, so that Was is the outcome that was ended.
 const ignoreSQL = `
 WITH was AS (
 	SELECT e.outcome FROM booking_platform.payment_events e

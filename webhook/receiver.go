@@ -41,8 +41,7 @@ type Options struct {
 	// MaxBody is the largest body in bytes; 0 is 1 MiB. Some events exceed 64 KiB.
 	MaxBody int64
 	// Timeout bounds reading the body, and then processing the event; 0 is 10 s, as long
-	// as Stripe's payment page waits. A handler's context ends after four fifths of it;
-	// the rest is for recording a failure.
+	// as Stripe's payment page waits. A handler's context ends after four fifths of it.
 	Timeout time.Duration
 	// MaxInFlight is how many deliveries may use the database at once. Others wait, and
 	// get 500 after Timeout. 0 is half of the pool, or 16 if it has no limit.
@@ -70,8 +69,8 @@ type Options struct {
 	// supports prepared statements.
 	Prepare bool
 	// KeepPayloadFor is how long DeleteOld keeps the payload of a settled event; 0 is 7
-	// days, the minimum for events that a replica without a handler ignored. KeepRowsFor
-	// is how long it keeps the event; 0 is 90 days, less than 30 days is an error.
+	// days. KeepRowsFor is how long it keeps the event; 0 is 90 days, less than 30 days
+	// is an error.
 	KeepPayloadFor, KeepRowsFor time.Duration
 	// DeleteWaiting lets DeleteOld also delete failed, unmatched and parked events.
 	DeleteWaiting bool
@@ -172,7 +171,6 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 	}, nil
 }
 
-// defaultInFlight leaves half of the pool to the caller's other work.
 func defaultInFlight(db *sql.DB) int {
 	if limit := db.Stats().MaxOpenConnections; limit > 0 {
 		return max(1, limit/2)
