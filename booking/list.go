@@ -44,7 +44,8 @@ type ListOptions struct {
 	// Statuses selects bookings with one of them.
 	Statuses []Status
 	// Kind is [KindBooking] or [KindBlock]; "" means both.
-	Kind     Kind
+	Kind Kind
+	// Resource is an id or a slug. An unknown one has no bookings.
 	Resource string
 	// Customer is an e-mail address, compared case-insensitively.
 	Customer string

@@ -13,7 +13,7 @@ import (
 // It does not bind staff. A booking keeps the policy of its hold. The zero value allows
 // both, free of charge, until the booking begins.
 type Policy struct {
-	// Never forbids both.
+	// Never forbids customers to cancel and move.
 	Never bool
 	// FreeUntil is how long before the start free cancellation ends; at most 365 days.
 	FreeUntil time.Duration
