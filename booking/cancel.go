@@ -106,8 +106,8 @@ var cancelling = transition{
         AND ($4::bigint = b.amount_minor OR b.currency <> ALL (string_to_array($6::text, ' '))))`, `old.status`),
 }
 
-// refusedCurrencies returns the currencies, separated by spaces, in which Stripe cannot make the
-// requested refund.
+// refusedCurrencies returns the currencies, separated by spaces, in which Stripe cannot
+// make the requested refund.
 func (req CancelRequest) refusedCurrencies() string {
 	if req.Refund == nil {
 		return ""

@@ -95,8 +95,8 @@ func (s *Store) createFeed(ctx context.Context, idOrSlug string) (string, error)
 	return token, nil
 }
 
-// resourceCondition returns the condition that selects a resource, with a parameter of that
-// name.
+// resourceCondition returns the condition that selects a resource, with a parameter of
+// that name.
 func resourceCondition(idOrSlug, parameter string) (is, key string, err error) {
 	switch {
 	case isID(idOrSlug):

@@ -99,8 +99,8 @@ func metadataJSON(m map[string]string) string {
 	return string(text)
 }
 
-// forRequest returns the rules of the requested offer, and the problems of the request that
-// do not depend on the time it is made.
+// forRequest returns the rules of the requested offer, and the problems of the request
+// that do not depend on the time it is made.
 func (r *rules) forRequest(req HoldRequest) (*rules, problems) {
 	if sold, ok := r.forOffer(req.Offer); ok {
 		return sold, sold.check(req)
