@@ -103,7 +103,7 @@ func TestAnnotate_RetriedTransaction(t *testing.T) {
 	require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
 	require.Equal(t, 1, strings.Count(log.String(), `"try":`))
 	require.EqualValues(t, 2, log.all(t)[0]["try"])
-	webhook.Annotate(t.Context(), slog.String("nobody", "listens"))
+	webhook.Annotate(t.Context(), slog.String("key", "ignored"))
 }
 
 func TestObserve_EachDelivery(t *testing.T) {
