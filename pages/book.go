@@ -77,7 +77,7 @@ func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, booked.URL, http.StatusSeeOther)
 		return
 	case err == nil, errors.Is(err, booking.ErrHoldExpired), errors.Is(err, booking.ErrIdempotencyMismatch):
-		again.Message = "Your earlier hold on this time has ended. Please choose again."
+		again.Message = "This time is no longer kept for you. Please choose again."
 		again.Form.Key = newKey()
 	case errors.Is(err, booking.ErrSlotTaken):
 		again.Message = "This time has just been booked. Please choose another."
@@ -104,9 +104,9 @@ func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &invalid):
 		status = http.StatusBadRequest
 		again.Problems = invalid.Fields
-		again.Message = "Please look at what is marked below."
+		again.Message = "Please correct the marked fields."
 		if invalid.Fields["resource"] != "" {
-			again.Message = "What you chose cannot be booked any more. This can:"
+			again.Message = "What you chose can no longer be booked. Please choose from what is shown below."
 		}
 		if invalid.Fields["start"] != "" && f.Start == "" {
 			again.Problems["start"] = "please choose a time"
@@ -121,18 +121,20 @@ func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 // tooMany explains a limit of holds and free bookings. One that ends in more than an hour
 // is a free booking.
 func tooMany(limit *booking.HoldLimitError, seconds int) string {
-	wait, mine, free := "in "+plural((seconds+59)/60, "minute"), "Please pay for one of them", ""
+	wait, pay := "in "+plural((seconds+59)/60, "minute"), "Please pay for one of them"
+	yours := plural(limit.Limit, "unpaid booking")
 	if seconds >= 3600 {
-		wait, mine, free = "later", "Please pay for one of them or cancel it", ", with those that cost nothing"
+		wait, pay = "later", "Please pay for one of them or cancel it"
+		yours = plural(limit.Limit, "unpaid or free booking")
 	}
 	if limit.Scope == booking.ScopeClient {
-		return "Too many times are being held from where you are. Please try again " + wait + "."
+		return "There are too many unpaid bookings from your network. Please try again " + wait + "."
 	}
-	return "You hold " + plural(limit.Limit, "time") + " already" + free + ". " + mine + ", or try again " + wait + "."
+	return "You already have " + yours + ". " + pay + ", or try again " + wait + "."
 }
 
 func tooFast(rate *payments.RateLimitError) string {
-	return "Too many bookings are being made from where you are. Please try again in " + plural(rate.Seconds(),
+	return "Too many bookings are being made from your network. Please try again in " + plural(rate.Seconds(),
 		"second") + "."
 }
 
@@ -319,7 +321,7 @@ func (p *Pages) parse(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if err := r.ParseForm(); err != nil {
 		p.render(w, http.StatusBadRequest, "message.html",
-			messageView{page: p.page("That could not be read"), Text: "Please try again.", Back: p.prefix + "/"})
+			messageView{page: p.page("The form could not be read"), Text: "Please try again.", Back: p.prefix + "/"})
 		return false
 	}
 	return true

@@ -132,8 +132,7 @@ func (p *Pages) postMove(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &invalid):
 		again.Problem = invalid.Fields["start"]
 		if again.Problem == "" {
-			again.Message = "What you have booked is no longer sold in this way. Please get in touch with us to " +
-				"move it."
+			again.Message = "What you have booked is no longer offered. Please contact us to move it."
 		}
 		p.renderMove(w, r, http.StatusBadRequest, f, again)
 	default:

@@ -152,7 +152,7 @@ func (v *bookingView) setHeadline(f details) (waiting bool) {
 		say("✓", "good", "Your booking is confirmed",
 			"Thank you. We look forward to seeing you."+f.unappliedNote(how))
 	case booking.StatusCompleted:
-		say("✓", "good", "You were here", "Thank you for coming."+f.unappliedNote(how))
+		say("✓", "good", "Your booking is completed", "Thank you for coming."+f.unappliedNote(how))
 	case booking.StatusNoShow:
 		say("–", "wait", "Marked as no-show", "You did not come to this booking."+f.unappliedNote(how))
 	case booking.StatusCancelled:
@@ -172,7 +172,7 @@ func (v *bookingView) setPending(f details, how money) (waiting bool) {
 		if how == moneyOpen {
 			v.Pay = f.payment.URL
 		}
-		v.Headline, v.Text = "Waiting for your payment", "As soon as it has arrived, this page says so."
+		v.Headline, v.Text = "Waiting for your payment", "This page shows when it has arrived."
 		return true
 	case moneyFailed:
 		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "Your payment did not go through",
@@ -197,11 +197,11 @@ func (v *bookingView) setExpired(f details, how money) (waiting bool) {
 	v.Mark, v.Tone = "×", "bad"
 	switch how {
 	case moneyNone, moneyOpen, moneyFailed:
-		v.Headline, v.Text = "This hold has ended", "It was not paid for in time. Nothing was charged."
+		v.Headline, v.Text = "This booking has expired", "It was not paid for in time. Nothing was charged."
 	case moneyComing:
 		v.Mark, v.Tone, v.Headline = "…", "wait", "Payment processing"
 		v.Text = "Your payment did not arrive in time, and your time is no longer kept. " +
-			"If it is still free when the payment arrives, it is yours; otherwise all of the money is given back."
+			"If it is still free when the payment arrives, it is yours; otherwise the whole payment is refunded."
 	case moneyReturning, moneyReturned:
 		v.Headline, v.Text = f.returned(how)
 	case moneyApplied:
@@ -238,7 +238,7 @@ func (f details) cancelled(how money) string {
 		if f.booking.Refund != nil {
 			return f.kept(*f.booking.Refund)
 		}
-		return "Your payment has arrived all the same. We look into it and contact you."
+		return "Your payment has arrived nevertheless. We look into it and contact you."
 	case moneyComing:
 		refund := f.booking.Amount
 		if f.booking.LateRefund != nil {
@@ -261,9 +261,9 @@ func (f details) returned(how money) (headline, text string) {
 	case f.payment.OpenDisputes > 0, f.payment.Lost.Minor > 0:
 		return "Your payment came too late", strings.TrimSpace(f.contested(all))
 	case how == moneyReturned:
-		return "Your payment was given back", "Your payment could not be used for this booking. All of it, " +
-			amount(all) + ", has been given back to you."
+		return "Your payment was refunded", "Your payment could not be used for this booking. All of it, " +
+			amount(all) + ", has been refunded to you."
 	}
-	return "Your payment is given back", "Your payment could not be used for this booking. All of it, " + amount(all) +
-		", is given back to you automatically."
+	return "Your payment is refunded", "Your payment could not be used for this booking. All of it, " + amount(all) +
+		", is refunded to you automatically."
 }

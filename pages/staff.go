@@ -42,7 +42,7 @@ func (p *Pages) nextPage(next string) string {
 func (p *Pages) postLogin(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 8<<10)
 	if err := r.ParseForm(); err != nil {
-		p.renderLogin(w, http.StatusBadRequest, loginView{Message: "That could not be read."})
+		p.renderLogin(w, http.StatusBadRequest, loginView{Message: "The form could not be read. Please try again."})
 		return
 	}
 	again := loginView{Email: r.PostForm.Get("email"), Next: r.PostForm.Get("next")}

@@ -46,7 +46,7 @@ func (f details) describeTerms(t booking.Terms) string {
 	b := f.booking
 	switch {
 	case b.Status == booking.StatusPending && f.paying() && t.Allowed && t.Refund == b.Amount:
-		return "Your money is on its way: when you cancel, all of it is given back as soon as it has arrived."
+		return "Your money is on its way: when you cancel, all of it is refunded as soon as it has arrived."
 	case b.Status == booking.StatusPending && f.paying() && t.Allowed:
 		return "Your money is on its way. When you cancel and it has arrived: " + f.kept(t.Refund)
 	case b.Status == booking.StatusPending && !f.paying():
@@ -92,7 +92,7 @@ func (f details) notApplied() string {
 		_, text := f.returned(how)
 		return text
 	case moneyParked:
-		return "Your payment is being looked into: what is given back of it is decided by us, and we contact you."
+		return "Your payment could not be applied automatically. We look into it, decide what is refunded, and contact you."
 	}
 	return ""
 }
@@ -104,7 +104,7 @@ func (f details) unpaid() string {
 	switch moneyOf(f.payment) {
 	case moneyNone, moneyOpen:
 	case moneyApplied:
-		return "Your payment has just arrived. Load this page again for what cancelling gives."
+		return "Your payment has just arrived. Reload this page to see what cancelling costs."
 	default:
 		return "You may cancel. " + f.notApplied()
 	}
@@ -129,14 +129,14 @@ func (f details) contested(refund booking.Money) string {
 	case f.payment == nil || refund.Minor == 0:
 		return ""
 	case f.payment.OpenDisputes > 0:
-		return " Your bank is looking into this payment: nothing is given back until that is decided."
+		return " Your bank is looking into this payment: nothing is refunded until that is decided."
 	case f.payment.Lost.Minor > 0:
 		back := f.payment.GoesBack(refund)
-		text := " Your bank has given you " + amount(f.payment.Lost) + " back already"
+		text := " Your bank has already returned " + amount(f.payment.Lost) + " to you"
 		if back.Minor > 0 {
-			return text + ", and " + amount(back) + " is given back by us."
+			return text + ", and " + amount(back) + " is refunded by us."
 		}
-		return text + ": nothing more is given back."
+		return text + ": nothing more is refunded."
 	}
 	return ""
 }
@@ -148,10 +148,10 @@ func kept(all, refund booking.Money) string {
 	case refund.Minor == 0:
 		return "The whole price, " + amount(all) + ", is kept."
 	case refund == all:
-		return "The whole price, " + amount(all) + ", is given back."
+		return "The whole price, " + amount(all) + ", is refunded."
 	}
 	fee := booking.Money{Minor: all.Minor - refund.Minor, Currency: all.Currency}
-	return amount(fee) + " of " + amount(all) + " is kept, and " + amount(refund) + " is given back."
+	return amount(fee) + " of " + amount(all) + " is kept, and " + amount(refund) + " is refunded."
 }
 
 // moment formats an instant in a zone that the page names elsewhere.

@@ -130,8 +130,8 @@ func TestAPICancel_Policy(t *testing.T) {
 		status  string
 		words   string
 	}{
-		{half, 1250, "partially_refunded", "EUR 12.50 is given back"},
-		{whole, 2500, "refunded", "The whole price, EUR 25.00, is given back"},
+		{half, 1250, "partially_refunded", "EUR 12.50 is refunded"},
+		{whole, 2500, "refunded", "The whole price, EUR 25.00, is refunded"},
 	} {
 		eventually(t, "the money has gone back", func() bool { return show(w.booking).Payment.Status == w.status })
 		require.Equal(t, w.refund, show(w.booking).Payment.AmountRefunded)
@@ -212,7 +212,7 @@ func TestAPICancel_WhilePaymentArrives(t *testing.T) {
 			}
 			require.Equal(t, payments.ReasonCancelled, causes)
 			require.Equal(t, payments.ReasonCancelled, unapplied)
-			require.Regexp(t, `All of it, EUR 25.00, (is|has been) given back to you`,
+			require.Regexp(t, `All of it, EUR 25.00, (is|has been) refunded to you`,
 				ada.get("/success?session_id="+b.StripeSessionID).body)
 		})
 	}
@@ -233,7 +233,7 @@ func TestAPICancel_PaymentProcessing(t *testing.T) {
 		require.NoError(t, err)
 		page := ada.get("/success?booking=" + b.ID + "&token=" + b.Token)
 		require.Equal(t, status == "processing",
-			strings.Contains(page.body, "all of it is given back as soon as it has arrived"))
+			strings.Contains(page.body, "all of it is refunded as soon as it has arrived"))
 		require.Regexp(t, cancelLink, page.body)
 		c := ada.act(b, "cancel", nil).changed(t)
 		require.Equal(t, "cancelled", c.Status)

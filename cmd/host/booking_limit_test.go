@@ -48,7 +48,7 @@ func TestHolds_PerEmail(t *testing.T) {
 	page := ada.form("/book", filled(ada.slot(0), "k"))
 	require.Equal(t, http.StatusTooManyRequests, page.status)
 	require.NotEmpty(t, page.header.Get("Retry-After"))
-	require.Contains(t, page.body, "You hold 3 times already")
+	require.Contains(t, page.body, "You already have 3 unpaid bookings")
 	require.Contains(t, page.body, `value="ada@example.com"`, "what was typed is kept")
 
 	// A repeat is answered as before.
@@ -88,7 +88,7 @@ func TestHolds_PerAddress(t *testing.T) {
 		"email": {"e@example.com"},
 	})
 	require.Equal(t, http.StatusTooManyRequests, page.status)
-	require.Contains(t, page.body, "Too many times are being held from where you are")
+	require.Contains(t, page.body, "There are too many unpaid bookings from your network")
 }
 
 // Behind a trusted proxy the limit is per client, and per network for IPv6.
@@ -153,7 +153,7 @@ func TestHolds_FreeBookings(t *testing.T) {
 	ada.post("/create-checkout-session", body(3, "ada@example.com")).refusedForHolds(t)
 	page := ada.form("/book", form(3, "ada@example.com"))
 	require.Equal(t, http.StatusTooManyRequests, page.status)
-	require.Contains(t, page.body, "You hold 3 times already, with those that cost nothing.")
+	require.Contains(t, page.body, "You already have 3 unpaid or free bookings.")
 	ada.post("/api/bookings", wish(ada.slot(0), m{"resource": "studio"})).refusedForHolds(t)
 
 	require.Equal(t, http.StatusOK, ada.act(first, "cancel", nil).status)
@@ -200,7 +200,7 @@ func TestBookingLimit_PerMinute(t *testing.T) {
 		page := ada.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(values.Encode()),
 			"X-Forwarded-For", office)
 		require.Equal(t, http.StatusTooManyRequests, page.status, path)
-		require.Contains(t, page.body, "Too many bookings are being made from where you are.")
+		require.Contains(t, page.body, "Too many bookings are being made from your network.")
 		page.retriedWithinAMinute(t)
 	}
 	require.Equal(t, 3, here.count("bookings"))

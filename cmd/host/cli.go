@@ -67,8 +67,8 @@ func run(ctx context.Context, args []string, environ map[string]string, stdin io
 
 const rootLong = `host runs booking-platform: the booking page, the JSON API and Stripe's webhook.
 
-Configuration comes from the environment; .env.example in the repository lists it. Without any,
-host serves http://127.0.0.1:3000 on a private Postgres, with a stand-in for Stripe.
+The configuration comes from the environment; .env.example in the repository lists the variables.
+Without any, host serves http://127.0.0.1:3000 with a private Postgres and a Stripe stand-in.
 
 Exit status: 0 success, 1 failure, 2 a mistake in the command line.`
 

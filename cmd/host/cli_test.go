@@ -163,7 +163,7 @@ func TestUsage_MistakeIsNamed(t *testing.T) {
 		"payment retry a b":            `payment retry: unexpected argument "b"; only the id of a refund is expected`,
 		// Bookings.
 		"booking renew-links --all --secret x": "booking renew-links: --all and --secret exclude each other",
-		"booking renew-links --all id":         "booking renew-links: --all, --secret and --after are not for bookings that are named by id",
+		"booking renew-links --all id":         "booking renew-links: --all, --secret and --after cannot be combined with ids",
 		"booking renew-links -x":               "booking renew-links: unknown flag -x; the flags are --after, --all, --help, --json, --links, --secret, --verbose",
 		// Users.
 		"user list x":                      `user list: unexpected argument "x"; ` + flags,

@@ -20,12 +20,13 @@ func (c *cli) bookingCommand() *cobra.Command {
 		Short: "Make new links for bookings, and end their old ones",
 		Long: `Make new links for bookings, and end their old ones.
 
-With ids, the links of these bookings are renewed and printed. Without, those of all coming
-bookings whose link is dead, because the secret that made it is no longer in SESSION_SECRET.
-A link opens the booking: treat it as a password.
+With ids, the links of these bookings are renewed and printed. Without ids, the links of all coming
+bookings are renewed that no longer work, because the secret that made them is no longer in
+SESSION_SECRET. A link gives access to the booking: treat it as a password.
 
-After an error, run the same again; with --secret or --all, add the --after that the error names.`,
-		Example: `  host booking renew-links --links        # after a leak: the dead links, for sending
+After an error, run the same command again; with --secret or --all, add the --after that the error
+names.`,
+		Example: `  host booking renew-links --links        # after a leak: print the new links, to send them
   host booking renew-links --secret 0123456789ab
   host booking renew-links 0193b3a0-0000-7000-8000-000000000000`,
 		Args: arguments(0, -1, "the id of a booking"),
@@ -34,7 +35,7 @@ After an error, run the same again; with --secret or --all, add the --after that
 			case req.All && req.Secret != "":
 				return usagef("--all and --secret exclude each other")
 			case len(ids) > 0 && (req != booking.RenewRequest{}):
-				return usagef("--all, --secret and --after are not for bookings that are named by id")
+				return usagef("--all, --secret and --after cannot be combined with ids")
 			}
 			return c.renewLinks(ctx, ids, req, links)
 		}),
@@ -109,9 +110,9 @@ func (c *cli) renewBatches(ctx context.Context, bookings *booking.Store, req boo
 			}
 		}
 		if flushed := p.Flush(); err != nil || flushed != nil {
-			rest := "run the same again for the rest"
+			rest := "run the same command again for the rest"
 			if (req.All || req.Secret != "") && last != "" {
-				rest = "for the rest, run the same again with --after " + last
+				rest = "for the rest, run the same command again with --after " + last
 			}
 			return fmt.Errorf("%s renewed, and not all: %s: %w", output.Plural(total, "link"), rest,
 				errors.Join(err, flushed))

@@ -33,7 +33,8 @@ without one. Nothing is changed.
 With --base, check a running host over HTTP instead. With --pay as well, in Stripe's test mode,
 book a slot, pay for it, see it confirmed once, and cancel it.
 
-Exit status: 1 when there is a problem, 0 with warnings alone. docs/doctor.md explains each finding.`,
+Exit status: 1 if there is a problem, otherwise 0, even with warnings. docs/doctor.md explains each
+finding.`,
 		Example: `  host doctor
   APP_ENV=production host doctor          # from development: what going live would need
   host doctor --base https://booking.example.com
@@ -52,7 +53,7 @@ Exit status: 1 when there is a problem, 0 with warnings alone. docs/doctor.md ex
 		}),
 	})
 	flags := cmd.Flags()
-	flags.Func("hosts", "`N` hosts run at once, those of a deployment included (default 2)",
+	flags.Func("hosts", "at most `N` hosts run at once, also during a deployment (default 2)",
 		func(s string) (err error) { hosts, err = parseCount(s, 1000); return err })
 	flags.Func("base", "check the host at this `URL`",
 		func(s string) (err error) { smoke.Base, err = parseBase(s); return err })

@@ -39,9 +39,9 @@ func (c *cli) eventsCommand() *cobra.Command {
 			Use:   "ignore ID...",
 			Short: "End events that need nothing",
 			Long: `End events that are failed, unmatched or parked and need nothing: they become ignored, are not
-tried again, and no alarm counts them.
+retried, and no alert counts them.
 
-Exit status: 1 when one was none of these.`,
+Exit status: 1 if one of the events had another outcome.`,
 			Example: "  host events ignore evt_1NG8Du2eZvKYlo2CUI79vXWy",
 			Args:    arguments(1, -1, "the id of an event (evt_...)"),
 			RunE:    c.action(c.ignoreEvents),
@@ -120,8 +120,8 @@ func (c *cli) eventsReplayCommand() *cobra.Command {
 		Use:   "replay",
 		Short: "Handle events again, as another delivery would",
 		Long: `Handle events again, as another delivery would: by default the oldest 100 that are failed or
-unmatched. Parked and ignored events are taken only when --outcome names them. An event that was
-settled meanwhile is a duplicate. The configuration of serve is needed.
+unmatched. Parked and ignored events are handled only if --outcome names them. An event that was
+settled meanwhile is a duplicate. The environment must be that of host serve.
 
 Exit status: 1 when an event is not settled.`,
 		Example: `  host events replay --dry-run
@@ -174,9 +174,9 @@ func (c *cli) eventsFetchCommand() *cobra.Command {
 	cmd := c.jsonFlag(&cobra.Command{
 		Use:   "fetch --since TIME",
 		Short: "Handle every event that Stripe has made since a time, as after a restore",
-		Long: `Handle every event that Stripe has made since a time, delivered or not, as a delivery would: after
-a backup was restored. It can be repeated, and is safe beside running hosts. The configuration of
-serve is needed.
+		Long: `Handle every event that Stripe has made since a time, delivered or not, as a delivery would. Use it
+after restoring a backup. It can be repeated, and is safe beside running hosts. The environment must
+be that of host serve.
 
 Exit status: 1 when an event failed or matches nothing.`,
 		Example: `  host events fetch --since 26h --dry-run

@@ -81,7 +81,7 @@ func TestEvents_ListShowReplay(t *testing.T) {
 
 	status, stdout, _ = command(t, env, "events", "waiting")
 	require.Equal(t, 0, status)
-	require.Regexp(t, `^failed: +1\nunmatched: +1\nof them sessions: +1\nparked: +0\noldest unprocessed: +20\S+Z, \d+s old\nlast processed: +20\S+Z\n$`, stdout)
+	require.Regexp(t, `^failed: +1\nunmatched: +1\nunmatched sessions: +1\nparked: +0\noldest unprocessed: +20\S+Z, \d+s old\nlast processed: +20\S+Z\n$`, stdout)
 	status, stdout, _ = command(t, env, "events", "waiting", "--json")
 	require.Equal(t, 0, status)
 	require.Contains(t, stdout, `{"failed":1,"unmatched":1,"unmatchedSessions":1,"parked":0,"oldestAgeSeconds":`)
@@ -191,7 +191,7 @@ func TestEvents_IgnoreAndOtherReceivers(t *testing.T) {
 	require.Equal(t, 1, status)
 	require.Equal(t,
 		"evt_failed: failed -> ignored\nevt_done: processed, left as it is\nevt_theirs: not in the ledger\n", stdout)
-	require.Contains(t, stderr, "2 of 3 events were not waiting")
+	require.Contains(t, stderr, "2 of 3 events had nothing to end")
 	status, stdout, _ = command(t, env, "events", "ignore", "--json", "evt_failed")
 	require.Equal(t, 1, status)
 	require.Equal(t, `{"id":"evt_failed","was":"ignored","ignored":false}`+"\n", stdout)

@@ -16,8 +16,8 @@ import (
 func (c *cli) healthcheckCommand() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{
 		Use:   "healthcheck",
-		Short: "Ask the host on this machine whether it is ready",
-		Long: `Ask the host on this machine, at BIND_ADDRESS and PORT, for /health/db.
+		Short: "Check whether the host on this machine is ready",
+		Long: `Request /health/db from the host on this machine, at BIND_ADDRESS and PORT.
 
 Exit status: 0 when it is ready, 1 when it is not or does not answer.`,
 		Example: "  host healthcheck\n  PORT=8080 host healthcheck",

@@ -39,7 +39,7 @@ func (c *cli) paymentCommand() *cobra.Command {
 		c.jsonFlag(&cobra.Command{
 			Use:   "retry REFUND-ID",
 			Short: "Try a refund again",
-			Long: `Try a refund again: one that is due at once, one that failed by making another in its place.
+			Long: `Try a refund again. A refund that is due is tried at once; one that failed is replaced by a new one.
 A running host makes the refund at Stripe.`,
 			Example: "  host payment retry 0193b3a0-0000-7000-8000-000000000000",
 			Args:    arguments(1, 1, "the id of a refund"),

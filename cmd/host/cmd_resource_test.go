@@ -170,7 +170,7 @@ func TestResourceApply_OneRefusedWritesNone(t *testing.T) {
 		status, stdout, stderr = applyText(t, env, other+"---\n"+strings.Replace(tour, "8", "4", 1), args...)
 		require.Equal(t, 1, status)
 		require.Empty(t, stdout)
-		require.Contains(t, stderr, "host: tour: capacity 4 is too small: 5 units are sold at one time; in the way, in the time of Europe/Paris:\n  "+sold.ID)
+		require.Contains(t, stderr, "host: tour: capacity 4 is too small: 5 units are sold at one time; these bookings prevent it (times in Europe/Paris):\n  "+sold.ID)
 		require.Contains(t, stderr, "party 5  pending")
 		require.NotContains(t, stderr, "Ada")
 	}

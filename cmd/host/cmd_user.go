@@ -133,7 +133,7 @@ func (c *cli) changeUser(ctx context.Context, email string, do func(*auth.UserTa
 		case errors.Is(err, auth.ErrNotFound):
 			return fmt.Errorf("there is no user %q", email)
 		case errors.Is(err, auth.ErrExists):
-			return fmt.Errorf("there is a user %q already", email)
+			return fmt.Errorf("the user %q exists already", email)
 		case err != nil:
 			return err
 		}
@@ -146,7 +146,7 @@ func (c *cli) changeUser(ctx context.Context, email string, do func(*auth.UserTa
 func (c *cli) readPassword() (string, error) {
 	if file, ok := c.in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		var typed [2]string
-		for i, prompt := range []string{"Password: ", "Once more: "} {
+		for i, prompt := range []string{"Password: ", "Password again: "} {
 			fmt.Fprint(c.err, prompt)
 			password, err := term.ReadPassword(int(file.Fd()))
 			fmt.Fprintln(c.err)

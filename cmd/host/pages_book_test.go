@@ -263,7 +263,7 @@ func TestPagesBook_AfterHoldExpired(t *testing.T) {
 
 	a := c.form("/book", form)
 	require.Equal(t, http.StatusConflict, a.status)
-	require.Contains(t, a.body, "Your earlier hold on this time has ended")
+	require.Contains(t, a.body, "This time is no longer kept for you")
 	form.Set("key", first(t, keyInput, a.body))
 	require.Equal(t, http.StatusSeeOther, c.form("/book", form).status)
 

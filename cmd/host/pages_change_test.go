@@ -63,7 +63,7 @@ func TestPagesChange_Terms(t *testing.T) {
 		"free":  {"You may cancel free of charge until ", true, true},
 		"never": {"This booking can be neither cancelled nor moved.", false, false},
 		"fee":   {"The whole price, EUR 25.00, is kept.", true, false},
-		"half":  {"EUR 12.50 of EUR 25.00 is kept, and EUR 12.50 is given back.", true, false},
+		"half":  {"EUR 12.50 of EUR 25.00 is kept, and EUR 12.50 is refunded.", true, false},
 	} {
 		b := ada.book(slug, day(9), true)
 		page := ada.get("/success?booking=" + b.ID + "&token=" + b.Token)

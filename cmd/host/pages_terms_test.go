@@ -64,9 +64,9 @@ func TestTerms_EveryStatusAndPayment(t *testing.T) {
 	}
 	// Required and forbidden texts by state of the money, on both pages.
 	never := map[string][]string{
-		none: {"arrived all the same", "on its way", "looked into", "look into", "is given back",
-			"has been given back", "is kept"},
-		failed: {"has arrived", "on its way", "looked into", "look into", "is given back", "has been given back",
+		none: {"arrived nevertheless", "on its way", "looked into", "look into", "is refunded",
+			"has been refunded", "is kept"},
+		failed: {"has arrived", "on its way", "looked into", "look into", "is refunded", "has been refunded",
 			"is kept", "Waiting for"},
 		coming:  {"Nothing was charged", "Nothing has been paid", "has been paid yet", "look into", "looked into"},
 		applied: {"Nothing was charged", "Nothing has been paid", "not paid for", "on its way", "did not go through"},
@@ -75,11 +75,11 @@ func TestTerms_EveryStatusAndPayment(t *testing.T) {
 		gone: {"Nothing was charged", "Nothing has been paid", "not paid for", "on its way", "is kept",
 			"did not go through", "look into"},
 		parked: {"Nothing was charged", "Nothing has been paid", "not paid for", "on its way", "is kept",
-			"is given back automatically", "free of charge", "did not go through"},
+			"is refunded automatically", "free of charge", "did not go through"},
 	}
 	headlines := map[string]string{
 		"confirmed": "Your booking is confirmed", "cancelled": "This booking was cancelled",
-		"completed": "You were here", "no_show": "Marked as no-show",
+		"completed": "Your booking is completed", "no_show": "Marked as no-show",
 	}
 	seen := 0
 	for _, status := range []string{"pending", "confirmed", "cancelled", "completed", "no_show", "expired"} {
@@ -126,8 +126,8 @@ func TestTerms_EveryStatusAndPayment(t *testing.T) {
 					require.NotContains(t, words, phrase, "%s\n%s\n%s", name, said, asked)
 				}
 				for phrase, other := range map[string]string{
-					"free of charge": "is kept,", "has been given back": "is given back to you",
-					"nothing is given back": "is given back to you", "has arrived": "did not arrive",
+					"free of charge": "is kept,", "has been refunded": "is refunded to you",
+					"nothing is refunded": "is refunded to you", "has arrived": "did not arrive",
 				} {
 					require.False(t, p.money != applied && strings.Contains(words, phrase) &&
 						strings.Contains(words, other), "%s: %q and %q\n%s", name, phrase, other, words)
@@ -188,9 +188,9 @@ func TestTerms_DisputedPayment(t *testing.T) {
 		refund  int64
 		says    string
 	}{
-		{"won", stripetest.NewDispute{}, stripetest.DisputeWon, 2500, "is given back"},
-		{"lost", stripetest.NewDispute{}, stripetest.DisputeLost, 0, "nothing more is given back"},
-		{"a part lost", stripetest.NewDispute{Amount: 1000}, stripetest.DisputeLost, 1500, "is given back by us"},
+		{"won", stripetest.NewDispute{}, stripetest.DisputeWon, 2500, "is refunded"},
+		{"lost", stripetest.NewDispute{}, stripetest.DisputeLost, 0, "nothing more is refunded"},
+		{"a part lost", stripetest.NewDispute{Amount: 1000}, stripetest.DisputeLost, 1500, "is refunded by us"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -203,7 +203,7 @@ func TestTerms_DisputedPayment(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, h.StripeFake().WaitDelivered(t.Context()))
 
-			const why = "Your bank is looking into this payment: nothing is given back until that is decided."
+			const why = "Your bank is looking into this payment: nothing is refunded until that is decided."
 			page := "/success?booking=" + b.ID + "&token=" + b.Token
 			v := ada.contested(b)
 			require.Equal(t, "disputed", v.Payment.Status)
@@ -253,7 +253,7 @@ func TestTerms_PaymentProcessing(t *testing.T) {
 	v := ada.contested(half)
 	require.Equal(t, []int64{1250, 1250}, []int64{v.Cancellation.Fee, v.Cancellation.Refund})
 	page := "/success?booking=" + half.ID + "&token=" + half.Token
-	const divided = "EUR 12.50 of EUR 25.00 is kept, and EUR 12.50 is given back."
+	const divided = "EUR 12.50 of EUR 25.00 is kept, and EUR 12.50 is refunded."
 	require.Contains(t, ada.get(page).body, divided)
 	require.Nil(t, ada.act(half, "cancel", nil).changed(t).Refund, "nothing has come yet")
 	require.Contains(t, ada.get(page).body, "Your payment is still on its way. When it has arrived: "+divided)

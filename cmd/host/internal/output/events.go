@@ -87,7 +87,7 @@ func (p Printer) Backlog(b webhook.Backlog) error {
 	}
 	return printFields(p.Out, [][2]string{
 		{"failed", strconv.Itoa(b.Failed)}, {"unmatched", strconv.Itoa(b.Unmatched)},
-		{"of them sessions", strconv.Itoa(b.UnmatchedSessions)}, {"parked", strconv.Itoa(b.Parked)},
+		{"unmatched sessions", strconv.Itoa(b.UnmatchedSessions)}, {"parked", strconv.Itoa(b.Parked)},
 		{"oldest unprocessed", oldest}, {"last processed", last},
 	})
 }
@@ -185,7 +185,7 @@ func (p Printer) Ignored(ignored []webhook.IgnoreResult) error {
 		fmt.Fprintf(p.Out, "%s: %s\n", Escape(e.ID), result)
 	}
 	if left > 0 {
-		return fmt.Errorf("%d of %d events were not waiting", left, len(ignored))
+		return fmt.Errorf("%d of %d events had nothing to end", left, len(ignored))
 	}
 	return nil
 }

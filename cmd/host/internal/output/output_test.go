@@ -77,7 +77,7 @@ func TestPrinter_TextAndJSON(t *testing.T) {
 			return p.Ignored([]webhook.IgnoreResult{{ID: "evt_1", Was: webhook.Failed, Ended: true},
 				{ID: "evt_2", Was: webhook.Processed}, {ID: "evt_3"}})
 		}, "evt_1: failed -> ignored\nevt_2: processed, left as it is\nevt_3: not in the ledger\n",
-			`{"id":"evt_1","was":"failed","ignored":true}`, "2 of 3 events were not waiting"},
+			`{"id":"evt_1","was":"failed","ignored":true}`, "2 of 3 events had nothing to end"},
 		"fetched": {func(p output.Printer) error {
 			f := output.Fetched{Printer: p}
 			f.Add(payments.FetchedEvent{ID: "evt_1", Type: "x", Outcome: webhook.Processed})
@@ -182,7 +182,7 @@ func TestRefusal_CapacityTooSmall(t *testing.T) {
 	r := booking.Resource{Slug: "court", TimeZone: "Europe/Paris"}
 	err := output.Refusal(r, &booking.CapacityError{Bookings: []booking.Booking{
 		{ID: "b-1", Start: at, End: at.Add(time.Hour), Party: 5, Status: "pending"}}})
-	require.ErrorContains(t, err, "in the way, in the time of Europe/Paris:\n"+
+	require.ErrorContains(t, err, "these bookings prevent it (times in Europe/Paris):\n"+
 		"  b-1  2026-12-01 11:00 to 2026-12-01 12:00  party 5  pending")
 	require.EqualError(t, output.Refusal(r, errors.New("planted")), "court: planted")
 }

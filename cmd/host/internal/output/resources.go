@@ -75,7 +75,7 @@ func Refusal(r booking.Resource, err error) error {
 	if zoneErr != nil {
 		zone = time.UTC
 	}
-	lines := []string{fmt.Sprintf("%s: %v; in the way, in the time of %s:", r.Slug, small, zone)}
+	lines := []string{fmt.Sprintf("%s: %v; these bookings prevent it (times in %s):", r.Slug, small, zone)}
 	for _, b := range small.Bookings {
 		lines = append(lines, fmt.Sprintf("  %s  %s to %s  party %d  %s", b.ID,
 			b.Start.In(zone).Format("2006-01-02 15:04"), b.End.In(zone).Format("2006-01-02 15:04"), b.Party, b.Status))
