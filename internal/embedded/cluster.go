@@ -26,7 +26,6 @@ const (
 	database  = "booking_platform"
 )
 
-// cluster is what the guard runs: a data folder, its programs, and the user they run as.
 type cluster struct {
 	dir, programs string
 	ephemeral     bool
@@ -88,7 +87,6 @@ func (c *cluster) run(ctx context.Context) error {
 	for _, s := range append(settings, c.settings...) {
 		args = append(args, "-c", s)
 	}
-	// Without ctx, because its end would kill the server.
 	server, err := launch(c.command(context.Background(), "postgres", args...), c.dir, c.programs)
 	if err != nil {
 		return fmt.Errorf("start Postgres: %w", err)
@@ -101,8 +99,6 @@ func (c *cluster) run(ctx context.Context) error {
 	return nil
 }
 
-// command is one of the programs, run as the cluster's user in its folder, with the lock
-// inherited.
 func (c *cluster) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	path := program(c.programs, name)
 	cmd := exec.CommandContext(ctx, path, args...)
@@ -165,8 +161,7 @@ func (c *cluster) create(ctx context.Context) error {
 		// race detector: too much for tests, which open thousands.
 		auth = "md5"
 	}
-	// Relative paths, because the cluster's user may not be able to read the folders
-	// above.
+	// The cluster's user may not be able to read the folders above.
 	cmd := c.command(ctx, "initdb", "--pgdata="+filepath.Base(beside), "--username="+superuser,
 		"--pwfile="+passwordFile,
 		"--auth="+auth, "--encoding=UTF8", "--locale=C", "--no-sync")
@@ -197,7 +192,6 @@ func (c *cluster) setUp(ctx context.Context) error {
 	if c.ephemeral {
 		rights = "CREATEDB"
 	}
-	// A utility statement takes no parameters. The password has letters and digits only.
 	for _, step := range []struct{ unless, do string }{
 		{`SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = '` + owner + `'`,
 			`CREATE ROLE ` + owner + ` LOGIN ` + rights + ` PASSWORD '` + c.password + `'`},

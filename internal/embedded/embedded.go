@@ -27,7 +27,7 @@ type Options struct {
 	// Repository is the Maven repository to fetch programs from, by default Maven
 	// Central.
 	Repository string
-	// Settings are name=value and override those of this package, for measurements.
+	// Settings are name=value, for measurements.
 	Settings []string
 }
 
@@ -103,19 +103,17 @@ func start(ctx context.Context, dir string, opts Options) (*Server, error) {
 	return &Server{url: url, version: programs.Version, programs: programs.Folder, stop: sync.OnceValue(g.stop)}, nil
 }
 
-// URL returns the server's postgres://… URL for lib/pq and pgx, with the role booking and
-// its database booking_platform. It includes the password, so it must not be logged. The
-// role may create extensions and schemas in that database.
+// URL returns the server's postgres://… URL, with the role booking, which may create
+// extensions and schemas in the database booking_platform. It includes the password.
 func (s *Server) URL() string { return s.url }
 
 // Version returns the version of the programs, such as 16.9.
 func (s *Server) Version() string { return s.version }
 
-// Programs returns the folder of the programs.
+// Programs returns their folder.
 func (s *Server) Programs() string { return s.programs }
 
-// Stop ends the server and its connections, and waits for that, at most half a minute. A
-// second call returns the result of the first.
+// Stop ends the server and its connections, and waits for that, at most half a minute.
 func (s *Server) Stop() error { return s.stop() }
 
 func makeFolder(dir string, ephemeral bool) (string, error) {
@@ -141,7 +139,6 @@ func Running(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("embedded: find the server: %w", err)
 	}
-	// Lines: process, folder, start time, port, and more.
 	pidFile, err := os.ReadFile(filepath.Join(dir, dataFolder, "postmaster.pid"))
 	if err != nil {
 		return "", fmt.Errorf("embedded: find the server: %w", err)
@@ -157,7 +154,6 @@ func Running(dir string) (string, error) {
 	return serverURL(owner, string(password), port, database), nil
 }
 
-// The default sslmode of lib/pq, require, has no use on the loopback.
 func serverURL(role, password string, port int, database string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(role, password),

@@ -28,7 +28,6 @@ var fetchable = map[int]embeddedpostgres.PostgresVersion{
 	18: embeddedpostgres.V18,
 }
 
-// fetchTimeout bounds a download of some ten megabytes.
 const fetchTimeout = 10 * time.Minute
 
 // fetched returns programs from the user's cache folder, after fetching them if missing.
@@ -67,10 +66,8 @@ func fetched(ctx context.Context, major int, opts Options) (programs, error) {
 	return fetch(ctx, lock, place, version, opts.Repository)
 }
 
-// fetch runs under the lock.
 func fetch(ctx context.Context, lock *os.File, place string, version embeddedpostgres.PostgresVersion,
 	repository string) (programs, error) {
-	// A process that was killed while fetching has left this folder.
 	beside := place + ".new"
 	defer func() { _ = os.RemoveAll(beside) }()
 	if err := errors.Join(os.RemoveAll(beside), os.RemoveAll(place), os.Mkdir(beside, 0o755)); err != nil {
@@ -90,11 +87,10 @@ func fetch(ctx context.Context, lock *os.File, place string, version embeddedpos
 	return inspect(ctx, filepath.Join(place, "bin"))
 }
 
-// fetchOrder is what the fetching process is told.
 type fetchOrder struct {
 	Version    embeddedpostgres.PostgresVersion
 	Repository string
-	// Work is for temporary files, Into for the programs.
+	// Work is for temporary files.
 	Work, Into string
 }
 
@@ -125,7 +121,6 @@ func fetchElsewhere(ctx context.Context, lock *os.File, o fetchOrder) error {
 	return err
 }
 
-// runFetch is the fetching process.
 func runFetch(in io.Reader, out io.Writer) int {
 	var o fetchOrder
 	if err := json.NewDecoder(in).Decode(&o); err != nil {

@@ -24,14 +24,12 @@ type order struct {
 	Holder        holder
 }
 
-// report is the guard's answer when the server is ready, or has failed.
 type report struct {
 	URL   string
 	Held  *HeldError
 	Error string
 }
 
-// guarded is the guard process as its parent sees it.
 type guarded struct {
 	cmd     *exec.Cmd
 	pipe    io.Closer
@@ -48,8 +46,8 @@ func startGuard(o order) (*guarded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open Postgres's log: %w", err)
 	}
-	// Unforeseen failures of the guard are logged there too. It must not inherit stderr: a
-	// program that waits for the end of our stderr would wait for the guard.
+	// Unforeseen failures of the guard are logged there too. It must not inherit stderr:
+	// a program that waits for the end of our stderr would wait for the guard.
 	defer func() { _ = log.Close() }()
 	// Without ctx, because its end would kill the guard, which ends with its pipe.
 	cmd, err := again(context.Background(), roleGuard)
@@ -65,7 +63,7 @@ func startGuard(o order) (*guarded, error) {
 		}
 	}
 	cmd.Env = append(cmd.Env, "LC_ALL=C")
-	// The current folder may be removed or unmounted while the guard runs.
+	// The current folder may be removed or unmounted.
 	cmd.Dir = os.TempDir()
 	cmd.Stderr = log
 	cmd.SysProcAttr = apart()
@@ -91,7 +89,6 @@ func startGuard(o order) (*guarded, error) {
 	return g, nil
 }
 
-// ready waits for the guard's report.
 func (g *guarded) ready(ctx context.Context) (string, error) {
 	select {
 	case <-ctx.Done():
@@ -109,7 +106,6 @@ func (g *guarded) ready(ctx context.Context) (string, error) {
 	}
 }
 
-// stop closes the pipe and waits until the guard has stopped everything and ended.
 func (g *guarded) stop() error {
 	_ = g.pipe.Close()
 	ended := make(chan error, 1)
@@ -140,7 +136,6 @@ func openLog(dir string) (*os.File, error) {
 
 // How long each part of a life may take.
 const (
-	// An earlier guard stops its server within stopTimeout before the folder is free.
 	holdTimeout      = stopTimeout + 5*time.Second
 	startTimeout     = 90 * time.Second
 	fastTimeout      = 10 * time.Second
@@ -149,8 +144,7 @@ const (
 	// How long a holder file has to stay before its process is believed to be alive: that
 	// of a killed process is removed sooner.
 	beliefTimeout = 2 * time.Second
-	// Between an unexpected end of the server and the next start.
-	restartPause = time.Second
+	restartPause  = time.Second
 )
 
 var errParentGone = errors.New("the parent process is gone")
@@ -229,8 +223,7 @@ func guard(ctx context.Context, o order, answer func(report)) error {
 			return nil
 		case <-c.server.done:
 		}
-		// Killed from outside, or out of memory or disk. Clients reconnect to the same
-		// port.
+		// Clients reconnect to the same port.
 		fmt.Fprintln(os.Stderr, "guard: the server ended and is started again:", c.server.err)
 		if err := restart(ctx, c); err != nil {
 			fmt.Fprintln(os.Stderr, "guard:", err)
@@ -266,8 +259,6 @@ func init() {
 	}
 }
 
-// again is a command that runs this executable in a role, with only that variable in its
-// environment.
 func again(ctx context.Context, role string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"syscall"
 )
 
-// identity is a user that the programs can run as.
 type identity struct {
 	name string
 	// attributes are those of the processes; Go changes the user between fork and exec.

@@ -26,7 +26,6 @@ func openLock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// waitForLock is openLock, repeated until ctx ends.
 func waitForLock(ctx context.Context, path string) (*os.File, error) {
 	for {
 		f, err := openLock(path)
@@ -39,10 +38,8 @@ func waitForLock(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// pollInterval is for changes that another process makes without a notification.
 const pollInterval = 20 * time.Millisecond
 
-// pause waits for d. If ctx ends first it returns the cause.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -59,8 +56,7 @@ const (
 	holderFile = "holder.json"
 )
 
-// holder identifies the process that uses the folder, for messages only: the lock
-// decides.
+// holder is for messages only: the lock decides.
 type holder struct {
 	// PID, Program and Since describe the process that started the server. They are zero
 	// if unknown.

@@ -48,7 +48,6 @@ func identities(data string) ([]identity, error) {
 			continue
 		}
 		if !inside {
-			// One is enough: the number has no meaning outside.
 			all = append(all, namespaced(int(uid), int(gid))...)
 			inside = true
 		}
@@ -127,7 +126,7 @@ func give(path string, uid, gid int) error {
 	if !info.IsDir() {
 		return os.Lchown(path, uid, gid)
 	}
-	// The folder comes last: its owner shows that the rest is done.
+	// The owner of the folder shows that the rest is done.
 	err = filepath.WalkDir(path, func(below string, _ fs.DirEntry, err error) error {
 		if err != nil || below == path {
 			return err
@@ -151,7 +150,6 @@ func removeStale(data string) error {
 // do not reach it.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// shutdown is how Postgres is told to end.
 type shutdown = syscall.Signal
 
 const (
@@ -176,5 +174,4 @@ func lock(f *os.File) error {
 // children.
 func inherit(cmd *exec.Cmd, held *os.File) { cmd.ExtraFiles = append(cmd.ExtraFiles, held) }
 
-// send ignores errors: a process that has ended needs no signal.
 func (p *process) send(_ context.Context, how shutdown) { _ = p.cmd.Process.Signal(how) }

@@ -44,7 +44,7 @@ func lock(f *os.File) error {
 // the shared memory of the first.
 func inherit(*exec.Cmd, *os.File) {}
 
-// shutdown names one of Postgres's signals, which Windows lacks and pg_ctl kill replaces.
+// Postgres has pg_ctl kill in place of signals.
 type shutdown string
 
 const (

@@ -11,19 +11,16 @@ import (
 	"time"
 )
 
-// process is a running Postgres.
 type process struct {
 	cmd      *exec.Cmd
 	programs string
-	// done is closed after the process has ended and err is set.
-	done chan struct{}
-	err  error
+	done     chan struct{}
+	err      error
 	// log is the path of the process's log, begun the offset where its part begins.
 	log   string
 	begun int64
 }
 
-// launch starts Postgres with its output appended to the log of the folder.
 func launch(cmd *exec.Cmd, dir, programs string) (*process, error) {
 	log, err := openLog(dir)
 	if err != nil {
@@ -46,7 +43,6 @@ func launch(cmd *exec.Cmd, dir, programs string) (*process, error) {
 	return p, nil
 }
 
-// said returns what the process has logged.
 func (p *process) said() []byte {
 	text, err := os.ReadFile(p.log)
 	if err != nil || int64(len(text)) < p.begun {
@@ -68,7 +64,6 @@ func (p *process) stop(hurry bool) {
 	<-p.done
 }
 
-// signal reports whether the process ended within the time.
 func (p *process) signal(how shutdown, patience time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -83,7 +78,6 @@ func (p *process) signal(how shutdown, patience time.Duration) bool {
 
 var errPortTaken = errors.New("no port on 127.0.0.1 stays free long enough to be used: start again")
 
-// remedies are causes that are the machine's, by what Postgres or initdb prints.
 var remedies = []struct {
 	says string
 	err  error

@@ -21,7 +21,6 @@ import (
 // oldest is the first major version with multiranges, which the schema needs.
 const oldest = 14
 
-// programs are those of one Postgres, in a folder.
 type programs struct {
 	Folder  string
 	Version string
@@ -30,8 +29,6 @@ type programs struct {
 
 func (p programs) String() string { return "Postgres " + p.Version + " in " + p.Folder }
 
-// usual are the folders of packages on all systems; one that does not exist costs
-// nothing.
 var usual = []string{
 	"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
 	"/usr/pgsql-*/bin",                  // Red Hat, from postgresql.org
@@ -139,7 +136,6 @@ func choose(ctx context.Context, dir string, opts Options) (programs, error) {
 	return p, nil
 }
 
-// missing is the error if there are no programs.
 func missing(dir string, major int, why error) error {
 	if major == 0 {
 		return fmt.Errorf("no Postgres (%d or later) to run: %w; install one, fetch it from another repository "+
@@ -161,7 +157,7 @@ func describe(found []programs) string {
 	return "on this machine there is " + strings.Join(list, ", ")
 }
 
-// majorOf returns the major version that made the data, 0 if there is none yet.
+// majorOf returns 0 if there is no data yet.
 func majorOf(dir string) (int, error) {
 	text, err := os.ReadFile(filepath.Join(dir, dataFolder, "PG_VERSION"))
 	switch {

@@ -20,8 +20,8 @@ func TestOnMachine_PathThenNewest(t *testing.T) {
 		folder = filepath.Join(root, folder)
 		require.NoError(t, os.MkdirAll(folder, 0o755))
 		for _, name := range names {
-			// Written by another process: a program cannot be run while any process has it
-			// open for writing, and that may be what another test is about to start.
+			// Written by another process: a program cannot be run while any process has
+			// it open for writing, and that may be what another test is about to start.
 			write := exec.Command("/bin/sh", "-c",
 				`printf '#!/bin/sh\necho "postgres (PostgreSQL) %s"\n' "$1" >"$2" && chmod 755 "$2"`, "sh", version,
 				filepath.Join(folder, name))

@@ -18,8 +18,7 @@ import (
 
 const (
 	// testcontainers itself retries for minutes.
-	engineTimeout = 5 * time.Second
-	// Includes the time to pull the image on a slow line.
+	engineTimeout    = 5 * time.Second
 	containerTimeout = 5 * time.Minute
 	stopTimeout      = 30 * time.Second
 	// The image that this version of testcontainers removes leftovers with.
@@ -27,7 +26,6 @@ const (
 )
 
 func byContainer(ctx context.Context) (_ *server, err error) {
-	// Errors are returned, too.
 	log.SetDefault(log.NewNoopLogger())
 	image := cmp.Or(os.Getenv("POSTGRES_IMAGE"), "postgres:16-alpine")
 	images := []string{image}

@@ -3,8 +3,8 @@
 // The problem is that this project relies on constraints, locks and isolation levels,
 // which only a real Postgres has, and that tests which share a database disturb each
 // other. So each test binary starts one server when the first test needs it; the
-// migrations run once, into a template; and each test gets a copy of the template, in some
-// tens of milliseconds, which is dropped when the test ends.
+// migrations run once, into a template; and each test gets a copy of the template, in
+// some tens of milliseconds, which is dropped when the test ends.
 //
 //	func TestMain(m *testing.M) { testdb.Main(m) }
 //
@@ -14,8 +14,8 @@
 //		…
 //	}
 //
-// All of it is safe for parallel tests and for concurrent test binaries. The server is the
-// first of these that works:
+// All of it is safe for parallel tests and for concurrent test binaries. The server is
+// the first of these that works:
 //
 //  1. url: TEST_DATABASE_URL, a server where the role may create databases.
 //     If it is set and does not work, no other is tried.
@@ -32,6 +32,6 @@
 // TEST_DATABASE_POOLER=pgbouncer puts a PgBouncer in transaction mode in front of the
 // server. See [Direct].
 //
-// TEST_DATABASE_SETTINGS sets defaults of every database, as ALTER DATABASE and ALTER ROLE
-// do: default_transaction_isolation=serializable; timezone=Asia/Kolkata.
+// TEST_DATABASE_SETTINGS sets defaults of every database, as ALTER DATABASE and ALTER
+// ROLE do: default_transaction_isolation=serializable; timezone=Asia/Kolkata.
 package testdb

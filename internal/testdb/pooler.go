@@ -23,14 +23,12 @@ import (
 
 const poolerVariable = "TEST_DATABASE_POOLER"
 
-// pooled reports whether tests use a pooler.
 func pooled() bool { return os.Getenv(poolerVariable) != "" }
 
 // pooler is a PgBouncer in transaction mode, otherwise with Debian's defaults: it refuses
 // settings that cannot be kept apart on a shared connection.
 type pooler struct {
 	address string
-	// console is its administration console.
 	console *sql.DB
 	end     func() error
 }
@@ -115,7 +113,6 @@ func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
 	return p, nil
 }
 
-// giveAway gives files to a user that is not root, and returns its name.
 func giveAway(files ...string) (string, error) {
 	var account *user.User
 	var err error
@@ -145,7 +142,6 @@ func endPooler(cmd *exec.Cmd, in io.Closer) error {
 	return nil
 }
 
-// wait returns when the server answers through the pooler.
 func (p *pooler) wait(ctx context.Context, server string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -172,7 +168,6 @@ func (p *pooler) wait(ctx context.Context, server string) error {
 	}
 }
 
-// through returns a database's URL by way of the pooler.
 func (p *pooler) through(databaseURL string) (string, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil {

@@ -31,13 +31,10 @@ type session struct {
 	// run that of this one.
 	place, run string
 	admin      *sql.DB
-	// pooler is in front of the databases of tests, if not nil; admin does not use it.
-	pooler *pooler
-	// strategy is a clause of CREATE DATABASE.
+	// pooler is in front of the databases of tests, not of admin.
+	pooler   *pooler
 	strategy string
-	// settings are defaults of each database.
 	settings [][2]string
-	// template creates the template on its first call.
 	template func() (string, error)
 }
 
@@ -48,7 +45,6 @@ var (
 	failure error
 )
 
-// shared starts the server on its first call, and returns the same result to every test.
 func shared() (*session, error) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -120,7 +116,6 @@ func (s *session) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// stop removes the databases from a server that was given, and stops any other.
 func stop() error {
 	mu.Lock()
 	defer mu.Unlock()
@@ -211,7 +206,6 @@ func (s *session) create(ctx context.Context, name, from string) error {
 	return s.applySettings(ctx, name)
 }
 
-// urlOf returns the server's URL with another database.
 func (s *session) urlOf(database string) (string, error) {
 	u, err := url.Parse(s.url)
 	if err != nil {

@@ -57,7 +57,6 @@ func (s *session) dropAll() error {
 	return nil
 }
 
-// databases lists the databases with a prefix.
 func (s *session) databases(ctx context.Context, begin string) ([]string, error) {
 	rows, err := s.admin.QueryContext(ctx,
 		`SELECT datname::text FROM pg_catalog.pg_database WHERE starts_with(datname::text, $1::text)`, begin)

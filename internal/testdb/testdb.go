@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Runner is the method of [testing.M] that [Main] needs.
+// Runner is a [testing.M].
 type Runner interface{ Run() int }
 
 // Main runs the tests of a package, stops the server if one was started, and exits. Call
@@ -81,7 +81,6 @@ func drivers() []Driver {
 // the next: a pooler in transaction mode may use another connection for that.
 var behindPooler = map[Driver]Driver{PQ: PQBinary, PGX: PGXExec}
 
-// registered has the names of the drivers, and the URL parameter of each mode.
 var registered = map[Driver]struct{ name, key, value string }{
 	PQ:        {name: "postgres"},
 	PQBinary:  {"postgres", "binary_parameters", "yes"},

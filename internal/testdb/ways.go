@@ -13,18 +13,14 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// server is the Postgres of this test binary.
 type server struct {
-	// url is the database for CREATE DATABASE.
 	url string
-	// by describes where the server comes from.
-	by string
+	by  string
 	// lasting: the server outlives this test binary, which has to remove what it created.
 	lasting bool
 	end     func() error
 }
 
-// way is one of the ways to get a server.
 type way struct {
 	name  string
 	begin func(context.Context) (*server, error)
