@@ -65,4 +65,6 @@
 //
 // The package does not call Stripe, and decodes only those fields of an event's object
 // that [Event] has.
+//
+// examples/webhook-only is a shop with orders of its own that uses nothing else.
 package webhook

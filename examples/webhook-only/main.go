@@ -4,11 +4,10 @@
 // The shop is an ordinary net/http service on lib/pq with its own tables (orders.go,
 // pages.go). All that it uses of booking-platform is in stripe.go.
 //
-//	go run ./examples/webhook-only
+//	DATABASE_URL=postgres://… go run ./examples/webhook-only
 //
-// runs it with a temporary Postgres and Stripe's stand-in, so that nothing needs to be
-// set up. It places an order and prints where to pay for it; the order's page then says
-// "paid", with one parcel, however often the webhook is delivered.
+// runs it with the Stripe fake. It places an order and prints where to pay for it; the
+// order's page then says "paid", with one parcel, however often the webhook is delivered.
 package main
 
 import (
@@ -28,7 +27,6 @@ import (
 
 	_ "github.com/lib/pq"
 
-	"github.com/booking-platform/booking-platform/internal/embedded"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -37,7 +35,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:4242", "address to listen on")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *addr, os.Stdout)
+	err := run(ctx, *addr, os.Getenv("DATABASE_URL"), os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "webhook-only:", err)
@@ -46,19 +44,13 @@ func main() {
 }
 
 // run serves until ctx ends.
-func run(ctx context.Context, addr string, out io.Writer) error {
+func run(ctx context.Context, addr, databaseURL string, out io.Writer) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("%w (choose another address with -addr)", err)
 	}
 	defer listener.Close()
-	postgres, err := embedded.Start(ctx, "",
-		embedded.Options{Ephemeral: true, Logger: slog.New(slog.NewTextHandler(out, nil))})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = postgres.Stop() }()
-	db, err := sql.Open("postgres", postgres.URL())
+	db, err := sql.Open("postgres", databaseURL)
 	if err != nil {
 		return err
 	}
@@ -81,7 +73,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	return <-served
 }
 
-// program is the shop, its webhook and the stand-in for Stripe.
+// program is the shop, its webhook and the Stripe fake.
 type program struct {
 	shop     *shop
 	stripe   *stripetest.Server
@@ -112,7 +104,7 @@ func assemble(ctx context.Context, db *sql.DB, url string, log *slog.Logger) (*p
 	return &program{shop: s, stripe: stand, receiver: receiver, routes: mux}, nil
 }
 
-// serve handles requests, runs the receiver's background work and the stand-in's
+// serve handles requests, runs the receiver's background work and the fake's
 // deliveries until ctx ends, and then waits for requests in progress.
 func (p *program) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{Handler: p.routes, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}

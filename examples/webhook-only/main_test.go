@@ -171,14 +171,14 @@ func TestWebhook_EarlyEvent(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 }
 
-// What main does: the temporary Postgres, the shop's page, and the customer's way to the
-// pay page and back.
+// What main does: the shop's page, and the customer's way to the pay page and back.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, "127.0.0.1:0", in); _ = in.Close() }()
+	database := testdb.EmptyURL(t)
+	go func() { done <- run(ctx, "127.0.0.1:0", database, in); _ = in.Close() }()
 	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
 
 	var url string
