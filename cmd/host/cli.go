@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, environ map[string]string, stdin io
 const rootLong = `host runs booking-platform: the booking page, the JSON API and Stripe's webhook.
 
 The configuration comes from the environment; .env.example in the repository lists the variables.
-Without any, host serves http://127.0.0.1:3000 with a private Postgres and a Stripe stand-in.
+Without any, host serves http://127.0.0.1:3000 with an embedded Postgres and a Stripe stand-in.
 
 Exit status: 0 success, 1 failure, 2 a mistake in the command line.`
 

@@ -29,7 +29,7 @@ func (c *cli) eventsCommand() *cobra.Command {
 	return c.group("events", "List Stripe's events and handle them again", c.eventsListCommand(),
 		c.jsonFlag(&cobra.Command{
 			Use:     "show ID...",
-			Short:   "Print events with their payloads, which hold customers' data",
+			Short:   "Print events with their payloads, which contain customers' data",
 			Example: "  host events show evt_1NG8Du2eZvKYlo2CUI79vXWy",
 			Args:    arguments(1, -1, "the id of an event (evt_...)"),
 			RunE:    c.action(c.showEvents),
@@ -37,9 +37,9 @@ func (c *cli) eventsCommand() *cobra.Command {
 		c.eventsReplayCommand(),
 		c.jsonFlag(&cobra.Command{
 			Use:   "ignore ID...",
-			Short: "End events that need nothing",
-			Long: `End events that are failed, unmatched or parked and need nothing: they become ignored, are not
-retried, and no alert counts them.
+			Short: "Mark events as ignored",
+			Long: `Mark events that are failed, unmatched or parked as ignored: they are not retried, and no alert
+counts them.
 
 Exit status: 1 if one of the events had another outcome.`,
 			Example: "  host events ignore evt_1NG8Du2eZvKYlo2CUI79vXWy",

@@ -46,7 +46,7 @@ Applying the same file again changes nothing. When one resource is refused, none
 		}),
 		c.jsonFlag(&cobra.Command{
 			Use:     "show SLUG...",
-			Short:   "Print resources as apply reads them",
+			Short:   "Print resources as files for apply",
 			Example: "  host resource show studio >studio.yaml",
 			Args:    arguments(1, -1, "the slug of a resource"),
 			RunE:    c.action(c.showResources),
