@@ -92,7 +92,8 @@ func (f details) notApplied() string {
 		_, text := f.returned(how)
 		return text
 	case moneyParked:
-		return "Your payment could not be applied automatically. We look into it, decide what is refunded, and contact you."
+		return "Your payment could not be applied automatically. We look into it, decide what is refunded, " +
+			"and contact you."
 	}
 	return ""
 }

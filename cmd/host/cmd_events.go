@@ -19,7 +19,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-const sinceUsage = "only events since this `TIME`: an age such as 24h, a day in UTC such as 2026-11-01, or a time in RFC 3339"
+const sinceUsage = "only events since this `TIME`: an age such as 24h, a day in UTC such as 2026-11-01, " +
+	"or a time in RFC 3339"
 
 var ledgerOutcomes = []string{string(webhook.Processed), string(webhook.Ignored), string(webhook.Unmatched),
 	string(webhook.Parked), string(webhook.Failed)}

@@ -30,7 +30,7 @@ func TestMan_EveryCommand(t *testing.T) {
 	require.Equal(t, 0, status, stderr)
 	page, err := os.ReadFile(filepath.Join(dir, "host-events-replay.1"))
 	require.NoError(t, err)
-	require.Contains(t, string(page), "Parked and ignored events are taken only when")
+	require.Contains(t, string(page), "Parked and ignored events are handled only if")
 	pages, err := filepath.Glob(filepath.Join(dir, "*.1"))
 	require.NoError(t, err)
 	require.Greater(t, len(pages), 30)
