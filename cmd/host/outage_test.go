@@ -44,9 +44,8 @@ func stripeDown(t *testing.T) (*running, *stripetest.Server, *atomic.Value) {
 			_, _ = w.Write([]byte(`{"error":{"type":"invalid_request_error","code":"amount_too_small","message":"sk_test_down: at least 50"}}`))
 		case "refuses the key":
 			w.WriteHeader(http.StatusUnauthorized)
-			_,
-				_ = w.Write([]byte(`{"error":{"type":"invalid_request_error","message":"Invalid API Key provided: " +
-					"sk_test_down"}}`))
+			_, _ = w.Write([]byte(`{"error":{"type":"invalid_request_error",` +
+				`"message":"Invalid API Key provided: sk_test_down"}}`))
 		case "asks to be left alone":
 			w.Header().Set("Retry-After", "17")
 			w.WriteHeader(http.StatusTooManyRequests)
