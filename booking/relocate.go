@@ -319,6 +319,9 @@ func (s *Store) reassign(ctx context.Context, r *rules, from, to time.Time, part
 			return nil
 		}
 		p, err := m.planNeighbours(ctx, t)
+		if errors.Is(err, errLapsed) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

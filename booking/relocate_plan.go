@@ -86,23 +86,38 @@ func (m lockedResource) plan(ctx context.Context, t target) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
+	lapsed, err := m.fits(t, rows, seats)
+	if err != nil {
+		return plan{}, err
+	}
+	s := t.seat()
+	if free := seating.Free(m.capacity, seats, s.From, s.To); len(free) >= t.party {
+		return plan{units: pick(free, t.party)}, nil
+	}
+	if lapsed {
+		return plan{}, errLapsed
+	}
+	return m.planNeighbours(ctx, t)
+}
+
+// fits returns ErrSlotTaken unless the capacity allows the target beside the bookings
+// that overlap it, not counting expired holds, and reports whether there are any.
+func (m lockedResource) fits(t target, rows []seatRow, seats []seating.Seat) (lapsed bool, err error) {
 	var live []seating.Seat
 	for i, row := range rows {
-		if !row.Lapsed {
+		switch {
+		case !row.From.Before(t.to) || !row.To.After(t.from):
+		case row.Lapsed:
+			lapsed = true
+		default:
 			live = append(live, seats[i])
 		}
 	}
 	s := t.seat()
 	if m.capacity-seating.MaxUnits(live, s.From, s.To) < t.party {
-		return plan{}, ErrSlotTaken
+		return lapsed, ErrSlotTaken
 	}
-	if free := seating.Free(m.capacity, seats, s.From, s.To); len(free) >= t.party {
-		return plan{units: pick(free, t.party)}, nil
-	}
-	if len(live) < len(rows) {
-		return plan{}, errLapsed
-	}
-	return m.planNeighbours(ctx, t)
+	return lapsed, nil
 }
 
 // planNeighbours changes the units of few neighbours, no further around the target than
@@ -124,6 +139,15 @@ func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, err
 			}
 			alone = true
 			continue
+		}
+		if alone {
+			// A hold may have been made before blockHolds, and units above the capacity
+			// do not keep the units below it from being assigned.
+			if lapsed, err := m.fits(t, rows, seats); err != nil {
+				return plan{}, err
+			} else if lapsed {
+				return plan{}, errLapsed
+			}
 		}
 		beyond := false
 		for i, row := range rows {
