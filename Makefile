@@ -29,7 +29,7 @@ fuzz: ## run each fuzz target for FUZZTIME (default 30s)
 # go run keeps the program in Go's build cache: it is compiled once.
 GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 lint: ## gofmt, go vet, staticcheck, gosec, import rules and more: .golangci.yaml
-	go run $(GOLANGCI_LINT) run ./...
+	go run $(GOLANGCI_LINT) run --allow-parallel-runners ./...
 
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 vulnerabilities: ## known vulnerabilities of what is linked; VULNDB=URL for another database

@@ -233,3 +233,32 @@ func TestCapacityLoweredBySQL_Relocate(t *testing.T) {
 	require.NoError(t, store.ReassignRange(t.Context(), "court", halfHour(1), halfHour(4), 1))
 	require.Zero(t, count(t, db, soldTwice))
 }
+
+// A hold that commits after a relocation has read the bookings and before it blocks holds
+// counts for the capacity, although its unit is not in the way.
+func TestCapacityLoweredBySQL_HoldWhileRelocationWaits(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store, overlappingSlots(5))
+	for _, b := range []struct{ halfHour, unit int }{{0, 4}, {2, 5}, {0, 1}, {2, 2}} {
+		bookingOnUnit(t, db, store, halfHour(b.halfHour), b.unit)
+	}
+	moved := hold(t, store, request(halfHour(10)))
+	lowerBySQL(t, db, 3)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = store.Tx(tx).Hold(t.Context(), request(halfHour(0)))
+	require.NoError(t, err)
+
+	done := make(chan error, 1)
+	go func() {
+		_, err := store.Reschedule(t.Context(), booking.RescheduleRequest{ID: moved.ID, Start: halfHour(1)})
+		done <- err
+	}()
+	waitForLock(t, db)
+	require.NoError(t, tx.Commit())
+	require.ErrorIs(t, <-done, booking.ErrSlotTaken)
+	require.Equal(t, []int{3, 3, 2, 2}, unitsInUse(t, db, 4))
+}
