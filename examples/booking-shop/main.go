@@ -3,7 +3,7 @@
 //
 //	DATABASE_URL=postgres://… go run ./examples/booking-shop
 //
-// Without STRIPE_SECRET_KEY it serves the Stripe fake below /stripe, with a pay page.
+// Without STRIPE_SECRET_KEY it serves the Stripe stand-in below /stripe, with a pay page.
 // shop.go has the orders, and marks one as paid in the transaction that confirms its
 // booking; this file connects the packages.
 package main

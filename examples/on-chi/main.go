@@ -3,7 +3,7 @@
 //
 //	cd examples/on-chi && DATABASE_URL=postgres://… go run .
 //
-// Without STRIPE_SECRET_KEY it serves the Stripe fake below /stripe. booking.go has what
+// Without STRIPE_SECRET_KEY it serves the Stripe stand-in below /stripe. booking.go has what
 // belongs to the bookings; this file is a service as it may exist already.
 package main
 

@@ -6,7 +6,7 @@
 //
 //	DATABASE_URL=postgres://… go run ./examples/webhook-only
 //
-// runs it with the Stripe fake. It places an order and prints where to pay for it; the
+// runs it with the Stripe stand-in. It places an order and prints where to pay for it; the
 // order's page then says "paid", with one parcel, however often the webhook is delivered.
 package main
 
@@ -73,7 +73,7 @@ func run(ctx context.Context, addr, databaseURL string, out io.Writer) error {
 	return <-served
 }
 
-// program is the shop, its webhook and the Stripe fake.
+// program is the shop, its webhook and the Stripe stand-in.
 type program struct {
 	shop     *shop
 	stripe   *stripetest.Server
@@ -104,7 +104,7 @@ func assemble(ctx context.Context, db *sql.DB, url string, log *slog.Logger) (*p
 	return &program{shop: s, stripe: stand, receiver: receiver, routes: mux}, nil
 }
 
-// serve handles requests, runs the receiver's background work and the fake's
+// serve handles requests, runs the receiver's background work and the stand-in's
 // deliveries until ctx ends, and then waits for requests in progress.
 func (p *program) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{Handler: p.routes, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
