@@ -12,7 +12,7 @@ import (
 type BacklogCount struct {
 	Count int
 	// Oldest is when the oldest item began to wait, in UTC; Age is how long ago that is
-	// by the database's clock, for alarms.
+	// by the database's clock, for alerts.
 	Oldest time.Time
 	Age    time.Duration
 }

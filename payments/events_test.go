@@ -212,7 +212,7 @@ func TestEvents_SessionWithoutPayment(t *testing.T) {
 }
 
 // An event about an unknown PaymentIntent is retried for three days and then ignored,
-// without an alarm; it takes effect if the payment becomes known meanwhile.
+// without an alert; it takes effect if the payment becomes known meanwhile.
 func TestEvents_IntentWithoutPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

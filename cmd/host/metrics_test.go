@@ -235,7 +235,7 @@ func TestMetrics_AddressInUse(t *testing.T) {
 	require.Empty(t, off.MetricsURL())
 }
 
-// rule is an alarm in ops/alerts.yml.
+// rule is an alert in ops/alerts.yml.
 type rule struct {
 	Alert, Expr, For    string
 	Labels, Annotations map[string]string
@@ -287,7 +287,7 @@ func panels(t *testing.T) []panel {
 	return board.Panels
 }
 
-// Alarms and dashboard use only metrics, labels and values that a host exports.
+// Alerts and dashboard use only metrics, labels and values that a host exports.
 func TestOps_ExpressionsMatchMetrics(t *testing.T) {
 	t.Parallel()
 	s := exposed(t)
@@ -332,14 +332,14 @@ func TestOps_ExpressionsMatchMetrics(t *testing.T) {
 	for family := range s.types {
 		if strings.HasPrefix(family, "booking_") {
 			require.True(t, used[family] || used[family+"_count"] || used[family+"_bucket"] || used[family+"_sum"],
-				"neither an alarm nor the dashboard reads %s", family)
+				"neither an alert nor the dashboard reads %s", family)
 		}
 	}
 }
 
 var templateLabel = regexp.MustCompile(`\$labels\.(\w+)`)
 
-// sections are those of RUNBOOK.md that an alarm may link to.
+// sections are those of RUNBOOK.md that an alert may link to.
 var sections = []string{
 	"stuck-refund", "parked-payment", "unmatched-event", "disputed-payment", "webhook-retries", "invalid-signatures",
 	"database-down",
@@ -355,7 +355,7 @@ func TestOps_AlertsAreComplete(t *testing.T) {
 		require.Regexp(t, `^Booking[A-Za-z]+$`, r.Alert)
 		require.False(t, seen[r.Alert], r.Alert)
 		seen[r.Alert] = true
-		require.NotEmpty(t, r.For, "%s: one bad scrape is no alarm", r.Alert)
+		require.NotEmpty(t, r.For, "%s: one bad scrape is no alert", r.Alert)
 		require.Contains(t, []string{"page", "ticket"}, r.Labels["severity"], r.Alert)
 		require.NotEmpty(t, r.Annotations["summary"], r.Alert)
 		section, ok := strings.CutPrefix(r.Annotations["runbook"], "RUNBOOK.md#")

@@ -109,7 +109,7 @@ func TestOutage_StripeDown(t *testing.T) {
 	}
 }
 
-// A permanent refusal has its own code, message, count and alarm, and no Retry-After; the
+// A permanent refusal has its own code, message, count and alert, and no Retry-After; the
 // slot is free again.
 func TestOutage_StripeRefuses(t *testing.T) {
 	t.Parallel()

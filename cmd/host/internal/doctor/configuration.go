@@ -100,7 +100,7 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	case e.invalid("METRICS_ADDR"):
 		return nil, nil
 	case address == "" && e.Config.Production:
-		return []Finding{warning(MetricsAddress, "METRICS_ADDR is off: there are no metrics and no alarms", remedy)},
+		return []Finding{warning(MetricsAddress, "METRICS_ADDR is off: there are no metrics and no alerts", remedy)},
 			nil
 	case address == "":
 		return []Finding{ok(MetricsAddress, "off")}, nil

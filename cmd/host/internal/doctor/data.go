@@ -213,9 +213,8 @@ func refundFindings(b payments.Backlog) []Finding {
 	case stuck.Count > 0:
 		found = append(found, problem(RefundsStuck,
 			fmt.Sprintf("%d refunds failed three times at Stripe, the oldest for %s", stuck.Count, age(stuck)),
-			"Read last_error of their rows in booking_platform.refunds, and correct what it names, such as a low "+
-				"balance at "+
-				"Stripe; they are retried automatically."))
+			"Run host payment list, which prints the last error of each, and correct what it names, such as a low "+
+				"balance at Stripe; they are retried automatically."))
 	case due.Age > backlogLimit:
 		found = append(found, warning(RefundsStuck,
 			fmt.Sprintf("%d refunds are due and not made, the oldest for %s", due.Count, age(due)),
@@ -246,8 +245,7 @@ func paymentFindings(b payments.Backlog) []Finding {
 	if parked := b.Parked; parked.Count > 0 {
 		found = append(found, warning(PaymentsParked,
 			fmt.Sprintf("%d payments need an operator, the oldest for %s", parked.Count, age(parked)),
-			"See host events list --outcome parked, and refund each in Stripe's dashboard, or run host events replay "+
-				"--outcome parked."))
+			"Run host payment list, and then host payment refund for each; see RUNBOOK.md, \"Parked payment\"."))
 	} else {
 		found = append(found, ok(PaymentsParked, "no payment needs an operator"))
 	}

@@ -7,5 +7,5 @@
 // labels have a fixed set of values, without ids, addresses or request paths.
 //
 // docs/metrics.md lists the metrics. A test of the host compares it, the dashboard and
-// the alarms in ops/ with what is exported.
+// the alerts in ops/ with what is exported.
 package metrics

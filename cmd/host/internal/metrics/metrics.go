@@ -131,7 +131,7 @@ const (
 	failed = "failed"
 )
 
-// newSteps creates all series at zero, so that an alarm sees the first failure as a
+// newSteps creates all series at zero, so that an alert sees the first failure as a
 // change.
 func newSteps(names []string) steps {
 	byStep := []string{"step"}
