@@ -43,8 +43,8 @@ type Options struct {
 	Guard func(next http.Handler, roles ...string) http.Handler
 	// User returns the user whom Guard let through. nil is auth.UserFrom.
 	User func(context.Context) (auth.User, bool)
-	// AdmitMove is called before a customer reschedules a booking; its error refuses
-	// that, a [*payments.RateLimitError] with 429. nil allows all.
+	// AdmitMove is called before a customer reschedules a booking; its error refuses the
+	// move, and a [*payments.RateLimitError] is answered 429. nil allows all.
 	AdmitMove func(context.Context) error
 	// Client returns the client that the limits of holds count a request for, such as
 	// its network address. nil counts no clients.

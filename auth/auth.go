@@ -55,7 +55,9 @@ type Users interface {
 type Options struct {
 	// Logger logs logins, refusals and database errors; nil discards.
 	Logger *slog.Logger
-	Users  Users
+	// Users looks up users; nil uses a [UserTable].
+	Users Users
+	// Cookie sets the attributes of the session cookie.
 	Cookie CookieOptions
 	// IdleTimeout ends an unused session; 0 means 12 hours. Use is recorded once a
 	// minute, so a session may end a minute early.
@@ -66,14 +68,16 @@ type Options struct {
 	// It is the deadline of a context, which lib/pq ignores while it connects: set
 	// connect_timeout in its URL.
 	Timeout time.Duration
-	Limits  LoginLimits
+	// Limits are the limits of logins; zero fields have defaults.
+	Limits LoginLimits
 	// ClientAddress returns the client network for Limits: an IPv4 address, or the /64 of
 	// an IPv6 address. nil uses RemoteAddr, which behind a proxy is one for all clients.
 	ClientAddress func(*http.Request) string
 	// OnUser is called for each user that RequireAPI or RequirePage identifies, before
 	// the handler and in the request's goroutine, for an access log. It must not block;
 	// nil is ignored.
-	OnUser    func(context.Context, User)
+	OnUser func(context.Context, User)
+	// LoginPath is where RequirePage redirects; "" means /login.
 	LoginPath string
 	// WriteError writes every error response of this package, so that a host can add its
 	// request id. The codes are unauthorized, invalid_credentials, too_many_logins,

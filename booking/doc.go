@@ -71,7 +71,8 @@
 //
 // Postgres 14 or later with the set Booking of package migrations, and any database/sql
 // driver; lib/pq, with and without binary_parameters, and pgx are tested. [New] starts no
-// goroutine. Every method is safe for concurrent use, on any number of replicas.
+// goroutine. Every method of Store is safe for concurrent use, on any number of replicas;
+// a Tx is not.
 //
 // The package takes no payments, which are those of package payments, sends no mail and
 // knows no users.

@@ -18,8 +18,8 @@ import (
 //
 // Without contention and with cached rules, a hold or a refusal is one round trip. The
 // statement checks that the rules are current; it waits for [Store.ApplyResource], and
-// for transactions that have taken the same units, or the same number of a limit. Expired
-// holds and neighbours in the way cost a transaction each, and another attempt.
+// for transactions that have taken the same units, or that count for the same limit.
+// Expired holds and neighbours in the way cost a transaction each, and another attempt.
 //
 // The errors:
 //   - [*ValidationError] for resource, offer, start, party, firstName, lastName, email,

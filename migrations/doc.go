@@ -1,11 +1,11 @@
 // Package migrations creates the tables of booking-platform in a database that may
 // already belong to another program.
 //
-// The problem is that a service which embeds a package of this module has tables called
-// users, sessions, payments and bookings already, and a migration tool with a version
-// table and a lock. Two tools that share a version table silently skip each other's
-// files, two that share an advisory lock wait for each other, and several replicas that
-// start at once apply the same file twice.
+// The problem is that a service which embeds a package of this module may already have
+// tables called users, sessions, payments and bookings, and a migration tool with a
+// version table and a lock. Two tools that share a version table silently skip each
+// other's files, two that share an advisory lock wait for each other, and several
+// replicas that start at once apply the same file twice.
 //
 // So everything is in the schema booking_platform, which every statement names; each
 // package that has tables has a [Set] of numbered files with its own version table, under

@@ -153,6 +153,9 @@ func TestAccount_TwoOnOneDatabase(t *testing.T) {
 		WHERE id = $1::uuid`, open.PaymentID)
 	_, parked := w.paid(3)
 	w.exec(`UPDATE booking_platform.payments SET parked = true, parked_reason = 'x' WHERE id = $1::uuid`, parked.ID)
+	_, disputed := w.paid(4)
+	w.exec(`INSERT INTO booking_platform.disputes (id, payment_id, amount_minor, currency, claimed, asked_at)
+		VALUES ('dp_1', $1::uuid, 1, 'eur', true, statement_timestamp() - interval '7 hours')`, disputed.ID)
 	for name, other := range others {
 		for range 2 {
 			_, err := other.SettleRefunds(t.Context())
@@ -163,6 +166,14 @@ func TestAccount_TwoOnOneDatabase(t *testing.T) {
 			require.NoError(t, err, name)
 			_, err = other.ReconcilePayments(t.Context())
 			require.NoError(t, err, name)
+			if name == "another name" { // The other one cannot list disputes: its Stripe is down.
+				_, err = other.DiscoverDisputes(t.Context())
+				require.NoError(t, err)
+				var leased bool
+				require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT asked_at > statement_timestamp() - interval '6 hours'
+					FROM booking_platform.disputes`).Scan(&leased))
+				require.False(t, leased)
+			}
 			require.NoError(t, refreshSession(t.Context(), other, open.SessionID), name)
 		}
 		backlog, err := other.Backlog(t.Context())

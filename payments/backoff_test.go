@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
@@ -63,6 +64,50 @@ func TestBackoff_StepsPauseForRetryAfter(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Len(t, w.stripe.Refunds(), 3, "the steps resume")
+}
+
+// Every step that gets a Retry-After pauses all steps.
+func TestBackoff_EveryStepPausesTheOthers(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lost}, wrap: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { calls.Add(1); next.ServeHTTP(rw, r) })
+	}})
+	paid, expired, open := w.hold(0), w.hold(1), w.hold(2)
+	for _, b := range []booking.Booking{paid, open} {
+		_, err := w.stripe.Pay(t.Context(), w.checkout(b).SessionID)
+		require.NoError(t, err)
+	}
+	_, err := w.payments.RefreshSession(t.Context(), w.payment(paid.ID).SessionID)
+	require.NoError(t, err)
+	w.checkout(expired)
+	w.endHold(expired.ID)
+	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: w.payment(paid.ID).ID, Cause: "staff"})
+	require.NoError(t, err)
+	steps := map[string]func(context.Context) (int, error){
+		"SettleRefunds": w.payments.SettleRefunds, "RefreshRefunds": w.payments.RefreshRefunds,
+		"ExpireSessions": w.payments.ExpireSessions, "ReconcilePayments": w.payments.ReconcilePayments,
+		"DiscoverRefunds": w.payments.DiscoverRefunds, "DiscoverDisputes": w.payments.DiscoverDisputes,
+		"FetchUndelivered": func(ctx context.Context) (int, error) {
+			return w.payments.FetchUndelivered(ctx, w.receiver)
+		},
+	}
+	for name, step := range steps {
+		w.exec(`UPDATE booking_platform.payments SET refunds_unknown = 1, leased_until = NULL,
+			session_expires_at = statement_timestamp() - interval '1 minute'`)
+		w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
+		f := w.stripe.Fault(nil, stripetest.TooMany, 1000)
+		_, err := step(t.Context())
+		require.ErrorIs(t, err, payments.ErrUnavailable, name)
+		before := calls.Load()
+		for other, step := range steps {
+			_, err := step(t.Context())
+			require.NoError(t, err, "%s after %s", other, name)
+		}
+		require.Equal(t, before, calls.Load(), name)
+		f.Release()
+		payments.EndPause(w.payments)
+	}
 }
 
 // A call refused with a Retry-After is not repeated early, neither by the library nor by

@@ -54,10 +54,11 @@ func (e *RateLimitError) Seconds() int {
 // booking.Store.Hold.
 //
 // Errors: those of booking.Store.Hold and of Options.Admit; [ErrUnavailable] and
-// [ErrRefused], after the hold was given up; booking.ErrHoldExpired if the Checkout took
-// longer than the hold lasts; context.Canceled if the caller has gone, in which case the
-// hold stays for a repeat until it expires. After any other error the hold is given up if
-// possible, or else expires.
+// [ErrRefused], after trying to give the hold up, which otherwise expires;
+// booking.ErrHoldExpired if the Checkout took longer than the hold lasts;
+// context.Canceled if the caller has gone, in which case the hold stays for a repeat
+// until it expires. After any other error the hold is given up if possible, or else
+// expires.
 //
 // Book runs its own transactions and returns within ten seconds. It is safe on several
 // replicas at once. Without contention it takes three round trips to Postgres and one

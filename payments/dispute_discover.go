@@ -40,7 +40,7 @@ type disputePage struct {
 // 20 open ones. It is safe on every replica at once. If Stripe does not answer the error
 // is [ErrUnavailable].
 func (p *Payments) DiscoverDisputes(ctx context.Context) (int, error) {
-	ctx = actingAs(ctx, "payments")
+	ctx = inBackground(actingAs(ctx, "payments"))
 	found, err := p.listDisputes(ctx)
 	if err != nil {
 		return found, err
@@ -80,10 +80,12 @@ func (p *Payments) listDisputes(ctx context.Context) (int, error) {
 const leaseDisputeSQL = `
 UPDATE booking_platform.disputes AS d SET asked_at = statement_timestamp()
 WHERE (d.payment_id, d.id) = (
-	SELECT o.payment_id, o.id FROM booking_platform.disputes o
+	SELECT o.payment_id, o.id
+	FROM booking_platform.disputes o JOIN booking_platform.payments p ON p.id = o.payment_id
 	WHERE NOT o.closed AND o.asked_at < statement_timestamp() - make_interval(secs => $1::int)
+	AND p.account IN ('', $2::text)
 	ORDER BY o.asked_at LIMIT 1
-	FOR UPDATE SKIP LOCKED)
+	FOR UPDATE OF o SKIP LOCKED)
 RETURNING d.id`
 
 // refreshOpenDisputes reads disputes from Stripe that are open here.
@@ -95,7 +97,7 @@ func (p *Payments) refreshOpenDisputes(ctx context.Context) (int, error) {
 		}
 		var id string
 		err := p.inTxRetry(ctx, "lease a dispute", func(q *sql.Tx) error {
-			return q.QueryRowContext(ctx, leaseDisputeSQL, disputePause).Scan(&id)
+			return q.QueryRowContext(ctx, leaseDisputeSQL, disputePause, p.account).Scan(&id)
 		})
 		if errors.Is(err, sql.ErrNoRows) {
 			break

@@ -10,9 +10,9 @@
 // So the payment row is committed first, with a snapshot of the call's parameters. Then
 // Stripe is called, outside any transaction, with an idempotency key derived from the
 // row, so that a repeat sends the same bytes. What Stripe reports later is applied in the
-// webhook's transaction, together with its ledger row, as facts that are never removed.
-// The status of a payment is derived from these facts, so the order of events does not
-// matter.
+// webhook's transaction, together with its ledger row, as facts that are never removed,
+// except that the decision about a parked payment replaces its amount. The status of a
+// payment is derived from these facts, so the order of events does not matter.
 //
 //	p, err := payments.New(db, bookings, key, "https://example.com", payments.Options{})
 //	p.Register(receiver)                 // a webhook.Receiver; apply Stripe's events to bookings
@@ -56,8 +56,12 @@
 // Locks are taken in the order resource, booking, payment, refund. The tables are those
 // of migrations.Payments; other tables may refer to booking_platform.payments (id).
 //
-// The package has no HTTP routes or pages, sends no mail, and knows no taxes or invoices;
-// see Options.OnTransition for writing them.
+// To join your own order with a booking, hold inside your transaction (booking.Store.Tx),
+// insert the order with the booking's id, commit, and then call [Payments.Checkout].
+// Options.OnTransition runs in the transaction that confirms the booking: mark your order
+// as paid there ([TransitionPaid]).
+//
+// The package has no HTTP routes or pages, sends no mail, and knows no taxes or invoices.
 //
 // examples/booking-shop is a service with orders of its own that uses it.
 package payments

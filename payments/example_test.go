@@ -40,9 +40,9 @@ func Example() {
 
 	// The background work of each package, safe on every replica: it expires holds, ends
 	// Checkout Sessions, makes refunds and retries early events.
-	go func() { log.Fatal(bookings.Run(context.Background())) }()
-	go func() { log.Fatal(receiver.Run(context.Background())) }()
-	go func() { log.Fatal(pay.Run(context.Background(), receiver)) }()
+	go func() { _ = bookings.Run(context.Background()) }()
+	go func() { _ = receiver.Run(context.Background()) }()
+	go func() { _ = pay.Run(context.Background(), receiver) }()
 
 	http.HandleFunc("POST /book", func(w http.ResponseWriter, r *http.Request) {
 		booked, err := pay.Book(r.Context(), booking.HoldRequest{

@@ -79,7 +79,8 @@ type Options struct {
 	// The transaction may be rolled back and run again afterwards, so OnTransition must
 	// not send anything itself. It may be called concurrently. The booking and its
 	// payments are locked meanwhile, and a change takes eight more round trips. A booking
-	// that costs nothing has no transitions.
+	// that costs nothing has no transitions: Checkout.Confirmed and Booked.Booking.Status
+	// show that it is confirmed.
 	OnTransition func(ctx context.Context, tx Tx, t Transition) error
 	// Admit is called by [Payments.Book] for each valid request before anything is held.
 	// Its error, such as a [*RateLimitError], refuses the request.

@@ -168,7 +168,8 @@ UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 
 
 // RefreshRefunds is a step that reads refunds from Stripe for payments of which more was
 // refunded than the rows account for. Run it every few seconds. It returns how many
-// payments it read, at most 20. With nothing to do it takes one round trip.
+// payments it read, at most 20. With nothing to do it
+// takes one transaction of one statement.
 //
 // Each payment is leased before the call, outside any transaction, so the step is safe on
 // every replica. It continues after a failure, which is retried after two minutes, and

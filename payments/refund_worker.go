@@ -57,7 +57,8 @@ type dueRefund struct {
 }
 
 // SettleRefunds is a step that makes due refunds at Stripe. Run it every few seconds. It
-// returns how many it made, at most 20. With nothing to do it takes one round trip.
+// returns how many it made, at most 20. With nothing to do it takes one
+// transaction of one statement.
 //
 // Each refund is leased before the call, outside any transaction, so the step is safe on
 // every replica. The idempotency key is derived from the row: a repeat after a crash or a

@@ -33,14 +33,15 @@ func Example() {
 		if ev.PaymentStatus == "unpaid" {
 			return webhook.Processed, nil // A delayed method: the second type of event follows.
 		}
+		// Reference is the client_reference_id of your Checkout Session.
 		return webhook.FromResult(tx.ExecContext(ctx,
 			`UPDATE orders SET status = 'paid' WHERE reference = $1`, ev.Reference))
 	}
 	stripe.Handle("checkout.session.completed", paid)
 	stripe.Handle("checkout.session.async_payment_succeeded", paid)
 	// Retries events that came before their order or whose handler failed, and deletes
-	// old ones. Safe on every replica.
-	go func() { log.Fatal(stripe.Run(ctx)) }()
+	// old ones, until ctx ends. Safe on every replica.
+	go func() { _ = stripe.Run(ctx) }()
 	http.Handle("/webhook", stripe)
 	log.Fatal(http.ListenAndServe(":8080", nil))
 }

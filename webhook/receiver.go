@@ -180,8 +180,8 @@ func defaultInFlight(db *sql.DB) int {
 
 // Handle registers the handler for a type of event, such as checkout.session.completed,
 // before serving: Stripe does not send an event again that was Ignored without a handler.
-// [Receiver.RetryWaiting] gives a new handler the events of the last seven days that
-// were. Handle panics on an empty type, a nil handler, and a second handler for a type.
+// [Receiver.RetryWaiting] passes a new handler such events of the last seven days. Handle
+// panics on an empty type, a nil handler, and a second handler for a type.
 func (r *Receiver) Handle(eventType string, h Handler) {
 	if eventType == "" || h == nil {
 		panic("webhook: Handle needs a type and a handler")
