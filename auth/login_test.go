@@ -104,6 +104,7 @@ func TestLogout_Repeated(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.sessions`))
 }
 
+// M30.
 func TestLogin_Bodies(t *testing.T) {
 	t.Parallel()
 	users := foreign{"1": {ID: "1", Email: "u@example.com", Role: "OPS"}}

@@ -216,7 +216,7 @@ func TestCancel_Block(t *testing.T) {
 	})
 }
 
-// A cancelled hold stores what will be refunded of money that arrives later.
+// M22: A cancelled hold stores what will be refunded of money that arrives later.
 func TestCancel_HoldRecordsLateRefund(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

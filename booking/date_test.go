@@ -10,6 +10,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
+// M25.
 func TestDate_At(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -56,8 +57,8 @@ func TestDate_At(t *testing.T) {
 	}
 }
 
-// In every zone and around every change of clocks from 2024 to 2030, Date.At agrees with
-// a table made by reading the wall clock every quarter of an hour.
+// M25: In every zone and around every change of clocks from 2024 to 2030, Date.At agrees
+// with a table made by reading the wall clock every quarter of an hour.
 func TestDate_AtEveryChangeOfClocks(t *testing.T) {
 	t.Parallel()
 	const quarter = 15 * time.Minute

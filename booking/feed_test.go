@@ -179,6 +179,7 @@ func TestFeed_DropsFarthestBookings(t *testing.T) {
 	require.Equal(t, "4599", feed.Bookings[4999].Reference)
 }
 
+// M3.
 func TestFeed_SecretRemoved(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

@@ -128,7 +128,8 @@ func TestHold_OtherExpiredHoldSuffices(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A hold ends at the latest when its slot starts: when made, extended or moved earlier.
+// M17: A hold ends at the latest when its slot starts: when made, extended or moved
+// earlier.
 func TestHold_ExpiresAtSlotStart(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

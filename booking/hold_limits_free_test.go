@@ -22,7 +22,7 @@ const upcomingFreeSQL = `
 SELECT count(*) FROM booking_platform.bookings
 WHERE status = 'confirmed' AND amount_minor = 0 AND lower(during) > statement_timestamp()`
 
-// They count as open holds do, by e-mail and by client, until they are cancelled or
+// M6: They count as open holds do, by e-mail and by client, until they are cancelled or
 // begin.
 func TestHoldLimit_UpcomingFreeBookings(t *testing.T) {
 	t.Parallel()
@@ -67,7 +67,7 @@ func moveToPast(t *testing.T, db *sql.DB, id string) {
 		FROM (SELECT tstzrange(now() - interval '1 hour', now()) AS s) r WHERE id = $1::uuid`, id)
 }
 
-// On several replicas, where holds are confirmed and cancelled meanwhile, for a free
+// M6: On several replicas, where holds are confirmed and cancelled meanwhile, for a free
 // offer and a paid slot.
 func TestHoldLimit_ConcurrentFreeBookings(t *testing.T) {
 	t.Parallel()
@@ -105,7 +105,7 @@ func TestHoldLimit_ConcurrentFreeBookings(t *testing.T) {
 	})
 }
 
-// The sweep deletes the rows only once the bookings have begun.
+// M6: The sweep deletes the rows only once the bookings have begun.
 func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -144,7 +144,8 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines`))
 }
 
-// Holds of other clients with a customer's e-mail do not use up the customer's limit.
+// M21: Holds of other clients with a customer's e-mail do not use up the customer's
+// limit.
 func TestHoldLimit_SameEmailFromOtherClients(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -181,7 +182,7 @@ func withEmailLimit(t *testing.T, db *sql.DB) *booking.Store {
 	return store
 }
 
-// It refuses the second hold of a client, never the first.
+// M21: It refuses the second hold of a client, never the first.
 func TestHoldLimit_EmailOverAllClients(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -212,7 +213,7 @@ func TestHoldLimit_EmailOverAllClients(t *testing.T) {
 	})
 }
 
-// Both limits of an e-mail are exact: one hold per client, and four more.
+// M21: Both limits of an e-mail are exact: one hold per client, and four more.
 func TestHoldLimit_ConcurrentEmailOverAllClients(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {

@@ -121,6 +121,7 @@ func TestHold_UnusualValidFields(t *testing.T) {
 	require.Equal(t, req.Metadata, got.Metadata)
 }
 
+// M6.
 func TestCheck_SavesNothing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -216,8 +217,8 @@ func TestHold_RepeatReturnsSameBooking(t *testing.T) {
 	})
 }
 
-// Another customer's booking is neither revealed nor a conflict, and using the key first
-// does not reserve it.
+// M20: Another customer's booking is neither revealed nor a conflict, and using the key
+// first does not reserve it.
 func TestHold_SameKeyOtherCustomer(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -250,7 +251,7 @@ func TestHold_SameKeyOtherCustomer(t *testing.T) {
 	})
 }
 
-// Many customers use one key at once, each several times, and each gets one booking.
+// M20: Many customers use one key at once, each several times, and each gets one booking.
 func TestHold_ConcurrentSameKeyManyCustomers(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

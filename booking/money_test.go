@@ -31,6 +31,7 @@ func TestMoney_String(t *testing.T) {
 	}
 }
 
+// M4.
 func TestMoney_UnmarshalText(t *testing.T) {
 	t.Parallel()
 	for _, m := range []struct {
@@ -69,7 +70,7 @@ func TestMoney_UnmarshalText(t *testing.T) {
 		"fractions written by SQL are printed")
 }
 
-// Prices that Stripe always refuses are refused wherever a resource is written.
+// M24: Prices that Stripe always refuses are refused wherever a resource is written.
 func TestResource_UnchargeablePrices(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -139,7 +140,7 @@ func TestResource_UnchargeablePrices(t *testing.T) {
 	}
 }
 
-// Minimum amounts cause warnings, each with the price's name.
+// M24: Minimum amounts cause warnings, each with the price's name.
 func TestResource_Warnings(t *testing.T) {
 	t.Parallel()
 	r := court()
@@ -165,8 +166,8 @@ func TestResource_Warnings(t *testing.T) {
 	require.Empty(t, r.Warnings(), "Stripe documents no least amount of it")
 }
 
-// Fee and refund are multiples of the currency's step, the fee is rounded down, and their
-// sum is the amount.
+// M4: Fee and refund are multiples of the currency's step, the fee is rounded down, and
+// their sum is the amount.
 func TestPolicy_FeesOfSpecialCurrencies(t *testing.T) {
 	t.Parallel()
 	start := time.Now().Add(time.Hour)
@@ -191,8 +192,8 @@ func TestPolicy_FeesOfSpecialCurrencies(t *testing.T) {
 	}
 }
 
-// Prices without decimals at Stripe are stored and refunded in Stripe's unit. A partial
-// refund must be one that Stripe accepts.
+// M4: Prices without decimals at Stripe are stored and refunded in Stripe's unit. A
+// partial refund must be one that Stripe accepts.
 func TestCancel_UnrefundableAmount(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {

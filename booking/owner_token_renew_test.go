@@ -35,7 +35,7 @@ func idsOf(bookings []booking.Booking) (ids []string) {
 	return ids
 }
 
-// A second run has nothing to do.
+// M3: A second run has nothing to do.
 func TestRenewOwnerTokens_AfterSecretRetired(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

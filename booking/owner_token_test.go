@@ -80,8 +80,8 @@ func TestOwnerToken_HoldAndRenew(t *testing.T) {
 	})
 }
 
-// While the secret is listed a repeat returns the token; afterwards that token and any
-// other made with the secret are refused.
+// M3: While the secret is listed a repeat returns the token; afterwards that token and
+// any other made with the secret are refused.
 func TestOwnerToken_SecretRemoved(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -119,7 +119,8 @@ func TestOwnerToken_SecretRemoved(t *testing.T) {
 	})
 }
 
-// A nonce in the row is part of the token, so neither the secret nor the row suffices.
+// M3: A nonce in the row is part of the token, so neither the secret nor the row
+// suffices.
 func TestOwnerToken_NeedsSecretAndRow(t *testing.T) {
 	t.Parallel()
 	db, elsewhere := testdb.New(t), testdb.New(t)

@@ -32,7 +32,7 @@ func unitsInUse(t testing.TB, db *sql.DB, halfHours int) []int {
 	return heads
 }
 
-// Bookings on units above the lowered capacity count: what is left is sold once, and
+// M15: Bookings on units above the lowered capacity count: what is left is sold once, and
 // nothing above it, with concurrent clients too.
 func TestHold_CapacityLoweredBySQL(t *testing.T) {
 	t.Parallel()
@@ -86,7 +86,7 @@ func TestHold_CapacityLoweredBySQL(t *testing.T) {
 	}
 }
 
-// Concurrent holds, moves, blocks and late payments sell nothing above the lowered
+// M15: Concurrent holds, moves, blocks and late payments sell nothing above the lowered
 // capacity.
 func TestCapacityLoweredBySQL_ConcurrentOperations(t *testing.T) {
 	t.Parallel()
@@ -153,7 +153,7 @@ func TestCapacityLoweredBySQL_ConcurrentOperations(t *testing.T) {
 	}
 }
 
-// Where the lowered capacity has free units in every slot, whatever is listed can be
+// M15: Where the lowered capacity has free units in every slot, whatever is listed can be
 // held, whichever units the others have.
 func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
 	t.Parallel()

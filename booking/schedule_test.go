@@ -261,7 +261,7 @@ func TestStarts_ListedAndAcceptedAgree(t *testing.T) {
 	})
 }
 
-// Names that only some systems know are refused, also where this system knows them.
+// M30: Names that only some systems know are refused, also where this system knows them.
 func TestLoadZone(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"Europe/Paris", "UTC", "Etc/GMT+3", "America/Argentina/Buenos_Aires", "US/Eastern",

@@ -89,7 +89,7 @@ func moveToStartIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 		WHERE b.id = $1::uuid`, id, d.Seconds())
 }
 
-// However a booking was settled, the buffer after it stays reserved in availability,
+// M5: However a booking was settled, the buffer after it stays reserved in availability,
 // holds and moves.
 func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 	t.Parallel()
@@ -198,7 +198,7 @@ func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 	}
 }
 
-// The buffer before a slot stays reserved until the slot begins.
+// M5: The buffer before a slot stays reserved until the slot begins.
 func TestComplete_KeepsTheBufferBefore(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

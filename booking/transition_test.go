@@ -233,7 +233,7 @@ func TestTransitions_ConcurrentSingleOutcome(t *testing.T) {
 	}
 }
 
-// Even where the row says that the hold lasts longer.
+// M17: Even where the row says that the hold lasts longer.
 func TestConfirm_SlotHasBegun(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

@@ -24,7 +24,7 @@ type beginner struct{ booking.Querier }
 
 func (beginner) BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error) { return nil, nil }
 
-// Every operation refuses a pool, and changes nothing.
+// M27: Every operation refuses a pool, and changes nothing.
 func TestStoreTx_RefusesPools(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -84,6 +84,7 @@ func TestStoreTx_RefusesPools(t *testing.T) {
 	require.Equal(t, before, allRows(t, db))
 }
 
+// M27.
 func TestStoreTx_JoinsTransactions(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/booking-platform/booking-platform/pages"
 )
 
+// M4.
 func TestAmount_Currencies(t *testing.T) {
 	t.Parallel()
 	for want, m := range map[string]booking.Money{

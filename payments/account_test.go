@@ -35,8 +35,8 @@ func (w *world) endPauses() {
 	w.exec(`UPDATE booking_platform.payments SET leased_until = NULL, page_read_at = NULL`)
 }
 
-// With the key of another account, for which Stripe answers 404 to everything, no refund
-// fails and no session or hold expires; the right key then settles them.
+// M19: With the key of another account, for which Stripe answers 404 to everything, no
+// refund fails and no session or hold expires; the right key then settles them.
 func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 	t.Parallel()
 	for name, gone := range map[string]bool{"nothing of ours is there": false, "404 to every call": true} {
@@ -131,8 +131,8 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 	}
 }
 
-// The steps, lists and counts of each account use its own payments only, and report that
-// there are others.
+// M19: The steps, lists and counts of each account use its own payments only, and report
+// that there are others.
 func TestAccount_TwoOnOneDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{Account: "north"}})
@@ -193,6 +193,7 @@ func TestAccount_TwoOnOneDatabase(t *testing.T) {
 	require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 }
 
+// M19.
 func TestOptions_MissingIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

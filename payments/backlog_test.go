@@ -176,9 +176,9 @@ func (w *world) explain(query string, args ...any) string {
 	return text
 }
 
-// A refund that is canceled at Stripe, or fails after it had succeeded, needs attention,
-// whether an event or a step found it. A pending one is counted, and listed if Stripe
-// waits for the customer or it takes too long.
+// M18: A refund that is canceled at Stripe, or fails after it had succeeded, needs
+// attention, whether an event or a step found it. A pending one is counted, and listed if
+// Stripe waits for the customer or it takes too long.
 func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 	t.Parallel()
 	for name, event := range map[string]bool{"by event": true, "found": false} {
@@ -333,8 +333,8 @@ func TestRetryRefund_ByStatus(t *testing.T) {
 	w.requireBooks()
 }
 
-// After our refund of the whole failed, a part was refunded in the dashboard. A retry
-// takes the rest, once, and can be retried if it fails too.
+// M16: After our refund of the whole failed, a part was refunded in the dashboard. A
+// retry takes the rest, once, and can be retried if it fails too.
 func TestRetryRefund_TakesWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{PendingRefunds: true}})

@@ -148,7 +148,8 @@ func TestBackoff_RetryAfterIsBounded(t *testing.T) {
 	require.Zero(t, payments.RetryAfter(nil))
 }
 
-// A Retry-After for a page or a Checkout pauses no step; one for a page pauses pages.
+// M23: A Retry-After for a page or a Checkout pauses no step; one for a page pauses
+// pages.
 func TestBackoff_PageAndCheckoutPauseNoStep(t *testing.T) {
 	t.Parallel()
 	var busy atomic.Bool

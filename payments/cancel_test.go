@@ -124,8 +124,8 @@ func (w *world) policy(p booking.Policy) {
 	require.NoError(w.t, err)
 }
 
-// A customer cancels while a bank debit is processing, or before the card's event: the
-// policy's fee is kept when the money comes. Staff waive it.
+// M22: A customer cancels while a bank debit is processing, or before the card's event:
+// the policy's fee is kept when the money comes. Staff waive it.
 func TestCancel_BeforePaidEvent(t *testing.T) {
 	t.Parallel()
 	minor := func(n int64) *int64 { return &n }
@@ -211,7 +211,7 @@ func TestCancel_BeforePaidEvent(t *testing.T) {
 	}
 }
 
-// The policy applies as soon as a delayed payment is processing.
+// M22: The policy applies as soon as a delayed payment is processing.
 func TestCancel_PolicyWhileProcessing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -228,7 +228,7 @@ func TestCancel_PolicyWhileProcessing(t *testing.T) {
 	require.NoError(t, err, "the policy does not bind staff")
 }
 
-// A customer who pays in an open page after cancelling is refunded in full.
+// M22: A customer who pays in an open page after cancelling is refunded in full.
 func TestCancel_PaidAfterwards(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -245,7 +245,7 @@ func TestCancel_PaidAfterwards(t *testing.T) {
 	w.requireBooks()
 }
 
-// Without an event, reconciliation applies the policy.
+// M22: Without an event, reconciliation applies the policy.
 func TestCancel_Reconciled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

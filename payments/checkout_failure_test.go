@@ -130,8 +130,8 @@ func TestCheckout_EmailStripeRefuses(t *testing.T) {
 	require.Empty(t, s.CustomerEmail)
 }
 
-// By status and code, whatever the error's type: repeated with the same key or the next,
-// or refused.
+// M2, M24: By status and code, whatever the error's type: repeated with the same key or
+// the next, or refused.
 func TestCheckout_Answers(t *testing.T) {
 	t.Parallel()
 	const invalid, idempotency = "invalid_request_error", "idempotency_error"

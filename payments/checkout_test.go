@@ -240,7 +240,7 @@ func TestCheckout_NoSuchBooking(t *testing.T) {
 	}
 }
 
-// Charges, reports and refunds are in Stripe's unit of every kind of currency. The
+// M4: Charges, reports and refunds are in Stripe's unit of every kind of currency. The
 // amounts are computed by hand from https://docs.stripe.com/currencies.
 func TestCheckout_AmountsInStripesUnit(t *testing.T) {
 	t.Parallel()

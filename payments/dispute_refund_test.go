@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Neither an operator's refund, nor a retry, nor an earlier due one is made while a
+// M8: Neither an operator's refund, nor a retry, nor an earlier due one is made while a
 // dispute is open.
 func TestRefund_WhileDisputed(t *testing.T) {
 	t.Parallel()
@@ -100,8 +100,9 @@ func TestRefund_DueWhenDisputeIsLost(t *testing.T) {
 	}
 }
 
-// Half was due and a dispute took as much: nothing needs attention although half is still
-// here, and a retry refunds nothing. The same holds for a replacement of a failed refund.
+// M8: Half was due and a dispute took as much: nothing needs attention although half is
+// still here, and a retry refunds nothing. The same holds for a replacement of a failed
+// refund.
 func TestRefund_NothingDueAfterDispute(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"due", "failed", "failed and retried"} {

@@ -43,7 +43,7 @@ func (w *world) delivered() {
 	require.NoError(w.t, w.stripe.WaitDelivered(w.t.Context()))
 }
 
-// Each dispute of a payment has its own outcome.
+// M7: Each dispute of a payment has its own outcome.
 func TestDispute_SecondOfPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -78,8 +78,8 @@ func TestDispute_SecondOfPayment(t *testing.T) {
 		payments.DisputeStatusLost}, statuses)
 }
 
-// charge.dispute.closed closes a dispute whatever its status; its money decides what was
-// lost.
+// M7: charge.dispute.closed closes a dispute whatever its status; its money decides what
+// was lost.
 func TestDispute_ClosedWithAnyStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 100})
@@ -175,8 +175,8 @@ func TestDispute_BeforePayment(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
-// While a dispute is open a cancellation makes no refund. Afterwards what the dispute did
-// not take is refunded.
+// M8: While a dispute is open a cancellation makes no refund. Afterwards what the dispute
+// did not take is refunded.
 func TestCancel_WhileDisputed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -232,7 +232,7 @@ func TestCancel_WhileDisputed(t *testing.T) {
 	}
 }
 
-// The refund of unapplied money waits for the dispute's end.
+// M8: The refund of unapplied money waits for the dispute's end.
 func TestDispute_UnappliedPayment(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"won", "lost"} {

@@ -41,7 +41,7 @@ func orders[T any](all []T) [][]T {
 	return out
 }
 
-// In every order, and although each is repeated, a payment's events lead to the same
+// M7: In every order, and although each is repeated, a payment's events lead to the same
 // state. An event that matched nothing is sent again, as reconciliation does.
 func TestEvents_AnyOrder(t *testing.T) {
 	t.Parallel()

@@ -38,8 +38,8 @@ func (w *world) replayParked(want webhook.Outcome) {
 	require.Equal(w.t, want, all[0].Outcome)
 }
 
-// A replay that confirms the booking makes the payment paid, and a cancellation refunds
-// it by policy.
+// M13: A replay that confirms the booking makes the payment paid, and a cancellation
+// refunds it by policy.
 func TestReplay_ParkedPayment(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{opts: payments.Options{ParkUnapplied: true, OnTransition: outbox}})
@@ -69,7 +69,7 @@ func TestReplay_ParkedPayment(t *testing.T) {
 	w.requireBooks()
 }
 
-// Without ParkUnapplied, a replay refunds what was parked.
+// M13: Without ParkUnapplied, a replay refunds what was parked.
 func TestReplay_ParkedPaymentIsRefunded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
@@ -90,7 +90,7 @@ func TestReplay_ParkedPaymentIsRefunded(t *testing.T) {
 	require.Equal(t, payments.StatusRefunded, w.payment(late.ID).Status())
 }
 
-// After an operator's refund has begun, a replay confirms nothing.
+// M13: After an operator's refund has begun, a replay confirms nothing.
 func TestReplay_ParkedPaymentWasRefunded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{ParkUnapplied: true}})
@@ -108,7 +108,7 @@ func TestReplay_ParkedPaymentWasRefunded(t *testing.T) {
 	w.requireBooks()
 }
 
-// After an operator has accepted the amount, a replay applies it.
+// M13: After an operator has accepted the amount, a replay applies it.
 func TestReplay_AmountAccepted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -127,7 +127,7 @@ func TestReplay_AmountAccepted(t *testing.T) {
 	require.EqualValues(t, price-500, w.refundsOf(w.payment(b.ID))[0].Amount.Minor)
 }
 
-// Parked while processing, and then never paid: nothing needs attention.
+// M13: Parked while processing, and then never paid: nothing needs attention.
 func TestParked_DelayedMethodFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -144,7 +144,7 @@ func TestParked_DelayedMethodFails(t *testing.T) {
 	require.Empty(t, attention)
 }
 
-// Of two events with different amounts the matching one decides, in either order.
+// M13: Of two events with different amounts the matching one decides, in either order.
 func TestParked_ByOneOfTwoEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 2})
@@ -227,8 +227,8 @@ func TestUnapplied_CancelledBooking(t *testing.T) {
 	w.requireBooks()
 }
 
-// Money that comes after the slot's start is refunded in full, although the hold is still
-// there and its row lasts longer; the booking is not confirmed.
+// M17: Money that comes after the slot's start is refunded in full, although the hold is
+// still there and its row lasts longer; the booking is not confirmed.
 func TestUnapplied_AfterStartOfSlot(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(w *world, c payments.Checkout){

@@ -172,8 +172,8 @@ func TestEvents_ExpiredSessionKeepsNewerSessionsHold(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
-// A session without our reference, or with another program's success_url, is ignored at
-// once; one that may be ours and matches no payment is unmatched.
+// M9: A session without our reference, or with another program's success_url, is ignored
+// at once; one that may be ours and matches no payment is unmatched.
 func TestEvents_SessionWithoutPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -211,7 +211,7 @@ func TestEvents_SessionWithoutPayment(t *testing.T) {
 	require.Equal(t, payments.StatusOpen, w.payment(b.ID).Status())
 }
 
-// An event about an unknown PaymentIntent is retried for three days and then ignored,
+// M9: An event about an unknown PaymentIntent is retried for three days and then ignored,
 // without an alert; it takes effect if the payment becomes known meanwhile.
 func TestEvents_IntentWithoutPayment(t *testing.T) {
 	t.Parallel()
@@ -342,7 +342,7 @@ func TestHistory_NamesCallersActor(t *testing.T) {
 	require.Equal(t, []string{"pending by ", "expired by user:ops@example.com"}, w.actors(b.ID))
 }
 
-// A payment that is processing beyond the slot's start does not keep the hold.
+// M17: A payment that is processing beyond the slot's start does not keep the hold.
 func TestEvents_ProcessingHoldEndsAtStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

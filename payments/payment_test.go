@@ -8,6 +8,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
+// M13.
 func TestPayment_Status(t *testing.T) {
 	t.Parallel()
 	eur := func(minor int64) booking.Money { return booking.Money{Minor: minor, Currency: "eur"} }

@@ -46,7 +46,7 @@ func TestNew_InvalidArguments(t *testing.T) {
 	}
 }
 
-// Keys that are not secret API keys are refused; blanks around one are ignored.
+// M28: Keys that are not secret API keys are refused; blanks around one are ignored.
 func TestNew_Key(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -118,8 +118,8 @@ func TestRefreshSession_BeforeWebhook(t *testing.T) {
 	require.ErrorIs(t, refreshSession(t.Context(), w.payments, "cs_unknown"), payments.ErrNotFound)
 }
 
-// Concurrent visits on two replicas read Stripe once. If the one that reads disconnects,
-// another reads a few seconds later.
+// M23: Concurrent visits on two replicas read Stripe once. If the one that reads
+// disconnects, another reads a few seconds later.
 func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 	t.Parallel()
 	w := withoutWebhooks(t)
@@ -172,7 +172,7 @@ func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
-// If Stripe does not answer a page in time, the next visit may read at once.
+// M23: If Stripe does not answer a page in time, the next visit may read at once.
 func TestRefreshSession_Timeout(t *testing.T) {
 	t.Parallel()
 	w := withoutWebhooks(t)

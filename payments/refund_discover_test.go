@@ -210,7 +210,7 @@ func TestRefundEvents_FailedByBank(t *testing.T) {
 	}
 }
 
-// A refund that is pending for longer than the list reaches is read once a day.
+// M18: A refund that is pending for longer than the list reaches is read once a day.
 func TestDiscoverRefunds_PendingForLong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true },

@@ -110,6 +110,7 @@ func TestRefund_InParts(t *testing.T) {
 	}
 }
 
+// M30.
 func TestRefund_Refused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -195,7 +196,7 @@ func (disconnected) Write(b []byte) (int, error) { return len(b), nil }
 
 func (disconnected) WriteHeader(int) {}
 
-// A caller's cause never equals one of this package or one that names a refund.
+// M14: A caller's cause never equals one of this package or one that names a refund.
 func TestRefund_CauseOfCallerAndOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -221,7 +222,7 @@ func TestRefund_CauseOfCallerAndOwn(t *testing.T) {
 	w.requireBooks()
 }
 
-// A caller's "stripe:" is not a refund from the dashboard, which would cancel the
+// M14: A caller's "stripe:" is not a refund from the dashboard, which would cancel the
 // booking, and a caller's "retry:" is not the replacement of a failed refund.
 func TestRefund_CauseWithReservedPrefix(t *testing.T) {
 	t.Parallel()
@@ -247,7 +248,8 @@ func TestRefund_CauseWithReservedPrefix(t *testing.T) {
 	require.EqualValues(t, 1000, again.Amount.Minor)
 }
 
-// The same cause with another amount is an error: neither caller gets the other's refund.
+// M14: The same cause with another amount is an error: neither caller gets the other's
+// refund.
 func TestRefund_CauseWithAnotherAmount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -26,8 +26,8 @@ func (w *world) tryRefunds() error {
 	return err
 }
 
-// The first call hangs beyond our time limit, and its repeats get a 409 of either error
-// type. One refund is made.
+// M2: The first call hangs beyond our time limit, and its repeats get a 409 of either
+// error type. One refund is made.
 func TestSettleRefunds_KeyInUse(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"invalid_request_error", "idempotency_error"} {
@@ -115,7 +115,7 @@ func (i *interceptor) seen() int {
 	return len(i.keys)
 }
 
-// By status and code, whatever the error's type.
+// M2: By status and code, whatever the error's type.
 func TestSettleRefunds_Answers(t *testing.T) {
 	t.Parallel()
 	const invalid, idempotency = "invalid_request_error", "idempotency_error"
@@ -195,8 +195,8 @@ func TestSettleRefunds_Answers(t *testing.T) {
 	}
 }
 
-// A call with other parameters may still be running when its key is refused. The key is
-// kept until that call must have ended.
+// M2: A call with other parameters may still be running when its key is refused. The key
+// is kept until that call must have ended.
 func TestSettleRefunds_KeyUsedWithOtherParameters(t *testing.T) {
 	t.Parallel()
 	between := &interceptor{match: refundCalls, keys: map[string]int{}}
@@ -216,7 +216,7 @@ func TestSettleRefunds_KeyUsedWithOtherParameters(t *testing.T) {
 	require.Len(t, w.stripe.Refunds(), 1)
 }
 
-// A refund that failed here because Stripe refused the call, but exists at Stripe,
+// M2: A refund that failed here because Stripe refused the call, but exists at Stripe,
 // counts: a retry does not pay it twice.
 func TestSettleRefunds_FailedHereMadeAtStripe(t *testing.T) {
 	t.Parallel()
@@ -238,8 +238,8 @@ func TestSettleRefunds_FailedHereMadeAtStripe(t *testing.T) {
 	require.Len(t, w.refundsOf(p), 1)
 }
 
-// A part was refunded in the dashboard while our refund of the whole is due. Ours takes
-// the rest, whether those events come before or after.
+// M16: A part was refunded in the dashboard while our refund of the whole is due. Ours
+// takes the rest, whether those events come before or after.
 func TestSettleRefunds_TakesWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	for name, hold := range map[string]bool{"its event came": false, "its event is late": true} {

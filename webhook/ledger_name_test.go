@@ -49,7 +49,7 @@ func retry(t testing.TB, db *sql.DB, r *webhook.Receiver) int {
 	return n
 }
 
-// Two services on one database, with an endpoint each, receive the same event id from
+// M1: Two services on one database, with an endpoint each, receive the same event id from
 // Stripe. Each has its own effect, and neither sees the other's events.
 func TestName_TwoServicesOneDatabase(t *testing.T) {
 	t.Parallel()
@@ -113,7 +113,7 @@ func TestName_TwoServicesOneDatabase(t *testing.T) {
 	})
 }
 
-// During a rolling deployment beside another service, an event that an old replica
+// M1: During a rolling deployment beside another service, an event that an old replica
 // without a handler acknowledges is processed once by the new replica.
 func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 	t.Parallel()
@@ -167,8 +167,8 @@ func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 	})
 }
 
-// An event that an old replica ignored, and whose handler fails in the new one, is failed
-// from then on.
+// M1: An event that an old replica ignored, and whose handler fails in the new one, is
+// failed from then on.
 func TestName_IgnoredEventFails(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -185,7 +185,7 @@ func TestName_IgnoredEventFails(t *testing.T) {
 	require.NotEmpty(t, e.Payload)
 }
 
-// Replicas that differ in mode or accounts do not end each other's events.
+// M1: Replicas that differ in mode or accounts do not end each other's events.
 func TestName_ReplicasOfOtherModeOrAccounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -220,7 +220,7 @@ func TestName_ReplicasOfOtherModeOrAccounts(t *testing.T) {
 	}
 }
 
-// A failed event of a type that no replica handles would stay failed for ever.
+// M1: A failed event of a type that no replica handles would stay failed for ever.
 func TestName_FailureWithoutHandlerIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -233,8 +233,8 @@ func TestName_FailureWithoutHandlerIsNotRecorded(t *testing.T) {
 	require.False(t, exists)
 }
 
-// Events without a handler are not retried or counted, and lose their payload. The query
-// for retries does not read them.
+// M1: Events without a handler are not retried or counted, and lose their payload. The
+// query for retries does not read them.
 func TestName_ManyUnhandledEvents(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -174,7 +174,7 @@ func TestClaim_EventWithoutPayload(t *testing.T) {
 // instrumented is a pool wrapped by another library.
 type instrumented struct{ *sql.DB }
 
-// Outside a transaction a claim would commit without its work.
+// M27: Outside a transaction a claim would commit without its work.
 func TestClaim_NoTransaction(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -197,7 +197,8 @@ func TestClaim_NoTransaction(t *testing.T) {
 	})
 }
 
-// A consumer claims events by name, also those that a replica without a handler ignored.
+// M1: A consumer claims events by name, also those that a replica without a handler
+// ignored.
 func TestClaim_ByName(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -127,8 +127,8 @@ func refund(id string) []byte {
 		`"payment_intent":"pi_1"}}}`, id)
 }
 
-// Events of another product on the account, all due at once, do not delay the retry of a
-// failed or unmatched event of this service, and have a bounded share of a run.
+// M34: Events of another product on the account, all due at once, do not delay the retry
+// of a failed or unmatched event of this service, and have a bounded share of a run.
 func TestRetryWaiting_OtherProductsDoNotDelay(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -162,8 +162,8 @@ func TestRetryWaiting_OtherProductsDoNotDelay(t *testing.T) {
 	require.Equal(t, 24, tried, "the share of what matches nothing is 25, ours among them")
 }
 
-// An unmatched event is retried about 25 times in three days at growing intervals, and
-// its last retry or delivery ignores it.
+// M34: An unmatched event is retried about 25 times in three days at growing intervals,
+// and its last retry or delivery ignores it.
 func TestRetryWaiting_UnmatchedFor(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -288,6 +288,7 @@ func TestReceive_Outcomes(t *testing.T) {
 	require.Len(t, entries, 2)
 }
 
+// M9.
 func TestProcess_HandlerReturnsIgnored(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

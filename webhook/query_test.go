@@ -207,6 +207,7 @@ func fillLedger(t testing.TB, db *sql.DB) {
 	require.NoError(t, err)
 }
 
+// M9.
 func TestIgnore_Outcomes(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -238,7 +239,7 @@ func TestIgnore_Outcomes(t *testing.T) {
 	})
 }
 
-// Unmatched events that name only a PaymentIntent may be another product's.
+// M9: Unmatched events that name only a PaymentIntent may be another product's.
 func TestBacklog_OtherProductsDoNotAlert(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -164,7 +164,7 @@ func TestReplay_NoPayload(t *testing.T) {
 	require.Equal(t, want, became(t, r, webhook.ReplayOptions{}))
 }
 
-// A replay in another mode neither processes nor ends the event.
+// M1: A replay in another mode neither processes nor ends the event.
 func TestReplay_OtherMode(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

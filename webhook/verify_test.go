@@ -130,8 +130,8 @@ func TestVerify_TamperedPayload(t *testing.T) {
 	require.EqualError(t, err, "webhook: rejected: signature_wrong")
 }
 
-// With an invalid secret every delivery would be answered 400. The errors do not contain
-// the value.
+// M28: With an invalid secret every delivery would be answered 400. The errors do not
+// contain the value.
 func TestVerify_InvalidSecrets(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -238,7 +238,7 @@ func priced(currency, price string) string {
 	return strings.NewReplacer("EUR", currency, `"25.00"`, price).Replace(least)
 }
 
-// An amount is in the unit in which Stripe charges.
+// M4: An amount is in the unit in which Stripe charges.
 func TestRead_AmountsInStripesUnit(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -258,7 +258,7 @@ func TestRead_AmountsInStripesUnit(t *testing.T) {
 	}
 }
 
-// A price, an offer's price and a fee that Stripe would always refuse.
+// M24: A price, an offer's price and a fee that Stripe would always refuse.
 func TestRead_RefusesWhatStripeNeverCharges(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ currency, price, want string }{

@@ -39,8 +39,8 @@ func TestOwnerToken_StoredHashed(t *testing.T) {
 	require.NotContains(t, h.log.String(), b.Token)
 }
 
-// With a new secret before the old one everything works. Without the old one its links,
-// calendar files, feeds, sessions and cookies do not.
+// M3: With a new secret before the old one everything works. Without the old one its
+// links, calendar files, feeds, sessions and cookies do not.
 func TestOwnerToken_SessionSecretRetired(t *testing.T) {
 	t.Parallel()
 	database := testdb.URL(t)

@@ -37,7 +37,7 @@ func unfolded(file string) string { return strings.ReplaceAll(file, "\r\n ", "")
 
 var calendarLink = regexp.MustCompile(`href="([^"]+)">Add to your calendar`)
 
-// The page of a confirmed booking links to the file.
+// M30: The page of a confirmed booking links to the file.
 func TestAPICalendar_File(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"APP_URL": "http://booking.localhost:3000"})

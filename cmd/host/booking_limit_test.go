@@ -127,7 +127,7 @@ func (a answer) retriedWithinAMinute(t *testing.T) {
 	require.Positive(t, seconds)
 }
 
-// Free bookings count like open holds, on each route.
+// M6: Free bookings count like open holds, on each route.
 func TestHolds_FreeBookings(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -161,7 +161,7 @@ func TestHolds_FreeBookings(t *testing.T) {
 	ada.post("/api/bookings", body(4, "ada@example.com")).refusedForHolds(t)
 }
 
-// The limit holds over all replicas, routes and moves. Invalid requests do not count.
+// M6: The limit holds over all replicas, routes and moves. Invalid requests do not count.
 func TestBookingLimit_PerMinute(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "TRUST_PROXY": "1", "SESSION_SECRET": newSecret,
@@ -214,6 +214,7 @@ func TestBookingLimit_PerMinute(t *testing.T) {
 		ada.post("/api/bookings", wish(ada.slot(0), nil), "X-Forwarded-For", home).status, "nor is another network")
 }
 
+// M6.
 func TestBookingLimit_CountingFails(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -229,7 +230,8 @@ func TestBookingLimit_CountingFails(t *testing.T) {
 	require.Zero(t, h.count("bookings"))
 }
 
-// Holds of other networks with a customer's e-mail address do not lock the customer out.
+// M21: Holds of other networks with a customer's e-mail address do not lock the customer
+// out.
 func TestHolds_InAnotherCustomersName(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"TRUST_PROXY": "1"})
@@ -250,7 +252,7 @@ func TestHolds_InAnotherCustomersName(t *testing.T) {
 	book("198.51.100.7").refusedForHolds(t)
 }
 
-// Another customer's key reveals nothing and can be used.
+// M20: Another customer's key reveals nothing and can be used.
 func TestIdempotencyKey_OfAnotherCustomer(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Availability by date, the week page, lists by date and date and time in a request all
-// mean the day on the wall clock.
+// M25: Availability by date, the week page, lists by date and date and time in a request
+// all mean the day on the wall clock.
 func TestDates_MidnightThatDoesNotExist(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

@@ -109,8 +109,8 @@ func TestOutage_StripeDown(t *testing.T) {
 	}
 }
 
-// A permanent refusal has its own code, message, count and alert, and no Retry-After; the
-// slot is free again.
+// M24: A permanent refusal has its own code, message, count and alert, and no
+// Retry-After; the slot is free again.
 func TestOutage_StripeRefuses(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"refuses the amount", "refuses the key"} {
@@ -187,7 +187,7 @@ func TestOutage_SuccessPageWhileStripeHangs(t *testing.T) {
 		"no webhook came: Stripe was asked")
 }
 
-// Reloads read Stripe once per payment in a few seconds, and do not delay refunds.
+// M23: Reloads read Stripe once per payment in a few seconds, and do not delay refunds.
 func TestSuccessPage_ReadsStripeOnce(t *testing.T) {
 	t.Parallel()
 	const key, secret = "sk_test_reads", "whsec_12345678"

@@ -132,8 +132,8 @@ func chosen(t *testing.T, ctx context.Context) string {
 	return value
 }
 
-// Browsers restore radio buttons by position. The customer's own time is not in the list
-// any more, so another one would be checked.
+// M12: Browsers restore radio buttons by position. The customer's own time is not in the
+// list any more, so another one would be checked.
 func TestBrowser_BackFromPayPage(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -180,6 +180,7 @@ func TestBrowser_BackFromPayPage(t *testing.T) {
 	require.Equal(t, 1, h.count("bookings"))
 }
 
+// M12.
 func TestBrowser_BackFromMove(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
@@ -204,7 +205,7 @@ func TestBrowser_BackFromMove(t *testing.T) {
 	require.Empty(t, chosen(t, ctx), "no other time is chosen")
 }
 
-// The party is in the address, so restored input does not change it.
+// M12: The party is in the address, so restored input does not change it.
 func TestBrowser_BackFromLargerParty(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

@@ -178,7 +178,8 @@ func (c *client) contested(b created) (v contested) {
 	return v
 }
 
-// No refund is promised while a dispute is open; afterwards what is refunded is shown.
+// M8: No refund is promised while a dispute is open; afterwards what is refunded is
+// shown.
 func TestTerms_DisputedPayment(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -232,7 +233,8 @@ func TestTerms_DisputedPayment(t *testing.T) {
 	}
 }
 
-// While a bank debit is processing, the policy's terms apply to the money that arrives.
+// M22: While a bank debit is processing, the policy's terms apply to the money that
+// arrives.
 func TestTerms_PaymentProcessing(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
@@ -266,6 +268,7 @@ func TestTerms_PaymentProcessing(t *testing.T) {
 		50*time.Millisecond)
 }
 
+// M7.
 func TestPaymentShow_Disputes(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}

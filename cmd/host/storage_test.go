@@ -146,7 +146,7 @@ func TestStart_HostAndPooler(t *testing.T) {
 	require.NotContains(t, err.Error(), "postgres://")
 }
 
-// A permanent error ends the start at once, as a problem of the configuration.
+// M26: A permanent error ends the start at once, as a problem of the configuration.
 func TestStart_PermanentDatabaseErrors(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.EmptyURL(t), "a pooler answers in the server's place")
@@ -195,7 +195,7 @@ func TestStart_PermanentDatabaseErrors(t *testing.T) {
 	}
 }
 
-// A connection string of Neon works, with one warning.
+// M26: A connection string of Neon works, with one warning.
 func TestStart_ParameterLeftOut(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, map[string]string{"DATABASE_URL": testdb.URL(t) +
@@ -203,6 +203,7 @@ func TestStart_ParameterLeftOut(t *testing.T) {
 	require.Equal(t, 1, strings.Count(h.log.String(), "left out: channel_binding, connection_limit, pgbouncer"))
 }
 
+// M26.
 func TestStart_UnusableDatabase(t *testing.T) {
 	t.Parallel()
 	start := func(databaseURL string) error {
@@ -238,7 +239,7 @@ func byDefault(t *testing.T, databaseURL, setting string) {
 	require.NoError(t, err)
 }
 
-// Single statements run at READ COMMITTED.
+// M10: Single statements run at READ COMMITTED.
 func TestOpen_DefaultIsolation(t *testing.T) {
 	t.Parallel()
 	direct := testdb.Direct(t, testdb.EmptyURL(t), "a connection begins with its settings")
@@ -296,8 +297,8 @@ func socketCounter(t *testing.T, databaseURL string) (through string, open *atom
 	return u.String(), open
 }
 
-// lib/pq leaves the socket open on which TLS was refused (sslmode=prefer) or the login
-// failed (sslmode=allow).
+// M31: lib/pq leaves the socket open on which TLS was refused (sslmode=prefer) or the
+// login failed (sslmode=allow).
 func TestOpen_LeavesNoSocketOpen(t *testing.T) {
 	t.Parallel()
 	through, open := socketCounter(t, testdb.Direct(t, testdb.EmptyURL(t), "it is the server that refuses TLS"))
@@ -339,7 +340,7 @@ func TestOpen_LeavesNoSocketOpen(t *testing.T) {
 	eventually(t, "no socket of a login that failed is left", func() bool { return open.Load() == 0 })
 }
 
-// The socket is closed before the next one is opened, not by the garbage collector.
+// M31: The socket is closed before the next one is opened, not by the garbage collector.
 func TestOpen_ClosesRefusedSocketFirst(t *testing.T) {
 	t.Parallel()
 	for mode, answer := range map[string]string{

@@ -112,7 +112,7 @@ func TestWebhook_OrderAndEventTogether(t *testing.T) {
 	require.Equal(t, webhook.Processed, outcome(t, db, event))
 }
 
-// A session of another system on the same account is acknowledged: ignored if its
+// M9: A session of another system on the same account is acknowledged: ignored if its
 // reference cannot be an order's, else unmatched.
 func TestWebhook_ForeignSession(t *testing.T) {
 	t.Parallel()
@@ -142,7 +142,7 @@ func TestWebhook_ForeignSession(t *testing.T) {
 	require.Len(t, entries, 2)
 }
 
-// An event that arrives before its order's commit is handled later.
+// M29: An event that arrives before its order's commit is handled later.
 func TestWebhook_EarlyEvent(t *testing.T) {
 	t.Parallel()
 	p, db := started(t)
@@ -171,7 +171,7 @@ func TestWebhook_EarlyEvent(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 }
 
-// What main does: the shop's page, and the customer's way to the pay page and back.
+// M29: What main does: the shop's page, and the customer's way to the pay page and back.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())

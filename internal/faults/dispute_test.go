@@ -11,8 +11,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// The first dispute is lost, the second won or closed with an unknown status, and the
-// booking is cancelled between their events: the same amount is refunded in any order.
+// M7, M8: The first dispute is lost, the second won or closed with an unknown status, and
+// the booking is cancelled between their events: the same amount is refunded in any
+// order.
 func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{undelivered: true, pool: 8})
@@ -64,8 +65,8 @@ func one(s story, b booking.Booking, order []int) storyRun {
 	return storyRun{story: s, booking: b, order: order}
 }
 
-// Customers cancel while their payment is processing. The policy's fee is kept in every
-// order of the events, also with a later dispute.
+// M22: Customers cancel while their payment is processing. The policy's fee is kept in
+// every order of the events, also with a later dispute.
 func TestCancel_MoneyComesAfterwards(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{undelivered: true, pool: 8})

@@ -107,7 +107,7 @@ func (s *service) truth(t *testing.T) faults.Receiver {
 	return r
 }
 
-// Two receivers, one of them with an old and a new replica, share a ledger and have
+// M1: Two receivers, one of them with an old and a new replica, share a ledger and have
 // different handlers, with failures, duplicates and background steps. Each event takes
 // effect once for each receiver with a handler.
 func TestReceivers_OneLedger(t *testing.T) {

@@ -62,8 +62,8 @@ func TestStatements_NameTheirColumns(t *testing.T) {
 	}
 }
 
-// A second table of decimal places would drift from that of internal/valid. These codes
-// occur in such a table only.
+// M4: A second table of decimal places would drift from that of internal/valid. These
+// codes occur in such a table only.
 func TestCurrencies_OneTable(t *testing.T) {
 	t.Parallel()
 	codes := regexp.MustCompile(`(?i)\b(bif|djf|gnf|kmf|pyg|rwf|vuv|xpf|omr|bhd)\b`)

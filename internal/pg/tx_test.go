@@ -71,8 +71,8 @@ func insert(ctx context.Context, db *sql.DB, id int) error {
 	})
 }
 
-// The context cancels nothing; the caller gets ErrUnconfirmed, and the commit succeeds
-// later.
+// M33: The context cancels nothing; the caller gets ErrUnconfirmed, and the commit
+// succeeds later.
 func TestInTx_ContextEndsDuringCommit(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)
@@ -89,7 +89,7 @@ func TestInTx_ContextEndsDuringCommit(t *testing.T) {
 	require.Eventually(t, func() bool { return notes(t, db) == 1 }, 30*time.Second, 5*time.Millisecond)
 }
 
-// The same for a statement that commits by itself.
+// M33: The same for a statement that commits by itself.
 func TestWrite_ContextEndsDuringCommit(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)

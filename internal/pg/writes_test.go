@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Commits that wait take three quarters of the pool, and reads go on.
+// M33: Commits that wait take three quarters of the pool, and reads go on.
 func TestWrites_LeaveConnectionsToReads(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)

@@ -38,7 +38,7 @@ func allowed(t *testing.T, db *sql.DB, choices ...ratelimit.Choice) (n int) {
 	return n
 }
 
-// Exactly the burst, on two replicas, for budgets without a row.
+// M6: Exactly the burst, on two replicas, for budgets without a row.
 func TestTake_ExactOnEveryReplica(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -149,7 +149,7 @@ func TestKey_PartsAreSeparated(t *testing.T) {
 	require.NotEqual(t, ratelimit.Key(secret, "a"), ratelimit.Key([]byte("another"), "a"))
 }
 
-// The clients behind a NAT64 share a /64, and a 6to4 client has 65,536 of them.
+// M6: The clients behind a NAT64 share a /64, and a 6to4 client has 65,536 of them.
 func TestNetwork_Addresses(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{

@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Text of any script and emoji.
+// M30: Text of any script and emoji.
 func TestText_Legitimate(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
@@ -28,6 +28,7 @@ func TestText_Legitimate(t *testing.T) {
 	require.Empty(t, valid.Text("two\r\nlines\tand a tab", 100, "\n\r\t"))
 }
 
+// M30.
 func TestText_HidesOrReorders(t *testing.T) {
 	t.Parallel()
 	hidden := []rune{0x00ad, 0x034f, 0x061c, 0x17b4, 0x17b5, 0x180e, 0x200b, 0x200e, 0x200f, 0xfeff, 0x2028, 0x2029,

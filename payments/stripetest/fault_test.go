@@ -119,8 +119,9 @@ func TestFault_HangEndsWithClient(t *testing.T) {
 	}
 }
 
-// A call that hangs during its execution takes effect although its client disconnected;
-// until then a repeat with its key is a 409, afterwards it gets the stored response.
+// M2: A call that hangs during its execution takes effect although its client
+// disconnected; until then a repeat with its key is a 409, afterwards it gets the stored
+// response.
 func TestFault_HangDuringKeepsKeyInUse(t *testing.T) {
 	t.Parallel()
 	for given, answered := range map[string]string{"": "invalid_request_error",
@@ -155,7 +156,7 @@ func TestFault_HangDuringKeepsKeyInUse(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A key in use without another call, with either error type.
+// M2: A key in use without another call, with either error type.
 func TestFault_KeyInUse(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{KeyInUseType: "idempotency_error"})

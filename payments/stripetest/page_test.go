@@ -48,6 +48,7 @@ func TestPage_ShowsLineItems(t *testing.T) {
 	require.NotEmpty(t, read(t, style))
 }
 
+// M4.
 func TestPage_AmountsByCurrency(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})

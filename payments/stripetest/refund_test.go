@@ -241,7 +241,7 @@ func TestSettleRefund_Pending(t *testing.T) {
 	require.Equal(t, stripe.RefundStatusSucceeded, next.Status, "one was to be pending")
 }
 
-// The amount can be refunded again.
+// M18: The amount can be refunded again.
 func TestCancelRefund_RequiresAction(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})

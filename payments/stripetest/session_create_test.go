@@ -15,6 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
+// M24.
 func TestCreateSession_ParametersAreValidated(t *testing.T) {
 	t.Parallel()
 	now := newClock()

@@ -17,8 +17,8 @@ var setByCompose = map[string]string{
 	"DATA_DIR":     "/data",
 }
 
-// docker-compose.yml passes on every variable that the host reads, and .env.example lists
-// them all.
+// M11: docker-compose.yml passes on every variable that the host reads, and .env.example
+// lists them all.
 func TestCompose_PassesEveryVariable(t *testing.T) {
 	t.Parallel()
 	file, err := os.ReadFile("../../../../docker-compose.yml")
@@ -68,7 +68,7 @@ func TestCompose_PassesEveryVariable(t *testing.T) {
 	}
 }
 
-// An empty .env and a copy of .env.example are valid configurations.
+// M11: An empty .env and a copy of .env.example are valid configurations.
 func TestCompose_StartsWithoutSettings(t *testing.T) {
 	t.Parallel()
 	file, err := os.ReadFile("../../../../docker-compose.yml")

@@ -70,7 +70,7 @@ func TestLoad_Production(t *testing.T) {
 	}, c)
 }
 
-// With two different values the rules of production apply.
+// M11: With two different values the rules of production apply.
 func TestLoad_EnvironmentHasTwoNames(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -112,6 +112,7 @@ func TestLoad_EnvironmentHasTwoNames(t *testing.T) {
 	require.ErrorContains(t, err, "SESSION_SECRET", "the old name demands what production needs")
 }
 
+// M11.
 func TestLoad_ProductionWithoutAppEnv(t *testing.T) {
 	t.Parallel()
 	const endpoint = "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd"

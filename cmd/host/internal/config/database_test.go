@@ -18,7 +18,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 )
 
-// want are parameters of the URL for lib/pq, left are those that the warning names.
+// M26: want are parameters of the URL for lib/pq, left are those that the warning names.
 func TestDatabaseURL_FromProviders(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ raw, want, left string }{
@@ -90,6 +90,7 @@ func TestDatabaseURL_FromProviders(t *testing.T) {
 	}
 }
 
+// M26.
 func TestDatabaseURL_UnsupportedParameters(t *testing.T) {
 	t.Parallel()
 	for _, parameter := range []string{
@@ -118,6 +119,7 @@ func TestDatabaseURL_UnsupportedParameters(t *testing.T) {
 	}
 }
 
+// M32.
 func TestDatabaseURL_VariablesOfLibpqAreNotRead(t *testing.T) {
 	t.Parallel()
 	plain, err := config.Load(map[string]string{"DATABASE_URL": "postgres://u:p@db/b"})
@@ -134,6 +136,7 @@ func TestDatabaseURL_VariablesOfLibpqAreNotRead(t *testing.T) {
 	require.Empty(t, c.DatabaseWarnings, "the embedded server has none of them")
 }
 
+// M26.
 func TestRefusal_PermanentErrors(t *testing.T) {
 	t.Parallel()
 	answer := func(code, message string) error {

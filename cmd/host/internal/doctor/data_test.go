@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// M24.
 func TestExamine_Prices(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ set, want string }{

@@ -68,7 +68,7 @@ func answering(status int) func(*world) {
 	}
 }
 
-// Each mistake alone leads to exactly one finding, or as listed.
+// M26: Each mistake alone leads to exactly one finding, or as listed.
 func TestExamine_EachMistake(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -9,6 +9,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
+// M3.
 func TestExamine_SecretUse(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
