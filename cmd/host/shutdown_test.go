@@ -28,11 +28,19 @@ func TestShutdown_FinishesRequests(t *testing.T) {
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer conn.Close()
-	// The host has the header and half of the body.
-	_, err = fmt.Fprintf(conn, "POST /api/bookings HTTP/1.1\r\nHost: %s\r\nContent-Type: "+
-		"application/json\r\nContent-Length: %d\r\n\r\n%s", address, len(body), body[:20])
+	// The host asks for the body when the handler reads it.
+	_, err = fmt.Fprintf(conn, "POST /api/bookings HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"+
+		"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n", address, len(body))
 	require.NoError(t, err)
-	// Another request, on a connection that stays open, shows that the first has arrived.
+	booked := bufio.NewReader(conn)
+	line, err := booked.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "HTTP/1.1 100 Continue\r\n", line)
+	_, err = booked.ReadString('\n')
+	require.NoError(t, err)
+	_, err = conn.Write([]byte(body[:20]))
+	require.NoError(t, err)
+	// An idle connection.
 	idle, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer idle.Close()
@@ -52,7 +60,7 @@ func TestShutdown_FinishesRequests(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 	_, err = conn.Write([]byte(body[20:]))
 	require.NoError(t, err)
-	res, err = http.ReadResponse(bufio.NewReader(conn), nil)
+	res, err = http.ReadResponse(booked, nil)
 	require.NoError(t, err)
 	defer res.Body.Close()
 	require.Equal(t, http.StatusCreated, res.StatusCode)
