@@ -5,11 +5,8 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"flag"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
-	"strconv"
 	"testing"
 	"time"
 
@@ -23,10 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// These tests mostly wait for the database.
-	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
-		panic(err)
-	}
+	testdb.Parallel()
 	testdb.Main(m)
 }
 

@@ -6,4 +6,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+func TestMain(m *testing.M) {
+	testdb.Parallel()
+	testdb.Main(m)
+}

@@ -22,7 +22,10 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+func TestMain(m *testing.M) {
+	testdb.Parallel()
+	testdb.Main(m)
+}
 
 const (
 	adminEmail    = "admin@example.com"

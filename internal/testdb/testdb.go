@@ -2,9 +2,12 @@ package testdb
 
 import (
 	"database/sql"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // The driver "pgx".
@@ -14,6 +17,14 @@ import (
 
 // Runner is a [testing.M].
 type Runner interface{ Run() int }
+
+// Parallel lets three tests per processor run at once. Call it from TestMain if the tests
+// of a package mostly wait.
+func Parallel() {
+	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err) // Only without package testing.
+	}
+}
 
 // Main runs the tests of a package, stops the server if one was started, and exits. Call
 // it from TestMain.
