@@ -2,82 +2,19 @@ package booking_test
 
 import (
 	"context"
-	"database/sql"
-	"net"
-	"net/url"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// trips counts the round trips of a connection: reads that follow a write.
-type trips struct {
-	net.Conn
-	wrote bool
-	count *atomic.Int64
-}
-
-func (c *trips) Write(b []byte) (int, error) {
-	c.wrote = true
-	return c.Conn.Write(b)
-}
-
-func (c *trips) Read(b []byte) (int, error) {
-	if c.wrote {
-		c.wrote = false
-		c.count.Add(1)
-	}
-	return c.Conn.Read(b)
-}
-
-type tripDialer struct{ count *atomic.Int64 }
-
-func (d tripDialer) Dial(network, address string) (net.Conn, error) {
-	conn, err := net.Dial(network, address)
-	return &trips{Conn: conn, count: d.count}, err
-}
-
-func (d tripDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
-	conn, err := net.DialTimeout(network, address, timeout)
-	return &trips{Conn: conn, count: d.count}, err
-}
-
-// countingDB opens a database that counts round trips.
-func countingDB(t *testing.T) (*sql.DB, *atomic.Int64) {
-	t.Helper()
-	return countingDBWith(t, true)
-}
-
-// countingDBWith is countingDB with or without lib/pq's binary_parameters.
-func countingDBWith(t *testing.T, binary bool) (*sql.DB, *atomic.Int64) {
-	t.Helper()
-	u, err := url.Parse(testdb.Direct(t, testdb.URL(t),
-		"counts prepared statements, which belong to the session"))
-	require.NoError(t, err)
-	query := u.Query()
-	if binary {
-		query.Set("binary_parameters", "yes")
-	}
-	u.RawQuery = query.Encode()
-	connector, err := pq.NewConnector(u.String())
-	require.NoError(t, err)
-	var n atomic.Int64
-	connector.Dialer(tripDialer{&n})
-	db := sql.OpenDB(connector)
-	t.Cleanup(func() { _ = db.Close() })
-	return db, &n
-}
-
 // Without contention and with a cached resource each operation is one round trip.
 func TestRoundTrips_HoldToCancel(t *testing.T) {
 	t.Parallel()
-	db, trips := countingDB(t)
+	db, trips := testdb.Counting(t)
 	store := newStore(t, db)
 	create(t, store)
 	_, err := store.Slots(t.Context(), "court", slot(0), slot(5), 1)
@@ -182,7 +119,7 @@ func TestRoundTrips_HoldToCancel(t *testing.T) {
 // Each in the store and in a caller's transaction.
 func TestRoundTrips_AfterConfirmation(t *testing.T) {
 	t.Parallel()
-	db, trips := countingDB(t)
+	db, trips := testdb.Counting(t)
 	store, err := booking.New(db, booking.Options{CompleteAfter: time.Hour})
 	require.NoError(t, err)
 	create(t, store)
@@ -255,7 +192,7 @@ func TestRoundTrips_AfterConfirmation(t *testing.T) {
 
 func TestRoundTrips_Availability(t *testing.T) {
 	t.Parallel()
-	db, trips := countingDB(t)
+	db, trips := testdb.Counting(t)
 	store := newStore(t, db)
 	create(t, store)
 	create(t, store, func(r *booking.Resource) { r.Slug = "hall" })
@@ -276,7 +213,7 @@ func TestRoundTrips_Availability(t *testing.T) {
 
 func TestRoundTrips_Feeds(t *testing.T) {
 	t.Parallel()
-	db, trips := countingDB(t)
+	db, trips := testdb.Counting(t)
 	store := newStore(t, db)
 	create(t, store)
 	hold(t, store, request(slot(0)))

@@ -150,7 +150,7 @@ func TestPrepare_ConcurrentAndSchemaChange(t *testing.T) {
 func TestPrepare_RoundTrips(t *testing.T) {
 	t.Parallel()
 	for _, binary := range []bool{true, false} {
-		db, trips := countingDBWith(t, binary)
+		db, trips := testdb.CountingWith(t, binary)
 		db.SetMaxOpenConns(1)
 		store := withPrepare(t, db)
 		create(t, store)

@@ -12,16 +12,24 @@ import (
 )
 
 // Counting is New with a count of round trips: reads from a connection after a write. It
-// opens with binary_parameters and without the pooler.
+// opens with lib/pq's binary_parameters and without the pooler.
 func Counting(t testing.TB) (*sql.DB, *atomic.Int64) {
 	t.Helper()
-	u, err := url.Parse(Direct(t, URL(t), "binary_parameters, which a pooler refuses"))
+	return CountingWith(t, true)
+}
+
+// CountingWith is Counting with or without binary_parameters.
+func CountingWith(t testing.TB, binary bool) (*sql.DB, *atomic.Int64) {
+	t.Helper()
+	u, err := url.Parse(Direct(t, URL(t), "counts prepared statements, which belong to the session"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	query := u.Query()
-	query.Set("binary_parameters", "yes")
-	u.RawQuery = query.Encode()
+	if binary {
+		query := u.Query()
+		query.Set("binary_parameters", "yes")
+		u.RawQuery = query.Encode()
+	}
 	connector, err := pq.NewConnector(u.String())
 	if err != nil {
 		t.Fatal(err)
