@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ type Options struct {
 	// move, and a [*payments.RateLimitError] is answered 429. nil allows all.
 	AdmitMove func(context.Context) error
 	// Client returns the client that the limits of holds count a request for, such as
-	// its network address. nil counts no clients.
+	// [ClientNetwork] of its address. nil counts no clients.
 	Client func(context.Context) string
 	// RequestID returns the id that error answers carry. nil sends an empty one.
 	RequestID func(context.Context) string
@@ -172,6 +173,27 @@ func (a *API) makeRoutes() []Route {
 // Routes returns all routes.
 func (a *API) Routes() []Route { return a.routes }
 
+// Paths returns the patterns that together have all routes, in order, for a router that
+// has pages below the same prefix: a pattern that ends in a slash stands for all paths
+// below it, as in http.ServeMux.
+//
+//	mux.Handle("/booking/", pages)
+//	for _, path := range api.Paths() {
+//		mux.Handle(path, api)
+//	}
+func (a *API) Paths() []string {
+	var paths []string
+	for _, r := range a.routes {
+		first, _, below := strings.Cut(strings.TrimPrefix(r.Path, a.prefix+"/"), "/")
+		if below {
+			first += "/"
+		}
+		paths = append(paths, a.prefix+"/"+first)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
 // ServeHTTP answers a request whose path begins with that of Options.URL. It sets
 // r.Pattern. The answers 404 and 405 for other paths and methods are JSON, too.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -184,10 +206,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(refused, r)
 	if *refused.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", refused.header.Get("Allow"))
-		a.writeCode(w, r, http.StatusMethodNotAllowed, "method_not_allowed")
+		a.write(w, r, errorWith(http.StatusMethodNotAllowed, "method_not_allowed"))
 		return
 	}
-	a.writeCode(w, r, http.StatusNotFound, "not_found")
+	a.write(w, r, errorWith(http.StatusNotFound, "not_found"))
 }
 
 // discardBody keeps the status and header of an answer.

@@ -82,6 +82,26 @@ func TestServeHTTP_BelowPrefix(t *testing.T) {
 	require.Equal(t, "GET, HEAD", w.Header().Get("Allow"))
 }
 
+// Each route is below one of the paths, and nothing of package pages is.
+func TestPaths_HaveEveryRoute(t *testing.T) {
+	t.Parallel()
+	a, err := api.New(deps(testdb.New(t)), api.Options{URL: baseURL})
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	for _, path := range a.Paths() {
+		mux.Handle(path, a)
+	}
+	for _, route := range a.Routes() {
+		_, pattern := mux.Handler(httptest.NewRequest(route.Method, route.Path, nil))
+		require.NotEmpty(t, pattern, route.Path)
+	}
+	for _, path := range []string{"/booking/", "/booking/book", "/booking/success", "/booking/static/style.css",
+		"/booking/booking/cancel", "/booking/dashboard", "/booking/login"} {
+		_, pattern := mux.Handler(httptest.NewRequest("GET", path, nil))
+		require.Empty(t, pattern, path)
+	}
+}
+
 // Guard and User replace package auth.
 func TestOptions_GuardReplacesAuth(t *testing.T) {
 	t.Parallel()

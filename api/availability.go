@@ -8,14 +8,17 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-type slotView struct {
-	Start     string `json:"start"`
-	End       string `json:"end"`
-	Remaining int    `json:"remaining"`
+// Slot is a time that can be booked, with the offset of the resource's zone.
+type Slot struct {
+	Start string `json:"start"`
+	End   string `json:"end"`
+	// Remaining is how many people it has room for.
+	Remaining int `json:"remaining"`
 }
 
-func viewSlot(s booking.Slot, zone *time.Location) slotView {
-	return slotView{Start: local(s.Start, zone), End: local(s.End, zone), Remaining: s.Remaining}
+// SlotOf converts a slot. zone is that of its resource.
+func SlotOf(s booking.Slot, zone *time.Location) Slot {
+	return Slot{Start: local(s.Start, zone), End: local(s.End, zone), Remaining: s.Remaining}
 }
 
 // defaultDays is the span of an availability without to. Package booking limits it.
@@ -40,9 +43,9 @@ func (a *API) availability(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, err)
 		return
 	}
-	answer := page[slotView]{Items: []slotView{}}
+	answer := page[Slot]{Items: []Slot{}}
 	for _, s := range found[0].Slots {
-		answer.Items = append(answer.Items, viewSlot(s, zone))
+		answer.Items = append(answer.Items, SlotOf(s, zone))
 	}
 	writeJSON(w, http.StatusOK, answer)
 }
@@ -68,7 +71,7 @@ func (a *API) next(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, viewSlot(slot, zone))
+	writeJSON(w, http.StatusOK, SlotOf(slot, zone))
 }
 
 func (a *API) resourceOf(r *http.Request) (booking.Resource, *time.Location, error) {
@@ -96,75 +99,3 @@ func (q query) span(zone *time.Location, now time.Time) (from, to time.Time) {
 	}
 	return from, to
 }
-
-// resourceView is a resource. Amounts are per person.
-type resourceView struct {
-	ID          string      `json:"id"`
-	Slug        string      `json:"slug"`
-	Name        string      `json:"name"`
-	Description string      `json:"description"`
-	TimeZone    string      `json:"timeZone"`
-	Capacity    int         `json:"capacity"`
-	SlotMinutes int         `json:"slotMinutes"`
-	StepMinutes int         `json:"stepMinutes"`
-	Amount      int64       `json:"amount"`
-	Currency    string      `json:"currency"`
-	Policy      policyView  `json:"policy"`
-	Offers      []offerView `json:"offers"`
-}
-
-// policyView is when customers may cancel and reschedule, and what it costs.
-type policyView struct {
-	// Cancellable is false if they never may; the other fields then have no meaning.
-	Cancellable bool `json:"cancellable"`
-	// FreeUntilMinutes and ClosedFromMinutes are before the start.
-	FreeUntilMinutes  int   `json:"freeUntilMinutes"`
-	ClosedFromMinutes int   `json:"closedFromMinutes"`
-	FeePercent        int   `json:"feePercent"`
-	FeeAmount         int64 `json:"feeAmount"`
-}
-
-// offerView is a variant of the resource. Slug is the offer of a booking request.
-type offerView struct {
-	Slug        string `json:"slug"`
-	Name        string `json:"name"`
-	SlotMinutes int    `json:"slotMinutes"`
-	StepMinutes int    `json:"stepMinutes"`
-	Amount      int64  `json:"amount"`
-	Currency    string `json:"currency"`
-}
-
-func (a *API) resources(w http.ResponseWriter, r *http.Request) {
-	all, err := a.deps.Bookings.Resources(r.Context())
-	if err != nil {
-		a.writeError(w, r, err)
-		return
-	}
-	answer := page[resourceView]{Items: make([]resourceView, 0, len(all))}
-	for _, res := range all {
-		v := resourceView{
-			ID: res.ID, Slug: res.Slug, Name: res.Name, Description: res.Description, TimeZone: res.TimeZone,
-			Capacity: res.Capacity, SlotMinutes: minutes(res.SlotLength), StepMinutes: minutes(res.SlotStep),
-			Amount:   res.Price.Minor,
-			Currency: res.Price.Currency,
-			Policy: policyView{
-				Cancellable: !res.Policy.Never, FreeUntilMinutes: minutes(res.Policy.FreeUntil),
-				ClosedFromMinutes: minutes(res.Policy.ClosedFrom),
-				FeePercent:        res.Policy.FeePercent, FeeAmount: res.Policy.FeeMinor,
-			},
-			Offers: []offerView{},
-		}
-		for _, o := range res.Offers {
-			if !o.Inactive {
-				v.Offers = append(v.Offers, offerView{
-					Slug: o.Slug, Name: o.Name, SlotMinutes: minutes(o.SlotLength), StepMinutes: minutes(o.SlotStep),
-					Amount: o.Price.Minor, Currency: o.Price.Currency,
-				})
-			}
-		}
-		answer.Items = append(answer.Items, v)
-	}
-	writeJSON(w, http.StatusOK, answer)
-}
-
-func minutes(d time.Duration) int { return int(d / time.Minute) }

@@ -90,7 +90,7 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request, of access) {
 
 // rescheduledView is a booking at its new time.
 type rescheduledView struct {
-	bookingView
+	Booking
 	// Difference is the price of the new time less the amount of the booking, which does
 	// not change. It is not charged.
 	Difference int64 `json:"difference"`

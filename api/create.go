@@ -7,18 +7,28 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
 )
 
-// created is the answer to a booking.
-type created struct {
+// Booked is the answer to a new booking.
+type Booked struct {
 	ID string `json:"id"`
-	// URL is Stripe's page, or the booking's own page when nothing is to pay.
+	// URL is where to send the customer: Stripe's page, or the booking's own page when
+	// nothing is to pay.
 	URL             string         `json:"url"`
 	StripeSessionID string         `json:"stripeSessionId"`
 	Status          booking.Status `json:"status"`
 	ExpiresAt       time.Time      `json:"expiresAt"`
-	// Token is the owner token.
+	// Token is the owner token, which only the customer may have.
 	Token string `json:"token"`
+}
+
+// BookedOf converts the result of payments.Book.
+func BookedOf(b payments.Booked) Booked {
+	return Booked{
+		ID: b.Booking.ID, URL: b.URL, StripeSessionID: b.SessionID, Status: b.Booking.Status,
+		ExpiresAt: b.Booking.HoldExpiresAt, Token: b.Booking.OwnerToken,
+	}
 }
 
 // create holds a slot and makes its Checkout Session. The price is the resource's.
@@ -37,14 +47,7 @@ func (a *API) create(status int) http.HandlerFunc {
 			a.writeError(w, r, err)
 			return
 		}
-		writeJSON(w, status, created{
-			ID:              booked.Booking.ID,
-			URL:             booked.URL,
-			StripeSessionID: booked.SessionID,
-			Status:          booked.Booking.Status,
-			ExpiresAt:       booked.Booking.HoldExpiresAt,
-			Token:           booked.Booking.OwnerToken,
-		})
+		writeJSON(w, status, BookedOf(booked))
 	}
 }
 

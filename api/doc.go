@@ -13,8 +13,11 @@
 //	mux.Handle("/booking/", a)
 //
 // Do not strip the prefix. Where package pages has the same prefix, mount the API at its
-// own paths: "/booking/api/", "/booking/calendar/", "/booking/auth/", "/booking/admin/",
-// "/booking/reservations", "/booking/payments" and "/booking/create-checkout-session".
+// own paths, see [API.Paths].
+//
+// A service with routes of its own can answer as this API does: [BookingDetail],
+// [ResourceOf], [SlotOf] and [BookedOf] make the JSON of bookings, resources and slots,
+// and [ErrorOf] the status and code of an error.
 //
 // The routes of staff are guarded by the sessions of package auth or by Options.Guard. A
 // customer proves with the owner token of the booking that it is theirs.

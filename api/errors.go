@@ -13,6 +13,30 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
+// Error is the body of every error answer, with its status. It never contains the text of
+// the error that it was made of.
+type Error struct {
+	// Status is the HTTP status.
+	Status int `json:"-"`
+	// RetryAfter is sent as the header of this name, in whole seconds; 0 sends none.
+	RetryAfter time.Duration `json:"-"`
+	// Code is one of those in docs/api.md.
+	Code      string `json:"error"`
+	RequestID string `json:"requestId"`
+	// Fields are the problems of a validation error by field.
+	Fields map[string]string `json:"fields,omitempty"`
+	// Message is a sentence for the customer; with payment_refused only.
+	Message string `json:"message,omitempty"`
+}
+
+// Write sends the answer.
+func (e Error) Write(w http.ResponseWriter) {
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter/time.Second)))
+	}
+	writeJSON(w, e.Status, e)
+}
+
 // errNotFound does not tell a booking that does not exist from another customer's.
 var errNotFound = errors.New("not found")
 
@@ -38,12 +62,12 @@ var errorCodes = []struct {
 	{booking.ErrNotFound, http.StatusNotFound, "not_found"},
 	{payments.ErrNotPayable, http.StatusConflict, "not_payable"},
 	{payments.ErrNotFound, http.StatusNotFound, "not_found"},
-	{payments.ErrUnavailable, http.StatusServiceUnavailable, "payment_unavailable"},
 }
 
-// writeError answers with the code of err. The text of err is never sent, except for the
-// fields of a validation error. An error without a code is logged.
-func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
+// ErrorOf returns the answer to an error of booking or payments, wrapped or not, without
+// a RequestID. known is false for any other error, such as one of the database or a
+// timeout: the answer is then 503 unavailable, and the error should be logged.
+func ErrorOf(err error) (e Error, known bool) {
 	var invalid *booking.ValidationError
 	var status *booking.StatusError
 	var holds *booking.HoldLimitError
@@ -51,39 +75,55 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	var capacity *booking.CapacityError
 	switch {
 	case errors.As(err, &invalid):
-		a.writeProblem(w, r, http.StatusBadRequest, problem{Error: "validation_failed", Fields: invalid.Fields})
-		return
+		e = errorWith(http.StatusBadRequest, "validation_failed")
+		e.Fields = invalid.Fields
+		return e, true
 	case errors.As(err, &status):
-		a.writeCode(w, r, http.StatusConflict, "status_"+string(status.Status))
-		return
+		return errorWith(http.StatusConflict, "status_"+string(status.Status)), true
 	case errors.As(err, &holds):
-		w.Header().Set("Retry-After", strconv.Itoa(int(holds.RetryAfter(time.Now())/time.Second)))
-		a.writeCode(w, r, http.StatusTooManyRequests, "too_many_holds")
-		return
+		e = errorWith(http.StatusTooManyRequests, "too_many_holds")
+		e.RetryAfter = holds.RetryAfter(time.Now())
+		return e, true
 	case errors.As(err, &rate):
-		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
-		a.writeCode(w, r, http.StatusTooManyRequests, "too_many_bookings")
-		return
+		e = errorWith(http.StatusTooManyRequests, "too_many_bookings")
+		e.RetryAfter = time.Duration(rate.Seconds()) * time.Second
+		return e, true
 	case errors.As(err, &capacity):
-		a.writeCode(w, r, http.StatusConflict, "capacity_too_small")
-		return
+		return errorWith(http.StatusConflict, "capacity_too_small"), true
 	case errors.Is(err, payments.ErrRefused):
-		// No Retry-After: Stripe would refuse again.
-		a.writeProblem(w, r, http.StatusServiceUnavailable, problem{Error: "payment_refused", Message: paymentRefused})
-		return
+		// No RetryAfter: Stripe would refuse again.
+		e = errorWith(http.StatusServiceUnavailable, "payment_refused")
+		e.Message = paymentRefused
+		return e, true
 	case errors.Is(err, payments.ErrUnavailable):
-		w.Header().Set("Retry-After", strconv.Itoa(max(5, int(payments.RetryAfter(err)/time.Second))))
+		e = errorWith(http.StatusServiceUnavailable, "payment_unavailable")
+		e.RetryAfter = max(5*time.Second, payments.RetryAfter(err))
+		return e, true
 	}
 	for _, c := range errorCodes {
 		if errors.Is(err, c.err) {
-			a.writeCode(w, r, c.status, c.code)
-			return
+			return errorWith(c.status, c.code), true
 		}
 	}
-	// Anything else is a database error or a timeout; the client can only retry.
-	a.log(r.Context(), err)
-	w.Header().Set("Retry-After", "1")
-	a.writeCode(w, r, http.StatusServiceUnavailable, "unavailable")
+	e = errorWith(http.StatusServiceUnavailable, "unavailable")
+	e.RetryAfter = time.Second
+	return e, false
+}
+
+func errorWith(status int, code string) Error { return Error{Status: status, Code: code} }
+
+// writeError answers with the code of err, and logs an error without one.
+func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	e, known := ErrorOf(err)
+	if !known {
+		a.log(r.Context(), err)
+	}
+	a.write(w, r, e)
+}
+
+func (a *API) write(w http.ResponseWriter, r *http.Request, e Error) {
+	e.RequestID = a.opts.RequestID(r.Context())
+	e.Write(w)
 }
 
 func (a *API) log(ctx context.Context, err error) {
@@ -93,21 +133,4 @@ func (a *API) log(ctx context.Context, err error) {
 	}
 	a.opts.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("error", err.Error()),
 		slog.String("sqlstate", pg.SQLState(err)))
-}
-
-// problem is the body of every error.
-type problem struct {
-	Error     string            `json:"error"`
-	RequestID string            `json:"requestId"`
-	Fields    map[string]string `json:"fields,omitempty"`
-	Message   string            `json:"message,omitempty"`
-}
-
-func (a *API) writeCode(w http.ResponseWriter, r *http.Request, status int, code string) {
-	a.writeProblem(w, r, status, problem{Error: code})
-}
-
-func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, status int, p problem) {
-	p.RequestID = a.opts.RequestID(r.Context())
-	writeJSON(w, status, p)
 }

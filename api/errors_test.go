@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -18,7 +17,7 @@ import (
 )
 
 // The text of an error is never sent, whether the error is wrapped or not.
-func TestWriteError_EachErrorHasACode(t *testing.T) {
+func TestErrorOf_EachErrorHasACode(t *testing.T) {
 	t.Parallel()
 	for _, w := range []struct {
 		err        error
@@ -50,7 +49,9 @@ func TestWriteError_EachErrorHasACode(t *testing.T) {
 	} {
 		for _, err := range []error{w.err, fmt.Errorf("booking: secret: %w", w.err)} {
 			rec := httptest.NewRecorder()
-			api.WriteError(rec, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), err)
+			e, known := api.ErrorOf(err)
+			require.Equal(t, w.code != "unavailable", known)
+			e.Write(rec)
 			require.Equal(t, w.status, rec.Code, "%v", err)
 			require.Equal(t, w.retryAfter, rec.Header().Get("Retry-After"), "%v", err)
 			require.NotContains(t, rec.Body.String(), "secret")

@@ -3,11 +3,13 @@ package api_test
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 
 	"github.com/booking-platform/booking-platform/api"
+	"github.com/booking-platform/booking-platform/booking"
 )
 
 // The API below a prefix of a plain http.ServeMux.
@@ -41,4 +43,27 @@ func Example() {
 	// 200 the rest of the service
 	// 404 {"error":"not_found","requestId":""}
 	// 401 {"error":"unauthorized"}
+}
+
+// A service's own route answers errors as the API does.
+func ExampleErrorOf() {
+	book := func() error { return fmt.Errorf("order 17: %w", booking.ErrSlotTaken) }
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /orders", func(w http.ResponseWriter, r *http.Request) {
+		if err := book(); err != nil {
+			e, known := api.ErrorOf(err)
+			if !known {
+				slog.ErrorContext(r.Context(), "order failed", "error", err)
+			}
+			e.RequestID = r.Header.Get("X-Request-Id")
+			e.Write(w)
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	})
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("POST", "/orders", nil))
+	fmt.Println(w.Code, w.Body)
+	// Output:
+	// 409 {"error":"slot_taken","requestId":""}
 }

@@ -26,7 +26,7 @@ type pageMeta struct {
 
 // bookingList is a page of bookings.
 type bookingList struct {
-	Items []bookingView   `json:"items"`
+	Items []Booking       `json:"items"`
 	Meta  bookingListMeta `json:"meta"`
 }
 
@@ -56,7 +56,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, err)
 		return
 	}
-	answer := bookingList{Items: make([]bookingView, 0, len(found.Bookings)),
+	answer := bookingList{Items: make([]Booking, 0, len(found.Bookings)),
 		Meta: bookingListMeta{Count: len(found.Bookings), Next: found.Next}}
 	cached := zones{}
 	for _, b := range found.Bookings {

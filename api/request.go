@@ -6,12 +6,14 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
 // maxBody is the largest body that is read, in bytes.
@@ -111,6 +113,17 @@ func (b *body) withProblems(err error) error {
 		delete(more.Fields, "start") // Missing because date or time is wrong.
 	}
 	return booking.WithProblems(err, b.problems)
+}
+
+// ClientNetwork returns the network that limits count a client by, for Options.Client and
+// booking.HoldRequest.Client: an IPv4 address, or the /64 of an IPv6 address. address may
+// have a port, as http.Request.RemoteAddr has, which is that of the proxy if there is
+// one. Text that is no address is returned unchanged.
+func ClientNetwork(address string) string {
+	if with, err := netip.ParseAddrPort(address); err == nil {
+		address = with.Addr().String()
+	}
+	return ratelimit.Network(address)
 }
 
 // printable reports whether s is 1 to 200 printable ASCII characters.
