@@ -36,6 +36,7 @@ type Charge struct {
 	email   string
 	method  string // card or sepa_debit
 	failure string // a failed charge's code
+	message string // of the failure
 }
 
 // Unrefunded is the amount that can still be refunded of a charge that succeeded.
@@ -75,8 +76,6 @@ func (s *Server) retrieveCharge(c *call) (any, error) {
 	return charge.snapshot(), nil
 }
 
-const failureMessage = "The bank refused the debit."
-
 // MarshalJSON writes Stripe's object.
 func (c Charge) MarshalJSON() ([]byte, error) {
 	var captured int64
@@ -87,9 +86,9 @@ func (c Charge) MarshalJSON() ([]byte, error) {
 		"seller_message": "Payment complete.", "type": "authorized"}
 	var code, message any
 	if c.Status == ChargeFailed {
-		code, message = c.failure, failureMessage
+		code, message = c.failure, c.message
 		outcome = map[string]any{"network_status": "declined_by_network", "reason": c.failure, "risk_level": "normal",
-			"seller_message": failureMessage, "type": "issuer_declined"}
+			"seller_message": c.message, "type": "issuer_declined"}
 	}
 	return json.Marshal(map[string]any{
 		"id":              c.ID,
@@ -132,102 +131,6 @@ func paymentMethodDetails(method string) map[string]any {
 	}
 	return map[string]any{"type": method, method: map[string]any{"brand": "visa", "country": "US", "exp_month": 12,
 		"exp_year": 2034, "fingerprint": nil, "funding": "credit", "last4": "4242", "network": "visa", "wallet": nil}}
-}
-
-// IntentStatus is Stripe's status of a payment intent.
-type IntentStatus string
-
-// The statuses of a payment intent: processing only for a delayed payment.
-const (
-	IntentProcessing IntentStatus = "processing"
-	IntentSucceeded  IntentStatus = "succeeded"
-	IntentFailed     IntentStatus = "requires_payment_method"
-)
-
-// PaymentIntent is a copy of a payment intent at one moment. It is created when its
-// session is completed. Its JSON is Stripe's object.
-type PaymentIntent struct {
-	ID        string
-	SessionID string
-	ChargeID  string // the latest charge; there is one
-	Amount    int64  // in minor units of Currency
-	Currency  string // in lower case
-	Status    IntentStatus
-	Metadata  map[string]string // payment_intent_data[metadata] of the session
-	CreatedAt time.Time
-
-	method  string // card or sepa_debit
-	failure string // a failed payment's code
-}
-
-func (p *PaymentIntent) snapshot() PaymentIntent {
-	c := *p
-	c.Metadata = maps.Clone(p.Metadata)
-	return c
-}
-
-// PaymentIntent returns the payment intent with this id or of this session or charge, or
-// ErrNotFound.
-func (s *Server) PaymentIntent(id string) (PaymentIntent, error) {
-	s.lock()
-	defer s.mu.Unlock()
-	charge, err := s.chargeOf(id)
-	if err != nil {
-		return PaymentIntent{}, err
-	}
-	return s.intents.byID[charge.PaymentIntentID].snapshot(), nil
-}
-
-func (s *Server) retrieveIntent(c *call) (any, error) {
-	s.lock()
-	defer s.mu.Unlock()
-	intent, ok := s.intents.byID[c.PathValue("id")]
-	if !ok {
-		return nil, noSuch("payment_intent", "intent", c.PathValue("id"))
-	}
-	return intent.snapshot(), nil
-}
-
-// MarshalJSON writes Stripe's object.
-func (p PaymentIntent) MarshalJSON() ([]byte, error) {
-	var received int64
-	if p.Status == IntentSucceeded {
-		received = p.Amount
-	}
-	var failed, method any
-	if p.Status == IntentFailed {
-		failed = map[string]any{"type": "invalid_request_error", "code": p.failure, "charge": p.ChargeID,
-			"message": failureMessage}
-	} else {
-		method = "pm_" + p.ID[len("pi_"):]
-	}
-	return json.Marshal(map[string]any{
-		"id":              p.ID,
-		"object":          "payment_intent",
-		"livemode":        false,
-		"amount":          p.Amount,
-		"amount_received": received,
-		"currency":        p.Currency,
-		"status":          p.Status,
-		"latest_charge":   p.ChargeID,
-		"metadata":        p.Metadata,
-		"created":         p.CreatedAt.Unix(),
-
-		"amount_capturable":    0,
-		"amount_details":       map[string]any{"tip": map[string]any{}},
-		"capture_method":       "automatic",
-		"confirmation_method":  "automatic",
-		"client_secret":        p.ID + "_secret_standin",
-		"payment_method":       method,
-		"payment_method_types": []string{p.method},
-		"last_payment_error":   failed,
-
-		"application": nil, "application_fee_amount": nil, "automatic_payment_methods": nil, "canceled_at": nil,
-		"cancellation_reason": nil, "customer": nil, "description": nil, "next_action": nil, "on_behalf_of": nil,
-		"payment_method_configuration_details": nil, "payment_method_options": map[string]any{}, "processing": nil,
-		"receipt_email": nil, "review": nil, "setup_future_usage": nil, "shipping": nil, "statement_descriptor": nil,
-		"statement_descriptor_suffix": nil, "transfer_data": nil, "transfer_group": nil,
-	})
 }
 
 // Money is what was moved in one currency, in its minor units.

@@ -19,8 +19,10 @@
 // Tests then act for
 //
 //   - the customer: [Server.Pay], [Server.PayDelayed] (a bank debit), [Server.Decline]
-//     and [Server.Expire];
-//   - the banks: [Server.SettlePayment], [Server.FailPayment], [Server.SettleRefund],
+//     and [Server.Expire]; [Server.PayIntent], [Server.PayIntentDelayed] and
+//     [Server.DeclineIntent] in a Payment Element;
+//   - the banks: [Server.SettlePayment], [Server.FailPayment], [Server.SettleIntent],
+//     [Server.FailIntent], [Server.SettleRefund],
 //     [Server.FailRefund], [Server.CancelRefund], [Server.Dispute] and
 //     [Server.CloseDispute];
 //   - the staff in Stripe's dashboard: [Server.RefundFromDashboard];
@@ -39,11 +41,11 @@
 //
 // # What it implements
 //
-//   - POST, GET and list of /v1/checkout/sessions, and /expire; GET of
-//     /v1/payment_intents and /v1/charges; POST, GET and list of /v1/refunds; GET and
-//     list of /v1/disputes and /v1/events; list of /v1/webhook_endpoints. Objects,
-//     errors, pagination, Request-Id and authorization are those of API version
-//     2023-10-16.
+//   - POST, GET and list of /v1/checkout/sessions, and /expire; POST, GET and list of
+//     /v1/payment_intents, /confirm and /cancel; GET of /v1/charges; POST, GET and list
+//     of /v1/refunds; GET and list of /v1/disputes and /v1/events; list of
+//     /v1/webhook_endpoints. Objects, errors, pagination, Request-Id and authorization
+//     are those of API version 2023-10-16.
 //   - Parameters are validated as by Stripe: URLs, expires_at, currencies, amounts
 //     (their last digits, minimum and maximum), lengths. Unknown parameters are an
 //     error.
@@ -51,8 +53,11 @@
 //     too; other parameters are an error; a repeat during the first call is a 409; keys
 //     are forgotten after 24 hours. Errors about a parameter are not stored, unless
 //     found during execution, such as a refund of more than is left.
-//   - A payment intent and a charge exist once the customer has paid or started a
-//     delayed payment. A delayed payment completes its session unpaid, and sends
+//   - A payment intent of a call is paid, declined or canceled by Server's methods or by
+//     calls with a test payment method, and sends payment_intent.created, .processing,
+//     .succeeded, .payment_failed and .canceled. It is captured automatically.
+//   - The payment intent and the charge of a session exist once the customer has paid or
+//     started a delayed payment. A delayed payment completes its session unpaid, and sends
 //     checkout.session.async_payment_succeeded or _failed later.
 //   - A refund, pending or not, reduces what can be refunded until it fails or is
 //     canceled. It sends refund.created and charge.refunded; settling, failing or
@@ -74,7 +79,8 @@
 // Only mode "payment" with inline prices: no customers, products, subscriptions, taxes,
 // coupons, shipping, Connect, fees, payouts, balance transactions or dispute evidence.
 // The parameter expand has no effect. No other events are sent than those named above and
-// checkout.session.completed and .expired, and none has previous_attributes. A declined
-// card leaves no charge. Everything is kept in memory, the newest 10,000 of each kind;
+// checkout.session.completed and .expired, and none has previous_attributes; those of a
+// session's payment intent only with Options.IntentEvents. A card declined on the pay
+// page leaves no charge. Everything is kept in memory, the newest 10,000 of each kind;
 // only the Balance still counts what was forgotten.
 package stripetest

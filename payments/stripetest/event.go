@@ -13,6 +13,7 @@ type Event struct {
 	ID        string
 	Type      string // such as checkout.session.completed
 	SessionID string // of the session that was paid
+	IntentID  string // of the payment intent, if one is involved
 	ObjectID  string // of the session, charge, refund or dispute it is about
 	CreatedAt time.Time
 	Payload   []byte // the body of each delivery
@@ -101,8 +102,8 @@ func (s *Server) emit(eventType, sessionID, objectID string, object any, c *call
 		request["id"] = c.requestID
 		request["idempotency_key"] = orNull(c.key)
 	}
-	e := &event{Event: Event{ID: newID("evt_1", 23), Type: eventType, SessionID: sessionID, ObjectID: objectID,
-		CreatedAt: now}}
+	e := &event{Event: Event{ID: newID("evt_1", 23), Type: eventType, SessionID: sessionID,
+		IntentID: intentIDOf(object), ObjectID: objectID, CreatedAt: now}}
 	e.body = eventBody{
 		ID:              e.ID,
 		Object:          "event",
@@ -122,6 +123,24 @@ func (s *Server) emit(eventType, sessionID, objectID string, object any, c *call
 	s.plan(e)
 	s.wake()
 	return e
+}
+
+func intentIDOf(object any) string {
+	switch o := object.(type) {
+	case *Session:
+		return o.PaymentIntentID
+	case *PaymentIntent:
+		return o.ID
+	case *Charge:
+		return o.PaymentIntentID
+	case Refund:
+		return o.PaymentIntentID
+	case *Refund:
+		return o.PaymentIntentID
+	case *Dispute:
+		return o.PaymentIntentID
+	}
+	return ""
 }
 
 // find requires s.mu to be held.

@@ -16,6 +16,11 @@ var (
 	RefundListParameters = refundListParameters
 	EventListParameters  = eventListParameters
 
+	IntentParameters        = intentParameters
+	IntentListParameters    = intentListParameters
+	IntentConfirmParameters = intentConfirmParameters
+	IntentCancelParameters  = intentCancelParameters
+
 	EndpointListParameters = endpointListParameters
 )
 

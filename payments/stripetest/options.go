@@ -69,6 +69,13 @@ type Options struct {
 	// OnRefund is the same for each refund made by a call.
 	OnRefund func(Refund)
 
+	// OnIntent is the same for each payment intent made by a call.
+	OnIntent func(PaymentIntent)
+
+	// IntentEvents also sends payment_intent.created and .succeeded for the payment
+	// intents of sessions, as Stripe does. Those made by calls send theirs in any case.
+	IntentEvents bool
+
 	// KeyInUseType is the error type of a 409 idempotency_key_in_use. Sources differ on
 	// Stripe's: invalid_request_error (the default) or idempotency_error.
 	KeyInUseType string

@@ -79,6 +79,17 @@ func (f form) integer(name string, least, most int64) (int64, error) {
 	return n, nil
 }
 
+func (f form) boolean(name string) (bool, error) {
+	switch text := f.get(name); text {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, invalid(name, "parameter_invalid_boolean", "Invalid boolean: %s", text)
+	}
+}
+
 func (f form) address(name string) (string, error) {
 	if f.has(name) && !absoluteURL(f.get(name)) {
 		return "", invalid(name, "url_invalid", "Not a valid URL")

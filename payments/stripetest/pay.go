@@ -118,10 +118,7 @@ func (s *Server) SettlePayment(id string) (Session, error) {
 func (s *Server) FailPayment(id string) (Session, error) {
 	return s.endDelayed(id, "checkout.session.async_payment_failed", func(_ *Session, charge *Charge) {
 		const code = "payment_method_provider_decline"
-		charge.Status, charge.failure = ChargeFailed, code
-		if intent, ok := s.intents.byID[charge.PaymentIntentID]; ok {
-			intent.Status, intent.failure = IntentFailed, code
-		}
+		s.fail(charge, code, bankRefused)
 	})
 }
 
@@ -149,42 +146,73 @@ const (
 
 // charge creates the pending payment intent and charge of a session. Callers hold s.mu.
 func (s *Server) charge(sess *Session, method string) *Charge {
-	now := s.now().UTC()
 	intent := &PaymentIntent{
-		ID:        newID("pi_3", 23),
-		SessionID: sess.ID,
-		ChargeID:  newID("ch_3", 23),
-		Amount:    sess.AmountTotal,
-		Currency:  sess.Currency,
-		Status:    IntentProcessing,
-		Metadata:  maps.Clone(sess.PaymentIntentMetadata),
-		CreatedAt: now,
-		method:    method,
+		ID:                 newID("pi_3", 23),
+		SessionID:          sess.ID,
+		Amount:             sess.AmountTotal,
+		Currency:           sess.Currency,
+		Status:             IntentProcessing,
+		Metadata:           maps.Clone(sess.PaymentIntentMetadata),
+		CreatedAt:          s.now().UTC(),
+		paymentMethodTypes: []string{method},
 	}
+	sess.PaymentIntentID = intent.ID
+	s.intents.add(intent.ID, intent, s.keep)
+	s.emitOfSession("payment_intent.created", intent)
+	return s.attempt(intent, sess.PaidByEmail, method)
+}
+
+// attempt creates a pending charge of a payment intent, its latest. Callers hold s.mu.
+func (s *Server) attempt(intent *PaymentIntent, email, method string) *Charge {
 	charge := &Charge{
-		ID:              intent.ChargeID,
+		ID:              newID("ch_3", 23),
 		PaymentIntentID: intent.ID,
-		SessionID:       sess.ID,
+		SessionID:       intent.SessionID,
 		Amount:          intent.Amount,
 		Currency:        intent.Currency,
 		Status:          ChargePending,
 		Metadata:        maps.Clone(intent.Metadata), // Stripe copies it once
-		CreatedAt:       now,
-		email:           sess.PaidByEmail,
+		CreatedAt:       s.now().UTC(),
+		email:           email,
 		method:          method,
 	}
-	sess.PaymentIntentID = intent.ID
-	s.intents.add(intent.ID, intent, s.keep)
+	intent.ChargeID, intent.Status, intent.failure = charge.ID, IntentProcessing, nil
 	s.charges.add(charge.ID, charge, s.keep)
 	return charge
 }
 
-// capture marks a charge as paid. Callers hold s.mu.
+// capture marks a charge of a session as paid. Callers hold s.mu.
 func (s *Server) capture(sess *Session, charge *Charge) {
 	sess.PaymentStatus = Paid
+	if intent := s.succeed(charge); intent != nil {
+		s.emitOfSession("payment_intent.succeeded", intent)
+	}
+}
+
+// succeed marks a charge as paid and returns its payment intent. Callers hold s.mu.
+func (s *Server) succeed(charge *Charge) *PaymentIntent {
 	charge.Status = ChargeSucceeded
-	if intent, ok := s.intents.byID[charge.PaymentIntentID]; ok {
+	s.book(charge.Currency, func(m *Money) { m.Captured += charge.Amount })
+	intent := s.intents.byID[charge.PaymentIntentID]
+	if intent != nil {
 		intent.Status = IntentSucceeded
 	}
-	s.book(charge.Currency, func(m *Money) { m.Captured += charge.Amount })
+	return intent
+}
+
+const (
+	bankRefused = "The bank refused the debit."
+	declined    = "Your card was declined."
+)
+
+// fail marks a charge as failed and returns its payment intent, which can be paid again.
+// Callers hold s.mu.
+func (s *Server) fail(charge *Charge, code, message string) *PaymentIntent {
+	charge.Status, charge.failure, charge.message = ChargeFailed, code, message
+	intent := s.intents.byID[charge.PaymentIntentID]
+	if intent != nil {
+		intent.Status = IntentRequiresPaymentMethod
+		intent.failure = charge
+	}
+	return intent
 }
