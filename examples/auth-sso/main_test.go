@@ -14,10 +14,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/pgtest"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // started runs the service on an empty database, with its own provider.
 func started(t *testing.T) (address string, db *sql.DB) {
@@ -26,7 +26,7 @@ func started(t *testing.T) (address string, db *sql.DB) {
 	require.NoError(t, err)
 	address = "http://" + listener.Addr().String()
 	ctx, stop := context.WithCancel(t.Context())
-	db = testdb.Empty(t)
+	db = pgtest.New(t)
 	s, err := newService(ctx, db, address, strings.Repeat("s", 32), provider{})
 	require.NoError(t, err)
 	done := make(chan error, 1)

@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/pgtest"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const patience = 30 * time.Second
 
@@ -30,7 +30,7 @@ func started(t *testing.T) (s *shop, address string) {
 	require.NoError(t, err)
 	address = "http://" + listener.Addr().String()
 	ctx, stop := context.WithCancel(t.Context())
-	s, err = newShop(ctx, testdb.Empty(t), address, "", "")
+	s, err = newShop(ctx, pgtest.New(t), address, "", "")
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx, listener) }()

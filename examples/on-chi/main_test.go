@@ -18,10 +18,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/pgtest"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // started runs the service on an empty database, without a key of Stripe's.
 func started(t *testing.T) (*service, *tracetest.SpanRecorder) {
@@ -30,7 +30,7 @@ func started(t *testing.T) (*service, *tracetest.SpanRecorder) {
 	require.NoError(t, err)
 	spans := tracetest.NewSpanRecorder()
 	ctx, stop := context.WithCancel(t.Context())
-	s, err := newService(ctx, testdb.Empty(t), config{
+	s, err := newService(ctx, pgtest.New(t), config{
 		url: "http://" + listener.Addr().String(), staffPassword: "a password", ownerSecret: strings.Repeat("s", 32),
 		traces: trace.NewTracerProvider(trace.WithSpanProcessor(spans)), metrics: prometheus.NewRegistry(),
 	})

@@ -18,19 +18,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/booking-platform/booking-platform/pgtest"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const patience = 30 * time.Second
 
 // started runs the program on an empty database.
 func started(t *testing.T) (*program, *sql.DB) {
 	t.Helper()
-	db := testdb.Empty(t)
+	db := pgtest.New(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
@@ -177,7 +177,7 @@ func TestRun(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	done := make(chan error, 1)
-	database := testdb.EmptyURL(t)
+	database := pgtest.URL(t)
 	go func() { done <- run(ctx, "127.0.0.1:0", database, in); _ = in.Close() }()
 	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
 

@@ -42,8 +42,25 @@ var libraries = map[string][]string{
 // logins and bookings are limited by the same statement on the same table.
 var plumbing = []string{"internal/periodic", "internal/pg", "internal/ratelimit", "internal/valid"}
 
-// programs may link everything.
-var programs = []string{"cmd", "examples", "internal"}
+// programs may link everything, and so may pgtest, which only tests import.
+var programs = []string{"cmd", "examples", "internal", "pgtest"}
+
+// Programs of embedders link neither pgtest nor package testing, although their tests and
+// payments/stripetest serve tests.
+func TestExamples_LinkNoTestHelpers(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Deps}} {{.}}{{end}}`, "./examples/...",
+		"./payments/stripetest")
+	cmd.Dir, cmd.Stderr = "../..", os.Stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "go list")
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		for _, helper := range []string{"testing", "net/http/httptest", module + "/pgtest"} {
+			require.NotContains(t, fields[1:], helper, fields[0])
+		}
+	}
+}
 
 func TestLibraries_LinkOnlyWhatTheyMay(t *testing.T) {
 	t.Parallel()

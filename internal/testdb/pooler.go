@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,8 +30,61 @@ func pooled() bool { return os.Getenv(poolerVariable) != "" }
 // settings that cannot be kept apart on a shared connection.
 type pooler struct {
 	address string
+	// server is the URL of a database without the pooler.
+	server  string
 	console *sql.DB
 	end     func() error
+}
+
+var (
+	poolerMu sync.Mutex
+	asked    bool
+	current  *pooler
+	failure  error
+)
+
+// sharedPooler returns the pooler of this test binary, started in front of the server of
+// a database.
+func sharedPooler(databaseURL string) (*pooler, error) {
+	poolerMu.Lock()
+	defer poolerMu.Unlock()
+	if !asked {
+		asked = true
+		current, failure = startPooler(context.Background(), databaseURL)
+	}
+	return current, failure
+}
+
+func stopPooler() error {
+	poolerMu.Lock()
+	defer poolerMu.Unlock()
+	if current == nil {
+		return nil
+	}
+	return errors.Join(current.console.Close(), current.end())
+}
+
+// pooledURL returns the URL of a test's database through the pooler, if there is one.
+func pooledURL(t testing.TB, databaseURL string) string {
+	t.Helper()
+	if !pooled() {
+		return databaseURL
+	}
+	p, err := sharedPooler(databaseURL)
+	require.NoError(t, err, "testdb: no pooler")
+	u, err := url.Parse(databaseURL)
+	require.NoError(t, err)
+	// Before the database is dropped.
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := p.quiet(ctx, strings.TrimPrefix(u.Path, "/")); err != nil {
+			t.Errorf("testdb: %v", err)
+		}
+	})
+	through, err := p.through(databaseURL)
+	require.NoError(t, err)
+	return through
 }
 
 // auth_type=any: all databases are used by one role, without a password.
@@ -48,11 +102,18 @@ query_wait_timeout = 30
 logfile = %s
 `
 
+func checkPooler(name string) error {
+	if name != "pgbouncer" {
+		return fmt.Errorf("%s is %q: it is pgbouncer, or not set", poolerVariable, name)
+	}
+	return nil
+}
+
 // startPooler starts one in front of a server. It ends with this process, even if killed,
 // because its shell waits for the end of a pipe.
 func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
-	if name := os.Getenv(poolerVariable); name != "pgbouncer" {
-		return nil, fmt.Errorf("%s is %q: it is pgbouncer, or not set", poolerVariable, name)
+	if err := checkPooler(os.Getenv(poolerVariable)); err != nil {
+		return nil, err
 	}
 	u, err := url.Parse(server)
 	if err != nil {
@@ -101,7 +162,7 @@ func startPooler(ctx context.Context, server string) (_ *pooler, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &pooler{address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+	p := &pooler{address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), server: server,
 		end: func() error { return endPooler(cmd, in) }}
 	if p.console, err = sql.Open("postgres", "postgres://console@"+p.address+"/pgbouncer?sslmode=disable"); err != nil {
 		return nil, errors.Join(err, p.end())
@@ -255,13 +316,14 @@ func Direct(t testing.TB, databaseURL, why string) string {
 	if !pooled() {
 		return databaseURL
 	}
-	s, err := shared()
-	require.NoError(t, err, "testdb: no Postgres to test with")
+	p, err := sharedPooler(databaseURL)
+	require.NoError(t, err, "testdb: no pooler")
 	u, err := url.Parse(databaseURL)
 	require.NoError(t, err)
-	direct, err := s.urlOf(strings.TrimPrefix(u.Path, "/"))
+	direct, err := url.Parse(p.server)
 	require.NoError(t, err)
-	return direct
+	direct.Path = u.Path
+	return direct.String()
 }
 
 // overPooler reports whether a URL leads to the server through the pooler, directly or by
@@ -270,10 +332,12 @@ func overPooler(u *url.URL) bool {
 	if !pooled() {
 		return false
 	}
-	s, err := shared()
-	if err != nil {
+	poolerMu.Lock()
+	p := current
+	poolerMu.Unlock()
+	if p == nil {
 		return false
 	}
-	direct, err := url.Parse(s.url)
+	direct, err := url.Parse(p.server)
 	return err == nil && direct.Host != u.Host
 }

@@ -13,10 +13,13 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // The driver "pgx".
 	_ "github.com/lib/pq"              // The driver "postgres".
 	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/migrations"
+	"github.com/booking-platform/booking-platform/pgtest"
 )
 
 // Runner is a [testing.M].
-type Runner interface{ Run() int }
+type Runner = pgtest.Runner
 
 // Parallel lets three tests per processor run at once. Call it from TestMain if the tests
 // of a package mostly wait.
@@ -26,15 +29,19 @@ func Parallel() {
 	}
 }
 
-// Main runs the tests of a package, stops the server if one was started, and exits. Call
-// it from TestMain.
-func Main(m Runner) {
-	code := m.Run()
-	if err := stop(); err != nil {
+// Main runs the tests of a package, stops the server and the pooler if they were started,
+// and exits. Call it from TestMain.
+func Main(m Runner) { pgtest.Main(withPooler{m}) }
+
+type withPooler struct{ Runner }
+
+func (m withPooler) Run() int {
+	code := m.Runner.Run()
+	if err := stopPooler(); err != nil {
 		fmt.Fprintln(os.Stderr, "testdb: stop:", err)
 		code = max(code, 1)
 	}
-	os.Exit(code)
+	return code
 }
 
 // New returns a new database with all migrations, through lib/pq. It is closed and
@@ -56,13 +63,13 @@ func Empty(t testing.TB) *sql.DB {
 // ends, with its connections.
 func URL(t testing.TB) string {
 	t.Helper()
-	return clone(t, true)
+	return pooledURL(t, pgtest.URL(t, migrations.All))
 }
 
 // EmptyURL is [Empty] for programs that connect themselves.
 func EmptyURL(t testing.TB) string {
 	t.Helper()
-	return clone(t, false)
+	return pooledURL(t, pgtest.URL(t))
 }
 
 // Driver is a database/sql driver in one of its modes.

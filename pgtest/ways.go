@@ -1,4 +1,4 @@
-package testdb
+package pgtest
 
 import (
 	"context"
@@ -35,7 +35,7 @@ func begin(ctx context.Context, candidates []way) (*server, error) {
 		s, err := w.begin(ctx)
 		if err == nil {
 			for _, reason := range tried {
-				fmt.Fprintln(os.Stderr, "testdb: not", reason)
+				fmt.Fprintln(os.Stderr, "pgtest: not", reason)
 			}
 			return s, nil
 		}

@@ -1,7 +1,8 @@
-package testdb_test
+package pgtest_test
 
 import (
 	"bufio"
+	"database/sql"
 	"errors"
 	"io"
 	"os"
@@ -11,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/pgtest"
 )
 
 func TestCandidates_Order(t *testing.T) {
@@ -28,20 +29,20 @@ func TestCandidates_Order(t *testing.T) {
 		{"programs", false, []string{"programs"}},
 		{"fetched", false, []string{"fetched"}},
 	} {
-		got, err := testdb.Candidates(c.forced, c.withURL)
+		got, err := pgtest.Candidates(c.forced, c.withURL)
 		require.NoError(t, err)
 		require.Equal(t, c.want, got)
 	}
-	_, err := testdb.Candidates("docker", true)
+	_, err := pgtest.Candidates("docker", true)
 	require.EqualError(t, err, `TEST_DATABASE_WAY is "docker": it is one of url, container, programs, fetched`)
 }
 
 func TestBegin_FirstThatWorks(t *testing.T) {
 	t.Parallel()
-	by, err := testdb.Begin(errors.New("no engine"), nil, errors.New("not reached"))
+	by, err := pgtest.Begin(errors.New("no engine"), nil, errors.New("not reached"))
 	require.NoError(t, err)
 	require.Equal(t, "way 1", by)
-	_, err = testdb.Begin(errors.New("no engine"), errors.New("no programs"))
+	_, err = pgtest.Begin(errors.New("no engine"), errors.New("no programs"))
 	require.EqualError(t, err, "none of these ways works:\nby way 0: no engine\nby way 1: no programs")
 }
 
@@ -66,7 +67,7 @@ func TestBegin_BrokenWayFails(t *testing.T) {
 // those of a killed one.
 func TestSweep_KilledTestBinary(t *testing.T) {
 	t.Parallel()
-	server := testdb.Direct(t, testdb.EmptyURL(t), "a test binary holds a lock for as long as its session lasts")
+	server := pgtest.URL(t)
 	here := "TEST_DATABASE_URL=" + server
 	living, killed := start(t, here), start(t, here)
 	require.Equal(t, 2, count(t, server, living.says))
@@ -87,7 +88,9 @@ func TestSweep_KilledTestBinary(t *testing.T) {
 func count(t *testing.T, server, begin string) (n int) {
 	t.Helper()
 	require.True(t, strings.HasPrefix(begin, "booking_test_"), begin)
-	db := testdb.Open(t, testdb.PQ, server)
+	db, err := sql.Open("postgres", server)
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
 	require.NoError(t, db.QueryRowContext(t.Context(),
 		`SELECT count(*) FROM pg_catalog.pg_database WHERE starts_with(datname::text, $1::text)`, begin).Scan(&n))
 	return n

@@ -1,4 +1,4 @@
-package testdb
+package pgtest
 
 import (
 	"context"
@@ -15,10 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/booking-platform/booking-platform/internal/pgenv"
-	"github.com/booking-platform/booking-platform/migrations"
 )
 
 // patience bounds each operation on a server; other tests may keep the machine busy.
@@ -31,11 +28,10 @@ type session struct {
 	// run that of this one.
 	place, run string
 	admin      *sql.DB
-	// pooler is in front of the databases of tests, not of admin.
-	pooler   *pooler
-	strategy string
-	settings [][2]string
-	template func() (string, error)
+	strategy   string
+	settings   [][2]string
+	templates  atomic.Int64
+	clones     atomic.Int64
 }
 
 var (
@@ -70,12 +66,7 @@ func open(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	s := &session{server: server, settings: settings}
-	s.template = sync.OnceValues(s.makeTemplate)
-	err = s.connect(ctx)
-	if err == nil && pooled() {
-		s.pooler, err = startPooler(ctx, s.url)
-	}
-	if err != nil {
+	if err := s.connect(ctx); err != nil {
 		err = fmt.Errorf("by %s: %w", server.by, err)
 		if s.admin != nil {
 			err = errors.Join(err, s.admin.Close())
@@ -106,9 +97,9 @@ func (s *session) connect(ctx context.Context) (err error) {
 	}
 	s.place = "booking_test_" + database + "_"
 	s.run = s.place + strings.ToLower(rand.Text()[:12]) + "_"
-	fmt.Fprintf(os.Stderr, "testdb: Postgres %s by %s\n", version, s.by)
+	fmt.Fprintf(os.Stderr, "pgtest: Postgres %s by %s\n", version, s.by)
 	if len(s.settings) > 0 {
-		fmt.Fprintf(os.Stderr, "testdb: %s: %v\n", settingsVariable, s.settings)
+		fmt.Fprintf(os.Stderr, "pgtest: %s: %v\n", settingsVariable, s.settings)
 	}
 	if s.lasting {
 		return s.sweep(ctx)
@@ -123,77 +114,69 @@ func stop() error {
 		return nil
 	}
 	var err error
-	if current.pooler != nil {
-		err = errors.Join(current.pooler.console.Close(), current.pooler.end())
-	}
 	if current.lasting {
-		err = errors.Join(err, current.dropAll())
+		err = current.dropAll()
 	}
 	return errors.Join(err, current.admin.Close(), current.end())
 }
 
-var counter atomic.Int64
-
-// clone makes a database for a test, migrated or empty, and returns its URL.
-func clone(t testing.TB, migrated bool) string {
+// clone copies a database for a test and returns its URL.
+func (s *session) clone(t testing.TB, from string) string {
 	t.Helper()
-	s, err := shared()
-	require.NoError(t, err, "testdb: no Postgres to test with")
-	from := "template0"
-	if migrated {
-		from, err = s.template()
-		require.NoError(t, err, "testdb: migrate the template")
-	}
-	name := fmt.Sprintf("%s%d", s.run, counter.Add(1))
+	name := fmt.Sprintf("%s%d", s.run, s.clones.Add(1))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	require.NoError(t, s.create(ctx, name, from), "testdb: clone")
+	if err := s.create(ctx, name, from); err != nil {
+		t.Fatalf("pgtest: clone: %v", err)
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if s.pooler != nil {
-			if err := s.pooler.quiet(ctx, name); err != nil {
-				t.Errorf("testdb: %v", err)
-			}
-		}
 		if err := s.drop(ctx, name); err != nil {
-			t.Errorf("testdb: %v", err)
+			t.Errorf("pgtest: %v", err)
 		}
 	})
 	databaseURL, err := s.urlOf(name)
-	if err == nil && s.pooler != nil {
-		databaseURL, err = s.pooler.through(databaseURL)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
 	}
-	require.NoError(t, err)
 	return databaseURL
 }
 
-// makeTemplate makes a migrated database that refuses connections, because Postgres
-// copies only databases without any.
-func (s *session) makeTemplate() (string, error) {
-	name := s.run + "template"
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := s.create(ctx, name, "template0"); err != nil {
+// makeTemplate makes a database that refuses connections, because Postgres copies only
+// databases without any. It returns its name.
+func (s *session) makeTemplate(tp *Template) (string, error) {
+	if tp.Sets == 0 && tp.Migrate == nil {
+		return "template0", nil
+	}
+	ctx := context.Background()
+	name := fmt.Sprintf("%stemplate%d", s.run, s.templates.Add(1))
+	if err := s.within(ctx, func(ctx context.Context) error { return s.create(ctx, name, "template0") }); err != nil {
 		return "", err
 	}
 	databaseURL, err := s.urlOf(name)
 	if err != nil {
 		return "", err
 	}
-	db, err := sql.Open("postgres", databaseURL)
-	if err != nil {
+	if err := tp.migrate(ctx, databaseURL); err != nil {
 		return "", err
 	}
-	defer func() { _ = db.Close() }()
-	if _, err := migrations.Up(ctx, db, migrations.All); err != nil {
-		return "", err
-	}
-	if err := db.Close(); err != nil {
-		return "", err
-	}
-	_, err = s.admin.ExecContext(ctx, `ALTER DATABASE "`+name+`" ALLOW_CONNECTIONS false`)
-	return name, err
+	return name, s.within(ctx, func(ctx context.Context) error {
+		if _, err := s.admin.ExecContext(ctx, `ALTER DATABASE "`+name+`" ALLOW_CONNECTIONS false`); err != nil {
+			return err
+		}
+		// Migrate may have left connections of its own open.
+		_, err := s.admin.ExecContext(ctx,
+			`SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = $1::text`, name)
+		return err
+	})
+}
+
+// within bounds an operation on the server.
+func (s *session) within(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return do(ctx)
 }
 
 // create makes a database with the session's settings. Names have letters, digits and

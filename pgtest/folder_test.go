@@ -1,4 +1,4 @@
-package testdb_test
+package pgtest_test
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/pgtest"
 )
 
 func TestClusterFolder_InMemoryOnlyWithRoom(t *testing.T) {
@@ -27,7 +27,7 @@ func TestClusterFolder_InMemoryOnlyWithRoom(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir, described, err := testdb.ClusterFolder(test.memory,
+			dir, described, err := pgtest.ClusterFolder(test.memory,
 				func(string) (uint64, error) { return test.free, test.err })
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = os.RemoveAll(dir) })
