@@ -54,7 +54,8 @@ func (e *RateLimitError) Seconds() int {
 // booking.Store.Hold.
 //
 // Errors: those of booking.Store.Hold and of Options.Admit; [ErrUnavailable] and
-// [ErrRefused], after trying to give the hold up, which otherwise expires;
+// [ErrRefused] (also an [ErrParameter] of Options.ShapeCheckout), after trying to give
+// the hold up, which otherwise expires;
 // booking.ErrHoldExpired if the Checkout took longer than the hold lasts;
 // context.Canceled if the caller has gone, in which case the hold stays for a repeat
 // until it expires. After any other error the hold is given up if possible, or else
@@ -62,7 +63,8 @@ func (e *RateLimitError) Seconds() int {
 //
 // Book runs its own transactions and returns within ten seconds. It is safe on several
 // replicas at once. Without contention it takes three round trips to Postgres and one
-// call to Stripe; two round trips if the booking costs nothing.
+// call to Stripe, with Options.ShapeCheckout four; two round trips if the booking costs
+// nothing.
 func (p *Payments) Book(ctx context.Context, req booking.HoldRequest) (Booked, error) {
 	booked, err := p.book(ctx, req)
 	if p.opts.OnBook != nil {
@@ -167,10 +169,12 @@ func (p *Payments) giveUp(ctx context.Context, bookingID string) {
 	}
 }
 
-// BookingURL returns the address of a booking's page, appURL/success?booking=…&token=….
+// BookingURL returns the address of a booking's page, appURL/success?booking=…&token=…
+// (see Options.SuccessPath).
 // The owner token opens the page, so give the address to the customer only.
 func (p *Payments) BookingURL(bookingID, ownerToken string) string {
-	return p.appURL + "/success?" + url.Values{"booking": {bookingID}, "token": {ownerToken}}.Encode()
+	return p.appURL + withQuery(p.opts.SuccessPath,
+		url.Values{"booking": {bookingID}, "token": {ownerToken}}.Encode())
 }
 
 // BookResults returns all results of [BookResult].

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,7 +64,7 @@ func TestBook_SendsWhatCheckoutSends(t *testing.T) {
 		w.t.Helper()
 		require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT replace(parameters::text, $2, 'ID')
 			FROM booking_platform.payments WHERE id = $1::uuid`, paymentID, bookingID).Scan(&text))
-		return text
+		return strings.ReplaceAll(text, paymentID, "PAYMENT")
 	}
 	require.Equal(t, sent(checkout.PaymentID, held.ID), sent(booked.PaymentID, booked.Booking.ID))
 }

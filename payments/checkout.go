@@ -3,13 +3,10 @@ package payments
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"strconv"
+	"net/http"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/stripe/stripe-go/v76"
@@ -39,7 +36,8 @@ type Checkout struct {
 // the slot's start is refunded.
 //
 // The payment row is committed before the call to Stripe and the session id after it, so
-// the booking must be committed. Checkout takes four round trips and one call to Stripe.
+// the booking must be committed. Checkout takes four round trips and one call to Stripe,
+// with Options.ShapeCheckout five.
 // It returns within Options.Timeout, plus at most a second to store the answer.
 //
 // Errors: [ErrUnavailable] (repeat, or call [Payments.Abandon]); [ErrRefused] (call
@@ -124,13 +122,23 @@ FROM booking_platform.bookings b WHERE b.id = $1::uuid`
 
 // intend commits the payment with a snapshot of its parameters, or returns the open one.
 func (p *Payments) intend(ctx context.Context, b booking.Booking, resource booking.Resource) (Payment, error) {
-	snapshot, err := p.snapshotParams(b, resource, p.opts.RequestID(ctx))
-	if err != nil {
-		return Payment{}, err
+	if p.opts.ShapeCheckout != nil {
+		// The function is called once for a payment, and not for a booking without one.
+		pay, err := p.queryPayment(ctx, "find the open payment", openForBookingSQL, b.ID)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return pay, err
+		}
+		if b.Status != booking.StatusPending {
+			return Payment{}, p.notPayable(ctx, b.ID)
+		}
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Payment{}, fmt.Errorf("payments: make an id: %w", err)
+	}
+	snapshot, err := p.snapshotParams(ctx, id.String(), b, resource)
+	if err != nil {
+		return Payment{}, err
 	}
 	pay, err := p.queryPayment(ctx, "store the intent", intendSQL, id.String(), b.ID, b.Amount.Minor, b.Amount.Currency,
 		snapshot, p.account)
@@ -141,107 +149,22 @@ func (p *Payments) intend(ctx context.Context, b booking.Booking, resource booki
 	if !errors.Is(err, sql.ErrNoRows) {
 		return pay, err
 	}
+	return Payment{}, p.notPayable(ctx, b.ID)
+}
+
+// notPayable returns why a booking has no open payment and can get none.
+func (p *Payments) notPayable(ctx context.Context, bookingID string) error {
 	var lapsed bool
-	err = p.read(ctx, "read the hold", func(q booking.Querier) error {
-		return q.QueryRowContext(ctx, lapsedSQL, b.ID).Scan(&lapsed)
+	err := p.read(ctx, "read the hold", func(q booking.Querier) error {
+		return q.QueryRowContext(ctx, lapsedSQL, bookingID).Scan(&lapsed)
 	})
 	if err != nil {
-		return Payment{}, err
+		return err
 	}
 	if lapsed {
-		return Payment{}, booking.ErrHoldExpired
+		return booking.ErrHoldExpired
 	}
-	return Payment{}, ErrNotPayable
-}
-
-// parameters is stored as JSON in the payment row. The call to Stripe is made from the
-// row alone, so that a repeat sends the same bytes under the same key, whatever the
-// replica or its configuration.
-type parameters struct {
-	Name        string `json:"name"`
-	Description string `json:"description,omitempty"`
-	Email       string `json:"email,omitempty"`
-	SuccessURL  string `json:"success_url"`
-	CancelURL   string `json:"cancel_url"`
-	RequestID   string `json:"request_id,omitempty"`
-}
-
-// maxMetadata is Stripe's limit of a metadata value, in characters.
-const maxMetadata = 500
-
-// snapshotParams leaves out a request id that Stripe would refuse.
-func (p *Payments) snapshotParams(b booking.Booking, r booking.Resource, requestID string) (string, error) {
-	zone, err := r.Zone()
-	if err != nil {
-		return "", fmt.Errorf("payments: zone of resource %s: %w", r.Slug, err)
-	}
-	if utf8.RuneCountInString(requestID) > maxMetadata {
-		requestID = ""
-	}
-	snapshot, err := json.Marshal(parameters{
-		Name:        r.Name,
-		Description: describe(b, b.Start.In(zone).Format("Monday 2 January 2006, 15:04 MST")),
-		Email:       b.Customer.Email,
-		// Stripe replaces the braces, which must not be escaped.
-		SuccessURL: p.appURL + "/success?session_id={CHECKOUT_SESSION_ID}",
-		CancelURL:  p.appURL + "/cancel?booking=" + url.QueryEscape(b.ID),
-		RequestID:  requestID,
-	})
-	return string(snapshot), err
-}
-
-func describe(b booking.Booking, when string) string {
-	if b.Party == 1 {
-		return when
-	}
-	return when + ", " + strconv.Itoa(b.Party) + " people"
-}
-
-func (p Payment) snapshot() (parameters, error) {
-	var snapshot parameters
-	if err := json.Unmarshal([]byte(p.parameters), &snapshot); err != nil {
-		return parameters{}, fmt.Errorf("payments: stored parameters of %s: %w", p.ID, err)
-	}
-	return snapshot, nil
-}
-
-func (p Payment) sessionParams() (*stripe.CheckoutSessionParams, error) {
-	snapshot, err := p.snapshot()
-	if err != nil {
-		return nil, err
-	}
-	metadata := map[string]string{"payment_id": p.ID, "booking_id": p.BookingID}
-	if snapshot.RequestID != "" {
-		metadata["request_id"] = snapshot.RequestID
-	}
-	product := &stripe.CheckoutSessionLineItemPriceDataProductDataParams{Name: stripe.String(snapshot.Name)}
-	if snapshot.Description != "" {
-		product.Description = stripe.String(snapshot.Description)
-	}
-	params := &stripe.CheckoutSessionParams{
-		Mode:              stripe.String(string(stripe.CheckoutSessionModePayment)),
-		ClientReferenceID: stripe.String(p.ID),
-		SuccessURL:        stripe.String(snapshot.SuccessURL),
-		CancelURL:         stripe.String(snapshot.CancelURL),
-		ExpiresAt:         stripe.Int64(p.ExpiresAt.Unix()),
-		Metadata:          metadata,
-		// Refunds and disputes name the PaymentIntent only; its metadata identifies the
-		// payment.
-		PaymentIntentData: &stripe.CheckoutSessionPaymentIntentDataParams{Metadata: metadata},
-		LineItems: []*stripe.CheckoutSessionLineItemParams{{
-			Quantity: stripe.Int64(1),
-			PriceData: &stripe.CheckoutSessionLineItemPriceDataParams{
-				Currency:    stripe.String(p.Amount.Currency),
-				UnitAmount:  stripe.Int64(p.Amount.Minor),
-				ProductData: product,
-			},
-		}},
-	}
-	if snapshot.Email != "" {
-		params.CustomerEmail = stripe.String(snapshot.Email)
-	}
-	params.SetIdempotencyKey("checkout-" + p.ID + "-" + strconv.Itoa(p.attempt))
-	return params, nil
+	return ErrNotPayable
 }
 
 // storeLimit is the minimum time for storing Stripe's answer.
@@ -273,13 +196,14 @@ func (p *Payments) createSession(ctx context.Context, pay Payment) (Payment, err
 // newSession repeats the call while another one with the same key is in progress at
 // Stripe, which then returns the same answer, even if the other caller has died.
 func (p *Payments) newSession(ctx context.Context, pay Payment) (*stripe.CheckoutSession, error) {
-	params, err := pay.sessionParams()
+	body, key, err := pay.sessionForm()
 	if err != nil {
 		return nil, err
 	}
-	params.Context = ctx
 	for {
-		s, err := p.sessions.New(params)
+		s := &stripe.CheckoutSession{}
+		params := &stripe.Params{Context: ctx, IdempotencyKey: stripe.String(key)}
+		err := p.backend.CallRaw(http.MethodPost, "/v1/checkout/sessions", p.key, body, params, s)
 		if err == nil && (s.ID == "" || s.URL == "") {
 			return nil, errors.New("the answer is not from Stripe's API: no id or no URL")
 		}
@@ -341,20 +265,4 @@ func (p *Payments) nextAttempt(ctx context.Context, pay Payment, refusal error) 
 		return Payment{}, fmt.Errorf("payments: changed by another caller: %w", ErrUnavailable)
 	}
 	return next, err
-}
-
-// parametersAfter removes an e-mail address that Stripe refused; its page then asks for
-// one.
-func (p Payment) parametersAfter(refusal error) (string, error) {
-	var se *stripe.Error
-	if !errors.As(refusal, &se) || se.Param != paramEmail {
-		return p.parameters, nil
-	}
-	snapshot, err := p.snapshot()
-	if err != nil {
-		return "", err
-	}
-	snapshot.Email = ""
-	text, err := json.Marshal(snapshot)
-	return string(text), err
 }

@@ -11,3 +11,6 @@ func EndPause(p *Payments) { p.backoff.steps.Store(0); p.backoff.pages.Store(0) 
 var ReadRetryAfter = readRetryAfter
 
 const BacklogSQL = backlogSQL
+
+// Shapeable is the list of parameters that Options.ShapeCheckout may set.
+var Shapeable = shapeable

@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -31,7 +32,8 @@ var (
 	ErrUnavailable = errors.New("payment service unavailable")
 	// ErrRefused means that Stripe refused to create a Checkout Session and will refuse
 	// it again until an operator corrects the cause, such as an amount below Stripe's
-	// minimum or a wrong key. Stripe's answer is a *stripe.Error for errors.As.
+	// minimum or a wrong key. Stripe's answer is a *stripe.Error for errors.As. An
+	// [ErrParameter] is one too.
 	ErrRefused  = errors.New("payment service refused the call")
 	ErrNotFound = errors.New("payment not found")
 	// ErrNotPayable means that the booking is not a pending hold, or that its Checkout
@@ -82,6 +84,42 @@ type Options struct {
 	// that costs nothing has no transitions: Checkout.Confirmed and Booked.Booking.Status
 	// show that it is confirmed.
 	OnTransition func(ctx context.Context, tx Tx, t Transition) error
+	// SuccessPath and CancelPath are where Stripe's page sends the customer, below appURL:
+	// SuccessPath with the parameter session_id (or booking and token if nothing is to
+	// pay), CancelPath with booking. They may have a query. The defaults are "/success"
+	// and "/cancel".
+	SuccessPath, CancelPath string
+	// Texts returns what the customer reads on Stripe's page, for a new payment; nil
+	// returns the defaults. It must not call anything over the network, and may be called
+	// for a payment that exists already, whose texts stay. b has no owner token.
+	Texts func(ctx context.Context, b booking.Booking, r booking.Resource) Texts
+	// ShapeCheckout changes the parameters of a new payment's Checkout Session: an
+	// existing customer, payment methods, automatic tax, an invoice, a Connect
+	// destination, metadata, and so on. params has this package's parameters, Texts
+	// included. The result is stored with the payment, and every call to Stripe sends
+	// exactly that.
+	//
+	// What the guarantee needs must stay: the one line item with its amount, currency and
+	// quantity, the mode, client_reference_id, this package's metadata, the account and
+	// the idempotency key; success_url and cancel_url stay below appURL and keep
+	// {CHECKOUT_SESSION_ID} and the booking's id. Refused are also parameters that change
+	// the amount (discounts, promotion codes, shipping rates, optional items, tax rates),
+	// manual capture, and those that Stripe adds later. The price includes taxes: with
+	// automatic tax the amount stays. The error is [ErrParameter]; the booking's hold is
+	// given up by Book. Stripe's checks of the values follow, with [ErrRefused].
+	//
+	// Refunds of a payment with a Connect destination reverse the transfer, and those of
+	// one with an application fee refund the fee, in proportion. Direct charges, on a
+	// connected account, are not supported.
+	//
+	// ShapeCheckout is called once for a payment, outside any transaction, and may use the
+	// network. If the process ends before the result is stored, or if several replicas
+	// create the payment at once, it is called more than once, and the result that is
+	// stored first is used. It has half of the time of the Checkout, by ctx; if it does
+	// not return in time, panics, or returns an error, that is [ErrUnavailable], unless
+	// its error is an [ErrRefused]. With it, a Checkout takes one more round trip. b has
+	// no owner token.
+	ShapeCheckout func(ctx context.Context, b booking.Booking, params *stripe.CheckoutSessionParams) error
 	// Admit is called by [Payments.Book] for each valid request before anything is held.
 	// Its error, such as a [*RateLimitError], refuses the request.
 	Admit func(ctx context.Context, req booking.HoldRequest) error
@@ -122,8 +160,9 @@ type Payments struct {
 // New returns Payments. db and bookings must use the same database and remain the
 // caller's. secretKey is Stripe's (sk_… or rk_…). appURL is the public address of the
 // service, such as https://example.com: customers return to appURL/success?session_id=…
-// or appURL/cancel?booking=…. A missing or other key (pk_…, whsec_…) is an error, and so
-// is an appURL that is not an absolute http(s) URL or has a query.
+// or appURL/cancel?booking=… (Options.SuccessPath and CancelPath). A missing or other key
+// (pk_…, whsec_…) is an error, and so is an appURL that is not an absolute http(s) URL or
+// has a query, or a path that does not begin with a slash.
 func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Options) (*Payments, error) {
 	if db == nil || bookings == nil {
 		return nil, errors.New("payments: a database and a booking store are required")
@@ -137,6 +176,13 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		u.Fragment != "" {
 		return nil,
 			errors.New("payments: appURL must be an absolute URL without a query, such as https://example.com")
+	}
+	opts.SuccessPath = cmp.Or(opts.SuccessPath, "/success")
+	opts.CancelPath = cmp.Or(opts.CancelPath, "/cancel")
+	for _, path := range []string{opts.SuccessPath, opts.CancelPath} {
+		if _, err := url.Parse(path); err != nil || path[0] != '/' || strings.ContainsAny(path, "{}#") {
+			return nil, fmt.Errorf("payments: %q is not a path such as /success", path)
+		}
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

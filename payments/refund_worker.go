@@ -41,7 +41,8 @@ RETURNING r.id::text, r.payment_id::text, p.booking_id::text, r.amount_minor, r.
 	coalesce(p.stripe_payment_intent_id, ''), coalesce(p.stripe_session_id, ''),
 	r.first_called_at < statement_timestamp() - make_interval(secs => $2::int),
 	r.first_called_at < statement_timestamp() - make_interval(secs => $3::int), p.captured_minor - p.dispute_lost_minor,
-	p.dispute_lost_minor > 0`
+	p.dispute_lost_minor > 0, coalesce(p.parameters ->> 'transfer', '') = 'true',
+	coalesce(p.parameters ->> 'fee', '') = 'true'`
 
 type dueRefund struct {
 	id, paymentID, bookingID string
@@ -54,6 +55,8 @@ type dueRefund struct {
 	// captured is what was paid and not lost to a dispute, in minor units.
 	captured int64
 	lost     bool
+	// transfer and fee: the payment has a Connect destination, an application fee.
+	transfer, fee bool
 }
 
 // SettleRefunds is a step that makes due refunds at Stripe. Run it every few seconds. It
@@ -104,7 +107,8 @@ func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
 	err := p.inTxRetry(ctx, "lease a refund", func(q *sql.Tx) error {
 		return q.QueryRowContext(ctx, leaseRefundSQL, refundLease, keyMemory, callEnds, p.account).Scan(&d.id,
 			&d.paymentID, &d.bookingID, &d.amount.Minor,
-			&d.amount.Currency, &d.attempt, &d.tries, &d.intent, &d.session, &d.stale, &d.cold, &d.captured, &d.lost)
+			&d.amount.Currency, &d.attempt, &d.tries, &d.intent, &d.session, &d.stale, &d.cold, &d.captured, &d.lost,
+			&d.transfer, &d.fee)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return dueRefund{}, false, nil
@@ -168,6 +172,14 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]stripeRefund
 	params := &stripe.RefundParams{PaymentIntent: stripe.String(d.intent), Amount: stripe.Int64(d.amount.Minor)}
 	params.Context = ctx
 	params.Metadata = map[string]string{"refund_id": d.id, "payment_id": d.paymentID, "booking_id": d.bookingID}
+	if d.transfer {
+		// Or else the platform pays what the connected account keeps
+		// (https://docs.stripe.com/connect/destination-charges).
+		params.ReverseTransfer = stripe.Bool(true)
+	}
+	if d.fee {
+		params.RefundApplicationFee = stripe.Bool(true)
+	}
 	params.SetIdempotencyKey("refund-" + d.id + "-" + strconv.Itoa(d.attempt))
 	r, err := p.refundCalls.New(params)
 	if err == nil {

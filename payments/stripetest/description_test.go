@@ -203,6 +203,16 @@ func TestDescription_StripeMockAgreesOnSessions(t *testing.T) {
 		"line_items[0][price_data][product_data][description]":           "Two hours",
 		"line_items[0][price_data][product_data][images][0]":             "https://shop.example/boat.png",
 		"line_items[0][price_data][product_data][metadata][resource_id]": "r-1",
+		"line_items[0][price_data][product_data][tax_code]":              "txcd_20030000",
+		"line_items[0][price_data][tax_behavior]":                        "inclusive",
+		"automatic_tax[enabled]":                                         "true", "billing_address_collection": "required",
+		"custom_text[submit][message]":           "No refund after Monday.",
+		"customer_creation":                      "always",
+		"invoice_creation[enabled]":              "true",
+		"invoice_creation[invoice_data][footer]": "Thank you", "invoice_creation[invoice_data][description]": "Boat",
+		"invoice_creation[invoice_data][metadata][order]": "17", "payment_intent_data[application_fee_amount]": "100",
+		"payment_intent_data[on_behalf_of]": "acct_1", "payment_intent_data[transfer_data][destination]": "acct_1",
+		"payment_intent_data[setup_future_usage]": "off_session",
 	}
 	maps.Copy(full, lineItem(0, "eur"))
 	maps.Copy(full, lineItem(1, "eur"))

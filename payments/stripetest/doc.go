@@ -77,7 +77,9 @@
 // # What it leaves out
 //
 // Only mode "payment" with inline prices: no customers, products, subscriptions, taxes,
-// coupons, shipping, Connect, fees, payouts, balance transactions or dispute evidence.
+// invoices, coupons, shipping, Connect, fees, payouts, balance transactions or dispute
+// evidence. Parameters about some of these are accepted and kept in
+// [Session.Parameters], without an effect.
 // The parameter expand has no effect. No other events are sent than those named above and
 // checkout.session.completed and .expired, and none has previous_attributes; those of a
 // session's payment intent only with Options.IntentEvents. A card declined on the pay

@@ -94,7 +94,8 @@ func (s *Server) listRefunds(c *call) (any, error) {
 	})
 }
 
-var refundParameters = setOf("amount", "charge", "expand[]", "metadata[]", "payment_intent", "reason")
+var refundParameters = setOf("amount", "charge", "expand[]", "metadata[]", "payment_intent", "reason",
+	"refund_application_fee", "reverse_transfer")
 
 func (s *Server) createRefund(c *call) (any, error) {
 	made, err := s.parseRefund(c)
@@ -129,6 +130,15 @@ func (s *Server) parseRefund(c *call) (Refund, error) {
 	charge, err := s.refundCharge(c.form)
 	if err != nil {
 		return Refund{}, err
+	}
+	for param, needs := range map[string]string{
+		"reverse_transfer":       "payment_intent_data[transfer_data][destination]",
+		"refund_application_fee": "payment_intent_data[application_fee_amount]",
+	} {
+		sess := s.sessions[charge.SessionID]
+		if c.form.get(param) == "true" && (sess == nil || !sess.Parameters.Has(needs)) {
+			return Refund{}, invalid(param, "", "The charge of this refund was made without %s.", needs)
+		}
 	}
 	r, err := s.refund(charge, wanted, c)
 	if err != nil {

@@ -146,6 +146,9 @@ func TestRefund_Errors(t *testing.T) {
 			"amount"},
 		"reason": {&stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID, Reason: stripe.String("whim")}, "reason"},
 		"unknown parameter": {&stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID,
+			InstructionsEmail: stripe.String("ada@example.com")},
+			"instructions_email"},
+		"transfer of a charge without one": {&stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID,
 			ReverseTransfer: stripe.Bool(true)},
 			"reverse_transfer"},
 	} {

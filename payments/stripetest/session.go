@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -57,6 +58,10 @@ type Session struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time
 
+	// Parameters are those of the call that created the session, under their flat names,
+	// such as payment_intent_data[on_behalf_of].
+	Parameters url.Values
+
 	locale             string
 	submitType         string
 	paymentMethodTypes []string
@@ -68,6 +73,7 @@ func (s *Session) snapshot() Session {
 	c.LineItems = slices.Clone(s.LineItems)
 	c.Metadata = maps.Clone(s.Metadata)
 	c.PaymentIntentMetadata = maps.Clone(s.PaymentIntentMetadata)
+	c.Parameters = maps.Clone(s.Parameters)
 	return c
 }
 
@@ -75,6 +81,10 @@ func (s *Session) snapshot() Session {
 // package leaves out.
 func (s Session) MarshalJSON() ([]byte, error) {
 	none := map[string]any{}
+	var submit any
+	if text := s.Parameters.Get("custom_text[submit][message]"); text != "" {
+		submit = map[string]any{"message": text}
+	}
 	return json.Marshal(map[string]any{
 		"id":                  s.ID,
 		"object":              "checkout.session",
@@ -102,10 +112,11 @@ func (s Session) MarshalJSON() ([]byte, error) {
 		"submit_type":          orNull(s.submitType),
 		"payment_method_types": s.paymentMethodTypes,
 
-		"automatic_tax":     map[string]any{"enabled": false, "liability": nil, "status": nil},
+		"automatic_tax": map[string]any{"enabled": s.Parameters.Get("automatic_tax[enabled]") == "true",
+			"liability": nil, "status": nil},
 		"customer_creation": "if_required",
 		"custom_fields":     []any{},
-		"custom_text": map[string]any{"shipping_address": nil, "submit": nil,
+		"custom_text": map[string]any{"shipping_address": nil, "submit": submit,
 			"terms_of_service_acceptance": nil, "after_submit": nil},
 		"payment_method_collection": "if_required",
 		"payment_method_options":    none,
@@ -113,7 +124,8 @@ func (s Session) MarshalJSON() ([]byte, error) {
 		"shipping_options":          []any{},
 
 		"after_expiration": nil, "allow_promotion_codes": nil, "billing_address_collection": nil, "client_secret": nil,
-		"consent": nil, "consent_collection": nil, "currency_conversion": nil, "customer": nil, "invoice": nil,
+		"consent": nil, "consent_collection": nil, "currency_conversion": nil,
+		"customer": orNull(s.Parameters.Get("customer")), "invoice": nil,
 		"invoice_creation": nil, "payment_link": nil, "payment_method_configuration_details": nil,
 		"recovered_from": nil,
 		"setup_intent":   nil, "shipping_address_collection": nil, "shipping_cost": nil, "subscription": nil,

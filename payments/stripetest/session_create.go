@@ -2,6 +2,7 @@ package stripetest
 
 import (
 	"net/mail"
+	"net/url"
 	"strings"
 	"time"
 
@@ -13,18 +14,27 @@ import (
 var createParameters = setOf(
 	"cancel_url", "client_reference_id", "customer_email", "expand[]", "expires_at", "locale", "metadata[]", "mode",
 	"payment_method_types[]", "submit_type", "success_url",
+	"automatic_tax[enabled]", "billing_address_collection", "custom_text[submit][message]", "customer",
+	"customer_creation", "invoice_creation[enabled]", "invoice_creation[invoice_data][description]",
+	"invoice_creation[invoice_data][footer]", "invoice_creation[invoice_data][metadata][]",
 	"line_items[][quantity]",
 	"line_items[][price_data][currency]",
+	"line_items[][price_data][tax_behavior]",
 	"line_items[][price_data][unit_amount]",
 	"line_items[][price_data][product_data][name]",
 	"line_items[][price_data][product_data][description]",
 	"line_items[][price_data][product_data][images][]",
 	"line_items[][price_data][product_data][metadata][]",
+	"line_items[][price_data][product_data][tax_code]",
+	"payment_intent_data[application_fee_amount]",
 	"payment_intent_data[description]",
 	"payment_intent_data[metadata][]",
+	"payment_intent_data[on_behalf_of]",
 	"payment_intent_data[receipt_email]",
+	"payment_intent_data[setup_future_usage]",
 	"payment_intent_data[statement_descriptor]",
 	"payment_intent_data[statement_descriptor_suffix]",
+	"payment_intent_data[transfer_data][destination]",
 )
 
 const (
@@ -71,6 +81,7 @@ func parseSession(f form, now time.Time) (*Session, error) {
 		locale:             f.get("locale"),
 		submitType:         f.get("submit_type"),
 		paymentMethodTypes: f.list("payment_method_types"),
+		Parameters:         url.Values(f),
 	}
 	if len(sess.paymentMethodTypes) == 0 {
 		sess.paymentMethodTypes = []string{"card"}
@@ -95,6 +106,12 @@ func parseSession(f form, now time.Time) (*Session, error) {
 		return nil, err
 	}
 	if sess.CustomerEmail, err = parseEmail(f); err != nil {
+		return nil, err
+	}
+	if sess.CustomerEmail != "" && f.has("customer") {
+		return nil, invalid("customer_email", "", "You may only specify one of these parameters: customer, customer_email.")
+	}
+	if _, err = f.text("custom_text[submit][message]", 1200); err != nil {
 		return nil, err
 	}
 	if sess.Metadata, err = f.metadata("metadata"); err != nil {

@@ -1,0 +1,480 @@
+package payments_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/stripemock"
+	"github.com/booking-platform/booking-platform/payments"
+)
+
+// sentCall is a call that creates a session.
+type sentCall struct{ key, body string }
+
+// bodies records these calls; the first ones fail before their effect.
+type bodies struct {
+	mu   sync.Mutex
+	fail int
+	sent []sentCall
+	// before is called before a call has its effect.
+	before func(n int)
+}
+
+func (b *bodies) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !createCalls(r) {
+			next.ServeHTTP(rw, r)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		b.mu.Lock()
+		b.sent = append(b.sent, sentCall{r.Header.Get("Idempotency-Key"), string(body)})
+		n := len(b.sent)
+		b.mu.Unlock()
+		if b.before != nil {
+			b.before(n)
+		}
+		if n <= b.fail {
+			rw.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		next.ServeHTTP(rw, r)
+	})
+}
+
+func (b *bodies) all() []sentCall {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]sentCall(nil), b.sent...)
+}
+
+type shapeFunc = func(context.Context, booking.Booking, *stripe.CheckoutSessionParams) error
+
+// shape is a setup with Options.ShapeCheckout that only changes the parameters.
+func shape(f func(*stripe.CheckoutSessionParams)) payments.Options {
+	return payments.Options{ShapeCheckout: func(_ context.Context, _ booking.Booking,
+		params *stripe.CheckoutSessionParams) error {
+		f(params)
+		return nil
+	}}
+}
+
+// Whatever takes away or changes what the guarantee needs is refused before Stripe is
+// called, with an error that names the parameter, and the slot is free again.
+func TestShapeCheckout_Refused(t *testing.T) {
+	t.Parallel()
+	sent := &bodies{}
+	var change func(p *stripe.CheckoutSessionParams)
+	w := newWorld(t, setup{wrap: sent.wrap, opts: shape(func(p *stripe.CheckoutSessionParams) { change(p) })})
+	str, yes, no := stripe.String, stripe.Bool(true), stripe.Bool(false)
+	item := func(p *stripe.CheckoutSessionParams) *stripe.CheckoutSessionLineItemParams { return p.LineItems[0] }
+	extra := func(key, value string) func(*stripe.CheckoutSessionParams) {
+		return func(p *stripe.CheckoutSessionParams) { p.AddExtra(key, value) }
+	}
+	cases := map[string]struct {
+		field  string
+		change func(p *stripe.CheckoutSessionParams)
+	}{
+		"amount": {"line_items[0][price_data][unit_amount]", func(p *stripe.CheckoutSessionParams) {
+			item(p).PriceData.UnitAmount = stripe.Int64(1)
+		}},
+		"amount as a decimal": {"line_items[0][price_data][unit_amount_decimal]", func(p *stripe.CheckoutSessionParams) {
+			item(p).PriceData.UnitAmountDecimal = stripe.Float64(1)
+		}},
+		"currency": {"line_items[0][price_data][currency]", func(p *stripe.CheckoutSessionParams) {
+			item(p).PriceData.Currency = str("usd")
+		}},
+		"quantity": {"line_items[0][quantity]", func(p *stripe.CheckoutSessionParams) {
+			item(p).Quantity = stripe.Int64(2)
+		}},
+		"quantity taken away": {"line_items[0][quantity]", func(p *stripe.CheckoutSessionParams) {
+			item(p).Quantity = nil
+		}},
+		"quantity twice":      {"line_items[0][quantity]", extra("line_items[0][quantity]", "1")},
+		"quantity, disguised": {"line_items[00][quantity]", extra("line_items[00][quantity]", "3")},
+		"adjustable quantity": {"line_items[0][adjustable_quantity][enabled]", func(p *stripe.CheckoutSessionParams) {
+			item(p).AdjustableQuantity = &stripe.CheckoutSessionLineItemAdjustableQuantityParams{Enabled: yes}
+		}},
+		"a second item": {"line_items[1][price]", func(p *stripe.CheckoutSessionParams) {
+			p.LineItems = append(p.LineItems, &stripe.CheckoutSessionLineItemParams{Price: str("price_1")})
+		}},
+		"no item": {"line_items[0][price_data][currency]", func(p *stripe.CheckoutSessionParams) {
+			p.LineItems = nil
+		}},
+		"a price": {"line_items[0][price_data][currency]", func(p *stripe.CheckoutSessionParams) {
+			item(p).PriceData, item(p).Price = nil, str("price_1")
+		}},
+		"a recurring price": {"line_items[0][price_data][recurring][interval]", func(p *stripe.CheckoutSessionParams) {
+			item(p).PriceData.Recurring = &stripe.CheckoutSessionLineItemPriceDataRecurringParams{Interval: str("day")}
+		}},
+		"tax on top": {"line_items[0][price_data][tax_behavior]", func(p *stripe.CheckoutSessionParams) {
+			item(p).PriceData.TaxBehavior = str("exclusive")
+		}},
+		"tax rates": {"line_items[0][tax_rates][0]", func(p *stripe.CheckoutSessionParams) {
+			item(p).TaxRates = []*string{str("txr_1")}
+		}},
+		"mode":              {"mode", func(p *stripe.CheckoutSessionParams) { p.Mode = str("setup") }},
+		"reference":         {"client_reference_id", func(p *stripe.CheckoutSessionParams) { p.ClientReferenceID = str("x") }},
+		"metadata replaced": {"metadata[booking_id]", func(p *stripe.CheckoutSessionParams) { p.Metadata = nil }},
+		"metadata changed": {"metadata[payment_id]", func(p *stripe.CheckoutSessionParams) {
+			p.Metadata["payment_id"] = "0193b3a0-0000-7000-8000-000000000000"
+		}},
+		"metadata of the intent": {"payment_intent_data[metadata][booking_id]", func(p *stripe.CheckoutSessionParams) {
+			p.PaymentIntentData = nil
+		}},
+		"end":     {"expires_at", func(p *stripe.CheckoutSessionParams) { p.ExpiresAt = stripe.Int64(1) }},
+		"success": {"success_url", func(p *stripe.CheckoutSessionParams) { p.SuccessURL = str(appURL + "/done") }},
+		"elsewhere": {"success_url", func(p *stripe.CheckoutSessionParams) {
+			p.SuccessURL = str("https://a.example/?s={CHECKOUT_SESSION_ID}")
+		}},
+		"prefix":    {"success_url", func(p *stripe.CheckoutSessionParams) { p.SuccessURL = str(appURL + ".a.example/{CHECKOUT_SESSION_ID}") }},
+		"no cancel": {"cancel_url", func(p *stripe.CheckoutSessionParams) { p.CancelURL = nil }},
+		"embedded":  {"ui_mode", func(p *stripe.CheckoutSessionParams) { p.UIMode = str("embedded") }},
+		"promotion": {"allow_promotion_codes", func(p *stripe.CheckoutSessionParams) { p.AllowPromotionCodes = yes }},
+		"discount": {"discounts[0][coupon]", func(p *stripe.CheckoutSessionParams) {
+			p.Discounts = []*stripe.CheckoutSessionDiscountParams{{Coupon: str("free")}}
+		}},
+		"shipping": {"shipping_options[0][shipping_rate]", func(p *stripe.CheckoutSessionParams) {
+			p.ShippingOptions = []*stripe.CheckoutSessionShippingOptionParams{{ShippingRate: str("shr_1")}}
+		}},
+		"recovery": {"after_expiration[recovery][enabled]", func(p *stripe.CheckoutSessionParams) {
+			p.AfterExpiration = &stripe.CheckoutSessionAfterExpirationParams{
+				Recovery: &stripe.CheckoutSessionAfterExpirationRecoveryParams{Enabled: yes}}
+		}},
+		"manual capture": {"payment_intent_data[capture_method]", func(p *stripe.CheckoutSessionParams) {
+			p.PaymentIntentData.CaptureMethod = str("manual")
+		}},
+		"manual capture of a method": {"payment_method_options[card][capture_method]",
+			extra("payment_method_options[card][capture_method]", "manual")},
+		"optional items":       {"optional_items[0][price]", extra("optional_items[0][price]", "price_1")},
+		"other currency":       {"adaptive_pricing[enabled]", extra("adaptive_pricing[enabled]", "true")},
+		"unknown to us":        {"surcharge[amount]", extra("surcharge[amount]", "100")},
+		"expand":               {"expand[0]", func(p *stripe.CheckoutSessionParams) { p.AddExpand("line_items") }},
+		"another account":      {"Stripe-Account", func(p *stripe.CheckoutSessionParams) { p.SetStripeAccount("acct_1") }},
+		"the key":              {"Idempotency-Key", func(p *stripe.CheckoutSessionParams) { p.SetIdempotencyKey("mine") }},
+		"a header":             {"Headers", func(p *stripe.CheckoutSessionParams) { p.Headers = http.Header{"A": {"b"}} }},
+		"everything":           {"cancel_url", func(p *stripe.CheckoutSessionParams) { *p = stripe.CheckoutSessionParams{} }},
+		"metadata in brackets": {"metadata[a[b]]", func(p *stripe.CheckoutSessionParams) { p.Metadata["a[b]"] = "c" }},
+		"metadata key": {"metadata[" + strings.Repeat("k", 41) + "]", func(p *stripe.CheckoutSessionParams) {
+			p.Metadata[strings.Repeat("k", 41)] = "v"
+		}},
+		"metadata value": {"metadata[note]", func(p *stripe.CheckoutSessionParams) {
+			p.Metadata["note"] = strings.Repeat("é", 501)
+		}},
+		"51 keys": {"metadata", func(p *stripe.CheckoutSessionParams) {
+			for i := range 49 {
+				p.Metadata["key"+strconv.Itoa(i)] = "v"
+			}
+		}},
+		"custom text": {"custom_text[submit][message]", func(p *stripe.CheckoutSessionParams) {
+			p.CustomText = &stripe.CheckoutSessionCustomTextParams{
+				Submit: &stripe.CheckoutSessionCustomTextSubmitParams{Message: str(strings.Repeat("a", 1201))}}
+		}},
+	}
+	for name, c := range cases {
+		change = c.change
+		_, err := w.payments.Book(t.Context(), w.request(0))
+		require.ErrorIs(t, err, payments.ErrParameter, name)
+		require.ErrorIs(t, err, payments.ErrRefused, name)
+		require.ErrorContains(t, err, ": "+c.field+" ", name)
+		require.Equal(t, "payment_refused", payments.BookResult(err), name)
+	}
+	require.Empty(t, sent.all())
+	var rows int
+	require.NoError(t, w.db.QueryRow(`SELECT count(*) FROM booking_platform.payments`).Scan(&rows))
+	require.Zero(t, rows)
+
+	change = func(p *stripe.CheckoutSessionParams) {
+		p.AllowPromotionCodes = no
+		p.AddExtra("line_items[0][price_data][product_data][tax_code]", "txcd_20030000")
+		for i := range 48 {
+			p.Metadata["key"+strconv.Itoa(i)] = strings.Repeat("é", 500)
+		}
+	}
+	// stripetest knows promotion codes not even as a switch that is off.
+	_, err := w.payments.Book(t.Context(), w.request(0))
+	require.ErrorIs(t, err, payments.ErrRefused)
+	require.NotErrorIs(t, err, payments.ErrParameter)
+	require.Len(t, sent.all(), 1)
+}
+
+// Only parameters that Stripe has are on the list.
+func TestShapeCheckout_ListIsStripes(t *testing.T) {
+	t.Parallel()
+	schema := stripemock.Description(t).Paths["/v1/checkout/sessions"]["post"].
+		RequestBody.Content["application/x-www-form-urlencoded"].Schema
+	for _, name := range payments.Shapeable {
+		top, rest, nested := strings.Cut(name, "[")
+		at := schema.Properties[top]
+		require.NotNil(t, at, name)
+		for nested {
+			var part string
+			part, rest, nested = strings.Cut(strings.TrimSuffix(rest, "]"), "][")
+			if part == "0" {
+				at = at.Items
+			} else {
+				at = at.Properties[part]
+			}
+			require.NotNil(t, at, name)
+		}
+	}
+}
+
+// The result is stored: a repeat on another replica, whose function would return another
+// one, sends the first, and does not call its function.
+func TestShapeCheckout_KilledBeforeStripeAnswered(t *testing.T) {
+	t.Parallel()
+	sent := &bodies{fail: 2}
+	var calls atomic.Int32
+	numbered := func(_ context.Context, b booking.Booking, p *stripe.CheckoutSessionParams) error {
+		p.AddMetadata("call", strconv.Itoa(int(calls.Add(1))))
+		p.PaymentIntentData.ReceiptEmail = stripe.String(b.Customer.Email)
+		return nil
+	}
+	w := newWorld(t, setup{wrap: sent.wrap, opts: payments.Options{ShapeCheckout: numbered}})
+	b := w.hold(0)
+	_, err := w.payments.Checkout(t.Context(), b.ID)
+	require.ErrorIs(t, err, payments.ErrUnavailable)
+	other, err := payments.New(w.db, w.bookings, secretKey, appURL,
+		payments.Options{BaseURL: w.api, ShapeCheckout: numbered})
+	require.NoError(t, err)
+	c, err := other.Checkout(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, calls.Load())
+	all := sent.all()
+	require.Len(t, all, 3)
+	require.Equal(t, all[0], all[2])
+	form, err := url.ParseQuery(all[2].body)
+	require.NoError(t, err)
+	require.Equal(t, "1", form.Get("metadata[call]"))
+	w.pay(c)
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
+}
+
+// The process ends after the function has returned and before its result is stored: the
+// function is called again, and nothing was sent.
+func TestShapeCheckout_KilledBeforeStored(t *testing.T) {
+	t.Parallel()
+	sent := &bodies{}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var calls atomic.Int32
+	w := newWorld(t, setup{wrap: sent.wrap, opts: payments.Options{
+		ShapeCheckout: func(_ context.Context, _ booking.Booking, p *stripe.CheckoutSessionParams) error {
+			if calls.Add(1) == 1 {
+				cancel()
+			}
+			p.AddMetadata("call", strconv.Itoa(int(calls.Load())))
+			return nil
+		}}})
+	req := w.request(0)
+	req.IdempotencyKey = "once"
+	_, err := w.payments.Book(ctx, req)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, sent.all())
+	booked := w.book(req)
+	require.EqualValues(t, 2, calls.Load())
+	s, err := w.stripe.Session(booked.SessionID)
+	require.NoError(t, err)
+	require.Equal(t, "2", s.Metadata["call"])
+	require.Equal(t, booked, w.book(req))
+	require.EqualValues(t, 2, calls.Load(), "a repeat finds the payment")
+}
+
+// Both replicas call their function before either has stored its result. The first result
+// that is stored is sent by both, under one key.
+func TestShapeCheckout_TwoReplicasOneResult(t *testing.T) {
+	t.Parallel()
+	sent := &bodies{}
+	both := make(chan struct{})
+	var calls atomic.Int32
+	numbered := func(_ context.Context, _ booking.Booking, p *stripe.CheckoutSessionParams) error {
+		n := calls.Add(1)
+		if n == 2 {
+			close(both)
+		}
+		<-both
+		p.AddMetadata("call", strconv.Itoa(int(n)))
+		return nil
+	}
+	w := newWorld(t, setup{wrap: sent.wrap, opts: payments.Options{ShapeCheckout: numbered}})
+	other, err := payments.New(w.db, w.bookings, secretKey, appURL,
+		payments.Options{BaseURL: w.api, ShapeCheckout: numbered})
+	require.NoError(t, err)
+	req := w.request(0)
+	req.IdempotencyKey = "once"
+	var booked [2]payments.Booked
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i, p := range []*payments.Payments{w.payments, other} {
+		wg.Go(func() { booked[i], errs[i] = p.Book(t.Context(), req) })
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs[:]...))
+	require.Equal(t, booked[0], booked[1])
+	require.EqualValues(t, 2, calls.Load())
+	require.Len(t, w.stripe.Sessions(), 1)
+	for _, call := range sent.all() {
+		require.Equal(t, sent.all()[0], call)
+	}
+	w.requireBooks()
+}
+
+// A function that fails, panics, ends its goroutine or hangs without its context costs a
+// 503, and the slot is free again at once.
+func TestShapeCheckout_FunctionFails(t *testing.T) {
+	t.Parallel()
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	own := errors.New("no such customer")
+	for name, c := range map[string]struct {
+		f    shapeFunc
+		want error
+	}{
+		"error": {func(context.Context, booking.Booking, *stripe.CheckoutSessionParams) error { return own }, own},
+		"panic": {func(context.Context, booking.Booking, *stripe.CheckoutSessionParams) error {
+			panic("planted")
+		}, payments.ErrUnavailable},
+		"goexit": {func(context.Context, booking.Booking, *stripe.CheckoutSessionParams) error {
+			runtime.Goexit()
+			return nil
+		}, payments.ErrUnavailable},
+		"hangs": {func(context.Context, booking.Booking, *stripe.CheckoutSessionParams) error {
+			<-hang
+			return nil
+		}, context.DeadlineExceeded},
+		"nil inside": {func(_ context.Context, _ booking.Booking, p *stripe.CheckoutSessionParams) error {
+			p.LineItems[0] = nil
+			p.AddExtra("", "")
+			return nil
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sent := &bodies{}
+			broken := c.f
+			w := newWorld(t, setup{wrap: sent.wrap, opts: payments.Options{Timeout: 2 * time.Second,
+				ShapeCheckout: func(ctx context.Context, b booking.Booking, p *stripe.CheckoutSessionParams) error {
+					if broken == nil {
+						return nil
+					}
+					return broken(ctx, b, p)
+				}}})
+			req := w.request(0)
+			req.IdempotencyKey = "once"
+			_, err := w.payments.Book(t.Context(), req)
+			require.Error(t, err)
+			if c.want != nil {
+				require.ErrorIs(t, err, payments.ErrUnavailable)
+				require.ErrorIs(t, err, c.want)
+			}
+			require.Empty(t, sent.all())
+			broken = nil
+			booked := w.book(req)
+			require.Equal(t, booking.StatusPending, booked.Booking.Status, "the slot and the key are free again")
+		})
+	}
+}
+
+// An embedder's own refusal is not worth a repeat.
+func TestShapeCheckout_OwnRefusal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{opts: payments.Options{
+		ShapeCheckout: func(context.Context, booking.Booking, *stripe.CheckoutSessionParams) error {
+			return errors.Join(payments.ErrRefused, errors.New("the account is closed"))
+		}}})
+	_, err := w.payments.Book(t.Context(), w.request(0))
+	require.ErrorIs(t, err, payments.ErrRefused)
+	require.NotErrorIs(t, err, payments.ErrUnavailable)
+	require.Equal(t, "payment_refused", payments.BookResult(err))
+	w.requireFree(0)
+}
+
+// It is called outside a transaction: with one connection it can use the database itself.
+func TestShapeCheckout_NoTransactionIsOpen(t *testing.T) {
+	t.Parallel()
+	var w *world
+	w = newWorld(t, setup{opts: payments.Options{
+		ShapeCheckout: func(ctx context.Context, b booking.Booking, _ *stripe.CheckoutSessionParams) error {
+			got, err := w.bookings.Get(ctx, b.ID)
+			if err == nil && (got.Status != booking.StatusPending || b.OwnerToken != "") {
+				err = errors.New("unexpected booking")
+			}
+			return err
+		}}})
+	w.db.SetMaxOpenConns(1)
+	w.book(w.request(0))
+}
+
+// A booking that is settled, or whose payment exists, does not call it.
+func TestShapeCheckout_NotCalledWithoutAPayment(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	w := newWorld(t, setup{opts: shape(func(*stripe.CheckoutSessionParams) { calls.Add(1) })})
+	cancelled := w.hold(0)
+	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID})
+	require.NoError(t, err)
+	_, err = w.payments.Checkout(t.Context(), cancelled.ID)
+	require.ErrorIs(t, err, payments.ErrNotPayable)
+	require.Zero(t, calls.Load())
+	b := w.hold(0)
+	c := w.checkout(b)
+	require.Equal(t, c, w.checkout(b))
+	w.pay(c)
+	_, err = w.payments.Checkout(t.Context(), b.ID)
+	require.ErrorIs(t, err, payments.ErrNotPayable)
+	require.EqualValues(t, 1, calls.Load())
+}
+
+// Refunds of a payment with a Connect destination and a fee take both back.
+func TestShapeCheckout_RefundReversesTransfer(t *testing.T) {
+	t.Parallel()
+	var form atomic.Value
+	for name, c := range map[string]struct {
+		shape shapeFunc
+		want  [2]string
+	}{
+		"destination and fee": {shapeDestination, [2]string{"true", "true"}},
+		"neither": {func(context.Context, booking.Booking, *stripe.CheckoutSessionParams) error { return nil },
+			[2]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, setup{opts: payments.Options{ShapeCheckout: c.shape},
+				wrap: func(next http.Handler) http.Handler {
+					return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+						if r.Method == http.MethodPost && r.URL.Path == "/v1/refunds" {
+							body, _ := io.ReadAll(r.Body)
+							r.Body = io.NopCloser(bytes.NewReader(body))
+							values, _ := url.ParseQuery(string(body))
+							form.Store(values)
+						}
+						next.ServeHTTP(rw, r)
+					})
+				}})
+			b := w.hold(0)
+			w.pay(w.checkout(b))
+			_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+			require.NoError(t, err)
+			w.settle(1)
+			sent := form.Load().(url.Values)
+			require.Equal(t, c.want, [2]string{sent.Get("reverse_transfer"), sent.Get("refund_application_fee")})
+			require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
+		})
+	}
+}
