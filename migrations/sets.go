@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql
+//go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql host/*.sql
 var files embed.FS
 
 // Set names the tables of one or more packages. Sets combine with |, and a set includes
@@ -26,15 +26,17 @@ const (
 	Payments
 	// Auth: users, sessions and the limits on logins.
 	Auth
+	// Host: the maintenance switch of the reference host. No package uses it.
+	Host
 	// All is everything that the host needs.
-	All = Booking | Webhook | Payments | Auth
+	All = Booking | Webhook | Payments | Auth | Host
 )
 
 // The order in which sets are applied: payments refers to bookings.
 var ordered = []struct {
 	set  Set
 	name string
-}{{Booking, "booking"}, {Webhook, "webhook"}, {Payments, "payments"}, {Auth, "auth"}}
+}{{Booking, "booking"}, {Webhook, "webhook"}, {Payments, "payments"}, {Auth, "auth"}, {Host, "host"}}
 
 // names returns the sets in s and those they include, in the order of application.
 func (s Set) names() ([]string, error) {
@@ -62,7 +64,7 @@ func (s Set) String() string {
 }
 
 // FS returns the migration files for use with another tool: one folder per set (booking,
-// webhook, payments, auth), to be applied in that order, with numbered SQL files in
+// webhook, payments, auth, host), to be applied in that order, with numbered SQL files in
 // goose's format. Each file creates the schema if it is missing and records its version
 // in booking_platform.schema_versions, which [Check] reads.
 //

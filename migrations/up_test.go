@@ -26,6 +26,7 @@ func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
 		migrations.Booking:                   booking,
 		migrations.Webhook:                   {"payment_events"},
 		migrations.Auth:                      {"rate_limits", "sessions", "users"},
+		migrations.Host:                      {"maintenance"},
 		migrations.Auth | migrations.Webhook: {"payment_events", "rate_limits", "sessions", "users"},
 		migrations.Payments: append([]string{"disputes", "payment_events", "payments", "refunds"},
 			booking...),

@@ -76,6 +76,16 @@ func (p *Pages) serverError(w http.ResponseWriter, r *http.Request, err error) {
 	})
 }
 
+// Maintenance answers 503 with a page that asks to try again later, for a host that sells
+// nothing at the moment. It uses no database. The caller sets Retry-After.
+func (p *Pages) Maintenance(w http.ResponseWriter) {
+	p.render(w, http.StatusServiceUnavailable, "message.html", messageView{
+		page: p.page("We will be back in a few minutes"),
+		Text: "We are working on the booking system, and nothing can be booked or changed for the moment. " +
+			"What you have booked and paid for is safe. Please try again in a few minutes.",
+	})
+}
+
 // static serves stylesheet and icon. They are public, so that browsers may cache them.
 func (p *Pages) static() http.Handler {
 	dir, err := fs.Sub(files, "static")

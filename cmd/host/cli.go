@@ -134,7 +134,7 @@ func (c *cli) rootCommand() *cobra.Command {
 			RunE:    serving,
 		},
 		c.migrateCommand(), c.resourceCommand(), c.eventsCommand(), c.paymentCommand(), c.bookingCommand(),
-		c.userCommand(), c.doctorCommand(), c.healthcheckCommand(), c.versionCommand(), c.manCommand(), help,
+		c.userCommand(), c.maintenanceCommand(), c.doctorCommand(), c.healthcheckCommand(), c.versionCommand(), c.manCommand(), help,
 	)
 	addCompletion(root)
 	eachCommand(root, func(cmd *cobra.Command) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -85,3 +86,9 @@ var (
 	ListenForScrapes = listenForScrapes
 	NewLogger        = newLogger
 )
+
+// Paused is the maintenance switch as a host follows it.
+func Paused(db *sql.DB) (update func(context.Context) error, whileOff func(context.Context, func(context.Context))) {
+	m := newMaintenance(db, slog.New(slog.DiscardHandler))
+	return m.update, m.whileOff
+}

@@ -35,8 +35,8 @@ func (s *services) useMetrics() {
 		"webhook.DeleteOld", "auth.DeleteExpired")
 	s.metrics = metrics.New(metrics.Options{
 		Version: versionOf(s.cfg.Version), DB: s.db, Webhook: s.receiver.Stats, Steps: steps,
-		Results: payments.BookResults(),
-		Logger:  s.logger,
+		Results: payments.BookResults(), Maintenance: s.paused.isOn,
+		Logger: s.logger,
 		Sources: metrics.Sources{
 			Ready: s.ready.Check, Bookings: s.bookings.Backlog, Payments: s.payments.Backlog,
 			Webhook: s.receiver.Ledger().Backlog,

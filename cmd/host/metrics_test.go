@@ -343,7 +343,7 @@ var templateLabel = regexp.MustCompile(`\$labels\.(\w+)`)
 var sections = []string{
 	"stuck-refund", "parked-payment", "unmatched-event", "disputed-payment", "webhook-retries", "invalid-signatures",
 	"database-down",
-	"full-disk", "failed-steps", "server-errors", "payment-refused", "pool",
+	"full-disk", "failed-steps", "server-errors", "payment-refused", "pool", "maintenance",
 }
 
 func TestOps_AlertsAreComplete(t *testing.T) {

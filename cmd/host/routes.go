@@ -71,7 +71,7 @@ func (s *services) routes() (*mux.Router, error) {
 		return nil, fmt.Errorf("make the pages: %w", err)
 	}
 	routes := mux.NewRouter().SkipClean(true)
-	routes.Use(limited)
+	routes.Use(limited, s.paused.refuse(p))
 	mount(routes, http.MethodGet, "/health", health.Live())
 	mount(routes, http.MethodGet, "/health/db", s.ready)
 	// Nothing may read the body before the receiver, which verifies its signature.

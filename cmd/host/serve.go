@@ -96,6 +96,9 @@ func (h *host) prepare(ctx context.Context, cfg config.Config, logger *slog.Logg
 	if h.services, err = newServices(cfg, h.storage.db, h.self, logger); err != nil {
 		return err
 	}
+	if err = h.paused.update(ctx); err != nil {
+		return err
+	}
 	if !cfg.Production {
 		if err = addSample(ctx, h.bookings); err != nil {
 			return fmt.Errorf("add the sample resource: %w", err)

@@ -36,6 +36,7 @@ type services struct {
 	ready    *health.Readiness
 	stats    *middleware.Stats
 	metrics  *metrics.Metrics
+	paused   *maintenance
 	clientIP *middleware.ClientIP
 
 	connections *middleware.Connections
@@ -44,7 +45,7 @@ type services struct {
 
 // newServices makes the packages. self is the local address of the host.
 func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*services, error) {
-	s := &services{cfg: cfg, db: db, logger: logger, stats: &middleware.Stats{}}
+	s := &services{cfg: cfg, db: db, logger: logger, stats: &middleware.Stats{}, paused: newMaintenance(db, logger)}
 	s.clientIP = middleware.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
 	s.connections = middleware.NewConnections(middleware.ConnectionOptions{Max: cfg.MaxConnections,
 		ClientIP: s.clientIP})
@@ -155,8 +156,17 @@ func devSessionSecret(dir string, logger *slog.Logger) string {
 	return secret
 }
 
-// background runs the background work of the packages until ctx ends.
+// background runs the background work of the packages until ctx ends, except during
+// maintenance.
 func (s *services) background(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { s.paused.follow(ctx) })
+	running.Go(func() { s.paused.whileOff(ctx, s.steps) })
+	running.Wait()
+}
+
+// steps runs the background work of the packages until ctx ends.
+func (s *services) steps(ctx context.Context) {
 	var running sync.WaitGroup
 	for name, run := range map[string]func(context.Context) error{
 		"booking": s.bookings.Run, "webhook": s.receiver.Run, "auth": s.auth.Run,

@@ -101,10 +101,12 @@ var situations = map[string]situation{
 		require.NoError(n.t, n.stripe.WaitDelivered(n.t.Context()))
 	}}},
 	"restore": {before: map[int]func(*incident){0: func(n *incident) {
+		n.names["SINCE"] = "24h"
 		// These events came after the backup.
 		n.exec(`DELETE FROM booking_platform.payment_events`)
 	}}, after: func(n *incident) {
 		require.NotEqual(n.t, "0", n.value(`SELECT count(*) FROM booking_platform.payment_events`))
+		n.eventually("sold again", func() bool { return n.get("/", "") == 200 })
 	}},
 	"after-a-deployment": {standIn: true},
 }

@@ -31,6 +31,7 @@ type Options struct {
 	// Steps are the names of all background steps, and Results of all results of a hold
 	// request: their series begin at zero.
 	Steps, Results []string
+	Maintenance    func() bool  // Reports whether the host sells nothing.
 	Logger         *slog.Logger // nil discards.
 }
 
@@ -54,11 +55,14 @@ func New(opts Options) *Metrics {
 		ConstLabels: prometheus.Labels{"version": opts.Version, "go_version": runtime.Version()},
 	})
 	build.Set(1)
+	maintenance := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: prefix + "maintenance", Help: "1 during maintenance, in which this host sells nothing.",
+	}, func() float64 { return truth(opts.Maintenance()) })
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), logger: opts.Logger,
 		requests: newRequests(), holds: newHolds(opts.Results), steps: newSteps(opts.Steps),
 	}
-	m.registry.MustRegister(build, m.requests, m.holds, m.steps.runs, m.steps.items, m.steps.success, m.steps.duration,
+	m.registry.MustRegister(build, maintenance, m.requests, m.holds, m.steps.runs, m.steps.items, m.steps.success, m.steps.duration,
 		deliveries{opts.Webhook}, newDatabase(opts.Sources, opts.Logger),
 		collectors.NewDBStatsCollector(opts.DB, "booking_platform"), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -35,7 +35,7 @@ func fixture(read func(context.Context) error) (*metrics.Metrics, func()) {
 	db := sql.OpenDB(noDatabase{})
 	m := metrics.New(metrics.Options{
 		Version: "v1", DB: db, Webhook: func() webhook.Stats { return webhook.Stats{Secrets: []int64{3}} },
-		Steps: []string{"one"}, Results: []string{"held"},
+		Steps: []string{"one"}, Results: []string{"held"}, Maintenance: func() bool { return true },
 		Sources: metrics.Sources{
 			Ready: func(context.Context) error { return nil },
 			Webhook: func(ctx context.Context) (webhook.Backlog, error) {

@@ -42,7 +42,7 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 			// A client that disconnects ends the context; errors after that do not count.
 			gone := errors.Is(ctx.Err(), context.Canceled)
 			level := slog.LevelInfo
-			if answer.status >= 500 && !gone {
+			if answer.status >= 500 && !gone && !from(ctx).planned {
 				level = slog.LevelError
 				opts.Stats.serverErrors.Add(1)
 			}

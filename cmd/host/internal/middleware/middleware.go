@@ -80,8 +80,11 @@ func timeLimit(next http.Handler, limit time.Duration) http.Handler {
 
 type requestKey struct{}
 
-// request is the data of one request; route and user are set by handlers.
-type request struct{ id, clientIP, route, user string }
+// request is the data of one request; route, user and planned are set by handlers.
+type request struct {
+	id, clientIP, route, user string
+	planned                   bool
+}
 
 // requestID uses the client's X-Request-Id if it is well formed.
 func requestID(next http.Handler) http.Handler {
@@ -141,6 +144,10 @@ func SetRoute(ctx context.Context, route string) { from(ctx).route = route }
 // SetUser sets the id of the user for the access log. Call it in the goroutine of the
 // request.
 func SetUser(ctx context.Context, id string) { from(ctx).user = id }
+
+// SetPlanned marks an answer with status 5xx as no error of the host. Call it in the
+// goroutine of the request.
+func SetPlanned(ctx context.Context) { from(ctx).planned = true }
 
 // recovered answers 500 after a panic. If the answer has begun, it closes the connection,
 // so that the client does not take the answer for complete.

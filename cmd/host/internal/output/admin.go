@@ -56,6 +56,24 @@ func (p Printer) Migrated(applied []migrations.Migration) error {
 	return nil
 }
 
+type maintenanceJSON struct {
+	On     bool       `json:"on"`
+	Since  *time.Time `json:"since,omitempty"`
+	Reason string     `json:"reason,omitempty"`
+}
+
+// Maintenance prints the maintenance switch.
+func (p Printer) Maintenance(on bool, since time.Time, reason string) error {
+	if !on {
+		return p.Line("maintenance: off", maintenanceJSON{})
+	}
+	text := "maintenance: on since " + formatTime(since)
+	if reason != "" {
+		text += ": " + Escape(OneLine(reason))
+	}
+	return p.Line(text, maintenanceJSON{on, &since, reason})
+}
+
 type userJSON struct {
 	Email     string    `json:"email"`
 	Role      string    `json:"role"`
