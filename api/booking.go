@@ -24,8 +24,11 @@ type Booking struct {
 	FirstName string         `json:"firstName"`
 	LastName  string         `json:"lastName"`
 	Email     string         `json:"email"`
-	ExpiresAt time.Time      `json:"expiresAt"`
-	CreatedAt time.Time      `json:"createdAt"`
+	// Phone and Note are "" if the customer gave none.
+	Phone     string    `json:"phone"`
+	Note      string    `json:"note"`
+	ExpiresAt time.Time `json:"expiresAt"`
+	CreatedAt time.Time `json:"createdAt"`
 	// Refund is the amount that the cancellation refunds; nil for a booking that was not
 	// cancelled and for a cancelled hold.
 	Refund *int64 `json:"refund"`
@@ -69,7 +72,7 @@ func BookingOf(b booking.Booking, zone *time.Location) Booking {
 		ID: b.ID, Resource: b.ResourceID, Start: local(b.Start, zone), End: local(b.End, zone), Party: b.Party,
 		Status: b.Status, Amount: b.Amount.Minor, Currency: b.Amount.Currency,
 		FirstName: b.Customer.FirstName, LastName: b.Customer.LastName, Email: b.Customer.Email,
-		ExpiresAt: b.HoldExpiresAt, CreatedAt: b.CreatedAt,
+		Phone: b.Customer.Phone, Note: b.Note, ExpiresAt: b.HoldExpiresAt, CreatedAt: b.CreatedAt,
 	}
 	if b.Refund != nil {
 		v.Refund = &b.Refund.Minor

@@ -66,8 +66,12 @@ func (a *API) readHoldRequest(w http.ResponseWriter, r *http.Request) (booking.H
 		Offer:    b.text("offer"),
 		Party:    b.count("party"),
 		Customer: booking.Customer{FirstName: b.text("firstName"), LastName: b.text("lastName"),
-			Email: b.text("email")},
+			Email: b.text("email"), Phone: b.text("phone")},
+		Note:   b.text("note"),
 		Client: a.opts.Client(r.Context()),
+	}
+	if req.Customer.LastName == "" && b.problems["lastName"] == "" {
+		b.problems["lastName"] = "is required" // Of this API, not of booking.
 	}
 	if keys, sent := r.Header["Idempotency-Key"]; sent && (len(keys) != 1 || !printable(keys[0])) {
 		b.problems["Idempotency-Key"] = "must be 1 to 200 printable ASCII characters"

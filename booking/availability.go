@@ -196,7 +196,7 @@ func (s *Store) nextSlot(ctx context.Context, req NextSlotRequest) (Slot, error)
 			return Slot{}, err
 		}
 		o := read[0]
-		if !o.rules.Active || req.Party > o.rules.Capacity {
+		if o.rules.Inactive || req.Party > o.rules.Capacity {
 			return Slot{}, ErrNoSlot
 		}
 		for start, remaining := range o.freeStarts(req.Party) {
@@ -299,7 +299,7 @@ func (s *Store) offering(ctx context.Context, r *rules, idOrSlug, offer string, 
 }
 
 func (o *offering) freeSlots(party int) []Slot {
-	if !o.rules.Active || !o.to.After(o.from) {
+	if o.rules.Inactive || !o.to.After(o.from) {
 		return []Slot{}
 	}
 	type found struct {

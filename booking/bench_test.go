@@ -120,7 +120,7 @@ func BenchmarkFreeSlots_Month(b *testing.B) {
 	to := from.AddDate(0, 1, 0)
 	for _, capacity := range []int{1, 50} {
 		b.Run("capacity="+strconv.Itoa(capacity), func(b *testing.B) {
-			r := booking.Resource{Active: true, TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour,
+			r := booking.Resource{TimeZone: "Europe/Paris", Capacity: capacity, SlotLength: time.Hour,
 				SlotStep: 30 * time.Minute}
 			rules, err := booking.RulesOf(r)
 			require.NoError(b, err)

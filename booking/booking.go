@@ -52,6 +52,10 @@ const (
 
 // Booking is a slot taken for a party.
 //
+// encoding/json leaves out what lets its reader act for the customer, the idempotency key
+// and the owner token, so that a booking in a log, a message or a response gives nothing
+// away.
+//
 // The column booking_platform.bookings.id may be referenced by foreign keys.
 type Booking struct {
 	// ID is a UUIDv7 in canonical form; later ones sort after earlier ones.
@@ -69,6 +73,8 @@ type Booking struct {
 	// keeps it.
 	HoldExpiresAt time.Time
 	Customer      Customer
+	// Note is that of the [HoldRequest].
+	Note string
 	// Amount is the price per person at the time of the hold, times Party.
 	Amount Money
 	// Policy is the resource's at the time of the hold.
@@ -84,11 +90,11 @@ type Booking struct {
 	// Reference, IdempotencyKey and Metadata are those of the [HoldRequest]; the key is
 	// "" after [Store.Release].
 	Reference      string
-	IdempotencyKey string
+	IdempotencyKey string `json:"-"`
 	Metadata       map[string]string
 	// OwnerToken is the secret of the customer's link, see [Store.Owned]. Only
 	// [Store.Hold] and [Store.WithOwnerToken] set it.
-	OwnerToken string
+	OwnerToken string `json:"-"`
 	// CreatedAt and UpdatedAt are in UTC.
 	CreatedAt, UpdatedAt time.Time
 }
@@ -96,7 +102,8 @@ type Booking struct {
 const bookingColumns = `
     b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at,
     upper(b.during) AS ends_at, b.party, b.status,
-    b.hold_expires_at, b.first_name, b.last_name, b.email, b.amount_minor, b.currency, b.policy::text AS policy,
+    b.hold_expires_at, b.first_name, b.last_name, b.email, b.phone, b.note, b.amount_minor, b.currency,
+    b.policy::text AS policy,
     b.refund_minor, b.late_refund_minor, b.sequence, b.owner_secret, b.owner_nonce, b.reference,
     COALESCE(b.idempotency_key, '') AS idempotency_key, b.request_hash, b.metadata::text AS metadata, b.created_at,
     b.updated_at, b.hold_expires_at <= statement_timestamp() AS lapsed,
@@ -115,6 +122,8 @@ type bookingRow struct {
 	FirstName      string    `db:"first_name"`
 	LastName       string    `db:"last_name"`
 	Email          string    `db:"email"`
+	Phone          string    `db:"phone"`
+	Note           string    `db:"note"`
 	AmountMinor    int64     `db:"amount_minor"`
 	Currency       string    `db:"currency"`
 	Policy         string    `db:"policy"`
@@ -154,7 +163,8 @@ func (row bookingRow) booking() (Booking, error) {
 		ID: row.ID, Kind: row.Kind, ResourceID: row.ResourceID, Offer: row.Offer, Start: row.StartsAt.UTC(),
 		End: row.EndsAt.UTC(), Party: row.Party,
 		Status: row.Status, HoldExpiresAt: row.HoldExpiresAt.UTC(),
-		Customer: Customer{FirstName: row.FirstName, LastName: row.LastName, Email: row.Email},
+		Customer: Customer{FirstName: row.FirstName, LastName: row.LastName, Email: row.Email, Phone: row.Phone},
+		Note:     row.Note,
 		Amount:   Money{Minor: row.AmountMinor, Currency: row.Currency}, Policy: policy,
 		Refund: money(row.RefundMinor), LateRefund: money(row.LateMinor), Sequence: row.Sequence,
 		Reference:      row.Reference,

@@ -282,7 +282,7 @@ func ExampleStore_Block() {
 // A resource is defined in the program and applied at each start.
 func ExampleStore_ApplyResource() {
 	applied, err := store.ApplyResource(ctx, booking.Resource{
-		Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris", SlotLength: time.Hour, Capacity: 4, Active: true,
+		Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris", SlotLength: time.Hour, Capacity: 4,
 		Price:  booking.Money{Minor: 2500, Currency: "eur"},
 		Policy: booking.Policy{FreeUntil: 48 * time.Hour, FeePercent: 50},
 		Offers: []booking.Offer{{Slug: "90-minutes", Name: "90 minutes", SlotLength: 90 * time.Minute,

@@ -115,7 +115,7 @@ func TestFeed_Tokens(t *testing.T) {
 		exec(t, db, `UPDATE booking_platform.resources SET active = false WHERE id = $1::uuid`, r.ID)
 		feed, err := store.Feed(t.Context(), tokens[0])
 		require.NoError(t, err)
-		require.False(t, feed.Resource.Active)
+		require.True(t, feed.Resource.Inactive)
 
 		n, err := store.DeleteFeeds(t.Context(), "court")
 		require.NoError(t, err)

@@ -23,8 +23,8 @@ import (
 //
 // The errors:
 //   - [*ValidationError] for resource, offer, start, party, firstName, lastName, email,
-//     reference, idempotencyKey, metadata or client. If the resource does not exist,
-//     errors.Is(err, [ErrNotFound]) is true as well.
+//     phone, note, reference, idempotencyKey, metadata or client. If the resource does
+//     not exist, errors.Is(err, [ErrNotFound]) is true as well.
 //   - [ErrSlotTaken]: fewer units are free than the party needs.
 //   - [ErrTooManyHolds], as a [*HoldLimitError]: a limit of [Options] is reached. It is
 //     checked before the slot.
@@ -148,14 +148,14 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 		ID: id, Kind: KindBooking, ResourceID: r.ID, Offer: req.Offer, Start: req.Start.UTC(),
 		End: req.Start.Add(r.SlotLength).UTC(), Party: req.Party, Status: StatusPending,
 		Customer: req.Customer, Amount: amount, Policy: r.Policy, Reference: req.Reference,
-		IdempotencyKey: req.IdempotencyKey,
+		IdempotencyKey: req.IdempotencyKey, Note: req.Note,
 	}
 	args := []any{
 		id, r.ID, r.version, b.Start, b.End, from.UTC(), to.UTC(), b.Party, b.Customer.FirstName, b.Customer.LastName,
 		b.Customer.Email, amount.Minor, amount.Currency, b.Reference, b.IdempotencyKey, req.hash(r.ID),
 		metadataJSON(req.Metadata), b.Offer, Actor(ctx),
 	}
-	args = append(append(args, h.store.limitArgs(req)...), secret, nonce)
+	args = append(append(args, h.store.limitArgs(req)...), secret, nonce, req.Customer.Phone, req.Note)
 	err = h.run(ctx, func(q Querier) (err error) {
 		row, known, err = selectOne[holdRow](ctx, q, holdSQL, args...)
 		return err

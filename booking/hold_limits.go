@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -93,14 +94,27 @@ func quotaKey(parts ...string) []byte {
 	return sum[:]
 }
 
+// clientKey is the form in which limits compare clients: an address without a port, in
+// the text form of package netip, and one IPv4 address mapped to IPv6 as IPv4. The zone
+// stays: the same link-local address is another host in another zone.
+func clientKey(client string) string {
+	if at, err := netip.ParseAddrPort(client); err == nil {
+		return at.Addr().Unmap().String()
+	}
+	if addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(client, "["), "]")); err == nil {
+		return addr.Unmap().String()
+	}
+	return client
+}
+
 func (s *Store) limitArgs(req HoldRequest) []any {
-	customer := customerKey(req.Customer.Email)
+	customer, from := customerKey(req.Customer.Email), clientKey(req.Client)
 	client := s.holdLimits.client
-	if req.Client == "" {
+	if from == "" {
 		client = 0
 	}
 	return []any{
-		quotaKey(req.Client, customer), s.holdLimits.email, quotaKey(req.Client), client,
+		quotaKey(from, customer), s.holdLimits.email, quotaKey(from), client,
 		quotaKey(customer), s.holdLimits.anywhere,
 	}
 }

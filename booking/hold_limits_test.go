@@ -312,3 +312,42 @@ func TestHoldLimitError_RetryAfter(t *testing.T) {
 		require.Equal(t, want, (&booking.HoldLimitError{Until: until}).RetryAfter(now))
 	}
 }
+
+// What counts as one client, and what does not.
+func TestHoldLimit_ClientAddresses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		a, b string
+		same bool
+	}{
+		"two ports":                    {"192.0.2.1:50000", "192.0.2.1:50001", true},
+		"with and without a port":      {"192.0.2.1:50000", "192.0.2.1", true},
+		"two addresses":                {"192.0.2.1:50000", "192.0.2.2:50000", false},
+		"IPv6, two ports":              {"[2001:db8::1]:1", "[2001:db8::1]:2", true},
+		"IPv6, with and without":       {"[2001:db8::1]:1", "2001:db8::1", true},
+		"IPv6, brackets alone":         {"[2001:db8::1]", "2001:db8::1", true},
+		"IPv6, two ways to write it":   {"2001:DB8:0::1", "2001:db8::1", true},
+		"IPv4 mapped to IPv6":          {"[::ffff:192.0.2.1]:1", "192.0.2.1:2", true},
+		"IPv6, one zone":               {"[fe80::1%eth0]:1", "fe80::1%eth0", true},
+		"IPv6, two zones":              {"[fe80::1%eth0]:1", "[fe80::1%eth1]:1", false},
+		"IPv6, a group like a port":    {"2001:db8::1:1", "2001:db8::1:2", false},
+		"two networks":                 {"2001:db8::/64", "2001:db8:1::/64", false},
+		"ids with a colon":             {"user:1", "user:2", false},
+		"names with a port":            {"host.example:1", "host.example:2", false},
+		"a port that is none":          {"192.0.2.1:99999", "192.0.2.1", false},
+		"Unix sockets have no address": {"@", "@", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := withLimits(t, testdb.New(t), 0, 1)
+			create(t, store)
+			first := hold(t, store, requestFrom(slot(0), "ada@example.com", c.a))
+			_, err := store.Hold(t.Context(), requestFrom(slot(1), "bob@example.com", c.b))
+			if !c.same {
+				require.NoError(t, err)
+				return
+			}
+			requireLimit(t, err, booking.ScopeClient, 1, first.HoldExpiresAt)
+		})
+	}
+}

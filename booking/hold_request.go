@@ -9,10 +9,25 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Customer is the person the booking is for. All fields are required: names of at most
-// 200 characters, and a single bare e-mail address of at most 254.
+// Customer is the person the booking is for.
 type Customer struct {
-	FirstName, LastName, Email string
+	// FirstName is required, and LastName may be "", for people who have one name and for
+	// forms that ask for no more; at most 200 characters each.
+	FirstName, LastName string
+	// Email is required: a single bare address of at most 254 characters.
+	Email string
+	// Phone is "" or a number as the customer wrote it: at most 40 characters, 3 to 20
+	// digits with spaces and + - ( ) . between them. It is stored unchanged, because a
+	// number without a country code can be called but not normalised.
+	Phone string
+}
+
+// Name returns the first and the last name.
+func (c Customer) Name() string {
+	if c.LastName == "" {
+		return c.FirstName
+	}
+	return c.FirstName + " " + c.LastName
 }
 
 // HoldRequest describes the slot to hold.
@@ -26,6 +41,9 @@ type HoldRequest struct {
 	// Party is the number of people, up to the resource's capacity; 0 means 1.
 	Party    int
 	Customer Customer
+	// Note is what the customer wants staff to know, possibly several lines; at most 1000
+	// characters.
+	Note string
 	// Reference is the caller's, for example an order's id; indexed, at most 255
 	// characters, not necessarily unique.
 	Reference string
@@ -36,12 +54,15 @@ type HoldRequest struct {
 	IdempotencyKey string
 	// Metadata is stored with the booking: at most 50 entries and 16 KiB as JSON.
 	Metadata map[string]string
-	// Client identifies the origin of the request, such as its network address, for the
-	// limits of [Options]; at most 255 characters.
+	// Client identifies the origin of the request for the limits of [Options]; at most
+	// 255 characters. Of an IP address with a port, such as http.Request.RemoteAddr, the
+	// address counts; behind a proxy that is the proxy's. Other texts count as they are,
+	// such as a network or a user's id.
 	Client string
 }
 
 const (
+	maxNote          = 1000
 	maxMetadataKeys  = 50
 	maxMetadataBytes = 16 << 10
 )
@@ -60,8 +81,10 @@ func (r HoldRequest) check() problems {
 		p.add("party", "must be at least 1")
 	}
 	p.add("firstName", valid.Required(r.Customer.FirstName, 200))
-	p.add("lastName", valid.Required(r.Customer.LastName, 200))
+	p.add("lastName", valid.Optional(r.Customer.LastName, 200))
 	p.add("email", emailProblem(r.Customer.Email))
+	p.add("phone", valid.Phone(r.Customer.Phone))
+	p.add("note", valid.Text(r.Note, maxNote, "\n\r\t"))
 	p.add("reference", valid.Text(r.Reference, 255, ""))
 	p.add("idempotencyKey", valid.Storable(r.IdempotencyKey, 255, ""))
 	p.add("metadata", metadataProblem(r.Metadata))
@@ -113,16 +136,20 @@ func (r *rules) forRequest(req HoldRequest) (*rules, problems) {
 }
 
 // hash identifies the request under its idempotency key, with the resource's id, so that
-// id and slug are the same request. Without an offer it is what it was before there were
-// offers, for keys in use.
+// id and slug are the same request. Without an offer, a phone number and a note it is
+// what it was before there were any, for keys in use.
 func (r HoldRequest) hash(resourceID string) []byte {
 	// The instant was checked before, and strings cannot fail.
 	asked := []any{
 		resourceID, r.Start.UTC(), r.Party, r.Customer.FirstName, r.Customer.LastName, customerKey(r.Customer.Email),
 		r.Reference, metadataJSON(r.Metadata),
 	}
-	if r.Offer != "" {
+	more := r.Customer.Phone != "" || r.Note != ""
+	if r.Offer != "" || more {
 		asked = append(asked, r.Offer)
+	}
+	if more {
+		asked = append(asked, r.Customer.Phone, r.Note)
 	}
 	text, _ := json.Marshal(asked)
 	sum := sha256.Sum256(text)

@@ -39,6 +39,7 @@ func TestHold_InvalidFields(t *testing.T) {
 	metadata := func(m map[string]string) func(*booking.HoldRequest) {
 		return func(r *booking.HoldRequest) { r.Metadata = m }
 	}
+	note := func(s string) func(*booking.HoldRequest) { return func(r *booking.HoldRequest) { r.Note = s } }
 	party := func(n int) func(*booking.HoldRequest) { return func(r *booking.HoldRequest) { r.Party = n } }
 	wrong := map[string][]func(*booking.HoldRequest){
 		"start": {
@@ -50,13 +51,19 @@ func TestHold_InvalidFields(t *testing.T) {
 		"party": {party(-1), party(5), party(math.MaxInt), party(math.MinInt)},
 		"firstName": texts(func(r *booking.HoldRequest, s string) { r.Customer.FirstName = s }, "", "  ",
 			strings.Repeat("é", 201)),
-		"lastName": texts(func(r *booking.HoldRequest, s string) { r.Customer.LastName = s }, "", "\t",
+		"lastName": texts(func(r *booking.HoldRequest, s string) { r.Customer.LastName = s }, " ", "\t", "\u2800",
 			strings.Repeat("n", 201)),
 		"email": texts(func(r *booking.HoldRequest, s string) { r.Customer.Email = s },
 			"", "ada", "ada@", "@example.com", "ada@example", "a@b@example.com", "Ada <ada@example.com>",
 			"ada@example.com, bob@example.com",
 			"ada @example.com", "<ada@example.com>", "ada@[127.0.0.1]", "ada@example.com (Ada)",
 			strings.Repeat("a", 243)+"@example.com"),
+		"phone": texts(func(r *booking.HoldRequest, s string) { r.Customer.Phone = s },
+			"call me", "1", "12", " ", "+()", "+33 1 23 45 67 89\n", "０１２３４", "\u202a+33123456789\u202c",
+			strings.Repeat("1", 21), "1 2 3"+strings.Repeat(" ", 36)),
+		"note": {
+			note("a\x00b"), note("a\x1b[1mb"), note("a\xffb"), note("a\u202eb"), note(strings.Repeat("é", 1001)),
+		},
 		"reference": texts(func(r *booking.HoldRequest, s string) { r.Reference = s }, strings.Repeat("r", 256)),
 		"idempotencyKey": texts(func(r *booking.HoldRequest, s string) { r.IdempotencyKey = s },
 			strings.Repeat("k", 256)),
@@ -95,7 +102,7 @@ func TestHold_InvalidFields(t *testing.T) {
 	require.Contains(t, invalid.Fields, "email")
 	require.ErrorIs(t, err, booking.ErrNotFound)
 	_, err = store.Hold(t.Context(), booking.HoldRequest{})
-	requireFields(t, err, "resource", "start", "firstName", "lastName", "email")
+	requireFields(t, err, "resource", "start", "firstName", "email")
 
 	// A start in the past is named with the others.
 	past := request(slot(-48))
@@ -111,7 +118,8 @@ func TestHold_UnusualValidFields(t *testing.T) {
 	create(t, store)
 	req := request(slot(0))
 	req.Customer = booking.Customer{FirstName: "Þórður", LastName: strings.Repeat("字", 200),
-		Email: "o'brien+tag@sub.example.co.uk"}
+		Email: "o'brien+tag@sub.example.co.uk", Phone: "+33 (0)1.23-45 67 89"}
+	req.Note = strings.Repeat("é", 990) + "\r\ntwo\tx"
 	req.Reference, req.Metadata = strings.Repeat("r", 255),
 		map[string]string{"": "", "note": "two\nlines", "html": "<b>&</b>"}
 	b := hold(t, store, req)
@@ -119,6 +127,59 @@ func TestHold_UnusualValidFields(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, b, got)
 	require.Equal(t, req.Metadata, got.Metadata)
+	require.Equal(t, req.Customer, got.Customer)
+	require.Equal(t, req.Note, got.Note)
+
+	// One name is enough.
+	req = request(slot(1))
+	req.Customer.LastName = ""
+	b = hold(t, store, req)
+	require.Equal(t, "Ada", b.Customer.Name())
+	require.Equal(t, "Ada Lovelace", ada.Name())
+}
+
+// The phone number and the note belong to the request under an idempotency key.
+func TestHold_KeyCoversPhoneAndNote(t *testing.T) {
+	t.Parallel()
+	store := newStore(t, testdb.New(t))
+	create(t, store)
+	req := request(slot(0))
+	req.IdempotencyKey, req.Customer.Phone, req.Note = "k", "112", "at the gate"
+	b := hold(t, store, req)
+	require.Equal(t, b.ID, hold(t, store, req).ID)
+	for _, change := range []func(*booking.HoldRequest){
+		func(r *booking.HoldRequest) { r.Customer.Phone = "" }, func(r *booking.HoldRequest) { r.Note = "" },
+		func(r *booking.HoldRequest) { r.Customer.Phone, r.Note = "", "112" },
+	} {
+		other := req
+		change(&other)
+		_, err := store.Hold(t.Context(), other)
+		require.ErrorIs(t, err, booking.ErrIdempotencyMismatch)
+	}
+}
+
+// A hold of the previous binary, which names neither column.
+func TestHold_WithoutNewColumns(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	store := newStore(t, db)
+	create(t, store)
+	b := hold(t, store, request(slot(0)))
+	require.NoError(t, func() error {
+		_, err := db.Exec(`INSERT INTO booking_platform.bookings (id, resource_id, units, party, during, blocked, status,
+    hold_expires_at, amount_minor, currency)
+SELECT gen_random_uuid(), b.resource_id, b.units, b.party, tstzrange(upper(b.during), upper(b.during) + '1h'),
+    tstzrange(upper(b.during), upper(b.during) + '1h'), b.status, b.hold_expires_at, b.amount_minor, b.currency
+FROM booking_platform.bookings b WHERE b.id = $1`, b.ID)
+		return err
+	}())
+	page, err := store.List(t.Context(), booking.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, page.Bookings, 2)
+	for _, bad := range []string{`phone = 'x'`, `phone = repeat('1', 41)`, `note = repeat('x', 1001)`} {
+		_, err := db.Exec(`UPDATE booking_platform.bookings SET ` + bad)
+		require.ErrorContains(t, err, "_bounded")
+	}
 }
 
 // M6.

@@ -80,14 +80,15 @@ WITH near AS MATERIALIZED (
     INSERT INTO booking_platform.bookings AS b (
         id, resource_id, units, party, during, blocked, status, hold_expires_at,
         first_name, last_name, email, amount_minor, currency, reference, idempotency_key, request_hash, metadata,
-        offer, policy, owner_secret, owner_nonce, customer_hash
+        offer, policy, owner_secret, owner_nonce, customer_hash, phone, note
     )
     SELECT $1::uuid, s.id, (SELECT range_agg(int4range(u, u + 1)) FROM unnest(s.free[1:$8::integer]) AS u), $8::integer,
            tstzrange($4::timestamptz, $5::timestamptz, '[)'), tstzrange($6::timestamptz, $7::timestamptz, '[)'),
            'pending', s.hold_expires_at,
            $9::text, $10::text, $11::text, $12::bigint, $13::text, $14::text, NULLIF($15::text, ''), $16::bytea,
            $17::jsonb,
-           $18::text, s.policy, $26::text, $27::bytea, CASE WHEN $15::text <> '' THEN $24::bytea END
+           $18::text, s.policy, $26::text, $27::bytea, CASE WHEN $15::text <> '' THEN $24::bytea END,
+           $28::text, $29::text
     FROM sold s
     WHERE (SELECT count(*) FROM numbered) = (SELECT count(*) FROM numbers)
     ON CONFLICT DO NOTHING

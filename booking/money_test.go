@@ -126,7 +126,7 @@ func TestResource_UnchargeablePrices(t *testing.T) {
 			offered.Slug += "-offer"
 			offered.Price.Minor = 0
 			offered.Offers = []booking.Offer{{Slug: "long", Name: "Long", SlotLength: 2 * time.Hour,
-				Price: booking.Money{Minor: c.price.Minor}}}
+				Price: c.price}}
 			_, err = store.CreateResource(t.Context(), offered)
 			refused(err, "offers")
 			fee := r
@@ -146,7 +146,7 @@ func TestResource_Warnings(t *testing.T) {
 	r := court()
 	require.Empty(t, r.Warnings())
 	r.Price.Minor = 0
-	r.Offers = []booking.Offer{{Slug: "free", Name: "Free"},
+	r.Offers = []booking.Offer{{Slug: "free", Name: "Free", Price: booking.Money{Currency: "eur"}},
 		{Slug: "cheap", Name: "Cheap", Price: booking.Money{Minor: 49}},
 		{Slug: "fair", Name: "Fair", Price: booking.Money{Minor: 50}}}
 	require.Equal(t, []booking.Warning{{Field: "offers.cheap.price",

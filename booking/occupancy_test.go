@@ -43,7 +43,7 @@ func TestOccupancy_RemainingAtTheBusiestSecond(t *testing.T) {
 			return time.Duration(rapid.IntRange(least, most).Draw(t, what)) * time.Minute
 		}
 		r := booking.Resource{
-			Active: true, TimeZone: "Europe/Paris", Capacity: rapid.IntRange(1, 6).Draw(t, "capacity"),
+			TimeZone: "Europe/Paris", Capacity: rapid.IntRange(1, 6).Draw(t, "capacity"),
 			SlotLength: minutes(1, 90, "length"), SlotStep: minutes(1, 40, "step"),
 			BufferBefore: minutes(0, 30, "before"), BufferAfter: minutes(0, 30, "after"),
 		}

@@ -127,7 +127,7 @@ func (m relocator) rulesFor(ctx context.Context, q Querier, row lockedRow) (*rul
 		}
 	}
 	p := problems{}
-	if !r.Active {
+	if r.Inactive {
 		p.add("resource", "cannot be booked")
 	}
 	sold, ok := r.forOffer(row.Offer)

@@ -115,7 +115,8 @@ func TestReschedule_Refused(t *testing.T) {
 	store := newStore(t, db)
 	create(t, store, overlappingSlots(2), func(r *booking.Resource) {
 		r.Notice, r.Horizon = 20*time.Hour, 100*time.Hour
-		r.Offers = []booking.Offer{{Slug: "long", Name: "Long", SlotLength: 2 * time.Hour, SlotStep: time.Hour}}
+		r.Offers = []booking.Offer{{Slug: "long", Name: "Long", SlotLength: 2 * time.Hour, SlotStep: time.Hour,
+			Price: booking.Money{Currency: "eur"}}}
 	})
 	req := keyed(slot(0))
 	req.Party = 2

@@ -55,8 +55,8 @@ type Resource struct {
 	Price Money
 	// Policy is what customers may cancel and move, and at what fee.
 	Policy Policy
-	// Active resources can be booked. [Store.CreateResource] ignores it.
-	Active bool
+	// Inactive resources cannot be booked. Their bookings stay.
+	Inactive bool
 	// Hours are the opening hours; none means around the clock, with slots counted from
 	// each local midnight.
 	Hours []Hours
@@ -107,9 +107,11 @@ type Offer struct {
 	SlotLength, SlotStep time.Duration
 	// BufferBefore and BufferAfter are as a resource's; 0 means none.
 	BufferBefore, BufferAfter time.Duration
-	// Price is per person, in the resource's currency; an empty currency means that. An
-	// amount of 0 is free of charge.
-	Price    Money
+	// Price is per person, in the resource's currency; an empty currency means that. The
+	// zero Money is refused, so that no offer is free because its price was forgotten: an
+	// offer that is free has an amount of 0 and a currency.
+	Price Money
+	// Inactive offers cannot be booked.
 	Inactive bool
 }
 
@@ -151,7 +153,7 @@ func (o Offer) withDefaults(r Resource) Offer {
 	if o.SlotStep == 0 {
 		o.SlotStep = min(o.SlotLength, 24*time.Hour)
 	}
-	if o.Price.Currency == "" {
+	if o.Price.Currency == "" && o.Price.Minor != 0 {
 		o.Price.Currency = r.Price.Currency
 	}
 	o.Price.Currency = strings.ToLower(o.Price.Currency)
@@ -322,6 +324,10 @@ func (o Offer) check(r Resource) problems {
 	p.add("slot step", durationProblem(o.SlotStep, time.Minute, day))
 	p.add("buffer before", durationProblem(o.BufferBefore, 0, 7*day))
 	p.add("buffer after", durationProblem(o.BufferAfter, 0, 7*day))
+	if o.Price == (Money{}) && r.Price.Currency != "" {
+		p.add("price", "is required; a free offer has an amount of 0 and a currency")
+		return p
+	}
 	p.add("price", priceProblem(o.Price, r.Capacity))
 	if o.Price.Currency != r.Price.Currency {
 		p.add("currency", "is not the resource's")

@@ -121,7 +121,7 @@ func applyLocked(ctx context.Context, q Querier, r Resource) (*rules, Applied, e
 		return nil, Applied{}, err
 	}
 	if !found {
-		id, created, err := insertResource(ctx, q, r, r.Active)
+		id, created, err := insertResource(ctx, q, r)
 		if err == nil && !created {
 			err = fmt.Errorf("another one was created meanwhile: %w", errRetry)
 		}
@@ -218,7 +218,7 @@ func updateResource(ctx context.Context, q Querier, id string, r Resource) error
 		id, r.Name, r.Description, r.TimeZone, r.Capacity, seconds(r.SlotLength), seconds(r.SlotStep),
 		seconds(r.BufferBefore),
 		seconds(r.BufferAfter), seconds(r.Notice), seconds(r.Horizon), seconds(r.HoldFor), r.Price.Minor,
-		strings.ToLower(r.Price.Currency), seconds(r.HoldCap), policy, r.Active, hours, exceptions, offers)
+		strings.ToLower(r.Price.Currency), seconds(r.HoldCap), policy, !r.Inactive, hours, exceptions, offers)
 	return err
 }
 
@@ -270,7 +270,7 @@ func (r Resource) fields() []field {
 		{"policy.closedFrom", formatDuration(r.Policy.ClosedFrom)},
 		{"policy.feePercent", strconv.Itoa(r.Policy.FeePercent) + "%"},
 		{"policy.fee", Money{Minor: r.Policy.FeeMinor, Currency: r.Price.Currency}.String()},
-		{"active", formatBool(r.Active)},
+		{"active", formatBool(!r.Inactive)},
 	}
 	for n := range 7 {
 		// Monday first.

@@ -30,7 +30,7 @@ func TestApplyResource_ReportsChanges(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		r := court()
-		r.Active, r.Description = true, "Clay"
+		r.Description = "Clay"
 		r.Hours = []booking.Hours{{Weekday: time.Monday, Opens: 540, Closes: 720},
 			{Weekday: time.Tuesday, Opens: 540, Closes: 720}}
 		exceptions("2026-12-24", "10:00-12:00", "2026-12-25")(&r)
@@ -61,7 +61,7 @@ func TestApplyResource_ReportsChanges(t *testing.T) {
 		exceptions("2026-12-25", "22:00-2:00", "2026-12-31")(&r)
 		r.Offers = []booking.Offer{r.Offers[1],
 			{Slug: "week", Name: "Week", SlotLength: 7 * 24 * time.Hour, Price: booking.Money{Minor: 5}}}
-		r.Offers[0].Price.Minor, r.Active = 1, false
+		r.Offers[0].Price.Minor, r.Inactive = 1, true
 		want := []booking.FieldChange{
 			differs("name", "Court", "Court 1"), differs("description", "Clay", ""),
 			differs("timeZone", "Europe/Paris", "UTC"),
@@ -93,7 +93,7 @@ func TestApplyResource_ReportsChanges(t *testing.T) {
 		done := apply(t, store, r)
 		require.Equal(t, want, done.Changes)
 		require.Equal(t, stored.ID, done.Resource.ID)
-		require.False(t, done.Resource.Active)
+		require.True(t, done.Resource.Inactive)
 		plan.Resource.UpdatedAt = done.Resource.UpdatedAt
 		require.ElementsMatch(t, plan.Resource.Hours, done.Resource.Hours)
 		plan.Resource.Hours = done.Resource.Hours
@@ -121,8 +121,14 @@ func TestApplyResource_Creates(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	store := newStore(t, db)
-	require.False(t, apply(t, store, court()).Resource.Active)
-	_, err := store.Hold(t.Context(), request(slot(0)))
+	require.False(t, apply(t, store, court()).Resource.Inactive)
+	hold(t, store, request(slot(0)))
+	closed := court()
+	closed.Slug, closed.Inactive = "closed", true
+	require.True(t, apply(t, store, closed).Resource.Inactive)
+	req := request(slot(0))
+	req.Resource = "closed"
+	_, err := store.Hold(t.Context(), req)
 	requireFields(t, err, "resource")
 	wrong := court()
 	wrong.Price.Minor, wrong.TimeZone = -1, "Mars"
@@ -137,7 +143,6 @@ func TestApplyResource_KeepsSoldBookings(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	r := court()
-	r.Active = true
 	apply(t, store, r)
 	sold := hold(t, store, request(slot(0)))
 	r.TimeZone, r.SlotLength, r.Price, r.Policy = "Asia/Tokyo", 2*time.Hour, booking.Money{Minor: 1, Currency: "jpy"},
@@ -166,7 +171,7 @@ func TestApplyResource_Concurrent(t *testing.T) {
 			store := newStore(t, db)
 			all.Go(func() {
 				r := court()
-				r.Active, r.Capacity = true, 1+round*clients+n
+				r.Capacity = 1 + round*clients + n
 				offer(nil)(&r)
 				exceptions("2026-12-24", "2026-12-25")(&r)
 				<-begin
@@ -201,7 +206,7 @@ func TestApplyResource_ConcurrentWithHolds(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
 	r := court()
-	r.Active, r.Capacity = true, 500
+	r.Capacity = 500
 	apply(t, store, r)
 	type sold struct {
 		price int64

@@ -49,9 +49,8 @@ WITH created AS (
 )
 SELECT c.id::text AS id FROM created c`
 
-// CreateResource adds a resource, which is active, and returns it as stored: with its id,
-// its defaults and the currency in lower case. ID, Active, CreatedAt and UpdatedAt are
-// ignored.
+// CreateResource adds a resource and returns it as stored: with its id, its defaults and
+// the currency in lower case. ID, CreatedAt and UpdatedAt are ignored.
 //
 // A [*ValidationError] lists the invalid fields: slug (also if another resource has it),
 // name, description, timeZone, capacity, slotLength, slotStep, bufferBefore, bufferAfter,
@@ -69,7 +68,7 @@ func (s *Store) CreateResource(ctx context.Context, r Resource) (Resource, error
 func (s *Store) createResource(ctx context.Context, r Resource) (Resource, error) {
 	var stored *rules
 	err := s.transact(ctx, func(q Querier) error {
-		id, created, err := insertResource(ctx, q, r, true)
+		id, created, err := insertResource(ctx, q, r)
 		if err != nil {
 			return err
 		}
@@ -86,7 +85,7 @@ func (s *Store) createResource(ctx context.Context, r Resource) (Resource, error
 }
 
 // insertResource adds a resource with defaults, unless its slug is taken.
-func insertResource(ctx context.Context, q Querier, r Resource, active bool) (id string, created bool, err error) {
+func insertResource(ctx context.Context, q Querier, r Resource) (id string, created bool, err error) {
 	made, err := uuid.NewV7()
 	if err != nil {
 		return "", false, fmt.Errorf("make an id: %w", err)
@@ -99,7 +98,7 @@ func insertResource(ctx context.Context, q Querier, r Resource, active bool) (id
 		made.String(), r.Slug, r.Name, r.Description, r.TimeZone, r.Capacity, seconds(r.SlotLength),
 		seconds(r.SlotStep),
 		seconds(r.BufferBefore), seconds(r.BufferAfter), seconds(r.Notice), seconds(r.Horizon), seconds(r.HoldFor),
-		r.Price.Minor, strings.ToLower(r.Price.Currency), seconds(r.HoldCap), policy, hours, exceptions, offers, active)
+		r.Price.Minor, strings.ToLower(r.Price.Currency), seconds(r.HoldCap), policy, hours, exceptions, offers, !r.Inactive)
 	return got.ID, created, err
 }
 
@@ -298,7 +297,7 @@ func (row resourceRow) resource() (Resource, error) {
 		BufferBefore: duration(row.BufferBefore), BufferAfter: duration(row.BufferAfter),
 		Notice: duration(row.Notice), Horizon: duration(row.Horizon), HoldFor: duration(row.HoldFor),
 		HoldCap: duration(row.HoldCap),
-		Price:   Money{Minor: row.PriceMinor, Currency: row.Currency}, Policy: policy, Active: row.Active,
+		Price:   Money{Minor: row.PriceMinor, Currency: row.Currency}, Policy: policy, Inactive: !row.Active,
 		CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
 	}
 	for _, h := range hours {

@@ -28,7 +28,7 @@ func TestCreateResource_RoundTrip(t *testing.T) {
 			ID: plain.ID, Slug: "plain", Name: "Plain", TimeZone: "UTC", Capacity: 1, SlotLength: 90 * time.Minute,
 			SlotStep: 90 * time.Minute, Horizon: 365 * 24 * time.Hour, HoldFor: 35 * time.Minute,
 			HoldCap: 14 * 24 * time.Hour, Price: booking.Money{Currency: "eur"},
-			Active: true, CreatedAt: plain.CreatedAt, UpdatedAt: plain.UpdatedAt,
+			CreatedAt: plain.CreatedAt, UpdatedAt: plain.UpdatedAt,
 		}, plain)
 		require.WithinDuration(t, time.Now(), plain.CreatedAt, time.Minute)
 
@@ -55,7 +55,7 @@ func TestCreateResource_RoundTrip(t *testing.T) {
 		}
 		stored, err := store.CreateResource(t.Context(), full)
 		require.NoError(t, err)
-		full.ID, full.Active, full.CreatedAt, full.UpdatedAt = stored.ID, true, stored.CreatedAt, stored.UpdatedAt
+		full.ID, full.CreatedAt, full.UpdatedAt = stored.ID, stored.CreatedAt, stored.UpdatedAt
 		require.Equal(t, full, stored)
 		for _, idOrSlug := range []string{"full", stored.ID, strings.ToUpper(stored.ID)} {
 			got, err := store.Resource(t.Context(), idOrSlug)
@@ -297,9 +297,11 @@ func TestCreateResource_ValidExceptions(t *testing.T) {
 func TestCreateResource_OfferDefaults(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
-	given := []booking.Offer{{Slug: "plain", Name: "Plain"}, {Slug: "days", Name: "Days", SlotLength: 72 * time.Hour}}
+	price := booking.Money{Minor: 1500}
+	given := []booking.Offer{{Slug: "plain", Name: "Plain", Price: price},
+		{Slug: "days", Name: "Days", SlotLength: 72 * time.Hour, Price: price}}
 	r := create(t, store, func(r *booking.Resource) { r.BufferAfter, r.Offers = time.Minute, given })
-	eur := booking.Money{Currency: "eur"}
+	eur := booking.Money{Minor: 1500, Currency: "eur"}
 	require.Equal(t, []booking.Offer{
 		{Slug: "plain", Name: "Plain", SlotLength: time.Hour, SlotStep: time.Hour, Price: eur},
 		{Slug: "days", Name: "Days", SlotLength: 72 * time.Hour, SlotStep: 24 * time.Hour, Price: eur},

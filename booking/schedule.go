@@ -113,7 +113,7 @@ func (r *rules) blocked(start time.Time) (from, to time.Time) {
 // check returns the problems of a request that do not depend on the time.
 func (r *rules) check(req HoldRequest) problems {
 	p := problems{}
-	if !r.Active {
+	if r.Inactive {
 		p.add("resource", "cannot be booked")
 	}
 	if req.Party > r.Capacity {

@@ -230,6 +230,7 @@ func TestValidation_HiddenAndReorderingText(t *testing.T) {
 			"lastName":  func(r *booking.HoldRequest) { r.Customer.LastName = bad },
 			"email":     func(r *booking.HoldRequest) { r.Customer.Email = bad + "@example.com" },
 			"reference": func(r *booking.HoldRequest) { r.Reference = bad },
+			"note":      func(r *booking.HoldRequest) { r.Note = bad },
 		} {
 			req := request(slot(1))
 			change(&req)
@@ -285,8 +286,7 @@ func TestValidate_WithoutADatabase(t *testing.T) {
 	require.NoError(t, booking.CancelRequest{ID: "any"}.Validate())
 	require.NoError(t, booking.RescheduleRequest{ID: "any", Start: slot(0)}.Validate())
 
-	requireFields(t, booking.HoldRequest{Party: -1}.Validate(), "resource", "start", "party", "firstName", "lastName",
-		"email")
+	requireFields(t, booking.HoldRequest{Party: -1}.Validate(), "resource", "start", "party", "firstName", "email")
 	long := strings.Repeat("x", 501)
 	minus := int64(-1)
 	requireFields(t, booking.CancelRequest{Reason: long, Refund: &minus}.Validate(), "reason", "refund")

@@ -260,6 +260,10 @@ func (v *bookView) setLinks(prefix string, at weekQuery, all []booking.Resource)
 // form is the input of a visitor.
 type form struct {
 	Resource, Offer, Start, FirstName, LastName, Email, Party string
+	// Phone and Note are optional. Without them a form has the key it had before there
+	// were any.
+	Phone string `json:",omitempty"`
+	Note  string `json:",omitempty"`
 	// From is the first day that was shown, for rendering the page again.
 	From string `json:"-"`
 	// Key is the idempotency key: a form that is sent twice makes one booking.
@@ -275,7 +279,7 @@ func readForm(values url.Values) form {
 	return form{
 		Resource: text("resource"), Offer: text("offer"), From: text("from"), Start: text("start"),
 		FirstName: text("firstName"), LastName: text("lastName"),
-		Email: text("email"), Party: text("party"), Key: text("key"),
+		Email: text("email"), Party: text("party"), Key: text("key"), Phone: text("phone"), Note: text("note"),
 	}
 }
 
@@ -295,8 +299,12 @@ func (f form) holdRequest() (booking.HoldRequest, map[string]string) {
 	req := booking.HoldRequest{
 		Resource: f.Resource,
 		Offer:    f.Offer,
-		Customer: booking.Customer{FirstName: f.FirstName, LastName: f.LastName, Email: f.Email},
+		Customer: booking.Customer{FirstName: f.FirstName, LastName: f.LastName, Email: f.Email, Phone: f.Phone},
+		Note:     f.Note,
 		Party:    f.partySize(),
+	}
+	if f.LastName == "" {
+		problems["lastName"] = "is required" // Of this form, not of booking.
 	}
 	if f.Party != "" && req.Party == 0 {
 		problems["party"] = "must be at least 1"

@@ -19,6 +19,7 @@ type bookingView struct {
 	page
 	Mark, Tone, Headline, Text string
 	What, When, Name           string
+	Phone, Note                string
 	Party                      int
 	Amount, Payment            string
 	Status                     booking.Status
@@ -43,8 +44,8 @@ func (p *Pages) showBooking(w http.ResponseWriter, r *http.Request) {
 	b := f.booking
 	v := bookingView{
 		page: p.page("Your booking"),
-		What: f.what(), When: when(b, f.zone), Name: b.Customer.FirstName + " " + b.Customer.LastName, Party: b.Party,
-		Amount: amount(b.Amount), Status: b.Status, ID: b.ID,
+		What: f.what(), When: when(b, f.zone), Name: b.Customer.Name(), Party: b.Party,
+		Phone: b.Customer.Phone, Note: b.Note, Amount: amount(b.Amount), Status: b.Status, ID: b.ID,
 	}
 	if f.payment != nil {
 		v.Payment = string(f.payment.Status())

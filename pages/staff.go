@@ -133,10 +133,10 @@ type listFilter struct {
 }
 
 type bookingRow struct {
-	When, What, Name, Email, Amount string
-	Party, More                     int
-	Kind                            booking.Kind
-	Status                          booking.Status
+	When, What, Name, Email, Phone, Note, Amount string
+	Party, More                                  int
+	Kind                                         booking.Kind
+	Status                                       booking.Status
 }
 
 // listBookings sets a page of bookings in the order of their start, by default from
@@ -222,8 +222,8 @@ func (p *Pages) bookingRows(ctx context.Context, bookings []booking.Booking) (ro
 		}
 		rows = append(rows, bookingRow{
 			When: b.Start.In(zone).Format("Mon 2 Jan 2006, 15:04 MST"), What: res.Name,
-			Name:  b.Customer.FirstName + " " + b.Customer.LastName,
-			Email: b.Customer.Email, Amount: amount(b.Amount), Party: b.Party, More: b.Party - 1, Kind: b.Kind,
+			Name: b.Customer.Name(), Email: b.Customer.Email, Phone: b.Customer.Phone, Note: b.Note,
+			Amount: amount(b.Amount), Party: b.Party, More: b.Party - 1, Kind: b.Kind,
 			Status: b.Status,
 		})
 	}

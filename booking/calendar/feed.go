@@ -17,10 +17,10 @@ type FeedOptions struct {
 
 // Feed formats bookings of one resource for staff, in the given order. The calendar is
 // named after the resource, and each event after the customer and the offer, with the
-// party in brackets if it is more than one. The description has the party, the status and
-// the reference. Expired holds are left out; pass none that have expired and are not
-// released, as [booking.Store.Feed] does. An event takes about 500 bytes, at most about 6
-// KB.
+// party in brackets if it is more than one. The description has the party, the status,
+// the phone number, the reference and the customer's note. Expired holds are left out;
+// pass none that have expired and are not released, as [booking.Store.Feed] does. An
+// event takes about 500 bytes, at most about 15 KB.
 //
 // For domain see [File]. The errors are an invalid domain or option, and a booking of
 // another resource.
@@ -54,7 +54,7 @@ func who(b booking.Booking) string {
 	if b.Kind == booking.KindBlock {
 		return fmt.Sprintf("Blocked (%d)", b.Party)
 	}
-	name := strings.TrimSpace(b.Customer.FirstName + " " + b.Customer.LastName)
+	name := strings.TrimSpace(b.Customer.Name())
 	if name == "" {
 		name = "Booking"
 	}
@@ -70,8 +70,12 @@ func about(b booking.Booking) string {
 		heads = "Units"
 	}
 	text := fmt.Sprintf("%s: %d\nStatus: %s", heads, b.Party, strings.ReplaceAll(string(b.Status), "_", " "))
-	if b.Reference != "" {
-		text += "\nReference: " + b.Reference
+	for _, more := range []struct{ name, value string }{
+		{"Phone", b.Customer.Phone}, {"Reference", b.Reference}, {"Note", b.Note},
+	} {
+		if more.value != "" {
+			text += "\n" + more.name + ": " + more.value
+		}
 	}
 	return text
 }

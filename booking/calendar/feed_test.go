@@ -46,6 +46,10 @@ func TestFeed_Events(t *testing.T) {
 		{func(*booking.Booking) {}, "Ada Lovelace", "Party: 1\nStatus: confirmed", "CONFIRMED"},
 		{func(b *booking.Booking) { b.Party, b.Offer, b.Reference = 3, "long", "order 42" },
 			"Ada Lovelace (3) – An hour and a half", "Party: 3\nStatus: confirmed\nReference: order 42", "CONFIRMED"},
+		{func(b *booking.Booking) {
+			b.Customer.LastName, b.Customer.Phone, b.Note = "", "+33 1", "At\r\nthe gate"
+		},
+			"Ada", "Party: 1\nStatus: confirmed\nPhone: +33 1\nNote: At\nthe gate", "CONFIRMED"},
 		{func(b *booking.Booking) { b.Status = booking.StatusPending }, "Ada Lovelace", "Party: 1\nStatus: pending",
 			"TENTATIVE"},
 		{func(b *booking.Booking) { b.Status = booking.StatusCompleted }, "Ada Lovelace", "Party: 1\nStatus: completed",

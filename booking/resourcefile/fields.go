@@ -52,7 +52,7 @@ func resourceFields(r *booking.Resource) []field {
 		{"currency", currency(&r.Price.Currency)},
 		{"price", amount(&r.Price.Minor, r.Price.Currency)},
 		{"policy", policy(&r.Policy, r.Price.Currency).unless(r.Policy == booking.Policy{})},
-		{"active", boolean(&r.Active)},
+		{"active", negated(&r.Inactive)},
 		{"hours", hours(&r.Hours).unless(len(r.Hours) == 0)},
 		{"exceptions", exceptions(&r.Exceptions).unless(len(r.Exceptions) == 0)},
 		{"offers", offers(&r.Offers, r.Price.Currency).unless(len(r.Offers) == 0)},
@@ -93,7 +93,7 @@ func offers(all *[]booking.Offer, currency string) kind {
 	return kind{
 		func(r *reader, n *yaml.Node, path string) {
 			for i, item := range r.list(n, path) {
-				var o booking.Offer
+				o := booking.Offer{Price: booking.Money{Currency: currency}}
 				// An offer without a price would be free of charge.
 				r.fields(item, fmt.Sprintf("%s[%d]", path, i), offerFields(&o, currency), "price")
 				*all = append(*all, o)

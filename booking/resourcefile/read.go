@@ -191,7 +191,7 @@ func (r *reader) resource(n *yaml.Node, name string) booking.Resource {
 	if slug := peek(n, "slug"); slug != "" {
 		path = join("", slug)
 	}
-	out := booking.Resource{Active: true}
+	out := booking.Resource{}
 	// Amounts are read by the currency, which may come after them.
 	out.Price.Currency = strings.ToLower(peek(n, "currency"))
 	entries := r.fields(n, path, resourceFields(&out), "currency", "price")

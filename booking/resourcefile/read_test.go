@@ -24,7 +24,7 @@ func read(t *testing.T, text string) []booking.Resource {
 
 var leastResource = booking.Resource{
 	Slug: "court", Name: "Court", TimeZone: "UTC", SlotLength: time.Hour,
-	Price: booking.Money{Minor: 2500, Currency: "eur"}, Active: true,
+	Price: booking.Money{Minor: 2500, Currency: "eur"},
 }
 
 func TestRead_Forms(t *testing.T) {
@@ -79,7 +79,7 @@ offers:
 	want.Notice, want.Horizon, want.HoldFor, want.HoldCap = 36*time.Hour, 60*24*time.Hour, 20*time.Minute, 48*time.Hour
 	want.Policy = booking.Policy{Never: true, FreeUntil: 48 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50,
 		FeeMinor: 500}
-	want.Active = false
+	want.Inactive = true
 	want.Hours = []booking.Hours{
 		{Weekday: time.Monday, Opens: 540, Closes: 750}, {Weekday: time.Monday, Opens: 840, Closes: 1560},
 		{Weekday: time.Sunday, Opens: 0, Closes: 1440}, {Weekday: time.Saturday, Opens: 0, Closes: 1440},
@@ -90,8 +90,8 @@ offers:
 	}
 	want.Offers = []booking.Offer{
 		{Slug: "long", Name: "Long", SlotLength: 90 * time.Minute, SlotStep: 30 * time.Minute,
-			BufferBefore: time.Minute, BufferAfter: 2 * time.Minute, Price: booking.Money{Minor: 3000}},
-		{Slug: "old", Name: "Old", Inactive: true},
+			BufferBefore: time.Minute, BufferAfter: 2 * time.Minute, Price: booking.Money{Minor: 3000, Currency: "eur"}},
+		{Slug: "old", Name: "Old", Price: booking.Money{Currency: "eur"}, Inactive: true},
 	}
 	require.Equal(t, want, r)
 }

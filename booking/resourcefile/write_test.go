@@ -42,7 +42,7 @@ func TestWrite_RoundTrip(t *testing.T) {
 			Notice:  duration("notice", 0, 365*day),
 			Horizon: duration("horizon", time.Second, 3650*day), HoldFor: duration("hold", time.Second, 30*day),
 			HoldCap: duration("cap", 30*day, 90*day),
-			Price:   money("price"), Active: rapid.Bool().Draw(t, "active"),
+			Price:   money("price"), Inactive: rapid.Bool().Draw(t, "active"),
 		}
 		r.Policy = booking.Policy{
 			Never: rapid.Bool().Draw(t, "never"), FreeUntil: duration("free", 10*day, 365*day),
@@ -64,8 +64,6 @@ func TestWrite_RoundTrip(t *testing.T) {
 		}
 		for n := range rapid.IntRange(0, 3).Draw(t, "offers") {
 			price := money("offer")
-			// The currency of an offer is not written.
-			price.Currency = ""
 			r.Offers = append(r.Offers, booking.Offer{
 				Slug: string(rune('a'+n)) + slug("offer slug"), Name: "O" + words("offer name", ""),
 				SlotLength: duration("offer length", time.Minute, 31*day),

@@ -99,15 +99,17 @@ func TestPagesBook_KeepsInput(t *testing.T) {
 	start := first(t, slotInput, page)
 	a := c.form("/book", url.Values{
 		"resource": {"boat"}, "start": {start}, "firstName": {`<script>"x"`}, "lastName": {""}, "email": {"nope"},
-		"party": {"9"}, "key": {"k"},
+		"party": {"9"}, "key": {"k"}, "phone": {"+49 30 \"x"}, "note": {"</textarea>\r\nat the gate"},
 	})
 	require.Equal(t, http.StatusBadRequest, a.status)
 	require.Contains(t, a.body, `value="&lt;script&gt;&#34;x&#34;"`)
 	require.NotContains(t, a.body, "<script")
 	require.Contains(t, a.body, `value="nope"`)
 	require.Contains(t, a.body, `value="`+strings.ReplaceAll(start, "+", "&#43;")+`" checked`)
-	require.Equal(t, 3, strings.Count(a.body, `class="problem"`), "last name, e-mail, party")
-	require.Equal(t, 2, strings.Count(a.body, "aria-invalid"), "the party is chosen by links")
+	require.Contains(t, a.body, `value="&#43;49 30 &#34;x"`)
+	require.Contains(t, a.body, "&lt;/textarea&gt;\r\nat the gate</textarea>")
+	require.Equal(t, 4, strings.Count(a.body, `class="problem"`), "last name, e-mail, party, phone")
+	require.Equal(t, 3, strings.Count(a.body, "aria-invalid"), "the party is chosen by links")
 
 	for name, w := range map[string]struct {
 		change url.Values

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS shop.orders (
 )`
 
 var court = booking.Resource{
-	Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris", SlotLength: time.Hour, Active: true,
+	Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris", SlotLength: time.Hour,
 	Price: booking.Money{Minor: 2500, Currency: "eur"},
 }
 

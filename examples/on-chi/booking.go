@@ -35,7 +35,7 @@ type service struct {
 }
 
 var court = booking.Resource{
-	Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris", SlotLength: time.Hour, Active: true,
+	Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris", SlotLength: time.Hour,
 	Price: booking.Money{Minor: 2500, Currency: "eur"},
 }
 

@@ -45,6 +45,47 @@ func Required(s string, maxRunes int) string {
 	return Text(s, maxRunes, "")
 }
 
+// Optional is [Required] for a line that may be empty.
+func Optional(s string, maxRunes int) string {
+	if s == "" {
+		return ""
+	}
+	if utf8.ValidString(s) && !visible(s) {
+		return "has no visible character"
+	}
+	return Text(s, maxRunes, "")
+}
+
+// The bounds of a phone number: E.164 allows 15 digits, and an extension may follow.
+const (
+	maxPhone       = 40
+	minPhoneDigits = 3
+	maxPhoneDigits = 20
+)
+
+// Phone returns why a text is not a phone number as people write them, or "". It may be
+// empty, else it has 3 to 20 digits, and spaces and + - ( ) . between them.
+func Phone(s string) string {
+	digits := 0
+	for _, r := range s {
+		switch {
+		case r >= '0' && r <= '9':
+			digits++
+		case !strings.ContainsRune(" +-().", r):
+			return "must be digits, spaces and + - ( ) . only, such as +33 1 23 45 67 89"
+		}
+	}
+	switch {
+	case s == "":
+		return ""
+	case digits < minPhoneDigits || digits > maxPhoneDigits:
+		return fmt.Sprintf("must have %d to %d digits", minPhoneDigits, maxPhoneDigits)
+	case len(s) > maxPhone:
+		return fmt.Sprintf("is longer than %d characters", maxPhone)
+	}
+	return ""
+}
+
 // WithoutHidden removes the characters that hide or reorder text.
 func WithoutHidden(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {

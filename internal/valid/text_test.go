@@ -62,6 +62,26 @@ func TestText_HidesOrReorders(t *testing.T) {
 	}
 }
 
+func TestPhone_AsWritten(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"", "112", "+33 1 23 45 67 89", "(030) 123-45.67", "+1 (555) 010-9999", "0123456789"} {
+		require.Empty(t, valid.Phone(s), "%q", s)
+	}
+	for _, s := range []string{"1", " ", "()", "ext. 5123", "+33\u00a0123", "１２３", "\u202a112\u202c", "112\n", "1\x001 2 3",
+		strings.Repeat("1", 21), "1-2-3" + strings.Repeat("-", 36), "a\xff112"} {
+		require.NotEmpty(t, valid.Phone(s), "%q", s)
+	}
+}
+
+func TestOptional_EmptyOrVisible(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, valid.Optional("", 3))
+	require.Empty(t, valid.Optional("Zoë", 3))
+	for _, s := range []string{" ", "\u3164", "Zoës", "\xff", "a\x00"} {
+		require.NotEmpty(t, valid.Optional(s, 3), "%q", s)
+	}
+}
+
 func TestText_OtherRules(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"", " ", "\u00a0\u3000\u2003", "\u200b", "\u3164", "\u2800", "\u115f\u1160", "\u0301",

@@ -101,9 +101,9 @@ func (p Printer) Resources(all []booking.Resource) error {
 	var lines []resourceJSON
 	for _, r := range all {
 		rows = append(rows, []string{r.Slug, truncate(r.Name), strconv.Itoa(r.Capacity), r.Price.String(),
-			strconv.Itoa(len(r.Offers)), r.TimeZone, yesNo(r.Active)})
+			strconv.Itoa(len(r.Offers)), r.TimeZone, yesNo(!r.Inactive)})
 		lines = append(lines, resourceJSON{r.Slug, r.Name, r.Capacity, r.Price.Minor, r.Price.Currency,
-			len(r.Offers), r.TimeZone, r.Active})
+			len(r.Offers), r.TimeZone, !r.Inactive})
 	}
 	if p.JSON {
 		return printJSON(p.Out, lines...)
